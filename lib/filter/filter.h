@@ -1,0 +1,43 @@
+/*
+ * flow_filter - Hubble's flow filters, compiled once into tests on numbers, used by everything that selects flows.
+ *
+ *	include = (whitelist empty or any of its filters matches) and (no filter of the blacklist matches)
+ *
+ * A filter matches when all its non-empty fields match; a field matches when any of its values does. Rules and error texts
+ * are those of Cilium 1.19.4 (reference/hubble-api.md section 4).
+ *
+ * Compiling turns names into predicates over dictionary entries; what an entry answers is remembered per id, so a label
+ * selector costs one bit test for each flow after the first with that endpoint.
+ *
+ * Owner    a compiled filter owns all it needs; the messages it came from may go.
+ * Threads  compile: any thread. match: one thread per struct flow_filter (it holds the caches).
+ */
+#ifndef TYCHO_FILTER_FILTER_H
+#define TYCHO_FILTER_FILTER_H
+
+#include "base/err.h"
+#include "flow/dict.h"
+#include "flow/flow.h"
+
+struct _Flow__FlowFilter; /* protobuf-c: Flow__FlowFilter */
+struct flow_filter;
+
+/* @dict must outlive the filter; it is the dictionary of the flows that will be matched. Empty lists match everything.
+ * Fails with ERR_INVALID and the reference's sentence, e.g. "filtering by http status code requires the event type
+ * filter to only match 'l7' events". */
+MUST_CHECK enum err_code flow_filter_new(struct _Flow__FlowFilter *const *whitelist, size_t whitelist_count,
+					 struct _Flow__FlowFilter *const *blacklist, size_t blacklist_count,
+					 const struct flow_dict *dict, struct flow_filter **ret, struct err *e);
+void flow_filter_free(struct flow_filter *ff);
+AUTO_DEFINE(struct flow_filter, flow_filter_free);
+
+/* Records of every kind have an answer: agent and debug events match event_type filters and empty lists only, lost
+ * events match event_type filters always (reference/hubble-api.md sections 3.2, 4). NULL filter: true. */
+bool flow_filter_match(struct flow_filter *ff, const struct flow *f);
+/* The same for @n records at once: bit i%64 of ret_bits[i/64] is the answer for flows[i]. @return how many match. Faster
+ * than one at a time: each test runs over all that are still in question. */
+size_t flow_filter_match_n(struct flow_filter *ff, const struct flow *flows, size_t n, uint64_t *ret_bits);
+/* True if it matches everything without looking. */
+bool flow_filter_is_empty(const struct flow_filter *ff);
+
+#endif

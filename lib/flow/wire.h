@@ -1,0 +1,72 @@
+/*
+ * wire - flows as protobuf bytes, written and read by hand (30 ns against protobuf-c's 930).
+ *
+ * Writers emit known fields in ascending field order, endpoints and services as the bytes that the dictionary holds.
+ * The readers accept any order, skip what they do not know, and never look beyond the bytes they were given.
+ */
+#ifndef TYCHO_FLOW_WIRE_H
+#define TYCHO_FLOW_WIRE_H
+
+#include "base/err.h"
+#include "flow/dict.h"
+#include "flow/flow.h"
+
+struct buf;
+
+/* Appends flow.Flow. */
+void flow_encode(struct buf *b, const struct flow *f, const struct flow_dict *d);
+/* Appends observer.GetFlowsResponse for a record of any kind that GetFlows sends (flow, lost, node status): the message, node_name,
+ * time. @node is who says so where the record itself does not know (lost events); may be "". */
+void flow_encode_response(struct buf *b, const struct flow *f, const struct flow_dict *d, struct str node);
+
+/* Reads flow.Flow into a whole record (FLOW_WHOLE; ext = @message, borrowed). Endpoints, services and node are interned in
+ * @d. Fails with ERR_PARSE on malformed bytes only: odd content is content. @ret is filled entirely. */
+MUST_CHECK enum err_code flow_decode(struct str message, struct flow_dict *d, struct flow *ret, struct err *e);
+
+/* The parts of an observer.GetFlowsResponse (or ExportEvent), borrowed from its bytes. */
+struct flow_response {
+	enum flow_kind kind; /* which member of the oneof; see has_message */
+	bool has_message;    /* false: an empty response, or a member this version does not know */
+	bool has_time;
+	struct str message;  /* bytes of the member */
+	struct str node_name;
+	struct timestamp time;
+};
+MUST_CHECK enum err_code flow_response_split(struct str message, struct flow_response *ret, struct err *e);
+
+/* --- small tools of the trade, for everybody who touches wire bytes ------------------------------------- */
+
+enum wire_type { WIRE_VARINT = 0, WIRE_I64 = 1, WIRE_LEN = 2, WIRE_GROUP = 3, WIRE_END_GROUP = 4, WIRE_I32 = 5 };
+
+/* Reader with a sticky error: after a fault, wire_next returns false and @bad is set. */
+struct wire_reader {
+	const uint8_t *p, *end;
+	bool bad;
+};
+struct wire_field {
+	uint32_t number;
+	enum wire_type type;
+	uint64_t value;   /* VARINT, I64, I32 */
+	struct str bytes; /* LEN */
+	struct str raw;   /* the whole field with its tag, to be copied on */
+};
+static inline struct wire_reader wire_reader_of(struct str s)
+{
+	return (struct wire_reader){ (const uint8_t *)s.p, (const uint8_t *)s.p + s.len, false };
+}
+bool wire_next(struct wire_reader *r, struct wire_field *ret);
+/* First occurrence of LEN field @number in @message; false if there is none. */
+bool wire_find(struct str message, uint32_t number, struct str *ret);
+
+void wire_put_tag(struct buf *b, uint32_t number, enum wire_type type);
+void wire_put_varint(struct buf *b, uint64_t v);
+/* Nothing is written for zero or empty, as proto3 has it. */
+void wire_put_u64(struct buf *b, uint32_t number, uint64_t v);
+void wire_put_str(struct buf *b, uint32_t number, struct str s);
+/* Also when empty: sub-messages and repeated members. */
+void wire_put_len(struct buf *b, uint32_t number, struct str s);
+/* A sub-message of unknown length: begin, write its fields, end. Lengths are moved into place. */
+size_t wire_begin(struct buf *b, uint32_t number);
+void wire_end(struct buf *b, size_t mark);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * rpc_server - a gRPC server on one thread: unary calls, and streams that are pulled.
+ *
+ *	  client ◄── HTTP/2 ◄── C core ◄── queue of a call (bounded) ◄── fill() of the method
+ *
+ * A method's begin() gets the request. It answers at once (rpc_call_reply, rpc_call_end) or turns the call into
+ * a stream (rpc_call_stream). A stream is pulled: whenever the call's queue has room, the server asks fill() for
+ * more. So a client that reads slowly is asked for less, holds one queue of memory, and delays nobody: its
+ * method simply is not called. A client that does not take a single message for @stall_ns while one is
+ * waiting is cut off with RESOURCE_EXHAUSTED.
+ *
+ * Threads  begin, fill and done run on the server's one thread; they must not block. rpc_call_* functions may
+ *          only be called from there, except rpc_server_wake.
+ * Time     a stream that has nothing to say returns RPC_IDLE and is asked again at the next tick (@tick_ns).
+ * Built in grpc.health.v1 (Check, List, Watch), server reflection v1 and v1alpha, UNIMPLEMENTED for the rest.
+ */
+#ifndef TYCHO_RPC_SERVER_H
+#define TYCHO_RPC_SERVER_H
+
+#include "rpc/rpc.h"
+
+struct rpc_server;
+struct rpc_call;
+
+enum rpc_fill {
+	RPC_MORE, /* there is more to say: call fill again when the queue has room */
+	RPC_IDLE, /* nothing now: call fill again at the next tick, or after rpc_server_wake */
+	RPC_ENDED /* fill has called rpc_call_end */
+};
+
+struct rpc_stream_ops {
+	/* Add messages with rpc_call_send while it returns true and there is something to say; a few dozen a
+	 * call are plenty. Long work yields: return RPC_MORE having sent nothing to be called again after
+	 * other calls had their turn. */
+	enum rpc_fill (*fill)(struct rpc_call *call, void *state);
+	/* The call is over for whatever reason; @state is the method's to free. Called exactly once. */
+	void (*done)(void *state);
+};
+
+struct rpc_method {
+	const char *path; /* "/observer.Observer/GetFlows" */
+	/* @request is borrowed until begin returns. Must reply, end or stream before it returns. */
+	void (*begin)(struct rpc_call *call, struct str request, void *ctx);
+	void *ctx;
+};
+
+struct rpc_listen {
+	/* "unix:///run/tycho/observer.sock", "localhost:4245", ":4244", "127.0.0.1:0", "[::1]:4245" */
+	const char *address;
+	const struct rpc_tls *tls; /* NULL: plain text */
+	unsigned socket_mode;      /* unix sockets: permission bits of the file, e.g. 0660 */
+};
+
+struct rpc_server_config {
+	const struct rpc_method *methods;
+	size_t method_count;
+	const struct rpc_listen *listens;
+	size_t listen_count;
+	const struct rpc_metadata *metadata; /* initial metadata of every answer, e.g. hubble-server-version */
+	size_t metadata_count;
+	const char *const *health_services;  /* names that are SERVING from the start, beside "" */
+	size_t health_service_count;
+	uint64_t tick_ns;          /* 0: 10 ms */
+	uint64_t stall_ns;         /* 0: 30 s */
+	size_t queue_messages;     /* per stream; 0: 128 */
+	size_t max_request_bytes;  /* 0: 4 MiB, gRPC's default */
+	uint32_t max_streams;      /* concurrent streams per connection; 0: 1024 */
+};
+
+/* Binds every address and starts the thread. Everything @config points to is copied or only read now,
+ * except @ctx of the methods. Fails with ERR_EXISTS (address in use: SO_REUSEPORT is off), ERR_INVALID (bad address),
+ * ERR_NOT_FOUND / ERR_PARSE (a certificate file is missing, unreadable, expired or does not fit its key). A stale
+ * unix socket is replaced, one that somebody listens on is ERR_EXISTS. */
+MUST_CHECK enum err_code rpc_server_new(const struct rpc_server_config *config, struct rpc_server **ret,
+					struct err *e);
+/* Streams in progress end with UNAVAILABLE "server is shutting down"; waits up to @grace_ns for them, cancels the
+ * rest, joins the thread, unlinks unix sockets. NULL is a no-op. */
+void rpc_server_free(struct rpc_server *s, uint64_t grace_ns);
+
+/* The port that listen @i was given (for ":0"), 0 for unix sockets. */
+int rpc_server_port(const struct rpc_server *s, size_t i);
+/* Any thread: idle streams are asked again at once rather than at the next tick. */
+void rpc_server_wake(struct rpc_server *s);
+/* Any thread: SERVING or NOT_SERVING for Check and Watch. Unknown names are added. */
+void rpc_server_set_health(struct rpc_server *s, const char *service, bool serving);
+
+/* Unary answer. Ends the call. */
+void rpc_call_reply(struct rpc_call *call, struct str message);
+/* Ends the call with @status; the text is made valid UTF-8. For streams: after what is queued. */
+void rpc_call_end(struct rpc_call *call, enum rpc_status status, const char *fmt, ...) FORMAT(3, 4);
+/* Makes the call a stream. Initial metadata is sent at once. Takes @state until ops->done. */
+void rpc_call_stream(struct rpc_call *call, const struct rpc_stream_ops *ops, void *state);
+/* Queues one message (copied). @return false when the queue was already full: the message was not taken. */
+bool rpc_call_send(struct rpc_call *call, struct str message);
+/* As rpc_call_send without the copy from a second buffer: room for @bytes to encode into, NULL when the queue is
+ * full; then rpc_call_commit with the bytes really used (0 takes it back). */
+uint8_t *rpc_call_reserve(struct rpc_call *call, size_t bytes);
+void rpc_call_commit(struct rpc_call *call, size_t used);
+/* Peer as gRPC names it, e.g. "ipv4:127.0.0.1:5000" or "unix:"; valid until the call is over. */
+const char *rpc_call_peer(const struct rpc_call *call);
+/* Value of a request header, or an empty str. Valid until the call is over. */
+struct str rpc_call_header(const struct rpc_call *call, const char *key);
+
+struct rpc_server_stats {
+	uint64_t calls, live_calls, messages_sent, bytes_sent, stalled_calls;
+};
+/* Any thread. */
+struct rpc_server_stats rpc_server_stats(const struct rpc_server *s);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * source bpf - our own kernel programs: tc on clsact for traces, tp_btf/kfree_skb for drops.
+ *
+ * Interfaces are chosen once and then followed through netlink: new ones are picked up as they appear, gone ones let go.
+ * A packet is never changed; on free every hook is taken back, and what a killed observer left behind is removed at
+ * the next start.
+ */
+#ifndef TYCHO_OBSERVER_SOURCE_BPF_H
+#define TYCHO_OBSERVER_SOURCE_BPF_H
+
+#include "observer/source/source.h"
+
+struct source_bpf_config {
+	/* Names or shell-style globs ("eth*", "!docker0" excludes). None: every interface whose peer is in another network
+	 * namespace, and those that carry a route out. A name without wildcard that does not exist is ERR_NOT_FOUND. */
+	const char *const *interfaces;
+	size_t interface_count;
+	uint64_t interval_ns;          /* report of a connection that goes on; 0: 5 s */
+	size_t trace_ring_bytes, verdict_ring_bytes; /* powers of two, multiples of a page; 0: 8 MiB and 4 MiB */
+	uint32_t connections;          /* tracked at once, oldest forgotten first; 0: 262,144 */
+	bool traces, drops;            /* which programs to load */
+	bool noise;                    /* also report drop reasons that are part of normal operation */
+};
+
+/* ERR_PERMISSION (no root / CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON), ERR_UNSUPPORTED (no BTF, kernel too old), each with a sentence
+ * that says how to get it. */
+MUST_CHECK enum err_code source_bpf_new(const struct source_bpf_config *config, struct source **ret, struct err *e);
+
+struct source_bpf_stats {
+	uint64_t lost_traces, lost_verdicts; /* failed reserves since start */
+	uint32_t interfaces;                 /* attached now */
+};
+/* Capture thread. */
+struct source_bpf_stats source_bpf_stats(const struct source *s);
+
+#endif

@@ -1,0 +1,247 @@
+/* lib/base: errors, strings, buffers, times, maps. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "base/time.h"
+
+static void an_error_gathers_context_from_the_inside_out(void **state)
+{
+	(void)state;
+	struct err e;
+	errno = EACCES;
+	assert_int_equal(err_os(&e, "open '%s'", "/x"), ERR_PERMISSION);
+	assert_int_equal(e.os, EACCES);
+	assert_string_equal(e.msg, "open '/x': Permission denied");
+	assert_int_equal(err_in(&e, "export"), ERR_PERMISSION);
+	assert_string_equal(e.msg, "export: open '/x': Permission denied");
+	assert_int_equal(err_set(NULL, ERR_PARSE, "x"), ERR_PARSE);
+}
+
+static void a_long_error_ends_in_an_ellipsis_and_stays_utf8(void **state)
+{
+	(void)state;
+	struct err e;
+	char text[2000];
+	for (size_t i = 0; i + 3 < sizeof text; i += 3)
+		memcpy(text + i, "\xe2\x82\xac", 4);
+	assert_int_equal(err_set(&e, ERR_INVALID, "%s", text), ERR_INVALID);
+	assert_true(str_has_suffix(str_of(e.msg), STR("…")));
+	assert_true(utf8_is_valid(str_of(e.msg)));
+	assert_true(strlen(e.msg) < sizeof e.msg);
+}
+
+static void every_error_code_has_a_name(void **state)
+{
+	(void)state;
+	for (int c = 0; c < ERR_CODE_COUNT_; c++)
+		assert_true(strlen(err_code_name((enum err_code)c)) > 1);
+	assert_string_equal(err_code_name((enum err_code)999), "UNKNOWN");
+}
+
+static void numbers_are_read_whole_or_refused(void **state)
+{
+	(void)state;
+	uint16_t port = 7;
+	uint64_t big = 7;
+	assert_true(parse_u16(STR("65535"), &port));
+	assert_int_equal(port, 65535);
+	static const char *const bad[] = { "", "65536", "-1", "+1", " 1", "1 ", "0x10", "1e3", "99999999999999999999" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(parse_u16(str_of(bad[i]), &port));
+	assert_int_equal(port, 65535);
+	assert_true(parse_u64(STR("18446744073709551615"), UINT64_MAX, &big));
+	assert_true(big == UINT64_MAX);
+	assert_false(parse_u64(STR("18446744073709551616"), UINT64_MAX, &big));
+}
+
+static void split_yields_every_piece_empty_ones_too(void **state)
+{
+	(void)state;
+	struct str rest = STR("a,,b,"), head;
+	const char *want[] = { "a", "", "b", "" };
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		assert_true(str_split(&rest, ',', &head));
+		assert_true(str_is(head, want[i]));
+	}
+	assert_false(str_split(&rest, ',', &head));
+}
+
+static void utf8_follows_rfc_3629(void **state)
+{
+	(void)state;
+	static const char *const good[] = { "", "abcdefghij", "\xc3\xa9", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf",
+					    "01234567\xe2\x82\xac" };
+	static const char *const bad[] = { "\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80",
+					   "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "a\xc3", "\xe2\x82", "\xff" };
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(utf8_is_valid(str_of(good[i])));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_false(utf8_is_valid(str_of(bad[i])));
+		char out[32];
+		size_t n = utf8_sanitize(str_of(bad[i]), out, sizeof out);
+		assert_true(utf8_is_valid(str_n(out, n)));
+	}
+	char out[8];
+	assert_int_equal(utf8_sanitize(STR("a\xff" "b"), out, sizeof out), 5);
+	assert_memory_equal(out, "a\xef\xbf\xbd" "b", 5);
+	assert_int_equal(utf8_sanitize(STR("abcdefg\xc3\xa9"), out, sizeof out), 7);
+}
+
+static void a_buffer_stops_at_its_limit_and_says_so(void **state)
+{
+	(void)state;
+	AUTO_BUF struct buf b = buf_init(5);
+	buf_lit(&b, "abc");
+	buf_lit(&b, "de");
+	assert_false(b.failed);
+	buf_char(&b, 'f');
+	assert_true(b.failed);
+	assert_true(str_is(buf_str(&b), "abcde"));
+	buf_reset(&b);
+	buf_printf(&b, "%d", 12345);
+	assert_false(b.failed);
+	char fixed[4];
+	struct buf f = buf_fixed(fixed, sizeof fixed);
+	buf_i64(&f, -123);
+	assert_true(str_is(buf_str(&f), "-123"));
+	buf_char(&f, 'x');
+	assert_true(f.failed);
+}
+
+static void put_time(struct timestamp t, const char *want)
+{
+	AUTO_BUF struct buf b = buf_init(100);
+	timestamp_put(&b, t);
+	assert_string_equal(buf_cstr(&b), want);
+	struct timestamp back;
+	assert_true(timestamp_parse(str_of(want), &back));
+	assert_int_equal(timestamp_cmp(t, back), 0);
+}
+
+static void times_are_written_as_proto3_json_does(void **state)
+{
+	(void)state;
+	put_time((struct timestamp){ 0, 0 }, "1970-01-01T00:00:00Z");
+	put_time((struct timestamp){ 1709287200, 123456789 }, "2024-03-01T10:00:00.123456789Z");
+	put_time((struct timestamp){ 1709287200, 120000000 }, "2024-03-01T10:00:00.120Z");
+	put_time((struct timestamp){ 1709287200, 1000 }, "2024-03-01T10:00:00.000001Z");
+	put_time((struct timestamp){ -1, 999999999 }, "1969-12-31T23:59:59.999999999Z");
+	put_time((struct timestamp){ TIMESTAMP_MIN_S, 0 }, "0001-01-01T00:00:00Z");
+	put_time((struct timestamp){ TIMESTAMP_MAX_S, 999999999 }, "9999-12-31T23:59:59.999999999Z");
+	put_time((struct timestamp){ 1709164800, 0 }, "2024-02-29T00:00:00Z");
+}
+
+static void bad_times_are_refused(void **state)
+{
+	(void)state;
+	static const char *const bad[] = { "", "2024-03-01", "2024-03-01T10:00:00", "2024-02-30T00:00:00Z",
+					   "2023-02-29T00:00:00Z", "2024-03-01T24:00:00Z", "2024-03-01T10:60:00Z",
+					   "2024-03-01T10:00:00.Z", "2024-03-01T10:00:00.1234567890Z",
+					   "0000-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "2024-03-01t10:00:00Z",
+					   "2024-03-01T10:00:00+1:00", "2024-03-01T10:00:00ZZ",
+					   "0001-01-01T00:00:00+01:00" };
+	struct timestamp t = { 42, 0 };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(timestamp_parse(str_of(bad[i]), &t));
+	assert_int_equal(t.s, 42);
+	assert_true(timestamp_parse(STR("2024-03-01T12:00:00.5+02:00"), &t));
+	assert_int_equal(t.s, 1709287200);
+	assert_int_equal(t.ns, 500000000);
+}
+
+static void durations_are_gos(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int64_t ns;
+		const char *back;
+	} cases[] = {
+		{ "0", 0, "0s" },
+		{ "5m", INT64_C(300000000000), "5m0s" },
+		{ "1h30m", INT64_C(5400000000000), "1h30m0s" },
+		{ "1.5h", INT64_C(5400000000000), "1h30m0s" },
+		{ "-90s", INT64_C(-90000000000), "-1m30s" },
+		{ "1.5us", 1500, "1.5\xc2\xb5s" },
+		{ "100ms", 100000000, "100ms" },
+		{ "4m5.114197398s", INT64_C(245114197398), "4m5.114197398s" },
+		{ "+.5s", 500000000, "500ms" },
+		{ "7ns", 7, "7ns" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		int64_t ns;
+		assert_true(duration_parse(str_of(cases[i].text), &ns));
+		assert_true(ns == cases[i].ns);
+		AUTO_BUF struct buf b = buf_init(64);
+		duration_put(&b, ns);
+		assert_string_equal(buf_cstr(&b), cases[i].back);
+	}
+	static const char *const bad[] = { "", "1", "s", "1d", "1h 2m", "--1s", "1.s.", ".s", "9223372037s", "1hm" };
+	int64_t ns;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(duration_parse(str_of(bad[i]), &ns));
+}
+
+static void a_map_holds_what_was_put_until_it_is_full(void **state)
+{
+	(void)state;
+	AUTO(map_free) struct map *m = NULL;
+	struct err e;
+	enum { N = 5000 };
+	assert_int_equal(map_new(N, 7, &m, &e), ERR_OK);
+	for (uint32_t i = 0; i < N; i++) {
+		char key[20];
+		int n = snprintf(key, sizeof key, "key-%u", i);
+		assert_int_equal(map_put(m, str_n(key, (size_t)n), i, NULL, &e), ERR_OK);
+	}
+	assert_int_equal(map_put(m, STR("one more"), 1, NULL, &e), ERR_NOMEM);
+	assert_int_equal(map_put(m, STR("key-7"), 70, NULL, &e), ERR_OK);
+	for (uint32_t i = 0; i < N; i++) {
+		char key[20];
+		int n = snprintf(key, sizeof key, "key-%u", i);
+		uint32_t v = UINT32_MAX;
+		assert_true(map_get(m, str_n(key, (size_t)n), &v));
+		assert_int_equal(v, i == 7 ? 70 : i);
+	}
+	map_reset(m);
+	uint32_t v;
+	assert_false(map_get(m, STR("key-7"), &v));
+	assert_int_equal(map_count(m), 0);
+}
+
+static void log_values_cannot_break_the_line(void **state)
+{
+	(void)state;
+	char out[64];
+	assert_string_equal(log_quote("plain-value/1", out, sizeof out), "plain-value/1");
+	assert_string_equal(log_quote("a b\"\n\x1b", out, sizeof out), "\"a b\\\"\\n\\x1b\"");
+	assert_string_equal(log_quote("", out, sizeof out), "\"\"");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_error_gathers_context_from_the_inside_out),
+		cmocka_unit_test(a_long_error_ends_in_an_ellipsis_and_stays_utf8),
+		cmocka_unit_test(every_error_code_has_a_name),
+		cmocka_unit_test(numbers_are_read_whole_or_refused),
+		cmocka_unit_test(split_yields_every_piece_empty_ones_too),
+		cmocka_unit_test(utf8_follows_rfc_3629),
+		cmocka_unit_test(a_buffer_stops_at_its_limit_and_says_so),
+		cmocka_unit_test(times_are_written_as_proto3_json_does),
+		cmocka_unit_test(bad_times_are_refused),
+		cmocka_unit_test(durations_are_gos),
+		cmocka_unit_test(a_map_holds_what_was_put_until_it_is_full),
+		cmocka_unit_test(log_values_cannot_break_the_line),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
