@@ -1,0 +1,41 @@
+/*
+ * api - observer.Observer and peer.Peer, answered from the flow log.
+ *
+ *	rpc_server ──► begin(request) ──► compiled filter, mask, position ──► stream pulled from flow_log
+ *
+ * Semantics are Hubble's (reference/hubble-api.md sections 3, 5, 6); where we do better, docs/compatibility.md lists it.
+ *
+ * Threads  the methods run on the server's thread; the api itself is immutable after construction.
+ * Loss     a stream that the log overtook is told by LostEvents (source HUBBLE_RING_BUFFER), at most one a second, and
+ *          once more before it ends: each lost record is counted exactly once.
+ */
+#ifndef TYCHO_OBSERVER_API_H
+#define TYCHO_OBSERVER_API_H
+
+#include "base/err.h"
+#include "base/time.h"
+#include "observer/log/log.h"
+#include "observer/name/name.h"
+#include "rpc/server.h"
+
+struct api;
+
+struct api_config {
+	const struct flow_log *log;   /* all borrowed, must outlive the api */
+	struct flow_dict *dict;
+	struct name_table *names;
+	const char *version;          /* "tycho v0.1.0" */
+	const char *node_name;        /* "cluster/node" or "node" */
+	const char *address;          /* where peers reach this observer, "10.0.0.1:4244"; may be "" */
+	const char *tls_server_name;  /* NULL: that address is plain text */
+	struct mono_ns started;
+};
+
+MUST_CHECK enum err_code api_new(const struct api_config *config, struct api **ret, struct err *e);
+void api_free(struct api *a); /* after the server that uses its methods */
+AUTO_DEFINE(struct api, api_free);
+
+/* The methods to give to rpc_server_config; borrowed for the api's life. */
+const struct rpc_method *api_methods(const struct api *a, size_t *ret_count);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * capture - the one thread that writes the log: polls the sources, drains them, composes flows.
+ *
+ *	bpf ──┐
+ *	nflog ├─► poll ──► drain ──► compose ──► flow log
+ *	…   ──┘
+ *
+ * Threads  capture_new starts it, capture_free stops it by an eventfd and joins. Sources belong to it from then on.
+ */
+#ifndef TYCHO_OBSERVER_CAPTURE_H
+#define TYCHO_OBSERVER_CAPTURE_H
+
+#include "observer/compose.h"
+
+struct capture;
+
+struct capture_config {
+	struct source **sources; /* taken, each of them, when capture_new succeeds */
+	size_t source_count;
+	struct flow_log *log;
+	struct flow_dict *dict;
+	struct name_table *names;
+	/* An eventfd that gets 1 written when every source that can end (replays) has; -1: none. */
+	int ended_fd;
+};
+
+MUST_CHECK enum err_code capture_new(const struct capture_config *config, struct capture **ret, struct err *e);
+/* Stops the thread and frees the sources. NULL is a no-op. */
+void capture_free(struct capture *c);
+AUTO_DEFINE(struct capture, capture_free);
+
+/* Any thread. */
+struct compose_counts capture_counts(const struct capture *c);
+
+#endif

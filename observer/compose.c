@@ -1,0 +1,362 @@
+#include "observer/compose.h"
+
+#include <stdatomic.h>
+
+#include "bpf/event.h"
+#include "flow/flow.pb-c.h"
+#include "flow/wire.h"
+#include "observer/decode/decode.h"
+#include "observer/decode/dns.h"
+#include "observer/drop_reason.h"
+
+/* Message type numbers of Cilium's monitor (reference/cilium-events.md section 2). */
+enum { EVENT_DROP = 1, EVENT_TRACE = 4, EVENT_POLICY_VERDICT = 5, EVENT_L7 = 129 };
+
+/* Raw observation points of trace events (section 3.8); to-endpoint is 0 there and 101 in the API. */
+enum { POINT_TO_ENDPOINT = 0, POINT_FROM_ENDPOINT = 5, POINT_FROM_NETWORK = 10, POINT_TO_NETWORK = 11 };
+
+enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd, DNS_PORT = 53 };
+
+void compose_init(struct compose *c, struct flow_log *log, struct flow_dict *dict, struct name_table *names,
+		  const struct flow_clock *clock, const uint64_t seed[2])
+{
+	*c = (struct compose){
+		.log = log,
+		.dict = dict,
+		.names = names,
+		.clock = clock,
+		.uuid_state = { seed[0] | 1, seed[1] },
+	};
+	c->ext = buf_fixed(c->ext_bytes, sizeof c->ext_bytes);
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	/* one writer: no read-modify-write needed */
+	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
+	atomic_store_explicit(counter, v + n, memory_order_relaxed);
+}
+
+struct compose_counts compose_counts(const struct compose *c)
+{
+	return (struct compose_counts){
+		.events = atomic_load_explicit(&c->events, memory_order_relaxed),
+		.refused = atomic_load_explicit(&c->refused, memory_order_relaxed),
+		.bad_messages = atomic_load_explicit(&c->bad_messages, memory_order_relaxed),
+		.lost = atomic_load_explicit(&c->lost, memory_order_relaxed),
+	};
+}
+
+/* xoroshiro128+ (Blackman, Vigna 2018): unpredictable enough for names that must merely not collide. */
+static uint64_t next_random(uint64_t s[2])
+{
+	uint64_t a = s[0], b = s[1], sum = a + b;
+
+	b ^= a;
+	s[0] = ((a << 24) | (a >> 40)) ^ b ^ (b << 16);
+	s[1] = (b << 37) | (b >> 27);
+	return sum;
+}
+
+/* RFC 9562 §5.4: version 4, variant 10. */
+static void stamp_uuid(struct compose *c, struct flow *f)
+{
+	f->uuid[0] = (next_random(c->uuid_state) & ~UINT64_C(0xf000)) | 0x4000;
+	f->uuid[1] = (next_random(c->uuid_state) & (UINT64_MAX >> 2)) | (UINT64_C(1) << 63);
+	f->bits |= FLOW_HAS_UUID;
+}
+
+/* A sub-message's bytes go into ext as they are; the log copies them. */
+static void append(struct compose *c, struct flow *f)
+{
+	if (c->ext.failed) {
+		/* more text than a record may carry: the numbers still count */
+		buf_reset(&c->ext);
+		f->bits &= ~(uint32_t)(FLOW_HAS_L7 | FLOW_HAS_NAMES | FLOW_HAS_POLICIES);
+	}
+	f->ext = (const uint8_t *)c->ext.p;
+	f->ext_len = (uint32_t)c->ext.len;
+	flow_log_put(c->log, f);
+}
+
+static struct wall_ns time_of(const struct compose *c, const struct raw_event *ev, struct mono_ns now)
+{
+	if (ev->mono.v)
+		return flow_clock_wall(c->clock, ev->mono);
+	if (ev->wall.v)
+		return ev->wall;
+	return flow_clock_wall(c->clock, now);
+}
+
+/* A connection leaves when its first packet was sent from here; the replies then come in, and are
+ * part of the same outgoing connection. */
+static uint8_t trace_direction(const struct raw_event *ev, bool sent_from_here)
+{
+	if (!ev->reply_known)
+		return FLOW__TRAFFIC_DIRECTION__TRAFFIC_DIRECTION_UNKNOWN;
+	return sent_from_here != ev->reply ? FLOW__TRAFFIC_DIRECTION__EGRESS :
+					     FLOW__TRAFFIC_DIRECTION__INGRESS;
+}
+
+static void set_event_type(struct flow *f, int32_t type, int32_t sub_type)
+{
+	f->event_type = type;
+	f->event_sub_type = sub_type;
+	f->bits |= FLOW_HAS_EVENT_TYPE;
+}
+
+static void trace_members(struct flow *f, const struct raw_event *ev)
+{
+	bool ingress = ev->direction == RAW_DIR_INGRESS; /* of the interface */
+	int32_t point;
+
+	if (ev->endpoint_side)
+		point = ingress ? POINT_FROM_ENDPOINT : POINT_TO_ENDPOINT;
+	else
+		point = ingress ? POINT_FROM_NETWORK : POINT_TO_NETWORK;
+	/* What enters by a pod's interface was sent by the pod; what leaves by the network's, by this node. */
+	bool sent_from_here = ev->endpoint_side == ingress;
+
+	f->verdict = FLOW__VERDICT__FORWARDED;
+	set_event_type(f, EVENT_TRACE, point);
+	f->trace_point = point == POINT_TO_ENDPOINT ? FLOW__TRACE_OBSERVATION_POINT__TO_ENDPOINT :
+						      (uint8_t)point;
+	f->direction = trace_direction(ev, sent_from_here);
+	if (!ev->reply_known)
+		return;
+	f->is_reply = ev->reply ? FLOW_REPLY_TRUE : FLOW_REPLY_FALSE;
+	if (ev->reply)
+		f->trace_reason = FLOW__TRACE_REASON__REPLY;
+	else if (ev->cause == BPF_CAUSE_NEW)
+		f->trace_reason = FLOW__TRACE_REASON__NEW;
+	else
+		f->trace_reason = FLOW__TRACE_REASON__ESTABLISHED;
+}
+
+static void kernel_reason(struct compose *c, struct flow *f, struct str name)
+{
+	if (!name.len)
+		return;
+	size_t at = ((uintptr_t)name.p >> 4) % COMPOSE_REASONS;
+	if (c->reasons[at].text != name.p) {
+		c->reasons[at].text = name.p;
+		c->reasons[at].id = flow_dict_kernel_reason(c->dict, name);
+		c->reasons[at].code = (uint8_t)drop_reason_of_kernel(name);
+	}
+	f->kernel_reason = c->reasons[at].id;
+	f->drop_reason = f->drop_desc = c->reasons[at].code;
+}
+
+static void drop_members(struct compose *c, struct flow *f, const struct raw_event *ev)
+{
+	f->verdict = FLOW__VERDICT__DROPPED;
+	kernel_reason(c, f, ev->kernel_reason);
+	set_event_type(f, EVENT_DROP, (int32_t)f->drop_reason);
+	if (!flow_is(f, FLOW_HAS_IP))
+		return;
+	/* As Cilium sees it from the endpoint that the packet belongs to. */
+	if (name_is_local(c->names, f->src_ip))
+		f->direction = FLOW__TRAFFIC_DIRECTION__EGRESS;
+	else if (name_is_local(c->names, f->dst_ip))
+		f->direction = FLOW__TRAFFIC_DIRECTION__INGRESS;
+}
+
+static void put_policy(struct compose *c, struct flow *f, const struct raw_event *ev)
+{
+	if (!ev->policy.len || ev->verdict == RAW_AUDIT || ev->direction == RAW_DIR_UNKNOWN)
+		return;
+	bool ingress = ev->direction == RAW_DIR_INGRESS, allow = ev->verdict == RAW_ALLOW;
+	uint32_t list = allow ? (ingress ? 21002 : 21001) : (ingress ? 21005 : 21004);
+	char name[256];
+	struct str clean = str_n(name, utf8_sanitize(ev->policy, name, sizeof name));
+
+	size_t mark = wire_begin(&c->ext, list);
+	wire_put_str(&c->ext, 1, clean);
+	wire_put_str(&c->ext, 5, STR("NetfilterRule"));
+	wire_end(&c->ext, mark);
+	f->bits |= FLOW_HAS_POLICIES;
+}
+
+static void verdict_members(struct compose *c, struct flow *f, const struct raw_event *ev)
+{
+	static const uint8_t verdicts[] = {
+		[RAW_ALLOW] = FLOW__VERDICT__FORWARDED,
+		[RAW_DENY] = FLOW__VERDICT__DROPPED,
+		[RAW_AUDIT] = FLOW__VERDICT__AUDIT,
+	};
+
+	f->verdict = verdicts[ev->verdict];
+	set_event_type(f, EVENT_POLICY_VERDICT, 0);
+	if (ev->direction == RAW_DIR_INGRESS)
+		f->direction = FLOW__TRAFFIC_DIRECTION__INGRESS;
+	else if (ev->direction == RAW_DIR_EGRESS)
+		f->direction = FLOW__TRAFFIC_DIRECTION__EGRESS;
+	if (ev->verdict == RAW_DENY)
+		f->drop_reason = f->drop_desc = DROP_REASON_POLICY_DENIED;
+	else
+		f->is_reply = FLOW_REPLY_FALSE;
+	put_policy(c, f, ev);
+}
+
+static void put_interface(struct flow *f, const struct raw_event *ev)
+{
+	if (!ev->ifindex)
+		return;
+	f->bits |= FLOW_HAS_IFACE;
+	f->ifindex = ev->ifindex;
+	if (ev->ifname)
+		(void)memccpy(f->ifname, ev->ifname, 0, sizeof f->ifname - 1);
+}
+
+static void put_detail(struct flow *f, const struct raw_event *ev)
+{
+	f->packets = ev->packets ? ev->packets : 1;
+	f->bytes = ev->packets ? ev->bytes : ev->packet_bytes;
+	f->netns = ev->netns;
+	f->bits |= FLOW_HAS_DETAIL;
+}
+
+/* The L7 flow of a DNS message; what its answers say is learned first, so that it names itself. */
+static void dns_flow(struct compose *c, const struct flow *packet, const struct decode_payload *payload)
+{
+	struct dns_message m;
+
+	if (!dns_parse(payload->bytes, packet->l4 == FLOW_L4_TCP, &m))
+		return;
+	struct flow f = *packet;
+	f.type = FLOW__FLOW_TYPE__L7;
+	f.verdict = FLOW__VERDICT__FORWARDED;
+	set_event_type(&f, EVENT_L7, 0);
+	f.trace_point = 0;
+	f.trace_reason = 0;
+	f.is_reply = m.response ? FLOW_REPLY_TRUE : FLOW_REPLY_FALSE;
+	f.bits &= ~(uint32_t)(FLOW_HAS_TCP_FLAGS | FLOW_HAS_NAMES | FLOW_HAS_POLICIES | FLOW_HAS_ETHERNET);
+	f.tcp_flags = 0;
+	f.packets = f.bytes = 0; /* the L3/L4 flow counts them */
+	if (m.response && m.rcode == 0)
+		for (size_t i = 0; i < m.answer_count; i++)
+			name_learn(c->names, f.dst_ip, m.answers[i].ip, str_of(m.query), m.answers[i].ttl_s,
+				   f.time);
+	buf_reset(&c->ext);
+	dns_put_l7(&c->ext, &m);
+	f.bits |= FLOW_HAS_L7;
+	stamp_uuid(c, &f);
+	name_flow(c->names, &f, &c->ext);
+	append(c, &f);
+}
+
+static bool is_dns(const struct flow *f, const struct decode_payload *payload)
+{
+	return payload->bytes.len && (f->l4 == FLOW_L4_UDP || f->l4 == FLOW_L4_TCP) &&
+	       (f->src_port == DNS_PORT || f->dst_port == DNS_PORT);
+}
+
+static void packet_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
+{
+	struct flow f = { .kind = FLOW_KIND_FLOW,
+			  .type = FLOW__FLOW_TYPE__L3_L4,
+			  .bits = FLOW_HAS_TIME,
+			  .time = time_of(c, ev, now) };
+	struct decode_payload payload;
+	enum decode_start start = DECODE_ETHERNET;
+
+	if (ev->l3)
+		start = ev->ethertype == ETHERTYPE_IPV6 ? DECODE_IPV6 : DECODE_IPV4;
+	if (ev->l3 && ev->ethertype != ETHERTYPE_IPV6 && ev->ethertype != ETHERTYPE_IPV4) {
+		count(&c->refused, 1);
+		return;
+	}
+	if (!decode_packet(ev->packet, start, true, &f, &payload)) {
+		count(&c->refused, 1);
+		return;
+	}
+	buf_reset(&c->ext);
+	stamp_uuid(c, &f);
+	put_interface(&f, ev);
+	put_detail(&f, ev);
+	switch (ev->kind) {
+	case RAW_TRACE:
+		trace_members(&f, ev);
+		break;
+	case RAW_DROP:
+		drop_members(c, &f, ev);
+		break;
+	default:
+		verdict_members(c, &f, ev);
+		break;
+	}
+	bool dns = ev->kind == RAW_TRACE && is_dns(&f, &payload);
+	/* A DNS message that is reported only for what it says has been counted already, or will be. */
+	if (ev->kind != RAW_TRACE || ev->cause != BPF_CAUSE_DNS || ev->packets) {
+		struct flow named = f;
+		name_flow(c->names, &named, &c->ext);
+		append(c, &named);
+	}
+	if (dns)
+		dns_flow(c, &f, &payload);
+}
+
+static void message_event(struct compose *c, const struct raw_event *ev, enum flow_kind kind, struct mono_ns now)
+{
+	struct flow f = { .kind = (uint8_t)kind, .bits = FLOW_HAS_TIME, .time = time_of(c, ev, now) };
+
+	f.node = name_node(c->names);
+	f.ext = (const uint8_t *)ev->packet.p;
+	f.ext_len = (uint32_t)ev->packet.len;
+	flow_log_put(c->log, &f);
+}
+
+static void whole_flow(struct compose *c, const struct raw_event *ev)
+{
+	struct flow f;
+
+	if (flow_decode(ev->packet, c->dict, &f, NULL) != ERR_OK) {
+		count(&c->bad_messages, 1);
+		return;
+	}
+	flow_log_put(c->log, &f);
+}
+
+/* flow.LostEvent{source, num_events_lost, cpu} */
+static void lost_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
+{
+	count(&c->lost, ev->lost);
+	buf_reset(&c->ext);
+	wire_put_u64(&c->ext, 1, FLOW__LOST_EVENT_SOURCE__PERF_EVENT_RING_BUFFER);
+	wire_put_u64(&c->ext, 2, ev->lost);
+	if (ev->cpu >= 0) {
+		size_t mark = wire_begin(&c->ext, 3);
+		wire_put_u64(&c->ext, 1, (uint64_t)ev->cpu);
+		wire_end(&c->ext, mark);
+	}
+	struct raw_event message = *ev;
+	message.packet = buf_str(&c->ext);
+	message_event(c, &message, FLOW_KIND_LOST, now);
+}
+
+void compose_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
+{
+	count(&c->events, 1);
+	switch (ev->kind) {
+	case RAW_TRACE:
+	case RAW_DROP:
+	case RAW_VERDICT:
+		packet_event(c, ev, now);
+		break;
+	case RAW_FLOW:
+		whole_flow(c, ev);
+		break;
+	case RAW_LOST:
+		lost_event(c, ev, now);
+		break;
+	case RAW_LOST_MESSAGE:
+		message_event(c, ev, FLOW_KIND_LOST, now);
+		break;
+	case RAW_AGENT:
+		message_event(c, ev, FLOW_KIND_AGENT, now);
+		break;
+	case RAW_DEBUG:
+		message_event(c, ev, FLOW_KIND_DEBUG, now);
+		break;
+	}
+}

@@ -1,0 +1,279 @@
+#include "observer/options.h"
+
+#include <stdio.h>
+
+#include "base/time.h"
+
+/* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
+enum option_id {
+	OPT_CLUSTER,
+	OPT_ENDPOINTS,
+	OPT_HELP,
+	OPT_INSECURE_LISTEN,
+	OPT_INTERFACE,
+	OPT_INTERVAL,
+	OPT_LISTEN,
+	OPT_LOG_LEVEL,
+	OPT_NFLOG_GROUP,
+	OPT_NFLOG_PATTERN,
+	OPT_NO_BPF,
+	OPT_NODE_LABEL,
+	OPT_NODE_NAME,
+	OPT_NOISE,
+	OPT_READY_FD,
+	OPT_REPLAY,
+	OPT_REPLAY_KEEP_TIME,
+	OPT_REPLAY_REPEAT,
+	OPT_REPLAY_SPEED,
+	OPT_RING_CAPACITY,
+	OPT_STATE_DIR,
+	OPT_TLS_CERT_FILE,
+	OPT_TLS_CLIENT_CA_FILE,
+	OPT_TLS_KEY_FILE,
+	OPT_VERSION,
+	OPT_COUNT_
+};
+
+static const struct {
+	const char *name, *arg, *help;
+} table[] = {
+	[OPT_CLUSTER] = { "cluster", "NAME", "cluster this node belongs to (default: none)" },
+	[OPT_ENDPOINTS] = { "endpoints", "FILE", "YAML file that names addresses; reread when it changes" },
+	[OPT_HELP] = { "help", NULL, "print this text" },
+	[OPT_INSECURE_LISTEN] = { "insecure-listen", NULL, "allow plain text on addresses beyond loopback" },
+	[OPT_INTERFACE] = { "interface", "NAME", "interface to watch, or a glob such as 'veth*'; '!' excludes; repeatable "
+			    "(default: those with a peer in another namespace or a route out)" },
+	[OPT_INTERVAL] = { "interval", "TIME", "how often a connection that goes on is reported (default 5s)" },
+	[OPT_LISTEN] = { "listen", "ADDRESS", "where to answer: unix:///path or host:port; repeatable "
+			 "(default unix:///run/tycho/observer.sock)" },
+	[OPT_LOG_LEVEL] = { "log-level", "LEVEL", "debug, info, warn or error (default info)" },
+	[OPT_NFLOG_GROUP] = { "nflog-group", "N", "netfilter log group to read policy verdicts from; repeatable" },
+	[OPT_NFLOG_PATTERN] = { "nflog-pattern", "REGEX", "how to read a log prefix: named groups verdict, direction, policy "
+				"(default form tycho:<allow|deny|audit>:<ingress|egress>:<policy>)" },
+	[OPT_NO_BPF] = { "no-bpf", NULL, "load no kernel programs" },
+	[OPT_NODE_LABEL] = { "node-label", "KEY=VALUE", "label of this node; repeatable" },
+	[OPT_NODE_NAME] = { "node-name", "NAME", "name of this node (default: host name)" },
+	[OPT_NOISE] = { "noise", NULL, "also report kernel drop reasons that are part of normal operation" },
+	[OPT_READY_FD] = { "ready-fd", "FD", "write one line to this descriptor when serving, then close it" },
+	[OPT_REPLAY] = { "replay", "FILE", "read flows from Hubble JSON lines; '-' is standard input" },
+	[OPT_REPLAY_KEEP_TIME] = { "replay-keep-time", NULL, "keep the recorded times instead of stamping flows anew" },
+	[OPT_REPLAY_REPEAT] = { "replay-repeat", "N", "read the file N times (default 1)" },
+	[OPT_REPLAY_SPEED] = { "replay-speed", "X", "1 as recorded, 2 twice as fast, 0 as fast as possible (default 0)" },
+	[OPT_RING_CAPACITY] = { "ring-capacity", "N", "flows kept in memory: 2^k - 1 (default 65535)" },
+	[OPT_STATE_DIR] = { "state-dir", "DIR", "what must survive a restart (default /var/lib/tycho, "
+			    "or $XDG_STATE_HOME/tycho when not root)" },
+	[OPT_TLS_CERT_FILE] = { "tls-cert-file", "FILE", "certificate chain (PEM) for TCP addresses" },
+	[OPT_TLS_CLIENT_CA_FILE] = { "tls-client-ca-file", "FILE", "demand client certificates signed by this; repeatable" },
+	[OPT_TLS_KEY_FILE] = { "tls-key-file", "FILE", "private key (PEM) of --tls-cert-file" },
+	[OPT_VERSION] = { "version", NULL, "print the version" },
+};
+_Static_assert(ARRAY_LEN(table) == OPT_COUNT_, "an option without a row");
+
+void obs_options_help(void)
+{
+	(void)puts("tycho-observer watches the flows of this node and answers for them.\n"
+		   "\n"
+		   "Usage: tycho-observer [OPTION]…\n");
+	for (size_t i = 0; i < OPT_COUNT_; i++) {
+		char left[64];
+		(void)snprintf(left, sizeof left, "--%s%s%s", table[i].name, table[i].arg ? " " : "",
+			       table[i].arg ? table[i].arg : "");
+		(void)printf("  %-26s %s\n", left, table[i].help);
+	}
+}
+
+static enum err_code bad_value(struct err *e, enum option_id id, const char *value, const char *want)
+{
+	return err_set(e, ERR_INVALID, "--%s %s: expected %s", table[id].name, value, want);
+}
+
+static enum err_code add_text(const char **list, size_t *count, enum option_id id, const char *value, struct err *e)
+{
+	if (*count == OPTIONS_LIST)
+		return err_set(e, ERR_INVALID, "--%s is given more than %d times", table[id].name, OPTIONS_LIST);
+	list[(*count)++] = value;
+	return ERR_OK;
+}
+
+static bool parse_speed(const char *value, double *ret)
+{
+	char *end;
+	double v = strtod(value, &end);
+
+	if (end == value || *end || !(v >= 0 && v <= 1e9))
+		return false;
+	*ret = v;
+	return true;
+}
+
+static bool parse_level(const char *value, enum log_level *ret)
+{
+	static const char *const names[] = { "debug", "info", "warn", "error" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(value, names[i]) == 0) {
+			*ret = (enum log_level)i;
+			return true;
+		}
+	return false;
+}
+
+static enum err_code set_number(struct obs_options *o, enum option_id id, const char *value, struct err *e)
+{
+	struct str s = str_of(value);
+	uint64_t n;
+	int64_t ns;
+
+	switch (id) {
+	case OPT_INTERVAL:
+		if (!duration_parse(s, &ns) || ns < (int64_t)(100 * NS_PER_MS) || ns > (int64_t)(3600 * NS_PER_S))
+			return bad_value(e, id, value, "a time from 100ms to 1h, such as 5s");
+		o->bpf_config.interval_ns = (uint64_t)ns;
+		return ERR_OK;
+	case OPT_NFLOG_GROUP:
+		if (o->nflog.group_count == OPTIONS_LIST)
+			return err_set(e, ERR_INVALID, "--%s is given more than %d times", table[id].name, OPTIONS_LIST);
+		if (!parse_u16(s, &o->nflog_groups[o->nflog.group_count]))
+			return bad_value(e, id, value, "a group number from 0 to 65535");
+		o->nflog.group_count++;
+		return ERR_OK;
+	case OPT_READY_FD:
+		if (!parse_u64(s, 1 << 20, &n))
+			return bad_value(e, id, value, "a file descriptor");
+		o->ready_fd = (int)n;
+		return ERR_OK;
+	case OPT_REPLAY_REPEAT:
+		if (!parse_u64(s, UINT64_MAX, &n) || n == 0)
+			return bad_value(e, id, value, "a number from 1 up");
+		o->replay.repeat = n;
+		return ERR_OK;
+	case OPT_REPLAY_SPEED:
+		if (!parse_speed(value, &o->replay.speed))
+			return bad_value(e, id, value, "a factor such as 1, 2.5 or 0");
+		return ERR_OK;
+	default:
+		if (!parse_u64(s, SIZE_MAX, &n))
+			return bad_value(e, id, value, "a number of flows, 2^k - 1");
+		o->ring_capacity = (size_t)n;
+		return ERR_OK;
+	}
+}
+
+static enum err_code set_option(struct obs_options *o, enum option_id id, const char *value, struct err *e)
+{
+	switch (id) {
+	case OPT_CLUSTER:
+		o->cluster = value;
+		return ERR_OK;
+	case OPT_ENDPOINTS:
+		o->endpoints = value;
+		return ERR_OK;
+	case OPT_HELP:
+		o->help = true;
+		return ERR_OK;
+	case OPT_INSECURE_LISTEN:
+		o->insecure_listen = true;
+		return ERR_OK;
+	case OPT_INTERFACE:
+		return add_text(o->interfaces, &o->bpf_config.interface_count, id, value, e);
+	case OPT_LISTEN:
+		return add_text(o->listen, &o->listen_count, id, value, e);
+	case OPT_LOG_LEVEL:
+		return parse_level(value, &o->log_level) ? ERR_OK :
+							   bad_value(e, id, value, "debug, info, warn or error");
+	case OPT_NFLOG_PATTERN:
+		o->nflog.pattern = value;
+		return ERR_OK;
+	case OPT_NO_BPF:
+		o->bpf = false;
+		return ERR_OK;
+	case OPT_NODE_LABEL:
+		if (!strchr(value, '='))
+			return bad_value(e, id, value, "KEY=VALUE");
+		return add_text(o->node_labels, &o->node_label_count, id, value, e);
+	case OPT_NODE_NAME:
+		o->node_name = value;
+		return ERR_OK;
+	case OPT_NOISE:
+		o->bpf_config.noise = true;
+		return ERR_OK;
+	case OPT_REPLAY:
+		o->replay.path = value;
+		return ERR_OK;
+	case OPT_REPLAY_KEEP_TIME:
+		o->replay.keep_time = true;
+		return ERR_OK;
+	case OPT_STATE_DIR:
+		o->state_dir = value;
+		return ERR_OK;
+	case OPT_TLS_CERT_FILE:
+		o->tls_cert_file = value;
+		return ERR_OK;
+	case OPT_TLS_CLIENT_CA_FILE:
+		return add_text(o->tls_client_ca_files, &o->tls_client_ca_count, id, value, e);
+	case OPT_TLS_KEY_FILE:
+		o->tls_key_file = value;
+		return ERR_OK;
+	case OPT_VERSION:
+		o->version = true;
+		return ERR_OK;
+	default:
+		return set_number(o, id, value, e);
+	}
+}
+
+static enum err_code check_together(const struct obs_options *o, struct err *e)
+{
+	if (!o->tls_cert_file != !o->tls_key_file)
+		return err_set(e, ERR_INVALID, "--tls-cert-file and --tls-key-file are needed together");
+	if (o->tls_client_ca_count && !o->tls_cert_file)
+		return err_set(e, ERR_INVALID, "--tls-client-ca-file needs --tls-cert-file and --tls-key-file");
+	if (o->nflog.pattern && !o->nflog.group_count)
+		return err_set(e, ERR_INVALID, "--nflog-pattern needs --nflog-group");
+	if (o->replay.repeat > 1 && o->replay.path && strcmp(o->replay.path, "-") == 0)
+		return err_set(e, ERR_INVALID, "--replay-repeat: standard input can be read only once");
+	if (!o->bpf && !o->nflog.group_count && !o->replay.path)
+		return err_set(e, ERR_INVALID, "--no-bpf leaves nothing to observe; add --nflog-group or --replay");
+	return ERR_OK;
+}
+
+enum err_code obs_options_read(int argc, char **argv, struct obs_options *ret, struct err *e)
+{
+	struct obs_options o = {
+		.bpf = true,
+		.ring_capacity = 65535,
+		.log_level = LOG_INFO,
+		.ready_fd = -1,
+		.bpf_config = { .traces = true, .drops = true },
+	};
+
+	for (int i = 1; i < argc; i++) {
+		struct str word = str_of(argv[i]);
+		if (!str_has_prefix(word, STR("--")) || word.len == 2)
+			return err_set(e, ERR_INVALID, "unexpected argument \"%s\"; see --help", argv[i]);
+		size_t eq = str_find(word, '=');
+		struct str name = str_from(str_upto(word, eq), 2);
+		size_t id = 0;
+		while (id < OPT_COUNT_ && !str_is(name, table[id].name))
+			id++;
+		if (id == OPT_COUNT_)
+			return err_set(e, ERR_INVALID, "unknown option --%.*s; see --help", STR_FMT(name));
+		const char *value = eq < word.len ? argv[i] + eq + 1 : NULL;
+		if (!table[id].arg && value)
+			return err_set(e, ERR_INVALID, "--%s takes no value", table[id].name);
+		if (table[id].arg && !value) {
+			if (i + 1 == argc)
+				return err_set(e, ERR_INVALID, "--%s needs a value: %s", table[id].name, table[id].arg);
+			value = argv[++i];
+		}
+		enum err_code code = set_option(&o, (enum option_id)id, value, e);
+		if (code != ERR_OK)
+			return code;
+	}
+	*ret = o;
+	ret->bpf_config.interfaces = ret->interfaces;
+	ret->nflog.groups = ret->nflog_groups;
+	if (ret->help || ret->version)
+		return ERR_OK;
+	return check_together(ret, e);
+}

@@ -1,0 +1,45 @@
+/*
+ * options - the command line of tycho-observer, read into one struct.
+ */
+#ifndef TYCHO_OBSERVER_OPTIONS_H
+#define TYCHO_OBSERVER_OPTIONS_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "observer/source/bpf.h"
+#include "observer/source/nflog.h"
+#include "observer/source/replay.h"
+
+enum { OPTIONS_LIST = 64 };
+
+/* Texts are borrowed from argv. */
+struct obs_options {
+	const char *listen[OPTIONS_LIST];
+	size_t listen_count;
+	const char *node_name, *cluster;
+	const char *node_labels[OPTIONS_LIST];
+	size_t node_label_count;
+	const char *endpoints; /* NULL: none */
+	const char *interfaces[OPTIONS_LIST];
+	bool bpf;
+	uint16_t nflog_groups[OPTIONS_LIST];
+	struct source_bpf_config bpf_config;
+	struct source_nflog_config nflog;
+	struct source_replay_config replay; /* path NULL: none */
+	size_t ring_capacity;
+	const char *tls_cert_file, *tls_key_file;
+	const char *tls_client_ca_files[OPTIONS_LIST];
+	size_t tls_client_ca_count;
+	bool insecure_listen;
+	const char *state_dir;
+	enum log_level log_level;
+	int ready_fd;          /* -1: none */
+	bool help, version;
+};
+
+/* ERR_INVALID with one sentence that names the option. */
+MUST_CHECK enum err_code obs_options_read(int argc, char **argv, struct obs_options *ret, struct err *e);
+/* Text of --help; also what the man page is made from. */
+void obs_options_help(void);
+
+#endif
