@@ -14,7 +14,7 @@ target_include_directories(project_options INTERFACE ${PROJECT_SOURCE_DIR}/lib $
 	${PROJECT_BINARY_DIR}/config)
 target_compile_options(project_options INTERFACE
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual
-	-Wundef -Wvla -Wwrite-strings -Wimplicit-fallthrough -fno-strict-aliasing
+	-Wno-format-zero-length -Wundef -Wvla -Wwrite-strings -Wimplicit-fallthrough -fno-strict-aliasing
 	-fstack-protector-strong -ffunction-sections -fdata-sections
 	$<$<BOOL:${TYCHO_WERROR}>:-Werror>)
 target_link_options(project_options INTERFACE -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--as-needed)

@@ -21,14 +21,14 @@ enum log_level log_level(void);
  * characters go through log_quote. */
 void log_line(enum log_level level, const char *msg, const char *fmt, ...) FORMAT(3, 4);
 
-#define log_debug(...) log_at_(LOG_DEBUG, __VA_ARGS__, "")
-#define log_info(...) log_at_(LOG_INFO, __VA_ARGS__, "")
-#define log_warn(...) log_at_(LOG_WARN, __VA_ARGS__, "")
-#define log_error(...) log_at_(LOG_ERROR, __VA_ARGS__, "")
+#define log_debug(msg, ...) log_at_(LOG_DEBUG, msg, "" __VA_ARGS__)
+#define log_info(msg, ...) log_at_(LOG_INFO, msg, "" __VA_ARGS__)
+#define log_warn(msg, ...) log_at_(LOG_WARN, msg, "" __VA_ARGS__)
+#define log_error(msg, ...) log_at_(LOG_ERROR, msg, "" __VA_ARGS__)
 #define log_at_(level, msg, ...)                                                                   \
 	do {                                                                                       \
 		if ((level) >= log_level())                                                        \
-			log_line((level), (msg), "" __VA_ARGS__);                                  \
+			log_line((level), (msg), __VA_ARGS__);                                     \
 	} while (0)
 
 /* @z as one value: bare if it is plain, else quoted and escaped. Writes to @out (@size bytes, always

@@ -1,0 +1,406 @@
+/*
+ * tycho-observer - watches the flows of this node and answers for them.
+ *
+ *	main thread      signals, endpoint file, own addresses ──► name table
+ *	tycho-capture    sources ──► decode ──► name ──► flow log
+ *	tycho-rpc        flow log ──► gRPC
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "config.h"
+#include "observer/agent.h"
+#include "observer/api/api.h"
+#include "observer/capture.h"
+#include "observer/host.h"
+#include "observer/log/epoch.h"
+#include "observer/name/file.h"
+#include "observer/options.h"
+#include "observer/paths.h"
+#include "rpc/server.h"
+
+enum {
+	DICT_ENTRIES = 1 << 20,     /* distinct endpoints, services, nodes */
+	SHUTDOWN_GRACE_S = 2,
+	SOCKET_MODE = 0660,         /* unix socket: owner and group */
+	PROVIDER_FILE = 1,          /* slot of the endpoint file in the name table; 0 is kept for Kubernetes */
+};
+
+/* Everything that lives as long as the process, torn down in reverse order. */
+struct observer {
+	struct obs_options o;
+	char node_name[512];        /* "cluster/node" or "node" */
+	char node[256];
+	int signals, ended_fd;
+	struct flow_dict *dict;
+	struct name_table *names;
+	struct host *host;
+	struct name_file *file;
+	struct epoch *epoch;
+	struct flow_log *log;
+	struct agent *agent;
+	struct source *sources[4];
+	size_t source_count;
+	struct api *api;
+	bool rpc_up;
+	struct rpc_server *server;
+	struct capture *capture;
+};
+
+static void observer_done(struct observer *ob)
+{
+	rpc_server_free(ob->server, SHUTDOWN_GRACE_S * NS_PER_S);
+	capture_free(ob->capture);
+	for (size_t i = 0; i < ob->source_count; i++)
+		source_free(ob->sources[i]); /* those that capture did not get to take */
+	if (ob->rpc_up)
+		rpc_shutdown();
+	api_free(ob->api);
+	agent_free(ob->agent);
+	flow_log_free(ob->log);
+	epoch_free(ob->epoch);
+	name_file_free(ob->file);
+	host_free(ob->host);
+	name_table_free(ob->names);
+	flow_dict_free(ob->dict);
+	if (ob->ended_fd >= 0)
+		(void)close(ob->ended_fd);
+	if (ob->signals >= 0)
+		(void)close(ob->signals);
+}
+static void observer_done_guard_(struct observer *ob)
+{
+	observer_done(ob);
+}
+
+/* Signals arrive as events; blocked before any thread starts, so that no thread takes them. */
+static enum err_code take_signals(struct observer *ob, struct err *e)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGPIPE);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return err_os(e, "block signals");
+	(void)sigdelset(&set, SIGPIPE);
+	ob->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return ob->signals < 0 ? err_os(e, "signalfd") : ERR_OK;
+}
+
+static enum err_code name_the_node(struct observer *ob, struct err *e)
+{
+	if (ob->o.node_name)
+		(void)snprintf(ob->node, sizeof ob->node, "%s", ob->o.node_name);
+	else
+		host_name(ob->node, sizeof ob->node);
+	if (strchr(ob->node, '/') || (ob->o.cluster && strchr(ob->o.cluster, '/')))
+		return err_set(e, ERR_INVALID, "--node-name and --cluster must not contain '/'");
+	bool in_cluster = ob->o.cluster && *ob->o.cluster && strcmp(ob->o.cluster, "default") != 0;
+	(void)snprintf(ob->node_name, sizeof ob->node_name, "%.200s%s%s", in_cluster ? ob->o.cluster : "",
+		       in_cluster ? "/" : "", ob->node);
+	return ERR_OK;
+}
+
+static enum err_code open_names(struct observer *ob, struct err *e)
+{
+	enum err_code code = flow_dict_new(DICT_ENTRIES, &ob->dict, e);
+	if (code != ERR_OK)
+		return code;
+	const struct name_config config = {
+		.cluster = ob->o.cluster ? ob->o.cluster : "",
+		.node = ob->node,
+		.node_labels = ob->o.node_labels,
+		.node_label_count = ob->o.node_label_count,
+	};
+	code = name_table_new(&config, ob->dict, &ob->names, e);
+	if (code == ERR_OK)
+		code = host_new(ob->names, &ob->host, e);
+	if (code == ERR_OK && ob->o.endpoints)
+		code = name_file_new(ob->o.endpoints, PROVIDER_FILE, ob->names, &ob->file, e);
+	return code;
+}
+
+/* Where the numbers of this run begin. A folder that was asked for must work; without one, the clock does. */
+static enum err_code open_epoch(struct observer *ob, uint64_t *ret_first_seq, struct err *e)
+{
+	char usual[PATHS_BYTES];
+
+	paths_default_state(usual);
+	const char *dir = ob->o.state_dir ? ob->o.state_dir : usual;
+	enum err_code code = paths_make_folder(dir, e);
+	if (code == ERR_OK)
+		code = epoch_open(dir, wall_now(), &ob->epoch, e);
+	if (code == ERR_OK) {
+		*ret_first_seq = epoch_first_seq(ob->epoch);
+		return ERR_OK;
+	}
+	if (ob->o.state_dir || code == ERR_EXISTS || code == ERR_PARSE)
+		return code;
+	log_warn("no folder to keep state in; flows are numbered by the clock", "err=%s", LOG_QUOTE(e->msg));
+	*ret_first_seq = epoch_from_clock(wall_now());
+	return ERR_OK;
+}
+
+static enum err_code open_log(struct observer *ob, struct err *e)
+{
+	uint64_t first_seq;
+	enum err_code code = open_epoch(ob, &first_seq, e);
+	if (code != ERR_OK)
+		return code;
+	const struct flow_log_config config = { .capacity = ob->o.ring_capacity, .first_seq = first_seq };
+	return flow_log_new(&config, &ob->log, e);
+}
+
+static enum err_code open_sources(struct observer *ob, struct err *e)
+{
+	enum err_code code = agent_new(&ob->agent, &ob->sources[0], e);
+	if (code != ERR_OK)
+		return code;
+	ob->source_count = 1;
+	if (ob->o.bpf) {
+		code = source_bpf_new(&ob->o.bpf_config, &ob->sources[ob->source_count], e);
+		if (code != ERR_OK)
+			return code;
+		ob->source_count++;
+	}
+	if (ob->o.nflog.group_count) {
+		code = source_nflog_new(&ob->o.nflog, &ob->sources[ob->source_count], e);
+		if (code != ERR_OK)
+			return code;
+		ob->source_count++;
+	}
+	if (ob->o.replay.path) {
+		code = source_replay_new(&ob->o.replay, &ob->sources[ob->source_count], e);
+		if (code != ERR_OK)
+			return code;
+		ob->source_count++;
+	}
+	return ERR_OK;
+}
+
+/* Plain text beyond loopback is only given out to those who asked for it by name. */
+static enum err_code check_listen(const struct observer *ob, const char *address, bool tls, struct err *e)
+{
+	if (paths_is_unix(address) || paths_is_loopback(address) || tls)
+		return ERR_OK;
+	if (!ob->o.insecure_listen)
+		return err_set(e, ERR_INVALID,
+			       "--listen %s: plain text on an address that others can reach; give --tls-cert-file "
+			       "and --tls-key-file, or --insecure-listen if that is meant",
+			       address);
+	log_warn("listening in plain text on an address that others can reach", "address=%s", LOG_QUOTE(address));
+	return ERR_OK;
+}
+
+static enum err_code open_server(struct observer *ob, struct err *e)
+{
+	static const char *const health[] = { "hubble.server.Observer", "observer.Observer" };
+	static const struct rpc_metadata metadata[] = { { "hubble-server-version", TYCHO_HUBBLE_VERSION },
+							{ "tycho-version", TYCHO_VERSION } };
+	const struct rpc_tls tls = {
+		.cert_file = ob->o.tls_cert_file,
+		.key_file = ob->o.tls_key_file,
+		.ca_files = ob->o.tls_client_ca_files,
+		.ca_file_count = ob->o.tls_client_ca_count,
+	};
+	const char *network = "";
+	struct rpc_listen listens[OPTIONS_LIST];
+
+	for (size_t i = 0; i < ob->o.listen_count; i++) {
+		const char *address = ob->o.listen[i];
+		bool with_tls = tls.cert_file && !paths_is_unix(address);
+		enum err_code code = check_listen(ob, address, with_tls, e);
+		if (code == ERR_OK)
+			code = paths_make_socket_folder(address, e);
+		if (code != ERR_OK)
+			return code;
+		listens[i] = (struct rpc_listen){ address, with_tls ? &tls : NULL, SOCKET_MODE };
+		if (!paths_is_unix(address) && !*network)
+			network = address;
+	}
+	const struct api_config api = {
+		.log = ob->log,
+		.dict = ob->dict,
+		.names = ob->names,
+		.version = "tycho v" TYCHO_VERSION,
+		.node_name = ob->node_name,
+		.address = network,
+		.tls_server_name = tls.cert_file && *network ? ob->node : NULL,
+		.started = mono_now(),
+	};
+	enum err_code code = api_new(&api, &ob->api, e);
+	if (code != ERR_OK)
+		return code;
+	rpc_init();
+	ob->rpc_up = true;
+	struct rpc_server_config config = {
+		.listens = listens,
+		.listen_count = ob->o.listen_count,
+		.metadata = metadata,
+		.metadata_count = ARRAY_LEN(metadata),
+		.health_services = health,
+		.health_service_count = ARRAY_LEN(health),
+	};
+	config.methods = api_methods(ob->api, &config.method_count);
+	return rpc_server_new(&config, &ob->server, e);
+}
+
+static enum err_code start_capture(struct observer *ob, struct err *e)
+{
+	ob->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ob->ended_fd < 0)
+		return err_os(e, "eventfd");
+	const struct capture_config config = {
+		.sources = ob->sources,
+		.source_count = ob->source_count,
+		.log = ob->log,
+		.dict = ob->dict,
+		.names = ob->names,
+		.ended_fd = ob->ended_fd,
+	};
+	enum err_code code = capture_new(&config, &ob->capture, e);
+	if (code == ERR_OK)
+		ob->source_count = 0;
+	return code;
+}
+
+/* One line "ready ADDRESS…" with the ports that were really given. */
+static void tell_ready(struct observer *ob)
+{
+	char text[4096];
+	struct buf line = buf_fixed(text, sizeof text);
+
+	buf_lit(&line, "ready");
+	for (size_t i = 0; i < ob->o.listen_count; i++) {
+		struct str address = str_of(ob->o.listen[i]);
+		int port = rpc_server_port(ob->server, i);
+		buf_char(&line, ' ');
+		if (port > 0)
+			buf_printf(&line, "%.*s:%d", (int)str_find_last(address, ':'), address.p, port);
+		else
+			buf_str_put(&line, address);
+	}
+	struct str addresses = str_from(buf_str(&line), strlen("ready "));
+	char shown[4096];
+	(void)snprintf(shown, sizeof shown, "%.*s", STR_FMT(addresses));
+	log_info("observing", "node=%s addresses=%s", LOG_QUOTE(ob->node_name), LOG_QUOTE(shown));
+	buf_char(&line, '\n');
+	if (ob->o.ready_fd < 0)
+		return;
+	if (write(ob->o.ready_fd, line.p, line.len) < 0)
+		log_warn("nobody takes the ready line", "errno=%d", errno);
+	(void)close(ob->o.ready_fd);
+}
+
+static void reread_endpoints(struct observer *ob)
+{
+	struct err e;
+
+	if (!ob->file)
+		return;
+	enum err_code code = name_file_poll(ob->file, &e);
+	if (code == ERR_OK) {
+		log_info("endpoints reread", "file=%s", LOG_QUOTE(ob->o.endpoints));
+		agent_tell(ob->agent, "endpoints-reloaded", "{}");
+	} else if (code != ERR_AGAIN) {
+		log_warn("endpoints not reread; the old ones stay", "err=%s", LOG_QUOTE(e.msg));
+	}
+}
+
+/* @return false when it is time to stop. */
+static bool on_signal(struct observer *ob)
+{
+	struct signalfd_siginfo info;
+
+	if (read(ob->signals, &info, sizeof info) != sizeof info)
+		return true;
+	if (info.ssi_signo == SIGHUP) {
+		reread_endpoints(ob);
+		return true;
+	}
+	log_info("stopping", "signal=%d", (int)info.ssi_signo);
+	return false;
+}
+
+static void serve(struct observer *ob)
+{
+	struct err e;
+
+	for (;;) {
+		struct pollfd fds[] = {
+			{ .fd = ob->signals, .events = POLLIN },
+			{ .fd = host_fd(ob->host), .events = POLLIN },
+			{ .fd = ob->ended_fd, .events = POLLIN },
+			{ .fd = ob->file ? name_file_fd(ob->file) : -1, .events = POLLIN },
+		};
+		if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
+			return;
+		if (fds[0].revents && !on_signal(ob))
+			return;
+		if (fds[1].revents && host_poll(ob->host, &e) != ERR_OK)
+			log_warn("own addresses not reread", "err=%s", LOG_QUOTE(e.msg));
+		if (fds[2].revents) {
+			uint64_t n;
+			if (read(ob->ended_fd, &n, sizeof n) == sizeof n)
+				log_info("replay is over", "file=%s", LOG_QUOTE(ob->o.replay.path));
+		}
+		if (fds[3].revents)
+			reread_endpoints(ob);
+	}
+}
+
+static enum err_code observe(struct observer *ob, struct err *e)
+{
+	static enum err_code (*const steps[])(struct observer *, struct err *) = {
+		take_signals, name_the_node, open_names, open_log, open_sources, open_server, start_capture,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		enum err_code code = steps[i](ob, e);
+		if (code != ERR_OK)
+			return code;
+	}
+	agent_tell_started(ob->agent, wall_now());
+	tell_ready(ob);
+	serve(ob);
+	return ERR_OK;
+}
+
+int main(int argc, char **argv)
+{
+	__attribute__((cleanup(observer_done_guard_))) struct observer ob = { .signals = -1, .ended_fd = -1 };
+	char default_listen[PATHS_BYTES];
+	struct err e;
+
+	if (obs_options_read(argc, argv, &ob.o, &e) != ERR_OK) {
+		(void)fprintf(stderr, "tycho-observer: %s\n", e.msg);
+		return 1;
+	}
+	if (ob.o.help) {
+		obs_options_help();
+		return 0;
+	}
+	if (ob.o.version) {
+		(void)puts("tycho-observer " TYCHO_VERSION);
+		return 0;
+	}
+	log_set_level(ob.o.log_level);
+	if (!ob.o.listen_count) {
+		paths_default_listen(default_listen);
+		ob.o.listen[ob.o.listen_count++] = default_listen;
+	}
+	if (observe(&ob, &e) != ERR_OK) {
+		(void)fprintf(stderr, "tycho-observer: %s\n", e.msg);
+		return 1;
+	}
+	return 0;
+}
