@@ -1,8 +1,13 @@
 /*
  * dns - DNS messages over UDP and TCP to flow.Layer7, and what their answers say about addresses.
  *
- * Source: RFC 1035 (4.1.4 compression), RFC 7766 (TCP length prefix), RFC 3596 (AAAA). Bounded: compression pointers only backwards, at most
- * 128 labels, at most 64 answers are looked at; what is cut off is simply not there.
+ *	payload of UDP or TCP ──► dns_parse ──► struct dns_message ─┬─► dns_put_l7: flow.Flow.l7
+ *	                                                            └─► answers: address ──► name, for the name cache
+ *
+ * Source   RFC 1035 (4.1 messages, 4.1.4 compression, 5.1 escapes), RFC 3596 (AAAA), RFC 6891 (extended RCODE), RFC 7766 (length
+ *          prefix over TCP); what goes into l7 follows Hubble's DNS records.
+ * Bounds   compression pointers lead backwards only; a name has at most 128 labels and 255 bytes (RFC 1035 2.3.4); no more than
+ *          DNS_RECORDS records are read. What is cut off is simply not there. Never reads past the payload, never allocates.
  */
 #ifndef TYCHO_OBSERVER_DNS_H
 #define TYCHO_OBSERVER_DNS_H
@@ -10,32 +15,43 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-enum { DNS_NAME_BYTES = 254, DNS_ANSWERS = 64, DNS_TYPES = 8 };
+enum {
+	/* The longest legal name as text: 250 bytes in four labels, each written \DDD, four dots and the terminator. */
+	DNS_NAME_BYTES = 4 * 250 + 4 + 1,
+	DNS_ANSWERS = 64,
+	DNS_CNAMES = 8,
+	DNS_TYPES = 8,
+	DNS_RECORDS = 256, /* looked at in all sections together; only answers are kept */
+};
 
 struct dns_answer {
-	uint8_t ip[16];
+	uint8_t ip[16];      /* of an A record: IPv4 mapped */
 	uint32_t ttl_s;
 };
 
 struct dns_message {
 	bool response;
-	uint8_t rcode;
-	bool truncated;             /* TC bit, or the capture ended inside the message */
-	char query[DNS_NAME_BYTES]; /* with trailing dot, as Hubble shows it; printable ASCII, the rest as \DDD */
+	bool truncated;      /* TC bit, or the capture ended inside the message */
+	uint16_t rcode;      /* 12 bits: extended by OPT if there is one */
+	/* The name asked for: with trailing dot, as Hubble shows it. Bytes that are not printable ASCII are \DDD, those with
+	 * a meaning in zone files have a backslash before them. */
+	char query[DNS_NAME_BYTES];
 	uint16_t qtypes[DNS_TYPES];
 	size_t qtype_count;
-	uint16_t rrtypes[DNS_ANSWERS];
+	uint16_t rrtypes[DNS_ANSWERS]; /* of the answer section, in order */
 	size_t rrtype_count;
 	struct dns_answer answers[DNS_ANSWERS]; /* A and AAAA */
 	size_t answer_count;
-	char cnames[8][DNS_NAME_BYTES];
+	char cnames[DNS_CNAMES][DNS_NAME_BYTES];
 	size_t cname_count;
-	uint32_t ttl_s;             /* smallest of the answers */
+	uint32_t ttl_s;      /* smallest of the answer section; 0 without answers */
 };
 
-/* @tcp: the payload starts with the two-byte length. False if it is not a DNS message with one question. */
+/* @tcp: the payload starts with the two-byte length; further messages behind the first are not looked at.
+ * @return false, with *@ret unspecified, if it is not the start of a standard query or response (opcode 0) with exactly one
+ * question whose name is there to the end. */
 bool dns_parse(struct str payload, bool tcp, struct dns_message *ret);
-/* Appends flow.Flow field l7 {type, dns{…}} for it. */
+/* Appends flow.Flow field l7 {type, dns{…}} for it. A request has query, observation_source and qtypes only. */
 void dns_put_l7(struct buf *b, const struct dns_message *m);
 
 #endif
