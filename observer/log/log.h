@@ -13,7 +13,8 @@
  * Owner    records are copied in and out. A cursor is the reader's own integer: the number of the next record to read.
  * Threads  put: the writer thread. Everything else: any thread; no reader can stall the writer, no reader takes a lock.
  * Visible  a record can be read as soon as put returns (Hubble hides the newest; we do not copy that).
- * Loss     a cursor that was overtaken jumps to the oldest record and is told how many it missed, once each.
+ * Loss     a cursor that was overtaken jumps to the oldest record and is told how many it missed, once each. What is lost lies
+ *          before the first record of the batch that reports it. Numbers before first_seq are another run's: no loss of ours.
  */
 #ifndef TYCHO_OBSERVER_LOG_H
 #define TYCHO_OBSERVER_LOG_H
@@ -25,7 +26,7 @@ struct flow_log;
 
 struct flow_log_config {
 	size_t capacity;    /* 2^k - 1, 1 … 2^26 - 1 */
-	size_t ext_bytes;   /* byte ring; 0: 256 bytes a record, at least 1 MiB */
+	size_t ext_bytes;   /* byte ring, rounded up to a power of two; 0: 256 bytes a record, at least 1 MiB */
 	uint64_t first_seq; /* at least 1 */
 };
 
@@ -56,9 +57,10 @@ MUST_CHECK enum err_code flow_batch_new(const struct flow_log *log, size_t max, 
 void flow_batch_free(struct flow_batch *b);
 AUTO_DEFINE(struct flow_batch, flow_batch_free);
 
-/* Copies records from *@cursor on, at most up to number @end (exclusive; UINT64_MAX: as far as there are), into @batch and advances the cursor.
- * Copies are consistent: none is half overwritten. Never blocks, never allocates.
- * @return records copied (batch->count), 0 when the reader is up to date. *@ret_lost, in records, is always set. */
+/* Copies records from *@cursor on, at most up to number @end (exclusive; UINT64_MAX: as far as there are), into @batch and advances the
+ * cursor. Copies are consistent: none is half overwritten; their ext points into @batch. Never blocks, never allocates.
+ * @return records copied (batch->count). 0: the reader is up to date or at @end, or (*@ret_lost > 0) was overtaken so fast that it
+ * got hold of nothing this time. *@ret_lost, in records, is always set; only numbers below @end count. */
 size_t flow_log_read(const struct flow_log *log, uint64_t *cursor, uint64_t end, struct flow_batch *batch,
 		     uint64_t *ret_lost);
 
@@ -67,7 +69,7 @@ struct flow_log_counts {
 	uint64_t seen_flows;      /* FLOW_KIND_FLOW records since start */
 	uint64_t records;         /* of every kind since start */
 	uint64_t cut;             /* records whose ext was too large to keep */
-	struct wall_ns oldest_time, newest_time; /* of flows held; 0 if none */
+	struct wall_ns oldest_time, newest_time; /* of the oldest and newest record held that has a time; 0 if none */
 };
 struct flow_log_counts flow_log_counts(const struct flow_log *log);
 
