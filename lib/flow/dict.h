@@ -8,14 +8,18 @@
  * Owner    the dictionary owns all entries; what get returns is borrowed for the dictionary's life (or, where reset
  *          is used, until the reset).
  * Threads  put: any thread, serialised by a lock inside. get: any thread, lock-free, wait-free.
- * Loss     a full table: put returns id 0 for services and nodes, the entry "overflow" (identity kept, names gone)
- *          for endpoints, and counts it in flow_dict_overflows.
+ * Loss     a full table: put returns id 0 for services and nodes; endpoints get an overflow entry (identity kept,
+ *          the one label FLOW_DICT_OVERFLOW_LABEL, names gone). There are @max / 4 of these beside the @max; after
+ *          that identities go, too. Each such put is counted in flow_dict_counts. Out of memory is treated alike.
  */
 #ifndef TYCHO_FLOW_DICT_H
 #define TYCHO_FLOW_DICT_H
 
 #include "base/err.h"
 #include "flow/flow.h"
+
+#define FLOW_DICT_OVERFLOW_LABEL "tycho:overflow"
+enum { FLOW_DICT_MAX_KERNEL_REASONS = 1000 };
 
 struct workload {
 	struct str name, kind;
@@ -34,7 +38,7 @@ struct endpoint {
 
 struct service {
 	struct str name, namespace_;
-	struct str wire; /* flow.Service */
+	struct str wire; /* flow.Service; filled by the dictionary */
 };
 
 struct node {
@@ -42,7 +46,9 @@ struct node {
 	const struct str *labels; /* node_labels */
 	size_t label_count;
 	struct str emitter_name, emitter_version; /* both "": no emitter message */
-	struct str wire; /* flow.Flow fields node_name, node_labels, emitter with their tags, ascending */
+	/* flow.Flow fields node_name, node_labels, emitter with their tags, ascending, and the parts of it: filled by
+	 * the dictionary */
+	struct str wire, name_wire, labels_wire, emitter_wire;
 };
 
 struct flow_dict;
@@ -59,7 +65,9 @@ struct node_id flow_dict_node(struct flow_dict *d, const struct node *in);
 /* Interns by protobuf bytes: one hash of the bytes when they were seen before. Id 0 if they do not parse. */
 struct endpoint_id flow_dict_endpoint_wire(struct flow_dict *d, struct str wire);
 struct service_id flow_dict_service_wire(struct flow_dict *d, struct str wire);
-/* Kernel drop reason by name ("NETFILTER_DROP"); at most 1,000 names. */
+struct node_id flow_dict_node_wire(struct flow_dict *d, struct str wire); /* struct node's wire */
+/* Kernel drop reason by name ("NETFILTER_DROP"); at most
+ * FLOW_DICT_MAX_KERNEL_REASONS names, then id 0. */
 uint16_t flow_dict_kernel_reason(struct flow_dict *d, struct str name);
 
 /* NULL for id 0 and for ids that were never given out. */

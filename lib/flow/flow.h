@@ -86,11 +86,12 @@ enum flow_bits {
 	FLOW_HAS_SVC = 1 << 19,     /* one of the service messages is present */
 	/* Whole flows whose text a member cannot hold: ask the accessor. */
 	FLOW_ODD_TIME = 1 << 24,    /* outside wall_ns: time_ns is clamped */
-	FLOW_ODD_IP = 1 << 25,      /* one of the three addresses is not canonical text */
-	FLOW_ODD_MAC = 1 << 26,
-	FLOW_ODD_UUID = 1 << 27,
-	FLOW_ODD_L4 = 1 << 28,      /* a port or type beyond its wire width */
-	FLOW_ODD_IFACE = 1 << 29,   /* name longer than 15 bytes */
+	FLOW_ODD_IP = 1 << 25,      /* one of the three addresses is not canonical text; its member is what the text
+	                             * means, or zeros if it is no address */
+	FLOW_ODD_MAC = 1 << 26,     /* one of the two is missing or not canonical text */
+	FLOW_ODD_UUID = 1 << 27,    /* not 36 lower-case characters; the member is 0 */
+	FLOW_ODD_L4 = 1 << 28,      /* a port or type beyond its wire width, an IGMP group that is no IPv4 text */
+	FLOW_ODD_IFACE = 1 << 29,   /* name longer than 15 bytes, or with a NUL; the member is "" */
 };
 
 enum { FLOW_IFNAME_BYTES = 16 };
@@ -112,7 +113,7 @@ struct flow {
 	uint64_t uuid[2];      /* if FLOW_HAS_UUID: the 16 bytes in network order, as two big-endian numbers */
 	uint32_t bits;         /* enum flow_bits */
 	uint8_t kind;          /* enum flow_kind */
-	uint8_t verdict;       /* flow.Verdict; numbers above 254 are 255 (and ext has the real one) */
+	uint8_t verdict;       /* flow.Verdict; in all enums of 8 bits, numbers beyond 254 are 255: ask flow_enum */
 	uint8_t type;          /* flow.FlowType */
 	uint8_t l4;            /* enum flow_l4 */
 	uint8_t src_ip[16], dst_ip[16], src_xlated[16]; /* IPv4 mapped (::ffff:a.b.c.d) */
@@ -136,6 +137,7 @@ struct flow {
 			uint8_t igmp_type;
 			uint8_t igmp_group[4]; /* IPv4, network order */
 		};
+		uint8_t l4_bytes[6];           /* all of it */
 	};
 	uint8_t trace_point;   /* flow.TraceObservationPoint */
 	uint8_t trace_reason;  /* flow.TraceReason */
@@ -172,6 +174,9 @@ static inline bool flow_is(const struct flow *f, uint32_t bits)
 {
 	return (f->bits & bits) == bits;
 }
+/* Number of an enum field of flow.Flow that is held in 8 bits: @member, or ext's own number where that is 255.
+ * @field is the field's number in flow.proto: flow_enum(f, 2, f->verdict). */
+int32_t flow_enum(const struct flow *f, uint32_t field, uint8_t member);
 /* Text of an address of IP{source, destination, source_xlated}; "" if absent. Written to @tmp, or borrowed from
  * ext where the text is odd. */
 struct str flow_ip_text(const struct flow *f, enum flow_side side, char tmp[FLOW_IP_TEXT_BYTES]);

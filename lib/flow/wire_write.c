@@ -1,0 +1,453 @@
+/*
+ * Made flows are written in one pass into room that is known to suffice, so that no field asks for room again.
+ * Members go out in ascending field order; the fields of ext, which are ascending too, are let in at the gaps.
+ */
+#include "flow/wire.h"
+
+#include "base/buf.h"
+#include "flow/dict_wire.h"
+#include "flow/fields.h"
+#include "flow/text.h"
+
+enum {
+	/* All members of a made flow but names, ext and Summary: below 600 with the longest varints. */
+	MEMBERS_MAX_BYTES = 768,
+	SUMMARY_FIXED_BYTES = 256,
+	LENGTH_BYTES = 2, /* a flow is 128 to 16,383 bytes long, nearly always */
+};
+
+static inline uint8_t *put_varint(uint8_t *p, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*p++ = (uint8_t)(v | 0x80);
+	*p++ = (uint8_t)v;
+	return p;
+}
+
+static inline uint8_t *put_tag(uint8_t *p, uint32_t number, enum wire_type type)
+{
+	return put_varint(p, number << 3 | type); /* constant, folds to a store */
+}
+
+static inline uint8_t *put_u64(uint8_t *p, uint32_t number, uint64_t v)
+{
+	return v ? put_varint(put_tag(p, number, WIRE_VARINT), v) : p;
+}
+
+/* int32 and enums: negative numbers are sign-extended to ten bytes. */
+static inline uint8_t *put_i32(uint8_t *p, uint32_t number, int32_t v)
+{
+	return put_u64(p, number, (uint64_t)(int64_t)v);
+}
+
+static inline uint8_t *put_bytes(uint8_t *p, struct str s)
+{
+	if (s.len)
+		memcpy(p, s.p, s.len);
+	return p + s.len;
+}
+
+static inline uint8_t *put_len(uint8_t *p, uint32_t number, struct str s)
+{
+	return put_bytes(put_varint(put_tag(p, number, WIRE_LEN), s.len), s);
+}
+
+/* A message that is shorter than 128 bytes: its length takes the byte before @body. */
+static inline void end_short(uint8_t *body, const uint8_t *end)
+{
+	body[-1] = (uint8_t)(end - body);
+}
+
+static uint8_t *put_timestamp(uint8_t *p, uint32_t number, struct timestamp t)
+{
+	uint8_t *body = put_tag(p, number, WIRE_LEN) + 1;
+
+	p = put_u64(body, 1, (uint64_t)t.s);
+	p = put_i32(p, 2, t.ns);
+	end_short(body, p);
+	return p;
+}
+
+static uint8_t *put_ethernet(uint8_t *p, const struct flow *f)
+{
+	p = put_tag(p, FLOW_FIELD_ETHERNET, WIRE_LEN);
+	*p++ = 2 * (2 + MAC_CHARS);
+	*p++ = 1 << 3 | WIRE_LEN;
+	*p++ = MAC_CHARS;
+	mac_put((char *)p, f->src_mac);
+	p += MAC_CHARS;
+	*p++ = 2 << 3 | WIRE_LEN;
+	*p++ = MAC_CHARS;
+	mac_put((char *)p, f->dst_mac);
+	return p + MAC_CHARS;
+}
+
+static uint8_t *put_address(uint8_t *p, uint32_t number, const uint8_t ip[16])
+{
+	p = put_tag(p, number, WIRE_LEN);
+	struct str text = ip_text(ip, (char *)p + 1);
+	*p = (uint8_t)text.len;
+	return p + 1 + text.len;
+}
+
+static uint8_t *put_ip(uint8_t *p, const struct flow *f)
+{
+	uint8_t *mark = put_tag(p, FLOW_FIELD_IP, WIRE_LEN), *body = mark + 1;
+
+	p = body;
+	if (f->bits & FLOW_HAS_SRC_IP)
+		p = put_address(p, 1, f->src_ip);
+	if (f->bits & FLOW_HAS_DST_IP)
+		p = put_address(p, 2, f->dst_ip);
+	p = put_u64(p, 3, f->ip_version);
+	p = put_u64(p, 4, flow_is(f, FLOW_ENCRYPTED));
+	if (f->bits & FLOW_HAS_XLATED)
+		p = put_address(p, 5, f->src_xlated);
+	/* three addresses of 39 characters and their tags still take less than 128 bytes, four bytes less */
+	end_short(body, p);
+	return p;
+}
+
+static uint8_t *put_tcp_flags(uint8_t *p, unsigned flags)
+{
+	uint8_t *body = put_tag(p, 3, WIRE_LEN) + 1;
+
+	p = body;
+	for (unsigned bit = 0; flags >> bit && bit < 9; bit++)
+		p = put_u64(p, bit + 1, flags >> bit & 1);
+	end_short(body, p);
+	return p;
+}
+
+static uint8_t *put_l4(uint8_t *p, const struct flow *f)
+{
+	uint8_t *outer = put_tag(p, FLOW_FIELD_L4, WIRE_LEN) + 1, *body = put_tag(outer, f->l4, WIRE_LEN) + 1;
+
+	p = body;
+	switch ((enum flow_l4)f->l4) {
+	case FLOW_L4_TCP:
+	case FLOW_L4_UDP:
+	case FLOW_L4_SCTP:
+		p = put_u64(p, 1, f->src_port);
+		p = put_u64(p, 2, f->dst_port);
+		if (f->l4 == FLOW_L4_TCP && flow_is(f, FLOW_HAS_TCP_FLAGS))
+			p = put_tcp_flags(p, f->tcp_flags);
+		break;
+	case FLOW_L4_ICMP4:
+	case FLOW_L4_ICMP6:
+		p = put_u64(p, 1, f->icmp_type);
+		p = put_u64(p, 2, f->icmp_code);
+		break;
+	case FLOW_L4_VRRP:
+		p = put_u64(p, 1, f->vrrp_type);
+		p = put_u64(p, 2, f->vrrp_vrid);
+		p = put_u64(p, 3, f->vrrp_priority);
+		break;
+	case FLOW_L4_IGMP: {
+		uint8_t group[16];
+		ip_from_v4(group, f->igmp_group);
+		p = put_u64(p, 1, f->igmp_type);
+		p = put_address(p, 2, group);
+		break;
+	}
+	case FLOW_L4_NONE:
+		break;
+	}
+	end_short(body, p);
+	end_short(outer, p);
+	return p;
+}
+
+static uint8_t *put_event_type(uint8_t *p, const struct flow *f)
+{
+	uint8_t *body = put_tag(p, FLOW_FIELD_EVENT_TYPE, WIRE_LEN) + 1;
+
+	p = put_i32(body, 1, f->event_type);
+	p = put_i32(p, 2, f->event_sub_type);
+	end_short(body, p);
+	return p;
+}
+
+static uint8_t *put_interface(uint8_t *p, const struct flow *f)
+{
+	uint8_t *body = put_tag(p, FLOW_FIELD_INTERFACE, WIRE_LEN) + 1;
+	struct str name = str_n(f->ifname, strnlen(f->ifname, FLOW_IFNAME_BYTES));
+
+	p = put_u64(body, 1, f->ifindex);
+	if (name.len)
+		p = put_len(p, 2, name);
+	end_short(body, p);
+	return p;
+}
+
+/* The wrapped bool; the old field repeats it, and cannot say "unknown". */
+static uint8_t *put_is_reply(uint8_t *p, const struct flow *f)
+{
+	p = put_tag(p, FLOW_FIELD_IS_REPLY, WIRE_LEN);
+	if (f->is_reply != FLOW_REPLY_TRUE) {
+		*p++ = 0;
+		return p;
+	}
+	*p++ = 2;
+	return put_u64(p, 1, 1);
+}
+
+/* --- ext ---------------------------------------------------------------------------------------------- */
+
+/* The fields of a made flow's ext that are still to be written. */
+struct ext {
+	struct wire_reader r;
+	struct wire_field next; /* number UINT32_MAX: none left */
+};
+
+static void ext_step(struct ext *x)
+{
+	if (!wire_next(&x->r, &x->next))
+		x->next.number = UINT32_MAX;
+}
+
+static struct ext ext_of(const struct flow *f)
+{
+	struct ext x = { .r = wire_reader_of(str_n(f->ext, f->ext_len)), .next.number = UINT32_MAX };
+
+	if (f->ext_len)
+		ext_step(&x);
+	return x;
+}
+
+/* Writes ext's fields below @number. */
+static inline uint8_t *put_ext_below(uint8_t *p, struct ext *x, uint32_t number)
+{
+	for (; __builtin_expect(x->next.number < number, 0); ext_step(x))
+		p = put_bytes(p, x->next.raw);
+	return p;
+}
+
+/* tycho.v1.FlowDetail: the members, and what ext has of it besides (a merge, as protobuf merges: one after the other). */
+static uint8_t *put_detail(uint8_t *p, const struct flow *f, struct str reason, struct ext *x)
+{
+	size_t more = 0;
+	struct wire_reader from = x->r;
+	struct wire_field first = x->next;
+
+	for (; x->next.number == FLOW_FIELD_TYCHO; ext_step(x))
+		more += x->next.bytes.len;
+	uint8_t fixed[64], *end = fixed;
+	end = put_u64(end, DETAIL_FIELD_SEQ, f->seq);
+	end = put_u64(end, DETAIL_FIELD_PACKETS, f->packets);
+	end = put_u64(end, DETAIL_FIELD_BYTES, f->bytes);
+	uint8_t netns[16], *netns_end = put_u64(netns, DETAIL_FIELD_NETNS, f->netns);
+	size_t reason_bytes = 0;
+	if (reason.len) {
+		uint8_t head[16];
+		reason_bytes = (size_t)(put_varint(put_tag(head, DETAIL_FIELD_KERNEL_DROP_REASON, WIRE_LEN),
+						   reason.len) - head) + reason.len;
+	}
+	size_t len = (size_t)(end - fixed) + reason_bytes + (size_t)(netns_end - netns) + more;
+	if (!len)
+		return p;
+	p = put_varint(put_tag(p, FLOW_FIELD_TYCHO, WIRE_LEN), len);
+	p = put_bytes(p, str_n(fixed, (size_t)(end - fixed)));
+	if (reason.len)
+		p = put_len(p, DETAIL_FIELD_KERNEL_DROP_REASON, reason);
+	p = put_bytes(p, str_n(netns, (size_t)(netns_end - netns)));
+	if (more) {
+		struct ext again = { from, first };
+		for (; again.next.number == FLOW_FIELD_TYCHO; ext_step(&again))
+			p = put_bytes(p, again.next.bytes);
+	}
+	return p;
+}
+
+/* --- a flow ------------------------------------------------------------------------------------------- */
+
+/* What a made flow's ids stand for, looked up once. */
+struct names {
+	struct str src_ep, dst_ep, src_svc, dst_svc; /* p NULL: absent */
+	struct str node_name, node_labels, emitter, reason;
+	size_t bytes; /* of all, with room for tags and lengths */
+};
+
+static struct names names_of(const struct flow *f, const struct flow_dict *d)
+{
+	static const struct str absent = { NULL, 0 };
+	const struct endpoint *src = flow_dict_get_endpoint(d, f->src_ep);
+	const struct endpoint *dst = flow_dict_get_endpoint(d, f->dst_ep);
+	const struct node *node = flow_dict_get_node(d, f->node);
+	struct names n = { .src_ep = src ? src->wire : absent, .dst_ep = dst ? dst->wire : absent };
+
+	if (f->src_svc.v | f->dst_svc.v) {
+		const struct service *src_svc = flow_dict_get_service(d, f->src_svc);
+		const struct service *dst_svc = flow_dict_get_service(d, f->dst_svc);
+		n.src_svc = src_svc ? src_svc->wire : absent;
+		n.dst_svc = dst_svc ? dst_svc->wire : absent;
+	}
+	if (node) {
+		n.node_name = node->name_wire;
+		n.node_labels = node->labels_wire;
+		n.emitter = node->emitter_wire;
+	}
+	if (f->kernel_reason)
+		n.reason = flow_dict_get_kernel_reason(d, f->kernel_reason);
+	n.bytes = n.src_ep.len + n.dst_ep.len + n.src_svc.len + n.dst_svc.len + n.node_name.len +
+		  n.node_labels.len + n.emitter.len + n.reason.len;
+	return n;
+}
+
+/* @p has room for the members, @n and ext; @summary too. */
+static uint8_t *put_made(uint8_t *p, const struct flow *f, const struct names *n, struct str summary)
+{
+	struct ext x = ext_of(f);
+
+	if (f->bits & FLOW_HAS_TIME)
+		p = put_timestamp(p, FLOW_FIELD_TIME, timestamp_of(f->time));
+	p = put_u64(p, FLOW_FIELD_VERDICT, f->verdict);
+	p = put_u64(p, FLOW_FIELD_DROP_REASON, f->drop_reason);
+	if (f->bits & FLOW_HAS_ETHERNET)
+		p = put_ethernet(p, f);
+	if (f->bits & FLOW_HAS_IP)
+		p = put_ip(p, f);
+	if (f->l4)
+		p = put_l4(p, f);
+	if (n->src_ep.p)
+		p = put_len(p, FLOW_FIELD_SOURCE, n->src_ep);
+	if (n->dst_ep.p)
+		p = put_len(p, FLOW_FIELD_DESTINATION, n->dst_ep);
+	p = put_u64(p, FLOW_FIELD_TYPE, f->type);
+	p = put_bytes(p, n->node_name);
+	p = put_ext_below(p, &x, FLOW_FIELD_REPLY); /* source_names, destination_names, l7 */
+	p = put_u64(p, FLOW_FIELD_REPLY, f->is_reply == FLOW_REPLY_TRUE);
+	if (f->bits & FLOW_HAS_EVENT_TYPE)
+		p = put_event_type(p, f);
+	if (n->src_svc.p)
+		p = put_len(p, FLOW_FIELD_SOURCE_SERVICE, n->src_svc);
+	if (n->dst_svc.p)
+		p = put_len(p, FLOW_FIELD_DESTINATION_SERVICE, n->dst_svc);
+	p = put_u64(p, FLOW_FIELD_TRAFFIC_DIRECTION, f->direction);
+	p = put_u64(p, FLOW_FIELD_POLICY_MATCH_TYPE, f->policy_match_type);
+	p = put_u64(p, FLOW_FIELD_TRACE_OBSERVATION_POINT, f->trace_point);
+	p = put_i32(p, FLOW_FIELD_DROP_REASON_DESC, (int32_t)f->drop_desc);
+	if (f->is_reply != FLOW_REPLY_ABSENT)
+		p = put_is_reply(p, f);
+	p = put_u64(p, FLOW_FIELD_DEBUG_CAPTURE_POINT, f->capture_point);
+	if (f->bits & FLOW_HAS_IFACE)
+		p = put_interface(p, f);
+	p = put_u64(p, FLOW_FIELD_PROXY_PORT, f->proxy_port);
+	p = put_ext_below(p, &x, FLOW_FIELD_SOCK_XLATE_POINT); /* trace_context */
+	p = put_u64(p, FLOW_FIELD_SOCK_XLATE_POINT, f->sock_point);
+	p = put_u64(p, FLOW_FIELD_SOCKET_COOKIE, f->socket_cookie);
+	p = put_u64(p, FLOW_FIELD_CGROUP_ID, f->cgroup_id);
+	if (f->bits & FLOW_HAS_UUID) {
+		p = put_tag(p, FLOW_FIELD_UUID, WIRE_LEN);
+		*p++ = UUID_CHARS;
+		uuid_put((char *)p, f->uuid);
+		p += UUID_CHARS;
+	}
+	p = put_u64(p, FLOW_FIELD_AUTH_TYPE, f->auth_type);
+	p = put_u64(p, FLOW_FIELD_TRACE_REASON, f->trace_reason);
+	p = put_bytes(p, n->node_labels);
+	p = put_ext_below(p, &x, FLOW_FIELD_IP_TRACE_ID); /* file, tunnel */
+	if (f->bits & FLOW_HAS_IP_TRACE_ID) {
+		uint8_t *body = put_tag(p, FLOW_FIELD_IP_TRACE_ID, WIRE_LEN) + 1;
+		p = put_u64(body, 1, f->ip_trace_id);
+		end_short(body, p);
+	}
+	p = put_bytes(p, n->emitter);
+	p = put_ext_below(p, &x, FLOW_FIELD_SUMMARY); /* policies, policy_log, aggregate */
+	if (summary.len)
+		p = put_len(p, FLOW_FIELD_SUMMARY, summary);
+	p = put_ext_below(p, &x, FLOW_FIELD_TYCHO); /* extensions */
+	p = put_detail(p, f, n->reason, &x);
+	return put_ext_below(p, &x, UINT32_MAX);
+}
+
+/* Appends the flow with @before unused bytes in front of it. @return where the flow begins; NULL: failed. */
+static uint8_t *append_flow(struct buf *b, const struct flow *f, const struct flow_dict *d, size_t before)
+{
+	if (f->bits & FLOW_WHOLE) {
+		char *to = buf_reserve(b, before + f->ext_len);
+		if (!to)
+			return NULL;
+		b->len += before;
+		buf_put(b, f->ext, f->ext_len);
+		return (uint8_t *)to + before;
+	}
+	struct names n = names_of(f, d);
+	char space[SUMMARY_FIXED_BYTES];
+	AUTO_BUF struct buf summary = buf_fixed(space, sizeof space);
+	if (!(f->bits & FLOW_HAS_SUMMARY)) {
+		flow_summary_put(&summary, f, d);
+		if (summary.failed) { /* an L7 record with long names */
+			summary = buf_init((size_t)f->ext_len * 2 + n.bytes + SUMMARY_FIXED_BYTES);
+			flow_summary_put(&summary, f, d);
+		}
+	}
+	char *to = buf_reserve(b, before + MEMBERS_MAX_BYTES + n.bytes + summary.len + f->ext_len);
+	if (!to)
+		return NULL;
+	uint8_t *body = (uint8_t *)to + before;
+	uint8_t *end = put_made(body, f, &n, buf_str(&summary));
+	b->len += (size_t)(end - (uint8_t *)to);
+	return body;
+}
+
+void flow_encode(struct buf *b, const struct flow *f, const struct flow_dict *d)
+{
+	(void)append_flow(b, f, d, 0);
+}
+
+/* --- a response --------------------------------------------------------------------------------------- */
+
+/* Field @number with the flow. Its length is known last: most need two bytes for it, others are moved. */
+static void put_flow_field(struct buf *b, const struct flow *f, const struct flow_dict *d, uint32_t number)
+{
+	wire_put_tag(b, number, WIRE_LEN);
+	size_t start = b->len;
+	uint8_t *body = append_flow(b, f, d, LENGTH_BYTES);
+	if (!body)
+		return;
+	size_t len = b->len - start - LENGTH_BYTES;
+	uint8_t head[10];
+	size_t head_bytes = (size_t)(put_varint(head, len) - head);
+	if (head_bytes != LENGTH_BYTES) {
+		if (head_bytes > LENGTH_BYTES && !buf_reserve(b, head_bytes - LENGTH_BYTES))
+			return;
+		memmove(b->p + start + head_bytes, b->p + start + LENGTH_BYTES, len);
+		b->len = start + head_bytes + len;
+	}
+	memcpy(b->p + start, head, head_bytes);
+}
+
+static struct str node_name_of(const struct flow *f, const struct flow_dict *d, struct str otherwise)
+{
+	const struct node *node = flow_dict_get_node(d, f->node);
+	struct str name;
+
+	if (node && node->name.len)
+		return node->name;
+	if (f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_WHOLE) &&
+	    wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_NODE_NAME, &name) && name.len)
+		return name; /* the dictionary had no place for it */
+	return otherwise;
+}
+
+void flow_encode_response(struct buf *b, const struct flow *f, const struct flow_dict *d, struct str node)
+{
+	static const uint32_t field_of_kind[] = {
+		[FLOW_KIND_FLOW] = RESPONSE_FIELD_FLOW,
+		[FLOW_KIND_LOST] = RESPONSE_FIELD_LOST_EVENTS,
+		[FLOW_KIND_AGENT] = RESPONSE_FIELD_AGENT_EVENT,
+		[FLOW_KIND_DEBUG] = RESPONSE_FIELD_DEBUG_EVENT,
+		[FLOW_KIND_NODE_STATUS] = RESPONSE_FIELD_NODE_STATUS,
+	};
+	struct timestamp t;
+	uint8_t time[32];
+
+	if (f->kind == FLOW_KIND_FLOW)
+		put_flow_field(b, f, d, RESPONSE_FIELD_FLOW);
+	else
+		wire_put_len(b, field_of_kind[f->kind], str_n(f->ext, f->ext_len));
+	wire_put_str(b, RESPONSE_FIELD_NODE_NAME, node_name_of(f, d, node));
+	if (flow_time(f, &t))
+		buf_put(b, time, (size_t)(put_timestamp(time, RESPONSE_FIELD_TIME, t) - time));
+}
