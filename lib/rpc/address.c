@@ -1,0 +1,189 @@
+#include "rpc/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+static enum err_code parse_unix(struct str text, struct str path, struct address *ret, struct err *e)
+{
+	if (path.len == 0 || memchr(path.p, 0, path.len))
+		return err_set(e, ERR_INVALID, "address '%.*s': no path", STR_FMT(text));
+	if (path.len >= sizeof ret->path)
+		return err_set(e, ERR_INVALID, "address '%.*s': a socket's path has at most %zu bytes",
+			       STR_FMT(text), sizeof ret->path - 1);
+	*ret = (struct address){ .is_unix = true };
+	memcpy(ret->path, path.p, path.len);
+	return ERR_OK;
+}
+
+enum err_code address_parse(struct str text, struct address *ret, struct err *e)
+{
+	if (str_has_prefix(text, STR("unix://")))
+		return parse_unix(text, str_from(text, 7), ret, e);
+	if (str_has_prefix(text, STR("unix:")))
+		return parse_unix(text, str_from(text, 5), ret, e);
+
+	struct address a = { .is_tls = str_has_prefix(text, STR("tls://")) };
+	struct str rest = str_from(text, a.is_tls ? 6 : 0);
+	size_t colon = str_find_last(rest, ':');
+	if (colon == rest.len || (rest.p[0] == '[' && rest.p[rest.len - 1] == ']'))
+		return err_set(e, ERR_INVALID, "address '%.*s': missing port in address", STR_FMT(text));
+	struct str host = str_upto(rest, colon);
+	if (host.len >= 2 && host.p[0] == '[' && host.p[host.len - 1] == ']')
+		host = str_from(str_upto(host, host.len - 1), 1);
+	else if (str_find(host, ':') != host.len)
+		return err_set(e, ERR_INVALID, "address '%.*s': too many colons in address", STR_FMT(text));
+	if (!parse_u16(str_from(rest, colon + 1), &a.port))
+		return err_set(e, ERR_INVALID, "address '%.*s': not a port", STR_FMT(text));
+	if (host.len >= sizeof a.host)
+		return err_set(e, ERR_INVALID, "address '%.*s': host too long", STR_FMT(text));
+	for (size_t i = 0; i < host.len; i++)
+		if (host.p[i] <= ' ' || host.p[i] == '/' || host.p[i] == 0x7f)
+			return err_set(e, ERR_INVALID, "address '%.*s': not a host", STR_FMT(text));
+	if (host.len)
+		memcpy(a.host, host.p, host.len);
+	*ret = a;
+	return ERR_OK;
+}
+
+/* gRPC reads addresses as URIs: what is not a plain path character is written %XX. */
+static void put_path(const char *path, char *out, size_t size)
+{
+	size_t n = 0;
+
+	for (; *path && n + 4 < size; path++) {
+		unsigned char c = (unsigned char)*path;
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			     (c && strchr("/._~-", c));
+		n += (size_t)snprintf(out + n, size - n, plain ? "%c" : "%%%02X", c);
+	}
+	out[n] = 0;
+}
+
+static int family_of(const char *host)
+{
+	unsigned char bytes[16];
+
+	if (inet_pton(AF_INET, host, bytes) == 1)
+		return AF_INET;
+	/* A zone ("fe80::1%eth0") is not inet_pton's to read; only IPv6 has colons. */
+	return strchr(host, ':') ? AF_INET6 : AF_UNSPEC;
+}
+
+void address_target(const struct address *a, char out[static ADDRESS_TARGET_BYTES])
+{
+	const char *host = *a->host ? a->host : "localhost";
+
+	if (a->is_unix) {
+		memcpy(out, "unix:", 5);
+		put_path(a->path, out + 5, ADDRESS_TARGET_BYTES - 5);
+		return;
+	}
+	switch (family_of(host)) {
+	case AF_INET:
+		(void)snprintf(out, ADDRESS_TARGET_BYTES, "ipv4:%s:%u", host, a->port);
+		return;
+	case AF_INET6: {
+		/* '[', ']' and the zone's '%' are not URI characters. */
+		const char *zone = strchr(host, '%');
+		int len = zone ? (int)(zone - host) : (int)strlen(host);
+		(void)snprintf(out, ADDRESS_TARGET_BYTES, "ipv6:%%5B%.*s%s%s%%5D:%u", len, host,
+			       zone ? "%25" : "", zone ? zone + 1 : "", a->port);
+		return;
+	}
+	default:
+		(void)snprintf(out, ADDRESS_TARGET_BYTES, "dns:///%s:%u", host, a->port);
+	}
+}
+
+void address_port_name(const struct address *a, char out[static ADDRESS_TARGET_BYTES])
+{
+	if (a->is_unix)
+		address_target(a, out);
+	else
+		(void)snprintf(out, ADDRESS_TARGET_BYTES, strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host,
+			       a->port);
+}
+
+enum err_code address_resolve(const struct address *a, struct address *out, size_t max, size_t *ret_count,
+			      struct err *e)
+{
+	if (a->is_unix || max == 0) {
+		if (max)
+			out[0] = *a;
+		*ret_count = max ? 1 : 0;
+		return ERR_OK;
+	}
+	if (!*a->host) {
+		/* gRPC turns the IPv6 wildcard into one socket for both families, where there is IPv6. */
+		AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		out[0] = *a;
+		(void)snprintf(out[0].host, sizeof out[0].host, fd >= 0 ? "::" : "0.0.0.0");
+		*ret_count = 1;
+		return ERR_OK;
+	}
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list;
+	int failed = getaddrinfo(a->host, NULL, &hints, &list);
+	if (failed)
+		return err_set(e, ERR_NOT_FOUND, "lookup %s: %s", a->host, gai_strerror(failed));
+	size_t n = 0;
+	for (const struct addrinfo *ai = list; ai && n < max; ai = ai->ai_next) {
+		struct address numeric = *a;
+		if (getnameinfo(ai->ai_addr, ai->ai_addrlen, numeric.host, sizeof numeric.host, NULL, 0,
+				NI_NUMERICHOST) == 0)
+			out[n++] = numeric;
+	}
+	freeaddrinfo(list);
+	*ret_count = n;
+	return n ? ERR_OK : err_set(e, ERR_NOT_FOUND, "lookup %s: no such host", a->host);
+}
+
+static enum err_code probe_unix(const struct address *a, struct err *e)
+{
+	struct stat st;
+	if (lstat(a->path, &st) < 0)
+		return errno == ENOENT ? ERR_OK : err_os(e, "listen on 'unix://%s'", a->path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(e, ERR_EXISTS, "listen on 'unix://%s': a file that is no socket is in the way",
+			       a->path);
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_os(e, "listen on 'unix://%s'", a->path);
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	memcpy(sun.sun_path, a->path, sizeof sun.sun_path);
+	/* EAGAIN: its backlog is full, so somebody does listen. */
+	if (connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0 || errno == EAGAIN)
+		return err_set(e, ERR_EXISTS, "listen on 'unix://%s': somebody listens there already", a->path);
+	if (errno != ECONNREFUSED)
+		return err_os(e, "listen on 'unix://%s'", a->path);
+	if (unlink(a->path) < 0 && errno != ENOENT)
+		return err_os(e, "remove the stale socket '%s'", a->path);
+	return ERR_OK;
+}
+
+enum err_code address_probe(const struct address *a, struct err *e)
+{
+	if (a->is_unix)
+		return probe_unix(a, e);
+
+	char port[8], name[ADDRESS_TARGET_BYTES];
+	address_port_name(a, name);
+	(void)snprintf(port, sizeof port, "%u", a->port);
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV }, *ai;
+	int failed = getaddrinfo(a->host, port, &hints, &ai);
+	if (failed)
+		return err_set(e, ERR_INVALID, "listen on '%s': %s", name, gai_strerror(failed));
+	int on = 1, off = 0;
+	AUTO_FD int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
+	if (ok && ai->ai_family == AF_INET6)
+		ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0;
+	ok = ok && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, 1) == 0;
+	int os = errno;
+	freeaddrinfo(ai);
+	return ok ? ERR_OK : err_errno(e, os, "listen on '%s'", name);
+}

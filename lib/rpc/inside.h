@@ -1,0 +1,50 @@
+/*
+ * inside - what the files of lib/rpc share and nobody else sees.
+ */
+#ifndef TYCHO_RPC_INSIDE_H
+#define TYCHO_RPC_INSIDE_H
+
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+
+#include "rpc/rpc.h"
+
+struct buf;
+
+static inline struct str slice_str(const grpc_slice *s)
+{
+	return str_n(GRPC_SLICE_START_PTR(*s), GRPC_SLICE_LENGTH(*s));
+}
+static inline grpc_slice slice_of(struct str s)
+{
+	return grpc_slice_from_copied_buffer(s.p, s.len);
+}
+
+/* Copies of caller's headers as gRPC wants them. Own: metadata_free(md, count). */
+MUST_CHECK enum err_code metadata_copy(const struct rpc_metadata *from, size_t count, grpc_metadata **ret,
+				       struct err *e);
+void metadata_free(grpc_metadata *md, size_t count);
+/* Value of the first header named @key, or an empty str. */
+struct str metadata_find(const grpc_metadata_array *md, const char *key);
+
+/* The bytes of a received message: borrowed from @bb where they lie in one piece, else gathered in @scratch.
+ * False when they cannot be read (bad compression, no memory). */
+struct message {
+	grpc_byte_buffer *bb; /* own */
+	grpc_slice whole;     /* own; what str points into */
+	bool has_whole;
+};
+bool message_open(struct message *m, grpc_byte_buffer *bb_take, struct str *ret);
+void message_close(struct message *m);
+
+/* A listener that gRPC 1.51 has given up on after a failed accept (out of descriptors): every registered
+ * function is called, from whatever thread ran into it. */
+struct accept_watch {
+	void (*failed)(struct accept_watch *w);
+	struct accept_watch *next; /* guarded by the registry's lock */
+};
+void accept_watch_add(struct accept_watch *w);
+void accept_watch_remove(struct accept_watch *w);
+
+#endif
