@@ -19,14 +19,14 @@
 #include "flow/dict.h"
 #include "flow/flow.h"
 
-struct _Flow__FlowFilter; /* protobuf-c: Flow__FlowFilter */
+struct Flow__FlowFilter; /* protobuf-c: Flow__FlowFilter */
 struct flow_filter;
 
 /* @dict must outlive the filter; it is the dictionary of the flows that will be matched. Empty lists match everything.
  * Fails with ERR_INVALID and the reference's sentence, e.g. "filtering by http status code requires the event type
  * filter to only match 'l7' events". */
-MUST_CHECK enum err_code flow_filter_new(struct _Flow__FlowFilter *const *whitelist, size_t whitelist_count,
-					 struct _Flow__FlowFilter *const *blacklist, size_t blacklist_count,
+MUST_CHECK enum err_code flow_filter_new(struct Flow__FlowFilter *const *whitelist, size_t whitelist_count,
+					 struct Flow__FlowFilter *const *blacklist, size_t blacklist_count,
 					 const struct flow_dict *dict, struct flow_filter **ret, struct err *e);
 void flow_filter_free(struct flow_filter *ff);
 AUTO_DEFINE(struct flow_filter, flow_filter_free);

@@ -1,0 +1,190 @@
+#include "filter/filter.h"
+
+#include "filter/rule.h"
+
+struct rules {
+	struct rule *v;
+	size_t count;
+};
+
+struct flow_filter {
+	struct rules whitelist, blacklist;
+	const struct flow_dict *dict;
+	uint64_t generation; /* of the dictionary when the tests last remembered something */
+};
+
+static void rules_done(struct rules *rules)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		rule_done(&rules->v[i]);
+	free(rules->v);
+}
+
+static enum err_code rules_init(struct rules *rules, struct Flow__FlowFilter *const *list, size_t count,
+				const struct flow_dict *dict, struct err *e)
+{
+	if (!count)
+		return ERR_OK;
+	rules->v = calloc(count, sizeof *rules->v);
+	if (!rules->v)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	for (; rules->count < count; rules->count++) {
+		enum err_code code = rule_init(&rules->v[rules->count], list[rules->count], dict, e);
+
+		if (code != ERR_OK)
+			return code;
+	}
+	return ERR_OK;
+}
+
+enum err_code flow_filter_new(struct Flow__FlowFilter *const *whitelist, size_t whitelist_count,
+			      struct Flow__FlowFilter *const *blacklist, size_t blacklist_count,
+			      const struct flow_dict *dict, struct flow_filter **ret, struct err *e)
+{
+	AUTO(flow_filter_free) struct flow_filter *ff = calloc(1, sizeof *ff);
+	enum err_code code;
+	struct err local;
+
+	e = e ? e : &local;
+	if (!ff)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	ff->dict = dict;
+	ff->generation = flow_dict_generation(dict);
+	code = rules_init(&ff->whitelist, whitelist, whitelist_count, dict, e);
+	if (code == ERR_OK)
+		code = rules_init(&ff->blacklist, blacklist, blacklist_count, dict, e);
+	if (code != ERR_OK)
+		return code;
+	*ret = TAKE(ff);
+	return ERR_OK;
+}
+
+void flow_filter_free(struct flow_filter *ff)
+{
+	if (!ff)
+		return;
+	rules_done(&ff->whitelist);
+	rules_done(&ff->blacklist);
+	free(ff);
+}
+
+static void rules_forget(struct rules *rules)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		for (size_t k = 0; k < rules->v[i].count; k++)
+			if (rules->v[i].tests[k]->forget)
+				rules->v[i].tests[k]->forget(rules->v[i].tests[k]);
+}
+
+/* Ids mean something else after a reset of the dictionary. */
+static void check_generation(struct flow_filter *ff)
+{
+	uint64_t now = flow_dict_generation(ff->dict);
+
+	if (now == ff->generation)
+		return;
+	rules_forget(&ff->whitelist);
+	rules_forget(&ff->blacklist);
+	ff->generation = now;
+}
+
+static bool test_matches(struct test *t, const struct flow *f)
+{
+	return (f->kind == FLOW_KIND_FLOW || t->sees_events) && t->matches(t, f);
+}
+
+static bool rule_matches(const struct rule *r, const struct flow *f)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (!test_matches(r->tests[i], f))
+			return false;
+	return true;
+}
+
+static bool any_matches(const struct rules *rules, const struct flow *f)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		if (rule_matches(&rules->v[i], f))
+			return true;
+	return false;
+}
+
+bool flow_filter_match(struct flow_filter *ff, const struct flow *f)
+{
+	if (!ff)
+		return true;
+	check_generation(ff);
+	return (!ff->whitelist.count || any_matches(&ff->whitelist, f)) && !any_matches(&ff->blacklist, f);
+}
+
+/* Which of @asked the rule matches. @events: the records among them that are no flows. */
+static uint64_t rule_matches_block(const struct rule *r, const struct flow *flows, size_t n, uint64_t asked,
+				   uint64_t events)
+{
+	for (size_t i = 0; i < r->count && asked; i++) {
+		struct test *t = r->tests[i];
+		uint64_t still = asked & ~events, one_by_one = asked & events;
+
+		if (t->matches_block && still) {
+			still &= t->matches_block(t, flows, n, still);
+		} else {
+			one_by_one = asked;
+			still = 0;
+		}
+		for (; one_by_one; one_by_one &= one_by_one - 1) {
+			size_t k = (size_t)__builtin_ctzll(one_by_one);
+
+			still |= (uint64_t)test_matches(t, &flows[k]) << k;
+		}
+		asked = still;
+	}
+	return asked;
+}
+
+static uint64_t any_matches_block(const struct rules *rules, const struct flow *flows, size_t n, uint64_t asked,
+				  uint64_t events)
+{
+	uint64_t found = 0;
+
+	for (size_t i = 0; i < rules->count && asked & ~found; i++)
+		found |= rule_matches_block(&rules->v[i], flows, n, asked & ~found, events);
+	return found;
+}
+
+static uint64_t match_block(const struct flow_filter *ff, const struct flow *flows, size_t n)
+{
+	uint64_t asked = n == BLOCK_FLOWS ? UINT64_MAX : (UINT64_C(1) << n) - 1, events = 0;
+
+	for (size_t i = 0; i < n; i++)
+		events |= (uint64_t)(flows[i].kind != FLOW_KIND_FLOW) << i;
+	if (ff->whitelist.count)
+		asked = any_matches_block(&ff->whitelist, flows, n, asked, events);
+	return asked & ~any_matches_block(&ff->blacklist, flows, n, asked, events);
+}
+
+size_t flow_filter_match_n(struct flow_filter *ff, const struct flow *flows, size_t n, uint64_t *ret_bits)
+{
+	size_t found = 0;
+
+	if (ff)
+		check_generation(ff);
+	for (size_t i = 0; i < n; i += BLOCK_FLOWS) {
+		size_t len = n - i < BLOCK_FLOWS ? n - i : BLOCK_FLOWS;
+		uint64_t bits = len == BLOCK_FLOWS ? UINT64_MAX : (UINT64_C(1) << len) - 1;
+
+		if (!flow_filter_is_empty(ff))
+			bits = match_block(ff, flows + i, len);
+		ret_bits[i / BLOCK_FLOWS] = bits;
+		found += (size_t)__builtin_popcountll(bits);
+	}
+	return found;
+}
+
+bool flow_filter_is_empty(const struct flow_filter *ff)
+{
+	bool all = !ff || !ff->whitelist.count;
+
+	for (size_t i = 0; !all && i < ff->whitelist.count; i++)
+		all = !ff->whitelist.v[i].count;
+	return all && (!ff || !ff->blacklist.count);
+}

@@ -1,0 +1,25 @@
+/*
+ * gotext - texts as the reference's language writes them: its error sentences quote the user's words that way.
+ *
+ * Source   Go's strconv.Quote and strconv.QuoteRune (what %q prints).
+ * Threads  pure functions.
+ */
+#ifndef TYCHO_FILTER_GOTEXT_H
+#define TYCHO_FILTER_GOTEXT_H
+
+#include "base/str.h"
+
+enum { GO_QUOTE_BYTES = 420 }; /* long enough for any name within Kubernetes' limits; beyond, the text is cut */
+
+/* Writes @s in double quotes, escaped, cut to @size, terminated; returns @out, so that it can be an argument. */
+const char *go_quote(struct str s, char *out, size_t size);
+#define GO_QUOTE(s) go_quote((s), (char[GO_QUOTE_BYTES]){ 0 }, GO_QUOTE_BYTES)
+/* The same for one character, in single quotes. */
+const char *go_quote_rune(uint32_t rune, char *out, size_t size);
+
+/* Takes the first character off *@s, which must not be empty. An ill-formed byte yields U+FFFD. */
+uint32_t rune_next(struct str *s);
+/* White space as Go's unicode.IsSpace. */
+bool rune_is_space(uint32_t rune);
+
+#endif

@@ -1,0 +1,132 @@
+/* Addresses: the same text, or within a prefix. */
+#include "filter/gotext.h"
+#include "filter/netip.h"
+#include "filter/test.h"
+#include "flow/flow.pb-c.h"
+
+struct ip_test {
+	struct test t;
+	enum flow_side side;
+	struct strs *texts; /* as given; the reference compares addresses as texts */
+	uint8_t (*ips)[16]; /* those texts that are canonical: all that a flow with a canonical address can equal */
+	struct netip_prefix *prefixes;
+	size_t ip_count, prefix_count;
+};
+
+static void ip_free(struct test *t)
+{
+	struct ip_test *ip = (struct ip_test *)t;
+
+	free(ip->texts);
+	free(ip->ips);
+	free(ip->prefixes);
+	free(ip);
+}
+
+static bool in_prefixes(const struct ip_test *ip, const struct netip *a)
+{
+	for (size_t i = 0; i < ip->prefix_count; i++)
+		if (netip_prefix_contains(&ip->prefixes[i], a))
+			return true;
+	return false;
+}
+
+static bool odd_ip_matches(const struct ip_test *ip, const struct flow *f)
+{
+	char tmp[FLOW_IP_TEXT_BYTES];
+	struct str text = flow_ip_text(f, ip->side, tmp);
+	struct netip a;
+
+	if (!text.len)
+		return false;
+	if (strs_have(ip->texts, text))
+		return true;
+	return ip->prefix_count && netip_parse(text, &a, NULL) == ERR_OK && in_prefixes(ip, &a);
+}
+
+static bool ip_matches(struct test *t, const struct flow *f)
+{
+	static const uint32_t has[] = {
+		[FLOW_SRC] = FLOW_HAS_SRC_IP, [FLOW_DST] = FLOW_HAS_DST_IP, [FLOW_XLATED] = FLOW_HAS_XLATED
+	};
+	const struct ip_test *ip = (const struct ip_test *)t;
+	const uint8_t *bytes = ip->side == FLOW_SRC ? f->src_ip : ip->side == FLOW_DST ? f->dst_ip : f->src_xlated;
+
+	if (flow_is(f, FLOW_ODD_IP))
+		return odd_ip_matches(ip, f);
+	if (!flow_is(f, has[ip->side]))
+		return false;
+	for (size_t i = 0; i < ip->ip_count; i++)
+		if (memcmp(ip->ips[i], bytes, 16) == 0)
+			return true;
+	if (!ip->prefix_count)
+		return false;
+	struct netip a = { .is_v4 = ip_is_v4(bytes) };
+	memcpy(a.ip, bytes, sizeof a.ip);
+	return in_prefixes(ip, &a);
+}
+
+static enum err_code add_value(struct ip_test *ip, struct str s, struct err *e)
+{
+	char tmp[FLOW_IP_TEXT_BYTES];
+	struct netip a;
+
+	if (str_find(s, '/') < s.len) {
+		if (netip_prefix_parse(s, &ip->prefixes[ip->prefix_count], e) != ERR_OK)
+			return err_in(e, "invalid IP prefix %s in filter", GO_QUOTE(s));
+		ip->prefix_count++;
+		return ERR_OK;
+	}
+	if (netip_parse(s, &a, e) != ERR_OK)
+		return err_in(e, "invalid IP address %s in filter", GO_QUOTE(s));
+	if (!a.has_zone && str_eq(ip_text(a.ip, tmp), s))
+		memcpy(ip->ips[ip->ip_count++], a.ip, sizeof a.ip);
+	return ERR_OK;
+}
+
+static enum err_code ip_test_new(char *const *values, size_t count, enum flow_side side, struct test **ret,
+				 struct err *e)
+{
+	if (!count)
+		return ERR_OK;
+	struct ip_test *ip = calloc(1, sizeof *ip);
+	if (!ip)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	ip->t = (struct test){ .matches = ip_matches, .free = ip_free, .cost = 1 };
+	AUTO(test_free) struct test *made = &ip->t;
+	ip->side = side;
+	ip->texts = strs_copy(values, count);
+	ip->ips = calloc(count, sizeof *ip->ips);
+	ip->prefixes = calloc(count, sizeof *ip->prefixes);
+	if (!ip->texts || !ip->ips || !ip->prefixes)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	for (size_t i = 0; i < count; i++) {
+		enum err_code code = add_value(ip, ip->texts->v[i], e);
+
+		if (code != ERR_OK)
+			return code;
+	}
+	*ret = TAKE(made);
+	return ERR_OK;
+}
+
+enum err_code test_source_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				 struct err *e)
+{
+	(void)dict;
+	return ip_test_new(ff->source_ip, ff->n_source_ip, FLOW_SRC, ret, e);
+}
+
+enum err_code test_source_ip_xlated_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+					struct err *e)
+{
+	(void)dict;
+	return ip_test_new(ff->source_ip_xlated, ff->n_source_ip_xlated, FLOW_XLATED, ret, e);
+}
+
+enum err_code test_destination_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				      struct err *e)
+{
+	(void)dict;
+	return ip_test_new(ff->destination_ip, ff->n_destination_ip, FLOW_DST, ret, e);
+}

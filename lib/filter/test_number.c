@@ -1,0 +1,414 @@
+/* Tests on single numbers of the record: enums, flags, event types, interfaces. */
+#include "filter/test.h"
+#include "flow/fields.h"
+#include "flow/flow.pb-c.h"
+#include "flow/wire.h"
+
+static void number_free(struct test *t)
+{
+	free(t);
+}
+
+/* --- enums held in one byte: verdict, traffic direction, IP version, reply, encrypted ------------------------ */
+
+enum { BYTE_BEYOND = 255 }; /* stands for every number that a byte cannot hold; the flow's bytes have the number */
+
+struct byte_test {
+	struct test t;
+	uint64_t set[4];      /* bit b%64 of set[b/64]: a byte that matches, or (BYTE_BEYOND) may */
+	size_t offset;        /* of the byte in struct flow */
+	uint32_t message;     /* where the number stands in flow.Flow: this sub-message, or 0 … */
+	uint32_t field;       /* … and this field */
+	size_t beyond_count;
+	int64_t beyond[];     /* numbers asked for that a byte cannot hold */
+};
+
+static uint8_t byte_at(const struct flow *f, size_t offset)
+{
+	return ((const uint8_t *)f)[offset];
+}
+
+static bool beyond_matches(const struct byte_test *b, const struct flow *f)
+{
+	struct str message = str_n(f->ext, f->ext_len);
+	struct wire_field field;
+	int32_t number = BYTE_BEYOND;
+
+	if (!flow_is(f, FLOW_WHOLE) || (b->message && !wire_find(message, b->message, &message)))
+		return false;
+	for (struct wire_reader r = wire_reader_of(message); wire_next(&r, &field);)
+		if (field.number == b->field && field.type == WIRE_VARINT)
+			number = (int32_t)field.value;
+	for (size_t i = 0; i < b->beyond_count; i++)
+		if (b->beyond[i] == number)
+			return true;
+	return false;
+}
+
+static bool byte_matches(struct test *t, const struct flow *f)
+{
+	const struct byte_test *b = (const struct byte_test *)t;
+	uint8_t v = byte_at(f, b->offset);
+
+	return (b->set[v / 64] >> v % 64 & 1) && (v != BYTE_BEYOND || beyond_matches(b, f));
+}
+
+static uint64_t byte_matches_block(struct test *t, const struct flow *flows, size_t n, uint64_t asked)
+{
+	const struct byte_test *b = (const struct byte_test *)t;
+	uint64_t bits = 0, beyond = 0, low = b->set[0];
+
+	(void)asked;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t v = byte_at(&flows[i], b->offset);
+
+		bits |= (v < 64 ? low >> v & 1 : 0) << i;
+		beyond |= (uint64_t)(v >= 64) << i;
+	}
+	for (beyond &= asked; beyond; beyond &= beyond - 1) {
+		size_t i = (size_t)__builtin_ctzll(beyond);
+
+		bits |= (uint64_t)byte_matches(t, &flows[i]) << i;
+	}
+	return bits;
+}
+
+static enum err_code byte_test_new(const int *values, size_t count, size_t offset, uint32_t message, uint32_t field,
+				   struct test **ret, struct err *e)
+{
+	if (!count)
+		return ERR_OK;
+	struct byte_test *b = calloc(1, sizeof *b + count * sizeof b->beyond[0]);
+	if (!b)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	b->t = (struct test){ .matches = byte_matches, .matches_block = byte_matches_block, .free = number_free };
+	b->offset = offset;
+	b->message = message;
+	b->field = field;
+	for (size_t i = 0; i < count; i++) {
+		unsigned v = values[i] >= 0 && values[i] < BYTE_BEYOND ? (unsigned)values[i] : BYTE_BEYOND;
+
+		b->set[v / 64] |= UINT64_C(1) << v % 64;
+		if (v == BYTE_BEYOND)
+			b->beyond[b->beyond_count++] = values[i];
+	}
+	*ret = &b->t;
+	return ERR_OK;
+}
+
+/* protobuf-c's enums are as wide as int (they hold INT_MAX), so their arrays can be read as such. */
+_Static_assert(sizeof(Flow__Verdict) == sizeof(int), "enums are ints");
+
+enum err_code test_verdict_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+			       struct err *e)
+{
+	(void)dict;
+	return byte_test_new((const int *)ff->verdict, ff->n_verdict, offsetof(struct flow, verdict), 0,
+			     FLOW_FIELD_VERDICT, ret, e);
+}
+
+enum err_code test_traffic_direction_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+					 struct err *e)
+{
+	(void)dict;
+	return byte_test_new((const int *)ff->traffic_direction, ff->n_traffic_direction,
+			     offsetof(struct flow, direction), 0, FLOW_FIELD_TRAFFIC_DIRECTION, ret, e);
+}
+
+enum err_code test_ip_version_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				  struct err *e)
+{
+	enum { IP_VERSION = 3 }; /* IP.ipVersion */
+
+	(void)dict;
+	return byte_test_new((const int *)ff->ip_version, ff->n_ip_version, offsetof(struct flow, ip_version),
+			     FLOW_FIELD_IP, IP_VERSION, ret, e);
+}
+
+/* --- one bit of the record ------------------------------------------------------------------------------------ */
+
+struct bool_test {
+	struct test t;
+	bool asked[2]; /* for false, for true */
+};
+
+static enum err_code bool_test_new(const protobuf_c_boolean *values, size_t count,
+				   bool (*matches)(struct test *, const struct flow *), struct test **ret, struct err *e)
+{
+	if (!count)
+		return ERR_OK;
+	struct bool_test *b = calloc(1, sizeof *b);
+	if (!b)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	b->t = (struct test){ .matches = matches, .free = number_free };
+	for (size_t i = 0; i < count; i++)
+		b->asked[values[i] != 0] = true;
+	*ret = &b->t;
+	return ERR_OK;
+}
+
+/* A drop without the field counts as no reply: older clients asked for the older field, where it was so. */
+static bool reply_matches(struct test *t, const struct flow *f)
+{
+	const struct bool_test *b = (const struct bool_test *)t;
+
+	if (f->is_reply == FLOW_REPLY_ABSENT && f->verdict != FLOW__VERDICT__DROPPED)
+		return false;
+	return b->asked[f->is_reply == FLOW_REPLY_TRUE];
+}
+
+enum err_code test_reply_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret, struct err *e)
+{
+	(void)dict;
+	return bool_test_new(ff->reply, ff->n_reply, reply_matches, ret, e);
+}
+
+static bool encrypted_matches(struct test *t, const struct flow *f)
+{
+	const struct bool_test *b = (const struct bool_test *)t;
+
+	return b->asked[flow_is(f, FLOW_ENCRYPTED)];
+}
+
+enum err_code test_encrypted_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				 struct err *e)
+{
+	(void)dict;
+	return bool_test_new(ff->encrypted, ff->n_encrypted, encrypted_matches, ret, e);
+}
+
+/* --- lists of numbers ----------------------------------------------------------------------------------------- */
+
+struct list_test {
+	struct test t;
+	size_t count;
+	uint64_t v[];
+};
+
+static enum err_code list_test_new(size_t count, bool (*matches)(struct test *, const struct flow *),
+				   struct list_test **ret, struct err *e)
+{
+	struct list_test *l = calloc(1, sizeof *l + count * sizeof l->v[0]);
+
+	if (!l)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	l->t = (struct test){ .matches = matches, .free = number_free };
+	l->count = count;
+	*ret = l;
+	return ERR_OK;
+}
+
+static bool list_has(const struct list_test *l, uint64_t v)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->v[i] == v)
+			return true;
+	return false;
+}
+
+static bool drop_reason_matches(struct test *t, const struct flow *f)
+{
+	return f->verdict == FLOW__VERDICT__DROPPED && list_has((const struct list_test *)t, f->drop_desc);
+}
+
+enum err_code test_drop_reason_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				   struct err *e)
+{
+	struct list_test *l;
+
+	(void)dict;
+	if (!ff->n_drop_reason_desc)
+		return ERR_OK;
+	if (list_test_new(ff->n_drop_reason_desc, drop_reason_matches, &l, e) != ERR_OK)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < l->count; i++)
+		l->v[i] = (uint32_t)ff->drop_reason_desc[i];
+	*ret = &l->t;
+	return ERR_OK;
+}
+
+static bool ip_trace_id_matches(struct test *t, const struct flow *f)
+{
+	return list_has((const struct list_test *)t, flow_is(f, FLOW_HAS_IP_TRACE_ID) ? f->ip_trace_id : 0);
+}
+
+enum err_code test_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				   struct err *e)
+{
+	struct list_test *l;
+
+	(void)dict;
+	if (!ff->n_ip_trace_id)
+		return ERR_OK;
+	if (list_test_new(ff->n_ip_trace_id, ip_trace_id_matches, &l, e) != ERR_OK)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < l->count; i++)
+		l->v[i] = ff->ip_trace_id[i];
+	*ret = &l->t;
+	return ERR_OK;
+}
+
+/* One flow matches if it has every flag of one of the combinations. */
+static bool tcp_flags_match(struct test *t, const struct flow *f)
+{
+	const struct list_test *l = (const struct list_test *)t;
+
+	if (f->l4 != FLOW_L4_TCP || !flow_is(f, FLOW_HAS_TCP_FLAGS))
+		return false;
+	for (size_t i = 0; i < l->count; i++)
+		if ((f->tcp_flags & l->v[i]) == l->v[i])
+			return true;
+	return false;
+}
+
+enum err_code test_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				 struct err *e)
+{
+	struct list_test *l;
+
+	(void)dict;
+	if (!ff->n_tcp_flags)
+		return ERR_OK;
+	if (list_test_new(ff->n_tcp_flags, tcp_flags_match, &l, e) != ERR_OK)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < l->count; i++) {
+		const Flow__TCPFlags *m = ff->tcp_flags[i];
+
+		l->v[i] = (m->fin ? FLOW_TCP_FIN : 0u) | (m->syn ? FLOW_TCP_SYN : 0u) | (m->rst ? FLOW_TCP_RST : 0u) |
+			  (m->psh ? FLOW_TCP_PSH : 0u) | (m->ack ? FLOW_TCP_ACK : 0u) | (m->urg ? FLOW_TCP_URG : 0u) |
+			  (m->ece ? FLOW_TCP_ECE : 0u) | (m->cwr ? FLOW_TCP_CWR : 0u) | (m->ns ? FLOW_TCP_NS : 0u);
+	}
+	l->t.cost = 1;
+	*ret = &l->t;
+	return ERR_OK;
+}
+
+/* --- event types ------------------------------------------------------------------------------------------------ */
+
+/* pkg/monitor/api of Cilium: the number that an event without a CiliumEventType would have. */
+enum { EVENT_TYPE_DEBUG = 2, EVENT_TYPE_AGENT = 130 };
+
+struct event_type_test {
+	struct test t;
+	size_t count;
+	struct {
+		int32_t type; /* 0: any */
+		bool match_sub_type;
+		int32_t sub_type;
+	} v[];
+};
+
+/* Field 1, the type, of flow.AgentEvent and flow.DebugEvent. */
+static int32_t event_sub_type(const struct flow *f)
+{
+	struct wire_field field;
+	int32_t type = 0;
+
+	for (struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len)); wire_next(&r, &field);)
+		if (field.number == 1 && field.type == WIRE_VARINT)
+			type = (int32_t)field.value;
+	return type;
+}
+
+static bool event_type_matches(struct test *t, const struct flow *f)
+{
+	const struct event_type_test *ev = (const struct event_type_test *)t;
+	int32_t type, sub_type;
+
+	if (f->kind == FLOW_KIND_LOST)
+		return true; /* whoever asks should know of losses */
+	if (f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_HAS_EVENT_TYPE)) {
+		type = f->event_type;
+		sub_type = f->event_sub_type;
+	} else if (f->kind == FLOW_KIND_AGENT || f->kind == FLOW_KIND_DEBUG) {
+		type = f->kind == FLOW_KIND_AGENT ? EVENT_TYPE_AGENT : EVENT_TYPE_DEBUG;
+		sub_type = event_sub_type(f);
+	} else {
+		return false;
+	}
+	for (size_t i = 0; i < ev->count; i++)
+		if ((ev->v[i].type == 0 || ev->v[i].type == type) &&
+		    (!ev->v[i].match_sub_type || ev->v[i].sub_type == sub_type))
+			return true;
+	return false;
+}
+
+enum err_code test_event_type_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				  struct err *e)
+{
+	size_t n = ff->n_event_type;
+
+	(void)dict;
+	if (!n)
+		return ERR_OK;
+	struct event_type_test *ev = calloc(1, sizeof *ev + n * sizeof ev->v[0]);
+	if (!ev)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	ev->t = (struct test){
+		.matches = event_type_matches, .free = number_free, .sees_events = true, .cost = 1
+	};
+	ev->count = n;
+	for (size_t i = 0; i < n; i++) {
+		ev->v[i].type = ff->event_type[i]->type;
+		ev->v[i].match_sub_type = ff->event_type[i]->match_sub_type;
+		ev->v[i].sub_type = ff->event_type[i]->sub_type;
+	}
+	*ret = &ev->t;
+	return ERR_OK;
+}
+
+/* --- interfaces ------------------------------------------------------------------------------------------------- */
+
+struct interface_test {
+	struct test t;
+	struct strs *names;
+	uint32_t index[]; /* 0: any */
+};
+
+static void interface_free(struct test *t)
+{
+	struct interface_test *i = (struct interface_test *)t;
+
+	free(i->names);
+	free(i);
+}
+
+static bool interface_matches(struct test *t, const struct flow *f)
+{
+	const struct interface_test *want = (const struct interface_test *)t;
+
+	if (!flow_is(f, FLOW_HAS_IFACE))
+		return false;
+	for (size_t i = 0; i < want->names->count; i++) {
+		struct str name = want->names->v[i];
+
+		if ((!want->index[i] || want->index[i] == f->ifindex) && (!name.len || str_eq(name, flow_ifname(f))))
+			return true;
+	}
+	return false;
+}
+
+enum err_code test_interface_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				 struct err *e)
+{
+	size_t n = ff->n_interface;
+
+	(void)dict;
+	if (!n)
+		return ERR_OK;
+	AUTO(own_free) char **names = calloc(n, sizeof *names);
+	struct interface_test *t = calloc(1, sizeof *t + n * sizeof t->index[0]);
+	for (size_t i = 0; names && i < n; i++)
+		names[i] = ff->interface[i]->name;
+	struct strs *copy = names && t ? strs_copy(names, n) : NULL;
+	if (!copy) {
+		free(t);
+		return err_set(e, ERR_NOMEM, "flow filter");
+	}
+	t->t = (struct test){ .matches = interface_matches, .free = interface_free, .cost = 1 };
+	t->names = copy;
+	for (size_t i = 0; i < n; i++)
+		t->index[i] = ff->interface[i]->index;
+	*ret = &t->t;
+	return ERR_OK;
+}

@@ -1,0 +1,210 @@
+/* Ports and protocols: what most filters ask for, so these have the fastest loops. */
+#include "base/buf.h"
+#include "filter/gotext.h"
+#include "filter/l7.h"
+#include "filter/test.h"
+#include "flow/flow.pb-c.h"
+
+/* --- ports ------------------------------------------------------------------------------------------------------ */
+
+enum {
+	PORTS = 65536,
+	FEW_PORTS = 4, /* compared one by one; more are looked up */
+	HAS_PORTS = 1 << FLOW_L4_TCP | 1 << FLOW_L4_UDP | 1 << FLOW_L4_SCTP,
+};
+
+struct port_test {
+	struct test t;
+	enum flow_side side;
+	size_t few;              /* how many of @port count, 0 when @map is used */
+	uint16_t port[FEW_PORTS];
+	uint64_t map[];          /* one bit for each port */
+};
+
+static bool port_is_asked(const struct port_test *p, uint16_t port)
+{
+	if (!p->few)
+		return p->map[port / 64] >> port % 64 & 1;
+	for (size_t i = 0; i < p->few; i++)
+		if (p->port[i] == port)
+			return true;
+	return false;
+}
+
+/* Odd flows have ports beyond 16 bits; the reference compares their low half. */
+static bool port_matches(struct test *t, const struct flow *f)
+{
+	const struct port_test *p = (const struct port_test *)t;
+	uint32_t port;
+
+	return flow_port(f, p->side, &port) && port_is_asked(p, (uint16_t)port);
+}
+
+/* Written once, compiled for each combination of its constant arguments. */
+static inline __attribute__((always_inline)) uint64_t scan_ports(const struct port_test *p, const struct flow *flows,
+								 size_t n, bool destination, bool one)
+{
+	uint64_t bits = 0;
+	uint16_t only = p->port[0];
+
+	for (size_t i = 0; i < n; i++) {
+		uint16_t port = destination ? flows[i].dst_port : flows[i].src_port;
+		bool hit = one ? port == only : port_is_asked(p, port);
+
+		bits |= (uint64_t)((unsigned)hit & HAS_PORTS >> (flows[i].l4 & 31)) << i;
+	}
+	return bits;
+}
+
+static uint64_t port_matches_block(struct test *t, const struct flow *flows, size_t n, uint64_t asked)
+{
+	const struct port_test *p = (const struct port_test *)t;
+	bool destination = p->side == FLOW_DST;
+	uint64_t bits, odd = 0;
+
+	if (p->few == 1)
+		bits = destination ? scan_ports(p, flows, n, true, true) : scan_ports(p, flows, n, false, true);
+	else
+		bits = destination ? scan_ports(p, flows, n, true, false) : scan_ports(p, flows, n, false, false);
+	for (size_t i = 0; i < n; i++)
+		odd |= (uint64_t)flow_is(&flows[i], FLOW_ODD_L4) << i;
+	for (odd &= asked; odd; odd &= odd - 1) {
+		size_t i = (size_t)__builtin_ctzll(odd);
+
+		bits &= ~(UINT64_C(1) << i);
+		bits |= (uint64_t)port_matches(t, &flows[i]) << i;
+	}
+	return bits;
+}
+
+static void port_free(struct test *t)
+{
+	free(t);
+}
+
+static enum err_code port_test_new(char *const *values, size_t count, enum flow_side side, const char *name,
+				   struct test **ret, struct err *e)
+{
+	if (!count)
+		return ERR_OK;
+	bool few = count <= FEW_PORTS;
+	AUTO(own_free) struct port_test *p = calloc(1, sizeof *p + (few ? 0 : PORTS / 8));
+	if (!p)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	p->t = (struct test){ .matches = port_matches, .matches_block = port_matches_block, .free = port_free };
+	p->side = side;
+	for (size_t i = 0; i < count; i++) {
+		struct str s = str_of(values[i]);
+		bool digits = s.len > 0;
+		uint16_t port;
+
+		for (size_t k = 0; k < s.len; k++)
+			digits = digits && s.p[k] >= '0' && s.p[k] <= '9';
+		while (digits && s.len > 1 && s.p[0] == '0') /* strconv takes leading zeros */
+			s = str_from(s, 1);
+		if (!digits || !parse_u16(s, &port)) {
+			const char *quoted = GO_QUOTE(str_of(values[i]));
+
+			return err_set(e, ERR_INVALID,
+				       "invalid %s port filter: invalid port %s: strconv.ParseUint: parsing %s: %s", name,
+				       quoted, quoted, digits ? "value out of range" : "invalid syntax");
+		}
+		if (few)
+			p->port[p->few++] = port;
+		else
+			p->map[port / 64] |= UINT64_C(1) << port % 64;
+	}
+	*ret = &TAKE(p)->t;
+	return ERR_OK;
+}
+
+enum err_code test_source_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				   struct err *e)
+{
+	(void)dict;
+	return port_test_new(ff->source_port, ff->n_source_port, FLOW_SRC, "source", ret, e);
+}
+
+enum err_code test_destination_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+					struct err *e)
+{
+	(void)dict;
+	return port_test_new(ff->destination_port, ff->n_destination_port, FLOW_DST, "destination", ret, e);
+}
+
+/* --- protocols -------------------------------------------------------------------------------------------------- */
+
+struct protocol_test {
+	struct test t;
+	uint32_t l4; /* bit n: enum flow_l4 n will do */
+	uint32_t l7; /* bit n: enum l7_kind n will do */
+};
+
+static bool protocol_matches(struct test *t, const struct flow *f)
+{
+	const struct protocol_test *p = (const struct protocol_test *)t;
+
+	return (p->l4 >> (f->l4 & 31) & 1) || (p->l7 && (p->l7 >> l7_of(f).kind & 1));
+}
+
+static uint64_t protocol_matches_block(struct test *t, const struct flow *flows, size_t n, uint64_t asked)
+{
+	const struct protocol_test *p = (const struct protocol_test *)t;
+	uint64_t bits = 0, l7 = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bits |= (uint64_t)(p->l4 >> (flows[i].l4 & 31) & 1) << i;
+	if (!p->l7)
+		return bits;
+	for (size_t i = 0; i < n; i++)
+		l7 |= (uint64_t)flow_is(&flows[i], FLOW_HAS_L7) << i;
+	for (l7 &= asked & ~bits; l7; l7 &= l7 - 1) {
+		size_t i = (size_t)__builtin_ctzll(l7);
+
+		bits |= (uint64_t)(p->l7 >> l7_of(&flows[i]).kind & 1) << i;
+	}
+	return bits;
+}
+
+enum err_code test_protocol_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
+				struct err *e)
+{
+	static const struct {
+		const char *name;
+		uint32_t l4, l7;
+	} known[] = {
+		{ "icmp", 1 << FLOW_L4_ICMP4 | 1 << FLOW_L4_ICMP6, 0 },
+		{ "icmpv4", 1 << FLOW_L4_ICMP4, 0 },
+		{ "icmpv6", 1 << FLOW_L4_ICMP6, 0 },
+		{ "tcp", 1 << FLOW_L4_TCP, 0 },
+		{ "udp", 1 << FLOW_L4_UDP, 0 },
+		{ "sctp", 1 << FLOW_L4_SCTP, 0 },
+		{ "vrrp", 1 << FLOW_L4_VRRP, 0 },
+		{ "igmp", 1 << FLOW_L4_IGMP, 0 },
+		{ "dns", 0, 1 << L7_DNS },
+		{ "http", 0, 1 << L7_HTTP },
+		{ "kafka", 0, 1 << L7_KAFKA },
+	};
+
+	(void)dict;
+	if (!ff->n_protocol)
+		return ERR_OK;
+	AUTO(own_free) struct protocol_test *p = calloc(1, sizeof *p);
+	if (!p)
+		return err_set(e, ERR_NOMEM, "flow filter");
+	p->t = (struct test){ .matches = protocol_matches, .matches_block = protocol_matches_block, .free = port_free };
+	for (size_t i = 0; i < ff->n_protocol; i++) {
+		struct str name = str_of(ff->protocol[i]);
+		size_t k = 0;
+
+		while (k < ARRAY_LEN(known) && !str_eq_nocase(name, str_of(known[k].name)))
+			k++;
+		if (k == ARRAY_LEN(known))
+			return err_set(e, ERR_INVALID, "invalid protocol filter: unknown protocol: %s", GO_QUOTE(name));
+		p->l4 |= known[k].l4;
+		p->l7 |= known[k].l7;
+	}
+	p->t.cost = p->l7 ? 3 : 0;
+	*ret = &TAKE(p)->t;
+	return ERR_OK;
+}
