@@ -1,4 +1,6 @@
 /* Captured bytes: the first one chooses layer and mode, the rest is the packet. */
+#include <stdlib.h>
+
 #include "observer/decode/decode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,4 +1,6 @@
 /* DNS payloads: the first byte chooses UDP or TCP. What was parsed is written as flow bytes and read back. */
+#include <stdlib.h>
+
 #include "base/buf.h"
 #include "flow/wire.h"
 #include "observer/decode/dns.h"

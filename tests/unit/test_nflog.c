@@ -1,0 +1,149 @@
+/* observer/source/nflog: log prefixes to verdicts. What needs a kernel is in tests/lab/test_nflog.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "observer/source/nflog.h"
+
+struct reading {
+	const char *prefix;
+	enum raw_verdict verdict;
+	enum raw_direction direction;
+	const char *policy;
+};
+
+static void check(const char *pattern, const struct reading *readings, size_t n)
+{
+	AUTO(nflog_pattern_free) struct nflog_pattern *p = NULL;
+	struct err e = { 0 };
+	if (nflog_pattern_new(pattern, &p, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	for (size_t i = 0; i < n; i++) {
+		/* a block of its own without terminator, and an event that holds something else */
+		size_t len = strlen(readings[i].prefix);
+		char *prefix = malloc(len ? len : 1);
+		assert_non_null(prefix);
+		memcpy(prefix, readings[i].prefix, len);
+		struct raw_event ev = { .verdict = RAW_DENY, .direction = RAW_DIR_EGRESS, .policy = STR("old") };
+		nflog_pattern_read(p, str_n(prefix, len), &ev);
+		if (ev.verdict != readings[i].verdict || ev.direction != readings[i].direction ||
+		    !str_is(ev.policy, readings[i].policy))
+			fail_msg("'%s': verdict %d direction %d policy '%.*s'", readings[i].prefix, (int)ev.verdict,
+				 (int)ev.direction, STR_FMT(ev.policy));
+		assert_true(str_is(ev.prefix, readings[i].prefix));
+		free(prefix);
+	}
+}
+
+static void the_default_form_names_verdict_direction_and_policy(void **state)
+{
+	(void)state;
+	static const struct reading readings[] = {
+		{ "tycho:allow:ingress:web", RAW_ALLOW, RAW_DIR_INGRESS, "web" },
+		{ "tycho:deny:egress:default-deny", RAW_DENY, RAW_DIR_EGRESS, "default-deny" },
+		{ "tycho:audit:ingress:x", RAW_AUDIT, RAW_DIR_INGRESS, "x" },
+		{ "tycho:deny:ingress:", RAW_DENY, RAW_DIR_INGRESS, "" },
+		{ "tycho:deny:ingress:ns/a:b:c", RAW_DENY, RAW_DIR_INGRESS, "ns/a:b:c" },
+		{ "tycho:allow:egress:with blank ", RAW_ALLOW, RAW_DIR_EGRESS, "with blank" },
+		{ "tycho:allow:egress:\xff\xfe", RAW_ALLOW, RAW_DIR_EGRESS, "\xff\xfe" },
+	};
+	check(NULL, readings, ARRAY_LEN(readings));
+}
+
+static void what_does_not_match_is_an_audit_without_policy(void **state)
+{
+	(void)state;
+	static const struct reading readings[] = {
+		{ "", RAW_AUDIT, RAW_DIR_UNKNOWN, "" },
+		{ "tycho", RAW_AUDIT, RAW_DIR_UNKNOWN, "" },
+		{ "tycho:allow:ingress", RAW_AUDIT, RAW_DIR_UNKNOWN, "" },
+		{ "tycho:allow:sideways:x", RAW_AUDIT, RAW_DIR_UNKNOWN, "" },
+		{ "tycho:drop:ingress:x", RAW_AUDIT, RAW_DIR_UNKNOWN, "" },
+		{ " tycho:allow:ingress:x", RAW_AUDIT, RAW_DIR_UNKNOWN, "" },
+		{ "[UFW BLOCK] ", RAW_AUDIT, RAW_DIR_UNKNOWN, "" },
+	};
+	check(NULL, readings, ARRAY_LEN(readings));
+}
+
+static void a_pattern_of_ones_own_may_name_any_of_the_groups(void **state)
+{
+	(void)state;
+	static const struct reading ufw[] = {
+		{ "[UFW BLOCK] ", RAW_DENY, RAW_DIR_UNKNOWN, "" },
+		{ "[UFW ALLOW] ", RAW_ALLOW, RAW_DIR_UNKNOWN, "" },
+		{ "[UFW LIMIT BLOCK] ", RAW_AUDIT, RAW_DIR_UNKNOWN, "" },
+	};
+	check("^\\[UFW (?<verdict>\\w+)\\]", ufw, ARRAY_LEN(ufw));
+	/* Calico's form: action, owner of the rule, policy */
+	static const struct reading policy_only[] = { { "A|policy-7", RAW_AUDIT, RAW_DIR_UNKNOWN, "policy-7" } };
+	check("\\|(?<policy>.*)", policy_only, ARRAY_LEN(policy_only));
+	static const struct reading all[] = {
+		{ "IN=Drop p1", RAW_DENY, RAW_DIR_INGRESS, "p1" },   { "OUT=accept p2", RAW_ALLOW, RAW_DIR_EGRESS, "p2" },
+		{ "inbound=PASS", RAW_ALLOW, RAW_DIR_INGRESS, "" },  { "output=reject", RAW_DENY, RAW_DIR_EGRESS, "" },
+		{ "forward=drop x", RAW_DENY, RAW_DIR_UNKNOWN, "x" },
+	};
+	check("^(?<direction>\\w+)=(?<verdict>\\w+)(?: (?<policy>.+))?$", all, ARRAY_LEN(all));
+	/* none at all: everything is an audit */
+	static const struct reading none[] = { { "anything", RAW_AUDIT, RAW_DIR_UNKNOWN, "" } };
+	check("any", none, ARRAY_LEN(none));
+}
+
+static void a_bad_pattern_is_refused_with_the_place(void **state)
+{
+	(void)state;
+	struct nflog_pattern *p = NULL;
+	struct err e;
+	assert_int_equal(nflog_pattern_new("ab(c", &p, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "offset 4"));
+	assert_null(p);
+	assert_int_equal(nflog_pattern_new("^(?<verdct>.)", &p, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "'verdct'"));
+	assert_int_equal(nflog_pattern_new("(?J)(?<policy>a)|(?<policy>b)", &p, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "twice"));
+	/* a pattern cannot switch to UTF-8, which would make any other byte an error */
+	assert_int_equal(nflog_pattern_new("(*UTF)a", &p, &e), ERR_INVALID);
+	assert_null(p);
+}
+
+static void a_pattern_that_backtracks_without_end_gives_up(void **state)
+{
+	(void)state;
+	char prefix[128];
+	memset(prefix, 'a', sizeof prefix - 1);
+	prefix[sizeof prefix - 1] = '\0';
+	const struct reading readings[] = { { prefix, RAW_AUDIT, RAW_DIR_UNKNOWN, "" } };
+	check("^(?<policy>(a+)+)$(?<!a)", readings, 1);
+}
+
+static void groups_are_checked_before_the_kernel_is_asked(void **state)
+{
+	(void)state;
+	struct source *s = NULL;
+	struct err e;
+	assert_int_equal(source_nflog_new(&(struct source_nflog_config){ 0 }, &s, &e), ERR_INVALID);
+	const uint16_t twice[] = { 4, 5, 4 };
+	assert_int_equal(source_nflog_new(&(struct source_nflog_config){ .groups = twice, .group_count = 3 }, &s, &e),
+			 ERR_INVALID);
+	assert_non_null(strstr(e.msg, "group 4"));
+	const struct source_nflog_config bad = { .groups = twice, .group_count = 1, .pattern = "(" };
+	assert_int_equal(source_nflog_new(&bad, &s, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "offset 1"));
+	assert_null(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_default_form_names_verdict_direction_and_policy),
+		cmocka_unit_test(what_does_not_match_is_an_audit_without_policy),
+		cmocka_unit_test(a_pattern_of_ones_own_may_name_any_of_the_groups),
+		cmocka_unit_test(a_bad_pattern_is_refused_with_the_place),
+		cmocka_unit_test(a_pattern_that_backtracks_without_end_gives_up),
+		cmocka_unit_test(groups_are_checked_before_the_kernel_is_asked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
