@@ -31,8 +31,11 @@ MUST_CHECK enum err_code flow_filter_new(struct Flow__FlowFilter *const *whiteli
 void flow_filter_free(struct flow_filter *ff);
 AUTO_DEFINE(struct flow_filter, flow_filter_free);
 
-/* Records of every kind have an answer: agent and debug events match event_type filters and empty lists only, lost
- * events match event_type filters always (reference/hubble-api.md sections 3.2, 4). NULL filter: true. */
+/* Records of every kind have an answer. What is no flow has no verdict, address, … and matches no filter that asks for one;
+ * but it also has no label, no trace id, no IP trace id and is not encrypted, so it matches filters that ask for just that
+ * ("!app", "", 0, false). Agent and debug events are told by event_type (130, 2 and their sub types) and, as on the
+ * reference's server, not by encrypted. Lost events match no event_type, as in the reference's CLI; its server never asks,
+ * and sends them in any case. NULL filter: true. */
 bool flow_filter_match(struct flow_filter *ff, const struct flow *f);
 /* The same for @n records at once: bit i%64 of ret_bits[i/64] is the answer for flows[i]. @return how many match. Faster
  * than one at a time: each test runs over all that are still in question. */

@@ -133,14 +133,15 @@ struct bool_test {
 };
 
 static enum err_code bool_test_new(const protobuf_c_boolean *values, size_t count,
-				   bool (*matches)(struct test *, const struct flow *), struct test **ret, struct err *e)
+				   bool (*matches)(struct test *, const struct flow *), bool sees_events,
+				   struct test **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
 	struct bool_test *b = calloc(1, sizeof *b);
 	if (!b)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	b->t = (struct test){ .matches = matches, .free = number_free };
+	b->t = (struct test){ .matches = matches, .free = number_free, .sees_events = sees_events };
 	for (size_t i = 0; i < count; i++)
 		b->asked[values[i] != 0] = true;
 	*ret = &b->t;
@@ -160,21 +161,23 @@ static bool reply_matches(struct test *t, const struct flow *f)
 enum err_code test_reply_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret, struct err *e)
 {
 	(void)dict;
-	return bool_test_new(ff->reply, ff->n_reply, reply_matches, ret, e);
+	return bool_test_new(ff->reply, ff->n_reply, reply_matches, false, ret, e);
 }
 
 static bool encrypted_matches(struct test *t, const struct flow *f)
 {
 	const struct bool_test *b = (const struct bool_test *)t;
 
-	return b->asked[flow_is(f, FLOW_ENCRYPTED)];
+	if (f->kind == FLOW_KIND_AGENT || f->kind == FLOW_KIND_DEBUG)
+		return false;
+	return b->asked[f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_ENCRYPTED)];
 }
 
 enum err_code test_encrypted_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
 				 struct err *e)
 {
 	(void)dict;
-	return bool_test_new(ff->encrypted, ff->n_encrypted, encrypted_matches, ret, e);
+	return bool_test_new(ff->encrypted, ff->n_encrypted, encrypted_matches, true, ret, e);
 }
 
 /* --- lists of numbers ----------------------------------------------------------------------------------------- */
@@ -229,7 +232,9 @@ enum err_code test_drop_reason_new(const Flow__FlowFilter *ff, const struct flow
 
 static bool ip_trace_id_matches(struct test *t, const struct flow *f)
 {
-	return list_has((const struct list_test *)t, flow_is(f, FLOW_HAS_IP_TRACE_ID) ? f->ip_trace_id : 0);
+	bool has = f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_HAS_IP_TRACE_ID);
+
+	return list_has((const struct list_test *)t, has ? f->ip_trace_id : 0);
 }
 
 enum err_code test_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
@@ -244,6 +249,7 @@ enum err_code test_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow
 		return ERR_NOMEM;
 	for (size_t i = 0; i < l->count; i++)
 		l->v[i] = ff->ip_trace_id[i];
+	l->t.sees_events = true;
 	*ret = &l->t;
 	return ERR_OK;
 }
@@ -315,8 +321,6 @@ static bool event_type_matches(struct test *t, const struct flow *f)
 	const struct event_type_test *ev = (const struct event_type_test *)t;
 	int32_t type, sub_type;
 
-	if (f->kind == FLOW_KIND_LOST)
-		return true; /* whoever asks should know of losses */
 	if (f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_HAS_EVENT_TYPE)) {
 		type = f->event_type;
 		sub_type = f->event_sub_type;

@@ -61,6 +61,8 @@ static void read_flow(struct golden *g, struct recording *r, struct str line)
 	if (response.has_message && response.kind == FLOW_KIND_FLOW) {
 		assert_int_equal(flow_decode(response.message, g->dict, f, &e), ERR_OK);
 	} else {
+		/* a line that holds nothing known is as little a flow as a node's status */
+		f->kind = response.kind == FLOW_KIND_LOST ? FLOW_KIND_LOST : FLOW_KIND_NODE_STATUS;
 		f->ext = (const uint8_t *)response.message.p;
 		f->ext_len = (uint32_t)response.message.len;
 	}
