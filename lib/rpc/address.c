@@ -144,24 +144,28 @@ enum err_code address_resolve(const struct address *a, struct address *out, size
 
 static enum err_code probe_unix(const struct address *a, struct err *e)
 {
-	struct stat st;
-	if (lstat(a->path, &st) < 0)
-		return errno == ENOENT ? ERR_OK : err_os(e, "listen on 'unix://%s'", a->path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, ERR_EXISTS, "listen on 'unix://%s': a file that is no socket is in the way",
-			       a->path);
-	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_os(e, "listen on 'unix://%s'", a->path);
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	memcpy(sun.sun_path, a->path, sizeof sun.sun_path);
-	/* EAGAIN: its backlog is full, so somebody does listen. */
-	if (connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0 || errno == EAGAIN)
-		return err_set(e, ERR_EXISTS, "listen on 'unix://%s': somebody listens there already", a->path);
-	if (errno != ECONNREFUSED)
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
+	if (fd < 0)
 		return err_os(e, "listen on 'unix://%s'", a->path);
-	if (unlink(a->path) < 0 && errno != ENOENT)
-		return err_os(e, "remove the stale socket '%s'", a->path);
+	if (lstat(a->path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode))
+			return err_set(e, ERR_EXISTS, "listen on 'unix://%s': a file that is no socket is in the way",
+				       a->path);
+		/* EAGAIN: its backlog is full, so somebody does listen. */
+		if (connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0 || errno == EAGAIN)
+			return err_set(e, ERR_EXISTS, "listen on 'unix://%s': somebody listens there already",
+				       a->path);
+		if (errno != ECONNREFUSED)
+			return err_os(e, "listen on 'unix://%s'", a->path);
+		if (unlink(a->path) < 0 && errno != ENOENT)
+			return err_os(e, "remove the stale socket '%s'", a->path);
+	}
+	if (bind(fd, (struct sockaddr *)&sun, sizeof sun) < 0)
+		return err_os(e, "listen on 'unix://%s'", a->path);
+	(void)unlink(a->path); /* gRPC binds it again */
 	return ERR_OK;
 }
 

@@ -84,13 +84,13 @@ void failure_text(enum rpc_status status, struct str text, const struct address 
 	else if (status == RPC_UNAVAILABLE &&
 		 (rest = after_last(text, STR("Failed to connect to remote host: "))).p)
 		put_dial(&b, to, tried, rest);
-	else if (status == RPC_UNAVAILABLE && to->is_unix &&
-		 after_last(text, STR("failed to connect to all addresses; last error: ")).p)
-		put_dial(&b, to, tried, after_last(text, STR(": "))); /* "UNKNOWN: unix:/x: No such …" */
 	else if (status == RPC_UNAVAILABLE && (rest = after_last(text, STR("andshake failed: "))).p) {
 		buf_lit(&b, "connection error: desc = \"transport: authentication handshake failed: ");
 		put_words(&b, rest);
 		buf_char(&b, '"');
+	} else if (status == RPC_UNAVAILABLE && to->is_unix &&
+		   after_last(text, STR("failed to connect to all addresses; last error: ")).p) {
+		put_dial(&b, to, tried, after_last(text, STR(": "))); /* "UNKNOWN: unix:/x: No such …" */
 	} else if (status == RPC_UNAVAILABLE && str_has_prefix(text, STR("DNS resolution failed"))) {
 		buf_printf(&b, "connection error: desc = \"transport: Error while dialing: dial tcp: lookup %s: "
 			   "no such host\"", to->host);

@@ -1,0 +1,229 @@
+/* lib/rpc: many streams at once, slow and stuck ones, and the end of a server under load. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "rpc_fixture.h"
+
+enum { MANY = 500 };
+
+static bool reached(void *want)
+{
+	return atomic_load(&fixture_streams) >= *(size_t *)want;
+}
+
+static bool given_back(void *want)
+{
+	return atomic_load(&fixture_done) >= *(size_t *)want;
+}
+
+static void a_server_ends_under_five_hundred_busy_streams(void **state)
+{
+	(void)state;
+	/* With grace and without: both must get every state back and every tag out. */
+	static const uint64_t graces[] = { 0, NS_PER_S / 10 };
+
+	for (size_t g = 0; g < ARRAY_LEN(graces); g++) {
+		struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+		struct rpc_channel *ch = fixture_channel(s);
+		struct rpc_stream *streams[MANY];
+		size_t want = MANY;
+
+		for (size_t i = 0; i < MANY; i++)
+			streams[i] = fixture_open(ch, i % 2 ? "/test.T/Flood" : "/test.T/Idle", "tick");
+		fixture_wait(reached, &want, "500 streams have begun");
+		rpc_server_free(s, graces[g]);
+		assert_int_equal(fixture_done, MANY);
+		for (size_t i = 0; i < MANY; i++) {
+			struct str message;
+			struct err e;
+			enum err_code code;
+			while ((code = rpc_stream_next(streams[i], 30 * NS_PER_S, &message, &e)) == ERR_OK)
+				;
+			assert_true(code == ERR_UNAVAILABLE || code == ERR_CANCELLED || code == ERR_IO);
+			rpc_stream_free(streams[i]);
+		}
+		rpc_channel_free(ch);
+	}
+}
+
+static void a_follower_is_told_that_the_server_goes(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_channel *ch = fixture_channel(s);
+	struct rpc_stream *st = fixture_open(ch, "/test.T/Idle", "");
+	struct str message;
+	struct err e;
+	size_t one = 1;
+
+	fixture_wait(reached, &one, "the stream has begun");
+	rpc_server_free(s, 5 * NS_PER_S);
+	assert_int_equal(rpc_stream_next(st, 30 * NS_PER_S, &message, &e), ERR_UNAVAILABLE);
+	assert_string_equal(e.msg, "rpc error: code = Unavailable desc = server is shutting down");
+	rpc_stream_free(st);
+	rpc_channel_free(ch);
+}
+
+static void a_hundred_followers_each_get_everything(void **state)
+{
+	(void)state;
+	enum { FOLLOWERS = 100, MESSAGES = 200 };
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ .queue_messages = 16 });
+	struct rpc_channel *ch = fixture_channel(s);
+	struct rpc_stream *streams[FOLLOWERS];
+	char text[16];
+
+	for (size_t i = 0; i < FOLLOWERS; i++)
+		streams[i] = fixture_open(ch, "/test.T/Count", "200");
+	for (unsigned k = 0; k < MESSAGES; k++) {
+		(void)snprintf(text, sizeof text, "%u", k);
+		for (size_t i = 0; i < FOLLOWERS; i++)
+			assert_string_equal(fixture_next(streams[i]), text);
+	}
+	for (size_t i = 0; i < FOLLOWERS; i++) {
+		assert_null(fixture_next(streams[i]));
+		rpc_stream_free(streams[i]);
+	}
+	rpc_channel_free(ch);
+	rpc_server_free(s, NS_PER_S);
+	assert_int_equal(fixture_done, FOLLOWERS);
+}
+
+static bool one_is_stalled(void *s)
+{
+	return rpc_server_stats(s).stalled_calls == 1;
+}
+
+static void a_stuck_follower_is_cut_off_while_others_go_on(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ .stall_ns = 300 * NS_PER_MS });
+	struct rpc_channel *ch = fixture_channel(s), *other = fixture_channel(s);
+	struct rpc_stream *stuck = fixture_open(ch, "/test.T/Flood", "");
+	struct rpc_stream *idle = fixture_open(ch, "/test.T/Idle", "");
+	struct str message;
+	struct err e;
+
+	/* @stuck is not read: the windows of HTTP/2 fill up, and nothing moves. @busy is. */
+	struct rpc_stream *busy = fixture_open(other, "/test.T/Flood", "");
+	while (!one_is_stalled(s))
+		assert_int_equal(strlen(fixture_next(busy)), 1024);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(strlen(fixture_next(busy)), 1024);
+	enum err_code code;
+	while ((code = rpc_stream_next(stuck, 30 * NS_PER_S, &message, &e)) == ERR_OK)
+		;
+	assert_int_equal(code, ERR_NOMEM);
+	assert_int_equal(rpc_stream_result(stuck)->status, RPC_RESOURCE_EXHAUSTED);
+	/* Saying nothing is not being stuck. */
+	assert_int_equal(rpc_stream_next(idle, NS_PER_MS, &message, &e), ERR_TIMEOUT);
+	assert_int_equal(rpc_server_stats(s).stalled_calls, 1);
+	rpc_stream_free(stuck);
+	rpc_stream_free(idle);
+	rpc_stream_free(busy);
+	rpc_channel_free(ch);
+	rpc_channel_free(other);
+	rpc_server_free(s, NS_PER_S);
+	assert_int_equal(fixture_done, 3);
+}
+
+static void a_slow_reader_costs_one_queue_of_memory(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_channel *ch = fixture_channel(s);
+	struct rpc_stream *slow = fixture_open(ch, "/test.T/Flood", ""), *busy = fixture_open(ch, "/test.T/Flood", "");
+
+	for (int i = 0; i < 20000; i++)
+		assert_int_equal(strlen(fixture_next(busy)), 1024);
+	/* What was sent is what @busy read, and what the windows of both hold (64 KiB … a few MiB): had the slow
+	 * one been fed at the same pace, this would be twice as much. */
+	uint64_t sent = rpc_server_stats(s).messages_sent;
+	assert_true(sent >= 20000 && sent < 35000);
+	rpc_stream_free(slow);
+	rpc_stream_free(busy);
+	rpc_channel_free(ch);
+	rpc_server_free(s, 0);
+}
+
+static void *read_thousand(void *ch)
+{
+	struct rpc_stream *st = fixture_open(ch, "/test.T/Count", "1000");
+	uintptr_t n = 0;
+
+	while (fixture_next(st))
+		n++;
+	rpc_stream_free(st);
+	return (void *)n;
+}
+
+static void threads_share_a_channel(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_channel *ch = fixture_channel(s);
+	pthread_t threads[4];
+
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, read_thousand, ch), 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
+		void *n;
+		pthread_join(threads[i], &n);
+		assert_int_equal((uintptr_t)n, 1000);
+	}
+	rpc_channel_free(ch);
+	rpc_server_free(s, NS_PER_S);
+}
+
+static void *wake_and_set(void *s)
+{
+	for (int i = 0; i < 2000; i++) {
+		rpc_server_wake(s);
+		rpc_server_set_health(s, "svc", i % 2 == 0);
+		(void)rpc_server_stats(s);
+	}
+	return NULL;
+}
+
+static void any_thread_may_wake_and_set_health(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_channel *ch = fixture_channel(s);
+	struct rpc_stream *st = fixture_open(ch, "/test.T/Idle", "tick");
+	pthread_t threads[3];
+
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, wake_and_set, s), 0);
+	for (int i = 0; i < 50; i++)
+		assert_string_equal(fixture_next(st), "tick");
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	rpc_stream_free(st);
+	rpc_channel_free(ch);
+	rpc_server_free(s, NS_PER_S);
+	size_t one = 1;
+	assert_true(given_back(&one));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_server_ends_under_five_hundred_busy_streams),
+		cmocka_unit_test(a_follower_is_told_that_the_server_goes),
+		cmocka_unit_test(a_hundred_followers_each_get_everything),
+		cmocka_unit_test(a_stuck_follower_is_cut_off_while_others_go_on),
+		cmocka_unit_test(a_slow_reader_costs_one_queue_of_memory),
+		cmocka_unit_test(threads_share_a_channel),
+		cmocka_unit_test(any_thread_may_wake_and_set_health),
+	};
+
+	rpc_init();
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	rpc_shutdown();
+	return failed;
+}
