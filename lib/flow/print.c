@@ -1,0 +1,303 @@
+#include "flow/print.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "flow/dict.h"
+#include "flow/json.h"
+#include "flow/print_in.h"
+#include "flow/text_table.h"
+
+#include "observer/observer.pb-c.h"
+
+enum { FLUSH_BYTES = 64 << 10 };
+
+/* --- options ------------------------------------------------------------------------------------------- */
+
+bool flow_format_parse(struct str word, enum flow_format *ret)
+{
+	static const struct {
+		const char *word;
+		enum flow_format format;
+	} words[] = {
+		{ "compact", FLOW_FORMAT_COMPACT }, { "dict", FLOW_FORMAT_DICT },
+		{ "table", FLOW_FORMAT_TABLE },     { "tab", FLOW_FORMAT_TABLE },
+		{ "json", FLOW_FORMAT_JSON },       { "jsonpb", FLOW_FORMAT_JSON },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_eq_nocase(word, str_of(words[i].word))) {
+			*ret = words[i].format;
+			return true;
+		}
+	return false;
+}
+
+static enum err_code write_fd(void *ctx, struct str bytes, struct err *e)
+{
+	const int *fd = ctx;
+
+	while (bytes.len) {
+		ssize_t n = write(*fd, bytes.p, bytes.len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EPIPE)
+			return err_set(e, ERR_CLOSED, "nobody reads the output");
+		if (n < 0)
+			return err_os(e, "write output");
+		bytes = str_from(bytes, (size_t)n);
+	}
+	return ERR_OK;
+}
+
+struct print_sink print_sink_fd(int *fd)
+{
+	return (struct print_sink){ write_fd, fd };
+}
+
+/* --- shared by the printers ---------------------------------------------------------------------------- */
+
+void print_color_begin(struct buf *b, bool on, enum print_color color)
+{
+	if (!on || color == PRINT_COLOR_NONE)
+		return;
+	buf_lit(b, "\x1b[");
+	buf_u64(b, color);
+	buf_char(b, 'm');
+}
+
+void print_color_end(struct buf *b, bool on, enum print_color color)
+{
+	if (on && color != PRINT_COLOR_NONE)
+		buf_lit(b, "\x1b[0m");
+}
+
+struct buf *print_output(struct flow_printer *p)
+{
+	return p->options.format == FLOW_FORMAT_TABLE ? &p->table : &p->out;
+}
+
+/* Length of the colour sequence at @s, 0 if it is none that the reference itself uses. */
+static size_t color_length(struct str s)
+{
+	if (str_has_prefix(s, STR("\x1b[0m")))
+		return 4;
+	return s.len >= 5 && s.p[1] == '[' && s.p[2] == '3' && s.p[3] >= '1' && s.p[3] <= '6' && s.p[4] == 'm' ? 5 : 0;
+}
+
+void print_escape(const struct flow_printer *p, struct buf *b, size_t from)
+{
+	bool colored = p->options.color && p->options.format != FLOW_FORMAT_TABLE;
+
+	if (b->failed || from == b->len ||
+	    (!memchr(b->p + from, 0x1b, b->len - from) && !memchr(b->p + from, '\r', b->len - from)))
+		return;
+	AUTO_BUF struct buf copy = buf_init(SIZE_MAX);
+	buf_put(&copy, b->p + from, b->len - from);
+	b->len = from;
+	b->failed |= copy.failed;
+	for (struct str rest = buf_str(&copy); rest.len;) {
+		size_t own = colored && rest.p[0] == 0x1b ? color_length(rest) : 0;
+		size_t n = own ? own : 1;
+		if (!own && (rest.p[0] == 0x1b || rest.p[0] == '\r'))
+			buf_str_put(b, rest.p[0] == '\r' ? STR("\\r") : STR("^["));
+		else {
+			while (n < rest.len && rest.p[n] != 0x1b && rest.p[n] != '\r')
+				n++;
+			buf_put(b, rest.p, n);
+		}
+		rest = str_from(rest, n);
+	}
+}
+
+void print_quoted(struct buf *b, struct str s)
+{
+	static const char plain[] = "\a\b\f\n\r\t\v\\\"", letters[] = "abfnrtv\\\"";
+
+	buf_char(b, '"');
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		const char *at = c ? strchr(plain, c) : NULL;
+		if (at)
+			buf_put(b, (char[2]){ '\\', letters[at - plain] }, 2);
+		else if (c < 0x20 || c == 0x7f)
+			buf_printf(b, "\\x%02x", c);
+		else
+			buf_char(b, (char)c);
+	}
+	buf_char(b, '"');
+}
+
+void print_time(const struct flow_printer *p, struct buf *b, const struct timestamp *t)
+{
+	if (t)
+		time_format_put(b, p->options.time_format, *t);
+	else
+		buf_lit(b, "N/A");
+}
+
+void print_dict_begin(struct flow_printer *p, struct buf *b, bool unfinished)
+{
+	if (p->printed)
+		buf_lit(b, "------------");
+	if (p->printed && !unfinished)
+		buf_char(b, '\n');
+	p->printed = true;
+}
+
+void print_table_header(struct flow_printer *p, const char *first, const char *rest)
+{
+	if (p->table.len)
+		return;
+	buf_printf(&p->table, "%s\t%s%s\n", first, p->options.node_name ? "NODE\t" : "", rest);
+}
+
+/* --- life ---------------------------------------------------------------------------------------------- */
+
+enum err_code flow_printer_new(const struct flow_printer_options *options, struct flow_printer **ret, struct err *e)
+{
+	struct flow_printer *p = malloc(sizeof *p);
+
+	if (!p)
+		return err_set(e, ERR_NOMEM, "printer");
+	*p = (struct flow_printer){
+		.options = *options,
+		.out = buf_init(SIZE_MAX),
+		.status = buf_init(SIZE_MAX),
+		.table = buf_init(SIZE_MAX),
+	};
+	*ret = p;
+	return ERR_OK;
+}
+
+void flow_printer_free(struct flow_printer *p)
+{
+	if (!p)
+		return;
+	buf_done(&p->out);
+	buf_done(&p->status);
+	buf_done(&p->table);
+	free(p);
+}
+
+static enum err_code drain(struct buf *b, const struct print_sink *sink, struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	if (b->len)
+		code = sink->write(sink->ctx, buf_str(b), e);
+	buf_reset(b);
+	return code;
+}
+
+/* After each message: one that does not fit in memory is a fault; what is due goes to the sinks. */
+static enum err_code settle(struct flow_printer *p, struct err *e)
+{
+	if (p->out.failed || p->status.failed || p->table.failed)
+		return err_set(e, ERR_NOMEM, "output does not fit in memory");
+	if (p->status.len || p->out.len >= FLUSH_BYTES)
+		return flow_printer_flush(p, e);
+	return ERR_OK;
+}
+
+enum err_code flow_printer_flush(struct flow_printer *p, struct err *e)
+{
+	enum err_code code = drain(&p->out, &p->options.out, e);
+
+	return code == ERR_OK ? drain(&p->status, &p->options.status, e) : code;
+}
+
+enum err_code flow_printer_end(struct flow_printer *p, struct err *e)
+{
+	if (p->table.len && !text_table_put(&p->out, buf_str(&p->table)))
+		return err_set(e, ERR_NOMEM, "the table does not fit in memory");
+	buf_reset(&p->table);
+	return flow_printer_flush(p, e);
+}
+
+/* --- messages ------------------------------------------------------------------------------------------ */
+
+/* Prints a flow that comes as bytes. Names of foreign flows are unbounded: when the dictionary is full, it starts anew. */
+static enum err_code print_flow_bytes(struct flow_printer *p, struct str message, struct err *e)
+{
+	struct flow_dict *dict = p->options.dict;
+	uint64_t overflows = flow_dict_counts(dict).overflows;
+	struct flow f;
+
+	if (flow_decode(message, dict, &f, e) != ERR_OK)
+		return err_in(e, "flow");
+	if (flow_dict_counts(dict).overflows != overflows) {
+		flow_dict_reset(dict);
+		if (flow_decode(message, dict, &f, e) != ERR_OK)
+			return err_in(e, "flow");
+	}
+	print_flow(p, &f);
+	return ERR_OK;
+}
+
+/* A line of JSON; nothing of it on failure. */
+static enum err_code print_json(struct flow_printer *p, const ProtobufCMessageDescriptor *desc, struct str message,
+				struct err *e)
+{
+	if (json_put_message(&p->out, desc, message, e) != ERR_OK)
+		return err_in(e, "print as JSON");
+	buf_char(&p->out, '\n');
+	return ERR_OK;
+}
+
+enum err_code flow_printer_response(struct flow_printer *p, struct str response, const struct flow *flow,
+				    struct err *e)
+{
+	struct flow_response r;
+	enum err_code code = ERR_OK;
+
+	if (flow_response_split(response, &r, e) != ERR_OK)
+		return err_in(e, "response");
+	if (!r.has_message)
+		return ERR_OK;
+	switch (r.kind) {
+	case FLOW_KIND_FLOW:
+		if (p->options.format == FLOW_FORMAT_JSON)
+			code = print_json(p, &observer__get_flows_response__descriptor, response, e);
+		else if (p->options.format == FLOW_FORMAT_JSON_LEGACY)
+			code = print_json(p, &flow__flow__descriptor, r.message, e);
+		else if (flow)
+			print_flow(p, flow);
+		else
+			code = print_flow_bytes(p, r.message, e);
+		break;
+	case FLOW_KIND_LOST:
+		if (p->options.format == FLOW_FORMAT_JSON)
+			code = print_json(p, &observer__get_flows_response__descriptor, response, e);
+		else if (p->options.format == FLOW_FORMAT_JSON_LEGACY)
+			code = print_json(p, &flow__lost_event__descriptor, r.message, e);
+		else
+			code = print_lost(p, &r, e);
+		break;
+	case FLOW_KIND_NODE_STATUS:
+		code = print_status(p, &r, response, e);
+		break;
+	case FLOW_KIND_AGENT:
+	case FLOW_KIND_DEBUG:
+		break;
+	}
+	return code == ERR_OK ? settle(p, e) : code;
+}
+
+enum err_code flow_printer_agent_event(struct flow_printer *p, struct str response, struct err *e)
+{
+	enum err_code code = p->options.format == FLOW_FORMAT_JSON || p->options.format == FLOW_FORMAT_JSON_LEGACY ?
+		print_json(p, &observer__get_agent_events_response__descriptor, response, e) :
+		print_agent_event(p, response, e);
+
+	return code == ERR_OK ? settle(p, e) : code;
+}
+
+enum err_code flow_printer_debug_event(struct flow_printer *p, struct str response, struct err *e)
+{
+	enum err_code code = p->options.format == FLOW_FORMAT_JSON || p->options.format == FLOW_FORMAT_JSON_LEGACY ?
+		print_json(p, &observer__get_debug_events_response__descriptor, response, e) :
+		print_debug_event(p, response, e);
+
+	return code == ERR_OK ? settle(p, e) : code;
+}
