@@ -227,8 +227,8 @@ static inline uint8_t *put_ext_below(uint8_t *p, struct ext *x, uint32_t number)
 static uint8_t *put_detail(uint8_t *p, const struct flow *f, struct str reason, struct ext *x)
 {
 	size_t more = 0;
-	struct wire_reader from = x->r;
-	struct wire_field first = x->next;
+	bool in_ext = x->next.number == FLOW_FIELD_TYCHO;
+	struct ext again = *x;
 
 	for (; x->next.number == FLOW_FIELD_TYCHO; ext_step(x))
 		more += x->next.bytes.len;
@@ -244,18 +244,15 @@ static uint8_t *put_detail(uint8_t *p, const struct flow *f, struct str reason, 
 						   reason.len) - head) + reason.len;
 	}
 	size_t len = (size_t)(end - fixed) + reason_bytes + (size_t)(netns_end - netns) + more;
-	if (!len)
+	if (!len && !in_ext)
 		return p;
 	p = put_varint(put_tag(p, FLOW_FIELD_TYCHO, WIRE_LEN), len);
 	p = put_bytes(p, str_n(fixed, (size_t)(end - fixed)));
 	if (reason.len)
 		p = put_len(p, DETAIL_FIELD_KERNEL_DROP_REASON, reason);
 	p = put_bytes(p, str_n(netns, (size_t)(netns_end - netns)));
-	if (more) {
-		struct ext again = { from, first };
-		for (; again.next.number == FLOW_FIELD_TYCHO; ext_step(&again))
-			p = put_bytes(p, again.next.bytes);
-	}
+	for (; again.next.number == FLOW_FIELD_TYCHO; ext_step(&again))
+		p = put_bytes(p, again.next.bytes);
 	return p;
 }
 
