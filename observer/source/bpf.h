@@ -4,6 +4,12 @@
  * Interfaces are chosen once and then followed through netlink: new ones are picked up as they appear, gone ones let go.
  * A packet is never changed; on free every hook is taken back, and what a killed observer left behind is removed at
  * the next start.
+ *
+ * Scope    traces: the network namespace source_bpf_new is called in, one observer at a time. Drops: the whole machine.
+ * Counts   bytes and packets of a connection's events add up to what passed, also where events were lost; the rest of a
+ *          connection that fell silent comes within two intervals, without Ethernet header and of packet_bytes 0, for it
+ *          stands for no single packet.
+ * Latency  events come when enough have gathered, or after 50 ms.
  */
 #ifndef TYCHO_OBSERVER_SOURCE_BPF_H
 #define TYCHO_OBSERVER_SOURCE_BPF_H
@@ -22,15 +28,21 @@ struct source_bpf_config {
 	bool noise;                    /* also report drop reasons that are part of normal operation */
 };
 
-/* ERR_PERMISSION (no root / CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON), ERR_UNSUPPORTED (no BTF, kernel too old), each with a sentence
- * that says how to get it. */
+/* ERR_PERMISSION (no root / CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON), ERR_UNSUPPORTED (no BTF, kernel too old), ERR_EXISTS (another
+ * observer traces in this network namespace, or the hook of a named interface is taken), each with a sentence that says how to
+ * get it. */
 MUST_CHECK enum err_code source_bpf_new(const struct source_bpf_config *config, struct source **ret, struct err *e);
 
 struct source_bpf_stats {
 	uint64_t lost_traces, lost_verdicts; /* failed reserves since start */
 	uint32_t interfaces;                 /* attached now */
+	uint32_t refused;                    /* chosen, but something else holds the hook: not watched */
 };
 /* Capture thread. */
 struct source_bpf_stats source_bpf_stats(const struct source *s);
+
+/* Reports now what connections have counted since their last report, for the next drain to hand over. Without it that happens
+ * within two intervals. For the last drain before a stop. Capture thread. */
+void source_bpf_flush(struct source *s);
 
 #endif

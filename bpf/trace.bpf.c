@@ -1,0 +1,378 @@
+/*
+ * trace - who talks to whom, from tc on clsact, both ways, of the chosen interfaces.
+ *
+ * A packet is parsed, counted with its connection, and reported only when that says something new (enum
+ * bpf_event_cause). It is never changed, and the verdict is always TC_ACT_UNSPEC: "not mine, ask the next filter".
+ *
+ * Counts are gathered in the table and taken by whichever report comes next. A report that finds the ring full is
+ * counted as lost, but its counts stay for the next one; what a connection that fell silent has left is reported by
+ * tycho_sweep, which user space runs. So the bytes of all reports add up to the bytes seen, with one exception: a
+ * connection pushed out of a table that is too small takes its unreported counts along.
+ *
+ * Program names start with "tycho_": by that an observer knows the filters that a killed one left behind.
+ */
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include "event.h"
+#include "parse.h"
+#include "point.h"
+#include "report.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+const volatile __u64 interval_ns = 5000000000;
+const volatile __u32 netns; /* inode number of the network namespace we are attached in */
+
+/* After that much silence the next packet starts anew; TCP says itself when it starts. As long as conntrack keeps a UDP
+ * stream at least (net.netfilter.nf_conntrack_udp_timeout is 30 s, _stream 120 s). */
+enum { IDLE_S = 120 };
+static const __u64 idle_ns = IDLE_S * 1000000000ULL;
+
+struct conn_dir {
+	__u64 packets, bytes; /* not reported yet */
+	__u64 report_ns;      /* last report; 0: none */
+	__u32 seen;           /* TCP flags seen, of SYN, FIN and RST */
+	__u8 note, zero[3];   /* of the last packet */
+};
+
+struct conn {
+	struct conn_dir dir[2]; /* 0: a to b */
+	__u64 last_ns;          /* last packet */
+	__u32 isn;              /* TCP: number of the SYN that began it */
+	__u32 fin_end;          /* TCP: number that acknowledges the last FIN */
+	__u32 closed;
+	__u8 original; /* index of the direction that began */
+	__u8 fin_dir;  /* index of the direction that sent the last FIN */
+	__u8 zero[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 262144); /* set before load */
+	__type(key, struct conn_key);
+	__type(value, struct conn);
+} connections SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20); /* set before load */
+} traces SEC(".maps");
+
+/* Kept by user space: what the events say about the interface. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, POINTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct point);
+} points SEC(".maps");
+
+/* What is the same for packets and made ones; takes the counts of @d. */
+static __always_inline void fill_event(struct bpf_event *ev, const struct conn_key *k, const struct conn *c,
+				       struct conn_dir *d, __u8 dir, __u8 cause)
+{
+	__u32 ifindex = k->ifindex;
+	const struct point *point = bpf_map_lookup_elem(&points, &ifindex);
+
+	*ev = (struct bpf_event){
+		.mono_ns = bpf_ktime_get_ns(),
+		.packets = __sync_lock_test_and_set(&d->packets, 0),
+		.bytes = __sync_lock_test_and_set(&d->bytes, 0),
+		.ifindex = ifindex,
+		.netns = netns,
+		.kind = BPF_EVENT_TRACE,
+		.cause = cause,
+		.cpu = bpf_get_smp_processor_id(),
+	};
+	if (k->parity ^ dir)
+		ev->flags |= BPF_EVENT_INGRESS;
+	if (k->kind == CONN_TWO_WAY) {
+		ev->flags |= BPF_EVENT_REPLY_KNOWN;
+		if (dir != c->original)
+			ev->flags |= BPF_EVENT_REPLY;
+	}
+	if (point) {
+		__builtin_memcpy(ev->ifname, point->name, sizeof ev->ifname);
+		if (point->peer_netns)
+			ev->flags |= BPF_EVENT_PEER_NETNS;
+	}
+}
+
+/* Reports @skb with up to @cap bytes of it. Inlined once per size: the verifier wants it constant. */
+static __always_inline void report_packet(struct __sk_buff *skb, const struct packet *p, const struct conn *c,
+					  struct conn_dir *d, __u8 cause, bool l3, const __u32 cap)
+{
+	struct bpf_event *ev = bpf_ringbuf_reserve(&traces, sizeof *ev + cap, 0);
+	__u32 len = skb->len;
+
+	if (!ev) {
+		count_lost();
+		return;
+	}
+	fill_event(ev, &p->key, c, d, p->dir, cause);
+	if (l3)
+		ev->flags |= BPF_EVENT_L3;
+	ev->packet_bytes = len;
+	ev->protocol = bpf_ntohs(skb->protocol);
+	if (skb->vlan_present) {
+		ev->vlan = 1;
+		ev->vlan_id = p->key.vlan_id;
+	}
+	if (len > cap)
+		len = cap;
+	if (len && !bpf_skb_load_bytes(skb, 0, ev + 1, len))
+		ev->cap_bytes = len;
+	bpf_ringbuf_submit(ev, wakeup_flags(&traces));
+}
+
+/* Room for the headers below. */
+struct made_packet {
+	union {
+		struct iphdr v4;
+		struct ipv6hdr v6;
+	} ip;
+	__u8 l4[20];
+};
+
+/* Reports the connection itself, where there is no packet that would tell its ports: the headers are made from the key, and
+ * no link layer. False if the ring is full, which the caller counts if it will not come back. */
+static __noinline bool report_made(const struct conn_key *k, const struct conn *c, __u8 dir, __u8 cause,
+				   __u32 packet_bytes)
+{
+	struct bpf_event *ev;
+	__u8 *l4;
+	__u16 l4_bytes;
+	__be16 ports[2];
+
+	if (!k || !c || dir > 1)
+		return true;
+	ev = bpf_ringbuf_reserve(&traces, sizeof *ev + sizeof(struct made_packet), 0);
+	if (!ev)
+		return false;
+	/* The counts are the table's, shared with all CPUs: constness ends here. */
+	fill_event(ev, k, c, (struct conn_dir *)&c->dir[dir], dir, cause);
+	ev->flags |= BPF_EVENT_L3;
+	ev->packet_bytes = packet_bytes;
+	ev->protocol = k->ethertype;
+	if (k->vlan_id) {
+		ev->vlan = 1;
+		ev->vlan_id = k->vlan_id;
+	}
+	l4_bytes = k->proto == IPPROTO_TCP  ? 20 :
+		   k->proto == IPPROTO_SCTP ? 12 :
+		   k->kind == CONN_UNTRACKED ? 0 :
+					       8;
+	if (k->ethertype == ETH_P_IP) {
+		struct iphdr *ip = (struct iphdr *)(ev + 1);
+
+		*ip = (struct iphdr){ .version = 4, .ihl = 5, .protocol = k->proto };
+		ip->tot_len = bpf_htons(sizeof *ip + l4_bytes);
+		__builtin_memcpy(&ip->saddr, dir ? k->b + 12 : k->a + 12, 4);
+		__builtin_memcpy(&ip->daddr, dir ? k->a + 12 : k->b + 12, 4);
+		l4 = (__u8 *)(ip + 1);
+		ev->cap_bytes = sizeof *ip + l4_bytes;
+	} else if (k->ethertype == ETH_P_IPV6) {
+		struct ipv6hdr *ip = (struct ipv6hdr *)(ev + 1);
+
+		*ip = (struct ipv6hdr){ .version = 6, .nexthdr = k->proto };
+		ip->payload_len = bpf_htons(l4_bytes);
+		__builtin_memcpy(&ip->saddr, dir ? k->b : k->a, 16);
+		__builtin_memcpy(&ip->daddr, dir ? k->a : k->b, 16);
+		l4 = (__u8 *)(ip + 1);
+		ev->cap_bytes = sizeof *ip + l4_bytes;
+	} else {
+		bpf_ringbuf_submit(ev, wakeup_flags(&traces));
+		return true;
+	}
+	__builtin_memset(l4, 0, 20);
+	ports[0] = dir ? k->b_port : k->a_port;
+	ports[1] = dir ? k->a_port : k->b_port;
+	if (k->proto == IPPROTO_ICMP || k->proto == PROTO_ICMPV6) {
+		if (k->kind == CONN_ONE_WAY) {
+			__builtin_memcpy(l4, ports, 2); /* type and code */
+		} else {
+			l4[0] = c->dir[dir].note;
+			__builtin_memcpy(l4 + 4, ports, 2);
+		}
+	} else {
+		__builtin_memcpy(l4, ports, 4);
+		if (k->proto == IPPROTO_TCP) {
+			l4[12] = 5 << 4; /* data offset */
+			l4[13] = c->dir[dir].note;
+		} else if (k->proto == IPPROTO_UDP) {
+			l4[5] = 8; /* length */
+		}
+	}
+	bpf_ringbuf_submit(ev, wakeup_flags(&traces));
+	return true;
+}
+
+/* Starts @c with @p. Unreported counts stay: same ends, same direction. */
+static __always_inline void conn_begin(struct conn *c, const struct packet *p)
+{
+	c->original = p->dir ^ p->answers;
+	c->isn = p->seq;
+	c->closed = 0;
+	c->dir[0].report_ns = c->dir[1].report_ns = 0;
+	c->dir[0].seen = c->dir[1].seen = 0;
+}
+
+static __always_inline bool begins_anew(const struct conn *c, const struct packet *p, __u64 now_ns)
+{
+	if (p->key.proto == IPPROTO_TCP)
+		return !p->later_fragment && (p->note & (TCP_SYN | TCP_ACK)) == TCP_SYN && p->seq != c->isn;
+	return p->key.kind == CONN_TWO_WAY && now_ns > c->last_ns && now_ns - c->last_ns > idle_ns;
+}
+
+/* True for one packet of the connection: an RST, or the one that acknowledges the last of both FINs. */
+static __always_inline bool conn_closes(struct conn *c, const struct packet *p)
+{
+	bool closes = p->note & TCP_RST;
+
+	if (p->note & TCP_FIN) {
+		c->fin_end = p->seq + p->payload_bytes + 1 + !!(p->note & TCP_SYN); /* RFC 9293 §3.4 */
+		c->fin_dir = p->dir;
+	} else if (p->note & TCP_ACK) {
+		closes |= (c->dir[0].seen & c->dir[1].seen & TCP_FIN) && c->fin_dir != p->dir &&
+			  (__s32)(p->ack - c->fin_end) >= 0;
+	}
+	return closes && !__sync_fetch_and_or(&c->closed, 1);
+}
+
+/* @return enum bpf_event_cause, 0 for nothing to say. */
+static __always_inline __u8 cause_of(struct conn *c, const struct packet *p, bool is_new, __u64 now_ns)
+{
+	struct conn_dir *d = &c->dir[p->dir & 1];
+	__u64 report_ns = d->report_ns;
+	__u8 cause = is_new ? BPF_CAUSE_NEW : 0;
+
+	if (p->key.proto == IPPROTO_TCP && p->key.kind == CONN_TWO_WAY) {
+		__u32 flags = p->note & (TCP_SYN | TCP_FIN | TCP_RST);
+
+		if ((flags & ~d->seen) && (flags & ~__sync_fetch_and_or(&d->seen, flags)) && !cause)
+			cause = BPF_CAUSE_FLAGS;
+		if (conn_closes(c, p))
+			cause = BPF_CAUSE_CLOSE;
+	}
+	if (p->payload_bytes && !p->fragment &&
+	    (p->key.a_port == bpf_htons(PORT_DNS) || p->key.b_port == bpf_htons(PORT_DNS)))
+		cause = BPF_CAUSE_DNS;
+	if (cause) {
+		d->report_ns = now_ns;
+	} else if (!report_ns || (now_ns > report_ns && now_ns - report_ns >= interval_ns)) {
+		/* Also the first packet of the other direction. One CPU wins. */
+		if (__sync_val_compare_and_swap(&d->report_ns, report_ns, now_ns) == report_ns)
+			cause = BPF_CAUSE_INTERVAL;
+	}
+	if (cause && p->key.kind == CONN_UNTRACKED)
+		cause = BPF_CAUSE_UNTRACKED;
+	return cause;
+}
+
+/* Counts @p and reports it if that is due. */
+static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3)
+{
+	struct packet p = { .ingress = ingress };
+	__u64 now_ns = bpf_ktime_get_ns();
+	bool is_new = false;
+	struct conn *c;
+	__u8 cause;
+
+	parse_packet(skb, l3, &p);
+	c = bpf_map_lookup_elem(&connections, &p.key);
+	if (!c) {
+		struct conn fresh = { .last_ns = now_ns };
+
+		conn_begin(&fresh, &p);
+		/* Of two CPUs that come at once, one begins it. */
+		is_new = !bpf_map_update_elem(&connections, &p.key, &fresh, BPF_NOEXIST);
+		c = bpf_map_lookup_elem(&connections, &p.key);
+		if (!c) { /* no room even after forgetting: nothing to count it in */
+			count_lost();
+			return;
+		}
+	} else if (begins_anew(c, &p, now_ns)) {
+		conn_begin(c, &p);
+		is_new = true;
+	}
+	c->last_ns = now_ns;
+	c->dir[p.dir & 1].note = p.note;
+	__sync_fetch_and_add(&c->dir[p.dir & 1].packets, 1);
+	__sync_fetch_and_add(&c->dir[p.dir & 1].bytes, skb->len);
+	if (p.later_fragment && p.key.kind != CONN_UNTRACKED)
+		return; /* its first fragment speaks for it */
+	cause = cause_of(c, &p, is_new, now_ns);
+	if (!cause)
+		return;
+	if (cause == BPF_CAUSE_DNS)
+		report_packet(skb, &p, c, &c->dir[p.dir & 1], cause, l3, BPF_EVENT_DNS_CAP_BYTES);
+	else if (p.fragment && p.key.kind != CONN_UNTRACKED) { /* decoders do not look into fragments */
+		if (!report_made(&p.key, c, p.dir, cause, skb->len))
+			count_lost();
+	} else if (p.payload_off && p.payload_off <= BPF_EVENT_CAP_BYTES / 2)
+		report_packet(skb, &p, c, &c->dir[p.dir & 1], cause, l3, BPF_EVENT_CAP_BYTES / 2);
+	else
+		report_packet(skb, &p, c, &c->dir[p.dir & 1], cause, l3, BPF_EVENT_CAP_BYTES);
+}
+
+SEC("tc")
+int tycho_in(struct __sk_buff *skb)
+{
+	observe(skb, true, false);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int tycho_out(struct __sk_buff *skb)
+{
+	observe(skb, false, false);
+	return TC_ACT_UNSPEC;
+}
+
+/* The same for interfaces without a link layer: tun, WireGuard, IP tunnels. */
+SEC("tc")
+int tycho_in_l3(struct __sk_buff *skb)
+{
+	observe(skb, true, true);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int tycho_out_l3(struct __sk_buff *skb)
+{
+	observe(skb, false, true);
+	return TC_ACT_UNSPEC;
+}
+
+struct bpf_map;
+struct sweep {
+	__u64 now_ns, silent_ns;
+};
+
+static long sweep_conn(struct bpf_map *map, struct conn_key *k, struct conn *c, struct sweep *s)
+{
+	for (int i = 0; i < 2; i++) {
+		struct conn_dir *d = &c->dir[i];
+		__u64 report_ns = d->report_ns;
+
+		if (!d->packets || s->now_ns < report_ns || s->now_ns - report_ns < s->silent_ns)
+			continue;
+		if (__sync_val_compare_and_swap(&d->report_ns, report_ns, s->now_ns) != report_ns)
+			continue; /* a packet came and reports */
+		if (!report_made(k, c, i, k->kind == CONN_UNTRACKED ? BPF_CAUSE_UNTRACKED : BPF_CAUSE_INTERVAL, 0))
+			return 1; /* ring full: the rest waits for the next sweep */
+	}
+	return 0;
+}
+
+/* Run by user space: reports every connection with unreported counts whose last report is @silent_ns old. */
+SEC("syscall")
+int tycho_sweep(struct sweep_request *request)
+{
+	struct sweep s = { .now_ns = bpf_ktime_get_ns(), .silent_ns = request->silent_ns };
+
+	bpf_for_each_map_elem(&connections, sweep_conn, &s, 0);
+	return 0;
+}
