@@ -1,0 +1,132 @@
+"""An observer's life: interfaces come and go, kill -9, restart, a second one, everything taken back at the end."""
+import json
+import os
+import signal
+import subprocess
+
+import lab as L
+import pytest
+from points import traces
+
+
+def filters(node, dev):
+    return [line for hook in ('ingress', 'egress')
+            for line in node.sh('tc', 'filter', 'show', 'dev', dev, hook, check=False).splitlines() if 'tycho' in line]
+
+
+def qdiscs(node):
+    return [q['kind'] for q in json.loads(node.sh('tc', '-j', 'qdisc', 'show'))]
+
+
+def test_no_hook_is_left_behind_on_exit(lab):
+    ob = lab.observer(lab.node1).start()
+    assert filters(lab.node1, 'v-cart')
+    assert ob.stop() == 0
+    assert filters(lab.node1, 'v-cart') == []
+    assert 'clsact' not in qdiscs(lab.node1)
+
+
+def test_what_a_killed_observer_left_is_removed_by_the_next(lab, port):
+    ob = lab.observer(lab.node1).start()
+    once = filters(lab.node1, 'v-cart')
+    assert ob.stop(signal.SIGKILL) == -signal.SIGKILL
+    ob = lab.observer(lab.node1, '--interval', '500ms').start()
+    assert len(filters(lab.node1, 'v-cart')) == len(once), 'one set of hooks, not two'
+    lab.db.serve(L.udp_server, lab.db.ip4, port)
+    lab.cart.call(L.udp_client, lab.db.ip4, port, [1])
+    flows = ob.wait_for(lambda fs: len(fs) >= 4, '--port', str(port))
+    assert len(flows) == 4, 'two packets at two observation points: nothing twice'
+    assert ob.stop() == 0
+    assert 'clsact' not in qdiscs(lab.node1)
+
+
+def test_sequence_numbers_do_not_repeat_across_restarts(lab, port):
+    seen = []
+    lab.db.serve(L.udp_server, lab.db.ip4, port)
+    for _ in range(3):
+        ob = lab.observer(lab.node1).start()
+        lab.cart.call(L.udp_client, lab.db.ip4, port, [1])
+        flows = ob.wait_for(lambda fs: len(fs) >= 4, '--port', str(port))
+        numbers = [int(f['tycho']['seq']) for f in flows]
+        assert numbers == sorted(numbers)
+        assert not seen or numbers[0] > seen[-1]
+        seen += numbers
+        ob.stop()
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_new_interface_is_picked_up_and_a_gone_one_let_go(lab, port):
+    ob = lab.observer(lab.node1, '--interval', '500ms').start()
+    pod = L.Pod(lab, 'late', lab.node1, '10.0.1.99', 'fd00:1::99')
+    L.sh('ip', 'netns', 'add', pod.name)
+    try:
+        pod.ip('link set lo up')
+        lab._veth(pod, 'eth0', lab.node1, pod.host_dev)
+        pod.ip('addr add 10.0.1.99/32 dev eth0')
+        pod.node.ip('addr add 169.254.1.1/32 dev ' + pod.host_dev)
+        pod.ip('route add 169.254.1.1 dev eth0')
+        pod.ip('route add default via 169.254.1.1 dev eth0')
+        pod.node.ip('route add 10.0.1.99/32 dev ' + pod.host_dev)
+        lab.db.serve(L.udp_server, lab.db.ip4, port)
+
+        def seen(flows):
+            return [f for f in traces(flows) if f['interface']['name'] == 'v-late']
+
+        def try_again(flows):
+            if not seen(flows):
+                pod.call(L.udp_client, lab.db.ip4, port, [1])
+            return seen(flows)
+
+        ob.wait_for(try_again, '--port', str(port))
+    finally:
+        L.sh('ip', 'netns', 'del', pod.name)
+    assert ob.flows('--port', str(port))
+    assert ob.stop() == 0
+
+
+def test_only_the_interfaces_that_were_named(lab, port):
+    ob = lab.observer(lab.node1, '--interface', 'v-*', '--interface', '!v-db').start()
+    assert filters(lab.node1, 'v-cart')
+    assert filters(lab.node1, 'v-db') == []
+    assert filters(lab.node1, 'eth0') == []
+    ob.stop()
+
+
+@pytest.mark.parametrize('options,words', [
+    (['--interface', 'nope0'], ['nope0']),
+    (['--endpoints', '/nonexistent.yaml'], ['/nonexistent.yaml', 'No such file']),
+    (['--ring-capacity', '1000'], ['1023']),
+    (['--listen', '192.0.2.1:4244'], ['plain text', '--insecure-listen']),
+    (['--listen', 'localhost:0', '--tls-cert-file', '/no.pem', '--tls-key-file', '/no.key'], ['/no.pem']),
+    (['--nflog-pattern', '(', '--nflog-group', '5'], ['nflog-pattern']),
+    (['--replay', '/no.jsonl', '--no-bpf'], ['/no.jsonl']),
+])
+def test_what_cannot_be_done_ends_in_one_sentence(lab, options, words):
+    p = subprocess.run(['ip', 'netns', 'exec', lab.node1.name, os.path.join(L.BIN, 'tycho-observer'), '--state-dir',
+                        os.path.join(lab.folder, 'errors.state'), '--listen', 'unix://' + lab.folder + '/errors.sock']
+                       + options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert p.returncode == 1
+    assert p.stdout == ''
+    sentence = p.stderr.strip().splitlines()[-1]
+    for word in words:
+        assert word in sentence
+    assert 'clsact' not in qdiscs(lab.node1)
+
+
+def test_two_observers_cannot_share_a_state_folder_or_a_socket(lab):
+    ob = lab.observer(lab.node1).start()
+    for options in (['--state-dir', ob.state], ['--listen', ob.address, '--state-dir', lab.folder + '/other.state']):
+        p = subprocess.run(['ip', 'netns', 'exec', lab.node2.name, os.path.join(L.BIN, 'tycho-observer')] + options,
+                           stderr=subprocess.PIPE, text=True, timeout=30)
+        assert p.returncode == 1
+        assert len(p.stderr.strip().splitlines()) >= 1
+    assert ob.flows() is not None, 'the first one still answers'
+    assert ob.stop() == 0
+
+
+def test_without_rights_it_says_which_are_missing(lab):
+    p = subprocess.run(['setpriv', '--reuid', '65534', '--clear-groups', '--bounding-set=-all', '--inh-caps=-all',
+                        os.path.join(L.BIN, 'tycho-observer'), '--listen', 'unix://' + lab.folder + '/none.sock'],
+                       stderr=subprocess.PIPE, text=True, timeout=30, env={'HOME': '/nonexistent', 'PATH': '/bin'})
+    assert p.returncode == 1
+    assert 'CAP_BPF' in p.stderr and 'root' in p.stderr
