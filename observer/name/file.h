@@ -15,7 +15,11 @@
  *	  name: kube-dns
  *	  namespace: kube-system
  *
- * A file that does not parse keeps what was there; the sentence names line and column. Unknown keys are errors.
+ * A file that does not parse, is gone or too large keeps what was there; the sentence names line and column. Unknown keys and addresses
+ * given twice are errors. Noticed are: the file written and closed, renamed over, removed; and the swapped links of a Kubernetes
+ * ConfigMap. Where the path is a link, replacing the link is noticed, writing to what it points to is not.
+ *
+ * Threads  one at a time; not the capture thread (reading blocks).
  */
 #ifndef TYCHO_OBSERVER_NAME_FILE_H
 #define TYCHO_OBSERVER_NAME_FILE_H

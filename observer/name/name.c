@@ -1,0 +1,525 @@
+#include "observer/name/name.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "base/buf.h"
+#include "config.h"
+#include "flow/names.h"
+#include "observer/name/dns_names.h"
+#include "observer/name/numbers.h"
+#include "observer/name/seen.h"
+#include "observer/name/snapshot.h"
+
+enum {
+	HOST_PART = NAME_PROVIDERS, /* last in precedence */
+	PARTS,
+	IDENTITY_HOST = 1,
+	IDENTITY_WORLD = 2,
+	IDENTITY_MIN = 256, /* cluster identities (reference/cilium-events.md section 4) */
+	IDENTITY_MAX = 65535,
+	ENDPOINT_ID_MAX = 65535,
+	DNS_ADDRESSES_DEFAULT = 65536,
+	FIELD_SOURCE_NAMES = 13, /* of flow.Flow */
+	FIELD_DESTINATION_NAMES = 14,
+};
+
+enum { CACHE_LINE = 64 };
+
+/*
+ * Old snapshots
+ *
+ * Only the capture thread looks into snapshots, and only into the one it loaded last. When it loads one that it has not seen, it
+ * stores its number in capture_at (release): what it did with earlier ones is over. An update frees what is older than
+ * the number it reads there (acquire).
+ */
+struct version {
+	struct snapshot *snapshot;
+	uint64_t number;
+	struct version *older; /* guarded by mx */
+};
+
+struct name_table {
+	/* immutable after construction */
+	struct flow_dict *dict;
+	struct str cluster; /* own; "" for none */
+	struct endpoint_id world, host;
+	struct node_id node;
+	struct seen *seen;
+
+	pthread_mutex_t mx; /* between updates */
+	struct numbers *identities, *endpoint_ids; /* guarded by mx */
+	struct snapshot_part parts[PARTS];         /* guarded by mx */
+	struct version *newest;                    /* guarded by mx; with all not yet freed behind it */
+
+	_Atomic(struct version *) current;
+
+	/* capture thread only */
+	alignas(CACHE_LINE) struct dns_names *dns;
+	uint64_t at; /* number of the snapshot it uses */
+	struct wall_ns now; /* of name_quiet; 0: none yet */
+
+	alignas(CACHE_LINE) _Atomic uint64_t capture_at; /* written by capture, read by updates */
+};
+
+/* --- life --------------------------------------------------------------------------------------------- */
+
+static struct endpoint_id reserved(struct flow_dict *dict, uint32_t identity, struct str label, struct str cluster)
+{
+	return flow_dict_endpoint(dict, &(struct endpoint){ .identity = identity,
+							    .cluster = cluster,
+							    .labels = &label,
+							    .label_count = 1 });
+}
+
+static int compare_strs(const void *a, const void *b)
+{
+	return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+static enum err_code intern_node(struct name_table *t, const struct name_config *config, struct err *e)
+{
+	AUTO_BUF struct buf name = buf_init(4096);
+	AUTO(own_free) struct str *labels = calloc(config->node_label_count + 1, sizeof *labels);
+
+	if (!labels)
+		return err_set(e, ERR_NOMEM, "node labels");
+	for (size_t i = 0; i < config->node_label_count; i++)
+		labels[i] = str_of(config->node_labels[i]);
+	qsort(labels, config->node_label_count, sizeof *labels, compare_strs);
+	if (t->cluster.len && !str_is(t->cluster, "default")) {
+		buf_str_put(&name, t->cluster);
+		buf_char(&name, '/');
+	}
+	buf_str_put(&name, str_of(config->node));
+	if (name.failed)
+		return err_set(e, ERR_INVALID, "cluster and node name are longer than %zu bytes", name.max);
+	t->node = flow_dict_node(t->dict, &(struct node){ .name = buf_str(&name),
+							  .labels = labels,
+							  .label_count = config->node_label_count,
+							  .emitter_name = STR("tycho"),
+							  .emitter_version = STR(TYCHO_VERSION) });
+	return ERR_OK;
+}
+
+static enum err_code publish(struct name_table *t, const struct snapshot_part parts[PARTS], struct err *e);
+
+enum err_code name_table_new(const struct name_config *config, struct flow_dict *dict, struct name_table **ret, struct err *e)
+{
+	struct err mine;
+	e = e ? e : &mine;
+	AUTO(name_table_free) struct name_table *t = aligned_alloc(CACHE_LINE, sizeof *t);
+	if (!t)
+		return err_set(e, ERR_NOMEM, "name table");
+	*t = (struct name_table){ .dict = dict };
+	(void)pthread_mutex_init(&t->mx, NULL);
+	uint64_t seed;
+	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+		return err_os(e, "random seed");
+	const char *cluster = str_dup(str_of(config->cluster));
+	if (!cluster)
+		return err_set(e, ERR_NOMEM, "name table");
+	t->cluster = str_of(cluster);
+	size_t dns = config->dns_addresses ? config->dns_addresses : DNS_ADDRESSES_DEFAULT;
+	if (intern_node(t, config, e) != ERR_OK || dns_names_new(dns, seed, &t->dns, e) != ERR_OK ||
+	    seen_new(dict, t->cluster, &t->seen, e) != ERR_OK ||
+	    numbers_new(IDENTITY_MIN, IDENTITY_MAX, &t->identities, e) != ERR_OK ||
+	    numbers_new(1, ENDPOINT_ID_MAX, &t->endpoint_ids, e) != ERR_OK)
+		return e->code;
+	t->world = reserved(dict, IDENTITY_WORLD, STR("reserved:world"), STR(""));
+	t->host = reserved(dict, IDENTITY_HOST, STR("reserved:host"), t->cluster);
+	if (publish(t, t->parts, e) != ERR_OK)
+		return e->code;
+	*ret = TAKE(t);
+	return ERR_OK;
+}
+
+static void free_part(struct snapshot_part *p)
+{
+	free(p->prefixes);
+	free(p->services);
+	*p = (struct snapshot_part){ 0 };
+}
+
+/* Frees @v and all older ones. */
+static void free_versions(struct version *v)
+{
+	while (v) {
+		struct version *older = v->older;
+		snapshot_free(v->snapshot);
+		free(v);
+		v = older;
+	}
+}
+
+void name_table_free(struct name_table *t)
+{
+	if (!t)
+		return;
+	free_versions(t->newest);
+	for (size_t i = 0; i < PARTS; i++)
+		free_part(&t->parts[i]);
+	numbers_free(t->identities);
+	numbers_free(t->endpoint_ids);
+	dns_names_free(t->dns);
+	seen_free(t->seen);
+	(void)pthread_mutex_destroy(&t->mx);
+	free((char *)(uintptr_t)t->cluster.p); /* ours, const only to its readers */
+	free(t);
+}
+
+struct node_id name_node(const struct name_table *t)
+{
+	return t->node;
+}
+
+void name_namespaces(struct name_table *t, struct wall_ns now, void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx)
+{
+	seen_list(t->seen, now, each, ctx);
+}
+
+/* --- updates ------------------------------------------------------------------------------------------ */
+
+/* With mx. Makes @parts what the capture thread sees from now on. */
+static enum err_code publish(struct name_table *t, const struct snapshot_part parts[PARTS], struct err *e)
+{
+	struct version *v = calloc(1, sizeof *v);
+
+	if (!v)
+		return err_set(e, ERR_NOMEM, "name table");
+	enum err_code code = snapshot_new(parts, PARTS, t->world, t->host, &v->snapshot, e);
+	if (code != ERR_OK) {
+		free(v);
+		return code;
+	}
+	v->number = t->newest ? t->newest->number + 1 : 1;
+	v->older = t->newest;
+	t->newest = v;
+	atomic_store_explicit(&t->current, v, memory_order_release); /* pairs with load_current */
+
+	uint64_t in_use = atomic_load_explicit(&t->capture_at, memory_order_acquire); /* pairs with load_current */
+	while (v->number > in_use && v->older)
+		v = v->older;
+	free_versions(v->older);
+	v->older = NULL;
+	return ERR_OK;
+}
+
+/* With mx. Puts @fresh in the place of part @which and publishes; takes what @fresh holds, and leaves there what is to be freed. */
+static enum err_code replace_part(struct name_table *t, unsigned which, struct snapshot_part *fresh, struct err *e)
+{
+	struct snapshot_part parts[PARTS];
+
+	memcpy(parts, t->parts, sizeof parts);
+	parts[which] = *fresh;
+	enum err_code code = publish(t, parts, e);
+	if (code != ERR_OK)
+		return code;
+	*fresh = t->parts[which];
+	t->parts[which] = parts[which];
+	return ERR_OK;
+}
+
+/* One endpoint of a view, while numbers are given out. */
+struct draft {
+	const struct name_prefix *in;
+	struct str *labels; /* sorted, unique; in the draft list's block */
+	size_t label_count;
+	struct str set;     /* labels as one text */
+	size_t index;
+};
+
+static size_t sort_unique(struct str *labels, size_t n)
+{
+	size_t kept = 0;
+
+	qsort(labels, n, sizeof *labels, compare_strs);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || !str_eq(labels[kept - 1], labels[i]))
+			labels[kept++] = labels[i];
+	return kept;
+}
+
+static int compare_sets(const void *a, const void *b)
+{
+	return str_cmp(((const struct draft *)a)->set, ((const struct draft *)b)->set);
+}
+
+/* What endpoints are called while the view is built. */
+struct drafts {
+	struct draft *list;
+	struct str *labels;
+	struct buf sets;
+};
+
+static void drafts_done(struct drafts *d)
+{
+	free(d->list);
+	free(d->labels);
+	buf_done(&d->sets);
+}
+
+/* Drafts of all prefixes of @view in order of their label sets, so that numbers do not depend on the view's order. */
+static enum err_code make_drafts(const struct name_view *view, struct drafts *d, struct err *e)
+{
+	size_t labels = 0, set_bytes = 0;
+
+	for (size_t i = 0; i < view->prefix_count; i++) {
+		const struct endpoint *ep = &view->prefixes[i].endpoint;
+		labels += ep->label_count;
+		for (size_t l = 0; l < ep->label_count; l++)
+			set_bytes += ep->labels[l].len + 1;
+	}
+	d->list = calloc(view->prefix_count + 1, sizeof *d->list);
+	d->labels = calloc(labels + 1, sizeof *d->labels);
+	d->sets = buf_init(set_bytes);
+	if (!d->list || !d->labels || (set_bytes && !buf_reserve(&d->sets, set_bytes)))
+		return err_set(e, ERR_NOMEM, "names of %zu addresses", view->prefix_count);
+	struct str *next = d->labels;
+	for (size_t i = 0; i < view->prefix_count; i++) {
+		struct draft *dr = &d->list[i];
+		*dr = (struct draft){ .in = &view->prefixes[i], .labels = next, .index = i };
+		for (size_t l = 0; l < dr->in->endpoint.label_count; l++)
+			*next++ = dr->in->endpoint.labels[l];
+		dr->label_count = sort_unique(dr->labels, dr->in->endpoint.label_count);
+		size_t start = d->sets.len;
+		for (size_t l = 0; l < dr->label_count; l++) {
+			buf_str_put(&d->sets, dr->labels[l]);
+			buf_char(&d->sets, ';');
+		}
+		dr->set = str_from(buf_str(&d->sets), start);
+	}
+	qsort(d->list, view->prefix_count, sizeof *d->list, compare_sets);
+	return ERR_OK;
+}
+
+static uint32_t identity_of(struct name_table *t, unsigned who, const struct draft *dr)
+{
+	struct str prefix = STR("reserved:");
+	uint32_t identity;
+
+	if (dr->in->endpoint.identity)
+		return dr->in->endpoint.identity;
+	if (dr->label_count == 1 && str_has_prefix(dr->labels[0], prefix) &&
+	    identity_parse_name(str_from(dr->labels[0], prefix.len), &identity))
+		return identity;
+	return numbers_get(t->identities, who, dr->set);
+}
+
+static uint32_t endpoint_id_of(struct name_table *t, unsigned who, const struct name_prefix *p)
+{
+	char text[1024], ip[FLOW_IP_TEXT_BYTES];
+	const struct endpoint *ep = &p->endpoint;
+
+	if (ep->id || !p->local)
+		return ep->id;
+	int len = ep->pod.len ? snprintf(text, sizeof text, "%.*s/%.*s/%.*s", STR_FMT(ep->cluster),
+					 STR_FMT(ep->namespace_), STR_FMT(ep->pod)) :
+				snprintf(text, sizeof text, "%.*s", STR_FMT(ip_text(p->ip, ip)));
+	return numbers_get(t->endpoint_ids, who, str_upto(str_n(text, sizeof text - 1), (size_t)len));
+}
+
+static struct endpoint_id intern(struct name_table *t, unsigned who, const struct draft *dr)
+{
+	struct endpoint ep = dr->in->endpoint;
+
+	ep.labels = dr->labels;
+	ep.label_count = dr->label_count;
+	ep.identity = identity_of(t, who, dr);
+	ep.id = endpoint_id_of(t, who, dr->in);
+	if (!ep.cluster.len)
+		ep.cluster = t->cluster;
+	return flow_dict_endpoint(t->dict, &ep);
+}
+
+/* With mx. @view with names as dictionary ids. */
+static enum err_code make_part(struct name_table *t, unsigned who, const struct name_view *view, struct snapshot_part *ret,
+			       struct err *e)
+{
+	struct drafts drafts = { 0 };
+	struct snapshot_part part = {
+		.prefixes = calloc(view->prefix_count + 1, sizeof *part.prefixes),
+		.services = calloc(view->service_count + 1, sizeof *part.services),
+	};
+	enum err_code code = make_drafts(view, &drafts, e);
+
+	if (code == ERR_OK && (!part.prefixes || !part.services))
+		code = err_set(e, ERR_NOMEM, "names of %zu addresses", view->prefix_count);
+	if (code != ERR_OK) {
+		drafts_done(&drafts);
+		free_part(&part);
+		return code;
+	}
+	numbers_release(t->identities, who);
+	numbers_release(t->endpoint_ids, who);
+	for (size_t i = 0; i < view->prefix_count; i++) {
+		const struct draft *dr = &drafts.list[i];
+		/* back in the view's place: of two equal prefixes the first counts */
+		part.prefixes[dr->index] = (struct snapshot_prefix){
+			.ip = ip128_prefix(ip128_of(dr->in->ip), dr->in->bits),
+			.bits = dr->in->bits,
+			.who = { intern(t, who, dr), dr->in->local ? WHO_CLAIMED | WHO_LOCAL : WHO_CLAIMED },
+		};
+	}
+	part.prefix_count = view->prefix_count;
+	for (size_t i = 0; i < view->service_count; i++) {
+		const struct name_service *s = &view->services[i];
+		part.services[i] = (struct snapshot_service){ ip128_of(s->ip), s->port,
+							      flow_dict_service(t->dict, &s->service) };
+	}
+	part.service_count = view->service_count;
+	drafts_done(&drafts);
+	*ret = part;
+	return ERR_OK;
+}
+
+enum err_code name_update(struct name_table *t, unsigned who, const struct name_view *view, struct err *e)
+{
+	struct snapshot_part part = { 0 };
+
+	if (who >= NAME_PROVIDERS)
+		return err_set(e, ERR_INVALID, "name provider %u: there are %d", who, NAME_PROVIDERS);
+	if (view->prefix_count > NAME_PREFIXES_MAX || view->service_count > NAME_PREFIXES_MAX)
+		return err_set(e, ERR_INVALID, "%zu addresses and %zu services: at most %d of each",
+			       view->prefix_count, view->service_count, NAME_PREFIXES_MAX);
+	for (size_t i = 0; i < view->prefix_count; i++)
+		if (view->prefixes[i].bits > 128)
+			return err_set(e, ERR_INVALID, "a prefix of %u bits", view->prefixes[i].bits);
+	(void)pthread_mutex_lock(&t->mx);
+	enum err_code code = make_part(t, who, view, &part, e);
+	if (code == ERR_OK)
+		code = replace_part(t, who, &part, e);
+	(void)pthread_mutex_unlock(&t->mx);
+	free_part(&part);
+	return code;
+}
+
+enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], size_t count, struct err *e)
+{
+	struct snapshot_part part = { .prefixes = calloc(count + 1, sizeof *part.prefixes) };
+
+	if (!part.prefixes)
+		return err_set(e, ERR_NOMEM, "%zu addresses of the node", count);
+	for (size_t i = 0; i < count; i++)
+		part.prefixes[i] = (struct snapshot_prefix){ ip128_of(ips[i]), 128,
+							     { t->host, WHO_CLAIMED | WHO_HOST } };
+	part.prefix_count = count;
+	(void)pthread_mutex_lock(&t->mx);
+	enum err_code code = replace_part(t, HOST_PART, &part, e);
+	(void)pthread_mutex_unlock(&t->mx);
+	free_part(&part);
+	return code;
+}
+
+/* --- capture thread ----------------------------------------------------------------------------------- */
+
+static const struct snapshot *load_current(struct name_table *t)
+{
+	const struct version *v = atomic_load_explicit(&t->current, memory_order_acquire); /* pairs with publish */
+
+	if (v->number != t->at) {
+		t->at = v->number;
+		atomic_store_explicit(&t->capture_at, v->number, memory_order_release); /* pairs with publish */
+	}
+	return v->snapshot;
+}
+
+void name_quiet(struct name_table *t, struct wall_ns now)
+{
+	t->now = now;
+	(void)load_current(t);
+}
+
+bool name_is_local(struct name_table *t, const uint8_t ip[16])
+{
+	return snapshot_who(load_current(t), ip).bits & WHO_LOCAL;
+}
+
+static bool is_here(struct who who)
+{
+	return who.bits & (WHO_LOCAL | WHO_HOST);
+}
+
+/* As a client of DNS: endpoints of this node and the node itself are known under all their addresses. */
+static struct dns_client client_of(struct who who, const uint8_t *ip)
+{
+	return (struct dns_client){ ip, is_here(who) ? who.ep : (struct endpoint_id){ 0 } };
+}
+
+void name_learn(struct name_table *t, const uint8_t client[16], const uint8_t ip[16], struct str name, uint32_t ttl_s, struct wall_ns now)
+{
+	struct who who = snapshot_who(load_current(t), client);
+
+	dns_names_learn(t->dns, client_of(who, client), ip, name, ttl_s, now);
+}
+
+static void put_services(const struct snapshot *s, struct flow *f)
+{
+	bool ports = f->l4 == FLOW_L4_TCP || f->l4 == FLOW_L4_UDP || f->l4 == FLOW_L4_SCTP;
+
+	if (!snapshot_has_services(s))
+		return;
+	if (f->bits & FLOW_HAS_SRC_IP)
+		f->src_svc = snapshot_service(s, f->src_ip, ports ? f->src_port : 0);
+	if (f->bits & FLOW_HAS_DST_IP)
+		f->dst_svc = snapshot_service(s, f->dst_ip, ports ? f->dst_port : 0);
+	if (f->src_svc.v || f->dst_svc.v)
+		f->bits |= FLOW_HAS_SVC;
+}
+
+/* Names of @ip, which is @who, in a flow with @peer at @peer_ip. */
+static size_t put_names_of(struct name_table *t, const uint8_t *ip, struct who who, const uint8_t *peer_ip, struct who peer,
+			   struct wall_ns now, uint32_t field, struct buf *ext)
+{
+	bool anyones = !(who.bits & WHO_CLAIMED);
+
+	if (!anyones && !is_here(peer))
+		return 0;
+	return dns_names_put(t->dns, ip, client_of(peer, peer_ip), anyones, now, field, ext);
+}
+
+static void put_dns_names(struct name_table *t, struct flow *f, struct who src, struct who dst, struct buf *ext)
+{
+	struct wall_ns now = f->bits & FLOW_HAS_TIME ? f->time : (struct wall_ns){ 0 };
+
+	if (!dns_names_count(t->dns))
+		return;
+	size_t n = put_names_of(t, f->src_ip, src, f->dst_ip, dst, now, FIELD_SOURCE_NAMES, ext) +
+		   put_names_of(t, f->dst_ip, dst, f->src_ip, src, now, FIELD_DESTINATION_NAMES, ext);
+	if (n)
+		f->bits |= FLOW_HAS_NAMES;
+}
+
+static void mark_namespaces(struct name_table *t, const struct flow *f)
+{
+	struct wall_ns now = t->now.v ? t->now : f->time;
+
+	seen_mark(t->seen, f->src_ep, now);
+	seen_mark(t->seen, f->dst_ep, now);
+}
+
+void name_flow(struct name_table *t, struct flow *f, struct buf *ext)
+{
+	if (f->bits & FLOW_WHOLE) {
+		mark_namespaces(t, f);
+		return;
+	}
+	const struct snapshot *s = load_current(t);
+	struct who src = { 0 }, dst = { 0 };
+
+	f->node = t->node;
+	if (f->bits & FLOW_HAS_SRC_IP)
+		src = snapshot_who(s, f->src_ip);
+	if (f->bits & FLOW_HAS_DST_IP)
+		dst = snapshot_who(s, f->dst_ip);
+	f->src_ep = src.ep;
+	f->dst_ep = dst.ep;
+	put_services(s, f);
+	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
+		put_dns_names(t, f, src, dst, ext);
+	mark_namespaces(t, f);
+}

@@ -1,0 +1,163 @@
+#include "observer/name/snapshot.h"
+
+struct prefix_slot {
+	struct ip128 ip;
+	struct who who;  /* bits 0: free */
+	uint8_t length;
+};
+struct service_slot {
+	struct ip128 ip;
+	struct service_id service; /* 0: free */
+	uint16_t port;
+};
+
+struct snapshot {
+	struct endpoint_id world, host;
+	struct prefix_slot *prefixes;
+	size_t prefix_mask;
+	struct service_slot *services;
+	size_t service_mask;
+	bool has_services, has_any_port;
+	uint8_t length_count;
+	uint8_t lengths[128]; /* of the prefixes shorter than an address, longest first */
+};
+
+static uint64_t hash(struct ip128 ip, uint64_t salt)
+{
+	/* Keys come from providers, so they need no secret; constants as in lib/base/str.c: digits of pi. */
+	unsigned __int128 m = (unsigned __int128)(ip.hi ^ salt ^ UINT64_C(0x243f6a8885a308d3)) *
+			      (ip.lo ^ UINT64_C(0x13198a2e03707345));
+
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+/* The slot that holds the prefix, or the free one where it belongs. */
+static struct prefix_slot *find_prefix(const struct snapshot *s, struct ip128 ip, uint8_t length)
+{
+	for (size_t i = hash(ip, length);; i++) {
+		struct prefix_slot *slot = &s->prefixes[i & s->prefix_mask];
+		if (!slot->who.bits ||
+		    (slot->ip.lo == ip.lo && slot->ip.hi == ip.hi && slot->length == length))
+			return slot;
+	}
+}
+
+static struct service_slot *find_service(const struct snapshot *s, struct ip128 ip, uint16_t port)
+{
+	for (size_t i = hash(ip, (uint64_t)port << 32);; i++) {
+		struct service_slot *slot = &s->services[i & s->service_mask];
+		if (!slot->service.v ||
+		    (slot->ip.lo == ip.lo && slot->ip.hi == ip.hi && slot->port == port))
+			return slot;
+	}
+}
+
+static void add_prefixes(struct snapshot *s, const struct snapshot_part *part, bool has_length[129])
+{
+	for (size_t i = 0; i < part->prefix_count; i++) {
+		const struct snapshot_prefix *p = &part->prefixes[i];
+		struct prefix_slot *slot = find_prefix(s, p->ip, p->bits);
+		if (slot->who.bits)
+			continue; /* somebody with precedence has it */
+		*slot = (struct prefix_slot){ p->ip, p->who, p->bits };
+		slot->who.bits |= WHO_CLAIMED;
+		has_length[p->bits] = true;
+	}
+}
+
+static void add_services(struct snapshot *s, const struct snapshot_part *part)
+{
+	for (size_t i = 0; i < part->service_count; i++) {
+		const struct snapshot_service *sv = &part->services[i];
+		struct service_slot *slot = find_service(s, sv->ip, sv->port);
+		if (slot->service.v || !sv->service.v)
+			continue;
+		*slot = (struct service_slot){ sv->ip, sv->service, sv->port };
+		s->has_services = true;
+		s->has_any_port |= !sv->port;
+	}
+}
+
+/* Slots for @count keys, at most half full. */
+static size_t mask_for(size_t count)
+{
+	size_t slots = 16;
+
+	while (slots < count * 2)
+		slots *= 2;
+	return slots - 1;
+}
+
+enum err_code snapshot_new(const struct snapshot_part *parts, size_t count, struct endpoint_id world, struct endpoint_id host,
+			   struct snapshot **ret, struct err *e)
+{
+	size_t prefixes = 0, services = 0;
+	bool has_length[129] = { false };
+
+	for (size_t i = 0; i < count; i++) {
+		prefixes += parts[i].prefix_count;
+		services += parts[i].service_count;
+	}
+	AUTO(snapshot_free) struct snapshot *s = calloc(1, sizeof *s);
+	if (!s)
+		return err_set(e, ERR_NOMEM, "name table");
+	s->world = world;
+	s->host = host;
+	s->prefix_mask = mask_for(prefixes);
+	s->service_mask = mask_for(services);
+	s->prefixes = calloc(s->prefix_mask + 1, sizeof *s->prefixes);
+	s->services = calloc(s->service_mask + 1, sizeof *s->services);
+	if (!s->prefixes || !s->services)
+		return err_set(e, ERR_NOMEM, "name table of %zu addresses and %zu services", prefixes, services);
+	for (size_t i = 0; i < count; i++) {
+		add_prefixes(s, &parts[i], has_length);
+		add_services(s, &parts[i]);
+	}
+	for (int bits = 127; bits >= 0; bits--)
+		if (has_length[bits])
+			s->lengths[s->length_count++] = (uint8_t)bits;
+	*ret = TAKE(s);
+	return ERR_OK;
+}
+
+void snapshot_free(struct snapshot *s)
+{
+	if (!s)
+		return;
+	free(s->prefixes);
+	free(s->services);
+	free(s);
+}
+
+/* 127.0.0.0/8 and ::1. */
+static bool is_loopback(struct ip128 ip)
+{
+	return ip.hi == 0 && (ip.lo >> 24 == UINT64_C(0xffff7f) || ip.lo == 1);
+}
+
+struct who snapshot_who(const struct snapshot *s, const uint8_t ip[16])
+{
+	struct ip128 key = ip128_of(ip);
+	const struct prefix_slot *slot = find_prefix(s, key, 128);
+
+	for (size_t i = 0; !slot->who.bits && i < s->length_count; i++)
+		slot = find_prefix(s, ip128_prefix(key, s->lengths[i]), s->lengths[i]);
+	if (slot->who.bits)
+		return slot->who;
+	if (is_loopback(key))
+		return (struct who){ s->host, WHO_CLAIMED | WHO_HOST };
+	return (struct who){ s->world, 0 };
+}
+
+struct service_id snapshot_service(const struct snapshot *s, const uint8_t ip[16], uint16_t port)
+{
+	struct ip128 key = ip128_of(ip);
+	struct service_id id = find_service(s, key, port)->service;
+
+	return id.v || !s->has_any_port ? id : find_service(s, key, 0)->service;
+}
+
+bool snapshot_has_services(const struct snapshot *s)
+{
+	return s->has_services;
+}

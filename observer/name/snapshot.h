@@ -1,0 +1,78 @@
+/*
+ * snapshot - one immutable state of who has which address and which (address, port) is a service.
+ *
+ * Longest prefix wins. Single addresses, by far the most, take one probe of a hash table; shorter prefixes one more
+ * for each length that occurs.
+ */
+#ifndef TYCHO_OBSERVER_SNAPSHOT_H
+#define TYCHO_OBSERVER_SNAPSHOT_H
+
+#include "base/err.h"
+#include "flow/flow.h"
+
+enum who_bits {
+	WHO_CLAIMED = 1 << 0, /* a provider or the node claims it; otherwise it is the world's */
+	WHO_LOCAL = 1 << 1,   /* an endpoint of this node */
+	WHO_HOST = 1 << 2,    /* this node itself */
+};
+struct who {
+	struct endpoint_id ep;
+	uint8_t bits; /* enum who_bits */
+};
+
+/* 128 bits of an address as two numbers, first byte highest. */
+struct ip128 {
+	uint64_t hi, lo;
+};
+static inline struct ip128 ip128_of(const uint8_t ip[16])
+{
+	struct ip128 k;
+
+	memcpy(&k.hi, ip, 8);
+	memcpy(&k.lo, ip + 8, 8);
+	k.hi = __builtin_bswap64(k.hi);
+	k.lo = __builtin_bswap64(k.lo);
+	return k;
+}
+/* Its first @bits bits, the others zero. */
+static inline struct ip128 ip128_prefix(struct ip128 k, unsigned bits)
+{
+	uint64_t hi = bits >= 64 ? UINT64_MAX : bits ? UINT64_MAX << (64 - bits) : 0;
+	uint64_t lo = bits >= 128 ? UINT64_MAX : bits > 64 ? UINT64_MAX << (128 - bits) : 0;
+
+	return (struct ip128){ k.hi & hi, k.lo & lo };
+}
+
+struct snapshot_prefix {
+	struct ip128 ip; /* only the first @bits bits are set */
+	uint8_t bits;
+	struct who who;
+};
+struct snapshot_service {
+	struct ip128 ip;
+	uint16_t port;   /* 0: any */
+	struct service_id service;
+};
+/* What one provider says. */
+struct snapshot_part {
+	struct snapshot_prefix *prefixes;
+	size_t prefix_count;
+	struct snapshot_service *services;
+	size_t service_count;
+};
+
+struct snapshot;
+
+/* @parts in order of precedence: the first to claim a prefix or a service has it. Copied. @world is who has the rest, @host who has
+ * loopback addresses that nobody claims. */
+MUST_CHECK enum err_code snapshot_new(const struct snapshot_part *parts, size_t count, struct endpoint_id world, struct endpoint_id host,
+				      struct snapshot **ret, struct err *e);
+void snapshot_free(struct snapshot *s);
+AUTO_DEFINE(struct snapshot, snapshot_free);
+
+struct who snapshot_who(const struct snapshot *s, const uint8_t ip[16]);
+/* Id 0: no service. */
+struct service_id snapshot_service(const struct snapshot *s, const uint8_t ip[16], uint16_t port);
+bool snapshot_has_services(const struct snapshot *s);
+
+#endif
