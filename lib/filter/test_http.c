@@ -170,17 +170,40 @@ enum err_code test_http_status_code_new(const Flow__FlowFilter *ff, const struct
 
 /* --- HTTP method --------------------------------------------------------------------------------------------------- */
 
+static bool is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if ((uint8_t)s.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/* Letters of all scripts are compared without case; the regular expressions know how. */
 static bool method_matches(struct test *t, const struct flow *f)
 {
-	const struct strs *asked = ((const struct l7_test *)t)->texts;
+	const struct l7_test *l = (const struct l7_test *)t;
 	struct l7_http http;
 
 	if (!l7_http(f, &http) || !http.method.len)
 		return false;
-	for (size_t i = 0; i < asked->count; i++)
-		if (str_eq_nocase(asked->v[i], http.method))
+	for (size_t i = 0; i < l->texts->count; i++)
+		if (str_eq_nocase(l->texts->v[i], http.method))
 			return true;
-	return false;
+	return !is_ascii(http.method) && matches_any(l, http.method);
+}
+
+/* "(?i)\A…\z", each character by its number. */
+static enum err_code add_caseless(struct l7_test *l, struct str text, struct err *e)
+{
+	AUTO_BUF struct buf b = buf_init(16 * text.len + 32);
+
+	buf_lit(&b, "(?i)\\A");
+	while (text.len)
+		buf_printf(&b, "\\x{%x}", (unsigned)rune_next(&text));
+	buf_lit(&b, "\\z");
+	enum err_code code = regex_new(buf_str(&b), &l->regexes[l->regex_count], e);
+	l->regex_count += code == ERR_OK;
+	return code;
 }
 
 enum err_code test_http_method_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
@@ -196,8 +219,12 @@ enum err_code test_http_method_new(const Flow__FlowFilter *ff, const struct flow
 		return ERR_NOMEM;
 	AUTO(test_free) struct test *made = &l->t;
 	l->texts = strs_copy(ff->http_method, ff->n_http_method);
-	if (!l->texts)
+	l->regexes = calloc(ff->n_http_method, sizeof(struct regex *));
+	if (!l->texts || !l->regexes)
 		return err_set(e, ERR_NOMEM, "flow filter");
+	for (size_t i = 0; i < ff->n_http_method; i++)
+		if (add_caseless(l, l->texts->v[i], e) != ERR_OK)
+			return err_in(e, "invalid http method filter");
 	*ret = TAKE(made);
 	return ERR_OK;
 }

@@ -1,9 +1,11 @@
-/* The recorded truth table of the reference: every row of golden/filters.tsv against every line of its flow files. */
+/* What the reference was recorded to do: every row of golden/filters.tsv against every line of its flow files, and the
+ * cases of its command line (golden/cases.tsv) that set one filter flag. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "base/buf.h"
 #include "filter/filter.h"
@@ -12,11 +14,12 @@
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 
-enum { FILES = 2, MAX_LINES = 4096, MAX_FILTERS = 64, FILE_BYTES = 1 << 24 };
+enum { FILES = 2, MAX_RECORDINGS = 32, MAX_LINES = 4096, MAX_FILTERS = 64, FILE_BYTES = 1 << 24 };
 
 static const char *const files[FILES] = { "flows/synthetic.jsonl", "flows/real.jsonl" };
 
 struct recording {
+	char name[64];
 	struct flow flows[MAX_LINES];
 	size_t count;
 	struct buf bytes[MAX_LINES]; /* what the flows borrow from */
@@ -24,7 +27,7 @@ struct recording {
 
 struct golden {
 	struct flow_dict *dict;
-	struct recording files[FILES];
+	struct recording *files[MAX_RECORDINGS]; /* read when first asked for */
 };
 
 static char *read_golden(const char *name, size_t *ret_len)
@@ -69,6 +72,26 @@ static void read_flow(struct golden *g, struct recording *r, struct str line)
 	r->count++;
 }
 
+static const struct recording *recording_of(struct golden *g, const char *name)
+{
+	size_t i = 0, len;
+
+	while (i < MAX_RECORDINGS && g->files[i] && strcmp(g->files[i]->name, name) != 0)
+		i++;
+	assert_true(i < MAX_RECORDINGS);
+	if (g->files[i])
+		return g->files[i];
+	AUTO(own_free) char *text = read_golden(name, &len);
+	struct str rest = str_n(text, len), line;
+
+	g->files[i] = calloc(1, sizeof *g->files[i]);
+	assert_non_null(g->files[i]);
+	(void)snprintf(g->files[i]->name, sizeof g->files[i]->name, "%s", name);
+	while (str_split(&rest, '\n', &line) && line.len)
+		read_flow(g, g->files[i], line);
+	return g->files[i];
+}
+
 static int setup(void **state)
 {
 	struct golden *g = calloc(1, sizeof *g);
@@ -76,14 +99,6 @@ static int setup(void **state)
 
 	assert_non_null(g);
 	assert_int_equal(flow_dict_new(1 << 16, &g->dict, &e), ERR_OK);
-	for (size_t i = 0; i < FILES; i++) {
-		size_t len;
-		AUTO(own_free) char *text = read_golden(files[i], &len);
-		struct str rest = str_n(text, len), line;
-
-		while (str_split(&rest, '\n', &line) && line.len)
-			read_flow(g, &g->files[i], line);
-	}
 	*state = g;
 	return 0;
 }
@@ -92,9 +107,11 @@ static int teardown(void **state)
 {
 	struct golden *g = *state;
 
-	for (size_t i = 0; i < FILES; i++)
-		for (size_t k = 0; k < g->files[i].count; k++)
-			buf_done(&g->files[i].bytes[k]);
+	for (size_t i = 0; i < MAX_RECORDINGS && g->files[i]; i++) {
+		for (size_t k = 0; k < g->files[i]->count; k++)
+			buf_done(&g->files[i]->bytes[k]);
+		free(g->files[i]);
+	}
 	flow_dict_free(g->dict);
 	free(g);
 	return 0;
@@ -150,7 +167,7 @@ static bool check_lines(struct golden *g, struct flow_filter *filter, struct str
 	bool good = true;
 
 	for (size_t i = 0; i < FILES; i++) {
-		const struct recording *r = &g->files[i];
+		const struct recording *r = recording_of(g, files[i]);
 		uint64_t bits[MAX_LINES / 64] = { 0 };
 		AUTO_BUF struct buf text = buf_init(1 << 20);
 		size_t found = flow_filter_match_n(filter, r->flows, r->count, bits), single = 0;
@@ -232,10 +249,147 @@ static void every_row_of_the_truth_table_selects_the_same_lines(void **state)
 	assert_int_equal(failed, 0);
 }
 
+/* --- one flag of the command line ------------------------------------------------------------------------------- */
+
+/* A flag, and the fields that each get a filter of their own. */
+static const struct flag {
+	const char *name, *field, *other_field;
+} flags[] = {
+	{ "--from-label", "source_label", NULL },
+	{ "--to-label", "destination_label", NULL },
+	{ "--label", "source_label", "destination_label" },
+	{ "-l", "source_label", "destination_label" },
+	{ "--node-label", "node_labels", NULL },
+	{ "--node-name", "node_name", NULL },
+	{ "--from-ip", "source_ip", NULL },
+	{ "--to-ip", "destination_ip", NULL },
+	{ "--ip", "source_ip", "destination_ip" },
+	{ "--snat-ip", "source_ip_xlated", NULL },
+	{ "--from-fqdn", "source_fqdn", NULL },
+	{ "--to-fqdn", "destination_fqdn", NULL },
+	{ "--fqdn", "source_fqdn", "destination_fqdn" },
+	{ "--from-pod", "source_pod", NULL },
+	{ "--to-pod", "destination_pod", NULL },
+	{ "--pod", "source_pod", "destination_pod" },
+	{ "--from-service", "source_service", NULL },
+	{ "--to-service", "destination_service", NULL },
+	{ "--service", "source_service", "destination_service" },
+	{ "--from-cluster", "source_cluster_name", NULL },
+	{ "--to-cluster", "destination_cluster_name", NULL },
+	{ "--cluster", "source_cluster_name", "destination_cluster_name" },
+	{ "--from-port", "source_port", NULL },
+	{ "--to-port", "destination_port", NULL },
+	{ "--port", "source_port", "destination_port" },
+	{ "--protocol", "protocol", NULL },
+	{ "--http-status", "http_status_code", NULL },
+	{ "--http-method", "http_method", NULL },
+	{ "--http-path", "http_path", NULL },
+	{ "--http-url", "http_url", NULL },
+	{ "--uuid", "uuid", NULL },
+	{ "--trace-id", "trace_id", NULL },
+};
+
+/* ["--flag","value"] or ["--flag","value","-o","json"]: formats that print one line for each flow. */
+static const struct flag *flag_of(const json_t *argv)
+{
+	size_t n = json_array_size(argv);
+
+	if (n == 4 && strcmp(json_string_value(json_array_get(argv, 2)), "-o") == 0)
+		n = strncmp(json_string_value(json_array_get(argv, 3)), "json", 4) == 0 ? 2 : n;
+	for (size_t i = 0; n == 2 && i < ARRAY_LEN(flags); i++)
+		if (strcmp(flags[i].name, json_string_value(json_array_get(argv, 0))) == 0)
+			return &flags[i];
+	return NULL;
+}
+
+static struct str trimmed_golden(struct str path, char **ret_text)
+{
+	char name[256];
+	size_t len;
+
+	(void)snprintf(name, sizeof name, "%.*s", STR_FMT(path));
+	*ret_text = read_golden(name, &len);
+	return str_trim(str_n(*ret_text, len));
+}
+
+/* @cells: id, area, argv, input, exit, stdout, stderr. */
+static bool check_case(struct golden *g, struct str *cells, size_t *checked)
+{
+	json_t *argv = json_loadb(cells[2].p, cells[2].len, 0, NULL);
+	const struct flag *flag = argv ? flag_of(argv) : NULL;
+	char json[4096], input[64];
+	Flow__FlowFilter *list[MAX_FILTERS];
+	size_t count = 0;
+	AUTO(flow_filter_free) struct flow_filter *filter = NULL;
+	AUTO(own_free) char *out = NULL, *words = NULL;
+	struct str recorded = trimmed_golden(cells[5], &out), sentence = trimmed_golden(cells[6], &words);
+	struct err e = { .msg = "" };
+	bool good;
+
+	(void)snprintf(input, sizeof input, "%.*s", STR_FMT(cells[3]));
+	/* what the command line itself refuses never becomes a filter */
+	if (!flag || str_has_prefix(sentence, STR("invalid argument")) || strncmp(input, "flows/", 6) != 0) {
+		json_decref(argv);
+		return true;
+	}
+	char *value = json_dumps(json_array_get(argv, 1), JSON_ENCODE_ANY);
+	(void)snprintf(json, sizeof json, flag->other_field ? "[{\"%s\":[%s]},{\"%s\":[%s]}]" : "[{\"%s\":[%s]}]",
+		       flag->field, value, flag->other_field, value);
+	free(value);
+	json_decref(argv);
+	(*checked)++;
+	assert_true(read_filters(str_of(json), list, &count, &e));
+	enum err_code code = flow_filter_new(list, count, NULL, 0, g->dict, &filter, &e);
+	for (size_t i = 0; i < count; i++)
+		flow__flow_filter__free_unpacked(list[i], NULL);
+	if (str_is(cells[4], "0")) {
+		size_t lines = 0, printed = recorded.len > 0;
+		const struct recording *r = recording_of(g, input);
+
+		for (size_t i = 0; i < recorded.len; i++)
+			printed += recorded.p[i] == '\n';
+		for (size_t i = 0; code == ERR_OK && i < r->count; i++)
+			lines += r->flows[i].kind <= FLOW_KIND_LOST && flow_filter_match(filter, &r->flows[i]);
+		good = code == ERR_OK && lines == printed;
+		if (!good)
+			print_error("%.*s: %s: expected %zu lines, got %zu %s\n", STR_FMT(cells[0]), json, printed, lines,
+				    e.msg);
+	} else {
+		/* sentences longer than an err are cut */
+		size_t len = strlen(e.msg) < ERR_MSG_BYTES - 8 ? sentence.len : ERR_MSG_BYTES - 8;
+
+		good = code == ERR_INVALID && str_eq(str_upto(sentence, len), str_upto(str_of(e.msg), len));
+		if (!good)
+			print_error("%.*s: %s:\n  expected %.*s\n  got      %s\n", STR_FMT(cells[0]), json,
+				    STR_FMT(sentence), e.msg);
+	}
+	return good;
+}
+
+static void every_case_with_one_filter_flag_selects_or_fails_alike(void **state)
+{
+	size_t len, checked = 0, failed = 0;
+	AUTO(own_free) char *text = read_golden("cases.tsv", &len);
+	struct str rest = str_n(text, len), line;
+
+	while (str_split(&rest, '\n', &line) && line.len) {
+		struct str cells[7], columns = line;
+
+		for (size_t i = 0; i < ARRAY_LEN(cells); i++)
+			assert_true(str_split(&columns, '\t', &cells[i]));
+		if (str_is(cells[1], "label") || str_is(cells[1], "filter") || str_is(cells[1], "error"))
+			failed += !check_case(*state, cells, &checked);
+	}
+	print_message("%zu cases, %zu failed\n", checked, failed);
+	assert_true(checked > 200);
+	assert_int_equal(failed, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_row_of_the_truth_table_selects_the_same_lines),
+		cmocka_unit_test(every_case_with_one_filter_flag_selects_or_fails_alike),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
