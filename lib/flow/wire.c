@@ -101,7 +101,7 @@ static bool skip_group(struct wire_reader *r, uint32_t number, struct str *ret_c
 	return false;
 }
 
-bool wire_next(struct wire_reader *r, struct wire_field *ret)
+bool wire_next_slow_(struct wire_reader *r, struct wire_field *ret)
 {
 	if (r->bad || r->p == r->end)
 		return false;
@@ -110,6 +110,7 @@ bool wire_next(struct wire_reader *r, struct wire_field *ret)
 		  (ret->type != WIRE_GROUP || skip_group(r, ret->number, &ret->bytes));
 	if (!ok) {
 		r->bad = true;
+		r->p = r->end;
 		return false;
 	}
 	ret->raw = str_n(from, (size_t)(r->p - from));

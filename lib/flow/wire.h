@@ -13,10 +13,12 @@
 
 struct buf;
 
-/* Appends flow.Flow. */
+/* Appends flow.Flow. Of a whole flow that is its ext. Of a made flow it is the members, Summary (as flow_summary_put says;
+ * unless ext has one) and ext's fields, in ascending order if ext's fields are; FlowDetail in ext is merged with ours. */
 void flow_encode(struct buf *b, const struct flow *f, const struct flow_dict *d);
-/* Appends observer.GetFlowsResponse for a record of any kind that GetFlows sends (flow, lost, node status): the message, node_name,
- * time. @node is who says so where the record itself does not know (lost events); may be "". */
+/* Appends observer.GetFlowsResponse for a record of any kind that GetFlows sends (flow, lost, node status): the message,
+ * node_name, time. @node is who says so where the record itself does not know (lost events); may be "". Agent and debug
+ * events become an observer.ExportEvent. */
 void flow_encode_response(struct buf *b, const struct flow *f, const struct flow_dict *d, struct str node);
 
 /* Reads flow.Flow into a whole record (FLOW_WHOLE; ext = @message, borrowed). Endpoints, services and node are interned in
@@ -38,7 +40,7 @@ MUST_CHECK enum err_code flow_response_split(struct str message, struct flow_res
 
 enum wire_type { WIRE_VARINT = 0, WIRE_I64 = 1, WIRE_LEN = 2, WIRE_GROUP = 3, WIRE_END_GROUP = 4, WIRE_I32 = 5 };
 
-/* Reader with a sticky error: after a fault, wire_next returns false and @bad is set. */
+/* Reader with a sticky error: after a fault, wire_next returns false, @bad is set and p is end. */
 struct wire_reader {
 	const uint8_t *p, *end;
 	bool bad;
@@ -46,15 +48,64 @@ struct wire_reader {
 struct wire_field {
 	uint32_t number;
 	enum wire_type type;
-	uint64_t value;   /* VARINT, I64, I32 */
-	struct str bytes; /* LEN */
+	uint64_t value;   /* VARINT, I64, I32; unspecified otherwise */
+	struct str bytes; /* LEN, and a group's content; unspecified otherwise */
 	struct str raw;   /* the whole field with its tag, to be copied on */
 };
 static inline struct wire_reader wire_reader_of(struct str s)
 {
 	return (struct wire_reader){ (const uint8_t *)s.p, (const uint8_t *)s.p + s.len, false };
 }
-bool wire_next(struct wire_reader *r, struct wire_field *ret);
+/* Any field; what wire_next does not do itself. */
+bool wire_next_slow_(struct wire_reader *r, struct wire_field *ret);
+/* The next field. False at the end, and on a fault: field 0, more than 64 bits, a value that is longer than the
+ * bytes, a group that does not end or nests deeper than 64. Inline for the fields of nearly all messages: tags of one
+ * or two bytes, LEN values below 16 KiB, numbers below 2^63. */
+static inline bool wire_next(struct wire_reader *r, struct wire_field *ret)
+{
+	const uint8_t *p = r->p;
+	size_t left = (size_t)(r->end - p);
+
+	if (left < 4) /* room for the tag and the next two bytes */
+		return left && wire_next_slow_(r, ret);
+	uint32_t tag = *p++;
+	if (tag >= 0x80) {
+		tag = (tag & 0x7f) | (uint32_t)*p++ << 7;
+		if (tag >= 1 << 14)
+			return wire_next_slow_(r, ret);
+	}
+	uint64_t v = *p++;
+	if ((tag & 7) == WIRE_LEN) {
+		if (v >= 0x80) {
+			v = (v & 0x7f) | (uint64_t)*p++ << 7;
+			if (v >= 1 << 14)
+				return wire_next_slow_(r, ret);
+		}
+		if (v > (size_t)(r->end - p) || tag < 8)
+			return wire_next_slow_(r, ret);
+		ret->bytes = str_n(p, (size_t)v);
+		p += v;
+	} else if ((tag & 7) == WIRE_VARINT && tag >= 8) {
+		if (v >= 0x80) {
+			unsigned shift = 7;
+			uint64_t more = 0x80;
+			for (v &= 0x7f; more >= 0x80 && shift < 63 && p < r->end; shift += 7) {
+				more = *p++;
+				v |= (more & 0x7f) << shift;
+			}
+			if (more >= 0x80)
+				return wire_next_slow_(r, ret);
+		}
+		ret->value = v;
+	} else {
+		return wire_next_slow_(r, ret);
+	}
+	ret->number = tag >> 3;
+	ret->type = (enum wire_type)(tag & 7);
+	ret->raw = str_n(r->p, (size_t)(p - r->p));
+	r->p = p;
+	return true;
+}
 /* First occurrence of LEN field @number in @message; false if there is none. */
 bool wire_find(struct str message, uint32_t number, struct str *ret);
 
