@@ -1,0 +1,238 @@
+#include "cli/connect.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "cli/command.h"
+
+enum { CA_FILES_MOST = 64, CREDENTIAL_MOST = 512 };
+
+void connection_done(struct connection *c)
+{
+	rpc_channel_free(c->channel);
+	if (c->rpc_is_up)
+		rpc_shutdown();
+	*c = (struct connection){ 0 };
+}
+
+const char *connection_target(const struct settings *s)
+{
+	const char *server = settings_text(s, "server");
+
+	return str_has_prefix(str_of(server), STR("tls://")) ? server + strlen("tls://") : server;
+}
+
+/* "Basic " and base64 of "user:password" (RFC 7617). */
+static enum err_code basic_auth(const struct settings *s, char *out, size_t size, struct err *e)
+{
+	char plain[CREDENTIAL_MOST];
+	unsigned char coded[CREDENTIAL_MOST * 2];
+	int n = snprintf(plain, sizeof plain, "%s:%s", settings_text(s, "basic-auth-username"),
+			 settings_text(s, "basic-auth-password"));
+
+	if (n < 0 || n >= (int)sizeof plain)
+		return err_set(e, ERR_INVALID, "basic-auth-username and basic-auth-password: longer than %d bytes",
+			       CREDENTIAL_MOST);
+	(void)EVP_EncodeBlock(coded, (const unsigned char *)plain, n);
+	(void)snprintf(out, size, "Basic %s", (const char *)coded);
+	return ERR_OK;
+}
+
+enum err_code connection_open(const struct settings *s, struct connection *ret, struct err *e)
+{
+	const char *ca_files[CA_FILES_MOST];
+	struct rpc_tls tls = { .ca_files = ca_files };
+	char authorization[CREDENTIAL_MOST * 2 + 16];
+	struct rpc_metadata metadata = { "authorization", authorization };
+	const char *cert = settings_text(s, "tls-client-cert-file"), *key = settings_text(s, "tls-client-key-file");
+	const char *name = settings_text(s, "tls-server-name");
+	bool with_tls = settings_want_tls(s), with_auth = *settings_text(s, "basic-auth-username") != '\0';
+
+	if (settings_bool(s, "port-forward"))
+		return err_set(e, ERR_UNSUPPORTED, "--port-forward: this version cannot forward a port out of a Kubernetes "
+			       "cluster; run 'kubectl -n %s port-forward service/hubble-relay 4245:80' and leave it out",
+			       settings_text(s, "kube-namespace"));
+	if (with_auth && !with_tls)
+		return err_set(e, ERR_INVALID, "the credentials require transport level security (use --tls)");
+	if (with_auth && basic_auth(s, authorization, sizeof authorization, e) != ERR_OK)
+		return e->code;
+	while (tls.ca_file_count < CA_FILES_MOST &&
+	       (ca_files[tls.ca_file_count] = settings_item(s, "tls-ca-cert-files", tls.ca_file_count)))
+		tls.ca_file_count++;
+	tls.cert_file = *cert ? cert : NULL;
+	tls.key_file = *key ? key : NULL;
+	tls.server_name = *name ? name : NULL;
+	tls.allow_insecure = settings_bool(s, "tls-allow-insecure");
+	const struct rpc_channel_config config = {
+		.address = settings_text(s, "server"),
+		.tls = with_tls ? &tls : NULL,
+		.metadata = &metadata,
+		.metadata_count = with_auth,
+	};
+	rpc_init();
+	ret->rpc_is_up = true;
+	return rpc_channel_new(&config, &ret->channel, e);
+}
+
+enum err_code connection_call(struct connection *c, const struct settings *s, const char *method, struct str request,
+			      struct buf *ret_response, struct err *e)
+{
+	int64_t timeout_ns = settings_duration_ns(s, "request-timeout");
+	struct rpc_result result;
+
+	return rpc_unary(c->channel, method, request, timeout_ns > 0 ? (uint64_t)timeout_ns : 1, ret_response, &result, e);
+}
+
+/* --- streams ---------------------------------------------------------------------------------------------- */
+
+/* Waits for SIGINT beside a stream that blocks. */
+struct interrupt_watch {
+	pthread_t thread;
+	int signal_fd, stop_fd;
+	struct rpc_stream *stream; /* immutable while the thread runs */
+};
+
+/* A second SIGINT, should the server not let go, ends the process as it would any other. */
+enum { EXIT_BY_SIGINT = 128 + SIGINT };
+
+static void *watch_for_interrupt(void *arg)
+{
+	struct interrupt_watch *w = arg;
+	struct pollfd fds[] = { { .fd = w->signal_fd, .events = POLLIN }, { .fd = w->stop_fd, .events = POLLIN } };
+	struct signalfd_siginfo taken;
+	unsigned seen = 0;
+
+	while (poll(fds, 2, -1) >= 0 || errno == EINTR) {
+		if (fds[1].revents)
+			break;
+		if (!(fds[0].revents & POLLIN) || read(w->signal_fd, &taken, sizeof taken) <= 0)
+			continue;
+		if (seen++)
+			_exit(EXIT_BY_SIGINT);
+		rpc_stream_cancel(w->stream);
+	}
+	return NULL;
+}
+
+static enum err_code watch_start(struct interrupt_watch *w, struct rpc_stream *stream, struct err *e)
+{
+	w->stream = stream;
+	w->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (w->stop_fd < 0)
+		return err_os(e, "eventfd");
+	int os = pthread_create(&w->thread, NULL, watch_for_interrupt, w);
+	if (os) {
+		(void)close(w->stop_fd);
+		return err_errno(e, os, "thread");
+	}
+	(void)pthread_setname_np(w->thread, "interrupt");
+	return ERR_OK;
+}
+
+static void watch_stop(struct interrupt_watch *w)
+{
+	uint64_t one = 1;
+
+	(void)!write(w->stop_fd, &one, sizeof one); /* an eventfd at 0 takes it */
+	(void)pthread_join(w->thread, NULL);
+	(void)close(w->stop_fd);
+}
+
+bool version_is_older(const char *own, struct str other)
+{
+	unsigned major, minor, other_major, other_minor;
+	char text[64];
+
+	(void)snprintf(text, sizeof text, "%.*s", STR_FMT(other));
+	if (sscanf(own, "%u.%u", &major, &minor) != 2 ||
+	    sscanf(text[0] == 'v' ? text + 1 : text, "%u.%u", &other_major, &other_minor) != 2)
+		return false;
+	return other_major > major || (other_major == major && other_minor > minor);
+}
+
+/* One warning for each peer on the way that is newer than the API this command speaks. */
+static void warn_of_skew(const struct rpc_stream *stream)
+{
+	static const struct {
+		const char *header, *who;
+	} peers[] = { { "hubble-relay-version", "relay" }, { "hubble-server-version", "server" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(peers); i++) {
+		struct str version = rpc_stream_header(stream, peers[i].header);
+		if (!version_is_older(cli_api_version(), version))
+			continue;
+		char text[64];
+		(void)snprintf(text, sizeof text, "%.*s", STR_FMT(version));
+		log_warn("The peer speaks a newer version of the API than this command; fields that it does not know are not "
+			 "shown", "peer=%s cli-version=%s api-version=%s peer-version=%s", peers[i].who, cli_version(),
+			 cli_api_version(), LOG_QUOTE(text));
+	}
+}
+
+static enum err_code pump(struct rpc_stream *stream, const struct stream_handler *h, struct err *e)
+{
+	struct str message;
+	bool first = true;
+
+	for (;;) {
+		enum err_code code = rpc_stream_next(stream, 0, &message, e);
+		if (code == ERR_TIMEOUT)
+			continue;
+		if (first)
+			warn_of_skew(stream);
+		first = false;
+		if (code == ERR_CLOSED || code == ERR_CANCELLED)
+			return ERR_OK;
+		if (code != ERR_OK)
+			return code;
+		if (h->on_message(h->ctx, message, e) != ERR_OK)
+			return e->code;
+		if (!rpc_stream_has_next(stream) && h->on_pause(h->ctx, e) != ERR_OK)
+			return e->code;
+	}
+}
+
+static enum err_code stream_on(struct connection *c, int signal_fd, const char *method, struct str request,
+			       const struct stream_handler *h, struct err *e)
+{
+	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
+	struct interrupt_watch watch = { .signal_fd = signal_fd };
+
+	if (rpc_stream_open(c->channel, method, request, &stream, e) != ERR_OK)
+		return e->code;
+	if (watch_start(&watch, stream, e) != ERR_OK)
+		return e->code;
+	enum err_code code = pump(stream, h, e);
+	watch_stop(&watch);
+	return code;
+}
+
+enum err_code connection_stream(const struct settings *s, const char *method, struct str request,
+				const struct stream_handler *handler, struct err *e)
+{
+	AUTO_CONNECTION struct connection c = { 0 };
+	sigset_t interrupts, old;
+
+	/* Before gRPC's threads are born, so that none of them takes the signal. */
+	sigemptyset(&interrupts);
+	sigaddset(&interrupts, SIGINT);
+	(void)pthread_sigmask(SIG_BLOCK, &interrupts, &old);
+	AUTO_FD int signal_fd = signalfd(-1, &interrupts, SFD_CLOEXEC | SFD_NONBLOCK);
+	enum err_code code = signal_fd < 0 ? err_os(e, "signalfd") : connection_open(s, &c, e);
+	if (code == ERR_OK)
+		code = stream_on(&c, signal_fd, method, request, handler, e);
+	struct signalfd_siginfo taken;
+	while (signal_fd >= 0 && read(signal_fd, &taken, sizeof taken) > 0)
+		; /* one that came last must not end the process when it is let through */
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return code;
+}

@@ -1,0 +1,78 @@
+/*
+ * tycho - the command line: finds the subcommand, reads its flags and the settings, and runs it.
+ *
+ * Nothing here or before a command's own work touches gRPC: help, completion and reading files must not pay for it.
+ */
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/observe_filter.h"
+
+static enum err_code on_filter(void *ctx, const struct flag_def *def, const char *text, struct err *e)
+{
+	return observe_filter_set(ctx, def->name, text, e);
+}
+
+static enum err_code print_help(const struct cli *cli, struct err *e)
+{
+	AUTO_BUF struct buf text = buf_init(1 << 20);
+
+	help_put(&text, cli->path, cli->depth);
+	return cli_write(buf_str(&text), e);
+}
+
+static enum err_code run(const char *argv0, const char *const *args, size_t arg_count, struct err *e)
+{
+	const struct command *path[COMMAND_MAX_DEPTH];
+	const struct flag_set *sets[COMMAND_MAX_SETS];
+	struct cli cli = { .argv0 = argv0, .path = path };
+	AUTO(own_free) const char **rest = NULL;
+	AUTO(flags_free) struct flags *flags = NULL;
+	AUTO(settings_free) struct settings *settings = NULL;
+	AUTO(observe_filter_free) struct observe_filter *filter = NULL;
+	size_t rest_count;
+
+	if (command_find(args, arg_count, path, &cli.depth, &rest, &rest_count, e) != ERR_OK)
+		return e->code;
+	const struct command *command = path[cli.depth - 1];
+	if (observe_filter_new(&filter, e) != ERR_OK)
+		return e->code;
+	const struct flags_config config = { sets, command_sets(command, sets), on_filter, filter };
+	if (flags_parse(&config, rest, rest_count, &flags, e) != ERR_OK)
+		return e->code;
+	cli.flags = flags;
+	cli.filter = filter;
+	if (flags_bool(flags, "help"))
+		return print_help(&cli, e);
+	if (command == &root_command && flags_bool(flags, "version")) {
+		char text[64];
+		snprintf(text, sizeof text, "tycho %s\r\n", cli_version());
+		return cli_write(str_of(text), e);
+	}
+	if (!command->run)
+		return print_help(&cli, e);
+	if (settings_load(flags, &settings, e) != ERR_OK)
+		return e->code;
+	cli.settings = settings;
+	log_set_level(settings_bool(settings, "debug") ? LOG_DEBUG : LOG_INFO);
+	if (!command->unchecked && settings_check(settings, e) != ERR_OK)
+		return e->code;
+	return command->run(&cli, e);
+}
+
+int main(int argc, char **argv)
+{
+	struct err e = { .code = ERR_OK };
+
+	/* A reader that goes away is an error code of write(2), and a quiet end. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	enum err_code code = run(argc > 0 ? argv[0] : "tycho", (const char *const *)argv + 1,
+				 argc > 0 ? (size_t)argc - 1 : 0, &e);
+	if (code == ERR_OK || code == ERR_CLOSED)
+		return 0;
+	fprintf(stderr, "%s\n", e.msg);
+	return 1;
+}

@@ -1,0 +1,261 @@
+#include "cli/observe.h"
+
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "cli/observe_time.h"
+#include "flow/mask.h"
+
+enum { LAST_DEFAULT = 20, TEXT_MAX_BYTES = 64 << 20 };
+
+/* What compact, dict and table show; a server need not send more. Source: Hubble CLI 1.19.4's default mask. */
+static const char *const default_mask[] = {
+	"time", "verdict", "ethernet", "IP", "l4", "source.identity", "source.namespace", "source.pod_name",
+	"destination.identity", "destination.namespace", "destination.pod_name", "Type", "node_name", "l7",
+	"event_type", "source_service", "destination_service", "is_reply", "Summary", "ip_trace_id",
+};
+
+void observe_request_done(struct observe_request *r)
+{
+	filter_list_done(&r->allow);
+	filter_list_done(&r->deny);
+}
+
+static bool legacy_json_is_wanted(void)
+{
+	const char *names[] = { "TYCHO_COMPAT", "HUBBLE_COMPAT" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *env = getenv(names[i]);
+		struct str rest = str_of(env), word;
+		while (env && str_split(&rest, ',', &word))
+			if (str_is(str_trim(word), "legacy-json-output"))
+				return true;
+	}
+	return false;
+}
+
+static bool color_is_wanted(const struct cli *cli)
+{
+	const char *when = flags_text(cli->flags, "color"), *term = getenv("TERM"), *no = getenv("NO_COLOR");
+
+	if (strcmp(when, "always") == 0 || strcmp(when, "never") == 0)
+		return when[0] == 'a';
+	return isatty(STDOUT_FILENO) && !(term && strcmp(term, "dumb") == 0) && !(no && *no);
+}
+
+enum err_code observe_read_format(const struct cli *cli, struct flow_printer_options *ret, struct err *e)
+{
+	/* The words are exact, JSON in capitals excepted, as the reference has them. */
+	static const struct {
+		const char *word;
+		enum flow_format format;
+	} formats[] = {
+		{ "compact", FLOW_FORMAT_COMPACT }, { "dict", FLOW_FORMAT_DICT },   { "json", FLOW_FORMAT_JSON },
+		{ "JSON", FLOW_FORMAT_JSON },	    { "jsonpb", FLOW_FORMAT_JSON }, { "tab", FLOW_FORMAT_TABLE },
+		{ "table", FLOW_FORMAT_TABLE },
+	};
+	const char *word = flags_text(cli->flags, "output");
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(formats) && strcmp(formats[i].word, word) != 0)
+		i++;
+	if (i == ARRAY_LEN(formats))
+		return err_set(e, ERR_INVALID, "invalid output format: %s", word);
+	enum flow_format format = formats[i].format;
+	if (format == FLOW_FORMAT_TABLE && flags_bool(cli->flags, "follow"))
+		return err_set(e, ERR_INVALID, "table output format is not compatible with follow mode");
+	if (format == FLOW_FORMAT_JSON && strcmp(word, "jsonpb") != 0 && legacy_json_is_wanted())
+		format = FLOW_FORMAT_JSON_LEGACY;
+	*ret = (struct flow_printer_options){
+		.format = format,
+		.time_format = time_format_parse(str_of(flags_text(cli->flags, "time-format"))),
+		.color = color_is_wanted(cli),
+		.node_name = flags_bool(cli->flags, "print-node-name"),
+		.policy_names = flags_bool(cli->flags, "print-policy-names"),
+		.numeric = flags_bool(cli->flags, "numeric") || !flags_bool(cli->flags, "ip-translation"),
+		.status_quiet = flags_bool(cli->flags, "silent-errors"),
+		.status_all = settings_bool(cli->settings, "debug"),
+	};
+	return ERR_OK;
+}
+
+enum err_code observe_printer_new(struct flow_printer_options *options, struct flow_dict *dict, struct flow_printer **ret,
+				  struct err *e)
+{
+	static int fds[] = { STDOUT_FILENO, STDERR_FILENO };
+
+	options->dict = dict;
+	options->out = print_sink_fd(&fds[0]);
+	options->status = print_sink_fd(&fds[1]);
+	return flow_printer_new(options, ret, e);
+}
+
+static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has, struct timestamp *ret,
+			       struct err *e)
+{
+	const char *text = flags_text(cli->flags, flag);
+
+	if (!*text)
+		return ERR_OK;
+	if (observe_time_parse(str_of(text), timestamp_of(wall_now()), ret, e) != ERR_OK)
+		return err_in(e, "failed to parse the %s time", flag);
+	if (observe_time_check(*ret, e) != ERR_OK)
+		return err_in(e, "failed to convert `%s` timestamp to proto", flag);
+	*ret_has = true;
+	return ERR_OK;
+}
+
+enum err_code observe_read_times(const struct cli *cli, struct observe_request *r, struct err *e)
+{
+	if (read_time(cli, "since", &r->has_since, &r->since, e) != ERR_OK)
+		return e->code;
+	if (flags_bool(cli->flags, "follow"))
+		return ERR_OK; /* following has no end */
+	return read_time(cli, "until", &r->has_until, &r->until, e);
+}
+
+static enum err_code read_selectors(const struct cli *cli, struct observe_request *r, struct err *e)
+{
+	const struct flags *f = cli->flags;
+	uint64_t first = flags_u64(f, "first"), last = flags_u64(f, "last");
+	bool all = flags_bool(f, "all");
+
+	r->follow = flags_bool(f, "follow");
+	if (first && last)
+		return err_set(e, ERR_INVALID, "cannot set both --first and --last");
+	if (first && all)
+		return err_set(e, ERR_INVALID, "cannot set both --first and --all");
+	if (first && r->follow)
+		return err_set(e, ERR_INVALID, "cannot set both --first and --follow");
+	if (last && all)
+		return err_set(e, ERR_INVALID, "cannot set both --last and --all");
+	if (observe_read_times(cli, r, e) != ERR_OK)
+		return e->code;
+	if (!r->has_since && !r->has_until && !first) {
+		if (all)
+			last = UINT64_MAX;
+		else if (!last && !r->follow && !*flags_text(f, "input-file"))
+			last = LAST_DEFAULT;
+	}
+	r->first = first > 0;
+	r->number = first ? first : last;
+	return ERR_OK;
+}
+
+static enum err_code read_raw_filters(const struct cli *cli, const char *flag, struct filter_list *list, struct err *e)
+{
+	const char *json;
+
+	for (size_t i = 0; (json = settings_item(cli->settings, flag, i)); i++)
+		if (filter_list_add_json(list, json, e) != ERR_OK)
+			return err_in(e, "invalid --%s flag", flag);
+	return ERR_OK;
+}
+
+static enum err_code read_mask(const struct cli *cli, bool json, const char **own, size_t own_size,
+			       struct observe_request *r, struct err *e)
+{
+	AUTO(flow_mask_free) struct flow_mask *checked = NULL;
+	size_t n = 0;
+
+	while (n < own_size && (own[n] = flags_item(cli->flags, "field-mask", n)))
+		n++;
+	if (n && !json)
+		return err_set(e, ERR_INVALID, "%s output format is not compatible with custom field mask",
+			       flags_text(cli->flags, "output"));
+	r->mask = own;
+	r->mask_count = n;
+	if (!json && flags_bool(cli->flags, "use-default-field-masks")) {
+		r->mask = default_mask;
+		r->mask_count = ARRAY_LEN(default_mask);
+	}
+	if (n && flow_mask_new(own, n, &checked, e) != ERR_OK)
+		return err_in(e, "failed to construct field mask");
+	return ERR_OK;
+}
+
+static enum err_code print_raw_filters(const struct observe_request *r, struct err *e)
+{
+	AUTO_BUF struct buf text = buf_init(TEXT_MAX_BYTES);
+
+	if (filter_lists_put_yaml(&text, &r->allow, &r->deny, e) != ERR_OK)
+		return e->code;
+	return cli_write(buf_str(&text), e);
+}
+
+static enum err_code observe_flows(struct cli *cli, struct err *e)
+{
+	enum { MASK_MOST = 256 };
+	const char *own_mask[MASK_MOST];
+	AUTO_OBSERVE_REQUEST struct observe_request r = { 0 };
+	struct flow_printer_options options;
+
+	if (observe_filter_check(cli->filter, e) != ERR_OK || observe_read_format(cli, &options, e) != ERR_OK)
+		return e->code;
+	bool json = options.format == FLOW_FORMAT_JSON;
+	if (!json && flags_item(cli->flags, "field-mask", 0))
+		return read_mask(cli, json, own_mask, MASK_MOST, &r, e);
+	if (read_selectors(cli, &r, e) != ERR_OK ||
+	    observe_filter_lists(cli->filter, &r.allow, &r.deny, e) != ERR_OK ||
+	    read_raw_filters(cli, "allowlist", &r.allow, e) != ERR_OK ||
+	    read_raw_filters(cli, "denylist", &r.deny, e) != ERR_OK ||
+	    read_mask(cli, json, own_mask, MASK_MOST, &r, e) != ERR_OK)
+		return e->code;
+	if (flags_bool(cli->flags, "print-raw-filters"))
+		return print_raw_filters(&r, e);
+	if (*flags_text(cli->flags, "input-file"))
+		return observe_from_file(cli, &r, &options, e);
+	return observe_from_server(cli, &r, &options, e);
+}
+
+static const struct flag_set *const flow_sets[] = {
+	&selector_flags, &filter_flags, &raw_filter_flags, &formatting_flags, &flow_format_flags, &other_flags,
+};
+
+static const char flow_details[] =
+	"Shows flows, the connections and packets that an observer saw: from its memory, or with --follow as they "
+	"happen.\n"
+	"\n"
+	"Filter flags choose. Several values of one flag are alternatives; different flags must all match. A flag "
+	"without from- or to- matches either side. With --not in front, a flag hides what it matches; several negated "
+	"flags together hide only what matches all of them.";
+
+static const char flow_examples[] =
+	"  # What was dropped in the last five minutes, and what is dropped from now on\n"
+	"  tycho observe --verdict DROPPED --since 5m\n"
+	"  tycho observe --verdict DROPPED --follow\n"
+	"\n"
+	"  # HTTP requests to pods of namespace shop that failed\n"
+	"  tycho observe --to-namespace shop --http-status 5+\n"
+	"\n"
+	"  # Keep flows as JSON and look at them later\n"
+	"  tycho observe --last 1000 -o json > flows.json\n"
+	"  tycho observe --input-file flows.json --not --protocol udp";
+
+static const struct command observe_flows_command = {
+	.name = "flows",
+	.help = "Observe flows",
+	.details = flow_details,
+	.examples = flow_examples,
+	.sets = flow_sets,
+	.set_count = ARRAY_LEN(flow_sets),
+	.uses_server = true,
+	.run = observe_flows,
+};
+
+static const struct command *const observe_children[] = { &observe_agent_events_command, &observe_debug_events_command,
+							   &observe_flows_command };
+
+const struct command observe_command = {
+	.name = "observe",
+	.help = "Observe flows and events of an observer or relay",
+	.details = flow_details,
+	.examples = flow_examples,
+	.sets = flow_sets,
+	.set_count = ARRAY_LEN(flow_sets),
+	.children = observe_children,
+	.child_count = ARRAY_LEN(observe_children),
+	.uses_server = true,
+	.run = observe_flows,
+};

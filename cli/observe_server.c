@@ -1,0 +1,97 @@
+/*
+ * Flows from an observer or relay.
+ */
+#include "base/buf.h"
+#include "base/log.h"
+#include "cli/connect.h"
+#include "cli/observe.h"
+#include "flow/dict.h"
+#include "observer/observer.pb-c.h"
+
+enum {
+	DICT_ENTRIES = 1 << 17,
+	DICT_FULL = 1 << 16, /* a long stream of a large cluster: start anew from here on */
+	REQUEST_MAX_BYTES = 4 << 20, /* servers take no more (gRPC's default) */
+};
+
+static enum err_code pack_request(const struct observe_request *r, struct buf *out, struct err *e)
+{
+	Observer__GetFlowsRequest request = OBSERVER__GET_FLOWS_REQUEST__INIT;
+	Google__Protobuf__Timestamp since = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	Google__Protobuf__Timestamp until = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+	AUTO(own_free) char **paths = calloc(r->mask_count + 1, sizeof *paths);
+
+	if (!paths)
+		return err_set(e, ERR_NOMEM, "request");
+	request.number = r->number;
+	request.first = r->first;
+	request.follow = r->follow;
+	request.whitelist = r->allow.items;
+	request.n_whitelist = r->allow.count;
+	request.blacklist = r->deny.items;
+	request.n_blacklist = r->deny.count;
+	since.seconds = r->since.s;
+	since.nanos = r->since.ns;
+	until.seconds = r->until.s;
+	until.nanos = r->until.ns;
+	request.since = r->has_since ? &since : NULL;
+	request.until = r->has_until ? &until : NULL;
+	memcpy(paths, r->mask, r->mask_count * sizeof *paths); /* protobuf-c has no const, and only reads */
+	mask.paths = paths;
+	mask.n_paths = r->mask_count;
+	request.field_mask = r->mask_count ? &mask : NULL;
+	char *to = buf_reserve(out, observer__get_flows_request__get_packed_size(&request) + 1);
+	if (!to)
+		return err_set(e, ERR_INVALID, "the filters are larger than a server takes (%d bytes)", REQUEST_MAX_BYTES);
+	out->len = observer__get_flows_request__pack(&request, (uint8_t *)to);
+	return ERR_OK;
+}
+
+struct flow_stream {
+	struct flow_printer *printer;
+	struct flow_dict *dict;
+};
+
+static enum err_code on_message(void *ctx, struct str message, struct err *e)
+{
+	struct flow_stream *s = ctx;
+	struct flow_dict_counts c = flow_dict_counts(s->dict);
+
+	if (c.endpoints > DICT_FULL || c.services > DICT_FULL || c.nodes > DICT_FULL)
+		flow_dict_reset(s->dict);
+	return flow_printer_response(s->printer, message, NULL, e);
+}
+
+static enum err_code on_pause(void *ctx, struct err *e)
+{
+	struct flow_stream *s = ctx;
+
+	return flow_printer_flush(s->printer, e);
+}
+
+enum err_code observe_from_server(const struct cli *cli, const struct observe_request *r,
+				  struct flow_printer_options *options, struct err *e)
+{
+	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
+	AUTO(flow_printer_free) struct flow_printer *printer = NULL;
+	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES);
+
+	if (pack_request(r, &request, e) != ERR_OK || flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
+	    observe_printer_new(options, dict, &printer, e) != ERR_OK)
+		return e->code;
+	struct flow_stream stream = { printer, dict };
+	const struct stream_handler handler = { on_message, on_pause, &stream };
+	log_debug("Sending GetFlows request", "server=%s number=%llu follow=%d filters=%zu bytes=%zu",
+		  LOG_QUOTE(settings_text(cli->settings, "server")), (unsigned long long)r->number, r->follow,
+		  r->allow.count + r->deny.count, request.len);
+	enum err_code code = connection_stream(cli->settings, "/observer.Observer/GetFlows", buf_str(&request), &handler, e);
+	if (code == ERR_CLOSED)
+		return code;
+	struct err at_end;
+	if (flow_printer_end(printer, &at_end) != ERR_OK && code == ERR_OK) {
+		*e = at_end;
+		return e->code;
+	}
+	return code;
+}

@@ -1,0 +1,140 @@
+#include "cli/up_observer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/time.h"
+
+enum { ARGS_MOST = 256 };
+static const char program[] = "tycho-observer";
+
+/* Path of the observer beside our own program; false if there is none. */
+static bool find_beside(char *out, size_t size)
+{
+	char own[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
+
+	if (n <= 0)
+		return false;
+	own[n] = '\0';
+	char *slash = strrchr(own, '/');
+	if (!slash)
+		return false;
+	*slash = '\0';
+	return (size_t)snprintf(out, size, "%s/%s", own, program) < size && access(out, X_OK) == 0;
+}
+
+/* The child's side, up to exec. Only calls that are safe after fork. */
+static void become_observer(char *const *argv, const char *path, int ready_fd, pid_t parent)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)signal(SIGPIPE, SIG_DFL);
+	(void)setpgid(0, 0);
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1); /* the parent died before the signal was arranged */
+	(void)fcntl(ready_fd, F_SETFD, 0); /* let this one through exec */
+	if (path)
+		(void)execv(path, argv);
+	else
+		(void)execvp(program, argv);
+	static const char sorry[] = "tycho-observer: not found beside tycho or in PATH; install it, or run it from its build "
+				    "directory\n";
+	(void)!write(STDERR_FILENO, sorry, sizeof sorry - 1);
+	_exit(127);
+}
+
+/* Reads the child's one line, "ready ADDRESS…". */
+static enum err_code wait_until_ready(struct up_observer *o, int fd, struct err *e)
+{
+	char line[UP_ADDRESSES_BYTES + 16];
+	size_t len = 0;
+
+	while (len + 1 < sizeof line && !memchr(line, '\n', len)) {
+		ssize_t n = read(fd, line + len, sizeof line - 1 - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	struct str s = str_trim(str_n(line, len));
+	if (!str_has_prefix(s, STR("ready ")))
+		return err_set(e, ERR_UNAVAILABLE, "the observer did not start");
+	s = str_trim(str_from(s, strlen("ready ")));
+	(void)snprintf(o->addresses, sizeof o->addresses, "%.*s", STR_FMT(s));
+	return ERR_OK;
+}
+
+enum err_code up_observer_start(const char *const *args, size_t arg_count, struct up_observer *ret, struct err *e)
+{
+	char path[PATH_MAX], ready[32];
+	const char *argv[ARGS_MOST + 3];
+	size_t argc = 0;
+	int fds[2];
+
+	if (arg_count > ARGS_MOST)
+		return err_set(e, ERR_INVALID, "more than %d options for the observer", ARGS_MOST);
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_os(e, "pipe");
+	AUTO_FD int read_fd = fds[0];
+	AUTO_FD int write_fd = fds[1];
+	(void)snprintf(ready, sizeof ready, "--ready-fd=%d", write_fd);
+	argv[argc++] = program;
+	argv[argc++] = ready;
+	for (size_t i = 0; i < arg_count; i++)
+		argv[argc++] = args[i];
+	argv[argc] = NULL;
+	bool beside = find_beside(path, sizeof path);
+	pid_t parent = getpid(), pid = fork();
+	if (pid < 0)
+		return err_os(e, "start %s", program);
+	if (pid == 0) {
+		/* exec's prototype predates const; it does not write */
+		char *words[ARGS_MOST + 3];
+		memcpy(words, argv, sizeof words);
+		become_observer(words, beside ? path : NULL, write_fd, parent);
+	}
+	ret->pid = pid;
+	(void)close(TAKE_FD(write_fd));
+	if (wait_until_ready(ret, read_fd, e) != ERR_OK) {
+		up_observer_stop(ret, 1);
+		return e->code;
+	}
+	return ERR_OK;
+}
+
+bool up_observer_has_ended(struct up_observer *o)
+{
+	if (o->pid && waitpid(o->pid, NULL, WNOHANG) == o->pid)
+		o->pid = 0;
+	return o->pid == 0;
+}
+
+void up_observer_stop(struct up_observer *o, unsigned grace_s)
+{
+	if (up_observer_has_ended(o))
+		return;
+	(void)kill(o->pid, SIGTERM);
+	/* A pidfd becomes readable when the process ends (Linux 5.3). */
+	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, o->pid, 0);
+	struct pollfd waiting = { .fd = pidfd, .events = POLLIN };
+	struct mono_ns until = { mono_now().v + grace_s * NS_PER_S };
+	while (pidfd >= 0 && !waiting.revents && mono_now().v < until.v)
+		(void)poll(&waiting, 1, (int)((until.v - mono_now().v) / NS_PER_MS) + 1);
+	if (pidfd >= 0 && !waiting.revents)
+		(void)kill(o->pid, SIGKILL);
+	while (waitpid(o->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	o->pid = 0;
+}
