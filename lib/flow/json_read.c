@@ -44,7 +44,8 @@ static bool bad_value(struct reader *r, const struct schema_field *f, const stru
 {
 	if (t->kind == TOKEN_BAD)
 		return false;
-	if (t->kind == TOKEN_END)
+	if (t->kind == TOKEN_END || t->kind == TOKEN_OBJECT_END || t->kind == TOKEN_ARRAY_END ||
+	    t->kind == TOKEN_COMMA || t->kind == TOKEN_COLON)
 		return token_unexpected(&r->x, t);
 	return token_fault(&r->x, t->raw.p, "invalid value for %s field %.*s: %.*s", type_name(f),
 			   STR_FMT(f->json_name), STR_FMT(str_upto(t->raw, 100)));
@@ -620,7 +621,7 @@ static bool read_any_value(struct reader *r, const struct schema_message *inner)
 static bool read_any(struct reader *r)
 {
 	const struct schema_message *inner;
-	struct str url;
+	struct str url = STR("");
 
 	if (!token_expect(&r->x, TOKEN_OBJECT))
 		return false;

@@ -163,15 +163,26 @@ static struct token bad(void)
 	return (struct token){ .kind = TOKEN_BAD };
 }
 
+/* The string that begins at the lexer's place is none because of what stands at @at. */
 static struct token string_fault(struct lexer *x, const char *at)
 {
-	if (at == x->end)
+	char shown[8];
+
+	if (at == x->end) {
 		(void)fault_at_end(x);
-	else if (*at == '\\')
-		(void)fault(x, at, "syntax error ", "invalid escape code in string: ",
-			    str_n(at, (size_t)(x->end - at) < 6 ? (size_t)(x->end - at) : 6));
-	else
-		(void)token_fault(x, at, "invalid character '\\x%02x' in string", (unsigned char)*at);
+	} else if (*at == '\\') {
+		(void)fault(x, x->p, "syntax error ", "invalid escape code in string: ",
+			    str_upto(str_n(at, (size_t)(x->end - at)), 6));
+	} else {
+		(void)snprintf(shown, sizeof shown, "\\x%02x", (unsigned char)*at);
+		(void)fault(x, x->p, "syntax error ", "invalid character in string: ", str_of(shown));
+	}
+	return bad();
+}
+
+static struct token utf8_fault(struct lexer *x)
+{
+	(void)fault(x, x->p, "syntax error ", "invalid UTF-8 in string", STR(""));
 	return bad();
 }
 
@@ -205,10 +216,8 @@ static struct token escaped_string(struct lexer *x, const char *from, const char
 		p = next;
 	}
 	struct str s = str_n(text, (size_t)(to - text));
-	if (!ascii && !utf8_is_valid(s)) {
-		(void)token_fault(x, from, "invalid UTF-8 in string");
-		return bad();
-	}
+	if (!ascii && !utf8_is_valid(s))
+		return utf8_fault(x);
 	x->p = p + 1;
 	return (struct token){ TOKEN_STRING, str_n(from - 1, (size_t)(p + 1 - (from - 1))), s };
 }
@@ -224,10 +233,8 @@ static struct token string_token(struct lexer *x)
 	if (*p == '\\')
 		return escaped_string(x, from, p, ascii);
 	struct str s = str_n(from, (size_t)(p - from));
-	if (!ascii && !utf8_is_valid(s)) {
-		(void)token_fault(x, from, "invalid UTF-8 in string");
-		return bad();
-	}
+	if (!ascii && !utf8_is_valid(s))
+		return utf8_fault(x);
 	x->p = p + 1;
 	return (struct token){ TOKEN_STRING, str_n(from - 1, s.len + 2), s };
 }

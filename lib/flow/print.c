@@ -130,7 +130,9 @@ void print_quoted(struct buf *b, struct str s)
 
 void print_time(const struct flow_printer *p, struct buf *b, const struct timestamp *t)
 {
-	if (t)
+	bool valid = t && t->s >= TIMESTAMP_MIN_S && t->s <= TIMESTAMP_MAX_S && t->ns >= 0 && t->ns < (int32_t)NS_PER_S;
+
+	if (valid)
 		time_format_put(b, p->options.time_format, *t);
 	else
 		buf_lit(b, "N/A");

@@ -6,7 +6,8 @@
  *	GetAgentEventsResponse, GetDebugEventsResponse ──► out
  *
  * The texts are those of Hubble's CLI 1.19.4 (reference: hubble-cli.md, sections 5 to 8), byte for byte. Text that
- * comes from a flow cannot steer the terminal: ESC and CR are escaped in every format (JSON escapes by itself).
+ * comes from a flow cannot steer the terminal: ESC and CR are escaped in every format (JSON escapes by itself); with
+ * colours on, the seven colour sequences that the printer itself uses pass, as they do in the reference.
  *
  * Owner    the printer owns its buffers; options, dictionary and sinks are borrowed for its life.
  * Threads  one thread's.
@@ -48,6 +49,7 @@ enum time_format {
 };
 /* By name ("RFC3339Milli"), in any case; what is unknown is StampMilli. */
 enum time_format time_format_parse(struct str name);
+/* @t within the years 1 to 9999. */
 void time_format_put(struct buf *b, enum time_format format, struct timestamp t);
 
 /* Where output goes. @write takes all of @bytes or fails; ERR_CLOSED when nobody reads any more. */

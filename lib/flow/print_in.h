@@ -39,7 +39,7 @@ struct buf *print_output(struct flow_printer *p);
 void print_escape(const struct flow_printer *p, struct buf *b, size_t from);
 /* As Go's %q. */
 void print_quoted(struct buf *b, struct str s);
-/* The time in the printer's format, "N/A" for none. */
+/* The time in the printer's format, "N/A" for none and for what no timestamp may hold. */
 void print_time(const struct flow_printer *p, struct buf *b, const struct timestamp *t);
 /* The line between two blocks of a dict; @unfinished: without its line feed, as the reference has it for events. */
 void print_dict_begin(struct flow_printer *p, struct buf *b, bool unfinished);

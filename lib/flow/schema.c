@@ -174,7 +174,10 @@ static void build_enum(enum_descriptor *d, const char *scope)
 			by_number[number] = (uint16_t)(i + 1);
 	}
 	*e = (struct schema_enum){ values, d->n_value, by_number, LOW_NUMBERS, slots, mask };
-	add_name(schema.enum_names, keep_str(scope, ".", d->name), schema.enum_count++);
+	AUTO_BUF struct buf name = buf_init(SIZE_MAX);
+	buf_printf(&name, "%s.%s", scope, d->name);
+	schema.failed |= name.failed;
+	add_name(schema.enum_names, buf_str(&name), schema.enum_count++);
 }
 
 static void name_message(descriptor *d, const char *scope)
