@@ -114,11 +114,14 @@ static enum err_code choose(struct file_source *s, bool *ret_pass, struct flow *
 	*ret_pass = true;
 	if (flow_filter_is_empty(s->filter))
 		return ERR_OK;
-	/* What is no flow is judged as a flow without any content, as in the reference. */
-	bool is_flow = response.has_message && response.kind == FLOW_KIND_FLOW;
-	if (flow_decode(is_flow ? response.message : STR(""), s->dict, ret_flow, e) != ERR_OK)
-		return e->code;
-	*ret_decoded = is_flow;
+	if (response.has_message && response.kind == FLOW_KIND_FLOW) {
+		if (flow_decode(response.message, s->dict, ret_flow, e) != ERR_OK)
+			return e->code;
+		*ret_decoded = true;
+	} else {
+		/* Also an empty response is judged, as something that is no flow. */
+		*ret_flow = (struct flow){ .kind = response.has_message ? (uint8_t)response.kind : FLOW_KIND_NODE_STATUS };
+	}
 	*ret_pass = flow_filter_match(s->filter, ret_flow);
 	return ERR_OK;
 }
