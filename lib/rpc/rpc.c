@@ -128,6 +128,8 @@ static void on_log(gpr_log_func_args *args)
 void rpc_init(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* The system's resolver finds what other programs find (hosts file, nsswitch); c-ares also leaks a little. */
+	(void)setenv("GRPC_DNS_RESOLVER", "native", 0);
 #ifdef RPC_HAVE_LOG_HOOK
 	gpr_set_log_function(on_log);
 	gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
