@@ -29,7 +29,7 @@ const volatile bool has_rx_sk;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 << 20); /* set before load */
+	__uint(max_entries, 2 << 20); /* set before load */
 } verdicts SEC(".maps");
 
 enum { UNSET = 0xffff };
@@ -43,7 +43,7 @@ static __always_inline bool vlan_was_offloaded(struct sk_buff *skb)
 	if (bpf_core_field_exists(tag->vlan_all))
 		return tag->vlan_all != 0;
 	if (bpf_core_field_exists(bit->vlan_present))
-		return BPF_CORE_READ_BITFIELD(bit, vlan_present);
+		return BPF_CORE_READ_BITFIELD_PROBED(bit, vlan_present);
 	return false;
 }
 

@@ -400,7 +400,7 @@ static uint64_t wakeup_mark(size_t ring_bytes)
 
 static enum err_code load_trace(struct source_bpf *s, const struct source_bpf_config *config, struct err *e)
 {
-	size_t ring_bytes = config->trace_ring_bytes ? config->trace_ring_bytes : 8U << 20;
+	size_t ring_bytes = config->trace_ring_bytes ? config->trace_ring_bytes : 4U << 20;
 	struct stat ns;
 	int rc;
 
@@ -422,7 +422,7 @@ static enum err_code load_trace(struct source_bpf *s, const struct source_bpf_co
 
 static enum err_code load_drop(struct source_bpf *s, const struct source_bpf_config *config, struct err *e)
 {
-	size_t ring_bytes = config->verdict_ring_bytes ? config->verdict_ring_bytes : 4U << 20;
+	size_t ring_bytes = config->verdict_ring_bytes ? config->verdict_ring_bytes : 2U << 20;
 	int rc;
 
 	if (reasons_new(&s->reasons, e) != ERR_OK)

@@ -22,7 +22,9 @@ struct source_bpf_config {
 	const char *const *interfaces;
 	size_t interface_count;
 	uint64_t interval_ns;          /* report of a connection that goes on; 0: 5 s */
-	size_t trace_ring_bytes, verdict_ring_bytes; /* powers of two, multiples of a page; 0: 8 MiB and 4 MiB */
+	/* Powers of two, from a page to 1 GiB; 0: 4 MiB and 2 MiB, some 25,000 and 8,000 events. Mapped twice in a row, so that
+	 * no record is torn, and resident from the start: count them double. */
+	size_t trace_ring_bytes, verdict_ring_bytes;
 	uint32_t connections;          /* tracked at once, oldest forgotten first; 0: 262,144 */
 	bool traces, drops;            /* which programs to load */
 	bool noise;                    /* also report drop reasons that are part of normal operation */

@@ -1,0 +1,360 @@
+/* The bpf source on the machine: drops, interfaces, and the hooks it takes and gives back. */
+#include "source_bpf_place.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/* Drops in our own namespaces; the machine has others. */
+static size_t drops_in(const struct watch *w, uint32_t netns, uint16_t port, const struct seen **ret_last)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->count; i++) {
+		const struct seen *s = &w->seen[i];
+
+		if (s->kind == RAW_DROP && s->netns == netns && (!port || has_port(s, port))) {
+			n++;
+			*ret_last = s;
+		}
+	}
+	return n;
+}
+
+static void send_from_pod(const char *ip, uint16_t port, int ttl)
+{
+	int fd = socket_in(place.pod_ns, SOCK_DGRAM, pod_ip, 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	assert_int_equal(inet_pton(AF_INET, ip, &to.sin_addr), 1);
+	assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_TTL, &ttl, sizeof ttl), 0);
+	assert_int_equal(sendto(fd, "12345678", 8, 0, (struct sockaddr *)&to, sizeof to), 8);
+	(void)close(fd);
+}
+
+static void a_dropped_packet_is_told_with_the_kernels_reason(void **state)
+{
+	static const struct {
+		const char *to;
+		uint16_t port;
+		int ttl;
+		const char *reason;
+	} cases[] = {
+		{ "10.78.0.9", 7001, 64, "NETFILTER_DROP" }, /* the rule below */
+		{ "10.78.0.9", 7002, 1, "IP_INHDR" },        /* may not be forwarded any further */
+		{ "10.77.0.1", 7003, 64, "NO_SOCKET" },
+	};
+	struct watch *w;
+	const struct seen *s = NULL;
+
+	(void)state;
+	MUST_RUN("nft 'add table ip t; add chain ip t f { type filter hook forward priority 0; }; "
+		 "add rule ip t f udp dport 7001 drop'");
+	w = watch_with(&only_drops);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		send_from_pod(cases[i].to, cases[i].port, cases[i].ttl);
+	drain(w);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(drops_in(w, place.node_inode, cases[i].port, &s), 1);
+		assert_string_equal(s->reason, cases[i].reason);
+		assert_int_equal(s->proto, IPPROTO_UDP);
+		assert_int_equal(s->dst_port, cases[i].port);
+		assert_false(s->l3);
+		assert_int_equal(s->packet_bytes, 14 + 20 + 8 + 8);
+		assert_int_equal(s->captured, s->packet_bytes);
+		assert_int_equal(s->packets, 1);
+		assert_int_equal(s->bytes, s->packet_bytes);
+		assert_string_equal(s->ifname, "v0");
+		assert_int_equal(s->ifindex, if_nametoindex("v0"));
+	}
+	assert_int_equal(drops_in(w, place.node_inode, 0, &s), ARRAY_LEN(cases));
+	unwatch(w);
+	MUST_RUN("nft delete table ip t");
+}
+
+static void a_packet_dropped_on_its_way_out_starts_at_its_ip_header(void **state)
+{
+	int fd = socket_in(place.node_ns, SOCK_DGRAM, node_ip, 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7004) };
+	const struct seen *s = NULL;
+	struct watch *w;
+
+	(void)state;
+	MUST_RUN("nft 'add table ip t; add chain ip t o { type filter hook output priority 0; }; "
+		 "add rule ip t o udp dport 7004 drop'");
+	w = watch_with(&only_drops);
+	assert_int_equal(inet_pton(AF_INET, pod_ip, &to.sin_addr), 1);
+	assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to), -1);
+	assert_int_equal(errno, EPERM);
+	drain(w);
+	assert_int_equal(drops_in(w, place.node_inode, 7004, &s), 1);
+	assert_string_equal(s->reason, "NETFILTER_DROP");
+	assert_true(s->l3);
+	assert_int_equal(s->ethertype, ETH_P_IP);
+	assert_int_equal(s->packet_bytes, 29);
+	unwatch(w);
+	(void)close(fd);
+	MUST_RUN("nft delete table ip t");
+}
+
+static void normal_operation_drops_nothing(void **state)
+{
+	struct watch *w = watch_with(&only_drops);
+	const struct seen *s = NULL;
+	int fds[2], netlink;
+
+	(void)state;
+	(void)talk_tcp(node_ip, pod_ip, 100000, 100000);
+	MUST_RUN("ping -q -c 1 -W 5 %s > /dev/null", pod_ip);
+	/* messages of unix and netlink sockets that nobody read are no packets */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(send(fds[0], "unread", 6, 0), 6);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+	(void)close(netlink);
+	MUST_RUN("ip link show > /dev/null");
+	drain(w);
+	for (size_t i = 0; i < w->count; i++)
+		if (w->seen[i].netns == place.node_inode || w->seen[i].netns == place.pod_inode)
+			print_message("drop: %s proto %d %d -> %d\n", w->seen[i].reason, w->seen[i].proto,
+				      w->seen[i].src_port, w->seen[i].dst_port);
+	assert_int_equal(drops_in(w, place.node_inode, 0, &s), 0);
+	assert_int_equal(drops_in(w, place.pod_inode, 0, &s), 0);
+	unwatch(w);
+}
+
+/* --- interfaces ---------------------------------------------------------------------------------------------------------- */
+
+static unsigned wanted_interfaces;
+
+static bool as_many_interfaces(const struct watch *w)
+{
+	return source_bpf_stats(w->source).interfaces == wanted_interfaces;
+}
+
+#define HAS_INTERFACES(w, n)                                                                                                     \
+	do {                                                                                                                   \
+		wanted_interfaces = (n);                                                                                       \
+		assert_true(wait_until((w), as_many_interfaces));                                                              \
+	} while (0)
+
+static void interfaces_are_followed_as_they_come_and_go(void **state)
+{
+	struct source_bpf_config config = traces_of_v0;
+	struct watch *w;
+
+	(void)state;
+	config.interfaces = (const char *const[]){ "new*", "!new2" };
+	config.interface_count = 2;
+	w = watch_with(&config);
+	HAS_INTERFACES(w, 0);
+	MUST_RUN("ip link add new1 type veth peer name far1");
+	HAS_INTERFACES(w, 1);
+	MUST_RUN("ip link add new2 type veth peer name new3");
+	HAS_INTERFACES(w, 2);
+	MUST_RUN("ip link set new1 name old1"); /* no longer chosen */
+	HAS_INTERFACES(w, 1);
+	assert_int_equal(lines_of("tc qdisc show dev old1 clsact"), 0);
+	MUST_RUN("ip link set old1 name new1");
+	HAS_INTERFACES(w, 2);
+	MUST_RUN("ip link del new1");
+	HAS_INTERFACES(w, 1);
+	unwatch(w);
+	assert_int_equal(lines_of("tc qdisc show | grep clsact"), 0);
+	MUST_RUN("ip link del new2");
+}
+
+static void by_default_pods_and_ways_out_are_watched(void **state)
+{
+	struct source_bpf_config config = { .traces = true };
+	struct watch *w;
+
+	(void)state;
+	w = watch_with(&config);
+	HAS_INTERFACES(w, 1); /* v0: its peer is in the pod */
+	assert_int_not_equal(lines_of("tc filter show dev v0 ingress"), 0);
+	MUST_RUN("ip link set dead1 up && ip route add default via 10.78.0.2 dev dead0");
+	HAS_INTERFACES(w, 2);
+	assert_int_not_equal(lines_of("tc filter show dev dead0 egress"), 0);
+	MUST_RUN("ip route del default");
+	HAS_INTERFACES(w, 1);
+	MUST_RUN("ip link add pod2 type veth peer name pod2p"); /* as a CNI plugin does it */
+	MUST_RUN("ip link set pod2p netns %d", place.pod_pid);
+	HAS_INTERFACES(w, 2);
+	unwatch(w);
+	MUST_RUN("ip link del pod2");
+}
+
+static void an_interface_without_ethernet_is_read_from_its_ip_header(void **state)
+{
+	struct source_bpf_config config = traces_of_v0;
+	struct ifreq tun = { .ifr_name = "tun7", .ifr_flags = IFF_TUN | IFF_NO_PI };
+	int far = open("/dev/net/tun", O_RDWR | O_CLOEXEC), fd = socket_in(place.node_ns, SOCK_DGRAM, "0.0.0.0", 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7005) };
+	uint8_t back[36] = { 0x45, 0, 0, 36, 0, 0, 0, 0, 64, IPPROTO_UDP, 0, 0, 10, 79, 0, 2, 10, 79, 0, 1, 7005 >> 8, 7005 & 255 };
+	struct watch *w;
+
+	(void)state;
+	assert_true(far >= 0);
+	assert_int_equal(ioctl(far, TUNSETIFF, &tun), 0);
+	MUST_RUN("ip addr add 10.79.0.1/24 dev tun7 && ip link set tun7 up");
+	config.interfaces = (const char *const[]){ "tun7" };
+	w = watch_with(&config);
+	assert_int_equal(inet_pton(AF_INET, "10.79.0.2", &to.sin_addr), 1);
+	assert_int_equal(sendto(fd, "12345678", 8, 0, (struct sockaddr *)&to, sizeof to), 8);
+	back[22] = (uint8_t)(port_of(fd) >> 8);
+	back[23] = (uint8_t)port_of(fd);
+	assert_int_equal(write(far, back, sizeof back), sizeof back);
+	drain(w);
+	assert_int_equal(w->count, 2);
+	IS_EVENT(&w->seen[0], BPF_CAUSE_NEW, false, 1, 36);
+	IS_EVENT(&w->seen[1], BPF_CAUSE_INTERVAL, true, 1, 36);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(w->seen[i].l3);
+		assert_true(has_port(&w->seen[i], 7005));
+		assert_string_equal(w->seen[i].ifname, "tun7");
+	}
+	unwatch(w);
+	(void)close(fd);
+	(void)close(far);
+}
+
+/* --- hooks --------------------------------------------------------------------------------------------------------------- */
+
+static void nothing_is_left_behind_and_the_filters_of_others_stay(void **state)
+{
+	struct watch *w;
+
+	(void)state;
+	unwatch(watch_with(&traces_of_v0));
+	assert_int_equal(lines_of("tc qdisc show dev v0 clsact"), 0);
+
+	/* a qdisc of others */
+	MUST_RUN("tc qdisc add dev v0 clsact");
+	unwatch(watch_with(&traces_of_v0));
+	assert_int_equal(lines_of("tc qdisc show dev v0 clsact"), 1);
+	assert_int_equal(lines_of("tc filter show dev v0 ingress"), 0);
+	assert_int_equal(lines_of("tc filter show dev v0 egress"), 0);
+	MUST_RUN("tc qdisc del dev v0 clsact");
+
+	/* a qdisc of ours that others use by now */
+	w = watch_with(&traces_of_v0);
+	MUST_RUN("tc filter add dev v0 ingress prio 5 u32 match u32 0 0");
+	unwatch(w);
+	assert_int_not_equal(lines_of("tc filter show dev v0 ingress | grep 'pref 5'"), 0);
+	assert_int_equal(lines_of("tc filter show dev v0 ingress | grep tycho"), 0);
+	MUST_RUN("tc qdisc del dev v0 clsact");
+}
+
+static void what_a_killed_observer_left_is_removed_by_the_next(void **state)
+{
+	struct source_bpf_config config = traces_of_v0;
+	struct watch *w;
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct source *s;
+
+		if (source_bpf_new(&traces_of_v0, &s, NULL) != ERR_OK || write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			(void)pause();
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	assert_int_not_equal(lines_of("tc filter show dev v0 ingress | grep tycho_"), 0);
+
+	/* the next one watches something else, and yet */
+	config.interfaces = (const char *const[]){ "dead0" };
+	w = watch_with(&config);
+	assert_int_equal(lines_of("tc qdisc show dev v0 clsact"), 0);
+	unwatch(w);
+	assert_int_equal(lines_of("tc qdisc show | grep clsact"), 0);
+}
+
+/* --- what a user can get wrong -------------------------------------------------------------------------------------------- */
+
+static void mistakes_are_told_apart(void **state)
+{
+	struct watch *w;
+	struct source_bpf_config config = traces_of_v0;
+	struct source *s = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	config.interfaces = (const char *const[]){ "v0", "nosuch0" };
+	config.interface_count = 2;
+	assert_int_equal(source_bpf_new(&config, &s, &e), ERR_NOT_FOUND);
+	assert_non_null(strstr(e.msg, "nosuch0"));
+	config = traces_of_v0;
+	config.interfaces = (const char *const[]){ "!" };
+	assert_int_equal(source_bpf_new(&config, &s, &e), ERR_INVALID);
+	config = traces_of_v0;
+	config.trace_ring_bytes = 5000;
+	assert_int_equal(source_bpf_new(&config, &s, &e), ERR_INVALID);
+	assert_int_equal(source_bpf_new(&(struct source_bpf_config){ 0 }, &s, &e), ERR_INVALID);
+
+	w = watch_with(&traces_of_v0);
+	assert_int_equal(source_bpf_new(&traces_of_v0, &s, &e), ERR_EXISTS); /* one observer at a time */
+	unwatch(w);
+
+	MUST_RUN("tc qdisc add dev v0 clsact && tc filter add dev v0 egress prio 1 u32 match u32 0 0");
+	assert_int_equal(source_bpf_new(&traces_of_v0, &s, &e), ERR_EXISTS);
+	assert_non_null(strstr(e.msg, "v0"));
+	assert_int_equal(lines_of("tc filter show dev v0 ingress"), 0); /* half done is undone */
+	MUST_RUN("tc qdisc del dev v0 clsact");
+	assert_null(s);
+}
+
+static void without_rights_it_says_which(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct source *s;
+		struct err e = { 0 };
+
+		_exit(setuid(65534) != 0 || source_bpf_new(&traces_of_v0, &s, &e) != ERR_PERMISSION ||
+		      !strstr(e.msg, "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN"));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_dropped_packet_is_told_with_the_kernels_reason),
+	cmocka_unit_test(a_packet_dropped_on_its_way_out_starts_at_its_ip_header),
+	cmocka_unit_test(normal_operation_drops_nothing),
+	cmocka_unit_test(interfaces_are_followed_as_they_come_and_go),
+	cmocka_unit_test(by_default_pods_and_ways_out_are_watched),
+	cmocka_unit_test(an_interface_without_ethernet_is_read_from_its_ip_header),
+	cmocka_unit_test(nothing_is_left_behind_and_the_filters_of_others_stay),
+	cmocka_unit_test(what_a_killed_observer_left_is_removed_by_the_next),
+	cmocka_unit_test(mistakes_are_told_apart),
+	cmocka_unit_test(without_rights_it_says_which),
+};
+
+int main(void)
+{
+	return cmocka_run_group_tests(tests, build_place, leave_place);
+}
