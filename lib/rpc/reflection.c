@@ -107,7 +107,8 @@ static bool is_within(struct str symbol, const char *name, struct str *ret_rest)
 {
 	size_t n = strlen(name);
 
-	if (!str_has_prefix(symbol, str_of(name)) || (symbol.len > n && symbol.p[n] != '.'))
+	if (!str_has_prefix(symbol, str_of(name)) || (symbol.len > n && symbol.p[n] != '.') ||
+	    symbol.len == n + 1)
 		return false;
 	*ret_rest = str_from(symbol, n + 1);
 	return true;

@@ -2,12 +2,14 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/support/log.h>
 
 #include "base/log.h"
+#include "base/time.h"
 #include "rpc/inside.h"
 
 /* Go's names (google.golang.org/grpc/codes): what the reference CLI prints. */
@@ -109,6 +111,8 @@ void accept_watch_remove(struct accept_watch *w)
 	pthread_mutex_unlock(&watch_mx);
 }
 
+enum { LOG_LINES_PER_S = 10 };
+
 #ifdef RPC_HAVE_LOG_HOOK /* versions without it retry a failed accept by themselves */
 static void on_log(gpr_log_func_args *args)
 {
@@ -119,6 +123,17 @@ static void on_log(gpr_log_func_args *args)
 			w->failed(w);
 		pthread_mutex_unlock(&watch_mx);
 	}
+	/* Anybody who can connect can make handshakes fail: a few lines a second tell as much as all of them. */
+	static _Atomic uint64_t second, lines;
+	uint64_t now_s = mono_now().v / NS_PER_S, left_out = 0;
+	if (atomic_exchange(&second, now_s) != now_s) {
+		uint64_t had = atomic_exchange(&lines, 0);
+		left_out = had > LOG_LINES_PER_S ? had - LOG_LINES_PER_S : 0;
+	}
+	if (left_out)
+		log_warn("gRPC lines left out", "count=%llu", (unsigned long long)left_out);
+	if (atomic_fetch_add(&lines, 1) >= LOG_LINES_PER_S)
+		return;
 	const char *file = strrchr(args->file, '/');
 	log_warn("gRPC", "message=%s at=%s:%d", LOG_QUOTE(args->message), file ? file + 1 : args->file,
 		 args->line);
