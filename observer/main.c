@@ -381,7 +381,7 @@ int main(int argc, char **argv)
 	char default_listen[PATHS_BYTES];
 	struct err e;
 
-	if (obs_options_read(argc, argv, &ob.o, &e) != ERR_OK) {
+	if (obs_options_read(argc, (const char *const *)argv, &ob.o, &e) != ERR_OK) {
 		(void)fprintf(stderr, "tycho-observer: %s\n", e.msg);
 		return 1;
 	}

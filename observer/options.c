@@ -237,7 +237,7 @@ static enum err_code check_together(const struct obs_options *o, struct err *e)
 	return ERR_OK;
 }
 
-enum err_code obs_options_read(int argc, char **argv, struct obs_options *ret, struct err *e)
+enum err_code obs_options_read(int argc, const char *const *argv, struct obs_options *ret, struct err *e)
 {
 	struct obs_options o = {
 		.bpf = true,

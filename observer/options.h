@@ -38,7 +38,7 @@ struct obs_options {
 };
 
 /* ERR_INVALID with one sentence that names the option. */
-MUST_CHECK enum err_code obs_options_read(int argc, char **argv, struct obs_options *ret, struct err *e);
+MUST_CHECK enum err_code obs_options_read(int argc, const char *const *argv, struct obs_options *ret, struct err *e);
 /* Text of --help; also what the man page is made from. */
 void obs_options_help(void);
 

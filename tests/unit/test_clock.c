@@ -1,6 +1,8 @@
 /* observer/clock: kernel stamps become wall-clock times that never run backwards. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 

@@ -1,6 +1,8 @@
 /* observer/drop_reason: the kernel's reasons in Cilium's words. Codes: reference/drop-reasons.tsv. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 

@@ -1,6 +1,8 @@
 /* observer/options and paths: a command line is read whole or refused with a sentence that names the option. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include <cmocka.h>
@@ -9,8 +11,8 @@
 #include "observer/paths.h"
 
 #define READ(o, e, ...)                                                                            \
-	obs_options_read((int)ARRAY_LEN(((char *[]){ "tycho-observer", __VA_ARGS__ })),            \
-			 (char *[]){ "tycho-observer", __VA_ARGS__, NULL }, (o), (e))
+	obs_options_read((int)ARRAY_LEN(((const char *[]){ "tycho-observer", __VA_ARGS__ })),            \
+			 (const char *const[]){ "tycho-observer", __VA_ARGS__, NULL }, (o), (e))
 
 static void both_spellings_of_a_value_are_read(void **state)
 {
@@ -34,7 +36,7 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 {
 	(void)state;
 	static const struct {
-		char *argv[6];
+		const char *argv[6];
 		const char *named;
 	} cases[] = {
 		{ { "x", "--bogus" }, "--bogus" },
@@ -55,7 +57,7 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 		{ { "x", "--replay", "-", "--replay-repeat", "2" }, "--replay-repeat" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		char *argv[7] = { 0 };
+		const char *argv[7] = { 0 };
 		int argc = 0;
 		for (; argc < 6 && cases[i].argv[argc]; argc++)
 			argv[argc] = cases[i].argv[argc];
