@@ -2,6 +2,8 @@
 
 #include "filter/rule.h"
 
+_Static_assert(FLOW_KIND_FLOW == 0, "kinds are or-ed to see whether all are flows");
+
 struct rules {
 	struct rule *v;
 	size_t count;
@@ -117,63 +119,86 @@ bool flow_filter_match(struct flow_filter *ff, const struct flow *f)
 	return (!ff->whitelist.count || any_matches(&ff->whitelist, f)) && !any_matches(&ff->blacklist, f);
 }
 
-/* Which of @asked the rule matches. @events: the records among them that are no flows. */
-static uint64_t rule_matches_block(const struct rule *r, const struct flow *flows, size_t n, uint64_t asked,
-				   uint64_t events)
+/* Which of @asked the rule matches. @events: the records of the block that are no flows. */
+static uint64_t rule_matches_block(const struct rule *r, const struct block *b, uint64_t asked, uint64_t events)
 {
 	for (size_t i = 0; i < r->count && asked; i++) {
 		struct test *t = r->tests[i];
-		uint64_t still = asked & ~events, one_by_one = asked & events;
+		uint64_t in_block = t->matches_block ? asked & ~events : 0, one_by_one = asked & ~in_block;
 
-		if (t->matches_block && still) {
-			still &= t->matches_block(t, flows, n, still);
-		} else {
-			one_by_one = asked;
-			still = 0;
-		}
-		for (; one_by_one; one_by_one &= one_by_one - 1) {
+		if (in_block)
+			in_block &= t->matches_block(t, b, in_block);
+		for (asked = in_block; one_by_one; one_by_one &= one_by_one - 1) {
 			size_t k = (size_t)__builtin_ctzll(one_by_one);
 
-			still |= (uint64_t)test_matches(t, &flows[k]) << k;
+			asked |= (uint64_t)test_matches(t, &b->flows[k]) << k;
 		}
-		asked = still;
 	}
 	return asked;
 }
 
-static uint64_t any_matches_block(const struct rules *rules, const struct flow *flows, size_t n, uint64_t asked,
-				  uint64_t events)
+static uint64_t any_matches_block(const struct rules *rules, const struct block *b, uint64_t asked, uint64_t events)
 {
 	uint64_t found = 0;
 
 	for (size_t i = 0; i < rules->count && asked & ~found; i++)
-		found |= rule_matches_block(&rules->v[i], flows, n, asked & ~found, events);
+		found |= rule_matches_block(&rules->v[i], b, asked & ~found, events);
 	return found;
+}
+
+static uint64_t all_of(size_t n)
+{
+	return n == BLOCK_FLOWS ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+}
+
+/* The members that lie together in front of a record, to be or-ed at one go. */
+struct head {
+	uint32_t bits;
+	uint8_t kind, verdict, type, l4;
+};
+_Static_assert(sizeof(struct head) == sizeof(uint64_t) &&
+		       offsetof(struct flow, kind) - offsetof(struct flow, bits) == offsetof(struct head, kind),
+	       "a head is as it stands in the record");
+
+static struct head or_heads(const struct flow *flows, size_t n)
+{
+	uint64_t all = 0;
+	struct head ret;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t head;
+
+		memcpy(&head, (const char *)&flows[i] + offsetof(struct flow, bits), sizeof head);
+		all |= head;
+	}
+	memcpy(&ret, &all, sizeof ret);
+	return ret;
 }
 
 static uint64_t match_block(const struct flow_filter *ff, const struct flow *flows, size_t n)
 {
-	uint64_t asked = n == BLOCK_FLOWS ? UINT64_MAX : (UINT64_C(1) << n) - 1, events = 0;
+	struct head some = or_heads(flows, n);
+	struct block b = { .flows = flows, .n = n, .some_bits = some.bits };
+	uint64_t asked = all_of(n), events = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; some.kind != FLOW_KIND_FLOW && i < n; i++)
 		events |= (uint64_t)(flows[i].kind != FLOW_KIND_FLOW) << i;
 	if (ff->whitelist.count)
-		asked = any_matches_block(&ff->whitelist, flows, n, asked, events);
-	return asked & ~any_matches_block(&ff->blacklist, flows, n, asked, events);
+		asked = any_matches_block(&ff->whitelist, &b, asked, events);
+	return asked & ~any_matches_block(&ff->blacklist, &b, asked, events);
 }
 
 size_t flow_filter_match_n(struct flow_filter *ff, const struct flow *flows, size_t n, uint64_t *ret_bits)
 {
+	bool empty = flow_filter_is_empty(ff);
 	size_t found = 0;
 
 	if (ff)
 		check_generation(ff);
 	for (size_t i = 0; i < n; i += BLOCK_FLOWS) {
 		size_t len = n - i < BLOCK_FLOWS ? n - i : BLOCK_FLOWS;
-		uint64_t bits = len == BLOCK_FLOWS ? UINT64_MAX : (UINT64_C(1) << len) - 1;
+		uint64_t bits = empty ? all_of(len) : match_block(ff, flows + i, len);
 
-		if (!flow_filter_is_empty(ff))
-			bits = match_block(ff, flows + i, len);
 		ret_bits[i / BLOCK_FLOWS] = bits;
 		found += (size_t)__builtin_popcountll(bits);
 	}

@@ -23,11 +23,18 @@ struct flow_dict;
 
 enum { BLOCK_FLOWS = 64 }; /* as many as one word has bits */
 
+/* Records to be looked at together. */
+struct block {
+	const struct flow *flows;
+	size_t n;           /* 1..BLOCK_FLOWS */
+	uint32_t some_bits; /* enum flow_bits that at least one of them has */
+};
+
 struct test {
 	bool (*matches)(struct test *t, const struct flow *f);
-	/* The same for up to BLOCK_FLOWS records of kind FLOW_KIND_FLOW: bit i answers for flows[i]; bits outside of
-	 * @asked mean nothing. NULL: there is no faster way than one at a time. */
-	uint64_t (*matches_block)(struct test *t, const struct flow *flows, size_t n, uint64_t asked);
+	/* The same for the records of @b that @asked has a bit for, all of kind FLOW_KIND_FLOW: bit i answers for flows[i];
+	 * bits outside of @asked mean nothing. NULL: there is no faster way than one at a time. */
+	uint64_t (*matches_block)(struct test *t, const struct block *b, uint64_t asked);
 	void (*forget)(struct test *t); /* dictionary ids have a new meaning; may be NULL */
 	void (*free)(struct test *t);   /* what it owns, and itself */
 	bool sees_events;               /* records that are no flow are asked about too; otherwise they never match */
@@ -37,6 +44,12 @@ struct test {
 
 void test_free(struct test *t); /* NULL is a no-op */
 AUTO_DEFINE(struct test, test_free);
+
+/* When so few of @n records are asked for that visiting these is faster than scanning all. */
+static inline bool block_is_sparse(size_t n, uint64_t asked)
+{
+	return (size_t)__builtin_popcountll(asked) * 3 < n;
+}
 
 /* Copies of strings in one block of memory. */
 struct strs {

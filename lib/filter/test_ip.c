@@ -10,8 +10,28 @@ struct ip_test {
 	struct strs *texts; /* as given; the reference compares addresses as texts */
 	uint8_t (*ips)[16]; /* those texts that are canonical: all that a flow with a canonical address can equal */
 	struct netip_prefix *prefixes;
+	struct ip_mask *masks; /* the prefixes again, for addresses of 16 bytes */
 	size_t ip_count, prefix_count;
 };
+
+/* In memory order: bits are only compared. */
+struct ip_mask {
+	uint64_t addr[2], mask[2];
+	bool is_v4;
+};
+
+static struct ip_mask mask_of(const struct netip_prefix *p)
+{
+	struct ip_mask m = { .is_v4 = p->addr.is_v4 };
+	unsigned bits = p->bits + (m.is_v4 ? 96 : 0);
+	uint8_t mask[16] = { 0 };
+
+	for (unsigned i = 0; i < bits; i++)
+		mask[i / 8] |= (uint8_t)(0x80 >> i % 8);
+	memcpy(m.mask, mask, sizeof mask);
+	memcpy(m.addr, p->addr.ip, sizeof m.addr);
+	return m;
+}
 
 static void ip_free(struct test *t)
 {
@@ -20,6 +40,7 @@ static void ip_free(struct test *t)
 	free(ip->texts);
 	free(ip->ips);
 	free(ip->prefixes);
+	free(ip->masks);
 	free(ip);
 }
 
@@ -59,11 +80,16 @@ static bool ip_matches(struct test *t, const struct flow *f)
 	for (size_t i = 0; i < ip->ip_count; i++)
 		if (memcmp(ip->ips[i], bytes, 16) == 0)
 			return true;
-	if (!ip->prefix_count)
-		return false;
-	struct netip a = { .is_v4 = ip_is_v4(bytes) };
-	memcpy(a.ip, bytes, sizeof a.ip);
-	return in_prefixes(ip, &a);
+	uint64_t addr[2];
+	bool is_v4 = ip_is_v4(bytes);
+	memcpy(addr, bytes, sizeof addr);
+	for (size_t i = 0; i < ip->prefix_count; i++) {
+		const struct ip_mask *m = &ip->masks[i];
+
+		if (m->is_v4 == is_v4 && !((addr[0] ^ m->addr[0]) & m->mask[0]) && !((addr[1] ^ m->addr[1]) & m->mask[1]))
+			return true;
+	}
+	return false;
 }
 
 static enum err_code add_value(struct ip_test *ip, struct str s, struct err *e)
@@ -74,6 +100,7 @@ static enum err_code add_value(struct ip_test *ip, struct str s, struct err *e)
 	if (str_find(s, '/') < s.len) {
 		if (netip_prefix_parse(s, &ip->prefixes[ip->prefix_count], e) != ERR_OK)
 			return err_in(e, "invalid IP prefix %s in filter", GO_QUOTE(s));
+		ip->masks[ip->prefix_count] = mask_of(&ip->prefixes[ip->prefix_count]);
 		ip->prefix_count++;
 		return ERR_OK;
 	}
@@ -98,7 +125,8 @@ static enum err_code ip_test_new(char *const *values, size_t count, enum flow_si
 	ip->texts = strs_copy(values, count);
 	ip->ips = calloc(count, sizeof *ip->ips);
 	ip->prefixes = calloc(count, sizeof *ip->prefixes);
-	if (!ip->texts || !ip->ips || !ip->prefixes)
+	ip->masks = calloc(count, sizeof *ip->masks);
+	if (!ip->texts || !ip->ips || !ip->prefixes || !ip->masks)
 		return err_set(e, ERR_NOMEM, "flow filter");
 	for (size_t i = 0; i < count; i++) {
 		enum err_code code = add_value(ip, ip->texts->v[i], e);

@@ -21,7 +21,7 @@ struct name_test {
 	enum whose whose;
 	bool absent; /* the answer for a flow that lacks the entry */
 	struct answers answers;
-	/* the first three: the entry, never NULL; which one is asked depends on @whose */
+	/* which one is called depends on @whose; the entry is never NULL */
 	bool (*judge_endpoint)(const struct name_test *t, const struct endpoint *ep);
 	bool (*judge_service)(const struct name_test *t, const struct service *svc);
 	bool (*judge_node)(const struct name_test *t, const struct node *node);
@@ -61,19 +61,15 @@ static void name_forget(struct test *t)
 
 static uint32_t id_of(const struct name_test *n, const struct flow *f)
 {
-	switch (n->whose) {
-	case SOURCE:
-		return f->src_ep.v;
-	case DESTINATION:
-		return f->dst_ep.v;
-	case SOURCE_SERVICE:
-		return f->src_svc.v;
-	case DESTINATION_SERVICE:
-		return f->dst_svc.v;
-	case NODE:
-		return f->node.v;
-	}
-	return 0;
+	static const size_t offsets[] = {
+		[SOURCE] = offsetof(struct flow, src_ep),
+		[DESTINATION] = offsetof(struct flow, dst_ep),
+		[SOURCE_SERVICE] = offsetof(struct flow, src_svc),
+		[DESTINATION_SERVICE] = offsetof(struct flow, dst_svc),
+		[NODE] = offsetof(struct flow, node),
+	};
+
+	return *(const uint32_t *)((const char *)f + offsets[n->whose]); /* each is a struct of one uint32_t */
 }
 
 static bool judge(const struct name_test *n, uint32_t id)
@@ -98,10 +94,8 @@ static bool judge(const struct name_test *n, uint32_t id)
 	return false;
 }
 
-static bool name_matches(struct test *t, const struct flow *f)
+static bool answer(struct name_test *n, uint32_t id)
 {
-	struct name_test *n = (struct name_test *)t;
-	uint32_t id = f->kind == FLOW_KIND_FLOW ? id_of(n, f) : 0;
 	bool yes;
 
 	if (id == 0)
@@ -113,6 +107,26 @@ static bool name_matches(struct test *t, const struct flow *f)
 	return yes;
 }
 
+static bool name_matches(struct test *t, const struct flow *f)
+{
+	struct name_test *n = (struct name_test *)t;
+
+	return f->kind == FLOW_KIND_FLOW ? answer(n, id_of(n, f)) : n->absent;
+}
+
+static uint64_t name_matches_block(struct test *t, const struct block *b, uint64_t asked)
+{
+	struct name_test *n = (struct name_test *)t;
+	uint64_t bits = 0;
+
+	for (; asked; asked &= asked - 1) {
+		size_t i = (size_t)__builtin_ctzll(asked);
+
+		bits |= (uint64_t)answer(n, id_of(n, &b->flows[i])) << i;
+	}
+	return bits;
+}
+
 static struct name_test *name_test_new(const struct flow_dict *dict, enum whose whose, struct err *e)
 {
 	struct name_test *n = calloc(1, sizeof *n);
@@ -121,7 +135,13 @@ static struct name_test *name_test_new(const struct flow_dict *dict, enum whose 
 		(void)err_set(e, ERR_NOMEM, "flow filter");
 		return NULL;
 	}
-	n->t = (struct test){ .matches = name_matches, .forget = name_forget, .free = name_free, .cost = 2 };
+	n->t = (struct test){
+		.matches = name_matches,
+		.matches_block = name_matches_block,
+		.forget = name_forget,
+		.free = name_free,
+		.cost = 2,
+	};
 	n->dict = dict;
 	n->whose = whose;
 	return n;

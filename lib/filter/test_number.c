@@ -53,22 +53,24 @@ static bool byte_matches(struct test *t, const struct flow *f)
 	return (b->set[v / 64] >> v % 64 & 1) && (v != BYTE_BEYOND || beyond_matches(b, f));
 }
 
-static uint64_t byte_matches_block(struct test *t, const struct flow *flows, size_t n, uint64_t asked)
+static uint64_t byte_matches_block(struct test *t, const struct block *b, uint64_t asked)
 {
-	const struct byte_test *b = (const struct byte_test *)t;
-	uint64_t bits = 0, beyond = 0, low = b->set[0];
+	const struct byte_test *bt = (const struct byte_test *)t;
+	uint64_t bits = 0, low = bt->set[0];
+	unsigned largest = 0; /* or-ed: at least as large as the largest, and below 64 if all are */
 
-	(void)asked;
-	for (size_t i = 0; i < n; i++) {
-		uint8_t v = byte_at(&flows[i], b->offset);
+	for (size_t i = b->n; i-- > 0;) { /* backwards: the first record ends up in the lowest bit */
+		uint8_t v = byte_at(&b->flows[i], bt->offset);
 
-		bits |= (v < 64 ? low >> v & 1 : 0) << i;
-		beyond |= (uint64_t)(v >= 64) << i;
+		bits = bits << 1 | (low >> v % 64 & 1);
+		largest |= v;
 	}
-	for (beyond &= asked; beyond; beyond &= beyond - 1) {
-		size_t i = (size_t)__builtin_ctzll(beyond);
+	if (largest < 64)
+		return bits;
+	for (bits = 0; asked; asked &= asked - 1) {
+		size_t i = (size_t)__builtin_ctzll(asked);
 
-		bits |= (uint64_t)byte_matches(t, &flows[i]) << i;
+		bits |= (uint64_t)byte_matches(t, &b->flows[i]) << i;
 	}
 	return bits;
 }
@@ -217,7 +219,7 @@ static bool drop_reason_matches(struct test *t, const struct flow *f)
 enum err_code test_drop_reason_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
 				   struct err *e)
 {
-	struct list_test *l;
+	struct list_test *l = NULL;
 
 	(void)dict;
 	if (!ff->n_drop_reason_desc)
@@ -240,7 +242,7 @@ static bool ip_trace_id_matches(struct test *t, const struct flow *f)
 enum err_code test_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
 				   struct err *e)
 {
-	struct list_test *l;
+	struct list_test *l = NULL;
 
 	(void)dict;
 	if (!ff->n_ip_trace_id)
@@ -270,7 +272,7 @@ static bool tcp_flags_match(struct test *t, const struct flow *f)
 enum err_code test_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
 				 struct err *e)
 {
-	struct list_test *l;
+	struct list_test *l = NULL;
 
 	(void)dict;
 	if (!ff->n_tcp_flags)

@@ -41,40 +41,50 @@ static bool port_matches(struct test *t, const struct flow *f)
 }
 
 /* Written once, compiled for each combination of its constant arguments. */
-static inline __attribute__((always_inline)) uint64_t scan_ports(const struct port_test *p, const struct flow *flows,
-								 size_t n, bool destination, bool one)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+static ALWAYS_INLINE uint64_t port_bit(const struct port_test *p, const struct flow *f, bool destination, bool one)
+{
+	uint16_t port = destination ? f->dst_port : f->src_port;
+	bool hit = one ? port == p->port[0] : port_is_asked(p, port);
+
+	return (unsigned)hit & HAS_PORTS >> (f->l4 & 31);
+}
+
+static ALWAYS_INLINE uint64_t scan_ports(const struct port_test *p, const struct block *b, uint64_t asked,
+					 bool destination, bool one)
 {
 	uint64_t bits = 0;
-	uint16_t only = p->port[0];
 
-	for (size_t i = 0; i < n; i++) {
-		uint16_t port = destination ? flows[i].dst_port : flows[i].src_port;
-		bool hit = one ? port == only : port_is_asked(p, port);
+	if (!block_is_sparse(b->n, asked)) {
+		for (size_t i = b->n; i-- > 0;) /* backwards: the first record ends up in the lowest bit */
+			bits = bits << 1 | port_bit(p, &b->flows[i], destination, one);
+		return bits;
+	}
+	for (; asked; asked &= asked - 1) {
+		size_t i = (size_t)__builtin_ctzll(asked);
 
-		bits |= (uint64_t)((unsigned)hit & HAS_PORTS >> (flows[i].l4 & 31)) << i;
+		bits |= port_bit(p, &b->flows[i], destination, one) << i;
 	}
 	return bits;
 }
 
-static uint64_t port_matches_block(struct test *t, const struct flow *flows, size_t n, uint64_t asked)
+static uint64_t port_matches_block(struct test *t, const struct block *b, uint64_t asked)
 {
 	const struct port_test *p = (const struct port_test *)t;
-	bool destination = p->side == FLOW_DST;
-	uint64_t bits, odd = 0;
+	uint64_t bits = 0;
 
-	if (p->few == 1)
-		bits = destination ? scan_ports(p, flows, n, true, true) : scan_ports(p, flows, n, false, true);
-	else
-		bits = destination ? scan_ports(p, flows, n, true, false) : scan_ports(p, flows, n, false, false);
-	for (size_t i = 0; i < n; i++)
-		odd |= (uint64_t)flow_is(&flows[i], FLOW_ODD_L4) << i;
-	for (odd &= asked; odd; odd &= odd - 1) {
-		size_t i = (size_t)__builtin_ctzll(odd);
+	if (b->some_bits & FLOW_ODD_L4) {
+		for (; asked; asked &= asked - 1) {
+			size_t i = (size_t)__builtin_ctzll(asked);
 
-		bits &= ~(UINT64_C(1) << i);
-		bits |= (uint64_t)port_matches(t, &flows[i]) << i;
+			bits |= (uint64_t)port_matches(t, &b->flows[i]) << i;
+		}
+		return bits;
 	}
-	return bits;
+	if (p->side == FLOW_DST)
+		return p->few == 1 ? scan_ports(p, b, asked, true, true) : scan_ports(p, b, asked, true, false);
+	return p->few == 1 ? scan_ports(p, b, asked, false, true) : scan_ports(p, b, asked, false, false);
 }
 
 static void port_free(struct test *t)
@@ -147,21 +157,19 @@ static bool protocol_matches(struct test *t, const struct flow *f)
 	return (p->l4 >> (f->l4 & 31) & 1) || (p->l7 && (p->l7 >> l7_of(f).kind & 1));
 }
 
-static uint64_t protocol_matches_block(struct test *t, const struct flow *flows, size_t n, uint64_t asked)
+static uint64_t protocol_matches_block(struct test *t, const struct block *b, uint64_t asked)
 {
 	const struct protocol_test *p = (const struct protocol_test *)t;
-	uint64_t bits = 0, l7 = 0;
+	uint64_t bits = 0;
 
-	for (size_t i = 0; i < n; i++)
-		bits |= (uint64_t)(p->l4 >> (flows[i].l4 & 31) & 1) << i;
-	if (!p->l7)
+	for (size_t i = b->n; i-- > 0;)
+		bits = bits << 1 | (p->l4 >> (b->flows[i].l4 & 31) & 1);
+	if (!p->l7 || !(b->some_bits & FLOW_HAS_L7))
 		return bits;
-	for (size_t i = 0; i < n; i++)
-		l7 |= (uint64_t)flow_is(&flows[i], FLOW_HAS_L7) << i;
-	for (l7 &= asked & ~bits; l7; l7 &= l7 - 1) {
-		size_t i = (size_t)__builtin_ctzll(l7);
+	for (asked &= ~bits; asked; asked &= asked - 1) {
+		size_t i = (size_t)__builtin_ctzll(asked);
 
-		bits |= (uint64_t)(p->l7 >> l7_of(&flows[i]).kind & 1) << i;
+		bits |= (uint64_t)protocol_matches(t, &b->flows[i]) << i;
 	}
 	return bits;
 }

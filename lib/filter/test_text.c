@@ -49,7 +49,7 @@ static bool uuid_matches(struct test *t, const struct flow *f)
 
 enum err_code test_uuid_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret, struct err *e)
 {
-	struct text_test *x;
+	struct text_test *x = NULL;
 
 	(void)dict;
 	if (!ff->n_uuid)
@@ -76,7 +76,7 @@ static bool trace_id_matches(struct test *t, const struct flow *f)
 enum err_code test_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
 				struct err *e)
 {
-	struct text_test *x;
+	struct text_test *x = NULL;
 
 	(void)dict;
 	if (!ff->n_trace_id)
@@ -107,7 +107,7 @@ static bool fqdn_matches(struct test *t, const struct flow *f)
 
 static enum err_code fqdn_test_new(char *const *values, size_t count, uint32_t field, struct test **ret, struct err *e)
 {
-	struct text_test *x;
+	struct text_test *x = NULL;
 
 	if (!count)
 		return ERR_OK;
