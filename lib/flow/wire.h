@@ -47,56 +47,56 @@ struct wire_reader {
 };
 struct wire_field {
 	uint32_t number;
-	enum wire_type type;
-	uint64_t value;   /* VARINT, I64, I32; unspecified otherwise */
-	struct str bytes; /* LEN, and a group's content; unspecified otherwise */
-	struct str raw;   /* the whole field with its tag, to be copied on */
+	uint64_t value;      /* VARINT, I64, I32; else 0 */
+	struct str bytes;    /* LEN, and a group's content; else "" */
+	struct str raw;      /* the whole field with its tag, to be copied on */
+	enum wire_type type; /* not beside number: compilers would join the two into one load, which then waits for
+	                      * the two stores */
 };
 static inline struct wire_reader wire_reader_of(struct str s)
 {
 	return (struct wire_reader){ (const uint8_t *)s.p, (const uint8_t *)s.p + s.len, false };
 }
-/* Any field; what wire_next does not do itself. */
+/* Any field: what wire_next does not do itself. */
 bool wire_next_slow_(struct wire_reader *r, struct wire_field *ret);
 /* The next field. False at the end, and on a fault: field 0, more than 64 bits, a value that is longer than the
- * bytes, a group that does not end or nests deeper than 64. Inline for the fields of nearly all messages: tags of one
- * or two bytes, LEN values below 16 KiB, numbers below 2^63. */
-static inline bool wire_next(struct wire_reader *r, struct wire_field *ret)
+ * bytes, a group that does not end or nests deeper than 64. Inline for the fields of nearly all messages: VARINT and
+ * LEN with tags of up to four bytes. */
+__attribute__((always_inline)) static inline bool wire_next(struct wire_reader *r, struct wire_field *ret)
 {
-	const uint8_t *p = r->p;
-	size_t left = (size_t)(r->end - p);
+	const uint8_t *p = r->p, *end = r->end;
 
-	if (left < 4) /* room for the tag and the next two bytes */
-		return left && wire_next_slow_(r, ret);
-	uint32_t tag = *p++;
-	if (tag >= 0x80) {
-		tag = (tag & 0x7f) | (uint32_t)*p++ << 7;
-		if (tag >= 1 << 14)
+	if (end - p < 2)
+		return p != end && wire_next_slow_(r, ret);
+	uint32_t tag = *p++, more = tag;
+	if (more >= 0x80) {
+		tag &= 0x7f;
+		for (unsigned shift = 7; more >= 0x80 && shift < 28 && p < end; shift += 7) {
+			more = *p++;
+			tag |= (more & 0x7f) << shift;
+		}
+	}
+	if (more >= 0x80 || tag < 8 || p == end)
+		return wire_next_slow_(r, ret);
+	uint64_t v = more = *p++;
+	if (more >= 0x80) {
+		v &= 0x7f;
+		for (unsigned shift = 7; more >= 0x80 && shift < 63 && p < end; shift += 7) {
+			more = *p++;
+			v |= (uint64_t)(more & 0x7f) << shift;
+		}
+		if (more >= 0x80)
 			return wire_next_slow_(r, ret);
 	}
-	uint64_t v = *p++;
 	if ((tag & 7) == WIRE_LEN) {
-		if (v >= 0x80) {
-			v = (v & 0x7f) | (uint64_t)*p++ << 7;
-			if (v >= 1 << 14)
-				return wire_next_slow_(r, ret);
-		}
-		if (v > (size_t)(r->end - p) || tag < 8)
+		if (v > (size_t)(end - p))
 			return wire_next_slow_(r, ret);
+		ret->value = 0;
 		ret->bytes = str_n(p, (size_t)v);
 		p += v;
-	} else if ((tag & 7) == WIRE_VARINT && tag >= 8) {
-		if (v >= 0x80) {
-			unsigned shift = 7;
-			uint64_t more = 0x80;
-			for (v &= 0x7f; more >= 0x80 && shift < 63 && p < r->end; shift += 7) {
-				more = *p++;
-				v |= (more & 0x7f) << shift;
-			}
-			if (more >= 0x80)
-				return wire_next_slow_(r, ret);
-		}
+	} else if ((tag & 7) == WIRE_VARINT) {
 		ret->value = v;
+		ret->bytes = (struct str){ "", 0 };
 	} else {
 		return wire_next_slow_(r, ret);
 	}
