@@ -37,10 +37,13 @@ static bool legacy_json_is_wanted(void)
 
 static bool color_is_wanted(const struct cli *cli)
 {
-	const char *when = flags_text(cli->flags, "color"), *term = getenv("TERM"), *no = getenv("NO_COLOR");
+	struct str when = str_of(flags_text(cli->flags, "color"));
+	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
 
-	if (strcmp(when, "always") == 0 || strcmp(when, "never") == 0)
-		return when[0] == 'a';
+	if (str_eq_nocase(when, STR("always")))
+		return true;
+	if (str_eq_nocase(when, STR("never")))
+		return false;
 	return isatty(STDOUT_FILENO) && !(term && strcmp(term, "dumb") == 0) && !(no && *no);
 }
 
