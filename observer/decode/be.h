@@ -1,5 +1,5 @@
 /*
- * be - big-endian numbers in packets, read byte by byte: no alignment, no assumption about the host.
+ * be - big-endian numbers in packets, read byte by byte: no alignment, any host.
  */
 #ifndef TYCHO_OBSERVER_BE_H
 #define TYCHO_OBSERVER_BE_H

@@ -18,20 +18,21 @@ enum layer {
 	LAYER_IGMP,
 };
 
-/* What is left of the packet, and how to read it. A layer's function consumes its header, names the next layer and
- * returns false if the packet is to be refused. */
+/* What is left of the packet, and how to read it. A layer's function consumes its header, names the
+ * next layer and returns false if the packet is to be refused. */
 struct chain {
 	const uint8_t *p;
 	size_t len; /* bytes at p */
 	enum layer next;
-	bool vlan;  /* tags may be stepped over */
+	bool vlan; /* tags may be stepped over */
 	bool tagged;
 	struct flow *f;
 	struct decode_payload payload;
 };
 
 enum {
-	PACKET_BITS = FLOW_HAS_ETHERNET | FLOW_HAS_IP | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_TCP_FLAGS,
+	PACKET_BITS = FLOW_HAS_ETHERNET | FLOW_HAS_IP | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP |
+		      FLOW_HAS_TCP_FLAGS,
 
 	/* IEEE 802.3 / IANA EtherTypes. */
 	TYPE_IPV4 = 0x0800,
@@ -39,7 +40,7 @@ enum {
 	TYPE_VLAN = 0x8100,    /* 802.1Q */
 	TYPE_SVLAN = 0x88a8,   /* 802.1ad */
 	TYPE_IPV6 = 0x86dd,
-	TYPE_RAW = 0xffff,     /* the reference reads it as IPv4 */
+	TYPE_RAW = 0xffff, /* the reference reads it as IPv4 */
 
 	ETHERNET_BYTES = 14,
 	VLAN_BYTES = 4,
@@ -92,12 +93,14 @@ static enum layer layer_of_type(uint16_t type, bool vlan)
 	}
 }
 
-/* One table for both IP versions: ICMPv6 in IPv4 is taken apart, as the reference does. IANA protocol numbers. */
+/* One table for both IP versions: ICMPv6 in IPv4 is taken apart, as the reference does. IANA
+ * protocol numbers. */
 static enum layer layer_of_protocol(uint8_t protocol)
 {
 	static const uint8_t layers[256] = {
-		[1] = LAYER_ICMP4, [2] = LAYER_IGMP,  [4] = LAYER_IPV4,	 [6] = LAYER_TCP,    [17] = LAYER_UDP,
-		[41] = LAYER_IPV6, [58] = LAYER_ICMP6, [94] = LAYER_IPV4, [112] = LAYER_VRRP, [132] = LAYER_SCTP,
+		[1] = LAYER_ICMP4,  [2] = LAYER_IGMP,   [4] = LAYER_IPV4,   [6] = LAYER_TCP,
+		[17] = LAYER_UDP,   [41] = LAYER_IPV6,  [58] = LAYER_ICMP6, [94] = LAYER_IPV4,
+		[112] = LAYER_VRRP, [132] = LAYER_SCTP,
 	};
 	return (enum layer)layers[protocol];
 }
@@ -114,7 +117,7 @@ static bool take_ethernet(struct chain *c)
 	return true;
 }
 
-/* IEEE 802.1Q §9.6: priority (3 bits), drop eligible (1), id (12); then the type of what follows. */
+/* IEEE 802.1Q §9.6: priority (3 bits), drop eligible (1), id (12); then what type follows. */
 static bool take_vlan(struct chain *c)
 {
 	if (c->len < VLAN_BYTES)
@@ -127,7 +130,8 @@ static bool take_vlan(struct chain *c)
 	return true;
 }
 
-/* RFC 791 §3.1: type 0 ends the list, type 1 is one byte, all others have a length; the reference wants it above 2. */
+/* RFC 791 §3.1: type 0 ends the list, type 1 is one byte, all others have a length; the reference
+ * wants it above 2. */
 static bool ip_options_are_sound(const uint8_t *p, size_t len)
 {
 	while (len && *p != 0) {
@@ -172,7 +176,8 @@ static bool take_ipv4(struct chain *c)
 	return true;
 }
 
-/* RFC 8200 §4.3. Consumes the header at c->p. An option may run over the header's end, not over the capture's.
+/* RFC 8200 §4.3. Consumes the header at c->p. An option may run over the header's end, not over the
+ * capture's.
  * *@jumbo_bytes stays 0 without a jumbogram option. */
 static bool take_hop_by_hop(struct chain *c, uint32_t *jumbo_bytes)
 {
@@ -231,15 +236,17 @@ static bool take_ipv6(struct chain *c)
 	if (jumbo_bytes)
 		limit(c, jumbo_bytes - (before - c->len));
 	else
-		/* The length counts the hop-by-hop header in. The reference forgets that and lets the packet end later by as
-		 * much; but a length that ends inside that header would leave us less than nothing. */
+		/* The length counts the hop-by-hop header in. The reference forgets that and lets
+		 * the packet end later by as much; but a length that ends inside that header would
+		 * leave us less than nothing. */
 		limit(c, payload > before - c->len ? payload - (before - c->len) : 0);
 	c->payload.fragment = next == IPV6_FRAGMENT;
 	c->next = layer_of_protocol(next);
 	return true;
 }
 
-/* RFC 9293 §3.1: kind 0 ends the list, kind 1 is one byte, all others have a length that counts itself. */
+/* RFC 9293 §3.1: kind 0 ends the list, kind 1 is one byte, all others have a length that counts
+ * itself. */
 static bool tcp_options_are_sound(const uint8_t *p, size_t len)
 {
 	while (len && *p != 0) {
@@ -275,7 +282,8 @@ static bool take_tcp(struct chain *c)
 	if (header > TCP_BYTES && !tcp_options_are_sound(p + TCP_BYTES, header - TCP_BYTES))
 		return false;
 	set_ports(c, FLOW_L4_TCP);
-	/* FIN is bit 0 and CWR bit 7 in the header and in FLOW_TCP_ alike; NS is the lowest bit of the byte before. */
+	/* FIN is bit 0 and CWR bit 7 in the header and in FLOW_TCP_ alike; NS is the lowest bit of
+	 * the byte before. */
 	c->f->tcp_flags = (uint16_t)((p[12] & 1) << 8 | p[13]);
 	c->f->bits |= FLOW_HAS_TCP_FLAGS;
 	skip(c, header);
@@ -317,8 +325,9 @@ static bool take_icmp(struct chain *c, enum flow_l4 l4, size_t header)
 	return true;
 }
 
-/* RFC 3768 §5.2 (version 2; the version nibble is not looked at). An address list that was cut off is no fault: nobody
- * asks for the addresses, and the reference refuses it only where its own buffer happens to end. */
+/* RFC 3768 §5.2 (version 2; the version nibble is not looked at). An address list that was cut off
+ * is no fault: nobody asks for the addresses, and the reference refuses it only where its own
+ * buffer happens to end. */
 static bool take_vrrp(struct chain *c)
 {
 	if (c->len < VRRP_BYTES || (c->p[0] & 0x0f) != 1 || c->p[3] == 0)
@@ -330,7 +339,8 @@ static bool take_vrrp(struct chain *c)
 	return true;
 }
 
-/* RFC 2236 §2. Version 3 reports are read the same way: what they have in place of a group is shown as one. */
+/* RFC 2236 §2. Version 3 reports are read the same way: what they have in place of a group is shown
+ * as one. */
 static bool take_igmp(struct chain *c)
 {
 	if (c->len < IGMP_BYTES)

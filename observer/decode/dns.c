@@ -7,7 +7,7 @@
 
 enum {
 	HEADER_BYTES = 12,
-	NAME_WIRE_BYTES = 255,     /* RFC 1035 §2.3.4, with length bytes and root */
+	NAME_WIRE_BYTES = 255, /* RFC 1035 §2.3.4, with length bytes and root */
 	NAME_LABELS = 128,
 
 	/* Second 16 bits of the header, RFC 1035 §4.1.1 and RFC 4035 §3.1.6. */
@@ -71,8 +71,8 @@ static uint32_t get32(struct reader *r)
 	return be32(r->p + r->at - 4);
 }
 
-/* Text of one label, RFC 1035 §5.1: the characters that zone files give a meaning get a backslash. At most four
- * characters for each byte. @return characters written. */
+/* Text of one label, RFC 1035 §5.1: the characters that zone files give a meaning get a backslash.
+ * At most four characters for each byte. @return characters written. */
 static size_t label_text(const uint8_t *label, size_t len, char *out)
 {
 	static const char special[] = ". '@;()\"\\";
@@ -95,10 +95,9 @@ static size_t label_text(const uint8_t *label, size_t len, char *out)
 	return n;
 }
 
-/* Reads the name at r->at and moves behind it. @out (DNS_NAME_BYTES; NULL: skip it) gets its text. @return false if it
- * is malformed or cut off; r is then cut.
- * A pointer must lead to before the place where this stretch of labels began: so each jump goes further back, and the
- * walk ends. */
+/* Reads the name at r->at and moves behind it. @out (DNS_TEXT_BYTES; NULL: skip it) gets its text.
+ * @return false if it is malformed or cut off; r is then cut. A pointer must lead to before the
+ * place where this stretch of labels began: so each jump goes further back, and the walk ends. */
 static bool get_name(struct reader *r, char *out)
 {
 	size_t at = r->at, began = at, behind = 0, wire = 1, text = 0;
@@ -139,9 +138,10 @@ static bool get_name(struct reader *r, char *out)
 	return false;
 }
 
-/* The text of a name cannot outgrow its buffer: four characters for a byte, a dot for each length byte. With k labels the
- * text has at most 4 * (254 - k) + k characters, and 254 bytes need four labels at least. */
-_Static_assert(DNS_NAME_BYTES == 4 * (NAME_WIRE_BYTES - 1 - 4) + 4 + 1, "the longest name fits");
+/* The text of a name cannot outgrow its buffer: four characters for a byte, a dot for each length
+ * byte. With k labels the text has at most 4 * (254 - k) + k characters, and 254 bytes need four
+ * labels at least. */
+_Static_assert(DNS_TEXT_BYTES == 4 * (NAME_WIRE_BYTES - 1 - 4) + 4 + 1, "the longest name fits");
 
 static void keep_answer(struct dns_message *m, const uint8_t *ip, bool v4, uint32_t ttl_s)
 {
@@ -156,7 +156,8 @@ static void keep_answer(struct dns_message *m, const uint8_t *ip, bool v4, uint3
 		memcpy(a->ip, ip, 16);
 }
 
-/* One resource record (RFC 1035 §4.1.3) of the answer section, or of a later one, where only OPT matters. */
+/* One resource record (RFC 1035 §4.1.3) of the answer section, or of a later one, where only OPT
+ * matters. */
 static void read_record(struct reader *r, bool answer, struct dns_message *m)
 {
 	if (!get_name(r, NULL))
@@ -171,7 +172,8 @@ static void read_record(struct reader *r, bool answer, struct dns_message *m)
 	struct reader data = { r->p, r->at + bytes, r->at, false };
 	r->at += bytes;
 	if (type == TYPE_OPT) {
-		/* RFC 6891 §6.1.3: the upper eight of twelve bits stand where other records have their TTL. */
+		/* RFC 6891 §6.1.3: the upper eight of twelve bits stand where other records have
+		 * their TTL. */
 		if (!answer)
 			m->rcode |= (uint16_t)((ttl_s >> 24) << 4);
 		return;
@@ -188,7 +190,8 @@ static void read_record(struct reader *r, bool answer, struct dns_message *m)
 		keep_answer(m, data.p + data.at, true, ttl_s);
 	else if (type == TYPE_AAAA && bytes == 16)
 		keep_answer(m, data.p + data.at, false, ttl_s);
-	else if (type == TYPE_CNAME && m->cname_count < DNS_CNAMES && get_name(&data, m->cnames[m->cname_count]))
+	else if (type == TYPE_CNAME && m->cname_count < DNS_CNAMES &&
+		 get_name(&data, m->cnames[m->cname_count]))
 		m->cname_count++;
 }
 
@@ -253,7 +256,8 @@ void dns_put_l7(struct buf *b, const struct dns_message *m)
 	wire_put_str(b, FIELD_QUERY, str_of(m->query));
 	if (m->response) {
 		for (size_t i = 0; i < m->answer_count; i++)
-			wire_put_len(b, FIELD_IPS, ip_text(m->answers[i].ip, (char[FLOW_IP_TEXT_BYTES]){ 0 }));
+			wire_put_len(b, FIELD_IPS,
+				     ip_text(m->answers[i].ip, (char[FLOW_IP_TEXT_BYTES]){ 0 }));
 		wire_put_u64(b, FIELD_TTL, m->ttl_s);
 		for (size_t i = 0; i < m->cname_count; i++)
 			wire_put_len(b, FIELD_CNAME, str_of(m->cnames[i]));

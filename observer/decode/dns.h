@@ -1,13 +1,14 @@
 /*
  * dns - DNS messages over UDP and TCP to flow.Layer7, and what their answers say about addresses.
  *
- *	payload of UDP or TCP ──► dns_parse ──► struct dns_message ─┬─► dns_put_l7: flow.Flow.l7
- *	                                                            └─► answers: address ──► name, for the name cache
+ *	payload ──► dns_parse ──► struct dns_message ─┬─► dns_put_l7: flow.Flow.l7
+ *	                                              └─► answers: address ──► name
  *
- * Source   RFC 1035 (4.1 messages, 4.1.4 compression, 5.1 escapes), RFC 3596 (AAAA), RFC 6891 (extended RCODE), RFC 7766 (length
- *          prefix over TCP); what goes into l7 follows Hubble's DNS records.
- * Bounds   compression pointers lead backwards only; a name has at most 128 labels and 255 bytes (RFC 1035 2.3.4); no more than
- *          DNS_RECORDS records are read. What is cut off is simply not there. Never reads past the payload, never allocates.
+ * Source   RFC 1035 (4.1 messages, 4.1.4 compression, 5.1 escapes), RFC 3596 (AAAA), RFC 6891
+ *          (extended RCODE), RFC 7766 (length over TCP). l7 holds what Hubble's DNS records do.
+ * Bounds   compression pointers lead backwards only; a name has at most 128 labels and 255 bytes
+ *          (RFC 1035 2.3.4); no more than DNS_RECORDS records are read. What is cut off is not
+ *          there. Never reads past the payload, never allocates.
  */
 #ifndef TYCHO_OBSERVER_DNS_H
 #define TYCHO_OBSERVER_DNS_H
@@ -16,8 +17,9 @@
 #include "base/str.h"
 
 enum {
-	/* The longest legal name as text: 250 bytes in four labels, each written \DDD, four dots and the terminator. */
-	DNS_NAME_BYTES = 4 * 250 + 4 + 1,
+	/* The longest legal name as text: 250 bytes in four labels, each written \DDD, four dots
+	   and the terminator. */
+	DNS_TEXT_BYTES = 4 * 250 + 4 + 1,
 	DNS_ANSWERS = 64,
 	DNS_CNAMES = 8,
 	DNS_TYPES = 8,
@@ -25,33 +27,35 @@ enum {
 };
 
 struct dns_answer {
-	uint8_t ip[16];      /* of an A record: IPv4 mapped */
+	uint8_t ip[16]; /* of an A record: IPv4 mapped */
 	uint32_t ttl_s;
 };
 
 struct dns_message {
 	bool response;
-	bool truncated;      /* TC bit, or the capture ended inside the message */
-	uint16_t rcode;      /* 12 bits: extended by OPT if there is one */
-	/* The name asked for: with trailing dot, as Hubble shows it. Bytes that are not printable ASCII are \DDD, those with
-	 * a meaning in zone files have a backslash before them. */
-	char query[DNS_NAME_BYTES];
+	bool truncated; /* TC bit, or the capture ended inside the message */
+	uint16_t rcode; /* 12 bits: extended by OPT if there is one */
+	/* The name asked for: with trailing dot, as Hubble shows it. Bytes that are not printable
+	 * ASCII are \DDD, those with a meaning in zone files have a backslash before them. */
+	char query[DNS_TEXT_BYTES];
 	uint16_t qtypes[DNS_TYPES];
 	size_t qtype_count;
 	uint16_t rrtypes[DNS_ANSWERS]; /* of the answer section, in order */
 	size_t rrtype_count;
 	struct dns_answer answers[DNS_ANSWERS]; /* A and AAAA */
 	size_t answer_count;
-	char cnames[DNS_CNAMES][DNS_NAME_BYTES];
+	char cnames[DNS_CNAMES][DNS_TEXT_BYTES];
 	size_t cname_count;
-	uint32_t ttl_s;      /* smallest of the answer section; 0 without answers */
+	uint32_t ttl_s; /* smallest of the answer section; 0 without answers */
 };
 
-/* @tcp: the payload starts with the two-byte length; further messages behind the first are not looked at.
- * @return false, with *@ret unspecified, if it is not the start of a standard query or response (opcode 0) with exactly one
- * question whose name is there to the end. */
+/* @tcp: the payload starts with the two-byte length; further messages behind the first are not
+ * looked at.
+ * @return false, with *@ret unspecified, if it is not the start of a standard query or response
+ * (opcode 0) with exactly one question whose name is there to the end. */
 bool dns_parse(struct str payload, bool tcp, struct dns_message *ret);
-/* Appends flow.Flow field l7 {type, dns{…}} for it. A request has query, observation_source and qtypes only. */
+/* Appends flow.Flow field l7 {type, dns{…}} for it. A request has query, observation_source and
+ * qtypes only. */
 void dns_put_l7(struct buf *b, const struct dns_message *m);
 
 #endif

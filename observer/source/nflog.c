@@ -17,14 +17,15 @@ enum {
 	COPY_BYTES = 192,
 	RECEIVE_BUFFER_BYTES = 4 << 20,
 	/* What the kernel gathers before it hands packets over: net/netfilter/nfnetlink_log.c. */
-	BATCH_BYTES = 64 << 10,  /* the kernel refuses more than 128 KiB */
+	BATCH_BYTES = 64 << 10, /* the kernel refuses more than 128 KiB */
 	BATCH_PACKETS = 64,
-	BATCH_TIMEOUT_CS = 5,    /* 1/100 s */
+	BATCH_TIMEOUT_CS = 5, /* 1/100 s */
 	/* One batch, or one packet of 64 KiB with its attributes. */
 	MESSAGES_BYTES = 256 << 10,
-	REPLY_TIMEOUT_MS = 2000, /* the kernel answers at once; this is for a kernel that does not */
-	IFNAMES = 64,            /* power of two */
-	NETDEV_EGRESS = 1,       /* NF_NETDEV_EGRESS, in headers since Linux 5.16 */
+	REPLY_TIMEOUT_MS =
+		2000,      /* the kernel answers at once; this is for a kernel that does not */
+	IFNAMES = 64,      /* power of two */
+	NETDEV_EGRESS = 1, /* NF_NETDEV_EGRESS, in headers since Linux 5.16 */
 };
 
 /* Interfaces are renamed rarely: a name is asked for again after this. */
@@ -32,7 +33,8 @@ static const uint64_t ifname_ns = 10 * NS_PER_S;
 
 struct group {
 	uint16_t number;
-	uint32_t next_seq; /* what the next packet's NFULA_SEQ should be; the kernel counts from 0 */
+	uint32_t
+		next_seq; /* what the next packet's NFULA_SEQ should be; the kernel counts from 0 */
 };
 
 struct ifname {
@@ -47,12 +49,13 @@ struct source_nflog {
 	struct nflog_pattern *pattern;
 	struct group *groups;
 	size_t group_count;
-	uint64_t lost;           /* packets, not reported yet */
-	uint64_t lost_ahead;     /* reported when the socket overflowed, not yet seen as gaps */
-	char *messages;          /* one batch */
+	uint64_t lost;       /* packets, not reported yet */
+	uint64_t lost_ahead; /* reported when the socket overflowed, not yet seen as gaps */
+	char *messages;      /* one batch */
 	const struct nlmsghdr *message; /* next one in it */
-	int messages_left;       /* bytes from there on */
-	/* What the capture thread polls: the socket, and @rest_fd, which is readable while a drain has left something in
+	int messages_left;              /* bytes from there on */
+	/* What the capture thread polls: the socket, and @rest_fd, which is readable while a drain
+	 * has left something in
 	 * @messages that the socket knows nothing of any more. */
 	int poll_fd, rest_fd;
 	bool rest;
@@ -122,7 +125,8 @@ static struct group *group_of(struct source_nflog *s, uint16_t number)
 	return NULL;
 }
 
-/* Compares with the group's count. @return packets missing before this one; the group then expects this one. */
+/* Compares with the group's count. @return packets missing before this one; the group then expects
+ * this one. */
 static uint64_t missing_before(struct group *g, const struct nlattr *seq_attr)
 {
 	if (!attr_payload(seq_attr, sizeof(uint32_t)))
@@ -142,11 +146,12 @@ static void count_lost(struct source_nflog *s, uint64_t missing)
 	s->lost += missing - known;
 }
 
-static void emit_packet(struct source_nflog *s, const struct nfgenmsg *header, const struct nlattr **attrs,
-			struct mono_ns now, struct raw_sink *sink)
+static void emit_packet(struct source_nflog *s, const struct nfgenmsg *header,
+			const struct nlattr **attrs, struct mono_ns now, struct raw_sink *sink)
 {
 	struct raw_event ev = { .kind = RAW_VERDICT, .cpu = -1, .packets = 0 };
-	const struct nfulnl_msg_packet_hdr *hdr = attr_payload(attrs[NFULA_PACKET_HDR], sizeof *hdr);
+	const struct nfulnl_msg_packet_hdr *hdr =
+		attr_payload(attrs[NFULA_PACKET_HDR], sizeof *hdr);
 	struct nfulnl_msg_packet_timestamp stamp;
 	const void *p = attr_payload(attrs[NFULA_TIMESTAMP], sizeof stamp);
 
@@ -173,15 +178,18 @@ static void emit_packet(struct source_nflog *s, const struct nfgenmsg *header, c
 	}
 	nflog_pattern_read(s->pattern, prefix, &ev);
 
-	uint32_t in = attr_be32(attrs[NFULA_IFINDEX_INDEV]), out = attr_be32(attrs[NFULA_IFINDEX_OUTDEV]);
+	uint32_t in = attr_be32(attrs[NFULA_IFINDEX_INDEV]),
+		 out = attr_be32(attrs[NFULA_IFINDEX_OUTDEV]);
 	bool out_first = ev.direction == RAW_DIR_EGRESS;
 	ev.ifindex = out_first ? (out ? out : in) : (in ? in : out);
 	ev.ifname = ifname_of(s, ev.ifindex, now);
 	sink->event(sink, &ev);
 }
 
-/* Handles the message at hand. @return false if it is to be handled again, after a loss was reported. */
-static bool take_message(struct source_nflog *s, struct mono_ns now, struct raw_sink *sink, size_t *events)
+/* Handles the message at hand. @return false if it is to be handled again, after a loss was
+ * reported. */
+static bool take_message(struct source_nflog *s, struct mono_ns now, struct raw_sink *sink,
+			 size_t *events)
 {
 	const struct nlmsghdr *m = s->message;
 	const struct nlattr *attrs[NFULA_MAX + 1] = { 0 };
@@ -215,12 +223,14 @@ static enum err_code receive(struct source_nflog *s, struct err *e)
 	ssize_t n = mnl_socket_recvfrom(s->socket, s->messages, MESSAGES_BYTES);
 
 	if (n < 0 && errno == ENOBUFS) {
-		/* A batch of at least one packet was dropped; how many packets, the next sequence number will say. */
+		/* A batch of at least one packet was dropped; how many packets, the next sequence
+		 * number will say. */
 		s->lost++;
 		s->lost_ahead++;
 		return ERR_OK;
 	}
-	if (n < 0 && (errno == EINTR || errno == ENOSPC)) /* ENOSPC: longer than the buffer; a gap will tell */
+	if (n < 0 && (errno == EINTR ||
+		      errno == ENOSPC)) /* ENOSPC: longer than the buffer; a gap will tell */
 		return ERR_OK;
 	if (n < 0)
 		return err_os(e, "receive from netfilter log");
@@ -276,8 +286,8 @@ static size_t nflog_drain(struct source *source, struct raw_sink *sink, size_t m
 
 /* ---- set-up ---- */
 
-/* The kernel says EPERM both when the rights are missing and when another socket has the group. Its list of groups tells
- * the two apart: /proc/net/netfilter/nfnetlink_log, first column. */
+/* The kernel says EPERM both when the rights are missing and when another socket has the group. Its
+ * list of groups tells the two apart: /proc/net/netfilter/nfnetlink_log, first column. */
 static bool group_is_taken(uint16_t group)
 {
 	FILE *f = fopen("/proc/thread-self/net/netfilter/nfnetlink_log", "re");
@@ -294,21 +304,26 @@ static bool group_is_taken(uint16_t group)
 static enum err_code refusal(int os, uint16_t group, struct err *e)
 {
 	if (os == EBUSY || (os == EPERM && group_is_taken(group)))
-		return err_set(e, ERR_EXISTS, "another program reads netfilter log group %u", group);
+		return err_set(e, ERR_EXISTS, "another program reads netfilter log group %u",
+			       group);
 	if (os == EPERM)
 		return err_set(e, ERR_PERMISSION,
-			       "read netfilter log group %u: this needs CAP_NET_ADMIN; run as root, or give the capability by "
+			       "read netfilter log group %u: this needs CAP_NET_ADMIN; run as "
+			       "root, or give the capability by "
 			       "systemd's AmbientCapabilities or setcap",
 			       group);
 	if (os == EINVAL || os == EOPNOTSUPP)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "read netfilter log group %u: this kernel has no nfnetlink_log (CONFIG_NETFILTER_NETLINK_LOG)",
+			       "read netfilter log group %u: this kernel has no nfnetlink_log "
+			       "(CONFIG_NETFILTER_NETLINK_LOG)",
 			       group);
 	return err_errno(e, os, "read netfilter log group %u", group);
 }
 
-/* Waits for the kernel's answer to request @seq. Packets of groups that are set up already may come first. */
-static enum err_code await_answer(struct source_nflog *s, uint32_t seq, uint16_t group, struct err *e)
+/* Waits for the kernel's answer to request @seq. Packets of groups that are set up already may come
+ * first. */
+static enum err_code await_answer(struct source_nflog *s, uint32_t seq, uint16_t group,
+				  struct err *e)
 {
 	struct pollfd fd = { .fd = mnl_socket_get_fd(s->socket), .events = POLLIN };
 
@@ -320,7 +335,8 @@ static enum err_code await_answer(struct source_nflog *s, uint32_t seq, uint16_t
 		if (ready < 0)
 			return err_os(e, "wait for netfilter log");
 		if (ready == 0)
-			return err_set(e, ERR_TIMEOUT, "netfilter log group %u: the kernel does not answer", group);
+			return err_set(e, ERR_TIMEOUT,
+				       "netfilter log group %u: the kernel does not answer", group);
 		enum err_code code = receive(s, e);
 		if (code != ERR_OK)
 			return code;
@@ -337,8 +353,8 @@ static enum err_code await_answer(struct source_nflog *s, uint32_t seq, uint16_t
 	}
 }
 
-static enum err_code bind_group(struct source_nflog *s, uint16_t group, uint32_t copy_bytes, uint32_t seq,
-				struct err *e)
+static enum err_code bind_group(struct source_nflog *s, uint16_t group, uint32_t copy_bytes,
+				uint32_t seq, struct err *e)
 {
 	char request[512];
 	struct nlmsghdr *m = mnl_nlmsg_put_header(request);
@@ -347,10 +363,13 @@ static enum err_code bind_group(struct source_nflog *s, uint16_t group, uint32_t
 	m->nlmsg_seq = seq;
 
 	struct nfgenmsg *header = mnl_nlmsg_put_extra_header(m, sizeof *header);
-	*header = (struct nfgenmsg){ .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(group) };
+	*header = (struct nfgenmsg){ .nfgen_family = AF_UNSPEC,
+				     .version = NFNETLINK_V0,
+				     .res_id = htons(group) };
 
 	struct nfulnl_msg_config_cmd command = { .command = NFULNL_CFG_CMD_BIND };
-	struct nfulnl_msg_config_mode mode = { .copy_range = htonl(copy_bytes), .copy_mode = NFULNL_COPY_PACKET };
+	struct nfulnl_msg_config_mode mode = { .copy_range = htonl(copy_bytes),
+					       .copy_mode = NFULNL_COPY_PACKET };
 	mnl_attr_put(m, NFULA_CFG_CMD, sizeof command, &command);
 	mnl_attr_put(m, NFULA_CFG_MODE, sizeof mode, &mode);
 	mnl_attr_put_u16(m, NFULA_CFG_FLAGS, htons(NFULNL_CFG_F_SEQ));
@@ -369,7 +388,8 @@ static enum err_code check_groups(const struct source_nflog_config *config, stru
 	for (size_t i = 0; i < config->group_count; i++)
 		for (size_t k = 0; k < i; k++)
 			if (config->groups[i] == config->groups[k])
-				return err_set(e, ERR_INVALID, "nflog: group %u is given twice", config->groups[i]);
+				return err_set(e, ERR_INVALID, "nflog: group %u is given twice",
+					       config->groups[i]);
 	return ERR_OK;
 }
 
@@ -381,7 +401,8 @@ static enum err_code open_socket(struct source_nflog *s, uint32_t buffer_bytes, 
 	if (mnl_socket_bind(s->socket, 0, MNL_SOCKET_AUTOPID) < 0)
 		return err_os(e, "bind a netfilter netlink socket");
 
-	int fd = mnl_socket_get_fd(s->socket), bytes = (int)(buffer_bytes ? buffer_bytes : RECEIVE_BUFFER_BYTES);
+	int fd = mnl_socket_get_fd(s->socket),
+	    bytes = (int)(buffer_bytes ? buffer_bytes : RECEIVE_BUFFER_BYTES);
 	/* Beyond net.core.rmem_max only with CAP_NET_ADMIN, which binding needs anyway. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) < 0)
@@ -432,7 +453,8 @@ static const struct source_ops nflog_ops = {
 	.free = nflog_free,
 };
 
-enum err_code source_nflog_new(const struct source_nflog_config *config, struct source **ret, struct err *e)
+enum err_code source_nflog_new(const struct source_nflog_config *config, struct source **ret,
+			       struct err *e)
 {
 	struct err own;
 

@@ -1,19 +1,23 @@
 /*
- * source nflog - netfilter log groups: rules with `log group N prefix "…"` become policy verdicts.
+ * source nflog - netfilter log groups: rules with `log group N prefix "…"` become verdicts.
  *
- *	nft rule ──► kernel, per group: queue of packets ──► netlink socket ──► source_drain ──► RAW_VERDICT
+ *	nft rule ──► the kernel's queue per group ──► netlink socket ──► drain ──► RAW_VERDICT
  *
- * The prefix names the verdict. Default form  tycho:<allow|deny|audit>:<ingress|egress>:<policy>  (policy may hold further
- * colons); a pattern of one's own is a PCRE2 expression with the named groups verdict, direction and policy, each optional.
- * The verdict group may also say accept, pass; drop, reject, block; the direction group in, input, inbound; out, output,
- * outbound; capitals or not. What does not match is a verdict without policy: direction unknown, "audit".
+ * The prefix names the verdict. The default form is
+ *	tycho:<allow|deny|audit>:<ingress|egress>:<policy>       (policy may hold colons)
+ * A pattern of one's own is a PCRE2 expression with the named groups verdict, direction and
+ * policy, each optional. The verdict group may also say accept, pass; drop, reject, block; the
+ * direction group in, input, inbound; out, output, outbound; capitals or not. What does not match
+ * is a verdict without policy: direction unknown, "audit".
  *
- * Interface the packet's input interface for an ingress verdict, its output interface for an egress one; the other one
- *          where the hook knows only that.
- * Time     the kernel's, where it stamped the packet (wall clock, microseconds); else when it was read.
- * Delay    the kernel hands packets over in batches: after 64, or after 50 ms.
- * Loss     gaps in the kernel's sequence numbers of each group are counted, from the group's first packet on. When the socket
- *          overflows (ENOBUFS) at least one packet is reported as lost at once; the rest when the next packet shows how many.
+ * Interface  the packet's input interface for an ingress verdict, its output interface for an
+ *            egress one; the other one where the hook knows only that.
+ * Time       the kernel's, where it stamped the packet (wall clock, microseconds); else when it
+ *            was read.
+ * Delay      the kernel hands packets over in batches: after 64 packets, or after 50 ms.
+ * Loss       gaps in the kernel's sequence numbers are counted per group, from its first packet
+ *            on. When the socket overflows (ENOBUFS) at least one packet is reported as lost at
+ *            once; the rest when the next packet shows how many.
  */
 #ifndef TYCHO_OBSERVER_SOURCE_NFLOG_H
 #define TYCHO_OBSERVER_SOURCE_NFLOG_H
@@ -22,24 +26,28 @@
 
 struct source_nflog_config {
 	const uint16_t *groups;
-	size_t group_count;      /* at least one, each once */
-	const char *pattern;     /* NULL: the default form */
-	uint32_t copy_bytes;     /* packet bytes to ask for; 0: 192 */
-	uint32_t buffer_bytes;   /* socket receive buffer; 0: 4 MiB */
+	size_t group_count;    /* at least one, each once */
+	const char *pattern;   /* NULL: the default form */
+	uint32_t copy_bytes;   /* packet bytes to ask for; 0: 192 */
+	uint32_t buffer_bytes; /* socket receive buffer; 0: 4 MiB */
 };
 
-/* ERR_PERMISSION (CAP_NET_ADMIN), ERR_EXISTS (another program reads the group), ERR_INVALID (bad pattern, with its offset; no
- * group, or one twice), ERR_UNSUPPORTED (kernel without nfnetlink_log). */
-MUST_CHECK enum err_code source_nflog_new(const struct source_nflog_config *config, struct source **ret, struct err *e);
+/* ERR_PERMISSION (CAP_NET_ADMIN), ERR_EXISTS (another program reads the group), ERR_INVALID (bad
+ * pattern, with its offset; no group, or one twice), ERR_UNSUPPORTED (kernel without
+ * nfnetlink_log). */
+MUST_CHECK enum err_code source_nflog_new(const struct source_nflog_config *config,
+					  struct source **ret, struct err *e);
 
 /* The reader of prefixes, for its own sake: fuzzed and tested apart. One thread at a time. */
 struct nflog_pattern;
-/* @pattern NULL: the default form. ERR_INVALID names the offset of what is wrong, or the group that has no meaning. */
-MUST_CHECK enum err_code nflog_pattern_new(const char *pattern, struct nflog_pattern **ret, struct err *e);
+/* @pattern NULL: the default form. ERR_INVALID names the offset of what is wrong, or the group that
+ * has no meaning. */
+MUST_CHECK enum err_code nflog_pattern_new(const char *pattern, struct nflog_pattern **ret,
+					   struct err *e);
 void nflog_pattern_free(struct nflog_pattern *p);
 AUTO_DEFINE(struct nflog_pattern, nflog_pattern_free);
-/* Fills verdict, direction, policy and prefix of @ev; policy and prefix borrow from @prefix. Bounded: a pattern that takes too
- * long for a prefix does not match it. */
+/* Fills verdict, direction, policy and prefix of @ev; policy and prefix borrow from @prefix.
+ * Bounded: a pattern that takes too long for a prefix does not match it. */
 void nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct raw_event *ev);
 
 #endif

@@ -8,7 +8,7 @@ static const char default_pattern[] =
 	"^tycho:(?<verdict>allow|deny|audit):(?<direction>ingress|egress):(?<policy>.*?)\\s*$";
 
 enum {
-	MATCH_STEPS = 10000,   /* some 100 µs at worst, for a pattern that backtracks without end */
+	MATCH_STEPS = 10000, /* some 100 µs at worst, for a pattern that backtracks without end */
 	MATCH_HEAP_KIB = 1024,
 	ERROR_BYTES = 128,
 };
@@ -35,13 +35,15 @@ struct word {
 };
 
 static const struct word verdict_words[] = {
-	{ "allow", RAW_ALLOW }, { "accept", RAW_ALLOW }, { "pass", RAW_ALLOW },	  { "deny", RAW_DENY },
-	{ "drop", RAW_DENY },	{ "reject", RAW_DENY },	 { "block", RAW_DENY },	  { "audit", RAW_AUDIT },
+	{ "allow", RAW_ALLOW }, { "accept", RAW_ALLOW }, { "pass", RAW_ALLOW },
+	{ "deny", RAW_DENY },   { "drop", RAW_DENY },    { "reject", RAW_DENY },
+	{ "block", RAW_DENY },  { "audit", RAW_AUDIT },
 };
 static const struct word direction_words[] = {
-	{ "ingress", RAW_DIR_INGRESS }, { "in", RAW_DIR_INGRESS },  { "input", RAW_DIR_INGRESS },
-	{ "inbound", RAW_DIR_INGRESS }, { "egress", RAW_DIR_EGRESS }, { "out", RAW_DIR_EGRESS },
-	{ "output", RAW_DIR_EGRESS },	{ "outbound", RAW_DIR_EGRESS },
+	{ "ingress", RAW_DIR_INGRESS }, { "in", RAW_DIR_INGRESS },
+	{ "input", RAW_DIR_INGRESS },   { "inbound", RAW_DIR_INGRESS },
+	{ "egress", RAW_DIR_EGRESS },   { "out", RAW_DIR_EGRESS },
+	{ "output", RAW_DIR_EGRESS },   { "outbound", RAW_DIR_EGRESS },
 };
 
 static int word_value(const struct word *words, size_t n, struct str s, int otherwise)
@@ -52,7 +54,8 @@ static int word_value(const struct word *words, size_t n, struct str s, int othe
 	return otherwise;
 }
 
-/* The numbers of the named groups; an entry of PCRE2's name table is a big-endian number and a terminated name. */
+/* The numbers of the named groups; an entry of PCRE2's name table is a big-endian number and a
+ * terminated name. */
 static enum err_code find_groups(struct nflog_pattern *p, struct err *e)
 {
 	uint32_t count = 0, entry_bytes = 0;
@@ -69,9 +72,12 @@ static enum err_code find_groups(struct nflog_pattern *p, struct err *e)
 			role++;
 		if (role == ROLE_COUNT_)
 			return err_set(e, ERR_INVALID,
-				       "nflog pattern: the group '%s' has no meaning; verdict, direction and policy do", name);
+				       "nflog pattern: the group '%s' has no meaning; verdict, "
+				       "direction and policy do",
+				       name);
 		if (p->number[role])
-			return err_set(e, ERR_INVALID, "nflog pattern: the group '%s' occurs twice", name);
+			return err_set(e, ERR_INVALID, "nflog pattern: the group '%s' occurs twice",
+				       name);
 		p->number[role] = (uint32_t)entry[0] << 8 | entry[1];
 	}
 	return ERR_OK;
@@ -86,18 +92,21 @@ enum err_code nflog_pattern_new(const char *pattern, struct nflog_pattern **ret,
 	if (!p)
 		return err_set(e, ERR_NOMEM, "nflog pattern");
 	/* Bytes, not UTF-8: a prefix may hold anything. */
-	p->code = pcre2_compile((PCRE2_SPTR)(pattern ? pattern : default_pattern), PCRE2_ZERO_TERMINATED,
-				PCRE2_NEVER_UTF | PCRE2_NEVER_BACKSLASH_C, &fault, &offset, NULL);
+	p->code = pcre2_compile((PCRE2_SPTR)(pattern ? pattern : default_pattern),
+				PCRE2_ZERO_TERMINATED, PCRE2_NEVER_UTF | PCRE2_NEVER_BACKSLASH_C,
+				&fault, &offset, NULL);
 	if (!p->code) {
 		PCRE2_UCHAR text[ERROR_BYTES] = "";
 
 		(void)pcre2_get_error_message(fault, text, sizeof text);
-		return err_set(e, ERR_INVALID, "nflog pattern: %s at offset %zu", (const char *)text, offset);
+		return err_set(e, ERR_INVALID, "nflog pattern: %s at offset %zu",
+			       (const char *)text, offset);
 	}
 	enum err_code code = find_groups(p, e);
 	if (code != ERR_OK)
 		return code;
-	(void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); /* without a compiler the interpreter does it */
+	(void)pcre2_jit_compile(
+		p->code, PCRE2_JIT_COMPLETE); /* without a compiler the interpreter does it */
 	p->limits = pcre2_match_context_create(NULL);
 	p->match = pcre2_match_data_create_from_pattern(p->code, NULL);
 	if (!p->limits || !p->match)
@@ -119,7 +128,8 @@ void nflog_pattern_free(struct nflog_pattern *p)
 }
 
 /* What the group of @role matched, of @count groups that were set; "" if it took no part. */
-static struct str group_text(const struct nflog_pattern *p, enum role role, uint32_t count, struct str subject)
+static struct str group_text(const struct nflog_pattern *p, enum role role, uint32_t count,
+			     struct str subject)
 {
 	const size_t *at = pcre2_get_ovector_pointer(p->match);
 	uint32_t n = p->number[role];
@@ -137,14 +147,16 @@ void nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct
 	ev->direction = RAW_DIR_UNKNOWN;
 	ev->policy = STR("");
 
-	int count = pcre2_match(p->code, (PCRE2_SPTR)prefix.p, prefix.len, 0, 0, p->match, p->limits);
+	int count =
+		pcre2_match(p->code, (PCRE2_SPTR)prefix.p, prefix.len, 0, 0, p->match, p->limits);
 	if (count <= 0) /* no match, or a limit was reached */
 		return;
 
 	struct str verdict = group_text(p, ROLE_VERDICT, (uint32_t)count, prefix);
 	struct str direction = group_text(p, ROLE_DIRECTION, (uint32_t)count, prefix);
-	ev->verdict = (enum raw_verdict)word_value(verdict_words, ARRAY_LEN(verdict_words), verdict, RAW_AUDIT);
-	ev->direction = (enum raw_direction)word_value(direction_words, ARRAY_LEN(direction_words), direction,
-						       RAW_DIR_UNKNOWN);
+	ev->verdict = (enum raw_verdict)word_value(verdict_words, ARRAY_LEN(verdict_words), verdict,
+						   RAW_AUDIT);
+	ev->direction = (enum raw_direction)word_value(direction_words, ARRAY_LEN(direction_words),
+						       direction, RAW_DIR_UNKNOWN);
 	ev->policy = group_text(p, ROLE_POLICY, (uint32_t)count, prefix);
 }

@@ -13,9 +13,9 @@
 #include "observer/observer.pb-c.h"
 
 enum {
-	LINE_BYTES = 1 << 20,       /* longest line */
-	MESSAGE_BYTES = 4 << 20,    /* one line as wire bytes */
-	FLOW_TIME = 1,              /* field numbers of flow.Flow, google.protobuf.Timestamp */
+	LINE_BYTES = 1 << 20,    /* longest line */
+	MESSAGE_BYTES = 4 << 20, /* one line as wire bytes */
+	FLOW_TIME = 1,           /* field numbers of flow.Flow, google.protobuf.Timestamp */
 	FLOW_NODE_NAME = 11,
 	TIMESTAMP_SECONDS = 1,
 	TIMESTAMP_NANOS = 2,
@@ -24,12 +24,12 @@ enum {
 /* Bytes of the file that are not lines yet. */
 struct reader {
 	int fd;
-	bool regular;       /* reading never blocks; can be rewound */
-	char *bytes;        /* LINE_BYTES */
-	size_t begin, end;  /* what is read and not used */
-	size_t searched;    /* from begin on there is no line end up to here */
+	bool regular;      /* reading never blocks; can be rewound */
+	char *bytes;       /* LINE_BYTES */
+	size_t begin, end; /* what is read and not used */
+	size_t searched;   /* from begin on there is no line end up to here */
 	bool at_end;
-	bool skip;          /* inside a line that was too long */
+	bool skip; /* inside a line that was too long */
 };
 
 enum next { NEXT_LINE, NEXT_TOO_LONG, NEXT_LATER, NEXT_END };
@@ -48,14 +48,15 @@ struct source_replay {
 	uint64_t bad_lines, lost; /* in all; not reported yet */
 	/* The event that comes next. */
 	bool pending;
-	struct raw_event event;   /* packet borrows from @line */
+	struct raw_event event; /* packet borrows from @line */
 	struct mono_ns due;
 	struct buf line, message; /* a line's wire bytes; a flow with its new time */
 	/* Recorded time ↔ monotonic clock, from the first event with a time on. */
 	bool started;
 	struct wall_ns recorded_start;
 	struct mono_ns start;
-	int poll_fd, timer_fd;    /* poll_fd: an epoll of the timer and, while waiting for it, the input */
+	int poll_fd,
+		timer_fd; /* poll_fd: an epoll of the timer and, while waiting for it, the input */
 	enum wake wake;
 	bool watching;
 };
@@ -134,7 +135,8 @@ static bool is_blank(struct str line)
 	return str_trim(line).len == 0;
 }
 
-/* A flow in its own right: it says more than an envelope would, whose time and node name look the same. */
+/* A flow in its own right: it says more than an envelope would, whose time and node name look the
+ * same. */
 static bool says_something(struct str flow)
 {
 	struct wire_reader r = wire_reader_of(flow);
@@ -164,7 +166,8 @@ static bool read_time(struct str message, struct timestamp *ret)
 static bool read_line(struct source_replay *s, struct str line, struct flow_response *ret)
 {
 	buf_reset(&s->line);
-	if (json_read_message(line, &observer__export_event__descriptor, NULL, &s->line, NULL, NULL) != ERR_OK ||
+	if (json_read_message(line, &observer__export_event__descriptor, NULL, &s->line, NULL,
+			      NULL) != ERR_OK ||
 	    flow_response_split(buf_str(&s->line), ret, NULL) != ERR_OK)
 		return false;
 	if (ret->has_message)
@@ -178,7 +181,8 @@ static bool read_line(struct source_replay *s, struct str line, struct flow_resp
 	return ret->has_message;
 }
 
-/* Its own time if it is a flow that has one, else the envelope's; 0 if neither is there or can be held. */
+/* Its own time if it is a flow that has one, else the envelope's; 0 if neither is there or can be
+ * held. */
 static struct wall_ns recorded_time(const struct flow_response *response)
 {
 	struct timestamp t = response->time;
@@ -206,7 +210,8 @@ static struct mono_ns due_time(struct source_replay *s, struct wall_ns recorded,
 	double wait_ns = (double)(recorded.v - s->recorded_start.v) / s->speed;
 	/* Beyond a hundred years it does not matter any more, and the sum below cannot overflow. */
 	double longest_ns = 100.0 * 365 * 24 * 3600 * (double)NS_PER_S;
-	return (struct mono_ns){ s->start.v + (uint64_t)(wait_ns < longest_ns ? wait_ns : longest_ns) };
+	return (struct mono_ns){ s->start.v +
+				 (uint64_t)(wait_ns < longest_ns ? wait_ns : longest_ns) };
 }
 
 static void count_bad(struct source_replay *s)
@@ -286,7 +291,7 @@ static void hand_over(struct source_replay *s, struct mono_ns now, struct raw_si
 		count_bad(s);
 }
 
-/* Another pass, or the end. A pass that said nothing is the last one: the next would be the same. */
+/* Another pass, or the end. A pass that said nothing is the last: the next would be the same. */
 static void end_pass(struct source_replay *s)
 {
 	if (s->passes_left > 1 && s->pass_said_something && lseek(s->reader.fd, 0, SEEK_SET) == 0) {
@@ -312,10 +317,12 @@ static void watch_input(struct source_replay *s, bool on)
 
 static void set_wake(struct source_replay *s, enum wake wake)
 {
-	/* An absolute time in the past is due at once, and stays so while the timer is not read; zero disarms. */
+	/* An absolute time in the past is due at once, and stays so while the timer is not read;
+	 * zero disarms. */
 	uint64_t at_ns = wake == WAKE_NOW ? 1 : wake == WAKE_DUE ? s->due.v : 0;
 	struct itimerspec when = {
-		.it_value = { .tv_sec = (time_t)(at_ns / NS_PER_S), .tv_nsec = (long)(at_ns % NS_PER_S) },
+		.it_value = { .tv_sec = (time_t)(at_ns / NS_PER_S),
+			      .tv_nsec = (long)(at_ns % NS_PER_S) },
 	};
 
 	if (wake == s->wake && wake != WAKE_DUE)
@@ -325,7 +332,8 @@ static void set_wake(struct source_replay *s, enum wake wake)
 	s->wake = wake;
 }
 
-/* Ends when @max events were handed over, or as many lines looked at; or when the next event is not due, or not there. */
+/* Ends when @max events were handed over, or as many lines looked at; or when the next event is not
+ * due, or not there. */
 static size_t replay_drain(struct source *source, struct raw_sink *sink, size_t max)
 {
 	struct source_replay *s = (struct source_replay *)source;
@@ -405,7 +413,8 @@ static const struct source_ops replay_ops = {
 
 /* ---- set-up ---- */
 
-static enum err_code open_input(struct source_replay *s, const struct source_replay_config *config, struct err *e)
+static enum err_code open_input(struct source_replay *s, const struct source_replay_config *config,
+				struct err *e)
 {
 	bool standard_input = strcmp(config->path, "-") == 0;
 	struct stat st;
@@ -417,7 +426,8 @@ static enum err_code open_input(struct source_replay *s, const struct source_rep
 		return err_set(e, ERR_INVALID, "replay '%s': it is a directory", config->path);
 	s->reader.regular = S_ISREG(st.st_mode);
 	if (config->repeat > 1 && (standard_input || !s->reader.regular))
-		return err_set(e, ERR_INVALID, "replay '%s': it can be read only once", config->path);
+		return err_set(e, ERR_INVALID, "replay '%s': it can be read only once",
+			       config->path);
 	return ERR_OK;
 }
 
@@ -427,13 +437,15 @@ static enum err_code open_poll(struct source_replay *s, struct err *e)
 
 	s->poll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (s->poll_fd < 0 || s->timer_fd < 0 || epoll_ctl(s->poll_fd, EPOLL_CTL_ADD, s->timer_fd, &in) < 0)
+	if (s->poll_fd < 0 || s->timer_fd < 0 ||
+	    epoll_ctl(s->poll_fd, EPOLL_CTL_ADD, s->timer_fd, &in) < 0)
 		return err_os(e, "replay timer");
 	set_wake(s, WAKE_NOW);
 	return ERR_OK;
 }
 
-enum err_code source_replay_new(const struct source_replay_config *config, struct source **ret, struct err *e)
+enum err_code source_replay_new(const struct source_replay_config *config, struct source **ret,
+				struct err *e)
 {
 	if (!(config->speed >= 0)) /* NaN neither */
 		return err_set(e, ERR_INVALID, "replay: a speed of %g", config->speed);

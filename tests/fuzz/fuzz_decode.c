@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!decode_packet(packet, (enum decode_start)(data[0] % 3), data[0] & 0x80, &f, &payload))
 		return 0;
 	/* The payload lies within the packet, and only beside a transport that has one. */
-	if (payload.bytes.len && (payload.bytes.p < packet.p || payload.bytes.p + payload.bytes.len > packet.p + packet.len))
+	if (payload.bytes.len && (payload.bytes.p < packet.p ||
+				  payload.bytes.p + payload.bytes.len > packet.p + packet.len))
 		abort();
 	if (payload.bytes.len && f.l4 != FLOW_L4_TCP && f.l4 != FLOW_L4_UDP)
 		abort();

@@ -1,4 +1,5 @@
-/* DNS payloads: the first byte chooses UDP or TCP. What was parsed is written as flow bytes and read back. */
+/* DNS payloads: the first byte chooses UDP or TCP. What was parsed is written as flow bytes and
+ * read back. */
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -13,14 +14,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0 || !dns_parse(str_n(data + 1, size - 1), data[0] & 1, &m))
 		return 0;
-	if (strlen(m.query) >= DNS_NAME_BYTES || m.answer_count > DNS_ANSWERS || m.cname_count > DNS_CNAMES)
+	if (strlen(m.query) >= DNS_TEXT_BYTES || m.answer_count > DNS_ANSWERS ||
+	    m.cname_count > DNS_CNAMES)
 		abort();
 
 	AUTO_BUF struct buf b = buf_init(1 << 20);
 	dns_put_l7(&b, &m);
 	struct wire_reader r = wire_reader_of(buf_str(&b));
 	struct wire_field field;
-	if (b.failed || !wire_next(&r, &field) || field.number != 15 || wire_next(&r, &field) || r.bad)
+	if (b.failed || !wire_next(&r, &field) || field.number != 15 || wire_next(&r, &field) ||
+	    r.bad)
 		abort();
 	return 0;
 }

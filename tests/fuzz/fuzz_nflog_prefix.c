@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		nflog_pattern_read(patterns[i], prefix, &ev);
 		check_part(prefix, ev.policy);
-		if (!str_eq(ev.prefix, prefix) || ev.verdict > RAW_AUDIT || ev.direction > RAW_DIR_EGRESS)
+		if (!str_eq(ev.prefix, prefix) || ev.verdict > RAW_AUDIT ||
+		    ev.direction > RAW_DIR_EGRESS)
 			abort();
 	}
 	return 0;

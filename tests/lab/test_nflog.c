@@ -1,9 +1,11 @@
 /*
- * observer/source/nflog with a real kernel: rules of nftables in a network namespace of our own. Needs root.
+ * observer/source/nflog with a real kernel: rules of nftables in a network namespace of our own.
+ *Needs root.
  *
  *	sender ──lo──► input hook: nft rules ──► log groups ──► source_nflog
  *
- * UDP port 1001 is allowed, 1002 denied, 1003 audited, 1004 has a prefix that says nothing (group 11); 1005 logs to group 12.
+ * UDP port 1001 is allowed, 1002 denied, 1003 audited, 1004 has a prefix that says nothing (group
+ *11); 1005 logs to group 12.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,20 +25,21 @@
 
 #include "observer/source/nflog.h"
 
-static const char ruleset[] = "table inet lab {\n"
-			      "	chain in {\n"
-			      "		type filter hook input priority 0;\n"
-			      "		udp dport 1001 log group 11 prefix \"tycho:allow:ingress:web\" accept\n"
-			      "		udp dport 1002 log group 11 prefix \"tycho:deny:ingress:ns/no:1\" drop\n"
-			      "		udp dport 1003 log group 11 prefix \"tycho:audit:ingress:later\" accept\n"
-			      "		udp dport 1004 log group 11 prefix \"[OTHER] \" accept\n"
-			      "		udp dport 1005 log group 12 prefix \"tycho:allow:ingress:flood\" accept\n"
-			      "	}\n"
-			      "	chain out {\n"
-			      "		type filter hook output priority 0;\n"
-			      "		udp dport 1006 log group 11 prefix \"tycho:allow:egress:out\" accept\n"
-			      "	}\n"
-			      "}\n";
+static const char ruleset[] =
+	"table inet lab {\n"
+	"	chain in {\n"
+	"		type filter hook input priority 0;\n"
+	"		udp dport 1001 log group 11 prefix \"tycho:allow:ingress:web\" accept\n"
+	"		udp dport 1002 log group 11 prefix \"tycho:deny:ingress:ns/no:1\" drop\n"
+	"		udp dport 1003 log group 11 prefix \"tycho:audit:ingress:later\" accept\n"
+	"		udp dport 1004 log group 11 prefix \"[OTHER] \" accept\n"
+	"		udp dport 1005 log group 12 prefix \"tycho:allow:ingress:flood\" accept\n"
+	"	}\n"
+	"	chain out {\n"
+	"		type filter hook output priority 0;\n"
+	"		udp dport 1006 log group 11 prefix \"tycho:allow:egress:out\" accept\n"
+	"	}\n"
+	"}\n";
 
 enum { WAIT_MS = 20000, QUIET_MS = 250, PAYLOAD_BYTES = 300, COPY_BYTES = 100 };
 
@@ -62,9 +65,14 @@ static int lab_up(void **state)
 static void send_udp(int family, uint16_t port, int packets)
 {
 	static const char payload[PAYLOAD_BYTES];
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-	const struct sockaddr *to = family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
+	struct sockaddr_in v4 = { .sin_family = AF_INET,
+				  .sin_port = htons(port),
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6,
+				   .sin6_port = htons(port),
+				   .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	const struct sockaddr *to =
+		family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
 	socklen_t len = family == AF_INET ? sizeof v4 : sizeof v6;
 	/* Not connected: an ICMP "port unreachable" that comes back is nobody's error. */
 	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -119,7 +127,10 @@ static struct source *open_groups(const uint16_t *groups, size_t n, uint32_t buf
 	struct source *s = NULL;
 	struct err e = { 0 };
 	const struct source_nflog_config config = {
-		.groups = groups, .group_count = n, .copy_bytes = COPY_BYTES, .buffer_bytes = buffer_bytes,
+		.groups = groups,
+		.group_count = n,
+		.copy_bytes = COPY_BYTES,
+		.buffer_bytes = buffer_bytes,
 	};
 	if (source_nflog_new(&config, &s, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
@@ -200,8 +211,8 @@ static void packets_that_overflow_the_socket_are_counted_to_the_packet(void **st
 	AUTO(source_free) struct source *s = open_groups((const uint16_t[]){ 12, 11 }, 2, 32 << 10);
 	struct seen seen = { .sink = { see } };
 	send_udp(AF_INET, 1005, FLOOD);
-	/* Until it is quiet for longer than the kernel keeps a batch: there was a loss; how large it was, the next packet
-	 * tells at the latest. */
+	/* Until it is quiet for longer than the kernel keeps a batch: there was a loss; how large
+	 * it was, the next packet tells at the latest. */
 	struct pollfd fd = { .fd = source_fd(s), .events = POLLIN };
 	while (poll(&fd, 1, QUIET_MS) == 1)
 		(void)source_drain(s, &seen.sink, 100);
@@ -245,7 +256,8 @@ static void without_the_right_one_is_told_how_to_get_it(void **state)
 		if (setgid(65534) < 0 || setuid(65534) < 0)
 			_exit(2);
 		enum err_code code = source_nflog_new(
-			&(struct source_nflog_config){ .groups = groups, .group_count = 1 }, &s, &e);
+			&(struct source_nflog_config){ .groups = groups, .group_count = 1 }, &s,
+			&e);
 		_exit(code == ERR_PERMISSION && strstr(e.msg, "CAP_NET_ADMIN") ? 0 : 1);
 	}
 	int status = 0;

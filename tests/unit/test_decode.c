@@ -1,4 +1,5 @@
-/* observer/decode: packets to flow records, against recorded events of the reference and hand-made packets. */
+/* observer/decode: packets to flow records, against recorded events of the reference and hand-made
+ * packets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include "base/buf.h"
 #include "observer/decode/decode.h"
 
-/* --- recorded events --------------------------------------------------------------------------------------- */
+/* ---- recorded events ---- */
 
 static struct buf golden_events(void)
 {
@@ -18,7 +19,9 @@ static struct buf golden_events(void)
 	(void)snprintf(path, sizeof path, "%s/golden/events/events.tsv", dir ? dir : TYCHO_SHARED);
 	FILE *f = fopen(path, "rb");
 	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded data", path);
+		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
+			 "data",
+			 path);
 	struct buf b = buf_init(64 << 20);
 	for (size_t n = 1; n > 0;) {
 		char *to = buf_reserve(&b, 1 << 16);
@@ -40,11 +43,13 @@ static size_t unhex(struct str hex, uint8_t *out)
 	return hex.len / 2;
 }
 
-/* Where the packet of a recorded sample begins and how it is to be read: Cilium's monitor messages, little-endian. */
+/* Where the packet of a recorded sample begins and how it is to be read: Cilium's monitor messages,
+ * little-endian. */
 struct sample {
 	size_t fixed_bytes;
 	enum decode_start start;
-	bool tunnel;     /* flagged as underlay: the inner packet is shown, which is not this module's part */
+	bool tunnel; /* flagged as underlay: the inner packet is shown, which is not this module's
+			part */
 };
 
 enum { MESSAGE_DROP = 1, MESSAGE_CAPTURE = 3, MESSAGE_TRACE = 4, MESSAGE_VERDICT = 5 };
@@ -53,7 +58,8 @@ enum { MESSAGE_DROP = 1, MESSAGE_CAPTURE = 3, MESSAGE_TRACE = 4, MESSAGE_VERDICT
 static bool sample_layout(const uint8_t *p, size_t len, struct sample *ret)
 {
 	static const size_t drop_bytes[] = { 36, 36, 40, 48 }, trace_bytes[] = { 32, 48, 56 };
-	uint8_t version = len > 14 ? p[14] : 0, flags = 0; /* 1 IPv6, 2 starts at L3, 4 VXLAN, 8 Geneve */
+	uint8_t version = len > 14 ? p[14] : 0,
+		flags = 0; /* 1 IPv6, 2 starts at L3, 4 VXLAN, 8 Geneve */
 	struct sample s = { 0 };
 
 	switch (len ? p[0] : 0) {
@@ -103,11 +109,13 @@ static void set_text(json_t *o, const char *key, struct str s)
 
 static json_t *l4_json(const struct flow *f)
 {
-	static const char *const flag_names[] = { "FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "NS" };
-	static const char *const names[] = { [FLOW_L4_TCP] = "TCP",	[FLOW_L4_UDP] = "UDP",
-					     [FLOW_L4_ICMP4] = "ICMPv4", [FLOW_L4_ICMP6] = "ICMPv6",
-					     [FLOW_L4_SCTP] = "SCTP",	[FLOW_L4_VRRP] = "VRRP",
-					     [FLOW_L4_IGMP] = "IGMP" };
+	static const char *const flag_names[] = { "FIN", "SYN", "RST", "PSH", "ACK",
+						  "URG", "ECE", "CWR", "NS" };
+	static const char *const names[] = {
+		[FLOW_L4_TCP] = "TCP",      [FLOW_L4_UDP] = "UDP",   [FLOW_L4_ICMP4] = "ICMPv4",
+		[FLOW_L4_ICMP6] = "ICMPv6", [FLOW_L4_SCTP] = "SCTP", [FLOW_L4_VRRP] = "VRRP",
+		[FLOW_L4_IGMP] = "IGMP"
+	};
 	json_t *o = json_object();
 
 	switch ((enum flow_l4)f->l4) {
@@ -129,8 +137,8 @@ static json_t *l4_json(const struct flow *f)
 		break;
 	case FLOW_L4_IGMP: {
 		char group[16];
-		(void)snprintf(group, sizeof group, "%u.%u.%u.%u", f->igmp_group[0], f->igmp_group[1], f->igmp_group[2],
-			       f->igmp_group[3]);
+		(void)snprintf(group, sizeof group, "%u.%u.%u.%u", f->igmp_group[0],
+			       f->igmp_group[1], f->igmp_group[2], f->igmp_group[3]);
 		set_number(o, "type", f->igmp_type);
 		set_text(o, "group_address", str_of(group));
 		break;
@@ -188,7 +196,8 @@ static json_t *expected_json(const json_t *whole)
 		if (v)
 			(void)json_object_set(o, keys[i], v);
 	}
-	/* The message, not the packet, says that it was encrypted, and what its source was before translation. */
+	/* The message, not the packet, says that it was encrypted, and what its source was before
+	 * translation. */
 	json_t *ip = json_object_get(o, "IP"), *xlated = json_object_get(ip, "source_xlated");
 	(void)json_object_del(ip, "encrypted");
 	if (xlated)
@@ -201,8 +210,8 @@ struct counts {
 	int flows, errors, failed;
 };
 
-static void check_row(struct str id, const uint8_t *sample, size_t len, struct str outcome, struct str expected,
-		      struct counts *n)
+static void check_row(struct str id, const uint8_t *sample, size_t len, struct str outcome,
+		      struct str expected, struct counts *n)
 {
 	struct sample s;
 	struct flow f = { 0 };
@@ -221,7 +230,8 @@ static void check_row(struct str id, const uint8_t *sample, size_t len, struct s
 		free(packet);
 	}
 	if (decoded != str_is(outcome, "flow")) {
-		print_error("%.*s: outcome should be %.*s: %.*s\n", STR_FMT(id), STR_FMT(outcome), STR_FMT(expected));
+		print_error("%.*s: outcome should be %.*s: %.*s\n", STR_FMT(id), STR_FMT(outcome),
+			    STR_FMT(expected));
 		n->failed++;
 		return;
 	}
@@ -269,26 +279,28 @@ static void packets_of_recorded_events_become_what_the_reference_made_of_them(vo
 		check_row(cell[0], sample, unhex(cell[2], sample), cell[5], cell[6], &n);
 	}
 	assert_int_equal(n.failed, 0);
-	/* The file holds 1,643 such events, a part of them tunnels: a reader that skips them all would pass otherwise. */
+	/* The file holds 1,643 such events, a part of them tunnels: a reader that skips them all
+	 * would pass otherwise. */
 	assert_true(n.flows > 1200);
 	assert_true(n.errors > 150);
 }
 
-/* --- hand-made packets ------------------------------------------------------------------------------------- */
+/* ---- hand-made packets ---- */
 
-#define ETHERNET(type) 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, (type) >> 8, (type) & 0xff
+#define ETHERNET(type) 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, (type) >> 8, (type)&0xff
 /* RFC 791: 10.0.0.1 to 10.0.0.2, header of 20 bytes. */
-#define IPV4(total, fragment, protocol)                                                                               \
-	0x45, 0, (total) >> 8, (total) & 0xff, 0, 0, (fragment) >> 8, (fragment) & 0xff, 64, protocol, 0, 0, 10, 0, 0, 1, 10,  \
-		0, 0, 2
+#define IPV4(total, fragment, protocol)                                                            \
+	0x45, 0, (total) >> 8, (total)&0xff, 0, 0, (fragment) >> 8, (fragment)&0xff, 64, protocol, \
+		0, 0, 10, 0, 0, 1, 10, 0, 0, 2
 /* RFC 8200: fd00::1 to fd00::2. */
-#define IPV6(length, next)                                                                                            \
-	0x60, 0, 0, 0, (length) >> 8, (length) & 0xff, next, 64, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xfd, 0, 0, \
-		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2
+#define IPV6(length, next)                                                                         \
+	0x60, 0, 0, 0, (length) >> 8, (length)&0xff, next, 64, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+		0, 0, 0, 0, 1, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2
 /* RFC 9293: 40000 to 80, header of @words * 4 bytes. */
-#define TCP(words, flags) 0x9c, 0x40, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, (words) << 4, flags, 0xff, 0xff, 0, 0, 0, 0
+#define TCP(words, flags)                                                                          \
+	0x9c, 0x40, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, (words) << 4, flags, 0xff, 0xff, 0, 0, 0, 0
 /* RFC 768: 40000 to 53. */
-#define UDP(length) 0x9c, 0x40, 0, 53, (length) >> 8, (length) & 0xff, 0, 0
+#define UDP(length) 0x9c, 0x40, 0, 53, (length) >> 8, (length)&0xff, 0, 0
 
 struct result {
 	bool ok;
@@ -315,8 +327,9 @@ static struct result decode_as(enum decode_start start, bool vlan, const uint8_t
 	free(copy);
 	return r;
 }
-#define DECODE(start, vlan, ...)                                                                                      \
-	decode_as(start, vlan, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+#define DECODE(start, vlan, ...)                                                                   \
+	decode_as(start, vlan, (const uint8_t[]){ __VA_ARGS__ },                                   \
+		  sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 static void an_empty_packet_is_a_flow_without_layers(void **state)
 {
@@ -348,7 +361,9 @@ static void a_record_can_be_used_again(void **state)
 static void a_packet_cut_anywhere_is_read_up_to_a_layer_or_refused(void **state)
 {
 	(void)state;
-	static const uint8_t packet[] = { ETHERNET(0x0800), IPV4(44, 0, 6), TCP(5, 0x18), 'G', 'E', 'T', ' ' };
+	static const uint8_t packet[] = {
+		ETHERNET(0x0800), IPV4(44, 0, 6), TCP(5, 0x18), 'G', 'E', 'T', ' '
+	};
 	for (size_t len = 0; len <= sizeof packet; len++) {
 		struct result r = decode_as(DECODE_ETHERNET, false, packet, len);
 		assert_int_equal(r.ok, len == 0 || len == 14 || len == 34 || len >= 54);
@@ -370,7 +385,8 @@ static void addresses_ports_and_flags_stand_where_the_rfcs_put_them(void **state
 {
 	(void)state;
 	char tmp[FLOW_IP_TEXT_BYTES], mac[FLOW_MAC_TEXT_BYTES];
-	struct result r = DECODE(DECODE_ETHERNET, false, ETHERNET(0x0800), IPV4(40, 0, 6), TCP(5, 0x12));
+	struct result r =
+		DECODE(DECODE_ETHERNET, false, ETHERNET(0x0800), IPV4(40, 0, 6), TCP(5, 0x12));
 	assert_true(r.ok);
 	assert_true(str_is(flow_mac_text(&r.f, FLOW_SRC, mac), "02:00:00:00:00:01"));
 	assert_true(str_is(flow_mac_text(&r.f, FLOW_DST, mac), "02:00:00:00:00:02"));
@@ -381,7 +397,8 @@ static void addresses_ports_and_flags_stand_where_the_rfcs_put_them(void **state
 	assert_int_equal(r.f.dst_port, 80);
 	assert_int_equal(r.f.tcp_flags, FLOW_TCP_SYN | FLOW_TCP_ACK);
 
-	r = DECODE(DECODE_IPV6, false, IPV6(12, 132), 0x0b, 0x59, 0x0b, 0x5a, 0, 0, 0, 0, 0, 0, 0, 0);
+	r = DECODE(DECODE_IPV6, false, IPV6(12, 132), 0x0b, 0x59, 0x0b, 0x5a, 0, 0, 0, 0, 0, 0, 0,
+		   0);
 	assert_true(r.ok);
 	assert_false(flow_is(&r.f, FLOW_HAS_ETHERNET));
 	assert_true(str_is(flow_ip_text(&r.f, FLOW_SRC, tmp), "fd00::1"));
@@ -394,8 +411,10 @@ static void addresses_ports_and_flags_stand_where_the_rfcs_put_them(void **state
 static void lengths_in_headers_bound_the_payload(void **state)
 {
 	(void)state;
-	/* Ethernet pads short frames (IEEE 802.3 §3.2.8): four bytes behind the datagram are no payload. */
-	struct result r = DECODE(DECODE_ETHERNET, false, ETHERNET(0x0800), IPV4(31, 0, 17), UDP(11), 1, 2, 3, 9, 9, 9, 9);
+	/* Ethernet pads short frames (IEEE 802.3 §3.2.8): four bytes behind the datagram are no
+	 * payload. */
+	struct result r = DECODE(DECODE_ETHERNET, false, ETHERNET(0x0800), IPV4(31, 0, 17), UDP(11),
+				 1, 2, 3, 9, 9, 9, 9);
 	assert_true(r.ok);
 	assert_int_equal(r.payload.bytes.len, 3);
 	assert_int_equal(r.payload_at, 14 + 20 + 8);
@@ -445,7 +464,8 @@ static void the_inner_packet_of_ip_in_ip_is_shown(void **state)
 	/* RFC 2003 (4), RFC 2473 (41), and 94, which the reference reads like 4 */
 	static const uint8_t v4[] = { 4, 94 };
 	for (size_t i = 0; i < ARRAY_LEN(v4); i++) {
-		struct result r = DECODE(DECODE_IPV6, false, IPV6(40, v4[i]), IPV4(40, 0, 6), TCP(5, 2));
+		struct result r =
+			DECODE(DECODE_IPV6, false, IPV6(40, v4[i]), IPV4(40, 0, 6), TCP(5, 2));
 		assert_true(r.ok);
 		assert_int_equal(r.f.ip_version, 1);
 		assert_true(str_is(flow_ip_text(&r.f, FLOW_DST, tmp), "10.0.0.2"));
@@ -458,7 +478,8 @@ static void the_inner_packet_of_ip_in_ip_is_shown(void **state)
 	/* the outer length bounds the inner packet */
 	assert_false(DECODE(DECODE_IPV4, false, IPV4(70, 0, 41), IPV6(20, 6), TCP(5, 2)).ok);
 	/* and an inner one that is broken spoils the whole */
-	assert_false(DECODE(DECODE_IPV4, false, IPV4(30, 0, 4), 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6).ok);
+	assert_false(
+		DECODE(DECODE_IPV4, false, IPV4(30, 0, 4), 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6).ok);
 }
 
 static void headers_within_headers_end(void **state)
@@ -477,8 +498,8 @@ static void hop_by_hop_is_stepped_over_and_checked(void **state)
 {
 	(void)state;
 	/* RFC 2710 §3: MLD behind a router alert (5, 2 bytes) and a PadN */
-	struct result r = DECODE(DECODE_IPV6, false, IPV6(32, 0), 58, 0, 5, 2, 0, 0, 1, 0, 131, 0, 0, 0, 0, 0, 0, 0, 0,
-				 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+	struct result r = DECODE(DECODE_IPV6, false, IPV6(32, 0), 58, 0, 5, 2, 0, 0, 1, 0, 131, 0,
+				 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 	assert_true(r.ok);
 	assert_int_equal(r.f.l4, FLOW_L4_ICMP6);
 	assert_int_equal(r.f.icmp_type, 131);
@@ -486,10 +507,12 @@ static void hop_by_hop_is_stepped_over_and_checked(void **state)
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(8, 0), 58, 1, 1, 4, 0, 0, 0, 0).ok);
 	/* an option longer than what is there */
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(8, 0), 58, 0, 1, 200, 0, 0, 0, 0).ok);
-	/* anywhere but first it ends the chain, as the other extension headers do (RFC 8200 §4.1) */
+	/* anywhere but first it ends the chain, as the other extension headers do (RFC 8200 §4.1)
+	 */
 	static const uint8_t others[] = { 43, 50, 51, 59, 60, 135 };
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-		r = DECODE(DECODE_IPV6, false, IPV6(28, others[i]), 6, 0, 1, 4, 0, 0, 0, 0, TCP(5, 2));
+		r = DECODE(DECODE_IPV6, false, IPV6(28, others[i]), 6, 0, 1, 4, 0, 0, 0, 0,
+			   TCP(5, 2));
 		assert_true(r.ok);
 		assert_int_equal(r.f.l4, FLOW_L4_NONE);
 	}
@@ -499,12 +522,16 @@ static void a_jumbogram_has_exactly_one_length(void **state)
 {
 	(void)state;
 	/* RFC 2675: payload length 0, option 0xc2 with 4 bytes, beyond 65,535 */
-	struct result r = DECODE(DECODE_IPV6, false, IPV6(0, 0), 17, 0, 0xc2, 4, 0, 1, 0, 0, UDP(0), 1, 2, 3);
+	struct result r =
+		DECODE(DECODE_IPV6, false, IPV6(0, 0), 17, 0, 0xc2, 4, 0, 1, 0, 0, UDP(0), 1, 2, 3);
 	assert_true(r.ok);
 	assert_int_equal(r.f.dst_port, 53);
 	assert_int_equal(r.payload.bytes.len, 3);
-	assert_false(DECODE(DECODE_IPV6, false, IPV6(16, 0), 17, 0, 0xc2, 4, 0, 1, 0, 0, UDP(8)).ok);
-	assert_false(DECODE(DECODE_IPV6, false, IPV6(0, 0), 17, 0, 0xc2, 4, 0, 0, 0xff, 0xff, UDP(8)).ok);
+	assert_false(
+		DECODE(DECODE_IPV6, false, IPV6(16, 0), 17, 0, 0xc2, 4, 0, 1, 0, 0, UDP(8)).ok);
+	assert_false(
+		DECODE(DECODE_IPV6, false, IPV6(0, 0), 17, 0, 0xc2, 4, 0, 0, 0xff, 0xff, UDP(8))
+			.ok);
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(0, 0), 17, 0, 0xc2, 3, 0, 1, 0, 0, UDP(8)).ok);
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(0, 0), 17, 0, 1, 4, 0, 0, 0, 0, UDP(8)).ok);
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(0, 17), UDP(8)).ok);
@@ -514,17 +541,20 @@ static void options_must_fit_their_header(void **state)
 {
 	(void)state;
 	/* RFC 2113: router alert, 4 bytes */
-	struct result r = DECODE(DECODE_IPV4, false, 0x46, 0, 0, 32, 0, 0, 0, 0, 1, 2, 0, 0, 10, 0, 0, 1, 224, 0, 0, 1, 148,
-				 4, 0, 0, 0x11, 100, 0, 0, 0, 0, 0, 0);
+	struct result r = DECODE(DECODE_IPV4, false, 0x46, 0, 0, 32, 0, 0, 0, 0, 1, 2, 0, 0, 10, 0,
+				 0, 1, 224, 0, 0, 1, 148, 4, 0, 0, 0x11, 100, 0, 0, 0, 0, 0, 0);
 	assert_true(r.ok);
 	assert_int_equal(r.f.l4, FLOW_L4_IGMP);
 	assert_int_equal(r.f.igmp_type, 0x11);
 	/* what stands behind the end of the list is padding */
-	assert_true(DECODE(DECODE_IPV4, false, 0x46, 0, 0, 24, 0, 0, 0, 0, 1, 99, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 1, 0, 255, 255)
+	assert_true(DECODE(DECODE_IPV4, false, 0x46, 0, 0, 24, 0, 0, 0, 0, 1, 99, 0, 0, 10, 0, 0, 1,
+			   10, 0, 0, 2, 1, 0, 255, 255)
 			    .ok);
-	assert_false(DECODE(DECODE_IPV4, false, 0x46, 0, 0, 24, 0, 0, 0, 0, 1, 99, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 1, 1, 1, 148)
+	assert_false(DECODE(DECODE_IPV4, false, 0x46, 0, 0, 24, 0, 0, 0, 0, 1, 99, 0, 0, 10, 0, 0,
+			    1, 10, 0, 0, 2, 1, 1, 1, 148)
 			     .ok);
-	assert_false(DECODE(DECODE_IPV4, false, 0x46, 0, 0, 24, 0, 0, 0, 0, 1, 99, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 148, 5, 0, 0)
+	assert_false(DECODE(DECODE_IPV4, false, 0x46, 0, 0, 24, 0, 0, 0, 0, 1, 99, 0, 0, 10, 0, 0,
+			    1, 10, 0, 0, 2, 148, 5, 0, 0)
 			     .ok);
 	/* RFC 9293 §3.1: no-operation, then window scale of 3 bytes */
 	assert_true(DECODE(DECODE_IPV4, false, IPV4(44, 0, 6), TCP(6, 2), 1, 3, 3, 7).ok);
@@ -541,21 +571,25 @@ static void tags_are_stepped_over_where_that_was_asked(void **state)
 {
 	(void)state;
 	/* IEEE 802.1Q: priority 5, id 100 */
-	struct result r = DECODE(DECODE_ETHERNET, true, ETHERNET(0x8100), 0xa0, 100, 0x08, 0, IPV4(40, 0, 6), TCP(5, 2));
+	struct result r = DECODE(DECODE_ETHERNET, true, ETHERNET(0x8100), 0xa0, 100, 0x08, 0,
+				 IPV4(40, 0, 6), TCP(5, 2));
 	assert_true(r.ok);
 	assert_int_equal(r.payload.vlan_id, 100);
 	assert_int_equal(r.f.dst_port, 80);
 	/* 802.1ad: service tag 4094 outside, customer tag 7 inside */
-	r = DECODE(DECODE_ETHERNET, true, ETHERNET(0x88a8), 0x0f, 0xfe, 0x81, 0, 0, 7, 0x86, 0xdd, IPV6(20, 6), TCP(5, 2));
+	r = DECODE(DECODE_ETHERNET, true, ETHERNET(0x88a8), 0x0f, 0xfe, 0x81, 0, 0, 7, 0x86, 0xdd,
+		   IPV6(20, 6), TCP(5, 2));
 	assert_true(r.ok);
 	assert_int_equal(r.payload.vlan_id, 4094);
 	assert_int_equal(r.f.dst_port, 80);
 	/* id 0 is a tag of its own: priority only (802.1Q §9.6), and still the outermost one */
-	r = DECODE(DECODE_ETHERNET, true, ETHERNET(0x8100), 0, 0, 0x81, 0, 0, 7, 0x08, 0, IPV4(40, 0, 6), TCP(5, 2));
+	r = DECODE(DECODE_ETHERNET, true, ETHERNET(0x8100), 0, 0, 0x81, 0, 0, 7, 0x08, 0,
+		   IPV4(40, 0, 6), TCP(5, 2));
 	assert_int_equal(r.payload.vlan_id, 0);
 	assert_false(DECODE(DECODE_ETHERNET, true, ETHERNET(0x8100), 0, 1, 8).ok);
 
-	r = DECODE(DECODE_ETHERNET, false, ETHERNET(0x8100), 0xa0, 100, 0x08, 0, IPV4(40, 0, 6), TCP(5, 2));
+	r = DECODE(DECODE_ETHERNET, false, ETHERNET(0x8100), 0xa0, 100, 0x08, 0, IPV4(40, 0, 6),
+		   TCP(5, 2));
 	assert_true(r.ok);
 	assert_int_equal(r.payload.vlan_id, 0);
 	assert_false(flow_is(&r.f, FLOW_HAS_IP));
@@ -566,14 +600,17 @@ static void vrrp_and_igmp_follow_their_rfcs(void **state)
 	(void)state;
 	static const uint8_t group[] = { 239, 1, 2, 3 };
 	/* RFC 3768 §5.1 */
-	struct result r = DECODE(DECODE_IPV4, false, IPV4(32, 0, 112), 0x21, 51, 100, 1, 0, 1, 0, 0, 10, 0, 0, 250);
+	struct result r = DECODE(DECODE_IPV4, false, IPV4(32, 0, 112), 0x21, 51, 100, 1, 0, 1, 0, 0,
+				 10, 0, 0, 250);
 	assert_true(r.ok);
 	assert_int_equal(r.f.l4, FLOW_L4_VRRP);
 	assert_int_equal(r.f.vrrp_type, 1);
 	assert_int_equal(r.f.vrrp_vrid, 51);
 	assert_int_equal(r.f.vrrp_priority, 100);
 	/* §7.1: other types must be discarded; an advertisement has an address */
-	assert_false(DECODE(DECODE_IPV4, false, IPV4(32, 0, 112), 0x22, 51, 100, 1, 0, 1, 0, 0, 10, 0, 0, 250).ok);
+	assert_false(DECODE(DECODE_IPV4, false, IPV4(32, 0, 112), 0x22, 51, 100, 1, 0, 1, 0, 0, 10,
+			    0, 0, 250)
+			     .ok);
 	assert_false(DECODE(DECODE_IPV4, false, IPV4(28, 0, 112), 0x21, 51, 100, 0, 0, 1, 0, 0).ok);
 	assert_false(DECODE(DECODE_IPV4, false, IPV4(27, 0, 112), 0x21, 51, 100, 1, 0, 1, 0).ok);
 	/* RFC 2236 §2 */

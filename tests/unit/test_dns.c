@@ -11,12 +11,12 @@
 #include "observer/decode/dns.h"
 
 /* Header, RFC 1035 §4.1.1: id, flags, counts of the four sections. */
-#define HEADER(flags, qd, an, ns, ar)                                                                                 \
-	0x12, 0x34, (flags) >> 8, (flags) & 0xff, 0, qd, 0, an, 0, ns, 0, ar
+#define HEADER(flags, qd, an, ns, ar)                                                              \
+	0x12, 0x34, (flags) >> 8, (flags)&0xff, 0, qd, 0, an, 0, ns, 0, ar
 #define EXAMPLE 3, 'w', 'w', 'w', 7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 0 /* at offset 12 */
 #define QUESTION(type) EXAMPLE, 0, type, 0, 1
 /* Record whose name is a pointer to @at; @ttl below 65,536. */
-#define RECORD(at, type, ttl, len) 0xc0, at, 0, type, 0, 1, 0, 0, (ttl) >> 8, (ttl) & 0xff, 0, len
+#define RECORD(at, type, ttl, len) 0xc0, at, 0, type, 0, 1, 0, 0, (ttl) >> 8, (ttl)&0xff, 0, len
 
 enum { QUERY = 0x0100, ANSWER = 0x8180, NAME_ERROR = 0x8183, TRUNCATED = 0x0200 };
 enum { A = 1, CNAME = 5, SOA = 6, MX = 15, AAAA = 28, OPT = 41 };
@@ -32,8 +32,9 @@ static bool parse_copy(struct dns_message *m, bool tcp, const uint8_t *p, size_t
 	free(copy);
 	return ok;
 }
-#define PARSE(m, tcp, ...)                                                                                            \
-	parse_copy(m, tcp, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+#define PARSE(m, tcp, ...)                                                                         \
+	parse_copy(m, tcp, (const uint8_t[]){ __VA_ARGS__ },                                       \
+		   sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 static Flow__Layer7 *l7_of(const struct dns_message *m, Flow__Flow **ret_flow)
 {
@@ -81,10 +82,12 @@ static void answers_give_addresses_names_types_and_the_smallest_ttl(void **state
 	static struct dns_message m;
 	static const uint8_t v4[16] = { [10] = 0xff, [11] = 0xff, 192, 0, 2, 1 };
 	static const uint8_t v6[16] = { 0x20, 1, 0xd, 0xb8, [15] = 5 };
-	/* www.example. CNAME cdn.example.; cdn.example. A 192.0.2.1, AAAA 2001:db8::5. The CNAME's data lies at 41. */
-	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 3, 0, 0), QUESTION(A), RECORD(12, CNAME, 300, 6), 3, 'c', 'd', 'n',
-			  0xc0, 16, RECORD(41, A, 60, 4), 192, 0, 2, 1, RECORD(41, AAAA, 600, 16), 0x20, 1, 0xd, 0xb8, 0, 0, 0,
-			  0, 0, 0, 0, 0, 0, 0, 0, 5));
+	/* www.example. CNAME cdn.example.; cdn.example. A 192.0.2.1, AAAA 2001:db8::5. The CNAME's
+	 * data lies at 41. */
+	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 3, 0, 0), QUESTION(A),
+			  RECORD(12, CNAME, 300, 6), 3, 'c', 'd', 'n', 0xc0, 16,
+			  RECORD(41, A, 60, 4), 192, 0, 2, 1, RECORD(41, AAAA, 600, 16), 0x20, 1,
+			  0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5));
 	assert_true(m.response);
 	assert_false(m.truncated);
 	assert_int_equal(m.rcode, 0);
@@ -119,7 +122,8 @@ static void a_name_error_has_a_code_and_no_answers(void **state)
 	(void)state;
 	static struct dns_message m;
 	/* the SOA of a negative answer (RFC 2308) stands in the authority section: not an answer */
-	assert_true(PARSE(&m, false, HEADER(NAME_ERROR, 1, 0, 1, 0), QUESTION(A), RECORD(12, SOA, 900, 2), 0, 0));
+	assert_true(PARSE(&m, false, HEADER(NAME_ERROR, 1, 0, 1, 0), QUESTION(A),
+			  RECORD(12, SOA, 900, 2), 0, 0));
 	assert_int_equal(m.rcode, 3);
 	assert_int_equal(m.rrtype_count, 0);
 	assert_int_equal(m.ttl_s, 0);
@@ -135,7 +139,8 @@ static void opt_extends_the_return_code(void **state)
 	(void)state;
 	static struct dns_message m;
 	/* RFC 6891 §6.1.3 and §9: BADVERS is 16, upper bits in OPT's TTL */
-	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 0, 0, 1), QUESTION(A), 0, 0, OPT, 0x10, 0, 1, 0, 0, 0, 0, 0));
+	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 0, 0, 1), QUESTION(A), 0, 0, OPT, 0x10, 0, 1,
+			  0, 0, 0, 0, 0));
 	assert_int_equal(m.rcode, 16);
 	assert_int_equal(m.rrtype_count, 0);
 	assert_int_equal(m.ttl_s, 0);
@@ -145,9 +150,10 @@ static void over_tcp_a_length_comes_first(void **state)
 {
 	(void)state;
 	static struct dns_message m;
-	/* a pointer still counts from the header, not from the length; what follows is another message */
-	assert_true(PARSE(&m, true, 0, 45, HEADER(ANSWER, 1, 1, 0, 0), QUESTION(A), RECORD(12, A, 60, 4), 192, 0, 2, 1, 0, 29,
-			  HEADER(ANSWER, 1, 0, 0, 0)));
+	/* a pointer still counts from the header, not from the length; what follows is another
+	 * message */
+	assert_true(PARSE(&m, true, 0, 45, HEADER(ANSWER, 1, 1, 0, 0), QUESTION(A),
+			  RECORD(12, A, 60, 4), 192, 0, 2, 1, 0, 29, HEADER(ANSWER, 1, 0, 0, 0)));
 	assert_string_equal(m.query, "www.example.");
 	assert_int_equal(m.answer_count, 1);
 	assert_false(m.truncated);
@@ -163,8 +169,18 @@ static void what_is_cut_off_is_not_there(void **state)
 {
 	(void)state;
 	static struct dns_message m;
-	static const uint8_t whole[] = { HEADER(ANSWER, 1, 2, 0, 0), QUESTION(A), RECORD(12, A, 60, 4), 192, 0, 2, 1,
-					 RECORD(12, A, 50, 4), 192, 0, 2, 2 };
+	static const uint8_t whole[] = { HEADER(ANSWER, 1, 2, 0, 0),
+					 QUESTION(A),
+					 RECORD(12, A, 60, 4),
+					 192,
+					 0,
+					 2,
+					 1,
+					 RECORD(12, A, 50, 4),
+					 192,
+					 0,
+					 2,
+					 2 };
 	enum { NAME_END = 12 + 13, QUESTION_END = NAME_END + 4, FIRST_END = QUESTION_END + 16 };
 	for (size_t len = 0; len <= sizeof whole; len++) {
 		bool ok = parse_copy(&m, false, whole, len);
@@ -191,7 +207,8 @@ static void only_standard_messages_with_one_question_are_taken(void **state)
 	/* opcode 5, UPDATE (RFC 2136): its "question" is a zone; a reserved bit */
 	assert_false(PARSE(&m, false, HEADER(5 << 11, 1, 0, 0, 0), QUESTION(A)));
 	assert_false(PARSE(&m, false, HEADER(1 << 6, 1, 0, 0, 0), QUESTION(A)));
-	assert_false(PARSE(&m, false, 'G', 'E', 'T', ' ', '/', ' ', 'H', 'T', 'T', 'P', '/', '1', '.', '1', '\r', '\n'));
+	assert_false(PARSE(&m, false, 'G', 'E', 'T', ' ', '/', ' ', 'H', 'T', 'T', 'P', '/', '1',
+			   '.', '1', '\r', '\n'));
 }
 
 static void pointers_lead_backwards_or_nowhere(void **state)
@@ -207,8 +224,8 @@ static void pointers_lead_backwards_or_nowhere(void **state)
 	assert_false(PARSE(&m, false, HEADER(QUERY, 1, 0, 0, 0), 0x41, 'a', 0, 0, A, 0, 1));
 	assert_false(PARSE(&m, false, HEADER(QUERY, 1, 0, 0, 0), 0x80, 12, 0, A, 0, 1));
 	/* an answer with a bad name ends the reading, and keeps what was read */
-	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 2, 0, 0), QUESTION(A), RECORD(12, A, 60, 4), 192, 0, 2, 1,
-			  RECORD(60, A, 60, 4), 192, 0, 2, 2));
+	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 2, 0, 0), QUESTION(A), RECORD(12, A, 60, 4),
+			  192, 0, 2, 1, RECORD(60, A, 60, 4), 192, 0, 2, 2));
 	assert_int_equal(m.answer_count, 1);
 	assert_true(m.truncated);
 }
@@ -218,7 +235,8 @@ static void names_are_written_as_zone_files_have_them(void **state)
 	(void)state;
 	static struct dns_message m;
 	/* RFC 1035 §5.1: \X for a special character, \DDD for any byte */
-	assert_true(PARSE(&m, false, HEADER(QUERY, 1, 0, 0, 0), 7, 'a', '.', 'B', 0, 0xff, '\\', '_', 0, 0, A, 0, 1));
+	assert_true(PARSE(&m, false, HEADER(QUERY, 1, 0, 0, 0), 7, 'a', '.', 'B', 0, 0xff, '\\',
+			  '_', 0, 0, A, 0, 1));
 	assert_string_equal(m.query, "a\\.B\\000\\255\\\\_.");
 	assert_true(PARSE(&m, false, HEADER(QUERY, 1, 0, 0, 0), 0, 0, A, 0, 1));
 	assert_string_equal(m.query, ".");
@@ -246,7 +264,7 @@ static void the_longest_name_fits_and_a_longer_one_is_refused(void **state)
 	size_t n = long_name(msg + 12, (const uint8_t[]){ 63, 63, 63, 61 }, 4, 1);
 	assert_int_equal(n, 255);
 	assert_true(parse_copy(&m, false, msg, 12 + n + 4));
-	assert_int_equal(strlen(m.query), DNS_NAME_BYTES - 1);
+	assert_int_equal(strlen(m.query), DNS_TEXT_BYTES - 1);
 
 	n = long_name(msg + 12, (const uint8_t[]){ 63, 63, 63, 62 }, 4, 1);
 	assert_false(parse_copy(&m, false, msg, 12 + n + 4));
@@ -266,7 +284,8 @@ static void more_answers_than_there_is_room_for_are_left_out(void **state)
 	(void)state;
 	static struct dns_message m;
 	static const uint8_t head[] = { HEADER(ANSWER, 1, 200, 0, 0), QUESTION(A) };
-	static const uint8_t a[] = { RECORD(12, A, 60, 4), 192, 0, 2, 1 }, c[] = { RECORD(12, CNAME, 60, 2), 0xc0, 12 };
+	static const uint8_t a[] = { RECORD(12, A, 60, 4), 192, 0, 2, 1 },
+			     c[] = { RECORD(12, CNAME, 60, 2), 0xc0, 12 };
 	static uint8_t msg[8192];
 	size_t at = sizeof head;
 	memcpy(msg, head, at);
@@ -286,13 +305,14 @@ static void addresses_of_a_wrong_size_or_class_are_no_addresses(void **state)
 {
 	(void)state;
 	static struct dns_message m;
-	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 2, 0, 0), QUESTION(A), RECORD(12, A, 60, 3), 192, 0, 2,
-			  RECORD(12, AAAA, 60, 4), 192, 0, 2, 2));
+	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 2, 0, 0), QUESTION(A), RECORD(12, A, 60, 3),
+			  192, 0, 2, RECORD(12, AAAA, 60, 4), 192, 0, 2, 2));
 	assert_int_equal(m.answer_count, 0);
 	assert_int_equal(m.rrtype_count, 2);
 	/* class CHAOS (3); and IN with the cache-flush bit of RFC 6762 §10.2 */
-	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 2, 0, 0), QUESTION(A), 0xc0, 12, 0, A, 0, 3, 0, 0, 0, 60, 0, 4, 1, 2, 3,
-			  4, 0xc0, 12, 0, A, 0x80, 1, 0, 0, 0, 60, 0, 4, 5, 6, 7, 8));
+	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 2, 0, 0), QUESTION(A), 0xc0, 12, 0, A, 0, 3,
+			  0, 0, 0, 60, 0, 4, 1, 2, 3, 4, 0xc0, 12, 0, A, 0x80, 1, 0, 0, 0, 60, 0, 4,
+			  5, 6, 7, 8));
 	assert_int_equal(m.answer_count, 1);
 	assert_int_equal(m.answers[0].ip[12], 5);
 }

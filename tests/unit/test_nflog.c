@@ -1,4 +1,5 @@
-/* observer/source/nflog: log prefixes to verdicts. What needs a kernel is in tests/lab/test_nflog.c. */
+/* observer/source/nflog: log prefixes to verdicts. What needs a kernel is in
+ * tests/lab/test_nflog.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,12 +28,14 @@ static void check(const char *pattern, const struct reading *readings, size_t n)
 		char *prefix = malloc(len ? len : 1);
 		assert_non_null(prefix);
 		memcpy(prefix, readings[i].prefix, len);
-		struct raw_event ev = { .verdict = RAW_DENY, .direction = RAW_DIR_EGRESS, .policy = STR("old") };
+		struct raw_event ev = { .verdict = RAW_DENY,
+					.direction = RAW_DIR_EGRESS,
+					.policy = STR("old") };
 		nflog_pattern_read(p, str_n(prefix, len), &ev);
 		if (ev.verdict != readings[i].verdict || ev.direction != readings[i].direction ||
 		    !str_is(ev.policy, readings[i].policy))
-			fail_msg("'%s': verdict %d direction %d policy '%.*s'", readings[i].prefix, (int)ev.verdict,
-				 (int)ev.direction, STR_FMT(ev.policy));
+			fail_msg("'%s': verdict %d direction %d policy '%.*s'", readings[i].prefix,
+				 (int)ev.verdict, (int)ev.direction, STR_FMT(ev.policy));
 		assert_true(str_is(ev.prefix, readings[i].prefix));
 		free(prefix);
 	}
@@ -78,11 +81,14 @@ static void a_pattern_of_ones_own_may_name_any_of_the_groups(void **state)
 	};
 	check("^\\[UFW (?<verdict>\\w+)\\]", ufw, ARRAY_LEN(ufw));
 	/* Calico's form: action, owner of the rule, policy */
-	static const struct reading policy_only[] = { { "A|policy-7", RAW_AUDIT, RAW_DIR_UNKNOWN, "policy-7" } };
+	static const struct reading policy_only[] = { { "A|policy-7", RAW_AUDIT, RAW_DIR_UNKNOWN,
+							"policy-7" } };
 	check("\\|(?<policy>.*)", policy_only, ARRAY_LEN(policy_only));
 	static const struct reading all[] = {
-		{ "IN=Drop p1", RAW_DENY, RAW_DIR_INGRESS, "p1" },   { "OUT=accept p2", RAW_ALLOW, RAW_DIR_EGRESS, "p2" },
-		{ "inbound=PASS", RAW_ALLOW, RAW_DIR_INGRESS, "" },  { "output=reject", RAW_DENY, RAW_DIR_EGRESS, "" },
+		{ "IN=Drop p1", RAW_DENY, RAW_DIR_INGRESS, "p1" },
+		{ "OUT=accept p2", RAW_ALLOW, RAW_DIR_EGRESS, "p2" },
+		{ "inbound=PASS", RAW_ALLOW, RAW_DIR_INGRESS, "" },
+		{ "output=reject", RAW_DENY, RAW_DIR_EGRESS, "" },
 		{ "forward=drop x", RAW_DENY, RAW_DIR_UNKNOWN, "x" },
 	};
 	check("^(?<direction>\\w+)=(?<verdict>\\w+)(?: (?<policy>.+))?$", all, ARRAY_LEN(all));
@@ -125,10 +131,14 @@ static void groups_are_checked_before_the_kernel_is_asked(void **state)
 	struct err e;
 	assert_int_equal(source_nflog_new(&(struct source_nflog_config){ 0 }, &s, &e), ERR_INVALID);
 	const uint16_t twice[] = { 4, 5, 4 };
-	assert_int_equal(source_nflog_new(&(struct source_nflog_config){ .groups = twice, .group_count = 3 }, &s, &e),
-			 ERR_INVALID);
+	assert_int_equal(
+		source_nflog_new(&(struct source_nflog_config){ .groups = twice, .group_count = 3 },
+				 &s, &e),
+		ERR_INVALID);
 	assert_non_null(strstr(e.msg, "group 4"));
-	const struct source_nflog_config bad = { .groups = twice, .group_count = 1, .pattern = "(" };
+	const struct source_nflog_config bad = { .groups = twice,
+						 .group_count = 1,
+						 .pattern = "(" };
 	assert_int_equal(source_nflog_new(&bad, &s, &e), ERR_INVALID);
 	assert_non_null(strstr(e.msg, "offset 1"));
 	assert_null(s);

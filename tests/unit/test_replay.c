@@ -1,4 +1,5 @@
-/* observer/source/replay: recorded JSON lines come out as the messages they stand for, in their time. */
+/* observer/source/replay: recorded JSON lines come out as the messages they stand for, in their
+ * time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,7 @@
 
 enum { WAIT_MS = 20000, DRAIN_EVENTS = 5 };
 
-/* --- files -------------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 static void golden_path(char *out, size_t size, const char *name)
 {
@@ -30,7 +31,9 @@ static struct buf read_file(const char *path)
 {
 	FILE *f = fopen(path, "rb");
 	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded data", path);
+		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
+			 "data",
+			 path);
 	struct buf b = buf_init(64 << 20);
 	for (size_t n = 1; n > 0;) {
 		char *to = buf_reserve(&b, 1 << 16);
@@ -52,11 +55,11 @@ static int file_of(struct str text, char path[64])
 	return fd;
 }
 
-/* --- what comes out ----------------------------------------------------------------------------------------- */
+/* ---- what comes out ---- */
 
 struct seen {
 	struct raw_sink sink;
-	json_t *messages;      /* {"flow": …} and so on, in order; a loss is the number of lost lines */
+	json_t *messages; /* {"flow": …} and so on, in order; a loss is the number of lost lines */
 	struct raw_event last; /* its pointers are stale */
 	size_t events;
 };
@@ -79,7 +82,9 @@ static void see(struct raw_sink *sink, const struct raw_event *ev)
 	seen->events++;
 	if (ev->kind == RAW_LOST) {
 		assert_true(ev->lost > 0);
-		assert_int_equal(json_array_append_new(seen->messages, json_integer((json_int_t)ev->lost)), 0);
+		assert_int_equal(
+			json_array_append_new(seen->messages, json_integer((json_int_t)ev->lost)),
+			0);
 		return;
 	}
 	assert_true(ev->kind < ARRAY_LEN(kinds) && kinds[ev->kind].desc);
@@ -87,7 +92,9 @@ static void see(struct raw_sink *sink, const struct raw_event *ev)
 	assert_int_equal(json_put_message(&b, kinds[ev->kind].desc, ev->packet, NULL), ERR_OK);
 	json_t *message = json_loadb(b.p, b.len, JSON_ALLOW_NUL, NULL);
 	assert_non_null(message);
-	assert_int_equal(json_array_append_new(seen->messages, json_pack("{s:o}", kinds[ev->kind].member, message)), 0);
+	assert_int_equal(json_array_append_new(seen->messages,
+					       json_pack("{s:o}", kinds[ev->kind].member, message)),
+			 0);
 }
 
 static struct seen nothing_seen(void)
@@ -123,7 +130,9 @@ static uint64_t replay_text(struct str text, struct seen *seen)
 {
 	char path[64];
 	int fd = file_of(text, path);
-	AUTO(source_free) struct source *s = open_replay(&(struct source_replay_config){ .path = path, .keep_time = true });
+	AUTO(source_free)
+	struct source *s =
+		open_replay(&(struct source_replay_config){ .path = path, .keep_time = true });
 	drain_to_end(s, seen);
 	(void)close(fd);
 	return source_replay_bad_lines(s);
@@ -156,7 +165,7 @@ static void assert_messages(const json_t *got, const json_t *want)
 	}
 }
 
-/* --- tests -------------------------------------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 /* Replays @name of the recorded flows. @return its messages without the reports of losses. */
 static json_t *replay_recorded(const char *name, uint64_t *ret_bad_lines)
@@ -164,7 +173,9 @@ static json_t *replay_recorded(const char *name, uint64_t *ret_bad_lines)
 	char path[4096];
 	golden_path(path, sizeof path, name);
 	struct seen seen = nothing_seen();
-	AUTO(source_free) struct source *s = open_replay(&(struct source_replay_config){ .path = path, .keep_time = true });
+	AUTO(source_free)
+	struct source *s =
+		open_replay(&(struct source_replay_config){ .path = path, .keep_time = true });
 	drain_to_end(s, &seen);
 
 	json_t *messages = json_array();
@@ -191,7 +202,8 @@ static json_t *messages_in(const char *name)
 	struct str rest = buf_str(&file), line;
 	json_t *messages = json_array();
 	while (str_split(&rest, '\n', &line)) {
-		json_t *whole = json_loadb(line.p, line.len, JSON_ALLOW_NUL, NULL), *member = member_of(whole);
+		json_t *whole = json_loadb(line.p, line.len, JSON_ALLOW_NUL, NULL),
+		       *member = member_of(whole);
 		if (member)
 			(void)json_array_append_new(messages, member);
 		json_decref(whole);
@@ -204,7 +216,8 @@ static void recorded_lines_come_out_as_the_same_messages(void **state)
 	(void)state;
 	/* These lines are written as we write them, but for two that spell out a type of 0. */
 	uint64_t bad_lines;
-	json_t *got = replay_recorded("flows/export-events.jsonl", &bad_lines), *want = messages_in("flows/export-events.jsonl");
+	json_t *got = replay_recorded("flows/export-events.jsonl", &bad_lines),
+	       *want = messages_in("flows/export-events.jsonl");
 	assert_int_equal(bad_lines, 0);
 	assert_int_equal(json_array_size(want), 24);
 	(void)json_object_del(json_object_get(json_array_get(want, 11), "agent_event"), "type");
@@ -220,13 +233,15 @@ static void recorded_lines_come_out_as_the_same_messages(void **state)
 	assert_int_equal(json_array_size(want), 40);
 	assert_int_equal(json_array_size(got), 40);
 	for (size_t i = 0; i < 40; i++)
-		assert_true(json_equal(json_object_get(json_object_get(json_array_get(got, i), "flow"), "uuid"),
-				       json_object_get(json_object_get(json_array_get(want, i), "flow"), "uuid")));
+		assert_true(json_equal(
+			json_object_get(json_object_get(json_array_get(got, i), "flow"), "uuid"),
+			json_object_get(json_object_get(json_array_get(want, i), "flow"), "uuid")));
 	json_decref(want);
 	json_decref(got);
 }
 
-/* The reference's own CLI read the same files: what it printed as JSON are the lines that it could read. */
+/* The reference's own CLI read the same files: what it printed as JSON are the lines that it could
+ * read. */
 static void what_the_reference_could_read_comes_out_and_the_rest_is_counted(void **state)
 {
 	(void)state;
@@ -241,7 +256,8 @@ static void what_the_reference_could_read_comes_out_and_the_rest_is_counted(void
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		uint64_t bad_lines;
-		json_t *got = replay_recorded(cases[i].file, &bad_lines), *want = messages_in(cases[i].printed);
+		json_t *got = replay_recorded(cases[i].file, &bad_lines),
+		       *want = messages_in(cases[i].printed);
 		assert_true(json_array_size(want) > 10);
 		assert_messages(got, want);
 		if (cases[i].bad_lines)
@@ -257,11 +273,12 @@ static void a_bare_flow_is_a_flow(void **state)
 {
 	(void)state;
 	struct seen seen = nothing_seen();
-	assert_int_equal(replay_text(STR("{\"time\":\"2024-03-05T10:00:00Z\",\"verdict\":\"DROPPED\",\"node_name\":\"n1\"}\n"),
+	assert_int_equal(replay_text(STR("{\"time\":\"2024-03-05T10:00:00Z\",\"verdict\":"
+					 "\"DROPPED\",\"node_name\":\"n1\"}\n"),
 				     &seen),
 			 0);
-	json_t *want = json_pack("[{s:{s:s,s:s,s:s}}]", "flow", "time", "2024-03-05T10:00:00Z", "verdict", "DROPPED",
-				 "node_name", "n1");
+	json_t *want = json_pack("[{s:{s:s,s:s,s:s}}]", "flow", "time", "2024-03-05T10:00:00Z",
+				 "verdict", "DROPPED", "node_name", "n1");
 	assert_messages(seen.messages, want);
 	/* 2024-03-05T10:00:00Z */
 	assert_int_equal(seen.last.wall.v, 1709632800 * NS_PER_S);
@@ -273,8 +290,11 @@ static void a_line_without_a_known_member_is_bad_and_one_without_text_is_none(vo
 {
 	(void)state;
 	struct seen seen = nothing_seen();
-	assert_int_equal(replay_text(STR("\n \t\r\n{\"flow\":{}}\r\n{\"node_name\":\"n\",\"time\":\"2024-03-05T10:00:00Z\","
-					 "\"tomorrow_event\":{}}\n{\"node_status\":{\"state_change\":\"NODE_CONNECTED\"}}\n{}\n"),
+	assert_int_equal(replay_text(STR("\n "
+					 "\t\r\n{\"flow\":{}}\r\n{\"node_name\":\"n\",\"time\":"
+					 "\"2024-03-05T10:00:00Z\","
+					 "\"tomorrow_event\":{}}\n{\"node_status\":{\"state_"
+					 "change\":\"NODE_CONNECTED\"}}\n{}\n"),
 				     &seen),
 			 2);
 	json_t *want = json_pack("[{s:{}},i]", "flow", 2);
@@ -287,9 +307,12 @@ static void a_loss_is_told_in_its_place(void **state)
 {
 	(void)state;
 	struct seen seen = nothing_seen();
-	assert_int_equal(replay_text(STR("x\ny\n{\"flow\":{\"uuid\":\"1\"}}\nz\n{\"flow\":{\"uuid\":\"2\"}}\n{\"flow\":"), &seen),
+	assert_int_equal(replay_text(STR("x\ny\n{\"flow\":{\"uuid\":\"1\"}}\nz\n{\"flow\":{"
+					 "\"uuid\":\"2\"}}\n{\"flow\":"),
+				     &seen),
 			 4);
-	json_t *want = json_pack("[i,{s:{s:s}},i,{s:{s:s}},i]", 2, "flow", "uuid", "1", 1, "flow", "uuid", "2", 1);
+	json_t *want = json_pack("[i,{s:{s:s}},i,{s:{s:s}},i]", 2, "flow", "uuid", "1", 1, "flow",
+				 "uuid", "2", 1);
 	assert_messages(seen.messages, want);
 	json_decref(want);
 	json_decref(seen.messages);
@@ -318,8 +341,10 @@ static void a_line_is_at_most_a_mebibyte(void **state)
 	assert_int_equal(replay_text(buf_str(&b), &seen), 2);
 	assert_int_equal(json_array_size(seen.messages), 3);
 	assert_int_equal(json_integer_value(json_array_get(seen.messages, 1)), 2);
-	assert_string_equal(json_string_value(json_object_get(json_object_get(json_array_get(seen.messages, 2), "flow"), "uuid")),
-			    "last");
+	assert_string_equal(
+		json_string_value(json_object_get(
+			json_object_get(json_array_get(seen.messages, 2), "flow"), "uuid")),
+		"last");
 	json_decref(seen.messages);
 }
 
@@ -327,12 +352,15 @@ static void flows_are_stamped_anew_unless_their_time_is_kept(void **state)
 {
 	(void)state;
 	char path[64];
-	int fd = file_of(STR("{\"flow\":{\"uuid\":\"u\",\"time\":\"2024-03-05T10:00:00Z\",\"verdict\":\"DROPPED\"},"
+	int fd = file_of(STR("{\"flow\":{\"uuid\":\"u\",\"time\":\"2024-03-05T10:00:00Z\","
+			     "\"verdict\":\"DROPPED\"},"
 			     "\"time\":\"2024-03-05T11:00:00Z\"}\n"
-			     "{\"lost_events\":{\"num_events_lost\":\"5\"},\"time\":\"2024-03-05T10:00:00Z\"}\n"),
+			     "{\"lost_events\":{\"num_events_lost\":\"5\"},\"time\":\"2024-03-"
+			     "05T10:00:00Z\"}\n"),
 			 path);
 	struct seen seen = nothing_seen();
-	AUTO(source_free) struct source *s = open_replay(&(struct source_replay_config){ .path = path });
+	AUTO(source_free)
+	struct source *s = open_replay(&(struct source_replay_config){ .path = path });
 	struct wall_ns before = wall_now();
 	assert_int_equal(source_drain(s, &seen.sink, 1), 1);
 	struct wall_ns after = wall_now();
@@ -348,12 +376,15 @@ static void flows_are_stamped_anew_unless_their_time_is_kept(void **state)
 	json_decref(seen.messages);
 
 	seen = nothing_seen();
-	AUTO(source_free) struct source *kept = open_replay(&(struct source_replay_config){ .path = path, .keep_time = true });
+	AUTO(source_free)
+	struct source *kept =
+		open_replay(&(struct source_replay_config){ .path = path, .keep_time = true });
 	drain_to_end(kept, &seen);
 	assert_int_equal(seen.last.kind, RAW_LOST_MESSAGE);
 	assert_int_equal(seen.last.wall.v, 1709632800 * NS_PER_S);
 	flow = json_object_get(json_array_get(seen.messages, 0), "flow");
-	assert_string_equal(json_string_value(json_object_get(flow, "time")), "2024-03-05T10:00:00Z");
+	assert_string_equal(json_string_value(json_object_get(flow, "time")),
+			    "2024-03-05T10:00:00Z");
 	json_decref(seen.messages);
 	(void)close(fd);
 }
@@ -362,9 +393,11 @@ static void a_file_can_be_repeated(void **state)
 {
 	(void)state;
 	char path[64];
-	int fd = file_of(STR("{\"flow\":{\"uuid\":\"1\"}}\nbad\n{\"flow\":{\"uuid\":\"2\"}}"), path);
+	int fd =
+		file_of(STR("{\"flow\":{\"uuid\":\"1\"}}\nbad\n{\"flow\":{\"uuid\":\"2\"}}"), path);
 	struct seen seen = nothing_seen();
-	AUTO(source_free) struct source *s = open_replay(&(struct source_replay_config){ .path = path, .repeat = 3 });
+	AUTO(source_free)
+	struct source *s = open_replay(&(struct source_replay_config){ .path = path, .repeat = 3 });
 	drain_to_end(s, &seen);
 	assert_int_equal(seen.events, 9);
 	assert_int_equal(source_replay_bad_lines(s), 3);
@@ -374,7 +407,9 @@ static void a_file_can_be_repeated(void **state)
 	/* a file that says nothing comes to an end all the same */
 	fd = file_of(STR("\n\n"), path);
 	seen = nothing_seen();
-	AUTO(source_free) struct source *empty = open_replay(&(struct source_replay_config){ .path = path, .repeat = UINT64_MAX });
+	AUTO(source_free)
+	struct source *empty =
+		open_replay(&(struct source_replay_config){ .path = path, .repeat = UINT64_MAX });
 	drain_to_end(empty, &seen);
 	assert_int_equal(seen.events, 0);
 	json_decref(seen.messages);
@@ -384,13 +419,15 @@ static void a_file_can_be_repeated(void **state)
 static void events_keep_their_distance(void **state)
 {
 	(void)state;
-	static const char two[] = "{\"flow\":{\"time\":\"2024-03-05T10:00:00Z\"}}\n{\"flow\":{\"time\":\"2024-03-05T09:00:00Z\"}}\n"
+	static const char two[] = "{\"flow\":{\"time\":\"2024-03-05T10:00:00Z\"}}\n{\"flow\":{"
+				  "\"time\":\"2024-03-05T09:00:00Z\"}}\n"
 				  "{\"flow\":{}}\n{\"flow\":{\"time\":\"2024-03-05T11:00:00Z\"}}\n";
 	char path[64];
 	int fd = file_of(str_of(two), path);
 	struct seen seen = nothing_seen();
 	/* the first three have nothing to wait for, the fourth an hour */
-	AUTO(source_free) struct source *s = open_replay(&(struct source_replay_config){ .path = path, .speed = 1 });
+	AUTO(source_free)
+	struct source *s = open_replay(&(struct source_replay_config){ .path = path, .speed = 1 });
 	assert_true(readable(s, 0));
 	assert_int_equal(source_drain(s, &seen.sink, 100), 3);
 	assert_false(readable(s, 0));
@@ -398,7 +435,9 @@ static void events_keep_their_distance(void **state)
 	assert_false(source_ended(s));
 
 	/* an hour in 36 ms: never earlier */
-	AUTO(source_free) struct source *fast = open_replay(&(struct source_replay_config){ .path = path, .speed = 100000 });
+	AUTO(source_free)
+	struct source *fast =
+		open_replay(&(struct source_replay_config){ .path = path, .speed = 100000 });
 	struct mono_ns start = mono_now();
 	drain_to_end(fast, &seen);
 	assert_int_equal(seen.events, 7);
@@ -415,7 +454,8 @@ static void a_pipe_is_read_as_it_fills(void **state)
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fds[0]);
 	struct seen seen = nothing_seen();
-	AUTO(source_free) struct source *s = open_replay(&(struct source_replay_config){ .path = path });
+	AUTO(source_free)
+	struct source *s = open_replay(&(struct source_replay_config){ .path = path });
 	assert_int_equal(source_drain(s, &seen.sink, 10), 0);
 	assert_false(readable(s, 0));
 
@@ -446,11 +486,20 @@ static void what_cannot_be_replayed_is_said(void **state)
 	(void)state;
 	struct source *s = NULL;
 	struct err e;
-	assert_int_equal(source_replay_new(&(struct source_replay_config){ .path = "/nonexistent" }, &s, &e), ERR_NOT_FOUND);
+	assert_int_equal(
+		source_replay_new(&(struct source_replay_config){ .path = "/nonexistent" }, &s, &e),
+		ERR_NOT_FOUND);
 	assert_non_null(strstr(e.msg, "/nonexistent"));
-	assert_int_equal(source_replay_new(&(struct source_replay_config){ .path = "/" }, &s, &e), ERR_INVALID);
-	assert_int_equal(source_replay_new(&(struct source_replay_config){ .path = "-", .repeat = 2 }, &s, &e), ERR_INVALID);
-	assert_int_equal(source_replay_new(&(struct source_replay_config){ .path = "-", .speed = -1 }, &s, &e), ERR_INVALID);
+	assert_int_equal(source_replay_new(&(struct source_replay_config){ .path = "/" }, &s, &e),
+			 ERR_INVALID);
+	assert_int_equal(
+		source_replay_new(&(struct source_replay_config){ .path = "-", .repeat = 2 }, &s,
+				  &e),
+		ERR_INVALID);
+	assert_int_equal(
+		source_replay_new(&(struct source_replay_config){ .path = "-", .speed = -1 }, &s,
+				  &e),
+		ERR_INVALID);
 	assert_null(s);
 }
 
