@@ -5,7 +5,11 @@
  *
  * Semantics are Hubble's (reference/hubble-api.md sections 3, 5, 6); where we do better, docs/compatibility.md lists it.
  *
- * Threads  the methods run on the server's thread; the api itself is immutable after construction.
+ * Where people are led to expect it, we do more: `number` without `first` or `since` yields the last N flows *that match*, the newest
+ * flow is there at once, a follower without a number starts after it, and flows that are a little out of order do not end a
+ * time range early.
+ *
+ * Threads  the methods run on the server's one thread and share buffers of the api: one api, one server.
  * Loss     a stream that the log overtook is told by LostEvents (source HUBBLE_RING_BUFFER), at most one a second, and
  *          once more before it ends: each lost record is counted exactly once.
  */

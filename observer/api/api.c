@@ -1,0 +1,144 @@
+#include "observer/api/inside.h"
+
+#include "flow/wire.h"
+
+/* Numbers of GetFlowsResponse and its sisters; flow.Timestamp as everywhere. */
+enum { FIELD_NODE_NAME = 1000, FIELD_TIME = 1001, TIMESTAMP_SECONDS = 1, TIMESTAMP_NANOS = 2, BATCH_RECORDS = 64 };
+
+static enum err_code own_text(const char **text, struct err *e)
+{
+	if (!*text)
+		return ERR_OK;
+	*text = str_dup(str_of(*text));
+	return *text ? ERR_OK : err_set(e, ERR_NOMEM, "api");
+}
+
+enum err_code api_new(const struct api_config *config, struct api **ret, struct err *e)
+{
+	const struct rpc_method methods[API_METHODS] = {
+		{ "/observer.Observer/GetFlows", api_get_flows, NULL },
+		{ "/observer.Observer/GetAgentEvents", api_get_agent_events, NULL },
+		{ "/observer.Observer/GetDebugEvents", api_get_debug_events, NULL },
+		{ "/observer.Observer/ServerStatus", api_server_status, NULL },
+		{ "/observer.Observer/GetNodes", api_get_nodes, NULL },
+		{ "/observer.Observer/GetNamespaces", api_get_namespaces, NULL },
+		{ "/peer.Peer/Notify", api_notify, NULL },
+	};
+	AUTO(api_free) struct api *a = calloc(1, sizeof *a);
+	if (!a)
+		return err_set(e, ERR_NOMEM, "api");
+	a->config = *config;
+	a->message = buf_init(API_MESSAGE_MAX);
+	a->flow = buf_init(API_MESSAGE_MAX);
+	memcpy(a->methods, methods, sizeof methods);
+	for (size_t i = 0; i < API_METHODS; i++)
+		a->methods[i].ctx = a;
+	const char **texts[] = { &a->config.version, &a->config.node_name, &a->config.address, &a->config.tls_server_name };
+	const char *given[ARRAY_LEN(texts)];
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		given[i] = *texts[i];
+		*texts[i] = NULL; /* api_free frees what is there */
+	}
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		const char *text = given[i];
+		enum err_code code = own_text(&text, e);
+		if (code != ERR_OK)
+			return code;
+		*texts[i] = text;
+	}
+	enum err_code code = flow_batch_new(config->log, BATCH_RECORDS, &a->batch, e);
+	if (code != ERR_OK)
+		return code;
+	*ret = TAKE(a);
+	return ERR_OK;
+}
+
+static void free_text(const char *text)
+{
+	free((char *)(uintptr_t)text); /* ours, const only to its readers */
+}
+
+void api_free(struct api *a)
+{
+	if (!a)
+		return;
+	free_text(a->config.version);
+	free_text(a->config.node_name);
+	free_text(a->config.address);
+	free_text(a->config.tls_server_name);
+	flow_batch_free(a->batch);
+	buf_done(&a->message);
+	buf_done(&a->flow);
+	free(a);
+}
+
+const struct rpc_method *api_methods(const struct api *a, size_t *ret_count)
+{
+	*ret_count = API_METHODS;
+	return a->methods;
+}
+
+ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request, const ProtobufCMessageDescriptor *desc)
+{
+	ProtobufCMessage *m = protobuf_c_message_unpack(desc, NULL, request.len, (const uint8_t *)request.p);
+
+	if (!m)
+		rpc_call_end(call, RPC_INVALID_ARGUMENT, "the request is no valid %s", desc->name);
+	return m;
+}
+
+void api_reply(struct api *a, struct rpc_call *call, const ProtobufCMessage *m)
+{
+	size_t bytes = protobuf_c_message_get_packed_size(m);
+
+	buf_reset(&a->message);
+	char *to = buf_reserve(&a->message, bytes);
+	if (!to) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer of %zu bytes", bytes);
+		return;
+	}
+	a->message.len = protobuf_c_message_pack(m, (uint8_t *)to);
+	rpc_call_reply(call, buf_str(&a->message));
+}
+
+/* The reference answers UNKNOWN to everything but a contradiction (reference/hubble-api.md section 3.1). */
+void api_refuse(struct rpc_call *call, const struct err *e)
+{
+	enum rpc_status status = e->code == ERR_NOMEM ? RPC_RESOURCE_EXHAUSTED : RPC_UNKNOWN;
+
+	rpc_call_end(call, status, "%s", e->msg);
+}
+
+void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct timestamp t)
+{
+	wire_put_str(b, FIELD_NODE_NAME, node);
+	if (!has_time)
+		return;
+	size_t mark = wire_begin(b, FIELD_TIME);
+	wire_put_u64(b, TIMESTAMP_SECONDS, (uint64_t)t.s);
+	wire_put_u64(b, TIMESTAMP_NANOS, (uint64_t)t.ns);
+	wire_end(b, mark);
+}
+
+enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r, struct reading_sink *sink)
+{
+	/* What would grow the scratch without bound fails here instead, and once is enough to say so. */
+	enum reading_state state = reading_pull(r, a->batch, mono_now(), wall_now(), sink);
+
+	if (a->message.failed || a->flow.failed) {
+		buf_reset(&a->message);
+		buf_reset(&a->flow);
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a message");
+		return RPC_ENDED;
+	}
+	switch (state) {
+	case READING_MORE:
+		return RPC_MORE;
+	case READING_IDLE:
+		return RPC_IDLE;
+	case READING_ENDED:
+		break;
+	}
+	rpc_call_end(call, RPC_OK, "%s", "");
+	return RPC_ENDED;
+}

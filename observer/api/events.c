@@ -1,0 +1,87 @@
+/* GetAgentEvents and GetDebugEvents: reference/hubble-api.md section 5. One stream, two kinds of record. */
+#include "flow/wire.h"
+#include "observer/api/inside.h"
+#include "observer/observer.pb-c.h"
+
+enum { FIELD_EVENT = 1 }; /* of both answers */
+
+struct stream {
+	struct reading_sink sink; /* first: the sink is the stream */
+	struct api *api;
+	struct rpc_call *call;
+	struct reading reading;
+};
+
+static bool send_record(struct reading_sink *sink, const struct flow *f)
+{
+	struct stream *s = (struct stream *)sink;
+	struct buf *b = &s->api->message;
+	struct timestamp t = { 0 };
+	bool has_time = flow_time(f, &t);
+
+	buf_reset(b);
+	wire_put_len(b, FIELD_EVENT, str_n(f->ext, f->ext_len));
+	api_put_node_and_time(b, str_of(s->api->config.node_name), has_time, t);
+	return !b->failed && rpc_call_send(s->call, buf_str(b));
+}
+
+/* These answers have no place for it. */
+static bool forget_loss(struct reading_sink *sink, const struct reading_loss *loss)
+{
+	(void)sink;
+	(void)loss;
+	return true;
+}
+
+static enum rpc_fill fill(struct rpc_call *call, void *state)
+{
+	struct stream *s = state;
+
+	s->call = call;
+	return api_fill(s->api, call, &s->reading, &s->sink);
+}
+
+static const struct rpc_stream_ops ops = { fill, free };
+
+static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind, const struct reading_request *selectors)
+{
+	struct err e;
+	AUTO(own_free) struct stream *s = calloc(1, sizeof *s);
+
+	if (!s) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
+		return;
+	}
+	*s = (struct stream){ .sink = { send_record, forget_loss }, .api = a };
+	enum err_code code = reading_init(&s->reading, selectors, a->config.log, kind, NULL, &e);
+	if (code == ERR_INVALID)
+		rpc_call_end(call, RPC_INVALID_ARGUMENT, "%s", e.msg);
+	else if (code != ERR_OK)
+		api_refuse(call, &e);
+	else
+		rpc_call_stream(call, &ops, TAKE(s));
+}
+
+void api_get_agent_events(struct rpc_call *call, struct str request, void *ctx)
+{
+	ProtobufCMessage *m = api_unpack(call, request, &observer__get_agent_events_request__descriptor);
+	const Observer__GetAgentEventsRequest *in = (const Observer__GetAgentEventsRequest *)m;
+
+	if (!m)
+		return;
+	begin(ctx, call, FLOW_KIND_AGENT,
+	      &(struct reading_request){ in->number, in->first, in->follow, in->since, in->until });
+	protobuf_c_message_free_unpacked(m, NULL);
+}
+
+void api_get_debug_events(struct rpc_call *call, struct str request, void *ctx)
+{
+	ProtobufCMessage *m = api_unpack(call, request, &observer__get_debug_events_request__descriptor);
+	const Observer__GetDebugEventsRequest *in = (const Observer__GetDebugEventsRequest *)m;
+
+	if (!m)
+		return;
+	begin(ctx, call, FLOW_KIND_DEBUG,
+	      &(struct reading_request){ in->number, in->first, in->follow, in->since, in->until });
+	protobuf_c_message_free_unpacked(m, NULL);
+}

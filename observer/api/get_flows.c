@@ -1,0 +1,158 @@
+/* GetFlows: reference/hubble-api.md section 3. */
+#include "flow/flow.pb-c.h"
+#include "flow/mask.h"
+#include "flow/wire.h"
+#include "observer/api/inside.h"
+#include "observer/observer.pb-c.h"
+
+enum {
+	FIELD_FLOW = 1, /* of GetFlowsResponse */
+	FIELD_LOST_EVENTS = 3,
+	FLOW_TIME = 1,  /* of flow.Flow */
+	FLOW_NODE_NAME = 11,
+	LOST_SOURCE = 1, /* of flow.LostEvent */
+	LOST_COUNT = 2,
+	LOST_FIRST = 4,
+	LOST_LAST = 5,
+};
+
+struct stream {
+	struct reading_sink sink; /* first: the sink is the stream */
+	struct api *api;
+	struct rpc_call *call;
+	struct reading reading;
+	struct flow_filter *filter;
+	struct flow_mask *mask;
+};
+
+static void stream_free(struct stream *s)
+{
+	if (!s)
+		return;
+	flow_filter_free(s->filter);
+	flow_mask_free(s->mask);
+	free(s);
+}
+AUTO_DEFINE(struct stream, stream_free);
+
+static void done(void *state)
+{
+	stream_free(state);
+}
+
+/* node_name and time are taken from what the mask leaves of the flow. */
+static void put_masked(struct stream *s, const struct flow *f)
+{
+	struct api *a = s->api;
+	const struct node *node = flow_dict_get_node(a->config.dict, f->node);
+	struct timestamp t = { 0 };
+	bool has_time = flow_mask_has(s->mask, FLOW_TIME) && flow_time(f, &t);
+
+	buf_reset(&a->flow);
+	flow_encode(&a->flow, f, a->config.dict);
+	size_t mark = wire_begin(&a->message, FIELD_FLOW);
+	flow_mask_apply(s->mask, buf_str(&a->flow), &a->message);
+	wire_end(&a->message, mark);
+	api_put_node_and_time(&a->message, node && flow_mask_has(s->mask, FLOW_NODE_NAME) ? node->name : STR(""), has_time,
+			      t);
+}
+
+static bool send_record(struct reading_sink *sink, const struct flow *f)
+{
+	struct stream *s = (struct stream *)sink;
+	struct buf *b = &s->api->message;
+
+	buf_reset(b);
+	if (s->mask && f->kind == FLOW_KIND_FLOW)
+		put_masked(s, f);
+	else
+		flow_encode_response(b, f, s->api->config.dict,
+				     f->kind == FLOW_KIND_FLOW ? STR("") : str_of(s->api->config.node_name));
+	return !b->failed && !s->api->flow.failed && rpc_call_send(s->call, buf_str(b));
+}
+
+static void put_time(struct buf *b, uint32_t field, struct wall_ns w)
+{
+	struct timestamp t = timestamp_of(w);
+	size_t mark = wire_begin(b, field);
+
+	wire_put_u64(b, 1, (uint64_t)t.s);
+	wire_put_u64(b, 2, (uint64_t)t.ns);
+	wire_end(b, mark);
+}
+
+static bool send_loss(struct reading_sink *sink, const struct reading_loss *loss)
+{
+	struct stream *s = (struct stream *)sink;
+	struct buf *b = &s->api->message;
+
+	buf_reset(b);
+	size_t mark = wire_begin(b, FIELD_LOST_EVENTS);
+	wire_put_u64(b, LOST_SOURCE, FLOW__LOST_EVENT_SOURCE__HUBBLE_RING_BUFFER);
+	wire_put_u64(b, LOST_COUNT, loss->records);
+	put_time(b, LOST_FIRST, loss->first);
+	put_time(b, LOST_LAST, loss->last);
+	wire_end(b, mark);
+	api_put_node_and_time(b, str_of(s->api->config.node_name), true, timestamp_of(loss->last));
+	return !b->failed && rpc_call_send(s->call, buf_str(b));
+}
+
+static enum rpc_fill fill(struct rpc_call *call, void *state)
+{
+	struct stream *s = state;
+
+	s->call = call;
+	return api_fill(s->api, call, &s->reading, &s->sink);
+}
+
+static const struct rpc_stream_ops ops = { fill, done };
+
+/* In the reference's order: request, filters, position, mask. @return false: refused, and the call has ended. */
+static bool prepare(struct stream *s, struct rpc_call *call, const Observer__GetFlowsRequest *request)
+{
+	const struct api_config *config = &s->api->config;
+	struct err e;
+
+	if (request->first && request->follow) {
+		rpc_call_end(call, RPC_INVALID_ARGUMENT, "first cannot be specified with follow");
+		return false;
+	}
+	enum err_code code = flow_filter_new(request->whitelist, request->n_whitelist, request->blacklist,
+					     request->n_blacklist, config->dict, &s->filter, &e);
+	const struct reading_request selectors = { .number = request->number,
+						   .first = request->first,
+						   .follow = request->follow,
+						   .since = request->since,
+						   .until = request->until };
+	if (code == ERR_OK)
+		code = reading_init(&s->reading, &selectors, config->log, FLOW_KIND_FLOW, s->filter, &e);
+	if (code != ERR_OK) {
+		api_refuse(call, &e);
+		return false;
+	}
+	if (request->field_mask &&
+	    flow_mask_new((const char *const *)request->field_mask->paths, request->field_mask->n_paths, &s->mask, &e) !=
+		    ERR_OK) {
+		rpc_call_end(call, RPC_UNKNOWN, "invalid fieldmask");
+		return false;
+	}
+	return true;
+}
+
+void api_get_flows(struct rpc_call *call, struct str request, void *ctx)
+{
+	ProtobufCMessage *m = api_unpack(call, request, &observer__get_flows_request__descriptor);
+	AUTO(stream_free) struct stream *s = m ? calloc(1, sizeof *s) : NULL;
+
+	if (!m)
+		return;
+	if (!s) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
+	} else {
+		s->sink = (struct reading_sink){ send_record, send_loss };
+		s->api = ctx;
+		if (prepare(s, call, (const Observer__GetFlowsRequest *)m))
+			rpc_call_stream(call, &ops, TAKE(s));
+	}
+	protobuf_c_message_free_unpacked(m, NULL);
+}

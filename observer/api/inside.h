@@ -1,0 +1,42 @@
+/* What the files of observer/api share; private to the room. */
+#ifndef TYCHO_OBSERVER_API_INSIDE_H
+#define TYCHO_OBSERVER_API_INSIDE_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/buf.h"
+#include "observer/api/api.h"
+#include "observer/api/reading.h"
+
+enum { API_METHODS = 7, API_MESSAGE_MAX = 64 << 20 };
+
+struct api {
+	struct api_config config; /* immutable; its texts are owned */
+	struct rpc_method methods[API_METHODS];
+	/* server thread: scratch of the call at work */
+	struct flow_batch *batch;
+	struct buf message, flow;
+};
+
+/* Methods: rpc_method.begin with the api as @ctx. */
+void api_get_flows(struct rpc_call *call, struct str request, void *ctx);
+void api_get_agent_events(struct rpc_call *call, struct str request, void *ctx);
+void api_get_debug_events(struct rpc_call *call, struct str request, void *ctx);
+void api_server_status(struct rpc_call *call, struct str request, void *ctx);
+void api_get_nodes(struct rpc_call *call, struct str request, void *ctx);
+void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx);
+void api_notify(struct rpc_call *call, struct str request, void *ctx);
+
+/* Own (protobuf_c_message_free_unpacked). NULL: @request is no such message, and the call has ended with INVALID_ARGUMENT. */
+ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request, const ProtobufCMessageDescriptor *desc);
+/* Unary answer. */
+void api_reply(struct api *a, struct rpc_call *call, const ProtobufCMessage *m);
+/* Ends @call with what a request's fault maps to. */
+void api_refuse(struct rpc_call *call, const struct err *e);
+/* Appends the fields node_name and time that all stream answers end with. */
+void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct timestamp t);
+
+/* One fill of a stream: pulls @r into @sink; ends the call when the reading has. */
+enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r, struct reading_sink *sink);
+
+#endif

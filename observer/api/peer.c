@@ -1,0 +1,55 @@
+/* peer.Peer/Notify: one PEER_ADDED for this node; then the stream stays open, as nothing else is known to change. */
+#include "observer/api/inside.h"
+#include "peer/peer.pb-c.h"
+
+struct stream {
+	struct api *api;
+	bool told;
+};
+
+static char *lend(const char *text)
+{
+	return (char *)(uintptr_t)(text ? text : ""); /* not written through */
+}
+
+static enum rpc_fill fill(struct rpc_call *call, void *state)
+{
+	struct stream *s = state;
+	const struct api_config *config = &s->api->config;
+
+	if (s->told)
+		return RPC_IDLE;
+	Peer__TLS tls;
+	peer__tls__init(&tls);
+	tls.server_name = lend(config->tls_server_name);
+	Peer__ChangeNotification note;
+	peer__change_notification__init(&note);
+	note.name = lend(config->node_name);
+	note.address = lend(config->address);
+	note.type = PEER__CHANGE_NOTIFICATION_TYPE__PEER_ADDED;
+	note.tls = config->tls_server_name ? &tls : NULL;
+	uint8_t *room = rpc_call_reserve(call, peer__change_notification__get_packed_size(&note));
+	if (!room)
+		return RPC_MORE;
+	rpc_call_commit(call, peer__change_notification__pack(&note, room));
+	s->told = true;
+	return RPC_IDLE;
+}
+
+static const struct rpc_stream_ops ops = { fill, free };
+
+void api_notify(struct rpc_call *call, struct str request, void *ctx)
+{
+	ProtobufCMessage *m = api_unpack(call, request, &peer__notify_request__descriptor);
+
+	if (!m)
+		return;
+	protobuf_c_message_free_unpacked(m, NULL);
+	struct stream *s = calloc(1, sizeof *s);
+	if (!s) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
+		return;
+	}
+	s->api = ctx;
+	rpc_call_stream(call, &ops, s);
+}

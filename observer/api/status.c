@@ -1,0 +1,68 @@
+/* ServerStatus, GetNodes and GetNamespaces. */
+#include "observer/api/inside.h"
+#include "observer/api/rate.h"
+#include "observer/observer.pb-c.h"
+
+static uint64_t uptime_ns(const struct api *a)
+{
+	return mono_now().v - a->config.started.v;
+}
+
+/* protobuf-c does not write through the strings of messages to be packed. */
+static char *lend(const char *text)
+{
+	return (char *)(uintptr_t)(text ? text : "");
+}
+
+/* num_connected_nodes and its sisters are a relay's to fill. */
+void api_server_status(struct rpc_call *call, struct str request, void *ctx)
+{
+	struct api *a = ctx;
+	ProtobufCMessage *m = api_unpack(call, request, &observer__server_status_request__descriptor);
+
+	if (!m)
+		return;
+	protobuf_c_message_free_unpacked(m, NULL);
+	struct flow_log_counts counts = flow_log_counts(a->config.log);
+	Observer__ServerStatusResponse answer;
+	observer__server_status_response__init(&answer);
+	answer.num_flows = counts.held;
+	answer.max_flows = counts.capacity;
+	answer.seen_flows = counts.seen_flows;
+	answer.uptime_ns = uptime_ns(a);
+	answer.version = lend(a->config.version);
+	answer.flows_rate = rate_of_flows(a->config.log, a->batch, wall_now());
+	api_reply(a, call, &answer.base);
+}
+
+/* The reference's server leaves this to the relay (UNIMPLEMENTED); we know one node, ourselves, and say so. */
+void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
+{
+	struct api *a = ctx;
+	ProtobufCMessage *m = api_unpack(call, request, &observer__get_nodes_request__descriptor);
+
+	if (!m)
+		return;
+	protobuf_c_message_free_unpacked(m, NULL);
+	struct flow_log_counts counts = flow_log_counts(a->config.log);
+	Observer__TLS tls;
+	observer__tls__init(&tls);
+	tls.enabled = a->config.tls_server_name != NULL;
+	tls.server_name = lend(a->config.tls_server_name);
+	Observer__Node node;
+	observer__node__init(&node);
+	node.name = lend(a->config.node_name);
+	node.version = lend(a->config.version);
+	node.address = lend(a->config.address);
+	node.state = RELAY__NODE_STATE__NODE_CONNECTED;
+	node.tls = &tls;
+	node.uptime_ns = uptime_ns(a);
+	node.num_flows = counts.held;
+	node.max_flows = counts.capacity;
+	node.seen_flows = counts.seen_flows;
+	Observer__GetNodesResponse answer;
+	observer__get_nodes_response__init(&answer);
+	answer.n_nodes = 1;
+	answer.nodes = (Observer__Node *[]){ &node };
+	api_reply(a, call, &answer.base);
+}

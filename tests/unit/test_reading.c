@@ -1,0 +1,362 @@
+/* observer/api/reading: every combination of selectors against a naive answer. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "flow/flow.pb-c.h"
+#include "observer/api/reading.h"
+
+enum { CAPACITY = 255, RECORDS_MAX = 1000, FIRST_SEQ = 1000 };
+
+/* A log, and all that was ever put into it. */
+struct scene {
+	struct flow_dict *dict;
+	struct flow_log *log;
+	struct flow_batch *batch;
+	struct flow put[RECORDS_MAX];
+	size_t count;
+};
+
+/* What came out. */
+struct collector {
+	struct reading_sink sink;
+	uint64_t seqs[RECORDS_MAX];
+	size_t count, room; /* room: records taken before it says full */
+	uint64_t lost;
+	size_t losses;
+};
+
+static bool collect(struct reading_sink *sink, const struct flow *f)
+{
+	struct collector *c = (struct collector *)sink;
+
+	if (!c->room)
+		return false;
+	c->room--;
+	c->seqs[c->count++] = f->seq;
+	return true;
+}
+
+static bool collect_loss(struct reading_sink *sink, const struct reading_loss *loss)
+{
+	struct collector *c = (struct collector *)sink;
+
+	if (!c->room)
+		return false;
+	c->lost += loss->records;
+	c->losses++;
+	return true;
+}
+
+static int make_scene(void **state)
+{
+	struct scene *s = calloc(1, sizeof *s);
+	struct err e;
+
+	*state = s;
+	if (!s || flow_dict_new(100, &s->dict, &e) != ERR_OK ||
+	    flow_log_new(&(struct flow_log_config){ CAPACITY, 0, FIRST_SEQ }, &s->log, &e) != ERR_OK ||
+	    flow_batch_new(s->log, 64, &s->batch, &e) != ERR_OK)
+		return -1;
+	return 0;
+}
+
+static int free_scene(void **state)
+{
+	struct scene *s = *state;
+
+	flow_batch_free(s->batch);
+	flow_log_free(s->log);
+	flow_dict_free(s->dict);
+	free(s);
+	return 0;
+}
+
+static void put(struct scene *s, enum flow_kind kind, uint8_t verdict, uint64_t time_s)
+{
+	struct flow f = { .kind = (uint8_t)kind,
+			  .verdict = verdict,
+			  .bits = time_s ? FLOW_HAS_TIME : 0,
+			  .time = { time_s * NS_PER_S } };
+
+	assert_true(s->count < RECORDS_MAX);
+	f.seq = flow_log_put(s->log, &f);
+	s->put[s->count++] = f;
+}
+
+static uint64_t next_random(uint64_t *s)
+{
+	*s ^= *s << 13;
+	*s ^= *s >> 7;
+	*s ^= *s << 17;
+	return *s;
+}
+
+/* Times rise, but sources are a little apart; a few records have none. */
+static void put_random(struct scene *s, size_t n, uint64_t *seed)
+{
+	static const enum flow_kind kinds[] = { FLOW_KIND_FLOW, FLOW_KIND_FLOW, FLOW_KIND_FLOW, FLOW_KIND_FLOW,
+						FLOW_KIND_LOST, FLOW_KIND_AGENT, FLOW_KIND_DEBUG };
+	for (size_t i = 0; i < n; i++) {
+		uint64_t r = next_random(seed);
+		uint64_t time_s = r % 31 ? 1000 + s->count + r / 31 % 4 : 0;
+		put(s, kinds[r / 200 % ARRAY_LEN(kinds)], r / 2000 % 3 ? FLOW__VERDICT__FORWARDED : FLOW__VERDICT__DROPPED,
+		    time_s);
+	}
+}
+
+struct question {
+	struct reading_request request;
+	Google__Protobuf__Timestamp since, until;
+	enum flow_kind kind;
+	bool dropped_only;
+};
+
+static int place(const struct question *q, const struct flow *f)
+{
+	if (!flow_is(f, FLOW_HAS_TIME))
+		return 0;
+	int64_t s = (int64_t)(f->time.v / NS_PER_S);
+	if (q->request.since && s < q->since.seconds)
+		return -1;
+	return q->request.until && s > q->until.seconds ? 1 : 0;
+}
+
+static bool is_wanted(const struct question *q, const struct flow *f)
+{
+	return f->kind == q->kind && place(q, f) == 0 && (!q->dropped_only || f->verdict == FLOW__VERDICT__DROPPED);
+}
+
+/* The answer of somebody with all the time in the world. */
+static void naive_answer(const struct scene *s, const struct question *q, struct collector *want)
+{
+	size_t start = s->count > CAPACITY ? s->count - CAPACITY : 0, end = s->count;
+	const struct reading_request *rq = &q->request;
+	uint64_t left = rq->number && !rq->follow ? rq->number : UINT64_MAX;
+
+	if (!rq->first && !rq->since && rq->number) {
+		uint64_t n = 0;
+		size_t at = end;
+		while (at > start && n < rq->number)
+			n += is_wanted(q, &s->put[--at]);
+		start = at;
+	} else if (!rq->first && !rq->since && rq->follow) {
+		start = end;
+	}
+	for (size_t i = start; i < end && left; i++) {
+		const struct flow *f = &s->put[i];
+		if (rq->follow && place(q, f) > 0)
+			return;
+		bool loss = q->kind == FLOW_KIND_FLOW && f->kind == FLOW_KIND_LOST && place(q, f) == 0;
+		if (!is_wanted(q, f) && !loss)
+			continue;
+		want->seqs[want->count++] = f->seq;
+		if (!loss && left != UINT64_MAX)
+			left--;
+	}
+}
+
+static struct flow_filter *filter_of(const struct scene *s, const struct question *q)
+{
+	Flow__FlowFilter dropped, *list = &dropped;
+	Flow__Verdict verdict = FLOW__VERDICT__DROPPED;
+	struct flow_filter *ff = NULL;
+
+	flow__flow_filter__init(&dropped);
+	dropped.n_verdict = 1;
+	dropped.verdict = &verdict;
+	assert_int_equal(flow_filter_new(&list, q->dropped_only, NULL, 0, s->dict, &ff, NULL), ERR_OK);
+	return ff;
+}
+
+static void collector_init(struct collector *c, size_t room)
+{
+	*c = (struct collector){ .sink = { collect, collect_loss }, .room = room };
+}
+
+/* Pulls until the reading is idle or over; @room records at a time. */
+static enum reading_state pull_all(const struct scene *s, struct reading *r, struct collector *c, size_t room)
+{
+	for (;;) {
+		c->room = room;
+		enum reading_state state = reading_pull(r, s->batch, (struct mono_ns){ NS_PER_S }, (struct wall_ns){ 1 }, &c->sink);
+		if (state != READING_MORE)
+			return state;
+	}
+}
+
+static void ask(const struct scene *s, struct question *q, size_t room)
+{
+	static struct collector want, got;
+	AUTO(flow_filter_free) struct flow_filter *ff = filter_of(s, q);
+	struct reading r;
+
+	collector_init(&want, 0);
+	collector_init(&got, 0);
+	naive_answer(s, q, &want);
+	assert_int_equal(reading_init(&r, &q->request, s->log, q->kind, ff, NULL), ERR_OK);
+	enum reading_state state = pull_all(s, &r, &got, room);
+	if (!q->request.follow)
+		assert_int_equal(state, READING_ENDED);
+	if (got.count != want.count || memcmp(got.seqs, want.seqs, want.count * sizeof *want.seqs) != 0)
+		fail_msg("%zu records, want %zu (number %llu first %d follow %d since %lld until %lld dropped %d kind %d)",
+			 got.count, want.count, (unsigned long long)q->request.number, q->request.first,
+			 q->request.follow, q->request.since ? (long long)q->since.seconds : -1,
+			 q->request.until ? (long long)q->until.seconds : -1, q->dropped_only, q->kind);
+	assert_int_equal(got.lost, 0);
+}
+
+static void every_combination_of_selectors_answers_as_a_plain_search_does(void **state)
+{
+	struct scene *s = *state;
+	static const uint64_t numbers[] = { 0, 1, 7, 64, 100000 };
+	static const enum flow_kind kinds[] = { FLOW_KIND_FLOW, FLOW_KIND_AGENT, FLOW_KIND_DEBUG };
+	static const size_t sizes[] = { 0, 1, 5, 190, 500 }; /* put one after the other; the last two wrap */
+	uint64_t seed = 77;
+
+	print_message("seed %llu\n", (unsigned long long)seed);
+	for (size_t size = 0; size < ARRAY_LEN(sizes); size++) {
+		put_random(s, sizes[size], &seed);
+		for (unsigned bits = 0; bits < 32; bits++)
+			for (size_t n = 0; n < ARRAY_LEN(numbers); n++)
+				for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+					struct question q = { .kind = kinds[k], .dropped_only = (bits & 16) && kinds[k] == FLOW_KIND_FLOW };
+					google__protobuf__timestamp__init(&q.since);
+					google__protobuf__timestamp__init(&q.until);
+					q.since.seconds = (int64_t)(1000 + s->count - s->count / 3);
+					q.until.seconds = (int64_t)(1000 + s->count - s->count / 7);
+					q.request = (struct reading_request){ .number = numbers[n],
+									      .first = bits & 1,
+									      .follow = bits & 2,
+									      .since = bits & 4 ? &q.since : NULL,
+									      .until = bits & 8 ? &q.until : NULL };
+					if (q.request.first && q.request.follow)
+						continue;
+					ask(s, &q, 1 + n * 13);
+				}
+	}
+}
+
+static void contradictions_and_impossible_times_are_refused_in_the_references_words(void **state)
+{
+	struct scene *s = *state;
+	struct reading r;
+	struct err e;
+	Google__Protobuf__Timestamp t;
+	static const struct {
+		int64_t seconds;
+		int32_t nanos;
+		const char *says;
+	} bad[] = { { INT64_C(-62135596801), 0, "before 0001-01-01" },
+		    { INT64_C(253402300800), 0, "after 9999-12-31" },
+		    { 0, -1, "out-of-range nanos" },
+		    { 0, 1000000000, "out-of-range nanos" } };
+
+	google__protobuf__timestamp__init(&t);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .first = true, .follow = true }, s->log, FLOW_KIND_FLOW,
+				      NULL, &e),
+			 ERR_INVALID);
+	assert_string_equal(e.msg, "first cannot be specified with follow");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		t.seconds = bad[i].seconds;
+		t.nanos = bad[i].nanos;
+		for (int which = 0; which < 2; which++) {
+			struct reading_request request = { .since = which ? &t : NULL, .until = which ? NULL : &t };
+			assert_int_equal(reading_init(&r, &request, s->log, FLOW_KIND_FLOW, NULL, &e), ERR_PARSE);
+			assert_non_null(strstr(e.msg, bad[i].says));
+		}
+	}
+}
+
+static void a_follower_sees_what_is_put_later(void **state)
+{
+	struct scene *s = *state;
+	static struct collector got;
+	struct reading r;
+
+	put(s, FLOW_KIND_FLOW, 1, 1000);
+	collector_init(&got, 0);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	assert_int_equal(pull_all(s, &r, &got, 10), READING_IDLE);
+	assert_int_equal(got.count, 0);
+	for (uint64_t i = 0; i < 600; i++) {
+		put(s, FLOW_KIND_FLOW, 1, 1001);
+		assert_int_equal(pull_all(s, &r, &got, 10), READING_IDLE);
+		assert_int_equal(got.count, i + 1);
+		assert_int_equal(got.seqs[i], FIRST_SEQ + 1 + i);
+	}
+	assert_int_equal(got.lost, 0);
+}
+
+static enum reading_state pull_at(const struct scene *s, struct reading *r, struct collector *c, uint64_t ms)
+{
+	return reading_pull(r, s->batch, (struct mono_ns){ ms * NS_PER_MS }, (struct wall_ns){ ms }, &c->sink);
+}
+
+static void losses_are_told_once_a_second_at_most_and_each_record_once(void **state)
+{
+	struct scene *s = *state;
+	static struct collector got;
+	struct reading r;
+
+	collector_init(&got, 0);
+	got.room = RECORDS_MAX;
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	for (int i = 0; i < CAPACITY + 10; i++)
+		put(s, FLOW_KIND_FLOW, 1, 1000);
+	assert_int_equal(pull_at(s, &r, &got, 5000), READING_IDLE);
+	assert_int_equal(got.lost, 10);
+	assert_int_equal(got.losses, 1);
+	assert_int_equal(got.count, CAPACITY);
+	for (int i = 0; i < CAPACITY + 7; i++)
+		put(s, FLOW_KIND_FLOW, 1, 1000);
+	assert_int_equal(pull_at(s, &r, &got, 5999), READING_IDLE);
+	assert_int_equal(got.losses, 1); /* not yet */
+	assert_int_equal(got.count, 2 * CAPACITY);
+	got.room = 0;
+	assert_int_equal(pull_at(s, &r, &got, 6000), READING_MORE); /* due, but no room */
+	got.room = 1;
+	assert_int_equal(pull_at(s, &r, &got, 6001), READING_IDLE);
+	assert_int_equal(got.losses, 2);
+	assert_int_equal(got.lost, 17);
+}
+
+static void a_loss_that_is_not_due_is_told_before_the_end(void **state)
+{
+	struct scene *s = *state;
+	static struct collector got;
+	struct reading r;
+	const struct reading_request all = { .first = true };
+
+	for (int i = 0; i < CAPACITY; i++)
+		put(s, FLOW_KIND_FLOW, 1, 1000);
+	collector_init(&got, 0);
+	assert_int_equal(reading_init(&r, &all, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	r.told = (struct mono_ns){ 1000 * NS_PER_MS };
+	for (int i = 0; i < 100; i++)
+		put(s, FLOW_KIND_FLOW, 1, 1000);
+	got.room = CAPACITY - 100;
+	assert_int_equal(pull_at(s, &r, &got, 1001), READING_MORE); /* all delivered, no room for the loss */
+	assert_int_equal(got.count, CAPACITY - 100);
+	got.room = 1;
+	assert_int_equal(pull_at(s, &r, &got, 1002), READING_ENDED);
+	assert_int_equal(got.lost, 100); /* what was put after the request is not its business */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(every_combination_of_selectors_answers_as_a_plain_search_does, make_scene,
+						free_scene),
+		cmocka_unit_test_setup_teardown(contradictions_and_impossible_times_are_refused_in_the_references_words,
+						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(a_follower_sees_what_is_put_later, make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(losses_are_told_once_a_second_at_most_and_each_record_once, make_scene,
+						free_scene),
+		cmocka_unit_test_setup_teardown(a_loss_that_is_not_due_is_told_before_the_end, make_scene, free_scene),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
