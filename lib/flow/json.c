@@ -5,6 +5,7 @@
 
 #include "base/time.h"
 #include "flow/schema.h"
+#include "flow/swar.h"
 #include "flow/wire.h"
 
 /* protobuf's customary limit on nested messages when reading the wire; only an Any nests without end. */
@@ -47,12 +48,6 @@ static bool fail(struct writer *w, enum err_code code, const char *what, struct 
 
 /* --- strings ------------------------------------------------------------------------------------------- */
 
-#define ONES (~UINT64_C(0) / 255)
-#define HIGHS (ONES * 0x80)
-/* A byte of @v below @n (n <= 128) sets its high bit; borrows may add false ones above a true one. */
-#define BYTES_BELOW(v, n) (((v) - ONES * (n)) & ~(v) & HIGHS)
-#define BYTES_EQUAL(v, c) BYTES_BELOW((v) ^ (ONES * (uint8_t)(c)), 1)
-
 /* True if JSON and HTML take byte @c as it is; not true of any byte beyond ASCII. */
 static bool is_plain(unsigned char c)
 {
@@ -65,10 +60,9 @@ static size_t plain_length(const char *p, const char *end)
 	const char *from = p;
 
 	for (; end - p >= 8; p += 8) {
-		uint64_t v;
-		memcpy(&v, p, 8);
-		if ((v & HIGHS) | BYTES_BELOW(v, 0x20) | BYTES_EQUAL(v, '"') | BYTES_EQUAL(v, '\\') |
-		    BYTES_EQUAL(v, '<') | BYTES_EQUAL(v, '>') | BYTES_EQUAL(v, '&'))
+		uint64_t v = swar_load(p);
+		if ((v & SWAR_HIGHS) | swar_below(v, 0x20) | swar_equal(v, '"') | swar_equal(v, '\\') |
+		    swar_equal(v, '<') | swar_equal(v, '>') | swar_equal(v, '&'))
 			break;
 	}
 	while (p < end && is_plain((unsigned char)*p))
@@ -153,7 +147,7 @@ static void put_base64(struct buf *b, struct str s)
 static void put_double(struct buf *b, double v, bool is_float)
 {
 	char text[40];
-	int precision = is_float ? 6 : 15, most = is_float ? 9 : 17;
+	int precision, most = is_float ? 9 : 17; /* digits that tell any two numbers apart */
 
 	if (isnan(v) || isinf(v)) {
 		buf_str_put(b, isnan(v) ? STR("\"NaN\"") : v > 0 ? STR("\"Infinity\"") : STR("\"-Infinity\""));
@@ -484,14 +478,9 @@ static void put_field(struct writer *w, const struct schema_field *f, struct cha
 /* The members of @message, without braces. @first: nothing stands before them. */
 static void put_members(struct writer *w, const struct schema_message *m, struct str message, bool first)
 {
-	enum { MANY_FIELDS = 64 };
-	struct chain chains[MANY_FIELDS];
+	struct chain chains[SCHEMA_MAX_FIELDS];
 	size_t base = w->used;
 
-	if (m->field_count > MANY_FIELDS) {
-		(void)fail(w, ERR_INTERNAL, "more fields than the writer expects", m->name);
-		return;
-	}
 	memset(chains, 0, m->field_count * sizeof *chains);
 	if (index_fields(w, m, message, chains))
 		for (size_t i = 0; i < m->field_count && w->code == ERR_OK; i++) {

@@ -1,8 +1,6 @@
 #include "flow/json.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
 
 #include "base/time.h"
 #include "flow/json_token.h"

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "flow/swar.h"
+
 /* --- faults -------------------------------------------------------------------------------------------- */
 
 /* Line and column (in characters) of @at, from 1. */
@@ -64,22 +66,16 @@ bool token_unexpected(struct lexer *x, const struct token *t)
 
 /* --- strings ------------------------------------------------------------------------------------------- */
 
-#define ONES (~UINT64_C(0) / 255)
-#define HIGHS (ONES * 0x80)
-#define BYTES_BELOW(v, n) (((v) - ONES * (n)) & ~(v) & HIGHS)
-#define BYTES_EQUAL(v, c) BYTES_BELOW((v) ^ (ONES * (uint8_t)(c)), 1)
-
 /* First quote, backslash or control character from @p on. *@ret_ascii turns false at the first byte beyond ASCII. */
 static const char *string_stop(const char *p, const char *end, bool *ret_ascii)
 {
 	uint64_t high = 0;
 
 	for (; end - p >= 8; p += 8) {
-		uint64_t v;
-		memcpy(&v, p, 8);
-		if (BYTES_BELOW(v, 0x20) | BYTES_EQUAL(v, '"') | BYTES_EQUAL(v, '\\'))
+		uint64_t v = swar_load(p);
+		if (swar_below(v, 0x20) | swar_equal(v, '"') | swar_equal(v, '\\'))
 			break;
-		high |= v & HIGHS;
+		high |= v & SWAR_HIGHS;
 	}
 	for (; p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\'; p++)
 		high |= (unsigned char)*p & 0x80;

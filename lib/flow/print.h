@@ -70,7 +70,9 @@ struct flow_printer_options {
 	bool status_quiet;       /* no node status at all: --silent-errors */
 	bool status_all;         /* also nodes connected and gone: --debug */
 	struct print_sink out, status;
-	struct flow_dict *dict;  /* where flows have their names; flows that come undecoded are interned here */
+	/* Where flows have their names. Flows that come undecoded are interned here, and when it is full it is reset: a
+	 * caller that keeps ids of its own decodes for itself. */
+	struct flow_dict *dict;
 };
 struct flow_printer;
 

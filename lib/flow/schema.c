@@ -34,7 +34,7 @@ static struct {
 	struct schema_message *messages;
 	struct schema_enum *enums;
 	size_t message_count, enum_count;
-	bool failed; /* memory ran out while building */
+	bool failed; /* memory ran out while building, or a message is larger than SCHEMA_MAX_FIELDS */
 } schema;
 
 static void *keep(size_t count, size_t size)
@@ -244,6 +244,7 @@ static void build_message(descriptor *d, bool proto3, size_t *next)
 	uint32_t mask = slot_mask_for(2 * d->n_field);
 	uint16_t *slots = keep(mask + 1, sizeof *slots);
 
+	schema.failed |= d->n_field > SCHEMA_MAX_FIELDS;
 	for (size_t i = 0; i < d->n_field; i++)
 		if (d->field[i]->number < LOW_NUMBERS && d->field[i]->number >= low_count)
 			low_count = (uint16_t)(d->field[i]->number + 1);

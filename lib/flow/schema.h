@@ -44,6 +44,9 @@ enum schema_special {
 	SCHEMA_EMPTY,
 };
 
+/* No message has more: readers keep one bit for each field. */
+enum { SCHEMA_MAX_FIELDS = 64 };
+
 struct schema_enum;
 struct schema_message;
 
@@ -75,7 +78,7 @@ struct schema_message {
 	uint32_t slot_mask;
 };
 
-/* Message by full name, NULL if proto/ has none (or memory ran out at first use). */
+/* Message by full name, NULL if proto/ has none (or the schema could not be built: out of memory). */
 const struct schema_message *schema_find(struct str full_name);
 /* Field by either spelling; NULL if there is none. */
 const struct schema_field *schema_field_named(const struct schema_message *m, struct str name);
