@@ -58,10 +58,10 @@ static void assert_same_layers(const struct flow *got, const struct flow *want)
 	assert_memory_equal(got->src_mac, mac ? want->src_mac : none, 6);
 	assert_memory_equal(got->dst_mac, mac ? want->dst_mac : none, 6);
 	assert_int_equal(got->l4, want->l4);
+	if (want->l4 == FLOW_L4_TCP)
+		assert_int_equal(got->tcp_flags, flow_is(want, FLOW_HAS_TCP_FLAGS) ? want->tcp_flags : 0);
 	switch ((enum flow_l4)want->l4) {
 	case FLOW_L4_TCP:
-		assert_int_equal(got->tcp_flags, flow_is(want, FLOW_HAS_TCP_FLAGS) ? want->tcp_flags : 0);
-		/* fall through */
 	case FLOW_L4_UDP:
 	case FLOW_L4_SCTP:
 		assert_int_equal(got->src_port, want->src_port);
