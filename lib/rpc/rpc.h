@@ -43,8 +43,9 @@ struct rpc_metadata {
 	const char *key, *value; /* ASCII; key in lower case */
 };
 
-/* Files of a TLS identity. They are read again when they change (checked at each handshake), so that
- * certificates can be rotated without a restart; a broken new file keeps the old identity and is logged. */
+/* Files of a TLS identity. They are read again when they change (time, size or inode: looked at in each handshake of
+ * a server, and for each call of a channel), so that certificates can be rotated without a restart; a broken new file
+ * keeps the old identity and is logged. */
 struct rpc_tls {
 	const char *cert_file, *key_file; /* PEM; our own certificate chain and key; both or neither */
 	const char *const *ca_files;      /* PEM; server: whom to accept as client (given = mutual TLS) */
@@ -53,8 +54,9 @@ struct rpc_tls {
 	bool allow_insecure;              /* client: encrypt, but believe anyone */
 };
 
-/* First and last call into the room, from main. rpc_init blocks SIGPIPE's effect and routes gRPC's own log
- * lines into base/log (errors only). Idempotent pairs are not needed: call each once. */
+/* First and last call into the room, from main; once each. rpc_init ignores SIGPIPE, routes gRPC's own error lines into
+ * base/log as warnings (ten a second at most), and lets the system's resolver look up names. gRPC's threads leave
+ * signals as they find them: block yours before. */
 void rpc_init(void);
 /* After every server, channel and stream is freed; waits for gRPC's threads. */
 void rpc_shutdown(void);

@@ -11,7 +11,12 @@
  *
  * Threads  begin, fill and done run on the server's one thread; they must not block. rpc_call_* functions may
  *          only be called from there, except rpc_server_wake.
- * Time     a stream that has nothing to say returns RPC_IDLE and is asked again at the next tick (@tick_ns).
+ * Time     a stream that has nothing to say returns RPC_IDLE and is asked again at the next tick (@tick_ns), or
+ *          sooner after rpc_server_wake. Without idle streams nothing ticks: the thread sleeps.
+ * Limits   a queue holds @queue_messages messages and 4 MiB, or one larger message.
+ * Process  gRPC 1.51 stops listening for good when it runs out of file descriptors. So the soft limit is raised to
+ *          the hard one (RLIMIT_NOFILE, for the whole process), and a listener that died all the same is
+ *          replaced as soon as descriptors are free; calls in progress go on meanwhile.
  * Built in grpc.health.v1 (Check, List, Watch), server reflection v1 and v1alpha, UNIMPLEMENTED for the rest.
  */
 #ifndef TYCHO_RPC_SERVER_H
@@ -48,7 +53,7 @@ struct rpc_listen {
 	/* "unix:///run/tycho/observer.sock", "localhost:4245", ":4244", "127.0.0.1:0", "[::1]:4245" */
 	const char *address;
 	const struct rpc_tls *tls; /* NULL: plain text */
-	unsigned socket_mode;      /* unix sockets: permission bits of the file, e.g. 0660 */
+	unsigned socket_mode;      /* unix sockets: permission bits of the file, e.g. 0660; 0: as the umask says */
 };
 
 struct rpc_server_config {
@@ -69,8 +74,9 @@ struct rpc_server_config {
 
 /* Binds every address and starts the thread. Everything @config points to is copied or only read now,
  * except @ctx of the methods. Fails with ERR_EXISTS (address in use: SO_REUSEPORT is off), ERR_INVALID (bad address),
- * ERR_NOT_FOUND / ERR_PARSE (a certificate file is missing, unreadable, expired or does not fit its key). A stale
- * unix socket is replaced, one that somebody listens on is ERR_EXISTS. */
+ * ERR_NOT_FOUND / ERR_PERMISSION / ERR_PARSE (a certificate file is missing, unreadable, expired or does not fit its
+ * key), or as the system says (socket's directory missing, port below 1024). A stale unix socket is replaced, one that
+ * somebody listens on is ERR_EXISTS. */
 MUST_CHECK enum err_code rpc_server_new(const struct rpc_server_config *config, struct rpc_server **ret,
 					struct err *e);
 /* Streams in progress end with UNAVAILABLE "server is shutting down"; waits up to @grace_ns for them, cancels the
@@ -79,7 +85,9 @@ void rpc_server_free(struct rpc_server *s, uint64_t grace_ns);
 
 /* The port that listen @i was given (for ":0"), 0 for unix sockets. */
 int rpc_server_port(const struct rpc_server *s, size_t i);
-/* Any thread: idle streams are asked again at once rather than at the next tick. */
+/* Any thread, never blocks for long: idle streams are asked again at once rather than at the next tick. Calls in quick
+ * succession become one; while no stream is idle it costs two atomic operations, else about a microsecond and a
+ * switch of threads. */
 void rpc_server_wake(struct rpc_server *s);
 /* Any thread: SERVING or NOT_SERVING for Check and Watch. Unknown names are added. */
 void rpc_server_set_health(struct rpc_server *s, const char *service, bool serving);

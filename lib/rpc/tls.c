@@ -177,21 +177,21 @@ static X509 *first_cert(const char *pem, size_t *ret_count)
 	return first;
 }
 
-static enum err_code check_dates(const char *path, const X509 *cert, struct err *e)
+/* Only the end is looked at: a certificate whose time begins in a moment will do in a moment, and the file will
+ * not change once more to tell us. */
+static enum err_code check_expiry(const char *path, const X509 *cert, struct err *e)
 {
 	char text[64] = "";
-	const ASN1_TIME *from = X509_get0_notBefore(cert), *to = X509_get0_notAfter(cert);
-	bool expired = X509_cmp_current_time(to) < 0, early = X509_cmp_current_time(from) > 0;
+	const ASN1_TIME *end = X509_get0_notAfter(cert);
 
-	if (!expired && !early)
+	if (X509_cmp_current_time(end) >= 0)
 		return ERR_OK;
 	AUTO_BIO BIO *bio = BIO_new(BIO_s_mem());
-	if (bio && ASN1_TIME_print(bio, expired ? to : from)) {
+	if (bio && ASN1_TIME_print(bio, end)) {
 		int n = BIO_read(bio, text, sizeof text - 1);
 		text[n > 0 ? n : 0] = 0;
 	}
-	return err_set(e, ERR_PARSE, expired ? "certificate '%s': expired on %s" :
-					       "certificate '%s': not valid before %s", path, text);
+	return err_set(e, ERR_PARSE, "certificate '%s': expired on %s", path, text);
 }
 
 static enum err_code check_identity(const struct tls_files *f, const struct pem *p, struct err *e)
@@ -210,7 +210,7 @@ static enum err_code check_identity(const struct tls_files *f, const struct pem 
 	if (!fits)
 		return err_set(e, ERR_PARSE, "certificate '%s': does not belong to key '%s'", f->cert_file,
 			       f->key_file);
-	return check_dates(f->cert_file, cert, e);
+	return check_expiry(f->cert_file, cert, e);
 }
 
 static enum err_code read_all(struct tls_files *f, struct pem *p, struct err *e)
