@@ -8,18 +8,21 @@ static inline void put_hex8(char *p, uint8_t v)
 	p[1] = hex_digits[v & 15];
 }
 
-/* Lower-case digits to their value plus one; 0: none. */
-static const uint8_t digit_values[256] = {
-	['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,  ['5'] = 6,	['6'] = 7,  ['7'] = 8,
-	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+/* Lower-case digits to their value and a bit that all digits have: it tells them from other characters without a
+ * branch. */
+enum { IS_DIGIT = 0x10 };
+static const uint8_t digits[256] = {
+	['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14, ['5'] = 0x15, ['6'] = 0x16, ['7'] = 0x17,
+	['8'] = 0x18, ['9'] = 0x19, ['a'] = 0x1a, ['b'] = 0x1b, ['c'] = 0x1c, ['d'] = 0x1d, ['e'] = 0x1e, ['f'] = 0x1f,
 };
 
-/* Above 255 if it is none. */
-static inline unsigned parse_hex8(const char *p)
+/* Clears IS_DIGIT in *@ok if one of the two is none. */
+static inline uint8_t parse_hex8(const char *p, unsigned *ok)
 {
-	unsigned high = digit_values[(uint8_t)p[0]], low = digit_values[(uint8_t)p[1]];
+	unsigned high = digits[(uint8_t)p[0]], low = digits[(uint8_t)p[1]];
 
-	return high && low ? (high - 1) << 4 | (low - 1) : 256;
+	*ok &= high & low;
+	return (uint8_t)(high << 4 | (low & 15));
 }
 
 /* RFC 9562 section 4: 8-4-4-4-12 digits. Where the two digits of each byte stand. */
@@ -35,16 +38,13 @@ void uuid_put(char out[UUID_CHARS], const uint64_t uuid[2])
 bool uuid_parse(struct str s, uint64_t ret[2])
 {
 	uint64_t v[2] = { 0, 0 };
-	unsigned bad = 0;
+	unsigned ok = IS_DIGIT;
 
 	if (s.len != UUID_CHARS || s.p[8] != '-' || s.p[13] != '-' || s.p[18] != '-' || s.p[23] != '-')
 		return false;
-	for (int i = 0; i < 16; i++) {
-		unsigned byte = parse_hex8(s.p + uuid_at[i]);
-		bad |= byte;
-		v[i / 8] = v[i / 8] << 8 | byte;
-	}
-	if (bad > UINT8_MAX)
+	for (int i = 0; i < 16; i++)
+		v[i / 8] = v[i / 8] << 8 | parse_hex8(s.p + uuid_at[i], &ok);
+	if (!ok)
 		return false;
 	ret[0] = v[0];
 	ret[1] = v[1];
@@ -63,16 +63,17 @@ void mac_put(char out[MAC_CHARS], const uint8_t mac[6])
 bool mac_parse(struct str s, uint8_t ret[6])
 {
 	uint8_t mac[6];
+	unsigned ok = IS_DIGIT;
 
 	if (s.len != MAC_CHARS)
 		return false;
 	for (int i = 0; i < 6; i++) {
-		const char *p = s.p + 3 * i;
-		unsigned byte = parse_hex8(p);
-		if (byte > UINT8_MAX || (i < 5 && p[2] != ':'))
+		mac[i] = parse_hex8(s.p + 3 * i, &ok);
+		if (i < 5 && s.p[3 * i + 2] != ':')
 			return false;
-		mac[i] = (uint8_t)byte;
 	}
+	if (!ok)
+		return false;
 	memcpy(ret, mac, 6);
 	return true;
 }

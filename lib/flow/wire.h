@@ -21,8 +21,9 @@ void flow_encode(struct buf *b, const struct flow *f, const struct flow_dict *d)
  * events become an observer.ExportEvent. */
 void flow_encode_response(struct buf *b, const struct flow *f, const struct flow_dict *d, struct str node);
 
-/* Reads flow.Flow into a whole record (FLOW_WHOLE; ext = @message, borrowed). Endpoints, services and node are interned in
- * @d. Fails with ERR_PARSE on malformed bytes only: odd content is content. @ret is filled entirely. */
+/* Reads flow.Flow into a whole record (FLOW_WHOLE; ext = @message, borrowed). Endpoints, services, node and kernel reason
+ * are interned in @d. Fails with ERR_PARSE on malformed bytes only: odd content is content, and a full dictionary leaves ids
+ * 0. Messages that no member repeats (l7, tunnel, policies, …) are not looked into. @ret is filled entirely. */
 MUST_CHECK enum err_code flow_decode(struct str message, struct flow_dict *d, struct flow *ret, struct err *e);
 
 /* The parts of an observer.GetFlowsResponse (or ExportEvent), borrowed from its bytes. */

@@ -312,34 +312,50 @@ static struct str join(struct buf *b, struct str message, uint32_t number)
 	return buf_str(b);
 }
 
-static void intern_merged(struct flow *f, struct str message, const struct found *found, struct flow_dict *d)
+/* True if all of @s can be read, and the messages in field @sub of it. Asked where the dictionary had no id to give:
+ * malformed bytes are the sender's fault, a full dictionary is not. */
+static bool is_well_formed(struct str s, uint32_t sub)
 {
-	AUTO_BUF struct buf b = buf_init(MERGED_MAX_BYTES);
+	struct wire_reader r = wire_reader_of(s);
 
-	if (found->source.p)
-		f->src_ep = flow_dict_endpoint_wire(d, join(&b, message, FLOW_FIELD_SOURCE));
-	if (found->destination.p)
-		f->dst_ep = flow_dict_endpoint_wire(d, join(&b, message, FLOW_FIELD_DESTINATION));
-	if (found->source_service.p)
-		f->src_svc = flow_dict_service_wire(d, join(&b, message, FLOW_FIELD_SOURCE_SERVICE));
-	if (found->destination_service.p)
-		f->dst_svc = flow_dict_service_wire(d, join(&b, message, FLOW_FIELD_DESTINATION_SERVICE));
+	for (struct wire_field x; wire_next(&r, &x);)
+		if (x.number == sub && x.type == WIRE_LEN && !is_well_formed(x.bytes, 0))
+			return false;
+	return !r.bad;
 }
 
-static void intern_names(struct flow *f, struct str message, const struct found *found, struct flow_dict *d)
+static bool intern_endpoint(struct str wire, struct flow_dict *d, struct endpoint_id *ret)
 {
-	if (found->merged) {
-		intern_merged(f, message, found, d);
-		return;
-	}
+	const uint32_t workloads = 6;
+
+	*ret = flow_dict_endpoint_wire(d, wire);
+	return ret->v || is_well_formed(wire, workloads);
+}
+
+static bool intern_service(struct str wire, struct flow_dict *d, struct service_id *ret)
+{
+	*ret = flow_dict_service_wire(d, wire);
+	return ret->v || is_well_formed(wire, 0);
+}
+
+/* @return false: malformed bytes, here and below. */
+static bool intern_names(struct flow *f, struct str message, const struct found *found, struct flow_dict *d)
+{
+	AUTO_BUF struct buf b = buf_init(MERGED_MAX_BYTES);
+	bool merged = found->merged, ok = true;
+
 	if (found->source.p)
-		f->src_ep = flow_dict_endpoint_wire(d, found->source);
+		ok &= intern_endpoint(merged ? join(&b, message, FLOW_FIELD_SOURCE) : found->source, d, &f->src_ep);
 	if (found->destination.p)
-		f->dst_ep = flow_dict_endpoint_wire(d, found->destination);
+		ok &= intern_endpoint(merged ? join(&b, message, FLOW_FIELD_DESTINATION) : found->destination, d,
+				      &f->dst_ep);
 	if (found->source_service.p)
-		f->src_svc = flow_dict_service_wire(d, found->source_service);
+		ok &= intern_service(merged ? join(&b, message, FLOW_FIELD_SOURCE_SERVICE) : found->source_service, d,
+				     &f->src_svc);
 	if (found->destination_service.p)
-		f->dst_svc = flow_dict_service_wire(d, found->destination_service);
+		ok &= intern_service(merged ? join(&b, message, FLOW_FIELD_DESTINATION_SERVICE) :
+					      found->destination_service, d, &f->dst_svc);
+	return ok;
 }
 
 static void put_node_fields(struct buf *b, struct str message)
@@ -353,7 +369,7 @@ static void put_node_fields(struct buf *b, struct str message)
 }
 
 /* The node's fields stand apart in the message; together they are the key. */
-static void intern_node(struct flow *f, struct str message, const struct found *found, struct flow_dict *d)
+static bool intern_node(struct flow *f, struct str message, const struct found *found, struct flow_dict *d)
 {
 	char space[NODE_FIXED_BYTES];
 	AUTO_BUF struct buf b = buf_fixed(space, sizeof space);
@@ -368,8 +384,10 @@ static void intern_node(struct flow *f, struct str message, const struct found *
 		b = buf_init(MERGED_MAX_BYTES);
 		put_node_fields(&b, message);
 	}
-	if (b.len && !b.failed)
-		f->node = flow_dict_node_wire(d, buf_str(&b));
+	if (!b.len || b.failed)
+		return true;
+	f->node = flow_dict_node_wire(d, buf_str(&b));
+	return f->node.v || is_well_formed(buf_str(&b), FLOW_FIELD_EMITTER);
 }
 
 /* --- a flow ------------------------------------------------------------------------------------------- */
@@ -531,10 +549,8 @@ enum err_code flow_decode(struct str message, struct flow_dict *d, struct flow *
 			read_number_field(&f, &x);
 		else if (x.type == WIRE_LEN)
 			ok = read_bytes_field(&f, &x, &time, &found, d);
-	if (!ok || r.bad)
+	if (!ok || r.bad || !intern_names(&f, message, &found, d) || !intern_node(&f, message, &found, d))
 		return err_set(e, ERR_PARSE, "malformed flow.Flow message");
-	intern_names(&f, message, &found, d);
-	intern_node(&f, message, &found, d);
 	*ret = f;
 	return ERR_OK;
 }

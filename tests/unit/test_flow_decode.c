@@ -476,6 +476,10 @@ static void malformed_bytes_are_refused(void **state)
 		{ "\x0a\x02\x08\x80", 4 }, /* malformed inside */
 		{ "\x2a\x01\x0a", 3 },
 		{ "\x32\x03\x0a\x01\x08", 5 },
+		{ "\x42\x01\x10", 3 },     /* in source, */
+		{ "\x4a\x03\x32\x01\x0a", 5 }, /* in a workload of destination, */
+		{ "\xa2\x01\x01\x0a", 4 }, /* in source_service, */
+		{ "\xca\x02\x01\x0a", 4 }, /* in emitter */
 		{ "\x00\x01", 2 },         /* field 0 */
 		{ "\x17", 1 },             /* wire type 7 */
 		{ "\x14", 1 },             /* the end of no group */
@@ -490,6 +494,25 @@ static void malformed_bytes_are_refused(void **state)
 			fail_msg("case %zu was accepted", i);
 	assert_true(decodes(STR("")));
 	assert_true(decodes(STR("\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")));
+}
+
+static void a_full_dictionary_is_no_fault_of_the_message(void **state)
+{
+	(void)state;
+	AUTO(flow_dict_free) struct flow_dict *d = dict_of(1);
+	(void)flow_dict_service(d, &(struct service){ .name = STR("a") });
+	(void)flow_dict_node(d, &(struct node){ .name = STR("a") });
+	struct flow f = decode(STR("\xa2\x01\x03\x0a\x01x\x5a\x01y"), d);
+
+	assert_int_equal(f.src_svc.v, 0);
+	assert_int_equal(f.node.v, 0);
+	assert_true(flow_is(&f, FLOW_HAS_SVC));
+	assert_int_equal(flow_dict_counts(d).overflows, 2);
+	AUTO_BUF struct buf b = buf_init(MAX_BYTES); /* and the name is still told */
+	flow_encode_response(&b, &f, d, STR("me"));
+	struct flow_response r;
+	assert_int_equal(flow_response_split(buf_str(&b), &r, NULL), ERR_OK);
+	assert_str(r.node_name, "y");
 }
 
 static void every_prefix_of_a_flow_is_read_or_refused_within_its_bytes(void **state)
@@ -580,6 +603,7 @@ int main(void)
 		cmocka_unit_test(a_message_that_comes_in_pieces_is_merged),
 		cmocka_unit_test(unknown_fields_and_unexpected_types_are_passed_over),
 		cmocka_unit_test(malformed_bytes_are_refused),
+		cmocka_unit_test(a_full_dictionary_is_no_fault_of_the_message),
 		cmocka_unit_test(every_prefix_of_a_flow_is_read_or_refused_within_its_bytes),
 		cmocka_unit_test(a_response_falls_into_its_parts),
 		cmocka_unit_test(each_member_of_a_response_has_its_kind),
