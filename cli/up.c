@@ -104,12 +104,27 @@ static enum err_code gather_arguments(const struct cli *cli, struct arguments *a
 	return local_socket(socket, sizeof socket) ? add_argument(a, "listen", socket, e) : ERR_OK;
 }
 
-static void tell(const struct up_observer *o, const char *server)
+/* The first address of the observer, or with @local the first local socket if there is one. */
+static struct str address_of(const struct up_observer *o, bool local)
 {
+	struct str rest = str_of(o->addresses), first = STR(""), one;
+
+	for (bool any = false; str_split(&rest, ' ', &one); any = true) {
+		if (!any)
+			first = one;
+		if (local && str_has_prefix(one, STR("unix:")))
+			return one;
+	}
+	return first;
+}
+
+static void tell(const struct up_observer *o)
+{
+	struct str server = address_of(o, false);
 	char option[ARG_BYTES + 16] = "";
 
-	if (strcmp(server, "localhost:4245") != 0)
-		(void)snprintf(option, sizeof option, " --server %s", server);
+	if (!str_is(server, "localhost:4245"))
+		(void)snprintf(option, sizeof option, " --server %.*s", STR_FMT(server));
 	fprintf(stderr,
 		"The observer answers on: %s\n"
 		"Ask it from another terminal:\n"
@@ -132,16 +147,14 @@ static enum err_code run_up(struct cli *cli, struct err *e)
 	__attribute__((cleanup(arguments_done))) struct arguments args = { .count = 0 };
 	struct up_observer observer = { .pid = 0 };
 	struct flow_printer_options options;
-	struct str rest, server;
 	char address[ARG_BYTES];
 
 	if (observe_read_format(cli, &options, e) != ERR_OK || gather_arguments(cli, &args, e) != ERR_OK ||
 	    up_observer_start((const char *const *)args.words, args.count, &observer, e) != ERR_OK)
 		return e->code;
-	rest = str_of(observer.addresses);
-	(void)str_split(&rest, ' ', &server);
-	(void)snprintf(address, sizeof address, "%.*s", STR_FMT(server));
-	tell(&observer, address);
+	tell(&observer);
+	/* Rather not through an interface that is being watched: our own questions would be among the answers. */
+	(void)snprintf(address, sizeof address, "%.*s", STR_FMT(address_of(&observer, true)));
 	settings_set_server(cli->settings, address);
 	enum err_code code = follow(cli, &options, e);
 	if (code != ERR_OK && up_observer_has_ended(&observer))
