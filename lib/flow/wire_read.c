@@ -58,8 +58,7 @@ static bool read_address(struct flow *f, uint32_t has, struct str text, uint8_t 
 		return true;
 	}
 	/* dotted text that parses is canonical; that with colons has many forms */
-	return (!ip_is_v4(ret) || text.len > 15 || memchr(text.p, ':', text.len)) &&
-	       !str_eq(ip_text(ret, tmp), text);
+	return (!ip_is_v4(ret) || memchr(text.p, ':', text.len)) && !str_eq(ip_text(ret, tmp), text);
 }
 
 static bool read_ip(struct flow *f, struct str s)

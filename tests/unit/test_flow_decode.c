@@ -271,7 +271,7 @@ static void a_mac_that_is_not_canonical_keeps_its_text(void **state)
 	(void)state;
 	static const char *const texts[][2] = {
 		{ "AA:bb:cc:00:00:01", "ff:ff:ff:ff:ff:ff" }, { "aa-bb-cc-00-00-01", "" }, { "", "" },
-		{ "aa:bb:cc:00:00:0", "aa:bb:cc:00:00:012" },
+		{ "aa:bb:cc:00:00:0", "aa:bb:cc:00:00:012" }, { "aa:bb:cc:00:00:01", "aa:bb:cc:00:00:0G" },
 	};
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
 	char tmp[FLOW_MAC_TEXT_BYTES];
@@ -293,7 +293,9 @@ static void a_uuid_in_capitals_is_odd_and_stays(void **state)
 {
 	(void)state;
 	static const char *const texts[] = { "13112375-FCCC-4a98-8530-3e89644c4b05", "u1",
-					     "13112375-fccc-4a98-8530-3e89644c4b0", "131123750fccc-4a98-8530-3e89644c4b05" };
+					     "13112375-fccc-4a98-8530-3e89644c4b0", "131123750fccc-4a98-8530-3e89644c4b05",
+					     "13112375-fccc04a98-8530-3e89644c4b05", "13112375-fccc-4a9808530-3e89644c4b05",
+					     "13112375-fccc-4a98-853003e89644c4b05", "13112375-fccc-4a98-8530-3e89644c4b0g" };
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
 	char tmp[FLOW_UUID_TEXT_BYTES];
 
@@ -380,6 +382,12 @@ static void a_port_beyond_16_bits_is_still_told(void **state)
 	assert_int_equal(port, 65536);
 	assert_true(flow_port(&f, FLOW_DST, &port));
 	assert_int_equal(port, 53);
+	/* l4 { UDP { source_port: 65536 } } l4 { TCP {} } l4 { UDP { destination_port: 65537 } }: TCP took the first back */
+	f = decode(STR("\x32\x06\x12\x04\x08\x80\x80\x04\x32\x02\x0a\x00\x32\x06\x12\x04\x10\x81\x80\x04"), d);
+	assert_true(flow_port(&f, FLOW_SRC, &port));
+	assert_int_equal(port, 0);
+	assert_true(flow_port(&f, FLOW_DST, &port));
+	assert_int_equal(port, 65537);
 	struct flow icmp = { .l4 = FLOW_L4_ICMP4 };
 	assert_false(flow_port(&icmp, FLOW_SRC, &port));
 }

@@ -228,7 +228,7 @@ static void kernel_reasons_end_at_a_thousand(void **state)
 static void a_reset_forgets_and_starts_a_generation(void **state)
 {
 	(void)state;
-	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10000);
+	AUTO(flow_dict_free) struct flow_dict *d = dict_of(3000);
 	uint64_t generation = flow_dict_generation(d);
 
 	for (int round = 0; round < 3; round++) {
