@@ -120,6 +120,29 @@ static void put_node_list(struct buf *b, const Relay__NodeStatusEvent *s)
 		buf_printf(b, " (and %zu more)", s->n_node_names - shown);
 }
 
+/* All of the event in protobuf's text form, on one line. */
+static void put_status_text(struct buf *b, const Relay__NodeStatusEvent *s)
+{
+	const char *blank = "";
+
+	if (s->state_change) {
+		buf_lit(b, "state_change:");
+		enum_put(b, &relay__node_state__descriptor, (int32_t)s->state_change);
+		blank = " ";
+	}
+	for (size_t i = 0; i < s->n_node_names; i++, blank = " ") {
+		buf_str_put(b, str_of(blank));
+		buf_lit(b, "node_names:");
+		print_quoted(b, str_of(s->node_names[i]));
+	}
+	if (s->message[0]) {
+		buf_str_put(b, str_of(blank));
+		buf_lit(b, "message:");
+		print_quoted(b, str_of(s->message));
+	}
+	buf_char(b, '\n');
+}
+
 static void put_status_line(const struct flow_printer *p, struct buf *b, const struct flow_response *r,
 			    const Relay__NodeStatusEvent *s)
 {
@@ -143,9 +166,9 @@ static void put_status_line(const struct flow_printer *p, struct buf *b, const s
 		buf_printf(b, " on %zu nodes: ", s->n_node_names);
 		break;
 	default:
-		buf_lit(b, "unknown node status event ");
-		enum_put(b, &relay__node_state__descriptor, (int32_t)s->state_change);
-		buf_lit(b, ": ");
+		buf_lit(b, "unknown node status event: ");
+		put_status_text(b, s);
+		return;
 	}
 	put_node_list(b, s);
 	buf_char(b, '\n');

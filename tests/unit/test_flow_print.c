@@ -322,6 +322,7 @@ static void node_status_goes_to_the_other_sink(void **state)
 		STATUS("\"state_change\":\"NODE_UNAVAILABLE\",\"node_names\":[\"other/node-b\"]"),
 		STATUS("\"state_change\":\"NODE_GONE\",\"node_names\":[\"edge/n1\"]"),
 		STATUS("\"state_change\":\"NODE_ERROR\",\"node_names\":[\"edge/n1\",\"edge/n2\"],\"message\":\"boom \\\"x\\\"\""),
+		STATUS("\"state_change\":77,\"node_names\":[\"x\"]"),
 	};
 	AUTO_PAPER struct paper some, all, none, legacy;
 	(void)state;
@@ -344,7 +345,8 @@ static void node_status_goes_to_the_other_sink(void **state)
 		"Nov 20 20:47:29.094 [node-a]: Receiving flows from 1 nodes: node-a\n"
 		"Nov 20 20:47:29.094 [node-a]: 1 nodes are unavailable: other/node-b\n"
 		"Nov 20 20:47:29.094 [node-a]: 1 nodes removed from cluster: edge/n1\n"
-		"Nov 20 20:47:29.094 [node-a]: Error \"boom \\\"x\\\"\" on 2 nodes: edge/n1, edge/n2\n");
+		"Nov 20 20:47:29.094 [node-a]: Error \"boom \\\"x\\\"\" on 2 nodes: edge/n1, edge/n2\n"
+		"Nov 20 20:47:29.094 [node-a]: unknown node status event: state_change:77 node_names:\"x\"\n");
 	assert_int_equal(none.status.len, 0);
 	assert_int_equal(legacy.status.len, 0);
 	assert_string_equal(end_of(&all), "");
