@@ -507,6 +507,14 @@ static void hop_by_hop_is_stepped_over_and_checked(void **state)
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(8, 0), 58, 1, 1, 4, 0, 0, 0, 0).ok);
 	/* an option longer than what is there */
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(8, 0), 58, 0, 1, 200, 0, 0, 0, 0).ok);
+	/* an option at the very end of the capture: the reference wants two bytes even of a Pad1 */
+	assert_false(DECODE(DECODE_IPV6, false, IPV6(8, 0), 58, 0, 1, 3, 0, 0, 0, 0).ok);
+	assert_false(DECODE(DECODE_IPV6, false, IPV6(8, 0), 58, 0, 1, 3, 0, 0, 0, 5).ok);
+	/* the payload length counts the header in; what follows is padding of the frame */
+	r = DECODE(DECODE_IPV6, false, IPV6(30, 0), 6, 0, 1, 4, 0, 0, 0, 0, TCP(5, 2), 1, 2, 9, 9,
+		   9);
+	assert_true(r.ok);
+	assert_int_equal(r.payload.bytes.len, 2);
 	/* anywhere but first it ends the chain, as the other extension headers do (RFC 8200 §4.1)
 	 */
 	static const uint8_t others[] = { 43, 50, 51, 59, 60, 135 };
@@ -535,6 +543,13 @@ static void a_jumbogram_has_exactly_one_length(void **state)
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(0, 0), 17, 0, 0xc2, 3, 0, 1, 0, 0, UDP(8)).ok);
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(0, 0), 17, 0, 1, 4, 0, 0, 0, 0, UDP(8)).ok);
 	assert_false(DECODE(DECODE_IPV6, false, IPV6(0, 17), UDP(8)).ok);
+
+	/* 65,536 bytes behind the IPv6 header: hop-by-hop, UDP and payload; five bytes of padding
+	 */
+	static uint8_t large[40 + 65536 + 5] = { IPV6(0, 0), 17, 0, 0xc2, 4, 0, 1, 0, 0, UDP(0) };
+	r = decode_as(DECODE_IPV6, false, large, sizeof large);
+	assert_true(r.ok);
+	assert_int_equal(r.payload.bytes.len, 65536 - 8 - 8);
 }
 
 static void options_must_fit_their_header(void **state)
@@ -555,6 +570,13 @@ static void options_must_fit_their_header(void **state)
 			     .ok);
 	assert_false(DECODE(DECODE_IPV4, false, 0x46, 0, 0, 24, 0, 0, 0, 0, 1, 99, 0, 0, 10, 0, 0,
 			    1, 10, 0, 0, 2, 148, 5, 0, 0)
+			     .ok);
+	/* a length of 2 is too short for the reference; a header longer than the whole packet */
+	assert_false(DECODE(DECODE_IPV4, false, 0x46, 0, 0, 24, 0, 0, 0, 0, 1, 99, 0, 0, 10, 0, 0,
+			    1, 10, 0, 0, 2, 148, 2, 0, 0)
+			     .ok);
+	assert_false(DECODE(DECODE_IPV4, false, 0x46, 0, 0, 20, 0, 0, 0, 0, 1, 99, 0, 0, 10, 0, 0,
+			    1, 10, 0, 0, 2, 1, 1, 1, 1, 9, 9)
 			     .ok);
 	/* RFC 9293 §3.1: no-operation, then window scale of 3 bytes */
 	assert_true(DECODE(DECODE_IPV4, false, IPV4(44, 0, 6), TCP(6, 2), 1, 3, 3, 7).ok);
@@ -593,6 +615,18 @@ static void tags_are_stepped_over_where_that_was_asked(void **state)
 	assert_true(r.ok);
 	assert_int_equal(r.payload.vlan_id, 0);
 	assert_false(flow_is(&r.f, FLOW_HAS_IP));
+}
+
+static void a_frame_within_a_frame_is_shown(void **state)
+{
+	(void)state;
+	/* EtherType 0x6558, transparent Ethernet bridging (RFC 1701) */
+	struct result r = DECODE(DECODE_ETHERNET, false, ETHERNET(0x6558), 4, 4, 4, 4, 4, 4, 6, 6,
+				 6, 6, 6, 6, 8, 0, IPV4(40, 0, 6), TCP(5, 2));
+	assert_true(r.ok);
+	assert_int_equal(r.f.dst_mac[0], 4);
+	assert_int_equal(r.f.src_mac[0], 6);
+	assert_int_equal(r.f.dst_port, 80);
 }
 
 static void vrrp_and_igmp_follow_their_rfcs(void **state)
@@ -652,6 +686,7 @@ int main(void)
 		cmocka_unit_test(a_jumbogram_has_exactly_one_length),
 		cmocka_unit_test(options_must_fit_their_header),
 		cmocka_unit_test(tags_are_stepped_over_where_that_was_asked),
+		cmocka_unit_test(a_frame_within_a_frame_is_shown),
 		cmocka_unit_test(vrrp_and_igmp_follow_their_rfcs),
 		cmocka_unit_test(transports_are_known_in_either_ip_version),
 	};

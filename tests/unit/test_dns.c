@@ -76,6 +76,22 @@ static void a_query_has_a_name_and_a_type_and_nothing_else(void **state)
 	flow__flow__free_unpacked(f, NULL);
 }
 
+static void a_query_that_brings_answers_is_still_a_query(void **state)
+{
+	(void)state;
+	static struct dns_message m;
+	/* RFC 6762 §7.1: known answers */
+	assert_true(PARSE(&m, false, HEADER(0, 1, 1, 0, 0), QUESTION(A), RECORD(12, A, 60, 4), 192,
+			  0, 2, 1));
+	Flow__Flow *f;
+	Flow__Layer7 *l7 = l7_of(&m, &f);
+	assert_int_equal(l7->type, FLOW__L7_FLOW_TYPE__REQUEST);
+	assert_int_equal(l7->dns->n_qtypes, 1);
+	assert_int_equal(l7->dns->n_ips + l7->dns->n_rrtypes, 0);
+	assert_int_equal(l7->dns->ttl, 0);
+	flow__flow__free_unpacked(f, NULL);
+}
+
 static void answers_give_addresses_names_types_and_the_smallest_ttl(void **state)
 {
 	(void)state;
@@ -223,6 +239,10 @@ static void pointers_lead_backwards_or_nowhere(void **state)
 	/* reserved label types, RFC 1035 §4.1.4 */
 	assert_false(PARSE(&m, false, HEADER(QUERY, 1, 0, 0, 0), 0x41, 'a', 0, 0, A, 0, 1));
 	assert_false(PARSE(&m, false, HEADER(QUERY, 1, 0, 0, 0), 0x80, 12, 0, A, 0, 1));
+	/* so is 0x40 with all 64 bytes that a length would ask for */
+	uint8_t long_label[12 + 1 + 64 + 1 + 4] = { HEADER(QUERY, 1, 0, 0, 0), 64 };
+	memset(long_label + 13, 'a', 64);
+	assert_false(parse_copy(&m, false, long_label, sizeof long_label));
 	/* an answer with a bad name ends the reading, and keeps what was read */
 	assert_true(PARSE(&m, false, HEADER(ANSWER, 1, 2, 0, 0), QUESTION(A), RECORD(12, A, 60, 4),
 			  192, 0, 2, 1, RECORD(60, A, 60, 4), 192, 0, 2, 2));
@@ -321,6 +341,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_query_has_a_name_and_a_type_and_nothing_else),
+		cmocka_unit_test(a_query_that_brings_answers_is_still_a_query),
 		cmocka_unit_test(answers_give_addresses_names_types_and_the_smallest_ttl),
 		cmocka_unit_test(a_name_error_has_a_code_and_no_answers),
 		cmocka_unit_test(opt_extends_the_return_code),
