@@ -11,7 +11,8 @@ static void put_text(struct buf *b, uint32_t number, struct str s)
 		wire_put_len(b, number, s);
 		return;
 	}
-	size_t mark = wire_begin(b, number), room = s.len * 3; /* each bad byte becomes U+FFFD, three bytes */
+	size_t mark = wire_begin(b, number),
+	       room = s.len * 3; /* each bad byte becomes U+FFFD, three bytes */
 	char *to = buf_reserve(b, room);
 	if (to)
 		b->len += utf8_sanitize(s, to, room);
@@ -90,7 +91,9 @@ static const struct str no_text = { "", 0 };
 
 bool endpoint_parse(struct str wire, struct arena *arena, struct endpoint *ret)
 {
-	struct endpoint ep = { .cluster = no_text, .namespace_ = no_text, .pod = no_text, .wire = wire };
+	struct endpoint ep = {
+		.cluster = no_text, .namespace_ = no_text, .pod = no_text, .wire = wire
+	};
 	size_t labels_max = count_fields(wire, 4), workloads_max = count_fields(wire, 6);
 	struct str *labels = arena_take(arena, labels_max * sizeof *labels);
 	struct workload *workloads = arena_take(arena, workloads_max * sizeof *workloads);
@@ -143,8 +146,11 @@ bool service_parse(struct str wire, struct service *ret)
 
 bool node_parse(struct str wire, struct arena *arena, struct node *ret)
 {
-	struct node node = { .name = no_text, .emitter_name = no_text, .emitter_version = no_text, .wire = wire };
-	struct str *labels = arena_take(arena, count_fields(wire, FLOW_FIELD_NODE_LABELS) * sizeof *labels);
+	struct node node = {
+		.name = no_text, .emitter_name = no_text, .emitter_version = no_text, .wire = wire
+	};
+	struct str *labels =
+		arena_take(arena, count_fields(wire, FLOW_FIELD_NODE_LABELS) * sizeof *labels);
 	if (!labels)
 		return false;
 

@@ -9,8 +9,8 @@ static struct wire_reader ext_reader(const struct flow *f)
 	return wire_reader_of(str_n(f->ext, f->ext_len));
 }
 
-/* The text at ext's field @outer, sub-field @inner, or @outer itself if @inner is 0. As protobuf merges: the last
- * one counts. */
+/* The text at ext's field @outer, sub-field @inner, or @outer itself if @inner is 0. As protobuf
+ * merges: the last one counts. */
 static struct str ext_text(const struct flow *f, uint32_t outer, uint32_t inner)
 {
 	struct str text = { "", 0 };
@@ -58,7 +58,10 @@ struct str flow_ip_text(const struct flow *f, enum flow_side side, char tmp[FLOW
 		return (struct str){ "", 0 };
 	if (flow_is(f, FLOW_ODD_IP))
 		return ext_text(f, FLOW_FIELD_IP, sides[side].field);
-	return ip_text(side == FLOW_SRC ? f->src_ip : side == FLOW_DST ? f->dst_ip : f->src_xlated, tmp);
+	return ip_text(side == FLOW_SRC   ? f->src_ip
+		       : side == FLOW_DST ? f->dst_ip
+					  : f->src_xlated,
+		       tmp);
 }
 
 struct str flow_mac_text(const struct flow *f, enum flow_side side, char tmp[FLOW_MAC_TEXT_BYTES])
@@ -133,7 +136,8 @@ static uint32_t ext_l4_number(const struct flow *f, uint32_t number)
 
 bool flow_port(const struct flow *f, enum flow_side side, uint32_t *ret)
 {
-	if ((f->l4 != FLOW_L4_TCP && f->l4 != FLOW_L4_UDP && f->l4 != FLOW_L4_SCTP) || side == FLOW_XLATED)
+	if ((f->l4 != FLOW_L4_TCP && f->l4 != FLOW_L4_UDP && f->l4 != FLOW_L4_SCTP) ||
+	    side == FLOW_XLATED)
 		return false;
 	if (flow_is(f, FLOW_ODD_L4))
 		*ret = ext_l4_number(f, side == FLOW_SRC ? 1 : 2);

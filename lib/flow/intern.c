@@ -54,8 +54,8 @@ struct intern_key {
 	uint32_t value;
 };
 
-/* A slot is 0 (free), or the upper half of the hash above the key's number plus one. Written once, with release:
- * who sees it sees the key. */
+/* A slot is 0 (free), or the upper half of the hash above the key's number plus one. Written once,
+ * with release: who sees it sees the key. */
 struct intern_table {
 	size_t mask;
 	_Atomic uint64_t slots[];

@@ -28,7 +28,8 @@ static char *put_hex16(char *p, unsigned v)
 	return p;
 }
 
-/* RFC 5952 section 4: lower case, no leading zeros, "::" for the first longest run of two or more zero groups. */
+/* RFC 5952 section 4: lower case, no leading zeros, "::" for the first longest run of two or more
+ * zero groups. */
 static char *put_v6(char *p, const uint8_t ip[16])
 {
 	unsigned group[8];
@@ -97,7 +98,8 @@ static int hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Groups of one to four hex digits; one "::" that stands for at least one group; the last 32 bits may be dotted. */
+/* Groups of one to four hex digits; one "::" that stands for at least one group; the last 32 bits
+ * may be dotted. */
 static bool parse_v6(const char *p, const char *end, uint8_t ret[16])
 {
 	int n = 0, gap = -1;
@@ -149,7 +151,8 @@ bool ip_parse(struct str s, uint8_t ret[16])
 	const char *p = s.len ? s.p : "", *end = p + s.len;
 	uint8_t v4[4];
 
-	for (size_t i = 0; i < s.len && i < 5; i++) { /* one or the other comes before the fifth byte is over */
+	for (size_t i = 0; i < s.len && i < 5;
+	     i++) { /* one or the other comes before the fifth byte is over */
 		if (p[i] == ':')
 			return parse_v6(p, end, ret);
 		if (p[i] == '.') {

@@ -15,12 +15,14 @@ struct mask_field {
 	struct flow_mask *sub; /* NULL: the field as a whole */
 };
 
-/* The selected fields of one message type; the whole mask is that of flow.Flow. Immutable once built. */
+/* The selected fields of one message type; the whole mask is that of flow.Flow. Immutable once
+ * built. */
 struct flow_mask {
 	const ProtobufCMessageDescriptor *desc;
 	size_t count;
 	struct mask_field fields[MAX_FIELDS];
-	uint8_t direct[DIRECT_NUMBERS]; /* small field numbers to their place in fields plus one, 0: not selected */
+	uint8_t direct[DIRECT_NUMBERS]; /* small field numbers to their place in fields plus one, 0:
+					   not selected */
 };
 
 void flow_mask_free(struct flow_mask *m)
@@ -51,7 +53,8 @@ static size_t place_of(const struct flow_mask *m, uint32_t number)
 	return i;
 }
 
-/* The field, selected now if it was not. @return NULL: more fields than flow.proto's messages have. */
+/* The field, selected now if it was not. @return NULL: more fields than flow.proto's messages have.
+ */
 static struct mask_field *add_field(struct flow_mask *m, const ProtobufCFieldDescriptor *fd)
 {
 	size_t place = place_of(m, fd->id);
@@ -69,8 +72,10 @@ static struct mask_field *add_field(struct flow_mask *m, const ProtobufCFieldDes
 	return field;
 }
 
-/* google.golang.org/protobuf fieldmaskpb: elements are proto names, and only singular messages are entered. */
-static const ProtobufCFieldDescriptor *field_named(const ProtobufCMessageDescriptor *desc, struct str name)
+/* google.golang.org/protobuf fieldmaskpb: elements are proto names, and only singular messages are
+ * entered. */
+static const ProtobufCFieldDescriptor *field_named(const ProtobufCMessageDescriptor *desc,
+						   struct str name)
 {
 	for (unsigned i = 0; desc && i < desc->n_fields; i++)
 		if (str_is(name, desc->fields[i].name))
@@ -119,7 +124,8 @@ static bool add_path(struct flow_mask *m, struct str path)
 	return true;
 }
 
-enum err_code flow_mask_new(const char *const *paths, size_t count, struct flow_mask **ret, struct err *e)
+enum err_code flow_mask_new(const char *const *paths, size_t count, struct flow_mask **ret,
+			    struct err *e)
 {
 	if (!count) {
 		*ret = NULL;
@@ -127,7 +133,8 @@ enum err_code flow_mask_new(const char *const *paths, size_t count, struct flow_
 	}
 	for (size_t i = 0; i < count; i++)
 		if (!path_is_valid(&flow__flow__descriptor, str_of(paths[i])))
-			return err_set(e, ERR_INVALID, "proto: invalid path \"%s\" for message \"flow.Flow\"",
+			return err_set(e, ERR_INVALID,
+				       "proto: invalid path \"%s\" for message \"flow.Flow\"",
 				       paths[i]);
 	AUTO(flow_mask_free) struct flow_mask *m = mask_of(&flow__flow__descriptor);
 	for (size_t i = 0; i < count; i++)
@@ -142,8 +149,9 @@ bool flow_mask_has(const struct flow_mask *m, uint32_t number)
 	return !m || place_of(m, number) < m->count;
 }
 
-/* Adds the messages on a nested path that were not there, empty, as the reference does. Of a oneof only one member
- * can be: none is added beside one that is there, lest readers take the empty one. */
+/* Adds the messages on a nested path that were not there, empty, as the reference does. Of a oneof
+ * only one member can be: none is added beside one that is there, lest readers take the empty one.
+ */
 static void put_missing(const struct flow_mask *m, uint64_t seen, struct buf *out)
 {
 	for (size_t i = 0; i < m->count; i++) {

@@ -1,6 +1,6 @@
 #include "flow/names.h"
 
-/* --- enums -------------------------------------------------------------------------------------------- */
+/* --- enums --- */
 
 const char *enum_name(const ProtobufCEnumDescriptor *desc, int32_t number)
 {
@@ -29,7 +29,7 @@ bool enum_number(const ProtobufCEnumDescriptor *desc, struct str name, int32_t *
 	return false;
 }
 
-/* --- tables ------------------------------------------------------------------------------------------- */
+/* --- tables --- */
 
 #define NAME_AT(table, i) ((i) < ARRAY_LEN(table) ? (table)[i] : NULL)
 
@@ -134,8 +134,8 @@ const char *drop_reason_text(uint32_t code)
 
 /* pkg/identity/numericidentity.go; 11 (overlay-to-encrypt) is read, but written as a number. */
 static const char *const identity_names[] = {
-	"unknown", "host",           "world",   "unmanaged",  "health",     "init", "remote-node",
-	"kube-apiserver", "ingress", "world-ipv4", "world-ipv6",
+	"unknown",     "host",           "world",   "unmanaged",  "health",     "init",
+	"remote-node", "kube-apiserver", "ingress", "world-ipv4", "world-ipv6",
 };
 enum { IDENTITY_OVERLAY_TO_ENCRYPT = 11 };
 
@@ -162,9 +162,9 @@ bool identity_parse_name(struct str name, uint32_t *ret)
 const char *trace_point_text(uint32_t raw_sub_type)
 {
 	static const char *const texts[] = {
-		"to-endpoint",  "to-proxy",   "to-host",      "to-stack",     "to-overlay", "from-endpoint",
-		"from-proxy",   "from-host",  "from-stack",   "from-overlay", "from-network",
-		"to-network",   "from-crypto", "to-crypto",
+		"to-endpoint",   "to-proxy",   "to-host",     "to-stack",   "to-overlay",
+		"from-endpoint", "from-proxy", "from-host",   "from-stack", "from-overlay",
+		"from-network",  "to-network", "from-crypto", "to-crypto",
 	};
 
 	return NAME_AT(texts, raw_sub_type);
@@ -173,7 +173,8 @@ const char *trace_point_text(uint32_t raw_sub_type)
 /* pkg/monitor/api/types.go, PolicyMatchType */
 const char *policy_match_text(uint32_t match_type)
 {
-	static const char *const texts[] = { "none", "L3-Only", "L3-L4", "L4-Only", "all", "L3-Proto", "Proto-Only" };
+	static const char *const texts[] = { "none", "L3-Only",  "L3-L4",     "L4-Only",
+					     "all",  "L3-Proto", "Proto-Only" };
 	const char *text = NAME_AT(texts, match_type);
 
 	return text ? text : "unknown";
@@ -205,29 +206,44 @@ const char *event_type_text(int32_t type)
 	}
 }
 
-/* --- ICMP, IGMP: gopacket's layers ---------------------------------------------------------------------- */
+/* --- ICMP, IGMP: gopacket's layers --- */
 
 struct icmp_type {
 	uint8_t type;
 	const char *name;
 	size_t code_count;
-	const char *const *codes; /* of 0 to code_count - 1; NULL: the type has none, and only 0 is expected */
+	/* of 0 to code_count - 1; NULL: the type has none, and only 0 is expected */
+	const char *const *codes;
 };
 
 static const char *const unreachable4[] = {
-	"Net", "Host", "Protocol", "Port", "FragmentationNeeded", "SourceRoutingFailed", "NetUnknown",
-	"HostUnknown", "SourceIsolated", "NetAdminProhibited", "HostAdminProhibited", "NetTOS", "HostTOS",
-	"CommAdminProhibited", "HostPrecedence", "PrecedenceCutoff",
+	"Net",
+	"Host",
+	"Protocol",
+	"Port",
+	"FragmentationNeeded",
+	"SourceRoutingFailed",
+	"NetUnknown",
+	"HostUnknown",
+	"SourceIsolated",
+	"NetAdminProhibited",
+	"HostAdminProhibited",
+	"NetTOS",
+	"HostTOS",
+	"CommAdminProhibited",
+	"HostPrecedence",
+	"PrecedenceCutoff",
 };
 static const char *const redirect4[] = { "Net", "Host", "TOS+Net", "TOS+Host" };
 static const char *const exceeded4[] = { "TTLExceeded", "FragmentReassemblyTimeExceeded" };
 static const char *const parameter4[] = { "PointerIndicatesError", "MissingOption", "BadLength" };
 static const char *const unreachable6[] = {
-	"NoRouteToDst", "AdminProhibited", "BeyondScopeOfSrc", "AddressUnreachable", "PortUnreachable",
-	"SrcAddressFailedPolicy", "RejectRouteToDst",
+	"NoRouteToDst",    "AdminProhibited",        "BeyondScopeOfSrc", "AddressUnreachable",
+	"PortUnreachable", "SrcAddressFailedPolicy", "RejectRouteToDst",
 };
 static const char *const exceeded6[] = { "HopLimitExceeded", "FragmentReassemblyTimeExceeded" };
-static const char *const parameter6[] = { "ErroneousHeaderField", "UnrecognizedNextHeader", "UnrecognizedIPv6Option" };
+static const char *const parameter6[] = { "ErroneousHeaderField", "UnrecognizedNextHeader",
+					  "UnrecognizedIPv6Option" };
 
 #define WITH_CODES(table) ARRAY_LEN(table), table
 
@@ -263,7 +279,8 @@ static const struct icmp_type icmp6_types[] = {
 	{ 137, "Redirect", 0, NULL },
 };
 
-static void put_icmp(struct buf *b, const struct icmp_type *types, size_t n, uint8_t type, uint8_t code)
+static void put_icmp(struct buf *b, const struct icmp_type *types, size_t n, uint8_t type,
+		     uint8_t code)
 {
 	const struct icmp_type *t = types;
 
@@ -317,15 +334,16 @@ const char *igmp_type_text(uint8_t type)
 	}
 }
 
-/* --- DNS: gopacket's names of types and response codes --------------------------------------------------- */
+/* --- DNS: gopacket's names of types and response codes --- */
 
 const char *dns_type_text(uint16_t type)
 {
 	static const char *const texts[] = {
-		[1] = "A",      [2] = "NS",     [3] = "MD",     [4] = "MF",    [5] = "CNAME",   [6] = "SOA",
-		[7] = "MB",     [8] = "MG",     [9] = "MR",     [10] = "NULL", [11] = "WKS",    [12] = "PTR",
-		[13] = "HINFO", [14] = "MINFO", [15] = "MX",    [16] = "TXT",  [28] = "AAAA",   [33] = "SRV",
-		[41] = "OPT",   [46] = "RRSIG", [48] = "DNSKEY", [64] = "SVCB", [65] = "HTTPS", [256] = "URI",
+		[1] = "A",       [2] = "NS",    [3] = "MD",     [4] = "MF",     [5] = "CNAME",
+		[6] = "SOA",     [7] = "MB",    [8] = "MG",     [9] = "MR",     [10] = "NULL",
+		[11] = "WKS",    [12] = "PTR",  [13] = "HINFO", [14] = "MINFO", [15] = "MX",
+		[16] = "TXT",    [28] = "AAAA", [33] = "SRV",   [41] = "OPT",   [46] = "RRSIG",
+		[48] = "DNSKEY", [64] = "SVCB", [65] = "HTTPS", [256] = "URI",
 	};
 	const char *text = NAME_AT(texts, type);
 

@@ -1,6 +1,6 @@
 /*
- * The Summary of a flow, composed as Cilium's decoders do (pkg/hubble/parser of Cilium 1.19.4): the text of the last
- * layer, or of the L7 record.
+ * The Summary of a flow, composed as Cilium's decoders do (pkg/hubble/parser of Cilium 1.19.4): the
+ * text of the last layer, or of the L7 record.
  */
 #include "flow/flow.h"
 
@@ -10,7 +10,7 @@
 #include "flow/names.h"
 #include "flow/wire.h"
 
-enum { TYPE_L7 = 2, TYPE_SOCK = 3 };      /* flow.FlowType */
+enum { TYPE_L7 = 2, TYPE_SOCK = 3 };                     /* flow.FlowType */
 enum { L7_REQUEST = 1, L7_RESPONSE = 2, L7_SAMPLE = 3 }; /* flow.L7FlowType */
 
 static void put_tcp_flags(struct buf *b, unsigned flags)
@@ -37,7 +37,7 @@ static void put_tcp_flags(struct buf *b, unsigned flags)
 	}
 }
 
-/* --- L7 records --------------------------------------------------------------------------------------- */
+/* --- L7 records --- */
 
 /* Texts of the repeated field @number with commas between them. @return how many */
 static size_t put_list(struct buf *b, struct str message, uint32_t number)
@@ -96,7 +96,8 @@ static void put_dns(struct buf *b, uint64_t type, struct str dns)
 	uint64_t rcode = number_field(dns, 6);
 	if (rcode) {
 		buf_lit(b, "RCode: ");
-		buf_str_put(b, str_of(dns_rcode_text(rcode < UINT16_MAX ? (uint16_t)rcode : UINT16_MAX)));
+		buf_str_put(b, str_of(dns_rcode_text(rcode < UINT16_MAX ? (uint16_t)rcode
+									: UINT16_MAX)));
 	} else {
 		bool ips = has_field(dns, 2), cnames = has_field(dns, 4);
 		if (ips) {
@@ -173,7 +174,7 @@ static void put_l7(struct buf *b, struct str l7)
 		put_dns(b, type, record);
 }
 
-/* --- packets ------------------------------------------------------------------------------------------ */
+/* --- packets --- */
 
 static void put_layer(struct buf *b, const struct flow *f)
 {
@@ -223,7 +224,8 @@ void flow_summary_put(struct buf *b, const struct flow *f, const struct flow_dic
 	if (f->kind != FLOW_KIND_FLOW)
 		return;
 	if (f->bits & (FLOW_WHOLE | FLOW_HAS_SUMMARY)) {
-		if (flow_is(f, FLOW_HAS_SUMMARY) && wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_SUMMARY, &text))
+		if (flow_is(f, FLOW_HAS_SUMMARY) &&
+		    wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_SUMMARY, &text))
 			buf_str_put(b, text);
 		return;
 	}

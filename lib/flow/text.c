@@ -8,12 +8,13 @@ static inline void put_hex8(char *p, uint8_t v)
 	p[1] = hex_digits[v & 15];
 }
 
-/* Lower-case digits to their value and a bit that all digits have: it tells them from other characters without a
- * branch. */
+/* Lower-case digits to their value and a bit that all digits have: it tells them from other
+ * characters without a branch. */
 enum { IS_DIGIT = 0x10 };
 static const uint8_t digits[256] = {
-	['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14, ['5'] = 0x15, ['6'] = 0x16, ['7'] = 0x17,
-	['8'] = 0x18, ['9'] = 0x19, ['a'] = 0x1a, ['b'] = 0x1b, ['c'] = 0x1c, ['d'] = 0x1d, ['e'] = 0x1e, ['f'] = 0x1f,
+	['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14, ['5'] = 0x15,
+	['6'] = 0x16, ['7'] = 0x17, ['8'] = 0x18, ['9'] = 0x19, ['a'] = 0x1a, ['b'] = 0x1b,
+	['c'] = 0x1c, ['d'] = 0x1d, ['e'] = 0x1e, ['f'] = 0x1f,
 };
 
 /* Clears IS_DIGIT in *@ok if one of the two is none. */
@@ -40,7 +41,8 @@ bool uuid_parse(struct str s, uint64_t ret[2])
 	uint64_t v[2] = { 0, 0 };
 	unsigned ok = IS_DIGIT;
 
-	if (s.len != UUID_CHARS || s.p[8] != '-' || s.p[13] != '-' || s.p[18] != '-' || s.p[23] != '-')
+	if (s.len != UUID_CHARS || s.p[8] != '-' || s.p[13] != '-' || s.p[18] != '-' ||
+	    s.p[23] != '-')
 		return false;
 	for (int i = 0; i < 16; i++)
 		v[i / 8] = v[i / 8] << 8 | parse_hex8(s.p + uuid_at[i], &ok);

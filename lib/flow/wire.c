@@ -72,8 +72,8 @@ static bool read_field(struct wire_reader *r, struct wire_field *ret)
 	return false;
 }
 
-/* Steps over the content of group @number, whose start was just read, and its end tag. Without recursion: groups
- * nest as deep as a sender likes. */
+/* Steps over the content of group @number, whose start was just read, and its end tag. Without
+ * recursion: groups nest as deep as a sender likes. */
 static bool skip_group(struct wire_reader *r, uint32_t number, struct str *ret_content)
 {
 	uint32_t open[MAX_GROUP_DEPTH] = { number };
@@ -172,7 +172,8 @@ void wire_put_str(struct buf *b, uint32_t number, struct str s)
 size_t wire_begin(struct buf *b, uint32_t number)
 {
 	wire_put_tag(b, number, WIRE_LEN);
-	buf_char(b, 0); /* the length of a short message fits here; wire_end makes room for others */
+	buf_char(b,
+		 0); /* the length of a short message fits here; wire_end makes room for others */
 	return b->len;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Reading follows protobuf's rules: of a repeated singular field the last value counts, a repeated message is merged,
- * and a field of an unexpected wire type is an unknown field.
+ * Reading follows protobuf's rules: of a repeated singular field the last value counts, a repeated
+ * message is merged, and a field of an unexpected wire type is an unknown field.
  */
 #include "flow/wire.h"
 
@@ -45,7 +45,8 @@ static void set_time(struct flow *f, struct timestamp t)
 	set_bit(f, FLOW_ODD_TIME, !fits);
 }
 
-/* An address that is not canonical text is odd; the member then holds what it means, or zeros. @return odd */
+/* An address that is not canonical text is odd; the member then holds what it means, or zeros.
+ * @return odd */
 static bool read_address(struct flow *f, uint32_t has, struct str text, uint8_t ret[16])
 {
 	char tmp[FLOW_IP_TEXT_BYTES];
@@ -58,7 +59,8 @@ static bool read_address(struct flow *f, uint32_t has, struct str text, uint8_t 
 		return true;
 	}
 	/* dotted text that parses is canonical; that with colons has many forms */
-	return (!ip_is_v4(ret) || memchr(text.p, ':', text.len)) && !str_eq(ip_text(ret, tmp), text);
+	return (!ip_is_v4(ret) || memchr(text.p, ':', text.len)) &&
+	       !str_eq(ip_text(ret, tmp), text);
 }
 
 static bool read_ip(struct flow *f, struct str s)
@@ -126,7 +128,8 @@ static bool read_tcp_flags(struct flow *f, struct str s)
 	for (struct wire_field x; wire_next(&r, &x);)
 		if (x.type == WIRE_VARINT && x.number <= 9) {
 			uint16_t flag = (uint16_t)(1u << (x.number - 1));
-			f->tcp_flags = (uint16_t)(x.value ? f->tcp_flags | flag : f->tcp_flags & ~flag);
+			f->tcp_flags =
+				(uint16_t)(x.value ? f->tcp_flags | flag : f->tcp_flags & ~flag);
 		}
 	return !r.bad;
 }
@@ -283,14 +286,14 @@ static bool read_detail(struct flow *f, struct str s, struct flow_dict *d)
 	return !r.bad;
 }
 
-/* --- names -------------------------------------------------------------------------------------------- */
+/* --- names --- */
 
 /* What is interned when all of the message was read. */
 struct found {
 	struct str source, destination, source_service, destination_service; /* p NULL: absent */
-	struct str node[3];  /* node_name, one node_labels, emitter: all that most flows have */
-	bool node_is_plain;  /* @node is all there is of the node, and none came twice */
-	bool merged;         /* one of the messages came twice */
+	struct str node[3]; /* node_name, one node_labels, emitter: all that most flows have */
+	bool node_is_plain; /* @node is all there is of the node, and none came twice */
+	bool merged;        /* one of the messages came twice */
 };
 
 static void keep(struct found *found, struct str *at, struct str bytes)
@@ -299,7 +302,8 @@ static void keep(struct found *found, struct str *at, struct str bytes)
 	*at = bytes;
 }
 
-/* Merging protobuf messages is reading one after the other, so the bytes of all are simply joined. */
+/* Merging protobuf messages is reading one after the other, so the bytes of all are simply joined.
+ */
 static struct str join(struct buf *b, struct str message, uint32_t number)
 {
 	struct wire_reader r = wire_reader_of(message);
@@ -311,8 +315,8 @@ static struct str join(struct buf *b, struct str message, uint32_t number)
 	return buf_str(b);
 }
 
-/* True if all of @s can be read, and the messages in field @sub of it. Asked where the dictionary had no id to give:
- * malformed bytes are the sender's fault, a full dictionary is not. */
+/* True if all of @s can be read, and the messages in field @sub of it. Asked where the dictionary
+ * had no id to give: malformed bytes are the sender's fault, a full dictionary is not. */
 static bool is_well_formed(struct str s, uint32_t sub)
 {
 	struct wire_reader r = wire_reader_of(s);
@@ -338,22 +342,27 @@ static bool intern_service(struct str wire, struct flow_dict *d, struct service_
 }
 
 /* @return false: malformed bytes, here and below. */
-static bool intern_names(struct flow *f, struct str message, const struct found *found, struct flow_dict *d)
+static bool intern_names(struct flow *f, struct str message, const struct found *found,
+			 struct flow_dict *d)
 {
 	AUTO_BUF struct buf b = buf_init(MERGED_MAX_BYTES);
 	bool merged = found->merged, ok = true;
 
 	if (found->source.p)
-		ok &= intern_endpoint(merged ? join(&b, message, FLOW_FIELD_SOURCE) : found->source, d, &f->src_ep);
+		ok &= intern_endpoint(merged ? join(&b, message, FLOW_FIELD_SOURCE) : found->source,
+				      d, &f->src_ep);
 	if (found->destination.p)
-		ok &= intern_endpoint(merged ? join(&b, message, FLOW_FIELD_DESTINATION) : found->destination, d,
-				      &f->dst_ep);
+		ok &= intern_endpoint(merged ? join(&b, message, FLOW_FIELD_DESTINATION)
+					     : found->destination,
+				      d, &f->dst_ep);
 	if (found->source_service.p)
-		ok &= intern_service(merged ? join(&b, message, FLOW_FIELD_SOURCE_SERVICE) : found->source_service, d,
-				     &f->src_svc);
+		ok &= intern_service(merged ? join(&b, message, FLOW_FIELD_SOURCE_SERVICE)
+					    : found->source_service,
+				     d, &f->src_svc);
 	if (found->destination_service.p)
-		ok &= intern_service(merged ? join(&b, message, FLOW_FIELD_DESTINATION_SERVICE) :
-					      found->destination_service, d, &f->dst_svc);
+		ok &= intern_service(merged ? join(&b, message, FLOW_FIELD_DESTINATION_SERVICE)
+					    : found->destination_service,
+				     d, &f->dst_svc);
 	return ok;
 }
 
@@ -362,13 +371,15 @@ static void put_node_fields(struct buf *b, struct str message)
 	struct wire_reader r = wire_reader_of(message);
 
 	for (struct wire_field x; wire_next(&r, &x);)
-		if (x.type == WIRE_LEN && (x.number == FLOW_FIELD_NODE_NAME || x.number == FLOW_FIELD_NODE_LABELS ||
-					   x.number == FLOW_FIELD_EMITTER))
+		if (x.type == WIRE_LEN &&
+		    (x.number == FLOW_FIELD_NODE_NAME || x.number == FLOW_FIELD_NODE_LABELS ||
+		     x.number == FLOW_FIELD_EMITTER))
 			buf_str_put(b, x.raw);
 }
 
 /* The node's fields stand apart in the message; together they are the key. */
-static bool intern_node(struct flow *f, struct str message, const struct found *found, struct flow_dict *d)
+static bool intern_node(struct flow *f, struct str message, const struct found *found,
+			struct flow_dict *d)
 {
 	char space[NODE_FIXED_BYTES];
 	AUTO_BUF struct buf b = buf_fixed(space, sizeof space);
@@ -389,7 +400,7 @@ static bool intern_node(struct flow *f, struct str message, const struct found *
 	return f->node.v || is_well_formed(buf_str(&b), FLOW_FIELD_EMITTER);
 }
 
-/* --- a flow ------------------------------------------------------------------------------------------- */
+/* --- a flow --- */
 
 static void read_number_field(struct flow *f, const struct wire_field *x)
 {
@@ -537,7 +548,9 @@ enum err_code flow_decode(struct str message, struct flow_dict *d, struct flow *
 {
 	if (message.len > UINT32_MAX)
 		return err_set(e, ERR_PARSE, "flow of %zu bytes", message.len);
-	struct flow f = { .bits = FLOW_WHOLE, .ext = (const uint8_t *)message.p, .ext_len = (uint32_t)message.len };
+	struct flow f = { .bits = FLOW_WHOLE,
+			  .ext = (const uint8_t *)message.p,
+			  .ext_len = (uint32_t)message.len };
 	struct found found = { .node_is_plain = true };
 	struct timestamp time = { 0 };
 	struct wire_reader r = wire_reader_of(message);
@@ -548,7 +561,8 @@ enum err_code flow_decode(struct str message, struct flow_dict *d, struct flow *
 			read_number_field(&f, &x);
 		else if (x.type == WIRE_LEN)
 			ok = read_bytes_field(&f, &x, &time, &found, d);
-	if (!ok || r.bad || !intern_names(&f, message, &found, d) || !intern_node(&f, message, &found, d))
+	if (!ok || r.bad || !intern_names(&f, message, &found, d) ||
+	    !intern_node(&f, message, &found, d))
 		return err_set(e, ERR_PARSE, "malformed flow.Flow message");
 	*ret = f;
 	return ERR_OK;

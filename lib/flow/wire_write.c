@@ -1,6 +1,7 @@
 /*
- * Made flows are written in one pass into room that is known to suffice, so that no field asks for room again.
- * Members go out in ascending field order; the fields of ext, which are ascending too, are let in at the gaps.
+ * Made flows are written in one pass into room that is known to suffice, so that no field asks for
+ * room again. Members go out in ascending field order; the fields of ext, which are ascending too,
+ * are let in at the gaps.
  */
 #include "flow/wire.h"
 
@@ -10,7 +11,8 @@
 #include "flow/text.h"
 
 enum {
-	/* All members of a made flow but names, ext and Summary: below 600 with the longest varints. */
+	/* All members of a made flow but names, ext and Summary: below 600 with the longest
+	 * varints. */
 	MEMBERS_MAX_BYTES = 768,
 	SUMMARY_FIXED_BYTES = 256,
 	LENGTH_BYTES = 2, /* a flow is 128 to 16,383 bytes long, nearly always */
@@ -103,7 +105,8 @@ static uint8_t *put_ip(uint8_t *p, const struct flow *f)
 	p = put_u64(p, 4, flow_is(f, FLOW_ENCRYPTED));
 	if (f->bits & FLOW_HAS_XLATED)
 		p = put_address(p, 5, f->src_xlated);
-	/* three addresses of 39 characters and their tags still take less than 128 bytes, four bytes less */
+	/* three addresses of 39 characters and their tags still take less than 128 bytes, four
+	 * bytes less */
 	end_short(body, p);
 	return p;
 }
@@ -121,7 +124,8 @@ static uint8_t *put_tcp_flags(uint8_t *p, unsigned flags)
 
 static uint8_t *put_l4(uint8_t *p, const struct flow *f)
 {
-	uint8_t *outer = put_tag(p, FLOW_FIELD_L4, WIRE_LEN) + 1, *body = put_tag(outer, f->l4, WIRE_LEN) + 1;
+	uint8_t *outer = put_tag(p, FLOW_FIELD_L4, WIRE_LEN) + 1,
+		*body = put_tag(outer, f->l4, WIRE_LEN) + 1;
 
 	p = body;
 	switch ((enum flow_l4)f->l4) {
@@ -192,7 +196,7 @@ static uint8_t *put_is_reply(uint8_t *p, const struct flow *f)
 	return put_u64(p, 1, 1);
 }
 
-/* --- ext ---------------------------------------------------------------------------------------------- */
+/* --- ext --- */
 
 /* The fields of a made flow's ext that are still to be written. */
 struct ext {
@@ -208,7 +212,8 @@ static void ext_step(struct ext *x)
 
 static struct ext ext_of(const struct flow *f)
 {
-	struct ext x = { .r = wire_reader_of(str_n(f->ext, f->ext_len)), .next.number = UINT32_MAX };
+	struct ext x = { .r = wire_reader_of(str_n(f->ext, f->ext_len)),
+			 .next.number = UINT32_MAX };
 
 	if (f->ext_len)
 		ext_step(&x);
@@ -223,7 +228,8 @@ static inline uint8_t *put_ext_below(uint8_t *p, struct ext *x, uint32_t number)
 	return p;
 }
 
-/* tycho.v1.FlowDetail: the members, and what ext has of it besides (a merge, as protobuf merges: one after the other). */
+/* tycho.v1.FlowDetail: the members, and what ext has of it besides (a merge, as protobuf merges:
+ * one after the other). */
 static uint8_t *put_detail(uint8_t *p, const struct flow *f, struct str reason, struct ext *x)
 {
 	size_t more = 0;
@@ -240,8 +246,11 @@ static uint8_t *put_detail(uint8_t *p, const struct flow *f, struct str reason, 
 	size_t reason_bytes = 0;
 	if (reason.len) {
 		uint8_t head[16];
-		reason_bytes = (size_t)(put_varint(put_tag(head, DETAIL_FIELD_KERNEL_DROP_REASON, WIRE_LEN),
-						   reason.len) - head) + reason.len;
+		reason_bytes = (size_t)(put_varint(put_tag(head, DETAIL_FIELD_KERNEL_DROP_REASON,
+							   WIRE_LEN),
+						   reason.len) -
+					head) +
+			       reason.len;
 	}
 	size_t len = (size_t)(end - fixed) + reason_bytes + (size_t)(netns_end - netns) + more;
 	if (!len && !in_ext)
@@ -256,7 +265,7 @@ static uint8_t *put_detail(uint8_t *p, const struct flow *f, struct str reason, 
 	return p;
 }
 
-/* --- a flow ------------------------------------------------------------------------------------------- */
+/* --- a flow --- */
 
 /* What a made flow's ids stand for, looked up once. */
 struct names {
@@ -292,7 +301,8 @@ static struct names names_of(const struct flow *f, const struct flow_dict *d)
 }
 
 /* @p has room for the members, @n and ext; @summary too. */
-static uint8_t *put_made(uint8_t *p, const struct flow *f, const struct names *n, struct str summary)
+static uint8_t *put_made(uint8_t *p, const struct flow *f, const struct names *n,
+			 struct str summary)
 {
 	struct ext x = ext_of(f);
 
@@ -358,8 +368,10 @@ static uint8_t *put_made(uint8_t *p, const struct flow *f, const struct names *n
 	return put_ext_below(p, &x, UINT32_MAX);
 }
 
-/* Appends the flow with @before unused bytes in front of it. @return where the flow begins; NULL: failed. */
-static uint8_t *append_flow(struct buf *b, const struct flow *f, const struct flow_dict *d, size_t before)
+/* Appends the flow with @before unused bytes in front of it. @return where the flow begins; NULL:
+ * failed. */
+static uint8_t *append_flow(struct buf *b, const struct flow *f, const struct flow_dict *d,
+			    size_t before)
 {
 	if (f->bits & FLOW_WHOLE) {
 		char *to = buf_reserve(b, before + f->ext_len);
@@ -393,10 +405,12 @@ void flow_encode(struct buf *b, const struct flow *f, const struct flow_dict *d)
 	(void)append_flow(b, f, d, 0);
 }
 
-/* --- a response --------------------------------------------------------------------------------------- */
+/* --- a response --- */
 
-/* Field @number with the flow. Its length is known last: most need two bytes for it, others are moved. */
-static void put_flow_field(struct buf *b, const struct flow *f, const struct flow_dict *d, uint32_t number)
+/* Field @number with the flow. Its length is known last: most need two bytes for it, others are
+ * moved. */
+static void put_flow_field(struct buf *b, const struct flow *f, const struct flow_dict *d,
+			   uint32_t number)
 {
 	wire_put_tag(b, number, WIRE_LEN);
 	size_t start = b->len;
@@ -415,7 +429,8 @@ static void put_flow_field(struct buf *b, const struct flow *f, const struct flo
 	memcpy(b->p + start, head, head_bytes);
 }
 
-static struct str node_name_of(const struct flow *f, const struct flow_dict *d, struct str otherwise)
+static struct str node_name_of(const struct flow *f, const struct flow_dict *d,
+			       struct str otherwise)
 {
 	const struct node *node = flow_dict_get_node(d, f->node);
 	struct str name;
@@ -428,7 +443,8 @@ static struct str node_name_of(const struct flow *f, const struct flow_dict *d, 
 	return otherwise;
 }
 
-void flow_encode_response(struct buf *b, const struct flow *f, const struct flow_dict *d, struct str node)
+void flow_encode_response(struct buf *b, const struct flow *f, const struct flow_dict *d,
+			  struct str node)
 {
 	static const uint32_t field_of_kind[] = {
 		[FLOW_KIND_FLOW] = RESPONSE_FIELD_FLOW,

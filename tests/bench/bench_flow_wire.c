@@ -1,4 +1,5 @@
-/* What a flow costs on its way through lib/flow, in ns, with the budget beside it. Not a test: it prints. */
+/* What a flow costs on its way through lib/flow, in ns, with the budget beside it. Not a test: it
+ * prints. */
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -19,34 +20,57 @@ struct corpus {
 static void fill(struct corpus *c)
 {
 	struct endpoint_id endpoints[ENDPOINTS];
-	const struct str labels[] = { STR("k8s:app=reviews"), STR("k8s:io.cilium.k8s.policy.cluster=default"),
+	const struct str labels[] = { STR("k8s:app=reviews"),
+				      STR("k8s:io.cilium.k8s.policy.cluster=default"),
 				      STR("k8s:io.kubernetes.pod.namespace=kube-system") };
 	const struct workload workload = { STR("reviews"), STR("Deployment") };
-	const struct node node = { .name = STR("edge/worker-1"), .emitter_name = STR("Tycho"),
+	const struct node node = { .name = STR("edge/worker-1"),
+				   .emitter_name = STR("Tycho"),
 				   .emitter_version = STR("0.1.0") };
 	struct node_id node_id = flow_dict_node(c->dict, &node);
 
 	for (uint32_t i = 0; i < ENDPOINTS; i++) {
 		char pod[32];
 		(void)snprintf(pod, sizeof pod, "reviews-78ndv-%u", i);
-		endpoints[i] = flow_dict_endpoint(c->dict, &(struct endpoint){
-			.id = i, .identity = 20000 + i, .cluster = STR("default"), .namespace_ = STR("shop"),
-			.pod = str_of(pod), .labels = labels, .label_count = ARRAY_LEN(labels),
-			.workloads = &workload, .workload_count = 1 });
+		endpoints[i] = flow_dict_endpoint(
+			c->dict, &(struct endpoint){ .id = i,
+						     .identity = 20000 + i,
+						     .cluster = STR("default"),
+						     .namespace_ = STR("shop"),
+						     .pod = str_of(pod),
+						     .labels = labels,
+						     .label_count = ARRAY_LEN(labels),
+						     .workloads = &workload,
+						     .workload_count = 1 });
 	}
 	for (uint32_t i = 0; i < FLOWS; i++) {
 		struct flow *f = &c->made[i];
 		*f = (struct flow){
-			.seq = 1000 + i, .time.v = 1709632000 * NS_PER_S + i * 7919,
+			.seq = 1000 + i,
+			.time.v = 1709632000 * NS_PER_S + i * 7919,
 			.uuid = { 0x13112375fccc4a98 + i, 0x85303e89644c4b05 },
-			.bits = FLOW_HAS_TIME | FLOW_HAS_UUID | FLOW_HAS_ETHERNET | FLOW_HAS_IP | FLOW_HAS_SRC_IP |
-				FLOW_HAS_DST_IP | FLOW_HAS_TCP_FLAGS | FLOW_HAS_EVENT_TYPE | FLOW_HAS_IFACE,
-			.verdict = 1, .type = 1, .l4 = FLOW_L4_TCP, .ip_version = 1, .is_reply = FLOW_REPLY_FALSE,
-			.direction = 1, .src_port = (uint16_t)(30000 + i), .dst_port = 8080,
-			.tcp_flags = FLOW_TCP_SYN | FLOW_TCP_ACK, .trace_point = 101, .trace_reason = 1,
-			.event_type = 4, .src_ep = endpoints[i % ENDPOINTS],
-			.dst_ep = endpoints[i * 7 % ENDPOINTS], .node = node_id, .ifindex = 12, .ifname = "lxc1234",
-			.packets = 3, .bytes = 4500,
+			.bits = FLOW_HAS_TIME | FLOW_HAS_UUID | FLOW_HAS_ETHERNET | FLOW_HAS_IP |
+				FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_TCP_FLAGS |
+				FLOW_HAS_EVENT_TYPE | FLOW_HAS_IFACE,
+			.verdict = 1,
+			.type = 1,
+			.l4 = FLOW_L4_TCP,
+			.ip_version = 1,
+			.is_reply = FLOW_REPLY_FALSE,
+			.direction = 1,
+			.src_port = (uint16_t)(30000 + i),
+			.dst_port = 8080,
+			.tcp_flags = FLOW_TCP_SYN | FLOW_TCP_ACK,
+			.trace_point = 101,
+			.trace_reason = 1,
+			.event_type = 4,
+			.src_ep = endpoints[i % ENDPOINTS],
+			.dst_ep = endpoints[i * 7 % ENDPOINTS],
+			.node = node_id,
+			.ifindex = 12,
+			.ifname = "lxc1234",
+			.packets = 3,
+			.bytes = 4500,
 		};
 		ip_from_v4(f->src_ip, (uint8_t[]){ 10, 9, 2, (uint8_t)i });
 		ip_from_v4(f->dst_ip, (uint8_t[]){ 10, 14, 0, (uint8_t)(i >> 2) });
@@ -85,9 +109,26 @@ static void report(const char *what, const struct pass *p, unsigned budget_ns)
 int main(void)
 {
 	static const char *const paths[] = {
-		"time", "verdict", "ethernet", "IP", "l4", "source.identity", "source.namespace", "source.pod_name",
-		"destination.identity", "destination.namespace", "destination.pod_name", "Type", "node_name", "l7",
-		"event_type", "source_service", "destination_service", "is_reply", "Summary", "ip_trace_id",
+		"time",
+		"verdict",
+		"ethernet",
+		"IP",
+		"l4",
+		"source.identity",
+		"source.namespace",
+		"source.pod_name",
+		"destination.identity",
+		"destination.namespace",
+		"destination.pod_name",
+		"Type",
+		"node_name",
+		"l7",
+		"event_type",
+		"source_service",
+		"destination_service",
+		"is_reply",
+		"Summary",
+		"ip_trace_id",
 	}; /* what the CLI asks for */
 	struct err e;
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;

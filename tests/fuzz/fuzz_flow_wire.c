@@ -1,4 +1,5 @@
-/* Any bytes as a response and as a flow: split, decoded, asked through every accessor, encoded, masked. */
+/* Any bytes as a response and as a flow: split, decoded, asked through every accessor, encoded,
+ * masked. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -49,9 +50,11 @@ static void use(const struct flow *f, struct flow_dict *dict, const struct flow_
 	struct flow again;
 	buf_reset(&b);
 	flow_mask_apply(mask, buf_str(&masked), &b);
-	if (flow_decode(buf_str(&masked), dict, &again, NULL) != ERR_OK || !str_eq(buf_str(&b), buf_str(&masked)))
+	if (flow_decode(buf_str(&masked), dict, &again, NULL) != ERR_OK ||
+	    !str_eq(buf_str(&b), buf_str(&masked)))
 		abort();
-	/* The same record as if it had been made here: every member and all of ext are written, and can be read. */
+	/* The same record as if it had been made here: every member and all of ext are written, and
+	 * can be read. */
 	struct flow made = *f;
 	made.bits &= ~(uint32_t)FLOW_WHOLE;
 	made.l4 = made.l4 > FLOW_L4_IGMP ? 0 : made.l4;
@@ -65,8 +68,10 @@ static void use(const struct flow *f, struct flow_dict *dict, const struct flow_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const paths[] = { "time", "source.identity", "l4.TCP.flags.SYN", "l4.UDP.source_port",
-					     "l7.http.url", "IP", "node_name", "Summary", "tycho.packets" };
+	static const char *const paths[] = {
+		"time", "source.identity", "l4.TCP.flags.SYN", "l4.UDP.source_port", "l7.http.url",
+		"IP",   "node_name",       "Summary",          "tycho.packets"
+	};
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(flow_mask_free) struct flow_mask *mask = NULL;
 	struct flow_response r;
@@ -76,8 +81,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    flow_mask_new(paths, sizeof paths / sizeof paths[0], &mask, NULL) != ERR_OK)
 		return 0;
 	struct str input = str_n(data, size);
-	if (flow_response_split(input, &r, NULL) == ERR_OK && r.has_message && r.kind == FLOW_KIND_FLOW &&
-	    flow_decode(r.message, dict, &f, NULL) == ERR_OK)
+	if (flow_response_split(input, &r, NULL) == ERR_OK && r.has_message &&
+	    r.kind == FLOW_KIND_FLOW && flow_decode(r.message, dict, &f, NULL) == ERR_OK)
 		use(&f, dict, mask);
 	if (flow_decode(input, dict, &f, NULL) == ERR_OK)
 		use(&f, dict, mask);

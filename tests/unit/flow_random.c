@@ -8,7 +8,7 @@
 
 #include "flow/flow.pb-c.h"
 
-/* --- the pool ------------------------------------------------------------------------------------------ */
+/* --- the pool --- */
 
 static struct {
 	size_t used;
@@ -75,7 +75,7 @@ void assert_bytes_equal(struct str got, struct str want)
 	assert_memory_equal(got.p, want.p, want.len);
 }
 
-/* --- random content ------------------------------------------------------------------------------------ */
+/* --- random content --- */
 
 struct random random_of(const char *who, uint64_t seed)
 {
@@ -125,8 +125,10 @@ uint64_t random_number(struct random *r, uint64_t max)
 
 struct str random_text(struct random *r)
 {
-	static const char *const texts[] = { "",       "a",   "shop",  "cart-0", "k8s:app=cart", "π",
-					     "kube-system", "€uro", "node-1", "reserved:host" };
+	static const char *const texts[] = {
+		"",  "a",           "shop", "cart-0", "k8s:app=cart",
+		"π", "kube-system", "€uro", "node-1", "reserved:host"
+	};
 
 	return str_of(texts[random_below(r, ARRAY_LEN(texts))]);
 }
@@ -170,7 +172,8 @@ struct node_id random_node(struct random *r, struct flow_dict *d)
 
 struct service_id random_service(struct random *r, struct flow_dict *d)
 {
-	return flow_dict_service(d, &(struct service){ .name = random_text(r), .namespace_ = random_text(r) });
+	return flow_dict_service(
+		d, &(struct service){ .name = random_text(r), .namespace_ = random_text(r) });
 }
 
 static void random_bytes(struct random *r, uint8_t *p, size_t n)
@@ -186,7 +189,8 @@ void random_ip(struct random *r, uint8_t ip[16])
 		ip_from_v4(ip, ip);
 		return;
 	}
-	ip[0] = 0xfd; /* libc writes ::1.2.3.4 where Go has ::102:304; test_flow_ip knows about that */
+	ip[0] = 0xfd; /* libc writes ::1.2.3.4 where Go has ::102:304; test_flow_ip knows about that
+		       */
 	for (int i = 2; i < 16; i += 2)
 		if (random_below(r, 3))
 			ip[i] = ip[i + 1] = 0;
@@ -215,7 +219,8 @@ static struct str random_ext(struct random *r, uint32_t *bits)
 		m->l7->type = (Flow__L7FlowType)random_below(r, 4);
 		m->l7->record_case = FLOW__LAYER7__RECORD_DNS;
 		m->l7->dns = NEW(flow__dns);
-		m->l7->dns->query = random_bool(r) ? pool_text(random_text(r)) : memset(pool_take(400), 'q', 399);
+		m->l7->dns->query = random_bool(r) ? pool_text(random_text(r))
+						   : memset(pool_take(400), 'q', 399);
 		if (*m->l7->dns->query == 'q')
 			m->l7->dns->query[399] = 0;
 		m->l7->dns->rcode = (uint32_t)random_number(r, UINT32_MAX);
@@ -270,9 +275,10 @@ static void random_l4(struct random *r, struct flow *f)
 
 struct flow random_made(struct random *r, struct flow_dict *d)
 {
-	const uint32_t simple = FLOW_HAS_TIME | FLOW_HAS_ETHERNET | FLOW_HAS_IP | FLOW_HAS_TCP_FLAGS |
-				FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_XLATED | FLOW_ENCRYPTED |
-				FLOW_HAS_UUID | FLOW_HAS_EVENT_TYPE | FLOW_HAS_IFACE | FLOW_HAS_IP_TRACE_ID;
+	const uint32_t simple = FLOW_HAS_TIME | FLOW_HAS_ETHERNET | FLOW_HAS_IP |
+				FLOW_HAS_TCP_FLAGS | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP |
+				FLOW_HAS_XLATED | FLOW_ENCRYPTED | FLOW_HAS_UUID |
+				FLOW_HAS_EVENT_TYPE | FLOW_HAS_IFACE | FLOW_HAS_IP_TRACE_ID;
 	static const char *const reasons[] = { "", "NETFILTER_DROP", "NO_SOCKET" };
 	struct flow f = {
 		.seq = random_number(r, UINT64_MAX),
@@ -310,8 +316,10 @@ struct flow random_made(struct random *r, struct flow_dict *d)
 	random_bytes(r, f.src_mac, sizeof f.src_mac);
 	random_bytes(r, f.dst_mac, sizeof f.dst_mac);
 	random_l4(r, &f);
-	(void)snprintf(f.ifname, sizeof f.ifname, "%s", random_bool(r) ? "eth0" : "fifteen-letters");
-	f.kernel_reason = flow_dict_kernel_reason(d, str_of(reasons[random_below(r, ARRAY_LEN(reasons))]));
+	(void)snprintf(f.ifname, sizeof f.ifname, "%s",
+		       random_bool(r) ? "eth0" : "fifteen-letters");
+	f.kernel_reason =
+		flow_dict_kernel_reason(d, str_of(reasons[random_below(r, ARRAY_LEN(reasons))]));
 	if (random_bool(r))
 		f.src_ep = random_endpoint(r, d);
 	if (random_bool(r))

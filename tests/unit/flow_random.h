@@ -1,8 +1,9 @@
 /*
- * flow_random - random flows and dictionary entries for the tests of lib/flow, and a place for protobuf-c's messages.
+ * flow_random - random flows and dictionary entries for the tests of lib/flow, and a place for
+ * protobuf-c's messages.
  *
- * The same seed yields the same sequence; a test prints its seed, and TYCHO_TEST_SEED replaces it. Messages live in
- * one pool that is emptied as a whole: nothing of them is freed one by one.
+ * The same seed yields the same sequence; a test prints its seed, and TYCHO_TEST_SEED replaces it.
+ * Messages live in one pool that is emptied as a whole: nothing of them is freed one by one.
  */
 #ifndef TYCHO_TESTS_FLOW_RANDOM_H
 #define TYCHO_TESTS_FLOW_RANDOM_H
@@ -29,7 +30,8 @@ struct random random_of(const char *who, uint64_t seed);
 uint64_t random_u64(struct random *r);
 uint64_t random_below(struct random *r, uint64_t n); /* 0 to @n - 1 */
 bool random_bool(struct random *r);
-/* Often zero or small, sometimes @max or anything below: numbers as they are met, and the edges of varints. */
+/* Often zero or small, sometimes @max or anything below: numbers as they are met, and the edges of
+ * varints. */
 uint64_t random_number(struct random *r, uint64_t max);
 /* One of few short texts, so that entries repeat; some have letters of two and three bytes. */
 struct str random_text(struct random *r);

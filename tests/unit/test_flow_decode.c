@@ -44,22 +44,26 @@ static bool decodes(struct str message)
 			fail_msg("'%.*s' is not '%s'", STR_FMT(got_), (want));                     \
 	} while (0)
 
-/* --- what was written is read --------------------------------------------------------------------------- */
+/* --- what was written is read --- */
 
 static void assert_same_layers(const struct flow *got, const struct flow *want)
 {
 	static const uint8_t none[16] = { 0 };
 	bool ip = flow_is(want, FLOW_HAS_IP), mac = flow_is(want, FLOW_HAS_ETHERNET);
 
-	assert_memory_equal(got->src_ip, ip && flow_is(want, FLOW_HAS_SRC_IP) ? want->src_ip : none, 16);
-	assert_memory_equal(got->dst_ip, ip && flow_is(want, FLOW_HAS_DST_IP) ? want->dst_ip : none, 16);
-	assert_memory_equal(got->src_xlated, ip && flow_is(want, FLOW_HAS_XLATED) ? want->src_xlated : none, 16);
+	assert_memory_equal(got->src_ip, ip && flow_is(want, FLOW_HAS_SRC_IP) ? want->src_ip : none,
+			    16);
+	assert_memory_equal(got->dst_ip, ip && flow_is(want, FLOW_HAS_DST_IP) ? want->dst_ip : none,
+			    16);
+	assert_memory_equal(got->src_xlated,
+			    ip && flow_is(want, FLOW_HAS_XLATED) ? want->src_xlated : none, 16);
 	assert_int_equal(got->ip_version, ip ? want->ip_version : 0);
 	assert_memory_equal(got->src_mac, mac ? want->src_mac : none, 6);
 	assert_memory_equal(got->dst_mac, mac ? want->dst_mac : none, 6);
 	assert_int_equal(got->l4, want->l4);
 	if (want->l4 == FLOW_L4_TCP)
-		assert_int_equal(got->tcp_flags, flow_is(want, FLOW_HAS_TCP_FLAGS) ? want->tcp_flags : 0);
+		assert_int_equal(got->tcp_flags,
+				 flow_is(want, FLOW_HAS_TCP_FLAGS) ? want->tcp_flags : 0);
 	switch ((enum flow_l4)want->l4) {
 	case FLOW_L4_TCP:
 	case FLOW_L4_UDP:
@@ -127,17 +131,19 @@ static void assert_same_numbers(const struct flow *got, const struct flow *want)
 	}
 }
 
-/* The encoder is held against protobuf-c (test_flow_encode), so what it writes may stand for protobuf here. */
+/* The encoder is held against protobuf-c (test_flow_encode), so what it writes may stand for
+ * protobuf here. */
 static void a_flow_that_was_written_is_read_back(void **state)
 {
 	(void)state;
 	struct random r = random_of(__func__, 0xdec0de);
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(1 << 20);
 	AUTO_BUF struct buf b = buf_init(MAX_BYTES);
-	const uint32_t with_ip = FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_XLATED | FLOW_ENCRYPTED;
+	const uint32_t with_ip =
+		FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_XLATED | FLOW_ENCRYPTED;
 	const uint32_t compared = FLOW_HAS_TIME | FLOW_HAS_ETHERNET | FLOW_HAS_IP | FLOW_HAS_UUID |
-				  FLOW_HAS_EVENT_TYPE | FLOW_HAS_IFACE | FLOW_HAS_IP_TRACE_ID | with_ip |
-				  FLOW_HAS_L7 | FLOW_HAS_TCP_FLAGS;
+				  FLOW_HAS_EVENT_TYPE | FLOW_HAS_IFACE | FLOW_HAS_IP_TRACE_ID |
+				  with_ip | FLOW_HAS_L7 | FLOW_HAS_TCP_FLAGS;
 
 	for (int i = 0; i < ROUNDS; i++) {
 		pool_reset();
@@ -187,7 +193,8 @@ static void flags_tell_what_only_ext_has(void **state)
 	m->source_service = NEW(flow__service);
 	m->l7 = NEW(flow__layer7);
 	struct flow f = decode(pack(m), d);
-	assert_int_equal(f.bits, FLOW_WHOLE | FLOW_HAS_SUMMARY | FLOW_HAS_TRACE_CONTEXT | FLOW_HAS_SVC | FLOW_HAS_L7);
+	assert_int_equal(f.bits, FLOW_WHOLE | FLOW_HAS_SUMMARY | FLOW_HAS_TRACE_CONTEXT |
+					 FLOW_HAS_SVC | FLOW_HAS_L7);
 	assert_int_not_equal(f.src_svc.v, 0);
 }
 
@@ -204,7 +211,7 @@ static void an_empty_endpoint_is_there_and_a_missing_one_is_not(void **state)
 	assert_int_equal(f.dst_ep.v, 0);
 }
 
-/* --- odd content --------------------------------------------------------------------------------------- */
+/* --- odd content --- */
 
 static Flow__Flow *flow_with_ip(const char *source)
 {
@@ -270,8 +277,11 @@ static void a_mac_that_is_not_canonical_keeps_its_text(void **state)
 {
 	(void)state;
 	static const char *const texts[][2] = {
-		{ "AA:bb:cc:00:00:01", "ff:ff:ff:ff:ff:ff" }, { "aa-bb-cc-00-00-01", "" }, { "", "" },
-		{ "aa:bb:cc:00:00:0", "aa:bb:cc:00:00:012" }, { "aa:bb:cc:00:00:01", "aa:bb:cc:00:00:0G" },
+		{ "AA:bb:cc:00:00:01", "ff:ff:ff:ff:ff:ff" },
+		{ "aa-bb-cc-00-00-01", "" },
+		{ "", "" },
+		{ "aa:bb:cc:00:00:0", "aa:bb:cc:00:00:012" },
+		{ "aa:bb:cc:00:00:01", "aa:bb:cc:00:00:0G" },
 	};
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
 	char tmp[FLOW_MAC_TEXT_BYTES];
@@ -292,10 +302,12 @@ static void a_mac_that_is_not_canonical_keeps_its_text(void **state)
 static void a_uuid_in_capitals_is_odd_and_stays(void **state)
 {
 	(void)state;
-	static const char *const texts[] = { "13112375-FCCC-4a98-8530-3e89644c4b05", "u1",
-					     "13112375-fccc-4a98-8530-3e89644c4b0", "131123750fccc-4a98-8530-3e89644c4b05",
-					     "13112375-fccc04a98-8530-3e89644c4b05", "13112375-fccc-4a9808530-3e89644c4b05",
-					     "13112375-fccc-4a98-853003e89644c4b05", "13112375-fccc-4a98-8530-3e89644c4b0g" };
+	static const char *const texts[] = {
+		"13112375-FCCC-4a98-8530-3e89644c4b05", "u1",
+		"13112375-fccc-4a98-8530-3e89644c4b0",  "131123750fccc-4a98-8530-3e89644c4b05",
+		"13112375-fccc04a98-8530-3e89644c4b05", "13112375-fccc-4a9808530-3e89644c4b05",
+		"13112375-fccc-4a98-853003e89644c4b05", "13112375-fccc-4a98-8530-3e89644c4b0g"
+	};
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
 	char tmp[FLOW_UUID_TEXT_BYTES];
 
@@ -382,8 +394,11 @@ static void a_port_beyond_16_bits_is_still_told(void **state)
 	assert_int_equal(port, 65536);
 	assert_true(flow_port(&f, FLOW_DST, &port));
 	assert_int_equal(port, 53);
-	/* l4 { UDP { source_port: 65536 } } l4 { TCP {} } l4 { UDP { destination_port: 65537 } }: TCP took the first back */
-	f = decode(STR("\x32\x06\x12\x04\x08\x80\x80\x04\x32\x02\x0a\x00\x32\x06\x12\x04\x10\x81\x80\x04"), d);
+	/* l4 { UDP { source_port: 65536 } } l4 { TCP {} } l4 { UDP { destination_port: 65537 } }:
+	 * TCP took the first back */
+	f = decode(STR("\x32\x06\x12\x04\x08\x80\x80\x04\x32\x02\x0a\x00\x32\x06\x12\x04\x10\x81"
+		       "\x80\x04"),
+		   d);
 	assert_true(flow_port(&f, FLOW_SRC, &port));
 	assert_int_equal(port, 0);
 	assert_true(flow_port(&f, FLOW_DST, &port));
@@ -425,7 +440,7 @@ static void unknown_enum_numbers_are_kept(void **state)
 	}
 }
 
-/* --- protobuf's rules ---------------------------------------------------------------------------------- */
+/* --- protobuf's rules --- */
 
 static void of_a_field_that_comes_twice_the_last_counts(void **state)
 {
@@ -446,9 +461,23 @@ static void a_message_that_comes_in_pieces_is_merged(void **state)
 {
 	(void)state;
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
-	/* source { identity: 3 labels: "a" } source { pod_name: "p" labels: "b" } and the node's name twice */
-	struct flow f = decode(STR("\x42\x05\x10\x03\x22\x01" "a" "\x42\x06\x2a\x01" "p" "\x22\x01" "b"
-				   "\x5a\x01" "m" "\x5a\x01" "n" "\xaa\x02\x01" "k" "\xaa\x02\x01" "l"), d);
+	/* source { identity: 3 labels: "a" } source { pod_name: "p" labels: "b" } and the node's
+	 * name twice */
+	struct flow f = decode(STR("\x42\x05\x10\x03\x22\x01"
+				   "a"
+				   "\x42\x06\x2a\x01"
+				   "p"
+				   "\x22\x01"
+				   "b"
+				   "\x5a\x01"
+				   "m"
+				   "\x5a\x01"
+				   "n"
+				   "\xaa\x02\x01"
+				   "k"
+				   "\xaa\x02\x01"
+				   "l"),
+			       d);
 	const struct endpoint *ep = flow_dict_get_endpoint(d, f.src_ep);
 
 	assert_int_equal(ep->identity, 3);
@@ -466,8 +495,10 @@ static void unknown_fields_and_unexpected_types_are_passed_over(void **state)
 {
 	(void)state;
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
-	/* verdict as LEN, time as varint, field 500 as a group with a field inside, field 6 as fixed32 */
-	struct flow f = decode(STR("\x12\x01x\x08\x05\xa3\x1f\x08\x01\xa4\x1f\x35\x01\x02\x03\x04\x50\x02"), d);
+	/* verdict as LEN, time as varint, field 500 as a group with a field inside, field 6 as
+	 * fixed32 */
+	struct flow f = decode(
+		STR("\x12\x01x\x08\x05\xa3\x1f\x08\x01\xa4\x1f\x35\x01\x02\x03\x04\x50\x02"), d);
 
 	assert_int_equal(f.verdict, 0);
 	assert_int_equal(f.bits, FLOW_WHOLE);
@@ -484,15 +515,15 @@ static void malformed_bytes_are_refused(void **state)
 		{ "\x0a\x02\x08\x80", 4 }, /* malformed inside */
 		{ "\x2a\x01\x0a", 3 },
 		{ "\x32\x03\x0a\x01\x08", 5 },
-		{ "\x42\x01\x10", 3 },     /* in source, */
+		{ "\x42\x01\x10", 3 },         /* in source, */
 		{ "\x4a\x03\x32\x01\x0a", 5 }, /* in a workload of destination, */
-		{ "\xa2\x01\x01\x0a", 4 }, /* in source_service, */
-		{ "\xca\x02\x01\x0a", 4 }, /* in emitter */
-		{ "\x00\x01", 2 },         /* field 0 */
-		{ "\x17", 1 },             /* wire type 7 */
-		{ "\x14", 1 },             /* the end of no group */
-		{ "\x13\x08\x01", 3 },     /* a group without end */
-		{ "\x13\x1c", 2 },         /* that ends another */
+		{ "\xa2\x01\x01\x0a", 4 },     /* in source_service, */
+		{ "\xca\x02\x01\x0a", 4 },     /* in emitter */
+		{ "\x00\x01", 2 },             /* field 0 */
+		{ "\x17", 1 },                 /* wire type 7 */
+		{ "\x14", 1 },                 /* the end of no group */
+		{ "\x13\x08\x01", 3 },         /* a group without end */
+		{ "\x13\x1c", 2 },             /* that ends another */
 		{ "\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11 }, /* more than 64 bits */
 		{ "\xff\xff\xff\xff\x7f\x01", 6 }, /* a field number beyond 29 bits */
 	};
@@ -542,7 +573,7 @@ static void every_prefix_of_a_flow_is_read_or_refused_within_its_bytes(void **st
 	}
 }
 
-/* --- responses ----------------------------------------------------------------------------------------- */
+/* --- responses --- */
 
 static void a_response_falls_into_its_parts(void **state)
 {
@@ -587,7 +618,8 @@ static void each_member_of_a_response_has_its_kind(void **state)
 		assert_true(r.has_message);
 		assert_int_equal(r.kind, cases[i].kind);
 	}
-	assert_int_equal(flow_response_split(STR("\x32\x00"), &r, NULL), ERR_OK); /* of a later version */
+	assert_int_equal(flow_response_split(STR("\x32\x00"), &r, NULL),
+			 ERR_OK); /* of a later version */
 	assert_false(r.has_message);
 	assert_int_equal(flow_response_split(STR("\x0a"), &r, NULL), ERR_PARSE);
 }

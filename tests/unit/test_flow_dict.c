@@ -19,7 +19,8 @@
 
 static struct endpoint_id put_pod(struct flow_dict *d, const char *pod, uint32_t identity)
 {
-	return flow_dict_endpoint(d, &(struct endpoint){ .pod = str_of(pod), .identity = identity });
+	return flow_dict_endpoint(d,
+				  &(struct endpoint){ .pod = str_of(pod), .identity = identity });
 }
 
 static void the_same_content_has_the_same_id(void **state)
@@ -28,9 +29,15 @@ static void the_same_content_has_the_same_id(void **state)
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
 	struct str labels[] = { STR("k8s:app=cart"), STR("k8s:tier=web") };
 	struct workload workload = { STR("cart"), STR("Deployment") };
-	struct endpoint ep = { .id = 11, .identity = 4001, .cluster = STR("edge"), .namespace_ = STR("shop"),
-			       .pod = STR("cart-0"), .labels = labels, .label_count = 2,
-			       .workloads = &workload, .workload_count = 1 };
+	struct endpoint ep = { .id = 11,
+			       .identity = 4001,
+			       .cluster = STR("edge"),
+			       .namespace_ = STR("shop"),
+			       .pod = STR("cart-0"),
+			       .labels = labels,
+			       .label_count = 2,
+			       .workloads = &workload,
+			       .workload_count = 1 };
 	struct endpoint_id id = flow_dict_endpoint(d, &ep);
 
 	assert_int_equal(id.v, 1);
@@ -80,16 +87,19 @@ static void bytes_are_another_way_to_say_the_content(void **state)
 		assert_int_equal(flow_dict_endpoint_wire(d, ep->wire).v, id.v);
 		/* protobuf-c reads the entry's bytes, and writes the same */
 		pool_reset();
-		Flow__Endpoint *m = flow__endpoint__unpack(&pool_allocator, ep->wire.len, (const uint8_t *)ep->wire.p);
+		Flow__Endpoint *m = flow__endpoint__unpack(&pool_allocator, ep->wire.len,
+							   (const uint8_t *)ep->wire.p);
 		assert_non_null(m);
 		assert_bytes_equal(pack(m), ep->wire);
 		assert_int_equal(m->identity, ep->identity);
 		assert_int_equal(m->n_labels, ep->label_count);
 		assert_str(ep->pod, m->pod_name);
 		struct service_id svc = random_service(&r, d);
-		assert_int_equal(flow_dict_service_wire(d, flow_dict_get_service(d, svc)->wire).v, svc.v);
+		assert_int_equal(flow_dict_service_wire(d, flow_dict_get_service(d, svc)->wire).v,
+				 svc.v);
 		struct node_id node = random_node(&r, d);
-		assert_int_equal(flow_dict_node_wire(d, flow_dict_get_node(d, node)->wire).v, node.v);
+		assert_int_equal(flow_dict_node_wire(d, flow_dict_get_node(d, node)->wire).v,
+				 node.v);
 	}
 	assert_int_equal(flow_dict_counts(d).overflows, 0);
 }
@@ -100,10 +110,18 @@ static void other_bytes_with_the_same_content_find_the_same_entry(void **state)
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
 	struct endpoint_id id = put_pod(d, "a", 3);
 	static const struct str same[] = {
-		{ "\x2a\x01" "a\x10\x03", 5 },         /* other order */
-		{ "\x10\x03\x2a\x01" "a\x98\x06\x01", 8 }, /* an unknown field */
-		{ "\x10\x83\x00\x2a\x01" "a", 6 },     /* a long varint */
-		{ "\x10\x05\x10\x03\x2a\x01" "a", 7 }, /* the last one counts */
+		{ "\x2a\x01"
+		  "a\x10\x03",
+		  5 }, /* other order */
+		{ "\x10\x03\x2a\x01"
+		  "a\x98\x06\x01",
+		  8 }, /* an unknown field */
+		{ "\x10\x83\x00\x2a\x01"
+		  "a",
+		  6 }, /* a long varint */
+		{ "\x10\x05\x10\x03\x2a\x01"
+		  "a",
+		  7 }, /* the last one counts */
 	};
 
 	for (int again = 0; again < 2; again++)
@@ -117,10 +135,15 @@ static void malformed_bytes_have_no_id(void **state)
 	(void)state;
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
 
-	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x2a\x05" "a")).v, 0);
-	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x32\x01\x0a")).v, 0); /* within a workload */
+	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x2a\x05"
+							"a"))
+				 .v,
+			 0);
+	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x32\x01\x0a")).v,
+			 0); /* within a workload */
 	assert_int_equal(flow_dict_service_wire(d, STR("\x0a")).v, 0);
-	assert_int_equal(flow_dict_node_wire(d, STR("\xca\x02\x01\x0a")).v, 0); /* within the emitter */
+	assert_int_equal(flow_dict_node_wire(d, STR("\xca\x02\x01\x0a")).v,
+			 0); /* within the emitter */
 	assert_int_equal(flow_dict_counts(d).endpoints, 0);
 }
 
@@ -131,8 +154,12 @@ static void text_that_is_not_utf8_is_mended(void **state)
 	struct endpoint_id id = put_pod(d, "a\xff", 0);
 
 	assert_str(flow_dict_get_endpoint(d, id)->pod, "a\xef\xbf\xbd");
-	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x2a\x02" "a\xfe")).v, id.v);
-	assert_str(flow_dict_get_kernel_reason(d, flow_dict_kernel_reason(d, STR("R\xff"))), "R\xef\xbf\xbd");
+	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x2a\x02"
+							"a\xfe"))
+				 .v,
+			 id.v);
+	assert_str(flow_dict_get_kernel_reason(d, flow_dict_kernel_reason(d, STR("R\xff"))),
+		   "R\xef\xbf\xbd");
 }
 
 static void an_empty_endpoint_is_an_entry(void **state)
@@ -151,7 +178,9 @@ static void a_node_knows_the_parts_of_its_bytes(void **state)
 	(void)state;
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
 	struct str label = STR("k=v");
-	struct node in = { .name = STR("n1"), .labels = &label, .label_count = 1, .emitter_name = STR("Tycho") };
+	struct node in = {
+		.name = STR("n1"), .labels = &label, .label_count = 1, .emitter_name = STR("Tycho")
+	};
 	const struct node *n = flow_dict_get_node(d, flow_dict_node(d, &in));
 
 	assert_bytes_equal(n->name_wire, STR("\x5a\x02n1"));
@@ -168,7 +197,8 @@ static void a_node_knows_the_parts_of_its_bytes(void **state)
 static void a_full_table_keeps_identities_and_counts(void **state)
 {
 	(void)state;
-	AUTO(flow_dict_free) struct flow_dict *d = dict_of(4); /* and one overflow entry beside, and the last */
+	AUTO(flow_dict_free)
+	struct flow_dict *d = dict_of(4); /* and one overflow entry beside, and the last */
 	const char *const pods[] = { "a", "b", "c", "d" };
 	for (size_t i = 0; i < ARRAY_LEN(pods); i++)
 		assert_int_equal(put_pod(d, pods[i], 7).v, i + 1);
@@ -186,9 +216,15 @@ static void a_full_table_keeps_identities_and_counts(void **state)
 	ep = flow_dict_get_endpoint(d, put_pod(d, "g", 9)); /* no place for identities any more */
 	assert_int_equal(ep->identity, 0);
 	assert_str(ep->labels[0], FLOW_DICT_OVERFLOW_LABEL);
-	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x2a\x01" "x\x10\x0a")).v, put_pod(d, "h", 11).v);
+	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x2a\x01"
+							"x\x10\x0a"))
+				 .v,
+			 put_pod(d, "h", 11).v);
 	assert_int_equal(flow_dict_counts(d).overflows, 5);
-	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x2a\x01" "x\x10\x0a")).v, put_pod(d, "h", 11).v);
+	assert_int_equal(flow_dict_endpoint_wire(d, STR("\x2a\x01"
+							"x\x10\x0a"))
+				 .v,
+			 put_pod(d, "h", 11).v);
 	assert_int_equal(flow_dict_counts(d).overflows, 7);
 	assert_int_equal(put_pod(d, "a", 7).v, 1); /* what is known stays known */
 	assert_int_equal(flow_dict_counts(d).endpoints, 6);
@@ -273,7 +309,7 @@ static void a_dictionary_of_nothing_is_refused(void **state)
 	flow_dict_free(NULL);
 }
 
-/* --- threads ------------------------------------------------------------------------------------------- */
+/* --- threads --- */
 
 enum { THREADS = 4, PODS = 2000, LOOPS = 3 };
 
@@ -284,7 +320,8 @@ struct worker {
 	bool wrong;
 };
 
-/* All threads put the same pods, and read back what ids they got; reading needs no lock and sees whole entries. */
+/* All threads put the same pods, and read back what ids they got; reading needs no lock and sees
+ * whole entries. */
 static void *put_and_get(void *arg)
 {
 	struct worker *w = arg;
@@ -311,7 +348,8 @@ static void all_threads_agree_on_ids(void **state)
 
 	for (int i = 0; i < THREADS; i++) {
 		workers[i] = (struct worker){ .dict = d };
-		assert_int_equal(pthread_create(&workers[i].thread, NULL, put_and_get, &workers[i]), 0);
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, put_and_get, &workers[i]),
+				 0);
 	}
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_join(workers[i].thread, NULL), 0);

@@ -1,5 +1,5 @@
-/* lib/flow: records to flow.Flow and observer.GetFlowsResponse. The oracle is protobuf-c, which writes fields in
- * ascending order as we promise to: what it packs must be our bytes. */
+/* lib/flow: records to flow.Flow and observer.GetFlowsResponse. The oracle is protobuf-c, which
+ * writes fields in ascending order as we promise to: what it packs must be our bytes. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 
 enum { MAX_BYTES = 1 << 20, ROUNDS = 20000 };
 
-/* --- what the record should say, by libc and protobuf-c ------------------------------------------------ */
+/* --- what the record should say, by libc and protobuf-c --- */
 
 static char *address_text(const uint8_t ip[16])
 {
@@ -31,8 +31,8 @@ static char *hex_text(const char *fmt, const uint8_t *b)
 {
 	char text[64];
 
-	(void)snprintf(text, sizeof text, fmt, b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9],
-		       b[10], b[11], b[12], b[13], b[14], b[15]);
+	(void)snprintf(text, sizeof text, fmt, b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8],
+		       b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 	return pool_text(str_of(text));
 }
 
@@ -270,7 +270,8 @@ static Flow__Flow *expected(const struct flow *f, const struct flow_dict *d)
 		m->tycho->packets = f->packets;
 		m->tycho->bytes = f->bytes;
 		m->tycho->netns = f->netns;
-		m->tycho->kernel_drop_reason = pool_text(flow_dict_get_kernel_reason(d, f->kernel_reason));
+		m->tycho->kernel_drop_reason =
+			pool_text(flow_dict_get_kernel_reason(d, f->kernel_reason));
 	}
 	if (!flow_is(f, FLOW_HAS_SUMMARY)) {
 		AUTO_BUF struct buf summary = buf_init(MAX_BYTES);
@@ -300,8 +301,11 @@ static void a_made_flow_is_written_as_protobuf_writes_it(void **state)
 static void a_whole_flow_goes_out_as_it_came(void **state)
 {
 	(void)state;
-	static const char ext[] = "\xa0\x06\x01\x10\x02"; /* an unknown field first, and fields out of order */
-	struct flow f = { .bits = FLOW_WHOLE, .verdict = 5, .ext = (const uint8_t *)ext, .ext_len = 5 };
+	static const char ext[] =
+		"\xa0\x06\x01\x10\x02"; /* an unknown field first, and fields out of order */
+	struct flow f = {
+		.bits = FLOW_WHOLE, .verdict = 5, .ext = (const uint8_t *)ext, .ext_len = 5
+	};
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(1);
 	AUTO_BUF struct buf b = buf_init(MAX_BYTES);
 
@@ -338,12 +342,12 @@ static void a_buffer_that_is_too_small_fails_and_nothing_else(void **state)
 	}
 }
 
-/* --- responses ----------------------------------------------------------------------------------------- */
+/* --- responses --- */
 
 static Observer__GetFlowsResponse *response_of(const struct buf *b)
 {
-	Observer__GetFlowsResponse *m =
-		observer__get_flows_response__unpack(&pool_allocator, b->len, (const uint8_t *)b->p);
+	Observer__GetFlowsResponse *m = observer__get_flows_response__unpack(
+		&pool_allocator, b->len, (const uint8_t *)b->p);
 
 	assert_non_null(m);
 	return m;
@@ -359,20 +363,24 @@ static void a_response_repeats_node_and_time_of_the_flow(void **state)
 
 	for (int i = 0; i < 2000; i++) {
 		pool_reset();
-		struct flow f = i ? random_made(&r, d) : (struct flow){ 0 }; /* lengths of one to three bytes */
+		struct flow f = i ? random_made(&r, d)
+				  : (struct flow){ 0 }; /* lengths of one to three bytes */
 		buf_reset(&flow);
 		flow_encode(&flow, &f, d);
 		buf_reset(&b);
 		flow_encode_response(&b, &f, d, STR("me"));
 		Observer__GetFlowsResponse *m = response_of(&b);
-		assert_int_equal(m->response_types_case, OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_FLOW);
+		assert_int_equal(m->response_types_case,
+				 OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_FLOW);
 		assert_bytes_equal(pack(m->flow), buf_str(&flow));
 		const struct node *node = flow_dict_get_node(d, f.node);
 		struct str name = node && node->name.len ? node->name : STR("me");
 		assert_true(str_is(name, m->node_name));
 		assert_int_equal(m->time != NULL, flow_is(&f, FLOW_HAS_TIME));
 		if (m->time)
-			assert_int_equal((uint64_t)m->time->seconds * NS_PER_S + (uint64_t)m->time->nanos, f.time.v);
+			assert_int_equal((uint64_t)m->time->seconds * NS_PER_S +
+						 (uint64_t)m->time->nanos,
+					 f.time.v);
 		assert_bytes_equal(pack(m), buf_str(&b)); /* minimal lengths, ascending */
 	}
 }
@@ -405,14 +413,18 @@ static void lost_events_are_reported_in_the_name_of_the_node(void **state)
 	lost->source = FLOW__LOST_EVENT_SOURCE__HUBBLE_RING_BUFFER;
 	lost->num_events_lost = 17;
 	struct str ext = pack(lost);
-	struct flow f = { .kind = FLOW_KIND_LOST, .bits = FLOW_HAS_TIME, .time.v = 5 * NS_PER_S,
-			  .ext = (const uint8_t *)ext.p, .ext_len = (uint32_t)ext.len };
+	struct flow f = { .kind = FLOW_KIND_LOST,
+			  .bits = FLOW_HAS_TIME,
+			  .time.v = 5 * NS_PER_S,
+			  .ext = (const uint8_t *)ext.p,
+			  .ext_len = (uint32_t)ext.len };
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(1);
 	AUTO_BUF struct buf b = buf_init(MAX_BYTES);
 
 	flow_encode_response(&b, &f, d, STR("edge/n1"));
 	Observer__GetFlowsResponse *m = response_of(&b);
-	assert_int_equal(m->response_types_case, OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_LOST_EVENTS);
+	assert_int_equal(m->response_types_case,
+			 OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_LOST_EVENTS);
 	assert_int_equal(m->lost_events->num_events_lost, 17);
 	assert_string_equal(m->node_name, "edge/n1");
 	assert_int_equal(m->time->seconds, 5);
@@ -425,13 +437,16 @@ static void a_node_status_goes_out_in_its_own_field(void **state)
 	Relay__NodeStatusEvent *status = NEW(relay__node_status_event);
 	status->state_change = RELAY__NODE_STATE__NODE_GONE;
 	struct str ext = pack(status);
-	struct flow f = { .kind = FLOW_KIND_NODE_STATUS, .ext = (const uint8_t *)ext.p, .ext_len = (uint32_t)ext.len };
+	struct flow f = { .kind = FLOW_KIND_NODE_STATUS,
+			  .ext = (const uint8_t *)ext.p,
+			  .ext_len = (uint32_t)ext.len };
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(1);
 	AUTO_BUF struct buf b = buf_init(MAX_BYTES);
 
 	flow_encode_response(&b, &f, d, STR("relay"));
 	Observer__GetFlowsResponse *m = response_of(&b);
-	assert_int_equal(m->response_types_case, OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_NODE_STATUS);
+	assert_int_equal(m->response_types_case,
+			 OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_NODE_STATUS);
 	assert_int_equal(m->node_status->state_change, RELAY__NODE_STATE__NODE_GONE);
 	assert_null(m->time);
 }

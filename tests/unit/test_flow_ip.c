@@ -1,4 +1,5 @@
-/* lib/flow: texts of addresses. Oracles: libc, and the documented behaviour of Go's net/netip and net.ParseIP. */
+/* lib/flow: texts of addresses. Oracles: libc, and the documented behaviour of Go's net/netip and
+ * net.ParseIP. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +39,8 @@ static void a_random_address_has_the_text_that_libc_writes(void **state)
 		uint8_t ip[16], back[16];
 		random_ip(&r, ip);
 		bool v4 = ip_is_v4(ip);
-		assert_non_null(inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, want, sizeof want));
+		assert_non_null(
+			inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, want, sizeof want));
 		assert_str(ip_text(ip, tmp), want);
 		assert_true(ip_parse(str_of(want), back));
 		assert_memory_equal(back, ip, 16);
@@ -50,9 +52,27 @@ static void canonical_texts_come_back_as_they_were(void **state)
 {
 	(void)state;
 	static const char *const texts[] = {
-		"0.0.0.0", "255.255.255.255", "10.0.0.1", "100.20.3.199", "::", "::1", "1::", "1::1", "2001:db8::1",
-		"2001:db8:0:1:1:1:1:1", "2001:0:0:1::1", "2001:db8::1:0:0:1", "1:2:3:4:5:6:7:8", "::102:304", "::ffff",
-		"::1:ffff:102:304", "64:ff9b::102:304", "1:0:3:4:5:6:7:8", "::3:4:5:6:7:8", "1:2:3:4:5:6::", "fe80::abcd",
+		"0.0.0.0",
+		"255.255.255.255",
+		"10.0.0.1",
+		"100.20.3.199",
+		"::",
+		"::1",
+		"1::",
+		"1::1",
+		"2001:db8::1",
+		"2001:db8:0:1:1:1:1:1",
+		"2001:0:0:1::1",
+		"2001:db8::1:0:0:1",
+		"1:2:3:4:5:6:7:8",
+		"::102:304",
+		"::ffff",
+		"::1:ffff:102:304",
+		"64:ff9b::102:304",
+		"1:0:3:4:5:6:7:8",
+		"::3:4:5:6:7:8",
+		"1:2:3:4:5:6::",
+		"fe80::abcd",
 		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 	};
 	char tmp[FLOW_IP_TEXT_BYTES];
@@ -96,12 +116,55 @@ static void what_is_no_address_is_refused(void **state)
 {
 	(void)state;
 	static const char *const texts[] = {
-		"", ".", ":", "1", "1.2.3", "1.2.3.4.5", "1.2.3.", ".1.2.3", "1..2.3", "256.1.1.1", "1.2.3.1000", "01.2.3.4",
-		"1.2.3.04", "1.2.3.00", "-1.2.3.4", "+1.2.3.4", "1.2.3.4 ", " 1.2.3.4", "1.2.3.4/8", "0x1.2.3.4", "1.2.3.a",
-		":::", ":1", "1:", "1:2", "::1::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::",
-		"::1:2:3:4:5:6:7:8", "1:2:3:4::5:6:7:8", "12345::", "g::", "1:2:3:4:5:6:7:", ":1:2:3:4:5:6:7", "fe80::1%eth0",
-		"::1%", "[::1]", "1.2.3.4:80", "::1.2.3", "::1.2.3.4.5", "::1.2.3.256", "1:2:3:4:5:6:7:1.2.3.4",
-		"1:2:3:4:5:1.2.3.4", "::01.2.3.4", "::1.2.3.4:5", "::1 ", "1:2:3:4:5:6:7:8 ",
+		"",
+		".",
+		":",
+		"1",
+		"1.2.3",
+		"1.2.3.4.5",
+		"1.2.3.",
+		".1.2.3",
+		"1..2.3",
+		"256.1.1.1",
+		"1.2.3.1000",
+		"01.2.3.4",
+		"1.2.3.04",
+		"1.2.3.00",
+		"-1.2.3.4",
+		"+1.2.3.4",
+		"1.2.3.4 ",
+		" 1.2.3.4",
+		"1.2.3.4/8",
+		"0x1.2.3.4",
+		"1.2.3.a",
+		":::",
+		":1",
+		"1:",
+		"1:2",
+		"::1::",
+		"1::2::3",
+		"1:2:3:4:5:6:7",
+		"1:2:3:4:5:6:7:8:9",
+		"1:2:3:4:5:6:7:8::",
+		"::1:2:3:4:5:6:7:8",
+		"1:2:3:4::5:6:7:8",
+		"12345::",
+		"g::",
+		"1:2:3:4:5:6:7:",
+		":1:2:3:4:5:6:7",
+		"fe80::1%eth0",
+		"::1%",
+		"[::1]",
+		"1.2.3.4:80",
+		"::1.2.3",
+		"::1.2.3.4.5",
+		"::1.2.3.256",
+		"1:2:3:4:5:6:7:1.2.3.4",
+		"1:2:3:4:5:1.2.3.4",
+		"::01.2.3.4",
+		"::1.2.3.4:5",
+		"::1 ",
+		"1:2:3:4:5:6:7:8 ",
 	};
 	uint8_t ip[16];
 
@@ -115,7 +178,8 @@ static void near_misses_are_judged_as_libc_judges_them(void **state)
 {
 	(void)state;
 	static const char alphabet[] = "0123456789abcdefABCDEF::::....%/ g";
-	static const char *const seeds[] = { "1.2.3.4", "2001:db8::1", "::ffff:1.2.3.4", "1:2:3:4:5:6:7:8", "::" };
+	static const char *const seeds[] = { "1.2.3.4", "2001:db8::1", "::ffff:1.2.3.4",
+					     "1:2:3:4:5:6:7:8", "::" };
 	struct random r = random_of(__func__, 0x9a55);
 
 	for (int i = 0; i < 300000; i++) {

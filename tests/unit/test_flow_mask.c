@@ -1,4 +1,5 @@
-/* lib/flow: field masks. Rules: fieldmaskpb of Go's protobuf for paths, Hubble's server for what is left of a flow. */
+/* lib/flow: field masks. Rules: fieldmaskpb of Go's protobuf for paths, Hubble's server for what is
+ * left of a flow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +23,9 @@ static struct flow_mask *mask_of(const char *const *paths, size_t count)
 		fail_msg("%s", e.msg);
 	return m;
 }
-#define MASK(...) mask_of((const char *const[]){ __VA_ARGS__ }, ARRAY_LEN(((const char *const[]){ __VA_ARGS__ })))
+#define MASK(...)                                                                                  \
+	mask_of((const char *const[]){ __VA_ARGS__ },                                              \
+		ARRAY_LEN(((const char *const[]){ __VA_ARGS__ })))
 
 /* @message through a mask of the paths, as a message again. */
 static Flow__Flow *masked(const Flow__Flow *message, struct flow_mask *mask)
@@ -88,7 +91,8 @@ static void named_fields_survive_and_others_do_not(void **state)
 static void a_nested_path_leaves_only_that_part(void **state)
 {
 	(void)state;
-	Flow__Flow *m = masked(tcp_flow(), MASK("source.identity", "l4.TCP.destination_port", "time.nanos"));
+	Flow__Flow *m = masked(tcp_flow(),
+			       MASK("source.identity", "l4.TCP.destination_port", "time.nanos"));
 
 	assert_int_equal(m->source->identity, 4001);
 	assert_string_equal(m->source->pod_name, "");
@@ -103,7 +107,8 @@ static void messages_on_a_nested_path_are_present_even_if_the_flow_lacks_them(vo
 {
 	(void)state;
 	pool_reset();
-	Flow__Flow *m = masked(NEW(flow__flow), MASK("l4.TCP", "source.identity", "l7.dns.query", "IP", "is_reply"));
+	Flow__Flow *m = masked(NEW(flow__flow),
+			       MASK("l4.TCP", "source.identity", "l7.dns.query", "IP", "is_reply"));
 
 	assert_non_null(m->l4);
 	assert_int_equal(m->l4->protocol_case, 0); /* the last element is only selected */
@@ -116,7 +121,8 @@ static void messages_on_a_nested_path_are_present_even_if_the_flow_lacks_them(vo
 static void an_empty_member_never_takes_the_place_of_the_one_that_is_there(void **state)
 {
 	(void)state;
-	Flow__Flow *m = masked(tcp_flow(), MASK("l4.TCP.source_port", "l4.UDP.source_port", "l4.SCTP.source_port"));
+	Flow__Flow *m = masked(tcp_flow(), MASK("l4.TCP.source_port", "l4.UDP.source_port",
+						"l4.SCTP.source_port"));
 
 	assert_int_equal(m->l4->protocol_case, FLOW__LAYER4__PROTOCOL_TCP);
 	assert_int_equal(m->l4->tcp->source_port, 41000);
@@ -138,7 +144,8 @@ static void a_path_to_the_whole_wins_over_paths_to_its_parts(void **state)
 static void a_path_may_be_named_twice(void **state)
 {
 	(void)state;
-	Flow__Flow *m = masked(tcp_flow(), MASK("source.identity", "source.pod_name", "source.identity"));
+	Flow__Flow *m =
+		masked(tcp_flow(), MASK("source.identity", "source.pod_name", "source.identity"));
 
 	assert_int_equal(m->source->identity, 4001);
 	assert_string_equal(m->source->pod_name, "cart-0");
@@ -147,7 +154,8 @@ static void a_path_may_be_named_twice(void **state)
 static void a_message_in_pieces_is_masked_in_each(void **state)
 {
 	(void)state;
-	/* source { identity: 3 pod_name: "p" } source { identity: 4 }, verdict as it should not be */
+	/* source { identity: 3 pod_name: "p" } source { identity: 4 }, verdict as it should not be
+	 */
 	struct flow_mask *m = MASK("source.identity");
 	AUTO_BUF struct buf b = buf_init(MAX_BYTES);
 
@@ -178,8 +186,21 @@ static void a_bad_path_is_named(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"bogus", "", "source.", ".source", "source..identity", "source.bogus", "sourceService", "ip", "type",
-		"verdict.x", "source.labels.x", "source.workloads.name", "egress_allowed_by.name", "l4.protocol", "*",
+		"bogus",
+		"",
+		"source.",
+		".source",
+		"source..identity",
+		"source.bogus",
+		"sourceService",
+		"ip",
+		"type",
+		"verdict.x",
+		"source.labels.x",
+		"source.workloads.name",
+		"egress_allowed_by.name",
+		"l4.protocol",
+		"*",
 		"source.identity.x",
 	};
 
@@ -191,7 +212,8 @@ static void a_bad_path_is_named(void **state)
 		if (flow_mask_new(paths, 3, &m, &e) != ERR_INVALID)
 			fail_msg("'%s' was accepted", bad[i]);
 		assert_null(m);
-		(void)snprintf(want, sizeof want, "proto: invalid path \"%s\" for message \"flow.Flow\"", bad[i]);
+		(void)snprintf(want, sizeof want,
+			       "proto: invalid path \"%s\" for message \"flow.Flow\"", bad[i]);
 		assert_string_equal(e.msg, want);
 	}
 }
@@ -199,9 +221,10 @@ static void a_bad_path_is_named(void **state)
 static void the_default_mask_of_the_cli_is_valid(void **state)
 {
 	(void)state;
-	struct flow_mask *m = MASK("time", "verdict", "ethernet", "IP", "l4", "source.identity", "source.namespace",
-				   "source.pod_name", "destination.identity", "destination.namespace",
-				   "destination.pod_name", "Type", "node_name", "l7", "event_type", "source_service",
+	struct flow_mask *m = MASK("time", "verdict", "ethernet", "IP", "l4", "source.identity",
+				   "source.namespace", "source.pod_name", "destination.identity",
+				   "destination.namespace", "destination.pod_name", "Type",
+				   "node_name", "l7", "event_type", "source_service",
 				   "destination_service", "is_reply", "Summary", "ip_trace_id");
 
 	assert_true(flow_mask_has(m, 1));

@@ -1,5 +1,5 @@
-/* lib/flow: names of numbers, against the reference tables of Cilium 1.19.4, and our field numbers against the compiled
- * descriptors. */
+/* lib/flow: names of numbers, against the reference tables of Cilium 1.19.4, and our field numbers
+ * against the compiled descriptors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +21,9 @@ static FILE *open_reference(const char *name)
 	(void)snprintf(path, sizeof path, "%s/reference/%s", dir ? dir : TYCHO_SHARED, name);
 	FILE *f = fopen(path, "re");
 	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the reference tables", path);
+		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the reference "
+			 "tables",
+			 path);
 	return f;
 }
 
@@ -69,7 +71,9 @@ static void each_drop_reason_has_its_text(void **state)
 		else
 			assert_text(text, c[2]);
 		if (!str_is(c[1], "-"))
-			assert_text(enum_name(&flow__drop_reason__descriptor, (int32_t)number(c[0])), c[1]);
+			assert_text(
+				enum_name(&flow__drop_reason__descriptor, (int32_t)number(c[0])),
+				c[1]);
 		rows++;
 	}
 	(void)fclose(f);
@@ -237,7 +241,8 @@ static void icmp_messages_have_their_texts(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		buf_reset(&b);
-		(cases[i].version == 4 ? icmp4_text_put : icmp6_text_put)(&b, cases[i].type, cases[i].code);
+		(cases[i].version == 4 ? icmp4_text_put : icmp6_text_put)(&b, cases[i].type,
+									  cases[i].code);
 		assert_string_equal(buf_cstr(&b), cases[i].text);
 	}
 }
@@ -301,7 +306,8 @@ static void our_field_numbers_are_those_of_the_descriptors(void **state)
 		{ &tycho__v1__flow_detail__descriptor, "seq", DETAIL_FIELD_SEQ },
 		{ &tycho__v1__flow_detail__descriptor, "packets", DETAIL_FIELD_PACKETS },
 		{ &tycho__v1__flow_detail__descriptor, "bytes", DETAIL_FIELD_BYTES },
-		{ &tycho__v1__flow_detail__descriptor, "kernel_drop_reason", DETAIL_FIELD_KERNEL_DROP_REASON },
+		{ &tycho__v1__flow_detail__descriptor, "kernel_drop_reason",
+		  DETAIL_FIELD_KERNEL_DROP_REASON },
 		{ &tycho__v1__flow_detail__descriptor, "netns", DETAIL_FIELD_NETNS },
 		{ &tycho__v1__flow_detail__descriptor, "nflog_prefix", DETAIL_FIELD_NFLOG_PREFIX },
 		{ &observer__export_event__descriptor, "flow", RESPONSE_FIELD_FLOW },
@@ -311,14 +317,16 @@ static void our_field_numbers_are_those_of_the_descriptors(void **state)
 		{ &observer__export_event__descriptor, "debug_event", RESPONSE_FIELD_DEBUG_EVENT },
 		{ &observer__export_event__descriptor, "node_name", RESPONSE_FIELD_NODE_NAME },
 		{ &observer__export_event__descriptor, "time", RESPONSE_FIELD_TIME },
-		{ &observer__get_flows_response__descriptor, "lost_events", RESPONSE_FIELD_LOST_EVENTS },
+		{ &observer__get_flows_response__descriptor, "lost_events",
+		  RESPONSE_FIELD_LOST_EVENTS },
 		{ &observer__get_flows_response__descriptor, "time", RESPONSE_FIELD_TIME },
 	};
 	size_t of_flow = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 		const ProtobufCFieldDescriptor *fd =
-			protobuf_c_message_descriptor_get_field_by_name(fields[i].desc, fields[i].name);
+			protobuf_c_message_descriptor_get_field_by_name(fields[i].desc,
+									fields[i].name);
 		assert_non_null(fd);
 		assert_int_equal(fd->id, fields[i].number);
 		of_flow += fields[i].desc == &flow__flow__descriptor;

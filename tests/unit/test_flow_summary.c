@@ -1,5 +1,6 @@
-/* lib/flow: the Summary that made flows compose. Sources: the texts of Cilium's decoders (reference/cilium-events.md 6.1,
- * 6.5), examples of reference/hubble-cli.md, and the recorded flows of the golden data, whose own Summary is the oracle. */
+/* lib/flow: the Summary that made flows compose. Sources: the texts of Cilium's decoders
+ * (reference/cilium-events.md 6.1, 6.5), examples of reference/hubble-cli.md, and the recorded
+ * flows of the golden data, whose own Summary is the oracle. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,21 +38,24 @@ static void packets_are_told_by_their_last_layer(void **state)
 		{ { .bits = FLOW_HAS_ETHERNET | FLOW_HAS_IP, .ip_version = 1 }, "IPv4" },
 		{ { .bits = FLOW_HAS_IP, .ip_version = 2 }, "IPv6" },
 		{ { .bits = tcp, .l4 = FLOW_L4_TCP, .tcp_flags = FLOW_TCP_SYN }, "TCP Flags: SYN" },
-		{ { .bits = tcp, .l4 = FLOW_L4_TCP, .tcp_flags = FLOW_TCP_ACK | FLOW_TCP_SYN }, "TCP Flags: SYN, ACK" },
+		{ { .bits = tcp, .l4 = FLOW_L4_TCP, .tcp_flags = FLOW_TCP_ACK | FLOW_TCP_SYN },
+		  "TCP Flags: SYN, ACK" },
 		{ { .bits = tcp, .l4 = FLOW_L4_TCP, .tcp_flags = 0x1ff },
 		  "TCP Flags: SYN, ACK, RST, FIN, PSH, URG, ECE, CWR, NS" },
 		{ { .bits = tcp, .l4 = FLOW_L4_TCP }, "TCP Flags: " },
 		{ { .bits = FLOW_HAS_IP, .l4 = FLOW_L4_UDP }, "UDP" },
 		{ { .bits = FLOW_HAS_IP, .l4 = FLOW_L4_SCTP }, "SCTP" },
 		{ { .l4 = FLOW_L4_ICMP4, .icmp_type = 8 }, "ICMPv4 EchoRequest" },
-		{ { .l4 = FLOW_L4_ICMP4, .icmp_type = 3, .icmp_code = 3 }, "ICMPv4 DestinationUnreachable(Port)" },
+		{ { .l4 = FLOW_L4_ICMP4, .icmp_type = 3, .icmp_code = 3 },
+		  "ICMPv4 DestinationUnreachable(Port)" },
 		{ { .l4 = FLOW_L4_ICMP6, .icmp_type = 128 }, "ICMPv6 EchoRequest" },
 		{ { .l4 = FLOW_L4_VRRP, .vrrp_type = 1 }, "VRRP VRRPv2 Advertisement" },
 		{ { .l4 = FLOW_L4_IGMP, .igmp_type = 0x11 }, "IGMP IGMP Membership Query" },
 		{ { .type = 3, .l4 = FLOW_L4_TCP }, "TCP" },
 		{ { .type = 3, .l4 = FLOW_L4_UDP }, "UDP" },
 		{ { .type = 3, .bits = FLOW_HAS_IP }, "Unknown" },
-		{ { .type = 2, .bits = FLOW_HAS_IP, .l4 = FLOW_L4_TCP }, "" }, /* an L7 record of no known kind */
+		{ { .type = 2, .bits = FLOW_HAS_IP, .l4 = FLOW_L4_TCP },
+		  "" }, /* an L7 record of no known kind */
 		{ { .kind = FLOW_KIND_LOST, .l4 = FLOW_L4_TCP }, "" },
 	};
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
@@ -64,7 +68,9 @@ static void a_drop_of_the_kernel_adds_its_reason(void **state)
 {
 	(void)state;
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
-	struct flow f = { .bits = FLOW_HAS_TCP_FLAGS, .l4 = FLOW_L4_TCP, .tcp_flags = FLOW_TCP_SYN };
+	struct flow f = { .bits = FLOW_HAS_TCP_FLAGS,
+			  .l4 = FLOW_L4_TCP,
+			  .tcp_flags = FLOW_TCP_SYN };
 
 	f.kernel_reason = flow_dict_kernel_reason(d, STR("NETFILTER_DROP"));
 	assert_summary(&f, d, "TCP Flags: SYN; NETFILTER_DROP");
@@ -78,8 +84,11 @@ static struct flow l7_flow(Flow__Layer7 *l7)
 	Flow__Flow *m = NEW(flow__flow);
 	m->l7 = l7;
 	struct str ext = pack(m);
-	return (struct flow){ .bits = FLOW_HAS_L7, .type = 2, .l4 = FLOW_L4_UDP,
-			      .ext = (const uint8_t *)ext.p, .ext_len = (uint32_t)ext.len };
+	return (struct flow){ .bits = FLOW_HAS_L7,
+			      .type = 2,
+			      .l4 = FLOW_L4_UDP,
+			      .ext = (const uint8_t *)ext.p,
+			      .ext_len = (uint32_t)ext.len };
 }
 
 static char **text_pair(const char *first, const char *second)
@@ -117,11 +126,13 @@ static void dns_records_have_their_texts(void **state)
 
 	l7 = dns_record(FLOW__L7_FLOW_TYPE__RESPONSE, 3);
 	f = l7_flow(l7);
-	assert_summary(&f, d, "DNS Answer RCode: Non-Existent Domain TTL: 30 (Proxy api.example. A,AAAA)");
+	assert_summary(&f, d,
+		       "DNS Answer RCode: Non-Existent Domain TTL: 30 (Proxy api.example. A,AAAA)");
 
 	l7 = dns_record(FLOW__L7_FLOW_TYPE__RESPONSE, 0);
 	f = l7_flow(l7);
-	assert_summary(&f, d, "DNS Answer  TTL: 30 (Proxy api.example. A,AAAA)"); /* no body: two blanks */
+	assert_summary(&f, d,
+		       "DNS Answer  TTL: 30 (Proxy api.example. A,AAAA)"); /* no body: two blanks */
 
 	l7->dns->n_ips = 2;
 	l7->dns->ips = text_pair("1.2.3.4", "::1");
@@ -131,8 +142,9 @@ static void dns_records_have_their_texts(void **state)
 	l7->dns->cnames = text_pair("a.example.", "b.example.");
 	l7->dns->observation_source = pool_text(STR("standalone-proxy"));
 	f = l7_flow(l7);
-	assert_summary(&f, d, "DNS Answer \"1.2.3.4,::1\" CNAMEs: \"a.example.,b.example.\" TTL: 30 "
-			      "(Query api.example. A,AAAA)");
+	assert_summary(&f, d,
+		       "DNS Answer \"1.2.3.4,::1\" CNAMEs: \"a.example.,b.example.\" TTL: 30 "
+		       "(Query api.example. A,AAAA)");
 
 	l7->type = FLOW__L7_FLOW_TYPE__SAMPLE;
 	f = l7_flow(l7);
@@ -203,7 +215,9 @@ static void recorded_flows_get_the_summary_that_hubble_gave_them(void **state)
 	(void)snprintf(path, sizeof path, "%s/golden/flows/real.jsonl", dir ? dir : TYCHO_SHARED);
 	FILE *in = fopen(path, "re");
 	if (!in)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded data", path);
+		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
+			 "data",
+			 path);
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(100000);
 	AUTO(own_free) char *line = NULL;
 	AUTO_BUF struct buf wire = buf_init(MAX_BYTES), text = buf_init(MAX_BYTES);
@@ -216,19 +230,24 @@ static void recorded_flows_get_the_summary_that_hubble_gave_them(void **state)
 		struct str recorded;
 		buf_reset(&wire);
 		buf_reset(&text);
-		if (json_read_message(str_n(line, (size_t)len), &observer__get_flows_response__descriptor, &options, &wire,
+		if (json_read_message(str_n(line, (size_t)len),
+				      &observer__get_flows_response__descriptor, &options, &wire,
 				      NULL, NULL) != ERR_OK ||
-		    flow_response_split(buf_str(&wire), &response, NULL) != ERR_OK || response.kind != FLOW_KIND_FLOW ||
+		    flow_response_split(buf_str(&wire), &response, NULL) != ERR_OK ||
+		    response.kind != FLOW_KIND_FLOW ||
 		    flow_decode(response.message, d, &f, NULL) != ERR_OK ||
 		    !wire_find(response.message, FLOW_FIELD_SUMMARY, &recorded))
 			continue;
 		f.bits &= ~(uint32_t)(FLOW_WHOLE | FLOW_HAS_SUMMARY);
 		flow_summary_put(&text, &f, d);
-		/* six records of one source say ttl 1739 and, in their Summary, TTL 1256: edited by hand */
-		if (memmem(buf_str(&text).p, text.len, "TTL: 1739", 9) && memmem(recorded.p, recorded.len, "TTL: 1256", 9))
+		/* six records of one source say ttl 1739 and, in their Summary, TTL 1256: edited by
+		 * hand */
+		if (memmem(buf_str(&text).p, text.len, "TTL: 1739", 9) &&
+		    memmem(recorded.p, recorded.len, "TTL: 1256", 9))
 			continue;
 		if (!str_eq(buf_str(&text), recorded))
-			fail_msg("'%.*s' is not '%.*s'", STR_FMT(buf_str(&text)), STR_FMT(recorded));
+			fail_msg("'%.*s' is not '%.*s'", STR_FMT(buf_str(&text)),
+				 STR_FMT(recorded));
 		compared++;
 	}
 	(void)fclose(in);

@@ -1,4 +1,5 @@
-/* lib/flow: the small tools for wire bytes. Source of expected bytes: protobuf.dev/programming-guides/encoding. */
+/* lib/flow: the small tools for wire bytes. Source of expected bytes:
+ * protobuf.dev/programming-guides/encoding. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -61,7 +62,8 @@ static void a_sub_message_that_does_not_fit_fails_the_buffer(void **state)
 {
 	(void)state;
 	char space[131];
-	struct buf b = buf_fixed(space, 130); /* one byte short of tag, two bytes of length, and 128 */
+	struct buf b =
+		buf_fixed(space, 130); /* one byte short of tag, two bytes of length, and 128 */
 	size_t mark = wire_begin(&b, 1);
 
 	memset(buf_reserve(&b, 128), 0, 128);
@@ -80,12 +82,13 @@ static void a_sub_message_that_does_not_fit_fails_the_buffer(void **state)
 static void every_type_of_field_is_read(void **state)
 {
 	(void)state;
-	struct wire_reader r = wire_reader_of(STR("\x08\x96\x01"                         /* 1: 150 */
-						  "\x12\x02hi"                             /* 2: "hi" */
-						  "\x1d\x01\x02\x03\x04"                   /* 3: fixed32 */
-						  "\x21\x01\x02\x03\x04\x05\x06\x07\x08"   /* 4: fixed64 */
-						  "\x2b\x08\x01\x33\x34\x2c"               /* 5: group with a group in it */
-						  "\xc2\xc8\xcd\x01\x01x"                  /* 421000: "x" */));
+	struct wire_reader r =
+		wire_reader_of(STR("\x08\x96\x01"                         /* 1: 150 */
+				   "\x12\x02hi"                           /* 2: "hi" */
+				   "\x1d\x01\x02\x03\x04"                 /* 3: fixed32 */
+				   "\x21\x01\x02\x03\x04\x05\x06\x07\x08" /* 4: fixed64 */
+				   "\x2b\x08\x01\x33\x34\x2c" /* 5: group with a group in it */
+				   "\xc2\xc8\xcd\x01\x01x" /* 421000: "x" */));
 	struct wire_field f;
 
 	assert_true(wire_next(&r, &f));
@@ -147,14 +150,20 @@ static void find_yields_the_first_occurrence(void **state)
 	(void)state;
 	struct str s = STR("unset");
 
-	assert_true(wire_find(STR("\x10\x01\x12\x01" "a\x12\x01" "b"), 2, &s)); /* the varint 2 is another thing */
+	assert_true(wire_find(STR("\x10\x01\x12\x01"
+				  "a\x12\x01"
+				  "b"),
+			      2, &s)); /* the varint 2 is another thing */
 	assert_bytes_equal(s, STR("a"));
-	assert_false(wire_find(STR("\x12\x01" "a"), 3, &s));
+	assert_false(wire_find(STR("\x12\x01"
+				   "a"),
+			       3, &s));
 	assert_false(wire_find(STR(""), 3, &s));
 	assert_bytes_equal(s, STR("a"));
 }
 
-/* What is written with random tags, numbers and lengths is read again, and cut anywhere it is refused. */
+/* What is written with random tags, numbers and lengths is read again, and cut anywhere it is
+ * refused. */
 static void what_is_written_is_read(void **state)
 {
 	(void)state;
