@@ -10,7 +10,8 @@
 
 enum { ENTRIES_PER_CHUNK = 512, MAX_ENTRY_WIRE_BYTES = 16 << 20 };
 
-/* Entries of one kind. An entry is complete before count says so (release), and before the index names it. */
+/* Entries of one kind. An entry is complete before count says so (release), and before the index
+ * names it. */
 struct table {
 	struct intern index; /* protobuf bytes, canonical and as they came, to ids */
 	void **chunks;
@@ -22,18 +23,20 @@ struct table {
 struct flow_dict {
 	pthread_mutex_t put_mx; /* whoever writes; readers need none */
 	struct table endpoints, services, nodes, reasons;
-	struct arena arena;      /* all entries, keys and indices; guarded by put_mx */
-	size_t max;              /* per kind; immutable */
-	size_t named_endpoints;  /* endpoints that are no overflow entries; guarded by put_mx */
+	struct arena arena;     /* all entries, keys and indices; guarded by put_mx */
+	size_t max;             /* per kind; immutable */
+	size_t named_endpoints; /* endpoints that are no overflow entries; guarded by put_mx */
 	_Atomic uint64_t overflows, generation;
 };
 
-static bool table_init(struct table *t, size_t max, size_t entry_bytes, uint64_t seed, struct arena *arena)
+static bool table_init(struct table *t, size_t max, size_t entry_bytes, uint64_t seed,
+		       struct arena *arena)
 {
 	max = max < INT32_MAX ? max : INT32_MAX;
 	*t = (struct table){ .entry_bytes = entry_bytes, .max = max };
 	t->chunks = calloc(max / ENTRIES_PER_CHUNK + 1, sizeof(void *));
-	return t->chunks && intern_init(&t->index, max * 2, seed, arena); /* as many aliases as entries */
+	return t->chunks &&
+	       intern_init(&t->index, max * 2, seed, arena); /* as many aliases as entries */
 }
 
 static void table_done(struct table *t)
@@ -52,13 +55,15 @@ static void table_reset(struct table *t)
 
 static const void *table_get(const struct table *t, uint32_t id)
 {
-	if (id - 1 >= atomic_load_explicit(&t->count, memory_order_acquire)) /* 0 wraps: never there */
+	if (id - 1 >=
+	    atomic_load_explicit(&t->count, memory_order_acquire)) /* 0 wraps: never there */
 		return NULL;
 	return (const char *)t->chunks[(id - 1) / ENTRIES_PER_CHUNK] +
 	       (id - 1) % ENTRIES_PER_CHUNK * t->entry_bytes;
 }
 
-/* Adds an entry under its canonical @key, which lies in the arena. @return its id, 0: out of memory or full. */
+/* Adds an entry under its canonical @key, which lies in the arena. @return its id, 0: out of memory
+ * or full. */
 static uint32_t table_add(struct table *t, const void *entry, struct str key, struct arena *arena)
 {
 	uint32_t n = atomic_load_explicit(&t->count, memory_order_relaxed);
@@ -86,7 +91,8 @@ static bool arena_copy(struct arena *arena, struct str s, struct str *ret)
 	return true;
 }
 
-/* Remembers that @wire, as it came, means @id. Skipped when there are enough of these: it only costs time. */
+/* Remembers that @wire, as it came, means @id. Skipped when there are enough of these: it only
+ * costs time. */
 static void table_alias(struct table *t, struct str wire, uint32_t id, struct arena *arena)
 {
 	uint32_t known;
@@ -109,12 +115,15 @@ enum err_code flow_dict_new(size_t max, struct flow_dict **ret, struct err *e)
 	AUTO(flow_dict_free) struct flow_dict *d = calloc(1, sizeof *d);
 	if (!d)
 		return err_set(e, ERR_NOMEM, "new dictionary");
-	(void)pthread_mutex_init(&d->put_mx, NULL); /* cannot fail with default attributes on Linux */
+	(void)pthread_mutex_init(&d->put_mx,
+				 NULL); /* cannot fail with default attributes on Linux */
 	d->max = max;
-	if (!table_init(&d->endpoints, max + max / 4 + 1, sizeof(struct endpoint), seed, &d->arena) ||
+	if (!table_init(&d->endpoints, max + max / 4 + 1, sizeof(struct endpoint), seed,
+			&d->arena) ||
 	    !table_init(&d->services, max, sizeof(struct service), seed, &d->arena) ||
 	    !table_init(&d->nodes, max, sizeof(struct node), seed, &d->arena) ||
-	    !table_init(&d->reasons, FLOW_DICT_MAX_KERNEL_REASONS, sizeof(struct str), seed, &d->arena))
+	    !table_init(&d->reasons, FLOW_DICT_MAX_KERNEL_REASONS, sizeof(struct str), seed,
+			&d->arena))
 		return err_set(e, ERR_NOMEM, "new dictionary of %zu entries", max);
 	*ret = TAKE(d);
 	return ERR_OK;
@@ -166,7 +175,7 @@ static void count_overflow(struct flow_dict *d)
 	atomic_fetch_add_explicit(&d->overflows, 1, memory_order_relaxed);
 }
 
-/* --- one kind each: add, by content that is in canonical form and not there yet; put_mx is held ---------- */
+/* --- one kind each; the content is canonical and not there yet, put_mx is held --- */
 
 static uint32_t add_endpoint(struct flow_dict *d, struct str wire)
 {
@@ -188,7 +197,9 @@ static uint32_t endpoint_overflow(struct flow_dict *d, uint32_t identity)
 	/* the last place is for the entry without identity */
 	uint32_t count = atomic_load_explicit(&d->endpoints.count, memory_order_relaxed);
 	for (int i = 0; i < 2 && !id; i++) {
-		struct endpoint ep = { .identity = i ? 0 : identity, .labels = &label, .label_count = 1 };
+		struct endpoint ep = { .identity = i ? 0 : identity,
+				       .labels = &label,
+				       .label_count = 1 };
 		struct buf b = buf_fixed(space, sizeof space);
 		endpoint_put(&b, &ep);
 		if (!intern_get(&d->endpoints.index, buf_str(&b), &id) &&
@@ -235,9 +246,9 @@ static uint32_t new_node(struct flow_dict *d, struct str wire)
 	return id;
 }
 
-/* --- content in, id out ------------------------------------------------------------------------------- */
+/* --- content in, id out --- */
 
-/* The canonical bytes of most entries fit into @fixed; others get a growing buffer. */
+/* The canonical bytes of most entries fit into @fixed_bytes; others get a growing buffer. */
 #define ENCODE(put, in, fixed_bytes, b)                                                            \
 	char space_[fixed_bytes];                                                                  \
 	AUTO_BUF struct buf b = buf_fixed(space_, sizeof space_);                                  \
@@ -252,6 +263,8 @@ struct endpoint_id flow_dict_endpoint(struct flow_dict *d, const struct endpoint
 	uint32_t id = 0;
 	ENCODE(endpoint_put, in, 2048, b);
 
+	if (b.failed)
+		count_overflow(d);
 	if (b.failed || intern_get(&d->endpoints.index, buf_str(&b), &id))
 		return (struct endpoint_id){ id };
 	(void)pthread_mutex_lock(&d->put_mx);
@@ -266,6 +279,8 @@ struct service_id flow_dict_service(struct flow_dict *d, const struct service *i
 	uint32_t id = 0;
 	ENCODE(service_put, in, 1024, b);
 
+	if (b.failed)
+		count_overflow(d);
 	if (b.failed || intern_get(&d->services.index, buf_str(&b), &id))
 		return (struct service_id){ id };
 	(void)pthread_mutex_lock(&d->put_mx);
@@ -280,6 +295,8 @@ struct node_id flow_dict_node(struct flow_dict *d, const struct node *in)
 	uint32_t id = 0;
 	ENCODE(node_put, in, 2048, b);
 
+	if (b.failed)
+		count_overflow(d);
 	if (b.failed || intern_get(&d->nodes.index, buf_str(&b), &id))
 		return (struct node_id){ id };
 	(void)pthread_mutex_lock(&d->put_mx);
@@ -289,7 +306,8 @@ struct node_id flow_dict_node(struct flow_dict *d, const struct node *in)
 	return (struct node_id){ id };
 }
 
-/* Bytes that are seen for the first time: what they say is interned, then they become another key for it. */
+/* Bytes that are seen for the first time: what they say is interned, then they become another key
+ * for it. */
 static void alias(struct flow_dict *d, struct table *t, struct str wire, uint32_t id)
 {
 	(void)pthread_mutex_lock(&d->put_mx);
@@ -363,7 +381,7 @@ uint16_t flow_dict_kernel_reason(struct flow_dict *d, struct str name)
 	return (uint16_t)id;
 }
 
-/* --- id in, entry out --------------------------------------------------------------------------------- */
+/* --- id in, entry out --- */
 
 const struct endpoint *flow_dict_get_endpoint(const struct flow_dict *d, struct endpoint_id id)
 {
