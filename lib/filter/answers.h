@@ -1,7 +1,7 @@
 /*
  * answers - what a predicate said of each dictionary entry: yes, no, or not asked yet.
  *
- * Shape    two bits an id, grown by doubling as ids come; without memory an answer is simply not kept.
+ * Shape    two bits an id, grown by doubling as ids come; without memory an answer is not kept.
  * Threads  one thread.
  */
 #ifndef TYCHO_FILTER_ANSWERS_H
@@ -16,7 +16,7 @@
 struct answers {
 	struct answer_word {
 		uint64_t known, yes; /* bit id%64 */
-	} *words;
+	} * words;
 	size_t count;
 };
 

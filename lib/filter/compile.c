@@ -2,9 +2,10 @@
 
 #include "flow/flow.pb-c.h"
 
-/* CEL is the one field without a test. Saying so is better than answering as if it had not been asked. */
-static enum err_code refuse_cel(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				struct err *e)
+/* CEL is the one field without a test. Saying so is better than answering as if it had not been
+ * asked. */
+static enum err_code refuse_cel(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				struct test **ret, struct err *e)
 {
 	(void)dict;
 	(void)ret;
@@ -13,7 +14,8 @@ static enum err_code refuse_cel(const Flow__FlowFilter *ff, const struct flow_di
 	return err_set(e, ERR_UNSUPPORTED, "filtering by CEL expression is not supported");
 }
 
-/* The order of the reference's filters (DefaultFilters): of several mistakes the first one is reported. */
+/* The order of the reference's filters (DefaultFilters): of several mistakes the first one is
+ * reported. */
 static test_maker *const makers[] = {
 	test_uuid_new,
 	test_event_type_new,
@@ -59,7 +61,8 @@ static test_maker *const makers[] = {
 };
 _Static_assert(ARRAY_LEN(makers) - 1 == RULE_TESTS, "a rule has room for one test of each field");
 
-enum err_code rule_init(struct rule *r, const Flow__FlowFilter *ff, const struct flow_dict *dict, struct err *e)
+enum err_code rule_init(struct rule *r, const Flow__FlowFilter *ff, const struct flow_dict *dict,
+			struct err *e)
 {
 	*r = (struct rule){ .count = 0 };
 	for (size_t i = 0; i < ARRAY_LEN(makers); i++) {

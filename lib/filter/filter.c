@@ -22,8 +22,8 @@ static void rules_done(struct rules *rules)
 	free(rules->v);
 }
 
-static enum err_code rules_init(struct rules *rules, struct Flow__FlowFilter *const *list, size_t count,
-				const struct flow_dict *dict, struct err *e)
+static enum err_code rules_init(struct rules *rules, struct Flow__FlowFilter *const *list,
+				size_t count, const struct flow_dict *dict, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
@@ -31,7 +31,8 @@ static enum err_code rules_init(struct rules *rules, struct Flow__FlowFilter *co
 	if (!rules->v)
 		return err_set(e, ERR_NOMEM, "flow filter");
 	for (; rules->count < count; rules->count++) {
-		enum err_code code = rule_init(&rules->v[rules->count], list[rules->count], dict, e);
+		enum err_code code =
+			rule_init(&rules->v[rules->count], list[rules->count], dict, e);
 
 		if (code != ERR_OK)
 			return code;
@@ -116,15 +117,18 @@ bool flow_filter_match(struct flow_filter *ff, const struct flow *f)
 	if (!ff)
 		return true;
 	check_generation(ff);
-	return (!ff->whitelist.count || any_matches(&ff->whitelist, f)) && !any_matches(&ff->blacklist, f);
+	return (!ff->whitelist.count || any_matches(&ff->whitelist, f)) &&
+	       !any_matches(&ff->blacklist, f);
 }
 
 /* Which of @asked the rule matches. @events: the records of the block that are no flows. */
-static uint64_t rule_matches_block(const struct rule *r, const struct block *b, uint64_t asked, uint64_t events)
+static uint64_t rule_matches_block(const struct rule *r, const struct block *b, uint64_t asked,
+				   uint64_t events)
 {
 	for (size_t i = 0; i < r->count && asked; i++) {
 		struct test *t = r->tests[i];
-		uint64_t in_block = t->matches_block ? asked & ~events : 0, one_by_one = asked & ~in_block;
+		uint64_t in_block = t->matches_block ? asked & ~events : 0,
+			 one_by_one = asked & ~in_block;
 
 		if (in_block)
 			in_block &= t->matches_block(t, b, in_block);
@@ -137,7 +141,8 @@ static uint64_t rule_matches_block(const struct rule *r, const struct block *b, 
 	return asked;
 }
 
-static uint64_t any_matches_block(const struct rules *rules, const struct block *b, uint64_t asked, uint64_t events)
+static uint64_t any_matches_block(const struct rules *rules, const struct block *b, uint64_t asked,
+				  uint64_t events)
 {
 	uint64_t found = 0;
 
@@ -157,7 +162,8 @@ struct head {
 	uint8_t kind, verdict, type, l4;
 };
 _Static_assert(sizeof(struct head) == sizeof(uint64_t) &&
-		       offsetof(struct flow, kind) - offsetof(struct flow, bits) == offsetof(struct head, kind),
+		       offsetof(struct flow, kind) - offsetof(struct flow, bits) ==
+			       offsetof(struct head, kind),
 	       "a head is as it stands in the record");
 
 static struct head or_heads(const struct flow *flows, size_t n)
@@ -188,7 +194,8 @@ static uint64_t match_block(const struct flow_filter *ff, const struct flow *flo
 	return asked & ~any_matches_block(&ff->blacklist, &b, asked, events);
 }
 
-size_t flow_filter_match_n(struct flow_filter *ff, const struct flow *flows, size_t n, uint64_t *ret_bits)
+size_t flow_filter_match_n(struct flow_filter *ff, const struct flow *flows, size_t n,
+			   uint64_t *ret_bits)
 {
 	bool empty = flow_filter_is_empty(ff);
 	size_t found = 0;

@@ -44,8 +44,8 @@ enum err_code glob_new(struct str pattern, struct glob **ret, struct err *e)
 
 		if (c >= 'A' && c <= 'Z')
 			c += 'a' - 'A';
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
-		      c == '*'))
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+		      c == '_' || c == '*'))
 			return err_set(e, ERR_INVALID, "%s: invalid rune in pattern",
 				       go_quote_rune(c, (char[16]){ 0 }, 16));
 		if (c != '*' || g->len == 0 || g->p[g->len - 1] != '*')
@@ -65,9 +65,10 @@ static bool in_star(char c)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
 }
 
-/* Only the last star needs to try again: what stands between two stars may be taken at its first place. A later place
- * would leave the next star less to cover, but could not skip a '_', the one character of patterns that no star covers:
- * a run before that '_' lies before it at either place. */
+/* Only the last star needs to try again: what stands between two stars may be taken at its first
+ * place. A later place would leave the next star less to cover, but could not skip a '_', the one
+ * character of patterns that no star covers: a run before that '_' lies before it at either place.
+ */
 bool glob_match(const struct glob *g, struct str name)
 {
 	size_t p = 0, n = 0, star = SIZE_MAX, from = 0;
@@ -148,5 +149,6 @@ bool node_glob_match(const struct node_glob *g, struct str name)
 		return false;
 	if (slash == name.len)
 		return part_matches(g->cluster, STR("default")) && part_matches(g->node, name);
-	return part_matches(g->cluster, str_upto(name, slash)) && part_matches(g->node, str_from(name, slash + 1));
+	return part_matches(g->cluster, str_upto(name, slash)) &&
+	       part_matches(g->node, str_from(name, slash + 1));
 }

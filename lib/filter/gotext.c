@@ -22,19 +22,21 @@ uint32_t rune_next(struct str *s)
 
 bool rune_is_space(uint32_t rune)
 {
-	return (rune >= '\t' && rune <= '\r') || rune == ' ' || rune == 0x85 || rune == 0xa0 || rune == 0x1680 ||
-	       (rune >= 0x2000 && rune <= 0x200a) || rune == 0x2028 || rune == 0x2029 || rune == 0x202f ||
-	       rune == 0x205f || rune == 0x3000;
+	return (rune >= '\t' && rune <= '\r') || rune == ' ' || rune == 0x85 || rune == 0xa0 ||
+	       rune == 0x1680 || (rune >= 0x2000 && rune <= 0x200a) || rune == 0x2028 ||
+	       rune == 0x2029 || rune == 0x202f || rune == 0x205f || rune == 0x3000;
 }
 
-/* strconv.IsPrint without its tables: control, format, private and non-ASCII blank characters do not print. */
+/* strconv.IsPrint without its tables: control, format, private and non-ASCII blank characters do
+ * not print. */
 static bool rune_prints(uint32_t rune)
 {
 	if (rune < 0x7f)
 		return rune >= ' ';
-	return rune > 0xa0 && rune != 0xad && !rune_is_space(rune) && !(rune >= 0x200b && rune <= 0x200f) &&
-	       !(rune >= 0x202a && rune <= 0x202e) && !(rune >= 0x2060 && rune <= 0x206f) &&
-	       !(rune >= 0xd800 && rune <= 0xf8ff) && rune != 0xfeff && (rune & 0xfffe) != 0xfffe && rune < 0xe0000;
+	return rune > 0xa0 && rune != 0xad && !rune_is_space(rune) &&
+	       !(rune >= 0x200b && rune <= 0x200f) && !(rune >= 0x202a && rune <= 0x202e) &&
+	       !(rune >= 0x2060 && rune <= 0x206f) && !(rune >= 0xd800 && rune <= 0xf8ff) &&
+	       rune != 0xfeff && (rune & 0xfffe) != 0xfffe && rune < 0xe0000;
 }
 
 static void put_rune(struct buf *b, uint32_t rune, struct str bytes, char quote)
@@ -52,7 +54,10 @@ static void put_rune(struct buf *b, uint32_t rune, struct str bytes, char quote)
 		buf_char(b, '\\');
 		buf_char(b, named[rune - 7]);
 	} else {
-		buf_printf(b, rune < ' ' || rune == 0x7f ? "\\x%02x" : rune < 0x10000 ? "\\u%04x" : "\\U%08x",
+		buf_printf(b,
+			   rune < ' ' || rune == 0x7f ? "\\x%02x"
+			   : rune < 0x10000           ? "\\u%04x"
+						      : "\\U%08x",
 			   (unsigned)rune);
 	}
 }

@@ -1,5 +1,6 @@
 /*
- * gotext - texts as the reference's language writes them: its error sentences quote the user's words that way.
+ * gotext - texts as the reference's language writes them: its error sentences quote the user's
+ * words that way.
  *
  * Source   Go's strconv.Quote and strconv.QuoteRune (what %q prints).
  * Threads  pure functions.
@@ -9,9 +10,12 @@
 
 #include "base/str.h"
 
-enum { GO_QUOTE_BYTES = 420 }; /* long enough for any name within Kubernetes' limits; beyond, the text is cut */
+enum {
+	GO_QUOTE_BYTES = 420
+}; /* long enough for any name within Kubernetes' limits; beyond, the text is cut */
 
-/* Writes @s in double quotes, escaped, cut to @size, terminated; returns @out, so that it can be an argument. */
+/* Writes @s in double quotes, escaped, cut to @size, terminated; returns @out, so that it can be an
+ * argument. */
 const char *go_quote(struct str s, char *out, size_t size);
 #define GO_QUOTE(s) go_quote((s), (char[GO_QUOTE_BYTES]){ 0 }, GO_QUOTE_BYTES)
 /* The same for one character, in single quotes. */

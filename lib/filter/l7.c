@@ -11,13 +11,17 @@ struct l7 l7_of(const struct flow *f)
 	struct str message;
 	struct wire_field field;
 
-	if (!flow_is(f, FLOW_HAS_L7) || !wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_L7, &message))
+	if (!flow_is(f, FLOW_HAS_L7) ||
+	    !wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_L7, &message))
 		return l7;
 	for (struct wire_reader r = wire_reader_of(message); wire_next(&r, &field);) {
-		if (field.type != WIRE_LEN || field.number < L7_DNS_FIELD || field.number > L7_KAFKA_FIELD)
+		if (field.type != WIRE_LEN || field.number < L7_DNS_FIELD ||
+		    field.number > L7_KAFKA_FIELD)
 			continue;
 		/* of a oneof the last member counts */
-		l7.kind = field.number == L7_DNS_FIELD ? L7_DNS : field.number == L7_HTTP_FIELD ? L7_HTTP : L7_KAFKA;
+		l7.kind = field.number == L7_DNS_FIELD    ? L7_DNS
+			  : field.number == L7_HTTP_FIELD ? L7_HTTP
+							  : L7_KAFKA;
 		l7.record = field.bytes;
 	}
 	return l7;

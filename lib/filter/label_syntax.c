@@ -47,16 +47,20 @@ static void complain(struct buf *b, const char *what)
 
 bool label_key_is_valid(struct str key, struct buf *b)
 {
-	static const char form[] = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-				   "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+	static const char form[] = "must consist of alphanumeric characters, '-', '_' or '.', and "
+				   "must start and end with an "
+				   "alphanumeric character (e.g. 'MyName',  or 'my.name',  or "
+				   "'123-abc', regex used for "
 				   "validation is '" NAME_FORM "')";
 	size_t slash = str_find(key, '/'), start = b->len;
-	struct str name = slash < key.len ? str_from(key, slash + 1) : key, prefix = str_upto(key, slash);
+	struct str name = slash < key.len ? str_from(key, slash + 1) : key,
+		   prefix = str_upto(key, slash);
 
 	if (str_find(name, '/') < name.len) {
 		complain(b, "a qualified name ");
 		buf_put(b, form, sizeof form - 1);
-		buf_lit(b, " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+		buf_lit(b, " with an optional DNS subdomain prefix and '/' (e.g. "
+			   "'example.com/MyName')");
 		return false;
 	}
 	if (slash < key.len && !prefix.len) {
@@ -65,10 +69,12 @@ bool label_key_is_valid(struct str key, struct buf *b)
 		if (prefix.len > SUBDOMAIN_BYTES)
 			complain(b, "prefix part must be no more than 253 bytes");
 		if (!is_subdomain(prefix))
-			complain(b, "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric "
-				    "characters, '-' or '.', and must start and end with an alphanumeric character (e.g. "
-				    "'example.com', regex used for validation is '" DNS_LABEL_FORM "(\\." DNS_LABEL_FORM
-				    ")*')");
+			complain(b, "prefix part a lowercase RFC 1123 subdomain must consist of "
+				    "lower case alphanumeric "
+				    "characters, '-' or '.', and must start and end with an "
+				    "alphanumeric character (e.g. "
+				    "'example.com', regex used for validation is '" DNS_LABEL_FORM
+				    "(\\." DNS_LABEL_FORM ")*')");
 	}
 	if (!name.len)
 		complain(b, "name part must be non-empty");
@@ -88,8 +94,10 @@ bool label_value_is_valid(struct str value, struct buf *b)
 	if (value.len > NAME_BYTES)
 		complain(b, "must be no more than 63 bytes");
 	if (value.len && !is_name(value))
-		complain(b, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and "
-			    "must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', "
+		complain(b, "a valid label must be an empty string or consist of alphanumeric "
+			    "characters, '-', '_' or '.', and "
+			    "must start and end with an alphanumeric character (e.g. 'MyValue',  "
+			    "or 'my_value',  or '12345', "
 			    "regex used for validation is '(" NAME_FORM ")?')");
 	return b->len == start && !b->failed;
 }

@@ -2,7 +2,8 @@
 
 #include "filter/gotext.h"
 
-/* What is wrong with an address: a sentence and, where the reference says so, the rest of the text from there on. */
+/* What is wrong with an address: a sentence and, where the reference says so, the rest of the text
+ * from there on. */
 struct fault {
 	const char *what;
 	struct str at;
@@ -39,7 +40,8 @@ static struct fault parse_v4(struct str s, uint8_t ret[4])
 				return fault("IPv4 field has value >255");
 		} else if (c == '.') {
 			if (i == 0 || i == s.len - 1 || s.p[i - 1] == '.')
-				return fault_at("IPv4 field must have at least one digit", str_from(s, i));
+				return fault_at("IPv4 field must have at least one digit",
+						str_from(s, i));
 			if (field == 3)
 				return fault("IPv4 address too long");
 			ret[field++] = (uint8_t)value;
@@ -56,10 +58,10 @@ static struct fault parse_v4(struct str s, uint8_t ret[4])
 
 static int hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 :
-				      -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
 static struct fault parse_v6(struct str s, struct netip *ret)
@@ -88,12 +90,17 @@ static struct fault parse_v6(struct str s, struct netip *ret)
 				return fault_at("each group must have 4 or less digits", s);
 		}
 		if (len == 0)
-			return fault_at("each colon-separated field must have at least one digit", s);
+			return fault_at("each colon-separated field must have at least one digit",
+					s);
 		if (len < s.len && s.p[len] == '.') {
 			if (ellipsis < 0 && used != 12)
-				return fault_at("embedded IPv4 address must replace the final 2 fields of the address", s);
+				return fault_at("embedded IPv4 address must replace the final 2 "
+						"fields of the address",
+						s);
 			if (used + 4 > sizeof ip)
-				return fault_at("too many hex fields to fit an embedded IPv4 at the end of the address", s);
+				return fault_at("too many hex fields to fit an embedded IPv4 at "
+						"the end of the address",
+						s);
 			struct fault f = parse_v4(s, ip + used);
 			if (f.what)
 				return f;
@@ -156,7 +163,8 @@ enum err_code netip_parse(struct str s, struct netip *ret, struct err *e)
 	struct fault f = parse_any(s, &ip);
 
 	if (f.what && f.at.len)
-		return err_set(e, ERR_INVALID, "ParseAddr(%s): %s (at %s)", GO_QUOTE(s), f.what, GO_QUOTE(f.at));
+		return err_set(e, ERR_INVALID, "ParseAddr(%s): %s (at %s)", GO_QUOTE(s), f.what,
+			       GO_QUOTE(f.at));
 	if (f.what)
 		return err_set(e, ERR_INVALID, "ParseAddr(%s): %s", GO_QUOTE(s), f.what);
 	*ret = ip;
@@ -175,13 +183,15 @@ enum err_code netip_prefix_parse(struct str s, struct netip_prefix *ret, struct 
 	if (netip_parse(str_upto(s, slash), &p.addr, e) != ERR_OK)
 		return err_in(e, "netip.ParsePrefix(%s)", GO_QUOTE(s));
 	if (p.addr.has_zone)
-		return err_set(e, ERR_INVALID, "netip.ParsePrefix(%s): IPv6 zones cannot be present in a prefix",
+		return err_set(e, ERR_INVALID,
+			       "netip.ParsePrefix(%s): IPv6 zones cannot be present in a prefix",
 			       GO_QUOTE(s));
 	if ((digits.len > 1 && digits.p[0] == '0') || !parse_u64(digits, INT64_MAX, &bits))
-		return err_set(e, ERR_INVALID, "netip.ParsePrefix(%s): bad bits after slash: %s", GO_QUOTE(s),
-			       GO_QUOTE(digits));
+		return err_set(e, ERR_INVALID, "netip.ParsePrefix(%s): bad bits after slash: %s",
+			       GO_QUOTE(s), GO_QUOTE(digits));
 	if (bits > (p.addr.is_v4 ? 32 : 128))
-		return err_set(e, ERR_INVALID, "netip.ParsePrefix(%s): prefix length out of range", GO_QUOTE(s));
+		return err_set(e, ERR_INVALID, "netip.ParsePrefix(%s): prefix length out of range",
+			       GO_QUOTE(s));
 	p.bits = (unsigned)bits;
 	*ret = p;
 	return ERR_OK;
@@ -194,5 +204,6 @@ bool netip_prefix_contains(const struct netip_prefix *p, const struct netip *a)
 	unsigned bits = p->bits + (a->is_v4 ? 96 : 0);
 	if (memcmp(p->addr.ip, a->ip, bits / 8) != 0)
 		return false;
-	return bits % 8 == 0 || ((p->addr.ip[bits / 8] ^ a->ip[bits / 8]) & (0xff00u >> bits % 8) & 0xff) == 0;
+	return bits % 8 == 0 ||
+	       ((p->addr.ip[bits / 8] ^ a->ip[bits / 8]) & (0xff00u >> bits % 8) & 0xff) == 0;
 }

@@ -1,7 +1,8 @@
 /*
  * netip - addresses and prefixes read from text with the reference's rules and error sentences.
  *
- * Source   Go's net/netip (ParseAddr, ParsePrefix, Prefix.Contains), which the reference's IP filters call.
+ * Source   Go's net/netip (ParseAddr, ParsePrefix, Prefix.Contains), which the reference's filters
+ *          call.
  * Threads  pure functions.
  */
 #ifndef TYCHO_FILTER_NETIP_H
@@ -12,8 +13,8 @@
 
 struct netip {
 	uint8_t ip[16]; /* IPv4 mapped */
-	bool is_v4;     /* false for "::ffff:1.2.3.4", which the reference holds apart from 1.2.3.4 */
-	bool has_zone;  /* fe80::1%eth0 */
+	bool is_v4; /* false for "::ffff:1.2.3.4", which the reference holds apart from 1.2.3.4 */
+	bool has_zone; /* fe80::1%eth0 */
 };
 struct netip_prefix {
 	struct netip addr; /* bits beyond the prefix are as given */

@@ -1,9 +1,11 @@
 /*
- * From RE2's syntax to PCRE2's: one pass over the pattern that refuses what RE2 refuses and writes the rest in the subset
- * that means the same to both. Characters come out as \x{…}, so nothing in them can have a meaning of its own; groups lose
- * their names and numbers, since nobody asks what they caught.
+ * From RE2's syntax to PCRE2's: one pass over the pattern that refuses what RE2 refuses and writes
+ * the rest in the subset that means the same to both. Characters come out as \x{…}, so nothing in
+ * them can have a meaning of its own; groups lose their names and numbers, since nobody asks what
+ * they caught.
  *
- * Source   github.com/google/re2/wiki/Syntax; error sentences of Go's regexp/syntax, which the reference uses.
+ * Source   github.com/google/re2/wiki/Syntax; error sentences of Go's regexp/syntax, which the
+ *          reference uses.
  */
 #include "base/buf.h"
 #include "filter/gotext.h"
@@ -58,10 +60,10 @@ static bool is_word_char(uint32_t c)
 
 static int hex_value(uint32_t c)
 {
-	return c >= '0' && c <= '9' ? (int)c - '0' :
-	       c >= 'a' && c <= 'f' ? (int)c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? (int)c - 'A' + 10 :
-				      -1;
+	return c >= '0' && c <= '9'   ? (int)c - '0'
+	       : c >= 'a' && c <= 'f' ? (int)c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? (int)c - 'A' + 10
+				      : -1;
 }
 
 /* "\x41" or "\x{41}", behind the x. */
@@ -103,10 +105,12 @@ static enum err_code read_escape(struct parser *p, uint32_t *ret)
 	uint32_t c = rune_next(&p->rest);
 	bool octal = p->rest.len && p->rest.p[0] >= '0' && p->rest.p[0] <= '7';
 
-	if (c == '0' || (c >= '1' && c <= '7' && octal)) { /* a lone digit would be a back reference */
+	if (c == '0' ||
+	    (c >= '1' && c <= '7' && octal)) { /* a lone digit would be a back reference */
 		uint32_t n = c - '0';
 
-		for (int i = 1; i < 3 && p->rest.len && p->rest.p[0] >= '0' && p->rest.p[0] <= '7'; i++)
+		for (int i = 1; i < 3 && p->rest.len && p->rest.p[0] >= '0' && p->rest.p[0] <= '7';
+		     i++)
 			n = n * 8 + (rune_next(&p->rest) - '0');
 		*ret = n;
 		return ERR_OK;
@@ -143,7 +147,8 @@ static bool read_perl_class(struct parser *p, bool in_brackets)
 	return true;
 }
 
-/* \pN, \p{Greek}, \P{^Lu}. Names longer than a category's are scripts, which PCRE2 would otherwise read more widely. */
+/* \pN, \p{Greek}, \P{^Lu}. Names longer than a category's are scripts, which PCRE2 would otherwise
+ * read more widely. */
 static enum err_code read_unicode_class(struct parser *p, bool *ret_found)
 {
 	struct str start = p->rest, name;
@@ -173,19 +178,21 @@ static enum err_code read_unicode_class(struct parser *p, bool *ret_found)
 	}
 	bool plain = name.len > 0;
 	for (size_t i = 0; i < name.len; i++)
-		plain = plain && ((is_word_char((uint8_t)name.p[i]) && (uint8_t)name.p[i] < 0x80) || name.p[i] == '_');
+		plain = plain && ((is_word_char((uint8_t)name.p[i]) && (uint8_t)name.p[i] < 0x80) ||
+				  name.p[i] == '_');
 	if (!plain)
 		return fault(p, "invalid character class range", since(p, start));
-	buf_printf(p->out, "\\%c{%s%.*s}", negated ? 'P' : 'p', name.len > 2 && !str_is(name, "Any") ? "sc:" : "",
-		   STR_FMT(name));
+	buf_printf(p->out, "\\%c{%s%.*s}", negated ? 'P' : 'p',
+		   name.len > 2 && !str_is(name, "Any") ? "sc:" : "", STR_FMT(name));
 	return ERR_OK;
 }
 
 /* [:alpha:] within brackets. Without its end it is a '[' like any other. */
 static enum err_code read_posix_class(struct parser *p, bool *ret_found)
 {
-	static const char *const names[] = { "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph",
-					     "lower", "print", "punct", "space", "upper", "word",  "xdigit" };
+	static const char *const names[] = { "alnum", "alpha", "ascii", "blank", "cntrl",
+					     "digit", "graph", "lower", "print", "punct",
+					     "space", "upper", "word",  "xdigit" };
 	struct str start = p->rest;
 	size_t end = 2;
 
@@ -282,9 +289,9 @@ static enum err_code read_perl_group(struct parser *p)
 {
 	struct str start = p->rest, name;
 	bool negated = false, saw_flag = false;
-	size_t skip = str_has_prefix(start, STR("(?P<")) && start.len > 4 ? 4 :
-		      str_has_prefix(start, STR("(?<")) && start.len > 3  ? 3 :
-									     0;
+	size_t skip = str_has_prefix(start, STR("(?P<")) && start.len > 4  ? 4
+		      : str_has_prefix(start, STR("(?<")) && start.len > 3 ? 3
+									   : 0;
 
 	if (skip) {
 		size_t end = str_find(start, '>');
@@ -324,8 +331,8 @@ static enum err_code read_perl_group(struct parser *p)
 	return fault(p, "invalid or unsupported Perl syntax", since(p, start));
 }
 
-/* "{2}", "{2,}", "{2,5}"; false if it is no such thing, and then '{' is itself. -1: no upper limit. Counts stop at one
- * more than is allowed. */
+/* "{2}", "{2,}", "{2,5}"; false if it is no such thing, and then '{' is itself. -1: no upper limit.
+ * Counts stop at one more than is allowed. */
 static bool read_counts(struct str *s, int *ret_min, int *ret_max)
 {
 	struct str rest = str_from(*s, 1);
@@ -336,7 +343,8 @@ static bool read_counts(struct str *s, int *ret_min, int *ret_max)
 		size_t digits = 0;
 		int value = 0;
 
-		for (; digits < rest.len && rest.p[digits] >= '0' && rest.p[digits] <= '9'; digits++)
+		for (; digits < rest.len && rest.p[digits] >= '0' && rest.p[digits] <= '9';
+		     digits++)
 			if (value <= MAX_REPEAT)
 				value = value * 10 + (rest.p[digits] - '0');
 		if (digits > 1 && rest.p[0] == '0')
@@ -361,8 +369,10 @@ static bool read_counts(struct str *s, int *ret_min, int *ret_max)
 	return true;
 }
 
-/* @before: where the operator begins; @stacked: where the operator right before it began, or NULL. */
-static enum err_code repeat(struct parser *p, struct str before, struct str stacked, int min, int max)
+/* @before: where the operator begins; @stacked: where the operator right before it began, or NULL.
+ */
+static enum err_code repeat(struct parser *p, struct str before, struct str stacked, int min,
+			    int max)
 {
 	struct group *g = &p->groups[p->depth];
 	struct str op = since(p, before);
@@ -443,7 +453,8 @@ static enum err_code close_group(struct parser *p)
 	return ERR_OK;
 }
 
-/* The next part of the pattern. *@stacked: in, the repetition that ended right here; out, the one that this part is. */
+/* The next part of the pattern. *@stacked: in, the repetition that ended right here; out, the one
+ * that this part is. */
 static enum err_code step(struct parser *p, struct str *stacked)
 {
 	struct str start = p->rest, last = *stacked;
@@ -500,7 +511,8 @@ static enum err_code step(struct parser *p, struct str *stacked)
 enum err_code re2_to_pcre(struct str pattern, struct buf *out, struct err *e)
 {
 	struct str stacked = { 0 };
-	AUTO(own_free) struct parser *p = calloc(1, sizeof *p); /* 12 KiB: too much for some threads' stacks */
+	AUTO(own_free)
+	struct parser *p = calloc(1, sizeof *p); /* 12 KiB: too much for some threads' stacks */
 
 	if (!p)
 		return err_set(e, ERR_NOMEM, "regular expression");

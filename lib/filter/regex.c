@@ -6,9 +6,9 @@
 #include "base/buf.h"
 
 enum {
-	STEPS = 100000,         /* of one match; a step takes about 10 ns */
-	HEAP_KIB = 1024,        /* of one match */
-	NESTING = 1000,         /* parentheses, as RE2 */
+	STEPS = 100000,  /* of one match; a step takes about 10 ns */
+	HEAP_KIB = 1024, /* of one match */
+	NESTING = 1000,  /* parentheses, as RE2 */
 	PATTERN_BYTES = 1 << 16,
 };
 
@@ -20,9 +20,11 @@ struct regex {
 
 static enum err_code compile(struct regex *r, struct str pattern, struct str source, struct err *e)
 {
-	/* '$' and '^' as in RE2: the one does not stop before a last newline, the other (with "m") stands behind it. */
-	static const uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C |
-					PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_CIRCUMFLEX;
+	/* '$' and '^' as in RE2: the one does not stop before a last newline, the other (with "m")
+	 * stands behind it. */
+	static const uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF |
+					PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY |
+					PCRE2_ALT_CIRCUMFLEX;
 	pcre2_compile_context *context = pcre2_compile_context_create(NULL);
 	int error = 0;
 	size_t where = 0;
@@ -31,15 +33,19 @@ static enum err_code compile(struct regex *r, struct str pattern, struct str sou
 		return err_set(e, ERR_NOMEM, "regular expression");
 	pcre2_set_newline(context, PCRE2_NEWLINE_LF);
 	pcre2_set_parens_nest_limit(context, NESTING + 1);
-	r->code = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.len, options, &error, &where, context);
+	r->code =
+		pcre2_compile((PCRE2_SPTR)pattern.p, pattern.len, options, &error, &where, context);
 	pcre2_compile_context_free(context);
 	if (r->code)
 		return ERR_OK;
-	if (error == PCRE2_ERROR_UNKNOWN_UNICODE_PROPERTY || error == PCRE2_ERROR_MALFORMED_UNICODE_PROPERTY)
-		return err_set(e, ERR_INVALID, "error parsing regexp: invalid character class range: `%.*s`",
+	if (error == PCRE2_ERROR_UNKNOWN_UNICODE_PROPERTY ||
+	    error == PCRE2_ERROR_MALFORMED_UNICODE_PROPERTY)
+		return err_set(e, ERR_INVALID,
+			       "error parsing regexp: invalid character class range: `%.*s`",
 			       STR_FMT(source));
 	if (error == PCRE2_ERROR_PATTERN_TOO_LARGE || error == PCRE2_ERROR_PATTERN_STRING_TOO_LONG)
-		return err_set(e, ERR_INVALID, "error parsing regexp: expression too large: `%.*s`", STR_FMT(source));
+		return err_set(e, ERR_INVALID, "error parsing regexp: expression too large: `%.*s`",
+			       STR_FMT(source));
 	char words[128] = "";
 	(void)pcre2_get_error_message(error, (PCRE2_UCHAR *)words, sizeof words);
 	return err_set(e, ERR_INVALID, "error parsing regexp: %s: `%.*s`", words, STR_FMT(source));

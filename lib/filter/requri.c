@@ -11,10 +11,10 @@ static bool is_alnum(char c)
 
 static int hex_value(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 :
-				      -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
 static bool is_one_of(char c, const char *set)
@@ -36,11 +36,13 @@ static bool unescape(struct str s, enum part part, struct buf *out)
 		char c = s.p[i];
 
 		if (c == '%') {
-			if (i + 2 >= s.len || hex_value(s.p[i + 1]) < 0 || hex_value(s.p[i + 2]) < 0)
+			if (i + 2 >= s.len || hex_value(s.p[i + 1]) < 0 ||
+			    hex_value(s.p[i + 2]) < 0)
 				return false;
 			c = (char)(hex_value(s.p[i + 1]) << 4 | hex_value(s.p[i + 2]));
-			/* a host name may escape bytes beyond ASCII only (RFC 6874 adds "%25" before a zone), a zone
-			 * also what a host could not hold plainly, but no more than that */
+			/* a host name may escape bytes beyond ASCII only (RFC 6874 adds "%25"
+			 * before a zone), a zone also what a host could not hold plainly, but no
+			 * more than that */
 			if (part == PART_HOST && !(c & 0x80) && c != '%')
 				return false;
 			if (part == PART_ZONE && c != '%' && c != ' ' && !is_host_char(c))
@@ -74,7 +76,8 @@ static bool host_is_valid(struct str host)
 
 		if (end == host.len || !port_is_valid(str_from(host, end + 1)))
 			return false;
-		while (zone < end && !str_has_prefix(str_from(str_upto(host, end), zone), STR("%25")))
+		while (zone < end &&
+		       !str_has_prefix(str_from(str_upto(host, end), zone), STR("%25")))
 			zone++;
 		if (zone < end)
 			return unescape(str_upto(host, zone), PART_HOST, NULL) &&

@@ -1,7 +1,8 @@
 /*
  * requri - the path of a request URI, as the reference takes it from an HTTP flow's URL.
  *
- * Source   Go's net/url: ParseRequestURI and URL.Path. "#" is no fragment here; "mailto:x" has an empty path.
+ * Source   Go's net/url: ParseRequestURI and URL.Path. "#" is no fragment here; "mailto:x" has an
+ *          empty path.
  * Threads  pure function.
  */
 #ifndef TYCHO_FILTER_REQURI_H

@@ -13,9 +13,10 @@ struct rule {
 	struct test *tests[RULE_TESTS];
 };
 
-/* Fields are compiled, and so complained about, in the reference's order. On failure *@r is empty. @e must not be NULL. */
-MUST_CHECK enum err_code rule_init(struct rule *r, const struct Flow__FlowFilter *ff, const struct flow_dict *dict,
-				   struct err *e);
+/* Fields are compiled, and so complained about, in the reference's order. On failure *@r is empty.
+ * @e must not be NULL. */
+MUST_CHECK enum err_code rule_init(struct rule *r, const struct Flow__FlowFilter *ff,
+				   const struct flow_dict *dict, struct err *e);
 void rule_done(struct rule *r);
 
 #endif

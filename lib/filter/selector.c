@@ -4,6 +4,8 @@
 #include "filter/gotext.h"
 #include "filter/netip.h"
 
+enum { SELECTOR_BYTES = 1 << 16 };
+
 enum op { OP_EXISTS, OP_ABSENT, OP_IN, OP_NOT_IN, OP_GREATER, OP_LESS };
 
 struct requirement {
@@ -12,17 +14,18 @@ struct requirement {
 	size_t first, count;    /* into selector.values */
 	int64_t number;         /* OP_GREATER, OP_LESS */
 	struct netip_prefix cidr;
-	bool is_cidr;           /* source is "cidr" and key is a prefix */
+	bool is_cidr; /* source is "cidr" and key is a prefix */
 };
 
 struct selector {
-	struct buf text; /* the selector with dots for the colons of sources; all strings below point into it */
+	/* The selector with dots for the colons of sources; all strings below point into it. */
+	struct buf text;
 	struct requirement *requirements;
 	struct str *values;
 	size_t requirement_count, value_count;
 };
 
-/* --- from the user's text to Kubernetes' syntax, which knows no colon ------------------------------------- */
+/* --- from the user's text to Kubernetes' syntax, which knows no colon ------------------------- */
 
 static struct str take(struct buf *out, struct str *in)
 {
@@ -43,14 +46,15 @@ static bool next_is_space(struct str in)
 	return rune_is_space(rune_next(&in));
 }
 
-/* "k8s:a in (b:c), !d" becomes "k8s.a in (b:c), !any.d". Keys end at white space or one of "=!,". */
+/* "k8s:a in (b:c), !d" becomes "k8s.a in (b:c), !any.d". A key ends at white space or one of "=!,".
+ */
 static void translate(struct str in, struct buf *out)
 {
 	while (in.len) {
 		while (in.len && (next_is_space(in) || in.p[0] == '!'))
 			(void)take(out, &in);
 		struct str key = in;
-		while (in.len && !next_is_space(in) && !strchr("=!,", in.p[0]))
+		while (in.len && !next_is_space(in) && !memchr("=!,", in.p[0], 3))
 			(void)take(NULL, &in);
 		key = str_upto(key, key.len - in.len);
 		size_t colon = str_find(key, ':');
@@ -74,7 +78,7 @@ static void translate(struct str in, struct buf *out)
 	}
 }
 
-/* --- words ------------------------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 enum token {
 	TOKEN_END,
@@ -106,16 +110,17 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Moves on to the next token. A NUL byte ends a word, and where a token should begin it ends the text. */
+/* Moves on to the next token. A NUL byte ends a word, and where a token should begin it ends the
+ * text. */
 static void advance(struct lexer *l)
 {
 	static const struct {
 		const char *text;
 		enum token token;
 	} symbols[] = {
-		{ "==", TOKEN_EQUAL_EQUAL }, { "!=", TOKEN_NOT_EQUAL }, { "=", TOKEN_EQUAL }, { "!", TOKEN_NOT },
-		{ "(", TOKEN_OPEN },	     { ")", TOKEN_CLOSE },	{ ",", TOKEN_COMMA }, { ">", TOKEN_GREATER },
-		{ "<", TOKEN_LESS },
+		{ "==", TOKEN_EQUAL_EQUAL }, { "!=", TOKEN_NOT_EQUAL }, { "=", TOKEN_EQUAL },
+		{ "!", TOKEN_NOT },          { "(", TOKEN_OPEN },       { ")", TOKEN_CLOSE },
+		{ ",", TOKEN_COMMA },        { ">", TOKEN_GREATER },    { "<", TOKEN_LESS },
 	};
 	struct str s = l->rest;
 
@@ -140,7 +145,7 @@ static void advance(struct lexer *l)
 	*l = (struct lexer){ str_from(s, used), TOKEN_WORD, str_upto(s, len) };
 }
 
-/* --- grammar ----------------------------------------------------------------------------------------------- */
+/* --- grammar ---------------------------------------------------------------------------------- */
 
 /* An IPv6 prefix stands in a label with '-' for ':'. */
 static bool label_prefix(struct str key, struct netip_prefix *ret)
@@ -172,24 +177,35 @@ static enum err_code unexpected(const struct lexer *l, const char *expected, str
 	return err_set(e, ERR_INVALID, "found '%.*s', expected: %s", STR_FMT(l->text), expected);
 }
 
-/* Values of a requirement are a set, in byte order. The array has room: no selector has more values than bytes, plus one
- * for each requirement. */
+/* The array has room: see selector_new. */
 static void add_value(struct selector *s, struct requirement *r, struct str value)
 {
-	size_t i = r->first + r->count;
-
-	for (size_t k = r->first; k < i; k++)
-		if (str_eq(s->values[k], value))
-			return;
-	for (; i > r->first && str_cmp(s->values[i - 1], value) > 0; i--)
-		s->values[i] = s->values[i - 1];
-	s->values[i] = value;
+	s->values[s->value_count++] = value;
 	r->count++;
-	s->value_count++;
+}
+
+static int compare_values(const void *a, const void *b)
+{
+	return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* Values of a requirement are a set, in byte order. */
+static void sort_values(struct selector *s, struct requirement *r)
+{
+	struct str *v = s->values + r->first;
+	size_t kept = 0;
+
+	qsort(v, r->count, sizeof *v, compare_values);
+	for (size_t i = 0; i < r->count; i++)
+		if (kept == 0 || !str_eq(v[kept - 1], v[i]))
+			v[kept++] = v[i];
+	r->count = kept;
+	s->value_count = r->first + kept;
 }
 
 /* "(a,b)", also "()" and "(a,,)": an empty value is a value. */
-static enum err_code parse_values(struct selector *s, struct lexer *l, struct requirement *r, struct err *e)
+static enum err_code parse_values(struct selector *s, struct lexer *l, struct requirement *r,
+				  struct err *e)
 {
 	if (l->token != TOKEN_OPEN)
 		return err_set(e, ERR_INVALID, "found '%.*s' expected: '('", STR_FMT(l->text));
@@ -223,15 +239,19 @@ static enum err_code parse_values(struct selector *s, struct lexer *l, struct re
 	}
 }
 
-/* Checks the finished requirement; several complaints are listed in brackets, as Kubernetes does. */
-static enum err_code check_values(const struct selector *s, struct str key, struct requirement *r, struct err *e)
+/* Checks the finished requirement; several complaints are listed in brackets, as Kubernetes does.
+ */
+static enum err_code check_values(const struct selector *s, struct str key, struct requirement *r,
+				  struct err *e)
 {
 	AUTO_BUF struct buf all = buf_init(4 * ERR_MSG_BYTES);
 	size_t complaints = 0;
 
 	if (r->op == OP_GREATER || r->op == OP_LESS) {
 		if (!parse_i64(s->values[r->first], &r->number)) {
-			buf_printf(&all, "values[0]: Invalid value: %s: for 'Gt', 'Lt' operators, the value must be an integer",
+			buf_printf(&all,
+				   "values[0]: Invalid value: %s: for 'Gt', 'Lt' operators, the "
+				   "value must be an integer",
 				   GO_QUOTE(s->values[r->first]));
 			complaints++;
 		}
@@ -242,8 +262,9 @@ static enum err_code check_values(const struct selector *s, struct str key, stru
 
 		if (label_value_is_valid(value, &what))
 			continue;
-		buf_printf(&all, "%svalues[%zu][%.*s]: Invalid value: %s: %s", complaints++ ? ", " : "", i, STR_FMT(key),
-			   GO_QUOTE(value), buf_cstr(&what));
+		buf_printf(&all, "%svalues[%zu][%.*s]: Invalid value: %s: %s",
+			   complaints++ ? ", " : "", i, STR_FMT(key), GO_QUOTE(value),
+			   buf_cstr(&what));
 	}
 	if (complaints > 1)
 		return err_set(e, ERR_INVALID, "[%s]", buf_cstr(&all));
@@ -269,7 +290,8 @@ static enum err_code parse_operator(struct lexer *l, struct requirement *r, stru
 	return ERR_OK;
 }
 
-static enum err_code parse_requirement(struct selector *s, struct lexer *l, struct requirement *r, struct err *e)
+static enum err_code parse_requirement(struct selector *s, struct lexer *l, struct requirement *r,
+				       struct err *e)
 {
 	bool negated = l->token == TOKEN_NOT;
 	AUTO_BUF struct buf what = buf_init(4 * ERR_MSG_BYTES);
@@ -282,7 +304,8 @@ static enum err_code parse_requirement(struct selector *s, struct lexer *l, stru
 		return unexpected(l, "identifier", e);
 	struct str key = l->text;
 	if (!label_key_is_valid(key, &what))
-		return err_set(e, ERR_INVALID, "<nil>: Invalid value: %s: %s", GO_QUOTE(key), buf_cstr(&what));
+		return err_set(e, ERR_INVALID, "<nil>: Invalid value: %s: %s", GO_QUOTE(key),
+			       buf_cstr(&what));
 	advance(l);
 
 	/* translation put a '.' into every key: what stands before the first one is the source */
@@ -312,6 +335,7 @@ static enum err_code parse_requirement(struct selector *s, struct lexer *l, stru
 	} else {
 		return unexpected(l, "identifier", e);
 	}
+	sort_values(s, r);
 	return check_values(s, key, r, e);
 }
 
@@ -343,16 +367,20 @@ enum err_code selector_new(struct str text, struct selector **ret, struct err *e
 	enum err_code code;
 	struct err local;
 
+	if (text.len > SELECTOR_BYTES)
+		return err_set(e, ERR_INVALID, "label selector longer than %d bytes",
+			       SELECTOR_BYTES);
 	if (!s)
 		return err_set(e, ERR_NOMEM, "label selector");
-	/* at most "any." is added to a key, and no key takes less than one byte with its comma; an ill-formed byte
-	 * becomes three */
+	/* "any." is added to a key, and no key takes less than a byte and its comma; an ill-formed
+	 * byte becomes three */
 	s->text = buf_init(8 * text.len + 8);
 	translate(text, &s->text);
-	size_t commas = 0, len = s->text.len;
-	for (size_t i = 0; i < len; i++)
+	size_t commas = 0;
+	for (size_t i = 0; i < s->text.len; i++)
 		commas += s->text.p[i] == ',';
-	/* each comma begins a requirement or a value; each requirement and each list may add one empty value */
+	/* A comma begins a requirement or a value, and each may add an empty value before and
+	 * behind itself; so may the first requirement. */
 	s->requirements = calloc(commas + 1, sizeof *s->requirements);
 	s->values = calloc(3 * (commas + 1), sizeof *s->values);
 	if (s->text.failed || !s->requirements || !s->values)
@@ -373,13 +401,14 @@ void selector_free(struct selector *s)
 	free(s);
 }
 
-/* --- matching ---------------------------------------------------------------------------------------------- */
+/* --- matching --------------------------------------------------------------------------------- */
 
 struct label {
 	struct str source, key, value;
 };
 
-/* "source:key=value"; also "$key" and "reserved.key" for source "reserved", and a bare "key" of source "unspec". */
+/* "source:key=value"; also "$key" and "reserved.key" for source "reserved", and a bare "key" of
+ * source "unspec". */
 static struct label label_of(struct str s)
 {
 	struct label l = { .source = STR("unspec"), .key = s, .value = STR("") };
@@ -418,7 +447,8 @@ static bool asks_for(const struct requirement *r, const struct label *l)
 	       netip_prefix_contains(&r->cidr, &p.addr);
 }
 
-static bool find_value(const struct requirement *r, const struct str *labels, size_t count, struct str *ret)
+static bool find_value(const struct requirement *r, const struct str *labels, size_t count,
+		       struct str *ret)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct label l = label_of(labels[i]);
@@ -439,8 +469,8 @@ static bool has_value(const struct selector *s, const struct requirement *r, str
 	return false;
 }
 
-static bool requirement_holds(const struct selector *s, const struct requirement *r, const struct str *labels,
-			      size_t count)
+static bool requirement_holds(const struct selector *s, const struct requirement *r,
+			      const struct str *labels, size_t count)
 {
 	struct str value = STR("");
 	bool found = find_value(r, labels, count, &value);

@@ -11,7 +11,7 @@ enum { EVENT_TYPE_L7 = 129, URL_BYTES = 1 << 20 };
 
 struct l7_test {
 	struct test t;
-	struct strs *texts; /* status codes, methods, header keys */
+	struct strs *texts;  /* status codes, methods, header keys */
 	struct strs *values; /* header values */
 	struct regex **regexes;
 	size_t regex_count;
@@ -31,7 +31,8 @@ static void l7_free(struct test *t)
 	free(l);
 }
 
-static struct l7_test *l7_test_new(bool (*matches)(struct test *, const struct flow *), uint8_t cost, struct err *e)
+static struct l7_test *l7_test_new(bool (*matches)(struct test *, const struct flow *),
+				   uint8_t cost, struct err *e)
 {
 	struct l7_test *l = calloc(1, sizeof *l);
 
@@ -44,7 +45,8 @@ static struct l7_test *l7_test_new(bool (*matches)(struct test *, const struct f
 	return l;
 }
 
-/* Only layer-7 events have HTTP records: asking for other types besides makes no sense, and the reference says so. */
+/* Only layer-7 events have HTTP records: asking for other types besides makes no sense, and the
+ * reference says so. */
 static enum err_code check_event_types(const Flow__FlowFilter *ff, const char *what, struct err *e)
 {
 	for (size_t i = 0; i < ff->n_event_type; i++)
@@ -52,7 +54,9 @@ static enum err_code check_event_types(const Flow__FlowFilter *ff, const char *w
 			return ERR_OK;
 	if (!ff->n_event_type)
 		return ERR_OK;
-	return err_set(e, ERR_INVALID, "filtering by %s requires the event type filter to only match 'l7' events", what);
+	return err_set(e, ERR_INVALID,
+		       "filtering by %s requires the event type filter to only match 'l7' events",
+		       what);
 }
 
 static bool matches_any(const struct l7_test *l, struct str text)
@@ -65,8 +69,8 @@ static bool matches_any(const struct l7_test *l, struct str text)
 
 /* A pattern that does not compile is named before the error where @name_pattern says so. */
 static enum err_code regex_test_new(char *const *values, size_t count,
-				    bool (*matches)(struct test *, const struct flow *), bool name_pattern,
-				    struct test **ret, struct err *e)
+				    bool (*matches)(struct test *, const struct flow *),
+				    bool name_pattern, struct test **ret, struct err *e)
 {
 	struct l7_test *l = l7_test_new(matches, 4, e);
 
@@ -87,7 +91,7 @@ static enum err_code regex_test_new(char *const *values, size_t count,
 	return ERR_OK;
 }
 
-/* --- DNS --------------------------------------------------------------------------------------------------------- */
+/* --- DNS -------------------------------------------------------------------------------------- */
 
 static bool dns_query_matches(struct test *t, const struct flow *f)
 {
@@ -96,18 +100,19 @@ static bool dns_query_matches(struct test *t, const struct flow *f)
 	return l7_dns_query(f, &query) && matches_any((const struct l7_test *)t, query);
 }
 
-enum err_code test_dns_query_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				 struct err *e)
+enum err_code test_dns_query_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct test **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_dns_query)
 		return ERR_OK;
-	if (regex_test_new(ff->dns_query, ff->n_dns_query, dns_query_matches, false, ret, e) != ERR_OK)
+	if (regex_test_new(ff->dns_query, ff->n_dns_query, dns_query_matches, false, ret, e) !=
+	    ERR_OK)
 		return err_in(e, "invalid DNS query filter: failed to compile regexp");
 	return ERR_OK;
 }
 
-/* --- HTTP status -------------------------------------------------------------------------------------------------- */
+/* --- HTTP status ------------------------------------------------------------------------------ */
 
 /* "NNN", or "N+" and "NN+" for a prefix; the first digit is 1 to 5. */
 static bool is_status(struct str s)
@@ -135,15 +140,16 @@ static bool status_matches(struct test *t, const struct flow *f)
 	for (size_t i = 0; i < asked->count; i++) {
 		struct str s = asked->v[i];
 
-		if (str_has_suffix(s, STR("+")) ? str_has_prefix(buf_str(&b), str_upto(s, s.len - 1)) :
-						  str_eq(buf_str(&b), s))
+		if (str_has_suffix(s, STR("+"))
+			    ? str_has_prefix(buf_str(&b), str_upto(s, s.len - 1))
+			    : str_eq(buf_str(&b), s))
 			return true;
 	}
 	return false;
 }
 
-enum err_code test_http_status_code_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-					struct err *e)
+enum err_code test_http_status_code_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					struct test **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_http_status_code)
@@ -154,8 +160,10 @@ enum err_code test_http_status_code_new(const Flow__FlowFilter *ff, const struct
 		struct str s = str_of(ff->http_status_code[i]);
 
 		if (!is_status(s))
-			return err_set(e, ERR_INVALID, "invalid http status code filter: invalid status code prefix: %s",
-				       GO_QUOTE(s));
+			return err_set(
+				e, ERR_INVALID,
+				"invalid http status code filter: invalid status code prefix: %s",
+				GO_QUOTE(s));
 	}
 	struct l7_test *l = l7_test_new(status_matches, 3, e);
 	if (!l)
@@ -168,7 +176,7 @@ enum err_code test_http_status_code_new(const Flow__FlowFilter *ff, const struct
 	return ERR_OK;
 }
 
-/* --- HTTP method --------------------------------------------------------------------------------------------------- */
+/* --- HTTP method ------------------------------------------------------------------------------ */
 
 static bool is_ascii(struct str s)
 {
@@ -206,8 +214,8 @@ static enum err_code add_caseless(struct l7_test *l, struct str text, struct err
 	return code;
 }
 
-enum err_code test_http_method_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				   struct err *e)
+enum err_code test_http_method_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct test **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_http_method)
@@ -229,7 +237,7 @@ enum err_code test_http_method_new(const Flow__FlowFilter *ff, const struct flow
 	return ERR_OK;
 }
 
-/* --- HTTP path and URL ----------------------------------------------------------------------------------------------- */
+/* --- HTTP path and URL ------------------------------------------------------------------------ */
 
 static bool path_matches(struct test *t, const struct flow *f)
 {
@@ -239,11 +247,12 @@ static bool path_matches(struct test *t, const struct flow *f)
 	if (!l7_http(f, &http) || !http.url.len)
 		return false;
 	buf_reset(&l->path);
-	return requri_path(http.url, &l->path) && !l->path.failed && matches_any(l, buf_str(&l->path));
+	return requri_path(http.url, &l->path) && !l->path.failed &&
+	       matches_any(l, buf_str(&l->path));
 }
 
-enum err_code test_http_path_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				 struct err *e)
+enum err_code test_http_path_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct test **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_http_path)
@@ -259,11 +268,12 @@ static bool url_matches(struct test *t, const struct flow *f)
 {
 	struct l7_http http;
 
-	return l7_http(f, &http) && http.url.len && matches_any((const struct l7_test *)t, http.url);
+	return l7_http(f, &http) && http.url.len &&
+	       matches_any((const struct l7_test *)t, http.url);
 }
 
-enum err_code test_http_url_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				struct err *e)
+enum err_code test_http_url_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				struct test **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_http_url)
@@ -275,7 +285,7 @@ enum err_code test_http_url_new(const Flow__FlowFilter *ff, const struct flow_di
 	return ERR_OK;
 }
 
-/* --- HTTP headers ------------------------------------------------------------------------------------------------------ */
+/* --- HTTP headers ----------------------------------------------------------------------------- */
 
 static bool header_matches(struct test *t, const struct flow *f)
 {
@@ -292,8 +302,8 @@ static bool header_matches(struct test *t, const struct flow *f)
 	return false;
 }
 
-enum err_code test_http_header_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				   struct err *e)
+enum err_code test_http_header_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct test **ret, struct err *e)
 {
 	size_t count = ff->n_http_header;
 

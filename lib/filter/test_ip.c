@@ -8,7 +8,8 @@ struct ip_test {
 	struct test t;
 	enum flow_side side;
 	struct strs *texts; /* as given; the reference compares addresses as texts */
-	uint8_t (*ips)[16]; /* those texts that are canonical: all that a flow with a canonical address can equal */
+	uint8_t (*ips)[16]; /* those texts that are canonical: all that a flow with a canonical
+			       address can equal */
 	struct netip_prefix *prefixes;
 	struct ip_mask *masks; /* the prefixes again, for addresses of 16 bytes */
 	size_t ip_count, prefix_count;
@@ -67,11 +68,13 @@ static bool odd_ip_matches(const struct ip_test *ip, const struct flow *f)
 
 static bool ip_matches(struct test *t, const struct flow *f)
 {
-	static const uint32_t has[] = {
-		[FLOW_SRC] = FLOW_HAS_SRC_IP, [FLOW_DST] = FLOW_HAS_DST_IP, [FLOW_XLATED] = FLOW_HAS_XLATED
-	};
+	static const uint32_t has[] = { [FLOW_SRC] = FLOW_HAS_SRC_IP,
+					[FLOW_DST] = FLOW_HAS_DST_IP,
+					[FLOW_XLATED] = FLOW_HAS_XLATED };
 	const struct ip_test *ip = (const struct ip_test *)t;
-	const uint8_t *bytes = ip->side == FLOW_SRC ? f->src_ip : ip->side == FLOW_DST ? f->dst_ip : f->src_xlated;
+	const uint8_t *bytes = ip->side == FLOW_SRC   ? f->src_ip
+			       : ip->side == FLOW_DST ? f->dst_ip
+						      : f->src_xlated;
 
 	if (flow_is(f, FLOW_ODD_IP))
 		return odd_ip_matches(ip, f);
@@ -86,7 +89,8 @@ static bool ip_matches(struct test *t, const struct flow *f)
 	for (size_t i = 0; i < ip->prefix_count; i++) {
 		const struct ip_mask *m = &ip->masks[i];
 
-		if (m->is_v4 == is_v4 && !((addr[0] ^ m->addr[0]) & m->mask[0]) && !((addr[1] ^ m->addr[1]) & m->mask[1]))
+		if (m->is_v4 == is_v4 && !((addr[0] ^ m->addr[0]) & m->mask[0]) &&
+		    !((addr[1] ^ m->addr[1]) & m->mask[1]))
 			return true;
 	}
 	return false;
@@ -111,8 +115,8 @@ static enum err_code add_value(struct ip_test *ip, struct str s, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code ip_test_new(char *const *values, size_t count, enum flow_side side, struct test **ret,
-				 struct err *e)
+static enum err_code ip_test_new(char *const *values, size_t count, enum flow_side side,
+				 struct test **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
@@ -138,22 +142,22 @@ static enum err_code ip_test_new(char *const *values, size_t count, enum flow_si
 	return ERR_OK;
 }
 
-enum err_code test_source_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				 struct err *e)
+enum err_code test_source_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct test **ret, struct err *e)
 {
 	(void)dict;
 	return ip_test_new(ff->source_ip, ff->n_source_ip, FLOW_SRC, ret, e);
 }
 
-enum err_code test_source_ip_xlated_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-					struct err *e)
+enum err_code test_source_ip_xlated_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					struct test **ret, struct err *e)
 {
 	(void)dict;
 	return ip_test_new(ff->source_ip_xlated, ff->n_source_ip_xlated, FLOW_XLATED, ret, e);
 }
 
-enum err_code test_destination_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				      struct err *e)
+enum err_code test_destination_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				      struct test **ret, struct err *e)
 {
 	(void)dict;
 	return ip_test_new(ff->destination_ip, ff->n_destination_ip, FLOW_DST, ret, e);

@@ -1,5 +1,5 @@
-/* Tests on names: what a flow's endpoints, services and node are called. Each judges a dictionary entry once and remembers
- * the answer by id. */
+/* Tests on names: what a flow's endpoints, services and node are called. Each judges a dictionary
+ * entry once and remembers the answer by id. */
 #include "filter/answers.h"
 #include "filter/glob.h"
 #include "filter/gotext.h"
@@ -31,7 +31,8 @@ struct name_test {
 	struct path *paths;
 	struct selector **selectors;
 	struct node_glob *globs;
-	struct strs *texts, *kinds; /* cluster names; workloads' names and kinds; what paths point into */
+	struct strs *texts,
+		*kinds; /* cluster names; workloads' names and kinds; what paths point into */
 };
 
 static void name_free(struct test *t)
@@ -69,7 +70,8 @@ static uint32_t id_of(const struct name_test *n, const struct flow *f)
 		[NODE] = offsetof(struct flow, node),
 	};
 
-	return *(const uint32_t *)((const char *)f + offsets[n->whose]); /* each is a struct of one uint32_t */
+	return *(const uint32_t *)((const char *)f +
+				   offsets[n->whose]); /* each is a struct of one uint32_t */
 }
 
 static bool judge(const struct name_test *n, uint32_t id)
@@ -127,7 +129,8 @@ static uint64_t name_matches_block(struct test *t, const struct block *b, uint64
 	return bits;
 }
 
-static struct name_test *name_test_new(const struct flow_dict *dict, enum whose whose, struct err *e)
+static struct name_test *name_test_new(const struct flow_dict *dict, enum whose whose,
+				       struct err *e)
 {
 	struct name_test *n = calloc(1, sizeof *n);
 
@@ -147,7 +150,7 @@ static struct name_test *name_test_new(const struct flow_dict *dict, enum whose 
 	return n;
 }
 
-/* --- security identity ------------------------------------------------------------------------------------------- */
+/* --- security identity ------------------------------------------------------------------------ */
 
 static bool identity_is_asked(const struct name_test *n, const struct endpoint *ep)
 {
@@ -157,7 +160,8 @@ static bool identity_is_asked(const struct name_test *n, const struct endpoint *
 	return false;
 }
 
-static enum err_code identity_test_new(const uint32_t *v, size_t count, const struct flow_dict *dict, enum whose whose,
+static enum err_code identity_test_new(const uint32_t *v, size_t count,
+				       const struct flow_dict *dict, enum whose whose,
 				       struct test **ret, struct err *e)
 {
 	if (!count)
@@ -176,19 +180,21 @@ static enum err_code identity_test_new(const uint32_t *v, size_t count, const st
 	return ERR_OK;
 }
 
-enum err_code test_source_identity_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				       struct err *e)
+enum err_code test_source_identity_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				       struct test **ret, struct err *e)
 {
 	return identity_test_new(ff->source_identity, ff->n_source_identity, dict, SOURCE, ret, e);
 }
 
-enum err_code test_destination_identity_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					    struct test **ret, struct err *e)
+enum err_code test_destination_identity_new(const Flow__FlowFilter *ff,
+					    const struct flow_dict *dict, struct test **ret,
+					    struct err *e)
 {
-	return identity_test_new(ff->destination_identity, ff->n_destination_identity, dict, DESTINATION, ret, e);
+	return identity_test_new(ff->destination_identity, ff->n_destination_identity, dict,
+				 DESTINATION, ret, e);
 }
 
-/* --- "namespace/name-prefix": pods and services -------------------------------------------------------------------- */
+/* --- "namespace/name-prefix": pods and services ----------------------------------------------- */
 
 static bool path_is_asked(const struct name_test *n, struct str namespace_, struct str name)
 {
@@ -197,7 +203,8 @@ static bool path_is_asked(const struct name_test *n, struct str namespace_, stru
 	for (size_t i = 0; i < n->count; i++) {
 		const struct path *p = &n->paths[i];
 
-		if ((!p->namespace_.len || str_eq(p->namespace_, namespace_)) && str_has_prefix(name, p->prefix))
+		if ((!p->namespace_.len || str_eq(p->namespace_, namespace_)) &&
+		    str_has_prefix(name, p->prefix))
 			return true;
 	}
 	return false;
@@ -213,8 +220,8 @@ static bool service_is_asked(const struct name_test *n, const struct service *sv
 	return path_is_asked(n, svc->namespace_, svc->name);
 }
 
-static enum err_code path_test_new(char *const *values, size_t count, const struct flow_dict *dict, enum whose whose,
-				   struct test **ret, struct err *e)
+static enum err_code path_test_new(char *const *values, size_t count, const struct flow_dict *dict,
+				   enum whose whose, struct test **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
@@ -235,43 +242,45 @@ static enum err_code path_test_new(char *const *values, size_t count, const stru
 
 		if (!s.len)
 			return err_set(e, ERR_INVALID, "invalid filter, name must not be empty");
-		n->paths[i] = slash < s.len ? (struct path){ str_upto(s, slash), str_from(s, slash + 1) } :
-					      (struct path){ STR("default"), s };
+		n->paths[i] = slash < s.len
+				      ? (struct path){ str_upto(s, slash), str_from(s, slash + 1) }
+				      : (struct path){ STR("default"), s };
 	}
 	*ret = TAKE(made);
 	return ERR_OK;
 }
 
-enum err_code test_source_pod_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				  struct err *e)
+enum err_code test_source_pod_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				  struct test **ret, struct err *e)
 {
 	return path_test_new(ff->source_pod, ff->n_source_pod, dict, SOURCE, ret, e);
 }
 
-enum err_code test_destination_pod_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				       struct err *e)
+enum err_code test_destination_pod_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				       struct test **ret, struct err *e)
 {
 	return path_test_new(ff->destination_pod, ff->n_destination_pod, dict, DESTINATION, ret, e);
 }
 
-enum err_code test_source_service_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				      struct err *e)
+enum err_code test_source_service_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				      struct test **ret, struct err *e)
 {
-	if (path_test_new(ff->source_service, ff->n_source_service, dict, SOURCE_SERVICE, ret, e) != ERR_OK)
+	if (path_test_new(ff->source_service, ff->n_source_service, dict, SOURCE_SERVICE, ret, e) !=
+	    ERR_OK)
 		return err_in(e, "invalid source service filter");
 	return ERR_OK;
 }
 
-enum err_code test_destination_service_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-					   struct err *e)
+enum err_code test_destination_service_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					   struct test **ret, struct err *e)
 {
-	if (path_test_new(ff->destination_service, ff->n_destination_service, dict, DESTINATION_SERVICE, ret, e) !=
-	    ERR_OK)
+	if (path_test_new(ff->destination_service, ff->n_destination_service, dict,
+			  DESTINATION_SERVICE, ret, e) != ERR_OK)
 		return err_in(e, "invalid destination service filter");
 	return ERR_OK;
 }
 
-/* --- workloads ----------------------------------------------------------------------------------------------------- */
+/* --- workloads -------------------------------------------------------------------------------- */
 
 static bool workload_is_asked(const struct name_test *n, const struct endpoint *ep)
 {
@@ -287,8 +296,9 @@ static bool workload_is_asked(const struct name_test *n, const struct endpoint *
 	return false;
 }
 
-static enum err_code workload_test_new(Flow__Workload *const *values, size_t count, const struct flow_dict *dict,
-				       enum whose whose, struct test **ret, struct err *e)
+static enum err_code workload_test_new(Flow__Workload *const *values, size_t count,
+				       const struct flow_dict *dict, enum whose whose,
+				       struct test **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
@@ -312,19 +322,21 @@ static enum err_code workload_test_new(Flow__Workload *const *values, size_t cou
 	return ERR_OK;
 }
 
-enum err_code test_source_workload_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				       struct err *e)
+enum err_code test_source_workload_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				       struct test **ret, struct err *e)
 {
 	return workload_test_new(ff->source_workload, ff->n_source_workload, dict, SOURCE, ret, e);
 }
 
-enum err_code test_destination_workload_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					    struct test **ret, struct err *e)
+enum err_code test_destination_workload_new(const Flow__FlowFilter *ff,
+					    const struct flow_dict *dict, struct test **ret,
+					    struct err *e)
 {
-	return workload_test_new(ff->destination_workload, ff->n_destination_workload, dict, DESTINATION, ret, e);
+	return workload_test_new(ff->destination_workload, ff->n_destination_workload, dict,
+				 DESTINATION, ret, e);
 }
 
-/* --- labels of endpoints and nodes ----------------------------------------------------------------------------------- */
+/* --- labels of endpoints and nodes ------------------------------------------------------------ */
 
 static bool labels_are_asked(const struct name_test *n, const struct str *labels, size_t count)
 {
@@ -344,8 +356,9 @@ static bool node_labels_are_asked(const struct name_test *n, const struct node *
 	return labels_are_asked(n, node->labels, node->label_count);
 }
 
-static enum err_code label_test_new(char *const *values, size_t count, const struct flow_dict *dict, enum whose whose,
-				    const char *name, struct test **ret, struct err *e)
+static enum err_code label_test_new(char *const *values, size_t count, const struct flow_dict *dict,
+				    enum whose whose, const char *name, struct test **ret,
+				    struct err *e)
 {
 	if (!count)
 		return ERR_OK;
@@ -369,25 +382,26 @@ static enum err_code label_test_new(char *const *values, size_t count, const str
 	return ERR_OK;
 }
 
-enum err_code test_source_label_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				    struct err *e)
+enum err_code test_source_label_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				    struct test **ret, struct err *e)
 {
 	return label_test_new(ff->source_label, ff->n_source_label, dict, SOURCE, "source", ret, e);
 }
 
-enum err_code test_destination_label_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-					 struct err *e)
+enum err_code test_destination_label_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					 struct test **ret, struct err *e)
 {
-	return label_test_new(ff->destination_label, ff->n_destination_label, dict, DESTINATION, "destination", ret, e);
+	return label_test_new(ff->destination_label, ff->n_destination_label, dict, DESTINATION,
+			      "destination", ret, e);
 }
 
-enum err_code test_node_labels_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				   struct err *e)
+enum err_code test_node_labels_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct test **ret, struct err *e)
 {
 	return label_test_new(ff->node_labels, ff->n_node_labels, dict, NODE, "node", ret, e);
 }
 
-/* --- node names --------------------------------------------------------------------------------------------------------- */
+/* --- node names ------------------------------------------------------------------------------- */
 
 static bool node_is_asked(const struct name_test *n, const struct node *node)
 {
@@ -397,8 +411,8 @@ static bool node_is_asked(const struct name_test *n, const struct node *node)
 	return false;
 }
 
-enum err_code test_node_name_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				 struct err *e)
+enum err_code test_node_name_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct test **ret, struct err *e)
 {
 	size_t count = ff->n_node_name;
 
@@ -423,15 +437,16 @@ enum err_code test_node_name_new(const Flow__FlowFilter *ff, const struct flow_d
 	return ERR_OK;
 }
 
-/* --- clusters of endpoints ------------------------------------------------------------------------------------------------ */
+/* --- clusters of endpoints -------------------------------------------------------------------- */
 
 static bool cluster_is_asked(const struct name_test *n, const struct endpoint *ep)
 {
 	return strs_have(n->texts, ep->cluster);
 }
 
-static enum err_code cluster_test_new(char *const *values, size_t count, const struct flow_dict *dict,
-				      enum whose whose, struct test **ret, struct err *e)
+static enum err_code cluster_test_new(char *const *values, size_t count,
+				      const struct flow_dict *dict, enum whose whose,
+				      struct test **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
@@ -450,14 +465,17 @@ static enum err_code cluster_test_new(char *const *values, size_t count, const s
 	return ERR_OK;
 }
 
-enum err_code test_source_cluster_name_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-					   struct err *e)
+enum err_code test_source_cluster_name_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					   struct test **ret, struct err *e)
 {
-	return cluster_test_new(ff->source_cluster_name, ff->n_source_cluster_name, dict, SOURCE, ret, e);
+	return cluster_test_new(ff->source_cluster_name, ff->n_source_cluster_name, dict, SOURCE,
+				ret, e);
 }
 
-enum err_code test_destination_cluster_name_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-						struct test **ret, struct err *e)
+enum err_code test_destination_cluster_name_new(const Flow__FlowFilter *ff,
+						const struct flow_dict *dict, struct test **ret,
+						struct err *e)
 {
-	return cluster_test_new(ff->destination_cluster_name, ff->n_destination_cluster_name, dict, DESTINATION, ret, e);
+	return cluster_test_new(ff->destination_cluster_name, ff->n_destination_cluster_name, dict,
+				DESTINATION, ret, e);
 }

@@ -9,18 +9,20 @@ static void number_free(struct test *t)
 	free(t);
 }
 
-/* --- enums held in one byte: verdict, traffic direction, IP version, reply, encrypted ------------------------ */
+/* --- enums held in one byte: verdict, traffic direction, IP version, reply, encrypted --------- */
 
-enum { BYTE_BEYOND = 255 }; /* stands for every number that a byte cannot hold; the flow's bytes have the number */
+enum {
+	BYTE_BEYOND = 255
+}; /* stands for every number that a byte cannot hold; the flow's bytes have the number */
 
 struct byte_test {
 	struct test t;
-	uint64_t set[4];      /* bit b%64 of set[b/64]: a byte that matches, or (BYTE_BEYOND) may */
-	size_t offset;        /* of the byte in struct flow */
-	uint32_t message;     /* where the number stands in flow.Flow: this sub-message, or 0 … */
-	uint32_t field;       /* … and this field */
+	uint64_t set[4];  /* bit b%64 of set[b/64]: a byte that matches, or (BYTE_BEYOND) may */
+	size_t offset;    /* of the byte in struct flow */
+	uint32_t message; /* where the number stands in flow.Flow: this sub-message, or 0 … */
+	uint32_t field;   /* … and this field */
 	size_t beyond_count;
-	int64_t beyond[];     /* numbers asked for that a byte cannot hold */
+	int64_t beyond[]; /* numbers asked for that a byte cannot hold */
 };
 
 static uint8_t byte_at(const struct flow *f, size_t offset)
@@ -30,7 +32,7 @@ static uint8_t byte_at(const struct flow *f, size_t offset)
 
 static bool beyond_matches(const struct byte_test *b, const struct flow *f)
 {
-	struct str message = str_n(f->ext, f->ext_len);
+	struct str message = flow_ext(f);
 	struct wire_field field;
 	int32_t number = BYTE_BEYOND;
 
@@ -59,7 +61,8 @@ static uint64_t byte_matches_block(struct test *t, const struct block *b, uint64
 	uint64_t bits = 0, low = bt->set[0];
 	unsigned largest = 0; /* or-ed: at least as large as the largest, and below 64 if all are */
 
-	for (size_t i = b->n; i-- > 0;) { /* backwards: the first record ends up in the lowest bit */
+	for (size_t i = b->n;
+	     i-- > 0;) { /* backwards: the first record ends up in the lowest bit */
 		uint8_t v = byte_at(&b->flows[i], bt->offset);
 
 		bits = bits << 1 | (low >> v % 64 & 1);
@@ -75,20 +78,23 @@ static uint64_t byte_matches_block(struct test *t, const struct block *b, uint64
 	return bits;
 }
 
-static enum err_code byte_test_new(const int *values, size_t count, size_t offset, uint32_t message, uint32_t field,
-				   struct test **ret, struct err *e)
+static enum err_code byte_test_new(const int *values, size_t count, size_t offset, uint32_t message,
+				   uint32_t field, struct test **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
 	struct byte_test *b = calloc(1, sizeof *b + count * sizeof b->beyond[0]);
 	if (!b)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	b->t = (struct test){ .matches = byte_matches, .matches_block = byte_matches_block, .free = number_free };
+	b->t = (struct test){ .matches = byte_matches,
+			      .matches_block = byte_matches_block,
+			      .free = number_free };
 	b->offset = offset;
 	b->message = message;
 	b->field = field;
 	for (size_t i = 0; i < count; i++) {
-		unsigned v = values[i] >= 0 && values[i] < BYTE_BEYOND ? (unsigned)values[i] : BYTE_BEYOND;
+		unsigned v = values[i] >= 0 && values[i] < BYTE_BEYOND ? (unsigned)values[i]
+								       : BYTE_BEYOND;
 
 		b->set[v / 64] |= UINT64_C(1) << v % 64;
 		if (v == BYTE_BEYOND)
@@ -98,36 +104,38 @@ static enum err_code byte_test_new(const int *values, size_t count, size_t offse
 	return ERR_OK;
 }
 
-/* protobuf-c's enums are as wide as int (they hold INT_MAX), so their arrays can be read as such. */
+/* protobuf-c's enums are as wide as int (they hold INT_MAX), so their arrays can be read as such.
+ */
 _Static_assert(sizeof(Flow__Verdict) == sizeof(int), "enums are ints");
 
-enum err_code test_verdict_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-			       struct err *e)
+enum err_code test_verdict_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+			       struct test **ret, struct err *e)
 {
 	(void)dict;
-	return byte_test_new((const int *)ff->verdict, ff->n_verdict, offsetof(struct flow, verdict), 0,
-			     FLOW_FIELD_VERDICT, ret, e);
+	return byte_test_new((const int *)ff->verdict, ff->n_verdict,
+			     offsetof(struct flow, verdict), 0, FLOW_FIELD_VERDICT, ret, e);
 }
 
-enum err_code test_traffic_direction_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-					 struct err *e)
+enum err_code test_traffic_direction_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					 struct test **ret, struct err *e)
 {
 	(void)dict;
 	return byte_test_new((const int *)ff->traffic_direction, ff->n_traffic_direction,
-			     offsetof(struct flow, direction), 0, FLOW_FIELD_TRAFFIC_DIRECTION, ret, e);
+			     offsetof(struct flow, direction), 0, FLOW_FIELD_TRAFFIC_DIRECTION, ret,
+			     e);
 }
 
-enum err_code test_ip_version_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				  struct err *e)
+enum err_code test_ip_version_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				  struct test **ret, struct err *e)
 {
 	enum { IP_VERSION = 3 }; /* IP.ipVersion */
 
 	(void)dict;
-	return byte_test_new((const int *)ff->ip_version, ff->n_ip_version, offsetof(struct flow, ip_version),
-			     FLOW_FIELD_IP, IP_VERSION, ret, e);
+	return byte_test_new((const int *)ff->ip_version, ff->n_ip_version,
+			     offsetof(struct flow, ip_version), FLOW_FIELD_IP, IP_VERSION, ret, e);
 }
 
-/* --- one bit of the record ------------------------------------------------------------------------------------ */
+/* --- one bit of the record -------------------------------------------------------------------- */
 
 struct bool_test {
 	struct test t;
@@ -135,8 +143,8 @@ struct bool_test {
 };
 
 static enum err_code bool_test_new(const protobuf_c_boolean *values, size_t count,
-				   bool (*matches)(struct test *, const struct flow *), bool sees_events,
-				   struct test **ret, struct err *e)
+				   bool (*matches)(struct test *, const struct flow *),
+				   bool sees_events, struct test **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
@@ -150,7 +158,8 @@ static enum err_code bool_test_new(const protobuf_c_boolean *values, size_t coun
 	return ERR_OK;
 }
 
-/* A drop without the field counts as no reply: older clients asked for the older field, where it was so. */
+/* A drop without the field counts as no reply: older clients asked for the older field, where it
+ * was so. */
 static bool reply_matches(struct test *t, const struct flow *f)
 {
 	const struct bool_test *b = (const struct bool_test *)t;
@@ -160,7 +169,8 @@ static bool reply_matches(struct test *t, const struct flow *f)
 	return b->asked[f->is_reply == FLOW_REPLY_TRUE];
 }
 
-enum err_code test_reply_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret, struct err *e)
+enum err_code test_reply_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+			     struct test **ret, struct err *e)
 {
 	(void)dict;
 	return bool_test_new(ff->reply, ff->n_reply, reply_matches, false, ret, e);
@@ -175,14 +185,14 @@ static bool encrypted_matches(struct test *t, const struct flow *f)
 	return b->asked[f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_ENCRYPTED)];
 }
 
-enum err_code test_encrypted_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				 struct err *e)
+enum err_code test_encrypted_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct test **ret, struct err *e)
 {
 	(void)dict;
 	return bool_test_new(ff->encrypted, ff->n_encrypted, encrypted_matches, true, ret, e);
 }
 
-/* --- lists of numbers ----------------------------------------------------------------------------------------- */
+/* --- lists of numbers ------------------------------------------------------------------------- */
 
 struct list_test {
 	struct test t;
@@ -190,7 +200,8 @@ struct list_test {
 	uint64_t v[];
 };
 
-static enum err_code list_test_new(size_t count, bool (*matches)(struct test *, const struct flow *),
+static enum err_code list_test_new(size_t count,
+				   bool (*matches)(struct test *, const struct flow *),
 				   struct list_test **ret, struct err *e)
 {
 	struct list_test *l = calloc(1, sizeof *l + count * sizeof l->v[0]);
@@ -213,11 +224,12 @@ static bool list_has(const struct list_test *l, uint64_t v)
 
 static bool drop_reason_matches(struct test *t, const struct flow *f)
 {
-	return f->verdict == FLOW__VERDICT__DROPPED && list_has((const struct list_test *)t, f->drop_desc);
+	return f->verdict == FLOW__VERDICT__DROPPED &&
+	       list_has((const struct list_test *)t, f->drop_desc);
 }
 
-enum err_code test_drop_reason_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				   struct err *e)
+enum err_code test_drop_reason_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct test **ret, struct err *e)
 {
 	struct list_test *l = NULL;
 
@@ -239,8 +251,8 @@ static bool ip_trace_id_matches(struct test *t, const struct flow *f)
 	return list_has((const struct list_test *)t, has ? f->ip_trace_id : 0);
 }
 
-enum err_code test_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				   struct err *e)
+enum err_code test_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct test **ret, struct err *e)
 {
 	struct list_test *l = NULL;
 
@@ -269,8 +281,8 @@ static bool tcp_flags_match(struct test *t, const struct flow *f)
 	return false;
 }
 
-enum err_code test_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				 struct err *e)
+enum err_code test_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct test **ret, struct err *e)
 {
 	struct list_test *l = NULL;
 
@@ -282,16 +294,18 @@ enum err_code test_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_d
 	for (size_t i = 0; i < l->count; i++) {
 		const Flow__TCPFlags *m = ff->tcp_flags[i];
 
-		l->v[i] = (m->fin ? FLOW_TCP_FIN : 0u) | (m->syn ? FLOW_TCP_SYN : 0u) | (m->rst ? FLOW_TCP_RST : 0u) |
-			  (m->psh ? FLOW_TCP_PSH : 0u) | (m->ack ? FLOW_TCP_ACK : 0u) | (m->urg ? FLOW_TCP_URG : 0u) |
-			  (m->ece ? FLOW_TCP_ECE : 0u) | (m->cwr ? FLOW_TCP_CWR : 0u) | (m->ns ? FLOW_TCP_NS : 0u);
+		l->v[i] = (m->fin ? FLOW_TCP_FIN : 0u) | (m->syn ? FLOW_TCP_SYN : 0u) |
+			  (m->rst ? FLOW_TCP_RST : 0u) | (m->psh ? FLOW_TCP_PSH : 0u) |
+			  (m->ack ? FLOW_TCP_ACK : 0u) | (m->urg ? FLOW_TCP_URG : 0u) |
+			  (m->ece ? FLOW_TCP_ECE : 0u) | (m->cwr ? FLOW_TCP_CWR : 0u) |
+			  (m->ns ? FLOW_TCP_NS : 0u);
 	}
 	l->t.cost = 1;
 	*ret = &l->t;
 	return ERR_OK;
 }
 
-/* --- event types ------------------------------------------------------------------------------------------------ */
+/* --- event types ------------------------------------------------------------------------------ */
 
 /* pkg/monitor/api of Cilium: the number that an event without a CiliumEventType would have. */
 enum { EVENT_TYPE_DEBUG = 2, EVENT_TYPE_AGENT = 130 };
@@ -312,7 +326,7 @@ static int32_t event_sub_type(const struct flow *f)
 	struct wire_field field;
 	int32_t type = 0;
 
-	for (struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len)); wire_next(&r, &field);)
+	for (struct wire_reader r = wire_reader_of(flow_ext(f)); wire_next(&r, &field);)
 		if (field.number == 1 && field.type == WIRE_VARINT)
 			type = (int32_t)field.value;
 	return type;
@@ -339,8 +353,8 @@ static bool event_type_matches(struct test *t, const struct flow *f)
 	return false;
 }
 
-enum err_code test_event_type_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				  struct err *e)
+enum err_code test_event_type_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				  struct test **ret, struct err *e)
 {
 	size_t n = ff->n_event_type;
 
@@ -363,7 +377,7 @@ enum err_code test_event_type_new(const Flow__FlowFilter *ff, const struct flow_
 	return ERR_OK;
 }
 
-/* --- interfaces ------------------------------------------------------------------------------------------------- */
+/* --- interfaces ------------------------------------------------------------------------------- */
 
 struct interface_test {
 	struct test t;
@@ -388,14 +402,15 @@ static bool interface_matches(struct test *t, const struct flow *f)
 	for (size_t i = 0; i < want->names->count; i++) {
 		struct str name = want->names->v[i];
 
-		if ((!want->index[i] || want->index[i] == f->ifindex) && (!name.len || str_eq(name, flow_ifname(f))))
+		if ((!want->index[i] || want->index[i] == f->ifindex) &&
+		    (!name.len || str_eq(name, flow_ifname(f))))
 			return true;
 	}
 	return false;
 }
 
-enum err_code test_interface_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				 struct err *e)
+enum err_code test_interface_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct test **ret, struct err *e)
 {
 	size_t n = ff->n_interface;
 

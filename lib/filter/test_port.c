@@ -5,7 +5,7 @@
 #include "filter/test.h"
 #include "flow/flow.pb-c.h"
 
-/* --- ports ------------------------------------------------------------------------------------------------------ */
+/* --- ports ------------------------------------------------------------------------------------ */
 
 enum {
 	PORTS = 65536,
@@ -16,9 +16,9 @@ enum {
 struct port_test {
 	struct test t;
 	enum flow_side side;
-	size_t few;              /* how many of @port count, 0 when @map is used */
+	size_t few; /* how many of @port count, 0 when @map is used */
 	uint16_t port[FEW_PORTS];
-	uint64_t map[];          /* one bit for each port */
+	uint64_t map[]; /* one bit for each port */
 };
 
 static bool port_is_asked(const struct port_test *p, uint16_t port)
@@ -43,7 +43,8 @@ static bool port_matches(struct test *t, const struct flow *f)
 /* Written once, compiled for each combination of its constant arguments. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
-static ALWAYS_INLINE uint64_t port_bit(const struct port_test *p, const struct flow *f, bool destination, bool one)
+static ALWAYS_INLINE uint64_t port_bit(const struct port_test *p, const struct flow *f,
+				       bool destination, bool one)
 {
 	uint16_t port = destination ? f->dst_port : f->src_port;
 	bool hit = one ? port == p->port[0] : port_is_asked(p, port);
@@ -51,13 +52,14 @@ static ALWAYS_INLINE uint64_t port_bit(const struct port_test *p, const struct f
 	return (unsigned)hit & HAS_PORTS >> (f->l4 & 31);
 }
 
-static ALWAYS_INLINE uint64_t scan_ports(const struct port_test *p, const struct block *b, uint64_t asked,
-					 bool destination, bool one)
+static ALWAYS_INLINE uint64_t scan_ports(const struct port_test *p, const struct block *b,
+					 uint64_t asked, bool destination, bool one)
 {
 	uint64_t bits = 0;
 
 	if (!block_is_sparse(b->n, asked)) {
-		for (size_t i = b->n; i-- > 0;) /* backwards: the first record ends up in the lowest bit */
+		for (size_t i = b->n;
+		     i-- > 0;) /* backwards: the first record ends up in the lowest bit */
 			bits = bits << 1 | port_bit(p, &b->flows[i], destination, one);
 		return bits;
 	}
@@ -83,8 +85,10 @@ static uint64_t port_matches_block(struct test *t, const struct block *b, uint64
 		return bits;
 	}
 	if (p->side == FLOW_DST)
-		return p->few == 1 ? scan_ports(p, b, asked, true, true) : scan_ports(p, b, asked, true, false);
-	return p->few == 1 ? scan_ports(p, b, asked, false, true) : scan_ports(p, b, asked, false, false);
+		return p->few == 1 ? scan_ports(p, b, asked, true, true)
+				   : scan_ports(p, b, asked, true, false);
+	return p->few == 1 ? scan_ports(p, b, asked, false, true)
+			   : scan_ports(p, b, asked, false, false);
 }
 
 static void port_free(struct test *t)
@@ -92,8 +96,8 @@ static void port_free(struct test *t)
 	free(t);
 }
 
-static enum err_code port_test_new(char *const *values, size_t count, enum flow_side side, const char *name,
-				   struct test **ret, struct err *e)
+static enum err_code port_test_new(char *const *values, size_t count, enum flow_side side,
+				   const char *name, struct test **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
@@ -101,7 +105,9 @@ static enum err_code port_test_new(char *const *values, size_t count, enum flow_
 	AUTO(own_free) struct port_test *p = calloc(1, sizeof *p + (few ? 0 : PORTS / 8));
 	if (!p)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	p->t = (struct test){ .matches = port_matches, .matches_block = port_matches_block, .free = port_free };
+	p->t = (struct test){ .matches = port_matches,
+			      .matches_block = port_matches_block,
+			      .free = port_free };
 	p->side = side;
 	for (size_t i = 0; i < count; i++) {
 		struct str s = str_of(values[i]);
@@ -116,8 +122,10 @@ static enum err_code port_test_new(char *const *values, size_t count, enum flow_
 			const char *quoted = GO_QUOTE(str_of(values[i]));
 
 			return err_set(e, ERR_INVALID,
-				       "invalid %s port filter: invalid port %s: strconv.ParseUint: parsing %s: %s", name,
-				       quoted, quoted, digits ? "value out of range" : "invalid syntax");
+				       "invalid %s port filter: invalid port %s: "
+				       "strconv.ParseUint: parsing %s: %s",
+				       name, quoted, quoted,
+				       digits ? "value out of range" : "invalid syntax");
 		}
 		if (few)
 			p->port[p->few++] = port;
@@ -128,21 +136,22 @@ static enum err_code port_test_new(char *const *values, size_t count, enum flow_
 	return ERR_OK;
 }
 
-enum err_code test_source_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				   struct err *e)
+enum err_code test_source_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct test **ret, struct err *e)
 {
 	(void)dict;
 	return port_test_new(ff->source_port, ff->n_source_port, FLOW_SRC, "source", ret, e);
 }
 
-enum err_code test_destination_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-					struct err *e)
+enum err_code test_destination_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					struct test **ret, struct err *e)
 {
 	(void)dict;
-	return port_test_new(ff->destination_port, ff->n_destination_port, FLOW_DST, "destination", ret, e);
+	return port_test_new(ff->destination_port, ff->n_destination_port, FLOW_DST, "destination",
+			     ret, e);
 }
 
-/* --- protocols -------------------------------------------------------------------------------------------------- */
+/* --- protocols -------------------------------------------------------------------------------- */
 
 struct protocol_test {
 	struct test t;
@@ -174,8 +183,8 @@ static uint64_t protocol_matches_block(struct test *t, const struct block *b, ui
 	return bits;
 }
 
-enum err_code test_protocol_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				struct err *e)
+enum err_code test_protocol_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				struct test **ret, struct err *e)
 {
 	static const struct {
 		const char *name;
@@ -200,7 +209,9 @@ enum err_code test_protocol_new(const Flow__FlowFilter *ff, const struct flow_di
 	AUTO(own_free) struct protocol_test *p = calloc(1, sizeof *p);
 	if (!p)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	p->t = (struct test){ .matches = protocol_matches, .matches_block = protocol_matches_block, .free = port_free };
+	p->t = (struct test){ .matches = protocol_matches,
+			      .matches_block = protocol_matches_block,
+			      .free = port_free };
 	for (size_t i = 0; i < ff->n_protocol; i++) {
 		struct str name = str_of(ff->protocol[i]);
 		size_t k = 0;
@@ -208,7 +219,9 @@ enum err_code test_protocol_new(const Flow__FlowFilter *ff, const struct flow_di
 		while (k < ARRAY_LEN(known) && !str_eq_nocase(name, str_of(known[k].name)))
 			k++;
 		if (k == ARRAY_LEN(known))
-			return err_set(e, ERR_INVALID, "invalid protocol filter: unknown protocol: %s", GO_QUOTE(name));
+			return err_set(e, ERR_INVALID,
+				       "invalid protocol filter: unknown protocol: %s",
+				       GO_QUOTE(name));
 		p->l4 |= known[k].l4;
 		p->l7 |= known[k].l7;
 	}

@@ -24,7 +24,8 @@ static void text_free(struct test *t)
 	free(x);
 }
 
-static enum err_code text_test_new(char *const *values, size_t count, bool (*matches)(struct test *, const struct flow *),
+static enum err_code text_test_new(char *const *values, size_t count,
+				   bool (*matches)(struct test *, const struct flow *),
 				   struct text_test **ret, struct err *e)
 {
 	struct text_test *x = calloc(1, sizeof *x);
@@ -47,7 +48,8 @@ static bool uuid_matches(struct test *t, const struct flow *f)
 	return strs_have(((struct text_test *)t)->texts, flow_uuid_text(f, tmp));
 }
 
-enum err_code test_uuid_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret, struct err *e)
+enum err_code test_uuid_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+			    struct test **ret, struct err *e)
 {
 	struct text_test *x = NULL;
 
@@ -67,14 +69,14 @@ static bool trace_id_matches(struct test *t, const struct flow *f)
 	struct str parent, id = STR("");
 
 	if (f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_HAS_TRACE_CONTEXT) &&
-	    wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_TRACE_CONTEXT, &parent) &&
+	    wire_find(flow_ext(f), FLOW_FIELD_TRACE_CONTEXT, &parent) &&
 	    wire_find(parent, PARENT, &parent) && !wire_find(parent, TRACE_ID, &id))
 		id = STR("");
 	return strs_have(((struct text_test *)t)->texts, id);
 }
 
-enum err_code test_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				struct err *e)
+enum err_code test_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				struct test **ret, struct err *e)
 {
 	struct text_test *x = NULL;
 
@@ -95,7 +97,7 @@ static bool fqdn_matches(struct test *t, const struct flow *f)
 
 	if (!flow_is(f, FLOW_HAS_NAMES))
 		return false;
-	for (struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len)); wire_next(&r, &field);) {
+	for (struct wire_reader r = wire_reader_of(flow_ext(f)); wire_next(&r, &field);) {
 		if (field.number != x->field || field.type != WIRE_LEN)
 			continue;
 		for (size_t i = 0; i < x->glob_count; i++)
@@ -105,7 +107,8 @@ static bool fqdn_matches(struct test *t, const struct flow *f)
 	return false;
 }
 
-static enum err_code fqdn_test_new(char *const *values, size_t count, uint32_t field, struct test **ret, struct err *e)
+static enum err_code fqdn_test_new(char *const *values, size_t count, uint32_t field,
+				   struct test **ret, struct err *e)
 {
 	struct text_test *x = NULL;
 
@@ -119,7 +122,8 @@ static enum err_code fqdn_test_new(char *const *values, size_t count, uint32_t f
 	if (!x->globs)
 		return err_set(e, ERR_NOMEM, "flow filter");
 	for (; x->glob_count < count; x->glob_count++) {
-		enum err_code code = glob_new(x->texts->v[x->glob_count], &x->globs[x->glob_count], e);
+		enum err_code code =
+			glob_new(x->texts->v[x->glob_count], &x->globs[x->glob_count], e);
 
 		if (code != ERR_OK)
 			return code;
@@ -128,16 +132,17 @@ static enum err_code fqdn_test_new(char *const *values, size_t count, uint32_t f
 	return ERR_OK;
 }
 
-enum err_code test_source_fqdn_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-				   struct err *e)
+enum err_code test_source_fqdn_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct test **ret, struct err *e)
 {
 	(void)dict;
 	return fqdn_test_new(ff->source_fqdn, ff->n_source_fqdn, FLOW_FIELD_SOURCE_NAMES, ret, e);
 }
 
-enum err_code test_destination_fqdn_new(const Flow__FlowFilter *ff, const struct flow_dict *dict, struct test **ret,
-					struct err *e)
+enum err_code test_destination_fqdn_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					struct test **ret, struct err *e)
 {
 	(void)dict;
-	return fqdn_test_new(ff->destination_fqdn, ff->n_destination_fqdn, FLOW_FIELD_DESTINATION_NAMES, ret, e);
+	return fqdn_test_new(ff->destination_fqdn, ff->n_destination_fqdn,
+			     FLOW_FIELD_DESTINATION_NAMES, ret, e);
 }

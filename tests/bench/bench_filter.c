@@ -3,7 +3,8 @@
  *
  *	bench_filter [flows]        default 65,535: a full ring, larger than second-level caches
  *
- * Two figures: over 4,096 records again and again (what the test itself costs) and over all of them (with the memory).
+ * Two figures: over 4,096 records again and again (what the test itself costs) and over all of them
+ * (with the memory).
  */
 #include <stdio.h>
 
@@ -21,32 +22,44 @@ static uint32_t next(uint32_t *random)
 
 static void fill(struct flow *flows, size_t n, struct flow_dict *dict)
 {
-	static const uint8_t l4[] = { FLOW_L4_TCP, FLOW_L4_TCP, FLOW_L4_TCP, FLOW_L4_UDP, FLOW_L4_ICMP4 };
+	static const uint8_t l4[] = { FLOW_L4_TCP, FLOW_L4_TCP, FLOW_L4_TCP, FLOW_L4_UDP,
+				      FLOW_L4_ICMP4 };
 	static const uint16_t ports[] = { 80, 443, 53, 8080, 5432, 6379, 9090, 4240 };
 	uint32_t random = 1;
 	struct endpoint_id ids[ENDPOINTS];
 
 	for (size_t i = 0; i < ENDPOINTS; i++) {
 		char pod[32], label[32];
-		struct str labels[2] = { str_n(label, (size_t)snprintf(label, sizeof label, "k8s:app=app-%zu", i % 100)),
+		struct str labels[2] = { str_n(label, (size_t)snprintf(label, sizeof label,
+								       "k8s:app=app-%zu", i % 100)),
 					 STR("k8s:io.kubernetes.pod.namespace=shop") };
 
 		ids[i] = flow_dict_endpoint(
-			dict, &(struct endpoint){ .identity = (uint32_t)(1000 + i),
-						  .namespace_ = STR("shop"),
-						  .pod = str_n(pod, (size_t)snprintf(pod, sizeof pod, "pod-%zu", i)),
-						  .labels = labels,
-						  .label_count = 2 });
+			dict,
+			&(struct endpoint){
+				.identity = (uint32_t)(1000 + i),
+				.namespace_ = STR("shop"),
+				.pod = str_n(pod, (size_t)snprintf(pod, sizeof pod, "pod-%zu", i)),
+				.labels = labels,
+				.label_count = 2 });
 	}
 	for (size_t i = 0; i < n; i++) {
 		flows[i] = (struct flow){
-			.bits = FLOW_HAS_TIME | FLOW_HAS_IP | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_EVENT_TYPE,
-			.verdict = next(&random) % 20 ? FLOW__VERDICT__FORWARDED : FLOW__VERDICT__DROPPED,
+			.bits = FLOW_HAS_TIME | FLOW_HAS_IP | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP |
+				FLOW_HAS_EVENT_TYPE,
+			.verdict = next(&random) % 20 ? FLOW__VERDICT__FORWARDED
+						      : FLOW__VERDICT__DROPPED,
 			.l4 = l4[next(&random) % ARRAY_LEN(l4)],
 			.src_port = (uint16_t)(32768 + next(&random) % 28000),
 			.dst_port = ports[next(&random) % ARRAY_LEN(ports)],
-			.src_ip = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)next(&random) },
-			.dst_ip = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)next(&random) },
+			.src_ip = { [10] = 0xff,
+				    [11] = 0xff,
+				    [12] = 10,
+				    [15] = (uint8_t)next(&random) },
+			.dst_ip = { [10] = 0xff,
+				    [11] = 0xff,
+				    [12] = 10,
+				    [15] = (uint8_t)next(&random) },
 			.src_ep = ids[next(&random) % ENDPOINTS],
 			.dst_ep = ids[next(&random) % ENDPOINTS],
 		};
@@ -54,7 +67,8 @@ static void fill(struct flow *flows, size_t n, struct flow_dict *dict)
 }
 
 /* The best of many short attempts: other programs make single ones slow, never fast. */
-static double measure(struct flow_filter *filter, const struct flow *flows, size_t n, uint64_t *bits, size_t *ret_found)
+static double measure(struct flow_filter *filter, const struct flow *flows, size_t n,
+		      uint64_t *bits, size_t *ret_found)
 {
 	double best = 0;
 
@@ -110,14 +124,15 @@ int main(int argc, char **argv)
 	fill(flows, n, dict);
 
 	/* protobuf-c's strings are not const */
-	char p53[] = "53", p80[] = "80", p443[] = "443", p8080[] = "8080", p9090[] = "9090", is_udp[] = "udp",
-	     selector[] = "app in (app-1,app-2)", prefix[] = "10.0.0.0/28";
-	char *ports[] = { p53 }, *many_ports[] = { p53, p80, p443, p8080, p9090 }, *udp[] = { is_udp };
+	char p53[] = "53", p80[] = "80", p443[] = "443", p8080[] = "8080", p9090[] = "9090",
+	     is_udp[] = "udp", selector[] = "app in (app-1,app-2)", prefix[] = "10.0.0.0/28";
+	char *ports[] = { p53 }, *many_ports[] = { p53, p80, p443, p8080, p9090 },
+	     *udp[] = { is_udp };
 	char *labels[] = { selector }, *prefixes[] = { prefix };
 	Flow__Verdict dropped[] = { FLOW__VERDICT__DROPPED };
-	Flow__FlowFilter port_protocol = FLOW__FLOW_FILTER__INIT, port_list = FLOW__FLOW_FILTER__INIT,
-			 verdict = FLOW__FLOW_FILTER__INIT, label = FLOW__FLOW_FILTER__INIT,
-			 cidr = FLOW__FLOW_FILTER__INIT;
+	Flow__FlowFilter port_protocol = FLOW__FLOW_FILTER__INIT,
+			 port_list = FLOW__FLOW_FILTER__INIT, verdict = FLOW__FLOW_FILTER__INIT,
+			 label = FLOW__FLOW_FILTER__INIT, cidr = FLOW__FLOW_FILTER__INIT;
 	port_protocol.destination_port = ports;
 	port_protocol.n_destination_port = 1;
 	port_protocol.protocol = udp;
@@ -131,7 +146,8 @@ int main(int argc, char **argv)
 	cidr.source_ip = prefixes;
 	cidr.n_source_ip = 1;
 
-	(void)printf("%-28s %6s %6s %6s %6s %9s\n", "ns a flow", "cached", "all", "budget", "ratio", "found");
+	(void)printf("%-28s %6s %6s %6s %6s %9s\n", "ns a flow", "cached", "all", "budget", "ratio",
+		     "found");
 	return run("port and protocol", 2, &port_protocol, dict, flows, n, bits) |
 	       run("five ports", 0, &port_list, dict, flows, n, bits) |
 	       run("verdict", 0, &verdict, dict, flows, n, bits) |

@@ -1,4 +1,5 @@
-/* Bytes of a flow.FlowFilter, as any client may send them: compiled, and matched with a few fixed records. */
+/* Bytes of a flow.FlowFilter, as any client may send them: compiled, and matched with a few fixed
+ * records. */
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -36,8 +37,8 @@ static void make_records(void)
 	wire_end(b, l7);
 	wire_put_len(b, 14, STR("www.example.com"));
 	*f = (struct flow){
-		.bits = FLOW_HAS_IP | FLOW_HAS_SRC_IP | FLOW_HAS_UUID | FLOW_HAS_EVENT_TYPE | FLOW_HAS_L7 | FLOW_HAS_NAMES |
-			FLOW_HAS_IFACE | FLOW_HAS_TCP_FLAGS,
+		.bits = FLOW_HAS_IP | FLOW_HAS_SRC_IP | FLOW_HAS_UUID | FLOW_HAS_EVENT_TYPE |
+			FLOW_HAS_L7 | FLOW_HAS_NAMES | FLOW_HAS_IFACE | FLOW_HAS_TCP_FLAGS,
 		.verdict = 2,
 		.l4 = FLOW_L4_TCP,
 		.ip_version = 1,
@@ -47,13 +48,14 @@ static void make_records(void)
 		.tcp_flags = FLOW_TCP_SYN,
 		.event_type = 129,
 		.drop_desc = 133,
-		.src_ep = flow_dict_endpoint(fixture.dict, &(struct endpoint){ .identity = 1,
-									       .namespace_ = STR("shop"),
-									       .pod = STR("web-0"),
-									       .labels = labels,
-									       .label_count = 2,
-									       .workloads = &workload,
-									       .workload_count = 1 }),
+		.src_ep = flow_dict_endpoint(fixture.dict,
+					     &(struct endpoint){ .identity = 1,
+								 .namespace_ = STR("shop"),
+								 .pod = STR("web-0"),
+								 .labels = labels,
+								 .label_count = 2,
+								 .workloads = &workload,
+								 .workload_count = 1 }),
 		.node = flow_dict_node(fixture.dict, &(struct node){ .name = STR("prod/k8s1") }),
 		.ifname = "eth0",
 		.ext = (const uint8_t *)b->p,

@@ -1,4 +1,5 @@
-/* Label selectors as users write them; what parses is asked about a few labels, some of them odd. */
+/* Label selectors as users write them; what parses is asked about a few labels, some of them odd.
+ */
 #include <stdlib.h>
 
 #include "filter/selector.h"
@@ -8,8 +9,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct str labels[] = {
-		{ "k8s:app=web", 11 }, { "reserved:host", 13 }, { "cidr:10.1.2.3/32", 16 },
-		{ ":=", 2 },           { "", 0 },               { "$x=1", 4 },
+		{ "k8s:app=web", 11 },
+		{ "reserved:host", 13 },
+		{ "cidr:10.1.2.3/32", 16 },
+		{ ":=", 2 },
+		{ "", 0 },
+		{ "$x=1", 4 },
 		{ "n=-7", 4 },
 	};
 	AUTO(selector_free) struct selector *s = NULL;

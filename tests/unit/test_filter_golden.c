@@ -1,5 +1,5 @@
-/* What the reference was recorded to do: every row of golden/filters.tsv against every line of its flow files, and the
- * cases of its command line (golden/cases.tsv) that set one filter flag. */
+/* What the reference was recorded to do: every row of golden/filters.tsv against every line of its
+ * flow files, and the cases of its command line (golden/cases.tsv) that set one filter flag. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,7 +38,9 @@ static char *read_golden(const char *name, size_t *ret_len)
 	(void)snprintf(path, sizeof path, "%s/golden/%s", dir ? dir : TYCHO_SHARED, name);
 	FILE *f = fopen(path, "rb");
 	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded data", path);
+		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
+			 "data",
+			 path);
 	char *text = malloc(FILE_BYTES);
 	assert_non_null(text);
 	*ret_len = fread(text, 1, FILE_BYTES, f);
@@ -57,7 +59,8 @@ static void read_flow(struct golden *g, struct recording *r, struct str line)
 
 	assert_true(r->count < MAX_LINES);
 	*bytes = buf_init(FILE_BYTES);
-	if (json_read_message(line, &observer__get_flows_response__descriptor, &options, bytes, NULL, &e) != ERR_OK)
+	if (json_read_message(line, &observer__get_flows_response__descriptor, &options, bytes,
+			      NULL, &e) != ERR_OK)
 		fail_msg("line %zu: %s", r->count + 1, e.msg);
 	assert_int_equal(flow_response_split(buf_str(bytes), &response, &e), ERR_OK);
 	*f = (struct flow){ .kind = (uint8_t)response.kind };
@@ -129,11 +132,12 @@ static bool read_filters(struct str json, Flow__FlowFilter **out, size_t *ret_co
 		AUTO_BUF struct buf wire = buf_init(1 << 20);
 		size_t used;
 
-		if (json_read_prefix(json, &flow__flow_filter__descriptor, &options, &wire, &used, e) != ERR_OK)
+		if (json_read_prefix(json, &flow__flow_filter__descriptor, &options, &wire, &used,
+				     e) != ERR_OK)
 			return false;
 		assert_true(*ret_count < MAX_FILTERS);
-		out[*ret_count] =
-			flow__flow_filter__unpack(NULL, wire.len, (const uint8_t *)(wire.p ? wire.p : ""));
+		out[*ret_count] = flow__flow_filter__unpack(
+			NULL, wire.len, (const uint8_t *)(wire.p ? wire.p : ""));
 		assert_non_null(out[*ret_count]);
 		(*ret_count)++;
 		json = str_from(json, used);
@@ -162,7 +166,8 @@ static void put_lines(struct buf *b, const uint64_t *bits, size_t count)
 		buf_char(b, '-');
 }
 
-static bool check_lines(struct golden *g, struct flow_filter *filter, struct str id, struct str cells[])
+static bool check_lines(struct golden *g, struct flow_filter *filter, struct str id,
+			struct str cells[])
 {
 	bool good = true;
 
@@ -178,13 +183,15 @@ static bool check_lines(struct golden *g, struct flow_filter *filter, struct str
 
 			single += one;
 			if (one != (bits[k / 64] >> k % 64 & 1)) {
-				print_error("%.*s: %s line %zu: one at a time %d\n", STR_FMT(id), files[i], k + 1, one);
+				print_error("%.*s: %s line %zu: one at a time %d\n", STR_FMT(id),
+					    files[i], k + 1, one);
 				good = false;
 			}
 		}
 		if (found != single || !str_eq(buf_str(&text), cells[i])) {
-			print_error("%.*s: %s\n  expected %.*s\n  got      %.200s\n", STR_FMT(id), files[i],
-				    (int)(cells[i].len < 200 ? cells[i].len : 200), cells[i].p, buf_cstr(&text));
+			print_error("%.*s: %s\n  expected %.*s\n  got      %.200s\n", STR_FMT(id),
+				    files[i], (int)(cells[i].len < 200 ? cells[i].len : 200),
+				    cells[i].p, buf_cstr(&text));
 			good = false;
 		}
 	}
@@ -201,12 +208,15 @@ static bool check_row(struct golden *g, struct str *cells, size_t *cel_rows)
 	struct err e = { .msg = "" };
 	enum err_code code = ERR_PARSE;
 
-	if (read_filters(cells[1], lists[0], &counts[0], &e) && read_filters(cells[2], lists[1], &counts[1], &e)) {
-		code = flow_filter_new(lists[0], counts[0], lists[1], counts[1], g->dict, &filter, &e);
+	if (read_filters(cells[1], lists[0], &counts[0], &e) &&
+	    read_filters(cells[2], lists[1], &counts[1], &e)) {
+		code = flow_filter_new(lists[0], counts[0], lists[1], counts[1], g->dict, &filter,
+				       &e);
 		for (size_t i = 0; i < 2; i++)
 			for (size_t k = 0; k < counts[i]; k++)
-				wants_cel = wants_cel || (lists[i][k]->experimental &&
-							  lists[i][k]->experimental->n_cel_expression);
+				wants_cel =
+					wants_cel || (lists[i][k]->experimental &&
+						      lists[i][k]->experimental->n_cel_expression);
 	}
 	for (size_t i = 0; i < 2; i++)
 		for (size_t k = 0; k < counts[i]; k++)
@@ -217,14 +227,16 @@ static bool check_row(struct golden *g, struct str *cells, size_t *cel_rows)
 		       strcmp(e.msg, "filtering by CEL expression is not supported") == 0;
 	} else if (!str_is(cells[3], "-")) {
 		/* the reader's sentences are not the filter's */
-		good = str_has_prefix(cells[3], STR("proto:")) ? code == ERR_PARSE :
-								  code == ERR_INVALID && str_is(cells[3], e.msg);
+		good = str_has_prefix(cells[3], STR("proto:"))
+			       ? code == ERR_PARSE
+			       : code == ERR_INVALID && str_is(cells[3], e.msg);
 	} else {
 		good = code == ERR_OK && check_lines(g, filter, cells[0], cells + 4);
 	}
 	if (!good)
-		print_error("%.*s: allow %.*s deny %.*s: expected error %.*s, got %s \"%s\"\n", STR_FMT(cells[0]),
-			    STR_FMT(cells[1]), STR_FMT(cells[2]), STR_FMT(cells[3]), err_code_name(code), e.msg);
+		print_error("%.*s: allow %.*s deny %.*s: expected error %.*s, got %s \"%s\"\n",
+			    STR_FMT(cells[0]), STR_FMT(cells[1]), STR_FMT(cells[2]),
+			    STR_FMT(cells[3]), err_code_name(code), e.msg);
 	return good;
 }
 
@@ -249,7 +261,7 @@ static void every_row_of_the_truth_table_selects_the_same_lines(void **state)
 	assert_int_equal(failed, 0);
 }
 
-/* --- one flag of the command line ------------------------------------------------------------------------------- */
+/* --- one flag of the command line ------------------------------------------------------------- */
 
 /* A flag, and the fields that each get a filter of their own. */
 static const struct flag {
@@ -289,7 +301,8 @@ static const struct flag {
 	{ "--trace-id", "trace_id", NULL },
 };
 
-/* ["--flag","value"] or ["--flag","value","-o","json"]: formats that print one line for each flow. */
+/* ["--flag","value"] or ["--flag","value","-o","json"]: formats that print one line for each flow.
+ */
 static const struct flag *flag_of(const json_t *argv)
 {
 	size_t n = json_array_size(argv);
@@ -322,18 +335,21 @@ static bool check_case(struct golden *g, struct str *cells, size_t *checked)
 	size_t count = 0;
 	AUTO(flow_filter_free) struct flow_filter *filter = NULL;
 	AUTO(own_free) char *out = NULL, *words = NULL;
-	struct str recorded = trimmed_golden(cells[5], &out), sentence = trimmed_golden(cells[6], &words);
+	struct str recorded = trimmed_golden(cells[5], &out),
+		   sentence = trimmed_golden(cells[6], &words);
 	struct err e = { .msg = "" };
 	bool good;
 
 	(void)snprintf(input, sizeof input, "%.*s", STR_FMT(cells[3]));
 	/* what the command line itself refuses never becomes a filter */
-	if (!flag || str_has_prefix(sentence, STR("invalid argument")) || strncmp(input, "flows/", 6) != 0) {
+	if (!flag || str_has_prefix(sentence, STR("invalid argument")) ||
+	    strncmp(input, "flows/", 6) != 0) {
 		json_decref(argv);
 		return true;
 	}
 	char *value = json_dumps(json_array_get(argv, 1), JSON_ENCODE_ANY);
-	(void)snprintf(json, sizeof json, flag->other_field ? "[{\"%s\":[%s]},{\"%s\":[%s]}]" : "[{\"%s\":[%s]}]",
+	(void)snprintf(json, sizeof json,
+		       flag->other_field ? "[{\"%s\":[%s]},{\"%s\":[%s]}]" : "[{\"%s\":[%s]}]",
 		       flag->field, value, flag->other_field, value);
 	free(value);
 	json_decref(argv);
@@ -349,19 +365,21 @@ static bool check_case(struct golden *g, struct str *cells, size_t *checked)
 		for (size_t i = 0; i < recorded.len; i++)
 			printed += recorded.p[i] == '\n';
 		for (size_t i = 0; code == ERR_OK && i < r->count; i++)
-			lines += r->flows[i].kind <= FLOW_KIND_LOST && flow_filter_match(filter, &r->flows[i]);
+			lines += r->flows[i].kind <= FLOW_KIND_LOST &&
+				 flow_filter_match(filter, &r->flows[i]);
 		good = code == ERR_OK && lines == printed;
 		if (!good)
-			print_error("%.*s: %s: expected %zu lines, got %zu %s\n", STR_FMT(cells[0]), json, printed, lines,
-				    e.msg);
+			print_error("%.*s: %s: expected %zu lines, got %zu %s\n", STR_FMT(cells[0]),
+				    json, printed, lines, e.msg);
 	} else {
 		/* sentences longer than an err are cut */
 		size_t len = strlen(e.msg) < ERR_MSG_BYTES - 8 ? sentence.len : ERR_MSG_BYTES - 8;
 
-		good = code == ERR_INVALID && str_eq(str_upto(sentence, len), str_upto(str_of(e.msg), len));
+		good = code == ERR_INVALID &&
+		       str_eq(str_upto(sentence, len), str_upto(str_of(e.msg), len));
 		if (!good)
-			print_error("%.*s: %s:\n  expected %.*s\n  got      %s\n", STR_FMT(cells[0]), json,
-				    STR_FMT(sentence), e.msg);
+			print_error("%.*s: %s:\n  expected %.*s\n  got      %s\n",
+				    STR_FMT(cells[0]), json, STR_FMT(sentence), e.msg);
 	}
 	return good;
 }
@@ -377,7 +395,8 @@ static void every_case_with_one_filter_flag_selects_or_fails_alike(void **state)
 
 		for (size_t i = 0; i < ARRAY_LEN(cells); i++)
 			assert_true(str_split(&columns, '\t', &cells[i]));
-		if (str_is(cells[1], "label") || str_is(cells[1], "filter") || str_is(cells[1], "error"))
+		if (str_is(cells[1], "label") || str_is(cells[1], "filter") ||
+		    str_is(cells[1], "error"))
 			failed += !check_case(*state, cells, &checked);
 	}
 	print_message("%zu cases, %zu failed\n", checked, failed);

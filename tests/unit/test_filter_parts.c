@@ -1,5 +1,6 @@
-/* The parts of lib/filter that read the user's text: selectors, patterns, addresses, regular expressions, request URIs.
- * Expected sentences and answers are those of the reference's libraries (Kubernetes, Go's netip, regexp and net/url). */
+/* The parts of lib/filter that read the user's text: selectors, patterns, addresses, regular
+ * expressions, request URIs. Expected sentences and answers are those of the reference's libraries
+ * (Kubernetes, Go's netip, regexp and net/url). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +17,7 @@
 #include "filter/requri.h"
 #include "filter/selector.h"
 
-/* --- selectors --------------------------------------------------------------------------------------------------- */
+/* --- selectors -------------------------------------------------------------------------------- */
 
 static bool selects(const char *text, const char *label)
 {
@@ -100,44 +101,60 @@ static void greater_and_less_compare_whole_numbers(void **state)
 	assert_true(selects("n>9223372036854775806", "k8s:n=9223372036854775807"));
 }
 
-#define NAME_RULE                                                                                                      \
-	"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "       \
-	"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "                       \
+#define NAME_RULE                                                                                  \
+	"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "   \
+	"an alphanumeric "                                                                         \
+	"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "    \
 	"'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-#define VALUE_RULE                                                                                                     \
-	"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start " \
-	"and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "        \
+#define VALUE_RULE                                                                                 \
+	"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' "   \
+	"or '.', and must start "                                                                  \
+	"and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', "    \
+	"regex used for "                                                                          \
 	"validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 
 static void bad_selectors_are_refused_in_kubernetes_words(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "app foo", "unable to parse requirement: found 'foo', expected: in, notin, =, ==, !=, gt, lt" },
+		{ "app foo", "unable to parse requirement: found 'foo', expected: in, notin, =, "
+			     "==, !=, gt, lt" },
 		{ "app in", "unable to parse requirement: found '' expected: '('" },
 		{ "app in foo", "unable to parse requirement: found 'foo' expected: '('" },
-		{ "app in (", "unable to parse requirement: found '', expected: ',', ')' or identifier" },
-		{ "app in (=", "unable to parse requirement: found '=', expected: ',', ')' or identifier" },
+		{ "app in (",
+		  "unable to parse requirement: found '', expected: ',', ')' or identifier" },
+		{ "app in (=",
+		  "unable to parse requirement: found '=', expected: ',', ')' or identifier" },
 		{ "app in (a", "unable to parse requirement: found '', expected: ',' or ')'" },
 		{ "app in (a b)", "unable to parse requirement: found 'b', expected: ',' or ')'" },
-		{ "app in (a,", "unable to parse requirement: found '', expected: ',', or identifier" },
-		{ "app in (a,!)", "unable to parse requirement: found '!', expected: ',', or identifier" },
+		{ "app in (a,",
+		  "unable to parse requirement: found '', expected: ',', or identifier" },
+		{ "app in (a,!)",
+		  "unable to parse requirement: found '!', expected: ',', or identifier" },
 		{ "app=foo,", "found '', expected: identifier after ','" },
 		{ "app=foo bar", "found 'bar', expected: ',' or 'end of string'" },
 		{ "!app=foo", "found '=', expected: ',' or 'end of string'" },
 		{ "!!app", "unable to parse requirement: found '!', expected: identifier" },
 		{ "app===foo", "unable to parse requirement: found '=', expected: identifier" },
 		{ "n>=7", "unable to parse requirement: found '=', expected: identifier" },
-		{ "n>x", "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the "
+		{ "n>x", "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', "
+			 "'Lt' operators, the "
 			 "value must be an integer" },
-		{ "x=a:b", "unable to parse requirement: values[0][any.x]: Invalid value: \"a:b\": " VALUE_RULE },
-		{ "k8s:=x", "unable to parse requirement: <nil>: Invalid value: \"k8s.\": name part " NAME_RULE },
-		{ "/x", "unable to parse requirement: <nil>: Invalid value: \"any./x\": prefix part a lowercase RFC 1123 "
-			"subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end "
-			"with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+		{ "x=a:b", "unable to parse requirement: values[0][any.x]: Invalid value: "
+			   "\"a:b\": " VALUE_RULE },
+		{ "k8s:=x", "unable to parse requirement: <nil>: Invalid value: \"k8s.\": name "
+			    "part " NAME_RULE },
+		{ "/x", "unable to parse requirement: <nil>: Invalid value: \"any./x\": prefix "
+			"part a lowercase RFC 1123 "
+			"subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+			"and must start and end "
+			"with an alphanumeric character (e.g. 'example.com', regex used for "
+			"validation is "
 			"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')" },
-		{ "a/", "unable to parse requirement: <nil>: Invalid value: \"any.a/\": name part must be non-empty; name "
+		{ "a/", "unable to parse requirement: <nil>: Invalid value: \"any.a/\": name part "
+			"must be non-empty; name "
 			"part " NAME_RULE },
-		{ " ", "unable to parse requirement: <nil>: Invalid value: \"any.\": name part " NAME_RULE },
+		{ " ", "unable to parse requirement: <nil>: Invalid value: \"any.\": name "
+		       "part " NAME_RULE },
 	};
 
 	(void)state;
@@ -170,7 +187,7 @@ static void names_and_values_may_have_63_bytes_and_no_more(void **state)
 	assert_non_null(strstr(e.msg, "must be no more than 63 bytes"));
 }
 
-/* --- patterns ------------------------------------------------------------------------------------------------------ */
+/* --- patterns --------------------------------------------------------------------------------- */
 
 static bool glob_takes(const char *pattern, const char *name)
 {
@@ -223,9 +240,11 @@ static void patterns_match_as_if_every_length_of_every_star_was_tried(void **sta
 		size_t p = 0, n = 0;
 
 		random = random * 1664525 + 1013904223;
-		for (size_t len = 1 + (random >> 28) % 8; p < len; p++, random = random * 1664525 + 1013904223)
+		for (size_t len = 1 + (random >> 28) % 8; p < len;
+		     p++, random = random * 1664525 + 1013904223)
 			pattern[p] = letters[random >> 30];
-		for (size_t len = (random >> 27) % 11; n < len; n++, random = random * 1664525 + 1013904223)
+		for (size_t len = (random >> 27) % 11; n < len;
+		     n++, random = random * 1664525 + 1013904223)
 			name[n] = letters[(random >> 24) % 3];
 		pattern[p] = name[n] = '\0';
 		bool expected = slow_match(pattern, name);
@@ -265,9 +284,12 @@ static void a_node_pattern_has_a_cluster_and_a_node(void **state)
 static void bad_patterns_are_named(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "", "empty pattern" },	 { ".", "empty pattern" },
-		{ "a..", "multiple trailing dots in pattern" }, { "a b", "' ': invalid rune in pattern" },
-		{ "\xc3\xbc", "'\xc3\xbc': invalid rune in pattern" }, { "a/b", "'/': invalid rune in pattern" },
+		{ "", "empty pattern" },
+		{ ".", "empty pattern" },
+		{ "a..", "multiple trailing dots in pattern" },
+		{ "a b", "' ': invalid rune in pattern" },
+		{ "\xc3\xbc", "'\xc3\xbc': invalid rune in pattern" },
+		{ "a/b", "'/': invalid rune in pattern" },
 	};
 	struct node_glob g;
 	struct err e;
@@ -285,7 +307,7 @@ static void bad_patterns_are_named(void **state)
 	assert_string_equal(e.msg, "' ': invalid rune in pattern");
 }
 
-/* --- addresses -------------------------------------------------------------------------------------------------------- */
+/* --- addresses -------------------------------------------------------------------------------- */
 
 static void bad_addresses_are_explained_as_netip_does(void **state)
 {
@@ -318,7 +340,8 @@ static void bad_addresses_are_explained_as_netip_does(void **state)
 		struct netip ip;
 		struct err e = { .msg = "" };
 
-		(void)snprintf(expected, sizeof expected, "ParseAddr(\"%s\"): %s", cases[i][0], cases[i][1]);
+		(void)snprintf(expected, sizeof expected, "ParseAddr(\"%s\"): %s", cases[i][0],
+			       cases[i][1]);
 		assert_int_equal(netip_parse(str_of(cases[i][0]), &ip, &e), ERR_INVALID);
 		assert_string_equal(e.msg, expected);
 	}
@@ -330,10 +353,13 @@ static void bad_prefixes_are_explained_as_netip_does(void **state)
 		{ "10.0.0.0/33", "netip.ParsePrefix(\"10.0.0.0/33\"): prefix length out of range" },
 		{ "::/129", "netip.ParsePrefix(\"::/129\"): prefix length out of range" },
 		{ "10.0.0.0/", "netip.ParsePrefix(\"10.0.0.0/\"): bad bits after slash: \"\"" },
-		{ "10.0.0.0/08", "netip.ParsePrefix(\"10.0.0.0/08\"): bad bits after slash: \"08\"" },
-		{ "10.0.0.0/+8", "netip.ParsePrefix(\"10.0.0.0/+8\"): bad bits after slash: \"+8\"" },
+		{ "10.0.0.0/08",
+		  "netip.ParsePrefix(\"10.0.0.0/08\"): bad bits after slash: \"08\"" },
+		{ "10.0.0.0/+8",
+		  "netip.ParsePrefix(\"10.0.0.0/+8\"): bad bits after slash: \"+8\"" },
 		{ "x/8", "netip.ParsePrefix(\"x/8\"): ParseAddr(\"x\"): unable to parse IP" },
-		{ "fe80::%a/8", "netip.ParsePrefix(\"fe80::%a/8\"): IPv6 zones cannot be present in a prefix" },
+		{ "fe80::%a/8",
+		  "netip.ParsePrefix(\"fe80::%a/8\"): IPv6 zones cannot be present in a prefix" },
 	};
 
 	(void)state;
@@ -375,7 +401,7 @@ static void a_prefix_contains_addresses_of_its_own_family(void **state)
 	assert_true(contains("::1:2:3/128", "0:0:0:0:0:1:2:3"));
 }
 
-/* --- regular expressions --------------------------------------------------------------------------------------------- */
+/* --- regular expressions ---------------------------------------------------------------------- */
 
 static bool re_matches(const char *pattern, const char *text)
 {
@@ -407,7 +433,8 @@ static void patterns_mean_what_they_mean_to_re2(void **state)
 	assert_true(re_matches("^\\S$", "\v"));
 	assert_true(re_matches("^[\\Sx]$", "\v"));
 	assert_false(re_matches("^[\\S]$", "\t"));
-	assert_true(re_matches("^\\v\\x41\\x{1F600}\\101\\_$", "\vA\xf0\x9f\x98\x80" "A_"));
+	assert_true(re_matches("^\\v\\x41\\x{1F600}\\101\\_$", "\vA\xf0\x9f\x98\x80"
+							       "A_"));
 	assert_true(re_matches("^\\Qa.b\\E+$", "a.bbb"));
 	assert_false(re_matches("^\\Qa.b\\E$", "axb"));
 	assert_true(re_matches("^(?P<n>a)(?<m>b)$", "ab"));
@@ -486,7 +513,7 @@ static void a_hostile_pattern_gives_up(void **state)
 	assert_false(re_matches("^(a|aa)+$b", text));
 }
 
-/* --- request URIs ------------------------------------------------------------------------------------------------------- */
+/* --- request URIs ----------------------------------------------------------------------------- */
 
 static void the_path_of_a_request_uri_is_found(void **state)
 {
@@ -537,7 +564,8 @@ static void texts_are_quoted_as_go_does(void **state)
 	char out[64];
 
 	(void)state;
-	assert_string_equal(go_quote(STR("a\"b\\\n\x01\xc3\xbc\xff"), out, sizeof out), "\"a\\\"b\\\\\\n\\x01\xc3\xbc\\xff\"");
+	assert_string_equal(go_quote(STR("a\"b\\\n\x01\xc3\xbc\xff"), out, sizeof out),
+			    "\"a\\\"b\\\\\\n\\x01\xc3\xbc\\xff\"");
 	assert_string_equal(go_quote(STR("\xe2\x80\x8b"), out, sizeof out), "\"\\u200b\"");
 	assert_string_equal(go_quote_rune('\'', out, sizeof out), "'\\''");
 	assert_string_equal(go_quote_rune(0x2603, out, sizeof out), "'\xe2\x98\x83'");
