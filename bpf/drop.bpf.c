@@ -47,7 +47,7 @@ static __always_inline bool vlan_was_offloaded(struct sk_buff *skb)
 	return false;
 }
 
-/* Only what speaks of its own handling by being freed with a reason that also means "dropped": ICMP, IGMP. */
+/* ICMP, IGMP, neighbour discovery: what the network says about itself. */
 static __always_inline bool is_control(const void *ip, __u16 protocol)
 {
 	__u8 proto = 0;
@@ -55,6 +55,35 @@ static __always_inline bool is_control(const void *ip, __u16 protocol)
 	bpf_probe_read_kernel(&proto, 1, ip + (protocol == ETH_P_IP ? 9 : 6));
 	return protocol == ETH_P_IP ? proto == IPPROTO_ICMP || proto == PROTO_IGMP :
 				      proto == PROTO_ICMPV6 || proto == PROTO_V6_HOP;
+}
+
+/* No payload, no SYN, FIN or RST. */
+static __always_inline bool is_bare_ack(const void *ip, __u16 protocol)
+{
+	__u8 h[40], tcp[14];
+	__u32 header_bytes, total_bytes;
+
+	if (protocol == ETH_P_IP) {
+		if (bpf_probe_read_kernel(h, 20, ip) || h[9] != IPPROTO_TCP)
+			return false;
+		header_bytes = (h[0] & 15) * 4;
+		total_bytes = h[2] << 8 | h[3];
+	} else {
+		if (bpf_probe_read_kernel(h, 40, ip) || h[6] != IPPROTO_TCP)
+			return false;
+		header_bytes = 40;
+		total_bytes = header_bytes + (h[4] << 8 | h[5]);
+	}
+	if (bpf_probe_read_kernel(tcp, sizeof tcp, ip + header_bytes))
+		return false;
+	return (tcp[13] & 0x17) == 0x10 && header_bytes + (tcp[12] >> 4) * 4 == total_bytes; /* RFC 9293 §3.1 */
+}
+
+static __always_inline bool is_quiet(__u8 how, const void *ip, __u16 protocol)
+{
+	if (protocol != ETH_P_IP && protocol != ETH_P_IPV6)
+		return false;
+	return (how & QUIET_CONTROL && is_control(ip, protocol)) || (how & QUIET_ACK && is_bare_ack(ip, protocol));
 }
 
 /* Where the packet starts, as an offset from skb->head: at its Ethernet header if it has one. Negative: this is no packet
@@ -129,8 +158,7 @@ int tycho_drop(__u64 *ctx)
 	start = packet_start(skb, head, protocol, &l3);
 	if (start < 0)
 		return 0;
-	if ((how & QUIET_CONTROL) && (protocol == ETH_P_IP || protocol == ETH_P_IPV6) &&
-	    is_control(head + skb->network_header, protocol))
+	if (is_quiet(how, head + skb->network_header, protocol))
 		return 0;
 	ev = bpf_ringbuf_reserve(&verdicts, sizeof *ev + BPF_EVENT_CAP_BYTES, 0);
 	if (!ev) {

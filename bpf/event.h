@@ -3,6 +3,9 @@
  *
  * Two ring buffers: `verdicts` for drops (and later policy), `traces` for the rest, so that a flood of traces can never
  * push a drop out. A record is a struct bpf_event followed by @cap_bytes of the packet. Host byte order.
+ *
+ * A trace that stands for no single whole packet (what a silent connection has left, a fragment) carries headers made from
+ * the connection instead: flag BPF_EVENT_L3, checksums and TTL 0; packet_bytes 0 if there is no packet at all.
  */
 #ifndef TYCHO_BPF_EVENT_H
 #define TYCHO_BPF_EVENT_H
@@ -21,8 +24,8 @@ enum bpf_event_cause {
 	BPF_CAUSE_NEW = 1,      /* first packet of the connection at this observation point */
 	BPF_CAUSE_FLAGS = 2,    /* TCP flags (SYN, FIN, RST) not seen before in this direction */
 	BPF_CAUSE_CLOSE = 3,    /* the last FIN was acknowledged, or RST */
-	BPF_CAUSE_INTERVAL = 4, /* it goes on: the report interval passed */
-	BPF_CAUSE_UNTRACKED = 5,/* not a connection (ARP, unknown protocols, later fragments): each interval */
+	BPF_CAUSE_INTERVAL = 4, /* it goes on: first packet of the other direction, or the report interval passed */
+	BPF_CAUSE_UNTRACKED = 5,/* not a connection (ARP, unknown protocols, fragments whose first was not seen): each interval */
 	BPF_CAUSE_DNS = 6,      /* DNS payload: every message is reported, names are inside */
 };
 

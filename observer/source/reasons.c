@@ -23,8 +23,12 @@ static const struct {
 	{ "SKB_NOT_DROPPED_YET", QUIET_ALWAYS, true },
 	{ "SKB_CONSUMED", QUIET_ALWAYS, true },
 	/* Real drops of older kernels and of drivers, which must be seen; but ICMP, IGMP and neighbour discovery were freed
-	 * like this after they had been handled (icmp_rcv until 5.19, icmpv6_rcv until 6.4, igmp_rcv still). */
-	{ "NOT_SPECIFIED", QUIET_CONTROL, false },
+	 * like this after they had been handled (icmp_rcv until 5.19, icmpv6_rcv until 6.4, igmp_rcv still), and acknowledgements
+	 * still are that come to a connection in TIME_WAIT. */
+	{ "NOT_SPECIFIED", QUIET_CONTROL | QUIET_ACK, false },
+	/* An echo reply that a raw socket (ping's, as root) has a copy of; nothing but ping waits for one. */
+	{ "NO_SOCKET", QUIET_CONTROL, false },
+	{ "NO_TX_TARGET", QUIET_CONTROL, false }, /* group reports on a bridge that has no port yet */
 	{ "OTHERHOST", QUIET_ALWAYS, false },       /* frames to others, on a promiscuous interface or a flooding bridge */
 	{ "UNHANDLED_PROTO", QUIET_ALWAYS, false }, /* nobody listens to LLDP, STP, … */
 	{ "SOCKET_FILTER", QUIET_ALWAYS, false },   /* a socket's own filter (DHCP clients, packet captures) */

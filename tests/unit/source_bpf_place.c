@@ -215,6 +215,13 @@ void unwatch(struct watch *w)
 	w->source = NULL;
 }
 
+int stop_watching(void **state)
+{
+	(void)state;
+	unwatch(&the_watch);
+	return 0;
+}
+
 void drain(struct watch *w)
 {
 	while (source_drain(w->source, &w->sink, 100) > 0)

@@ -38,6 +38,9 @@ static const char node_ip[] = "10.77.0.1", pod_ip[] = "10.77.0.2";
 int build_place(void **state);
 int leave_place(void **state);
 
+/* After each test: a failed one leaves its observer running. */
+int stop_watching(void **state);
+
 /* A shell command in the node; @return its status. */
 int run(const char *format, ...) FORMAT(1, 2);
 #define MUST_RUN(...) assert_int_equal(run(__VA_ARGS__), 0)
