@@ -61,9 +61,10 @@ static size_t plain_length(const char *p, const char *end)
 
 	for (; end - p >= 8; p += 8) {
 		uint64_t v = swar_load(p);
-		if ((v & SWAR_HIGHS) | swar_below(v, 0x20) | swar_equal(v, '"') | swar_equal(v, '\\') |
-		    swar_equal(v, '<') | swar_equal(v, '>') | swar_equal(v, '&'))
-			break;
+		uint64_t stops = (v & SWAR_HIGHS) | swar_below(v, 0x20) | swar_equal(v, '"') | swar_equal(v, '\\') |
+				 swar_equal(v, '<') | swar_equal(v, '>') | swar_equal(v, '&');
+		if (stops)
+			return (size_t)(p - from) + swar_first(stops);
 	}
 	while (p < end && is_plain((unsigned char)*p))
 		p++;

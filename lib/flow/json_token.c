@@ -73,8 +73,13 @@ static const char *string_stop(const char *p, const char *end, bool *ret_ascii)
 
 	for (; end - p >= 8; p += 8) {
 		uint64_t v = swar_load(p);
-		if (swar_below(v, 0x20) | swar_equal(v, '"') | swar_equal(v, '\\'))
-			break;
+		uint64_t stops = swar_below(v, 0x20) | swar_equal(v, '"') | swar_equal(v, '\\');
+		if (stops) {
+			uint64_t before = (stops & -stops) - 1; /* all bits below the lowest mark */
+			if ((high | (v & before)) & SWAR_HIGHS)
+				*ret_ascii = false;
+			return p + swar_first(stops);
+		}
 		high |= v & SWAR_HIGHS;
 	}
 	for (; p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\'; p++)
@@ -391,40 +396,14 @@ static struct token number_token(struct lexer *x)
 
 /* --- tokens -------------------------------------------------------------------------------------------- */
 
-static enum token_kind kind_of(char c)
-{
-	switch (c) {
-	case '{':
-		return TOKEN_OBJECT;
-	case '}':
-		return TOKEN_OBJECT_END;
-	case '[':
-		return TOKEN_ARRAY;
-	case ']':
-		return TOKEN_ARRAY_END;
-	case ',':
-		return TOKEN_COMMA;
-	case ':':
-		return TOKEN_COLON;
-	case '"':
-		return TOKEN_STRING;
-	case 't':
-		return TOKEN_TRUE;
-	case 'f':
-		return TOKEN_FALSE;
-	case 'n':
-		return TOKEN_NULL;
-	default:
-		return c == '-' || is_digit(c) ? TOKEN_NUMBER : TOKEN_BAD;
-	}
-}
-
-enum token_kind token_peek(struct lexer *x)
-{
-	while (x->p < x->end && (*x->p == ' ' || *x->p == '\n' || *x->p == '\r' || *x->p == '\t'))
-		x->p++;
-	return x->p < x->end ? kind_of(*x->p) : TOKEN_END;
-}
+const uint8_t token_kinds_[256] = {
+	['{'] = TOKEN_OBJECT,  ['}'] = TOKEN_OBJECT_END, ['['] = TOKEN_ARRAY,  [']'] = TOKEN_ARRAY_END,
+	[','] = TOKEN_COMMA,   [':'] = TOKEN_COLON,      ['"'] = TOKEN_STRING, ['t'] = TOKEN_TRUE,
+	['f'] = TOKEN_FALSE,   ['n'] = TOKEN_NULL,       ['-'] = TOKEN_NUMBER, ['0'] = TOKEN_NUMBER,
+	['1'] = TOKEN_NUMBER,  ['2'] = TOKEN_NUMBER,     ['3'] = TOKEN_NUMBER, ['4'] = TOKEN_NUMBER,
+	['5'] = TOKEN_NUMBER,  ['6'] = TOKEN_NUMBER,     ['7'] = TOKEN_NUMBER, ['8'] = TOKEN_NUMBER,
+	['9'] = TOKEN_NUMBER,
+};
 
 struct token token_next(struct lexer *x)
 {
@@ -452,12 +431,8 @@ struct token token_next(struct lexer *x)
 	}
 }
 
-bool token_expect(struct lexer *x, enum token_kind kind)
+bool token_expect_slow_(struct lexer *x, enum token_kind kind)
 {
-	if (x->code == ERR_OK && token_peek(x) == kind && kind >= TOKEN_OBJECT) {
-		x->p++;
-		return true;
-	}
 	struct token t = token_next(x);
 	return t.kind == kind ? true : token_unexpected(x, &t);
 }

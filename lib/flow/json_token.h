@@ -19,7 +19,7 @@ enum token_kind {
 	TOKEN_TRUE,
 	TOKEN_FALSE,
 	TOKEN_NULL,
-	TOKEN_OBJECT, /* { */
+	TOKEN_OBJECT, /* {; from here on one character each */
 	TOKEN_OBJECT_END,
 	TOKEN_ARRAY, /* [ */
 	TOKEN_ARRAY_END,
@@ -46,10 +46,25 @@ struct lexer {
 enum { TOKEN_HEAD_BYTES = 16 };
 
 struct token token_next(struct lexer *x);
+extern const uint8_t token_kinds_[256]; /* by first byte; TOKEN_BAD for those that begin none */
+
 /* The token that would come next, not consumed. */
-enum token_kind token_peek(struct lexer *x);
+static inline enum token_kind token_peek(struct lexer *x)
+{
+	while (x->p < x->end && (*x->p == ' ' || *x->p == '\n' || *x->p == '\r' || *x->p == '\t'))
+		x->p++;
+	return x->p < x->end ? (enum token_kind)token_kinds_[(unsigned char)*x->p] : TOKEN_END;
+}
+bool token_expect_slow_(struct lexer *x, enum token_kind kind);
 /* The next token, if it is of @kind; else a fault. */
-bool token_expect(struct lexer *x, enum token_kind kind);
+static inline bool token_expect(struct lexer *x, enum token_kind kind)
+{
+	if (kind >= TOKEN_OBJECT && x->code == ERR_OK && token_peek(x) == kind) {
+		x->p++; /* one character, and nothing to be checked */
+		return true;
+	}
+	return token_expect_slow_(x, kind);
+}
 /* Consumes one value of any kind and depth up to @max_depth (at most TOKEN_MAX_DEPTH). */
 enum { TOKEN_MAX_DEPTH = 10000 };
 bool token_skip_value(struct lexer *x, size_t max_depth);

@@ -1,7 +1,8 @@
 /*
  * swar - eight bytes at a time: tests on the bytes of one 64-bit number.
  *
- * A result is zero exactly if no byte passes the test. Which byte passed it does not tell: borrows may mark further bytes.
+ * A result is zero exactly if no byte passes the test, and its lowest mark is exact: that is the first byte that passed. Above
+ * it a borrow may have marked bytes that did not.
  * Source: "Hacker's Delight" 6-1, find first 0-byte.
  */
 #ifndef TYCHO_FLOW_SWAR_H
@@ -18,7 +19,10 @@ static inline uint64_t swar_load(const char *p)
 	uint64_t v;
 
 	memcpy(&v, p, sizeof v);
-	return v;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	v = __builtin_bswap64(v);
+#endif
+	return v; /* the first byte is the lowest */
 }
 /* A byte below @n, at most 128. */
 static inline uint64_t swar_below(uint64_t v, unsigned n)
@@ -28,6 +32,12 @@ static inline uint64_t swar_below(uint64_t v, unsigned n)
 static inline uint64_t swar_equal(uint64_t v, char c)
 {
 	return swar_below(v ^ (SWAR_ONES * (uint8_t)c), 1);
+}
+
+/* Place of the first byte marked in @marks, which is not zero. */
+static inline unsigned swar_first(uint64_t marks)
+{
+	return (unsigned)__builtin_ctzll(marks) / 8;
 }
 
 #endif
