@@ -229,8 +229,8 @@ static enum err_code receive(struct source_nflog *s, struct err *e)
 		s->lost_ahead++;
 		return ERR_OK;
 	}
-	if (n < 0 && (errno == EINTR ||
-		      errno == ENOSPC)) /* ENOSPC: longer than the buffer; a gap will tell */
+	/* ENOSPC: a batch longer than the buffer. A gap will tell how much was in it. */
+	if (n < 0 && (errno == EINTR || errno == ENOSPC))
 		return ERR_OK;
 	if (n < 0)
 		return err_os(e, "receive from netfilter log");

@@ -132,7 +132,7 @@ static struct str group_text(const struct nflog_pattern *p, enum role role, uint
 			     struct str subject)
 {
 	const size_t *at = pcre2_get_ovector_pointer(p->match);
-	uint32_t n = p->number[role];
+	size_t n = p->number[role];
 
 	/* \K in a lookahead can put the start behind the end */
 	if (n == 0 || n >= count || at[2 * n] == PCRE2_UNSET || at[2 * n] > at[2 * n + 1])
