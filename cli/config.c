@@ -66,6 +66,7 @@ static enum err_code normal_word(const struct flag_def *def, const char *text, s
 	return ERR_OK;
 }
 
+/* "a,b", or "[a,b]" as lists are shown. */
 static enum err_code set_list(struct config_file *file, const struct flag_def *def, const char *text, struct err *e)
 {
 	const struct flag_set set = { "", def, 1 };
@@ -75,9 +76,12 @@ static enum err_code set_list(struct config_file *file, const struct flag_def *d
 	char word[1024];
 	const char *items[LIST_MOST];
 	size_t n = 0;
+	struct str list = str_of(text);
 
+	list = str_from(list, str_has_prefix(list, STR("[")));
+	list = str_upto(list, list.len - str_has_suffix(list, STR("]")));
 	/* The flag's own grammar splits the list. */
-	if ((size_t)snprintf(word, sizeof word, "--%s=%s", def->name, text) >= sizeof word)
+	if ((size_t)snprintf(word, sizeof word, "--%s=%.*s", def->name, STR_FMT(list)) >= sizeof word)
 		return err_set(e, ERR_INVALID, "value of %s: too long", def->name);
 	const char *const args[] = { word };
 	if (flags_parse(&config, args, 1, &split, e) != ERR_OK)
@@ -104,17 +108,18 @@ static enum err_code set_one(const struct cli *cli, struct config_file *file, co
 		return err_set(e, ERR_INVALID, "key=%s not bound to a flag", key);
 	if (def->type == FLAG_UINT16)
 		return err_set(e, ERR_UNSUPPORTED, "unhandeld type uint16, please open an issue");
-	const char *value = *text ? text : def->def ? def->def : def->type == FLAG_BOOL ? "false" : "";
-	if (def->type == FLAG_STRING_SLICE)
-		return set_list(file, def, value, e);
-	if (normal_word(def, value, &word, e) != ERR_OK) {
-		char why[ERR_MSG_BYTES];
-		snprintf(why, sizeof why, "%s", e->msg);
-		return err_set(e, e->code, "cannot assign value=%s for key=%s, expected type=%s: %s", text, key,
-			       type_names[def->type], why);
+	const char *value = *text ? text : settings_default(cli->settings, def);
+	const char *item;
+	enum err_code code;
+	if (def->type == FLAG_STRING_SLICE) {
+		code = set_list(file, def, value, e);
+	} else if ((code = normal_word(def, value, &word, e)) == ERR_OK) {
+		item = buf_cstr(&word);
+		code = config_file_set(file, def->name, &item, 1, false, e);
 	}
-	const char *item = buf_cstr(&word);
-	return config_file_set(file, def->name, &item, 1, false, e);
+	if (code != ERR_OK)
+		return err_in(e, "cannot assign value=%s for key=%s, expected type=%s", text, key, type_names[def->type]);
+	return ERR_OK;
 }
 
 /* Only what stands in the file is kept: neither defaults nor what flags and variables say is written to it. */
@@ -163,7 +168,8 @@ static enum err_code config_reset(struct cli *cli, struct err *e)
 	/* One key cannot be set, so this fails as in the reference; but what can be reset, is. */
 	for (size_t s = 0; s < ARRAY_LEN(sets); s++)
 		for (size_t i = 0; i < sets[s]->count; i++)
-			if (set_one(cli, &file, sets[s]->flags[i].name, "", &fault) != ERR_OK && first.code == ERR_OK)
+			if (strcmp(sets[s]->flags[i].name, "config") != 0 && /* a file need not say where it is */
+			    set_one(cli, &file, sets[s]->flags[i].name, "", &fault) != ERR_OK && first.code == ERR_OK)
 				first = fault;
 	if (config_file_save(&file, path, e) != ERR_OK)
 		return e->code;

@@ -57,9 +57,9 @@ static void put_flags(struct buf *b, const struct flag_set *set)
 		buf_char(b, '\n');
 		put_text(b, def->help);
 		if (def->def && *def->def && strcmp(def->def, "0") != 0 && strcmp(def->def, "false") != 0) {
-			buf_lit(b, "\nDefault: ");
+			buf_lit(b, " (default ");
 			put_text(b, def->def);
-			buf_char(b, '.');
+			buf_char(b, ')');
 		}
 		buf_char(b, '\n');
 	}

@@ -102,7 +102,13 @@ static void find_default_path(struct settings *s)
 		s->default_path[0] = '\0';
 }
 
-static const char *default_of(const struct settings *s, const struct flag_def *def)
+/* The file's value, if it is the file's to say: where the file is, it cannot. */
+static const struct config_value *file_value(const struct settings *s, const char *key)
+{
+	return strcmp(key, "config") == 0 ? NULL : config_file_find(&s->file, key);
+}
+
+const char *settings_default(const struct settings *s, const struct flag_def *def)
 {
 	if (strcmp(def->name, "config") == 0)
 		return s->default_path;
@@ -126,9 +132,9 @@ const char *settings_text(const struct settings *s, const char *key)
 		return flags_text(s->flags, key);
 	if ((env = env_of(key)))
 		return env;
-	if ((v = config_file_find(&s->file, key)))
+	if ((v = file_value(s, key)))
 		return v->count && !v->is_list ? v->items[0] : "";
-	return (def = settings_flag(key)) ? default_of(s, def) : "";
+	return (def = settings_flag(key)) ? settings_default(s, def) : "";
 }
 
 bool settings_bool(const struct settings *s, const char *key)
@@ -166,7 +172,7 @@ const char *settings_item(const struct settings *s, const char *key, size_t i)
 		return flags_item(s->flags, key, i);
 	if (env_of(key))
 		return env_item(s, key, i);
-	v = config_file_find(&s->file, key);
+	v = file_value(s, key);
 	return v && i < v->count ? v->items[i] : NULL;
 }
 
@@ -334,7 +340,7 @@ static void put_list(const struct settings *s, const char *key, const char *inde
 static void put_setting(const struct settings *s, const struct flag_def *def, struct buf *b)
 {
 	bool flag = flags_given(s->flags, def->name);
-	const struct config_value *v = config_file_find(&s->file, def->name);
+	const struct config_value *v = file_value(s, def->name);
 
 	if (!flag && !env_of(def->name) && v) {
 		config_value_put(b, v);

@@ -47,5 +47,7 @@ MUST_CHECK enum err_code settings_put_one(const struct settings *s, const char *
 bool settings_has_key(const struct settings *s, const char *key);
 /* The definition of a setting's flag; NULL for keys that only the file has. */
 const struct flag_def *settings_flag(const char *key);
+/* Its default as text; never NULL. */
+const char *settings_default(const struct settings *s, const struct flag_def *def);
 
 #endif
