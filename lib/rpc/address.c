@@ -8,12 +8,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-static enum err_code parse_unix(struct str text, struct str path, struct address *ret, struct err *e)
+static enum err_code parse_unix(struct str text, struct str path, struct address *ret,
+				struct err *e)
 {
 	if (path.len == 0 || memchr(path.p, 0, path.len))
 		return err_set(e, ERR_INVALID, "address '%.*s': no path", STR_FMT(text));
 	if (path.len >= sizeof ret->path)
-		return err_set(e, ERR_INVALID, "address '%.*s': a socket's path has at most %zu bytes",
+		return err_set(e, ERR_INVALID,
+			       "address '%.*s': a socket's path has at most %zu bytes",
 			       STR_FMT(text), sizeof ret->path - 1);
 	*ret = (struct address){ .is_unix = true };
 	memcpy(ret->path, path.p, path.len);
@@ -31,12 +33,14 @@ enum err_code address_parse(struct str text, struct address *ret, struct err *e)
 	struct str rest = str_from(text, a.is_tls ? 6 : 0);
 	size_t colon = str_find_last(rest, ':');
 	if (colon == rest.len || (rest.p[0] == '[' && rest.p[rest.len - 1] == ']'))
-		return err_set(e, ERR_INVALID, "address '%.*s': missing port in address", STR_FMT(text));
+		return err_set(e, ERR_INVALID, "address '%.*s': missing port in address",
+			       STR_FMT(text));
 	struct str host = str_upto(rest, colon);
 	if (host.len >= 2 && host.p[0] == '[' && host.p[host.len - 1] == ']')
 		host = str_from(str_upto(host, host.len - 1), 1);
 	else if (str_find(host, ':') != host.len)
-		return err_set(e, ERR_INVALID, "address '%.*s': too many colons in address", STR_FMT(text));
+		return err_set(e, ERR_INVALID, "address '%.*s': too many colons in address",
+			       STR_FMT(text));
 	if (!parse_u16(str_from(rest, colon + 1), &a.port))
 		return err_set(e, ERR_INVALID, "address '%.*s': not a port", STR_FMT(text));
 	if (host.len >= sizeof a.host)
@@ -57,8 +61,8 @@ static void put_path(const char *path, char *out, size_t size)
 
 	for (; *path && n + 4 < size; path++) {
 		unsigned char c = (unsigned char)*path;
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			     (c && strchr("/._~-", c));
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			     (c >= '0' && c <= '9') || (c && strchr("/._~-", c));
 		n += (size_t)snprintf(out + n, size - n, plain ? "%c" : "%%%02X", c);
 	}
 	out[n] = 0;
@@ -105,12 +109,12 @@ void address_port_name(const struct address *a, char out[static ADDRESS_TARGET_B
 	if (a->is_unix)
 		address_target(a, out);
 	else
-		(void)snprintf(out, ADDRESS_TARGET_BYTES, strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host,
-			       a->port);
+		(void)snprintf(out, ADDRESS_TARGET_BYTES,
+			       strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host, a->port);
 }
 
-enum err_code address_resolve(const struct address *a, struct address *out, size_t max, size_t *ret_count,
-			      struct err *e)
+enum err_code address_resolve(const struct address *a, struct address *out, size_t max,
+			      size_t *ret_count, struct err *e)
 {
 	if (a->is_unix || max == 0) {
 		if (max)
@@ -119,7 +123,8 @@ enum err_code address_resolve(const struct address *a, struct address *out, size
 		return ERR_OK;
 	}
 	if (!*a->host) {
-		/* gRPC turns the IPv6 wildcard into one socket for both families, where there is IPv6. */
+		/* gRPC turns the IPv6 wildcard into one socket for both families, where there is
+		 * IPv6. */
 		AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		out[0] = *a;
 		(void)snprintf(out[0].host, sizeof out[0].host, fd >= 0 ? "::" : "0.0.0.0");
@@ -133,8 +138,8 @@ enum err_code address_resolve(const struct address *a, struct address *out, size
 	size_t n = 0;
 	for (const struct addrinfo *ai = list; ai && n < max; ai = ai->ai_next) {
 		struct address numeric = *a;
-		if (getnameinfo(ai->ai_addr, ai->ai_addrlen, numeric.host, sizeof numeric.host, NULL, 0,
-				NI_NUMERICHOST) == 0)
+		if (getnameinfo(ai->ai_addr, ai->ai_addrlen, numeric.host, sizeof numeric.host,
+				NULL, 0, NI_NUMERICHOST) == 0)
 			out[n++] = numeric;
 	}
 	freeaddrinfo(list);
@@ -152,11 +157,14 @@ static enum err_code probe_unix(const struct address *a, struct err *e)
 		return err_os(e, "listen on 'unix://%s'", a->path);
 	if (lstat(a->path, &st) == 0) {
 		if (!S_ISSOCK(st.st_mode))
-			return err_set(e, ERR_EXISTS, "listen on 'unix://%s': a file that is no socket is in the way",
-				       a->path);
+			return err_set(
+				e, ERR_EXISTS,
+				"listen on 'unix://%s': a file that is no socket is in the way",
+				a->path);
 		/* EAGAIN: its backlog is full, so somebody does listen. */
 		if (connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0 || errno == EAGAIN)
-			return err_set(e, ERR_EXISTS, "listen on 'unix://%s': somebody listens there already",
+			return err_set(e, ERR_EXISTS,
+				       "listen on 'unix://%s': somebody listens there already",
 				       a->path);
 		if (errno != ECONNREFUSED)
 			return err_os(e, "listen on 'unix://%s'", a->path);
@@ -177,7 +185,9 @@ enum err_code address_probe(const struct address *a, struct err *e)
 	char port[8], name[ADDRESS_TARGET_BYTES];
 	address_port_name(a, name);
 	(void)snprintf(port, sizeof port, "%u", a->port);
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV }, *ai;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+				  .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV },
+			*ai;
 	int failed = getaddrinfo(a->host, port, &hints, &ai);
 	if (failed)
 		return err_set(e, ERR_INVALID, "listen on '%s': %s", name, gai_strerror(failed));

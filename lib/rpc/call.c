@@ -4,10 +4,11 @@
  *	request ─► close, read posted ─► begin() ─┬─► reply:   headers+message+status in one batch
  *	                                          └─► stream:  headers │ message … message │ status
  *
- * A call is freed when the close tag and every other batch have come back. Rules of the C core that shape it:
- * initial metadata and a first message with BUFFER_HINT must not share a batch (gRPC issues 12975, 34231: the tag
- * never comes back); one message per batch and one SEND_MESSAGE at a time; a hinted message may stay in the
- * buffer until the next one, so the hint is set only if more is queued behind it.
+ * A call is freed when the close tag and every other batch have come back. Rules of the C core that
+ * shape it: initial metadata and a first message with BUFFER_HINT must not share a batch (gRPC
+ * issues 12975, 34231: the tag never comes back); one message per batch and one SEND_MESSAGE at a
+ * time; a hinted message may stay in the buffer until the next one, so the hint is set only if more
+ * is queued behind it.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,8 +56,8 @@ bool call_post(struct core *core)
 	link_init(&c->in_turn);
 	grpc_call_details_init(&c->details);
 	grpc_metadata_array_init(&c->headers);
-	if (grpc_server_request_call(core->grpc, &c->grpc, &c->details, &c->headers, s->cq, s->cq, &c->request) !=
-	    GRPC_CALL_OK) {
+	if (grpc_server_request_call(core->grpc, &c->grpc, &c->details, &c->headers, s->cq, s->cq,
+				     &c->request) != GRPC_CALL_OK) {
 		grpc_call_details_destroy(&c->details);
 		grpc_metadata_array_destroy(&c->headers);
 		free(c);
@@ -199,16 +200,18 @@ void call_pump(struct rpc_call *c)
 		start_read(c); /* every answer is on its way: the client may go on */
 }
 
-/* Room for a useful number of messages: half the queue, so that fill is called for a batch, not for one. */
+/* Room for a useful number of messages: half the queue, so that fill is called for a batch, not for
+ * one. */
 static bool wants_fill(const struct rpc_call *c)
 {
 	return c->ops && c->ops->fill && !c->is_ending && !c->is_dead && !c->is_idle &&
 	       !c->server->is_stopping && c->headers_done &&
-	       c->queue_count <= c->server->queue_messages / 2 && c->queue_bytes <= QUEUE_MAX_BYTES / 2;
+	       c->queue_count <= c->server->queue_messages / 2 &&
+	       c->queue_bytes <= QUEUE_MAX_BYTES / 2;
 }
 
-/* With the queue low but not empty, fill comes before the next send: the message sent next then knows whether
- * another stands behind it. */
+/* With the queue low but not empty, fill comes before the next send: the message sent next then
+ * knows whether another stands behind it. */
 void call_fill(struct rpc_call *c)
 {
 	struct rpc_server *s = c->server;
@@ -221,8 +224,10 @@ void call_fill(struct rpc_call *c)
 		if (fill == RPC_IDLE && !c->is_ending) {
 			c->is_idle = true;
 			link_append(&s->idle, &c->in_turn);
-			atomic_fetch_add(&s->idle_count, 1); /* ordered before the loop reads wake_idle */
-		} else if (fill == RPC_MORE && !c->is_ending && c->queue_count == 0 && !c->is_sending) {
+			/* ordered before the loop reads wake_idle */
+			atomic_fetch_add(&s->idle_count, 1);
+		} else if (fill == RPC_MORE && !c->is_ending && c->queue_count == 0 &&
+			   !c->is_sending) {
 			link_append(&s->ready, &c->in_turn); /* the others first */
 		}
 	}
@@ -317,7 +322,8 @@ static void on_request(struct rpc_call *c, bool ok)
 	atomic_store_explicit(&s->stat_live, s->live_calls, memory_order_relaxed);
 	link_append(&s->calls, &c->in_calls);
 
-	grpc_op op = { .op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &c->cancelled };
+	grpc_op op = { .op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+		       .data.recv_close_on_server.cancelled = &c->cancelled };
 	start(c, &op, 1, &c->close);
 	start_read(c);
 	if (s->is_stopping) {
@@ -353,7 +359,8 @@ static void on_read(struct rpc_call *c, bool ok)
 	if (c->is_dead || c->is_ending)
 		return;
 	if (!ok || !c->received) {
-		/* The client has finished, which is for a conversation to end, and for a call too early. */
+		/* The client has finished, which is for a conversation to end, and for a call too
+		 * early. */
 		c->has_begun = true;
 		if (is_first)
 			rpc_call_end(c, RPC_INTERNAL, "the call carried no request");
@@ -472,7 +479,8 @@ void rpc_call_stream(struct rpc_call *c, const struct rpc_stream_ops *ops, void 
 	begin_stream(c);
 }
 
-void call_converse(struct rpc_call *c, void (*on_message)(struct rpc_call *, struct str), void *state)
+void call_converse(struct rpc_call *c, void (*on_message)(struct rpc_call *, struct str),
+		   void *state)
 {
 	static const struct rpc_stream_ops not_pulled = { 0 };
 
@@ -526,7 +534,8 @@ void rpc_call_commit(struct rpc_call *c, size_t used)
 
 const char *rpc_call_peer(const struct rpc_call *call)
 {
-	struct rpc_call *c = (struct rpc_call *)(uintptr_t)call; /* a cache: the answer never changes */
+	/* a cache: the answer never changes */
+	struct rpc_call *c = (struct rpc_call *)(uintptr_t)call;
 
 	if (!c->peer)
 		c->peer = grpc_call_get_peer(c->grpc);

@@ -16,8 +16,8 @@
 
 enum {
 	DEFAULT_MAX_MESSAGE_BYTES = 4 << 20,
-	/* With probing on, the core grows this window as long as the line fills it: 20 fast streams held 210 MB
-	 * while their reader paused for 4 s. */
+	/* With probing on, the core grows this window as long as the line fills it: 20 fast streams
+	 * held 210 MB while their reader paused for 4 s. */
 	WINDOW_BYTES = 256 << 10,
 	CONNECT_TIMEOUT_MS = 10000,
 	BACKOFF_MIN_MS = 200, /* between attempts to connect again; calls in between fail at once */
@@ -60,7 +60,9 @@ struct rpc_stream {
 
 static grpc_arg int_arg(const char *key, int value)
 {
-	return (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value };
+	return (grpc_arg){ .type = GRPC_ARG_INTEGER,
+			   .key = (char *)(uintptr_t)key,
+			   .value.integer = value };
 }
 
 static grpc_arg text_arg(const char *key, const char *value)
@@ -70,7 +72,7 @@ static grpc_arg text_arg(const char *key, const char *value)
 			   .value.string = (char *)(uintptr_t)value };
 }
 
-/* The certificates as they are now, in a new channel. Under mx, or before anybody else knows @ch. */
+/* The certificates as they are now, in a new channel. Under mx, or before anybody else sees @ch. */
 static enum err_code connect_core(struct rpc_channel *ch, grpc_channel **ret, struct err *e)
 {
 	grpc_channel_credentials *creds;
@@ -95,13 +97,15 @@ static enum err_code connect_core(struct rpc_channel *ch, grpc_channel **ret, st
 	args[n++] = int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
 	args[n++] = int_arg(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1); /* saves a TXT query */
 	if (ch->tls && tls_files_server_name(ch->tls))
-		args[n++] = text_arg(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, tls_files_server_name(ch->tls));
+		args[n++] =
+			text_arg(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, tls_files_server_name(ch->tls));
 	*ret = grpc_channel_create(ch->target, creds, &(grpc_channel_args){ n, args });
 	grpc_channel_credentials_release(creds);
 	return ERR_OK;
 }
 
-enum err_code rpc_channel_new(const struct rpc_channel_config *config, struct rpc_channel **ret, struct err *e)
+enum err_code rpc_channel_new(const struct rpc_channel_config *config, struct rpc_channel **ret,
+			      struct err *e)
 {
 	static const struct rpc_tls system_tls = { 0 };
 	AUTO(rpc_channel_free) struct rpc_channel *ch = calloc(1, sizeof *ch);
@@ -114,17 +118,21 @@ enum err_code rpc_channel_new(const struct rpc_channel_config *config, struct rp
 	if (!ch->address.is_unix && ch->address.port == 0)
 		return err_set(e, ERR_INVALID, "address '%s': not a port", config->address);
 	address_target(&ch->address, ch->target);
-	ch->max_message_bytes = config->max_message_bytes ? config->max_message_bytes : DEFAULT_MAX_MESSAGE_BYTES;
+	ch->max_message_bytes =
+		config->max_message_bytes ? config->max_message_bytes : DEFAULT_MAX_MESSAGE_BYTES;
 	if (ch->max_message_bytes > INT32_MAX)
 		return err_set(e, ERR_INVALID, "messages of more than %d bytes", INT32_MAX);
-	ch->user_agent = str_dup(str_of(config->user_agent ? config->user_agent : "tycho/" TYCHO_VERSION));
+	ch->user_agent =
+		str_dup(str_of(config->user_agent ? config->user_agent : "tycho/" TYCHO_VERSION));
 	if (!ch->user_agent)
 		return err_set(e, ERR_NOMEM, "channel");
 	code = metadata_copy(config->metadata, config->metadata_count, &ch->metadata, e);
 	if (code != ERR_OK)
 		return code;
 	ch->metadata_count = config->metadata_count;
-	const struct rpc_tls *tls = config->tls ? config->tls : ch->address.is_tls ? &system_tls : NULL;
+	const struct rpc_tls *tls = config->tls          ? config->tls
+				    : ch->address.is_tls ? &system_tls
+							 : NULL;
 	if (tls && (code = tls_files_new(tls, &ch->tls, e)) != ERR_OK)
 		return code;
 	if ((code = connect_core(ch, &ch->core, e)) != ERR_OK)
@@ -159,12 +167,13 @@ static grpc_call *create_call(struct rpc_channel *ch, const char *method, gpr_ti
 			grpc_channel_destroy(ch->core);
 			ch->core = fresh;
 		} else {
-			log_warn("new certificate is broken, keeping the old one", "error=%s", LOG_QUOTE(e.msg));
+			log_warn("new certificate is broken, keeping the old one", "error=%s",
+				 LOG_QUOTE(e.msg));
 		}
 	}
 	grpc_slice path = slice_of(str_of(method));
-	grpc_call *call = grpc_channel_create_call(ch->core, NULL, GRPC_PROPAGATE_DEFAULTS, cq, path, NULL, deadline,
-						   NULL);
+	grpc_call *call = grpc_channel_create_call(ch->core, NULL, GRPC_PROPAGATE_DEFAULTS, cq,
+						   path, NULL, deadline, NULL);
 	grpc_slice_unref(path);
 	pthread_mutex_unlock(&ch->mx);
 	return call;
@@ -200,7 +209,8 @@ static void start_call(struct rpc_stream *s, struct str request)
 							   .status_details = &s->status_text } };
 	grpc_op send[] = {
 		{ .op = GRPC_OP_SEND_INITIAL_METADATA,
-		  .data.send_initial_metadata = { .count = s->ch->metadata_count, .metadata = s->ch->metadata } },
+		  .data.send_initial_metadata = { .count = s->ch->metadata_count,
+						  .metadata = s->ch->metadata } },
 		{ .op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = bb },
 		{ .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT },
 	};
@@ -228,8 +238,8 @@ static enum err_code open_call(struct rpc_channel *ch, const char *method, struc
 	return ERR_OK;
 }
 
-enum err_code rpc_stream_open(struct rpc_channel *ch, const char *method, struct str request, struct rpc_stream **ret,
-			      struct err *e)
+enum err_code rpc_stream_open(struct rpc_channel *ch, const char *method, struct str request,
+			      struct rpc_stream **ret, struct err *e)
 {
 	return open_call(ch, method, request, gpr_inf_future(GPR_CLOCK_MONOTONIC), ret, e);
 }
@@ -238,8 +248,8 @@ static void on_status(struct rpc_stream *s)
 {
 	s->is_over = true;
 	s->result.status = (enum rpc_status)s->status;
-	failure_text(s->result.status, slice_str(&s->status_text), &s->ch->address, s->result.message,
-		     sizeof s->result.message);
+	failure_text(s->result.status, slice_str(&s->status_text), &s->ch->address,
+		     s->result.message, sizeof s->result.message);
 }
 
 /* One event; false when @until passed without one. */
@@ -282,7 +292,8 @@ static bool is_finished(const struct rpc_stream *s)
 	return s->is_over && !s->is_reading && !s->has_message;
 }
 
-enum err_code rpc_stream_next(struct rpc_stream *s, uint64_t timeout_ns, struct str *ret_message, struct err *e)
+enum err_code rpc_stream_next(struct rpc_stream *s, uint64_t timeout_ns, struct str *ret_message,
+			      struct err *e)
 {
 	if (s->message.bb)
 		message_close(&s->message);
@@ -297,12 +308,14 @@ enum err_code rpc_stream_next(struct rpc_stream *s, uint64_t timeout_ns, struct 
 	}
 	if (atomic_load_explicit(&s->is_cancelled, memory_order_acquire)) {
 		s->result.status = RPC_CANCELLED;
-		return err_set(e, ERR_CANCELLED, "rpc error: code = Canceled desc = context canceled");
+		return err_set(e, ERR_CANCELLED,
+			       "rpc error: code = Canceled desc = context canceled");
 	}
 	if (s->has_message) {
 		s->has_message = false;
 		if (!message_open(&s->message, TAKE(s->incoming), ret_message))
-			return err_set(e, ERR_PARSE, "rpc error: code = Internal desc = message cannot be read");
+			return err_set(e, ERR_PARSE,
+				       "rpc error: code = Internal desc = message cannot be read");
 		start_read(s); /* the next one is fetched while the caller looks at this one */
 		return ERR_OK;
 	}
@@ -359,8 +372,9 @@ void rpc_stream_free(struct rpc_stream *s)
 	free(s);
 }
 
-enum err_code rpc_unary(struct rpc_channel *ch, const char *method, struct str request, uint64_t timeout_ns,
-			struct buf *ret_response, struct rpc_result *ret_result, struct err *e)
+enum err_code rpc_unary(struct rpc_channel *ch, const char *method, struct str request,
+			uint64_t timeout_ns, struct buf *ret_response,
+			struct rpc_result *ret_result, struct err *e)
 {
 	AUTO(rpc_stream_free) struct rpc_stream *s = NULL;
 	AUTO_BUF struct buf answer = buf_init(ch->max_message_bytes);
@@ -383,10 +397,12 @@ enum err_code rpc_unary(struct rpc_channel *ch, const char *method, struct str r
 			buf_str_put(ret_response, buf_str(&answer));
 			if (ret_response->failed) {
 				ret_response->len = before;
-				code = err_set(e, ERR_NOMEM, "no room for the answer to %s", method);
+				code = err_set(e, ERR_NOMEM, "no room for the answer to %s",
+					       method);
 			}
 		} else {
-			result = (struct rpc_result){ RPC_INTERNAL, "the server sent no single answer" };
+			result = (struct rpc_result){ RPC_INTERNAL,
+						      "the server sent no single answer" };
 			code = failure_set(e, &result);
 		}
 	}

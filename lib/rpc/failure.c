@@ -74,7 +74,8 @@ static void put_dial(struct buf *b, const struct address *to, struct str tried, 
 	buf_char(b, '"');
 }
 
-void failure_text(enum rpc_status status, struct str text, const struct address *to, char *out, size_t size)
+void failure_text(enum rpc_status status, struct str text, const struct address *to, char *out,
+		  size_t size)
 {
 	struct buf b = buf_fixed(out, size - 1);
 	struct str rest, tried = tried_address(text);
@@ -84,18 +85,27 @@ void failure_text(enum rpc_status status, struct str text, const struct address 
 	else if (status == RPC_UNAVAILABLE &&
 		 (rest = after_last(text, STR("Failed to connect to remote host: "))).p)
 		put_dial(&b, to, tried, rest);
-	else if (status == RPC_UNAVAILABLE && (rest = after_last(text, STR("andshake failed: "))).p) {
-		buf_lit(&b, "connection error: desc = \"transport: authentication handshake failed: ");
+	else if (status == RPC_UNAVAILABLE &&
+		 (rest = after_last(text, STR("andshake failed: "))).p) {
+		buf_lit(&b,
+			"connection error: desc = \"transport: authentication handshake failed: ");
 		put_words(&b, rest);
 		buf_char(&b, '"');
 	} else if (status == RPC_UNAVAILABLE && to->is_unix &&
 		   after_last(text, STR("failed to connect to all addresses; last error: ")).p) {
-		put_dial(&b, to, tried, after_last(text, STR(": "))); /* "UNKNOWN: unix:/x: No such …" */
-	} else if (status == RPC_UNAVAILABLE && str_has_prefix(text, STR("DNS resolution failed"))) {
-		buf_printf(&b, "connection error: desc = \"transport: Error while dialing: dial tcp: lookup %s: "
-			   "no such host\"", to->host);
+		/* "UNKNOWN: unix:/x: No such …" */
+		put_dial(&b, to, tried, after_last(text, STR(": ")));
 	} else if (status == RPC_UNAVAILABLE &&
-		   (rest = after_last(text, STR("failed to connect to all addresses; last error: "))).p) {
+		   str_has_prefix(text, STR("DNS resolution failed"))) {
+		buf_printf(&b,
+			   "connection error: desc = \"transport: Error while dialing: dial tcp: "
+			   "lookup %s: "
+			   "no such host\"",
+			   to->host);
+	} else if (status == RPC_UNAVAILABLE &&
+		   (rest = after_last(text,
+				      STR("failed to connect to all addresses; last error: ")))
+			   .p) {
 		buf_lit(&b, "connection error: desc = \"transport: ");
 		buf_str_put(&b, rest);
 		buf_char(&b, '"');

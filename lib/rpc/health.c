@@ -1,7 +1,7 @@
 /*
- * grpc.health.v1.Health (https://github.com/grpc/grpc/blob/master/doc/health-checking.md). The name "" stands for
- * the whole server; other names are those the program set. Check of an unknown name is NOT_FOUND, Watch of one says
- * SERVICE_UNKNOWN and waits for it to appear.
+ * grpc.health.v1.Health (https://github.com/grpc/grpc/blob/master/doc/health-checking.md). The name
+ * "" stands for the whole server; other names are those the program set. Check of an unknown name
+ * is NOT_FOUND, Watch of one says SERVICE_UNKNOWN and waits for it to appear.
  */
 #include <stdlib.h>
 
@@ -54,8 +54,8 @@ static Status status_of(struct health *h, const char *name)
 	return status;
 }
 
-enum err_code health_new(struct rpc_server *s, const char *const *services, size_t count, struct health **ret,
-			 struct err *e)
+enum err_code health_new(struct rpc_server *s, const char *const *services, size_t count,
+			 struct health **ret, struct err *e)
 {
 	(void)s;
 	struct health *h = calloc(1, sizeof *h);
@@ -124,7 +124,8 @@ static void request_free(Request **r)
 
 static Request *decode(struct rpc_call *call, struct str bytes)
 {
-	Request *r = grpc__health__v1__health_check_request__unpack(NULL, bytes.len, (const uint8_t *)bytes.p);
+	Request *r = grpc__health__v1__health_check_request__unpack(NULL, bytes.len,
+								    (const uint8_t *)bytes.p);
 
 	if (!r)
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "not a HealthCheckRequest");
@@ -152,8 +153,8 @@ static void list(struct rpc_call *call, struct str bytes, void *ctx)
 	pthread_mutex_lock(&h->mx);
 	size_t n = h->count, size = 0;
 	Grpc__Health__V1__HealthListResponse answer = GRPC__HEALTH__V1__HEALTH_LIST_RESPONSE__INIT;
-	Grpc__Health__V1__HealthListResponse__StatusesEntry *entries = calloc(n, sizeof *entries), **ptrs =
-		calloc(n, sizeof(void *));
+	Grpc__Health__V1__HealthListResponse__StatusesEntry *entries = calloc(n, sizeof *entries),
+							    **ptrs = calloc(n, sizeof(void *));
 	Response *values = calloc(n, sizeof *values);
 	uint8_t *out = NULL;
 	if (entries && ptrs && values) {
@@ -205,7 +206,8 @@ static void watch_done(void *state)
 
 static void watch(struct rpc_call *call, struct str bytes, void *ctx)
 {
-	static const struct rpc_stream_ops ops = { .done = watch_done }; /* not pulled: health_publish speaks */
+	/* not pulled: health_publish speaks */
+	static const struct rpc_stream_ops ops = { .done = watch_done };
 	struct health *h = ctx;
 	__attribute__((cleanup(request_free))) Request *r = decode(call, bytes);
 	if (!r)

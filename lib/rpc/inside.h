@@ -8,6 +8,14 @@
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 
+/* Later versions keep these apart from grpc.h; 1.51 does not know the files. */
+#if __has_include(<grpc/impl/channel_arg_names.h>)
+#include <grpc/impl/channel_arg_names.h>
+#endif
+#if __has_include(<grpc/impl/propagation_bits.h>)
+#include <grpc/impl/propagation_bits.h>
+#endif
+
 #include "rpc/rpc.h"
 
 struct buf;
@@ -22,14 +30,15 @@ static inline grpc_slice slice_of(struct str s)
 }
 
 /* Copies of caller's headers as gRPC wants them. Own: metadata_free(md, count). */
-MUST_CHECK enum err_code metadata_copy(const struct rpc_metadata *from, size_t count, grpc_metadata **ret,
-				       struct err *e);
+MUST_CHECK enum err_code metadata_copy(const struct rpc_metadata *from, size_t count,
+				       grpc_metadata **ret, struct err *e);
 void metadata_free(grpc_metadata *md, size_t count);
 /* Value of the first header named @key, or an empty str. */
 struct str metadata_find(const grpc_metadata_array *md, const char *key);
 
-/* The bytes of a received message: borrowed from @bb where they lie in one piece, else gathered in @scratch.
- * False when they cannot be read (bad compression, no memory). */
+/* The bytes of a received message: borrowed from the byte buffer where they lie in one piece, else
+ * gathered. message_open is false when they cannot be read (bad compression, no memory); message_close
+ * is due in either case. */
 struct message {
 	grpc_byte_buffer *bb; /* own */
 	grpc_slice whole;     /* own; what str points into */
@@ -38,8 +47,8 @@ struct message {
 bool message_open(struct message *m, grpc_byte_buffer *bb_take, struct str *ret);
 void message_close(struct message *m);
 
-/* A listener that gRPC 1.51 has given up on after a failed accept (out of descriptors): every registered
- * function is called, from whatever thread ran into it. */
+/* A listener that gRPC 1.51 has given up on after a failed accept (out of descriptors): every
+ * registered function is called, from whatever thread ran into it. */
 struct accept_watch {
 	void (*failed)(struct accept_watch *w);
 	struct accept_watch *next; /* guarded by the registry's lock */

@@ -1,10 +1,11 @@
 /*
  * Listening, and listening again.
  *
- * gRPC 1.51 closes its eyes for good when accept() fails for want of a file descriptor (CVE-2023-4785's family; later
- * versions retry): the port stays bound and deaf. Its log line is the only sign (see accept_watch). Repair:
+ * gRPC 1.51 closes its eyes for good when accept() fails for want of a file descriptor
+ * (CVE-2023-4785's family; later versions retry): the port stays bound and deaf. Its log line is
+ * the only sign (see accept_watch). Repair:
  *
- *	failed ─► wait for free descriptors ─► stop the old grpc_server ─► start a new one on the same addresses
+ *	failed ─► wait for free descriptors ─► stop the old grpc_server ─► start a new one
  *
  * Calls in progress stay with the old grpc_server until they end; both share the completion queue.
  */
@@ -23,12 +24,15 @@ enum {
 	REPAIR_MS = 50,        /* between attempts */
 	KEEPALIVE_MS = 60000,  /* a silent peer is pinged … */
 	KEEPALIVE_TIMEOUT_MS = 20000, /* … and dropped */
-	PING_MIN_MS = 5000,    /* clients may ping this often; the default punishes less than 5 minutes */
+	/* clients may ping this often; the default punishes less than 5 minutes */
+	PING_MIN_MS = 5000,
 };
 
 static grpc_arg int_arg(const char *key, int value)
 {
-	return (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value };
+	return (grpc_arg){ .type = GRPC_ARG_INTEGER,
+			   .key = (char *)(uintptr_t)key,
+			   .value.integer = value };
 }
 
 static struct core *core_new(struct rpc_server *s)
@@ -38,7 +42,8 @@ static struct core *core_new(struct rpc_server *s)
 		return NULL;
 	*c = (struct core){ .server = s, .down = { TAG_CORE_DOWN, c } };
 	grpc_arg args[] = {
-		int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0), /* else a second daemon binds silently and steals calls */
+		/* else a second daemon binds silently and steals calls */
+		int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
 		int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, (int)s->max_streams),
 		int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)s->max_request_bytes),
 		int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
@@ -52,8 +57,8 @@ static struct core *core_new(struct rpc_server *s)
 	return c;
 }
 
-static enum err_code bind_port(struct core *c, const struct listener *l, const struct address *a, int *ret_port,
-			       struct err *e)
+static enum err_code bind_port(struct core *c, const struct listener *l, const struct address *a,
+			       int *ret_port, struct err *e)
 {
 	char name[ADDRESS_TARGET_BYTES];
 	address_port_name(a, name);
@@ -67,22 +72,25 @@ static enum err_code bind_port(struct core *c, const struct listener *l, const s
 		if (tls_port_new(&l->tls, &c->ports[c->port_count], e) != ERR_OK)
 			return err_in(e, "listen on '%s'", name);
 		c->port_count++;
-		*ret_port = grpc_server_add_http2_port(c->grpc, name, tls_port_creds(c->ports[c->port_count - 1]));
+		*ret_port = grpc_server_add_http2_port(c->grpc, name,
+						       tls_port_creds(c->ports[c->port_count - 1]));
 	} else {
 		grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
 		*ret_port = grpc_server_add_http2_port(c->grpc, name, plain);
 		grpc_server_credentials_release(plain);
 	}
-	/* The probe has just succeeded: somebody was faster, or gRPC dislikes a certificate that OpenSSL likes. */
+	/* The probe has just succeeded: somebody was faster, or gRPC dislikes a certificate that
+	 * OpenSSL likes. */
 	if (*ret_port == 0)
-		return err_set(e, l->has_tls ? ERR_PARSE : ERR_EXISTS, "listen on '%s': gRPC refuses", name);
+		return err_set(e, l->has_tls ? ERR_PARSE : ERR_EXISTS,
+			       "listen on '%s': gRPC refuses", name);
 	if (a->is_unix && l->socket_mode && chmod(a->path, l->socket_mode) < 0)
 		return err_os(e, "set the permissions of '%s'", a->path);
 	return ERR_OK;
 }
 
-/* A host name may stand for several addresses ("localhost": two). One that this machine does not have is passed
- * over as long as another one works. */
+/* A host name may stand for several addresses ("localhost": two). One that this machine does not
+ * have is passed over as long as another one works. */
 static enum err_code bind_listener(struct core *c, struct listener *l, struct err *e)
 {
 	struct address numeric[RESOLVED_MAX];
@@ -172,13 +180,15 @@ static bool descriptors_are_free(void)
 	return enough;
 }
 
-/* The old grpc_server unlinks its sockets at an unknown moment: listening earlier would lose the new ones. */
+/* The old grpc_server unlinks its sockets at an unknown moment: listening earlier would lose the
+ * new ones. */
 static bool old_sockets_are_gone(const struct rpc_server *s)
 {
 	struct stat st;
 
 	for (size_t i = 0; i < s->listener_count; i++)
-		if (s->listeners[i].address.is_unix && lstat(s->listeners[i].address.path, &st) == 0)
+		if (s->listeners[i].address.is_unix &&
+		    lstat(s->listeners[i].address.path, &st) == 0)
 			return false;
 	return true;
 }
@@ -203,7 +213,8 @@ void listen_repair(struct rpc_server *s, uint64_t now_ns)
 	if (core_start(s, &e) == ERR_OK) {
 		s->rebuild_at_ns = 0;
 		log_info("listening again");
-	} else if (s->rebuild_tries++ % 100 == 20) { /* the first tries only wait for the old sockets to close */
+	} else if (s->rebuild_tries++ % 100 == 20) {
+		/* Not at once: the first tries only wait for the old sockets to close. */
 		log_warn("cannot listen again, trying on", "error=%s", LOG_QUOTE(e.msg));
 	}
 }

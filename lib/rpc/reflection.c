@@ -1,9 +1,9 @@
 /*
- * Server reflection (grpc.reflection.v1, and v1alpha, which has the same messages): lets grpcurl and the like find
- * out what is served. Answers come from the descriptors that proto/ builds in.
+ * Server reflection (grpc.reflection.v1, and v1alpha, which has the same messages): lets grpcurl
+ * and the like find out what is served. Answers come from the descriptors that proto/ builds in.
  *
- * Only v1 is listed as a service: the descriptor of v1alpha is not among ours, and a client that walks the list
- * asks for each one's.
+ * Only v1 is listed as a service: the descriptor of v1alpha is not among ours, and a client that
+ * walks the list asks for each one's.
  */
 #include <stdlib.h>
 
@@ -70,10 +70,12 @@ enum err_code reflection_new(const struct rpc_server *s, struct reflection **ret
 	struct reflection *r = calloc(1, sizeof *r);
 	if (!r)
 		return err_set(e, ERR_NOMEM, "reflection service");
-	r->set = google__protobuf__file_descriptor_set__unpack(NULL, proto_descriptors_bytes, proto_descriptors);
+	r->set = google__protobuf__file_descriptor_set__unpack(NULL, proto_descriptors_bytes,
+							       proto_descriptors);
 	r->services = calloc(s->method_count + 2, sizeof *r->services);
 	r->bytes = r->set ? calloc(r->set->n_file + 1, sizeof *r->bytes) : NULL;
-	bool ok = r->bytes && r->services && slice_set(r) && add_service(r, STR("grpc.health.v1.Health")) &&
+	bool ok = r->bytes && r->services && slice_set(r) &&
+		  add_service(r, STR("grpc.health.v1.Health")) &&
 		  add_service(r, STR("grpc.reflection.v1.ServerReflection"));
 	for (size_t i = 0; ok && i < s->method_count; i++) {
 		struct str path = str_from(str_of(s->methods[i].path), 1);
@@ -102,7 +104,8 @@ void reflection_free(struct reflection *r)
 
 /* ---- looking up */
 
-/* If @symbol is @name or lies within it, *ret_rest is what follows the dot ("" for the name itself). */
+/* If @symbol is @name or lies within it, *ret_rest is what follows the dot ("" for the name
+ * itself). */
 static bool is_within(struct str symbol, const char *name, struct str *ret_rest)
 {
 	size_t n = strlen(name);
@@ -202,20 +205,23 @@ static void send_answer(struct rpc_call *call, const Response *answer)
 	rpc_call_commit(call, size);
 }
 
-static void answer_error(struct rpc_call *call, Response *answer, enum rpc_status status, const char *text)
+static void answer_error(struct rpc_call *call, Response *answer, enum rpc_status status,
+			 const char *text)
 {
 	Grpc__Reflection__V1__ErrorResponse error;
 
 	grpc__reflection__v1__error_response__init(&error);
 	error.error_code = (int32_t)status;
 	error.error_message = (char *)(uintptr_t)text;
-	answer->message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
+	answer->message_response_case =
+		GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
 	answer->error_response = &error;
 	send_answer(call, answer);
 }
 
 /* The file asked for comes first, then what it imports, each once. */
-static void gather(const struct reflection *r, size_t i, bool *seen, ProtobufCBinaryData *out, size_t *n)
+static void gather(const struct reflection *r, size_t i, bool *seen, ProtobufCBinaryData *out,
+		   size_t *n)
 {
 	if (i >= r->set->n_file || seen[i])
 		return;
@@ -225,9 +231,11 @@ static void gather(const struct reflection *r, size_t i, bool *seen, ProtobufCBi
 		gather(r, find_file(r, r->set->file[i]->dependency[d]), seen, out, n);
 }
 
-static void answer_file(struct rpc_call *call, const struct reflection *r, Response *answer, size_t i)
+static void answer_file(struct rpc_call *call, const struct reflection *r, Response *answer,
+			size_t i)
 {
-	Grpc__Reflection__V1__FileDescriptorResponse files = GRPC__REFLECTION__V1__FILE_DESCRIPTOR_RESPONSE__INIT;
+	Grpc__Reflection__V1__FileDescriptorResponse files =
+		GRPC__REFLECTION__V1__FILE_DESCRIPTOR_RESPONSE__INIT;
 
 	if (i == r->set->n_file) {
 		answer_error(call, answer, RPC_NOT_FOUND, "not found");
@@ -250,7 +258,8 @@ static void answer_file(struct rpc_call *call, const struct reflection *r, Respo
 
 static void answer_services(struct rpc_call *call, const struct reflection *r, Response *answer)
 {
-	Grpc__Reflection__V1__ListServiceResponse list = GRPC__REFLECTION__V1__LIST_SERVICE_RESPONSE__INIT;
+	Grpc__Reflection__V1__ListServiceResponse list =
+		GRPC__REFLECTION__V1__LIST_SERVICE_RESPONSE__INIT;
 	Grpc__Reflection__V1__ServiceResponse *all = calloc(r->service_count, sizeof *all);
 	list.service = calloc(r->service_count, sizeof *list.service);
 
@@ -273,7 +282,8 @@ static void answer_services(struct rpc_call *call, const struct reflection *r, R
 }
 
 /* proto3 has no extensions: a known type has none of them. */
-static void answer_extensions(struct rpc_call *call, const struct reflection *r, Response *answer, char *type)
+static void answer_extensions(struct rpc_call *call, const struct reflection *r, Response *answer,
+			      char *type)
 {
 	Grpc__Reflection__V1__ExtensionNumberResponse none;
 
@@ -292,8 +302,8 @@ static void answer_extensions(struct rpc_call *call, const struct reflection *r,
 static void on_question(struct rpc_call *call, struct str bytes)
 {
 	const struct reflection *r = call->server->reflection;
-	Request *q = grpc__reflection__v1__server_reflection_request__unpack(NULL, bytes.len,
-									     (const uint8_t *)bytes.p);
+	Request *q = grpc__reflection__v1__server_reflection_request__unpack(
+		NULL, bytes.len, (const uint8_t *)bytes.p);
 	if (!q) {
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "not a ServerReflectionRequest");
 		return;
@@ -319,7 +329,8 @@ static void on_question(struct rpc_call *call, struct str bytes)
 		answer_services(call, r, &answer);
 		break;
 	default:
-		rpc_call_end(call, RPC_INVALID_ARGUMENT, "no question in the ServerReflectionRequest");
+		rpc_call_end(call, RPC_INVALID_ARGUMENT,
+			     "no question in the ServerReflectionRequest");
 	}
 	grpc__reflection__v1__server_reflection_request__free_unpacked(q, NULL);
 }
@@ -334,7 +345,8 @@ static void converse(struct rpc_call *call, struct str bytes, void *ctx)
 void (*reflection_method(struct str path))(struct rpc_call *, struct str, void *)
 {
 	return str_is(path, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo") ||
-			       str_is(path, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo") ?
-		       converse :
-		       NULL;
+			       str_is(path, "/grpc.reflection.v1alpha.ServerReflection/"
+					    "ServerReflectionInfo")
+		       ? converse
+		       : NULL;
 }

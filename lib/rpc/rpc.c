@@ -88,7 +88,8 @@ enum err_code rpc_status_to_err(enum rpc_status status)
 	return (unsigned)status < ARRAY_LEN(codes) ? codes[status] : ERR_IO;
 }
 
-/* gRPC's log function is process-wide and carries no pointer of ours, hence the one registry of the room. */
+/* gRPC's log function is process-wide and carries no pointer of ours, hence the one registry of the
+ * room. */
 static pthread_mutex_t watch_mx = PTHREAD_MUTEX_INITIALIZER;
 static struct accept_watch *watches; /* guarded by watch_mx */
 
@@ -116,14 +117,16 @@ enum { LOG_LINES_PER_S = 10 };
 #ifdef RPC_HAVE_LOG_HOOK /* versions without it retry a failed accept by themselves */
 static void on_log(gpr_log_func_args *args)
 {
-	/* src/core/lib/iomgr/tcp_server_posix.cc, on_read(): after this line nobody listens any more. */
+	/* src/core/lib/iomgr/tcp_server_posix.cc, on_read(): after this line nobody listens any
+	 * more. */
 	if (strstr(args->message, "Failed accept4")) {
 		pthread_mutex_lock(&watch_mx);
 		for (struct accept_watch *w = watches; w; w = w->next)
 			w->failed(w);
 		pthread_mutex_unlock(&watch_mx);
 	}
-	/* Anybody who can connect can make handshakes fail: a few lines a second tell as much as all of them. */
+	/* Anybody who can connect can make handshakes fail: a few lines a second tell as much as
+	 * all of them. */
 	static _Atomic uint64_t second, lines;
 	uint64_t now_s = mono_now().v / NS_PER_S, left_out = 0;
 	if (atomic_exchange(&second, now_s) != now_s) {
@@ -135,15 +138,16 @@ static void on_log(gpr_log_func_args *args)
 	if (atomic_fetch_add(&lines, 1) >= LOG_LINES_PER_S)
 		return;
 	const char *file = strrchr(args->file, '/');
-	log_warn("gRPC", "message=%s at=%s:%d", LOG_QUOTE(args->message), file ? file + 1 : args->file,
-		 args->line);
+	log_warn("gRPC", "message=%s at=%s:%d", LOG_QUOTE(args->message),
+		 file ? file + 1 : args->file, args->line);
 }
 #endif
 
 void rpc_init(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
-	/* The system's resolver finds what other programs find (hosts file, nsswitch); c-ares also leaks a little. */
+	/* The system's resolver finds what other programs find (hosts file, nsswitch); c-ares also
+	 * leaks a little. */
 	(void)setenv("GRPC_DNS_RESOLVER", "native", 0);
 #ifdef RPC_HAVE_LOG_HOOK
 	gpr_set_log_function(on_log);
@@ -160,14 +164,16 @@ void rpc_shutdown(void)
 #endif
 }
 
-enum err_code metadata_copy(const struct rpc_metadata *from, size_t count, grpc_metadata **ret, struct err *e)
+enum err_code metadata_copy(const struct rpc_metadata *from, size_t count, grpc_metadata **ret,
+			    struct err *e)
 {
 	for (size_t i = 0; i < count; i++) {
 		grpc_slice key = grpc_slice_from_static_string(from[i].key);
 		grpc_slice value = grpc_slice_from_static_string(from[i].value);
 		if (!grpc_header_key_is_legal(key) || grpc_is_binary_header(key) ||
 		    !grpc_header_nonbin_value_is_legal(value))
-			return err_set(e, ERR_INVALID, "header '%s': not allowed in a request", from[i].key);
+			return err_set(e, ERR_INVALID, "header '%s': not allowed in a request",
+				       from[i].key);
 	}
 	grpc_metadata *md = calloc(count ? count : 1, sizeof *md);
 	if (!md)

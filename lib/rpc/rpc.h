@@ -1,7 +1,8 @@
 /*
  * rpc - what servers and clients share: status codes, addresses, TLS, library life.
  *
- * lib/rpc owns every grpc_* call of the project (gRPC C core 1.51 … 1.6x). Messages are opaque bytes here.
+ * lib/rpc owns every grpc_* call of the project (gRPC C core 1.51 … 1.6x). Messages are opaque
+ * bytes here.
  *
  * Fork only before rpc_init: the C core does not survive it afterwards (fork + exec is fine).
  */
@@ -32,8 +33,8 @@ enum rpc_status {
 	RPC_UNAUTHENTICATED = 16,
 };
 
-/* As Go prints them: "OK", "Canceled", "InvalidArgument", "Unavailable", …; "Code(99)" style numbers are
- * the caller's to print: NULL for an unknown code. */
+/* As Go prints them: "OK", "Canceled", "InvalidArgument", "Unavailable", …; "Code(99)" style
+ * numbers are the caller's to print: NULL for an unknown code. */
 const char *rpc_status_name(enum rpc_status status);
 /* The one table from our codes to gRPC's. */
 enum rpc_status rpc_status_of(enum err_code code);
@@ -43,20 +44,22 @@ struct rpc_metadata {
 	const char *key, *value; /* ASCII; key in lower case */
 };
 
-/* Files of a TLS identity. They are read again when they change (time, size or inode: looked at in each handshake of
- * a server, and for each call of a channel), so that certificates can be rotated without a restart; a broken new file
- * keeps the old identity and is logged. */
+/* Files of a TLS identity. They are read again when they change (time, size or inode: looked at in
+ * each handshake of a server, and for each call of a channel), so that certificates can be rotated
+ * without a restart; a broken new file keeps the old identity and is logged. */
 struct rpc_tls {
-	const char *cert_file, *key_file; /* PEM; our own certificate chain and key; both or neither */
-	const char *const *ca_files;      /* PEM; server: whom to accept as client (given = mutual TLS) */
-	size_t ca_file_count;             /* client: whom to believe; none = the system's store */
-	const char *server_name;          /* client: name to expect instead of the address's host */
-	bool allow_insecure;              /* client: encrypt, but believe anyone */
+	/* PEM; our own certificate chain and key; both or neither */
+	const char *cert_file, *key_file;
+	/* PEM; server: whom to accept as client (given = mutual TLS) */
+	const char *const *ca_files;
+	size_t ca_file_count;    /* client: whom to believe; none = the system's store */
+	const char *server_name; /* client: name to expect instead of the address's host */
+	bool allow_insecure;     /* client: encrypt, but believe anyone */
 };
 
-/* First and last call into the room, from main; once each. rpc_init ignores SIGPIPE, routes gRPC's own error lines into
- * base/log as warnings (ten a second at most), and lets the system's resolver look up names. gRPC's threads leave
- * signals as they find them: block yours before. */
+/* First and last call into the room, from main; once each. rpc_init ignores SIGPIPE, routes gRPC's
+ * own error lines into base/log as warnings (ten a second at most), and lets the system's resolver
+ * look up names. gRPC's threads leave signals as they find them: block yours before. */
 void rpc_init(void);
 /* After every server, channel and stream is freed; waits for gRPC's threads. */
 void rpc_shutdown(void);

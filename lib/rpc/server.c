@@ -9,11 +9,13 @@
 #include "rpc/serving.h"
 
 enum {
-	EVENTS_PER_PASS = 64, /* of the queue, before streams with nothing in flight get their turn */
+	/* of the queue, before streams with nothing in flight get their turn */
+	EVENTS_PER_PASS = 64,
 	DEFAULT_QUEUE_MESSAGES = 128,
 	DEFAULT_MAX_STREAMS = 1024,
 	DEFAULT_MAX_REQUEST_BYTES = 4 << 20,
-	LINGER_MS = 250, /* after the last call: for clients to take the goodbye and close by themselves */
+	/* after the last call: for clients to take the goodbye and close by themselves */
+	LINGER_MS = 250,
 };
 
 /* ---- waking */
@@ -28,8 +30,8 @@ void server_ring(struct rpc_server *s)
 	pthread_mutex_unlock(&s->bell_mx);
 }
 
-/* Either this sees the idle stream and rings, or the loop, which counts a stream idle before it looks at
- * wake_idle, sees the flag: both orders are sequentially consistent. */
+/* Either this sees the idle stream and rings, or the loop, which counts a stream idle before it
+ * looks at wake_idle, sees the flag: both orders are sequentially consistent. */
 void rpc_server_wake(struct rpc_server *s)
 {
 	atomic_store(&s->wake_idle, true);
@@ -51,7 +53,8 @@ static void on_event(struct rpc_server *s, struct tag *t, bool ok)
 {
 	switch (t->kind) {
 	case TAG_BELL:
-		atomic_store(&s->bell_is_rung, false); /* what was set before the next ring is looked at below */
+		/* what was set before the next ring is looked at below */
+		atomic_store(&s->bell_is_rung, false);
 		break;
 	case TAG_CORE_DOWN: {
 		struct core *c = t->owner;
@@ -66,13 +69,15 @@ static void on_event(struct rpc_server *s, struct tag *t, bool ok)
 /* Events until none is there or @deadline_ns has passed (0: do not wait; UINT64_MAX: no limit). */
 static void take_events(struct rpc_server *s, uint64_t now_ns, uint64_t deadline_ns)
 {
-	gpr_timespec until = gpr_inf_future(GPR_CLOCK_MONOTONIC), at_once = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+	gpr_timespec until = gpr_inf_future(GPR_CLOCK_MONOTONIC),
+		     at_once = gpr_inf_past(GPR_CLOCK_MONOTONIC);
 
 	if (deadline_ns <= now_ns)
 		until = at_once;
 	else if (deadline_ns != UINT64_MAX)
-		until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-				     gpr_time_from_nanos((int64_t)(deadline_ns - now_ns), GPR_TIMESPAN));
+		until = gpr_time_add(
+			gpr_now(GPR_CLOCK_MONOTONIC),
+			gpr_time_from_nanos((int64_t)(deadline_ns - now_ns), GPR_TIMESPAN));
 	for (int i = 0; i < EVENTS_PER_PASS; i++) {
 		grpc_event ev = grpc_completion_queue_next(s->cq, i == 0 ? until : at_once, NULL);
 		if (ev.type != GRPC_OP_COMPLETE)
@@ -111,7 +116,8 @@ static void serve(struct rpc_server *s)
 	while (!atomic_load(&s->stop)) {
 		uint64_t now = mono_now().v, deadline = UINT64_MAX;
 
-		/* A deadline of each kind exists only while somebody needs it: a server without followers sleeps. */
+		/* A deadline of each kind exists only while somebody needs it: a server without
+		 * followers sleeps. */
 		if (link_is_empty(&s->idle))
 			next_tick = 0;
 		else if (next_tick == 0)
@@ -148,8 +154,8 @@ static void serve(struct rpc_server *s)
 	}
 }
 
-/* A batch started after the queue's shutdown aborts the process: first every call must be over and every
- * grpc_server down. */
+/* A batch started after the queue's shutdown aborts the process: first every call must be over and
+ * every grpc_server down. */
 static void wind_down(struct rpc_server *s)
 {
 	uint64_t now = mono_now().v, give_up = now + atomic_load(&s->grace_ns), linger = 0;
@@ -214,7 +220,8 @@ static enum err_code listener_init(struct listener *l, const struct rpc_listen *
 	if (address_parse(str_of(from->address), &l->address, e) != ERR_OK)
 		return e->code;
 	if (l->address.is_tls)
-		return err_set(e, ERR_INVALID, "address '%s': tls:// is for clients", from->address);
+		return err_set(e, ERR_INVALID, "address '%s': tls:// is for clients",
+			       from->address);
 	if (!from->tls)
 		return ERR_OK;
 	l->has_tls = true;
@@ -227,12 +234,15 @@ static enum err_code listener_init(struct listener *l, const struct rpc_listen *
 	return ok ? ERR_OK : err_set(e, ERR_NOMEM, "listen on '%s'", from->address);
 }
 
-static enum err_code copy_config(struct rpc_server *s, const struct rpc_server_config *config, struct err *e)
+static enum err_code copy_config(struct rpc_server *s, const struct rpc_server_config *config,
+				 struct err *e)
 {
 	s->tick_ns = config->tick_ns ? config->tick_ns : 10 * NS_PER_MS;
 	s->stall_ns = config->stall_ns ? config->stall_ns : 30 * NS_PER_S;
-	s->queue_messages = config->queue_messages ? config->queue_messages : DEFAULT_QUEUE_MESSAGES;
-	s->max_request_bytes = config->max_request_bytes ? config->max_request_bytes : DEFAULT_MAX_REQUEST_BYTES;
+	s->queue_messages =
+		config->queue_messages ? config->queue_messages : DEFAULT_QUEUE_MESSAGES;
+	s->max_request_bytes =
+		config->max_request_bytes ? config->max_request_bytes : DEFAULT_MAX_REQUEST_BYTES;
 	s->max_streams = config->max_streams ? config->max_streams : DEFAULT_MAX_STREAMS;
 	if (s->max_request_bytes > INT32_MAX || s->max_streams > INT32_MAX)
 		return err_set(e, ERR_INVALID, "server: a limit beyond %d", INT32_MAX);
@@ -242,19 +252,21 @@ static enum err_code copy_config(struct rpc_server *s, const struct rpc_server_c
 		return err_set(e, ERR_NOMEM, "server");
 	for (; s->method_count < config->method_count; s->method_count++) {
 		s->methods[s->method_count] = config->methods[s->method_count];
-		if (!dup_text(config->methods[s->method_count].path, &s->methods[s->method_count].path))
+		if (!dup_text(config->methods[s->method_count].path,
+			      &s->methods[s->method_count].path))
 			return err_set(e, ERR_NOMEM, "server");
 	}
 	for (; s->listener_count < config->listen_count; s->listener_count++)
-		if (listener_init(&s->listeners[s->listener_count], &config->listens[s->listener_count], e) !=
-		    ERR_OK) {
+		if (listener_init(&s->listeners[s->listener_count],
+				  &config->listens[s->listener_count], e) != ERR_OK) {
 			s->listener_count++; /* half built: to be freed too */
 			return e->code;
 		}
 	if (metadata_copy(config->metadata, config->metadata_count, &s->metadata, e) != ERR_OK)
 		return e->code;
 	s->metadata_count = config->metadata_count;
-	if (health_new(s, config->health_services, config->health_service_count, &s->health, e) != ERR_OK)
+	if (health_new(s, config->health_services, config->health_service_count, &s->health, e) !=
+	    ERR_OK)
 		return e->code;
 	return reflection_new(s, &s->reflection, e);
 }
@@ -318,7 +330,8 @@ static enum err_code start_thread(struct rpc_server *s, struct err *e)
 	return ERR_OK;
 }
 
-enum err_code rpc_server_new(const struct rpc_server_config *config, struct rpc_server **ret, struct err *e)
+enum err_code rpc_server_new(const struct rpc_server_config *config, struct rpc_server **ret,
+			     struct err *e)
 {
 	struct err why;
 	struct rpc_server *s = calloc(1, sizeof *s);
@@ -360,7 +373,9 @@ void rpc_server_free(struct rpc_server *s, uint64_t grace_ns)
 
 int rpc_server_port(const struct rpc_server *s, size_t i)
 {
-	return i < s->listener_count && !s->listeners[i].address.is_unix ? s->listeners[i].address.port : 0;
+	return i < s->listener_count && !s->listeners[i].address.is_unix
+		       ? s->listeners[i].address.port
+		       : 0;
 }
 
 void rpc_server_set_health(struct rpc_server *s, const char *service, bool serving)

@@ -3,21 +3,24 @@
  *
  *	  client ◄── HTTP/2 ◄── C core ◄── queue of a call (bounded) ◄── fill() of the method
  *
- * A method's begin() gets the request. It answers at once (rpc_call_reply, rpc_call_end) or turns the call into
- * a stream (rpc_call_stream). A stream is pulled: whenever the call's queue has room, the server asks fill() for
- * more. So a client that reads slowly is asked for less, holds one queue of memory, and delays nobody: its
- * method simply is not called. A client that does not take a single message for @stall_ns while one is
- * waiting is cut off with RESOURCE_EXHAUSTED.
+ * A method's begin() gets the request. It answers at once (rpc_call_reply, rpc_call_end) or turns
+ * the call into a stream (rpc_call_stream). A stream is pulled: whenever the call's queue has room,
+ * the server asks fill() for more. So a client that reads slowly is asked for less, holds one queue
+ * of memory, and delays nobody: its method simply is not called. A client that does not take a
+ * single message for @stall_ns while one is waiting is cut off with RESOURCE_EXHAUSTED.
  *
- * Threads  begin, fill and done run on the server's one thread; they must not block. rpc_call_* functions may
- *          only be called from there, except rpc_server_wake.
- * Time     a stream that has nothing to say returns RPC_IDLE and is asked again at the next tick (@tick_ns), or
- *          sooner after rpc_server_wake. Without idle streams nothing ticks: the thread sleeps.
+ * Threads  begin, fill and done run on the server's one thread; they must not block. rpc_call_*
+ *          functions may only be called from there, except rpc_server_wake.
+ * Time     a stream that has nothing to say returns RPC_IDLE and is asked again at the next tick
+ *          (@tick_ns), or sooner after rpc_server_wake. Without idle streams nothing ticks: the
+ *          thread sleeps.
  * Limits   a queue holds @queue_messages messages and 4 MiB, or one larger message.
- * Process  gRPC 1.51 stops listening for good when it runs out of file descriptors. So the soft limit is raised to
- *          the hard one (RLIMIT_NOFILE, for the whole process), and a listener that died all the same is
- *          replaced as soon as descriptors are free; calls in progress go on meanwhile.
- * Built in grpc.health.v1 (Check, List, Watch), server reflection v1 and v1alpha, UNIMPLEMENTED for the rest.
+ * Process  gRPC 1.51 stops listening for good when it runs out of file descriptors. So the soft
+ *          limit is raised to the hard one (RLIMIT_NOFILE, for the whole process), and a listener
+ *          that died all the same is replaced as soon as descriptors are free; calls in progress go
+ *          on meanwhile.
+ * Built in grpc.health.v1 (Check, List, Watch), server reflection v1 and v1alpha, UNIMPLEMENTED for
+ *          the rest.
  */
 #ifndef TYCHO_RPC_SERVER_H
 #define TYCHO_RPC_SERVER_H
@@ -34,11 +37,12 @@ enum rpc_fill {
 };
 
 struct rpc_stream_ops {
-	/* Add messages with rpc_call_send while it returns true and there is something to say; a few dozen a
-	 * call are plenty. Long work yields: return RPC_MORE having sent nothing to be called again after
-	 * other calls had their turn. */
+	/* Add messages with rpc_call_send while it returns true and there is something to say; a
+	 * few dozen a call are plenty. Long work yields: return RPC_MORE having sent nothing to be
+	 * called again after other calls had their turn. */
 	enum rpc_fill (*fill)(struct rpc_call *call, void *state);
-	/* The call is over for whatever reason; @state is the method's to free. Called exactly once. */
+	/* The call is over for whatever reason; @state is the method's to free. Called exactly
+	 * once. */
 	void (*done)(void *state);
 };
 
@@ -50,10 +54,11 @@ struct rpc_method {
 };
 
 struct rpc_listen {
-	/* "unix:///run/tycho/observer.sock", "localhost:4245", ":4244", "127.0.0.1:0", "[::1]:4245" */
+	/* "unix:///run/tycho/observer.sock", "localhost:4245", ":4244", "127.0.0.1:0", "[::1]:1" */
 	const char *address;
 	const struct rpc_tls *tls; /* NULL: plain text */
-	unsigned socket_mode;      /* unix sockets: permission bits of the file, e.g. 0660; 0: as the umask says */
+	/* unix sockets: permission bits of the file, e.g. 0660; 0: as the umask says */
+	unsigned socket_mode;
 };
 
 struct rpc_server_config {
@@ -61,33 +66,35 @@ struct rpc_server_config {
 	size_t method_count;
 	const struct rpc_listen *listens;
 	size_t listen_count;
-	const struct rpc_metadata *metadata; /* initial metadata of every answer, e.g. hubble-server-version */
+	/* initial metadata of every answer, e.g. hubble-server-version */
+	const struct rpc_metadata *metadata;
 	size_t metadata_count;
-	const char *const *health_services;  /* names that are SERVING from the start, beside "" */
+	const char *const *health_services; /* names that are SERVING from the start, beside "" */
 	size_t health_service_count;
-	uint64_t tick_ns;          /* 0: 10 ms */
-	uint64_t stall_ns;         /* 0: 30 s */
-	size_t queue_messages;     /* per stream; 0: 128 */
-	size_t max_request_bytes;  /* 0: 4 MiB, gRPC's default */
-	uint32_t max_streams;      /* concurrent streams per connection; 0: 1024 */
+	uint64_t tick_ns;         /* 0: 10 ms */
+	uint64_t stall_ns;        /* 0: 30 s */
+	size_t queue_messages;    /* per stream; 0: 128 */
+	size_t max_request_bytes; /* 0: 4 MiB, gRPC's default */
+	uint32_t max_streams;     /* concurrent streams per connection; 0: 1024 */
 };
 
-/* Binds every address and starts the thread. Everything @config points to is copied or only read now,
- * except @ctx of the methods. Fails with ERR_EXISTS (address in use: SO_REUSEPORT is off), ERR_INVALID (bad address),
- * ERR_NOT_FOUND / ERR_PERMISSION / ERR_PARSE (a certificate file is missing, unreadable, expired or does not fit its
- * key), or as the system says (socket's directory missing, port below 1024). A stale unix socket is replaced, one that
- * somebody listens on is ERR_EXISTS. */
-MUST_CHECK enum err_code rpc_server_new(const struct rpc_server_config *config, struct rpc_server **ret,
-					struct err *e);
-/* Streams in progress end with UNAVAILABLE "server is shutting down"; waits up to @grace_ns for them, cancels the
- * rest, joins the thread, unlinks unix sockets. NULL is a no-op. */
+/* Binds every address and starts the thread. Everything @config points to is copied or only read
+ * now, except @ctx of the methods. Fails with ERR_EXISTS (address in use: SO_REUSEPORT is off),
+ * ERR_INVALID (bad address), ERR_NOT_FOUND / ERR_PERMISSION / ERR_PARSE (a certificate file is
+ * missing, unreadable, expired or does not fit its key), or as the system says (socket's directory
+ * missing, port below 1024). A stale unix socket is replaced, one that somebody listens on is
+ * ERR_EXISTS. */
+MUST_CHECK enum err_code rpc_server_new(const struct rpc_server_config *config,
+					struct rpc_server **ret, struct err *e);
+/* Streams in progress end with UNAVAILABLE "server is shutting down"; waits up to @grace_ns for
+ * them, cancels the rest, joins the thread, unlinks unix sockets. NULL is a no-op. */
 void rpc_server_free(struct rpc_server *s, uint64_t grace_ns);
 
 /* The port that listen @i was given (for ":0"), 0 for unix sockets. */
 int rpc_server_port(const struct rpc_server *s, size_t i);
-/* Any thread, never blocks for long: idle streams are asked again at once rather than at the next tick. Calls in quick
- * succession become one; while no stream is idle it costs two atomic operations, else about a microsecond and a
- * switch of threads. */
+/* Any thread, never blocks for long: idle streams are asked again at once rather than at the next
+ * tick. Calls in quick succession become one; while no stream is idle it costs two atomic
+ * operations, else about a microsecond and a switch of threads. */
 void rpc_server_wake(struct rpc_server *s);
 /* Any thread: SERVING or NOT_SERVING for Check and Watch. Unknown names are added. */
 void rpc_server_set_health(struct rpc_server *s, const char *service, bool serving);
@@ -98,10 +105,11 @@ void rpc_call_reply(struct rpc_call *call, struct str message);
 void rpc_call_end(struct rpc_call *call, enum rpc_status status, const char *fmt, ...) FORMAT(3, 4);
 /* Makes the call a stream. Initial metadata is sent at once. Takes @state until ops->done. */
 void rpc_call_stream(struct rpc_call *call, const struct rpc_stream_ops *ops, void *state);
-/* Queues one message (copied). @return false when the queue was already full: the message was not taken. */
+/* Queues one message (copied). @return false when the queue was already full: the message was not
+ * taken. */
 bool rpc_call_send(struct rpc_call *call, struct str message);
-/* As rpc_call_send without the copy from a second buffer: room for @bytes to encode into, NULL when the queue is
- * full; then rpc_call_commit with the bytes really used (0 takes it back). */
+/* As rpc_call_send without the copy from a second buffer: room for @bytes to encode into, NULL when
+ * the queue is full; then rpc_call_commit with the bytes really used (0 takes it back). */
 uint8_t *rpc_call_reserve(struct rpc_call *call, size_t bytes);
 void rpc_call_commit(struct rpc_call *call, size_t used);
 /* Peer as gRPC names it, e.g. "ipv4:127.0.0.1:5000" or "unix:"; valid until the call is over. */

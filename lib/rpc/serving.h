@@ -1,9 +1,9 @@
 /*
- * serving - the inside of a server, shared by server.c (thread and life), call.c (calls and streams), listen.c
- * (ports), health.c and reflection.c.
+ * serving - the inside of a server, shared by server.c (thread and life), call.c (calls and
+ * streams), listen.c (ports), health.c and reflection.c.
  *
- * Everything here belongs to the server's thread unless it says otherwise; before the thread starts and after
- * it is joined, to whoever calls rpc_server_new and rpc_server_free.
+ * Everything here belongs to the server's thread unless it says otherwise; before the thread starts
+ * and after it is joined, to whoever calls rpc_server_new and rpc_server_free.
  */
 #ifndef TYCHO_RPC_SERVING_H
 #define TYCHO_RPC_SERVING_H
@@ -42,22 +42,31 @@ static inline void link_append(struct link *head, struct link *l)
 	head->prev->next = l;
 	head->prev = l;
 }
-#define LINK_OWNER(l, type, member) ((type *)(void *)((char *)(l) - offsetof(type, member)))
+#define LINK_OWNER(l, type, member) ((type *)(void *)((char *)(l)-offsetof(type, member)))
 
 /* What comes back from the completion queue. */
-enum tag_kind { TAG_REQUEST, TAG_CLOSE, TAG_READ, TAG_HEADERS, TAG_SEND, TAG_STATUS, TAG_CORE_DOWN, TAG_BELL };
+enum tag_kind {
+	TAG_REQUEST,
+	TAG_CLOSE,
+	TAG_READ,
+	TAG_HEADERS,
+	TAG_SEND,
+	TAG_STATUS,
+	TAG_CORE_DOWN,
+	TAG_BELL
+};
 struct tag {
 	enum tag_kind kind;
 	void *owner; /* struct rpc_call, struct core; NULL for the bell */
 };
 
-/* One grpc_server. There is one at a time, but for the moment after its listeners failed: then the old one still
- * carries its calls while a new one listens (see listen.c). */
+/* One grpc_server. There is one at a time, but for the moment after its listeners failed: then the
+ * old one still carries its calls while a new one listens (see listen.c). */
 struct core {
 	struct rpc_server *server;
 	grpc_server *grpc;
 	struct tag down;
-	bool is_going; /* shut down, waiting for its last connection */
+	bool is_going;   /* shut down, waiting for its last connection */
 	size_t requests; /* calls we are ready for: posted and not yet come */
 	struct tls_port **ports;
 	size_t port_count;
@@ -96,21 +105,22 @@ struct rpc_server {
 	struct link calls;  /* all that have begun */
 	struct link ready;  /* want fill, have nothing in flight */
 	struct link idle;   /* said RPC_IDLE */
-	size_t live_calls; /* in @calls */
-	size_t unstarted;  /* posted, to be announced */
+	size_t live_calls;  /* in @calls */
+	size_t unstarted;   /* posted, to be announced */
 	bool is_stopping;
 	uint64_t rebuild_at_ns; /* 0: listeners are well */
 	unsigned rebuild_tries;
 
-	/* Waking: a grpc_server without ports, shut down already. Shutting it down again is documented to be
-	 * idempotent and to notify: the one public way to post to a completion queue from C. */
+	/* Waking: a grpc_server without ports, shut down already. Shutting it down again is
+	 * documented to be idempotent and to notify: the one public way to post to a completion
+	 * queue from C. */
 	grpc_server *bell;
 	struct tag bell_tag;
 	pthread_mutex_t bell_mx;
-	bool bell_is_gone;         /* guarded by bell_mx */
-	atomic_bool bell_is_rung;  /* at most one ring is under way */
-	atomic_bool wake_idle;     /* rpc_server_wake was called */
-	atomic_size_t idle_count;  /* a wake without idle streams need not ring */
+	bool bell_is_gone;        /* guarded by bell_mx */
+	atomic_bool bell_is_rung; /* at most one ring is under way */
+	atomic_bool wake_idle;    /* rpc_server_wake was called */
+	atomic_size_t idle_count; /* a wake without idle streams need not ring */
 	atomic_bool accept_failed, stop;
 	_Atomic uint64_t grace_ns;
 	struct accept_watch watch;
@@ -123,7 +133,8 @@ struct rpc_server {
 void server_ring(struct rpc_server *s);
 
 /* ---- listen.c */
-/* Binds every listener to a new grpc_server and starts it. ERR_AGAIN: an old listener is still in the way. */
+/* Binds every listener to a new grpc_server and starts it. On failure the half-made one goes away
+ * by itself, through the queue. */
 MUST_CHECK enum err_code core_start(struct rpc_server *s, struct err *e);
 /* No new calls or connections; the tag comes when the last connection is gone. */
 void core_stop(struct core *c);
@@ -146,7 +157,8 @@ struct rpc_call {
 
 	size_t in_flight; /* batches that have not come back */
 	int cancelled;    /* written by gRPC until the close tag */
-	bool is_closed, is_dead; /* closed: the close tag came; dead: nothing can be sent any more */
+	/* closed: the close tag came; dead: nothing can be sent any more */
+	bool is_closed, is_dead;
 	bool has_begun, is_reading, is_sending, is_idle, is_ending;
 	bool headers_started, headers_done, status_started, status_done;
 	char *peer;
@@ -154,8 +166,8 @@ struct rpc_call {
 
 	const struct rpc_stream_ops *ops;
 	void *state;
-	/* Streams in both directions: takes each message of the client after the first, once all answers to the
-	 * one before are sent. */
+	/* Streams in both directions: takes each message of the client after the first, once all
+	 * answers to the one before are sent. */
 	void (*on_message)(struct rpc_call *call, struct str message);
 
 	grpc_slice *queue; /* ring of server->queue_messages */
@@ -166,8 +178,8 @@ struct rpc_call {
 	enum rpc_status end_status;
 	grpc_slice end_text;
 
-	uint64_t sent;          /* messages taken by the client */
-	uint64_t sent_at_check; /* as of the last look for stalled streams … */
+	uint64_t sent;           /* messages taken by the client */
+	uint64_t sent_at_check;  /* as of the last look for stalled streams … */
 	uint64_t stuck_since_ns; /* … and since when nothing moved; 0: it moves */
 };
 
@@ -185,20 +197,23 @@ void call_check_stalls(struct rpc_server *s, uint64_t now_ns);
 void call_wake_idle(struct rpc_server *s);
 /* Ends every stream for the shutdown. */
 void call_end_all(struct rpc_server *s);
-/* As rpc_call_stream, for a call in both directions: @on_message is told of every message after the first. */
-void call_converse(struct rpc_call *call, void (*on_message)(struct rpc_call *, struct str), void *state);
+/* As rpc_call_stream, for a call in both directions: @on_message is told of every message after the
+ * first. */
+void call_converse(struct rpc_call *call, void (*on_message)(struct rpc_call *, struct str),
+		   void *state);
 
 /* ---- health.c, reflection.c: methods of their own */
 MUST_CHECK enum err_code health_new(struct rpc_server *s, const char *const *services, size_t count,
 				    struct health **ret, struct err *e);
-void health_free(struct health *h); /* NULL is a no-op */
+void health_free(struct health *h);                                   /* NULL is a no-op */
 void health_set(struct health *h, const char *service, bool serving); /* any thread */
 /* Tells the watchers what has changed. */
 void health_publish(struct health *h);
 /* NULL when @path is not its own. */
 void (*health_method(struct str path))(struct rpc_call *, struct str, void *);
 
-MUST_CHECK enum err_code reflection_new(const struct rpc_server *s, struct reflection **ret, struct err *e);
+MUST_CHECK enum err_code reflection_new(const struct rpc_server *s, struct reflection **ret,
+					struct err *e);
 void reflection_free(struct reflection *r); /* NULL is a no-op */
 void (*reflection_method(struct str path))(struct rpc_call *, struct str, void *);
 

@@ -52,7 +52,8 @@ static bool dup_path(const char *from, char **to)
 enum err_code tls_files_new(const struct rpc_tls *tls, struct tls_files **ret, struct err *e)
 {
 	if (!tls->cert_file != !tls->key_file)
-		return err_set(e, ERR_INVALID, "TLS: a certificate needs its key, and a key its certificate");
+		return err_set(e, ERR_INVALID,
+			       "TLS: a certificate needs its key, and a key its certificate");
 	AUTO(tls_files_free) struct tls_files *f = calloc(1, sizeof *f);
 	if (!f)
 		return err_set(e, ERR_NOMEM, "TLS");
@@ -60,7 +61,8 @@ enum err_code tls_files_new(const struct rpc_tls *tls, struct tls_files **ret, s
 	f->ca_files = calloc(tls->ca_file_count + 1, sizeof *f->ca_files);
 	f->stamps = calloc(tls->ca_file_count + 2, sizeof *f->stamps);
 	bool ok = f->ca_files && f->stamps && dup_path(tls->cert_file, &f->cert_file) &&
-		  dup_path(tls->key_file, &f->key_file) && dup_path(tls->server_name, &f->server_name);
+		  dup_path(tls->key_file, &f->key_file) &&
+		  dup_path(tls->server_name, &f->server_name);
 	for (; ok && f->ca_count < tls->ca_file_count; f->ca_count++)
 		ok = dup_path(tls->ca_files[f->ca_count], &f->ca_files[f->ca_count]);
 	if (!ok)
@@ -107,8 +109,9 @@ bool tls_files_changed(const struct tls_files *f)
 {
 	for (size_t i = 0; i < f->ca_count + 2; i++) {
 		struct stamp now = stamp_of(path_of(f, i)), was = f->stamps[i];
-		if (now.mtime.tv_sec != was.mtime.tv_sec || now.mtime.tv_nsec != was.mtime.tv_nsec ||
-		    now.size != was.size || now.inode != was.inode)
+		if (now.mtime.tv_sec != was.mtime.tv_sec ||
+		    now.mtime.tv_nsec != was.mtime.tv_nsec || now.size != was.size ||
+		    now.inode != was.inode)
 			return true;
 	}
 	return false;
@@ -158,7 +161,8 @@ static int no_passphrase(char *buf, int size, int writing, void *user)
 	return -1;
 }
 
-/* The first certificate of a PEM text; NULL when there is none. *ret_count, may be NULL: how many there are. */
+/* The first certificate of a PEM text; NULL when there is none. *ret_count, may be NULL: how many
+ * there are. */
 static X509 *first_cert(const char *pem, size_t *ret_count)
 {
 	AUTO_BIO BIO *bio = BIO_new_mem_buf(pem, -1);
@@ -177,8 +181,8 @@ static X509 *first_cert(const char *pem, size_t *ret_count)
 	return first;
 }
 
-/* Only the end is looked at: a certificate whose time begins in a moment will do in a moment, and the file will
- * not change once more to tell us. */
+/* Only the end is looked at: a certificate whose time begins in a moment will do in a moment, and
+ * the file will not change once more to tell us. */
 static enum err_code check_expiry(const char *path, const X509 *cert, struct err *e)
 {
 	char text[64] = "";
@@ -198,25 +202,29 @@ static enum err_code check_identity(const struct tls_files *f, const struct pem 
 {
 	AUTO_X509 X509 *cert = first_cert(p->cert, NULL);
 	if (!cert)
-		return err_set(e, ERR_PARSE, "certificate '%s': no PEM certificate in it", f->cert_file);
+		return err_set(e, ERR_PARSE, "certificate '%s': no PEM certificate in it",
+			       f->cert_file);
 	AUTO_BIO BIO *bio = BIO_new_mem_buf(p->key, -1);
-	AUTO_KEY EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+	AUTO_KEY EVP_PKEY *key =
+		bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
 	ERR_clear_error();
 	if (!key)
-		return err_set(e, ERR_PARSE, "key '%s': no PEM private key in it that opens without a passphrase",
+		return err_set(e, ERR_PARSE,
+			       "key '%s': no PEM private key in it that opens without a passphrase",
 			       f->key_file);
 	bool fits = X509_check_private_key(cert, key) == 1;
 	ERR_clear_error();
 	if (!fits)
-		return err_set(e, ERR_PARSE, "certificate '%s': does not belong to key '%s'", f->cert_file,
-			       f->key_file);
+		return err_set(e, ERR_PARSE, "certificate '%s': does not belong to key '%s'",
+			       f->cert_file, f->key_file);
 	return check_expiry(f->cert_file, cert, e);
 }
 
 static enum err_code read_all(struct tls_files *f, struct pem *p, struct err *e)
 {
 	if (f->cert_file) {
-		AUTO_BUF struct buf cert = buf_init(PEM_FILE_MAX_BYTES), key = buf_init(PEM_FILE_MAX_BYTES);
+		AUTO_BUF struct buf cert = buf_init(PEM_FILE_MAX_BYTES),
+				    key = buf_init(PEM_FILE_MAX_BYTES);
 		if (read_file("certificate", f->cert_file, &cert, e) != ERR_OK ||
 		    read_file("key", f->key_file, &key, e) != ERR_OK)
 			return e->code;
@@ -237,15 +245,17 @@ static enum err_code read_all(struct tls_files *f, struct pem *p, struct err *e)
 		buf_char(&ca, '\n');
 		X509_free(first_cert(buf_cstr(&ca) + from, &found));
 		if (found == 0)
-			return err_set(e, ERR_PARSE, "CA certificates '%s': no PEM certificate in it",
+			return err_set(e, ERR_PARSE,
+				       "CA certificates '%s': no PEM certificate in it",
 				       f->ca_files[i]);
 	}
 	p->ca = str_dup(buf_str(&ca));
 	return p->ca ? ERR_OK : err_set(e, ERR_NOMEM, "CA certificates");
 }
 
-/* Reads and checks everything, and remembers how the files looked, good or not: a broken file is complained
- * about once. The look comes first, so that a change while reading is seen the next time. */
+/* Reads and checks everything, and remembers how the files looked, good or not: a broken file is
+ * complained about once. The look comes first, so that a change while reading is seen the next
+ * time. */
 static enum err_code files_read(struct tls_files *f, struct pem *ret, struct err *e)
 {
 	struct err ignored;
@@ -264,8 +274,8 @@ static enum err_code files_read(struct tls_files *f, struct pem *ret, struct err
 
 /* "Encrypt, but believe anyone": gRPC needs a verifier that says yes. */
 static int believe(void *user, grpc_tls_custom_verification_check_request *request,
-		   grpc_tls_on_custom_verification_check_done_cb done, void *arg, grpc_status_code *status,
-		   char **details)
+		   grpc_tls_on_custom_verification_check_done_cb done, void *arg,
+		   grpc_status_code *status, char **details)
 {
 	(void)user, (void)request, (void)done, (void)arg;
 	*status = GRPC_STATUS_OK;
@@ -286,7 +296,7 @@ static void nothing_to_destroy(void *user)
 static grpc_channel_credentials *believing_creds(const struct pem *p)
 {
 	static grpc_tls_certificate_verifier_external verifier = { NULL, believe, nothing_to_cancel,
-								    nothing_to_destroy };
+								   nothing_to_destroy };
 	grpc_tls_credentials_options *options = grpc_tls_credentials_options_create();
 	grpc_tls_certificate_verifier *v = grpc_tls_certificate_verifier_external_create(&verifier);
 
@@ -313,8 +323,9 @@ enum err_code tls_channel_creds(struct tls_files *f, grpc_channel_credentials **
 		return err_in(e, "TLS");
 	grpc_ssl_pem_key_cert_pair pair = { p.key, p.cert };
 	grpc_channel_credentials *creds =
-		f->allow_insecure ? believing_creds(&p) :
-				    grpc_ssl_credentials_create_ex(p.ca, p.cert ? &pair : NULL, NULL, NULL);
+		f->allow_insecure
+			? believing_creds(&p)
+			: grpc_ssl_credentials_create_ex(p.ca, p.cert ? &pair : NULL, NULL, NULL);
 	pem_done(&p);
 	if (!creds)
 		return err_set(e, ERR_PARSE, "TLS: gRPC refuses these certificates");
@@ -323,33 +334,37 @@ enum err_code tls_channel_creds(struct tls_files *f, grpc_channel_credentials **
 }
 
 struct tls_port {
-	pthread_mutex_t mx; /* handshakes may run on any of gRPC's threads */
+	pthread_mutex_t mx;      /* handshakes may run on any of gRPC's threads */
 	struct tls_files *files; /* guarded by mx */
 	struct pem fresh;        /* guarded by mx: read and checked, not handed to gRPC yet */
 	bool has_fresh;          /* guarded by mx */
 	grpc_server_credentials *creds;
 };
 
-static grpc_ssl_certificate_config_reload_status on_handshake(void *user, grpc_ssl_server_certificate_config **ret)
+static grpc_ssl_certificate_config_reload_status
+on_handshake(void *user, grpc_ssl_server_certificate_config **ret)
 {
 	struct tls_port *p = user;
-	grpc_ssl_certificate_config_reload_status status = GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+	grpc_ssl_certificate_config_reload_status status =
+		GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
 	struct err e;
 
 	pthread_mutex_lock(&p->mx);
 	if (!p->has_fresh && tls_files_changed(p->files)) {
 		p->has_fresh = files_read(p->files, &p->fresh, &e) == ERR_OK;
 		if (p->has_fresh)
-			log_info("certificate read again", "file=%s", LOG_QUOTE(p->files->cert_file));
+			log_info("certificate read again", "file=%s",
+				 LOG_QUOTE(p->files->cert_file));
 		else
-			log_warn("new certificate is broken, keeping the old one", "error=%s", LOG_QUOTE(e.msg));
+			log_warn("new certificate is broken, keeping the old one", "error=%s",
+				 LOG_QUOTE(e.msg));
 	}
 	if (p->has_fresh) {
 		grpc_ssl_pem_key_cert_pair pair = { p->fresh.key, p->fresh.cert };
-		/* gRPC 1.51 aborts when it is given no CA, even if no client certificate is asked for: then
-		 * our own certificate stands in, and nobody is measured against it. */
-		*ret = grpc_ssl_server_certificate_config_create(p->fresh.ca ? p->fresh.ca : p->fresh.cert, &pair,
-								 1);
+		/* gRPC 1.51 aborts when it is given no CA, even if no client certificate is asked
+		 * for: then our own certificate stands in, and nobody is measured against it. */
+		*ret = grpc_ssl_server_certificate_config_create(
+			p->fresh.ca ? p->fresh.ca : p->fresh.cert, &pair, 1);
 		pem_done(&p->fresh);
 		p->has_fresh = false;
 		status = GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
@@ -366,13 +381,15 @@ enum err_code tls_port_new(const struct rpc_tls *tls, struct tls_port **ret, str
 	if (!p)
 		return err_set(e, ERR_NOMEM, "TLS");
 	pthread_mutex_init(&p->mx, NULL);
-	if (tls_files_new(tls, &p->files, e) != ERR_OK || files_read(p->files, &p->fresh, e) != ERR_OK)
+	if (tls_files_new(tls, &p->files, e) != ERR_OK ||
+	    files_read(p->files, &p->fresh, e) != ERR_OK)
 		return err_in(e, "TLS");
 	p->has_fresh = true;
 	p->creds = grpc_ssl_server_credentials_create_with_options(
 		grpc_ssl_server_credentials_create_options_using_config_fetcher(
-			tls->ca_file_count ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY :
-					     GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
+			tls->ca_file_count
+				? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+				: GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
 			on_handshake, p));
 	if (!p->creds)
 		return err_set(e, ERR_INTERNAL, "TLS: gRPC refuses the credentials");

@@ -69,13 +69,14 @@ static double run(struct rpc_channel *ch, const char *count)
 	return (double)n * 1e9 / (double)(mono_now().v - start);
 }
 
-/* Serves until its parent closes the other end of @from_parent; tells the port through @to_parent. */
+/* Serves until its parent closes the other end of @from_parent; tells its port to @to_parent. */
 static int serve(int to_parent, int from_parent)
 {
 	const struct rpc_method method = { "/bench.B/Flood", begin, NULL };
 	const struct rpc_listen listen = { .address = "127.0.0.1:0" };
-	const struct rpc_server_config config = { .methods = &method, .method_count = 1, .listens = &listen,
-						  .listen_count = 1 };
+	const struct rpc_server_config config = {
+		.methods = &method, .method_count = 1, .listens = &listen, .listen_count = 1
+	};
 	struct rpc_server *s = NULL;
 	struct err e;
 	char byte;
@@ -86,7 +87,8 @@ static int serve(int to_parent, int from_parent)
 		return 1;
 	}
 	int port = rpc_server_port(s, 0);
-	bool ok = write(to_parent, &port, sizeof port) == sizeof port && read(from_parent, &byte, 1) == 0;
+	bool ok = write(to_parent, &port, sizeof port) == sizeof port &&
+		  read(from_parent, &byte, 1) == 0;
 	rpc_server_free(s, NS_PER_S);
 	rpc_shutdown();
 	return ok ? 0 : 1;
@@ -129,7 +131,8 @@ int main(int argc, char **argv)
 	rpc_init();
 	(void)snprintf(address, sizeof address, "127.0.0.1:%d", port);
 	(void)snprintf(count, sizeof count, "%llu", (unsigned long long)millions * 1000000);
-	if (rpc_channel_new(&(struct rpc_channel_config){ .address = address }, &ch, &e) != ERR_OK) {
+	if (rpc_channel_new(&(struct rpc_channel_config){ .address = address }, &ch, &e) !=
+	    ERR_OK) {
 		(void)fprintf(stderr, "bench_rpc: %s\n", e.msg);
 		return 1;
 	}
@@ -144,9 +147,9 @@ int main(int argc, char **argv)
 	if (waitpid(child, &status, 0) != child || status != 0)
 		return 1;
 	double messages = (double)millions * 1e6 * ROUNDS;
-	printf("stream  %9.0f messages/s of %d bytes, best of %d   budget %d   ratio %.2f\n", best, MESSAGE_BYTES,
-	       ROUNDS, BUDGET_PER_S, best / BUDGET_PER_S);
-	printf("cpu     server %.2f us, client %.2f us a message\n", cpu_s(RUSAGE_CHILDREN) * 1e6 / messages,
-	       cpu_s(RUSAGE_SELF) * 1e6 / messages);
+	printf("stream  %9.0f messages/s of %d bytes, best of %d   budget %d   ratio %.2f\n", best,
+	       MESSAGE_BYTES, ROUNDS, BUDGET_PER_S, best / BUDGET_PER_S);
+	printf("cpu     server %.2f us, client %.2f us a message\n",
+	       cpu_s(RUSAGE_CHILDREN) * 1e6 / messages, cpu_s(RUSAGE_SELF) * 1e6 / messages);
 	return best > 0 ? 0 : 1;
 }

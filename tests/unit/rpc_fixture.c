@@ -56,8 +56,8 @@ static enum rpc_fill fill_idle(struct rpc_call *call, void *p)
 	return RPC_IDLE;
 }
 
-static const struct rpc_stream_ops ops_count = { fill_count, done }, ops_flood = { fill_flood, done },
-				   ops_idle = { fill_idle, done };
+static const struct rpc_stream_ops ops_count = { fill_count, done },
+				   ops_flood = { fill_flood, done }, ops_idle = { fill_idle, done };
 
 static void stream(struct rpc_call *call, const struct rpc_stream_ops *ops, struct str request)
 {
@@ -133,7 +133,8 @@ struct rpc_channel *fixture_channel_to(const char *address, const struct rpc_tls
 	struct rpc_channel *ch = NULL;
 	struct err e;
 
-	if (rpc_channel_new(&(struct rpc_channel_config){ .address = address, .tls = tls }, &ch, &e) != ERR_OK)
+	if (rpc_channel_new(&(struct rpc_channel_config){ .address = address, .tls = tls }, &ch,
+			    &e) != ERR_OK)
 		fail_msg("channel: %s", e.msg);
 	return ch;
 }

@@ -1,5 +1,6 @@
 /*
- * rpc_fixture - a server with a handful of methods, and a client to call them, for the tests of lib/rpc.
+ * rpc_fixture - a server with a handful of methods, and a client to call them, for the tests of
+ * lib/rpc.
  *
  *	/test.T/Echo    answers with the request
  *	/test.T/Fail    ends with INVALID_ARGUMENT and the request as text
@@ -19,7 +20,8 @@
 extern atomic_size_t fixture_done;    /* streams whose state was given back */
 extern atomic_size_t fixture_streams; /* streams that began */
 
-/* Fills in the methods, and the address 127.0.0.1:0 unless @config has some, and starts. Fails the test if it cannot. */
+/* Fills in the methods, and the address 127.0.0.1:0 unless @config has some, and starts. Fails the
+ * test if it cannot. */
 struct rpc_server *fixture_serve(struct rpc_server_config config);
 /* A plain-text channel to listener 0 of @s. */
 struct rpc_channel *fixture_channel(const struct rpc_server *s);
@@ -29,7 +31,8 @@ struct rpc_channel *fixture_channel_to(const char *address, const struct rpc_tls
 void fixture_wait(bool (*fn)(void *), void *arg, const char *what);
 /* Open descriptors of this process. */
 size_t fixture_fds(void);
-/* A private directory under the build's temporary directory; own (free). Removed with what is in it at exit. */
+/* A private directory under the build's temporary directory; own (free). Removed with what is in it
+ * at exit. */
 const char *fixture_dir(void);
 
 struct rpc_stream *fixture_open(struct rpc_channel *ch, const char *method, const char *request);

@@ -9,8 +9,8 @@
 #include "base/buf.h"
 #include "rpc_fixture.h"
 
-static enum err_code call(struct rpc_channel *ch, const char *method, struct str request, struct buf *answer,
-			  struct rpc_result *result, struct err *e)
+static enum err_code call(struct rpc_channel *ch, const char *method, struct str request,
+			  struct buf *answer, struct rpc_result *result, struct err *e)
 {
 	return rpc_unary(ch, method, request, 30 * NS_PER_S, answer, result, e);
 }
@@ -25,7 +25,8 @@ static void a_unary_call_brings_its_answer(void **state)
 	struct err e;
 
 	buf_lit(&answer, "before:");
-	assert_int_equal(call(ch, "/test.T/Echo", STR("hello\0world"), &answer, &result, &e), ERR_OK);
+	assert_int_equal(call(ch, "/test.T/Echo", STR("hello\0world"), &answer, &result, &e),
+			 ERR_OK);
 	assert_true(str_eq(buf_str(&answer), STR("before:hello\0world")));
 	assert_int_equal(result.status, RPC_OK);
 	buf_reset(&answer);
@@ -51,7 +52,8 @@ static void an_error_becomes_one_sentence(void **state)
 	struct rpc_result result;
 	struct err e;
 
-	assert_int_equal(call(ch, "/test.T/Fail", STR("bad \"filter\""), &answer, &result, &e), ERR_INVALID);
+	assert_int_equal(call(ch, "/test.T/Fail", STR("bad \"filter\""), &answer, &result, &e),
+			 ERR_INVALID);
 	assert_int_equal(result.status, RPC_INVALID_ARGUMENT);
 	assert_string_equal(result.message, "bad \"filter\"");
 	assert_string_equal(e.msg, "rpc error: code = InvalidArgument desc = bad \"filter\"");
@@ -69,8 +71,10 @@ static void a_status_text_is_made_valid_utf8(void **state)
 	AUTO_BUF struct buf answer = buf_init(100);
 	struct rpc_result result;
 
-	assert_int_equal(call(ch, "/test.T/Fail", STR("pod \xff\xc3 ä"), &answer, &result, NULL), ERR_INVALID);
-	assert_string_equal(result.message, "pod \xef\xbf\xbd\xef\xbf\xbd ä"); /* RFC 3629: U+FFFD */
+	assert_int_equal(call(ch, "/test.T/Fail", STR("pod \xff\xc3 ä"), &answer, &result, NULL),
+			 ERR_INVALID);
+	/* RFC 3629: U+FFFD */
+	assert_string_equal(result.message, "pod \xef\xbf\xbd\xef\xbf\xbd ä");
 	rpc_channel_free(ch);
 	rpc_server_free(s, NS_PER_S);
 }
@@ -84,8 +88,9 @@ static void an_unknown_method_is_unimplemented(void **state)
 	struct rpc_result result;
 	struct err e;
 
-	assert_int_equal(call(ch, "/observer.Observer/GetNamespaces", STR(""), &answer, &result, &e),
-			 ERR_UNSUPPORTED);
+	assert_int_equal(
+		call(ch, "/observer.Observer/GetNamespaces", STR(""), &answer, &result, &e),
+		ERR_UNSUPPORTED);
 	assert_int_equal(result.status, RPC_UNIMPLEMENTED);
 	struct rpc_stream *st = fixture_open(ch, "/no.Such/Stream", "");
 	struct str message;
@@ -105,9 +110,12 @@ static void a_deadline_ends_the_call(void **state)
 	struct rpc_result result;
 	struct err e;
 
-	assert_int_equal(rpc_unary(ch, "/test.T/Idle", STR(""), 50 * NS_PER_MS, &answer, &result, &e), ERR_TIMEOUT);
+	assert_int_equal(
+		rpc_unary(ch, "/test.T/Idle", STR(""), 50 * NS_PER_MS, &answer, &result, &e),
+		ERR_TIMEOUT);
 	assert_int_equal(result.status, RPC_DEADLINE_EXCEEDED);
-	assert_string_equal(e.msg, "rpc error: code = DeadlineExceeded desc = context deadline exceeded");
+	assert_string_equal(e.msg,
+			    "rpc error: code = DeadlineExceeded desc = context deadline exceeded");
 	rpc_channel_free(ch);
 	rpc_server_free(s, NS_PER_S);
 	assert_int_equal(fixture_done, 1);
@@ -116,7 +124,8 @@ static void a_deadline_ends_the_call(void **state)
 static void a_stream_brings_every_message_in_order(void **state)
 {
 	(void)state;
-	/* Around the length of the queue, where the last message must not be left in the core's buffer. */
+	/* Around the length of the queue, where the last message must not be left in the core's
+	 * buffer. */
 	static const unsigned counts[] = { 0, 1, 2, 3, 4, 5, 8, 9, 1000 };
 	struct rpc_server *s = fixture_serve((struct rpc_server_config){ .queue_messages = 4 });
 	struct rpc_channel *ch = fixture_channel(s);
@@ -175,7 +184,8 @@ static void a_wake_does_not_wait_for_the_tick(void **state)
 {
 	(void)state;
 	/* A tick of an hour: whatever arrives after the first message was woken. */
-	struct rpc_server *s = fixture_serve((struct rpc_server_config){ .tick_ns = 3600 * NS_PER_S });
+	struct rpc_server *s =
+		fixture_serve((struct rpc_server_config){ .tick_ns = 3600 * NS_PER_S });
 	struct rpc_channel *ch = fixture_channel(s);
 	struct rpc_stream *st = fixture_open(ch, "/test.T/Idle", "tick");
 
@@ -269,14 +279,16 @@ static void the_reader_is_told_that_more_is_here(void **state)
 static void headers_travel_both_ways(void **state)
 {
 	(void)state;
-	const struct rpc_metadata version = { "hubble-server-version", "1.2.3" }, who = { "x-who", "me" };
-	struct rpc_server *s =
-		fixture_serve((struct rpc_server_config){ .metadata = &version, .metadata_count = 1 });
+	const struct rpc_metadata version = { "hubble-server-version", "1.2.3" },
+				  who = { "x-who", "me" };
+	struct rpc_server *s = fixture_serve(
+		(struct rpc_server_config){ .metadata = &version, .metadata_count = 1 });
 	char address[64];
 	(void)snprintf(address, sizeof address, "127.0.0.1:%d", rpc_server_port(s, 0));
 	struct rpc_channel *ch = NULL;
 	struct err e;
-	assert_int_equal(rpc_channel_new(&(struct rpc_channel_config){ .address = address, .metadata = &who,
+	assert_int_equal(rpc_channel_new(&(struct rpc_channel_config){ .address = address,
+								       .metadata = &who,
 								       .metadata_count = 1 },
 					 &ch, &e),
 			 ERR_OK);
@@ -303,14 +315,16 @@ static void nobody_there_reads_as_the_reference_says_it(void **state)
 
 	assert_int_equal(call(ch, "/test.T/Echo", STR(""), &answer, NULL, &e), ERR_UNAVAILABLE);
 	/* The text grpc-go prints. */
-	assert_string_equal(e.msg, "rpc error: code = Unavailable desc = connection error: desc = \"transport: "
-				   "Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused\"");
+	assert_string_equal(
+		e.msg, "rpc error: code = Unavailable desc = connection error: desc = \"transport: "
+		       "Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused\"");
 	rpc_channel_free(ch);
 	ch = fixture_channel_to("unix:///nonexistent/h.sock", NULL);
 	assert_int_equal(call(ch, "/test.T/Echo", STR(""), &answer, NULL, &e), ERR_UNAVAILABLE);
-	assert_string_equal(e.msg, "rpc error: code = Unavailable desc = connection error: desc = \"transport: "
-				   "Error while dialing: dial unix /nonexistent/h.sock: connect: "
-				   "no such file or directory\"");
+	assert_string_equal(
+		e.msg, "rpc error: code = Unavailable desc = connection error: desc = \"transport: "
+		       "Error while dialing: dial unix /nonexistent/h.sock: connect: "
+		       "no such file or directory\"");
 	rpc_channel_free(ch);
 }
 

@@ -27,7 +27,8 @@ static void expect_echo(struct rpc_channel *ch)
 
 static int connect_tcp(int port)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -54,8 +55,10 @@ static void addresses_are_read_in_every_form(void **state)
 		{ "unix:/run/t.sock", "unix:/run/t.sock", false },
 		{ "unix:rel ative", "unix:rel%20ative", false },
 	};
-	static const char *const bad[] = { "", ":", "host", "[::1]", "::1:80", "host:65536", "host:http", "host:-1",
-					   "unix:", "unix://", "a/b:1", "a b:1", "tls://", "http://host:80" };
+	static const char *const bad[] = {
+		"",        ":",     "host",    "[::1]", "::1:80", "host:65536", "host:http",
+		"host:-1", "unix:", "unix://", "a/b:1", "a b:1",  "tls://",     "http://host:80"
+	};
 	struct address a;
 	struct err e;
 	char target[ADDRESS_TARGET_BYTES];
@@ -155,8 +158,8 @@ static void a_unix_socket_has_its_mode_and_goes_with_the_server(void **state)
 	(void)snprintf(address, sizeof address, "unix://%s/a b.sock", fixture_dir());
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
 		struct rpc_listen listen = { .address = address, .socket_mode = modes[i] };
-		struct rpc_server *s =
-			fixture_serve((struct rpc_server_config){ .listens = &listen, .listen_count = 1 });
+		struct rpc_server *s = fixture_serve(
+			(struct rpc_server_config){ .listens = &listen, .listen_count = 1 });
 		struct stat st;
 		assert_int_equal(stat(address + 7, &st), 0);
 		assert_true(S_ISSOCK(st.st_mode));
@@ -189,7 +192,8 @@ static void a_stale_socket_is_replaced_and_a_file_is_not(void **state)
 	assert_int_equal(listen(fd, 1), 0);
 	(void)close(fd); /* a server that was killed leaves this behind */
 	struct rpc_listen listen = { .address = address };
-	struct rpc_server *s = fixture_serve((struct rpc_server_config){ .listens = &listen, .listen_count = 1 });
+	struct rpc_server *s =
+		fixture_serve((struct rpc_server_config){ .listens = &listen, .listen_count = 1 });
 	struct rpc_channel *ch = fixture_channel_to(address, NULL);
 	expect_echo(ch);
 	rpc_channel_free(ch);
@@ -250,14 +254,17 @@ static void peers_that_say_nothing_delay_nobody(void **state)
 	(void)close(half);
 }
 
-/* HTTP/2 by hand (RFC 9113, RFC 7541): a POST to /test.T/Echo whose request never comes. The header block uses
- * literals without indexing (0x00) and indexed names of the static table. */
+/* HTTP/2 by hand (RFC 9113, RFC 7541): a POST to /test.T/Echo whose request never comes. The header
+ * block uses literals without indexing (0x00) and indexed names of the static table. */
 static size_t put_headers_only(unsigned char *out)
 {
 	static const char *const fields[][2] = {
-		{ ":method", "POST" },		 { ":scheme", "http" },
-		{ ":path", "/test.T/Echo" },	 { ":authority", "x" },
-		{ "content-type", "application/grpc" }, { "te", "trailers" },
+		{ ":method", "POST" },
+		{ ":scheme", "http" },
+		{ ":path", "/test.T/Echo" },
+		{ ":authority", "x" },
+		{ "content-type", "application/grpc" },
+		{ "te", "trailers" },
 	};
 	size_t n = 9;
 
@@ -271,8 +278,15 @@ static size_t put_headers_only(unsigned char *out)
 		}
 	}
 	size_t block = n - 9;
-	const unsigned char frame[9] = { 0, (unsigned char)(block >> 8), (unsigned char)block, 1 /* HEADERS */,
-					 4 /* END_HEADERS */, 0, 0, 0, 1 };
+	const unsigned char frame[9] = { 0,
+					 (unsigned char)(block >> 8),
+					 (unsigned char)block,
+					 1 /* HEADERS */,
+					 4 /* END_HEADERS */,
+					 0,
+					 0,
+					 0,
+					 1 };
 	memcpy(out, frame, sizeof frame);
 	return n;
 }
@@ -305,7 +319,8 @@ static bool echo_works(void *server)
 {
 	struct rpc_channel *ch = fixture_channel(server);
 	AUTO_BUF struct buf answer = buf_init(100);
-	enum err_code code = rpc_unary(ch, "/test.T/Echo", STR("hi"), NS_PER_S, &answer, NULL, NULL);
+	enum err_code code =
+		rpc_unary(ch, "/test.T/Echo", STR("hi"), NS_PER_S, &answer, NULL, NULL);
 
 	rpc_channel_free(ch);
 	return code == ERR_OK;
@@ -332,7 +347,8 @@ static void a_server_out_of_descriptors_listens_again(void **state)
 	low = limit;
 	low.rlim_cur = fixture_fds() + 40;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	/* Both ends are in this process: each connection takes two descriptors until accept() has none. */
+	/* Both ends are in this process: each connection takes two descriptors until accept() has
+	 * none. */
 	while (n < MORE && (fds[n] = connect_tcp(port)) >= 0)
 		n++;
 	assert_true(n > 10 && n < MORE);

@@ -33,7 +33,8 @@ static void a_server_ends_under_five_hundred_busy_streams(void **state)
 		size_t want = MANY;
 
 		for (size_t i = 0; i < MANY; i++)
-			streams[i] = fixture_open(ch, i % 2 ? "/test.T/Flood" : "/test.T/Idle", "tick");
+			streams[i] =
+				fixture_open(ch, i % 2 ? "/test.T/Flood" : "/test.T/Idle", "tick");
 		fixture_wait(reached, &want, "500 streams have begun");
 		rpc_server_free(s, graces[g]);
 		assert_int_equal(fixture_done, MANY);
@@ -41,9 +42,11 @@ static void a_server_ends_under_five_hundred_busy_streams(void **state)
 			struct str message;
 			struct err e;
 			enum err_code code;
-			while ((code = rpc_stream_next(streams[i], 30 * NS_PER_S, &message, &e)) == ERR_OK)
+			while ((code = rpc_stream_next(streams[i], 30 * NS_PER_S, &message, &e)) ==
+			       ERR_OK)
 				;
-			assert_true(code == ERR_UNAVAILABLE || code == ERR_CANCELLED || code == ERR_IO);
+			assert_true(code == ERR_UNAVAILABLE || code == ERR_CANCELLED ||
+				    code == ERR_IO);
 			rpc_stream_free(streams[i]);
 		}
 		rpc_channel_free(ch);
@@ -101,7 +104,8 @@ static bool one_is_stalled(void *s)
 static void a_stuck_follower_is_cut_off_while_others_go_on(void **state)
 {
 	(void)state;
-	struct rpc_server *s = fixture_serve((struct rpc_server_config){ .stall_ns = 300 * NS_PER_MS });
+	struct rpc_server *s =
+		fixture_serve((struct rpc_server_config){ .stall_ns = 300 * NS_PER_MS });
 	struct rpc_channel *ch = fixture_channel(s), *other = fixture_channel(s);
 	struct rpc_stream *stuck = fixture_open(ch, "/test.T/Flood", "");
 	struct rpc_stream *idle = fixture_open(ch, "/test.T/Idle", "");
@@ -136,12 +140,13 @@ static void a_slow_reader_costs_one_queue_of_memory(void **state)
 	(void)state;
 	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
 	struct rpc_channel *ch = fixture_channel(s);
-	struct rpc_stream *slow = fixture_open(ch, "/test.T/Flood", ""), *busy = fixture_open(ch, "/test.T/Flood", "");
+	struct rpc_stream *slow = fixture_open(ch, "/test.T/Flood", ""),
+			  *busy = fixture_open(ch, "/test.T/Flood", "");
 
 	for (int i = 0; i < 20000; i++)
 		assert_int_equal(strlen(fixture_next(busy)), 1024);
-	/* What was sent is what @busy read, and what the windows of both hold (64 KiB … a few MiB): had the slow
-	 * one been fed at the same pace, this would be twice as much. */
+	/* What was sent is what @busy read, and what the windows of both hold (64 KiB … a few MiB):
+	 * had the slow one been fed at the same pace, this would be twice as much. */
 	uint64_t sent = rpc_server_stats(s).messages_sent;
 	assert_true(sent >= 20000 && sent < 35000);
 	rpc_stream_free(slow);

@@ -1,4 +1,5 @@
-/* lib/rpc: TLS, one way and mutual, what is refused and why, and certificates that change under a running server. */
+/* lib/rpc: TLS, one way and mutual, what is refused and why, and certificates that change under a
+ * running server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,8 +45,10 @@ static void write_pem(const struct party *p)
 	assert_int_equal(fclose(f), 0);
 }
 
-/* A P-256 certificate for @name, signed by @ca (NULL: by itself), valid from @from_s to @to_s from now. */
-static struct party *party_of(const char *name, const char *san, const struct party *ca, long from_s, long to_s)
+/* A P-256 certificate for @name, signed by @ca (NULL: by itself), valid from @from_s to @to_s from
+ * now. */
+static struct party *party_of(const char *name, const char *san, const struct party *ca,
+			      long from_s, long to_s)
 {
 	static long serial = 1;
 	struct party *p = calloc(1, sizeof *p);
@@ -60,11 +63,13 @@ static struct party *party_of(const char *name, const char *san, const struct pa
 	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(p->cert), from_s));
 	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(p->cert), to_s));
 	assert_int_equal(X509_set_pubkey(p->cert, p->key), 1);
-	assert_int_equal(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1,
-						    0),
+	assert_int_equal(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
+						    (const unsigned char *)name, -1, -1, 0),
 			 1);
-	assert_int_equal(X509_set_issuer_name(p->cert, ca ? X509_get_subject_name(ca->cert) : subject), 1);
-	extension(p->cert, ca ? ca->cert : p->cert, NID_basic_constraints, ca ? "critical,CA:FALSE" : "critical,CA:TRUE");
+	assert_int_equal(
+		X509_set_issuer_name(p->cert, ca ? X509_get_subject_name(ca->cert) : subject), 1);
+	extension(p->cert, ca ? ca->cert : p->cert, NID_basic_constraints,
+		  ca ? "critical,CA:FALSE" : "critical,CA:TRUE");
 	if (san)
 		extension(p->cert, ca ? ca->cert : p->cert, NID_subject_alt_name, san);
 	assert_true(X509_sign(p->cert, ca ? ca->key : p->key, EVP_sha256()) > 0);
@@ -87,7 +92,8 @@ static int set_stage(void **state)
 	(void)state;
 	ca = party_of("ca", NULL, NULL, -DAY_S, DAY_S);
 	other_ca = party_of("other-ca", NULL, NULL, -DAY_S, DAY_S);
-	server = party_of("server", "IP:127.0.0.1,DNS:*.default.hubble-grpc.cilium.io", ca, -DAY_S, DAY_S);
+	server = party_of("server", "IP:127.0.0.1,DNS:*.default.hubble-grpc.cilium.io", ca, -DAY_S,
+			  DAY_S);
 	client = party_of("client", NULL, ca, -DAY_S, DAY_S);
 	stranger = party_of("stranger", NULL, other_ca, -DAY_S, DAY_S);
 	expired = party_of("expired", "IP:127.0.0.1", ca, -2 * DAY_S, -DAY_S);
@@ -107,15 +113,17 @@ static int clear_stage(void **state)
 static struct rpc_server *serve(const struct party *who, const struct party *clients_ca)
 {
 	const char *cas[] = { clients_ca ? clients_ca->cert_file : NULL };
-	const struct rpc_tls tls = { .cert_file = who->cert_file, .key_file = who->key_file, .ca_files = cas,
+	const struct rpc_tls tls = { .cert_file = who->cert_file,
+				     .key_file = who->key_file,
+				     .ca_files = cas,
 				     .ca_file_count = clients_ca ? 1 : 0 };
 	const struct rpc_listen listen = { .address = "127.0.0.1:0", .tls = &tls };
 	return fixture_serve((struct rpc_server_config){ .listens = &listen, .listen_count = 1 });
 }
 
 /* A call as @who (NULL: nobody), believing @trust; *e has the sentence. */
-static enum err_code try(const struct rpc_server *s, const struct party *who, const struct party *trust,
-			 const char *name, bool insecure, struct err *e)
+static enum err_code try(const struct rpc_server *s, const struct party *who,
+			 const struct party *trust, const char *name, bool insecure, struct err *e)
 {
 	const char *cas[] = { trust ? trust->cert_file : NULL };
 	const struct rpc_tls tls = { .cert_file = who ? who->cert_file : NULL,
@@ -128,7 +136,8 @@ static enum err_code try(const struct rpc_server *s, const struct party *who, co
 	(void)snprintf(address, sizeof address, "tls://127.0.0.1:%d", rpc_server_port(s, 0));
 	struct rpc_channel *ch = fixture_channel_to(address, &tls);
 	AUTO_BUF struct buf answer = buf_init(100);
-	enum err_code code = rpc_unary(ch, "/test.T/Echo", STR("hi"), 30 * NS_PER_S, &answer, NULL, e);
+	enum err_code code =
+		rpc_unary(ch, "/test.T/Echo", STR("hi"), 30 * NS_PER_S, &answer, NULL, e);
 	assert_int_equal(answer.len, code == ERR_OK ? 2 : 0);
 	rpc_channel_free(ch);
 	return code;
@@ -141,7 +150,8 @@ static void the_server_proves_who_it_is(void **state)
 	struct err e = { .msg = "" };
 
 	assert_int_equal(try(s, NULL, ca, NULL, false, &e), ERR_OK);
-	assert_int_equal(try(s, NULL, ca, "node1.default.hubble-grpc.cilium.io", false, &e), ERR_OK);
+	assert_int_equal(try(s, NULL, ca, "node1.default.hubble-grpc.cilium.io", false, &e),
+			 ERR_OK);
 	assert_int_equal(try(s, NULL, other_ca, NULL, false, &e), ERR_UNAVAILABLE);
 	assert_non_null(strstr(e.msg, "authentication handshake failed"));
 	assert_int_equal(try(s, NULL, ca, "elsewhere.example", false, &e), ERR_UNAVAILABLE);
@@ -155,7 +165,8 @@ static void the_server_proves_who_it_is(void **state)
 static void a_certificate_out_of_its_time_is_not_believed(void **state)
 {
 	(void)state;
-	/* One that has expired would keep the server from starting; one that is not valid yet does not. */
+	/* One that has expired would keep the server from starting; one that is not valid yet does
+	 * not. */
 	struct rpc_server *s = serve(early, NULL);
 	struct err e = { .msg = "" };
 
@@ -182,7 +193,8 @@ static void the_client_proves_who_it_is(void **state)
 static void plain_text_and_tls_do_not_meet(void **state)
 {
 	(void)state;
-	struct rpc_server *s = serve(server, NULL), *plain = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_server *s = serve(server, NULL),
+			  *plain = fixture_serve((struct rpc_server_config){ 0 });
 	struct rpc_channel *ch = fixture_channel(s);
 	AUTO_BUF struct buf answer = buf_init(100);
 	struct err e = { .msg = "" };
@@ -219,7 +231,9 @@ static void a_bad_identity_is_named_at_the_start(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		const char *cas[] = { bad[i].ca };
-		const struct rpc_tls tls = { .cert_file = bad[i].cert, .key_file = bad[i].key, .ca_files = cas,
+		const struct rpc_tls tls = { .cert_file = bad[i].cert,
+					     .key_file = bad[i].key,
+					     .ca_files = cas,
 					     .ca_file_count = bad[i].ca ? 1 : 0 };
 		const struct rpc_listen listen = { .address = "127.0.0.1:0", .tls = &tls };
 		const struct rpc_server_config config = { .listens = &listen, .listen_count = 1 };
@@ -232,7 +246,8 @@ static void a_bad_identity_is_named_at_the_start(void **state)
 		if (!bad[i].cert)
 			continue; /* which is fine for a client */
 		struct rpc_channel *ch = NULL;
-		const struct rpc_channel_config to = { .address = "tls://127.0.0.1:1", .tls = &tls };
+		const struct rpc_channel_config to = { .address = "tls://127.0.0.1:1",
+						       .tls = &tls };
 		assert_int_equal(rpc_channel_new(&to, &ch, &e), bad[i].code);
 		assert_null(ch);
 	}
@@ -279,7 +294,9 @@ static void a_channel_takes_up_its_new_certificate(void **state)
 	struct rpc_server *s = serve(server, ca);
 	struct party *me = party_of("me", NULL, other_ca, -DAY_S, DAY_S);
 	const char *cas[] = { ca->cert_file };
-	const struct rpc_tls tls = { .cert_file = me->cert_file, .key_file = me->key_file, .ca_files = cas,
+	const struct rpc_tls tls = { .cert_file = me->cert_file,
+				     .key_file = me->key_file,
+				     .ca_files = cas,
 				     .ca_file_count = 1 };
 	char address[64];
 	(void)snprintf(address, sizeof address, "127.0.0.1:%d", rpc_server_port(s, 0));
