@@ -12,7 +12,7 @@ struct rules {
 struct flow_filter {
 	struct rules whitelist, blacklist;
 	const struct flow_dict *dict;
-	uint64_t generation; /* of the dictionary when the tests last remembered something */
+	uint64_t generation; /* of the dictionary when the predicates last remembered something */
 };
 
 static void rules_done(struct rules *rules)
@@ -75,8 +75,8 @@ static void rules_forget(struct rules *rules)
 {
 	for (size_t i = 0; i < rules->count; i++)
 		for (size_t k = 0; k < rules->v[i].count; k++)
-			if (rules->v[i].tests[k]->forget)
-				rules->v[i].tests[k]->forget(rules->v[i].tests[k]);
+			if (rules->v[i].preds[k]->forget)
+				rules->v[i].preds[k]->forget(rules->v[i].preds[k]);
 }
 
 /* Ids mean something else after a reset of the dictionary. */
@@ -91,7 +91,7 @@ static void check_generation(struct flow_filter *ff)
 	ff->generation = now;
 }
 
-static bool test_matches(struct test *t, const struct flow *f)
+static bool pred_matches(struct pred *t, const struct flow *f)
 {
 	return (f->kind == FLOW_KIND_FLOW || t->sees_events) && t->matches(t, f);
 }
@@ -99,7 +99,7 @@ static bool test_matches(struct test *t, const struct flow *f)
 static bool rule_matches(const struct rule *r, const struct flow *f)
 {
 	for (size_t i = 0; i < r->count; i++)
-		if (!test_matches(r->tests[i], f))
+		if (!pred_matches(r->preds[i], f))
 			return false;
 	return true;
 }
@@ -126,7 +126,7 @@ static uint64_t rule_matches_block(const struct rule *r, const struct block *b, 
 				   uint64_t events)
 {
 	for (size_t i = 0; i < r->count && asked; i++) {
-		struct test *t = r->tests[i];
+		struct pred *t = r->preds[i];
 		uint64_t in_block = t->matches_block ? asked & ~events : 0,
 			 one_by_one = asked & ~in_block;
 
@@ -135,7 +135,7 @@ static uint64_t rule_matches_block(const struct rule *r, const struct block *b, 
 		for (asked = in_block; one_by_one; one_by_one &= one_by_one - 1) {
 			size_t k = (size_t)__builtin_ctzll(one_by_one);
 
-			asked |= (uint64_t)test_matches(t, &b->flows[k]) << k;
+			asked |= (uint64_t)pred_matches(t, &b->flows[k]) << k;
 		}
 	}
 	return asked;

@@ -1,6 +1,6 @@
 /*
- * flow_filter - Hubble's flow filters, compiled once into tests on numbers, used by everything that
- * selects flows.
+ * flow_filter - Hubble's flow filters, compiled once into predicates on numbers, used by everything
+ *that selects flows.
  *
  *	include = (whitelist empty or any of its filters matches)
  *	          and (no filter of the blacklist matches)
@@ -44,7 +44,8 @@ AUTO_DEFINE(struct flow_filter, flow_filter_free);
  * unasked. NULL filter: true. */
 bool flow_filter_match(struct flow_filter *ff, const struct flow *f);
 /* The same for @n records at once: bit i%64 of ret_bits[i/64] is the answer for flows[i]. @return
- * how many match. Faster than one at a time: each test runs over all that are still in question. */
+ * how many match. Faster than one at a time: each predicate runs over all that are still in
+ * question. */
 size_t flow_filter_match_n(struct flow_filter *ff, const struct flow *flows, size_t n,
 			   uint64_t *ret_bits);
 /* True if it matches everything without looking. */

@@ -1,16 +1,16 @@
 /*
- * rule - one FlowFilter, compiled: the tests that must all hold, cheapest first.
+ * rule - one FlowFilter, compiled: the predicates that must all hold, cheapest first.
  */
 #ifndef TYCHO_FILTER_RULE_H
 #define TYCHO_FILTER_RULE_H
 
-#include "filter/test.h"
+#include "filter/pred.h"
 
-enum { RULE_TESTS = 40 }; /* fields of flow.FlowFilter */
+enum { RULE_PREDS = 40 }; /* fields of flow.FlowFilter */
 
 struct rule {
 	size_t count; /* 0: matches everything */
-	struct test *tests[RULE_TESTS];
+	struct pred *preds[RULE_PREDS];
 };
 
 /* Fields are compiled, and so complained about, in the reference's order. On failure *@r is empty.

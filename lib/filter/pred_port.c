@@ -2,7 +2,7 @@
 #include "base/buf.h"
 #include "filter/gotext.h"
 #include "filter/l7.h"
-#include "filter/test.h"
+#include "filter/pred.h"
 #include "flow/flow.pb-c.h"
 
 /* --- ports ------------------------------------------------------------------------------------ */
@@ -13,15 +13,15 @@ enum {
 	HAS_PORTS = 1 << FLOW_L4_TCP | 1 << FLOW_L4_UDP | 1 << FLOW_L4_SCTP,
 };
 
-struct port_test {
-	struct test t;
+struct port_pred {
+	struct pred t;
 	enum flow_side side;
 	size_t few; /* how many of @port count, 0 when @map is used */
 	uint16_t port[FEW_PORTS];
 	uint64_t map[]; /* one bit for each port */
 };
 
-static bool port_is_asked(const struct port_test *p, uint16_t port)
+static bool port_is_asked(const struct port_pred *p, uint16_t port)
 {
 	if (!p->few)
 		return p->map[port / 64] >> port % 64 & 1;
@@ -32,9 +32,9 @@ static bool port_is_asked(const struct port_test *p, uint16_t port)
 }
 
 /* Odd flows have ports beyond 16 bits; the reference compares their low half. */
-static bool port_matches(struct test *t, const struct flow *f)
+static bool port_matches(struct pred *t, const struct flow *f)
 {
-	const struct port_test *p = (const struct port_test *)t;
+	const struct port_pred *p = (const struct port_pred *)t;
 	uint32_t port;
 
 	return flow_port(f, p->side, &port) && port_is_asked(p, (uint16_t)port);
@@ -43,7 +43,7 @@ static bool port_matches(struct test *t, const struct flow *f)
 /* Written once, compiled for each combination of its constant arguments. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
-static ALWAYS_INLINE uint64_t port_bit(const struct port_test *p, const struct flow *f,
+static ALWAYS_INLINE uint64_t port_bit(const struct port_pred *p, const struct flow *f,
 				       bool destination, bool one)
 {
 	uint16_t port = destination ? f->dst_port : f->src_port;
@@ -52,14 +52,14 @@ static ALWAYS_INLINE uint64_t port_bit(const struct port_test *p, const struct f
 	return (unsigned)hit & HAS_PORTS >> (f->l4 & 31);
 }
 
-static ALWAYS_INLINE uint64_t scan_ports(const struct port_test *p, const struct block *b,
+static ALWAYS_INLINE uint64_t scan_ports(const struct port_pred *p, const struct block *b,
 					 uint64_t asked, bool destination, bool one)
 {
 	uint64_t bits = 0;
 
 	if (!block_is_sparse(b->n, asked)) {
-		for (size_t i = b->n;
-		     i-- > 0;) /* backwards: the first record ends up in the lowest bit */
+		/* backwards: the first record ends up in the lowest bit */
+		for (size_t i = b->n; i-- > 0;)
 			bits = bits << 1 | port_bit(p, &b->flows[i], destination, one);
 		return bits;
 	}
@@ -71,9 +71,9 @@ static ALWAYS_INLINE uint64_t scan_ports(const struct port_test *p, const struct
 	return bits;
 }
 
-static uint64_t port_matches_block(struct test *t, const struct block *b, uint64_t asked)
+static uint64_t port_matches_block(struct pred *t, const struct block *b, uint64_t asked)
 {
-	const struct port_test *p = (const struct port_test *)t;
+	const struct port_pred *p = (const struct port_pred *)t;
 	uint64_t bits = 0;
 
 	if (b->some_bits & FLOW_ODD_L4) {
@@ -91,21 +91,21 @@ static uint64_t port_matches_block(struct test *t, const struct block *b, uint64
 			   : scan_ports(p, b, asked, false, false);
 }
 
-static void port_free(struct test *t)
+static void port_free(struct pred *t)
 {
 	free(t);
 }
 
-static enum err_code port_test_new(char *const *values, size_t count, enum flow_side side,
-				   const char *name, struct test **ret, struct err *e)
+static enum err_code port_pred_new(char *const *values, size_t count, enum flow_side side,
+				   const char *name, struct pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
 	bool few = count <= FEW_PORTS;
-	AUTO(own_free) struct port_test *p = calloc(1, sizeof *p + (few ? 0 : PORTS / 8));
+	AUTO(own_free) struct port_pred *p = calloc(1, sizeof *p + (few ? 0 : PORTS / 8));
 	if (!p)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	p->t = (struct test){ .matches = port_matches,
+	p->t = (struct pred){ .matches = port_matches,
 			      .matches_block = port_matches_block,
 			      .free = port_free };
 	p->side = side;
@@ -136,39 +136,39 @@ static enum err_code port_test_new(char *const *values, size_t count, enum flow_
 	return ERR_OK;
 }
 
-enum err_code test_source_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				   struct test **ret, struct err *e)
+enum err_code pred_source_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return port_test_new(ff->source_port, ff->n_source_port, FLOW_SRC, "source", ret, e);
+	return port_pred_new(ff->source_port, ff->n_source_port, FLOW_SRC, "source", ret, e);
 }
 
-enum err_code test_destination_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					struct test **ret, struct err *e)
+enum err_code pred_destination_port_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return port_test_new(ff->destination_port, ff->n_destination_port, FLOW_DST, "destination",
+	return port_pred_new(ff->destination_port, ff->n_destination_port, FLOW_DST, "destination",
 			     ret, e);
 }
 
 /* --- protocols -------------------------------------------------------------------------------- */
 
-struct protocol_test {
-	struct test t;
+struct protocol_pred {
+	struct pred t;
 	uint32_t l4; /* bit n: enum flow_l4 n will do */
 	uint32_t l7; /* bit n: enum l7_kind n will do */
 };
 
-static bool protocol_matches(struct test *t, const struct flow *f)
+static bool protocol_matches(struct pred *t, const struct flow *f)
 {
-	const struct protocol_test *p = (const struct protocol_test *)t;
+	const struct protocol_pred *p = (const struct protocol_pred *)t;
 
 	return (p->l4 >> (f->l4 & 31) & 1) || (p->l7 && (p->l7 >> l7_of(f).kind & 1));
 }
 
-static uint64_t protocol_matches_block(struct test *t, const struct block *b, uint64_t asked)
+static uint64_t protocol_matches_block(struct pred *t, const struct block *b, uint64_t asked)
 {
-	const struct protocol_test *p = (const struct protocol_test *)t;
+	const struct protocol_pred *p = (const struct protocol_pred *)t;
 	uint64_t bits = 0;
 
 	for (size_t i = b->n; i-- > 0;)
@@ -183,8 +183,8 @@ static uint64_t protocol_matches_block(struct test *t, const struct block *b, ui
 	return bits;
 }
 
-enum err_code test_protocol_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				struct test **ret, struct err *e)
+enum err_code pred_protocol_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				struct pred **ret, struct err *e)
 {
 	static const struct {
 		const char *name;
@@ -206,10 +206,10 @@ enum err_code test_protocol_new(const Flow__FlowFilter *ff, const struct flow_di
 	(void)dict;
 	if (!ff->n_protocol)
 		return ERR_OK;
-	AUTO(own_free) struct protocol_test *p = calloc(1, sizeof *p);
+	AUTO(own_free) struct protocol_pred *p = calloc(1, sizeof *p);
 	if (!p)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	p->t = (struct test){ .matches = protocol_matches,
+	p->t = (struct pred){ .matches = protocol_matches,
 			      .matches_block = protocol_matches_block,
 			      .free = port_free };
 	for (size_t i = 0; i < ff->n_protocol; i++) {

@@ -1,28 +1,27 @@
-/* Tests on single numbers of the record: enums, flags, event types, interfaces. */
-#include "filter/test.h"
+/* Predicates on single numbers of the record: enums, flags, event types, interfaces. */
+#include "filter/pred.h"
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 
-static void number_free(struct test *t)
+static void number_free(struct pred *t)
 {
 	free(t);
 }
 
-/* --- enums held in one byte: verdict, traffic direction, IP version, reply, encrypted --------- */
+/* --- enums held in one byte: verdict, traffic direction, IP version --------------------------- */
 
-enum {
-	BYTE_BEYOND = 255
-}; /* stands for every number that a byte cannot hold; the flow's bytes have the number */
+/* Stands for every number that a byte cannot hold; the flow's wire bytes have the number. */
+enum { BYTE_BEYOND = 255 };
 
-struct byte_test {
-	struct test t;
+struct byte_pred {
+	struct pred t;
 	uint64_t set[4];  /* bit b%64 of set[b/64]: a byte that matches, or (BYTE_BEYOND) may */
 	size_t offset;    /* of the byte in struct flow */
 	uint32_t message; /* where the number stands in flow.Flow: this sub-message, or 0 … */
 	uint32_t field;   /* … and this field */
 	size_t beyond_count;
-	int64_t beyond[]; /* numbers asked for that a byte cannot hold */
+	int beyond[]; /* numbers asked for that a byte cannot hold */
 };
 
 static uint8_t byte_at(const struct flow *f, size_t offset)
@@ -30,7 +29,7 @@ static uint8_t byte_at(const struct flow *f, size_t offset)
 	return ((const uint8_t *)f)[offset];
 }
 
-static bool beyond_matches(const struct byte_test *b, const struct flow *f)
+static bool beyond_matches(const struct byte_pred *b, const struct flow *f)
 {
 	struct str message = flow_ext(f);
 	struct wire_field field;
@@ -47,22 +46,22 @@ static bool beyond_matches(const struct byte_test *b, const struct flow *f)
 	return false;
 }
 
-static bool byte_matches(struct test *t, const struct flow *f)
+static bool byte_matches(struct pred *t, const struct flow *f)
 {
-	const struct byte_test *b = (const struct byte_test *)t;
+	const struct byte_pred *b = (const struct byte_pred *)t;
 	uint8_t v = byte_at(f, b->offset);
 
 	return (b->set[v / 64] >> v % 64 & 1) && (v != BYTE_BEYOND || beyond_matches(b, f));
 }
 
-static uint64_t byte_matches_block(struct test *t, const struct block *b, uint64_t asked)
+static uint64_t byte_matches_block(struct pred *t, const struct block *b, uint64_t asked)
 {
-	const struct byte_test *bt = (const struct byte_test *)t;
+	const struct byte_pred *bt = (const struct byte_pred *)t;
 	uint64_t bits = 0, low = bt->set[0];
 	unsigned largest = 0; /* or-ed: at least as large as the largest, and below 64 if all are */
 
-	for (size_t i = b->n;
-	     i-- > 0;) { /* backwards: the first record ends up in the lowest bit */
+	/* backwards: the first record ends up in the lowest bit */
+	for (size_t i = b->n; i-- > 0;) {
 		uint8_t v = byte_at(&b->flows[i], bt->offset);
 
 		bits = bits << 1 | (low >> v % 64 & 1);
@@ -78,15 +77,15 @@ static uint64_t byte_matches_block(struct test *t, const struct block *b, uint64
 	return bits;
 }
 
-static enum err_code byte_test_new(const int *values, size_t count, size_t offset, uint32_t message,
-				   uint32_t field, struct test **ret, struct err *e)
+static enum err_code byte_pred_new(const int *values, size_t count, size_t offset, uint32_t message,
+				   uint32_t field, struct pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
-	struct byte_test *b = calloc(1, sizeof *b + count * sizeof b->beyond[0]);
+	struct byte_pred *b = calloc(1, sizeof *b + count * sizeof b->beyond[0]);
 	if (!b)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	b->t = (struct test){ .matches = byte_matches,
+	b->t = (struct pred){ .matches = byte_matches,
 			      .matches_block = byte_matches_block,
 			      .free = number_free };
 	b->offset = offset;
@@ -108,50 +107,50 @@ static enum err_code byte_test_new(const int *values, size_t count, size_t offse
  */
 _Static_assert(sizeof(Flow__Verdict) == sizeof(int), "enums are ints");
 
-enum err_code test_verdict_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-			       struct test **ret, struct err *e)
+enum err_code pred_verdict_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+			       struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return byte_test_new((const int *)ff->verdict, ff->n_verdict,
+	return byte_pred_new((const int *)ff->verdict, ff->n_verdict,
 			     offsetof(struct flow, verdict), 0, FLOW_FIELD_VERDICT, ret, e);
 }
 
-enum err_code test_traffic_direction_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					 struct test **ret, struct err *e)
+enum err_code pred_traffic_direction_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					 struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return byte_test_new((const int *)ff->traffic_direction, ff->n_traffic_direction,
+	return byte_pred_new((const int *)ff->traffic_direction, ff->n_traffic_direction,
 			     offsetof(struct flow, direction), 0, FLOW_FIELD_TRAFFIC_DIRECTION, ret,
 			     e);
 }
 
-enum err_code test_ip_version_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				  struct test **ret, struct err *e)
+enum err_code pred_ip_version_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				  struct pred **ret, struct err *e)
 {
 	enum { IP_VERSION = 3 }; /* IP.ipVersion */
 
 	(void)dict;
-	return byte_test_new((const int *)ff->ip_version, ff->n_ip_version,
+	return byte_pred_new((const int *)ff->ip_version, ff->n_ip_version,
 			     offsetof(struct flow, ip_version), FLOW_FIELD_IP, IP_VERSION, ret, e);
 }
 
 /* --- one bit of the record -------------------------------------------------------------------- */
 
-struct bool_test {
-	struct test t;
+struct bool_pred {
+	struct pred t;
 	bool asked[2]; /* for false, for true */
 };
 
-static enum err_code bool_test_new(const protobuf_c_boolean *values, size_t count,
-				   bool (*matches)(struct test *, const struct flow *),
-				   bool sees_events, struct test **ret, struct err *e)
+static enum err_code bool_pred_new(const protobuf_c_boolean *values, size_t count,
+				   bool (*matches)(struct pred *, const struct flow *),
+				   bool sees_events, struct pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
-	struct bool_test *b = calloc(1, sizeof *b);
+	struct bool_pred *b = calloc(1, sizeof *b);
 	if (!b)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	b->t = (struct test){ .matches = matches, .free = number_free, .sees_events = sees_events };
+	b->t = (struct pred){ .matches = matches, .free = number_free, .sees_events = sees_events };
 	for (size_t i = 0; i < count; i++)
 		b->asked[values[i] != 0] = true;
 	*ret = &b->t;
@@ -160,61 +159,61 @@ static enum err_code bool_test_new(const protobuf_c_boolean *values, size_t coun
 
 /* A drop without the field counts as no reply: older clients asked for the older field, where it
  * was so. */
-static bool reply_matches(struct test *t, const struct flow *f)
+static bool reply_matches(struct pred *t, const struct flow *f)
 {
-	const struct bool_test *b = (const struct bool_test *)t;
+	const struct bool_pred *b = (const struct bool_pred *)t;
 
 	if (f->is_reply == FLOW_REPLY_ABSENT && f->verdict != FLOW__VERDICT__DROPPED)
 		return false;
 	return b->asked[f->is_reply == FLOW_REPLY_TRUE];
 }
 
-enum err_code test_reply_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-			     struct test **ret, struct err *e)
+enum err_code pred_reply_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+			     struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return bool_test_new(ff->reply, ff->n_reply, reply_matches, false, ret, e);
+	return bool_pred_new(ff->reply, ff->n_reply, reply_matches, false, ret, e);
 }
 
-static bool encrypted_matches(struct test *t, const struct flow *f)
+static bool encrypted_matches(struct pred *t, const struct flow *f)
 {
-	const struct bool_test *b = (const struct bool_test *)t;
+	const struct bool_pred *b = (const struct bool_pred *)t;
 
 	if (f->kind == FLOW_KIND_AGENT || f->kind == FLOW_KIND_DEBUG)
 		return false;
 	return b->asked[f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_ENCRYPTED)];
 }
 
-enum err_code test_encrypted_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				 struct test **ret, struct err *e)
+enum err_code pred_encrypted_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return bool_test_new(ff->encrypted, ff->n_encrypted, encrypted_matches, true, ret, e);
+	return bool_pred_new(ff->encrypted, ff->n_encrypted, encrypted_matches, true, ret, e);
 }
 
 /* --- lists of numbers ------------------------------------------------------------------------- */
 
-struct list_test {
-	struct test t;
+struct list_pred {
+	struct pred t;
 	size_t count;
 	uint64_t v[];
 };
 
-static enum err_code list_test_new(size_t count,
-				   bool (*matches)(struct test *, const struct flow *),
-				   struct list_test **ret, struct err *e)
+static enum err_code list_pred_new(size_t count,
+				   bool (*matches)(struct pred *, const struct flow *),
+				   struct list_pred **ret, struct err *e)
 {
-	struct list_test *l = calloc(1, sizeof *l + count * sizeof l->v[0]);
+	struct list_pred *l = calloc(1, sizeof *l + count * sizeof l->v[0]);
 
 	if (!l)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	l->t = (struct test){ .matches = matches, .free = number_free };
+	l->t = (struct pred){ .matches = matches, .free = number_free };
 	l->count = count;
 	*ret = l;
 	return ERR_OK;
 }
 
-static bool list_has(const struct list_test *l, uint64_t v)
+static bool list_has(const struct list_pred *l, uint64_t v)
 {
 	for (size_t i = 0; i < l->count; i++)
 		if (l->v[i] == v)
@@ -222,21 +221,21 @@ static bool list_has(const struct list_test *l, uint64_t v)
 	return false;
 }
 
-static bool drop_reason_matches(struct test *t, const struct flow *f)
+static bool drop_reason_matches(struct pred *t, const struct flow *f)
 {
 	return f->verdict == FLOW__VERDICT__DROPPED &&
-	       list_has((const struct list_test *)t, f->drop_desc);
+	       list_has((const struct list_pred *)t, f->drop_desc);
 }
 
-enum err_code test_drop_reason_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				   struct test **ret, struct err *e)
+enum err_code pred_drop_reason_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct pred **ret, struct err *e)
 {
-	struct list_test *l = NULL;
+	struct list_pred *l = NULL;
 
 	(void)dict;
 	if (!ff->n_drop_reason_desc)
 		return ERR_OK;
-	if (list_test_new(ff->n_drop_reason_desc, drop_reason_matches, &l, e) != ERR_OK)
+	if (list_pred_new(ff->n_drop_reason_desc, drop_reason_matches, &l, e) != ERR_OK)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < l->count; i++)
 		l->v[i] = (uint32_t)ff->drop_reason_desc[i];
@@ -244,22 +243,22 @@ enum err_code test_drop_reason_new(const Flow__FlowFilter *ff, const struct flow
 	return ERR_OK;
 }
 
-static bool ip_trace_id_matches(struct test *t, const struct flow *f)
+static bool ip_trace_id_matches(struct pred *t, const struct flow *f)
 {
 	bool has = f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_HAS_IP_TRACE_ID);
 
-	return list_has((const struct list_test *)t, has ? f->ip_trace_id : 0);
+	return list_has((const struct list_pred *)t, has ? f->ip_trace_id : 0);
 }
 
-enum err_code test_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				   struct test **ret, struct err *e)
+enum err_code pred_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct pred **ret, struct err *e)
 {
-	struct list_test *l = NULL;
+	struct list_pred *l = NULL;
 
 	(void)dict;
 	if (!ff->n_ip_trace_id)
 		return ERR_OK;
-	if (list_test_new(ff->n_ip_trace_id, ip_trace_id_matches, &l, e) != ERR_OK)
+	if (list_pred_new(ff->n_ip_trace_id, ip_trace_id_matches, &l, e) != ERR_OK)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < l->count; i++)
 		l->v[i] = ff->ip_trace_id[i];
@@ -269,9 +268,9 @@ enum err_code test_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow
 }
 
 /* One flow matches if it has every flag of one of the combinations. */
-static bool tcp_flags_match(struct test *t, const struct flow *f)
+static bool tcp_flags_match(struct pred *t, const struct flow *f)
 {
-	const struct list_test *l = (const struct list_test *)t;
+	const struct list_pred *l = (const struct list_pred *)t;
 
 	if (f->l4 != FLOW_L4_TCP || !flow_is(f, FLOW_HAS_TCP_FLAGS))
 		return false;
@@ -281,15 +280,15 @@ static bool tcp_flags_match(struct test *t, const struct flow *f)
 	return false;
 }
 
-enum err_code test_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				 struct test **ret, struct err *e)
+enum err_code pred_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct pred **ret, struct err *e)
 {
-	struct list_test *l = NULL;
+	struct list_pred *l = NULL;
 
 	(void)dict;
 	if (!ff->n_tcp_flags)
 		return ERR_OK;
-	if (list_test_new(ff->n_tcp_flags, tcp_flags_match, &l, e) != ERR_OK)
+	if (list_pred_new(ff->n_tcp_flags, tcp_flags_match, &l, e) != ERR_OK)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < l->count; i++) {
 		const Flow__TCPFlags *m = ff->tcp_flags[i];
@@ -311,7 +310,7 @@ enum err_code test_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_d
 enum { EVENT_TYPE_DEBUG = 2, EVENT_TYPE_AGENT = 130 };
 
 struct event_type_test {
-	struct test t;
+	struct pred t;
 	size_t count;
 	struct {
 		int32_t type; /* 0: any */
@@ -332,7 +331,7 @@ static int32_t event_sub_type(const struct flow *f)
 	return type;
 }
 
-static bool event_type_matches(struct test *t, const struct flow *f)
+static bool event_type_matches(struct pred *t, const struct flow *f)
 {
 	const struct event_type_test *ev = (const struct event_type_test *)t;
 	int32_t type, sub_type;
@@ -353,8 +352,8 @@ static bool event_type_matches(struct test *t, const struct flow *f)
 	return false;
 }
 
-enum err_code test_event_type_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				  struct test **ret, struct err *e)
+enum err_code pred_event_type_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				  struct pred **ret, struct err *e)
 {
 	size_t n = ff->n_event_type;
 
@@ -364,7 +363,7 @@ enum err_code test_event_type_new(const Flow__FlowFilter *ff, const struct flow_
 	struct event_type_test *ev = calloc(1, sizeof *ev + n * sizeof ev->v[0]);
 	if (!ev)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	ev->t = (struct test){
+	ev->t = (struct pred){
 		.matches = event_type_matches, .free = number_free, .sees_events = true, .cost = 1
 	};
 	ev->count = n;
@@ -379,23 +378,23 @@ enum err_code test_event_type_new(const Flow__FlowFilter *ff, const struct flow_
 
 /* --- interfaces ------------------------------------------------------------------------------- */
 
-struct interface_test {
-	struct test t;
+struct interface_pred {
+	struct pred t;
 	struct strs *names;
 	uint32_t index[]; /* 0: any */
 };
 
-static void interface_free(struct test *t)
+static void interface_free(struct pred *t)
 {
-	struct interface_test *i = (struct interface_test *)t;
+	struct interface_pred *i = (struct interface_pred *)t;
 
 	free(i->names);
 	free(i);
 }
 
-static bool interface_matches(struct test *t, const struct flow *f)
+static bool interface_matches(struct pred *t, const struct flow *f)
 {
-	const struct interface_test *want = (const struct interface_test *)t;
+	const struct interface_pred *want = (const struct interface_pred *)t;
 
 	if (!flow_is(f, FLOW_HAS_IFACE))
 		return false;
@@ -409,8 +408,8 @@ static bool interface_matches(struct test *t, const struct flow *f)
 	return false;
 }
 
-enum err_code test_interface_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				 struct test **ret, struct err *e)
+enum err_code pred_interface_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct pred **ret, struct err *e)
 {
 	size_t n = ff->n_interface;
 
@@ -418,7 +417,7 @@ enum err_code test_interface_new(const Flow__FlowFilter *ff, const struct flow_d
 	if (!n)
 		return ERR_OK;
 	AUTO(own_free) char **names = calloc(n, sizeof *names);
-	struct interface_test *t = calloc(1, sizeof *t + n * sizeof t->index[0]);
+	struct interface_pred *t = calloc(1, sizeof *t + n * sizeof t->index[0]);
 	for (size_t i = 0; names && i < n; i++)
 		names[i] = ff->interface[i]->name;
 	struct strs *copy = names && t ? strs_copy(names, n) : NULL;
@@ -426,7 +425,7 @@ enum err_code test_interface_new(const Flow__FlowFilter *ff, const struct flow_d
 		free(t);
 		return err_set(e, ERR_NOMEM, "flow filter");
 	}
-	t->t = (struct test){ .matches = interface_matches, .free = interface_free, .cost = 1 };
+	t->t = (struct pred){ .matches = interface_matches, .free = interface_free, .cost = 1 };
 	t->names = copy;
 	for (size_t i = 0; i < n; i++)
 		t->index[i] = ff->interface[i]->index;

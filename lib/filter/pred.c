@@ -1,6 +1,6 @@
-#include "filter/test.h"
+#include "filter/pred.h"
 
-void test_free(struct test *t)
+void pred_free(struct pred *t)
 {
 	if (t)
 		t->free(t);

@@ -1,16 +1,16 @@
-/* Tests on DNS and HTTP records. */
+/* Predicates on DNS and HTTP records. */
 #include "base/buf.h"
 #include "filter/gotext.h"
 #include "filter/l7.h"
 #include "filter/regex.h"
 #include "filter/requri.h"
-#include "filter/test.h"
+#include "filter/pred.h"
 #include "flow/flow.pb-c.h"
 
 enum { EVENT_TYPE_L7 = 129, URL_BYTES = 1 << 20 };
 
-struct l7_test {
-	struct test t;
+struct l7_pred {
+	struct pred t;
 	struct strs *texts;  /* status codes, methods, header keys */
 	struct strs *values; /* header values */
 	struct regex **regexes;
@@ -18,9 +18,9 @@ struct l7_test {
 	struct buf path; /* of the URL being looked at */
 };
 
-static void l7_free(struct test *t)
+static void l7_free(struct pred *t)
 {
-	struct l7_test *l = (struct l7_test *)t;
+	struct l7_pred *l = (struct l7_pred *)t;
 
 	for (size_t i = 0; i < l->regex_count; i++)
 		regex_free(l->regexes[i]);
@@ -31,16 +31,16 @@ static void l7_free(struct test *t)
 	free(l);
 }
 
-static struct l7_test *l7_test_new(bool (*matches)(struct test *, const struct flow *),
+static struct l7_pred *l7_pred_new(bool (*matches)(struct pred *, const struct flow *),
 				   uint8_t cost, struct err *e)
 {
-	struct l7_test *l = calloc(1, sizeof *l);
+	struct l7_pred *l = calloc(1, sizeof *l);
 
 	if (!l) {
 		(void)err_set(e, ERR_NOMEM, "flow filter");
 		return NULL;
 	}
-	l->t = (struct test){ .matches = matches, .free = l7_free, .cost = cost };
+	l->t = (struct pred){ .matches = matches, .free = l7_free, .cost = cost };
 	l->path = buf_init(URL_BYTES);
 	return l;
 }
@@ -59,7 +59,7 @@ static enum err_code check_event_types(const Flow__FlowFilter *ff, const char *w
 		       what);
 }
 
-static bool matches_any(const struct l7_test *l, struct str text)
+static bool matches_any(const struct l7_pred *l, struct str text)
 {
 	for (size_t i = 0; i < l->regex_count; i++)
 		if (regex_match(l->regexes[i], text))
@@ -68,15 +68,15 @@ static bool matches_any(const struct l7_test *l, struct str text)
 }
 
 /* A pattern that does not compile is named before the error where @name_pattern says so. */
-static enum err_code regex_test_new(char *const *values, size_t count,
-				    bool (*matches)(struct test *, const struct flow *),
-				    bool name_pattern, struct test **ret, struct err *e)
+static enum err_code regex_pred_new(char *const *values, size_t count,
+				    bool (*matches)(struct pred *, const struct flow *),
+				    bool name_pattern, struct pred **ret, struct err *e)
 {
-	struct l7_test *l = l7_test_new(matches, 4, e);
+	struct l7_pred *l = l7_pred_new(matches, 4, e);
 
 	if (!l)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &l->t;
+	AUTO(pred_free) struct pred *made = &l->t;
 	l->regexes = calloc(count, sizeof(struct regex *));
 	if (!l->regexes)
 		return err_set(e, ERR_NOMEM, "flow filter");
@@ -93,20 +93,20 @@ static enum err_code regex_test_new(char *const *values, size_t count,
 
 /* --- DNS -------------------------------------------------------------------------------------- */
 
-static bool dns_query_matches(struct test *t, const struct flow *f)
+static bool dns_query_matches(struct pred *t, const struct flow *f)
 {
 	struct str query;
 
-	return l7_dns_query(f, &query) && matches_any((const struct l7_test *)t, query);
+	return l7_dns_query(f, &query) && matches_any((const struct l7_pred *)t, query);
 }
 
-enum err_code test_dns_query_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				 struct test **ret, struct err *e)
+enum err_code pred_dns_query_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct pred **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_dns_query)
 		return ERR_OK;
-	if (regex_test_new(ff->dns_query, ff->n_dns_query, dns_query_matches, false, ret, e) !=
+	if (regex_pred_new(ff->dns_query, ff->n_dns_query, dns_query_matches, false, ret, e) !=
 	    ERR_OK)
 		return err_in(e, "invalid DNS query filter: failed to compile regexp");
 	return ERR_OK;
@@ -127,9 +127,9 @@ static bool is_status(struct str s)
 	return true;
 }
 
-static bool status_matches(struct test *t, const struct flow *f)
+static bool status_matches(struct pred *t, const struct flow *f)
 {
-	const struct strs *asked = ((const struct l7_test *)t)->texts;
+	const struct strs *asked = ((const struct l7_pred *)t)->texts;
 	struct l7_http http;
 	char digits[16];
 
@@ -148,8 +148,8 @@ static bool status_matches(struct test *t, const struct flow *f)
 	return false;
 }
 
-enum err_code test_http_status_code_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					struct test **ret, struct err *e)
+enum err_code pred_http_status_code_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					struct pred **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_http_status_code)
@@ -165,10 +165,10 @@ enum err_code test_http_status_code_new(const Flow__FlowFilter *ff, const struct
 				"invalid http status code filter: invalid status code prefix: %s",
 				GO_QUOTE(s));
 	}
-	struct l7_test *l = l7_test_new(status_matches, 3, e);
+	struct l7_pred *l = l7_pred_new(status_matches, 3, e);
 	if (!l)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &l->t;
+	AUTO(pred_free) struct pred *made = &l->t;
 	l->texts = strs_copy(ff->http_status_code, ff->n_http_status_code);
 	if (!l->texts)
 		return err_set(e, ERR_NOMEM, "flow filter");
@@ -187,9 +187,9 @@ static bool is_ascii(struct str s)
 }
 
 /* Letters of all scripts are compared without case; the regular expressions know how. */
-static bool method_matches(struct test *t, const struct flow *f)
+static bool method_matches(struct pred *t, const struct flow *f)
 {
-	const struct l7_test *l = (const struct l7_test *)t;
+	const struct l7_pred *l = (const struct l7_pred *)t;
 	struct l7_http http;
 
 	if (!l7_http(f, &http) || !http.method.len)
@@ -201,7 +201,7 @@ static bool method_matches(struct test *t, const struct flow *f)
 }
 
 /* "(?i)\A…\z", each character by its number. */
-static enum err_code add_caseless(struct l7_test *l, struct str text, struct err *e)
+static enum err_code add_caseless(struct l7_pred *l, struct str text, struct err *e)
 {
 	AUTO_BUF struct buf b = buf_init(16 * text.len + 32);
 
@@ -214,18 +214,18 @@ static enum err_code add_caseless(struct l7_test *l, struct str text, struct err
 	return code;
 }
 
-enum err_code test_http_method_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				   struct test **ret, struct err *e)
+enum err_code pred_http_method_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct pred **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_http_method)
 		return ERR_OK;
 	if (check_event_types(ff, "http method", e) != ERR_OK)
 		return ERR_INVALID;
-	struct l7_test *l = l7_test_new(method_matches, 3, e);
+	struct l7_pred *l = l7_pred_new(method_matches, 3, e);
 	if (!l)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &l->t;
+	AUTO(pred_free) struct pred *made = &l->t;
 	l->texts = strs_copy(ff->http_method, ff->n_http_method);
 	l->regexes = calloc(ff->n_http_method, sizeof(struct regex *));
 	if (!l->texts || !l->regexes)
@@ -239,9 +239,9 @@ enum err_code test_http_method_new(const Flow__FlowFilter *ff, const struct flow
 
 /* --- HTTP path and URL ------------------------------------------------------------------------ */
 
-static bool path_matches(struct test *t, const struct flow *f)
+static bool path_matches(struct pred *t, const struct flow *f)
 {
-	struct l7_test *l = (struct l7_test *)t;
+	struct l7_pred *l = (struct l7_pred *)t;
 	struct l7_http http;
 
 	if (!l7_http(f, &http) || !http.url.len)
@@ -251,45 +251,45 @@ static bool path_matches(struct test *t, const struct flow *f)
 	       matches_any(l, buf_str(&l->path));
 }
 
-enum err_code test_http_path_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				 struct test **ret, struct err *e)
+enum err_code pred_http_path_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct pred **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_http_path)
 		return ERR_OK;
 	if (check_event_types(ff, "http path", e) != ERR_OK)
 		return ERR_INVALID;
-	if (regex_test_new(ff->http_path, ff->n_http_path, path_matches, true, ret, e) != ERR_OK)
+	if (regex_pred_new(ff->http_path, ff->n_http_path, path_matches, true, ret, e) != ERR_OK)
 		return err_in(e, "invalid http path filter");
 	return ERR_OK;
 }
 
-static bool url_matches(struct test *t, const struct flow *f)
+static bool url_matches(struct pred *t, const struct flow *f)
 {
 	struct l7_http http;
 
 	return l7_http(f, &http) && http.url.len &&
-	       matches_any((const struct l7_test *)t, http.url);
+	       matches_any((const struct l7_pred *)t, http.url);
 }
 
-enum err_code test_http_url_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				struct test **ret, struct err *e)
+enum err_code pred_http_url_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				struct pred **ret, struct err *e)
 {
 	(void)dict;
 	if (!ff->n_http_url)
 		return ERR_OK;
 	if (check_event_types(ff, "http url", e) != ERR_OK)
 		return ERR_INVALID;
-	if (regex_test_new(ff->http_url, ff->n_http_url, url_matches, true, ret, e) != ERR_OK)
+	if (regex_pred_new(ff->http_url, ff->n_http_url, url_matches, true, ret, e) != ERR_OK)
 		return err_in(e, "invalid http url filter");
 	return ERR_OK;
 }
 
 /* --- HTTP headers ----------------------------------------------------------------------------- */
 
-static bool header_matches(struct test *t, const struct flow *f)
+static bool header_matches(struct pred *t, const struct flow *f)
 {
-	const struct l7_test *l = (const struct l7_test *)t;
+	const struct l7_pred *l = (const struct l7_pred *)t;
 	struct l7_http http;
 	struct str key, value;
 
@@ -302,8 +302,8 @@ static bool header_matches(struct test *t, const struct flow *f)
 	return false;
 }
 
-enum err_code test_http_header_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				   struct test **ret, struct err *e)
+enum err_code pred_http_header_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct pred **ret, struct err *e)
 {
 	size_t count = ff->n_http_header;
 
@@ -312,10 +312,10 @@ enum err_code test_http_header_new(const Flow__FlowFilter *ff, const struct flow
 		return ERR_OK;
 	if (check_event_types(ff, "http headers", e) != ERR_OK)
 		return ERR_INVALID;
-	struct l7_test *l = l7_test_new(header_matches, 3, e);
+	struct l7_pred *l = l7_pred_new(header_matches, 3, e);
 	if (!l)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &l->t;
+	AUTO(pred_free) struct pred *made = &l->t;
 	AUTO(own_free) char **keys = calloc(count, sizeof *keys);
 	AUTO(own_free) char **values = calloc(count, sizeof *values);
 	for (size_t i = 0; keys && values && i < count; i++) {

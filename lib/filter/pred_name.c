@@ -1,10 +1,10 @@
-/* Tests on names: what a flow's endpoints, services and node are called. Each judges a dictionary
- * entry once and remembers the answer by id. */
+/* Predicates on names: what a flow's endpoints, services and node are called. Each judges a
+ * dictionary entry once and remembers the answer by id. */
 #include "filter/answers.h"
 #include "filter/glob.h"
 #include "filter/gotext.h"
 #include "filter/selector.h"
-#include "filter/test.h"
+#include "filter/pred.h"
 #include "flow/dict.h"
 #include "flow/flow.pb-c.h"
 
@@ -15,29 +15,29 @@ struct path {
 	struct str namespace_, prefix; /* "": any */
 };
 
-struct name_test {
-	struct test t;
+struct name_pred {
+	struct pred t;
 	const struct flow_dict *dict;
 	enum whose whose;
 	bool absent; /* the answer for a flow that lacks the entry */
 	struct answers answers;
-	/* which one is called depends on @whose; the entry is never NULL */
-	bool (*judge_endpoint)(const struct name_test *t, const struct endpoint *ep);
-	bool (*judge_service)(const struct name_test *t, const struct service *svc);
-	bool (*judge_node)(const struct name_test *t, const struct node *node);
-	/* what is asked for; each test uses one of these */
+	/* Which one is called depends on @whose; the entry is never NULL. */
+	bool (*judge_endpoint)(const struct name_pred *t, const struct endpoint *ep);
+	bool (*judge_service)(const struct name_pred *t, const struct service *svc);
+	bool (*judge_node)(const struct name_pred *t, const struct node *node);
+	/* what is asked for; each predicate uses one of these */
 	size_t count;
 	uint32_t *identities;
 	struct path *paths;
 	struct selector **selectors;
 	struct node_glob *globs;
-	struct strs *texts,
-		*kinds; /* cluster names; workloads' names and kinds; what paths point into */
+	struct strs *texts; /* cluster names, names of workloads, what paths point into */
+	struct strs *kinds; /* of workloads */
 };
 
-static void name_free(struct test *t)
+static void name_free(struct pred *t)
 {
-	struct name_test *n = (struct name_test *)t;
+	struct name_pred *n = (struct name_pred *)t;
 
 	for (size_t i = 0; i < n->count; i++) {
 		if (n->selectors)
@@ -55,12 +55,12 @@ static void name_free(struct test *t)
 	free(n);
 }
 
-static void name_forget(struct test *t)
+static void name_forget(struct pred *t)
 {
-	answers_forget(&((struct name_test *)t)->answers);
+	answers_forget(&((struct name_pred *)t)->answers);
 }
 
-static uint32_t id_of(const struct name_test *n, const struct flow *f)
+static uint32_t id_of(const struct name_pred *n, const struct flow *f)
 {
 	static const size_t offsets[] = {
 		[SOURCE] = offsetof(struct flow, src_ep),
@@ -70,11 +70,11 @@ static uint32_t id_of(const struct name_test *n, const struct flow *f)
 		[NODE] = offsetof(struct flow, node),
 	};
 
-	return *(const uint32_t *)((const char *)f +
-				   offsets[n->whose]); /* each is a struct of one uint32_t */
+	/* each is a struct of one uint32_t */
+	return *(const uint32_t *)((const char *)f + offsets[n->whose]);
 }
 
-static bool judge(const struct name_test *n, uint32_t id)
+static bool judge(const struct name_pred *n, uint32_t id)
 {
 	const struct endpoint *ep;
 	const struct service *svc;
@@ -96,7 +96,7 @@ static bool judge(const struct name_test *n, uint32_t id)
 	return false;
 }
 
-static bool answer(struct name_test *n, uint32_t id)
+static bool answer(struct name_pred *n, uint32_t id)
 {
 	bool yes;
 
@@ -109,16 +109,16 @@ static bool answer(struct name_test *n, uint32_t id)
 	return yes;
 }
 
-static bool name_matches(struct test *t, const struct flow *f)
+static bool name_matches(struct pred *t, const struct flow *f)
 {
-	struct name_test *n = (struct name_test *)t;
+	struct name_pred *n = (struct name_pred *)t;
 
 	return f->kind == FLOW_KIND_FLOW ? answer(n, id_of(n, f)) : n->absent;
 }
 
-static uint64_t name_matches_block(struct test *t, const struct block *b, uint64_t asked)
+static uint64_t name_matches_block(struct pred *t, const struct block *b, uint64_t asked)
 {
-	struct name_test *n = (struct name_test *)t;
+	struct name_pred *n = (struct name_pred *)t;
 	uint64_t bits = 0;
 
 	for (; asked; asked &= asked - 1) {
@@ -129,16 +129,16 @@ static uint64_t name_matches_block(struct test *t, const struct block *b, uint64
 	return bits;
 }
 
-static struct name_test *name_test_new(const struct flow_dict *dict, enum whose whose,
+static struct name_pred *name_pred_new(const struct flow_dict *dict, enum whose whose,
 				       struct err *e)
 {
-	struct name_test *n = calloc(1, sizeof *n);
+	struct name_pred *n = calloc(1, sizeof *n);
 
 	if (!n) {
 		(void)err_set(e, ERR_NOMEM, "flow filter");
 		return NULL;
 	}
-	n->t = (struct test){
+	n->t = (struct pred){
 		.matches = name_matches,
 		.matches_block = name_matches_block,
 		.forget = name_forget,
@@ -152,7 +152,7 @@ static struct name_test *name_test_new(const struct flow_dict *dict, enum whose 
 
 /* --- security identity ------------------------------------------------------------------------ */
 
-static bool identity_is_asked(const struct name_test *n, const struct endpoint *ep)
+static bool identity_is_asked(const struct name_pred *n, const struct endpoint *ep)
 {
 	for (size_t i = 0; i < n->count; i++)
 		if (n->identities[i] == ep->identity)
@@ -160,16 +160,16 @@ static bool identity_is_asked(const struct name_test *n, const struct endpoint *
 	return false;
 }
 
-static enum err_code identity_test_new(const uint32_t *v, size_t count,
+static enum err_code identity_pred_new(const uint32_t *v, size_t count,
 				       const struct flow_dict *dict, enum whose whose,
-				       struct test **ret, struct err *e)
+				       struct pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
-	struct name_test *n = name_test_new(dict, whose, e);
+	struct name_pred *n = name_pred_new(dict, whose, e);
 	if (!n)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &n->t;
+	AUTO(pred_free) struct pred *made = &n->t;
 	n->judge_endpoint = identity_is_asked;
 	n->identities = malloc(count * sizeof *v);
 	if (!n->identities)
@@ -180,23 +180,23 @@ static enum err_code identity_test_new(const uint32_t *v, size_t count,
 	return ERR_OK;
 }
 
-enum err_code test_source_identity_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				       struct test **ret, struct err *e)
+enum err_code pred_source_identity_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				       struct pred **ret, struct err *e)
 {
-	return identity_test_new(ff->source_identity, ff->n_source_identity, dict, SOURCE, ret, e);
+	return identity_pred_new(ff->source_identity, ff->n_source_identity, dict, SOURCE, ret, e);
 }
 
-enum err_code test_destination_identity_new(const Flow__FlowFilter *ff,
-					    const struct flow_dict *dict, struct test **ret,
+enum err_code pred_destination_identity_new(const Flow__FlowFilter *ff,
+					    const struct flow_dict *dict, struct pred **ret,
 					    struct err *e)
 {
-	return identity_test_new(ff->destination_identity, ff->n_destination_identity, dict,
+	return identity_pred_new(ff->destination_identity, ff->n_destination_identity, dict,
 				 DESTINATION, ret, e);
 }
 
 /* --- "namespace/name-prefix": pods and services ----------------------------------------------- */
 
-static bool path_is_asked(const struct name_test *n, struct str namespace_, struct str name)
+static bool path_is_asked(const struct name_pred *n, struct str namespace_, struct str name)
 {
 	if (!namespace_.len && !name.len)
 		return false;
@@ -210,25 +210,25 @@ static bool path_is_asked(const struct name_test *n, struct str namespace_, stru
 	return false;
 }
 
-static bool pod_is_asked(const struct name_test *n, const struct endpoint *ep)
+static bool pod_is_asked(const struct name_pred *n, const struct endpoint *ep)
 {
 	return path_is_asked(n, ep->namespace_, ep->pod);
 }
 
-static bool service_is_asked(const struct name_test *n, const struct service *svc)
+static bool service_is_asked(const struct name_pred *n, const struct service *svc)
 {
 	return path_is_asked(n, svc->namespace_, svc->name);
 }
 
-static enum err_code path_test_new(char *const *values, size_t count, const struct flow_dict *dict,
-				   enum whose whose, struct test **ret, struct err *e)
+static enum err_code path_pred_new(char *const *values, size_t count, const struct flow_dict *dict,
+				   enum whose whose, struct pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
-	struct name_test *n = name_test_new(dict, whose, e);
+	struct name_pred *n = name_pred_new(dict, whose, e);
 	if (!n)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &n->t;
+	AUTO(pred_free) struct pred *made = &n->t;
 	n->judge_endpoint = pod_is_asked;
 	n->judge_service = service_is_asked;
 	n->texts = strs_copy(values, count);
@@ -250,31 +250,31 @@ static enum err_code path_test_new(char *const *values, size_t count, const stru
 	return ERR_OK;
 }
 
-enum err_code test_source_pod_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				  struct test **ret, struct err *e)
+enum err_code pred_source_pod_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				  struct pred **ret, struct err *e)
 {
-	return path_test_new(ff->source_pod, ff->n_source_pod, dict, SOURCE, ret, e);
+	return path_pred_new(ff->source_pod, ff->n_source_pod, dict, SOURCE, ret, e);
 }
 
-enum err_code test_destination_pod_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				       struct test **ret, struct err *e)
+enum err_code pred_destination_pod_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				       struct pred **ret, struct err *e)
 {
-	return path_test_new(ff->destination_pod, ff->n_destination_pod, dict, DESTINATION, ret, e);
+	return path_pred_new(ff->destination_pod, ff->n_destination_pod, dict, DESTINATION, ret, e);
 }
 
-enum err_code test_source_service_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				      struct test **ret, struct err *e)
+enum err_code pred_source_service_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				      struct pred **ret, struct err *e)
 {
-	if (path_test_new(ff->source_service, ff->n_source_service, dict, SOURCE_SERVICE, ret, e) !=
+	if (path_pred_new(ff->source_service, ff->n_source_service, dict, SOURCE_SERVICE, ret, e) !=
 	    ERR_OK)
 		return err_in(e, "invalid source service filter");
 	return ERR_OK;
 }
 
-enum err_code test_destination_service_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					   struct test **ret, struct err *e)
+enum err_code pred_destination_service_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					   struct pred **ret, struct err *e)
 {
-	if (path_test_new(ff->destination_service, ff->n_destination_service, dict,
+	if (path_pred_new(ff->destination_service, ff->n_destination_service, dict,
 			  DESTINATION_SERVICE, ret, e) != ERR_OK)
 		return err_in(e, "invalid destination service filter");
 	return ERR_OK;
@@ -282,7 +282,7 @@ enum err_code test_destination_service_new(const Flow__FlowFilter *ff, const str
 
 /* --- workloads -------------------------------------------------------------------------------- */
 
-static bool workload_is_asked(const struct name_test *n, const struct endpoint *ep)
+static bool workload_is_asked(const struct name_pred *n, const struct endpoint *ep)
 {
 	for (size_t w = 0; w < ep->workload_count; w++) {
 		for (size_t i = 0; i < n->count; i++) {
@@ -296,16 +296,16 @@ static bool workload_is_asked(const struct name_test *n, const struct endpoint *
 	return false;
 }
 
-static enum err_code workload_test_new(Flow__Workload *const *values, size_t count,
+static enum err_code workload_pred_new(Flow__Workload *const *values, size_t count,
 				       const struct flow_dict *dict, enum whose whose,
-				       struct test **ret, struct err *e)
+				       struct pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
-	struct name_test *n = name_test_new(dict, whose, e);
+	struct name_pred *n = name_pred_new(dict, whose, e);
 	if (!n)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &n->t;
+	AUTO(pred_free) struct pred *made = &n->t;
 	AUTO(own_free) char **names = calloc(count, sizeof *names);
 	AUTO(own_free) char **kinds = calloc(count, sizeof *kinds);
 	for (size_t i = 0; names && kinds && i < count; i++) {
@@ -322,23 +322,23 @@ static enum err_code workload_test_new(Flow__Workload *const *values, size_t cou
 	return ERR_OK;
 }
 
-enum err_code test_source_workload_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				       struct test **ret, struct err *e)
+enum err_code pred_source_workload_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				       struct pred **ret, struct err *e)
 {
-	return workload_test_new(ff->source_workload, ff->n_source_workload, dict, SOURCE, ret, e);
+	return workload_pred_new(ff->source_workload, ff->n_source_workload, dict, SOURCE, ret, e);
 }
 
-enum err_code test_destination_workload_new(const Flow__FlowFilter *ff,
-					    const struct flow_dict *dict, struct test **ret,
+enum err_code pred_destination_workload_new(const Flow__FlowFilter *ff,
+					    const struct flow_dict *dict, struct pred **ret,
 					    struct err *e)
 {
-	return workload_test_new(ff->destination_workload, ff->n_destination_workload, dict,
+	return workload_pred_new(ff->destination_workload, ff->n_destination_workload, dict,
 				 DESTINATION, ret, e);
 }
 
 /* --- labels of endpoints and nodes ------------------------------------------------------------ */
 
-static bool labels_are_asked(const struct name_test *n, const struct str *labels, size_t count)
+static bool labels_are_asked(const struct name_pred *n, const struct str *labels, size_t count)
 {
 	for (size_t i = 0; i < n->count; i++)
 		if (selector_match(n->selectors[i], labels, count))
@@ -346,26 +346,26 @@ static bool labels_are_asked(const struct name_test *n, const struct str *labels
 	return false;
 }
 
-static bool endpoint_labels_are_asked(const struct name_test *n, const struct endpoint *ep)
+static bool endpoint_labels_are_asked(const struct name_pred *n, const struct endpoint *ep)
 {
 	return labels_are_asked(n, ep->labels, ep->label_count);
 }
 
-static bool node_labels_are_asked(const struct name_test *n, const struct node *node)
+static bool node_labels_are_asked(const struct name_pred *n, const struct node *node)
 {
 	return labels_are_asked(n, node->labels, node->label_count);
 }
 
-static enum err_code label_test_new(char *const *values, size_t count, const struct flow_dict *dict,
-				    enum whose whose, const char *name, struct test **ret,
+static enum err_code label_pred_new(char *const *values, size_t count, const struct flow_dict *dict,
+				    enum whose whose, const char *name, struct pred **ret,
 				    struct err *e)
 {
 	if (!count)
 		return ERR_OK;
-	struct name_test *n = name_test_new(dict, whose, e);
+	struct name_pred *n = name_pred_new(dict, whose, e);
 	if (!n)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &n->t;
+	AUTO(pred_free) struct pred *made = &n->t;
 	n->judge_endpoint = endpoint_labels_are_asked;
 	n->judge_node = node_labels_are_asked;
 	n->selectors = calloc(count, sizeof(struct selector *));
@@ -382,28 +382,28 @@ static enum err_code label_test_new(char *const *values, size_t count, const str
 	return ERR_OK;
 }
 
-enum err_code test_source_label_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				    struct test **ret, struct err *e)
+enum err_code pred_source_label_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				    struct pred **ret, struct err *e)
 {
-	return label_test_new(ff->source_label, ff->n_source_label, dict, SOURCE, "source", ret, e);
+	return label_pred_new(ff->source_label, ff->n_source_label, dict, SOURCE, "source", ret, e);
 }
 
-enum err_code test_destination_label_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					 struct test **ret, struct err *e)
+enum err_code pred_destination_label_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					 struct pred **ret, struct err *e)
 {
-	return label_test_new(ff->destination_label, ff->n_destination_label, dict, DESTINATION,
+	return label_pred_new(ff->destination_label, ff->n_destination_label, dict, DESTINATION,
 			      "destination", ret, e);
 }
 
-enum err_code test_node_labels_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				   struct test **ret, struct err *e)
+enum err_code pred_node_labels_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct pred **ret, struct err *e)
 {
-	return label_test_new(ff->node_labels, ff->n_node_labels, dict, NODE, "node", ret, e);
+	return label_pred_new(ff->node_labels, ff->n_node_labels, dict, NODE, "node", ret, e);
 }
 
 /* --- node names ------------------------------------------------------------------------------- */
 
-static bool node_is_asked(const struct name_test *n, const struct node *node)
+static bool node_is_asked(const struct name_pred *n, const struct node *node)
 {
 	for (size_t i = 0; i < n->count; i++)
 		if (node_glob_match(&n->globs[i], node->name))
@@ -411,17 +411,17 @@ static bool node_is_asked(const struct name_test *n, const struct node *node)
 	return false;
 }
 
-enum err_code test_node_name_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				 struct test **ret, struct err *e)
+enum err_code pred_node_name_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct pred **ret, struct err *e)
 {
 	size_t count = ff->n_node_name;
 
 	if (!count)
 		return ERR_OK;
-	struct name_test *n = name_test_new(dict, NODE, e);
+	struct name_pred *n = name_pred_new(dict, NODE, e);
 	if (!n)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &n->t;
+	AUTO(pred_free) struct pred *made = &n->t;
 	n->judge_node = node_is_asked;
 	n->globs = calloc(count, sizeof *n->globs);
 	if (!n->globs)
@@ -439,24 +439,24 @@ enum err_code test_node_name_new(const Flow__FlowFilter *ff, const struct flow_d
 
 /* --- clusters of endpoints -------------------------------------------------------------------- */
 
-static bool cluster_is_asked(const struct name_test *n, const struct endpoint *ep)
+static bool cluster_is_asked(const struct name_pred *n, const struct endpoint *ep)
 {
 	return strs_have(n->texts, ep->cluster);
 }
 
-static enum err_code cluster_test_new(char *const *values, size_t count,
+static enum err_code cluster_pred_new(char *const *values, size_t count,
 				      const struct flow_dict *dict, enum whose whose,
-				      struct test **ret, struct err *e)
+				      struct pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
 	for (size_t i = 0; i < count; i++)
 		if (!values[i][0])
 			return err_set(e, ERR_INVALID, "invalid filter, name must not be empty");
-	struct name_test *n = name_test_new(dict, whose, e);
+	struct name_pred *n = name_pred_new(dict, whose, e);
 	if (!n)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &n->t;
+	AUTO(pred_free) struct pred *made = &n->t;
 	n->judge_endpoint = cluster_is_asked;
 	n->texts = strs_copy(values, count);
 	if (!n->texts)
@@ -465,17 +465,17 @@ static enum err_code cluster_test_new(char *const *values, size_t count,
 	return ERR_OK;
 }
 
-enum err_code test_source_cluster_name_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					   struct test **ret, struct err *e)
+enum err_code pred_source_cluster_name_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					   struct pred **ret, struct err *e)
 {
-	return cluster_test_new(ff->source_cluster_name, ff->n_source_cluster_name, dict, SOURCE,
+	return cluster_pred_new(ff->source_cluster_name, ff->n_source_cluster_name, dict, SOURCE,
 				ret, e);
 }
 
-enum err_code test_destination_cluster_name_new(const Flow__FlowFilter *ff,
-						const struct flow_dict *dict, struct test **ret,
+enum err_code pred_destination_cluster_name_new(const Flow__FlowFilter *ff,
+						const struct flow_dict *dict, struct pred **ret,
 						struct err *e)
 {
-	return cluster_test_new(ff->destination_cluster_name, ff->n_destination_cluster_name, dict,
+	return cluster_pred_new(ff->destination_cluster_name, ff->n_destination_cluster_name, dict,
 				DESTINATION, ret, e);
 }

@@ -1,11 +1,11 @@
 /* Addresses: the same text, or within a prefix. */
 #include "filter/gotext.h"
 #include "filter/netip.h"
-#include "filter/test.h"
+#include "filter/pred.h"
 #include "flow/flow.pb-c.h"
 
-struct ip_test {
-	struct test t;
+struct ip_pred {
+	struct pred t;
 	enum flow_side side;
 	struct strs *texts; /* as given; the reference compares addresses as texts */
 	uint8_t (*ips)[16]; /* those texts that are canonical: all that a flow with a canonical
@@ -34,9 +34,9 @@ static struct ip_mask mask_of(const struct netip_prefix *p)
 	return m;
 }
 
-static void ip_free(struct test *t)
+static void ip_free(struct pred *t)
 {
-	struct ip_test *ip = (struct ip_test *)t;
+	struct ip_pred *ip = (struct ip_pred *)t;
 
 	free(ip->texts);
 	free(ip->ips);
@@ -45,7 +45,7 @@ static void ip_free(struct test *t)
 	free(ip);
 }
 
-static bool in_prefixes(const struct ip_test *ip, const struct netip *a)
+static bool in_prefixes(const struct ip_pred *ip, const struct netip *a)
 {
 	for (size_t i = 0; i < ip->prefix_count; i++)
 		if (netip_prefix_contains(&ip->prefixes[i], a))
@@ -53,7 +53,7 @@ static bool in_prefixes(const struct ip_test *ip, const struct netip *a)
 	return false;
 }
 
-static bool odd_ip_matches(const struct ip_test *ip, const struct flow *f)
+static bool odd_ip_matches(const struct ip_pred *ip, const struct flow *f)
 {
 	char tmp[FLOW_IP_TEXT_BYTES];
 	struct str text = flow_ip_text(f, ip->side, tmp);
@@ -66,12 +66,12 @@ static bool odd_ip_matches(const struct ip_test *ip, const struct flow *f)
 	return ip->prefix_count && netip_parse(text, &a, NULL) == ERR_OK && in_prefixes(ip, &a);
 }
 
-static bool ip_matches(struct test *t, const struct flow *f)
+static bool ip_matches(struct pred *t, const struct flow *f)
 {
 	static const uint32_t has[] = { [FLOW_SRC] = FLOW_HAS_SRC_IP,
 					[FLOW_DST] = FLOW_HAS_DST_IP,
 					[FLOW_XLATED] = FLOW_HAS_XLATED };
-	const struct ip_test *ip = (const struct ip_test *)t;
+	const struct ip_pred *ip = (const struct ip_pred *)t;
 	const uint8_t *bytes = ip->side == FLOW_SRC   ? f->src_ip
 			       : ip->side == FLOW_DST ? f->dst_ip
 						      : f->src_xlated;
@@ -96,7 +96,7 @@ static bool ip_matches(struct test *t, const struct flow *f)
 	return false;
 }
 
-static enum err_code add_value(struct ip_test *ip, struct str s, struct err *e)
+static enum err_code add_value(struct ip_pred *ip, struct str s, struct err *e)
 {
 	char tmp[FLOW_IP_TEXT_BYTES];
 	struct netip a;
@@ -115,16 +115,16 @@ static enum err_code add_value(struct ip_test *ip, struct str s, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code ip_test_new(char *const *values, size_t count, enum flow_side side,
-				 struct test **ret, struct err *e)
+static enum err_code ip_pred_new(char *const *values, size_t count, enum flow_side side,
+				 struct pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
-	struct ip_test *ip = calloc(1, sizeof *ip);
+	struct ip_pred *ip = calloc(1, sizeof *ip);
 	if (!ip)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	ip->t = (struct test){ .matches = ip_matches, .free = ip_free, .cost = 1 };
-	AUTO(test_free) struct test *made = &ip->t;
+	ip->t = (struct pred){ .matches = ip_matches, .free = ip_free, .cost = 1 };
+	AUTO(pred_free) struct pred *made = &ip->t;
 	ip->side = side;
 	ip->texts = strs_copy(values, count);
 	ip->ips = calloc(count, sizeof *ip->ips);
@@ -142,23 +142,23 @@ static enum err_code ip_test_new(char *const *values, size_t count, enum flow_si
 	return ERR_OK;
 }
 
-enum err_code test_source_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				 struct test **ret, struct err *e)
+enum err_code pred_source_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				 struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return ip_test_new(ff->source_ip, ff->n_source_ip, FLOW_SRC, ret, e);
+	return ip_pred_new(ff->source_ip, ff->n_source_ip, FLOW_SRC, ret, e);
 }
 
-enum err_code test_source_ip_xlated_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					struct test **ret, struct err *e)
+enum err_code pred_source_ip_xlated_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return ip_test_new(ff->source_ip_xlated, ff->n_source_ip_xlated, FLOW_XLATED, ret, e);
+	return ip_pred_new(ff->source_ip_xlated, ff->n_source_ip_xlated, FLOW_XLATED, ret, e);
 }
 
-enum err_code test_destination_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				      struct test **ret, struct err *e)
+enum err_code pred_destination_ip_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				      struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return ip_test_new(ff->destination_ip, ff->n_destination_ip, FLOW_DST, ret, e);
+	return ip_pred_new(ff->destination_ip, ff->n_destination_ip, FLOW_DST, ret, e);
 }

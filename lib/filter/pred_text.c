@@ -1,21 +1,21 @@
 /* Texts that the record holds in part or not at all: UUIDs, DNS names of addresses, trace ids. */
 #include "filter/glob.h"
-#include "filter/test.h"
+#include "filter/pred.h"
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 
-struct text_test {
-	struct test t;
+struct text_pred {
+	struct pred t;
 	struct strs *texts;
 	struct glob **globs;
 	size_t glob_count;
 	uint32_t field; /* of flow.Flow: whose names */
 };
 
-static void text_free(struct test *t)
+static void text_free(struct pred *t)
 {
-	struct text_test *x = (struct text_test *)t;
+	struct text_pred *x = (struct text_pred *)t;
 
 	for (size_t i = 0; i < x->glob_count; i++)
 		glob_free(x->globs[i]);
@@ -24,46 +24,46 @@ static void text_free(struct test *t)
 	free(x);
 }
 
-static enum err_code text_test_new(char *const *values, size_t count,
-				   bool (*matches)(struct test *, const struct flow *),
-				   struct text_test **ret, struct err *e)
+static enum err_code text_pred_new(char *const *values, size_t count,
+				   bool (*matches)(struct pred *, const struct flow *),
+				   struct text_pred **ret, struct err *e)
 {
-	struct text_test *x = calloc(1, sizeof *x);
+	struct text_pred *x = calloc(1, sizeof *x);
 
 	if (!x)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	x->t = (struct test){ .matches = matches, .free = text_free, .cost = 3 };
-	AUTO(test_free) struct test *made = &x->t;
+	x->t = (struct pred){ .matches = matches, .free = text_free, .cost = 3 };
+	AUTO(pred_free) struct pred *made = &x->t;
 	x->texts = strs_copy(values, count);
 	if (!x->texts)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	*ret = (struct text_test *)TAKE(made);
+	*ret = (struct text_pred *)TAKE(made);
 	return ERR_OK;
 }
 
-static bool uuid_matches(struct test *t, const struct flow *f)
+static bool uuid_matches(struct pred *t, const struct flow *f)
 {
 	char tmp[FLOW_UUID_TEXT_BYTES];
 
-	return strs_have(((struct text_test *)t)->texts, flow_uuid_text(f, tmp));
+	return strs_have(((struct text_pred *)t)->texts, flow_uuid_text(f, tmp));
 }
 
-enum err_code test_uuid_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-			    struct test **ret, struct err *e)
+enum err_code pred_uuid_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+			    struct pred **ret, struct err *e)
 {
-	struct text_test *x = NULL;
+	struct text_pred *x = NULL;
 
 	(void)dict;
 	if (!ff->n_uuid)
 		return ERR_OK;
-	if (text_test_new(ff->uuid, ff->n_uuid, uuid_matches, &x, e) != ERR_OK)
+	if (text_pred_new(ff->uuid, ff->n_uuid, uuid_matches, &x, e) != ERR_OK)
 		return ERR_NOMEM;
 	*ret = &x->t;
 	return ERR_OK;
 }
 
 /* A flow without a trace id has the id "". So has, in the reference, what is no flow. */
-static bool trace_id_matches(struct test *t, const struct flow *f)
+static bool trace_id_matches(struct pred *t, const struct flow *f)
 {
 	enum { PARENT = 1, TRACE_ID = 1 };
 	struct str parent, id = STR("");
@@ -72,27 +72,27 @@ static bool trace_id_matches(struct test *t, const struct flow *f)
 	    wire_find(flow_ext(f), FLOW_FIELD_TRACE_CONTEXT, &parent) &&
 	    wire_find(parent, PARENT, &parent) && !wire_find(parent, TRACE_ID, &id))
 		id = STR("");
-	return strs_have(((struct text_test *)t)->texts, id);
+	return strs_have(((struct text_pred *)t)->texts, id);
 }
 
-enum err_code test_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				struct test **ret, struct err *e)
+enum err_code pred_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				struct pred **ret, struct err *e)
 {
-	struct text_test *x = NULL;
+	struct text_pred *x = NULL;
 
 	(void)dict;
 	if (!ff->n_trace_id)
 		return ERR_OK;
-	if (text_test_new(ff->trace_id, ff->n_trace_id, trace_id_matches, &x, e) != ERR_OK)
+	if (text_pred_new(ff->trace_id, ff->n_trace_id, trace_id_matches, &x, e) != ERR_OK)
 		return ERR_NOMEM;
 	x->t.sees_events = true;
 	*ret = &x->t;
 	return ERR_OK;
 }
 
-static bool fqdn_matches(struct test *t, const struct flow *f)
+static bool fqdn_matches(struct pred *t, const struct flow *f)
 {
-	const struct text_test *x = (const struct text_test *)t;
+	const struct text_pred *x = (const struct text_pred *)t;
 	struct wire_field field;
 
 	if (!flow_is(f, FLOW_HAS_NAMES))
@@ -107,16 +107,16 @@ static bool fqdn_matches(struct test *t, const struct flow *f)
 	return false;
 }
 
-static enum err_code fqdn_test_new(char *const *values, size_t count, uint32_t field,
-				   struct test **ret, struct err *e)
+static enum err_code fqdn_pred_new(char *const *values, size_t count, uint32_t field,
+				   struct pred **ret, struct err *e)
 {
-	struct text_test *x = NULL;
+	struct text_pred *x = NULL;
 
 	if (!count)
 		return ERR_OK;
-	if (text_test_new(values, count, fqdn_matches, &x, e) != ERR_OK)
+	if (text_pred_new(values, count, fqdn_matches, &x, e) != ERR_OK)
 		return ERR_NOMEM;
-	AUTO(test_free) struct test *made = &x->t;
+	AUTO(pred_free) struct pred *made = &x->t;
 	x->field = field;
 	x->globs = calloc(count, sizeof(struct glob *));
 	if (!x->globs)
@@ -132,17 +132,17 @@ static enum err_code fqdn_test_new(char *const *values, size_t count, uint32_t f
 	return ERR_OK;
 }
 
-enum err_code test_source_fqdn_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				   struct test **ret, struct err *e)
+enum err_code pred_source_fqdn_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+				   struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return fqdn_test_new(ff->source_fqdn, ff->n_source_fqdn, FLOW_FIELD_SOURCE_NAMES, ret, e);
+	return fqdn_pred_new(ff->source_fqdn, ff->n_source_fqdn, FLOW_FIELD_SOURCE_NAMES, ret, e);
 }
 
-enum err_code test_destination_fqdn_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-					struct test **ret, struct err *e)
+enum err_code pred_destination_fqdn_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
+					struct pred **ret, struct err *e)
 {
 	(void)dict;
-	return fqdn_test_new(ff->destination_fqdn, ff->n_destination_fqdn,
+	return fqdn_pred_new(ff->destination_fqdn, ff->n_destination_fqdn,
 			     FLOW_FIELD_DESTINATION_NAMES, ret, e);
 }
