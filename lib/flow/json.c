@@ -8,7 +8,8 @@
 #include "flow/swar.h"
 #include "flow/wire.h"
 
-/* protobuf's customary limit on nested messages when reading the wire; only an Any nests without end. */
+/* protobuf's customary limit on nested messages when reading the wire; only an Any nests without
+ * end. */
 enum { MAX_DEPTH = 100 };
 /* Field occurrences held without allocating: more than any flow has. */
 enum { FEW_OCCURRENCES = 320 };
@@ -46,7 +47,7 @@ static bool fail(struct writer *w, enum err_code code, const char *what, struct 
 	return false;
 }
 
-/* --- strings ------------------------------------------------------------------------------------------- */
+/* --- strings ------------------------------------------------------------------------ */
 
 /* True if JSON and HTML take byte @c as it is; not true of any byte beyond ASCII. */
 static bool is_plain(unsigned char c)
@@ -61,8 +62,9 @@ static size_t plain_length(const char *p, const char *end)
 
 	for (; end - p >= 8; p += 8) {
 		uint64_t v = swar_load(p);
-		uint64_t stops = (v & SWAR_HIGHS) | swar_below(v, 0x20) | swar_equal(v, '"') | swar_equal(v, '\\') |
-				 swar_equal(v, '<') | swar_equal(v, '>') | swar_equal(v, '&');
+		uint64_t stops = (v & SWAR_HIGHS) | swar_below(v, 0x20) | swar_equal(v, '"') |
+				 swar_equal(v, '\\') | swar_equal(v, '<') | swar_equal(v, '>') |
+				 swar_equal(v, '&');
 		if (stops)
 			return (size_t)(p - from) + swar_first(stops);
 	}
@@ -112,9 +114,11 @@ void json_put_string(struct buf *b, struct str s)
 			continue;
 		}
 		n = utf8_length(p, end);
-		/* U+2028 and U+2029 end a line in JavaScript: the reference escapes them, as it does '<'. */
+		/* U+2028 and U+2029 end a line in JavaScript: the reference escapes them, as it
+		 * does '<'. */
 		if (n == 3 && memcmp(p, "\xe2\x80", 2) == 0 && ((unsigned char)p[2] & 0xfe) == 0xa8)
-			buf_str_put(b, (unsigned char)p[2] == 0xa8 ? STR("\\u2028") : STR("\\u2029"));
+			buf_str_put(b,
+				    (unsigned char)p[2] == 0xa8 ? STR("\\u2028") : STR("\\u2029"));
 		else if (n)
 			buf_put(b, p, n);
 		else
@@ -126,7 +130,8 @@ void json_put_string(struct buf *b, struct str s)
 
 static void put_base64(struct buf *b, struct str s)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	buf_char(b, '"');
 	for (size_t i = 0; i < s.len; i += 3) {
@@ -142,7 +147,7 @@ static void put_base64(struct buf *b, struct str s)
 	buf_char(b, '"');
 }
 
-/* --- scalars ------------------------------------------------------------------------------------------- */
+/* --- scalars ------------------------------------------------------------------------ */
 
 /* Shortest decimal that reads back as the same number, in Go's choice of notation. */
 static void put_double(struct buf *b, double v, bool is_float)
@@ -151,7 +156,9 @@ static void put_double(struct buf *b, double v, bool is_float)
 	int precision, most = is_float ? 9 : 17; /* digits that tell any two numbers apart */
 
 	if (isnan(v) || isinf(v)) {
-		buf_str_put(b, isnan(v) ? STR("\"NaN\"") : v > 0 ? STR("\"Infinity\"") : STR("\"-Infinity\""));
+		buf_str_put(b, isnan(v) ? STR("\"NaN\"")
+			       : v > 0  ? STR("\"Infinity\"")
+					: STR("\"-Infinity\""));
 		return;
 	}
 	for (precision = 1; precision < most; precision++) {
@@ -278,7 +285,8 @@ static bool number_is_set(const struct schema_field *f, uint64_t v)
 	}
 }
 
-static void put_value(struct writer *w, const struct schema_field *f, struct str bytes, uint64_t value)
+static void put_value(struct writer *w, const struct schema_field *f, struct str bytes,
+		      uint64_t value)
 {
 	switch ((enum schema_type)f->type) {
 	case SCHEMA_MESSAGE:
@@ -298,7 +306,7 @@ static void put_value(struct writer *w, const struct schema_field *f, struct str
 	}
 }
 
-/* --- fields in declaration order ----------------------------------------------------------------------- */
+/* --- fields in declaration order ---------------------------------------------------- */
 
 static bool grow(struct writer *w)
 {
@@ -339,7 +347,8 @@ static bool index_fields(struct writer *w, const struct schema_message *m, struc
 			return false;
 		struct chain *c = &chains[f->index];
 		uint32_t place = (uint32_t)++w->used;
-		w->occurrences[place - 1] = (struct occurrence){ wf.bytes, wf.value, (uint8_t)wf.type, 0 };
+		w->occurrences[place - 1] =
+			(struct occurrence){ wf.bytes, wf.value, (uint8_t)wf.type, 0 };
 		if (c->head)
 			w->occurrences[c->tail - 1].next = place;
 		else
@@ -356,7 +365,8 @@ static bool put_packed(struct writer *w, const struct schema_field *f, struct st
 	/* Each value becomes a field of its own again, so that there is one reader for all. */
 	while (bytes.len) {
 		size_t n = f->wire_type == WIRE_I64 ? 8 : f->wire_type == WIRE_I32 ? 4 : 1;
-		while (f->wire_type == WIRE_VARINT && n < bytes.len && n < 10 && (uint8_t)bytes.p[n - 1] >= 0x80)
+		while (f->wire_type == WIRE_VARINT && n < bytes.len && n < 10 &&
+		       (uint8_t)bytes.p[n - 1] >= 0x80)
 			n++;
 		buf_reset(&one);
 		wire_put_tag(&one, 1, (enum wire_type)f->wire_type);
@@ -443,12 +453,14 @@ static void put_merged(struct writer *w, const struct schema_field *f, struct ch
 static bool list_is_empty(const struct writer *w, const struct schema_field *f, struct chain c)
 {
 	for (uint32_t at = c.head; at; at = w->occurrences[at - 1].next)
-		if (w->occurrences[at - 1].wire_type == f->wire_type || w->occurrences[at - 1].bytes.len)
+		if (w->occurrences[at - 1].wire_type == f->wire_type ||
+		    w->occurrences[at - 1].bytes.len)
 			return false;
 	return true;
 }
 
-/* True if JSON shows the field: proto3 leaves out zeros of scalars that do not tell zero from absent. */
+/* True if JSON shows the field: proto3 leaves out zeros of scalars that do not tell zero from
+ * absent. */
 static bool field_is_shown(const struct writer *w, const struct schema_field *f, struct chain c)
 {
 	if (!c.head)
@@ -477,7 +489,8 @@ static void put_field(struct writer *w, const struct schema_field *f, struct cha
 }
 
 /* The members of @message, without braces. @first: nothing stands before them. */
-static void put_members(struct writer *w, const struct schema_message *m, struct str message, bool first)
+static void put_members(struct writer *w, const struct schema_message *m, struct str message,
+			bool first)
 {
 	struct chain chains[SCHEMA_MAX_FIELDS];
 	size_t base = w->used;
@@ -495,11 +508,11 @@ static void put_members(struct writer *w, const struct schema_message *m, struct
 	w->used = base;
 }
 
-/* --- well-known types ---------------------------------------------------------------------------------- */
+/* --- well-known types --------------------------------------------------------------- */
 
 /* Fields 1 and 2 of Timestamp and Duration. */
-static bool read_seconds(struct writer *w, const struct schema_message *m, struct str message, int64_t *ret_s,
-			 int32_t *ret_ns)
+static bool read_seconds(struct writer *w, const struct schema_message *m, struct str message,
+			 int64_t *ret_s, int32_t *ret_ns)
 {
 	struct wire_reader r = wire_reader_of(message);
 	struct wire_field wf;
@@ -523,7 +536,8 @@ static void put_timestamp(struct writer *w, const struct schema_message *m, stru
 
 	if (!read_seconds(w, m, message, &t.s, &t.ns))
 		return;
-	if (t.s < TIMESTAMP_MIN_S || t.s > TIMESTAMP_MAX_S || t.ns < 0 || t.ns >= (int32_t)NS_PER_S) {
+	if (t.s < TIMESTAMP_MIN_S || t.s > TIMESTAMP_MAX_S || t.ns < 0 ||
+	    t.ns >= (int32_t)NS_PER_S) {
 		(void)fail(w, ERR_PARSE, "out of range", m->name);
 		return;
 	}
@@ -606,8 +620,9 @@ static void put_field_mask(struct writer *w, const struct schema_message *m, str
 		json_put_string(w->b, buf_str(&paths));
 }
 
-/* {"@type":…, the members of the message within}; special messages stand under "value". A message whose type is not
- * known here is shown as its bytes in base64 (the reference refuses to print it at all). */
+/* {"@type":…, the members of the message within}; special messages stand under "value". A message
+ * whose type is not known here is shown as its bytes in base64 (the reference refuses to print it
+ * at all). */
 static void put_any(struct writer *w, const struct schema_message *m, struct str message)
 {
 	struct wire_reader r = wire_reader_of(message);
@@ -629,7 +644,8 @@ static void put_any(struct writer *w, const struct schema_message *m, struct str
 		return;
 	}
 	size_t slash = str_find_last(url, '/');
-	const struct schema_message *inner = schema_find(str_from(url, slash < url.len ? slash + 1 : 0));
+	const struct schema_message *inner =
+		schema_find(str_from(url, slash < url.len ? slash + 1 : 0));
 	buf_lit(w->b, "{\"@type\":");
 	json_put_string(w->b, url);
 	if (!inner) {
@@ -677,8 +693,8 @@ static void put_message(struct writer *w, const struct schema_message *m, struct
 	w->depth--;
 }
 
-enum err_code json_put_message(struct buf *b, const ProtobufCMessageDescriptor *desc, struct str message,
-			       struct err *e)
+enum err_code json_put_message(struct buf *b, const ProtobufCMessageDescriptor *desc,
+			       struct str message, struct err *e)
 {
 	const struct schema_message *m = schema_find(str_of(desc->name));
 	struct occurrence few[FEW_OCCURRENCES];
@@ -696,7 +712,7 @@ enum err_code json_put_message(struct buf *b, const ProtobufCMessageDescriptor *
 	return w.code;
 }
 
-/* --- several lines ------------------------------------------------------------------------------------- */
+/* --- several lines ------------------------------------------------------------------ */
 
 static void put_line_start(struct buf *b, const char *prefix, const char *indent, unsigned depth)
 {
@@ -736,8 +752,9 @@ static void put_indented(struct buf *b, struct str json, const char *prefix, con
 	}
 }
 
-enum err_code json_put_message_indented(struct buf *b, const ProtobufCMessageDescriptor *desc, struct str message,
-					const char *prefix, const char *indent, struct err *e)
+enum err_code json_put_message_indented(struct buf *b, const ProtobufCMessageDescriptor *desc,
+					struct str message, const char *prefix, const char *indent,
+					struct err *e)
 {
 	AUTO_BUF struct buf line = buf_init(SIZE_MAX);
 

@@ -8,8 +8,9 @@
 #include "flow/wire.h"
 
 /*
- * Messages within messages, each a recursion. The reference allows 10,000; our types end after six, only an Any goes on,
- * and 100 is where protobuf itself stops by default. Unknown values nest to the reference's limit: they need no stack.
+ * Messages within messages, each a recursion. The reference allows 10,000; our types end after six,
+ * only an Any goes on, and 100 is where protobuf itself stops by default. Unknown values nest to
+ * the reference's limit: they need no stack.
  */
 enum { MAX_MESSAGES = 100 };
 
@@ -23,17 +24,20 @@ struct reader {
 
 static bool read_message(struct reader *r, const struct schema_message *m);
 
-/* --- what a value may be ------------------------------------------------------------------------------- */
+/* --- what a value may be ------------------------------------------------------------ */
 
 static const char *type_name(const struct schema_field *f)
 {
 	static const char *const names[] = {
-		[SCHEMA_DOUBLE] = "double",     [SCHEMA_FLOAT] = "float",       [SCHEMA_INT64] = "int64",
-		[SCHEMA_UINT64] = "uint64",     [SCHEMA_INT32] = "int32",       [SCHEMA_FIXED64] = "fixed64",
-		[SCHEMA_FIXED32] = "fixed32",   [SCHEMA_BOOL] = "bool",         [SCHEMA_STRING] = "string",
-		[SCHEMA_MESSAGE] = "message",   [SCHEMA_BYTES] = "bytes",       [SCHEMA_UINT32] = "uint32",
-		[SCHEMA_ENUM] = "enum",         [SCHEMA_SFIXED32] = "sfixed32", [SCHEMA_SFIXED64] = "sfixed64",
-		[SCHEMA_SINT32] = "sint32",     [SCHEMA_SINT64] = "sint64",
+		[SCHEMA_DOUBLE] = "double",     [SCHEMA_FLOAT] = "float",
+		[SCHEMA_INT64] = "int64",       [SCHEMA_UINT64] = "uint64",
+		[SCHEMA_INT32] = "int32",       [SCHEMA_FIXED64] = "fixed64",
+		[SCHEMA_FIXED32] = "fixed32",   [SCHEMA_BOOL] = "bool",
+		[SCHEMA_STRING] = "string",     [SCHEMA_MESSAGE] = "message",
+		[SCHEMA_BYTES] = "bytes",       [SCHEMA_UINT32] = "uint32",
+		[SCHEMA_ENUM] = "enum",         [SCHEMA_SFIXED32] = "sfixed32",
+		[SCHEMA_SFIXED64] = "sfixed64", [SCHEMA_SINT32] = "sint32",
+		[SCHEMA_SINT64] = "sint64",
 	};
 	return f->type < ARRAY_LEN(names) && names[f->type] ? names[f->type] : "";
 }
@@ -49,7 +53,8 @@ static bool bad_value(struct reader *r, const struct schema_field *f, const stru
 			   STR_FMT(f->json_name), STR_FMT(str_upto(t->raw, 100)));
 }
 
-/* The integer in @t, a number or a string that holds one, as 64-bit two's complement within [@min, @max]. */
+/* The integer in @t, a number or a string that holds one, as 64-bit two's complement within [@min,
+ * @max]. */
 static bool integer_of(const struct token *t, int64_t min, uint64_t max, uint64_t *ret)
 {
 	uint64_t magnitude;
@@ -58,10 +63,10 @@ static bool integer_of(const struct token *t, int64_t min, uint64_t max, uint64_
 	if ((t->kind != TOKEN_NUMBER && t->kind != TOKEN_STRING) ||
 	    !token_integer(t->kind == TOKEN_NUMBER ? t->raw : t->text, &magnitude, &negative))
 		return false;
-	/* "5 " is refused, "5 6" is not: the reference trims, compares lengths, and reads one token */
+	/* "5 " is refused, "5 6" is not: the reference trims, compares, and reads one token */
 	if (t->kind == TOKEN_STRING && str_trim(t->text).len != t->text.len)
 		return false;
-	if (negative ? magnitude > (uint64_t)-(min + 1) + 1 || min == 0 : magnitude > max)
+	if (magnitude > (negative ? 0 - (uint64_t)min : max))
 		return false;
 	*ret = negative ? -magnitude : magnitude;
 	return true;
@@ -70,11 +75,12 @@ static bool integer_of(const struct token *t, int64_t min, uint64_t max, uint64_
 static bool double_of(const struct token *t, bool is_float, double *ret)
 {
 	struct str text = t->kind == TOKEN_NUMBER ? t->raw : t->text;
-	char z[400]; /* no double needs more digits to be told from its neighbours than this holds */
+	char z[400]; /* longer numbers are refused: no double needs so many digits */
 
 	if (t->kind == TOKEN_STRING) {
 		if (str_is(text, "NaN") || str_is(text, "Infinity") || str_is(text, "-Infinity")) {
-			*ret = str_is(text, "NaN") ? (double)NAN : text.p[0] == '-' ? -(double)INFINITY : (double)INFINITY;
+			*ret = text.p[0] == 'N' ? (double)NAN : (double)INFINITY;
+			*ret = text.p[0] == '-' ? -*ret : *ret;
 			return true;
 		}
 		if (str_trim(text).len != text.len)
@@ -91,7 +97,8 @@ static bool double_of(const struct token *t, bool is_float, double *ret)
 	return !isinf(*ret);
 }
 
-/* The number in @t as it goes on the wire: two's complement or zigzag for varints, bits for fixed sizes. */
+/* The number in @t as it goes on the wire: two's complement or zigzag for varints, bits for fixed
+ * sizes. */
 static bool number_of(const struct token *t, const struct schema_field *f, uint64_t *ret)
 {
 	uint64_t v = 0;
@@ -140,8 +147,8 @@ static bool number_of(const struct token *t, const struct schema_field *f, uint6
 }
 
 /* @return false with *@ret_skip when an unknown name is to be passed over in silence. */
-static bool enum_of(struct reader *r, const struct token *t, const struct schema_field *f, uint64_t *ret,
-		    bool *ret_skip)
+static bool enum_of(struct reader *r, const struct token *t, const struct schema_field *f,
+		    uint64_t *ret, bool *ret_skip)
 {
 	int32_t number;
 
@@ -183,7 +190,8 @@ static void put_text(struct buf *b, uint32_t number, struct str s)
 
 	wire_put_tag(&head, number, WIRE_LEN);
 	wire_put_varint(&head, s.len);
-	bool inside = b->p && s.p >= b->p && s.p < b->p + b->cap; /* then the lexer has reserved enough */
+	/* then the lexer has reserved enough */
+	bool inside = b->p && s.p >= b->p && s.p < b->p + b->cap;
 	char *to = inside ? b->p + b->len : buf_reserve(b, head.len + s.len);
 	if (!to)
 		return;
@@ -205,11 +213,12 @@ static bool put_bytes(struct buf *b, uint32_t number, struct str s)
 		return false;
 	for (size_t i = 0; i < length; i++) {
 		char c = s.p[i];
-		uint32_t digit = c >= 'A' && c <= 'Z' ? (uint32_t)(c - 'A') :
-				 c >= 'a' && c <= 'z' ? (uint32_t)(c - 'a' + 26) :
-				 c >= '0' && c <= '9' ? (uint32_t)(c - '0' + 52) :
-				 c == '+' || c == '-' ? 62 :
-				 c == '/' || c == '_' ? 63 : 64;
+		uint32_t digit = c >= 'A' && c <= 'Z'   ? (uint32_t)(c - 'A')
+				 : c >= 'a' && c <= 'z' ? (uint32_t)(c - 'a' + 26)
+				 : c >= '0' && c <= '9' ? (uint32_t)(c - '0' + 52)
+				 : c == '+' || c == '-' ? 62
+				 : c == '/' || c == '_' ? 63
+							: 64;
 		if (digit == 64)
 			return false;
 		v = v << 6 | digit;
@@ -232,7 +241,8 @@ static bool put_bytes(struct buf *b, uint32_t number, struct str s)
 	return true;
 }
 
-/* A scalar that is one field. Zeros stay away where proto3 does not tell them from absence. @list: it is an element. */
+/* A scalar that is one field. Zeros stay away where proto3 does not tell them from absence. @list:
+ * it is an element. */
 static bool read_scalar(struct reader *r, const struct schema_field *f, bool list)
 {
 	struct token t = token_next(&r->x);
@@ -247,7 +257,8 @@ static bool read_scalar(struct reader *r, const struct schema_field *f, bool lis
 		return true;
 	}
 	if (f->type == SCHEMA_BYTES) {
-		AUTO_BUF struct buf copy = buf_init(SIZE_MAX); /* writing overwrites resolved text */
+		/* a copy: writing overwrites resolved text */
+		AUTO_BUF struct buf copy = buf_init(SIZE_MAX);
 		if (t.kind != TOKEN_STRING)
 			return bad_value(r, f, &t);
 		buf_str_put(&copy, t.text);
@@ -269,7 +280,7 @@ static bool read_scalar(struct reader *r, const struct schema_field *f, bool lis
 	return true;
 }
 
-/* --- fields -------------------------------------------------------------------------------------------- */
+/* --- fields ------------------------------------------------------------------------- */
 
 /* Numbers, packed. */
 static bool read_packed(struct reader *r, const struct schema_field *f)
@@ -334,7 +345,8 @@ static bool read_map(struct reader *r, const struct schema_field *f)
 		put_text(r->out, 1, key.text);
 		if (!token_expect(&r->x, TOKEN_COLON))
 			return false;
-		if (value->type == SCHEMA_MESSAGE ? !read_submessage(r, value) : !read_scalar(r, value, true))
+		if (value->type == SCHEMA_MESSAGE ? !read_submessage(r, value)
+						  : !read_scalar(r, value, true))
 			return false;
 		wire_end(r->out, mark);
 	} while (token_peek(&r->x) == TOKEN_COMMA && token_expect(&r->x, TOKEN_COMMA));
@@ -346,7 +358,8 @@ static bool read_unknown(struct reader *r, const struct token *name)
 	if (!r->reject_unknown)
 		return token_skip_value(&r->x, TOKEN_MAX_DEPTH - r->depth);
 	r->unknown = true;
-	return token_fault(&r->x, name->raw.p, "unknown field %.*s", STR_FMT(str_upto(name->raw, 100)));
+	return token_fault(&r->x, name->raw.p, "unknown field %.*s",
+			   STR_FMT(str_upto(name->raw, 100)));
 }
 
 /* Fields and oneofs of one message that have been seen, a bit for each by its place. */
@@ -355,7 +368,8 @@ struct seen {
 };
 
 /* The value of @f, after the colon. */
-static bool read_field(struct reader *r, const struct schema_field *f, struct str name, struct seen *seen)
+static bool read_field(struct reader *r, const struct schema_field *f, struct str name,
+		       struct seen *seen)
 {
 	uint64_t bit = UINT64_C(1) << f->index;
 
@@ -371,7 +385,8 @@ static bool read_field(struct reader *r, const struct schema_field *f, struct st
 	if (f->oneof_count) {
 		bit = UINT64_C(1) << f->oneof_first;
 		if (seen->oneofs & bit)
-			return token_fault(&r->x, name.p, "error parsing %.*s, oneof %.*s is already set",
+			return token_fault(&r->x, name.p,
+					   "error parsing %.*s, oneof %.*s is already set",
 					   STR_FMT(name), STR_FMT(f->oneof_name));
 		seen->oneofs |= bit;
 	}
@@ -404,7 +419,7 @@ static bool read_members(struct reader *r, const struct schema_message *m, bool 
 	return token_expect(&r->x, TOKEN_OBJECT_END);
 }
 
-/* --- well-known types ---------------------------------------------------------------------------------- */
+/* --- well-known types --------------------------------------------------------------- */
 
 /* A string token, or the fault that it is none. */
 static bool read_string(struct reader *r, struct token *ret)
@@ -420,8 +435,8 @@ static bool special_fault(struct reader *r, const struct schema_message *m, cons
 }
 
 /*
- * What the reference's time parser takes beyond RFC 3339 (Go's time.Parse): an hour of one digit, and a comma before
- * the fraction, which may then be of any length.
+ * What the reference's time parser takes beyond RFC 3339 (Go's time.Parse): an hour of one digit,
+ * and a comma before the fraction, which may then be of any length.
  */
 static bool parse_lenient_timestamp(struct str s, struct timestamp *ret)
 {
@@ -514,7 +529,7 @@ static bool read_field_mask(struct reader *r, const struct schema_message *m)
 {
 	struct token t;
 	struct str path;
-	AUTO_BUF struct buf paths = buf_init(SIZE_MAX); /* a copy: writing overwrites resolved text */
+	AUTO_BUF struct buf paths = buf_init(SIZE_MAX); /* a copy, as for bytes */
 
 	if (!read_string(r, &t))
 		return false;
@@ -524,7 +539,8 @@ static bool read_field_mask(struct reader *r, const struct schema_message *m)
 		for (size_t i = 0; i < path.len; i++) {
 			char c = path.p[i];
 			bool upper = c >= 'A' && c <= 'Z';
-			if (!(upper || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.'))
+			if (!(upper || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+			      c == '.'))
 				return special_fault(r, m, &t);
 			if (upper)
 				buf_char(r->out, '_');
@@ -538,7 +554,8 @@ static bool read_field_mask(struct reader *r, const struct schema_message *m)
 }
 
 /* The type of an Any whose object is open, read ahead; *@ret_inner is NULL for an empty object. */
-static bool find_type(struct reader *r, struct str *ret_url, const struct schema_message **ret_inner)
+static bool find_type(struct reader *r, struct str *ret_url,
+		      const struct schema_message **ret_inner)
 {
 	const char *here = r->x.p;
 	bool found = false, empty = true;
@@ -564,14 +581,18 @@ static bool find_type(struct reader *r, struct str *ret_url, const struct schema
 			if (t.kind == TOKEN_BAD)
 				return false;
 			if (t.kind != TOKEN_STRING)
-				return token_fault(&r->x, t.raw.p, "@type field value is not a string: %.*s",
+				return token_fault(&r->x, t.raw.p,
+						   "@type field value is not a string: %.*s",
 						   STR_FMT(str_upto(t.raw, 100)));
 			if (!t.text.len)
-				return token_fault(&r->x, t.raw.p, "@type field contains empty value");
+				return token_fault(&r->x, t.raw.p,
+						   "@type field contains empty value");
 			size_t slash = str_find_last(t.text, '/');
-			*ret_inner = schema_find(str_from(t.text, slash < t.text.len ? slash + 1 : 0));
+			*ret_inner =
+				schema_find(str_from(t.text, slash < t.text.len ? slash + 1 : 0));
 			if (!*ret_inner)
-				return token_fault(&r->x, t.raw.p, "unable to resolve %.*s: \"not found\"",
+				return token_fault(&r->x, t.raw.p,
+						   "unable to resolve %.*s: \"not found\"",
 						   STR_FMT(str_upto(t.raw, 100)));
 			*ret_url = t.raw; /* resolved again when it is written */
 			found = true;
@@ -605,8 +626,9 @@ static bool read_any_value(struct reader *r, const struct schema_message *inner)
 			return false;
 		if (is_value && found)
 			return token_fault(&r->x, name.raw.p, "duplicate \"value\" field");
-		if (is_type ? !token_expect(&r->x, TOKEN_STRING) :
-		    is_value ? !read_message(r, inner) : !read_unknown(r, &name))
+		if (is_type    ? !token_expect(&r->x, TOKEN_STRING)
+		    : is_value ? !read_message(r, inner)
+			       : !read_unknown(r, &name))
 			return false;
 		found |= is_value;
 	} while (token_peek(&r->x) == TOKEN_COMMA && token_expect(&r->x, TOKEN_COMMA));
@@ -630,7 +652,8 @@ static bool read_any(struct reader *r)
 	struct lexer again = { .p = url.p, .end = url.p + url.len, .start = url.p, .out = r->out };
 	put_text(r->out, 1, token_next(&again).text);
 	size_t start = r->out->len, mark = wire_begin(r->out, 2);
-	if (inner->special == SCHEMA_PLAIN ? !read_members(r, inner, true) : !read_any_value(r, inner))
+	if (inner->special == SCHEMA_PLAIN ? !read_members(r, inner, true)
+					   : !read_any_value(r, inner))
 		return false;
 	if (r->out->len == mark)
 		r->out->len = start;
@@ -673,12 +696,12 @@ static bool read_message(struct reader *r, const struct schema_message *m)
 	return ok;
 }
 
-/* --- entry points -------------------------------------------------------------------------------------- */
+/* --- entry points ------------------------------------------------------------------- */
 
 /* @ret_used NULL: nothing but blanks may follow. */
 static enum err_code read_object(struct str text, const ProtobufCMessageDescriptor *desc,
-				 const struct json_options *options, struct buf *out, size_t *ret_used,
-				 bool *ret_unknown, struct err *e)
+				 const struct json_options *options, struct buf *out,
+				 size_t *ret_used, bool *ret_unknown, struct err *e)
 {
 	const struct schema_message *m = schema_find(str_of(desc->name));
 	struct reader r = {
@@ -709,13 +732,15 @@ static enum err_code read_object(struct str text, const ProtobufCMessageDescript
 }
 
 enum err_code json_read_message(struct str text, const ProtobufCMessageDescriptor *desc,
-				const struct json_options *options, struct buf *out, bool *ret_unknown, struct err *e)
+				const struct json_options *options, struct buf *out,
+				bool *ret_unknown, struct err *e)
 {
 	return read_object(text, desc, options, out, NULL, ret_unknown, e);
 }
 
 enum err_code json_read_prefix(struct str text, const ProtobufCMessageDescriptor *desc,
-			       const struct json_options *options, struct buf *out, size_t *ret_used, struct err *e)
+			       const struct json_options *options, struct buf *out,
+			       size_t *ret_used, struct err *e)
 {
 	return read_object(text, desc, options, out, ret_used, NULL, e);
 }

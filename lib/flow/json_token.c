@@ -5,7 +5,7 @@
 
 #include "flow/swar.h"
 
-/* --- faults -------------------------------------------------------------------------------------------- */
+/* --- faults ------------------------------------------------------------------------- */
 
 /* Line and column (in characters) of @at, from 1. */
 static void position_of(const struct lexer *x, const char *at, size_t *ret_line, size_t *ret_column)
@@ -24,15 +24,16 @@ static void position_of(const struct lexer *x, const char *at, size_t *ret_line,
 	*ret_column = column;
 }
 
-static bool fault(struct lexer *x, const char *at, const char *kind, const char *what, struct str detail)
+static bool fault(struct lexer *x, const char *at, const char *kind, const char *what,
+		  struct str detail)
 {
 	size_t line, column;
 
 	if (x->code != ERR_OK)
 		return false;
 	position_of(x, at, &line, &column);
-	x->code = err_set(x->e, ERR_PARSE, "proto: %s(line %zu:%zu): %s%.*s", kind, line, column, what,
-			  STR_FMT(str_upto(detail, 200)));
+	x->code = err_set(x->e, ERR_PARSE, "proto: %s(line %zu:%zu): %s%.*s", kind, line, column,
+			  what, STR_FMT(str_upto(detail, 200)));
 	return false;
 }
 
@@ -59,14 +60,16 @@ bool token_unexpected(struct lexer *x, const struct token *t)
 	if (t->kind == TOKEN_BAD)
 		return false;
 	/* an end within something open is not a token but a missing rest */
-	if (t->kind == TOKEN_END && x->start < x->end && memchr(x->start, '{', (size_t)(x->end - x->start)))
+	if (t->kind == TOKEN_END && x->start < x->end &&
+	    memchr(x->start, '{', (size_t)(x->end - x->start)))
 		return fault_at_end(x);
 	return fault(x, t->raw.p, "syntax error ", "unexpected token ", t->raw);
 }
 
-/* --- strings ------------------------------------------------------------------------------------------- */
+/* --- strings ------------------------------------------------------------------------ */
 
-/* First quote, backslash or control character from @p on. *@ret_ascii turns false at the first byte beyond ASCII. */
+/* First quote, backslash or control character from @p on. *@ret_ascii turns false at the first byte
+ * beyond ASCII. */
 static const char *string_stop(const char *p, const char *end, bool *ret_ascii)
 {
 	uint64_t high = 0;
@@ -149,8 +152,8 @@ static const char *unescape(const char *p, const char *end, char **to)
 		return NULL;
 	p += 6;
 	if (c >= 0xd800 && c < 0xe000) {
-		if (c >= 0xdc00 || end - p < 6 || p[0] != '\\' || p[1] != 'u' || !hex4(p + 2, end, &low) ||
-		    low < 0xdc00 || low >= 0xe000)
+		if (c >= 0xdc00 || end - p < 6 || p[0] != '\\' || p[1] != 'u' ||
+		    !hex4(p + 2, end, &low) || low < 0xdc00 || low >= 0xe000)
 			return NULL;
 		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 		p += 6;
@@ -176,7 +179,8 @@ static struct token string_fault(struct lexer *x, const char *at)
 			    str_upto(str_n(at, (size_t)(x->end - at)), 6));
 	} else {
 		(void)snprintf(shown, sizeof shown, "\\x%02x", (unsigned char)*at);
-		(void)fault(x, x->p, "syntax error ", "invalid character in string: ", str_of(shown));
+		(void)fault(x, x->p, "syntax error ",
+			    "invalid character in string: ", str_of(shown));
 	}
 	return bad();
 }
@@ -204,7 +208,7 @@ static struct token escaped_string(struct lexer *x, const char *from, const char
 		return bad();
 	}
 	char *text = room + TOKEN_HEAD_BYTES, *to = text;
-	for (const char *piece = from; ; piece = p, p = string_stop(p, x->end, &ascii)) {
+	for (const char *piece = from;; piece = p, p = string_stop(p, x->end, &ascii)) {
 		memcpy(to, piece, (size_t)(p - piece));
 		to += p - piece;
 		if (p == x->end || (unsigned char)*p < 0x20)
@@ -240,7 +244,7 @@ static struct token string_token(struct lexer *x)
 	return (struct token){ TOKEN_STRING, str_n(from - 1, s.len + 2), s };
 }
 
-/* --- numbers and words --------------------------------------------------------------------------------- */
+/* --- numbers and words -------------------------------------------------------------- */
 
 static bool is_digit(char c)
 {
@@ -321,7 +325,7 @@ bool token_integer(struct str text, uint64_t *ret_magnitude, bool *ret_negative)
 		return true;
 	}
 
-	/* Digits without leading and trailing zeros, and how many of them stand before the point. */
+	/* Digits without leading and trailing zeros, and how many stand before the point. */
 	const char *whole_end = skip_digits(first, end);
 	const char *fraction = whole_end < end && *whole_end == '.' ? whole_end + 1 : whole_end;
 	const char *fraction_end = skip_digits(fraction, end);
@@ -342,7 +346,8 @@ bool token_integer(struct str text, uint64_t *ret_magnitude, bool *ret_negative)
 	count = whole;
 	memcpy(digits + count, fraction, (size_t)(fraction_end - fraction));
 	count += (size_t)(fraction_end - fraction);
-	long scale = (long)whole + exponent; /* digits before the point, once the exponent is applied */
+	long scale =
+		(long)whole + exponent; /* digits before the point, once the exponent is applied */
 	if (scale < 0 || scale > 20)
 		return false;
 	v = 0;
@@ -359,7 +364,8 @@ bool token_integer(struct str text, uint64_t *ret_magnitude, bool *ret_negative)
 	return true;
 }
 
-/* What the reference shows of a text that is no token: a word of up to 32 characters, or one character. */
+/* What the reference shows of a text that is no token: a word of up to 32 characters, or one
+ * character. */
 static struct token invalid_value(struct lexer *x)
 {
 	const char *p = x->p;
@@ -394,15 +400,16 @@ static struct token number_token(struct lexer *x)
 	return (struct token){ .kind = TOKEN_NUMBER, .raw = str_upto(rest, length) };
 }
 
-/* --- tokens -------------------------------------------------------------------------------------------- */
+/* --- tokens ------------------------------------------------------------------------- */
 
 const uint8_t token_kinds_[256] = {
-	['{'] = TOKEN_OBJECT,  ['}'] = TOKEN_OBJECT_END, ['['] = TOKEN_ARRAY,  [']'] = TOKEN_ARRAY_END,
-	[','] = TOKEN_COMMA,   [':'] = TOKEN_COLON,      ['"'] = TOKEN_STRING, ['t'] = TOKEN_TRUE,
-	['f'] = TOKEN_FALSE,   ['n'] = TOKEN_NULL,       ['-'] = TOKEN_NUMBER, ['0'] = TOKEN_NUMBER,
-	['1'] = TOKEN_NUMBER,  ['2'] = TOKEN_NUMBER,     ['3'] = TOKEN_NUMBER, ['4'] = TOKEN_NUMBER,
-	['5'] = TOKEN_NUMBER,  ['6'] = TOKEN_NUMBER,     ['7'] = TOKEN_NUMBER, ['8'] = TOKEN_NUMBER,
-	['9'] = TOKEN_NUMBER,
+	['{'] = TOKEN_OBJECT,    ['}'] = TOKEN_OBJECT_END, ['['] = TOKEN_ARRAY,
+	[']'] = TOKEN_ARRAY_END, [','] = TOKEN_COMMA,      [':'] = TOKEN_COLON,
+	['"'] = TOKEN_STRING,    ['t'] = TOKEN_TRUE,       ['f'] = TOKEN_FALSE,
+	['n'] = TOKEN_NULL,      ['-'] = TOKEN_NUMBER,     ['0'] = TOKEN_NUMBER,
+	['1'] = TOKEN_NUMBER,    ['2'] = TOKEN_NUMBER,     ['3'] = TOKEN_NUMBER,
+	['4'] = TOKEN_NUMBER,    ['5'] = TOKEN_NUMBER,     ['6'] = TOKEN_NUMBER,
+	['7'] = TOKEN_NUMBER,    ['8'] = TOKEN_NUMBER,     ['9'] = TOKEN_NUMBER,
 };
 
 struct token token_next(struct lexer *x)
@@ -449,20 +456,21 @@ bool token_skip_value(struct lexer *x, size_t max_depth)
 		bool closed = true, object = t.kind == TOKEN_OBJECT;
 		if (t.kind == TOKEN_OBJECT || t.kind == TOKEN_ARRAY) {
 			if (open == max_depth) {
-				x->code = err_set(x->e, ERR_PARSE, "proto: exceeded max recursion depth");
+				x->code = err_set(x->e, ERR_PARSE,
+						  "proto: exceeded max recursion depth");
 				return false;
 			}
 			if (open % 8 == 0)
 				is_object[open / 8] = 0;
-			is_object[open / 8] &= (uint8_t)~(1u << open % 8);
+			is_object[open / 8] &= (uint8_t) ~(1u << open % 8);
 			is_object[open / 8] |= (uint8_t)((unsigned)object << open % 8);
 			open++;
 			closed = token_peek(x) == (object ? TOKEN_OBJECT_END : TOKEN_ARRAY_END);
 			if (!closed && object &&
 			    !(token_expect(x, TOKEN_STRING) && token_expect(x, TOKEN_COLON)))
 				return false;
-		} else if (t.kind != TOKEN_STRING && t.kind != TOKEN_NUMBER && t.kind != TOKEN_TRUE &&
-			   t.kind != TOKEN_FALSE && t.kind != TOKEN_NULL) {
+		} else if (t.kind != TOKEN_STRING && t.kind != TOKEN_NUMBER &&
+			   t.kind != TOKEN_TRUE && t.kind != TOKEN_FALSE && t.kind != TOKEN_NULL) {
 			return token_unexpected(x, &t);
 		}
 		/* a value has ended: close what ends with it */
@@ -470,7 +478,8 @@ bool token_skip_value(struct lexer *x, size_t max_depth)
 			object = is_object[(open - 1) / 8] >> (open - 1) % 8 & 1;
 			t = token_next(x);
 			if (t.kind == TOKEN_COMMA) {
-				if (object && !(token_expect(x, TOKEN_STRING) && token_expect(x, TOKEN_COLON)))
+				if (object && !(token_expect(x, TOKEN_STRING) &&
+						token_expect(x, TOKEN_COLON)))
 					return false;
 				break;
 			}

@@ -1,9 +1,9 @@
 /*
  * json_token - JSON text cut into tokens: what json_read builds on, and nobody else.
  *
- * Strict as RFC 8259 and the reference's decoder (Go's protojson): UTF-8 only, no control characters in strings, paired
- * surrogates, and a number or word must end where a delimiter begins. Faults stick: after the first one every token is
- * TOKEN_BAD.
+ * Strict as RFC 8259 and the reference's decoder (Go's protojson): UTF-8 only, no control
+ * characters in strings, paired surrogates, and a number or word must end where a delimiter begins.
+ * Faults stick: after the first one every token is TOKEN_BAD.
  */
 #ifndef TYCHO_FLOW_JSON_TOKEN_H
 #define TYCHO_FLOW_JSON_TOKEN_H
@@ -35,8 +35,8 @@ struct token {
 
 struct lexer {
 	const char *p, *end, *start;
-	/* Strings with escapes are resolved behind the end of @out (never within its len): they last until the next token
-	 * or the next write to @out. */
+	/* Strings with escapes are resolved behind the end of @out (never within its len): they
+	 * last until the next token or the next write to @out. */
 	struct buf *out;
 	struct err *e;
 	enum err_code code; /* of the first fault */
@@ -69,14 +69,15 @@ static inline bool token_expect(struct lexer *x, enum token_kind kind)
 enum { TOKEN_MAX_DEPTH = 10000 };
 bool token_skip_value(struct lexer *x, size_t max_depth);
 
-/* Faults, in the reference's words; they return false. "proto: syntax error (line 1:7): unexpected token }". */
+/* Faults, in the reference's words; they return false. "proto: syntax error (line 1:7): unexpected
+ * token }". */
 bool token_unexpected(struct lexer *x, const struct token *t);
 /* "proto: (line 1:7): …", for tokens in the wrong place; @at is in the text. */
 bool token_fault(struct lexer *x, const char *at, const char *fmt, ...) FORMAT(3, 4);
 
-/* Integer value of number text in JSON grammar: "5", "5.0", "0.5e1" are 5; "5.5" is none. At most 20 digits; @ret_negative
- * for a minus before a number that is not zero. False if it is no integer or no such text; text that follows a
- * delimiter is ignored, as the reference does. */
+/* Integer value of number text in JSON grammar: "5", "5.0", "0.5e1" are 5; "5.5" is none. At most
+ * 20 digits; @ret_negative for a minus before a number that is not zero. False if it is no integer
+ * or no such text; text that follows a delimiter is ignored, as the reference does. */
 bool token_integer(struct str text, uint64_t *ret_magnitude, bool *ret_negative);
 /* Length of the number at the start of @text, 0 if there is none or no delimiter follows. */
 size_t token_number_length(struct str text);

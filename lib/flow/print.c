@@ -12,7 +12,7 @@
 
 enum { FLUSH_BYTES = 64 << 10 };
 
-/* --- options ------------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------ */
 
 bool flow_format_parse(struct str word, enum flow_format *ret)
 {
@@ -55,7 +55,7 @@ struct print_sink print_sink_fd(int *fd)
 	return (struct print_sink){ write_fd, fd };
 }
 
-/* --- shared by the printers ---------------------------------------------------------------------------- */
+/* --- shared by the printers --------------------------------------------------------- */
 
 void print_color_begin(struct buf *b, bool on, enum print_color color)
 {
@@ -82,7 +82,9 @@ static size_t color_length(struct str s)
 {
 	if (str_has_prefix(s, STR("\x1b[0m")))
 		return 4;
-	return s.len >= 5 && s.p[1] == '[' && s.p[2] == '3' && s.p[3] >= '1' && s.p[3] <= '6' && s.p[4] == 'm' ? 5 : 0;
+	bool color = s.len >= 5 && s.p[1] == '[' && s.p[2] == '3' && s.p[3] >= '1' &&
+		     s.p[3] <= '6' && s.p[4] == 'm';
+	return color ? 5 : 0;
 }
 
 void print_escape(const struct flow_printer *p, struct buf *b, size_t from)
@@ -90,7 +92,8 @@ void print_escape(const struct flow_printer *p, struct buf *b, size_t from)
 	bool colored = p->options.color && p->options.format != FLOW_FORMAT_TABLE;
 
 	if (b->failed || from == b->len ||
-	    (!memchr(b->p + from, 0x1b, b->len - from) && !memchr(b->p + from, '\r', b->len - from)))
+	    (!memchr(b->p + from, 0x1b, b->len - from) &&
+	     !memchr(b->p + from, '\r', b->len - from)))
 		return;
 	AUTO_BUF struct buf copy = buf_init(SIZE_MAX);
 	buf_put(&copy, b->p + from, b->len - from);
@@ -130,7 +133,8 @@ void print_quoted(struct buf *b, struct str s)
 
 void print_time(const struct flow_printer *p, struct buf *b, const struct timestamp *t)
 {
-	bool valid = t && t->s >= TIMESTAMP_MIN_S && t->s <= TIMESTAMP_MAX_S && t->ns >= 0 && t->ns < (int32_t)NS_PER_S;
+	bool valid = t && t->s >= TIMESTAMP_MIN_S && t->s <= TIMESTAMP_MAX_S && t->ns >= 0 &&
+		     t->ns < (int32_t)NS_PER_S;
 
 	if (valid)
 		time_format_put(b, p->options.time_format, *t);
@@ -154,9 +158,10 @@ void print_table_header(struct flow_printer *p, const char *first, const char *r
 	buf_printf(&p->table, "%s\t%s%s\n", first, p->options.node_name ? "NODE\t" : "", rest);
 }
 
-/* --- life ---------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------- */
 
-enum err_code flow_printer_new(const struct flow_printer_options *options, struct flow_printer **ret, struct err *e)
+enum err_code flow_printer_new(const struct flow_printer_options *options,
+			       struct flow_printer **ret, struct err *e)
 {
 	struct flow_printer *p = malloc(sizeof *p);
 
@@ -217,9 +222,10 @@ enum err_code flow_printer_end(struct flow_printer *p, struct err *e)
 	return flow_printer_flush(p, e);
 }
 
-/* --- messages ------------------------------------------------------------------------------------------ */
+/* --- messages ----------------------------------------------------------------------- */
 
-/* Prints a flow that comes as bytes. Names of foreign flows are unbounded: when the dictionary is full, it starts anew. */
+/* Prints a flow that comes as bytes. Names of foreign flows are unbounded: when the dictionary is
+ * full, it starts anew. */
 static enum err_code print_flow_bytes(struct flow_printer *p, struct str message, struct err *e)
 {
 	struct flow_dict *dict = p->options.dict;
@@ -238,8 +244,8 @@ static enum err_code print_flow_bytes(struct flow_printer *p, struct str message
 }
 
 /* A line of JSON; nothing of it on failure. */
-static enum err_code print_json(struct flow_printer *p, const ProtobufCMessageDescriptor *desc, struct str message,
-				struct err *e)
+static enum err_code print_json(struct flow_printer *p, const ProtobufCMessageDescriptor *desc,
+				struct str message, struct err *e)
 {
 	if (json_put_message(&p->out, desc, message, e) != ERR_OK)
 		return err_in(e, "print as JSON");
@@ -247,9 +253,10 @@ static enum err_code print_json(struct flow_printer *p, const ProtobufCMessageDe
 	return ERR_OK;
 }
 
-enum err_code flow_printer_response(struct flow_printer *p, struct str response, const struct flow *flow,
-				    struct err *e)
+enum err_code flow_printer_response(struct flow_printer *p, struct str response,
+				    const struct flow *flow, struct err *e)
 {
+	const ProtobufCMessageDescriptor *desc = &observer__get_flows_response__descriptor;
 	struct flow_response r;
 	enum err_code code = ERR_OK;
 
@@ -260,7 +267,7 @@ enum err_code flow_printer_response(struct flow_printer *p, struct str response,
 	switch (r.kind) {
 	case FLOW_KIND_FLOW:
 		if (p->options.format == FLOW_FORMAT_JSON)
-			code = print_json(p, &observer__get_flows_response__descriptor, response, e);
+			code = print_json(p, desc, response, e);
 		else if (p->options.format == FLOW_FORMAT_JSON_LEGACY)
 			code = print_json(p, &flow__flow__descriptor, r.message, e);
 		else if (flow)
@@ -270,7 +277,7 @@ enum err_code flow_printer_response(struct flow_printer *p, struct str response,
 		break;
 	case FLOW_KIND_LOST:
 		if (p->options.format == FLOW_FORMAT_JSON)
-			code = print_json(p, &observer__get_flows_response__descriptor, response, e);
+			code = print_json(p, desc, response, e);
 		else if (p->options.format == FLOW_FORMAT_JSON_LEGACY)
 			code = print_json(p, &flow__lost_event__descriptor, r.message, e);
 		else
@@ -286,20 +293,26 @@ enum err_code flow_printer_response(struct flow_printer *p, struct str response,
 	return code == ERR_OK ? settle(p, e) : code;
 }
 
+static bool prints_json(const struct flow_printer *p)
+{
+	return p->options.format == FLOW_FORMAT_JSON ||
+	       p->options.format == FLOW_FORMAT_JSON_LEGACY;
+}
+
 enum err_code flow_printer_agent_event(struct flow_printer *p, struct str response, struct err *e)
 {
-	enum err_code code = p->options.format == FLOW_FORMAT_JSON || p->options.format == FLOW_FORMAT_JSON_LEGACY ?
-		print_json(p, &observer__get_agent_events_response__descriptor, response, e) :
-		print_agent_event(p, response, e);
+	const ProtobufCMessageDescriptor *desc = &observer__get_agent_events_response__descriptor;
+	enum err_code code = prints_json(p) ? print_json(p, desc, response, e)
+					    : print_agent_event(p, response, e);
 
 	return code == ERR_OK ? settle(p, e) : code;
 }
 
 enum err_code flow_printer_debug_event(struct flow_printer *p, struct str response, struct err *e)
 {
-	enum err_code code = p->options.format == FLOW_FORMAT_JSON || p->options.format == FLOW_FORMAT_JSON_LEGACY ?
-		print_json(p, &observer__get_debug_events_response__descriptor, response, e) :
-		print_debug_event(p, response, e);
+	const ProtobufCMessageDescriptor *desc = &observer__get_debug_events_response__descriptor;
+	enum err_code code = prints_json(p) ? print_json(p, desc, response, e)
+					    : print_debug_event(p, response, e);
 
 	return code == ERR_OK ? settle(p, e) : code;
 }

@@ -1,19 +1,23 @@
-/* Agent events and debug events: hubble-cli.md section 8. They are rare; protobuf-c may unpack them. */
+/* Agent events and debug events: hubble-cli.md section 8. They are rare; protobuf-c may unpack
+ * them. */
 #include "flow/names.h"
 #include "flow/print_in.h"
 
 #include "observer/observer.pb-c.h"
 
-static void put_event_time(const struct flow_printer *p, struct buf *b, const Google__Protobuf__Timestamp *t)
+static void put_event_time(const struct flow_printer *p, struct buf *b,
+			   const Google__Protobuf__Timestamp *t)
 {
-	struct timestamp time = t ? (struct timestamp){ t->seconds, t->nanos } : (struct timestamp){ 0, 0 };
+	struct timestamp time =
+		t ? (struct timestamp){ t->seconds, t->nanos } : (struct timestamp){ 0, 0 };
 
 	print_time(p, b, t ? &time : NULL);
 }
 
 /* TIME[ [NODE]], the node between @before and @after. */
-static void put_head(const struct flow_printer *p, struct buf *b, const Google__Protobuf__Timestamp *t,
-		     const char *node, const char *before, const char *after)
+static void put_head(const struct flow_printer *p, struct buf *b,
+		     const Google__Protobuf__Timestamp *t, const char *node, const char *before,
+		     const char *after)
 {
 	put_event_time(p, b, t);
 	if (!p->options.node_name)
@@ -43,7 +47,7 @@ static void put_labels(struct buf *b, char *const *labels, size_t count)
 	buf_char(b, ']');
 }
 
-/* --- agent events -------------------------------------------------------------------------------------- */
+/* --- agent events ------------------------------------------------------------------- */
 
 static void put_ipcache(struct buf *b, const Flow__IPCacheNotification *n)
 {
@@ -183,7 +187,7 @@ enum err_code print_agent_event(struct flow_printer *p, struct str response, str
 	return ERR_OK;
 }
 
-/* --- debug events -------------------------------------------------------------------------------------- */
+/* --- debug events ------------------------------------------------------------------- */
 
 /* "N/A", "ID: 12", "ns/pod (ID: 12)", or "reserved:host (ID: 12)" where that is the only label. */
 static void put_source(struct buf *b, const Flow__Endpoint *ep)

@@ -1,6 +1,6 @@
 /*
- * One flow as people read it. Texts and their conditions: hubble-cli.md sections 5.1 to 5.5; where an odd flow needs more
- * than they say, Cilium 1.19.4's hubble/pkg/printer.
+ * One flow as people read it. Texts and their conditions: hubble-cli.md sections 5.1 to 5.5; where
+ * an odd flow needs more than they say, Cilium 1.19.4's hubble/pkg/printer.
  */
 #include "flow/dict.h"
 #include "flow/fields.h"
@@ -41,10 +41,10 @@ static struct side side_of(const struct flow_printer *p, const struct flow *f, e
 	};
 }
 
-/* --- hosts --------------------------------------------------------------------------------------------- */
+/* --- hosts -------------------------------------------------------------------------- */
 
-/* Go's path.Clean of what stands behind @from: "a//b/../c/" is "a/c". Names of pods and namespaces are clean already,
- * unless somebody made them up. */
+/* Go's path.Clean of what stands behind @from: "a//b/../c/" is "a/c". Names of pods and namespaces
+ * are clean already, unless somebody made them up. */
 static void clean_path(struct buf *b, size_t from)
 {
 	char *path = b->p + from;
@@ -95,8 +95,8 @@ static void put_joined(struct buf *b, struct str namespace_, struct str name)
 	if (namespace_.len)
 		buf_char(b, '/');
 	buf_str_put(b, name);
-	if (memchr(name.p, '/', name.len) || memchr(namespace_.p, '/', namespace_.len) || name.p[0] == '.' ||
-	    (namespace_.len && namespace_.p[0] == '.'))
+	if (memchr(name.p, '/', name.len) || memchr(namespace_.p, '/', namespace_.len) ||
+	    name.p[0] == '.' || (namespace_.len && namespace_.p[0] == '.'))
 		clean_path(b, from);
 }
 
@@ -120,11 +120,13 @@ static bool put_names(struct buf *b, const struct flow *f, uint32_t field)
 	return any;
 }
 
-static void put_name(const struct flow_printer *p, struct buf *b, const struct flow *f, const struct side *s)
+static void put_name(const struct flow_printer *p, struct buf *b, const struct flow *f,
+		     const struct side *s)
 {
 	char tmp[FLOW_IP_TEXT_BYTES];
-	struct str namespace_ = s->service ? s->service->namespace_ :
-				s->endpoint ? s->endpoint->namespace_ : STR("");
+	struct str namespace_ = s->service    ? s->service->namespace_
+				: s->endpoint ? s->endpoint->namespace_
+					      : STR("");
 
 	if (!p->options.numeric) {
 		if (s->endpoint && s->endpoint->pod.len) {
@@ -152,7 +154,8 @@ static void bracket(struct buf *b, size_t from)
 	buf_char(b, ']');
 }
 
-static void put_host(const struct flow_printer *p, struct buf *b, const struct flow *f, const struct side *s, bool color)
+static void put_host(const struct flow_printer *p, struct buf *b, const struct flow *f,
+		     const struct side *s, bool color)
 {
 	char tmp[FLOW_MAC_TEXT_BYTES];
 	uint32_t port;
@@ -193,7 +196,7 @@ static void put_identity(struct buf *b, const struct side *s, bool color)
 	print_color_end(b, color, PRINT_COLOR_MAGENTA);
 }
 
-/* --- type ---------------------------------------------------------------------------------------------- */
+/* --- type --------------------------------------------------------------------------- */
 
 static void put_lower(struct buf *b, size_t from)
 {
@@ -239,7 +242,10 @@ static void put_l7_type(struct buf *b, struct str l7)
 static void put_sock_type(struct buf *b, int32_t point)
 {
 	static const char *const texts[] = {
-		[1] = "pre-xlate-fwd", [2] = "post-xlate-fwd", [3] = "pre-xlate-rev", [4] = "post-xlate-rev",
+		[1] = "pre-xlate-fwd",
+		[2] = "post-xlate-fwd",
+		[3] = "pre-xlate-rev",
+		[4] = "post-xlate-rev",
 	};
 
 	if (point > 0 && point < (int32_t)ARRAY_LEN(texts))
@@ -293,7 +299,7 @@ static void put_type(struct buf *b, const struct flow *f)
 	}
 }
 
-/* --- verdict and summary ------------------------------------------------------------------------------- */
+/* --- verdict and summary ------------------------------------------------------------ */
 
 /* " BY name (Kind), name (Kind)" of one of the policy lists; what lacks either is left out. */
 static void put_policies(struct buf *b, const struct flow *f, uint32_t field)
@@ -319,18 +325,22 @@ static void put_policies(struct buf *b, const struct flow *f, uint32_t field)
 	}
 }
 
-static void put_verdict(const struct flow_printer *p, struct buf *b, const struct flow *f, bool color)
+static void put_verdict(const struct flow_printer *p, struct buf *b, const struct flow *f,
+			bool color)
 {
 	static const struct {
 		enum print_color color;
-		const char *policy; /* what a policy verdict calls it, NULL as others do */
+		const char *policy;       /* what a policy verdict calls it, NULL as others do */
 		uint32_t ingress, egress; /* fields of the policies behind it, 0 for none */
 	} kinds[] = {
-		[FLOW__VERDICT__FORWARDED] = { PRINT_COLOR_GREEN, "ALLOWED", FLOW_FIELD_INGRESS_ALLOWED_BY,
+		[FLOW__VERDICT__FORWARDED] = { PRINT_COLOR_GREEN, "ALLOWED",
+					       FLOW_FIELD_INGRESS_ALLOWED_BY,
 					       FLOW_FIELD_EGRESS_ALLOWED_BY },
-		[FLOW__VERDICT__REDIRECTED] = { PRINT_COLOR_GREEN, "ALLOWED", FLOW_FIELD_INGRESS_ALLOWED_BY,
+		[FLOW__VERDICT__REDIRECTED] = { PRINT_COLOR_GREEN, "ALLOWED",
+						FLOW_FIELD_INGRESS_ALLOWED_BY,
 						FLOW_FIELD_EGRESS_ALLOWED_BY },
-		[FLOW__VERDICT__DROPPED] = { PRINT_COLOR_RED, "DENIED", FLOW_FIELD_INGRESS_DENIED_BY,
+		[FLOW__VERDICT__DROPPED] = { PRINT_COLOR_RED, "DENIED",
+					     FLOW_FIELD_INGRESS_DENIED_BY,
 					     FLOW_FIELD_EGRESS_DENIED_BY },
 		[FLOW__VERDICT__ERROR] = { PRINT_COLOR_RED, "DENIED", FLOW_FIELD_INGRESS_DENIED_BY,
 					   FLOW_FIELD_EGRESS_DENIED_BY },
@@ -345,20 +355,25 @@ static void put_verdict(const struct flow_printer *p, struct buf *b, const struc
 	if (by_policy && kinds[kind].policy)
 		buf_str_put(b, str_of(kinds[kind].policy));
 	else
-		enum_put(b, &flow__verdict__descriptor, flow_enum(f, FLOW_FIELD_VERDICT, f->verdict));
+		enum_put(b, &flow__verdict__descriptor,
+			 flow_enum(f, FLOW_FIELD_VERDICT, f->verdict));
 	if (by_policy && p->options.policy_names && flow_is(f, FLOW_HAS_POLICIES)) {
-		uint32_t field = f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS ? kinds[kind].ingress :
-				 f->direction == FLOW__TRAFFIC_DIRECTION__EGRESS  ? kinds[kind].egress : 0;
+		uint32_t field =
+			f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS  ? kinds[kind].ingress
+			: f->direction == FLOW__TRAFFIC_DIRECTION__EGRESS ? kinds[kind].egress
+									  : 0;
 		if (field)
 			put_policies(b, f, field);
 	}
 	print_color_end(b, color, kinds[kind].color);
 }
 
-static void put_summary(const struct flow_printer *p, struct buf *b, const struct flow *f, bool color)
+static void put_summary(const struct flow_printer *p, struct buf *b, const struct flow *f,
+			bool color)
 {
-	enum print_color auth_color = f->auth_type == FLOW__AUTH_TYPE__TEST_ALWAYS_FAIL ? PRINT_COLOR_RED :
-										       PRINT_COLOR_GREEN;
+	enum print_color auth_color = f->auth_type == FLOW__AUTH_TYPE__TEST_ALWAYS_FAIL
+					      ? PRINT_COLOR_RED
+					      : PRINT_COLOR_GREEN;
 
 	if (flow_is(f, FLOW_HAS_IP_TRACE_ID) && f->ip_trace_id) {
 		buf_lit(b, "IP Trace ID: ");
@@ -369,12 +384,13 @@ static void put_summary(const struct flow_printer *p, struct buf *b, const struc
 	if (f->auth_type != FLOW__AUTH_TYPE__DISABLED) {
 		buf_lit(b, "; Auth: ");
 		print_color_begin(b, color, auth_color);
-		enum_put(b, &flow__auth_type__descriptor, flow_enum(f, FLOW_FIELD_AUTH_TYPE, f->auth_type));
+		enum_put(b, &flow__auth_type__descriptor,
+			 flow_enum(f, FLOW_FIELD_AUTH_TYPE, f->auth_type));
 		print_color_end(b, color, auth_color);
 	}
 }
 
-/* --- the three forms ----------------------------------------------------------------------------------- */
+/* --- the three forms ---------------------------------------------------------------- */
 
 static void put_flow_time(const struct flow_printer *p, struct buf *b, const struct flow *f)
 {
@@ -397,7 +413,9 @@ static void put_compact(const struct flow_printer *p, struct buf *b, const struc
 	struct side left = side_of(p, f, swapped ? FLOW_DST : FLOW_SRC);
 	struct side right = side_of(p, f, swapped ? FLOW_SRC : FLOW_DST);
 	static const char arrows[][5] = {
-		[FLOW_REPLY_ABSENT] = " <> ", [FLOW_REPLY_FALSE] = " -> ", [FLOW_REPLY_TRUE] = " <- ",
+		[FLOW_REPLY_ABSENT] = " <> ",
+		[FLOW_REPLY_FALSE] = " -> ",
+		[FLOW_REPLY_TRUE] = " <- ",
 	};
 
 	put_flow_time(p, b, f);

@@ -12,7 +12,7 @@ static struct timestamp timestamp_from(const Google__Protobuf__Timestamp *t)
 	return (struct timestamp){ t->seconds, t->nanos };
 }
 
-/* --- lost events --------------------------------------------------------------------------------------- */
+/* --- lost events -------------------------------------------------------------------- */
 
 /* "17", and where both ends are known " (first: …, last: …)". */
 static void put_lost_count(const struct flow_printer *p, struct buf *b, const Flow__LostEvent *lost)
@@ -35,8 +35,8 @@ static void put_cpu(struct buf *b, const Flow__LostEvent *lost)
 	buf_char(b, ')');
 }
 
-static void put_lost_node(const struct flow_printer *p, struct buf *b, struct str node, const char *before,
-			  const char *after)
+static void put_lost_node(const struct flow_printer *p, struct buf *b, struct str node,
+			  const char *before, const char *after)
 {
 	if (!p->options.node_name)
 		return;
@@ -47,7 +47,8 @@ static void put_lost_node(const struct flow_printer *p, struct buf *b, struct st
 
 enum err_code print_lost(struct flow_printer *p, const struct flow_response *r, struct err *e)
 {
-	Flow__LostEvent *lost = flow__lost_event__unpack(NULL, r->message.len, (const uint8_t *)r->message.p);
+	Flow__LostEvent *lost =
+		flow__lost_event__unpack(NULL, r->message.len, (const uint8_t *)r->message.p);
 	const struct timestamp *time = r->has_time ? &r->time : NULL;
 	struct buf *b = print_output(p);
 	size_t from = b->len;
@@ -99,7 +100,7 @@ enum err_code print_lost(struct flow_printer *p, const struct flow_response *r, 
 	return ERR_OK;
 }
 
-/* --- node status --------------------------------------------------------------------------------------- */
+/* --- node status -------------------------------------------------------------------- */
 
 /* Names are added while they and their separators stay within this many bytes; one always is. */
 enum { NODE_LIST_BYTES = 50 };
@@ -143,8 +144,8 @@ static void put_status_text(struct buf *b, const Relay__NodeStatusEvent *s)
 	buf_char(b, '\n');
 }
 
-static void put_status_line(const struct flow_printer *p, struct buf *b, const struct flow_response *r,
-			    const Relay__NodeStatusEvent *s)
+static void put_status_line(const struct flow_printer *p, struct buf *b,
+			    const struct flow_response *r, const Relay__NodeStatusEvent *s)
 {
 	print_time(p, b, r->has_time ? &r->time : NULL);
 	buf_lit(b, " [");
@@ -192,21 +193,23 @@ static void put_status_dict(struct flow_printer *p, struct buf *b, const struct 
 	buf_char(b, '\n');
 }
 
-enum err_code print_status(struct flow_printer *p, const struct flow_response *r, struct str response, struct err *e)
+enum err_code print_status(struct flow_printer *p, const struct flow_response *r,
+			   struct str response, struct err *e)
 {
 	enum err_code code = ERR_OK;
 	size_t from = p->status.len;
 
 	if (p->options.status_quiet || p->options.format == FLOW_FORMAT_JSON_LEGACY)
 		return ERR_OK;
-	Relay__NodeStatusEvent *s =
-		relay__node_status_event__unpack(NULL, r->message.len, (const uint8_t *)r->message.p);
+	Relay__NodeStatusEvent *s = relay__node_status_event__unpack(NULL, r->message.len,
+								     (const uint8_t *)r->message.p);
 	if (!s)
 		return err_set(e, ERR_PARSE, "malformed node status");
 	if (p->options.status_all || s->state_change == RELAY__NODE_STATE__NODE_ERROR ||
 	    s->state_change == RELAY__NODE_STATE__NODE_UNAVAILABLE) {
 		if (p->options.format == FLOW_FORMAT_JSON) {
-			code = json_put_message(&p->status, &observer__get_flows_response__descriptor, response, e);
+			code = json_put_message(
+				&p->status, &observer__get_flows_response__descriptor, response, e);
 			if (code == ERR_OK)
 				buf_char(&p->status, '\n');
 		} else if (p->options.format == FLOW_FORMAT_DICT) {

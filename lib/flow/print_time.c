@@ -58,7 +58,8 @@ static char *put_date(char *to, const struct civil *c, int fields)
 	return to;
 }
 
-/* Up to @digits of the fraction, cut rather than rounded, without trailing zeros and a point that nothing follows. */
+/* Up to @digits of the fraction, cut rather than rounded, without trailing zeros and a point that
+ * nothing follows. */
 static char *put_fraction(char *to, int32_t ns, int digits)
 {
 	char text[10] = ".";

@@ -16,7 +16,8 @@ struct enum_value {
 };
 
 struct schema_enum {
-	const struct enum_value *values; /* in declaration order; the first name of a number is its name */
+	const struct enum_value
+		*values; /* in declaration order; the first name of a number is its name */
 	size_t count;
 	const uint16_t *by_number; /* 1 + index of numbers 0..low_count-1, 0 for none */
 	size_t low_count;
@@ -34,7 +35,7 @@ static struct {
 	struct schema_message *messages;
 	struct schema_enum *enums;
 	size_t message_count, enum_count;
-	bool failed; /* memory ran out while building, or a message is larger than SCHEMA_MAX_FIELDS */
+	bool failed; /* no memory while building, or a message beyond SCHEMA_MAX_FIELDS */
 } schema;
 
 static void *keep(size_t count, size_t size)
@@ -58,7 +59,8 @@ static struct str keep_str(const char *a, const char *b, const char *c)
 	return str_n(p, na + nb + nc);
 }
 
-/* Field names are short and few to a message: length and the outer bytes tell nearly all of them apart. */
+/* Field names are short and few to a message: length and the outer bytes tell nearly all of them
+ * apart. */
 static uint32_t name_hash(struct str s)
 {
 	uint64_t head = 0, tail = 0;
@@ -118,13 +120,20 @@ static enum schema_special special_of(struct str name)
 		const char *name;
 		enum schema_special special;
 	} specials[] = {
-		{ "Timestamp", SCHEMA_TIMESTAMP },  { "Duration", SCHEMA_DURATION },
-		{ "Any", SCHEMA_ANY },              { "FieldMask", SCHEMA_FIELD_MASK },
-		{ "Empty", SCHEMA_EMPTY },          { "DoubleValue", SCHEMA_WRAPPER },
-		{ "FloatValue", SCHEMA_WRAPPER },   { "Int64Value", SCHEMA_WRAPPER },
-		{ "UInt64Value", SCHEMA_WRAPPER },  { "Int32Value", SCHEMA_WRAPPER },
-		{ "UInt32Value", SCHEMA_WRAPPER },  { "BoolValue", SCHEMA_WRAPPER },
-		{ "StringValue", SCHEMA_WRAPPER },  { "BytesValue", SCHEMA_WRAPPER },
+		{ "Timestamp", SCHEMA_TIMESTAMP },
+		{ "Duration", SCHEMA_DURATION },
+		{ "Any", SCHEMA_ANY },
+		{ "FieldMask", SCHEMA_FIELD_MASK },
+		{ "Empty", SCHEMA_EMPTY },
+		{ "DoubleValue", SCHEMA_WRAPPER },
+		{ "FloatValue", SCHEMA_WRAPPER },
+		{ "Int64Value", SCHEMA_WRAPPER },
+		{ "UInt64Value", SCHEMA_WRAPPER },
+		{ "Int32Value", SCHEMA_WRAPPER },
+		{ "UInt32Value", SCHEMA_WRAPPER },
+		{ "BoolValue", SCHEMA_WRAPPER },
+		{ "StringValue", SCHEMA_WRAPPER },
+		{ "BytesValue", SCHEMA_WRAPPER },
 	};
 
 	if (!str_has_prefix(name, STR("google.protobuf.")))
@@ -136,7 +145,7 @@ static enum schema_special special_of(struct str name)
 	return SCHEMA_PLAIN;
 }
 
-/* --- pass 1: every message and enum gets its name and place -------------------------------------------- */
+/* --- pass 1: every message and enum gets its name and place ------------------------- */
 
 typedef const Google__Protobuf__DescriptorProto descriptor;
 typedef const Google__Protobuf__EnumDescriptorProto enum_descriptor;
@@ -197,10 +206,10 @@ static void name_message(descriptor *d, const char *scope)
 		name_message(d->nested_type[i], name.p);
 }
 
-/* --- pass 2: fields, which may refer to any of them ---------------------------------------------------- */
+/* --- pass 2: fields, which may refer to any of them --------------------------------- */
 
-static void build_field(struct schema_field *f, descriptor *d, size_t index, const struct schema_message *m,
-			bool proto3)
+static void build_field(struct schema_field *f, descriptor *d, size_t index,
+			const struct schema_message *m, bool proto3)
 {
 	const Google__Protobuf__FieldDescriptorProto *fd = d->field[index];
 	bool in_oneof = fd->has_oneof_index && !fd->proto3_optional;
@@ -213,14 +222,17 @@ static void build_field(struct schema_field *f, descriptor *d, size_t index, con
 		.number = (uint32_t)fd->number,
 		.type = (uint8_t)fd->type,
 		.wire_type = (uint8_t)wire_type_of((int)fd->type),
-		.repeated = fd->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED,
+		.repeated = fd->label ==
+			    GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED,
 		.index = (uint16_t)index,
 	};
-	f->has_presence = !f->repeated && (!proto3 || fd->has_oneof_index || f->type == SCHEMA_MESSAGE);
+	f->has_presence =
+		!f->repeated && (!proto3 || fd->has_oneof_index || f->type == SCHEMA_MESSAGE);
 	if (in_oneof) {
 		f->oneof_first = UINT16_MAX;
 		for (size_t i = 0; i < d->n_field; i++) {
-			if (!d->field[i]->has_oneof_index || d->field[i]->oneof_index != fd->oneof_index)
+			if (!d->field[i]->has_oneof_index ||
+			    d->field[i]->oneof_index != fd->oneof_index)
 				continue;
 			f->oneof_first = f->oneof_count ? f->oneof_first : (uint16_t)i;
 			f->oneof_count++;
@@ -282,8 +294,8 @@ static void add_duration(void)
 
 static void build(void)
 {
-	Google__Protobuf__FileDescriptorSet *set =
-		google__protobuf__file_descriptor_set__unpack(NULL, proto_descriptors_bytes, proto_descriptors);
+	Google__Protobuf__FileDescriptorSet *set = google__protobuf__file_descriptor_set__unpack(
+		NULL, proto_descriptors_bytes, proto_descriptors);
 	size_t messages = 1, enums = 0, next = 0;
 	uint32_t seen;
 

@@ -1,9 +1,10 @@
 /*
- * schema - the messages of proto/ as JSON needs them: fields in declaration order, found fast by name or number.
+ * schema - the messages of proto/ as JSON needs them: fields in declaration order, found fast by
+ * name or number.
  *
- * protobuf-c's descriptors know neither declaration order (they sort by number) nor oneof names nor well-known types.
- * The compiled .proto files, which are built in for server reflection, know all of it, so the schema is made from
- * them: once, at first use, and immutable from then on.
+ * protobuf-c's descriptors know neither declaration order (they sort by number) nor oneof names nor
+ * well-known types. The compiled .proto files, which are built in for server reflection, know all
+ * of it, so the schema is made from them: once, at first use, and immutable from then on.
  *
  * Threads  any. Everything returned lives as long as the process.
  */
@@ -55,30 +56,31 @@ struct schema_field {
 	struct str json_name; /* lowerCamelCase */
 	struct str key;       /* `"name":`, ready to be written */
 	uint32_t number;
-	uint8_t type;         /* enum schema_type */
-	uint8_t wire_type;    /* enum wire_type of one value */
+	uint8_t type;      /* enum schema_type */
+	uint8_t wire_type; /* enum wire_type of one value */
 	bool repeated;
-	bool has_presence;    /* zero and absent differ: messages, members of a oneof, `optional` */
-	uint16_t index;       /* in fields[] */
-	uint16_t oneof_first, oneof_count; /* its oneof's fields in fields[]; count 0: in none */
-	struct str oneof_name;             /* "flow.Layer4.protocol"; "" in none */
-	const struct schema_message *message;   /* of SCHEMA_MESSAGE */
-	const struct schema_enum *enumeration;  /* of SCHEMA_ENUM */
+	bool has_presence; /* zero and absent differ: messages, members of a oneof, `optional` */
+	uint16_t index;    /* in fields[] */
+	uint16_t oneof_first, oneof_count;    /* its oneof's fields in fields[]; count 0: in none */
+	struct str oneof_name;                /* "flow.Layer4.protocol"; "" in none */
+	const struct schema_message *message; /* of SCHEMA_MESSAGE */
+	const struct schema_enum *enumeration; /* of SCHEMA_ENUM */
 };
 
 struct schema_message {
 	struct str name; /* "flow.Flow" */
 	enum schema_special special;
-	bool is_map_entry; /* fields 1 and 2 are key and value */
+	bool is_map_entry;                 /* fields 1 and 2 are key and value */
 	const struct schema_field *fields; /* in declaration order */
 	uint16_t field_count;
-	uint16_t low_count;           /* length of by_number */
-	const uint16_t *by_number;    /* 1 + index of small field numbers, 0 for none */
-	const uint16_t *slots;        /* names and JSON names hashed: 1 + index, 0 for free; slot_mask + 1 of them */
+	uint16_t low_count;        /* length of by_number */
+	const uint16_t *by_number; /* 1 + index of small field numbers, 0 for none */
+	const uint16_t *slots; /* names and JSON names hashed: 1 + index, 0 for free; slot_mask + 1
+				  of them */
 	uint32_t slot_mask;
 };
 
-/* Message by full name, NULL if proto/ has none (or the schema could not be built: out of memory). */
+/* Message by full name, NULL if proto/ has none (or memory for the schema ran out). */
 const struct schema_message *schema_find(struct str full_name);
 /* Field by either spelling; NULL if there is none. */
 const struct schema_field *schema_field_named(const struct schema_message *m, struct str name);

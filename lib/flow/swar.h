@@ -1,9 +1,9 @@
 /*
  * swar - eight bytes at a time: tests on the bytes of one 64-bit number.
  *
- * A result is zero exactly if no byte passes the test, and its lowest mark is exact: that is the first byte that passed. Above
- * it a borrow may have marked bytes that did not.
- * Source: "Hacker's Delight" 6-1, find first 0-byte.
+ * A result is zero exactly if no byte passes the test, and its lowest mark is exact: that is the
+ * first byte that passed. Above it a borrow may have marked bytes that did not. Source: "Hacker's
+ * Delight" 6-1, find first 0-byte.
  */
 #ifndef TYCHO_FLOW_SWAR_H
 #define TYCHO_FLOW_SWAR_H

@@ -13,8 +13,8 @@ struct line {
 struct layout {
 	struct buf *out;
 	struct buf cells, lines; /* arrays of the above */
-	const char *text;        /* what is not yet written, cell after cell, separators in between */
-	size_t *widths;          /* of the columns left of the one being looked at */
+	const char *text; /* what is not yet written, cell after cell, separators in between */
+	size_t *widths;   /* of the columns left of the one being looked at */
 	size_t width_count;
 };
 
@@ -54,8 +54,9 @@ static void write_lines(struct layout *l, size_t from, size_t to)
 }
 
 /*
- * Lays out lines [from, to), whose columns before number @l->width_count are settled. A column is a run of lines that all
- * have a cell there, so each run has its own widths. Recursion goes one column deeper each time.
+ * Lays out lines [from, to), whose columns before number @l->width_count are settled. A column is a
+ * run of lines that all have a cell there, so each run has its own widths. Recursion goes one
+ * column deeper each time.
  */
 static void format(struct layout *l, size_t from, size_t to)
 {

@@ -1,4 +1,5 @@
-/* What a line of a flow file costs, read and printed again, with the budgets beside it. Not a test: it prints. */
+/* What a line of a flow file costs, read and printed again, with the budgets beside it. Not a test:
+ * it prints. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,25 +11,41 @@
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 
-/* Budgets: ten times the reference CLI's 44,000 lines/s compact and 27,000 JSON (DESIGN.md), on one core. */
-enum { LINES = 1000, PASSES = 100, LINE_BYTES = 1536, COMPACT_BUDGET_NS = 2272, JSON_BUDGET_NS = 3703 };
+/* Budgets: ten times the reference CLI's 44,000 lines/s compact and 27,000 JSON (DESIGN.md), on one
+ * core. */
+enum {
+	LINES = 1000,
+	PASSES = 100,
+	LINE_BYTES = 1536,
+	COMPACT_BUDGET_NS = 2272,
+	JSON_BUDGET_NS = 3703
+};
 
 /* A flow as a Kubernetes cluster exports it: 1.2 KB. */
 static const char line_format[] =
-	"{\"flow\":{\"time\":\"2024-03-01T10:00:00.%09uZ\",\"uuid\":\"13112375-fccc-4a98-8530-%012u\",\"verdict\":\"FORWARDED\","
+	"{\"flow\":{\"time\":\"2024-03-01T10:00:00.%09uZ\",\"uuid\":\"13112375-fccc-4a98-8530-%"
+	"012u\",\"verdict\":\"FORWARDED\","
 	"\"ethernet\":{\"source\":\"ca:55:17:01:b2:fe\",\"destination\":\"2a:c2:b2:9e:60:8b\"},"
 	"\"IP\":{\"source\":\"10.9.2.%u\",\"destination\":\"10.14.0.7\",\"ipVersion\":\"IPv4\"},"
 	"\"l4\":{\"TCP\":{\"source_port\":%u,\"destination_port\":8080,\"flags\":{\"SYN\":true}}},"
-	"\"source\":{\"ID\":%u,\"identity\":23172,\"cluster_name\":\"default\",\"namespace\":\"shop\","
-	"\"labels\":[\"k8s:app=reviews\",\"k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name=shop\","
+	"\"source\":{\"ID\":%u,\"identity\":23172,\"cluster_name\":\"default\",\"namespace\":"
+	"\"shop\","
+	"\"labels\":[\"k8s:app=reviews\",\"k8s:io.cilium.k8s.namespace.labels.kubernetes.io/"
+	"metadata.name=shop\","
 	"\"k8s:io.cilium.k8s.policy.cluster=default\",\"k8s:io.kubernetes.pod.namespace=shop\"],"
-	"\"pod_name\":\"reviews-78ndv-%u\",\"workloads\":[{\"name\":\"reviews\",\"kind\":\"Deployment\"}]},"
+	"\"pod_name\":\"reviews-78ndv-%u\",\"workloads\":[{\"name\":\"reviews\",\"kind\":"
+	"\"Deployment\"}]},"
 	"\"destination\":{\"ID\":1098,\"identity\":60604,\"namespace\":\"staging\","
-	"\"labels\":[\"k8s:app=cart\",\"k8s:io.kubernetes.pod.namespace=staging\",\"k8s:version=v1\"],"
-	"\"pod_name\":\"cart-28223141-rdjbt\",\"workloads\":[{\"name\":\"cart\",\"kind\":\"CronJob\"}]},"
-	"\"Type\":\"L3_L4\",\"node_name\":\"default/worker-1\",\"event_type\":{\"type\":4,\"sub_type\":3},"
-	"\"traffic_direction\":\"EGRESS\",\"trace_observation_point\":\"TO_STACK\",\"trace_reason\":\"ESTABLISHED\","
-	"\"is_reply\":false,\"interface\":{\"index\":12,\"name\":\"lxc1234\"},\"Summary\":\"TCP Flags: SYN\"},"
+	"\"labels\":[\"k8s:app=cart\",\"k8s:io.kubernetes.pod.namespace=staging\",\"k8s:version="
+	"v1\"],"
+	"\"pod_name\":\"cart-28223141-rdjbt\",\"workloads\":[{\"name\":\"cart\",\"kind\":"
+	"\"CronJob\"}]},"
+	"\"Type\":\"L3_L4\",\"node_name\":\"default/"
+	"worker-1\",\"event_type\":{\"type\":4,\"sub_type\":3},"
+	"\"traffic_direction\":\"EGRESS\",\"trace_observation_point\":\"TO_STACK\",\"trace_"
+	"reason\":\"ESTABLISHED\","
+	"\"is_reply\":false,\"interface\":{\"index\":12,\"name\":\"lxc1234\"},\"Summary\":\"TCP "
+	"Flags: SYN\"},"
 	"\"node_name\":\"default/worker-1\",\"time\":\"2024-03-01T10:00:00.%09uZ\"}";
 
 struct lines {
@@ -59,15 +76,17 @@ static void pass(struct lines *l, struct flow_printer *printer)
 
 	for (size_t i = 0; i < LINES; i++) {
 		buf_reset(&l->wire);
-		if (json_read_message(l->line[i], &observer__get_flows_response__descriptor, &strict, &l->wire, NULL, &e) !=
-			    ERR_OK ||
-		    (printer && flow_printer_response(printer, buf_str(&l->wire), NULL, &e) != ERR_OK))
+		if (json_read_message(l->line[i], &observer__get_flows_response__descriptor,
+				      &strict, &l->wire, NULL, &e) != ERR_OK ||
+		    (printer &&
+		     flow_printer_response(printer, buf_str(&l->wire), NULL, &e) != ERR_OK))
 			die(&e);
 	}
 }
 
 /* The quickest of many passes: what the work costs when nobody else has the processor. */
-static void measure(struct lines *l, const char *what, struct flow_printer *printer, unsigned budget_ns)
+static void measure(struct lines *l, const char *what, struct flow_printer *printer,
+		    unsigned budget_ns)
 {
 	uint64_t best_ns = UINT64_MAX;
 
@@ -84,11 +103,15 @@ static void measure(struct lines *l, const char *what, struct flow_printer *prin
 	(void)printf("\n");
 }
 
-static void measure_format(struct lines *l, const char *what, enum flow_format format, unsigned budget_ns)
+static void measure_format(struct lines *l, const char *what, enum flow_format format,
+			   unsigned budget_ns)
 {
 	size_t bytes = 0;
 	struct flow_printer_options options = {
-		.format = format, .dict = l->dict, .out = { count_bytes, &bytes }, .status = { count_bytes, &bytes },
+		.format = format,
+		.dict = l->dict,
+		.out = { count_bytes, &bytes },
+		.status = { count_bytes, &bytes },
 	};
 	AUTO(flow_printer_free) struct flow_printer *printer = NULL;
 	struct err e;
@@ -107,7 +130,8 @@ int main(void)
 		return 1;
 	l->wire = buf_init(1 << 20);
 	for (unsigned i = 0; i < LINES; i++) {
-		int n = snprintf(l->text[i], LINE_BYTES, line_format, i, i, i % 256, 30000 + i, i % 200, i % 200, i);
+		int n = snprintf(l->text[i], LINE_BYTES, line_format, i, i, i % 256, 30000 + i,
+				 i % 200, i % 200, i);
 		l->line[i] = str_n(l->text[i], (size_t)n);
 	}
 	(void)printf("lines of %zu bytes\n", l->line[0].len);

@@ -1,4 +1,5 @@
-/* Any text as JSON of several messages: what is read can be written, read again, and written the same. */
+/* Any text as JSON of several messages: what is read can be written, read again, and written the
+ * same. */
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -8,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void read_and_write(const ProtobufCMessageDescriptor *desc, struct str text, bool reject_unknown)
+static void read_and_write(const ProtobufCMessageDescriptor *desc, struct str text,
+			   bool reject_unknown)
 {
 	struct json_options options = { .reject_unknown = reject_unknown };
 	AUTO_BUF struct buf wire = buf_init(1 << 24);

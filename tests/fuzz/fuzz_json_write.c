@@ -9,11 +9,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* JSON that is written but not read: an Any whose type is unknown, an odd field mask, deep nesting. */
+/* JSON that is written but not read: an Any of unknown type, an odd field mask, deep nesting. */
 static bool is_one_way(const char *fault)
 {
-	return strstr(fault, "unable to resolve") || strstr(fault, "@type field contains empty value") ||
-	       strstr(fault, "invalid google.protobuf.FieldMask value") || strstr(fault, "exceeded max recursion depth");
+	return strstr(fault, "unable to resolve") ||
+	       strstr(fault, "@type field contains empty value") ||
+	       strstr(fault, "invalid google.protobuf.FieldMask value") ||
+	       strstr(fault, "exceeded max recursion depth");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -32,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		AUTO_BUF struct buf wire = buf_init(1 << 24);
 		if (json_put_message(&json, messages[i], str_n(data, size), &e) != ERR_OK)
 			continue;
-		if (json_read_message(buf_str(&json), messages[i], &strict, &wire, NULL, &e) != ERR_OK &&
+		if (json_read_message(buf_str(&json), messages[i], &strict, &wire, NULL, &e) !=
+			    ERR_OK &&
 		    !is_one_way(e.msg))
 			abort();
 	}

@@ -1,5 +1,5 @@
-/* The printers, against recorded output of the reference (golden/cases.tsv: areas print, timefmt, color, events) and the
- * examples of hubble-cli.md. */
+/* The printers, against recorded output of the reference (golden/cases.tsv: areas print, timefmt,
+ * color, events) and the examples of hubble-cli.md. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -78,12 +78,14 @@ static void put(struct paper *p, const char *response)
 
 static void put_agent_event(struct paper *p, const char *response)
 {
-	print_with(p, &observer__get_agent_events_response__descriptor, str_of(response), flow_printer_agent_event);
+	print_with(p, &observer__get_agent_events_response__descriptor, str_of(response),
+		   flow_printer_agent_event);
 }
 
 static void put_debug_event(struct paper *p, const char *response)
 {
-	print_with(p, &observer__get_debug_events_response__descriptor, str_of(response), flow_printer_debug_event);
+	print_with(p, &observer__get_debug_events_response__descriptor, str_of(response),
+		   flow_printer_debug_event);
 }
 
 static const char *end_of(struct paper *p)
@@ -94,7 +96,7 @@ static const char *end_of(struct paper *p)
 	return buf_cstr(&p->out);
 }
 
-/* --- recorded output ----------------------------------------------------------------------------------- */
+/* --- recorded output ---------------------------------------------------------------- */
 
 static struct str read_golden(const char *name, struct buf *ret)
 {
@@ -104,7 +106,9 @@ static struct str read_golden(const char *name, struct buf *ret)
 	(void)snprintf(path, sizeof path, "%s/golden/%s", dir ? dir : TYCHO_SHARED, name);
 	FILE *f = fopen(path, "rb");
 	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded data", path);
+		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
+			 "data",
+			 path);
 	char *to = buf_reserve(ret, FILE_BYTES);
 	assert_non_null(to);
 	ret->len += fread(to, 1, FILE_BYTES, f);
@@ -112,7 +116,8 @@ static struct str read_golden(const char *name, struct buf *ret)
 	return buf_str(ret);
 }
 
-/* Printer options from the case's arguments; false if it has others, which are the command line's to test. */
+/* Printer options from the case's arguments; false if it has others, which are the command line's
+ * to test. */
 static bool read_options(struct str argv, struct flow_printer_options *ret)
 {
 	json_t *list = json_loadb(argv.p, argv.len, 0, NULL);
@@ -151,7 +156,8 @@ enum { ID, AREA, ARGV, INPUT, EXIT, STDOUT, COLUMNS };
 
 static bool area_is_ours(struct str area)
 {
-	return str_is(area, "print") || str_is(area, "timefmt") || str_is(area, "color") || str_is(area, "events");
+	return str_is(area, "print") || str_is(area, "timefmt") || str_is(area, "color") ||
+	       str_is(area, "events");
 }
 
 /* @return true if the case was one of ours. */
@@ -178,7 +184,8 @@ static bool check_case(const struct str cells[COLUMNS], size_t dict_size)
 	while (rest.len && str_split(&rest, '\n', &line)) {
 		buf_reset(&wire);
 		/* malformed lines are the command line's affair */
-		if (json_read_message(line, &observer__get_flows_response__descriptor, NULL, &wire, NULL, &e) != ERR_OK)
+		if (json_read_message(line, &observer__get_flows_response__descriptor, NULL, &wire,
+				      NULL, &e) != ERR_OK)
 			continue;
 		if (flow_printer_response(paper.printer, buf_str(&wire), NULL, &e) != ERR_OK)
 			fail_msg("%.*s: %s", STR_FMT(cells[ID]), e.msg);
@@ -203,17 +210,19 @@ static void output_is_the_references_to_the_byte(void **state)
 		int n = 0;
 		while (n < COLUMNS && str_split(&line, '\t', &cells[n]))
 			n++;
-		/* every tenth with a dictionary that overflows all the time: names must survive it */
+		/* every tenth with a dictionary that overflows all the time: names survive it */
 		if (n == COLUMNS)
 			checked += check_case(cells, checked % 10 == 0 ? 2 : 100000);
 	}
 	assert_true(checked > 100);
 }
 
-/* --- what no recording shows --------------------------------------------------------------------------- */
+/* --- what no recording shows -------------------------------------------------------- */
 
-#define AGENT(event) "{\"agent_event\":{" event "},\"node_name\":\"n1\",\"time\":\"2025-11-20T20:47:22.152Z\"}"
-#define DEBUG_EVENT(event) "{\"debug_event\":{" event "},\"node_name\":\"n1\",\"time\":\"2025-11-20T20:47:22.152Z\"}"
+#define AGENT(event)                                                                               \
+	"{\"agent_event\":{" event "},\"node_name\":\"n1\",\"time\":\"2025-11-20T20:47:22.152Z\"}"
+#define DEBUG_EVENT(event)                                                                         \
+	"{\"debug_event\":{" event "},\"node_name\":\"n1\",\"time\":\"2025-11-20T20:47:22.152Z\"}"
 
 static void agent_events_tell_what_happened(void **state)
 {
@@ -221,23 +230,32 @@ static void agent_events_tell_what_happened(void **state)
 	(void)state;
 
 	paper_init(&p, (struct flow_printer_options){ 0 }, 8);
-	put_agent_event(&p, AGENT("\"type\":2,\"agent_start\":{\"time\":\"2023-11-14T22:13:20Z\"}"));
-	put_agent_event(&p, AGENT("\"type\":3,\"policy_update\":{\"labels\":[\"k8s:a=b\"],\"revision\":7,\"rule_count\":2}"));
-	put_agent_event(&p, AGENT("\"type\":9,\"ipcache_update\":{\"cidr\":\"10.0.0.9/32\",\"identity\":501,"
-				  "\"old_identity\":5,\"host_ip\":\"192.168.1.1\",\"encrypt_key\":3}"));
+	put_agent_event(&p,
+			AGENT("\"type\":2,\"agent_start\":{\"time\":\"2023-11-14T22:13:20Z\"}"));
+	put_agent_event(&p, AGENT("\"type\":3,\"policy_update\":{\"labels\":[\"k8s:a=b\"],"
+				  "\"revision\":7,\"rule_count\":2}"));
+	put_agent_event(
+		&p,
+		AGENT("\"type\":9,\"ipcache_update\":{\"cidr\":\"10.0.0.9/32\",\"identity\":501,"
+		      "\"old_identity\":5,\"host_ip\":\"192.168.1.1\",\"encrypt_key\":3}"));
 	put_agent_event(&p, AGENT("\"unknown\":{\"type\":\"T\",\"notification\":\"{}\"}"));
-	put_agent_event(&p, AGENT("\"type\":6,\"endpoint_regenerate\":{\"id\":4,\"labels\":[\"a\",\"b\"],\"error\":\"E\\u001b[0m\"}"));
-	put_agent_event(&p, AGENT("\"type\":7,\"endpoint_update\":{\"id\":4,\"namespace\":\"X\",\"pod_name\":\"Y\"}"));
+	put_agent_event(&p, AGENT("\"type\":6,\"endpoint_regenerate\":{\"id\":4,\"labels\":[\"a\","
+				  "\"b\"],\"error\":\"E\\u001b[0m\"}"));
+	put_agent_event(&p, AGENT("\"type\":7,\"endpoint_update\":{\"id\":4,\"namespace\":\"X\","
+				  "\"pod_name\":\"Y\"}"));
 	put_agent_event(&p, AGENT("\"type\":11,\"service_upsert\":{\"id\":4}"));
 	put_agent_event(&p, AGENT("\"type\":2,\"policy_update\":{}"));
 	put_agent_event(&p, "{}");
-	assert_string_equal(end_of(&p),
+	assert_string_equal(
+		end_of(&p),
 		"Nov 20 20:47:22.152: AGENT_STARTED (start time: Nov 14 22:13:20.000)\n"
 		"Nov 20 20:47:22.152: POLICY_UPDATED (labels: [k8s:a=b], revision: 7, count: 2)\n"
-		"Nov 20 20:47:22.152: IPCACHE_UPSERTED (cidr: 10.0.0.9/32, identity: 501, old identity: 5, "
+		"Nov 20 20:47:22.152: IPCACHE_UPSERTED (cidr: 10.0.0.9/32, identity: 501, old "
+		"identity: 5, "
 		"host ip: 192.168.1.1, encrypt key: 3)\n"
 		"Nov 20 20:47:22.152: AGENT_EVENT_UNKNOWN (type: T, notification: {})\n"
-		"Nov 20 20:47:22.152: ENDPOINT_REGENERATE_FAILURE (id: 4, labels: [a,b], error: E^[[0m)\n"
+		"Nov 20 20:47:22.152: ENDPOINT_REGENERATE_FAILURE (id: 4, labels: [a,b], error: "
+		"E^[[0m)\n"
 		"Nov 20 20:47:22.152: ENDPOINT_CREATED (id: 4, namespace: X, pod name: Y)\n"
 		"Nov 20 20:47:22.152: SERVICE_UPSERTED (UNKNOWN)\n"
 		"Nov 20 20:47:22.152: AGENT_STARTED (UNKNOWN)\n"
@@ -246,74 +264,90 @@ static void agent_events_tell_what_happened(void **state)
 
 static void agent_events_fit_the_other_formats(void **state)
 {
-	static const char event[] = AGENT("\"type\":2,\"agent_start\":{\"time\":\"2023-11-14T22:13:20Z\"}");
+	static const char event[] =
+		AGENT("\"type\":2,\"agent_start\":{\"time\":\"2023-11-14T22:13:20Z\"}");
 	AUTO_PAPER struct paper table, dict, node, json;
 	(void)state;
 
 	paper_init(&table, (struct flow_printer_options){ .format = FLOW_FORMAT_TABLE }, 8);
 	put_agent_event(&table, event);
-	assert_string_equal(end_of(&table),
+	assert_string_equal(
+		end_of(&table),
 		"TIMESTAMP             TYPE            DETAILS\n"
 		"Nov 20 20:47:22.152   AGENT_STARTED   start time: Nov 14 22:13:20.000\n");
 	paper_init(&dict, (struct flow_printer_options){ .format = FLOW_FORMAT_DICT }, 8);
 	put_agent_event(&dict, event);
 	put_agent_event(&dict, event);
-	assert_string_equal(end_of(&dict),
-		"  TIMESTAMP: Nov 20 20:47:22.152\n"
-		"       TYPE: AGENT_STARTED\n"
-		"    DETAILS: start time: Nov 14 22:13:20.000\n"
-		"------------  TIMESTAMP: Nov 20 20:47:22.152\n"
-		"       TYPE: AGENT_STARTED\n"
-		"    DETAILS: start time: Nov 14 22:13:20.000\n");
+	assert_string_equal(end_of(&dict), "  TIMESTAMP: Nov 20 20:47:22.152\n"
+					   "       TYPE: AGENT_STARTED\n"
+					   "    DETAILS: start time: Nov 14 22:13:20.000\n"
+					   "------------  TIMESTAMP: Nov 20 20:47:22.152\n"
+					   "       TYPE: AGENT_STARTED\n"
+					   "    DETAILS: start time: Nov 14 22:13:20.000\n");
 	paper_init(&node, (struct flow_printer_options){ .node_name = true }, 8);
 	put_agent_event(&node, event);
-	assert_string_equal(end_of(&node),
+	assert_string_equal(
+		end_of(&node),
 		"Nov 20 20:47:22.152 [n1]: AGENT_STARTED (start time: Nov 14 22:13:20.000)\n");
 	paper_init(&json, (struct flow_printer_options){ .format = FLOW_FORMAT_JSON }, 8);
 	put_agent_event(&json, event);
 	assert_string_equal(end_of(&json),
-		"{\"agent_event\":{\"type\":\"AGENT_STARTED\",\"agent_start\":{\"time\":\"2023-11-14T22:13:20Z\"}},"
-		"\"node_name\":\"n1\",\"time\":\"2025-11-20T20:47:22.152Z\"}\n");
+			    "{\"agent_event\":{\"type\":\"AGENT_STARTED\",\"agent_start\":{"
+			    "\"time\":\"2023-11-14T22:13:20Z\"}},"
+			    "\"node_name\":\"n1\",\"time\":\"2025-11-20T20:47:22.152Z\"}\n");
 }
 
 static void debug_events_tell_from_where(void **state)
 {
-	static const char event[] = DEBUG_EVENT("\"type\":6,\"source\":{\"ID\":12},\"hash\":43981,\"cpu\":2,"
-						"\"message\":\"CT lookup: sport=0 dport=1 nexthdr=0 flags=RELATED\"");
+	static const char event[] =
+		DEBUG_EVENT("\"type\":6,\"source\":{\"ID\":12},\"hash\":43981,\"cpu\":2,"
+			    "\"message\":\"CT lookup: sport=0 dport=1 nexthdr=0 flags=RELATED\"");
 	AUTO_PAPER struct paper compact, table, dict;
 	(void)state;
 
 	paper_init(&compact, (struct flow_printer_options){ 0 }, 8);
 	put_debug_event(&compact, event);
-	put_debug_event(&compact, DEBUG_EVENT("\"source\":{\"ID\":12,\"namespace\":\"ns\",\"pod_name\":\"pod\"}"));
-	put_debug_event(&compact, DEBUG_EVENT("\"source\":{\"ID\":12,\"labels\":[\"reserved:host\"]}"));
-	put_debug_event(&compact, DEBUG_EVENT("\"source\":{\"ID\":12,\"labels\":[\"reserved:host\",\"x\"]}"));
+	put_debug_event(
+		&compact,
+		DEBUG_EVENT("\"source\":{\"ID\":12,\"namespace\":\"ns\",\"pod_name\":\"pod\"}"));
+	put_debug_event(&compact,
+			DEBUG_EVENT("\"source\":{\"ID\":12,\"labels\":[\"reserved:host\"]}"));
+	put_debug_event(&compact,
+			DEBUG_EVENT("\"source\":{\"ID\":12,\"labels\":[\"reserved:host\",\"x\"]}"));
 	put_debug_event(&compact, "{}");
-	assert_string_equal(end_of(&compact),
+	assert_string_equal(
+		end_of(&compact),
 		"Nov 20 20:47:22.152: ID: 12 DBG_CT_LOOKUP MARK: 0xabcd CPU: 02 "
 		"(CT lookup: sport=0 dport=1 nexthdr=0 flags=RELATED)\n"
 		"Nov 20 20:47:22.152: ns/pod (ID: 12) DBG_EVENT_UNKNOWN MARK: N/A CPU: N/A ()\n"
-		"Nov 20 20:47:22.152: reserved:host (ID: 12) DBG_EVENT_UNKNOWN MARK: N/A CPU: N/A ()\n"
+		"Nov 20 20:47:22.152: reserved:host (ID: 12) DBG_EVENT_UNKNOWN MARK: N/A CPU: N/A "
+		"()\n"
 		"Nov 20 20:47:22.152: ID: 12 DBG_EVENT_UNKNOWN MARK: N/A CPU: N/A ()\n"
 		"N/A: N/A DBG_EVENT_UNKNOWN MARK: N/A CPU: N/A ()\n");
 	paper_init(&table, (struct flow_printer_options){ .format = FLOW_FORMAT_TABLE }, 8);
 	put_debug_event(&table, event);
-	assert_string_equal(end_of(&table),
+	assert_string_equal(
+		end_of(&table),
 		"TIMESTAMP             FROM        TYPE            CPU/MARK    MESSAGE\n"
-		"Nov 20 20:47:22.152   ID: 12      DBG_CT_LOOKUP   02 0xabcd   CT lookup: sport=0 dport=1 nexthdr=0 flags=RELATED\n");
-	paper_init(&dict, (struct flow_printer_options){ .format = FLOW_FORMAT_DICT, .node_name = true }, 8);
+		"Nov 20 20:47:22.152   ID: 12      DBG_CT_LOOKUP   02 0xabcd   CT lookup: sport=0 "
+		"dport=1 nexthdr=0 flags=RELATED\n");
+	paper_init(&dict,
+		   (struct flow_printer_options){ .format = FLOW_FORMAT_DICT, .node_name = true },
+		   8);
 	put_debug_event(&dict, event);
 	assert_string_equal(end_of(&dict),
-		"  TIMESTAMP: Nov 20 20:47:22.152\n"
-		"       NODE: n1\n"
-		"       TYPE: DBG_CT_LOOKUP\n"
-		"       FROM: ID: 12\n"
-		"       MARK: 0xabcd\n"
-		"        CPU: 02\n"
-		"    MESSAGE: CT lookup: sport=0 dport=1 nexthdr=0 flags=RELATED\n");
+			    "  TIMESTAMP: Nov 20 20:47:22.152\n"
+			    "       NODE: n1\n"
+			    "       TYPE: DBG_CT_LOOKUP\n"
+			    "       FROM: ID: 12\n"
+			    "       MARK: 0xabcd\n"
+			    "        CPU: 02\n"
+			    "    MESSAGE: CT lookup: sport=0 dport=1 nexthdr=0 flags=RELATED\n");
 }
 
-#define STATUS(status) "{\"node_status\":{" status "},\"node_name\":\"node-a\",\"time\":\"2025-11-20T20:47:29.094Z\"}"
+#define STATUS(status)                                                                             \
+	"{\"node_status\":{" status                                                                \
+	"},\"node_name\":\"node-a\",\"time\":\"2025-11-20T20:47:29.094Z\"}"
 
 static void node_status_goes_to_the_other_sink(void **state)
 {
@@ -321,7 +355,8 @@ static void node_status_goes_to_the_other_sink(void **state)
 		STATUS("\"state_change\":\"NODE_CONNECTED\",\"node_names\":[\"node-a\"]"),
 		STATUS("\"state_change\":\"NODE_UNAVAILABLE\",\"node_names\":[\"other/node-b\"]"),
 		STATUS("\"state_change\":\"NODE_GONE\",\"node_names\":[\"edge/n1\"]"),
-		STATUS("\"state_change\":\"NODE_ERROR\",\"node_names\":[\"edge/n1\",\"edge/n2\"],\"message\":\"boom \\\"x\\\"\""),
+		STATUS("\"state_change\":\"NODE_ERROR\",\"node_names\":[\"edge/n1\",\"edge/"
+		       "n2\"],\"message\":\"boom \\\"x\\\"\""),
 		STATUS("\"state_change\":77,\"node_names\":[\"x\"]"),
 	};
 	AUTO_PAPER struct paper some, all, none, legacy;
@@ -329,7 +364,8 @@ static void node_status_goes_to_the_other_sink(void **state)
 
 	paper_init(&some, (struct flow_printer_options){ 0 }, 8);
 	paper_init(&all, (struct flow_printer_options){ .status_all = true }, 8);
-	paper_init(&none, (struct flow_printer_options){ .status_all = true, .status_quiet = true }, 8);
+	paper_init(&none, (struct flow_printer_options){ .status_all = true, .status_quiet = true },
+		   8);
 	paper_init(&legacy, (struct flow_printer_options){ .format = FLOW_FORMAT_JSON_LEGACY }, 8);
 	for (size_t i = 0; i < ARRAY_LEN(events); i++) {
 		put(&some, events[i]);
@@ -339,14 +375,17 @@ static void node_status_goes_to_the_other_sink(void **state)
 	}
 	/* status is not held back */
 	assert_string_equal(buf_cstr(&some.status),
-		"Nov 20 20:47:29.094 [node-a]: 1 nodes are unavailable: other/node-b\n"
-		"Nov 20 20:47:29.094 [node-a]: Error \"boom \\\"x\\\"\" on 2 nodes: edge/n1, edge/n2\n");
+			    "Nov 20 20:47:29.094 [node-a]: 1 nodes are unavailable: other/node-b\n"
+			    "Nov 20 20:47:29.094 [node-a]: Error \"boom \\\"x\\\"\" on 2 nodes: "
+			    "edge/n1, edge/n2\n");
 	assert_string_equal(buf_cstr(&all.status),
-		"Nov 20 20:47:29.094 [node-a]: Receiving flows from 1 nodes: node-a\n"
-		"Nov 20 20:47:29.094 [node-a]: 1 nodes are unavailable: other/node-b\n"
-		"Nov 20 20:47:29.094 [node-a]: 1 nodes removed from cluster: edge/n1\n"
-		"Nov 20 20:47:29.094 [node-a]: Error \"boom \\\"x\\\"\" on 2 nodes: edge/n1, edge/n2\n"
-		"Nov 20 20:47:29.094 [node-a]: unknown node status event: state_change:77 node_names:\"x\"\n");
+			    "Nov 20 20:47:29.094 [node-a]: Receiving flows from 1 nodes: node-a\n"
+			    "Nov 20 20:47:29.094 [node-a]: 1 nodes are unavailable: other/node-b\n"
+			    "Nov 20 20:47:29.094 [node-a]: 1 nodes removed from cluster: edge/n1\n"
+			    "Nov 20 20:47:29.094 [node-a]: Error \"boom \\\"x\\\"\" on 2 nodes: "
+			    "edge/n1, edge/n2\n"
+			    "Nov 20 20:47:29.094 [node-a]: unknown node status event: "
+			    "state_change:77 node_names:\"x\"\n");
 	assert_int_equal(none.status.len, 0);
 	assert_int_equal(legacy.status.len, 0);
 	assert_string_equal(end_of(&all), "");
@@ -354,10 +393,14 @@ static void node_status_goes_to_the_other_sink(void **state)
 
 static void a_decoded_flow_prints_like_its_bytes(void **state)
 {
-	static const char text[] = "{\"flow\":{\"verdict\":200,\"IP\":{\"source\":\"fd00::5\",\"destination\":\"fd00::9\"},"
-				   "\"l4\":{\"TCP\":{\"source_port\":40004,\"destination_port\":70000}},\"source\":{\"identity\":4001},"
-				   "\"destination\":{\"pod_name\":\"a/../b\",\"namespace\":\"n\"},\"Summary\":\"s\\r\"}}";
-	static const char line[] = "N/A: [fd00::5]:40004 (ID:4001) <> n/b:70000 (unknown) UNKNOWN 200 (s\\r)\n";
+	static const char text[] = "{\"flow\":{\"verdict\":200,\"IP\":{\"source\":\"fd00::5\","
+				   "\"destination\":\"fd00::9\"},"
+				   "\"l4\":{\"TCP\":{\"source_port\":40004,\"destination_port\":"
+				   "70000}},\"source\":{\"identity\":4001},"
+				   "\"destination\":{\"pod_name\":\"a/../"
+				   "b\",\"namespace\":\"n\"},\"Summary\":\"s\\r\"}}";
+	static const char line[] =
+		"N/A: [fd00::5]:40004 (ID:4001) <> n/b:70000 (unknown) UNKNOWN 200 (s\\r)\n";
 	AUTO_PAPER struct paper p;
 	AUTO_BUF struct buf wire = buf_init(SIZE_MAX);
 	struct flow_response r;
@@ -366,7 +409,8 @@ static void a_decoded_flow_prints_like_its_bytes(void **state)
 	(void)state;
 
 	paper_init(&p, (struct flow_printer_options){ 0 }, 8);
-	assert_int_equal(json_read_message(str_of(text), &observer__get_flows_response__descriptor, NULL, &wire, NULL, &e),
+	assert_int_equal(json_read_message(str_of(text), &observer__get_flows_response__descriptor,
+					   NULL, &wire, NULL, &e),
 			 ERR_OK);
 	assert_int_equal(flow_response_split(buf_str(&wire), &r, &e), ERR_OK);
 	assert_int_equal(flow_decode(r.message, p.dict, &f, &e), ERR_OK);
@@ -382,9 +426,10 @@ static void paths_of_pods_are_cleaned_as_go_does(void **state)
 {
 	/* path.Join(namespace, pod) */
 	static const char *const cases[][3] = {
-		{ "a", "b", "a/b" },  { "", "b", "b" },       { "", "b//c/", "b/c" }, { "a", "..", "." },
-		{ "a", "../..", ".." }, { "/a", "..", "/" },  { "/", "../b", "/b" },  { "..", "b", "../b" },
-		{ "a", "./b", "a/b" }, { ".", ".", "." },     { "..", "..", "../.." }, { "a", ".b", "a/.b" },
+		{ "a", "b", "a/b" },   { "", "b", "b" },        { "", "b//c/", "b/c" },
+		{ "a", "..", "." },    { "a", "../..", ".." },  { "/a", "..", "/" },
+		{ "/", "../b", "/b" }, { "..", "b", "../b" },   { "a", "./b", "a/b" },
+		{ ".", ".", "." },     { "..", "..", "../.." }, { "a", ".b", "a/.b" },
 	};
 	(void)state;
 
@@ -393,10 +438,12 @@ static void paths_of_pods_are_cleaned_as_go_does(void **state)
 		char text[256], expected[256];
 		paper_init(&p, (struct flow_printer_options){ 0 }, 8);
 		(void)snprintf(text, sizeof text,
-			       "{\"flow\":{\"IP\":{},\"source\":{\"namespace\":\"%s\",\"pod_name\":\"%s\"}}}", cases[i][0],
-			       cases[i][1]);
+			       "{\"flow\":{\"IP\":{},\"source\":{\"namespace\":\"%s\",\"pod_name\":"
+			       "\"%s\"}}}",
+			       cases[i][0], cases[i][1]);
 		(void)snprintf(expected, sizeof expected,
-			       "N/A: %s (unknown) <>  (unknown) UNKNOWN VERDICT_UNKNOWN ()\n", cases[i][2]);
+			       "N/A: %s (unknown) <>  (unknown) UNKNOWN VERDICT_UNKNOWN ()\n",
+			       cases[i][2]);
 		put(&p, text);
 		assert_string_equal(end_of(&p), expected);
 	}
@@ -411,9 +458,11 @@ static void responses_without_content_print_nothing(void **state)
 	paper_init(&p, (struct flow_printer_options){ .format = FLOW_FORMAT_TABLE }, 8);
 	put(&p, "{}");
 	put(&p, "{\"node_name\":\"n\"}");
-	print_with(&p, &observer__export_event__descriptor, STR("{\"agent_event\":{}}"), print_response);
+	print_with(&p, &observer__export_event__descriptor, STR("{\"agent_event\":{}}"),
+		   print_response);
 	assert_int_equal(flow_printer_response(p.printer, STR("\x0a"), NULL, &e), ERR_PARSE);
-	assert_int_equal(flow_printer_response(p.printer, STR("\x0a\x01\x0a"), NULL, &e), ERR_PARSE);
+	assert_int_equal(flow_printer_response(p.printer, STR("\x0a\x01\x0a"), NULL, &e),
+			 ERR_PARSE);
 	assert_string_equal(end_of(&p), "");
 }
 
@@ -426,7 +475,8 @@ static enum err_code refuse(void *ctx, struct str bytes, struct err *e)
 
 static void a_closed_sink_ends_the_output(void **state)
 {
-	struct flow_printer_options options = { .out = { refuse, NULL }, .status = { refuse, NULL } };
+	struct flow_printer_options options = { .out = { refuse, NULL },
+						.status = { refuse, NULL } };
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(flow_printer_free) struct flow_printer *p = NULL;
 	AUTO_BUF struct buf wire = buf_init(SIZE_MAX);
@@ -436,8 +486,10 @@ static void a_closed_sink_ends_the_output(void **state)
 	assert_int_equal(flow_dict_new(8, &dict, &e), ERR_OK);
 	options.dict = dict;
 	assert_int_equal(flow_printer_new(&options, &p, &e), ERR_OK);
-	assert_int_equal(json_read_message(STR("{\"flow\":{}}"), &observer__get_flows_response__descriptor, NULL, &wire, NULL,
-					   &e), ERR_OK);
+	assert_int_equal(json_read_message(STR("{\"flow\":{}}"),
+					   &observer__get_flows_response__descriptor, NULL, &wire,
+					   NULL, &e),
+			 ERR_OK);
 	assert_int_equal(flow_printer_response(p, buf_str(&wire), NULL, &e), ERR_OK);
 	assert_int_equal(flow_printer_flush(p, &e), ERR_CLOSED);
 	assert_int_equal(flow_printer_flush(p, &e), ERR_OK); /* nothing is left */
