@@ -7,7 +7,8 @@
  * Shape    ids count from 1 up; id 0 is "none". Bounded: at most @max entries of each kind.
  * Owner    the dictionary owns all entries; what get returns is borrowed for the dictionary's life (or, where reset
  *          is used, until the reset).
- * Threads  put: any thread, serialised by a lock inside. get: any thread, lock-free, wait-free.
+ * Threads  put: any thread; content that is known is found without a lock, new content is added under one. get: any
+ *          thread, wait-free.
  * Loss     a full table: put returns id 0 for services and nodes; endpoints get an overflow entry (identity kept,
  *          the one label FLOW_DICT_OVERFLOW_LABEL, names gone). There are @max / 4 of these beside the @max; after
  *          that identities go, too. Each such put is counted in flow_dict_counts. Out of memory is treated alike.
@@ -66,8 +67,7 @@ struct node_id flow_dict_node(struct flow_dict *d, const struct node *in);
 struct endpoint_id flow_dict_endpoint_wire(struct flow_dict *d, struct str wire);
 struct service_id flow_dict_service_wire(struct flow_dict *d, struct str wire);
 struct node_id flow_dict_node_wire(struct flow_dict *d, struct str wire); /* struct node's wire */
-/* Kernel drop reason by name ("NETFILTER_DROP"); at most
- * FLOW_DICT_MAX_KERNEL_REASONS names, then id 0. */
+/* Kernel drop reason by name ("NETFILTER_DROP"), cut at 256 bytes; at most FLOW_DICT_MAX_KERNEL_REASONS, then id 0. */
 uint16_t flow_dict_kernel_reason(struct flow_dict *d, struct str name);
 
 /* NULL for id 0 and for ids that were never given out. */
