@@ -1,9 +1,11 @@
 /*
- * drop - every packet the kernel throws away, with the kernel's reason, from the tracepoint skb:kfree_skb.
+ * drop - every packet the kernel throws away, with the kernel's reason, from the tracepoint
+ * skb:kfree_skb.
  *
- * The whole machine is seen, every network namespace; each event says which. What user space names as part of normal
- * operation is left out here, before it costs anything. One kfree_skb is one event: a packet that was cloned or cut
- * up by the kernel and dropped in parts is told as these parts.
+ * The whole machine is seen, every network namespace; each event says which. What user space names
+ * as part of normal operation is left out here, before it costs anything. One kfree_skb is one
+ * event: a packet that was cloned or cut up by the kernel and dropped in parts is told as these
+ * parts.
  *
  * Needs 5.17, where the tracepoint got its reason.
  */
@@ -22,7 +24,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* Which reasons say nothing, as a set of enum quiet by reason; filled from the running kernel's names. */
+/* Which reasons say nothing, as a set of enum quiet by reason; filled from the running kernel's
+ * names. */
 const volatile __u8 quiet[QUIET_REASONS];
 /* The tracepoint has a fourth argument, the receiving socket (6.11). */
 const volatile bool has_rx_sk;
@@ -33,7 +36,8 @@ struct {
 } verdicts SEC(".maps");
 
 enum { UNSET = 0xffff };
-enum { PROTO_IGMP = 2, PROTO_ICMPV6 = 58, PROTO_V6_HOP = 0 }; /* IANA; MLD comes behind a hop-by-hop header */
+/* IANA protocol numbers. MLD comes behind a hop-by-hop header. */
+enum { PROTO_IGMP = 2, PROTO_ICMPV6 = 58, PROTO_V6_HOP = 0 };
 
 static __always_inline bool vlan_was_offloaded(struct sk_buff *skb)
 {
@@ -53,8 +57,8 @@ static __always_inline bool is_control(const void *ip, __u16 protocol)
 	__u8 proto = 0;
 
 	bpf_probe_read_kernel(&proto, 1, ip + (protocol == ETH_P_IP ? 9 : 6));
-	return protocol == ETH_P_IP ? proto == IPPROTO_ICMP || proto == PROTO_IGMP :
-				      proto == PROTO_ICMPV6 || proto == PROTO_V6_HOP;
+	return protocol == ETH_P_IP ? proto == IPPROTO_ICMP || proto == PROTO_IGMP
+				    : proto == PROTO_ICMPV6 || proto == PROTO_V6_HOP;
 }
 
 /* No payload, no SYN, FIN or RST. */
@@ -76,19 +80,22 @@ static __always_inline bool is_bare_ack(const void *ip, __u16 protocol)
 	}
 	if (bpf_probe_read_kernel(tcp, sizeof tcp, ip + header_bytes))
 		return false;
-	return (tcp[13] & 0x17) == 0x10 && header_bytes + (tcp[12] >> 4) * 4 == total_bytes; /* RFC 9293 §3.1 */
+	/* Of SYN, ACK, RST and FIN only ACK; data offset in words (RFC 9293 §3.1). */
+	return (tcp[13] & 0x17) == 0x10 && header_bytes + (tcp[12] >> 4) * 4 == total_bytes;
 }
 
 static __always_inline bool is_quiet(__u8 how, const void *ip, __u16 protocol)
 {
 	if (protocol != ETH_P_IP && protocol != ETH_P_IPV6)
 		return false;
-	return (how & QUIET_CONTROL && is_control(ip, protocol)) || (how & QUIET_ACK && is_bare_ack(ip, protocol));
+	return (how & QUIET_CONTROL && is_control(ip, protocol)) ||
+	       (how & QUIET_ACK && is_bare_ack(ip, protocol));
 }
 
-/* Where the packet starts, as an offset from skb->head: at its Ethernet header if it has one. Negative: this is no packet
- * (a message of a unix or netlink socket, a packet not built yet). */
-static __always_inline int packet_start(struct sk_buff *skb, const void *head, __u16 protocol, bool *ret_l3)
+/* Where the packet starts, as an offset from skb->head: at its Ethernet header if it has one.
+ * Negative: this is no packet (a message of a unix or netlink socket, a packet not built yet). */
+static __always_inline int packet_start(struct sk_buff *skb, const void *head, __u16 protocol,
+					bool *ret_l3)
 {
 	__u16 mac = skb->mac_header, network = skb->network_header;
 	__be16 ethertype = 0;
@@ -101,7 +108,8 @@ static __always_inline int packet_start(struct sk_buff *skb, const void *head, _
 		/* Left over from a tunnel or not Ethernet at all, unless it names what follows. */
 		bpf_probe_read_kernel(&ethertype, sizeof ethertype, head + mac + 12);
 		*ret_l3 = !(ethertype == skb->protocol && mac + ETH_HLEN == network) &&
-			  ethertype != bpf_htons(ETH_P_8021Q) && ethertype != bpf_htons(ETH_P_8021AD);
+			  ethertype != bpf_htons(ETH_P_8021Q) &&
+			  ethertype != bpf_htons(ETH_P_8021AD);
 	}
 	if (protocol == ETH_P_IP || protocol == ETH_P_IPV6) {
 		bpf_probe_read_kernel(&version, 1, head + network);
@@ -115,11 +123,13 @@ static __always_inline int packet_start(struct sk_buff *skb, const void *head, _
 
 static __always_inline __u8 how_quiet(__u64 reason)
 {
-	asm volatile("" : "+r"(reason)); /* else the compiler checks a copy, which tells the verifier nothing */
+	/* Else the compiler checks a copy, which tells the verifier nothing. */
+	asm volatile("" : "+r"(reason));
 	return reason < QUIET_REASONS ? quiet[reason] : 0;
 }
 
-static __always_inline void fill_place(struct bpf_event *ev, struct sk_buff *skb, struct sock *rx_sk)
+static __always_inline void fill_place(struct bpf_event *ev, struct sk_buff *skb,
+				       struct sock *rx_sk)
 {
 	struct net_device *dev = skb->dev;
 	struct sock *sk = skb->sk;
@@ -143,7 +153,8 @@ int tycho_drop(__u64 *ctx)
 	__u32 reason = ctx[2];
 	struct sock *rx_sk = has_rx_sk ? (struct sock *)ctx[3] : NULL;
 	__u16 protocol = bpf_ntohs(skb->protocol);
-	/* Copied, not followed: the verifier lets us reckon with a number, not with a kernel pointer. */
+	/* Copied, not followed: the verifier lets us reckon with a number, not with a kernel
+	 * pointer. */
 	const void *head = BPF_CORE_READ(skb, head);
 	const void *data = BPF_CORE_READ(skb, data);
 	__u8 how = how_quiet(reason);
@@ -174,7 +185,8 @@ int tycho_drop(__u64 *ctx)
 		.flags = l3 ? BPF_EVENT_L3 : 0,
 		.cpu = bpf_get_smp_processor_id(),
 	};
-	/* skb->data may stand before or after where the packet starts: layers below have been pulled, or pushed. */
+	/* skb->data may stand before or after where the packet starts: layers below have been
+	 * pulled, or pushed. */
 	linear_bytes = data - head - start;
 	ev->packet_bytes = linear_bytes + skb->len;
 	ev->bytes = ev->packet_bytes;

@@ -1,9 +1,9 @@
 /*
  * kernel - the few kernel structures we read, and nothing of what we do not.
  *
- * libbpf finds the true place of each field in the running kernel's BTF when a program is loaded (CO-RE), so only names
- * and types matter here: order and size do not. Written by hand rather than dumped into a vmlinux.h, so that the
- * build depends on no kernel, and works where none has BTF.
+ * libbpf finds the true place of each field in the running kernel's BTF when a program is loaded
+ * (CO-RE), so only names and types matter here: order and size do not. Written by hand rather than
+ * dumped into a vmlinux.h, so that the build depends on no kernel, and works where none has BTF.
  *
  * Source: include/linux/skbuff.h, netdevice.h, ns_common.h, include/net/{sock,net_namespace}.h.
  */
@@ -39,7 +39,8 @@ struct sock {
 };
 
 struct sk_buff {
-	struct net_device *dev; /* shares its place with other uses while a packet waits in a TCP or UDP queue */
+	/* Shares its place with other uses while a packet waits in a TCP or UDP queue. */
+	struct net_device *dev;
 	struct sock *sk;
 	unsigned int len, data_len;
 	__be16 protocol;
@@ -49,7 +50,7 @@ struct sk_buff {
 	unsigned char *head, *data;
 };
 
-/* How "a VLAN tag was offloaded" is said: from 6.2 on by a tag that is not zero, before by a bit. */
+/* How "a VLAN tag was offloaded" is said: since 6.2 by a tag that is not zero, before by a bit. */
 struct sk_buff___vlan_all {
 	__u32 vlan_all;
 };

@@ -1,10 +1,10 @@
 /*
  * parse - from a packet on an interface to the connection it belongs to.
  *
- *	Ethernet ─► VLAN tags ─► IPv4 | IPv6 ─► extension headers ─► TCP | UDP | SCTP | ICMP | ICMPv6
+ *	Ethernet ─► VLAN tags ─► IPv4 | IPv6 ─► extension headers ─► TCP | UDP | SCTP | ICMP
  *
- * Works on skb data through bpf_skb_load_bytes, which copes with paged packets and never changes one. What
- * cannot be read any further is filed under what is known up to there.
+ * Works on skb data through bpf_skb_load_bytes, which copes with paged packets and never changes
+ * one. What cannot be read any further is filed under what is known up to there.
  */
 #ifndef TYCHO_BPF_PARSE_H
 #define TYCHO_BPF_PARSE_H
@@ -19,14 +19,15 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-enum { /* IANA protocol numbers that <linux/in.h> has not */
+/* IANA protocol numbers that <linux/in.h> has not. */
+enum {
 	PROTO_V6_HOP = 0,
 	PROTO_V6_ROUTING = 43,
 	PROTO_V6_FRAGMENT = 44,
 	PROTO_ICMPV6 = 58,
 	PROTO_V6_DEST = 60,
 };
-enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };                /* RFC 9293 §3.1 */
+enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 }; /* RFC 9293 §3.1 */
 enum { PORT_DNS = 53 };
 
 enum conn_kind {
@@ -35,18 +36,20 @@ enum conn_kind {
 	CONN_UNTRACKED,   /* anything else: by addresses and protocol, or by EtherType alone */
 };
 
-/* One connection at one observation point. Both directions find the same key: the lower of the two (address, port)
- * pairs comes first. Every byte is set: the table hashes them all. */
+/* One connection at one observation point. Both directions find the same key: the lower of the two
+ * (address, port) pairs comes first. Every byte is set: the table hashes them all. */
 struct conn_key {
-	__u8 a[16], b[16];     /* IPv4 mapped into IPv6; zero if not IP */
-	__be16 a_port, b_port; /* echo: both the identifier. Other ICMP: both type << 8 | code. Else 0 */
+	__u8 a[16], b[16]; /* IPv4 mapped into IPv6; zero if not IP */
+	/* Echo: both the identifier. Other ICMP: both type << 8 | code. Without ports: 0. */
+	__be16 a_port, b_port;
 	__u32 ifindex;
 	__u16 ethertype; /* of the network layer, host order */
 	__u16 vlan_id;   /* of the outermost tag, 0 none */
 	__u8 proto;
 	__u8 kind; /* enum conn_kind */
-	/* Direction (0: a to b) XOR hook (1: ingress). The two directions of a connection pass an interface by opposite hooks
-	 * and so agree here; a packet that passes both (loopback, hairpin) is told apart and not counted twice. */
+	/* Direction (0: a to b) XOR hook (1: ingress). The two directions of a connection pass an
+	 * interface by opposite hooks and so agree here; a packet that passes both (loopback,
+	 * hairpin) is told apart and not counted twice. */
 	__u8 parity;
 	__u8 zero;
 };
@@ -109,7 +112,8 @@ static __always_inline void normalise(struct packet *p)
 
 	__builtin_memcpy(a, k->a, 16);
 	__builtin_memcpy(b, k->b, 16);
-	if (a[0] > b[0] || (a[0] == b[0] && (a[1] > b[1] || (a[1] == b[1] && k->a_port > k->b_port)))) {
+	if (a[0] > b[0] ||
+	    (a[0] == b[0] && (a[1] > b[1] || (a[1] == b[1] && k->a_port > k->b_port)))) {
 		__be16 port = k->a_port;
 
 		swap_address(a, b);
@@ -152,13 +156,14 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *p, 
 	__builtin_memcpy(p->key.b, &ip.daddr, 16);
 	p->key.proto = ip.nexthdr;
 	w->off += sizeof ip;
-	w->end = ip.payload_len ? w->off + bpf_ntohs(ip.payload_len) : skb->len; /* 0: jumbogram, BIG TCP */
+	/* Jumbograms and BIG TCP say 0. */
+	w->end = ip.payload_len ? w->off + bpf_ntohs(ip.payload_len) : skb->len;
 	for (int i = 0; i < EXTENSIONS; i++) {
 		__u8 h[8]; /* every extension header has that much */
 		__u8 proto = p->key.proto;
 
-		if (proto != PROTO_V6_HOP && proto != PROTO_V6_ROUTING && proto != PROTO_V6_FRAGMENT &&
-		    proto != PROTO_V6_DEST && proto != IPPROTO_AH)
+		if (proto != PROTO_V6_HOP && proto != PROTO_V6_ROUTING &&
+		    proto != PROTO_V6_FRAGMENT && proto != PROTO_V6_DEST && proto != IPPROTO_AH)
 			break;
 		if (p->later_fragment || bpf_skb_load_bytes(skb, w->off, h, sizeof h))
 			break;
@@ -209,8 +214,10 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p, c
 	return true;
 }
 
-/* Echo is a conversation, known by its identifier; everything else says one thing (RFC 792, RFC 4443). */
-static __always_inline bool parse_icmp(struct __sk_buff *skb, struct packet *p, const struct walk *w)
+/* Echo is a conversation, known by its identifier; everything else says one thing (RFC 792,
+ * RFC 4443). */
+static __always_inline bool parse_icmp(struct __sk_buff *skb, struct packet *p,
+				       const struct walk *w)
 {
 	bool v6 = p->key.proto == PROTO_ICMPV6;
 	__u8 request = v6 ? 128 : 8, reply = v6 ? 129 : 0;
@@ -230,7 +237,8 @@ static __always_inline bool parse_icmp(struct __sk_buff *skb, struct packet *p, 
 	return true;
 }
 
-static __always_inline bool parse_transport(struct __sk_buff *skb, struct packet *p, const struct walk *w)
+static __always_inline bool parse_transport(struct __sk_buff *skb, struct packet *p,
+					    const struct walk *w)
 {
 	p->key.kind = CONN_TWO_WAY;
 	switch (p->key.proto) {
@@ -248,9 +256,13 @@ static __always_inline bool parse_transport(struct __sk_buff *skb, struct packet
 }
 
 /* Ports of a fragmented packet: kept from the first fragment, found again by the later ones. */
-static __always_inline bool parse_fragment(struct __sk_buff *skb, struct packet *p, const struct walk *w)
+static __always_inline bool parse_fragment(struct __sk_buff *skb, struct packet *p,
+					   const struct walk *w)
 {
-	struct frag_key fk = { .id = w->frag_id, .ifindex = p->key.ifindex, .proto = p->key.proto, .ingress = p->ingress };
+	struct frag_key fk = { .id = w->frag_id,
+			       .ifindex = p->key.ifindex,
+			       .proto = p->key.proto,
+			       .ingress = p->ingress };
 	struct frag f = { 0 };
 	const struct frag *known;
 
@@ -275,7 +287,8 @@ static __always_inline bool parse_fragment(struct __sk_buff *skb, struct packet 
 	return true;
 }
 
-/* Fills *@p, which is zero but for @ingress. @l3: the interface has no link layer, @skb starts at the network header. */
+/* Fills *@p, which is zero but for @ingress. @l3: the interface has no link layer, @skb starts at
+ * the network header. */
 static __always_inline void parse_packet(struct __sk_buff *skb, bool l3, struct packet *p)
 {
 	struct walk w = { .off = l3 ? 0 : ETH_HLEN };

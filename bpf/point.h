@@ -1,5 +1,6 @@
 /*
- * point - what user space tells the trace programs: about an interface they are attached to, and when to sweep.
+ * point - what user space tells the trace programs: about an interface they are attached to, and
+ * when to sweep.
  */
 #ifndef TYCHO_BPF_POINT_H
 #define TYCHO_BPF_POINT_H
@@ -17,7 +18,8 @@ struct point {
 };
 
 struct sweep_request {
-	__u64 silent_ns; /* report connections not reported for that long; 0: all with unreported counts */
+	/* Report connections not reported for that long; 0: all with unreported counts. */
+	__u64 silent_ns;
 };
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * quiet - which drop reasons the drop program leaves out; decided by name in user space (observer/source/reasons.c).
+ * quiet - which drop reasons the drop program leaves out; decided by name in user space
+ * (observer/source/reasons.c).
  */
 #ifndef TYCHO_BPF_QUIET_H
 #define TYCHO_BPF_QUIET_H
@@ -10,7 +11,8 @@ enum quiet {
 	QUIET_ACK = 1 << 2,     /* no event if the packet is TCP and only acknowledges */
 };
 
-/* Reasons of the core kernel are few and counted from 0; those of subsystems (subsystem << 16 | reason) are never quiet. */
+/* Reasons of the core kernel are few and counted from 0; those of subsystems (subsystem << 16 |
+ * reason) are never quiet. */
 enum { QUIET_REASONS = 256 };
 
 #endif

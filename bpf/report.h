@@ -1,8 +1,9 @@
 /*
- * report - what both programs share in handing events over: batched wake-ups, and the count of what did not fit.
+ * report - what both programs share in handing events over: batched wake-ups, and the count of what
+ * did not fit.
  *
- * Waking the reader for every event would cost more than the event. It is woken when @wakeup_bytes have gathered; what
- * is less than that it finds by its own timer (observer/source/bpf.c).
+ * Waking the reader for every event would cost more than the event. It is woken when @wakeup_bytes
+ * have gathered; what is less than that it finds by its own timer (observer/source/bpf.c).
  */
 #ifndef TYCHO_BPF_REPORT_H
 #define TYCHO_BPF_REPORT_H
@@ -30,14 +31,16 @@ static __always_inline void count_lost(void)
 		__sync_fetch_and_add(n, 1); /* a softirq may come in between */
 }
 
-/* Flags for bpf_ringbuf_submit. Only the records that cross the mark wake: above it the reader is at work already,
- * and a wake-up is an interrupt of its own. A crossing that slips through is found by the reader's timer. */
+/* Flags for bpf_ringbuf_submit. Only the records that cross the mark wake: above it the reader is
+ * at work already, and a wake-up is an interrupt of its own. A crossing that slips through is found
+ * by the reader's timer. */
 static __always_inline __u64 wakeup_flags(void *ring)
 {
 	enum { CROSSING_BYTES = 4096 };
 	__u64 waiting_bytes = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
 
-	return waiting_bytes - wakeup_bytes < CROSSING_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return waiting_bytes - wakeup_bytes < CROSSING_BYTES ? BPF_RB_FORCE_WAKEUP
+							     : BPF_RB_NO_WAKEUP;
 }
 
 #endif

@@ -1,15 +1,18 @@
 /*
  * trace - who talks to whom, from tc on clsact, both ways, of the chosen interfaces.
  *
- * A packet is parsed, counted with its connection, and reported only when that says something new (enum
- * bpf_event_cause). It is never changed, and the verdict is always TC_ACT_UNSPEC: "not mine, ask the next filter".
+ * A packet is parsed, counted with its connection, and reported only when that says something new
+ * (enum bpf_event_cause). It is never changed, and the verdict is always TC_ACT_UNSPEC: "not mine,
+ * ask the next filter".
  *
- * Counts are gathered in the table and taken by whichever report comes next. A report that finds the ring full is
- * counted as lost, but its counts stay for the next one; what a connection that fell silent has left is reported by
- * tycho_sweep, which user space runs. So the bytes of all reports add up to the bytes seen, with one exception: a
- * connection pushed out of a table that is too small takes its unreported counts along.
+ * Counts are gathered in the table and taken by whichever report comes next. A report that finds
+ * the ring full is counted as lost, but its counts stay for the next one; what a connection that
+ * fell silent has left is reported by tycho_sweep, which user space runs. So the bytes of all
+ * reports add up to the bytes seen, with one exception: a connection pushed out of a table that is
+ * too small takes its unreported counts along.
  *
- * Program names start with "tycho_": by that an observer knows the filters that a killed one left behind.
+ * Program names start with "tycho_": by that an observer knows the filters that a killed one left
+ * behind.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>
@@ -25,10 +28,11 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile __u64 interval_ns = 5000000000;
 const volatile __u32 netns; /* inode number of the network namespace we are attached in */
 
-/* After that much silence the next packet starts anew; TCP says itself when it starts. As long as conntrack keeps a UDP
- * stream at least (net.netfilter.nf_conntrack_udp_timeout is 30 s, _stream 120 s). */
-enum { IDLE_S = 120 };
-static const __u64 idle_ns = IDLE_S * 1000000000ULL;
+/* After that much silence a connection is forgotten, and its next packet starts anew; so the sweep
+ * has only those to walk over that live. Cilium's figures for the same (its --bpf-ct-timeout-…
+ * options); TCP says itself when it ends and begins. */
+static const __u64 NS_PER_S = 1000000000;
+enum { IDLE_S = 60, TCP_IDLE_S = 6 * 3600, TCP_CLOSED_S = 10 };
 
 struct conn_dir {
 	__u64 packets, bytes; /* not reported yet */
@@ -70,8 +74,9 @@ struct {
 } points SEC(".maps");
 
 /* What is the same for packets and made ones; takes the counts of @d. */
-static __always_inline void fill_event(struct bpf_event *ev, const struct conn_key *k, const struct conn *c,
-				       struct conn_dir *d, __u8 dir, __u8 cause)
+static __always_inline void fill_event(struct bpf_event *ev, const struct conn_key *k,
+				       const struct conn *c, struct conn_dir *d, __u8 dir,
+				       __u8 cause)
 {
 	__u32 ifindex = k->ifindex;
 	const struct point *point = bpf_map_lookup_elem(&points, &ifindex);
@@ -100,9 +105,10 @@ static __always_inline void fill_event(struct bpf_event *ev, const struct conn_k
 	}
 }
 
-/* Reports @skb with up to @cap bytes of it. Inlined once per size: the verifier wants it constant. */
-static __always_inline void report_packet(struct __sk_buff *skb, const struct packet *p, const struct conn *c,
-					  struct conn_dir *d, __u8 cause, bool l3, const __u32 cap)
+/* Reports @skb with up to @cap bytes of it. Inlined once per size: it has to be a constant. */
+static __always_inline void report_packet(struct __sk_buff *skb, const struct packet *p,
+					  const struct conn *c, struct conn_dir *d, __u8 cause,
+					  bool l3, const __u32 cap)
 {
 	struct bpf_event *ev = bpf_ringbuf_reserve(&traces, sizeof *ev + cap, 0);
 	__u32 len = skb->len;
@@ -136,10 +142,11 @@ struct made_packet {
 	__u8 l4[20];
 };
 
-/* Reports the connection itself, where there is no packet that would tell its ports: the headers are made from the key, and
- * no link layer. False if the ring is full, which the caller counts if it will not come back. */
-static __noinline bool report_made(const struct conn_key *k, const struct conn *c, __u8 dir, __u8 cause,
-				   __u32 packet_bytes)
+/* Reports the connection itself, where there is no packet that would tell its ports: the headers
+ * are made from the key, and no link layer. False if the ring is full, which the caller counts if
+ * it will not come back. */
+static __noinline bool report_made(const struct conn_key *k, const struct conn *c, __u8 dir,
+				   __u8 cause, __u32 packet_bytes)
 {
 	struct bpf_event *ev;
 	__u8 *l4;
@@ -160,10 +167,12 @@ static __noinline bool report_made(const struct conn_key *k, const struct conn *
 		ev->vlan = 1;
 		ev->vlan_id = k->vlan_id;
 	}
-	l4_bytes = k->proto == IPPROTO_TCP  ? 20 :
-		   k->proto == IPPROTO_SCTP ? 12 :
-		   k->kind == CONN_UNTRACKED ? 0 :
-					       8;
+	if (k->proto == IPPROTO_TCP)
+		l4_bytes = 20;
+	else if (k->proto == IPPROTO_SCTP)
+		l4_bytes = 12;
+	else
+		l4_bytes = k->kind == CONN_UNTRACKED ? 0 : 8;
 	if (k->ethertype == ETH_P_IP) {
 		struct iphdr *ip = (struct iphdr *)(ev + 1);
 
@@ -219,20 +228,34 @@ static __always_inline void conn_begin(struct conn *c, const struct packet *p)
 	c->dir[0].seen = c->dir[1].seen = 0;
 }
 
+/* True if nothing was heard of it for so long that it is over. */
+static __always_inline bool conn_is_over(const struct conn_key *k, const struct conn *c,
+					 __u64 now_ns)
+{
+	__u64 silent_ns = now_ns > c->last_ns ? now_ns - c->last_ns : 0;
+
+	if (k->proto != IPPROTO_TCP || k->kind != CONN_TWO_WAY)
+		return silent_ns > IDLE_S * NS_PER_S;
+	return silent_ns > (c->closed ? TCP_CLOSED_S : TCP_IDLE_S) * NS_PER_S;
+}
+
 static __always_inline bool begins_anew(const struct conn *c, const struct packet *p, __u64 now_ns)
 {
 	if (p->key.proto == IPPROTO_TCP)
-		return !p->later_fragment && (p->note & (TCP_SYN | TCP_ACK)) == TCP_SYN && p->seq != c->isn;
-	return p->key.kind == CONN_TWO_WAY && now_ns > c->last_ns && now_ns - c->last_ns > idle_ns;
+		return !p->later_fragment && (p->note & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+		       p->seq != c->isn;
+	return p->key.kind == CONN_TWO_WAY && conn_is_over(&p->key, c, now_ns);
 }
 
-/* True for one packet of the connection: an RST, or the one that acknowledges the last of both FINs. */
+/* True for one packet of the connection: an RST, or the one that acknowledges the last of both
+ * FINs. */
 static __always_inline bool conn_closes(struct conn *c, const struct packet *p)
 {
 	bool closes = p->note & TCP_RST;
 
 	if (p->note & TCP_FIN) {
-		c->fin_end = p->seq + p->payload_bytes + 1 + !!(p->note & TCP_SYN); /* RFC 9293 §3.4 */
+		/* RFC 9293 §3.4: SYN and FIN take a number each. */
+		c->fin_end = p->seq + p->payload_bytes + 1 + !!(p->note & TCP_SYN);
 		c->fin_dir = p->dir;
 	} else if (p->note & TCP_ACK) {
 		closes |= (c->dir[0].seen & c->dir[1].seen & TCP_FIN) && c->fin_dir != p->dir &&
@@ -242,7 +265,8 @@ static __always_inline bool conn_closes(struct conn *c, const struct packet *p)
 }
 
 /* @return enum bpf_event_cause, 0 for nothing to say. */
-static __always_inline __u8 cause_of(struct conn *c, const struct packet *p, bool is_new, __u64 now_ns)
+static __always_inline __u8 cause_of(struct conn *c, const struct packet *p, bool is_new,
+				     __u64 now_ns)
 {
 	struct conn_dir *d = &c->dir[p->dir & 1];
 	__u64 report_ns = d->report_ns;
@@ -274,9 +298,14 @@ static __always_inline __u8 cause_of(struct conn *c, const struct packet *p, boo
 /* Counts @p and reports it if that is due. */
 static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3)
 {
+	enum {
+		HEADERS_BYTES = 96
+	}; /* enough for most: Ethernet 14, IPv6 40, TCP with timestamps 32 */
 	struct packet p = { .ingress = ingress };
-	__u64 now_ns = bpf_ktime_get_coarse_ns(); /* good to a tick, at a tenth of the cost: enough for intervals */
+	/* Good to a tick, which is enough for intervals, at a tenth of the cost. */
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
 	bool is_new = false;
+	struct conn_dir *d;
 	struct conn *c;
 	__u8 cause;
 
@@ -297,24 +326,27 @@ static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3
 		conn_begin(c, &p);
 		is_new = true;
 	}
+	d = &c->dir[p.dir & 1];
 	c->last_ns = now_ns;
-	c->dir[p.dir & 1].note = p.note;
-	__sync_fetch_and_add(&c->dir[p.dir & 1].packets, 1);
-	__sync_fetch_and_add(&c->dir[p.dir & 1].bytes, skb->len);
+	d->note = p.note;
+	__sync_fetch_and_add(&d->packets, 1);
+	__sync_fetch_and_add(&d->bytes, skb->len);
 	if (p.later_fragment && p.key.kind != CONN_UNTRACKED)
 		return; /* its first fragment speaks for it */
 	cause = cause_of(c, &p, is_new, now_ns);
 	if (!cause)
 		return;
-	if (cause == BPF_CAUSE_DNS)
-		report_packet(skb, &p, c, &c->dir[p.dir & 1], cause, l3, BPF_EVENT_DNS_CAP_BYTES);
-	else if (p.fragment && p.key.kind != CONN_UNTRACKED) { /* decoders do not look into fragments */
+	if (p.fragment && p.key.kind != CONN_UNTRACKED) {
+		/* Decoders do not look into fragments: made headers tell the ports. */
 		if (!report_made(&p.key, c, p.dir, cause, skb->len))
 			count_lost();
-	} else if (p.payload_off && p.payload_off <= BPF_EVENT_CAP_BYTES / 2)
-		report_packet(skb, &p, c, &c->dir[p.dir & 1], cause, l3, BPF_EVENT_CAP_BYTES / 2);
-	else
-		report_packet(skb, &p, c, &c->dir[p.dir & 1], cause, l3, BPF_EVENT_CAP_BYTES);
+	} else if (cause == BPF_CAUSE_DNS) {
+		report_packet(skb, &p, c, d, cause, l3, BPF_EVENT_DNS_CAP_BYTES);
+	} else if (p.payload_off && p.payload_off <= HEADERS_BYTES) {
+		report_packet(skb, &p, c, d, cause, l3, HEADERS_BYTES);
+	} else {
+		report_packet(skb, &p, c, d, cause, l3, BPF_EVENT_CAP_BYTES);
+	}
 }
 
 SEC("tc")
@@ -361,13 +393,21 @@ static long sweep_conn(struct bpf_map *map, struct conn_key *k, struct conn *c, 
 			continue;
 		if (__sync_val_compare_and_swap(&d->report_ns, report_ns, s->now_ns) != report_ns)
 			continue; /* a packet came and reports */
-		if (!report_made(k, c, i, k->kind == CONN_UNTRACKED ? BPF_CAUSE_UNTRACKED : BPF_CAUSE_INTERVAL, 0))
+		if (!report_made(k, c, i,
+				 k->kind == CONN_UNTRACKED ? BPF_CAUSE_UNTRACKED
+							   : BPF_CAUSE_INTERVAL,
+				 0))
 			return 1; /* ring full: the rest waits for the next sweep */
 	}
+	/* A packet that comes in this very moment, after all that silence, is counted in what is
+	 * being forgotten. */
+	if (!c->dir[0].packets && !c->dir[1].packets && conn_is_over(k, c, s->now_ns))
+		bpf_map_delete_elem(&connections, k);
 	return 0;
 }
 
-/* Run by user space: reports every connection with unreported counts whose last report is @silent_ns old. */
+/* Run by user space: reports every connection with unreported counts whose last report is
+ * @silent_ns old, and forgets those that are over. */
 SEC("syscall")
 int tycho_sweep(struct sweep_request *request)
 {

@@ -21,12 +21,13 @@
 #include "observer/source/reasons.h"
 
 /*
- * One pollable descriptor for everything:
+ * One pollable descriptor for everything. The rings are watched by edge: readable when the kernel
+ * woke us, not whenever a record lies there, so that records gather and one pass takes many.
  *
- *	ring `verdicts` ─┐ edge-triggered: readable when the kernel woke us, not whenever a record lies there,
- *	ring `traces` ───┤ so that records gather and one pass takes many
- *	netlink ─────────┤ interfaces come and go
- *	timer, 50 ms ────┴─► epoll   what gathered without a wake-up; lost counters; the sweep
+ *	ring `verdicts` ──┐
+ *	ring `traces` ────┤
+ *	netlink ──────────┼─► epoll
+ *	timer, 50 ms ─────┘ what gathered without a wake-up; lost counters; the sweep
  */
 enum { WATCH_RING, WATCH_TIMER, WATCH_LINKS };
 
@@ -53,7 +54,7 @@ struct source_bpf {
 	int epoll_fd, timer_fd, lock_fd;
 	uint64_t interval_ns;
 	struct mono_ns sweep_at;
-	bool rush;                 /* the timer is set to go off at once: records were left behind */
+	bool rush; /* the timer is set to go off at once: records were left behind */
 	int cpus;
 	uint64_t *lost_per_cpu;    /* own; scratch for reading a per-CPU counter */
 	uint64_t lost[RING_COUNT]; /* since start */
@@ -68,7 +69,7 @@ static struct source_bpf *bpf_of(struct source *s)
 	return (struct source_bpf *)(void *)s;
 }
 
-/* --- events ------------------------------------------------------------------------------------------------------------ */
+/* --- events ---------------------------------------------------------------------------------- */
 
 static const char *name_of(const struct source_bpf *s, uint32_t ifindex)
 {
@@ -109,7 +110,8 @@ static int on_record(void *ctx, void *data, size_t size)
 	} else {
 		raw.kind = RAW_DROP;
 		raw.kernel_reason = reasons_name(s->reasons, ev->drop_reason, scratch);
-		if (!ev->ifname[0] && ev->ifindex && s->trace && ev->netns == s->trace->rodata->netns)
+		if (!ev->ifname[0] && ev->ifindex && s->trace &&
+		    ev->netns == s->trace->rodata->netns)
 			raw.ifname = name_of(s, ev->ifindex);
 	}
 	s->sink->event(s->sink, &raw);
@@ -130,7 +132,9 @@ static uint64_t read_lost(struct source_bpf *s, const struct bpf_map *map)
 static void tell_lost(struct source_bpf *s)
 {
 	for (int i = 0; i < RING_COUNT && s->room; i++) {
-		struct raw_event raw = { .kind = RAW_LOST, .lost = s->lost[i] - s->lost_told[i], .cpu = -1 };
+		struct raw_event raw = { .kind = RAW_LOST,
+					 .lost = s->lost[i] - s->lost_told[i],
+					 .cpu = -1 };
 
 		if (!raw.lost)
 			continue;
@@ -151,7 +155,8 @@ static void sweep(struct source_bpf *s, uint64_t silent_ns)
 
 static void set_timer(struct source_bpf *s, bool rush)
 {
-	struct itimerspec every = { .it_interval.tv_nsec = (long)tick_ns, .it_value.tv_nsec = rush ? 1 : (long)tick_ns };
+	struct itimerspec every = { .it_interval.tv_nsec = (long)tick_ns,
+				    .it_value.tv_nsec = rush ? 1 : (long)tick_ns };
 
 	(void)timerfd_settime(s->timer_fd, 0, &every, NULL);
 	s->rush = rush;
@@ -175,21 +180,25 @@ static void on_tick(struct source_bpf *s)
 	}
 }
 
-/* --- interfaces -------------------------------------------------------------------------------------------------------- */
+/* --- interfaces ------------------------------------------------------------------------------ */
 
 static enum err_code attach(struct source_bpf *s, struct attached *a, struct err *e)
 {
 	const struct link *link = &a->link;
 	struct point point = { .peer_netns = link->peer_netns };
-	const struct bpf_program *in = link->l3 ? s->trace->progs.tycho_in_l3 : s->trace->progs.tycho_in;
-	const struct bpf_program *out = link->l3 ? s->trace->progs.tycho_out_l3 : s->trace->progs.tycho_out;
+	const struct bpf_program *in =
+		link->l3 ? s->trace->progs.tycho_in_l3 : s->trace->progs.tycho_in;
+	const struct bpf_program *out =
+		link->l3 ? s->trace->progs.tycho_out_l3 : s->trace->progs.tycho_out;
 
 	memcpy(point.name, link->name, sizeof point.name);
 	/* Before the first packet needs it. A full table costs a name, no event. */
-	(void)bpf_map_update_elem(bpf_map__fd(s->trace->maps.points), &link->ifindex, &point, BPF_ANY);
+	(void)bpf_map_update_elem(bpf_map__fd(s->trace->maps.points), &link->ifindex, &point,
+				  BPF_ANY);
 	if (a->hooked)
 		return ERR_OK;
-	if (hooks_attach(link->ifindex, bpf_program__fd(in), bpf_program__fd(out), &a->own_qdisc, e) != ERR_OK)
+	if (hooks_attach(link->ifindex, bpf_program__fd(in), bpf_program__fd(out), &a->own_qdisc,
+			 e) != ERR_OK)
 		return err_in(e, "interface '%s'", link->name);
 	a->hooked = true;
 	return ERR_OK;
@@ -208,14 +217,16 @@ static bool same_link(const struct link *a, const struct link *b)
 	return a->peer_netns == b->peer_netns && a->l3 == b->l3 && strcmp(a->name, b->name) == 0;
 }
 
-/* At the start. Gone meanwhile is no error, and a hook that something else holds only where somebody asked for it. */
+/* At the start. Gone meanwhile is no error, and a hook that something else holds only where
+ * somebody asked for it. */
 static bool is_fatal(const struct source_bpf *s, enum err_code code)
 {
 	return code != ERR_NOT_FOUND && (code != ERR_EXISTS || choice_is_explicit(s->choice));
 }
 
-/* Makes what is attached what is chosen: one pass over two lists in the same order. At the start (@e not NULL) a refused
- * hook can be an error; later it is counted, for there is nobody to tell. */
+/* Makes what is attached what is chosen: one pass over two lists in the same order. At the start
+ * (@e not NULL) a refused hook can be an error; later it is counted, for there is nobody to tell.
+ */
 static enum err_code follow_links(struct source_bpf *s, struct err *e)
 {
 	size_t n, old = 0, kept = 0;
@@ -262,7 +273,7 @@ static void on_links(struct source_bpf *s)
 		(void)follow_links(s, NULL);
 }
 
-/* --- the source -------------------------------------------------------------------------------------------------------- */
+/* --- the source ------------------------------------------------------------------------------ */
 
 static int bpf_fd(const struct source *base)
 {
@@ -287,7 +298,8 @@ static size_t bpf_drain(struct source *base, struct raw_sink *sink, size_t max)
 	s->room = max;
 	tell_lost(s);
 	if (s->room)
-		(void)ring_buffer__consume(s->rings); /* verdicts first; ends early when there is no more room */
+		/* Verdicts first; ends early when there is no more room. */
+		(void)ring_buffer__consume(s->rings);
 	if (!s->room && !s->rush)
 		set_timer(s, true); /* the edge is spent, but records may be left */
 	return max - s->room;
@@ -317,7 +329,12 @@ static void bpf_free(struct source *base)
 	free(s);
 }
 
-static const struct source_ops bpf_ops = { .name = "bpf", .fd = bpf_fd, .drain = bpf_drain, .free = bpf_free };
+static const struct source_ops bpf_ops = {
+	.name = "bpf",
+	.fd = bpf_fd,
+	.drain = bpf_drain,
+	.free = bpf_free,
+};
 
 struct source_bpf_stats source_bpf_stats(const struct source *base)
 {
@@ -342,10 +359,10 @@ void source_bpf_flush(struct source *base)
 		sweep(s, 0);
 }
 
-/* --- start ------------------------------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------- */
 
-/* Names what is missing before the kernel says no in a less helpful way. A kernel that lacks a capability in spite of
- * this (a user namespace, a lockdown) is told by load_error. */
+/* Names what is missing before the kernel says no in a less helpful way. A kernel that lacks a
+ * capability in spite of this (a user namespace, a lockdown) is told by load_error. */
 static enum err_code check_rights(struct err *e)
 {
 	static const struct {
@@ -372,7 +389,9 @@ static enum err_code check_rights(struct err *e)
 			       missing[0] ? ", " : "", needed[i].name);
 	}
 	if (missing[0])
-		return err_set(e, ERR_PERMISSION, "BPF programs need %s: run with sudo, or grant the capabilities", missing);
+		return err_set(e, ERR_PERMISSION,
+			       "BPF programs need %s: run with sudo, or grant the capabilities",
+			       missing);
 	return ERR_OK;
 }
 
@@ -382,15 +401,23 @@ static enum err_code load_error(int rc, const char *what, struct err *e)
 
 	if (rc == -EPERM)
 		return err_set(e, ERR_PERMISSION,
-			       "the kernel does not let us load BPF programs (%s): run as root outside a user namespace, or grant "
-			       "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", what);
+			       "the kernel does not let us load BPF programs (%s): run as root "
+			       "outside a user namespace, or grant CAP_BPF, CAP_PERFMON and "
+			       "CAP_NET_ADMIN",
+			       what);
 	if (rc == -ENOMEM)
-		return err_set(e, ERR_NOMEM, "no memory for BPF maps (%s): smaller rings or fewer connections may fit", what);
-	return err_set(e, ERR_UNSUPPORTED, "this kernel refuses the %s programs (%s); Linux 5.17 with BTF is needed%s%s", what,
-		       strerror(-rc), *words ? ": " : "", words);
+		return err_set(
+			e, ERR_NOMEM,
+			"no memory for BPF maps (%s): smaller rings or fewer connections may fit",
+			what);
+	return err_set(
+		e, ERR_UNSUPPORTED,
+		"this kernel refuses the %s programs (%s); Linux 5.17 with BTF is needed%s%s", what,
+		strerror(-rc), *words ? ": " : "", words);
 }
 
-/* The ring's wake-up mark: an eighth of it, so that there is time to come, and no more than what is read in one go. */
+/* The ring's wake-up mark: an eighth of it, so that there is time to come, and no more than what is
+ * read in one go. */
 static uint64_t wakeup_mark(size_t ring_bytes)
 {
 	enum { GO_BYTES = 256 * 1024 };
@@ -398,7 +425,8 @@ static uint64_t wakeup_mark(size_t ring_bytes)
 	return ring_bytes / 8 < GO_BYTES ? ring_bytes / 8 : GO_BYTES;
 }
 
-static enum err_code load_trace(struct source_bpf *s, const struct source_bpf_config *config, struct err *e)
+static enum err_code load_trace(struct source_bpf *s, const struct source_bpf_config *config,
+				struct err *e)
 {
 	size_t ring_bytes = config->trace_ring_bytes ? config->trace_ring_bytes : 4U << 20;
 	struct stat ns;
@@ -420,7 +448,8 @@ static enum err_code load_trace(struct source_bpf *s, const struct source_bpf_co
 	return rc ? load_error(rc, "trace", e) : ERR_OK;
 }
 
-static enum err_code load_drop(struct source_bpf *s, const struct source_bpf_config *config, struct err *e)
+static enum err_code load_drop(struct source_bpf *s, const struct source_bpf_config *config,
+			       struct err *e)
 {
 	size_t ring_bytes = config->verdict_ring_bytes ? config->verdict_ring_bytes : 2U << 20;
 	int rc;
@@ -440,7 +469,8 @@ static enum err_code load_drop(struct source_bpf *s, const struct source_bpf_con
 	return rc ? load_error(rc, "drop", e) : ERR_OK;
 }
 
-static enum err_code watch(struct source_bpf *s, int fd, uint32_t events, uint32_t what, struct err *e)
+static enum err_code watch(struct source_bpf *s, int fd, uint32_t events, uint32_t what,
+			   struct err *e)
 {
 	struct epoll_event ev = { .events = events, .data.u32 = what };
 
@@ -473,7 +503,8 @@ static enum err_code open_rings(struct source_bpf *s, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code start_traces(struct source_bpf *s, const struct source_bpf_config *config, struct err *e)
+static enum err_code start_traces(struct source_bpf *s, const struct source_bpf_config *config,
+				  struct err *e)
 {
 	const struct link *list;
 	const char *missing;
@@ -486,7 +517,8 @@ static enum err_code start_traces(struct source_bpf *s, const struct source_bpf_
 	list = links_list(s->links, &n);
 	missing = choice_missing(s->choice, list, n);
 	if (missing)
-		return err_set(e, ERR_NOT_FOUND, "there is no interface '%s' here: 'ip link' lists them", missing);
+		return err_set(e, ERR_NOT_FOUND,
+			       "there is no interface '%s' here: 'ip link' lists them", missing);
 	if (load_trace(s, config, e) != ERR_OK)
 		return e->code;
 	for (size_t i = 0; i < n; i++)
@@ -503,7 +535,8 @@ static bool is_ring_size(size_t bytes)
 	return bytes == 0 || (bytes >= page && bytes <= 1U << 30 && (bytes & (bytes - 1)) == 0);
 }
 
-enum err_code source_bpf_new(const struct source_bpf_config *config, struct source **ret, struct err *e)
+enum err_code source_bpf_new(const struct source_bpf_config *config, struct source **ret,
+			     struct err *e)
 {
 	AUTO(source_free) struct source *guard = NULL;
 	struct source_bpf *s;
@@ -538,7 +571,8 @@ enum err_code source_bpf_new(const struct source_bpf_config *config, struct sour
 	if (s->epoll_fd < 0 || s->timer_fd < 0)
 		return err_os(e, "bpf source");
 	libbpf_log_keep();
-	if ((config->drops && load_drop(s, config, e) != ERR_OK) || (config->traces && start_traces(s, config, e) != ERR_OK) ||
+	if ((config->drops && load_drop(s, config, e) != ERR_OK) ||
+	    (config->traces && start_traces(s, config, e) != ERR_OK) ||
 	    open_rings(s, e) != ERR_OK || watch(s, s->timer_fd, EPOLLIN, WATCH_TIMER, e) != ERR_OK)
 		return e->code;
 	if (s->drop) { /* last: it needs no undoing beyond the skeleton's own */

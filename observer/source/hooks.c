@@ -24,12 +24,16 @@ static const enum bpf_tc_attach_point sides[] = { BPF_TC_INGRESS, BPF_TC_EGRESS 
 
 static struct bpf_tc_hook hook_on(uint32_t ifindex, enum bpf_tc_attach_point side)
 {
-	return (struct bpf_tc_hook){ .sz = sizeof(struct bpf_tc_hook), .ifindex = (int)ifindex, .attach_point = side };
+	return (struct bpf_tc_hook){ .sz = sizeof(struct bpf_tc_hook),
+				     .ifindex = (int)ifindex,
+				     .attach_point = side };
 }
 
 static struct bpf_tc_opts filter_named(uint32_t handle)
 {
-	return (struct bpf_tc_opts){ .sz = sizeof(struct bpf_tc_opts), .handle = handle, .priority = PRIORITY };
+	return (struct bpf_tc_opts){ .sz = sizeof(struct bpf_tc_opts),
+				     .handle = handle,
+				     .priority = PRIORITY };
 }
 
 enum err_code hooks_lock(int *ret_fd, struct err *e)
@@ -45,7 +49,9 @@ enum err_code hooks_lock(int *ret_fd, struct err *e)
 	memcpy(at.sun_path + 1, name, sizeof name - 1);
 	if (bind(fd, (struct sockaddr *)&at, len) != 0) {
 		if (errno == EADDRINUSE)
-			return err_set(e, ERR_EXISTS, "another tycho observer watches this network namespace: stop it first");
+			return err_set(e, ERR_EXISTS,
+				       "another tycho observer watches this network namespace: "
+				       "stop it first");
 		return err_os(e, "bind '@%s'", name);
 	}
 	*ret_fd = TAKE_FD(fd);
@@ -61,7 +67,8 @@ static int count_filter(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
-/* How many filters the interface has on both sides of its clsact. UINT_MAX where that cannot be found out. */
+/* How many filters the interface has on both sides of its clsact. UINT_MAX where that cannot be
+ * found out. */
 static unsigned filters_on(uint32_t ifindex)
 {
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
@@ -81,13 +88,15 @@ static unsigned filters_on(uint32_t ifindex)
 		h->nlmsg_seq = (uint32_t)i + 1;
 		tc = mnl_nlmsg_put_extra_header(h, sizeof *tc);
 		tc->tcm_ifindex = (int)ifindex;
-		tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, i == 0 ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+		tc->tcm_parent =
+			TC_H_MAKE(TC_H_CLSACT, i == 0 ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
 		if (mnl_socket_sendto(nl, h, h->nlmsg_len) < 0)
 			more = MNL_CB_ERROR;
 		while (more > MNL_CB_STOP) {
 			got = mnl_socket_recvfrom(nl, buffer, sizeof buffer);
-			more = got < 0 ? MNL_CB_ERROR :
-					 mnl_cb_run(buffer, (size_t)got, (unsigned)i + 1, 0, count_filter, &n);
+			more = got < 0 ? MNL_CB_ERROR
+				       : mnl_cb_run(buffer, (size_t)got, (unsigned)i + 1, 0,
+						    count_filter, &n);
 		}
 		if (more == MNL_CB_ERROR)
 			n = UINT32_MAX;
@@ -127,17 +136,21 @@ static enum err_code attach_error(int os, struct err *e)
 		return err_set(e, ERR_NOT_FOUND, "the interface is gone");
 	case EPERM:
 	case EACCES:
-		return err_set(e, ERR_PERMISSION, "tc filters need CAP_NET_ADMIN: run with sudo or grant it");
+		return err_set(e, ERR_PERMISSION,
+			       "tc filters need CAP_NET_ADMIN: run with sudo or grant it");
 	case EINVAL:
 	case EEXIST:
 	case EOPNOTSUPP:
-		return err_set(e, ERR_EXISTS, "something else holds its tc hook, an 'ingress' qdisc or a filter of priority %d: %s",
+		return err_set(e, ERR_EXISTS,
+			       "something else holds its tc hook, an 'ingress' qdisc or a filter "
+			       "of priority %d: %s",
 			       PRIORITY, libbpf_log_words());
 	}
 	return err_errno(e, os, "attach to tc");
 }
 
-enum err_code hooks_attach(uint32_t ifindex, int in_fd, int out_fd, bool *ret_own_qdisc, struct err *e)
+enum err_code hooks_attach(uint32_t ifindex, int in_fd, int out_fd, bool *ret_own_qdisc,
+			   struct err *e)
 {
 	struct bpf_tc_hook qdisc = hook_on(ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS);
 	int fds[] = { in_fd, out_fd };
@@ -172,7 +185,8 @@ static bool is_ours(uint32_t prog_id)
 	struct bpf_prog_info info = { 0 };
 	uint32_t len = sizeof info;
 
-	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && strncmp(info.name, "tycho_", 6) == 0;
+	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 &&
+	       strncmp(info.name, "tycho_", 6) == 0;
 }
 
 bool hooks_clean(uint32_t ifindex)

@@ -17,7 +17,8 @@ static _Thread_local struct {
 /* Frames and epilogues of libbpf's reports, which say that there was an error, not which. */
 static bool is_frame(const char *line)
 {
-	static const char *const frames[] = { "processed ", "--", "libbpf: failed to load object", "libbpf: prog '",
+	static const char *const frames[] = { "processed ", "--", "libbpf: failed to load object",
+					      "libbpf: prog '",
 					      "libbpf: failed to load BPF skeleton" };
 
 	for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++)
@@ -39,7 +40,8 @@ static int keep(enum libbpf_print_level level, const char *format, va_list args)
 			continue;
 		if (strncmp(line, "libbpf: ", 8) == 0)
 			line += 8;
-		(void)snprintf(kept.line[kept.next++ % LINES], LINE_BYTES, "%.*s", LINE_BYTES - 1, line);
+		(void)snprintf(kept.line[kept.next++ % LINES], LINE_BYTES, "%.*s", LINE_BYTES - 1,
+			       line);
 	}
 	free(text);
 	return 0;

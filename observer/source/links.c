@@ -13,7 +13,7 @@
 
 enum {
 	OUT_MAX = 64, /* interfaces with a default route; beyond that they have to be named */
-	RECEIVE_BYTES = 32768, /* what iproute2 uses: the kernel fills dumps in pieces of at most that */
+	RECEIVE_BYTES = 32768, /* a piece of a dump; what iproute2 uses */
 };
 
 struct links {
@@ -38,7 +38,7 @@ static bool is_out(const struct links *l, uint32_t ifindex)
 static bool read_link(const struct nlmsghdr *h, struct link *ret)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(h);
-	const struct nlattr *a;
+	struct nlattr *a;
 	struct link link = {
 		.ifindex = (uint32_t)info->ifi_index,
 		.l3 = info->ifi_type != ARPHRD_ETHER && info->ifi_type != ARPHRD_LOOPBACK,
@@ -46,8 +46,10 @@ static bool read_link(const struct nlmsghdr *h, struct link *ret)
 
 	if (info->ifi_family != AF_UNSPEC) /* a bridge's view of its port */
 		return false;
-	mnl_attr_for_each(a, h, sizeof *info) {
-		if (mnl_attr_get_type(a) == IFLA_IFNAME && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+	mnl_attr_for_each(a, h, sizeof *info)
+	{
+		if (mnl_attr_get_type(a) == IFLA_IFNAME &&
+		    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
 			(void)strncat(link.name, mnl_attr_get_str(a), sizeof link.name - 1);
 		else if (mnl_attr_get_type(a) == IFLA_LINK_NETNSID)
 			link.peer_netns = true;
@@ -77,11 +79,13 @@ static int hear_message(const struct nlmsghdr *h, void *arg)
 		if (!read_link(h, &link))
 			break;
 		known = find(l, link.ifindex);
-		if (!known || known->peer_netns != link.peer_netns || strcmp(known->name, link.name) != 0)
+		if (!known || known->peer_netns != link.peer_netns ||
+		    strcmp(known->name, link.name) != 0)
 			return MNL_CB_STOP;
 		break;
 	case RTM_DELLINK:
-		/* Also of the other half of a veth, moved away: then ours is a peer_netns from now on. */
+		/* Also of the other half of a veth, moved away: then ours is a peer_netns from now
+		 * on. */
 		if (read_link(h, &link))
 			return MNL_CB_STOP;
 		break;
@@ -101,7 +105,8 @@ bool links_changed(struct links *l)
 	bool changed = false;
 
 	for (;;) {
-		ssize_t n = recv(mnl_socket_get_fd(l->hear), l->buffer, sizeof l->buffer, MSG_DONTWAIT);
+		ssize_t n =
+			recv(mnl_socket_get_fd(l->hear), l->buffer, sizeof l->buffer, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -132,7 +137,8 @@ static enum err_code ask(struct links *l, struct nlmsghdr *h, mnl_cb_t cb, void 
 			return err_os(e, "netlink");
 		if (((const struct nlmsghdr *)(const void *)l->buffer)->nlmsg_seq != l->seq)
 			continue; /* rest of a dump that was given up */
-		more = mnl_cb_run(l->buffer, (size_t)n, l->seq, mnl_socket_get_portid(l->ask), cb, arg);
+		more = mnl_cb_run(l->buffer, (size_t)n, l->seq, mnl_socket_get_portid(l->ask), cb,
+				  arg);
 	}
 	return more < 0 ? err_os(e, "netlink") : ERR_OK;
 }
@@ -147,18 +153,21 @@ static int take_route(const struct nlmsghdr *h, void *arg)
 {
 	const struct rtmsg *route = mnl_nlmsg_get_payload(h);
 	struct links *l = arg;
-	const struct nlattr *a;
+	struct nlattr *a;
 
-	if (h->nlmsg_type != RTM_NEWROUTE || route->rtm_dst_len != 0 || route->rtm_type != RTN_UNICAST)
+	if (h->nlmsg_type != RTM_NEWROUTE || route->rtm_dst_len != 0 ||
+	    route->rtm_type != RTN_UNICAST)
 		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof *route) {
+	mnl_attr_for_each(a, h, sizeof *route)
+	{
 		if (mnl_attr_get_type(a) == RTA_OIF && mnl_attr_validate(a, MNL_TYPE_U32) >= 0) {
 			add_out(l, (int)mnl_attr_get_u32(a));
 		} else if (mnl_attr_get_type(a) == RTA_MULTIPATH) {
-			const struct rtnexthop *hop = mnl_attr_get_payload(a);
+			struct rtnexthop *hop = mnl_attr_get_payload(a);
 			int left = mnl_attr_get_payload_len(a);
 
-			for (; RTNH_OK(hop, left); left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop))
+			for (; RTNH_OK(hop, left);
+			     left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop))
 				add_out(l, hop->rtnh_ifindex);
 		}
 	}
@@ -178,8 +187,10 @@ static enum err_code ask_routes(struct links *l, struct err *e)
 		h->nlmsg_type = RTM_GETROUTE;
 		route = mnl_nlmsg_put_extra_header(h, sizeof *route);
 		route->rtm_family = families[i];
-		/* A kernel without this family, or a dump torn by a change: what is found counts, the next change asks again. */
-		if (ask(l, h, take_route, l, e) != ERR_OK && errno != EINTR && errno != EAFNOSUPPORT && errno != EOPNOTSUPP)
+		/* A kernel without this family, or a dump torn by a change: what is found counts,
+		 * the next change asks again. */
+		if (ask(l, h, take_route, l, e) != ERR_OK && errno != EINTR &&
+		    errno != EAFNOSUPPORT && errno != EOPNOTSUPP)
 			return err_in(e, "list routes");
 	}
 	l->routes_old = false;
@@ -310,7 +321,8 @@ enum err_code choice_new(const char *const *patterns, size_t n, struct choice **
 		const char *name = patterns[i];
 
 		if (name[name[0] == '!'] == 0)
-			return err_set(e, ERR_INVALID, "an interface has a name: '%s' is none", name);
+			return err_set(e, ERR_INVALID, "an interface has a name: '%s' is none",
+				       name);
 		if (name[0] != '!')
 			c->only_exclusions = false;
 		c->pattern[c->count] = str_dup(str_of(name));

@@ -1,8 +1,8 @@
 /*
  * links - the interfaces of this network namespace, and which of them to watch.
  *
- *	netlink: links, default routes ──► links_refresh ──► list by ifindex ──► choice_holds: this one?
- *	    └──── change messages ──► links_fd readable ──► links_changed
+ *	netlink ─┬─ links, default routes ──► links_refresh ──► list by ifindex ──► choice_holds
+ *	         └─ change messages ────────► links_fd readable ──► links_changed
  *
  * Threads  one at a time.
  * Bounds   change messages that overflow the socket count as a change; nothing is missed by that.
@@ -41,14 +41,16 @@ const struct link *links_list(const struct links *l, size_t *ret_count);
 struct choice;
 
 /* @patterns as struct source_bpf_config says; copied. ERR_INVALID: an empty one. */
-MUST_CHECK enum err_code choice_new(const char *const *patterns, size_t n, struct choice **ret, struct err *e);
+MUST_CHECK enum err_code choice_new(const char *const *patterns, size_t n, struct choice **ret,
+				    struct err *e);
 void choice_free(struct choice *c); /* NULL is a no-op */
 AUTO_DEFINE(struct choice, choice_free);
 
 bool choice_holds(const struct choice *c, const struct link *link);
 /* True if somebody asked for interfaces by pattern. */
 bool choice_is_explicit(const struct choice *c);
-/* The first plain name (no wildcard, no exclusion) that is not in the list; NULL when all are there. Borrowed. */
+/* The first plain name (no wildcard, no exclusion) that is not in the list; NULL when all are
+ * there. Borrowed. */
 const char *choice_missing(const struct choice *c, const struct link *list, size_t n);
 
 #endif

@@ -13,7 +13,8 @@ struct reasons {
 };
 
 /*
- * What the kernel frees with a reason though nothing went wrong, by include/net/dropreason-core.h and the callers:
+ * What the kernel frees with a reason though nothing went wrong, by include/net/dropreason-core.h
+ * and the callers:
  */
 static const struct {
 	const char *name;
@@ -22,24 +23,34 @@ static const struct {
 } quiet_names[] = {
 	{ "SKB_NOT_DROPPED_YET", QUIET_ALWAYS, true },
 	{ "SKB_CONSUMED", QUIET_ALWAYS, true },
-	/* Real drops of older kernels and of drivers, which must be seen; but ICMP, IGMP and neighbour discovery were freed
-	 * like this after they had been handled (icmp_rcv until 5.19, icmpv6_rcv until 6.4, igmp_rcv still), and acknowledgements
-	 * still are that come to a connection in TIME_WAIT. */
+	/* Real drops of older kernels and of drivers, which must be seen; but ICMP, IGMP and
+	 * neighbour discovery were freed like this after they had been handled (icmp_rcv
+	 * until 5.19, icmpv6_rcv until 6.4, igmp_rcv still), and acknowledgements still are that
+	 * come to a connection in TIME_WAIT. */
 	{ "NOT_SPECIFIED", QUIET_CONTROL | QUIET_ACK, false },
-	/* An echo reply that a raw socket (ping's, as root) has a copy of; nothing but ping waits for one. */
+	/* An echo reply that a raw socket (ping's, as root) has a copy of; nothing but ping waits
+	   for one. */
 	{ "NO_SOCKET", QUIET_CONTROL, false },
-	{ "NO_TX_TARGET", QUIET_CONTROL, false }, /* group reports on a bridge that has no port yet */
-	{ "OTHERHOST", QUIET_ALWAYS, false },       /* frames to others, on a promiscuous interface or a flooding bridge */
-	{ "UNHANDLED_PROTO", QUIET_ALWAYS, false }, /* nobody listens to LLDP, STP, … */
-	{ "SOCKET_FILTER", QUIET_ALWAYS, false },   /* a socket's own filter (DHCP clients, packet captures) */
-	{ "SOCKET_CLOSE", QUIET_ALWAYS, false },    /* left unread when a socket was closed */
-	{ "QUEUE_PURGE", QUIET_ALWAYS, false },     /* the same since 6.9 */
+	/* Group reports on a bridge that has no port yet. */
+	{ "NO_TX_TARGET", QUIET_CONTROL, false },
+	/* Frames to others, on a promiscuous interface or a flooding bridge. */
+	{ "OTHERHOST", QUIET_ALWAYS, false },
+	/* Nobody listens to LLDP, STP, … */
+	{ "UNHANDLED_PROTO", QUIET_ALWAYS, false },
+	/* A socket's own filter: DHCP clients, packet captures. */
+	{ "SOCKET_FILTER", QUIET_ALWAYS, false },
+	/* Left unread when a socket was closed; QUEUE_PURGE since 6.9. */
+	{ "SOCKET_CLOSE", QUIET_ALWAYS, false },
+	{ "QUEUE_PURGE", QUIET_ALWAYS, false },
 	{ "PACKET_SOCK_ERROR", QUIET_ALWAYS, false },
-	{ "TAP_FILTER", QUIET_ALWAYS, false },   /* the multicast filter of a tap interface */
+	/* The multicast filters of a tap interface. */
+	{ "TAP_FILTER", QUIET_ALWAYS, false },
 	{ "TAP_TXFILTER", QUIET_ALWAYS, false },
-	{ "IPV6DISABLED", QUIET_ALWAYS, false }, /* neighbours' IPv6 chatter where IPv6 is off */
+	/* Neighbours' IPv6 chatter where IPv6 is off. */
+	{ "IPV6DISABLED", QUIET_ALWAYS, false },
 	{ "DUP_FRAG", QUIET_ALWAYS, false },
-	/* TCP repairing itself, or ending as it may: retransmits seen twice, segments merged, an RST that was obeyed. */
+	/* TCP repairing itself, or ending as it may: retransmits seen twice, segments merged, an
+	   RST that was obeyed. */
 	{ "TCP_OLD_DATA", QUIET_ALWAYS, false },
 	{ "TCP_OFOMERGE", QUIET_ALWAYS, false },
 	{ "TCP_OLD_SEQUENCE", QUIET_ALWAYS, false },
@@ -56,7 +67,8 @@ static const char *without_prefix(const char *name)
 	return strncmp(name, prefix, sizeof prefix - 1) == 0 ? name + sizeof prefix - 1 : name;
 }
 
-/* Parameters of the tracepoint: the hidden context, skb, location, reason and, since 6.11, the socket. */
+/* Parameters of the tracepoint: the hidden context, skb, location, reason and, since 6.11, the
+ * socket. */
 static bool has_socket_parameter(const struct btf *btf)
 {
 	int id = btf__find_by_name_kind(btf, "btf_trace_kfree_skb", BTF_KIND_TYPEDEF);
@@ -80,9 +92,10 @@ enum err_code reasons_new(struct reasons **ret, struct err *e)
 	if (!r)
 		return err_set(e, ERR_NOMEM, "drop reasons");
 	if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "this kernel has no BTF (/sys/kernel/btf/vmlinux): drops need a kernel built with "
-			       "CONFIG_DEBUG_INFO_BTF=y, as those of Debian, Ubuntu and Fedora are");
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"this kernel has no BTF (/sys/kernel/btf/vmlinux): drops need a kernel "
+			"built with CONFIG_DEBUG_INFO_BTF=y, as Debian's and Ubuntu's are");
 	btf = btf__load_vmlinux_btf();
 	if (!btf)
 		return err_os(e, "read the kernel's BTF");
@@ -90,7 +103,9 @@ enum err_code reasons_new(struct reasons **ret, struct err *e)
 	t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
 	if (!t) {
 		btf__free(btf);
-		return err_set(e, ERR_UNSUPPORTED, "this kernel does not tell why it drops packets: drops need Linux 5.17");
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"this kernel does not tell why it drops packets: drops need Linux 5.17");
 	}
 	v = btf_enum(t);
 	for (unsigned i = 0; i < btf_vlen(t); i++) {
@@ -124,7 +139,8 @@ struct str reasons_name(const struct reasons *r, uint32_t reason, char scratch[R
 	if (reason < QUIET_REASONS && r->names[reason])
 		return str_of(r->names[reason]);
 	if (reason >> 16) /* include/net/dropreason.h: SKB_DROP_REASON_SUBSYS_SHIFT */
-		(void)snprintf(scratch, REASON_NAME_BYTES, "SUBSYS_%u_%u", reason >> 16, reason & 0xffff);
+		(void)snprintf(scratch, REASON_NAME_BYTES, "SUBSYS_%u_%u", reason >> 16,
+			       reason & 0xffff);
 	else
 		(void)snprintf(scratch, REASON_NAME_BYTES, "REASON_%u", reason);
 	return str_of(scratch);

@@ -16,7 +16,9 @@ struct place place = { .node_ns = -1, .pod_ns = -1 };
 
 static struct watch the_watch; /* too large for a stack */
 
-/* --- the place ---------------------------------------------------------------------------------------------------------- */
+/* --- the place
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 int run(const char *format, ...)
 {
@@ -70,7 +72,8 @@ int build_place(void **state)
 
 	(void)state;
 	if (geteuid() != 0) {
-		(void)fprintf(stderr, "this test loads BPF programs and makes network namespaces: run it as root\n");
+		(void)fprintf(stderr, "this test loads BPF programs and makes network namespaces: "
+				      "run it as root\n");
 		return -1;
 	}
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
@@ -82,18 +85,23 @@ int build_place(void **state)
 	place.pod_inode = inode_of(place.pod_ns);
 	for (int i = 0; i < 2; i++) {
 		enter(i ? place.node_ns : place.pod_ns);
-		MUST_RUN("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 "
+		MUST_RUN("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 "
+			 "net.ipv6.conf.default.disable_ipv6=1 "
 			 "net.ipv4.ip_forward=1 net.ipv4.ping_group_range='0 2147483647'");
 		MUST_RUN("ip link set lo up");
 	}
-	MUST_RUN("ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address 02:00:00:00:00:02");
+	MUST_RUN("ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address "
+		 "02:00:00:00:00:02");
 	MUST_RUN("ip link set v1 netns %d", place.pod_pid);
 	MUST_RUN("ip addr add 10.77.0.1/24 dev v0 && ip link set v0 up");
 	MUST_RUN("ip neigh replace 10.77.0.2 lladdr 02:00:00:00:00:02 nud permanent dev v0");
-	MUST_RUN("ip link add dead0 type veth peer name dead1 && ip addr add 10.78.0.1/24 dev dead0 && ip link set dead0 up");
-	MUST_RUN(IN_POD "sh -c 'ip addr add 10.77.0.2/24 dev v1 && ip link set v1 up && "
-			"ip neigh replace 10.77.0.1 lladdr 02:00:00:00:00:01 nud permanent dev v1 && "
-			"ip route add default via 10.77.0.1'", place.pod_pid);
+	MUST_RUN("ip link add dead0 type veth peer name dead1 && ip addr add 10.78.0.1/24 dev "
+		 "dead0 && ip link set dead0 up");
+	MUST_RUN(IN_POD
+		 "sh -c 'ip addr add 10.77.0.2/24 dev v1 && ip link set v1 up && "
+		 "ip neigh replace 10.77.0.1 lladdr 02:00:00:00:00:01 nud permanent dev v1 && "
+		 "ip route add default via 10.77.0.1'",
+		 place.pod_pid);
 	return 0;
 }
 
@@ -120,7 +128,8 @@ uint64_t interface_bytes(const char *name)
 		unsigned long long rx, tx;
 
 		if (strncmp(p, name, strlen(name)) == 0 && p[strlen(name)] == ':' &&
-		    sscanf(p + strlen(name) + 1, "%llu %*u %*u %*u %*u %*u %*u %*u %llu", &rx, &tx) == 2)
+		    sscanf(p + strlen(name) + 1, "%llu %*u %*u %*u %*u %*u %*u %*u %llu", &rx,
+			   &tx) == 2)
 			sum = rx + tx;
 	}
 	(void)fclose(f);
@@ -140,7 +149,9 @@ unsigned lines_of(const char *command)
 	return n;
 }
 
-/* --- the observer -------------------------------------------------------------------------------------------------------- */
+/* --- the observer
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 uint16_t be16_at(const uint8_t *p)
 {
@@ -187,10 +198,21 @@ static void on_event(struct raw_sink *sink, const struct raw_event *ev)
 	assert_true(w->count < SEEN_MAX);
 	w->count++;
 	*s = (struct seen){
-		.kind = ev->kind, .cause = ev->cause, .l3 = ev->l3, .reply_known = ev->reply_known, .reply = ev->reply,
-		.endpoint_side = ev->endpoint_side, .direction = ev->direction, .ifindex = ev->ifindex, .netns = ev->netns,
-		.packet_bytes = ev->packet_bytes, .captured = (uint32_t)ev->packet.len, .packets = ev->packets,
-		.bytes = ev->bytes, .lost = ev->lost, .ethertype = ev->ethertype,
+		.kind = ev->kind,
+		.cause = ev->cause,
+		.l3 = ev->l3,
+		.reply_known = ev->reply_known,
+		.reply = ev->reply,
+		.endpoint_side = ev->endpoint_side,
+		.direction = ev->direction,
+		.ifindex = ev->ifindex,
+		.netns = ev->netns,
+		.packet_bytes = ev->packet_bytes,
+		.captured = (uint32_t)ev->packet.len,
+		.packets = ev->packets,
+		.bytes = ev->bytes,
+		.lost = ev->lost,
+		.ethertype = ev->ethertype,
 	};
 	(void)snprintf(s->ifname, sizeof s->ifname, "%s", ev->ifname ? ev->ifname : "");
 	(void)snprintf(s->reason, sizeof s->reason, "%.*s", STR_FMT(ev->kernel_reason));
@@ -252,7 +274,9 @@ bool wait_until(struct watch *w, bool (*enough)(const struct watch *w))
 	}
 }
 
-/* --- what was seen ------------------------------------------------------------------------------------------------------- */
+/* --- what was seen
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 bool has_port(const struct seen *s, uint16_t port)
 {
@@ -263,7 +287,8 @@ bool has_port(const struct seen *s, uint16_t port)
 const struct seen *nth(const struct watch *w, uint8_t proto, uint16_t port, size_t n)
 {
 	for (size_t i = 0; i < w->count; i++)
-		if (w->seen[i].kind == RAW_TRACE && w->seen[i].proto == proto && has_port(&w->seen[i], port) && n-- == 0)
+		if (w->seen[i].kind == RAW_TRACE && w->seen[i].proto == proto &&
+		    has_port(&w->seen[i], port) && n-- == 0)
 			return &w->seen[i];
 	return NULL;
 }
@@ -275,7 +300,8 @@ struct sum sum_of(const struct watch *w, uint8_t proto, uint16_t port, bool repl
 	for (size_t i = 0; i < w->count; i++) {
 		const struct seen *s = &w->seen[i];
 
-		if (s->kind != RAW_TRACE || s->proto != proto || !has_port(s, port) || s->reply != reply)
+		if (s->kind != RAW_TRACE || s->proto != proto || !has_port(s, port) ||
+		    s->reply != reply)
 			continue;
 		sum.events++;
 		sum.packets += s->packets;
@@ -293,7 +319,9 @@ uint64_t bytes_of_all(const struct watch *w)
 	return sum;
 }
 
-/* --- traffic ------------------------------------------------------------------------------------------------------------- */
+/* --- traffic
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 /* A socket in @ns, bound to @ip (any family) and a port of the kernel's choice, or @port. */
 int socket_in(int ns, int type, const char *ip, uint16_t port)
@@ -317,7 +345,9 @@ int socket_in(int ns, int type, const char *ip, uint16_t port)
 	enter(place.node_ns);
 	assert_true(fd >= 0);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, at.ss_family == AF_INET ? sizeof *v4 : sizeof *v6), 0);
+	assert_int_equal(
+		bind(fd, (struct sockaddr *)&at, at.ss_family == AF_INET ? sizeof *v4 : sizeof *v6),
+		0);
 	return fd;
 }
 
@@ -327,7 +357,8 @@ uint16_t port_of(int fd)
 	socklen_t len = sizeof at;
 
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-	return ntohs(((struct sockaddr_in *)(void *)&at)->sin_port); /* at the same place in both families */
+	return ntohs(((struct sockaddr_in *)(void *)&at)
+			     ->sin_port); /* at the same place in both families */
 }
 
 int connect_to(int fd, int to)
@@ -358,7 +389,8 @@ static void pour(int fd, int to, size_t n)
 		ssize_t k;
 
 		if (sent < n) {
-			k = send(fd, block, n - sent < sizeof block ? n - sent : sizeof block, MSG_DONTWAIT);
+			k = send(fd, block, n - sent < sizeof block ? n - sent : sizeof block,
+				 MSG_DONTWAIT);
 			if (k > 0)
 				sent += (size_t)k;
 		}
@@ -368,7 +400,8 @@ static void pour(int fd, int to, size_t n)
 	}
 }
 
-/* One TCP connection from node to pod: @out bytes there, @back bytes back, closed by the node first. @return its port. */
+/* One TCP connection from node to pod: @out bytes there, @back bytes back, closed by the node
+ * first. @return its port. */
 uint16_t talk_tcp(const char *from, const char *to, size_t out, size_t back)
 {
 	int listener = socket_in(place.pod_ns, SOCK_STREAM, to, 0), client, server;
@@ -385,7 +418,8 @@ uint16_t talk_tcp(const char *from, const char *to, size_t out, size_t back)
 	assert_int_equal(shutdown(client, SHUT_WR), 0);
 	assert_int_equal(read(server, &c, 1), 0);
 	(void)close(server);
-	assert_int_equal(read(client, &c, 1), 0); /* the server's FIN is here, so is our acknowledgement out */
+	assert_int_equal(read(client, &c, 1),
+			 0); /* the server's FIN is here, so is our acknowledgement out */
 	(void)close(client);
 	(void)close(listener);
 	return port;

@@ -1,15 +1,14 @@
 /*
- * source_bpf_place - where the bpf source is tested: network namespaces of our own on the real kernel, which have no name and
- * go when the test program ends. Needs root.
+ * source_bpf_place - where the bpf source is tested: network namespaces of our own on the real
+ * kernel, which have no name and go when the test program ends. Needs root.
  *
  *	node (the test)                            pod (held by a child)
  *	10.77.0.1, fd77::1  v0 ────── veth ────── v1  10.77.0.2, fd77::2
- *	10.78.0.1           dead0 (veth, its far end unused): a way on, for what the node forwards
+ *	10.78.0.1           dead0 (veth, its far end unused): a way on, for what is forwarded
  *
- * The observer is in the node. IPv6 is off but where a test turns it on, so that no router solicitation or multicast
- * report comes in between, and neighbours are entered by hand, so that no ARP does.
- *
- * Everything here asserts: what fails, fails the test.
+ * The observer is in the node. IPv6 is off but where a test turns it on, so that no router
+ * solicitation or multicast report comes in between, and neighbours are entered by hand, so that
+ * no ARP does. Everything here asserts: what fails, fails the test.
  */
 #ifndef TYCHO_TESTS_UNIT_SOURCE_BPF_PLACE_H
 #define TYCHO_TESTS_UNIT_SOURCE_BPF_PLACE_H
@@ -65,7 +64,7 @@ struct seen {
 	int version; /* 4, 6, 0: not IP */
 	uint8_t proto, l4[40];
 	uint16_t src_port, dst_port, ethertype, vlan; /* host order; vlan in-band */
-	char last; /* last captured byte */
+	char last;                                    /* last captured byte */
 };
 
 enum { SEEN_MAX = 8192 };
@@ -79,7 +78,10 @@ struct watch {
 
 /* Traces of v0. The long interval keeps clocks out: nothing is reported because time has passed. */
 static const struct source_bpf_config traces_of_v0 = {
-	.interfaces = (const char *const[]){ "v0" }, .interface_count = 1, .traces = true, .interval_ns = 3600 * NS_PER_S,
+	.interfaces = (const char *const[]){ "v0" },
+	.interface_count = 1,
+	.traces = true,
+	.interval_ns = 3600 * NS_PER_S,
 };
 static const struct source_bpf_config only_drops = { .drops = true };
 
@@ -105,14 +107,14 @@ struct sum {
 struct sum sum_of(const struct watch *w, uint8_t proto, uint16_t port, bool reply);
 uint64_t bytes_of_all(const struct watch *w);
 
-#define IS_EVENT(s, cause_, reply_, packets_, bytes_)                                                                            \
-	do {                                                                                                                   \
-		const struct seen *s_ = (s);                                                                                   \
-		assert_non_null(s_);                                                                                           \
-		assert_int_equal(s_->cause, (cause_));                                                                         \
-		assert_int_equal(s_->reply, (reply_));                                                                         \
-		assert_int_equal(s_->packets, (packets_));                                                                     \
-		assert_int_equal(s_->bytes, (bytes_));                                                                         \
+#define IS_EVENT(s, cause_, reply_, packets_, bytes_)                                              \
+	do {                                                                                       \
+		const struct seen *s_ = (s);                                                       \
+		assert_non_null(s_);                                                               \
+		assert_int_equal(s_->cause, (cause_));                                             \
+		assert_int_equal(s_->reply, (reply_));                                             \
+		assert_int_equal(s_->packets, (packets_));                                         \
+		assert_int_equal(s_->bytes, (bytes_));                                             \
 	} while (0)
 
 /* A socket in @ns, bound to @ip (any family) and @port; 0: of the kernel's choice. */
@@ -122,7 +124,8 @@ uint16_t port_of(int fd);
 int connect_to(int fd, int to);
 /* Two UDP sockets, connected to each other. */
 void udp_pair(const char *from, const char *to, uint16_t to_port, int *ret_node, int *ret_pod);
-/* One TCP connection from node to pod: @out bytes there, @back bytes back, closed by the node first. @return its port. */
+/* One TCP connection from node to pod: @out bytes there, @back bytes back, closed by the node
+ * first. @return its port. */
 uint16_t talk_tcp(const char *from, const char *to, size_t out, size_t back);
 
 #endif

@@ -21,7 +21,10 @@ static void tcp_is_told_at_its_turns(void **state)
 		causes[n] = s->cause;
 	/* SYN; SYN+ACK; FIN of the node; FIN of the pod; acknowledgement of that */
 	assert_int_equal(n, 5);
-	assert_memory_equal(causes, ((uint8_t[]){ BPF_CAUSE_NEW, BPF_CAUSE_FLAGS, BPF_CAUSE_FLAGS, BPF_CAUSE_FLAGS, BPF_CAUSE_CLOSE }), 5);
+	assert_memory_equal(causes,
+			    ((uint8_t[]){ BPF_CAUSE_NEW, BPF_CAUSE_FLAGS, BPF_CAUSE_FLAGS,
+					  BPF_CAUSE_FLAGS, BPF_CAUSE_CLOSE }),
+			    5);
 	for (size_t i = 0; i < n; i++) {
 		const struct seen *s = nth(w, IPPROTO_TCP, port, i);
 
@@ -152,7 +155,9 @@ static void echo_is_a_connection_by_its_identifier(void **state)
 	assert_int_equal(inet_pton(AF_INET, pod_ip, &to.sin_addr), 1);
 	for (uint8_t i = 0; i < 4; i++) {
 		echo[7] = i; /* sequence number */
-		assert_int_equal(sendto(fd, echo, sizeof echo, 0, (struct sockaddr *)&to, sizeof to), sizeof echo);
+		assert_int_equal(
+			sendto(fd, echo, sizeof echo, 0, (struct sockaddr *)&to, sizeof to),
+			sizeof echo);
 		assert_int_equal(recv(fd, echo, sizeof echo, 0), sizeof echo);
 		echo[0] = 8;
 	}
@@ -184,7 +189,8 @@ static void an_icmp_error_is_told_on_its_own(void **state)
 	drain_all(w);
 	assert_int_equal(w->count, 2);
 	assert_int_equal(w->seen[1].proto, IPPROTO_ICMP);
-	assert_memory_equal(w->seen[1].l4, ((uint8_t[]){ 3, 3 }), 2); /* destination unreachable, port */
+	assert_memory_equal(w->seen[1].l4, ((uint8_t[]){ 3, 3 }),
+			    2); /* destination unreachable, port */
 	assert_int_equal(w->seen[1].cause, BPF_CAUSE_NEW);
 	assert_false(w->seen[1].reply_known);
 	unwatch(w);
@@ -201,10 +207,13 @@ static void ipv6_is_told_as_ipv4_is(void **state)
 	int a, b;
 
 	(void)state;
-	MUST_RUN("sysctl -qw net.ipv6.conf.v0.disable_ipv6=0 && ip addr add fd77::1/64 dev v0 nodad && "
+	MUST_RUN("sysctl -qw net.ipv6.conf.v0.disable_ipv6=0 && ip addr add fd77::1/64 dev v0 "
+		 "nodad && "
 		 "ip neigh replace fd77::2 lladdr 02:00:00:00:00:02 nud permanent dev v0");
-	MUST_RUN(IN_POD "sh -c 'sysctl -qw net.ipv6.conf.v1.disable_ipv6=0 && ip addr add fd77::2/64 dev v1 nodad && "
-			"ip neigh replace fd77::1 lladdr 02:00:00:00:00:01 nud permanent dev v1'", place.pod_pid);
+	MUST_RUN(IN_POD "sh -c 'sysctl -qw net.ipv6.conf.v1.disable_ipv6=0 && ip addr add "
+			"fd77::2/64 dev v1 nodad && "
+			"ip neigh replace fd77::1 lladdr 02:00:00:00:00:01 nud permanent dev v1'",
+		 place.pod_pid);
 	w = watch_with(&traces_of_v0);
 	port = talk_tcp("fd77::1", "fd77::2", 100, 100);
 	udp_pair("fd77::1", "fd77::2", 0, &a, &b);
@@ -217,13 +226,17 @@ static void ipv6_is_told_as_ipv4_is(void **state)
 		assert_int_equal(s->version, 6);
 		causes[i] = s->cause;
 	}
-	assert_memory_equal(causes, ((uint8_t[]){ BPF_CAUSE_NEW, BPF_CAUSE_FLAGS, BPF_CAUSE_FLAGS, BPF_CAUSE_FLAGS, BPF_CAUSE_CLOSE }), 5);
+	assert_memory_equal(causes,
+			    ((uint8_t[]){ BPF_CAUSE_NEW, BPF_CAUSE_FLAGS, BPF_CAUSE_FLAGS,
+					  BPF_CAUSE_FLAGS, BPF_CAUSE_CLOSE }),
+			    5);
 	IS_EVENT(nth(w, IPPROTO_UDP, port_of(b), 0), BPF_CAUSE_NEW, false, 1, 14 + 40 + 8 + 8);
 	assert_int_equal(send(a, "1", 1, 0), 1);
 	drain_all(w);
 	IS_EVENT(nth(w, IPPROTO_UDP, port_of(b), 1), BPF_CAUSE_INTERVAL, false, 1, 14 + 40 + 8 + 1);
 	assert_int_equal(nth(w, IPPROTO_UDP, port_of(b), 1)->version, 6);
-	/* 4000 bytes: three fragments, each with a fragment header of 8; payload of the first two 1448 */
+	/* 4000 bytes: three fragments, each with a fragment header of 8; payload of the first two
+	 * 1448 */
 	(void)close(a);
 	(void)close(b);
 	udp_pair("fd77::1", "fd77::2", 0, &a, &b);
@@ -322,7 +335,9 @@ static void loopback_is_two_places(void **state)
 	(void)close(b);
 }
 
-/* --- packets made by hand ------------------------------------------------------------------------------------------------ */
+/* --- packets made by hand
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* A frame from 10.77.0.1 to 10.77.0.9, which is nobody: no stack answers. */
 struct frame {
@@ -337,7 +352,8 @@ static void frame_put(struct frame *f, const void *p, size_t n)
 	f->len += n;
 }
 
-static struct frame frame_of(uint16_t vlan, uint8_t proto, const void *l4, size_t l4_bytes, bool back)
+static struct frame frame_of(uint16_t vlan, uint8_t proto, const void *l4, size_t l4_bytes,
+			     bool back)
 {
 	struct frame f = { 0 };
 	uint8_t ip[20] = { 0x45, 0, 0, (uint8_t)(20 + l4_bytes), 0, 1, 0, 0, 64, proto };
@@ -380,7 +396,8 @@ static void inject_tcp(bool back, uint32_t seq, uint32_t ack, uint8_t flags)
 		tcp[4 + i] = (uint8_t)(seq >> (24 - 8 * i));
 		tcp[8 + i] = (uint8_t)(ack >> (24 - 8 * i));
 	}
-	inject(back ? place.pod_ns : place.node_ns, frame_of(0, IPPROTO_TCP, tcp, sizeof tcp, back));
+	inject(back ? place.pod_ns : place.node_ns,
+	       frame_of(0, IPPROTO_TCP, tcp, sizeof tcp, back));
 }
 
 static void is_told(struct watch *w, size_t *at, uint8_t cause)
@@ -439,14 +456,17 @@ static void vlans_are_told_apart(void **state)
 	for (uint16_t vlan = 0; vlan < 3; vlan++) { /* 0: none */
 		inject(place.node_ns, frame_of(vlan, IPPROTO_UDP, udp, sizeof udp, false));
 		inject(place.node_ns, frame_of(vlan, IPPROTO_UDP, udp, sizeof udp, false));
-		inject(place.pod_ns, frame_of(vlan, IPPROTO_UDP, (uint8_t[]){ 0x20, 0, 0x10, 0, 0, 8, 0, 0 }, 8, true));
+		inject(place.pod_ns,
+		       frame_of(vlan, IPPROTO_UDP, (uint8_t[]){ 0x20, 0, 0x10, 0, 0, 8, 0, 0 }, 8,
+				true));
 	}
 	drain(w);
 	assert_int_equal(w->count, 6);
 	for (uint16_t vlan = 0; vlan < 3; vlan++) {
 		assert_int_equal(w->seen[2 * vlan].vlan, vlan); /* in the frame on the way out */
 		IS_EVENT(&w->seen[2 * vlan], BPF_CAUSE_NEW, false, 1, vlan ? 46 : 42);
-		/* the kernel has taken it out of the frame on the way in: bytes as the interface passes them on */
+		/* the kernel has taken it out of the frame on the way in: bytes as the interface
+		 * passes them on */
 		IS_EVENT(&w->seen[2 * vlan + 1], BPF_CAUSE_INTERVAL, true, 1, 42);
 		assert_int_equal(w->seen[2 * vlan + 1].dst_port, 0x1000);
 	}
@@ -481,7 +501,9 @@ static void sctp_has_ports_and_other_protocols_are_untracked(void **state)
 	unwatch(w);
 }
 
-/* --- loss ---------------------------------------------------------------------------------------------------------------- */
+/* --- loss
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 static bool loss_is_told(const struct watch *w)
 {
@@ -502,7 +524,9 @@ static void a_full_ring_loses_events_but_counts_them_and_keeps_the_bytes(void **
 	config.trace_ring_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	w = watch_with(&config);
 	for (uint8_t i = 0; i < FLOWS; i++) /* nobody drains: the ring holds some twenty */
-		inject(place.node_ns, frame_of(0, IPPROTO_UDP, (uint8_t[]){ 0x10, i, 0x20, 0, 0, 8, 0, 0 }, 8, false));
+		inject(place.node_ns,
+		       frame_of(0, IPPROTO_UDP, (uint8_t[]){ 0x10, i, 0x20, 0, 0, 8, 0, 0 }, 8,
+				false));
 	assert_true(wait_until(w, loss_is_told));
 	for (size_t i = 0; i < w->count; i++) {
 		lost += w->seen[i].lost;
@@ -530,7 +554,9 @@ static void a_drain_stops_at_its_limit_and_comes_back_for_the_rest(void **state)
 
 	(void)state;
 	for (uint8_t i = 0; i < 5; i++)
-		inject(place.node_ns, frame_of(0, IPPROTO_UDP, (uint8_t[]){ 0x10, i, 0x20, 0, 0, 8, 0, 0 }, 8, false));
+		inject(place.node_ns,
+		       frame_of(0, IPPROTO_UDP, (uint8_t[]){ 0x10, i, 0x20, 0, 0, 8, 0, 0 }, 8,
+				false));
 	assert_int_equal(source_drain(w->source, &w->sink, 0), 0);
 	assert_int_equal(source_drain(w->source, &w->sink, 3), 3);
 	assert_int_equal(poll(&p, 1, 10000), 1);
@@ -543,7 +569,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_teardown(tcp_is_told_at_its_turns, stop_watching),
 	cmocka_unit_test_teardown(bytes_add_up_to_what_the_interface_counts, stop_watching),
 	cmocka_unit_test_teardown(udp_counts_each_direction_exactly, stop_watching),
-	cmocka_unit_test_teardown(what_a_silent_connection_has_left_is_told_with_its_ports, stop_watching),
+	cmocka_unit_test_teardown(what_a_silent_connection_has_left_is_told_with_its_ports,
+				  stop_watching),
 	cmocka_unit_test_teardown(a_silent_connection_is_told_without_being_asked, stop_watching),
 	cmocka_unit_test_teardown(echo_is_a_connection_by_its_identifier, stop_watching),
 	cmocka_unit_test_teardown(an_icmp_error_is_told_on_its_own, stop_watching),
@@ -555,8 +582,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_teardown(a_syn_ack_seen_first_is_a_reply, stop_watching),
 	cmocka_unit_test_teardown(vlans_are_told_apart, stop_watching),
 	cmocka_unit_test_teardown(sctp_has_ports_and_other_protocols_are_untracked, stop_watching),
-	cmocka_unit_test_teardown(a_full_ring_loses_events_but_counts_them_and_keeps_the_bytes, stop_watching),
-	cmocka_unit_test_teardown(a_drain_stops_at_its_limit_and_comes_back_for_the_rest, stop_watching),
+	cmocka_unit_test_teardown(a_full_ring_loses_events_but_counts_them_and_keeps_the_bytes,
+				  stop_watching),
+	cmocka_unit_test_teardown(a_drain_stops_at_its_limit_and_comes_back_for_the_rest,
+				  stop_watching),
 };
 
 int main(void)

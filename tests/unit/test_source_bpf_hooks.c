@@ -13,7 +13,8 @@
 #include <sys/wait.h>
 
 /* Drops in our own namespaces; the machine has others. */
-static size_t drops_in(const struct watch *w, uint32_t netns, uint16_t port, const struct seen **ret_last)
+static size_t drops_in(const struct watch *w, uint32_t netns, uint16_t port,
+		       const struct seen **ret_last)
 {
 	size_t n = 0;
 
@@ -104,16 +105,19 @@ static void a_packet_dropped_on_its_way_out_starts_at_its_ip_header(void **state
 	MUST_RUN("nft delete table ip t");
 }
 
-/* As ping does it for root: the kernel gives the socket a copy of the answer and frees the packet for want of a socket. */
+/* As ping does it for root: the kernel gives the socket a copy of the answer and frees the packet
+ * for want of a socket. */
 static void echo_by_raw_socket(void)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET };
-	uint8_t echo[8] = { 8, 0, 0xf7, 0xfe, 0, 1 }, answer[64]; /* identifier 1, and the checksum of that */
+	uint8_t echo[8] = { 8, 0, 0xf7, 0xfe, 0, 1 },
+		answer[64]; /* identifier 1, and the checksum of that */
 	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
 
 	assert_true(fd >= 0);
 	assert_int_equal(inet_pton(AF_INET, pod_ip, &to.sin_addr), 1);
-	assert_int_equal(sendto(fd, echo, sizeof echo, 0, (struct sockaddr *)&to, sizeof to), sizeof echo);
+	assert_int_equal(sendto(fd, echo, sizeof echo, 0, (struct sockaddr *)&to, sizeof to),
+			 sizeof echo);
 	assert_int_equal(recv(fd, answer, sizeof answer, 0), 28);
 	(void)close(fd);
 }
@@ -138,14 +142,16 @@ static void normal_operation_drops_nothing(void **state)
 	drain(w);
 	for (size_t i = 0; i < w->count; i++)
 		if (w->seen[i].netns == place.node_inode || w->seen[i].netns == place.pod_inode)
-			print_message("drop: %s proto %d %d -> %d\n", w->seen[i].reason, w->seen[i].proto,
-				      w->seen[i].src_port, w->seen[i].dst_port);
+			print_message("drop: %s proto %d %d -> %d\n", w->seen[i].reason,
+				      w->seen[i].proto, w->seen[i].src_port, w->seen[i].dst_port);
 	assert_int_equal(drops_in(w, place.node_inode, 0, &s), 0);
 	assert_int_equal(drops_in(w, place.pod_inode, 0, &s), 0);
 	unwatch(w);
 }
 
-/* --- interfaces ---------------------------------------------------------------------------------------------------------- */
+/* --- interfaces
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static unsigned wanted_interfaces;
 
@@ -154,10 +160,10 @@ static bool as_many_interfaces(const struct watch *w)
 	return source_bpf_stats(w->source).interfaces == wanted_interfaces;
 }
 
-#define HAS_INTERFACES(w, n)                                                                                                     \
-	do {                                                                                                                   \
-		wanted_interfaces = (n);                                                                                       \
-		assert_true(wait_until((w), as_many_interfaces));                                                              \
+#define HAS_INTERFACES(w, n)                                                                       \
+	do {                                                                                       \
+		wanted_interfaces = (n);                                                           \
+		assert_true(wait_until((w), as_many_interfaces));                                  \
 	} while (0)
 
 static void interfaces_are_followed_as_they_come_and_go(void **state)
@@ -211,9 +217,11 @@ static void an_interface_without_ethernet_is_read_from_its_ip_header(void **stat
 {
 	struct source_bpf_config config = traces_of_v0;
 	struct ifreq tun = { .ifr_name = "tun7", .ifr_flags = IFF_TUN | IFF_NO_PI };
-	int far = open("/dev/net/tun", O_RDWR | O_CLOEXEC), fd = socket_in(place.node_ns, SOCK_DGRAM, "0.0.0.0", 0);
+	int far = open("/dev/net/tun", O_RDWR | O_CLOEXEC),
+	    fd = socket_in(place.node_ns, SOCK_DGRAM, "0.0.0.0", 0);
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7005) };
-	uint8_t back[36] = { 0x45, 0, 0, 36, 0, 0, 0, 0, 64, IPPROTO_UDP, 0, 0, 10, 79, 0, 2, 10, 79, 0, 1, 7005 >> 8, 7005 & 255 };
+	uint8_t back[36] = { 0x45, 0,  0,  36, 0, 0,  0,  0, 64, IPPROTO_UDP, 0,
+			     0,    10, 79, 0,  2, 10, 79, 0, 1,  7005 >> 8,   7005 & 255 };
 	struct watch *w;
 
 	(void)state;
@@ -241,7 +249,9 @@ static void an_interface_without_ethernet_is_read_from_its_ip_header(void **stat
 	(void)close(far);
 }
 
-/* --- hooks --------------------------------------------------------------------------------------------------------------- */
+/* --- hooks
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 static void nothing_is_left_behind_and_the_filters_of_others_stay(void **state)
 {
@@ -283,7 +293,8 @@ static void what_a_killed_observer_left_is_removed_by_the_next(void **state)
 	if (pid == 0) {
 		struct source *s;
 
-		if (source_bpf_new(&traces_of_v0, &s, NULL) != ERR_OK || write(ready[1], "", 1) != 1)
+		if (source_bpf_new(&traces_of_v0, &s, NULL) != ERR_OK ||
+		    write(ready[1], "", 1) != 1)
 			_exit(1);
 		for (;;)
 			(void)pause();
@@ -303,7 +314,8 @@ static void what_a_killed_observer_left_is_removed_by_the_next(void **state)
 	assert_int_equal(lines_of("tc qdisc show | grep clsact"), 0);
 }
 
-/* --- what a user can get wrong -------------------------------------------------------------------------------------------- */
+/* --- what a user can get wrong
+ * -------------------------------------------------------------------------------------------- */
 
 static void mistakes_are_told_apart(void **state)
 {
@@ -326,10 +338,12 @@ static void mistakes_are_told_apart(void **state)
 	assert_int_equal(source_bpf_new(&(struct source_bpf_config){ 0 }, &s, &e), ERR_INVALID);
 
 	w = watch_with(&traces_of_v0);
-	assert_int_equal(source_bpf_new(&traces_of_v0, &s, &e), ERR_EXISTS); /* one observer at a time */
+	assert_int_equal(source_bpf_new(&traces_of_v0, &s, &e),
+			 ERR_EXISTS); /* one observer at a time */
 	unwatch(w);
 
-	MUST_RUN("tc qdisc add dev v0 clsact && tc filter add dev v0 egress prio 1 u32 match u32 0 0");
+	MUST_RUN("tc qdisc add dev v0 clsact && tc filter add dev v0 egress prio 1 u32 match u32 0 "
+		 "0");
 	assert_int_equal(source_bpf_new(&traces_of_v0, &s, &e), ERR_EXISTS);
 	assert_non_null(strstr(e.msg, "v0"));
 	assert_int_equal(lines_of("tc filter show dev v0 ingress"), 0); /* half done is undone */
@@ -348,7 +362,8 @@ static void without_rights_it_says_which(void **state)
 		struct source *s;
 		struct err e = { 0 };
 
-		_exit(setuid(65534) != 0 || source_bpf_new(&traces_of_v0, &s, &e) != ERR_PERMISSION ||
+		_exit(setuid(65534) != 0 ||
+		      source_bpf_new(&traces_of_v0, &s, &e) != ERR_PERMISSION ||
 		      !strstr(e.msg, "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN"));
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -357,13 +372,17 @@ static void without_rights_it_says_which(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_teardown(a_dropped_packet_is_told_with_the_kernels_reason, stop_watching),
-	cmocka_unit_test_teardown(a_packet_dropped_on_its_way_out_starts_at_its_ip_header, stop_watching),
+	cmocka_unit_test_teardown(a_packet_dropped_on_its_way_out_starts_at_its_ip_header,
+				  stop_watching),
 	cmocka_unit_test_teardown(normal_operation_drops_nothing, stop_watching),
 	cmocka_unit_test_teardown(interfaces_are_followed_as_they_come_and_go, stop_watching),
 	cmocka_unit_test_teardown(by_default_pods_and_ways_out_are_watched, stop_watching),
-	cmocka_unit_test_teardown(an_interface_without_ethernet_is_read_from_its_ip_header, stop_watching),
-	cmocka_unit_test_teardown(nothing_is_left_behind_and_the_filters_of_others_stay, stop_watching),
-	cmocka_unit_test_teardown(what_a_killed_observer_left_is_removed_by_the_next, stop_watching),
+	cmocka_unit_test_teardown(an_interface_without_ethernet_is_read_from_its_ip_header,
+				  stop_watching),
+	cmocka_unit_test_teardown(nothing_is_left_behind_and_the_filters_of_others_stay,
+				  stop_watching),
+	cmocka_unit_test_teardown(what_a_killed_observer_left_is_removed_by_the_next,
+				  stop_watching),
 	cmocka_unit_test_teardown(mistakes_are_told_apart, stop_watching),
 	cmocka_unit_test_teardown(without_rights_it_says_which, stop_watching),
 };
