@@ -3,7 +3,13 @@
 #include "flow/wire.h"
 
 /* Numbers of GetFlowsResponse and its sisters; flow.Timestamp as everywhere. */
-enum { FIELD_NODE_NAME = 1000, FIELD_TIME = 1001, TIMESTAMP_SECONDS = 1, TIMESTAMP_NANOS = 2, BATCH_RECORDS = 64 };
+enum {
+	FIELD_NODE_NAME = 1000,
+	FIELD_TIME = 1001,
+	TIMESTAMP_SECONDS = 1,
+	TIMESTAMP_NANOS = 2,
+	BATCH_RECORDS = 64
+};
 
 static enum err_code own_text(const char **text, struct err *e)
 {
@@ -33,7 +39,8 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 	memcpy(a->methods, methods, sizeof methods);
 	for (size_t i = 0; i < API_METHODS; i++)
 		a->methods[i].ctx = a;
-	const char **texts[] = { &a->config.version, &a->config.node_name, &a->config.address, &a->config.tls_server_name };
+	const char **texts[] = { &a->config.version, &a->config.node_name, &a->config.address,
+				 &a->config.tls_server_name };
 	const char *given[ARRAY_LEN(texts)];
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		given[i] = *texts[i];
@@ -78,9 +85,11 @@ const struct rpc_method *api_methods(const struct api *a, size_t *ret_count)
 	return a->methods;
 }
 
-ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request, const ProtobufCMessageDescriptor *desc)
+ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request,
+			     const ProtobufCMessageDescriptor *desc)
 {
-	ProtobufCMessage *m = protobuf_c_message_unpack(desc, NULL, request.len, (const uint8_t *)request.p);
+	ProtobufCMessage *m =
+		protobuf_c_message_unpack(desc, NULL, request.len, (const uint8_t *)request.p);
 
 	if (!m)
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "the request is no valid %s", desc->name);
@@ -94,14 +103,16 @@ void api_reply(struct api *a, struct rpc_call *call, const ProtobufCMessage *m)
 	buf_reset(&a->message);
 	char *to = buf_reserve(&a->message, bytes);
 	if (!to) {
-		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer of %zu bytes", bytes);
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer of %zu bytes",
+			     bytes);
 		return;
 	}
 	a->message.len = protobuf_c_message_pack(m, (uint8_t *)to);
 	rpc_call_reply(call, buf_str(&a->message));
 }
 
-/* The reference answers UNKNOWN to everything but a contradiction (reference/hubble-api.md section 3.1). */
+/* The reference answers UNKNOWN to everything but a contradiction (reference/hubble-api.md section
+ * 3.1). */
 void api_refuse(struct rpc_call *call, const struct err *e)
 {
 	enum rpc_status status = e->code == ERR_NOMEM ? RPC_RESOURCE_EXHAUSTED : RPC_UNKNOWN;
@@ -120,9 +131,11 @@ void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct
 	wire_end(b, mark);
 }
 
-enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r, struct reading_sink *sink)
+enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,
+		       struct reading_sink *sink)
 {
-	/* What would grow the scratch without bound fails here instead, and once is enough to say so. */
+	/* What would grow the scratch without bound fails here instead, and once is enough to say
+	 * so. */
 	enum reading_state state = reading_pull(r, a->batch, mono_now(), wall_now(), sink);
 
 	if (a->message.failed || a->flow.failed) {

@@ -1,17 +1,20 @@
 /*
  * api - observer.Observer and peer.Peer, answered from the flow log.
  *
- *	rpc_server ──► begin(request) ──► compiled filter, mask, position ──► stream pulled from flow_log
+ *	rpc_server ──► begin(request) ──► filter, mask, position ──► stream pulled from the log
  *
- * Semantics are Hubble's (reference/hubble-api.md sections 3, 5, 6); where we do better, docs/compatibility.md lists it.
+ * Semantics are Hubble's (reference/hubble-api.md sections 3, 5, 6); where we do better,
+ * docs/compatibility.md lists it.
  *
- * Where people are led to expect it, we do more: `number` without `first` or `since` yields the last N flows *that match*, the newest
- * flow is there at once, a follower without a number starts after it, and flows that are a little out of order do not end a
- * time range early.
+ * Where people are led to expect it, we do more: `number` without `first` or `since` yields the
+ * last N flows *that match*, the newest flow is there at once, a follower without a number starts
+ * after it, and flows that are a little out of order do not end a time range early.
  *
- * Threads  the methods run on the server's one thread and share buffers of the api: one api, one server.
- * Loss     a stream that the log overtook is told by LostEvents (source HUBBLE_RING_BUFFER), at most one a second, and
- *          once more before it ends: each lost record is counted exactly once.
+ * Threads  the methods run on the server's one thread and share buffers of the api: one api, one
+ *          server.
+ * Loss     a stream that the log overtook is told by LostEvents (source HUBBLE_RING_BUFFER), at
+ *          most one a second, and once more before it ends: each lost record is counted exactly
+ *          once.
  */
 #ifndef TYCHO_OBSERVER_API_H
 #define TYCHO_OBSERVER_API_H
@@ -25,13 +28,13 @@
 struct api;
 
 struct api_config {
-	const struct flow_log *log;   /* all borrowed, must outlive the api */
+	const struct flow_log *log; /* all borrowed, must outlive the api */
 	struct flow_dict *dict;
 	struct name_table *names;
-	const char *version;          /* "tycho v0.1.0" */
-	const char *node_name;        /* "cluster/node" or "node" */
-	const char *address;          /* where peers reach this observer, "10.0.0.1:4244"; may be "" */
-	const char *tls_server_name;  /* NULL: that address is plain text */
+	const char *version;   /* "tycho v0.1.0" */
+	const char *node_name; /* "cluster/node" or "node" */
+	const char *address;   /* where peers reach this observer, "10.0.0.1:4244"; may be "" */
+	const char *tls_server_name; /* NULL: that address is plain text */
 	struct mono_ns started;
 };
 

@@ -1,4 +1,5 @@
-/* GetAgentEvents and GetDebugEvents: reference/hubble-api.md section 5. One stream, two kinds of record. */
+/* GetAgentEvents and GetDebugEvents: reference/hubble-api.md section 5. One stream, two kinds of
+ * record. */
 #include "flow/wire.h"
 #include "observer/api/inside.h"
 #include "observer/observer.pb-c.h"
@@ -43,7 +44,8 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 
 static const struct rpc_stream_ops ops = { fill, free };
 
-static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind, const struct reading_request *selectors)
+static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind,
+		  const struct reading_request *selectors)
 {
 	struct err e;
 	AUTO(own_free) struct stream *s = calloc(1, sizeof *s);
@@ -64,7 +66,8 @@ static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind, con
 
 void api_get_agent_events(struct rpc_call *call, struct str request, void *ctx)
 {
-	ProtobufCMessage *m = api_unpack(call, request, &observer__get_agent_events_request__descriptor);
+	ProtobufCMessage *m =
+		api_unpack(call, request, &observer__get_agent_events_request__descriptor);
 	const Observer__GetAgentEventsRequest *in = (const Observer__GetAgentEventsRequest *)m;
 
 	if (!m)
@@ -76,7 +79,8 @@ void api_get_agent_events(struct rpc_call *call, struct str request, void *ctx)
 
 void api_get_debug_events(struct rpc_call *call, struct str request, void *ctx)
 {
-	ProtobufCMessage *m = api_unpack(call, request, &observer__get_debug_events_request__descriptor);
+	ProtobufCMessage *m =
+		api_unpack(call, request, &observer__get_debug_events_request__descriptor);
 	const Observer__GetDebugEventsRequest *in = (const Observer__GetDebugEventsRequest *)m;
 
 	if (!m)

@@ -8,7 +8,7 @@
 enum {
 	FIELD_FLOW = 1, /* of GetFlowsResponse */
 	FIELD_LOST_EVENTS = 3,
-	FLOW_TIME = 1,  /* of flow.Flow */
+	FLOW_TIME = 1, /* of flow.Flow */
 	FLOW_NODE_NAME = 11,
 	LOST_SOURCE = 1, /* of flow.LostEvent */
 	LOST_COUNT = 2,
@@ -53,8 +53,9 @@ static void put_masked(struct stream *s, const struct flow *f)
 	size_t mark = wire_begin(&a->message, FIELD_FLOW);
 	flow_mask_apply(s->mask, buf_str(&a->flow), &a->message);
 	wire_end(&a->message, mark);
-	api_put_node_and_time(&a->message, node && flow_mask_has(s->mask, FLOW_NODE_NAME) ? node->name : STR(""), has_time,
-			      t);
+	api_put_node_and_time(&a->message,
+			      node && flow_mask_has(s->mask, FLOW_NODE_NAME) ? node->name : STR(""),
+			      has_time, t);
 }
 
 static bool send_record(struct reading_sink *sink, const struct flow *f)
@@ -67,7 +68,8 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 		put_masked(s, f);
 	else
 		flow_encode_response(b, f, s->api->config.dict,
-				     f->kind == FLOW_KIND_FLOW ? STR("") : str_of(s->api->config.node_name));
+				     f->kind == FLOW_KIND_FLOW ? STR("")
+							       : str_of(s->api->config.node_name));
 	return !b->failed && !s->api->flow.failed && rpc_call_send(s->call, buf_str(b));
 }
 
@@ -107,8 +109,10 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 
 static const struct rpc_stream_ops ops = { fill, done };
 
-/* In the reference's order: request, filters, position, mask. @return false: refused, and the call has ended. */
-static bool prepare(struct stream *s, struct rpc_call *call, const Observer__GetFlowsRequest *request)
+/* In the reference's order: request, filters, position, mask. @return false: refused, and the call
+ * has ended. */
+static bool prepare(struct stream *s, struct rpc_call *call,
+		    const Observer__GetFlowsRequest *request)
 {
 	const struct api_config *config = &s->api->config;
 	struct err e;
@@ -117,22 +121,24 @@ static bool prepare(struct stream *s, struct rpc_call *call, const Observer__Get
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "first cannot be specified with follow");
 		return false;
 	}
-	enum err_code code = flow_filter_new(request->whitelist, request->n_whitelist, request->blacklist,
-					     request->n_blacklist, config->dict, &s->filter, &e);
+	enum err_code code =
+		flow_filter_new(request->whitelist, request->n_whitelist, request->blacklist,
+				request->n_blacklist, config->dict, &s->filter, &e);
 	const struct reading_request selectors = { .number = request->number,
 						   .first = request->first,
 						   .follow = request->follow,
 						   .since = request->since,
 						   .until = request->until };
 	if (code == ERR_OK)
-		code = reading_init(&s->reading, &selectors, config->log, FLOW_KIND_FLOW, s->filter, &e);
+		code = reading_init(&s->reading, &selectors, config->log, FLOW_KIND_FLOW, s->filter,
+				    &e);
 	if (code != ERR_OK) {
 		api_refuse(call, &e);
 		return false;
 	}
 	if (request->field_mask &&
-	    flow_mask_new((const char *const *)request->field_mask->paths, request->field_mask->n_paths, &s->mask, &e) !=
-		    ERR_OK) {
+	    flow_mask_new((const char *const *)request->field_mask->paths,
+			  request->field_mask->n_paths, &s->mask, &e) != ERR_OK) {
 		rpc_call_end(call, RPC_UNKNOWN, "invalid fieldmask");
 		return false;
 	}

@@ -27,8 +27,10 @@ void api_get_nodes(struct rpc_call *call, struct str request, void *ctx);
 void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx);
 void api_notify(struct rpc_call *call, struct str request, void *ctx);
 
-/* Own (protobuf_c_message_free_unpacked). NULL: @request is no such message, and the call has ended with INVALID_ARGUMENT. */
-ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request, const ProtobufCMessageDescriptor *desc);
+/* Own (protobuf_c_message_free_unpacked). NULL: @request is no such message, and the call has ended
+ * with INVALID_ARGUMENT. */
+ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request,
+			     const ProtobufCMessageDescriptor *desc);
 /* Unary answer. */
 void api_reply(struct api *a, struct rpc_call *call, const ProtobufCMessage *m);
 /* Ends @call with what a request's fault maps to. */
@@ -37,6 +39,7 @@ void api_refuse(struct rpc_call *call, const struct err *e);
 void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct timestamp t);
 
 /* One fill of a stream: pulls @r into @sink; ends the call when the reading has. */
-enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r, struct reading_sink *sink);
+enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,
+		       struct reading_sink *sink);
 
 #endif

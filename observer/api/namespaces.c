@@ -18,7 +18,8 @@ static void add(void *ctx, struct str cluster, struct str ns)
 void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx)
 {
 	struct api *a = ctx;
-	ProtobufCMessage *m = api_unpack(call, request, &observer__get_namespaces_request__descriptor);
+	ProtobufCMessage *m =
+		api_unpack(call, request, &observer__get_namespaces_request__descriptor);
 
 	if (!m)
 		return;

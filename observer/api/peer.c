@@ -1,4 +1,5 @@
-/* peer.Peer/Notify: one PEER_ADDED for this node; then the stream stays open, as nothing else is known to change. */
+/* peer.Peer/Notify: one PEER_ADDED for this node; then the stream stays open, as nothing else is
+ * known to change. */
 #include "observer/api/inside.h"
 #include "peer/peer.pb-c.h"
 

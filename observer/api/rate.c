@@ -31,7 +31,8 @@ double rate_of_flows(const struct flow_log *log, struct flow_batch *batch, struc
 	struct flow_log_range range = flow_log_range(log);
 	struct tally t = { .since = { now.v > window_ns ? now.v - window_ns : 0 } };
 	uint64_t to = range.next;
-	uint64_t stop = range.next - range.oldest > RATE_RECORDS_MAX ? range.next - RATE_RECORDS_MAX : range.oldest;
+	uint64_t stop = range.next - range.oldest > RATE_RECORDS_MAX ? range.next - RATE_RECORDS_MAX
+								     : range.oldest;
 
 	while (to > stop && !t.is_complete) {
 		uint64_t from = to - stop > CHUNK ? to - CHUNK : stop, at = from, lost;
@@ -39,7 +40,8 @@ double rate_of_flows(const struct flow_log *log, struct flow_batch *batch, struc
 			count(&t, batch);
 		to = from;
 	}
-	/* Records were overwritten or left out, and all we saw is younger than a minute: there was more. */
+	/* Records were overwritten or left out, and all we saw is younger than a minute: there was
+	 * more. */
 	bool is_cut = !t.is_complete && flow_log_counts(log).records > range.next - stop;
 	uint64_t covered_ns = is_cut && now.v > t.oldest.v ? now.v - t.oldest.v : window_ns;
 	return (double)t.flows * (double)NS_PER_S / (double)covered_ns;

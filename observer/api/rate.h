@@ -6,8 +6,8 @@
 
 enum { RATE_WINDOW_S = 60, RATE_RECORDS_MAX = 1 << 18 };
 
-/* Walks back from the newest record. Where the log, or RATE_RECORDS_MAX, is shorter than a minute, the rate is that of the time
- * covered. @batch is scratch. */
+/* Walks back from the newest record. Where the log, or RATE_RECORDS_MAX, is shorter than a minute,
+ * the rate is that of the time covered. @batch is scratch. */
 double rate_of_flows(const struct flow_log *log, struct flow_batch *batch, struct wall_ns now);
 
 #endif

@@ -3,23 +3,29 @@
 enum { CHUNK = 64 }; /* records of one look into the log; one word of filter answers */
 
 /* The words of Go's timestamppb (CheckValid), which the reference returns. */
-static enum err_code take_timestamp(const Google__Protobuf__Timestamp *in, struct timestamp *ret, struct err *e)
+static enum err_code take_timestamp(const Google__Protobuf__Timestamp *in, struct timestamp *ret,
+				    struct err *e)
 {
 	long long s = (long long)in->seconds;
 	int ns = (int)in->nanos;
 
 	if (s < TIMESTAMP_MIN_S)
-		return err_set(e, ERR_PARSE, "proto: timestamp (seconds:%lld nanos:%d) before 0001-01-01", s, ns);
+		return err_set(e, ERR_PARSE,
+			       "proto: timestamp (seconds:%lld nanos:%d) before 0001-01-01", s, ns);
 	if (s > TIMESTAMP_MAX_S)
-		return err_set(e, ERR_PARSE, "proto: timestamp (seconds:%lld nanos:%d) after 9999-12-31", s, ns);
+		return err_set(e, ERR_PARSE,
+			       "proto: timestamp (seconds:%lld nanos:%d) after 9999-12-31", s, ns);
 	if (ns < 0 || ns >= (int)NS_PER_S)
-		return err_set(e, ERR_PARSE, "proto: timestamp (seconds:%lld nanos:%d) has out-of-range nanos", s, ns);
+		return err_set(e, ERR_PARSE,
+			       "proto: timestamp (seconds:%lld nanos:%d) has out-of-range nanos", s,
+			       ns);
 	*ret = (struct timestamp){ s, ns };
 	return ERR_OK;
 }
 
-enum err_code reading_init(struct reading *r, const struct reading_request *request, const struct flow_log *log,
-			   enum flow_kind kind, struct flow_filter *filter, struct err *e)
+enum err_code reading_init(struct reading *r, const struct reading_request *request,
+			   const struct flow_log *log, enum flow_kind kind,
+			   struct flow_filter *filter, struct err *e)
 {
 	struct flow_log_range range = flow_log_range(log);
 	struct reading new = {
@@ -56,7 +62,8 @@ enum err_code reading_init(struct reading *r, const struct reading_request *requ
 	return ERR_OK;
 }
 
-/* Negative: before the time range; positive: after it. A record without a time is in every range. */
+/* Negative: before the time range; positive: after it. A record without a time is in every range.
+ * */
 static int place_in_time(const struct reading *r, const struct flow *f)
 {
 	struct timestamp t;
@@ -80,10 +87,14 @@ static uint64_t matches(const struct reading *r, const struct flow_batch *b)
 	return bits & of_kind;
 }
 
-/* --- back ------------------------------------------------------------------------------------------------- */
+/* --- back
+ * -------------------------------------------------------------------------------------------------
+ * */
 
-/* Numbers of the records in [@from, @to), at most CHUNK, that match and are in the time range. @return how many. */
-static size_t find_matches(const struct reading *r, uint64_t from, uint64_t to, struct flow_batch *b, uint64_t found[CHUNK])
+/* Numbers of the records in [@from, @to), at most CHUNK, that match and are in the time range.
+ * @return how many. */
+static size_t find_matches(const struct reading *r, uint64_t from, uint64_t to,
+			   struct flow_batch *b, uint64_t found[CHUNK])
 {
 	uint64_t at = from, lost;
 	size_t n = 0;
@@ -116,7 +127,8 @@ static void walk(struct reading *r, struct flow_batch *b)
 	r->walk_at = from;
 }
 
-/* --- forward ---------------------------------------------------------------------------------------------- */
+/* --- forward
+ * ---------------------------------------------------------------------------------------------- */
 
 static void note_loss(struct reading *r, uint64_t records, struct wall_ns wall)
 {
@@ -129,7 +141,8 @@ static void note_loss(struct reading *r, uint64_t records, struct wall_ns wall)
 }
 
 /* @return false: no room. */
-static bool tell_loss(struct reading *r, struct mono_ns now, bool at_once, struct reading_sink *sink)
+static bool tell_loss(struct reading *r, struct mono_ns now, bool at_once,
+		      struct reading_sink *sink)
 {
 	if (!r->loss.records || (!at_once && r->told.v && now.v - r->told.v < NS_PER_S))
 		return true;
@@ -142,12 +155,14 @@ static bool tell_loss(struct reading *r, struct mono_ns now, bool at_once, struc
 
 enum offered { TAKEN, FULL, LAST };
 
-static enum offered offer(struct reading *r, const struct flow *f, bool is_match, struct reading_sink *sink)
+static enum offered offer(struct reading *r, const struct flow *f, bool is_match,
+			  struct reading_sink *sink)
 {
 	int place = place_in_time(r, f);
 	bool is_loss = f->kind == FLOW_KIND_LOST && r->kind == FLOW_KIND_FLOW;
 
-	/* Live, time only goes on. In the past, a later record may stand before an earlier one: sources differ by a bit. */
+	/* Live, time only goes on. In the past, a later record may stand before an earlier one:
+	 * sources differ by a bit. */
 	if (place > 0 && r->follow)
 		return LAST;
 	if (place != 0 || !(is_match || is_loss))
@@ -160,7 +175,8 @@ static enum offered offer(struct reading *r, const struct flow *f, bool is_match
 }
 
 /* One batch. */
-static enum offered offer_all(struct reading *r, const struct flow_batch *b, struct reading_sink *sink)
+static enum offered offer_all(struct reading *r, const struct flow_batch *b,
+			      struct reading_sink *sink)
 {
 	uint64_t bits = matches(r, b);
 
@@ -180,8 +196,8 @@ static enum reading_state finish(struct reading *r, struct mono_ns now, struct r
 	return tell_loss(r, now, true, sink) ? READING_ENDED : READING_MORE;
 }
 
-enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, struct mono_ns now, struct wall_ns wall,
-				struct reading_sink *sink)
+enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, struct mono_ns now,
+				struct wall_ns wall, struct reading_sink *sink)
 {
 	if (r->has_ended)
 		return finish(r, now, sink);

@@ -8,10 +8,10 @@
  *	             ├─ number: walk back from the end until so many match
  *	                                               ├─ follow alone: what comes from now on
  *
- * Ends     not following: at what was newest when the request came, or after `number` records. Following: `number` is the
- *          backlog only; `until` ends it with the first later record.
- * Kinds    a reading is of one kind of record. Readings of flows also get the log's LOST records within the time range, whatever
- *          the filter and without counting them.
+ * Ends     not following: at what was newest when the request came, or after `number` records.
+ *          Following: `number` is the backlog only; `until` ends it with the first later record.
+ * Kinds    a reading is of one kind of record. Readings of flows also get the log's LOST records
+ *          within the time range, whatever the filter and without counting them.
  * Loss     what the log overtook is told at most once a second, and before the end.
  * Work     is done in portions; one call looks at READING_PORTION records or so.
  */
@@ -44,13 +44,13 @@ struct reading {
 	struct flow_filter *filter; /* borrowed; NULL: all */
 	bool has_since, has_until, follow;
 	struct timestamp since, until;
-	uint64_t end;       /* exclusive; UINT64_MAX when following */
+	uint64_t end; /* exclusive; UINT64_MAX when following */
 	/* progress */
-	uint64_t at;        /* next record */
-	uint64_t left;      /* records still wanted; UINT64_MAX: all */
-	bool is_walking;    /* back, from walk_at on, until walk_left more match */
+	uint64_t at;     /* next record */
+	uint64_t left;   /* records still wanted; UINT64_MAX: all */
+	bool is_walking; /* back, from walk_at on, until walk_left more match */
 	uint64_t walk_at, walk_left;
-	bool has_ended;     /* but for a loss not told yet */
+	bool has_ended;           /* but for a loss not told yet */
 	struct reading_loss loss; /* not told yet */
 	struct mono_ns told;      /* when a loss was last told; 0 never */
 };
@@ -61,13 +61,15 @@ struct reading_sink {
 	bool (*loss)(struct reading_sink *sink, const struct reading_loss *loss);
 };
 
-/* ERR_INVALID: first with follow. ERR_PARSE: a timestamp outside its range. Both with the reference's words. */
-MUST_CHECK enum err_code reading_init(struct reading *r, const struct reading_request *request, const struct flow_log *log,
-				      enum flow_kind kind, struct flow_filter *filter, struct err *e);
+/* ERR_INVALID: first with follow. ERR_PARSE: a timestamp outside its range. Both with the
+ * reference's words. */
+MUST_CHECK enum err_code reading_init(struct reading *r, const struct reading_request *request,
+				      const struct flow_log *log, enum flow_kind kind,
+				      struct flow_filter *filter, struct err *e);
 
 enum reading_state { READING_MORE, READING_IDLE, READING_ENDED };
 /* @batch is scratch. */
-enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, struct mono_ns now, struct wall_ns wall,
-				struct reading_sink *sink);
+enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, struct mono_ns now,
+				struct wall_ns wall, struct reading_sink *sink);
 
 #endif

@@ -18,7 +18,8 @@ static char *lend(const char *text)
 void api_server_status(struct rpc_call *call, struct str request, void *ctx)
 {
 	struct api *a = ctx;
-	ProtobufCMessage *m = api_unpack(call, request, &observer__server_status_request__descriptor);
+	ProtobufCMessage *m =
+		api_unpack(call, request, &observer__server_status_request__descriptor);
 
 	if (!m)
 		return;
@@ -35,7 +36,8 @@ void api_server_status(struct rpc_call *call, struct str request, void *ctx)
 	api_reply(a, call, &answer.base);
 }
 
-/* The reference's server leaves this to the relay (UNIMPLEMENTED); we know one node, ourselves, and say so. */
+/* The reference's server leaves this to the relay (UNIMPLEMENTED); we know one node, ourselves, and
+ * say so. */
 void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
 {
 	struct api *a = ctx;

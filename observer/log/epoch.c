@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <sys/file.h>
 
-/* A start beyond this (the year 2116) is no start: the file is damaged. Leaves half of the 63 bits to grow. */
+/* A start beyond this (the year 2116) is no start: the file is damaged. Leaves half of the 63 bits
+ * to grow. */
 #define EPOCH_MAX (UINT64_C(1) << 62)
 
 enum { TEXT_BYTES = 21 }; /* 20 digits, newline */
@@ -31,7 +32,9 @@ static enum err_code lock_dir(const char *dir, int *ret_fd, struct err *e)
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		if (errno == EWOULDBLOCK)
 			return err_set(e, ERR_EXISTS,
-				       "another observer is using the state directory '%s': stop it, or give this one its own", dir);
+				       "another observer is using the state directory '%s': stop "
+				       "it, or give this one its own",
+				       dir);
 		return err_os(e, "lock the state directory '%s'", dir);
 	}
 	*ret_fd = TAKE_FD(fd);
@@ -57,8 +60,9 @@ static enum err_code read_last(int dir_fd, const char *dir, uint64_t *ret, struc
 	if (got != TEXT_BYTES || text[TEXT_BYTES - 1] != '\n' ||
 	    !parse_u64(str_n(text, TEXT_BYTES - 1), EPOCH_MAX, &last) || !last)
 		return err_set(e, ERR_PARSE,
-			       "'%s/%s' does not hold a sequence number: remove it to number flows by the clock", dir,
-			       file_name);
+			       "'%s/%s' does not hold a sequence number: remove it to number flows "
+			       "by the clock",
+			       dir, file_name);
 	*ret = last;
 	return ERR_OK;
 }
@@ -77,7 +81,8 @@ static enum err_code write_synced(int fd, const char *text, size_t len, struct e
 static enum err_code write_start(int dir_fd, const char *dir, uint64_t first_seq, struct err *e)
 {
 	char text[TEXT_BYTES + 1];
-	AUTO_FD int fd = openat(dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	AUTO_FD int fd = openat(dir_fd, new_name,
+				O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 
 	if (fd < 0)
 		return err_os(e, "create '%s/%s'", dir, new_name);
@@ -98,7 +103,8 @@ enum err_code epoch_open(const char *dir, struct wall_ns now, struct epoch **ret
 		return err_set(e, ERR_NOMEM, "epoch");
 	*ep = (struct epoch){ .first_seq = epoch_from_clock(now), .dir_fd = -1 };
 	uint64_t last = 0;
-	if (lock_dir(dir, &ep->dir_fd, e) != ERR_OK || read_last(ep->dir_fd, dir, &last, e) != ERR_OK)
+	if (lock_dir(dir, &ep->dir_fd, e) != ERR_OK ||
+	    read_last(ep->dir_fd, dir, &last, e) != ERR_OK)
 		return e->code;
 	if (last && ep->first_seq < last + EPOCH_RUN_RECORDS)
 		ep->first_seq = last + EPOCH_RUN_RECORDS;

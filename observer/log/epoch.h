@@ -1,17 +1,24 @@
 /*
- * epoch - where the numbers of a run begin, so that no sequence number is ever given twice on a node.
+ * epoch - where the numbers of a run begin, so that no sequence number is ever given twice on a
+ * node.
  *
- *	run 1   [1700000000000000001 …          numbers start at the wall clock, in ns since 1970, and grow by one per record:
- *	run 2             [1700000360000000001 …     a run would need 10^9 records a second to catch up with the clock
+ *	run 1   [1700000000000000001 …
+ *	run 2             [1700000360000000001 …
  *
- * The clock alone is not enough: it may be set back. So the start is also kept in a file, and each run starts at least
- * EPOCH_RUN_RECORDS after the one before, whatever the clock says. Numbers stay below 2^63.
+ * Numbers start at the wall clock, in ns since 1970, and grow by one per record: a run would need
+ * 10^9 records a second to catch up with the clock.
  *
- * Without a state directory that can be written, epoch_from_clock does, and the only way to see a number twice is a clock that
- * was set back between two runs.
+ * The clock alone is not enough: it may be set back. So the start is also kept in a file, and each
+ * run starts at least EPOCH_RUN_RECORDS after the one before, whatever the clock says. Numbers stay
+ * below 2^63.
  *
- * File     <dir>/seq: 20 decimal digits and a newline, replaced as a whole (written beside, synced, renamed, folder synced).
- * Lock     the directory is locked (flock) for the life of the epoch: two observers cannot share it.
+ * Without a state directory that can be written, epoch_from_clock does, and the only way to see a
+ * number twice is a clock that was set back between two runs.
+ *
+ * File     <dir>/seq: 20 decimal digits and a newline, replaced as a whole (written beside, synced,
+ *          renamed, folder synced).
+ * Lock     the directory is locked (flock) for the life of the epoch: two observers cannot share
+ *          it.
  */
 #ifndef TYCHO_OBSERVER_EPOCH_H
 #define TYCHO_OBSERVER_EPOCH_H
@@ -19,15 +26,18 @@
 #include "base/err.h"
 #include "base/time.h"
 
-#define EPOCH_RUN_RECORDS (UINT64_C(1) << 40) /* 18 minutes of clock; 127 days of 100,000 records a second */
+/* 18 minutes of clock; 127 days of 100,000 records a second */
+#define EPOCH_RUN_RECORDS (UINT64_C(1) << 40)
 
 struct epoch;
 
 /* Locks @dir, which must exist, reads and moves on its file. Fails with
- * ERR_EXISTS      another observer runs on this directory: do not go on,
- * ERR_PARSE       the file is damaged; the sentence says to remove it,
- * ERR_NOT_FOUND, ERR_PERMISSION, ERR_IO …  the directory cannot be used: go on with epoch_from_clock. */
-MUST_CHECK enum err_code epoch_open(const char *dir, struct wall_ns now, struct epoch **ret, struct err *e);
+ *  - ERR_EXISTS: another observer runs on this directory. Do not go on.
+ *  - ERR_PARSE: the file is damaged; the sentence says to remove it.
+ *  - ERR_NOT_FOUND, ERR_PERMISSION, ERR_IO …: the directory cannot be used. Go on with
+ *    epoch_from_clock, and say so. */
+MUST_CHECK enum err_code epoch_open(const char *dir, struct wall_ns now, struct epoch **ret,
+				    struct err *e);
 /* Unlocks; the file stays. NULL is a no-op. */
 void epoch_free(struct epoch *ep);
 AUTO_DEFINE(struct epoch, epoch_free);

@@ -6,24 +6,27 @@
 /*
  * How readers and the writer share memory without locks and without data races
  *
- * Record n lives in slot n mod (capacity + 1); its ext in the byte ring, at a position that only grows and is taken modulo the
- * ring's size. Both are arrays of atomic words. The writer, for record n:
+ * Record n lives in slot n mod (capacity + 1); its ext in the byte ring, at a position that only
+ * grows and is taken modulo the ring's size. Both are arrays of atomic words. The writer, for
+ * record n:
  *
- *	1. if the ext needs room: `evicted` = number of the first record whose ext stays whole            (release)
- *	2. the words of the ext, then of the record                                                    (release each)
- *	3. `next` = n + 1                                                                                   (release)
+ *	1. if the ext needs room: `evicted` = first record whose ext stays whole   (release)
+ *	2. the words of the ext, then of the record                                (release each)
+ *	3. `next` = n + 1                                                          (release)
  *
- * A reader of record s copies words (acquire each) and then looks whether s is still in [oldest, next), where oldest is the
- * larger of `evicted` and next - capacity.
+ * A reader of record s copies words (acquire each) and then looks whether s is still in
+ * [oldest, next), where oldest is the larger of `evicted` and next - capacity.
  *
- *  - It copied record s and nothing older: it had seen next > s by an acquire load, which pairs with 3.
- *  - It copied nothing newer: suppose one of the words it copied had been written for a later record n that replaced s (or s's
- *    ext). That acquire load pairs with the release store of the word, so all that the writer did before is visible to the
- *    reader's following loads: `next` is at least n, hence for the slot, n = s + capacity + 1, the oldest is at least
- *    n - capacity = s + 1; or, for the ext, `evicted` > s. Either way the check fails and the copy is thrown away.
+ *  - It copied record s and nothing older: it had seen next > s by an acquire load, which pairs
+ *    with 3.
+ *  - It copied nothing newer: suppose one of the words it copied had been written for a later
+ *    record n that replaced s (or s's ext). That acquire load pairs with the release store of the
+ *    word, so all that the writer did before is visible to the reader's following loads: `next` is
+ *    at least n, hence for the slot, n = s + capacity + 1, the oldest is at least n - capacity =
+ *    s + 1; or, for the ext, `evicted` > s. Either way the check fails and the copy is thrown away.
  *
- * Fences would do with less on machines where acquire loads cost something, but the thread sanitizer does not understand
- * fences. On x86-64 all these are plain moves.
+ * Fences would do with less on machines where acquire loads cost something, but the thread
+ * sanitizer does not understand fences. On x86-64 all these are plain moves.
  */
 
 enum {
@@ -41,7 +44,8 @@ enum {
 _Static_assert(sizeof(struct flow) % sizeof(uint64_t) == 0, "records are copied as whole words");
 _Static_assert(offsetof(struct flow, seq) == 0 && EXT_WORD == FLOW_WORDS - 1,
 	       "put writes the first and the last word itself");
-_Static_assert(sizeof(const uint8_t *) == sizeof(uint64_t), "a slot holds a position where a record has a pointer");
+_Static_assert(sizeof(const uint8_t *) == sizeof(uint64_t),
+	       "a slot holds a position where a record has a pointer");
 
 typedef _Atomic uint64_t word;
 
@@ -59,8 +63,9 @@ struct flow_log {
 	uint64_t first_seq;
 
 	/* the writer's own */
-	alignas(CACHE_LINE) uint64_t ext_head; /* position after the newest ext, multiple of a word */
-	uint64_t oldest;    /* as readers see it, for eviction */
+	alignas(CACHE_LINE)
+		uint64_t ext_head; /* position after the newest ext, multiple of a word */
+	uint64_t oldest;           /* as readers see it, for eviction */
 
 	/* written by the writer, read by all */
 	alignas(CACHE_LINE) word next;
@@ -83,13 +88,15 @@ static enum err_code check_capacity(uint64_t capacity, struct err *e)
 	uint64_t above = power_of_two_from(capacity + 1) - 1;
 	if (above != capacity)
 		return err_set(e, ERR_INVALID,
-			       "a log of %llu flows: one less than a power of two is needed, like %llu or %llu",
+			       "a log of %llu flows: one less than a power of two is needed, like "
+			       "%llu or %llu",
 			       (unsigned long long)capacity, (unsigned long long)(above / 2),
 			       (unsigned long long)above);
 	return ERR_OK;
 }
 
-enum err_code flow_log_new(const struct flow_log_config *config, struct flow_log **ret, struct err *e)
+enum err_code flow_log_new(const struct flow_log_config *config, struct flow_log **ret,
+			   struct err *e)
 {
 	if (check_capacity(config->capacity, e) != ERR_OK)
 		return e ? e->code : ERR_INVALID;
@@ -115,12 +122,13 @@ enum err_code flow_log_new(const struct flow_log_config *config, struct flow_log
 	};
 	atomic_init(&log->next, config->first_seq);
 	atomic_init(&log->evicted, config->first_seq);
-	/* calloc hands out untouched pages: a log that is not full yet does not cost its full size */
+	/* calloc hands out untouched pages: a log that is not full yet does not cost its full size
+	 * */
 	log->slots = calloc(config->capacity + 1, sizeof *log->slots);
 	log->ext = calloc(ext_size / sizeof(word), sizeof(word));
 	if (!log->slots || !log->ext)
-		return err_set(e, ERR_NOMEM, "a log of %zu flows and %llu bytes of text", config->capacity,
-			       (unsigned long long)ext_size);
+		return err_set(e, ERR_NOMEM, "a log of %zu flows and %llu bytes of text",
+			       config->capacity, (unsigned long long)ext_size);
 	*ret = TAKE(log);
 	return ERR_OK;
 }
@@ -134,7 +142,8 @@ void flow_log_free(struct flow_log *log)
 	free(log);
 }
 
-/* --- writer ------------------------------------------------------------------------------------------- */
+/* --- writer
+ * ------------------------------------------------------------------------------------------- */
 
 static void put_word(word *to, uint64_t v)
 {
@@ -153,9 +162,10 @@ static void evict(struct flow_log *log, uint64_t n, uint64_t end)
 {
 	uint64_t oldest = log->oldest;
 
-	while (oldest < n &&
-	       atomic_load_explicit(&log->slots[oldest & log->mask].words[EXT_WORD], memory_order_relaxed) +
-			       log->ext_size < end)
+	while (oldest < n && atomic_load_explicit(&log->slots[oldest & log->mask].words[EXT_WORD],
+						  memory_order_relaxed) +
+					     log->ext_size <
+				     end)
 		oldest++;
 	if (oldest == log->oldest)
 		return;
@@ -214,14 +224,16 @@ uint64_t flow_log_put(struct flow_log *log, const struct flow *f)
 		count_one(&log->seen_flows);
 	atomic_store_explicit(&log->next, n + 1, memory_order_release);
 
-	/* The slots are walked in order, but two rings and a busy thread hide that from the hardware. */
+	/* The slots are walked in order, but two rings and a busy thread hide that from the
+	 * hardware. */
 	const char *ahead = (const char *)&log->slots[(n + 2) & log->mask];
 	for (size_t i = 0; i < sizeof(struct slot); i += CACHE_LINE)
 		__builtin_prefetch(ahead + i, 1);
 	return n;
 }
 
-/* --- readers ------------------------------------------------------------------------------------------ */
+/* --- readers
+ * ------------------------------------------------------------------------------------------ */
 
 struct flow_log_range flow_log_range(const struct flow_log *log)
 {
@@ -240,7 +252,8 @@ static bool is_held(const struct flow_log *log, uint64_t n)
 
 /* Copies record @n and its ext to @ext, where @room bytes are left. */
 enum copied { COPIED, NO_ROOM, OVERTAKEN };
-static enum copied copy_record(const struct flow_log *log, uint64_t n, struct flow *out, uint8_t *ext, size_t room)
+static enum copied copy_record(const struct flow_log *log, uint64_t n, struct flow *out,
+			       uint8_t *ext, size_t room)
 {
 	const struct slot *slot = &log->slots[n & log->mask];
 	uint64_t words[FLOW_WORDS];
@@ -268,8 +281,9 @@ static enum copied copy_record(const struct flow_log *log, uint64_t n, struct fl
 	return is_held(log, n) ? COPIED : OVERTAKEN;
 }
 
-/* Where a reader goes on that was overtaken for the @snatch-th time in a row: at first to the oldest record; a writer that
- * takes even that one away leaves the reader no choice but to give up more. */
+/* Where a reader goes on that was overtaken for the @snatch-th time in a row: at first to the
+ * oldest record; a writer that takes even that one away leaves the reader no choice but to give up
+ * more. */
 static uint64_t resume_at(struct flow_log_range r, unsigned snatch)
 {
 	if (!snatch)
@@ -278,8 +292,8 @@ static uint64_t resume_at(struct flow_log_range r, unsigned snatch)
 	return r.next - (held >> (snatch < 63 ? snatch : 63));
 }
 
-size_t flow_log_read(const struct flow_log *log, uint64_t *cursor, uint64_t end, struct flow_batch *batch,
-		     uint64_t *ret_lost)
+size_t flow_log_read(const struct flow_log *log, uint64_t *cursor, uint64_t end,
+		     struct flow_batch *batch, uint64_t *ret_lost)
 {
 	uint64_t at = *cursor > log->first_seq ? *cursor : log->first_seq, lost = 0;
 	size_t ext_used = 0;
@@ -296,15 +310,16 @@ size_t flow_log_read(const struct flow_log *log, uint64_t *cursor, uint64_t end,
 			at = from;
 		}
 		while (at < stop && batch->count < batch->max) {
-			copied = copy_record(log, at, &batch->flows[batch->count], batch->ext + ext_used,
-					     batch->ext_max - ext_used);
+			copied = copy_record(log, at, &batch->flows[batch->count],
+					     batch->ext + ext_used, batch->ext_max - ext_used);
 			if (copied != COPIED)
 				break;
 			ext_used += batch->flows[batch->count].ext_len;
 			batch->count++;
 			at++;
 		}
-		/* Overtaken in the middle: the loss is told by the next read, so that it lies before its batch. */
+		/* Overtaken in the middle: the loss is told by the next read, so that it lies
+		 * before its batch. */
 		if (copied != OVERTAKEN || batch->count)
 			break;
 		copied = COPIED;
@@ -314,7 +329,8 @@ size_t flow_log_read(const struct flow_log *log, uint64_t *cursor, uint64_t end,
 	return batch->count;
 }
 
-enum err_code flow_batch_new(const struct flow_log *log, size_t max, struct flow_batch **ret, struct err *e)
+enum err_code flow_batch_new(const struct flow_log *log, size_t max, struct flow_batch **ret,
+			     struct err *e)
 {
 	if (!max)
 		return err_set(e, ERR_INVALID, "a batch of no flows");

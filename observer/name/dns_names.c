@@ -6,8 +6,8 @@ struct entry {
 	uint8_t ip[16], client[16];
 	struct wall_ns until;
 	struct endpoint_id client_ep;
-	uint32_t next;  /* in the bucket, by (ip, name); index + 1, 0 at its end */
-	bool used;      /* since the hand came by */
+	uint32_t next; /* in the bucket, by (ip, name); index + 1, 0 at its end */
+	bool used;     /* since the hand came by */
 	uint8_t len;
 	char name[DNS_NAME_BYTES];
 };
@@ -25,7 +25,8 @@ enum { SECOND_CHANCES = 64 }; /* at most this many in a row: learning takes boun
 enum err_code dns_names_new(size_t max, uint64_t seed, struct dns_names **ret, struct err *e)
 {
 	if (max < 1 || max > 1 << 24)
-		return err_set(e, ERR_INVALID, "DNS names of %zu addresses: from 1 to %d will do", max, 1 << 24);
+		return err_set(e, ERR_INVALID, "DNS names of %zu addresses: from 1 to %d will do",
+			       max, 1 << 24);
 	AUTO(dns_names_free) struct dns_names *d = calloc(1, sizeof *d);
 	if (!d)
 		return err_set(e, ERR_NOMEM, "DNS names");
@@ -59,10 +60,12 @@ size_t dns_names_count(const struct dns_names *d)
 
 static uint32_t *bucket_of(const struct dns_names *d, const uint8_t ip[16])
 {
-	/* Twice per flow, so shorter than hash_bytes: both halves, each with a secret, multiplied and folded. */
+	/* Twice per flow, so shorter than hash_bytes: both halves, each with a secret, multiplied
+	 * and folded. */
 	uint64_t half[2];
 	memcpy(half, ip, sizeof half);
-	unsigned __int128 m = (unsigned __int128)(half[0] ^ d->seed) * (half[1] ^ (d->seed << 32 | d->seed >> 32));
+	unsigned __int128 m = (unsigned __int128)(half[0] ^ d->seed) *
+			      (half[1] ^ (d->seed << 32 | d->seed >> 32));
 	return &d->buckets[((uint64_t)m ^ (uint64_t)(m >> 64)) & d->bucket_mask];
 }
 
@@ -117,9 +120,10 @@ static uint32_t take_entry(struct dns_names *d)
 	return index;
 }
 
-/* The entry of (@ip, @name, client), or of the address's entries the one that ends first when they are at their limit; UINT32_MAX when
- * there is room for one more. */
-static uint32_t find_or_oldest(struct dns_names *d, struct dns_client client, const uint8_t ip[16], struct str name)
+/* The entry of (@ip, @name, client), or of the address's entries the one that ends first when they
+ * are at their limit; UINT32_MAX when there is room for one more. */
+static uint32_t find_or_oldest(struct dns_names *d, struct dns_client client, const uint8_t ip[16],
+			       struct str name)
 {
 	uint32_t oldest = UINT32_MAX, n = 0;
 
@@ -152,8 +156,8 @@ static void link_entry(struct dns_names *d, uint32_t index)
 	*at = index + 1;
 }
 
-void dns_names_learn(struct dns_names *d, struct dns_client client, const uint8_t ip[16], struct str name, uint32_t ttl_s,
-		     struct wall_ns now)
+void dns_names_learn(struct dns_names *d, struct dns_client client, const uint8_t ip[16],
+		     struct str name, uint32_t ttl_s, struct wall_ns now)
 {
 	char text[DNS_NAME_BYTES];
 	size_t len;
@@ -181,11 +185,12 @@ void dns_names_learn(struct dns_names *d, struct dns_client client, const uint8_
 
 static bool was_told(const struct entry *en, struct dns_client client)
 {
-	return (client.ep.v && client.ep.v == en->client_ep.v) || memcmp(en->client, client.ip, 16) == 0;
+	return (client.ep.v && client.ep.v == en->client_ep.v) ||
+	       memcmp(en->client, client.ip, 16) == 0;
 }
 
-size_t dns_names_put(struct dns_names *d, const uint8_t ip[16], struct dns_client client, bool anyones, struct wall_ns now,
-		     uint32_t field, struct buf *out)
+size_t dns_names_put(struct dns_names *d, const uint8_t ip[16], struct dns_client client,
+		     bool anyones, struct wall_ns now, uint32_t field, struct buf *out)
 {
 	struct str last = { 0 };
 	size_t n = 0;

@@ -1,12 +1,15 @@
 /*
  * dns_names - which names DNS answers gave to which addresses, and who was told.
  *
- *	answer to 10.0.1.5: shop.example A 192.0.2.7 ──► (192.0.2.7, shop.example, told to 10.0.1.5, until …)
+ *	10.0.1.5 is told: shop.example A 192.0.2.7
+ *		──► (192.0.2.7, shop.example, told to 10.0.1.5, until …)
  *
- * Shape    a fixed number of entries, allocated once; at most DNS_NAMES_PER_ADDRESS for one address, of which the one that ends first
- *          makes room. A full table replaces by second chance (an approximation of least recently used).
- * Time     an entry is used until its TTL (at most DNS_TTL_MAX_S) plus DNS_GRACE_S is over: connections outlive the answer that
- *          led to them, and resolvers hand out answers at the end of their TTL.
+ * Shape    a fixed number of entries, allocated once; at most DNS_NAMES_PER_ADDRESS for one
+ *          address, of which the one that ends first makes room. A full table replaces by second
+ *          chance (an approximation of least recently used).
+ * Time     an entry is used until its TTL (at most DNS_TTL_MAX_S) plus DNS_GRACE_S is over:
+ *          connections outlive the answer that led to them, and resolvers hand out answers at the
+ *          end of their TTL.
  * Threads  the capture thread only. No allocation after construction.
  */
 #ifndef TYCHO_OBSERVER_DNS_NAMES_H
@@ -17,15 +20,17 @@
 
 enum {
 	DNS_NAMES_PER_ADDRESS = 16,
-	DNS_NAME_BYTES = 253,        /* RFC 1035 §2.3.4, as text without the last dot */
+	DNS_NAME_BYTES = 253, /* RFC 1035 §2.3.4, as text without the last dot */
 	DNS_GRACE_S = 3600,
 	DNS_TTL_MAX_S = 7 * 24 * 3600,
 };
 
 struct dns_names;
 
-/* @max entries, 1 … 2^24; @seed for hashing: unknown to whoever chooses the addresses in answers. */
-MUST_CHECK enum err_code dns_names_new(size_t max, uint64_t seed, struct dns_names **ret, struct err *e);
+/* @max entries, 1 … 2^24; @seed for hashing: unknown to whoever chooses the addresses in answers.
+ * */
+MUST_CHECK enum err_code dns_names_new(size_t max, uint64_t seed, struct dns_names **ret,
+				       struct err *e);
 void dns_names_free(struct dns_names *d);
 AUTO_DEFINE(struct dns_names, dns_names_free);
 
@@ -35,13 +40,15 @@ struct dns_client {
 	struct endpoint_id ep;
 };
 
-/* @name with or without the last dot; kept in lower case. Names that are empty, too long, or no printable UTF-8 are ignored. */
-void dns_names_learn(struct dns_names *d, struct dns_client client, const uint8_t ip[16], struct str name, uint32_t ttl_s,
-		     struct wall_ns now);
-/* Appends the names of @ip as LEN fields @field to @out, in byte order, each once: those that @client (by address or endpoint) was
- * told, or, if @anyones, all. @now 0: whatever their age. @return how many. */
-size_t dns_names_put(struct dns_names *d, const uint8_t ip[16], struct dns_client client, bool anyones, struct wall_ns now,
-		     uint32_t field, struct buf *out);
+/* @name with or without the last dot; kept in lower case. Names that are empty, too long, or no
+ * printable UTF-8 are ignored. */
+void dns_names_learn(struct dns_names *d, struct dns_client client, const uint8_t ip[16],
+		     struct str name, uint32_t ttl_s, struct wall_ns now);
+/* Appends the names of @ip as LEN fields @field to @out, in byte order, each once: those that
+ * @client (by address or endpoint) was told, or, if @anyones, all. @now 0: whatever their age.
+ * @return how many. */
+size_t dns_names_put(struct dns_names *d, const uint8_t ip[16], struct dns_client client,
+		     bool anyones, struct wall_ns now, uint32_t field, struct buf *out);
 /* Entries in use. */
 size_t dns_names_count(const struct dns_names *d);
 

@@ -50,15 +50,19 @@ void endpoints_free(struct endpoints *ep)
 
 struct name_view endpoints_view(const struct endpoints *ep)
 {
-	return (struct name_view){ ep->prefixes, ep->prefix_count, ep->services, ep->service_count };
+	return (struct name_view){ ep->prefixes, ep->prefix_count, ep->services,
+				   ep->service_count };
 }
 
-/* --- memory and errors ---------------------------------------------------------------------------------- */
+/* --- memory and errors
+ * ---------------------------------------------------------------------------------- */
 
 static enum err_code no_memory(const struct reader *r)
 {
 	if (r->to->kept > KEPT_MAX)
-		return err_set(r->e, ERR_INVALID, "more than %d bytes of text when its aliases are followed", KEPT_MAX);
+		return err_set(r->e, ERR_INVALID,
+			       "more than %d bytes of text when its aliases are followed",
+			       KEPT_MAX);
 	return err_set(r->e, ERR_NOMEM, "endpoint file");
 }
 
@@ -85,7 +89,8 @@ static void *keep(struct endpoints *ep, size_t bytes)
 }
 
 /* The texts one after the other. */
-static enum err_code keep_joined(struct reader *r, struct str a, struct str b, struct str c, struct str *ret)
+static enum err_code keep_joined(struct reader *r, struct str a, struct str b, struct str c,
+				 struct str *ret)
 {
 	char *to = keep(r->to, a.len + b.len + c.len + 1);
 
@@ -112,7 +117,8 @@ static bool grow(void **list, size_t count, size_t *room, size_t size)
 	return true;
 }
 
-static enum err_code bad(const struct reader *r, const yaml_node_t *at, const char *fmt, ...) FORMAT(3, 4);
+static enum err_code bad(const struct reader *r, const yaml_node_t *at, const char *fmt, ...)
+	FORMAT(3, 4);
 static enum err_code bad(const struct reader *r, const yaml_node_t *at, const char *fmt, ...)
 {
 	char what[300];
@@ -125,7 +131,8 @@ static enum err_code bad(const struct reader *r, const yaml_node_t *at, const ch
 		       at->start_mark.column + 1, what);
 }
 
-/* --- YAML nodes ------------------------------------------------------------------------------------------ */
+/* --- YAML nodes
+ * ------------------------------------------------------------------------------------------ */
 
 static yaml_node_t *node(const struct reader *r, int id)
 {
@@ -140,7 +147,8 @@ static struct str scalar(const yaml_node_t *n)
 /* As much of foreign text as a sentence can bear. */
 #define QUOTED(s) (int)((s).len < 60 ? (s).len : 60), (s).p
 
-static enum err_code text_of(const struct reader *r, const yaml_node_t *n, const char *what, struct str *ret)
+static enum err_code text_of(const struct reader *r, const yaml_node_t *n, const char *what,
+			     struct str *ret)
 {
 	if (n->type != YAML_SCALAR_NODE)
 		return bad(r, n, "%s is one text, not a list or mapping", what);
@@ -151,7 +159,8 @@ static enum err_code text_of(const struct reader *r, const yaml_node_t *n, const
 	return ERR_OK;
 }
 
-static enum err_code kept_text_of(struct reader *r, const yaml_node_t *n, const char *what, struct str *ret)
+static enum err_code kept_text_of(struct reader *r, const yaml_node_t *n, const char *what,
+				  struct str *ret)
 {
 	struct str s;
 	enum err_code code = text_of(r, n, what, &s);
@@ -169,9 +178,10 @@ static size_t pair_count(const yaml_node_t *n)
 	return (size_t)(n->data.mapping.pairs.top - n->data.mapping.pairs.start);
 }
 
-/* A mapping's values by key: @ret[i] is the value of @keys[i] or NULL. Other keys, and keys given twice, are errors. */
-static enum err_code take_mapping(const struct reader *r, yaml_node_t *n, const char *what, const char *const *keys,
-				  size_t key_count, yaml_node_t **ret)
+/* A mapping's values by key: @ret[i] is the value of @keys[i] or NULL. Other keys, and keys given
+ * twice, are errors. */
+static enum err_code take_mapping(const struct reader *r, yaml_node_t *n, const char *what,
+				  const char *const *keys, size_t key_count, yaml_node_t **ret)
 {
 	if (n->type != YAML_MAPPING_NODE)
 		return bad(r, n, "%s is a mapping with keys like '%s'", what, keys[0]);
@@ -196,11 +206,13 @@ static enum err_code take_mapping(const struct reader *r, yaml_node_t *n, const 
 /* An empty value ("endpoints:") is an empty list. */
 static bool is_empty_value(const yaml_node_t *n)
 {
-	return n->type == YAML_SCALAR_NODE && (!scalar(n).len || str_is(scalar(n), "~") || str_is(scalar(n), "null")) &&
+	return n->type == YAML_SCALAR_NODE &&
+	       (!scalar(n).len || str_is(scalar(n), "~") || str_is(scalar(n), "null")) &&
 	       n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
-/* --- addresses --------------------------------------------------------------------------------------------- */
+/* --- addresses
+ * --------------------------------------------------------------------------------------------- */
 
 static enum err_code take_ip(const struct reader *r, const yaml_node_t *n, uint8_t ret[16])
 {
@@ -222,7 +234,8 @@ static bool has_host_bits(const uint8_t ip[16], unsigned bits)
 	return false;
 }
 
-static enum err_code take_cidr(const struct reader *r, const yaml_node_t *n, uint8_t ret_ip[16], uint8_t *ret_bits)
+static enum err_code take_cidr(const struct reader *r, const yaml_node_t *n, uint8_t ret_ip[16],
+			       uint8_t *ret_bits)
 {
 	struct str s;
 	enum err_code code = text_of(r, n, "a prefix", &s);
@@ -231,12 +244,13 @@ static enum err_code take_cidr(const struct reader *r, const yaml_node_t *n, uin
 		return code;
 	size_t slash = str_find(s, '/');
 	uint8_t ip[16], bits;
-	if (slash == s.len || !ip_parse(str_upto(s, slash), ip) || !parse_u8(str_from(s, slash + 1), &bits))
+	if (slash == s.len || !ip_parse(str_upto(s, slash), ip) ||
+	    !parse_u8(str_from(s, slash + 1), &bits))
 		return bad(r, n, "'%.*s' is no prefix like 10.0.2.0/24", QUOTED(s));
 	bool v4 = str_find(str_upto(s, slash), ':') == slash;
 	if (bits > (v4 ? 32 : 128))
-		return bad(r, n, "'%.*s': a prefix of %s has at most %d bits", QUOTED(s), v4 ? "IPv4" : "IPv6",
-			   v4 ? 32 : 128);
+		return bad(r, n, "'%.*s': a prefix of %s has at most %d bits", QUOTED(s),
+			   v4 ? "IPv4" : "IPv6", v4 ? 32 : 128);
 	bits = v4 ? (uint8_t)(bits + 96) : bits;
 	if (has_host_bits(ip, bits))
 		return bad(r, n, "'%.*s' has bits set beyond its length", QUOTED(s));
@@ -246,7 +260,8 @@ static enum err_code take_cidr(const struct reader *r, const yaml_node_t *n, uin
 }
 
 /* Each address once, so that which of two entries counts is never in doubt. */
-static enum err_code claim(const struct reader *r, struct map *lines, const uint8_t ip[16], uint16_t number, const yaml_node_t *at)
+static enum err_code claim(const struct reader *r, struct map *lines, const uint8_t ip[16],
+			   uint16_t number, const yaml_node_t *at)
 {
 	char key[18], tmp[FLOW_IP_TEXT_BYTES];
 	uint32_t line;
@@ -254,12 +269,14 @@ static enum err_code claim(const struct reader *r, struct map *lines, const uint
 	memcpy(key, ip, 16);
 	memcpy(key + 16, &number, 2);
 	if (map_get(lines, str_n(key, sizeof key), &line))
-		return bad(r, at, "%.*s is given already in line %u", STR_FMT(ip_text(ip, tmp)), line);
-	return map_put(lines, str_n(key, sizeof key), (uint32_t)at->start_mark.line + 1, NULL, r->e);
+		return bad(r, at, "%.*s is given already in line %u", STR_FMT(ip_text(ip, tmp)),
+			   line);
+	return map_put(lines, str_n(key, sizeof key), (uint32_t)at->start_mark.line + 1, NULL,
+		       r->e);
 }
 
-static enum err_code add_prefix(struct reader *r, const yaml_node_t *at, const uint8_t ip[16], uint8_t bits,
-				const struct name_prefix *like)
+static enum err_code add_prefix(struct reader *r, const yaml_node_t *at, const uint8_t ip[16],
+				uint8_t bits, const struct name_prefix *like)
 {
 	struct endpoints *to = r->to;
 	enum err_code code = claim(r, r->addresses, ip, bits, at);
@@ -277,7 +294,8 @@ static enum err_code add_prefix(struct reader *r, const yaml_node_t *at, const u
 	return ERR_OK;
 }
 
-static enum err_code add_ips(struct reader *r, const yaml_node_t *list, const struct name_prefix *like)
+static enum err_code add_ips(struct reader *r, const yaml_node_t *list,
+			     const struct name_prefix *like)
 {
 	if (list->type != YAML_SEQUENCE_NODE || !sequence_length(list))
 		return bad(r, list, "'ips' is a list of addresses");
@@ -293,10 +311,12 @@ static enum err_code add_ips(struct reader *r, const yaml_node_t *list, const st
 	return ERR_OK;
 }
 
-/* --- endpoints --------------------------------------------------------------------------------------------- */
+/* --- endpoints
+ * --------------------------------------------------------------------------------------------- */
 
 /* "k8s:app=cart"; a key without a source gets k8s:. Only a ':' before the '=' ends a source. */
-static enum err_code keep_label(struct reader *r, struct str key, struct str value, bool has_value, struct str *ret)
+static enum err_code keep_label(struct reader *r, struct str key, struct str value, bool has_value,
+				struct str *ret)
 {
 	bool has_source = str_find(key, ':') < key.len;
 	struct str rest = value;
@@ -322,7 +342,8 @@ static enum err_code take_label_item(struct reader *r, const yaml_node_t *n, str
 	return keep_label(r, str_upto(s, equals), str_from(s, equals + 1), equals < s.len, ret);
 }
 
-static enum err_code take_label_pair(struct reader *r, const yaml_node_pair_t *pair, struct str *ret)
+static enum err_code take_label_pair(struct reader *r, const yaml_node_pair_t *pair,
+				     struct str *ret)
 {
 	struct str key;
 	const yaml_node_t *value = node(r, pair->value);
@@ -352,8 +373,10 @@ static enum err_code take_labels(struct reader *r, const yaml_node_t *n, struct 
 	if (!labels)
 		return no_memory(r);
 	for (size_t i = 0; i < count; i++) {
-		enum err_code code = list ? take_label_item(r, node(r, n->data.sequence.items.start[i]), &labels[i]) :
-					    take_label_pair(r, &n->data.mapping.pairs.start[i], &labels[i]);
+		enum err_code code =
+			list ? take_label_item(r, node(r, n->data.sequence.items.start[i]),
+					       &labels[i])
+			     : take_label_pair(r, &n->data.mapping.pairs.start[i], &labels[i]);
 		if (code != ERR_OK)
 			return code;
 	}
@@ -405,7 +428,18 @@ static enum err_code take_local(const struct reader *r, const yaml_node_t *n, bo
 	return code;
 }
 
-enum { EP_IP, EP_IPS, EP_CIDR, EP_NAMESPACE, EP_POD, EP_LABELS, EP_WORKLOAD, EP_IDENTITY, EP_LOCAL, EP_KEYS };
+enum {
+	EP_IP,
+	EP_IPS,
+	EP_CIDR,
+	EP_NAMESPACE,
+	EP_POD,
+	EP_LABELS,
+	EP_WORKLOAD,
+	EP_IDENTITY,
+	EP_LOCAL,
+	EP_KEYS
+};
 static const char *const endpoint_keys[EP_KEYS] = {
 	"ip", "ips", "cidr", "namespace", "pod", "labels", "workload", "identity", "local",
 };
@@ -440,7 +474,8 @@ static enum err_code take_endpoint(struct reader *r, yaml_node_t *n)
 	return code == ERR_OK ? add_prefix(r, at, ip, bits, &p) : code;
 }
 
-/* --- services ---------------------------------------------------------------------------------------------- */
+/* --- services
+ * ---------------------------------------------------------------------------------------------- */
 
 enum { SV_IP, SV_PORT, SV_NAME, SV_NAMESPACE, SV_KEYS };
 static const char *const service_keys[SV_KEYS] = { "ip", "port", "name", "namespace" };
@@ -488,7 +523,8 @@ static enum err_code take_service(struct reader *r, yaml_node_t *n)
 	return ERR_OK;
 }
 
-/* --- the file ---------------------------------------------------------------------------------------------- */
+/* --- the file
+ * ---------------------------------------------------------------------------------------------- */
 
 static enum err_code take_list(struct reader *r, const yaml_node_t *n, const char *what,
 			       enum err_code (*take)(struct reader *r, yaml_node_t *n))
@@ -525,9 +561,10 @@ static enum err_code yaml_fault(const yaml_parser_t *p, struct err *e)
 	if (p->error == YAML_MEMORY_ERROR)
 		return err_set(e, ERR_NOMEM, "endpoint file");
 	if (p->error == YAML_READER_ERROR)
-		return err_set(e, ERR_PARSE, "byte %zu: %s", p->problem_offset, p->problem ? p->problem : "bad text");
-	return err_set(e, ERR_PARSE, "line %zu, column %zu: %s", p->problem_mark.line + 1, p->problem_mark.column + 1,
-		       p->problem ? p->problem : "bad YAML");
+		return err_set(e, ERR_PARSE, "byte %zu: %s", p->problem_offset,
+			       p->problem ? p->problem : "bad text");
+	return err_set(e, ERR_PARSE, "line %zu, column %zu: %s", p->problem_mark.line + 1,
+		       p->problem_mark.column + 1, p->problem ? p->problem : "bad YAML");
 }
 
 /* @r->doc is loaded here and freed here; a second document in the stream is an error. */
@@ -563,7 +600,8 @@ enum err_code endpoints_parse(struct str text, struct endpoints **ret, struct er
 	if (!ep)
 		return err_set(e, ERR_NOMEM, "endpoint file");
 	if (text.len > ENDPOINTS_TEXT_MAX)
-		return err_set(e, ERR_INVALID, "%zu bytes; at most %d", text.len, ENDPOINTS_TEXT_MAX);
+		return err_set(e, ERR_INVALID, "%zu bytes; at most %d", text.len,
+			       ENDPOINTS_TEXT_MAX);
 	/* The limit of the maps is the limit of endpoints and services. */
 	enum err_code code = map_new(ENDPOINTS_MAX, 0, &addresses, e);
 	if (code == ERR_OK)
@@ -573,7 +611,9 @@ enum err_code endpoints_parse(struct str text, struct endpoints **ret, struct er
 	if (!yaml_parser_initialize(&parser))
 		return err_set(e, ERR_NOMEM, "endpoint file");
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text.p, text.len);
-	struct reader r = { .to = ep, .addresses = addresses, .service_addresses = services, .e = e };
+	struct reader r = {
+		.to = ep, .addresses = addresses, .service_addresses = services, .e = e
+	};
 	code = take_stream(&r, &parser);
 	yaml_parser_delete(&parser);
 	if (code != ERR_OK)

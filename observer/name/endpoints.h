@@ -1,8 +1,9 @@
 /*
  * endpoints - the text of an endpoint file (grammar in observer/name/file.h) to a name_view.
  *
- * Bounds   ENDPOINTS_TEXT_MAX bytes, ENDPOINTS_MAX addresses and services, ENDPOINTS_LABELS_MAX labels an endpoint; what YAML aliases
- *          repeat counts each time, and their text is bounded too.
+ * Bounds   ENDPOINTS_TEXT_MAX bytes, ENDPOINTS_MAX addresses and services, ENDPOINTS_LABELS_MAX
+ *          labels an endpoint; what YAML aliases repeat counts each time, and their text is bounded
+ *          too.
  * Errors   ERR_PARSE with "line 3, column 5: …"; ERR_INVALID when there is too much; ERR_NOMEM.
  */
 #ifndef TYCHO_OBSERVER_ENDPOINTS_H

@@ -16,7 +16,8 @@ struct name_file {
 	int fd; /* inotify */
 };
 
-/* What whole writes end with: closing after writing, renaming over, removing. Not IN_CREATE: the file is still empty then. */
+/* What whole writes end with: closing after writing, renaming over, removing. Not IN_CREATE: the
+ * file is still empty then. */
 enum { EVENTS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE };
 
 void name_file_free(struct name_file *f)
@@ -37,17 +38,20 @@ int name_file_fd(const struct name_file *f)
 
 static enum err_code read_text(const char *path, struct buf *to, struct err *e)
 {
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not hold us up */
+	AUTO_FD int fd =
+		open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not hold us up */
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return err_os(e, "open the endpoint file '%s'", path);
 	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_INVALID, "the endpoint file '%s' is not a regular file", path);
+		return err_set(e, ERR_INVALID, "the endpoint file '%s' is not a regular file",
+			       path);
 	for (;;) {
 		char *at = buf_reserve(to, 65536);
 		if (!at)
-			return err_set(e, ERR_INVALID, "the endpoint file '%s' is larger than %d bytes", path,
+			return err_set(e, ERR_INVALID,
+				       "the endpoint file '%s' is larger than %d bytes", path,
 				       ENDPOINTS_TEXT_MAX);
 		ssize_t got = read(fd, at, 65536);
 		if (got < 0 && errno == EINTR)
@@ -76,7 +80,8 @@ static enum err_code load(struct name_file *f, struct err *e)
 	return ERR_OK;
 }
 
-enum err_code name_file_new(const char *path, unsigned who, struct name_table *t, struct name_file **ret, struct err *e)
+enum err_code name_file_new(const char *path, unsigned who, struct name_table *t,
+			    struct name_file **ret, struct err *e)
 {
 	struct err mine;
 	e = e ? e : &mine;
@@ -88,7 +93,8 @@ enum err_code name_file_new(const char *path, unsigned who, struct name_table *t
 	bool bare = slash == whole.len;
 	*f = (struct name_file){
 		.path = str_dup(whole),
-		.folder = bare ? str_dup(STR(".")) : str_dup(slash ? str_upto(whole, slash) : STR("/")),
+		.folder = bare ? str_dup(STR("."))
+			       : str_dup(slash ? str_upto(whole, slash) : STR("/")),
 		.table = t,
 		.who = who,
 		.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC),
@@ -125,7 +131,8 @@ static bool has_changed(struct name_file *f)
 		if (got <= 0)
 			return changed;
 		for (char *at = events; at < events + got;) {
-			const struct inotify_event *ev = (const struct inotify_event *)(const void *)at;
+			const struct inotify_event *ev =
+				(const struct inotify_event *)(const void *)at;
 			changed |= concerns_us(f, ev);
 			at += sizeof *ev + ev->len;
 		}

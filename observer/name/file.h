@@ -15,9 +15,10 @@
  *	  name: kube-dns
  *	  namespace: kube-system
  *
- * A file that does not parse, is gone or too large keeps what was there; the sentence names line and column. Unknown keys and addresses
- * given twice are errors. Noticed are: the file written and closed, renamed over, removed; and the swapped links of a Kubernetes
- * ConfigMap. Where the path is a link, replacing the link is noticed, writing to what it points to is not.
+ * A file that does not parse, is gone or too large keeps what was there; the sentence names line
+ * and column. Unknown keys and addresses given twice are errors. Noticed are: the file written and
+ * closed, renamed over, removed; and the swapped links of a Kubernetes ConfigMap. Where the path is
+ * a link, replacing the link is noticed, writing to what it points to is not.
  *
  * Threads  one at a time; not the capture thread (reading blocks).
  */
@@ -28,8 +29,10 @@
 
 struct name_file;
 
-/* Reads the file into provider slot @who of @t and watches it (inotify on its folder, so that a rename over it is seen). */
-MUST_CHECK enum err_code name_file_new(const char *path, unsigned who, struct name_table *t, struct name_file **ret, struct err *e);
+/* Reads the file into provider slot @who of @t and watches it (inotify on its folder, so that a
+ * rename over it is seen). */
+MUST_CHECK enum err_code name_file_new(const char *path, unsigned who, struct name_table *t,
+				       struct name_file **ret, struct err *e);
 void name_file_free(struct name_file *f);
 AUTO_DEFINE(struct name_file, name_file_free);
 /* Readable when something happened to the file. */

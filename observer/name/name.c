@@ -33,9 +33,9 @@ enum { CACHE_LINE = 64 };
 /*
  * Old snapshots
  *
- * Only the capture thread looks into snapshots, and only into the one it loaded last. When it loads one that it has not seen, it
- * stores its number in capture_at (release): what it did with earlier ones is over. An update frees what is older than
- * the number it reads there (acquire).
+ * Only the capture thread looks into snapshots, and only into the one it loaded last. When it loads
+ * one that it has not seen, it stores its number in capture_at (release): what it did with earlier
+ * ones is over. An update frees what is older than the number it reads there (acquire).
  */
 struct version {
 	struct snapshot *snapshot;
@@ -51,24 +51,26 @@ struct name_table {
 	struct node_id node;
 	struct seen *seen;
 
-	pthread_mutex_t mx; /* between updates */
+	pthread_mutex_t mx;                        /* between updates */
 	struct numbers *identities, *endpoint_ids; /* guarded by mx */
 	struct snapshot_part parts[PARTS];         /* guarded by mx */
-	struct version *newest;                    /* guarded by mx; with all not yet freed behind it */
+	struct version *newest; /* guarded by mx; with all not yet freed behind it */
 
 	_Atomic(struct version *) current;
 
 	/* capture thread only */
 	alignas(CACHE_LINE) struct dns_names *dns;
-	uint64_t at; /* number of the snapshot it uses */
+	uint64_t at;        /* number of the snapshot it uses */
 	struct wall_ns now; /* of name_quiet; 0: none yet */
 
 	alignas(CACHE_LINE) _Atomic uint64_t capture_at; /* written by capture, read by updates */
 };
 
-/* --- life --------------------------------------------------------------------------------------------- */
+/* --- life
+ * --------------------------------------------------------------------------------------------- */
 
-static struct endpoint_id reserved(struct flow_dict *dict, uint32_t identity, struct str label, struct str cluster)
+static struct endpoint_id reserved(struct flow_dict *dict, uint32_t identity, struct str label,
+				   struct str cluster)
 {
 	return flow_dict_endpoint(dict, &(struct endpoint){ .identity = identity,
 							    .cluster = cluster,
@@ -81,7 +83,8 @@ static int compare_strs(const void *a, const void *b)
 	return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-static enum err_code intern_node(struct name_table *t, const struct name_config *config, struct err *e)
+static enum err_code intern_node(struct name_table *t, const struct name_config *config,
+				 struct err *e)
 {
 	AUTO_BUF struct buf name = buf_init(4096);
 	AUTO(own_free) struct str *labels = calloc(config->node_label_count + 1, sizeof *labels);
@@ -97,7 +100,8 @@ static enum err_code intern_node(struct name_table *t, const struct name_config 
 	}
 	buf_str_put(&name, str_of(config->node));
 	if (name.failed)
-		return err_set(e, ERR_INVALID, "cluster and node name are longer than %zu bytes", name.max);
+		return err_set(e, ERR_INVALID, "cluster and node name are longer than %zu bytes",
+			       name.max);
 	t->node = flow_dict_node(t->dict, &(struct node){ .name = buf_str(&name),
 							  .labels = labels,
 							  .label_count = config->node_label_count,
@@ -106,9 +110,11 @@ static enum err_code intern_node(struct name_table *t, const struct name_config 
 	return ERR_OK;
 }
 
-static enum err_code publish(struct name_table *t, const struct snapshot_part parts[PARTS], struct err *e);
+static enum err_code publish(struct name_table *t, const struct snapshot_part parts[PARTS],
+			     struct err *e);
 
-enum err_code name_table_new(const struct name_config *config, struct flow_dict *dict, struct name_table **ret, struct err *e)
+enum err_code name_table_new(const struct name_config *config, struct flow_dict *dict,
+			     struct name_table **ret, struct err *e)
 {
 	struct err mine;
 	e = e ? e : &mine;
@@ -177,15 +183,18 @@ struct node_id name_node(const struct name_table *t)
 	return t->node;
 }
 
-void name_namespaces(struct name_table *t, struct wall_ns now, void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx)
+void name_namespaces(struct name_table *t, struct wall_ns now,
+		     void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx)
 {
 	seen_list(t->seen, now, each, ctx);
 }
 
-/* --- updates ------------------------------------------------------------------------------------------ */
+/* --- updates
+ * ------------------------------------------------------------------------------------------ */
 
 /* With mx. Makes @parts what the capture thread sees from now on. */
-static enum err_code publish(struct name_table *t, const struct snapshot_part parts[PARTS], struct err *e)
+static enum err_code publish(struct name_table *t, const struct snapshot_part parts[PARTS],
+			     struct err *e)
 {
 	struct version *v = calloc(1, sizeof *v);
 
@@ -201,7 +210,8 @@ static enum err_code publish(struct name_table *t, const struct snapshot_part pa
 	t->newest = v;
 	atomic_store_explicit(&t->current, v, memory_order_release); /* pairs with load_current */
 
-	uint64_t in_use = atomic_load_explicit(&t->capture_at, memory_order_acquire); /* pairs with load_current */
+	uint64_t in_use = atomic_load_explicit(&t->capture_at,
+					       memory_order_acquire); /* pairs with load_current */
 	while (v->number > in_use && v->older)
 		v = v->older;
 	free_versions(v->older);
@@ -209,8 +219,10 @@ static enum err_code publish(struct name_table *t, const struct snapshot_part pa
 	return ERR_OK;
 }
 
-/* With mx. Puts @fresh in the place of part @which and publishes; takes what @fresh holds, and leaves there what is to be freed. */
-static enum err_code replace_part(struct name_table *t, unsigned which, struct snapshot_part *fresh, struct err *e)
+/* With mx. Puts @fresh in the place of part @which and publishes; takes what @fresh holds, and
+ * leaves there what is to be freed. */
+static enum err_code replace_part(struct name_table *t, unsigned which, struct snapshot_part *fresh,
+				  struct err *e)
 {
 	struct snapshot_part parts[PARTS];
 
@@ -229,7 +241,7 @@ struct draft {
 	const struct name_prefix *in;
 	struct str *labels; /* sorted, unique; in the draft list's block */
 	size_t label_count;
-	struct str set;     /* labels as one text */
+	struct str set; /* labels as one text */
 	size_t index;
 };
 
@@ -263,7 +275,8 @@ static void drafts_done(struct drafts *d)
 	buf_done(&d->sets);
 }
 
-/* Drafts of all prefixes of @view in order of their label sets, so that numbers do not depend on the view's order. */
+/* Drafts of all prefixes of @view in order of their label sets, so that numbers do not depend on
+ * the view's order. */
 static enum err_code make_drafts(const struct name_view *view, struct drafts *d, struct err *e)
 {
 	size_t labels = 0, set_bytes = 0;
@@ -318,9 +331,10 @@ static uint32_t endpoint_id_of(struct name_table *t, unsigned who, const struct 
 	if (ep->id || !p->local)
 		return ep->id;
 	int len = ep->pod.len ? snprintf(text, sizeof text, "%.*s/%.*s/%.*s", STR_FMT(ep->cluster),
-					 STR_FMT(ep->namespace_), STR_FMT(ep->pod)) :
-				snprintf(text, sizeof text, "%.*s", STR_FMT(ip_text(p->ip, ip)));
-	return numbers_get(t->endpoint_ids, who, str_upto(str_n(text, sizeof text - 1), (size_t)len));
+					 STR_FMT(ep->namespace_), STR_FMT(ep->pod))
+			      : snprintf(text, sizeof text, "%.*s", STR_FMT(ip_text(p->ip, ip)));
+	return numbers_get(t->endpoint_ids, who,
+			   str_upto(str_n(text, sizeof text - 1), (size_t)len));
 }
 
 static struct endpoint_id intern(struct name_table *t, unsigned who, const struct draft *dr)
@@ -337,8 +351,8 @@ static struct endpoint_id intern(struct name_table *t, unsigned who, const struc
 }
 
 /* With mx. @view with names as dictionary ids. */
-static enum err_code make_part(struct name_table *t, unsigned who, const struct name_view *view, struct snapshot_part *ret,
-			       struct err *e)
+static enum err_code make_part(struct name_table *t, unsigned who, const struct name_view *view,
+			       struct snapshot_part *ret, struct err *e)
 {
 	struct drafts drafts = { 0 };
 	struct snapshot_part part = {
@@ -362,14 +376,16 @@ static enum err_code make_part(struct name_table *t, unsigned who, const struct 
 		part.prefixes[dr->index] = (struct snapshot_prefix){
 			.ip = ip128_prefix(ip128_of(dr->in->ip), dr->in->bits),
 			.bits = dr->in->bits,
-			.who = { intern(t, who, dr), dr->in->local ? WHO_CLAIMED | WHO_LOCAL : WHO_CLAIMED },
+			.who = { intern(t, who, dr),
+				 dr->in->local ? WHO_CLAIMED | WHO_LOCAL : WHO_CLAIMED },
 		};
 	}
 	part.prefix_count = view->prefix_count;
 	for (size_t i = 0; i < view->service_count; i++) {
 		const struct name_service *s = &view->services[i];
-		part.services[i] = (struct snapshot_service){ ip128_of(s->ip), s->port,
-							      flow_dict_service(t->dict, &s->service) };
+		part.services[i] =
+			(struct snapshot_service){ ip128_of(s->ip), s->port,
+						   flow_dict_service(t->dict, &s->service) };
 	}
 	part.service_count = view->service_count;
 	drafts_done(&drafts);
@@ -377,18 +393,21 @@ static enum err_code make_part(struct name_table *t, unsigned who, const struct 
 	return ERR_OK;
 }
 
-enum err_code name_update(struct name_table *t, unsigned who, const struct name_view *view, struct err *e)
+enum err_code name_update(struct name_table *t, unsigned who, const struct name_view *view,
+			  struct err *e)
 {
 	struct snapshot_part part = { 0 };
 
 	if (who >= NAME_PROVIDERS)
-		return err_set(e, ERR_INVALID, "name provider %u: there are %d", who, NAME_PROVIDERS);
+		return err_set(e, ERR_INVALID, "name provider %u: there are %d", who,
+			       NAME_PROVIDERS);
 	if (view->prefix_count > NAME_PREFIXES_MAX || view->service_count > NAME_PREFIXES_MAX)
 		return err_set(e, ERR_INVALID, "%zu addresses and %zu services: at most %d of each",
 			       view->prefix_count, view->service_count, NAME_PREFIXES_MAX);
 	for (size_t i = 0; i < view->prefix_count; i++)
 		if (view->prefixes[i].bits > 128)
-			return err_set(e, ERR_INVALID, "a prefix of %u bits", view->prefixes[i].bits);
+			return err_set(e, ERR_INVALID, "a prefix of %u bits",
+				       view->prefixes[i].bits);
 	(void)pthread_mutex_lock(&t->mx);
 	enum err_code code = make_part(t, who, view, &part, e);
 	if (code == ERR_OK)
@@ -398,14 +417,16 @@ enum err_code name_update(struct name_table *t, unsigned who, const struct name_
 	return code;
 }
 
-enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], size_t count, struct err *e)
+enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], size_t count,
+			       struct err *e)
 {
 	struct snapshot_part part = { .prefixes = calloc(count + 1, sizeof *part.prefixes) };
 
 	if (!part.prefixes)
 		return err_set(e, ERR_NOMEM, "%zu addresses of the node", count);
 	for (size_t i = 0; i < count; i++)
-		part.prefixes[i] = (struct snapshot_prefix){ ip128_of(ips[i]), 128,
+		part.prefixes[i] = (struct snapshot_prefix){ ip128_of(ips[i]),
+							     128,
 							     { t->host, WHO_CLAIMED | WHO_HOST } };
 	part.prefix_count = count;
 	(void)pthread_mutex_lock(&t->mx);
@@ -415,15 +436,18 @@ enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], s
 	return code;
 }
 
-/* --- capture thread ----------------------------------------------------------------------------------- */
+/* --- capture thread
+ * ----------------------------------------------------------------------------------- */
 
 static const struct snapshot *load_current(struct name_table *t)
 {
-	const struct version *v = atomic_load_explicit(&t->current, memory_order_acquire); /* pairs with publish */
+	const struct version *v =
+		atomic_load_explicit(&t->current, memory_order_acquire); /* pairs with publish */
 
 	if (v->number != t->at) {
 		t->at = v->number;
-		atomic_store_explicit(&t->capture_at, v->number, memory_order_release); /* pairs with publish */
+		atomic_store_explicit(&t->capture_at, v->number,
+				      memory_order_release); /* pairs with publish */
 	}
 	return v->snapshot;
 }
@@ -444,13 +468,15 @@ static bool is_here(struct who who)
 	return who.bits & (WHO_LOCAL | WHO_HOST);
 }
 
-/* As a client of DNS: endpoints of this node and the node itself are known under all their addresses. */
+/* As a client of DNS: endpoints of this node and the node itself are known under all their
+ * addresses. */
 static struct dns_client client_of(struct who who, const uint8_t *ip)
 {
 	return (struct dns_client){ ip, is_here(who) ? who.ep : (struct endpoint_id){ 0 } };
 }
 
-void name_learn(struct name_table *t, const uint8_t client[16], const uint8_t ip[16], struct str name, uint32_t ttl_s, struct wall_ns now)
+void name_learn(struct name_table *t, const uint8_t client[16], const uint8_t ip[16],
+		struct str name, uint32_t ttl_s, struct wall_ns now)
 {
 	struct who who = snapshot_who(load_current(t), client);
 
@@ -472,8 +498,9 @@ static void put_services(const struct snapshot *s, struct flow *f)
 }
 
 /* Names of @ip, which is @who, in a flow with @peer at @peer_ip. */
-static size_t put_names_of(struct name_table *t, const uint8_t *ip, struct who who, const uint8_t *peer_ip, struct who peer,
-			   struct wall_ns now, uint32_t field, struct buf *ext)
+static size_t put_names_of(struct name_table *t, const uint8_t *ip, struct who who,
+			   const uint8_t *peer_ip, struct who peer, struct wall_ns now,
+			   uint32_t field, struct buf *ext)
 {
 	bool anyones = !(who.bits & WHO_CLAIMED);
 
@@ -482,14 +509,16 @@ static size_t put_names_of(struct name_table *t, const uint8_t *ip, struct who w
 	return dns_names_put(t->dns, ip, client_of(peer, peer_ip), anyones, now, field, ext);
 }
 
-static void put_dns_names(struct name_table *t, struct flow *f, struct who src, struct who dst, struct buf *ext)
+static void put_dns_names(struct name_table *t, struct flow *f, struct who src, struct who dst,
+			  struct buf *ext)
 {
 	struct wall_ns now = f->bits & FLOW_HAS_TIME ? f->time : (struct wall_ns){ 0 };
 
 	if (!dns_names_count(t->dns))
 		return;
-	size_t n = put_names_of(t, f->src_ip, src, f->dst_ip, dst, now, FIELD_SOURCE_NAMES, ext) +
-		   put_names_of(t, f->dst_ip, dst, f->src_ip, src, now, FIELD_DESTINATION_NAMES, ext);
+	size_t n =
+		put_names_of(t, f->src_ip, src, f->dst_ip, dst, now, FIELD_SOURCE_NAMES, ext) +
+		put_names_of(t, f->dst_ip, dst, f->src_ip, src, now, FIELD_DESTINATION_NAMES, ext);
 	if (n)
 		f->bits |= FLOW_HAS_NAMES;
 }

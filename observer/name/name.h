@@ -1,21 +1,27 @@
 /*
- * name_table - who an address is: endpoints, services and DNS names behind IP addresses, kept by providers.
+ * name_table - who an address is: endpoints, services and DNS names behind IP addresses, kept by
+ * providers.
  *
- *	provider (YAML file, Kubernetes, …) ──► name_update ──► immutable snapshot ──► name_flow (capture thread)
+ *	provider (YAML file, …) ──► name_update ──► immutable snapshot ──► name_flow (capture thread)
  *
- * A provider hands over its complete view; the table builds a new snapshot (addresses, prefixes, services) and publishes it with one
- * pointer store. The capture thread looks addresses up in the snapshot it loaded, without a lock; old snapshots are freed once it
- * has moved on: at its next flow, or when its loop calls name_quiet.
+ * A provider hands over its complete view; the table builds a new snapshot (addresses, prefixes,
+ * services) and publishes it with one pointer store. The capture thread looks addresses up in the
+ * snapshot it loaded, without a lock; old snapshots are freed once it has moved on: at its next
+ * flow, or when its loop calls name_quiet.
  *
- * Who      the longest prefix wins; between providers the lower slot; the node's own addresses come last. Addresses that nobody claims
- *          are reserved:world (world-ipv4/6 are not used), the node's own and loopback ones reserved:host.
- * Identity an endpoint without one gets it by its label set: the reserved identity for a single reserved:<name> label, else a number in
- *          256 … 65,535 by hash of the sorted labels (observer/name/numbers.h), the same after a restart; two sets with one hash are
- *          told apart by probing, in order of their texts within one view. Endpoint.ID of local endpoints likewise, in
- *          1 … 65,535, by cluster, namespace and pod, or by address where there is no pod.
- * DNS      names that answers gave to an address (observer/name/dns_names.h). They never enter the dictionary: whoever
- *          answers DNS chooses them. A name shows on an address when the peer in the flow was told it (an endpoint of this
- *          node, or the node itself), and on addresses of the world whoever was told.
+ * Who      the longest prefix wins; between providers the lower slot; the node's own addresses come
+ *          last. Addresses that nobody claims are reserved:world (world-ipv4/6 are not used), the
+ *          node's own and loopback ones reserved:host.
+ * Identity an endpoint without one gets it by its label set: the reserved identity for a single
+ *          reserved:<name> label, else a number in 256 … 65,535 by hash of the sorted labels
+ *          (observer/name/numbers.h), the same after a restart; two sets with one hash are told
+ *          apart by probing, in order of their texts within one view. Endpoint.ID of local
+ *          endpoints likewise, in 1 … 65,535, by cluster, namespace and pod, or by address where
+ *          there is no pod.
+ * DNS      names that answers gave to an address (observer/name/dns_names.h). They never enter the
+ *          dictionary: whoever answers DNS chooses them. A name shows on an address when the peer
+ *          in the flow was told it (an endpoint of this node, or the node itself), and on addresses
+ *          of the world whoever was told.
  */
 #ifndef TYCHO_OBSERVER_NAME_H
 #define TYCHO_OBSERVER_NAME_H
@@ -27,14 +33,14 @@
 struct name_table;
 
 struct name_prefix {
-	uint8_t ip[16];       /* network address, IPv4 mapped */
-	uint8_t bits;         /* 0 … 128; IPv4 prefixes are 96 + n */
+	uint8_t ip[16];           /* network address, IPv4 mapped */
+	uint8_t bits;             /* 0 … 128; IPv4 prefixes are 96 + n */
 	struct endpoint endpoint; /* identity 0: by label set */
-	bool local;           /* lives on this node (Endpoint.ID is then non-zero) */
+	bool local;               /* lives on this node (Endpoint.ID is then non-zero) */
 };
 struct name_service {
 	uint8_t ip[16];
-	uint16_t port;        /* host order; 0: any */
+	uint16_t port; /* host order; 0: any */
 	struct service service;
 };
 /* One provider's complete view; borrowed for the call. */
@@ -46,40 +52,50 @@ struct name_view {
 };
 
 struct name_config {
-	const char *cluster, *node; /* node_name is "cluster/node", or "node" in cluster "default" or "" */
+	/* node_name is "cluster/node", or "node" in cluster "default" or "" */
+	const char *cluster, *node;
 	const char *const *node_labels; /* "key=value", sorted by the table */
 	size_t node_label_count;
-	size_t dns_addresses;       /* addresses whose DNS names are remembered; 0: 65,536 */
+	size_t dns_addresses; /* addresses whose DNS names are remembered; 0: 65,536 */
 };
 
-MUST_CHECK enum err_code name_table_new(const struct name_config *config, struct flow_dict *dict, struct name_table **ret,
-					struct err *e);
+MUST_CHECK enum err_code name_table_new(const struct name_config *config, struct flow_dict *dict,
+					struct name_table **ret, struct err *e);
 void name_table_free(struct name_table *t);
 AUTO_DEFINE(struct name_table, name_table_free);
 
 enum { NAME_PROVIDERS = 4, NAME_PREFIXES_MAX = 1 << 20 };
 
-/* Any thread but capture: replaces provider @who's part (below NAME_PROVIDERS; lower numbers win on equal prefixes). Labels are sorted and
- * made unique; an endpoint without a cluster gets the table's. Host bits of a prefix are ignored. Fails with ERR_INVALID (slot or
- * prefix length out of range, more than NAME_PREFIXES_MAX of a kind) or ERR_NOMEM; the old part then stays. */
-MUST_CHECK enum err_code name_update(struct name_table *t, unsigned who, const struct name_view *view, struct err *e);
+/* Any thread but capture: replaces provider @who's part (below NAME_PROVIDERS; lower numbers win on
+ * equal prefixes). Labels are sorted and made unique; an endpoint without a cluster gets the
+ * table's. Host bits of a prefix are ignored. Fails with ERR_INVALID (slot or prefix length out of
+ * range, more than NAME_PREFIXES_MAX of a kind) or ERR_NOMEM; the old part then stays. */
+MUST_CHECK enum err_code name_update(struct name_table *t, unsigned who,
+				     const struct name_view *view, struct err *e);
 /* Any thread but capture: the node's own addresses, all of them. */
-MUST_CHECK enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], size_t count, struct err *e);
+MUST_CHECK enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16],
+					  size_t count, struct err *e);
 
-/* Capture thread: fills endpoints, services, node and DNS names (appended to @ext as flow.Flow wire bytes) of a made flow, and their bits.
- * A side without an address stays without an endpoint. Of a whole flow only the namespaces are noted. No lock, no allocation. */
+/* Capture thread: fills endpoints, services, node and DNS names (appended to @ext as flow.Flow wire
+ * bytes) of a made flow, and their bits. A side without an address stays without an endpoint. Of a
+ * whole flow only the namespaces are noted. No lock, no allocation. */
 void name_flow(struct name_table *t, struct flow *f, struct buf *ext);
-/* Capture thread: an answer that @client received says that @ip is called @name (with or without the trailing dot). */
-void name_learn(struct name_table *t, const uint8_t client[16], const uint8_t ip[16], struct str name, uint32_t ttl_s, struct wall_ns now);
+/* Capture thread: an answer that @client received says that @ip is called @name (with or without
+ * the trailing dot). */
+void name_learn(struct name_table *t, const uint8_t client[16], const uint8_t ip[16],
+		struct str name, uint32_t ttl_s, struct wall_ns now);
 /* Capture thread: true if @ip belongs to an endpoint on this node (not to the node itself). */
 bool name_is_local(struct name_table *t, const uint8_t ip[16]);
-/* Capture thread, once a loop pass, traffic or not: it holds nothing of old snapshots, and it is @now. Without it, memory of
- * replaced snapshots waits for the next flow, and namespaces are seen at the time of their flows. */
+/* Capture thread, once a loop pass, traffic or not: it holds nothing of old snapshots, and it is
+ * @now. Without it, memory of replaced snapshots waits for the next flow, and namespaces are seen
+ * at the time of their flows. */
 void name_quiet(struct name_table *t, struct wall_ns now);
 
 /* The node's entry in the dictionary: name, labels, emitter. Any thread. */
 struct node_id name_node(const struct name_table *t);
-/* Namespaces seen in flows during the last hour, for GetNamespaces: calls @each sorted by cluster, namespace. Any thread. */
-void name_namespaces(struct name_table *t, struct wall_ns now, void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx);
+/* Namespaces seen in flows during the last hour, for GetNamespaces: calls @each sorted by cluster,
+ * namespace. Any thread. */
+void name_namespaces(struct name_table *t, struct wall_ns now,
+		     void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx);
 
 #endif

@@ -38,7 +38,8 @@ void numbers_free(struct numbers *n)
 	free(n);
 }
 
-/* draft-eastlake-fnv: part of what numbers are, so not hash_bytes, which may be replaced by a faster one. */
+/* draft-eastlake-fnv: part of what numbers are, so not hash_bytes, which may be replaced by a
+ * faster one. */
 static uint64_t fnv1a(struct str s)
 {
 	uint64_t h = UINT64_C(0xcbf29ce484222325);
@@ -93,5 +94,5 @@ uint32_t numbers_get(struct numbers *n, unsigned user, struct str text)
 void numbers_release(struct numbers *n, unsigned user)
 {
 	for (uint32_t i = 0; i < n->count; i++)
-		n->entries[i].users &= (uint8_t)~(1u << user);
+		n->entries[i].users &= (uint8_t) ~(1u << user);
 }

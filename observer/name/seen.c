@@ -21,7 +21,8 @@ struct seen {
 	struct slot slots[SEEN_MAX];
 };
 
-enum err_code seen_new(const struct flow_dict *dict, struct str own_cluster, struct seen **ret, struct err *e)
+enum err_code seen_new(const struct flow_dict *dict, struct str own_cluster, struct seen **ret,
+		       struct err *e)
 {
 	struct seen *s = calloc(1, sizeof *s);
 
@@ -56,12 +57,14 @@ static int compare(const struct seen *s, const struct endpoint *a, const struct 
 static uint32_t find_slot(struct seen *s, const struct endpoint *ep, uint64_t now_s)
 {
 	struct str cluster = cluster_of(s, ep);
-	uint64_t h = hash_bytes(ep->namespace_.p, ep->namespace_.len, hash_bytes(cluster.p, cluster.len, 0));
+	uint64_t h = hash_bytes(ep->namespace_.p, ep->namespace_.len,
+				hash_bytes(cluster.p, cluster.len, 0));
 	uint32_t reuse = NO_SLOT;
 
 	for (uint32_t i = 0; i < PROBES; i++) {
 		uint32_t at = (uint32_t)(h + i) % SEEN_MAX;
-		const struct endpoint *in = atomic_load_explicit(&s->slots[at].in, memory_order_relaxed);
+		const struct endpoint *in =
+			atomic_load_explicit(&s->slots[at].in, memory_order_relaxed);
 		if (in && compare(s, in, ep) == 0)
 			return at;
 		uint64_t last_s = atomic_load_explicit(&s->slots[at].last_s, memory_order_relaxed);
@@ -74,8 +77,10 @@ static uint32_t find_slot(struct seen *s, const struct endpoint *ep, uint64_t no
 		return NO_SLOT;
 	struct slot *slot = &s->slots[reuse];
 	if (atomic_load_explicit(&slot->in, memory_order_relaxed))
-		memset(s->cache, 0, sizeof s->cache); /* endpoints that point here mean another namespace */
-	/* A reader takes last_s first: the old one is too old for it, 0 means nothing, and the new one was stored after `in`. */
+		memset(s->cache, 0,
+		       sizeof s->cache); /* endpoints that point here mean another namespace */
+	/* A reader takes last_s first: the old one is too old for it, 0 means nothing, and the new
+	 * one was stored after `in`. */
 	atomic_store_explicit(&slot->last_s, 0, memory_order_release);
 	atomic_store_explicit(&slot->in, ep, memory_order_release);
 	return reuse;
@@ -90,7 +95,8 @@ void seen_mark(struct seen *s, struct endpoint_id ep, struct wall_ns now)
 		return;
 	if (s->cache[at].ep.v != ep.v) {
 		const struct endpoint *content = flow_dict_get_endpoint(s->dict, ep);
-		uint32_t slot = content && content->namespace_.len ? find_slot(s, content, now_s) : NO_SLOT;
+		uint32_t slot =
+			content && content->namespace_.len ? find_slot(s, content, now_s) : NO_SLOT;
 		if (content && content->namespace_.len && slot == NO_SLOT)
 			return; /* full: try again with the next flow */
 		s->cache[at].ep = ep;
@@ -119,7 +125,8 @@ static int compare_for_sort(const void *a, const void *b, void *ctx)
 		       *(const struct endpoint *const *)b);
 }
 
-void seen_list(const struct seen *s, struct wall_ns now, void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx)
+void seen_list(const struct seen *s, struct wall_ns now,
+	       void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx)
 {
 	const struct endpoint **list = malloc(SEEN_MAX * sizeof *list);
 	size_t n = 0;

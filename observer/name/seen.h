@@ -14,14 +14,17 @@ enum { SEEN_MAX = 4096, SEEN_FOR_S = 3600 };
 
 struct seen;
 
-/* @own_cluster: cluster of endpoints that name none; "default" counts as "". Borrowed, as is @dict. */
-MUST_CHECK enum err_code seen_new(const struct flow_dict *dict, struct str own_cluster, struct seen **ret, struct err *e);
+/* @own_cluster: cluster of endpoints that name none; "default" counts as "". Borrowed, as is @dict.
+ * */
+MUST_CHECK enum err_code seen_new(const struct flow_dict *dict, struct str own_cluster,
+				  struct seen **ret, struct err *e);
 void seen_free(struct seen *s);
 AUTO_DEFINE(struct seen, seen_free);
 
 /* @ep was a flow's source or destination at @now. */
 void seen_mark(struct seen *s, struct endpoint_id ep, struct wall_ns now);
 /* Calls @each in order of cluster, then namespace. */
-void seen_list(const struct seen *s, struct wall_ns now, void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx);
+void seen_list(const struct seen *s, struct wall_ns now,
+	       void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx);
 
 #endif

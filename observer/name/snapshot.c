@@ -2,7 +2,7 @@
 
 struct prefix_slot {
 	struct ip128 ip;
-	struct who who;  /* bits 0: free */
+	struct who who; /* bits 0: free */
 	uint8_t length;
 };
 struct service_slot {
@@ -24,7 +24,8 @@ struct snapshot {
 
 static uint64_t hash(struct ip128 ip, uint64_t salt)
 {
-	/* Keys come from providers, so they need no secret; constants as in lib/base/str.c: digits of pi. */
+	/* Keys come from providers, so they need no secret; constants as in lib/base/str.c: digits
+	 * of pi. */
 	unsigned __int128 m = (unsigned __int128)(ip.hi ^ salt ^ UINT64_C(0x243f6a8885a308d3)) *
 			      (ip.lo ^ UINT64_C(0x13198a2e03707345));
 
@@ -88,8 +89,9 @@ static size_t mask_for(size_t count)
 	return slots - 1;
 }
 
-enum err_code snapshot_new(const struct snapshot_part *parts, size_t count, struct endpoint_id world, struct endpoint_id host,
-			   struct snapshot **ret, struct err *e)
+enum err_code snapshot_new(const struct snapshot_part *parts, size_t count,
+			   struct endpoint_id world, struct endpoint_id host, struct snapshot **ret,
+			   struct err *e)
 {
 	size_t prefixes = 0, services = 0;
 	bool has_length[129] = { false };
@@ -108,7 +110,8 @@ enum err_code snapshot_new(const struct snapshot_part *parts, size_t count, stru
 	s->prefixes = calloc(s->prefix_mask + 1, sizeof *s->prefixes);
 	s->services = calloc(s->service_mask + 1, sizeof *s->services);
 	if (!s->prefixes || !s->services)
-		return err_set(e, ERR_NOMEM, "name table of %zu addresses and %zu services", prefixes, services);
+		return err_set(e, ERR_NOMEM, "name table of %zu addresses and %zu services",
+			       prefixes, services);
 	for (size_t i = 0; i < count; i++) {
 		add_prefixes(s, &parts[i], has_length);
 		add_services(s, &parts[i]);

@@ -1,11 +1,13 @@
 /*
  * snapshot - one immutable state of who has which address and which (address, port) is a service.
  *
- * Longest prefix wins. Single addresses, by far the most, take one probe of a hash table; shorter prefixes one more
- * for each length that occurs.
+ * Longest prefix wins. Single addresses, by far the most, take one probe of a hash table; shorter
+ * prefixes one more for each length that occurs.
  */
 #ifndef TYCHO_OBSERVER_SNAPSHOT_H
 #define TYCHO_OBSERVER_SNAPSHOT_H
+
+#include <endian.h>
 
 #include "base/err.h"
 #include "flow/flow.h"
@@ -30,8 +32,8 @@ static inline struct ip128 ip128_of(const uint8_t ip[16])
 
 	memcpy(&k.hi, ip, 8);
 	memcpy(&k.lo, ip + 8, 8);
-	k.hi = __builtin_bswap64(k.hi);
-	k.lo = __builtin_bswap64(k.lo);
+	k.hi = be64toh(k.hi);
+	k.lo = be64toh(k.lo);
 	return k;
 }
 /* Its first @bits bits, the others zero. */
@@ -50,7 +52,7 @@ struct snapshot_prefix {
 };
 struct snapshot_service {
 	struct ip128 ip;
-	uint16_t port;   /* 0: any */
+	uint16_t port; /* 0: any */
 	struct service_id service;
 };
 /* What one provider says. */
@@ -63,9 +65,10 @@ struct snapshot_part {
 
 struct snapshot;
 
-/* @parts in order of precedence: the first to claim a prefix or a service has it. Copied. @world is who has the rest, @host who has
- * loopback addresses that nobody claims. */
-MUST_CHECK enum err_code snapshot_new(const struct snapshot_part *parts, size_t count, struct endpoint_id world, struct endpoint_id host,
+/* @parts in order of precedence: the first to claim a prefix or a service has it. Copied. @world is
+ * who has the rest, @host who has loopback addresses that nobody claims. */
+MUST_CHECK enum err_code snapshot_new(const struct snapshot_part *parts, size_t count,
+				      struct endpoint_id world, struct endpoint_id host,
 				      struct snapshot **ret, struct err *e);
 void snapshot_free(struct snapshot *s);
 AUTO_DEFINE(struct snapshot, snapshot_free);

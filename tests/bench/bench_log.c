@@ -1,4 +1,5 @@
-/* What a put and a read of the flow log cost, beside their budgets. Best of several rounds: others share the machine. */
+/* What a put and a read of the flow log cost, beside their budgets. Best of several rounds: others
+ * share the machine. */
 #include <stdio.h>
 
 #include "observer/log/log.h"
@@ -30,7 +31,8 @@ static double read_round(const struct flow_log *log, struct flow_batch *b)
 
 static void print(const char *what, double ns, double budget_ns)
 {
-	(void)printf("%-44s %8.1f ns   budget %5.1f   ratio %.2f\n", what, ns, budget_ns, ns / budget_ns);
+	(void)printf("%-44s %8.1f ns   budget %5.1f   ratio %.2f\n", what, ns, budget_ns,
+		     ns / budget_ns);
 }
 
 int main(void)

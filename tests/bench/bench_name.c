@@ -1,4 +1,5 @@
-/* What naming a flow costs, beside its budget, with 5,000 endpoints known. Best of several rounds: others share the machine. */
+/* What naming a flow costs, beside its budget, with 5,000 endpoints known. Best of several rounds:
+ * others share the machine. */
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -15,7 +16,8 @@ static void address(uint8_t ip[16], uint32_t i)
 
 static double round_ns(struct name_table *t, uint32_t first, struct buf *ext)
 {
-	struct flow f = { .bits = FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_TIME, .time = { NS_PER_S } };
+	struct flow f = { .bits = FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_TIME,
+			  .time = { NS_PER_S } };
 	uint32_t r = 1;
 	struct mono_ns start = mono_now();
 
@@ -37,7 +39,8 @@ static void bench(const char *what, struct name_table *t, uint32_t first, struct
 		double ns = round_ns(t, first, ext);
 		best = ns < best ? ns : best;
 	}
-	(void)printf("%-44s %8.1f ns   budget %5.1f   ratio %.2f\n", what, best, budget_ns, best / budget_ns);
+	(void)printf("%-44s %8.1f ns   budget %5.1f   ratio %.2f\n", what, best, budget_ns,
+		     best / budget_ns);
 }
 
 int main(void)

@@ -1,4 +1,5 @@
-/* observer/api over a real server: the calls, their refusals, and what many or slow clients do to each other. */
+/* observer/api over a real server: the calls, their refusals, and what many or slow clients do to
+ * each other. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +57,8 @@ static int make_scene_with(void **state, const char *tls_server_name, uint64_t s
 	*state = s;
 	if (!s || flow_dict_new(1000, &s->dict, &e) != ERR_OK ||
 	    flow_log_new(&(struct flow_log_config){ CAPACITY, 0, 1 }, &s->log, &e) != ERR_OK ||
-	    name_table_new(&(struct name_config){ .cluster = "edge", .node = "n1" }, s->dict, &s->names, &e) != ERR_OK)
+	    name_table_new(&(struct name_config){ .cluster = "edge", .node = "n1" }, s->dict,
+			   &s->names, &e) != ERR_OK)
 		return -1;
 	const struct api_config config = {
 		.log = s->log,
@@ -115,7 +117,8 @@ static void put_flows(struct scene *s, size_t n)
 		struct flow f = { .kind = FLOW_KIND_FLOW,
 				  .bits = FLOW_HAS_TIME | FLOW_HAS_IP,
 				  .time = { ++s->put * NS_PER_S },
-				  .verdict = s->put % 3 ? FLOW__VERDICT__FORWARDED : FLOW__VERDICT__DROPPED };
+				  .verdict = s->put % 3 ? FLOW__VERDICT__FORWARDED
+							: FLOW__VERDICT__DROPPED };
 		name_flow(s->names, &f, &ext);
 		(void)flow_log_put(s->log, &f);
 	}
@@ -135,9 +138,12 @@ static void put_event(struct scene *s, enum flow_kind kind, const void *message)
 	(void)flow_log_put(s->log, &f);
 }
 
-/* --- asking ------------------------------------------------------------------------------------------------ */
+/* --- asking
+ * ------------------------------------------------------------------------------------------------
+ * */
 
-static struct rpc_stream *open_stream(struct rpc_channel *ch, const char *method, const void *request)
+static struct rpc_stream *open_stream(struct rpc_channel *ch, const char *method,
+				      const void *request)
 {
 	struct rpc_stream *stream = NULL;
 	struct err e;
@@ -200,7 +206,8 @@ static void assert_end(struct rpc_stream *stream)
 }
 
 /* The call is refused with @status and a sentence that holds @says. */
-static void assert_refused(const struct scene *s, const char *method, struct str request, enum rpc_status status, const char *says)
+static void assert_refused(const struct scene *s, const char *method, struct str request,
+			   enum rpc_status status, const char *says)
 {
 	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
 	struct str bytes;
@@ -213,8 +220,8 @@ static void assert_refused(const struct scene *s, const char *method, struct str
 		fail_msg("\"%s\" does not say \"%s\"", rpc_stream_result(stream)->message, says);
 }
 
-static void assert_flows_refused(const struct scene *s, const Observer__GetFlowsRequest *request, enum rpc_status status,
-				 const char *says)
+static void assert_flows_refused(const struct scene *s, const Observer__GetFlowsRequest *request,
+				 enum rpc_status status, const char *says)
 {
 	uint8_t bytes[1024];
 
@@ -222,7 +229,8 @@ static void assert_flows_refused(const struct scene *s, const Observer__GetFlows
 		       str_n(bytes, protobuf_c_message_pack(&request->base, bytes)), status, says);
 }
 
-static void *unary(const struct scene *s, const char *method, const ProtobufCMessageDescriptor *desc)
+static void *unary(const struct scene *s, const char *method,
+		   const ProtobufCMessageDescriptor *desc)
 {
 	AUTO_BUF struct buf answer = buf_init(1 << 20);
 	struct rpc_result result;
@@ -235,7 +243,9 @@ static void *unary(const struct scene *s, const char *method, const ProtobufCMes
 	return m;
 }
 
-/* --- flows ------------------------------------------------------------------------------------------------- */
+/* --- flows
+ * -------------------------------------------------------------------------------------------------
+ * */
 
 static void the_whole_ring_is_sent_and_the_newest_flow_with_it(void **state)
 {
@@ -295,7 +305,8 @@ static void a_masked_flow_has_what_was_asked_for_and_no_more(void **state)
 	struct scene *s = *state;
 	Observer__GetFlowsRequest request;
 	Google__Protobuf__FieldMask mask;
-	char verdict[] = "verdict", time[] = "time", ports[] = "l4.TCP", *paths[] = { verdict, ports, time };
+	char verdict[] = "verdict", time[] = "time", ports[] = "l4.TCP",
+	     *paths[] = { verdict, ports, time };
 
 	put_flows(s, 3);
 	google__protobuf__field_mask__init(&mask);
@@ -307,7 +318,8 @@ static void a_masked_flow_has_what_was_asked_for_and_no_more(void **state)
 	struct rpc_stream *stream = get_flows(s, &request);
 	Observer__GetFlowsResponse *m = next_flow(stream);
 	assert_int_equal(m->flow->verdict, FLOW__VERDICT__DROPPED);
-	assert_non_null(m->flow->l4); /* reference/hubble-api.md 3.5: messages on the path are there, empty */
+	assert_non_null(
+		m->flow->l4); /* reference/hubble-api.md 3.5: messages on the path are there, empty */
 	assert_null(m->flow->ip);
 	assert_null(m->flow->time);
 	assert_null(m->time);
@@ -341,7 +353,8 @@ static void bad_requests_are_refused_in_the_references_words(void **state)
 
 	observer__get_flows_request__init(&request);
 	request.first = request.follow = true;
-	assert_flows_refused(s, &request, RPC_INVALID_ARGUMENT, "first cannot be specified with follow");
+	assert_flows_refused(s, &request, RPC_INVALID_ARGUMENT,
+			     "first cannot be specified with follow");
 	request.follow = false;
 	google__protobuf__field_mask__init(&mask);
 	mask.n_paths = 1;
@@ -359,14 +372,19 @@ static void bad_requests_are_refused_in_the_references_words(void **state)
 	request.n_whitelist = 1;
 	request.whitelist = &list; /* comes before the times */
 	assert_flows_refused(s, &request, RPC_UNKNOWN, "must not be empty");
-	static const char *const methods[] = { "/observer.Observer/GetFlows",     "/observer.Observer/GetAgentEvents",
-					       "/observer.Observer/GetDebugEvents", "/observer.Observer/ServerStatus",
-					       "/observer.Observer/GetNodes",     "/observer.Observer/GetNamespaces",
+	static const char *const methods[] = { "/observer.Observer/GetFlows",
+					       "/observer.Observer/GetAgentEvents",
+					       "/observer.Observer/GetDebugEvents",
+					       "/observer.Observer/ServerStatus",
+					       "/observer.Observer/GetNodes",
+					       "/observer.Observer/GetNamespaces",
 					       "/peer.Peer/Notify" };
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-		assert_refused(s, methods[i], STR("\xff\xff\xff"), RPC_INVALID_ARGUMENT, "no valid");
+		assert_refused(s, methods[i], STR("\xff\xff\xff"), RPC_INVALID_ARGUMENT,
+			       "no valid");
 	/* first, follow */
-	assert_refused(s, methods[1], STR("\x10\x01\x48\x01"), RPC_INVALID_ARGUMENT, "first cannot be specified with follow");
+	assert_refused(s, methods[1], STR("\x10\x01\x48\x01"), RPC_INVALID_ARGUMENT,
+		       "first cannot be specified with follow");
 }
 
 static void a_follower_starts_after_the_newest_and_sees_each_flow_at_once(void **state)
@@ -383,7 +401,8 @@ static void a_follower_starts_after_the_newest_and_sees_each_flow_at_once(void *
 	assert_next(backlog, 5);
 	request.number = 0;
 	struct rpc_stream *live = get_flows(s, &request);
-	/* The answer's headers say that the call has begun: from here on its "newest" is settled. */
+	/* The answer's headers say that the call has begun: from here on its "newest" is settled.
+	 * */
 	struct str bytes;
 	while (!rpc_stream_header(live, "x-test").len)
 		assert_int_equal(rpc_stream_next(live, NS_PER_MS, &bytes, NULL), ERR_TIMEOUT);
@@ -442,7 +461,8 @@ static void a_follower_that_was_overtaken_is_told_each_lost_flow_once(void **sta
 	while (at <= FLOWS || missed != told) {
 		Observer__GetFlowsResponse *m = next_flow(stuck);
 		assert_non_null(m);
-		if (m->response_types_case == OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_LOST_EVENTS) {
+		if (m->response_types_case ==
+		    OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_LOST_EVENTS) {
 			const Flow__LostEvent *lost = m->lost_events;
 			assert_int_equal(lost->source, FLOW__LOST_EVENT_SOURCE__HUBBLE_RING_BUFFER);
 			assert_non_null(lost->first);
@@ -493,7 +513,9 @@ static void a_client_that_does_not_read_is_cut_off_and_costs_the_others_nothing(
 	rpc_stream_free(good);
 }
 
-/* --- events ------------------------------------------------------------------------------------------------ */
+/* --- events
+ * ------------------------------------------------------------------------------------------------
+ * */
 
 static void events_have_streams_of_their_own_and_losses_of_the_log_go_with_flows(void **state)
 {
@@ -519,8 +541,10 @@ static void events_have_streams_of_their_own_and_losses_of_the_log_go_with_flows
 
 	observer__get_agent_events_request__init(&agent);
 	agent.number = 1;
-	struct rpc_stream *stream = open_stream(s->channel, "/observer.Observer/GetAgentEvents", &agent);
-	Observer__GetAgentEventsResponse *a = next(stream, &observer__get_agent_events_response__descriptor);
+	struct rpc_stream *stream =
+		open_stream(s->channel, "/observer.Observer/GetAgentEvents", &agent);
+	Observer__GetAgentEventsResponse *a =
+		next(stream, &observer__get_agent_events_response__descriptor);
 	assert_int_equal(a->agent_event->type, FLOW__AGENT_EVENT_TYPE__AGENT_STARTED);
 	assert_string_equal(a->node_name, "edge/n1");
 	assert_int_equal(a->time->seconds, 1);
@@ -529,7 +553,8 @@ static void events_have_streams_of_their_own_and_losses_of_the_log_go_with_flows
 
 	observer__get_debug_events_request__init(&debug);
 	stream = open_stream(s->channel, "/observer.Observer/GetDebugEvents", &debug);
-	Observer__GetDebugEventsResponse *d = next(stream, &observer__get_debug_events_response__descriptor);
+	Observer__GetDebugEventsResponse *d =
+		next(stream, &observer__get_debug_events_response__descriptor);
 	assert_int_equal(d->debug_event->type, FLOW__DEBUG_EVENT_TYPE__DBG_GENERIC);
 	drop(d);
 	assert_end(stream);
@@ -538,7 +563,8 @@ static void events_have_streams_of_their_own_and_losses_of_the_log_go_with_flows
 	stream = get_flows(s, &flows);
 	assert_next(stream, 1);
 	Observer__GetFlowsResponse *m = next_flow(stream);
-	assert_int_equal(m->response_types_case, OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_LOST_EVENTS);
+	assert_int_equal(m->response_types_case,
+			 OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_LOST_EVENTS);
 	assert_int_equal(m->lost_events->num_events_lost, 17);
 	assert_int_equal(m->lost_events->source, FLOW__LOST_EVENT_SOURCE__PERF_EVENT_RING_BUFFER);
 	assert_string_equal(m->node_name, "edge/n1");
@@ -546,7 +572,9 @@ static void events_have_streams_of_their_own_and_losses_of_the_log_go_with_flows
 	assert_end(stream);
 }
 
-/* --- status ------------------------------------------------------------------------------------------------ */
+/* --- status
+ * ------------------------------------------------------------------------------------------------
+ * */
 
 static void the_status_counts_what_the_log_holds_and_saw(void **state)
 {
@@ -556,8 +584,8 @@ static void the_status_counts_what_the_log_holds_and_saw(void **state)
 	flow__agent_event__init(&started);
 	put_flows(s, 2 * CAPACITY);
 	put_event(s, FLOW_KIND_AGENT, &started);
-	Observer__ServerStatusResponse *m =
-		unary(s, "/observer.Observer/ServerStatus", &observer__server_status_response__descriptor);
+	Observer__ServerStatusResponse *m = unary(s, "/observer.Observer/ServerStatus",
+						  &observer__server_status_response__descriptor);
 	assert_int_equal(m->num_flows, CAPACITY);
 	assert_int_equal(m->max_flows, CAPACITY);
 	assert_int_equal(m->seen_flows, 2 * CAPACITY);
@@ -573,7 +601,8 @@ static void get_nodes_knows_this_node(void **state)
 	struct scene *s = *state;
 
 	put_flows(s, 4);
-	Observer__GetNodesResponse *m = unary(s, "/observer.Observer/GetNodes", &observer__get_nodes_response__descriptor);
+	Observer__GetNodesResponse *m =
+		unary(s, "/observer.Observer/GetNodes", &observer__get_nodes_response__descriptor);
 	assert_int_equal(m->n_nodes, 1);
 	const Observer__Node *n = m->nodes[0];
 	assert_string_equal(n->name, "edge/n1");
@@ -597,14 +626,16 @@ static void namespaces_come_from_the_flows(void **state)
 
 	assert_true(ip_parse(STR("10.0.0.1"), p.ip));
 	memcpy(f.src_ip, p.ip, 16);
-	assert_int_equal(name_update(s->names, 0, &(struct name_view){ &p, 1, NULL, 0 }, NULL), ERR_OK);
-	Observer__GetNamespacesResponse *m =
-		unary(s, "/observer.Observer/GetNamespaces", &observer__get_namespaces_response__descriptor);
+	assert_int_equal(name_update(s->names, 0, &(struct name_view){ &p, 1, NULL, 0 }, NULL),
+			 ERR_OK);
+	Observer__GetNamespacesResponse *m = unary(s, "/observer.Observer/GetNamespaces",
+						   &observer__get_namespaces_response__descriptor);
 	assert_int_equal(m->n_namespaces, 0);
 	drop(m);
 	name_quiet(s->names, wall_now());
 	name_flow(s->names, &f, &ext);
-	m = unary(s, "/observer.Observer/GetNamespaces", &observer__get_namespaces_response__descriptor);
+	m = unary(s, "/observer.Observer/GetNamespaces",
+		  &observer__get_namespaces_response__descriptor);
 	assert_int_equal(m->n_namespaces, 1);
 	assert_string_equal(m->namespaces[0]->cluster, "edge");
 	assert_string_equal(m->namespaces[0]->namespace_, "shop");
@@ -618,7 +649,8 @@ static void peers_are_told_of_this_node_and_kept(void **state)
 	struct str bytes;
 
 	peer__notify_request__init(&request);
-	AUTO(rpc_stream_free) struct rpc_stream *stream = open_stream(s->channel, "/peer.Peer/Notify", &request);
+	AUTO(rpc_stream_free)
+	struct rpc_stream *stream = open_stream(s->channel, "/peer.Peer/Notify", &request);
 	Peer__ChangeNotification *m = next(stream, &peer__change_notification__descriptor);
 	assert_string_equal(m->name, "edge/n1");
 	assert_string_equal(m->address, "192.0.2.1:4244");
@@ -656,8 +688,10 @@ int main(void)
 		WITH(a_follower_starts_after_the_newest_and_sees_each_flow_at_once, make_scene),
 		WITH(a_hundred_followers_all_see_everything, make_scene),
 		WITH(a_follower_that_was_overtaken_is_told_each_lost_flow_once, make_scene),
-		WITH(a_client_that_does_not_read_is_cut_off_and_costs_the_others_nothing, make_impatient_scene),
-		WITH(events_have_streams_of_their_own_and_losses_of_the_log_go_with_flows, make_scene),
+		WITH(a_client_that_does_not_read_is_cut_off_and_costs_the_others_nothing,
+		     make_impatient_scene),
+		WITH(events_have_streams_of_their_own_and_losses_of_the_log_go_with_flows,
+		     make_scene),
 		WITH(the_status_counts_what_the_log_holds_and_saw, make_scene),
 		WITH(get_nodes_knows_this_node, make_tls_scene),
 		WITH(namespaces_come_from_the_flows, make_scene),

@@ -106,8 +106,15 @@ static void two_observers_cannot_share_a_directory(void **state)
 static void a_damaged_file_is_named_and_left_alone(void **state)
 {
 	static const char *const damaged[] = {
-		"", "\n", "17\n", "00000000000000000000\n", "99999999999999999999\n", "0170000000000000000x\n",
-		"01700000000000000001", "01700000000000000001\n\n", " 1700000000000000001\n",
+		"",
+		"\n",
+		"17\n",
+		"00000000000000000000\n",
+		"99999999999999999999\n",
+		"0170000000000000000x\n",
+		"01700000000000000001",
+		"01700000000000000001\n\n",
+		" 1700000000000000001\n",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
 		struct epoch *ep = NULL;
@@ -148,15 +155,21 @@ static void a_directory_that_is_missing_or_no_directory_is_an_error(void **state
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(the_first_run_starts_at_the_clock, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(
-			a_later_run_starts_higher_even_if_the_clock_stands_still_or_goes_back, make_dir, remove_dir),
-		cmocka_unit_test(the_clock_alone_orders_runs_too),
-		cmocka_unit_test_setup_teardown(two_observers_cannot_share_a_directory, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(a_damaged_file_is_named_and_left_alone, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(a_file_half_written_by_a_crash_does_no_harm, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(a_directory_that_is_missing_or_no_directory_is_an_error, make_dir,
+		cmocka_unit_test_setup_teardown(the_first_run_starts_at_the_clock, make_dir,
 						remove_dir),
+		cmocka_unit_test_setup_teardown(
+			a_later_run_starts_higher_even_if_the_clock_stands_still_or_goes_back,
+			make_dir, remove_dir),
+		cmocka_unit_test(the_clock_alone_orders_runs_too),
+		cmocka_unit_test_setup_teardown(two_observers_cannot_share_a_directory, make_dir,
+						remove_dir),
+		cmocka_unit_test_setup_teardown(a_damaged_file_is_named_and_left_alone, make_dir,
+						remove_dir),
+		cmocka_unit_test_setup_teardown(a_file_half_written_by_a_crash_does_no_harm,
+						make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(
+			a_directory_that_is_missing_or_no_directory_is_an_error, make_dir,
+			remove_dir),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

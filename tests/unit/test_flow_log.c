@@ -15,7 +15,8 @@ static struct flow_log *log_of(size_t capacity, size_t ext_bytes, uint64_t first
 	struct flow_log *log = NULL;
 	struct err e;
 
-	if (flow_log_new(&(struct flow_log_config){ capacity, ext_bytes, first_seq }, &log, &e) != ERR_OK)
+	if (flow_log_new(&(struct flow_log_config){ capacity, ext_bytes, first_seq }, &log, &e) !=
+	    ERR_OK)
 		fail_msg("%s", e.msg);
 	return log;
 }
@@ -28,7 +29,8 @@ static struct flow_batch *batch_of(const struct flow_log *log, size_t max)
 	return b;
 }
 
-/* Every byte of the record and of its ext follows from @id, so that a reader can tell a copy that was put together from two. */
+/* Every byte of the record and of its ext follows from @id, so that a reader can tell a copy that
+ * was put together from two. */
 static void fill(struct flow *f, uint8_t *ext, uint64_t id, uint32_t ext_len)
 {
 	memset(f, (int)(id * 31 + 7) & 0xff, sizeof *f);
@@ -49,7 +51,8 @@ static bool is_whole(const struct flow *f, uint64_t id, uint32_t ext_len)
 	fill(&want, want_ext, id, ext_len);
 	want.seq = f->seq;
 	want.ext = f->ext;
-	return memcmp(&want, f, sizeof want) == 0 && (!ext_len || memcmp(want_ext, f->ext, ext_len) == 0);
+	return memcmp(&want, f, sizeof want) == 0 &&
+	       (!ext_len || memcmp(want_ext, f->ext, ext_len) == 0);
 }
 
 static uint64_t put(struct flow_log *log, uint64_t id, uint32_t ext_len)
@@ -69,11 +72,14 @@ static void a_capacity_that_is_no_power_of_two_less_one_is_refused_with_its_neig
 	static const size_t bad[] = { 0, 2, 4, 100, (size_t)1 << 26, SIZE_MAX };
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(flow_log_new(&(struct flow_log_config){ bad[i], 0, 1 }, &log, &e), ERR_INVALID);
-	assert_int_equal(flow_log_new(&(struct flow_log_config){ 100, 0, 1 }, &log, &e), ERR_INVALID);
+		assert_int_equal(flow_log_new(&(struct flow_log_config){ bad[i], 0, 1 }, &log, &e),
+				 ERR_INVALID);
+	assert_int_equal(flow_log_new(&(struct flow_log_config){ 100, 0, 1 }, &log, &e),
+			 ERR_INVALID);
 	assert_non_null(strstr(e.msg, "63"));
 	assert_non_null(strstr(e.msg, "127"));
-	assert_int_equal(flow_log_new(&(struct flow_log_config){ 7, 0, 0 }, &log, NULL), ERR_INVALID);
+	assert_int_equal(flow_log_new(&(struct flow_log_config){ 7, 0, 0 }, &log, NULL),
+			 ERR_INVALID);
 	assert_null(log);
 	flow_log_free(NULL);
 	flow_batch_free(NULL);
@@ -191,7 +197,8 @@ static void a_full_byte_ring_gives_up_the_oldest_records(void **state)
 	AUTO(flow_batch_free) struct flow_batch *b = batch_of(log, 16);
 	uint64_t cursor = 1, lost;
 
-	for (uint64_t id = 1; id <= 9; id++) /* four of 256 bytes fit; a record without text costs nothing */
+	for (uint64_t id = 1; id <= 9;
+	     id++) /* four of 256 bytes fit; a record without text costs nothing */
 		(void)put(log, id, id % 2 ? 256 : 0);
 	assert_int_equal(flow_log_range(log).oldest, 2);
 	assert_int_equal(flow_log_read(log, &cursor, UINT64_MAX, b, &lost), 8);
@@ -236,7 +243,8 @@ static void counts_say_what_was_seen_and_when(void **state)
 	assert_int_equal(c.newest_time.v, 50);
 }
 
-/* --- model: a list of everything put, and the rules of the header --------------------------------------- */
+/* --- model: a list of everything put, and the rules of the header
+ * --------------------------------------- */
 
 static uint64_t next_random(uint64_t *s) /* xorshift64 (Marsaglia 2003) */
 {
@@ -250,7 +258,9 @@ enum { MODEL_STEPS = 4000 };
 
 struct model {
 	uint32_t ext_len[MODEL_STEPS + 1];
-	uint64_t ext_end[MODEL_STEPS + 1]; /* bytes that were put after the record's own, itself included, start from 0 */
+	uint64_t ext_end
+		[MODEL_STEPS +
+		 1]; /* bytes that were put after the record's own, itself included, start from 0 */
 	uint64_t count, ext_total;
 };
 
@@ -280,7 +290,8 @@ static void model_run(size_t capacity, size_t ext_bytes, uint64_t seed)
 	while (m.count < MODEL_STEPS) {
 		uint64_t r = next_random(&s);
 		if (r % 4) {
-			uint32_t len = r % 3 ? 0 : (uint32_t)(next_random(&s) % (ext_bytes / 4 + 1));
+			uint32_t len =
+				r % 3 ? 0 : (uint32_t)(next_random(&s) % (ext_bytes / 4 + 1));
 			assert_int_equal(put(log, m.count, len), first + m.count);
 			m.ext_len[m.count] = len;
 			m.ext_total += (len + 7) / 8 * 8;
@@ -313,13 +324,14 @@ static void it_behaves_as_a_list_that_forgets(void **state)
 		for (size_t r = 0; r < ARRAY_LEN(rings); r++)
 			for (uint64_t seed = 1; seed <= 3; seed++) {
 				uint64_t s = seed * 7919 + capacities[c] * 31 + rings[r];
-				print_message("capacity %zu, %zu bytes, seed %llu\n", capacities[c], rings[r],
-					      (unsigned long long)s);
+				print_message("capacity %zu, %zu bytes, seed %llu\n", capacities[c],
+					      rings[r], (unsigned long long)s);
 				model_run(capacities[c], rings[r], s);
 			}
 }
 
-/* --- threads -------------------------------------------------------------------------------------------- */
+/* --- threads
+ * -------------------------------------------------------------------------------------------- */
 
 enum { READERS = 4, RECORDS = 200000 };
 
@@ -376,7 +388,8 @@ static void *read_all(void *arg)
 
 static void race_once(size_t capacity, size_t ext_bytes)
 {
-	struct race race = { .log = log_of(capacity, ext_bytes, 1), .ext_limit = (uint32_t)ext_bytes / 4 };
+	struct race race = { .log = log_of(capacity, ext_bytes, 1),
+			     .ext_limit = (uint32_t)ext_bytes / 4 };
 	struct reader readers[READERS];
 	pthread_t writer, threads[READERS];
 
@@ -389,7 +402,8 @@ static void race_once(size_t capacity, size_t ext_bytes)
 	assert_int_equal(pthread_join(writer, NULL), 0);
 	for (unsigned i = 0; i < READERS; i++) {
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
-		print_message("reader %u: %llu read, %llu lost\n", i, (unsigned long long)readers[i].read,
+		print_message("reader %u: %llu read, %llu lost\n", i,
+			      (unsigned long long)readers[i].read,
 			      (unsigned long long)readers[i].lost);
 		assert_int_equal(readers[i].torn, 0);
 		assert_int_equal(readers[i].disordered, 0);
@@ -411,7 +425,8 @@ static void every_record_is_read_whole_or_counted_lost_by_every_reader(void **st
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_capacity_that_is_no_power_of_two_less_one_is_refused_with_its_neighbours),
+		cmocka_unit_test(
+			a_capacity_that_is_no_power_of_two_less_one_is_refused_with_its_neighbours),
 		cmocka_unit_test(an_empty_log_has_nothing_to_read),
 		cmocka_unit_test(the_newest_record_is_there_at_once),
 		cmocka_unit_test(a_full_log_forgets_the_oldest),

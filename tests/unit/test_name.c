@@ -12,7 +12,6 @@
 #include "flow/wire.h"
 #include "observer/name/dns_names.h"
 #include "observer/name/name.h"
-#include "observer/name/numbers.h"
 
 static const struct wall_ns noon = { UINT64_C(1700000000) * NS_PER_S };
 
@@ -56,7 +55,8 @@ static const uint8_t *ip(const char *text)
 }
 
 /* "10.0.1.0/24" or an address, in namespace @ns as @pod with one label. */
-static struct name_prefix prefix_of(const char *text, const char *ns, const char *pod, const struct str *label, bool local)
+static struct name_prefix prefix_of(const char *text, const char *ns, const char *pod,
+				    const struct str *label, bool local)
 {
 	struct name_prefix p = { .bits = 128, .local = local };
 	struct str s = str_of(text);
@@ -107,7 +107,8 @@ static struct flow named(const struct world *w, const char *src, const char *dst
 /* The endpoint of @text as a flow's source. */
 static const struct endpoint *who(const struct world *w, const char *text)
 {
-	const struct endpoint *ep = flow_dict_get_endpoint(w->dict, named(w, text, "192.0.2.200").src_ep);
+	const struct endpoint *ep =
+		flow_dict_get_endpoint(w->dict, named(w, text, "192.0.2.200").src_ep);
 
 	assert_non_null(ep);
 	return ep;
@@ -120,13 +121,16 @@ static const struct endpoint *who(const struct world *w, const char *text)
 			fail_msg("\"%.*s\" is not \"%s\"", STR_FMT(a_), (z));                      \
 	} while (0)
 
-/* --- addresses ------------------------------------------------------------------------------------------ */
+/* --- addresses
+ * ------------------------------------------------------------------------------------------ */
 
 static void an_address_that_nobody_claims_is_the_worlds(void **state)
 {
 	(void)state;
 	AUTO_WORLD w = world_of("");
-	static const char *const addresses[] = { "192.0.2.1", "2001:db8::1", "0.0.0.0", "::", "255.255.255.255", "126.255.255.255" };
+	static const char *const addresses[] = {
+		"192.0.2.1", "2001:db8::1", "0.0.0.0", "::", "255.255.255.255", "126.255.255.255"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
 		const struct endpoint *ep = who(&w, addresses[i]);
@@ -146,7 +150,8 @@ static void loopback_and_the_nodes_own_addresses_are_the_host(void **state)
 	memcpy(own[0], ip("198.51.100.7"), 16);
 	memcpy(own[1], ip("2001:db8::7"), 16);
 	assert_int_equal(name_update_host(w.table, (const uint8_t(*)[16])own, 2, NULL), ERR_OK);
-	static const char *const addresses[] = { "127.0.0.1", "127.255.0.9", "::1", "198.51.100.7", "2001:db8::7" };
+	static const char *const addresses[] = { "127.0.0.1", "127.255.0.9", "::1", "198.51.100.7",
+						 "2001:db8::7" };
 	for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
 		assert_int_equal(who(&w, addresses[i])->identity, 1);
 		assert_str(who(&w, addresses[i])->labels[0], "reserved:host");
@@ -162,8 +167,10 @@ static void the_longest_prefix_wins(void **state)
 	(void)state;
 	AUTO_WORLD w = world_of("");
 	const struct name_prefix p[] = {
-		prefix_of("10.0.0.0/8", "eight", "", NULL, false), prefix_of("10.0.1.0/24", "twentyfour", "", NULL, false),
-		prefix_of("10.0.1.5", "pod", "cart-0", NULL, true), prefix_of("2001:db8::/32", "six", "", NULL, false),
+		prefix_of("10.0.0.0/8", "eight", "", NULL, false),
+		prefix_of("10.0.1.0/24", "twentyfour", "", NULL, false),
+		prefix_of("10.0.1.5", "pod", "cart-0", NULL, true),
+		prefix_of("2001:db8::/32", "six", "", NULL, false),
 		prefix_of("::/0", "rest", "", NULL, false),
 	};
 
@@ -195,9 +202,11 @@ static void the_lower_provider_wins_and_each_replaces_only_its_own(void **state)
 	assert_str(who(&w, "10.0.0.1")->namespace_, "high");
 	update(&w, 2, NULL, 0);
 	assert_int_equal(who(&w, "10.0.0.1")->identity, 2);
-	assert_int_equal(name_update(w.table, NAME_PROVIDERS, &(struct name_view){ 0 }, NULL), ERR_INVALID);
+	assert_int_equal(name_update(w.table, NAME_PROVIDERS, &(struct name_view){ 0 }, NULL),
+			 ERR_INVALID);
 	const struct name_prefix bad = { .bits = 129 };
-	assert_int_equal(name_update(w.table, 0, &(struct name_view){ &bad, 1, NULL, 0 }, NULL), ERR_INVALID);
+	assert_int_equal(name_update(w.table, 0, &(struct name_view){ &bad, 1, NULL, 0 }, NULL),
+			 ERR_INVALID);
 }
 
 static uint64_t next_random(uint64_t *s)
@@ -227,7 +236,8 @@ static void lookups_agree_with_trying_every_prefix(void **state)
 	print_message("seed %llu\n", (unsigned long long)s);
 	for (size_t i = 0; i < N; i++) {
 		/* few distinct bytes, so that prefixes nest and meet */
-		p[i] = (struct name_prefix){ .bits = (uint8_t)(next_random(&s) % 129), .endpoint.identity = 1000 + (uint32_t)i };
+		p[i] = (struct name_prefix){ .bits = (uint8_t)(next_random(&s) % 129),
+					     .endpoint.identity = 1000 + (uint32_t)i };
 		for (size_t b = 0; b < 16; b++)
 			p[i].ip[b] = next_random(&s) % 3 ? 0 : (uint8_t)(next_random(&s) & 0x81);
 	}
@@ -252,55 +262,14 @@ static void lookups_agree_with_trying_every_prefix(void **state)
 	}
 }
 
-/* --- numbers -------------------------------------------------------------------------------------------- */
-
-static void numbers_are_fnv1a_of_the_text(void **state)
-{
-	(void)state;
-	AUTO(numbers_free) struct numbers *n = NULL;
-
-	assert_int_equal(numbers_new(256, 65535, &n, NULL), ERR_OK);
-	/* test vectors of draft-eastlake-fnv, appendix C */
-	assert_int_equal(numbers_get(n, 0, STR("")), 256 + UINT64_C(0xcbf29ce484222325) % 65280);
-	assert_int_equal(numbers_get(n, 0, STR("a")), 256 + UINT64_C(0xaf63dc4c8601ec8c) % 65280);
-	assert_int_equal(numbers_get(n, 0, STR("foobar")), 256 + UINT64_C(0x85944171f73967e8) % 65280);
-}
-
-static void colliding_texts_get_numbers_of_their_own_until_there_are_none(void **state)
-{
-	(void)state;
-	AUTO(numbers_free) struct numbers *n = NULL;
-	bool taken[8] = { false };
-	char text[8];
-
-	assert_int_equal(numbers_new(1, 8, &n, NULL), ERR_OK);
-	uint32_t given[9];
-	for (int i = 0; i < 8; i++) {
-		(void)snprintf(text, sizeof text, "t%d", i);
-		given[i] = numbers_get(n, 1, str_of(text));
-		assert_in_range(given[i], 1, 8);
-		assert_false(taken[given[i] - 1]);
-		taken[given[i] - 1] = true;
-	}
-	for (int i = 0; i < 8; i++) {
-		(void)snprintf(text, sizeof text, "t%d", i);
-		assert_int_equal(numbers_get(n, 1, str_of(text)), given[i]);
-	}
-	assert_in_range(numbers_get(n, 1, STR("one too many")), 1, 8);
-	assert_int_equal(numbers_get(n, 1, STR("t3")), given[3]); /* it took nobody's place */
-	/* what is held no more stays until the room is needed */
-	numbers_release(n, 1);
-	assert_int_equal(numbers_get(n, 2, STR("t5")), given[5]);
-	for (int i = 0; i < 7; i++) {
-		(void)snprintf(text, sizeof text, "new%d", i);
-		assert_int_not_equal(numbers_get(n, 2, str_of(text)), given[5]);
-	}
-}
+/* --- numbers
+ * -------------------------------------------------------------------------------------------- */
 
 static void the_same_labels_are_the_same_identity_in_any_order_and_after_a_restart(void **state)
 {
 	(void)state;
-	const struct str ab[] = { STR("k8s:a=1"), STR("k8s:b=2") }, ba[] = { STR("k8s:b=2"), STR("k8s:a=1"), STR("k8s:b=2") };
+	const struct str ab[] = { STR("k8s:a=1"), STR("k8s:b=2") },
+			 ba[] = { STR("k8s:b=2"), STR("k8s:a=1"), STR("k8s:b=2") };
 	uint32_t first = 0;
 
 	for (int restart = 0; restart < 2; restart++) {
@@ -355,9 +324,12 @@ static void local_endpoints_have_an_id_that_their_addresses_share(void **state)
 	for (int restart = 0; restart < 2; restart++) {
 		AUTO_WORLD w = world_of("");
 		struct name_prefix p[] = {
-			prefix_of("10.0.0.1", "shop", "cart-0", NULL, true), prefix_of("fd00::1", "shop", "cart-0", NULL, true),
-			prefix_of("10.0.0.2", "shop", "cart-1", NULL, true), prefix_of("10.0.0.3", "", "", NULL, true),
-			prefix_of("10.0.0.4", "far", "away", NULL, false),   prefix_of("10.0.0.5", "", "", NULL, true),
+			prefix_of("10.0.0.1", "shop", "cart-0", NULL, true),
+			prefix_of("fd00::1", "shop", "cart-0", NULL, true),
+			prefix_of("10.0.0.2", "shop", "cart-1", NULL, true),
+			prefix_of("10.0.0.3", "", "", NULL, true),
+			prefix_of("10.0.0.4", "far", "away", NULL, false),
+			prefix_of("10.0.0.5", "", "", NULL, true),
 		};
 		p[5].endpoint.id = 77;
 		update(&w, 0, p, ARRAY_LEN(p));
@@ -373,18 +345,22 @@ static void local_endpoints_have_an_id_that_their_addresses_share(void **state)
 	}
 }
 
-/* --- flows ---------------------------------------------------------------------------------------------- */
+/* --- flows
+ * ---------------------------------------------------------------------------------------------- */
 
 static void a_flow_gets_its_node_and_cluster(void **state)
 {
 	(void)state;
-	static const char *const clusters[] = { "", "default", "edge" }, *const names[] = { "n1", "n1", "edge/n1" };
+	static const char *const clusters[] = { "", "default", "edge" }, *const names[] = {
+		"n1", "n1", "edge/n1"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(clusters); i++) {
 		AUTO_WORLD w = world_of(clusters[i]);
 		struct name_prefix p = prefix_of("10.0.0.1", "shop", "cart-0", NULL, true);
 		update(&w, 0, &p, 1);
-		const struct node *n = flow_dict_get_node(w.dict, named(&w, "10.0.0.1", "10.0.0.2").node);
+		const struct node *n =
+			flow_dict_get_node(w.dict, named(&w, "10.0.0.1", "10.0.0.2").node);
 		assert_str(n->name, names[i]);
 		assert_int_equal(n->label_count, 2);
 		assert_str(n->labels[0], "arch=amd64");
@@ -424,12 +400,15 @@ static void services_are_found_by_address_and_port(void **state)
 {
 	(void)state;
 	AUTO_WORLD w = world_of("");
-	struct name_service s[] = { { .port = 80, .service = { .name = STR("web"), .namespace_ = STR("shop") } },
-				    { .port = 0, .service = { .name = STR("any"), .namespace_ = STR("shop") } } };
+	struct name_service s[] = {
+		{ .port = 80, .service = { .name = STR("web"), .namespace_ = STR("shop") } },
+		{ .port = 0, .service = { .name = STR("any"), .namespace_ = STR("shop") } }
+	};
 
 	memcpy(s[0].ip, ip("10.96.0.1"), 16);
 	memcpy(s[1].ip, ip("10.96.0.2"), 16);
-	assert_int_equal(name_update(w.table, 0, &(struct name_view){ NULL, 0, s, 2 }, NULL), ERR_OK);
+	assert_int_equal(name_update(w.table, 0, &(struct name_view){ NULL, 0, s, 2 }, NULL),
+			 ERR_OK);
 	struct flow f = named(&w, "192.0.2.1", "10.96.0.1");
 	assert_true(flow_is(&f, FLOW_HAS_SVC));
 	assert_str(flow_dict_get_service(w.dict, f.dst_svc)->name, "web");
@@ -444,7 +423,9 @@ static void services_are_found_by_address_and_port(void **state)
 	assert_str(flow_dict_get_service(w.dict, f.dst_svc)->name, "any");
 }
 
-/* --- DNS ------------------------------------------------------------------------------------------------ */
+/* --- DNS
+ * ------------------------------------------------------------------------------------------------
+ * */
 
 /* Names in @ext as "13:a,14:b". */
 static const char *names_text(const struct buf *ext, char text[2000])
@@ -455,13 +436,14 @@ static const char *names_text(const struct buf *ext, char text[2000])
 
 	text[0] = 0;
 	while (wire_next(&r, &field))
-		len += snprintf(text + len, 2000 - (size_t)len, "%s%u:%.*s", len ? "," : "", field.number,
-				STR_FMT(field.bytes));
+		len += snprintf(text + len, 2000 - (size_t)len, "%s%u:%.*s", len ? "," : "",
+				field.number, STR_FMT(field.bytes));
 	assert_false(r.bad);
 	return text;
 }
 
-static void assert_names(const struct world *w, const char *src, const char *dst, struct wall_ns time, const char *want)
+static void assert_names(const struct world *w, const char *src, const char *dst,
+			 struct wall_ns time, const char *want)
 {
 	AUTO_BUF struct buf ext = buf_init(65536);
 	struct flow f = flow_at(src, dst, time);
@@ -472,7 +454,8 @@ static void assert_names(const struct world *w, const char *src, const char *dst
 	assert_int_equal(flow_is(&f, FLOW_HAS_NAMES), *want != 0);
 }
 
-static void learn(const struct world *w, const char *client, const char *address, const char *name, uint32_t ttl_s)
+static void learn(const struct world *w, const char *client, const char *address, const char *name,
+		  uint32_t ttl_s)
 {
 	name_learn(w->table, ip(client), ip(address), str_of(name), ttl_s, noon);
 }
@@ -540,8 +523,10 @@ static void names_end_with_their_ttl_and_the_grace_period(void **state)
 	learn(&w, "10.0.0.1", "192.0.2.7", "shop.example", 60);
 	assert_names(&w, "10.0.0.1", "192.0.2.7", last, "14:shop.example");
 	assert_names(&w, "10.0.0.1", "192.0.2.7", (struct wall_ns){ last.v + 1 }, "");
-	learn(&w, "10.0.0.1", "192.0.2.7", "shop.example", UINT32_MAX); /* renewed, and the TTL is bounded */
-	assert_names(&w, "10.0.0.1", "192.0.2.7", (struct wall_ns){ last.v + 1 }, "14:shop.example");
+	learn(&w, "10.0.0.1", "192.0.2.7", "shop.example",
+	      UINT32_MAX); /* renewed, and the TTL is bounded */
+	assert_names(&w, "10.0.0.1", "192.0.2.7", (struct wall_ns){ last.v + 1 },
+		     "14:shop.example");
 	last.v = noon.v + (uint64_t)(DNS_TTL_MAX_S + DNS_GRACE_S) * NS_PER_S;
 	assert_names(&w, "10.0.0.1", "192.0.2.7", (struct wall_ns){ last.v + 1 }, "");
 }
@@ -567,54 +552,8 @@ static void names_that_are_none_are_ignored(void **state)
 	assert_names(&w, "10.0.0.1", "192.0.2.7", noon, want);
 }
 
-static void an_address_keeps_the_sixteen_names_that_last_longest(void **state)
-{
-	(void)state;
-	AUTO(dns_names_free) struct dns_names *d = NULL;
-	AUTO_BUF struct buf out = buf_init(65536);
-	struct dns_client client = { ip("10.0.0.1"), { 0 } };
-	const uint8_t *address = ip("192.0.2.7");
-	char name[16];
-
-	assert_int_equal(dns_names_new(100, 1, &d, NULL), ERR_OK);
-	for (uint32_t i = 0; i < 20; i++) {
-		(void)snprintf(name, sizeof name, "n%02u.example", i);
-		dns_names_learn(d, client, address, str_of(name), 100 + i, noon);
-	}
-	assert_int_equal(dns_names_count(d), DNS_NAMES_PER_ADDRESS);
-	assert_int_equal(dns_names_put(d, address, client, false, noon, 13, &out), DNS_NAMES_PER_ADDRESS);
-	struct str first;
-	assert_true(wire_find(buf_str(&out), 13, &first));
-	assert_str(first, "n04.example");
-}
-
-static void a_full_table_forgets_what_is_not_used(void **state)
-{
-	(void)state;
-	AUTO(dns_names_free) struct dns_names *d = NULL;
-	AUTO_BUF struct buf out = buf_init(65536);
-	uint8_t address[16] = { 0 };
-	struct dns_client client = { ip("10.0.0.1"), { 0 } };
-
-	assert_int_equal(dns_names_new(8, 1, &d, NULL), ERR_OK);
-	for (uint8_t i = 0; i < 200; i++) {
-		address[15] = i;
-		dns_names_learn(d, client, address, STR("some.example"), 60, noon);
-		address[15] = 0; /* the first one is asked for all the time */
-		assert_int_equal(dns_names_put(d, address, client, true, noon, 13, &out), 1);
-		buf_reset(&out);
-	}
-	assert_int_equal(dns_names_count(d), 8);
-	size_t found = 0;
-	for (unsigned i = 0; i < 256; i++) {
-		address[15] = (uint8_t)i;
-		found += dns_names_put(d, address, client, true, noon, 13, &out);
-	}
-	assert_int_equal(found, 8);
-	assert_int_equal(dns_names_new(0, 1, &d, NULL), ERR_INVALID);
-}
-
-/* --- namespaces ----------------------------------------------------------------------------------------- */
+/* --- namespaces
+ * ----------------------------------------------------------------------------------------- */
 
 static void add_namespace(void *ctx, struct str cluster, struct str ns)
 {
@@ -633,9 +572,11 @@ static void namespaces_seen_in_the_last_hour_are_listed_in_order(void **state)
 {
 	(void)state;
 	AUTO_WORLD w = world_of("edge");
-	struct name_prefix p[] = { prefix_of("10.0.0.1", "zoo", "p", NULL, false), prefix_of("10.0.0.2", "app", "p", NULL, false),
+	struct name_prefix p[] = { prefix_of("10.0.0.1", "zoo", "p", NULL, false),
+				   prefix_of("10.0.0.2", "app", "p", NULL, false),
 				   prefix_of("10.0.0.3", "app", "q", NULL, false),
-				   prefix_of("10.0.0.4", "app", "r", NULL, false), prefix_of("10.0.0.5", "app", "s", NULL, false),
+				   prefix_of("10.0.0.4", "app", "r", NULL, false),
+				   prefix_of("10.0.0.5", "app", "s", NULL, false),
 				   prefix_of("10.0.0.6", "unseen", "s", NULL, false) };
 	struct wall_ns later = { noon.v + 1800 * NS_PER_S };
 
@@ -650,7 +591,8 @@ static void namespaces_seen_in_the_last_hour_are_listed_in_order(void **state)
 	assert_namespaces(&w, noon, "/app core/app edge/app edge/zoo ");
 	name_quiet(w.table, later);
 	(void)named(&w, "10.0.0.3", "192.0.2.1");
-	assert_namespaces(&w, (struct wall_ns){ noon.v + 3600 * NS_PER_S }, "/app core/app edge/app edge/zoo ");
+	assert_namespaces(&w, (struct wall_ns){ noon.v + 3600 * NS_PER_S },
+			  "/app core/app edge/app edge/zoo ");
 	assert_namespaces(&w, (struct wall_ns){ noon.v + 3601 * NS_PER_S }, "edge/app ");
 	assert_namespaces(&w, (struct wall_ns){ later.v + 3601 * NS_PER_S }, "");
 }
@@ -687,7 +629,8 @@ static void the_place_of_an_expired_namespace_is_used_again(void **state)
 	}
 }
 
-/* --- threads -------------------------------------------------------------------------------------------- */
+/* --- threads
+ * -------------------------------------------------------------------------------------------- */
 
 enum { UPDATES = 300 };
 
@@ -696,9 +639,11 @@ static void *update_often(void *arg)
 	struct world *w = arg;
 
 	for (uint32_t i = 1; i <= UPDATES; i++) {
-		struct name_prefix p[] = { prefix_of("10.0.0.0/24", "ns", "a", NULL, true), prefix_of("10.0.1.1", "ns", "b", NULL, true) };
+		struct name_prefix p[] = { prefix_of("10.0.0.0/24", "ns", "a", NULL, true),
+					   prefix_of("10.0.1.1", "ns", "b", NULL, true) };
 		p[0].endpoint.identity = p[1].endpoint.identity = 1000 + i;
-		if (name_update(w->table, i % NAME_PROVIDERS / 3, &(struct name_view){ p, 2, NULL, 0 }, NULL) != ERR_OK)
+		if (name_update(w->table, i % NAME_PROVIDERS / 3,
+				&(struct name_view){ p, 2, NULL, 0 }, NULL) != ERR_OK)
 			return arg;
 	}
 	return NULL;
@@ -746,9 +691,8 @@ int main(void)
 		cmocka_unit_test(the_longest_prefix_wins),
 		cmocka_unit_test(the_lower_provider_wins_and_each_replaces_only_its_own),
 		cmocka_unit_test(lookups_agree_with_trying_every_prefix),
-		cmocka_unit_test(numbers_are_fnv1a_of_the_text),
-		cmocka_unit_test(colliding_texts_get_numbers_of_their_own_until_there_are_none),
-		cmocka_unit_test(the_same_labels_are_the_same_identity_in_any_order_and_after_a_restart),
+		cmocka_unit_test(
+			the_same_labels_are_the_same_identity_in_any_order_and_after_a_restart),
 		cmocka_unit_test(reserved_labels_and_given_identities_are_kept),
 		cmocka_unit_test(local_endpoints_have_an_id_that_their_addresses_share),
 		cmocka_unit_test(a_flow_gets_its_node_and_cluster),
@@ -760,8 +704,6 @@ int main(void)
 		cmocka_unit_test(names_that_the_node_itself_was_told_name_its_peers),
 		cmocka_unit_test(names_end_with_their_ttl_and_the_grace_period),
 		cmocka_unit_test(names_that_are_none_are_ignored),
-		cmocka_unit_test(an_address_keeps_the_sixteen_names_that_last_longest),
-		cmocka_unit_test(a_full_table_forgets_what_is_not_used),
 		cmocka_unit_test(namespaces_seen_in_the_last_hour_are_listed_in_order),
 		cmocka_unit_test(the_place_of_an_expired_namespace_is_used_again),
 		cmocka_unit_test(both_sides_of_a_flow_come_from_one_snapshot_while_it_is_replaced),

@@ -33,24 +33,25 @@ static struct endpoints *parsed(const char *text)
 static void every_key_of_the_contract_is_read(void **state)
 {
 	(void)state;
-	AUTO(endpoints_free) struct endpoints *ep = parsed("endpoints:\n"
-							   "- ip: 10.0.1.5\n"
-							   "  namespace: shop\n"
-							   "  pod: cart-0\n"
-							   "  labels: [k8s:app=cart, env=prod, reserved:host, url=a:b]\n"
-							   "  workload: Deployment/cart\n"
-							   "  identity: 4001\n"
-							   "  local: true\n"
-							   "- ips: [10.0.1.6, 'fd00::6']\n"
-							   "  labels: {app: web, 'cidr:x': y, bare: }\n"
-							   "- cidr: 10.0.2.0/24\n"
-							   "- cidr: 2001:db8::/32\n"
-							   "services:\n"
-							   "- ip: 10.96.0.10\n"
-							   "  port: 53\n"
-							   "  name: kube-dns\n"
-							   "  namespace: kube-system\n"
-							   "- {ip: 10.96.0.10, name: rest}\n");
+	AUTO(endpoints_free)
+	struct endpoints *ep = parsed("endpoints:\n"
+				      "- ip: 10.0.1.5\n"
+				      "  namespace: shop\n"
+				      "  pod: cart-0\n"
+				      "  labels: [k8s:app=cart, env=prod, reserved:host, url=a:b]\n"
+				      "  workload: Deployment/cart\n"
+				      "  identity: 4001\n"
+				      "  local: true\n"
+				      "- ips: [10.0.1.6, 'fd00::6']\n"
+				      "  labels: {app: web, 'cidr:x': y, bare: }\n"
+				      "- cidr: 10.0.2.0/24\n"
+				      "- cidr: 2001:db8::/32\n"
+				      "services:\n"
+				      "- ip: 10.96.0.10\n"
+				      "  port: 53\n"
+				      "  name: kube-dns\n"
+				      "  namespace: kube-system\n"
+				      "- {ip: 10.96.0.10, name: rest}\n");
 	struct name_view v = endpoints_view(ep);
 	uint8_t ip[16];
 
@@ -63,7 +64,8 @@ static void every_key_of_the_contract_is_read(void **state)
 	assert_str(p[0].endpoint.namespace_, "shop");
 	assert_str(p[0].endpoint.pod, "cart-0");
 	assert_int_equal(p[0].endpoint.identity, 4001);
-	static const char *const labels[] = { "k8s:app=cart", "k8s:env=prod", "reserved:host", "k8s:url=a:b" };
+	static const char *const labels[] = { "k8s:app=cart", "k8s:env=prod", "reserved:host",
+					      "k8s:url=a:b" };
 	assert_int_equal(p[0].endpoint.label_count, 4);
 	for (size_t i = 0; i < 4; i++)
 		assert_str(p[0].endpoint.labels[i], labels[i]);
@@ -89,7 +91,8 @@ static void every_key_of_the_contract_is_read(void **state)
 static void a_file_without_content_is_an_empty_table(void **state)
 {
 	(void)state;
-	static const char *const empty[] = { "", "# nothing\n", "---\n", "endpoints:\nservices: []\n", "{}" };
+	static const char *const empty[] = { "", "# nothing\n", "---\n",
+					     "endpoints:\nservices: []\n", "{}" };
 
 	for (size_t i = 0; i < ARRAY_LEN(empty); i++) {
 		AUTO(endpoints_free) struct endpoints *ep = parsed(empty[i]);
@@ -104,18 +107,24 @@ static void what_is_wrong_is_said_with_line_and_column(void **state)
 	static const struct {
 		const char *text, *says;
 	} bad[] = {
-		{ "endpoints:\n- ip: 10.0.0.1\n  colour: red\n", "line 3, column 3: an endpoint has no key 'colour'" },
+		{ "endpoints:\n- ip: 10.0.0.1\n  colour: red\n",
+		  "line 3, column 3: an endpoint has no key 'colour'" },
 		{ "endpionts: []\n", "line 1, column 1: an endpoint file has no key 'endpionts'" },
-		{ "services:\n- {ip: 10.0.0.1, name: a, proto: tcp}\n", "line 2, column 27: a service has no key 'proto'" },
-		{ "endpoints:\n- ip: 10.0.0.1\n  ip: 10.0.0.2\n", "line 3, column 3: 'ip' is given twice" },
+		{ "services:\n- {ip: 10.0.0.1, name: a, proto: tcp}\n",
+		  "line 2, column 27: a service has no key 'proto'" },
+		{ "endpoints:\n- ip: 10.0.0.1\n  ip: 10.0.0.2\n",
+		  "line 3, column 3: 'ip' is given twice" },
 		{ "endpoints:\n- ip: 10.0.0.1\n- ips: [10.0.0.2, 10.0.0.1]\n",
 		  "line 3, column 19: 10.0.0.1 is given already in line 2" },
-		{ "endpoints:\n- ip: 10.0.0.1\n- cidr: 10.0.0.1/32\n", "line 3, column 9: 10.0.0.1 is given already in line 2" },
+		{ "endpoints:\n- ip: 10.0.0.1\n- cidr: 10.0.0.1/32\n",
+		  "line 3, column 9: 10.0.0.1 is given already in line 2" },
 		{ "services:\n- {ip: '::1', port: 1, name: a}\n- {ip: '::1', port: 1, name: b}\n",
 		  "line 3, column 8: ::1 is given already in line 2" },
-		{ "endpoints:\n- namespace: shop\n", "line 2, column 3: an endpoint has one of 'ip', 'ips' and 'cidr'" },
+		{ "endpoints:\n- namespace: shop\n",
+		  "line 2, column 3: an endpoint has one of 'ip', 'ips' and 'cidr'" },
 		{ "endpoints:\n- {ip: 10.0.0.1, cidr: 10.0.0.0/8}\n", "an endpoint has one of" },
-		{ "endpoints:\n- ip: 10.0.0.256\n", "line 2, column 7: '10.0.0.256' is no IP address" },
+		{ "endpoints:\n- ip: 10.0.0.256\n",
+		  "line 2, column 7: '10.0.0.256' is no IP address" },
 		{ "endpoints:\n- ip: [10.0.0.2]\n", "an address is one text" },
 		{ "endpoints:\n- ips: []\n", "'ips' is a list of addresses" },
 		{ "endpoints:\n- cidr: 10.0.0.1/8\n", "has bits set beyond its length" },
@@ -124,7 +133,8 @@ static void what_is_wrong_is_said_with_line_and_column(void **state)
 		{ "endpoints:\n- {ip: 10.0.0.1, labels: [=x]}\n", "has no key" },
 		{ "endpoints:\n- {ip: 10.0.0.1, labels: [[x]]}\n", "a label is one text" },
 		{ "endpoints:\n- {ip: 10.0.0.1, labels: x}\n", "'labels' is a list like" },
-		{ "endpoints:\n- {ip: 10.0.0.1, workload: cart}\n", "no workload like Deployment/cart" },
+		{ "endpoints:\n- {ip: 10.0.0.1, workload: cart}\n",
+		  "no workload like Deployment/cart" },
 		{ "endpoints:\n- {ip: 10.0.0.1, identity: 0}\n", "no identity" },
 		{ "endpoints:\n- {ip: 10.0.0.1, identity: -1}\n", "no identity" },
 		{ "endpoints:\n- {ip: 10.0.0.1, local: maybe}\n", "'local' is true or false" },
@@ -152,8 +162,9 @@ static void what_is_wrong_is_said_with_line_and_column(void **state)
 static void aliases_work_but_cannot_multiply_without_bound(void **state)
 {
 	(void)state;
-	AUTO(endpoints_free) struct endpoints *ep =
-		parsed("endpoints:\n- {ip: 10.0.0.1, labels: &l [a=b]}\n- {ip: 10.0.0.2, labels: *l}\n");
+	AUTO(endpoints_free)
+	struct endpoints *ep = parsed(
+		"endpoints:\n- {ip: 10.0.0.1, labels: &l [a=b]}\n- {ip: 10.0.0.2, labels: *l}\n");
 	assert_int_equal(endpoints_view(ep).prefix_count, 2);
 	assert_str(endpoints_view(ep).prefixes[1].endpoint.labels[0], "k8s:a=b");
 
@@ -175,7 +186,8 @@ static void aliases_work_but_cannot_multiply_without_bound(void **state)
 	assert_non_null(strstr(e.msg, "aliases"));
 }
 
-/* --- the file on disk ------------------------------------------------------------------------------------- */
+/* --- the file on disk
+ * ------------------------------------------------------------------------------------- */
 
 struct place {
 	char dir[64], path[128], other[128];
@@ -191,7 +203,8 @@ static int make_place(void **state)
 		return -1;
 	(void)snprintf(p->dir, sizeof p->dir, "/tmp/tycho-names-XXXXXX");
 	if (!mkdtemp(p->dir) || flow_dict_new(1000, &p->dict, NULL) != ERR_OK ||
-	    name_table_new(&(struct name_config){ .node = "n1" }, p->dict, &p->table, NULL) != ERR_OK)
+	    name_table_new(&(struct name_config){ .node = "n1" }, p->dict, &p->table, NULL) !=
+		    ERR_OK)
 		return -1;
 	(void)snprintf(p->path, sizeof p->path, "%s/endpoints.yaml", p->dir);
 	(void)snprintf(p->other, sizeof p->other, "%s/other", p->dir);
@@ -348,10 +361,14 @@ int main(void)
 		cmocka_unit_test(a_file_without_content_is_an_empty_table),
 		cmocka_unit_test(what_is_wrong_is_said_with_line_and_column),
 		cmocka_unit_test(aliases_work_but_cannot_multiply_without_bound),
-		cmocka_unit_test_setup_teardown(a_written_or_replaced_file_is_reread, make_place, remove_place),
-		cmocka_unit_test_setup_teardown(a_bad_or_missing_file_keeps_the_old_content, make_place, remove_place),
-		cmocka_unit_test_setup_teardown(the_swapped_links_of_a_config_map_are_noticed, make_place, remove_place),
-		cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_at_the_start_is_an_error, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(a_written_or_replaced_file_is_reread, make_place,
+						remove_place),
+		cmocka_unit_test_setup_teardown(a_bad_or_missing_file_keeps_the_old_content,
+						make_place, remove_place),
+		cmocka_unit_test_setup_teardown(the_swapped_links_of_a_config_map_are_noticed,
+						make_place, remove_place),
+		cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_at_the_start_is_an_error,
+						make_place, remove_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

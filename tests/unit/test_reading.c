@@ -58,7 +58,8 @@ static int make_scene(void **state)
 
 	*state = s;
 	if (!s || flow_dict_new(100, &s->dict, &e) != ERR_OK ||
-	    flow_log_new(&(struct flow_log_config){ CAPACITY, 0, FIRST_SEQ }, &s->log, &e) != ERR_OK ||
+	    flow_log_new(&(struct flow_log_config){ CAPACITY, 0, FIRST_SEQ }, &s->log, &e) !=
+		    ERR_OK ||
 	    flow_batch_new(s->log, 64, &s->batch, &e) != ERR_OK)
 		return -1;
 	return 0;
@@ -98,13 +99,14 @@ static uint64_t next_random(uint64_t *s)
 /* Times rise, but sources are a little apart; a few records have none. */
 static void put_random(struct scene *s, size_t n, uint64_t *seed)
 {
-	static const enum flow_kind kinds[] = { FLOW_KIND_FLOW, FLOW_KIND_FLOW, FLOW_KIND_FLOW, FLOW_KIND_FLOW,
-						FLOW_KIND_LOST, FLOW_KIND_AGENT, FLOW_KIND_DEBUG };
+	static const enum flow_kind kinds[] = { FLOW_KIND_FLOW, FLOW_KIND_FLOW, FLOW_KIND_FLOW,
+						FLOW_KIND_FLOW, FLOW_KIND_LOST, FLOW_KIND_AGENT,
+						FLOW_KIND_DEBUG };
 	for (size_t i = 0; i < n; i++) {
 		uint64_t r = next_random(seed);
 		uint64_t time_s = r % 31 ? 1000 + s->count + r / 31 % 4 : 0;
-		put(s, kinds[r / 200 % ARRAY_LEN(kinds)], r / 2000 % 3 ? FLOW__VERDICT__FORWARDED : FLOW__VERDICT__DROPPED,
-		    time_s);
+		put(s, kinds[r / 200 % ARRAY_LEN(kinds)],
+		    r / 2000 % 3 ? FLOW__VERDICT__FORWARDED : FLOW__VERDICT__DROPPED, time_s);
 	}
 }
 
@@ -127,7 +129,8 @@ static int place(const struct question *q, const struct flow *f)
 
 static bool is_wanted(const struct question *q, const struct flow *f)
 {
-	return f->kind == q->kind && place(q, f) == 0 && (!q->dropped_only || f->verdict == FLOW__VERDICT__DROPPED);
+	return f->kind == q->kind && place(q, f) == 0 &&
+	       (!q->dropped_only || f->verdict == FLOW__VERDICT__DROPPED);
 }
 
 /* The answer of somebody with all the time in the world. */
@@ -150,7 +153,8 @@ static void naive_answer(const struct scene *s, const struct question *q, struct
 		const struct flow *f = &s->put[i];
 		if (rq->follow && place(q, f) > 0)
 			return;
-		bool loss = q->kind == FLOW_KIND_FLOW && f->kind == FLOW_KIND_LOST && place(q, f) == 0;
+		bool loss =
+			q->kind == FLOW_KIND_FLOW && f->kind == FLOW_KIND_LOST && place(q, f) == 0;
 		if (!is_wanted(q, f) && !loss)
 			continue;
 		want->seqs[want->count++] = f->seq;
@@ -168,7 +172,8 @@ static struct flow_filter *filter_of(const struct scene *s, const struct questio
 	flow__flow_filter__init(&dropped);
 	dropped.n_verdict = 1;
 	dropped.verdict = &verdict;
-	assert_int_equal(flow_filter_new(&list, q->dropped_only, NULL, 0, s->dict, &ff, NULL), ERR_OK);
+	assert_int_equal(flow_filter_new(&list, q->dropped_only, NULL, 0, s->dict, &ff, NULL),
+			 ERR_OK);
 	return ff;
 }
 
@@ -178,11 +183,13 @@ static void collector_init(struct collector *c, size_t room)
 }
 
 /* Pulls until the reading is idle or over; @room records at a time. */
-static enum reading_state pull_all(const struct scene *s, struct reading *r, struct collector *c, size_t room)
+static enum reading_state pull_all(const struct scene *s, struct reading *r, struct collector *c,
+				   size_t room)
 {
 	for (;;) {
 		c->room = room;
-		enum reading_state state = reading_pull(r, s->batch, (struct mono_ns){ NS_PER_S }, (struct wall_ns){ 1 }, &c->sink);
+		enum reading_state state = reading_pull(r, s->batch, (struct mono_ns){ NS_PER_S },
+							(struct wall_ns){ 1 }, &c->sink);
 		if (state != READING_MORE)
 			return state;
 	}
@@ -201,11 +208,15 @@ static void ask(const struct scene *s, struct question *q, size_t room)
 	enum reading_state state = pull_all(s, &r, &got, room);
 	if (!q->request.follow)
 		assert_int_equal(state, READING_ENDED);
-	if (got.count != want.count || memcmp(got.seqs, want.seqs, want.count * sizeof *want.seqs) != 0)
-		fail_msg("%zu records, want %zu (number %llu first %d follow %d since %lld until %lld dropped %d kind %d)",
-			 got.count, want.count, (unsigned long long)q->request.number, q->request.first,
-			 q->request.follow, q->request.since ? (long long)q->since.seconds : -1,
-			 q->request.until ? (long long)q->until.seconds : -1, q->dropped_only, q->kind);
+	if (got.count != want.count ||
+	    memcmp(got.seqs, want.seqs, want.count * sizeof *want.seqs) != 0)
+		fail_msg("%zu records, want %zu (number %llu first %d follow %d since %lld until "
+			 "%lld dropped %d kind %d)",
+			 got.count, want.count, (unsigned long long)q->request.number,
+			 q->request.first, q->request.follow,
+			 q->request.since ? (long long)q->since.seconds : -1,
+			 q->request.until ? (long long)q->until.seconds : -1, q->dropped_only,
+			 q->kind);
 	assert_int_equal(got.lost, 0);
 }
 
@@ -214,7 +225,8 @@ static void every_combination_of_selectors_answers_as_a_plain_search_does(void *
 	struct scene *s = *state;
 	static const uint64_t numbers[] = { 0, 1, 7, 64, 100000 };
 	static const enum flow_kind kinds[] = { FLOW_KIND_FLOW, FLOW_KIND_AGENT, FLOW_KIND_DEBUG };
-	static const size_t sizes[] = { 0, 1, 5, 190, 500 }; /* put one after the other; the last two wrap */
+	static const size_t sizes[] = { 0, 1, 5, 190,
+					500 }; /* put one after the other; the last two wrap */
 	uint64_t seed = 77;
 
 	print_message("seed %llu\n", (unsigned long long)seed);
@@ -223,16 +235,21 @@ static void every_combination_of_selectors_answers_as_a_plain_search_does(void *
 		for (unsigned bits = 0; bits < 32; bits++)
 			for (size_t n = 0; n < ARRAY_LEN(numbers); n++)
 				for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-					struct question q = { .kind = kinds[k], .dropped_only = (bits & 16) && kinds[k] == FLOW_KIND_FLOW };
+					struct question q = { .kind = kinds[k],
+							      .dropped_only =
+								      (bits & 16) &&
+								      kinds[k] == FLOW_KIND_FLOW };
 					google__protobuf__timestamp__init(&q.since);
 					google__protobuf__timestamp__init(&q.until);
 					q.since.seconds = (int64_t)(1000 + s->count - s->count / 3);
 					q.until.seconds = (int64_t)(1000 + s->count - s->count / 7);
-					q.request = (struct reading_request){ .number = numbers[n],
-									      .first = bits & 1,
-									      .follow = bits & 2,
-									      .since = bits & 4 ? &q.since : NULL,
-									      .until = bits & 8 ? &q.until : NULL };
+					q.request = (struct reading_request){
+						.number = numbers[n],
+						.first = bits & 1,
+						.follow = bits & 2,
+						.since = bits & 4 ? &q.since : NULL,
+						.until = bits & 8 ? &q.until : NULL
+					};
 					if (q.request.first && q.request.follow)
 						continue;
 					ask(s, &q, 1 + n * 13);
@@ -256,16 +273,20 @@ static void contradictions_and_impossible_times_are_refused_in_the_references_wo
 		    { 0, 1000000000, "out-of-range nanos" } };
 
 	google__protobuf__timestamp__init(&t);
-	assert_int_equal(reading_init(&r, &(struct reading_request){ .first = true, .follow = true }, s->log, FLOW_KIND_FLOW,
-				      NULL, &e),
+	assert_int_equal(reading_init(&r,
+				      &(struct reading_request){ .first = true, .follow = true },
+				      s->log, FLOW_KIND_FLOW, NULL, &e),
 			 ERR_INVALID);
 	assert_string_equal(e.msg, "first cannot be specified with follow");
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		t.seconds = bad[i].seconds;
 		t.nanos = bad[i].nanos;
 		for (int which = 0; which < 2; which++) {
-			struct reading_request request = { .since = which ? &t : NULL, .until = which ? NULL : &t };
-			assert_int_equal(reading_init(&r, &request, s->log, FLOW_KIND_FLOW, NULL, &e), ERR_PARSE);
+			struct reading_request request = { .since = which ? &t : NULL,
+							   .until = which ? NULL : &t };
+			assert_int_equal(
+				reading_init(&r, &request, s->log, FLOW_KIND_FLOW, NULL, &e),
+				ERR_PARSE);
 			assert_non_null(strstr(e.msg, bad[i].says));
 		}
 	}
@@ -279,7 +300,9 @@ static void a_follower_sees_what_is_put_later(void **state)
 
 	put(s, FLOW_KIND_FLOW, 1, 1000);
 	collector_init(&got, 0);
-	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
 	assert_int_equal(pull_all(s, &r, &got, 10), READING_IDLE);
 	assert_int_equal(got.count, 0);
 	for (uint64_t i = 0; i < 600; i++) {
@@ -291,9 +314,11 @@ static void a_follower_sees_what_is_put_later(void **state)
 	assert_int_equal(got.lost, 0);
 }
 
-static enum reading_state pull_at(const struct scene *s, struct reading *r, struct collector *c, uint64_t ms)
+static enum reading_state pull_at(const struct scene *s, struct reading *r, struct collector *c,
+				  uint64_t ms)
 {
-	return reading_pull(r, s->batch, (struct mono_ns){ ms * NS_PER_MS }, (struct wall_ns){ ms }, &c->sink);
+	return reading_pull(r, s->batch, (struct mono_ns){ ms * NS_PER_MS }, (struct wall_ns){ ms },
+			    &c->sink);
 }
 
 static void losses_are_told_once_a_second_at_most_and_each_record_once(void **state)
@@ -304,7 +329,9 @@ static void losses_are_told_once_a_second_at_most_and_each_record_once(void **st
 
 	collector_init(&got, 0);
 	got.room = RECORDS_MAX;
-	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
 	for (int i = 0; i < CAPACITY + 10; i++)
 		put(s, FLOW_KIND_FLOW, 1, 1000);
 	assert_int_equal(pull_at(s, &r, &got, 5000), READING_IDLE);
@@ -339,7 +366,8 @@ static void a_loss_that_is_not_due_is_told_before_the_end(void **state)
 	for (int i = 0; i < 100; i++)
 		put(s, FLOW_KIND_FLOW, 1, 1000);
 	got.room = CAPACITY - 100;
-	assert_int_equal(pull_at(s, &r, &got, 1001), READING_MORE); /* all delivered, no room for the loss */
+	assert_int_equal(pull_at(s, &r, &got, 1001),
+			 READING_MORE); /* all delivered, no room for the loss */
 	assert_int_equal(got.count, CAPACITY - 100);
 	got.room = 1;
 	assert_int_equal(pull_at(s, &r, &got, 1002), READING_ENDED);
@@ -349,14 +377,19 @@ static void a_loss_that_is_not_due_is_told_before_the_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(every_combination_of_selectors_answers_as_a_plain_search_does, make_scene,
+		cmocka_unit_test_setup_teardown(
+			every_combination_of_selectors_answers_as_a_plain_search_does, make_scene,
+			free_scene),
+		cmocka_unit_test_setup_teardown(
+			contradictions_and_impossible_times_are_refused_in_the_references_words,
+			make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(a_follower_sees_what_is_put_later, make_scene,
 						free_scene),
-		cmocka_unit_test_setup_teardown(contradictions_and_impossible_times_are_refused_in_the_references_words,
+		cmocka_unit_test_setup_teardown(
+			losses_are_told_once_a_second_at_most_and_each_record_once, make_scene,
+			free_scene),
+		cmocka_unit_test_setup_teardown(a_loss_that_is_not_due_is_told_before_the_end,
 						make_scene, free_scene),
-		cmocka_unit_test_setup_teardown(a_follower_sees_what_is_put_later, make_scene, free_scene),
-		cmocka_unit_test_setup_teardown(losses_are_told_once_a_second_at_most_and_each_record_once, make_scene,
-						free_scene),
-		cmocka_unit_test_setup_teardown(a_loss_that_is_not_due_is_told_before_the_end, make_scene, free_scene),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
