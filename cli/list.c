@@ -142,7 +142,8 @@ static enum err_code put_nodes(struct buf *b, struct str answer, bool wide, stru
 
 	if (!r)
 		return err_set(e, ERR_PARSE, "the server's list of nodes cannot be read");
-	qsort(r->nodes, r->n_nodes, sizeof(Observer__Node *), by_node_name);
+	if (r->n_nodes)
+		qsort(r->nodes, r->n_nodes, sizeof(Observer__Node *), by_node_name);
 	buf_lit(b, "NAME\tSTATUS\tAGE\tFLOWS/S\tCURRENT/MAX-FLOWS");
 	buf_str_put(b, wide ? STR("\tVERSION\tADDRESS\tTLS\n") : STR("\n"));
 	for (size_t i = 0; i < r->n_nodes; i++)

@@ -37,7 +37,8 @@ static enum err_code pack_request(const struct observe_request *r, struct buf *o
 	until.nanos = r->until.ns;
 	request.since = r->has_since ? &since : NULL;
 	request.until = r->has_until ? &until : NULL;
-	memcpy(paths, r->mask, r->mask_count * sizeof *paths); /* protobuf-c has no const, and only reads */
+	if (r->mask_count)
+		memcpy(paths, r->mask, r->mask_count * sizeof *paths); /* protobuf-c has no const, and only reads */
 	mask.paths = paths;
 	mask.n_paths = r->mask_count;
 	request.field_mask = r->mask_count ? &mask : NULL;

@@ -120,7 +120,8 @@ static enum err_code put_status(struct buf *out, const char *format, struct str 
 
 	if (!s)
 		return err_set(e, ERR_PARSE, "the server's status cannot be read");
-	qsort(s->unavailable_nodes, s->n_unavailable_nodes, sizeof *s->unavailable_nodes, by_text);
+	if (s->n_unavailable_nodes)
+		qsort(s->unavailable_nodes, s->n_unavailable_nodes, sizeof *s->unavailable_nodes, by_text);
 	enum err_code code = ERR_OK;
 	if (strcmp(format, "compact") == 0) {
 		put_compact(out, s);
@@ -177,7 +178,7 @@ static enum err_code run_status(struct cli *cli, struct err *e)
 	AUTO_BUF struct buf word = buf_init(256), line = buf_init(4096), answer = buf_init(ANSWER_MAX_BYTES),
 			    out = buf_init(4 * ANSWER_MAX_BYTES);
 	const char *format = flags_text(cli->flags, "output");
-	bool healthy;
+	bool healthy = false;
 
 	if (connection_open(cli->settings, &c, e) != ERR_OK)
 		return e->code;
