@@ -37,8 +37,8 @@ void metadata_free(grpc_metadata *md, size_t count);
 struct str metadata_find(const grpc_metadata_array *md, const char *key);
 
 /* The bytes of a received message: borrowed from the byte buffer where they lie in one piece, else
- * gathered. message_open is false when they cannot be read (bad compression, no memory); message_close
- * is due in either case. */
+ * gathered. message_open is false when they cannot be read (bad compression, no memory);
+ * message_close is due in either case. */
 struct message {
 	grpc_byte_buffer *bb; /* own */
 	grpc_slice whole;     /* own; what str points into */
