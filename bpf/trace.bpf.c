@@ -298,9 +298,8 @@ static __always_inline __u8 cause_of(struct conn *c, const struct packet *p, boo
 /* Counts @p and reports it if that is due. */
 static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3)
 {
-	enum {
-		HEADERS_BYTES = 96
-	}; /* enough for most: Ethernet 14, IPv6 40, TCP with timestamps 32 */
+	/* Enough for most: Ethernet 14, IPv6 40, TCP with timestamps 32. */
+	enum { HEADERS_BYTES = 96 };
 	struct packet p = { .ingress = ingress };
 	/* Good to a tick, which is enough for intervals, at a tenth of the cost. */
 	__u64 now_ns = bpf_ktime_get_coarse_ns();
