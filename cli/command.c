@@ -5,7 +5,10 @@
 #include "base/buf.h"
 
 static const struct flag_def help_defs[] = {
-	{ .name = "help", .short_ = 'h', .type = FLAG_BOOL, .help = "Help for any command or subcommand" },
+	{ .name = "help",
+	  .short_ = 'h',
+	  .type = FLAG_BOOL,
+	  .help = "Help for any command or subcommand" },
 };
 static const struct flag_set help_flags = { "Help", help_defs, ARRAY_LEN(help_defs) };
 static const struct flag_def root_defs[] = {
@@ -14,15 +17,18 @@ static const struct flag_def root_defs[] = {
 static const struct flag_set root_flags = { "Version", root_defs, ARRAY_LEN(root_defs) };
 
 static const struct command *const root_children[] = {
-	&complete_command, &completion_command, &config_command, &help_command, &list_command, &observe_command,
-	&reflect_command,  &status_command,     &up_command,     &version_command, &watch_command,
+	&complete_command, &completion_command, &config_command,  &help_command,
+	&list_command,     &observe_command,    &reflect_command, &status_command,
+	&up_command,       &version_command,    &watch_command,
 };
 
 const struct command root_command = {
 	.name = "tycho",
 	.help = "Watch the flows of a node or a cluster",
-	.details = "Tycho watches every network flow on a node and keeps the record: who talked to whom, what was "
-		   "dropped, and which policy decided. This command asks observers and relays, Tycho's or Hubble's, and "
+	.details = "Tycho watches every network flow on a node and keeps the record: who talked to "
+		   "whom, what was "
+		   "dropped, and which policy decided. This command asks observers and relays, "
+		   "Tycho's or Hubble's, and "
 		   "with 'tycho up' starts an observer on this machine.",
 	.children = root_children,
 	.child_count = ARRAY_LEN(root_children),
@@ -84,7 +90,8 @@ static size_t first_word(const struct command *command, const char *const *args,
 	return count;
 }
 
-/* Edits that turn @a into @b (insertions, deletions, replacements), for names of up to 30 letters. */
+/* Edits that turn @a into @b (insertions, deletions, replacements), for names of up to 30 letters.
+ */
 static size_t distance(const char *a, const char *b)
 {
 	enum { MOST = 31 };
@@ -117,15 +124,19 @@ static enum err_code unknown_command(const char *word, struct err *e)
 
 	for (size_t i = 0; i < root_command.child_count; i++) {
 		const struct command *c = root_command.children[i];
-		if (!c->hidden && (distance(word, c->name) <= 2 || str_has_prefix(str_of(c->name), str_of(word))))
-			buf_printf(&b, "%s\t%s\n", b.len ? "" : "\n\nDid you mean this?\n", c->name);
+		if (!c->hidden &&
+		    (distance(word, c->name) <= 2 || str_has_prefix(str_of(c->name), str_of(word))))
+			buf_printf(&b, "%s\t%s\n", b.len ? "" : "\n\nDid you mean this?\n",
+				   c->name);
 	}
 	meant[b.len] = '\0';
-	return err_set(e, ERR_INVALID, "unknown command %s for \"tycho\"%s", FLAG_QUOTE(word), meant);
+	return err_set(e, ERR_INVALID, "unknown command %s for \"tycho\"%s", FLAG_QUOTE(word),
+		       meant);
 }
 
-enum err_code command_find(const char *const *args, size_t arg_count, const struct command **ret_path,
-			   size_t *ret_depth, const char ***ret_args, size_t *ret_arg_count, struct err *e)
+enum err_code command_find(const char *const *args, size_t arg_count,
+			   const struct command **ret_path, size_t *ret_depth,
+			   const char ***ret_args, size_t *ret_arg_count, struct err *e)
 {
 	const struct command *at = &root_command;
 	size_t depth = 0, n = arg_count, word;

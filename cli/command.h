@@ -1,5 +1,6 @@
 /*
- * command - the subcommands of `tycho`: one table that drives dispatch, help, completion and the manual pages.
+ * command - the subcommands of `tycho`: one table that drives dispatch, help, completion and the
+ * manual pages.
  */
 #ifndef TYCHO_CLI_COMMAND_H
 #define TYCHO_CLI_COMMAND_H
@@ -13,18 +14,19 @@ struct cli;
 
 struct command {
 	const char *name, *alias; /* alias: NULL or one other name */
-	const char *words;        /* what the usage line calls its words: "KEY [VALUE]"; NULL: none */
-	const char *help;         /* one line, no full stop */
-	const char *details;      /* paragraphs for help and manual; NULL: none */
-	const char *examples;     /* indented lines; NULL: none */
+	const char *words;    /* what the usage line calls its words: "KEY [VALUE]"; NULL: none */
+	const char *help;     /* one line, no full stop */
+	const char *details;  /* paragraphs for help and manual; NULL: none */
+	const char *examples; /* indented lines; NULL: none */
 	const struct flag_set *const *sets; /* its own flags, beside the shared ones */
 	size_t set_count;
 	const struct command *const *children;
 	size_t child_count;
-	bool hidden;         /* works, but help and completion do not mention it */
-	bool uses_server;    /* help shows the server flags */
-	bool unchecked;      /* runs although the shared settings contradict each other: config, help */
-	/* NULL: prints its help. ERR_CLOSED means that nobody reads stdout any more, which is a quiet end. */
+	bool hidden;      /* works, but help and completion do not mention it */
+	bool uses_server; /* help shows the server flags */
+	bool unchecked; /* runs although the shared settings contradict each other: config, help */
+	/* NULL: prints its help. ERR_CLOSED means that nobody reads stdout any more, which is a
+	 * quiet end. */
 	enum err_code (*run)(struct cli *cli, struct err *e);
 };
 
@@ -41,18 +43,21 @@ struct cli {
 enum { COMMAND_MAX_DEPTH = 4, COMMAND_MAX_SETS = 12 };
 
 extern const struct command root_command;
-extern const struct command observe_command, status_command, list_command, watch_command, reflect_command,
-	config_command, completion_command, complete_command, version_command, help_command, up_command;
+extern const struct command observe_command, status_command, list_command, watch_command,
+	reflect_command, config_command, completion_command, complete_command, version_command,
+	help_command, up_command;
 
-/* Follows the words of @args from the root down, as cobra does: flags may stand before a subcommand's name, and what
- * is no name of a child stays a word of the command found. The names found are left out of *@ret_args (which the
- * caller frees). @ret_path has COMMAND_MAX_DEPTH places. ERR_INVALID: "unknown command …". */
-MUST_CHECK enum err_code command_find(const char *const *args, size_t arg_count, const struct command **ret_path,
-				      size_t *ret_depth, const char ***ret_args, size_t *ret_arg_count, struct err *e);
+/* Follows the words of @args from the root down, as cobra does: flags may stand before a
+ * subcommand's name, and what is no name of a child stays a word of the command found. The names
+ * found are left out of *@ret_args (which the caller frees). @ret_path has COMMAND_MAX_DEPTH
+ * places. ERR_INVALID: "unknown command …". */
+MUST_CHECK enum err_code command_find(const char *const *args, size_t arg_count,
+				      const struct command **ret_path, size_t *ret_depth,
+				      const char ***ret_args, size_t *ret_arg_count, struct err *e);
 /* Child of @parent with that name or alias, NULL if there is none. */
 const struct command *command_child(const struct command *parent, const char *name);
-/* All flag sets that parse for a command: its own, the shared ones, --help (and --version at the root). @ret_sets has
- * COMMAND_MAX_SETS places. @return how many. */
+/* All flag sets that parse for a command: its own, the shared ones, --help (and --version at the
+ * root). @ret_sets has COMMAND_MAX_SETS places. @return how many. */
 size_t command_sets(const struct command *command, const struct flag_set **ret_sets);
 
 /* Help of the last command of @path. */

@@ -1,6 +1,7 @@
 /*
- * Shell completion. The scripts are small and ask the command itself (the hidden `tycho __complete`), which answers
- * from its tables: one candidate a line, a tab and what it is for; ":file" where the shell is to offer files.
+ * Shell completion. The scripts are small and ask the command itself (the hidden `tycho
+ * __complete`), which answers from its tables: one candidate a line, a tab and what it is for;
+ * ":file" where the shell is to offer files.
  */
 #include <stdio.h>
 
@@ -8,7 +9,8 @@
 #include "cli/command.h"
 
 static const char bash_script[] =
-	"# bash completion for tycho: source it, or put it into bash-completion's directory as 'tycho'\n"
+	"# bash completion for tycho: source it, or put it into bash-completion's directory as "
+	"'tycho'\n"
 	"_tycho()\n"
 	"{\n"
 	"\tlocal i word glue= reply prefix joined=()\n"
@@ -82,26 +84,31 @@ static enum err_code print_fish(struct cli *cli, struct err *e)
 	return cli_write(str_of(fish_script), e);
 }
 
-static const struct command bash_command = { .name = "bash", .help = "Completion script for bash", .unchecked = true,
-					     .run = print_bash };
-static const struct command zsh_command = { .name = "zsh", .help = "Completion script for zsh", .unchecked = true,
-					    .run = print_zsh };
-static const struct command fish_command = { .name = "fish", .help = "Completion script for fish", .unchecked = true,
-					     .run = print_fish };
+static const struct command bash_command = {
+	.name = "bash", .help = "Completion script for bash", .unchecked = true, .run = print_bash
+};
+static const struct command zsh_command = {
+	.name = "zsh", .help = "Completion script for zsh", .unchecked = true, .run = print_zsh
+};
+static const struct command fish_command = {
+	.name = "fish", .help = "Completion script for fish", .unchecked = true, .run = print_fish
+};
 static const struct command *const shells[] = { &bash_command, &fish_command, &zsh_command };
 
 const struct command completion_command = {
 	.name = "completion",
 	.help = "Print a completion script for a shell",
-	.details = "Prints a script that makes the shell complete tycho's commands, flags and values. For bash: "
+	.details = "Prints a script that makes the shell complete tycho's commands, flags and "
+		   "values. For bash: "
 		   "'source <(tycho completion bash)'.",
 	.children = shells,
 	.child_count = ARRAY_LEN(shells),
 };
 
-/* --- candidates ------------------------------------------------------------------------------------------- */
+/* --- candidates --- */
 
-static void offer(struct buf *b, struct str prefix, struct str word, const char *help, struct str typed)
+static void offer(struct buf *b, struct str prefix, struct str word, const char *help,
+		  struct str typed)
 {
 	AUTO_BUF struct buf whole = buf_init(1024);
 
@@ -111,7 +118,8 @@ static void offer(struct buf *b, struct str prefix, struct str word, const char 
 		buf_printf(b, "%.*s\t%.60s\n", STR_FMT(buf_str(&whole)), help);
 }
 
-static void offer_values(struct buf *b, const struct flag_def *def, struct str prefix, struct str typed)
+static void offer_values(struct buf *b, const struct flag_def *def, struct str prefix,
+			 struct str typed)
 {
 	struct str rest = str_of(def->values), word;
 
@@ -123,12 +131,14 @@ static void offer_values(struct buf *b, const struct flag_def *def, struct str p
 		offer(b, prefix, word, "", typed);
 }
 
-static void offer_flags(struct buf *b, const struct flag_set *const *sets, size_t set_count, struct str typed)
+static void offer_flags(struct buf *b, const struct flag_set *const *sets, size_t set_count,
+			struct str typed)
 {
 	for (size_t i = 0; i < set_count; i++)
 		for (size_t k = 0; k < sets[i]->count; k++)
 			if (!sets[i]->flags[k].hidden)
-				offer(b, STR("--"), str_of(sets[i]->flags[k].name), sets[i]->flags[k].help, typed);
+				offer(b, STR("--"), str_of(sets[i]->flags[k].name),
+				      sets[i]->flags[k].help, typed);
 }
 
 static void offer_words(struct buf *b, const struct command *command, struct str typed)
@@ -137,19 +147,23 @@ static void offer_words(struct buf *b, const struct command *command, struct str
 
 	for (size_t i = 0; i < command->child_count; i++)
 		if (!command->children[i]->hidden)
-			offer(b, STR(""), str_of(command->children[i]->name), command->children[i]->help, typed);
+			offer(b, STR(""), str_of(command->children[i]->name),
+			      command->children[i]->help, typed);
 	for (size_t i = 0; command == &help_command && i < root_command.child_count; i++)
 		if (!root_command.children[i]->hidden)
-			offer(b, STR(""), str_of(root_command.children[i]->name), root_command.children[i]->help, typed);
+			offer(b, STR(""), str_of(root_command.children[i]->name),
+			      root_command.children[i]->help, typed);
 	if (!command->words || strstr(command->words, "KEY") == NULL)
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		for (size_t k = 0; k < keys[i]->count; k++)
-			offer(b, STR(""), str_of(keys[i]->flags[k].name), keys[i]->flags[k].help, typed);
+			offer(b, STR(""), str_of(keys[i]->flags[k].name), keys[i]->flags[k].help,
+			      typed);
 }
 
 /* The flag whose value the word after @word is; NULL if it is none. */
-static const struct flag_def *flag_waiting(const char *word, const struct flag_set *const *sets, size_t set_count)
+static const struct flag_def *flag_waiting(const char *word, const struct flag_set *const *sets,
+					   size_t set_count)
 {
 	const struct flag_def *def = NULL;
 
@@ -180,7 +194,8 @@ static enum err_code run_complete(struct cli *cli, struct err *e)
 		return e->code;
 	const struct command *command = path[depth - 1];
 	size_t set_count = command_sets(command, sets), eq = str_find(typed, '=');
-	const struct flag_def *def = before ? flag_waiting(words[before - 1], sets, set_count) : NULL;
+	const struct flag_def *def =
+		before ? flag_waiting(words[before - 1], sets, set_count) : NULL;
 	if (def) {
 		offer_values(&out, def, STR(""), typed);
 	} else if (str_has_prefix(typed, STR("--")) && eq < typed.len) {

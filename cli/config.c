@@ -33,7 +33,8 @@ static enum err_code config_get(struct cli *cli, struct err *e)
 	if (flags_word_count(cli->flags) == 0)
 		return config_view(cli, e);
 	if (flags_word_count(cli->flags) > 1)
-		return err_set(e, ERR_INVALID, "invalid arguments: get requires exactly 0 or 1 argument: got '%s'",
+		return err_set(e, ERR_INVALID,
+			       "invalid arguments: get requires exactly 0 or 1 argument: got '%s'",
 			       JOINED(cli->flags));
 	if (settings_put_one(cli->settings, flags_word(cli->flags, 0), &text, e) != ERR_OK)
 		return e->code;
@@ -41,7 +42,8 @@ static enum err_code config_get(struct cli *cli, struct err *e)
 }
 
 /* @text as the file shall hold it. ERR_INVALID where it does not fit the type. */
-static enum err_code normal_word(const struct flag_def *def, const char *text, struct buf *ret, struct err *e)
+static enum err_code normal_word(const struct flag_def *def, const char *text, struct buf *ret,
+				 struct err *e)
 {
 	AUTO_BUF struct buf with_unit = buf_init(256);
 	int64_t ns;
@@ -67,7 +69,8 @@ static enum err_code normal_word(const struct flag_def *def, const char *text, s
 }
 
 /* "a,b", or "[a,b]" as lists are shown. */
-static enum err_code set_list(struct config_file *file, const struct flag_def *def, const char *text, struct err *e)
+static enum err_code set_list(struct config_file *file, const struct flag_def *def,
+			      const char *text, struct err *e)
 {
 	const struct flag_set set = { "", def, 1 };
 	const struct flag_set *const sets[] = { &set };
@@ -81,7 +84,8 @@ static enum err_code set_list(struct config_file *file, const struct flag_def *d
 	list = str_from(list, str_has_prefix(list, STR("[")));
 	list = str_upto(list, list.len - str_has_suffix(list, STR("]")));
 	/* The flag's own grammar splits the list. */
-	if ((size_t)snprintf(word, sizeof word, "--%s=%.*s", def->name, STR_FMT(list)) >= sizeof word)
+	if ((size_t)snprintf(word, sizeof word, "--%s=%.*s", def->name, STR_FMT(list)) >=
+	    sizeof word)
 		return err_set(e, ERR_INVALID, "value of %s: too long", def->name);
 	const char *const args[] = { word };
 	if (flags_parse(&config, args, 1, &split, e) != ERR_OK)
@@ -92,12 +96,16 @@ static enum err_code set_list(struct config_file *file, const struct flag_def *d
 }
 
 /* An empty @text stands for the default. */
-static enum err_code set_one(const struct cli *cli, struct config_file *file, const char *key, const char *text,
-			     struct err *e)
+static enum err_code set_one(const struct cli *cli, struct config_file *file, const char *key,
+			     const char *text, struct err *e)
 {
 	static const char *const type_names[] = {
-		[FLAG_BOOL] = "bool",	  [FLAG_STRING] = "string", [FLAG_STRING_SLICE] = "stringSlice",
-		[FLAG_DURATION] = "duration", [FLAG_UINT64] = "uint64", [FLAG_UINT16] = "uint16",
+		[FLAG_BOOL] = "bool",
+		[FLAG_STRING] = "string",
+		[FLAG_STRING_SLICE] = "stringSlice",
+		[FLAG_DURATION] = "duration",
+		[FLAG_UINT64] = "uint64",
+		[FLAG_UINT16] = "uint16",
 	};
 	const struct flag_def *def = settings_flag(key);
 	AUTO_BUF struct buf word = buf_init(TEXT_MAX_BYTES);
@@ -118,12 +126,15 @@ static enum err_code set_one(const struct cli *cli, struct config_file *file, co
 		code = config_file_set(file, def->name, &item, 1, false, e);
 	}
 	if (code != ERR_OK)
-		return err_in(e, "cannot assign value=%s for key=%s, expected type=%s", text, key, type_names[def->type]);
+		return err_in(e, "cannot assign value=%s for key=%s, expected type=%s", text, key,
+			      type_names[def->type]);
 	return ERR_OK;
 }
 
-/* Only what stands in the file is kept: neither defaults nor what flags and variables say is written to it. */
-static enum err_code open_file(const struct cli *cli, struct config_file *ret, const char **ret_path, struct err *e)
+/* Only what stands in the file is kept: neither defaults nor what flags and variables say is
+ * written to it. */
+static enum err_code open_file(const struct cli *cli, struct config_file *ret,
+			       const char **ret_path, struct err *e)
 {
 	*ret_path = settings_text(cli->settings, "config");
 	if (!**ret_path)
@@ -140,10 +151,13 @@ static enum err_code config_set(struct cli *cli, struct err *e)
 	const char *path;
 
 	if (words < 1 || words > 2)
-		return err_set(e, ERR_INVALID, "invalid arguments: set requires exactly 1 or 2 argument(s): got '%s'",
-			       JOINED(cli->flags));
+		return err_set(
+			e, ERR_INVALID,
+			"invalid arguments: set requires exactly 1 or 2 argument(s): got '%s'",
+			JOINED(cli->flags));
 	if (open_file(cli, &file, &path, e) != ERR_OK ||
-	    set_one(cli, &file, flags_word(cli->flags, 0), words == 2 ? flags_word(cli->flags, 1) : "", e) != ERR_OK)
+	    set_one(cli, &file, flags_word(cli->flags, 0),
+		    words == 2 ? flags_word(cli->flags, 1) : "", e) != ERR_OK)
 		return e->code;
 	return config_file_save(&file, path, e);
 }
@@ -156,8 +170,10 @@ static enum err_code config_reset(struct cli *cli, struct err *e)
 	const char *path;
 
 	if (flags_word_count(cli->flags) > 1)
-		return err_set(e, ERR_INVALID, "invalid arguments: reset requires exactly 0 or 1 argument: got '%s'",
-			       JOINED(cli->flags));
+		return err_set(
+			e, ERR_INVALID,
+			"invalid arguments: reset requires exactly 0 or 1 argument: got '%s'",
+			JOINED(cli->flags));
 	if (open_file(cli, &file, &path, e) != ERR_OK)
 		return e->code;
 	if (flags_word_count(cli->flags) == 1) {
@@ -168,8 +184,10 @@ static enum err_code config_reset(struct cli *cli, struct err *e)
 	/* One key cannot be set, so this fails as in the reference; but what can be reset, is. */
 	for (size_t s = 0; s < ARRAY_LEN(sets); s++)
 		for (size_t i = 0; i < sets[s]->count; i++)
-			if (strcmp(sets[s]->flags[i].name, "config") != 0 && /* a file need not say where it is */
-			    set_one(cli, &file, sets[s]->flags[i].name, "", &fault) != ERR_OK && first.code == ERR_OK)
+			if (strcmp(sets[s]->flags[i].name, "config") !=
+				    0 && /* a file need not say where it is */
+			    set_one(cli, &file, sets[s]->flags[i].name, "", &fault) != ERR_OK &&
+			    first.code == ERR_OK)
 				first = fault;
 	if (config_file_save(&file, path, e) != ERR_OK)
 		return e->code;
@@ -182,7 +200,8 @@ static const struct command config_get_command = {
 	.name = "get",
 	.words = "[KEY]",
 	.help = "Print a setting",
-	.details = "Prints the value that a setting has after flags, environment, file and defaults. Without KEY it is the same "
+	.details = "Prints the value that a setting has after flags, environment, file and "
+		   "defaults. Without KEY it is the same "
 		   "as 'view'.",
 	.unchecked = true,
 	.run = config_get,
@@ -191,7 +210,8 @@ static const struct command config_set_command = {
 	.name = "set",
 	.words = "KEY [VALUE]",
 	.help = "Change a setting in the configuration file",
-	.details = "Writes a value to the configuration file, which is made if need be. Without VALUE the default is written.",
+	.details = "Writes a value to the configuration file, which is made if need be. Without "
+		   "VALUE the default is written.",
 	.unchecked = true,
 	.run = config_set,
 };
@@ -206,19 +226,23 @@ static const struct command config_reset_command = {
 static const struct command config_view_command = {
 	.name = "view",
 	.help = "Print all settings",
-	.details = "Prints all settings as YAML: what flags, environment, file and defaults amount to.",
+	.details = "Prints all settings as YAML: what flags, environment, file and defaults amount "
+		   "to.",
 	.unchecked = true,
 	.run = config_view,
 };
 
-static const struct command *const config_children[] = { &config_get_command, &config_reset_command, &config_set_command,
-							  &config_view_command };
+static const struct command *const config_children[] = { &config_get_command, &config_reset_command,
+							 &config_set_command,
+							 &config_view_command };
 
 const struct command config_command = {
 	.name = "config",
 	.help = "Show and change settings",
-	.details = "Settings come from flags, from the environment (TYCHO_SERVER for --server; HUBBLE_SERVER is read too), from "
-		   "the configuration file ($XDG_CONFIG_HOME/tycho/config.yaml or --config) and from defaults, in that order.",
+	.details = "Settings come from flags, from the environment (TYCHO_SERVER for --server; "
+		   "HUBBLE_SERVER is read too), from "
+		   "the configuration file ($XDG_CONFIG_HOME/tycho/config.yaml or --config) and "
+		   "from defaults, in that order.",
 	.children = config_children,
 	.child_count = ARRAY_LEN(config_children),
 };

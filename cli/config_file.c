@@ -75,8 +75,8 @@ static bool add_item(struct config_value *v, struct str text)
 	return v->items[v->count] && ++v->count;
 }
 
-enum err_code config_file_set(struct config_file *f, const char *key, const char *const *items, size_t count,
-			      bool is_list, struct err *e)
+enum err_code config_file_set(struct config_file *f, const char *key, const char *const *items,
+			      size_t count, bool is_list, struct err *e)
 {
 	struct config_value *v = value_at(f, str_of(key));
 
@@ -106,7 +106,8 @@ static enum err_code take_pair(struct config_file *f, yaml_document_t *doc, cons
 		ok = add_item(v, scalar_text(value));
 	} else if (ok) {
 		v->is_list = true;
-		for (yaml_node_item_t *i = value->data.sequence.items.start; ok && i < value->data.sequence.items.top; i++) {
+		for (yaml_node_item_t *i = value->data.sequence.items.start;
+		     ok && i < value->data.sequence.items.top; i++) {
 			const yaml_node_t *item = yaml_document_get_node(doc, *i);
 			if (item && item->type == YAML_SCALAR_NODE)
 				ok = add_item(v, scalar_text(item));
@@ -159,7 +160,8 @@ enum err_code config_file_load(const char *path, struct config_file *ret, struct
 	for (;;) {
 		char *to = buf_reserve(&text, 4096);
 		if (!to)
-			return err_set(e, ERR_PARSE, "%s: larger than %d bytes", path, CONFIG_MAX_BYTES);
+			return err_set(e, ERR_PARSE, "%s: larger than %d bytes", path,
+				       CONFIG_MAX_BYTES);
 		ssize_t n = read(fd, to, 4096);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -213,7 +215,10 @@ static enum err_code make_parents(const char *path, struct err *e)
 	for (char *slash = strchr(dir + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(dir, 0750) < 0 && errno != EEXIST)
-			return err_os(e, "configuration directory does not exist and cannot be created: mkdir %s", dir);
+			return err_os(e,
+				      "configuration directory does not exist and cannot be "
+				      "created: mkdir %s",
+				      dir);
 		*slash = '/';
 	}
 	return ERR_OK;

@@ -40,7 +40,8 @@ static enum err_code basic_auth(const struct settings *s, char *out, size_t size
 			 settings_text(s, "basic-auth-password"));
 
 	if (n < 0 || n >= (int)sizeof plain)
-		return err_set(e, ERR_INVALID, "basic-auth-username and basic-auth-password: longer than %d bytes",
+		return err_set(e, ERR_INVALID,
+			       "basic-auth-username and basic-auth-password: longer than %d bytes",
 			       CREDENTIAL_MOST);
 	(void)EVP_EncodeBlock(coded, (const unsigned char *)plain, n);
 	(void)snprintf(out, size, "Basic %s", (const char *)coded);
@@ -53,20 +54,27 @@ enum err_code connection_open(const struct settings *s, struct connection *ret, 
 	struct rpc_tls tls = { .ca_files = ca_files };
 	char authorization[CREDENTIAL_MOST * 2 + 16];
 	struct rpc_metadata metadata = { "authorization", authorization };
-	const char *cert = settings_text(s, "tls-client-cert-file"), *key = settings_text(s, "tls-client-key-file");
+	const char *cert = settings_text(s, "tls-client-cert-file"),
+		   *key = settings_text(s, "tls-client-key-file");
 	const char *name = settings_text(s, "tls-server-name");
-	bool with_tls = settings_want_tls(s), with_auth = *settings_text(s, "basic-auth-username") != '\0';
+	bool with_tls = settings_want_tls(s),
+	     with_auth = *settings_text(s, "basic-auth-username") != '\0';
 
 	if (settings_bool(s, "port-forward"))
-		return err_set(e, ERR_UNSUPPORTED, "--port-forward: this version cannot forward a port out of a Kubernetes "
-			       "cluster; run 'kubectl -n %s port-forward service/hubble-relay 4245:80' and leave it out",
-			       settings_text(s, "kube-namespace"));
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"--port-forward: this version cannot forward a port out of a Kubernetes "
+			"cluster; run 'kubectl -n %s port-forward service/hubble-relay 4245:80' "
+			"and leave it out",
+			settings_text(s, "kube-namespace"));
 	if (with_auth && !with_tls)
-		return err_set(e, ERR_INVALID, "the credentials require transport level security (use --tls)");
+		return err_set(e, ERR_INVALID,
+			       "the credentials require transport level security (use --tls)");
 	if (with_auth && basic_auth(s, authorization, sizeof authorization, e) != ERR_OK)
 		return e->code;
 	while (tls.ca_file_count < CA_FILES_MOST &&
-	       (ca_files[tls.ca_file_count] = settings_item(s, "tls-ca-cert-files", tls.ca_file_count)))
+	       (ca_files[tls.ca_file_count] =
+			settings_item(s, "tls-ca-cert-files", tls.ca_file_count)))
 		tls.ca_file_count++;
 	tls.cert_file = *cert ? cert : NULL;
 	tls.key_file = *key ? key : NULL;
@@ -83,16 +91,17 @@ enum err_code connection_open(const struct settings *s, struct connection *ret, 
 	return rpc_channel_new(&config, &ret->channel, e);
 }
 
-enum err_code connection_call(struct connection *c, const struct settings *s, const char *method, struct str request,
-			      struct buf *ret_response, struct err *e)
+enum err_code connection_call(struct connection *c, const struct settings *s, const char *method,
+			      struct str request, struct buf *ret_response, struct err *e)
 {
 	int64_t timeout_ns = settings_duration_ns(s, "request-timeout");
 	struct rpc_result result;
 
-	return rpc_unary(c->channel, method, request, timeout_ns > 0 ? (uint64_t)timeout_ns : 1, ret_response, &result, e);
+	return rpc_unary(c->channel, method, request, timeout_ns > 0 ? (uint64_t)timeout_ns : 1,
+			 ret_response, &result, e);
 }
 
-/* --- streams ---------------------------------------------------------------------------------------------- */
+/* --- streams --- */
 
 /* Waits for SIGINT beside a stream that blocks. */
 struct interrupt_watch {
@@ -107,7 +116,8 @@ enum { EXIT_BY_SIGINT = 128 + SIGINT };
 static void *watch_for_interrupt(void *arg)
 {
 	struct interrupt_watch *w = arg;
-	struct pollfd fds[] = { { .fd = w->signal_fd, .events = POLLIN }, { .fd = w->stop_fd, .events = POLLIN } };
+	struct pollfd fds[] = { { .fd = w->signal_fd, .events = POLLIN },
+				{ .fd = w->stop_fd, .events = POLLIN } };
 	struct signalfd_siginfo taken;
 	unsigned seen = 0;
 
@@ -123,7 +133,8 @@ static void *watch_for_interrupt(void *arg)
 	return NULL;
 }
 
-static enum err_code watch_start(struct interrupt_watch *w, struct rpc_stream *stream, struct err *e)
+static enum err_code watch_start(struct interrupt_watch *w, struct rpc_stream *stream,
+				 struct err *e)
 {
 	w->stream = stream;
 	w->stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -172,9 +183,11 @@ static void warn_of_skew(const struct rpc_stream *stream)
 			continue;
 		char text[64];
 		(void)snprintf(text, sizeof text, "%.*s", STR_FMT(version));
-		log_warn("The peer speaks a newer version of the API than this command; fields that it does not know are not "
-			 "shown", "peer=%s cli-version=%s api-version=%s peer-version=%s", peers[i].who, cli_version(),
-			 cli_api_version(), LOG_QUOTE(text));
+		log_warn("The peer speaks a newer version of the API than this command; fields "
+			 "that it does not know are not "
+			 "shown",
+			 "peer=%s cli-version=%s api-version=%s peer-version=%s", peers[i].who,
+			 cli_version(), cli_api_version(), LOG_QUOTE(text));
 	}
 }
 
@@ -201,8 +214,8 @@ static enum err_code pump(struct rpc_stream *stream, const struct stream_handler
 	}
 }
 
-static enum err_code stream_on(struct connection *c, int signal_fd, const char *method, struct str request,
-			       const struct stream_handler *h, struct err *e)
+static enum err_code stream_on(struct connection *c, int signal_fd, const char *method,
+			       struct str request, const struct stream_handler *h, struct err *e)
 {
 	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
 	struct interrupt_watch watch = { .signal_fd = signal_fd };

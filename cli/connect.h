@@ -1,5 +1,6 @@
 /*
- * connect - from the settings to a channel, calls that print errors as the reference does, and SIGINT as an end.
+ * connect - from the settings to a channel, calls that print errors as the reference does, and
+ * SIGINT as an end.
  *
  * Only here and in what calls it does gRPC start: everything else of the command runs without.
  */
@@ -17,27 +18,31 @@ struct connection {
 #define AUTO_CONNECTION __attribute__((cleanup(connection_done)))
 void connection_done(struct connection *c);
 
-/* Checks what only a connection needs (basic authentication without TLS, --port-forward). Does not wait for the server.
- * On failure *@ret must still be passed to connection_done. */
-MUST_CHECK enum err_code connection_open(const struct settings *s, struct connection *ret, struct err *e);
+/* Checks what only a connection needs (basic authentication without TLS, --port-forward). Does not
+ * wait for the server. On failure *@ret must still be passed to connection_done. */
+MUST_CHECK enum err_code connection_open(const struct settings *s, struct connection *ret,
+					 struct err *e);
 /* One call within --request-timeout; the answer is appended to @ret_response. */
-MUST_CHECK enum err_code connection_call(struct connection *c, const struct settings *s, const char *method,
-					 struct str request, struct buf *ret_response, struct err *e);
+MUST_CHECK enum err_code connection_call(struct connection *c, const struct settings *s,
+					 const char *method, struct str request,
+					 struct buf *ret_response, struct err *e);
 /* The server's address as people write it: without a scheme. Borrowed from the settings. */
 const char *connection_target(const struct settings *s);
 
 /*
- * Streams: every message goes to @on_message until the server ends, SIGINT comes (both ERR_OK) or @on_message fails.
- * @on_pause is called whenever no further message is here yet. SIGINT is blocked in the process from before the
- * connection until the end of the stream.
+ * Streams: every message goes to @on_message until the server ends, SIGINT comes (both ERR_OK) or
+ * @on_message fails.
+ * @on_pause is called whenever no further message is here yet. SIGINT is blocked in the process
+ * from before the connection until the end of the stream.
  */
 struct stream_handler {
 	enum err_code (*on_message)(void *ctx, struct str message, struct err *e);
 	enum err_code (*on_pause)(void *ctx, struct err *e);
 	void *ctx;
 };
-MUST_CHECK enum err_code connection_stream(const struct settings *s, const char *method, struct str request,
-					   const struct stream_handler *handler, struct err *e);
+MUST_CHECK enum err_code connection_stream(const struct settings *s, const char *method,
+					   struct str request, const struct stream_handler *handler,
+					   struct err *e);
 
 /* Is @own older than @other in major or minor version? False where either is no version. */
 bool version_is_older(const char *own, struct str other);

@@ -61,7 +61,8 @@ enum err_code line_reader_new(int fd, struct line_reader **ret, struct err *e)
 	r->ended = false;
 	sigemptyset(&interrupts);
 	sigaddset(&interrupts, SIGINT);
-	(void)pthread_sigmask(SIG_BLOCK, &interrupts, &r->old_mask); /* fails on bad arguments only */
+	(void)pthread_sigmask(SIG_BLOCK, &interrupts,
+			      &r->old_mask); /* fails on bad arguments only */
 	r->signal_fd = signalfd(-1, &interrupts, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (r->signal_fd < 0) {
 		err_os(e, "signalfd");
@@ -98,7 +99,8 @@ bool line_reader_has_next(const struct line_reader *r)
 
 static enum err_code fill(struct line_reader *r, struct err *e)
 {
-	struct pollfd fds[] = { { .fd = r->fd, .events = POLLIN }, { .fd = r->signal_fd, .events = POLLIN } };
+	struct pollfd fds[] = { { .fd = r->fd, .events = POLLIN },
+				{ .fd = r->signal_fd, .events = POLLIN } };
 
 	if (r->from) {
 		memmove(r->bytes, r->bytes + r->from, r->to - r->from);
@@ -133,7 +135,8 @@ enum err_code line_reader_next(struct line_reader *r, struct str *ret, struct er
 	}
 	if (!end && r->from == r->to)
 		return err_set(e, ERR_CLOSED, "end of file");
-	struct str line = str_n(r->bytes + r->from, end ? (size_t)(end - r->bytes) - r->from : r->to - r->from);
+	struct str line = str_n(r->bytes + r->from,
+				end ? (size_t)(end - r->bytes) - r->from : r->to - r->from);
 	if (line.len > LINE_MAX_BYTES)
 		return err_set(e, ERR_PARSE, "bufio.Scanner: token too long");
 	r->from += line.len + (end != NULL);

@@ -7,7 +7,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Opens for reading: "open /x: no such file or directory", in lower case as Go has it, for scripts that look for it. */
+/* Opens for reading: "open /x: no such file or directory", in lower case as Go has it, for scripts
+ * that look for it. */
 MUST_CHECK enum err_code file_open(const char *path, int *ret_fd, struct err *e);
 /* Writes @text to stdout whole. ERR_CLOSED: nobody reads. */
 MUST_CHECK enum err_code cli_write(struct str text, struct err *e);
@@ -15,17 +16,20 @@ MUST_CHECK enum err_code cli_write(struct str text, struct err *e);
 /*
  * line_reader - lines of a file, each at most LINE_MAX_BYTES long, until the end or SIGINT.
  *
- * Lines are handed out as soon as they are complete, so that a pipe that trickles is followed. The limit is that of the
- * reference (Go's bufio.Scanner): such a file ends with "bufio.Scanner: token too long".
+ * Lines are handed out as soon as they are complete, so that a pipe that trickles is followed. The
+ * limit is that of the reference (Go's bufio.Scanner): such a file ends with "bufio.Scanner: token
+ * too long".
  */
 enum { LINE_MAX_BYTES = 65535 };
 struct line_reader;
 
-/* @fd is borrowed. SIGINT is blocked for the process until the reader is freed; it ends the lines. */
+/* @fd is borrowed. SIGINT is blocked for the process until the reader is freed; it ends the lines.
+ */
 MUST_CHECK enum err_code line_reader_new(int fd, struct line_reader **ret, struct err *e);
 void line_reader_free(struct line_reader *r);
 AUTO_DEFINE(struct line_reader, line_reader_free);
-/* Next line without its LF or CR LF, borrowed until the next call. ERR_CLOSED: the end. ERR_CANCELLED: SIGINT. */
+/* Next line without its LF or CR LF, borrowed until the next call. ERR_CLOSED: the end.
+ * ERR_CANCELLED: SIGINT. */
 MUST_CHECK enum err_code line_reader_next(struct line_reader *r, struct str *ret, struct err *e);
 /* True when a whole line is here already: the next call will not wait. */
 bool line_reader_has_next(const struct line_reader *r);

@@ -76,17 +76,19 @@ size_t filter_rule_find(const char *flag)
 	return i;
 }
 
-/* --- repeated fields of a message, by name -------------------------------------------------------------- */
+/* --- repeated fields of a message, by name --- */
 
 static void *field_at(ProtobufCMessage *m, unsigned offset)
 {
 	return (char *)m + offset;
 }
 
-/* Room for one more element of @size bytes in repeated field @name of @m; zeroed. NULL: no memory. */
+/* Room for one more element of @size bytes in repeated field @name of @m; zeroed. NULL: no memory.
+ */
 static void *field_grow(ProtobufCMessage *m, const char *name, size_t size)
 {
-	const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
 	size_t *count = field_at(m, field->quantifier_offset);
 	void **array = field_at(m, field->offset);
 	char *grown = reallocarray(*array, *count + 1, size);
@@ -118,8 +120,10 @@ static bool add_int(ProtobufCMessage *m, const char *name, int v)
 	return at != NULL;
 }
 
-/* A new message of @desc as an element of @name; its members are the caller's to fill. NULL: no memory. */
-static void *add_message(ProtobufCMessage *m, const char *name, const ProtobufCMessageDescriptor *desc)
+/* A new message of @desc as an element of @name; its members are the caller's to fill. NULL: no
+ * memory. */
+static void *add_message(ProtobufCMessage *m, const char *name,
+			 const ProtobufCMessageDescriptor *desc)
 {
 	ProtobufCMessage *fresh = malloc(desc->sizeof_message), **at = NULL;
 
@@ -137,7 +141,7 @@ static void *add_message(ProtobufCMessage *m, const char *name, const ProtobufCM
 _Static_assert(sizeof(protobuf_c_boolean) == sizeof(int) && sizeof(Flow__Verdict) == sizeof(int),
 	       "add_int fills booleans and enums");
 
-/* --- one flag's text to one field's value ---------------------------------------------------------------- */
+/* --- one flag's text to one field's value --- */
 
 static enum err_code no_memory(struct err *e)
 {
@@ -161,7 +165,9 @@ static enum err_code put_type(Flow__EventTypeFilter *t, const char *text, struct
 	char word[256];
 	snprintf(word, sizeof word, "%.*s", STR_FMT(name));
 	if (!named && flag_parse_uint(word, 10, 32, &number, e) != ERR_OK)
-		return err_in(e, "unable to parse type '%s', not a known type name and unable to parse as numeric value",
+		return err_in(e,
+			      "unable to parse type '%s', not a known type name and unable to "
+			      "parse as numeric value",
 			      word);
 	if (!named)
 		t->type = (int32_t)(uint32_t)number;
@@ -180,12 +186,19 @@ static enum err_code put_type(Flow__EventTypeFilter *t, const char *text, struct
 		}
 	}
 	if (named && t->type == 130) {
-		/* The monitor's numbers, not flow.AgentEventType's: the reference sends these, which is why they do not
-		 * find agent events there either. */
-		static const char *const agent[] = { "unspecified", "message", "agent-started",
-						     "endpoint-regenerate-success", "endpoint-regenerate-failure",
-						     "policy-updated", "policy-deleted", "endpoint-created",
-						     "endpoint-deleted", "ipcache-upserted", "ipcache-deleted" };
+		/* The monitor's numbers, not flow.AgentEventType's: the reference sends these,
+		 * which is why they do not find agent events there either. */
+		static const char *const agent[] = { "unspecified",
+						     "message",
+						     "agent-started",
+						     "endpoint-regenerate-success",
+						     "endpoint-regenerate-failure",
+						     "policy-updated",
+						     "policy-deleted",
+						     "endpoint-created",
+						     "endpoint-deleted",
+						     "ipcache-upserted",
+						     "ipcache-deleted" };
 		for (size_t i = 0; i < ARRAY_LEN(agent); i++) {
 			if (str_is(why, agent[i])) {
 				t->sub_type = (int32_t)i;
@@ -194,8 +207,11 @@ static enum err_code put_type(Flow__EventTypeFilter *t, const char *text, struct
 		}
 	}
 	if (flag_parse_uint(why.p, 10, 32, &number, e) != ERR_OK)
-		return err_in(e, "unable to parse event sub-type '%s', not a known sub-type name and unable to parse as "
-			      "numeric value", why.p);
+		return err_in(e,
+			      "unable to parse event sub-type '%s', not a known sub-type name and "
+			      "unable to parse as "
+			      "numeric value",
+			      why.p);
 	t->sub_type = (int32_t)(uint32_t)number;
 	return ERR_OK;
 }
@@ -228,8 +244,11 @@ static enum err_code put_identity(uint32_t *ret, const char *text, struct err *e
 	if (identity_parse_name(str_of(text), ret))
 		return ERR_OK;
 	if (flag_parse_uint(text, 0, 32, &number, NULL) != ERR_OK)
-		return err_set(e, ERR_INVALID, "invalid security identity, expected one of [host world unmanaged health init "
-			       "remote-node kube-apiserver ingress world-ipv4 world-ipv6 11] or a numeric value");
+		return err_set(e, ERR_INVALID,
+			       "invalid security identity, expected one of [host world unmanaged "
+			       "health init "
+			       "remote-node kube-apiserver ingress world-ipv4 world-ipv6 11] or a "
+			       "numeric value");
 	*ret = (uint32_t)number;
 	return ERR_OK;
 }
@@ -237,7 +256,8 @@ static enum err_code put_identity(uint32_t *ret, const char *text, struct err *e
 static enum err_code put_ip_trace_id(uint64_t *ret, const char *text, struct err *e)
 {
 	if (strcmp(text, "0") == 0)
-		return err_set(e, ERR_INVALID, "invalid --ip-trace-id value; must be greater than 0");
+		return err_set(e, ERR_INVALID,
+			       "invalid --ip-trace-id value; must be greater than 0");
 	if (flag_parse_uint(text, 10, 64, ret, e) != ERR_OK)
 		return err_in(e, "invalid --ip-trace-id value");
 	return ERR_OK;
@@ -246,7 +266,9 @@ static enum err_code put_ip_trace_id(uint64_t *ret, const char *text, struct err
 /* What is no IP version by name means "no IP". */
 static int ip_version_of(const char *text)
 {
-	static const char *const v4[] = { "4", "v4", "ipv4", "ip4" }, *const v6[] = { "6", "v6", "ipv6", "ip6" };
+	static const char *const v4[] = { "4", "v4", "ipv4", "ip4" }, *const v6[] = { "6", "v6",
+										      "ipv6",
+										      "ip6" };
 
 	for (size_t i = 0; i < ARRAY_LEN(v4); i++) {
 		if (str_eq_nocase(str_of(text), str_of(v4[i])))
@@ -268,7 +290,8 @@ static enum err_code put_direction(int *ret, const char *text, struct err *e)
 		snprintf(lower, sizeof lower, "%s", text);
 		for (char *c = lower; *c; c++)
 			*c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
-		return err_set(e, ERR_INVALID, "%s: invalid traffic direction, expected ingress or egress", lower);
+		return err_set(e, ERR_INVALID,
+			       "%s: invalid traffic direction, expected ingress or egress", lower);
 	}
 	return ERR_OK;
 }
@@ -302,11 +325,12 @@ static bool put_workload(Flow__Workload *w, const char *text)
 
 	if (slash == s.len)
 		return put_member(&w->name, s);
-	return put_member(&w->kind, str_upto(s, slash)) && put_member(&w->name, str_from(s, slash + 1));
+	return put_member(&w->kind, str_upto(s, slash)) &&
+	       put_member(&w->name, str_from(s, slash + 1));
 }
 
-enum err_code filter_rule_put(const struct filter_rule *rule, const char *field, const char *text, Flow__FlowFilter *f,
-			      struct err *e)
+enum err_code filter_rule_put(const struct filter_rule *rule, const char *field, const char *text,
+			      Flow__FlowFilter *f, struct err *e)
 {
 	ProtobufCMessage *m = &f->base;
 	struct str s = str_of(text);
@@ -332,7 +356,8 @@ enum err_code filter_rule_put(const struct filter_rule *rule, const char *field,
 		return add_int(m, field, number) ? ERR_OK : no_memory(e);
 	case RULE_DROP_REASON:
 		if (!enum_number(&flow__drop_reason__descriptor, s, &number))
-			return err_set(e, ERR_INVALID, "invalid --drop-reason-desc value: %s", text);
+			return err_set(e, ERR_INVALID, "invalid --drop-reason-desc value: %s",
+				       text);
 		return add_int(m, field, number) ? ERR_OK : no_memory(e);
 	case RULE_DIRECTION:
 		if (put_direction(&number, text, e) != ERR_OK)
@@ -361,17 +386,21 @@ enum err_code filter_rule_put(const struct filter_rule *rule, const char *field,
 	case RULE_HTTP_HEADER: {
 		size_t colon = str_find(s, ':');
 		if (colon == s.len)
-			return err_set(e, ERR_INVALID, "invalid http-header value %s, expected name:value",
+			return err_set(e, ERR_INVALID,
+				       "invalid http-header value %s, expected name:value",
 				       FLAG_QUOTE(text));
 		Flow__HTTPHeader *header = add_message(m, field, &flow__httpheader__descriptor);
 		return header && put_member(&header->key, str_upto(s, colon)) &&
-		       put_member(&header->value, str_from(s, colon + 1)) ? ERR_OK : no_memory(e);
+				       put_member(&header->value, str_from(s, colon + 1))
+			       ? ERR_OK
+			       : no_memory(e);
 	}
 	case RULE_WORKLOAD:
 		sub = add_message(m, field, &flow__workload__descriptor);
 		return sub && put_workload(sub, text) ? ERR_OK : no_memory(e);
 	case RULE_INTERFACE: {
-		Flow__NetworkInterface *iface = add_message(m, field, &flow__network_interface__descriptor);
+		Flow__NetworkInterface *iface =
+			add_message(m, field, &flow__network_interface__descriptor);
 		return iface && put_member(&iface->name, s) ? ERR_OK : no_memory(e);
 	}
 	case RULE_CEL:
@@ -385,7 +414,8 @@ bool filter_add_text(Flow__FlowFilter *f, const char *field, struct str text)
 	return add_text(&f->base, field, text);
 }
 
-void filter_text_field(Flow__FlowFilter *f, const char *field, char ****ret_items, size_t **ret_count)
+void filter_text_field(Flow__FlowFilter *f, const char *field, char ****ret_items,
+		       size_t **ret_count)
 {
 	const ProtobufCFieldDescriptor *desc =
 		protobuf_c_message_descriptor_get_field_by_name(f->base.descriptor, field);

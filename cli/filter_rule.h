@@ -1,6 +1,6 @@
 /*
- * filter_rule - what each filter flag of observe means: the fields of flow.FlowFilter that it fills, and how its text
- * becomes their value.
+ * filter_rule - what each filter flag of observe means: the fields of flow.FlowFilter that it
+ * fills, and how its text becomes their value.
  */
 #ifndef TYCHO_CLI_FILTER_RULE_H
 #define TYCHO_CLI_FILTER_RULE_H
@@ -36,7 +36,8 @@ enum side { SIDE_BOTH, SIDE_FROM, SIDE_TO, SIDE_COUNT_ };
 struct filter_rule {
 	const char *flag;
 	enum rule rule;
-	/* Fields of flow.FlowFilter, for the left and the right alternative; NULL right: the same as left. */
+	/* Fields of flow.FlowFilter, for the left and the right alternative; NULL right: the same
+	 * as left. */
 	const char *left, *right;
 	int aux; /* RULE_NUMBER: the number; namespaces: enum side */
 };
@@ -46,13 +47,14 @@ extern const struct filter_rule filter_rules[FILTER_RULE_COUNT];
 
 /* Index of the rule for --@flag; FILTER_RULE_COUNT if there is none. */
 size_t filter_rule_find(const char *flag);
-/* Adds the value of @text to @field, one of the rule's two. ERR_INVALID with the reference's sentence; @f then holds part of
- * it and is of no use. */
-MUST_CHECK enum err_code filter_rule_put(const struct filter_rule *rule, const char *field, const char *text,
-					 Flow__FlowFilter *f, struct err *e);
+/* Adds the value of @text to @field, one of the rule's two. ERR_INVALID with the reference's
+ * sentence; @f then holds part of it and is of no use. */
+MUST_CHECK enum err_code filter_rule_put(const struct filter_rule *rule, const char *field,
+					 const char *text, Flow__FlowFilter *f, struct err *e);
 /* Adds a copy of @text to the repeated string field @field. False: no memory. */
 bool filter_add_text(Flow__FlowFilter *f, const char *field, struct str text);
 /* The repeated string field @field of @f. */
-void filter_text_field(Flow__FlowFilter *f, const char *field, char ****ret_items, size_t **ret_count);
+void filter_text_field(Flow__FlowFilter *f, const char *field, char ****ret_items,
+		       size_t **ret_count);
 
 #endif

@@ -17,11 +17,12 @@ struct flags {
 	struct flag_item {
 		const struct flag_def *def;
 		char *text;
-	} *items;
+	} * items;
 	size_t item_count, item_cap;
 };
 
-const struct flag_def *flag_find(const struct flag_set *const *sets, size_t set_count, struct str name)
+const struct flag_def *flag_find(const struct flag_set *const *sets, size_t set_count,
+				 struct str name)
 {
 	for (size_t i = 0; i < set_count; i++)
 		for (size_t j = 0; j < sets[i]->count; j++)
@@ -30,7 +31,8 @@ const struct flag_def *flag_find(const struct flag_set *const *sets, size_t set_
 	return NULL;
 }
 
-const struct flag_def *flag_find_short(const struct flag_set *const *sets, size_t set_count, char short_)
+const struct flag_def *flag_find_short(const struct flag_set *const *sets, size_t set_count,
+				       char short_)
 {
 	for (size_t i = 0; i < set_count; i++)
 		for (size_t j = 0; j < sets[i]->count; j++)
@@ -78,7 +80,8 @@ static unsigned digit_value(char c)
 	return c >= 'a' && c <= 'z' ? (unsigned)(c - 'a') + 10 : 99;
 }
 
-/* Underscores are allowed in base 0 only: one at a time, between digits or after the base's prefix. */
+/* Underscores are allowed in base 0 only: one at a time, between digits or after the base's prefix.
+ */
 static bool underscores_are_fine(struct str s, bool had_prefix)
 {
 	char before = had_prefix ? '0' : '_';
@@ -91,7 +94,8 @@ static bool underscores_are_fine(struct str s, bool had_prefix)
 	return before != '_';
 }
 
-enum err_code flag_parse_uint(const char *text, unsigned base, unsigned bits, uint64_t *ret, struct err *e)
+enum err_code flag_parse_uint(const char *text, unsigned base, unsigned bits, uint64_t *ret,
+			      struct err *e)
 {
 	struct str s = str_of(text);
 	bool any_base = base == 0, underscore = false, had_prefix = false, overflow = false;
@@ -130,11 +134,13 @@ enum err_code flag_parse_uint(const char *text, unsigned base, unsigned bits, ui
 	if (underscore && !underscores_are_fine(s, had_prefix))
 		goto bad;
 	if (overflow)
-		return err_set(e, ERR_INVALID, "strconv.ParseUint: parsing %s: value out of range", FLAG_QUOTE(text));
+		return err_set(e, ERR_INVALID, "strconv.ParseUint: parsing %s: value out of range",
+			       FLAG_QUOTE(text));
 	*ret = v;
 	return ERR_OK;
 bad:
-	return err_set(e, ERR_INVALID, "strconv.ParseUint: parsing %s: invalid syntax", FLAG_QUOTE(text));
+	return err_set(e, ERR_INVALID, "strconv.ParseUint: parsing %s: invalid syntax",
+		       FLAG_QUOTE(text));
 }
 
 enum err_code flag_check(enum flag_type type, const char *text, struct err *e)
@@ -146,12 +152,14 @@ enum err_code flag_check(enum flag_type type, const char *text, struct err *e)
 	switch (type) {
 	case FLAG_BOOL:
 		if (!parse_bool(str_of(text), &yes))
-			return err_set(e, ERR_INVALID, "strconv.ParseBool: parsing %s: invalid syntax",
+			return err_set(e, ERR_INVALID,
+				       "strconv.ParseBool: parsing %s: invalid syntax",
 				       FLAG_QUOTE(text));
 		return ERR_OK;
 	case FLAG_DURATION:
 		if (!duration_parse(str_of(text), &ns))
-			return err_set(e, ERR_INVALID, "time: invalid duration %s", FLAG_QUOTE(text));
+			return err_set(e, ERR_INVALID, "time: invalid duration %s",
+				       FLAG_QUOTE(text));
 		return ERR_OK;
 	case FLAG_UINT64:
 		return flag_parse_uint(text, 0, 64, &number, e);
@@ -166,7 +174,8 @@ enum err_code flag_check(enum flag_type type, const char *text, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code add_item(struct flags *f, const struct flag_def *def, struct str text, struct err *e)
+static enum err_code add_item(struct flags *f, const struct flag_def *def, struct str text,
+			      struct err *e)
 {
 	if (f->item_count == f->item_cap) {
 		size_t cap = f->item_cap ? f->item_cap * 2 : 8;
@@ -183,8 +192,10 @@ static enum err_code add_item(struct flags *f, const struct flag_def *def, struc
 	return ERR_OK;
 }
 
-/* One record of RFC 4180 as Go's encoding/csv reads it: fields may be quoted, quotes are doubled inside. */
-static enum err_code add_csv(struct flags *f, const struct flag_def *def, struct str s, struct err *e)
+/* One record of RFC 4180 as Go's encoding/csv reads it: fields may be quoted, quotes are doubled
+ * inside. */
+static enum err_code add_csv(struct flags *f, const struct flag_def *def, struct str s,
+			     struct err *e)
 {
 	AUTO_BUF struct buf field = buf_init(s.len + 1);
 	size_t at = 0;
@@ -196,8 +207,11 @@ static enum err_code add_csv(struct flags *f, const struct flag_def *def, struct
 		if (at < s.len && s.p[at] == '"') {
 			for (at++;; at++) {
 				if (at >= s.len)
-					return err_set(e, ERR_INVALID, "parse error on line 1, column %zu: extraneous or "
-						       "missing \" in quoted-field", at + 1);
+					return err_set(
+						e, ERR_INVALID,
+						"parse error on line 1, column %zu: extraneous or "
+						"missing \" in quoted-field",
+						at + 1);
 				if (s.p[at] == '"' && at + 1 < s.len && s.p[at + 1] == '"')
 					at++;
 				else if (s.p[at] == '"')
@@ -206,13 +220,19 @@ static enum err_code add_csv(struct flags *f, const struct flag_def *def, struct
 			}
 			at++;
 			if (at < s.len && s.p[at] != ',')
-				return err_set(e, ERR_INVALID, "parse error on line 1, column %zu: extraneous or missing \" "
-					       "in quoted-field", at);
+				return err_set(e, ERR_INVALID,
+					       "parse error on line 1, column %zu: extraneous or "
+					       "missing \" "
+					       "in quoted-field",
+					       at);
 		} else {
 			for (; at < s.len && s.p[at] != ','; at++) {
 				if (s.p[at] == '"')
-					return err_set(e, ERR_INVALID, "parse error on line 1, column %zu: bare \" in "
-						       "non-quoted-field", at + 1);
+					return err_set(
+						e, ERR_INVALID,
+						"parse error on line 1, column %zu: bare \" in "
+						"non-quoted-field",
+						at + 1);
 				buf_char(&field, s.p[at]);
 			}
 		}
@@ -224,12 +244,14 @@ static enum err_code add_csv(struct flags *f, const struct flag_def *def, struct
 	}
 }
 
-static enum err_code set_value(struct flags *f, const struct flag_def *def, const char *text, struct err *e)
+static enum err_code set_value(struct flags *f, const struct flag_def *def, const char *text,
+			       struct err *e)
 {
 	enum err_code code;
 
 	if (def->type == FLAG_FILTER)
-		code = f->config->on_filter ? f->config->on_filter(f->config->ctx, def, text, e) : ERR_OK;
+		code = f->config->on_filter ? f->config->on_filter(f->config->ctx, def, text, e)
+					    : ERR_OK;
 	else if (def->type == FLAG_STRING_SLICE)
 		code = add_csv(f, def, str_of(text), e);
 	else if (def->type == FLAG_STRING_ARRAY)
@@ -245,7 +267,8 @@ static enum err_code set_value(struct flags *f, const struct flag_def *def, cons
 		else
 			snprintf(name, sizeof name, "--%s", def->name);
 		snprintf(why, sizeof why, "%s", e->msg);
-		return err_set(e, code, "invalid argument %s for \"%s\" flag: %s", FLAG_QUOTE(text), name, why);
+		return err_set(e, code, "invalid argument %s for \"%s\" flag: %s", FLAG_QUOTE(text),
+			       name, why);
 	}
 	f->uses[f->use_count++] = (struct flag_use){ def, text };
 	return ERR_OK;
@@ -257,7 +280,8 @@ static const char *alone_value(const struct flag_def *def)
 }
 
 /* @args[*at] starts with "--" and is longer. */
-static enum err_code parse_long(struct flags *f, const char *const *args, size_t n, size_t *at, struct err *e)
+static enum err_code parse_long(struct flags *f, const char *const *args, size_t n, size_t *at,
+				struct err *e)
 {
 	const char *word = args[*at];
 	struct str name = str_of(word + 2);
@@ -279,15 +303,18 @@ static enum err_code parse_long(struct flags *f, const char *const *args, size_t
 	return set_value(f, def, value, e);
 }
 
-/* @args[*at] is "-x…": any number of flags that stand alone, the last may take the rest or the next word. */
-static enum err_code parse_short(struct flags *f, const char *const *args, size_t n, size_t *at, struct err *e)
+/* @args[*at] is "-x…": any number of flags that stand alone, the last may take the rest or the next
+ * word. */
+static enum err_code parse_short(struct flags *f, const char *const *args, size_t n, size_t *at,
+				 struct err *e)
 {
 	const char *letters = args[*at] + 1;
 
 	while (*letters) {
 		const struct flag_def *def = flag_find_short(f->sets, f->set_count, *letters);
 		if (!def)
-			return err_set(e, ERR_INVALID, "unknown shorthand flag: '%c' in -%s", *letters, letters);
+			return err_set(e, ERR_INVALID, "unknown shorthand flag: '%c' in -%s",
+				       *letters, letters);
 		const char *value = alone_value(def), *rest = letters + 1;
 		if (letters[1] == '=' && letters[2]) {
 			value = letters + 2;
@@ -298,7 +325,8 @@ static enum err_code parse_short(struct flags *f, const char *const *args, size_
 		} else if (!value && *at + 1 < n) {
 			value = args[++*at];
 		} else if (!value) {
-			return err_set(e, ERR_INVALID, "flag needs an argument: '%c' in -%s", *letters, letters);
+			return err_set(e, ERR_INVALID, "flag needs an argument: '%c' in -%s",
+				       *letters, letters);
 		}
 		if (set_value(f, def, value, e) != ERR_OK)
 			return e->code;
@@ -307,8 +335,8 @@ static enum err_code parse_short(struct flags *f, const char *const *args, size_
 	return ERR_OK;
 }
 
-enum err_code flags_parse(const struct flags_config *config, const char *const *args, size_t arg_count,
-			  struct flags **ret, struct err *e)
+enum err_code flags_parse(const struct flags_config *config, const char *const *args,
+			  size_t arg_count, struct flags **ret, struct err *e)
 {
 	size_t letters = 1;
 
@@ -336,7 +364,8 @@ enum err_code flags_parse(const struct flags_config *config, const char *const *
 				f->words[f->word_count++] = args[at];
 			break;
 		}
-		if ((word[1] == '-' ? parse_long : parse_short)(f, args, arg_count, &at, e) != ERR_OK)
+		if ((word[1] == '-' ? parse_long : parse_short)(f, args, arg_count, &at, e) !=
+		    ERR_OK)
 			return e->code;
 	}
 	f->config = NULL;

@@ -1,11 +1,13 @@
 /*
- * flags - command-line arguments against a table of flags, with the grammar of spf13/pflag, which Hubble's CLI uses.
+ * flags - command-line arguments against a table of flags, with the grammar of spf13/pflag, which
+ * Hubble's CLI uses.
  *
- *	--name value   --name=value   --bool   --bool=false   -n value   -nvalue   -n=value   -abc   --
+ *	--name value   --name=value   --bool   --bool=false   -n value   -nvalue   -n=value
+ *	-abc           --
  *
- * The same tables make the help text, the shell completion and the manual pages, so none can fall behind. Every
- * occurrence is kept in order, and each value is checked where it stands: the first fault in the order of the words
- * is the one that is reported, in pflag's words.
+ * The same tables make the help text, the shell completion and the manual pages, so none can fall
+ * behind. Every occurrence is kept in order, and each value is checked where it stands: the first
+ * fault in the order of the words is the one that is reported, in pflag's words.
  *
  * Owner    tables and argument words are borrowed for the life of a struct flags.
  */
@@ -23,17 +25,20 @@ enum flag_type {
 	FLAG_DURATION,     /* Go's "1m30s" */
 	FLAG_UINT64,
 	FLAG_UINT16,
-	FLAG_FILTER,       /* a value for the filter builder: flags_config.on_filter checks and takes it */
+	FLAG_FILTER, /* a value for the filter builder: flags_config.on_filter checks and takes it
+		      */
 };
 
 struct flag_def {
 	const char *name;
-	char short_;             /* 0: none */
+	char short_; /* 0: none */
 	enum flag_type type;
-	const char *def;         /* default as text; NULL: "", "false", "0" or nothing */
-	const char *no_opt;      /* the value of a flag that stands alone, so that it takes no word; NULL: it takes one */
+	const char *def;    /* default as text; NULL: "", "false", "0" or nothing */
+	const char *no_opt; /* the value of a flag that stands alone, so that it takes no word;
+			       NULL: it takes one */
 	const char *help;
-	const char *values;      /* words for completion, separated by blanks; NULL: none, "FILE": file names */
+	const char *values; /* words for completion, separated by blanks; NULL: none, "FILE": file
+			       names */
 	const char *placeholder; /* what the manual calls the value; NULL: after the type */
 	bool hidden;
 };
@@ -54,16 +59,18 @@ struct flags_config {
 	const struct flag_set *const *sets;
 	size_t set_count;
 	/* Called for each FLAG_FILTER in turn; its sentence becomes that of the argument error. */
-	enum err_code (*on_filter)(void *ctx, const struct flag_def *def, const char *text, struct err *e);
+	enum err_code (*on_filter)(void *ctx, const struct flag_def *def, const char *text,
+				   struct err *e);
 	void *ctx;
 };
 
 struct flags;
 
-/* @args without the program's and the subcommands' names. ERR_INVALID with pflag's sentence: "unknown flag: --x",
- * "flag needs an argument: 'o' in -o", `invalid argument "x" for "-t, --type" flag: …`. */
-MUST_CHECK enum err_code flags_parse(const struct flags_config *config, const char *const *args, size_t arg_count,
-				     struct flags **ret, struct err *e);
+/* @args without the program's and the subcommands' names. ERR_INVALID with pflag's sentence:
+ * "unknown flag: --x", "flag needs an argument: 'o' in -o", `invalid argument "x" for "-t, --type"
+ * flag: …`. */
+MUST_CHECK enum err_code flags_parse(const struct flags_config *config, const char *const *args,
+				     size_t arg_count, struct flags **ret, struct err *e);
 void flags_free(struct flags *f);
 AUTO_DEFINE(struct flags, flags_free);
 
@@ -77,23 +84,30 @@ bool flags_given(const struct flags *f, const char *name);
 const char *flags_text(const struct flags *f, const char *name);
 bool flags_bool(const struct flags *f, const char *name);
 uint64_t flags_u64(const struct flags *f, const char *name);
-/* All uses in order; slices are split. Call with @i from 0 until NULL. Borrowed for the life of @f. */
+/* All uses in order; slices are split. Call with @i from 0 until NULL. Borrowed for the life of @f.
+ */
 const char *flags_item(const struct flags *f, const char *name, size_t i);
 
 /* The definition of --@name in @sets, or NULL; of -@short_. */
-const struct flag_def *flag_find(const struct flag_set *const *sets, size_t set_count, struct str name);
-const struct flag_def *flag_find_short(const struct flag_set *const *sets, size_t set_count, char short_);
+const struct flag_def *flag_find(const struct flag_set *const *sets, size_t set_count,
+				 struct str name);
+const struct flag_def *flag_find_short(const struct flag_set *const *sets, size_t set_count,
+				       char short_);
 /* True if the flag never takes the next word as its value. */
 static inline bool flag_stands_alone(const struct flag_def *def)
 {
 	return def->no_opt != NULL || def->type == FLAG_BOOL;
 }
 
-/* One value of @type checked, with the sentence of Go's parsers: `strconv.ParseUint: parsing "x": invalid syntax`. */
+/* One value of @type checked, with the sentence of Go's parsers: `strconv.ParseUint: parsing "x":
+ * invalid syntax`. */
 MUST_CHECK enum err_code flag_check(enum flag_type type, const char *text, struct err *e);
-/* Unsigned numbers as Go's strconv.ParseUint takes them; @base 0 knows 0x, 0o, 0b, a leading 0 and underscores. */
-MUST_CHECK enum err_code flag_parse_uint(const char *text, unsigned base, unsigned bits, uint64_t *ret, struct err *e);
-/* @text as Go's %q prints it, into @out (always terminated, cut where it does not fit); returns @out. */
+/* Unsigned numbers as Go's strconv.ParseUint takes them; @base 0 knows 0x, 0o, 0b, a leading 0 and
+ * underscores. */
+MUST_CHECK enum err_code flag_parse_uint(const char *text, unsigned base, unsigned bits,
+					 uint64_t *ret, struct err *e);
+/* @text as Go's %q prints it, into @out (always terminated, cut where it does not fit); returns
+ * @out. */
 const char *flag_quote(const char *text, char *out, size_t size);
 #define FLAG_QUOTE(text) flag_quote((text), (char[400]){ 0 }, 400)
 

@@ -6,7 +6,8 @@
 
 enum { HELP_COLUMNS = 100, HELP_MAX_BYTES = 1 << 20, COLUMN_MOST = 34 };
 
-/* @text in lines of at most HELP_COLUMNS, each after the first indented by @indent; the first starts at @indent. */
+/* @text in lines of at most HELP_COLUMNS, each after the first indented by @indent; the first
+ * starts at @indent. */
 static void put_wrapped(struct buf *b, const char *text, size_t indent)
 {
 	size_t column = indent;
@@ -76,7 +77,8 @@ static size_t put_flag_head(struct buf *b, const struct flag_def *def)
 
 static bool default_is_worth_saying(const struct flag_def *def)
 {
-	return def->def && *def->def && strcmp(def->def, "0") != 0 && strcmp(def->def, "false") != 0;
+	return def->def && *def->def && strcmp(def->def, "0") != 0 &&
+	       strcmp(def->def, "false") != 0;
 }
 
 static void put_flag_set(struct buf *b, const struct flag_set *set)
@@ -171,7 +173,8 @@ static enum err_code run_help(struct cli *cli, struct err *e)
 		return cli_write(buf_str(&text), e);
 	}
 	for (size_t i = 0; i < flags_word_count(cli->flags) && depth < COMMAND_MAX_DEPTH; i++) {
-		const struct command *child = command_child(path[depth - 1], flags_word(cli->flags, i));
+		const struct command *child =
+			command_child(path[depth - 1], flags_word(cli->flags, i));
 		if (!child && depth == 1)
 			buf_printf(&text, "Unknown help topic '%s'\n\n", flags_word(cli->flags, i));
 		if (!child)
@@ -183,7 +186,10 @@ static enum err_code run_help(struct cli *cli, struct err *e)
 }
 
 static const struct flag_def help_defs[] = {
-	{ .name = "man", .type = FLAG_BOOL, .hidden = true, .help = "Print the manual page, as mdoc" },
+	{ .name = "man",
+	  .type = FLAG_BOOL,
+	  .hidden = true,
+	  .help = "Print the manual page, as mdoc" },
 };
 static const struct flag_set help_flags = { "Help", help_defs, ARRAY_LEN(help_defs) };
 static const struct flag_set *const help_sets[] = { &help_flags };

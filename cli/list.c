@@ -12,20 +12,28 @@
 enum { ANSWER_MAX_BYTES = 4 << 20, TEXT_MAX_BYTES = 64 << 20 };
 
 static const struct flag_def list_defs[] = {
-	{ .name = "output", .short_ = 'o', .type = FLAG_STRING, .def = "table", .placeholder = "FORMAT",
-	  .values = "json table wide", .help = "Output format: json, table, wide (a table with more columns)" },
+	{ .name = "output",
+	  .short_ = 'o',
+	  .type = FLAG_STRING,
+	  .def = "table",
+	  .placeholder = "FORMAT",
+	  .values = "json table wide",
+	  .help = "Output format: json, table, wide (a table with more columns)" },
 };
 static const struct flag_set list_flags = { "Formatting", list_defs, ARRAY_LEN(list_defs) };
 
-/* One call without a request; what the format asks for comes from @put_rows, JSON from the messages in field 1. */
+/* One call without a request; what the format asks for comes from @put_rows, JSON from the messages
+ * in field 1. */
 struct listing {
 	const char *method;
 	const ProtobufCMessageDescriptor *item;
 	enum err_code (*put_rows)(struct buf *b, struct str answer, bool wide, struct err *e);
-	int (*compare)(const void *a, const void *b); /* of two struct str, messages; NULL: as they came */
+	int (*compare)(const void *a,
+		       const void *b); /* of two struct str, messages; NULL: as they came */
 };
 
-static enum err_code put_json(struct buf *out, const struct listing *l, struct str answer, struct err *e)
+static enum err_code put_json(struct buf *out, const struct listing *l, struct str answer,
+			      struct err *e)
 {
 	struct wire_reader r = wire_reader_of(answer);
 	struct wire_field field;
@@ -76,7 +84,7 @@ static enum err_code run_list(const struct cli *cli, const struct listing *l, st
 	return cli_write(buf_str(&out), e);
 }
 
-/* --- nodes ------------------------------------------------------------------------------------------------ */
+/* --- nodes --- */
 
 static const char *state_text(Relay__NodeState state)
 {
@@ -107,7 +115,8 @@ static void put_node(struct buf *b, const Observer__Node *n, bool wide)
 		buf_lit(b, "N/A\tN/A\t");
 	}
 	if (n->max_flows)
-		buf_printf(b, "%llu/%llu (%6.2f%%)", (unsigned long long)n->num_flows, (unsigned long long)n->max_flows,
+		buf_printf(b, "%llu/%llu (%6.2f%%)", (unsigned long long)n->num_flows,
+			   (unsigned long long)n->max_flows,
 			   (double)n->num_flows / (double)n->max_flows * 100);
 	else
 		buf_lit(b, "N/A");
@@ -138,7 +147,8 @@ static int by_wire_name(const void *a, const void *b)
 
 static enum err_code put_nodes(struct buf *b, struct str answer, bool wide, struct err *e)
 {
-	Observer__GetNodesResponse *r = observer__get_nodes_response__unpack(NULL, answer.len, (const uint8_t *)answer.p);
+	Observer__GetNodesResponse *r =
+		observer__get_nodes_response__unpack(NULL, answer.len, (const uint8_t *)answer.p);
 
 	if (!r)
 		return err_set(e, ERR_PARSE, "the server's list of nodes cannot be read");
@@ -154,18 +164,19 @@ static enum err_code put_nodes(struct buf *b, struct str answer, bool wide, stru
 
 static enum err_code list_nodes(struct cli *cli, struct err *e)
 {
-	static const struct listing nodes = { "/observer.Observer/GetNodes", &observer__node__descriptor, put_nodes,
+	static const struct listing nodes = { "/observer.Observer/GetNodes",
+					      &observer__node__descriptor, put_nodes,
 					      by_wire_name };
 
 	return run_list(cli, &nodes, e);
 }
 
-/* --- namespaces ------------------------------------------------------------------------------------------- */
+/* --- namespaces --- */
 
 static enum err_code put_namespaces(struct buf *b, struct str answer, bool wide, struct err *e)
 {
-	Observer__GetNamespacesResponse *r =
-		observer__get_namespaces_response__unpack(NULL, answer.len, (const uint8_t *)answer.p);
+	Observer__GetNamespacesResponse *r = observer__get_namespaces_response__unpack(
+		NULL, answer.len, (const uint8_t *)answer.p);
 
 	if (!r)
 		return err_set(e, ERR_PARSE, "the server's list of namespaces cannot be read");
@@ -184,8 +195,9 @@ static enum err_code put_namespaces(struct buf *b, struct str answer, bool wide,
 
 static enum err_code list_namespaces(struct cli *cli, struct err *e)
 {
-	static const struct listing namespaces = { "/observer.Observer/GetNamespaces", &observer__namespace__descriptor,
-						   put_namespaces, NULL };
+	static const struct listing namespaces = { "/observer.Observer/GetNamespaces",
+						   &observer__namespace__descriptor, put_namespaces,
+						   NULL };
 
 	return run_list(cli, &namespaces, e);
 }
@@ -196,7 +208,8 @@ static const struct command list_nodes_command = {
 	.name = "nodes",
 	.alias = "node",
 	.help = "List nodes",
-	.details = "Lists the nodes that a relay knows, or the observer's own, with what they hold.",
+	.details =
+		"Lists the nodes that a relay knows, or the observer's own, with what they hold.",
 	.sets = list_sets,
 	.set_count = ARRAY_LEN(list_sets),
 	.uses_server = true,
@@ -213,7 +226,8 @@ static const struct command list_namespaces_command = {
 	.run = list_namespaces,
 };
 
-static const struct command *const list_children[] = { &list_namespaces_command, &list_nodes_command };
+static const struct command *const list_children[] = { &list_namespaces_command,
+						       &list_nodes_command };
 
 const struct command list_command = {
 	.name = "list",

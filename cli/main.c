@@ -1,7 +1,8 @@
 /*
  * tycho - the command line: finds the subcommand, reads its flags and the settings, and runs it.
  *
- * Nothing here or before a command's own work touches gRPC: help, completion and reading files must not pay for it.
+ * Nothing here or before a command's own work touches gRPC: help, completion and reading files must
+ * not pay for it.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -11,7 +12,8 @@
 #include "cli/command.h"
 #include "cli/observe_filter.h"
 
-static enum err_code on_filter(void *ctx, const struct flag_def *def, const char *text, struct err *e)
+static enum err_code on_filter(void *ctx, const struct flag_def *def, const char *text,
+			       struct err *e)
 {
 	return observe_filter_set(ctx, def->name, text, e);
 }
@@ -24,7 +26,8 @@ static enum err_code print_help(const struct cli *cli, struct err *e)
 	return cli_write(buf_str(&text), e);
 }
 
-static enum err_code run(const char *argv0, const char *const *args, size_t arg_count, struct err *e)
+static enum err_code run(const char *argv0, const char *const *args, size_t arg_count,
+			 struct err *e)
 {
 	const struct command *path[COMMAND_MAX_DEPTH];
 	const struct flag_set *sets[COMMAND_MAX_SETS];

@@ -1,5 +1,6 @@
 /*
- * The manual page tycho(1) as mdoc(7), made from the tables of commands and flags: `tycho help --man`.
+ * The manual page tycho(1) as mdoc(7), made from the tables of commands and flags: `tycho help
+ * --man`.
  */
 #include "base/buf.h"
 #include "cli/command.h"
@@ -56,7 +57,8 @@ static void put_flags(struct buf *b, const struct flag_set *set)
 			buf_printf(b, " Ar %s", def->placeholder ? def->placeholder : "value");
 		buf_char(b, '\n');
 		put_text(b, def->help);
-		if (def->def && *def->def && strcmp(def->def, "0") != 0 && strcmp(def->def, "false") != 0) {
+		if (def->def && *def->def && strcmp(def->def, "0") != 0 &&
+		    strcmp(def->def, "false") != 0) {
 			buf_lit(b, " (default ");
 			put_text(b, def->def);
 			buf_char(b, ')');
@@ -116,19 +118,26 @@ void manual_put(struct buf *b)
 	put_paragraphs(b, root_command.details);
 	buf_lit(b, ".Sh COMMANDS\n");
 	put_command(b, root, 1);
-	buf_lit(b, ".Sh SHARED FLAGS\nEvery command takes these; those about servers matter to commands that ask one.\n");
+	buf_lit(b, ".Sh SHARED FLAGS\nEvery command takes these; those about servers matter to "
+		   "commands that ask one.\n");
 	put_flags(b, &server_flags);
 	put_flags(b, &global_flags);
 	buf_lit(b, ".Sh ENVIRONMENT\n"
 		   "Each shared flag and the flags\n.Fl \\-allowlist\nand\n.Fl \\-denylist\n"
-		   "can be set by a variable:\n.Ev TYCHO_\nand the flag's name in capitals, with underscores\n"
-		   ".Pq Ev TYCHO_TLS_SERVER_NAME .\nThe same names with\n.Ev HUBBLE_\nare read where these are not set.\n"
+		   "can be set by a variable:\n.Ev TYCHO_\nand the flag's name in capitals, with "
+		   "underscores\n"
+		   ".Pq Ev TYCHO_TLS_SERVER_NAME .\nThe same names with\n.Ev HUBBLE_\nare read "
+		   "where these are not set.\n"
 		   ".Bl -tag -width indent\n"
-		   ".It Ev TYCHO_COMPAT\nA comma list; the word\n.Cm legacy-json-output\nmakes\n.Fl o Cm json\n"
+		   ".It Ev TYCHO_COMPAT\nA comma list; the word\n.Cm "
+		   "legacy-json-output\nmakes\n.Fl o Cm json\n"
 		   "print bare flows.\n"
-		   ".It Ev NO_COLOR\nIf set and not empty, no colours unless\n.Fl \\-color Cm always\nis given.\n.El\n"
+		   ".It Ev NO_COLOR\nIf set and not empty, no colours unless\n.Fl \\-color Cm "
+		   "always\nis given.\n.El\n"
 		   ".Sh FILES\n.Bl -tag -width indent\n"
-		   ".It Pa $XDG_CONFIG_HOME/tycho/config.yaml\nSettings by the names of the shared flags, as YAML; see\n"
+		   ".It Pa $XDG_CONFIG_HOME/tycho/config.yaml\nSettings by the names of the shared "
+		   "flags, as YAML; see\n"
 		   ".Nm tycho config .\nNormally below\n.Pa ~/.config .\n.El\n"
-		   ".Sh EXIT STATUS\n0 on success, 1 on any error, which one line on standard error names.\n");
+		   ".Sh EXIT STATUS\n0 on success, 1 on any error, which one line on standard "
+		   "error names.\n");
 }

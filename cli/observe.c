@@ -8,11 +8,29 @@
 
 enum { LAST_DEFAULT = 20, TEXT_MAX_BYTES = 64 << 20 };
 
-/* What compact, dict and table show; a server need not send more. Source: Hubble CLI 1.19.4's default mask. */
+/* What compact, dict and table show; a server need not send more. Source: Hubble CLI 1.19.4's
+ * default mask. */
 static const char *const default_mask[] = {
-	"time", "verdict", "ethernet", "IP", "l4", "source.identity", "source.namespace", "source.pod_name",
-	"destination.identity", "destination.namespace", "destination.pod_name", "Type", "node_name", "l7",
-	"event_type", "source_service", "destination_service", "is_reply", "Summary", "ip_trace_id",
+	"time",
+	"verdict",
+	"ethernet",
+	"IP",
+	"l4",
+	"source.identity",
+	"source.namespace",
+	"source.pod_name",
+	"destination.identity",
+	"destination.namespace",
+	"destination.pod_name",
+	"Type",
+	"node_name",
+	"l7",
+	"event_type",
+	"source_service",
+	"destination_service",
+	"is_reply",
+	"Summary",
+	"ip_trace_id",
 };
 
 void observe_request_done(struct observe_request *r)
@@ -47,15 +65,17 @@ static bool color_is_wanted(const struct cli *cli)
 	return isatty(STDOUT_FILENO) && !(term && strcmp(term, "dumb") == 0) && !(no && *no);
 }
 
-enum err_code observe_read_format(const struct cli *cli, struct flow_printer_options *ret, struct err *e)
+enum err_code observe_read_format(const struct cli *cli, struct flow_printer_options *ret,
+				  struct err *e)
 {
 	/* The words are exact, JSON in capitals excepted, as the reference has them. */
 	static const struct {
 		const char *word;
 		enum flow_format format;
 	} formats[] = {
-		{ "compact", FLOW_FORMAT_COMPACT }, { "dict", FLOW_FORMAT_DICT },   { "json", FLOW_FORMAT_JSON },
-		{ "JSON", FLOW_FORMAT_JSON },	    { "jsonpb", FLOW_FORMAT_JSON }, { "tab", FLOW_FORMAT_TABLE },
+		{ "compact", FLOW_FORMAT_COMPACT }, { "dict", FLOW_FORMAT_DICT },
+		{ "json", FLOW_FORMAT_JSON },       { "JSON", FLOW_FORMAT_JSON },
+		{ "jsonpb", FLOW_FORMAT_JSON },     { "tab", FLOW_FORMAT_TABLE },
 		{ "table", FLOW_FORMAT_TABLE },
 	};
 	const char *word = flags_text(cli->flags, "output");
@@ -67,7 +87,8 @@ enum err_code observe_read_format(const struct cli *cli, struct flow_printer_opt
 		return err_set(e, ERR_INVALID, "invalid output format: %s", word);
 	enum flow_format format = formats[i].format;
 	if (format == FLOW_FORMAT_TABLE && flags_bool(cli->flags, "follow"))
-		return err_set(e, ERR_INVALID, "table output format is not compatible with follow mode");
+		return err_set(e, ERR_INVALID,
+			       "table output format is not compatible with follow mode");
 	if (format == FLOW_FORMAT_JSON && strcmp(word, "jsonpb") != 0 && legacy_json_is_wanted())
 		format = FLOW_FORMAT_JSON_LEGACY;
 	*ret = (struct flow_printer_options){
@@ -76,15 +97,16 @@ enum err_code observe_read_format(const struct cli *cli, struct flow_printer_opt
 		.color = color_is_wanted(cli),
 		.node_name = flags_bool(cli->flags, "print-node-name"),
 		.policy_names = flags_bool(cli->flags, "print-policy-names"),
-		.numeric = flags_bool(cli->flags, "numeric") || !flags_bool(cli->flags, "ip-translation"),
+		.numeric = flags_bool(cli->flags, "numeric") ||
+			   !flags_bool(cli->flags, "ip-translation"),
 		.status_quiet = flags_bool(cli->flags, "silent-errors"),
 		.status_all = settings_bool(cli->settings, "debug"),
 	};
 	return ERR_OK;
 }
 
-enum err_code observe_printer_new(struct flow_printer_options *options, struct flow_dict *dict, struct flow_printer **ret,
-				  struct err *e)
+enum err_code observe_printer_new(struct flow_printer_options *options, struct flow_dict *dict,
+				  struct flow_printer **ret, struct err *e)
 {
 	static int fds[] = { STDOUT_FILENO, STDERR_FILENO };
 
@@ -94,8 +116,8 @@ enum err_code observe_printer_new(struct flow_printer_options *options, struct f
 	return flow_printer_new(options, ret, e);
 }
 
-static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has, struct timestamp *ret,
-			       struct err *e)
+static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has,
+			       struct timestamp *ret, struct err *e)
 {
 	const char *text = flags_text(cli->flags, flag);
 
@@ -146,7 +168,8 @@ static enum err_code read_selectors(const struct cli *cli, struct observe_reques
 	return ERR_OK;
 }
 
-static enum err_code read_raw_filters(const struct cli *cli, const char *flag, struct filter_list *list, struct err *e)
+static enum err_code read_raw_filters(const struct cli *cli, const char *flag,
+				      struct filter_list *list, struct err *e)
 {
 	const char *json;
 
@@ -165,7 +188,8 @@ static enum err_code read_mask(const struct cli *cli, bool json, const char **ow
 	while (n < own_size && (own[n] = flags_item(cli->flags, "field-mask", n)))
 		n++;
 	if (n && !json)
-		return err_set(e, ERR_INVALID, "%s output format is not compatible with custom field mask",
+		return err_set(e, ERR_INVALID,
+			       "%s output format is not compatible with custom field mask",
 			       flags_text(cli->flags, "output"));
 	r->mask = own;
 	r->mask_count = n;
@@ -194,7 +218,8 @@ static enum err_code observe_flows(struct cli *cli, struct err *e)
 	AUTO_OBSERVE_REQUEST struct observe_request r = { 0 };
 	struct flow_printer_options options;
 
-	if (observe_filter_check(cli->filter, e) != ERR_OK || observe_read_format(cli, &options, e) != ERR_OK)
+	if (observe_filter_check(cli->filter, e) != ERR_OK ||
+	    observe_read_format(cli, &options, e) != ERR_OK)
 		return e->code;
 	bool json = options.format == FLOW_FORMAT_JSON;
 	if (!json && flags_item(cli->flags, "field-mask", 0))
@@ -213,16 +238,19 @@ static enum err_code observe_flows(struct cli *cli, struct err *e)
 }
 
 static const struct flag_set *const flow_sets[] = {
-	&selector_flags, &filter_flags, &raw_filter_flags, &formatting_flags, &flow_format_flags, &other_flags,
+	&selector_flags,   &filter_flags,      &raw_filter_flags,
+	&formatting_flags, &flow_format_flags, &other_flags,
 };
 
-static const char flow_details[] =
-	"Shows flows, the connections and packets that an observer saw: from its memory, or with --follow as they "
-	"happen.\n"
-	"\n"
-	"Filter flags choose. Several values of one flag are alternatives; different flags must all match. A flag "
-	"without from- or to- matches either side. With --not in front, a flag hides what it matches; several negated "
-	"flags together hide only what matches all of them.";
+static const char flow_details[] = "Shows flows, the connections and packets that an observer saw: "
+				   "from its memory, or with --follow as they "
+				   "happen.\n"
+				   "\n"
+				   "Filter flags choose. Several values of one flag are "
+				   "alternatives; different flags must all match. A flag "
+				   "without from- or to- matches either side. With --not in front, "
+				   "a flag hides what it matches; several negated "
+				   "flags together hide only what matches all of them.";
 
 static const char flow_examples[] =
 	"  # What was dropped in the last five minutes, and what is dropped from now on\n"
@@ -247,8 +275,9 @@ static const struct command observe_flows_command = {
 	.run = observe_flows,
 };
 
-static const struct command *const observe_children[] = { &observe_agent_events_command, &observe_debug_events_command,
-							   &observe_flows_command };
+static const struct command *const observe_children[] = { &observe_agent_events_command,
+							  &observe_debug_events_command,
+							  &observe_flows_command };
 
 const struct command observe_command = {
 	.name = "observe",

@@ -1,8 +1,9 @@
 /*
  * observe - what the observe commands share: flags, output, and where flows come from.
  *
- *	flags, settings ──► struct observe_request ──► observe_from_file    a file or stdin, filtered here
- *	                                           └─► observe_from_server  a stream from an observer or relay
+ *	flags, settings ──► struct observe_request
+ *	    ├─► observe_from_file      a file or stdin, filtered here
+ *	    └─► observe_from_server    a stream from an observer or relay
  */
 #ifndef TYCHO_CLI_OBSERVE_H
 #define TYCHO_CLI_OBSERVE_H
@@ -14,8 +15,8 @@
 
 struct flow_dict;
 
-extern const struct flag_set selector_flags, formatting_flags, flow_format_flags, filter_flags, raw_filter_flags,
-	other_flags;
+extern const struct flag_set selector_flags, formatting_flags, flow_format_flags, filter_flags,
+	raw_filter_flags, other_flags;
 extern const struct command observe_agent_events_command, observe_debug_events_command;
 
 struct observe_request {
@@ -30,12 +31,15 @@ void observe_request_done(struct observe_request *r);
 #define AUTO_OBSERVE_REQUEST __attribute__((cleanup(observe_request_done)))
 
 /* --since and --until (the latter not when following). */
-MUST_CHECK enum err_code observe_read_times(const struct cli *cli, struct observe_request *r, struct err *e);
-/* A printer to stdout and stderr after the formatting flags: "invalid output format: …". @dict is borrowed, and @fds
- * too: { 1, 2 }. */
-MUST_CHECK enum err_code observe_read_format(const struct cli *cli, struct flow_printer_options *ret, struct err *e);
-MUST_CHECK enum err_code observe_printer_new(struct flow_printer_options *options, struct flow_dict *dict,
-					     struct flow_printer **ret, struct err *e);
+MUST_CHECK enum err_code observe_read_times(const struct cli *cli, struct observe_request *r,
+					    struct err *e);
+/* A printer to stdout and stderr after the formatting flags: "invalid output format: …". @dict is
+ * borrowed, and @fds too: { 1, 2 }. */
+MUST_CHECK enum err_code observe_read_format(const struct cli *cli,
+					     struct flow_printer_options *ret, struct err *e);
+MUST_CHECK enum err_code observe_printer_new(struct flow_printer_options *options,
+					     struct flow_dict *dict, struct flow_printer **ret,
+					     struct err *e);
 
 /* Prints what a file holds. An end by SIGINT is ERR_OK. */
 MUST_CHECK enum err_code observe_from_file(const struct cli *cli, const struct observe_request *r,

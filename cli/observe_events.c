@@ -1,6 +1,6 @@
 /*
- * observe agent-events and observe debug-events: what the server's agent did, and what its datapath says for debugging.
- * Only servers have them (a relay does not), and no filter applies.
+ * observe agent-events and observe debug-events: what the server's agent did, and what its datapath
+ * says for debugging. Only servers have them (a relay does not), and no filter applies.
  */
 #include "base/buf.h"
 #include "cli/connect.h"
@@ -49,7 +49,8 @@ static void pack_request(const struct observe_request *r, struct buf *out)
 	until.nanos = r->until.ns;
 	request.since = r->has_since ? &since : NULL;
 	request.until = r->has_until ? &until : NULL;
-	char *to = buf_reserve(out, observer__get_agent_events_request__get_packed_size(&request) + 1);
+	char *to =
+		buf_reserve(out, observer__get_agent_events_request__get_packed_size(&request) + 1);
 	if (to)
 		out->len = observer__get_agent_events_request__pack(&request, (uint8_t *)to);
 }
@@ -62,7 +63,8 @@ static enum err_code observe_events(struct cli *cli, const struct event_kind *ki
 	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES);
 	struct flow_printer_options options;
 
-	if (observe_read_format(cli, &options, e) != ERR_OK || observe_read_times(cli, &r, e) != ERR_OK)
+	if (observe_read_format(cli, &options, e) != ERR_OK ||
+	    observe_read_times(cli, &r, e) != ERR_OK)
 		return e->code;
 	r.follow = flags_bool(cli->flags, "follow");
 	r.number = flags_u64(cli->flags, "last");
@@ -78,7 +80,8 @@ static enum err_code observe_events(struct cli *cli, const struct event_kind *ki
 		return e->code;
 	struct event_stream stream = { kind, printer };
 	const struct stream_handler handler = { on_message, on_pause, &stream };
-	enum err_code code = connection_stream(cli->settings, kind->method, buf_str(&request), &handler, e);
+	enum err_code code =
+		connection_stream(cli->settings, kind->method, buf_str(&request), &handler, e);
 	if (code == ERR_CLOSED)
 		return code;
 	struct err at_end;
@@ -91,24 +94,28 @@ static enum err_code observe_events(struct cli *cli, const struct event_kind *ki
 
 static enum err_code observe_agent_events(struct cli *cli, struct err *e)
 {
-	static const struct event_kind kind = { "/observer.Observer/GetAgentEvents", flow_printer_agent_event };
+	static const struct event_kind kind = { "/observer.Observer/GetAgentEvents",
+						flow_printer_agent_event };
 
 	return observe_events(cli, &kind, e);
 }
 
 static enum err_code observe_debug_events(struct cli *cli, struct err *e)
 {
-	static const struct event_kind kind = { "/observer.Observer/GetDebugEvents", flow_printer_debug_event };
+	static const struct event_kind kind = { "/observer.Observer/GetDebugEvents",
+						flow_printer_debug_event };
 
 	return observe_events(cli, &kind, e);
 }
 
-static const struct flag_set *const event_sets[] = { &selector_flags, &formatting_flags, &other_flags };
+static const struct flag_set *const event_sets[] = { &selector_flags, &formatting_flags,
+						     &other_flags };
 
 const struct command observe_agent_events_command = {
 	.name = "agent-events",
 	.help = "Observe events of the agent",
-	.details = "Shows what the server's agent did: its start, policy changes, endpoints that came and went. Relays have no "
+	.details = "Shows what the server's agent did: its start, policy changes, endpoints that "
+		   "came and went. Relays have no "
 		   "such events.",
 	.sets = event_sets,
 	.set_count = ARRAY_LEN(event_sets),

@@ -12,9 +12,9 @@
 #include "observer/observer.pb-c.h"
 
 enum {
-	LAST_MOST = 1000000,       /* of --last: they are held in memory */
+	LAST_MOST = 1000000, /* of --last: they are held in memory */
 	DICT_ENTRIES = 1 << 17,
-	DICT_FULL = 1 << 16,       /* names of a foreign file are unbounded: start anew from here on */
+	DICT_FULL = 1 << 16, /* names of a foreign file are unbounded: start anew from here on */
 	MESSAGE_MAX_BYTES = 1 << 20, /* a line is at most 64 KiB of JSON, protobuf is shorter */
 };
 
@@ -23,7 +23,7 @@ struct last_ring {
 	struct message {
 		char *p;
 		size_t len;
-	} *items;
+	} * items;
 	size_t capacity, count, next;
 };
 
@@ -32,8 +32,8 @@ struct file_source {
 	struct flow_dict *dict;
 	struct flow_filter *filter;
 	struct flow_printer *printer;
-	struct buf message;   /* the line at hand as protobuf */
-	bool ignore_unknown;  /* unknown fields were met and warned of */
+	struct buf message;  /* the line at hand as protobuf */
+	bool ignore_unknown; /* unknown fields were met and warned of */
 	struct last_ring last;
 	uint64_t printed;
 };
@@ -88,18 +88,22 @@ static bool read_line(struct file_source *s, struct str line)
 		buf_reset(&s->message);
 		if (json_read_message(line, desc, &options, &s->message, NULL, &e) == ERR_OK) {
 			s->ignore_unknown = true;
-			log_warn("unknown field detected, a newer version of this command may know it", "error=%s",
-				 LOG_QUOTE(first.msg));
+			log_warn("unknown field detected, a newer version of this command may know "
+				 "it",
+				 "error=%s", LOG_QUOTE(first.msg));
 			return true;
 		}
 	}
 	AUTO(own_free) char *text = str_dup(line);
-	log_warn("Failed to unmarshal json to flow", "error=%s line=%s", LOG_QUOTE(e.msg), LOG_QUOTE(text ? text : ""));
+	log_warn("Failed to unmarshal json to flow", "error=%s line=%s", LOG_QUOTE(e.msg),
+		 LOG_QUOTE(text ? text : ""));
 	return false;
 }
 
-/* Does the message at hand pass? @ret_flow is filled where the filter had to look, *@ret_decoded tells. */
-static enum err_code choose(struct file_source *s, bool *ret_pass, struct flow *ret_flow, bool *ret_decoded, struct err *e)
+/* Does the message at hand pass? @ret_flow is filled where the filter had to look, *@ret_decoded
+ * tells. */
+static enum err_code choose(struct file_source *s, bool *ret_pass, struct flow *ret_flow,
+			    bool *ret_decoded, struct err *e)
 {
 	const struct observe_request *r = s->request;
 	struct flow_response response;
@@ -109,7 +113,8 @@ static enum err_code choose(struct file_source *s, bool *ret_pass, struct flow *
 		return e->code;
 	/* What has no time happened at the epoch. */
 	struct timestamp time = response.has_time ? response.time : (struct timestamp){ 0 };
-	if ((r->has_since && timestamp_cmp(r->since, time) > 0) || (r->has_until && timestamp_cmp(r->until, time) < 0))
+	if ((r->has_since && timestamp_cmp(r->since, time) > 0) ||
+	    (r->has_until && timestamp_cmp(r->until, time) < 0))
 		return ERR_OK;
 	*ret_pass = true;
 	if (flow_filter_is_empty(s->filter))
@@ -120,7 +125,8 @@ static enum err_code choose(struct file_source *s, bool *ret_pass, struct flow *
 		*ret_decoded = true;
 	} else {
 		/* Also an empty response is judged, as something that is no flow. */
-		*ret_flow = (struct flow){ .kind = response.has_message ? (uint8_t)response.kind : FLOW_KIND_NODE_STATUS };
+		*ret_flow = (struct flow){ .kind = response.has_message ? (uint8_t)response.kind
+									: FLOW_KIND_NODE_STATUS };
 	}
 	*ret_pass = flow_filter_match(s->filter, ret_flow);
 	return ERR_OK;
@@ -203,23 +209,28 @@ static void source_done(struct file_source *s)
 enum err_code observe_from_file(const struct cli *cli, const struct observe_request *r,
 				struct flow_printer_options *options, struct err *e)
 {
-	__attribute__((cleanup(source_done))) struct file_source s = { .request = r, .message = buf_init(MESSAGE_MAX_BYTES) };
+	__attribute__((cleanup(source_done))) struct file_source s = {
+		.request = r, .message = buf_init(MESSAGE_MAX_BYTES)
+	};
 	const char *path = flags_text(cli->flags, "input-file");
 	AUTO_FD int own_fd = -1;
 	int fd = STDIN_FILENO;
 
 	if (settings_bool(cli->settings, "port-forward"))
-		return err_set(e, ERR_INVALID, "cannot use --input-file and --auto-port-forward together");
+		return err_set(e, ERR_INVALID,
+			       "cannot use --input-file and --auto-port-forward together");
 	if (strcmp(path, "-") != 0) {
 		if (file_open(path, &own_fd, e) != ERR_OK)
 			return e->code;
 		fd = own_fd;
 	}
 	if (flow_dict_new(DICT_ENTRIES, &s.dict, e) != ERR_OK ||
-	    flow_filter_new(r->allow.items, r->allow.count, r->deny.items, r->deny.count, s.dict, &s.filter, e) != ERR_OK)
+	    flow_filter_new(r->allow.items, r->allow.count, r->deny.items, r->deny.count, s.dict,
+			    &s.filter, e) != ERR_OK)
 		return e->code;
 	if (wants_last(r) && r->number > LAST_MOST)
-		return err_set(e, ERR_INVALID, "--last must be <= 1_000_000, got %llu", (unsigned long long)r->number);
+		return err_set(e, ERR_INVALID, "--last must be <= 1_000_000, got %llu",
+			       (unsigned long long)r->number);
 	s.last.capacity = wants_last(r) ? (size_t)r->number : 0;
 	if (observe_printer_new(options, s.dict, &s.printer, e) != ERR_OK)
 		return e->code;

@@ -10,11 +10,14 @@
 
 enum { FILTER_MAX_BYTES = 16 << 20 }; /* of one filter as JSON or protobuf */
 
-/* Flags that exclude each other. A fault names the first of the group that was used, then the other. */
+/* Flags that exclude each other. A fault names the first of the group that was used, then the
+ * other. */
 static const char *const conflict_groups[][9] = {
-	{ "from-fqdn", "from-ip", "ip", "fqdn", "from-namespace", "namespace", "from-all-namespaces", "all-namespaces" },
+	{ "from-fqdn", "from-ip", "ip", "fqdn", "from-namespace", "namespace",
+	  "from-all-namespaces", "all-namespaces" },
 	{ "from-fqdn", "from-ip", "ip", "fqdn", "from-pod", "pod" },
-	{ "to-fqdn", "to-ip", "ip", "fqdn", "to-namespace", "namespace", "to-all-namespaces", "all-namespaces" },
+	{ "to-fqdn", "to-ip", "ip", "fqdn", "to-namespace", "namespace", "to-all-namespaces",
+	  "all-namespaces" },
 	{ "to-fqdn", "to-ip", "ip", "fqdn", "to-pod", "pod" },
 	{ "to-pod", "namespace", "all-namespaces" },
 	{ "from-pod", "namespace", "all-namespaces" },
@@ -55,7 +58,7 @@ static enum err_code no_memory(struct err *e)
 	return err_set(e, ERR_NOMEM, "filter");
 }
 
-/* --- conflicts -------------------------------------------------------------------------------------------- */
+/* --- conflicts --- */
 
 static enum err_code check_groups(const struct polarity *p, struct err *e)
 {
@@ -65,7 +68,9 @@ static enum err_code check_groups(const struct polarity *p, struct err *e)
 			if (!p->used[filter_rule_find(*flag)])
 				continue;
 			if (first)
-				return err_set(e, ERR_INVALID, "filters --%s and --%s cannot be combined", first, *flag);
+				return err_set(e, ERR_INVALID,
+					       "filters --%s and --%s cannot be combined", first,
+					       *flag);
 			first = *flag;
 		}
 	}
@@ -81,21 +86,24 @@ static struct str namespace_in(const char *name)
 	return slash < s.len ? str_upto(s, slash) : STR("");
 }
 
-static enum err_code check_names(const struct words *namespaces, char *const *names, size_t count, struct err *e)
+static enum err_code check_names(const struct words *namespaces, char *const *names, size_t count,
+				 struct err *e)
 {
 	for (size_t n = 0; n < namespaces->count; n++) {
 		for (size_t i = 0; i < count; i++) {
 			struct str own = namespace_in(names[i]);
 			if (own.len && !str_is(own, namespaces->items[n]))
-				return err_set(e, ERR_INVALID, "namespace conflict: %s does not contain %s",
-					       FLAG_QUOTE(namespaces->items[n]), FLAG_QUOTE(names[i]));
+				return err_set(e, ERR_INVALID,
+					       "namespace conflict: %s does not contain %s",
+					       FLAG_QUOTE(namespaces->items[n]),
+					       FLAG_QUOTE(names[i]));
 		}
 	}
 	return ERR_OK;
 }
 
-static enum err_code check_services(char *const *pods, size_t pod_count, char *const *services, size_t service_count,
-				    struct err *e)
+static enum err_code check_services(char *const *pods, size_t pod_count, char *const *services,
+				    size_t service_count, struct err *e)
 {
 	for (size_t p = 0; p < pod_count; p++) {
 		struct str own = namespace_in(pods[p]);
@@ -103,14 +111,16 @@ static enum err_code check_services(char *const *pods, size_t pod_count, char *c
 			char ns[256];
 			snprintf(ns, sizeof ns, "%.*s", STR_FMT(own));
 			if (!str_eq(own, namespace_in(services[s])))
-				return err_set(e, ERR_INVALID, "namespace of service %s conflict with pod %s",
+				return err_set(e, ERR_INVALID,
+					       "namespace of service %s conflict with pod %s",
 					       FLAG_QUOTE(services[s]), FLAG_QUOTE(ns));
 		}
 	}
 	return ERR_OK;
 }
 
-static enum err_code check_namespaces(const struct polarity *p, const Flow__FlowFilter *f, struct err *e)
+static enum err_code check_namespaces(const struct polarity *p, const Flow__FlowFilter *f,
+				      struct err *e)
 {
 	const struct words *both = &p->namespaces[SIDE_BOTH], *from = &p->namespaces[SIDE_FROM];
 	const struct words *to = &p->namespaces[SIDE_TO];
@@ -125,13 +135,14 @@ static enum err_code check_namespaces(const struct polarity *p, const Flow__Flow
 	    check_names(from, f->source_service, f->n_source_service, e) != ERR_OK ||
 	    check_names(to, f->destination_pod, f->n_destination_pod, e) != ERR_OK ||
 	    check_names(to, f->destination_service, f->n_destination_service, e) != ERR_OK ||
-	    check_services(f->source_pod, f->n_source_pod, f->source_service, f->n_source_service, e) != ERR_OK)
+	    check_services(f->source_pod, f->n_source_pod, f->source_service, f->n_source_service,
+			   e) != ERR_OK)
 		return e->code;
 	return check_services(f->destination_pod, f->n_destination_pod, f->destination_service,
 			      f->n_destination_service, e);
 }
 
-/* --- the builder ------------------------------------------------------------------------------------------ */
+/* --- the builder --- */
 
 static Flow__FlowFilter *filter_new(void)
 {
@@ -164,7 +175,8 @@ static enum err_code add_namespace(struct words *w, const char *text, struct err
 	return ERR_OK;
 }
 
-enum err_code observe_filter_set(struct observe_filter *of, const char *name, const char *text, struct err *e)
+enum err_code observe_filter_set(struct observe_filter *of, const char *name, const char *text,
+				 struct err *e)
 {
 	size_t i = filter_rule_find(name);
 	struct polarity *p = of->negate_next ? &of->deny : &of->allow;
@@ -183,11 +195,13 @@ enum err_code observe_filter_set(struct observe_filter *of, const char *name, co
 	if (check_groups(p, e) != ERR_OK)
 		return e->code;
 	if (rule->rule == RULE_NAMESPACE || rule->rule == RULE_ANY_NAMESPACE) {
-		if (add_namespace(&p->namespaces[rule->aux], rule->rule == RULE_NAMESPACE ? text : "", e) != ERR_OK)
+		if (add_namespace(&p->namespaces[rule->aux],
+				  rule->rule == RULE_NAMESPACE ? text : "", e) != ERR_OK)
 			return e->code;
 	} else {
 		const char *right = rule->right ? rule->right : rule->left;
-		if (need_filters(p, e) != ERR_OK || filter_rule_put(rule, rule->left, text, p->left, e) != ERR_OK ||
+		if (need_filters(p, e) != ERR_OK ||
+		    filter_rule_put(rule, rule->left, text, p->left, e) != ERR_OK ||
 		    filter_rule_put(rule, right, text, p->right, e) != ERR_OK)
 			return e->code;
 	}
@@ -198,10 +212,12 @@ enum err_code observe_filter_set(struct observe_filter *of, const char *name, co
 
 enum err_code observe_filter_check(const struct observe_filter *of, struct err *e)
 {
-	return of->negate_next ? err_set(e, ERR_INVALID, "trailing --not found in the arguments") : ERR_OK;
+	return of->negate_next ? err_set(e, ERR_INVALID, "trailing --not found in the arguments")
+			       : ERR_OK;
 }
 
-/* Prefixes the names of repeated string field @name that have no namespace with each of @namespaces. */
+/* Prefixes the names of repeated string field @name that have no namespace with each of
+ * @namespaces. */
 static bool prefix_names(Flow__FlowFilter *f, const char *name, const struct words *namespaces)
 {
 	char ***array, **old;
@@ -261,7 +277,8 @@ static bool same_message(const ProtobufCMessage *a, const ProtobufCMessage *b)
 
 static bool list_add(struct filter_list *list, Flow__FlowFilter *f)
 {
-	Flow__FlowFilter **grown = reallocarray(list->items, list->count + 1, sizeof(Flow__FlowFilter *));
+	Flow__FlowFilter **grown =
+		reallocarray(list->items, list->count + 1, sizeof(Flow__FlowFilter *));
 
 	if (!grown) {
 		flow__flow_filter__free_unpacked(f, NULL);
@@ -294,12 +311,13 @@ static enum err_code take_filters(struct polarity *p, struct filter_list *ret, s
 	return ERR_OK;
 }
 
-enum err_code observe_filter_lists(struct observe_filter *of, struct filter_list *ret_allow, struct filter_list *ret_deny,
-				   struct err *e)
+enum err_code observe_filter_lists(struct observe_filter *of, struct filter_list *ret_allow,
+				   struct filter_list *ret_deny, struct err *e)
 {
 	AUTO_FILTER_LIST struct filter_list allow = { 0 }, deny = { 0 };
 
-	if (take_filters(&of->allow, &allow, e) != ERR_OK || take_filters(&of->deny, &deny, e) != ERR_OK)
+	if (take_filters(&of->allow, &allow, e) != ERR_OK ||
+	    take_filters(&of->deny, &deny, e) != ERR_OK)
 		return e->code;
 	*ret_allow = allow;
 	*ret_deny = deny;
@@ -337,7 +355,7 @@ void observe_filter_free(struct observe_filter *of)
 	free(of);
 }
 
-/* --- lists ------------------------------------------------------------------------------------------------ */
+/* --- lists --- */
 
 void filter_list_done(struct filter_list *list)
 {
@@ -359,26 +377,32 @@ enum err_code filter_list_add_json(struct filter_list *list, const char *json, s
 			rest = str_from(rest, 1);
 		if (!rest.len)
 			return ERR_OK;
-		if (json_read_prefix(rest, &flow__flow_filter__descriptor, &strict, &wire, &used, e) != ERR_OK)
+		if (json_read_prefix(rest, &flow__flow_filter__descriptor, &strict, &wire, &used,
+				     e) != ERR_OK)
 			return err_in(e, "failed to decode '%s'", json);
-		Flow__FlowFilter *f = flow__flow_filter__unpack(NULL, wire.len, (const uint8_t *)buf_str(&wire).p);
+		Flow__FlowFilter *f = flow__flow_filter__unpack(NULL, wire.len,
+								(const uint8_t *)buf_str(&wire).p);
 		if (!f || !list_add(list, f))
 			return no_memory(e);
 		rest = str_from(rest, used);
 	}
 }
 
-static enum err_code put_list(struct buf *b, const char *name, const struct filter_list *list, struct err *e)
+static enum err_code put_list(struct buf *b, const char *name, const struct filter_list *list,
+			      struct err *e)
 {
 	if (list->count)
 		buf_printf(b, "%s:\n", name);
 	for (size_t i = 0; i < list->count; i++) {
-		AUTO_BUF struct buf wire = buf_init(FILTER_MAX_BYTES), json = buf_init(4 * FILTER_MAX_BYTES);
-		char *to = buf_reserve(&wire, flow__flow_filter__get_packed_size(list->items[i]) + 1);
+		AUTO_BUF struct buf wire = buf_init(FILTER_MAX_BYTES),
+				    json = buf_init(4 * FILTER_MAX_BYTES);
+		char *to =
+			buf_reserve(&wire, flow__flow_filter__get_packed_size(list->items[i]) + 1);
 		if (!to)
 			return no_memory(e);
 		wire.len = flow__flow_filter__pack(list->items[i], (uint8_t *)to);
-		if (json_put_message(&json, &flow__flow_filter__descriptor, buf_str(&wire), e) != ERR_OK)
+		if (json_put_message(&json, &flow__flow_filter__descriptor, buf_str(&wire), e) !=
+		    ERR_OK)
 			return e->code;
 		buf_lit(b, "    - ");
 		yaml_put_string(b, buf_str(&json));
@@ -387,8 +411,8 @@ static enum err_code put_list(struct buf *b, const char *name, const struct filt
 	return b->failed ? no_memory(e) : ERR_OK;
 }
 
-enum err_code filter_lists_put_yaml(struct buf *b, const struct filter_list *allow, const struct filter_list *deny,
-				    struct err *e)
+enum err_code filter_lists_put_yaml(struct buf *b, const struct filter_list *allow,
+				    const struct filter_list *deny, struct err *e)
 {
 	if (!allow->count && !deny->count)
 		buf_lit(b, "{}\n");

@@ -10,7 +10,7 @@
 
 enum {
 	DICT_ENTRIES = 1 << 17,
-	DICT_FULL = 1 << 16, /* a long stream of a large cluster: start anew from here on */
+	DICT_FULL = 1 << 16,         /* a long stream of a large cluster: start anew from here on */
 	REQUEST_MAX_BYTES = 4 << 20, /* servers take no more (gRPC's default) */
 };
 
@@ -38,13 +38,16 @@ static enum err_code pack_request(const struct observe_request *r, struct buf *o
 	request.since = r->has_since ? &since : NULL;
 	request.until = r->has_until ? &until : NULL;
 	if (r->mask_count)
-		memcpy(paths, r->mask, r->mask_count * sizeof *paths); /* protobuf-c has no const, and only reads */
+		memcpy(paths, r->mask,
+		       r->mask_count * sizeof *paths); /* protobuf-c has no const, and only reads */
 	mask.paths = paths;
 	mask.n_paths = r->mask_count;
 	request.field_mask = r->mask_count ? &mask : NULL;
 	char *to = buf_reserve(out, observer__get_flows_request__get_packed_size(&request) + 1);
 	if (!to)
-		return err_set(e, ERR_INVALID, "the filters are larger than a server takes (%d bytes)", REQUEST_MAX_BYTES);
+		return err_set(e, ERR_INVALID,
+			       "the filters are larger than a server takes (%d bytes)",
+			       REQUEST_MAX_BYTES);
 	out->len = observer__get_flows_request__pack(&request, (uint8_t *)to);
 	return ERR_OK;
 }
@@ -78,15 +81,18 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 	AUTO(flow_printer_free) struct flow_printer *printer = NULL;
 	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES);
 
-	if (pack_request(r, &request, e) != ERR_OK || flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
+	if (pack_request(r, &request, e) != ERR_OK ||
+	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    observe_printer_new(options, dict, &printer, e) != ERR_OK)
 		return e->code;
 	struct flow_stream stream = { printer, dict };
 	const struct stream_handler handler = { on_message, on_pause, &stream };
-	log_debug("Sending GetFlows request", "server=%s number=%llu follow=%d filters=%zu bytes=%zu",
-		  LOG_QUOTE(settings_text(cli->settings, "server")), (unsigned long long)r->number, r->follow,
-		  r->allow.count + r->deny.count, request.len);
-	enum err_code code = connection_stream(cli->settings, "/observer.Observer/GetFlows", buf_str(&request), &handler, e);
+	log_debug("Sending GetFlows request",
+		  "server=%s number=%llu follow=%d filters=%zu bytes=%zu",
+		  LOG_QUOTE(settings_text(cli->settings, "server")), (unsigned long long)r->number,
+		  r->follow, r->allow.count + r->deny.count, request.len);
+	enum err_code code = connection_stream(cli->settings, "/observer.Observer/GetFlows",
+					       buf_str(&request), &handler, e);
 	if (code == ERR_CLOSED)
 		return code;
 	struct err at_end;

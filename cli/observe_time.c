@@ -48,7 +48,8 @@ static int32_t fraction(struct scan *s)
 {
 	int32_t ns = 0, unit = 100000000;
 
-	if (s->bad || s->rest.len < 2 || (s->rest.p[0] != '.' && s->rest.p[0] != ',') || !is_digit(s->rest.p[1]))
+	if (s->bad || s->rest.len < 2 || (s->rest.p[0] != '.' && s->rest.p[0] != ',') ||
+	    !is_digit(s->rest.p[1]))
 		return 0;
 	s->rest = str_from(s->rest, 1);
 	while (s->rest.len && is_digit(s->rest.p[0])) {
@@ -93,7 +94,8 @@ static bool day_exists(int year, int month, int day)
 	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 
-	return month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] + (month == 2 && leap);
+	return month >= 1 && month <= 12 && day >= 1 &&
+	       day <= days[month - 1] + (month == 2 && leap);
 }
 
 static bool parse_iso(struct str text, struct timestamp *ret)
@@ -131,7 +133,8 @@ static bool parse_rfc1123(struct str text, struct timestamp *ret)
 {
 	struct scan s = { text, false };
 
-	(void)word_of(&s, "SunMonTueWedThuFriSat"); /* Go does not compare it with the date either */
+	(void)word_of(&s,
+		      "SunMonTueWedThuFriSat"); /* Go does not compare it with the date either */
 	expect(&s, ',');
 	expect(&s, ' ');
 	int day = number(&s, 2, 2, 31);
@@ -154,7 +157,8 @@ static bool parse_rfc1123(struct str text, struct timestamp *ret)
 	return true;
 }
 
-enum err_code observe_time_parse(struct str text, struct timestamp now, struct timestamp *ret, struct err *e)
+enum err_code observe_time_parse(struct str text, struct timestamp now, struct timestamp *ret,
+				 struct err *e)
 {
 	const int64_t second = (int64_t)NS_PER_S;
 	int64_t ago_ns;
@@ -178,12 +182,15 @@ enum err_code observe_time_parse(struct str text, struct timestamp now, struct t
 
 enum err_code observe_time_check(struct timestamp t, struct err *e)
 {
-	const char *fault = t.s < TIMESTAMP_MIN_S ? "before 0001-01-01" :
-			    t.s > TIMESTAMP_MAX_S ? "after 9999-12-31" : NULL;
+	const char *fault = t.s < TIMESTAMP_MIN_S   ? "before 0001-01-01"
+			    : t.s > TIMESTAMP_MAX_S ? "after 9999-12-31"
+						    : NULL;
 
 	if (!fault)
 		return ERR_OK;
 	if (!t.ns)
-		return err_set(e, ERR_INVALID, "proto: timestamp (seconds:%lld) %s", (long long)t.s, fault);
-	return err_set(e, ERR_INVALID, "proto: timestamp (seconds:%lld nanos:%d) %s", (long long)t.s, t.ns, fault);
+		return err_set(e, ERR_INVALID, "proto: timestamp (seconds:%lld) %s", (long long)t.s,
+			       fault);
+	return err_set(e, ERR_INVALID, "proto: timestamp (seconds:%lld nanos:%d) %s",
+		       (long long)t.s, t.ns, fault);
 }

@@ -7,7 +7,8 @@
  *	2006-01-02T15:04:05.999Z                   RFC 3339, any fraction
  *	Fri, 01 Mar 2024 10:00:10 +0000            RFC 1123 with a numeric zone
  *
- * What Go's time.Parse lets pass, passes: an hour of one digit, a decimal comma, any known day of the week.
+ * What Go's time.Parse lets pass, passes: an hour of one digit, a decimal comma, any known day of
+ * the week.
  */
 #ifndef TYCHO_CLI_OBSERVE_TIME_H
 #define TYCHO_CLI_OBSERVE_TIME_H
@@ -15,10 +16,12 @@
 #include "base/err.h"
 #include "base/time.h"
 
-/* @now is what durations count from. ERR_PARSE: "failed to convert … to time". The result may be a year 0 or other
- * time that proto3 cannot say: see observe_time_check. */
-MUST_CHECK enum err_code observe_time_parse(struct str text, struct timestamp now, struct timestamp *ret, struct err *e);
-/* Fails where a google.protobuf.Timestamp cannot hold @t: "proto: timestamp (…) before 0001-01-01". */
+/* @now is what durations count from. ERR_PARSE: "failed to convert … to time". The result may be a
+ * year 0 or other time that proto3 cannot say: see observe_time_check. */
+MUST_CHECK enum err_code observe_time_parse(struct str text, struct timestamp now,
+					    struct timestamp *ret, struct err *e);
+/* Fails where a google.protobuf.Timestamp cannot hold @t: "proto: timestamp (…) before 0001-01-01".
+ */
 MUST_CHECK enum err_code observe_time_check(struct timestamp t, struct err *e);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * reflect (hidden) - the .proto files that a server says it speaks, one JSON line each. For people who build clients.
+ * reflect (hidden) - the .proto files that a server says it speaks, one JSON line each. For people
+ * who build clients.
  */
 #include "base/buf.h"
 #include "cli/command.h"
@@ -42,8 +43,8 @@ static enum err_code names_add(struct names *n, const char *name, struct err *e)
 static enum err_code take_file(struct reflection *r, struct str file, struct err *e)
 {
 	AUTO_BUF struct buf line = buf_init(LINE_MOST_BYTES);
-	Google__Protobuf__FileDescriptorProto *f =
-		google__protobuf__file_descriptor_proto__unpack(NULL, file.len, (const uint8_t *)file.p);
+	Google__Protobuf__FileDescriptorProto *f = google__protobuf__file_descriptor_proto__unpack(
+		NULL, file.len, (const uint8_t *)file.p);
 
 	if (!f || !f->name) {
 		google__protobuf__file_descriptor_proto__free_unpacked(f, NULL);
@@ -55,30 +56,39 @@ static enum err_code take_file(struct reflection *r, struct str file, struct err
 	google__protobuf__file_descriptor_proto__free_unpacked(f, NULL);
 	if (code != ERR_OK || !fresh)
 		return code;
-	if (json_put_message(&line, &google__protobuf__file_descriptor_proto__descriptor, file, e) != ERR_OK)
+	if (json_put_message(&line, &google__protobuf__file_descriptor_proto__descriptor, file,
+			     e) != ERR_OK)
 		return e->code;
 	buf_char(&line, '\n');
 	return cli_write(buf_str(&line), e);
 }
 
-static enum err_code take_answer(struct reflection *r, const reflection_response *answer, struct err *e)
+static enum err_code take_answer(struct reflection *r, const reflection_response *answer,
+				 struct err *e)
 {
 	enum err_code code = ERR_OK;
 
 	if (answer->message_response_case ==
 	    GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE) {
-		const Grpc__Reflection__V1__ListServiceResponse *list = answer->list_services_response;
+		const Grpc__Reflection__V1__ListServiceResponse *list =
+			answer->list_services_response;
 		for (size_t i = 0; code == ERR_OK && i < list->n_service; i++)
 			code = names_add(&r->services, list->service[i]->name, e);
-	} else if (answer->message_response_case ==
-		   GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE) {
-		const Grpc__Reflection__V1__FileDescriptorResponse *files = answer->file_descriptor_response;
+	} else if (
+		answer->message_response_case ==
+		GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE) {
+		const Grpc__Reflection__V1__FileDescriptorResponse *files =
+			answer->file_descriptor_response;
 		for (size_t i = 0; code == ERR_OK && i < files->n_file_descriptor_proto; i++)
-			code = take_file(r, str_n(files->file_descriptor_proto[i].data,
-						  files->file_descriptor_proto[i].len), e);
-	} else if (answer->message_response_case ==
-		   GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE) {
-		code = err_set(e, ERR_NOT_FOUND, "reflection: %s", answer->error_response->error_message);
+			code = take_file(r,
+					 str_n(files->file_descriptor_proto[i].data,
+					       files->file_descriptor_proto[i].len),
+					 e);
+	} else if (
+		answer->message_response_case ==
+		GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE) {
+		code = err_set(e, ERR_NOT_FOUND, "reflection: %s",
+			       answer->error_response->error_message);
 	}
 	return code;
 }
@@ -89,7 +99,9 @@ static enum err_code ask(struct reflection *r, const reflection_request *request
 	AUTO_BUF struct buf wire = buf_init(REQUEST_MOST_BYTES);
 	struct str message;
 	enum err_code code;
-	char *to = buf_reserve(&wire, grpc__reflection__v1__server_reflection_request__get_packed_size(request) + 1);
+	char *to = buf_reserve(
+		&wire,
+		grpc__reflection__v1__server_reflection_request__get_packed_size(request) + 1);
 
 	if (!to)
 		return err_set(e, ERR_INVALID, "reflection: a name is too long");
@@ -97,8 +109,9 @@ static enum err_code ask(struct reflection *r, const reflection_request *request
 	if (rpc_stream_open(r->channel, method, buf_str(&wire), &stream, e) != ERR_OK)
 		return e->code;
 	while ((code = rpc_stream_next(stream, 0, &message, e)) == ERR_OK) {
-		reflection_response *answer = grpc__reflection__v1__server_reflection_response__unpack(
-			NULL, message.len, (const uint8_t *)message.p);
+		reflection_response *answer =
+			grpc__reflection__v1__server_reflection_response__unpack(
+				NULL, message.len, (const uint8_t *)message.p);
 		if (!answer)
 			return err_set(e, ERR_PARSE, "the server's reflection cannot be read");
 		code = take_answer(r, answer, e);

@@ -8,7 +8,8 @@
 
 /* 1234567 as "1,234,567". */
 void report_grouped(struct buf *b, uint64_t v);
-/* Text from a server, unable to steer the terminal: ESC as "^[", carriage return as "\r", as the reference does. */
+/* Text from a server, unable to steer the terminal: ESC as "^[", carriage return as "\r", as the
+ * reference does. */
 void report_text(struct buf *b, const char *text);
 
 #endif

@@ -15,39 +15,80 @@ static const struct flag_def global_defs[] = {
 const struct flag_set global_flags = { "Global", global_defs, ARRAY_LEN(global_defs) };
 
 static const struct flag_def server_defs[] = {
-	{ .name = "server", .type = FLAG_STRING, .def = "localhost:4245", .placeholder = "ADDRESS",
-	  .help = "Address of the observer or relay: host:port, tls://host:port or unix:///path. Ignored when --input-file "
+	{ .name = "server",
+	  .type = FLAG_STRING,
+	  .def = "localhost:4245",
+	  .placeholder = "ADDRESS",
+	  .help = "Address of the observer or relay: host:port, tls://host:port or unix:///path. "
+		  "Ignored when --input-file "
 		  "or --port-forward is provided." },
-	{ .name = "timeout", .type = FLAG_DURATION, .def = "5s",
-	  .help = "Dialing timeout. Accepted for compatibility; a refused connection fails at once." },
-	{ .name = "request-timeout", .type = FLAG_DURATION, .def = "12s",
+	{ .name = "timeout",
+	  .type = FLAG_DURATION,
+	  .def = "5s",
+	  .help = "Dialing timeout. Accepted for compatibility; a refused connection fails at "
+		  "once." },
+	{ .name = "request-timeout",
+	  .type = FLAG_DURATION,
+	  .def = "12s",
 	  .help = "Timeout of calls with one answer (status, list nodes, list namespaces)." },
-	{ .name = "tls", .type = FLAG_BOOL,
-	  .help = "Use TLS for the connection. Also on when the server address starts with 'tls://'." },
-	{ .name = "tls-allow-insecure", .type = FLAG_BOOL,
-	  .help = "Do not verify the server's certificate chain and host name. Not recommended: anybody in between can "
+	{ .name = "tls",
+	  .type = FLAG_BOOL,
+	  .help = "Use TLS for the connection. Also on when the server address starts with "
+		  "'tls://'." },
+	{ .name = "tls-allow-insecure",
+	  .type = FLAG_BOOL,
+	  .help = "Do not verify the server's certificate chain and host name. Not recommended: "
+		  "anybody in between can "
 		  "then read and change the connection." },
-	{ .name = "tls-ca-cert-files", .type = FLAG_STRING_SLICE, .values = "FILE", .placeholder = "FILES",
+	{ .name = "tls-ca-cert-files",
+	  .type = FLAG_STRING_SLICE,
+	  .values = "FILE",
+	  .placeholder = "FILES",
 	  .help = "Paths to certificate authorities to trust, PEM." },
-	{ .name = "tls-client-cert-file", .type = FLAG_STRING, .values = "FILE", .placeholder = "FILE",
+	{ .name = "tls-client-cert-file",
+	  .type = FLAG_STRING,
+	  .values = "FILE",
+	  .placeholder = "FILE",
 	  .help = "Path to the client's certificate, PEM (needs TLS and the key)." },
-	{ .name = "tls-client-key-file", .type = FLAG_STRING, .values = "FILE", .placeholder = "FILE",
+	{ .name = "tls-client-key-file",
+	  .type = FLAG_STRING,
+	  .values = "FILE",
+	  .placeholder = "FILE",
 	  .help = "Path to the client's private key, PEM (needs TLS and the certificate)." },
-	{ .name = "tls-server-name", .type = FLAG_STRING, .placeholder = "NAME",
-	  .help = "Name to expect in the server's certificate (e.g. 'instance.hubble-relay.cilium.io')." },
-	{ .name = "basic-auth-username", .type = FLAG_STRING, .placeholder = "NAME",
+	{ .name = "tls-server-name",
+	  .type = FLAG_STRING,
+	  .placeholder = "NAME",
+	  .help = "Name to expect in the server's certificate (e.g. "
+		  "'instance.hubble-relay.cilium.io')." },
+	{ .name = "basic-auth-username",
+	  .type = FLAG_STRING,
+	  .placeholder = "NAME",
 	  .help = "User name for basic authentication (needs TLS)" },
-	{ .name = "basic-auth-password", .type = FLAG_STRING, .placeholder = "PASSWORD",
+	{ .name = "basic-auth-password",
+	  .type = FLAG_STRING,
+	  .placeholder = "PASSWORD",
 	  .help = "Password for basic authentication (needs TLS)" },
-	{ .name = "port-forward", .short_ = 'P', .type = FLAG_BOOL,
+	{ .name = "port-forward",
+	  .short_ = 'P',
+	  .type = FLAG_BOOL,
 	  .help = "Forward the relay's port out of a Kubernetes cluster to this machine." },
-	{ .name = "port-forward-port", .type = FLAG_UINT16, .def = "4245",
+	{ .name = "port-forward-port",
+	  .type = FLAG_UINT16,
+	  .def = "4245",
 	  .help = "Local port for --port-forward; 0 selects a free one." },
-	{ .name = "kube-context", .type = FLAG_STRING, .placeholder = "NAME",
+	{ .name = "kube-context",
+	  .type = FLAG_STRING,
+	  .placeholder = "NAME",
 	  .help = "Kubernetes configuration context for --port-forward." },
-	{ .name = "kube-namespace", .type = FLAG_STRING, .def = "kube-system", .placeholder = "NAME",
+	{ .name = "kube-namespace",
+	  .type = FLAG_STRING,
+	  .def = "kube-system",
+	  .placeholder = "NAME",
 	  .help = "Namespace of the relay for --port-forward." },
-	{ .name = "kubeconfig", .type = FLAG_STRING, .values = "FILE", .placeholder = "FILE",
+	{ .name = "kubeconfig",
+	  .type = FLAG_STRING,
+	  .values = "FILE",
+	  .placeholder = "FILE",
 	  .help = "Path to the kubeconfig file for --port-forward." },
 };
 const struct flag_set server_flags = { "Server", server_defs, ARRAY_LEN(server_defs) };
@@ -60,12 +101,13 @@ struct settings {
 	struct config_file file;
 	char default_path[PATH_MAX]; /* of the configuration file; "" when there is no home */
 	const char *own_server;      /* settings_set_server */
-	char **words;                /* lists from the environment, split; NULL-terminated, see settings_item */
+	char **words; /* lists from the environment, split; NULL-terminated, see settings_item */
 };
 
 static const struct flag_def *setting_at(size_t i)
 {
-	return i < ARRAY_LEN(global_defs) ? &global_defs[i] : &server_defs[i - ARRAY_LEN(global_defs)];
+	return i < ARRAY_LEN(global_defs) ? &global_defs[i]
+					  : &server_defs[i - ARRAY_LEN(global_defs)];
 }
 
 const struct flag_def *settings_flag(const char *key)
@@ -97,7 +139,8 @@ static void find_default_path(struct settings *s)
 	if (xdg && *xdg)
 		n = snprintf(s->default_path, sizeof s->default_path, "%s/tycho/config.yaml", xdg);
 	else if (home && *home)
-		n = snprintf(s->default_path, sizeof s->default_path, "%s/.config/tycho/config.yaml", home);
+		n = snprintf(s->default_path, sizeof s->default_path,
+			     "%s/.config/tycho/config.yaml", home);
 	if (n >= (int)sizeof s->default_path)
 		s->default_path[0] = '\0';
 }
@@ -155,7 +198,8 @@ int64_t settings_duration_ns(const struct settings *s, const char *key)
 	return parse_u64(text, INT64_MAX, &number) ? (int64_t)number : 0;
 }
 
-/* Words of a variable: separated by blanks, as viper has it; where the values are paths also by commas. */
+/* Words of a variable: separated by blanks, as viper has it; where the values are paths also by
+ * commas. */
 static const char *env_item(const struct settings *s, const char *key, size_t i)
 {
 	for (size_t k = 0; s->words && s->words[k]; k += 2)
@@ -176,7 +220,8 @@ const char *settings_item(const struct settings *s, const char *key, size_t i)
 	return v && i < v->count ? v->items[i] : NULL;
 }
 
-static enum err_code add_word(struct settings *s, size_t *count, const char *key, struct str word, struct err *e)
+static enum err_code add_word(struct settings *s, size_t *count, const char *key, struct str word,
+			      struct err *e)
 {
 	char **grown = reallocarray(s->words, *count + 3, sizeof *grown);
 
@@ -196,7 +241,8 @@ static enum err_code split_env_lists(struct settings *s, struct err *e)
 {
 	size_t count = 0;
 
-	/* Filters are JSON objects, several of which may follow each other: the JSON reader splits them. */
+	/* Filters are JSON objects, several of which may follow each other: the JSON reader splits
+	 * them. */
 	static const char *const filters[] = { "allowlist", "denylist" };
 	for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
 		const char *env = env_of(filters[i]);
@@ -248,7 +294,8 @@ void settings_free(struct settings *s)
 
 bool settings_want_tls(const struct settings *s)
 {
-	return settings_bool(s, "tls") || str_has_prefix(str_of(settings_text(s, "server")), STR("tls://"));
+	return settings_bool(s, "tls") ||
+	       str_has_prefix(str_of(settings_text(s, "server")), STR("tls://"));
 }
 
 static enum err_code check_pem(const char *path, bool *ret_is_pem, struct err *e)
@@ -275,31 +322,41 @@ static enum err_code check_certificates(const struct settings *s, struct err *e)
 		if (check_pem(path, &is_pem, e) != ERR_OK)
 			return err_in(e, "cannot load cert '%s'", path);
 		if (!is_pem)
-			return err_set(e, ERR_PARSE, "cannot process cert '%s': must be a PEM encoded certificate", path);
+			return err_set(
+				e, ERR_PARSE,
+				"cannot process cert '%s': must be a PEM encoded certificate",
+				path);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(pair); i++) {
 		path = settings_text(s, pair[i]);
 		if (*path && check_pem(path, &is_pem, e) != ERR_OK)
 			return e->code;
 		if (!is_pem)
-			return err_set(e, ERR_PARSE, "tls: failed to find any PEM data in %s", path);
+			return err_set(e, ERR_PARSE, "tls: failed to find any PEM data in %s",
+				       path);
 	}
 	return ERR_OK;
 }
 
 enum err_code settings_check(const struct settings *s, struct err *e)
 {
-	bool cert = *settings_text(s, "tls-client-cert-file"), key = *settings_text(s, "tls-client-key-file");
-	bool user = *settings_text(s, "basic-auth-username"), password = *settings_text(s, "basic-auth-password");
+	bool cert = *settings_text(s, "tls-client-cert-file"),
+	     key = *settings_text(s, "tls-client-key-file");
+	bool user = *settings_text(s, "basic-auth-username"),
+	     password = *settings_text(s, "basic-auth-password");
 
 	if (user != password)
-		return err_set(e, ERR_INVALID, "invalid flag(s): must specify both basic-auth-username and "
+		return err_set(e, ERR_INVALID,
+			       "invalid flag(s): must specify both basic-auth-username and "
 			       "basic-auth-password");
 	if (cert != key)
-		return err_set(e, ERR_INVALID, "invalid flag(s): certificate and private key are both required, but only "
-			       "one was provided");
+		return err_set(
+			e, ERR_INVALID,
+			"invalid flag(s): certificate and private key are both required, but only "
+			"one was provided");
 	if (cert && !settings_want_tls(s))
-		return err_set(e, ERR_INVALID, "invalid flag(s): transport layer security required");
+		return err_set(e, ERR_INVALID,
+			       "invalid flag(s): transport layer security required");
 	return settings_want_tls(s) ? check_certificates(s, e) : ERR_OK;
 }
 
@@ -372,7 +429,8 @@ void settings_put_yaml(const struct settings *s, struct buf *b)
 		sorted[at] = setting_at(i);
 	}
 	for (size_t i = 0; i < count || from_file < s->file.count;) {
-		const struct config_value *v = from_file < s->file.count ? &s->file.values[from_file] : NULL;
+		const struct config_value *v =
+			from_file < s->file.count ? &s->file.values[from_file] : NULL;
 		if (v && (i == count || strcmp(v->key, sorted[i]->name) < 0)) {
 			if (!settings_flag(v->key))
 				config_value_put(b, v);
@@ -383,7 +441,8 @@ void settings_put_yaml(const struct settings *s, struct buf *b)
 	}
 }
 
-enum err_code settings_put_one(const struct settings *s, const char *key, struct buf *b, struct err *e)
+enum err_code settings_put_one(const struct settings *s, const char *key, struct buf *b,
+			       struct err *e)
 {
 	const struct flag_def *def = settings_flag(key);
 	AUTO_BUF struct buf normal = buf_init(64);

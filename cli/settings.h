@@ -3,9 +3,10 @@
  *
  *	flag  >  $TYCHO_<NAME>  >  $HUBBLE_<NAME>  >  configuration file  >  default
  *
- * NAME is the flag's name in capitals, '-' as '_'. Empty variables count as unset. $HUBBLE_ is read so that what is set
- * up for Hubble's CLI works unchanged; the file is our own: --config, or $XDG_CONFIG_HOME/tycho/config.yaml. A
- * missing or broken file is no error here, as in the reference.
+ * NAME is the flag's name in capitals, '-' as '_'. Empty variables count as unset. $HUBBLE_ is read
+ * so that what is set up for Hubble's CLI works unchanged; the file is our own: --config, or
+ * $XDG_CONFIG_HOME/tycho/config.yaml. A missing or broken file is no error here, as in the
+ * reference.
  */
 #ifndef TYCHO_CLI_SETTINGS_H
 #define TYCHO_CLI_SETTINGS_H
@@ -19,11 +20,13 @@ extern const struct flag_set global_flags, server_flags;
 struct settings;
 
 /* @flags is borrowed for the life of the settings. */
-MUST_CHECK enum err_code settings_load(const struct flags *flags, struct settings **ret, struct err *e);
+MUST_CHECK enum err_code settings_load(const struct flags *flags, struct settings **ret,
+				       struct err *e);
 void settings_free(struct settings *s);
 AUTO_DEFINE(struct settings, settings_free);
 
-/* From now on "server" is @address, whatever flags and files say. Borrowed for the life of the settings. */
+/* From now on "server" is @address, whatever flags and files say. Borrowed for the life of the
+ * settings. */
 void settings_set_server(struct settings *s, const char *address);
 
 const char *settings_text(const struct settings *s, const char *key);
@@ -33,8 +36,8 @@ int64_t settings_duration_ns(const struct settings *s, const char *key);
 /* Item @i of a list, NULL after the last. */
 const char *settings_item(const struct settings *s, const char *key, size_t i);
 
-/* "certificate and private key are both required, …": what the reference checks before any command but config; the
- * certificate files must be readable when TLS is on. */
+/* "certificate and private key are both required, …": what the reference checks before any command
+ * but config; the certificate files must be readable when TLS is on. */
 MUST_CHECK enum err_code settings_check(const struct settings *s, struct err *e);
 /* True if connections are to use TLS: --tls, or a server address that begins with tls://. */
 bool settings_want_tls(const struct settings *s);
@@ -42,7 +45,8 @@ bool settings_want_tls(const struct settings *s);
 /* Every setting in the order of its name, as YAML. */
 void settings_put_yaml(const struct settings *s, struct buf *b);
 /* One setting as YAML. ERR_NOT_FOUND: "unknown key: …". */
-MUST_CHECK enum err_code settings_put_one(const struct settings *s, const char *key, struct buf *b, struct err *e);
+MUST_CHECK enum err_code settings_put_one(const struct settings *s, const char *key, struct buf *b,
+					  struct err *e);
 /* Is it a key of the settings or of the file? */
 bool settings_has_key(const struct settings *s, const char *key);
 /* The definition of a setting's flag; NULL for keys that only the file has. */

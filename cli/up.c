@@ -1,5 +1,6 @@
 /*
- * up - an observer on this machine for as long as this command runs, and its flows in this terminal.
+ * up - an observer on this machine for as long as this command runs, and its flows in this
+ * terminal.
  */
 #include <stdio.h>
 
@@ -11,36 +12,84 @@ enum { ARGS_MOST = 200, ARG_BYTES = 4096, STOP_GRACE_S = 10 };
 
 /* These go to the observer as they are, under the same names. */
 static const struct flag_def observer_defs[] = {
-	{ .name = "interface", .type = FLAG_STRING_ARRAY, .placeholder = "NAME",
-	  .help = "Interface to watch, or a glob such as 'veth*'; '!' excludes. Repeatable. Without it: those with a peer in "
+	{ .name = "interface",
+	  .type = FLAG_STRING_ARRAY,
+	  .placeholder = "NAME",
+	  .help = "Interface to watch, or a glob such as 'veth*'; '!' excludes. Repeatable. "
+		  "Without it: those with a peer in "
 		  "another namespace or a route out." },
-	{ .name = "endpoints", .type = FLAG_STRING, .placeholder = "FILE", .values = "FILE",
+	{ .name = "endpoints",
+	  .type = FLAG_STRING,
+	  .placeholder = "FILE",
+	  .values = "FILE",
 	  .help = "YAML file that gives addresses their names; read again when it changes" },
-	{ .name = "nflog-group", .type = FLAG_STRING_ARRAY, .placeholder = "N",
+	{ .name = "nflog-group",
+	  .type = FLAG_STRING_ARRAY,
+	  .placeholder = "N",
 	  .help = "Netfilter log group to read policy verdicts from. Repeatable." },
-	{ .name = "nflog-pattern", .type = FLAG_STRING, .placeholder = "REGEX", .help = "How to read a log prefix" },
+	{ .name = "nflog-pattern",
+	  .type = FLAG_STRING,
+	  .placeholder = "REGEX",
+	  .help = "How to read a log prefix" },
 	{ .name = "no-bpf", .type = FLAG_BOOL, .help = "Load no kernel programs" },
-	{ .name = "noise", .type = FLAG_BOOL, .help = "Report also the kernel drop reasons of normal operation" },
-	{ .name = "interval", .type = FLAG_STRING, .placeholder = "DURATION",
+	{ .name = "noise",
+	  .type = FLAG_BOOL,
+	  .help = "Report also the kernel drop reasons of normal operation" },
+	{ .name = "interval",
+	  .type = FLAG_STRING,
+	  .placeholder = "DURATION",
 	  .help = "How often a connection that goes on is reported (default 5s)" },
-	{ .name = "replay", .type = FLAG_STRING, .placeholder = "FILE", .values = "FILE",
+	{ .name = "replay",
+	  .type = FLAG_STRING,
+	  .placeholder = "FILE",
+	  .values = "FILE",
 	  .help = "Take flows from a file of JSON lines" },
-	{ .name = "replay-speed", .type = FLAG_STRING, .placeholder = "X",
+	{ .name = "replay-speed",
+	  .type = FLAG_STRING,
+	  .placeholder = "X",
 	  .help = "1: as recorded, 2: twice as fast, 0: as fast as possible" },
-	{ .name = "replay-repeat", .type = FLAG_STRING, .placeholder = "N", .help = "Read the file N times" },
+	{ .name = "replay-repeat",
+	  .type = FLAG_STRING,
+	  .placeholder = "N",
+	  .help = "Read the file N times" },
 	{ .name = "replay-keep-time", .type = FLAG_BOOL, .help = "Keep the recorded times" },
-	{ .name = "listen", .type = FLAG_STRING_ARRAY, .placeholder = "ADDRESS",
-	  .help = "Where to answer: host:port or unix:///path. Repeatable. Without it: localhost:4245 and a local socket." },
-	{ .name = "insecure-listen", .type = FLAG_BOOL, .help = "Allow plain text on addresses beyond loopback" },
-	{ .name = "node-name", .type = FLAG_STRING, .placeholder = "NAME", .help = "Name of this node" },
-	{ .name = "node-label", .type = FLAG_STRING_ARRAY, .placeholder = "KEY=VALUE", .help = "Label of this node. Repeatable." },
-	{ .name = "cluster", .type = FLAG_STRING, .placeholder = "NAME", .help = "Cluster that this node belongs to" },
-	{ .name = "ring-capacity", .type = FLAG_STRING, .placeholder = "N", .help = "Flows kept in memory: 2^k - 1" },
-	{ .name = "state-dir", .type = FLAG_STRING, .placeholder = "DIR", .help = "What must survive a restart" },
-	{ .name = "log-level", .type = FLAG_STRING, .def = "warn", .placeholder = "LEVEL", .values = "debug info warn error",
+	{ .name = "listen",
+	  .type = FLAG_STRING_ARRAY,
+	  .placeholder = "ADDRESS",
+	  .help = "Where to answer: host:port or unix:///path. Repeatable. Without it: "
+		  "localhost:4245 and a local socket." },
+	{ .name = "insecure-listen",
+	  .type = FLAG_BOOL,
+	  .help = "Allow plain text on addresses beyond loopback" },
+	{ .name = "node-name",
+	  .type = FLAG_STRING,
+	  .placeholder = "NAME",
+	  .help = "Name of this node" },
+	{ .name = "node-label",
+	  .type = FLAG_STRING_ARRAY,
+	  .placeholder = "KEY=VALUE",
+	  .help = "Label of this node. Repeatable." },
+	{ .name = "cluster",
+	  .type = FLAG_STRING,
+	  .placeholder = "NAME",
+	  .help = "Cluster that this node belongs to" },
+	{ .name = "ring-capacity",
+	  .type = FLAG_STRING,
+	  .placeholder = "N",
+	  .help = "Flows kept in memory: 2^k - 1" },
+	{ .name = "state-dir",
+	  .type = FLAG_STRING,
+	  .placeholder = "DIR",
+	  .help = "What must survive a restart" },
+	{ .name = "log-level",
+	  .type = FLAG_STRING,
+	  .def = "warn",
+	  .placeholder = "LEVEL",
+	  .values = "debug info warn error",
 	  .help = "How much the observer says about itself" },
 };
-static const struct flag_set observer_flags = { "Observer", observer_defs, ARRAY_LEN(observer_defs) };
+static const struct flag_set observer_flags = { "Observer", observer_defs,
+						ARRAY_LEN(observer_defs) };
 
 /* Words for the observer; own their texts. */
 struct arguments {
@@ -54,13 +103,15 @@ static void arguments_done(struct arguments *a)
 		free(a->words[i]);
 }
 
-static enum err_code add_argument(struct arguments *a, const char *name, const char *value, struct err *e)
+static enum err_code add_argument(struct arguments *a, const char *name, const char *value,
+				  struct err *e)
 {
 	char word[ARG_BYTES];
 
 	if (a->count == ARGS_MOST)
 		return err_set(e, ERR_INVALID, "more than %d options for the observer", ARGS_MOST);
-	if ((size_t)snprintf(word, sizeof word, "--%s%s%s", name, value ? "=" : "", value ? value : "") >= sizeof word)
+	if ((size_t)snprintf(word, sizeof word, "--%s%s%s", name, value ? "=" : "",
+			     value ? value : "") >= sizeof word)
 		return err_set(e, ERR_INVALID, "--%s: too long", name);
 	if (!(a->words[a->count] = str_dup(str_of(word))))
 		return err_set(e, ERR_NOMEM, "arguments");
@@ -75,7 +126,8 @@ static bool local_socket(char *out, size_t size)
 
 	if (geteuid() == 0)
 		return (size_t)snprintf(out, size, "unix:///run/tycho/observer.sock") < size;
-	return run && *run && (size_t)snprintf(out, size, "unix://%s/tycho-observer.sock", run) < size;
+	return run && *run &&
+	       (size_t)snprintf(out, size, "unix://%s/tycho-observer.sock", run) < size;
 }
 
 static enum err_code gather_arguments(const struct cli *cli, struct arguments *a, struct err *e)
@@ -86,14 +138,16 @@ static enum err_code gather_arguments(const struct cli *cli, struct arguments *a
 	for (size_t i = 0; i < ARRAY_LEN(observer_defs); i++) {
 		const struct flag_def *def = &observer_defs[i];
 		if (def->type == FLAG_BOOL) {
-			if (flags_bool(cli->flags, def->name) && add_argument(a, def->name, NULL, e) != ERR_OK)
+			if (flags_bool(cli->flags, def->name) &&
+			    add_argument(a, def->name, NULL, e) != ERR_OK)
 				return e->code;
 		} else if (def->type == FLAG_STRING_ARRAY) {
 			for (size_t k = 0; (item = flags_item(cli->flags, def->name, k)); k++)
 				if (add_argument(a, def->name, item, e) != ERR_OK)
 					return e->code;
 		} else if (*flags_text(cli->flags, def->name)) {
-			if (add_argument(a, def->name, flags_text(cli->flags, def->name), e) != ERR_OK)
+			if (add_argument(a, def->name, flags_text(cli->flags, def->name), e) !=
+			    ERR_OK)
 				return e->code;
 		}
 	}
@@ -149,11 +203,13 @@ static enum err_code run_up(struct cli *cli, struct err *e)
 	struct flow_printer_options options;
 	char address[ARG_BYTES];
 
-	if (observe_read_format(cli, &options, e) != ERR_OK || gather_arguments(cli, &args, e) != ERR_OK ||
+	if (observe_read_format(cli, &options, e) != ERR_OK ||
+	    gather_arguments(cli, &args, e) != ERR_OK ||
 	    up_observer_start((const char *const *)args.words, args.count, &observer, e) != ERR_OK)
 		return e->code;
 	tell(&observer);
-	/* Rather not through an interface that is being watched: our own questions would be among the answers. */
+	/* Rather not through an interface that is being watched: our own questions would be among
+	 * the answers. */
 	(void)snprintf(address, sizeof address, "%.*s", STR_FMT(address_of(&observer, true)));
 	settings_set_server(cli->settings, address);
 	enum err_code code = follow(cli, &options, e);
@@ -163,13 +219,16 @@ static enum err_code run_up(struct cli *cli, struct err *e)
 	return code;
 }
 
-static const struct flag_set *const up_sets[] = { &observer_flags, &formatting_flags, &flow_format_flags };
+static const struct flag_set *const up_sets[] = { &observer_flags, &formatting_flags,
+						  &flow_format_flags };
 
 const struct command up_command = {
 	.name = "up",
 	.help = "Observe this machine: start an observer and follow its flows",
-	.details = "Starts tycho-observer on this machine, says where it answers, and prints flows as they happen until Ctrl-C, "
-		   "which stops it. Watching the kernel needs root; without it, --no-bpf with --replay shows recorded flows.",
+	.details = "Starts tycho-observer on this machine, says where it answers, and prints flows "
+		   "as they happen until Ctrl-C, "
+		   "which stops it. Watching the kernel needs root; without it, --no-bpf with "
+		   "--replay shows recorded flows.",
 	.examples = "  sudo tycho up\n"
 		    "  sudo tycho up --interface 'veth*' --endpoints endpoints.yaml\n"
 		    "  tycho up --no-bpf --replay flows.json --replay-speed 1",

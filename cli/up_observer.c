@@ -42,13 +42,14 @@ static void become_observer(char *const *argv, const char *path, int ready_fd, p
 	(void)setpgid(0, 0);
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
-		_exit(1); /* the parent died before the signal was arranged */
+		_exit(1);                  /* the parent died before the signal was arranged */
 	(void)fcntl(ready_fd, F_SETFD, 0); /* let this one through exec */
 	if (path)
 		(void)execv(path, argv);
 	else
 		(void)execvp(program, argv);
-	static const char sorry[] = "tycho-observer: not found beside tycho or in PATH; install it, or run it from its build "
+	static const char sorry[] = "tycho-observer: not found beside tycho or in PATH; install "
+				    "it, or run it from its build "
 				    "directory\n";
 	(void)!write(STDERR_FILENO, sorry, sizeof sorry - 1);
 	_exit(127);
@@ -76,7 +77,8 @@ static enum err_code wait_until_ready(struct up_observer *o, int fd, struct err 
 	return ERR_OK;
 }
 
-enum err_code up_observer_start(const char *const *args, size_t arg_count, struct up_observer *ret, struct err *e)
+enum err_code up_observer_start(const char *const *args, size_t arg_count, struct up_observer *ret,
+				struct err *e)
 {
 	char path[PATH_MAX], ready[32];
 	const char *argv[ARGS_MOST + 3];

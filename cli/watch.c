@@ -50,7 +50,8 @@ static const struct command watch_peers_command = {
 	.name = "peers",
 	.alias = "peer",
 	.help = "Watch the peers of an observer",
-	.details = "Prints the nodes that an observer knows, and every change among them, until Ctrl-C.",
+	.details = "Prints the nodes that an observer knows, and every change among them, until "
+		   "Ctrl-C.",
 	.uses_server = true,
 	.run = watch_peers,
 };

@@ -24,8 +24,8 @@ static bool digits_at(struct str s, size_t at, size_t n)
 
 static bool is_number(struct str s)
 {
-	static const char *const words[] = { ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF",
-					     "-.inf", "-.Inf", "-.INF", ".nan", ".NaN", ".NAN" };
+	static const char *const words[] = { ".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf", "+.INF",
+					     "-.inf", "-.Inf", "-.INF", ".nan",  ".NaN",  ".NAN" };
 	size_t i = 0, digits = 0;
 
 	if (one_of(s, words, ARRAY_LEN(words)))
@@ -33,8 +33,9 @@ static bool is_number(struct str s)
 	if (i < s.len && (s.p[i] == '-' || s.p[i] == '+'))
 		i++;
 	if (i + 2 < s.len && s.p[i] == '0' && strchr("xXoObB", s.p[i + 1])) {
-		const char *set = (s.p[i + 1] | 0x20) == 'x' ? "0123456789abcdefABCDEF_" :
-				  (s.p[i + 1] | 0x20) == 'o' ? "01234567_" : "01_";
+		const char *set = (s.p[i + 1] | 0x20) == 'x'   ? "0123456789abcdefABCDEF_"
+				  : (s.p[i + 1] | 0x20) == 'o' ? "01234567_"
+							       : "01_";
 		for (i += 2; i < s.len; i++)
 			if (!s.p[i] || !strchr(set, s.p[i]))
 				return false;
@@ -66,15 +67,17 @@ static bool is_timestamp(struct str s)
 		return false;
 	size_t month = digits_at(s, 5, 2) ? 2 : 1;
 	size_t day = 5 + month + 1;
-	return digits_at(s, 5, month) && s.len > day && s.p[5 + month] == '-' && digits_at(s, day, 1) &&
-	       (day + 2 >= s.len || s.p[day + 2] == 'T' || s.p[day + 2] == 't' || s.p[day + 2] == ' ');
+	return digits_at(s, 5, month) && s.len > day && s.p[5 + month] == '-' &&
+	       digits_at(s, day, 1) &&
+	       (day + 2 >= s.len || s.p[day + 2] == 'T' || s.p[day + 2] == 't' ||
+		s.p[day + 2] == ' ');
 }
 
 /* Base-60 numbers and yes/no of YAML 1.1: strings in 1.2, quoted for older readers. */
 static bool misread_by_old_readers(struct str s)
 {
-	static const char *const bools[] = { "y", "Y", "yes", "Yes", "YES", "on", "On", "ON",
-					     "n", "N", "no", "No", "NO", "off", "Off", "OFF" };
+	static const char *const bools[] = { "y", "Y", "yes", "Yes", "YES", "on",  "On",  "ON",
+					     "n", "N", "no",  "No",  "NO",  "off", "Off", "OFF" };
 	size_t i = 0, parts = 0;
 
 	if (one_of(s, bools, ARRAY_LEN(bools)))
@@ -135,7 +138,8 @@ static size_t char_at(struct str s, size_t i, uint32_t *ret)
 /* yaml.v3 counts nothing beyond the Basic Multilingual Plane as printable. */
 static bool is_printable(uint32_t c)
 {
-	return (c >= 0x20 && c <= 0x7e) || (c >= 0xa0 && c <= 0xd7ff) || (c >= 0xe000 && c <= 0xfffd && c != 0xfeff);
+	return (c >= 0x20 && c <= 0x7e) || (c >= 0xa0 && c <= 0xd7ff) ||
+	       (c >= 0xe000 && c <= 0xfffd && c != 0xfeff);
 }
 
 static bool is_break(uint32_t c)
@@ -167,9 +171,11 @@ static void put_escaped(struct buf *b, struct str s)
 	static const struct {
 		uint32_t c;
 		char letter;
-	} named[] = { { 0, '0' },	 { 7, 'a' },	 { 8, 'b' },   { 9, 't' },   { 10, 'n' },     { 11, 'v' },
-		      { 12, 'f' },	 { 13, 'r' },	 { 27, 'e' },  { '"', '"' }, { '\\', '\\' },  { 0x85, 'N' },
-		      { 0xa0, '_' },	 { 0x2028, 'L' }, { 0x2029, 'P' } };
+	} named[] = {
+		{ 0, '0' },     { 7, 'a' },    { 8, 'b' },    { 9, 't' },      { 10, 'n' },
+		{ 11, 'v' },    { 12, 'f' },   { 13, 'r' },   { 27, 'e' },     { '"', '"' },
+		{ '\\', '\\' }, { 0x85, 'N' }, { 0xa0, '_' }, { 0x2028, 'L' }, { 0x2029, 'P' }
+	};
 
 	buf_char(b, '"');
 	for (size_t i = 0, n; i < s.len; i += n) {

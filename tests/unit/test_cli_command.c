@@ -1,5 +1,6 @@
 /*
- * Finding subcommands (cobra's rules), the texts made from the tables, reading lines, comparing versions.
+ * Finding subcommands (cobra's rules), the texts made from the tables, reading lines, comparing
+ * versions.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,7 +42,8 @@ static void flags_may_stand_before_a_subcommand(void **state)
 	expect_found(ARGS(NULL), "tycho|");
 	expect_found(ARGS("observe", "flows", "--last", "2"), "tycho observe flows|--last 2");
 	expect_found(ARGS("observe", "--last", "2", "flows"), "tycho observe flows|--last 2");
-	expect_found(ARGS("--server", "observe", "-D", "status"), "tycho status|--server observe -D");
+	expect_found(ARGS("--server", "observe", "-D", "status"),
+		     "tycho status|--server observe -D");
 	expect_found(ARGS("observe", "-f", "agent-events"), "tycho observe agent-events|-f");
 	expect_found(ARGS("observe", "--not", "flows"), "tycho observe flows|--not");
 	expect_found(ARGS("list", "node"), "tycho list nodes|");
@@ -64,9 +66,12 @@ static void an_unknown_command_is_named_with_its_neighbours(void **state)
 	size_t depth, count;
 	struct err e;
 
-	assert_int_equal(command_find(ARGS("statu", "x"), 2, path, &depth, &rest, &count, &e), ERR_INVALID);
-	assert_string_equal(e.msg, "unknown command \"statu\" for \"tycho\"\n\nDid you mean this?\n\tstatus\n");
-	assert_int_equal(command_find(ARGS("zzzzzz"), 1, path, &depth, &rest, &count, &e), ERR_INVALID);
+	assert_int_equal(command_find(ARGS("statu", "x"), 2, path, &depth, &rest, &count, &e),
+			 ERR_INVALID);
+	assert_string_equal(
+		e.msg, "unknown command \"statu\" for \"tycho\"\n\nDid you mean this?\n\tstatus\n");
+	assert_int_equal(command_find(ARGS("zzzzzz"), 1, path, &depth, &rest, &count, &e),
+			 ERR_INVALID);
 	assert_string_equal(e.msg, "unknown command \"zzzzzz\" for \"tycho\"");
 }
 
@@ -92,7 +97,8 @@ static void check_texts(const struct command *const *path, size_t depth, const c
 	for (size_t i = 0; i < command->child_count; i++) {
 		const struct command *deeper[COMMAND_MAX_DEPTH];
 		assert_true(depth < COMMAND_MAX_DEPTH);
-		assert_true(command->children[i]->hidden || strstr(buf_cstr(&help), command->children[i]->name));
+		assert_true(command->children[i]->hidden ||
+			    strstr(buf_cstr(&help), command->children[i]->name));
 		for (size_t k = 0; k < depth; k++)
 			deeper[k] = path[k];
 		deeper[depth] = command->children[i];
@@ -179,7 +185,8 @@ static void a_line_may_have_65535_bytes_and_no_more(void **state)
 	for (size_t extra = 0; extra < 2; extra++) {
 		FILE *f = tmpfile(); /* a pipe holds less */
 		assert_non_null(f);
-		assert_int_equal(fwrite(text, 1, LINE_MAX_BYTES + extra, f), LINE_MAX_BYTES + extra);
+		assert_int_equal(fwrite(text, 1, LINE_MAX_BYTES + extra, f),
+				 LINE_MAX_BYTES + extra);
 		assert_true(fputs("\nnext\n", f) >= 0);
 		assert_int_equal(fseek(f, 0, SEEK_SET), 0);
 		struct line_reader *r = NULL;

@@ -1,6 +1,6 @@
 /*
- * The grammar of the command line. Expected sentences are those of spf13/pflag as Hubble's CLI 1.19.4 prints them
- * (reference/hubble-cli.md sections 2 and 4.2).
+ * The grammar of the command line. Expected sentences are those of spf13/pflag as Hubble's
+ * CLI 1.19.4 prints them (reference/hubble-cli.md sections 2 and 4.2).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +26,8 @@ static const struct flag_set set = { "Test", defs, ARRAY_LEN(defs) };
 static const struct flag_set *const sets[] = { &set };
 
 /* Writes "name=text;" for each filter; refuses the text "bad". */
-static enum err_code note_filter(void *ctx, const struct flag_def *def, const char *text, struct err *e)
+static enum err_code note_filter(void *ctx, const struct flag_def *def, const char *text,
+				 struct err *e)
 {
 	char *seen = ctx;
 
@@ -65,7 +66,7 @@ static void values_come_after_a_blank_an_equals_sign_or_at_once(void **state)
 	(void)state;
 	static const char *const forms[][3] = {
 		{ "--output", "json", NULL }, { "--output=json", NULL }, { "-o", "json", NULL },
-		{ "-ojson", NULL },	      { "-o=json", NULL },
+		{ "-ojson", NULL },           { "-o=json", NULL },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
 		AUTO(flags_free) struct flags *f = NULL;
@@ -100,7 +101,8 @@ static void a_bool_takes_no_word_but_an_attached_value(void **state)
 	assert_false(flags_bool(f, "follow"));
 	assert_int_equal(flags_word_count(f), 1);
 	assert_string_equal(flags_word(f, 0), "false");
-	expect_error(ARGS("--follow=maybe"), "invalid argument \"maybe\" for \"-f, --follow\" flag: "
+	expect_error(ARGS("--follow=maybe"),
+		     "invalid argument \"maybe\" for \"-f, --follow\" flag: "
 		     "strconv.ParseBool: parsing \"maybe\": invalid syntax");
 }
 
@@ -159,16 +161,20 @@ static void numbers_are_checked_as_go_does(void **state)
 	AUTO(flags_free) struct flags *f = NULL;
 	struct err e;
 
-	expect_error(ARGS("--last", "x"),
-		     "invalid argument \"x\" for \"--last\" flag: strconv.ParseUint: parsing \"x\": invalid syntax");
+	expect_error(ARGS("--last", "x"), "invalid argument \"x\" for \"--last\" flag: "
+					  "strconv.ParseUint: parsing \"x\": invalid syntax");
 	expect_error(ARGS("--last=18446744073709551616"),
-		     "invalid argument \"18446744073709551616\" for \"--last\" flag: strconv.ParseUint: parsing "
+		     "invalid argument \"18446744073709551616\" for \"--last\" flag: "
+		     "strconv.ParseUint: parsing "
 		     "\"18446744073709551616\": value out of range");
-	expect_error(ARGS("--port=65536"), "invalid argument \"65536\" for \"--port\" flag: strconv.ParseUint: parsing "
+	expect_error(ARGS("--port=65536"),
+		     "invalid argument \"65536\" for \"--port\" flag: strconv.ParseUint: parsing "
 		     "\"65536\": value out of range");
-	expect_error(ARGS("--last", "-1"),
-		     "invalid argument \"-1\" for \"--last\" flag: strconv.ParseUint: parsing \"-1\": invalid syntax");
-	expect_error(ARGS("--timeout", "abc"), "invalid argument \"abc\" for \"--timeout\" flag: time: invalid duration \"abc\"");
+	expect_error(ARGS("--last", "-1"), "invalid argument \"-1\" for \"--last\" flag: "
+					   "strconv.ParseUint: parsing \"-1\": invalid syntax");
+	expect_error(
+		ARGS("--timeout", "abc"),
+		"invalid argument \"abc\" for \"--timeout\" flag: time: invalid duration \"abc\"");
 	assert_int_equal(parse(ARGS("--last=18446744073709551615"), &f, &e), ERR_OK);
 	assert_true(flags_u64(f, "last") == UINT64_MAX);
 }
@@ -179,9 +185,10 @@ static void base_zero_knows_prefixes_and_underscores(void **state)
 	static const struct {
 		const char *text;
 		uint64_t value;
-	} good[] = { { "0", 0 },      { "010", 8 },    { "0x1F", 31 }, { "0o17", 15 },
-		     { "0b101", 5 },  { "1_000", 1000 }, { "0x_f", 15 }, { "0_7", 7 } };
-	static const char *const bad[] = { "", "08", "0x", "1__0", "_1", "1_", "0xg", "+1", " 1", "1 " };
+	} good[] = { { "0", 0 },     { "010", 8 },      { "0x1F", 31 }, { "0o17", 15 },
+		     { "0b101", 5 }, { "1_000", 1000 }, { "0x_f", 15 }, { "0_7", 7 } };
+	static const char *const bad[] = { "",   "08",  "0x", "1__0", "_1",
+					   "1_", "0xg", "+1", " 1",   "1 " };
 	uint64_t v;
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
@@ -201,7 +208,9 @@ static void slices_are_split_like_csv_and_arrays_are_not(void **state)
 	AUTO(flags_free) struct flags *f = NULL;
 	struct err e;
 
-	assert_int_equal(parse(ARGS("-p", "a,\"b,c\",", "--paths=d", "--json={1,2}", "--json", ""), &f, &e), ERR_OK);
+	assert_int_equal(
+		parse(ARGS("-p", "a,\"b,c\",", "--paths=d", "--json={1,2}", "--json", ""), &f, &e),
+		ERR_OK);
 	assert_string_equal(flags_item(f, "paths", 0), "a");
 	assert_string_equal(flags_item(f, "paths", 1), "b,c");
 	assert_string_equal(flags_item(f, "paths", 2), "");
@@ -210,9 +219,9 @@ static void slices_are_split_like_csv_and_arrays_are_not(void **state)
 	assert_string_equal(flags_item(f, "json", 0), "{1,2}");
 	assert_string_equal(flags_item(f, "json", 1), "");
 	assert_null(flags_item(f, "json", 2));
-	expect_error(ARGS("--paths", "a\"b"),
-		     "invalid argument \"a\\\"b\" for \"-p, --paths\" flag: parse error on line 1, column 2: bare \" in "
-		     "non-quoted-field");
+	expect_error(ARGS("--paths", "a\"b"), "invalid argument \"a\\\"b\" for \"-p, --paths\" "
+					      "flag: parse error on line 1, column 2: bare \" in "
+					      "non-quoted-field");
 }
 
 static void filters_are_told_in_order_and_the_first_fault_ends(void **state)
@@ -232,7 +241,8 @@ static void quoting_is_gos(void **state)
 	(void)state;
 	char out[100], tiny[6];
 
-	assert_string_equal(flag_quote("a\"b\\c\n\t\x01\x7f", out, sizeof out), "\"a\\\"b\\\\c\\n\\t\\x01\\x7f\"");
+	assert_string_equal(flag_quote("a\"b\\c\n\t\x01\x7f", out, sizeof out),
+			    "\"a\\\"b\\\\c\\n\\t\\x01\\x7f\"");
 	assert_string_equal(flag_quote("ü😀", out, sizeof out), "\"ü😀\"");
 	assert_string_equal(flag_quote("\xc3", out, sizeof out), "\"\\xc3\"");
 	assert_true(strlen(flag_quote("much too long", tiny, sizeof tiny)) < sizeof tiny);

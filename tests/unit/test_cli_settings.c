@@ -1,6 +1,7 @@
 /*
- * Settings: who wins, and how the configuration file is read and written. Texts follow reference/hubble-cli.md section 3;
- * quoting of YAML scalars follows yaml.v3, whose output the recorded cases hold.
+ * Settings: who wins, and how the configuration file is read and written. Texts follow
+ * reference/hubble-cli.md section 3; quoting of YAML scalars follows yaml.v3, whose output the
+ * recorded cases hold.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +57,8 @@ static void teardown(struct fixture *x)
 
 static void clear_environment(void)
 {
-	static const char *const names[] = { "TYCHO_SERVER", "HUBBLE_SERVER", "TYCHO_TLS_CA_CERT_FILES", "TYCHO_TLS" };
+	static const char *const names[] = { "TYCHO_SERVER", "HUBBLE_SERVER",
+					     "TYCHO_TLS_CA_CERT_FILES", "TYCHO_TLS" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		unsetenv(names[i]);
@@ -94,8 +96,10 @@ static void values_have_types(void **state)
 	struct fixture x;
 
 	clear_environment();
-	setup(&x, "tls: true\ntimeout: 1m30s\nrequest-timeout: 5\ndebug: perhaps\n"
-		  "tls-ca-cert-files:\n- /a\n- /b\n", NULL);
+	setup(&x,
+	      "tls: true\ntimeout: 1m30s\nrequest-timeout: 5\ndebug: perhaps\n"
+	      "tls-ca-cert-files:\n- /a\n- /b\n",
+	      NULL);
 	assert_true(settings_bool(x.settings, "tls"));
 	assert_false(settings_bool(x.settings, "debug"));
 	assert_true(settings_duration_ns(x.settings, "timeout") == INT64_C(90000000000));
@@ -115,7 +119,8 @@ static void values_have_types(void **state)
 static void a_broken_file_is_as_none(void **state)
 {
 	(void)state;
-	static const char *const broken[] = { "server: [unclosed", "- a\n- b\n", "just words", "\x01" };
+	static const char *const broken[] = { "server: [unclosed", "- a\n- b\n", "just words",
+					      "\x01" };
 	struct fixture x;
 
 	clear_environment();
@@ -147,14 +152,16 @@ static void contradictions_are_found_before_a_command_runs(void **state)
 	setup(&x, NULL, NULL);
 	assert_int_equal(settings_check(x.settings, &e), ERR_OK);
 	teardown(&x);
-	expect_refused("basic-auth-username: u\n",
-		     "invalid flag(s): must specify both basic-auth-username and basic-auth-password");
-	expect_refused("tls-client-key-file: k\n",
-		     "invalid flag(s): certificate and private key are both required, but only one was provided");
+	expect_refused(
+		"basic-auth-username: u\n",
+		"invalid flag(s): must specify both basic-auth-username and basic-auth-password");
+	expect_refused("tls-client-key-file: k\n", "invalid flag(s): certificate and private key "
+						   "are both required, but only one was provided");
 	expect_refused("tls-client-key-file: k\ntls-client-cert-file: c\n",
-		     "invalid flag(s): transport layer security required");
+		       "invalid flag(s): transport layer security required");
 	expect_refused("tls: true\ntls-ca-cert-files: [/nonexistent/ca]\n",
-		     "cannot load cert '/nonexistent/ca': open /nonexistent/ca: no such file or directory");
+		       "cannot load cert '/nonexistent/ca': open /nonexistent/ca: no such file or "
+		       "directory");
 }
 
 static void one_setting_prints_by_its_type(void **state)
@@ -162,8 +169,12 @@ static void one_setting_prints_by_its_type(void **state)
 	(void)state;
 	static const struct {
 		const char *key, *text;
-	} cases[] = { { "server", "localhost:4245\n" }, { "timeout", "5s\n" },		{ "tls", "false\n" },
-		      { "port-forward-port", "\"4245\"\n" }, { "tls-ca-cert-files", "[]\n" }, { "kubeconfig", "\"\"\n" } };
+	} cases[] = { { "server", "localhost:4245\n" },
+		      { "timeout", "5s\n" },
+		      { "tls", "false\n" },
+		      { "port-forward-port", "\"4245\"\n" },
+		      { "tls-ca-cert-files", "[]\n" },
+		      { "kubeconfig", "\"\"\n" } };
 	struct fixture x;
 	struct err e;
 
@@ -193,7 +204,9 @@ static void a_file_that_is_rewritten_keeps_what_else_it_holds(void **state)
 	assert_non_null(mkdtemp(dir));
 	snprintf(inner, sizeof inner, "%s/new", dir);
 	snprintf(path, sizeof path, "%s/new/c.yaml", dir);
-	assert_int_equal(config_file_parse(STR("tls: true\nnote: \"4245\"\nlist: [a, 'b c']\n"), &f, &e), ERR_OK);
+	assert_int_equal(
+		config_file_parse(STR("tls: true\nnote: \"4245\"\nlist: [a, 'b c']\n"), &f, &e),
+		ERR_OK);
 	assert_int_equal(config_file_set(&f, "server", &server, 1, false, &e), ERR_OK);
 	assert_int_equal(config_file_save(&f, path, &e), ERR_OK);
 	assert_int_equal(stat(path, &st), 0);
@@ -213,14 +226,30 @@ static void strings_are_quoted_where_they_could_be_misread(void **state)
 	static const struct {
 		const char *text, *yaml;
 	} cases[] = {
-		{ "", "\"\"" },		{ "plain", "plain" },	    { "/a/b.pem", "/a/b.pem" },
-		{ "4245", "\"4245\"" }, { "true", "\"true\"" },	    { "no", "\"no\"" },
-		{ "~", "\"~\"" },	{ "1.5e3", "\"1.5e3\"" },   { "0x1F", "\"0x1F\"" },
-		{ "1:30", "\"1:30\"" }, { "2001-01-01", "\"2001-01-01\"" }, { "a: b", "'a: b'" },
-		{ "a:b", "a:b" },	{ "{}", "'{}'" },	    { "it's", "it's" },
-		{ "'x'", "'''x'''" },	{ "# x", "'# x'" },	    { "a #b", "'a #b'" },
-		{ "-x", "-x" },		{ "- x", "'- x'" },	    { "ü", "ü" },
-		{ "😀", "\"\\U0001F600\"" }, { "\x7f", "\"\\x7F\"" }, { "---", "'---'" },
+		{ "", "\"\"" },
+		{ "plain", "plain" },
+		{ "/a/b.pem", "/a/b.pem" },
+		{ "4245", "\"4245\"" },
+		{ "true", "\"true\"" },
+		{ "no", "\"no\"" },
+		{ "~", "\"~\"" },
+		{ "1.5e3", "\"1.5e3\"" },
+		{ "0x1F", "\"0x1F\"" },
+		{ "1:30", "\"1:30\"" },
+		{ "2001-01-01", "\"2001-01-01\"" },
+		{ "a: b", "'a: b'" },
+		{ "a:b", "a:b" },
+		{ "{}", "'{}'" },
+		{ "it's", "it's" },
+		{ "'x'", "'''x'''" },
+		{ "# x", "'# x'" },
+		{ "a #b", "'a #b'" },
+		{ "-x", "-x" },
+		{ "- x", "'- x'" },
+		{ "ü", "ü" },
+		{ "😀", "\"\\U0001F600\"" },
+		{ "\x7f", "\"\\x7F\"" },
+		{ "---", "'---'" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		AUTO_BUF struct buf b = buf_init(1000);

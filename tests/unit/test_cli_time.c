@@ -1,6 +1,6 @@
 /*
- * The texts of --since and --until. Epoch seconds were computed with date(1); which forms pass is Go's time.Parse as the
- * reference uses it (reference/hubble-cli.md 4.1).
+ * The texts of --since and --until. Epoch seconds were computed with date(1); which forms pass is
+ * Go's time.Parse as the reference uses it (reference/hubble-cli.md 4.1).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,10 +77,25 @@ static void what_is_no_time_is_refused(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"",	      "now",		      "2024-03-05T10:00",     "2024-3-5",	      "2024-13-01",
-		"2024-02-30", "2023-02-29",	      "2024-03-05T24:00:00Z", "2024-03-05T10:60:00Z", "2024-03-05T10:00:60Z",
-		"1709632800", "2024-03-05t10:00:00Z", "2024-03-05T10:00:00z", "10000-01-01",	      "2024-03-05Z",
-		"2024-03-05 ", "2024-03-05T10:00:00.Z", "2024-03-05T10:00:00+0200", "Mar  5 10:00:00.000",
+		"",
+		"now",
+		"2024-03-05T10:00",
+		"2024-3-5",
+		"2024-13-01",
+		"2024-02-30",
+		"2023-02-29",
+		"2024-03-05T24:00:00Z",
+		"2024-03-05T10:60:00Z",
+		"2024-03-05T10:00:60Z",
+		"1709632800",
+		"2024-03-05t10:00:00Z",
+		"2024-03-05T10:00:00z",
+		"10000-01-01",
+		"2024-03-05Z",
+		"2024-03-05 ",
+		"2024-03-05T10:00:00.Z",
+		"2024-03-05T10:00:00+0200",
+		"Mar  5 10:00:00.000",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		refuse(bad[i]);
@@ -94,9 +109,11 @@ static void a_proto_timestamp_reaches_from_year_1_to_9999(void **state)
 	assert_int_equal(observe_time_check((struct timestamp){ TIMESTAMP_MIN_S, 0 }, &e), ERR_OK);
 	assert_int_equal(observe_time_check((struct timestamp){ TIMESTAMP_MAX_S, 0 }, &e), ERR_OK);
 	expect("0000-01-01", INT64_C(-62167219200), 0);
-	assert_int_not_equal(observe_time_check((struct timestamp){ INT64_C(-62167219200), 0 }, &e), ERR_OK);
+	assert_int_not_equal(observe_time_check((struct timestamp){ INT64_C(-62167219200), 0 }, &e),
+			     ERR_OK);
 	assert_string_equal(e.msg, "proto: timestamp (seconds:-62167219200) before 0001-01-01");
-	assert_int_not_equal(observe_time_check((struct timestamp){ TIMESTAMP_MAX_S + 1, 5 }, &e), ERR_OK);
+	assert_int_not_equal(observe_time_check((struct timestamp){ TIMESTAMP_MAX_S + 1, 5 }, &e),
+			     ERR_OK);
 }
 
 int main(void)
