@@ -26,10 +26,9 @@ const struct command root_command = {
 	.name = "tycho",
 	.help = "Watch the flows of a node or a cluster",
 	.details = "Tycho watches every network flow on a node and keeps the record: who talked to "
-		   "whom, what was "
-		   "dropped, and which policy decided. This command asks observers and relays, "
-		   "Tycho's or Hubble's, and "
-		   "with 'tycho up' starts an observer on this machine.",
+		   "whom, what was dropped, and which policy decided. This command asks observers "
+		   "and relays, Tycho's or Hubble's, and with 'tycho up' starts an observer on "
+		   "this machine.",
 	.children = root_children,
 	.child_count = ARRAY_LEN(root_children),
 };

@@ -99,8 +99,7 @@ const struct command completion_command = {
 	.name = "completion",
 	.help = "Print a completion script for a shell",
 	.details = "Prints a script that makes the shell complete tycho's commands, flags and "
-		   "values. For bash: "
-		   "'source <(tycho completion bash)'.",
+		   "values. For bash: 'source <(tycho completion bash)'.",
 	.children = shells,
 	.child_count = ARRAY_LEN(shells),
 };

@@ -201,8 +201,7 @@ static const struct command config_get_command = {
 	.words = "[KEY]",
 	.help = "Print a setting",
 	.details = "Prints the value that a setting has after flags, environment, file and "
-		   "defaults. Without KEY it is the same "
-		   "as 'view'.",
+		   "defaults. Without KEY it is the same as 'view'.",
 	.unchecked = true,
 	.run = config_get,
 };
@@ -240,9 +239,9 @@ const struct command config_command = {
 	.name = "config",
 	.help = "Show and change settings",
 	.details = "Settings come from flags, from the environment (TYCHO_SERVER for --server; "
-		   "HUBBLE_SERVER is read too), from "
-		   "the configuration file ($XDG_CONFIG_HOME/tycho/config.yaml or --config) and "
-		   "from defaults, in that order.",
+		   "HUBBLE_SERVER is read too), from the configuration file "
+		   "($XDG_CONFIG_HOME/tycho/config.yaml or --config) and from defaults, in that "
+		   "order.",
 	.children = config_children,
 	.child_count = ARRAY_LEN(config_children),
 };

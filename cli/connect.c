@@ -61,12 +61,11 @@ enum err_code connection_open(const struct settings *s, struct connection *ret, 
 	     with_auth = *settings_text(s, "basic-auth-username") != '\0';
 
 	if (settings_bool(s, "port-forward"))
-		return err_set(
-			e, ERR_UNSUPPORTED,
-			"--port-forward: this version cannot forward a port out of a Kubernetes "
-			"cluster; run 'kubectl -n %s port-forward service/hubble-relay 4245:80' "
-			"and leave it out",
-			settings_text(s, "kube-namespace"));
+		return err_set(e, ERR_UNSUPPORTED,
+			       "--port-forward: this version cannot forward a port out of a "
+			       "Kubernetes cluster; run 'kubectl -n %s port-forward "
+			       "service/hubble-relay 4245:80' and leave it out",
+			       settings_text(s, "kube-namespace"));
 	if (with_auth && !with_tls)
 		return err_set(e, ERR_INVALID,
 			       "the credentials require transport level security (use --tls)");
@@ -184,8 +183,7 @@ static void warn_of_skew(const struct rpc_stream *stream)
 		char text[64];
 		(void)snprintf(text, sizeof text, "%.*s", STR_FMT(version));
 		log_warn("The peer speaks a newer version of the API than this command; fields "
-			 "that it does not know are not "
-			 "shown",
+			 "that it does not know are not shown",
 			 "peer=%s cli-version=%s api-version=%s peer-version=%s", peers[i].who,
 			 cli_version(), cli_api_version(), LOG_QUOTE(text));
 	}

@@ -209,8 +209,7 @@ static enum err_code put_type(Flow__EventTypeFilter *t, const char *text, struct
 	if (flag_parse_uint(why.p, 10, 32, &number, e) != ERR_OK)
 		return err_in(e,
 			      "unable to parse event sub-type '%s', not a known sub-type name and "
-			      "unable to parse as "
-			      "numeric value",
+			      "unable to parse as numeric value",
 			      why.p);
 	t->sub_type = (int32_t)(uint32_t)number;
 	return ERR_OK;
@@ -246,9 +245,8 @@ static enum err_code put_identity(uint32_t *ret, const char *text, struct err *e
 	if (flag_parse_uint(text, 0, 32, &number, NULL) != ERR_OK)
 		return err_set(e, ERR_INVALID,
 			       "invalid security identity, expected one of [host world unmanaged "
-			       "health init "
-			       "remote-node kube-apiserver ingress world-ipv4 world-ipv6 11] or a "
-			       "numeric value");
+			       "health init remote-node kube-apiserver ingress world-ipv4 "
+			       "world-ipv6 11] or a numeric value");
 	*ret = (uint32_t)number;
 	return ERR_OK;
 }

@@ -207,11 +207,10 @@ static enum err_code add_csv(struct flags *f, const struct flag_def *def, struct
 		if (at < s.len && s.p[at] == '"') {
 			for (at++;; at++) {
 				if (at >= s.len)
-					return err_set(
-						e, ERR_INVALID,
-						"parse error on line 1, column %zu: extraneous or "
-						"missing \" in quoted-field",
-						at + 1);
+					return err_set(e, ERR_INVALID,
+						       "parse error on line 1, column %zu: "
+						       "extraneous or missing \" in quoted-field",
+						       at + 1);
 				if (s.p[at] == '"' && at + 1 < s.len && s.p[at + 1] == '"')
 					at++;
 				else if (s.p[at] == '"')
@@ -222,17 +221,15 @@ static enum err_code add_csv(struct flags *f, const struct flag_def *def, struct
 			if (at < s.len && s.p[at] != ',')
 				return err_set(e, ERR_INVALID,
 					       "parse error on line 1, column %zu: extraneous or "
-					       "missing \" "
-					       "in quoted-field",
+					       "missing \" in quoted-field",
 					       at);
 		} else {
 			for (; at < s.len && s.p[at] != ','; at++) {
 				if (s.p[at] == '"')
-					return err_set(
-						e, ERR_INVALID,
-						"parse error on line 1, column %zu: bare \" in "
-						"non-quoted-field",
-						at + 1);
+					return err_set(e, ERR_INVALID,
+						       "parse error on line 1, column %zu: bare \" "
+						       "in non-quoted-field",
+						       at + 1);
 				buf_char(&field, s.p[at]);
 			}
 		}

@@ -242,15 +242,13 @@ static const struct flag_set *const flow_sets[] = {
 	&formatting_flags, &flow_format_flags, &other_flags,
 };
 
-static const char flow_details[] = "Shows flows, the connections and packets that an observer saw: "
-				   "from its memory, or with --follow as they "
-				   "happen.\n"
-				   "\n"
-				   "Filter flags choose. Several values of one flag are "
-				   "alternatives; different flags must all match. A flag "
-				   "without from- or to- matches either side. With --not in front, "
-				   "a flag hides what it matches; several negated "
-				   "flags together hide only what matches all of them.";
+static const char flow_details[] =
+	"Shows flows, the connections and packets that an observer saw: from its memory, or with "
+	"--follow as they happen.\n"
+	"\n"
+	"Filter flags choose. Several values of one flag are alternatives; different flags must "
+	"all match. A flag without from- or to- matches either side. With --not in front, a flag "
+	"hides what it matches; several negated flags together hide only what matches all of them.";
 
 static const char flow_examples[] =
 	"  # What was dropped in the last five minutes, and what is dropped from now on\n"

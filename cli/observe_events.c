@@ -115,8 +115,7 @@ const struct command observe_agent_events_command = {
 	.name = "agent-events",
 	.help = "Observe events of the agent",
 	.details = "Shows what the server's agent did: its start, policy changes, endpoints that "
-		   "came and went. Relays have no "
-		   "such events.",
+		   "came and went. Relays have no such events.",
 	.sets = event_sets,
 	.set_count = ARRAY_LEN(event_sets),
 	.uses_server = true,

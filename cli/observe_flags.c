@@ -5,10 +5,8 @@
 
 #define TIME_HELP                                                                                  \
 	"A duration (3s, 4m, 1h43m) means that long ago. Otherwise one of: 2006-01-02 (midnight "  \
-	"UTC), "                                                                                   \
-	"2006-01-02T15Z, 2006-01-02T15:04Z, RFC 3339 (2006-01-02T15:04:05.999Z), RFC 1123 with a " \
-	"numeric zone "                                                                            \
-	"(Mon, 02 Jan 2006 15:04:05 -0700)."
+	"UTC), 2006-01-02T15Z, 2006-01-02T15:04Z, RFC 3339 (2006-01-02T15:04:05.999Z), RFC 1123 "  \
+	"with a numeric zone (Mon, 02 Jan 2006 15:04:05 -0700)."
 
 static const struct flag_def selector_defs[] = {
 	{ .name = "all",
@@ -45,8 +43,8 @@ static const struct flag_def formatting_defs[] = {
 	  .placeholder = "FORMAT",
 	  .values = "compact dict json jsonpb table",
 	  .help = "Output format: compact (one line each), dict (KEY: VALUE blocks), json or "
-		  "jsonpb (one GetFlowsResponse per "
-		  "line), table (aligned columns, written at the end)" },
+		  "jsonpb (one GetFlowsResponse per line), table (aligned columns, written at the "
+		  "end)" },
 	{ .name = "print-node-name", .type = FLAG_BOOL, .help = "Print the node's name" },
 	{ .name = "print-policy-names",
 	  .type = FLAG_BOOL,
@@ -56,12 +54,10 @@ static const struct flag_def formatting_defs[] = {
 	  .def = "StampMilli",
 	  .placeholder = "FORMAT",
 	  .values = "YearMonthDay YearMonthDayHour YearMonthDayHourMinute StampMilli RFC3339 "
-		    "RFC3339Milli RFC3339Micro "
-		    "RFC3339Nano RFC1123Z",
+		    "RFC3339Milli RFC3339Micro RFC3339Nano RFC1123Z",
 	  .help = "Time format of compact, dict and table: StampMilli (Jan _2 15:04:05.000), "
-		  "YearMonthDay, YearMonthDayHour, "
-		  "YearMonthDayHourMinute, RFC3339, RFC3339Milli, RFC3339Micro, RFC3339Nano, "
-		  "RFC1123Z. Always UTC." },
+		  "YearMonthDay, YearMonthDayHour, YearMonthDayHourMinute, RFC3339, RFC3339Milli, "
+		  "RFC3339Micro, RFC3339Nano, RFC1123Z. Always UTC." },
 };
 const struct flag_set formatting_flags = { "Formatting", formatting_defs,
 					   ARRAY_LEN(formatting_defs) };
@@ -125,15 +121,12 @@ static const struct flag_def filter_defs[] = {
 	  .type = FLAG_FILTER,
 	  .placeholder = "TYPE[:SUBTYPE]",
 	  .values = "capture drop l7 policy-verdict trace trace:from-endpoint trace:from-host "
-		    "trace:from-network "
-		    "trace:from-overlay trace:from-proxy trace:from-stack trace:from-crypto "
-		    "trace:to-endpoint trace:to-host "
-		    "trace:to-network trace:to-overlay trace:to-proxy trace:to-stack "
-		    "trace:to-crypto trace-sock",
+		    "trace:from-network trace:from-overlay trace:from-proxy trace:from-stack "
+		    "trace:from-crypto trace:to-endpoint trace:to-host trace:to-network "
+		    "trace:to-overlay trace:to-proxy trace:to-stack trace:to-crypto trace-sock",
 	  .help = "Event type, by name or number: capture, drop, l7, policy-verdict, trace, "
-		  "trace-sock. Traces have observation "
-		  "points as subtypes: from- and to- endpoint, host, network, overlay, proxy, "
-		  "stack, crypto." },
+		  "trace-sock. Traces have observation points as subtypes: from- and to- endpoint, "
+		  "host, network, overlay, proxy, stack, crypto." },
 	FILTER_WORDS("verdict", "FORWARDED DROPPED AUDIT REDIRECTED ERROR TRACED TRANSLATED",
 		     "Verdict: FORWARDED, DROPPED, AUDIT, REDIRECTED, ERROR, TRACED, TRANSLATED"),
 	FILTER("drop-reason-desc",

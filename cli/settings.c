@@ -20,8 +20,7 @@ static const struct flag_def server_defs[] = {
 	  .def = "localhost:4245",
 	  .placeholder = "ADDRESS",
 	  .help = "Address of the observer or relay: host:port, tls://host:port or unix:///path. "
-		  "Ignored when --input-file "
-		  "or --port-forward is provided." },
+		  "Ignored when --input-file or --port-forward is provided." },
 	{ .name = "timeout",
 	  .type = FLAG_DURATION,
 	  .def = "5s",
@@ -38,8 +37,7 @@ static const struct flag_def server_defs[] = {
 	{ .name = "tls-allow-insecure",
 	  .type = FLAG_BOOL,
 	  .help = "Do not verify the server's certificate chain and host name. Not recommended: "
-		  "anybody in between can "
-		  "then read and change the connection." },
+		  "anybody in between can then read and change the connection." },
 	{ .name = "tls-ca-cert-files",
 	  .type = FLAG_STRING_SLICE,
 	  .values = "FILE",
@@ -350,10 +348,9 @@ enum err_code settings_check(const struct settings *s, struct err *e)
 			       "invalid flag(s): must specify both basic-auth-username and "
 			       "basic-auth-password");
 	if (cert != key)
-		return err_set(
-			e, ERR_INVALID,
-			"invalid flag(s): certificate and private key are both required, but only "
-			"one was provided");
+		return err_set(e, ERR_INVALID,
+			       "invalid flag(s): certificate and private key are both required, "
+			       "but only one was provided");
 	if (cert && !settings_want_tls(s))
 		return err_set(e, ERR_INVALID,
 			       "invalid flag(s): transport layer security required");

@@ -140,8 +140,7 @@ static enum err_code put_status(struct buf *out, const char *format, struct str 
 		put_values(out, s, labels, "\n", "\n");
 	} else if (strcmp(format, "tab") == 0 || strcmp(format, "table") == 0) {
 		buf_lit(&rows, "NUM FLOWS\tMAX FLOWS\tSEEN FLOWS\tFLOWS PER SECOND\tUPTIME\tNUM "
-			       "CONNECTED NODES\t"
-			       "NUM UNAVAILABLE NODES\tVERSION\n");
+			       "CONNECTED NODES\tNUM UNAVAILABLE NODES\tVERSION\n");
 		put_values(&rows, s, NULL, "\t", "\n");
 		if (!text_table_put(out, buf_str(&rows)))
 			code = err_set(e, ERR_NOMEM, "table");
@@ -226,8 +225,7 @@ const struct command status_command = {
 	.name = "status",
 	.help = "Show the status of an observer or relay",
 	.details = "Shows whether the server is up, how much of its memory is used and how many "
-		   "flows it sees. A basic test of "
-		   "the connection.",
+		   "flows it sees. A basic test of the connection.",
 	.sets = status_sets,
 	.set_count = ARRAY_LEN(status_sets),
 	.uses_server = true,

@@ -16,8 +16,7 @@ static const struct flag_def observer_defs[] = {
 	  .type = FLAG_STRING_ARRAY,
 	  .placeholder = "NAME",
 	  .help = "Interface to watch, or a glob such as 'veth*'; '!' excludes. Repeatable. "
-		  "Without it: those with a peer in "
-		  "another namespace or a route out." },
+		  "Without it: those with a peer in another namespace or a route out." },
 	{ .name = "endpoints",
 	  .type = FLAG_STRING,
 	  .placeholder = "FILE",
@@ -226,9 +225,8 @@ const struct command up_command = {
 	.name = "up",
 	.help = "Observe this machine: start an observer and follow its flows",
 	.details = "Starts tycho-observer on this machine, says where it answers, and prints flows "
-		   "as they happen until Ctrl-C, "
-		   "which stops it. Watching the kernel needs root; without it, --no-bpf with "
-		   "--replay shows recorded flows.",
+		   "as they happen until Ctrl-C, which stops it. Watching the kernel needs root; "
+		   "without it, --no-bpf with --replay shows recorded flows.",
 	.examples = "  sudo tycho up\n"
 		    "  sudo tycho up --interface 'veth*' --endpoints endpoints.yaml\n"
 		    "  tycho up --no-bpf --replay flows.json --replay-speed 1",

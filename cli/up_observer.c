@@ -49,8 +49,7 @@ static void become_observer(char *const *argv, const char *path, int ready_fd, p
 	else
 		(void)execvp(program, argv);
 	static const char sorry[] = "tycho-observer: not found beside tycho or in PATH; install "
-				    "it, or run it from its build "
-				    "directory\n";
+				    "it, or run it from its build directory\n";
 	(void)!write(STDERR_FILENO, sorry, sizeof sorry - 1);
 	_exit(127);
 }
