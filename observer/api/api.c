@@ -134,13 +134,12 @@ void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct
 enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,
 		       struct reading_sink *sink)
 {
-	/* What would grow the scratch without bound fails here instead, and once is enough to say
-	 * so. */
+	buf_reset(&a->message);
+	buf_reset(&a->flow);
 	enum reading_state state = reading_pull(r, a->batch, mono_now(), wall_now(), sink);
 
+	/* A message that does not fit was refused by the sink as if there were no room. */
 	if (a->message.failed || a->flow.failed) {
-		buf_reset(&a->message);
-		buf_reset(&a->flow);
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a message");
 		return RPC_ENDED;
 	}

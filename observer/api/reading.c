@@ -127,17 +127,30 @@ static void walk(struct reading *r, struct flow_batch *b)
 	r->walk_at = from;
 }
 
-/* --- forward
- * ---------------------------------------------------------------------------------------------- */
+/* --- forward ------------------------------------------------------------------------------ */
 
-static void note_loss(struct reading *r, uint64_t records, struct wall_ns wall)
+static void note_loss(struct reading *r, struct wall_ns wall)
 {
-	if (!records)
+	if (!r->unsure)
 		return;
 	if (!r->loss.records)
 		r->loss.first = wall;
 	r->loss.last = wall;
-	r->loss.records += records;
+	r->loss.records += r->unsure;
+	r->unsure = 0;
+}
+
+/* Before @b's records, @lost were lost. If even the record after them is older than `since`, so
+ * were they. */
+static void judge_loss(struct reading *r, uint64_t lost, const struct flow_batch *b,
+		       struct wall_ns wall)
+{
+	r->unsure += lost;
+	if (!b->count)
+		return; /* the next batch will show */
+	if (place_in_time(r, &b->flows[0]) < 0)
+		r->unsure = 0;
+	note_loss(r, wall);
 }
 
 /* @return false: no room. */
@@ -190,8 +203,10 @@ static enum offered offer_all(struct reading *r, const struct flow_batch *b,
 	return TAKEN;
 }
 
-static enum reading_state finish(struct reading *r, struct mono_ns now, struct reading_sink *sink)
+static enum reading_state finish(struct reading *r, struct mono_ns now, struct wall_ns wall,
+				 struct reading_sink *sink)
 {
+	note_loss(r, wall);
 	r->has_ended = true;
 	return tell_loss(r, now, true, sink) ? READING_ENDED : READING_MORE;
 }
@@ -200,7 +215,7 @@ enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, str
 				struct wall_ns wall, struct reading_sink *sink)
 {
 	if (r->has_ended)
-		return finish(r, now, sink);
+		return finish(r, now, wall, sink);
 	for (int i = 0; i < READING_PORTION / CHUNK; i++) {
 		uint64_t lost;
 		if (r->is_walking) {
@@ -208,7 +223,7 @@ enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, str
 			continue;
 		}
 		size_t n = flow_log_read(r->log, &r->at, r->end, batch, &lost);
-		note_loss(r, lost, wall);
+		judge_loss(r, lost, batch, wall);
 		if (!tell_loss(r, now, false, sink)) {
 			r->at = n ? batch->flows[0].seq : r->at;
 			return READING_MORE;
@@ -217,12 +232,12 @@ enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, str
 		case FULL:
 			return READING_MORE;
 		case LAST:
-			return finish(r, now, sink);
+			return finish(r, now, wall, sink);
 		case TAKEN:
 			break;
 		}
 		if (r->at >= r->end)
-			return finish(r, now, sink);
+			return finish(r, now, wall, sink);
 		if (!n && !lost)
 			return READING_IDLE;
 	}

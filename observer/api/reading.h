@@ -12,7 +12,8 @@
  *          Following: `number` is the backlog only; `until` ends it with the first later record.
  * Kinds    a reading is of one kind of record. Readings of flows also get the log's LOST records
  *          within the time range, whatever the filter and without counting them.
- * Loss     what the log overtook is told at most once a second, and before the end.
+ * Loss     what the log overtook is told at most once a second, and before the end. Records older than
+ *          `since` were not asked for: losing them is no loss.
  * Work     is done in portions; one call looks at READING_PORTION records or so.
  */
 #ifndef TYCHO_OBSERVER_READING_H
@@ -51,6 +52,7 @@ struct reading {
 	bool is_walking; /* back, from walk_at on, until walk_left more match */
 	uint64_t walk_at, walk_left;
 	bool has_ended;           /* but for a loss not told yet */
+	uint64_t unsure;          /* lost records that may be older than `since` */
 	struct reading_loss loss; /* not told yet */
 	struct mono_ns told;      /* when a loss was last told; 0 never */
 };

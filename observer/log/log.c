@@ -142,8 +142,7 @@ void flow_log_free(struct flow_log *log)
 	free(log);
 }
 
-/* --- writer
- * ------------------------------------------------------------------------------------------- */
+/* --- writer ------------------------------------------------------------------------------- */
 
 static void put_word(word *to, uint64_t v)
 {
@@ -232,8 +231,7 @@ uint64_t flow_log_put(struct flow_log *log, const struct flow *f)
 	return n;
 }
 
-/* --- readers
- * ------------------------------------------------------------------------------------------ */
+/* --- readers ------------------------------------------------------------------------------ */
 
 struct flow_log_range flow_log_range(const struct flow_log *log)
 {

@@ -54,8 +54,7 @@ struct name_view endpoints_view(const struct endpoints *ep)
 				   ep->service_count };
 }
 
-/* --- memory and errors
- * ---------------------------------------------------------------------------------- */
+/* --- memory and errors -------------------------------------------------------------------- */
 
 static enum err_code no_memory(const struct reader *r)
 {
@@ -131,8 +130,7 @@ static enum err_code bad(const struct reader *r, const yaml_node_t *at, const ch
 		       at->start_mark.column + 1, what);
 }
 
-/* --- YAML nodes
- * ------------------------------------------------------------------------------------------ */
+/* --- YAML nodes --------------------------------------------------------------------------- */
 
 static yaml_node_t *node(const struct reader *r, int id)
 {
@@ -211,8 +209,7 @@ static bool is_empty_value(const yaml_node_t *n)
 	       n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
-/* --- addresses
- * --------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------- */
 
 static enum err_code take_ip(const struct reader *r, const yaml_node_t *n, uint8_t ret[16])
 {
@@ -311,8 +308,7 @@ static enum err_code add_ips(struct reader *r, const yaml_node_t *list,
 	return ERR_OK;
 }
 
-/* --- endpoints
- * --------------------------------------------------------------------------------------------- */
+/* --- endpoints ---------------------------------------------------------------------------- */
 
 /* "k8s:app=cart"; a key without a source gets k8s:. Only a ':' before the '=' ends a source. */
 static enum err_code keep_label(struct reader *r, struct str key, struct str value, bool has_value,
@@ -474,8 +470,7 @@ static enum err_code take_endpoint(struct reader *r, yaml_node_t *n)
 	return code == ERR_OK ? add_prefix(r, at, ip, bits, &p) : code;
 }
 
-/* --- services
- * ---------------------------------------------------------------------------------------------- */
+/* --- services ----------------------------------------------------------------------------- */
 
 enum { SV_IP, SV_PORT, SV_NAME, SV_NAMESPACE, SV_KEYS };
 static const char *const service_keys[SV_KEYS] = { "ip", "port", "name", "namespace" };
@@ -523,8 +518,7 @@ static enum err_code take_service(struct reader *r, yaml_node_t *n)
 	return ERR_OK;
 }
 
-/* --- the file
- * ---------------------------------------------------------------------------------------------- */
+/* --- the file ----------------------------------------------------------------------------- */
 
 static enum err_code take_list(struct reader *r, const yaml_node_t *n, const char *what,
 			       enum err_code (*take)(struct reader *r, yaml_node_t *n))

@@ -66,8 +66,7 @@ struct name_table {
 	alignas(CACHE_LINE) _Atomic uint64_t capture_at; /* written by capture, read by updates */
 };
 
-/* --- life
- * --------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------- */
 
 static struct endpoint_id reserved(struct flow_dict *dict, uint32_t identity, struct str label,
 				   struct str cluster)
@@ -189,8 +188,7 @@ void name_namespaces(struct name_table *t, struct wall_ns now,
 	seen_list(t->seen, now, each, ctx);
 }
 
-/* --- updates
- * ------------------------------------------------------------------------------------------ */
+/* --- updates ------------------------------------------------------------------------------ */
 
 /* With mx. Makes @parts what the capture thread sees from now on. */
 static enum err_code publish(struct name_table *t, const struct snapshot_part parts[PARTS],
@@ -436,8 +434,7 @@ enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], s
 	return code;
 }
 
-/* --- capture thread
- * ----------------------------------------------------------------------------------- */
+/* --- capture thread ----------------------------------------------------------------------- */
 
 static const struct snapshot *load_current(struct name_table *t)
 {

@@ -243,8 +243,7 @@ static void counts_say_what_was_seen_and_when(void **state)
 	assert_int_equal(c.newest_time.v, 50);
 }
 
-/* --- model: a list of everything put, and the rules of the header
- * --------------------------------------- */
+/* --- model: a list of everything put, and the rules of the header ------------------------- */
 
 static uint64_t next_random(uint64_t *s) /* xorshift64 (Marsaglia 2003) */
 {
@@ -330,8 +329,7 @@ static void it_behaves_as_a_list_that_forgets(void **state)
 			}
 }
 
-/* --- threads
- * -------------------------------------------------------------------------------------------- */
+/* --- threads ------------------------------------------------------------------------------ */
 
 enum { READERS = 4, RECORDS = 200000 };
 

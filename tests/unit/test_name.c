@@ -121,8 +121,7 @@ static const struct endpoint *who(const struct world *w, const char *text)
 			fail_msg("\"%.*s\" is not \"%s\"", STR_FMT(a_), (z));                      \
 	} while (0)
 
-/* --- addresses
- * ------------------------------------------------------------------------------------------ */
+/* --- addresses ---------------------------------------------------------------------------- */
 
 static void an_address_that_nobody_claims_is_the_worlds(void **state)
 {
@@ -262,8 +261,7 @@ static void lookups_agree_with_trying_every_prefix(void **state)
 	}
 }
 
-/* --- numbers
- * -------------------------------------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------------------------ */
 
 static void the_same_labels_are_the_same_identity_in_any_order_and_after_a_restart(void **state)
 {
@@ -345,8 +343,7 @@ static void local_endpoints_have_an_id_that_their_addresses_share(void **state)
 	}
 }
 
-/* --- flows
- * ---------------------------------------------------------------------------------------------- */
+/* --- flows -------------------------------------------------------------------------------- */
 
 static void a_flow_gets_its_node_and_cluster(void **state)
 {
@@ -552,8 +549,7 @@ static void names_that_are_none_are_ignored(void **state)
 	assert_names(&w, "10.0.0.1", "192.0.2.7", noon, want);
 }
 
-/* --- namespaces
- * ----------------------------------------------------------------------------------------- */
+/* --- namespaces --------------------------------------------------------------------------- */
 
 static void add_namespace(void *ctx, struct str cluster, struct str ns)
 {
@@ -629,8 +625,7 @@ static void the_place_of_an_expired_namespace_is_used_again(void **state)
 	}
 }
 
-/* --- threads
- * -------------------------------------------------------------------------------------------- */
+/* --- threads ------------------------------------------------------------------------------ */
 
 enum { UPDATES = 300 };
 

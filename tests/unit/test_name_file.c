@@ -186,8 +186,7 @@ static void aliases_work_but_cannot_multiply_without_bound(void **state)
 	assert_non_null(strstr(e.msg, "aliases"));
 }
 
-/* --- the file on disk
- * ------------------------------------------------------------------------------------- */
+/* --- the file on disk --------------------------------------------------------------------- */
 
 struct place {
 	char dir[64], path[128], other[128];

@@ -374,6 +374,31 @@ static void a_loss_that_is_not_due_is_told_before_the_end(void **state)
 	assert_int_equal(got.lost, 100); /* what was put after the request is not its business */
 }
 
+static void losing_what_is_older_than_since_is_no_loss(void **state)
+{
+	struct scene *s = *state;
+	static struct collector got;
+	struct reading r;
+	Google__Protobuf__Timestamp since;
+	const struct reading_request request = { .since = &since, .follow = true };
+
+	google__protobuf__timestamp__init(&since);
+	since.seconds = 2000;
+	for (int i = 0; i < CAPACITY; i++)
+		put(s, FLOW_KIND_FLOW, 1, i < 200 ? 1000 : 3000);
+	collector_init(&got, RECORDS_MAX);
+	assert_int_equal(reading_init(&r, &request, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	for (int i = 0; i < 199; i++)
+		put(s, FLOW_KIND_FLOW, 1, 3000);
+	assert_int_equal(pull_at(s, &r, &got, 1000), READING_IDLE);
+	assert_int_equal(got.lost, 0);
+	assert_int_equal(got.count, CAPACITY - 1); /* one old flow is still there */
+	for (int i = 0; i < CAPACITY + 3; i++)
+		put(s, FLOW_KIND_FLOW, 1, 3000);
+	assert_int_equal(pull_at(s, &r, &got, 3000), READING_IDLE);
+	assert_int_equal(got.lost, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +413,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			losses_are_told_once_a_second_at_most_and_each_record_once, make_scene,
 			free_scene),
+		cmocka_unit_test_setup_teardown(losing_what_is_older_than_since_is_no_loss,
+						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(a_loss_that_is_not_due_is_told_before_the_end,
 						make_scene, free_scene),
 	};
