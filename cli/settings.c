@@ -296,7 +296,9 @@ bool settings_want_tls(const struct settings *s)
 	       str_has_prefix(str_of(settings_text(s, "server")), STR("tls://"));
 }
 
-static enum err_code check_pem(const char *path, bool *ret_is_pem, struct err *e)
+/* Does the file hold PEM, and of the kind @marker begins? */
+static enum err_code check_pem(const char *path, const char *marker, bool *ret_is_pem,
+			       struct err *e)
 {
 	char text[65536];
 	AUTO_FD int fd = -1;
@@ -306,7 +308,7 @@ static enum err_code check_pem(const char *path, bool *ret_is_pem, struct err *e
 	ssize_t n = read(fd, text, sizeof text);
 	if (n < 0)
 		return err_os(e, "read %s", path);
-	*ret_is_pem = memmem(text, (size_t)n, "-----BEGIN ", 11) != NULL;
+	*ret_is_pem = memmem(text, (size_t)n, marker, strlen(marker)) != NULL;
 	return ERR_OK;
 }
 
@@ -317,7 +319,7 @@ static enum err_code check_certificates(const struct settings *s, struct err *e)
 	bool is_pem = true;
 
 	for (size_t i = 0; (path = settings_item(s, "tls-ca-cert-files", i)); i++) {
-		if (check_pem(path, &is_pem, e) != ERR_OK)
+		if (check_pem(path, "-----BEGIN CERTIFICATE-----", &is_pem, e) != ERR_OK)
 			return err_in(e, "cannot load cert '%s'", path);
 		if (!is_pem)
 			return err_set(
@@ -327,7 +329,7 @@ static enum err_code check_certificates(const struct settings *s, struct err *e)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(pair); i++) {
 		path = settings_text(s, pair[i]);
-		if (*path && check_pem(path, &is_pem, e) != ERR_OK)
+		if (*path && check_pem(path, "-----BEGIN ", &is_pem, e) != ERR_OK)
 			return e->code;
 		if (!is_pem)
 			return err_set(e, ERR_PARSE, "tls: failed to find any PEM data in %s",
