@@ -87,9 +87,7 @@ static uint64_t matches(const struct reading *r, const struct flow_batch *b)
 	return bits & of_kind;
 }
 
-/* --- back
- * -------------------------------------------------------------------------------------------------
- * */
+/* --- back --------------------------------------------------------------------------------- */
 
 /* Numbers of the records in [@from, @to), at most CHUNK, that match and are in the time range.
  * @return how many. */

@@ -138,9 +138,7 @@ static void put_event(struct scene *s, enum flow_kind kind, const void *message)
 	(void)flow_log_put(s->log, &f);
 }
 
-/* --- asking
- * ------------------------------------------------------------------------------------------------
- * */
+/* --- asking ------------------------------------------------------------------------------- */
 
 static struct rpc_stream *open_stream(struct rpc_channel *ch, const char *method,
 				      const void *request)
@@ -243,9 +241,7 @@ static void *unary(const struct scene *s, const char *method,
 	return m;
 }
 
-/* --- flows
- * -------------------------------------------------------------------------------------------------
- * */
+/* --- flows -------------------------------------------------------------------------------- */
 
 static void the_whole_ring_is_sent_and_the_newest_flow_with_it(void **state)
 {
@@ -513,9 +509,7 @@ static void a_client_that_does_not_read_is_cut_off_and_costs_the_others_nothing(
 	rpc_stream_free(good);
 }
 
-/* --- events
- * ------------------------------------------------------------------------------------------------
- * */
+/* --- events ------------------------------------------------------------------------------- */
 
 static void events_have_streams_of_their_own_and_losses_of_the_log_go_with_flows(void **state)
 {
@@ -572,9 +566,7 @@ static void events_have_streams_of_their_own_and_losses_of_the_log_go_with_flows
 	assert_end(stream);
 }
 
-/* --- status
- * ------------------------------------------------------------------------------------------------
- * */
+/* --- status ------------------------------------------------------------------------------- */
 
 static void the_status_counts_what_the_log_holds_and_saw(void **state)
 {

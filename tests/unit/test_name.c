@@ -420,9 +420,7 @@ static void services_are_found_by_address_and_port(void **state)
 	assert_str(flow_dict_get_service(w.dict, f.dst_svc)->name, "any");
 }
 
-/* --- DNS
- * ------------------------------------------------------------------------------------------------
- * */
+/* --- DNS ---------------------------------------------------------------------------------- */
 
 /* Names in @ext as "13:a,14:b". */
 static const char *names_text(const struct buf *ext, char text[2000])
