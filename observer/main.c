@@ -249,6 +249,7 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 		.metadata_count = ARRAY_LEN(metadata),
 		.health_services = health,
 		.health_service_count = ARRAY_LEN(health),
+		.stall_ns = ob->o.stall_timeout_ns,
 	};
 	config.methods = api_methods(ob->api, &config.method_count);
 	return rpc_server_new(&config, &ob->server, e);

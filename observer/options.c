@@ -26,6 +26,7 @@ enum option_id {
 	OPT_REPLAY_REPEAT,
 	OPT_REPLAY_SPEED,
 	OPT_RING_CAPACITY,
+	OPT_STALL_TIMEOUT,
 	OPT_STATE_DIR,
 	OPT_TLS_CERT_FILE,
 	OPT_TLS_CLIENT_CA_FILE,
@@ -60,6 +61,7 @@ static const struct {
 	[OPT_REPLAY_REPEAT] = { "replay-repeat", "N", "read the file N times (default 1)" },
 	[OPT_REPLAY_SPEED] = { "replay-speed", "X", "1 as recorded, 2 twice as fast, 0 as fast as possible (default 0)" },
 	[OPT_RING_CAPACITY] = { "ring-capacity", "N", "flows kept in memory: 2^k - 1 (default 65535)" },
+	[OPT_STALL_TIMEOUT] = { "stall-timeout", "TIME", "cut off a client that takes no message for so long (default 30s)" },
 	[OPT_STATE_DIR] = { "state-dir", "DIR", "what must survive a restart (default /var/lib/tycho, "
 			    "or $XDG_STATE_HOME/tycho when not root)" },
 	[OPT_TLS_CERT_FILE] = { "tls-cert-file", "FILE", "certificate chain (PEM) for TCP addresses" },
@@ -129,6 +131,11 @@ static enum err_code set_number(struct obs_options *o, enum option_id id, const 
 		if (!duration_parse(s, &ns) || ns < (int64_t)(100 * NS_PER_MS) || ns > (int64_t)(3600 * NS_PER_S))
 			return bad_value(e, id, value, "a time from 100ms to 1h, such as 5s");
 		o->bpf_config.interval_ns = (uint64_t)ns;
+		return ERR_OK;
+	case OPT_STALL_TIMEOUT:
+		if (!duration_parse(s, &ns) || ns < (int64_t)(100 * NS_PER_MS) || ns > (int64_t)(3600 * NS_PER_S))
+			return bad_value(e, id, value, "a time from 100ms to 1h, such as 30s");
+		o->stall_timeout_ns = (uint64_t)ns;
 		return ERR_OK;
 	case OPT_NFLOG_GROUP:
 		if (o->nflog.group_count == OPTIONS_LIST)

@@ -27,6 +27,7 @@ struct obs_options {
 	struct source_nflog_config nflog;
 	struct source_replay_config replay; /* path NULL: none */
 	size_t ring_capacity;
+	uint64_t stall_timeout_ns; /* 0: the server's default */
 	const char *tls_cert_file, *tls_key_file;
 	const char *tls_client_ca_files[OPTIONS_LIST];
 	size_t tls_client_ca_count;

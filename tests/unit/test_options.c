@@ -20,7 +20,8 @@ static void both_spellings_of_a_value_are_read(void **state)
 	struct obs_options o;
 	struct err e;
 	assert_int_equal(READ(&o, &e, "--listen", "localhost:0", "--listen=unix:///x", "--interval", "1s", "--noise",
-			      "--interface", "veth*", "--nflog-group", "5", "--ring-capacity=127"),
+			      "--interface", "veth*", "--nflog-group", "5", "--ring-capacity=127",
+			      "--stall-timeout=2s"),
 			 ERR_OK);
 	assert_int_equal(o.listen_count, 2);
 	assert_string_equal(o.listen[1], "unix:///x");
@@ -29,6 +30,7 @@ static void both_spellings_of_a_value_are_read(void **state)
 	assert_string_equal(o.bpf_config.interfaces[0], "veth*");
 	assert_int_equal(o.nflog.groups[0], 5);
 	assert_int_equal(o.ring_capacity, 127);
+	assert_true(o.stall_timeout_ns == 2000000000u);
 	assert_true(o.bpf);
 }
 
@@ -45,6 +47,7 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 		{ { "x", "--noise=yes" }, "--noise" },
 		{ { "x", "--interval", "soon" }, "--interval" },
 		{ { "x", "--interval", "1ms" }, "--interval" },
+		{ { "x", "--stall-timeout", "0s" }, "--stall-timeout" },
 		{ { "x", "--nflog-group", "70000" }, "--nflog-group" },
 		{ { "x", "--ring-capacity", "-1" }, "--ring-capacity" },
 		{ { "x", "--replay-speed", "nan" }, "--replay-speed" },
