@@ -11,14 +11,6 @@ enum {
 	BATCH_RECORDS = 64
 };
 
-static enum err_code own_text(const char **text, struct err *e)
-{
-	if (!*text)
-		return ERR_OK;
-	*text = str_dup(str_of(*text));
-	return *text ? ERR_OK : err_set(e, ERR_NOMEM, "api");
-}
-
 enum err_code api_new(const struct api_config *config, struct api **ret, struct err *e)
 {
 	const struct rpc_method methods[API_METHODS] = {
@@ -33,26 +25,25 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 	AUTO(api_free) struct api *a = calloc(1, sizeof *a);
 	if (!a)
 		return err_set(e, ERR_NOMEM, "api");
-	a->config = *config;
-	a->message = buf_init(API_MESSAGE_MAX);
-	a->flow = buf_init(API_MESSAGE_MAX);
+	*a = (struct api){
+		.log = config->log,
+		.dict = config->dict,
+		.names = config->names,
+		.started = config->started,
+		.version = str_dup(str_of(config->version)),
+		.node_name = str_dup(str_of(config->node_name)),
+		.address = str_dup(str_of(config->address)),
+		.message = buf_init(API_MESSAGE_MAX),
+		.flow = buf_init(API_MESSAGE_MAX),
+	};
+	if (config->tls_server_name)
+		a->tls_server_name = str_dup(str_of(config->tls_server_name));
+	if (!a->version || !a->node_name || !a->address ||
+	    (config->tls_server_name && !a->tls_server_name))
+		return err_set(e, ERR_NOMEM, "api");
 	memcpy(a->methods, methods, sizeof methods);
 	for (size_t i = 0; i < API_METHODS; i++)
 		a->methods[i].ctx = a;
-	const char **texts[] = { &a->config.version, &a->config.node_name, &a->config.address,
-				 &a->config.tls_server_name };
-	const char *given[ARRAY_LEN(texts)];
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		given[i] = *texts[i];
-		*texts[i] = NULL; /* api_free frees what is there */
-	}
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		const char *text = given[i];
-		enum err_code code = own_text(&text, e);
-		if (code != ERR_OK)
-			return code;
-		*texts[i] = text;
-	}
 	enum err_code code = flow_batch_new(config->log, BATCH_RECORDS, &a->batch, e);
 	if (code != ERR_OK)
 		return code;
@@ -60,19 +51,14 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 	return ERR_OK;
 }
 
-static void free_text(const char *text)
-{
-	free((char *)(uintptr_t)text); /* ours, const only to its readers */
-}
-
 void api_free(struct api *a)
 {
 	if (!a)
 		return;
-	free_text(a->config.version);
-	free_text(a->config.node_name);
-	free_text(a->config.address);
-	free_text(a->config.tls_server_name);
+	free(a->version);
+	free(a->node_name);
+	free(a->address);
+	free(a->tls_server_name);
 	flow_batch_free(a->batch);
 	buf_done(&a->message);
 	buf_done(&a->flow);

@@ -22,7 +22,7 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 
 	buf_reset(b);
 	wire_put_len(b, FIELD_EVENT, str_n(f->ext, f->ext_len));
-	api_put_node_and_time(b, str_of(s->api->config.node_name), has_time, t);
+	api_put_node_and_time(b, str_of(s->api->node_name), has_time, t);
 	return !b->failed && rpc_call_send(s->call, buf_str(b));
 }
 
@@ -55,7 +55,7 @@ static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind,
 		return;
 	}
 	*s = (struct stream){ .sink = { send_record, forget_loss }, .api = a };
-	enum err_code code = reading_init(&s->reading, selectors, a->config.log, kind, NULL, &e);
+	enum err_code code = reading_init(&s->reading, selectors, a->log, kind, NULL, &e);
 	if (code == ERR_INVALID)
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "%s", e.msg);
 	else if (code != ERR_OK)

@@ -44,12 +44,12 @@ static void done(void *state)
 static void put_masked(struct stream *s, const struct flow *f)
 {
 	struct api *a = s->api;
-	const struct node *node = flow_dict_get_node(a->config.dict, f->node);
+	const struct node *node = flow_dict_get_node(a->dict, f->node);
 	struct timestamp t = { 0 };
 	bool has_time = flow_mask_has(s->mask, FLOW_TIME) && flow_time(f, &t);
 
 	buf_reset(&a->flow);
-	flow_encode(&a->flow, f, a->config.dict);
+	flow_encode(&a->flow, f, a->dict);
 	size_t mark = wire_begin(&a->message, FIELD_FLOW);
 	flow_mask_apply(s->mask, buf_str(&a->flow), &a->message);
 	wire_end(&a->message, mark);
@@ -67,9 +67,9 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 	if (s->mask && f->kind == FLOW_KIND_FLOW)
 		put_masked(s, f);
 	else
-		flow_encode_response(b, f, s->api->config.dict,
+		flow_encode_response(b, f, s->api->dict,
 				     f->kind == FLOW_KIND_FLOW ? STR("")
-							       : str_of(s->api->config.node_name));
+							       : str_of(s->api->node_name));
 	return !b->failed && !s->api->flow.failed && rpc_call_send(s->call, buf_str(b));
 }
 
@@ -95,7 +95,7 @@ static bool send_loss(struct reading_sink *sink, const struct reading_loss *loss
 	put_time(b, LOST_FIRST, loss->first);
 	put_time(b, LOST_LAST, loss->last);
 	wire_end(b, mark);
-	api_put_node_and_time(b, str_of(s->api->config.node_name), true, timestamp_of(loss->last));
+	api_put_node_and_time(b, str_of(s->api->node_name), true, timestamp_of(loss->last));
 	return !b->failed && rpc_call_send(s->call, buf_str(b));
 }
 
@@ -114,7 +114,7 @@ static const struct rpc_stream_ops ops = { fill, done };
 static bool prepare(struct stream *s, struct rpc_call *call,
 		    const Observer__GetFlowsRequest *request)
 {
-	const struct api_config *config = &s->api->config;
+	const struct api *a = s->api;
 	struct err e;
 
 	if (request->first && request->follow) {
@@ -123,15 +123,14 @@ static bool prepare(struct stream *s, struct rpc_call *call,
 	}
 	enum err_code code =
 		flow_filter_new(request->whitelist, request->n_whitelist, request->blacklist,
-				request->n_blacklist, config->dict, &s->filter, &e);
+				request->n_blacklist, a->dict, &s->filter, &e);
 	const struct reading_request selectors = { .number = request->number,
 						   .first = request->first,
 						   .follow = request->follow,
 						   .since = request->since,
 						   .until = request->until };
 	if (code == ERR_OK)
-		code = reading_init(&s->reading, &selectors, config->log, FLOW_KIND_FLOW, s->filter,
-				    &e);
+		code = reading_init(&s->reading, &selectors, a->log, FLOW_KIND_FLOW, s->filter, &e);
 	if (code != ERR_OK) {
 		api_refuse(call, &e);
 		return false;

@@ -11,7 +11,13 @@
 enum { API_METHODS = 7, API_MESSAGE_MAX = 64 << 20 };
 
 struct api {
-	struct api_config config; /* immutable; its texts are owned */
+	/* immutable */
+	const struct flow_log *log;
+	struct flow_dict *dict;
+	struct name_table *names;
+	struct mono_ns started;
+	char *version, *node_name, *address; /* owned */
+	char *tls_server_name;               /* owned; NULL: plain text */
 	struct rpc_method methods[API_METHODS];
 	/* server thread: scratch of the call at work */
 	struct flow_batch *batch;

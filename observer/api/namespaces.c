@@ -25,7 +25,7 @@ void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx)
 		return;
 	protobuf_c_message_free_unpacked(m, NULL);
 	buf_reset(&a->message);
-	name_namespaces(a->config.names, wall_now(), add, &a->message);
+	name_namespaces(a->names, wall_now(), add, &a->message);
 	if (a->message.failed)
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for the namespaces");
 	else

@@ -8,27 +8,23 @@ struct stream {
 	bool told;
 };
 
-static char *lend(const char *text)
-{
-	return (char *)(uintptr_t)(text ? text : ""); /* not written through */
-}
-
 static enum rpc_fill fill(struct rpc_call *call, void *state)
 {
 	struct stream *s = state;
-	const struct api_config *config = &s->api->config;
+	const struct api *a = s->api;
 
 	if (s->told)
 		return RPC_IDLE;
 	Peer__TLS tls;
 	peer__tls__init(&tls);
-	tls.server_name = lend(config->tls_server_name);
+	if (a->tls_server_name)
+		tls.server_name = a->tls_server_name;
 	Peer__ChangeNotification note;
 	peer__change_notification__init(&note);
-	note.name = lend(config->node_name);
-	note.address = lend(config->address);
+	note.name = a->node_name;
+	note.address = a->address;
 	note.type = PEER__CHANGE_NOTIFICATION_TYPE__PEER_ADDED;
-	note.tls = config->tls_server_name ? &tls : NULL;
+	note.tls = a->tls_server_name ? &tls : NULL;
 	uint8_t *room = rpc_call_reserve(call, peer__change_notification__get_packed_size(&note));
 	if (!room)
 		return RPC_MORE;

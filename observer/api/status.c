@@ -1,17 +1,11 @@
-/* ServerStatus, GetNodes and GetNamespaces. */
+/* ServerStatus and GetNodes. */
 #include "observer/api/inside.h"
 #include "observer/api/rate.h"
 #include "observer/observer.pb-c.h"
 
 static uint64_t uptime_ns(const struct api *a)
 {
-	return mono_now().v - a->config.started.v;
-}
-
-/* protobuf-c does not write through the strings of messages to be packed. */
-static char *lend(const char *text)
-{
-	return (char *)(uintptr_t)(text ? text : "");
+	return mono_now().v - a->started.v;
 }
 
 /* num_connected_nodes and its sisters are a relay's to fill. */
@@ -24,15 +18,15 @@ void api_server_status(struct rpc_call *call, struct str request, void *ctx)
 	if (!m)
 		return;
 	protobuf_c_message_free_unpacked(m, NULL);
-	struct flow_log_counts counts = flow_log_counts(a->config.log);
+	struct flow_log_counts counts = flow_log_counts(a->log);
 	Observer__ServerStatusResponse answer;
 	observer__server_status_response__init(&answer);
 	answer.num_flows = counts.held;
 	answer.max_flows = counts.capacity;
 	answer.seen_flows = counts.seen_flows;
 	answer.uptime_ns = uptime_ns(a);
-	answer.version = lend(a->config.version);
-	answer.flows_rate = rate_of_flows(a->config.log, a->batch, wall_now());
+	answer.version = a->version;
+	answer.flows_rate = rate_of_flows(a->log, a->batch, wall_now());
 	api_reply(a, call, &answer.base);
 }
 
@@ -46,16 +40,17 @@ void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
 	if (!m)
 		return;
 	protobuf_c_message_free_unpacked(m, NULL);
-	struct flow_log_counts counts = flow_log_counts(a->config.log);
+	struct flow_log_counts counts = flow_log_counts(a->log);
 	Observer__TLS tls;
 	observer__tls__init(&tls);
-	tls.enabled = a->config.tls_server_name != NULL;
-	tls.server_name = lend(a->config.tls_server_name);
+	tls.enabled = a->tls_server_name != NULL;
+	if (a->tls_server_name)
+		tls.server_name = a->tls_server_name;
 	Observer__Node node;
 	observer__node__init(&node);
-	node.name = lend(a->config.node_name);
-	node.version = lend(a->config.version);
-	node.address = lend(a->config.address);
+	node.name = a->node_name;
+	node.version = a->version;
+	node.address = a->address;
 	node.state = RELAY__NODE_STATE__NODE_CONNECTED;
 	node.tls = &tls;
 	node.uptime_ns = uptime_ns(a);

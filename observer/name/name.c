@@ -46,7 +46,8 @@ struct version {
 struct name_table {
 	/* immutable after construction */
 	struct flow_dict *dict;
-	struct str cluster; /* own; "" for none */
+	char *cluster_text; /* owned */
+	struct str cluster; /* it; "" for none */
 	struct endpoint_id world, host;
 	struct node_id node;
 	struct seen *seen;
@@ -125,10 +126,10 @@ enum err_code name_table_new(const struct name_config *config, struct flow_dict 
 	uint64_t seed;
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
 		return err_os(e, "random seed");
-	const char *cluster = str_dup(str_of(config->cluster));
-	if (!cluster)
+	t->cluster_text = str_dup(str_of(config->cluster));
+	if (!t->cluster_text)
 		return err_set(e, ERR_NOMEM, "name table");
-	t->cluster = str_of(cluster);
+	t->cluster = str_of(t->cluster_text);
 	size_t dns = config->dns_addresses ? config->dns_addresses : DNS_ADDRESSES_DEFAULT;
 	if (intern_node(t, config, e) != ERR_OK || dns_names_new(dns, seed, &t->dns, e) != ERR_OK ||
 	    seen_new(dict, t->cluster, &t->seen, e) != ERR_OK ||
@@ -173,7 +174,7 @@ void name_table_free(struct name_table *t)
 	dns_names_free(t->dns);
 	seen_free(t->seen);
 	(void)pthread_mutex_destroy(&t->mx);
-	free((char *)(uintptr_t)t->cluster.p); /* ours, const only to its readers */
+	free(t->cluster_text);
 	free(t);
 }
 
