@@ -1,6 +1,6 @@
 #include "filter/glob.h"
 
-#include "filter/gotext.h"
+#include "regex/gotext.h"
 
 struct glob {
 	size_t len;

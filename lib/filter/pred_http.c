@@ -1,8 +1,8 @@
 /* Predicates on DNS and HTTP records. */
 #include "base/buf.h"
-#include "filter/gotext.h"
+#include "regex/gotext.h"
 #include "filter/l7.h"
-#include "filter/regex.h"
+#include "regex/regex.h"
 #include "filter/requri.h"
 #include "filter/pred.h"
 #include "flow/flow.pb-c.h"

@@ -1,5 +1,5 @@
 /* Addresses: the same text, or within a prefix. */
-#include "filter/gotext.h"
+#include "regex/gotext.h"
 #include "filter/netip.h"
 #include "filter/pred.h"
 #include "flow/flow.pb-c.h"

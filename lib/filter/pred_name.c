@@ -2,7 +2,7 @@
  * dictionary entry once and remembers the answer by id. */
 #include "filter/answers.h"
 #include "filter/glob.h"
-#include "filter/gotext.h"
+#include "regex/gotext.h"
 #include "filter/selector.h"
 #include "filter/pred.h"
 #include "flow/dict.h"

@@ -11,9 +11,9 @@
 
 #include "base/buf.h"
 #include "filter/glob.h"
-#include "filter/gotext.h"
+#include "regex/gotext.h"
 #include "filter/netip.h"
-#include "filter/regex.h"
+#include "regex/regex.h"
 #include "filter/requri.h"
 #include "filter/selector.h"
 

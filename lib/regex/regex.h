@@ -9,8 +9,8 @@
  *          number of steps: a hostile pattern costs each flow no more than some milliseconds.
  * Threads  one thread per regex: it holds its match memory.
  */
-#ifndef TYCHO_FILTER_REGEX_H
-#define TYCHO_FILTER_REGEX_H
+#ifndef TYCHO_REGEX_REGEX_H
+#define TYCHO_REGEX_REGEX_H
 
 #include "base/err.h"
 #include "base/str.h"

@@ -8,8 +8,8 @@
  *          reference uses.
  */
 #include "base/buf.h"
-#include "filter/gotext.h"
-#include "filter/regex.h"
+#include "regex/gotext.h"
+#include "regex/regex.h"
 
 enum { MAX_NESTING = 1000, MAX_REPEAT = 1000 };
 

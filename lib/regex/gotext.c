@@ -1,4 +1,4 @@
-#include "filter/gotext.h"
+#include "regex/gotext.h"
 
 #include "base/buf.h"
 
