@@ -2,9 +2,12 @@
 
 struct prefix_slot {
 	struct ip128 ip;
-	struct who who; /* bits 0: free */
+	struct endpoint_id ep;
+	uint8_t who; /* enum who_bits; 0: free */
 	uint8_t length;
 };
+_Static_assert(sizeof(struct prefix_slot) == 24, "thousands of them are to stay in the cache");
+
 struct service_slot {
 	struct ip128 ip;
 	struct service_id service; /* 0: free */
@@ -37,7 +40,7 @@ static struct prefix_slot *find_prefix(const struct snapshot *s, struct ip128 ip
 {
 	for (size_t i = hash(ip, length);; i++) {
 		struct prefix_slot *slot = &s->prefixes[i & s->prefix_mask];
-		if (!slot->who.bits ||
+		if (!slot->who ||
 		    (slot->ip.lo == ip.lo && slot->ip.hi == ip.hi && slot->length == length))
 			return slot;
 	}
@@ -58,10 +61,9 @@ static void add_prefixes(struct snapshot *s, const struct snapshot_part *part, b
 	for (size_t i = 0; i < part->prefix_count; i++) {
 		const struct snapshot_prefix *p = &part->prefixes[i];
 		struct prefix_slot *slot = find_prefix(s, p->ip, p->bits);
-		if (slot->who.bits)
+		if (slot->who)
 			continue; /* somebody with precedence has it */
-		*slot = (struct prefix_slot){ p->ip, p->who, p->bits };
-		slot->who.bits |= WHO_CLAIMED;
+		*slot = (struct prefix_slot){ p->ip, p->who.ep, p->who.bits | WHO_CLAIMED, p->bits };
 		has_length[p->bits] = true;
 	}
 }
@@ -143,10 +145,10 @@ struct who snapshot_who(const struct snapshot *s, const uint8_t ip[16])
 	struct ip128 key = ip128_of(ip);
 	const struct prefix_slot *slot = find_prefix(s, key, 128);
 
-	for (size_t i = 0; !slot->who.bits && i < s->length_count; i++)
+	for (size_t i = 0; !slot->who && i < s->length_count; i++)
 		slot = find_prefix(s, ip128_prefix(key, s->lengths[i]), s->lengths[i]);
-	if (slot->who.bits)
-		return slot->who;
+	if (slot->who)
+		return (struct who){ slot->ep, slot->who };
 	if (is_loopback(key))
 		return (struct who){ s->host, WHO_CLAIMED | WHO_HOST };
 	return (struct who){ s->world, 0 };
