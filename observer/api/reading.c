@@ -35,6 +35,7 @@ enum err_code reading_init(struct reading *r, const struct reading_request *requ
 		.has_since = request->since,
 		.has_until = request->until,
 		.follow = request->follow,
+		.live = range.next,
 		.end = request->follow ? UINT64_MAX : range.next,
 		.at = range.oldest,
 		.left = request->number && !request->follow ? request->number : UINT64_MAX,
@@ -172,10 +173,9 @@ static enum offered offer(struct reading *r, const struct flow *f, bool is_match
 	int place = place_in_time(r, f);
 	bool is_loss = f->kind == FLOW_KIND_LOST && r->kind == FLOW_KIND_FLOW;
 
-	/* Live, time only goes on. In the past, a later record may stand before an earlier one:
-	 * sources differ by a bit. */
-	if (place > 0 && r->follow)
-		return LAST;
+	/* Not the end yet: a later record may stand before an earlier one, sources differ by a bit. */
+	if (place > 0 && f->kind == r->kind)
+		r->is_past = true;
 	if (place != 0 || !(is_match || is_loss))
 		return TAKEN;
 	if (!sink->record(sink, f))
@@ -234,7 +234,7 @@ enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, str
 		case TAKEN:
 			break;
 		}
-		if (r->at >= r->end)
+		if (r->at >= r->end || (r->is_past && r->at >= r->live))
 			return finish(r, now, wall, sink);
 		if (!n && !lost)
 			return READING_IDLE;

@@ -9,11 +9,13 @@
  *	                                               ├─ follow alone: what comes from now on
  *
  * Ends     not following: at what was newest when the request came, or after `number` records.
- *          Following: `number` is the backlog only; `until` ends it with the first later record.
+ *          Following: `number` is the backlog only; `until` ends it, once the backlog is through,
+ *          with the first later record of its kind (replayed flows are older than the agent's own
+ *          events beside them).
  * Kinds    a reading is of one kind of record. Readings of flows also get the log's LOST records
  *          within the time range, whatever the filter and without counting them.
- * Loss     what the log overtook is told at most once a second, and before the end. Records older than
- *          `since` were not asked for: losing them is no loss.
+ * Loss     what the log overtook is told at most once a second, and before the end. Records older
+ *          than `since` were not asked for: losing them is no loss.
  * Work     is done in portions; one call looks at READING_PORTION records or so.
  */
 #ifndef TYCHO_OBSERVER_READING_H
@@ -45,12 +47,14 @@ struct reading {
 	struct flow_filter *filter; /* borrowed; NULL: all */
 	bool has_since, has_until, follow;
 	struct timestamp since, until;
-	uint64_t end; /* exclusive; UINT64_MAX when following */
+	uint64_t live; /* records from here on came after the request */
+	uint64_t end;  /* exclusive; UINT64_MAX when following */
 	/* progress */
 	uint64_t at;     /* next record */
 	uint64_t left;   /* records still wanted; UINT64_MAX: all */
 	bool is_walking; /* back, from walk_at on, until walk_left more match */
 	uint64_t walk_at, walk_left;
+	bool is_past;             /* a record later than `until` was met */
 	bool has_ended;           /* but for a loss not told yet */
 	uint64_t unsure;          /* lost records that may be older than `since` */
 	struct reading_loss loss; /* not told yet */

@@ -27,6 +27,7 @@ struct collector {
 	size_t count, room; /* room: records taken before it says full */
 	uint64_t lost;
 	size_t losses;
+	bool is_over; /* a follower saw a record later than `until` */
 };
 
 static bool collect(struct reading_sink *sink, const struct flow *f)
@@ -151,8 +152,7 @@ static void naive_answer(const struct scene *s, const struct question *q, struct
 	}
 	for (size_t i = start; i < end && left; i++) {
 		const struct flow *f = &s->put[i];
-		if (rq->follow && place(q, f) > 0)
-			return;
+		want->is_over |= f->kind == q->kind && place(q, f) > 0;
 		bool loss =
 			q->kind == FLOW_KIND_FLOW && f->kind == FLOW_KIND_LOST && place(q, f) == 0;
 		if (!is_wanted(q, f) && !loss)
@@ -206,8 +206,7 @@ static void ask(const struct scene *s, struct question *q, size_t room)
 	naive_answer(s, q, &want);
 	assert_int_equal(reading_init(&r, &q->request, s->log, q->kind, ff, NULL), ERR_OK);
 	enum reading_state state = pull_all(s, &r, &got, room);
-	if (!q->request.follow)
-		assert_int_equal(state, READING_ENDED);
+	assert_int_equal(state, !q->request.follow || want.is_over ? READING_ENDED : READING_IDLE);
 	if (got.count != want.count ||
 	    memcmp(got.seqs, want.seqs, want.count * sizeof *want.seqs) != 0)
 		fail_msg("%zu records, want %zu (number %llu first %d follow %d since %lld until "
@@ -374,6 +373,30 @@ static void a_loss_that_is_not_due_is_told_before_the_end(void **state)
 	assert_int_equal(got.lost, 100); /* what was put after the request is not its business */
 }
 
+static void until_ends_a_follower_with_the_first_later_record_of_its_kind(void **state)
+{
+	struct scene *s = *state;
+	static struct collector got;
+	struct reading r;
+	Google__Protobuf__Timestamp until;
+	const struct reading_request request = { .until = &until, .follow = true, .number = 100 };
+
+	google__protobuf__timestamp__init(&until);
+	until.seconds = 2000;
+	put(s, FLOW_KIND_AGENT, 0, 9000); /* the observer's own clock is not the replay's */
+	put(s, FLOW_KIND_FLOW, 1, 1000);
+	collector_init(&got, RECORDS_MAX);
+	assert_int_equal(reading_init(&r, &request, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	assert_int_equal(pull_at(s, &r, &got, 1000), READING_IDLE);
+	put(s, FLOW_KIND_AGENT, 0, 9000);
+	put(s, FLOW_KIND_FLOW, 1, 2000);
+	assert_int_equal(pull_at(s, &r, &got, 1000), READING_IDLE);
+	assert_int_equal(got.count, 2);
+	put(s, FLOW_KIND_FLOW, 1, 2001);
+	assert_int_equal(pull_at(s, &r, &got, 1000), READING_ENDED);
+	assert_int_equal(got.count, 2);
+}
+
 static void losing_what_is_older_than_since_is_no_loss(void **state)
 {
 	struct scene *s = *state;
@@ -412,6 +435,9 @@ int main(void)
 						free_scene),
 		cmocka_unit_test_setup_teardown(
 			losses_are_told_once_a_second_at_most_and_each_record_once, make_scene,
+			free_scene),
+		cmocka_unit_test_setup_teardown(
+			until_ends_a_follower_with_the_first_later_record_of_its_kind, make_scene,
 			free_scene),
 		cmocka_unit_test_setup_teardown(losing_what_is_older_than_since_is_no_loss,
 						make_scene, free_scene),
