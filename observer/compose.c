@@ -314,6 +314,7 @@ static void whole_flow(struct compose *c, const struct raw_event *ev)
 		count(&c->bad_messages, 1);
 		return;
 	}
+	name_flow(c->names, &f, &c->ext); /* it has its names; they are noted */
 	flow_log_put(c->log, &f);
 }
 

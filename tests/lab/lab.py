@@ -201,10 +201,11 @@ class Observer:
 
     def flows(self, *filters):
         """Everything in the log that passes the filters, oldest first, as dicts."""
-        out = self.tycho('observe', '--all', '-o', 'json', *filters)
+        most = [] if '--last' in filters or '--first' in filters else ['--all']
+        out = self.tycho('observe', '-o', 'json', *most, *filters)
         return [json.loads(line)['flow'] for line in out.splitlines() if '"flow"' in line]
 
-    def wait_for(self, enough, *filters, timeout=30):
+    def wait_for(self, enough, *filters, timeout=15):
         """Asks until enough(flows) is true; flows are reported within tens of milliseconds, or with the interval."""
         end = time.monotonic() + timeout
         while True:
@@ -218,8 +219,8 @@ class Observer:
 
 
 class Lab:
-    def __init__(self, prefix='tl-'):
-        self.prefix = prefix
+    def __init__(self, prefix=None):
+        self.prefix = prefix or os.environ.get('TYCHO_LAB_PREFIX', 'tl-')
         self.children = []
         self.folder = tempfile.mkdtemp(prefix='tycho-lab-')
         self.fabric = Netns(self, 'fabric')
@@ -319,7 +320,7 @@ class Lab:
 
     def nft(self, node, rules):
         """Replaces the node's forward rules; @rules are lines of a chain."""
-        text = 'table inet lab { chain forward { type filter hook forward priority 0; policy accept;\n%s\n} }' % rules
+        text = 'table inet lab {\nchain forward {\ntype filter hook forward priority 0; policy accept;\n%s\n}\n}\n' % rules
         sh('ip', 'netns', 'exec', node.name, 'nft', '-f', '-',
            input='add table inet lab\ndelete table inet lab\n' + text)
 
@@ -407,6 +408,15 @@ def udp_client(ip, port, sizes, timeout=5):
         s.send(b'z' * n)
         assert len(s.recv(65536)) == n
     return s.getsockname()[1]
+
+
+def udp_sink(ready, ip, port):
+    """Takes datagrams and says nothing."""
+    s = socket.socket(_family(ip), socket.SOCK_DGRAM)
+    s.bind((ip, port))
+    ready()
+    while True:
+        s.recv(65536)
 
 
 def udp_send(ip, port, sizes):
@@ -512,19 +522,18 @@ class Witness:
 
     def __init__(self, ns, dev):
         self.ns, self.dev = ns, dev
-        self.r, self.w = os.pipe()
+        fd, self.result = tempfile.mkstemp(dir=ns.lab.folder)
+        os.close(fd)
+        # Children forked later inherit these ends, so a byte says stop, not the end of the pipe.
         self.stop_r, self.stop_w = os.pipe()
         ready_r, ready_w = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            os.close(self.r)
-            os.close(self.stop_w)
             try:
                 ns._enter()
                 self._watch(ready_w)
             finally:
                 os._exit(0)
-        os.close(self.w)
         os.close(self.stop_r)
         os.close(ready_w)
         if os.read(ready_r, 1) != b'+':
@@ -550,16 +559,16 @@ class Witness:
                 break
             if self.stop_r in ready_fds:
                 stopping = True
-        with os.fdopen(self.w, 'wb') as out:
+        with open(self.result, 'wb') as out:
             pickle.dump(seen, out)
 
     def stop(self):
         """{(outgoing, proto, src, sport, dst, dport): (packets, bytes)}"""
+        os.write(self.stop_w, b'.')
         os.close(self.stop_w)
-        with os.fdopen(self.r, 'rb') as inp:
-            seen = pickle.load(inp)
         os.waitpid(self.pid, 0)
-        return seen
+        with open(self.result, 'rb') as inp:
+            return pickle.load(inp)
 
 
 def five_tuple(frame):

@@ -35,7 +35,7 @@ def test_a_forward_drop_without_a_log_rule_is_a_drop_with_the_kernels_reason(lab
                                                  ('audit', 'AUDIT', 'AUDITED')])
 @pytest.mark.parametrize('direction', ['ingress', 'egress'])
 def test_a_log_rule_is_a_policy_verdict(lab, node1, port, action, verdict, word, direction):
-    lab.db.serve(L.udp_server, lab.db.ip4, port)
+    lab.db.serve(L.udp_sink, lab.db.ip4, port)
     then = 'drop' if action == 'deny' else 'accept'
     lab.nft(lab.node1, 'udp dport %d log group 5 prefix "tycho:%s:%s:shop-db" %s' % (port, action, direction, then))
     lab.cart.call(L.udp_send, lab.db.ip4, port, [10, 20, 30])
