@@ -52,7 +52,7 @@ def test_a_log_rule_is_a_policy_verdict(lab, node1, port, action, verdict, word,
         if field:
             assert f[field] == [{'name': 'shop-db', 'kind': 'NetfilterRule'}]
     line = node1.tycho('observe', '--all', '--type', 'policy-verdict', '--port', str(port),
-                       '--use-default-field-masks=false', '--print-policy-names').splitlines()[0]
+                       '--print-policy-names').splitlines()[0]
     by = ' BY shop-db (NetfilterRule)' if field else ''
     assert 'policy-verdict:none %s %s%s (UDP)' % (direction.upper(), word, by) in line
     dropped = drops(node1.flows('--port', str(port), '--verdict', 'DROPPED', '--type', 'drop'))
