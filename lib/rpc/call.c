@@ -325,25 +325,26 @@ static void on_request(struct rpc_call *c, bool ok)
 	grpc_op op = { .op = GRPC_OP_RECV_CLOSE_ON_SERVER,
 		       .data.recv_close_on_server.cancelled = &c->cancelled };
 	start(c, &op, 1, &c->close);
-	start_read(c);
+	/* Neither waits for a request: a client may be silent until it has heard something. */
 	if (s->is_stopping) {
 		rpc_call_end(c, RPC_UNAVAILABLE, "server is shutting down");
-		c->has_begun = true;
-		call_pump(c);
+	} else if (!find_method(c, &(void *){ NULL })) {
+		struct str path = slice_str(&c->details.method);
+		rpc_call_end(c, RPC_UNIMPLEMENTED, "unknown method %.*s", STR_FMT(path));
+	} else {
+		start_read(c);
+		return;
 	}
+	c->has_begun = true;
+	call_pump(c);
 }
 
 static void begin(struct rpc_call *c, struct str request)
 {
 	void *ctx = NULL;
-	begin_fn *method = find_method(c, &ctx);
+	begin_fn *method = find_method(c, &ctx); /* on_request saw that there is one */
 
 	c->has_begun = true;
-	if (!method) {
-		struct str path = slice_str(&c->details.method);
-		rpc_call_end(c, RPC_UNIMPLEMENTED, "unknown method %.*s", STR_FMT(path));
-		return;
-	}
 	method(c, request, ctx);
 	if (!c->is_ending && !c->ops && !c->status_started)
 		rpc_call_end(c, RPC_INTERNAL, "the method gave no answer");
