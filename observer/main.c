@@ -104,6 +104,9 @@ static enum err_code name_the_node(struct observer *ob, struct err *e)
 		host_name(ob->node, sizeof ob->node);
 	if (strchr(ob->node, '/') || (ob->o.cluster && strchr(ob->o.cluster, '/')))
 		return err_set(e, ERR_INVALID, "--node-name and --cluster must not contain '/'");
+	/* A Go client gives up a stream that carries one string of other bytes. */
+	if (!utf8_is_valid(str_of(ob->node)) || (ob->o.cluster && !utf8_is_valid(str_of(ob->o.cluster))))
+		return err_set(e, ERR_INVALID, "--node-name and --cluster must be valid UTF-8");
 	bool in_cluster = ob->o.cluster && *ob->o.cluster && strcmp(ob->o.cluster, "default") != 0;
 	(void)snprintf(ob->node_name, sizeof ob->node_name, "%.200s%s%s", in_cluster ? ob->o.cluster : "",
 		       in_cluster ? "/" : "", ob->node);
