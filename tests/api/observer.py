@@ -1,0 +1,168 @@
+"""A tycho-observer that replays flows, as a process of its own; it needs no rights and no network but loopback."""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import wire
+
+BUILD = os.environ.get('TYCHO_BUILD', os.path.join(wire.ROOT, 'build', 'dev'))
+BIN = os.path.join(BUILD, 'bin')
+SHARED = os.environ.get('TYCHO_SHARED', os.path.join(os.path.dirname(wire.ROOT), 'shared'))
+GOLDEN = os.path.join(SHARED, 'golden')
+
+BASE_S = 1_700_000_000  # 2023-11-14T22:13:20Z, where the time of our own flows begins
+
+
+def golden(name):
+    return os.path.join(GOLDEN, 'flows', name)
+
+
+def stamp(i):
+    """The recorded time of flow i: a second apart."""
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(BASE_S + i))
+
+
+def flow(i, **fields):
+    """Flow number i as a line to replay; uuid says which it is."""
+    f = {'time': stamp(i), 'uuid': 'flow-%d' % i, 'verdict': 'FORWARDED',
+         'IP': {'source': '10.0.0.1', 'destination': '10.0.0.2', 'ipVersion': 'IPv4'},
+         'l4': {'TCP': {'source_port': 40000 + i % 1000, 'destination_port': 80, 'flags': {'SYN': True}}},
+         'source': {'namespace': 'shop', 'pod_name': 'cart-0', 'identity': 4001, 'labels': ['k8s:app=cart']},
+         'destination': {'namespace': 'store', 'pod_name': 'db-0', 'identity': 4002},
+         'Type': 'L3_L4', 'node_name': 'n1', 'event_type': {'type': 4}, 'is_reply': False}
+    f.update(fields)
+    return json.dumps({'flow': f, 'node_name': f['node_name'], 'time': f['time']})
+
+
+def numbers(flows):
+    return [int(f.uuid[len('flow-'):]) for f in flows]
+
+
+class Observer:
+    """with Observer(path=…) or Observer(lines=[…]) as ob: serving while the block runs.
+
+    lines=None, path=None: the test writes lines itself, with feed(). What the program says on standard error is in
+    log(); leaving the block demands exit code 0 unless the test has stopped it.
+    """
+
+    def __init__(self, *options, path=None, lines=None, keep_time=True, listen=None, env=None):
+        self.folder = tempfile.mkdtemp(prefix='tycho-api-')
+        self.socket = 'unix://' + os.path.join(self.folder, 's.sock')
+        self.options, self.env = list(options), env or {}
+        if lines is not None:
+            path = os.path.join(self.folder, 'flows.jsonl')
+            with open(path, 'wb') as f:
+                f.write(b''.join((x if isinstance(x, bytes) else x.encode()) + b'\n' for x in lines))
+        self.path = path
+        self.listen = listen if listen is not None else ['127.0.0.1:0', self.socket]
+        if keep_time:
+            self.options.append('--replay-keep-time')
+        self.process = None
+        self.addresses = []
+
+    def argv(self):
+        words = [os.path.join(BIN, 'tycho-observer'), '--no-bpf', '--replay', self.path or '-', '--node-name', 'n0',
+                 '--state-dir', os.path.join(self.folder, 'state')]
+        for address in self.listen:
+            words += ['--listen', address]
+        return words + self.options
+
+    def __enter__(self):
+        r, w = os.pipe()
+        with open(os.path.join(self.folder, 'log'), 'ab') as err:
+            self.process = subprocess.Popen(
+                self.argv() + ['--ready-fd', str(w)], pass_fds=(w,), stderr=err, env=dict(os.environ, **self.env),
+                stdin=subprocess.PIPE if self.path is None else subprocess.DEVNULL)
+        os.close(w)
+        with os.fdopen(r) as ready:
+            line = ready.readline()
+        if not line.startswith('ready '):
+            self.process.wait(20)
+            raise RuntimeError('the observer did not start: ' + self.log())
+        self.addresses = line.split()[1:]
+        return self
+
+    def __exit__(self, kind, *exc):
+        try:
+            if self.process.poll() is None:
+                code = self.stop()
+                if kind is None and code != 0:
+                    raise AssertionError('exit %d: %s' % (code, self.log()))
+        finally:
+            if self.process.stdin:
+                with contextlib.suppress(BrokenPipeError):
+                    self.process.stdin.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def tcp(self):
+        return self.addresses[0]
+
+    def stop(self, sig=signal.SIGTERM, timeout=20):
+        """Ends the process; its exit code."""
+        self.process.send_signal(sig)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError('the observer did not stop: ' + self.log())
+
+    def feed(self, lines):
+        self.process.stdin.write(''.join(x + '\n' for x in lines).encode())
+        self.process.stdin.flush()
+
+    def log(self):
+        with open(os.path.join(self.folder, 'log'), errors='replace') as f:
+            return f.read()
+
+    def client(self, **kw):
+        return wire.Client(self.tcp, **kw)
+
+    def wait_seen(self, n):
+        """Until n flows are in the log; asks the server, which is all the pause there is."""
+        end = time.monotonic() + 20
+        with self.client() as c:
+            while True:
+                seen = c.ServerStatus().seen_flows
+                if seen >= n:
+                    return seen
+                assert time.monotonic() < end, '%d of %d flows were read: %s' % (seen, n, self.log())
+
+    def fds(self):
+        return len(os.listdir('/proc/%d/fd' % self.pid))
+
+    def wait_fds(self, most):
+        """Until the process holds at most that many descriptors: it learns of a client's end a moment later."""
+        end = time.monotonic() + 20
+        with self.client() as c:
+            while True:
+                c.ServerStatus()
+                fds = self.fds()
+                if fds <= most:
+                    return fds
+                assert time.monotonic() < end, '%d file descriptors, at most %d expected' % (fds, most)
+
+    def resident_kib(self):
+        with open('/proc/%d/status' % self.pid) as f:
+            return next(int(line.split()[1]) for line in f if line.startswith('VmRSS:'))
+
+
+def tycho(*args, check=None, env=None, **kw):
+    """The CLI; a finished process with text outputs. With check, its exit code must be that."""
+    with tempfile.TemporaryDirectory(prefix='tycho-api-') as home:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(('TYCHO_', 'HUBBLE_')) and k != 'NO_COLOR'}
+        clean.update(HOME=home, XDG_CONFIG_HOME=home, LC_ALL='C.UTF-8', **(env or {}))
+        p = subprocess.run([os.path.join(BIN, 'tycho')] + list(args), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True, timeout=30, env=clean, **kw)
+    assert check is None or p.returncode == check, '%s: exit %d: %s' % (' '.join(args), p.returncode, p.stderr)
+    return p
