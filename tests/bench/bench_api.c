@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "observer/api/api.h"
 #include "rpc/client.h"
+#include "tests/bench/bench.h"
 
 enum { CAPACITY = 65535, ROUNDS = 8 };
 
@@ -62,9 +63,8 @@ static int read_all(int port)
 			return 1;
 		best = rate > best ? rate : best;
 	}
-	(void)printf("%-44s %8.0f /s   budget %6.0f   ratio %.2f   (%llu bytes a flow)\n",
-		     "GetFlows, one stream, best round", best, budget_per_s, best / budget_per_s,
-		     (unsigned long long)(bytes / CAPACITY));
+	bench_at_least("GetFlows, one stream, best round", best, "/s", budget_per_s);
+	bench_note("the same: a flow", (double)(bytes / CAPACITY), "bytes");
 	return 0;
 }
 
@@ -141,8 +141,8 @@ static int serve(int to_client, pid_t client)
 	if (write(to_client, &port, sizeof port) != sizeof port ||
 	    waitpid(client, &status, 0) != client)
 		status = 1;
-	(void)printf("%-44s %8.0f ns\n", "server's CPU a flow",
-		     (cpu_s() - before) * 1e9 / ROUNDS / CAPACITY);
+	bench_note("the same: server's CPU a flow", (cpu_s() - before) * 1e9 / ROUNDS / CAPACITY,
+		   "ns");
 	rpc_server_free(server, 0);
 	rpc_shutdown();
 	return status;

@@ -1,10 +1,9 @@
 /* What taking a packet and a DNS message apart costs, beside the budgets. Best of many short
  * rounds: others share the machine. */
-#include <stdio.h>
-
 #include "base/time.h"
 #include "observer/decode/decode.h"
 #include "observer/decode/dns.h"
+#include "tests/bench/bench.h"
 
 enum { ROUNDS = 60, PACKETS = 50000 };
 
@@ -60,7 +59,7 @@ static double dns_round(void)
 	return (double)(mono_now().v - start.v) / PACKETS;
 }
 
-static void print(const char *what, double (*round)(void), double budget_ns)
+static void measure(const char *what, double (*round)(void), double budget_ns)
 {
 	double best = round();
 
@@ -68,13 +67,12 @@ static void print(const char *what, double (*round)(void), double budget_ns)
 		double ns = round();
 		best = ns < best ? ns : best;
 	}
-	(void)printf("%-44s %8.1f ns   budget %5.1f   ratio %.2f\n", what, best, budget_ns,
-		     best / budget_ns);
+	bench_at_most(what, best, "ns", budget_ns);
 }
 
 int main(void)
 {
-	print("TCP over IPv4 with options", packet_round, packet_budget_ns);
-	print("DNS answer", dns_round, dns_budget_ns);
+	measure("TCP over IPv4 with options", packet_round, packet_budget_ns);
+	measure("DNS answer", dns_round, dns_budget_ns);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "filter/filter.h"
 #include "flow/flow.pb-c.h"
+#include "tests/bench/bench.h"
 
 enum { SMALL = 4096, ENDPOINTS = 5000, ATTEMPT_FLOWS = 1 << 19, ATTEMPTS = 60 };
 
@@ -90,6 +91,7 @@ static int run(const char *name, double budget_ns, Flow__FlowFilter *ff, struct 
 	AUTO(flow_filter_free) struct flow_filter *filter = NULL;
 	struct err e;
 	size_t found;
+	char what[64];
 
 	if (flow_filter_new(&ff, 1, NULL, 0, dict, &filter, &e) != ERR_OK) {
 		(void)fprintf(stderr, "%s: %s\n", name, e.msg);
@@ -97,12 +99,12 @@ static int run(const char *name, double budget_ns, Flow__FlowFilter *ff, struct 
 	}
 	double small = measure(filter, flows, n < SMALL ? n : SMALL, bits, &found);
 	double all = measure(filter, flows, n, bits, &found);
-	(void)printf("%-28s %6.2f %6.2f", name, small, all);
+	(void)snprintf(what, sizeof what, "%s, %zu of %zu found", name, found, n);
 	if (budget_ns > 0)
-		(void)printf(" %6.2f %6.2f", budget_ns, small / budget_ns);
+		bench_at_most(what, all, "ns", budget_ns);
 	else
-		(void)printf("      -      -");
-	(void)printf(" %9zu\n", found);
+		bench_note(what, all, "ns");
+	bench_note("the same in the cache", small, "ns");
 	return 0;
 }
 
@@ -146,8 +148,6 @@ int main(int argc, char **argv)
 	cidr.source_ip = prefixes;
 	cidr.n_source_ip = 1;
 
-	(void)printf("%-28s %6s %6s %6s %6s %9s\n", "ns a flow", "cached", "all", "budget", "ratio",
-		     "found");
 	return run("port and protocol", 2, &port_protocol, dict, flows, n, bits) |
 	       run("five ports", 0, &port_list, dict, flows, n, bits) |
 	       run("verdict", 0, &verdict, dict, flows, n, bits) |

@@ -10,6 +10,7 @@
 #include "flow/print.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
+#include "tests/bench/bench.h"
 
 /* Budgets: ten times the reference CLI's 44,000 lines/s compact and 27,000 JSON (DESIGN.md), on one
  * core. */
@@ -97,10 +98,10 @@ static void measure(struct lines *l, const char *what, struct flow_printer *prin
 		best_ns = ns < best_ns ? ns : best_ns;
 	}
 	double ns = (double)best_ns / LINES;
-	(void)printf("%-24s %7.0f ns a line", what, ns);
 	if (budget_ns)
-		(void)printf("   budget %u ns   ratio %.2f", budget_ns, ns / budget_ns);
-	(void)printf("\n");
+		bench_at_most(what, ns, "ns", budget_ns);
+	else
+		bench_note(what, ns, "ns");
 }
 
 static void measure_format(struct lines *l, const char *what, enum flow_format format,
@@ -134,7 +135,7 @@ int main(void)
 				 i % 200, i % 200, i);
 		l->line[i] = str_n(l->text[i], (size_t)n);
 	}
-	(void)printf("lines of %zu bytes\n", l->line[0].len);
+	bench_note("a line", (double)l->line[0].len, "bytes");
 	measure(l, "JSON read", NULL, 0);
 	measure_format(l, "JSON to compact", FLOW_FORMAT_COMPACT, COMPACT_BUDGET_NS);
 	measure_format(l, "JSON to JSON", FLOW_FORMAT_JSON, JSON_BUDGET_NS);

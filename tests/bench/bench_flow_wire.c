@@ -6,6 +6,8 @@
 #include "flow/dict.h"
 #include "flow/mask.h"
 #include "flow/wire.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/cli_mask.h"
 
 enum { FLOWS = 1024, ROUNDS = 500, MESSAGE_BYTES = 2048, ENDPOINTS = 200 };
 
@@ -100,36 +102,16 @@ static void pass_end(struct pass *p)
 
 static void report(const char *what, const struct pass *p, unsigned budget_ns)
 {
-	(void)printf("%-24s %7.1f ns a flow", what, (double)p->best_ns / FLOWS);
+	double ns = (double)p->best_ns / FLOWS;
+
 	if (budget_ns)
-		(void)printf("   budget %u ns", budget_ns);
-	(void)printf("\n");
+		bench_at_most(what, ns, "ns", budget_ns);
+	else
+		bench_note(what, ns, "ns");
 }
 
 int main(void)
 {
-	static const char *const paths[] = {
-		"time",
-		"verdict",
-		"ethernet",
-		"IP",
-		"l4",
-		"source.identity",
-		"source.namespace",
-		"source.pod_name",
-		"destination.identity",
-		"destination.namespace",
-		"destination.pod_name",
-		"Type",
-		"node_name",
-		"l7",
-		"event_type",
-		"source_service",
-		"destination_service",
-		"is_reply",
-		"Summary",
-		"ip_trace_id",
-	}; /* what the CLI asks for */
 	struct err e;
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(flow_mask_free) struct flow_mask *mask = NULL;
@@ -138,13 +120,13 @@ int main(void)
 	uint64_t sum = 0;
 
 	if (!c || flow_dict_new(65536, &dict, &e) != ERR_OK ||
-	    flow_mask_new(paths, ARRAY_LEN(paths), &mask, &e) != ERR_OK) {
+	    flow_mask_new(cli_mask, ARRAY_LEN(cli_mask), &mask, &e) != ERR_OK) {
 		(void)fprintf(stderr, "no memory\n");
 		return 1;
 	}
 	c->dict = dict;
 	fill(c);
-	(void)printf("%zu bytes a flow\n", c->messages[0].len);
+	bench_note("a flow", (double)c->messages[0].len, "bytes");
 
 	struct pass encode = { 0 }, response = { 0 }, decode = { 0 }, masked = { 0 };
 	for (int r = 0; r < ROUNDS; r++) {

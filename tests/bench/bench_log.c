@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "observer/log/log.h"
+#include "tests/bench/bench.h"
 
 enum { CAPACITY = 65535, ROUNDS = 9, PUTS = 500000, EXT_BYTES = 40, BATCH = 64 };
 
@@ -29,12 +30,6 @@ static double read_round(const struct flow_log *log, struct flow_batch *b)
 	return (double)(mono_now().v - start.v) / (double)(n ? n : 1);
 }
 
-static void print(const char *what, double ns, double budget_ns)
-{
-	(void)printf("%-44s %8.1f ns   budget %5.1f   ratio %.2f\n", what, ns, budget_ns,
-		     ns / budget_ns);
-}
-
 int main(void)
 {
 	AUTO(flow_log_free) struct flow_log *log = NULL;
@@ -59,8 +54,8 @@ int main(void)
 		ns = read_round(log, b);
 		read = ns < read ? ns : read;
 	}
-	print("put", bare, put_budget_ns);
-	print("put with 40 bytes of ext", with_ext, put_budget_ns);
-	print("read (in 64s, with ext)", read, read_budget_ns);
+	bench_at_most("put", bare, "ns", put_budget_ns);
+	bench_at_most("put with 40 bytes of ext", with_ext, "ns", put_budget_ns);
+	bench_at_most("read (in 64s, with ext)", read, "ns", read_budget_ns);
 	return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "observer/name/name.h"
+#include "tests/bench/bench.h"
 
 enum { ENDPOINTS = 5000, ROUNDS = 9, FLOWS = 1024, TURNS = 300, DNS_NAMES = 20000 };
 
@@ -51,8 +52,7 @@ static void bench(const char *what, struct name_table *t, uint32_t first, struct
 		double ns = round_ns(t, flows, ext);
 		best = ns < best ? ns : best;
 	}
-	(void)printf("%-44s %8.1f ns   budget %5.1f   ratio %.2f\n", what, best, budget_ns,
-		     best / budget_ns);
+	bench_at_most(what, best, "ns", budget_ns);
 }
 
 int main(void)

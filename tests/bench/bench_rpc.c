@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "rpc/client.h"
 #include "rpc/server.h"
+#include "tests/bench/bench.h"
 
 enum { MESSAGE_BYTES = 350, BUDGET_PER_S = 700000, ROUNDS = 5 };
 
@@ -147,9 +148,9 @@ int main(int argc, char **argv)
 	if (waitpid(child, &status, 0) != child || status != 0)
 		return 1;
 	double messages = (double)millions * 1e6 * ROUNDS;
-	printf("stream  %9.0f messages/s of %d bytes, best of %d   budget %d   ratio %.2f\n", best,
-	       MESSAGE_BYTES, ROUNDS, BUDGET_PER_S, best / BUDGET_PER_S);
-	printf("cpu     server %.2f us, client %.2f us a message\n",
-	       cpu_s(RUSAGE_CHILDREN) * 1e6 / messages, cpu_s(RUSAGE_SELF) * 1e6 / messages);
+	bench_at_least("messages of 350 bytes on one stream", best, "/s", BUDGET_PER_S);
+	bench_note("the same: server's CPU a message", cpu_s(RUSAGE_CHILDREN) * 1e9 / messages,
+		   "ns");
+	bench_note("the same: client's CPU a message", cpu_s(RUSAGE_SELF) * 1e9 / messages, "ns");
 	return best > 0 ? 0 : 1;
 }

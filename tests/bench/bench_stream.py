@@ -1,0 +1,43 @@
+#!/usr/bin/python3
+"""GetFlows from an observer that runs: flows a second on one stream, and what the CLI makes of it.
+
+The ring is full of flows recorded on real clusters, with names, labels and layer 7. It is larger than usual, so that
+it holds as many of these large ones as an ordinary ring holds of our own.
+"""
+import os
+import subprocess
+import time
+
+from observers import BIN, REAL_FLOWS, Observer, figure, sh
+
+RING, REPEAT = 262143, 128  # 1,025 flows each time
+ROUNDS = 3
+
+
+def seconds(argv):
+    """The quickest of some runs, its output thrown away but counted in lines first."""
+    lines = sh(*argv).count('\n')
+    best = float('inf')
+    for _ in range(ROUNDS):
+        start = time.monotonic()
+        subprocess.run(argv, stdout=subprocess.DEVNULL, check=True)
+        best = min(best, time.monotonic() - start)
+    return best, lines
+
+
+def main():
+    with Observer('--no-bpf', '--replay', REAL_FLOWS, '--replay-repeat', str(REPEAT),
+                  '--ring-capacity', str(RING)) as observer:
+        observer.wait_for_replay()
+        getflows = os.path.join(BIN, 'bench_getflows')
+        for name, address in (('unix', observer.unix), ('TCP', observer.tcp)):
+            print(sh(getflows, address, 'GetFlows over %s' % name), end='', flush=True)
+        print(sh(getflows, observer.unix, 'GetFlows with the CLI\'s mask', 'masked'), end='', flush=True)
+        for form in ('compact', 'json'):
+            best, lines = seconds([os.path.join(BIN, 'tycho'), 'observe', '--all', '-o', form,
+                                   '--server', observer.unix])
+            figure('tycho observe --all -o %s' % form, lines / best, '/s')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,28 @@
+/* The field mask that the CLI sends unless it prints JSON (reference CLI: the same 20 paths). */
+#ifndef TYCHO_BENCH_CLI_MASK_H
+#define TYCHO_BENCH_CLI_MASK_H
+
+static const char *const cli_mask[] = {
+	"time",
+	"verdict",
+	"ethernet",
+	"IP",
+	"l4",
+	"source.identity",
+	"source.namespace",
+	"source.pod_name",
+	"destination.identity",
+	"destination.namespace",
+	"destination.pod_name",
+	"Type",
+	"node_name",
+	"l7",
+	"event_type",
+	"source_service",
+	"destination_service",
+	"is_reply",
+	"Summary",
+	"ip_trace_id",
+};
+
+#endif
