@@ -1,0 +1,46 @@
+/*
+ * api - observer.Observer, answered by asking the peers.
+ *
+ *	GetFlows       flows.c   the request goes to every peer, the answers are merged by time
+ *	ServerStatus   gather.c  each peer is asked; sums
+ *	GetNodes       gather.c  the same; one node each
+ *	GetNamespaces  gather.c  the same; their union
+ *
+ * Semantics are Hubble Relay's (reference/hubble-exporter-relay.md section 3); docs/relay.md lists
+ * where we do better.
+ *
+ * Threads  the methods run on the server's one thread; the peers' answers come from the fan's,
+ *which wakes it.
+ */
+#ifndef TYCHO_RELAY_API_H
+#define TYCHO_RELAY_API_H
+
+#include "base/err.h"
+#include "relay/keeper.h"
+#include "relay/peers.h"
+#include "rpc/fan.h"
+#include "rpc/server.h"
+
+struct api;
+
+struct api_config {
+	struct rpc_fan *fan; /* all borrowed, must outlive the api */
+	struct peers *peers;
+	struct keeper *keeper;
+	const char *version;   /* "tycho-relay v0.1.0" */
+	const char *node_name; /* who says what we say ourselves */
+	size_t window;         /* live flows held back to be put in order */
+	uint64_t drain_ns;     /* how long one peer's silence may hold the others up */
+	bool has_tls;          /* to peers */
+};
+
+MUST_CHECK enum err_code api_new(const struct api_config *config, struct api **ret, struct err *e);
+void api_free(struct api *a); /* after the server that uses its methods */
+AUTO_DEFINE(struct api, api_free);
+
+/* The methods to give to rpc_server_config; borrowed for the api's life. */
+const struct rpc_method *api_methods(const struct api *a, size_t *ret_count);
+/* Whom to wake when peers have answered. Until then answers wait for the server's next tick. */
+void api_set_server(struct api *a, struct rpc_server *s);
+
+#endif

@@ -1,0 +1,466 @@
+/*
+ * GetFlows: one request to every peer, one stream in order of time to the client.
+ *
+ *	peers ──► calls ──► group's inbox ──► merge ──► client's queue
+ *	                                        notes ──┘   (who takes part, who has failed)
+ *
+ * A flow stays the bytes it came as; only its time is looked at. Nothing is read from a peer that
+ *the client has no room for: each call holds its few messages, and HTTP/2 tells the peer to wait.
+ *Other clients have calls of their own.
+ *
+ * With follow, a peer that failed is asked again when it is back, from where it stopped; so is one
+ * that joins later. The stream then ends only when the peers have ended it (until), or the client.
+ */
+#include "base/map.h"
+#include "flow/wire.h"
+#include "relay/inside.h"
+#include "relay/merge.h"
+#include "relay/notes.h"
+#include "relay/request.h"
+#include "rpc/failure.h"
+
+enum { REQUEST_MAX_BYTES = 5 << 20, EVENTS_AT_ONCE = 1024, LANES_MAX = 100000 };
+/* How often a follower looks for peers that are back or new. */
+#define REJOIN_NS (500 * NS_PER_MS)
+
+enum lane_state {
+	LANE_TO_OPEN,
+	LANE_OPEN,
+	LANE_LOST, /* failed: with follow, to be opened again */
+	LANE_GONE, /* no peer any more; it may become one again */
+	LANE_ENDED /* said all it had to say */
+};
+
+/* One peer in one query. */
+struct lane {
+	struct peer *peer; /* counted */
+	enum lane_state state;
+	size_t in_merge;
+	struct rpc_fan_call *call; /* of LANE_OPEN */
+	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
+	bool has_spoken;
+	struct wall_ns last; /* the newest time it sent; until then, when we first asked */
+};
+
+struct query {
+	struct api *api;
+	struct rpc_group *group;
+	struct merge *merge;
+	struct notes notes;
+	struct buf original, resumed; /* requests */
+	struct request request;
+	struct wall_ns started;
+	struct map *by_name; /* peer's name to lane's index */
+	struct lane **lanes; /* each at one place for good: calls know it */
+	size_t lane_count, lane_cap, to_open;
+	struct rpc_fan_event *inbox; /* taken, not looked at yet */
+	struct rpc_fan_event *stuck; /* out of the merge, not taken by the client's queue yet */
+	uint64_t generation;         /* of the peers when last looked at */
+	struct mono_ns rejoin_at, suspect_at;
+};
+
+static void query_free(struct query *q)
+{
+	if (!q)
+		return;
+	rpc_fan_event_free(q->stuck);
+	while (q->inbox) {
+		struct rpc_fan_event *next = q->inbox->next;
+		rpc_fan_event_free(q->inbox);
+		q->inbox = next;
+	}
+	for (void *ev; q->merge && (ev = merge_pop_any(q->merge));)
+		rpc_fan_event_free(ev);
+	merge_free(q->merge);
+	rpc_group_free(q->group);
+	for (size_t i = 0; i < q->lane_count; i++) {
+		peer_unref(q->lanes[i]->peer);
+		free(q->lanes[i]);
+	}
+	free(q->lanes);
+	map_free(q->by_name);
+	notes_done(&q->notes);
+	buf_done(&q->original);
+	buf_done(&q->resumed);
+	free(q);
+}
+AUTO_DEFINE(struct query, query_free);
+
+static void done(void *state)
+{
+	query_free(state);
+}
+
+/* ---- lanes */
+
+static enum err_code add_lane(struct query *q, struct peer *p, struct mono_ns now, struct err *e)
+{
+	if (q->lane_count == q->lane_cap) {
+		size_t cap = q->lane_cap ? 2 * q->lane_cap : 16;
+		struct lane **lanes = realloc(q->lanes, cap * sizeof(struct lane *));
+		if (!lanes)
+			return err_set(e, ERR_NOMEM, "streams of %zu peers", cap);
+		q->lanes = lanes;
+		q->lane_cap = cap;
+	}
+	AUTO(own_free) struct lane *lane = calloc(1, sizeof *lane);
+	if (!lane)
+		return err_set(e, ERR_NOMEM, "stream of a peer");
+	enum err_code code = map_put(q->by_name, str_of(p->name), (uint32_t)q->lane_count, NULL, e);
+	if (code == ERR_OK)
+		code = merge_lane_add(q->merge, now, &lane->in_merge, e);
+	if (code != ERR_OK)
+		return code;
+	lane->peer = peer_ref(p);
+	q->lanes[q->lane_count++] = TAKE(lane);
+	q->to_open++;
+	return ERR_OK;
+}
+
+/* Ends a lane that has no call (any more). */
+static void close_lane(struct query *q, struct lane *lane, enum lane_state state)
+{
+	lane->state = state;
+	lane->call = NULL;
+	merge_lane_end(q->merge, lane->in_merge);
+}
+
+static void fail_lane(struct query *q, struct lane *lane, const char *text, struct mono_ns now)
+{
+	close_lane(q, lane, LANE_LOST);
+	notes_error(&q->notes, lane->peer->name, text, now);
+}
+
+/* As the client wrote it; to one that was asked before, what is missing: from where it stopped, or,
+ * if it had only to tell what happens from now on and nothing did, since the client asked. */
+static struct str request_for(struct query *q, const struct lane *lane)
+{
+	bool asked_for_past = q->request.number || q->request.has_since;
+
+	if (lane->last.v == 0 || (!lane->has_spoken && asked_for_past))
+		return buf_str(&q->original);
+	buf_reset(&q->resumed);
+	request_put_resumed(&q->resumed, buf_str(&q->original), lane->last);
+	return buf_str(&q->resumed);
+}
+
+static void open_lane(struct query *q, struct lane *lane, struct mono_ns now)
+{
+	struct err e;
+	struct str request = request_for(q, lane);
+
+	if (q->resumed.failed) {
+		fail_lane(q, lane, "out of memory", now);
+		return;
+	}
+	if (rpc_fan_call_open(q->group, lane->peer->channel, "/observer.Observer/GetFlows", request,
+			      0, lane, &lane->call, &e) != ERR_OK) {
+		fail_lane(q, lane, e.msg, now);
+		return;
+	}
+	lane->state = LANE_OPEN;
+	if (lane->last.v == 0)
+		lane->last = q->started;
+}
+
+/* @return false when there is more to open: other clients first. */
+static bool open_some(struct query *q, struct mono_ns now)
+{
+	size_t opened = 0;
+
+	for (size_t i = 0; q->to_open && i < q->lane_count; i++) {
+		if (q->lanes[i]->state != LANE_TO_OPEN)
+			continue;
+		if (opened++ == API_OPENED_AT_ONCE)
+			return false;
+		q->to_open--;
+		open_lane(q, q->lanes[i], now);
+	}
+	return true;
+}
+
+/* ---- what peers say */
+
+static void on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
+{
+	struct lane *lane = ev->owner;
+	struct flow_response response;
+	struct wall_ns time = { 0 };
+	struct err e;
+
+	if (lane->is_bad || ev->call != lane->call) {
+		rpc_fan_event_free(ev);
+		return;
+	}
+	if (flow_response_split(ev->message, &response, &e) != ERR_OK) {
+		lane->is_bad = true;
+		rpc_fan_call_cancel(ev->call);
+		rpc_fan_event_free(ev);
+		notes_error(&q->notes, lane->peer->name, "the peer sent bytes that are no flow",
+			    now);
+		return;
+	}
+	if (response.has_time && timestamp_to_wall(response.time, &time)) {
+		lane->last = time.v > lane->last.v || !lane->has_spoken ? time : lane->last;
+		lane->has_spoken = true;
+	}
+	if (merge_put(q->merge, lane->in_merge, time, ev, now, &e) != ERR_OK) {
+		lane->is_bad = true;
+		rpc_fan_call_cancel(ev->call);
+		rpc_fan_event_free(ev);
+		notes_error(&q->notes, lane->peer->name, e.msg, now);
+	}
+}
+
+static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
+{
+	struct lane *lane = ev->owner;
+	struct err e;
+
+	if (atomic_load_explicit(&lane->peer->is_gone, memory_order_acquire)) {
+		close_lane(q, lane, LANE_GONE);
+		notes_name(&q->notes, lane->peer->name);
+		notes_state(&q->notes, RELAY__NODE_STATE__NODE_GONE);
+	} else if (lane->is_bad) {
+		close_lane(q, lane, LANE_ENDED); /* it would say the same again */
+	} else if (ev->result->status == RPC_OK) {
+		close_lane(q, lane, LANE_ENDED);
+	} else {
+		(void)failure_set(&e, ev->result);
+		fail_lane(q, lane, e.msg, now);
+	}
+	rpc_fan_event_free(ev);
+}
+
+/* @return false when there is more to look at. */
+static bool take_events(struct query *q, struct mono_ns now)
+{
+	for (size_t i = 0; i < EVENTS_AT_ONCE; i++) {
+		if (!q->inbox)
+			q->inbox = rpc_group_take(q->group);
+		struct rpc_fan_event *ev = q->inbox;
+		if (!ev)
+			return true;
+		q->inbox = ev->next;
+		if (ev->kind == RPC_FAN_MESSAGE)
+			on_message(q, ev, now);
+		else
+			on_end(q, ev, now);
+	}
+	return false;
+}
+
+/* ---- who takes part */
+
+/* A peer of the list, in a query that follows. */
+static enum err_code rejoin_peer(struct query *q, struct peer *p, struct mono_ns now, struct err *e)
+{
+	uint32_t i;
+
+	if (!peer_is_available(p))
+		return ERR_OK;
+	if (!map_get(q->by_name, str_of(p->name), &i)) {
+		enum err_code code = add_lane(q, p, now, e);
+		if (code == ERR_OK)
+			notes_name(&q->notes, p->name);
+		return code;
+	}
+	struct lane *lane = q->lanes[i];
+	if (lane->state != LANE_LOST && lane->state != LANE_GONE)
+		return ERR_OK;
+	(void)peer_ref(p);
+	peer_unref(lane->peer);
+	lane->peer = p; /* it may have another address now */
+	lane->state = LANE_TO_OPEN;
+	q->to_open++;
+	merge_lane_reopen(q->merge, lane->in_merge, now);
+	notes_name(&q->notes, p->name);
+	return ERR_OK;
+}
+
+/* Who is new, or back, takes part from now on. */
+static void rejoin(struct query *q, struct mono_ns now)
+{
+	struct peer_list list;
+	struct err e;
+
+	bool changed = peers_generation(q->api->config.peers) != q->generation;
+	if (!q->request.follow || (!changed && now.v < q->rejoin_at.v))
+		return;
+	q->rejoin_at.v = now.v + REJOIN_NS;
+	if (peers_snapshot(q->api->config.peers, &list, &e) != ERR_OK)
+		return; /* again in a moment */
+	q->generation = list.generation;
+	notes_flush(&q->notes, now, 0);
+	for (size_t i = 0; i < list.count; i++)
+		if (rejoin_peer(q, list.peers[i], now, &e) != ERR_OK)
+			break;
+	notes_state(&q->notes, RELAY__NODE_STATE__NODE_CONNECTED);
+	peer_list_done(&list);
+}
+
+/* Silence of a peer that has something to answer may mean that it is dead; a follower's may not. */
+static void suspect_the_silent(struct query *q, struct mono_ns now)
+{
+	if (q->request.follow || now.v < q->suspect_at.v)
+		return;
+	q->suspect_at.v = now.v + q->api->config.drain_ns / 2;
+	for (size_t i = 0; i < q->lane_count; i++)
+		if (q->lanes[i]->state == LANE_OPEN &&
+		    merge_lane_is_silent(q->merge, q->lanes[i]->in_merge, now))
+			api_suspect(q->api, q->lanes[i]->peer);
+}
+
+static bool is_over(const struct query *q)
+{
+	size_t ended = 0;
+
+	if (q->inbox || q->stuck || merge_held(q->merge) || merge_open_lanes(q->merge))
+		return false;
+	if (!q->request.follow)
+		return true;
+	for (size_t i = 0; i < q->lane_count; i++) {
+		if (q->lanes[i]->state == LANE_LOST)
+			return false;
+		ended += q->lanes[i]->state == LANE_ENDED;
+	}
+	return ended > 0;
+}
+
+/* ---- the stream */
+
+/* @return false when the client's queue is full. */
+static bool send_notes(struct query *q, struct rpc_call *call)
+{
+	for (struct str message; notes_next(&q->notes, &message); notes_sent(&q->notes))
+		if (!rpc_call_send(call, message))
+			return false;
+	return true;
+}
+
+static bool send_flows(struct query *q, struct rpc_call *call, struct mono_ns now)
+{
+	for (;;) {
+		struct rpc_fan_event *ev = q->stuck ? q->stuck : merge_pop(q->merge, now);
+		if (!ev)
+			return true;
+		q->stuck = ev;
+		if (!rpc_call_send(call, ev->message))
+			return false;
+		q->stuck = NULL;
+		rpc_fan_event_free(ev);
+	}
+}
+
+static enum rpc_fill fill(struct rpc_call *call, void *state)
+{
+	struct query *q = state;
+	struct mono_ns now = mono_now();
+
+	rejoin(q, now);
+	bool all_opened = open_some(q, now);
+	bool all_taken = take_events(q, now);
+	bool over = is_over(q);
+	notes_flush(&q->notes, now, over ? 0 : q->api->config.drain_ns);
+	if (notes_failed(&q->notes)) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a message");
+		return RPC_ENDED;
+	}
+	if (!send_notes(q, call) || !send_flows(q, call, now))
+		return RPC_MORE;
+	suspect_the_silent(q, now);
+	if (!all_opened || !all_taken)
+		return RPC_MORE;
+	if (!is_over(q) || !notes_is_empty(&q->notes))
+		return merge_open_lanes(q->merge) || q->request.follow ? RPC_IDLE : RPC_MORE;
+	rpc_call_end(call, RPC_OK, "%s", "");
+	return RPC_ENDED;
+}
+
+static const struct rpc_stream_ops ops = { fill, done };
+
+/* Everybody who can be asked is; the client is told who can and who cannot. */
+static enum err_code invite(struct query *q, const struct peer_list *list, struct mono_ns now,
+			    struct err *e)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (!peer_is_available(list->peers[i]))
+			continue;
+		enum err_code code = add_lane(q, list->peers[i], now, e);
+		if (code != ERR_OK)
+			return code;
+		notes_name(&q->notes, list->peers[i]->name);
+	}
+	notes_state(&q->notes, RELAY__NODE_STATE__NODE_CONNECTED);
+	uint32_t lane;
+	for (size_t i = 0; i < list->count; i++)
+		if (!map_get(q->by_name, str_of(list->peers[i]->name), &lane))
+			notes_name(&q->notes, list->peers[i]->name);
+	notes_state(&q->notes, RELAY__NODE_STATE__NODE_UNAVAILABLE);
+	return ERR_OK;
+}
+
+/* As the reference: enough to hold what all peers together may send. */
+static size_t window_of(size_t configured, uint64_t number, size_t peers)
+{
+	if (number && peers && number < configured / peers)
+		return (size_t)number * peers;
+	return configured;
+}
+
+static enum err_code prepare(struct query *q, struct str request, struct err *e)
+{
+	const struct api_config *config = &q->api->config;
+	struct mono_ns now = mono_now();
+	struct peer_list list;
+
+	q->started = wall_now();
+	q->rejoin_at.v = now.v + REJOIN_NS;
+	q->suspect_at.v = now.v + config->drain_ns;
+	notes_init(&q->notes, config->node_name);
+	q->original = buf_init(REQUEST_MAX_BYTES);
+	q->resumed = buf_init(REQUEST_MAX_BYTES);
+	enum err_code code = request_read(request, &q->request, e);
+	if (code != ERR_OK)
+		return code;
+	buf_str_put(&q->original, request);
+	if (q->original.failed)
+		return err_set(e, ERR_NOMEM, "request");
+	code = rpc_group_new(config->fan, api_wake, q->api, &q->group, e);
+	if (code == ERR_OK)
+		code = map_new(LANES_MAX, now.v, &q->by_name, e);
+	if (code == ERR_OK)
+		code = peers_snapshot(config->peers, &list, e);
+	if (code != ERR_OK)
+		return code;
+	q->generation = list.generation;
+	const struct merge_config merge = {
+		.window = window_of(config->window, q->request.number, list.count),
+		.drain_ns = config->drain_ns,
+		.live_from = q->started,
+	};
+	code = merge_new(&merge, &q->merge, e);
+	if (code == ERR_OK)
+		code = invite(q, &list, now, e);
+	peer_list_done(&list);
+	return code;
+}
+
+void api_get_flows(struct rpc_call *call, struct str request, void *ctx)
+{
+	struct err e;
+	AUTO(query_free) struct query *q = calloc(1, sizeof *q);
+
+	if (!q) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
+		return;
+	}
+	q->api = ctx;
+	enum err_code code = prepare(q, request, &e);
+	if (code == ERR_OK)
+		rpc_call_stream(call, &ops, TAKE(q));
+	else
+		rpc_call_end(call,
+			     code == ERR_NOMEM ? RPC_RESOURCE_EXHAUSTED : RPC_INVALID_ARGUMENT,
+			     "%s", e.msg);
+}

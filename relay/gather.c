@@ -1,0 +1,300 @@
+/*
+ * ServerStatus, GetNodes, GetNamespaces: every peer is asked, and given the drain time to answer.
+ *
+ * To the client these are calls with one answer; inside they are streams of one message, because
+ * the answer comes later than the question.
+ */
+#include "base/buf.h"
+#include "flow/wire.h"
+#include "observer/observer.pb-c.h"
+#include "relay/inside.h"
+
+enum { NAMED_UNAVAILABLE = 10, ANSWER_MAX_BYTES = 4 << 20 };
+
+struct answer {
+	struct peer *peer;  /* borrowed from the gathering's list */
+	bool was_available; /* asked */
+	bool is_ok;         /* answered with OK and a message */
+	ProtobufCMessage *message;
+};
+
+struct gathering;
+
+struct question {
+	const char *method;                              /* to the peers */
+	const ProtobufCMessageDescriptor *answer;        /* what they send */
+	void (*put)(struct gathering *g, struct buf *b); /* what becomes of it all */
+};
+
+struct gathering {
+	struct api *api;
+	const struct question *question;
+	struct rpc_group *group;
+	struct peer_list list;
+	struct answer *answers; /* one for each peer */
+	size_t opened, awaited;
+};
+
+static void gathering_free(struct gathering *g)
+{
+	if (!g)
+		return;
+	rpc_group_free(g->group);
+	for (size_t i = 0; g->answers && i < g->list.count; i++)
+		if (g->answers[i].message)
+			protobuf_c_message_free_unpacked(g->answers[i].message, NULL);
+	free(g->answers);
+	peer_list_done(&g->list);
+	free(g);
+}
+AUTO_DEFINE(struct gathering, gathering_free);
+
+static void done(void *state)
+{
+	gathering_free(state);
+}
+
+/* protobuf-c does not write through the strings of messages to be packed. */
+static char *lend(const char *text)
+{
+	return (char *)(uintptr_t)(text ? text : "");
+}
+
+static void pack(struct buf *b, const ProtobufCMessage *m)
+{
+	char *to = buf_reserve(b, protobuf_c_message_get_packed_size(m));
+
+	if (to)
+		b->len += protobuf_c_message_pack(m, (uint8_t *)to);
+}
+
+/* ---- the three */
+
+static void put_status(struct gathering *g, struct buf *b)
+{
+	Observer__ServerStatusResponse sum;
+	Google__Protobuf__UInt32Value connected, unavailable;
+	char *names[NAMED_UNAVAILABLE];
+
+	observer__server_status_response__init(&sum);
+	google__protobuf__uint32_value__init(&connected);
+	google__protobuf__uint32_value__init(&unavailable);
+	sum.version = lend(g->api->config.version);
+	sum.num_connected_nodes = &connected;
+	sum.num_unavailable_nodes = &unavailable;
+	sum.unavailable_nodes = names;
+	for (size_t i = 0; i < g->list.count; i++) {
+		const Observer__ServerStatusResponse *one =
+			(const Observer__ServerStatusResponse *)g->answers[i].message;
+		if (!g->answers[i].is_ok) {
+			unavailable.value++;
+			if (sum.n_unavailable_nodes < NAMED_UNAVAILABLE)
+				names[sum.n_unavailable_nodes++] = g->list.peers[i]->name;
+			continue;
+		}
+		connected.value++;
+		sum.num_flows += one->num_flows;
+		sum.max_flows += one->max_flows;
+		sum.seen_flows += one->seen_flows;
+		sum.flows_rate += one->flows_rate;
+		if (one->uptime_ns > sum.uptime_ns)
+			sum.uptime_ns = one->uptime_ns;
+	}
+	pack(b, &sum.base);
+}
+
+static void put_nodes(struct gathering *g, struct buf *b)
+{
+	enum { FIELD_NODES = 1 };
+
+	for (size_t i = 0; i < g->list.count; i++) {
+		const struct answer *a = &g->answers[i];
+		const Observer__ServerStatusResponse *status =
+			(const Observer__ServerStatusResponse *)a->message;
+		Observer__Node node;
+		Observer__TLS tls;
+		observer__node__init(&node);
+		observer__tls__init(&tls);
+		tls.enabled = g->api->config.has_tls;
+		tls.server_name = lend(a->peer->tls_name);
+		node.name = a->peer->name;
+		node.address = a->peer->address;
+		node.tls = &tls;
+		node.state = !a->was_available ? RELAY__NODE_STATE__NODE_UNAVAILABLE
+			     : !a->is_ok       ? RELAY__NODE_STATE__NODE_ERROR
+					       : RELAY__NODE_STATE__NODE_CONNECTED;
+		if (a->is_ok) {
+			node.version = status->version;
+			node.uptime_ns = status->uptime_ns;
+			node.num_flows = status->num_flows;
+			node.max_flows = status->max_flows;
+			node.seen_flows = status->seen_flows;
+		}
+		size_t mark = wire_begin(b, FIELD_NODES);
+		pack(b, &node.base);
+		wire_end(b, mark);
+	}
+}
+
+static int by_cluster_and_name(const void *a, const void *b)
+{
+	const Observer__Namespace *x = *(const Observer__Namespace *const *)a,
+				  *y = *(const Observer__Namespace *const *)b;
+	int order = strcmp(x->cluster, y->cluster);
+
+	return order ? order : strcmp(x->namespace_, y->namespace_);
+}
+
+static void put_namespaces(struct gathering *g, struct buf *b)
+{
+	size_t count = 0, kept = 0;
+
+	for (size_t i = 0; i < g->list.count; i++)
+		if (g->answers[i].is_ok)
+			count += ((const Observer__GetNamespacesResponse *)g->answers[i].message)
+					 ->n_namespaces;
+	AUTO(own_free) Observer__Namespace **all = calloc(count + 1, sizeof *all);
+	if (!all) {
+		b->failed = true;
+		return;
+	}
+	count = 0;
+	for (size_t i = 0; i < g->list.count; i++) {
+		const Observer__GetNamespacesResponse *one =
+			(const Observer__GetNamespacesResponse *)g->answers[i].message;
+		for (size_t k = 0; g->answers[i].is_ok && k < one->n_namespaces; k++)
+			all[count++] = one->namespaces[k];
+	}
+	if (count)
+		qsort(all, count, sizeof *all, by_cluster_and_name);
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || by_cluster_and_name(&all[i - 1], &all[i]) != 0)
+			all[kept++] = all[i];
+	Observer__GetNamespacesResponse answer;
+	observer__get_namespaces_response__init(&answer);
+	answer.n_namespaces = kept;
+	answer.namespaces = all;
+	pack(b, &answer.base);
+}
+
+static const struct question status_question = { "/observer.Observer/ServerStatus",
+						 &observer__server_status_response__descriptor,
+						 put_status };
+static const struct question nodes_question = { "/observer.Observer/ServerStatus",
+						&observer__server_status_response__descriptor,
+						put_nodes };
+static const struct question namespaces_question = { "/observer.Observer/GetNamespaces",
+						     &observer__get_namespaces_response__descriptor,
+						     put_namespaces };
+
+/* ---- asking */
+
+static void open_some(struct gathering *g)
+{
+	struct rpc_fan_call *call;
+	struct err e;
+
+	for (size_t n = 0; g->opened < g->list.count && n < API_OPENED_AT_ONCE; g->opened++) {
+		struct answer *a = &g->answers[g->opened];
+		a->peer = g->list.peers[g->opened];
+		a->was_available = peer_is_available(a->peer);
+		if (!a->was_available)
+			continue;
+		n++;
+		if (rpc_fan_call_open(g->group, a->peer->channel, g->question->method, STR(""),
+				      g->api->config.drain_ns, a, &call, &e) == ERR_OK)
+			g->awaited++;
+	}
+}
+
+static void on_event(struct gathering *g, const struct rpc_fan_event *ev)
+{
+	struct answer *a = ev->owner;
+
+	if (ev->kind == RPC_FAN_MESSAGE && !a->message) {
+		a->message = protobuf_c_message_unpack(g->question->answer, NULL, ev->message.len,
+						       (const uint8_t *)ev->message.p);
+	} else if (ev->kind == RPC_FAN_END) {
+		a->is_ok = ev->result->status == RPC_OK && a->message;
+		g->awaited--;
+		if (ev->result->status == RPC_DEADLINE_EXCEEDED)
+			api_suspect(g->api, a->peer);
+	}
+}
+
+static void answer(struct gathering *g, struct rpc_call *call)
+{
+	AUTO_BUF struct buf b = buf_init(ANSWER_MAX_BYTES);
+
+	g->question->put(g, &b);
+	if (b.failed || !rpc_call_send(call, buf_str(&b)))
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer");
+	else
+		rpc_call_end(call, RPC_OK, "%s", "");
+}
+
+static enum rpc_fill fill(struct rpc_call *call, void *state)
+{
+	struct gathering *g = state;
+	struct rpc_fan_event *ev = rpc_group_take(g->group);
+
+	while (ev) {
+		struct rpc_fan_event *next = ev->next;
+		on_event(g, ev);
+		rpc_fan_event_free(ev);
+		ev = next;
+	}
+	open_some(g);
+	if (g->opened < g->list.count)
+		return RPC_MORE;
+	if (g->awaited)
+		return RPC_IDLE;
+	answer(g, call);
+	return RPC_ENDED;
+}
+
+static const struct rpc_stream_ops ops = { fill, done };
+
+static enum err_code prepare(struct gathering *g, struct err *e)
+{
+	enum err_code code = rpc_group_new(g->api->config.fan, api_wake, g->api, &g->group, e);
+	if (code == ERR_OK)
+		code = peers_snapshot(g->api->config.peers, &g->list, e);
+	if (code != ERR_OK)
+		return code;
+	g->answers = calloc(g->list.count + 1, sizeof *g->answers);
+	return g->answers ? ERR_OK : err_set(e, ERR_NOMEM, "answers of %zu peers", g->list.count);
+}
+
+static void gather(struct api *a, struct rpc_call *call, const struct question *question)
+{
+	struct err e;
+	AUTO(gathering_free) struct gathering *g = calloc(1, sizeof *g);
+
+	if (g) {
+		g->api = a;
+		g->question = question;
+	}
+	if (!g || prepare(g, &e) != ERR_OK)
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer");
+	else
+		rpc_call_stream(call, &ops, TAKE(g));
+}
+
+void api_server_status(struct rpc_call *call, struct str request, void *ctx)
+{
+	(void)request; /* it has no fields */
+	gather(ctx, call, &status_question);
+}
+
+void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
+{
+	(void)request;
+	gather(ctx, call, &nodes_question);
+}
+
+void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx)
+{
+	(void)request;
+	gather(ctx, call, &namespaces_question);
+}

@@ -1,0 +1,176 @@
+#include "relay/keeper.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+
+#include "base/log.h"
+
+struct keeper {
+	struct rpc_fan *fan;
+	struct rpc_group *group;
+	uint64_t suspect_ns;
+	int fd;              /* eventfd */
+	struct peer *probed; /* those whose answer is awaited; each counted */
+};
+
+void keeper_poke(struct keeper *k)
+{
+	const uint64_t one = 1;
+
+	/* A full counter is readable, too. */
+	if (write(k->fd, &one, sizeof one) < 0 && errno != EAGAIN)
+		log_warn("keeper not poked", "errno=%d", errno);
+}
+
+static void poke(void *ctx)
+{
+	keeper_poke(ctx);
+}
+
+enum err_code keeper_new(struct rpc_fan *fan, uint64_t suspect_ns, struct keeper **ret,
+			 struct err *e)
+{
+	AUTO(keeper_free) struct keeper *k = malloc(sizeof *k);
+	if (!k)
+		return err_set(e, ERR_NOMEM, "keeper");
+	*k = (struct keeper){ .fan = fan,
+			      .suspect_ns = suspect_ns,
+			      .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+	if (k->fd < 0)
+		return err_os(e, "eventfd");
+	enum err_code code = rpc_group_new(fan, poke, k, &k->group, e);
+	if (code != ERR_OK)
+		return code;
+	*ret = TAKE(k);
+	return ERR_OK;
+}
+
+static void end_probe(struct peer *p)
+{
+	*p->prev_probed = p->next_probed;
+	if (p->next_probed)
+		p->next_probed->prev_probed = p->prev_probed;
+	p->is_probed = false;
+	peer_unref(p);
+}
+
+void keeper_free(struct keeper *k)
+{
+	if (!k)
+		return;
+	rpc_group_free(k->group);
+	while (k->probed)
+		end_probe(k->probed);
+	if (k->fd >= 0)
+		(void)close(k->fd);
+	free(k);
+}
+
+int keeper_fd(const struct keeper *k)
+{
+	return k->fd;
+}
+
+static void on_end(struct peer *p, const struct rpc_result *result)
+{
+	if (result->status == RPC_DEADLINE_EXCEEDED) {
+		log_warn("peer does not answer, connecting anew", "peer=%s", LOG_QUOTE(p->name));
+		rpc_fan_channel_reset(p->channel, "the peer does not answer");
+	}
+	end_probe(p);
+}
+
+static void take_answers(struct keeper *k)
+{
+	struct rpc_fan_event *ev = rpc_group_take(k->group);
+
+	while (ev) {
+		struct rpc_fan_event *next = ev->next;
+		if (ev->kind == RPC_FAN_END)
+			on_end(ev->owner, ev->result);
+		rpc_fan_event_free(ev);
+		ev = next;
+	}
+}
+
+static void probe(struct keeper *k, struct peer *p, uint64_t timeout_ns)
+{
+	struct rpc_fan_call *call;
+	struct err e;
+
+	if (rpc_fan_call_open(k->group, p->channel, "/grpc.health.v1.Health/Check", STR(""),
+			      timeout_ns, p, &call, &e) != ERR_OK)
+		return; /* the next turn will do */
+	(void)peer_ref(p);
+	p->is_probed = true;
+	p->next_probed = k->probed;
+	p->prev_probed = &k->probed;
+	if (k->probed)
+		k->probed->prev_probed = &p->next_probed;
+	k->probed = p;
+}
+
+/* Some peers' turn is sooner by up to a fifth, so that a thousand are not asked in one moment. */
+static struct mono_ns next_turn(const struct peer *p, struct mono_ns now)
+{
+	uint64_t spread = hash_bytes(p->name, strlen(p->name), now.v) % (KEEPER_INTERVAL_NS / 5);
+
+	return (struct mono_ns){ now.v + KEEPER_INTERVAL_NS - spread };
+}
+
+static void tell(struct peer *p, bool available)
+{
+	if (p->is_seen && p->was_available == available)
+		return;
+	if (!p->channel)
+		log_warn("peer cannot be called", "peer=%s address=%s why=%s", LOG_QUOTE(p->name),
+			 LOG_QUOTE(p->address), LOG_QUOTE(p->why));
+	else if (!available)
+		log_warn("peer is unavailable", "peer=%s address=%s", LOG_QUOTE(p->name),
+			 LOG_QUOTE(p->address));
+	else
+		log_info(p->is_seen ? "peer is available again" : "peer added",
+			 "peer=%s address=%s", LOG_QUOTE(p->name), LOG_QUOTE(p->address));
+	p->is_seen = true;
+	p->was_available = available;
+}
+
+static void look_at(struct keeper *k, struct peer *p, bool available, struct mono_ns now)
+{
+	bool suspect = atomic_exchange_explicit(&p->is_suspect, false, memory_order_acq_rel);
+
+	if (!available || p->is_probed)
+		return;
+	if (p->probe_at.v == 0)
+		p->probe_at = next_turn(p, now);
+	if (!suspect && now.v < p->probe_at.v)
+		return;
+	p->probe_at = next_turn(p, now);
+	probe(k, p, suspect ? k->suspect_ns : KEEPER_PATIENCE_NS);
+}
+
+size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
+		  struct mono_ns *ret_next)
+{
+	struct peer_list list;
+	size_t available_count = 0;
+	uint64_t pokes;
+	struct err e;
+
+	(void)!read(k->fd, &pokes, sizeof pokes);
+	take_answers(k);
+	ret_next->v = now.v + KEEPER_INTERVAL_NS;
+	if (peers_snapshot(peers, &list, &e) != ERR_OK)
+		return 1; /* nothing is known to be wrong but our memory */
+	for (size_t i = 0; i < list.count; i++) {
+		struct peer *p = list.peers[i];
+		bool available = peer_is_available(p);
+		available_count += available;
+		tell(p, available);
+		look_at(k, p, available, now);
+		if (available && p->probe_at.v < ret_next->v)
+			ret_next->v = p->probe_at.v;
+	}
+	peer_list_done(&list);
+	return available_count;
+}

@@ -1,0 +1,328 @@
+/*
+ * tycho-relay - many observers, one answer.
+ *
+ *	main thread   signals, peers file, peer service, life of the peers ──► list of peers, health
+ *	rpc-fan       calls to the peers ──► inboxes of the queries
+ *	rpc-server    clients' queries: inboxes ──► merge ──► gRPC
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "config.h"
+#include "relay/api.h"
+#include "relay/discovery.h"
+#include "relay/keeper.h"
+#include "relay/listen.h"
+#include "relay/options.h"
+#include "relay/peers.h"
+#include "relay/peers_file.h"
+#include "rpc/server.h"
+
+enum { SHUTDOWN_GRACE_S = 2, SOCKET_MODE = 0660, NODE_NAME_BYTES = 256 };
+
+/* "" is what probes ask for, the others are what clients of an observer do. */
+static const char *const health_names[] = { "", "observer.Observer", "hubble.server.Observer" };
+
+/* Everything that lives as long as the process, torn down in reverse order. */
+struct relay {
+	struct rly_options o;
+	char node_name[NODE_NAME_BYTES];
+	int signals;
+	bool rpc_up;
+	struct rpc_fan *fan;
+	struct keeper *keeper;
+	struct rpc_tls peer_tls;
+	struct peers *peers;
+	struct peers_file *file;
+	struct rpc_tls service_tls;
+	struct discovery *discovery;
+	struct api *api;
+	struct rpc_server *server;
+	bool is_healthy; /* as was last told */
+};
+
+static void relay_done(struct relay *r)
+{
+	rpc_server_free(r->server, SHUTDOWN_GRACE_S * NS_PER_S);
+	api_free(r->api);
+	discovery_free(r->discovery);
+	peers_file_free(r->file);
+	peers_free(r->peers);
+	keeper_free(r->keeper);
+	rpc_fan_free(r->fan);
+	if (r->rpc_up)
+		rpc_shutdown();
+	if (r->signals >= 0)
+		(void)close(r->signals);
+}
+static void relay_done_guard_(struct relay *r)
+{
+	relay_done(r);
+}
+
+/* Signals arrive as events; blocked before any thread starts, so that no thread takes them. */
+static enum err_code take_signals(struct relay *r, struct err *e)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGPIPE);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return err_os(e, "block signals");
+	(void)sigdelset(&set, SIGPIPE);
+	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return r->signals < 0 ? err_os(e, "signalfd") : ERR_OK;
+}
+
+static enum err_code name_us(struct relay *r, struct err *e)
+{
+	if (r->o.node_name)
+		(void)snprintf(r->node_name, sizeof r->node_name, "%s", r->o.node_name);
+	else if (gethostname(r->node_name, sizeof r->node_name - 1) < 0)
+		return err_os(e, "host name");
+	return ERR_OK;
+}
+
+static void on_peer_changed(void *ctx)
+{
+	keeper_poke(ctx);
+}
+
+static enum err_code open_peers(struct relay *r, struct err *e)
+{
+	rpc_init();
+	r->rpc_up = true;
+	r->peer_tls = (struct rpc_tls){ .cert_file = r->o.peer_cert_file,
+					.key_file = r->o.peer_key_file,
+					.ca_files = r->o.peer_ca_files,
+					.ca_file_count = r->o.peer_ca_count };
+	r->service_tls = r->peer_tls;
+	r->service_tls.server_name = r->o.peer_service_tls_name;
+	enum err_code code = rpc_fan_new(&r->fan, e);
+	if (code == ERR_OK)
+		code = keeper_new(r->fan, r->o.drain_ns, &r->keeper, e);
+	if (code != ERR_OK)
+		return code;
+	const struct peers_config config = { .fan = r->fan,
+					     .tls = r->o.peer_tls ? &r->peer_tls : NULL,
+					     .changed = on_peer_changed,
+					     .ctx = r->keeper };
+	code = peers_new(&config, &r->peers, e);
+	if (code == ERR_OK && r->o.peer_count)
+		code = peers_set(r->peers, PEER_STATIC, r->o.peers, r->o.peer_count, e);
+	if (code == ERR_OK && r->o.peers_file)
+		code = peers_file_new(r->o.peers_file, r->peers, &r->file, e);
+	if (code == ERR_OK && r->o.peer_service)
+		code = discovery_new(r->fan, r->o.peer_service,
+				     r->o.peer_tls ? &r->service_tls : NULL, r->peers,
+				     &r->discovery, e);
+	return code;
+}
+
+static enum err_code open_server(struct relay *r, struct err *e)
+{
+	static const struct rpc_metadata metadata[] = {
+		{ "hubble-relay-version", TYCHO_HUBBLE_VERSION }, { "tycho-version", TYCHO_VERSION }
+	};
+	const struct rpc_tls tls = { .cert_file = r->o.tls_cert_file,
+				     .key_file = r->o.tls_key_file,
+				     .ca_files = r->o.tls_client_ca_files,
+				     .ca_file_count = r->o.tls_client_ca_count };
+	struct rpc_listen listens[RLY_OPTIONS_LIST];
+
+	for (size_t i = 0; i < r->o.listen_count; i++) {
+		const char *address = r->o.listen[i];
+		bool with_tls = tls.cert_file && !listen_is_unix(address);
+		if (!with_tls && !listen_is_local(address)) {
+			if (!r->o.insecure_listen)
+				return err_set(
+					e, ERR_INVALID,
+					"--listen %s: plain text on an address that others "
+					"can reach; give --tls-cert-file and --tls-key-file, "
+					"or --insecure-listen if that is meant",
+					address);
+			log_warn("listening in plain text on an address that others can reach",
+				 "address=%s", LOG_QUOTE(address));
+		}
+		listens[i] = (struct rpc_listen){ address, with_tls ? &tls : NULL, SOCKET_MODE };
+	}
+	const struct api_config api = { .fan = r->fan,
+					.peers = r->peers,
+					.keeper = r->keeper,
+					.version = "tycho-relay v" TYCHO_VERSION,
+					.node_name = r->node_name,
+					.window = r->o.sort_window,
+					.drain_ns = r->o.drain_ns,
+					.has_tls = r->o.peer_tls };
+	enum err_code code = api_new(&api, &r->api, e);
+	if (code != ERR_OK)
+		return code;
+	struct rpc_server_config config = { .listens = listens,
+					    .listen_count = r->o.listen_count,
+					    .metadata = metadata,
+					    .metadata_count = ARRAY_LEN(metadata),
+					    .health_services = health_names,
+					    .health_service_count = ARRAY_LEN(health_names) };
+	config.methods = api_methods(r->api, &config.method_count);
+	code = rpc_server_new(&config, &r->server, e);
+	if (code != ERR_OK)
+		return code;
+	api_set_server(r->api, r->server);
+	r->is_healthy = true;
+	return ERR_OK;
+}
+
+/* One line "ready ADDRESS…" with the ports that were really given. */
+static void tell_ready(struct relay *r)
+{
+	char text[4096], shown[4096];
+	struct buf line = buf_fixed(text, sizeof text);
+
+	buf_lit(&line, "ready");
+	for (size_t i = 0; i < r->o.listen_count; i++) {
+		struct str address = str_of(r->o.listen[i]);
+		int port = rpc_server_port(r->server, i);
+		buf_char(&line, ' ');
+		if (port > 0)
+			buf_printf(&line, "%.*s:%d", (int)str_find_last(address, ':'), address.p,
+				   port);
+		else
+			buf_str_put(&line, address);
+	}
+	(void)snprintf(shown, sizeof shown, "%.*s",
+		       STR_FMT(str_from(buf_str(&line), strlen("ready "))));
+	log_info("relaying", "node=%s addresses=%s", LOG_QUOTE(r->node_name), LOG_QUOTE(shown));
+	buf_char(&line, '\n');
+	if (r->o.ready_fd < 0)
+		return;
+	if (write(r->o.ready_fd, line.p, line.len) < 0)
+		log_warn("nobody takes the ready line", "errno=%d", errno);
+	(void)close(r->o.ready_fd);
+}
+
+static void reread_peers(struct relay *r, bool always)
+{
+	struct err e;
+
+	if (!r->file)
+		return;
+	enum err_code code = peers_file_poll(r->file, always, &e);
+	if (code == ERR_OK)
+		log_info("peers reread", "file=%s", LOG_QUOTE(r->o.peers_file));
+	else if (code != ERR_AGAIN)
+		log_warn("peers not reread; the old ones stay", "err=%s", LOG_QUOTE(e.msg));
+}
+
+/* @return false when it is time to stop. */
+static bool on_signal(struct relay *r)
+{
+	struct signalfd_siginfo info;
+
+	if (read(r->signals, &info, sizeof info) != sizeof info)
+		return true;
+	if (info.ssi_signo == SIGHUP) {
+		reread_peers(r, true);
+		return true;
+	}
+	log_info("stopping", "signal=%d", (int)info.ssi_signo);
+	return false;
+}
+
+/* Healthy is who can answer for at least one node. */
+static void tell_health(struct relay *r, bool healthy)
+{
+	if (healthy == r->is_healthy)
+		return;
+	r->is_healthy = healthy;
+	for (size_t i = 0; i < ARRAY_LEN(health_names); i++)
+		rpc_server_set_health(r->server, health_names[i], healthy);
+	if (healthy)
+		log_info("at least one peer is available");
+	else
+		log_warn("no peer is available");
+}
+
+static int wait_ms(struct mono_ns now, struct mono_ns until)
+{
+	if (until.v <= now.v)
+		return 0;
+	uint64_t ms = (until.v - now.v + NS_PER_MS - 1) / NS_PER_MS;
+	return ms < INT32_MAX ? (int)ms : -1;
+}
+
+static void serve(struct relay *r)
+{
+	for (;;) {
+		struct mono_ns now = mono_now(), keep_at, discover_at = { UINT64_MAX };
+		if (r->discovery)
+			discovery_run(r->discovery, now, &discover_at);
+		tell_health(r, keeper_run(r->keeper, r->peers, now, &keep_at) > 0);
+		struct pollfd fds[] = {
+			{ .fd = r->signals, .events = POLLIN },
+			{ .fd = keeper_fd(r->keeper), .events = POLLIN },
+			{ .fd = r->file ? peers_file_fd(r->file) : -1, .events = POLLIN },
+			{ .fd = r->discovery ? discovery_fd(r->discovery) : -1, .events = POLLIN },
+		};
+		struct mono_ns until = keep_at.v < discover_at.v ? keep_at : discover_at;
+		if (poll(fds, ARRAY_LEN(fds), wait_ms(mono_now(), until)) < 0 && errno != EINTR)
+			return;
+		if (fds[0].revents && !on_signal(r))
+			return;
+		if (fds[2].revents)
+			reread_peers(r, false);
+	}
+}
+
+static enum err_code relay(struct relay *r, struct err *e)
+{
+	static enum err_code (*const steps[])(struct relay *, struct err *) = {
+		take_signals,
+		name_us,
+		open_peers,
+		open_server,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		enum err_code code = steps[i](r, e);
+		if (code != ERR_OK)
+			return code;
+	}
+	tell_ready(r);
+	serve(r);
+	return ERR_OK;
+}
+
+int main(int argc, char **argv)
+{
+	__attribute__((cleanup(relay_done_guard_))) struct relay r = { .signals = -1 };
+	struct err e;
+
+	if (rly_options_read(argc, (const char *const *)argv, &r.o, &e) != ERR_OK) {
+		(void)fprintf(stderr, "tycho-relay: %s\n", e.msg);
+		return 1;
+	}
+	if (r.o.help) {
+		rly_options_help();
+		return 0;
+	}
+	if (r.o.version) {
+		(void)puts("tycho-relay " TYCHO_VERSION);
+		return 0;
+	}
+	log_set_level(r.o.log_level);
+	if (!r.o.listen_count)
+		r.o.listen[r.o.listen_count++] = "localhost:4245";
+	if (relay(&r, &e) != ERR_OK) {
+		(void)fprintf(stderr, "tycho-relay: %s\n", e.msg);
+		return 1;
+	}
+	return 0;
+}

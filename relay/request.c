@@ -1,0 +1,53 @@
+#include "relay/request.h"
+
+#include "base/buf.h"
+#include "flow/wire.h"
+
+/* Of observer.GetFlowsRequest and google.protobuf.Timestamp. */
+enum {
+	FIELD_NUMBER = 1,
+	FIELD_FOLLOW = 3,
+	FIELD_SINCE = 7,
+	FIELD_FIRST = 9,
+	TIMESTAMP_SECONDS = 1,
+	TIMESTAMP_NANOS = 2
+};
+
+enum err_code request_read(struct str bytes, struct request *ret, struct err *e)
+{
+	struct wire_reader r = wire_reader_of(bytes);
+	struct wire_field f;
+	struct request request = { 0 };
+
+	while (wire_next(&r, &f)) {
+		if (f.type == WIRE_VARINT && f.number == FIELD_NUMBER)
+			request.number = f.value;
+		else if (f.type == WIRE_VARINT && f.number == FIELD_FOLLOW)
+			request.follow = f.value != 0;
+		else if (f.type == WIRE_VARINT && f.number == FIELD_FIRST)
+			request.first = f.value != 0;
+		else if (f.type == WIRE_LEN && f.number == FIELD_SINCE)
+			request.has_since = true;
+	}
+	if (r.bad)
+		return err_set(e, ERR_PARSE, "the request is no valid observer.GetFlowsRequest");
+	if (request.first && request.follow)
+		return err_set(e, ERR_INVALID, "first cannot be specified with follow");
+	*ret = request;
+	return ERR_OK;
+}
+
+void request_put_resumed(struct buf *b, struct str bytes, struct wall_ns since)
+{
+	struct wire_reader r = wire_reader_of(bytes);
+	struct timestamp t = timestamp_of((struct wall_ns){ since.v + 1 }); /* since is inclusive */
+	struct wire_field f;
+
+	while (wire_next(&r, &f))
+		if (f.number != FIELD_NUMBER && f.number != FIELD_SINCE)
+			buf_str_put(b, f.raw);
+	size_t mark = wire_begin(b, FIELD_SINCE);
+	wire_put_u64(b, TIMESTAMP_SECONDS, (uint64_t)t.s);
+	wire_put_u64(b, TIMESTAMP_NANOS, (uint64_t)t.ns);
+	wire_end(b, mark);
+}
