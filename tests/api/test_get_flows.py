@@ -306,7 +306,7 @@ def test_a_reader_that_is_overtaken_is_told_how_many_it_missed():
     """Received and lost add up to what was written, exactly, though the reader slept through most of it."""
     total = 20000
     with Observer('--ring-capacity', '255') as ob:
-        with ob.client(options=[('grpc.http2.bdp_probe', 0)]) as client:
+        with ob.client() as client:
             assert next(client.GetAgentEvents(follow=True, number=1)).agent_event  # the only other record is behind us
             stream = client.GetFlows(follow=True, until=at(total - 1))
             stream.initial_metadata()

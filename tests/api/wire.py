@@ -51,17 +51,19 @@ GetFlowsResponse = message('observer.GetFlowsResponse')
 HUBBLE_RING_BUFFER = POOL.FindEnumTypeByName('flow.LostEventSource').values_by_name['HUBBLE_RING_BUFFER'].number
 ALL = 2 ** 64 - 1  # as a number of flows: everything there is, and then what comes
 
-# Connections are not shared between channels, so that one client's trouble is its own; and a stream is read by the thread
-# that asks, six times as fast as through grpcio's own threads.
-_OPTIONS = [('grpc.use_local_subchannel_pool', 1), (ChannelOptions.SingleThreadedUnaryStream, 1)]
+# Connections are not shared between channels, so that one client's trouble is its own; and little is read ahead.
+_OPTIONS = [('grpc.use_local_subchannel_pool', 1), ('grpc.http2.bdp_probe', 0)]
+# A stream is read by the thread that asks: six times as fast as through grpcio's own threads, but grpcio 1.51 keeps the
+# connection of such a stream for ever when it is cancelled in the middle.
+_FAST = [(ChannelOptions.SingleThreadedUnaryStream, 1)]
 
 
 class Client:
     """One connection. client.GetFlows(number=1) for observer.Observer; call() for any method."""
 
-    def __init__(self, address, credentials=None, options=()):
+    def __init__(self, address, credentials=None, options=(), fast=True):
         target = address.replace('unix://', 'unix:')
-        options = _OPTIONS + list(options)
+        options = _OPTIONS + (_FAST if fast else []) + list(options)
         self.channel = (grpc.secure_channel(target, credentials, options) if credentials
                         else grpc.insecure_channel(target, options))
 
