@@ -2,10 +2,10 @@
  * drop - every packet the kernel throws away, with the kernel's reason, from the tracepoint
  * skb:kfree_skb.
  *
- * The whole machine is seen, every network namespace; each event says which. What user space names
- * as part of normal operation is left out here, before it costs anything. One kfree_skb is one
- * event: a packet that was cloned or cut up by the kernel and dropped in parts is told as these
- * parts.
+ * The tracepoint sees the whole machine, every network namespace; each event says which. Where user
+ * space wants only some (`scoped`), the others are left out here, and so is what it names as part
+ * of normal operation: before they cost anything. One kfree_skb is one event: a packet that was
+ * cloned or cut up by the kernel and dropped in parts is told as these parts.
  *
  * Needs 5.17, where the tracepoint got its reason.
  */
@@ -21,6 +21,7 @@
 #include "kernel.h"
 #include "quiet.h"
 #include "report.h"
+#include "scope.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -29,11 +30,22 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile __u8 quiet[QUIET_REASONS];
 /* The tracepoint has a fourth argument, the receiving socket (6.11). */
 const volatile bool has_rx_sk;
+/* Only drops in the namespaces of `scope` are wanted; set before the program is attached. */
+bool scoped;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 2 << 20); /* set before load */
 } verdicts SEC(".maps");
+
+/* Inode numbers of network namespaces; kept by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SCOPE_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u8);
+} scope SEC(".maps");
 
 enum { UNSET = 0xffff };
 /* IANA protocol numbers. MLD comes behind a hop-by-hop header. */
@@ -128,21 +140,29 @@ static __always_inline __u8 how_quiet(__u64 reason)
 	return reason < QUIET_REASONS ? quiet[reason] : 0;
 }
 
-static __always_inline void fill_place(struct bpf_event *ev, struct sk_buff *skb,
-				       struct sock *rx_sk)
+/* Inode number of the namespace the packet was in, 0 unknown. */
+static __always_inline __u32 netns_of(struct sk_buff *skb, struct sock *rx_sk)
 {
 	struct net_device *dev = skb->dev;
 	struct sock *sk = skb->sk;
 
+	if (dev)
+		return dev->nd_net.net->ns.inum;
+	if (rx_sk)
+		return rx_sk->__sk_common.skc_net.net->ns.inum;
+	if (sk)
+		return sk->__sk_common.skc_net.net->ns.inum;
+	return 0;
+}
+
+static __always_inline void fill_interface(struct bpf_event *ev, struct sk_buff *skb)
+{
+	struct net_device *dev = skb->dev;
+
 	ev->ifindex = skb->skb_iif;
 	if (dev) {
 		ev->ifindex = dev->ifindex;
-		ev->netns = dev->nd_net.net->ns.inum;
 		bpf_probe_read_kernel_str(ev->ifname, sizeof ev->ifname, dev->name);
-	} else if (rx_sk) {
-		ev->netns = rx_sk->__sk_common.skc_net.net->ns.inum;
-	} else if (sk) {
-		ev->netns = sk->__sk_common.skc_net.net->ns.inum;
 	}
 }
 
@@ -161,10 +181,13 @@ int tycho_drop(__u64 *ctx)
 	bool l3;
 	int start;
 	__s64 linear_bytes;
-	__u32 cap;
+	__u32 cap, netns;
 	struct bpf_event *ev;
 
 	if (how & QUIET_ALWAYS)
+		return 0;
+	netns = netns_of(skb, rx_sk);
+	if (scoped && !bpf_map_lookup_elem(&scope, &netns))
 		return 0;
 	start = packet_start(skb, head, protocol, &l3);
 	if (start < 0)
@@ -173,12 +196,13 @@ int tycho_drop(__u64 *ctx)
 		return 0;
 	ev = bpf_ringbuf_reserve(&verdicts, sizeof *ev + BPF_EVENT_CAP_BYTES, 0);
 	if (!ev) {
-		count_lost();
+		count_up(&lost);
 		return 0;
 	}
 	*ev = (struct bpf_event){
 		.mono_ns = bpf_ktime_get_ns(),
 		.packets = 1,
+		.netns = netns,
 		.drop_reason = reason,
 		.protocol = protocol,
 		.kind = BPF_EVENT_DROP,
@@ -200,7 +224,26 @@ int tycho_drop(__u64 *ctx)
 		ev->vlan = 1;
 		ev->vlan_id = skb->vlan_tci & 0xfff;
 	}
-	fill_place(ev, skb, rx_sk);
+	fill_interface(ev, skb);
 	bpf_ringbuf_submit(ev, wakeup_flags(&verdicts));
 	return 0;
+}
+
+/* Run by user space once: the inode number of the machine's first network namespace, to be told
+ * from the observer's own. Up the line of parents to the idle task, whose it is; by /proc that
+ * would not be seen from inside a container. */
+SEC("syscall")
+int tycho_first_netns(void *ctx)
+{
+	enum { GENERATIONS = 1000 };
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	for (int i = 0; i < GENERATIONS; i++) {
+		struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+
+		if (parent == task)
+			break;
+		task = parent;
+	}
+	return BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
 }

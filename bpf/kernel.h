@@ -5,7 +5,8 @@
  * (CO-RE), so only names and types matter here: order and size do not. Written by hand rather than
  * dumped into a vmlinux.h, so that the build depends on no kernel, and works where none has BTF.
  *
- * Source: include/linux/skbuff.h, netdevice.h, ns_common.h, include/net/{sock,net_namespace}.h.
+ * Source: include/linux/skbuff.h, netdevice.h, ns_common.h, nsproxy.h, sched.h,
+ * include/net/{sock,net_namespace}.h.
  */
 #ifndef TYCHO_BPF_KERNEL_H
 #define TYCHO_BPF_KERNEL_H
@@ -18,6 +19,15 @@ struct ns_common {
 
 struct net {
 	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
+struct task_struct {
+	struct task_struct *real_parent; /* the idle task's is itself */
+	struct nsproxy *nsproxy;
 };
 
 typedef struct {

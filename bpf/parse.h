@@ -3,8 +3,7 @@
  *
  *	Ethernet ─► VLAN tags ─► IPv4 | IPv6 ─► extension headers ─► TCP | UDP | SCTP | ICMP
  *
- * Works on skb data through bpf_skb_load_bytes, which copes with paged packets and never changes
- * one. What cannot be read any further is filed under what is known up to there.
+ * Never changes a packet. What cannot be read any further is filed under what is known up to there.
  */
 #ifndef TYCHO_BPF_PARSE_H
 #define TYCHO_BPF_PARSE_H
@@ -96,6 +95,33 @@ struct walk {
 	__u8 more_fragments;
 };
 
+typedef __u32 __attribute__((may_alias)) word;
+
+/* Copies @n (a constant, whole words) bytes of the packet to @to, which is aligned to words. Nearly always they lie in its linear part, and are
+ * read there; what lies in pages is fetched by the helper, which copes with all and costs more.
+ * Not by bpf_skb_pull_data, which would move them: that is a change to the packet's layout.
+ * @return 0 on success. */
+static __always_inline long load(struct __sk_buff *skb, __u32 off, void *to, const __u32 n)
+{
+	enum { NEAR_BYTES = 0x3ff }; /* the verifier wants to know that offsets are small */
+	void *start = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (off <= NEAR_BYTES) {
+		/* Else the compiler forgets the bound, or adds in an order that the verifier
+		 * cannot follow. */
+		__u64 near = off & NEAR_BYTES;
+
+		asm volatile("%0 += %1" : "+r"(start) : "r"(near));
+		if (start + n <= end) {
+			/* Words: a plain copy of what may be unaligned goes byte by byte. */
+			for (__u32 i = 0; i < n / 4; i++)
+				((word *)to)[i] = ((word *)start)[i];
+			return 0;
+		}
+	}
+	return bpf_skb_load_bytes(skb, off, to, n);
+}
+
 static __always_inline void swap_address(__u64 *x, __u64 *y)
 {
 	__u64 hi = x[0], lo = x[1];
@@ -130,7 +156,7 @@ static __always_inline bool parse_ipv4(struct __sk_buff *skb, struct packet *p, 
 {
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, w->off, &ip, sizeof ip) || ip.version != 4 || ip.ihl < 5)
+	if (load(skb, w->off, &ip, sizeof ip) || ip.version != 4 || ip.ihl < 5)
 		return false;
 	p->key.a[10] = p->key.a[11] = p->key.b[10] = p->key.b[11] = 0xff;
 	__builtin_memcpy(p->key.a + 12, &ip.saddr, 4);
@@ -150,7 +176,7 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *p, 
 	enum { EXTENSIONS = 6 }; /* headers we step over; more is nothing a stack sends */
 	struct ipv6hdr ip;
 
-	if (bpf_skb_load_bytes(skb, w->off, &ip, sizeof ip) || ip.version != 6)
+	if (load(skb, w->off, &ip, sizeof ip) || ip.version != 6)
 		return false;
 	__builtin_memcpy(p->key.a, &ip.saddr, 16);
 	__builtin_memcpy(p->key.b, &ip.daddr, 16);
@@ -159,13 +185,13 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *p, 
 	/* Jumbograms and BIG TCP say 0. */
 	w->end = ip.payload_len ? w->off + bpf_ntohs(ip.payload_len) : skb->len;
 	for (int i = 0; i < EXTENSIONS; i++) {
-		__u8 h[8]; /* every extension header has that much */
+		_Alignas(4) __u8 h[8]; /* every extension header has that much */
 		__u8 proto = p->key.proto;
 
 		if (proto != PROTO_V6_HOP && proto != PROTO_V6_ROUTING &&
 		    proto != PROTO_V6_FRAGMENT && proto != PROTO_V6_DEST && proto != IPPROTO_AH)
 			break;
-		if (p->later_fragment || bpf_skb_load_bytes(skb, w->off, h, sizeof h))
+		if (p->later_fragment || load(skb, w->off, h, sizeof h))
 			break;
 		p->key.proto = h[0];
 		if (proto == PROTO_V6_FRAGMENT) { /* RFC 8200 §4.5 */
@@ -189,7 +215,7 @@ static __always_inline bool parse_tcp(struct __sk_buff *skb, struct packet *p, c
 	struct tcphdr tcp;
 	__u8 flags;
 
-	if (bpf_skb_load_bytes(skb, w->off, &tcp, sizeof tcp))
+	if (load(skb, w->off, &tcp, sizeof tcp))
 		return false;
 	flags = ((__u8 *)&tcp)[13];
 	p->key.a_port = tcp.source;
@@ -206,7 +232,7 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p, c
 {
 	struct udphdr udp;
 
-	if (bpf_skb_load_bytes(skb, w->off, &udp, sizeof udp))
+	if (load(skb, w->off, &udp, sizeof udp))
 		return false;
 	p->key.a_port = udp.source;
 	p->key.b_port = udp.dest;
@@ -221,9 +247,9 @@ static __always_inline bool parse_icmp(struct __sk_buff *skb, struct packet *p,
 {
 	bool v6 = p->key.proto == PROTO_ICMPV6;
 	__u8 request = v6 ? 128 : 8, reply = v6 ? 129 : 0;
-	__u8 h[8];
+	_Alignas(4) __u8 h[8];
 
-	if (bpf_skb_load_bytes(skb, w->off, h, sizeof h))
+	if (load(skb, w->off, h, sizeof h))
 		return false;
 	p->note = h[0];
 	if (h[0] == request || h[0] == reply) {
@@ -247,7 +273,7 @@ static __always_inline bool parse_transport(struct __sk_buff *skb, struct packet
 	case IPPROTO_UDP:
 		return parse_udp(skb, p, w);
 	case IPPROTO_SCTP: /* RFC 9260 §3: ports first, as UDP; its common header is 12 bytes */
-		return !bpf_skb_load_bytes(skb, w->off, &p->key.a_port, 4);
+		return !load(skb, w->off, &p->key.a_port, 4);
 	case IPPROTO_ICMP:
 	case PROTO_ICMPV6:
 		return parse_icmp(skb, p, w);
@@ -298,11 +324,11 @@ static __always_inline void parse_packet(struct __sk_buff *skb, bool l3, struct 
 	if (skb->vlan_present)
 		p->key.vlan_id = skb->vlan_tci & 0xfff;
 	for (int i = 0; i < 2 && !l3; i++) { /* in-band tags: one, or two with 802.1ad */
-		__be16 tag[2];
+		_Alignas(4) __be16 tag[2];
 
 		if (ethertype != bpf_htons(ETH_P_8021Q) && ethertype != bpf_htons(ETH_P_8021AD))
 			break;
-		if (bpf_skb_load_bytes(skb, w.off, tag, sizeof tag))
+		if (load(skb, w.off, tag, sizeof tag))
 			break;
 		if (!p->key.vlan_id)
 			p->key.vlan_id = bpf_ntohs(tag[0]) & 0xfff;

@@ -1,6 +1,5 @@
 /*
- * point - what user space tells the trace programs: about an interface they are attached to, and
- * when to sweep.
+ * point - what user space tells the trace programs about an interface they are attached to.
  */
 #ifndef TYCHO_BPF_POINT_H
 #define TYCHO_BPF_POINT_H
@@ -15,11 +14,6 @@ struct point {
 	char name[16];
 	__u8 peer_netns; /* its far end lives in another network namespace */
 	__u8 zero[3];
-};
-
-struct sweep_request {
-	/* Report connections not reported for that long; 0: all with unreported counts. */
-	__u64 silent_ns;
 };
 
 #endif

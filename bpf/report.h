@@ -22,10 +22,11 @@ struct {
 	__type(value, __u64);
 } lost SEC(".maps");
 
-static __always_inline void count_lost(void)
+/* @counter a per-CPU array of one. */
+static __always_inline void count_up(void *counter)
 {
 	__u32 zero = 0;
-	__u64 *n = bpf_map_lookup_elem(&lost, &zero);
+	__u64 *n = bpf_map_lookup_elem(counter, &zero);
 
 	if (n)
 		__sync_fetch_and_add(n, 1); /* a softirq may come in between */

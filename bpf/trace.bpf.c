@@ -9,7 +9,8 @@
  * the ring full is counted as lost, but its counts stay for the next one; what a connection that
  * fell silent has left is reported by tycho_sweep, which user space runs. So the bytes of all
  * reports add up to the bytes seen, with one exception: a connection pushed out of a table that is
- * too small takes its unreported counts along.
+ * too small takes its unreported counts along. The kernel does not say when that happens; user
+ * space reckons how often from what came in (`begun`), what was taken out, and what is there.
  *
  * Program names start with "tycho_": by that an observer knows the filters that a killed one left
  * behind.
@@ -27,6 +28,10 @@ char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u64 interval_ns = 5000000000;
 const volatile __u32 netns; /* inode number of the network namespace we are attached in */
+
+/* The sweep's: kept by user space, which also reads how many it has forgotten. */
+__u64 sweep_silent_ns; /* report what was not reported for that long; 0: all */
+__u64 swept;           /* connections taken out of the table, since start */
 
 /* After that much silence a connection is forgotten, and its next packet starts anew; so the sweep
  * has only those to walk over that live. Cilium's figures for the same (its --bpf-ct-timeout-…
@@ -63,6 +68,14 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 << 20); /* set before load */
 } traces SEC(".maps");
+
+/* Connections put into the table, per CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} begun SEC(".maps");
 
 /* Kept by user space: what the events say about the interface. */
 struct {
@@ -114,7 +127,7 @@ static __always_inline void report_packet(struct __sk_buff *skb, const struct pa
 	__u32 len = skb->len;
 
 	if (!ev) {
-		count_lost();
+		count_up(&lost);
 		return;
 	}
 	fill_event(ev, &p->key, c, d, p->dir, cause);
@@ -316,9 +329,11 @@ static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3
 		conn_begin(&fresh, &p);
 		/* Of two CPUs that come at once, one begins it. */
 		is_new = !bpf_map_update_elem(&connections, &p.key, &fresh, BPF_NOEXIST);
+		if (is_new)
+			count_up(&begun);
 		c = bpf_map_lookup_elem(&connections, &p.key);
 		if (!c) { /* no room even after forgetting: nothing to count it in */
-			count_lost();
+			count_up(&lost);
 			return;
 		}
 	} else if (begins_anew(c, &p, now_ns)) {
@@ -326,8 +341,12 @@ static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3
 		is_new = true;
 	}
 	d = &c->dir[p.dir & 1];
-	c->last_ns = now_ns;
-	d->note = p.note;
+	/* Both directions share the line: it is written only where that changes something, for the
+	 * other may be on another CPU. */
+	if (c->last_ns != now_ns)
+		c->last_ns = now_ns;
+	if (d->note != p.note)
+		d->note = p.note;
 	__sync_fetch_and_add(&d->packets, 1);
 	__sync_fetch_and_add(&d->bytes, skb->len);
 	if (p.later_fragment && p.key.kind != CONN_UNTRACKED)
@@ -338,7 +357,7 @@ static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3
 	if (p.fragment && p.key.kind != CONN_UNTRACKED) {
 		/* Decoders do not look into fragments: made headers tell the ports. */
 		if (!report_made(&p.key, c, p.dir, cause, skb->len))
-			count_lost();
+			count_up(&lost);
 	} else if (cause == BPF_CAUSE_DNS) {
 		report_packet(skb, &p, c, d, cause, l3, BPF_EVENT_DNS_CAP_BYTES);
 	} else if (p.payload_off && p.payload_off <= HEADERS_BYTES) {
@@ -377,41 +396,69 @@ int tycho_out_l3(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
+/* What a BPF iterator over a map is called with, once per element (kernel/bpf/map_iter.c). */
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
 struct bpf_map;
-struct sweep {
-	__u64 now_ns, silent_ns;
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key, *value; /* NULL: the end */
 };
 
-static long sweep_conn(struct bpf_map *map, struct conn_key *k, struct conn *c, struct sweep *s)
+static __always_inline bool is_due(const struct conn_dir *d, __u64 now_ns)
 {
-	for (int i = 0; i < 2; i++) {
-		struct conn_dir *d = &c->dir[i];
-		__u64 report_ns = d->report_ns;
-
-		if (!d->packets || s->now_ns < report_ns || s->now_ns - report_ns < s->silent_ns)
-			continue;
-		if (__sync_val_compare_and_swap(&d->report_ns, report_ns, s->now_ns) != report_ns)
-			continue; /* a packet came and reports */
-		if (!report_made(k, c, i,
-				 k->kind == CONN_UNTRACKED ? BPF_CAUSE_UNTRACKED
-							   : BPF_CAUSE_INTERVAL,
-				 0))
-			return 1; /* ring full: the rest waits for the next sweep */
-	}
-	/* A packet that comes in this very moment, after all that silence, is counted in what is
-	 * being forgotten. */
-	if (!c->dir[0].packets && !c->dir[1].packets && conn_is_over(k, c, s->now_ns))
-		bpf_map_delete_elem(&connections, k);
-	return 0;
+	return d->packets && now_ns >= d->report_ns && now_ns - d->report_ns >= sweep_silent_ns;
 }
 
-/* Run by user space: reports every connection with unreported counts whose last report is
- * @silent_ns old, and forgets those that are over. */
-SEC("syscall")
-int tycho_sweep(struct sweep_request *request)
+/* False if the ring is full. */
+static __always_inline bool sweep_dir(const struct conn_key *k, struct conn *c, __u8 dir,
+				      __u64 now_ns)
 {
-	struct sweep s = { .now_ns = bpf_ktime_get_ns(), .silent_ns = request->silent_ns };
+	struct conn_dir *d = &c->dir[dir];
+	__u64 report_ns = d->report_ns;
+	__u8 cause = k->kind == CONN_UNTRACKED ? BPF_CAUSE_UNTRACKED : BPF_CAUSE_INTERVAL;
 
-	bpf_for_each_map_elem(&connections, sweep_conn, &s, 0);
+	if (!is_due(d, now_ns) ||
+	    __sync_val_compare_and_swap(&d->report_ns, report_ns, now_ns) != report_ns)
+		return true; /* or a packet came and reports */
+	if (report_made(k, c, dir, cause, 0))
+		return true;
+	d->report_ns = report_ns;
+	return false;
+}
+
+/* The sweep: user space reads an iterator over `connections`, a byte for each, so the size of its
+ * reads says how many are looked at before it has the thread back. A full ring ends a read with
+ * EAGAIN, and the next goes on with the same connection. */
+SEC("iter/bpf_map_elem")
+int tycho_sweep(struct bpf_iter__bpf_map_elem *ctx)
+{
+	const struct conn *seen = ctx->value;
+	const struct conn_key *at = ctx->key;
+	__u64 now_ns = bpf_ktime_get_ns();
+	struct conn_key k;
+	struct conn *c;
+
+	if (!seen || !at)
+		return 0;
+	bpf_seq_write(ctx->meta->seq, "", 1);
+	if (!is_due(&seen->dir[0], now_ns) && !is_due(&seen->dir[1], now_ns) &&
+	    !conn_is_over(at, seen, now_ns))
+		return 0;
+	/* Only what needs it is looked up: that makes an entry count as used. */
+	__builtin_memcpy(&k, at, sizeof k);
+	c = bpf_map_lookup_elem(&connections, &k);
+	if (!c)
+		return 0;
+	if (!sweep_dir(&k, c, 0, now_ns) || !sweep_dir(&k, c, 1, now_ns))
+		return 1;
+	/* A packet that comes in this very moment, after all that silence, is counted in what is
+	 * being forgotten. */
+	if (!c->dir[0].packets && !c->dir[1].packets && conn_is_over(&k, c, now_ns) &&
+	    !bpf_map_delete_elem(&connections, &k))
+		swept++;
 	return 0;
 }

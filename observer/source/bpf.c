@@ -19,6 +19,8 @@
 #include "observer/source/libbpf_log.h"
 #include "observer/source/links.h"
 #include "observer/source/reasons.h"
+#include "observer/source/ring.h"
+#include "observer/source/scope.h"
 
 /*
  * One pollable descriptor for everything. The rings are watched by edge: readable when the kernel
@@ -28,12 +30,15 @@
  *	ring `traces` ────┤
  *	netlink ──────────┼─► epoll
  *	timer, 50 ms ─────┘ what gathered without a wake-up; lost counters; the sweep
+ *
+ * The sweep of a large table is walked in slices, one a tick, so that no drain is long.
  */
 enum { WATCH_RING, WATCH_TIMER, WATCH_LINKS };
 
 enum { RING_VERDICTS, RING_TRACES, RING_COUNT };
 
 static const uint64_t tick_ns = 50 * NS_PER_MS;
+static const uint64_t slice_ns = 2 * NS_PER_MS;
 
 struct attached {
 	struct link link;
@@ -45,18 +50,25 @@ struct source_bpf {
 	struct source base;
 	struct trace_bpf *trace; /* NULL: not wanted */
 	struct drop_bpf *drop;   /* NULL: not wanted */
-	struct ring_buffer *rings;
+	struct ring rings[RING_COUNT]; /* zero: not wanted */
 	struct reasons *reasons;
 	struct links *links;
+	struct scope *scope; /* NULL: drops are told wherever they happen */
 	struct choice *choice;
 	struct attached *attached; /* own; by ifindex */
 	size_t attached_count;
 	int epoll_fd, timer_fd, lock_fd;
+	uint32_t netns; /* the network namespace we are in, by inode */
 	uint64_t interval_ns;
 	struct mono_ns sweep_at;
+	int sweep_fd;  /* -1: none is under way */
+	bool flushing; /* that sweep is a flush */
+	uint64_t sweep_begun;  /* connections begun when it started */
+	uint64_t sweep_passed; /* connections it has looked at */
+	uint64_t pushed_out;   /* connections, since start; at least */
 	bool rush; /* the timer is set to go off at once: records were left behind */
 	int cpus;
-	uint64_t *lost_per_cpu;    /* own; scratch for reading a per-CPU counter */
+	uint64_t *per_cpu;         /* own; scratch for reading a per-CPU counter */
 	uint64_t lost[RING_COUNT]; /* since start */
 	uint64_t lost_told[RING_COUNT];
 	/* during a drain */
@@ -79,10 +91,8 @@ static const char *name_of(const struct source_bpf *s, uint32_t ifindex)
 	return "";
 }
 
-static int on_record(void *ctx, void *data, size_t size)
+static void tell(struct source_bpf *s, const struct bpf_event *ev)
 {
-	struct source_bpf *s = ctx;
-	const struct bpf_event *ev = data;
 	char scratch[REASON_NAME_BYTES];
 	struct raw_event raw = {
 		.mono = { ev->mono_ns },
@@ -99,8 +109,6 @@ static int on_record(void *ctx, void *data, size_t size)
 		.cpu = ev->cpu,
 	};
 
-	if (size < sizeof *ev + ev->cap_bytes)
-		return 0; /* not of our programs */
 	if (ev->kind == BPF_EVENT_TRACE) {
 		raw.kind = RAW_TRACE;
 		raw.reply_known = ev->flags & BPF_EVENT_REPLY_KNOWN;
@@ -110,22 +118,52 @@ static int on_record(void *ctx, void *data, size_t size)
 	} else {
 		raw.kind = RAW_DROP;
 		raw.kernel_reason = reasons_name(s->reasons, ev->drop_reason, scratch);
-		if (!ev->ifname[0] && ev->ifindex && s->trace &&
-		    ev->netns == s->trace->rodata->netns)
+		if (!ev->ifname[0] && ev->ifindex && ev->netns == s->netns)
 			raw.ifname = name_of(s, ev->ifindex);
 	}
 	s->sink->event(s->sink, &raw);
-	return --s->room ? 0 : -ECANCELED; /* stops behind this record */
+	s->room--;
 }
 
-static uint64_t read_lost(struct source_bpf *s, const struct bpf_map *map)
+/* Hands over what both rings hold, in order of time, while there is room. What is later than the
+ * first look stays: it could be handed over before something that the other ring got meanwhile.
+ * But drops do not wait behind traces once their own ring fills: a flood of traces must never push
+ * a drop out. */
+static void tell_rings(struct source_bpf *s)
+{
+	struct ring *drops = &s->rings[RING_VERDICTS], *traces = &s->rings[RING_TRACES];
+	bool drops_first = ring_used(drops) > drops->bytes / 4;
+	uint64_t until_ns = mono_now().v;
+
+	ring_look(drops);
+	ring_look(traces);
+	while (s->room) {
+		const struct bpf_event *drop = ring_peek(drops), *trace = ring_peek(traces);
+
+		if (drop && (!trace || drops_first || drop->mono_ns < trace->mono_ns)) {
+			if (drop->mono_ns > until_ns)
+				break;
+			tell(s, drop);
+			ring_take(drops);
+		} else {
+			if (!trace || trace->mono_ns > until_ns)
+				break;
+			tell(s, trace);
+			ring_take(traces);
+		}
+	}
+	ring_release(drops);
+	ring_release(traces);
+}
+
+static uint64_t read_counter(struct source_bpf *s, const struct bpf_map *map)
 {
 	uint32_t zero = 0;
 	uint64_t sum = 0;
 
-	if (bpf_map_lookup_elem(bpf_map__fd(map), &zero, s->lost_per_cpu) == 0)
+	if (bpf_map_lookup_elem(bpf_map__fd(map), &zero, s->per_cpu) == 0)
 		for (int i = 0; i < s->cpus; i++)
-			sum += s->lost_per_cpu[i];
+			sum += s->per_cpu[i];
 	return sum;
 }
 
@@ -144,13 +182,52 @@ static void tell_lost(struct source_bpf *s)
 	}
 }
 
-static void sweep(struct source_bpf *s, uint64_t silent_ns)
-{
-	struct sweep_request request = { .silent_ns = silent_ns };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &request, .ctx_size_in = sizeof request);
+/* --- the sweep ------------------------------------------------------------------------------- */
 
-	/* It cannot fail once loaded; if it did, nothing would be lost, only told later. */
-	(void)bpf_prog_test_run_opts(bpf_program__fd(s->trace->progs.tycho_sweep), &opts);
+static void sweep_end(struct source_bpf *s)
+{
+	if (s->sweep_fd >= 0)
+		(void)close(s->sweep_fd);
+	s->sweep_fd = -1;
+	s->flushing = false;
+}
+
+/* @silent_ns: how long a connection was not reported; 0: all with unreported counts. */
+static void sweep_start(struct source_bpf *s, uint64_t silent_ns)
+{
+	sweep_end(s);
+	s->sweep_begun = read_counter(s, s->trace->maps.begun);
+	s->sweep_passed = 0;
+	s->trace->bss->sweep_silent_ns = silent_ns;
+	/* Without memory it is left to the next time: nothing is lost, only told later. */
+	s->sweep_fd = bpf_iter_create(bpf_link__fd(s->trace->links.tycho_sweep));
+}
+
+/* Goes on for @budget_ns, or until the ring is full. */
+static void sweep_on(struct source_bpf *s, uint64_t budget_ns)
+{
+	uint64_t start_ns = mono_now().v;
+	char passed[1024]; /* a byte for each connection; what it says does not matter */
+
+	while (s->sweep_fd >= 0) {
+		ssize_t n = read(s->sweep_fd, passed, sizeof passed);
+
+		if (n > 0) {
+			s->sweep_passed += (uint64_t)n;
+			if (mono_now().v - start_ns >= budget_ns)
+				return;
+		} else if (n < 0 && errno == EAGAIN) {
+			return;
+		} else {
+			/* Neither there any more nor taken out by us: the kernel needed the room.
+			 * What came and went meanwhile makes it less, never more. */
+			uint64_t known = s->sweep_passed + s->trace->bss->swept;
+
+			if (s->sweep_begun > known && s->sweep_begun - known > s->pushed_out)
+				s->pushed_out = s->sweep_begun - known;
+			sweep_end(s);
+		}
+	}
 }
 
 static void set_timer(struct source_bpf *s, bool rush)
@@ -162,6 +239,14 @@ static void set_timer(struct source_bpf *s, bool rush)
 	s->rush = rush;
 }
 
+static void follow_scope(struct source_bpf *s, struct mono_ns now)
+{
+	size_t n;
+	const struct link *list = links_list(s->links, &n);
+
+	scope_follow(s->scope, list, n, now);
+}
+
 static void on_tick(struct source_bpf *s)
 {
 	struct mono_ns now = mono_now();
@@ -170,14 +255,17 @@ static void on_tick(struct source_bpf *s)
 	(void)!read(s->timer_fd, &expirations, sizeof expirations);
 	s->rush = false;
 	if (s->drop)
-		s->lost[RING_VERDICTS] = read_lost(s, s->drop->maps.lost);
+		s->lost[RING_VERDICTS] = read_counter(s, s->drop->maps.lost);
+	if (s->scope && scope_is_due(s->scope, now))
+		follow_scope(s, now);
 	if (!s->trace)
 		return;
-	s->lost[RING_TRACES] = read_lost(s, s->trace->maps.lost);
-	if (now.v >= s->sweep_at.v) {
+	s->lost[RING_TRACES] = read_counter(s, s->trace->maps.lost);
+	if (s->sweep_fd < 0 && now.v >= s->sweep_at.v) {
 		s->sweep_at.v = now.v + s->interval_ns;
-		sweep(s, s->interval_ns);
+		sweep_start(s, s->interval_ns);
 	}
+	sweep_on(s, slice_ns);
 }
 
 /* --- interfaces ------------------------------------------------------------------------------ */
@@ -269,8 +357,12 @@ static enum err_code follow_links(struct source_bpf *s, struct err *e)
 static void on_links(struct source_bpf *s)
 {
 	/* What fails here (no memory, a dump torn four times) is made up for by the next change. */
-	if (links_changed(s->links) && links_refresh(s->links, NULL) == ERR_OK)
+	if (!links_changed(s->links) || links_refresh(s->links, NULL) != ERR_OK)
+		return;
+	if (s->trace)
 		(void)follow_links(s, NULL);
+	if (s->scope)
+		follow_scope(s, mono_now());
 }
 
 /* --- the source ------------------------------------------------------------------------------ */
@@ -297,9 +389,7 @@ static size_t bpf_drain(struct source *base, struct raw_sink *sink, size_t max)
 	s->sink = sink;
 	s->room = max;
 	tell_lost(s);
-	if (s->room)
-		/* Verdicts first; ends early when there is no more room. */
-		(void)ring_buffer__consume(s->rings);
+	tell_rings(s);
 	if (!s->room && !s->rush)
 		set_timer(s, true); /* the edge is spent, but records may be left */
 	return max - s->room;
@@ -313,13 +403,16 @@ static void bpf_free(struct source *base)
 		for (size_t i = 0; i < s->attached_count; i++)
 			detach(s, &s->attached[i], false);
 	free(s->attached);
-	ring_buffer__free(s->rings);
+	for (size_t i = 0; i < RING_COUNT; i++)
+		ring_unmap(&s->rings[i]);
+	sweep_end(s);
+	scope_free(s->scope);
 	drop_bpf__destroy(s->drop);
 	trace_bpf__destroy(s->trace);
 	choice_free(s->choice);
 	links_free(s->links);
 	reasons_free(s->reasons);
-	free(s->lost_per_cpu);
+	free(s->per_cpu);
 	for (size_t i = 0; i < 3; i++) {
 		int fd = (const int[]){ s->epoll_fd, s->timer_fd, s->lock_fd }[i];
 
@@ -329,19 +422,13 @@ static void bpf_free(struct source *base)
 	free(s);
 }
 
-static const struct source_ops bpf_ops = {
-	.name = "bpf",
-	.fd = bpf_fd,
-	.drain = bpf_drain,
-	.free = bpf_free,
-};
-
 struct source_bpf_stats source_bpf_stats(const struct source *base)
 {
 	const struct source_bpf *s = (const struct source_bpf *)(const void *)base;
 	struct source_bpf_stats stats = {
 		.lost_traces = s->lost[RING_TRACES],
 		.lost_verdicts = s->lost[RING_VERDICTS],
+		.pushed_out = s->pushed_out,
 	};
 
 	for (size_t i = 0; i < s->attached_count; i++) {
@@ -351,13 +438,26 @@ struct source_bpf_stats source_bpf_stats(const struct source *base)
 	return stats;
 }
 
-void source_bpf_flush(struct source *base)
+bool source_bpf_flush(struct source *base)
 {
 	struct source_bpf *s = bpf_of(base);
 
-	if (s->trace)
-		sweep(s, 0);
+	if (!s->trace)
+		return false;
+	if (!s->flushing)
+		sweep_start(s, 0);
+	s->flushing = s->sweep_fd >= 0;
+	sweep_on(s, UINT64_MAX);
+	return s->flushing;
 }
+
+static const struct source_ops bpf_ops = {
+	.name = "bpf",
+	.fd = bpf_fd,
+	.drain = bpf_drain,
+	.flush = source_bpf_flush,
+	.free = bpf_free,
+};
 
 /* --- start ----------------------------------------------------------------------------------- */
 
@@ -429,15 +529,14 @@ static enum err_code load_trace(struct source_bpf *s, const struct source_bpf_co
 				struct err *e)
 {
 	size_t ring_bytes = config->trace_ring_bytes ? config->trace_ring_bytes : 4U << 20;
-	struct stat ns;
+	DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, sweep);
+	union bpf_iter_link_info over = { 0 };
 	int rc;
 
-	if (stat("/proc/thread-self/ns/net", &ns) != 0)
-		return err_os(e, "find the network namespace");
 	s->trace = trace_bpf__open();
 	if (!s->trace)
 		return load_error(-errno, "trace", e);
-	s->trace->rodata->netns = (uint32_t)ns.st_ino;
+	s->trace->rodata->netns = s->netns;
 	s->trace->rodata->interval_ns = s->interval_ns;
 	s->trace->rodata->wakeup_bytes = wakeup_mark(ring_bytes);
 	rc = bpf_map__set_max_entries(s->trace->maps.traces, (uint32_t)ring_bytes);
@@ -445,7 +544,23 @@ static enum err_code load_trace(struct source_bpf *s, const struct source_bpf_co
 		rc = bpf_map__set_max_entries(s->trace->maps.connections, config->connections);
 	if (!rc)
 		rc = trace_bpf__load(s->trace);
-	return rc ? load_error(rc, "trace", e) : ERR_OK;
+	if (rc)
+		return load_error(rc, "trace", e);
+	over.map.map_fd = (uint32_t)bpf_map__fd(s->trace->maps.connections);
+	sweep.link_info = &over;
+	sweep.link_info_len = sizeof over;
+	s->trace->links.tycho_sweep = bpf_program__attach_iter(s->trace->progs.tycho_sweep, &sweep);
+	return s->trace->links.tycho_sweep ? ERR_OK : load_error(-errno, "trace", e);
+}
+
+/* True if we are in the machine's first network namespace, from where all is in scope. */
+static bool in_first_netns(const struct source_bpf *s)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(s->drop->progs.tycho_first_netns), &opts) ==
+		       0 &&
+	       opts.retval == s->netns;
 }
 
 static enum err_code load_drop(struct source_bpf *s, const struct source_bpf_config *config,
@@ -466,7 +581,12 @@ static enum err_code load_drop(struct source_bpf *s, const struct source_bpf_con
 	rc = bpf_map__set_max_entries(s->drop->maps.verdicts, (uint32_t)ring_bytes);
 	if (!rc)
 		rc = drop_bpf__load(s->drop);
-	return rc ? load_error(rc, "drop", e) : ERR_OK;
+	if (rc)
+		return load_error(rc, "drop", e);
+	if (config->drop_scope == BPF_SCOPE_MACHINE || in_first_netns(s))
+		return ERR_OK;
+	s->drop->bss->scoped = true;
+	return scope_new(s->netns, bpf_map__fd(s->drop->maps.scope), &s->scope, e);
 }
 
 static enum err_code watch(struct source_bpf *s, int fd, uint32_t events, uint32_t what,
@@ -477,30 +597,22 @@ static enum err_code watch(struct source_bpf *s, int fd, uint32_t events, uint32
 	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0 ? ERR_OK : err_os(e, "epoll");
 }
 
-/* Rings in the order in which they are read. */
-static enum err_code open_rings(struct source_bpf *s, struct err *e)
+static enum err_code open_ring(struct source_bpf *s, size_t which, const struct bpf_map *map,
+			       struct err *e)
 {
-	const struct bpf_map *rings[RING_COUNT] = {
-		[RING_VERDICTS] = s->drop ? s->drop->maps.verdicts : NULL,
-		[RING_TRACES] = s->trace ? s->trace->maps.traces : NULL,
-	};
+	int fd = bpf_map__fd(map);
 
-	for (size_t i = 0; i < RING_COUNT; i++) {
-		int fd, rc = 0;
+	if (ring_map(fd, bpf_map__max_entries(map), &s->rings[which], e) != ERR_OK)
+		return e->code;
+	return watch(s, fd, EPOLLIN | EPOLLET, WATCH_RING, e);
+}
 
-		if (!rings[i])
-			continue;
-		fd = bpf_map__fd(rings[i]);
-		if (!s->rings)
-			s->rings = ring_buffer__new(fd, on_record, s, NULL);
-		else
-			rc = ring_buffer__add(s->rings, fd, on_record, s);
-		if (!s->rings || rc)
-			return err_os(e, "map the ring");
-		if (watch(s, fd, EPOLLIN | EPOLLET, WATCH_RING, e) != ERR_OK)
-			return e ? e->code : ERR_IO;
-	}
-	return ERR_OK;
+static enum err_code open_links(struct source_bpf *s, struct err *e)
+{
+	if (links_open(s->scope != NULL, &s->links, e) != ERR_OK ||
+	    links_refresh(s->links, e) != ERR_OK)
+		return e->code;
+	return watch(s, links_fd(s->links), EPOLLIN, WATCH_LINKS, e);
 }
 
 static enum err_code start_traces(struct source_bpf *s, const struct source_bpf_config *config,
@@ -510,22 +622,33 @@ static enum err_code start_traces(struct source_bpf *s, const struct source_bpf_
 	const char *missing;
 	size_t n;
 
-	if (hooks_lock(&s->lock_fd, e) != ERR_OK || links_open(&s->links, e) != ERR_OK ||
-	    choice_new(config->interfaces, config->interface_count, &s->choice, e) != ERR_OK ||
-	    links_refresh(s->links, e) != ERR_OK)
+	if (hooks_lock(&s->lock_fd, e) != ERR_OK ||
+	    choice_new(config->interfaces, config->interface_count, &s->choice, e) != ERR_OK)
 		return e->code;
 	list = links_list(s->links, &n);
 	missing = choice_missing(s->choice, list, n);
 	if (missing)
 		return err_set(e, ERR_NOT_FOUND,
 			       "there is no interface '%s' here: 'ip link' lists them", missing);
-	if (load_trace(s, config, e) != ERR_OK)
+	if (load_trace(s, config, e) != ERR_OK ||
+	    open_ring(s, RING_TRACES, s->trace->maps.traces, e) != ERR_OK)
 		return e->code;
 	for (size_t i = 0; i < n; i++)
 		(void)hooks_clean(list[i].ifindex);
-	if (follow_links(s, e) != ERR_OK)
+	return follow_links(s, e);
+}
+
+/* The program is attached last of all: that needs no undoing beyond the skeleton's own. */
+static enum err_code start_drops(struct source_bpf *s, struct err *e)
+{
+	int rc;
+
+	if (open_ring(s, RING_VERDICTS, s->drop->maps.verdicts, e) != ERR_OK)
 		return e->code;
-	return watch(s, links_fd(s->links), EPOLLIN, WATCH_LINKS, e);
+	if (s->scope)
+		follow_scope(s, mono_now());
+	rc = drop_bpf__attach(s->drop);
+	return rc ? load_error(rc, "drop", e) : ERR_OK;
 }
 
 static bool is_ring_size(size_t bytes)
@@ -540,6 +663,7 @@ enum err_code source_bpf_new(const struct source_bpf_config *config, struct sour
 {
 	AUTO(source_free) struct source *guard = NULL;
 	struct source_bpf *s;
+	struct stat netns;
 	struct err local;
 
 	e = e ? e : &local;
@@ -557,14 +681,18 @@ enum err_code source_bpf_new(const struct source_bpf_config *config, struct sour
 		.epoll_fd = -1,
 		.timer_fd = -1,
 		.lock_fd = -1,
+		.sweep_fd = -1,
 		.interval_ns = config->interval_ns ? config->interval_ns : 5 * NS_PER_S,
 		.cpus = libbpf_num_possible_cpus(),
 	};
 	guard = &s->base;
+	if (stat("/proc/thread-self/ns/net", &netns) != 0)
+		return err_os(e, "find the network namespace");
+	s->netns = (uint32_t)netns.st_ino;
 	if (s->cpus < 1)
 		return err_errno(e, s->cpus, "count the CPUs");
-	s->lost_per_cpu = calloc((size_t)s->cpus, sizeof *s->lost_per_cpu);
-	if (!s->lost_per_cpu)
+	s->per_cpu = calloc((size_t)s->cpus, sizeof *s->per_cpu);
+	if (!s->per_cpu)
 		return err_set(e, ERR_NOMEM, "bpf source");
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -572,15 +700,11 @@ enum err_code source_bpf_new(const struct source_bpf_config *config, struct sour
 		return err_os(e, "bpf source");
 	libbpf_log_keep();
 	if ((config->drops && load_drop(s, config, e) != ERR_OK) ||
+	    ((config->traces || s->scope) && open_links(s, e) != ERR_OK) ||
 	    (config->traces && start_traces(s, config, e) != ERR_OK) ||
-	    open_rings(s, e) != ERR_OK || watch(s, s->timer_fd, EPOLLIN, WATCH_TIMER, e) != ERR_OK)
+	    (config->drops && start_drops(s, e) != ERR_OK) ||
+	    watch(s, s->timer_fd, EPOLLIN, WATCH_TIMER, e) != ERR_OK)
 		return e->code;
-	if (s->drop) { /* last: it needs no undoing beyond the skeleton's own */
-		int rc = drop_bpf__attach(s->drop);
-
-		if (rc)
-			return load_error(rc, "drop", e);
-	}
 	s->sweep_at.v = mono_now().v + s->interval_ns;
 	set_timer(s, false);
 	*ret = TAKE(guard);

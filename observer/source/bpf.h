@@ -5,16 +5,30 @@
  * A packet is never changed; on free every hook is taken back, and what a killed observer left behind is removed at
  * the next start.
  *
- * Scope    traces: the network namespace source_bpf_new is called in, one observer at a time. Drops: the whole machine.
+ * Scope    traces: the network namespace source_bpf_new is called in, one observer at a time. Drops: this node's, see
+ *          enum source_bpf_scope.
+ * Order    one drain hands events over in order of their time, drops and traces together; but while drops fill more than a
+ *          quarter of their ring, they go first. What is being written at that moment comes with the next drain.
  * Counts   bytes and packets of a connection's events add up to what passed, also where events were lost; the rest of a
  *          connection that fell silent comes within two intervals, without Ethernet header and of packet_bytes 0, for it
- *          stands for no single packet.
+ *          stands for no single packet. In a table of hundreds of thousands of connections some 3 s are added to that, for it is
+ *          walked in slices of 2 ms. What a connection that was pushed out of a full table has counted since its last event
+ *          is not told; source_bpf_stats says how often that happened.
  * Latency  events come when enough have gathered, or after 50 ms.
  */
 #ifndef TYCHO_OBSERVER_SOURCE_BPF_H
 #define TYCHO_OBSERVER_SOURCE_BPF_H
 
 #include "observer/source/source.h"
+
+/* Whose drops are told. */
+enum source_bpf_scope {
+	/* In the machine's first network namespace: all of the machine. In another one: that one and those its interfaces lead
+	 * to (a pod, over its veth), without the interfaces that packets leave by for other nodes: a default route, or any route
+	 * through a next hop. Drops of which the kernel does not know the namespace are then left out. */
+	BPF_SCOPE_NODE,
+	BPF_SCOPE_MACHINE,
+};
 
 struct source_bpf_config {
 	/* Names or shell-style globs ("eth*", "!docker0" excludes). None: every interface whose peer is in another network
@@ -27,6 +41,7 @@ struct source_bpf_config {
 	size_t trace_ring_bytes, verdict_ring_bytes;
 	uint32_t connections;          /* tracked at once, oldest forgotten first; 0: 262,144 */
 	bool traces, drops;            /* which programs to load */
+	enum source_bpf_scope drop_scope;
 	bool noise;                    /* also report drop reasons that are part of normal operation */
 };
 
@@ -38,13 +53,14 @@ MUST_CHECK enum err_code source_bpf_new(const struct source_bpf_config *config, 
 struct source_bpf_stats {
 	uint64_t lost_traces, lost_verdicts; /* failed reserves since start */
 	uint32_t interfaces;                 /* attached now */
+	uint64_t pushed_out;                 /* connections that a full table had no room for any more; at least */
 	uint32_t refused;                    /* chosen, but something else holds the hook: not watched */
 };
 /* Capture thread. */
 struct source_bpf_stats source_bpf_stats(const struct source *s);
 
-/* Reports now what connections have counted since their last report, for the next drain to hand over. Without it that happens
- * within two intervals. For the last drain before a stop. Capture thread. */
-void source_bpf_flush(struct source *s);
+/* The source's flush (source.h): reports now what connections have counted since their last report, for the next drain to hand
+ * over. True if the ring was full before the end. Capture thread. */
+bool source_bpf_flush(struct source *s);
 
 #endif

@@ -12,25 +12,32 @@
 #include "base/str.h"
 
 enum {
-	OUT_MAX = 64, /* interfaces with a default route; beyond that they have to be named */
+	OUT_MAX = 64, /* interfaces with such a route; beyond that they have to be named */
 	RECEIVE_BYTES = 32768, /* a piece of a dump; what iproute2 uses */
+};
+
+/* Interfaces that a kind of route leaves by. */
+struct ways {
+	uint32_t ifindex[OUT_MAX];
+	size_t count;
 };
 
 struct links {
 	struct mnl_socket *ask, *hear;
 	struct link *list; /* own; by ifindex */
 	size_t count, room;
-	uint32_t out[OUT_MAX];
-	size_t out_count;
-	bool routes_old; /* default routes have to be asked for again */
+	struct ways out;      /* default routes */
+	struct ways gateways; /* routes through a next hop; empty if not wanted */
+	bool want_gateways;
+	bool routes_old; /* routes have to be asked for again */
 	unsigned seq;
 	_Alignas(struct nlmsghdr) char buffer[RECEIVE_BYTES];
 };
 
-static bool is_out(const struct links *l, uint32_t ifindex)
+static bool has_way(const struct ways *w, uint32_t ifindex)
 {
-	for (size_t i = 0; i < l->out_count; i++)
-		if (l->out[i] == ifindex)
+	for (size_t i = 0; i < w->count; i++)
+		if (w->ifindex[i] == ifindex)
 			return true;
 	return false;
 }
@@ -51,8 +58,11 @@ static bool read_link(const struct nlmsghdr *h, struct link *ret)
 		if (mnl_attr_get_type(a) == IFLA_IFNAME &&
 		    mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
 			(void)strncat(link.name, mnl_attr_get_str(a), sizeof link.name - 1);
-		else if (mnl_attr_get_type(a) == IFLA_LINK_NETNSID)
+		else if (mnl_attr_get_type(a) == IFLA_LINK_NETNSID &&
+			 mnl_attr_validate(a, MNL_TYPE_U32) >= 0) {
 			link.peer_netns = true;
+			link.peer_nsid = (int32_t)mnl_attr_get_u32(a);
+		}
 	}
 	*ret = link;
 	return true;
@@ -64,6 +74,21 @@ static struct link *find(const struct links *l, uint32_t ifindex)
 		if (l->list[i].ifindex == ifindex)
 			return &l->list[i];
 	return NULL;
+}
+
+static bool has_gateway(const struct nlmsghdr *h)
+{
+	struct nlattr *a;
+
+	mnl_attr_for_each(a, h, sizeof(struct rtmsg))
+	{
+		int type = mnl_attr_get_type(a);
+
+		/* Several next hops at once have gateways as good as always. */
+		if (type == RTA_GATEWAY || type == RTA_VIA || type == RTA_MULTIPATH)
+			return true;
+	}
+	return false;
 }
 
 /* Link messages come for a lot that we do not look at: counters, carrier, addresses of bridges. */
@@ -80,6 +105,7 @@ static int hear_message(const struct nlmsghdr *h, void *arg)
 			break;
 		known = find(l, link.ifindex);
 		if (!known || known->peer_netns != link.peer_netns ||
+		    known->peer_nsid != link.peer_nsid ||
 		    strcmp(known->name, link.name) != 0)
 			return MNL_CB_STOP;
 		break;
@@ -91,7 +117,7 @@ static int hear_message(const struct nlmsghdr *h, void *arg)
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
-		if (route->rtm_dst_len == 0) {
+		if (route->rtm_dst_len == 0 || (l->want_gateways && has_gateway(h))) {
 			l->routes_old = true;
 			return MNL_CB_STOP;
 		}
@@ -143,34 +169,42 @@ static enum err_code ask(struct links *l, struct nlmsghdr *h, mnl_cb_t cb, void 
 	return more < 0 ? err_os(e, "netlink") : ERR_OK;
 }
 
-static void add_out(struct links *l, int ifindex)
+static void add_way(struct ways *w, int ifindex)
 {
-	if (ifindex > 0 && l->out_count < OUT_MAX && !is_out(l, (uint32_t)ifindex))
-		l->out[l->out_count++] = (uint32_t)ifindex;
+	if (ifindex > 0 && w->count < OUT_MAX && !has_way(w, (uint32_t)ifindex))
+		w->ifindex[w->count++] = (uint32_t)ifindex;
 }
 
-static int take_route(const struct nlmsghdr *h, void *arg)
+static void add_ways(struct ways *w, const struct nlmsghdr *h)
 {
-	const struct rtmsg *route = mnl_nlmsg_get_payload(h);
-	struct links *l = arg;
 	struct nlattr *a;
 
-	if (h->nlmsg_type != RTM_NEWROUTE || route->rtm_dst_len != 0 ||
-	    route->rtm_type != RTN_UNICAST)
-		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof *route)
+	mnl_attr_for_each(a, h, sizeof(struct rtmsg))
 	{
 		if (mnl_attr_get_type(a) == RTA_OIF && mnl_attr_validate(a, MNL_TYPE_U32) >= 0) {
-			add_out(l, (int)mnl_attr_get_u32(a));
+			add_way(w, (int)mnl_attr_get_u32(a));
 		} else if (mnl_attr_get_type(a) == RTA_MULTIPATH) {
 			struct rtnexthop *hop = mnl_attr_get_payload(a);
 			int left = mnl_attr_get_payload_len(a);
 
 			for (; RTNH_OK(hop, left);
 			     left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop))
-				add_out(l, hop->rtnh_ifindex);
+				add_way(w, hop->rtnh_ifindex);
 		}
 	}
+}
+
+static int take_route(const struct nlmsghdr *h, void *arg)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(h);
+	struct links *l = arg;
+
+	if (h->nlmsg_type != RTM_NEWROUTE || route->rtm_type != RTN_UNICAST)
+		return MNL_CB_OK;
+	if (route->rtm_dst_len == 0)
+		add_ways(&l->out, h);
+	if (l->want_gateways && has_gateway(h))
+		add_ways(&l->gateways, h);
 	return MNL_CB_OK;
 }
 
@@ -178,7 +212,7 @@ static enum err_code ask_routes(struct links *l, struct err *e)
 {
 	static const unsigned char families[] = { AF_INET, AF_INET6 };
 
-	l->out_count = 0;
+	l->out.count = l->gateways.count = 0;
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		_Alignas(struct nlmsghdr) char request[NLMSG_LENGTH(sizeof(struct rtmsg))];
 		struct nlmsghdr *h = mnl_nlmsg_put_header(request);
@@ -256,8 +290,10 @@ enum err_code links_refresh(struct links *l, struct err *e)
 	}
 	if (g.count)
 		qsort(g.list, g.count, sizeof *g.list, by_ifindex);
-	for (size_t i = 0; i < g.count; i++)
-		g.list[i].route_out = is_out(l, g.list[i].ifindex);
+	for (size_t i = 0; i < g.count; i++) {
+		g.list[i].route_out = has_way(&l->out, g.list[i].ifindex);
+		g.list[i].gateway = has_way(&l->gateways, g.list[i].ifindex);
+	}
 	free(l->list);
 	l->list = g.list;
 	l->count = g.count;
@@ -275,7 +311,7 @@ int links_fd(const struct links *l)
 	return mnl_socket_get_fd(l->hear);
 }
 
-enum err_code links_open(struct links **ret, struct err *e)
+enum err_code links_open(bool gateways, struct links **ret, struct err *e)
 {
 	AUTO(links_free) struct links *l = calloc(1, sizeof *l);
 	unsigned groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
@@ -283,6 +319,7 @@ enum err_code links_open(struct links **ret, struct err *e)
 	if (!l)
 		return err_set(e, ERR_NOMEM, "interfaces");
 	l->routes_old = true;
+	l->want_gateways = gateways;
 	l->ask = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	l->hear = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	if (!l->ask || !l->hear || mnl_socket_bind(l->ask, 0, MNL_SOCKET_AUTOPID) < 0 ||

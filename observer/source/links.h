@@ -20,12 +20,16 @@ struct link {
 	char name[IF_NAMESIZE];
 	bool l3;         /* without Ethernet header: tun, WireGuard, IP tunnels */
 	bool peer_netns; /* its far end, or what it stands on, is in another network namespace */
+	int32_t peer_nsid; /* that namespace's number in this one, where peer_netns */
 	bool route_out;  /* a default route of either family leaves by it */
+	bool gateway;    /* any route through a next hop leaves by it; see links_open */
 };
 
 struct links;
 
-MUST_CHECK enum err_code links_open(struct links **ret, struct err *e);
+/* @gateways: link.gateway is wanted, and each change of such a route is a change. Not for free: the
+ * kernel has to list all its routes each time. */
+MUST_CHECK enum err_code links_open(bool gateways, struct links **ret, struct err *e);
 void links_free(struct links *l); /* NULL is a no-op */
 AUTO_DEFINE(struct links, links_free);
 

@@ -64,6 +64,9 @@ struct source_ops {
 	int (*fd)(const struct source *s);
 	/* Hands over at most @max events and returns how many (lost reports included). 0: nothing there. */
 	size_t (*drain)(struct source *s, struct raw_sink *sink, size_t max);
+	/* Optional. Makes the next drain hand over what is held back until its time has come (counts of connections that go
+	 * on). For a last drain before a stop. True if not all of it fitted: drain and call again. May take 100 ms. */
+	bool (*flush)(struct source *s);
 	/* True when it will never say anything again (end of a replay). */
 	bool (*ended)(const struct source *s);
 	void (*free)(struct source *s); /* takes its hooks back */
@@ -81,6 +84,10 @@ static inline int source_fd(const struct source *s)
 static inline size_t source_drain(struct source *s, struct raw_sink *sink, size_t max)
 {
 	return s->ops->drain(s, sink, max);
+}
+static inline bool source_flush(struct source *s)
+{
+	return s->ops->flush && s->ops->flush(s);
 }
 static inline bool source_ended(const struct source *s)
 {

@@ -200,6 +200,7 @@ static void on_event(struct raw_sink *sink, const struct raw_event *ev)
 	*s = (struct seen){
 		.kind = ev->kind,
 		.cause = ev->cause,
+		.mono_ns = ev->mono.v,
 		.l3 = ev->l3,
 		.reply_known = ev->reply_known,
 		.reply = ev->reply,

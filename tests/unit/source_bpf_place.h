@@ -59,7 +59,7 @@ struct seen {
 	bool l3, reply_known, reply, endpoint_side;
 	enum raw_direction direction;
 	uint32_t ifindex, netns, packet_bytes, captured;
-	uint64_t packets, bytes, lost;
+	uint64_t mono_ns, packets, bytes, lost;
 	char ifname[16], reason[32];
 	int version; /* 4, 6, 0: not IP */
 	uint8_t proto, l4[40];

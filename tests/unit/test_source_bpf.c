@@ -565,6 +565,146 @@ static void a_drain_stops_at_its_limit_and_comes_back_for_the_rest(void **state)
 	unwatch(w);
 }
 
+/* --- order
+ * -----------------------------------------------------------------------------------------------------------------
+ */
+
+/* Connections of their own: a trace each, @n from source port @first on. By UDP rather than by
+ * frames, for the kernel closes a packet socket slowly; to an address that is nobody's. */
+static void make_traces(uint16_t first, uint16_t n)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+
+	assert_int_equal(inet_pton(AF_INET, "10.77.0.9", &to.sin_addr), 1);
+	for (uint16_t i = 0; i < n; i++) {
+		int fd = socket_in(place.node_ns, SOCK_DGRAM, node_ip, first + i);
+
+		assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
+		(void)close(fd);
+	}
+}
+
+/* Nobody listens there: one drop, and no trace of v0 (it is loopback's). */
+static void make_drop(void)
+{
+	int fd = socket_in(place.node_ns, SOCK_DGRAM, "127.0.0.1", 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
+	(void)close(fd);
+}
+
+/* 10.77.0.9 has a neighbour entry, so that packets to it leave. */
+static int add_nobody(void **state)
+{
+	(void)state;
+	return run("ip neigh replace 10.77.0.9 lladdr 02:00:00:00:00:99 nud permanent dev v0");
+}
+
+static struct watch *watch_both(size_t verdict_ring_bytes)
+{
+	struct source_bpf_config config = traces_of_v0;
+
+	config.drops = true;
+	config.verdict_ring_bytes = verdict_ring_bytes;
+	return watch_with(&config);
+}
+
+static void a_drain_hands_over_in_order_of_time(void **state)
+{
+	enum { TURNS = 100 };
+	struct watch *w = watch_both(0);
+	size_t traces = 0, drops = 0;
+
+	(void)state;
+	for (uint16_t i = 0; i < TURNS; i++) {
+		make_traces(0x1000 + i, 1);
+		make_drop();
+	}
+	drain(w);
+	for (size_t i = 0; i < w->count; i++) {
+		traces += w->seen[i].kind == RAW_TRACE;
+		drops += w->seen[i].kind == RAW_DROP;
+		assert_true(i == 0 || w->seen[i].mono_ns >= w->seen[i - 1].mono_ns);
+	}
+	assert_int_equal(traces, TURNS);
+	assert_int_equal(drops, TURNS);
+	unwatch(w);
+}
+
+static void drops_go_first_when_their_ring_fills(void **state)
+{
+	/* A page: a quarter of it is less than four drops of 8 + 72 + 192 bytes. */
+	struct watch *w = watch_both((size_t)sysconf(_SC_PAGESIZE));
+
+	(void)state;
+	make_traces(0x1000, 50);
+	make_drop();
+	assert_int_equal(source_drain(w->source, &w->sink, 10), 10);
+	for (size_t i = 0; i < 10; i++)
+		assert_int_equal(w->seen[i].kind, RAW_TRACE); /* it can wait */
+	for (int i = 0; i < 3; i++)
+		make_drop();
+	assert_int_equal(source_drain(w->source, &w->sink, 10), 10);
+	for (size_t i = 10; i < 20; i++)
+		assert_int_equal(w->seen[i].kind, i < 14 ? RAW_DROP : RAW_TRACE);
+	drain(w);
+	assert_int_equal(w->count, 54);
+	unwatch(w);
+}
+
+/* --- the sweep
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+/* More than one read of the sweep takes in, and more than a full ring holds. */
+static void a_flush_of_many_connections_ends_and_tells_each_once(void **state)
+{
+	enum { CONNECTIONS = 3000 };
+	struct source_bpf_config config = traces_of_v0;
+	struct watch *w;
+	uint64_t packets = 0;
+	int turns = 0;
+
+	(void)state;
+	config.trace_ring_bytes = 64 * 1024; /* some 400 events */
+	w = watch_with(&config);
+	for (uint16_t i = 0; i < CONNECTIONS; i += 100) {
+		make_traces(0x1000 + i, 100);
+		make_traces(0x1000 + i, 100); /* held back */
+		drain(w);
+	}
+	assert_int_equal(w->count, CONNECTIONS);
+	for (bool more = true; more; turns++) {
+		more = source_flush(w->source);
+		drain(w);
+	}
+	assert_true(turns > 1);
+	assert_int_equal(w->count, 2 * CONNECTIONS);
+	for (size_t i = 0; i < w->count; i++)
+		packets += w->seen[i].packets;
+	assert_int_equal(packets, 2 * CONNECTIONS);
+	assert_int_equal(source_bpf_stats(w->source).pushed_out, 0);
+	unwatch(w);
+}
+
+static void connections_that_a_full_table_pushed_out_are_counted(void **state)
+{
+	enum { ROOM = 512, CONNECTIONS = 3000 };
+	struct source_bpf_config config = traces_of_v0;
+	struct watch *w;
+
+	(void)state;
+	config.connections = ROOM;
+	w = watch_with(&config);
+	make_traces(0x1000, CONNECTIONS);
+	while (source_flush(w->source))
+		drain(w);
+	assert_in_range(source_bpf_stats(w->source).pushed_out, CONNECTIONS - ROOM, CONNECTIONS);
+	unwatch(w);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_teardown(tcp_is_told_at_its_turns, stop_watching),
 	cmocka_unit_test_teardown(bytes_add_up_to_what_the_interface_counts, stop_watching),
@@ -586,6 +726,14 @@ static const struct CMUnitTest tests[] = {
 				  stop_watching),
 	cmocka_unit_test_teardown(a_drain_stops_at_its_limit_and_comes_back_for_the_rest,
 				  stop_watching),
+	cmocka_unit_test_setup_teardown(a_drain_hands_over_in_order_of_time,
+					add_nobody, stop_watching),
+	cmocka_unit_test_setup_teardown(drops_go_first_when_their_ring_fills,
+					add_nobody, stop_watching),
+	cmocka_unit_test_setup_teardown(a_flush_of_many_connections_ends_and_tells_each_once,
+					add_nobody, stop_watching),
+	cmocka_unit_test_setup_teardown(connections_that_a_full_table_pushed_out_are_counted,
+					add_nobody, stop_watching),
 };
 
 int main(void)
