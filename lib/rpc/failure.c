@@ -48,15 +48,16 @@ static void put_decoded(struct buf *b, struct str s)
 	}
 }
 
-/* The system's words as Go writes them: "Connection refused" is "connection refused". */
+/* The system's words as Go writes them: "Connection refused" is "connection refused", "SSL_…" stays. */
 static void put_words(struct buf *b, struct str words)
 {
 	size_t end = str_find(words, '{'); /* the core's details, for its developers */
 
 	words = str_trim(str_upto(words, end));
-	if (words.len)
+	bool is_word = words.len > 1 && islower((unsigned char)words.p[1]);
+	if (is_word)
 		buf_char(b, (char)tolower((unsigned char)words.p[0]));
-	buf_str_put(b, str_from(words, 1));
+	buf_str_put(b, str_from(words, is_word));
 }
 
 static void put_dial(struct buf *b, const struct address *to, struct str tried, struct str words)

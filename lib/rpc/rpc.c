@@ -119,12 +119,13 @@ static void on_log(gpr_log_func_args *args)
 {
 	/* src/core/lib/iomgr/tcp_server_posix.cc, on_read(): after this line nobody listens any
 	 * more. */
-	if (strstr(args->message, "Failed accept4")) {
-		pthread_mutex_lock(&watch_mx);
-		for (struct accept_watch *w = watches; w; w = w->next)
-			w->failed(w);
-		pthread_mutex_unlock(&watch_mx);
-	}
+	bool is_deaf = strstr(args->message, "Failed accept4");
+
+	pthread_mutex_lock(&watch_mx);
+	bool serves = watches;
+	for (struct accept_watch *w = watches; w && is_deaf; w = w->next)
+		w->failed(w);
+	pthread_mutex_unlock(&watch_mx);
 	/* Anybody who can connect can make handshakes fail: a few lines a second tell as much as
 	 * all of them. */
 	static _Atomic uint64_t second, lines;
@@ -138,8 +139,12 @@ static void on_log(gpr_log_func_args *args)
 	if (atomic_fetch_add(&lines, 1) >= LOG_LINES_PER_S)
 		return;
 	const char *file = strrchr(args->file, '/');
-	log_warn("gRPC", "message=%s at=%s:%d", LOG_QUOTE(args->message),
-		 file ? file + 1 : args->file, args->line);
+	if (serves)
+		log_warn("gRPC", "message=%s at=%s:%d", LOG_QUOTE(args->message),
+			 file ? file + 1 : args->file, args->line);
+	else /* whoever only asks gets the same as the status of a call */
+		log_debug("gRPC", "message=%s at=%s:%d", LOG_QUOTE(args->message),
+			  file ? file + 1 : args->file, args->line);
 }
 #endif
 
