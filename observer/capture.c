@@ -15,6 +15,9 @@ enum {
 	DRAIN_EVENTS = 4096,
 	/* The wall clock is compared at least this often. */
 	LOOK_MS = 1000,
+	/* At the stop: passes over a source for what it has left. 256 hold a million events, four times
+	 * what a full table of connections can report; an endless flood does not hold up the stop. */
+	LAST_PASSES = 256,
 };
 
 struct capture {
@@ -40,6 +43,7 @@ static void look_at_clocks(struct capture *c)
 {
 	c->now = mono_now();
 	uint64_t back_ns = flow_clock_look(&c->clock, c->now, wall_now());
+	name_quiet(c->compose.names, flow_clock_wall(&c->clock, c->now));
 	if (back_ns)
 		log_warn("wall clock was set back; flow times run at half speed until it catches up",
 			 "step_ms=%llu", (unsigned long long)(back_ns / NS_PER_MS));
@@ -69,6 +73,27 @@ static void tell_ended(struct capture *c)
 	c->ended_fd = -1;
 }
 
+/* What the sources hold back until its time has come, and what lies in their queues. A replay is
+ * stopped where it is: the rest of the file is nothing that has happened. */
+static void take_last(struct capture *c)
+{
+	look_at_clocks(c);
+	for (size_t i = 0; i < c->source_count; i++) {
+		struct source *s = c->sources[i];
+		bool more = source_flush(s);
+
+		if (s->ops->ended)
+			continue;
+		for (int pass = 0; pass < LAST_PASSES; pass++) {
+			if (source_drain(s, &c->sink, DRAIN_EVENTS) > 0)
+				continue;
+			if (!more)
+				break;
+			more = source_flush(s);
+		}
+	}
+}
+
 static void *capture_main(void *arg)
 {
 	struct capture *c = arg;
@@ -86,8 +111,10 @@ static void *capture_main(void *arg)
 			log_error("capture stops: poll failed", "errno=%d", errno);
 			return NULL;
 		}
-		if (fds[0].revents)
+		if (fds[0].revents) {
+			take_last(c);
 			return NULL;
+		}
 		look_at_clocks(c);
 		for (size_t i = 0; i < c->source_count; i++)
 			if (fds[i + 1].revents)

@@ -25,7 +25,7 @@ struct capture_config {
 };
 
 MUST_CHECK enum err_code capture_new(const struct capture_config *config, struct capture **ret, struct err *e);
-/* Stops the thread and frees the sources. NULL is a no-op. */
+/* Stops the thread once it has taken what the sources still hold (source_flush), and frees them. NULL is a no-op. */
 void capture_free(struct capture *c);
 AUTO_DEFINE(struct capture, capture_free);
 

@@ -7,6 +7,7 @@
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
 enum option_id {
 	OPT_CLUSTER,
+	OPT_DROPS_EVERYWHERE,
 	OPT_ENDPOINTS,
 	OPT_HELP,
 	OPT_INSECURE_LISTEN,
@@ -39,6 +40,8 @@ static const struct {
 	const char *name, *arg, *help;
 } table[] = {
 	[OPT_CLUSTER] = { "cluster", "NAME", "cluster this node belongs to (default: none)" },
+	[OPT_DROPS_EVERYWHERE] = { "drops-everywhere", NULL, "report drops of all network namespaces of the machine, "
+				   "also from inside one (default: there only this node's)" },
 	[OPT_ENDPOINTS] = { "endpoints", "FILE", "YAML file that names addresses; reread when it changes" },
 	[OPT_HELP] = { "help", NULL, "print this text" },
 	[OPT_INSECURE_LISTEN] = { "insecure-listen", NULL, "allow plain text on addresses beyond loopback" },
@@ -171,6 +174,9 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	switch (id) {
 	case OPT_CLUSTER:
 		o->cluster = value;
+		return ERR_OK;
+	case OPT_DROPS_EVERYWHERE:
+		o->bpf_config.drop_scope = BPF_SCOPE_MACHINE;
 		return ERR_OK;
 	case OPT_ENDPOINTS:
 		o->endpoints = value;

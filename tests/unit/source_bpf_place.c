@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-struct place place = { .node_ns = -1, .pod_ns = -1 };
+struct place place = { .start_ns = -1, .node_ns = -1, .pod_ns = -1 };
 
 static struct watch the_watch; /* too large for a stack */
 
@@ -44,10 +44,10 @@ static uint32_t inode_of(int fd)
 	return (uint32_t)st.st_ino;
 }
 
-static pid_t start_pod(void)
+pid_t start_namespace(int *ret_ns)
 {
 	int ready[2];
-	char c;
+	char path[64], c;
 	pid_t pid;
 
 	assert_int_equal(pipe(ready), 0);
@@ -63,24 +63,24 @@ static pid_t start_pod(void)
 	(void)close(ready[1]);
 	assert_int_equal(read(ready[0], &c, 1), 1);
 	(void)close(ready[0]);
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/net", pid);
+	*ret_ns = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(*ret_ns >= 0);
 	return pid;
 }
 
 int build_place(void **state)
 {
-	char path[64];
-
 	(void)state;
 	if (geteuid() != 0) {
 		(void)fprintf(stderr, "this test loads BPF programs and makes network namespaces: "
 				      "run it as root\n");
 		return -1;
 	}
+	place.start_ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
 	place.node_ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	place.pod_pid = start_pod();
-	(void)snprintf(path, sizeof path, "/proc/%d/ns/net", place.pod_pid);
-	place.pod_ns = open(path, O_RDONLY | O_CLOEXEC);
+	place.pod_pid = start_namespace(&place.pod_ns);
 	place.node_inode = inode_of(place.node_ns);
 	place.pod_inode = inode_of(place.pod_ns);
 	for (int i = 0; i < 2; i++) {

@@ -25,7 +25,7 @@
 
 /* Set by build_place. */
 struct place {
-	int node_ns, pod_ns; /* descriptors of the namespaces */
+	int start_ns, node_ns, pod_ns; /* descriptors; the first is where the test came from */
 	uint32_t node_inode, pod_inode;
 	pid_t pod_pid;
 };
@@ -49,6 +49,8 @@ int run(const char *format, ...) FORMAT(1, 2);
 unsigned lines_of(const char *command);
 /* What the kernel says has passed the node's interface, in bytes. */
 uint64_t interface_bytes(const char *name);
+/* A child that does nothing, in a network namespace of its own. */
+pid_t start_namespace(int *ret_ns);
 /* Where sockets are made from now on. */
 void enter(int ns);
 

@@ -20,13 +20,14 @@ static void both_spellings_of_a_value_are_read(void **state)
 	struct obs_options o;
 	struct err e;
 	assert_int_equal(READ(&o, &e, "--listen", "localhost:0", "--listen=unix:///x", "--interval", "1s", "--noise",
-			      "--interface", "veth*", "--nflog-group", "5", "--ring-capacity=127",
+			      "--drops-everywhere", "--interface", "veth*", "--nflog-group", "5", "--ring-capacity=127",
 			      "--stall-timeout=2s"),
 			 ERR_OK);
 	assert_int_equal(o.listen_count, 2);
 	assert_string_equal(o.listen[1], "unix:///x");
 	assert_true(o.bpf_config.interval_ns == 1000000000u);
 	assert_true(o.bpf_config.noise);
+	assert_int_equal(o.bpf_config.drop_scope, BPF_SCOPE_MACHINE);
 	assert_string_equal(o.bpf_config.interfaces[0], "veth*");
 	assert_int_equal(o.nflog.groups[0], 5);
 	assert_int_equal(o.ring_capacity, 127);
