@@ -242,19 +242,43 @@ static uint64_t load64(const unsigned char *p)
 	return v;
 }
 
-/* Multiply and fold, 16 bytes a step; the odd constants are digits of pi. */
+static uint64_t load32(const unsigned char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return v;
+}
+
+/* Multiply and fold, in two lanes that do not wait for each other, 16 bytes of each a step; the odd
+ * constants are digits of pi. The last bytes may be read twice, which saves copying them: the
+ * length, which goes in at the end, tells such texts apart. */
 uint64_t hash_bytes(const void *bytes, size_t len, uint64_t seed)
 {
-	const uint64_t k0 = 0x243f6a8885a308d3u, k1 = 0x13198a2e03707345u;
+	const uint64_t k0 = 0x243f6a8885a308d3u, k1 = 0x13198a2e03707345u, k2 = 0xa4093822299f31d1u;
 	const unsigned char *p = bytes;
-	uint64_t h = seed ^ k0;
+	uint64_t h = seed ^ k0, g = seed ^ k2, first, last;
 	size_t left = len;
 
-	for (; left > 16; left -= 16, p += 16)
+	for (; left > 32; left -= 32, p += 32) {
 		h = mix(load64(p) ^ k1, load64(p + 8) ^ h);
-	unsigned char tail[16] = { 0 };
-	if (left)
-		memcpy(tail, p, left);
-	h = mix(load64(tail) ^ k1, load64(tail + 8) ^ h);
+		g = mix(load64(p + 16) ^ k2, load64(p + 24) ^ g);
+	}
+	if (left > 16) {
+		h = mix(load64(p) ^ k1, load64(p + 8) ^ h);
+		left -= 16;
+		p += 16;
+	}
+	if (left >= 8) {
+		first = load64(p);
+		last = load64(p + left - 8);
+	} else if (left >= 4) {
+		first = load32(p);
+		last = load32(p + left - 4);
+	} else {
+		first = left ? (uint64_t)p[0] << 16 | (uint64_t)p[left / 2] << 8 | p[left - 1] : 0;
+		last = 0;
+	}
+	h = mix(first ^ k1, last ^ (h + g)); /* not ^: the seed would cancel out */
 	return mix(h ^ k0, len ^ k1);
 }

@@ -218,6 +218,49 @@ static void a_map_holds_what_was_put_until_it_is_full(void **state)
 	assert_int_equal(map_count(m), 0);
 }
 
+/* Every length that takes another way through the function, and every byte of it. In memory of just
+ * that size, so that a sanitizer sees a byte too many being read. */
+static void a_hash_depends_on_every_byte_the_length_and_the_seed(void **state)
+{
+	(void)state;
+	enum { MOST = 100 };
+	uint64_t of_zeros[MOST + 1];
+
+	for (size_t len = 0; len <= MOST; len++) {
+		AUTO(own_free) uint8_t *bytes = calloc(1, len ? len : 1);
+		assert_non_null(bytes);
+		of_zeros[len] = hash_bytes(bytes, len, 1);
+		assert_true(of_zeros[len] == hash_bytes(bytes, len, 1));
+		assert_true(of_zeros[len] != hash_bytes(bytes, len, 2));
+		for (size_t shorter = 0; shorter < len; shorter++)
+			assert_true(of_zeros[len] != of_zeros[shorter]);
+		for (size_t i = 0; i < len; i++) {
+			bytes[i] = 1;
+			assert_true(hash_bytes(bytes, len, 1) != of_zeros[len]);
+			bytes[i] = 0;
+		}
+	}
+}
+
+/* The halves of a step must not be interchangeable, nor the steps. */
+static void a_hash_depends_on_the_order(void **state)
+{
+	(void)state;
+	char text[96];
+
+	for (size_t i = 0; i < sizeof text; i++)
+		text[i] = (char)('a' + i / 8);
+	uint64_t in_order = hash_bytes(text, sizeof text, 1);
+	for (size_t a = 0; a < sizeof text; a += 8)
+		for (size_t b = a + 8; b < sizeof text; b += 8) {
+			char swapped[sizeof text];
+			memcpy(swapped, text, sizeof text);
+			memcpy(swapped + a, text + b, 8);
+			memcpy(swapped + b, text + a, 8);
+			assert_true(hash_bytes(swapped, sizeof swapped, 1) != in_order);
+		}
+}
+
 static void log_values_cannot_break_the_line(void **state)
 {
 	(void)state;
@@ -241,6 +284,8 @@ int main(void)
 		cmocka_unit_test(bad_times_are_refused),
 		cmocka_unit_test(durations_are_gos),
 		cmocka_unit_test(a_map_holds_what_was_put_until_it_is_full),
+		cmocka_unit_test(a_hash_depends_on_every_byte_the_length_and_the_seed),
+		cmocka_unit_test(a_hash_depends_on_the_order),
 		cmocka_unit_test(log_values_cannot_break_the_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
