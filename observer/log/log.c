@@ -269,12 +269,13 @@ static enum copied copy_record(const struct flow_log *log, uint64_t n, struct fl
 	uint64_t at = words[EXT_WORD] / sizeof(word), mask = log->ext_size / sizeof(word) - 1;
 	size_t len = out->ext_len;
 	out->ext = ext;
-	while (len) {
+	for (; len >= sizeof(word); len -= sizeof(word), ext += sizeof(word)) {
 		uint64_t v = atomic_load_explicit(&log->ext[at++ & mask], memory_order_acquire);
-		size_t k = len < sizeof v ? len : sizeof v;
-		memcpy(ext, &v, k);
-		ext += k;
-		len -= k;
+		memcpy(ext, &v, sizeof v);
+	}
+	if (len) {
+		uint64_t v = atomic_load_explicit(&log->ext[at & mask], memory_order_acquire);
+		memcpy(ext, &v, len);
 	}
 	return is_held(log, n) ? COPIED : OVERTAKEN;
 }
