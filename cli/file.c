@@ -45,6 +45,7 @@ struct line_reader {
 	int signal_fd;
 	sigset_t old_mask;
 	size_t from, to; /* what is in @bytes and not handed out */
+	size_t searched; /* no line ends before this place */
 	bool ended;
 	char bytes[READ_BYTES];
 };
@@ -57,7 +58,7 @@ enum err_code line_reader_new(int fd, struct line_reader **ret, struct err *e)
 	if (!r)
 		return err_set(e, ERR_NOMEM, "read lines");
 	r->fd = fd;
-	r->from = r->to = 0;
+	r->from = r->to = r->searched = 0;
 	r->ended = false;
 	sigemptyset(&interrupts);
 	sigaddset(&interrupts, SIGINT);
@@ -87,12 +88,15 @@ void line_reader_free(struct line_reader *r)
 	free(r);
 }
 
-static const char *line_end(const struct line_reader *r)
+static const char *line_end(struct line_reader *r)
 {
-	return memchr(r->bytes + r->from, '\n', r->to - r->from);
+	const char *end = memchr(r->bytes + r->searched, '\n', r->to - r->searched);
+
+	r->searched = end ? (size_t)(end - r->bytes) : r->to;
+	return end;
 }
 
-bool line_reader_has_next(const struct line_reader *r)
+bool line_reader_has_next(struct line_reader *r)
 {
 	return line_end(r) != NULL;
 }
@@ -105,6 +109,7 @@ static enum err_code fill(struct line_reader *r, struct err *e)
 	if (r->from) {
 		memmove(r->bytes, r->bytes + r->from, r->to - r->from);
 		r->to -= r->from;
+		r->searched -= r->from;
 		r->from = 0;
 	}
 	for (;;) {
@@ -140,6 +145,7 @@ enum err_code line_reader_next(struct line_reader *r, struct str *ret, struct er
 	if (line.len > LINE_MAX_BYTES)
 		return err_set(e, ERR_PARSE, "bufio.Scanner: token too long");
 	r->from += line.len + (end != NULL);
+	r->searched = r->from;
 	if (line.len && line.p[line.len - 1] == '\r')
 		line.len--;
 	*ret = line;

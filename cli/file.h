@@ -32,6 +32,6 @@ AUTO_DEFINE(struct line_reader, line_reader_free);
  * ERR_CANCELLED: SIGINT. */
 MUST_CHECK enum err_code line_reader_next(struct line_reader *r, struct str *ret, struct err *e);
 /* True when a whole line is here already: the next call will not wait. */
-bool line_reader_has_next(const struct line_reader *r);
+bool line_reader_has_next(struct line_reader *r);
 
 #endif
