@@ -6,6 +6,7 @@
  *	tycho-rpc        flow log ──► gRPC
  */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -305,6 +306,13 @@ static void tell_ready(struct observer *ob)
 	(void)close(ob->o.ready_fd);
 }
 
+/* What was read to its end, endpoint file and kernel types, took many times the memory that is left
+ * of it, and the C library would keep the difference: 12 MB with 5,000 endpoints. */
+static void give_memory_back(void)
+{
+	(void)malloc_trim(0);
+}
+
 static void reread_endpoints(struct observer *ob)
 {
 	struct err e;
@@ -315,6 +323,7 @@ static void reread_endpoints(struct observer *ob)
 	if (code == ERR_OK) {
 		log_info("endpoints reread", "file=%s", LOG_QUOTE(ob->o.endpoints));
 		agent_tell(ob->agent, "endpoints-reloaded", "{}");
+		give_memory_back();
 	} else if (code != ERR_AGAIN) {
 		log_warn("endpoints not reread; the old ones stay", "err=%s", LOG_QUOTE(e.msg));
 	}
@@ -374,6 +383,7 @@ static enum err_code observe(struct observer *ob, struct err *e)
 			return code;
 	}
 	agent_tell_started(ob->agent, wall_now());
+	give_memory_back();
 	tell_ready(ob);
 	serve(ob);
 	return ERR_OK;
