@@ -1,7 +1,8 @@
 /*
  * GetFlows streaming rate beside its budget: a full ring, asked for whole, by one client in another
  * process.
- * What the server's thread spends is printed too: the client, which only counts, shares the machine.
+ * What the server's thread spends is printed too: the client, which only counts, shares the
+ * machine.
  */
 #include <signal.h>
 #include <stdio.h>

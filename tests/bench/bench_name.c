@@ -15,8 +15,8 @@ static void address(uint8_t ip[16], uint32_t i)
 	ip_from_v4(ip, (const uint8_t[]){ 10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i });
 }
 
-/* Flows between random endpoints, sources from address @first on. Made beforehand: writing an address
- * bytewise and reading it back at once as words costs more than the lookup. */
+/* Flows between random endpoints, sources from address @first on. Made beforehand: writing an
+ * address bytewise and reading it back at once as words costs more than the lookup. */
 static void make_flows(struct flow flows[FLOWS], uint32_t first)
 {
 	uint32_t r = 1;

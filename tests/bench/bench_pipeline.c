@@ -2,8 +2,8 @@
  * bench_pipeline - what an event costs on the capture thread: decode, name, append.
  *
  *	bench_pipeline             nanoseconds and allocations an event, beside the budget
- *	bench_pipeline once EVENTS runs so many events and prints nothing: for callgrind, which counts
- *	                           the instructions inside compose_event
+ *	bench_pipeline once EVENTS runs so many events and prints nothing: for callgrind, which
+ *counts the instructions inside compose_event
  *
  * Packets are built by hand as the kernel program would hand them over: 5,000 endpoints talk TCP
  * (60 of 100 events), UDP (20), TCP over IPv6 (10) and ICMP (5) to each other and to the world, and
@@ -111,7 +111,8 @@ static bool fill_names(struct bench *b)
 							   .label_count = ARRAY_LEN(labels) };
 		}
 	}
-	return name_update(b->names, 0, &(struct name_view){ p, (size_t)2 * ENDPOINTS, &service, 1 },
+	return name_update(b->names, 0,
+			   &(struct name_view){ p, (size_t)2 * ENDPOINTS, &service, 1 },
 			   &e) == ERR_OK;
 }
 
@@ -257,7 +258,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (b && flow_dict_new(65536, &b->dict, &e) == ERR_OK &&
-	    name_table_new(&(struct name_config){ .node = "n1" }, b->dict, &b->names, &e) == ERR_OK &&
+	    name_table_new(&(struct name_config){ .node = "n1" }, b->dict, &b->names, &e) ==
+		    ERR_OK &&
 	    flow_log_new(&(struct flow_log_config){ CAPACITY, 0, 1 }, &b->log, &e) == ERR_OK &&
 	    fill_names(b)) {
 		b->clock = flow_clock_of((struct mono_ns){ 0 }, (struct wall_ns){ NS_PER_S });

@@ -88,8 +88,8 @@ static void make_frame(struct task *t, uint8_t *p, uint64_t number)
 	bool drop = t->drop_every && number % t->drop_every == 0;
 
 	memcpy(p, drop ? t->drop_mac : elsewhere, 6);
-	memcpy(ip + 12,
-	       (const uint8_t[]){ 10, 64, (uint8_t)(endpoint >> 8), (uint8_t)endpoint }, 4);
+	memcpy(ip + 12, (const uint8_t[]){ 10, 64, (uint8_t)(endpoint >> 8), (uint8_t)endpoint },
+	       4);
 	put16(ip + 10, 0);
 	put16(ip + 10, checksum(ip));
 	put16(udp, 1024 + (uint32_t)(number / ENDPOINTS % PORTS));
