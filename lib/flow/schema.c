@@ -332,15 +332,27 @@ out:
 		google__protobuf__file_descriptor_set__free_unpacked(set, NULL);
 }
 
-const struct schema_message *schema_find(struct str full_name)
+/* Index of @full_name in one of the two tables of names. */
+static bool find(struct map *const *names, struct str full_name, uint32_t *ret)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	uint32_t index;
 
 	(void)pthread_once(&once, build);
-	if (schema.failed || !map_get(schema.names, full_name, &index))
-		return NULL;
-	return &schema.messages[index];
+	return !schema.failed && map_get(*names, full_name, ret);
+}
+
+const struct schema_message *schema_find(struct str full_name)
+{
+	uint32_t index;
+
+	return find(&schema.names, full_name, &index) ? &schema.messages[index] : NULL;
+}
+
+const struct schema_enum *schema_find_enum(struct str full_name)
+{
+	uint32_t index;
+
+	return find(&schema.enum_names, full_name, &index) ? &schema.enums[index] : NULL;
 }
 
 const struct schema_field *schema_field_named(const struct schema_message *m, struct str name)

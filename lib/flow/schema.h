@@ -86,6 +86,8 @@ const struct schema_message *schema_find(struct str full_name);
 const struct schema_field *schema_field_named(const struct schema_message *m, struct str name);
 const struct schema_field *schema_field_numbered(const struct schema_message *m, uint32_t number);
 
+/* Enum by full name ("flow.Verdict", "flow.Tunnel.Protocol"); NULL as schema_find. */
+const struct schema_enum *schema_find_enum(struct str full_name);
 /* Name of @number; "" if it has none. */
 struct str schema_enum_name(const struct schema_enum *e, int32_t number);
 bool schema_enum_number(const struct schema_enum *e, struct str name, int32_t *ret);
