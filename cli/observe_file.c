@@ -197,6 +197,17 @@ static enum err_code read_all(struct file_source *s, int fd, struct err *e)
 	return ERR_OK;
 }
 
+/* The reference says so of each flow; once, with their number, is enough. */
+static void report_faults(struct flow_filter *filter)
+{
+	const char *why = "";
+	uint64_t faults = flow_filter_faults(filter, &why);
+
+	if (faults)
+		log_error("error running CEL program", "error=%s flows=%llu", LOG_QUOTE(why),
+			  (unsigned long long)faults);
+}
+
 static void source_done(struct file_source *s)
 {
 	flow_printer_free(s->printer);
@@ -237,6 +248,7 @@ enum err_code observe_from_file(const struct cli *cli, const struct observe_requ
 	log_debug("Reading flows from a file", "path=%s", LOG_QUOTE(path));
 	struct err at_end;
 	enum err_code code = read_all(&s, fd, e);
+	report_faults(s.filter);
 	if (code == ERR_CLOSED)
 		return code; /* stdout is gone */
 	/* A fault does not take back what came before it. */

@@ -2,18 +2,6 @@
 
 #include "flow/flow.pb-c.h"
 
-/* CEL is the one field without a predicate. Saying so is better than answering as if it had not
- * been asked. */
-static enum err_code refuse_cel(const Flow__FlowFilter *ff, const struct flow_dict *dict,
-				struct pred **ret, struct err *e)
-{
-	(void)dict;
-	(void)ret;
-	if (!ff->experimental || !ff->experimental->n_cel_expression)
-		return ERR_OK;
-	return err_set(e, ERR_UNSUPPORTED, "filtering by CEL expression is not supported");
-}
-
 /* The order of the reference's filters (DefaultFilters): of several mistakes the first one is
  * reported. */
 static pred_maker *const makers[] = {
@@ -55,7 +43,7 @@ static pred_maker *const makers[] = {
 	pred_ip_version_new,
 	pred_trace_id_new,
 	pred_traffic_direction_new,
-	refuse_cel,
+	pred_cel_new,
 	pred_interface_new,
 	pred_ip_trace_id_new,
 };

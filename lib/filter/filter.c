@@ -212,6 +212,26 @@ size_t flow_filter_match_n(struct flow_filter *ff, const struct flow *flows, siz
 	return found;
 }
 
+static uint64_t rules_faults(const struct rules *rules, const char **ret_why)
+{
+	uint64_t faults = 0;
+
+	for (size_t i = 0; i < rules->count; i++)
+		for (size_t k = 0; k < rules->v[i].count; k++) {
+			struct pred *t = rules->v[i].preds[k];
+
+			faults += t->faults ? t->faults(t, ret_why) : 0;
+		}
+	return faults;
+}
+
+uint64_t flow_filter_faults(struct flow_filter *ff, const char **ret_why)
+{
+	if (!ff)
+		return 0;
+	return rules_faults(&ff->whitelist, ret_why) + rules_faults(&ff->blacklist, ret_why);
+}
+
 bool flow_filter_is_empty(const struct flow_filter *ff)
 {
 	bool all = !ff || !ff->whitelist.count;

@@ -7,7 +7,7 @@
  *	rule [ protocol ∈ {udp} ] and [ destination port ∈ {53, 853} ]
  *
  * Each kind of predicate lives in a file of its subject (pred_number.c, pred_port.c, pred_ip.c,
- * pred_name.c, pred_text.c, pred_http.c) and embeds a struct pred as its first member.
+ * pred_name.c, pred_text.c, pred_http.c, pred_cel.c) and embeds a struct pred as its first member.
  *
  * Owner    a predicate owns copies of all that it compares with.
  * Threads  one thread: predicates remember answers.
@@ -38,6 +38,9 @@ struct pred {
 	uint64_t (*matches_block)(struct pred *t, const struct block *b, uint64_t asked);
 	void (*forget)(struct pred *t); /* dictionary ids have a new meaning; may be NULL */
 	void (*free)(struct pred *t);   /* what it owns, and itself */
+	/* How many records it had no answer for since it was last asked, and the last reason why,
+	 * borrowed until the next match. NULL: it always has one. */
+	uint64_t (*faults)(struct pred *t, const char **ret_why);
 	/* Records that are no flow are asked about too; otherwise they never match. */
 	bool sees_events;
 	/* Cheaper ones run first: 0 looks at a member, 1 at several, 2 at a dictionary entry, 3 at
@@ -86,6 +89,6 @@ pred_maker pred_source_identity_new, pred_destination_identity_new, pred_source_
 	pred_source_cluster_name_new, pred_destination_cluster_name_new;
 pred_maker pred_uuid_new, pred_source_fqdn_new, pred_destination_fqdn_new, pred_trace_id_new;
 pred_maker pred_dns_query_new, pred_http_status_code_new, pred_http_method_new, pred_http_path_new,
-	pred_http_url_new, pred_http_header_new;
+	pred_http_url_new, pred_http_header_new, pred_cel_new;
 
 #endif

@@ -4,12 +4,9 @@
     golden.py --bin BUILD/bin/tycho [--shared DIR] [--area AREA]... [-j N]
 
 The cases and their runner live in DIR/golden (README.md there); DIR is --shared or $TYCHO_SHARED. Every failure is a
-failure of this test, except those on the list below; and an entry of the list that passes is one too, so that the list
-shrinks with the work. Standard library only.
+failure of this test. Standard library only.
 """
 import argparse
-import csv
-import json
 import os
 import re
 import subprocess
@@ -17,42 +14,6 @@ import sys
 
 AREAS = ["cli", "config", "env", "error", "filter", "combo", "not", "label", "rawlist", "translate", "time", "last",
          "print", "timefmt", "color", "events", "malformed", "status", "list", "cel", "truth"]
-
-# What may fail, and why. A reason ends with what makes the entry go away.
-CEL = "needs CEL expressions, which the filter library refuses until lib/cel lands"
-
-
-def rows(path):
-    with open(path, encoding="utf-8", newline="") as lines:
-        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def asks_for_cel(filters):
-    """Does one of the FlowFilters, given as JSON text, hold a CEL expression?"""
-    found = []
-
-    def look(pairs):
-        found.extend(v for k, v in pairs if k in ("cel_expression", "celExpression") and v)
-        return dict(pairs)
-    try:
-        json.loads(filters, object_pairs_hook=look)
-    except ValueError:
-        pass  # a case about broken JSON
-    return bool(found)
-
-
-def expected_failures(golden):
-    """Case id to reason, for every case that cannot pass yet."""
-    allowed = {}
-    for case in rows(os.path.join(golden, "cases.tsv")):
-        argv = json.loads(case["argv"])
-        uses_cel = "--cel-expression" in " ".join(argv) or any(asks_for_cel(word) for word in argv)
-        if uses_cel and case["exit"] == "0" and "--print-raw-filters" not in argv:
-            allowed[case["id"]] = CEL
-    for case in rows(os.path.join(golden, "filters.tsv")):
-        if case["error"] == "-" and (asks_for_cel(case["allowlist"]) or asks_for_cel(case["denylist"])):
-            allowed[case["id"]] = CEL
-    return allowed
 
 
 def run_area(runner, binary, area, jobs):
@@ -87,24 +48,15 @@ def main():
     if not os.access(binary, os.X_OK):
         sys.exit("golden: '%s' is no program: build the target tycho first" % binary)
 
-    allowed = expected_failures(golden)
-    unexpected, excused, passed, seen = {}, set(), 0, set()
+    failures, passed = {}, 0
     for area in args.area or AREAS:
         failed, good = run_area(runner, binary, area, args.jobs)
         passed += good
-        seen.add(area)
-        for case, words in failed.items():
-            if case in allowed:
-                excused.add(case)
-            else:
-                unexpected[case] = words
-    for case, words in sorted(unexpected.items()):
+        failures.update(failed)
+    for case, words in sorted(failures.items()):
         print("FAIL %s: %s" % (case, words))
-    healed = sorted(case for case in allowed if case not in excused and (not args.area or case.split("-")[0] in seen))
-    for case in healed:
-        print("PASSES, though it is on the list of those that cannot: %s (%s)" % (case, allowed[case]))
-    print("golden: %d passed, %d failed, %d excused (%s)" % (passed, len(unexpected), len(excused), CEL))
-    return 1 if unexpected or healed or not passed else 0
+    print("golden: %d passed, %d failed" % (passed, len(failures)))
+    return 1 if failures or not passed else 0
 
 
 if __name__ == "__main__":

@@ -422,8 +422,11 @@ static void mistakes_are_answered_in_the_reference_words(void **state)
 	       "invalid node label filter: found 'c', expected: ',' or 'end of string'");
 	ff = NEW(flow__flow_filter);
 	ff->experimental = NEW(flow__flow_filter__experimental);
-	set_texts(ff->experimental, cel_expression, 1, "true");
-	expect_error(ff, ERR_UNSUPPORTED, "filtering by CEL expression is not supported");
+	set_texts(ff->experimental, cel_expression, 2, "true", "_flow.nope");
+	expect_error(ff, ERR_INVALID,
+		     "error compiling CEL expression: ERROR: <input>:1:6: undefined field 'nope'\n"
+		     " | _flow.nope\n"
+		     " | .....^");
 }
 
 static void http_fields_want_layer_7_events(void **state)

@@ -1,0 +1,15 @@
+/*
+ * plan - what is known before any flow comes: constant parts are evaluated, fields of the flow
+ * become paths, patterns and time zones are read.
+ */
+#ifndef TYCHO_CEL_PLAN_H
+#define TYCHO_CEL_PLAN_H
+
+#include "cel/eval.h"
+
+/* Changes the checked tree in place; @ev's memory must live as long as the tree. */
+void plan(struct eval *ev, struct expr *root);
+/* Frees what the tree owns beside its memory. */
+void plan_done(struct expr *root);
+
+#endif
