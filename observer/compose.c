@@ -288,9 +288,8 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 	bool dns = ev->kind == RAW_TRACE && is_dns(&f, &payload);
 	/* A DNS message that is reported only for what it says has been counted already, or will be. */
 	if (ev->kind != RAW_TRACE || ev->cause != BPF_CAUSE_DNS || ev->packets) {
-		struct flow named = f;
-		name_flow(c->names, &named, &c->ext);
-		append(c, &named);
+		name_flow(c->names, &f, &c->ext);
+		append(c, &f);
 	}
 	if (dns)
 		dns_flow(c, &f, &payload);
