@@ -1,0 +1,52 @@
+"""What the documents say exists: options are in their pages and the other way round, links lead somewhere."""
+import os
+import re
+import subprocess
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.path.join(os.environ['TYCHO_BUILD'], 'bin')
+
+
+def tracked(*suffixes):
+    names = subprocess.run(['git', '-C', ROOT, 'ls-files'], stdout=subprocess.PIPE, text=True, check=True).stdout.split('\n')
+    return [n for n in names if n.endswith(suffixes)]
+
+
+def read(name):
+    with open(os.path.join(ROOT, name), encoding='utf-8') as f:
+        return f.read()
+
+
+def options_of(text):
+    return set(re.findall(r'^\s+--([a-z][a-z-]+)', text, re.M))
+
+
+@pytest.mark.parametrize('program', ['tycho-observer', 'tycho-relay', 'tycho-ui'])
+def test_a_page_names_every_option_of_its_program_and_no_other(program):
+    shown = subprocess.run([os.path.join(BIN, program), '--help'], stdout=subprocess.PIPE, text=True, check=True).stdout
+    page = read('docs/man/%s.8' % program)
+    in_page = set(m.replace('\\-', '-').lstrip('-') for m in re.findall(r'Fl ((?:-|\\-)+[a-z][a-z\\-]*)', page))
+    assert options_of(shown) == {o for o in in_page if o}
+
+
+@pytest.mark.parametrize('document', tracked('.md'))
+def test_links_lead_to_files_that_exist(document):
+    folder = os.path.dirname(os.path.join(ROOT, document))
+    for target in re.findall(r'\]\(([^)#]+)(?:#[^)]*)?\)', read(document)):
+        if not re.match(r'[a-z]+:', target):
+            assert os.path.exists(os.path.join(folder, target)), target
+
+
+@pytest.mark.parametrize('document', tracked('.md'))
+def test_paths_in_documents_exist(document):
+    tops = ('bpf/', 'cli/', 'deploy/', 'docs/', 'lib/', 'observer/', 'proto/', 'relay/', 'tests/', 'ui-server/')
+    for name in re.findall(r'`([a-z][\w./-]*)`', read(document)):
+        if name.startswith(tops):
+            assert os.path.exists(os.path.join(ROOT, name)), name
+
+
+def test_every_make_target_of_the_readme_exists():
+    targets = set(re.findall(r'^([a-z-]+):', read('Makefile'), re.M))
+    assert set(re.findall(r'make ([a-z-]+)', read('README.md'))) <= targets | {'and'}
