@@ -68,9 +68,9 @@ def test_cancelled_streams_leave_no_descriptors_and_no_memory():
     with Observer(path=golden('small.jsonl'), env={'ASAN_OPTIONS': 'quarantine_size_mb=1'}) as ob:
         ob.wait_seen(118)
         cancelled_streams(ob, 200)  # what libraries set up once is set up
-        fds, kib = ob.wait_fds(40), ob.resident_kib()
+        fds, kib = ob.wait_fds(without_ours=True), ob.resident_kib()
         cancelled_streams(ob, 200)
-        ob.wait_fds(fds + 2)
+        ob.wait_fds(fds + 1, without_ours=True)
         # a stream's queue alone is 128 messages of some 700 bytes: 200 of them would be 17 MiB
         assert ob.resident_kib() - kib < 4096
 
@@ -78,14 +78,14 @@ def test_cancelled_streams_leave_no_descriptors_and_no_memory():
 def test_killed_clients_leave_no_descriptors():
     with Observer(path=golden('small.jsonl')) as ob:
         ob.wait_seen(118)
-        ob.wait_fds(1000)
+        ob.wait_fds()
         fds = ob.fds()
         for _ in range(3):
             children = [subprocess.Popen([BIN + '/tycho', 'observe', '-f', '--all', '--server', ob.tcp],
                                          stdout=subprocess.PIPE) for _ in range(5)]
             for child in children:
                 child.stdout.readline()  # it streams
-            assert ob.fds() >= fds + 5
+            assert ob.fds() >= fds + 4  # fds may count the client that asked last
             for child in children:
                 child.kill()
                 child.wait()
@@ -240,7 +240,7 @@ def test_running_out_of_descriptors_is_survived():
         with ob.client() as held:
             follower = held.GetFlows(follow=True, timeout=60)
             follower.initial_metadata()
-            ob.wait_fds(1000)
+            ob.wait_fds()
             soft, hard = resource.prlimit(ob.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(ob.pid, resource.RLIMIT_NOFILE, (ob.fds() + 5, hard))
             host, port = ob.tcp.split(':')
