@@ -97,9 +97,10 @@ struct walk {
 
 typedef __u32 __attribute__((may_alias)) word;
 
-/* Copies @n (a constant, whole words) bytes of the packet to @to, which is aligned to words. Nearly always they lie in its linear part, and are
- * read there; what lies in pages is fetched by the helper, which copes with all and costs more.
- * Not by bpf_skb_pull_data, which would move them: that is a change to the packet's layout.
+/* Copies @n (a constant, whole words) bytes of the packet to @to, which is aligned to words. Nearly
+ * always they lie in its linear part, and are read there; what lies in pages is fetched by the
+ * helper, which copes with all and costs more. Not by bpf_skb_pull_data, which would move them:
+ * that is a change to the packet's layout.
  * @return 0 on success. */
 static __always_inline long load(struct __sk_buff *skb, __u32 off, void *to, const __u32 n)
 {

@@ -48,8 +48,8 @@ struct attached {
 
 struct source_bpf {
 	struct source base;
-	struct trace_bpf *trace; /* NULL: not wanted */
-	struct drop_bpf *drop;   /* NULL: not wanted */
+	struct trace_bpf *trace;       /* NULL: not wanted */
+	struct drop_bpf *drop;         /* NULL: not wanted */
 	struct ring rings[RING_COUNT]; /* zero: not wanted */
 	struct reasons *reasons;
 	struct links *links;
@@ -61,12 +61,12 @@ struct source_bpf {
 	uint32_t netns; /* the network namespace we are in, by inode */
 	uint64_t interval_ns;
 	struct mono_ns sweep_at;
-	int sweep_fd;  /* -1: none is under way */
-	bool flushing; /* that sweep is a flush */
+	int sweep_fd;          /* -1: none is under way */
+	bool flushing;         /* that sweep is a flush */
 	uint64_t sweep_begun;  /* connections begun when it started */
 	uint64_t sweep_passed; /* connections it has looked at */
 	uint64_t pushed_out;   /* connections, since start; at least */
-	bool rush; /* the timer is set to go off at once: records were left behind */
+	bool rush;             /* the timer is set to go off at once: records were left behind */
 	int cpus;
 	uint64_t *per_cpu;         /* own; scratch for reading a per-CPU counter */
 	uint64_t lost[RING_COUNT]; /* since start */

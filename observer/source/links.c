@@ -12,7 +12,7 @@
 #include "base/str.h"
 
 enum {
-	OUT_MAX = 64, /* interfaces with such a route; beyond that they have to be named */
+	OUT_MAX = 64,          /* interfaces with such a route; beyond that they have to be named */
 	RECEIVE_BYTES = 32768, /* a piece of a dump; what iproute2 uses */
 };
 
@@ -105,8 +105,7 @@ static int hear_message(const struct nlmsghdr *h, void *arg)
 			break;
 		known = find(l, link.ifindex);
 		if (!known || known->peer_netns != link.peer_netns ||
-		    known->peer_nsid != link.peer_nsid ||
-		    strcmp(known->name, link.name) != 0)
+		    known->peer_nsid != link.peer_nsid || strcmp(known->name, link.name) != 0)
 			return MNL_CB_STOP;
 		break;
 	case RTM_DELLINK:

@@ -18,11 +18,11 @@
 struct link {
 	uint32_t ifindex;
 	char name[IF_NAMESIZE];
-	bool l3;         /* without Ethernet header: tun, WireGuard, IP tunnels */
-	bool peer_netns; /* its far end, or what it stands on, is in another network namespace */
+	bool l3;           /* without Ethernet header: tun, WireGuard, IP tunnels */
+	bool peer_netns;   /* its far end, or what it stands on, is in another network namespace */
 	int32_t peer_nsid; /* that namespace's number in this one, where peer_netns */
-	bool route_out;  /* a default route of either family leaves by it */
-	bool gateway;    /* any route through a next hop leaves by it; see links_open */
+	bool route_out;    /* a default route of either family leaves by it */
+	bool gateway;      /* any route through a next hop leaves by it; see links_open */
 };
 
 struct links;

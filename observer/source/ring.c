@@ -129,6 +129,6 @@ void ring_release(struct ring *r)
 size_t ring_used(const struct ring *r)
 {
 	return r->producer ? atomic_load_explicit(r->producer, memory_order_relaxed) -
-				     atomic_load_explicit(r->consumer, memory_order_relaxed) :
-			     0;
+				     atomic_load_explicit(r->consumer, memory_order_relaxed)
+			   : 0;
 }

@@ -36,8 +36,8 @@ struct ring {
 	const _Atomic(unsigned long) *producer; /* how far the kernel has written; likewise */
 	const uint8_t *data;                    /* mapped twice in a row: no record is torn */
 	size_t bytes, page_bytes;
-	uint64_t end;  /* what was there at ring_look */
-	uint64_t next; /* first record not in the window yet */
+	uint64_t end;   /* what was there at ring_look */
+	uint64_t next;  /* first record not in the window yet */
 	unsigned taken; /* since the last release */
 	struct ring_record window[RING_WINDOW];
 	unsigned first, count; /* of the window, a ring in itself */

@@ -1,9 +1,9 @@
 /*
  * traffic_talk - one TCP connection, to be measured with and without an observer beside it.
  *
- *	traffic_talk serve ADDRESS PORT               answers one connection after the other
- *	traffic_talk stream ADDRESS PORT SECONDS      sends all it can; prints bytes a second
- *	traffic_talk rr ADDRESS PORT SECONDS          one byte there and back, in turns; prints turns a second
+ *	traffic_talk serve ADDRESS PORT            answers one connection after the other
+ *	traffic_talk stream ADDRESS PORT SECONDS   sends all it can; prints bytes a second
+ *	traffic_talk rr ADDRESS PORT SECONDS       a byte there and back; prints turns a second
  *
  * The first byte of a connection says which. Prints "ready" when it listens.
  */

@@ -88,8 +88,9 @@ static int setup(void **state)
 	struct err e;
 
 	assert_int_equal(flow_dict_new(1000, &w.dict, &e), ERR_OK);
-	assert_int_equal(name_table_new(&(struct name_config){ .node = "n1" }, w.dict, &w.names, &e),
-			 ERR_OK);
+	assert_int_equal(
+		name_table_new(&(struct name_config){ .node = "n1" }, w.dict, &w.names, &e),
+		ERR_OK);
 	assert_int_equal(flow_log_new(&(struct flow_log_config){ .capacity = 1023, .first_seq = 1 },
 				      &w.log, &e),
 			 ERR_OK);

@@ -242,8 +242,8 @@ static void in_the_first_namespace_all_of_the_machine_is_the_node(void **state)
 
 	(void)state;
 	enter(place.start_ns);
-	/* The kernel has this one only in the first (net/core/sysctl_net_core.c). Where tests run in
-	 * a container, they do not start there, and nothing of ours is in sight. */
+	/* The kernel has this one only in the first (net/core/sysctl_net_core.c). Where tests run
+	 * in a container, they do not start there, and nothing of ours is in sight. */
 	told = access("/proc/sys/net/core/netdev_max_backlog", F_OK) == 0;
 	w = watch_with(&only_drops);
 	enter(place.node_ns);
