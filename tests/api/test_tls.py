@@ -93,6 +93,7 @@ def test_peers_are_told_the_name_to_ask_for(made):
         assert note.tls.server_name and node.tls.enabled and node.tls.server_name == note.tls.server_name
 
 
+@pytest.mark.filterwarnings('ignore:ssl.TLSVersion.TLSv1_1 is deprecated')
 @pytest.mark.parametrize('version, ok', [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True),
                                          (ssl.TLSVersion.TLSv1_3, True)])
 def test_versions_of_tls(made, version, ok):
