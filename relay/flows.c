@@ -200,7 +200,10 @@ static void on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns
 			    now);
 		return;
 	}
-	if (response.has_time && timestamp_to_wall(response.time, &time)) {
+	/* What a relay among the peers says of its nodes is news, whatever the flows behind it
+	 * tell. */
+	bool is_news = response.kind == FLOW_KIND_NODE_STATUS;
+	if (!is_news && response.has_time && timestamp_to_wall(response.time, &time)) {
 		lane->last = time.v > lane->last.v || !lane->has_spoken ? time : lane->last;
 		lane->has_spoken = true;
 	}

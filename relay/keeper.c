@@ -139,14 +139,30 @@ static void look_at(struct keeper *k, struct peer *p, bool available, struct mon
 {
 	bool suspect = atomic_exchange_explicit(&p->is_suspect, false, memory_order_acq_rel);
 
-	if (!available || p->is_probed)
+	if (!p->channel || p->is_probed)
 		return;
 	if (p->probe_at.v == 0)
 		p->probe_at = next_turn(p, now);
 	if (!suspect && now.v < p->probe_at.v)
 		return;
 	p->probe_at = next_turn(p, now);
-	probe(k, p, suspect ? k->suspect_ns : KEEPER_PATIENCE_NS);
+	if (available)
+		probe(k, p, suspect ? k->suspect_ns : KEEPER_PATIENCE_NS);
+	else
+		rpc_fan_channel_renew(p->channel);
+}
+
+void keeper_renew(struct peers *peers)
+{
+	struct peer_list list;
+	struct err e;
+
+	if (peers_snapshot(peers, &list, &e) != ERR_OK)
+		return;
+	for (size_t i = 0; i < list.count; i++)
+		if (list.peers[i]->channel)
+			rpc_fan_channel_renew(list.peers[i]->channel);
+	peer_list_done(&list);
 }
 
 size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
@@ -168,7 +184,7 @@ size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
 		available_count += available;
 		tell(p, available);
 		look_at(k, p, available, now);
-		if (available && p->probe_at.v < ret_next->v)
+		if (p->channel && p->probe_at.v < ret_next->v)
 			ret_next->v = p->probe_at.v;
 	}
 	peer_list_done(&list);

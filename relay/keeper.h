@@ -35,5 +35,7 @@ void keeper_poke(struct keeper *k);
  * or not. */
 size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
 		  struct mono_ns *ret_next);
+/* Connects anew wherever certificate files have changed; else they are looked at in turn. */
+void keeper_renew(struct peers *peers);
 
 #endif

@@ -230,6 +230,7 @@ static bool on_signal(struct relay *r)
 		return true;
 	if (info.ssi_signo == SIGHUP) {
 		reread_peers(r, true);
+		keeper_renew(r->peers);
 		return true;
 	}
 	log_info("stopping", "signal=%d", (int)info.ssi_signo);

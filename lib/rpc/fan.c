@@ -325,6 +325,23 @@ void rpc_fan_channel_reset(struct rpc_fan_channel *ch, const char *why)
 	pthread_mutex_unlock(&ch->fan->mx);
 }
 
+/* Under the lock. */
+static void renew(struct rpc_fan_channel *ch)
+{
+	struct err e;
+
+	if (ch->tls && tls_files_changed(ch->tls) && replace_core(ch, &e) != ERR_OK)
+		log_warn("new certificate is broken, keeping the old one", "error=%s",
+			 LOG_QUOTE(e.msg));
+}
+
+void rpc_fan_channel_renew(struct rpc_fan_channel *ch)
+{
+	pthread_mutex_lock(&ch->fan->mx);
+	renew(ch);
+	pthread_mutex_unlock(&ch->fan->mx);
+}
+
 /* ---- groups */
 
 enum err_code rpc_group_new(struct rpc_fan *f, void (*notify)(void *ctx), void *ctx,
@@ -572,13 +589,7 @@ enum err_code rpc_fan_call_open(struct rpc_group *g, struct rpc_fan_channel *ch,
 	grpc_metadata_array_init(&c->headers);
 	grpc_metadata_array_init(&c->trailers);
 	pthread_mutex_lock(&f->mx);
-	/* New calls use the newest identity; a broken one is the reader's of the files to tell. */
-	if (ch->tls && tls_files_changed(ch->tls)) {
-		struct err broken;
-		if (replace_core(ch, &broken) != ERR_OK)
-			log_warn("new certificate is broken, keeping the old one", "error=%s",
-				 LOG_QUOTE(broken.msg));
-	}
+	renew(ch);
 	grpc_slice path = slice_of(str_of(method));
 	c->core = grpc_channel_create_call(ch->core, NULL, GRPC_PROPAGATE_DEFAULTS, f->cq, path,
 					   NULL, deadline_after(timeout_ns), NULL);

@@ -47,6 +47,9 @@ bool rpc_fan_channel_is_usable(const struct rpc_fan_channel *ch);
 /* The connection is worth nothing (the other end does not answer): ends its calls with UNAVAILABLE
  * and @why, and connects anew. */
 void rpc_fan_channel_reset(struct rpc_fan_channel *ch, const char *why);
+/* Connects anew if the certificate files have changed; calls in progress go on with what they began
+ * with. New calls see to that by themselves, but who is not connected gets none. */
+void rpc_fan_channel_renew(struct rpc_fan_channel *ch);
 
 enum rpc_fan_kind { RPC_FAN_MESSAGE, RPC_FAN_END };
 

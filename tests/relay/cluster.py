@@ -1,0 +1,235 @@
+"""A tycho-relay as a process of its own, real observers under it, and peers that misbehave."""
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from concurrent import futures
+
+import grpc
+
+import wire
+from observer import BIN, Observer, flow
+
+CONNECTED, UNAVAILABLE, GONE, ERROR = 1, 2, 3, 4  # relay.NodeState
+
+
+class Node(Observer):
+    """An observer that can be ended and started again at the same address."""
+
+    def __init__(self, name, *options, **kw):
+        super().__init__(*options, **kw)
+        self.name = name
+        self.options += ['--node-name', name]  # the last one counts
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdin:
+            self.process.stdin.close()
+
+    def restart(self):
+        return self.__enter__()
+
+    def freeze(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        os.kill(self.pid, signal.SIGCONT)
+
+    @property
+    def peer(self):
+        return '%s=%s' % (self.name, self.socket)
+
+
+def of(node, i, **fields):
+    """Flow number i (its second) as node saw it; uuid says which it is."""
+    return flow(i, uuid='%s-%d' % (node, i), node_name=node, **fields)
+
+
+@contextlib.contextmanager
+def cluster(*options, drain='300ms', **lines):
+    """cluster(a=[…], b=[…]): nodes that replay these flows, and a relay over them. None: the test feeds the node."""
+    with contextlib.ExitStack() as stack:
+        nodes = {name: stack.enter_context(Node(name, lines=ls)) for name, ls in lines.items()}
+        relay = stack.enter_context(Relay(*options, '--sort-buffer-drain-timeout', drain,
+                                          peers=[n.peer for n in nodes.values()]))
+        for name, ls in lines.items():
+            if ls:
+                nodes[name].wait_seen(len(ls))
+        yield relay, nodes
+
+
+class Relay:
+    def __init__(self, *options, peers=(), listen='127.0.0.1:0'):
+        self.folder = tempfile.mkdtemp(prefix='tycho-relay-')
+        self.argv = [os.path.join(BIN, 'tycho-relay'), '--node-name', 'the-relay', '--listen', listen, *options]
+        for p in peers:
+            self.argv += ['--peer', p]
+        self.process, self.address = None, None
+
+    def __enter__(self):
+        r, w = os.pipe()
+        with open(os.path.join(self.folder, 'log'), 'ab') as err:
+            self.process = subprocess.Popen(self.argv + ['--ready-fd', str(w)], pass_fds=(w,), stderr=err)
+        os.close(w)
+        with os.fdopen(r) as ready:
+            line = ready.readline()
+        if not line.startswith('ready '):
+            self.process.wait(20)
+            raise RuntimeError('the relay did not start: ' + self.log())
+        self.address = line.split()[1]
+        return self
+
+    def __exit__(self, kind, *exc):
+        try:
+            if self.process.poll() is None:
+                code = self.stop()
+                if kind is None and code != 0:
+                    raise AssertionError('exit %d: %s' % (code, self.log()))
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self, sig=signal.SIGTERM, timeout=20):
+        self.process.send_signal(sig)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError('the relay did not stop: ' + self.log())
+
+    def log(self):
+        with open(os.path.join(self.folder, 'log'), errors='replace') as f:
+            return f.read()
+
+    def client(self, **kw):
+        return wire.Client(self.address, **kw)
+
+    def nodes(self):
+        with self.client() as c:
+            return {n.name: n for n in c.GetNodes().nodes}
+
+    def wait_states(self, **states):
+        """Until GetNodes says so of these nodes; asking is all the pause there is."""
+        end = time.monotonic() + 30
+        while True:
+            now = {name: n.state for name, n in self.nodes().items()}
+            if all(now.get(name.replace('__', '/')) == state for name, state in states.items()):
+                return
+            assert time.monotonic() < end, '%s, not %s: %s' % (now, states, self.log())
+
+
+class Follower:
+    """A GetFlows call read by a thread of its own; what came is fetched in order."""
+
+    def __init__(self, relay, **request):
+        self.client = relay.client(fast=False)
+        self.stream = self.client.GetFlows(timeout=120, follow=True, **request)
+        self.came = queue.Queue()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        try:
+            for r in self.stream:
+                self.came.put(r)
+            self.came.put(None)
+        except grpc.RpcError as e:
+            self.came.put(e)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stream.cancel()
+        self.thread.join(20)
+        self.client.close()
+
+    def next(self):
+        r = self.came.get(timeout=30)
+        assert r is not None and not isinstance(r, grpc.RpcError), 'the stream ended: %r' % r
+        return r
+
+    def status(self):
+        """The next message, which must be a node status: (state, names)."""
+        r = self.next()
+        assert r.HasField('node_status'), r
+        return r.node_status.state_change, list(r.node_status.node_names)
+
+    def flows(self, n):
+        """The uuids of the next n flows; node status in between is for those who ask for it."""
+        got = []
+        while len(got) < n:
+            r = self.next()
+            if r.HasField('flow'):
+                got.append(r.flow.uuid)
+        return got
+
+    def until_status(self, state, name):
+        """Reads on until @name is said to be in @state; the uuids of the flows that came before."""
+        got = []
+        while True:
+            r = self.next()
+            if r.HasField('flow'):
+                got.append(r.flow.uuid)
+            elif r.node_status.state_change == state and name in r.node_status.node_names:
+                return got
+
+
+class Impostor:
+    """A server that says of itself to be an observer: every call is answered by answer(path, request), a generator of
+    bytes; what it raises as grpc.StatusCode ends the call."""
+
+    def __init__(self, answer, options=()):
+        self.answer = answer
+        self.server = grpc.server(futures.ThreadPoolExecutor(20), options=options)
+        self.server.add_generic_rpc_handlers((self,))
+        self.port = self.server.add_insecure_port('127.0.0.1:0')
+        self.stopping = threading.Event()
+
+    def service(self, details):
+        def call(request, context):
+            yield from self.answer(details.method, request, context)
+        return grpc.unary_stream_rpc_method_handler(call)
+
+    def __enter__(self):
+        self.server.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stopping.set()
+        self.server.stop(0).wait(20)
+
+    @property
+    def address(self):
+        return '127.0.0.1:%d' % self.port
+
+
+def response(node, second, uuid):
+    """A flow as an impostor sends it."""
+    r = wire.GetFlowsResponse(node_name=node)
+    r.flow.uuid, r.flow.node_name = uuid, node
+    r.time.seconds = r.flow.time.seconds = second
+    return r.SerializeToString()
+
+
+def split(responses):
+    """(uuids of flows, [(state, names, message)])."""
+    flows, states = [], []
+    for r in responses:
+        if r.HasField('flow'):
+            flows.append(r.flow.uuid)
+        elif r.HasField('node_status'):
+            s = r.node_status
+            states.append((s.state_change, list(s.node_names), s.message))
+    return flows, states
+
+
+def events(text):
+    return [json.loads(line) for line in text.splitlines()]

@@ -1,0 +1,163 @@
+"""Peers that lie, babble or live in another time; and a peer service that tells of peers."""
+import itertools
+import queue
+
+import pytest
+
+import wire
+from cluster import CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Impostor, Node, Relay, cluster, of, response, split
+from observer import BASE_S
+
+GET_FLOWS = '/observer.Observer/GetFlows'
+
+
+def beside_an_honest_node(answer, **request):
+    """What a relay makes of an impostor 'liar' and a node 'a' with 100 flows: (flows, states)."""
+    with Impostor(answer) as liar:
+        with cluster('--peer', 'liar=' + liar.address, a=[of('a', i) for i in range(100)]) as (relay, _):
+            relay.wait_states(a=CONNECTED)
+            with relay.client() as client:
+                return split(client.GetFlows(**(request or dict(first=True, number=wire.ALL))))
+
+
+A = ['a-%d' % i for i in range(100)]
+
+
+@pytest.mark.parametrize('bytes_', [b'\xff\xff\xff', b'\x0a\x7fshort', b'GET / HTTP/1.1'])
+def test_bytes_that_are_no_flow_are_an_error_of_that_node(bytes_):
+    def answer(path, request, context):
+        if path == GET_FLOWS:
+            yield response('liar', BASE_S, 'liar-0')
+            yield bytes_
+            yield response('liar', BASE_S + 2, 'liar-2')
+    flows, states = beside_an_honest_node(answer)
+    assert flows == ['a-0', 'liar-0'] + A[1:]
+    assert states == [(CONNECTED, ['a', 'liar'], ''), (ERROR, ['liar'], 'the peer sent bytes that are no flow')]
+
+
+def test_a_stream_without_end_does_not_keep_an_honest_node_from_speaking():
+    def answer(path, request, context):
+        for i in itertools.count():
+            if path != GET_FLOWS or not context.is_active():
+                return
+            yield response('liar', BASE_S + 1000, 'liar-%d' % i)
+    with Impostor(answer) as liar:
+        with cluster('--peer', 'liar=' + liar.address, a=[of('a', i) for i in range(100)]) as (relay, _):
+            with relay.client(fast=False) as client:
+                stream = client.GetFlows(first=True, number=wire.ALL)
+                flows, _ = split(itertools.islice(stream, 1 + 100 + 500))
+                stream.cancel()
+    assert flows == A + ['liar-%d' % i for i in range(500)]
+
+
+@pytest.mark.parametrize('hours', [-5, 5])
+def test_a_clock_that_is_hours_off_harms_no_other_node(hours):
+    def answer(path, request, context):
+        for i in range(50 if path == GET_FLOWS else 0):
+            yield response('liar', BASE_S + 3600 * hours + i, 'liar-%d' % i)
+    flows, states = beside_an_honest_node(answer)
+    liar = ['liar-%d' % i for i in range(50)]
+    assert flows == (liar + A if hours < 0 else A + liar)
+    assert states == [(CONNECTED, ['a', 'liar'], '')]
+
+
+def test_a_node_that_trickles_its_past_is_waited_for_once():
+    """Each of its flows comes only when the client has all of the honest node's: were it waited for, none would come."""
+    all_of_a = queue.Queue()
+
+    def answer(path, request, context):
+        if path == GET_FLOWS:
+            yield response('liar', BASE_S + 1, 'liar-1')
+            all_of_a.get(timeout=30)
+            yield response('liar', BASE_S + 2, 'liar-2')
+    with Impostor(answer) as liar:
+        with cluster('--peer', 'liar=' + liar.address, a=[of('a', i) for i in range(100)]) as (relay, _):
+            with relay.client(fast=False) as client:
+                stream = client.GetFlows(first=True, number=wire.ALL)
+                flows, _ = split(itertools.islice(stream, 1 + 101))
+                assert flows == ['a-0', 'a-1', 'liar-1'] + A[2:]
+                all_of_a.put(True)
+                assert split(stream) == (['liar-2'], [])
+
+
+def test_a_message_beyond_all_measure_is_an_error_of_that_node():
+    def answer(path, request, context):
+        if path == GET_FLOWS:
+            yield response('liar', BASE_S, 'x' * (5 << 20))
+    flows, states = beside_an_honest_node(answer)
+    assert flows == A
+    assert states[1][:2] == (ERROR, ['liar']) and 'ResourceExhausted' in states[1][2]
+
+
+def test_the_words_of_nodes_are_passed_on_as_the_reference_does():
+    def answer(path, request, context):
+        if path == GET_FLOWS:
+            context.abort(__import__('grpc').StatusCode.UNKNOWN, 'my own words')
+        yield b''
+    _, states = beside_an_honest_node(answer)
+    assert states[1] == (ERROR, ['liar'], 'my own words')
+
+
+# --- the peer service -------------------------------------------------------------------------------------------
+
+
+ADDED, DELETED, UPDATED = 1, 2, 3
+
+
+class PeerService(Impostor):
+    def __init__(self):
+        self.told = queue.Queue()
+        super().__init__(self._notify)
+
+    def _notify(self, path, request, context):
+        assert path == '/peer.Peer/Notify'
+        while not self.stopping.is_set():
+            try:
+                said = self.told.get(timeout=0.05)
+            except queue.Empty:
+                continue
+            if said is None:
+                return
+            yield said
+
+    def say(self, kind, name, address='', server_name=None):
+        n = wire.message('peer.ChangeNotification')(name=name, address=address, type=kind)
+        if server_name is not None:
+            n.tls.server_name = server_name
+        self.told.put(n.SerializeToString())
+
+
+def test_a_peer_service_adds_changes_and_removes_peers_while_queries_run():
+    with PeerService() as service, Node('a', lines=None) as a, Node('b', lines=None) as b:
+        with Relay('--peer-service', service.address, '--sort-buffer-drain-timeout', '100ms') as relay:
+            with Follower(relay, since={'seconds': BASE_S}) as follower:
+                service.say(ADDED, 'a', a.socket)
+                assert follower.status() == (CONNECTED, ['a'])
+                a.feed([of('a', 1)])
+                assert follower.flows(1) == ['a-1']
+                service.say(ADDED, 'a', a.socket)  # says nothing new
+                service.say(ADDED, 'b', a.socket)
+                assert follower.status() == (CONNECTED, ['b'])
+                assert follower.flows(1) == ['a-1']  # as b has it
+                service.say(UPDATED, 'b', b.socket)
+                assert follower.status() == (GONE, ['b'])
+                assert follower.status() == (CONNECTED, ['b'])
+                b.feed([of('b', 2)])
+                assert follower.flows(1) == ['b-2']
+                service.say(DELETED, 'a')
+                assert follower.status() == (GONE, ['a'])
+                service.told.put(None)  # the stream ends; it is opened again, and peers stay
+                service.say(ADDED, 'a', a.socket)
+                assert follower.status() == (CONNECTED, ['a'])
+                assert sorted(relay.nodes()) == ['a', 'b']
+
+
+def test_peers_whose_tls_does_not_fit_ours_are_listed_and_not_called():
+    with PeerService() as service, Node('a', lines=[of('a', 0)]) as a:
+        with Relay('--peer-service', service.address) as relay:
+            service.say(ADDED, 'with-tls', a.socket, server_name='a.default.hubble-grpc.cilium.io')
+            service.say(ADDED, 'no-address')
+            service.say(ADDED, 'a', a.socket)
+            relay.wait_states(a=CONNECTED)
+            relay.wait_states(**{'with-tls': UNAVAILABLE, 'no-address': UNAVAILABLE})
+            assert 'no CA for it is given' in relay.log() and 'its address is not known' in relay.log()

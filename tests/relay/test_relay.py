@@ -1,0 +1,352 @@
+"""Real observers under a real relay: what was seen is what arrives, in order, whoever fails on the way."""
+import itertools
+import os
+import signal
+
+import pytest
+
+import half_http2
+import wire
+from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Node, Relay, cluster, events, of, split)
+from observer import BASE_S, tycho
+
+
+def every(node, step, n, start=0):
+    """n flows of node, step seconds apart, as (uuids, lines)."""
+    numbers = range(start, start + step * n, step)
+    return ['%s-%d' % (node, i) for i in numbers], [of(node, i) for i in numbers]
+
+
+def in_order(*uuids):
+    """The union, by time and then by node, as a merge yields it."""
+    return sorted(itertools.chain(*uuids), key=lambda u: (int(u.split('-')[1]), u.split('-')[0]))
+
+
+# --- what comes -------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_the_union_of_all_nodes_in_order_of_time():
+    a, a_lines = every('a', 2, 3000)
+    b, b_lines = every('b', 7, 900, start=1)
+    c, c_lines = every('c', 1, 5000, start=400)
+    with cluster(a=a_lines, b=b_lines, c=c_lines) as (relay, _):
+        with relay.client() as client:
+            flows, states = split(client.GetFlows(first=True, number=wire.ALL))
+    assert flows == in_order(a, b, c)
+    assert states == [(CONNECTED, ['a', 'b', 'c'], '')]
+
+
+def test_flows_pass_through_as_the_bytes_they_came_as():
+    _, lines = every('a', 1, 50)
+    request = wire.GetFlowsRequest(number=50).SerializeToString()
+    with cluster(a=lines) as (relay, nodes):
+        with relay.client() as r, nodes['a'].client() as n:
+            direct = list(n.raw('/observer.Observer/GetFlows', request, streams=True))
+            through = list(r.raw('/observer.Observer/GetFlows', request, streams=True))
+    assert through[1:] == direct  # the first says who is connected
+
+
+def test_last_and_first_are_per_node():
+    a, a_lines = every('a', 2, 100)
+    b, b_lines = every('b', 2, 30, start=1)
+    with cluster(a=a_lines, b=b_lines) as (relay, _):
+        def observe(*flags):
+            p = tycho('--server', relay.address, 'observe', '-o', 'json', *flags, check=0)
+            return [e['flow']['uuid'] for e in events(p.stdout) if 'flow' in e]
+        assert observe('--last', '3') == in_order(a[-3:], b[-3:])
+        assert observe('--first', '3') == in_order(a[:3], b[:3])
+        assert observe('--last', '50') == in_order(a[-50:], b)
+
+
+def test_filters_and_times_are_the_nodes_to_apply():
+    a = [of('a', i, verdict='DROPPED' if i % 3 == 0 else 'FORWARDED') for i in range(0, 60)]
+    b = [of('b', i, verdict='DROPPED' if i % 5 == 0 else 'FORWARDED') for i in range(0, 60)]
+    with cluster(a=a, b=b) as (relay, _):
+        with relay.client() as client:
+            request = dict(number=wire.ALL, whitelist=[{'verdict': ['DROPPED']}],
+                           since={'seconds': BASE_S + 10}, until={'seconds': BASE_S + 40})
+            flows, _ = split(client.GetFlows(**request))
+    assert flows == in_order(['a-%d' % i for i in range(12, 40, 3)], ['b-%d' % i for i in range(10, 41, 5)])
+
+
+def test_what_every_node_refuses_is_said_once_for_all():
+    with cluster(a=[of('a', 0)], b=[of('b', 0)]) as (relay, _):
+        with relay.client() as client:
+            flows, states = split(client.GetFlows(number=1, whitelist=[{'dns_query': ['(']}]))
+            contradiction = wire.status_of(lambda: client.GetFlows(first=True, follow=True))
+    assert flows == []
+    assert [(s, sorted(names)) for s, names, _ in states] == [(CONNECTED, ['a', 'b']), (ERROR, ['a', 'b'])]
+    assert 'regexp' in states[1][2] and 'rpc error' not in states[1][2]
+    assert contradiction == ('INVALID_ARGUMENT', 'first cannot be specified with follow')
+
+
+def test_events_of_agents_are_not_relayed_in_the_references_words():
+    with cluster(a=[of('a', 0)]) as (relay, _):
+        with relay.client() as client:
+            assert wire.status_of(lambda: client.GetAgentEvents()) == ('UNIMPLEMENTED', 'GetAgentEvents not yet implemented')
+            assert wire.status_of(lambda: client.GetDebugEvents()) == ('UNIMPLEMENTED', 'GetDebugEvents not yet implemented')
+
+
+def test_answers_say_that_a_relay_gave_them():
+    with cluster(a=[of('a', 0)]) as (relay, _):
+        with relay.client(fast=False) as client:
+            stream = client.GetFlows(number=1)
+            assert dict(stream.initial_metadata())['hubble-relay-version'] == '1.19.4'
+            assert len(list(stream)) == 2
+
+
+# --- the nodes --------------------------------------------------------------------------------------------------
+
+
+def test_status_sums_and_names_who_is_missing():
+    with cluster('--peer', 'away=unix:///nowhere/at-all.sock', a=[of('a', i) for i in range(5)],
+                 b=[of('b', i) for i in range(7)]) as (relay, nodes):
+        relay.wait_states(away=UNAVAILABLE)
+        with relay.client() as client:
+            status = client.ServerStatus()
+            singles = []
+            for n in nodes.values():
+                with n.client() as one:
+                    singles.append(one.ServerStatus())
+        assert status.seen_flows == 12 == sum(s.seen_flows for s in singles)
+        assert status.num_flows == sum(s.num_flows for s in singles)
+        assert status.max_flows == sum(s.max_flows for s in singles)
+        assert (status.num_connected_nodes.value, status.num_unavailable_nodes.value) == (2, 1)
+        assert list(status.unavailable_nodes) == ['away']
+        text = tycho('--server', relay.address, 'status', check=0).stdout
+        assert 'Connected Nodes: 2/3\n' in text and 'Unavailable Nodes: 1\n  - away\n' in text
+
+
+def test_nodes_are_listed_with_their_state():
+    with cluster('--peer', 'away=unix:///nowhere/at-all.sock', a=[of('a', 0)], b=[of('b', 0)]) as (relay, _):
+        relay.wait_states(a=CONNECTED, b=CONNECTED, away=UNAVAILABLE)
+        text = tycho('--server', relay.address, 'list', 'nodes', check=0).stdout
+        assert [line.split()[:2] for line in text.splitlines()[1:]] == [
+            ['a', 'Connected'], ['away', 'Unavailable'], ['b', 'Connected']]
+
+
+def test_namespaces_are_the_union():
+    def seen(ns):
+        return {'source': {'namespace': ns}, 'destination': {'namespace': 'shared'}}
+    nodes = {name: Node(name, lines=[of(name, 0, **seen(name + '-only'))], keep_time=False) for name in 'ab'}
+    with nodes['a'] as a, nodes['b'] as b, Relay(peers=[a.peer, b.peer]) as relay:
+        a.wait_seen(1)
+        b.wait_seen(1)
+        with relay.client() as client:
+            names = [n.namespace for n in client.GetNamespaces().namespaces]
+    assert names == ['a-only', 'b-only', 'shared']
+
+
+def test_a_relay_without_a_reachable_peer_is_up_and_says_so():
+    with Relay(peers=['away=unix:///nowhere/at-all.sock']) as relay:
+        relay.wait_states(away=UNAVAILABLE)
+        with relay.client() as client:
+            assert split(client.GetFlows(number=5)) == ([], [(UNAVAILABLE, ['away'], '')])
+        p = tycho('--server', relay.address, 'status')
+        assert p.returncode == 1 and 'NOT_SERVING' in p.stdout
+
+
+@pytest.mark.parametrize('name', ['', 'observer.Observer', 'hubble.server.Observer'])
+def test_health_follows_the_peers(name):
+    with cluster(a=[of('a', 0)]) as (relay, nodes):
+        with relay.client(fast=False) as client:
+            health = client.call('grpc.health.v1.Health', 'Watch', timeout=60, service=name)
+            assert next(health).status == 1
+            nodes['a'].kill()
+            assert next(health).status == 2
+            nodes['a'].restart()
+            assert next(health).status == 1
+            health.cancel()
+
+
+def test_relays_stand_on_relays():
+    a, a_lines = every('a', 2, 200)
+    b, b_lines = every('b', 2, 200, start=1)
+    with cluster(a=a_lines) as (low, _), cluster(b=b_lines) as (other, _):
+        with Relay(peers=['east=' + low.address, 'west=' + other.address]) as top, top.client() as client:
+            flows, states = split(client.GetFlows(first=True, number=wire.ALL))
+            status = client.ServerStatus()
+    assert flows == in_order(a, b)
+    assert states[0] == (CONNECTED, ['east', 'west'], '')
+    assert sorted(states[1:]) == [(CONNECTED, ['a'], ''), (CONNECTED, ['b'], '')]
+    assert status.seen_flows == 400
+
+
+# --- nodes that fail --------------------------------------------------------------------------------------------
+
+
+def test_a_frozen_node_delays_nobody_for_long_and_is_named():
+    a, a_lines = every('a', 1, 2000)
+    b, b_lines = every('b', 1, 2000)
+    with cluster(a=a_lines, b=b_lines) as (relay, nodes):
+        relay.wait_states(a=CONNECTED, b=CONNECTED)
+        nodes['b'].freeze()
+        try:
+            with relay.client() as client:
+                flows, states = split(client.GetFlows(first=True, number=wire.ALL))
+            assert flows == a
+            assert states[0] == (CONNECTED, ['a', 'b'], '')
+            assert states[1][:2] == (ERROR, ['b']) and 'does not answer' in states[1][2]
+            with relay.client() as client:
+                assert list(client.ServerStatus().unavailable_nodes) == ['b']
+        finally:
+            nodes['b'].thaw()
+        relay.wait_states(b=CONNECTED)
+        with relay.client() as client:
+            assert split(client.GetFlows(first=True, number=wire.ALL))[0] == in_order(a, b)
+
+
+def test_a_node_killed_in_mid_query_is_named_and_the_rest_arrives():
+    a, a_lines = every('a', 1, 5000)
+    with cluster(a=a_lines, b=[of('b', 10000 + i) for i in range(60000)]) as (relay, nodes):
+        with relay.client(fast=False) as client:
+            stream = client.GetFlows(first=True, number=wire.ALL)
+            head = list(itertools.islice(stream, 11))  # the rest waits for us to read on
+            nodes['b'].kill()
+            flows, states = split(itertools.chain(head, stream))
+    assert flows[:5000] == a
+    assert flows[5000:] == ['b-%d' % (10000 + i) for i in range(len(flows) - 5000)]
+    assert len(flows) < 65000
+    assert [s[:2] for s in states] == [(CONNECTED, ['a', 'b']), (ERROR, ['b'])]
+
+
+ALL_FROM = {'seconds': BASE_S}
+
+
+def test_followers_get_each_flow_once_across_death_and_return_of_a_node():
+    with cluster(a=None, b=None) as (relay, nodes):
+        relay.wait_states(a=CONNECTED, b=CONNECTED)
+        with Follower(relay, since=ALL_FROM) as follower:
+            assert follower.status() == (CONNECTED, ['a', 'b'])
+            nodes['a'].feed([of('a', 1)])
+            nodes['b'].feed([of('b', 2)])
+            assert sorted(follower.flows(2)) == ['a-1', 'b-2']
+            nodes['b'].kill()
+            assert follower.until_status(ERROR, 'b') == []
+            nodes['a'].feed([of('a', 500), of('a', 501)])
+            assert follower.flows(2) == ['a-500', 'a-501']
+            nodes['b'].restart()
+            nodes['b'].feed([of('b', 600 + i) for i in range(100)])
+            assert follower.status() == (CONNECTED, ['b'])
+            nodes['b'].feed([of('b', 700 + i) for i in range(100)])
+            assert follower.flows(200) == ['b-%d' % i for i in range(600, 800)]
+            nodes['a'].feed([of('a', 900)])
+            assert follower.flows(1) == ['a-900']
+            assert follower.came.empty()
+
+
+def test_a_follower_of_a_frozen_node_gets_what_it_missed_when_the_node_goes_on():
+    with cluster(a=None, b=None) as (relay, nodes):
+        relay.wait_states(a=CONNECTED, b=CONNECTED)
+        with Follower(relay, number=1000) as follower:
+            assert follower.status() == (CONNECTED, ['a', 'b'])
+            nodes['b'].feed([of('b', i) for i in range(10)])
+            assert follower.flows(10) == ['b-%d' % i for i in range(10)]
+            nodes['b'].freeze()
+            try:
+                nodes['b'].feed([of('b', i) for i in range(10, 20)])
+                with relay.client() as client:  # a query that is in want of an answer finds out
+                    split(client.GetFlows(number=1))
+                assert follower.until_status(ERROR, 'b') == []
+                nodes['a'].feed([of('a', 30)])
+                assert follower.flows(1) == ['a-30']
+            finally:
+                nodes['b'].thaw()
+            assert follower.until_status(CONNECTED, 'b') == []
+            assert follower.flows(10) == ['b-%d' % i for i in range(10, 20)]
+
+
+def test_a_follower_waits_for_nodes_that_are_not_there_yet():
+    with Node('late', lines=None) as late:
+        peer = late.peer
+        late.kill()
+        with Relay(peers=[peer]) as relay:
+            relay.wait_states(late=UNAVAILABLE)
+            with Follower(relay) as follower:
+                assert follower.status() == (UNAVAILABLE, ['late'])
+                late.restart()
+                assert follower.status() == (CONNECTED, ['late'])
+
+
+def test_an_end_of_time_ends_a_follower():
+    with cluster(a=[of('a', i) for i in range(10)], b=[of('b', i) for i in range(10)]) as (relay, _):
+        with relay.client() as client:
+            flows, _ = split(client.GetFlows(follow=True, since=ALL_FROM, until={'seconds': BASE_S + 4}))
+    assert flows == in_order(*[['%s-%d' % (n, i) for i in range(5)] for n in 'ab'])
+
+
+# --- whom to ask ------------------------------------------------------------------------------------------------
+
+
+def test_the_peers_file_is_reread_while_queries_run(tmp_path):
+    path = tmp_path / 'peers'
+
+    def write(*lines):
+        (tmp_path / 'new').write_text('# who is who\n' + ''.join(x + '\n' for x in lines))
+        os.replace(tmp_path / 'new', path)
+    with Node('a', lines=None) as a, Node('b', lines=None) as b, Node('c', lines=None) as c:
+        write(a.peer, b.peer)
+        with Relay('--peers-file', str(path), '--sort-buffer-drain-timeout', '100ms') as relay:
+            relay.wait_states(a=CONNECTED, b=CONNECTED)
+            with Follower(relay, since=ALL_FROM) as follower:
+                assert follower.status() == (CONNECTED, ['a', 'b'])
+                a.feed([of('a', 1)])
+                assert follower.flows(1) == ['a-1']
+                write(a.peer, '', c.peer + '   # the new one')
+                said = sorted([follower.status(), follower.status()])
+                assert said == [(CONNECTED, ['c']), (GONE, ['b'])]
+                c.feed([of('c', 2)])
+                b.feed([of('b', 3)])  # nobody asks it any more
+                assert follower.flows(1) == ['c-2']
+                a.feed([of('a', 4)])
+                assert follower.flows(1) == ['a-4']
+                assert sorted(relay.nodes()) == ['a', 'c']
+                write('this is no peer')
+                relay.process.send_signal(signal.SIGHUP)
+                a.feed([of('a', 5)])
+                assert follower.flows(1) == ['a-5']
+                write(a.peer, b.peer, c.peer)
+                assert follower.status() == (CONNECTED, ['b'])
+                assert follower.flows(1) == ['b-3']
+            assert 'line 2: \'this is no peer\' is not NAME=ADDRESS' in relay.log()
+
+
+def misuse(*argv):
+    p = Relay(*argv).argv[0], *argv
+    import subprocess
+    done = subprocess.run(p, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert done.returncode == 1 and done.stdout == ''
+    return done.stderr
+
+
+def test_misuse_is_one_sentence():
+    assert misuse() == 'tycho-relay: there is nobody to ask; give --peer, --peers-file or --peer-service\n'
+    assert misuse('--peer', 'x') == "tycho-relay: --peer: 'x' is not NAME=ADDRESS or NAME=ADDRESS,TLS-NAME\n"
+    assert misuse('--peer', 'a=b:0') == "tycho-relay: peer 'a': address 'b:0': not a port\n"
+    assert misuse('--peer', 'a=b:1', '--peer', 'a=c:1') == "tycho-relay: peer 'a' is given twice\n"
+    assert misuse('--peers-file', '/nowhere/at-all') == \
+        "tycho-relay: watch the folder of the peers file '/nowhere/at-all': No such file or directory\n"
+    assert '--listen 0.0.0.0:0: plain text on an address that others can reach' in \
+        misuse('--peer', 'a=b:1', '--listen', '0.0.0.0:0')
+
+
+# --- clients ----------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_does_not_read_delays_no_other():
+    a, a_lines = every('a', 1, 60000)
+    request = wire.GetFlowsRequest(number=wire.ALL, first=True).SerializeToString()
+    with cluster(a=a_lines, b=[of('b', 0)]) as (relay, _):
+        with half_http2.Stuck(relay.address, '/observer.Observer/GetFlows', request), \
+                half_http2.Stuck(relay.address, '/observer.Observer/GetFlows', request), relay.client() as client:
+            assert len(list(client.GetFlows(number=wire.ALL, first=True))) == 1 + 60000 + 1
+
+
+def test_termination_ends_followers_with_a_word():
+    with cluster(a=[of('a', 0)]) as (relay, _):
+        with Follower(relay, number=1) as follower:
+            assert follower.status() == (CONNECTED, ['a'])
+            assert follower.flows(1) == ['a-0']
+            assert relay.stop() == 0
+            ended = follower.came.get(timeout=20)
+            assert ended.code().name == 'UNAVAILABLE' and 'shutting down' in ended.details()
