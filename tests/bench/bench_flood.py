@@ -96,14 +96,14 @@ def main():
                 stopped = flood(pair, observer, watch, 0, lambda: stop_for_a_while(observer))
             finally:
                 watch.stop()
-    at_most('new connections at %d/s: lost of %d' % (RATE, paced['events']), paced['lost'], '', 0)
+    at_most('{:,} events at {:,}/s: lost'.format(paced['events'], RATE), paced['lost'], '', 0)
     figure('the same: capture thread', paced['cpu'], '% of a core')
-    at_least('flood: new connections captured', (flat_out['events'] - flat_out['lost']) / SECONDS, '/s', RATE)
-    figure('flood: lost of %d' % flat_out['events'], flat_out['lost'], '')
-    figure('flood: capture thread', flat_out['cpu'], '% of a core')
-    figure('observer stopped for 2 s: lost of %d' % stopped['events'], stopped['lost'], '')
+    at_least('as fast as can be sent: captured', (flat_out['events'] - flat_out['lost']) / SECONDS, '/s', RATE)
+    figure('the same: lost of {:,}'.format(flat_out['events']), flat_out['lost'], '')
+    figure('the same: capture thread', flat_out['cpu'], '% of a core')
+    figure('observer stopped for 2 s: lost of {:,}'.format(stopped['events']), stopped['lost'], '')
     at_most('the same: neither seen nor counted as lost', stopped['unknown'], '', 0)
-    at_most('the same: drops lost of %d' % stopped['dropped'], stopped['dropped'] - stopped['drops'], '', 0)
+    at_most('the same: drops lost of {:,}'.format(stopped['dropped']), stopped['dropped'] - stopped['drops'], '', 0)
 
 
 if __name__ == '__main__':
