@@ -11,10 +11,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/net.h"
+#include "base/signals.h"
 #include "config.h"
 #include "observer/agent.h"
 #include "observer/api/api.h"
@@ -80,21 +81,9 @@ static void observer_done_guard_(struct observer *ob)
 	observer_done(ob);
 }
 
-/* Signals arrive as events; blocked before any thread starts, so that no thread takes them. */
 static enum err_code take_signals(struct observer *ob, struct err *e)
 {
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigaddset(&set, SIGPIPE);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return err_os(e, "block signals");
-	(void)sigdelset(&set, SIGPIPE);
-	ob->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return ob->signals < 0 ? err_os(e, "signalfd") : ERR_OK;
+	return signals_take(&ob->signals, e);
 }
 
 static enum err_code name_the_node(struct observer *ob, struct err *e)
@@ -194,7 +183,7 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 /* Plain text beyond loopback is only given out to those who asked for it by name. */
 static enum err_code check_listen(const struct observer *ob, const char *address, bool tls, struct err *e)
 {
-	if (paths_is_unix(address) || paths_is_loopback(address) || tls)
+	if (address_is_local(address) || tls)
 		return ERR_OK;
 	if (!ob->o.insecure_listen)
 		return err_set(e, ERR_INVALID,
@@ -221,14 +210,14 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 
 	for (size_t i = 0; i < ob->o.listen_count; i++) {
 		const char *address = ob->o.listen[i];
-		bool with_tls = tls.cert_file && !paths_is_unix(address);
+		bool with_tls = tls.cert_file && !address_is_unix(address);
 		enum err_code code = check_listen(ob, address, with_tls, e);
 		if (code == ERR_OK)
 			code = paths_make_socket_folder(address, e);
 		if (code != ERR_OK)
 			return code;
 		listens[i] = (struct rpc_listen){ address, with_tls ? &tls : NULL, SOCKET_MODE };
-		if (!paths_is_unix(address) && !*network)
+		if (!address_is_unix(address) && !*network)
 			network = address;
 	}
 	const struct api_config api = {
@@ -332,15 +321,13 @@ static void reread_endpoints(struct observer *ob)
 /* @return false when it is time to stop. */
 static bool on_signal(struct observer *ob)
 {
-	struct signalfd_siginfo info;
+	int number = signals_next(ob->signals);
 
-	if (read(ob->signals, &info, sizeof info) != sizeof info)
-		return true;
-	if (info.ssi_signo == SIGHUP) {
+	if (number == SIGHUP)
 		reread_endpoints(ob);
+	if (number == SIGHUP || !number)
 		return true;
-	}
-	log_info("stopping", "signal=%d", (int)info.ssi_signo);
+	log_info("stopping", "signal=%d", number);
 	return false;
 }
 

@@ -1,7 +1,6 @@
 #include "observer/options.h"
 
-#include <stdio.h>
-
+#include "base/opt.h"
 #include "base/time.h"
 
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
@@ -36,9 +35,7 @@ enum option_id {
 	OPT_COUNT_
 };
 
-static const struct {
-	const char *name, *arg, *help;
-} table[] = {
+static const struct opt_row table[] = {
 	[OPT_CLUSTER] = { "cluster", "NAME", "cluster this node belongs to (default: none)" },
 	[OPT_DROPS_EVERYWHERE] = { "drops-everywhere", NULL, "report drops of all network namespaces of the machine, "
 				   "also from inside one (default: there only this node's)" },
@@ -76,28 +73,20 @@ _Static_assert(ARRAY_LEN(table) == OPT_COUNT_, "an option without a row");
 
 void obs_options_help(void)
 {
-	(void)puts("tycho-observer watches the flows of this node and answers for them.\n"
-		   "\n"
-		   "Usage: tycho-observer [OPTION]…\n");
-	for (size_t i = 0; i < OPT_COUNT_; i++) {
-		char left[64];
-		(void)snprintf(left, sizeof left, "--%s%s%s", table[i].name, table[i].arg ? " " : "",
-			       table[i].arg ? table[i].arg : "");
-		(void)printf("  %-26s %s\n", left, table[i].help);
-	}
+	opt_help("tycho-observer watches the flows of this node and answers for them.\n"
+		 "\n"
+		 "Usage: tycho-observer [OPTION]…",
+		 table, OPT_COUNT_);
 }
 
 static enum err_code bad_value(struct err *e, enum option_id id, const char *value, const char *want)
 {
-	return err_set(e, ERR_INVALID, "--%s %s: expected %s", table[id].name, value, want);
+	return opt_bad(&table[id], value, want, e);
 }
 
 static enum err_code add_text(const char **list, size_t *count, enum option_id id, const char *value, struct err *e)
 {
-	if (*count == OPTIONS_LIST)
-		return err_set(e, ERR_INVALID, "--%s is given more than %d times", table[id].name, OPTIONS_LIST);
-	list[(*count)++] = value;
-	return ERR_OK;
+	return opt_add(list, count, OPTIONS_LIST, &table[id], value, e);
 }
 
 static bool parse_speed(const char *value, double *ret)
@@ -109,18 +98,6 @@ static bool parse_speed(const char *value, double *ret)
 		return false;
 	*ret = v;
 	return true;
-}
-
-static bool parse_level(const char *value, enum log_level *ret)
-{
-	static const char *const names[] = { "debug", "info", "warn", "error" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (strcmp(value, names[i]) == 0) {
-			*ret = (enum log_level)i;
-			return true;
-		}
-	return false;
 }
 
 static enum err_code set_number(struct obs_options *o, enum option_id id, const char *value, struct err *e)
@@ -148,10 +125,7 @@ static enum err_code set_number(struct obs_options *o, enum option_id id, const 
 		o->nflog.group_count++;
 		return ERR_OK;
 	case OPT_READY_FD:
-		if (!parse_u64(s, 1 << 20, &n))
-			return bad_value(e, id, value, "a file descriptor");
-		o->ready_fd = (int)n;
-		return ERR_OK;
+		return opt_fd(&table[id], value, &o->ready_fd, e);
 	case OPT_REPLAY_REPEAT:
 		if (!parse_u64(s, UINT64_MAX, &n) || n == 0)
 			return bad_value(e, id, value, "a number from 1 up");
@@ -192,8 +166,7 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	case OPT_LISTEN:
 		return add_text(o->listen, &o->listen_count, id, value, e);
 	case OPT_LOG_LEVEL:
-		return parse_level(value, &o->log_level) ? ERR_OK :
-							   bad_value(e, id, value, "debug, info, warn or error");
+		return opt_log_level(&table[id], value, &o->log_level, e);
 	case OPT_NFLOG_PATTERN:
 		o->nflog.pattern = value;
 		return ERR_OK;
@@ -260,29 +233,17 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 		.bpf_config = { .traces = true, .drops = true },
 	};
 
-	for (int i = 1; i < argc; i++) {
-		struct str word = str_of(argv[i]);
-		if (!str_has_prefix(word, STR("--")) || word.len == 2)
-			return err_set(e, ERR_INVALID, "unexpected argument \"%s\"; see --help", argv[i]);
-		size_t eq = str_find(word, '=');
-		struct str name = str_from(str_upto(word, eq), 2);
-		size_t id = 0;
-		while (id < OPT_COUNT_ && !str_is(name, table[id].name))
-			id++;
-		if (id == OPT_COUNT_)
-			return err_set(e, ERR_INVALID, "unknown option --%.*s; see --help", STR_FMT(name));
-		const char *value = eq < word.len ? argv[i] + eq + 1 : NULL;
-		if (!table[id].arg && value)
-			return err_set(e, ERR_INVALID, "--%s takes no value", table[id].name);
-		if (table[id].arg && !value) {
-			if (i + 1 == argc)
-				return err_set(e, ERR_INVALID, "--%s needs a value: %s", table[id].name, table[id].arg);
-			value = argv[++i];
-		}
-		enum err_code code = set_option(&o, (enum option_id)id, value, e);
+	struct opt_reader r = opt_reader_of(table, OPT_COUNT_, argc, argv);
+	const char *value;
+	enum err_code code;
+	size_t id;
+	while ((code = opt_next(&r, &id, &value, e)) == ERR_OK) {
+		code = set_option(&o, (enum option_id)id, value, e);
 		if (code != ERR_OK)
 			return code;
 	}
+	if (code != ERR_CLOSED)
+		return code;
 	*ret = o;
 	ret->bpf_config.interfaces = ret->interfaces;
 	ret->nflog.groups = ret->nflog_groups;

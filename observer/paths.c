@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/net.h"
 #include "base/str.h"
-#include "flow/flow.h"
 
 static const char *env_or(const char *name, const char *otherwise)
 {
@@ -41,26 +41,6 @@ void paths_default_state(char ret[PATHS_BYTES])
 		(void)snprintf(ret, PATHS_BYTES, "%s/.local/state/tycho", env_or("HOME", ""));
 }
 
-bool paths_is_unix(const char *address)
-{
-	return str_has_prefix(str_of(address), STR("unix:"));
-}
-
-bool paths_is_loopback(const char *address)
-{
-	struct str host = str_upto(str_of(address), str_find_last(str_of(address), ':'));
-	uint8_t ip[16];
-	static const uint8_t loopback6[16] = { [15] = 1 };
-
-	if (host.len >= 2 && host.p[0] == '[' && host.p[host.len - 1] == ']')
-		host = str_n(host.p + 1, host.len - 2);
-	if (str_is(host, "localhost"))
-		return true;
-	if (!ip_parse(host, ip))
-		return false;
-	return ip_is_v4(ip) ? ip[12] == 127 : memcmp(ip, loopback6, sizeof ip) == 0;
-}
-
 enum err_code paths_make_folder(const char *dir, struct err *e)
 {
 	char path[PATHS_BYTES];
@@ -84,7 +64,7 @@ enum err_code paths_make_socket_folder(const char *address, struct err *e)
 {
 	struct str path = str_of(address);
 
-	if (!paths_is_unix(address))
+	if (!address_is_unix(address))
 		return ERR_OK;
 	path = str_from(path, strlen("unix:"));
 	if (str_has_prefix(path, STR("//")))

@@ -1,10 +1,8 @@
 /*
- * paths - where an observer keeps its socket and its state, and which addresses are private.
+ * paths - where an observer keeps its socket and its state.
  */
 #ifndef TYCHO_OBSERVER_PATHS_H
 #define TYCHO_OBSERVER_PATHS_H
-
-#include <stdbool.h>
 
 #include "base/err.h"
 
@@ -18,9 +16,5 @@ void paths_default_state(char ret[PATHS_BYTES]);
 MUST_CHECK enum err_code paths_make_socket_folder(const char *address, struct err *e);
 /* Makes @dir and its parents, 0750. */
 MUST_CHECK enum err_code paths_make_folder(const char *dir, struct err *e);
-
-bool paths_is_unix(const char *address);
-/* True if @address (host:port) can be reached from this machine only: localhost, 127.0.0.0/8, [::1]. */
-bool paths_is_loopback(const char *address);
 
 #endif

@@ -1,6 +1,8 @@
 /* lib/base: errors, strings, buffers, times, maps. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -10,8 +12,12 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/net.h"
+#include "base/opt.h"
+#include "base/signals.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "base/watch.h"
 
 static void an_error_gathers_context_from_the_inside_out(void **state)
 {
@@ -270,6 +276,96 @@ static void log_values_cannot_break_the_line(void **state)
 	assert_string_equal(log_quote("", out, sizeof out), "\"\"");
 }
 
+static void an_address_is_local_only_if_nobody_else_can_reach_it(void **state)
+{
+	(void)state;
+	static const char *const local[] = { "localhost:4245", "127.0.0.1:1", "127.8.8.8:1", "[::1]:4245", "unix:///x" };
+	static const char *const open_[] = { ":4245", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1",
+					     "localhost.evil:1", "128.0.0.1:1", "" };
+	for (size_t i = 0; i < ARRAY_LEN(local); i++)
+		assert_true(address_is_local(local[i]));
+	for (size_t i = 0; i < ARRAY_LEN(open_); i++)
+		assert_false(address_is_local(open_[i]));
+}
+
+static void options_are_read_by_their_table_or_refused(void **state)
+{
+	(void)state;
+	static const struct opt_row rows[] = { { "listen", "ADDRESS", "where" }, { "quiet", NULL, "say less" } };
+	const char *good[] = { "x", "--listen", "a", "--listen=b=c", "--quiet" };
+	struct opt_reader r = opt_reader_of(rows, ARRAY_LEN(rows), ARRAY_LEN(good), good);
+	const char *value;
+	size_t row;
+	struct err e;
+	assert_int_equal(opt_next(&r, &row, &value, &e), ERR_OK);
+	assert_string_equal(value, "a");
+	assert_int_equal(opt_next(&r, &row, &value, &e), ERR_OK);
+	assert_string_equal(value, "b=c");
+	assert_int_equal(opt_next(&r, &row, &value, &e), ERR_OK);
+	assert_int_equal(row, 1);
+	assert_null(value);
+	assert_int_equal(opt_next(&r, &row, &value, &e), ERR_CLOSED);
+	static const char *const bad[] = { "--bogus", "stray", "--listen", "--quiet=yes", "--", "-q" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		const char *argv[] = { "x", bad[i] };
+		r = opt_reader_of(rows, ARRAY_LEN(rows), 2, argv);
+		assert_int_equal(opt_next(&r, &row, &value, &e), ERR_INVALID);
+		assert_non_null(strstr(e.msg, *bad[i] == '-' && bad[i][1] == '-' && bad[i][2] ? "--" : "unexpected"));
+	}
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(close(fd), 0);
+}
+
+static void a_watched_file_is_noticed_when_it_is_written_replaced_or_removed(void **state)
+{
+	(void)state;
+	char folder[] = "/tmp/tycho-watch-XXXXXX", path[64], other[64];
+	assert_non_null(mkdtemp(folder));
+	(void)snprintf(path, sizeof path, "%s/file", folder);
+	(void)snprintf(other, sizeof other, "%s/other", folder);
+	struct err e;
+	AUTO(file_watch_free) struct file_watch *w = NULL;
+	assert_int_equal(file_watch_new(path, &w, &e), ERR_OK);
+	assert_false(file_watch_changed(w));
+	write_file(other, "x");
+	assert_false(file_watch_changed(w)); /* a neighbour's business */
+	write_file(path, "one");
+	assert_true(file_watch_changed(w));
+	assert_false(file_watch_changed(w));
+	assert_int_equal(rename(other, path), 0);
+	assert_true(file_watch_changed(w));
+	AUTO_BUF struct buf text = buf_init(1);
+	assert_int_equal(file_read(path, "the file", &text, &e), ERR_OK);
+	assert_true(str_is(buf_str(&text), "x"));
+	buf_reset(&text);
+	write_file(path, "xy");
+	assert_int_equal(file_read(path, "the file", &text, &e), ERR_INVALID); /* larger than the buffer may be */
+	assert_int_equal(unlink(path), 0);
+	assert_true(file_watch_changed(w));
+	assert_int_equal(file_read(path, "the file", &text, &e), ERR_NOT_FOUND);
+	assert_int_equal(file_read(folder, "the file", &text, &e), ERR_INVALID);
+	assert_int_equal(rmdir(folder), 0);
+	assert_int_equal(file_watch_new("/nonexistent/file", &w, &e), ERR_NOT_FOUND);
+}
+
+static void a_signal_is_an_event(void **state)
+{
+	(void)state;
+	struct err e;
+	AUTO_FD int fd = -1;
+	assert_int_equal(signals_take(&fd, &e), ERR_OK);
+	assert_int_equal(signals_next(fd), 0);
+	assert_int_equal(kill(getpid(), SIGHUP), 0);
+	assert_int_equal(signals_next(fd), SIGHUP);
+	assert_int_equal(signals_next(fd), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +383,10 @@ int main(void)
 		cmocka_unit_test(a_hash_depends_on_every_byte_the_length_and_the_seed),
 		cmocka_unit_test(a_hash_depends_on_the_order),
 		cmocka_unit_test(log_values_cannot_break_the_line),
+		cmocka_unit_test(an_address_is_local_only_if_nobody_else_can_reach_it),
+		cmocka_unit_test(options_are_read_by_their_table_or_refused),
+		cmocka_unit_test(a_watched_file_is_noticed_when_it_is_written_replaced_or_removed),
+		cmocka_unit_test(a_signal_is_an_event),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

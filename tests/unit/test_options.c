@@ -1,4 +1,4 @@
-/* observer/options and paths: a command line is read whole or refused with a sentence that names the option. */
+/* observer/options: a command line is read whole or refused with a sentence that names the option. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include "observer/options.h"
-#include "observer/paths.h"
 
 #define READ(o, e, ...)                                                                            \
 	obs_options_read((int)ARRAY_LEN(((const char *[]){ "tycho-observer", __VA_ARGS__ })),            \
@@ -73,24 +72,11 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 	}
 }
 
-static void loopback_is_told_from_the_network(void **state)
-{
-	(void)state;
-	static const char *const near_[] = { "localhost:4245", "127.0.0.1:1", "127.8.8.8:1", "[::1]:4245" };
-	static const char *const far[] = { ":4245", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1", "localhost.evil:1",
-					   "128.0.0.1:1" };
-	for (size_t i = 0; i < ARRAY_LEN(near_); i++)
-		assert_true(paths_is_loopback(near_[i]));
-	for (size_t i = 0; i < ARRAY_LEN(far); i++)
-		assert_false(paths_is_loopback(far[i]));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_spellings_of_a_value_are_read),
 		cmocka_unit_test(misuse_is_one_sentence_that_names_the_option),
-		cmocka_unit_test(loopback_is_told_from_the_network),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
