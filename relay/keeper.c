@@ -8,7 +8,7 @@
 struct keeper {
 	struct rpc_fan *fan;
 	struct rpc_group *group;
-	uint64_t suspect_ns;
+	uint64_t patience_ns;
 	int fd;              /* eventfd */
 	struct peer *probed; /* those whose answer is awaited; each counted */
 };
@@ -27,14 +27,14 @@ static void poke(void *ctx)
 	keeper_poke(ctx);
 }
 
-enum err_code keeper_new(struct rpc_fan *fan, uint64_t suspect_ns, struct keeper **ret,
+enum err_code keeper_new(struct rpc_fan *fan, uint64_t patience_ns, struct keeper **ret,
 			 struct err *e)
 {
 	AUTO(keeper_free) struct keeper *k = malloc(sizeof *k);
 	if (!k)
 		return err_set(e, ERR_NOMEM, "keeper");
 	*k = (struct keeper){ .fan = fan,
-			      .suspect_ns = suspect_ns,
+			      .patience_ns = patience_ns,
 			      .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	if (k->fd < 0)
 		return err_os(e, "eventfd");
@@ -73,7 +73,9 @@ int keeper_fd(const struct keeper *k)
 
 static void on_end(struct peer *p, const struct rpc_result *result)
 {
-	if (result->status == RPC_DEADLINE_EXCEEDED) {
+	/* Busy is not dead: a stream that speaks excuses an answer that is late. */
+	bool was_heard = rpc_fan_channel_heard(p->channel).v >= p->probed_at.v;
+	if (result->status == RPC_DEADLINE_EXCEEDED && !was_heard) {
 		log_warn("peer does not answer, connecting anew", "peer=%s", LOG_QUOTE(p->name));
 		rpc_fan_channel_reset(p->channel, "the peer does not answer");
 	}
@@ -93,16 +95,17 @@ static void take_answers(struct keeper *k)
 	}
 }
 
-static void probe(struct keeper *k, struct peer *p, uint64_t timeout_ns)
+static void probe(struct keeper *k, struct peer *p, struct mono_ns now)
 {
 	struct rpc_fan_call *call;
 	struct err e;
 
 	if (rpc_fan_call_open(k->group, p->channel, "/grpc.health.v1.Health/Check", STR(""),
-			      timeout_ns, p, &call, &e) != ERR_OK)
+			      k->patience_ns, p, &call, &e) != ERR_OK)
 		return; /* the next turn will do */
 	(void)peer_ref(p);
 	p->is_probed = true;
+	p->probed_at = now;
 	p->next_probed = k->probed;
 	p->prev_probed = &k->probed;
 	if (k->probed)
@@ -147,7 +150,7 @@ static void look_at(struct keeper *k, struct peer *p, bool available, struct mon
 		return;
 	p->probe_at = next_turn(p, now);
 	if (available)
-		probe(k, p, suspect ? k->suspect_ns : KEEPER_PATIENCE_NS);
+		probe(k, p, now);
 	else
 		rpc_fan_channel_renew(p->channel);
 }

@@ -108,7 +108,7 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 	r->service_tls.server_name = r->o.peer_service_tls_name;
 	enum err_code code = rpc_fan_new(&r->fan, e);
 	if (code == ERR_OK)
-		code = keeper_new(r->fan, r->o.drain_ns, &r->keeper, e);
+		code = keeper_new(r->fan, r->o.peer_timeout_ns, &r->keeper, e);
 	if (code != ERR_OK)
 		return code;
 	const struct peers_config config = { .fan = r->fan,

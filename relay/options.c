@@ -5,6 +5,7 @@
 enum {
 	DEFAULT_SORT_WINDOW = 100, /* both as Hubble Relay's */
 	DEFAULT_DRAIN_S = 1,
+	DEFAULT_PEER_TIMEOUT_S = 3,
 };
 
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
@@ -20,6 +21,7 @@ enum option_id {
 	OPT_PEER_KEY_FILE,
 	OPT_PEER_SERVICE,
 	OPT_PEER_SERVICE_TLS_NAME,
+	OPT_PEER_TIMEOUT,
 	OPT_PEER_TLS,
 	OPT_PEERS_FILE,
 	OPT_READY_FD,
@@ -58,6 +60,8 @@ static const struct {
 	[OPT_PEER_SERVICE_TLS_NAME] = { "peer-service-tls-name", "NAME",
 					"name to expect in the peer service's certificate "
 					"(default: its host)" },
+	[OPT_PEER_TIMEOUT] = { "peer-timeout", "TIME",
+			       "how long a peer may take to show that it lives (default 3s)" },
 	[OPT_PEER_TLS] = { "peer-tls", NULL,
 			   "TLS to peers; without --peer-ca-file, the system's CAs are believed" },
 	[OPT_PEERS_FILE] = { "peers-file", "FILE",
@@ -144,11 +148,12 @@ static enum err_code set_number(struct rly_options *o, enum option_id id, const 
 			return bad_value(e, id, value, "a file descriptor");
 		o->ready_fd = (int)n;
 		return ERR_OK;
+	case OPT_PEER_TIMEOUT:
 	case OPT_SORT_BUFFER_DRAIN_TIMEOUT:
 		if (!duration_parse(str_of(value), &ns) || ns < (int64_t)NS_PER_MS ||
 		    ns > (int64_t)(60 * NS_PER_S))
 			return bad_value(e, id, value, "a time from 1ms to 1m, such as 500ms");
-		o->drain_ns = (uint64_t)ns;
+		*(id == OPT_PEER_TIMEOUT ? &o->peer_timeout_ns : &o->drain_ns) = (uint64_t)ns;
 		return ERR_OK;
 	default:
 		if (!parse_u64(str_of(value), 1000000, &n) || n == 0)
@@ -246,6 +251,7 @@ enum err_code rly_options_read(int argc, const char *const *argv, struct rly_opt
 	*ret = (struct rly_options){
 		.sort_window = DEFAULT_SORT_WINDOW,
 		.drain_ns = DEFAULT_DRAIN_S * NS_PER_S,
+		.peer_timeout_ns = DEFAULT_PEER_TIMEOUT_S * NS_PER_S,
 		.log_level = LOG_INFO,
 		.ready_fd = -1,
 	};

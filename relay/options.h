@@ -29,7 +29,7 @@ struct rly_options {
 	size_t tls_client_ca_count;
 	bool insecure_listen;
 	size_t sort_window;
-	uint64_t drain_ns;
+	uint64_t drain_ns, peer_timeout_ns;
 	enum log_level log_level;
 	int ready_fd; /* -1: none */
 	bool help, version;

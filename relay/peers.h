@@ -50,7 +50,8 @@ struct peer {
 
 	/* the keeper's thread only */
 	bool is_probed, is_seen, was_available;
-	struct mono_ns probe_at; /* the next one; 0: not planned yet */
+	struct mono_ns probe_at;  /* the next one; 0: not planned yet */
+	struct mono_ns probed_at; /* of the last one */
 	struct peer *next_probed, **prev_probed;
 };
 

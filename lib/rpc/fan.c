@@ -41,6 +41,7 @@ struct rpc_fan {
 	pthread_mutex_t mx;
 	struct rpc_group *told[EVENTS_PER_PASS]; /* groups with news in this pass */
 	size_t told_count;
+	struct mono_ns pass_at;
 };
 
 struct rpc_fan_channel {
@@ -59,7 +60,9 @@ struct rpc_fan_channel {
 	struct tls_files *tls; /* NULL: plain text */
 	grpc_channel *core;    /* replaced by a reset, and when the certificate files change … */
 	unsigned generation;   /* … so many times */
-	atomic_bool is_usable; /* written under the lock, read by any */
+	/* written under the lock, read by any */
+	atomic_bool is_usable;
+	_Atomic uint64_t heard_ns;
 	struct rpc_fan_call *calls;
 };
 
@@ -288,6 +291,11 @@ void rpc_fan_channel_free(struct rpc_fan_channel *ch)
 	pthread_mutex_unlock(&f->mx);
 }
 
+struct mono_ns rpc_fan_channel_heard(const struct rpc_fan_channel *ch)
+{
+	return (struct mono_ns){ atomic_load_explicit(&ch->heard_ns, memory_order_relaxed) };
+}
+
 bool rpc_fan_channel_is_usable(const struct rpc_fan_channel *ch)
 {
 	return atomic_load_explicit(&ch->is_usable, memory_order_acquire);
@@ -506,6 +514,7 @@ static void on_message(struct rpc_fan_call *c)
 		end_if_over(c);
 		return;
 	}
+	atomic_store_explicit(&c->ch->heard_ns, c->ch->fan->pass_at.v, memory_order_relaxed);
 	struct event *ev = c->group->is_freed ? NULL : calloc(1, sizeof *ev);
 	if (ev && message_open(&ev->message, bb, &ev->pub.message)) {
 		ev->pub.kind = RPC_FAN_MESSAGE;
@@ -665,6 +674,7 @@ static void *fan_main(void *arg)
 		if (ev.type == GRPC_QUEUE_SHUTDOWN)
 			return NULL;
 		pthread_mutex_lock(&f->mx);
+		f->pass_at = mono_now();
 		/* An event brings news to one group at most, so told[] has room for a pass. */
 		for (int i = 0; i < EVENTS_PER_PASS && ev.type == GRPC_OP_COMPLETE; i++) {
 			on_event(ev.tag);
