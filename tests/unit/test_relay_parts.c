@@ -1,0 +1,333 @@
+/* The small parts of the relay: options, lists of peers, addresses that are told, requests, notes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "observer/observer.pb-c.h"
+#include "relay/discovery.h"
+#include "relay/listen.h"
+#include "relay/notes.h"
+#include "relay/options.h"
+#include "relay/request.h"
+
+#define READ(o, e, ...)                                                                            \
+	rly_options_read((int)ARRAY_LEN(((const char *[]){ "tycho-relay", __VA_ARGS__ })),         \
+			 (const char *const[]){ "tycho-relay", __VA_ARGS__, NULL }, (o), (e))
+
+/* ---- options */
+
+static void both_spellings_of_a_value_are_read(void **state)
+{
+	(void)state;
+	struct rly_options o;
+	struct err e;
+	assert_int_equal(READ(&o, &e, "--peer", "a=b:1", "--peer=c/d=unix:///x,name",
+			      "--listen=[::1]:0", "--sort-buffer-len-max", "7",
+			      "--sort-buffer-drain-timeout=250ms", "--peer-timeout", "2s",
+			      "--peer-ca-file", "/ca"),
+			 ERR_OK);
+	assert_int_equal(o.peer_count, 2);
+	assert_true(str_is(o.peers[0].name, "a") && str_is(o.peers[0].address, "b:1"));
+	assert_true(str_is(o.peers[1].name, "c/d") && str_is(o.peers[1].address, "unix:///x"));
+	assert_true(str_is(o.peers[1].tls_name, "name"));
+	assert_string_equal(o.listen[0], "[::1]:0");
+	assert_int_equal(o.sort_window, 7);
+	assert_true(o.drain_ns == 250 * NS_PER_MS && o.peer_timeout_ns == 2 * NS_PER_S);
+	assert_true(o.peer_tls);
+}
+
+static void buffers_are_the_references_unless_told_otherwise(void **state)
+{
+	(void)state;
+	struct rly_options o;
+	assert_int_equal(READ(&o, NULL, "--peer", "a=b:1"), ERR_OK);
+	assert_int_equal(o.sort_window, 100);
+	assert_true(o.drain_ns == NS_PER_S);
+	assert_int_equal(o.ready_fd, -1);
+}
+
+static void misuse_is_one_sentence_that_names_the_option(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *words[4];
+		const char *want;
+	} cases[] = {
+		{ { "x" }, "unexpected argument \"x\"; see --help" },
+		{ { "--nope" }, "unknown option --nope; see --help" },
+		{ { "--peer" }, "--peer needs a value: NAME=ADDRESS[,TLS-NAME]" },
+		{ { "--peer=a" }, "--peer: 'a' is not NAME=ADDRESS or NAME=ADDRESS,TLS-NAME" },
+		{ { "--peer-tls=1" }, "--peer-tls takes no value" },
+		{ { "--ready-fd=x" }, "--ready-fd x: expected a file descriptor" },
+		{ { "--sort-buffer-len-max=0" },
+		  "--sort-buffer-len-max 0: expected a number of flows from 1 to 1000000" },
+		{ { "--peer-timeout=1h" },
+		  "--peer-timeout 1h: expected a time from 1ms to 1m, such as 500ms" },
+		{ { "--log-level=all" }, "--log-level all: expected debug, info, warn or error" },
+		{ { "--peer=a=b:1", "--tls-cert-file=x" },
+		  "--tls-cert-file and --tls-key-file are needed together" },
+		{ { "--peer=a=b:1", "--tls-client-ca-file=x" },
+		  "--tls-client-ca-file needs --tls-cert-file and --tls-key-file" },
+		{ { "--peer=a=b:1", "--peer-cert-file=x", "--peer-key-file=y" },
+		  "--peer-cert-file needs --peer-tls or --peer-ca-file" },
+		{ { "--peer=a=b:1", "--peer-cert-file=x" },
+		  "--peer-cert-file and --peer-key-file are needed together" },
+		{ { "--peer=a=b:1", "--peer-service-tls-name=x" },
+		  "--peer-service-tls-name needs --peer-service and --peer-tls" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rly_options o;
+		struct err e;
+		const char *argv[6] = { "tycho-relay" };
+		int argc = 1;
+		for (; argc <= 4 && cases[i].words[argc - 1]; argc++)
+			argv[argc] = cases[i].words[argc - 1];
+		assert_int_equal(rly_options_read(argc, argv, &o, &e), ERR_INVALID);
+		assert_string_equal(e.msg, cases[i].want);
+	}
+}
+
+static void the_last_peer_of_the_list_is_taken_and_one_more_refused(void **state)
+{
+	(void)state;
+	const char *argv[RLY_OPTIONS_PEERS + 2] = { "tycho-relay" };
+	struct rly_options o;
+	struct err e;
+
+	for (size_t i = 1; i < ARRAY_LEN(argv); i++)
+		argv[i] = "--peer=a=b:1";
+	assert_int_equal(rly_options_read(RLY_OPTIONS_PEERS + 1, argv, &o, &e), ERR_OK);
+	assert_int_equal(rly_options_read(RLY_OPTIONS_PEERS + 2, argv, &o, &e), ERR_INVALID);
+}
+
+static void only_this_machines_addresses_are_local(void **state)
+{
+	(void)state;
+	static const char *const local[] = { "localhost:1", "127.0.0.1:0", "127.9.9.9:1",
+					     "[::1]:1",     "unix:///x",   "unix:/x" };
+	static const char *const others[] = { ":1",         "0.0.0.0:1",     "[::]:1",
+					      "10.0.0.1:1", "localhost.x:1", "1270.0.0.1:1" };
+
+	for (size_t i = 0; i < ARRAY_LEN(local); i++)
+		assert_true(listen_is_local(local[i]));
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(listen_is_local(others[i]));
+}
+
+/* ---- peers and their addresses */
+
+static void lines_of_peers_are_read_whole_or_refused(void **state)
+{
+	(void)state;
+	struct peer_spec spec;
+	struct err e;
+	assert_int_equal(peer_spec_parse(STR(" n = [::1]:4244 , tls.name "), &spec, &e), ERR_OK);
+	assert_true(str_is(spec.name, "n") && str_is(spec.address, "[::1]:4244") &&
+		    str_is(spec.tls_name, "tls.name"));
+	assert_int_equal(peer_spec_parse(STR("a=b=c"), &spec, &e), ERR_OK);
+	assert_true(str_is(spec.name, "a") && str_is(spec.address, "b=c"));
+	static const char *const bad[] = { "",  "=",      "a=",       "=b",
+					   "a", "a=,tls", "a\tb=c:1", "\xff=c:1" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(peer_spec_parse(str_of(bad[i]), &spec, &e), ERR_INVALID);
+}
+
+/* reference: hubble-api.md section 6 */
+static void addresses_that_are_told_become_addresses_that_can_be_called(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+		{ "", "" },
+		{ "10.0.0.1", "10.0.0.1:4244" },
+		{ "10.0.0.1:4245", "10.0.0.1:4245" },
+		{ "10.0.0.1:", "10.0.0.1:4244" },
+		{ "10.0.0.1:0", "10.0.0.1:4244" },
+		{ "10.0.0.1:http", "10.0.0.1:4244" },
+		{ "10.0.0.1:65536", "10.0.0.1:4244" },
+		{ "node.example:1", "node.example:1" },
+		{ "fd00::1", "[fd00::1]:4244" },
+		{ "[fd00::1]", "[fd00::1]:4244" },
+		{ "[fd00::1]:1", "[fd00::1]:1" },
+		{ "[fd00::1]:x", "[fd00::1]:4244" },
+		{ "unix:///run/hubble.sock", "unix:///run/hubble.sock" },
+		{ "/run/hubble.sock", "unix:///run/hubble.sock" },
+		{ ":", ":4244" },
+		{ "[", "[:4244" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char out[DISCOVERY_ADDRESS_BYTES];
+		discovery_address(str_of(cases[i][0]), out);
+		assert_string_equal(out, cases[i][1]);
+	}
+	char huge[2000], out[DISCOVERY_ADDRESS_BYTES];
+	memset(huge, 'x', sizeof huge);
+	discovery_address(str_n(huge, sizeof huge), out);
+	assert_string_equal(out, "");
+}
+
+/* ---- requests: protobuf-c is the judge */
+
+static struct str pack(Observer__GetFlowsRequest *r, uint8_t *out)
+{
+	return str_n(out, observer__get_flows_request__pack(r, out));
+}
+
+static void requests_say_what_a_relay_must_know(void **state)
+{
+	(void)state;
+	uint8_t wire[256];
+	struct request got;
+	Google__Protobuf__Timestamp since = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	Observer__GetFlowsRequest r = OBSERVER__GET_FLOWS_REQUEST__INIT;
+
+	assert_int_equal(request_read(STR(""), &got, NULL), ERR_OK);
+	assert_true(!got.number && !got.first && !got.follow && !got.has_since);
+	r.number = UINT64_MAX;
+	r.follow = true;
+	r.since = &since;
+	assert_int_equal(request_read(pack(&r, wire), &got, NULL), ERR_OK);
+	assert_true(got.number == UINT64_MAX && got.follow && got.has_since && !got.first);
+	r.first = true;
+	struct err e;
+	assert_int_equal(request_read(pack(&r, wire), &got, &e), ERR_INVALID);
+	assert_string_equal(e.msg, "first cannot be specified with follow");
+	assert_int_equal(request_read(STR("\x08"), &got, &e), ERR_PARSE);
+}
+
+static void a_resumed_request_asks_for_what_is_newer_and_for_nothing_else_anew(void **state)
+{
+	(void)state;
+	uint8_t wire[512];
+	AUTO_BUF struct buf b = buf_init(1024);
+	Google__Protobuf__Timestamp since = GOOGLE__PROTOBUF__TIMESTAMP__INIT,
+				    until = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	Observer__GetFlowsRequest r = OBSERVER__GET_FLOWS_REQUEST__INIT;
+	Flow__FlowFilter filter = FLOW__FLOW_FILTER__INIT;
+	Flow__FlowFilter *filters[] = { &filter };
+	char pod[] = "shop/cart", *pods[] = { pod };
+	filter.n_source_pod = 1;
+	filter.source_pod = pods;
+	r.number = 20;
+	r.follow = true;
+	since.seconds = 5;
+	r.since = &since;
+	until.seconds = 99;
+	r.until = &until;
+	r.n_whitelist = 1;
+	r.whitelist = filters;
+
+	request_put_resumed(&b, pack(&r, wire), (struct wall_ns){ 7 * NS_PER_S + 999999999 });
+	Observer__GetFlowsRequest *got =
+		observer__get_flows_request__unpack(NULL, b.len, (const uint8_t *)b.p);
+	assert_non_null(got);
+	assert_int_equal(got->number, 0);
+	assert_true(got->follow);
+	assert_int_equal(got->since->seconds, 8); /* one nanosecond later */
+	assert_int_equal(got->since->nanos, 0);
+	assert_int_equal(got->until->seconds, 99);
+	assert_int_equal(got->n_whitelist, 1);
+	assert_string_equal(got->whitelist[0]->source_pod[0], "shop/cart");
+	observer__get_flows_request__free_unpacked(got, NULL);
+}
+
+/* ---- notes */
+
+static Observer__GetFlowsResponse *next_note(struct notes *n)
+{
+	struct str wire;
+
+	if (!notes_next(n, &wire))
+		return NULL;
+	Observer__GetFlowsResponse *r =
+		observer__get_flows_response__unpack(NULL, wire.len, (const uint8_t *)wire.p);
+	assert_non_null(r);
+	assert_int_equal(r->response_types_case,
+			 OBSERVER__GET_FLOWS_RESPONSE__RESPONSE_TYPES_NODE_STATUS);
+	assert_string_equal(r->node_name, "relay");
+	assert_non_null(r->time);
+	notes_sent(n);
+	return r;
+}
+
+static void expect(struct notes *n, Relay__NodeState state, size_t names, const char *last,
+		   const char *message)
+{
+	Observer__GetFlowsResponse *r = next_note(n);
+
+	assert_non_null(r);
+	assert_int_equal(r->node_status->state_change, state);
+	assert_int_equal(r->node_status->n_node_names, names);
+	assert_string_equal(r->node_status->node_names[names - 1], last);
+	assert_string_equal(r->node_status->message, message);
+	observer__get_flows_response__free_unpacked(r, NULL);
+}
+
+static void states_are_told_of_all_names_and_never_of_none(void **state)
+{
+	(void)state;
+	struct notes n;
+	notes_init(&n, "relay");
+	notes_state(&n, RELAY__NODE_STATE__NODE_CONNECTED);
+	assert_true(notes_is_empty(&n));
+	notes_name(&n, "a");
+	notes_name(&n, "b");
+	notes_state(&n, RELAY__NODE_STATE__NODE_CONNECTED);
+	notes_name(&n, "c");
+	notes_state(&n, RELAY__NODE_STATE__NODE_UNAVAILABLE);
+	expect(&n, RELAY__NODE_STATE__NODE_CONNECTED, 2, "b", "");
+	expect(&n, RELAY__NODE_STATE__NODE_UNAVAILABLE, 1, "c", "");
+	assert_null(next_note(&n));
+	assert_true(notes_is_empty(&n) && !notes_failed(&n));
+	notes_done(&n);
+}
+
+static void errors_of_equal_text_are_one_message_until_the_window_ends(void **state)
+{
+	(void)state;
+	struct notes n;
+	const struct mono_ns t0 = { 1000 }, early = { 1999 }, due = { 2000 };
+	notes_init(&n, "relay");
+	notes_error(&n, "a", "broken", t0);
+	notes_error(&n, "b", "broken", early);
+	notes_flush(&n, early, 1000);
+	assert_null(next_note(&n));
+	assert_false(notes_is_empty(&n));
+	notes_flush(&n, due, 1000);
+	expect(&n, RELAY__NODE_STATE__NODE_ERROR, 2, "b", "broken");
+	assert_true(notes_is_empty(&n));
+	notes_error(&n, "c", "broken", t0);
+	notes_error(&n, "d", "torn \xff", t0); /* other words: the ones before are told */
+	expect(&n, RELAY__NODE_STATE__NODE_ERROR, 1, "c", "broken");
+	notes_name(&n, "e"); /* and so they are before a state */
+	notes_state(&n, RELAY__NODE_STATE__NODE_GONE);
+	expect(&n, RELAY__NODE_STATE__NODE_ERROR, 1, "d", "torn \xef\xbf\xbd");
+	expect(&n, RELAY__NODE_STATE__NODE_GONE, 1, "e", "");
+	notes_done(&n);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_spellings_of_a_value_are_read),
+		cmocka_unit_test(buffers_are_the_references_unless_told_otherwise),
+		cmocka_unit_test(misuse_is_one_sentence_that_names_the_option),
+		cmocka_unit_test(the_last_peer_of_the_list_is_taken_and_one_more_refused),
+		cmocka_unit_test(only_this_machines_addresses_are_local),
+		cmocka_unit_test(lines_of_peers_are_read_whole_or_refused),
+		cmocka_unit_test(addresses_that_are_told_become_addresses_that_can_be_called),
+		cmocka_unit_test(requests_say_what_a_relay_must_know),
+		cmocka_unit_test(
+			a_resumed_request_asks_for_what_is_newer_and_for_nothing_else_anew),
+		cmocka_unit_test(states_are_told_of_all_names_and_never_of_none),
+		cmocka_unit_test(errors_of_equal_text_are_one_message_until_the_window_ends),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
