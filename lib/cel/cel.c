@@ -2,6 +2,7 @@
 
 #include "cel/check.h"
 #include "cel/plan.h"
+#include "flow/schema.h"
 
 enum { COMPILE_MEMORY_BYTES = 1 << 25, FLOW_MAX_BYTES = 1 << 26 };
 
@@ -33,7 +34,7 @@ static enum err_code compile(struct cel_program *p, struct str text, struct issu
 		return err_set(e, ERR_NOMEM, "CEL expression");
 	p->root = parse(&p->tree, issues);
 	if (p->root && !check(p->root, typing, issues) && !issues->count)
-		return err_set(e, ERR_NOMEM, "the CEL expression is too complex");
+		return err_set(e, ERR_INVALID, "the expression is too complex");
 	if (issues->count)
 		return issues_report(issues, e);
 	if (!p->root)
@@ -57,6 +58,9 @@ enum err_code cel_compile(struct str text, struct cel_program **ret, struct err 
 	p->tree = mem_init(COMPILE_MEMORY_BYTES);
 	p->memory = mem_init(CEL_MEMORY_BYTES);
 	p->ev.flow_wire = buf_init(FLOW_MAX_BYTES);
+	p->ev.schema = schema_find(STR("flow.Flow"));
+	if (!p->ev.schema)
+		return err_set(e, ERR_NOMEM, "CEL expression");
 	issues->mem = &p->tree;
 	struct typing typing = { .mem = &p->tree };
 	enum err_code code = compile(p, text, issues, &typing, e);

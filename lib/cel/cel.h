@@ -47,7 +47,8 @@ enum cel_answer {
  *	 | _flow.nope
  *	 | .....^
  * one after the other where there are several; or, if the result is no bool,
- *	got "int", wanted "bool" result type */
+ *	got "int", wanted "bool" result type
+ * An expression whose types are too large to be worked out is "too complex". */
 MUST_CHECK enum err_code cel_compile(struct str text, struct cel_program **ret, struct err *e);
 void cel_free(struct cel_program *p); /* NULL is a no-op */
 AUTO_DEFINE(struct cel_program, cel_free);

@@ -235,7 +235,10 @@ static bool qualified_name(const struct checker *c, const struct expr *n, char o
 static const struct type *field_type(struct checker *c, uint32_t at, const struct schema_message *m,
 				     struct str name, const struct schema_field **ret)
 {
-	const struct schema_field *f = schema_field_named(m, name);
+	/* The schema has no fields of Duration, which are Timestamp's. */
+	const struct schema_message *twin = schema_find(STR("google.protobuf.Timestamp"));
+	const struct schema_field *f =
+		schema_field_named(m->special == SCHEMA_DURATION && twin ? twin : m, name);
 
 	/* schema_field_named takes JSON names as well; CEL does not */
 	if (!f || !str_eq(f->name, name)) {

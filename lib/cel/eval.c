@@ -23,7 +23,7 @@ struct value eval_fault(struct eval *ev, const char *sentence)
 /* The message that holds the path's last field. */
 static struct value walk(struct eval *ev, const struct expr *n)
 {
-	struct value v = message_flow(ev);
+	struct value v = message_flow_for(ev, n->path[0]);
 
 	for (size_t i = 0; i + 1 < n->path_len && v.kind == VALUE_MESSAGE; i++)
 		v = message_get(ev, v, n->path[i]);

@@ -13,7 +13,8 @@ struct eval {
 	size_t steps; /* left; 0: the evaluation is over, whatever else it yields */
 	const struct flow *flow;
 	const struct flow_dict *dict;
-	struct buf flow_wire; /* of a made flow, written when first asked for */
+	const struct schema_message *schema; /* flow.Flow */
+	struct buf flow_wire;                /* of a made flow, written when first asked for */
 	bool has_flow_wire;
 	struct value variables[CEL_NESTING];
 };

@@ -1,5 +1,6 @@
 #include "cel/message.h"
 
+#include "flow/fields.h"
 #include "flow/wire.h"
 
 enum { ANY_NESTING = 8, MESSAGE_MAX_BYTES = CEL_MEMORY_BYTES };
@@ -286,7 +287,7 @@ static bool is_zero(struct value v)
 bool message_has(struct eval *ev, struct value message, const struct schema_field *f)
 {
 	if (f->repeated)
-		return read_elements(ev, message, f, NULL) > 0;
+		return eval_spend_bytes(ev, message.len) && read_elements(ev, message, f, NULL) > 0;
 	struct place place = find_field(ev, message, f);
 	return f->has_presence ? place.count > 0 : !is_zero(scalar_of(f, &place.last));
 }
@@ -336,10 +337,10 @@ bool message_equal(struct eval *ev, struct value a, struct value b)
 
 struct value message_flow(struct eval *ev)
 {
-	const struct schema_message *m = schema_find(STR("flow.Flow"));
+	const struct schema_message *m = ev->schema;
 	const struct flow *f = ev->flow;
 
-	if (!f || f->kind != FLOW_KIND_FLOW)
+	if (f->kind != FLOW_KIND_FLOW)
 		return value_message(m, (struct str){ NULL, 0 });
 	if (flow_is(f, FLOW_WHOLE))
 		return value_message(m, f->ext_len ? str_n(f->ext, f->ext_len) : STR(""));
@@ -349,6 +350,41 @@ struct value message_flow(struct eval *ev)
 		ev->has_flow_wire = true;
 	}
 	return ev->flow_wire.failed ? EVAL_NO_MEMORY : value_message(m, buf_str(&ev->flow_wire));
+}
+
+/* Fields that no member of a record holds, so that made flows have them in ext, too. */
+static bool is_ext_only(uint32_t number)
+{
+	switch (number) {
+	case FLOW_FIELD_SOURCE_NAMES:
+	case FLOW_FIELD_DESTINATION_NAMES:
+	case FLOW_FIELD_L7:
+	case FLOW_FIELD_TRACE_CONTEXT:
+	case FLOW_FIELD_FILE:
+	case FLOW_FIELD_TUNNEL:
+	case FLOW_FIELD_EGRESS_ALLOWED_BY:
+	case FLOW_FIELD_INGRESS_ALLOWED_BY:
+	case FLOW_FIELD_EGRESS_DENIED_BY:
+	case FLOW_FIELD_INGRESS_DENIED_BY:
+	case FLOW_FIELD_POLICY_LOG:
+	case FLOW_FIELD_AGGREGATE:
+	case FLOW_FIELD_EXTENSIONS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+struct value message_flow_for(struct eval *ev, const struct schema_field *f)
+{
+	const struct flow *flow = ev->flow;
+	bool looked_for = f->number != FLOW_FIELD_L7 || flow_is(flow, FLOW_HAS_L7);
+
+	if (flow->kind != FLOW_KIND_FLOW || !is_ext_only(f->number))
+		return message_flow(ev);
+	return value_message(ev->schema, looked_for && flow->ext_len
+						 ? str_n(flow->ext, flow->ext_len)
+						 : STR(""));
 }
 
 /* --- writing ------------------------------------------------------------------------------- */

@@ -21,5 +21,7 @@ bool message_equal(struct eval *ev, struct value a, struct value b);
 struct value message_make(struct eval *ev, const struct expr *n, const struct value *values);
 /* The flow as a message. */
 struct value message_flow(struct eval *ev);
+/* A message that has the flow's field @f as the flow has it; of others it need not. */
+struct value message_flow_for(struct eval *ev, const struct schema_field *f);
 
 #endif
