@@ -5,7 +5,7 @@
  *
  * Each expression over made records and over whole ones, as they come from JSON or another server.
  */
-#include <stdio.h>
+#include "bench.h"
 
 #include "base/buf.h"
 #include "base/time.h"
@@ -103,8 +103,7 @@ int main(int argc, char **argv)
 	}
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(own_free)
-	struct flow *made = calloc(n, sizeof *made),
-		    *whole = calloc(n, sizeof *whole);
+	struct flow *made = calloc(n, sizeof *made), *whole = calloc(n, sizeof *whole);
 	AUTO_BUF struct buf bytes = buf_init(SIZE_MAX);
 	struct err e;
 
@@ -120,8 +119,6 @@ int main(int argc, char **argv)
 		if (flow_decode(str_from(buf_str(&bytes), from), dict, &whole[i], &e) != ERR_OK)
 			return 1;
 	}
-	(void)printf("%6s %6s %6s %6s %6s  expression\n", "made", "whole", "budget", "ratio",
-		     "found");
 	for (size_t i = 0; i < ARRAY_LEN(expressions); i++) {
 		AUTO(cel_free) struct cel_program *p = NULL;
 		size_t found;
@@ -132,8 +129,8 @@ int main(int argc, char **argv)
 		}
 		double a = measure(p, made, n, dict, &found),
 		       b = measure(p, whole, n, dict, &found);
-		(void)printf("%6.1f %6.1f %6d %6.2f %6zu  %s\n", a, b, BUDGET_NS, a / BUDGET_NS,
-			     found, expressions[i]);
+		bench_at_most(expressions[i], a, "ns", BUDGET_NS);
+		bench_note("the same, flows from elsewhere", b, "ns");
 	}
 	return 0;
 }
