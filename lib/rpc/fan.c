@@ -83,6 +83,13 @@ struct rpc_group {
 	struct rpc_fan_event *first, **last; /* inbox */
 };
 
+/* What an event is in here: the message's bytes stand on the core's buffer. */
+struct event {
+	struct rpc_fan_event pub; /* first: the event is one */
+	struct message message;
+	size_t bytes;
+};
+
 struct rpc_fan_call {
 	struct rpc_fan_call *next_in_group, **prev_in_group;
 	struct rpc_fan_call *next_in_channel, **prev_in_channel;
@@ -99,13 +106,7 @@ struct rpc_fan_call {
 	grpc_status_code status;
 	grpc_slice status_text;
 	struct rpc_result result;
-};
-
-/* What an event is in here: the message's bytes stand on the core's buffer. */
-struct event {
-	struct rpc_fan_event pub; /* first: the event is one */
-	struct message message;
-	size_t bytes;
+	struct event end; /* there in any case: an end must not fail for want of memory */
 };
 
 /* ---- channels */
@@ -457,9 +458,9 @@ static void event_free(struct event *ev)
 		c->held--;
 		c->held_bytes -= ev->bytes;
 		read_on(c);
+		free(ev);
 	}
 	call_unref(c);
-	free(ev);
 }
 
 void rpc_fan_event_free(struct rpc_fan_event *ev)
@@ -496,12 +497,11 @@ static void end_if_over(struct rpc_fan_call *c)
 	if (!c->is_over || !c->is_drained || c->has_ended)
 		return;
 	c->has_ended = true;
-	struct event *ev = c->group->is_freed ? NULL : calloc(1, sizeof *ev);
-	if (!ev)
+	if (c->group->is_freed)
 		return;
-	ev->pub.kind = RPC_FAN_END;
-	ev->pub.result = &c->result;
-	deliver(c, ev);
+	c->end.pub.kind = RPC_FAN_END;
+	c->end.pub.result = &c->result;
+	deliver(c, &c->end);
 }
 
 static void on_message(struct rpc_fan_call *c)
@@ -515,7 +515,11 @@ static void on_message(struct rpc_fan_call *c)
 		return;
 	}
 	atomic_store_explicit(&c->ch->heard_ns, c->ch->fan->pass_at.v, memory_order_relaxed);
-	struct event *ev = c->group->is_freed ? NULL : calloc(1, sizeof *ev);
+	if (c->group->is_freed) { /* and cancelled; the queue may be, too: nothing more is begun */
+		grpc_byte_buffer_destroy(bb);
+		return;
+	}
+	struct event *ev = calloc(1, sizeof *ev);
 	if (ev && message_open(&ev->message, bb, &ev->pub.message)) {
 		ev->pub.kind = RPC_FAN_MESSAGE;
 		ev->bytes = ev->pub.message.len;
