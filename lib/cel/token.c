@@ -1,6 +1,9 @@
 #include "cel/token.h"
 
+#include "base/buf.h"
 #include "regex/gotext.h"
+
+enum { SHOWN_BYTES = 256 }; /* of what is no token */
 
 /* What a scanner found: the token's end, or how far it had got when it failed. */
 struct scan {
@@ -236,13 +239,23 @@ static size_t blank_end(struct str s, size_t i)
  */
 static size_t complain(struct issues *issues, size_t from, size_t failed)
 {
+	char space[SHOWN_BYTES];
+	struct buf shown = buf_fixed(space, sizeof space);
 	struct str rest = str_from(issues->text, failed);
 
 	if (rest.len)
 		(void)rune_next(&rest);
 	size_t end = issues->text.len - rest.len;
+	for (size_t i = from; i < end; i++) {
+		char c = issues->text.p[i];
+
+		if (c == '\n' || c == '\r' || c == '\t')
+			buf_printf(&shown, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+		else
+			buf_char(&shown, c);
+	}
 	issue_add(issues, (uint32_t)from, "Syntax error: token recognition error at: '%.*s'",
-		  (int)(end - from), issues->text.p + from);
+		  STR_FMT(buf_str(&shown)));
 	return end > from ? end : from + 1;
 }
 

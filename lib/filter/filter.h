@@ -48,8 +48,8 @@ bool flow_filter_match(struct flow_filter *ff, const struct flow *f);
  * question. */
 size_t flow_filter_match_n(struct flow_filter *ff, const struct flow *flows, size_t n,
 			   uint64_t *ret_bits);
-/* CEL expressions may fail for a flow (a list is too short, say); it then does not match. @return how
- * many times that happened since the last call; *@ret_why, set if at all, is the last sentence,
+/* CEL expressions may fail for a flow (a list is too short, say); it then does not match. @return
+ * how many times that happened since the last call; *@ret_why, set if at all, is the last sentence,
  * borrowed until the next match. */
 uint64_t flow_filter_faults(struct flow_filter *ff, const char **ret_why);
 /* True if it matches everything without looking. */

@@ -349,6 +349,7 @@ static void what_does_not_parse_is_marked(void **state)
 	expect_refusal("a | b", "1:3: Syntax error: token recognition error at: '| '");
 	expect_refusal("a = b", "1:3: Syntax error: token recognition error at: '= '");
 	expect_refusal("'abc", "1:1: Syntax error: token recognition error at: ''abc'");
+	expect_refusal("'ab\n'", "1:1: Syntax error: token recognition error at: ''ab\\n'");
 	expect_refusal("'\\q'", "token recognition error at: ''\\q'");
 	expect_refusal("a.", "1:3: Syntax error: no viable alternative at input '.'");
 	expect_refusal("a.true", "1:3: Syntax error: mismatched input 'true' expecting IDENTIFIER");
