@@ -1,0 +1,57 @@
+/* ui-server/pulse: flows and drops by the second, and only of the seconds that are kept. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "ui-server/pulse.h"
+
+static struct wall_ns second(uint64_t s)
+{
+	return (struct wall_ns){ s * NS_PER_S + 1 };
+}
+
+static void assert_put(const struct ui_pulse *p, uint64_t now, unsigned seconds, const char *json)
+{
+	AUTO_BUF struct buf b = buf_init(1 << 16);
+
+	ui_pulse_put(p, second(now), seconds, &b);
+	assert_string_equal(buf_cstr(&b), json);
+}
+
+static void seconds_without_flows_are_zero(void **state)
+{
+	(void)state;
+	struct ui_pulse p = { 0 };
+
+	ui_pulse_add(&p, second(1000), false);
+	ui_pulse_add(&p, second(1000), true);
+	ui_pulse_add(&p, second(1002), false);
+	assert_put(&p, 1003, 4, "{\"from\":1000,\"flows\":[2,0,1,0],\"drops\":[1,0,0,0]}");
+	assert_put(&p, 1002, 1, "{\"from\":1002,\"flows\":[1],\"drops\":[0]}");
+}
+
+static void a_second_takes_the_place_of_the_one_that_is_no_longer_kept(void **state)
+{
+	(void)state;
+	struct ui_pulse p = { 0 };
+
+	ui_pulse_add(&p, second(1000), true);
+	ui_pulse_add(&p, second(1000 + UI_PULSE_SECONDS), false);
+	assert_put(&p, 1000 + UI_PULSE_SECONDS, 1, "{\"from\":1300,\"flows\":[1],\"drops\":[0]}");
+	ui_pulse_add(&p, second(1000), true); /* late beyond what is kept: not counted */
+	assert_put(&p, 1000 + UI_PULSE_SECONDS, 1, "{\"from\":1300,\"flows\":[1],\"drops\":[0]}");
+	assert_put(&p, 1000, 1, "{\"from\":1000,\"flows\":[0],\"drops\":[0]}");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(seconds_without_flows_are_zero),
+		cmocka_unit_test(a_second_takes_the_place_of_the_one_that_is_no_longer_kept),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,30 @@
+/*
+ * ui_ask - what a browser says on its websocket, read and checked.
+ *
+ *	{"type":"watch","watch":3,"allow":[{"verdict":["DROPPED"]}],"deny":[]}
+ *
+ * "allow" and "deny" are flow.FlowFilter messages in proto3 JSON, as in GetFlowsRequest's whitelist
+ * and blacklist. "watch" is a number that comes back with every update that belongs to it.
+ *
+ * Threads  pure functions: any thread.
+ */
+#ifndef TYCHO_UI_ASK_H
+#define TYCHO_UI_ASK_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum {
+	UI_ASK_BYTES = 64 << 10, /* longest message of a browser */
+	UI_ASK_FILTERS = 64,     /* most filters in one list */
+};
+
+/* @text: one whole message. Appends the whitelist and blacklist fields of an
+ * observer.GetFlowsRequest to @ret_filters: equal filters give equal bytes. Fails with ERR_PARSE
+ * (no JSON, or not this message) or ERR_INVALID (a filter that no server takes, in the reference's
+ * words); @ret_filters is then as it was. *@ret_watch is set whenever the message has one, so that
+ * a refusal can be told to whom it concerns; 0 otherwise. */
+MUST_CHECK enum err_code ui_ask_read(struct str text, uint32_t *ret_watch, struct buf *ret_filters,
+				     struct err *e);
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * tycho-ui: serves the page, and asks an observer or relay on behalf of who looks at it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+
+#include "base/log.h"
+#include "config.h"
+#include "rpc/client.h"
+#include "ui-server/hub.h"
+#include "ui-server/options.h"
+#include "ui-server/site.h"
+#include "ui-server/status.h"
+
+struct ui {
+	struct ui_options o;
+	int signals;
+	bool rpc_up;
+	struct rpc_channel *channel;
+	struct ui_site *site;
+	struct ui_hub *hub;
+	struct ui_status *status;
+};
+
+/* Threads first, for they wake the site; then the site, whose pages leave the hub's views; the hub
+ * itself goes between the two, when nobody watches any more. */
+static void ui_done(struct ui *ui)
+{
+	ui_status_free(ui->status);
+	ui_hub_free(ui->hub);
+	ui_site_free(ui->site);
+	rpc_channel_free(ui->channel);
+	if (ui->rpc_up)
+		rpc_shutdown();
+}
+static void ui_done_guard_(struct ui *ui)
+{
+	ui_done(ui);
+}
+
+/* Signals arrive as events; blocked before any thread starts, so that no thread takes them. */
+static enum err_code take_signals(struct ui *ui, struct err *e)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGPIPE);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return err_os(e, "block signals");
+	(void)sigdelset(&set, SIGPIPE);
+	ui->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return ui->signals < 0 ? err_os(e, "signalfd") : ERR_OK;
+}
+
+static enum err_code open_channel(struct ui *ui, struct err *e)
+{
+	const struct rpc_channel_config config = {
+		.address = ui->o.server,
+		.tls = ui->o.tls || str_has_prefix(str_of(ui->o.server), STR("tls://"))
+			       ? &ui->o.tls_files
+			       : NULL,
+		.user_agent = "tycho-ui/" TYCHO_VERSION,
+	};
+
+	rpc_init();
+	ui->rpc_up = true;
+	return rpc_channel_new(&config, &ui->channel, e);
+}
+
+static enum err_code open_site(struct ui *ui, struct err *e)
+{
+	const struct ui_site_config config = {
+		.host = ui->o.listen_host,
+		.port = ui->o.listen_port,
+		.names = { ui->o.allow_hosts, ui->o.allow_host_count },
+		.signals = ui->signals,
+	};
+
+	if (!ui->o.listen_is_loopback)
+		log_warn("everybody who can reach this address sees all flows", "host=%s",
+			 LOG_QUOTE(ui->o.listen_host));
+	return ui_site_new(&config, &ui->site, e);
+}
+
+static enum err_code open_views(struct ui *ui, struct err *e)
+{
+	struct ui_view_config view = {
+		.channel = ui->channel,
+		.history = ui->o.history,
+		.notify = ui_site_wake,
+		.ctx = ui->site,
+	};
+	const struct ui_status_config status = {
+		.channel = ui->channel,
+		.server = ui->o.server,
+		.notify = ui_site_wake,
+		.ctx = ui->site,
+	};
+
+	if (getrandom(&view.seed, sizeof view.seed, 0) != sizeof view.seed)
+		return err_os(e, "random seed");
+	enum err_code code = ui_hub_new(&view, &ui->hub, e);
+	return code == ERR_OK ? ui_status_new(&status, &ui->status, e) : code;
+}
+
+/* One line "ready URL", for whoever started us. */
+static void tell_ready(const struct ui *ui)
+{
+	char url[UI_HOST_BYTES + 32];
+	bool v6 = strchr(ui->o.listen_host, ':') != NULL;
+
+	(void)snprintf(url, sizeof url, "http://%s%s%s:%u", v6 ? "[" : "", ui->o.listen_host,
+		       v6 ? "]" : "", ui_site_port(ui->site));
+	log_info("serving", "url=%s server=%s", url, LOG_QUOTE(ui->o.server));
+	if (ui->o.ready_fd < 0)
+		return;
+	if (dprintf(ui->o.ready_fd, "ready %s\n", url) < 0)
+		log_warn("nobody takes the ready line", "errno=%d", errno);
+	(void)close(ui->o.ready_fd);
+}
+
+static enum err_code serve(struct ui *ui, struct err *e)
+{
+	static enum err_code (*const steps[])(struct ui *, struct err *) = {
+		take_signals,
+		open_channel,
+		open_site,
+		open_views,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		enum err_code code = steps[i](ui, e);
+		if (code != ERR_OK)
+			return code;
+	}
+	tell_ready(ui);
+	ui_site_run(ui->site, ui->hub, ui->status);
+	log_info("stopping", "");
+	return ERR_OK;
+}
+
+int main(int argc, char **argv)
+{
+	__attribute__((cleanup(ui_done_guard_))) struct ui ui = { .signals = -1 };
+	struct err e;
+
+	if (ui_options_read(argc, (const char *const *)argv, &ui.o, &e) != ERR_OK) {
+		(void)fprintf(stderr, "tycho-ui: %s\n", e.msg);
+		return 1;
+	}
+	if (ui.o.help) {
+		ui_options_help();
+		return 0;
+	}
+	if (ui.o.version) {
+		(void)puts("tycho-ui " TYCHO_VERSION);
+		return 0;
+	}
+	log_set_level(ui.o.log_level);
+	if (serve(&ui, &e) != ERR_OK) {
+		(void)fprintf(stderr, "tycho-ui: %s\n", e.msg);
+		return 1;
+	}
+	return 0;
+}

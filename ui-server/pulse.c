@@ -1,0 +1,43 @@
+#include "ui-server/pulse.h"
+
+#include "base/buf.h"
+
+void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped)
+{
+	uint64_t second = time.v / NS_PER_S;
+	size_t i = second % UI_PULSE_SECONDS;
+
+	if (p->at[i].second > second)
+		return;
+	if (p->at[i].second < second) {
+		p->at[i].second = second;
+		p->at[i].flows = p->at[i].drops = 0;
+	}
+	p->at[i].flows++;
+	p->at[i].drops += dropped;
+}
+
+static void put_counts(const struct ui_pulse *p, uint64_t from, unsigned seconds, bool drops,
+		       struct buf *b)
+{
+	for (uint64_t s = from; s < from + seconds; s++) {
+		size_t i = s % UI_PULSE_SECONDS;
+		bool here = p->at[i].second == s;
+		if (s > from)
+			buf_char(b, ',');
+		buf_u64(b, !here ? 0 : drops ? p->at[i].drops : p->at[i].flows);
+	}
+}
+
+void ui_pulse_put(const struct ui_pulse *p, struct wall_ns now, unsigned seconds, struct buf *b)
+{
+	uint64_t from = now.v / NS_PER_S + 1 - seconds;
+
+	buf_lit(b, "{\"from\":");
+	buf_u64(b, from);
+	buf_lit(b, ",\"flows\":[");
+	put_counts(p, from, seconds, false, b);
+	buf_lit(b, "],\"drops\":[");
+	put_counts(p, from, seconds, true, b);
+	buf_lit(b, "]}");
+}

@@ -1,0 +1,26 @@
+/*
+ * ui_pulse - flows and drops of each second of the last minutes, by the flows' own times.
+ *
+ * Embedded, plain data. A flow that is older than what is kept is not counted here.
+ */
+#ifndef TYCHO_UI_PULSE_H
+#define TYCHO_UI_PULSE_H
+
+#include "base/time.h"
+
+struct buf;
+
+enum { UI_PULSE_SECONDS = 300 };
+
+struct ui_pulse {
+	struct {
+		uint64_t second; /* since the epoch; what the counts are of */
+		uint32_t flows, drops;
+	} at[UI_PULSE_SECONDS]; /* by second % UI_PULSE_SECONDS */
+};
+
+void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped);
+/* Appends {"from":S,"flows":[…],"drops":[…]}: the @seconds that end with the one of @now. */
+void ui_pulse_put(const struct ui_pulse *p, struct wall_ns now, unsigned seconds, struct buf *b);
+
+#endif

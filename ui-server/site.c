@@ -1,0 +1,128 @@
+#include "ui-server/site.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "ui-server/site_in.h"
+
+enum { FRAME_BYTES = 48 << 20, RX_BYTES = 4096 };
+
+struct ui_site *site_of(struct lws *wsi)
+{
+	return lws_context_user(lws_get_context(wsi));
+}
+
+struct str site_header(struct lws *wsi, enum lws_token_indexes token, char *out, int size)
+{
+	int n = lws_hdr_copy(wsi, out, size, token);
+
+	if (n < 0)
+		n = 0;
+	out[n] = '\0';
+	return str_n(out, (size_t)n);
+}
+
+static int signal_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+			   size_t len)
+{
+	(void)user;
+	(void)in;
+	(void)len;
+	if (reason == LWS_CALLBACK_RAW_RX_FILE) {
+		site_of(wsi)->stopping = true;
+		return -1; /* read no more of it */
+	}
+	return 0;
+}
+
+/* The library's own lines, which end in a line feed and say at most what a request did wrong. */
+static void take_line(int level, const char *line)
+{
+	char text[ERR_MSG_BYTES];
+
+	(void)snprintf(text, sizeof text, "%.*s", (int)strcspn(line, "\n"), line);
+	if (level == LLL_ERR)
+		log_warn("web server", "err=%s", LOG_QUOTE(text));
+	else
+		log_debug("web server", "warning=%s", LOG_QUOTE(text));
+}
+
+void ui_site_free(struct ui_site *s)
+{
+	if (!s)
+		return;
+	if (s->context)
+		lws_context_destroy(s->context);
+	buf_done(&s->frame);
+	free(s);
+}
+
+enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **ret, struct err *e)
+{
+	static const lws_retry_bo_t idle = { .secs_since_valid_ping = 20,
+					     .secs_since_valid_hangup = 45 };
+	static const struct lws_protocols protocols[] = {
+		{ "http", http_callback, sizeof(struct http_session), 0, 0, NULL, 0 },
+		{ "tycho-ui.v1", live_callback, sizeof(struct live_session), RX_BYTES, 0, NULL, 0 },
+		{ "signal", signal_callback, 0, 0, 0, NULL, 0 },
+		{ NULL, NULL, 0, 0, 0, NULL, 0 },
+	};
+	AUTO(ui_site_free) struct ui_site *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return err_set(e, ERR_NOMEM, "web server");
+	s->config = *config;
+	s->frame = buf_init(FRAME_BYTES);
+	lws_set_log_level(LLL_ERR | LLL_WARN, take_line);
+	bool anywhere = str_is(str_of(config->host), "0.0.0.0");
+	struct lws_context_creation_info info = {
+		.port = config->port,
+		.iface = anywhere                                    ? NULL
+			 : str_is(str_of(config->host), "localhost") ? "127.0.0.1"
+								     : config->host,
+		.protocols = protocols,
+		.gid = (gid_t)-1,
+		.uid = (uid_t)-1,
+		.user = s,
+		.options = LWS_SERVER_OPTION_VALIDATE_UTF8 |
+			   LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
+			   LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+			   (strchr(config->host, ':') ? 0u : LWS_SERVER_OPTION_DISABLE_IPV6),
+		.retry_and_idle_policy = &idle,
+		.server_string = "tycho-ui",
+	};
+	s->context = lws_create_context(&info);
+	if (!s->context)
+		return err_set(e, ERR_NOMEM, "web server");
+	s->vhost = lws_create_vhost(s->context, &info);
+	if (!s->vhost)
+		return err_set(e, ERR_EXISTS,
+			       "listen on %s port %u: no such address here, or it is in use",
+			       config->host, config->port);
+	lws_sock_file_fd_type fd = { .filefd = config->signals };
+	if (!lws_adopt_descriptor_vhost(s->vhost, LWS_ADOPT_RAW_FILE_DESC, fd, "signal", NULL))
+		return err_set(e, ERR_INTERNAL, "web server: signals");
+	*ret = TAKE(s);
+	return ERR_OK;
+}
+
+uint16_t ui_site_port(const struct ui_site *s)
+{
+	return (uint16_t)lws_get_vhost_listen_port(s->vhost);
+}
+
+void ui_site_run(struct ui_site *s, struct ui_hub *hub, struct ui_status *status)
+{
+	s->hub = hub;
+	s->status = status;
+	while (!s->stopping && lws_service(s->context, 0) >= 0)
+		;
+	s->hub = NULL; /* pages that are still open have nothing to leave */
+	s->status = NULL;
+}
+
+void ui_site_wake(void *site)
+{
+	lws_cancel_service(((struct ui_site *)site)->context);
+}

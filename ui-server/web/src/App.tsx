@@ -1,0 +1,272 @@
+// The page: what is where, and which key does what. State comes in, wishes go out.
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Detail } from "./Detail";
+import { FilterLine } from "./FilterLine";
+import { command_of, parse_line, line_of } from "./filter";
+import { count_text, duration_text } from "./flow";
+import { FlowTable } from "./FlowTable";
+import { card_terms, graph_of } from "./graph";
+import { ServiceMap } from "./ServiceMap";
+import { type Selection, type State, visible_rows } from "./state";
+import { StatusLine } from "./StatusLine";
+import { Strip } from "./Strip";
+
+export type Scheme = "auto" | "light" | "dark";
+
+export interface Wishes {
+	line(line: string): void;
+	select(selection: Selection): void;
+	pause(on: boolean): void;
+	unfold(group: string, on: boolean): void;
+}
+
+type Tab = "map" | "flows" | "detail";
+
+const next_scheme: Record<Scheme, Scheme> = { auto: "light", light: "dark", dark: "auto" };
+const scheme_sign: Record<Scheme, string> = { auto: "◐", light: "☀", dark: "☾" };
+
+function health(state: State, now: number): { kind: string; text: string; reason: string } {
+	if (state.link.kind === "broken")
+		return { kind: "away", text: `no connection · ${duration_text(Math.max(0, now - state.link.since))}`, reason: state.link.reason };
+	if (state.upstream.kind === "away")
+		return { kind: "away", text: `server away · ${duration_text(Math.max(0, now - state.upstream.since))}`, reason: state.upstream.reason };
+	if (state.link.kind === "connecting" || state.upstream.kind === "connecting") return { kind: "connecting", text: "connecting", reason: "" };
+	if (state.paused.kind === "yes") return { kind: "paused", text: "paused", reason: "" };
+	return { kind: "live", text: "live", reason: "" };
+}
+
+function empty_text(state: State, what: string): string {
+	if (state.link.kind === "broken" || state.upstream.kind === "away") return "Nothing was seen before the connection was lost.";
+	if (state.upstream.kind === "connecting") return "Asking the server…";
+	return state.line ? `No ${what} with this filter. Widen it, or wait: what comes is shown.` : `No ${what} yet. What comes is shown at once.`;
+}
+
+function Overview({ state, on_copy, command }: { state: State; on_copy(text: string): void; command: string }) {
+	const refused = state.edges.filter((e) => e?.dropped).sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0));
+	const reasons = new Map<string, number>();
+	for (const edge of refused) for (const [reason, n] of Object.entries(edge.reasons ?? {})) reasons.set(reason, (reasons.get(reason) ?? 0) + n);
+	return (
+		<>
+			<h2>{state.totals.dropped ? `${count_text(state.totals.dropped)} dropped` : "Nothing dropped"}</h2>
+			<p class="quiet">of {count_text(state.totals.flows)} flows{state.line ? " with this filter" : ""}</p>
+			{reasons.size > 0 && (
+				<>
+					<h3>Why</h3>
+					<ul class="peers">
+						{[...reasons].sort((a, b) => b[1] - a[1]).slice(0, 8).map(([reason, n]) => (
+							<li key={reason}><code>{reason}</code><span class="dropped">{count_text(n)}</span></li>
+						))}
+					</ul>
+				</>
+			)}
+			<h3>This view as a command</h3>
+			<p class="command"><code>{command}</code></p>
+			<p class="actions"><button type="button" onClick={() => on_copy(command)}>Copy</button></p>
+			<p class="quiet">Click a card, a line or a flow to see all that is known of it.</p>
+		</>
+	);
+}
+
+function Help({ close }: { close(): void }) {
+	const keys: [string, string][] = [
+		["/", "filter"],
+		["Space", "pause, resume"],
+		["← → ↑ ↓", "walk the map, or the table"],
+		["Enter", "on the map: only flows of this card"],
+		["+ − 0", "closer, farther, all of the map"],
+		["Esc", "back"],
+		["?", "these keys"],
+	];
+	const box = useRef<HTMLDialogElement>(null);
+	useEffect(() => box.current?.showModal(), []);
+	return (
+		<dialog ref={box} class="help" aria-label="Keys" onClose={close} onClick={() => box.current?.close()}>
+			<dl>
+				{keys.map(([key, text]) => (
+					<div class="fact" key={key}><dt><kbd>{key}</kbd></dt><dd>{text}</dd></div>
+				))}
+			</dl>
+			<form method="dialog"><button>Close</button></form>
+		</dialog>
+	);
+}
+
+interface Props {
+	state: State;
+	now: number;
+	scheme: Scheme;
+	wishes: Wishes;
+	on_scheme(scheme: Scheme): void;
+}
+
+export function App({ state, now, scheme, wishes, on_scheme }: Props) {
+	const graph = useMemo(() => graph_of(state.cards.filter(Boolean), state.edges.filter(Boolean), state.unfolded), [state.cards, state.edges, state.unfolded]);
+	const [tab, set_tab] = useState<Tab>("map");
+	const [help, set_help] = useState(false);
+	const [share, set_share] = useState(38); // % of the height that the table has
+	const [copied, set_copied] = useState(false);
+	const main = useRef<HTMLElement>(null);
+	const dark = useDark(scheme);
+
+	const copy = (text: string) => {
+		void navigator.clipboard?.writeText(text).then(() => {
+			set_copied(true);
+			setTimeout(() => set_copied(false), 1500);
+		});
+	};
+	const filter = (terms: string[]) => {
+		const parsed = parse_line(state.line);
+		const names = new Set(terms.map((t) => t.slice(0, t.indexOf("="))));
+		const sides = new Set([...names].map((n) => n.slice(0, n.indexOf("-"))));
+		// What was asked of the same side before is replaced.
+		const kept = parsed.ok ? parsed.terms.filter((t) => t.not || !sides.has(t.name.split("-")[0]!)) : [];
+		wishes.line([line_of(kept), ...terms].filter(Boolean).join(" "));
+		wishes.select({ kind: "nothing" });
+	};
+	const isolate = (selection: Selection) => {
+		const card = (key: string) => graph.nodes.find((n) => n.key === key)?.card;
+		if (selection.kind === "card") {
+			const own = card(selection.key);
+			if (own) filter(card_terms(own, graph.lines.some((l) => l.to === selection.key) ? "to" : "from"));
+		} else if (selection.kind === "edge") {
+			const [from, to] = [card(selection.from), card(selection.to)];
+			filter([...(from ? card_terms(from, "from") : []), ...(to ? card_terms(to, "to") : [])]);
+		}
+	};
+
+	useEffect(() => {
+		const on_key = (event: KeyboardEvent) => {
+			const target = event.target as HTMLElement;
+			const typing = target.matches("input, select, textarea, button, summary");
+			if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+			if (event.key === "Escape") wishes.select({ kind: "nothing" });
+			else if (typing) return;
+			else if (event.key === "/") document.getElementById("filter")?.focus();
+			else if (event.key === " ") wishes.pause(state.paused.kind === "no");
+			else if (event.key === "?") set_help(true);
+			else return;
+			event.preventDefault();
+		};
+		document.addEventListener("keydown", on_key);
+		return () => document.removeEventListener("keydown", on_key);
+	});
+
+	const drag = (event: PointerEvent) => {
+		const bar = event.currentTarget as HTMLElement;
+		bar.setPointerCapture(event.pointerId);
+		bar.onpointermove = (move) => {
+			const box = main.current!.getBoundingClientRect();
+			set_share(Math.min(80, Math.max(12, ((box.bottom - move.clientY) / box.height) * 100)));
+		};
+		bar.onpointerup = () => (bar.onpointermove = null);
+	};
+	const seen = useMemo(() => seen_values(state), [state.cards, state.namespaces, state.edges]);
+	const h = health(state, now);
+	const rows = visible_rows(state);
+	const paused = state.paused.kind === "yes";
+	const command = command_of(state.line, state.server || "localhost:4245");
+	return (
+		<div class="page" data-tab={tab} data-state={h.kind}>
+			<header>
+				<h1><img src="/icon.svg" alt="" width="22" height="22" />tycho</h1>
+				<FilterLine
+					line={state.line}
+					problem={state.line_problem}
+					seen={seen}
+					namespaces={state.namespaces}
+					on_line={wishes.line}
+				/>
+				<div class="controls">
+					<span class={`health ${h.kind}`} role="status" title={h.reason}>{h.text}</span>
+					<button type="button" class="pause" aria-pressed={paused} title={paused ? "Resume (Space)" : "Pause the table (Space)"} onClick={() => wishes.pause(!paused)}>
+						{paused ? "Resume" : "Pause"}
+					</button>
+					<button type="button" class="sign" title={`Colours: ${scheme}`} aria-label={`Colours: ${scheme}`} onClick={() => on_scheme(next_scheme[scheme])}>{scheme_sign[scheme]}</button>
+					<button type="button" class="sign" title="Keys (?)" aria-label="Keys" onClick={() => set_help(true)}>?</button>
+				</div>
+			</header>
+			{h.kind === "away" && <p class="banner" role="alert">{h.reason} <span>What is shown was seen before; it goes on by itself.</span></p>}
+			<Strip pulse={state.pulse} />
+			<nav class="tabs" role="tablist" aria-label="Panels">
+				{(["map", "flows", "detail"] as const).map((t) => (
+					<button key={t} type="button" role="tab" aria-selected={tab === t} onClick={() => set_tab(t)}>{t === "detail" ? "Details" : t === "map" ? "Map" : "Flows"}</button>
+				))}
+			</nav>
+			<main ref={main} style={{ gridTemplateRows: `minmax(0, ${100 - share}fr) 5px minmax(0, ${share}fr)` }}>
+				<ServiceMap
+					graph={graph}
+					structure={state.structure}
+					selection={state.selection}
+					scheme={dark ? "dark" : "light"}
+					empty={empty_text(state, "connections")}
+					on_select={wishes.select}
+					on_isolate={isolate}
+					on_unfold={(group) => wishes.unfold(group, true)}
+				/>
+				<Detail
+					selection={state.selection}
+					graph={graph}
+					now={now}
+					on_filter={filter}
+					on_select={wishes.select}
+					on_copy={copy}
+					on_unfold={wishes.unfold}
+					overview={<Overview state={state} on_copy={copy} command={command} />}
+				/>
+				<div
+					class="divider"
+					role="separator"
+					aria-orientation="horizontal"
+					aria-label="Height of the table"
+					aria-valuenow={Math.round(share)}
+					tabIndex={0}
+					onPointerDown={drag}
+					onKeyDown={(e) => {
+						if (e.key === "ArrowUp") set_share(Math.min(80, share + 4));
+						if (e.key === "ArrowDown") set_share(Math.max(12, share - 4));
+					}}
+				/>
+				<FlowTable
+					rows={rows}
+					selected={state.selection.kind === "flow" ? state.selection.row.id : 0}
+					left_out={state.left_out}
+					since_pause={state.paused.kind === "yes" ? state.next_row - state.paused.at : 0}
+					empty={empty_text(state, "flows")}
+					on_select={(row) => wishes.select(row ? { kind: "flow", row } : { kind: "nothing" })}
+				/>
+			</main>
+			<StatusLine state={state} now={now} />
+			{copied && <p class="toast" role="status">Copied</p>}
+			{help && <Help close={() => set_help(false)} />}
+		</div>
+	);
+}
+
+// Whether dark colours are in force, by choice or by the system's.
+function useDark(scheme: Scheme): boolean {
+	const query = useMemo(() => matchMedia("(prefers-color-scheme: dark)"), []);
+	const [system, set_system] = useState(query.matches);
+	useEffect(() => {
+		const on_change = () => set_system(query.matches);
+		query.addEventListener("change", on_change);
+		return () => query.removeEventListener("change", on_change);
+	}, []);
+	return scheme === "auto" ? system : scheme === "dark";
+}
+
+// What the filter line can be completed with.
+function seen_values(state: State): Record<string, string[]> {
+	const cards = state.cards.filter(Boolean);
+	const of = (values: (string | undefined)[]) => [...new Set(values.filter((v): v is string => Boolean(v)))].sort().slice(0, 500);
+	return {
+		namespace: of([...state.namespaces, ...cards.map((c) => c.namespace)]),
+		workload: of(cards.filter((c) => c.kind === "workload").map((c) => c.name)),
+		pod: of(cards.filter((c) => c.kind === "pod").map((c) => `${c.namespace ?? ""}/${c.name}`).concat(cards.filter((c) => c.namespace).map((c) => `${c.namespace}/`))),
+		dns: of(cards.filter((c) => c.kind === "name").map((c) => c.name)),
+		ip: of(cards.filter((c) => c.kind === "address").map((c) => c.name)),
+		port: of(state.edges.map((e) => (e?.port ? String(e.port) : undefined))),
+		protocol: ["tcp", "udp", "icmp", "sctp", "http", "dns"],
+		verdict: ["FORWARDED", "DROPPED", "AUDIT", "ERROR", "REDIRECTED", "TRACED", "TRANSLATED"],
+		reason: of(state.edges.flatMap((e) => Object.keys(e?.reasons ?? {}))),
+	};
+}

@@ -1,0 +1,223 @@
+// What is known of the selected card, line or flow.
+import type { ComponentChildren } from "preact";
+import { bytes_text, count_text, duration_text, full_time_text, time_text, type Flow } from "./flow";
+import { type Graph, type Line, type Node, card_terms, port_text, summary_of, total } from "./graph";
+import type { Selection } from "./state";
+import type { Edge } from "./wire";
+
+interface Props {
+	selection: Selection;
+	graph: Graph;
+	now: number;
+	on_filter(terms: string[]): void;
+	on_select(selection: Selection): void;
+	on_copy(text: string): void;
+	on_unfold(group: string, on: boolean): void;
+	overview: ComponentChildren;
+}
+
+function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+	return (
+		<div class="fact">
+			<dt>{name}</dt>
+			<dd>{children}</dd>
+		</div>
+	);
+}
+
+function Counts({ edges, now }: { edges: Edge[]; now: number }) {
+	const sum = summary_of(edges);
+	return (
+		<dl>
+			<Fact name="Forwarded">{count_text(sum.forwarded)}</Fact>
+			{sum.dropped > 0 && (
+				<Fact name="Dropped">
+					<strong class="dropped">{count_text(sum.dropped)}</strong>
+					{sum.last_dropped > 0 && <span class="quiet"> · last {duration_text(Math.max(0, now - sum.last_dropped))} ago</span>}
+				</Fact>
+			)}
+			{sum.audited > 0 && <Fact name="Audit"><strong class="audited">{count_text(sum.audited)}</strong> <span class="quiet">would be dropped</span></Fact>}
+			{sum.reasons.map(([reason, n]) => (
+				<Fact key={reason} name="Reason">
+					<code>{reason}</code> <span class="quiet">{count_text(n)}</span>
+				</Fact>
+			))}
+			{sum.deciders.map((d) => (
+				<Fact key={d.policy} name="Decided by">
+					<code>{d.policy}</code> <span class="quiet">{d.on}</span>
+				</Fact>
+			))}
+			{sum.dropped > 0 && sum.deciders.length === 0 && sum.reasons.some(([r]) => r === "POLICY_DENIED") && (
+				<Fact name="Decided by">no policy allows it <span class="quiet">default deny</span></Fact>
+			)}
+			{sum.bytes > 0 && <Fact name="Bytes">{bytes_text(sum.bytes)}</Fact>}
+			{sum.first > 0 && (
+				<Fact name="Seen">
+					<span title={full_time_text(sum.first)}>{time_text(sum.first)}</span> – <span title={full_time_text(sum.last)}>{time_text(sum.last)}</span>
+				</Fact>
+			)}
+		</dl>
+	);
+}
+
+function Ports({ edges }: { edges: Edge[] }) {
+	const by = [...edges].sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0) || total(b) - total(a)).slice(0, 12);
+	return (
+		<table class="ports">
+			<thead>
+				<tr>
+					<th>Port</th>
+					<th class="number">Forwarded</th>
+					<th class="number">Dropped</th>
+				</tr>
+			</thead>
+			<tbody>
+				{by.map((e) => (
+					<tr key={e.id}>
+						<td><code>{port_text(e)}</code></td>
+						<td class="number">{count_text(e.forwarded ?? 0)}</td>
+						<td class={`number${e.dropped ? " dropped" : ""}`}>{count_text(e.dropped ?? 0)}</td>
+					</tr>
+				))}
+			</tbody>
+		</table>
+	);
+}
+
+function name_of(node: Node): string {
+	return node.group ? `${node.group}/${node.name}` : node.name;
+}
+
+function EdgeDetail({ lines, from, to, props }: { lines: Line[]; from: Node; to: Node; props: Props }) {
+	const edges = lines[0]?.edges ?? [];
+	const terms = [...(from.card ? card_terms(from.card, "from") : []), ...(to.card ? card_terms(to.card, "to") : [])];
+	return (
+		<>
+			<h2>
+				<button type="button" class="link" onClick={() => props.on_select({ kind: "card", key: from.key })}>{name_of(from)}</button>
+				<span class="quiet"> → </span>
+				<button type="button" class="link" onClick={() => props.on_select({ kind: "card", key: to.key })}>{name_of(to)}</button>
+			</h2>
+			<Counts edges={edges} now={props.now} />
+			<Ports edges={edges} />
+			{terms.length > 0 && (
+				<p class="actions">
+					<button type="button" onClick={() => props.on_filter(terms)}>Only these flows</button>
+				</p>
+			)}
+		</>
+	);
+}
+
+function Peers({ title, lines, end, props }: { title: string; lines: Line[]; end: "from" | "to"; props: Props }) {
+	const seen = new Map<string, Line[]>();
+	for (const line of lines) seen.set(line[end], [...(seen.get(line[end]) ?? []), line]);
+	if (!seen.size) return null;
+	return (
+		<>
+			<h3>{title}</h3>
+			<ul class="peers">
+				{[...seen].slice(0, 20).map(([key, list]) => {
+					const node = props.graph.nodes.find((n) => n.key === key);
+					const dropped = list.some((l) => l.outcome === "dropped");
+					return (
+						<li key={key}>
+							<button type="button" class="link" onClick={() => props.on_select({ kind: "edge", from: list[0]!.from, to: list[0]!.to })}>
+								{node ? name_of(node) : key}
+							</button>
+							<span class={dropped ? "dropped" : "quiet"}>{dropped ? "✕ " : ""}{count_text(list.reduce((n, l) => n + l.count, 0))}</span>
+						</li>
+					);
+				})}
+			</ul>
+		</>
+	);
+}
+
+function CardDetail({ node, props }: { node: Node; props: Props }) {
+	const incoming = props.graph.lines.filter((l) => l.to === node.key);
+	const outgoing = props.graph.lines.filter((l) => l.from === node.key);
+	const edges = [...new Set([...incoming, ...outgoing].flatMap((l) => l.edges))];
+	return (
+		<>
+			<h2>{name_of(node)}</h2>
+			<p class="quiet">
+				{node.card ? node.kind : `${node.folded} cards, folded`}
+				{node.ports.length > 0 && ` · serves ${node.ports.slice(0, 6).join(", ")}`}
+			</p>
+			<Counts edges={edges} now={props.now} />
+			<p class="actions">
+				{node.card ? (
+					<>
+						{card_terms(node.card, "from").length > 0 && <button type="button" onClick={() => props.on_filter(card_terms(node.card!, "from"))}>Flows from here</button>}
+						{card_terms(node.card, "to").length > 0 && <button type="button" onClick={() => props.on_filter(card_terms(node.card!, "to"))}>Flows to here</button>}
+					</>
+				) : (
+					<button type="button" onClick={() => props.on_unfold(node.name, true)}>Unfold</button>
+				)}
+				{props.graph.folds && node.card && <button type="button" onClick={() => props.on_unfold(node.group || "outside", false)}>Fold {node.group || "outside"}</button>}
+			</p>
+			<Peers title="Asked by" lines={incoming} end="from" props={props} />
+			<Peers title="Asks" lines={outgoing} end="to" props={props} />
+		</>
+	);
+}
+
+// Every field, as `tycho observe -o json` names them.
+function leaves(value: unknown, path: string): [string, string][] {
+	if (Array.isArray(value))
+		return value.every((v) => typeof v !== "object") ? [[path, value.join(", ")]] : value.flatMap((v, i) => leaves(v, `${path}[${i}]`));
+	if (value && typeof value === "object")
+		return Object.entries(value).flatMap(([k, v]) => leaves(v, path ? `${path}.${k}` : k));
+	return [[path, String(value)]];
+}
+
+function FlowDetail({ flow, props }: { flow: Flow; props: Props }) {
+	return (
+		<>
+			<h2>{String(flow.verdict ?? "Flow")} <span class="quiet">{time_text(flow.time)}</span></h2>
+			<p class="actions">
+				<button type="button" onClick={() => props.on_copy(JSON.stringify({ flow }))}>Copy as JSON</button>
+			</p>
+			<dl class="fields">
+				{leaves(flow, "").map(([name, value]) => (
+					<Fact key={name} name={name}><code>{value}</code></Fact>
+				))}
+			</dl>
+		</>
+	);
+}
+
+function Body(props: Props) {
+	const { selection, graph } = props;
+	const node = (key: string) => graph.nodes.find((n) => n.key === key);
+	switch (selection.kind) {
+		case "nothing":
+			return <>{props.overview}</>;
+		case "flow":
+			return <FlowDetail flow={selection.row.flow} props={props} />;
+		case "card": {
+			const card = node(selection.key);
+			return card ? <CardDetail node={card} props={props} /> : <p class="quiet">Not seen with this filter.</p>;
+		}
+		case "edge": {
+			const from = node(selection.from);
+			const to = node(selection.to);
+			const lines = graph.lines.filter((l) => l.from === selection.from && l.to === selection.to);
+			return from && to && lines.length ? <EdgeDetail lines={lines} from={from} to={to} props={props} /> : <p class="quiet">Not seen with this filter.</p>;
+		}
+	}
+}
+
+export function Detail(props: Props) {
+	return (
+		<aside class="detail" aria-label="Details" tabIndex={-1}>
+			{props.selection.kind !== "nothing" && (
+				<button type="button" class="close" title="Back (Esc)" aria-label="Back" onClick={() => props.on_select({ kind: "nothing" })}>
+					×
+				</button>
+			)}
+			<Body {...props} />
+		</aside>
+	);
+}

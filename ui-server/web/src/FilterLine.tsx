@@ -1,0 +1,139 @@
+// The one filter line, with what could complete it; and beside it the two filters that everybody wants.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { completions, values_of, with_values, words } from "./filter";
+
+interface Props {
+	line: string;
+	problem: string;
+	seen: Record<string, string[]>;
+	namespaces: string[];
+	on_line(line: string): void;
+}
+
+const verdicts: [string, string][] = [
+	["All", ""],
+	["Forwarded", "FORWARDED"],
+	["Dropped", "DROPPED"],
+	["Audit", "AUDIT"],
+];
+const protocols = ["tcp", "udp", "icmp", "sctp", "http", "dns"];
+const COMPLETIONS_SHOWN = 10;
+
+export function FilterLine(props: Props) {
+	const [draft, set_draft] = useState(props.line);
+	const [open, set_open] = useState(false);
+	const [chosen, set_chosen] = useState(-1);
+	const input = useRef<HTMLInputElement>(null);
+	useEffect(() => set_draft(props.line), [props.line]);
+
+	const choices = open ? completions(draft, props.seen).slice(0, COMPLETIONS_SHOWN) : [];
+	const current = values_of(props.line, "verdict");
+	const verdict = current.length === 1 ? current[0] : current.length ? "?" : "";
+	const take = (choice: string) => {
+		set_draft(choice);
+		set_chosen(-1);
+		if (!choice.endsWith("=")) props.on_line(choice.trim());
+		input.current?.focus();
+	};
+	const on_key = (event: KeyboardEvent) => {
+		if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+			set_open(true);
+			const by = event.key === "ArrowDown" ? 1 : -1;
+			set_chosen((chosen + by + choices.length + 1) % (choices.length + 1));
+			event.preventDefault();
+		} else if (event.key === "Tab" && open && choices.length && (chosen >= 0 || /\S$/.test(draft))) {
+			take(choices[Math.max(0, chosen)]!);
+			event.preventDefault();
+		} else if (event.key === "Enter") {
+			if (chosen >= 0 && choices[chosen]) take(choices[chosen]!);
+			else {
+				set_open(false);
+				props.on_line(draft.trim());
+			}
+		} else if (event.key === "Escape") {
+			event.stopPropagation();
+			if (open && choices.length) set_open(false);
+			else {
+				set_draft(props.line);
+				input.current?.blur();
+			}
+		}
+	};
+	const select = (name: string, value: string) => props.on_line(with_values(props.line, name, value ? [value] : []));
+	const namespaces = values_of(props.line, "namespace");
+	const protocol = values_of(props.line, "protocol");
+	return (
+		<div class="filters" role="search">
+			<select aria-label="Namespace" value={namespaces[0] ?? ""} onChange={(e) => select("namespace", e.currentTarget.value)}>
+				<option value="">all namespaces</option>
+				{[...new Set([...props.namespaces, ...namespaces])].map((n) => (
+					<option key={n} value={n}>{n}</option>
+				))}
+			</select>
+			<div class="segments" role="group" aria-label="Verdict">
+				{verdicts.map(([text, value]) => (
+					<button key={text} type="button" class={value.toLowerCase()} aria-pressed={verdict === value} onClick={() => select("verdict", value)}>
+						{text}
+					</button>
+				))}
+			</div>
+			<select aria-label="Protocol" value={protocol[0] ?? ""} onChange={(e) => select("protocol", e.currentTarget.value)}>
+				<option value="">any protocol</option>
+				{[...new Set([...protocols, ...protocol])].map((p) => (
+					<option key={p} value={p}>{p.toUpperCase()}</option>
+				))}
+			</select>
+			<div class="line">
+				<input
+					ref={input}
+					id="filter"
+					type="text"
+					spellcheck={false}
+					autocomplete="off"
+					role="combobox"
+					aria-label="Filter"
+					aria-expanded={choices.length > 0}
+					aria-controls="completions"
+					aria-invalid={props.problem !== ""}
+					aria-describedby="filter-problem"
+					{...(chosen >= 0 ? { "aria-activedescendant": `completion-${chosen}` } : {})}
+					placeholder="Filter: from-pod=shop/  port=443  not dns=*.example.com   ( / )"
+					value={draft}
+					onFocus={() => set_open(true)}
+					onBlur={() => set_open(false)}
+					onInput={(e) => {
+						set_draft(e.currentTarget.value);
+						set_open(true);
+						set_chosen(-1);
+						if (e.currentTarget.value === "") props.on_line("");
+					}}
+					onKeyDown={on_key}
+				/>
+				{props.line && (
+					<button type="button" class="clear" title="Without filters" aria-label="Clear the filter" onClick={() => props.on_line("")}>×</button>
+				)}
+				<ul id="completions" class="completions" role="listbox" aria-label="Completions" hidden={!choices.length}>
+					{choices.map((choice, i) => {
+						const word = /\S+\s?$/.exec(choice)?.[0] ?? choice;
+						return (
+							<li
+								key={choice}
+								id={`completion-${i}`}
+								role="option"
+								aria-selected={i === chosen}
+								onPointerDown={(e) => {
+									e.preventDefault();
+									take(choice);
+								}}
+							>
+								<code>{word}</code>
+								{word.endsWith("=") && <span class="quiet">{words[word.slice(0, -1)]?.help}</span>}
+							</li>
+						);
+					})}
+				</ul>
+				<p id="filter-problem" class="problem" role="alert">{props.problem}</p>
+			</div>
+		</div>
+	);
+}

@@ -1,0 +1,174 @@
+// Flows as proto3 JSON has them (proto/flow/flow.proto), as far as the page reads them, and the words for them.
+
+export interface Endpoint {
+	ID?: number;
+	identity?: number;
+	cluster_name?: string;
+	namespace?: string;
+	labels?: string[];
+	pod_name?: string;
+	workloads?: { name?: string; kind?: string }[];
+}
+
+interface Ports {
+	source_port?: number;
+	destination_port?: number;
+}
+
+export interface Flow {
+	time?: string;
+	uuid?: string;
+	verdict?: string | number; // a number where this server's API is newer than the page
+	IP?: { source?: string; destination?: string };
+	l4?: {
+		TCP?: Ports & { flags?: Record<string, boolean> };
+		UDP?: Ports;
+		SCTP?: Ports;
+		ICMPv4?: { type?: number; code?: number };
+		ICMPv6?: { type?: number; code?: number };
+		VRRP?: object;
+		IGMP?: object;
+	};
+	source?: Endpoint;
+	destination?: Endpoint;
+	source_names?: string[];
+	destination_names?: string[];
+	node_name?: string;
+	is_reply?: boolean;
+	drop_reason_desc?: string | number;
+	traffic_direction?: string;
+	Summary?: string;
+	tycho?: { kernel_drop_reason?: string };
+	[field: string]: unknown;
+}
+
+// flow.FlowFilter, as far as the filter line can ask for it.
+export interface FlowFilter {
+	source_pod?: string[];
+	destination_pod?: string[];
+	source_ip?: string[];
+	destination_ip?: string[];
+	source_fqdn?: string[];
+	destination_fqdn?: string[];
+	source_label?: string[];
+	destination_label?: string[];
+	source_port?: string[];
+	destination_port?: string[];
+	source_workload?: { name: string; kind?: string }[];
+	destination_workload?: { name: string; kind?: string }[];
+	source_identity?: number[];
+	destination_identity?: number[];
+	verdict?: string[];
+	protocol?: string[];
+	drop_reason_desc?: string[];
+	node_name?: string[];
+	http_status_code?: string[];
+}
+
+export type Outcome = "forwarded" | "dropped" | "audited" | "unknown";
+
+export function outcome_of(flow: Flow): Outcome {
+	switch (flow.verdict) {
+		case "FORWARDED":
+		case "REDIRECTED":
+		case "TRACED":
+		case "TRANSLATED":
+			return "forwarded";
+		case "DROPPED":
+		case "ERROR":
+			return "dropped";
+		case "AUDIT":
+			return "audited";
+		default:
+			return "unknown";
+	}
+}
+
+// Reserved identities that have a name of their own (Cilium 1.19).
+const reserved: Record<number, string> = {
+	1: "host",
+	2: "world",
+	3: "unmanaged",
+	4: "health",
+	5: "init",
+	6: "remote-node",
+	7: "kube-apiserver",
+	8: "ingress",
+	9: "world-ipv4",
+	10: "world-ipv6",
+};
+
+export interface Side {
+	group: string; // namespace, or ""
+	name: string;
+	address: string;
+}
+
+export function side_of(flow: Flow, side: "source" | "destination"): Side {
+	const end = flow[side] as Endpoint | undefined;
+	const address = flow.IP?.[side] ?? "";
+	const dns = (side === "source" ? flow.source_names : flow.destination_names)?.[0];
+	const pod = end?.pod_name ?? end?.workloads?.[0]?.name;
+	if (pod) return { group: end?.namespace ?? "", name: pod, address };
+	if (dns) return { group: "", name: dns, address };
+	const known = end?.identity === undefined ? undefined : reserved[end.identity];
+	if (known && !known.startsWith("world")) return { group: "", name: known, address };
+	return { group: end?.namespace ?? "", name: address || known || "unknown", address };
+}
+
+export function protocol_of(flow: Flow): string {
+	return Object.keys(flow.l4 ?? {})[0] ?? "";
+}
+
+// The port at the server's end: where the request went, or the answer came from.
+export function port_of(flow: Flow): number | undefined {
+	const ports = flow.l4?.TCP ?? flow.l4?.UDP ?? flow.l4?.SCTP;
+	return flow.is_reply ? ports?.source_port : ports?.destination_port;
+}
+
+export function why_of(flow: Flow): string {
+	const reason = flow.drop_reason_desc ?? flow.tycho?.kernel_drop_reason;
+	return outcome_of(flow) === "dropped" && reason ? String(reason) : (flow.Summary ?? "");
+}
+
+const clock = new Intl.DateTimeFormat(undefined, {
+	hour: "2-digit",
+	minute: "2-digit",
+	second: "2-digit",
+	fractionalSecondDigits: 3,
+	hourCycle: "h23",
+});
+const full_clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+export function time_text(time: string | number | undefined): string {
+	const date = new Date(time ?? NaN);
+	return Number.isNaN(date.getTime()) ? "" : clock.format(date);
+}
+export function full_time_text(time: string | number | undefined): string {
+	const date = new Date(time ?? NaN);
+	return Number.isNaN(date.getTime()) ? "" : full_clock.format(date);
+}
+
+const whole = new Intl.NumberFormat("en");
+export function count_text(n: number | bigint): string {
+	return whole.format(n);
+}
+
+export function duration_text(ms: number): string {
+	if (ms < 1000) return `${Math.round(ms)} ms`;
+	const s = ms / 1000;
+	if (s < 60) return `${s < 10 ? s.toFixed(1) : Math.round(s)} s`;
+	if (s < 3600) return `${Math.round(s / 60)} min`;
+	if (s < 86400) return `${Math.round(s / 3600)} h`;
+	return `${Math.round(s / 86400)} d`;
+}
+
+export function bytes_text(n: number): string {
+	const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+	let i = 0;
+	while (n >= 1024 && i < units.length - 1) {
+		n /= 1024;
+		i++;
+	}
+	return `${i && n < 10 ? n.toFixed(1) : Math.round(n)} ${units[i]}`;
+}

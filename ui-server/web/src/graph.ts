@@ -1,0 +1,221 @@
+// From cards and edges as the server counts them to what is drawn: one line for each pair of cards and outcome, groups
+// folded where the map is large.
+import type { Outcome } from "./flow";
+import type { Card, Edge } from "./wire";
+
+export const FOLD_FROM = 150; // cards
+
+export interface Node {
+	key: string; // stable while the page is open, and across reconnects
+	card: Card | null; // null: a folded group
+	name: string;
+	kind: string; // Deployment, pod, DNS name, …
+	group: string; // "" outside of all groups
+	folded: number; // cards in a folded group
+	ports: string[]; // served, most used first
+	dropped: number;
+}
+
+export interface Line {
+	key: string;
+	from: string;
+	to: string;
+	outcome: Outcome;
+	count: number;
+	port: string; // the most used, where the line ends
+	edges: Edge[]; // all between the two, whatever their outcome
+}
+
+export interface Graph {
+	nodes: Node[];
+	lines: Line[];
+	groups: string[];
+	folds: boolean;
+}
+
+const kinds: Record<Card["kind"], string> = {
+	workload: "workload",
+	pod: "pod",
+	reserved: "",
+	identity: "identity",
+	name: "DNS name",
+	cidr: "CIDR",
+	address: "address",
+	rest: "",
+	nowhere: "",
+};
+
+export function card_name(card: Card): string {
+	if (card.kind === "rest") return "other addresses";
+	if (card.kind === "nowhere") return "no address";
+	return card.name ?? "";
+}
+export function card_kind(card: Card): string {
+	return card.workload || kinds[card.kind];
+}
+export function card_key(card: Card): string {
+	return [card.kind, card.cluster, card.namespace, card.workload, card.name, card.identity]
+		.map((part) => part ?? "")
+		.join("|");
+}
+export function is_outside(card: Card): boolean {
+	return card.kind !== "workload" && card.kind !== "pod" && card.kind !== "identity";
+}
+
+export function port_text(edge: Edge): string {
+	return edge.port ? `${edge.port}/${edge.protocol}` : edge.protocol;
+}
+export function total(edge: Edge): number {
+	return (edge.forwarded ?? 0) + (edge.dropped ?? 0) + (edge.audited ?? 0) + (edge.unknown ?? 0);
+}
+
+// Clusters are named only where there is more than one.
+function group_namer(cards: Card[]): (card: Card) => string {
+	const clusters = new Set(cards.filter((c) => c.namespace).map((c) => c.cluster ?? ""));
+	return (card) =>
+		is_outside(card) || !card.namespace
+			? ""
+			: clusters.size > 1 && card.cluster
+				? `${card.cluster}/${card.namespace}`
+				: card.namespace;
+}
+
+const OUTSIDE = "outside";
+
+export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Graph {
+	const group_of = group_namer(cards);
+	const folds = cards.length > FOLD_FROM;
+	const open = new Set(unfolded);
+	const nodes = new Map<string, Node>();
+	const by_card: string[] = [];
+
+	for (const card of cards) {
+		const group = group_of(card);
+		const fold = folds && !open.has(group || OUTSIDE);
+		const key = fold ? `group|${group || OUTSIDE}` : card_key(card);
+		by_card[card.id] = key;
+		const known = nodes.get(key);
+		if (known) {
+			known.folded += fold ? 1 : 0;
+			continue;
+		}
+		nodes.set(key, {
+			key,
+			card: fold ? null : card,
+			name: fold ? group || OUTSIDE : card_name(card),
+			kind: fold ? "" : card_kind(card),
+			group: fold ? "" : group,
+			folded: fold ? 1 : 0,
+			ports: [],
+			dropped: 0,
+		});
+	}
+	const lines = lines_of(edges, by_card, nodes);
+	return {
+		nodes: [...nodes.values()],
+		lines,
+		groups: [...new Set([...nodes.values()].map((n) => n.group))].filter(Boolean).sort(),
+		folds,
+	};
+}
+
+function lines_of(edges: Edge[], by_card: string[], nodes: Map<string, Node>): Line[] {
+	const pairs = new Map<string, Edge[]>();
+	const served = new Map<string, Map<string, number>>();
+
+	for (const edge of edges) {
+		const from = by_card[edge.from];
+		const to = by_card[edge.to];
+		if (!from || !to) continue;
+		const pair = `${from}>${to}`;
+		const list = pairs.get(pair);
+		if (list) list.push(edge);
+		else pairs.set(pair, [edge]);
+		const ports = served.get(to) ?? new Map<string, number>();
+		ports.set(port_text(edge), (ports.get(port_text(edge)) ?? 0) + total(edge));
+		served.set(to, ports);
+		nodes.get(to)!.dropped += edge.dropped ?? 0;
+	}
+	for (const [key, ports] of served)
+		nodes.get(key)!.ports = [...ports].sort((a, b) => b[1] - a[1]).map(([port]) => port);
+	return [...pairs.entries()].flatMap(([pair, list]) => lines_between(pair, list, by_card));
+}
+
+function lines_between(pair: string, edges: Edge[], by_card: string[]): Line[] {
+	const from = by_card[edges[0]!.from]!;
+	const to = by_card[edges[0]!.to]!;
+	const outcomes: Outcome[] = ["forwarded", "dropped", "audited", "unknown"];
+
+	if (from === to && edges.every((e) => !e.dropped && !e.audited)) return []; // talks to itself, or within a folded group
+	return outcomes.flatMap((outcome) => {
+		const having = edges.filter((e) => e[outcome]).sort((a, b) => (b[outcome] ?? 0) - (a[outcome] ?? 0));
+		const count = having.reduce((sum, e) => sum + (e[outcome] ?? 0), 0);
+		return count
+			? [{ key: `${pair}:${outcome}`, from, to, outcome, count, port: port_text(having[0]!), edges }]
+			: [];
+	});
+}
+
+export interface Summary {
+	forwarded: number;
+	dropped: number;
+	audited: number;
+	bytes: number;
+	first: number;
+	last: number;
+	last_dropped: number;
+	reasons: [string, number][];
+	deciders: { policy: string; on: string }[];
+}
+
+export function summary_of(edges: Edge[]): Summary {
+	const reasons = new Map<string, number>();
+	const deciders = new Map<string, string>();
+	const sum: Summary = {
+		forwarded: 0,
+		dropped: 0,
+		audited: 0,
+		bytes: 0,
+		first: 0,
+		last: 0,
+		last_dropped: 0,
+		reasons: [],
+		deciders: [],
+	};
+	for (const e of edges) {
+		sum.forwarded += e.forwarded ?? 0;
+		sum.dropped += e.dropped ?? 0;
+		sum.audited += e.audited ?? 0;
+		sum.bytes += e.bytes ?? 0;
+		sum.first = Math.min(sum.first || Infinity, e.first ?? Infinity);
+		sum.last = Math.max(sum.last, e.last ?? 0);
+		sum.last_dropped = Math.max(sum.last_dropped, e.last_dropped ?? 0);
+		for (const [reason, n] of Object.entries(e.reasons ?? {})) reasons.set(reason, (reasons.get(reason) ?? 0) + n);
+		if (e.denied_by) deciders.set(e.denied_by, e.denied_on ?? "");
+	}
+	if (sum.first === Infinity) sum.first = 0;
+	sum.reasons = [...reasons].sort((a, b) => b[1] - a[1]);
+	sum.deciders = [...deciders].map(([policy, on]) => ({ policy, on }));
+	return sum;
+}
+
+// Terms of the filter line for one side.
+export function card_terms(card: Card, side: "from" | "to"): string[] {
+	const space = card.namespace ? [`${side}-namespace=${card.namespace}`] : [];
+	switch (card.kind) {
+		case "workload":
+			return [...space, `${side}-workload=${card.workload ? `${card.workload}/` : ""}${card.name}`];
+		case "pod":
+			return [`${side}-pod=${card.namespace ?? ""}/${card.name}`];
+		case "reserved":
+		case "identity":
+			return [`${side}-identity=${card.identity}`];
+		case "name":
+			return [`${side}-dns=${card.name}`];
+		case "address":
+		case "cidr":
+			return [`${side}-ip=${card.name}`];
+		default:
+			return [];
+	}
+}

@@ -1,0 +1,88 @@
+// Ties the parts together: socket → state → page, and the page's wishes back. The only file with a clock.
+import { render } from "preact";
+import { App, type Scheme } from "./App";
+import { filters_of, parse_line } from "./filter";
+import "./page.css";
+import { Socket } from "./socket";
+import { type Event, type State, initial, reduce } from "./state";
+import { read_message } from "./wire";
+
+const SCHEME_KEY = "tycho.scheme";
+const TICK_MS = 1000; // ages of things are shown in seconds
+
+let state: State = initial("");
+let scheme: Scheme = read_scheme();
+let drawing = false;
+let watch = 0;
+
+function read_scheme(): Scheme {
+	const kept = localStorage.getItem(SCHEME_KEY);
+	return kept === "light" || kept === "dark" ? kept : "auto";
+}
+
+function set_scheme(to: Scheme): void {
+	scheme = to;
+	localStorage.setItem(SCHEME_KEY, to);
+	document.documentElement.dataset.scheme = to;
+	draw();
+}
+
+// Bursts of events are drawn once a frame. A page that is not looked at is not drawn at all.
+function draw(): void {
+	if (drawing) return;
+	drawing = true;
+	requestAnimationFrame(() => {
+		drawing = false;
+		render(
+			<App state={state} now={Date.now()} scheme={scheme} wishes={wishes} on_scheme={set_scheme} />,
+			document.getElementById("page")!,
+		);
+	});
+}
+
+function happen(event: Event): void {
+	state = reduce(state, event);
+	draw();
+}
+
+const socket = new Socket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`, {
+	opened() {
+		happen({ type: "opened" });
+		happen({ type: "asked", watch }); // a new connection begins anew
+	},
+	closed: (reason) => happen({ type: "closed", reason, now: Date.now() }),
+	text: (text) => happen({ type: "message", message: read_message(text), now: Date.now() }),
+});
+
+// A line that cannot be asked is shown with its problem, and what was asked before goes on.
+function ask(line: string): void {
+	const parsed = parse_line(line);
+	const filters = parsed.ok ? filters_of(parsed.terms) : parsed;
+	happen({ type: "line", line, problem: filters.ok ? "" : filters.reason });
+	if (!filters.ok) return;
+	watch++;
+	happen({ type: "asked", watch });
+	socket.ask({ type: "watch", watch, allow: filters.allow, deny: filters.deny });
+}
+
+// The filter is part of the address: a view can be sent to somebody, and the browser's Back works.
+function line_in_address(): string {
+	return new URLSearchParams(location.hash.slice(1)).get("filter") ?? "";
+}
+
+const wishes = {
+	line(line: string) {
+		if (line === state.line && !state.line_problem) return;
+		const hash = line ? `#${new URLSearchParams({ filter: line })}` : "";
+		history.pushState(null, "", `${location.pathname}${hash}`);
+		ask(line);
+	},
+	select: (selection: State["selection"]) => happen({ type: "select", selection }),
+	pause: (on: boolean) => happen({ type: "pause", on }),
+	unfold: (group: string, on: boolean) => happen({ type: "unfold", group, on }),
+};
+
+addEventListener("popstate", () => ask(line_in_address()));
+document.documentElement.dataset.scheme = scheme;
+ask(line_in_address());
+setInterval(draw, TICK_MS);

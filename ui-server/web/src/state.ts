@@ -1,0 +1,195 @@
+// All that the page knows, and how each event changes it. Pure: no clock, no DOM, no network.
+import type { Flow } from "./flow";
+import { PROTOCOL, type Card, type Edge, type Message, type Pulse, type ServerStatus, type Totals, type Upstream } from "./wire";
+
+export const ROWS_KEPT = 5000;
+export const PULSE_SECONDS = 300;
+
+// A flow of the table; ids only grow, so that a row keeps its identity while others come.
+export interface Row {
+	id: number;
+	flow: Flow;
+}
+
+export type Link =
+	| { kind: "connecting" }
+	| { kind: "open" }
+	| { kind: "broken"; reason: string; since: number };
+
+export type Selection =
+	| { kind: "nothing" }
+	| { kind: "card"; key: string }
+	| { kind: "edge"; from: string; to: string }
+	| { kind: "flow"; row: Row };
+
+export interface State {
+	link: Link;
+	version: string;
+	server: string;
+	status: { kind: "unknown" } | { kind: "known"; status: ServerStatus } | { kind: "away"; reason: string };
+	namespaces: string[];
+	line: string; // the filter
+	line_problem: string; // why the filter is not what is shown; ""
+	watch: number; // number of the question that is being answered
+	upstream: Upstream;
+	totals: Totals;
+	cards: Card[]; // by id
+	edges: Edge[]; // by id
+	untracked: number;
+	structure: number; // grows when cards or edges appear: time to lay out anew
+	pulse: Pulse;
+	rows: Row[]; // newest last
+	next_row: number;
+	left_out: number; // flows that this page was never sent
+	page_lag: number; // ms from server to page, of the last update
+	paused: { kind: "no" } | { kind: "yes"; rows: Row[]; at: number }; // at: next_row when it began
+	selection: Selection;
+	unfolded: string[]; // groups shown in full though the map is large
+}
+
+const no_totals: Totals = { flows: 0, dropped: 0, lost: 0, gaps: 0, gap_ms: 0, oldest: 0, newest: 0, lag_ms: 0 };
+
+export function initial(line: string): State {
+	return {
+		link: { kind: "connecting" },
+		version: "",
+		server: "",
+		status: { kind: "unknown" },
+		namespaces: [],
+		line,
+		line_problem: "",
+		watch: 0,
+		...nothing_seen(),
+		paused: { kind: "no" },
+		selection: { kind: "nothing" },
+		unfolded: [],
+		structure: 0,
+		next_row: 1,
+	};
+}
+
+function nothing_seen() {
+	return {
+		upstream: { kind: "connecting" } as Upstream,
+		totals: no_totals,
+		cards: [] as Card[],
+		edges: [] as Edge[],
+		untracked: 0,
+		pulse: { from: 0, flows: [], drops: [] } as Pulse,
+		rows: [] as Row[],
+		left_out: 0,
+		page_lag: 0,
+	};
+}
+
+export type Event =
+	| { type: "message"; message: Message; now: number }
+	| { type: "opened" }
+	| { type: "closed"; reason: string; now: number }
+	| { type: "line"; line: string; problem: string }
+	| { type: "asked"; watch: number }
+	| { type: "select"; selection: Selection }
+	| { type: "pause"; on: boolean }
+	| { type: "unfold"; group: string; on: boolean };
+
+export function reduce(state: State, event: Event): State {
+	switch (event.type) {
+		case "message":
+			return take_message(state, event.message, event.now);
+		case "opened":
+			return { ...state, link: { kind: "open" } };
+		case "closed":
+			return state.link.kind === "broken"
+				? state
+				: { ...state, link: { kind: "broken", reason: event.reason, since: event.now } };
+		case "line":
+			return { ...state, line: event.line, line_problem: event.problem };
+		case "asked":
+			// What was seen belongs to the question before.
+			return { ...state, watch: event.watch, ...nothing_seen(), paused: { kind: "no" }, structure: state.structure + 1 };
+		case "select":
+			return { ...state, selection: event.selection };
+		case "pause":
+			return { ...state, paused: event.on ? { kind: "yes", rows: state.rows, at: state.next_row } : { kind: "no" } };
+		case "unfold":
+			return {
+				...state,
+				structure: state.structure + 1,
+				unfolded: [...state.unfolded.filter((g) => g !== event.group), ...(event.on ? [event.group] : [])],
+			};
+	}
+}
+
+function take_message(state: State, message: Message, now: number): State {
+	switch (message.type) {
+		case "hello":
+			return message.protocol === PROTOCOL
+				? { ...state, version: message.version }
+				: {
+						...state,
+						link: {
+							kind: "broken",
+							since: now,
+							reason: `tycho-ui ${message.version} speaks another protocol than this page: reload it`,
+						},
+					};
+		case "status":
+			return {
+				...state,
+				server: message.server,
+				status: message.status
+					? { kind: "known", status: message.status }
+					: { kind: "away", reason: message.reason ?? "" },
+				namespaces: message.namespaces ? namespaces_of(message.namespaces.namespaces) : state.namespaces,
+			};
+		case "refused":
+			return message.watch === state.watch ? { ...state, line_problem: message.reason } : state;
+		case "update":
+			return message.watch === state.watch ? take_update(state, message, now) : state;
+	}
+}
+
+function namespaces_of(list: { namespace?: string }[] | undefined): string[] {
+	return [...new Set((list ?? []).map((n) => n.namespace ?? ""))].filter(Boolean).sort();
+}
+
+function take_update(state: State, update: Extract<Message, { type: "update" }>, now: number): State {
+	const rows = update.rows.map((flow, i) => ({ id: state.next_row + i, flow }));
+	const next: State = {
+		...state,
+		upstream: update.state,
+		totals: update.totals,
+		pulse: merge_pulse(state.pulse, update.pulse),
+		rows: rows.length ? [...state.rows, ...rows].slice(-ROWS_KEPT) : state.rows,
+		next_row: state.next_row + rows.length,
+		left_out: state.left_out + update.left_out,
+		page_lag: Math.max(0, now - update.sent),
+	};
+	if (!update.map) return next;
+	next.cards = update.map.full ? [] : state.cards.slice();
+	next.edges = update.map.full ? [] : state.edges.slice();
+	for (const card of update.map.cards) next.cards[card.id] = card;
+	const edges_before = next.edges.length;
+	for (const edge of update.map.edges) next.edges[edge.id] = edge;
+	next.untracked = update.map.untracked;
+	if (update.map.full || update.map.cards.length || next.edges.length > edges_before) next.structure++;
+	return next;
+}
+
+// The newer counts win where both have a second.
+export function merge_pulse(old: Pulse, add: Pulse): Pulse {
+	const end = add.from + add.flows.length;
+	const from = Math.max(end - PULSE_SECONDS, old.flows.length ? Math.min(old.from, add.from) : add.from);
+	const merged: Pulse = { from, flows: [], drops: [] };
+	for (let s = from; s < end; s++) {
+		const [pulse, i] = s >= add.from ? [add, s - add.from] : [old, s - old.from];
+		merged.flows.push(pulse.flows[i] ?? 0);
+		merged.drops.push(pulse.drops[i] ?? 0);
+	}
+	return merged;
+}
+
+// What the table shows, newest last.
+export function visible_rows(state: State): Row[] {
+	return state.paused.kind === "yes" ? state.paused.rows : state.rows;
+}
