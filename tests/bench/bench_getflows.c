@@ -1,10 +1,10 @@
 /*
  * bench_getflows - how fast one stream brings all flows of an observer that runs.
  *
- *	bench_getflows ADDRESS WHAT [masked]
+ *	bench_getflows ADDRESS STREAMS WHAT [masked]
  *
- * A client that only counts asks for the whole ring, several times over. `masked`: with the field
- * mask that the CLI sends for its compact output. tests/bench/observers.py starts the observer.
+ * A client that only counts asks for the whole ring, STREAMS times over; the best counts. `masked`:
+ * with the field mask that the CLI sends for its compact output. bench_stream.py starts the observer.
  */
 #include <string.h>
 
@@ -14,8 +14,6 @@
 #include "rpc/client.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/cli_mask.h"
-
-enum { ROUNDS = 8 };
 
 static const double budget_per_s = 700000;
 
@@ -74,19 +72,21 @@ int main(int argc, char **argv)
 	AUTO_BUF struct buf request = buf_init(4096);
 	struct rpc_channel *ch = NULL;
 	struct reading best = { 0 };
+	uint64_t streams;
 	struct err e;
 	char what[128];
 
-	if (argc < 3 || argc > 4 || (argc == 4 && strcmp(argv[3], "masked") != 0)) {
-		(void)fprintf(stderr, "usage: bench_getflows ADDRESS WHAT [masked]\n");
+	if (argc < 4 || argc > 5 || !parse_u64(str_of(argv[2]), 1000, &streams) ||
+	    (argc == 5 && strcmp(argv[4], "masked") != 0)) {
+		(void)fprintf(stderr, "usage: bench_getflows ADDRESS STREAMS WHAT [masked]\n");
 		return 1;
 	}
-	if (!pack_request(argc == 4, &request))
+	if (!pack_request(argc == 5, &request))
 		return 1;
 	rpc_init();
 	enum err_code code =
 		rpc_channel_new(&(struct rpc_channel_config){ .address = argv[1] }, &ch, &e);
-	for (int i = 0; i < ROUNDS && code == ERR_OK; i++) {
+	for (uint64_t i = 0; i < streams && code == ERR_OK; i++) {
 		struct reading r;
 		code = read_all(ch, buf_str(&request), &r, &e);
 		if (code == ERR_OK && r.per_s > best.per_s)
@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "bench_getflows: %s\n", code != ERR_OK ? e.msg : "no flows");
 		return 1;
 	}
-	(void)snprintf(what, sizeof what, "%s, %llu flows of %llu bytes", argv[2],
+	(void)snprintf(what, sizeof what, "%s, %llu flows of %llu bytes", argv[3],
 		       (unsigned long long)best.flows,
 		       (unsigned long long)(best.bytes / best.flows));
 	bench_at_least(what, best.per_s, "/s", budget_per_s);
