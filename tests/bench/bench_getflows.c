@@ -3,8 +3,9 @@
  *
  *	bench_getflows ADDRESS STREAMS WHAT [masked]
  *
- * A client that only counts asks for the whole ring, STREAMS times over; the best counts. `masked`:
- * with the field mask that the CLI sends for its compact output. bench_stream.py starts the observer.
+ * A client that only counts asks for the whole ring, STREAMS times over; the best counts.
+ * `masked`: with the field mask that the CLI sends for its compact output.
+ * bench_stream.py starts the observer.
  */
 #include <string.h>
 

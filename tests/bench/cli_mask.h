@@ -1,4 +1,4 @@
-/* The field mask that the CLI sends unless it prints JSON (reference CLI: the same 20 paths). */
+/* The field mask that the CLI sends unless it prints JSON (cli/observe.c). */
 #ifndef TYCHO_BENCH_CLI_MASK_H
 #define TYCHO_BENCH_CLI_MASK_H
 
@@ -23,6 +23,17 @@ static const char *const cli_mask[] = {
 	"is_reply",
 	"Summary",
 	"ip_trace_id",
+	"traffic_direction",
+	"policy_match_type",
+	"auth_type",
+	"debug_capture_point",
+	"sock_xlate_point",
+	"source_names",
+	"destination_names",
+	"egress_allowed_by",
+	"ingress_allowed_by",
+	"egress_denied_by",
+	"ingress_denied_by",
 };
 
 #endif
