@@ -39,6 +39,8 @@ struct lane {
 	struct rpc_fan_call *call; /* of LANE_OPEN */
 	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
 	bool has_spoken;
+	bool has_moved;      /* since its call began */
+	uint64_t received;   /* flows */
 	struct wall_ns last; /* the newest time it sent; until then, when we first asked */
 };
 
@@ -140,7 +142,8 @@ static struct str request_for(struct query *q, const struct lane *lane)
 	if (lane->last.v == 0 || (!lane->has_spoken && asked_for_past))
 		return buf_str(&q->original);
 	buf_reset(&q->resumed);
-	request_put_resumed(&q->resumed, buf_str(&q->original), lane->last);
+	request_put_resumed(&q->resumed, buf_str(&q->original), &q->request, lane->last,
+			    lane->received);
 	return buf_str(&q->resumed);
 }
 
@@ -159,6 +162,7 @@ static void open_lane(struct query *q, struct lane *lane, struct mono_ns now)
 		return;
 	}
 	lane->state = LANE_OPEN;
+	lane->has_moved = false;
 	if (lane->last.v == 0)
 		lane->last = q->started;
 }
@@ -205,14 +209,24 @@ static void on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns
 	bool is_news = response.kind == FLOW_KIND_NODE_STATUS;
 	if (!is_news && response.has_time && timestamp_to_wall(response.time, &time)) {
 		lane->last = time.v > lane->last.v || !lane->has_spoken ? time : lane->last;
-		lane->has_spoken = true;
+		lane->has_spoken = lane->has_moved = true;
 	}
+	lane->received += response.kind == FLOW_KIND_FLOW && response.has_message;
 	if (merge_put(q->merge, lane->in_merge, time, ev, now, &e) != ERR_OK) {
 		lane->is_bad = true;
 		rpc_fan_call_cancel(ev->call);
 		rpc_fan_event_free(ev);
 		notes_error(&q->notes, lane->peer->name, e.msg, now);
 	}
+}
+
+/* A server cuts off who does not read for a while; we do not while all the other nodes have older
+ * flows, or while our own client does not. Then we go on from there. */
+static bool was_cut_off(const struct query *q, const struct lane *lane,
+			const struct rpc_result *result)
+{
+	return result->status == RPC_RESOURCE_EXHAUSTED && lane->has_moved &&
+	       !request_is_filled(&q->request, lane->received);
 }
 
 static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
@@ -228,6 +242,10 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 		close_lane(q, lane, LANE_ENDED); /* it would say the same again */
 	} else if (ev->result->status == RPC_OK) {
 		close_lane(q, lane, LANE_ENDED);
+	} else if (was_cut_off(q, lane, ev->result)) {
+		lane->state = LANE_TO_OPEN;
+		lane->call = NULL;
+		q->to_open++;
 	} else {
 		(void)failure_set(&e, ev->result);
 		fail_lane(q, lane, e.msg, now);

@@ -37,13 +37,27 @@ enum err_code request_read(struct str bytes, struct request *ret, struct err *e)
 	return ERR_OK;
 }
 
-void request_put_resumed(struct buf *b, struct str bytes, struct wall_ns since)
+/* With follow, and for the last N, number says how far back; else, how many. */
+static bool is_limited(const struct request *r)
 {
-	struct wire_reader r = wire_reader_of(bytes);
+	return r->number && !r->follow && (r->first || r->has_since);
+}
+
+bool request_is_filled(const struct request *r, uint64_t received)
+{
+	return is_limited(r) && received >= r->number;
+}
+
+void request_put_resumed(struct buf *b, struct str bytes, const struct request *r,
+			 struct wall_ns since, uint64_t received)
+{
+	struct wire_reader fields = wire_reader_of(bytes);
 	struct timestamp t = timestamp_of((struct wall_ns){ since.v + 1 }); /* since is inclusive */
 	struct wire_field f;
 
-	while (wire_next(&r, &f))
+	if (is_limited(r) && received < r->number)
+		wire_put_u64(b, FIELD_NUMBER, r->number - received);
+	while (wire_next(&fields, &f))
 		if (f.number != FIELD_NUMBER && f.number != FIELD_SINCE)
 			buf_str_put(b, f.raw);
 	size_t mark = wire_begin(b, FIELD_SINCE);

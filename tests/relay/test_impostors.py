@@ -2,6 +2,7 @@
 import itertools
 import queue
 
+import grpc
 import pytest
 
 import wire
@@ -89,10 +90,40 @@ def test_a_message_beyond_all_measure_is_an_error_of_that_node():
     assert states[1][:2] == (ERROR, ['liar']) and 'ResourceExhausted' in states[1][2]
 
 
+def test_a_node_that_cuts_us_off_as_too_slow_is_read_on():
+    """As an observer does to whom it takes for stuck: a relay is, while other nodes have older flows."""
+    requests = []
+
+    def answer(path, request, context):
+        if path != GET_FLOWS:
+            return
+        asked = wire.GetFlowsRequest.FromString(request)
+        requests.append((asked.number, asked.first, asked.since.ToNanoseconds()))
+        start = max(asked.since.seconds - BASE_S, 0) + (asked.since.nanos > 0)
+        for i in range(start, min(start + 30, 100)):
+            yield response('liar', BASE_S + i, 'liar-%d' % i)
+        if start + 30 < 100:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, 'client reads too slowly')
+    flows, states = beside_an_honest_node(answer, first=True, number=100)
+    assert flows == [x for pair in zip(A, ['liar-%d' % i for i in range(100)]) for x in pair]
+    assert states == [(CONNECTED, ['a', 'liar'], '')]
+    assert requests == [(100, True, 0)] + [(100 - n, True, (BASE_S + n - 1) * 10**9 + 1) for n in (30, 60, 90)]
+
+
+def test_a_node_that_only_cuts_us_off_is_an_error():
+    def answer(path, request, context):
+        if path == GET_FLOWS:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, 'client reads too slowly')
+        yield b''
+    flows, states = beside_an_honest_node(answer)
+    assert flows == A
+    assert states[1][:2] == (ERROR, ['liar'])
+
+
 def test_the_words_of_nodes_are_passed_on_as_the_reference_does():
     def answer(path, request, context):
         if path == GET_FLOWS:
-            context.abort(__import__('grpc').StatusCode.UNKNOWN, 'my own words')
+            context.abort(grpc.StatusCode.UNKNOWN, 'my own words')
         yield b''
     _, states = beside_an_honest_node(answer)
     assert states[1] == (ERROR, ['liar'], 'my own words')

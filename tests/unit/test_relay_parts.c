@@ -224,7 +224,10 @@ static void a_resumed_request_asks_for_what_is_newer_and_for_nothing_else_anew(v
 	r.n_whitelist = 1;
 	r.whitelist = filters;
 
-	request_put_resumed(&b, pack(&r, wire), (struct wall_ns){ 7 * NS_PER_S + 999999999 });
+	struct request read;
+	struct str original = pack(&r, wire);
+	assert_int_equal(request_read(original, &read, NULL), ERR_OK);
+	request_put_resumed(&b, original, &read, (struct wall_ns){ 7 * NS_PER_S + 999999999 }, 5);
 	Observer__GetFlowsRequest *got =
 		observer__get_flows_request__unpack(NULL, b.len, (const uint8_t *)b.p);
 	assert_non_null(got);
@@ -236,6 +239,30 @@ static void a_resumed_request_asks_for_what_is_newer_and_for_nothing_else_anew(v
 	assert_int_equal(got->n_whitelist, 1);
 	assert_string_equal(got->whitelist[0]->source_pod[0], "shop/cart");
 	observer__get_flows_request__free_unpacked(got, NULL);
+}
+
+static void a_resumed_request_asks_for_what_is_left_of_a_limit(void **state)
+{
+	(void)state;
+	uint8_t wire[64];
+	struct request read;
+	AUTO_BUF struct buf b = buf_init(1024);
+	Observer__GetFlowsRequest r = OBSERVER__GET_FLOWS_REQUEST__INIT;
+
+	r.number = 20;
+	r.first = true;
+	struct str original = pack(&r, wire);
+	assert_int_equal(request_read(original, &read, NULL), ERR_OK);
+	request_put_resumed(&b, original, &read, (struct wall_ns){ NS_PER_S }, 19);
+	struct request resumed;
+	assert_int_equal(request_read(buf_str(&b), &resumed, NULL), ERR_OK);
+	assert_int_equal(resumed.number, 1);
+	assert_true(resumed.first && resumed.has_since);
+	assert_false(request_is_filled(&read, 19));
+	assert_true(request_is_filled(&read, 20));
+	read.first =
+		false; /* the last 20: all that is newer than what was received is among them */
+	assert_false(request_is_filled(&read, 20));
 }
 
 /* ---- notes */
@@ -326,6 +353,7 @@ int main(void)
 		cmocka_unit_test(requests_say_what_a_relay_must_know),
 		cmocka_unit_test(
 			a_resumed_request_asks_for_what_is_newer_and_for_nothing_else_anew),
+		cmocka_unit_test(a_resumed_request_asks_for_what_is_left_of_a_limit),
 		cmocka_unit_test(states_are_told_of_all_names_and_never_of_none),
 		cmocka_unit_test(errors_of_equal_text_are_one_message_until_the_window_ends),
 	};
