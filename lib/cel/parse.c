@@ -1,5 +1,5 @@
 /*
- * Grammar and macros. Source: CEL.g4, parser.go and macro.go of cel-go; which token stands for a
+ * Grammar. Source: CEL.g4 and parser.go of cel-go; which token stands for a
  * node in reports, too.
  *
  * Recursive descent, one function per rule. A syntax error ends the parse (NULL goes up); mistakes
@@ -8,6 +8,7 @@
 #include "cel/ast.h"
 
 #include "cel/cel.h"
+#include "cel/macro.h"
 #include "cel/number.h"
 #include "cel/token.h"
 
@@ -248,74 +249,6 @@ static struct expr *parse_literal(struct parser *p, uint32_t at, bool negative)
 	}
 }
 
-/* --- macros --------------------------------------------------------------------------------- */
-
-static struct expr *expand_has(struct parser *p, struct expr *call)
-{
-	struct expr *arg = call->args;
-
-	if (arg->kind == EXPR_BAD)
-		return arg;
-	if (arg->kind != EXPR_SELECT)
-		return bad(p, arg->at, "invalid argument to has() macro");
-	arg->kind = EXPR_HAS;
-	arg->at = call->at;
-	return arg;
-}
-
-static const struct macro {
-	const char *name;
-	uint8_t fold;
-	uint8_t fewest, most; /* arguments */
-} macros[] = {
-	{ "all", FOLD_ALL, 2, 2 },
-	{ "exists", FOLD_EXISTS, 2, 2 },
-	{ "exists_one", FOLD_EXISTS_ONE, 2, 2 },
-	{ "existsOne", FOLD_EXISTS_ONE, 2, 2 },
-	{ "map", FOLD_MAP, 2, 3 },
-	{ "filter", FOLD_FILTER, 2, 2 },
-};
-
-/* The call as a fold if it is one; target, variable, then one or two expressions. */
-static struct expr *expand_fold(struct parser *p, struct expr *call)
-{
-	for (size_t i = 0; i < ARRAY_LEN(macros); i++) {
-		const struct macro *m = &macros[i];
-
-		if (!str_is(call->name, m->name) || call->arg_count - 1 < m->fewest ||
-		    call->arg_count - 1 > m->most)
-			continue;
-		struct expr *range = call->args, *variable = range->next;
-		bool lists = m->fold == FOLD_MAP || m->fold == FOLD_FILTER;
-
-		if (variable->kind == EXPR_BAD)
-			return variable;
-		if (variable->kind != EXPR_NAME)
-			return bad(p, variable->at,
-				   lists ? "argument is not an identifier"
-					 : "argument must be a simple name");
-		if (str_is(variable->name, "__result__"))
-			return bad(p, variable->at,
-				   "iteration variable overwrites accumulator variable");
-		call->kind = EXPR_FOLD;
-		call->fold = m->fold;
-		call->name = variable->name;
-		range->next = variable->next;
-		call->arg_count--;
-		return call;
-	}
-	return call;
-}
-
-static struct expr *expand(struct parser *p, struct expr *call)
-{
-	if (!call)
-		return NULL;
-	if (call->is_member)
-		return expand_fold(p, call);
-	return str_is(call->name, "has") && call->arg_count == 1 ? expand_has(p, call) : call;
-}
-
 /* --- the grammar, from the inside out ------------------------------------------------------- */
 
 /* "(a, b)" behind its parenthesis, onto the arguments of @call. */
@@ -468,7 +401,9 @@ static struct expr *parse_name(struct parser *p)
 		return n;
 	p->next++;
 	n = parse_args(p, n);
-	return n && n->kind == EXPR_CALL ? expand(p, n) : n;
+	if (n && n->kind == EXPR_CALL)
+		macro_expand(p->issues, &n);
+	return n;
 }
 
 static struct expr *parse_primary(struct parser *p)
@@ -531,7 +466,10 @@ static struct expr *parse_select(struct parser *p, struct expr *operand)
 	if (!is_call)
 		return n;
 	p->next++;
-	return expand(p, parse_args(p, n));
+	n = parse_args(p, n);
+	if (n)
+		macro_expand(p->issues, &n);
+	return n;
 }
 
 static struct expr *parse_member(struct parser *p)

@@ -129,7 +129,7 @@ static bool is_name(struct str name)
 		    (!c || !strchr("/_-+", c)))
 			return false;
 	}
-	return name.len && name.len <= NAME_MAX_BYTES && name.p[0] != '/';
+	return name.len <= NAME_MAX_BYTES;
 }
 
 enum err_code zone_new(struct str name, struct zone **ret, struct err *e)

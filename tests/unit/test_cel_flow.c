@@ -507,6 +507,19 @@ static void a_program_answers_again_after_a_fault(void **state)
 	}
 }
 
+static void memory_is_taken_back_after_each_evaluation(void **state)
+{
+	AUTO(cel_free)
+	struct cel_program *p =
+		compiled("('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' + _flow.IP.source).size() == 32");
+	struct flow f = { .verdict = 1 };
+	struct str why = STR("");
+
+	(void)state;
+	for (size_t i = 0; i < CEL_MEMORY_BYTES / 16; i++)
+		assert_int_equal(cel_eval(p, &f, dict, &why), CEL_YES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,6 +534,7 @@ int main(void)
 		cmocka_unit_test(what_takes_too_long_is_a_fault),
 		cmocka_unit_test(types_that_double_are_given_up),
 		cmocka_unit_test(texts_that_grow_run_out_of_memory),
+		cmocka_unit_test(memory_is_taken_back_after_each_evaluation),
 		cmocka_unit_test(a_program_answers_again_after_a_fault),
 	};
 
