@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "cli/observe.h"
-#include "cli/up_observer.h"
+#include "cli/up_child.h"
 
 enum { ARGS_MOST = 200, ARG_BYTES = 4096, STOP_GRACE_S = 10 };
 
@@ -31,6 +31,10 @@ static const struct flag_def observer_defs[] = {
 	  .placeholder = "REGEX",
 	  .help = "How to read a log prefix" },
 	{ .name = "no-bpf", .type = FLAG_BOOL, .help = "Load no kernel programs" },
+	{ .name = "drops-everywhere",
+	  .type = FLAG_BOOL,
+	  .help = "Report drops of every network namespace of the machine, also when running "
+		  "inside one of several" },
 	{ .name = "noise",
 	  .type = FLAG_BOOL,
 	  .help = "Report also the kernel drop reasons of normal operation" },
@@ -89,6 +93,16 @@ static const struct flag_def observer_defs[] = {
 };
 static const struct flag_set observer_flags = { "Observer", observer_defs,
 						ARRAY_LEN(observer_defs) };
+
+static const struct flag_def page_defs[] = {
+	{ .name = "ui-listen",
+	  .type = FLAG_STRING,
+	  .def = "127.0.0.1:12000",
+	  .placeholder = "HOST:PORT",
+	  .help = "Where the page is served" },
+	{ .name = "no-ui", .type = FLAG_BOOL, .help = "Serve no page" },
+};
+static const struct flag_set page_flags = { "Page", page_defs, ARRAY_LEN(page_defs) };
 
 /* Words for the observer; own their texts. */
 struct arguments {
@@ -158,7 +172,7 @@ static enum err_code gather_arguments(const struct cli *cli, struct arguments *a
 }
 
 /* The first address of the observer, or with @local the first local socket if there is one. */
-static struct str address_of(const struct up_observer *o, bool local)
+static struct str address_of(const struct up_child *o, bool local)
 {
 	struct str rest = str_of(o->addresses), first = STR(""), one;
 
@@ -171,7 +185,22 @@ static struct str address_of(const struct up_observer *o, bool local)
 	return first;
 }
 
-static void tell(const struct up_observer *o)
+/* The page is a comfort: without it, the rest goes on. */
+static void start_page(const struct cli *cli, const char *server, struct up_child *ret)
+{
+	char listen[ARG_BYTES], from[ARG_BYTES];
+	const char *const args[] = { listen, from, "--log-level=warn" };
+	struct err e;
+
+	if (flags_bool(cli->flags, "no-ui") || !up_child_is_there("tycho-ui"))
+		return;
+	(void)snprintf(listen, sizeof listen, "--listen=%s", flags_text(cli->flags, "ui-listen"));
+	(void)snprintf(from, sizeof from, "--server=%s", server);
+	if (up_child_start("tycho-ui", args, ARRAY_LEN(args), ret, &e) != ERR_OK)
+		fprintf(stderr, "%s; going on without a page\n", e.msg);
+}
+
+static void tell(const struct up_child *o, const struct up_child *page)
 {
 	struct str server = address_of(o, false);
 	char option[ARG_BYTES + 16] = "";
@@ -183,8 +212,10 @@ static void tell(const struct up_observer *o)
 		"Ask it from another terminal:\n"
 		"  tycho observe%s --follow --verdict DROPPED\n"
 		"  tycho status%s\n"
+		"%s%s%s"
 		"Ctrl-C here stops it.\n\n",
-		o->addresses, option, option);
+		o->addresses, option, option, page->pid ? "See it in a browser: " : "",
+		page->pid ? page->addresses : "", page->pid ? "\n" : "");
 }
 
 /* Flows until Ctrl-C; everything since the start, so that nothing is missed in between. */
@@ -198,34 +229,38 @@ static enum err_code follow(struct cli *cli, struct flow_printer_options *option
 static enum err_code run_up(struct cli *cli, struct err *e)
 {
 	__attribute__((cleanup(arguments_done))) struct arguments args = { .count = 0 };
-	struct up_observer observer = { .pid = 0 };
+	struct up_child observer = { .pid = 0 }, page = { .pid = 0 };
 	struct flow_printer_options options;
 	char address[ARG_BYTES];
 
 	if (observe_read_format(cli, &options, e) != ERR_OK ||
 	    gather_arguments(cli, &args, e) != ERR_OK ||
-	    up_observer_start((const char *const *)args.words, args.count, &observer, e) != ERR_OK)
+	    up_child_start("tycho-observer", (const char *const *)args.words, args.count,
+			   &observer, e) != ERR_OK)
 		return e->code;
-	tell(&observer);
 	/* Rather not through an interface that is being watched: our own questions would be among
 	 * the answers. */
 	(void)snprintf(address, sizeof address, "%.*s", STR_FMT(address_of(&observer, true)));
 	settings_set_server(cli->settings, address);
+	start_page(cli, address, &page);
+	tell(&observer, &page);
 	enum err_code code = follow(cli, &options, e);
-	if (code != ERR_OK && up_observer_has_ended(&observer))
-		return err_set(e, ERR_UNAVAILABLE, "the observer has ended");
-	up_observer_stop(&observer, STOP_GRACE_S);
+	if (code != ERR_OK && up_child_has_ended(&observer))
+		code = err_set(e, ERR_UNAVAILABLE, "the observer has ended");
+	up_child_stop(&page, STOP_GRACE_S);
+	up_child_stop(&observer, STOP_GRACE_S);
 	return code;
 }
 
-static const struct flag_set *const up_sets[] = { &observer_flags, &formatting_flags,
+static const struct flag_set *const up_sets[] = { &observer_flags, &page_flags, &formatting_flags,
 						  &flow_format_flags };
 
 const struct command up_command = {
 	.name = "up",
 	.help = "Observe this machine: start an observer and follow its flows",
-	.details = "Starts tycho-observer on this machine, says where it answers, and prints flows "
-		   "as they happen until Ctrl-C, which stops it. Watching the kernel needs root; "
+	.details = "Starts tycho-observer on this machine, and tycho-ui if it is installed, says "
+		   "where they answer, and prints flows as they happen until Ctrl-C, which stops "
+		   "them. Watching the kernel needs root; "
 		   "without it, --no-bpf with --replay shows recorded flows.",
 	.examples = "  sudo tycho up\n"
 		    "  sudo tycho up --interface 'veth*' --endpoints endpoints.yaml\n"

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 BIN = ""
 FLOWS = 40
@@ -38,7 +40,8 @@ class Up(unittest.TestCase):
         self.server = "unix://" + self.socket
 
     def up(self, *more):
-        command = [os.path.join(BIN, "tycho"), "up", "--no-bpf", "--listen", self.server, "--state-dir", self.dir]
+        command = [os.path.join(BIN, "tycho"), "up", "--no-bpf", "--listen", self.server, "--state-dir", self.dir,
+                   "--ui-listen", "127.0.0.1:0"]
         process = subprocess.Popen(command + list(more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                    env=dict(os.environ, HOME=self.dir, XDG_CONFIG_HOME=self.dir))
         self.addCleanup(process.stdout.close)
@@ -59,6 +62,9 @@ class Up(unittest.TestCase):
         lines = [process.stdout.readline() for _ in range(FLOWS)]
         ports = [re.search(r"10\.0\.0\.1:(\d+) ", line).group(1) for line in lines]
         self.assertEqual(ports, [str(40000 + n) for n in range(FLOWS)])
+        page = re.search(r"http://127\.0\.0\.1:\d+", "".join(said)).group(0)
+        with urllib.request.urlopen(page + "/", timeout=60) as answer:
+            self.assertIn(b"<html", answer.read().lower())
         again = self.tycho("observe", "--all")
         self.assertEqual((again.returncode, len(again.stdout.splitlines())), (0, FLOWS), again.stderr)
         self.assertIn(": Ok\n", self.tycho("status").stdout)
@@ -66,16 +72,27 @@ class Up(unittest.TestCase):
         self.assertEqual(process.wait(60), 0)
         self.assertFalse(os.path.exists(self.socket), "the observer left its socket behind")
         self.assertEqual(self.tycho("status").returncode, 1)
+        with self.assertRaises(urllib.error.URLError):
+            urllib.request.urlopen(page + "/", timeout=60)
 
     def test_an_observer_that_cannot_start_is_an_error(self):
         process = self.up("--replay", os.path.join(self.dir, "missing"))
         out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (1, ""))
         self.assertIn("missing", err)
-        self.assertTrue(err.endswith("the observer did not start\n"), err)
+        self.assertTrue(err.endswith("tycho-observer did not start\n"), err)
+
+    def test_no_page_is_served_where_none_is_wanted(self):
+        process = self.up("--replay", self.flows, "--no-ui")
+        said = [process.stderr.readline()]
+        while said[-1] and "Ctrl-C" not in said[-1]:
+            said.append(process.stderr.readline())
+        self.assertNotIn("http://", "".join(said))
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(60), 0)
 
     def test_an_observer_that_dies_is_an_error(self):
-        process = self.up("--replay", self.flows)
+        process = self.up("--replay", self.flows, "--no-ui")
         self.assertTrue(process.stdout.readline())
         with open("/proc/%d/task/%d/children" % (process.pid, process.pid), encoding="ascii") as children:
             os.kill(int(children.read().split()[0]), signal.SIGKILL)

@@ -1,4 +1,4 @@
-#include "cli/up_observer.h"
+#include "cli/up_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +13,9 @@
 #include "base/time.h"
 
 enum { ARGS_MOST = 256 };
-static const char program[] = "tycho-observer";
 
-/* Path of the observer beside our own program; false if there is none. */
-static bool find_beside(char *out, size_t size)
+/* Path of @program beside our own; false if there is none. */
+static bool find_beside(const char *program, char *out, size_t size)
 {
 	char own[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
@@ -32,7 +31,7 @@ static bool find_beside(char *out, size_t size)
 }
 
 /* The child's side, up to exec. Only calls that are safe after fork. */
-static void become_observer(char *const *argv, const char *path, int ready_fd, pid_t parent)
+static void become_child(char *const *argv, const char *path, int ready_fd, pid_t parent)
 {
 	sigset_t none;
 
@@ -47,15 +46,16 @@ static void become_observer(char *const *argv, const char *path, int ready_fd, p
 	if (path)
 		(void)execv(path, argv);
 	else
-		(void)execvp(program, argv);
-	static const char sorry[] = "tycho-observer: not found beside tycho or in PATH; install "
-				    "it, or run it from its build directory\n";
+		(void)execvp(argv[0], argv);
+	static const char sorry[] = ": not found beside tycho or in PATH; install it, or run it from "
+				    "its build directory\n";
+	(void)!write(STDERR_FILENO, argv[0], strlen(argv[0]));
 	(void)!write(STDERR_FILENO, sorry, sizeof sorry - 1);
 	_exit(127);
 }
 
 /* Reads the child's one line, "ready ADDRESS…". */
-static enum err_code wait_until_ready(struct up_observer *o, int fd, struct err *e)
+static enum err_code wait_until_ready(struct up_child *c, int fd, struct err *e)
 {
 	char line[UP_ADDRESSES_BYTES + 16];
 	size_t len = 0;
@@ -70,14 +70,35 @@ static enum err_code wait_until_ready(struct up_observer *o, int fd, struct err 
 	}
 	struct str s = str_trim(str_n(line, len));
 	if (!str_has_prefix(s, STR("ready ")))
-		return err_set(e, ERR_UNAVAILABLE, "the observer did not start");
+		return err_set(e, ERR_UNAVAILABLE, "%s did not start", c->program);
 	s = str_trim(str_from(s, strlen("ready ")));
-	(void)snprintf(o->addresses, sizeof o->addresses, "%.*s", STR_FMT(s));
+	(void)snprintf(c->addresses, sizeof c->addresses, "%.*s", STR_FMT(s));
 	return ERR_OK;
 }
 
-enum err_code up_observer_start(const char *const *args, size_t arg_count, struct up_observer *ret,
-				struct err *e)
+/* Folders of $PATH, as execvp goes through them. */
+static bool is_in_path(const char *program)
+{
+	struct str rest = str_of(getenv("PATH")), folder;
+	char path[PATH_MAX];
+
+	while (str_split(&rest, ':', &folder))
+		if ((size_t)snprintf(path, sizeof path, "%.*s/%s", STR_FMT(folder), program) <
+			    sizeof path &&
+		    folder.len && access(path, X_OK) == 0)
+			return true;
+	return false;
+}
+
+bool up_child_is_there(const char *program)
+{
+	char path[PATH_MAX];
+
+	return find_beside(program, path, sizeof path) || is_in_path(program);
+}
+
+enum err_code up_child_start(const char *program, const char *const *args, size_t arg_count,
+			     struct up_child *ret, struct err *e)
 {
 	char path[PATH_MAX], ready[32];
 	const char *argv[ARGS_MOST + 3];
@@ -85,7 +106,8 @@ enum err_code up_observer_start(const char *const *args, size_t arg_count, struc
 	int fds[2];
 
 	if (arg_count > ARGS_MOST)
-		return err_set(e, ERR_INVALID, "more than %d options for the observer", ARGS_MOST);
+		return err_set(e, ERR_INVALID, "more than %d options for %s", ARGS_MOST,
+			       program);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_os(e, "pipe");
 	AUTO_FD int read_fd = fds[0];
@@ -96,7 +118,7 @@ enum err_code up_observer_start(const char *const *args, size_t arg_count, struc
 	for (size_t i = 0; i < arg_count; i++)
 		argv[argc++] = args[i];
 	argv[argc] = NULL;
-	bool beside = find_beside(path, sizeof path);
+	bool beside = find_beside(program, path, sizeof path);
 	pid_t parent = getpid(), pid = fork();
 	if (pid < 0)
 		return err_os(e, "start %s", program);
@@ -104,38 +126,39 @@ enum err_code up_observer_start(const char *const *args, size_t arg_count, struc
 		/* exec's prototype predates const; it does not write */
 		char *words[ARGS_MOST + 3];
 		memcpy(words, argv, sizeof words);
-		become_observer(words, beside ? path : NULL, write_fd, parent);
+		become_child(words, beside ? path : NULL, write_fd, parent);
 	}
+	ret->program = program;
 	ret->pid = pid;
 	(void)close(TAKE_FD(write_fd));
 	if (wait_until_ready(ret, read_fd, e) != ERR_OK) {
-		up_observer_stop(ret, 1);
+		up_child_stop(ret, 1);
 		return e->code;
 	}
 	return ERR_OK;
 }
 
-bool up_observer_has_ended(struct up_observer *o)
+bool up_child_has_ended(struct up_child *c)
 {
-	if (o->pid && waitpid(o->pid, NULL, WNOHANG) == o->pid)
-		o->pid = 0;
-	return o->pid == 0;
+	if (c->pid && waitpid(c->pid, NULL, WNOHANG) == c->pid)
+		c->pid = 0;
+	return c->pid == 0;
 }
 
-void up_observer_stop(struct up_observer *o, unsigned grace_s)
+void up_child_stop(struct up_child *c, unsigned grace_s)
 {
-	if (up_observer_has_ended(o))
+	if (up_child_has_ended(c))
 		return;
-	(void)kill(o->pid, SIGTERM);
+	(void)kill(c->pid, SIGTERM);
 	/* A pidfd becomes readable when the process ends (Linux 5.3). */
-	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, o->pid, 0);
+	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
 	struct pollfd waiting = { .fd = pidfd, .events = POLLIN };
 	struct mono_ns until = { mono_now().v + grace_s * NS_PER_S };
 	while (pidfd >= 0 && !waiting.revents && mono_now().v < until.v)
 		(void)poll(&waiting, 1, (int)((until.v - mono_now().v) / NS_PER_MS) + 1);
 	if (pidfd >= 0 && !waiting.revents)
-		(void)kill(o->pid, SIGKILL);
-	while (waitpid(o->pid, NULL, 0) < 0 && errno == EINTR)
+		(void)kill(c->pid, SIGKILL);
+	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	o->pid = 0;
+	c->pid = 0;
 }
