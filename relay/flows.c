@@ -39,8 +39,10 @@ struct lane {
 	struct rpc_fan_call *call; /* of LANE_OPEN */
 	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
 	bool has_spoken;
-	bool has_moved;      /* since its call began */
-	uint64_t received;   /* flows */
+	bool has_moved;    /* since its call began */
+	uint64_t received; /* flows */
+	/* Flows of the time @last: asked again, the peer begins with them. */
+	uint64_t at_last, to_skip;
 	struct wall_ns last; /* the newest time it sent; until then, when we first asked */
 };
 
@@ -135,15 +137,16 @@ static void fail_lane(struct query *q, struct lane *lane, const char *text, stru
 
 /* As the client wrote it; to one that was asked before, what is missing: from where it stopped, or,
  * if it had only to tell what happens from now on and nothing did, since the client asked. */
-static struct str request_for(struct query *q, const struct lane *lane)
+static struct str request_for(struct query *q, struct lane *lane)
 {
 	bool asked_for_past = q->request.number || q->request.has_since;
 
 	if (lane->last.v == 0 || (!lane->has_spoken && asked_for_past))
 		return buf_str(&q->original);
 	buf_reset(&q->resumed);
+	lane->to_skip = lane->at_last;
 	request_put_resumed(&q->resumed, buf_str(&q->original), &q->request, lane->last,
-			    lane->received);
+			    lane->received - lane->to_skip);
 	return buf_str(&q->resumed);
 }
 
@@ -185,6 +188,26 @@ static bool open_some(struct query *q, struct mono_ns now)
 
 /* ---- what peers say */
 
+/* A flow came. True when it did before, and is sent once more because we asked again. */
+static bool has_already(struct lane *lane, struct wall_ns time)
+{
+	if (lane->to_skip && time.v == lane->last.v) {
+		lane->to_skip--;
+		return true;
+	}
+	lane->received++;
+	lane->has_moved = true;
+	if (!time.v)
+		return false;
+	if (!lane->has_spoken || time.v > lane->last.v) {
+		lane->last = time;
+		lane->at_last = lane->to_skip = 0;
+	}
+	lane->at_last += time.v == lane->last.v;
+	lane->has_spoken = true;
+	return false;
+}
+
 static void on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
 {
 	struct lane *lane = ev->owner;
@@ -206,12 +229,12 @@ static void on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns
 	}
 	/* What a relay among the peers says of its nodes is news, whatever the flows behind it
 	 * tell. */
-	bool is_news = response.kind == FLOW_KIND_NODE_STATUS;
-	if (!is_news && response.has_time && timestamp_to_wall(response.time, &time)) {
-		lane->last = time.v > lane->last.v || !lane->has_spoken ? time : lane->last;
-		lane->has_spoken = lane->has_moved = true;
+	if (response.kind != FLOW_KIND_NODE_STATUS && response.has_time)
+		(void)timestamp_to_wall(response.time, &time);
+	if (response.kind == FLOW_KIND_FLOW && response.has_message && has_already(lane, time)) {
+		rpc_fan_event_free(ev);
+		return;
 	}
-	lane->received += response.kind == FLOW_KIND_FLOW && response.has_message;
 	if (merge_put(q->merge, lane->in_merge, time, ev, now, &e) != ERR_OK) {
 		lane->is_bad = true;
 		rpc_fan_call_cancel(ev->call);

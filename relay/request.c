@@ -52,7 +52,7 @@ void request_put_resumed(struct buf *b, struct str bytes, const struct request *
 			 struct wall_ns since, uint64_t received)
 {
 	struct wire_reader fields = wire_reader_of(bytes);
-	struct timestamp t = timestamp_of((struct wall_ns){ since.v + 1 }); /* since is inclusive */
+	struct timestamp t = timestamp_of(since);
 	struct wire_field f;
 
 	if (is_limited(r) && received < r->number)

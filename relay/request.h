@@ -16,9 +16,9 @@ struct request {
 
 /* ERR_PARSE: no protobuf; ERR_INVALID: first and follow. */
 MUST_CHECK enum err_code request_read(struct str bytes, struct request *ret, struct err *e);
-/* Appends @bytes, of which @r was read, as asked again by somebody who has @received flows, up to
- * @since: since is just after that. A number that limits (first, or with since) is what is left of
- * it, the size of a backlog is dropped. */
+/* Appends @bytes, of which @r was read, as asked again by somebody who has @received flows up to
+ * @since, which still counts. A number that limits (first, or with since) is what is left of it;
+ * the size of a backlog is dropped. */
 void request_put_resumed(struct buf *b, struct str bytes, const struct request *r,
 			 struct wall_ns since, uint64_t received);
 /* Nothing is left of a limit. */
