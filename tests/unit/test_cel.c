@@ -139,7 +139,8 @@ static void strings_are_counted_in_characters(void **state)
 {
 	(void)state;
 	CHECK(YES("size('\xc3\xa9\xf0\x9f\x98\x80') == 2"), YES("size(b'\xc3\xa9') == 2"),
-	      YES("'hello'.contains('ell') && 'a'.contains('')"), NO("'hello'.contains('elo')"),
+	      YES("'hello'.contains('ell') && 'a'.contains('') && ''.contains('')"),
+	      NO("'hello'.contains('elo')"),
 	      YES("'hello'.startsWith('he') && !'hello'.startsWith('hello!')"),
 	      YES("'hello'.endsWith('lo') && 'x'.endsWith('')"), YES("'a' + 'b' == 'ab'"),
 	      YES("b'a' + b'b' == b'ab'"), YES("'foobar'.matches('o+b')"),
@@ -384,6 +385,10 @@ static void what_has_no_type_is_marked(void **state)
 		       " | foo\n"
 		       " | ^");
 	expect_refusal("foo(1)", "1:4: undeclared reference to 'foo' (in container 'flow')");
+	expect_refusal("foo(x)", "1:4: undeclared reference to 'foo' (in container 'flow')\n"
+				 " | foo(x)\n"
+				 " | ...^\n"
+				 "ERROR: <input>:1:5: undeclared reference to 'x'");
 	expect_refusal("'a'.foo()", "1:8: undeclared reference to 'foo' (in container 'flow')");
 	expect_refusal("Nope{}", "1:5: undeclared reference to 'Nope' (in container 'flow')");
 	expect_refusal("Endpoint{nope: 1} == Endpoint{}", "1:14: undefined field 'nope'");
