@@ -1,10 +1,10 @@
 /*
  * source - where raw events come from. One small interface; one file (and one struct) per source.
  *
- *	kernel ring, netlink socket, file … ──► source_drain ──► sink->event(raw)   one call per event
+ *	kernel ring, netlink socket, file … ──► source_drain ──► sink->event(raw)   once per event
  *
- * Threads  everything here runs on the capture thread, which polls source_fd of all sources and drains the readable ones.
- *          Nothing in drain blocks, allocates, locks or logs.
+ * Threads  everything here runs on the capture thread, which polls source_fd of all sources and
+ *          drains the readable ones. Nothing in drain blocks, allocates, locks or logs.
  * Loss     a source counts what it lost since the last drain and hands it over as a RAW_LOST event.
  */
 #ifndef TYCHO_OBSERVER_SOURCE_H
@@ -15,13 +15,13 @@
 #include "base/time.h"
 
 enum raw_kind {
-	RAW_TRACE,   /* a packet passed */
-	RAW_DROP,    /* the kernel dropped a packet */
-	RAW_VERDICT, /* a rule logged a packet: @verdict, @policy, @direction */
-	RAW_FLOW,    /* @packet is a complete flow.Flow message (replay, other servers) */
-	RAW_LOST,    /* @lost events of this source were lost (kernel ring full, …) */
-	RAW_AGENT,   /* @packet is a flow.AgentEvent message */
-	RAW_DEBUG,   /* @packet is a flow.DebugEvent message */
+	RAW_TRACE,        /* a packet passed */
+	RAW_DROP,         /* the kernel dropped a packet */
+	RAW_VERDICT,      /* a rule logged a packet: @verdict, @policy, @direction */
+	RAW_FLOW,         /* @packet is a complete flow.Flow message (replay, other servers) */
+	RAW_LOST,         /* @lost events of this source were lost (kernel ring full, …) */
+	RAW_AGENT,        /* @packet is a flow.AgentEvent message */
+	RAW_DEBUG,        /* @packet is a flow.DebugEvent message */
 	RAW_LOST_MESSAGE, /* @packet is a flow.LostEvent message (replay) */
 };
 
@@ -31,19 +31,20 @@ enum raw_verdict { RAW_ALLOW, RAW_DENY, RAW_AUDIT };
 /* One event. All pointers are borrowed until the sink's call returns. */
 struct raw_event {
 	enum raw_kind kind;
-	struct mono_ns mono;  /* when, by the kernel's monotonic clock; 0: unknown, take now */
-	struct wall_ns wall;  /* RAW_FLOW and messages: their own time; 0: unknown */
-	struct str packet;    /* captured bytes, or a message */
-	uint32_t packet_bytes;/* length on the wire */
+	struct mono_ns mono;     /* when, by the kernel's monotonic clock; 0: unknown, take now */
+	struct wall_ns wall;     /* RAW_FLOW and messages: their own time; 0: unknown */
+	struct str packet;       /* captured bytes, or a message */
+	uint32_t packet_bytes;   /* length on the wire */
 	uint64_t packets, bytes; /* what the event stands for; 0, 0: just this packet */
 	uint32_t ifindex;
-	const char *ifname;   /* "" or NULL unknown */
+	const char *ifname; /* "" or NULL unknown */
 	uint32_t netns;
-	uint16_t ethertype;   /* with @l3: which network protocol */
-	bool l3;              /* the packet starts at the network header */
+	uint16_t ethertype; /* with @l3: which network protocol */
+	bool l3;            /* the packet starts at the network header */
 	bool reply_known, reply;
-	bool endpoint_side;   /* trace: the interface's far end is a pod (another namespace), not the network */
-	uint8_t cause;        /* enum bpf_event_cause */
+	bool endpoint_side; /* trace: the interface's far end is a pod (another namespace), not the
+			       network */
+	uint8_t cause;      /* enum bpf_event_cause */
 	enum raw_direction direction; /* trace: of the interface. verdict: of the policy */
 	struct str kernel_reason;     /* drop: "NETFILTER_DROP" */
 	enum raw_verdict verdict;     /* verdict */
@@ -62,10 +63,12 @@ struct source;
 struct source_ops {
 	const char *name; /* "bpf", "nflog", "replay" */
 	int (*fd)(const struct source *s);
-	/* Hands over at most @max events and returns how many (lost reports included). 0: nothing there. */
+	/* Hands over at most @max events and returns how many (lost reports included). 0: nothing
+	 * there. */
 	size_t (*drain)(struct source *s, struct raw_sink *sink, size_t max);
-	/* Optional. Makes the next drain hand over what is held back until its time has come (counts of connections that go
-	 * on). For a last drain before a stop. True if not all of it fitted: drain and call again. May take 100 ms. */
+	/* Optional. Makes the next drain hand over what is held back until its time has come
+	 * (counts of connections that go on). For a last drain before a stop. True if not all of it
+	 * fitted: drain and call again. May take 100 ms. */
 	bool (*flush)(struct source *s);
 	/* True when it will never say anything again (end of a replay). */
 	bool (*ended)(const struct source *s);
