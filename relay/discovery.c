@@ -12,8 +12,11 @@ struct discovery {
 	char *address;
 	struct rpc_fan_channel *channel;
 	struct rpc_group *group;
-	struct rpc_fan_call *call; /* NULL: none; the next at open_at */
+	struct rpc_fan_call *call; /* Notify; NULL: none, the next at open_at */
 	struct mono_ns open_at;
+	struct rpc_fan_call *check; /* of its health; NULL: none, the next at check_at */
+	struct mono_ns check_at;
+	uint64_t patience_ns;
 	uint64_t pause_ns;
 	bool is_failing; /* and that was said */
 	int fd;          /* eventfd */
@@ -29,7 +32,8 @@ static void poke(void *ctx)
 }
 
 enum err_code discovery_new(struct rpc_fan *fan, const char *address, const struct rpc_tls *tls,
-			    struct peers *peers, struct discovery **ret, struct err *e)
+			    uint64_t patience_ns, struct peers *peers, struct discovery **ret,
+			    struct err *e)
 {
 	const struct rpc_channel_config config = {
 		.address = address,
@@ -40,6 +44,7 @@ enum err_code discovery_new(struct rpc_fan *fan, const char *address, const stru
 		return err_set(e, ERR_NOMEM, "peer service");
 	*d = (struct discovery){ .peers = peers,
 				 .address = str_dup(str_of(address)),
+				 .patience_ns = patience_ns,
 				 .pause_ns = DISCOVERY_PAUSE_MIN_NS,
 				 .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	if (!d->address)
@@ -154,32 +159,53 @@ static void on_end(struct discovery *d, const struct rpc_result *result, struct 
 		2 * d->pause_ns < DISCOVERY_PAUSE_MAX_NS ? 2 * d->pause_ns : DISCOVERY_PAUSE_MAX_NS;
 }
 
+/* Any answer will do. */
+static void on_checked(struct discovery *d, const struct rpc_result *result)
+{
+	d->check = NULL;
+	if (result->status == RPC_DEADLINE_EXCEEDED)
+		rpc_fan_channel_reset(d->channel, "the peer service does not answer");
+}
+
+static void on_event(struct discovery *d, const struct rpc_fan_event *ev, struct mono_ns now)
+{
+	if (ev->call == d->check) {
+		if (ev->kind == RPC_FAN_END)
+			on_checked(d, ev->result);
+	} else if (ev->kind == RPC_FAN_END) {
+		on_end(d, ev->result, now);
+	} else {
+		if (d->is_failing)
+			log_info("peer service is back", "service=%s", LOG_QUOTE(d->address));
+		d->is_failing = false;
+		d->pause_ns = DISCOVERY_PAUSE_MIN_NS;
+		on_message(d, ev->message);
+	}
+}
+
 void discovery_run(struct discovery *d, struct mono_ns now, struct mono_ns *ret_next)
 {
-	struct rpc_fan_event *ev;
 	uint64_t pokes;
 	struct err e;
 
 	(void)!read(d->fd, &pokes, sizeof pokes);
-	ev = rpc_group_take(d->group);
+	struct rpc_fan_event *ev = rpc_group_take(d->group);
 	while (ev) {
 		struct rpc_fan_event *next = ev->next;
-		if (ev->kind == RPC_FAN_MESSAGE) {
-			if (d->is_failing)
-				log_info("peer service is back", "service=%s",
-					 LOG_QUOTE(d->address));
-			d->is_failing = false;
-			d->pause_ns = DISCOVERY_PAUSE_MIN_NS;
-			on_message(d, ev->message);
-		} else {
-			on_end(d, ev->result, now);
-		}
+		on_event(d, ev, now);
 		rpc_fan_event_free(ev);
 		ev = next;
 	}
-	if (!d->call && now.v >= d->open_at.v &&
-	    rpc_fan_call_open(d->group, d->channel, "/peer.Peer/Notify", STR(""), 0, NULL, &d->call,
-			      &e) != ERR_OK)
-		d->open_at.v = now.v + d->pause_ns;
-	ret_next->v = d->call ? UINT64_MAX : d->open_at.v;
+	if (!d->call && now.v >= d->open_at.v) {
+		d->check_at.v = now.v + DISCOVERY_CHECK_NS;
+		if (rpc_fan_call_open(d->group, d->channel, "/peer.Peer/Notify", STR(""), 0, NULL,
+				      &d->call, &e) != ERR_OK)
+			d->open_at.v = now.v + d->pause_ns;
+	}
+	if (d->call && !d->check && now.v >= d->check_at.v) {
+		d->check_at.v = now.v + DISCOVERY_CHECK_NS;
+		(void)!rpc_fan_call_open(d->group, d->channel, "/grpc.health.v1.Health/Check",
+					 STR(""), d->patience_ns, NULL, &d->check, &e);
+	}
+	*ret_next = d->call ? d->check_at : d->open_at;
 }

@@ -38,12 +38,13 @@ struct lane {
 	size_t in_merge;
 	struct rpc_fan_call *call; /* of LANE_OPEN */
 	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
-	bool has_spoken;
-	bool has_moved;    /* since its call began */
-	uint64_t received; /* flows */
-	/* Flows of the time @last: asked again, the peer begins with them. */
-	uint64_t at_last, to_skip;
+	/* To go on where its stream broke: flows it sent, if any with a time, if any in this call
+	 */
+	uint64_t received;
+	bool has_spoken, has_moved;
 	struct wall_ns last; /* the newest time it sent; until then, when we first asked */
+	/* Flows of just that time: asked again, the peer begins with them. */
+	uint64_t at_last, to_skip;
 };
 
 struct query {
@@ -188,24 +189,25 @@ static bool open_some(struct query *q, struct mono_ns now)
 
 /* ---- what peers say */
 
-/* A flow came. True when it did before, and is sent once more because we asked again. */
-static bool has_already(struct lane *lane, struct wall_ns time)
+/* Counts a flow that came. @return false when it came before, and does once more because we asked
+ * again. */
+static bool accept_flow(struct lane *lane, struct wall_ns time)
 {
 	if (lane->to_skip && time.v == lane->last.v) {
 		lane->to_skip--;
-		return true;
+		return false;
 	}
 	lane->received++;
 	lane->has_moved = true;
 	if (!time.v)
-		return false;
+		return true;
 	if (!lane->has_spoken || time.v > lane->last.v) {
 		lane->last = time;
 		lane->at_last = lane->to_skip = 0;
 	}
 	lane->at_last += time.v == lane->last.v;
 	lane->has_spoken = true;
-	return false;
+	return true;
 }
 
 static void on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
@@ -231,7 +233,7 @@ static void on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns
 	 * tell. */
 	if (response.kind != FLOW_KIND_NODE_STATUS && response.has_time)
 		(void)timestamp_to_wall(response.time, &time);
-	if (response.kind == FLOW_KIND_FLOW && response.has_message && has_already(lane, time)) {
+	if (response.kind == FLOW_KIND_FLOW && response.has_message && !accept_flow(lane, time)) {
 		rpc_fan_event_free(ev);
 		return;
 	}

@@ -122,8 +122,8 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 		code = peers_file_new(r->o.peers_file, r->peers, &r->file, e);
 	if (code == ERR_OK && r->o.peer_service)
 		code = discovery_new(r->fan, r->o.peer_service,
-				     r->o.peer_tls ? &r->service_tls : NULL, r->peers,
-				     &r->discovery, e);
+				     r->o.peer_tls ? &r->service_tls : NULL, r->o.peer_timeout_ns,
+				     r->peers, &r->discovery, e);
 	return code;
 }
 

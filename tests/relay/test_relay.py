@@ -2,13 +2,14 @@
 import itertools
 import os
 import signal
+import subprocess
 
 import pytest
 
 import half_http2
 import wire
 from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Node, Relay, cluster, events, of, split)
-from observer import BASE_S, tycho
+from observer import BASE_S, BIN, tycho
 
 
 def every(node, step, n, start=0):
@@ -213,6 +214,19 @@ def test_a_node_killed_in_mid_query_is_named_and_the_rest_arrives():
 ALL_FROM = {'seconds': BASE_S}
 
 
+def test_nodes_that_take_us_for_stuck_while_others_speak_lose_nothing():
+    """What b has is newer than all of a's, and more than is held back: b gives us up, again and again."""
+    a, a_lines = every('a', 1, 60000)
+    b, b_lines = every('b', 1, 30000, start=100000)
+    with Node('a', lines=a_lines) as first, Node('b', '--stall-timeout', '100ms', lines=b_lines) as second:
+        first.wait_seen(len(a))
+        second.wait_seen(len(b))
+        with Relay(peers=[first.peer, second.peer]) as relay, relay.client() as client:
+            flows, states = split(client.GetFlows(first=True, number=wire.ALL))
+    assert flows == a + b
+    assert states == [(CONNECTED, ['a', 'b'], '')]
+
+
 def test_followers_get_each_flow_once_across_death_and_return_of_a_node():
     with cluster(a=None, b=None) as (relay, nodes):
         relay.wait_states(a=CONNECTED, b=CONNECTED)
@@ -312,9 +326,7 @@ def test_the_peers_file_is_reread_while_queries_run(tmp_path):
 
 
 def misuse(*argv):
-    p = Relay(*argv).argv[0], *argv
-    import subprocess
-    done = subprocess.run(p, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+    done = subprocess.run([os.path.join(BIN, 'tycho-relay'), *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
     assert done.returncode == 1 and done.stdout == ''
     return done.stderr
 
