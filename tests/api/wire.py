@@ -125,7 +125,8 @@ def status_of(call):
     try:
         result = call()
         if hasattr(result, '__iter__'):
-            list(result)
+            for _ in result:
+                pass
     except grpc.RpcError as e:
         return e.code().name, e.details()
     raise AssertionError('the call succeeded')
