@@ -236,7 +236,7 @@ SEC("syscall")
 int tycho_first_netns(void *ctx)
 {
 	enum { GENERATIONS = 1000 };
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = (void *)bpf_get_current_task();
 
 	for (int i = 0; i < GENERATIONS; i++) {
 		struct task_struct *parent = BPF_CORE_READ(task, real_parent);
