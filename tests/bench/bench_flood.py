@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from observers import BIN, Observer, Pair, at_least, at_most, endpoints_file, figure, on_cpu, sh
+from observers import BIN, Observer, Pair, at_least, at_most, endpoints_file, figure, sh
 
 ENDPOINTS = 5000
 RATE, SECONDS = 100000, 5
@@ -88,7 +88,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix='tycho-bench-') as folder, Pair('flood') as pair:
         sh(*pair.inside(pair.here), 'nft', FIREWALL)
         with Observer('--interface', pair.dev, '--endpoints', endpoints_file(folder, ENDPOINTS),
-                      prefix=on_cpu(0, pair.inside(pair.here))) as observer:
+                      prefix=pair.inside(pair.here)) as observer:
             watch = Watch(observer, folder)
             try:
                 paced = flood(pair, observer, watch, RATE)
