@@ -5,9 +5,7 @@ static void refuse(struct issues *issues, struct expr *call, const struct expr *
 		   const char *sentence)
 {
 	call->kind = EXPR_BAD;
-	/* what has an issue already needs no other one */
-	if (arg->kind != EXPR_BAD)
-		issue_add(issues, arg->at, "%s", sentence);
+	issue_add(issues, arg->at, "%s", sentence);
 }
 
 /* has(a.b): the selection, asked for its presence. */

@@ -10,27 +10,9 @@
 #include "cel/cel.h"
 #include "cel/macro.h"
 #include "cel/number.h"
-#include "cel/token.h"
-
-struct parser {
-	struct mem *mem;
-	struct issues *issues;
-	const struct token *next;
-	unsigned nesting;
-};
+#include "cel/syntax.h"
 
 static struct expr *parse_expr(struct parser *p);
-
-static struct str text_of(const struct parser *p, const struct token *t)
-{
-	return str_upto(str_from(p->issues->text, t->at), t->len);
-}
-
-static struct expr *too_deep(struct parser *p)
-{
-	issue_add(p->issues, NOWHERE, "expression recursion limit exceeded: %d", CEL_NESTING);
-	return NULL;
-}
 
 static struct expr *expr_new(struct parser *p, enum expr_kind kind, uint32_t at)
 {
@@ -67,7 +49,10 @@ static struct expr *expr_add(struct parser *p, struct expr *n, struct expr *arg)
 	n->arg_count++;
 	if (arg->depth >= n->depth)
 		n->depth = (uint16_t)(arg->depth + 1);
-	return n->depth > CEL_NESTING ? too_deep(p) : n;
+	if (n->depth <= CEL_NESTING)
+		return n;
+	issue_add(p->issues, NOWHERE, "max recursion depth exceeded");
+	return NULL;
 }
 
 static struct expr *call_new(struct parser *p, const char *function, uint32_t at, struct expr *a,
@@ -80,89 +65,6 @@ static struct expr *call_new(struct parser *p, const char *function, uint32_t at
 	n->name = str_of(function);
 	n = expr_add(p, n, a);
 	return b ? expr_add(p, n, b) : n;
-}
-
-/* --- syntax errors -------------------------------------------------------------------------- */
-
-static const char *const starts =
-	"{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, "
-	"STRING, BYTES, IDENTIFIER}";
-
-static bool starts_expr(enum token_kind kind)
-{
-	switch (kind) {
-	case TOKEN_LBRACKET:
-	case TOKEN_LBRACE:
-	case TOKEN_LPAREN:
-	case TOKEN_DOT:
-	case TOKEN_MINUS:
-	case TOKEN_NOT:
-	case TOKEN_TRUE:
-	case TOKEN_FALSE:
-	case TOKEN_NULL:
-	case TOKEN_DOUBLE:
-	case TOKEN_INT:
-	case TOKEN_UINT:
-	case TOKEN_STRING:
-	case TOKEN_BYTES:
-	case TOKEN_IDENT:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static struct str shown(const struct parser *p, const struct token *t)
-{
-	return t->kind == TOKEN_END ? STR("<EOF>") : text_of(p, t);
-}
-
-static struct expr *syntax(struct parser *p, const char *what, const char *expecting)
-{
-	issue_add(p->issues, p->next->at, "Syntax error: %s '%.*s' expecting %s", what,
-		  STR_FMT(shown(p, p->next)), expecting);
-	return NULL;
-}
-
-/* The generated parser tries to mend an input: by leaving out one token, or by putting in the one
- * that is missing. */
-static struct expr *unexpected_start(struct parser *p)
-{
-	bool extra = p->next->kind != TOKEN_END && starts_expr(p->next[1].kind);
-
-	return syntax(p, extra ? "extraneous input" : "mismatched input", starts);
-}
-
-static bool accept(struct parser *p, enum token_kind kind)
-{
-	if (p->next->kind != kind)
-		return false;
-	p->next++;
-	return true;
-}
-
-static bool expect(struct parser *p, enum token_kind kind, const char *name)
-{
-	if (accept(p, kind))
-		return true;
-	if (p->next->kind != TOKEN_END && p->next[1].kind == kind)
-		(void)syntax(p, "extraneous input", name);
-	else
-		issue_add(p->issues, p->next->at, "Syntax error: missing %s at '%.*s'", name,
-			  STR_FMT(shown(p, p->next)));
-	return false;
-}
-
-static struct expr *no_field_name(struct parser *p)
-{
-	struct str found = p->next->kind == TOKEN_END ? STR("") : text_of(p, p->next);
-
-	if (p->next->kind == TOKEN_TRUE || p->next->kind == TOKEN_FALSE ||
-	    p->next->kind == TOKEN_NULL)
-		return syntax(p, "mismatched input", "IDENTIFIER");
-	issue_add(p->issues, p->next->at, "Syntax error: no viable alternative at input '.%.*s'",
-		  STR_FMT(found));
-	return NULL;
 }
 
 /* --- literals ------------------------------------------------------------------------------- */
@@ -227,7 +129,7 @@ static struct expr *text_literal(struct parser *p, uint32_t at, struct str s, bo
 static struct expr *parse_literal(struct parser *p, uint32_t at, bool negative)
 {
 	const struct token *t = p->next++;
-	struct str s = text_of(p, t);
+	struct str s = token_text(p, t);
 	uint64_t v;
 
 	switch (t->kind) {
@@ -254,14 +156,16 @@ static struct expr *parse_literal(struct parser *p, uint32_t at, bool negative)
 /* "(a, b)" behind its parenthesis, onto the arguments of @call. */
 static struct expr *parse_args(struct parser *p, struct expr *call)
 {
-	if (!call || accept(p, TOKEN_RPAREN))
+	if (!call || !want_token(p, TOKENS_START | TOKEN_SET(TOKEN_RPAREN)))
+		return NULL;
+	if (accept_token(p, TOKEN_RPAREN))
 		return call;
 	do {
 		call = expr_add(p, call, parse_expr(p));
 		if (!call)
 			return NULL;
-	} while (accept(p, TOKEN_COMMA));
-	return expect(p, TOKEN_RPAREN, "')'") ? call : NULL;
+	} while (accept_token(p, TOKEN_COMMA));
+	return expect_token(p, TOKEN_RPAREN, TOKENS_AFTER) ? call : NULL;
 }
 
 static bool is_reserved(struct str s)
@@ -298,12 +202,12 @@ static const struct token *message_brace(const struct token *t)
 	return t[0].kind == TOKEN_IDENT && t[1].kind == TOKEN_LBRACE ? t + 1 : NULL;
 }
 
-static bool refuse_optional(struct parser *p, const char *sentence)
+/* Optional syntax is an extension: "a.?b" and its like are reported at @at. */
+static bool refuse_optional(struct parser *p, uint32_t at, const char *sentence)
 {
-	if (p->next->kind != TOKEN_QUESTION)
+	if (!accept_token(p, TOKEN_QUESTION))
 		return false;
-	issue_add(p->issues, p->next->at, "%s", sentence);
-	p->next++;
+	issue_add(p->issues, at, "%s", sentence);
 	return true;
 }
 
@@ -313,7 +217,7 @@ static bool parse_field_name(struct parser *p, struct str *ret)
 		issue_add(p->issues, p->next->at, "unsupported syntax: '`'");
 	else if (p->next->kind != TOKEN_IDENT)
 		return false;
-	*ret = text_of(p, p->next++);
+	*ret = token_text(p, p->next++);
 	return true;
 }
 
@@ -324,36 +228,45 @@ static struct expr *parse_entry(struct parser *p, bool of_message)
 
 	if (!entry)
 		return NULL;
-	(void)refuse_optional(p, "unsupported syntax '?'");
-	if (of_message && !parse_field_name(p, &entry->name))
-		return syntax(p, "mismatched input", "IDENTIFIER");
+	(void)refuse_optional(p, p->next->at, "unsupported syntax '?'");
+	if (of_message &&
+	    (!want_token(p, TOKEN_SET(TOKEN_IDENT) | TOKEN_SET(TOKEN_ESCAPED_IDENT)) ||
+	     !parse_field_name(p, &entry->name)))
+		return NULL;
 	if (!of_message && !(key = parse_expr(p)))
 		return NULL;
 	entry->at = p->next->at;
-	if (!expect(p, TOKEN_COLON, "':'"))
+	if (!expect_token(p, TOKEN_COLON, TOKENS_START))
 		return NULL;
 	if (key)
 		entry = expr_add(p, entry, key);
 	return expr_add(p, entry, parse_expr(p));
 }
 
-/* Entries or elements behind the opening bracket, a trailing comma allowed. */
-static struct expr *parse_items(struct parser *p, struct expr *n, enum token_kind end,
-				const char *end_name)
+/* Entries or elements behind the opening bracket; a comma may trail, or stand alone. */
+static struct expr *parse_items(struct parser *p, struct expr *n, enum token_kind end)
 {
-	/* as the grammar has it, a comma may stand alone */
-	if (n && accept(p, TOKEN_COMMA))
-		return expect(p, end, end_name) ? n : NULL;
-	while (n && p->next->kind != end) {
+	token_set item = n && n->kind == EXPR_MESSAGE
+				 ? TOKEN_SET(TOKEN_IDENT) | TOKEN_SET(TOKEN_ESCAPED_IDENT)
+				 : TOKENS_START;
+
+	item |= TOKEN_SET(TOKEN_QUESTION);
+	if (!n || !want_token(p, item | TOKEN_SET(end) | TOKEN_SET(TOKEN_COMMA)))
+		return NULL;
+	while (token_in(p->next, item)) {
 		if (n->kind == EXPR_LIST)
-			(void)refuse_optional(p, "unsupported syntax '?'");
+			(void)refuse_optional(p, p->next->at, "unsupported syntax '?'");
 		n = expr_add(p, n,
 			     n->kind == EXPR_LIST ? parse_expr(p)
 						  : parse_entry(p, n->kind == EXPR_MESSAGE));
-		if (!n || !accept(p, TOKEN_COMMA))
+		if (!n || !want_token(p, TOKEN_SET(end) | TOKEN_SET(TOKEN_COMMA)))
+			return NULL;
+		if (p->next->kind != TOKEN_COMMA || !token_in(p->next + 1, item))
 			break;
+		p->next++;
 	}
-	return n && expect(p, end, end_name) ? n : NULL;
+	(void)accept_token(p, TOKEN_COMMA);
+	return expect_token(p, end, TOKENS_AFTER) ? n : NULL;
 }
 
 static struct expr *parse_message(struct parser *p, const struct token *brace, bool dot)
@@ -367,35 +280,37 @@ static struct expr *parse_message(struct parser *p, const struct token *brace, b
 	if (dot)
 		to[len++] = '.';
 	for (; p->next < brace; p->next++) {
-		struct str part = text_of(p, p->next);
+		struct str part = token_text(p, p->next);
 		memcpy(to + len, part.p, part.len);
 		len += part.len;
 	}
 	n->name = str_n(to, len);
 	p->next++;
-	return parse_items(p, n, TOKEN_RBRACE, "'}'");
+	return parse_items(p, n, TOKEN_RBRACE);
 }
 
 static struct expr *parse_name(struct parser *p)
 {
 	uint32_t at = p->next->at;
-	bool dot = accept(p, TOKEN_DOT);
+	bool dot = accept_token(p, TOKEN_DOT);
 	const struct token *brace = message_brace(p->next), *t = p->next;
 
-	if (t->kind != TOKEN_IDENT)
-		return syntax(p, "mismatched input", "IDENTIFIER");
+	if (t->kind != TOKEN_IDENT) {
+		(void)want_token(p, TOKEN_SET(TOKEN_IDENT));
+		return NULL;
+	}
 	if (brace)
 		return parse_message(p, brace, dot);
 	p->next++;
 	bool is_call = p->next->kind == TOKEN_LPAREN;
 	struct expr *n;
-	if (is_reserved(text_of(p, t))) {
-		issue_add(p->issues, at, "reserved identifier: %.*s", STR_FMT(text_of(p, t)));
+	if (is_reserved(token_text(p, t))) {
+		issue_add(p->issues, at, "reserved identifier: %.*s", STR_FMT(token_text(p, t)));
 		n = expr_new(p, EXPR_BAD, at);
 	} else {
 		n = expr_new(p, is_call ? EXPR_CALL : EXPR_NAME, is_call ? p->next->at : t->at);
 		if (n)
-			n->name = name_text(p, dot, text_of(p, t));
+			n->name = name_text(p, dot, token_text(p, t));
 	}
 	if (!is_call)
 		return n;
@@ -408,9 +323,11 @@ static struct expr *parse_name(struct parser *p)
 
 static struct expr *parse_primary(struct parser *p)
 {
-	const struct token *t = p->next;
 	struct expr *n;
 
+	if (!want_token(p, TOKENS_START))
+		return NULL;
+	const struct token *t = p->next;
 	switch (t->kind) {
 	case TOKEN_DOT:
 	case TOKEN_IDENT:
@@ -418,19 +335,21 @@ static struct expr *parse_primary(struct parser *p)
 	case TOKEN_LPAREN:
 		p->next++;
 		n = parse_expr(p);
-		return n && expect(p, TOKEN_RPAREN, "')'") ? n : NULL;
+		return n && expect_token(p, TOKEN_RPAREN, TOKENS_AFTER) ? n : NULL;
 	case TOKEN_LBRACKET:
 		p->next++;
-		return parse_items(p, expr_new(p, EXPR_LIST, t->at), TOKEN_RBRACKET, "']'");
+		return parse_items(p, expr_new(p, EXPR_LIST, t->at), TOKEN_RBRACKET);
 	case TOKEN_LBRACE:
 		p->next++;
-		return parse_items(p, expr_new(p, EXPR_MAP, t->at), TOKEN_RBRACE, "'}'");
+		return parse_items(p, expr_new(p, EXPR_MAP, t->at), TOKEN_RBRACE);
 	case TOKEN_MINUS:
 		if (t[1].kind == TOKEN_INT || t[1].kind == TOKEN_DOUBLE) {
 			p->next++;
 			return parse_literal(p, t->at, true);
 		}
-		return unexpected_start(p);
+		p->next++;
+		no_alternative(p, "-");
+		return NULL;
 	case TOKEN_TRUE:
 	case TOKEN_FALSE:
 	case TOKEN_NULL:
@@ -440,21 +359,35 @@ static struct expr *parse_primary(struct parser *p)
 	case TOKEN_STRING:
 	case TOKEN_BYTES:
 		return parse_literal(p, t->at, false);
-	default:
-		return unexpected_start(p);
+	default: /* "!" behind a sign */
+		(void)want_token(p, TOKENS_START & ~TOKEN_SET(TOKEN_NOT));
+		return NULL;
 	}
+}
+
+static void no_field_name(struct parser *p)
+{
+	if (p->next->kind == TOKEN_TRUE || p->next->kind == TOKEN_FALSE ||
+	    p->next->kind == TOKEN_NULL)
+		issue_add(p->issues, p->next->at,
+			  "Syntax error: mismatched input '%.*s' expecting IDENTIFIER",
+			  STR_FMT(token_text(p, p->next)));
+	else
+		no_alternative(p, ".");
 }
 
 /* ".field" or ".method(args)" behind @operand. */
 static struct expr *parse_select(struct parser *p, struct expr *operand)
 {
 	const struct token *dot = p->next++;
-	bool optional = refuse_optional(p, "unsupported syntax '.?'");
+	bool optional = refuse_optional(p, dot->at, "unsupported syntax '.?'");
 	const struct token *t = p->next;
 	struct str name;
 
-	if (!parse_field_name(p, &name))
-		return no_field_name(p);
+	if (!parse_field_name(p, &name)) {
+		no_field_name(p);
+		return NULL;
+	}
 	bool is_call = t->kind == TOKEN_IDENT && !optional && p->next->kind == TOKEN_LPAREN;
 	struct expr *n =
 		expr_new(p, is_call ? EXPR_CALL : EXPR_SELECT, is_call ? p->next->at : dot->at);
@@ -483,10 +416,10 @@ static struct expr *parse_member(struct parser *p)
 			n = parse_select(p, n);
 		} else if (t->kind == TOKEN_LBRACKET) {
 			p->next++;
-			(void)refuse_optional(p, "unsupported syntax '[?'");
+			(void)refuse_optional(p, t->at, "unsupported syntax '[?'");
 			n = call_new(p, "_[_]", t->at, n, NULL);
 			n = expr_add(p, n, n ? parse_expr(p) : NULL);
-			if (n && !expect(p, TOKEN_RBRACKET, "']'"))
+			if (n && !expect_token(p, TOKEN_RBRACKET, TOKENS_AFTER))
 				return NULL;
 		} else {
 			break;
@@ -503,12 +436,16 @@ static struct expr *parse_unary(struct parser *p)
 	size_t count = 0;
 
 	if (sign == TOKEN_NOT)
-		for (; accept(p, sign); count++)
+		for (; accept_token(p, sign); count++)
 			;
 	else if (sign == TOKEN_MINUS && p->next[1].kind != TOKEN_INT &&
 		 p->next[1].kind != TOKEN_DOUBLE)
-		for (; accept(p, sign); count++)
+		for (; accept_token(p, sign); count++)
 			;
+	if (count && sign == TOKEN_MINUS && !token_in(p->next, TOKENS_START)) {
+		no_alternative(p, "-");
+		return NULL;
+	}
 	struct expr *n = parse_member(p);
 	if (count % 2 == 0)
 		return n;
@@ -619,10 +556,10 @@ static struct expr *parse_conditional(struct parser *p)
 	struct expr *n = parse_chain(p, TOKEN_OR);
 	const struct token *t = p->next;
 
-	if (!n || !accept(p, TOKEN_QUESTION))
+	if (!n || !accept_token(p, TOKEN_QUESTION))
 		return n;
 	struct expr *yes = parse_chain(p, TOKEN_OR);
-	if (!yes || !expect(p, TOKEN_COLON, "':'"))
+	if (!yes || !expect_token(p, TOKEN_COLON, TOKENS_START))
 		return NULL;
 	n = call_new(p, "_?_:_", t->at, n, yes);
 	return expr_add(p, n, n ? parse_expr(p) : NULL);
@@ -630,8 +567,11 @@ static struct expr *parse_conditional(struct parser *p)
 
 static struct expr *parse_expr(struct parser *p)
 {
-	if (p->nesting >= CEL_NESTING)
-		return too_deep(p);
+	if (p->nesting >= CEL_NESTING) {
+		issue_add(p->issues, NOWHERE, "expression recursion limit exceeded: %d",
+			  CEL_NESTING);
+		return NULL;
+	}
 	p->nesting++;
 	struct expr *n = parse_conditional(p);
 	p->nesting--;
@@ -662,9 +602,7 @@ struct expr *parse(struct mem *mem, struct issues *issues)
 	if (!p.next)
 		return NULL;
 	struct expr *n = parse_expr(&p);
-	if (n && p.next->kind != TOKEN_END)
-		(void)syntax(&p,
-			     p.next[1].kind == TOKEN_END ? "extraneous input" : "mismatched input",
-			     "<EOF>");
+	if (n)
+		(void)expect_token(&p, TOKEN_END, 0);
 	return issues->count ? NULL : n;
 }

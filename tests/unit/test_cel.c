@@ -350,9 +350,10 @@ static void what_does_not_parse_is_marked(void **state)
 	expect_refusal("1 + +", text);
 	expect_refusal("", "1:1: Syntax error: mismatched input '<EOF>'");
 	expect_refusal("(true", "1:6: Syntax error: missing ')' at '<EOF>'\n | (true\n | .....^");
-	expect_refusal("[1, 2", "1:6: Syntax error: missing ']' at '<EOF>'");
+	expect_refusal("[1, 2", "1:6: Syntax error: mismatched input '<EOF>' expecting {']', ','}");
+	expect_refusal("a[1", "1:4: Syntax error: missing ']' at '<EOF>'");
 	expect_refusal("true true", "1:6: Syntax error: extraneous input 'true' expecting <EOF>");
-	expect_refusal("a ? b", "1:6: Syntax error: missing ':' at '<EOF>'");
+	expect_refusal("a ? b", "1:6: Syntax error: mismatched input '<EOF>' expecting ':'");
 	expect_refusal("a @ b", "1:3: Syntax error: token recognition error at: '@'");
 	expect_refusal("a | b", "1:3: Syntax error: token recognition error at: '| '");
 	expect_refusal("a = b", "1:3: Syntax error: token recognition error at: '= '");
@@ -368,13 +369,71 @@ static void what_does_not_parse_is_marked(void **state)
 	expect_refusal("1e999 > 0.0", "1:1: invalid double literal");
 	expect_refusal("'\\ud800' == ''", "1:1: invalid unicode code point");
 	expect_refusal("b'\\u0041' == b''", "1:1: unable to unescape string");
-	expect_refusal("a.?b", "1:3: unsupported syntax '.?'");
+	expect_refusal("a.?b", "1:2: unsupported syntax '.?'");
 	expect_refusal("a.`b`", "1:3: unsupported syntax: '`'");
 	expect_refusal("has(a)", "1:5: invalid argument to has() macro");
 	expect_refusal("[1].all(1, true)", "1:9: argument must be a simple name");
 	expect_refusal("[1].map(a.b, true)", "1:10: argument is not an identifier");
 	expect_refusal("[1].all(__result__, true)",
 		       "1:9: iteration variable overwrites accumulator variable");
+}
+
+/* Source: cel-go parser/parser_test.go. */
+static void mistakes_are_mended_as_the_generated_parser_does(void **state)
+{
+	char text[512];
+
+	(void)state;
+	(void)snprintf(text, sizeof text, "1:1: Syntax error: extraneous input '*' expecting %s",
+		       starts);
+	expect_refusal("*@a | b", text);
+	expect_refusal("*@a", "ERROR: <input>:1:2: Syntax error: token recognition error at: '@'");
+	expect_refusal(
+		"{",
+		"1:2: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '}', '(', '.', "
+		"',', '-', '!', '?', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, "
+		"STRING, BYTES, IDENTIFIER}");
+	expect_refusal("TestAllTypes(){}",
+		       "1:15: Syntax error: mismatched input '{' expecting <EOF>");
+	expect_refusal("TestAllTypes{}()",
+		       "1:15: Syntax error: mismatched input '(' expecting <EOF>");
+	expect_refusal("1 + 2\n3 +",
+		       "2:1: Syntax error: mismatched input '3' expecting <EOF>\n | 3 +\n | ^");
+	expect_refusal("{\"a\": 1}.\"a\"",
+		       "1:10: Syntax error: no viable alternative at input '.\"a\"'");
+	expect_refusal("self.true == 1",
+		       "1:6: Syntax error: mismatched input 'true' expecting IDENTIFIER");
+	expect_refusal("\"\\xFh\"", "1:1: Syntax error: token recognition error at: '\"\\xFh'");
+	expect_refusal("\"\\xFh\"", "1:6: Syntax error: token recognition error at: '\"'");
+	expect_refusal("func{{a}}",
+		       "1:6: Syntax error: extraneous input '{' expecting {'}', ',', '?', "
+		       "IDENTIFIER, ESC_IDENTIFIER}");
+	expect_refusal("func{{a}}", "1:8: Syntax error: mismatched input '}' expecting ':'");
+	expect_refusal("msg{:a}",
+		       "1:5: Syntax error: extraneous input ':' expecting {'}', ',', '?', "
+		       "IDENTIFIER, ESC_IDENTIFIER}");
+	expect_refusal("msg{:a}", "1:7: Syntax error: mismatched input '}' expecting ':'");
+	expect_refusal("x{.", "1:3: Syntax error: mismatched input '.' expecting {'}', ',', '?', "
+			      "IDENTIFIER, ESC_IDENTIFIER}");
+	expect_refusal("{a}", "1:3: Syntax error: mismatched input '}' expecting ':'");
+	expect_refusal("ind[a{b}]", "1:8: Syntax error: mismatched input '}' expecting ':'");
+	expect_refusal("--", "1:3: Syntax error: no viable alternative at input '-'");
+	expect_refusal("?", "1:1: Syntax error: mismatched input '?' expecting ");
+	expect_refusal("in", "1:1: Syntax error: mismatched input 'in' expecting ");
+	expect_refusal("[?a, ?b]", "1:2: unsupported syntax '?'\n | [?a, ?b]\n | .^\n"
+				   "ERROR: <input>:1:6: unsupported syntax '?'");
+	expect_refusal("a.?b && a[?b]", "1:10: unsupported syntax '[?'");
+	expect_refusal("Msg{?field: value} && {?'key': value}", "1:24: unsupported syntax '?'");
+	expect_refusal("[1, 2, 3].map(var, var * var)",
+		       "1:15: reserved identifier: var\n"
+		       " | [1, 2, 3].map(var, var * var)\n"
+		       " | ..............^\n"
+		       "ERROR: <input>:1:15: argument is not an identifier\n"
+		       " | [1, 2, 3].map(var, var * var)\n"
+		       " | ..............^\n"
+		       "ERROR: <input>:1:20: reserved identifier: var");
+	expect_refusal("'\xf0\x9f\x98\x81' in [] && in.\xf0\x9f\x98\x81",
+		       "1:14: Syntax error: token recognition error at: '\xf0\x9f\x98\x81'");
 }
 
 static void what_has_no_type_is_marked(void **state)
@@ -479,6 +538,7 @@ int main(void)
 		cmocka_unit_test(times_and_durations_have_arithmetic_and_parts),
 		cmocka_unit_test(messages_are_made_and_compared),
 		cmocka_unit_test(what_does_not_parse_is_marked),
+		cmocka_unit_test(mistakes_are_mended_as_the_generated_parser_does),
 		cmocka_unit_test(what_has_no_type_is_marked),
 		cmocka_unit_test(a_result_must_be_a_bool),
 	};
