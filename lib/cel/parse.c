@@ -296,7 +296,7 @@ static struct expr *parse_name(struct parser *p)
 	const struct token *brace = message_brace(p->next), *t = p->next;
 
 	if (t->kind != TOKEN_IDENT) {
-		(void)want_token(p, TOKEN_SET(TOKEN_IDENT));
+		no_alternative(p, ".");
 		return NULL;
 	}
 	if (brace)
@@ -433,15 +433,12 @@ static struct expr *parse_unary(struct parser *p)
 {
 	const struct token *first = p->next;
 	enum token_kind sign = first->kind;
+	bool is_sign = sign == TOKEN_NOT || (sign == TOKEN_MINUS && first[1].kind != TOKEN_INT &&
+					     first[1].kind != TOKEN_DOUBLE);
 	size_t count = 0;
 
-	if (sign == TOKEN_NOT)
-		for (; accept_token(p, sign); count++)
-			;
-	else if (sign == TOKEN_MINUS && p->next[1].kind != TOKEN_INT &&
-		 p->next[1].kind != TOKEN_DOUBLE)
-		for (; accept_token(p, sign); count++)
-			;
+	while (is_sign && accept_token(p, sign))
+		count++;
 	if (count && sign == TOKEN_MINUS && !token_in(p->next, TOKENS_START)) {
 		no_alternative(p, "-");
 		return NULL;

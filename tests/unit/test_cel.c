@@ -433,7 +433,10 @@ static void mistakes_are_mended_as_the_generated_parser_does(void **state)
 		       " | ..............^\n"
 		       "ERROR: <input>:1:20: reserved identifier: var");
 	expect_refusal("'\xf0\x9f\x98\x81' in [] && in.\xf0\x9f\x98\x81",
-		       "1:14: Syntax error: token recognition error at: '\xf0\x9f\x98\x81'");
+		       "1:17: Syntax error: token recognition error at: '\xf0\x9f\x98\x81'\n"
+		       " | '\xf0\x9f\x98\x81' in [] && in.\xf0\x9f\x98\x81\n"
+		       " | .\xef\xbc\x8e..............\xef\xbc\xbe\n"
+		       "ERROR: <input>:1:18: Syntax error: no viable alternative at input '.'");
 }
 
 static void what_has_no_type_is_marked(void **state)
