@@ -311,6 +311,15 @@ static const struct type *call_type(struct checker *c, uint32_t at, const char *
 	return result ? result : &type_error;
 }
 
+/* && and || name the side that is no bool, not themselves. */
+static bool check_bool(struct checker *c, const struct expr *n)
+{
+	if (type_assignable(c->t, n->type, &type_bool))
+		return true;
+	issue_add(c->issues, n->at, "expected type 'bool' but found '%s'", SHOW(n->type));
+	return false;
+}
+
 static void check_call(struct checker *c, struct expr *n)
 {
 	const struct type *args[CALL_MAX_ARGS + 1] = { NULL };
@@ -331,6 +340,12 @@ static void check_call(struct checker *c, struct expr *n)
 		return;
 	}
 	n->op = f->op;
+	if (f->op == OP_AND || f->op == OP_OR) {
+		bool left = check_bool(c, n->args), right = check_bool(c, n->last);
+
+		n->type = left && right ? &type_bool : &type_error;
+		return;
+	}
 	for (struct expr *arg = n->args; arg && count <= CALL_MAX_ARGS; arg = arg->next)
 		args[count++] = arg->type;
 	if (n->arg_count <= CALL_MAX_ARGS) {
@@ -472,15 +487,12 @@ static void check_fold(struct checker *c, struct expr *n)
 	c->variables[c->variable_count++] = (struct variable){ n->name, element_type(c, range) };
 	for (struct expr *x = first; x; x = x->next)
 		check_expr(c, x);
-	const struct type *both[] = { &type_bool, first->type };
 	const struct type *element = c->variables[--c->variable_count].type;
 	n->type = &type_bool;
 	switch ((enum fold)n->fold) {
 	case FOLD_ALL:
-		(void)call_type(c, n->at, "_&&_", "bbb", both, 2, false);
-		break;
 	case FOLD_EXISTS:
-		(void)call_type(c, n->at, "_||_", "bbb", both, 2, false);
+		(void)check_bool(c, first);
 		break;
 	case FOLD_EXISTS_ONE:
 		check_condition(c, n, first, &type_int);

@@ -464,8 +464,12 @@ static void what_has_no_type_is_marked(void **state)
 		       "found no matching overload for '_+_' applied to '(int, uint)'");
 	expect_refusal("1 < 1u", "found no matching overload for '_<_' applied to '(int, uint)'");
 	expect_refusal("1 == 1u", "found no matching overload for '_==_' applied to '(int, uint)'");
-	expect_refusal("1 && true",
-		       "found no matching overload for '_&&_' applied to '(int, bool)'");
+	expect_refusal("1 && true", "1:1: expected type 'bool' but found 'int'");
+	expect_refusal("true || 'a' && 1u",
+		       "1:9: expected type 'bool' but found 'string'\n"
+		       " | true || 'a' && 1u\n"
+		       " | ........^\n"
+		       "ERROR: <input>:1:16: expected type 'bool' but found 'uint'");
 	expect_refusal("!1", "1:1: found no matching overload for '!_' applied to '(int)'");
 	expect_refusal("1 in [true]", "applied to '(int, list(bool))'");
 	expect_refusal("'a'.contains(1)",
@@ -475,8 +479,23 @@ static void what_has_no_type_is_marked(void **state)
 		       "applied to '(string, string, string, string)'");
 	expect_refusal("1 ? true : false", "'_?_:_' applied to '(int, bool, bool)'");
 	expect_refusal("true ? 1 : 'a'", "'_?_:_' applied to '(bool, int, string)'");
-	expect_refusal("[1].all(x, x)",
-		       "1:8: found no matching overload for '_&&_' applied to '(bool, int)'");
+	expect_refusal("[1].all(x, x)", "1:12: expected type 'bool' but found 'int'");
+	/* Source of these: cel-go checker/checker_test.go */
+	expect_refusal(
+		"Flow{}.all(e, 0)",
+		"1:5: expression of type 'flow.Flow' cannot be range of a comprehension (must be "
+		"list, map, or dynamic)\n"
+		" | Flow{}.all(e, 0)\n"
+		" | ....^\n"
+		"ERROR: <input>:1:15: expected type 'bool' but found 'int'");
+	expect_refusal("[].map(x, [].map(y, x in y && y in x))",
+		       "1:33: found no matching overload for '@in' applied to '(list(dyn), dyn)'");
+	expect_refusal("[].length", "1:3: type 'list(_var0)' does not support field selection");
+	expect_refusal("_flow.socket_cookie != null",
+		       "1:21: found no matching overload for '_!=_' applied to '(uint, null)'");
+	expect_refusal(
+		"[Flow{}][1u] == 1",
+		"1:9: found no matching overload for '_[_]' applied to '(list(flow.Flow), uint)'");
 	expect_refusal("[1].filter(x, x) == []",
 		       "'_?_:_' applied to '(int, list(int), list(int))'");
 	expect_refusal(
