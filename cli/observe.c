@@ -3,14 +3,18 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "cli/explain.h"
 #include "cli/observe_time.h"
+#include "filter/filter.h"
+#include "flow/dict.h"
 #include "flow/mask.h"
 
 enum { LAST_DEFAULT = 20, TEXT_MAX_BYTES = 64 << 20 };
 
 /* What compact, dict and table show; a server need not send more. The first twenty are Hubble CLI
  * 1.19.4's; it leaves out the rest, and so prints verdicts without their direction, sockets and
- * captures without their point, and neither DNS names nor policies, unless the mask is turned off. */
+ * captures without their point, and neither DNS names nor policies, unless the mask is turned off.
+ */
 static const char *const default_mask[] = {
 	"time",
 	"verdict",
@@ -223,6 +227,46 @@ static enum err_code print_raw_filters(const struct observe_request *r, struct e
 	return cli_write(buf_str(&text), e);
 }
 
+/* Fails as whoever is asked would, where a filter has a fault. */
+static enum err_code check_filters(const struct observe_request *r, struct err *e)
+{
+	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
+	AUTO(flow_filter_free) struct flow_filter *compiled = NULL;
+
+	if (flow_dict_new(1, &dict, e) != ERR_OK)
+		return e->code;
+	return flow_filter_new(r->allow.items, r->allow.count, r->deny.items, r->deny.count, dict,
+			       &compiled, e);
+}
+
+static enum err_code print_explanation(const struct cli *cli, const struct observe_request *r,
+				       bool json, struct err *e)
+{
+	AUTO_BUF struct buf text = buf_init(TEXT_MAX_BYTES);
+	const char *file = flags_text(cli->flags, "input-file");
+	const struct explain x = {
+		.request = r,
+		.server = settings_text(cli->settings, "server"),
+		.file = *file ? file : NULL,
+	};
+
+	if (check_filters(r, e) != ERR_OK ||
+	    (json ? explain_put_json : explain_put_words)(&x, &text, e) != ERR_OK)
+		return e->code;
+	return cli_write(buf_str(&text), e);
+}
+
+static enum err_code read_filters(const struct cli *cli, struct observe_request *r, struct err *e)
+{
+	if (observe_filter_lists(cli->filter, &r->allow, &r->deny, e) != ERR_OK)
+		return e->code;
+	r->allow_by_flags = r->allow.count;
+	r->deny_by_flags = r->deny.count;
+	if (read_raw_filters(cli, "allowlist", &r->allow, e) != ERR_OK)
+		return e->code;
+	return read_raw_filters(cli, "denylist", &r->deny, e);
+}
+
 static enum err_code observe_flows(struct cli *cli, struct err *e)
 {
 	enum { MASK_MOST = 256 };
@@ -236,22 +280,22 @@ static enum err_code observe_flows(struct cli *cli, struct err *e)
 	bool json = options.format == FLOW_FORMAT_JSON;
 	if (!json && flags_item(cli->flags, "field-mask", 0))
 		return read_mask(cli, json, own_mask, MASK_MOST, &r, e);
-	if (read_selectors(cli, &r, e) != ERR_OK ||
-	    observe_filter_lists(cli->filter, &r.allow, &r.deny, e) != ERR_OK ||
-	    read_raw_filters(cli, "allowlist", &r.allow, e) != ERR_OK ||
-	    read_raw_filters(cli, "denylist", &r.deny, e) != ERR_OK ||
+	if (read_selectors(cli, &r, e) != ERR_OK || read_filters(cli, &r, e) != ERR_OK ||
 	    read_mask(cli, json, own_mask, MASK_MOST, &r, e) != ERR_OK)
 		return e->code;
 	if (flags_bool(cli->flags, "print-raw-filters"))
 		return print_raw_filters(&r, e);
+	if (flags_bool(cli->flags, "explain"))
+		return print_explanation(cli, &r, json || options.format == FLOW_FORMAT_JSON_LEGACY,
+					 e);
 	if (*flags_text(cli->flags, "input-file"))
 		return observe_from_file(cli, &r, &options, e);
 	return observe_from_server(cli, &r, &options, e);
 }
 
 static const struct flag_set *const flow_sets[] = {
-	&selector_flags,   &filter_flags,      &raw_filter_flags,
-	&formatting_flags, &flow_format_flags, &other_flags,
+	&selector_flags,    &filter_flags, &raw_filter_flags, &formatting_flags,
+	&flow_format_flags, &other_flags,  &explain_flags,
 };
 
 static const char flow_details[] =

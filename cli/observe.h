@@ -16,7 +16,7 @@
 struct flow_dict;
 
 extern const struct flag_set selector_flags, formatting_flags, flow_format_flags, filter_flags,
-	raw_filter_flags, other_flags;
+	raw_filter_flags, other_flags, explain_flags;
 extern const struct command observe_agent_events_command, observe_debug_events_command;
 
 struct observe_request {
@@ -24,6 +24,8 @@ struct observe_request {
 	bool first, follow, has_since, has_until;
 	struct timestamp since, until;
 	struct filter_list allow, deny;
+	/* The first so many of them come from the filter flags, the others from raw lists. */
+	size_t allow_by_flags, deny_by_flags;
 	const char *const *mask; /* field mask paths; borrowed */
 	size_t mask_count;
 };
