@@ -9,15 +9,15 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/net.h"
+#include "base/signals.h"
 #include "config.h"
 #include "relay/api.h"
 #include "relay/discovery.h"
 #include "relay/keeper.h"
-#include "relay/listen.h"
 #include "relay/options.h"
 #include "relay/peers.h"
 #include "relay/peers_file.h"
@@ -65,21 +65,9 @@ static void relay_done_guard_(struct relay *r)
 	relay_done(r);
 }
 
-/* Signals arrive as events; blocked before any thread starts, so that no thread takes them. */
 static enum err_code take_signals(struct relay *r, struct err *e)
 {
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigaddset(&set, SIGPIPE);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return err_os(e, "block signals");
-	(void)sigdelset(&set, SIGPIPE);
-	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return r->signals < 0 ? err_os(e, "signalfd") : ERR_OK;
+	return signals_take(&r->signals, e);
 }
 
 static enum err_code name_us(struct relay *r, struct err *e)
@@ -140,8 +128,8 @@ static enum err_code open_server(struct relay *r, struct err *e)
 
 	for (size_t i = 0; i < r->o.listen_count; i++) {
 		const char *address = r->o.listen[i];
-		bool with_tls = tls.cert_file && !listen_is_unix(address);
-		if (!with_tls && !listen_is_local(address)) {
+		bool with_tls = tls.cert_file && !address_is_unix(address);
+		if (!with_tls && !address_is_local(address)) {
 			if (!r->o.insecure_listen)
 				return err_set(
 					e, ERR_INVALID,
@@ -224,16 +212,15 @@ static void reread_peers(struct relay *r, bool always)
 /* @return false when it is time to stop. */
 static bool on_signal(struct relay *r)
 {
-	struct signalfd_siginfo info;
+	int number = signals_next(r->signals);
 
-	if (read(r->signals, &info, sizeof info) != sizeof info)
-		return true;
-	if (info.ssi_signo == SIGHUP) {
+	if (number == SIGHUP) {
 		reread_peers(r, true);
 		keeper_renew(r->peers);
-		return true;
 	}
-	log_info("stopping", "signal=%d", (int)info.ssi_signo);
+	if (number == SIGHUP || !number)
+		return true;
+	log_info("stopping", "signal=%d", number);
 	return false;
 }
 

@@ -1,6 +1,6 @@
 #include "relay/options.h"
 
-#include <stdio.h>
+#include "base/opt.h"
 
 enum {
 	DEFAULT_SORT_WINDOW = 100, /* both as Hubble Relay's */
@@ -34,9 +34,7 @@ enum option_id {
 	OPT_COUNT_
 };
 
-static const struct {
-	const char *name, *arg, *help;
-} table[] = {
+static const struct opt_row table[] = {
 	[OPT_HELP] = { "help", NULL, "print this text" },
 	[OPT_INSECURE_LISTEN] = { "insecure-listen", NULL,
 				  "allow plain text on addresses beyond loopback" },
@@ -85,31 +83,22 @@ _Static_assert(ARRAY_LEN(table) == OPT_COUNT_, "an option without a row");
 
 void rly_options_help(void)
 {
-	(void)puts("tycho-relay makes many observers look like one.\n"
-		   "\n"
-		   "Usage: tycho-relay [OPTION]…\n");
-	for (size_t i = 0; i < OPT_COUNT_; i++) {
-		char left[64];
-		(void)snprintf(left, sizeof left, "--%s%s%s", table[i].name,
-			       table[i].arg ? " " : "", table[i].arg ? table[i].arg : "");
-		(void)printf("  %-34s %s\n", left, table[i].help);
-	}
+	opt_help("tycho-relay makes many observers look like one.\n"
+		 "\n"
+		 "Usage: tycho-relay [OPTION]…",
+		 table, OPT_COUNT_);
 }
 
 static enum err_code bad_value(struct err *e, enum option_id id, const char *value,
 			       const char *want)
 {
-	return err_set(e, ERR_INVALID, "--%s %s: expected %s", table[id].name, value, want);
+	return opt_bad(&table[id], value, want, e);
 }
 
 static enum err_code add_text(const char **list, size_t *count, enum option_id id,
 			      const char *value, struct err *e)
 {
-	if (*count == RLY_OPTIONS_LIST)
-		return err_set(e, ERR_INVALID, "--%s is given more than %d times", table[id].name,
-			       RLY_OPTIONS_LIST);
-	list[(*count)++] = value;
-	return ERR_OK;
+	return opt_add(list, count, RLY_OPTIONS_LIST, &table[id], value, e);
 }
 
 static enum err_code add_peer(struct rly_options *o, const char *value, struct err *e)
@@ -124,18 +113,6 @@ static enum err_code add_peer(struct rly_options *o, const char *value, struct e
 	return ERR_OK;
 }
 
-static bool parse_level(const char *value, enum log_level *ret)
-{
-	static const char *const names[] = { "debug", "info", "warn", "error" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (strcmp(value, names[i]) == 0) {
-			*ret = (enum log_level)i;
-			return true;
-		}
-	return false;
-}
-
 static enum err_code set_number(struct rly_options *o, enum option_id id, const char *value,
 				struct err *e)
 {
@@ -144,10 +121,7 @@ static enum err_code set_number(struct rly_options *o, enum option_id id, const 
 
 	switch (id) {
 	case OPT_READY_FD:
-		if (!parse_u64(str_of(value), 1 << 20, &n))
-			return bad_value(e, id, value, "a file descriptor");
-		o->ready_fd = (int)n;
-		return ERR_OK;
+		return opt_fd(&table[id], value, &o->ready_fd, e);
 	case OPT_PEER_TIMEOUT:
 	case OPT_SORT_BUFFER_DRAIN_TIMEOUT:
 		if (!duration_parse(str_of(value), &ns) || ns < (int64_t)NS_PER_MS ||
@@ -176,9 +150,7 @@ static enum err_code set_option(struct rly_options *o, enum option_id id, const 
 	case OPT_LISTEN:
 		return add_text(o->listen, &o->listen_count, id, value, e);
 	case OPT_LOG_LEVEL:
-		return parse_level(value, &o->log_level)
-			       ? ERR_OK
-			       : bad_value(e, id, value, "debug, info, warn or error");
+		return opt_log_level(&table[id], value, &o->log_level, e);
 	case OPT_NODE_NAME:
 		o->node_name = value;
 		return ERR_OK;
@@ -255,31 +227,16 @@ enum err_code rly_options_read(int argc, const char *const *argv, struct rly_opt
 		.log_level = LOG_INFO,
 		.ready_fd = -1,
 	};
-	for (int i = 1; i < argc; i++) {
-		struct str word = str_of(argv[i]);
-		if (!str_has_prefix(word, STR("--")) || word.len == 2)
-			return err_set(e, ERR_INVALID, "unexpected argument \"%s\"; see --help",
-				       argv[i]);
-		size_t eq = str_find(word, '=');
-		struct str name = str_from(str_upto(word, eq), 2);
-		size_t id = 0;
-		while (id < OPT_COUNT_ && !str_is(name, table[id].name))
-			id++;
-		if (id == OPT_COUNT_)
-			return err_set(e, ERR_INVALID, "unknown option --%.*s; see --help",
-				       STR_FMT(name));
-		const char *value = eq < word.len ? argv[i] + eq + 1 : NULL;
-		if (!table[id].arg && value)
-			return err_set(e, ERR_INVALID, "--%s takes no value", table[id].name);
-		if (table[id].arg && !value) {
-			if (i + 1 == argc)
-				return err_set(e, ERR_INVALID, "--%s needs a value: %s",
-					       table[id].name, table[id].arg);
-			value = argv[++i];
-		}
-		enum err_code code = set_option(ret, (enum option_id)id, value, e);
+	struct opt_reader r = opt_reader_of(table, OPT_COUNT_, argc, argv);
+	const char *value;
+	enum err_code code;
+	size_t id;
+	while ((code = opt_next(&r, &id, &value, e)) == ERR_OK) {
+		code = set_option(ret, (enum option_id)id, value, e);
 		if (code != ERR_OK)
 			return code;
 	}
+	if (code != ERR_CLOSED)
+		return code;
 	return ret->help || ret->version ? ERR_OK : check_together(ret, e);
 }

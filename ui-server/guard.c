@@ -47,17 +47,3 @@ bool ui_origin_is_ours(struct str origin, struct str host, const struct ui_names
 	       str_eq_nocase(str_from(origin, strlen("http://")), host) &&
 	       ui_host_is_ours(host, ours);
 }
-
-bool ui_address_is_loopback(struct str address)
-{
-	static const uint8_t loopback6[16] = { [15] = 1 };
-	struct str name;
-	uint8_t ip[16];
-
-	if (!ui_host_name(address, &name))
-		return false;
-	if (str_eq_nocase(name, STR("localhost")))
-		return true;
-	return ip_parse(name, ip) &&
-	       (ip_is_v4(ip) ? ip[12] == 127 : memcmp(ip, loopback6, sizeof ip) == 0);
-}

@@ -27,7 +27,5 @@ bool ui_host_name(struct str host, struct str *ret_name);
 bool ui_host_is_ours(struct str host, const struct ui_names *ours);
 /* True if @origin is "http://" and exactly @host (whatever case), which is ours. */
 bool ui_origin_is_ours(struct str origin, struct str host, const struct ui_names *ours);
-/* True if @address (host:port) can be reached from this machine only. */
-bool ui_address_is_loopback(struct str address);
 
 #endif

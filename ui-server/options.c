@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "base/net.h"
+#include "base/opt.h"
 #include "base/str.h"
 #include "ui-server/guard.h"
 
@@ -27,9 +29,7 @@ enum option_id {
 	OPT_COUNT_
 };
 
-static const struct {
-	const char *name, *arg, *help;
-} table[] = {
+static const struct opt_row table[] = {
 	[OPT_ALLOW_HOST] = { "allow-host", "NAME",
 			     "name by which browsers may call this server, beside addresses and "
 			     "localhost; repeatable" },
@@ -63,32 +63,23 @@ _Static_assert(ARRAY_LEN(table) == OPT_COUNT_, "an option without a row");
 
 void ui_options_help(void)
 {
-	(void)puts("tycho-ui serves a page that shows the flows of an observer or relay: a service "
-		   "map and a live table.\n"
-		   "\n"
-		   "Usage: tycho-ui [OPTION]…\n");
-	for (size_t i = 0; i < OPT_COUNT_; i++) {
-		char left[64];
-		(void)snprintf(left, sizeof left, "--%s%s%s", table[i].name,
-			       table[i].arg ? " " : "", table[i].arg ? table[i].arg : "");
-		(void)printf("  %-28s %s\n", left, table[i].help);
-	}
+	opt_help("tycho-ui serves a page that shows the flows of an observer or relay: a service "
+		 "map and a live table.\n"
+		 "\n"
+		 "Usage: tycho-ui [OPTION]…",
+		 table, OPT_COUNT_);
 }
 
 static enum err_code bad_value(struct err *e, enum option_id id, const char *value,
 			       const char *want)
 {
-	return err_set(e, ERR_INVALID, "--%s %s: expected %s", table[id].name, value, want);
+	return opt_bad(&table[id], value, want, e);
 }
 
 static enum err_code add_text(const char **list, size_t *count, enum option_id id,
 			      const char *value, struct err *e)
 {
-	if (*count == UI_OPTIONS_LIST)
-		return err_set(e, ERR_INVALID, "--%s is given more than %d times", table[id].name,
-			       UI_OPTIONS_LIST);
-	list[(*count)++] = value;
-	return ERR_OK;
+	return opt_add(list, count, UI_OPTIONS_LIST, &table[id], value, e);
 }
 
 static enum err_code set_listen(struct ui_options *o, const char *value, struct err *e)
@@ -100,36 +91,17 @@ static enum err_code set_listen(struct ui_options *o, const char *value, struct 
 	    colon == address.len || !parse_u16(str_from(address, colon + 1), &o->listen_port))
 		return bad_value(e, OPT_LISTEN, value, "HOST:PORT, such as 127.0.0.1:12000");
 	(void)snprintf(o->listen_host, sizeof o->listen_host, "%.*s", STR_FMT(host));
-	o->listen_is_loopback = ui_address_is_loopback(address);
+	o->listen_is_loopback = address_is_local(value);
 	return ERR_OK;
 }
 
-static enum err_code set_log_level(struct ui_options *o, const char *value, struct err *e)
-{
-	static const char *const names[] = { "debug", "info", "warn", "error" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (strcmp(value, names[i]) == 0) {
-			o->log_level = (enum log_level)i;
-			return ERR_OK;
-		}
-	return bad_value(e, OPT_LOG_LEVEL, value, "debug, info, warn or error");
-}
-
-static enum err_code set_number(struct ui_options *o, enum option_id id, const char *value,
-				struct err *e)
+static enum err_code set_history(struct ui_options *o, const char *value, struct err *e)
 {
 	uint64_t n;
 
-	if (id == OPT_READY_FD) {
-		if (!parse_u64(str_of(value), 1 << 20, &n))
-			return bad_value(e, id, value, "a file descriptor");
-		o->ready_fd = (int)n;
-	} else {
-		if (!parse_u64(str_of(value), HISTORY_MOST, &n) || !n)
-			return bad_value(e, id, value, "a number of flows from 1 to 1000000");
-		o->history = (uint32_t)n;
-	}
+	if (!parse_u64(str_of(value), HISTORY_MOST, &n) || !n)
+		return bad_value(e, OPT_HISTORY, value, "a number of flows from 1 to 1000000");
+	o->history = (uint32_t)n;
 	return ERR_OK;
 }
 
@@ -148,7 +120,7 @@ static enum err_code set_option(struct ui_options *o, enum option_id id, const c
 	case OPT_LISTEN:
 		return set_listen(o, value, e);
 	case OPT_LOG_LEVEL:
-		return set_log_level(o, value, e);
+		return opt_log_level(&table[id], value, &o->log_level, e);
 	case OPT_SERVER:
 		o->server = value;
 		return ERR_OK;
@@ -172,8 +144,10 @@ static enum err_code set_option(struct ui_options *o, enum option_id id, const c
 	case OPT_VERSION:
 		o->version = true;
 		return ERR_OK;
+	case OPT_READY_FD:
+		return opt_fd(&table[id], value, &o->ready_fd, e);
 	default:
-		return set_number(o, id, value, e);
+		return set_history(o, value, e);
 	}
 }
 
@@ -209,32 +183,17 @@ enum err_code ui_options_read(int argc, const char *const *argv, struct ui_optio
 		.ready_fd = -1,
 	};
 
-	for (int i = 1; i < argc; i++) {
-		struct str word = str_of(argv[i]);
-		if (!str_has_prefix(word, STR("--")) || word.len == 2)
-			return err_set(e, ERR_INVALID, "unexpected argument \"%s\"; see --help",
-				       argv[i]);
-		size_t eq = str_find(word, '=');
-		struct str name = str_from(str_upto(word, eq), 2);
-		size_t id = 0;
-		while (id < OPT_COUNT_ && !str_is(name, table[id].name))
-			id++;
-		if (id == OPT_COUNT_)
-			return err_set(e, ERR_INVALID, "unknown option --%.*s; see --help",
-				       STR_FMT(name));
-		const char *value = eq < word.len ? argv[i] + eq + 1 : NULL;
-		if (!table[id].arg && value)
-			return err_set(e, ERR_INVALID, "--%s takes no value", table[id].name);
-		if (table[id].arg && !value) {
-			if (i + 1 == argc)
-				return err_set(e, ERR_INVALID, "--%s needs a value: %s",
-					       table[id].name, table[id].arg);
-			value = argv[++i];
-		}
-		enum err_code code = set_option(&o, (enum option_id)id, value, e);
+	struct opt_reader r = opt_reader_of(table, OPT_COUNT_, argc, argv);
+	const char *value;
+	enum err_code code;
+	size_t id;
+	while ((code = opt_next(&r, &id, &value, e)) == ERR_OK) {
+		code = set_option(&o, (enum option_id)id, value, e);
 		if (code != ERR_OK)
 			return code;
 	}
+	if (code != ERR_CLOSED)
+		return code;
 	*ret = o;
 	ret->tls_files.ca_files = ret->tls_ca_files;
 	return o.help || o.version ? ERR_OK : check_together(ret, e);

@@ -337,7 +337,7 @@ def test_misuse_is_one_sentence():
     assert misuse('--peer', 'a=b:0') == "tycho-relay: peer 'a': address 'b:0': not a port\n"
     assert misuse('--peer', 'a=b:1', '--peer', 'a=c:1') == "tycho-relay: peer 'a' is given twice\n"
     assert misuse('--peers-file', '/nowhere/at-all') == \
-        "tycho-relay: watch the folder of the peers file '/nowhere/at-all': No such file or directory\n"
+        "tycho-relay: watch the folder of '/nowhere/at-all': No such file or directory\n"
     assert '--listen 0.0.0.0:0: plain text on an address that others can reach' in \
         misuse('--peer', 'a=b:1', '--listen', '0.0.0.0:0')
 

@@ -11,7 +11,6 @@
 #include "base/buf.h"
 #include "observer/observer.pb-c.h"
 #include "relay/discovery.h"
-#include "relay/listen.h"
 #include "relay/notes.h"
 #include "relay/options.h"
 #include "relay/request.h"
@@ -105,20 +104,6 @@ static void the_last_peer_of_the_list_is_taken_and_one_more_refused(void **state
 		argv[i] = "--peer=a=b:1";
 	assert_int_equal(rly_options_read(RLY_OPTIONS_PEERS + 1, argv, &o, &e), ERR_OK);
 	assert_int_equal(rly_options_read(RLY_OPTIONS_PEERS + 2, argv, &o, &e), ERR_INVALID);
-}
-
-static void only_this_machines_addresses_are_local(void **state)
-{
-	(void)state;
-	static const char *const local[] = { "localhost:1", "127.0.0.1:0", "127.9.9.9:1",
-					     "[::1]:1",     "unix:///x",   "unix:/x" };
-	static const char *const others[] = { ":1",         "0.0.0.0:1",     "[::]:1",
-					      "10.0.0.1:1", "localhost.x:1", "1270.0.0.1:1" };
-
-	for (size_t i = 0; i < ARRAY_LEN(local); i++)
-		assert_true(listen_is_local(local[i]));
-	for (size_t i = 0; i < ARRAY_LEN(others); i++)
-		assert_false(listen_is_local(others[i]));
 }
 
 /* ---- peers and their addresses */
@@ -347,7 +332,6 @@ int main(void)
 		cmocka_unit_test(buffers_are_the_references_unless_told_otherwise),
 		cmocka_unit_test(misuse_is_one_sentence_that_names_the_option),
 		cmocka_unit_test(the_last_peer_of_the_list_is_taken_and_one_more_refused),
-		cmocka_unit_test(only_this_machines_addresses_are_local),
 		cmocka_unit_test(lines_of_peers_are_read_whole_or_refused),
 		cmocka_unit_test(addresses_that_are_told_become_addresses_that_can_be_called),
 		cmocka_unit_test(requests_say_what_a_relay_must_know),

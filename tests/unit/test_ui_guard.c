@@ -79,27 +79,12 @@ static void a_page_is_ours_if_it_came_from_the_very_host_it_calls(void **state)
 			cases[i].ours);
 }
 
-static void loopback_is_told_from_the_network(void **state)
-{
-	(void)state;
-	static const char *const near_[] = { "localhost:1", "127.0.0.1:1", "127.9.9.9:1",
-					     "[::1]:1" };
-	static const char *const far[] = { "0.0.0.0:1", "[::]:1",      "10.0.0.1:1",
-					   "128.0.0.1", "a.example:1", "localhost.a.example:1" };
-
-	for (size_t i = 0; i < ARRAY_LEN(near_); i++)
-		assert_true(ui_address_is_loopback(str_of(near_[i])));
-	for (size_t i = 0; i < ARRAY_LEN(far); i++)
-		assert_false(ui_address_is_loopback(str_of(far[i])));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_localhost_and_given_names_are_ours),
 		cmocka_unit_test(names_that_anybody_could_point_here_are_not),
 		cmocka_unit_test(a_page_is_ours_if_it_came_from_the_very_host_it_calls),
-		cmocka_unit_test(loopback_is_told_from_the_network),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
