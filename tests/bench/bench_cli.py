@@ -9,7 +9,7 @@ from observers import BIN, REAL_FLOWS, at_least, at_most
 
 STARTS, ROUNDS, REPEAT = 30, 5, 200
 START_BUDGET_MS = 10
-# Ten times the reference CLI (1.19.4): 4.6 s and 7.5 s for this file on this kind of machine.
+# Ten times the reference CLI (1.19.4), which took 4.6 s and 7.5 s for this file.
 BUDGETS = {'compact': 10 / 4.6, 'json': 10 / 7.5}
 
 
