@@ -188,7 +188,7 @@ static struct str address_of(const struct up_child *o, bool local)
 /* The page is a comfort: without it, the rest goes on. */
 static void start_page(const struct cli *cli, const char *server, struct up_child *ret)
 {
-	char listen[ARG_BYTES], from[ARG_BYTES];
+	char listen[ARG_BYTES + 16], from[ARG_BYTES + 16];
 	const char *const args[] = { listen, from, "--log-level=warn" };
 	struct err e;
 
