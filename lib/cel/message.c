@@ -179,7 +179,7 @@ static struct value unwrap(struct eval *ev, const struct schema_message *m, stru
 		return duration_of(seconds_and_nanos(wire));
 	case SCHEMA_WRAPPER:
 		return is_present ? message_get(ev, value_message(m, wire), &m->fields[0])
-				  : VALUE_NULL_;
+				  : value_null();
 	default:
 		return value_message(m, wire.p ? wire : STR(""));
 	}

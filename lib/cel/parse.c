@@ -145,7 +145,7 @@ static struct expr *parse_literal(struct parser *p, uint32_t at, bool negative)
 	case TOKEN_BYTES:
 		return text_literal(p, at, s, t->kind == TOKEN_BYTES);
 	case TOKEN_NULL:
-		return literal_new(p, at, VALUE_NULL_);
+		return literal_new(p, at, value_null());
 	default:
 		return literal_new(p, at, value_bool(t->kind == TOKEN_TRUE));
 	}

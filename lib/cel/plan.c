@@ -1,7 +1,6 @@
 #include "cel/plan.h"
 
 #include "cel/quick.h"
-#include "cel/type.h"
 #include "cel/zone.h"
 #include "regex/regex.h"
 

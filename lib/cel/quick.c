@@ -70,7 +70,7 @@ static bool read_is_reply(struct eval *ev, int which, struct value *ret)
 {
 	(void)which;
 	*ret = ev->flow->is_reply == FLOW_REPLY_ABSENT
-		       ? VALUE_NULL_
+		       ? value_null()
 		       : value_bool(ev->flow->is_reply == FLOW_REPLY_TRUE);
 	return true;
 }

@@ -52,6 +52,10 @@ struct value {
 	};
 };
 
+static inline struct value value_null(void)
+{
+	return (struct value){ .kind = VALUE_NULL };
+}
 static inline struct value value_bool(bool yes)
 {
 	return (struct value){ .kind = VALUE_BOOL, .yes = yes };
@@ -98,18 +102,9 @@ static inline struct value value_message(const struct schema_message *schema, st
 			       .len = (uint32_t)wire.len,
 			       .message = { schema, (const uint8_t *)wire.p } };
 }
-#define VALUE_NULL_ ((struct value){ .kind = VALUE_NULL })
 #define VALUE_FAULT(literal) ((struct value){ .kind = VALUE_ERROR, .str = STR(literal) })
 #define VALUE_NO_OVERLOAD VALUE_FAULT("no such overload")
 
-static inline bool value_is_true(struct value v)
-{
-	return v.kind == VALUE_BOOL && v.yes;
-}
-static inline bool value_is_false(struct value v)
-{
-	return v.kind == VALUE_BOOL && !v.yes;
-}
 static inline struct str value_wire(struct value v)
 {
 	return str_n(v.message.wire ? v.message.wire : (const uint8_t *)"", v.len);

@@ -102,6 +102,20 @@ static void absent_fields_are_zero_and_not_there(void **state)
 	}
 }
 
+static void empty_messages_are_there(void **state)
+{
+	/* time, IP, l4 { TCP }, source, l7, is_reply, all without content */
+	struct flow f = whole(STR("\x0a\x00\x2a\x00\x32\x02\x0a\x00\x42\x00\x7a\x00\xd2\x01\x00"));
+
+	(void)state;
+	expect_yes("has(_flow.time) && has(_flow.IP) && has(_flow.source) && has(_flow.l7)", &f);
+	expect_yes("has(_flow.l4) && has(_flow.l4.TCP) && !has(_flow.l4.UDP)", &f);
+	expect_yes("has(_flow.is_reply) && !_flow.is_reply", &f);
+	expect_yes("!has(_flow.destination) && _flow.source == Endpoint{} && _flow != Flow{}", &f);
+	struct flow bare = whole(STR("\x32\x00"));
+	expect_yes("has(_flow.l4) && !has(_flow.l4.TCP) && !has(_flow.time)", &bare);
+}
+
 static void records_that_are_no_flow_have_no_fields(void **state)
 {
 	struct flow lost = { .kind = FLOW_KIND_LOST, .verdict = 2, .bits = FLOW_HAS_TIME };
@@ -525,6 +539,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(absent_fields_are_zero_and_not_there),
+		cmocka_unit_test(empty_messages_are_there),
 		cmocka_unit_test(records_that_are_no_flow_have_no_fields),
 		cmocka_unit_test(fields_that_only_the_bytes_hold_are_read),
 		cmocka_unit_test(made_flows_have_in_ext_what_no_member_holds),
