@@ -20,8 +20,10 @@
 #include "rpc/failure.h"
 
 enum { REQUEST_MAX_BYTES = 5 << 20, EVENTS_AT_ONCE = 1024, LANES_MAX = 100000 };
-/* How often a follower looks for peers that are back or new. */
+/* How often a follower looks for peers that are back or new; and the pause before a peer is asked
+ * again, which doubles when it fails before it has said anything. */
 #define REJOIN_NS (500 * NS_PER_MS)
+#define PAUSE_MAX_NS (30 * NS_PER_S)
 
 enum lane_state {
 	LANE_TO_OPEN,
@@ -45,6 +47,8 @@ struct lane {
 	struct wall_ns last; /* the newest time it sent; until then, when we first asked */
 	/* Flows of just that time: asked again, the peer begins with them. */
 	uint64_t at_last, to_skip;
+	uint64_t pause_ns; /* of LANE_LOST … */
+	struct mono_ns retry_at;
 };
 
 struct query {
@@ -111,11 +115,14 @@ static enum err_code add_lane(struct query *q, struct peer *p, struct mono_ns no
 	AUTO(own_free) struct lane *lane = calloc(1, sizeof *lane);
 	if (!lane)
 		return err_set(e, ERR_NOMEM, "stream of a peer");
-	enum err_code code = map_put(q->by_name, str_of(p->name), (uint32_t)q->lane_count, NULL, e);
-	if (code == ERR_OK)
-		code = merge_lane_add(q->merge, now, &lane->in_merge, e);
+	enum err_code code = merge_lane_add(q->merge, now, &lane->in_merge, e);
 	if (code != ERR_OK)
 		return code;
+	code = map_put(q->by_name, str_of(p->name), (uint32_t)q->lane_count, NULL, e);
+	if (code != ERR_OK) {
+		merge_lane_end(q->merge, lane->in_merge);
+		return code;
+	}
 	lane->peer = peer_ref(p);
 	q->lanes[q->lane_count++] = TAKE(lane);
 	q->to_open++;
@@ -132,6 +139,10 @@ static void close_lane(struct query *q, struct lane *lane, enum lane_state state
 
 static void fail_lane(struct query *q, struct lane *lane, const char *text, struct mono_ns now)
 {
+	uint64_t doubled = 2 * lane->pause_ns < PAUSE_MAX_NS ? 2 * lane->pause_ns : PAUSE_MAX_NS;
+
+	lane->pause_ns = lane->has_moved || !lane->pause_ns ? REJOIN_NS : doubled;
+	lane->retry_at.v = now.v + lane->pause_ns;
 	close_lane(q, lane, LANE_LOST);
 	notes_error(&q->notes, lane->peer->name, text, now);
 }
@@ -254,6 +265,22 @@ static bool was_cut_off(const struct query *q, const struct lane *lane,
 	       !request_is_filled(&q->request, lane->received);
 }
 
+/* What the peer has against the request it will have against it the next time. */
+static bool is_refusal(const struct lane *lane, const struct rpc_result *result)
+{
+	switch (result->status) {
+	case RPC_UNKNOWN: /* what Hubble's servers say of a filter that does not compile */
+		return !lane->has_moved;
+	case RPC_INVALID_ARGUMENT:
+	case RPC_PERMISSION_DENIED:
+	case RPC_UNAUTHENTICATED:
+	case RPC_UNIMPLEMENTED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
 {
 	struct lane *lane = ev->owner;
@@ -274,6 +301,8 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 	} else {
 		(void)failure_set(&e, ev->result);
 		fail_lane(q, lane, e.msg, now);
+		if (is_refusal(lane, ev->result))
+			lane->state = LANE_ENDED;
 	}
 	rpc_fan_event_free(ev);
 }
@@ -312,7 +341,7 @@ static enum err_code rejoin_peer(struct query *q, struct peer *p, struct mono_ns
 		return code;
 	}
 	struct lane *lane = q->lanes[i];
-	if (lane->state != LANE_LOST && lane->state != LANE_GONE)
+	if (lane->state != LANE_GONE && (lane->state != LANE_LOST || now.v < lane->retry_at.v))
 		return ERR_OK;
 	(void)peer_ref(p);
 	peer_unref(lane->peer);
@@ -322,6 +351,17 @@ static enum err_code rejoin_peer(struct query *q, struct peer *p, struct mono_ns
 	merge_lane_reopen(q->merge, lane->in_merge, now);
 	notes_name(&q->notes, p->name);
 	return ERR_OK;
+}
+
+/* Calls that began while their peer was taken off the list. */
+static void leave_the_gone(struct query *q)
+{
+	for (size_t i = 0; i < q->lane_count; i++) {
+		const struct lane *lane = q->lanes[i];
+		if (lane->state == LANE_OPEN &&
+		    atomic_load_explicit(&lane->peer->is_gone, memory_order_acquire))
+			rpc_fan_call_cancel(lane->call);
+	}
 }
 
 /* Who is new, or back, takes part from now on. */
@@ -337,6 +377,8 @@ static void rejoin(struct query *q, struct mono_ns now)
 	if (peers_snapshot(q->api->config.peers, &list, &e) != ERR_OK)
 		return; /* again in a moment */
 	q->generation = list.generation;
+	if (changed)
+		leave_the_gone(q);
 	notes_flush(&q->notes, now, 0);
 	for (size_t i = 0; i < list.count; i++)
 		if (rejoin_peer(q, list.peers[i], now, &e) != ERR_OK)

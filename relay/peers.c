@@ -116,10 +116,11 @@ static enum err_code peer_new(struct peers *all, enum peer_source source,
 	return ERR_OK;
 }
 
-/* It is on the list no more. */
-static void let_go(struct peer *p)
+/* It is on the list no more. Who sees the new generation sees that it is gone. */
+static void let_go(struct peers *all, struct peer *p)
 {
 	atomic_store_explicit(&p->is_gone, true, memory_order_release);
+	atomic_fetch_add_explicit(&all->generation, 1, memory_order_release);
 	if (p->channel)
 		rpc_fan_channel_reset(p->channel, "no longer a peer");
 	peer_unref(p);
@@ -171,7 +172,7 @@ void peers_free(struct peers *p)
 	if (!p)
 		return;
 	for (size_t i = 0; i < p->count; i++)
-		let_go(p->list[i]);
+		let_go(p, p->list[i]);
 	free(p->list);
 	pthread_mutex_destroy(&p->mx);
 	free(p);
@@ -226,8 +227,9 @@ enum err_code peers_set(struct peers *p, enum peer_source source, const struct p
 		return code;
 	struct peer **list = calloc(p->count + count + 1, sizeof(struct peer *));
 	AUTO(own_free) struct peer **fresh = calloc(count + 1, sizeof(struct peer *));
+	AUTO(own_free) struct peer **gone = calloc(p->count + 1, sizeof(struct peer *));
 	size_t n = 0, fresh_count = 0;
-	if (!list || !fresh)
+	if (!list || !fresh || !gone)
 		code = err_set(e, ERR_NOMEM, "peers");
 	for (size_t i = 0; code == ERR_OK && i < count; i++) {
 		struct peer *old = find(p, specs[i].name);
@@ -245,7 +247,6 @@ enum err_code peers_set(struct peers *p, enum peer_source source, const struct p
 		free(list);
 		return code;
 	}
-	AUTO(own_free) struct peer **gone = calloc(p->count + 1, sizeof(struct peer *));
 	size_t gone_count = 0;
 	for (size_t i = 0; i < p->count; i++) {
 		bool stays = p->list[i]->source != source;
@@ -253,12 +254,12 @@ enum err_code peers_set(struct peers *p, enum peer_source source, const struct p
 			stays = list[k] == p->list[i];
 		if (p->list[i]->source != source)
 			list[n++] = p->list[i];
-		else if (!stays && gone)
+		else if (!stays)
 			gone[gone_count++] = p->list[i];
 	}
 	swap_list(p, list, n);
 	while (gone_count)
-		let_go(gone[--gone_count]);
+		let_go(p, gone[--gone_count]);
 	p->changed(p->ctx);
 	return ERR_OK;
 }
@@ -288,7 +289,7 @@ enum err_code peers_put(struct peers *p, const struct peer_spec *spec, struct er
 	list[n++] = fresh;
 	swap_list(p, list, n);
 	if (old)
-		let_go(old);
+		let_go(p, old);
 	p->changed(p->ctx);
 	return ERR_OK;
 }
@@ -307,7 +308,7 @@ void peers_drop(struct peers *p, struct str name)
 		if (p->list[i] != old)
 			list[n++] = p->list[i];
 	swap_list(p, list, n);
-	let_go(old);
+	let_go(p, old);
 	p->changed(p->ctx);
 }
 

@@ -75,7 +75,8 @@ def test_what_every_node_refuses_is_said_once_for_all():
         with relay.client() as client:
             flows, states = split(client.GetFlows(number=1, whitelist=[{'dns_query': ['(']}]))
             contradiction = wire.status_of(lambda: client.GetFlows(first=True, follow=True))
-    assert flows == []
+            again, _ = split(client.GetFlows(follow=True, whitelist=[{'dns_query': ['(']}]))  # and it is the end
+    assert flows == again == []
     assert [(s, sorted(names)) for s, names, _ in states] == [(CONNECTED, ['a', 'b']), (ERROR, ['a', 'b'])]
     assert 'regexp' in states[1][2] and 'rpc error' not in states[1][2]
     assert contradiction == ('INVALID_ARGUMENT', 'first cannot be specified with follow')
