@@ -84,8 +84,8 @@ int main(int argc, char **argv)
 {
 	static const char *const expressions[] = {
 		"_flow.verdict == flow.Verdict.DROPPED",
-		"_flow.verdict == flow.Verdict.DROPPED && "
-		"_flow.destination.pod_name.startsWith(\"db\")",
+		("_flow.verdict == flow.Verdict.DROPPED && "
+		 "_flow.destination.pod_name.startsWith(\"db\")"), /* one */
 		"has(_flow.l4.TCP) && _flow.l4.TCP.destination_port == uint(80)",
 		"_flow.source.labels.exists(l, l.startsWith('k8s:app=app-7'))",
 		"'k8s:app=app-7' in _flow.source.labels",
