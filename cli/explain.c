@@ -115,24 +115,33 @@ static void put_conditions(const Flow__FlowFilter *f, struct buf *b)
 	}
 }
 
+static void put_alternative(const struct origin *o, size_t i, struct buf *b)
+{
+	const Flow__FlowFilter *f = o->list->items[i];
+	size_t n = conditions(f);
+
+	buf_printf(b, "%s",
+		   n == 0   ? "nothing is required, so every one"
+		   : n == 1 ? "this holds"
+			    : "all of");
+	if (i >= o->by_flags)
+		buf_printf(b, " (from --%s)", o->raw_flag);
+	buf_printf(b, "%s\n", n ? ":" : "");
+	put_conditions(f, b);
+}
+
+/* @verb: "Shows flows". */
 static void put_alternatives(const struct origin *o, const char *verb, struct buf *b)
 {
-	bool many = o->list->count > 1;
-
-	if (many)
-		buf_printf(b, "%s for which any of these holds:\n", verb);
+	if (o->list->count == 1) {
+		buf_printf(b, "%s for which ", verb);
+		put_alternative(o, 0, b);
+		return;
+	}
+	buf_printf(b, "%s for which any of these holds:\n", verb);
 	for (size_t i = 0; i < o->list->count; i++) {
-		const Flow__FlowFilter *f = o->list->items[i];
-		size_t n = conditions(f);
-		if (many)
-			buf_printf(b, "  %zu. ", i + 1);
-		else
-			buf_printf(b, "%s for which ", verb);
-		buf_printf(b, "%s", n == 0 ? "anything holds" : n == 1 ? "this holds" : "all of");
-		if (i >= o->by_flags)
-			buf_printf(b, " (from --%s)", o->raw_flag);
-		buf_printf(b, "%s\n", n ? ":" : "");
-		put_conditions(f, b);
+		buf_printf(b, "  %zu. ", i + 1);
+		put_alternative(o, i, b);
 	}
 }
 
@@ -185,9 +194,13 @@ enum err_code explain_put_words(const struct explain *x, struct buf *b, struct e
 	buf_char(b, '\n');
 	if (show.list->count)
 		put_alternatives(&show, "Shows flows", b);
-	else
+	else if (!hide.list->count)
 		buf_lit(b, "Shows every flow.\n");
-	put_alternatives(&hide, show.list->count ? "Of these, hides flows" : "Hides flows", b);
+	if (hide.list->count)
+		put_alternatives(&hide,
+				 show.list->count ? "Of these, hides flows"
+						  : "Shows every flow, but hides flows",
+				 b);
 	put_notes(r, b);
 	if (r->mask_count && !x->file)
 		put_fields(r, b);
