@@ -43,6 +43,7 @@ static enum err_code compile(struct cel_program *p, struct str text, struct issu
 		return refuse_result(p->root->type, e);
 	p->ev.mem = &p->tree;
 	p->ev.flow = &no_flow;
+	p->ev.steps = CEL_STEPS;
 	plan(&p->ev, p->root);
 	p->ev.mem = &p->memory;
 	return ERR_OK;

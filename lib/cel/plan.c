@@ -46,10 +46,10 @@ static bool is_constant(const struct expr *n)
 	return true;
 }
 
-/* What fails now fails then, too: such a part stays as it is. */
+/* What fails now fails then, too: such a part stays as it is, and so do all when the steps are used
+ * up. */
 static void fold_constant(struct eval *ev, struct expr *n)
 {
-	ev->steps = CEL_STEPS / 10;
 	struct value v = eval_expr(ev, n);
 
 	if (v.kind == VALUE_ERROR || !ev->steps)

@@ -7,7 +7,8 @@
 
 #include "cel/eval.h"
 
-/* Changes the checked tree in place; @ev's memory must live as long as the tree. */
+/* Changes the checked tree in place; @ev's memory must live as long as the tree. Takes @ev's steps,
+ * and as few as there are: what they do not suffice for is left to the evaluations. */
 void plan(struct eval *ev, struct expr *root);
 /* Frees what the tree owns beside its memory. */
 void plan_done(struct expr *root);

@@ -484,6 +484,22 @@ static void what_takes_too_long_is_a_fault(void **state)
 	}
 }
 
+/* Each a thousand steps, that one evaluation may not have, but does not need. */
+static void constants_that_take_too_long_are_left_to_the_evaluation(void **state)
+{
+	AUTO(own_free)
+	char *text = repeat("", "true", " || 'aaaaaaaaaaaaaaaaaaaaaa'.matches('(a*)*b')", 2000);
+	AUTO(own_free)
+	char *all = repeat("", "true", " && !'aaaaaaaaaaaaaaaaaaaaaa'.matches('(a*)*b')", 2000);
+	struct flow f = { .kind = FLOW_KIND_FLOW };
+	struct str why;
+
+	(void)state;
+	expect_yes(text, &f);
+	assert_int_equal(answer_of(all, &f, &why), CEL_FAULT);
+	assert_true(str_is(why, "the expression needs too many steps"));
+}
+
 static void types_that_double_are_given_up(void **state)
 {
 	(void)state;
@@ -548,6 +564,7 @@ int main(void)
 		cmocka_unit_test(nesting_is_bounded),
 		cmocka_unit_test(length_is_bounded),
 		cmocka_unit_test(what_takes_too_long_is_a_fault),
+		cmocka_unit_test(constants_that_take_too_long_are_left_to_the_evaluation),
 		cmocka_unit_test(types_that_double_are_given_up),
 		cmocka_unit_test(texts_that_grow_run_out_of_memory),
 		cmocka_unit_test(memory_is_taken_back_after_each_evaluation),
