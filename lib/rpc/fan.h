@@ -12,8 +12,9 @@
  * Limits   of each call, at most RPC_FAN_MESSAGES messages and RPC_FAN_BYTES bytes (or one larger
  *          message) are held until the owner frees them; beyond, nothing is read, and the sender
  *          is slowed down by HTTP/2. One call's full inbox delays no other.
- * Threads  any function from any thread; a group's events are for one thread at a time. notify and
- *          changed run on the fan's thread, under its lock: they may wake somebody, and no more.
+ * Threads  any function from any thread; a group's events are for one thread at a time. notify runs
+ *          on the fan's thread, changed on any, both under the fan's lock: they may wake somebody,
+ *          and no more.
  */
 #ifndef TYCHO_RPC_FAN_H
 #define TYCHO_RPC_FAN_H

@@ -53,11 +53,11 @@ def of(node, i, **fields):
 
 
 @contextlib.contextmanager
-def cluster(*options, drain='300ms', **lines):
+def cluster(*options, drain='1s', **lines):
     """cluster(a=[…], b=[…]): nodes that replay these flows, and a relay over them. None: the test feeds the node."""
     with contextlib.ExitStack() as stack:
         nodes = {name: stack.enter_context(Node(name, lines=ls)) for name, ls in lines.items()}
-        relay = stack.enter_context(Relay(*options, '--sort-buffer-drain-timeout', drain, '--peer-timeout', '500ms',
+        relay = stack.enter_context(Relay(*options, '--sort-buffer-drain-timeout', drain, '--peer-timeout', '2s',
                                           peers=[n.peer for n in nodes.values()]))
         for name, ls in lines.items():
             if ls:
