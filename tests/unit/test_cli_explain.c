@@ -89,20 +89,20 @@ static void add_filter(struct filter_list *list, const json_t *filter)
 static void assert_same_filters(const json_t *any_of, const struct filter_list *want)
 {
 	AUTO_FILTER_LIST struct filter_list got = { 0 };
-	size_t i, k;
-	json_t *alternative, *condition;
 
-	json_array_foreach(any_of, i, alternative)
-	{
+	for (size_t i = 0; i < json_array_size(any_of); i++) {
+		const json_t *all_of = json_object_get(json_array_get(any_of, i), "all_of");
 		json_t *filter = json_object();
-		json_array_foreach(json_object_get(alternative, "all_of"), k, condition)
+		for (size_t k = 0; k < json_array_size(all_of); k++) {
+			const json_t *condition = json_array_get(all_of, k);
 			set_field(filter, json_string_value(json_object_get(condition, "field")),
 				  json_object_get(condition, "any_of"));
+		}
 		add_filter(&got, filter);
 		json_decref(filter);
 	}
 	assert_int_equal(got.count, want->count);
-	for (i = 0; i < got.count; i++) {
+	for (size_t i = 0; i < got.count; i++) {
 		pool_reset();
 		assert_bytes_equal(pack(got.items[i]), pack(want->items[i]));
 	}
@@ -291,26 +291,24 @@ static uint64_t value_answer(struct world *w, const char *field, json_t *value)
 static uint64_t condition_answer(struct world *w, const json_t *condition)
 {
 	const char *field = json_string_value(json_object_get(condition, "field"));
-	uint64_t bits = 0;
-	size_t i;
-	json_t *value;
+	const json_t *values = json_object_get(condition, "any_of");
+	uint64_t any = 0;
 
-	json_array_foreach(json_object_get(condition, "any_of"), i, value) bits |=
-		value_answer(w, field, value);
-	return bits;
+	for (size_t i = 0; i < json_array_size(values); i++)
+		any |= value_answer(w, field, json_array_get(values, i));
+	return any;
 }
 
 static uint64_t explained_answer(struct world *w, const json_t *side)
 {
+	const json_t *any_of = json_object_get(side, "any_of");
 	uint64_t any = 0;
-	size_t i, k;
-	json_t *alternative, *condition;
 
-	json_array_foreach(json_object_get(side, "any_of"), i, alternative)
-	{
+	for (size_t i = 0; i < json_array_size(any_of); i++) {
+		const json_t *all_of = json_object_get(json_array_get(any_of, i), "all_of");
 		uint64_t all = UINT64_MAX;
-		json_array_foreach(json_object_get(alternative, "all_of"), k, condition) all &=
-			condition_answer(w, condition);
+		for (size_t k = 0; k < json_array_size(all_of); k++)
+			all &= condition_answer(w, json_array_get(all_of, k));
 		any |= all;
 	}
 	return any;
