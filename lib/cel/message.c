@@ -90,16 +90,19 @@ static struct place find_field(struct eval *ev, struct value message, const stru
 	return place;
 }
 
-/* Messages that come in pieces are the pieces strung together. */
-static struct str merge(struct eval *ev, struct value message, const struct schema_field *f,
-			const struct place *place)
+/* Messages that come in pieces are the pieces strung together. False without memory. */
+static bool merge(struct eval *ev, struct value message, const struct schema_field *f,
+		  const struct place *place, struct str *ret)
 {
 	struct str wire = value_wire(message);
 	char *to;
 	size_t len = 0;
 
-	if (place->count <= 1 || !(to = mem_get(ev->mem, place->bytes)))
-		return place->last.bytes;
+	*ret = place->last.bytes;
+	if (place->count <= 1)
+		return true;
+	if (!(to = mem_get(ev->mem, place->bytes)))
+		return false;
 	struct wire_reader r =
 		wire_reader_of(str_from(wire, (size_t)(place->first - (const uint8_t *)wire.p)));
 	for (struct wire_field x; wire_next(&r, &x);)
@@ -107,7 +110,8 @@ static struct str merge(struct eval *ev, struct value message, const struct sche
 			memcpy(to + len, x.bytes.p, x.bytes.len);
 			len += x.bytes.len;
 		}
-	return str_n(to, len);
+	*ret = str_n(to, len);
+	return true;
 }
 
 /* seconds = 1, nanos = 2, of both Timestamp and Duration. */
@@ -259,8 +263,11 @@ struct value message_get(struct eval *ev, struct value message, const struct sch
 	if (f->repeated)
 		return get_list(ev, message, f);
 	struct place place = find_field(ev, message, f);
+	struct str wire;
 	if (f->type == SCHEMA_MESSAGE)
-		return unwrap(ev, f->message, merge(ev, message, f, &place), place.count > 0);
+		return merge(ev, message, f, &place, &wire)
+			       ? unwrap(ev, f->message, wire, place.count > 0)
+			       : EVAL_NO_MEMORY;
 	return scalar_of(f, &place.last);
 }
 
