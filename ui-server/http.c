@@ -26,7 +26,7 @@ struct answer {
 	unsigned code;
 	const char *type;
 	struct str body;
-	bool gzip, head;
+	bool gzip, head, close;
 	const char *etag; /* NULL: none */
 };
 
@@ -48,6 +48,8 @@ static int write_headers(struct lws *wsi, const struct answer *a)
 	for (size_t i = 0; i < ARRAY_LEN(page_headers); i++)
 		if (add_header(wsi, page_headers[i].name, page_headers[i].value, &p, end))
 			return -1;
+	if (a->close && add_header(wsi, "connection:", "close", &p, end))
+		return -1;
 	if (a->gzip && add_header(wsi, "content-encoding:", "gzip", &p, end))
 		return -1;
 	if (a->etag && add_header(wsi, "etag:", a->etag, &p, end))
@@ -73,14 +75,21 @@ static int begin_answer(struct lws *wsi, struct http_session *session, const str
 	return lws_callback_on_writable(wsi) < 0 ? -1 : 0;
 }
 
-static int refuse(struct lws *wsi, struct http_session *session, unsigned code,
-		  const char *sentence)
+/* Says no, and closes: what may follow, such as the body of a POST, is nothing that we would read.
+ */
+static int refuse(struct lws *wsi, unsigned code, const char *sentence)
 {
+	unsigned char bytes[LWS_PRE + HEADER_BYTES];
 	const struct answer a = { .code = code,
 				  .type = "text/plain; charset=utf-8",
-				  .body = str_of(sentence) };
+				  .body = str_of(sentence),
+				  .close = true };
 
-	return begin_answer(wsi, session, &a);
+	if (write_headers(wsi, &a))
+		return -1;
+	memcpy(bytes + LWS_PRE, a.body.p, a.body.len);
+	(void)lws_write(wsi, bytes + LWS_PRE, a.body.len, LWS_WRITE_HTTP_FINAL);
+	return -1;
 }
 
 /* RFC 9110 §12.5.3, as far as browsers go: they name gzip, and none refuses it with q=0. */
@@ -105,13 +114,13 @@ static int on_request(struct lws *wsi, struct http_session *session, struct str 
 
 	if (!ui_host_is_ours(site_header(wsi, WSI_TOKEN_HOST, host, sizeof host),
 			     &site->config.names))
-		return refuse(wsi, session, HTTP_STATUS_FORBIDDEN,
+		return refuse(wsi, HTTP_STATUS_FORBIDDEN,
 			      "This server does not go by that name; see --allow-host.\n");
 	if (!head && lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) <= 0)
-		return refuse(wsi, session, HTTP_STATUS_METHOD_NOT_ALLOWED,
+		return refuse(wsi, HTTP_STATUS_METHOD_NOT_ALLOWED,
 			      "There are only things to get here.\n");
 	if (!ui_asset_find(path, &asset))
-		return refuse(wsi, session, HTTP_STATUS_NOT_FOUND, "There is no such page.\n");
+		return refuse(wsi, HTTP_STATUS_NOT_FOUND, "There is no such page.\n");
 	struct answer a = {
 		.code = HTTP_STATUS_OK, .type = asset.type, .head = head, .gzip = takes_gzip(wsi)
 	};

@@ -40,7 +40,7 @@ function Line({ row, top, selected, on_select }: { row: Row; top: number; select
 				{time_text(flow.time)}
 			</span>
 			<span role="cell" class="verdict">
-				{String(flow.verdict ?? "")}
+				{String(flow.verdict ?? "UNKNOWN")}
 			</span>
 			<span role="cell">
 				<Name side={side_of(flow, "source")} />

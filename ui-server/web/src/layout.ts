@@ -1,4 +1,5 @@
-// Where cards go: layers from left to right, as requests do; groups stay together. Pure.
+// Where cards go: from left to right as requests do, groups together. In layers while that fits on a screen; a large or
+// tangled map in columns, from those that mostly ask to those that are mostly asked. Pure.
 import { Graph as Dagre, layout } from "@dagrejs/dagre";
 import type { Graph, Line, Node } from "./graph";
 
@@ -31,6 +32,22 @@ export interface Layout {
 }
 
 export function lay_out(graph: Graph): Layout {
+	if (graph.nodes.length <= LAYERS_MOST) {
+		const layered = in_layers(graph);
+		if (extent(layered.places) <= SCREEN) return layered;
+	}
+	return { places: in_columns(graph), routes: new Map() };
+}
+
+const LAYERS_MOST = 80; // cards; more take too long
+const SCREEN = 2300; // px, drawn at full size: smaller than that names cannot be read
+
+function extent(places: Map<string, Place>): number {
+	const xs = [...places.values()].map((p) => p.x);
+	return xs.length ? Math.max(...xs) - Math.min(...xs) + CARD_WIDTH : 0;
+}
+
+function in_layers(graph: Graph): Layout {
 	const g = new Dagre({ compound: true, multigraph: false });
 	g.setGraph({ rankdir: "LR", nodesep: 16, ranksep: 34, edgesep: 12, marginx: 16, marginy: 16 });
 	g.setDefaultEdgeLabel(() => ({}));
@@ -49,4 +66,79 @@ export function lay_out(graph: Graph): Layout {
 		routes.set(`${v}>${w}`, points.slice(1, -1));
 	}
 	return { places, routes };
+}
+
+interface Block {
+	group: string;
+	width: number;
+	height: number;
+	score: number; // 1: only asks, -1: is only asked
+	members: { node: Node; x: number; y: number }[]; // middles, from the block's corner
+}
+
+const GAP = 22;
+const COLUMN_GAP = 110; // lines run here
+const GROUP_EDGE = 18;
+const ASPECT = 2.1; // width to height of what is wanted
+
+// How much more a card asks than it is asked.
+function scores(graph: Graph): Map<string, number> {
+	const asks = new Map<string, number>();
+	const asked = new Map<string, number>();
+	for (const line of graph.lines) {
+		asks.set(line.from, (asks.get(line.from) ?? 0) + 1);
+		asked.set(line.to, (asked.get(line.to) ?? 0) + 1);
+	}
+	return new Map(
+		graph.nodes.map(({ key }) => {
+			const [out, back] = [asks.get(key) ?? 0, asked.get(key) ?? 0];
+			return [key, out + back ? (out - back) / (out + back) : 0];
+		}),
+	);
+}
+
+// A group's cards as a small grid; a card on its own is a block, too.
+function block_of(group: string, nodes: Node[], score: Map<string, number>): Block {
+	const edge = group ? GROUP_EDGE : 0;
+	const columns = Math.ceil(Math.sqrt(nodes.length / 2));
+	const rows = Math.ceil(nodes.length / columns);
+	const block: Block = { group, width: 0, height: 0, score: 0, members: [] };
+	nodes.sort((a, b) => score.get(b.key)! - score.get(a.key)! || a.name.localeCompare(b.name));
+	for (let column = 0; column * rows < nodes.length; column++) {
+		let y = edge;
+		for (const node of nodes.slice(column * rows, (column + 1) * rows)) {
+			const height = card_height(node);
+			block.members.push({ node, x: edge + column * (CARD_WIDTH + 60) + CARD_WIDTH / 2, y: y + height / 2 });
+			block.score += score.get(node.key)! / nodes.length;
+			y += height + GAP;
+		}
+		block.height = Math.max(block.height, y - GAP + edge);
+	}
+	block.width = columns * (CARD_WIDTH + 60) - 60 + 2 * edge;
+	return block;
+}
+
+function in_columns(graph: Graph): Map<string, Place> {
+	const score = scores(graph);
+	const by_group = new Map<string, Node[]>();
+	for (const node of graph.nodes) {
+		const key = node.group || `alone ${node.key}`;
+		by_group.set(key, [...(by_group.get(key) ?? []), node]);
+	}
+	const blocks = [...by_group.values()].map((nodes) => block_of(nodes[0]!.group, nodes, score));
+	blocks.sort((a, b) => b.score - a.score || a.members[0]!.node.key.localeCompare(b.members[0]!.node.key));
+	const area = blocks.reduce((sum, b) => sum + (b.width + COLUMN_GAP) * (b.height + 2 * GAP), 0);
+	const column_height = Math.max(Math.sqrt(area / ASPECT), ...blocks.map((b) => b.height));
+	const places = new Map<string, Place>();
+	let [x, y, widest] = [0, 0, 0];
+	for (const block of blocks) {
+		if (y && y + block.height > column_height) {
+			x += widest + COLUMN_GAP;
+			y = widest = 0;
+		}
+		for (const m of block.members) places.set(m.node.key, { x: x + m.x, y: y + m.y });
+		y += block.height + (block.group ? 3 : 1) * GAP;
+		widest = Math.max(widest, block.width);
+	}
+	return places;
 }

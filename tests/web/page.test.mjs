@@ -1,0 +1,325 @@
+// The page in Chromium, against an observer that replays the traffic of flows.mjs. What it must show follows from that
+// list.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import http from "node:http";
+import { after, before, test as node_test } from "node:test";
+import { conversations, flows, json_lines } from "./flows.mjs";
+import { Stage, require } from "./stage.mjs";
+
+const WAIT_MS = 10_000;
+// One that hangs fails, and the others go on.
+const test = (name, body) => node_test(name, { timeout: 40_000 }, body);
+const DROPPED_RGB = [0xc6, 0x2a, 0x2f]; // --dropped of the light scheme
+const outcome = { FORWARDED: "forwarded", DROPPED: "dropped", AUDIT: "audited" };
+const shown_name = {
+	visitor: "203.0.113.80",
+	stripe: "api.stripe.com",
+	dns: "coredns",
+	api: "kube-apiserver",
+};
+const named = (name) => shown_name[name] ?? name;
+const count = (list) => list.reduce((sum, c) => sum + c[4], 0);
+const lines_of = (list) =>
+	list.map(([from, to, port, l4, n, verdict]) => `${named(from)} to ${named(to)} ${port}/${l4}: ${n} ${outcome[verdict]}`).sort();
+const all = count(conversations);
+const dropped = conversations.filter((c) => c[5] === "DROPPED");
+
+let stage, browser, shop, shop_ui;
+const faults = []; // of any page: console errors, exceptions, calls to elsewhere
+
+before(async () => {
+	stage = new Stage();
+	shop = await stage.observer("shop", json_lines(flows()));
+	shop_ui = await stage.ui(shop.address);
+	browser = await stage.browser();
+});
+after(async () => {
+	await stage.close();
+	assert.deepEqual(faults, []);
+});
+
+async function open(url, context = browser) {
+	const page = await context.newPage();
+	page.setDefaultTimeout(WAIT_MS);
+	page.on("pageerror", (e) => faults.push(String(e)));
+	// Chromium says itself that a socket was refused, which is what some tests are about, and that pixels were read.
+	page.on("console", (m) => {
+		if (["error", "warning"].includes(m.type()) && !/ERR_CONNECTION|WebSocket connection|willReadFrequently/.test(m.text())) faults.push(m.text());
+	});
+	page.on("request", (r) => {
+		if (!r.url().startsWith(new URL(url).origin) && !r.url().startsWith("data:")) faults.push(`asks ${r.url()}`);
+	});
+	await page.goto(url);
+	return page;
+}
+
+// Waits until @read of the page gives @expected; says what it gave instead.
+async function becomes(page, read, expected, argument) {
+	const end = Date.now() + WAIT_MS;
+	let value;
+	do {
+		value = await page.evaluate(read, argument);
+		try {
+			assert.deepEqual(value, expected);
+			return;
+		} catch {
+			await page.evaluate(() => new Promise(requestAnimationFrame));
+		}
+	} while (Date.now() < end);
+	assert.deepEqual(value, expected);
+}
+
+const map_lines = () => [...document.querySelectorAll("[data-line]")].map((e) => e.textContent).sort();
+const row_count = () => Number(document.querySelector("[role=table]").getAttribute("aria-rowcount"));
+const fact = (name) => document.querySelector(`[data-fact=${name}]`)?.textContent ?? "";
+const health = () => document.querySelector(".page")?.dataset.state;
+const pixels = ([r, g, b]) => {
+	let n = 0;
+	for (const canvas of document.querySelectorAll(".canvas canvas")) {
+		const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+		for (let i = 0; i < data.length; i += 4) if (data[i] === r && data[i + 1] === g && data[i + 2] === b) n++;
+	}
+	return n > 20;
+};
+
+test("the map has exactly the connections that were made, and the table their flows", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, map_lines, lines_of(conversations));
+	await becomes(page, row_count, all);
+	await becomes(page, fact, `${all} flows`, "flows");
+	await becomes(page, fact, `${count(dropped)} dropped`, "dropped");
+	await becomes(page, health, "live");
+	const newest = flows().at(-1);
+	const first_row = page.locator(".row").first();
+	assert.match(await first_row.innerText(), new RegExp(newest.verdict));
+	await page.close();
+});
+
+test("drops are red, and only while they are on the map", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, pixels, true, DROPPED_RGB);
+	await page.getByRole("button", { name: "Forwarded" }).click();
+	await becomes(page, map_lines, lines_of(conversations.filter((c) => c[5] === "FORWARDED")));
+	await becomes(page, pixels, false, DROPPED_RGB);
+	await page.close();
+});
+
+test("filters change map and table, live in the address, and Back undoes them", async () => {
+	const page = await open(shop_ui.address);
+	await page.getByRole("button", { name: "Dropped" }).click();
+	await becomes(page, map_lines, lines_of(dropped));
+	await becomes(page, row_count, count(dropped));
+	assert.equal(new URLSearchParams(new URL(page.url()).hash.slice(1)).get("filter"), "verdict=DROPPED");
+
+	const filter = page.getByRole("combobox", { name: "Filter" });
+	await filter.fill("from-workload=catalog not verdict=DROPPED");
+	await filter.press("Enter");
+	await becomes(page, map_lines, lines_of(conversations.filter((c) => c[0] === "catalog" && c[5] !== "DROPPED")));
+
+	await filter.fill("to-port=5432 protocol=tcp");
+	await filter.press("Enter");
+	await becomes(page, map_lines, lines_of(conversations.filter((c) => c[2] === 5432)));
+
+	await page.getByRole("combobox", { name: "Namespace" }).selectOption("payments");
+	const paid = (c) => ["gateway", "ledger"].includes(c[0]) || ["gateway", "ledger"].includes(c[1]);
+	await becomes(page, map_lines, lines_of(conversations.filter((c) => c[2] === 5432 && paid(c))));
+
+	const address = page.url();
+	await page.goBack();
+	await becomes(page, map_lines, lines_of(conversations.filter((c) => c[2] === 5432)));
+	const other = await open(address);
+	await becomes(other, map_lines, lines_of(conversations.filter((c) => c[2] === 5432 && paid(c))));
+	await other.close();
+	await page.close();
+});
+
+test("a filter that cannot be is explained, and what was shown stays", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	const filter = page.getByRole("combobox", { name: "Filter" });
+	await filter.fill("bogus=1");
+	await filter.press("Enter");
+	await page.getByRole("alert").filter({ hasText: "bogus" }).waitFor();
+	assert.equal(await page.evaluate(row_count), all);
+	await filter.fill("ip=1.2.3");
+	await filter.press("Enter");
+	await page.getByRole("alert").filter({ hasText: "invalid IP address" }).waitFor();
+	await page.close();
+});
+
+test("a flow, a card and a line say all that is known of them, by mouse and by keyboard", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	const details = page.getByRole("complementary", { name: "Details" });
+	await page.locator(".row.dropped").first().click();
+	await details.getByText("ingress_denied_by").or(details.getByText("drop_reason_desc")).first().waitFor();
+	await page.keyboard.press("Escape");
+	await details.getByText("10 dropped").waitFor();
+	await page.locator(".canvas").focus();
+	await page.keyboard.press("ArrowRight");
+	await details.getByText("Asks", { exact: true }).waitFor();
+	await details.getByRole("button", { name: "shop/frontend" }).click();
+	await details.getByText("8080/TCP").first().waitFor();
+	await details.getByRole("button", { name: "Only these flows" }).click();
+	await becomes(page, map_lines, lines_of(conversations.filter((c) => c[0] === "visitor")));
+	await page.close();
+});
+
+test("who decided a drop is said", async () => {
+	const page = await open(`${shop_ui.address}/#filter=${encodeURIComponent("to-workload=ledger verdict=DROPPED")}`);
+	const details = page.getByRole("complementary", { name: "Details" });
+	await becomes(page, row_count, 7);
+	await page.locator(".canvas").focus();
+	await page.keyboard.press("ArrowRight");
+	await details.getByText("payments/cde-lockdown").waitFor();
+	await page.close();
+});
+
+test("a paused table stands still while flows are counted on", async () => {
+	const observer = await stage.observer("stream", json_lines(flows()), "--replay-speed", "1", "--replay-repeat", "1000");
+	const ui = await stage.ui(observer.address);
+	const page = await open(ui.address);
+	await page.locator(".row").first().waitFor();
+	await page.keyboard.press("Space");
+	await becomes(page, health, "paused");
+	const still = await page.locator(".rows").innerText();
+	await page.locator(".since").waitFor();
+	await page.waitForFunction(() => Number(/\d+/.exec(document.querySelector(".since")?.textContent ?? "")?.[0]) >= 20);
+	assert.equal(await page.locator(".rows").innerText(), still);
+	await page.keyboard.press("Space");
+	await becomes(page, health, "live");
+	await page.waitForFunction((text) => document.querySelector(".rows").innerText !== text, still);
+	await page.close();
+	await ui.stop();
+	await observer.stop();
+});
+
+test("flows that the table has no room for are counted, to the flow", async () => {
+	const observer = await stage.observer("flood", json_lines(flows()), "--replay-repeat", "100");
+	const ui = await stage.ui(observer.address);
+	const page = await open(ui.address);
+	await page.locator(".left-out").waitFor();
+	await page.waitForFunction(() => {
+		const number = (e) => Number(/[\d,]+/.exec(e?.textContent ?? "")?.[0].replaceAll(",", ""));
+		const rows = Number(document.querySelector("[role=table]").getAttribute("aria-rowcount"));
+		const flows = number(document.querySelector("[data-fact=flows]"));
+		return flows > 0 && rows + number(document.querySelector(".left-out")) === flows;
+	});
+	await page.close();
+	await ui.stop();
+	await observer.stop();
+});
+
+test("an observer that goes away and comes back is told, as a gap, and followed on", async () => {
+	let observer = await stage.observer("restart", json_lines(flows()));
+	const ui = await stage.ui(observer.address);
+	const page = await open(ui.address);
+	await becomes(page, row_count, all);
+	assert.deepEqual(await observer.stop(), { code: 0, signal: null });
+	await becomes(page, health, "away");
+	await page.locator(".banner").waitFor();
+	await becomes(page, row_count, all); // what was seen stays
+	observer = await stage.observer("restart", json_lines(flows()));
+	await becomes(page, health, "live");
+	await becomes(page, fact, `${2 * all} flows`, "flows");
+	assert.match(await page.evaluate(fact, "gaps"), /^1 gap /);
+	await page.close();
+	await ui.stop();
+	await observer.stop();
+});
+
+test("a server of the page that comes back is found again", async () => {
+	let ui = await stage.ui(shop.address);
+	const page = await open(ui.address);
+	await becomes(page, row_count, all);
+	assert.deepEqual(await ui.stop(), { code: 0, signal: null });
+	await becomes(page, health, "away");
+	ui = await stage.ui(shop.address, new URL(ui.address).host);
+	await becomes(page, health, "live");
+	await becomes(page, row_count, all);
+	await page.close();
+	await ui.stop();
+});
+
+test("nothing on the page is hard to read or to reach (axe), in both schemes", async () => {
+	const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+	for (const scheme of ["light", "dark"]) {
+		const page = await open(shop_ui.address);
+		await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+		await becomes(page, row_count, all);
+		await page.locator(".row.dropped").first().click();
+		// Through the debugger: the page's own policy lets nobody add a script.
+		const session = await page.context().newCDPSession(page);
+		await session.send("Runtime.evaluate", { expression: axe });
+		const { result } = await session.send("Runtime.evaluate", {
+			expression: "axe.run().then(r => JSON.stringify(r.violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 120) + ' ' + n.failureSummary)])))",
+			awaitPromise: true,
+		});
+		assert.deepEqual(JSON.parse(result.value), [], scheme);
+		await page.close();
+	}
+});
+
+test("on a phone the panels are tabs", async () => {
+	const page = await open(shop_ui.address);
+	await page.setViewportSize({ width: 390, height: 844 });
+	await becomes(page, row_count, all);
+	await page.getByRole("tab", { name: "Flows" }).click();
+	await page.locator(".row").first().click();
+	await page.getByRole("tab", { name: "Details" }).click();
+	await page.getByRole("button", { name: "Copy as JSON" }).waitFor();
+	assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
+	await page.close();
+});
+
+function request(path, headers, method = "GET") {
+	const { hostname, port } = new URL(shop_ui.address);
+	return new Promise((resolve, reject) => {
+		const r = http.request({ hostname, port, path, method, headers }, (answer) => {
+			answer.resume();
+			answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers }));
+		});
+		r.on("upgrade", (answer, socket) => {
+			socket.destroy();
+			resolve({ status: answer.statusCode, headers: answer.headers });
+		});
+		r.on("error", (e) => (e.code === "ECONNRESET" ? resolve({ status: 0 }) : reject(e)));
+		r.end();
+	});
+}
+
+test("other names and other sites are turned away", async () => {
+	const { host } = new URL(shop_ui.address);
+	assert.equal((await request("/", { host: "evil.example" })).status, 403);
+	assert.equal((await request("/", { host: `localhost:${new URL(shop_ui.address).port}` })).status, 200);
+	assert.equal((await request("/", { host }, "POST")).status, 405);
+	assert.equal((await request("/../etc/passwd", { host })).status, 404);
+	const upgrade = (origin, more = {}) => ({
+		host,
+		...(origin ? { origin } : {}),
+		connection: "Upgrade",
+		upgrade: "websocket",
+		"sec-websocket-version": "13",
+		"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+		"sec-websocket-protocol": "tycho-ui.v1",
+		...more,
+	});
+	assert.equal((await request("/live", upgrade(`http://${host}`))).status, 101);
+	for (const origin of ["http://evil.example", `https://${host}`, "null", null])
+		assert.notEqual((await request("/live", upgrade(origin))).status, 101);
+	assert.notEqual((await request("/live", upgrade("http://evil.example", { host: "evil.example" }))).status, 101);
+	assert.notEqual((await request("/elsewhere", upgrade(`http://${host}`))).status, 101);
+});
+
+test("the page comes compressed, is asked for once, and may use nothing but itself", async () => {
+	const { host } = new URL(shop_ui.address);
+	const first = await request("/page.js", { host, "accept-encoding": "gzip, br" });
+	assert.equal(first.headers["content-encoding"], "gzip");
+	assert.equal((await request("/page.js", { host, "accept-encoding": "gzip", "if-none-match": first.headers.etag })).status, 304);
+	assert.equal((await request("/page.js", { host })).headers["content-encoding"], undefined);
+	const policy = (await request("/", { host })).headers["content-security-policy"];
+	for (const rule of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"])
+		assert.ok(policy.split("; ").includes(rule), rule);
+	assert.doesNotMatch(policy, /unsafe|\*|https?:/);
+});

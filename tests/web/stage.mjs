@@ -1,0 +1,89 @@
+// What the tests of the page play on: an observer that replays recorded traffic, tycho-ui, and Chromium. Everything listens
+// where the system says or in a folder of its own; everything that was started is ended.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const WEB = new URL("../../ui-server/web/", import.meta.url);
+export const require = createRequire(new URL("package.json", WEB)); // the page's packages
+export const sources = new URL("src/", WEB).pathname;
+const BIN = join(process.env.TYCHO_BUILD ?? "build", "bin");
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const FLAGS = [
+	"--headless",
+	"--no-sandbox",
+	"--disable-gpu",
+	"--disable-quic",
+	"--no-first-run",
+	"--disable-background-networking",
+	"--disable-component-update",
+	"--disable-sync",
+];
+
+const { chromium } = require("playwright-core");
+
+export class Stage {
+	folder = mkdtempSync(join(tmpdir(), "tycho-web-"));
+	#running = new Set();
+
+	file(name, text) {
+		const path = join(this.folder, name);
+		writeFileSync(path, text);
+		return path;
+	}
+
+	// Starts a program and waits for its line "ready ADDRESS".
+	#start(program, args) {
+		const child = spawn(join(BIN, program), [...args, "--ready-fd", "3", "--log-level", "error"], {
+			stdio: ["ignore", "inherit", "inherit", "pipe"],
+		});
+		const ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
+		const stop = async () => {
+			this.#running.delete(stop);
+			child.kill("SIGTERM");
+			return ended;
+		};
+		this.#running.add(stop);
+		return new Promise((resolve, reject) => {
+			let said = "";
+			child.once("error", reject);
+			void ended.then(({ code }) => reject(new Error(`${program} ended early with ${code}`)));
+			child.stdio[3].on("data", (bytes) => {
+				said += bytes;
+				const line = /^ready (\S+)/.exec(said);
+				if (said.includes("\n") && line) resolve({ address: line[1], stop });
+			});
+		});
+	}
+
+	observer(name, flows, ...more) {
+		const path = this.file(`${name}.jsonl`, flows);
+		return this.#start("tycho-observer", [
+			...["--no-bpf", "--replay", path, "--listen", `unix://${this.folder}/${name}.sock`],
+			...["--state-dir", join(this.folder, `${name}.state`), "--node-name", "node-a", ...more],
+		]);
+	}
+
+	ui(server, listen = "127.0.0.1:0", ...more) {
+		return this.#start("tycho-ui", ["--server", server, "--listen", listen, ...more]);
+	}
+
+	async browser() {
+		const context = await chromium.launchPersistentContext(join(this.folder, "profile"), {
+			executablePath: CHROMIUM,
+			args: FLAGS,
+			viewport: { width: 1280, height: 800 },
+			colorScheme: "light",
+		});
+		const stop = () => context.close();
+		this.#running.add(stop);
+		return context;
+	}
+
+	async close() {
+		for (const stop of [...this.#running].reverse()) await stop();
+		rmSync(this.folder, { recursive: true, force: true });
+	}
+}
