@@ -37,7 +37,7 @@ struct rpc_fan {
 	grpc_completion_queue *cq;
 	pthread_t thread;
 	/* Guards all below and everything in channels, groups and calls that is not immutable.
-	 * Sections are short; none waits. */
+	 * Sections are short; none waits, but for certificate files that have changed. */
 	pthread_mutex_t mx;
 	struct rpc_group *told[EVENTS_PER_PASS]; /* groups with news in this pass */
 	size_t told_count;
