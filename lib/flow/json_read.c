@@ -182,22 +182,29 @@ static void put_number(struct buf *b, const struct schema_field *f, uint64_t v)
 		put_fixed(b, v, f->wire_type == WIRE_I64 ? 8 : 4);
 }
 
+static char *varint_to(char *p, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*p++ = (char)(v | 0x80);
+	*p++ = (char)v;
+	return p;
+}
+
 /* As wire_put_len, for text that may lie in the room behind the end of @b. */
 static void put_text(struct buf *b, uint32_t number, struct str s)
 {
-	char head_bytes[TOKEN_HEAD_BYTES];
-	struct buf head = buf_fixed(head_bytes, sizeof head_bytes);
-
-	wire_put_tag(&head, number, WIRE_LEN);
-	wire_put_varint(&head, s.len);
+	char head[TOKEN_HEAD_BYTES] = { 0 };
+	size_t head_len =
+		(size_t)(varint_to(varint_to(head, (uint64_t)number << 3 | WIRE_LEN), s.len) -
+			 head);
 	/* then the lexer has reserved enough */
 	bool inside = b->p && s.p >= b->p && s.p < b->p + b->cap;
-	char *to = inside ? b->p + b->len : buf_reserve(b, head.len + s.len);
+	char *to = inside ? b->p + b->len : buf_reserve(b, sizeof head + s.len);
 	if (!to)
 		return;
-	memmove(to + head.len, s.p, s.len);
-	memcpy(to, head.p, head.len);
-	b->len += head.len + s.len;
+	memcpy(to, head, sizeof head); /* whole: text within begins behind it */
+	memmove(to + head_len, s.p, s.len);
+	b->len += head_len + s.len;
 }
 
 /* Base64 in either alphabet, padded or not. */
@@ -393,28 +400,70 @@ static bool read_field(struct reader *r, const struct schema_field *f, struct st
 	return f->type == SCHEMA_MESSAGE ? read_submessage(r, f) : read_scalar(r, f, false);
 }
 
-/* The members of an object that is open. @in_any: "@type" is known already and is passed over. */
+/*
+ * The field whose key comes next, consumed with its colon: most writers keep declaration order and
+ * put no blanks, so it is one of those behind field @from, and comparing is much less work than
+ * reading a token and looking it up. NULL: it has to be read; nothing was consumed.
+ */
+static const struct schema_field *field_ahead(struct lexer *x, const struct schema_message *m,
+					      size_t from, struct str *ret_name)
+{
+	enum { LOOK_AHEAD = 8 };
+	struct str rest = str_n(x->p, (size_t)(x->end - x->p));
+	size_t end = from + LOOK_AHEAD < m->field_count ? from + LOOK_AHEAD : m->field_count;
+
+	for (size_t i = from; i < end; i++) {
+		struct str key = m->fields[i].key; /* `"name":` */
+		/* two letters tell most names apart */
+		if (key.len > rest.len || key.p[1] != rest.p[1] || key.p[2] != rest.p[2] ||
+		    memcmp(key.p, rest.p, key.len) != 0)
+			continue;
+		x->p += key.len;
+		*ret_name = str_upto(rest, key.len - 1);
+		return &m->fields[i];
+	}
+	return NULL;
+}
+
+/* The next member of an object, name and value. @in_any: "@type" is known already and is passed
+ * over. *@from is where the next field is likely to be. */
+static bool read_member(struct reader *r, const struct schema_message *m, bool in_any,
+			struct seen *seen, size_t *from)
+{
+	struct str raw;
+	const struct schema_field *f = field_ahead(&r->x, m, *from, &raw);
+
+	if (f) {
+		*from = (size_t)f->index + 1;
+		return read_field(r, f, raw, seen);
+	}
+	struct token name = token_next(&r->x);
+	if (name.kind != TOKEN_STRING)
+		return token_unexpected(&r->x, &name);
+	/* the field is looked up now: an escaped name does not outlive the next token */
+	f = schema_field_named(m, name.text);
+	bool is_type = in_any && str_is(name.text, "@type");
+	if (!token_expect(&r->x, TOKEN_COLON))
+		return false;
+	if (is_type)
+		return token_expect(&r->x, TOKEN_STRING);
+	if (!f)
+		return read_unknown(r, &name);
+	*from = (size_t)f->index + 1;
+	return read_field(r, f, name.raw, seen);
+}
+
+/* The members of an object that is open. */
 static bool read_members(struct reader *r, const struct schema_message *m, bool in_any)
 {
 	struct seen seen = { 0, 0 };
+	size_t from = 0;
 
 	if (token_peek(&r->x) == TOKEN_OBJECT_END)
 		return token_expect(&r->x, TOKEN_OBJECT_END);
 	do {
-		struct token name = token_next(&r->x);
-		if (name.kind != TOKEN_STRING)
-			return token_unexpected(&r->x, &name);
-		/* the field is looked up now: an escaped name does not outlive the next token */
-		const struct schema_field *f = schema_field_named(m, name.text);
-		bool is_type = in_any && str_is(name.text, "@type");
-		if (!token_expect(&r->x, TOKEN_COLON))
+		if (!read_member(r, m, in_any, &seen, &from))
 			return false;
-		if (is_type) {
-			if (!token_expect(&r->x, TOKEN_STRING))
-				return false;
-		} else if (f ? !read_field(r, f, name.raw, &seen) : !read_unknown(r, &name)) {
-			return false;
-		}
 	} while (token_peek(&r->x) == TOKEN_COMMA && token_expect(&r->x, TOKEN_COMMA));
 	return token_expect(&r->x, TOKEN_OBJECT_END);
 }

@@ -130,7 +130,7 @@ bool wire_find(struct str message, uint32_t number, struct str *ret)
 	return false;
 }
 
-void wire_put_varint(struct buf *b, uint64_t v)
+void wire_put_varint_slow_(struct buf *b, uint64_t v)
 {
 	char *p = buf_reserve(b, 10);
 
@@ -141,11 +141,6 @@ void wire_put_varint(struct buf *b, uint64_t v)
 		p[n++] = (char)(v | 0x80);
 	p[n++] = (char)v;
 	b->len += n;
-}
-
-void wire_put_tag(struct buf *b, uint32_t number, enum wire_type type)
-{
-	wire_put_varint(b, (uint64_t)number << 3 | type);
 }
 
 void wire_put_u64(struct buf *b, uint32_t number, uint64_t v)

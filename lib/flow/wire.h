@@ -8,11 +8,10 @@
 #ifndef TYCHO_FLOW_WIRE_H
 #define TYCHO_FLOW_WIRE_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "flow/dict.h"
 #include "flow/flow.h"
-
-struct buf;
 
 /* Appends flow.Flow. Of a whole flow that is its ext. Of a made flow it is the members, Summary (as flow_summary_put says;
  * unless ext has one) and ext's fields, in ascending order if ext's fields are; FlowDetail in ext is merged with ours. */
@@ -113,8 +112,18 @@ __attribute__((always_inline)) static inline bool wire_next(struct wire_reader *
 /* First occurrence of LEN field @number in @message; false if there is none. */
 bool wire_find(struct str message, uint32_t number, struct str *ret);
 
-void wire_put_tag(struct buf *b, uint32_t number, enum wire_type type);
-void wire_put_varint(struct buf *b, uint64_t v);
+void wire_put_varint_slow_(struct buf *b, uint64_t v);
+static inline void wire_put_varint(struct buf *b, uint64_t v)
+{
+	if (v < 0x80)
+		buf_char(b, (char)v);
+	else
+		wire_put_varint_slow_(b, v);
+}
+static inline void wire_put_tag(struct buf *b, uint32_t number, enum wire_type type)
+{
+	wire_put_varint(b, (uint64_t)number << 3 | type);
+}
 /* Nothing is written for zero or empty, as proto3 has it. */
 void wire_put_u64(struct buf *b, uint32_t number, uint64_t v);
 void wire_put_str(struct buf *b, uint32_t number, struct str s);

@@ -266,6 +266,32 @@ static void members_come_in_declaration_order(void **state)
 	assert_null(schema_field_numbered(schema_find(STR("flow.Flow")), 7));
 }
 
+/* The reader guesses which key comes next; a wrong guess must cost time only. */
+static void keys_may_come_in_any_order_and_spelling(void **state)
+{
+	(void)state;
+	static const char expected[] =
+		"{\"verdict\":\"DROPPED\",\"source\":{\"ID\":1,\"identity\":2},"
+		"\"source_names\":[\"a\"],\"is_reply\":true}";
+	static const char *const same[] = {
+		expected,
+		"{\"is_reply\":true,\"source_names\":[\"a\"],\"source\":{\"identity\":2,\"ID\":1},"
+		"\"verdict\":\"DROPPED\"}",
+		"{ \"verdict\" : 2 ,\n\"source\"\t:{\"ID\" :1, \"identity\":2}, \"source_names\":[\"a\"]"
+		" ,\"is_reply\":true }",
+		"{\"verdict\":2,\"\\u0073ource\":{\"\\u0049D\":1,\"identity\":2},"
+		"\"sourceNames\":[\"a\"],\"isReply\":true}",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(same); i++)
+		assert_becomes(FLOW, same[i], expected);
+	assert_refused(FLOW, "{\"verdict\":2,\"verdict\":2}");
+	assert_refused(FLOW, "{\"verdict\":2,\"source\":{},\"source\":{}}");
+	assert_refused(FLOW, "{\"verdict\"");
+	assert_refused(FLOW, "{\"verdict\":");
+	assert_refused(FLOW, "{\"verdict\":2,verdict:2}");
+}
+
 static void defaults_are_left_out_and_wrappers_kept(void **state)
 {
 	(void)state;
@@ -723,6 +749,7 @@ int main(void)
 		cmocka_unit_test(json_is_the_references_to_the_byte),
 		cmocka_unit_test(bytes_are_those_protobuf_c_would_understand),
 		cmocka_unit_test(members_come_in_declaration_order),
+		cmocka_unit_test(keys_may_come_in_any_order_and_spelling),
 		cmocka_unit_test(defaults_are_left_out_and_wrappers_kept),
 		cmocka_unit_test(enums_go_by_name_and_unknown_ones_by_number),
 		cmocka_unit_test(well_known_types_have_their_own_form),
