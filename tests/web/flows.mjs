@@ -11,7 +11,13 @@ const pods = {
 	ledger: { namespace: "payments", pod: "ledger-0", kind: "StatefulSet", ip: `${clients}21` },
 	postgres: { namespace: "data", pod: "postgres-0", kind: "StatefulSet", ip: `${clients}30` },
 	redis: { namespace: "data", pod: "redis-0", kind: "StatefulSet", ip: `${clients}31` },
-	dns: { namespace: "kube-system", pod: "coredns-5d78-zz9", kind: "Deployment", ip: `${clients}53`, name: "coredns" },
+	dns: {
+		namespace: "kube-system",
+		pod: "coredns-5d78-zz9",
+		kind: "Deployment",
+		ip: `${clients}53`,
+		name: "coredns",
+	},
 	stripe: { dns: "api.stripe.com", ip: "198.51.100.7" },
 	visitor: { ip: "203.0.113.80" },
 	api: { identity: 7, ip: "10.96.0.1" },
@@ -89,5 +95,7 @@ export function flows() {
 }
 
 export function json_lines(list) {
-	return list.map((flow) => `${JSON.stringify({ flow, node_name: flow.node_name, time: flow.time })}\n`).join("");
+	return list
+		.map((flow) => `${JSON.stringify({ flow, node_name: flow.node_name, time: flow.time })}\n`)
+		.join("");
 }

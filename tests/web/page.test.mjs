@@ -21,7 +21,12 @@ const shown_name = {
 const named = (name) => shown_name[name] ?? name;
 const count = (list) => list.reduce((sum, c) => sum + c[4], 0);
 const lines_of = (list) =>
-	list.map(([from, to, port, l4, n, verdict]) => `${named(from)} to ${named(to)} ${port}/${l4}: ${n} ${outcome[verdict]}`).sort();
+	list
+		.map(
+			([from, to, port, l4, n, verdict]) =>
+				`${named(from)} to ${named(to)} ${port}/${l4}: ${n} ${outcome[verdict]}`,
+		)
+		.sort();
 const all = count(conversations);
 const dropped = conversations.filter((c) => c[5] === "DROPPED");
 
@@ -45,10 +50,15 @@ async function open(url, context = browser) {
 	page.on("pageerror", (e) => faults.push(String(e)));
 	// Chromium says itself that a socket was refused, which is what some tests are about, and that pixels were read.
 	page.on("console", (m) => {
-		if (["error", "warning"].includes(m.type()) && !/ERR_CONNECTION|WebSocket connection|willReadFrequently/.test(m.text())) faults.push(m.text());
+		if (
+			["error", "warning"].includes(m.type()) &&
+			!/ERR_CONNECTION|WebSocket connection|willReadFrequently/.test(m.text())
+		)
+			faults.push(m.text());
 	});
 	page.on("request", (r) => {
-		if (!r.url().startsWith(new URL(url).origin) && !r.url().startsWith("data:")) faults.push(`asks ${r.url()}`);
+		if (!r.url().startsWith(new URL(url).origin) && !r.url().startsWith("data:"))
+			faults.push(`asks ${r.url()}`);
 	});
 	await page.goto(url);
 	return page;
@@ -70,15 +80,18 @@ async function becomes(page, read, expected, argument) {
 	assert.deepEqual(value, expected);
 }
 
-const map_lines = () => [...document.querySelectorAll("[data-line]")].map((e) => e.textContent).sort();
-const row_count = () => Number(document.querySelector("[role=table]").getAttribute("aria-rowcount"));
+const map_lines = () =>
+	[...document.querySelectorAll("[data-line]")].map((e) => e.textContent).sort();
+const row_count = () =>
+	Number(document.querySelector("[role=table]").getAttribute("aria-rowcount"));
 const fact = (name) => document.querySelector(`[data-fact=${name}]`)?.textContent ?? "";
 const health = () => document.querySelector(".page")?.dataset.state;
 const pixels = ([r, g, b]) => {
 	let n = 0;
 	for (const canvas of document.querySelectorAll(".canvas canvas")) {
 		const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-		for (let i = 0; i < data.length; i += 4) if (data[i] === r && data[i + 1] === g && data[i + 2] === b) n++;
+		for (let i = 0; i < data.length; i += 4)
+			if (data[i] === r && data[i + 1] === g && data[i + 2] === b) n++;
 	}
 	return n > 20;
 };
@@ -110,12 +123,19 @@ test("filters change map and table, live in the address, and Back undoes them", 
 	await page.getByRole("button", { name: "Dropped" }).click();
 	await becomes(page, map_lines, lines_of(dropped));
 	await becomes(page, row_count, count(dropped));
-	assert.equal(new URLSearchParams(new URL(page.url()).hash.slice(1)).get("filter"), "verdict=DROPPED");
+	assert.equal(
+		new URLSearchParams(new URL(page.url()).hash.slice(1)).get("filter"),
+		"verdict=DROPPED",
+	);
 
 	const filter = page.getByRole("combobox", { name: "Filter" });
 	await filter.fill("from-workload=catalog not verdict=DROPPED");
 	await filter.press("Enter");
-	await becomes(page, map_lines, lines_of(conversations.filter((c) => c[0] === "catalog" && c[5] !== "DROPPED")));
+	await becomes(
+		page,
+		map_lines,
+		lines_of(conversations.filter((c) => c[0] === "catalog" && c[5] !== "DROPPED")),
+	);
 
 	await filter.fill("to-port=5432 protocol=tcp");
 	await filter.press("Enter");
@@ -153,7 +173,11 @@ test("a flow, a card and a line say all that is known of them, by mouse and by k
 	await becomes(page, row_count, all);
 	const details = page.getByRole("complementary", { name: "Details" });
 	await page.locator(".row.dropped").first().click();
-	await details.getByText("ingress_denied_by").or(details.getByText("drop_reason_desc")).first().waitFor();
+	await details
+		.getByText("ingress_denied_by")
+		.or(details.getByText("drop_reason_desc"))
+		.first()
+		.waitFor();
 	await page.keyboard.press("Escape");
 	await details.getByText("10 dropped").waitFor();
 	await page.locator(".canvas").focus();
@@ -167,7 +191,9 @@ test("a flow, a card and a line say all that is known of them, by mouse and by k
 });
 
 test("who decided a drop is said", async () => {
-	const page = await open(`${shop_ui.address}/#filter=${encodeURIComponent("to-workload=ledger verdict=DROPPED")}`);
+	const page = await open(
+		`${shop_ui.address}/#filter=${encodeURIComponent("to-workload=ledger verdict=DROPPED")}`,
+	);
 	const details = page.getByRole("complementary", { name: "Details" });
 	await becomes(page, row_count, 7);
 	await page.locator(".canvas").focus();
@@ -177,7 +203,14 @@ test("who decided a drop is said", async () => {
 });
 
 test("a paused table stands still while flows are counted on", async () => {
-	const observer = await stage.observer("stream", json_lines(flows()), "--replay-speed", "1", "--replay-repeat", "1000");
+	const observer = await stage.observer(
+		"stream",
+		json_lines(flows()),
+		"--replay-speed",
+		"1",
+		"--replay-repeat",
+		"1000",
+	);
 	const ui = await stage.ui(observer.address);
 	const page = await open(ui.address);
 	await page.locator(".row").first().waitFor();
@@ -185,7 +218,9 @@ test("a paused table stands still while flows are counted on", async () => {
 	await becomes(page, health, "paused");
 	const still = await page.locator(".rows").innerText();
 	await page.locator(".since").waitFor();
-	await page.waitForFunction(() => Number(/\d+/.exec(document.querySelector(".since")?.textContent ?? "")?.[0]) >= 20);
+	await page.waitForFunction(
+		() => Number(/\d+/.exec(document.querySelector(".since")?.textContent ?? "")?.[0]) >= 20,
+	);
 	assert.equal(await page.locator(".rows").innerText(), still);
 	await page.keyboard.press("Space");
 	await becomes(page, health, "live");
@@ -253,7 +288,8 @@ test("nothing on the page is hard to read or to reach (axe), in both schemes", a
 		const session = await page.context().newCDPSession(page);
 		await session.send("Runtime.evaluate", { expression: axe });
 		const { result } = await session.send("Runtime.evaluate", {
-			expression: "axe.run().then(r => JSON.stringify(r.violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 120) + ' ' + n.failureSummary)])))",
+			expression:
+				"axe.run().then(r => JSON.stringify(r.violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 120) + ' ' + n.failureSummary)])))",
 			awaitPromise: true,
 		});
 		assert.deepEqual(JSON.parse(result.value), [], scheme);
@@ -292,7 +328,10 @@ function request(path, headers, method = "GET") {
 test("other names and other sites are turned away", async () => {
 	const { host } = new URL(shop_ui.address);
 	assert.equal((await request("/", { host: "evil.example" })).status, 403);
-	assert.equal((await request("/", { host: `localhost:${new URL(shop_ui.address).port}` })).status, 200);
+	assert.equal(
+		(await request("/", { host: `localhost:${new URL(shop_ui.address).port}` })).status,
+		200,
+	);
 	assert.equal((await request("/", { host }, "POST")).status, 405);
 	assert.equal((await request("/../etc/passwd", { host })).status, 404);
 	const upgrade = (origin, more = {}) => ({
@@ -308,7 +347,10 @@ test("other names and other sites are turned away", async () => {
 	assert.equal((await request("/live", upgrade(`http://${host}`))).status, 101);
 	for (const origin of ["http://evil.example", `https://${host}`, "null", null])
 		assert.notEqual((await request("/live", upgrade(origin))).status, 101);
-	assert.notEqual((await request("/live", upgrade("http://evil.example", { host: "evil.example" }))).status, 101);
+	assert.notEqual(
+		(await request("/live", upgrade("http://evil.example", { host: "evil.example" }))).status,
+		101,
+	);
 	assert.notEqual((await request("/elsewhere", upgrade(`http://${host}`))).status, 101);
 });
 
@@ -316,10 +358,24 @@ test("the page comes compressed, is asked for once, and may use nothing but itse
 	const { host } = new URL(shop_ui.address);
 	const first = await request("/page.js", { host, "accept-encoding": "gzip, br" });
 	assert.equal(first.headers["content-encoding"], "gzip");
-	assert.equal((await request("/page.js", { host, "accept-encoding": "gzip", "if-none-match": first.headers.etag })).status, 304);
+	assert.equal(
+		(
+			await request("/page.js", {
+				host,
+				"accept-encoding": "gzip",
+				"if-none-match": first.headers.etag,
+			})
+		).status,
+		304,
+	);
 	assert.equal((await request("/page.js", { host })).headers["content-encoding"], undefined);
 	const policy = (await request("/", { host })).headers["content-security-policy"];
-	for (const rule of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"])
+	for (const rule of [
+		"default-src 'none'",
+		"script-src 'self'",
+		"style-src 'self'",
+		"frame-ancestors 'none'",
+	])
 		assert.ok(policy.split("; ").includes(rule), rule);
 	assert.doesNotMatch(policy, /unsafe|\*|https?:/);
 });

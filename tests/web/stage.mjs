@@ -39,7 +39,9 @@ export class Stage {
 		const child = spawn(join(BIN, program), [...args, "--ready-fd", "3", "--log-level", "error"], {
 			stdio: ["ignore", "inherit", "inherit", "pipe"],
 		});
-		const ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
+		const ended = new Promise((resolve) =>
+			child.once("exit", (code, signal) => resolve({ code, signal })),
+		);
 		const stop = async () => {
 			this.#running.delete(stop);
 			child.kill("SIGTERM");

@@ -14,7 +14,12 @@ async function load(name) {
 	const outfile = join(folder, `${name}.mjs`);
 	const options = { bundle: true, format: "esm", platform: "node", logLevel: "error" };
 	// As the page is built: esbuild is what Vite compiles with.
-	await require("esbuild").build({ ...options, entryPoints: [join(sources, `${name}.ts`)], outfile, absWorkingDir: sources });
+	await require("esbuild").build({
+		...options,
+		entryPoints: [join(sources, `${name}.ts`)],
+		outfile,
+		absWorkingDir: sources,
+	});
 	return import(pathToFileURL(outfile));
 }
 const filter = await load("filter");
@@ -41,7 +46,10 @@ test("words of one name are alternatives, different names hold together", () => 
 test("a word about either side is two filters, and two such words are four", () => {
 	assert.deepEqual(ask("port=53").allow, [{ source_port: ["53"] }, { destination_port: ["53"] }]);
 	assert.equal(ask("port=53 ip=10.0.0.0/8").allow.length, 4);
-	assert.deepEqual(ask("port=53 port=443").allow, [{ source_port: ["53", "443"] }, { destination_port: ["53", "443"] }]);
+	assert.deepEqual(ask("port=53 port=443").allow, [
+		{ source_port: ["53", "443"] },
+		{ destination_port: ["53", "443"] },
+	]);
 });
 
 test("what stands after not is denied", () => {
@@ -58,8 +66,18 @@ test("a namespace and a name in any namespace are that name in the namespace", (
 });
 
 test("words without a name are taken for what they look like", () => {
-	const names = { dropped: "verdict", TCP: "protocol", 443: "port", "10.0.0.1": "ip", "2001:db8::/32": "ip", "*.a.example": "dns", "shop/": "pod", web: "pod" };
-	for (const [word, name] of Object.entries(names)) assert.equal(filter.parse_line(word).terms[0].name, name, word);
+	const names = {
+		dropped: "verdict",
+		TCP: "protocol",
+		443: "port",
+		"10.0.0.1": "ip",
+		"2001:db8::/32": "ip",
+		"*.a.example": "dns",
+		"shop/": "pod",
+		web: "pod",
+	};
+	for (const [word, name] of Object.entries(names))
+		assert.equal(filter.parse_line(word).terms[0].name, name, word);
 });
 
 test("what is no filter is refused with a reason", () => {
@@ -71,11 +89,24 @@ test("what is no filter is refused with a reason", () => {
 });
 
 test("a line is the command that shows the same, with quotes where a shell needs them", () => {
-	assert.equal(filter.command_of("to-dns=*.example.com not port=53", "localhost:4245"), "tycho observe --server localhost:4245 --follow --to-fqdn '*.example.com' --not --port 53");
-	assert.equal(filter.command_of("pod=a'b", "x"), "tycho observe --server x --follow --pod 'a'\\''b'");
+	assert.equal(
+		filter.command_of("to-dns=*.example.com not port=53", "localhost:4245"),
+		"tycho observe --server localhost:4245 --follow --to-fqdn '*.example.com' --not --port 53",
+	);
+	assert.equal(
+		filter.command_of("pod=a'b", "x"),
+		"tycho observe --server x --follow --pod 'a'\\''b'",
+	);
 });
 
-const card = (id, name, more = {}) => ({ id, kind: "workload", namespace: "shop", workload: "Deployment", name, ...more });
+const card = (id, name, more = {}) => ({
+	id,
+	kind: "workload",
+	namespace: "shop",
+	workload: "Deployment",
+	name,
+	...more,
+});
 const update = (more) => ({
 	type: "message",
 	now: 1000,
@@ -94,7 +125,8 @@ const update = (more) => ({
 
 test("updates add rows up to what is kept, and count what was left out", () => {
 	let s = state.initial("");
-	for (let i = 0; i < 3; i++) s = state.reduce(s, update({ rows: Array.from({ length: 2000 }, () => ({})), left_out: 5 }));
+	for (let i = 0; i < 3; i++)
+		s = state.reduce(s, update({ rows: Array.from({ length: 2000 }, () => ({})), left_out: 5 }));
 	assert.equal(s.rows.length, state.ROWS_KEPT);
 	assert.equal(s.rows.at(-1).id, 6000);
 	assert.equal(s.left_out, 15);
@@ -118,7 +150,14 @@ test("while paused the rows shown stay, and go on afterwards", () => {
 
 test("a map's delta changes what it names, and a full one replaces all", () => {
 	const map = (full, cards, edges) => update({ map: { full, cards, edges, untracked: 0 } });
-	let s = state.reduce(state.initial(""), map(true, [card(0, "a"), card(1, "b")], [{ id: 0, from: 0, to: 1, protocol: "TCP", forwarded: 1 }]));
+	let s = state.reduce(
+		state.initial(""),
+		map(
+			true,
+			[card(0, "a"), card(1, "b")],
+			[{ id: 0, from: 0, to: 1, protocol: "TCP", forwarded: 1 }],
+		),
+	);
 	const structure = s.structure;
 	s = state.reduce(s, map(false, [], [{ id: 0, from: 0, to: 1, protocol: "TCP", forwarded: 2 }]));
 	assert.equal(s.edges[0].forwarded, 2);
@@ -128,12 +167,19 @@ test("a map's delta changes what it names, and a full one replaces all", () => {
 });
 
 test("rates of seconds that come again replace the old ones", () => {
-	const merged = state.merge_pulse({ from: 10, flows: [1, 2, 3], drops: [0, 0, 1] }, { from: 12, flows: [9, 4], drops: [2, 0] });
+	const merged = state.merge_pulse(
+		{ from: 10, flows: [1, 2, 3], drops: [0, 0, 1] },
+		{ from: 12, flows: [9, 4], drops: [2, 0] },
+	);
 	assert.deepEqual(merged, { from: 10, flows: [1, 2, 9, 4], drops: [0, 0, 2, 0] });
 });
 
 test("a status of another protocol is a reason to reload", () => {
-	const s = state.reduce(state.initial(""), { type: "message", now: 1, message: { type: "hello", protocol: 2, version: "9" } });
+	const s = state.reduce(state.initial(""), {
+		type: "message",
+		now: 1,
+		message: { type: "hello", protocol: 2, version: "9" },
+	});
 	assert.equal(s.link.kind, "broken");
 });
 
@@ -143,18 +189,29 @@ test("between two cards there is one line for each outcome, ending at the port m
 		{ id: 1, from: 0, to: 1, port: 443, protocol: "TCP", forwarded: 5, dropped: 2 },
 	];
 	const g = graph.graph_of([card(0, "a"), card(1, "b")], edges, []);
-	assert.deepEqual(g.lines.map((l) => [l.outcome, l.count, l.port]), [
-		["forwarded", 6, "443/TCP"],
-		["dropped", 2, "443/TCP"],
-	]);
+	assert.deepEqual(
+		g.lines.map((l) => [l.outcome, l.count, l.port]),
+		[
+			["forwarded", 6, "443/TCP"],
+			["dropped", 2, "443/TCP"],
+		],
+	);
 	assert.deepEqual(g.nodes[1].ports, ["443/TCP", "80/TCP"]);
 });
 
 test("a large map folds its namespaces, and shows those that were unfolded", () => {
-	const cards = Array.from({ length: graph.FOLD_FROM + 2 }, (_, i) => card(i, `w${i}`, { namespace: i < 3 ? "small" : "big" }));
+	const cards = Array.from({ length: graph.FOLD_FROM + 2 }, (_, i) =>
+		card(i, `w${i}`, { namespace: i < 3 ? "small" : "big" }),
+	);
 	const edges = [{ id: 0, from: 0, to: 5, protocol: "TCP", port: 1, dropped: 1 }];
 	const folded = graph.graph_of(cards, edges, []);
-	assert.deepEqual(folded.nodes.map((n) => [n.name, n.folded]), [["small", 3], ["big", cards.length - 3]]);
+	assert.deepEqual(
+		folded.nodes.map((n) => [n.name, n.folded]),
+		[
+			["small", 3],
+			["big", cards.length - 3],
+		],
+	);
 	assert.equal(folded.lines.length, 1);
 	assert.equal(graph.graph_of(cards, edges, ["small"]).nodes.length, 4);
 });
@@ -163,13 +220,25 @@ function assert_apart(g, places) {
 	const boxes = g.nodes.map((n) => ({ ...places.get(n.key), h: layout.card_height(n) }));
 	for (const [i, a] of boxes.entries())
 		for (const b of boxes.slice(i + 1))
-			assert.ok(Math.abs(a.x - b.x) >= layout.CARD_WIDTH || Math.abs(a.y - b.y) >= (a.h + b.h) / 2, "cards overlap");
+			assert.ok(
+				Math.abs(a.x - b.x) >= layout.CARD_WIDTH || Math.abs(a.y - b.y) >= (a.h + b.h) / 2,
+				"cards overlap",
+			);
 }
 
 test("cards never overlap, and the same map is laid out the same, few or many", () => {
 	for (const size of [1, 5, 50, 140]) {
-		const cards = Array.from({ length: size }, (_, i) => card(i, `w${i}`, { namespace: `n${i % 7}` }));
-		const edges = cards.map((_, i) => ({ id: i, from: i, to: (i * 7 + 3) % size, protocol: "TCP", port: 80, forwarded: 1 }));
+		const cards = Array.from({ length: size }, (_, i) =>
+			card(i, `w${i}`, { namespace: `n${i % 7}` }),
+		);
+		const edges = cards.map((_, i) => ({
+			id: i,
+			from: i,
+			to: (i * 7 + 3) % size,
+			protocol: "TCP",
+			port: 80,
+			forwarded: 1,
+		}));
 		const g = graph.graph_of(cards, edges, []);
 		const { places } = layout.lay_out(g);
 		assert.equal(places.size, size);

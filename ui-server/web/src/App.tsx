@@ -27,41 +27,81 @@ const scheme_sign: Record<Scheme, string> = { auto: "◐", light: "☀", dark: "
 
 function health(state: State, now: number): { kind: string; text: string; reason: string } {
 	if (state.link.kind === "broken")
-		return { kind: "away", text: `no connection · ${duration_text(Math.max(0, now - state.link.since))}`, reason: state.link.reason };
+		return {
+			kind: "away",
+			text: `no connection · ${duration_text(Math.max(0, now - state.link.since))}`,
+			reason: state.link.reason,
+		};
 	if (state.upstream.kind === "away")
-		return { kind: "away", text: `server away · ${duration_text(Math.max(0, now - state.upstream.since))}`, reason: state.upstream.reason };
-	if (state.link.kind === "connecting" || state.upstream.kind === "connecting") return { kind: "connecting", text: "connecting", reason: "" };
+		return {
+			kind: "away",
+			text: `server away · ${duration_text(Math.max(0, now - state.upstream.since))}`,
+			reason: state.upstream.reason,
+		};
+	if (state.link.kind === "connecting" || state.upstream.kind === "connecting")
+		return { kind: "connecting", text: "connecting", reason: "" };
 	if (state.paused.kind === "yes") return { kind: "paused", text: "paused", reason: "" };
 	return { kind: "live", text: "live", reason: "" };
 }
 
 function empty_text(state: State, what: string): string {
-	if (state.link.kind === "broken" || state.upstream.kind === "away") return "Nothing was seen before the connection was lost.";
+	if (state.link.kind === "broken" || state.upstream.kind === "away")
+		return "Nothing was seen before the connection was lost.";
 	if (state.upstream.kind === "connecting") return "Asking the server…";
-	return state.line ? `No ${what} with this filter. Widen it, or wait: what comes is shown.` : `No ${what} yet. What comes is shown at once.`;
+	return state.line
+		? `No ${what} with this filter. Widen it, or wait: what comes is shown.`
+		: `No ${what} yet. What comes is shown at once.`;
 }
 
-function Overview({ state, on_copy, command }: { state: State; on_copy(text: string): void; command: string }) {
-	const refused = state.edges.filter((e) => e?.dropped).sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0));
+function Overview({
+	state,
+	on_copy,
+	command,
+}: {
+	state: State;
+	on_copy(text: string): void;
+	command: string;
+}) {
+	const refused = state.edges
+		.filter((e) => e?.dropped)
+		.sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0));
 	const reasons = new Map<string, number>();
-	for (const edge of refused) for (const [reason, n] of Object.entries(edge.reasons ?? {})) reasons.set(reason, (reasons.get(reason) ?? 0) + n);
+	for (const edge of refused)
+		for (const [reason, n] of Object.entries(edge.reasons ?? {}))
+			reasons.set(reason, (reasons.get(reason) ?? 0) + n);
 	return (
 		<>
-			<h2>{state.totals.dropped ? `${count_text(state.totals.dropped)} dropped` : "Nothing dropped"}</h2>
-			<p class="quiet">of {count_text(state.totals.flows)} flows{state.line ? " with this filter" : ""}</p>
+			<h2>
+				{state.totals.dropped ? `${count_text(state.totals.dropped)} dropped` : "Nothing dropped"}
+			</h2>
+			<p class="quiet">
+				of {count_text(state.totals.flows)} flows{state.line ? " with this filter" : ""}
+			</p>
 			{reasons.size > 0 && (
 				<>
 					<h3>Why</h3>
 					<ul class="peers">
-						{[...reasons].sort((a, b) => b[1] - a[1]).slice(0, 8).map(([reason, n]) => (
-							<li key={reason}><code>{reason}</code><span class="dropped">{count_text(n)}</span></li>
-						))}
+						{[...reasons]
+							.sort((a, b) => b[1] - a[1])
+							.slice(0, 8)
+							.map(([reason, n]) => (
+								<li key={reason}>
+									<code>{reason}</code>
+									<span class="dropped">{count_text(n)}</span>
+								</li>
+							))}
 					</ul>
 				</>
 			)}
 			<h3>This view as a command</h3>
-			<p class="command"><code>{command}</code></p>
-			<p class="actions"><button type="button" onClick={() => on_copy(command)}>Copy</button></p>
+			<p class="command">
+				<code>{command}</code>
+			</p>
+			<p class="actions">
+				<button type="button" onClick={() => on_copy(command)}>
+					Copy
+				</button>
+			</p>
 			<p class="quiet">Click a card, a line or a flow to see all that is known of it.</p>
 		</>
 	);
@@ -80,13 +120,26 @@ function Help({ close }: { close(): void }) {
 	const box = useRef<HTMLDialogElement>(null);
 	useEffect(() => box.current?.showModal(), []);
 	return (
-		<dialog ref={box} class="help" aria-label="Keys" onClose={close} onClick={() => box.current?.close()}>
+		<dialog
+			ref={box}
+			class="help"
+			aria-label="Keys"
+			onClose={close}
+			onClick={() => box.current?.close()}
+		>
 			<dl>
 				{keys.map(([key, text]) => (
-					<div class="fact" key={key}><dt><kbd>{key}</kbd></dt><dd>{text}</dd></div>
+					<div class="fact" key={key}>
+						<dt>
+							<kbd>{key}</kbd>
+						</dt>
+						<dd>{text}</dd>
+					</div>
 				))}
 			</dl>
-			<form method="dialog"><button>Close</button></form>
+			<form method="dialog">
+				<button>Close</button>
+			</form>
 		</dialog>
 	);
 }
@@ -100,7 +153,10 @@ interface Props {
 }
 
 export function App({ state, now, scheme, wishes, on_scheme }: Props) {
-	const graph = useMemo(() => graph_of(state.cards.filter(Boolean), state.edges.filter(Boolean), state.unfolded), [state.cards, state.edges, state.unfolded]);
+	const graph = useMemo(
+		() => graph_of(state.cards.filter(Boolean), state.edges.filter(Boolean), state.unfolded),
+		[state.cards, state.edges, state.unfolded],
+	);
 	const [tab, set_tab] = useState<Tab>("map");
 	const [help, set_help] = useState(false);
 	const [share, set_share] = useState(38); // % of the height that the table has
@@ -119,7 +175,9 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 		const names = new Set(terms.map((t) => t.slice(0, t.indexOf("="))));
 		const sides = new Set([...names].map((n) => n.slice(0, n.indexOf("-"))));
 		// What was asked of the same side before is replaced.
-		const kept = parsed.ok ? parsed.terms.filter((t) => t.not || !sides.has(t.name.split("-")[0]!)) : [];
+		const kept = parsed.ok
+			? parsed.terms.filter((t) => t.not || !sides.has(t.name.split("-")[0]!))
+			: [];
 		wishes.line([line_of(kept), ...terms].filter(Boolean).join(" "));
 		wishes.select({ kind: "nothing" });
 	};
@@ -127,7 +185,8 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 		const card = (key: string) => graph.nodes.find((n) => n.key === key)?.card;
 		if (selection.kind === "card") {
 			const own = card(selection.key);
-			if (own) filter(card_terms(own, graph.lines.some((l) => l.to === selection.key) ? "to" : "from"));
+			if (own)
+				filter(card_terms(own, graph.lines.some((l) => l.to === selection.key) ? "to" : "from"));
 		} else if (selection.kind === "edge") {
 			const [from, to] = [card(selection.from), card(selection.to)];
 			filter([...(from ? card_terms(from, "from") : []), ...(to ? card_terms(to, "to") : [])]);
@@ -138,7 +197,8 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 		const on_key = (event: KeyboardEvent) => {
 			const target = event.target as HTMLElement;
 			const typing = target.matches("input, select, textarea, button, summary");
-			if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+			if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]"))
+				return;
 			if (event.key === "Escape") wishes.select({ kind: "nothing" });
 			else if (typing) return;
 			else if (event.key === "/") document.getElementById("filter")?.focus();
@@ -168,7 +228,10 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 	return (
 		<div class="page" data-tab={tab} data-state={h.kind}>
 			<header>
-				<h1><img src="/icon.svg" alt="" width="22" height="22" />tycho</h1>
+				<h1>
+					<img src="/icon.svg" alt="" width="22" height="22" />
+					tycho
+				</h1>
 				<FilterLine
 					line={state.line}
 					problem={state.line_problem}
@@ -177,22 +240,61 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					on_line={wishes.line}
 				/>
 				<div class="controls">
-					<span class={`health ${h.kind}`} role="status" title={h.reason}>{h.text}</span>
-					<button type="button" class="pause" aria-pressed={paused} title={paused ? "Resume (Space)" : "Pause the table (Space)"} onClick={() => wishes.pause(!paused)}>
+					<span class={`health ${h.kind}`} role="status" title={h.reason}>
+						{h.text}
+					</span>
+					<button
+						type="button"
+						class="pause"
+						aria-pressed={paused}
+						title={paused ? "Resume (Space)" : "Pause the table (Space)"}
+						onClick={() => wishes.pause(!paused)}
+					>
 						{paused ? "Resume" : "Pause"}
 					</button>
-					<button type="button" class="sign" title={`Colours: ${scheme}`} aria-label={`Colours: ${scheme}`} onClick={() => on_scheme(next_scheme[scheme])}>{scheme_sign[scheme]}</button>
-					<button type="button" class="sign" title="Keys (?)" aria-label="Keys" onClick={() => set_help(true)}>?</button>
+					<button
+						type="button"
+						class="sign"
+						title={`Colours: ${scheme}`}
+						aria-label={`Colours: ${scheme}`}
+						onClick={() => on_scheme(next_scheme[scheme])}
+					>
+						{scheme_sign[scheme]}
+					</button>
+					<button
+						type="button"
+						class="sign"
+						title="Keys (?)"
+						aria-label="Keys"
+						onClick={() => set_help(true)}
+					>
+						?
+					</button>
 				</div>
 			</header>
-			{h.kind === "away" && <p class="banner" role="alert">{h.reason} <span>What is shown was seen before; it goes on by itself.</span></p>}
+			{h.kind === "away" && (
+				<p class="banner" role="alert">
+					{h.reason} <span>What is shown was seen before; it goes on by itself.</span>
+				</p>
+			)}
 			<Strip pulse={state.pulse} />
 			<nav class="tabs" role="tablist" aria-label="Panels">
 				{(["map", "flows", "detail"] as const).map((t) => (
-					<button key={t} type="button" role="tab" aria-selected={tab === t} onClick={() => set_tab(t)}>{t === "detail" ? "Details" : t === "map" ? "Map" : "Flows"}</button>
+					<button
+						key={t}
+						type="button"
+						role="tab"
+						aria-selected={tab === t}
+						onClick={() => set_tab(t)}
+					>
+						{t === "detail" ? "Details" : t === "map" ? "Map" : "Flows"}
+					</button>
 				))}
 			</nav>
-			<main ref={main} style={{ gridTemplateRows: `minmax(0, ${100 - share}fr) 5px minmax(0, ${share}fr)` }}>
+			<main
+				ref={main}
+				style={{ gridTemplateRows: `minmax(0, ${100 - share}fr) 5px minmax(0, ${share}fr)` }}
+			>
 				<ServiceMap
 					graph={graph}
 					structure={state.structure}
@@ -236,7 +338,11 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 				/>
 			</main>
 			<StatusLine state={state} now={now} />
-			{copied && <p class="toast" role="status">Copied</p>}
+			{copied && (
+				<p class="toast" role="status">
+					Copied
+				</p>
+			)}
 			{help && <Help close={() => set_help(false)} />}
 		</div>
 	);
@@ -257,11 +363,17 @@ function useDark(scheme: Scheme): boolean {
 // What the filter line can be completed with.
 function seen_values(state: State): Record<string, string[]> {
 	const cards = state.cards.filter(Boolean);
-	const of = (values: (string | undefined)[]) => [...new Set(values.filter((v): v is string => Boolean(v)))].sort().slice(0, 500);
+	const of = (values: (string | undefined)[]) =>
+		[...new Set(values.filter((v): v is string => Boolean(v)))].sort().slice(0, 500);
 	return {
 		namespace: of([...state.namespaces, ...cards.map((c) => c.namespace)]),
 		workload: of(cards.filter((c) => c.kind === "workload").map((c) => c.name)),
-		pod: of(cards.filter((c) => c.kind === "pod").map((c) => `${c.namespace ?? ""}/${c.name}`).concat(cards.filter((c) => c.namespace).map((c) => `${c.namespace}/`))),
+		pod: of(
+			cards
+				.filter((c) => c.kind === "pod")
+				.map((c) => `${c.namespace ?? ""}/${c.name}`)
+				.concat(cards.filter((c) => c.namespace).map((c) => `${c.namespace}/`)),
+		),
 		dns: of(cards.filter((c) => c.kind === "name").map((c) => c.name)),
 		ip: of(cards.filter((c) => c.kind === "address").map((c) => c.name)),
 		port: of(state.edges.map((e) => (e?.port ? String(e.port) : undefined))),

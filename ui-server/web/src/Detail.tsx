@@ -1,7 +1,22 @@
 // What is known of the selected card, line or flow.
 import type { ComponentChildren } from "preact";
-import { bytes_text, count_text, duration_text, full_time_text, time_text, type Flow } from "./flow";
-import { type Graph, type Line, type Node, card_terms, port_text, summary_of, total } from "./graph";
+import {
+	bytes_text,
+	count_text,
+	duration_text,
+	full_time_text,
+	time_text,
+	type Flow,
+} from "./flow";
+import {
+	type Graph,
+	type Line,
+	type Node,
+	card_terms,
+	port_text,
+	summary_of,
+	total,
+} from "./graph";
 import type { Selection } from "./state";
 import type { Edge } from "./wire";
 
@@ -33,10 +48,20 @@ function Counts({ edges, now }: { edges: Edge[]; now: number }) {
 			{sum.dropped > 0 && (
 				<Fact name="Dropped">
 					<strong class="dropped">{count_text(sum.dropped)}</strong>
-					{sum.last_dropped > 0 && <span class="quiet"> · last {duration_text(Math.max(0, now - sum.last_dropped))} ago</span>}
+					{sum.last_dropped > 0 && (
+						<span class="quiet">
+							{" "}
+							· last {duration_text(Math.max(0, now - sum.last_dropped))} ago
+						</span>
+					)}
 				</Fact>
 			)}
-			{sum.audited > 0 && <Fact name="Audit"><strong class="audited">{count_text(sum.audited)}</strong> <span class="quiet">would be dropped</span></Fact>}
+			{sum.audited > 0 && (
+				<Fact name="Audit">
+					<strong class="audited">{count_text(sum.audited)}</strong>{" "}
+					<span class="quiet">would be dropped</span>
+				</Fact>
+			)}
 			{sum.reasons.map(([reason, n]) => (
 				<Fact key={reason} name="Reason">
 					<code>{reason}</code> <span class="quiet">{count_text(n)}</span>
@@ -47,13 +72,18 @@ function Counts({ edges, now }: { edges: Edge[]; now: number }) {
 					<code>{d.policy}</code> <span class="quiet">{d.on}</span>
 				</Fact>
 			))}
-			{sum.dropped > 0 && sum.deciders.length === 0 && sum.reasons.some(([r]) => r === "POLICY_DENIED") && (
-				<Fact name="Decided by">no policy allows it <span class="quiet">default deny</span></Fact>
-			)}
+			{sum.dropped > 0 &&
+				sum.deciders.length === 0 &&
+				sum.reasons.some(([r]) => r === "POLICY_DENIED") && (
+					<Fact name="Decided by">
+						no policy allows it <span class="quiet">default deny</span>
+					</Fact>
+				)}
 			{sum.bytes > 0 && <Fact name="Bytes">{bytes_text(sum.bytes)}</Fact>}
 			{sum.first > 0 && (
 				<Fact name="Seen">
-					<span title={full_time_text(sum.first)}>{time_text(sum.first)}</span> – <span title={full_time_text(sum.last)}>{time_text(sum.last)}</span>
+					<span title={full_time_text(sum.first)}>{time_text(sum.first)}</span> –{" "}
+					<span title={full_time_text(sum.last)}>{time_text(sum.last)}</span>
 				</Fact>
 			)}
 		</dl>
@@ -61,7 +91,9 @@ function Counts({ edges, now }: { edges: Edge[]; now: number }) {
 }
 
 function Ports({ edges }: { edges: Edge[] }) {
-	const by = [...edges].sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0) || total(b) - total(a)).slice(0, 12);
+	const by = [...edges]
+		.sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0) || total(b) - total(a))
+		.slice(0, 12);
 	return (
 		<table class="ports">
 			<thead>
@@ -74,7 +106,9 @@ function Ports({ edges }: { edges: Edge[] }) {
 			<tbody>
 				{by.map((e) => (
 					<tr key={e.id}>
-						<td><code>{port_text(e)}</code></td>
+						<td>
+							<code>{port_text(e)}</code>
+						</td>
 						<td class="number">{count_text(e.forwarded ?? 0)}</td>
 						<td class={`number${e.dropped ? " dropped" : ""}`}>{count_text(e.dropped ?? 0)}</td>
 					</tr>
@@ -88,28 +122,65 @@ function name_of(node: Node): string {
 	return node.group ? `${node.group}/${node.name}` : node.name;
 }
 
-function EdgeDetail({ lines, from, to, props }: { lines: Line[]; from: Node; to: Node; props: Props }) {
+function EdgeDetail({
+	lines,
+	from,
+	to,
+	props,
+}: {
+	lines: Line[];
+	from: Node;
+	to: Node;
+	props: Props;
+}) {
 	const edges = lines[0]?.edges ?? [];
-	const terms = [...(from.card ? card_terms(from.card, "from") : []), ...(to.card ? card_terms(to.card, "to") : [])];
+	const terms = [
+		...(from.card ? card_terms(from.card, "from") : []),
+		...(to.card ? card_terms(to.card, "to") : []),
+	];
 	return (
 		<>
 			<h2>
-				<button type="button" class="link" onClick={() => props.on_select({ kind: "card", key: from.key })}>{name_of(from)}</button>
+				<button
+					type="button"
+					class="link"
+					onClick={() => props.on_select({ kind: "card", key: from.key })}
+				>
+					{name_of(from)}
+				</button>
 				<span class="quiet"> → </span>
-				<button type="button" class="link" onClick={() => props.on_select({ kind: "card", key: to.key })}>{name_of(to)}</button>
+				<button
+					type="button"
+					class="link"
+					onClick={() => props.on_select({ kind: "card", key: to.key })}
+				>
+					{name_of(to)}
+				</button>
 			</h2>
 			<Counts edges={edges} now={props.now} />
 			<Ports edges={edges} />
 			{terms.length > 0 && (
 				<p class="actions">
-					<button type="button" onClick={() => props.on_filter(terms)}>Only these flows</button>
+					<button type="button" onClick={() => props.on_filter(terms)}>
+						Only these flows
+					</button>
 				</p>
 			)}
 		</>
 	);
 }
 
-function Peers({ title, lines, end, props }: { title: string; lines: Line[]; end: "from" | "to"; props: Props }) {
+function Peers({
+	title,
+	lines,
+	end,
+	props,
+}: {
+	title: string;
+	lines: Line[];
+	end: "from" | "to";
+	props: Props;
+}) {
 	const seen = new Map<string, Line[]>();
 	for (const line of lines) seen.set(line[end], [...(seen.get(line[end]) ?? []), line]);
 	if (!seen.size) return null;
@@ -122,10 +193,19 @@ function Peers({ title, lines, end, props }: { title: string; lines: Line[]; end
 					const dropped = list.some((l) => l.outcome === "dropped");
 					return (
 						<li key={key}>
-							<button type="button" class="link" onClick={() => props.on_select({ kind: "edge", from: list[0]!.from, to: list[0]!.to })}>
+							<button
+								type="button"
+								class="link"
+								onClick={() =>
+									props.on_select({ kind: "edge", from: list[0]!.from, to: list[0]!.to })
+								}
+							>
 								{node ? name_of(node) : key}
 							</button>
-							<span class={dropped ? "dropped" : "quiet"}>{dropped ? "✕ " : ""}{count_text(list.reduce((n, l) => n + l.count, 0))}</span>
+							<span class={dropped ? "dropped" : "quiet"}>
+								{dropped ? "✕ " : ""}
+								{count_text(list.reduce((n, l) => n + l.count, 0))}
+							</span>
 						</li>
 					);
 				})}
@@ -149,13 +229,27 @@ function CardDetail({ node, props }: { node: Node; props: Props }) {
 			<p class="actions">
 				{node.card ? (
 					<>
-						{card_terms(node.card, "from").length > 0 && <button type="button" onClick={() => props.on_filter(card_terms(node.card!, "from"))}>Flows from here</button>}
-						{card_terms(node.card, "to").length > 0 && <button type="button" onClick={() => props.on_filter(card_terms(node.card!, "to"))}>Flows to here</button>}
+						{card_terms(node.card, "from").length > 0 && (
+							<button type="button" onClick={() => props.on_filter(card_terms(node.card!, "from"))}>
+								Flows from here
+							</button>
+						)}
+						{card_terms(node.card, "to").length > 0 && (
+							<button type="button" onClick={() => props.on_filter(card_terms(node.card!, "to"))}>
+								Flows to here
+							</button>
+						)}
 					</>
 				) : (
-					<button type="button" onClick={() => props.on_unfold(node.name, true)}>Unfold</button>
+					<button type="button" onClick={() => props.on_unfold(node.name, true)}>
+						Unfold
+					</button>
 				)}
-				{props.graph.folds && node.card && <button type="button" onClick={() => props.on_unfold(node.group || "outside", false)}>Fold {node.group || "outside"}</button>}
+				{props.graph.folds && node.card && (
+					<button type="button" onClick={() => props.on_unfold(node.group || "outside", false)}>
+						Fold {node.group || "outside"}
+					</button>
+				)}
 			</p>
 			<Peers title="Asked by" lines={incoming} end="from" props={props} />
 			<Peers title="Asks" lines={outgoing} end="to" props={props} />
@@ -166,7 +260,9 @@ function CardDetail({ node, props }: { node: Node; props: Props }) {
 // Every field, as `tycho observe -o json` names them.
 function leaves(value: unknown, path: string): [string, string][] {
 	if (Array.isArray(value))
-		return value.every((v) => typeof v !== "object") ? [[path, value.join(", ")]] : value.flatMap((v, i) => leaves(v, `${path}[${i}]`));
+		return value.every((v) => typeof v !== "object")
+			? [[path, value.join(", ")]]
+			: value.flatMap((v, i) => leaves(v, `${path}[${i}]`));
 	if (value && typeof value === "object")
 		return Object.entries(value).flatMap(([k, v]) => leaves(v, path ? `${path}.${k}` : k));
 	return [[path, String(value)]];
@@ -175,13 +271,19 @@ function leaves(value: unknown, path: string): [string, string][] {
 function FlowDetail({ flow, props }: { flow: Flow; props: Props }) {
 	return (
 		<>
-			<h2>{String(flow.verdict ?? "Flow")} <span class="quiet">{time_text(flow.time)}</span></h2>
+			<h2>
+				{String(flow.verdict ?? "Flow")} <span class="quiet">{time_text(flow.time)}</span>
+			</h2>
 			<p class="actions">
-				<button type="button" onClick={() => props.on_copy(JSON.stringify({ flow }))}>Copy as JSON</button>
+				<button type="button" onClick={() => props.on_copy(JSON.stringify({ flow }))}>
+					Copy as JSON
+				</button>
 			</p>
 			<dl class="fields">
 				{leaves(flow, "").map(([name, value]) => (
-					<Fact key={name} name={name}><code>{value}</code></Fact>
+					<Fact key={name} name={name}>
+						<code>{value}</code>
+					</Fact>
 				))}
 			</dl>
 		</>
@@ -198,13 +300,21 @@ function Body(props: Props) {
 			return <FlowDetail flow={selection.row.flow} props={props} />;
 		case "card": {
 			const card = node(selection.key);
-			return card ? <CardDetail node={card} props={props} /> : <p class="quiet">Not seen with this filter.</p>;
+			return card ? (
+				<CardDetail node={card} props={props} />
+			) : (
+				<p class="quiet">Not seen with this filter.</p>
+			);
 		}
 		case "edge": {
 			const from = node(selection.from);
 			const to = node(selection.to);
 			const lines = graph.lines.filter((l) => l.from === selection.from && l.to === selection.to);
-			return from && to && lines.length ? <EdgeDetail lines={lines} from={from} to={to} props={props} /> : <p class="quiet">Not seen with this filter.</p>;
+			return from && to && lines.length ? (
+				<EdgeDetail lines={lines} from={from} to={to} props={props} />
+			) : (
+				<p class="quiet">Not seen with this filter.</p>
+			);
 		}
 	}
 }
@@ -213,7 +323,13 @@ export function Detail(props: Props) {
 	return (
 		<aside class="detail" aria-label="Details" tabIndex={-1}>
 			{props.selection.kind !== "nothing" && (
-				<button type="button" class="close" title="Back (Esc)" aria-label="Back" onClick={() => props.on_select({ kind: "nothing" })}>
+				<button
+					type="button"
+					class="close"
+					title="Back (Esc)"
+					aria-label="Back"
+					onClick={() => props.on_select({ kind: "nothing" })}
+				>
 					×
 				</button>
 			)}

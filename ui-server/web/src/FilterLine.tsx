@@ -1,5 +1,5 @@
 // The one filter line, with what could complete it; and beside it the two filters that everybody wants.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { completions, values_of, with_values, words } from "./filter";
 
 interface Props {
@@ -24,7 +24,16 @@ export function FilterLine(props: Props) {
 	const [open, set_open] = useState(false);
 	const [chosen, set_chosen] = useState(-1);
 	const input = useRef<HTMLInputElement>(null);
-	useEffect(() => set_draft(props.line), [props.line]);
+	// A line that was asked here does not come back into the input: its author may be typing on.
+	const own = useRef(props.line);
+	useLayoutEffect(() => {
+		if (props.line !== own.current) set_draft(props.line);
+		own.current = props.line;
+	}, [props.line]);
+	const submit = (line: string) => {
+		own.current = line;
+		props.on_line(line);
+	};
 
 	const choices = open ? completions(draft, props.seen).slice(0, COMPLETIONS_SHOWN) : [];
 	const current = values_of(props.line, "verdict");
@@ -32,7 +41,7 @@ export function FilterLine(props: Props) {
 	const take = (choice: string) => {
 		set_draft(choice);
 		set_chosen(-1);
-		if (!choice.endsWith("=")) props.on_line(choice.trim());
+		if (!choice.endsWith("=")) submit(choice.trim());
 		input.current?.focus();
 	};
 	const on_key = (event: KeyboardEvent) => {
@@ -41,14 +50,19 @@ export function FilterLine(props: Props) {
 			const by = event.key === "ArrowDown" ? 1 : -1;
 			set_chosen((chosen + by + choices.length + 1) % (choices.length + 1));
 			event.preventDefault();
-		} else if (event.key === "Tab" && open && choices.length && (chosen >= 0 || /\S$/.test(draft))) {
+		} else if (
+			event.key === "Tab" &&
+			open &&
+			choices.length &&
+			(chosen >= 0 || /\S$/.test(draft))
+		) {
 			take(choices[Math.max(0, chosen)]!);
 			event.preventDefault();
 		} else if (event.key === "Enter") {
 			if (chosen >= 0 && choices[chosen]) take(choices[chosen]!);
 			else {
 				set_open(false);
-				props.on_line(draft.trim());
+				submit(input.current?.value.trim() ?? "");
 			}
 		} else if (event.key === "Escape") {
 			event.stopPropagation();
@@ -59,28 +73,47 @@ export function FilterLine(props: Props) {
 			}
 		}
 	};
-	const select = (name: string, value: string) => props.on_line(with_values(props.line, name, value ? [value] : []));
+	const select = (name: string, value: string) =>
+		props.on_line(with_values(props.line, name, value ? [value] : []));
 	const namespaces = values_of(props.line, "namespace");
 	const protocol = values_of(props.line, "protocol");
 	return (
 		<div class="filters" role="search">
-			<select aria-label="Namespace" value={namespaces[0] ?? ""} onChange={(e) => select("namespace", e.currentTarget.value)}>
+			<select
+				aria-label="Namespace"
+				value={namespaces[0] ?? ""}
+				onChange={(e) => select("namespace", e.currentTarget.value)}
+			>
 				<option value="">all namespaces</option>
 				{[...new Set([...props.namespaces, ...namespaces])].map((n) => (
-					<option key={n} value={n}>{n}</option>
+					<option key={n} value={n}>
+						{n}
+					</option>
 				))}
 			</select>
 			<div class="segments" role="group" aria-label="Verdict">
 				{verdicts.map(([text, value]) => (
-					<button key={text} type="button" class={value.toLowerCase()} aria-pressed={verdict === value} onClick={() => select("verdict", value)}>
+					<button
+						key={text}
+						type="button"
+						class={value.toLowerCase()}
+						aria-pressed={verdict === value}
+						onClick={() => select("verdict", value)}
+					>
 						{text}
 					</button>
 				))}
 			</div>
-			<select aria-label="Protocol" value={protocol[0] ?? ""} onChange={(e) => select("protocol", e.currentTarget.value)}>
+			<select
+				aria-label="Protocol"
+				value={protocol[0] ?? ""}
+				onChange={(e) => select("protocol", e.currentTarget.value)}
+			>
 				<option value="">any protocol</option>
 				{[...new Set([...protocols, ...protocol])].map((p) => (
-					<option key={p} value={p}>{p.toUpperCase()}</option>
+					<option key={p} value={p}>
+						{p.toUpperCase()}
+					</option>
 				))}
 			</select>
 			<div class="line">
@@ -105,14 +138,28 @@ export function FilterLine(props: Props) {
 						set_draft(e.currentTarget.value);
 						set_open(true);
 						set_chosen(-1);
-						if (e.currentTarget.value === "") props.on_line("");
+						if (e.currentTarget.value === "") submit("");
 					}}
 					onKeyDown={on_key}
 				/>
 				{props.line && (
-					<button type="button" class="clear" title="Without filters" aria-label="Clear the filter" onClick={() => props.on_line("")}>×</button>
+					<button
+						type="button"
+						class="clear"
+						title="Without filters"
+						aria-label="Clear the filter"
+						onClick={() => props.on_line("")}
+					>
+						×
+					</button>
 				)}
-				<ul id="completions" class="completions" role="listbox" aria-label="Completions" hidden={!choices.length}>
+				<ul
+					id="completions"
+					class="completions"
+					role="listbox"
+					aria-label="Completions"
+					hidden={!choices.length}
+				>
 					{choices.map((choice, i) => {
 						const word = /\S+\s?$/.exec(choice)?.[0] ?? choice;
 						return (
@@ -132,7 +179,9 @@ export function FilterLine(props: Props) {
 						);
 					})}
 				</ul>
-				<p id="filter-problem" class="problem" role="alert">{props.problem}</p>
+				<p id="filter-problem" class="problem" role="alert">
+					{props.problem}
+				</p>
 			</div>
 		</div>
 	);

@@ -1,6 +1,16 @@
 // The newest flows, newest first. Only the rows in view exist; what stands in view stays while others come.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { count_text, full_time_text, outcome_of, port_of, protocol_of, side_of, time_text, why_of, type Side } from "./flow";
+import {
+	count_text,
+	full_time_text,
+	outcome_of,
+	port_of,
+	protocol_of,
+	side_of,
+	time_text,
+	why_of,
+	type Side,
+} from "./flow";
 import type { Row } from "./state";
 
 const ROW_PX = 24;
@@ -24,7 +34,17 @@ function Name({ side }: { side: Side }) {
 	);
 }
 
-function Line({ row, top, selected, on_select }: { row: Row; top: number; selected: boolean; on_select(row: Row): void }) {
+function Line({
+	row,
+	top,
+	selected,
+	on_select,
+}: {
+	row: Row;
+	top: number;
+	selected: boolean;
+	on_select(row: Row): void;
+}) {
 	const { flow } = row;
 	const outcome = outcome_of(flow);
 	const port = port_of(flow);
@@ -95,7 +115,15 @@ export function FlowTable(props: Props) {
 	const shown = [];
 	for (let i = first; i < last; i++) {
 		const row = rows[rows.length - 1 - i]!;
-		shown.push(<Line key={row.id} row={row} top={i * ROW_PX} selected={row.id === props.selected} on_select={props.on_select} />);
+		shown.push(
+			<Line
+				key={row.id}
+				row={row}
+				top={i * ROW_PX}
+				selected={row.id === props.selected}
+				on_select={props.on_select}
+			/>,
+		);
 	}
 	const step = (by: number) => {
 		const at = rows.findIndex((r) => r.id === props.selected);
@@ -106,7 +134,8 @@ export function FlowTable(props: Props) {
 		const top = (rows.length - 1 - to) * ROW_PX;
 		const element = box.current!;
 		if (top < element.scrollTop) element.scrollTop = top;
-		if (top + ROW_PX > element.scrollTop + element.clientHeight) element.scrollTop = top + ROW_PX - element.clientHeight;
+		if (top + ROW_PX > element.scrollTop + element.clientHeight)
+			element.scrollTop = top + ROW_PX - element.clientHeight;
 	};
 	const on_key = (event: KeyboardEvent) => {
 		if (event.key === "ArrowDown") step(1);
@@ -142,9 +171,14 @@ export function FlowTable(props: Props) {
 			</div>
 			{(props.left_out > 0 || props.since_pause > 0) && (
 				<p class="notice" role="status">
-					{props.since_pause > 0 && <span class="since">{count_text(props.since_pause)} more since the pause</span>}
+					{props.since_pause > 0 && (
+						<span class="since">{count_text(props.since_pause)} more since the pause</span>
+					)}
 					{props.left_out > 0 && (
-						<span class="left-out">{count_text(props.left_out)} flows came faster than this table takes them and are not in it; the map counts them</span>
+						<span class="left-out">
+							{count_text(props.left_out)} flows came faster than this table takes them and are not
+							in it; the map counts them
+						</span>
 					)}
 				</p>
 			)}

@@ -63,13 +63,28 @@ export function ServiceMap(props: Props) {
 				onKeyDown={on_key}
 			/>
 			<div class="zoom" role="group" aria-label="Zoom">
-				<button type="button" title="Closer (+)" aria-label="Closer" onClick={() => drawing.current?.zoom(1.25)}>
+				<button
+					type="button"
+					title="Closer (+)"
+					aria-label="Closer"
+					onClick={() => drawing.current?.zoom(1.25)}
+				>
 					+
 				</button>
-				<button type="button" title="Farther (−)" aria-label="Farther" onClick={() => drawing.current?.zoom(0.8)}>
+				<button
+					type="button"
+					title="Farther (−)"
+					aria-label="Farther"
+					onClick={() => drawing.current?.zoom(0.8)}
+				>
 					−
 				</button>
-				<button type="button" title="All of it (0)" aria-label="All of it" onClick={() => drawing.current?.fit()}>
+				<button
+					type="button"
+					title="All of it (0)"
+					aria-label="All of it"
+					onClick={() => drawing.current?.fit()}
+				>
 					⤢
 				</button>
 			</div>

@@ -15,25 +15,55 @@ export function StatusLine({ state, now }: { state: State; now: number }) {
 	return (
 		<footer class="status" aria-label="Coverage">
 			<span title={server?.version ?? ""}>{state.server}</span>
-			{nodes_text(state) && <span class={server?.num_unavailable_nodes ? "warn" : ""}>{nodes_text(state)}</span>}
+			{nodes_text(state) && (
+				<span class={server?.num_unavailable_nodes ? "warn" : ""}>{nodes_text(state)}</span>
+			)}
 			<span data-fact="flows">{count_text(t.flows)} flows</span>
-			<span data-fact="dropped" class={t.dropped ? "dropped" : ""}>{count_text(t.dropped)} dropped</span>
-			<span data-fact="lost" class={t.lost ? "warn" : ""} title="Events that the server, or the kernel below it, had no room for">
+			<span data-fact="dropped" class={t.dropped ? "dropped" : ""}>
+				{count_text(t.dropped)} dropped
+			</span>
+			<span
+				data-fact="lost"
+				class={t.lost ? "warn" : ""}
+				title="Events that the server, or the kernel below it, had no room for"
+			>
 				{count_text(t.lost)} lost
 			</span>
 			{t.gaps > 0 && (
-				<span data-fact="gaps" class="warn" title="The server was restarted; nobody watched meanwhile">
+				<span
+					data-fact="gaps"
+					class="warn"
+					title="The server was restarted; nobody watched meanwhile"
+				>
 					{t.gaps} {t.gaps === 1 ? "gap" : "gaps"} ({duration_text(t.gap_ms)}, restarted)
 				</span>
 			)}
-			{state.left_out > 0 && <span data-fact="left-out" class="warn">{count_text(state.left_out)} not in the table</span>}
-			{state.untracked > 0 && <span data-fact="untracked" class="warn">{count_text(state.untracked)} flows not on the map: it is full</span>}
-			{t.oldest > 0 && <span title={full_time_text(t.oldest)}>since {time_text(t.oldest).slice(0, 8)}</span>}
+			{state.left_out > 0 && (
+				<span data-fact="left-out" class="warn">
+					{count_text(state.left_out)} not in the table
+				</span>
+			)}
+			{state.untracked > 0 && (
+				<span data-fact="untracked" class="warn">
+					{count_text(state.untracked)} flows not on the map: it is full
+				</span>
+			)}
+			{t.oldest > 0 && (
+				<span title={full_time_text(t.oldest)}>since {time_text(t.oldest).slice(0, 8)}</span>
+			)}
 			{t.newest > 0 && now > t.newest && <span>last flow {duration_text(now - t.newest)} ago</span>}
 			<span class="spacer" />
 			<span>table keeps {count_text(ROWS_KEPT)}</span>
-			<span data-fact="lag" class={lag > 2000 ? "warn" : ""} title="From a flow's time to this page">lag {duration_text(lag)}</span>
-			<a href="/licenses.txt" title="Licences of what this page is made with">tycho {state.version}</a>
+			<span
+				data-fact="lag"
+				class={lag > 2000 ? "warn" : ""}
+				title="From a flow's time to this page"
+			>
+				lag {duration_text(lag)}
+			</span>
+			<a href="/licenses.txt" title="Licences of what this page is made with">
+				tycho {state.version}
+			</a>
 		</footer>
 	);
 }

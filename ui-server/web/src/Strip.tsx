@@ -14,7 +14,9 @@ function ceiling(most: number): number {
 
 function outline(counts: number[], top: number): string {
 	const start = PULSE_SECONDS - counts.length;
-	return counts.map((n, i) => `${i ? "L" : "M"}${start + i} ${(HEIGHT - (n / top) * (HEIGHT - 6)).toFixed(1)}`).join("");
+	return counts
+		.map((n, i) => `${i ? "L" : "M"}${start + i} ${(HEIGHT - (n / top) * (HEIGHT - 6)).toFixed(1)}`)
+		.join("");
 }
 
 export function Strip({ pulse }: { pulse: Pulse }) {

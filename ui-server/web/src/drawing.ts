@@ -97,11 +97,27 @@ function stylesheet(c: Colors): cytoscape.StylesheetJson {
 				"z-index": 10,
 			},
 		},
-		{ selector: "edge.audited", style: { ...line(c.audited), "line-style": "dashed", "line-dash-pattern": [2, 5], "line-cap": "butt" } },
+		{
+			selector: "edge.audited",
+			style: {
+				...line(c.audited),
+				"line-style": "dashed",
+				"line-dash-pattern": [2, 5],
+				"line-cap": "butt",
+			},
+		},
 		{ selector: "edge.unknown", style: line(c.quiet) },
 		{ selector: ".faded", style: { opacity: 0.35 } },
 		{ selector: "edge.near", style: { "z-index": 20 } },
-		{ selector: "edge.selected", style: { "underlay-color": c.accent, "underlay-opacity": 0.28, "underlay-padding": 5, "z-index": 30 } },
+		{
+			selector: "edge.selected",
+			style: {
+				"underlay-color": c.accent,
+				"underlay-opacity": 0.28,
+				"underlay-padding": 5,
+				"z-index": 30,
+			},
+		},
 	];
 }
 
@@ -109,28 +125,44 @@ function stylesheet(c: Colors): cytoscape.StylesheetJson {
 // the straight line.
 function curve(from: Place, to: Place, route: Place[], lane: number) {
 	const back = to.x < from.x + 8;
-	const reach = back ? Math.max(60, Math.abs(to.x - from.x) * 0.35) : Math.min(48, (to.x - from.x) / 2);
+	const reach = back
+		? Math.max(60, Math.abs(to.x - from.x) * 0.35)
+		: Math.min(48, (to.x - from.x) / 2);
 	const between = back ? [] : route.filter((p) => p.x > from.x + reach && p.x < to.x - reach);
-	const points = [{ x: from.x + reach, y: from.y }, ...between, { x: to.x - reach, y: to.y }].map((p) => ({ x: p.x, y: p.y + lane }));
+	const points = [{ x: from.x + reach, y: from.y }, ...between, { x: to.x - reach, y: to.y }].map(
+		(p) => ({ x: p.x, y: p.y + lane }),
+	);
 	const dx = to.x - from.x;
 	const dy = to.y - from.y;
 	const length = Math.hypot(dx, dy) || 1;
 	const distances = points.map((p) => ((p.x - from.x) * -dy + (p.y - from.y) * dx) / length);
-	const weights = points.map((p) => ((p.x - from.x) * dx + (p.y - from.y) * dy) / (length * length));
+	const weights = points.map(
+		(p) => ((p.x - from.x) * dx + (p.y - from.y) * dy) / (length * length),
+	);
 	return { distances, weights };
 }
 
 // Beside each other where both happen between the same two.
-const lanes: Record<Line["outcome"], number> = { forwarded: 0, dropped: 14, audited: -14, unknown: 26 };
+const lanes: Record<Line["outcome"], number> = {
+	forwarded: 0,
+	dropped: 14,
+	audited: -14,
+	unknown: 26,
+};
 
 function describe(line: Line): string[] {
-	const by = line.edges.length > 3 ? [...line.edges].sort((a, b) => (b[line.outcome] ?? 0) - (a[line.outcome] ?? 0)) : line.edges;
+	const by =
+		line.edges.length > 3
+			? [...line.edges].sort((a, b) => (b[line.outcome] ?? 0) - (a[line.outcome] ?? 0))
+			: line.edges;
 	return [
 		`${count_text(line.count)} ${line.outcome}`,
 		...by
 			.filter((e) => e[line.outcome])
 			.slice(0, 4)
-			.map((e) => `${e.port ? `${e.port}/` : ""}${e.protocol}  ${count_text(e[line.outcome] ?? 0)}`),
+			.map(
+				(e) => `${e.port ? `${e.port}/` : ""}${e.protocol}  ${count_text(e[line.outcome] ?? 0)}`,
+			),
 	];
 }
 
@@ -161,7 +193,9 @@ export class Drawing {
 			maxZoom: 2.5,
 		});
 		this.cy.on("tap", (event) => this.tapped(event.target));
-		this.cy.on("dbltap", "node.card, edge", (event) => this.isolated(event.target as NodeSingular | EdgeSingular));
+		this.cy.on("dbltap", "node.card, edge", (event) =>
+			this.isolated(event.target as NodeSingular | EdgeSingular),
+		);
 		this.cy.on("pan zoom", (event) => {
 			if ((event as { originalEvent?: unknown }).originalEvent) this.touched = true;
 		});
@@ -177,7 +211,13 @@ export class Drawing {
 	update(props: Props): void {
 		const before = this.props;
 		this.props = props;
-		if (this.drawn >= 0 && before.graph === props.graph && before.selection === props.selection && before.scheme === props.scheme) return;
+		if (
+			this.drawn >= 0 &&
+			before.graph === props.graph &&
+			before.selection === props.selection &&
+			before.scheme === props.scheme
+		)
+			return;
 		if (before.scheme !== props.scheme) {
 			this.colors = read_colors();
 			this.cy.style(stylesheet(this.colors));
@@ -197,20 +237,37 @@ export class Drawing {
 		const new_cards = cards.some((n) => !known.has(n.key));
 		const first = known.size === 0;
 		this.drawn = this.props.structure;
-		const wanted = new Set([...this.nodes.keys(), ...this.lines.keys(), ...this.props.graph.groups.map((g) => `group:${g}`)]);
-		this.cy.elements().filter((e) => !wanted.has(e.id())).remove();
+		const wanted = new Set([
+			...this.nodes.keys(),
+			...this.lines.keys(),
+			...this.props.graph.groups.map((g) => `group:${g}`),
+		]);
+		this.cy
+			.elements()
+			.filter((e) => !wanted.has(e.id()))
+			.remove();
 		if (new_cards) ({ places: this.places, routes: this.routes } = lay_out(this.props.graph));
 		else this.places = new Map(cards.map((n) => [n.key, known.get(n.key)!]));
 		for (const group of this.props.graph.groups)
 			if (this.cy.getElementById(`group:${group}`).empty())
-				this.cy.add({ group: "nodes", data: { id: `group:${group}`, label: group }, classes: "group" });
-		const calm = first || matchMedia("(prefers-reduced-motion: reduce)").matches || cards.length > 120;
+				this.cy.add({
+					group: "nodes",
+					data: { id: `group:${group}`, label: group },
+					classes: "group",
+				});
+		const calm =
+			first || matchMedia("(prefers-reduced-motion: reduce)").matches || cards.length > 120;
 		for (const node of cards) {
 			const position = this.places.get(node.key)!;
 			const element = this.cy.getElementById(node.key);
 			if (element.empty()) {
 				const parent = node.group ? { parent: `group:${node.group}` } : {};
-				this.cy.add({ group: "nodes", data: { id: node.key, ...parent }, position: { ...position }, classes: "card" });
+				this.cy.add({
+					group: "nodes",
+					data: { id: node.key, ...parent },
+					position: { ...position },
+					classes: "card",
+				});
 			} else if (calm) element.position({ ...position });
 			else element.animate({ position: { ...position } }, { duration: GLIDE_MS });
 		}
@@ -231,11 +288,23 @@ export class Drawing {
 
 	// Pictures are dear: only a card that looks different gets a new one.
 	private picture(node: Node, element: cytoscape.CollectionReturnValue, selected: boolean): void {
-		const look = [node.name, node.kind, node.folded, node.dropped > 0, selected, this.props.scheme, ...node.ports].join("|");
+		const look = [
+			node.name,
+			node.kind,
+			node.folded,
+			node.dropped > 0,
+			selected,
+			this.props.scheme,
+			...node.ports,
+		].join("|");
 		if (this.pictures.get(node.key) === look && element.data("image")) return;
 		this.pictures.set(node.key, look);
 		const height = card_height(node);
-		element.data({ image: card_image(node, this.colors, selected), height, image_height: height + 4 });
+		element.data({
+			image: card_image(node, this.colors, selected),
+			height,
+			image_height: height + 4,
+		});
 	}
 
 	private refresh_line(line: Line, near: Set<string> | null): void {
@@ -265,14 +334,16 @@ export class Drawing {
 			});
 		else element.data(data);
 		const selection = this.props.selection;
-		const selected = selection.kind === "edge" && selection.from === line.from && selection.to === line.to;
+		const selected =
+			selection.kind === "edge" && selection.from === line.from && selection.to === line.to;
 		element.toggleClass("selected", selected);
 		element.toggleClass("faded", near !== null && !near.has(line.key));
 		element.toggleClass("near", near !== null && near.has(line.key));
 	}
 
 	private lane(line: Line): number {
-		const alone = [...this.lines.values()].filter((l) => l.from === line.from && l.to === line.to).length === 1;
+		const alone =
+			[...this.lines.values()].filter((l) => l.from === line.from && l.to === line.to).length === 1;
 		return alone ? 0 : lanes[line.outcome];
 	}
 

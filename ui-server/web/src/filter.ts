@@ -13,8 +13,7 @@ export interface Term {
 export type Parsed = { ok: true; terms: Term[] } | { ok: false; reason: string };
 
 export type Filters =
-	| { ok: true; allow: FlowFilter[]; deny: FlowFilter[] }
-	| { ok: false; reason: string };
+	{ ok: true; allow: FlowFilter[]; deny: FlowFilter[] } | { ok: false; reason: string };
 
 // Each name yields the alternatives that one value stands for.
 type Alternatives = (value: string) => FlowFilter[];
@@ -48,14 +47,26 @@ interface Word {
 const upper = (v: string) => v.toUpperCase();
 
 export const words: Record<string, Word> = {
-	verdict: { flag: "verdict", alternatives: plain("verdict", upper), help: "FORWARDED, DROPPED, AUDIT, …" },
+	verdict: {
+		flag: "verdict",
+		alternatives: plain("verdict", upper),
+		help: "FORWARDED, DROPPED, AUDIT, …",
+	},
 	namespace: {
 		flag: "namespace",
 		alternatives: (v) => either((side) => ({ [`${side}_pod`]: [`${v}/`] })),
 		help: "either side's namespace",
 	},
-	"from-namespace": { flag: "from-namespace", alternatives: (v) => [{ source_pod: [`${v}/`] }], help: "who asked" },
-	"to-namespace": { flag: "to-namespace", alternatives: (v) => [{ destination_pod: [`${v}/`] }], help: "who was asked" },
+	"from-namespace": {
+		flag: "from-namespace",
+		alternatives: (v) => [{ source_pod: [`${v}/`] }],
+		help: "who asked",
+	},
+	"to-namespace": {
+		flag: "to-namespace",
+		alternatives: (v) => [{ destination_pod: [`${v}/`] }],
+		help: "who was asked",
+	},
 	pod: { flag: "pod", alternatives: on("pod"), help: "namespace/prefix; /prefix in any namespace" },
 	"from-pod": { flag: "from-pod", alternatives: from("pod"), help: "namespace/prefix" },
 	"to-pod": { flag: "to-pod", alternatives: to("pod"), help: "namespace/prefix" },
@@ -83,7 +94,11 @@ export const words: Record<string, Word> = {
 	port: { flag: "port", alternatives: on("port"), help: "either side's" },
 	"from-port": { flag: "from-port", alternatives: from("port"), help: "1 to 65535" },
 	"to-port": { flag: "to-port", alternatives: to("port"), help: "1 to 65535" },
-	protocol: { flag: "protocol", alternatives: plain("protocol"), help: "tcp, udp, icmp, http, dns, …" },
+	protocol: {
+		flag: "protocol",
+		alternatives: plain("protocol"),
+		help: "tcp, udp, icmp, http, dns, …",
+	},
 	identity: {
 		flag: "identity",
 		alternatives: (v) => either((side) => ({ [`${side}_identity`]: [Number(v)] })),
@@ -109,8 +124,28 @@ export const words: Record<string, Word> = {
 	status: { flag: "http-status", alternatives: plain("http_status_code"), help: "404, 5+" },
 };
 
-const verdicts = new Set(["FORWARDED", "DROPPED", "ERROR", "AUDIT", "REDIRECTED", "TRACED", "TRANSLATED"]);
-const protocols = new Set(["tcp", "udp", "icmp", "icmpv4", "icmpv6", "sctp", "http", "dns", "kafka", "vrrp", "igmp"]);
+const verdicts = new Set([
+	"FORWARDED",
+	"DROPPED",
+	"ERROR",
+	"AUDIT",
+	"REDIRECTED",
+	"TRACED",
+	"TRANSLATED",
+]);
+const protocols = new Set([
+	"tcp",
+	"udp",
+	"icmp",
+	"icmpv4",
+	"icmpv6",
+	"sctp",
+	"http",
+	"dns",
+	"kafka",
+	"vrrp",
+	"igmp",
+]);
 
 // A word without a name: whatever it looks like.
 function guess(value: string): Omit<Term, "not"> {
@@ -172,7 +207,8 @@ function alternatives_of(name: string, values: string[]): FlowFilter[] {
 		for (const filter of words[name]!.alternatives(value)) {
 			const fields = Object.keys(filter).join();
 			const into = merged.get(fields) ?? {};
-			for (const [field, list] of Object.entries(filter)) into[field] = [...(into[field] ?? []), ...list];
+			for (const [field, list] of Object.entries(filter))
+				into[field] = [...(into[field] ?? []), ...list];
 			merged.set(fields, into);
 		}
 	return [...merged.values()] as FlowFilter[];
@@ -190,13 +226,15 @@ export function filters_of(terms: Term[]): Filters {
 		for (const have of allow)
 			for (const more of alternatives_of(name, values)) {
 				const both = join(have, more);
-				if (!both) return { ok: false, reason: `${name}= asks again for what another filter asks for` };
+				if (!both)
+					return { ok: false, reason: `${name}= asks again for what another filter asks for` };
 				next.push(both);
 			}
 		allow = next;
 	}
 	const deny = terms.filter((t) => t.not).flatMap((t) => words[t.name]!.alternatives(t.value));
-	if (allow.length > MOST || deny.length > MOST) return { ok: false, reason: "too many filters at once" };
+	if (allow.length > MOST || deny.length > MOST)
+		return { ok: false, reason: "too many filters at once" };
 	return { ok: true, allow, deny };
 }
 
@@ -223,7 +261,9 @@ function quoted(value: string): string {
 export function command_of(line: string, server: string): string {
 	const parsed = parse_line(line);
 	const terms = parsed.ok ? parsed.terms : [];
-	const flags = terms.map((t) => `${t.not ? " --not" : ""} --${words[t.name]!.flag} ${quoted(t.value)}`);
+	const flags = terms.map(
+		(t) => `${t.not ? " --not" : ""} --${words[t.name]!.flag} ${quoted(t.value)}`,
+	);
 	return `tycho observe --server ${quoted(server)} --follow${flags.join("")}`;
 }
 

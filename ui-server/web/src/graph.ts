@@ -148,10 +148,22 @@ function lines_between(pair: string, edges: Edge[], by_card: string[]): Line[] {
 
 	if (from === to && edges.every((e) => !e.dropped && !e.audited)) return []; // talks to itself, or within a folded group
 	return outcomes.flatMap((outcome) => {
-		const having = edges.filter((e) => e[outcome]).sort((a, b) => (b[outcome] ?? 0) - (a[outcome] ?? 0));
+		const having = edges
+			.filter((e) => e[outcome])
+			.sort((a, b) => (b[outcome] ?? 0) - (a[outcome] ?? 0));
 		const count = having.reduce((sum, e) => sum + (e[outcome] ?? 0), 0);
 		return count
-			? [{ key: `${pair}:${outcome}`, from, to, outcome, count, port: port_text(having[0]!), edges }]
+			? [
+					{
+						key: `${pair}:${outcome}`,
+						from,
+						to,
+						outcome,
+						count,
+						port: port_text(having[0]!),
+						edges,
+					},
+				]
 			: [];
 	});
 }
@@ -190,7 +202,8 @@ export function summary_of(edges: Edge[]): Summary {
 		sum.first = Math.min(sum.first || Infinity, e.first ?? Infinity);
 		sum.last = Math.max(sum.last, e.last ?? 0);
 		sum.last_dropped = Math.max(sum.last_dropped, e.last_dropped ?? 0);
-		for (const [reason, n] of Object.entries(e.reasons ?? {})) reasons.set(reason, (reasons.get(reason) ?? 0) + n);
+		for (const [reason, n] of Object.entries(e.reasons ?? {}))
+			reasons.set(reason, (reasons.get(reason) ?? 0) + n);
 		if (e.denied_by) deciders.set(e.denied_by, e.denied_on ?? "");
 	}
 	if (sum.first === Infinity) sum.first = 0;

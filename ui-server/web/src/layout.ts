@@ -56,11 +56,13 @@ function in_layers(graph: Graph): Layout {
 		g.setNode(node.key, { width: CARD_WIDTH, height: card_height(node) });
 		if (node.group) g.setParent(node.key, `group:${node.group}`);
 	}
-	for (const line of graph.lines) if (line.from !== line.to) g.setEdge(line.from, line.to, { weight: 1 });
+	for (const line of graph.lines)
+		if (line.from !== line.to) g.setEdge(line.from, line.to, { weight: 1 });
 	layout(g);
 	const places = new Map<string, Place>();
 	const routes = new Map<string, Place[]>();
-	for (const node of graph.nodes) places.set(node.key, { x: g.node(node.key).x ?? 0, y: g.node(node.key).y ?? 0 });
+	for (const node of graph.nodes)
+		places.set(node.key, { x: g.node(node.key).x ?? 0, y: g.node(node.key).y ?? 0 });
 	for (const { v, w } of g.edges()) {
 		const points = (g.edge(v, w) as { points?: Place[] }).points ?? [];
 		routes.set(`${v}>${w}`, points.slice(1, -1));
@@ -108,7 +110,11 @@ function block_of(group: string, nodes: Node[], score: Map<string, number>): Blo
 		let y = edge;
 		for (const node of nodes.slice(column * rows, (column + 1) * rows)) {
 			const height = card_height(node);
-			block.members.push({ node, x: edge + column * (CARD_WIDTH + 60) + CARD_WIDTH / 2, y: y + height / 2 });
+			block.members.push({
+				node,
+				x: edge + column * (CARD_WIDTH + 60) + CARD_WIDTH / 2,
+				y: y + height / 2,
+			});
 			block.score += score.get(node.key)! / nodes.length;
 			y += height + GAP;
 		}
@@ -126,7 +132,9 @@ function in_columns(graph: Graph): Map<string, Place> {
 		by_group.set(key, [...(by_group.get(key) ?? []), node]);
 	}
 	const blocks = [...by_group.values()].map((nodes) => block_of(nodes[0]!.group, nodes, score));
-	blocks.sort((a, b) => b.score - a.score || a.members[0]!.node.key.localeCompare(b.members[0]!.node.key));
+	blocks.sort(
+		(a, b) => b.score - a.score || a.members[0]!.node.key.localeCompare(b.members[0]!.node.key),
+	);
 	const area = blocks.reduce((sum, b) => sum + (b.width + COLUMN_GAP) * (b.height + 2 * GAP), 0);
 	const column_height = Math.max(Math.sqrt(area / ASPECT), ...blocks.map((b) => b.height));
 	const places = new Map<string, Place>();

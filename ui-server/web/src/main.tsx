@@ -45,14 +45,17 @@ function happen(event: Event): void {
 	draw();
 }
 
-const socket = new Socket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`, {
-	opened() {
-		happen({ type: "opened" });
-		happen({ type: "asked", watch }); // a new connection begins anew
+const socket = new Socket(
+	`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`,
+	{
+		opened() {
+			happen({ type: "opened" });
+			happen({ type: "asked", watch }); // a new connection begins anew
+		},
+		closed: (reason) => happen({ type: "closed", reason, now: Date.now() }),
+		text: (text) => happen({ type: "message", message: read_message(text), now: Date.now() }),
 	},
-	closed: (reason) => happen({ type: "closed", reason, now: Date.now() }),
-	text: (text) => happen({ type: "message", message: read_message(text), now: Date.now() }),
-});
+);
 
 // A line that cannot be asked is shown with its problem, and what was asked before goes on.
 function ask(line: string): void {

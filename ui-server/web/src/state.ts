@@ -1,6 +1,15 @@
 // All that the page knows, and how each event changes it. Pure: no clock, no DOM, no network.
 import type { Flow } from "./flow";
-import { PROTOCOL, type Card, type Edge, type Message, type Pulse, type ServerStatus, type Totals, type Upstream } from "./wire";
+import {
+	PROTOCOL,
+	type Card,
+	type Edge,
+	type Message,
+	type Pulse,
+	type ServerStatus,
+	type Totals,
+	type Upstream,
+} from "./wire";
 
 export const ROWS_KEPT = 5000;
 export const PULSE_SECONDS = 300;
@@ -12,9 +21,7 @@ export interface Row {
 }
 
 export type Link =
-	| { kind: "connecting" }
-	| { kind: "open" }
-	| { kind: "broken"; reason: string; since: number };
+	{ kind: "connecting" } | { kind: "open" } | { kind: "broken"; reason: string; since: number };
 
 export type Selection =
 	| { kind: "nothing" }
@@ -26,7 +33,10 @@ export interface State {
 	link: Link;
 	version: string;
 	server: string;
-	status: { kind: "unknown" } | { kind: "known"; status: ServerStatus } | { kind: "away"; reason: string };
+	status:
+		| { kind: "unknown" }
+		| { kind: "known"; status: ServerStatus }
+		| { kind: "away"; reason: string };
 	namespaces: string[];
 	line: string; // the filter
 	line_problem: string; // why the filter is not what is shown; ""
@@ -47,7 +57,16 @@ export interface State {
 	unfolded: string[]; // groups shown in full though the map is large
 }
 
-const no_totals: Totals = { flows: 0, dropped: 0, lost: 0, gaps: 0, gap_ms: 0, oldest: 0, newest: 0, lag_ms: 0 };
+const no_totals: Totals = {
+	flows: 0,
+	dropped: 0,
+	lost: 0,
+	gaps: 0,
+	gap_ms: 0,
+	oldest: 0,
+	newest: 0,
+	lag_ms: 0,
+};
 
 export function initial(line: string): State {
 	return {
@@ -106,16 +125,28 @@ export function reduce(state: State, event: Event): State {
 			return { ...state, line: event.line, line_problem: event.problem };
 		case "asked":
 			// What was seen belongs to the question before.
-			return { ...state, watch: event.watch, ...nothing_seen(), paused: { kind: "no" }, structure: state.structure + 1 };
+			return {
+				...state,
+				watch: event.watch,
+				...nothing_seen(),
+				paused: { kind: "no" },
+				structure: state.structure + 1,
+			};
 		case "select":
 			return { ...state, selection: event.selection };
 		case "pause":
-			return { ...state, paused: event.on ? { kind: "yes", rows: state.rows, at: state.next_row } : { kind: "no" } };
+			return {
+				...state,
+				paused: event.on ? { kind: "yes", rows: state.rows, at: state.next_row } : { kind: "no" },
+			};
 		case "unfold":
 			return {
 				...state,
 				structure: state.structure + 1,
-				unfolded: [...state.unfolded.filter((g) => g !== event.group), ...(event.on ? [event.group] : [])],
+				unfolded: [
+					...state.unfolded.filter((g) => g !== event.group),
+					...(event.on ? [event.group] : []),
+				],
 			};
 	}
 }
@@ -140,7 +171,9 @@ function take_message(state: State, message: Message, now: number): State {
 				status: message.status
 					? { kind: "known", status: message.status }
 					: { kind: "away", reason: message.reason ?? "" },
-				namespaces: message.namespaces ? namespaces_of(message.namespaces.namespaces) : state.namespaces,
+				namespaces: message.namespaces
+					? namespaces_of(message.namespaces.namespaces)
+					: state.namespaces,
 			};
 		case "refused":
 			return message.watch === state.watch ? { ...state, line_problem: message.reason } : state;
@@ -153,7 +186,11 @@ function namespaces_of(list: { namespace?: string }[] | undefined): string[] {
 	return [...new Set((list ?? []).map((n) => n.namespace ?? ""))].filter(Boolean).sort();
 }
 
-function take_update(state: State, update: Extract<Message, { type: "update" }>, now: number): State {
+function take_update(
+	state: State,
+	update: Extract<Message, { type: "update" }>,
+	now: number,
+): State {
 	const rows = update.rows.map((flow, i) => ({ id: state.next_row + i, flow }));
 	const next: State = {
 		...state,
@@ -172,14 +209,18 @@ function take_update(state: State, update: Extract<Message, { type: "update" }>,
 	const edges_before = next.edges.length;
 	for (const edge of update.map.edges) next.edges[edge.id] = edge;
 	next.untracked = update.map.untracked;
-	if (update.map.full || update.map.cards.length || next.edges.length > edges_before) next.structure++;
+	if (update.map.full || update.map.cards.length || next.edges.length > edges_before)
+		next.structure++;
 	return next;
 }
 
 // The newer counts win where both have a second.
 export function merge_pulse(old: Pulse, add: Pulse): Pulse {
 	const end = add.from + add.flows.length;
-	const from = Math.max(end - PULSE_SECONDS, old.flows.length ? Math.min(old.from, add.from) : add.from);
+	const from = Math.max(
+		end - PULSE_SECONDS,
+		old.flows.length ? Math.min(old.from, add.from) : add.from,
+	);
 	const merged: Pulse = { from, flows: [], drops: [] };
 	for (let s = from; s < end; s++) {
 		const [pulse, i] = s >= add.from ? [add, s - add.from] : [old, s - old.from];

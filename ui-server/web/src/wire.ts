@@ -4,15 +4,7 @@ import type { Flow, FlowFilter } from "./flow";
 export const PROTOCOL = 1;
 
 export type CardKind =
-	| "workload"
-	| "pod"
-	| "reserved"
-	| "identity"
-	| "name"
-	| "cidr"
-	| "address"
-	| "rest"
-	| "nowhere";
+	"workload" | "pod" | "reserved" | "identity" | "name" | "cidr" | "address" | "rest" | "nowhere";
 
 export interface Card {
 	id: number;
@@ -69,9 +61,7 @@ export interface Totals {
 }
 
 export type Upstream =
-	| { kind: "connecting" }
-	| { kind: "live" }
-	| { kind: "away"; since: number; reason: string };
+	{ kind: "connecting" } | { kind: "live" } | { kind: "away"; since: number; reason: string };
 
 // 64-bit numbers of ServerStatusResponse are strings, as in proto3 JSON.
 export interface ServerStatus {
