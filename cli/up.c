@@ -2,6 +2,7 @@
  * up - an observer on this machine for as long as this command runs, and its flows in this
  * terminal.
  */
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -243,8 +244,14 @@ static enum err_code run_up(struct cli *cli, struct err *e)
 	(void)snprintf(address, sizeof address, "%.*s", STR_FMT(address_of(&observer, true)));
 	settings_set_server(cli->settings, address);
 	start_page(cli, address, &page);
+	/* Ctrl-C is promised from here on: one that comes before the stream waits for it. */
+	sigset_t interrupts, before;
+	sigemptyset(&interrupts);
+	sigaddset(&interrupts, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, &interrupts, &before);
 	tell(&observer, &page);
 	enum err_code code = follow(cli, &options, e);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	if (code != ERR_OK && up_child_has_ended(&observer))
 		code = err_set(e, ERR_UNAVAILABLE, "the observer has ended");
 	up_child_stop(&page, STOP_GRACE_S);
