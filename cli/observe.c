@@ -314,6 +314,9 @@ static const char flow_examples[] =
 	"  # HTTP requests to pods of namespace shop that failed\n"
 	"  tycho observe --to-namespace shop --http-status 5+\n"
 	"\n"
+	"  # What these flags would show, and how they combine\n"
+	"  tycho observe --pod shop/web --port 8080 --not --verdict FORWARDED --explain\n"
+	"\n"
 	"  # Keep flows as JSON and look at them later\n"
 	"  tycho observe --last 1000 -o json > flows.json\n"
 	"  tycho observe --input-file flows.json --not --protocol udp";
