@@ -36,9 +36,21 @@ static size_t conditions(const Flow__FlowFilter *f)
 	return n;
 }
 
-static bool is_limited(const struct observe_request *r)
+/* Which of the flows that match are shown, before any follow. */
+enum order { ORDER_ALL, ORDER_NONE, ORDER_OLDEST, ORDER_NEWEST };
+
+/* A server that was told since when counts from there on, whatever the flag, and a follower's
+ * number says how far to go back, which since has said already (reference/hubble-api.md 3.2). */
+static enum order order_of(const struct explain *x)
 {
-	return r->number && r->number != UINT64_MAX;
+	const struct observe_request *r = x->request;
+	bool from_since = !x->file && r->has_since;
+
+	if (!x->file && r->follow && !r->number && !r->has_since)
+		return ORDER_NONE;
+	if (!r->number || r->number == UINT64_MAX || (r->follow && from_since))
+		return ORDER_ALL;
+	return r->first || from_since ? ORDER_OLDEST : ORDER_NEWEST;
 }
 
 /* --- words --- */
@@ -76,32 +88,38 @@ static void put_times(const struct observe_request *r, struct buf *b)
 	buf_lit(b, ".\n");
 }
 
-static void put_file_number(const struct observe_request *r, struct buf *b)
+static void put_file_number(const struct explain *x, struct buf *b)
 {
-	if (!is_limited(r)) {
+	enum order order = order_of(x);
+
+	if (order == ORDER_ALL) {
 		buf_lit(b, "Prints all flows that match.\n");
 		return;
 	}
-	buf_printf(b, "Prints the %s ", r->first ? "first" : "last");
-	put_matching(b, r->number);
-	buf_printf(b, "%s.\n", r->first ? "" : ", once the file has ended");
+	buf_printf(b, "Prints the %s ", order == ORDER_OLDEST ? "first" : "last");
+	put_matching(b, x->request->number);
+	buf_printf(b, "%s.\n", order == ORDER_OLDEST ? "" : ", once the file has ended");
 }
 
-static void put_server_number(const struct observe_request *r, struct buf *b)
+static void put_server_number(const struct explain *x, struct buf *b)
 {
-	if (is_limited(r)) {
-		buf_printf(b, "%s the %s ", r->follow ? "Begins with" : "Prints",
-			   r->first ? "oldest" : "newest");
+	const struct observe_request *r = x->request;
+	enum order order = order_of(x);
+
+	if (order == ORDER_NONE)
+		buf_lit(b, "Begins now");
+	else
+		buf_printf(b, "%s ", r->follow ? "Begins with" : "Prints");
+	if (order == ORDER_ALL)
+		buf_lit(b, "all stored flows that match");
+	if (order == ORDER_OLDEST || order == ORDER_NEWEST) {
+		buf_printf(b, "the %s ", order == ORDER_OLDEST ? "oldest" : "newest");
 		put_matching(b, r->number);
 		buf_lit(b, " (of each node, where the server is a relay)");
-	} else if (!r->follow) {
-		buf_lit(b, "Prints all stored flows that match");
-	} else if (r->number || r->has_since) {
-		buf_lit(b, "Begins with all stored flows that match");
-	} else {
-		buf_lit(b, "Begins now");
 	}
 	buf_printf(b, "%s.\n", r->follow ? ", then follows: prints flows as they happen" : "");
+	if (order == ORDER_OLDEST && !r->first)
+		buf_lit(b, "(Servers count from --since on, also for --last.)\n");
 }
 
 static void put_conditions(const Flow__FlowFilter *f, struct buf *b)
@@ -188,9 +206,9 @@ enum err_code explain_put_words(const struct explain *x, struct buf *b, struct e
 	put_source(x, b);
 	put_times(r, b);
 	if (x->file)
-		put_file_number(r, b);
+		put_file_number(x, b);
 	else
-		put_server_number(r, b);
+		put_server_number(x, b);
 	buf_char(b, '\n');
 	if (show.list->count)
 		put_alternatives(&show, "Shows flows", b);
@@ -224,15 +242,19 @@ static void put_time_member(struct buf *b, const char *name, struct timestamp t)
 
 static void put_select(const struct explain *x, struct buf *b)
 {
+	static const char *const names[] = {
+		[ORDER_ALL] = "all",
+		[ORDER_NONE] = "none",
+		[ORDER_OLDEST] = "oldest",
+		[ORDER_NEWEST] = "newest",
+	};
 	const struct observe_request *r = x->request;
+	enum order order = order_of(x);
 	bool follow = r->follow && !x->file; /* a file has an end */
-	const char *order = is_limited(r)                           ? r->first ? "oldest" : "newest"
-			    : follow && !r->number && !r->has_since ? "now"
-								    : "all";
 
 	buf_lit(b, ",\"select\":{");
-	put_member(b, "order", order);
-	if (is_limited(r)) {
+	put_member(b, "order", names[order]);
+	if (order == ORDER_OLDEST || order == ORDER_NEWEST) {
 		buf_lit(b, ",\"number\":");
 		buf_u64(b, r->number);
 	}

@@ -25,8 +25,8 @@
  *	 "hide":{"any_of":[]},
  *	 "fields":["time","verdict"]}
  *
- * select.order is "newest" or "oldest" where number limits the answer, "all" otherwise; a follower
- * without a number begins "now", unless since says when. Fields are names and values those of
+ * select.order says which of the flows that are there already: the "newest" or "oldest" number of
+ * them, "all", or "none" (a follower that begins now). Fields are names and values those of
  * flow.FlowFilter in proto3 JSON. "fields" is there if not the whole flow is asked for.
  */
 #ifndef TYCHO_CLI_EXPLAIN_H

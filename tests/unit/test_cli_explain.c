@@ -532,6 +532,50 @@ static void values_say_what_they_match_not_how_they_are_spelled(void **state)
 	}
 }
 
+/* reference/hubble-api.md 3.2 and 3.3; of a file the first or last N are of those in the time
+ * range. */
+static void number_and_time_say_which_of_the_stored_flows(void **state)
+{
+	(void)state;
+	static const struct {
+		struct observe_request request;
+		const char *of_server, *of_file;
+	} cases[] = {
+		{ { .number = 0 }, "all", "all" },
+		{ { .number = UINT64_MAX }, "all", "all" },
+		{ { .number = 5 }, "newest", "newest" },
+		{ { .number = 5, .first = true }, "oldest", "oldest" },
+		{ { .number = 5, .has_until = true }, "newest", "newest" },
+		{ { .number = 5, .has_since = true }, "oldest", "newest" },
+		{ { .number = 5, .has_since = true, .first = true }, "oldest", "oldest" },
+		{ { .has_since = true }, "all", "all" },
+		{ { .follow = true }, "none", "all" },
+		{ { .follow = true, .number = 5 }, "newest", "newest" },
+		{ { .follow = true, .has_since = true }, "all", "all" },
+		{ { .follow = true, .has_since = true, .number = 5 }, "all", "newest" },
+		{ { .follow = true, .number = UINT64_MAX }, "all", "all" },
+	};
+
+	for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) {
+		AUTO_BUF struct buf text = buf_init(TEXT_BYTES);
+		bool file = i % 2;
+		const struct explain x = { .request = &cases[i / 2].request,
+					   .server = "s",
+					   .file = file ? "f" : NULL };
+		struct err e;
+
+		assert_int_equal(explain_put_json(&x, &text, &e), ERR_OK);
+		json_t *root = json_loads(buf_cstr(&text), JSON_REJECT_DUPLICATES, NULL);
+		const json_t *select = json_object_get(root, "select");
+		const char *order = json_string_value(json_object_get(select, "order"));
+		bool counted = strcmp(order, "all") != 0 && strcmp(order, "none") != 0;
+		assert_string_equal(order, file ? cases[i / 2].of_file : cases[i / 2].of_server);
+		assert_int_equal(json_integer_value(json_object_get(select, "number")),
+				 counted ? 5 : 0);
+		json_decref(root);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -539,6 +583,7 @@ int main(void)
 		cmocka_unit_test(raw_lists_are_in_the_explanation_with_all_their_values),
 		cmocka_unit_test(every_field_of_a_filter_has_words),
 		cmocka_unit_test(the_explanation_chooses_the_flows_that_the_filters_choose),
+		cmocka_unit_test(number_and_time_say_which_of_the_stored_flows),
 		cmocka_unit_test(no_filter_shows_every_flow),
 		cmocka_unit_test(alternatives_are_numbered_and_their_sides_explained),
 		cmocka_unit_test(negated_flags_are_said_to_be_one_filter),
