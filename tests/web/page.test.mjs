@@ -83,7 +83,7 @@ async function becomes(page, read, expected, argument) {
 const map_lines = () =>
 	[...document.querySelectorAll("[data-line]")].map((e) => e.textContent).sort();
 const row_count = () =>
-	Number(document.querySelector("[role=table]").getAttribute("aria-rowcount"));
+	Number(document.querySelector("[role=table]")?.getAttribute("aria-rowcount"));
 const fact = (name) => document.querySelector(`[data-fact=${name}]`)?.textContent ?? "";
 const health = () => document.querySelector(".page")?.dataset.state;
 const pixels = ([r, g, b]) => {
@@ -237,7 +237,7 @@ test("flows that the table has no room for are counted, to the flow", async () =
 	await page.locator(".left-out").waitFor();
 	await page.waitForFunction(() => {
 		const number = (e) => Number(/[\d,]+/.exec(e?.textContent ?? "")?.[0].replaceAll(",", ""));
-		const rows = Number(document.querySelector("[role=table]").getAttribute("aria-rowcount"));
+		const rows = Number(document.querySelector("[role=table]")?.getAttribute("aria-rowcount"));
 		const flows = number(document.querySelector("[data-fact=flows]"));
 		return flows > 0 && rows + number(document.querySelector(".left-out")) === flows;
 	});
