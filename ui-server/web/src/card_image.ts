@@ -15,10 +15,14 @@ export interface Colors {
 	group: string;
 }
 
+// As they are in the scheme in force: what a variable stands for, only an element can say.
 export function read_colors(): Colors {
-	const style = getComputedStyle(document.documentElement);
-	const of = (name: string) => style.getPropertyValue(`--${name}`).trim();
-	return {
+	const probe = document.body.appendChild(document.createElement("i"));
+	const of = (name: string) => {
+		probe.style.color = `var(--${name})`;
+		return getComputedStyle(probe).color;
+	};
+	const colors: Colors = {
 		surface: of("surface"),
 		card: of("card"),
 		line: of("line"),
@@ -30,6 +34,8 @@ export function read_colors(): Colors {
 		audited: of("audited"),
 		group: of("group"),
 	};
+	probe.remove();
+	return colors;
 }
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif";
