@@ -5,7 +5,7 @@
 #	sudo make demo    a small network of namespaces with traffic, to look at
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run demo test test-quick bench install clean format lint fuzz
+.PHONY: help deps build run demo test test-quick bench install clean format fuzz
 
 DESTDIR ?=
 PREFIX ?= /usr/local
@@ -35,14 +35,13 @@ test-quick: deps ## unit tests only, warnings fail
 	@cmake --preset dev >/dev/null && cmake --build --preset dev && ctest --preset dev -L 'unit|fuzz'
 
 bench: build ## measure; figures beside their budgets
-	@cmake --build --preset release
 	@tests/bench/run
 
 fuzz: deps ## build the libFuzzer targets into build/fuzz/bin/
 	@cmake --workflow --preset fuzz
 
 install: build ## into $(DESTDIR)$(PREFIX)
-	@cmake --install build --prefix $(PREFIX)
+	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
 
 clean: ## remove what was built
 	@rm -rf build
