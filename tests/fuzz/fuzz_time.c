@@ -18,7 +18,7 @@ static void check_text(struct timestamp t)
 {
 	char text[64];
 	struct buf b = buf_fixed(text, sizeof text);
-	struct timestamp again;
+	struct timestamp again = { 0 };
 
 	expect(t.s >= TIMESTAMP_MIN_S && t.s <= TIMESTAMP_MAX_S);
 	timestamp_put(&b, t);
@@ -47,7 +47,7 @@ static void check_duration(struct str text)
 {
 	char put[64];
 	struct buf b = buf_fixed(put, sizeof put);
-	int64_t ns, again;
+	int64_t ns, again = 0;
 
 	if (!duration_parse(text, &ns))
 		return;
