@@ -227,7 +227,8 @@ const struct flag_set other_flags = { "Other", other_defs, ARRAY_LEN(other_defs)
 static const struct flag_def explain_defs[] = {
 	{ .name = "explain",
 	  .type = FLAG_BOOL,
-	  .help = "Print what the other flags will show and how they combine, in words or (-o json) "
+	  .help = "Print what the other flags will show and how they combine, in words or (-o "
+		  "json) "
 		  "as JSON, and exit without asking anybody" },
 };
 const struct flag_set explain_flags = { "Explanation", explain_defs, ARRAY_LEN(explain_defs) };

@@ -236,8 +236,8 @@ static enum err_code run_up(struct cli *cli, struct err *e)
 
 	if (observe_read_format(cli, &options, e) != ERR_OK ||
 	    gather_arguments(cli, &args, e) != ERR_OK ||
-	    up_child_start("tycho-observer", (const char *const *)args.words, args.count,
-			   &observer, e) != ERR_OK)
+	    up_child_start("tycho-observer", (const char *const *)args.words, args.count, &observer,
+			   e) != ERR_OK)
 		return e->code;
 	/* Rather not through an interface that is being watched: our own questions would be among
 	 * the answers. */

@@ -47,8 +47,9 @@ static void become_child(char *const *argv, const char *path, int ready_fd, pid_
 		(void)execv(path, argv);
 	else
 		(void)execvp(argv[0], argv);
-	static const char sorry[] = ": not found beside tycho or in PATH; install it, or run it from "
-				    "its build directory\n";
+	static const char sorry[] =
+		": not found beside tycho or in PATH; install it, or run it from "
+		"its build directory\n";
 	(void)!write(STDERR_FILENO, argv[0], strlen(argv[0]));
 	(void)!write(STDERR_FILENO, sorry, sizeof sorry - 1);
 	_exit(127);
@@ -106,8 +107,7 @@ enum err_code up_child_start(const char *program, const char *const *args, size_
 	int fds[2];
 
 	if (arg_count > ARGS_MOST)
-		return err_set(e, ERR_INVALID, "more than %d options for %s", ARGS_MOST,
-			       program);
+		return err_set(e, ERR_INVALID, "more than %d options for %s", ARGS_MOST, program);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_os(e, "pipe");
 	AUTO_FD int read_fd = fds[0];

@@ -37,7 +37,9 @@ static size_t agent_drain(struct source *s, struct raw_sink *sink, size_t max)
 			}
 			break;
 		}
-		struct raw_event ev = { .kind = RAW_AGENT, .packet = str_n(message, (size_t)got), .cpu = -1 };
+		struct raw_event ev = { .kind = RAW_AGENT,
+					.packet = str_n(message, (size_t)got),
+					.cpu = -1 };
 		sink->event(sink, &ev);
 		n++;
 	}

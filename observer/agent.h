@@ -1,8 +1,9 @@
 /*
  * agent - what the observer says about itself: agent events, on their way into the one log.
  *
- * Any thread tells; the capture thread, which alone writes the log, reads them as one more source. A socket pair carries
- * them, so neither side needs a lock. What does not fit into it (hundreds of events at once) is lost and counted there.
+ * Any thread tells; the capture thread, which alone writes the log, reads them as one more source.
+ * A socket pair carries them, so neither side needs a lock. What does not fit into it (hundreds of
+ * events at once) is lost and counted there.
  */
 #ifndef TYCHO_OBSERVER_AGENT_H
 #define TYCHO_OBSERVER_AGENT_H
@@ -18,7 +19,8 @@ AUTO_DEFINE(struct agent, agent_free);
 
 /* AGENT_STARTED. */
 void agent_tell_started(struct agent *a, struct wall_ns when);
-/* AGENT_EVENT_UNKNOWN with a type of our own, e.g. "endpoints-reloaded", and a JSON object as its notification. */
+/* AGENT_EVENT_UNKNOWN with a type of our own, e.g. "endpoints-reloaded", and a JSON object as its
+ * notification. */
 void agent_tell(struct agent *a, const char *type, const char *json);
 
 #endif

@@ -15,8 +15,9 @@ enum {
 	DRAIN_EVENTS = 4096,
 	/* The wall clock is compared at least this often. */
 	LOOK_MS = 1000,
-	/* At the stop: passes over a source for what it has left. 256 hold a million events, four times
-	 * what a full table of connections can report; an endless flood does not hold up the stop. */
+	/* At the stop: passes over a source for what it has left. 256 hold a million events, four
+	 * times what a full table of connections can report; an endless flood does not hold up the
+	 * stop. */
 	LAST_PASSES = 256,
 };
 
@@ -45,8 +46,9 @@ static void look_at_clocks(struct capture *c)
 	uint64_t back_ns = flow_clock_look(&c->clock, c->now, wall_now());
 	name_quiet(c->compose.names, flow_clock_wall(&c->clock, c->now));
 	if (back_ns)
-		log_warn("wall clock was set back; flow times run at half speed until it catches up",
-			 "step_ms=%llu", (unsigned long long)(back_ns / NS_PER_MS));
+		log_warn(
+			"wall clock was set back; flow times run at half speed until it catches up",
+			"step_ms=%llu", (unsigned long long)(back_ns / NS_PER_MS));
 }
 
 /* True when there are sources that come to an end (replays), and all of them have. */

@@ -5,7 +5,8 @@
  *	nflog ├─► poll ──► drain ──► compose ──► flow log
  *	…   ──┘
  *
- * Threads  capture_new starts it, capture_free stops it by an eventfd and joins. Sources belong to it from then on.
+ * Threads  capture_new starts it, capture_free stops it by an eventfd and joins. Sources belong to
+ *          it from then on.
  */
 #ifndef TYCHO_OBSERVER_CAPTURE_H
 #define TYCHO_OBSERVER_CAPTURE_H
@@ -24,8 +25,10 @@ struct capture_config {
 	int ended_fd;
 };
 
-MUST_CHECK enum err_code capture_new(const struct capture_config *config, struct capture **ret, struct err *e);
-/* Stops the thread once it has taken what the sources still hold (source_flush), and frees them. NULL is a no-op. */
+MUST_CHECK enum err_code capture_new(const struct capture_config *config, struct capture **ret,
+				     struct err *e);
+/* Stops the thread once it has taken what the sources still hold (source_flush), and frees them.
+ * NULL is a no-op. */
 void capture_free(struct capture *c);
 AUTO_DEFINE(struct capture, capture_free);
 

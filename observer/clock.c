@@ -17,8 +17,8 @@ uint64_t flow_clock_look(struct flow_clock *c, struct mono_ns mono, struct wall_
 		*c = flow_clock_of(mono, wall);
 		return 0;
 	}
-	/* Time that passed may be halved without running backwards: stamps up to now were given out with the
-	 * old offset, and a smaller offset must not undercut them. */
+	/* Time that passed may be halved without running backwards: stamps up to now were given out
+	 * with the old offset, and a smaller offset must not undercut them. */
 	int64_t slack_ns = (int64_t)(passed_ns / 2);
 	c->offset_ns -= ahead_ns < slack_ns ? ahead_ns : slack_ns;
 	c->looked_at = mono;

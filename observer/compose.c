@@ -12,13 +12,19 @@
 /* Message type numbers of Cilium's monitor (reference/cilium-events.md section 2). */
 enum { EVENT_DROP = 1, EVENT_TRACE = 4, EVENT_POLICY_VERDICT = 5, EVENT_L7 = 129 };
 
-/* Raw observation points of trace events (section 3.8); to-endpoint is 0 there and 101 in the API. */
-enum { POINT_TO_ENDPOINT = 0, POINT_FROM_ENDPOINT = 5, POINT_FROM_NETWORK = 10, POINT_TO_NETWORK = 11 };
+/* Raw observation points of trace events (section 3.8); to-endpoint is 0 there and 101 in the
+ * API. */
+enum {
+	POINT_TO_ENDPOINT = 0,
+	POINT_FROM_ENDPOINT = 5,
+	POINT_FROM_NETWORK = 10,
+	POINT_TO_NETWORK = 11
+};
 
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd, DNS_PORT = 53 };
 
-void compose_init(struct compose *c, struct flow_log *log, struct flow_dict *dict, struct name_table *names,
-		  const struct flow_clock *clock, const uint64_t seed[2])
+void compose_init(struct compose *c, struct flow_log *log, struct flow_dict *dict,
+		  struct name_table *names, const struct flow_clock *clock, const uint64_t seed[2])
 {
 	*c = (struct compose){
 		.log = log,
@@ -47,7 +53,8 @@ struct compose_counts compose_counts(const struct compose *c)
 	};
 }
 
-/* xoroshiro128+ (Blackman, Vigna 2018): unpredictable enough for names that must merely not collide. */
+/* xoroshiro128+ (Blackman, Vigna 2018): unpredictable enough for names that must merely not
+ * collide. */
 static uint64_t next_random(uint64_t s[2])
 {
 	uint64_t a = s[0], b = s[1], sum = a + b;
@@ -79,7 +86,8 @@ static void append(struct compose *c, struct flow *f)
 	flow_log_put(c->log, f);
 }
 
-static struct wall_ns time_of(const struct compose *c, const struct raw_event *ev, struct mono_ns now)
+static struct wall_ns time_of(const struct compose *c, const struct raw_event *ev,
+			      struct mono_ns now)
 {
 	if (ev->mono.v)
 		return flow_clock_wall(c->clock, ev->mono);
@@ -94,8 +102,8 @@ static uint8_t trace_direction(const struct raw_event *ev, bool sent_from_here)
 {
 	if (!ev->reply_known)
 		return FLOW__TRAFFIC_DIRECTION__TRAFFIC_DIRECTION_UNKNOWN;
-	return sent_from_here != ev->reply ? FLOW__TRAFFIC_DIRECTION__EGRESS :
-					     FLOW__TRAFFIC_DIRECTION__INGRESS;
+	return sent_from_here != ev->reply ? FLOW__TRAFFIC_DIRECTION__EGRESS
+					   : FLOW__TRAFFIC_DIRECTION__INGRESS;
 }
 
 static void set_event_type(struct flow *f, int32_t type, int32_t sub_type)
@@ -114,13 +122,14 @@ static void trace_members(struct flow *f, const struct raw_event *ev)
 		point = ingress ? POINT_FROM_ENDPOINT : POINT_TO_ENDPOINT;
 	else
 		point = ingress ? POINT_FROM_NETWORK : POINT_TO_NETWORK;
-	/* What enters by a pod's interface was sent by the pod; what leaves by the network's, by this node. */
+	/* What enters by a pod's interface was sent by the pod; what leaves by the network's, by
+	 * this node. */
 	bool sent_from_here = ev->endpoint_side == ingress;
 
 	f->verdict = FLOW__VERDICT__FORWARDED;
 	set_event_type(f, EVENT_TRACE, point);
-	f->trace_point = point == POINT_TO_ENDPOINT ? FLOW__TRACE_OBSERVATION_POINT__TO_ENDPOINT :
-						      (uint8_t)point;
+	f->trace_point = point == POINT_TO_ENDPOINT ? FLOW__TRACE_OBSERVATION_POINT__TO_ENDPOINT
+						    : (uint8_t)point;
 	f->direction = trace_direction(ev, sent_from_here);
 	if (!ev->reply_known)
 		return;
@@ -217,7 +226,8 @@ static void put_detail(struct flow *f, const struct raw_event *ev)
 }
 
 /* The L7 flow of a DNS message; what its answers say is learned first, so that it names itself. */
-static void dns_flow(struct compose *c, const struct flow *packet, const struct decode_payload *payload)
+static void dns_flow(struct compose *c, const struct flow *packet,
+		     const struct decode_payload *payload)
 {
 	struct dns_message m;
 
@@ -230,13 +240,14 @@ static void dns_flow(struct compose *c, const struct flow *packet, const struct 
 	f.trace_point = 0;
 	f.trace_reason = 0;
 	f.is_reply = m.response ? FLOW_REPLY_TRUE : FLOW_REPLY_FALSE;
-	f.bits &= ~(uint32_t)(FLOW_HAS_TCP_FLAGS | FLOW_HAS_NAMES | FLOW_HAS_POLICIES | FLOW_HAS_ETHERNET);
+	f.bits &= ~(uint32_t)(FLOW_HAS_TCP_FLAGS | FLOW_HAS_NAMES | FLOW_HAS_POLICIES |
+			      FLOW_HAS_ETHERNET);
 	f.tcp_flags = 0;
 	f.packets = f.bytes = 0; /* the L3/L4 flow counts them */
 	if (m.response && m.rcode == 0)
 		for (size_t i = 0; i < m.answer_count; i++)
-			name_learn(c->names, f.dst_ip, m.answers[i].ip, str_of(m.query), m.answers[i].ttl_s,
-				   f.time);
+			name_learn(c->names, f.dst_ip, m.answers[i].ip, str_of(m.query),
+				   m.answers[i].ttl_s, f.time);
 	buf_reset(&c->ext);
 	dns_put_l7(&c->ext, &m);
 	f.bits |= FLOW_HAS_L7;
@@ -286,7 +297,8 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 		break;
 	}
 	bool dns = ev->kind == RAW_TRACE && is_dns(&f, &payload);
-	/* A DNS message that is reported only for what it says has been counted already, or will be. */
+	/* A DNS message that is reported only for what it says has been counted already, or will
+	 * be. */
 	if (ev->kind != RAW_TRACE || ev->cause != BPF_CAUSE_DNS || ev->packets) {
 		name_flow(c->names, &f, &c->ext);
 		append(c, &f);
@@ -295,9 +307,12 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 		dns_flow(c, &f, &payload);
 }
 
-static void message_event(struct compose *c, const struct raw_event *ev, enum flow_kind kind, struct mono_ns now)
+static void message_event(struct compose *c, const struct raw_event *ev, enum flow_kind kind,
+			  struct mono_ns now)
 {
-	struct flow f = { .kind = (uint8_t)kind, .bits = FLOW_HAS_TIME, .time = time_of(c, ev, now) };
+	struct flow f = { .kind = (uint8_t)kind,
+			  .bits = FLOW_HAS_TIME,
+			  .time = time_of(c, ev, now) };
 
 	f.node = name_node(c->names);
 	f.ext = (const uint8_t *)ev->packet.p;

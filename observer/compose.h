@@ -1,10 +1,11 @@
 /*
- * compose - raw events to flow records: what kind of event means which verdict, direction, type and reason.
+ * compose - raw events to flow records: what kind of event means which verdict, direction, type and
+ * reason.
  *
  *	raw event ──► packet decoded ──► event members ──► named ──► one or two records
  *
- * A packet event yields one L3/L4 flow; a DNS message yields an L7 flow as well. The rules are those of Cilium's parser
- * (reference/cilium-events.md 6.2), applied to what our own sources know.
+ * A packet event yields one L3/L4 flow; a DNS message yields an L7 flow as well. The rules are
+ * those of Cilium's parser (reference/cilium-events.md 6.2), applied to what our own sources know.
  *
  * Threads  the capture thread's own. No allocation, lock or system call per event.
  */
@@ -17,7 +18,8 @@
 #include "observer/name/name.h"
 #include "observer/source/source.h"
 
-/* Kernel reasons arrive as names; each is looked up once and remembered by the address of its (static) text. */
+/* Kernel reasons arrive as names; each is looked up once and remembered by the address of its
+ * (static) text. */
 enum { COMPOSE_REASONS = 256, COMPOSE_EXT_BYTES = 65536 };
 
 struct compose {
@@ -25,28 +27,29 @@ struct compose {
 	struct flow_dict *dict;
 	struct name_table *names;
 	const struct flow_clock *clock;
-	uint64_t uuid_state[2];    /* generator of flow uuids, seeded at start */
+	uint64_t uuid_state[2]; /* generator of flow uuids, seeded at start */
 	struct {
 		const char *text;
 		uint16_t id;
-		uint8_t code;      /* flow.DropReason */
+		uint8_t code; /* flow.DropReason */
 	} reasons[COMPOSE_REASONS];
-	struct buf ext;            /* the record's ext is written here */
+	struct buf ext; /* the record's ext is written here */
 	char ext_bytes[COMPOSE_EXT_BYTES];
 	/* counts since start; read by other threads through compose_counts */
 	_Atomic uint64_t events, refused, bad_messages, lost;
 };
 
 /* Everything borrowed for the life of @c; @seed is any random 16 bytes. */
-void compose_init(struct compose *c, struct flow_log *log, struct flow_dict *dict, struct name_table *names,
-		  const struct flow_clock *clock, const uint64_t seed[2]);
+void compose_init(struct compose *c, struct flow_log *log, struct flow_dict *dict,
+		  struct name_table *names, const struct flow_clock *clock, const uint64_t seed[2]);
 
-/* Appends what @ev says to the log. @now: when the loop pass began, for events without a stamp of their own. */
+/* Appends what @ev says to the log. @now: when the loop pass began, for events without a stamp of
+ * their own. */
 void compose_event(struct compose *c, const struct raw_event *ev, struct mono_ns now);
 
 struct compose_counts {
-	uint64_t events;       /* raw events seen */
-	uint64_t refused;      /* packets that no decoder accepts (truncated or malformed headers) */
+	uint64_t events;  /* raw events seen */
+	uint64_t refused; /* packets that no decoder accepts (truncated or malformed headers) */
 	uint64_t bad_messages; /* replayed messages that are no valid protobuf */
 	uint64_t lost;         /* what the sources say they lost */
 };

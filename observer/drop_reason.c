@@ -66,10 +66,8 @@ static const struct {
 	const char *prefix;
 	uint32_t reason;
 } families[] = {
-	{ "NEIGH_", DROP_REASON_HOST_UNREACHABLE },
-	{ "QDISC_", DROP_REASON_RATE_LIMITED },
-	{ "FQ_", DROP_REASON_RATE_LIMITED },
-	{ "FRAG_", DROP_REASON_FRAGMENT },
+	{ "NEIGH_", DROP_REASON_HOST_UNREACHABLE }, { "QDISC_", DROP_REASON_RATE_LIMITED },
+	{ "FQ_", DROP_REASON_RATE_LIMITED },        { "FRAG_", DROP_REASON_FRAGMENT },
 	{ "TCP_", DROP_REASON_UNKNOWN_STATE },
 };
 

@@ -1,8 +1,10 @@
 /*
- * drop_reason - the kernel's reasons for a drop as flow.DropReason, so that Hubble's filters, dashboards and eyes read them.
+ * drop_reason - the kernel's reasons for a drop as flow.DropReason, so that Hubble's filters,
+ * dashboards and eyes read them.
  *
- * The kernel's own name travels along (FlowDetail.kernel_drop_reason and Summary); this table only says which of Cilium's
- * reasons comes nearest. Source: include/net/dropreason-core.h (Linux 6.18), reference/drop-reasons.tsv.
+ * The kernel's own name travels along (FlowDetail.kernel_drop_reason and Summary); this table only
+ * says which of Cilium's reasons comes nearest. Source: include/net/dropreason-core.h (Linux 6.18),
+ * reference/drop-reasons.tsv.
  */
 #ifndef TYCHO_OBSERVER_DROP_REASON_H
 #define TYCHO_OBSERVER_DROP_REASON_H
@@ -35,7 +37,8 @@ enum {
 	DROP_REASON_VLAN = 182,
 	DROP_REASON_TTL_EXCEEDED = 196,
 	DROP_REASON_RATE_LIMITED = 198,
-	/* Nothing comes near. A code that Cilium leaves unnamed, so that nobody is misled by a wrong text. */
+	/* Nothing comes near. A code that Cilium leaves unnamed, so that nobody is misled by a
+	 * wrong text. */
 	DROP_REASON_OTHER = 255,
 };
 

@@ -61,7 +61,8 @@ enum err_code host_new(struct name_table *names, struct host **ret, struct err *
 	h->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	if (h->fd < 0)
 		return err_os(e, "listen for address changes");
-	struct sockaddr_nl sa = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR };
+	struct sockaddr_nl sa = { .nl_family = AF_NETLINK,
+				  .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR };
 	if (bind(h->fd, (struct sockaddr *)&sa, sizeof sa) < 0)
 		return err_os(e, "listen for address changes");
 	enum err_code code = read_addresses(h, e);
@@ -89,7 +90,8 @@ enum err_code host_poll(struct host *h, struct err *e)
 {
 	char scrap[8192];
 
-	/* What the messages say does not matter, nor whether some were lost: all addresses are read anew. */
+	/* What the messages say does not matter, nor whether some were lost: all addresses are read
+	 * anew. */
 	while (recv(h->fd, scrap, sizeof scrap, 0) > 0)
 		;
 	return read_addresses(h, e);

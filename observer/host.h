@@ -1,7 +1,8 @@
 /*
  * host - this node's own addresses, kept in the name table as reserved:host, and its names.
  *
- * Addresses come from the kernel (getifaddrs) and are read again whenever rtnetlink says that one came or went.
+ * Addresses come from the kernel (getifaddrs) and are read again whenever rtnetlink says that one
+ * came or went.
  */
 #ifndef TYCHO_OBSERVER_HOST_H
 #define TYCHO_OBSERVER_HOST_H

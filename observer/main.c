@@ -28,16 +28,17 @@
 #include "rpc/server.h"
 
 enum {
-	DICT_ENTRIES = 1 << 20,     /* distinct endpoints, services, nodes */
+	DICT_ENTRIES = 1 << 20, /* distinct endpoints, services, nodes */
 	SHUTDOWN_GRACE_S = 2,
-	SOCKET_MODE = 0660,         /* unix socket: owner and group */
-	PROVIDER_FILE = 1,          /* slot of the endpoint file in the name table; 0 is kept for Kubernetes */
+	SOCKET_MODE = 0660, /* unix socket: owner and group */
+	PROVIDER_FILE =
+		1, /* slot of the endpoint file in the name table; 0 is kept for Kubernetes */
 };
 
 /* Everything that lives as long as the process, torn down in reverse order. */
 struct observer {
 	struct obs_options o;
-	char node_name[512];        /* "cluster/node" or "node" */
+	char node_name[512]; /* "cluster/node" or "node" */
 	char node[256];
 	int signals, ended_fd;
 	struct flow_dict *dict;
@@ -95,11 +96,12 @@ static enum err_code name_the_node(struct observer *ob, struct err *e)
 	if (strchr(ob->node, '/') || (ob->o.cluster && strchr(ob->o.cluster, '/')))
 		return err_set(e, ERR_INVALID, "--node-name and --cluster must not contain '/'");
 	/* A Go client gives up a stream that carries one string of other bytes. */
-	if (!utf8_is_valid(str_of(ob->node)) || (ob->o.cluster && !utf8_is_valid(str_of(ob->o.cluster))))
+	if (!utf8_is_valid(str_of(ob->node)) ||
+	    (ob->o.cluster && !utf8_is_valid(str_of(ob->o.cluster))))
 		return err_set(e, ERR_INVALID, "--node-name and --cluster must be valid UTF-8");
 	bool in_cluster = ob->o.cluster && *ob->o.cluster && strcmp(ob->o.cluster, "default") != 0;
-	(void)snprintf(ob->node_name, sizeof ob->node_name, "%.200s%s%s", in_cluster ? ob->o.cluster : "",
-		       in_cluster ? "/" : "", ob->node);
+	(void)snprintf(ob->node_name, sizeof ob->node_name, "%.200s%s%s",
+		       in_cluster ? ob->o.cluster : "", in_cluster ? "/" : "", ob->node);
 	return ERR_OK;
 }
 
@@ -122,7 +124,8 @@ static enum err_code open_names(struct observer *ob, struct err *e)
 	return code;
 }
 
-/* Where the numbers of this run begin. A folder that was asked for must work; without one, the clock does. */
+/* Where the numbers of this run begin. A folder that was asked for must work; without one, the
+ * clock does. */
 static enum err_code open_epoch(struct observer *ob, uint64_t *ret_first_seq, struct err *e)
 {
 	char usual[PATHS_BYTES];
@@ -138,7 +141,8 @@ static enum err_code open_epoch(struct observer *ob, uint64_t *ret_first_seq, st
 	}
 	if (ob->o.state_dir || code == ERR_EXISTS || code == ERR_PARSE)
 		return code;
-	log_warn("no folder to keep state in; flows are numbered by the clock", "err=%s", LOG_QUOTE(e->msg));
+	log_warn("no folder to keep state in; flows are numbered by the clock", "err=%s",
+		 LOG_QUOTE(e->msg));
 	*ret_first_seq = epoch_from_clock(wall_now());
 	return ERR_OK;
 }
@@ -149,7 +153,8 @@ static enum err_code open_log(struct observer *ob, struct err *e)
 	enum err_code code = open_epoch(ob, &first_seq, e);
 	if (code != ERR_OK)
 		return code;
-	const struct flow_log_config config = { .capacity = ob->o.ring_capacity, .first_seq = first_seq };
+	const struct flow_log_config config = { .capacity = ob->o.ring_capacity,
+						.first_seq = first_seq };
 	return flow_log_new(&config, &ob->log, e);
 }
 
@@ -181,23 +186,27 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 }
 
 /* Plain text beyond loopback is only given out to those who asked for it by name. */
-static enum err_code check_listen(const struct observer *ob, const char *address, bool tls, struct err *e)
+static enum err_code check_listen(const struct observer *ob, const char *address, bool tls,
+				  struct err *e)
 {
 	if (address_is_local(address) || tls)
 		return ERR_OK;
 	if (!ob->o.insecure_listen)
 		return err_set(e, ERR_INVALID,
-			       "--listen %s: plain text on an address that others can reach; give --tls-cert-file "
+			       "--listen %s: plain text on an address that others can reach; give "
+			       "--tls-cert-file "
 			       "and --tls-key-file, or --insecure-listen if that is meant",
 			       address);
-	log_warn("listening in plain text on an address that others can reach", "address=%s", LOG_QUOTE(address));
+	log_warn("listening in plain text on an address that others can reach", "address=%s",
+		 LOG_QUOTE(address));
 	return ERR_OK;
 }
 
 static enum err_code open_server(struct observer *ob, struct err *e)
 {
 	static const char *const health[] = { "hubble.server.Observer", "observer.Observer" };
-	static const struct rpc_metadata metadata[] = { { "hubble-server-version", TYCHO_HUBBLE_VERSION },
+	static const struct rpc_metadata metadata[] = { { "hubble-server-version",
+							  TYCHO_HUBBLE_VERSION },
 							{ "tycho-version", TYCHO_VERSION } };
 	const struct rpc_tls tls = {
 		.cert_file = ob->o.tls_cert_file,
@@ -279,7 +288,8 @@ static void tell_ready(struct observer *ob)
 		int port = rpc_server_port(ob->server, i);
 		buf_char(&line, ' ');
 		if (port > 0)
-			buf_printf(&line, "%.*s:%d", (int)str_find_last(address, ':'), address.p, port);
+			buf_printf(&line, "%.*s:%d", (int)str_find_last(address, ':'), address.p,
+				   port);
 		else
 			buf_str_put(&line, address);
 	}
@@ -361,7 +371,8 @@ static void serve(struct observer *ob)
 static enum err_code observe(struct observer *ob, struct err *e)
 {
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals, name_the_node, open_names, open_log, open_sources, open_server, start_capture,
+		take_signals, name_the_node, open_names,    open_log,
+		open_sources, open_server,   start_capture,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -378,7 +389,8 @@ static enum err_code observe(struct observer *ob, struct err *e)
 
 int main(int argc, char **argv)
 {
-	__attribute__((cleanup(observer_done_guard_))) struct observer ob = { .signals = -1, .ended_fd = -1 };
+	__attribute__((cleanup(observer_done_guard_))) struct observer ob = { .signals = -1,
+									      .ended_fd = -1 };
 	char default_listen[PATHS_BYTES];
 	struct err e;
 

@@ -37,35 +37,57 @@ enum option_id {
 
 static const struct opt_row table[] = {
 	[OPT_CLUSTER] = { "cluster", "NAME", "cluster this node belongs to (default: none)" },
-	[OPT_DROPS_EVERYWHERE] = { "drops-everywhere", NULL, "report drops of all network namespaces of the machine, "
+	[OPT_DROPS_EVERYWHERE] = { "drops-everywhere", NULL,
+				   "report drops of all network namespaces of the machine, "
 				   "also from inside one (default: there only this node's)" },
-	[OPT_ENDPOINTS] = { "endpoints", "FILE", "YAML file that names addresses; reread when it changes" },
+	[OPT_ENDPOINTS] = { "endpoints", "FILE",
+			    "YAML file that names addresses; reread when it changes" },
 	[OPT_HELP] = { "help", NULL, "print this text" },
-	[OPT_INSECURE_LISTEN] = { "insecure-listen", NULL, "allow plain text on addresses beyond loopback" },
-	[OPT_INTERFACE] = { "interface", "NAME", "interface to watch, or a glob such as 'veth*'; '!' excludes; repeatable "
+	[OPT_INSECURE_LISTEN] = { "insecure-listen", NULL,
+				  "allow plain text on addresses beyond loopback" },
+	[OPT_INTERFACE] = { "interface", "NAME",
+			    "interface to watch, or a glob such as 'veth*'; '!' excludes; "
+			    "repeatable "
 			    "(default: those with a peer in another namespace or a route out)" },
-	[OPT_INTERVAL] = { "interval", "TIME", "how often a connection that goes on is reported (default 5s)" },
-	[OPT_LISTEN] = { "listen", "ADDRESS", "where to answer: unix:///path or host:port; repeatable "
+	[OPT_INTERVAL] = { "interval", "TIME",
+			   "how often a connection that goes on is reported (default 5s)" },
+	[OPT_LISTEN] = { "listen", "ADDRESS",
+			 "where to answer: unix:///path or host:port; repeatable "
 			 "(default unix:///run/tycho/observer.sock)" },
 	[OPT_LOG_LEVEL] = { "log-level", "LEVEL", "debug, info, warn or error (default info)" },
-	[OPT_NFLOG_GROUP] = { "nflog-group", "N", "netfilter log group to read policy verdicts from; repeatable" },
-	[OPT_NFLOG_PATTERN] = { "nflog-pattern", "REGEX", "how to read a log prefix: named groups verdict, direction, policy "
-				"(default form tycho:<allow|deny|audit>:<ingress|egress>:<policy>)" },
+	[OPT_NFLOG_GROUP] = { "nflog-group", "N",
+			      "netfilter log group to read policy verdicts from; repeatable" },
+	[OPT_NFLOG_PATTERN] = { "nflog-pattern", "REGEX",
+				"how to read a log prefix: named groups verdict, direction, policy "
+				"(default form "
+				"tycho:<allow|deny|audit>:<ingress|egress>:<policy>)" },
 	[OPT_NO_BPF] = { "no-bpf", NULL, "load no kernel programs" },
 	[OPT_NODE_LABEL] = { "node-label", "KEY=VALUE", "label of this node; repeatable" },
 	[OPT_NODE_NAME] = { "node-name", "NAME", "name of this node (default: host name)" },
-	[OPT_NOISE] = { "noise", NULL, "also report kernel drop reasons that are part of normal operation" },
-	[OPT_READY_FD] = { "ready-fd", "FD", "write one line to this descriptor when serving, then close it" },
-	[OPT_REPLAY] = { "replay", "FILE", "read flows from Hubble JSON lines; '-' is standard input" },
-	[OPT_REPLAY_KEEP_TIME] = { "replay-keep-time", NULL, "keep the recorded times instead of stamping flows anew" },
+	[OPT_NOISE] = { "noise", NULL,
+			"also report kernel drop reasons that are part of normal operation" },
+	[OPT_READY_FD] = { "ready-fd", "FD",
+			   "write one line to this descriptor when serving, then close it" },
+	[OPT_REPLAY] = { "replay", "FILE",
+			 "read flows from Hubble JSON lines; '-' is standard input" },
+	[OPT_REPLAY_KEEP_TIME] = { "replay-keep-time", NULL,
+				   "keep the recorded times instead of stamping flows anew" },
 	[OPT_REPLAY_REPEAT] = { "replay-repeat", "N", "read the file N times (default 1)" },
-	[OPT_REPLAY_SPEED] = { "replay-speed", "X", "1 as recorded, 2 twice as fast, 0 as fast as possible (default 0)" },
-	[OPT_RING_CAPACITY] = { "ring-capacity", "N", "flows kept in memory: 2^k - 1 (default 65535)" },
-	[OPT_STALL_TIMEOUT] = { "stall-timeout", "TIME", "cut off a client that takes no message for so long (default 30s)" },
-	[OPT_STATE_DIR] = { "state-dir", "DIR", "what must survive a restart (default /var/lib/tycho, "
+	[OPT_REPLAY_SPEED] = { "replay-speed", "X",
+			       "1 as recorded, 2 twice as fast, 0 as fast as possible (default "
+			       "0)" },
+	[OPT_RING_CAPACITY] = { "ring-capacity", "N",
+				"flows kept in memory: 2^k - 1 (default 65535)" },
+	[OPT_STALL_TIMEOUT] = { "stall-timeout", "TIME",
+				"cut off a client that takes no message for so long (default "
+				"30s)" },
+	[OPT_STATE_DIR] = { "state-dir", "DIR",
+			    "what must survive a restart (default /var/lib/tycho, "
 			    "or $XDG_STATE_HOME/tycho when not root)" },
-	[OPT_TLS_CERT_FILE] = { "tls-cert-file", "FILE", "certificate chain (PEM) for TCP addresses" },
-	[OPT_TLS_CLIENT_CA_FILE] = { "tls-client-ca-file", "FILE", "demand client certificates signed by this; repeatable" },
+	[OPT_TLS_CERT_FILE] = { "tls-cert-file", "FILE",
+				"certificate chain (PEM) for TCP addresses" },
+	[OPT_TLS_CLIENT_CA_FILE] = { "tls-client-ca-file", "FILE",
+				     "demand client certificates signed by this; repeatable" },
 	[OPT_TLS_KEY_FILE] = { "tls-key-file", "FILE", "private key (PEM) of --tls-cert-file" },
 	[OPT_VERSION] = { "version", NULL, "print the version" },
 };
@@ -79,12 +101,14 @@ void obs_options_help(void)
 		 table, OPT_COUNT_);
 }
 
-static enum err_code bad_value(struct err *e, enum option_id id, const char *value, const char *want)
+static enum err_code bad_value(struct err *e, enum option_id id, const char *value,
+			       const char *want)
 {
 	return opt_bad(&table[id], value, want, e);
 }
 
-static enum err_code add_text(const char **list, size_t *count, enum option_id id, const char *value, struct err *e)
+static enum err_code add_text(const char **list, size_t *count, enum option_id id,
+			      const char *value, struct err *e)
 {
 	return opt_add(list, count, OPTIONS_LIST, &table[id], value, e);
 }
@@ -100,7 +124,8 @@ static bool parse_speed(const char *value, double *ret)
 	return true;
 }
 
-static enum err_code set_number(struct obs_options *o, enum option_id id, const char *value, struct err *e)
+static enum err_code set_number(struct obs_options *o, enum option_id id, const char *value,
+				struct err *e)
 {
 	struct str s = str_of(value);
 	uint64_t n;
@@ -108,18 +133,21 @@ static enum err_code set_number(struct obs_options *o, enum option_id id, const 
 
 	switch (id) {
 	case OPT_INTERVAL:
-		if (!duration_parse(s, &ns) || ns < (int64_t)(100 * NS_PER_MS) || ns > (int64_t)(3600 * NS_PER_S))
+		if (!duration_parse(s, &ns) || ns < (int64_t)(100 * NS_PER_MS) ||
+		    ns > (int64_t)(3600 * NS_PER_S))
 			return bad_value(e, id, value, "a time from 100ms to 1h, such as 5s");
 		o->bpf_config.interval_ns = (uint64_t)ns;
 		return ERR_OK;
 	case OPT_STALL_TIMEOUT:
-		if (!duration_parse(s, &ns) || ns < (int64_t)(100 * NS_PER_MS) || ns > (int64_t)(3600 * NS_PER_S))
+		if (!duration_parse(s, &ns) || ns < (int64_t)(100 * NS_PER_MS) ||
+		    ns > (int64_t)(3600 * NS_PER_S))
 			return bad_value(e, id, value, "a time from 100ms to 1h, such as 30s");
 		o->stall_timeout_ns = (uint64_t)ns;
 		return ERR_OK;
 	case OPT_NFLOG_GROUP:
 		if (o->nflog.group_count == OPTIONS_LIST)
-			return err_set(e, ERR_INVALID, "--%s is given more than %d times", table[id].name, OPTIONS_LIST);
+			return err_set(e, ERR_INVALID, "--%s is given more than %d times",
+				       table[id].name, OPTIONS_LIST);
 		if (!parse_u16(s, &o->nflog_groups[o->nflog.group_count]))
 			return bad_value(e, id, value, "a group number from 0 to 65535");
 		o->nflog.group_count++;
@@ -143,7 +171,8 @@ static enum err_code set_number(struct obs_options *o, enum option_id id, const 
 	}
 }
 
-static enum err_code set_option(struct obs_options *o, enum option_id id, const char *value, struct err *e)
+static enum err_code set_option(struct obs_options *o, enum option_id id, const char *value,
+				struct err *e)
 {
 	switch (id) {
 	case OPT_CLUSTER:
@@ -211,19 +240,24 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 static enum err_code check_together(const struct obs_options *o, struct err *e)
 {
 	if (!o->tls_cert_file != !o->tls_key_file)
-		return err_set(e, ERR_INVALID, "--tls-cert-file and --tls-key-file are needed together");
+		return err_set(e, ERR_INVALID,
+			       "--tls-cert-file and --tls-key-file are needed together");
 	if (o->tls_client_ca_count && !o->tls_cert_file)
-		return err_set(e, ERR_INVALID, "--tls-client-ca-file needs --tls-cert-file and --tls-key-file");
+		return err_set(e, ERR_INVALID,
+			       "--tls-client-ca-file needs --tls-cert-file and --tls-key-file");
 	if (o->nflog.pattern && !o->nflog.group_count)
 		return err_set(e, ERR_INVALID, "--nflog-pattern needs --nflog-group");
 	if (o->replay.repeat > 1 && o->replay.path && strcmp(o->replay.path, "-") == 0)
-		return err_set(e, ERR_INVALID, "--replay-repeat: standard input can be read only once");
+		return err_set(e, ERR_INVALID,
+			       "--replay-repeat: standard input can be read only once");
 	if (!o->bpf && !o->nflog.group_count && !o->replay.path)
-		return err_set(e, ERR_INVALID, "--no-bpf leaves nothing to observe; add --nflog-group or --replay");
+		return err_set(e, ERR_INVALID,
+			       "--no-bpf leaves nothing to observe; add --nflog-group or --replay");
 	return ERR_OK;
 }
 
-enum err_code obs_options_read(int argc, const char *const *argv, struct obs_options *ret, struct err *e)
+enum err_code obs_options_read(int argc, const char *const *argv, struct obs_options *ret,
+			       struct err *e)
 {
 	struct obs_options o = {
 		.bpf = true,

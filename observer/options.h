@@ -34,12 +34,13 @@ struct obs_options {
 	bool insecure_listen;
 	const char *state_dir;
 	enum log_level log_level;
-	int ready_fd;          /* -1: none */
+	int ready_fd; /* -1: none */
 	bool help, version;
 };
 
 /* ERR_INVALID with one sentence that names the option. */
-MUST_CHECK enum err_code obs_options_read(int argc, const char *const *argv, struct obs_options *ret, struct err *e);
+MUST_CHECK enum err_code obs_options_read(int argc, const char *const *argv,
+					  struct obs_options *ret, struct err *e);
 /* Text of --help; also what the man page is made from. */
 void obs_options_help(void);
 

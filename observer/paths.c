@@ -46,7 +46,8 @@ enum err_code paths_make_folder(const char *dir, struct err *e)
 	char path[PATHS_BYTES];
 
 	if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
-		return err_set(e, ERR_INVALID, "folder name is longer than %d bytes", PATHS_BYTES - 1);
+		return err_set(e, ERR_INVALID, "folder name is longer than %d bytes",
+			       PATHS_BYTES - 1);
 	for (char *slash = path + 1; *slash; slash++) {
 		if (*slash != '/')
 			continue;

@@ -1,9 +1,9 @@
 /*
  * buf - bytes that grow up to a limit, with a sticky failure.
  *
- * After the first write that does not fit (or the first failed allocation) the buffer is `failed`, later
- * writes do nothing, and one check at the end suffices. Embedded: buf_init / buf_done. A buf can also
- * stand on memory of the caller (buf_fixed): it then never allocates.
+ * After the first write that does not fit (or the first failed allocation) the buffer is `failed`,
+ * later writes do nothing, and one check at the end suffices. Embedded: buf_init / buf_done. A buf
+ * can also stand on memory of the caller (buf_fixed): it then never allocates.
  */
 #ifndef TYCHO_BASE_BUF_H
 #define TYCHO_BASE_BUF_H
@@ -76,7 +76,8 @@ void buf_printf(struct buf *b, const char *fmt, ...) FORMAT(2, 3);
 /* Decimal. */
 void buf_u64(struct buf *b, uint64_t v);
 void buf_i64(struct buf *b, int64_t v);
-/* Terminates (the NUL is not counted in len) and returns the text; "" if failed before any write. */
+/* Terminates (the NUL is not counted in len) and returns the text; "" if failed before any
+ * write. */
 const char *buf_cstr(struct buf *b);
 
 #define AUTO_BUF __attribute__((cleanup(buf_done)))

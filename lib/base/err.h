@@ -1,9 +1,10 @@
 /*
  * err - errors are values: a code for the program and a sentence for the person.
  *
- * A function that can fail returns an enum err_code and takes `struct err *e` as its last parameter.
- * On ERR_OK it leaves *e alone; otherwise it has filled *e and touched no other output. @e may be NULL
- * where a caller needs only the code. An err lives on the caller's stack, owns nothing, allocates nothing.
+ * A function that can fail returns an enum err_code and takes `struct err *e` as its last
+ * parameter. On ERR_OK it leaves *e alone; otherwise it has filled *e and touched no other output.
+ * @e may be NULL where a caller needs only the code. An err lives on the caller's stack, owns
+ * nothing, allocates nothing.
  *
  *	if (!x)
  *		return err_set(e, ERR_NOMEM, "export to '%s'", path);
@@ -40,8 +41,8 @@ enum { ERR_MSG_BYTES = 512 };
 
 struct err {
 	enum err_code code;
-	int os;                   /* errno at the failing call, 0 when none was involved */
-	char msg[ERR_MSG_BYTES];  /* outermost context first; truncated with "…", always terminated */
+	int os;                  /* errno at the failing call, 0 when none was involved */
+	char msg[ERR_MSG_BYTES]; /* outermost context first; truncated with "…", terminated */
 };
 
 /* Fill *e and return @code. */

@@ -65,9 +65,9 @@ void log_line(enum log_level level, const char *msg, const char *fmt, ...)
 
 	now.ns -= now.ns % (int32_t)NS_PER_MS;
 	struct civil c = civil_of(now.s);
-	buf_printf(&b, "time=%04d-%02d-%02dT%02d:%02d:%02d.%03dZ level=%s msg=%s", (int)c.year, c.month,
-		   c.day, c.hour, c.minute, c.second, now.ns / (int)NS_PER_MS, names[level],
-		   log_quote(msg, quoted, sizeof quoted));
+	buf_printf(&b, "time=%04d-%02d-%02dT%02d:%02d:%02d.%03dZ level=%s msg=%s", (int)c.year,
+		   c.month, c.day, c.hour, c.minute, c.second, now.ns / (int)NS_PER_MS,
+		   names[level], log_quote(msg, quoted, sizeof quoted));
 	char tail[1200];
 	va_list ap;
 	va_start(ap, fmt);

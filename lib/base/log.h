@@ -1,10 +1,11 @@
 /*
  * log - key=value lines on stderr, in Go slog's text form so that they mix with the reference's.
  *
- *	time=2024-03-01T10:00:00.123Z level=WARN msg="peer refused the stream" peer=edge/n1 retry_ms=200
+ *	time=2024-03-01T10:00:00.123Z level=WARN msg="peer refused the stream" peer=edge/n1
+ *	retry_ms=200
  *
- * The one sink of the process (the exception to "no global state"). Only whoever decides what to do with an
- * error logs it; lib/ returns errors and does not log. Any thread; a line is one write(2).
+ * The one sink of the process (the exception to "no global state"). Only whoever decides what to do
+ * with an error logs it; lib/ returns errors and does not log. Any thread; a line is one write(2).
  */
 #ifndef TYCHO_BASE_LOG_H
 #define TYCHO_BASE_LOG_H
@@ -31,8 +32,8 @@ void log_line(enum log_level level, const char *msg, const char *fmt, ...) FORMA
 			log_line((level), (msg), __VA_ARGS__);                                     \
 	} while (0)
 
-/* @z as one value: bare if it is plain, else quoted and escaped. Writes to @out (@size bytes, always
- * terminated) and returns it, so that it can stand in an argument list. */
+/* @z as one value: bare if it is plain, else quoted and escaped. Writes to @out (@size bytes,
+ * always terminated) and returns it, so that it can stand in an argument list. */
 const char *log_quote(const char *z, char *out, size_t size);
 #define LOG_QUOTE(z) log_quote((z), (char[600]){ 0 }, 600)
 

@@ -103,7 +103,8 @@ static bool grow(struct map *m)
 	m->mask = n - 1;
 	for (size_t i = 0; i < old_n; i++)
 		if (old[i].hash)
-			*find(m, old[i].key, hash_bytes(old[i].key.p, old[i].key.len, m->seed)) = old[i];
+			*find(m, old[i].key, hash_bytes(old[i].key.p, old[i].key.len, m->seed)) =
+				old[i];
 	free(old);
 	return true;
 }
@@ -125,7 +126,8 @@ static char *store_key(struct map *m, struct str key)
 	return at;
 }
 
-enum err_code map_put(struct map *m, struct str key, uint32_t value, struct str *ret_key, struct err *e)
+enum err_code map_put(struct map *m, struct str key, uint32_t value, struct str *ret_key,
+		      struct err *e)
 {
 	uint64_t hash = hash_bytes(key.p, key.len, m->seed);
 	struct slot *s = find(m, key, hash);

@@ -1,8 +1,8 @@
 /*
  * map - bytes to a 32-bit number: the hash table behind interning.
  *
- * Shape    open addressing, grows by doubling up to @max entries; keys are copied into the map's own blocks
- *          and never move, so a key's bytes may be borrowed for the life of the map.
+ * Shape    open addressing, grows by doubling up to @max entries; keys are copied into the map's
+ *          own blocks and never move, so a key's bytes may be borrowed for the life of the map.
  * Threads  one thread at a time.
  * Loss     none: a full map says ERR_NOMEM, and what it holds stays.
  */

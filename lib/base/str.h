@@ -2,8 +2,8 @@
  * str - strings with lengths, and parsers that read a whole string or refuse it.
  *
  * A struct str borrows its bytes: they need no terminator, may hold NULs, and live as long as their
- * owner says. Parsers accept the whole of @s in the stated grammar and nothing else; on failure they
- * return false and leave *ret alone.
+ * owner says. Parsers accept the whole of @s in the stated grammar and nothing else; on failure
+ * they return false and leave *ret alone.
  */
 #ifndef TYCHO_BASE_STR_H
 #define TYCHO_BASE_STR_H
@@ -67,8 +67,8 @@ size_t str_find_last(struct str s, char c);
 /* Without leading and trailing ASCII white space. */
 struct str str_trim(struct str s);
 /* Cuts off the part before the first @sep into *ret_head and leaves the rest in *s, without the
- * separator. @return false when *s is exhausted: "a,,b" gives "a", "", "b"; "" gives one "". Start with
- * a copy of the string; p == NULL marks exhaustion. */
+ * separator. @return false when *s is exhausted: "a,,b" gives "a", "", "b"; "" gives one "". Start
+ * with a copy of the string; p == NULL marks exhaustion. */
 bool str_split(struct str *s, char sep, struct str *ret_head);
 /* malloc'ed, terminated copy; NULL when out of memory. Own. */
 char *str_dup(struct str s);
@@ -83,8 +83,8 @@ bool parse_bool(struct str s, bool *ret);
 
 /* True if @s is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF). */
 bool utf8_is_valid(struct str s);
-/* Copies @s to @out, each ill-formed sequence replaced by U+FFFD, at most @size bytes, cut at a character.
- * @out needs no terminator and gets none. @return bytes written. */
+/* Copies @s to @out, each ill-formed sequence replaced by U+FFFD, at most @size bytes, cut at a
+ * character. @out needs no terminator and gets none. @return bytes written. */
 size_t utf8_sanitize(struct str s, char *out, size_t size);
 
 /* 64-bit hash with a seed; fast, not cryptographic: seed it where keys come from outside. */

@@ -42,8 +42,8 @@ int timestamp_cmp(struct timestamp a, struct timestamp b)
 	return (a.ns > b.ns) - (a.ns < b.ns);
 }
 
-/* The two calendar functions count in eras of 400 years that begin on 1 March, so that the leap day is
- * the last day of a year. */
+/* The two calendar functions count in eras of 400 years that begin on 1 March, so that the leap day
+ * is the last day of a year. */
 enum { DAYS_PER_ERA = 146097, EPOCH_DAY = 719468 };
 
 static int64_t days_of(int64_t year, int month, int day)
@@ -211,9 +211,14 @@ static size_t unit_of(struct str s, uint64_t *ret_ns)
 		const char *name;
 		uint64_t ns;
 	} units[] = {
-		{ "ns", 1 },           { "us", NS_PER_US },      { "\xc2\xb5s", NS_PER_US },
-		{ "\xce\xbcs", NS_PER_US }, { "ms", NS_PER_MS }, { "s", NS_PER_S },
-		{ "m", 60 * NS_PER_S },     { "h", 3600 * NS_PER_S },
+		{ "ns", 1 },
+		{ "us", NS_PER_US },
+		{ "\xc2\xb5s", NS_PER_US },
+		{ "\xce\xbcs", NS_PER_US },
+		{ "ms", NS_PER_MS },
+		{ "s", NS_PER_S },
+		{ "m", 60 * NS_PER_S },
+		{ "h", 3600 * NS_PER_S },
 	};
 	size_t n = 0;
 

@@ -1,8 +1,9 @@
 /*
  * time - two clocks that cannot be mixed up, and the texts of times and durations.
  *
- * All values are nanoseconds. A wall_ns is an unsigned count since the epoch: it reaches from 1970 to 2554.
- * Times outside that range (proto3 timestamps go from year 1 to 9999) are a struct timestamp.
+ * All values are nanoseconds. A wall_ns is an unsigned count since the epoch: it reaches from 1970
+ * to 2554. Times outside that range (proto3 timestamps go from year 1 to 9999) are a struct
+ * timestamp.
  */
 #ifndef TYCHO_BASE_TIME_H
 #define TYCHO_BASE_TIME_H
@@ -25,7 +26,8 @@ struct wall_ns {
 struct mono_ns mono_now(void);
 struct wall_ns wall_now(void);
 
-/* google.protobuf.Timestamp: seconds since the epoch (may be negative) and 0..999,999,999 ns forward. */
+/* google.protobuf.Timestamp: seconds since the epoch (may be negative) and 0..999,999,999 ns
+ * forward. */
 struct timestamp {
 	int64_t s;
 	int32_t ns;
@@ -49,11 +51,12 @@ int64_t civil_to_s(int64_t year, int month, int day, int hour, int minute, int s
 
 /* "2024-03-01T10:00:00.123Z" with 0, 3, 6 or 9 fraction digits, as proto3 JSON prints it. */
 void timestamp_put(struct buf *b, struct timestamp t);
-/* RFC 3339 as proto3 JSON accepts it: 'T' and 'Z' in capitals or an offset, up to 9 fraction digits,
- * within the years 1 to 9999. */
+/* RFC 3339 as proto3 JSON accepts it: 'T' and 'Z' in capitals or an offset, up to 9 fraction
+ * digits, within the years 1 to 9999. */
 bool timestamp_parse(struct str s, struct timestamp *ret);
 
-/* Go's duration text: "90s", "1h30m", "-1.5h", "300ms", "1us", "1µs", "0". False on bad text or overflow. */
+/* Go's duration text: "90s", "1h30m", "-1.5h", "300ms", "1us", "1µs", "0". False on bad text or
+ * overflow. */
 bool duration_parse(struct str s, int64_t *ret_ns);
 /* Go's Duration.String(): "4m5.114197398s", "1.5µs", "0s", "1h0m0s". */
 void duration_put(struct buf *b, int64_t ns);

@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 
 enum {
-	/* What whole writes end with: closing after writing, renaming over, removing. Not IN_CREATE: the file is
-	 * still empty then. */
+	/* What whole writes end with: closing after writing, renaming over, removing. Not
+	 * IN_CREATE: the file is still empty then. */
 	EVENTS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE,
 	CHUNK_BYTES = 65536,
 };
@@ -28,8 +28,9 @@ enum err_code file_watch_new(const char *path, struct file_watch **ret, struct e
 	bool bare = slash == whole.len;
 	*w = (struct file_watch){ .path = str_dup(whole),
 				  .fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC) };
-	AUTO(own_free) char *folder = bare ? str_dup(STR("."))
-					   : str_dup(slash ? str_upto(whole, slash) : STR("/"));
+	AUTO(own_free)
+	char *folder =
+		bare ? str_dup(STR(".")) : str_dup(slash ? str_upto(whole, slash) : STR("/"));
 	if (!w->path || !folder)
 		return err_set(e, ERR_NOMEM, "watch '%s'", path);
 	w->name = str_of(bare ? w->path : w->path + slash + 1);
@@ -93,7 +94,8 @@ enum err_code file_read(const char *path, const char *what, struct buf *to, stru
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_INVALID, "%s '%s' is not a regular file", what, path);
 	if ((uint64_t)st.st_size > to->max - to->len)
-		return err_set(e, ERR_INVALID, "%s '%s' is larger than %zu bytes", what, path, to->max);
+		return err_set(e, ERR_INVALID, "%s '%s' is larger than %zu bytes", what, path,
+			       to->max);
 	for (;;) {
 		size_t room = to->max - to->len;
 		if (!room)

@@ -1,8 +1,9 @@
 /*
  * file_watch - notices that a file was written, replaced or removed.
  *
- * The folder is watched, not the file: an editor or a configuration manager renames a new file over the old one, and a watch on
- * the old one would go with it. Kubernetes' way, a link "..data" that is renamed over, counts as well.
+ * The folder is watched, not the file: an editor or a configuration manager renames a new file over
+ * the old one, and a watch on the old one would go with it. Kubernetes' way, a link "..data" that
+ * is renamed over, counts as well.
  *
  * One thread. Begin to watch before the first read, and no change falls between the two.
  */
@@ -23,8 +24,9 @@ int file_watch_fd(const struct file_watch *w);
 /* True if it may concern the file. Never blocks. */
 bool file_watch_changed(struct file_watch *w);
 
-/* Appends the whole of the regular file at @path. ERR_INVALID: larger than @to's limit, or no regular file. @what names it in the
- * sentence: "the endpoint file". */
-MUST_CHECK enum err_code file_read(const char *path, const char *what, struct buf *to, struct err *e);
+/* Appends the whole of the regular file at @path. ERR_INVALID: larger than @to's limit, or no
+ * regular file. @what names it in the sentence: "the endpoint file". */
+MUST_CHECK enum err_code file_read(const char *path, const char *what, struct buf *to,
+				   struct err *e);
 
 #endif

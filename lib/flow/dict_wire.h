@@ -1,8 +1,9 @@
 /*
  * dict_wire - the dictionary's contents to protobuf bytes and back.
  *
- * put writes one canonical form: ascending fields, valid UTF-8, nothing unknown. parse reads any form; strings are
- * borrowed from @wire, arrays are taken from @arena. parse fails on malformed bytes and when out of memory.
+ * put writes one canonical form: ascending fields, valid UTF-8, nothing unknown. parse reads any
+ * form; strings are borrowed from @wire, arrays are taken from @arena. parse fails on malformed
+ * bytes and when out of memory.
  */
 #ifndef TYCHO_FLOW_DICT_WIRE_H
 #define TYCHO_FLOW_DICT_WIRE_H

@@ -1,23 +1,27 @@
 /*
- * flow - what a flow is inside Tycho: one fixed-size, plain record, plus wire bytes for what is rare.
+ * flow - what a flow is inside Tycho: one fixed-size, plain record, plus wire bytes for what is
+ * rare.
  *
- *	struct flow  ┌─────────────────────────────────────────────┐
- *	             │ time, addresses, ports, verdict, ids, …     │  compared, filtered, stored as numbers
- *	             │ src_ep, dst_ep ──► struct flow_dict         │  names: said once, held as ids
- *	             │ ext ──► protobuf bytes of flow.Flow fields  │  L7, tunnel, policies, DNS names, …
- *	             └─────────────────────────────────────────────┘
+ *	┌─────────────────────────────────────────────┐
+ *	│ time, addresses, ports, verdict, ids, …     │  compared, filtered, stored as numbers
+ *	│ src_ep, dst_ep ──► struct flow_dict         │  names: said once, held as ids
+ *	│ ext ──► protobuf bytes of flow.Flow fields  │  L7, tunnel, policies, DNS names, …
+ *	└─────────────────────────────────────────────┘
  *
  * Two kinds of record, one meaning:
- *  - *Made* (from a packet): the numbers are the truth; @ext holds, as flow.Flow wire bytes, only those fields that
- *    have no member here. Written out, a flow is its members followed by @ext.
- *  - *Whole* (FLOW_WHOLE: from JSON or from another server): @ext is the entire flow.Flow message as it came, unknown
- *    fields included, and is what goes out again. The members repeat what filters and printers ask for.
- *    Texts that the members cannot hold exactly (an address that is not in canonical form, say) set a FLOW_ODD_ bit;
- *    the accessors below then look into @ext. So every reader uses the accessors, and none need care.
+ *  - *Made* (from a packet): the numbers are the truth; @ext holds, as flow.Flow wire bytes, only
+ *    those fields that have no member here. Written out, a flow is its members followed by @ext.
+ *  - *Whole* (FLOW_WHOLE: from JSON or from another server): @ext is the entire flow.Flow message
+ *    as it came, unknown fields included, and is what goes out again. The members repeat what
+ *    filters and printers ask for. Texts that the members cannot hold exactly (an address that is
+ *    not in canonical form, say) set a FLOW_ODD_ bit; the accessors below then look into @ext. So
+ *    every reader uses the accessors, and none need care.
  *
- * Owner    plain data: copy with =. @ext is borrowed; its owner says for how long (flow_log: until the flow is
- *          overwritten and the reader is told; flow_decode: as long as the message's bytes).
- * Source   field meanings are those of flow.proto (Cilium 1.19.4); enums hold its numbers, unknown ones included.
+ * Owner    plain data: copy with =. @ext is borrowed; its owner says for how long (flow_log: until
+ *          the flow is overwritten and the reader is told; flow_decode: as long as the message's
+ *          bytes).
+ * Source   field meanings are those of flow.proto (Cilium 1.19.4); enums hold its numbers, unknown
+ *          ones included.
  */
 #ifndef TYCHO_FLOW_FLOW_H
 #define TYCHO_FLOW_FLOW_H
@@ -31,9 +35,9 @@ struct flow_dict;
 /* What a record of the log is. Everything but FLOW_KIND_FLOW has its message in @ext. */
 enum flow_kind {
 	FLOW_KIND_FLOW,
-	FLOW_KIND_LOST,  /* ext: flow.LostEvent */
-	FLOW_KIND_AGENT, /* ext: flow.AgentEvent */
-	FLOW_KIND_DEBUG, /* ext: flow.DebugEvent */
+	FLOW_KIND_LOST,        /* ext: flow.LostEvent */
+	FLOW_KIND_AGENT,       /* ext: flow.AgentEvent */
+	FLOW_KIND_DEBUG,       /* ext: flow.DebugEvent */
 	FLOW_KIND_NODE_STATUS, /* ext: relay.NodeStatusEvent; in answers only, never in the log */
 };
 
@@ -52,7 +56,8 @@ enum flow_l4 {
 enum flow_reply { FLOW_REPLY_ABSENT, FLOW_REPLY_FALSE, FLOW_REPLY_TRUE };
 
 enum {
-	FLOW_TCP_FIN = 1 << 0, /* bits of tcp_flags; names as flow.TCPFlags, order of its field numbers */
+	FLOW_TCP_FIN =
+		1 << 0, /* bits of tcp_flags; names as flow.TCPFlags, order of its field numbers */
 	FLOW_TCP_SYN = 1 << 1,
 	FLOW_TCP_RST = 1 << 2,
 	FLOW_TCP_PSH = 1 << 3,
@@ -64,34 +69,36 @@ enum {
 };
 
 enum flow_bits {
-	FLOW_WHOLE = 1 << 0,        /* ext is the entire message */
+	FLOW_WHOLE = 1 << 0, /* ext is the entire message */
 	FLOW_HAS_TIME = 1 << 1,
 	FLOW_HAS_ETHERNET = 1 << 2, /* the message is present, even if empty */
 	FLOW_HAS_IP = 1 << 3,
 	FLOW_HAS_TCP_FLAGS = 1 << 4,
-	FLOW_HAS_SRC_IP = 1 << 5,   /* an address, not "" */
+	FLOW_HAS_SRC_IP = 1 << 5, /* an address, not "" */
 	FLOW_HAS_DST_IP = 1 << 6,
-	FLOW_HAS_XLATED = 1 << 7,   /* source_xlated */
+	FLOW_HAS_XLATED = 1 << 7, /* source_xlated */
 	FLOW_ENCRYPTED = 1 << 8,
 	FLOW_HAS_UUID = 1 << 9,
 	FLOW_HAS_EVENT_TYPE = 1 << 10,
 	FLOW_HAS_IFACE = 1 << 11,
 	FLOW_HAS_IP_TRACE_ID = 1 << 12,
-	FLOW_HAS_L7 = 1 << 13,      /* ext has field l7 */
-	FLOW_HAS_NAMES = 1 << 14,   /* ext has source_names or destination_names */
-	FLOW_HAS_POLICIES = 1 << 15,/* ext has one of the *_allowed_by, *_denied_by lists */
-	FLOW_HAS_SUMMARY = 1 << 16, /* whole: ext has Summary. Made flows compose theirs (flow_summary) */
-	FLOW_HAS_DETAIL = 1 << 17,  /* packets, bytes, kernel_reason, netns say something */
+	FLOW_HAS_L7 = 1 << 13,       /* ext has field l7 */
+	FLOW_HAS_NAMES = 1 << 14,    /* ext has source_names or destination_names */
+	FLOW_HAS_POLICIES = 1 << 15, /* ext has one of the *_allowed_by, *_denied_by lists */
+	FLOW_HAS_SUMMARY =
+		1 << 16, /* whole: ext has Summary. Made flows compose theirs (flow_summary) */
+	FLOW_HAS_DETAIL = 1 << 17, /* packets, bytes, kernel_reason, netns say something */
 	FLOW_HAS_TRACE_CONTEXT = 1 << 18,
-	FLOW_HAS_SVC = 1 << 19,     /* one of the service messages is present */
+	FLOW_HAS_SVC = 1 << 19, /* one of the service messages is present */
 	/* Whole flows whose text a member cannot hold: ask the accessor. */
-	FLOW_ODD_TIME = 1 << 24,    /* outside wall_ns: time_ns is clamped */
-	FLOW_ODD_IP = 1 << 25,      /* one of the three addresses is not canonical text; its member is what the text
-	                             * means, or zeros if it is no address */
-	FLOW_ODD_MAC = 1 << 26,     /* one of the two is missing or not canonical text */
-	FLOW_ODD_UUID = 1 << 27,    /* not 36 lower-case characters; the member is 0 */
-	FLOW_ODD_L4 = 1 << 28,      /* a port or type beyond its wire width, an IGMP group that is no IPv4 text */
-	FLOW_ODD_IFACE = 1 << 29,   /* name longer than 15 bytes, or with a NUL; the member is "" */
+	FLOW_ODD_TIME = 1 << 24,  /* outside wall_ns: time_ns is clamped */
+	FLOW_ODD_IP = 1 << 25,    /* one of the three addresses is not canonical text; its member is
+				   * what the text    means, or zeros if it is no address */
+	FLOW_ODD_MAC = 1 << 26,   /* one of the two is missing or not canonical text */
+	FLOW_ODD_UUID = 1 << 27,  /* not 36 lower-case characters; the member is 0 */
+	FLOW_ODD_L4 = 1 << 28,    /* a port or type beyond its wire width, an IGMP group that is no
+				     IPv4 text */
+	FLOW_ODD_IFACE = 1 << 29, /* name longer than 15 bytes, or with a NUL; the member is "" */
 };
 
 enum { FLOW_IFNAME_BYTES = 16 };
@@ -108,21 +115,23 @@ struct node_id {
 };
 
 struct flow {
-	uint64_t seq;          /* number on this node, never repeated; 0 for flows from elsewhere */
-	struct wall_ns time;   /* if FLOW_HAS_TIME */
-	uint64_t uuid[2];      /* if FLOW_HAS_UUID: the 16 bytes in network order, as two big-endian numbers */
-	uint32_t bits;         /* enum flow_bits */
-	uint8_t kind;          /* enum flow_kind */
-	uint8_t verdict;       /* flow.Verdict; in all enums of 8 bits, numbers beyond 254 are 255: ask flow_enum */
-	uint8_t type;          /* flow.FlowType */
-	uint8_t l4;            /* enum flow_l4 */
+	uint64_t seq;        /* number on this node, never repeated; 0 for flows from elsewhere */
+	struct wall_ns time; /* if FLOW_HAS_TIME */
+	uint64_t uuid[2];    /* if FLOW_HAS_UUID: the 16 bytes in network order, as two big-endian
+				numbers */
+	uint32_t bits;       /* enum flow_bits */
+	uint8_t kind;        /* enum flow_kind */
+	uint8_t verdict; /* flow.Verdict; in all enums of 8 bits, numbers beyond 254 are 255: ask
+			    flow_enum */
+	uint8_t type;    /* flow.FlowType */
+	uint8_t l4;      /* enum flow_l4 */
 	uint8_t src_ip[16], dst_ip[16], src_xlated[16]; /* IPv4 mapped (::ffff:a.b.c.d) */
 	uint8_t src_mac[6], dst_mac[6];
-	uint8_t ip_version;    /* flow.IPVersion: 0 not IP, 1 IPv4, 2 IPv6 */
-	uint8_t is_reply;      /* enum flow_reply */
-	uint8_t direction;     /* flow.TrafficDirection */
-	uint8_t auth_type;     /* flow.AuthType */
-	union {                /* by l4 */
+	uint8_t ip_version; /* flow.IPVersion: 0 not IP, 1 IPv4, 2 IPv6 */
+	uint8_t is_reply;   /* enum flow_reply */
+	uint8_t direction;  /* flow.TrafficDirection */
+	uint8_t auth_type;  /* flow.AuthType */
+	union {             /* by l4 */
 		struct {
 			uint16_t src_port, dst_port; /* host order; TCP, UDP, SCTP */
 			uint16_t tcp_flags;          /* FLOW_TCP_ bits, if FLOW_HAS_TCP_FLAGS */
@@ -137,15 +146,15 @@ struct flow {
 			uint8_t igmp_type;
 			uint8_t igmp_group[4]; /* IPv4, network order */
 		};
-		uint8_t l4_bytes[6];           /* all of it */
+		uint8_t l4_bytes[6]; /* all of it */
 	};
-	uint8_t trace_point;   /* flow.TraceObservationPoint */
-	uint8_t trace_reason;  /* flow.TraceReason */
-	uint8_t capture_point; /* flow.DebugCapturePoint */
-	uint8_t sock_point;    /* flow.SocketTranslationPoint */
+	uint8_t trace_point;                /* flow.TraceObservationPoint */
+	uint8_t trace_reason;               /* flow.TraceReason */
+	uint8_t capture_point;              /* flow.DebugCapturePoint */
+	uint8_t sock_point;                 /* flow.SocketTranslationPoint */
 	int32_t event_type, event_sub_type; /* flow.CiliumEventType, if FLOW_HAS_EVENT_TYPE */
-	uint32_t drop_reason;  /* flow.Flow.drop_reason */
-	uint32_t drop_desc;    /* flow.Flow.drop_reason_desc: enum flow.DropReason */
+	uint32_t drop_reason;               /* flow.Flow.drop_reason */
+	uint32_t drop_desc;                 /* flow.Flow.drop_reason_desc: enum flow.DropReason */
 	uint32_t policy_match_type;
 	uint32_t proxy_port;
 	struct endpoint_id src_ep, dst_ep;  /* 0: message absent */
@@ -157,15 +166,15 @@ struct flow {
 	uint64_t socket_cookie, cgroup_id;
 	/* tycho.v1.FlowDetail, if FLOW_HAS_DETAIL */
 	uint64_t packets, bytes;
-	uint32_t netns;                     /* inode of the network namespace */
-	uint16_t kernel_reason;             /* id into the dictionary's kernel reasons, 0 none */
+	uint32_t netns;         /* inode of the network namespace */
+	uint16_t kernel_reason; /* id into the dictionary's kernel reasons, 0 none */
 	uint16_t reserved_;
-	uint32_t ext_len;                   /* bytes */
+	uint32_t ext_len; /* bytes */
 	const uint8_t *ext;
 };
 _Static_assert(sizeof(struct flow) <= 264, "the record is meant to stay within a few cache lines");
 
-/* --- accessors: right for made, whole and odd flows alike --------------------------------------------- */
+/* --- accessors: right for made, whole and odd flows alike ------------------------------------- */
 
 enum { FLOW_IP_TEXT_BYTES = 46, FLOW_UUID_TEXT_BYTES = 37, FLOW_MAC_TEXT_BYTES = 18 };
 enum flow_side { FLOW_SRC, FLOW_DST, FLOW_XLATED };
@@ -174,28 +183,31 @@ static inline bool flow_is(const struct flow *f, uint32_t bits)
 {
 	return (f->bits & bits) == bits;
 }
-/* Number of an enum field of flow.Flow that is held in 8 bits: @member, or ext's own number where that is 255.
- * @field is the field's number in flow.proto: flow_enum(f, 2, f->verdict). */
+/* Number of an enum field of flow.Flow that is held in 8 bits: @member, or ext's own number where
+ * that is 255. @field is the field's number in flow.proto: flow_enum(f, 2, f->verdict). */
 int32_t flow_enum(const struct flow *f, uint32_t field, uint8_t member);
-/* Text of an address of IP{source, destination, source_xlated}; "" if absent. Written to @tmp, or borrowed from
- * ext where the text is odd. */
+/* Text of an address of IP{source, destination, source_xlated}; "" if absent. Written to @tmp, or
+ * borrowed from ext where the text is odd. */
 struct str flow_ip_text(const struct flow *f, enum flow_side side, char tmp[FLOW_IP_TEXT_BYTES]);
 /* ethernet.source / .destination. */
 struct str flow_mac_text(const struct flow *f, enum flow_side side, char tmp[FLOW_MAC_TEXT_BYTES]);
 struct str flow_uuid_text(const struct flow *f, char tmp[FLOW_UUID_TEXT_BYTES]);
 /* False if the flow has no time. */
 bool flow_time(const struct flow *f, struct timestamp *ret);
-/* Port of TCP, UDP or SCTP; false for other layers. Up to 32 bits: odd flows have ports beyond 65,535. */
+/* Port of TCP, UDP or SCTP; false for other layers. Up to 32 bits: odd flows have ports beyond
+ * 65,535. */
 bool flow_port(const struct flow *f, enum flow_side side, uint32_t *ret);
 /* Interface name, "" if none. */
 struct str flow_ifname(const struct flow *f);
-/* Summary text: of a whole flow as it came, of a made flow composed from its members and ext ("TCP Flags: SYN",
- * "ICMPv4 EchoRequest", "DNS Query a.example. A"; a kernel drop appends "; " and the kernel's reason). */
+/* Summary text: of a whole flow as it came, of a made flow composed from its members and ext ("TCP
+ * Flags: SYN", "ICMPv4 EchoRequest", "DNS Query a.example. A"; a kernel drop appends "; " and the
+ * kernel's reason). */
 void flow_summary_put(struct buf *b, const struct flow *f, const struct flow_dict *dict);
 
 /* Canonical text of 16 bytes (IPv4-mapped prints as IPv4; IPv6 per RFC 5952, as Go's netip). */
 struct str ip_text(const uint8_t ip[16], char tmp[FLOW_IP_TEXT_BYTES]);
-/* Any valid text of an IPv4 or IPv6 address, as Go's net.ParseIP takes it (no zone, no leading zeros in IPv4). */
+/* Any valid text of an IPv4 or IPv6 address, as Go's net.ParseIP takes it (no zone, no leading
+ * zeros in IPv4). */
 bool ip_parse(struct str s, uint8_t ret[16]);
 static inline bool ip_is_v4(const uint8_t ip[16])
 {

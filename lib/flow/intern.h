@@ -5,10 +5,11 @@
  *	keys   { bytes, value } …                 in blocks that never move
  *
  * Shape    bounded: at most @max keys.
- * Owner    keys, their bytes and the tables live in the arena that intern_init was given. A table that grew is left behind there: a
- *          reader may still be in it, and all of them together are no larger than the newest.
- * Threads  get: any thread, wait-free. All others: one thread at a time (the caller's lock); reset and done need all
- *          readers gone.
+ * Owner    keys, their bytes and the tables live in the arena that intern_init was given. A table
+ *          that grew is left behind there: a reader may still be in it, and all of them together
+ *          are no larger than the newest.
+ * Threads  get: any thread, wait-free. All others: one thread at a time (the caller's lock); reset
+ *          and done need all readers gone.
  */
 #ifndef TYCHO_FLOW_INTERN_H
 #define TYCHO_FLOW_INTERN_H
@@ -42,8 +43,8 @@ void intern_reset(struct intern *in);
 bool intern_get(const struct intern *in, struct str bytes, uint32_t *ret_value);
 /* Makes room for one more key. @return false: full, or out of memory. */
 bool intern_reserve(struct intern *in);
-/* Adds @bytes, which must not be there yet, lie in the arena and have been reserved for. What @value names must be
- * visible before: a reader may find it at once. */
+/* Adds @bytes, which must not be there yet, lie in the arena and have been reserved for. What
+ * @value names must be visible before: a reader may find it at once. */
 void intern_put(struct intern *in, struct str bytes, uint32_t value);
 
 #endif

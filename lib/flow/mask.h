@@ -1,9 +1,9 @@
 /*
  * flow_mask - a google.protobuf.FieldMask over flow.Flow, compiled once, applied to wire bytes.
  *
- * Semantics are Hubble's (reference/hubble-api.md 3.5): paths are proto names, nested with dots; repeated fields as a
- * whole only; every message that a nested path passes through is present in the result even if the flow lacks it.
- * Immutable after construction: any number of threads.
+ * Semantics are Hubble's (reference/hubble-api.md 3.5): paths are proto names, nested with dots;
+ * repeated fields as a whole only; every message that a nested path passes through is present in
+ * the result even if the flow lacks it. Immutable after construction: any number of threads.
  */
 #ifndef TYCHO_FLOW_MASK_H
 #define TYCHO_FLOW_MASK_H
@@ -16,8 +16,8 @@ struct flow_mask;
 
 /* No paths: *@ret is NULL, which means everything. ERR_INVALID names the first bad path:
  * `proto: invalid path "bogus" for message "flow.Flow"`. */
-MUST_CHECK enum err_code flow_mask_new(const char *const *paths, size_t count, struct flow_mask **ret,
-				       struct err *e);
+MUST_CHECK enum err_code flow_mask_new(const char *const *paths, size_t count,
+				       struct flow_mask **ret, struct err *e);
 void flow_mask_free(struct flow_mask *m);
 AUTO_DEFINE(struct flow_mask, flow_mask_free);
 

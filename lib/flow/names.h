@@ -1,8 +1,10 @@
 /*
- * names - the enums of flow.proto and relay.proto by name, and the texts that people read for their numbers.
+ * names - the enums of flow.proto and relay.proto by name, and the texts that people read for their
+ * numbers.
  *
- * Source: reference tables of Cilium 1.19.4 (hubble-enums.tsv, drop-reasons.tsv, reserved-identities.tsv); enum names come
- * from the compiled descriptors, so they cannot fall behind the .proto files.
+ * Source: reference tables of Cilium 1.19.4 (hubble-enums.tsv, drop-reasons.tsv,
+ * reserved-identities.tsv); enum names come from the compiled descriptors, so they cannot fall
+ * behind the .proto files.
  */
 #ifndef TYCHO_FLOW_NAMES_H
 #define TYCHO_FLOW_NAMES_H
@@ -28,7 +30,8 @@ bool identity_parse_name(struct str name, uint32_t *ret);
 const char *trace_point_text(uint32_t raw_sub_type);
 /* "L3-Only" …; "unknown" otherwise. */
 const char *policy_match_text(uint32_t match_type);
-/* Type and code as the decoders of Cilium print them: "EchoRequest", "DestinationUnreachable(Port)", "200(1)". */
+/* Type and code as the decoders of Cilium print them: "EchoRequest",
+ * "DestinationUnreachable(Port)", "200(1)". */
 void icmp4_text_put(struct buf *b, uint8_t type, uint8_t code);
 void icmp6_text_put(struct buf *b, uint8_t type, uint8_t code);
 /* "IGMP Membership Query" …; "" if unknown. */

@@ -1,6 +1,6 @@
 /*
- * text - fixed-width texts of binary values, as they stand in flow.proto's string fields: written without a
- * terminator, parsed only in the one form that is written.
+ * text - fixed-width texts of binary values, as they stand in flow.proto's string fields: written
+ * without a terminator, parsed only in the one form that is written.
  */
 #ifndef TYCHO_FLOW_TEXT_H
 #define TYCHO_FLOW_TEXT_H

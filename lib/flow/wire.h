@@ -1,9 +1,10 @@
 /*
- * wire - flows as protobuf bytes, written and read by hand, for speed; tests/bench/bench_flow_wire.c prints
- * what a flow costs.
+ * wire - flows as protobuf bytes, written and read by hand, for speed;
+ * tests/bench/bench_flow_wire.c prints what a flow costs.
  *
- * Writers emit known fields in ascending field order, endpoints and services as the bytes that the dictionary holds.
- * The readers accept any order, skip what they do not know, and never look beyond the bytes they were given.
+ * Writers emit known fields in ascending field order, endpoints and services as the bytes that the
+ * dictionary holds. The readers accept any order, skip what they do not know, and never look beyond
+ * the bytes they were given.
  */
 #ifndef TYCHO_FLOW_WIRE_H
 #define TYCHO_FLOW_WIRE_H
@@ -13,33 +14,46 @@
 #include "flow/dict.h"
 #include "flow/flow.h"
 
-/* Appends flow.Flow. Of a whole flow that is its ext. Of a made flow it is the members, Summary (as flow_summary_put says;
- * unless ext has one) and ext's fields, in ascending order if ext's fields are; FlowDetail in ext is merged with ours. */
+/* Appends flow.Flow. Of a whole flow that is its ext. Of a made flow it is the members, Summary (as
+ * flow_summary_put says; unless ext has one) and ext's fields, in ascending order if ext's fields
+ * are; FlowDetail in ext is merged with ours. */
 void flow_encode(struct buf *b, const struct flow *f, const struct flow_dict *d);
-/* Appends observer.GetFlowsResponse for a record of any kind that GetFlows sends (flow, lost, node status): the message,
- * node_name, time. @node is who says so where the record itself does not know (lost events); may be "". Agent and debug
- * events become an observer.ExportEvent. */
-void flow_encode_response(struct buf *b, const struct flow *f, const struct flow_dict *d, struct str node);
+/* Appends observer.GetFlowsResponse for a record of any kind that GetFlows sends (flow, lost, node
+ * status): the message, node_name, time. @node is who says so where the record itself does not know
+ * (lost events); may be "". Agent and debug events become an observer.ExportEvent. */
+void flow_encode_response(struct buf *b, const struct flow *f, const struct flow_dict *d,
+			  struct str node);
 
-/* Reads flow.Flow into a whole record (FLOW_WHOLE; ext = @message, borrowed). Endpoints, services, node and kernel reason
- * are interned in @d. Fails with ERR_PARSE on malformed bytes only: odd content is content, and a full dictionary leaves ids
- * 0. Messages that no member repeats (l7, tunnel, policies, …) are not looked into. @ret is filled entirely. */
-MUST_CHECK enum err_code flow_decode(struct str message, struct flow_dict *d, struct flow *ret, struct err *e);
+/* Reads flow.Flow into a whole record (FLOW_WHOLE; ext = @message, borrowed). Endpoints, services,
+ * node and kernel reason are interned in @d. Fails with ERR_PARSE on malformed bytes only: odd
+ * content is content, and a full dictionary leaves ids
+ * 0. Messages that no member repeats (l7, tunnel, policies, …) are not looked into. @ret is filled
+ *    entirely. */
+MUST_CHECK enum err_code flow_decode(struct str message, struct flow_dict *d, struct flow *ret,
+				     struct err *e);
 
 /* The parts of an observer.GetFlowsResponse (or ExportEvent), borrowed from its bytes. */
 struct flow_response {
 	enum flow_kind kind; /* which member of the oneof; see has_message */
 	bool has_message;    /* false: an empty response, or a member this version does not know */
 	bool has_time;
-	struct str message;  /* bytes of the member */
+	struct str message; /* bytes of the member */
 	struct str node_name;
 	struct timestamp time;
 };
-MUST_CHECK enum err_code flow_response_split(struct str message, struct flow_response *ret, struct err *e);
+MUST_CHECK enum err_code flow_response_split(struct str message, struct flow_response *ret,
+					     struct err *e);
 
-/* --- small tools of the trade, for everybody who touches wire bytes ------------------------------------- */
+/* --- small tools of the trade, for everybody who touches wire bytes --------------------------- */
 
-enum wire_type { WIRE_VARINT = 0, WIRE_I64 = 1, WIRE_LEN = 2, WIRE_GROUP = 3, WIRE_END_GROUP = 4, WIRE_I32 = 5 };
+enum wire_type {
+	WIRE_VARINT = 0,
+	WIRE_I64 = 1,
+	WIRE_LEN = 2,
+	WIRE_GROUP = 3,
+	WIRE_END_GROUP = 4,
+	WIRE_I32 = 5
+};
 
 /* Reader with a sticky error: after a fault, wire_next returns false, @bad is set and p is end. */
 struct wire_reader {
@@ -51,8 +65,8 @@ struct wire_field {
 	uint64_t value;      /* VARINT, I64, I32; else 0 */
 	struct str bytes;    /* LEN, and a group's content; else "" */
 	struct str raw;      /* the whole field with its tag, to be copied on */
-	enum wire_type type; /* not beside number: compilers would join the two into one load, which then waits for
-	                      * the two stores */
+	enum wire_type type; /* not beside number: compilers would join the two into one load, which
+			      * then waits for the two stores */
 };
 static inline struct wire_reader wire_reader_of(struct str s)
 {
@@ -62,10 +76,12 @@ static inline struct wire_reader wire_reader_of(struct str s)
 }
 /* Any field: what wire_next does not do itself. */
 bool wire_next_slow_(struct wire_reader *r, struct wire_field *ret);
-/* The next field. False at the end, and on a fault: field 0, more than 64 bits, a value that is longer than the
- * bytes, a group that does not end or nests deeper than 64. Inline for the fields of nearly all messages: VARINT and
- * LEN with tags of up to four bytes. Always: a call for each field made decoding a third slower. */
-__attribute__((always_inline)) static inline bool wire_next(struct wire_reader *r, struct wire_field *ret)
+/* The next field. False at the end, and on a fault: field 0, more than 64 bits, a value that is
+ * longer than the bytes, a group that does not end or nests deeper than 64. Inline for the fields
+ * of nearly all messages: VARINT and LEN with tags of up to four bytes. Always: a call for each
+ * field made decoding a third slower. */
+__attribute__((always_inline)) static inline bool wire_next(struct wire_reader *r,
+							    struct wire_field *ret)
 {
 	const uint8_t *p = r->p, *end = r->end;
 

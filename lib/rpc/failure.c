@@ -48,7 +48,8 @@ static void put_decoded(struct buf *b, struct str s)
 	}
 }
 
-/* The system's words as Go writes them: "Connection refused" is "connection refused", "SSL_…" stays. */
+/* The system's words as Go writes them: "Connection refused" is "connection refused", "SSL_…"
+ * stays. */
 static void put_words(struct buf *b, struct str words)
 {
 	size_t end = str_find(words, '{'); /* the core's details, for its developers */

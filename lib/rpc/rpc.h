@@ -59,8 +59,8 @@ struct rpc_tls {
 
 /* First and last call into the room, from main; once each. rpc_init ignores SIGPIPE, routes gRPC's
  * own error lines into base/log (ten a second at most) as warnings, or for debugging where there is
- * no server, and lets the system's resolver look up names. gRPC's threads leave signals as they find
- * them: block yours before. */
+ * no server, and lets the system's resolver look up names. gRPC's threads leave signals as they
+ * find them: block yours before. */
 void rpc_init(void);
 /* After every server, channel and stream is freed; waits for gRPC's threads. */
 void rpc_shutdown(void);

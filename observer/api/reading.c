@@ -173,7 +173,8 @@ static enum offered offer(struct reading *r, const struct flow *f, bool is_match
 	int place = place_in_time(r, f);
 	bool is_loss = f->kind == FLOW_KIND_LOST && r->kind == FLOW_KIND_FLOW;
 
-	/* Not the end yet: a later record may stand before an earlier one, sources differ by a bit. */
+	/* Not the end yet: a later record may stand before an earlier one, sources differ by a
+	 * bit. */
 	if (place > 0 && f->kind == r->kind)
 		r->is_past = true;
 	if (place != 0 || !(is_match || is_loss))

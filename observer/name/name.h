@@ -2,7 +2,7 @@
  * name_table - who an address is: endpoints, services and DNS names behind IP addresses, kept by
  * providers.
  *
- *	provider (YAML file, …) ──► name_update ──► immutable snapshot ──► name_flow (capture thread)
+ *	provider (YAML file, …) ──► name_update ──► immutable snapshot ──► name_flow
  *
  * A provider hands over its complete view; the table builds a new snapshot (addresses, prefixes,
  * services) and publishes it with one pointer store. The capture thread looks addresses up in the

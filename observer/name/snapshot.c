@@ -63,7 +63,8 @@ static void add_prefixes(struct snapshot *s, const struct snapshot_part *part, b
 		struct prefix_slot *slot = find_prefix(s, p->ip, p->bits);
 		if (slot->who)
 			continue; /* somebody with precedence has it */
-		*slot = (struct prefix_slot){ p->ip, p->who.ep, p->who.bits | WHO_CLAIMED, p->bits };
+		*slot = (struct prefix_slot){ p->ip, p->who.ep, p->who.bits | WHO_CLAIMED,
+					      p->bits };
 		has_length[p->bits] = true;
 	}
 }

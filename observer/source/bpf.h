@@ -47,7 +47,7 @@ struct source_bpf_config {
 	uint32_t connections; /* tracked at once, oldest forgotten first; 0: 262,144 */
 	bool traces, drops;   /* which programs to load */
 	enum source_bpf_scope drop_scope;
-	bool noise;           /* also report drop reasons that are part of normal operation */
+	bool noise; /* also report drop reasons that are part of normal operation */
 };
 
 /* ERR_PERMISSION (no root / CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON), ERR_UNSUPPORTED (no BTF, kernel

@@ -314,8 +314,8 @@ static void a_masked_flow_has_what_was_asked_for_and_no_more(void **state)
 	struct rpc_stream *stream = get_flows(s, &request);
 	Observer__GetFlowsResponse *m = next_flow(stream);
 	assert_int_equal(m->flow->verdict, FLOW__VERDICT__DROPPED);
-	assert_non_null(
-		m->flow->l4); /* reference/hubble-api.md 3.5: messages on the path are there, empty */
+	assert_non_null(m->flow->l4); /* reference/hubble-api.md 3.5: messages on the path are
+					 there, empty */
 	assert_null(m->flow->ip);
 	assert_null(m->flow->time);
 	assert_null(m->time);

@@ -60,7 +60,9 @@ static void numbers_are_read_whole_or_refused(void **state)
 	uint64_t big = 7;
 	assert_true(parse_u16(STR("65535"), &port));
 	assert_int_equal(port, 65535);
-	static const char *const bad[] = { "", "65536", "-1", "+1", " 1", "1 ", "0x10", "1e3", "99999999999999999999" };
+	static const char *const bad[] = { "",     "65536", "-1",
+					   "+1",   " 1",    "1 ",
+					   "0x10", "1e3",   "99999999999999999999" };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_false(parse_u16(str_of(bad[i]), &port));
 	assert_int_equal(port, 65535);
@@ -84,10 +86,22 @@ static void split_yields_every_piece_empty_ones_too(void **state)
 static void utf8_follows_rfc_3629(void **state)
 {
 	(void)state;
-	static const char *const good[] = { "", "abcdefghij", "\xc3\xa9", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf",
+	static const char *const good[] = { "",
+					    "abcdefghij",
+					    "\xc3\xa9",
+					    "\xed\x9f\xbf",
+					    "\xf4\x8f\xbf\xbf",
 					    "01234567\xe2\x82\xac" };
-	static const char *const bad[] = { "\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80",
-					   "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "a\xc3", "\xe2\x82", "\xff" };
+	static const char *const bad[] = { "\x80",
+					   "\xc0\x80",
+					   "\xc1\xbf",
+					   "\xe0\x80\x80",
+					   "\xed\xa0\x80",
+					   "\xf4\x90\x80\x80",
+					   "\xf5\x80\x80\x80",
+					   "a\xc3",
+					   "\xe2\x82",
+					   "\xff" };
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
 		assert_true(utf8_is_valid(str_of(good[i])));
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -97,8 +111,14 @@ static void utf8_follows_rfc_3629(void **state)
 		assert_true(utf8_is_valid(str_n(out, n)));
 	}
 	char out[8];
-	assert_int_equal(utf8_sanitize(STR("a\xff" "b"), out, sizeof out), 5);
-	assert_memory_equal(out, "a\xef\xbf\xbd" "b", 5);
+	assert_int_equal(utf8_sanitize(STR("a\xff"
+					   "b"),
+				       out, sizeof out),
+			 5);
+	assert_memory_equal(out,
+			    "a\xef\xbf\xbd"
+			    "b",
+			    5);
 	assert_int_equal(utf8_sanitize(STR("abcdefg\xc3\xa9"), out, sizeof out), 7);
 }
 
@@ -142,18 +162,28 @@ static void times_are_written_as_proto3_json_does(void **state)
 	put_time((struct timestamp){ 1709287200, 1000 }, "2024-03-01T10:00:00.000001Z");
 	put_time((struct timestamp){ -1, 999999999 }, "1969-12-31T23:59:59.999999999Z");
 	put_time((struct timestamp){ TIMESTAMP_MIN_S, 0 }, "0001-01-01T00:00:00Z");
-	put_time((struct timestamp){ TIMESTAMP_MAX_S, 999999999 }, "9999-12-31T23:59:59.999999999Z");
+	put_time((struct timestamp){ TIMESTAMP_MAX_S, 999999999 },
+		 "9999-12-31T23:59:59.999999999Z");
 	put_time((struct timestamp){ 1709164800, 0 }, "2024-02-29T00:00:00Z");
 }
 
 static void bad_times_are_refused(void **state)
 {
 	(void)state;
-	static const char *const bad[] = { "", "2024-03-01", "2024-03-01T10:00:00", "2024-02-30T00:00:00Z",
-					   "2023-02-29T00:00:00Z", "2024-03-01T24:00:00Z", "2024-03-01T10:60:00Z",
-					   "2024-03-01T10:00:00.Z", "2024-03-01T10:00:00.1234567890Z",
-					   "0000-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "2024-03-01t10:00:00Z",
-					   "2024-03-01T10:00:00+1:00", "2024-03-01T10:00:00ZZ",
+	static const char *const bad[] = { "",
+					   "2024-03-01",
+					   "2024-03-01T10:00:00",
+					   "2024-02-30T00:00:00Z",
+					   "2023-02-29T00:00:00Z",
+					   "2024-03-01T24:00:00Z",
+					   "2024-03-01T10:60:00Z",
+					   "2024-03-01T10:00:00.Z",
+					   "2024-03-01T10:00:00.1234567890Z",
+					   "0000-01-01T00:00:00Z",
+					   "10000-01-01T00:00:00Z",
+					   "2024-03-01t10:00:00Z",
+					   "2024-03-01T10:00:00+1:00",
+					   "2024-03-01T10:00:00ZZ",
 					   "0001-01-01T00:00:00+01:00" };
 	struct timestamp t = { 42, 0 };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -191,7 +221,8 @@ static void durations_are_gos(void **state)
 		duration_put(&b, ns);
 		assert_string_equal(buf_cstr(&b), cases[i].back);
 	}
-	static const char *const bad[] = { "", "1", "s", "1d", "1h 2m", "--1s", "1.s.", ".s", "9223372037s", "1hm" };
+	static const char *const bad[] = { "",     "1",    "s",  "1d",          "1h 2m",
+					   "--1s", "1.s.", ".s", "9223372037s", "1hm" };
 	int64_t ns;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_false(duration_parse(str_of(bad[i]), &ns));
@@ -279,9 +310,12 @@ static void log_values_cannot_break_the_line(void **state)
 static void an_address_is_local_only_if_nobody_else_can_reach_it(void **state)
 {
 	(void)state;
-	static const char *const local[] = { "localhost:4245", "127.0.0.1:1", "127.8.8.8:1", "[::1]:4245", "unix:///x" };
-	static const char *const open_[] = { ":4245", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1",
-					     "localhost.evil:1", "128.0.0.1:1", "" };
+	static const char *const local[] = { "localhost:4245", "127.0.0.1:1", "127.8.8.8:1",
+					     "[::1]:4245", "unix:///x" };
+	static const char *const open_[] = { ":4245",         "0.0.0.0:1",
+					     "[::]:1",        "10.0.0.1:1",
+					     "example.org:1", "localhost.evil:1",
+					     "128.0.0.1:1",   "" };
 	for (size_t i = 0; i < ARRAY_LEN(local); i++)
 		assert_true(address_is_local(local[i]));
 	for (size_t i = 0; i < ARRAY_LEN(open_); i++)
@@ -291,7 +325,8 @@ static void an_address_is_local_only_if_nobody_else_can_reach_it(void **state)
 static void options_are_read_by_their_table_or_refused(void **state)
 {
 	(void)state;
-	static const struct opt_row rows[] = { { "listen", "ADDRESS", "where" }, { "quiet", NULL, "say less" } };
+	static const struct opt_row rows[] = { { "listen", "ADDRESS", "where" },
+					       { "quiet", NULL, "say less" } };
 	const char *good[] = { "x", "--listen", "a", "--listen=b=c", "--quiet" };
 	struct opt_reader r = opt_reader_of(rows, ARRAY_LEN(rows), ARRAY_LEN(good), good);
 	const char *value;
@@ -305,12 +340,16 @@ static void options_are_read_by_their_table_or_refused(void **state)
 	assert_int_equal(row, 1);
 	assert_null(value);
 	assert_int_equal(opt_next(&r, &row, &value, &e), ERR_CLOSED);
-	static const char *const bad[] = { "--bogus", "stray", "--listen", "--quiet=yes", "--", "-q" };
+	static const char *const bad[] = {
+		"--bogus", "stray", "--listen", "--quiet=yes", "--", "-q"
+	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		const char *argv[] = { "x", bad[i] };
 		r = opt_reader_of(rows, ARRAY_LEN(rows), 2, argv);
 		assert_int_equal(opt_next(&r, &row, &value, &e), ERR_INVALID);
-		assert_non_null(strstr(e.msg, *bad[i] == '-' && bad[i][1] == '-' && bad[i][2] ? "--" : "unexpected"));
+		assert_non_null(strstr(e.msg, *bad[i] == '-' && bad[i][1] == '-' && bad[i][2]
+						      ? "--"
+						      : "unexpected"));
 	}
 }
 
@@ -345,7 +384,8 @@ static void a_watched_file_is_noticed_when_it_is_written_replaced_or_removed(voi
 	assert_true(str_is(buf_str(&text), "x"));
 	buf_reset(&text);
 	write_file(path, "xy");
-	assert_int_equal(file_read(path, "the file", &text, &e), ERR_INVALID); /* larger than the buffer may be */
+	assert_int_equal(file_read(path, "the file", &text, &e),
+			 ERR_INVALID); /* larger than the buffer may be */
 	assert_int_equal(unlink(path), 0);
 	assert_true(file_watch_changed(w));
 	assert_int_equal(file_read(path, "the file", &text, &e), ERR_NOT_FOUND);

@@ -1,6 +1,6 @@
 /*
- * observer/compose: raw events become flows as Cilium's parser would have it (reference/cilium-events.md 6.2).
- * Packets are built here byte by byte, from the RFCs.
+ * observer/compose: raw events become flows as Cilium's parser would have it
+ * (reference/cilium-events.md 6.2). Packets are built here byte by byte, from the RFCs.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,14 +39,19 @@ static int setup(void **state)
 	const struct name_config nc = { .cluster = "edge", .node = "n1" };
 	assert_int_equal(name_table_new(&nc, w->dict, &w->names, &e), ERR_OK);
 	ip_from_v4(pod.ip, pod_ip);
-	pod.endpoint = (struct endpoint){ .id = 7, .identity = 4001, .namespace_ = STR("shop"),
-					  .pod = STR("cart-0"), .labels = labels, .label_count = 1 };
+	pod.endpoint = (struct endpoint){ .id = 7,
+					  .identity = 4001,
+					  .namespace_ = STR("shop"),
+					  .pod = STR("cart-0"),
+					  .labels = labels,
+					  .label_count = 1 };
 	const struct name_view view = { .prefixes = &pod, .prefix_count = 1 };
 	assert_int_equal(name_update(w->names, 0, &view, &e), ERR_OK);
 	const struct flow_log_config lc = { .capacity = 63, .first_seq = 1 };
 	assert_int_equal(flow_log_new(&lc, &w->log, &e), ERR_OK);
 	assert_int_equal(flow_batch_new(w->log, 16, &w->batch, &e), ERR_OK);
-	w->clock = flow_clock_of((struct mono_ns){ 0 }, (struct wall_ns){ UINT64_C(1700000000) * NS_PER_S });
+	w->clock = flow_clock_of((struct mono_ns){ 0 },
+				 (struct wall_ns){ UINT64_C(1700000000) * NS_PER_S });
 	const uint64_t seed[2] = { 1, 2 };
 	compose_init(&w->compose, w->log, w->dict, w->names, &w->clock, seed);
 	w->cursor = 1;
@@ -66,8 +71,9 @@ static int teardown(void **state)
 }
 
 /* IPv4 (RFC 791) and TCP (RFC 9293) or UDP (RFC 768) headers behind 14 bytes of Ethernet. */
-static size_t packet(uint8_t *out, const uint8_t src[4], const uint8_t dst[4], uint8_t proto, uint16_t sport,
-		     uint16_t dport, uint8_t tcp_flags, const void *payload, size_t payload_bytes)
+static size_t packet(uint8_t *out, const uint8_t src[4], const uint8_t dst[4], uint8_t proto,
+		     uint16_t sport, uint16_t dport, uint8_t tcp_flags, const void *payload,
+		     size_t payload_bytes)
 {
 	size_t l4 = proto == 6 ? 20 : 8, total = 20 + l4 + payload_bytes;
 	memset(out, 0, 14 + 20 + l4);
@@ -106,9 +112,16 @@ static const struct flow *next(struct world *w)
 
 static struct raw_event raw(enum raw_kind kind, const uint8_t *bytes, size_t n)
 {
-	return (struct raw_event){ .kind = kind, .mono = { 5 * NS_PER_S }, .packet = str_n(bytes, n),
-				   .packet_bytes = (uint32_t)n, .packets = 3, .bytes = 300, .ifindex = 4,
-				   .ifname = "veth0", .netns = 99, .cpu = -1 };
+	return (struct raw_event){ .kind = kind,
+				   .mono = { 5 * NS_PER_S },
+				   .packet = str_n(bytes, n),
+				   .packet_bytes = (uint32_t)n,
+				   .packets = 3,
+				   .bytes = 300,
+				   .ifindex = 4,
+				   .ifname = "veth0",
+				   .netns = 99,
+				   .cpu = -1 };
 }
 
 static struct str summary(struct world *w, const struct flow *f, struct buf *b)
@@ -168,10 +181,14 @@ static void the_four_ways_past_a_pods_interface_have_their_directions(void **sta
 		bool ingress, reply;
 		int point, direction;
 	} cases[] = {
-		{ true, false, FLOW__TRACE_OBSERVATION_POINT__FROM_ENDPOINT, FLOW__TRAFFIC_DIRECTION__EGRESS },
-		{ true, true, FLOW__TRACE_OBSERVATION_POINT__FROM_ENDPOINT, FLOW__TRAFFIC_DIRECTION__INGRESS },
-		{ false, false, FLOW__TRACE_OBSERVATION_POINT__TO_ENDPOINT, FLOW__TRAFFIC_DIRECTION__INGRESS },
-		{ false, true, FLOW__TRACE_OBSERVATION_POINT__TO_ENDPOINT, FLOW__TRAFFIC_DIRECTION__EGRESS },
+		{ true, false, FLOW__TRACE_OBSERVATION_POINT__FROM_ENDPOINT,
+		  FLOW__TRAFFIC_DIRECTION__EGRESS },
+		{ true, true, FLOW__TRACE_OBSERVATION_POINT__FROM_ENDPOINT,
+		  FLOW__TRAFFIC_DIRECTION__INGRESS },
+		{ false, false, FLOW__TRACE_OBSERVATION_POINT__TO_ENDPOINT,
+		  FLOW__TRAFFIC_DIRECTION__INGRESS },
+		{ false, true, FLOW__TRACE_OBSERVATION_POINT__TO_ENDPOINT,
+		  FLOW__TRAFFIC_DIRECTION__EGRESS },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		uint8_t bytes[128];
@@ -186,8 +203,8 @@ static void the_four_ways_past_a_pods_interface_have_their_directions(void **sta
 		const struct flow *f = next(w);
 		assert_int_equal(f->trace_point, cases[i].point);
 		assert_int_equal(f->direction, cases[i].direction);
-		assert_int_equal(f->trace_reason, cases[i].reply ? FLOW__TRACE_REASON__REPLY :
-								   FLOW__TRACE_REASON__ESTABLISHED);
+		assert_int_equal(f->trace_reason, cases[i].reply ? FLOW__TRACE_REASON__REPLY
+								 : FLOW__TRACE_REASON__ESTABLISHED);
 	}
 }
 
@@ -210,7 +227,8 @@ static void a_kernel_drop_has_cilium_s_code_and_the_kernel_s_name(void **state)
 	assert_int_equal(f->direction, FLOW__TRAFFIC_DIRECTION__INGRESS);
 	assert_int_equal(f->packets, 1);
 	assert_int_equal(f->bytes, n);
-	assert_true(str_is(flow_dict_get_kernel_reason(w->dict, f->kernel_reason), "NETFILTER_DROP"));
+	assert_true(
+		str_is(flow_dict_get_kernel_reason(w->dict, f->kernel_reason), "NETFILTER_DROP"));
 	assert_true(str_is(summary(w, f, &text), "TCP Flags: SYN; NETFILTER_DROP"));
 }
 
@@ -240,14 +258,18 @@ static void a_logged_packet_is_a_verdict_with_its_policy(void **state)
 		const struct flow *f = next(w);
 		assert_int_equal(f->verdict, cases[i].want);
 		assert_int_equal(f->event_type, 5);
-		assert_int_equal(f->direction, cases[i].direction == RAW_DIR_INGRESS ?
-						       FLOW__TRAFFIC_DIRECTION__INGRESS :
-						       FLOW__TRAFFIC_DIRECTION__EGRESS);
+		assert_int_equal(f->direction, cases[i].direction == RAW_DIR_INGRESS
+						       ? FLOW__TRAFFIC_DIRECTION__INGRESS
+						       : FLOW__TRAFFIC_DIRECTION__EGRESS);
 		/* reference 6.2: present and false unless denied */
-		assert_int_equal(f->is_reply, cases[i].verdict == RAW_DENY ? FLOW_REPLY_ABSENT : FLOW_REPLY_FALSE);
-		assert_int_equal(f->drop_desc, cases[i].verdict == RAW_DENY ? FLOW__DROP_REASON__POLICY_DENIED : 0);
+		assert_int_equal(f->is_reply, cases[i].verdict == RAW_DENY ? FLOW_REPLY_ABSENT
+									   : FLOW_REPLY_FALSE);
+		assert_int_equal(f->drop_desc, cases[i].verdict == RAW_DENY
+						       ? FLOW__DROP_REASON__POLICY_DENIED
+						       : 0);
 		struct str policy, name;
-		assert_int_equal(wire_find(str_n(f->ext, f->ext_len), cases[i].list ? cases[i].list : 21001, &policy),
+		assert_int_equal(wire_find(str_n(f->ext, f->ext_len),
+					   cases[i].list ? cases[i].list : 21001, &policy),
 				 cases[i].list != 0);
 		if (cases[i].list) {
 			assert_true(wire_find(policy, 1, &name));
@@ -258,8 +280,9 @@ static void a_logged_packet_is_a_verdict_with_its_policy(void **state)
 
 /* A query for and an answer about "db.example": RFC 1035 §4.1. */
 static const uint8_t dns_answer[] = {
-	0x12, 0x34, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, 2, 'd', 'b', 7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 0,
-	0, 1, 0, 1, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 9,
+	0x12, 0x34, 0x81, 0x80, 0,   1,   0,   1,   0, 0, 0,   0, 2, 'd',  'b',
+	7,    'e',  'x',  'a',  'm', 'p', 'l', 'e', 0, 0, 1,   0, 1, 0xc0, 12,
+	0,    1,    0,    1,    0,   0,   0,   60,  0, 4, 192, 0, 2, 9,
 };
 
 static void a_dns_answer_is_an_l7_flow_and_names_the_address_from_then_on(void **state)
@@ -336,16 +359,23 @@ static void a_foreign_message_that_is_none_is_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_pod_that_connects_out_is_seen_leaving, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_four_ways_past_a_pods_interface_have_their_directions, setup,
+		cmocka_unit_test_setup_teardown(a_pod_that_connects_out_is_seen_leaving, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(a_kernel_drop_has_cilium_s_code_and_the_kernel_s_name, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_logged_packet_is_a_verdict_with_its_policy, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_dns_answer_is_an_l7_flow_and_names_the_address_from_then_on, setup,
+		cmocka_unit_test_setup_teardown(
+			the_four_ways_past_a_pods_interface_have_their_directions, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_kernel_drop_has_cilium_s_code_and_the_kernel_s_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_logged_packet_is_a_verdict_with_its_policy, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(what_no_decoder_accepts_is_counted_not_logged, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_a_source_lost_is_told_in_the_stream, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_foreign_message_that_is_none_is_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_dns_answer_is_an_l7_flow_and_names_the_address_from_then_on, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(what_no_decoder_accepts_is_counted_not_logged,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_source_lost_is_told_in_the_stream, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_foreign_message_that_is_none_is_counted, setup,
+						teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

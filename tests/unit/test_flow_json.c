@@ -277,7 +277,8 @@ static void keys_may_come_in_any_order_and_spelling(void **state)
 		expected,
 		"{\"is_reply\":true,\"source_names\":[\"a\"],\"source\":{\"identity\":2,\"ID\":1},"
 		"\"verdict\":\"DROPPED\"}",
-		"{ \"verdict\" : 2 ,\n\"source\"\t:{\"ID\" :1, \"identity\":2}, \"source_names\":[\"a\"]"
+		"{ \"verdict\" : 2 ,\n\"source\"\t:{\"ID\" :1, \"identity\":2}, "
+		"\"source_names\":[\"a\"]"
 		" ,\"is_reply\":true }",
 		"{\"verdict\":2,\"\\u0073ource\":{\"\\u0049D\":1,\"identity\":2},"
 		"\"sourceNames\":[\"a\"],\"isReply\":true}",

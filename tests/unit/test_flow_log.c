@@ -257,9 +257,8 @@ enum { MODEL_STEPS = 4000 };
 
 struct model {
 	uint32_t ext_len[MODEL_STEPS + 1];
-	uint64_t ext_end
-		[MODEL_STEPS +
-		 1]; /* bytes that were put after the record's own, itself included, start from 0 */
+	uint64_t ext_end[MODEL_STEPS + 1]; /* bytes that were put after the record's own, itself
+					      included, start from 0 */
 	uint64_t count, ext_total;
 };
 

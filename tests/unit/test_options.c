@@ -1,4 +1,5 @@
-/* observer/options: a command line is read whole or refused with a sentence that names the option. */
+/* observer/options: a command line is read whole or refused with a sentence that names the
+ * option. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 #include "observer/options.h"
 
 #define READ(o, e, ...)                                                                            \
-	obs_options_read((int)ARRAY_LEN(((const char *[]){ "tycho-observer", __VA_ARGS__ })),            \
+	obs_options_read((int)ARRAY_LEN(((const char *[]){ "tycho-observer", __VA_ARGS__ })),      \
 			 (const char *const[]){ "tycho-observer", __VA_ARGS__, NULL }, (o), (e))
 
 static void both_spellings_of_a_value_are_read(void **state)
@@ -18,9 +19,9 @@ static void both_spellings_of_a_value_are_read(void **state)
 	(void)state;
 	struct obs_options o;
 	struct err e;
-	assert_int_equal(READ(&o, &e, "--listen", "localhost:0", "--listen=unix:///x", "--interval", "1s", "--noise",
-			      "--drops-everywhere", "--interface", "veth*", "--nflog-group", "5", "--ring-capacity=127",
-			      "--stall-timeout=2s"),
+	assert_int_equal(READ(&o, &e, "--listen", "localhost:0", "--listen=unix:///x", "--interval",
+			      "1s", "--noise", "--drops-everywhere", "--interface", "veth*",
+			      "--nflog-group", "5", "--ring-capacity=127", "--stall-timeout=2s"),
 			 ERR_OK);
 	assert_int_equal(o.listen_count, 2);
 	assert_string_equal(o.listen[1], "unix:///x");
