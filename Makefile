@@ -5,7 +5,7 @@
 #	sudo make demo    a small network of namespaces with traffic, to look at
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run demo test test-quick bench install clean format fuzz
+.PHONY: help deps build-deps build run demo test test-quick bench install clean format fuzz
 
 DESTDIR ?=
 PREFIX ?= /usr/local
@@ -16,16 +16,19 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that are missing
-	@deploy/install-packages
+	@deploy/install-packages packages-build packages-test
 
-build: deps ## the programs, in build/bin/
+build-deps:
+	@deploy/install-packages packages-build
+
+build: build-deps ## the programs, in build/bin/
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >build.log 2>&1 || { cat build.log; rm -f build.log; exit 1; }; rm -f build.log
 	@cmake --build --preset release --target programs
 
 run: build ## observe this machine until Ctrl-C
 	@build/bin/tycho up
 
-demo: build ## build the lab network, with traffic, and leave it running
+demo: deps build ## build the lab network, with traffic, and leave it running
 	@tests/lab/demo
 
 test: deps ## everything, and again under the sanitizers
@@ -34,7 +37,7 @@ test: deps ## everything, and again under the sanitizers
 test-quick: deps ## unit tests only, warnings fail
 	@cmake --preset dev >/dev/null && cmake --build --preset dev && ctest --preset dev -L 'unit|fuzz'
 
-bench: build ## measure; figures beside their budgets
+bench: deps build ## measure; figures beside their budgets
 	@tests/bench/run
 
 fuzz: deps ## build the libFuzzer targets into build/fuzz/bin/

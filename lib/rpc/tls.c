@@ -264,6 +264,8 @@ static enum err_code files_read(struct tls_files *f, struct pem *ret, struct err
 	for (size_t i = 0; i < f->ca_count + 2; i++)
 		f->stamps[i] = stamp_of(path_of(f, i));
 	enum err_code code = read_all(f, &p, e ? e : &ignored);
+	/* What is left in this thread's queue would be taken for a fault of the next handshake. */
+	ERR_clear_error();
 	if (code != ERR_OK) {
 		pem_done(&p);
 		return code;
