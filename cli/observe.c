@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "cli/default_mask.h"
 #include "cli/explain.h"
 #include "cli/observe_time.h"
 #include "filter/filter.h"
@@ -10,44 +11,6 @@
 #include "flow/mask.h"
 
 enum { LAST_DEFAULT = 20, TEXT_MAX_BYTES = 64 << 20 };
-
-/* What compact, dict and table show; a server need not send more. The first twenty are Hubble CLI
- * 1.19.4's; it leaves out the rest, and so prints verdicts without their direction, sockets and
- * captures without their point, and neither DNS names nor policies, unless the mask is turned off.
- */
-static const char *const default_mask[] = {
-	"time",
-	"verdict",
-	"ethernet",
-	"IP",
-	"l4",
-	"source.identity",
-	"source.namespace",
-	"source.pod_name",
-	"destination.identity",
-	"destination.namespace",
-	"destination.pod_name",
-	"Type",
-	"node_name",
-	"l7",
-	"event_type",
-	"source_service",
-	"destination_service",
-	"is_reply",
-	"Summary",
-	"ip_trace_id",
-	"traffic_direction",
-	"policy_match_type",
-	"auth_type",
-	"debug_capture_point",
-	"sock_xlate_point",
-	"source_names",
-	"destination_names",
-	"egress_allowed_by",
-	"ingress_allowed_by",
-	"egress_denied_by",
-	"ingress_denied_by",
-};
 
 void observe_request_done(struct observe_request *r)
 {

@@ -7,7 +7,7 @@
 #include "flow/mask.h"
 #include "flow/wire.h"
 #include "tests/bench/bench.h"
-#include "tests/bench/cli_mask.h"
+#include "cli/default_mask.h"
 
 enum { FLOWS = 1024, ROUNDS = 500, MESSAGE_BYTES = 2048, ENDPOINTS = 200 };
 
@@ -120,7 +120,7 @@ int main(void)
 	uint64_t sum = 0;
 
 	if (!c || flow_dict_new(65536, &dict, &e) != ERR_OK ||
-	    flow_mask_new(cli_mask, ARRAY_LEN(cli_mask), &mask, &e) != ERR_OK) {
+	    flow_mask_new(default_mask, ARRAY_LEN(default_mask), &mask, &e) != ERR_OK) {
 		(void)fprintf(stderr, "no memory\n");
 		return 1;
 	}

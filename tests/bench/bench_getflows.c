@@ -14,7 +14,7 @@
 #include "observer/observer.pb-c.h"
 #include "rpc/client.h"
 #include "tests/bench/bench.h"
-#include "tests/bench/cli_mask.h"
+#include "cli/default_mask.h"
 
 static const double budget_per_s = 700000;
 
@@ -22,20 +22,20 @@ static bool pack_request(bool masked, struct buf *b)
 {
 	Observer__GetFlowsRequest request = OBSERVER__GET_FLOWS_REQUEST__INIT;
 	Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
-	char *paths[ARRAY_LEN(cli_mask)];
+	char *paths[ARRAY_LEN(default_mask)];
 
 	if (masked) {
-		for (size_t i = 0; i < ARRAY_LEN(cli_mask); i++)
-			if (!(paths[i] = strdup(cli_mask[i])))
+		for (size_t i = 0; i < ARRAY_LEN(default_mask); i++)
+			if (!(paths[i] = strdup(default_mask[i])))
 				return false;
 		mask.paths = paths;
-		mask.n_paths = ARRAY_LEN(cli_mask);
+		mask.n_paths = ARRAY_LEN(default_mask);
 		request.field_mask = &mask;
 	}
 	char *room = buf_reserve(b, observer__get_flows_request__get_packed_size(&request) + 1);
 	if (room)
 		b->len += observer__get_flows_request__pack(&request, (uint8_t *)room);
-	for (size_t i = 0; masked && i < ARRAY_LEN(cli_mask); i++)
+	for (size_t i = 0; masked && i < ARRAY_LEN(default_mask); i++)
 		free(paths[i]);
 	return room != NULL;
 }

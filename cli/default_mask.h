@@ -1,8 +1,14 @@
-/* The field mask that the CLI sends unless it prints JSON (cli/observe.c). */
-#ifndef TYCHO_BENCH_CLI_MASK_H
-#define TYCHO_BENCH_CLI_MASK_H
+/*
+ * default_mask - the fields that compact, dict and table show; a server need not send more.
+ *
+ * The first twenty are Hubble CLI 1.19.4's; it leaves out the rest, and so prints verdicts without
+ * their direction, sockets and captures without their point, and neither DNS names nor policies,
+ * unless the mask is turned off.
+ */
+#ifndef TYCHO_CLI_DEFAULT_MASK_H
+#define TYCHO_CLI_DEFAULT_MASK_H
 
-static const char *const cli_mask[] = {
+static const char *const default_mask[] = {
 	"time",
 	"verdict",
 	"ethernet",
