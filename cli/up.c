@@ -3,6 +3,7 @@
  * terminal.
  */
 #include <signal.h>
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -204,6 +205,7 @@ static void start_page(const struct cli *cli, const char *server, struct up_chil
 static void tell(const struct up_child *o, const struct up_child *page)
 {
 	struct str server = address_of(o, false);
+	const char *us = program_invocation_name; /* as typed: it need not be in $PATH */
 	char option[ARG_BYTES + 16] = "";
 
 	if (!str_is(server, "localhost:4245"))
@@ -211,11 +213,11 @@ static void tell(const struct up_child *o, const struct up_child *page)
 	fprintf(stderr,
 		"The observer answers on: %s\n"
 		"Ask it from another terminal:\n"
-		"  tycho observe%s --follow --verdict DROPPED\n"
-		"  tycho status%s\n"
+		"  %s observe%s --follow --verdict DROPPED\n"
+		"  %s status%s\n"
 		"%s%s%s"
 		"Ctrl-C here stops it.\n\n",
-		o->addresses, option, option, page->pid ? "See it in a browser: " : "",
+		o->addresses, us, option, us, option, page->pid ? "See it in a browser: " : "",
 		page->pid ? page->addresses : "", page->pid ? "\n" : "");
 }
 
