@@ -131,11 +131,19 @@ struct store_range {
 	struct wall_ns since, until; /* inclusive; until UINT64_MAX: open */
 	uint64_t from_seq, to_seq;   /* [from, to) */
 };
-/* Records of @range that pass the filter, in order of their numbers, or backward. Records without a
- * time are in every range of time. */
+/* Records of @range, in order of their numbers, or backward. Records without a time are in every
+ * range of time. */
+struct store_scan_config {
+	struct store_range range;
+	struct flow_filter *filter; /* borrowed for the scan's life; NULL: all */
+	uint32_t kinds;             /* bit k: records of enum flow_kind k are wanted */
+	uint32_t unfiltered;        /* bit k: of these, all, whatever the filter (lost events) */
+	bool backward;
+};
+/* Many scans may be open on one reader. */
 struct store_scan;
-MUST_CHECK enum err_code store_scan_new(struct store_reader *r, const struct store_range *range,
-					struct flow_filter *filter, bool backward,
+MUST_CHECK enum err_code store_scan_new(struct store_reader *r,
+					const struct store_scan_config *config,
 					struct store_scan **ret, struct err *e);
 void store_scan_free(struct store_scan *sc);
 AUTO_DEFINE(struct store_scan, store_scan_free);
