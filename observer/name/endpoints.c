@@ -50,8 +50,10 @@ void endpoints_free(struct endpoints *ep)
 
 struct name_view endpoints_view(const struct endpoints *ep)
 {
-	return (struct name_view){ ep->prefixes, ep->prefix_count, ep->services,
-				   ep->service_count };
+	return (struct name_view){ .prefixes = ep->prefixes,
+				   .prefix_count = ep->prefix_count,
+				   .services = ep->services,
+				   .service_count = ep->service_count };
 }
 
 /* --- memory and errors -------------------------------------------------------------------- */

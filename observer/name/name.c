@@ -12,6 +12,7 @@
 #include "flow/names.h"
 #include "observer/name/dns_names.h"
 #include "observer/name/numbers.h"
+#include "observer/name/said.h"
 #include "observer/name/seen.h"
 #include "observer/name/snapshot.h"
 
@@ -63,6 +64,7 @@ struct name_table {
 	alignas(CACHE_LINE) struct dns_names *dns;
 	uint64_t at;        /* number of the snapshot it uses */
 	struct wall_ns now; /* of name_quiet; 0: none yet */
+	struct said said;
 
 	alignas(CACHE_LINE) _Atomic uint64_t capture_at; /* written by capture, read by updates */
 };
@@ -148,6 +150,8 @@ static void free_part(struct snapshot_part *p)
 {
 	free(p->prefixes);
 	free(p->services);
+	free(p->identities);
+	free(p->cgroups);
 	*p = (struct snapshot_part){ 0 };
 }
 
@@ -274,17 +278,78 @@ static void drafts_done(struct drafts *d)
 	buf_done(&d->sets);
 }
 
+/* A view's identities by number, each once. */
+struct identity_list {
+	const struct name_identity **list;
+	size_t count;
+};
+
+static int compare_identities(const void *a, const void *b)
+{
+	const struct name_identity *x = *(const struct name_identity *const *)a;
+	const struct name_identity *y = *(const struct name_identity *const *)b;
+
+	if (x->identity != y->identity)
+		return x->identity < y->identity ? -1 : 1;
+	return x < y ? -1 : x > y; /* in the view's order */
+}
+
+static enum err_code sort_identities(const struct name_view *view, struct identity_list *ret,
+				     struct err *e)
+{
+	size_t n = 0;
+
+	ret->list = calloc(view->identity_count + 1, sizeof *ret->list);
+	if (!ret->list)
+		return err_set(e, ERR_NOMEM, "%zu identities", view->identity_count);
+	for (size_t i = 0; i < view->identity_count; i++)
+		ret->list[i] = &view->identities[i];
+	qsort(ret->list, view->identity_count, sizeof *ret->list, compare_identities);
+	for (size_t i = 0; i < view->identity_count; i++)
+		if (!n || ret->list[n - 1]->identity != ret->list[i]->identity)
+			ret->list[n++] = ret->list[i];
+	ret->count = n;
+	return ERR_OK;
+}
+
+/* Labels that @p is shown with, before sorting. */
+static size_t labels_of(const struct identity_list *ids, const struct name_prefix *p,
+			const struct str **ret, struct str reserved[2])
+{
+	uint32_t identity = p->endpoint.identity;
+
+	*ret = p->endpoint.labels;
+	if (!p->verbatim || p->endpoint.label_count)
+		return p->endpoint.label_count;
+	for (size_t lo = 0, hi = ids->count; lo < hi;) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (ids->list[mid]->identity == identity) {
+			*ret = ids->list[mid]->labels;
+			return ids->list[mid]->label_count;
+		}
+		if (ids->list[mid]->identity < identity)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*ret = reserved;
+	return said_reserved_labels(identity, reserved);
+}
+
 /* Drafts of all prefixes of @view in order of their label sets, so that numbers do not depend on
  * the view's order. */
-static enum err_code make_drafts(const struct name_view *view, struct drafts *d, struct err *e)
+static enum err_code make_drafts(const struct name_view *view, const struct identity_list *ids,
+				 struct drafts *d, struct err *e)
 {
 	size_t labels = 0, set_bytes = 0;
+	struct str reserved[2];
+	const struct str *of;
 
 	for (size_t i = 0; i < view->prefix_count; i++) {
-		const struct endpoint *ep = &view->prefixes[i].endpoint;
-		labels += ep->label_count;
-		for (size_t l = 0; l < ep->label_count; l++)
-			set_bytes += ep->labels[l].len + 1;
+		size_t n = labels_of(ids, &view->prefixes[i], &of, reserved);
+		labels += n;
+		for (size_t l = 0; l < n; l++)
+			set_bytes += of[l].len + 1;
 	}
 	d->list = calloc(view->prefix_count + 1, sizeof *d->list);
 	d->labels = calloc(labels + 1, sizeof *d->labels);
@@ -295,9 +360,12 @@ static enum err_code make_drafts(const struct name_view *view, struct drafts *d,
 	for (size_t i = 0; i < view->prefix_count; i++) {
 		struct draft *dr = &d->list[i];
 		*dr = (struct draft){ .in = &view->prefixes[i], .labels = next, .index = i };
-		for (size_t l = 0; l < dr->in->endpoint.label_count; l++)
-			*next++ = dr->in->endpoint.labels[l];
-		dr->label_count = sort_unique(dr->labels, dr->in->endpoint.label_count);
+		size_t n = labels_of(ids, dr->in, &of, reserved);
+		for (size_t l = 0; l < n; l++)
+			*next++ = of[l];
+		if (dr->in->verbatim)
+			n = said_filter_labels(dr->in->endpoint.identity, dr->labels, n);
+		dr->label_count = sort_unique(dr->labels, n);
 		size_t start = d->sets.len;
 		for (size_t l = 0; l < dr->label_count; l++) {
 			buf_str_put(&d->sets, dr->labels[l]);
@@ -314,7 +382,7 @@ static uint32_t identity_of(struct name_table *t, unsigned who, const struct dra
 	struct str prefix = STR("reserved:");
 	uint32_t identity;
 
-	if (dr->in->endpoint.identity)
+	if (dr->in->endpoint.identity || dr->in->verbatim)
 		return dr->in->endpoint.identity;
 	if (dr->label_count == 1 && str_has_prefix(dr->labels[0], prefix) &&
 	    identity_parse_name(str_from(dr->labels[0], prefix.len), &identity))
@@ -345,8 +413,39 @@ static struct endpoint_id intern(struct name_table *t, unsigned who, const struc
 	ep.identity = identity_of(t, who, dr);
 	ep.id = endpoint_id_of(t, who, dr->in);
 	if (!ep.cluster.len)
-		ep.cluster = t->cluster;
+		ep.cluster =
+			dr->in->verbatim ? said_cluster(ep.labels, ep.label_count) : t->cluster;
 	return flow_dict_endpoint(t->dict, &ep);
+}
+
+/* Bare endpoints of identities: labels and cluster, nothing else. */
+static enum err_code make_identities(struct name_table *t, const struct identity_list *ids,
+				     struct snapshot_part *part, struct err *e)
+{
+	struct str *labels = NULL;
+	size_t most = 0;
+
+	for (size_t i = 0; i < ids->count; i++)
+		if (ids->list[i]->label_count > most)
+			most = ids->list[i]->label_count;
+	labels = calloc(most + 1, sizeof *labels);
+	if (!labels)
+		return err_set(e, ERR_NOMEM, "%zu identities", ids->count);
+	for (size_t i = 0; i < ids->count; i++) {
+		const struct name_identity *in = ids->list[i];
+		for (size_t l = 0; l < in->label_count; l++)
+			labels[l] = in->labels[l];
+		size_t n = said_filter_labels(in->identity, labels, in->label_count);
+		struct endpoint ep = { .identity = in->identity, .labels = labels };
+		ep.label_count = sort_unique(labels, n);
+		ep.cluster = said_cluster(labels, ep.label_count);
+		part->identities[part->identity_count++] = (struct snapshot_identity){
+			in->identity,
+			flow_dict_endpoint(t->dict, &ep),
+		};
+	}
+	free(labels);
+	return ERR_OK;
 }
 
 /* With mx. @view with names as dictionary ids. */
@@ -354,14 +453,23 @@ static enum err_code make_part(struct name_table *t, unsigned who, const struct 
 			       struct snapshot_part *ret, struct err *e)
 {
 	struct drafts drafts = { 0 };
+	struct identity_list ids = { 0 };
 	struct snapshot_part part = {
 		.prefixes = calloc(view->prefix_count + 1, sizeof *part.prefixes),
 		.services = calloc(view->service_count + 1, sizeof *part.services),
+		.identities = calloc(view->identity_count + 1, sizeof *part.identities),
+		.cgroups = calloc(view->cgroup_count + 1, sizeof *part.cgroups),
 	};
-	enum err_code code = make_drafts(view, &drafts, e);
+	enum err_code code = sort_identities(view, &ids, e);
 
-	if (code == ERR_OK && (!part.prefixes || !part.services))
+	if (code == ERR_OK)
+		code = make_drafts(view, &ids, &drafts, e);
+	if (code == ERR_OK &&
+	    (!part.prefixes || !part.services || !part.identities || !part.cgroups))
 		code = err_set(e, ERR_NOMEM, "names of %zu addresses", view->prefix_count);
+	if (code == ERR_OK)
+		code = make_identities(t, &ids, &part, e);
+	free(ids.list);
 	if (code != ERR_OK) {
 		drafts_done(&drafts);
 		free_part(&part);
@@ -387,6 +495,12 @@ static enum err_code make_part(struct name_table *t, unsigned who, const struct 
 						   flow_dict_service(t->dict, &s->service) };
 	}
 	part.service_count = view->service_count;
+	for (size_t i = 0; i < view->cgroup_count; i++) {
+		struct snapshot_cgroup *to = &part.cgroups[part.cgroup_count++];
+		to->cgroup = view->cgroups[i].cgroup;
+		memcpy(to->ip4, view->cgroups[i].ip4, sizeof to->ip4);
+		memcpy(to->ip6, view->cgroups[i].ip6, sizeof to->ip6);
+	}
 	drafts_done(&drafts);
 	*ret = part;
 	return ERR_OK;
@@ -403,6 +517,9 @@ enum err_code name_update(struct name_table *t, unsigned who, const struct name_
 	if (view->prefix_count > NAME_PREFIXES_MAX || view->service_count > NAME_PREFIXES_MAX)
 		return err_set(e, ERR_INVALID, "%zu addresses and %zu services: at most %d of each",
 			       view->prefix_count, view->service_count, NAME_PREFIXES_MAX);
+	if (view->identity_count > NAME_PREFIXES_MAX || view->cgroup_count > NAME_PREFIXES_MAX)
+		return err_set(e, ERR_INVALID, "%zu identities and %zu cgroups: at most %d of each",
+			       view->identity_count, view->cgroup_count, NAME_PREFIXES_MAX);
 	for (size_t i = 0; i < view->prefix_count; i++)
 		if (view->prefixes[i].bits > 128)
 			return err_set(e, ERR_INVALID, "a prefix of %u bits",
@@ -549,4 +666,61 @@ void name_flow(struct name_table *t, struct flow *f, struct buf *ext)
 	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
 		put_dns_names(t, f, src, dst, ext);
 	mark_namespaces(t, f);
+}
+
+/* Of an address of the world, too, only those that the peer, living here, was told. */
+static void put_told_names(struct name_table *t, struct flow *f, struct who src, struct who dst,
+			   struct buf *ext)
+{
+	struct wall_ns now = f->bits & FLOW_HAS_TIME ? f->time : (struct wall_ns){ 0 };
+	size_t n = 0;
+
+	if (!dns_names_count(t->dns))
+		return;
+	if (is_here(dst))
+		n += dns_names_put(t->dns, f->src_ip, client_of(dst, f->dst_ip), false, now,
+				   FIELD_SOURCE_NAMES, ext);
+	if (is_here(src))
+		n += dns_names_put(t->dns, f->dst_ip, client_of(src, f->src_ip), false, now,
+				   FIELD_DESTINATION_NAMES, ext);
+	if (n)
+		f->bits |= FLOW_HAS_NAMES;
+}
+
+void name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
+		    uint32_t dst_identity, struct buf *ext)
+{
+	const struct snapshot *s = load_current(t);
+	struct who src = { 0 }, dst = { 0 };
+
+	f->node = t->node;
+	if (f->bits & FLOW_HAS_SRC_IP)
+		src = snapshot_who(s, f->src_ip);
+	if (f->bits & FLOW_HAS_DST_IP)
+		dst = snapshot_who(s, f->dst_ip);
+	f->src_ep = said_endpoint(&t->said, t->dict, s, t->at, src, src_identity);
+	f->dst_ep = said_endpoint(&t->said, t->dict, s, t->at, dst, dst_identity);
+	put_services(s, f);
+	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
+		put_told_names(t, f, src, dst, ext);
+	mark_namespaces(t, f);
+}
+
+const struct endpoint *name_find(struct name_table *t, const uint8_t ip[16], bool *ret_local)
+{
+	struct who who = snapshot_who(load_current(t), ip);
+
+	*ret_local = who.bits & WHO_LOCAL;
+	return who.bits & WHO_CLAIMED ? flow_dict_get_endpoint(t->dict, who.ep) : NULL;
+}
+
+bool name_cgroup_ip(struct name_table *t, uint64_t cgroup, bool ipv6, uint8_t ret_ip[16])
+{
+	static const uint8_t none[16];
+	const struct snapshot_cgroup *c = snapshot_cgroup(load_current(t), cgroup);
+
+	if (!c || memcmp(ipv6 ? c->ip6 : c->ip4, none, sizeof none) == 0)
+		return false;
+	memcpy(ret_ip, ipv6 ? c->ip6 : c->ip4, 16);
+	return true;
 }

@@ -18,10 +18,11 @@
  *          apart by probing, in order of their texts within one view. Endpoint.ID of local
  *          endpoints likewise, in 1 … 65,535, by cluster, namespace and pod, or by address where
  *          there is no pod.
- * DNS      names that answers gave to an address (observer/name/dns_names.h). They never enter the
- *          dictionary: whoever answers DNS chooses them. A name shows on an address when the peer
- *          in the flow was told it (an endpoint of this node, or the node itself), and on addresses
- *          of the world whoever was told.
+ * Cilium   an agent's view is *verbatim*: what it does not know is not made up. Its events say
+ *which identity each side has, and that number wins over the table's (name_flow_said). DNS names
+ *that answers gave to an address (observer/name/dns_names.h). They never enter the dictionary:
+ *whoever answers DNS chooses them. A name shows on an address when the peer in the flow was told it
+ *(an endpoint of this node, or the node itself), and on addresses of the world whoever was told.
  */
 #ifndef TYCHO_OBSERVER_NAME_H
 #define TYCHO_OBSERVER_NAME_H
@@ -37,18 +38,36 @@ struct name_prefix {
 	uint8_t bits;             /* 0 … 128; IPv4 prefixes are 96 + n */
 	struct endpoint endpoint; /* identity 0: by label set */
 	bool local;               /* lives on this node (Endpoint.ID is then non-zero) */
+	/* As a Cilium agent says it: identity 0 stays "unknown"; no labels: those of the identity;
+	 * no cluster: what the label k8s:io.cilium.k8s.policy.cluster says, or none. */
+	bool verbatim;
 };
 struct name_service {
 	uint8_t ip[16];
 	uint16_t port; /* host order; 0: any */
 	struct service service;
 };
-/* One provider's complete view; borrowed for the call. */
+/* What a security identity stands for. Reserved ones are known without. */
+struct name_identity {
+	uint32_t identity;
+	const struct str *labels;
+	size_t label_count;
+};
+/* Which pod sits in a cgroup: its first address of each family, all zero for none. */
+struct name_cgroup {
+	uint64_t cgroup;
+	uint8_t ip4[16], ip6[16];
+};
+/* One provider's complete view; borrowed for the call. Of two equal keys the first counts. */
 struct name_view {
 	const struct name_prefix *prefixes;
 	size_t prefix_count;
 	const struct name_service *services;
 	size_t service_count;
+	const struct name_identity *identities;
+	size_t identity_count;
+	const struct name_cgroup *cgroups;
+	size_t cgroup_count;
 };
 
 struct name_config {
@@ -80,6 +99,18 @@ MUST_CHECK enum err_code name_update_host(struct name_table *t, const uint8_t (*
  * bytes) of a made flow, and their bits. A side without an address stays without an endpoint. Of a
  * whole flow only the namespaces are noted. No lock, no allocation. */
 void name_flow(struct name_table *t, struct flow *f, struct buf *ext);
+/* As name_flow, for an event of Cilium's that says who its sides are, by the rules of Cilium's own
+ * parser (reference/cilium-events.md 6.3): the said identity wins, 0 says nothing; a side that is
+ * local keeps its labels, others have those of the identity; who is known to nobody is
+ * reserved:unknown. Both sides are always filled, addresses or not. DNS names are only those that
+ * the other side, living here, was told. Where no provider knows identities, an address keeps its
+ * labels whatever identity is said. */
+void name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
+		    uint32_t dst_identity, struct buf *ext);
+/* Capture thread: who has @ip, NULL if nobody claims it. Borrowed for the dictionary's life. */
+const struct endpoint *name_find(struct name_table *t, const uint8_t ip[16], bool *ret_local);
+/* Capture thread: the address of that family of the pod in @cgroup. */
+bool name_cgroup_ip(struct name_table *t, uint64_t cgroup, bool ipv6, uint8_t ret_ip[16]);
 /* Capture thread: an answer that @client received says that @ip is called @name (with or without
  * the trailing dot). */
 void name_learn(struct name_table *t, const uint8_t client[16], const uint8_t ip[16],

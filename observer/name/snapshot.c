@@ -14,13 +14,22 @@ struct service_slot {
 	uint16_t port;
 };
 
+struct cgroup_slot {
+	struct snapshot_cgroup cgroup;
+	bool used;
+};
+
 struct snapshot {
 	struct endpoint_id world, host;
 	struct prefix_slot *prefixes;
 	size_t prefix_mask;
 	struct service_slot *services;
 	size_t service_mask;
-	bool has_services, has_any_port;
+	struct snapshot_identity *identities; /* ep 0: free */
+	size_t identity_mask;
+	struct cgroup_slot *cgroups;
+	size_t cgroup_mask;
+	bool has_services, has_any_port, has_identities;
 	uint8_t length_count;
 	uint8_t lengths[128]; /* of the prefixes shorter than an address, longest first */
 };
@@ -53,6 +62,47 @@ static struct service_slot *find_service(const struct snapshot *s, struct ip128 
 		if (!slot->service.v ||
 		    (slot->ip.lo == ip.lo && slot->ip.hi == ip.hi && slot->port == port))
 			return slot;
+	}
+}
+
+/* Numbers that providers give: multiplied by 2^64 / golden ratio, the upper bits are well mixed. */
+static size_t hash_number(uint64_t number)
+{
+	return (size_t)((number * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+}
+
+static struct snapshot_identity *find_identity(const struct snapshot *s, uint32_t identity)
+{
+	for (size_t i = hash_number(identity);; i++) {
+		struct snapshot_identity *slot = &s->identities[i & s->identity_mask];
+		if (!slot->ep.v || slot->identity == identity)
+			return slot;
+	}
+}
+
+static struct cgroup_slot *find_cgroup(const struct snapshot *s, uint64_t cgroup)
+{
+	for (size_t i = hash_number(cgroup);; i++) {
+		struct cgroup_slot *slot = &s->cgroups[i & s->cgroup_mask];
+		if (!slot->used || slot->cgroup.cgroup == cgroup)
+			return slot;
+	}
+}
+
+static void add_numbers(struct snapshot *s, const struct snapshot_part *part)
+{
+	for (size_t i = 0; i < part->identity_count; i++) {
+		const struct snapshot_identity *in = &part->identities[i];
+		struct snapshot_identity *slot = find_identity(s, in->identity);
+		if (!slot->ep.v && in->ep.v) {
+			*slot = *in;
+			s->has_identities = true;
+		}
+	}
+	for (size_t i = 0; i < part->cgroup_count; i++) {
+		struct cgroup_slot *slot = find_cgroup(s, part->cgroups[i].cgroup);
+		if (!slot->used)
+			*slot = (struct cgroup_slot){ part->cgroups[i], true };
 	}
 }
 
@@ -96,12 +146,14 @@ enum err_code snapshot_new(const struct snapshot_part *parts, size_t count,
 			   struct endpoint_id world, struct endpoint_id host, struct snapshot **ret,
 			   struct err *e)
 {
-	size_t prefixes = 0, services = 0;
+	size_t prefixes = 0, services = 0, identities = 0, cgroups = 0;
 	bool has_length[129] = { false };
 
 	for (size_t i = 0; i < count; i++) {
 		prefixes += parts[i].prefix_count;
 		services += parts[i].service_count;
+		identities += parts[i].identity_count;
+		cgroups += parts[i].cgroup_count;
 	}
 	AUTO(snapshot_free) struct snapshot *s = calloc(1, sizeof *s);
 	if (!s)
@@ -112,12 +164,17 @@ enum err_code snapshot_new(const struct snapshot_part *parts, size_t count,
 	s->service_mask = mask_for(services);
 	s->prefixes = calloc(s->prefix_mask + 1, sizeof *s->prefixes);
 	s->services = calloc(s->service_mask + 1, sizeof *s->services);
-	if (!s->prefixes || !s->services)
+	s->identity_mask = mask_for(identities);
+	s->cgroup_mask = mask_for(cgroups);
+	s->identities = calloc(s->identity_mask + 1, sizeof *s->identities);
+	s->cgroups = calloc(s->cgroup_mask + 1, sizeof *s->cgroups);
+	if (!s->prefixes || !s->services || !s->identities || !s->cgroups)
 		return err_set(e, ERR_NOMEM, "name table of %zu addresses and %zu services",
 			       prefixes, services);
 	for (size_t i = 0; i < count; i++) {
 		add_prefixes(s, &parts[i], has_length);
 		add_services(s, &parts[i]);
+		add_numbers(s, &parts[i]);
 	}
 	for (int bits = 127; bits >= 0; bits--)
 		if (has_length[bits])
@@ -132,6 +189,8 @@ void snapshot_free(struct snapshot *s)
 		return;
 	free(s->prefixes);
 	free(s->services);
+	free(s->identities);
+	free(s->cgroups);
 	free(s);
 }
 
@@ -166,4 +225,21 @@ struct service_id snapshot_service(const struct snapshot *s, const uint8_t ip[16
 bool snapshot_has_services(const struct snapshot *s)
 {
 	return s->has_services;
+}
+
+struct endpoint_id snapshot_identity(const struct snapshot *s, uint32_t identity)
+{
+	return find_identity(s, identity)->ep;
+}
+
+bool snapshot_has_identities(const struct snapshot *s)
+{
+	return s->has_identities;
+}
+
+const struct snapshot_cgroup *snapshot_cgroup(const struct snapshot *s, uint64_t cgroup)
+{
+	const struct cgroup_slot *slot = find_cgroup(s, cgroup);
+
+	return slot->used ? &slot->cgroup : NULL;
 }

@@ -55,12 +55,25 @@ struct snapshot_service {
 	uint16_t port; /* 0: any */
 	struct service_id service;
 };
+/* Labels and cluster of an identity, as an endpoint that has nothing else. */
+struct snapshot_identity {
+	uint32_t identity;
+	struct endpoint_id ep;
+};
+struct snapshot_cgroup {
+	uint64_t cgroup;
+	uint8_t ip4[16], ip6[16]; /* all zero: none */
+};
 /* What one provider says. */
 struct snapshot_part {
 	struct snapshot_prefix *prefixes;
 	size_t prefix_count;
 	struct snapshot_service *services;
 	size_t service_count;
+	struct snapshot_identity *identities;
+	size_t identity_count;
+	struct snapshot_cgroup *cgroups;
+	size_t cgroup_count;
 };
 
 struct snapshot;
@@ -77,5 +90,10 @@ struct who snapshot_who(const struct snapshot *s, const uint8_t ip[16]);
 /* Id 0: no service. */
 struct service_id snapshot_service(const struct snapshot *s, const uint8_t ip[16], uint16_t port);
 bool snapshot_has_services(const struct snapshot *s);
+/* Id 0: nobody knows it. */
+struct endpoint_id snapshot_identity(const struct snapshot *s, uint32_t identity);
+bool snapshot_has_identities(const struct snapshot *s);
+/* NULL: nobody knows it. Borrowed. */
+const struct snapshot_cgroup *snapshot_cgroup(const struct snapshot *s, uint64_t cgroup);
 
 #endif

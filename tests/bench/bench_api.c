@@ -85,7 +85,8 @@ static int fill(struct flow_log *log, struct name_table *names)
 						   .labels = labels,
 						   .label_count = 3 };
 	}
-	if (name_update(names, 0, &(struct name_view){ p, 64, NULL, 0 }, &e) != ERR_OK)
+	if (name_update(names, 0, &(struct name_view){ .prefixes = p, .prefix_count = 64 }, &e) !=
+	    ERR_OK)
 		return 1;
 	for (uint32_t i = 0; i < CAPACITY; i++) {
 		struct flow f = { .bits = FLOW_HAS_TIME | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP |

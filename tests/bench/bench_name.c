@@ -75,7 +75,8 @@ int main(void)
 		p[i].endpoint.namespace_ = STR("shop");
 		p[i].endpoint.pod = str_of(pods + (size_t)i * 16);
 	}
-	if (name_update(t, 0, &(struct name_view){ p, ENDPOINTS, NULL, 0 }, &e) != ERR_OK)
+	if (name_update(t, 0, &(struct name_view){ .prefixes = p, .prefix_count = ENDPOINTS },
+			&e) != ERR_OK)
 		return 1;
 	bench("name_flow, both sides known", t, 0, &ext);
 	bench("name_flow, source of the world", t, 1 << 20, &ext);

@@ -112,7 +112,10 @@ static bool fill_names(struct bench *b)
 		}
 	}
 	return name_update(b->names, 0,
-			   &(struct name_view){ p, (size_t)2 * ENDPOINTS, &service, 1 },
+			   &(struct name_view){ .prefixes = p,
+						.prefix_count = (size_t)2 * ENDPOINTS,
+						.services = &service,
+						.service_count = 1 },
 			   &e) == ERR_OK;
 }
 

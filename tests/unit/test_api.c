@@ -618,7 +618,9 @@ static void namespaces_come_from_the_flows(void **state)
 
 	assert_true(ip_parse(STR("10.0.0.1"), p.ip));
 	memcpy(f.src_ip, p.ip, 16);
-	assert_int_equal(name_update(s->names, 0, &(struct name_view){ &p, 1, NULL, 0 }, NULL),
+	assert_int_equal(name_update(s->names, 0,
+				     &(struct name_view){ .prefixes = &p, .prefix_count = 1 },
+				     NULL),
 			 ERR_OK);
 	Observer__GetNamespacesResponse *m = unary(s, "/observer.Observer/GetNamespaces",
 						   &observer__get_namespaces_response__descriptor);

@@ -78,7 +78,8 @@ static void update(const struct world *w, unsigned who, const struct name_prefix
 {
 	struct err e;
 
-	if (name_update(w->table, who, &(struct name_view){ p, n, NULL, 0 }, &e) != ERR_OK)
+	if (name_update(w->table, who, &(struct name_view){ .prefixes = p, .prefix_count = n },
+			&e) != ERR_OK)
 		fail_msg("%s", e.msg);
 }
 
@@ -204,7 +205,9 @@ static void the_lower_provider_wins_and_each_replaces_only_its_own(void **state)
 	assert_int_equal(name_update(w.table, NAME_PROVIDERS, &(struct name_view){ 0 }, NULL),
 			 ERR_INVALID);
 	const struct name_prefix bad = { .bits = 129 };
-	assert_int_equal(name_update(w.table, 0, &(struct name_view){ &bad, 1, NULL, 0 }, NULL),
+	assert_int_equal(name_update(w.table, 0,
+				     &(struct name_view){ .prefixes = &bad, .prefix_count = 1 },
+				     NULL),
 			 ERR_INVALID);
 }
 
@@ -404,7 +407,9 @@ static void services_are_found_by_address_and_port(void **state)
 
 	memcpy(s[0].ip, ip("10.96.0.1"), 16);
 	memcpy(s[1].ip, ip("10.96.0.2"), 16);
-	assert_int_equal(name_update(w.table, 0, &(struct name_view){ NULL, 0, s, 2 }, NULL),
+	assert_int_equal(name_update(w.table, 0,
+				     &(struct name_view){ .services = s, .service_count = 2 },
+				     NULL),
 			 ERR_OK);
 	struct flow f = named(&w, "192.0.2.1", "10.96.0.1");
 	assert_true(flow_is(&f, FLOW_HAS_SVC));
@@ -636,7 +641,8 @@ static void *update_often(void *arg)
 					   prefix_of("10.0.1.1", "ns", "b", NULL, true) };
 		p[0].endpoint.identity = p[1].endpoint.identity = 1000 + i;
 		if (name_update(w->table, i % NAME_PROVIDERS / 3,
-				&(struct name_view){ p, 2, NULL, 0 }, NULL) != ERR_OK)
+				&(struct name_view){ .prefixes = p, .prefix_count = 2 },
+				NULL) != ERR_OK)
 			return arg;
 	}
 	return NULL;
