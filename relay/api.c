@@ -16,6 +16,7 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 {
 	const struct rpc_method methods[API_METHODS] = {
 		{ "/observer.Observer/GetFlows", api_get_flows, NULL },
+		{ "/tycho.v1.Flows/GetFlowBatches", api_get_flow_batches, NULL },
 		{ "/observer.Observer/GetAgentEvents", get_agent_events, NULL },
 		{ "/observer.Observer/GetDebugEvents", get_debug_events, NULL },
 		{ "/observer.Observer/GetNodes", api_get_nodes, NULL },
@@ -62,4 +63,37 @@ void api_suspect(struct api *a, struct peer *p)
 {
 	if (!atomic_exchange_explicit(&p->is_suspect, true, memory_order_acq_rel))
 		keeper_poke(a->config.keeper);
+}
+
+enum err_code api_forward_headers(const struct api *a, const struct rpc_call *call,
+				  struct rpc_group *g, struct err *e)
+{
+	enum { HEADERS_MAX = 32, BYTES_MAX = 8 << 10 };
+	struct rpc_header headers[HEADERS_MAX];
+	size_t n = rpc_call_headers(call, headers, HEADERS_MAX), kept = 0, bytes = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (str_is(headers[i].key, "authorization") && !a->config.forward_authorization)
+			continue;
+		bytes += headers[i].key.len + headers[i].value.len;
+		if (bytes <= BYTES_MAX)
+			headers[kept++] = headers[i];
+	}
+	return kept ? rpc_group_set_headers(g, headers, kept, e) : ERR_OK;
+}
+
+static uint64_t load(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+struct api_counts api_counts(const struct api *a)
+{
+	return (struct api_counts){
+		.queries = load(&a->queries),
+		.live_queries = load(&a->live_queries),
+		.flows = load(&a->flows),
+		.node_errors = load(&a->node_errors),
+		.gathers = load(&a->gathers),
+	};
 }

@@ -1,7 +1,8 @@
 /*
  * api - observer.Observer, answered by asking the peers.
  *
- *	GetFlows       flows.c   the request goes to every peer, the answers are merged by time
+ *	GetFlows       flows.c   the request goes to every peer, the answers are merged by time;
+ *	                         tycho.v1's GetFlowBatches: the same, many answers a message
  *	ServerStatus   gather.c  each peer is asked; sums
  *	GetNodes       gather.c  the same; one node each
  *	GetNamespaces  gather.c  the same; their union
@@ -27,16 +28,28 @@ struct api_config {
 	struct rpc_fan *fan; /* all borrowed, must outlive the api */
 	struct peers *peers;
 	struct keeper *keeper;
-	const char *version;   /* "tycho-relay v0.1.0" */
-	const char *node_name; /* who says what we say ourselves */
-	size_t window;         /* live flows held back to be put in order */
-	uint64_t drain_ns;     /* how long one peer's silence may hold the others up */
-	bool has_tls;          /* to peers */
+	const char *version;        /* "tycho-relay v0.1.0" */
+	const char *node_name;      /* who says what we say ourselves */
+	size_t window;              /* live flows held back to be put in order */
+	uint64_t drain_ns;          /* how long one peer's silence may hold the others up */
+	bool has_tls;               /* to peers */
+	bool forward_authorization; /* of the caller, too, goes on to the peers */
+};
+
+/* Since the start. Any thread. */
+struct api_counts {
+	uint64_t queries;      /* flow streams that began … */
+	uint64_t live_queries; /* … and have not ended */
+	uint64_t flows;        /* messages of peers given to clients */
+	uint64_t node_errors;  /* streams of peers that failed */
+	uint64_t gathers;      /* status, nodes, namespaces, … asked of all peers */
 };
 
 MUST_CHECK enum err_code api_new(const struct api_config *config, struct api **ret, struct err *e);
 void api_free(struct api *a); /* after the server that uses its methods */
 AUTO_DEFINE(struct api, api_free);
+
+struct api_counts api_counts(const struct api *a);
 
 /* The methods to give to rpc_server_config; borrowed for the api's life. */
 const struct rpc_method *api_methods(const struct api *a, size_t *ret_count);

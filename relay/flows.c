@@ -1,5 +1,6 @@
 /*
- * GetFlows: one request to every peer, one stream in order of time to the client.
+ * GetFlows, and GetFlowBatches: one request to every peer, one stream in order of time to the
+ * client.
  *
  *	peers ──► calls ──► group's inbox ──► merge ──► client's queue
  *	                                        notes ──┘   (who takes part, who has failed)
@@ -17,9 +18,18 @@
 #include "relay/merge.h"
 #include "relay/notes.h"
 #include "relay/request.h"
+#include "rpc/batch.h"
 #include "rpc/failure.h"
 
-enum { REQUEST_MAX_BYTES = 5 << 20, EVENTS_AT_ONCE = 1024, LANES_MAX = 100000 };
+enum {
+	REQUEST_MAX_BYTES = 5 << 20,
+	RESPONSES_AT_ONCE =
+		2048, /* of the inbox, before something is sent, or others get their turn */
+	LANES_MAX = 100000,
+	BATCH_RESPONSES_MAX = 1 << 16, /* who puts more into one means harm */
+	MESSAGE_MAX_BYTES = 4 << 20,   /* as channels take them */
+	BATCH_RESPONSE = 1,            /* field of tycho.v1.FlowBatch */
+};
 /* How often a follower looks for peers that are back or new; and the pause before a peer is asked
  * again, which doubles when it fails before it has said anything. */
 #define REJOIN_NS (500 * NS_PER_MS)
@@ -39,6 +49,7 @@ struct lane {
 	enum lane_state state;
 	size_t in_merge;
 	struct rpc_fan_call *call; /* of LANE_OPEN */
+	bool is_batched;           /* the call */
 	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
 	/* To go on where its stream broke: flows it sent, if any with a time, if any in this call
 	 */
@@ -63,24 +74,39 @@ struct query {
 	struct lane **lanes; /* each at one place for good: calls know it */
 	size_t lane_count, lane_cap, to_open;
 	struct rpc_fan_event *inbox; /* taken, not looked at yet */
-	struct rpc_fan_event *stuck; /* out of the merge, not taken by the client's queue yet */
-	uint64_t generation;         /* of the peers when last looked at */
+	struct merge_item stuck; /* out of the merge, not taken by the client's queue yet; owner may
+				    be NULL */
+	uint64_t sent;
+	bool is_batched; /* the client's call */
+	struct rpc_batch batch;
+	uint64_t generation; /* of the peers when last looked at */
 	struct mono_ns rejoin_at, suspect_at;
 };
+
+/* One use less of the message that the item is part of. */
+static void item_free(struct merge_item item)
+{
+	struct rpc_fan_event *ev = item.owner;
+
+	if (ev && --ev->uses == 0)
+		rpc_fan_event_free(ev);
+}
 
 static void query_free(struct query *q)
 {
 	if (!q)
 		return;
-	rpc_fan_event_free(q->stuck);
+	atomic_fetch_sub_explicit(&q->api->live_queries, 1, memory_order_relaxed);
+	item_free(q->stuck);
 	while (q->inbox) {
 		struct rpc_fan_event *next = q->inbox->next;
 		rpc_fan_event_free(q->inbox);
 		q->inbox = next;
 	}
-	for (void *ev; q->merge && (ev = merge_pop_any(q->merge));)
-		rpc_fan_event_free(ev);
+	for (struct merge_item item; q->merge && merge_pop_any(q->merge, &item);)
+		item_free(item);
 	merge_free(q->merge);
+	rpc_batch_done(&q->batch);
 	rpc_group_free(q->group);
 	for (size_t i = 0; i < q->lane_count; i++) {
 		peer_unref(q->lanes[i]->peer);
@@ -143,6 +169,7 @@ static void fail_lane(struct query *q, struct lane *lane, const char *text, stru
 
 	lane->pause_ns = lane->has_moved || !lane->pause_ns ? REJOIN_NS : doubled;
 	lane->retry_at.v = now.v + lane->pause_ns;
+	api_add(&q->api->node_errors, 1);
 	close_lane(q, lane, LANE_LOST);
 	notes_error(&q->notes, lane->peer->name, text, now);
 }
@@ -171,8 +198,11 @@ static void open_lane(struct query *q, struct lane *lane, struct mono_ns now)
 		fail_lane(q, lane, "out of memory", now);
 		return;
 	}
-	if (rpc_fan_call_open(q->group, lane->peer->channel, "/observer.Observer/GetFlows", request,
-			      0, lane, &lane->call, &e) != ERR_OK) {
+	lane->is_batched = !atomic_load_explicit(&lane->peer->is_foreign, memory_order_relaxed);
+	if (rpc_fan_call_open(q->group, lane->peer->channel,
+			      lane->is_batched ? "/tycho.v1.Flows/GetFlowBatches"
+					       : "/observer.Observer/GetFlows",
+			      request, 0, lane, &lane->call, &e) != ERR_OK) {
 		fail_lane(q, lane, e.msg, now);
 		return;
 	}
@@ -221,39 +251,71 @@ static bool accept_flow(struct lane *lane, struct wall_ns time)
 	return true;
 }
 
-static void on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
+static void refuse_rest(struct query *q, struct lane *lane, const char *why, struct mono_ns now)
+{
+	lane->is_bad = true;
+	rpc_fan_call_cancel(lane->call);
+	notes_error(&q->notes, lane->peer->name, why, now);
+}
+
+/* One GetFlowsResponse, part of @ev. */
+static void on_response(struct query *q, struct rpc_fan_event *ev, struct str bytes,
+			struct mono_ns now)
 {
 	struct lane *lane = ev->owner;
 	struct flow_response response;
 	struct wall_ns time = { 0 };
 	struct err e;
 
-	if (lane->is_bad || ev->call != lane->call) {
-		rpc_fan_event_free(ev);
-		return;
-	}
-	if (flow_response_split(ev->message, &response, &e) != ERR_OK) {
-		lane->is_bad = true;
-		rpc_fan_call_cancel(ev->call);
-		rpc_fan_event_free(ev);
-		notes_error(&q->notes, lane->peer->name, "the peer sent bytes that are no flow",
-			    now);
+	if (flow_response_split(bytes, &response, &e) != ERR_OK) {
+		refuse_rest(q, lane, "the peer sent bytes that are no flow", now);
 		return;
 	}
 	/* What a relay among the peers says of its nodes is news, whatever the flows behind it
 	 * tell. */
 	if (response.kind != FLOW_KIND_NODE_STATUS && response.has_time)
 		(void)timestamp_to_wall(response.time, &time);
-	if (response.kind == FLOW_KIND_FLOW && response.has_message && !accept_flow(lane, time)) {
-		rpc_fan_event_free(ev);
+	if (response.kind == FLOW_KIND_FLOW && response.has_message && !accept_flow(lane, time))
 		return;
+	if (merge_put(q->merge, lane->in_merge, time, (struct merge_item){ ev, bytes }, now, &e) ==
+	    ERR_OK)
+		ev->uses++;
+	else
+		refuse_rest(q, lane, e.msg, now);
+}
+
+/* @return how many responses it was. */
+static size_t on_batch(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
+{
+	struct lane *lane = ev->owner;
+	struct wire_reader fields = wire_reader_of(ev->message);
+	struct wire_field f;
+	size_t n = 0;
+
+	while (!lane->is_bad && n < BATCH_RESPONSES_MAX && wire_next(&fields, &f))
+		if (f.number == BATCH_RESPONSE && f.type == WIRE_LEN) {
+			on_response(q, ev, f.bytes, now);
+			n++;
+		}
+	if (!lane->is_bad && (fields.bad || n == BATCH_RESPONSES_MAX))
+		refuse_rest(q, lane, "the peer sent bytes that are no flow", now);
+	return n;
+}
+
+static size_t on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
+{
+	struct lane *lane = ev->owner;
+	size_t n = 1;
+
+	ev->uses = 1; /* ours */
+	if (!lane->is_bad && ev->call == lane->call) {
+		if (lane->is_batched)
+			n = on_batch(q, ev, now);
+		else
+			on_response(q, ev, ev->message, now);
 	}
-	if (merge_put(q->merge, lane->in_merge, time, ev, now, &e) != ERR_OK) {
-		lane->is_bad = true;
-		rpc_fan_call_cancel(ev->call);
-		rpc_fan_event_free(ev);
-		notes_error(&q->notes, lane->peer->name, e.msg, now);
-	}
+	item_free((struct merge_item){ .owner = ev });
+	return n;
 }
 
 /* A server cuts off who does not read for a while; we do not while all the other nodes have older
@@ -281,6 +343,13 @@ static bool is_refusal(const struct lane *lane, const struct rpc_result *result)
 	}
 }
 
+static void open_again(struct query *q, struct lane *lane)
+{
+	lane->state = LANE_TO_OPEN;
+	lane->call = NULL;
+	q->to_open++;
+}
+
 static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
 {
 	struct lane *lane = ev->owner;
@@ -295,9 +364,10 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 	} else if (ev->result->status == RPC_OK) {
 		close_lane(q, lane, LANE_ENDED);
 	} else if (was_cut_off(q, lane, ev->result)) {
-		lane->state = LANE_TO_OPEN;
-		lane->call = NULL;
-		q->to_open++;
+		open_again(q, lane);
+	} else if (lane->is_batched && ev->result->status == RPC_UNIMPLEMENTED) {
+		atomic_store_explicit(&lane->peer->is_foreign, true, memory_order_relaxed);
+		open_again(q, lane);
 	} else {
 		(void)failure_set(&e, ev->result);
 		fail_lane(q, lane, e.msg, now);
@@ -310,17 +380,19 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 /* @return false when there is more to look at. */
 static bool take_events(struct query *q, struct mono_ns now)
 {
-	for (size_t i = 0; i < EVENTS_AT_ONCE; i++) {
+	for (size_t n = 0; n < RESPONSES_AT_ONCE;) {
 		if (!q->inbox)
 			q->inbox = rpc_group_take(q->group);
 		struct rpc_fan_event *ev = q->inbox;
 		if (!ev)
 			return true;
 		q->inbox = ev->next;
-		if (ev->kind == RPC_FAN_MESSAGE)
-			on_message(q, ev, now);
-		else
+		if (ev->kind == RPC_FAN_MESSAGE) {
+			n += on_message(q, ev, now);
+		} else {
 			on_end(q, ev, now);
+			n++;
+		}
 	}
 	return false;
 }
@@ -403,7 +475,7 @@ static bool is_over(const struct query *q)
 {
 	size_t ended = 0;
 
-	if (q->inbox || q->stuck || merge_held(q->merge) || merge_open_lanes(q->merge))
+	if (q->inbox || q->stuck.owner || merge_held(q->merge) || merge_open_lanes(q->merge))
 		return false;
 	if (!q->request.follow)
 		return true;
@@ -418,26 +490,36 @@ static bool is_over(const struct query *q)
 /* ---- the stream */
 
 /* @return false when the client's queue is full. */
+static bool send(struct query *q, struct rpc_call *call, struct str message)
+{
+	return q->is_batched ? rpc_batch_put(&q->batch, call, message)
+			     : rpc_call_send(call, message);
+}
+
 static bool send_notes(struct query *q, struct rpc_call *call)
 {
 	for (struct str message; notes_next(&q->notes, &message); notes_sent(&q->notes))
-		if (!rpc_call_send(call, message))
+		if (!send(q, call, message))
 			return false;
 	return true;
 }
 
 static bool send_flows(struct query *q, struct rpc_call *call, struct mono_ns now)
 {
-	for (;;) {
-		struct rpc_fan_event *ev = q->stuck ? q->stuck : merge_pop(q->merge, now);
-		if (!ev)
-			return true;
-		q->stuck = ev;
-		if (!rpc_call_send(call, ev->message))
-			return false;
-		q->stuck = NULL;
-		rpc_fan_event_free(ev);
+	uint64_t sent = 0;
+	bool has_room = true;
+
+	while (q->stuck.owner || merge_pop(q->merge, now, &q->stuck)) {
+		has_room = send(q, call, q->stuck.bytes);
+		if (!has_room)
+			break;
+		sent++;
+		item_free(q->stuck);
+		q->stuck = (struct merge_item){ 0 };
 	}
+	q->sent += sent;
+	api_add(&q->api->flows, sent);
+	return has_room;
 }
 
 static enum rpc_fill fill(struct rpc_call *call, void *state)
@@ -450,16 +532,19 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 	bool all_taken = take_events(q, now);
 	bool over = is_over(q);
 	notes_flush(&q->notes, now, over ? 0 : q->api->config.drain_ns);
-	if (notes_failed(&q->notes)) {
+	if (notes_failed(&q->notes) || rpc_batch_failed(&q->batch)) {
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a message");
 		return RPC_ENDED;
 	}
 	if (!send_notes(q, call) || !send_flows(q, call, now))
 		return RPC_MORE;
+	over = is_over(q) && notes_is_empty(&q->notes) && all_opened && all_taken;
+	if (q->is_batched && !rpc_batch_flush(&q->batch, call, over))
+		return RPC_MORE;
 	suspect_the_silent(q, now);
 	if (!all_opened || !all_taken)
 		return RPC_MORE;
-	if (!is_over(q) || !notes_is_empty(&q->notes))
+	if (!over)
 		return merge_open_lanes(q->merge) || q->request.follow ? RPC_IDLE : RPC_MORE;
 	rpc_call_end(call, RPC_OK, "%s", "");
 	return RPC_ENDED;
@@ -496,7 +581,8 @@ static size_t window_of(size_t configured, uint64_t number, size_t peers)
 	return configured;
 }
 
-static enum err_code prepare(struct query *q, struct str request, struct err *e)
+static enum err_code prepare(struct query *q, const struct rpc_call *call, struct str request,
+			     struct err *e)
 {
 	const struct api_config *config = &q->api->config;
 	struct mono_ns now = mono_now();
@@ -516,6 +602,8 @@ static enum err_code prepare(struct query *q, struct str request, struct err *e)
 		return err_set(e, ERR_NOMEM, "request");
 	code = rpc_group_new(config->fan, api_wake, q->api, &q->group, e);
 	if (code == ERR_OK)
+		code = api_forward_headers(q->api, call, q->group, e);
+	if (code == ERR_OK)
 		code = map_new(LANES_MAX, now.v, &q->by_name, e);
 	if (code == ERR_OK)
 		code = peers_snapshot(config->peers, &list, e);
@@ -534,7 +622,7 @@ static enum err_code prepare(struct query *q, struct str request, struct err *e)
 	return code;
 }
 
-void api_get_flows(struct rpc_call *call, struct str request, void *ctx)
+static void begin(struct rpc_call *call, struct str request, struct api *a, bool is_batched)
 {
 	struct err e;
 	AUTO(query_free) struct query *q = calloc(1, sizeof *q);
@@ -543,12 +631,26 @@ void api_get_flows(struct rpc_call *call, struct str request, void *ctx)
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
 		return;
 	}
-	q->api = ctx;
-	enum err_code code = prepare(q, request, &e);
+	q->api = a;
+	api_add(&a->queries, 1);
+	api_add(&a->live_queries, 1);
+	q->is_batched = is_batched;
+	rpc_batch_init(&q->batch, MESSAGE_MAX_BYTES);
+	enum err_code code = prepare(q, call, request, &e);
 	if (code == ERR_OK)
 		rpc_call_stream(call, &ops, TAKE(q));
 	else
 		rpc_call_end(call,
 			     code == ERR_NOMEM ? RPC_RESOURCE_EXHAUSTED : RPC_INVALID_ARGUMENT,
 			     "%s", e.msg);
+}
+
+void api_get_flows(struct rpc_call *call, struct str request, void *ctx)
+{
+	begin(call, request, ctx, false);
+}
+
+void api_get_flow_batches(struct rpc_call *call, struct str request, void *ctx)
+{
+	begin(call, request, ctx, true);
 }

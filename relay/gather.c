@@ -255,9 +255,11 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 
 static const struct rpc_stream_ops ops = { fill, done };
 
-static enum err_code prepare(struct gathering *g, struct err *e)
+static enum err_code prepare(struct gathering *g, const struct rpc_call *call, struct err *e)
 {
 	enum err_code code = rpc_group_new(g->api->config.fan, api_wake, g->api, &g->group, e);
+	if (code == ERR_OK)
+		code = api_forward_headers(g->api, call, g->group, e);
 	if (code == ERR_OK)
 		code = peers_snapshot(g->api->config.peers, &g->list, e);
 	if (code != ERR_OK)
@@ -273,9 +275,10 @@ static void gather(struct api *a, struct rpc_call *call, const struct question *
 
 	if (g) {
 		g->api = a;
+		api_add(&a->gathers, 1);
 		g->question = question;
 	}
-	if (!g || prepare(g, &e) != ERR_OK)
+	if (!g || prepare(g, call, &e) != ERR_OK)
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer");
 	else
 		rpc_call_stream(call, &ops, TAKE(g));

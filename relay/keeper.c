@@ -136,6 +136,8 @@ static void tell(struct peer *p, bool available)
 			 "peer=%s address=%s", LOG_QUOTE(p->name), LOG_QUOTE(p->address));
 	p->is_seen = true;
 	p->was_available = available;
+	/* Who comes back may be another program. */
+	atomic_store_explicit(&p->is_foreign, false, memory_order_relaxed);
 }
 
 static void look_at(struct keeper *k, struct peer *p, bool available, struct mono_ns now)

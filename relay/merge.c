@@ -2,7 +2,7 @@
 
 struct item {
 	uint64_t time_ns, came_ns;
-	void *what;
+	struct merge_item what;
 };
 
 struct lane {
@@ -170,7 +170,7 @@ static bool grow(struct lane *l)
 	return true;
 }
 
-enum err_code merge_put(struct merge *m, size_t lane, struct wall_ns time, void *item,
+enum err_code merge_put(struct merge *m, size_t lane, struct wall_ns time, struct merge_item item,
 			struct mono_ns now, struct err *e)
 {
 	struct lane *l = &m->lanes[lane];
@@ -216,10 +216,11 @@ static bool is_due(struct merge *m, const struct item *first, struct mono_ns now
 	       now.v >= first->came_ns + smaller(MERGE_SETTLE_NS, m->config.drain_ns);
 }
 
-static void *pop_first(struct merge *m, struct mono_ns now)
+static void pop_first(struct merge *m, struct mono_ns now, struct merge_item *ret)
 {
 	struct lane *l = &m->lanes[m->heap[0]];
-	void *what = l->ring[l->head].what;
+
+	*ret = l->ring[l->head].what;
 
 	l->head = (l->head + 1) & (l->cap - 1);
 	l->count--;
@@ -230,19 +231,22 @@ static void *pop_first(struct merge *m, struct mono_ns now)
 			await(m, l, now);
 	}
 	sift_down(m, 0);
-	return what;
 }
 
-void *merge_pop(struct merge *m, struct mono_ns now)
+bool merge_pop(struct merge *m, struct mono_ns now, struct merge_item *ret)
 {
 	if (m->heap_count == 0 || !is_due(m, head_of(m, m->heap[0]), now))
-		return NULL;
-	return pop_first(m, now);
+		return false;
+	pop_first(m, now, ret);
+	return true;
 }
 
-void *merge_pop_any(struct merge *m)
+bool merge_pop_any(struct merge *m, struct merge_item *ret)
 {
-	return m->heap_count ? pop_first(m, (struct mono_ns){ 0 }) : NULL;
+	if (m->heap_count == 0)
+		return false;
+	pop_first(m, (struct mono_ns){ 0 }, ret);
+	return true;
 }
 
 size_t merge_held(const struct merge *m)

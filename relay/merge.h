@@ -25,6 +25,7 @@
 #define TYCHO_RELAY_MERGE_H
 
 #include "base/err.h"
+#include "base/str.h"
 #include "base/time.h"
 
 struct merge;
@@ -36,6 +37,12 @@ struct merge_config {
 	size_t window; /* live items held, at least 1 */
 	uint64_t drain_ns;
 	struct wall_ns live_from;
+};
+
+/* What is merged: bytes, and whose they are. The merge looks at neither. */
+struct merge_item {
+	void *owner;
+	struct str bytes;
 };
 
 MUST_CHECK enum err_code merge_new(const struct merge_config *config, struct merge **ret,
@@ -53,12 +60,12 @@ void merge_lane_end(struct merge *m, size_t lane);
 void merge_lane_reopen(struct merge *m, size_t lane, struct mono_ns now);
 
 /* Fails with ERR_NOMEM; the item is then the caller's. */
-MUST_CHECK enum err_code merge_put(struct merge *m, size_t lane, struct wall_ns time, void *item,
-				   struct mono_ns now, struct err *e);
-/* The next item to go out; NULL: none is due. */
-void *merge_pop(struct merge *m, struct mono_ns now);
-/* Any item, in no order; NULL: it is empty. */
-void *merge_pop_any(struct merge *m);
+MUST_CHECK enum err_code merge_put(struct merge *m, size_t lane, struct wall_ns time,
+				   struct merge_item item, struct mono_ns now, struct err *e);
+/* The next item to go out; false: none is due. */
+bool merge_pop(struct merge *m, struct mono_ns now, struct merge_item *ret);
+/* Any item, in no order; false: it is empty. */
+bool merge_pop_any(struct merge *m, struct merge_item *ret);
 /* Items in it. */
 size_t merge_held(const struct merge *m);
 /* Open lanes. */

@@ -10,6 +10,7 @@ enum {
 
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
 enum option_id {
+	OPT_FORWARD_AUTHORIZATION,
 	OPT_HELP,
 	OPT_INSECURE_LISTEN,
 	OPT_LISTEN,
@@ -35,6 +36,8 @@ enum option_id {
 };
 
 static const struct opt_row table[] = {
+	[OPT_FORWARD_AUTHORIZATION] = { "forward-authorization", NULL,
+					"pass the caller's authorization on to the peers" },
 	[OPT_HELP] = { "help", NULL, "print this text" },
 	[OPT_INSECURE_LISTEN] = { "insecure-listen", NULL,
 				  "allow plain text on addresses beyond loopback" },
@@ -141,6 +144,9 @@ static enum err_code set_option(struct rly_options *o, enum option_id id, const 
 				struct err *e)
 {
 	switch (id) {
+	case OPT_FORWARD_AUTHORIZATION:
+		o->forward_authorization = true;
+		return ERR_OK;
 	case OPT_HELP:
 		o->help = true;
 		return ERR_OK;

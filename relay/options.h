@@ -28,6 +28,7 @@ struct rly_options {
 	const char *tls_client_ca_files[RLY_OPTIONS_LIST];
 	size_t tls_client_ca_count;
 	bool insecure_listen;
+	bool forward_authorization;
 	size_t sort_window;
 	uint64_t drain_ns, peer_timeout_ns;
 	enum log_level log_level;

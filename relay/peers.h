@@ -47,6 +47,9 @@ struct peer {
 	atomic_bool is_gone;
 	/* Somebody waits for it in vain: the keeper should ask whether it lives. */
 	atomic_bool is_suspect;
+	/* It knows no tycho.v1 (a Hubble agent): asked in Hubble's words, until it connects anew.
+	 */
+	atomic_bool is_foreign;
 
 	/* the keeper's thread only */
 	bool is_probed, is_seen, was_available;

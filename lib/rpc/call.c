@@ -103,6 +103,8 @@ static void call_free(struct rpc_call *c)
 	struct rpc_server *s = c->server;
 
 	leave_method(c);
+	if (c->release_guest)
+		c->release_guest(TAKE(c->guest));
 	link_del(&c->in_calls);
 	drop_queue(c);
 	free(c->queue);
@@ -292,6 +294,7 @@ static begin_fn *find_method(struct rpc_call *c, void **ret_ctx)
 
 	for (size_t i = 0; i < s->method_count; i++)
 		if (str_is(path, s->methods[i].path)) {
+			c->path = s->methods[i].path;
 			*ret_ctx = s->methods[i].ctx;
 			return s->methods[i].begin;
 		}
@@ -345,7 +348,9 @@ static void begin(struct rpc_call *c, struct str request)
 	begin_fn *method = find_method(c, &ctx); /* on_request saw that there is one */
 
 	c->has_begun = true;
-	method(c, request, ctx);
+	bool is_ours = c->path && c->server->gate.admit;
+	if (!is_ours || c->server->gate.admit(c, c->path, c->server->gate.ctx))
+		method(c, request, ctx);
 	if (!c->is_ending && !c->ops && !c->status_started)
 		rpc_call_end(c, RPC_INTERNAL, "the method gave no answer");
 }
@@ -546,4 +551,74 @@ const char *rpc_call_peer(const struct rpc_call *call)
 struct str rpc_call_header(const struct rpc_call *c, const char *key)
 {
 	return metadata_find(&c->headers, key);
+}
+
+/* The core keeps HTTP's own headers to itself; these it shows. */
+static bool is_callers_own(struct str key)
+{
+	static const char *const not_own[] = { "user-agent", "te",       "content-type",
+					       "host",       "lb-token", "lb-cost-bin" };
+
+	for (size_t i = 0; i < ARRAY_LEN(not_own); i++)
+		if (str_is(key, not_own[i]))
+			return false;
+	return !str_has_prefix(key, STR("grpc-")) && !str_has_prefix(key, STR(":"));
+}
+
+size_t rpc_call_headers(const struct rpc_call *c, struct rpc_header *out, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->headers.count && n < max; i++) {
+		const grpc_metadata *m = &c->headers.metadata[i];
+		if (is_callers_own(slice_str(&m->key)))
+			out[n++] = (struct rpc_header){ slice_str(&m->key), slice_str(&m->value) };
+	}
+	return n;
+}
+
+static size_t names_of(const grpc_auth_context *auth, const char *property,
+		       char out[static RPC_CERT_NAMES][RPC_CERT_NAME_BYTES])
+{
+	grpc_auth_property_iterator it = grpc_auth_context_find_properties_by_name(auth, property);
+	const grpc_auth_property *p;
+	size_t n = 0;
+
+	/* A name that is cut would be another one. */
+	while (n < RPC_CERT_NAMES && (p = grpc_auth_property_iterator_next(&it)))
+		if (p->value_length < RPC_CERT_NAME_BYTES && !memchr(p->value, 0, p->value_length))
+			(void)snprintf(out[n++], RPC_CERT_NAME_BYTES, "%.*s", (int)p->value_length,
+				       p->value);
+	return n;
+}
+
+size_t rpc_call_cert_names(const struct rpc_call *c,
+			   char out[static RPC_CERT_NAMES][RPC_CERT_NAME_BYTES])
+{
+	grpc_auth_context *auth = grpc_call_auth_context(c->grpc);
+	size_t n = 0;
+
+	if (auth && grpc_auth_context_peer_is_authenticated(auth)) {
+		n = names_of(auth, GRPC_X509_SAN_PROPERTY_NAME, out);
+		if (!n)
+			n = names_of(auth, GRPC_X509_CN_PROPERTY_NAME, out);
+	}
+	grpc_auth_context_release(auth);
+	return n;
+}
+
+void rpc_call_set_guest(struct rpc_call *c, void *guest, void (*release)(void *guest))
+{
+	c->guest = guest;
+	c->release_guest = release;
+}
+
+void *rpc_call_guest(const struct rpc_call *c)
+{
+	return c->guest;
+}
+
+const char *rpc_call_path(const struct rpc_call *c)
+{
+	return c->path ? c->path : "";
 }

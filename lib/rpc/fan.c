@@ -25,6 +25,7 @@ enum {
 	/* times 1.6 after each failure, a fifth more or less; the core's own rule */
 	BACKOFF_MIN_MS = 200,
 	BACKOFF_MAX_MS = 5000,
+	HEADERS_MAX = 64, /* of a call; more are left out */
 };
 
 enum tag_kind { TAG_WATCH, TAG_SENT, TAG_HEADERS, TAG_MESSAGE, TAG_STATUS };
@@ -78,7 +79,9 @@ struct rpc_group {
 	void (*notify)(void *ctx);
 	void *ctx;
 	bool is_freed, is_told;
-	size_t refs; /* the owner's and each call's */
+	size_t refs;            /* the owner's and each call's */
+	grpc_metadata *headers; /* written under the lock, by the owner's thread only */
+	size_t header_count;
 	struct rpc_fan_call *calls;
 	struct rpc_fan_event *first, **last; /* inbox */
 };
@@ -367,8 +370,38 @@ enum err_code rpc_group_new(struct rpc_fan *f, void (*notify)(void *ctx), void *
 
 static void group_unref(struct rpc_group *g)
 {
-	if (--g->refs == 0)
-		free(g);
+	if (--g->refs > 0)
+		return;
+	metadata_free(g->headers, g->header_count);
+	free(g);
+}
+
+enum err_code rpc_group_set_headers(struct rpc_group *g, const struct rpc_header *headers,
+				    size_t count, struct err *e)
+{
+	grpc_metadata *md = calloc(count + 1, sizeof *md);
+	size_t n = 0;
+
+	if (!md)
+		return err_set(e, ERR_NOMEM, "headers");
+	for (size_t i = 0; i < count; i++) {
+		grpc_slice key = slice_of(headers[i].key), value = slice_of(headers[i].value);
+		if (grpc_header_key_is_legal(key) &&
+		    (grpc_is_binary_header(key) || grpc_header_nonbin_value_is_legal(value))) {
+			md[n++] = (grpc_metadata){ .key = key, .value = value };
+			continue;
+		}
+		grpc_slice_unref(key);
+		grpc_slice_unref(value);
+	}
+	pthread_mutex_lock(&g->fan->mx);
+	grpc_metadata *old = g->headers;
+	size_t old_count = g->header_count;
+	g->headers = md;
+	g->header_count = n;
+	pthread_mutex_unlock(&g->fan->mx);
+	metadata_free(old, old_count);
+	return ERR_OK;
 }
 
 static void event_free(struct event *ev);
@@ -567,10 +600,16 @@ static void start_call(struct rpc_fan_call *c, struct str request)
 			   .data.recv_status_on_client = { .trailing_metadata = &c->trailers,
 							   .status = &c->status,
 							   .status_details = &c->status_text } };
+	/* The core copies them. */
+	grpc_metadata md[HEADERS_MAX];
+	size_t md_count = 0;
+	for (size_t i = 0; i < c->ch->metadata_count && md_count < HEADERS_MAX; i++)
+		md[md_count++] = c->ch->metadata[i];
+	for (size_t i = 0; i < c->group->header_count && md_count < HEADERS_MAX; i++)
+		md[md_count++] = c->group->headers[i];
 	grpc_op send[] = {
 		{ .op = GRPC_OP_SEND_INITIAL_METADATA,
-		  .data.send_initial_metadata = { .count = c->ch->metadata_count,
-						  .metadata = c->ch->metadata } },
+		  .data.send_initial_metadata = { .count = md_count, .metadata = md } },
 		{ .op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = bb },
 		{ .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT },
 	};

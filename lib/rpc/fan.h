@@ -63,6 +63,7 @@ struct rpc_fan_event {
 	enum rpc_fan_kind kind;
 	struct str message;              /* RPC_FAN_MESSAGE */
 	const struct rpc_result *result; /* RPC_FAN_END: the call's last event */
+	uint32_t uses;                   /* the owner's to use */
 };
 
 MUST_CHECK enum err_code rpc_group_new(struct rpc_fan *f, void (*notify)(void *ctx), void *ctx,
@@ -71,6 +72,12 @@ MUST_CHECK enum err_code rpc_group_new(struct rpc_fan *f, void (*notify)(void *c
  * not called any more. NULL is a no-op. Does not wait. */
 void rpc_group_free(struct rpc_group *g);
 AUTO_DEFINE(struct rpc_group, rpc_group_free);
+
+/* Headers of every call that is opened from now on, beside the channel's own; copied, replacing those
+ * given before. What no header may be (upper case, control characters) is left out. */
+MUST_CHECK enum err_code rpc_group_set_headers(struct rpc_group *g,
+					       const struct rpc_header *headers, size_t count,
+					       struct err *e);
 
 /* Everything that has happened since, as a list in order; NULL: nothing. Own: rpc_fan_event_free
  * each. */

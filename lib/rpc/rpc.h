@@ -44,6 +44,11 @@ struct rpc_metadata {
 	const char *key, *value; /* ASCII; key in lower case */
 };
 
+/* One header of a request as it came. Keys that end in "-bin" have any bytes as their value. */
+struct rpc_header {
+	struct str key, value;
+};
+
 /* Files of a TLS identity. They are read again when they change (time, size or inode: looked at in
  * each handshake of a server, and for each call of a channel), so that certificates can be rotated
  * without a restart; a broken new file keeps the old identity and is logged. */

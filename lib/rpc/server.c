@@ -246,6 +246,7 @@ static enum err_code copy_config(struct rpc_server *s, const struct rpc_server_c
 	s->max_streams = config->max_streams ? config->max_streams : DEFAULT_MAX_STREAMS;
 	if (s->max_request_bytes > INT32_MAX || s->max_streams > INT32_MAX)
 		return err_set(e, ERR_INVALID, "server: a limit beyond %d", INT32_MAX);
+	s->gate = config->gate;
 	s->methods = calloc(config->method_count + 1, sizeof *s->methods);
 	s->listeners = calloc(config->listen_count + 1, sizeof *s->listeners);
 	if (!s->methods || !s->listeners)

@@ -53,6 +53,13 @@ struct rpc_method {
 	void *ctx;
 };
 
+/* Asked before each call of a method (the built-in ones are everybody's). @return false when it has
+ * ended the call; else it may leave with it what the method should know: rpc_call_set_guest. */
+struct rpc_gate {
+	bool (*admit)(struct rpc_call *call, const char *path, void *ctx);
+	void *ctx;
+};
+
 struct rpc_listen {
 	/* "unix:///run/tycho/observer.sock", "localhost:4245", ":4244", "127.0.0.1:0", "[::1]:1" */
 	const char *address;
@@ -64,6 +71,7 @@ struct rpc_listen {
 struct rpc_server_config {
 	const struct rpc_method *methods;
 	size_t method_count;
+	struct rpc_gate gate; /* admit NULL: everybody may everything */
 	const struct rpc_listen *listens;
 	size_t listen_count;
 	/* initial metadata of every answer, e.g. hubble-server-version */
@@ -116,6 +124,20 @@ void rpc_call_commit(struct rpc_call *call, size_t used);
 const char *rpc_call_peer(const struct rpc_call *call);
 /* Value of a request header, or an empty str. Valid until the call is over. */
 struct str rpc_call_header(const struct rpc_call *call, const char *key);
+
+/* Headers of the request that are the caller's own: none of HTTP's and gRPC's ("user-agent",
+ * "grpc-…", "te", "content-type"). @return how many, at most @max. Valid until the call is over. */
+size_t rpc_call_headers(const struct rpc_call *call, struct rpc_header *out, size_t max);
+enum { RPC_CERT_NAMES = 32, RPC_CERT_NAME_BYTES = 256 };
+/* Names in the client's certificate: its subject alternative names; without any, the common name.
+ * @return how many; 0 without a certificate. */
+size_t rpc_call_cert_names(const struct rpc_call *call,
+			   char out[static RPC_CERT_NAMES][RPC_CERT_NAME_BYTES]);
+/* What the gate knows of the caller. @release, may be NULL, gets it back when the call is over,
+ * after the method's done. */
+void rpc_call_set_guest(struct rpc_call *call, void *guest, void (*release)(void *guest));
+void *rpc_call_guest(const struct rpc_call *call); /* NULL: none */
+const char *rpc_call_path(const struct rpc_call *call);
 
 struct rpc_server_stats {
 	uint64_t calls, live_calls, messages_sent, bytes_sent, stalled_calls;

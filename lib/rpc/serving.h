@@ -87,6 +87,7 @@ struct rpc_server {
 	/* immutable after start */
 	struct rpc_method *methods;
 	size_t method_count;
+	struct rpc_gate gate;
 	struct listener *listeners;
 	size_t listener_count;
 	grpc_metadata *metadata;
@@ -162,6 +163,9 @@ struct rpc_call {
 	bool has_begun, is_reading, is_sending, is_idle, is_ending;
 	bool headers_started, headers_done, status_started, status_done;
 	char *peer;
+	const char *path; /* of the method; borrowed from the server */
+	void *guest;
+	void (*release_guest)(void *guest);
 	grpc_byte_buffer *received;
 
 	const struct rpc_stream_ops *ops;

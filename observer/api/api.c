@@ -15,6 +15,9 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 {
 	const struct rpc_method methods[API_METHODS] = {
 		{ "/observer.Observer/GetFlows", api_get_flows, NULL },
+		{ "/tycho.v1.Flows/GetFlowBatches", api_get_flow_batches, NULL },
+		{ "/tycho.v1.Flows/GetFilteredStatus", api_get_filtered_status, NULL },
+		{ "/tycho.v1.Flows/GetTime", api_get_time, NULL },
 		{ "/observer.Observer/GetAgentEvents", api_get_agent_events, NULL },
 		{ "/observer.Observer/GetDebugEvents", api_get_debug_events, NULL },
 		{ "/observer.Observer/ServerStatus", api_server_status, NULL },
@@ -129,6 +132,8 @@ enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a message");
 		return RPC_ENDED;
 	}
+	if (sink->flush && !sink->flush(sink, state == READING_ENDED))
+		return RPC_MORE;
 	switch (state) {
 	case READING_MORE:
 		return RPC_MORE;

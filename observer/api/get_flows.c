@@ -1,9 +1,11 @@
-/* GetFlows: reference/hubble-api.md section 3. */
+/* GetFlows: reference/hubble-api.md section 3; and tycho.v1's GetFlowBatches, the same by the
+ * batch. */
 #include "flow/flow.pb-c.h"
 #include "flow/mask.h"
 #include "flow/wire.h"
 #include "observer/api/inside.h"
 #include "observer/observer.pb-c.h"
+#include "rpc/batch.h"
 
 enum {
 	FIELD_FLOW = 1, /* of GetFlowsResponse */
@@ -23,6 +25,8 @@ struct stream {
 	struct reading reading;
 	struct flow_filter *filter;
 	struct flow_mask *mask;
+	bool is_batched;
+	struct rpc_batch batch;
 };
 
 static void stream_free(struct stream *s)
@@ -31,6 +35,7 @@ static void stream_free(struct stream *s)
 		return;
 	flow_filter_free(s->filter);
 	flow_mask_free(s->mask);
+	rpc_batch_done(&s->batch);
 	free(s);
 }
 AUTO_DEFINE(struct stream, stream_free);
@@ -58,6 +63,16 @@ static void put_masked(struct stream *s, const struct flow *f)
 			      has_time, t);
 }
 
+/* Sends one response, or adds it to the batch. @return false when there is no room. */
+static bool send(struct stream *s, struct str response)
+{
+	if (!s->is_batched)
+		return rpc_call_send(s->call, response);
+	bool taken = rpc_batch_put(&s->batch, s->call, response);
+	s->api->message.failed |= rpc_batch_failed(&s->batch);
+	return taken;
+}
+
 static bool send_record(struct reading_sink *sink, const struct flow *f)
 {
 	struct stream *s = (struct stream *)sink;
@@ -70,7 +85,7 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 		flow_encode_response(b, f, s->api->dict,
 				     f->kind == FLOW_KIND_FLOW ? STR("")
 							       : str_of(s->api->node_name));
-	return !b->failed && !s->api->flow.failed && rpc_call_send(s->call, buf_str(b));
+	return !b->failed && !s->api->flow.failed && send(s, buf_str(b));
 }
 
 static void put_time(struct buf *b, uint32_t field, struct wall_ns w)
@@ -96,7 +111,14 @@ static bool send_loss(struct reading_sink *sink, const struct reading_loss *loss
 	put_time(b, LOST_LAST, loss->last);
 	wire_end(b, mark);
 	api_put_node_and_time(b, str_of(s->api->node_name), true, timestamp_of(loss->last));
-	return !b->failed && rpc_call_send(s->call, buf_str(b));
+	return !b->failed && send(s, buf_str(b));
+}
+
+static bool flush(struct reading_sink *sink, bool is_end)
+{
+	struct stream *s = (struct stream *)sink;
+
+	return rpc_batch_flush(&s->batch, s->call, is_end);
 }
 
 static enum rpc_fill fill(struct rpc_call *call, void *state)
@@ -144,7 +166,7 @@ static bool prepare(struct stream *s, struct rpc_call *call,
 	return true;
 }
 
-void api_get_flows(struct rpc_call *call, struct str request, void *ctx)
+static void begin(struct rpc_call *call, struct str request, struct api *a, bool is_batched)
 {
 	ProtobufCMessage *m = api_unpack(call, request, &observer__get_flows_request__descriptor);
 	AUTO(stream_free) struct stream *s = m ? calloc(1, sizeof *s) : NULL;
@@ -154,10 +176,23 @@ void api_get_flows(struct rpc_call *call, struct str request, void *ctx)
 	if (!s) {
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
 	} else {
-		s->sink = (struct reading_sink){ send_record, send_loss };
-		s->api = ctx;
+		s->sink =
+			(struct reading_sink){ send_record, send_loss, is_batched ? flush : NULL };
+		s->api = a;
+		s->is_batched = is_batched;
+		rpc_batch_init(&s->batch, API_MESSAGE_MAX);
 		if (prepare(s, call, (const Observer__GetFlowsRequest *)m))
 			rpc_call_stream(call, &ops, TAKE(s));
 	}
 	protobuf_c_message_free_unpacked(m, NULL);
+}
+
+void api_get_flows(struct rpc_call *call, struct str request, void *ctx)
+{
+	begin(call, request, ctx, false);
+}
+
+void api_get_flow_batches(struct rpc_call *call, struct str request, void *ctx)
+{
+	begin(call, request, ctx, true);
 }

@@ -8,7 +8,7 @@
 #include "observer/api/api.h"
 #include "observer/api/reading.h"
 
-enum { API_METHODS = 7, API_MESSAGE_MAX = 64 << 20 };
+enum { API_METHODS = 10, API_MESSAGE_MAX = 64 << 20 };
 
 struct api {
 	/* immutable */
@@ -26,6 +26,9 @@ struct api {
 
 /* Methods: rpc_method.begin with the api as @ctx. */
 void api_get_flows(struct rpc_call *call, struct str request, void *ctx);
+void api_get_flow_batches(struct rpc_call *call, struct str request, void *ctx);
+void api_get_filtered_status(struct rpc_call *call, struct str request, void *ctx);
+void api_get_time(struct rpc_call *call, struct str request, void *ctx);
 void api_get_agent_events(struct rpc_call *call, struct str request, void *ctx);
 void api_get_debug_events(struct rpc_call *call, struct str request, void *ctx);
 void api_server_status(struct rpc_call *call, struct str request, void *ctx);

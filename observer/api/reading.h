@@ -65,6 +65,8 @@ struct reading {
 struct reading_sink {
 	bool (*record)(struct reading_sink *sink, const struct flow *f); /* borrowed */
 	bool (*loss)(struct reading_sink *sink, const struct reading_loss *loss);
+	/* May be NULL. Called after each portion; @is_end: there is nothing more. */
+	bool (*flush)(struct reading_sink *sink, bool is_end);
 };
 
 /* ERR_INVALID: first with follow. ERR_PARSE: a timestamp outside its range. Both with the

@@ -1,7 +1,8 @@
-/* ServerStatus and GetNodes. */
+/* ServerStatus and GetNodes; and tycho.v1 GetTime. */
 #include "observer/api/inside.h"
 #include "observer/api/rate.h"
 #include "observer/observer.pb-c.h"
+#include "tycho/v1/flows.pb-c.h"
 
 static uint64_t uptime_ns(const struct api *a)
 {
@@ -61,5 +62,22 @@ void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
 	observer__get_nodes_response__init(&answer);
 	answer.n_nodes = 1;
 	answer.nodes = (Observer__Node *[]){ &node };
+	api_reply(a, call, &answer.base);
+}
+
+void api_get_time(struct rpc_call *call, struct str request, void *ctx)
+{
+	struct api *a = ctx;
+	struct timestamp now = timestamp_of(wall_now());
+	Google__Protobuf__Timestamp time;
+	Tycho__V1__GetTimeResponse answer;
+
+	(void)request; /* it has no fields */
+	google__protobuf__timestamp__init(&time);
+	time.seconds = now.s;
+	time.nanos = now.ns;
+	tycho__v1__get_time_response__init(&answer);
+	answer.time = &time;
+	answer.node_name = a->node_name;
 	api_reply(a, call, &answer.base);
 }

@@ -13,8 +13,8 @@ from grpc.experimental import ChannelOptions
 from grpc_tools import protoc
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FILES = ['tycho/v1/detail.proto', 'flow/flow.proto', 'relay/relay.proto', 'observer/observer.proto', 
-         'peer/peer.proto',
+FILES = ['tycho/v1/detail.proto', 'flow/flow.proto', 'relay/relay.proto', 'observer/observer.proto',
+         'peer/peer.proto', 'tycho/v1/flows.proto',
          'grpc/health/v1/health.proto', 'grpc/reflection/v1/reflection.proto']
 WELL_KNOWN = os.path.join(os.path.dirname(protoc.__file__), '_proto')
 
@@ -86,9 +86,9 @@ class Client:
                        request_serializer=lambda m: m.SerializeToString(),
                        response_deserializer=message(d.output_type.full_name).FromString)
 
-    def call(self, service, method, /, timeout=20, **fields):
+    def call(self, service, method, /, timeout=20, metadata=None, **fields):
         d, stub = self._stub(service, method)
-        return stub(message(d.input_type.full_name)(**fields), timeout=timeout)
+        return stub(message(d.input_type.full_name)(**fields), timeout=timeout, metadata=metadata)
 
     def converse(self, service, method, requests, path=None, timeout=20):
         """A call in which both sides stream."""

@@ -183,18 +183,22 @@ class Follower:
 
 
 class Impostor:
-    """A server that says of itself to be an observer: every call is answered by answer(path, request), a generator of
-    bytes; what it raises as grpc.StatusCode ends the call."""
+    """A server that says of itself to be an observer: every call is answered by answer(path, request, context), a generator
+    of bytes; context.abort ends the call. Like a Hubble agent it knows no tycho.v1, unless it is one of @ours."""
 
-    def __init__(self, answer, options=()):
-        self.answer = answer
+    def __init__(self, answer, options=(), ours=()):
+        self.answer, self.ours, self.metadata = answer, ours, {}
         self.server = grpc.server(futures.ThreadPoolExecutor(20), options=options)
         self.server.add_generic_rpc_handlers((self,))
         self.port = self.server.add_insecure_port('127.0.0.1:0')
         self.stopping = threading.Event()
 
     def service(self, details):
+        if details.method.startswith('/tycho.') and details.method not in self.ours:
+            return None
+
         def call(request, context):
+            self.metadata[details.method] = [(m.key, m.value) for m in details.invocation_metadata]
             yield from self.answer(details.method, request, context)
         return grpc.unary_stream_rpc_method_handler(call)
 
@@ -217,6 +221,16 @@ def response(node, second, uuid):
     r.flow.uuid, r.flow.node_name = uuid, node
     r.time.seconds = r.flow.time.seconds = second
     return r.SerializeToString()
+
+
+def batch(*responses):
+    """Such flows in one message, as our own observers send them."""
+    return wire.message('tycho.v1.FlowBatch')(
+        responses=[wire.GetFlowsResponse.FromString(r) for r in responses]).SerializeToString()
+
+
+def unbatch(batches):
+    return [r for b in batches for r in b.responses]
 
 
 def split(responses):

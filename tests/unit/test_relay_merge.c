@@ -36,14 +36,16 @@ static struct merge *merge_of(size_t window, size_t lanes)
 /* Items are their own times. */
 static void put(struct merge *m, size_t lane, uintptr_t time, uint64_t ms)
 {
-	assert_int_equal(
-		merge_put(m, lane, (struct wall_ns){ time }, (void *)time, at_ms(ms), NULL),
-		ERR_OK);
+	assert_int_equal(merge_put(m, lane, (struct wall_ns){ time },
+				   (struct merge_item){ .owner = (void *)time }, at_ms(ms), NULL),
+			 ERR_OK);
 }
 
 static uintptr_t pop(struct merge *m, uint64_t ms)
 {
-	return (uintptr_t)merge_pop(m, at_ms(ms));
+	struct merge_item item;
+
+	return merge_pop(m, at_ms(ms), &item) ? (uintptr_t)item.owner : 0;
 }
 
 static void an_empty_merge_has_nothing(void **state)
@@ -55,7 +57,7 @@ static void an_empty_merge_has_nothing(void **state)
 	assert_int_equal(pop(m, 0), 0);
 	assert_int_equal(merge_open_lanes(m), 2);
 	assert_int_equal(merge_held(m), 0);
-	assert_null(merge_pop_any(m));
+	assert_false(merge_pop_any(m, &(struct merge_item){ 0 }));
 }
 
 static void one_stream_passes_at_once(void **state)
@@ -77,7 +79,8 @@ static void the_oldest_of_all_streams_goes_first_and_of_equals_the_lower_stream(
 	put(m, 0, 12, 0);
 	assert_int_equal(pop(m, 0), 11);
 	merge_lane_end(m, 2);
-	assert_int_equal(merge_put(m, 0, (struct wall_ns){ 13 }, (void *)13, at_ms(0), NULL),
+	assert_int_equal(merge_put(m, 0, (struct wall_ns){ 13 },
+				   (struct merge_item){ (void *)13, { 0 } }, at_ms(0), NULL),
 			 ERR_OK);
 	assert_int_equal(merge_held(m), 3);
 	assert_int_equal(pop(m, 0), 12);
@@ -187,10 +190,12 @@ static void items_without_a_time_do_not_wait(void **state)
 	AUTO(merge_free) struct merge *m = merge_of(100, 2);
 	const char *news = "news";
 	put(m, 0, 10, 0);
-	assert_int_equal(
-		merge_put(m, 1, (struct wall_ns){ 0 }, (void *)(uintptr_t)news, at_ms(0), NULL),
-		ERR_OK);
-	assert_ptr_equal(merge_pop(m, at_ms(0)), news);
+	assert_int_equal(merge_put(m, 1, (struct wall_ns){ 0 },
+				   (struct merge_item){ .bytes = str_of(news) }, at_ms(0), NULL),
+			 ERR_OK);
+	struct merge_item item;
+	assert_true(merge_pop(m, at_ms(0), &item));
+	assert_ptr_equal(item.bytes.p, news);
 	assert_int_equal(pop(m, 0), 0);
 }
 
@@ -344,7 +349,7 @@ static void run_against_model(uint64_t seed)
 		assert_int_equal(merge_held(m), model_held(lanes));
 	}
 	size_t left = 0;
-	while (merge_pop_any(m))
+	while (merge_pop_any(m, &(struct merge_item){ 0 }))
 		left++;
 	assert_int_equal(left, model_held(lanes));
 	free(lanes);
