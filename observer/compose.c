@@ -4,6 +4,7 @@
 
 #include "bpf/event.h"
 #include "flow/flow.pb-c.h"
+#include "flow/uuid.h"
 #include "flow/wire.h"
 #include "observer/decode/decode.h"
 #include "observer/decode/dns.h"
@@ -31,7 +32,7 @@ void compose_init(struct compose *c, struct flow_log *log, struct flow_dict *dic
 		.dict = dict,
 		.names = names,
 		.clock = clock,
-		.uuid_state = { seed[0] | 1, seed[1] },
+		.uuid_seed = { seed[0], seed[1] },
 	};
 	c->ext = buf_fixed(c->ext_bytes, sizeof c->ext_bytes);
 }
@@ -53,23 +54,10 @@ struct compose_counts compose_counts(const struct compose *c)
 	};
 }
 
-/* xoroshiro128+ (Blackman, Vigna 2018): unpredictable enough for names that must merely not
- * collide. */
-static uint64_t next_random(uint64_t s[2])
+/* From the number that the log will give it: whoever keeps the number need not keep the uuid. */
+static void stamp_uuid(const struct compose *c, struct flow *f)
 {
-	uint64_t a = s[0], b = s[1], sum = a + b;
-
-	b ^= a;
-	s[0] = ((a << 24) | (a >> 40)) ^ b ^ (b << 16);
-	s[1] = (b << 37) | (b >> 27);
-	return sum;
-}
-
-/* RFC 9562 §5.4: version 4, variant 10. */
-static void stamp_uuid(struct compose *c, struct flow *f)
-{
-	f->uuid[0] = (next_random(c->uuid_state) & ~UINT64_C(0xf000)) | 0x4000;
-	f->uuid[1] = (next_random(c->uuid_state) & (UINT64_MAX >> 2)) | (UINT64_C(1) << 63);
+	flow_uuid_make(c->uuid_seed, flow_log_range(c->log).next, f->uuid);
 	f->bits |= FLOW_HAS_UUID;
 }
 
@@ -83,6 +71,7 @@ static void append(struct compose *c, struct flow *f)
 	}
 	f->ext = (const uint8_t *)c->ext.p;
 	f->ext_len = (uint32_t)c->ext.len;
+	stamp_uuid(c, f);
 	flow_log_put(c->log, f);
 }
 
@@ -251,7 +240,6 @@ static void dns_flow(struct compose *c, const struct flow *packet,
 	buf_reset(&c->ext);
 	dns_put_l7(&c->ext, &m);
 	f.bits |= FLOW_HAS_L7;
-	stamp_uuid(c, &f);
 	name_flow(c->names, &f, &c->ext);
 	append(c, &f);
 }
@@ -282,7 +270,6 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 		return;
 	}
 	buf_reset(&c->ext);
-	stamp_uuid(c, &f);
 	put_interface(&f, ev);
 	put_detail(&f, ev);
 	switch (ev->kind) {

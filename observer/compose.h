@@ -27,7 +27,7 @@ struct compose {
 	struct flow_dict *dict;
 	struct name_table *names;
 	const struct flow_clock *clock;
-	uint64_t uuid_state[2]; /* generator of flow uuids, seeded at start */
+	uint64_t uuid_seed[2]; /* of this run: flow/uuid.h */
 	struct {
 		const char *text;
 		uint16_t id;

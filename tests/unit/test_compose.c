@@ -13,6 +13,7 @@
 #include "bpf/event.h"
 #include "flow/flow.pb-c.h"
 #include "flow/names.h"
+#include "flow/uuid.h"
 #include "flow/wire.h"
 #include "observer/compose.h"
 
@@ -170,6 +171,9 @@ static void a_pod_that_connects_out_is_seen_leaving(void **state)
 	/* RFC 9562: version 4, variant 10 */
 	assert_int_equal((f->uuid[0] >> 12) & 0xf, 4);
 	assert_int_equal(f->uuid[1] >> 62, 2);
+	uint64_t seed[2];
+	assert_true(flow_uuid_seed(f->uuid, f->seq, seed));
+	assert_true(seed[0] == 1 && seed[1] == 2); /* setup's */
 	assert_null(next(w));
 }
 
