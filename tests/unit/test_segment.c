@@ -1,0 +1,275 @@
+/* Records as columns: what goes in comes back, and what is damaged is said to be. */
+#include "flow_random.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "flow/uuid.h"
+#include "store/segment.h"
+
+enum { SOME = 700, OUT_BYTES = 64 << 20 };
+
+struct desk {
+	struct segment_encoder *encoder;
+	struct segment *segment;
+	struct flow_dict *dict;
+	struct flow *flows, *back;
+	struct buf out;
+};
+
+static int setup(void **state)
+{
+	struct desk *d = calloc(1, sizeof *d);
+	struct err e;
+
+	assert_non_null(d);
+	assert_int_equal(segment_encoder_new(1, &d->encoder, &e), ERR_OK);
+	assert_int_equal(segment_new(&d->segment, &e), ERR_OK);
+	d->dict = dict_of(1 << 16);
+	d->flows = calloc(SEGMENT_MAX + 1, sizeof *d->flows);
+	d->back = calloc(SEGMENT_MAX, sizeof *d->back);
+	assert_true(d->flows && d->back);
+	d->out = buf_init(OUT_BYTES);
+	*state = d;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct desk *d = *state;
+
+	segment_encoder_free(d->encoder);
+	segment_free(d->segment);
+	flow_dict_free(d->dict);
+	free(d->flows);
+	free(d->back);
+	buf_done(&d->out);
+	free(d);
+	return 0;
+}
+
+static void encode(struct desk *d, size_t n)
+{
+	struct err e;
+
+	buf_reset(&d->out);
+	if (segment_encode(d->encoder, d->flows, n, &d->out, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+}
+
+static void load(struct desk *d, flow_members members, size_t from, size_t n)
+{
+	struct err e;
+
+	if (segment_load(d->segment, members, from, n, d->back, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+}
+
+/* All of a record but its padding and where its ext lies. */
+static void assert_same(const struct flow *a, const struct flow *b)
+{
+	struct flow x = *a, y = *b;
+
+	assert_int_equal(x.ext_len, y.ext_len);
+	if (x.ext_len)
+		assert_memory_equal(x.ext, y.ext, x.ext_len);
+	x.ext = y.ext = NULL;
+	assert_memory_equal(&x, &y, sizeof x);
+}
+
+static void assert_round_trip(struct desk *d, size_t n)
+{
+	struct err e;
+
+	encode(d, n);
+	assert_int_equal(segment_open(d->segment, buf_str(&d->out), &e), ERR_OK);
+	assert_int_equal(segment_count(d->segment), n);
+	memset(d->back, 0, n * sizeof *d->back);
+	load(d, FLOW_MEMBERS_ALL, 0, n);
+	for (size_t i = 0; i < n; i++)
+		assert_same(&d->back[i], &d->flows[i]);
+}
+
+/* Random in every member, some of them like the one before. */
+static void fill(struct desk *d, struct random *r, size_t n)
+{
+	uint64_t seq = random_u64(r) >> 2;
+	const uint64_t seed[2] = { random_u64(r), random_u64(r) };
+
+	for (size_t i = 0; i < n; i++) {
+		struct flow *f = &d->flows[i];
+
+		*f = i && random_bool(r) ? d->flows[random_below(r, i)] : random_made(r, d->dict);
+		f->seq = seq += 1 + (random_below(r, 50) == 0) * random_below(r, 1000);
+		f->kind = random_below(r, 20) ? 0 : (uint8_t)random_below(r, 5);
+		if (random_below(r, 3))
+			flow_uuid_make(seed, f->seq, f->uuid);
+	}
+}
+
+static void every_member_of_random_records_comes_back(void **state)
+{
+	struct desk *d = *state;
+	struct random r = random_of("segment", 30);
+	static const size_t counts[] = { 1, 2, 63, 64, 65, SOME };
+
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+		pool_reset();
+		fill(d, &r, counts[i] > 300 ? 300 : counts[i]);
+		for (size_t k = 300; k < counts[i]; k++) {
+			d->flows[k] = d->flows[k - 300];
+			d->flows[k].seq = d->flows[k - 1].seq + 1;
+		}
+		assert_round_trip(d, counts[i]);
+	}
+}
+
+static void the_largest_segment_comes_back_and_one_more_is_refused(void **state)
+{
+	struct desk *d = *state;
+	struct err e;
+
+	for (size_t i = 0; i <= SEGMENT_MAX; i++)
+		d->flows[i] = (struct flow){ .seq = i + 1,
+					     .time.v = i * 1000,
+					     .bits = FLOW_HAS_TIME,
+					     .l4 = FLOW_L4_TCP,
+					     .src_port = (uint16_t)i,
+					     .dst_port = (uint16_t)(i >> 16) };
+	assert_round_trip(d, SEGMENT_MAX);
+	buf_reset(&d->out);
+	assert_int_equal(segment_encode(d->encoder, d->flows, SEGMENT_MAX + 1, &d->out, &e),
+			 ERR_INVALID);
+	assert_int_equal(segment_encode(d->encoder, d->flows, 0, &d->out, &e), ERR_INVALID);
+	assert_int_equal(d->out.len, 0);
+}
+
+static void segments_follow_each_other_in_one_buffer(void **state)
+{
+	struct desk *d = *state;
+	struct random r = random_of("segment", 31);
+	struct err e;
+
+	pool_reset();
+	fill(d, &r, 10);
+	encode(d, 10);
+	size_t first = d->out.len;
+	assert_int_equal(segment_encode(d->encoder, d->flows + 3, 5, &d->out, &e), ERR_OK);
+	assert_int_equal(segment_open(d->segment, str_from(buf_str(&d->out), first), &e), ERR_OK);
+	assert_int_equal(segment_count(d->segment), 5);
+	load(d, FLOW_MEMBERS_ALL, 0, 5);
+	for (size_t i = 0; i < 5; i++)
+		assert_same(&d->back[i], &d->flows[i + 3]);
+}
+
+static void one_member_in_any_part_is_as_in_the_whole(void **state)
+{
+	struct desk *d = *state;
+	struct random r = random_of("segment", 32);
+	struct err e;
+
+	pool_reset();
+	fill(d, &r, 200);
+	encode(d, 200);
+	for (unsigned m = 0; m < FLOW_MEMBERS_; m++) {
+		size_t from = random_below(&r, 200), n = random_below(&r, 200 - from + 1);
+
+		assert_int_equal(segment_open(d->segment, buf_str(&d->out), &e), ERR_OK);
+		memcpy(d->back, d->flows + from, n * sizeof *d->back);
+		/* what is there before is what the record has: only a wrong value shows */
+		load(d, FLOW_MEMBER(m), from, n);
+		for (size_t i = 0; i < n; i++)
+			assert_same(&d->back[i], &d->flows[from + i]);
+		assert_int_equal(
+			segment_load(d->segment, FLOW_MEMBER(m), from, 201 - from, d->back, &e),
+			ERR_INVALID);
+	}
+}
+
+static void an_asked_member_is_filled_in(void **state)
+{
+	struct desk *d = *state;
+	struct random r = random_of("segment", 33);
+	struct err e;
+
+	pool_reset();
+	fill(d, &r, 100);
+	encode(d, 100);
+	for (unsigned m = 0; m < FLOW_MEMBERS_; m++) {
+		assert_int_equal(segment_open(d->segment, buf_str(&d->out), &e), ERR_OK);
+		/* all others first, then the one on top of zeros: together they are the record */
+		memset(d->back, 0, 100 * sizeof *d->back);
+		load(d, FLOW_MEMBERS_ALL & ~FLOW_MEMBER(m), 0, 100);
+		load(d, FLOW_MEMBER(m), 0, 100);
+		for (size_t i = 0; i < 100; i++)
+			assert_same(&d->back[i], &d->flows[i]);
+	}
+}
+
+/* Whatever the bytes, the answer is a record or "damaged"; sanitizers see the rest. */
+static void damaged_bytes_are_told_or_yield_some_record(void **state)
+{
+	struct desk *d = *state;
+	struct random r = random_of("segment", 34);
+	struct err e;
+
+	pool_reset();
+	fill(d, &r, 150);
+	encode(d, 150);
+	for (size_t i = 0; i < 3000; i++) {
+		AUTO(own_free) char *bytes = malloc(d->out.len);
+		size_t len = d->out.len, at = random_below(&r, i % 2 && len > 200 ? 200 : len);
+
+		assert_non_null(bytes);
+		memcpy(bytes, d->out.p, len);
+		bytes[at] = (char)(bytes[at] ^ 1 << random_below(&r, 8));
+		if (random_below(&r, 4) == 0)
+			len = random_below(&r, len);
+		enum err_code code = segment_open(d->segment, str_n(bytes, len), &e);
+		if (code == ERR_OK) {
+			size_t n =
+				segment_count(d->segment) < 150 ? segment_count(d->segment) : 150;
+			code = segment_load(d->segment, FLOW_MEMBERS_ALL, 0, n, d->back, &e);
+		}
+		assert_true(code == ERR_OK || code == ERR_PARSE);
+	}
+}
+
+static void bytes_that_end_early_are_damaged(void **state)
+{
+	struct desk *d = *state;
+	struct random r = random_of("segment", 35);
+	struct err e;
+
+	pool_reset();
+	fill(d, &r, 40);
+	encode(d, 40);
+	for (size_t len = 0; len < d->out.len; len++) {
+		AUTO(own_free) char *bytes = malloc(len + 1); /* as long as it is: no byte beyond */
+
+		assert_non_null(bytes);
+		memcpy(bytes, d->out.p, len);
+		enum err_code code = segment_open(d->segment, str_n(bytes, len), &e);
+		if (code == ERR_OK)
+			code = segment_load(d->segment, FLOW_MEMBERS_ALL, 0, 40, d->back, &e);
+		assert_int_equal(code, ERR_PARSE);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_member_of_random_records_comes_back),
+		cmocka_unit_test(the_largest_segment_comes_back_and_one_more_is_refused),
+		cmocka_unit_test(segments_follow_each_other_in_one_buffer),
+		cmocka_unit_test(one_member_in_any_part_is_as_in_the_whole),
+		cmocka_unit_test(an_asked_member_is_filled_in),
+		cmocka_unit_test(damaged_bytes_are_told_or_yield_some_record),
+		cmocka_unit_test(bytes_that_end_early_are_damaged),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
