@@ -44,6 +44,10 @@ struct chain_hash {
 	uint8_t v[32];
 };
 
+enum { CHAIN_LEAF_HEAD = 1 + 1 + 8 }; /* bytes of a leaf before the core */
+/* Eight bytes, most significant first. */
+void chain_be64_put(uint8_t to[8], uint64_t v);
+
 /* The store's own secret: from it come those of each block's parts. */
 struct chain_secret {
 	uint8_t v[32];
@@ -56,6 +60,10 @@ struct chain_secret chain_part_secret(const struct chain_secret *store, uint64_t
 /* Appends each part of @f to its buffer. Of a whole flow, top-level fields keep their order within
  * a part; what is no flow goes into the core. */
 void chain_split(const struct flow *f, const struct flow_dict *d, struct buf parts[CHAIN_PARTS_]);
+/* A flow's parts as one flow.Flow message in which each endpoint is in one piece; parts that were
+ * kept back are "". For readers that do not merge as protobuf demands (protobuf-c 1.4 loses numbers
+ * when it merges messages). */
+void chain_join(const struct str parts[CHAIN_PARTS_], struct buf *out);
 struct chain_hash chain_commit(enum chain_part part, const struct chain_secret *part_secret,
 			       struct str bytes);
 /* @commitments: of the four parts after the core. */
@@ -75,8 +83,10 @@ MUST_CHECK enum err_code chain_block_add(struct chain_block *b, const struct flo
 					 const struct flow_dict *d, struct err *e);
 size_t chain_block_count(const struct chain_block *b);
 /* Leaves so far, borrowed until the next add. */
-const struct chain_hash *chain_block_leaves(const struct chain_block *b);
-struct chain_hash chain_block_root(struct chain_block *b);
+const struct chain_hash *chain_block_leaves(struct chain_block *b);
+/* ERR_NOMEM. */
+MUST_CHECK enum err_code chain_block_root(struct chain_block *b, struct chain_hash *ret,
+					  struct err *e);
 
 /* --- trees and proofs over leaves (RFC 9162 §2.1.3) ------------------------------------------ */
 

@@ -55,6 +55,16 @@ enum flow_field {
 	FLOW_FIELD_TYCHO = 421000,
 };
 
+/* flow.Layer7 */
+enum flow_l7_field {
+	L7_FIELD_DNS = 100,
+};
+
+/* flow.Endpoint */
+enum flow_endpoint_field {
+	ENDPOINT_FIELD_LABELS = 4,
+};
+
 /* tycho.v1.FlowDetail */
 enum flow_detail_field {
 	DETAIL_FIELD_SEQ = 1,

@@ -18,6 +18,17 @@
  * flow_summary_put says; unless ext has one) and ext's fields, in ascending order if ext's fields
  * are; FlowDetail in ext is merged with ours. */
 void flow_encode(struct buf *b, const struct flow *f, const struct flow_dict *d);
+/* A made flow in pieces that protobuf merges to what flow_encode writes: DNS (source_names,
+ * destination_names, and of a flow with a DNS record l7 and Summary), addresses (ethernet, IP,
+ * tunnel), and the core, which is the rest. The core's endpoints are the two pieces of wire bytes
+ * that the caller gives, [0].p NULL: absent. */
+void flow_encode_core(struct buf *b, const struct flow *f, const struct flow_dict *d,
+		      const struct str src_ep[2], const struct str dst_ep[2]);
+void flow_encode_addresses(struct buf *b, const struct flow *f);
+void flow_encode_dns(struct buf *b, const struct flow *f, const struct flow_dict *d);
+/* Whether l7 in ext is, or could be, a DNS record: one that cannot be read is taken for one. */
+bool flow_has_dns(const struct flow *f);
+
 /* Appends observer.GetFlowsResponse for a record of any kind that GetFlows sends (flow, lost, node
  * status): the message, node_name, time. @node is who says so where the record itself does not know
  * (lost events); may be "". Agent and debug events become an observer.ExportEvent. */

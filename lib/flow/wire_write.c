@@ -198,22 +198,39 @@ static uint8_t *put_is_reply(uint8_t *p, const struct flow *f)
 
 /* --- ext --- */
 
+/* Which fields of a made flow: all of them, or one side of what flow_encode_core sets apart. */
+enum pieces { PIECES_ALL, PIECES_CORE };
+
 /* The fields of a made flow's ext that are still to be written. */
 struct ext {
 	struct wire_reader r;
 	struct wire_field next; /* number UINT32_MAX: none left */
+	bool core, has_dns;     /* core: steps over what flow_encode_core leaves out */
 };
+
+/* A field of DNS, given that the flow has a DNS record or has none. */
+static bool is_dns_field(uint32_t number, bool has_dns)
+{
+	return number == FLOW_FIELD_SOURCE_NAMES || number == FLOW_FIELD_DESTINATION_NAMES ||
+	       (has_dns && (number == FLOW_FIELD_L7 || number == FLOW_FIELD_SUMMARY));
+}
 
 static void ext_step(struct ext *x)
 {
-	if (!wire_next(&x->r, &x->next))
-		x->next.number = UINT32_MAX;
+	do {
+		if (!wire_next(&x->r, &x->next))
+			x->next.number = UINT32_MAX;
+	} while (x->core &&
+		 (x->next.number == FLOW_FIELD_TUNNEL || is_dns_field(x->next.number, x->has_dns)));
 }
 
-static struct ext ext_of(const struct flow *f)
+static struct ext ext_of(const struct flow *f, enum pieces pieces)
 {
 	struct ext x = { .r = wire_reader_of(str_n(f->ext, f->ext_len)),
-			 .next.number = UINT32_MAX };
+			 .next.number = UINT32_MAX,
+			 .core = pieces == PIECES_CORE };
+
+	x.has_dns = x.core && flow_has_dns(f);
 
 	if (f->ext_len)
 		ext_step(&x);
@@ -270,6 +287,7 @@ static uint8_t *put_detail(uint8_t *p, const struct flow *f, struct str reason, 
 /* What a made flow's ids stand for, looked up once. */
 struct names {
 	struct str src_ep, dst_ep, src_svc, dst_svc; /* p NULL: absent */
+	struct str src_ep_rest, dst_ep_rest;         /* behind src_ep, dst_ep */
 	struct str node_name, node_labels, emitter, reason;
 	size_t bytes; /* of all, with room for tags and lengths */
 };
@@ -300,26 +318,35 @@ static struct names names_of(const struct flow *f, const struct flow_dict *d)
 	return n;
 }
 
-/* @p has room for the members, @n and ext; @summary too. */
-static uint8_t *put_made(uint8_t *p, const struct flow *f, const struct names *n,
-			 struct str summary)
+static inline uint8_t *put_endpoint(uint8_t *p, uint32_t number, struct str wire, struct str rest)
 {
-	struct ext x = ext_of(f);
+	p = put_varint(put_tag(p, number, WIRE_LEN), wire.len + rest.len);
+	return put_bytes(put_bytes(p, wire), rest);
+}
+
+/* @p has room for the members, @n and ext; @summary too. Twice inline: once for all, once for the
+ * core. */
+__attribute__((always_inline)) static inline uint8_t *put_made(uint8_t *p, const struct flow *f,
+							       const struct names *n,
+							       struct str summary,
+							       enum pieces pieces)
+{
+	struct ext x = ext_of(f, pieces);
 
 	if (f->bits & FLOW_HAS_TIME)
 		p = put_timestamp(p, FLOW_FIELD_TIME, timestamp_of(f->time));
 	p = put_u64(p, FLOW_FIELD_VERDICT, f->verdict);
 	p = put_u64(p, FLOW_FIELD_DROP_REASON, f->drop_reason);
-	if (f->bits & FLOW_HAS_ETHERNET)
+	if (pieces == PIECES_ALL && f->bits & FLOW_HAS_ETHERNET)
 		p = put_ethernet(p, f);
-	if (f->bits & FLOW_HAS_IP)
+	if (pieces == PIECES_ALL && f->bits & FLOW_HAS_IP)
 		p = put_ip(p, f);
 	if (f->l4)
 		p = put_l4(p, f);
 	if (n->src_ep.p)
-		p = put_len(p, FLOW_FIELD_SOURCE, n->src_ep);
+		p = put_endpoint(p, FLOW_FIELD_SOURCE, n->src_ep, n->src_ep_rest);
 	if (n->dst_ep.p)
-		p = put_len(p, FLOW_FIELD_DESTINATION, n->dst_ep);
+		p = put_endpoint(p, FLOW_FIELD_DESTINATION, n->dst_ep, n->dst_ep_rest);
 	p = put_u64(p, FLOW_FIELD_TYPE, f->type);
 	p = put_bytes(p, n->node_name);
 	p = put_ext_below(p, &x, FLOW_FIELD_REPLY); /* source_names, destination_names, l7 */
@@ -368,6 +395,19 @@ static uint8_t *put_made(uint8_t *p, const struct flow *f, const struct names *n
 	return put_ext_below(p, &x, UINT32_MAX);
 }
 
+/* The Summary that a made flow gets, into @b: a fixed one, which is replaced if it is too small. */
+static void put_summary(struct buf *b, const struct flow *f, const struct flow_dict *d,
+			size_t names_bytes)
+{
+	if (f->bits & FLOW_HAS_SUMMARY)
+		return;
+	flow_summary_put(b, f, d);
+	if (b->failed) { /* an L7 record with long names */
+		*b = buf_init((size_t)f->ext_len * 2 + names_bytes + SUMMARY_FIXED_BYTES);
+		flow_summary_put(b, f, d);
+	}
+}
+
 /* Appends the flow with @before unused bytes in front of it. @return where the flow begins; NULL:
  * failed. */
 static uint8_t *append_flow(struct buf *b, const struct flow *f, const struct flow_dict *d,
@@ -384,18 +424,12 @@ static uint8_t *append_flow(struct buf *b, const struct flow *f, const struct fl
 	struct names n = names_of(f, d);
 	char space[SUMMARY_FIXED_BYTES];
 	AUTO_BUF struct buf summary = buf_fixed(space, sizeof space);
-	if (!(f->bits & FLOW_HAS_SUMMARY)) {
-		flow_summary_put(&summary, f, d);
-		if (summary.failed) { /* an L7 record with long names */
-			summary = buf_init((size_t)f->ext_len * 2 + n.bytes + SUMMARY_FIXED_BYTES);
-			flow_summary_put(&summary, f, d);
-		}
-	}
+	put_summary(&summary, f, d, n.bytes);
 	char *to = buf_reserve(b, before + MEMBERS_MAX_BYTES + n.bytes + summary.len + f->ext_len);
 	if (!to)
 		return NULL;
 	uint8_t *body = (uint8_t *)to + before;
-	uint8_t *end = put_made(body, f, &n, buf_str(&summary));
+	uint8_t *end = put_made(body, f, &n, buf_str(&summary), PIECES_ALL);
 	b->len += (size_t)(end - (uint8_t *)to);
 	return body;
 }
@@ -403,6 +437,82 @@ static uint8_t *append_flow(struct buf *b, const struct flow *f, const struct fl
 void flow_encode(struct buf *b, const struct flow *f, const struct flow_dict *d)
 {
 	(void)append_flow(b, f, d, 0);
+}
+
+/* --- a made flow in pieces --- */
+
+bool flow_has_dns(const struct flow *f)
+{
+	if (!(f->bits & FLOW_HAS_L7))
+		return false;
+	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
+	for (struct wire_field x; wire_next(&r, &x);) {
+		if (x.number != FLOW_FIELD_L7 || x.type != WIRE_LEN)
+			continue;
+		struct wire_reader l7 = wire_reader_of(x.bytes);
+		for (struct wire_field y; wire_next(&l7, &y);)
+			if (y.number == L7_FIELD_DNS)
+				return true;
+		if (l7.bad)
+			return true;
+	}
+	return r.bad;
+}
+
+void flow_encode_core(struct buf *b, const struct flow *f, const struct flow_dict *d,
+		      const struct str src_ep[2], const struct str dst_ep[2])
+{
+	struct names n = names_of(f, d);
+	char space[SUMMARY_FIXED_BYTES];
+	AUTO_BUF struct buf summary = buf_fixed(space, sizeof space);
+
+	n.src_ep = src_ep[0];
+	n.src_ep_rest = src_ep[1];
+	n.dst_ep = dst_ep[0];
+	n.dst_ep_rest = dst_ep[1];
+	if (!flow_has_dns(f))
+		put_summary(&summary, f, d, n.bytes);
+	char *to = buf_reserve(b, MEMBERS_MAX_BYTES + n.bytes + summary.len + f->ext_len);
+	if (!to)
+		return;
+	uint8_t *end = put_made((uint8_t *)to, f, &n, buf_str(&summary), PIECES_CORE);
+	b->len += (size_t)(end - (uint8_t *)to);
+}
+
+void flow_encode_addresses(struct buf *b, const struct flow *f)
+{
+	uint8_t *to = (uint8_t *)buf_reserve(b, MEMBERS_MAX_BYTES), *p = to;
+
+	if (!to)
+		return;
+	if (f->bits & FLOW_HAS_ETHERNET)
+		p = put_ethernet(p, f);
+	if (f->bits & FLOW_HAS_IP)
+		p = put_ip(p, f);
+	b->len += (size_t)(p - to);
+	if (!f->ext_len)
+		return;
+	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
+	for (struct wire_field x; wire_next(&r, &x);)
+		if (x.number == FLOW_FIELD_TUNNEL)
+			buf_str_put(b, x.raw);
+}
+
+void flow_encode_dns(struct buf *b, const struct flow *f, const struct flow_dict *d)
+{
+	if (!f->ext_len)
+		return;
+	bool has_dns = flow_has_dns(f);
+	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
+	for (struct wire_field x; wire_next(&r, &x);)
+		if (is_dns_field(x.number, has_dns))
+			buf_str_put(b, x.raw);
+	if (has_dns && !(f->bits & FLOW_HAS_SUMMARY)) {
+		char space[SUMMARY_FIXED_BYTES];
+		AUTO_BUF struct buf summary = buf_fixed(space, sizeof space);
+		put_summary(&summary, f, d, 2 * (size_t)f->ext_len);
+		wire_put_str(b, FLOW_FIELD_SUMMARY, buf_str(&summary));
+	}
 }
 
 /* --- a response --- */

@@ -1,0 +1,303 @@
+/*
+ * A block's leaves at speed. What repeats from flow to flow, labels and pairs of addresses, is
+ * committed to once a block and remembered in two tables of fixed size, where a newcomer takes the
+ * place of whoever has it: a miss costs a hash, never an answer. Leaves are hashed two at a time.
+ */
+#include "chain/chain.h"
+
+#include "chain/sha256.h"
+#include "chain/split.h"
+#include "chain/tree.h"
+#include "flow/fields.h"
+#include "flow/wire.h"
+
+enum {
+	ENDPOINT_SLOTS = 4096,
+	PAIR_SLOTS = 16384,
+	PAIR_KEY_BYTES = 64,
+	RECORD_MAX_BYTES = 64 << 20,
+	COMMITMENTS_BYTES = (CHAIN_PARTS_ - 1) * SHA256_BYTES,
+};
+
+struct endpoint_slot {
+	uint64_t epoch; /* valid if the block's */
+	uint32_t id;
+	bool has[2]; /* of labels[], by enum flow_side */
+	struct split_endpoint split;
+	struct chain_hash labels[2];
+};
+
+struct pair_slot {
+	uint64_t epoch;
+	uint8_t key[PAIR_KEY_BYTES];
+	struct chain_hash addresses;
+};
+
+struct chain_block {
+	uint64_t epoch; /* grows with each block and each other dictionary */
+	const struct flow_dict *dict;
+	uint64_t dict_generation;
+	struct chain_secret secrets[CHAIN_PARTS_];
+	struct chain_hash nothing[CHAIN_PARTS_]; /* commitments to "" */
+
+	struct buf waiting[2]; /* what leaves are hashed from */
+	size_t waiting_count;
+	struct buf parts[CHAIN_PARTS_]; /* scratch */
+
+	struct chain_hash *leaves, *scratch;
+	size_t count, cap, scratch_cap; /* count: hashed and waiting */
+
+	struct endpoint_slot endpoints[ENDPOINT_SLOTS];
+	struct pair_slot pairs[PAIR_SLOTS];
+};
+
+enum err_code chain_block_new(struct chain_block **ret, struct err *e)
+{
+	struct chain_block *b = calloc(1, sizeof *b);
+
+	if (!b)
+		return err_set(e, ERR_NOMEM, "a block of the chain");
+	for (size_t i = 0; i < ARRAY_LEN(b->waiting); i++)
+		b->waiting[i] = buf_init(RECORD_MAX_BYTES);
+	for (size_t i = 0; i < CHAIN_PARTS_; i++)
+		b->parts[i] = buf_init(RECORD_MAX_BYTES);
+	*ret = b;
+	return ERR_OK;
+}
+
+void chain_block_free(struct chain_block *b)
+{
+	if (!b)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(b->waiting); i++)
+		buf_done(&b->waiting[i]);
+	for (size_t i = 0; i < CHAIN_PARTS_; i++)
+		buf_done(&b->parts[i]);
+	free(b->leaves);
+	free(b->scratch);
+	explicit_bzero(b->secrets, sizeof b->secrets);
+	free(b);
+}
+
+void chain_block_start(struct chain_block *b, const struct chain_secret *store, uint64_t number)
+{
+	b->epoch++;
+	b->count = b->waiting_count = 0;
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++) {
+		b->secrets[p] = chain_part_secret(store, number, p);
+		b->nothing[p] = chain_commit(p, &b->secrets[p], STR(""));
+	}
+}
+
+static struct chain_hash commit(const struct chain_block *b, enum chain_part part, struct str bytes)
+{
+	return bytes.len ? chain_commit(part, &b->secrets[part], bytes) : b->nothing[part];
+}
+
+/* --- what repeats --- */
+
+static void check_dict(struct chain_block *b, const struct flow_dict *d)
+{
+	uint64_t generation = flow_dict_generation(d);
+
+	if (b->dict == d && b->dict_generation == generation)
+		return;
+	b->dict = d;
+	b->dict_generation = generation;
+	b->epoch++;
+}
+
+static struct endpoint_slot *endpoint_slot(struct chain_block *b, const struct flow_dict *d,
+					   struct endpoint_id id)
+{
+	struct endpoint_slot *s = &b->endpoints[id.v % ENDPOINT_SLOTS];
+
+	if (s->epoch == b->epoch && s->id == id.v)
+		return s;
+	const struct endpoint *ep = flow_dict_get_endpoint(d, id);
+	*s = (struct endpoint_slot){ .epoch = b->epoch, .id = id.v };
+	if (ep)
+		s->split = split_endpoint_of(ep->wire);
+	return s;
+}
+
+static const struct chain_hash *labels_of(struct chain_block *b, struct endpoint_slot *s,
+					  enum flow_side side)
+{
+	enum chain_part part = side == FLOW_SRC ? CHAIN_SOURCE_LABELS : CHAIN_DESTINATION_LABELS;
+
+	if (!s->split.labels.len)
+		return &b->nothing[part];
+	if (!s->has[side]) {
+		struct buf *bytes = &b->parts[part];
+		buf_reset(bytes);
+		wire_put_str(bytes, side == FLOW_SRC ? FLOW_FIELD_SOURCE : FLOW_FIELD_DESTINATION,
+			     s->split.labels);
+		s->labels[side] = commit(b, part, buf_str(bytes));
+		s->has[side] = !bytes->failed;
+	}
+	return &s->labels[side];
+}
+
+/* Everything that flow_encode_addresses looks at, ext apart: the members from src_ip to ip_version
+ * lie side by side. */
+static void pair_key(const struct flow *f, uint8_t key[PAIR_KEY_BYTES])
+{
+	enum {
+		FROM = offsetof(struct flow, src_ip),
+		BYTES = offsetof(struct flow, ip_version) + 1 - FROM
+	};
+	const uint32_t bits = FLOW_HAS_ETHERNET | FLOW_HAS_IP | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP |
+			      FLOW_HAS_XLATED | FLOW_ENCRYPTED;
+	_Static_assert(BYTES == 3 * 16 + 2 * 6 + 1, "members side by side");
+	_Static_assert(FLOW_ENCRYPTED < 1 << 16, "two bytes hold the bits");
+	uint16_t said = (uint16_t)(f->bits & bits);
+
+	memcpy(key, (const uint8_t *)f + FROM, BYTES);
+	memcpy(key + BYTES, &said, sizeof said);
+	key[PAIR_KEY_BYTES - 1] = 0;
+	_Static_assert(BYTES + sizeof said == PAIR_KEY_BYTES - 1, "one byte is left");
+}
+
+static const struct chain_hash *addresses_of(struct chain_block *b, const struct flow *f)
+{
+	uint8_t key[PAIR_KEY_BYTES];
+	struct buf *bytes = &b->parts[CHAIN_ADDRESSES];
+
+	pair_key(f, key);
+	struct pair_slot *s = &b->pairs[hash_bytes(key, sizeof key, 0) % PAIR_SLOTS];
+	if (s->epoch == b->epoch && memcmp(s->key, key, sizeof key) == 0)
+		return &s->addresses;
+	buf_reset(bytes);
+	flow_encode_addresses(bytes, f);
+	s->addresses = commit(b, CHAIN_ADDRESSES, buf_str(bytes));
+	s->epoch = bytes->failed ? 0 : b->epoch;
+	memcpy(s->key, key, sizeof key);
+	return &s->addresses;
+}
+
+/* --- leaves --- */
+
+/* Room for one more leaf. */
+static bool grow(struct chain_block *b)
+{
+	if (b->count < b->cap)
+		return true;
+	size_t cap = b->cap ? b->cap * 2 : 1024;
+	struct chain_hash *leaves = realloc(b->leaves, cap * sizeof *leaves);
+	if (!leaves)
+		return false;
+	b->leaves = leaves;
+	b->cap = cap;
+	return true;
+}
+
+static void hash_waiting(struct chain_block *b)
+{
+	size_t first = b->count - b->waiting_count;
+
+	if (b->waiting_count == 2)
+		sha256_two((const struct str[]){ buf_str(&b->waiting[0]), buf_str(&b->waiting[1]) },
+			   (uint8_t *const[]){ b->leaves[first].v, b->leaves[first + 1].v });
+	else if (b->waiting_count == 1)
+		sha256(buf_str(&b->waiting[0]), b->leaves[first].v);
+	b->waiting_count = 0;
+}
+
+/* The core to @leaf; the commitments of a made flow. */
+static void add_made(struct chain_block *b, struct buf *leaf, const struct flow *f,
+		     const struct flow_dict *d, struct chain_hash c[CHAIN_PARTS_])
+{
+	struct str tunnel;
+
+	check_dict(b, d);
+	struct endpoint_slot *src = endpoint_slot(b, d, f->src_ep);
+	struct str src_rest[2] = { src->split.rest[0], src->split.rest[1] };
+	c[CHAIN_SOURCE_LABELS] = *labels_of(b, src, FLOW_SRC);
+	struct endpoint_slot *dst = endpoint_slot(b, d, f->dst_ep);
+	c[CHAIN_DESTINATION_LABELS] = *labels_of(b, dst, FLOW_DST);
+	flow_encode_core(leaf, f, d, src_rest, dst->split.rest);
+
+	if (f->ext_len && wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_TUNNEL, &tunnel)) {
+		buf_reset(&b->parts[CHAIN_ADDRESSES]);
+		flow_encode_addresses(&b->parts[CHAIN_ADDRESSES], f);
+		c[CHAIN_ADDRESSES] =
+			commit(b, CHAIN_ADDRESSES, buf_str(&b->parts[CHAIN_ADDRESSES]));
+	} else {
+		c[CHAIN_ADDRESSES] = *addresses_of(b, f);
+	}
+	buf_reset(&b->parts[CHAIN_DNS]);
+	if (f->ext_len)
+		flow_encode_dns(&b->parts[CHAIN_DNS], f, d);
+	c[CHAIN_DNS] = commit(b, CHAIN_DNS, buf_str(&b->parts[CHAIN_DNS]));
+}
+
+/* The same of any other record. */
+static void add_other(struct chain_block *b, struct buf *leaf, const struct flow *f,
+		      const struct flow_dict *d, struct chain_hash c[CHAIN_PARTS_])
+{
+	for (size_t i = 0; i < CHAIN_PARTS_; i++)
+		buf_reset(&b->parts[i]);
+	chain_split(f, d, b->parts);
+	buf_str_put(leaf, buf_str(&b->parts[CHAIN_CORE]));
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+		c[p] = commit(b, p, buf_str(&b->parts[p]));
+}
+
+enum err_code chain_block_add(struct chain_block *b, const struct flow *f,
+			      const struct flow_dict *d, struct err *e)
+{
+	struct buf *leaf = &b->waiting[b->waiting_count];
+	struct chain_hash c[CHAIN_PARTS_];
+	uint8_t head[CHAIN_LEAF_HEAD] = { 0x00, f->kind };
+
+	if (!grow(b))
+		return err_set(e, ERR_NOMEM, "leaf %zu of a block", b->count);
+	chain_be64_put(head + 2, f->seq);
+	buf_reset(leaf);
+	buf_put(leaf, head, sizeof head);
+	if (f->kind == FLOW_KIND_FLOW && !(f->bits & FLOW_WHOLE))
+		add_made(b, leaf, f, d, c);
+	else
+		add_other(b, leaf, f, d, c);
+	buf_put(leaf, &c[CHAIN_ADDRESSES], COMMITMENTS_BYTES);
+	bool failed = leaf->failed;
+	for (size_t i = 0; i < CHAIN_PARTS_; i++) {
+		failed |= b->parts[i].failed;
+		b->parts[i].failed = false;
+	}
+	if (failed)
+		return err_set(e, ERR_NOMEM, "leaf %zu of a block", b->count);
+	b->waiting_count++;
+	b->count++;
+	if (b->waiting_count == ARRAY_LEN(b->waiting))
+		hash_waiting(b);
+	return ERR_OK;
+}
+
+size_t chain_block_count(const struct chain_block *b)
+{
+	return b->count;
+}
+
+const struct chain_hash *chain_block_leaves(struct chain_block *b)
+{
+	hash_waiting(b);
+	return b->leaves;
+}
+
+enum err_code chain_block_root(struct chain_block *b, struct chain_hash *ret, struct err *e)
+{
+	size_t half = (b->count + 1) / 2;
+
+	hash_waiting(b);
+	if (half > b->scratch_cap) {
+		struct chain_hash *scratch = realloc(b->scratch, half * sizeof *scratch);
+		if (!scratch)
+			return err_set(e, ERR_NOMEM, "root over %zu leaves", b->count);
+		b->scratch = scratch;
+		b->scratch_cap = half;
+	}
+	*ret = chain_root_in_place(b->scratch, chain_level_up(b->leaves, b->count, b->scratch));
+	return ERR_OK;
+}

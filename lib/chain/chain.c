@@ -1,0 +1,77 @@
+#include "chain/chain.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "chain/sha256.h"
+
+_Static_assert(sizeof(struct chain_hash) == SHA256_BYTES, "hashes lie side by side");
+
+void chain_be64_put(uint8_t to[8], uint64_t v)
+{
+	v = __builtin_bswap64(v);
+	memcpy(to, &v, sizeof v);
+}
+
+struct chain_secret chain_part_secret(const struct chain_secret *store, uint64_t block,
+				      enum chain_part part)
+{
+	static const char label[] = "tycho part";
+	uint8_t message[sizeof label - 1 + 8 + 1];
+	struct chain_secret s = { 0 };
+	unsigned len = sizeof s.v;
+
+	memcpy(message, label, sizeof label - 1);
+	chain_be64_put(message + sizeof label - 1, block);
+	message[sizeof message - 1] = (uint8_t)part;
+	/* Fails only without memory; zeros would then be a secret that everybody knows. */
+	if (!HMAC(EVP_sha256(), store->v, sizeof store->v, message, sizeof message, s.v, &len))
+		abort();
+	return s;
+}
+
+struct chain_hash chain_commit(enum chain_part part, const struct chain_secret *part_secret,
+			       struct str bytes)
+{
+	uint8_t head[2 + sizeof part_secret->v] = { 0x02, (uint8_t)part };
+	struct sha256 s;
+	struct chain_hash h;
+
+	memcpy(head + 2, part_secret->v, sizeof part_secret->v);
+	sha256_init(&s);
+	sha256_put(&s, str_n(head, sizeof head));
+	sha256_put(&s, bytes);
+	sha256_end(&s, h.v);
+	return h;
+}
+
+struct chain_hash chain_leaf(uint8_t kind, uint64_t seq, struct str core,
+			     const struct chain_hash commitments[CHAIN_PARTS_ - 1])
+{
+	uint8_t head[CHAIN_LEAF_HEAD] = { 0x00, kind };
+	struct sha256 s;
+	struct chain_hash h;
+
+	chain_be64_put(head + 2, seq);
+	sha256_init(&s);
+	sha256_put(&s, str_n(head, sizeof head));
+	sha256_put(&s, core);
+	sha256_put(&s, str_n(commitments, (CHAIN_PARTS_ - 1) * sizeof *commitments));
+	sha256_end(&s, h.v);
+	return h;
+}
+
+struct chain_hash chain_entry(uint64_t number, const struct chain_hash *before, struct str body)
+{
+	uint8_t head[1 + 8 + SHA256_BYTES] = { 0x03 };
+	struct sha256 s;
+	struct chain_hash h;
+
+	chain_be64_put(head + 1, number);
+	memcpy(head + 9, before->v, SHA256_BYTES);
+	sha256_init(&s);
+	sha256_put(&s, str_n(head, sizeof head));
+	sha256_put(&s, body);
+	sha256_end(&s, h.v);
+	return h;
+}
