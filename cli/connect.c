@@ -12,6 +12,8 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/net.h"
+#include "base/watch.h"
 #include "cli/command.h"
 
 enum { CA_FILES_MOST = 64, CREDENTIAL_MOST = 512 };
@@ -48,6 +50,24 @@ static enum err_code basic_auth(const struct settings *s, char *out, size_t size
 	return ERR_OK;
 }
 
+/* "Bearer " and what the file holds. Not over plain text, where everybody could read it. */
+static enum err_code bearer_auth(const struct settings *s, char *out, size_t size, struct err *e)
+{
+	char text[CREDENTIAL_MOST];
+	struct buf token = buf_fixed(text, sizeof text);
+
+	if (!settings_want_tls(s) && !address_is_local(settings_text(s, "server")))
+		return err_set(e, ERR_INVALID, "the token would travel in plain text (use --tls)");
+	if (*settings_text(s, "basic-auth-username"))
+		return err_set(e, ERR_INVALID,
+			       "invalid flag(s): basic-auth-username and token-file are one or the "
+			       "other");
+	if (file_read(settings_text(s, "token-file"), "the token file", &token, e) != ERR_OK)
+		return e->code;
+	(void)snprintf(out, size, "Bearer %.*s", STR_FMT(str_trim(buf_str(&token))));
+	return ERR_OK;
+}
+
 enum err_code connection_open(const struct settings *s, struct connection *ret, struct err *e)
 {
 	const char *ca_files[CA_FILES_MOST];
@@ -58,7 +78,8 @@ enum err_code connection_open(const struct settings *s, struct connection *ret, 
 		   *key = settings_text(s, "tls-client-key-file");
 	const char *name = settings_text(s, "tls-server-name");
 	bool with_tls = settings_want_tls(s),
-	     with_auth = *settings_text(s, "basic-auth-username") != '\0';
+	     with_basic = *settings_text(s, "basic-auth-username") != '\0',
+	     with_token = *settings_text(s, "token-file") != '\0';
 
 	if (settings_bool(s, "port-forward"))
 		return err_set(e, ERR_UNSUPPORTED,
@@ -66,10 +87,12 @@ enum err_code connection_open(const struct settings *s, struct connection *ret, 
 			       "Kubernetes cluster; run 'kubectl -n %s port-forward "
 			       "service/hubble-relay 4245:80' and leave it out",
 			       settings_text(s, "kube-namespace"));
-	if (with_auth && !with_tls)
+	if (with_basic && !with_tls)
 		return err_set(e, ERR_INVALID,
 			       "the credentials require transport level security (use --tls)");
-	if (with_auth && basic_auth(s, authorization, sizeof authorization, e) != ERR_OK)
+	if (with_token && bearer_auth(s, authorization, sizeof authorization, e) != ERR_OK)
+		return e->code;
+	if (with_basic && basic_auth(s, authorization, sizeof authorization, e) != ERR_OK)
 		return e->code;
 	while (tls.ca_file_count < CA_FILES_MOST &&
 	       (ca_files[tls.ca_file_count] =
@@ -83,7 +106,7 @@ enum err_code connection_open(const struct settings *s, struct connection *ret, 
 		.address = settings_text(s, "server"),
 		.tls = with_tls ? &tls : NULL,
 		.metadata = &metadata,
-		.metadata_count = with_auth,
+		.metadata_count = with_basic || with_token,
 	};
 	rpc_init();
 	ret->rpc_is_up = true;

@@ -66,6 +66,11 @@ static const struct flag_def server_defs[] = {
 	  .type = FLAG_STRING,
 	  .placeholder = "PASSWORD",
 	  .help = "Password for basic authentication (needs TLS)" },
+	{ .name = "token-file",
+	  .type = FLAG_STRING,
+	  .values = "FILE",
+	  .placeholder = "FILE",
+	  .help = "File with a bearer token to show to the server (needs TLS or a unix socket)" },
 	{ .name = "port-forward",
 	  .short_ = 'P',
 	  .type = FLAG_BOOL,
@@ -422,6 +427,10 @@ void settings_put_yaml(const struct settings *s, struct buf *b)
 	size_t count = 0, from_file = 0;
 
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		/* The reference does not know it: it is shown where it is used. */
+		if (strcmp(setting_at(i)->name, "token-file") == 0 &&
+		    !*settings_text(s, "token-file"))
+			continue;
 		size_t at = count++;
 		for (; at && strcmp(sorted[at - 1]->name, setting_at(i)->name) > 0; at--)
 			sorted[at] = sorted[at - 1];

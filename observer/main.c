@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 
+#include "access/gate.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/net.h"
@@ -51,6 +52,7 @@ struct observer {
 	struct source *sources[4];
 	size_t source_count;
 	struct api *api;
+	struct gate *gate;
 	bool rpc_up;
 	struct rpc_server *server;
 	struct capture *capture;
@@ -65,6 +67,7 @@ static void observer_done(struct observer *ob)
 	if (ob->rpc_up)
 		rpc_shutdown();
 	api_free(ob->api);
+	gate_free(ob->gate);
 	agent_free(ob->agent);
 	flow_log_free(ob->log);
 	epoch_free(ob->epoch);
@@ -240,6 +243,8 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 		.started = mono_now(),
 	};
 	enum err_code code = api_new(&api, &ob->api, e);
+	if (code == ERR_OK && ob->o.access_file)
+		code = gate_new(ob->o.access_file, &ob->gate, e);
 	if (code != ERR_OK)
 		return code;
 	rpc_init();
@@ -249,6 +254,7 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 		.listen_count = ob->o.listen_count,
 		.metadata = metadata,
 		.metadata_count = ARRAY_LEN(metadata),
+		.gate = gate_of(ob->gate),
 		.health_services = health,
 		.health_service_count = ARRAY_LEN(health),
 		.stall_ns = ob->o.stall_timeout_ns,

@@ -5,6 +5,7 @@
 
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
 enum option_id {
+	OPT_ACCESS_FILE,
 	OPT_CLUSTER,
 	OPT_DROPS_EVERYWHERE,
 	OPT_ENDPOINTS,
@@ -36,6 +37,8 @@ enum option_id {
 };
 
 static const struct opt_row table[] = {
+	[OPT_ACCESS_FILE] = { "access-file", "FILE",
+			      "who may see the flows of which namespaces; reread when it changes" },
 	[OPT_CLUSTER] = { "cluster", "NAME", "cluster this node belongs to (default: none)" },
 	[OPT_DROPS_EVERYWHERE] = { "drops-everywhere", NULL,
 				   "report drops of all network namespaces of the machine, "
@@ -186,6 +189,9 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 		return ERR_OK;
 	case OPT_HELP:
 		o->help = true;
+		return ERR_OK;
+	case OPT_ACCESS_FILE:
+		o->access_file = value;
 		return ERR_OK;
 	case OPT_INSECURE_LISTEN:
 		o->insecure_listen = true;

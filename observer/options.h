@@ -31,6 +31,7 @@ struct obs_options {
 	const char *tls_cert_file, *tls_key_file;
 	const char *tls_client_ca_files[OPTIONS_LIST];
 	size_t tls_client_ca_count;
+	const char *access_file; /* NULL: everybody may see everything */
 	bool insecure_listen;
 	const char *state_dir;
 	enum log_level log_level;

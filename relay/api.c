@@ -17,6 +17,8 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 	const struct rpc_method methods[API_METHODS] = {
 		{ "/observer.Observer/GetFlows", api_get_flows, NULL },
 		{ "/tycho.v1.Flows/GetFlowBatches", api_get_flow_batches, NULL },
+		{ "/tycho.v1.Flows/GetFilteredStatus", api_get_filtered_status, NULL },
+		{ "/tycho.v1.Flows/GetTime", api_get_time, NULL },
 		{ "/observer.Observer/GetAgentEvents", get_agent_events, NULL },
 		{ "/observer.Observer/GetDebugEvents", get_debug_events, NULL },
 		{ "/observer.Observer/GetNodes", api_get_nodes, NULL },

@@ -12,6 +12,7 @@
  * With follow, a peer that failed is asked again when it is back, from where it stopped; so is one
  * that joins later. The stream then ends only when the peers have ended it (until), or the client.
  */
+#include "access/gate.h"
 #include "base/map.h"
 #include "flow/wire.h"
 #include "relay/inside.h"
@@ -519,6 +520,7 @@ static bool send_flows(struct query *q, struct rpc_call *call, struct mono_ns no
 	}
 	q->sent += sent;
 	api_add(&q->api->flows, sent);
+	gate_count(call, sent);
 	return has_room;
 }
 

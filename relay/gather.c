@@ -1,13 +1,20 @@
 /*
- * ServerStatus, GetNodes, GetNamespaces: every peer is asked, and given the drain time to answer.
+ * ServerStatus, GetNodes, GetNamespaces, and tycho.v1's GetFilteredStatus and GetTime: every peer
+ * is asked, and given the drain time to answer.
  *
  * To the client these are calls with one answer; inside they are streams of one message, because
  * the answer comes later than the question.
  */
+#include "access/access.h"
+#include "access/gate.h"
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 #include "relay/inside.h"
+#include "rpc/failure.h"
+#include "tycho/v1/flows.pb-c.h"
 
 enum { NAMED_UNAVAILABLE = 10, ANSWER_MAX_BYTES = 4 << 20 };
 
@@ -15,6 +22,9 @@ struct answer {
 	struct peer *peer;  /* borrowed from the gathering's list */
 	bool was_available; /* asked */
 	bool is_ok;         /* answered with OK and a message */
+	bool is_foreign;    /* knows no tycho.v1 */
+	struct wall_ns asked_at, answered_at;
+	char why[PEER_WHY_BYTES]; /* !is_ok */
 	ProtobufCMessage *message;
 };
 
@@ -29,6 +39,8 @@ struct question {
 struct gathering {
 	struct api *api;
 	const struct question *question;
+	const struct rights *rights; /* of the caller, borrowed from its call; NULL: all */
+	struct buf request;          /* to the peers */
 	struct rpc_group *group;
 	struct peer_list list;
 	struct answer *answers; /* one for each peer */
@@ -45,6 +57,7 @@ static void gathering_free(struct gathering *g)
 			protobuf_c_message_free_unpacked(g->answers[i].message, NULL);
 	free(g->answers);
 	peer_list_done(&g->list);
+	buf_done(&g->request);
 	free(g);
 }
 AUTO_DEFINE(struct gathering, gathering_free);
@@ -86,6 +99,10 @@ static void put_status(struct gathering *g, struct buf *b)
 	for (size_t i = 0; i < g->list.count; i++) {
 		const Observer__ServerStatusResponse *one =
 			(const Observer__ServerStatusResponse *)g->answers[i].message;
+		if (g->answers[i].is_foreign) { /* it lives; what it has cannot be told apart */
+			connected.value++;
+			continue;
+		}
 		if (!g->answers[i].is_ok) {
 			unavailable.value++;
 			if (sum.n_unavailable_nodes < NAMED_UNAVAILABLE)
@@ -126,6 +143,8 @@ static void put_nodes(struct gathering *g, struct buf *b)
 		if (a->is_ok) {
 			node.version = status->version;
 			node.uptime_ns = status->uptime_ns;
+		}
+		if (a->is_ok && !g->rights) { /* counts of all namespaces are for who may see all */
 			node.num_flows = status->num_flows;
 			node.max_flows = status->max_flows;
 			node.seen_flows = status->seen_flows;
@@ -163,7 +182,9 @@ static void put_namespaces(struct gathering *g, struct buf *b)
 		const Observer__GetNamespacesResponse *one =
 			(const Observer__GetNamespacesResponse *)g->answers[i].message;
 		for (size_t k = 0; g->answers[i].is_ok && k < one->n_namespaces; k++)
-			all[count++] = one->namespaces[k];
+			if (!g->rights ||
+			    rights_see(g->rights, str_of(one->namespaces[k]->namespace_)))
+				all[count++] = one->namespaces[k];
 	}
 	if (count)
 		qsort(all, count, sizeof *all, by_cluster_and_name);
@@ -177,9 +198,56 @@ static void put_namespaces(struct gathering *g, struct buf *b)
 	pack(b, &answer.base);
 }
 
+static void put_time(struct gathering *g, struct buf *b)
+{
+	struct timestamp now = timestamp_of(wall_now());
+	Google__Protobuf__Timestamp time;
+	Tycho__V1__GetTimeResponse all;
+	size_t n = g->list.count;
+	AUTO(own_free) Tycho__V1__PeerTime *peers = calloc(n + 1, sizeof *peers);
+	AUTO(own_free) Tycho__V1__PeerTime **list = calloc(n + 1, sizeof *list);
+
+	if (!peers || !list) {
+		b->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct answer *a = &g->answers[i];
+		const Tycho__V1__GetTimeResponse *one =
+			(const Tycho__V1__GetTimeResponse *)a->message;
+		struct wall_ns theirs;
+		tycho__v1__peer_time__init(list[i] = &peers[i]);
+		peers[i].name = g->list.peers[i]->name;
+		if (a->is_ok && one->time &&
+		    timestamp_to_wall((struct timestamp){ one->time->seconds, one->time->nanos },
+				      &theirs)) {
+			peers[i].round_trip_ns = a->answered_at.v - a->asked_at.v;
+			peers[i].ahead_ns =
+				(int64_t)(theirs.v - a->asked_at.v - peers[i].round_trip_ns / 2);
+		} else {
+			peers[i].error = lend(*a->why ? a->why : "it did not say");
+		}
+	}
+	google__protobuf__timestamp__init(&time);
+	time.seconds = now.s;
+	time.nanos = now.ns;
+	tycho__v1__get_time_response__init(&all);
+	all.time = &time;
+	all.node_name = lend(g->api->config.node_name);
+	all.n_peers = n;
+	all.peers = list;
+	pack(b, &all.base);
+}
+
 static const struct question status_question = { "/observer.Observer/ServerStatus",
 						 &observer__server_status_response__descriptor,
 						 put_status };
+static const struct question filtered_question = { "/tycho.v1.Flows/GetFilteredStatus",
+						   &observer__server_status_response__descriptor,
+						   put_status };
+static const struct question time_question = { "/tycho.v1.Flows/GetTime",
+					       &tycho__v1__get_time_response__descriptor,
+					       put_time };
 static const struct question nodes_question = { "/observer.Observer/ServerStatus",
 						&observer__server_status_response__descriptor,
 						put_nodes };
@@ -198,11 +266,15 @@ static void open_some(struct gathering *g)
 		struct answer *a = &g->answers[g->opened];
 		a->peer = g->list.peers[g->opened];
 		a->was_available = peer_is_available(a->peer);
+		(void)snprintf(a->why, sizeof a->why, "%s",
+			       a->peer->channel ? "it cannot be reached" : a->peer->why);
 		if (!a->was_available)
 			continue;
 		n++;
-		if (rpc_fan_call_open(g->group, a->peer->channel, g->question->method, STR(""),
-				      g->api->config.drain_ns, a, &call, &e) == ERR_OK)
+		a->asked_at = wall_now();
+		if (rpc_fan_call_open(g->group, a->peer->channel, g->question->method,
+				      buf_str(&g->request), g->api->config.drain_ns, a, &call,
+				      &e) == ERR_OK)
 			g->awaited++;
 	}
 }
@@ -215,7 +287,15 @@ static void on_event(struct gathering *g, const struct rpc_fan_event *ev)
 		a->message = protobuf_c_message_unpack(g->question->answer, NULL, ev->message.len,
 						       (const uint8_t *)ev->message.p);
 	} else if (ev->kind == RPC_FAN_END) {
+		struct err e;
+		a->answered_at = wall_now();
 		a->is_ok = ev->result->status == RPC_OK && a->message;
+		a->is_foreign = g->question == &filtered_question &&
+				ev->result->status == RPC_UNIMPLEMENTED;
+		if (!a->is_ok) {
+			(void)failure_set(&e, ev->result);
+			(void)snprintf(a->why, sizeof a->why, "%.*s", PEER_WHY_BYTES - 1, e.msg);
+		}
 		g->awaited--;
 		if (ev->result->status == RPC_DEADLINE_EXCEEDED)
 			api_suspect(g->api, a->peer);
@@ -268,36 +348,53 @@ static enum err_code prepare(struct gathering *g, const struct rpc_call *call, s
 	return g->answers ? ERR_OK : err_set(e, ERR_NOMEM, "answers of %zu peers", g->list.count);
 }
 
-static void gather(struct api *a, struct rpc_call *call, const struct question *question)
+static void gather(struct api *a, struct rpc_call *call, const struct question *question,
+		   struct str request)
 {
 	struct err e;
 	AUTO(gathering_free) struct gathering *g = calloc(1, sizeof *g);
 
 	if (g) {
 		g->api = a;
+		g->rights = gate_rights(call);
+		g->request = buf_init(ANSWER_MAX_BYTES);
+		buf_str_put(&g->request, request);
 		api_add(&a->gathers, 1);
 		g->question = question;
 	}
-	if (!g || prepare(g, call, &e) != ERR_OK)
+	if (!g || g->request.failed || prepare(g, call, &e) != ERR_OK)
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer");
 	else
 		rpc_call_stream(call, &ops, TAKE(g));
 }
 
+/* These have no fields. */
 void api_server_status(struct rpc_call *call, struct str request, void *ctx)
 {
-	(void)request; /* it has no fields */
-	gather(ctx, call, &status_question);
+	(void)request;
+	gather(ctx, call, &status_question, STR(""));
 }
 
 void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
 {
 	(void)request;
-	gather(ctx, call, &nodes_question);
+	gather(ctx, call, &nodes_question, STR(""));
 }
 
 void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx)
 {
 	(void)request;
-	gather(ctx, call, &namespaces_question);
+	gather(ctx, call, &namespaces_question, STR(""));
+}
+
+void api_get_time(struct rpc_call *call, struct str request, void *ctx)
+{
+	(void)request;
+	gather(ctx, call, &time_question, STR(""));
+}
+
+/* This one has filters, which are the peers' to apply. */
+void api_get_filtered_status(struct rpc_call *call, struct str request, void *ctx)
+{
+	gather(ctx, call, &filtered_question, request);
 }

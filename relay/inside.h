@@ -9,7 +9,7 @@
 #include "relay/api.h"
 
 /* Calls opened in one go, so that a thousand peers do not hold up other clients. */
-enum { API_OPENED_AT_ONCE = 64, API_METHODS = 7 };
+enum { API_OPENED_AT_ONCE = 64, API_METHODS = 9 };
 
 struct api {
 	struct api_config config;
@@ -27,6 +27,8 @@ static inline void api_add(_Atomic uint64_t *counter, uint64_t n)
 void api_get_flows(struct rpc_call *call, struct str request, void *ctx);
 void api_get_flow_batches(struct rpc_call *call, struct str request, void *ctx);
 void api_server_status(struct rpc_call *call, struct str request, void *ctx);
+void api_get_filtered_status(struct rpc_call *call, struct str request, void *ctx);
+void api_get_time(struct rpc_call *call, struct str request, void *ctx);
 void api_get_nodes(struct rpc_call *call, struct str request, void *ctx);
 void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx);
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "access/gate.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/net.h"
@@ -42,6 +43,7 @@ struct relay {
 	struct rpc_tls service_tls;
 	struct discovery *discovery;
 	struct api *api;
+	struct gate *gate;
 	struct rpc_server *server;
 	bool is_healthy; /* as was last told */
 };
@@ -50,6 +52,7 @@ static void relay_done(struct relay *r)
 {
 	rpc_server_free(r->server, SHUTDOWN_GRACE_S * NS_PER_S);
 	api_free(r->api);
+	gate_free(r->gate);
 	discovery_free(r->discovery);
 	peers_file_free(r->file);
 	peers_free(r->peers);
@@ -152,12 +155,15 @@ static enum err_code open_server(struct relay *r, struct err *e)
 					.has_tls = r->o.peer_tls,
 					.forward_authorization = r->o.forward_authorization };
 	enum err_code code = api_new(&api, &r->api, e);
+	if (code == ERR_OK && r->o.access_file)
+		code = gate_new(r->o.access_file, &r->gate, e);
 	if (code != ERR_OK)
 		return code;
 	struct rpc_server_config config = { .listens = listens,
 					    .listen_count = r->o.listen_count,
 					    .metadata = metadata,
 					    .metadata_count = ARRAY_LEN(metadata),
+					    .gate = gate_of(r->gate),
 					    .health_services = health_names,
 					    .health_service_count = ARRAY_LEN(health_names) };
 	config.methods = api_methods(r->api, &config.method_count);

@@ -10,6 +10,7 @@ enum {
 
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
 enum option_id {
+	OPT_ACCESS_FILE,
 	OPT_FORWARD_AUTHORIZATION,
 	OPT_HELP,
 	OPT_INSECURE_LISTEN,
@@ -36,6 +37,8 @@ enum option_id {
 };
 
 static const struct opt_row table[] = {
+	[OPT_ACCESS_FILE] = { "access-file", "FILE",
+			      "who may see the flows of which namespaces; reread when it changes" },
 	[OPT_FORWARD_AUTHORIZATION] = { "forward-authorization", NULL,
 					"pass the caller's authorization on to the peers" },
 	[OPT_HELP] = { "help", NULL, "print this text" },
@@ -144,6 +147,9 @@ static enum err_code set_option(struct rly_options *o, enum option_id id, const 
 				struct err *e)
 {
 	switch (id) {
+	case OPT_ACCESS_FILE:
+		o->access_file = value;
+		return ERR_OK;
 	case OPT_FORWARD_AUTHORIZATION:
 		o->forward_authorization = true;
 		return ERR_OK;

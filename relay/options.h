@@ -27,6 +27,7 @@ struct rly_options {
 	const char *tls_cert_file, *tls_key_file;
 	const char *tls_client_ca_files[RLY_OPTIONS_LIST];
 	size_t tls_client_ca_count;
+	const char *access_file; /* NULL: everybody may see everything */
 	bool insecure_listen;
 	bool forward_authorization;
 	size_t sort_window;

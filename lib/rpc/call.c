@@ -219,8 +219,11 @@ void call_fill(struct rpc_call *c)
 	struct rpc_server *s = c->server;
 
 	if (wants_fill(c)) {
+		const struct rpc_gate *gate = &s->gate;
 		leave_turn(c);
-		enum rpc_fill fill = c->ops->fill(c, c->state);
+		enum rpc_fill fill = !c->guest || gate->may_go_on(c, gate->ctx)
+					     ? c->ops->fill(c, c->state)
+					     : RPC_ENDED;
 		if (fill == RPC_ENDED && !c->is_ending)
 			rpc_call_end(c, RPC_INTERNAL, "the method stopped without a status");
 		if (fill == RPC_IDLE && !c->is_ending) {
@@ -286,32 +289,26 @@ void call_end_all(struct rpc_server *s)
 
 typedef void begin_fn(struct rpc_call *, struct str, void *);
 
-static begin_fn *find_method(struct rpc_call *c, void **ret_ctx)
+static const struct rpc_method *own_method(const struct rpc_server *s, struct str path)
 {
-	struct rpc_server *s = c->server;
-	struct str path = slice_str(&c->details.method);
-	begin_fn *own;
-
 	for (size_t i = 0; i < s->method_count; i++)
-		if (str_is(path, s->methods[i].path)) {
-			c->path = s->methods[i].path;
-			*ret_ctx = s->methods[i].ctx;
-			return s->methods[i].begin;
-		}
-	if ((own = health_method(path))) {
-		*ret_ctx = s->health;
-		return own;
-	}
-	if ((own = reflection_method(path))) {
-		*ret_ctx = s->reflection;
-		return own;
-	}
+		if (str_is(path, s->methods[i].path))
+			return &s->methods[i];
 	return NULL;
+}
+
+static begin_fn *builtin_method(struct rpc_server *s, struct str path, void **ret_ctx)
+{
+	begin_fn *fn = health_method(path);
+
+	*ret_ctx = fn ? (void *)s->health : (void *)s->reflection;
+	return fn ? fn : reflection_method(path);
 }
 
 static void on_request(struct rpc_call *c, bool ok)
 {
 	struct rpc_server *s = c->server;
+	struct str path = slice_str(&c->details.method);
 
 	c->core->requests--;
 	if (!ok) { /* the server is shutting down */
@@ -331,8 +328,7 @@ static void on_request(struct rpc_call *c, bool ok)
 	/* Neither waits for a request: a client may be silent until it has heard something. */
 	if (s->is_stopping) {
 		rpc_call_end(c, RPC_UNAVAILABLE, "server is shutting down");
-	} else if (!find_method(c, &(void *){ NULL })) {
-		struct str path = slice_str(&c->details.method);
+	} else if (!own_method(s, path) && !builtin_method(s, path, &(void *){ NULL })) {
 		rpc_call_end(c, RPC_UNIMPLEMENTED, "unknown method %.*s", STR_FMT(path));
 	} else {
 		start_read(c);
@@ -342,15 +338,34 @@ static void on_request(struct rpc_call *c, bool ok)
 	call_pump(c);
 }
 
+static void begin_own(struct rpc_call *c, const struct rpc_method *method, struct str request)
+{
+	struct rpc_admission what = { method->path, request };
+	const struct rpc_gate *gate = &c->server->gate;
+
+	c->path = method->path;
+	if (gate->admit && !gate->admit(c, &what, gate->ctx))
+		return;
+	if (what.path != method->path)
+		method = own_method(c->server, str_of(what.path));
+	if (method)
+		method->begin(c, what.request, method->ctx);
+	else
+		rpc_call_end(c, RPC_UNIMPLEMENTED, "unknown method %s", what.path);
+}
+
+/* on_request saw that there is such a method. */
 static void begin(struct rpc_call *c, struct str request)
 {
-	void *ctx = NULL;
-	begin_fn *method = find_method(c, &ctx); /* on_request saw that there is one */
+	struct str path = slice_str(&c->details.method);
+	const struct rpc_method *own = own_method(c->server, path);
+	void *ctx;
 
 	c->has_begun = true;
-	bool is_ours = c->path && c->server->gate.admit;
-	if (!is_ours || c->server->gate.admit(c, c->path, c->server->gate.ctx))
-		method(c, request, ctx);
+	if (own)
+		begin_own(c, own, request);
+	else
+		builtin_method(c->server, path, &ctx)(c, request, ctx);
 	if (!c->is_ending && !c->ops && !c->status_started)
 		rpc_call_end(c, RPC_INTERNAL, "the method gave no answer");
 }

@@ -53,10 +53,18 @@ struct rpc_method {
 	void *ctx;
 };
 
-/* Asked before each call of a method (the built-in ones are everybody's). @return false when it has
- * ended the call; else it may leave with it what the method should know: rpc_call_set_guest. */
+/* What is called, and with what; a gate may put another of the server's methods and requests in
+ * their place. Both borrowed for as long as the call lasts. */
+struct rpc_admission {
+	const char *path;
+	struct str request;
+};
+/* Asked before each call of a method (the built-in ones are everybody's), and before each fill of a
+ * stream. @return false when it has ended the call. What it leaves with the call
+ * (rpc_call_set_guest) is there for the methods. */
 struct rpc_gate {
-	bool (*admit)(struct rpc_call *call, const char *path, void *ctx);
+	bool (*admit)(struct rpc_call *call, struct rpc_admission *what, void *ctx);
+	bool (*may_go_on)(struct rpc_call *call, void *ctx);
 	void *ctx;
 };
 

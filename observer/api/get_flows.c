@@ -1,5 +1,6 @@
 /* GetFlows: reference/hubble-api.md section 3; and tycho.v1's GetFlowBatches, the same by the
  * batch. */
+#include "access/gate.h"
 #include "flow/flow.pb-c.h"
 #include "flow/mask.h"
 #include "flow/wire.h"
@@ -85,7 +86,10 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 		flow_encode_response(b, f, s->api->dict,
 				     f->kind == FLOW_KIND_FLOW ? STR("")
 							       : str_of(s->api->node_name));
-	return !b->failed && !s->api->flow.failed && send(s, buf_str(b));
+	if (b->failed || s->api->flow.failed || !send(s, buf_str(b)))
+		return false;
+	gate_count(s->call, 1);
+	return true;
 }
 
 static void put_time(struct buf *b, uint32_t field, struct wall_ns w)

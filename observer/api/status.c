@@ -1,4 +1,5 @@
 /* ServerStatus and GetNodes; and tycho.v1 GetTime. */
+#include "access/gate.h"
 #include "observer/api/inside.h"
 #include "observer/api/rate.h"
 #include "observer/observer.pb-c.h"
@@ -55,9 +56,11 @@ void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
 	node.state = RELAY__NODE_STATE__NODE_CONNECTED;
 	node.tls = &tls;
 	node.uptime_ns = uptime_ns(a);
-	node.num_flows = counts.held;
-	node.max_flows = counts.capacity;
-	node.seen_flows = counts.seen_flows;
+	if (!gate_rights(call)) { /* counts of all namespaces are for who may see all */
+		node.num_flows = counts.held;
+		node.max_flows = counts.capacity;
+		node.seen_flows = counts.seen_flows;
+	}
 	Observer__GetNodesResponse answer;
 	observer__get_nodes_response__init(&answer);
 	answer.n_nodes = 1;

@@ -135,3 +135,12 @@ def status_of(call):
 def recorded(line):
     """A line of a recorded file as GetFlowsResponse, read by protobuf's own JSON reader."""
     return json_format.Parse(line, GetFlowsResponse(), ignore_unknown_fields=True)
+
+
+def status_of_or_none(call):
+    """The status' name, or None when the call succeeds."""
+    try:
+        call()
+    except grpc.RpcError as e:
+        return e.code().name
+    return None

@@ -1,0 +1,220 @@
+"""Authorization: who comes with which certificate or token sees which flows; and every query is in the log."""
+import os
+import time
+
+import grpc
+import pytest
+
+import wire
+from cluster import CONNECTED, Impostor, Node, Relay, cluster, of, response, split
+from observer import BASE_S, tycho
+from test_tls import Authority
+
+SHOP, OPS = 'a token for the shop', 'a token for operators'
+
+
+def between(node, i, source, destination):
+    return of(node, i, source={'namespace': source, 'pod_name': 'p-0'},
+              destination={'namespace': destination, 'pod_name': 'q-0'})
+
+
+# Every pair of namespaces once on each node; flow i is seconds[i].
+PAIRS = [(s, d) for s in ('shop', 'bank', 'web') for d in ('shop', 'bank', 'web')]
+OF_SHOP = [i for i, (s, d) in enumerate(PAIRS) if 'shop' in (s, d)]
+EVERYTHING = dict(first=True, number=wire.ALL)
+
+
+def lines(node):
+    return [between(node, i, s, d) for i, (s, d) in enumerate(PAIRS)]
+
+
+def as_(token):
+    return [('authorization', 'Bearer ' + token)]
+
+
+class Rules:
+    def __init__(self, folder):
+        self.path = os.path.join(str(folder), 'access')
+        self.folder = str(folder)
+
+    def token(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w') as f:
+            f.write(text + '\n')
+        return path
+
+    def write(self, *rules):
+        with open(self.path + '.new', 'w') as f:
+            f.write(''.join(r + '\n' for r in rules))
+        os.replace(self.path + '.new', self.path)
+
+
+@pytest.fixture
+def rules(tmp_path):
+    r = Rules(tmp_path)
+    r.write('token-file %s shop' % r.token('shop', SHOP), 'token-file %s *' % r.token('ops', OPS))
+    return r
+
+
+@pytest.fixture
+def guarded(rules):
+    with cluster('--access-file', rules.path, a=lines('a'), b=lines('b')) as (relay, nodes):
+        with relay.client() as client:
+            wait_for(lambda: len(client.GetNodes(metadata=as_(OPS)).nodes) == 2 and all(
+                n.state == CONNECTED for n in client.GetNodes(metadata=as_(OPS)).nodes))
+            yield relay, nodes, client
+
+
+def wait_for(is_so):
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+
+
+def seen(client, token, **request):
+    flows, _ = split(client.GetFlows(metadata=as_(token), **(request or EVERYTHING)))
+    return flows
+
+
+def test_who_shows_nothing_or_the_wrong_thing_is_unauthenticated(guarded):
+    _, _, client = guarded
+    for metadata in (None, as_('a token for nobody'), [('authorization', 'Basic c2hvcA==')]):
+        for call in (lambda: client.GetFlows(metadata=metadata, **EVERYTHING),
+                     lambda: client.ServerStatus(metadata=metadata), lambda: client.GetNodes(metadata=metadata)):
+            assert wire.status_of(call)[0] == 'UNAUTHENTICATED'
+    assert client.call('grpc.health.v1.Health', 'Check').status == 1  # for probes
+
+
+def test_flows_are_seen_by_those_to_whom_one_end_belongs(guarded):
+    _, _, client = guarded
+    assert seen(client, OPS) == ['%s-%d' % (n, i) for i in range(9) for n in 'ab']
+    assert seen(client, SHOP) == ['%s-%d' % (n, i) for i in OF_SHOP for n in 'ab']
+    batches = client.call('tycho.v1.Flows', 'GetFlowBatches', metadata=as_(SHOP), **EVERYTHING)
+    assert split(r for b in batches for r in b.responses)[0] == ['%s-%d' % (n, i) for i in OF_SHOP for n in 'ab']
+
+
+def test_filters_and_masks_do_not_widen_what_is_seen(guarded):
+    _, _, client = guarded
+
+    def numbers(**request):
+        return sorted({int(u.split('-')[1]) for u in seen(client, SHOP, **dict(EVERYTHING, **request))})
+    assert numbers(whitelist=[{'source_pod': ['bank/']}]) == [PAIRS.index(('bank', 'shop'))]
+    assert numbers(whitelist=[{'source_pod': ['bank/'], 'destination_pod': ['web/']}]) == []
+    assert numbers(whitelist=[{'source_pod': ['bank/'], 'destination_pod': ['web/', '/']}]) == [PAIRS.index(('bank', 'shop'))]
+    assert numbers(whitelist=[{'verdict': ['FORWARDED']}, {}]) == OF_SHOP
+    assert numbers(whitelist=[{'experimental': {'cel_expression': ['true']}}]) == OF_SHOP
+    assert numbers(blacklist=[{'source_pod': ['shop/']}]) == [i for i in OF_SHOP if PAIRS[i][0] != 'shop']
+    assert numbers(field_mask={'paths': ['uuid']}) == OF_SHOP
+
+
+def test_counts_and_namespaces_are_cut_the_same_way(guarded):
+    _, _, client = guarded
+    whole, part = client.ServerStatus(metadata=as_(OPS)), client.ServerStatus(metadata=as_(SHOP))
+    assert whole.seen_flows == 18
+    assert (part.num_flows, part.seen_flows, part.num_connected_nodes.value) == (10, 10, 2)
+    assert [n.seen_flows for n in client.GetNodes(metadata=as_(OPS)).nodes] == [9, 9]
+    assert [(n.name, n.state, n.seen_flows, n.num_flows) for n in client.GetNodes(metadata=as_(SHOP)).nodes] == [
+        ('a', CONNECTED, 0, 0), ('b', CONNECTED, 0, 0)]
+    assert [n.namespace for n in client.GetNamespaces(metadata=as_(OPS)).namespaces] == ['bank', 'shop', 'web']
+    assert [n.namespace for n in client.GetNamespaces(metadata=as_(SHOP)).namespaces] == ['shop']
+
+
+def test_what_cannot_be_cut_down_is_for_those_who_may_see_all(guarded):
+    _, _, client = guarded
+    assert wire.status_of(lambda: client.GetAgentEvents(metadata=as_(SHOP)))[0] == 'PERMISSION_DENIED'
+    assert wire.status_of(lambda: client.GetAgentEvents(metadata=as_(OPS)))[0] == 'UNIMPLEMENTED'
+
+
+def test_every_query_is_in_the_log_and_no_token_is(guarded):
+    relay, _, client = guarded
+    seen(client, SHOP, number=3, whitelist=[{'verdict': ['FORWARDED']}])
+    wait_for(lambda: 'flows=6' in relay.log())
+    line = [x for x in relay.log().splitlines() if 'flows=6' in x][0]
+    for part in ('msg="query ended"', 'token-file', 'method=/observer.Observer/GetFlows', 'peer=ipv4:127.0.0.1',
+                 r'\"number\":\"3\"', 'FORWARDED'):
+        assert part in line, line
+    wire.status_of(lambda: client.ServerStatus())
+    wait_for(lambda: 'msg="query refused" who=unknown' in relay.log())
+    assert SHOP not in relay.log() and OPS not in relay.log()
+
+
+def test_new_rules_hold_for_the_next_query_and_for_followers_that_lose_their_rights(guarded, rules):
+    relay, _, client = guarded
+    streams = {t: client.GetFlows(metadata=as_(t), follow=True, number=1, timeout=60) for t in (OPS, SHOP)}
+    for stream in streams.values():
+        next(stream)
+    rules.write('token-file %s *' % rules.token('ops', OPS), 'token-file %s bank' % rules.token('shop', SHOP))
+    assert wire.status_of(lambda: streams[SHOP]) == ('PERMISSION_DENIED', 'your rights have changed; ask again')
+    assert seen(client, SHOP) == ['%s-%d' % (n, i) for i, p in enumerate(PAIRS) if 'bank' in p for n in 'ab']
+    rules.write('nonsense')
+    wait_for(lambda: seen(client, OPS) and 'access file not reread; the old rules stay' in relay.log())
+    streams[OPS].cancel()
+
+
+def test_a_new_token_takes_the_old_ones_place(guarded, rules):
+    _, _, client = guarded
+    rules.token('shop', 'another token of the shop')
+    wait_for(lambda: wire.status_of_or_none(lambda: list(client.GetFlows(metadata=as_(SHOP), number=1))) == 'UNAUTHENTICATED')
+    assert seen(client, 'another token of the shop') == ['%s-%d' % (n, i) for i in OF_SHOP for n in 'ab']
+
+
+def test_certificates_say_who_it_is(tmp_path):
+    authority, rules = Authority(tmp_path, 'authority'), Rules(tmp_path)
+    server = authority.issue('server', 'relay.test')
+    rules.write('cert ui.example  *', 'cert *.shop.example  shop')
+
+    def client_of(relay, name, *dns):
+        cert, key = authority.issue(name, *dns)
+        parts = [open(p, 'rb').read() for p in (authority.cert, key, cert)]
+        return wire.Client(relay.address, grpc.ssl_channel_credentials(*parts),
+                           [('grpc.ssl_target_name_override', 'relay.test')])
+    with cluster('--access-file', rules.path, '--tls-cert-file', server[0], '--tls-key-file', server[1],
+                 '--tls-client-ca-file', authority.cert, a=lines('a')) as (relay, _):
+        with client_of(relay, 'ui', 'ui.example') as ui, client_of(relay, 'cart', 'x.test', 'cart.shop.example') as cart, \
+                client_of(relay, 'stranger', 'shop.example') as stranger:
+            wait_for(lambda: ui.GetNodes().nodes[0].state == CONNECTED)
+            assert split(ui.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in range(9)]
+            assert split(cart.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in OF_SHOP]
+            assert wire.status_of(lambda: stranger.GetFlows(**EVERYTHING))[0] == 'UNAUTHENTICATED'
+
+
+def test_an_observer_keeps_the_same_rules(rules):
+    rules.write('local *', 'token-file %s shop' % rules.token('shop', SHOP))
+    with Node('a', '--access-file', rules.path, lines=lines('a')) as node:
+        with wire.Client(node.socket) as local, node.client() as client:
+            wait_for(lambda: local.ServerStatus().seen_flows == 9)
+            assert split(local.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in range(9)]
+            assert seen(client, SHOP) == ['a-%d' % i for i in OF_SHOP]
+            part = client.ServerStatus(metadata=as_(SHOP))
+            assert (part.num_flows, part.seen_flows) == (5, 5)
+            assert [n.namespace for n in client.GetNamespaces(metadata=as_(SHOP)).namespaces] == ['shop']
+            assert client.GetNodes(metadata=as_(SHOP)).nodes[0].seen_flows == 0
+            assert wire.status_of(lambda: client.GetFlows(number=1))[0] == 'UNAUTHENTICATED'
+            assert wire.status_of(lambda: client.call('peer.Peer', 'Notify', metadata=as_(SHOP)))[0] == 'PERMISSION_DENIED'
+        wait_for(lambda: 'flows=5' in node.log())
+
+
+def test_of_a_hubble_agent_no_counts_are_told_to_those_who_see_a_part(rules):
+    def answer(path, request, context):
+        if path.endswith('/ServerStatus'):
+            yield wire.message('observer.ServerStatusResponse')(num_flows=100, seen_flows=1000).SerializeToString()
+        elif path.endswith('/GetFlows'):  # what it was asked is what it would filter by
+            asked = wire.GetFlowsRequest.FromString(request)
+            pods = sorted(p for f in asked.whitelist for p in list(f.source_pod) + list(f.destination_pod))
+            yield response('hubble', BASE_S, 'asked-for-' + ','.join(pods))
+    with Impostor(answer) as hubble:
+        with Relay('--access-file', rules.path, peers=['hubble=' + hubble.address]) as relay, relay.client() as client:
+            wait_for(lambda: client.ServerStatus(metadata=as_(OPS)).seen_flows == 1000)
+            part = client.ServerStatus(metadata=as_(SHOP))
+            assert (part.seen_flows, part.num_connected_nodes.value) == (0, 1)
+            assert seen(client, SHOP, number=1) == ['asked-for-shop/,shop/']
+
+
+def test_the_command_shows_its_token_from_a_file_and_not_in_plain_text_to_others(guarded, rules):
+    relay, _, _ = guarded
+    flags = ['--server', relay.address, 'observe', '--first', '100', '-o', 'json']
+    p = tycho(*flags, '--token-file', rules.token('mine', SHOP), check=0)
+    assert p.stdout.count('"flow"') == 10
+    assert 'code = Unauthenticated' in tycho(*flags, check=1).stderr
+    p = tycho('--server', 'example.org:4245', 'status', '--token-file', rules.token('mine', SHOP), check=1)
+    assert p.stderr == 'the token would travel in plain text (use --tls)\n'
