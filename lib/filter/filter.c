@@ -1,6 +1,7 @@
 #include "filter/filter.h"
 
 #include "filter/rule.h"
+#include "filter/zone_sets.h"
 
 _Static_assert(FLOW_KIND_FLOW == 0, "kinds are or-ed to see whether all are flows");
 
@@ -230,6 +231,103 @@ uint64_t flow_filter_faults(struct flow_filter *ff, const char **ret_why)
 	if (!ff)
 		return 0;
 	return rules_faults(&ff->whitelist, ret_why) + rules_faults(&ff->blacklist, ret_why);
+}
+
+/* --- what is known of many records, or of a part of one --------------------------------------- */
+
+static bool rule_may_match(const struct rule *r, const struct flow_zone *z)
+{
+	bool flows = z->kinds & 1 << FLOW_KIND_FLOW, others = z->kinds & ~(1u << FLOW_KIND_FLOW);
+
+	for (size_t i = 0; i < r->count; i++) {
+		struct pred *t = r->preds[i];
+
+		/* of what is no flow a zone knows nothing but that it is there */
+		if (others && t->sees_events)
+			continue;
+		if (!flows || (t->may_match && !t->may_match(t, z)))
+			return false;
+	}
+	return true;
+}
+
+bool flow_filter_may_match(struct flow_filter *ff, const struct flow_zone *z)
+{
+	bool may = !ff || !ff->whitelist.count;
+
+	if (z->is_empty)
+		return false;
+	if (ff)
+		check_generation(ff);
+	for (size_t i = 0; !may && i < ff->whitelist.count; i++)
+		may = rule_may_match(&ff->whitelist.v[i], z);
+	return may;
+}
+
+static flow_members rules_members(const struct rules *rules)
+{
+	flow_members members = 0;
+
+	for (size_t i = 0; i < rules->count; i++)
+		for (size_t k = 0; k < rules->v[i].count; k++)
+			members |= rules->v[i].preds[k]->members;
+	return members;
+}
+
+flow_members flow_filter_members(const struct flow_filter *ff)
+{
+	flow_members always = FLOW_MEMBER(FLOW_MEMBER_BITS) | FLOW_MEMBER(FLOW_MEMBER_KIND);
+
+	return always | (ff ? rules_members(&ff->whitelist) | rules_members(&ff->blacklist) : 0);
+}
+
+enum known { NO, UNKNOWN, YES };
+
+static enum known rule_known(const struct rule *r, const struct flow *f, flow_members known)
+{
+	enum known answer = YES;
+
+	for (size_t i = 0; i < r->count; i++) {
+		struct pred *t = r->preds[i];
+
+		if (t->members & ~known)
+			answer = UNKNOWN;
+		else if (!pred_matches(t, f))
+			return NO;
+	}
+	return answer;
+}
+
+static enum known any_known(const struct rules *rules, const struct flow *f, flow_members known)
+{
+	enum known best = NO;
+
+	for (size_t i = 0; i < rules->count && best != YES; i++) {
+		enum known answer = rule_known(&rules->v[i], f, known);
+
+		best = answer > best ? answer : best;
+	}
+	return best;
+}
+
+bool flow_filter_may_match_known(struct flow_filter *ff, const struct flow *f, flow_members known)
+{
+	enum {
+		ODD = FLOW_ODD_TIME | FLOW_ODD_IP | FLOW_ODD_MAC | FLOW_ODD_UUID | FLOW_ODD_L4 |
+		      FLOW_ODD_IFACE,
+		BEYOND = 255
+	};
+
+	if (!ff)
+		return true;
+	/* predicates would look into ext */
+	if (!(known & FLOW_MEMBER(FLOW_MEMBER_EXT)) &&
+	    (f->bits & ODD || f->kind != FLOW_KIND_FLOW || f->verdict == BEYOND ||
+	     f->direction == BEYOND || f->ip_version == BEYOND))
+		return true;
+	check_generation(ff);
+	return (!ff->whitelist.count || any_known(&ff->whitelist, f, known) != NO) &&
+	       any_known(&ff->blacklist, f, known) != YES;
 }
 
 bool flow_filter_is_empty(const struct flow_filter *ff)

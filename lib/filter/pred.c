@@ -1,9 +1,17 @@
 #include "filter/pred.h"
 
+#include "filter/zone_sets.h"
+
 void pred_free(struct pred *t)
 {
 	if (t)
 		t->free(t);
+}
+
+bool pred_needs_l7(struct pred *t, const struct flow_zone *z)
+{
+	(void)t;
+	return z->some_bits & FLOW_HAS_L7;
 }
 
 struct strs *strs_copy(char *const *values, size_t count)

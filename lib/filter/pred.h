@@ -17,9 +17,11 @@
 
 #include "base/err.h"
 #include "flow/flow.h"
+#include "flow/members.h"
 
 struct Flow__FlowFilter;
 struct flow_dict;
+struct flow_zone;
 
 enum { BLOCK_FLOWS = 64 }; /* as many as one word has bits */
 
@@ -41,6 +43,9 @@ struct pred {
 	/* How many records it had no answer for since it was last asked, and the last reason why,
 	 * borrowed until the next match. NULL: it always has one. */
 	uint64_t (*faults)(struct pred *t, const char **ret_why);
+	/* False: no flow of the zone can match (zone_sets.h). NULL: it cannot tell. */
+	bool (*may_match)(struct pred *t, const struct flow_zone *z);
+	flow_members members; /* that it looks at; FLOW_MEMBER_BITS and _KIND go without saying */
 	/* Records that are no flow are asked about too; otherwise they never match. */
 	bool sees_events;
 	/* Cheaper ones run first: 0 looks at a member, 1 at several, 2 at a dictionary entry, 3 at
@@ -56,6 +61,9 @@ static inline bool block_is_sparse(size_t n, uint64_t asked)
 {
 	return (size_t)__builtin_popcountll(asked) * 3 < n;
 }
+
+/* May-match of what looks only into L7 messages. */
+bool pred_needs_l7(struct pred *t, const struct flow_zone *z);
 
 /* The flow's wire bytes; where it has none, an empty string that is not NULL. */
 static inline struct str flow_ext(const struct flow *f)

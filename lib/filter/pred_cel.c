@@ -71,6 +71,7 @@ enum err_code pred_cel_new(const Flow__FlowFilter *ff, const struct flow_dict *d
 	p->t = (struct pred){ .matches = cel_matches,
 			      .free = cel_pred_free,
 			      .faults = cel_faults,
+			      .members = FLOW_MEMBERS_ALL,
 			      .sees_events = true,
 			      .cost = 4 };
 	p->dict = dict;

@@ -40,7 +40,11 @@ static struct l7_pred *l7_pred_new(bool (*matches)(struct pred *, const struct f
 		(void)err_set(e, ERR_NOMEM, "flow filter");
 		return NULL;
 	}
-	l->t = (struct pred){ .matches = matches, .free = l7_free, .cost = cost };
+	l->t = (struct pred){ .matches = matches,
+			      .may_match = pred_needs_l7,
+			      .members = FLOW_MEMBER(FLOW_MEMBER_EXT),
+			      .free = l7_free,
+			      .cost = cost };
 	l->path = buf_init(URL_BYTES);
 	return l;
 }

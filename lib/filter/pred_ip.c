@@ -2,6 +2,7 @@
 #include "regex/gotext.h"
 #include "filter/netip.h"
 #include "filter/pred.h"
+#include "filter/zone_sets.h"
 #include "flow/flow.pb-c.h"
 
 struct ip_pred {
@@ -96,6 +97,36 @@ static bool ip_matches(struct pred *t, const struct flow *f)
 	return false;
 }
 
+/* Addresses of IPv4 are a range, others are just there or not; whole addresses can be looked up. */
+static bool prefix_may_match(const struct netip_prefix *p, const struct flow_zone *z)
+{
+	if (p->bits == (p->addr.is_v4 ? 32 : 128) && !zone_has_ip(z, p->addr.ip))
+		return false;
+	if (!p->addr.is_v4)
+		return z->has_ip6;
+	const uint8_t *b = p->addr.ip + 12;
+	uint32_t low = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+	uint32_t rest = p->bits >= 32 ? 0 : UINT32_MAX >> p->bits;
+	return z->ip4_min <= (low | rest) && z->ip4_max >= (low & ~rest);
+}
+
+static bool ip_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct ip_pred *ip = (const struct ip_pred *)t;
+
+	if (z->some_bits & FLOW_ODD_IP)
+		return true;
+	if (ip->side == FLOW_XLATED) /* its addresses are not noted */
+		return z->some_bits & FLOW_HAS_XLATED;
+	for (size_t i = 0; i < ip->ip_count; i++)
+		if (zone_has_ip(z, ip->ips[i]))
+			return true;
+	for (size_t i = 0; i < ip->prefix_count; i++)
+		if (prefix_may_match(&ip->prefixes[i], z))
+			return true;
+	return false;
+}
+
 static enum err_code add_value(struct ip_pred *ip, struct str s, struct err *e)
 {
 	char tmp[FLOW_IP_TEXT_BYTES];
@@ -123,7 +154,13 @@ static enum err_code ip_pred_new(char *const *values, size_t count, enum flow_si
 	struct ip_pred *ip = calloc(1, sizeof *ip);
 	if (!ip)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	ip->t = (struct pred){ .matches = ip_matches, .free = ip_free, .cost = 1 };
+	ip->t = (struct pred){ .matches = ip_matches,
+			       .may_match = ip_may_match,
+			       .members = FLOW_MEMBER(side == FLOW_SRC   ? FLOW_MEMBER_SRC_IP
+						      : side == FLOW_DST ? FLOW_MEMBER_DST_IP
+									 : FLOW_MEMBER_SRC_XLATED),
+			       .free = ip_free,
+			       .cost = 1 };
 	AUTO(pred_free) struct pred *made = &ip->t;
 	ip->side = side;
 	ip->texts = strs_copy(values, count);

@@ -5,6 +5,7 @@
 #include "regex/gotext.h"
 #include "filter/selector.h"
 #include "filter/pred.h"
+#include "filter/zone_sets.h"
 #include "flow/dict.h"
 #include "flow/flow.pb-c.h"
 
@@ -129,6 +130,30 @@ static uint64_t name_matches_block(struct pred *t, const struct block *b, uint64
 	return bits;
 }
 
+static bool name_may_match(struct pred *t, const struct flow_zone *z)
+{
+	struct name_pred *n = (struct name_pred *)t;
+	const struct id_set *ids = n->whose == NODE ? &z->nodes
+				   : n->whose == SOURCE_SERVICE || n->whose == DESTINATION_SERVICE
+					   ? &z->services
+					   : &z->endpoints;
+
+	if (ids->any)
+		return true;
+	for (size_t w = 0; w < ids->count; w++) {
+		const struct answer_word *said =
+			w < n->answers.count ? &n->answers.words[w] : &(struct answer_word){ 0 };
+		uint64_t unknown = ids->words[w] & ~said->known;
+
+		if (ids->words[w] & said->known & said->yes)
+			return true;
+		for (; unknown; unknown &= unknown - 1)
+			if (answer(n, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(unknown)))
+				return true;
+	}
+	return false;
+}
+
 static struct name_pred *name_pred_new(const struct flow_dict *dict, enum whose whose,
 				       struct err *e)
 {
@@ -138,9 +163,18 @@ static struct name_pred *name_pred_new(const struct flow_dict *dict, enum whose 
 		(void)err_set(e, ERR_NOMEM, "flow filter");
 		return NULL;
 	}
+	static const enum flow_member members[] = {
+		[SOURCE] = FLOW_MEMBER_SRC_EP,
+		[DESTINATION] = FLOW_MEMBER_DST_EP,
+		[SOURCE_SERVICE] = FLOW_MEMBER_SERVICES,
+		[DESTINATION_SERVICE] = FLOW_MEMBER_SERVICES,
+		[NODE] = FLOW_MEMBER_NODE,
+	};
 	n->t = (struct pred){
 		.matches = name_matches,
 		.matches_block = name_matches_block,
+		.may_match = name_may_match,
+		.members = FLOW_MEMBER(members[whose]),
 		.forget = name_forget,
 		.free = name_free,
 		.cost = 2,

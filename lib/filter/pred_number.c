@@ -1,5 +1,6 @@
 /* Predicates on single numbers of the record: enums, flags, event types, interfaces. */
 #include "filter/pred.h"
+#include "filter/zone_sets.h"
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
@@ -77,8 +78,22 @@ static uint64_t byte_matches_block(struct pred *t, const struct block *b, uint64
 	return bits;
 }
 
-static enum err_code byte_pred_new(const int *values, size_t count, size_t offset, uint32_t message,
-				   uint32_t field, struct pred **ret, struct err *e)
+static bool byte_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct byte_pred *b = (const struct byte_pred *)t;
+	const uint64_t *have = b->offset == offsetof(struct flow, verdict)     ? z->verdicts
+			       : b->offset == offsetof(struct flow, direction) ? z->directions
+									       : z->ip_versions;
+	uint64_t both = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(b->set); i++)
+		both |= have[i] & b->set[i];
+	return both;
+}
+
+static enum err_code byte_pred_new(const int *values, size_t count, size_t offset,
+				   enum flow_member member, uint32_t message, uint32_t field,
+				   struct pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
@@ -87,6 +102,8 @@ static enum err_code byte_pred_new(const int *values, size_t count, size_t offse
 		return err_set(e, ERR_NOMEM, "flow filter");
 	b->t = (struct pred){ .matches = byte_matches,
 			      .matches_block = byte_matches_block,
+			      .may_match = byte_may_match,
+			      .members = FLOW_MEMBER(member),
 			      .free = number_free };
 	b->offset = offset;
 	b->message = message;
@@ -112,7 +129,8 @@ enum err_code pred_verdict_new(const Flow__FlowFilter *ff, const struct flow_dic
 {
 	(void)dict;
 	return byte_pred_new((const int *)ff->verdict, ff->n_verdict,
-			     offsetof(struct flow, verdict), 0, FLOW_FIELD_VERDICT, ret, e);
+			     offsetof(struct flow, verdict), FLOW_MEMBER_VERDICT, 0,
+			     FLOW_FIELD_VERDICT, ret, e);
 }
 
 enum err_code pred_traffic_direction_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
@@ -120,8 +138,8 @@ enum err_code pred_traffic_direction_new(const Flow__FlowFilter *ff, const struc
 {
 	(void)dict;
 	return byte_pred_new((const int *)ff->traffic_direction, ff->n_traffic_direction,
-			     offsetof(struct flow, direction), 0, FLOW_FIELD_TRAFFIC_DIRECTION, ret,
-			     e);
+			     offsetof(struct flow, direction), FLOW_MEMBER_DIRECTION, 0,
+			     FLOW_FIELD_TRAFFIC_DIRECTION, ret, e);
 }
 
 enum err_code pred_ip_version_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
@@ -131,7 +149,8 @@ enum err_code pred_ip_version_new(const Flow__FlowFilter *ff, const struct flow_
 
 	(void)dict;
 	return byte_pred_new((const int *)ff->ip_version, ff->n_ip_version,
-			     offsetof(struct flow, ip_version), FLOW_FIELD_IP, IP_VERSION, ret, e);
+			     offsetof(struct flow, ip_version), FLOW_MEMBER_IP_VERSION,
+			     FLOW_FIELD_IP, IP_VERSION, ret, e);
 }
 
 /* --- one bit of the record -------------------------------------------------------------------- */
@@ -141,19 +160,20 @@ struct bool_pred {
 	bool asked[2]; /* for false, for true */
 };
 
+/* *@ret stays NULL if nothing is asked for. */
 static enum err_code bool_pred_new(const protobuf_c_boolean *values, size_t count,
 				   bool (*matches)(struct pred *, const struct flow *),
-				   bool sees_events, struct pred **ret, struct err *e)
+				   struct bool_pred **ret, struct err *e)
 {
 	if (!count)
 		return ERR_OK;
 	struct bool_pred *b = calloc(1, sizeof *b);
 	if (!b)
 		return err_set(e, ERR_NOMEM, "flow filter");
-	b->t = (struct pred){ .matches = matches, .free = number_free, .sees_events = sees_events };
+	b->t = (struct pred){ .matches = matches, .free = number_free };
 	for (size_t i = 0; i < count; i++)
 		b->asked[values[i] != 0] = true;
-	*ret = &b->t;
+	*ret = b;
 	return ERR_OK;
 }
 
@@ -168,11 +188,27 @@ static bool reply_matches(struct pred *t, const struct flow *f)
 	return b->asked[f->is_reply == FLOW_REPLY_TRUE];
 }
 
+static bool reply_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct bool_pred *b = (const struct bool_pred *)t;
+
+	return (b->asked[0] && z->replies[0]) || (b->asked[1] && z->replies[1]);
+}
+
 enum err_code pred_reply_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
 			     struct pred **ret, struct err *e)
 {
+	struct bool_pred *b = NULL;
+
 	(void)dict;
-	return bool_pred_new(ff->reply, ff->n_reply, reply_matches, false, ret, e);
+	if (bool_pred_new(ff->reply, ff->n_reply, reply_matches, &b, e) != ERR_OK)
+		return ERR_NOMEM;
+	if (!b)
+		return ERR_OK;
+	b->t.may_match = reply_may_match;
+	b->t.members = FLOW_MEMBER(FLOW_MEMBER_REPLY) | FLOW_MEMBER(FLOW_MEMBER_VERDICT);
+	*ret = &b->t;
+	return ERR_OK;
 }
 
 static bool encrypted_matches(struct pred *t, const struct flow *f)
@@ -184,11 +220,27 @@ static bool encrypted_matches(struct pred *t, const struct flow *f)
 	return b->asked[f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_ENCRYPTED)];
 }
 
+static bool encrypted_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct bool_pred *b = (const struct bool_pred *)t;
+
+	return (b->asked[0] && z->encrypted[0]) || (b->asked[1] && z->encrypted[1]);
+}
+
 enum err_code pred_encrypted_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
 				 struct pred **ret, struct err *e)
 {
+	struct bool_pred *b = NULL;
+
 	(void)dict;
-	return bool_pred_new(ff->encrypted, ff->n_encrypted, encrypted_matches, true, ret, e);
+	if (bool_pred_new(ff->encrypted, ff->n_encrypted, encrypted_matches, &b, e) != ERR_OK)
+		return ERR_NOMEM;
+	if (!b)
+		return ERR_OK;
+	b->t.may_match = encrypted_may_match;
+	b->t.sees_events = true;
+	*ret = &b->t;
+	return ERR_OK;
 }
 
 /* --- lists of numbers ------------------------------------------------------------------------- */
@@ -227,6 +279,16 @@ static bool drop_reason_matches(struct pred *t, const struct flow *f)
 	       list_has((const struct list_pred *)t, f->drop_desc);
 }
 
+static bool drop_reason_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct list_pred *l = (const struct list_pred *)t;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (few_set_has(&z->drops, l->v[i]))
+			return true;
+	return false;
+}
+
 enum err_code pred_drop_reason_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
 				   struct pred **ret, struct err *e)
 {
@@ -239,6 +301,8 @@ enum err_code pred_drop_reason_new(const Flow__FlowFilter *ff, const struct flow
 		return ERR_NOMEM;
 	for (size_t i = 0; i < l->count; i++)
 		l->v[i] = (uint32_t)ff->drop_reason_desc[i];
+	l->t.may_match = drop_reason_may_match;
+	l->t.members = FLOW_MEMBER(FLOW_MEMBER_VERDICT) | FLOW_MEMBER(FLOW_MEMBER_DROP);
 	*ret = &l->t;
 	return ERR_OK;
 }
@@ -248,6 +312,13 @@ static bool ip_trace_id_matches(struct pred *t, const struct flow *f)
 	bool has = f->kind == FLOW_KIND_FLOW && flow_is(f, FLOW_HAS_IP_TRACE_ID);
 
 	return list_has((const struct list_pred *)t, has ? f->ip_trace_id : 0);
+}
+
+static bool ip_trace_id_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct list_pred *l = (const struct list_pred *)t;
+
+	return z->traced[1] || (z->traced[0] && list_has(l, 0));
 }
 
 enum err_code pred_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
@@ -263,6 +334,8 @@ enum err_code pred_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow
 	for (size_t i = 0; i < l->count; i++)
 		l->v[i] = ff->ip_trace_id[i];
 	l->t.sees_events = true;
+	l->t.may_match = ip_trace_id_may_match;
+	l->t.members = FLOW_MEMBER(FLOW_MEMBER_TRACE_ID);
 	*ret = &l->t;
 	return ERR_OK;
 }
@@ -277,6 +350,18 @@ static bool tcp_flags_match(struct pred *t, const struct flow *f)
 	for (size_t i = 0; i < l->count; i++)
 		if ((f->tcp_flags & l->v[i]) == l->v[i])
 			return true;
+	return false;
+}
+
+static bool tcp_flags_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct list_pred *l = (const struct list_pred *)t;
+
+	for (uint64_t flags = 0; flags < ZONE_FLAG_SETS; flags++)
+		if (z->flags[flags / 64] >> flags % 64 & 1)
+			for (size_t i = 0; i < l->count; i++)
+				if ((flags & l->v[i]) == l->v[i])
+					return true;
 	return false;
 }
 
@@ -300,6 +385,8 @@ enum err_code pred_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_d
 			  (m->ns ? FLOW_TCP_NS : 0u);
 	}
 	l->t.cost = 1;
+	l->t.may_match = tcp_flags_may_match;
+	l->t.members = FLOW_MEMBER(FLOW_MEMBER_L4) | FLOW_MEMBER(FLOW_MEMBER_TCP_FLAGS);
 	*ret = &l->t;
 	return ERR_OK;
 }
@@ -331,6 +418,15 @@ static int32_t event_sub_type(const struct flow *f)
 	return type;
 }
 
+static bool event_is_asked(const struct event_type_test *ev, int32_t type, int32_t sub_type)
+{
+	for (size_t i = 0; i < ev->count; i++)
+		if ((ev->v[i].type == 0 || ev->v[i].type == type) &&
+		    (!ev->v[i].match_sub_type || ev->v[i].sub_type == sub_type))
+			return true;
+	return false;
+}
+
 static bool event_type_matches(struct pred *t, const struct flow *f)
 {
 	const struct event_type_test *ev = (const struct event_type_test *)t;
@@ -345,9 +441,17 @@ static bool event_type_matches(struct pred *t, const struct flow *f)
 	} else {
 		return false;
 	}
-	for (size_t i = 0; i < ev->count; i++)
-		if ((ev->v[i].type == 0 || ev->v[i].type == type) &&
-		    (!ev->v[i].match_sub_type || ev->v[i].sub_type == sub_type))
+	return event_is_asked(ev, type, sub_type);
+}
+
+static bool event_type_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct event_type_test *ev = (const struct event_type_test *)t;
+
+	if (few_set_is_any(&z->events))
+		return true;
+	for (size_t i = 0; i < z->events.count; i++)
+		if (event_is_asked(ev, (int32_t)(z->events.v[i] >> 32), (int32_t)z->events.v[i]))
 			return true;
 	return false;
 }
@@ -364,7 +468,12 @@ enum err_code pred_event_type_new(const Flow__FlowFilter *ff, const struct flow_
 	if (!ev)
 		return err_set(e, ERR_NOMEM, "flow filter");
 	ev->t = (struct pred){
-		.matches = event_type_matches, .free = number_free, .sees_events = true, .cost = 1
+		.matches = event_type_matches,
+		.may_match = event_type_may_match,
+		.members = FLOW_MEMBER(FLOW_MEMBER_EVENT),
+		.free = number_free,
+		.sees_events = true,
+		.cost = 1,
 	};
 	ev->count = n;
 	for (size_t i = 0; i < n; i++) {
@@ -408,6 +517,12 @@ static bool interface_matches(struct pred *t, const struct flow *f)
 	return false;
 }
 
+static bool interface_may_match(struct pred *t, const struct flow_zone *z)
+{
+	(void)t;
+	return z->some_bits & FLOW_HAS_IFACE;
+}
+
 enum err_code pred_interface_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
 				 struct pred **ret, struct err *e)
 {
@@ -425,7 +540,11 @@ enum err_code pred_interface_new(const Flow__FlowFilter *ff, const struct flow_d
 		free(t);
 		return err_set(e, ERR_NOMEM, "flow filter");
 	}
-	t->t = (struct pred){ .matches = interface_matches, .free = interface_free, .cost = 1 };
+	t->t = (struct pred){ .matches = interface_matches,
+			      .may_match = interface_may_match,
+			      .members = FLOW_MEMBER(FLOW_MEMBER_INTERFACE),
+			      .free = interface_free,
+			      .cost = 1 };
 	t->names = copy;
 	for (size_t i = 0; i < n; i++)
 		t->index[i] = ff->interface[i]->index;

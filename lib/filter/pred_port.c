@@ -3,6 +3,7 @@
 #include "regex/gotext.h"
 #include "filter/l7.h"
 #include "filter/pred.h"
+#include "filter/zone_sets.h"
 #include "flow/flow.pb-c.h"
 
 /* --- ports ------------------------------------------------------------------------------------ */
@@ -91,6 +92,18 @@ static uint64_t port_matches_block(struct pred *t, const struct block *b, uint64
 			   : scan_ports(p, b, asked, false, false);
 }
 
+static bool port_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct port_pred *p = (const struct port_pred *)t;
+	uint64_t both = z->some_bits & FLOW_ODD_L4;
+
+	for (size_t i = 0; i < p->few; i++)
+		both |= z->ports[p->port[i] / 64] >> p->port[i] % 64 & 1;
+	for (size_t w = 0; w < PORTS / 64 && !p->few; w++)
+		both |= z->ports[w] & p->map[w];
+	return both;
+}
+
 static void port_free(struct pred *t)
 {
 	free(t);
@@ -107,6 +120,10 @@ static enum err_code port_pred_new(char *const *values, size_t count, enum flow_
 		return err_set(e, ERR_NOMEM, "flow filter");
 	p->t = (struct pred){ .matches = port_matches,
 			      .matches_block = port_matches_block,
+			      .may_match = port_may_match,
+			      .members = FLOW_MEMBER(FLOW_MEMBER_L4) |
+					 (side == FLOW_SRC ? FLOW_MEMBER(FLOW_MEMBER_SRC_PORT)
+							   : FLOW_MEMBER(FLOW_MEMBER_DST_PORT)),
 			      .free = port_free };
 	p->side = side;
 	for (size_t i = 0; i < count; i++) {
@@ -183,6 +200,13 @@ static uint64_t protocol_matches_block(struct pred *t, const struct block *b, ui
 	return bits;
 }
 
+static bool protocol_may_match(struct pred *t, const struct flow_zone *z)
+{
+	const struct protocol_pred *p = (const struct protocol_pred *)t;
+
+	return (p->l4 & z->l4) || (p->l7 && z->some_bits & FLOW_HAS_L7);
+}
+
 enum err_code pred_protocol_new(const Flow__FlowFilter *ff, const struct flow_dict *dict,
 				struct pred **ret, struct err *e)
 {
@@ -211,6 +235,7 @@ enum err_code pred_protocol_new(const Flow__FlowFilter *ff, const struct flow_di
 		return err_set(e, ERR_NOMEM, "flow filter");
 	p->t = (struct pred){ .matches = protocol_matches,
 			      .matches_block = protocol_matches_block,
+			      .may_match = protocol_may_match,
 			      .free = port_free };
 	for (size_t i = 0; i < ff->n_protocol; i++) {
 		struct str name = str_of(ff->protocol[i]);
@@ -226,6 +251,7 @@ enum err_code pred_protocol_new(const Flow__FlowFilter *ff, const struct flow_di
 		p->l7 |= known[k].l7;
 	}
 	p->t.cost = p->l7 ? 3 : 0;
+	p->t.members = FLOW_MEMBER(FLOW_MEMBER_L4) | (p->l7 ? FLOW_MEMBER(FLOW_MEMBER_EXT) : 0);
 	*ret = &TAKE(p)->t;
 	return ERR_OK;
 }

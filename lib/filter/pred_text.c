@@ -1,6 +1,7 @@
 /* Texts that the record holds in part or not at all: UUIDs, DNS names of addresses, trace ids. */
 #include "filter/glob.h"
 #include "filter/pred.h"
+#include "filter/zone_sets.h"
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
@@ -58,6 +59,7 @@ enum err_code pred_uuid_new(const Flow__FlowFilter *ff, const struct flow_dict *
 		return ERR_OK;
 	if (text_pred_new(ff->uuid, ff->n_uuid, uuid_matches, &x, e) != ERR_OK)
 		return ERR_NOMEM;
+	x->t.members = FLOW_MEMBER(FLOW_MEMBER_UUID);
 	*ret = &x->t;
 	return ERR_OK;
 }
@@ -86,6 +88,7 @@ enum err_code pred_trace_id_new(const Flow__FlowFilter *ff, const struct flow_di
 	if (text_pred_new(ff->trace_id, ff->n_trace_id, trace_id_matches, &x, e) != ERR_OK)
 		return ERR_NOMEM;
 	x->t.sees_events = true;
+	x->t.members = FLOW_MEMBER(FLOW_MEMBER_EXT);
 	*ret = &x->t;
 	return ERR_OK;
 }
@@ -107,6 +110,12 @@ static bool fqdn_matches(struct pred *t, const struct flow *f)
 	return false;
 }
 
+static bool fqdn_may_match(struct pred *t, const struct flow_zone *z)
+{
+	(void)t;
+	return z->some_bits & FLOW_HAS_NAMES;
+}
+
 static enum err_code fqdn_pred_new(char *const *values, size_t count, uint32_t field,
 				   struct pred **ret, struct err *e)
 {
@@ -118,6 +127,8 @@ static enum err_code fqdn_pred_new(char *const *values, size_t count, uint32_t f
 		return ERR_NOMEM;
 	AUTO(pred_free) struct pred *made = &x->t;
 	x->field = field;
+	x->t.may_match = fqdn_may_match;
+	x->t.members = FLOW_MEMBER(FLOW_MEMBER_EXT);
 	x->globs = calloc(count, sizeof(struct glob *));
 	if (!x->globs)
 		return err_set(e, ERR_NOMEM, "flow filter");

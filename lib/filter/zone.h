@@ -2,12 +2,15 @@
  * zone - what a set of records holds, in short: enough for a filter to say "nothing in there is
  * mine" without looking at one of them.
  *
- *	records ──► flow_zone (a few hundred bytes) ──► flow_filter_may_match: no │ perhaps
+ *	records ──► flow_zone ──► bytes ──► flow_zone ──► flow_filter_may_match: no │ perhaps
  *
- * Shape    small sets are exact (verdicts, kinds, drop reasons, endpoints while they are few);
- *          large ones are Bloom filters. A zone never says no wrongly.
- * Bytes    flow_zone_put / flow_zone_get; ids of endpoints and nodes in them are whatever the
- *          records had, and are translated by whoever stores them.
+ * Shape    exact: kinds, verdicts, directions, drop reasons, event types, TCP flags; ports below
+ *          32,768, endpoints, services and nodes while they are at most some thousand. Higher ports
+ *          by their upper byte, addresses by a Bloom filter and the range of IPv4. As bytes some
+ *          hundred, with many peers a few thousand. A zone never says no wrongly.
+ * Ids      of endpoints, services and nodes in its bytes are whatever the records had, and are
+ *          translated by whoever stores them.
+ * Threads  one thread per struct flow_zone.
  */
 #ifndef TYCHO_FILTER_ZONE_H
 #define TYCHO_FILTER_ZONE_H
@@ -20,6 +23,7 @@
 
 struct flow_zone;
 
+/* Of no records. */
 MUST_CHECK enum err_code flow_zone_new(struct flow_zone **ret, struct err *e);
 void flow_zone_free(struct flow_zone *z);
 AUTO_DEFINE(struct flow_zone, flow_zone_free);
@@ -29,22 +33,32 @@ void flow_zone_add(struct flow_zone *z, const struct flow *flows, size_t n);
 /* What one of the two holds: for merged segments. */
 void flow_zone_merge(struct flow_zone *z, const struct flow_zone *other);
 
+/* At most FLOW_ZONE_BYTES. */
+enum { FLOW_ZONE_BYTES = 48 << 10 };
 void flow_zone_put(struct buf *b, const struct flow_zone *z);
-/* ERR_PARSE: damaged. @endpoint and @node translate the ids that were put into the ids of the
- * filter's dictionary; 0 from them means "unknown": then the zone cannot say no by names. */
+
+/* They translate stored ids into those of the filter's dictionary; 0 means "unknown": the zone then
+ * cannot say no by names. A NULL translates nothing: ids are the dictionary's own. */
 struct flow_zone_ids {
 	struct endpoint_id (*endpoint)(void *ctx, uint32_t stored);
+	struct service_id (*service)(void *ctx, uint32_t stored);
 	struct node_id (*node)(void *ctx, uint32_t stored);
 	void *ctx;
 };
+/* Replaces what @z holds. ERR_PARSE: damaged; @z then holds anything. */
 MUST_CHECK enum err_code flow_zone_get(struct flow_zone *z, struct str bytes,
 				       const struct flow_zone_ids *ids, struct err *e);
 
-/* False: no record of the zone can match. Not const: predicates remember answers. */
+/* False: no record of the zone can match. Not const: predicates remember answers. NULL filter:
+ * true, if there are records. */
 bool flow_filter_may_match(struct flow_filter *ff, const struct flow_zone *z);
-/* The members that match and match_n look at. Where a record has a FLOW_ODD_ bit, is FLOW_WHOLE, or
- * an enum is 255, its accessors look into ext as well: whoever loads columns loads ext for those.
- */
+
+/* The members that match and match_n look at. Where a record has a FLOW_ODD_ bit, is FLOW_WHOLE, is
+ * no flow, or an enum is 255, its accessors look into ext as well: whoever loads columns loads ext
+ * for those. */
 flow_members flow_filter_members(const struct flow_filter *ff);
+/* Of a record of which only the @known members are filled in (FLOW_MEMBER_KIND and
+ * FLOW_MEMBER_BITS among them): false if it cannot match, whatever the others are. */
+bool flow_filter_may_match_known(struct flow_filter *ff, const struct flow *f, flow_members known);
 
 #endif
