@@ -363,7 +363,7 @@ static enum err_code make_drafts(const struct name_view *view, const struct iden
 		size_t n = labels_of(ids, dr->in, &of, reserved);
 		for (size_t l = 0; l < n; l++)
 			*next++ = of[l];
-		if (dr->in->verbatim)
+		if (dr->in->verbatim && !dr->in->local)
 			n = said_filter_labels(dr->in->endpoint.identity, dr->labels, n);
 		dr->label_count = sort_unique(dr->labels, n);
 		size_t start = d->sets.len;
@@ -479,12 +479,15 @@ static enum err_code make_part(struct name_table *t, unsigned who, const struct 
 	numbers_release(t->endpoint_ids, who);
 	for (size_t i = 0; i < view->prefix_count; i++) {
 		const struct draft *dr = &drafts.list[i];
+		struct endpoint_id ep = intern(t, who, dr);
+		const struct endpoint *local =
+			dr->in->local ? flow_dict_get_endpoint(t->dict, ep) : NULL;
 		/* back in the view's place: of two equal prefixes the first counts */
 		part.prefixes[dr->index] = (struct snapshot_prefix){
 			.ip = ip128_prefix(ip128_of(dr->in->ip), dr->in->bits),
 			.bits = dr->in->bits,
-			.who = { intern(t, who, dr),
-				 dr->in->local ? WHO_CLAIMED | WHO_LOCAL : WHO_CLAIMED },
+			.who = { ep, dr->in->local ? WHO_CLAIMED | WHO_LOCAL : WHO_CLAIMED },
+			.local_id = local ? local->id : 0,
 		};
 	}
 	part.prefix_count = view->prefix_count;
@@ -541,9 +544,10 @@ enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], s
 	if (!part.prefixes)
 		return err_set(e, ERR_NOMEM, "%zu addresses of the node", count);
 	for (size_t i = 0; i < count; i++)
-		part.prefixes[i] = (struct snapshot_prefix){ ip128_of(ips[i]),
-							     128,
-							     { t->host, WHO_CLAIMED | WHO_HOST } };
+		part.prefixes[i] =
+			(struct snapshot_prefix){ .ip = ip128_of(ips[i]),
+						  .bits = 128,
+						  .who = { t->host, WHO_CLAIMED | WHO_HOST } };
 	part.prefix_count = count;
 	(void)pthread_mutex_lock(&t->mx);
 	enum err_code code = replace_part(t, HOST_PART, &part, e);
@@ -698,6 +702,11 @@ void name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
 		src = snapshot_who(s, f->src_ip);
 	if (f->bits & FLOW_HAS_DST_IP)
 		dst = snapshot_who(s, f->dst_ip);
+	if (snapshot_has_identities(s)) {
+		/* the agent knows the node's own addresses, or has its reasons */
+		src = src.bits & WHO_HOST ? (struct who){ 0 } : src;
+		dst = dst.bits & WHO_HOST ? (struct who){ 0 } : dst;
+	}
 	f->src_ep = said_endpoint(&t->said, t->dict, s, t->at, src, src_identity);
 	f->dst_ep = said_endpoint(&t->said, t->dict, s, t->at, dst, dst_identity);
 	put_services(s, f);
@@ -712,6 +721,11 @@ const struct endpoint *name_find(struct name_table *t, const uint8_t ip[16], boo
 
 	*ret_local = who.bits & WHO_LOCAL;
 	return who.bits & WHO_CLAIMED ? flow_dict_get_endpoint(t->dict, who.ep) : NULL;
+}
+
+const struct endpoint *name_local(struct name_table *t, uint32_t id)
+{
+	return flow_dict_get_endpoint(t->dict, snapshot_local(load_current(t), id));
 }
 
 bool name_cgroup_ip(struct name_table *t, uint64_t cgroup, bool ipv6, uint8_t ret_ip[16])

@@ -109,6 +109,8 @@ void name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
 		    uint32_t dst_identity, struct buf *ext);
 /* Capture thread: who has @ip, NULL if nobody claims it. Borrowed for the dictionary's life. */
 const struct endpoint *name_find(struct name_table *t, const uint8_t ip[16], bool *ret_local);
+/* Capture thread: the endpoint of this node with that Endpoint.ID, NULL if there is none. */
+const struct endpoint *name_local(struct name_table *t, uint32_t id);
 /* Capture thread: the address of that family of the pod in @cgroup. */
 bool name_cgroup_ip(struct name_table *t, uint64_t cgroup, bool ipv6, uint8_t ret_ip[16]);
 /* Capture thread: an answer that @client received says that @ip is called @name (with or without

@@ -42,12 +42,17 @@ static int cidr_bits(struct str label)
 	return bits;
 }
 
+static bool is_node_local(uint32_t identity)
+{
+	return identity >> SCOPE_SHIFT == SCOPE_LOCAL;
+}
+
 size_t said_filter_labels(uint32_t identity, struct str *labels, size_t count)
 {
 	size_t kept = 0, best = 0;
 	int longest = 0;
 
-	if (identity >> SCOPE_SHIFT != SCOPE_LOCAL)
+	if (!is_node_local(identity))
 		return count;
 	for (size_t i = 0; i < count; i++)
 		if (cidr_bits(labels[i]) > longest) {
@@ -114,6 +119,13 @@ static struct endpoint_id combine(struct flow_dict *dict, const struct snapshot 
 	return flow_dict_endpoint(dict, &ep);
 }
 
+/* Endpoints of this node keep all labels in the table: which are shown depends on the said
+ * identity. */
+static bool hides_labels(struct who who, uint32_t identity)
+{
+	return who.bits & WHO_LOCAL && is_node_local(identity);
+}
+
 struct endpoint_id said_endpoint(struct said *said, struct flow_dict *dict,
 				 const struct snapshot *s, uint64_t version, struct who who,
 				 uint32_t identity)
@@ -122,7 +134,9 @@ struct endpoint_id said_endpoint(struct said *said, struct flow_dict *dict,
 
 	if (who.bits & WHO_CLAIMED) {
 		known = flow_dict_get_endpoint(dict, who.ep);
-		if (known && (!identity || known->identity == identity))
+		if (known && !identity)
+			identity = known->identity;
+		if (known && known->identity == identity && !hides_labels(who, identity))
 			return who.ep;
 	} else {
 		who.ep = (struct endpoint_id){ 0 };

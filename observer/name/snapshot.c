@@ -27,6 +27,8 @@ struct snapshot {
 	size_t service_mask;
 	struct snapshot_identity *identities; /* ep 0: free */
 	size_t identity_mask;
+	struct snapshot_identity *locals; /* by Endpoint.ID; ep 0: free */
+	size_t local_mask;
 	struct cgroup_slot *cgroups;
 	size_t cgroup_mask;
 	bool has_services, has_any_port, has_identities;
@@ -71,13 +73,19 @@ static size_t hash_number(uint64_t number)
 	return (size_t)((number * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
 }
 
-static struct snapshot_identity *find_identity(const struct snapshot *s, uint32_t identity)
+static struct snapshot_identity *find_number(struct snapshot_identity *slots, size_t mask,
+					     uint32_t number)
 {
-	for (size_t i = hash_number(identity);; i++) {
-		struct snapshot_identity *slot = &s->identities[i & s->identity_mask];
-		if (!slot->ep.v || slot->identity == identity)
+	for (size_t i = hash_number(number);; i++) {
+		struct snapshot_identity *slot = &slots[i & mask];
+		if (!slot->ep.v || slot->identity == number)
 			return slot;
 	}
+}
+
+static struct snapshot_identity *find_identity(const struct snapshot *s, uint32_t identity)
+{
+	return find_number(s->identities, s->identity_mask, identity);
 }
 
 static struct cgroup_slot *find_cgroup(const struct snapshot *s, uint64_t cgroup)
@@ -98,6 +106,12 @@ static void add_numbers(struct snapshot *s, const struct snapshot_part *part)
 			*slot = *in;
 			s->has_identities = true;
 		}
+	}
+	for (size_t i = 0; i < part->prefix_count; i++) {
+		const struct snapshot_prefix *p = &part->prefixes[i];
+		struct snapshot_identity *slot = find_number(s->locals, s->local_mask, p->local_id);
+		if (p->local_id && !slot->ep.v)
+			*slot = (struct snapshot_identity){ p->local_id, p->who.ep };
 	}
 	for (size_t i = 0; i < part->cgroup_count; i++) {
 		struct cgroup_slot *slot = find_cgroup(s, part->cgroups[i].cgroup);
@@ -146,7 +160,7 @@ enum err_code snapshot_new(const struct snapshot_part *parts, size_t count,
 			   struct endpoint_id world, struct endpoint_id host, struct snapshot **ret,
 			   struct err *e)
 {
-	size_t prefixes = 0, services = 0, identities = 0, cgroups = 0;
+	size_t prefixes = 0, services = 0, identities = 0, locals = 0, cgroups = 0;
 	bool has_length[129] = { false };
 
 	for (size_t i = 0; i < count; i++) {
@@ -154,6 +168,8 @@ enum err_code snapshot_new(const struct snapshot_part *parts, size_t count,
 		services += parts[i].service_count;
 		identities += parts[i].identity_count;
 		cgroups += parts[i].cgroup_count;
+		for (size_t p = 0; p < parts[i].prefix_count; p++)
+			locals += parts[i].prefixes[p].local_id != 0;
 	}
 	AUTO(snapshot_free) struct snapshot *s = calloc(1, sizeof *s);
 	if (!s)
@@ -167,8 +183,10 @@ enum err_code snapshot_new(const struct snapshot_part *parts, size_t count,
 	s->identity_mask = mask_for(identities);
 	s->cgroup_mask = mask_for(cgroups);
 	s->identities = calloc(s->identity_mask + 1, sizeof *s->identities);
+	s->local_mask = mask_for(locals);
+	s->locals = calloc(s->local_mask + 1, sizeof *s->locals);
 	s->cgroups = calloc(s->cgroup_mask + 1, sizeof *s->cgroups);
-	if (!s->prefixes || !s->services || !s->identities || !s->cgroups)
+	if (!s->prefixes || !s->services || !s->identities || !s->locals || !s->cgroups)
 		return err_set(e, ERR_NOMEM, "name table of %zu addresses and %zu services",
 			       prefixes, services);
 	for (size_t i = 0; i < count; i++) {
@@ -190,6 +208,7 @@ void snapshot_free(struct snapshot *s)
 	free(s->prefixes);
 	free(s->services);
 	free(s->identities);
+	free(s->locals);
 	free(s->cgroups);
 	free(s);
 }
@@ -230,6 +249,11 @@ bool snapshot_has_services(const struct snapshot *s)
 struct endpoint_id snapshot_identity(const struct snapshot *s, uint32_t identity)
 {
 	return find_identity(s, identity)->ep;
+}
+
+struct endpoint_id snapshot_local(const struct snapshot *s, uint32_t local_id)
+{
+	return find_number(s->locals, s->local_mask, local_id)->ep;
 }
 
 bool snapshot_has_identities(const struct snapshot *s)

@@ -49,6 +49,7 @@ struct snapshot_prefix {
 	struct ip128 ip; /* only the first @bits bits are set */
 	uint8_t bits;
 	struct who who;
+	uint32_t local_id; /* Endpoint.ID of an endpoint of this node, else 0 */
 };
 struct snapshot_service {
 	struct ip128 ip;
@@ -93,6 +94,8 @@ bool snapshot_has_services(const struct snapshot *s);
 /* Id 0: nobody knows it. */
 struct endpoint_id snapshot_identity(const struct snapshot *s, uint32_t identity);
 bool snapshot_has_identities(const struct snapshot *s);
+/* The endpoint of this node with that Endpoint.ID; id 0: there is none. */
+struct endpoint_id snapshot_local(const struct snapshot *s, uint32_t local_id);
 /* NULL: nobody knows it. Borrowed. */
 const struct snapshot_cgroup *snapshot_cgroup(const struct snapshot *s, uint64_t cgroup);
 

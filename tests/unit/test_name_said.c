@@ -281,6 +281,18 @@ static void dns_names_show_only_to_the_local_side_that_was_told(void **state)
 	assert_false(f.bits & FLOW_HAS_NAMES);
 }
 
+static void a_local_endpoint_is_found_by_its_id(void **state)
+{
+	(void)state;
+	AUTO_WORLD w = world_of(true);
+	const struct endpoint *ep = name_local(w.table, 7);
+
+	assert_non_null(ep);
+	assert_true(str_is(ep->pod, "cart-0"));
+	assert_null(name_local(w.table, 0));
+	assert_null(name_local(w.table, 8));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +305,7 @@ int main(void)
 		cmocka_unit_test(labels_of_addresses_stay_where_nobody_knows_identities),
 		cmocka_unit_test(what_was_put_together_is_forgotten_with_the_view_it_came_from),
 		cmocka_unit_test(a_cgroup_leads_to_the_pods_address_of_the_family),
+		cmocka_unit_test(a_local_endpoint_is_found_by_its_id),
 		cmocka_unit_test(dns_names_show_only_to_the_local_side_that_was_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

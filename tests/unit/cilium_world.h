@@ -1,0 +1,30 @@
+/*
+ * cilium_world - the fixed world of the recorded events (golden/events/world.json) as a name table.
+ *
+ * Threads  one. Failures end the test.
+ */
+#ifndef TYCHO_TESTS_CILIUM_WORLD_H
+#define TYCHO_TESTS_CILIUM_WORLD_H
+
+#include <jansson.h>
+
+#include "observer/name/name.h"
+
+struct cilium_world {
+	json_t *json;
+	struct flow_dict *dict;
+	struct name_table *names;
+};
+
+/* Reads golden/events/world.json below @shared (TYCHO_SHARED in the environment wins). The node is
+ * "kind-1/node-a". */
+struct cilium_world cilium_world_open(const char *shared);
+void cilium_world_done(struct cilium_world *w);
+#define AUTO_CILIUM_WORLD __attribute__((cleanup(cilium_world_done))) struct cilium_world
+
+/* For struct cilium_config. @ctx is the world. */
+const char *cilium_world_link(void *ctx, uint32_t ifindex);
+/* The dictionary's entry of "cluster/node" or "node". */
+struct node_id cilium_world_node(const struct cilium_world *w, struct str name);
+
+#endif
