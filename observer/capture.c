@@ -143,6 +143,7 @@ enum err_code capture_new(const struct capture_config *config, struct capture **
 		return err_os(e, "random seed");
 	}
 	compose_init(&c->compose, config->log, config->dict, config->names, &c->clock, seed);
+	c->compose.cilium = config->cilium;
 	c->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (c->stop_fd < 0)
 		return err_os(e, "capture eventfd");

@@ -336,6 +336,33 @@ static void lost_event(struct compose *c, const struct raw_event *ev, struct mon
 	message_event(c, &message, FLOW_KIND_LOST, now);
 }
 
+static void cilium_sample_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
+{
+	struct flow f = { .bits = FLOW_HAS_TIME, .time = time_of(c, ev, now) };
+	const struct cilium_sample in = { .bytes = ev->packet,
+					  .cpu = ev->cpu,
+					  .now = now,
+					  .monitor = ev->kind == RAW_CILIUM_MONITOR };
+	enum cilium_outcome outcome = CILIUM_REFUSED;
+
+	buf_reset(&c->ext);
+	if (c->cilium)
+		outcome = cilium_event(c->cilium, &in, &f, &c->ext);
+	if (outcome == CILIUM_REFUSED || (f.kind != FLOW_KIND_FLOW && c->ext.failed)) {
+		count(&c->refused, 1);
+		return;
+	}
+	if (outcome == CILIUM_SKIPPED)
+		return;
+	if (f.kind == FLOW_KIND_FLOW) {
+		append(c, &f);
+		return;
+	}
+	f.ext = (const uint8_t *)c->ext.p;
+	f.ext_len = (uint32_t)c->ext.len;
+	flow_log_put(c->log, &f);
+}
+
 void compose_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
 {
 	count(&c->events, 1);
@@ -347,6 +374,10 @@ void compose_event(struct compose *c, const struct raw_event *ev, struct mono_ns
 		break;
 	case RAW_FLOW:
 		whole_flow(c, ev);
+		break;
+	case RAW_CILIUM:
+	case RAW_CILIUM_MONITOR:
+		cilium_sample_event(c, ev, now);
 		break;
 	case RAW_LOST:
 		lost_event(c, ev, now);

@@ -13,6 +13,7 @@
 #define TYCHO_OBSERVER_COMPOSE_H
 
 #include "base/buf.h"
+#include "observer/cilium/cilium.h"
 #include "observer/clock.h"
 #include "observer/log/log.h"
 #include "observer/name/name.h"
@@ -33,7 +34,8 @@ struct compose {
 		uint16_t id;
 		uint8_t code; /* flow.DropReason */
 	} reasons[COMPOSE_REASONS];
-	struct buf ext; /* the record's ext is written here */
+	struct cilium *cilium; /* reads Cilium's events; NULL: they are refused. Borrowed */
+	struct buf ext;        /* the record's ext is written here */
 	char ext_bytes[COMPOSE_EXT_BYTES];
 	/* counts since start; read by other threads through compose_counts */
 	_Atomic uint64_t events, refused, bad_messages, lost;

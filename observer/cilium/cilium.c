@@ -70,6 +70,7 @@ struct event {
 	struct str packet;
 	uint8_t subtype;
 	uint16_t source; /* endpoint id */
+	struct mono_ns now;
 	struct flow *f;
 	uint32_t src_identity, dst_identity;
 	struct tunnel tunnel;
@@ -106,7 +107,8 @@ static void set_event_type(const struct event *ev, int32_t sub_type)
 static void set_interface(const struct event *ev, uint32_t ifindex)
 {
 	const struct cilium_config *config = &ev->c->config;
-	const char *name = config->link_name ? config->link_name(config->link_ctx, ifindex) : NULL;
+	const char *name =
+		config->link_name ? config->link_name(config->link_ctx, ifindex, ev->now) : NULL;
 
 	ev->f->ifindex = ifindex;
 	ev->f->bits |= FLOW_HAS_IFACE;
@@ -457,6 +459,7 @@ static enum cilium_outcome datapath_event(struct cilium *c, const struct cilium_
 		.p = (const uint8_t *)in->bytes.p,
 		.packet = str_from(in->bytes, l->bytes),
 		.subtype = (uint8_t)in->bytes.p[1],
+		.now = in->now,
 		.f = f,
 		.tunnel.protocol = TUNNEL_NONE,
 	};

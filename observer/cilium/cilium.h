@@ -27,7 +27,7 @@ struct cilium_config {
 	struct name_table *names;
 	/* Name of an interface of the node, NULL if unknown; borrowed until the next event. May be
 	 * NULL. */
-	const char *(*link_name)(void *ctx, uint32_t ifindex);
+	const char *(*link_name)(void *ctx, uint32_t ifindex, struct mono_ns now);
 	void *link_ctx;
 	enum cilium_release release;
 	bool keep_unknown_cgroups; /* socket traces of cgroups that belong to no known pod */
@@ -49,7 +49,8 @@ enum cilium_outcome {
 
 struct cilium_sample {
 	struct str bytes;
-	int32_t cpu;
+	int32_t cpu; /* -1 unknown */
+	struct mono_ns now;
 	bool monitor; /* from the monitor socket: may be an agent's record */
 };
 

@@ -15,14 +15,17 @@
 #include "base/time.h"
 
 enum raw_kind {
-	RAW_TRACE,        /* a packet passed */
-	RAW_DROP,         /* the kernel dropped a packet */
-	RAW_VERDICT,      /* a rule logged a packet: @verdict, @policy, @direction */
-	RAW_FLOW,         /* @packet is a complete flow.Flow message (replay, other servers) */
-	RAW_LOST,         /* @lost events of this source were lost (kernel ring full, …) */
-	RAW_AGENT,        /* @packet is a flow.AgentEvent message */
-	RAW_DEBUG,        /* @packet is a flow.DebugEvent message */
-	RAW_LOST_MESSAGE, /* @packet is a flow.LostEvent message (replay) */
+	RAW_TRACE,          /* a packet passed */
+	RAW_DROP,           /* the kernel dropped a packet */
+	RAW_VERDICT,        /* a rule logged a packet: @verdict, @policy, @direction */
+	RAW_FLOW,           /* @packet is a complete flow.Flow message (replay, other servers) */
+	RAW_LOST,           /* @lost events of this source were lost (kernel ring full, …) */
+	RAW_AGENT,          /* @packet is a flow.AgentEvent message */
+	RAW_DEBUG,          /* @packet is a flow.DebugEvent message */
+	RAW_LOST_MESSAGE,   /* @packet is a flow.LostEvent message (replay) */
+	RAW_CILIUM,         /* @packet is a sample of Cilium's perf ring, of @cpu */
+	RAW_CILIUM_MONITOR, /* @packet is what Cilium's monitor socket carried: a sample, or a
+			     * record of the agent's */
 };
 
 enum raw_direction { RAW_DIR_UNKNOWN, RAW_DIR_INGRESS, RAW_DIR_EGRESS };

@@ -241,9 +241,10 @@ void cilium_world_done(struct cilium_world *w)
 	json_decref(w->json);
 }
 
-const char *cilium_world_link(void *ctx, uint32_t ifindex)
+const char *cilium_world_link(void *ctx, uint32_t ifindex, struct mono_ns now)
 {
 	const struct cilium_world *w = ctx;
+	(void)now;
 	size_t i;
 	json_t *v;
 

@@ -23,7 +23,7 @@ void cilium_world_done(struct cilium_world *w);
 #define AUTO_CILIUM_WORLD __attribute__((cleanup(cilium_world_done))) struct cilium_world
 
 /* For struct cilium_config. @ctx is the world. */
-const char *cilium_world_link(void *ctx, uint32_t ifindex);
+const char *cilium_world_link(void *ctx, uint32_t ifindex, struct mono_ns now);
 /* The dictionary's entry of "cluster/node" or "node". */
 struct node_id cilium_world_node(const struct cilium_world *w, struct str name);
 
