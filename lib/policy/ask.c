@@ -1,0 +1,477 @@
+/* Ends against selectors, flows against rules. Nothing here allocates or waits. */
+#include "policy/inside.h"
+
+static const char *const verdict_names[] = {
+	[POLICY_NOT_ENFORCED] = "n/a",
+	[POLICY_NOT_SELECTED] = "allowed:no-policy",
+	[POLICY_ALLOWED] = "allowed:rule",
+	[POLICY_DEFAULT_ALLOWED] = "allowed:default-allow",
+	[POLICY_LOCALHOST] = "allowed:localhost",
+	[POLICY_DENIED] = "denied:explicit",
+	[POLICY_DEFAULT_DENIED] = "denied:default",
+	[POLICY_BROKEN] = "error",
+};
+_Static_assert(ARRAY_LEN(verdict_names) == POLICY_VERDICT_COUNT_, "a verdict without a name");
+
+const char *policy_verdict_name(enum policy_verdict verdict)
+{
+	return (unsigned)verdict < POLICY_VERDICT_COUNT_ ? verdict_names[verdict] : "";
+}
+
+bool policy_verdict_denies(enum policy_verdict verdict)
+{
+	return verdict == POLICY_DENIED || verdict == POLICY_DEFAULT_DENIED;
+}
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+enum { LABELS_ROOM = POLICY_LABELS_MAX + 128 };
+
+struct labels {
+	struct label list[LABELS_ROOM];
+	size_t count;
+};
+
+static void put(struct labels *l, struct label one)
+{
+	if (l->count < LABELS_ROOM)
+		l->list[l->count++] = one;
+}
+
+static const struct label *label_of(const struct labels *l, struct str source, struct str key)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (str_eq(l->list[i].key, key) && str_eq(l->list[i].source, source))
+			return &l->list[i];
+	return NULL;
+}
+
+static bool has_reserved(const struct labels *l, const char *key)
+{
+	return label_of(l, STR("reserved"), str_of(key)) != NULL;
+}
+
+static bool is_world(const struct labels *l)
+{
+	return has_reserved(l, "world") || has_reserved(l, "world-ipv4") ||
+	       has_reserved(l, "world-ipv6");
+}
+
+static bool has_namespace_labels(const struct labels *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (str_has_prefix(l->list[i].key, KEY_NAMESPACE_LABELS))
+			return true;
+	return false;
+}
+
+static struct label plain_label(struct str key, struct str value)
+{
+	return (struct label){ STR("k8s"), key, value, label_hash(key), label_hash(value) };
+}
+
+/* What Kubernetes knows of a pod and its own labels do not say. @return its namespace, "" if it is
+ * no pod. */
+static struct str complete_pod(const struct policy_set *set, const struct policy_end *end,
+			       struct labels *l)
+{
+	const struct label *own = label_of(l, STR("k8s"), KEY_NAMESPACE);
+	struct str ns = own ? own->value : end->namespace_;
+	struct str cluster = end->cluster;
+	uint32_t at;
+
+	if (!ns.len)
+		return ns;
+	if (!own)
+		put(l, plain_label(KEY_NAMESPACE, ns));
+	if (!cluster.len || str_is(cluster, "default"))
+		cluster = set->cluster;
+	if (!label_of(l, STR("k8s"), KEY_CLUSTER))
+		put(l, plain_label(KEY_CLUSTER, cluster));
+	if (!has_namespace_labels(l) && object_find(set, "Namespace", STR(""), ns, &at)) {
+		const struct namespace_entry *n =
+			(struct namespace_entry *)set->namespaces.items + at;
+
+		for (size_t i = 0; i < n->label_count; i++)
+			put(l, n->labels[i]);
+	}
+	return ns;
+}
+
+static void add_group_labels(const struct policy_set *set, const uint8_t ip[16], struct labels *l)
+{
+	for (size_t i = 0; i < set->groups.count; i++) {
+		const struct group *g = (struct group *)set->groups.items + i;
+		bool in = false;
+
+		for (size_t j = 0; j < g->prefix_count && !in; j++)
+			in = prefix_contains(&g->prefixes[j], ip);
+		for (size_t j = 0; in && j < g->label_count; j++)
+			put(l, g->labels[j]);
+	}
+}
+
+bool policy_row_needs_ip(const struct policy_set *set, const uint8_t ip[16])
+{
+	for (size_t i = 0; i < set->groups.count; i++) {
+		const struct group *g = (struct group *)set->groups.items + i;
+
+		for (size_t j = 0; j < g->prefix_count; j++)
+			if (prefix_contains(&g->prefixes[j], ip))
+				return true;
+	}
+	return false;
+}
+
+static bool is_enforced(const struct policy_set *set, const struct labels *l, bool pod)
+{
+	const struct label *cluster = label_of(l, STR("k8s"), KEY_CLUSTER);
+
+	if (has_reserved(l, "host"))
+		return set->host_firewall;
+	if (has_reserved(l, "health") || has_reserved(l, "ingress") || has_reserved(l, "init"))
+		return true;
+	return pod && cluster && str_eq(cluster->value, set->cluster);
+}
+
+size_t policy_row_bytes(const struct policy_set *set)
+{
+	return sizeof(struct policy_row) + (set->selector_words + set->spec_words) * 8;
+}
+
+static void set_bit(uint64_t *bits, size_t i)
+{
+	bits[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+static void select_specs(const struct policy_set *set, struct policy_row *row)
+{
+	bool host = row->flags & ROW_HOST;
+
+	for (size_t i = 0; i < set->specs.count; i++) {
+		const struct spec *s = set_spec(set, i);
+
+		if (s->node != host)
+			continue;
+		if (host ? selector_matches(set_selector(set, s->subject), set->node_labels,
+					    set->node_label_count)
+			 : row_has_selector(row, s->subject))
+			set_bit(row->bits + set->selector_words, i);
+	}
+	for (size_t i = 0; i < set->conflicts.count; i++) {
+		const struct conflict *c = (struct conflict *)set->conflicts.items + i;
+
+		if (row_has_spec(set, row, c->a) && row_has_spec(set, row, c->b))
+			row->flags |= ROW_BROKEN;
+	}
+}
+
+/* All labels of an end. @return its namespace, "" if it is no pod. */
+static struct str labels_of_end(const struct policy_set *set, const struct policy_end *end,
+				struct labels *l)
+{
+	l->count = 0;
+	for (size_t i = 0; i < end->label_count && i < POLICY_LABELS_MAX; i++)
+		put(l, label_read(end->labels[i]));
+	struct str ns = complete_pod(set, end, l);
+	if (!l->count) /* nobody knows it */
+		put(l, label_read(STR("reserved:world")));
+	if (end->ip && is_world(l))
+		add_group_labels(set, end->ip, l);
+	return ns;
+}
+
+void policy_row_fill(const struct policy_set *set, const struct policy_end *end,
+		     struct policy_row *row)
+{
+	struct labels l;
+	uint32_t at;
+
+	memset(row, 0, policy_row_bytes(set));
+	struct str ns = labels_of_end(set, end, &l);
+	if (is_world(&l))
+		row->flags |= ROW_WORLD;
+	if (has_reserved(&l, "host"))
+		row->flags |= ROW_HOST;
+	if (has_reserved(&l, "init"))
+		row->flags |= ROW_INIT;
+	for (size_t i = 0; i < set->selectors.count; i++)
+		if (selector_matches(set_selector(set, i), l.list, l.count))
+			set_bit(row->bits, i);
+	if (!is_enforced(set, &l, ns.len > 0))
+		return;
+	row->flags |= ROW_ENFORCED;
+	select_specs(set, row);
+	if (ns.len && object_find(set, "Pod", ns, end->pod, &at))
+		row->ports = (struct pod_ports *)set->pods.items + at;
+}
+
+static int compare_labels(const void *pa, const void *pb)
+{
+	const struct label *a = pa, *b = pb;
+	int c = str_cmp(a->source, b->source);
+
+	if (c)
+		return c;
+	/* as texts, where '=' comes after the key: "app.x=1" is before "app=1" */
+	size_t n = a->key.len < b->key.len ? a->key.len : b->key.len;
+	c = memcmp(a->key.p, b->key.p, n);
+	if (c || a->key.len == b->key.len)
+		return c;
+	return a->key.len < b->key.len ? '=' - b->key.p[n] : a->key.p[n] - '=';
+}
+
+void policy_end_labels_put(const struct policy_set *set, const struct policy_end *end,
+			   struct buf *out)
+{
+	struct labels l;
+
+	(void)labels_of_end(set, end, &l);
+	qsort(l.list, l.count, sizeof *l.list, compare_labels);
+	for (size_t i = 0; i < l.count; i++) {
+		if (i)
+			buf_char(out, ',');
+		buf_printf(out, "%.*s:%.*s", STR_FMT(l.list[i].source), STR_FMT(l.list[i].key));
+		if (l.list[i].value.len)
+			buf_printf(out, "=%.*s", STR_FMT(l.list[i].value));
+	}
+}
+
+bool policy_row_is_enforced(const struct policy_row *row)
+{
+	return row->flags & ROW_ENFORCED;
+}
+
+bool policy_row_is_selected(const struct policy_set *set, const struct policy_row *row,
+			    uint32_t policy)
+{
+	for (size_t i = 0; i < set->specs.count; i++)
+		if (set_spec(set, i)->policy == policy && row_has_spec(set, row, i))
+			return true;
+	return false;
+}
+
+/* --- peers ------------------------------------------------------------------------------------ */
+
+static bool block_has(const struct block *b, const uint8_t ip[16])
+{
+	if (!prefix_contains(&b->prefix, ip))
+		return false;
+	for (size_t i = 0; i < b->except_count; i++)
+		if (prefix_contains(&b->except[i], ip))
+			return false;
+	return true;
+}
+
+static char lower_char(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
+
+/* Characters that a star stands for: those of one label of a DNS name. */
+static bool is_name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* @pattern with stars against @name (any case), from here to the end. Stars stand for characters
+ * of one label; one star to go back to is enough, for a star before a dot cannot reach past it. */
+static bool name_rest_matches(struct str pattern, struct str name)
+{
+	size_t p = 0, n = 0, star = SIZE_MAX, from = 0;
+
+	while (n < name.len || p < pattern.len) {
+		char c = n < name.len ? lower_char(name.p[n]) : 0;
+
+		if (p < pattern.len && pattern.p[p] == '*') {
+			star = p++;
+			from = n;
+		} else if (p < pattern.len && n < name.len && pattern.p[p] == c) {
+			p++;
+			n++;
+		} else if (star != SIZE_MAX && from < name.len &&
+			   is_name_char(lower_char(name.p[from]))) {
+			p = star + 1;
+			n = ++from;
+		} else {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Cilium, pkg/fqdn/matchpattern: "*" alone is any name; "**." at the front is one label or more;
+ * any other star is part of one label. */
+static bool name_matches(struct str pattern, struct str name)
+{
+	if (name.len && name.p[name.len - 1] == '.')
+		name.len--;
+	if (str_is(pattern, "*"))
+		return name.len > 0;
+	if (!str_has_prefix(pattern, STR("**.")))
+		return name_rest_matches(pattern, name);
+	pattern = str_from(pattern, 3);
+	for (size_t dot = 1; dot < name.len; dot++)
+		if (name.p[dot] == '.' && name_rest_matches(pattern, str_from(name, dot + 1)))
+			return true;
+	return false;
+}
+
+static bool world_matches(const struct rule *rule, const struct policy_peer *peer)
+{
+	for (size_t i = 0; i < rule->block_count; i++)
+		for (size_t j = 0; j < peer->ip_count; j++)
+			if (block_has(&rule->blocks[i], peer->ips[j]))
+				return true;
+	for (size_t i = 0; i < rule->name_count; i++)
+		for (size_t j = 0; j < peer->name_count; j++)
+			if (name_matches(rule->names[i], peer->names[j]))
+				return true;
+	return false;
+}
+
+static bool peer_matches(const struct rule *rule, const struct policy_peer *peer)
+{
+	if (rule->nobody)
+		return false;
+	if (rule->everybody)
+		return true;
+	for (size_t i = 0; i < rule->selector_count; i++)
+		if (row_has_selector(peer->row, rule->selectors[i]))
+			return true;
+	return (peer->row->flags & ROW_WORLD) && world_matches(rule, peer);
+}
+
+/* --- ports ------------------------------------------------------------------------------------ */
+
+/* The range that @p means for the subject. False: none. */
+static bool port_range(const struct port *p, const struct policy_query *q, uint16_t *first,
+		       uint16_t *last)
+{
+	const struct pod_ports *own = q->subject->ports;
+
+	if (p->never)
+		return false;
+	*first = p->first;
+	*last = p->last;
+	if (!p->name.len || q->direction == POLICY_EGRESS)
+		return true;
+	for (size_t i = 0; own && i < own->count; i++)
+		if (own->ports[i].protocol == p->protocol && str_eq(own->ports[i].name, p->name)) {
+			*first = *last = own->ports[i].port;
+			return true;
+		}
+	return false;
+}
+
+/* True if the rule is for the port. A proxy that it asks for there goes to *@redirect, if none is
+ * in it yet: a rule with a proxy wins over those without. */
+static bool ports_match(const struct rule *rule, const struct policy_query *q, struct str *redirect)
+{
+	bool any = !rule->narrowed;
+
+	for (size_t i = 0; i < rule->port_count; i++) {
+		const struct port *p = &rule->ports[i];
+		uint16_t first, last;
+
+		if (p->protocol != q->protocol || !port_range(p, q, &first, &last) ||
+		    q->port < first || q->port > last)
+			continue;
+		if (!redirect->len)
+			*redirect = p->redirect;
+		any = true;
+	}
+	return any;
+}
+
+/* --- the question ----------------------------------------------------------------------------- */
+
+static void tell(struct policy_answer *a, const struct spec *s, const struct rule *rule)
+{
+	struct policy_ref ref = { .policy = s->policy, .spec = s->index, .rule = POLICY_NO_RULE };
+
+	if (rule) {
+		ref.rule = rule->index;
+		ref.section = rule->section;
+	} else if (a->count && a->by[a->count - 1].policy == s->policy) {
+		return; /* a policy of several specs is told once */
+	}
+	if (a->count < POLICY_BY_MAX)
+		a->by[a->count++] = ref;
+	else
+		a->left_out++;
+}
+
+/* Calls @each for the specs that select the subject in the direction. */
+#define FOR_EACH_SPEC(set, q, i, s)                                                                \
+	for (size_t word_ = 0; word_ < (set)->spec_words; word_++)                                 \
+		for (uint64_t left_ = (q)->subject->bits[(set)->selector_words + word_]; left_;    \
+		     left_ &= left_ - 1)                                                           \
+			if ((s = set_spec((set), word_ * 64 + (size_t)__builtin_ctzll(left_)))     \
+				    ->applies[(q)->direction])
+
+struct found {
+	struct str redirect;
+	bool any, selected, default_deny;
+};
+
+static void match_section(const struct policy_query *q, const struct spec *s,
+			  enum policy_section section, struct policy_answer *a, struct found *f)
+{
+	for (size_t i = 0; i < s->rule_count[section]; i++) {
+		const struct rule *rule = &s->rules[section][i];
+
+		if (!peer_matches(rule, &q->peer) || !ports_match(rule, q, &f->redirect))
+			continue;
+		f->any = true;
+		tell(a, s, rule);
+	}
+}
+
+void policy_ask(const struct policy_set *set, const struct policy_query *q, struct policy_answer *a)
+{
+	bool in = q->direction == POLICY_INGRESS;
+	struct found deny = { 0 }, allow = { 0 };
+	const struct spec *s;
+
+	a->verdict = POLICY_NOT_ENFORCED;
+	a->redirect = STR("");
+	a->count = a->left_out = 0;
+	if (!(q->subject->flags & ROW_ENFORCED))
+		return;
+	if (q->subject->flags & ROW_BROKEN) {
+		a->verdict = POLICY_BROKEN;
+		return;
+	}
+	FOR_EACH_SPEC(set, q, i, s)
+	{
+		deny.selected = true;
+		deny.default_deny |= s->default_deny[q->direction];
+		match_section(q, s, in ? POLICY_SECTION_INGRESS_DENY : POLICY_SECTION_EGRESS_DENY,
+			      a, &deny);
+	}
+	if (deny.any) {
+		a->verdict = POLICY_DENIED;
+		return;
+	}
+	FOR_EACH_SPEC(set, q, i, s)
+	match_section(q, s, in ? POLICY_SECTION_INGRESS : POLICY_SECTION_EGRESS, a, &allow);
+	if (allow.any) {
+		a->verdict = POLICY_ALLOWED;
+		a->redirect = allow.redirect;
+		return;
+	}
+	if (!deny.selected && !(q->subject->flags & ROW_INIT)) {
+		a->verdict = POLICY_NOT_SELECTED;
+		return;
+	}
+	bool denied = deny.default_deny || (q->subject->flags & ROW_INIT);
+	if (in && (q->peer.row->flags & ROW_HOST)) {
+		a->verdict = POLICY_LOCALHOST;
+		return;
+	}
+	a->verdict = denied ? POLICY_DEFAULT_DENIED : POLICY_DEFAULT_ALLOWED;
+	FOR_EACH_SPEC(set, q, i, s)
+	if (!denied || s->default_deny[q->direction])
+		tell(a, s, NULL);
+}

@@ -1,0 +1,301 @@
+/*
+ * inside - what the files of lib/policy share: the shapes that objects are read into.
+ *
+ *	policy ─► spec (one `spec`, or each of `specs`) ─► rules of four sections ─► peers, ports
+ *
+ * Owner    everything lives in the set's memory (struct mem) from reading to policy_set_free; the
+ *          builder hands the set over when it is finished.
+ */
+#ifndef TYCHO_POLICY_INSIDE_H
+#define TYCHO_POLICY_INSIDE_H
+
+#include "base/map.h"
+#include "cel/mem.h"
+#include "policy/policy.h"
+
+/* --- labels and selectors --------------------------------------------------------------------- */
+
+struct label {
+	struct str source, key, value;
+	uint32_t key_hash, value_hash;
+};
+uint32_t label_hash(struct str s);
+/* "source:key=value", "key=value" (source "any"), "source:key". */
+struct label label_read(struct str text);
+
+enum requirement_op { REQ_IN, REQ_NOT_IN, REQ_EXISTS, REQ_ABSENT };
+
+struct requirement {
+	enum requirement_op op;
+	struct str source, key; /* source "any": whatever the label's is */
+	uint32_t key_hash;
+	const struct str *values;
+	const uint32_t *value_hashes;
+	size_t value_count;
+};
+/* All requirements must hold; none selects everything. */
+struct selector {
+	struct requirement *requirements;
+	size_t count;
+	size_t labels; /* the first ones come from matchLabels */
+};
+bool selector_matches(const struct selector *s, const struct label *labels, size_t count);
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+struct prefix {
+	uint64_t hi, lo; /* first byte highest; host bits zero */
+	uint8_t bits;    /* 0 … 128; IPv4 as 96 + n */
+};
+bool prefix_contains(const struct prefix *p, const uint8_t ip[16]);
+
+struct block {
+	struct prefix prefix;
+	const struct prefix *except;
+	size_t except_count;
+};
+/* `cidrGroupRef` (by name) or `cidrGroupSelector`; becomes blocks when the set is finished. */
+struct group_ref {
+	struct str name;                 /* "": by selector */
+	const struct selector *selector; /* over the group's labels */
+	const struct prefix *except;
+	size_t except_count;
+};
+/* An entry of toServices; becomes selectors and blocks. */
+struct service_ref {
+	struct str name, namespace_;     /* "": any */
+	const struct selector *selector; /* over the service's labels; NULL: by name */
+};
+
+struct port {
+	uint8_t protocol;     /* IPPROTO_ */
+	uint16_t first, last; /* 0 … 65535: all. ICMP: types */
+	struct str name;      /* of a named port: looked up in the subject (ingress) */
+	bool never;           /* a name that nobody, or more than one port, has */
+	struct str redirect;  /* proxy; "" none */
+};
+
+struct rule {
+	uint32_t index; /* in its section */
+	uint8_t section;
+	bool nobody;     /* an empty list of endpoints, or nothing but what cannot be resolved */
+	bool everybody;  /* ports without peers; set when finished */
+	bool narrowed;   /* it names ports or ICMP types */
+	bool unresolved; /* cloud groups: unknown addresses, so never "everybody" */
+	uint32_t *selectors;
+	size_t selector_count;
+	struct block *blocks;
+	size_t block_count;
+	struct str *names; /* DNS patterns, lower case, without the last dot */
+	size_t name_count;
+	struct group_ref *groups;
+	size_t group_count;
+	struct service_ref *services;
+	size_t service_count;
+	struct port *ports;
+	size_t port_count;
+};
+
+struct spec {
+	uint32_t policy, subject;         /* indices: policies, selectors */
+	int32_t index;                    /* POLICY_SPEC or in specs */
+	bool node;                        /* nodeSelector */
+	bool applies[2], default_deny[2]; /* by enum policy_direction */
+	struct rule *rules[POLICY_SECTION_COUNT_];
+	size_t rule_count[POLICY_SECTION_COUNT_];
+};
+
+/* --- what policies refer to ------------------------------------------------------------------- */
+
+struct group {
+	struct str name;
+	struct label *labels; /* source cidrgroup, its name among them */
+	size_t label_count;
+	struct prefix *prefixes;
+	size_t prefix_count;
+};
+struct service_entry {
+	struct str name, namespace_;
+	struct label *labels;
+	size_t label_count;
+	struct selector *selector; /* NULL: backends by address */
+};
+/* Addresses behind a service, from Endpoints or an EndpointSlice. */
+struct backends_entry {
+	struct str name, namespace_; /* of the service */
+	uint8_t (*ips)[16];
+	size_t count;
+};
+struct namespace_entry {
+	struct str name;
+	struct label *labels; /* as endpoints carry them: k8s:io.cilium.k8s.namespace.labels.KEY */
+	size_t label_count;
+};
+struct named_port {
+	struct str name; /* lower case */
+	uint8_t protocol;
+	uint16_t port;
+};
+struct pod_ports {
+	struct named_port *ports;
+	size_t count;
+};
+
+/* Two specs that ask for different proxies for one peer and port. */
+struct conflict {
+	uint32_t a, b;
+};
+
+/* A list in memory of the set that grows by doubling. */
+struct list {
+	void *items;
+	size_t count, room;
+};
+/* Room for one more item of @size bytes, zeroed, counted; NULL without memory. */
+void *list_add(struct mem *m, struct list *l, size_t size);
+
+struct policy_set {
+	struct mem mem;
+	struct str cluster;
+	bool host_firewall;
+	struct label *node_labels;
+	size_t node_label_count;
+	struct list policies;    /* struct policy_info */
+	struct list specs;       /* struct spec */
+	struct list selectors;   /* struct selector */
+	struct list groups;      /* struct group */
+	struct list services;    /* struct service_entry */
+	struct list backends;    /* struct backends_entry */
+	struct list namespaces;  /* struct namespace_entry */
+	struct list pods;        /* struct pod_ports */
+	struct list conflicts;   /* struct conflict */
+	struct map *by_selector; /* canonical text of a selector to its index */
+	struct map *by_object;   /* "kind/namespace/name" to 1 + index in its list */
+	size_t rule_count, object_count;
+	size_t selector_words, spec_words; /* 64 bits each; of a row */
+	bool uses_names;
+};
+
+/* Keys of by_object: "KIND NAMESPACE/NAME". */
+bool object_find(const struct policy_set *s, const char *kind, struct str namespace_,
+		 struct str name, uint32_t *ret);
+
+static inline struct policy_info *set_policy(const struct policy_set *s, size_t i)
+{
+	return (struct policy_info *)s->policies.items + i;
+}
+static inline struct spec *set_spec(const struct policy_set *s, size_t i)
+{
+	return (struct spec *)s->specs.items + i;
+}
+static inline struct selector *set_selector(const struct policy_set *s, size_t i)
+{
+	return (struct selector *)s->selectors.items + i;
+}
+
+enum row_flags {
+	ROW_ENFORCED = 1 << 0,
+	ROW_WORLD = 1 << 1, /* address blocks and DNS names may select it */
+	ROW_HOST = 1 << 2,  /* the local node */
+	ROW_INIT = 1 << 3,  /* no labels known yet: denied what no rule allows */
+	ROW_BROKEN = 1 << 4,
+};
+struct policy_row {
+	uint32_t flags;
+	const struct pod_ports *ports; /* of the subject; NULL none */
+	uint64_t bits[];               /* selectors that match, then specs that select it */
+};
+static inline bool row_has_selector(const struct policy_row *r, size_t i)
+{
+	return r->bits[i / 64] >> (i % 64) & 1;
+}
+static inline bool row_has_spec(const struct policy_set *s, const struct policy_row *r, size_t i)
+{
+	return r->bits[s->selector_words + i / 64] >> (i % 64) & 1;
+}
+
+/* --- reading one object ----------------------------------------------------------------------- */
+
+/* Where in the object we are, and the first thing that was wrong. After that nothing is read. */
+struct reading {
+	struct policy_set *set;
+	struct err *e;
+	enum err_code code;
+	size_t at;      /* length of path */
+	char path[192]; /* "spec.egress[0].toPorts" */
+};
+/* Sets the error, the first time: "PATH: …". */
+void bad(struct reading *r, const char *fmt, ...) FORMAT(2, 3);
+void no_memory(struct reading *r);
+/* Goes one step down: ".key" or "[index]"; up again with r->at = what it returned. */
+size_t step(struct reading *r, const char *key);
+size_t step_to(struct reading *r, size_t index);
+void back(struct reading *r, size_t at);
+/* NULL beyond the limit; the error is then set. */
+void *room(struct reading *r, size_t bytes);
+struct str keep(struct reading *r, struct str s);
+
+/* Members of an object by type; NULL where absent or null. Another type is an error. */
+json_t *member_object(struct reading *r, const json_t *object, const char *key);
+json_t *member_array(struct reading *r, const json_t *object, const char *key);
+/* p NULL: absent. */
+struct str member_text(struct reading *r, const json_t *object, const char *key);
+bool is_object(struct reading *r, const json_t *value);
+/* The text of a string value (borrowed), "" and an error for any other. */
+struct str text_of(struct reading *r, const json_t *value);
+/* An error if @object has a member that is not in @keys (ends with NULL). */
+void only(struct reading *r, const json_t *object, const char *const *keys);
+
+/* --- parts of policies ------------------------------------------------------------------------ */
+
+/* A Kubernetes label selector. @source: of its keys, "" if a key may say its own ("k8s:app",
+ * "reserved:host"; "any" where it does not). @key_prefix is put before each key. NULL after an
+ * error. */
+struct selector *read_selector(struct reading *r, const json_t *json, struct str source,
+			       struct str key_prefix);
+bool selector_has_key(const struct selector *s, struct str source, struct str key);
+bool selector_has_key_prefix(const struct selector *s, struct str source, struct str prefix);
+/* One requirement more; REQ_IN with its one value takes the place of a matchLabels entry of that
+ * key. */
+void selector_require(struct reading *r, struct selector *s, enum requirement_op op,
+		      struct str source, struct str key, struct str value);
+/* The index of an equal selector in the set. */
+uint32_t intern_selector(struct reading *r, const struct selector *s);
+void rule_add_selector(struct reading *r, struct rule *rule, size_t room_for,
+		       const struct selector *s);
+
+struct prefix read_prefix(struct reading *r, struct str text, uint8_t ret_ip[16]);
+/* Into @rule: `toPorts` of Cilium's policies, `ports` of NetworkPolicy, `icmps`. */
+struct port_context {
+	bool ingress, deny, node;
+};
+void read_to_ports(struct reading *r, const json_t *list, struct port_context where,
+		   struct rule *rule);
+void read_kube_ports(struct reading *r, const json_t *list, struct rule *rule);
+/* matchName or matchPattern: of DNS rules and of toFQDNs. */
+void check_dns(struct reading *r, const json_t *rule);
+void read_icmps(struct reading *r, const json_t *list, struct rule *rule);
+
+/* One object of each kind into the set. */
+struct spec *add_spec(struct reading *r, uint32_t policy, int32_t index);
+/* An entry of a section's array, with its index and section set. NULL after an error. */
+struct rule *add_rules(struct reading *r, struct spec *spec, enum policy_section section, size_t n);
+void read_network_policy(struct reading *r, const json_t *object, uint32_t policy);
+void read_cilium_policy(struct reading *r, const json_t *object, uint32_t policy);
+void read_namespace(struct reading *r, const json_t *object);
+void read_group(struct reading *r, const json_t *object);
+void read_service(struct reading *r, const json_t *object);
+void read_endpoints(struct reading *r, const json_t *object);
+void read_endpoint_slice(struct reading *r, const json_t *object);
+void read_pod(struct reading *r, const json_t *object);
+
+/* After the last object: services and groups to peers, names of egress ports to numbers. */
+void link_rules(struct reading *r);
+
+/* Labels and keys that Cilium gives a meaning (pkg/k8s/apis/cilium.io, pkg/labels). */
+#define KEY_NAMESPACE STR("io.kubernetes.pod.namespace")
+#define KEY_CLUSTER STR("io.cilium.k8s.policy.cluster")
+#define KEY_NAMESPACE_LABELS STR("io.cilium.k8s.namespace.labels.")
+#define KEY_GROUP_NAME STR("io.cilium.policy.cidrgroupname/")
+
+#endif

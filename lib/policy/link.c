@@ -1,0 +1,273 @@
+/* When all objects are there: what rules refer to by name becomes selectors, blocks and numbers. */
+#include "policy/inside.h"
+
+enum { LINKED_MAX = 1 << 16, CONFLICTS_MAX = 4096 };
+
+static struct group *group_at(const struct policy_set *s, size_t i)
+{
+	return (struct group *)s->groups.items + i;
+}
+static struct service_entry *service_at(const struct policy_set *s, size_t i)
+{
+	return (struct service_entry *)s->services.items + i;
+}
+static struct backends_entry *backends_at(const struct policy_set *s, size_t i)
+{
+	return (struct backends_entry *)s->backends.items + i;
+}
+
+static void add_block(struct reading *r, struct list *to, struct block block)
+{
+	struct block *b = NULL;
+
+	if (to->count < LINKED_MAX)
+		b = list_add(&r->set->mem, to, sizeof *b);
+	if (b)
+		*b = block;
+	else
+		no_memory(r);
+}
+
+/* --- groups --------------------------------------------------------------------------------- */
+
+static bool group_is_meant(const struct group_ref *ref, const struct group *g)
+{
+	return ref->name.len ? str_eq(ref->name, g->name)
+			     : selector_matches(ref->selector, g->labels, g->label_count);
+}
+
+static void link_groups(struct reading *r, const struct rule *rule, struct list *blocks)
+{
+	for (size_t i = 0; i < rule->group_count; i++)
+		for (size_t j = 0; j < r->set->groups.count; j++) {
+			const struct group *g = group_at(r->set, j);
+
+			if (!group_is_meant(&rule->groups[i], g))
+				continue;
+			for (size_t k = 0; k < g->prefix_count; k++)
+				add_block(r, blocks,
+					  (struct block){ g->prefixes[k], rule->groups[i].except,
+							  rule->groups[i].except_count });
+		}
+}
+
+/* --- services --------------------------------------------------------------------------------- */
+
+static bool service_is_meant(const struct service_ref *ref, const struct service_entry *s)
+{
+	if (ref->namespace_.len && !str_eq(ref->namespace_, s->namespace_))
+		return false;
+	if (ref->selector)
+		return selector_matches(ref->selector, s->labels, s->label_count);
+	return ref->name.len && str_eq(ref->name, s->name);
+}
+
+static void link_backends(struct reading *r, const struct service_entry *s, struct list *blocks)
+{
+	for (size_t i = 0; i < r->set->backends.count; i++) {
+		const struct backends_entry *b = backends_at(r->set, i);
+
+		if (!str_eq(b->name, s->name) || !str_eq(b->namespace_, s->namespace_))
+			continue;
+		for (size_t j = 0; j < b->count; j++) {
+			struct prefix p = { .bits = 128 };
+
+			for (int k = 0; k < 8; k++) {
+				p.hi = p.hi << 8 | b->ips[j][k];
+				p.lo = p.lo << 8 | b->ips[j][k + 8];
+			}
+			add_block(r, blocks, (struct block){ .prefix = p });
+		}
+	}
+}
+
+static void add_selector(struct reading *r, struct list *to, uint32_t id)
+{
+	uint32_t *at = NULL;
+
+	if (to->count < LINKED_MAX)
+		at = list_add(&r->set->mem, to, sizeof *at);
+	if (at)
+		*at = id;
+	else
+		no_memory(r);
+}
+
+static void link_services(struct reading *r, const struct rule *rule, struct list *selectors,
+			  struct list *blocks)
+{
+	for (size_t i = 0; i < rule->service_count; i++)
+		for (size_t j = 0; j < r->set->services.count && r->code == ERR_OK; j++) {
+			const struct service_entry *s = service_at(r->set, j);
+
+			if (!service_is_meant(&rule->services[i], s))
+				continue;
+			if (s->selector)
+				add_selector(r, selectors, intern_selector(r, s->selector));
+			else
+				link_backends(r, s, blocks);
+		}
+}
+
+/* --- names of ports -----------------------------------------------------------------------------
+ */
+
+/* At egress a name is looked up in all pods of the cluster, and stands for nothing where they give
+ * it different numbers. */
+static void link_port(const struct policy_set *set, struct port *p)
+{
+	uint16_t found = 0;
+
+	for (size_t i = 0; i < set->pods.count; i++) {
+		const struct pod_ports *pod = (struct pod_ports *)set->pods.items + i;
+
+		for (size_t j = 0; j < pod->count; j++) {
+			const struct named_port *n = &pod->ports[j];
+
+			if (n->protocol != p->protocol || !str_eq(n->name, p->name))
+				continue;
+			if (found && found != n->port) {
+				p->never = true;
+				return;
+			}
+			found = n->port;
+		}
+	}
+	p->never = !found;
+	p->first = p->last = found;
+}
+
+/* --- one rule -----------------------------------------------------------------------------------
+ */
+
+static void link_rule(struct reading *r, struct rule *rule)
+{
+	bool egress = rule->section == POLICY_SECTION_EGRESS ||
+		      rule->section == POLICY_SECTION_EGRESS_DENY;
+
+	if (rule->group_count || rule->service_count) {
+		struct list selectors = { 0 }, blocks = { 0 };
+
+		for (size_t i = 0; i < rule->selector_count; i++)
+			add_selector(r, &selectors, rule->selectors[i]);
+		for (size_t i = 0; i < rule->block_count; i++)
+			add_block(r, &blocks, rule->blocks[i]);
+		link_groups(r, rule, &blocks);
+		link_services(r, rule, &selectors, &blocks);
+		rule->selectors = selectors.items;
+		rule->selector_count = selectors.count;
+		rule->blocks = blocks.items;
+		rule->block_count = blocks.count;
+	}
+	for (size_t i = 0; i < rule->port_count; i++)
+		if (rule->ports[i].name.len && egress)
+			link_port(r->set, &rule->ports[i]);
+	if (!rule->selector_count && !rule->block_count && !rule->name_count && !rule->nobody) {
+		/* Ports without peers are open to everybody; a rule with neither means nobody. */
+		rule->everybody = rule->narrowed && !rule->unresolved && !rule->group_count;
+		rule->nobody = !rule->everybody;
+	}
+}
+
+/* --- proxies that exclude each other ------------------------------------------------------------
+ */
+
+struct asked {
+	uint32_t spec, selector; /* selector UINT32_MAX: everybody */
+	bool egress;
+	const struct port *port;
+};
+
+static int compare_asked(const void *pa, const void *pb)
+{
+	const struct asked *a = pa, *b = pb;
+
+	if (a->egress != b->egress)
+		return a->egress < b->egress ? -1 : 1;
+	if (a->selector != b->selector)
+		return a->selector < b->selector ? -1 : 1;
+	if (a->port->protocol != b->port->protocol)
+		return a->port->protocol < b->port->protocol ? -1 : 1;
+	if (a->port->first != b->port->first)
+		return a->port->first < b->port->first ? -1 : 1;
+	if (a->port->last != b->port->last)
+		return a->port->last < b->port->last ? -1 : 1;
+	return str_cmp(a->port->name, b->port->name);
+}
+
+static void add_asked(struct reading *r, struct list *all, struct asked asked)
+{
+	struct asked *to = list_add(&r->set->mem, all, sizeof *to);
+
+	if (to)
+		*to = asked;
+	else
+		no_memory(r);
+}
+
+static void list_asked(struct reading *r, uint32_t spec, enum policy_section section,
+		       struct list *all)
+{
+	const struct spec *s = set_spec(r->set, spec);
+	bool egress = section == POLICY_SECTION_EGRESS;
+
+	for (size_t i = 0; i < s->rule_count[section]; i++) {
+		const struct rule *rule = &s->rules[section][i];
+
+		for (size_t j = 0; j < rule->port_count && r->code == ERR_OK; j++) {
+			const struct port *p = &rule->ports[j];
+
+			/* server names alone give way to any other proxy */
+			if (!p->redirect.len || str_is(p->redirect, "tls"))
+				continue;
+			if (rule->everybody)
+				add_asked(r, all, (struct asked){ spec, UINT32_MAX, egress, p });
+			for (size_t k = 0; k < rule->selector_count; k++)
+				add_asked(r, all,
+					  (struct asked){ spec, rule->selectors[k], egress, p });
+		}
+	}
+}
+
+static void link_conflicts(struct reading *r)
+{
+	struct list all = { 0 };
+
+	for (uint32_t i = 0; i < r->set->specs.count && r->code == ERR_OK; i++) {
+		list_asked(r, i, POLICY_SECTION_INGRESS, &all);
+		list_asked(r, i, POLICY_SECTION_EGRESS, &all);
+	}
+	if (r->code != ERR_OK || all.count < 2)
+		return;
+	struct asked *a = all.items;
+	qsort(a, all.count, sizeof *a, compare_asked);
+	for (size_t i = 0; i < all.count; i++)
+		for (size_t j = i + 1; j < all.count && compare_asked(&a[i], &a[j]) == 0; j++) {
+			if (str_eq(a[i].port->redirect, a[j].port->redirect))
+				continue;
+			struct conflict *c =
+				r->set->conflicts.count < CONFLICTS_MAX
+					? list_add(&r->set->mem, &r->set->conflicts, sizeof *c)
+					: NULL;
+			if (!c) {
+				bad(r,
+				    "more than %d rules that ask for different proxies on one "
+				    "port",
+				    CONFLICTS_MAX);
+				return;
+			}
+			*c = (struct conflict){ a[i].spec, a[j].spec };
+		}
+}
+
+void link_rules(struct reading *r)
+{
+	for (size_t i = 0; i < r->set->specs.count; i++)
+		for (size_t k = 0; k < POLICY_SECTION_COUNT_; k++)
+			for (size_t j = 0; j < set_spec(r->set, i)->rule_count[k]; j++) {
+				link_rule(r, &set_spec(r->set, i)->rules[k][j]);
+				if (r->code != ERR_OK)
+					return;
+			}
+	link_conflicts(r);
+}

@@ -1,0 +1,217 @@
+/*
+ * policy - which network policies allow or deny a connection, and why.
+ *
+ *	Kubernetes objects ──► policy_builder ──► struct policy_set (immutable)
+ *	                                              │
+ *	  an end (labels, namespace, addresses) ──► policy_row      once for each end
+ *	                                              │
+ *	  two rows, direction, protocol, port  ──► policy_ask  ──► verdict, and by which rules
+ *
+ * Kinds    NetworkPolicy (networking.k8s.io/v1), CiliumNetworkPolicy and
+ *          CiliumClusterwideNetworkPolicy (cilium.io/v2); CiliumCIDRGroup, Namespace, Service,
+ *          Endpoints, EndpointSlice and Pod give what policies refer to: label sets of addresses
+ *          and namespaces, backends, names of ports. A List stands for its items.
+ * Meaning  that of Cilium 1.19 in its default configuration: enforcement "default", selectors mean
+ *          the local cluster unless they name one, address blocks select no pod and no node, the
+ *          local node always reaches its own pods. NetworkPolicy means the same there, but for
+ *          what docs/policy.md lists.
+ * Checks   an object is refused, with one sentence, where the API server (the definition of the
+ *          resource) or Cilium's agent would refuse it. NetworkPolicies are read as leniently as
+ *          the agent reads them.
+ * Owner    a set owns all it gives out: texts and infos are borrowed for its life.
+ * Threads  builder: one thread. Set: any number of readers, no lock; rows and answers are the
+ *          caller's. policy_row_fill and policy_ask allocate nothing and call nothing that waits.
+ * Limits   enum policy_limits; what goes beyond is an error, never cut off.
+ */
+#ifndef TYCHO_POLICY_POLICY_H
+#define TYCHO_POLICY_POLICY_H
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+enum policy_limits {
+	POLICY_TEXT_MAX = 16 << 20,     /* bytes of one YAML or JSON text */
+	POLICY_DEPTH_MAX = 48,          /* of nested collections in a text */
+	POLICY_OBJECTS_MAX = 1 << 16,   /* of all kinds in a builder */
+	POLICY_RULES_MAX = 1 << 18,     /* in all policies */
+	POLICY_SELECTORS_MAX = 1 << 15, /* different ones in all policies */
+	POLICY_MEMORY_MAX = 256 << 20,  /* bytes of a set */
+	POLICY_LABELS_MAX = 256,        /* of an end; more are not looked at */
+	POLICY_BY_MAX = 64,             /* rules told in an answer */
+};
+
+enum policy_kind {
+	POLICY_KIND_UNKNOWN,
+	POLICY_KNP,  /* NetworkPolicy */
+	POLICY_CNP,  /* CiliumNetworkPolicy */
+	POLICY_CCNP, /* CiliumClusterwideNetworkPolicy */
+	POLICY_KIND_COUNT_
+};
+/* "NetworkPolicy", …; and "knp", "cnp", "ccnp". Never NULL. */
+const char *policy_kind_name(enum policy_kind kind);
+const char *policy_kind_short(enum policy_kind kind);
+
+enum policy_direction { POLICY_INGRESS, POLICY_EGRESS };
+
+enum policy_verdict {
+	POLICY_NOT_ENFORCED,    /* no policy is enforced on this end */
+	POLICY_NOT_SELECTED,    /* allowed: no policy selects this end in this direction */
+	POLICY_ALLOWED,         /* allowed: a rule matches */
+	POLICY_DEFAULT_ALLOWED, /* allowed: those that select this end deny nothing by default */
+	POLICY_LOCALHOST,       /* allowed: the local node reaches its own pods */
+	POLICY_DENIED,          /* denied by a rule that denies */
+	POLICY_DEFAULT_DENIED,  /* denied: policies select this end and no rule matches */
+	POLICY_BROKEN,          /* cannot be computed: rules ask for two proxies on one port */
+	POLICY_VERDICT_COUNT_
+};
+/* "n/a", "allowed:no-policy", "allowed:rule", …; never NULL. */
+const char *policy_verdict_name(enum policy_verdict verdict);
+bool policy_verdict_denies(enum policy_verdict verdict);
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+struct policy_config {
+	const char *cluster; /* the local cluster's name; NULL: "default" */
+	bool host_firewall;  /* policies of nodeSelector are enforced on the local node */
+	const char *const *node_labels; /* of the local node, "key=value" */
+	size_t node_label_count;
+};
+
+struct policy_builder;
+struct policy_set;
+
+/* @config is copied. ERR_NOMEM. */
+MUST_CHECK enum err_code policy_builder_new(const struct policy_config *config,
+					    struct policy_builder **ret, struct err *e);
+void policy_builder_free(struct policy_builder *b);
+AUTO_DEFINE(struct policy_builder, policy_builder_free);
+
+/* One object, or a List of them; borrowed for the call. ERR_INVALID says what is wrong and where:
+ * "CiliumNetworkPolicy prod/x: spec.egress[0].toPorts[0]: …"; ERR_UNSUPPORTED: a kind that is none
+ * of the above; ERR_EXISTS: the policy is there already; ERR_NOMEM: a limit. After an error the
+ * builder is as it was before the object that failed (of a List, the items before it stay). */
+MUST_CHECK enum err_code policy_builder_add(struct policy_builder *b, const json_t *object,
+					    struct err *e);
+/* All documents of a YAML text (JSON is YAML). ERR_PARSE with line and column; else as above, with
+ * the document's number. */
+MUST_CHECK enum err_code policy_builder_add_text(struct policy_builder *b, struct str text,
+						 struct err *e);
+/* Policies taken so far. */
+size_t policy_builder_count(const struct policy_builder *b);
+/* The set of all that was added; the builder is then empty and can only be freed. */
+MUST_CHECK enum err_code policy_builder_finish(struct policy_builder *b, struct policy_set **ret,
+					       struct err *e);
+void policy_set_free(struct policy_set *set);
+AUTO_DEFINE(struct policy_set, policy_set_free);
+
+/* The documents of a YAML text as JSON values, in a new array. No anchors, aliases, tags and merge
+ * keys; a key may occur once in a mapping. */
+MUST_CHECK enum err_code policy_yaml(struct str text, json_t **ret, struct err *e);
+
+/* --- what is in force ------------------------------------------------------------------------- */
+
+struct policy_info {
+	enum policy_kind kind;
+	struct str namespace_, name;      /* namespace "" for clusterwide ones */
+	struct str uid, resource_version; /* "" where the object had none */
+	uint64_t revision;                /* resource version as a number, 0 if it is none */
+};
+
+size_t policy_set_count(const struct policy_set *set);
+/* @policy below the count. */
+const struct policy_info *policy_set_info(const struct policy_set *set, uint32_t policy);
+/* "knp:prod/db", "ccnp:all". */
+void policy_key_put(const struct policy_set *set, uint32_t policy, struct buf *out);
+/* True if some rule asks for the DNS names of its peer. */
+bool policy_set_uses_names(const struct policy_set *set);
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+/* One end of a connection. Borrowed for the call. */
+struct policy_end {
+	struct str cluster, namespace_, pod; /* "" unknown; cluster "" and "default": the local one
+					      * unless a label says otherwise */
+	const struct str *labels;            /* "source:key=value" or "source:key" */
+	size_t label_count;
+	const uint8_t *ip;        /* 16 bytes, IPv4 mapped; NULL: unknown */
+	const uint8_t (*ips)[16]; /* more of them */
+	size_t ip_count;
+};
+
+/* What all selectors say about an end. The namespace's labels, its name, the cluster and labels
+ * from CIDR groups are added where the end's own labels do not tell them. */
+struct policy_row;
+size_t policy_row_bytes(const struct policy_set *set);
+/* @row: policy_row_bytes(set) bytes, aligned to 8. Good for @set only. */
+void policy_row_fill(const struct policy_set *set, const struct policy_end *end,
+		     struct policy_row *row);
+/* True if rows of ends with these labels differ by address (labels of CIDR groups). */
+bool policy_row_needs_ip(const struct policy_set *set, const uint8_t ip[16]);
+bool policy_row_is_enforced(const struct policy_row *row);
+/* True if the policy selects the end as its subject. */
+bool policy_row_is_selected(const struct policy_set *set, const struct policy_row *row,
+			    uint32_t policy);
+
+/* The labels that rows are made of, sorted, with commas between. */
+void policy_end_labels_put(const struct policy_set *set, const struct policy_end *end,
+			   struct buf *out);
+/* True if a pod's label with this key is part of its identity, and so can be selected: Cilium's
+ * default filter (pkg/labelsfilter). "pod-template-hash" is not. */
+bool policy_label_counts(struct str key);
+
+struct policy_peer {
+	const struct policy_row *row;
+	const uint8_t (*ips)[16]; /* all addresses it is known by */
+	size_t ip_count;
+	const struct str *names; /* DNS names of these; letters in any case, last dot or not */
+	size_t name_count;
+};
+
+struct policy_query {
+	enum policy_direction
+		direction; /* egress: asked at the source; ingress: at the destination */
+	const struct policy_row *subject;
+	struct policy_peer peer; /* the other end */
+	uint8_t protocol;        /* IPPROTO_ */
+	uint16_t port;           /* destination port; type of ICMP and ICMPv6 */
+};
+
+enum policy_section {
+	POLICY_SECTION_INGRESS,
+	POLICY_SECTION_INGRESS_DENY,
+	POLICY_SECTION_EGRESS,
+	POLICY_SECTION_EGRESS_DENY,
+	POLICY_SECTION_COUNT_
+};
+enum { POLICY_SPEC = -1, POLICY_NO_RULE = UINT32_MAX };
+
+struct policy_ref {
+	uint32_t policy; /* for policy_set_info */
+	int32_t spec;    /* POLICY_SPEC, or the index in specs */
+	uint8_t section; /* enum policy_section */
+	uint32_t rule;   /* index in the section; POLICY_NO_RULE: the policy as a whole */
+};
+/* "cnp:prod/db#specs[1].ingress[0]", "knp:prod/db#ingress[2]", "ccnp:all". */
+void policy_ref_put(const struct policy_set *set, struct policy_ref ref, struct buf *out);
+
+struct policy_answer {
+	enum policy_verdict verdict;
+	struct str
+		redirect; /* "http", "dns", "tls", …: the proxy an allowed connection goes to; "" */
+	size_t count;     /* of @by */
+	size_t left_out; /* more than POLICY_BY_MAX */
+	/* ALLOWED, DENIED: all rules that match. DEFAULT_DENIED: policies that select the end and
+	 * deny by default. DEFAULT_ALLOWED: policies that select it. By policy, then rule. */
+	struct policy_ref by[POLICY_BY_MAX];
+};
+void policy_ask(const struct policy_set *set, const struct policy_query *query,
+		struct policy_answer *ret);
+
+/* Directions in which the policy denies by default what no rule allows. */
+void policy_set_default_deny(const struct policy_set *set, uint32_t policy, bool *ret_ingress,
+			     bool *ret_egress);
+
+#endif

@@ -1,0 +1,579 @@
+/* Ports, ICMP types and what a proxy is asked to look at. */
+#include <netinet/in.h>
+
+#include "policy/inside.h"
+#include "regex/regex.h"
+
+enum { PORTS_MAX = 40, ICMP_FIELDS_MAX = 40, PORT_NAME_MAX = 15, IPPROTO_VRRP = 112 };
+
+static bool is_alpha(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* RFC 6335 §5.1: 1 to 15 letters, digits and hyphens, at least one letter, no hyphen at an end or
+ * beside another. */
+static bool is_service_name(struct str s)
+{
+	bool letter = false;
+
+	if (!s.len || s.len > PORT_NAME_MAX || s.p[0] == '-' || s.p[s.len - 1] == '-')
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] == '-' && s.p[i - 1] == '-')
+			return false;
+		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '-')
+			return false;
+		letter |= is_alpha(s.p[i]);
+	}
+	return letter;
+}
+
+/* Digits only; a leading zero makes them octal, as in the reference. (What has a letter, "0x50", is
+ * a name.) */
+static bool read_number(struct str s, uint16_t *ret)
+{
+	uint32_t base = s.len > 1 && s.p[0] == '0' ? 8 : 10, n = 0;
+
+	if (!s.len)
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		if (!is_digit(s.p[i]) || (uint32_t)(s.p[i] - '0') >= base)
+			return false;
+		n = n * base + (uint32_t)(s.p[i] - '0');
+		if (n > UINT16_MAX)
+			return false;
+	}
+	*ret = (uint16_t)n;
+	return true;
+}
+
+static struct str lower(struct reading *r, struct str s)
+{
+	char *p = room(r, s.len);
+
+	if (!p)
+		return STR("");
+	for (size_t i = 0; i < s.len; i++)
+		p[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] + 'a' - 'A') : s.p[i];
+	return str_n(p, s.len);
+}
+
+/* --- protocols ------------------------------------------------------------------------------ */
+
+enum { PROTOCOLS_MAX = 3 };
+struct protocols {
+	uint8_t list[PROTOCOLS_MAX];
+	size_t count;
+	bool any;
+};
+
+static const struct protocols any_protocol = { { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP },
+					       PROTOCOLS_MAX,
+					       true };
+
+static struct protocols read_protocol(struct reading *r, struct str s, bool exact)
+{
+	static const struct {
+		const char *name;
+		uint8_t number;
+	} known[] = { { "TCP", IPPROTO_TCP },
+		      { "UDP", IPPROTO_UDP },
+		      { "SCTP", IPPROTO_SCTP },
+		      { "VRRP", IPPROTO_VRRP },
+		      { "IGMP", IPPROTO_IGMP } };
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (exact ? str_is(s, known[i].name) : str_eq_nocase(s, str_of(known[i].name)))
+			return (struct protocols){ { known[i].number }, 1, false };
+	if (!s.len || (exact ? str_is(s, "ANY") : str_eq_nocase(s, STR("any"))))
+		return any_protocol;
+	bad(r, "protocol '%.*s': must be TCP, UDP, SCTP, VRRP, IGMP or ANY",
+	    (int)(s.len < 40 ? s.len : 40), s.p);
+	return any_protocol;
+}
+
+/* --- one port --------------------------------------------------------------------------------- */
+
+static void add_port(struct reading *r, struct rule *rule, struct port port)
+{
+	/* grows by doubling: a rule has a handful */
+	if ((rule->port_count & (rule->port_count - 1)) == 0) {
+		struct port *more =
+			room(r, (rule->port_count ? rule->port_count * 2 : 1) * sizeof *more);
+		if (!more)
+			return;
+		if (rule->port_count)
+			memcpy(more, rule->ports, rule->port_count * sizeof *more);
+		rule->ports = more;
+	}
+	rule->ports[rule->port_count++] = port;
+}
+
+static void add_protocols(struct reading *r, struct rule *rule, const struct protocols *protocols,
+			  struct port port)
+{
+	for (size_t i = 0; i < protocols->count; i++) {
+		port.protocol = protocols->list[i];
+		add_port(r, rule, port);
+	}
+}
+
+/* Port text and last port to a range or a name. */
+static struct port make_port(struct reading *r, struct str text, const json_t *end)
+{
+	struct port port = { 0 };
+
+	if (!text.len) {
+		bad(r, "the port is missing");
+		return port;
+	}
+	if (is_service_name(text)) {
+		port.name = lower(r, text);
+		return port;
+	}
+	if (!read_number(text, &port.first)) {
+		bad(r,
+		    "port '%.*s': must be a number up to 65535, or a name of at most %d letters, "
+		    "digits and single hyphens",
+		    (int)(text.len < 40 ? text.len : 40), text.p, PORT_NAME_MAX);
+		return port;
+	}
+	port.last = port.first;
+	if (port.first == 0)
+		port.last = UINT16_MAX;
+	if (!end || json_is_null(end))
+		return port;
+	if (!json_is_integer(end) || json_integer_value(end) < 0 ||
+	    json_integer_value(end) > UINT16_MAX) {
+		bad(r, "endPort must be a number up to 65535");
+		return port;
+	}
+	uint16_t last = (uint16_t)json_integer_value(end);
+	if (last && last < port.first)
+		bad(r, "endPort %u is below port %u", last, port.first);
+	if (last && port.first)
+		port.last = last;
+	return port;
+}
+
+/* --- what proxies look at --------------------------------------------------------------------- */
+
+static void check_regex(struct reading *r, struct str pattern, const char *what)
+{
+	AUTO(regex_free) struct regex *x = NULL;
+	struct err e;
+
+	if (r->code == ERR_OK && pattern.len && regex_new(pattern, &x, &e) != ERR_OK)
+		bad(r, "%s: %s", what, e.msg);
+}
+
+static void check_http(struct reading *r, const json_t *rule)
+{
+	static const char *const keys[] = { "path",    "method",        "host",
+					    "headers", "headerMatches", NULL };
+
+	if (!is_object(r, rule))
+		return;
+	only(r, rule, keys);
+	check_regex(r, member_text(r, rule, "path"), "path");
+	check_regex(r, member_text(r, rule, "method"), "method");
+	check_regex(r, member_text(r, rule, "host"), "host");
+	(void)member_array(r, rule, "headers");
+	(void)member_array(r, rule, "headerMatches");
+}
+
+static void check_kafka(struct reading *r, const json_t *rule)
+{
+	static const char *const keys[] = { "role",     "apiKey", "apiVersion",
+					    "clientID", "topic",  NULL };
+
+	if (!is_object(r, rule))
+		return;
+	only(r, rule, keys);
+	struct str role = member_text(r, rule, "role"), key = member_text(r, rule, "apiKey");
+	if (role.len && key.len)
+		bad(r, "role and apiKey cannot be combined");
+	if (role.len && !str_eq_nocase(role, STR("produce")) &&
+	    !str_eq_nocase(role, STR("consume")))
+		bad(r, "role must be produce or consume");
+}
+
+void check_dns(struct reading *r, const json_t *rule)
+{
+	static const char *const keys[] = { "matchName", "matchPattern", NULL };
+
+	if (!is_object(r, rule))
+		return;
+	only(r, rule, keys);
+	struct str name = member_text(r, rule, "matchName");
+	struct str pattern = member_text(r, rule, "matchPattern");
+	if (!!name.p == !!pattern.p)
+		bad(r, "either matchName or matchPattern");
+	struct str s = name.p ? name : pattern.p ? pattern : STR("");
+	if (s.len > 255)
+		bad(r, "a DNS name of more than 255 bytes");
+	for (size_t i = 0; i < s.len; i++)
+		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && !strchr("-_.", s.p[i]) &&
+		    !(s.p[i] == '*' && pattern.p)) {
+			bad(r, "'%.*s': only letters, digits, '-', '_', '.'%s",
+			    (int)(s.len < 80 ? s.len : 80), s.p, pattern.p ? " and '*'" : "");
+			return;
+		}
+}
+
+static void check_each(struct reading *r, const json_t *list, const char *key,
+		       void (*check)(struct reading *, const json_t *))
+{
+	size_t at = step(r, key);
+
+	for (size_t i = 0; i < json_array_size(list) && r->code == ERR_OK; i++) {
+		size_t below = step_to(r, i);
+		check(r, json_array_get(list, i));
+		back(r, below);
+	}
+	back(r, at);
+}
+
+static bool is_server_name(struct str s)
+{
+	if (str_has_prefix(s, STR("**.")))
+		s = str_from(s, 3);
+	else if (str_has_prefix(s, STR("*.")))
+		s = str_from(s, 2);
+	if (!s.len || s.p[0] == '.')
+		return false;
+	for (size_t i = 0; i < s.len; i++)
+		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && !strchr("-_.", s.p[i]))
+			return false;
+		else if (s.p[i] == '.' && i && s.p[i - 1] == '.')
+			return false;
+	return true;
+}
+
+static void check_any_rule(struct reading *r, const json_t *rule)
+{
+	(void)is_object(r, rule);
+}
+
+/* `rules` of a toPorts entry: which proxy they ask for. */
+static struct str read_rules(struct reading *r, const json_t *rules)
+{
+	static const char *const keys[] = { "http", "kafka", "dns", "l7proto", "l7", NULL };
+	struct str proxy = STR("");
+
+	only(r, rules, keys);
+	json_t *http = member_array(r, rules, "http"), *kafka = member_array(r, rules, "kafka");
+	json_t *dns = member_array(r, rules, "dns"), *l7 = member_array(r, rules, "l7");
+	struct str proto = member_text(r, rules, "l7proto");
+	int kinds = 0;
+
+	check_each(r, http, "http", check_http);
+	check_each(r, kafka, "kafka", check_kafka);
+	check_each(r, dns, "dns", check_dns);
+	check_each(r, l7, "l7", check_any_rule);
+	if (l7 && !proto.len)
+		bad(r, "l7 needs l7proto");
+	if (json_array_size(http))
+		proxy = STR("http"), kinds++;
+	if (json_array_size(kafka))
+		proxy = STR("kafka"), kinds++;
+	if (json_array_size(dns))
+		proxy = STR("dns"), kinds++;
+	if (proto.len)
+		proxy = keep(r, proto), kinds++;
+	if (kinds > 1)
+		bad(r, "rules of more than one proxy: http, kafka, dns and l7 exclude each other");
+	return proxy;
+}
+
+static void check_proxy(struct reading *r, struct str proxy, struct port_context where)
+{
+	bool dns = str_is(proxy, "dns");
+
+	if (!proxy.len)
+		return;
+	if (where.ingress && dns)
+		bad(r, "rules for DNS are for egress only");
+	if (where.node && where.ingress)
+		bad(r, "a policy of a node has no rules for proxies at ingress");
+	if (where.node && !where.ingress && !dns)
+		bad(r, "a policy of a node has rules for DNS only");
+}
+
+static void check_proxy_port(struct reading *r, struct str proxy, const struct port *port,
+			     const struct protocols *protocols)
+{
+	if (!proxy.len)
+		return;
+	if (!str_is(proxy, "dns")) {
+		if (protocols->any || protocols->list[0] != IPPROTO_TCP)
+			bad(r, "rules for a proxy can only apply to TCP, but for those of DNS");
+		return;
+	}
+	if (!protocols->any && protocols->list[0] != IPPROTO_TCP &&
+	    protocols->list[0] != IPPROTO_UDP)
+		bad(r, "rules for DNS can only apply to UDP, TCP or ANY");
+	if (!port->name.len && port->first != port->last)
+		bad(r, "rules for DNS take no range of ports");
+}
+
+/* --- toPorts ------------------------------------------------------------------------------------
+ */
+
+static void read_ports_of(struct reading *r, const json_t *ports, struct str proxy,
+			  struct rule *rule)
+{
+	static const char *const keys[] = { "port", "endPort", "protocol", NULL };
+	size_t n = json_array_size(ports);
+
+	if (n > PORTS_MAX)
+		bad(r, "%zu ports: at most %d", n, PORTS_MAX);
+	for (size_t i = 0; i < n && r->code == ERR_OK; i++) {
+		const json_t *one = json_array_get(ports, i);
+		size_t at = step_to(r, i);
+
+		if (is_object(r, one)) {
+			only(r, one, keys);
+			struct str text = member_text(r, one, "port");
+			struct str protocol = member_text(r, one, "protocol");
+			struct protocols protocols = read_protocol(r, protocol, true);
+			struct port port = make_port(r, text, json_object_get(one, "endPort"));
+
+			if (port.name.len && json_integer_value(json_object_get(one, "endPort")))
+				bad(r, "endPort needs a port that is a number");
+			check_proxy_port(r, proxy, &port, &protocols);
+			port.redirect = proxy;
+			add_protocols(r, rule, &protocols, port);
+		}
+		back(r, at);
+	}
+}
+
+static void read_to_port(struct reading *r, const json_t *entry, struct port_context where,
+			 struct rule *rule)
+{
+	static const char *const keys[] = { "ports",    "rules",          "serverNames",
+					    "listener", "terminatingTLS", "originatingTLS",
+					    NULL };
+	struct str proxy = STR("");
+
+	only(r, entry, keys);
+	json_t *ports = member_array(r, entry, "ports");
+	json_t *names = member_array(r, entry, "serverNames");
+	json_t *rules = member_object(r, entry, "rules");
+	json_t *listener = member_object(r, entry, "listener");
+	json_t *terminating = member_object(r, entry, "terminatingTLS");
+
+	(void)member_object(r, entry, "originatingTLS");
+	if (rules && !where.deny) {
+		size_t at = step(r, "rules");
+		proxy = read_rules(r, rules);
+		check_proxy(r, proxy, where);
+		back(r, at);
+	}
+	size_t at = step(r, "serverNames");
+	for (size_t i = 0; i < json_array_size(names) && r->code == ERR_OK; i++) {
+		size_t below = step_to(r, i);
+		if (!is_server_name(text_of(r, json_array_get(names, i))))
+			bad(r, "it is no name of a server");
+		back(r, below);
+	}
+	back(r, at);
+	if (json_array_size(names) && proxy.len && !terminating)
+		bad(r, "serverNames beside rules need terminatingTLS");
+	if (listener && where.ingress)
+		bad(r, "a listener is for egress only");
+	if (!proxy.len && listener)
+		proxy = STR("crd");
+	if (!proxy.len && (json_array_size(names) || terminating))
+		proxy = STR("tls");
+	at = step(r, "ports");
+	read_ports_of(r, ports, proxy, rule);
+	back(r, at);
+}
+
+void read_to_ports(struct reading *r, const json_t *list, struct port_context where,
+		   struct rule *rule)
+{
+	size_t at = step(r, "toPorts");
+
+	for (size_t i = 0; i < json_array_size(list) && r->code == ERR_OK; i++) {
+		const json_t *entry = json_array_get(list, i);
+		size_t below = step_to(r, i);
+
+		if (is_object(r, entry))
+			read_to_port(r, entry, where, rule);
+		rule->narrowed = true;
+		back(r, below);
+	}
+	back(r, at);
+}
+
+/* --- NetworkPolicy: ports -----------------------------------------------------------------------
+ */
+
+void read_kube_ports(struct reading *r, const json_t *list, struct rule *rule)
+{
+	size_t at = step(r, "ports");
+
+	for (size_t i = 0; i < json_array_size(list) && r->code == ERR_OK; i++) {
+		const json_t *one = json_array_get(list, i);
+		size_t below = step_to(r, i);
+
+		if (is_object(r, one)) {
+			json_t *value = json_object_get(one, "port");
+			struct str protocol = member_text(r, one, "protocol");
+			struct protocols protocols =
+				read_protocol(r, protocol.len ? protocol : STR("TCP"), false);
+			struct port port = { .last = UINT16_MAX };
+			char digits[24];
+
+			if (json_is_integer(value)) {
+				(void)snprintf(digits, sizeof digits, "%lld",
+					       (long long)json_integer_value(value));
+				port = make_port(r, str_of(digits),
+						 json_object_get(one, "endPort"));
+			} else if (value && !json_is_null(value)) {
+				port = make_port(r, text_of(r, value),
+						 json_object_get(one, "endPort"));
+			}
+			add_protocols(r, rule, &protocols, port);
+			rule->narrowed = true;
+		}
+		back(r, below);
+	}
+	back(r, at);
+}
+
+/* --- ICMP ---------------------------------------------------------------------------------------
+ */
+
+struct icmp_name {
+	const char *name;
+	uint8_t type;
+};
+/* Names of the resource definition (CiliumNetworkPolicy, v2); numbers: IANA. */
+static const struct icmp_name icmp4_names[] = {
+	{ "EchoReply", 0 },
+	{ "DestinationUnreachable", 3 },
+	{ "Redirect", 5 },
+	{ "Echo", 8 },
+	{ "EchoRequest", 8 },
+	{ "RouterAdvertisement", 9 },
+	{ "RouterSelection", 10 },
+	{ "TimeExceeded", 11 },
+	{ "ParameterProblem", 12 },
+	{ "Timestamp", 13 },
+	{ "TimestampReply", 14 },
+	{ "Photuris", 40 },
+	{ "ExtendedEchoRequest", 42 },
+	{ "ExtendedEchoReply", 43 },
+};
+static const struct icmp_name icmp6_names[] = {
+	{ "DestinationUnreachable", 1 },
+	{ "PacketTooBig", 2 },
+	{ "TimeExceeded", 3 },
+	{ "ParameterProblem", 4 },
+	{ "EchoRequest", 128 },
+	{ "EchoReply", 129 },
+	{ "MulticastListenerQuery", 130 },
+	{ "MulticastListenerReport", 131 },
+	{ "MulticastListenerDone", 132 },
+	{ "RouterSolicitation", 133 },
+	{ "RouterAdvertisement", 134 },
+	{ "NeighborSolicitation", 135 },
+	{ "NeighborAdvertisement", 136 },
+	{ "RedirectMessage", 137 },
+	{ "RouterRenumbering", 138 },
+	{ "ICMPNodeInformationQuery", 139 },
+	{ "ICMPNodeInformationResponse", 140 },
+	{ "InverseNeighborDiscoverySolicitation", 141 },
+	{ "InverseNeighborDiscoveryAdvertisement", 142 },
+	{ "HomeAgentAddressDiscoveryRequest", 144 },
+	{ "HomeAgentAddressDiscoveryReply", 145 },
+	{ "MobilePrefixSolicitation", 146 },
+	{ "MobilePrefixAdvertisement", 147 },
+	{ "DuplicateAddressRequestCodeSuffix", 157 },
+	{ "DuplicateAddressConfirmationCodeSuffix", 158 },
+	{ "ExtendedEchoRequest", 160 },
+	{ "ExtendedEchoReply", 161 },
+};
+
+static bool icmp_type(struct str text, bool v6, uint8_t *ret)
+{
+	const struct icmp_name *names = v6 ? icmp6_names : icmp4_names;
+	size_t n = v6 ? ARRAY_LEN(icmp6_names) : ARRAY_LEN(icmp4_names);
+
+	if (parse_u8(text, ret))
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (str_is(text, names[i].name)) {
+			*ret = names[i].type;
+			return true;
+		}
+	return false;
+}
+
+static void read_icmp_field(struct reading *r, const json_t *field, struct rule *rule)
+{
+	static const char *const keys[] = { "family", "type", NULL };
+
+	if (!is_object(r, field))
+		return;
+	only(r, field, keys);
+	struct str family = member_text(r, field, "family");
+	const json_t *type = json_object_get(field, "type");
+	bool v6 = str_is(family, "IPv6");
+	uint8_t number = 0;
+
+	if (family.len && !v6 && !str_is(family, "IPv4"))
+		bad(r, "family must be IPv4 or IPv6");
+	if (json_is_integer(type)) {
+		if (json_integer_value(type) < 0 || json_integer_value(type) > UINT8_MAX)
+			bad(r, "type must be 0 to 255");
+		number = (uint8_t)json_integer_value(type);
+	} else if (!json_is_string(type)) {
+		bad(r, "type must be a number or a name");
+	} else if (!icmp_type(text_of(r, type), v6, &number)) {
+		bad(r, "type '%.40s' is none of ICMP over %s", json_string_value(type),
+		    v6 ? "IPv6" : "IPv4");
+	}
+	/* type 0 is kept where ports are kept, where 0 means all of them */
+	add_port(r, rule,
+		 (struct port){ .protocol = v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
+				.first = number,
+				.last = number ? number : UINT16_MAX });
+	rule->narrowed = true;
+}
+
+void read_icmps(struct reading *r, const json_t *list, struct rule *rule)
+{
+	static const char *const keys[] = { "fields", NULL };
+	size_t at = step(r, "icmps");
+
+	for (size_t i = 0; i < json_array_size(list) && r->code == ERR_OK; i++) {
+		const json_t *entry = json_array_get(list, i);
+		size_t below = step_to(r, i);
+
+		if (is_object(r, entry)) {
+			only(r, entry, keys);
+			json_t *fields = member_array(r, entry, "fields");
+			if (json_array_size(fields) > ICMP_FIELDS_MAX)
+				bad(r, "%zu fields: at most %d", json_array_size(fields),
+				    ICMP_FIELDS_MAX);
+			for (size_t j = 0; j < json_array_size(fields) && r->code == ERR_OK; j++) {
+				size_t down = step_to(r, j);
+				read_icmp_field(r, json_array_get(fields, j), rule);
+				back(r, down);
+			}
+		}
+		back(r, below);
+	}
+	back(r, at);
+}

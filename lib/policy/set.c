@@ -1,0 +1,476 @@
+/* Builder and set: objects in, one immutable set out. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "policy/inside.h"
+
+struct policy_builder {
+	struct policy_set *set; /* NULL once finished */
+};
+
+static const char *const kind_names[] = {
+	[POLICY_KIND_UNKNOWN] = "",
+	[POLICY_KNP] = "NetworkPolicy",
+	[POLICY_CNP] = "CiliumNetworkPolicy",
+	[POLICY_CCNP] = "CiliumClusterwideNetworkPolicy",
+};
+_Static_assert(ARRAY_LEN(kind_names) == POLICY_KIND_COUNT_, "a kind without a name");
+static const char *const short_names[] = {
+	[POLICY_KIND_UNKNOWN] = "",
+	[POLICY_KNP] = "knp",
+	[POLICY_CNP] = "cnp",
+	[POLICY_CCNP] = "ccnp",
+};
+_Static_assert(ARRAY_LEN(short_names) == POLICY_KIND_COUNT_, "a kind without a short name");
+
+const char *policy_kind_name(enum policy_kind kind)
+{
+	return (unsigned)kind < POLICY_KIND_COUNT_ ? kind_names[kind] : "";
+}
+
+const char *policy_kind_short(enum policy_kind kind)
+{
+	return (unsigned)kind < POLICY_KIND_COUNT_ ? short_names[kind] : "";
+}
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+void policy_set_free(struct policy_set *set)
+{
+	if (!set)
+		return;
+	map_free(set->by_selector);
+	map_free(set->by_object);
+	mem_done(&set->mem);
+	free(set);
+}
+
+void policy_builder_free(struct policy_builder *b)
+{
+	if (!b)
+		return;
+	policy_set_free(b->set);
+	free(b);
+}
+
+static enum err_code keep_config(struct policy_set *set, const struct policy_config *config,
+				 struct err *e)
+{
+	struct reading r = { .set = set, .e = e };
+
+	set->cluster = keep(&r, str_of(config->cluster ? config->cluster : "default"));
+	set->host_firewall = config->host_firewall;
+	set->node_labels = room(&r, (config->node_label_count + 1) * sizeof *set->node_labels);
+	if (r.code != ERR_OK)
+		return r.code;
+	for (size_t i = 0; i < config->node_label_count; i++) {
+		struct label l = label_read(keep(&r, str_of(config->node_labels[i])));
+
+		l.source = str_is(l.source, "any") ? STR("k8s") : l.source;
+		set->node_labels[set->node_label_count++] = l;
+	}
+	struct label host = label_read(STR("reserved:host"));
+	set->node_labels[set->node_label_count++] = host;
+	return r.code;
+}
+
+enum err_code policy_builder_new(const struct policy_config *config, struct policy_builder **ret,
+				 struct err *e)
+{
+	AUTO(policy_builder_free) struct policy_builder *b = calloc(1, sizeof *b);
+	uint64_t seed;
+
+	if (!b || !(b->set = calloc(1, sizeof *b->set)))
+		return err_set(e, ERR_NOMEM, "policies");
+	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+		return err_os(e, "random seed");
+	b->set->mem = mem_init(POLICY_MEMORY_MAX);
+	enum err_code code = map_new(POLICY_SELECTORS_MAX, seed, &b->set->by_selector, e);
+	if (code == ERR_OK)
+		code = map_new(POLICY_OBJECTS_MAX, seed, &b->set->by_object, e);
+	if (code == ERR_OK)
+		code = keep_config(b->set, config, e);
+	if (code == ERR_OK)
+		*ret = TAKE(b);
+	return code;
+}
+
+size_t policy_builder_count(const struct policy_builder *b)
+{
+	return b->set->policies.count;
+}
+
+/* --- one object ------------------------------------------------------------------------------- */
+
+struct kind {
+	const char *name, *api; /* @api: or NULL for any version */
+	enum policy_kind policy;
+	bool clusterwide;
+	void (*read)(struct reading *r, const json_t *object);
+	struct list *(*list)(struct policy_set *set);
+};
+
+static struct list *policies_of(struct policy_set *s)
+{
+	return &s->policies;
+}
+static struct list *groups_of(struct policy_set *s)
+{
+	return &s->groups;
+}
+static struct list *namespaces_of(struct policy_set *s)
+{
+	return &s->namespaces;
+}
+static struct list *services_of(struct policy_set *s)
+{
+	return &s->services;
+}
+static struct list *backends_of(struct policy_set *s)
+{
+	return &s->backends;
+}
+static struct list *pods_of(struct policy_set *s)
+{
+	return &s->pods;
+}
+
+static const struct kind kinds[] = {
+	{ "NetworkPolicy", "networking.k8s.io/v1", POLICY_KNP, false, NULL, policies_of },
+	{ "CiliumNetworkPolicy", "cilium.io/v2", POLICY_CNP, false, NULL, policies_of },
+	{ "CiliumClusterwideNetworkPolicy", "cilium.io/v2", POLICY_CCNP, true, NULL, policies_of },
+	{ "CiliumCIDRGroup", NULL, 0, true, read_group, groups_of },
+	{ "Namespace", "v1", 0, true, read_namespace, namespaces_of },
+	{ "Service", "v1", 0, false, read_service, services_of },
+	{ "Endpoints", "v1", 0, false, read_endpoints, backends_of },
+	{ "EndpointSlice", "discovery.k8s.io/v1", 0, false, read_endpoint_slice, backends_of },
+	{ "Pod", "v1", 0, false, read_pod, pods_of },
+};
+
+static void object_key(struct buf *b, const char *kind, struct str namespace_, struct str name)
+{
+	buf_printf(b, "%s %.*s/%.*s", kind, STR_FMT(namespace_), STR_FMT(name));
+}
+
+bool object_find(const struct policy_set *s, const char *kind, struct str namespace_,
+		 struct str name, uint32_t *ret)
+{
+	char text[512];
+	struct buf key = buf_fixed(text, sizeof text);
+
+	object_key(&key, kind, namespace_, name);
+	return !key.failed && map_get(s->by_object, buf_str(&key), ret);
+}
+
+struct spec *add_spec(struct reading *r, uint32_t policy, int32_t index)
+{
+	struct spec *s =
+		r->code == ERR_OK ? list_add(&r->set->mem, &r->set->specs, sizeof *s) : NULL;
+
+	if (!s) {
+		no_memory(r);
+		return NULL;
+	}
+	s->policy = policy;
+	s->index = index;
+	return s;
+}
+
+struct rule *add_rules(struct reading *r, struct spec *spec, enum policy_section section, size_t n)
+{
+	if (r->set->rule_count + n > POLICY_RULES_MAX)
+		bad(r, "more than %d rules in all policies", POLICY_RULES_MAX);
+	struct rule *rules = r->code == ERR_OK ? room(r, n * sizeof *rules) : NULL;
+	if (!rules)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		rules[i].index = (uint32_t)i;
+		rules[i].section = (uint8_t)section;
+	}
+	r->set->rule_count += n;
+	spec->rules[section] = rules;
+	spec->rule_count[section] = n;
+	return rules;
+}
+
+static uint64_t revision_of(struct str text)
+{
+	uint64_t n = 0;
+
+	return parse_u64(text, UINT64_MAX, &n) ? n : 0;
+}
+
+static struct str kept_member(struct reading *r, const json_t *object, const char *key)
+{
+	struct str s = member_text(r, object, key);
+
+	return keep(r, s.p ? s : STR(""));
+}
+
+static void read_policy(struct reading *r, const json_t *object, const struct kind *kind,
+			struct str namespace_, struct str name)
+{
+	json_t *metadata = json_object_get(object, "metadata");
+	uint32_t policy = (uint32_t)r->set->policies.count;
+	struct policy_info *info = list_add(&r->set->mem, &r->set->policies, sizeof *info);
+
+	if (!info) {
+		no_memory(r);
+		return;
+	}
+	info->kind = kind->policy;
+	info->namespace_ = keep(r, namespace_);
+	info->name = keep(r, name);
+	info->uid = kept_member(r, metadata, "uid");
+	info->resource_version = kept_member(r, metadata, "resourceVersion");
+	info->revision = revision_of(info->resource_version);
+	if (kind->policy == POLICY_KNP)
+		read_network_policy(r, object, policy);
+	else
+		read_cilium_policy(r, object, policy);
+}
+
+/* What is undone after an object that failed. Selectors that it brought stay; they match nothing
+ * that counts. */
+struct mark {
+	size_t policies, specs, rules, groups, services, backends, namespaces, pods;
+};
+
+static struct mark mark_of(const struct policy_set *s)
+{
+	return (struct mark){ s->policies.count,   s->specs.count,    s->rule_count,
+			      s->groups.count,     s->services.count, s->backends.count,
+			      s->namespaces.count, s->pods.count };
+}
+
+static void undo(struct policy_set *s, const struct mark *m)
+{
+	s->policies.count = m->policies;
+	s->specs.count = m->specs;
+	s->rule_count = m->rules;
+	s->groups.count = m->groups;
+	s->services.count = m->services;
+	s->backends.count = m->backends;
+	s->namespaces.count = m->namespaces;
+	s->pods.count = m->pods;
+}
+
+static enum err_code take(struct policy_set *set, const json_t *object, const struct kind *kind,
+			  struct str namespace_, struct str name, struct err *e)
+{
+	struct reading r = { .set = set, .e = e };
+	struct mark before = mark_of(set);
+	char text[512];
+	struct buf key = buf_fixed(text, sizeof text);
+	uint32_t there;
+
+	object_key(&key, kind->name, namespace_, name);
+	if (key.failed)
+		return err_set(e, ERR_INVALID, "a name or namespace that is too long");
+	/* of policies that are there twice, which one is meant is not ours to say */
+	if (map_get(set->by_object, buf_str(&key), &there))
+		return err_set(e, ERR_EXISTS, "it is there twice");
+	if (kind->policy)
+		read_policy(&r, object, kind, namespace_, name);
+	else
+		kind->read(&r, object);
+	if (r.code == ERR_OK)
+		r.code = map_put(set->by_object, buf_str(&key),
+				 (uint32_t)kind->list(set)->count - 1, NULL, e);
+	if (r.code != ERR_OK)
+		undo(set, &before);
+	else
+		set->object_count++;
+	return r.code;
+}
+
+static const struct kind *find_kind(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (str_is(name, kinds[i].name))
+			return &kinds[i];
+	return NULL;
+}
+
+static struct str text_at(const json_t *object, const char *key)
+{
+	const json_t *v = json_object_get(object, key);
+
+	return v ? str_n(json_string_value(v) ? json_string_value(v) : "", json_string_length(v))
+		 : STR("");
+}
+
+static enum err_code add_one(struct policy_builder *b, const json_t *object, struct err *e)
+{
+	struct str kind_text = text_at(object, "kind"), api = text_at(object, "apiVersion");
+	const json_t *metadata = json_object_get(object, "metadata");
+	const struct kind *kind = find_kind(kind_text);
+
+	if (!json_is_object(object))
+		return err_set(e, ERR_INVALID, "it is no object, but %s",
+			       json_is_null(object) ? "null" : "a plain value or a list");
+	if (!kind_text.len)
+		return err_set(e, ERR_INVALID, "kind is missing");
+	if (!kind)
+		return err_set(e, ERR_UNSUPPORTED, "kind '%.*s' is none that policies are made of",
+			       (int)(kind_text.len < 60 ? kind_text.len : 60), kind_text.p);
+	if (kind->api ? !str_is(api, kind->api) : !str_has_prefix(api, STR("cilium.io/")))
+		return err_set(e, ERR_INVALID, "%s of apiVersion '%.*s': must be %s", kind->name,
+			       (int)(api.len < 60 ? api.len : 60), api.p,
+			       kind->api ? kind->api : "cilium.io/v2");
+	struct str name = text_at(metadata, "name"), ns = text_at(metadata, "namespace");
+	if (!json_is_object(metadata) || !name.len)
+		return err_set(e, ERR_INVALID, "%s: metadata.name is missing", kind->name);
+	if (kind->clusterwide)
+		ns = STR("");
+	else if (!ns.len)
+		ns = STR("default");
+	if (take(b->set, object, kind, ns, name, e) == ERR_OK)
+		return ERR_OK;
+	/* a copy: without one the code would be lost where the caller wants no sentence */
+	return kind->clusterwide
+		       ? err_in(e, "%s %.*s", kind->name, (int)(name.len < 253 ? name.len : 253),
+				name.p)
+		       : err_in(e, "%s %.*s/%.*s", kind->name, (int)(ns.len < 63 ? ns.len : 63),
+				ns.p, (int)(name.len < 253 ? name.len : 253), name.p);
+}
+
+enum err_code policy_builder_add(struct policy_builder *b, const json_t *object, struct err *e)
+{
+	struct err own;
+
+	e = e ? e : &own;
+	if (!str_has_suffix(text_at(object, "kind"), STR("List")) ||
+	    !json_is_array(json_object_get(object, "items")))
+		return add_one(b, object, e);
+	/* items of a typed list may leave out what the list says of all of them */
+	struct str list = text_at(object, "kind");
+	struct str item_kind = str_upto(list, list.len - strlen("List"));
+	size_t i;
+	json_t *item;
+	json_array_foreach(json_object_get(object, "items"), i, item)
+	{
+		json_t *whole = json_incref(item);
+
+		if (item_kind.len && json_is_object(item) && !json_object_get(item, "kind")) {
+			json_decref(whole);
+			whole = json_copy(item);
+			if (!whole ||
+			    json_object_set_new(whole, "kind",
+						json_stringn(item_kind.p, item_kind.len)) ||
+			    json_object_set(whole, "apiVersion",
+					    json_object_get(object, "apiVersion"))) {
+				json_decref(whole);
+				return err_set(e, ERR_NOMEM, "items[%zu]", i);
+			}
+		}
+		enum err_code code = add_one(b, whole, e);
+		json_decref(whole);
+		if (code != ERR_OK)
+			return err_in(e, "items[%zu]", i);
+	}
+	return ERR_OK;
+}
+
+enum err_code policy_builder_add_text(struct policy_builder *b, struct str text, struct err *e)
+{
+	json_t *documents = NULL, *one;
+	struct err own;
+	size_t i;
+
+	e = e ? e : &own;
+	enum err_code code = policy_yaml(text, &documents, e);
+	if (code != ERR_OK)
+		return code;
+	json_array_foreach(documents, i, one)
+	{
+		if (json_is_null(one)) /* "---" and nothing */
+			continue;
+		code = policy_builder_add(b, one, e);
+		if (code != ERR_OK) {
+			if (json_array_size(documents) > 1)
+				code = err_in(e, "document %zu", i + 1);
+			break;
+		}
+	}
+	json_decref(documents);
+	return code;
+}
+
+enum err_code policy_builder_finish(struct policy_builder *b, struct policy_set **ret,
+				    struct err *e)
+{
+	struct policy_set *set = b->set;
+	struct reading r = { .set = set, .e = e };
+
+	link_rules(&r);
+	if (r.code != ERR_OK)
+		return r.code;
+	set->selector_words = (set->selectors.count + 63) / 64;
+	set->spec_words = (set->specs.count + 63) / 64;
+	map_free(set->by_selector); /* only reading needs it */
+	set->by_selector = NULL;
+	b->set = NULL;
+	*ret = set;
+	return ERR_OK;
+}
+
+/* --- what is in force --------------------------------------------------------------------- */
+
+size_t policy_set_count(const struct policy_set *set)
+{
+	return set->policies.count;
+}
+
+const struct policy_info *policy_set_info(const struct policy_set *set, uint32_t policy)
+{
+	return set_policy(set, policy);
+}
+
+bool policy_set_uses_names(const struct policy_set *set)
+{
+	return set->uses_names;
+}
+
+void policy_key_put(const struct policy_set *set, uint32_t policy, struct buf *out)
+{
+	const struct policy_info *p = set_policy(set, policy);
+
+	buf_str_put(out, str_of(policy_kind_short(p->kind)));
+	buf_char(out, ':');
+	if (p->kind != POLICY_CCNP) {
+		buf_str_put(out, p->namespace_);
+		buf_char(out, '/');
+	}
+	buf_str_put(out, p->name);
+}
+
+void policy_ref_put(const struct policy_set *set, struct policy_ref ref, struct buf *out)
+{
+	static const char *const sections[] = { "ingress", "ingressDeny", "egress", "egressDeny" };
+
+	_Static_assert(ARRAY_LEN(sections) == POLICY_SECTION_COUNT_, "a section without a name");
+	policy_key_put(set, ref.policy, out);
+	if (ref.rule == POLICY_NO_RULE)
+		return;
+	buf_char(out, '#');
+	if (set_policy(set, ref.policy)->kind != POLICY_KNP) {
+		if (ref.spec == POLICY_SPEC)
+			buf_lit(out, "spec.");
+		else
+			buf_printf(out, "specs[%d].", (int)ref.spec);
+	}
+	buf_printf(out, "%s[%u]", sections[ref.section], ref.rule);
+}
+
+void policy_set_default_deny(const struct policy_set *set, uint32_t policy, bool *ret_ingress,
+			     bool *ret_egress)
+{
+	*ret_ingress = *ret_egress = false;
+	for (size_t i = 0; i < set->specs.count; i++)
+		if (set_spec(set, i)->policy == policy) {
+			*ret_ingress |= set_spec(set, i)->default_deny[POLICY_INGRESS];
+			*ret_egress |= set_spec(set, i)->default_deny[POLICY_EGRESS];
+		}
+}

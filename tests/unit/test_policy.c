@@ -1,0 +1,334 @@
+/* Edges of lib/policy that the recorded verdicts do not reach. */
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "policy/policy.h"
+
+static struct policy_builder *builder(void)
+{
+	static const struct policy_config config = { .cluster = "c1" };
+	struct policy_builder *b = NULL;
+
+	assert_int_equal(policy_builder_new(&config, &b, NULL), ERR_OK);
+	return b;
+}
+
+static struct policy_set *set_of(const char *text)
+{
+	AUTO(policy_builder_free) struct policy_builder *b = builder();
+	struct policy_set *set = NULL;
+	struct err e;
+
+	if (policy_builder_add_text(b, str_of(text), &e) != ERR_OK ||
+	    policy_builder_finish(b, &set, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	return set;
+}
+
+/* The sentence with which @text is refused. */
+static const char *refused(const char *text)
+{
+	static struct err e;
+	AUTO(policy_builder_free) struct policy_builder *b = builder();
+
+	e = (struct err){ 0 };
+	assert_int_not_equal(policy_builder_add_text(b, str_of(text), &e), ERR_OK);
+	return e.msg;
+}
+
+#define KNP(name, spec)                                                                            \
+	"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"                                  \
+	"metadata: {name: " name ", namespace: shop, uid: u-1, resourceVersion: '42'}\n"           \
+	"spec: " spec "\n"
+#define CNP(spec)                                                                                  \
+	"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"                                    \
+	"metadata: {name: p, namespace: shop}\nspec: " spec "\n"
+
+static const struct str web_labels[] = { { "k8s:app=web", 11 } };
+static const struct str db_labels[] = { { "k8s:app=db", 10 } };
+static const struct policy_end web = {
+	.namespace_ = { "shop", 4 }, .pod = { "web-0", 5 }, .labels = web_labels, .label_count = 1
+};
+static const struct policy_end db = {
+	.namespace_ = { "shop", 4 }, .pod = { "db-0", 4 }, .labels = db_labels, .label_count = 1
+};
+
+static struct policy_answer ask(const struct policy_set *set, enum policy_direction direction,
+				const struct policy_end *subject, const struct policy_end *peer,
+				const char *peer_name, uint8_t protocol, uint16_t port)
+{
+	struct policy_row *a = malloc(policy_row_bytes(set)), *b = malloc(policy_row_bytes(set));
+	const struct str name = str_of(peer_name);
+	struct policy_answer answer;
+
+	assert_true(a && b);
+	policy_row_fill(set, subject, a);
+	policy_row_fill(set, peer, b);
+	const struct policy_query q = { direction,
+					a,
+					{ b, peer->ips, peer->ip_count, &name, peer_name ? 1 : 0 },
+					protocol,
+					port };
+	policy_ask(set, &q, &answer);
+	free(a);
+	free(b);
+	return answer;
+}
+
+/* --- text ------------------------------------------------------------------------------------- */
+
+static void text_that_is_no_yaml_is_refused_with_line_and_column(void **state)
+{
+	(void)state;
+	assert_string_equal(refused("a: %x"),
+			    "line 1, column 4: found character that cannot start any token");
+	assert_string_equal(refused("a: &x 1\n"),
+			    "line 1, column 4: anchors, aliases and tags are not read");
+	assert_string_equal(refused("a: 1\nb: *x\n"),
+			    "line 2, column 4: anchors, aliases and tags are not read");
+	assert_string_equal(refused("a: 1\na: 2\n"), "line 2, column 1: the key is there twice");
+	assert_string_equal(refused("<<: {a: 1}\n"), "line 1, column 1: merge keys are not read");
+}
+
+static void nesting_ends_at_its_limit(void **state)
+{
+	(void)state;
+	char text[2 * POLICY_DEPTH_MAX + 4];
+	json_t *v;
+
+	memset(text, '[', POLICY_DEPTH_MAX);
+	memset(text + POLICY_DEPTH_MAX, ']', POLICY_DEPTH_MAX);
+	assert_int_equal(policy_yaml(str_n(text, 2 * POLICY_DEPTH_MAX), &v, NULL), ERR_OK);
+	json_decref(v);
+	memset(text, '[', POLICY_DEPTH_MAX + 1);
+	memset(text + POLICY_DEPTH_MAX + 1, ']', POLICY_DEPTH_MAX + 1);
+	assert_int_equal(policy_yaml(str_n(text, 2 * POLICY_DEPTH_MAX + 2), &v, NULL), ERR_PARSE);
+}
+
+static void plain_values_have_the_types_that_kubernetes_gives_them(void **state)
+{
+	(void)state;
+	json_t *v;
+	AUTO(own_free) char *text = NULL;
+
+	assert_int_equal(
+		policy_yaml(STR("[a, 1, -2, 0x10, 1.5, true, No, ~, '1', \"true\", 1a, 10.0.0.0/8, "
+				"12:30, '', 0o17]"),
+			    &v, NULL),
+		ERR_OK);
+	text = json_dumps(v, JSON_COMPACT | JSON_REAL_PRECISION(3));
+	assert_string_equal(text, "[[\"a\",1,-2,16,1.5,true,false,null,\"1\",\"true\",\"1a\","
+				  "\"10.0.0.0/8\",\"12:30\",\"\",15]]");
+	json_decref(v);
+}
+
+/* --- objects ---------------------------------------------------------------------------------- */
+
+static void what_is_wrong_is_said_with_its_place(void **state)
+{
+	(void)state;
+	assert_string_equal(refused(CNP("{endpointSelector: {}, ingress: [{}, {toPorts: [{ports: "
+					"[{port: 80}]}]}]}")),
+			    "CiliumNetworkPolicy shop/p: spec.ingress[1].toPorts[0].ports[0].port: "
+			    "it is a number, "
+			    "must be text (put it in quotes)");
+	assert_string_equal(refused("kind: Deployment\napiVersion: apps/v1\n"),
+			    "kind 'Deployment' is none that policies are made of");
+	assert_string_equal(refused("kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\n"),
+			    "NetworkPolicy: metadata.name is missing");
+	assert_string_equal(refused(KNP("a", "{podSelector: {}}") "---\n- 1\n"),
+			    "document 2: it is no object, but a plain value or a list");
+	assert_string_equal(
+		refused(KNP(
+			"a",
+			"{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/33}}]}]}")),
+		"NetworkPolicy shop/a: spec.ingress[0].from[0].ipBlock: "
+		"netip.ParsePrefix(\"10.0.0.0/33\"): prefix length out of range");
+}
+
+static void a_policy_that_is_there_twice_is_refused(void **state)
+{
+	(void)state;
+	assert_string_equal(
+		refused(KNP("a", "{podSelector: {}}") "---\n" KNP("a", "{podSelector: {}}")),
+		"document 2: NetworkPolicy shop/a: it is there twice");
+}
+
+static void an_object_that_fails_leaves_nothing_behind(void **state)
+{
+	(void)state;
+	AUTO(policy_builder_free) struct policy_builder *b = builder();
+	AUTO(policy_set_free) struct policy_set *set = NULL;
+
+	assert_int_equal(policy_builder_add_text(b, str_of(KNP("a", "{podSelector: {}}")), NULL),
+			 ERR_OK);
+	assert_int_equal(
+		policy_builder_add_text(
+			b, str_of(CNP("{endpointSelector: {}, ingress: [{}], egress: 1}")), NULL),
+		ERR_INVALID);
+	assert_int_equal(policy_builder_count(b), 1);
+	assert_int_equal(policy_builder_add_text(
+				 b, str_of(CNP("{endpointSelector: {}, egress: [{}]}")), NULL),
+			 ERR_OK);
+	assert_int_equal(policy_builder_finish(b, &set, NULL), ERR_OK);
+	assert_int_equal(policy_set_count(set), 2);
+	bool in, out;
+	policy_set_default_deny(set, 1, &in, &out);
+	assert_true(!in && out);
+}
+
+static void items_of_a_list_are_objects_and_may_leave_out_their_kind(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set =
+		set_of("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList\nitems:\n"
+		       "- metadata: {name: a, namespace: x}\n  spec: {podSelector: {}}\n"
+		       "- metadata: {name: b}\n  spec: {podSelector: {}}\n");
+	AUTO_BUF struct buf key = buf_init(64);
+
+	assert_int_equal(policy_set_count(set), 2);
+	policy_key_put(set, 1, &key);
+	assert_string_equal(buf_cstr(&key), "knp:default/b");
+}
+
+static void a_policy_keeps_its_version(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free) struct policy_set *set = set_of(KNP("a", "{podSelector: {}}"));
+	const struct policy_info *info = policy_set_info(set, 0);
+
+	assert_true(str_is(info->uid, "u-1") && str_is(info->resource_version, "42"));
+	assert_int_equal(info->revision, 42);
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+static void an_empty_set_selects_nobody(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free) struct policy_set *set = set_of("");
+	const struct policy_answer a = ask(set, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80);
+
+	assert_int_equal(a.verdict, POLICY_NOT_SELECTED);
+}
+
+static void an_end_without_labels_is_the_world(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set =
+		set_of(CNP("{endpointSelector: {}, ingress: [{fromEntities: [world]}]}"));
+	const struct policy_end nobody = { 0 };
+	struct policy_answer a = ask(set, POLICY_INGRESS, &web, &nobody, NULL, IPPROTO_TCP, 80);
+
+	assert_int_equal(a.verdict, POLICY_ALLOWED);
+	a = ask(set, POLICY_EGRESS, &nobody, &web, NULL, IPPROTO_TCP, 80);
+	assert_int_equal(a.verdict, POLICY_NOT_ENFORCED);
+}
+
+static void more_rules_than_an_answer_holds_are_counted(void **state)
+{
+	(void)state;
+	AUTO_BUF struct buf text = buf_init(1 << 20);
+
+	buf_lit(&text, KNP("a", "\n  podSelector: {}\n  ingress:"));
+	for (int i = 0; i < POLICY_BY_MAX + 3; i++)
+		buf_lit(&text, "  - {}\n");
+	AUTO(policy_set_free) struct policy_set *set = set_of(buf_cstr(&text));
+	const struct policy_answer a = ask(set, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80);
+	assert_int_equal(a.verdict, POLICY_ALLOWED);
+	assert_int_equal(a.count, POLICY_BY_MAX);
+	assert_int_equal(a.left_out, 3);
+	assert_int_equal(a.by[POLICY_BY_MAX - 1].rule, POLICY_BY_MAX - 1);
+}
+
+static void labels_beyond_the_limit_are_not_looked_at(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set =
+		set_of(CNP("{endpointSelector: {matchLabels: {last: x}}, ingress: [{}]}"));
+	struct str labels[POLICY_LABELS_MAX + 1];
+	struct policy_end end = web;
+
+	for (size_t i = 0; i <= POLICY_LABELS_MAX; i++)
+		labels[i] = STR("k8s:other=x");
+	end.labels = labels;
+	end.label_count = POLICY_LABELS_MAX + 1;
+	labels[POLICY_LABELS_MAX] = STR("k8s:last=x");
+	assert_int_equal(ask(set, POLICY_INGRESS, &end, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_NOT_SELECTED);
+	labels[POLICY_LABELS_MAX - 1] = STR("k8s:last=x");
+	assert_int_equal(ask(set, POLICY_INGRESS, &end, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_DEFAULT_DENIED);
+}
+
+/* What Cilium's documentation says of matchPattern (security/policy/language, DNS based). */
+static void stars_in_names_mean_what_is_documented(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *pattern, *name;
+		bool matches;
+	} cases[] = {
+		{ "*.cilium.io", "www.cilium.io", true },
+		{ "*.cilium.io", "WWW.Cilium.IO.", true },
+		{ "*.cilium.io", "cilium.io", false },
+		{ "*.cilium.io", "sub.www.cilium.io", false },
+		{ "*cilium.io", "cilium.io", true },
+		{ "*cilium.io", "sub-cilium.io", true },
+		{ "*cilium.io", "www.cilium.io", false },
+		{ "sub*.cilium.io", "subdomain.cilium.io", true },
+		{ "sub*.cilium.io", "www.cilium.io", false },
+		{ "sub*.cilium.io", "blog.cilium.io", false },
+		{ "**.cilium.io", "a.b.cilium.io", true },
+		{ "**.cilium.io", "b.cilium.io", true },
+		{ "**.cilium.io", "cilium.io", false },
+		{ "*", "any.name.at.all", true },
+		{ "a*b*c.io", "abbbc.io", true },
+		{ "a*b*c.io", "ab.bc.io", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		static const struct str world[] = { { "reserved:world", 14 } };
+		const struct policy_end out = { .labels = world, .label_count = 1 };
+		char text[512];
+
+		(void)snprintf(text, sizeof text,
+			       CNP("{endpointSelector: {}, egress: [{toFQDNs: [{matchPattern: "
+				   "'%s'}]}]}"),
+			       cases[i].pattern);
+		AUTO(policy_set_free) struct policy_set *set = set_of(text);
+		const struct policy_answer a =
+			ask(set, POLICY_EGRESS, &web, &out, cases[i].name, IPPROTO_TCP, 443);
+		if ((a.verdict == POLICY_ALLOWED) != cases[i].matches)
+			fail_msg("%s, %s", cases[i].pattern, cases[i].name);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(text_that_is_no_yaml_is_refused_with_line_and_column),
+		cmocka_unit_test(nesting_ends_at_its_limit),
+		cmocka_unit_test(plain_values_have_the_types_that_kubernetes_gives_them),
+		cmocka_unit_test(what_is_wrong_is_said_with_its_place),
+		cmocka_unit_test(a_policy_that_is_there_twice_is_refused),
+		cmocka_unit_test(an_object_that_fails_leaves_nothing_behind),
+		cmocka_unit_test(items_of_a_list_are_objects_and_may_leave_out_their_kind),
+		cmocka_unit_test(a_policy_keeps_its_version),
+		cmocka_unit_test(an_empty_set_selects_nobody),
+		cmocka_unit_test(an_end_without_labels_is_the_world),
+		cmocka_unit_test(more_rules_than_an_answer_holds_are_counted),
+		cmocka_unit_test(labels_beyond_the_limit_are_not_looked_at),
+		cmocka_unit_test(stars_in_names_mean_what_is_documented),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,690 @@
+/*
+ * The recorded verdicts of Cilium's policy code (golden/policy, see its README): every connection,
+ * every policy to accept or refuse, who is selected, and who has which labels.
+ */
+#include <dirent.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/watch.h"
+#include "flow/flow.h"
+#include "policy/policy.h"
+
+enum {
+	ENDS_MAX = 256,
+	LABELS_MAX = 64,
+	FIELDS_MAX = 20,
+	TEXT_MAX = 64 << 20,
+	WORLDS_MAX = 8,
+	TOLD_MAX = 40
+};
+
+static struct str file_text(const char *name, struct buf *to)
+{
+	const char *root = getenv("TYCHO_SHARED");
+	char path[512];
+	struct err e;
+
+	(void)snprintf(path, sizeof path, "%s/golden/policy/%s", root ? root : TYCHO_SHARED, name);
+	if (file_read(path, "recorded", to, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	return buf_str(to);
+}
+
+static json_t *file_yaml(const char *name)
+{
+	AUTO_BUF struct buf text = buf_init(TEXT_MAX);
+	json_t *documents;
+	struct err e;
+
+	if (policy_yaml(file_text(name, &text), &documents, &e) != ERR_OK)
+		fail_msg("%s: %s", name, e.msg);
+	return documents;
+}
+
+/* --- worlds ----------------------------------------------------------------------------------- */
+
+struct end {
+	char name[96];
+	char text[LABELS_MAX][192];
+	struct str labels[LABELS_MAX];
+	struct str names[8];
+	uint8_t ips[4][16];
+	struct policy_end end;
+	size_t name_count;
+};
+struct world {
+	char name[32];
+	json_t *json;
+	struct end ends[ENDS_MAX];
+	size_t count;
+};
+static struct world worlds[WORLDS_MAX];
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *s = json_string_value(json_object_get(object, key));
+
+	return s ? s : "";
+}
+
+static void add_label(struct end *e, const char *source, const char *key, const char *value)
+{
+	size_t n = e->end.label_count++;
+
+	assert_true(n < LABELS_MAX);
+	(void)snprintf(e->text[n], sizeof e->text[n], "%s:%s%s%s", source, key, *value ? "=" : "",
+		       value);
+	e->labels[n] = str_of(e->text[n]);
+	e->end.labels = e->labels;
+}
+
+static struct end *add_end(struct world *w, const char *name)
+{
+	struct end *e = &w->ends[w->count++];
+
+	assert_true(w->count <= ENDS_MAX);
+	*e = (struct end){ 0 };
+	(void)snprintf(e->name, sizeof e->name, "%s", name);
+	return e;
+}
+
+static void add_ip(struct end *e, const char *text)
+{
+	assert_true(ip_parse(str_of(text), e->ips[e->end.ip_count++]));
+	e->end.ip = e->ips[0];
+	e->end.ips = (const uint8_t(*)[16])e->ips;
+}
+
+static void add_ips(struct end *e, const json_t *list)
+{
+	size_t i;
+	json_t *ip;
+
+	json_array_foreach(list, i, ip) add_ip(e, json_string_value(ip));
+}
+
+static json_t *find_named(const json_t *list, const char *name)
+{
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(list, i, v) if (strcmp(text_of(v, "name"), name) == 0) return v;
+	return NULL;
+}
+
+static void add_pod(struct world *w, const json_t *pod)
+{
+	char name[96], key[160];
+	const char *ns = text_of(pod, "namespace"), *cluster = text_of(pod, "cluster"), *k;
+	json_t *v;
+
+	(void)snprintf(name, sizeof name, "%s/%s", ns, text_of(pod, "name"));
+	struct end *e = add_end(w, name);
+	json_object_foreach(json_object_get(pod, "labels"), k,
+			    v) if (policy_label_counts(str_of(k)))
+		add_label(e, "k8s", k, json_string_value(v));
+	json_t *namespaces = json_object_get(w->json, "namespaces");
+	json_object_foreach(json_object_get(find_named(namespaces, ns), "labels"), k, v)
+	{
+		(void)snprintf(key, sizeof key, "io.cilium.k8s.namespace.labels.%s", k);
+		add_label(e, "k8s", key, json_string_value(v));
+	}
+	add_label(e, "k8s", "io.kubernetes.pod.namespace", ns);
+	add_label(e, "k8s", "io.cilium.k8s.policy.cluster",
+		  *cluster ? cluster : text_of(w->json, "cluster"));
+	if (*text_of(pod, "serviceAccount"))
+		add_label(e, "k8s", "io.cilium.k8s.policy.serviceaccount",
+			  text_of(pod, "serviceAccount"));
+	e->end.namespace_ = str_of(text_of(pod, "namespace"));
+	e->end.pod = str_of(text_of(pod, "name"));
+	add_ips(e, json_object_get(pod, "ips"));
+}
+
+static void add_world_label(const struct world *w, struct end *e)
+{
+	bool dual = json_is_true(json_object_get(w->json, "dualStack"));
+
+	add_label(e, "reserved",
+		  !dual                 ? "world"
+		  : ip_is_v4(e->ips[0]) ? "world-ipv4"
+					: "world-ipv6",
+		  "");
+}
+
+static void add_external(struct world *w, const char *ip, bool apiserver)
+{
+	struct end *e = add_end(w, ip);
+	size_t i, j;
+	json_t *name, *v;
+
+	add_ip(e, ip);
+	if (apiserver)
+		add_label(e, "reserved", "kube-apiserver", "");
+	add_world_label(w, e);
+	json_array_foreach(json_object_get(w->json, "fqdns"), i, name) json_array_foreach(
+		json_object_get(name, "ips"), j, v) if (strcmp(json_string_value(v), ip) == 0)
+		e->names[e->name_count++] = str_of(text_of(name, "name"));
+}
+
+static struct world *world_of(const char *name)
+{
+	struct world *w = worlds;
+	char path[64];
+	size_t i;
+	json_t *v;
+
+	while (*w->name && strcmp(w->name, name) != 0)
+		w++;
+	assert_true(w < worlds + WORLDS_MAX);
+	if (*w->name)
+		return w;
+	(void)snprintf(w->name, sizeof w->name, "%s", name);
+	(void)snprintf(path, sizeof path, "worlds/%s.yaml", name);
+	json_t *documents = file_yaml(path);
+	w->json = json_incref(json_array_get(documents, 0));
+	json_decref(documents);
+	json_array_foreach(json_object_get(w->json, "pods"), i, v) add_pod(w, v);
+	json_array_foreach(json_object_get(w->json, "nodes"), i, v)
+	{
+		char node[96];
+		(void)snprintf(node, sizeof node, "node:%s", text_of(v, "name"));
+		struct end *e = add_end(w, node);
+		add_label(e, "reserved",
+			  json_is_true(json_object_get(v, "local")) ? "host" : "remote-node", "");
+		if (json_is_true(json_object_get(v, "kubeApiserver")))
+			add_label(e, "reserved", "kube-apiserver", "");
+		add_ips(e, json_object_get(v, "ips"));
+	}
+	json_array_foreach(json_object_get(w->json, "specials"), i, v)
+	{
+		struct end *e = add_end(w, text_of(v, "name"));
+		add_label(e, "reserved", text_of(v, "entity"), "");
+		add_ip(e, text_of(v, "ip"));
+	}
+	json_array_foreach(json_object_get(w->json, "external"), i, v) add_external(
+		w, text_of(v, "ip"), json_is_true(json_object_get(v, "kubeApiserver")));
+	return w;
+}
+
+/* Outside addresses need not be listed in the world. */
+static struct end *end_of(struct world *w, const char *name)
+{
+	for (size_t i = 0; i < w->count; i++)
+		if (strcmp(w->ends[i].name, name) == 0)
+			return &w->ends[i];
+	add_external(w, name, false);
+	return &w->ends[w->count - 1];
+}
+
+/* --- sets ------------------------------------------------------------------------------------- */
+
+static void must_add(struct policy_builder *b, json_t *object)
+{
+	struct err e;
+
+	assert_non_null(object);
+	if (policy_builder_add(b, object, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	json_decref(object);
+}
+
+static json_t *labels_or_none(const json_t *v, const char *key)
+{
+	json_t *labels = json_object_get(v, key);
+
+	return labels ? json_incref(labels) : json_object();
+}
+
+static void add_pod_ports(struct policy_builder *b, const json_t *pod)
+{
+	json_t *ports = json_array(), *p;
+	size_t i;
+
+	if (*text_of(pod, "cluster")) { /* its API server is another one */
+		json_decref(ports);
+		return;
+	}
+	json_array_foreach(json_object_get(pod, "ports"), i, p) json_array_append_new(
+		ports, json_pack("{s:s,s:i,s:s}", "name", text_of(p, "name"), "containerPort",
+				 (int)json_integer_value(json_object_get(p, "port")), "protocol",
+				 text_of(p, "protocol")));
+	must_add(b, json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:[{s:o}]}}", "kind", "Pod", "apiVersion",
+			      "v1", "metadata", "name", text_of(pod, "name"), "namespace",
+			      text_of(pod, "namespace"), "spec", "containers", "ports", ports));
+}
+
+static void add_backends(struct policy_builder *b, const json_t *service)
+{
+	json_t *addresses = json_array(), *ip;
+	size_t i;
+
+	json_array_foreach(json_object_get(service, "backends"), i, ip)
+		json_array_append_new(addresses, json_pack("{s:O}", "ip", ip));
+	must_add(b, json_pack("{s:s,s:s,s:{s:s,s:s},s:[{s:o}]}", "kind", "Endpoints", "apiVersion",
+			      "v1", "metadata", "name", text_of(service, "name"), "namespace",
+			      text_of(service, "namespace"), "subsets", "addresses", addresses));
+}
+
+static void add_objects(struct policy_builder *b, const json_t *world)
+{
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(json_object_get(world, "namespaces"), i, v)
+		must_add(b, json_pack("{s:s,s:s,s:{s:s,s:o}}", "kind", "Namespace", "apiVersion",
+				      "v1", "metadata", "name", text_of(v, "name"), "labels",
+				      labels_or_none(v, "labels")));
+	json_array_foreach(json_object_get(world, "cidrGroups"), i, v) must_add(
+		b, json_pack("{s:s,s:s,s:{s:s,s:o},s:{s:O}}", "kind", "CiliumCIDRGroup",
+			     "apiVersion", "cilium.io/v2", "metadata", "name", text_of(v, "name"),
+			     "labels", labels_or_none(v, "labels"), "spec", "externalCIDRs",
+			     json_object_get(v, "externalCIDRs")));
+	json_array_foreach(json_object_get(world, "services"), i, v)
+	{
+		must_add(b, json_pack("{s:s,s:s,s:{s:s,s:s,s:o},s:{s:o}}", "kind", "Service",
+				      "apiVersion", "v1", "metadata", "name", text_of(v, "name"),
+				      "namespace", text_of(v, "namespace"), "labels",
+				      labels_or_none(v, "labels"), "spec", "selector",
+				      labels_or_none(v, "selector")));
+		add_backends(b, v);
+	}
+	json_array_foreach(json_object_get(world, "pods"), i, v) add_pod_ports(b, v);
+}
+
+static struct policy_builder *builder_of(const struct world *w)
+{
+	const char *labels[16];
+	char text[16][128];
+	struct policy_config config = {
+		.cluster = w ? text_of(w->json, "cluster") : NULL,
+		.host_firewall = w && json_is_true(json_object_get(w->json, "hostFirewall")),
+		.node_labels = labels,
+	};
+	struct policy_builder *b;
+	struct err e;
+	size_t i;
+	json_t *node, *v;
+	const char *k;
+
+	json_array_foreach(w ? json_object_get(w->json, "nodes") : NULL, i,
+			   node) if (json_is_true(json_object_get(node, "local")))
+		json_object_foreach(json_object_get(node, "labels"), k, v)
+	{
+		size_t n = config.node_label_count++;
+		(void)snprintf(text[n], sizeof text[n], "%s=%s", k, json_string_value(v));
+		labels[n] = text[n];
+	}
+	if (policy_builder_new(&config, &b, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	if (w)
+		add_objects(b, w->json);
+	return b;
+}
+
+static struct policy_set *set_of(const struct world *w, const char *files)
+{
+	AUTO(policy_builder_free) struct policy_builder *b = builder_of(w);
+	struct policy_set *set;
+	struct str rest = str_of(files), file;
+	struct err e;
+
+	while (*files && str_split(&rest, ',', &file)) {
+		AUTO_BUF struct buf text = buf_init(TEXT_MAX);
+		char path[128];
+
+		(void)snprintf(path, sizeof path, "policies/%.*s", STR_FMT(file));
+		if (policy_builder_add_text(b, file_text(path, &text), &e) != ERR_OK)
+			fail_msg("%s: %s", path, e.msg);
+	}
+	if (policy_builder_finish(b, &set, &e) != ERR_OK)
+		fail_msg("%s: %s", files, e.msg);
+	return set;
+}
+
+static struct policy_row *row_of(const struct policy_set *set, const struct end *e)
+{
+	struct policy_row *row = malloc(policy_row_bytes(set));
+
+	assert_non_null(row);
+	policy_row_fill(set, &e->end, row);
+	return row;
+}
+
+/* --- tables ----------------------------------------------------------------------------------- */
+
+struct table {
+	struct buf text;
+	struct str rest;
+	char line[16384];
+	const char *fields[FIELDS_MAX];
+};
+
+static void table_open(struct table *t, const char *name)
+{
+	t->text = buf_init(TEXT_MAX);
+	t->rest = file_text(name, &t->text);
+	struct str header;
+	assert_true(str_split(&t->rest, '\n', &header));
+}
+
+static bool table_next(struct table *t)
+{
+	struct str line;
+
+	if (!str_split(&t->rest, '\n', &line) || !line.len)
+		return false;
+	assert_true(line.len < sizeof t->line);
+	memcpy(t->line, line.p, line.len);
+	t->line[line.len] = 0;
+	char *p = t->line;
+	for (size_t i = 0; i < FIELDS_MAX; i++) {
+		t->fields[i] = p ? p : "";
+		p = p ? strchr(p, '\t') : NULL;
+		if (p)
+			*p++ = 0;
+	}
+	return true;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* "b,a" to "a,b"; "-" for nothing. */
+static void put_sorted(char *texts[], size_t n, struct buf *out)
+{
+	qsort(texts, n, sizeof *texts, compare_texts);
+	if (!n)
+		buf_char(out, '-');
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			buf_char(out, ',');
+		buf_str_put(out, str_of(texts[i]));
+		free(texts[i]);
+	}
+}
+
+static bool is_one_of(const char *cell, const char *text)
+{
+	struct str rest = str_of(cell), one;
+
+	while (str_split(&rest, '|', &one))
+		if (str_is(one, text))
+			return true;
+	return false;
+}
+
+/* --- cases ------------------------------------------------------------------------------------ */
+
+static uint8_t protocol_of(const char *s)
+{
+	return strcmp(s, "TCP") == 0    ? IPPROTO_TCP
+	       : strcmp(s, "UDP") == 0  ? IPPROTO_UDP
+	       : strcmp(s, "SCTP") == 0 ? IPPROTO_SCTP
+	       : strcmp(s, "ICMP") == 0 ? IPPROTO_ICMP
+					: IPPROTO_ICMPV6;
+}
+
+static void put_by(const struct policy_set *set, const struct policy_answer *a, struct buf *out)
+{
+	char *texts[POLICY_BY_MAX];
+
+	assert_int_equal(a->left_out, 0);
+	for (size_t i = 0; i < a->count; i++) {
+		AUTO_BUF struct buf one = buf_init(1024);
+		policy_ref_put(set, a->by[i], &one);
+		texts[i] = strdup(buf_cstr(&one));
+	}
+	put_sorted(texts, a->count, out);
+}
+
+static size_t told;
+
+static void differ(const char *id, const char *what, const char *is, const char *should)
+{
+	if (told++ < TOLD_MAX)
+		print_error("%s: %s is %s, recorded %s\n", id, what, is, should);
+}
+
+/* One end of a recorded connection: fields of verdict, redirect and rules. */
+static void check_side(const struct policy_set *set, const struct table *t,
+		       enum policy_direction direction, const struct policy_row *subject,
+		       const struct policy_row *peer_row, const struct end *peer)
+{
+	size_t at = direction == POLICY_EGRESS ? 8 : 9;
+	const struct policy_query q = {
+		.direction = direction,
+		.subject = subject,
+		.peer = { peer_row, peer->end.ips, peer->end.ip_count, peer->names,
+			  peer->name_count },
+		.protocol = protocol_of(t->fields[6]),
+		.port = (uint16_t)atoi(t->fields[7]),
+	};
+	struct policy_answer a;
+	AUTO_BUF struct buf by = buf_init(65536);
+	char redirect[64];
+	const char *what = direction == POLICY_EGRESS ? "egress" : "ingress";
+
+	policy_ask(set, &q, &a);
+	put_by(set, &a, &by);
+	(void)snprintf(redirect, sizeof redirect, "%.*s", STR_FMT(a.redirect));
+	if (strcmp(policy_verdict_name(a.verdict), t->fields[at]) != 0)
+		differ(t->fields[0], what, policy_verdict_name(a.verdict), t->fields[at]);
+	else if (!is_one_of(t->fields[at + 2], *redirect ? redirect : "-"))
+		differ(t->fields[0], what, redirect, t->fields[at + 2]);
+	else if (a.verdict != POLICY_BROKEN && strcmp(buf_cstr(&by), t->fields[at + 4]) != 0)
+		differ(t->fields[0], what, buf_cstr(&by), t->fields[at + 4]);
+}
+
+static void every_recorded_connection_gets_its_verdict(void **state)
+{
+	(void)state;
+	struct table t;
+	AUTO(policy_set_free) struct policy_set *set = NULL;
+	char loaded[1024] = "";
+	size_t cases = 0;
+
+	told = 0;
+	table_open(&t, "cases.tsv");
+	while (table_next(&t)) {
+		struct world *w = world_of(t.fields[2]);
+		char key[1024];
+
+		(void)snprintf(key, sizeof key, "%s %s", t.fields[2], t.fields[3]);
+		if (strcmp(key, loaded) != 0) {
+			policy_set_free(TAKE(set));
+			set = set_of(w, strcmp(t.fields[3], "-") == 0 ? "" : t.fields[3]);
+			(void)snprintf(loaded, sizeof loaded, "%s", key);
+		}
+		struct end *src = end_of(w, t.fields[4]), *dst = end_of(w, t.fields[5]);
+		struct policy_row *from = row_of(set, src), *to = row_of(set, dst);
+		check_side(set, &t, POLICY_EGRESS, from, to, dst);
+		check_side(set, &t, POLICY_INGRESS, to, from, src);
+		free(from);
+		free(to);
+		cases++;
+	}
+	buf_done(&t.text);
+	print_message("%zu connections, %zu differences\n", cases, told);
+	assert_int_equal(told, 0);
+	assert_true(cases > 5000);
+}
+
+/* Where the recorded second opinion (Cyclonus) agrees, so do we; where it does not, the reason is
+ * one that the README lists and our verdict is Cilium's. */
+static void network_policies_agree_with_the_second_opinion_where_it_agrees(void **state)
+{
+	(void)state;
+	struct table cases, t;
+	size_t lines = 0, agreed = 0;
+
+	table_open(&cases, "cases.tsv");
+	table_open(&t, "networkpolicy-crosscheck.tsv");
+	told = 0;
+	while (table_next(&t)) {
+		do /* both are in the same order */
+			assert_true(table_next(&cases));
+		while (strcmp(cases.fields[0], t.fields[0]) != 0);
+		struct world *w = world_of(cases.fields[2]);
+		AUTO(policy_set_free) struct policy_set *set = set_of(w, cases.fields[3]);
+		struct end *src = end_of(w, cases.fields[4]), *dst = end_of(w, cases.fields[5]);
+		struct policy_row *from = row_of(set, src), *to = row_of(set, dst);
+		const struct policy_query out = { POLICY_EGRESS,
+						  from,
+						  { to, dst->end.ips, dst->end.ip_count, dst->names,
+						    dst->name_count },
+						  protocol_of(cases.fields[6]),
+						  (uint16_t)atoi(cases.fields[7]) };
+		const struct policy_query in = { POLICY_INGRESS,
+						 to,
+						 { from, src->end.ips, src->end.ip_count, NULL, 0 },
+						 out.protocol,
+						 out.port };
+		struct policy_answer a, b;
+
+		policy_ask(set, &out, &a);
+		policy_ask(set, &in, &b);
+		bool agrees = strcmp(t.fields[5], "yes") == 0;
+		if (strcmp(policy_verdict_name(a.verdict), t.fields[1]) != 0 ||
+		    (agrees &&
+		     policy_verdict_denies(a.verdict) != (strcmp(t.fields[3], "denied") == 0)))
+			differ(t.fields[0], "egress", policy_verdict_name(a.verdict), t.fields[3]);
+		if (strcmp(policy_verdict_name(b.verdict), t.fields[2]) != 0 ||
+		    (agrees &&
+		     policy_verdict_denies(b.verdict) != (strcmp(t.fields[4], "denied") == 0)))
+			differ(t.fields[0], "ingress", policy_verdict_name(b.verdict), t.fields[4]);
+		free(from);
+		free(to);
+		lines++;
+		agreed += agrees;
+	}
+	buf_done(&t.text);
+	buf_done(&cases.text);
+	assert_int_equal(told, 0);
+	assert_true(lines > 1400 && agreed > 1200);
+}
+
+/* --- who is selected -------------------------------------------------------------------------- */
+
+static void check_selected(const struct table *t)
+{
+	struct world *w = world_of(t->fields[1]);
+	AUTO(policy_set_free) struct policy_set *set = set_of(w, t->fields[2]);
+	AUTO_BUF struct buf key = buf_init(1024), deny = buf_init(64), ends = buf_init(65536);
+	char *names[ENDS_MAX];
+	size_t n = 0;
+	uint32_t policy = 0;
+	bool in, out;
+
+	for (;; policy++) {
+		assert_true(policy < policy_set_count(set));
+		buf_reset(&key);
+		policy_key_put(set, policy, &key);
+		if (strcmp(buf_cstr(&key), t->fields[3]) == 0)
+			break;
+	}
+	policy_set_default_deny(set, policy, &in, &out);
+	buf_str_put(&deny, out && in ? STR("egress,ingress")
+			   : out     ? STR("egress")
+			   : in      ? STR("ingress")
+				     : STR("-"));
+	for (size_t i = 0; i < w->count; i++) {
+		struct policy_row *row = row_of(set, &w->ends[i]);
+		if (policy_row_is_selected(set, row, policy))
+			names[n++] = strdup(w->ends[i].name);
+		free(row);
+	}
+	put_sorted(names, n, &ends);
+	if (strcmp(buf_cstr(&deny), t->fields[4]) != 0)
+		differ(t->fields[0], t->fields[3], deny.p, t->fields[4]);
+	if (strcmp(buf_cstr(&ends), t->fields[5]) != 0)
+		differ(t->fields[0], t->fields[3], ends.p, t->fields[5]);
+}
+
+static void every_policy_selects_whom_it_is_recorded_to(void **state)
+{
+	(void)state;
+	struct table t;
+	size_t cases = 0;
+
+	told = 0;
+	table_open(&t, "selects.tsv");
+	for (; table_next(&t); cases++)
+		check_selected(&t);
+	buf_done(&t.text);
+	assert_int_equal(told, 0);
+	assert_true(cases > 600);
+}
+
+static void every_end_has_its_recorded_labels(void **state)
+{
+	(void)state;
+	struct table t;
+	size_t cases = 0;
+
+	told = 0;
+	table_open(&t, "identities.tsv");
+	for (; table_next(&t); cases++) {
+		struct world *w = world_of(t.fields[0]);
+		AUTO(policy_set_free) struct policy_set *set = set_of(w, "");
+		const struct end *e = end_of(w, t.fields[1]);
+		struct policy_row *row = row_of(set, e);
+		AUTO_BUF struct buf labels = buf_init(65536);
+
+		policy_end_labels_put(set, &e->end, &labels);
+		if (strcmp(buf_cstr(&labels), t.fields[4]) != 0)
+			differ(t.fields[1], "labels", labels.p, t.fields[4]);
+		if (policy_row_is_enforced(row) != (strcmp(t.fields[3], "yes") == 0))
+			differ(t.fields[1], "enforced", "other", t.fields[3]);
+		free(row);
+	}
+	buf_done(&t.text);
+	assert_int_equal(told, 0);
+	assert_true(cases > 80);
+}
+
+/* --- what is refused -------------------------------------------------------------------------- */
+
+static void every_bad_policy_is_refused_with_a_sentence_and_no_good_one(void **state)
+{
+	(void)state;
+	struct table t;
+	size_t cases = 0;
+
+	told = 0;
+	table_open(&t, "invalid.tsv");
+	for (; table_next(&t); cases++) {
+		AUTO(policy_builder_free) struct policy_builder *b = builder_of(NULL);
+		AUTO_BUF struct buf text = buf_init(TEXT_MAX);
+		struct err e = { 0 };
+		bool taken =
+			policy_builder_add_text(b, file_text(t.fields[0], &text), &e) == ERR_OK;
+
+		if (taken != (strcmp(t.fields[2], "accepted") == 0))
+			differ(t.fields[0], "result", taken ? "accepted" : e.msg, t.fields[2]);
+		assert_true(taken || strlen(e.msg) > 10);
+	}
+	buf_done(&t.text);
+	assert_int_equal(told, 0);
+	assert_true(cases > 60);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_recorded_connection_gets_its_verdict),
+		cmocka_unit_test(network_policies_agree_with_the_second_opinion_where_it_agrees),
+		cmocka_unit_test(every_policy_selects_whom_it_is_recorded_to),
+		cmocka_unit_test(every_end_has_its_recorded_labels),
+		cmocka_unit_test(every_bad_policy_is_refused_with_a_sentence_and_no_good_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
