@@ -2,6 +2,7 @@
  * tycho-relay - many observers, one answer.
  *
  *	main thread   signals, peers file, peer service, life of the peers ──► list of peers, health
+ *	resolver      names of --peer-dns and --peer-srv ──► main
  *	rpc-fan       calls to the peers ──► inboxes of the queries
  *	rpc-server    clients' queries: inboxes ──► merge ──► gRPC
  */
@@ -40,6 +41,7 @@ struct relay {
 	struct rpc_tls peer_tls;
 	struct peers *peers;
 	struct peers_file *file;
+	struct dns_peers *dns;
 	struct rpc_tls service_tls;
 	struct discovery *discovery;
 	struct api *api;
@@ -54,6 +56,7 @@ static void relay_done(struct relay *r)
 	api_free(r->api);
 	gate_free(r->gate);
 	discovery_free(r->discovery);
+	dns_peers_free(r->dns);
 	peers_file_free(r->file);
 	peers_free(r->peers);
 	keeper_free(r->keeper);
@@ -111,6 +114,9 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 		code = peers_set(r->peers, PEER_STATIC, r->o.peers, r->o.peer_count, e);
 	if (code == ERR_OK && r->o.peers_file)
 		code = peers_file_new(r->o.peers_file, r->peers, &r->file, e);
+	if (code == ERR_OK && r->o.dns_count)
+		code = dns_peers_new(r->o.dns, r->o.dns_count, r->o.dns_interval_ns, r->peers,
+				     &r->dns, e);
 	if (code == ERR_OK && r->o.peer_service)
 		code = discovery_new(r->fan, r->o.peer_service,
 				     r->o.peer_tls ? &r->service_tls : NULL, r->o.peer_timeout_ns,
@@ -223,6 +229,8 @@ static bool on_signal(struct relay *r)
 
 	if (number == SIGHUP) {
 		reread_peers(r, true);
+		if (r->dns)
+			dns_peers_refresh(r->dns);
 		keeper_renew(r->peers);
 	}
 	if (number == SIGHUP || !number)
@@ -265,6 +273,7 @@ static void serve(struct relay *r)
 			{ .fd = keeper_fd(r->keeper), .events = POLLIN },
 			{ .fd = r->file ? peers_file_fd(r->file) : -1, .events = POLLIN },
 			{ .fd = r->discovery ? discovery_fd(r->discovery) : -1, .events = POLLIN },
+			{ .fd = r->dns ? dns_peers_fd(r->dns) : -1, .events = POLLIN },
 		};
 		struct mono_ns until = keep_at.v < discover_at.v ? keep_at : discover_at;
 		if (poll(fds, ARRAY_LEN(fds), wait_ms(mono_now(), until)) < 0 && errno != EINTR)
@@ -273,6 +282,8 @@ static void serve(struct relay *r)
 			return;
 		if (fds[2].revents)
 			reread_peers(r, false);
+		if (fds[4].revents)
+			dns_peers_run(r->dns);
 	}
 }
 

@@ -6,6 +6,7 @@ enum {
 	DEFAULT_SORT_WINDOW = 100, /* both as Hubble Relay's */
 	DEFAULT_DRAIN_S = 1,
 	DEFAULT_PEER_TIMEOUT_S = 3,
+	DEFAULT_DNS_INTERVAL_S = 30,
 };
 
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
@@ -20,9 +21,12 @@ enum option_id {
 	OPT_PEER,
 	OPT_PEER_CA_FILE,
 	OPT_PEER_CERT_FILE,
+	OPT_PEER_DNS,
+	OPT_PEER_DNS_INTERVAL,
 	OPT_PEER_KEY_FILE,
 	OPT_PEER_SERVICE,
 	OPT_PEER_SERVICE_TLS_NAME,
+	OPT_PEER_SRV,
 	OPT_PEER_TIMEOUT,
 	OPT_PEER_TLS,
 	OPT_PEERS_FILE,
@@ -57,6 +61,10 @@ static const struct opt_row table[] = {
 			       "repeatable" },
 	[OPT_PEER_CERT_FILE] = { "peer-cert-file", "FILE",
 				 "our certificate chain (PEM) towards peers" },
+	[OPT_PEER_DNS] = { "peer-dns", "HOST:PORT",
+			   "every address of HOST is a peer; asked again and again; repeatable" },
+	[OPT_PEER_DNS_INTERVAL] = { "peer-dns-interval", "TIME",
+				    "between two questions to the name service (default 30s)" },
 	[OPT_PEER_KEY_FILE] = { "peer-key-file", "FILE", "private key (PEM) of --peer-cert-file" },
 	[OPT_PEER_SERVICE] = { "peer-service", "ADDRESS",
 			       "server that tells of peers as they come and go "
@@ -64,6 +72,9 @@ static const struct opt_row table[] = {
 	[OPT_PEER_SERVICE_TLS_NAME] = { "peer-service-tls-name", "NAME",
 					"name to expect in the peer service's certificate "
 					"(default: its host)" },
+	[OPT_PEER_SRV] = { "peer-srv", "NAME",
+			   "every target of NAME's SRV records is a peer, as with --peer-dns; "
+			   "repeatable" },
 	[OPT_PEER_TIMEOUT] = { "peer-timeout", "TIME",
 			       "how long a peer may take to show that it lives (default 3s)" },
 	[OPT_PEER_TLS] = { "peer-tls", NULL,
@@ -119,6 +130,18 @@ static enum err_code add_peer(struct rly_options *o, const char *value, struct e
 	return ERR_OK;
 }
 
+static enum err_code add_question(struct rly_options *o, enum option_id id, const char *value,
+				  struct err *e)
+{
+	if (o->dns_count == RLY_OPTIONS_LIST)
+		return err_set(e, ERR_INVALID, "--%s: more than %d names", table[id].name,
+			       RLY_OPTIONS_LIST);
+	if (!*value)
+		return bad_value(e, id, value, "a name");
+	o->dns[o->dns_count++] = (struct dns_question){ id == OPT_PEER_SRV, value };
+	return ERR_OK;
+}
+
 static enum err_code set_number(struct rly_options *o, enum option_id id, const char *value,
 				struct err *e)
 {
@@ -128,6 +151,12 @@ static enum err_code set_number(struct rly_options *o, enum option_id id, const 
 	switch (id) {
 	case OPT_READY_FD:
 		return opt_fd(&table[id], value, &o->ready_fd, e);
+	case OPT_PEER_DNS_INTERVAL:
+		if (!duration_parse(str_of(value), &ns) || ns < (int64_t)(100 * NS_PER_MS) ||
+		    ns > (int64_t)(3600 * NS_PER_S))
+			return bad_value(e, id, value, "a time from 100ms to 1h, such as 30s");
+		o->dns_interval_ns = (uint64_t)ns;
+		return ERR_OK;
 	case OPT_PEER_TIMEOUT:
 	case OPT_SORT_BUFFER_DRAIN_TIMEOUT:
 		if (!duration_parse(str_of(value), &ns) || ns < (int64_t)NS_PER_MS ||
@@ -174,6 +203,9 @@ static enum err_code set_option(struct rly_options *o, enum option_id id, const 
 	case OPT_PEER_CERT_FILE:
 		o->peer_cert_file = value;
 		return ERR_OK;
+	case OPT_PEER_DNS:
+	case OPT_PEER_SRV:
+		return add_question(o, id, value, e);
 	case OPT_PEER_KEY_FILE:
 		o->peer_key_file = value;
 		return ERR_OK;
@@ -222,10 +254,10 @@ static enum err_code check_together(const struct rly_options *o, struct err *e)
 	if (o->peer_service_tls_name && (!o->peer_service || !o->peer_tls))
 		return err_set(e, ERR_INVALID,
 			       "--peer-service-tls-name needs --peer-service and --peer-tls");
-	if (!o->peer_count && !o->peers_file && !o->peer_service)
+	if (!o->peer_count && !o->peers_file && !o->peer_service && !o->dns_count)
 		return err_set(e, ERR_INVALID,
-			       "there is nobody to ask; give --peer, --peers-file or "
-			       "--peer-service");
+			       "there is nobody to ask; give --peer, --peers-file, --peer-dns, "
+			       "--peer-srv or --peer-service");
 	return ERR_OK;
 }
 
@@ -235,6 +267,7 @@ enum err_code rly_options_read(int argc, const char *const *argv, struct rly_opt
 	*ret = (struct rly_options){
 		.sort_window = DEFAULT_SORT_WINDOW,
 		.drain_ns = DEFAULT_DRAIN_S * NS_PER_S,
+		.dns_interval_ns = DEFAULT_DNS_INTERVAL_S * NS_PER_S,
 		.peer_timeout_ns = DEFAULT_PEER_TIMEOUT_S * NS_PER_S,
 		.log_level = LOG_INFO,
 		.ready_fd = -1,

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "relay/dns.h"
 #include "relay/peers.h"
 
 enum { RLY_OPTIONS_LIST = 64, RLY_OPTIONS_PEERS = 1000 };
@@ -17,7 +18,10 @@ struct rly_options {
 	const char *node_name; /* NULL: the host's */
 	struct peer_spec peers[RLY_OPTIONS_PEERS];
 	size_t peer_count;
-	const char *peers_file;   /* NULL: none */
+	const char *peers_file; /* NULL: none */
+	struct dns_question dns[RLY_OPTIONS_LIST];
+	size_t dns_count;
+	uint64_t dns_interval_ns;
 	const char *peer_service; /* NULL: none */
 	const char *peer_service_tls_name;
 	bool peer_tls;

@@ -1,7 +1,7 @@
 /*
  * peers - whom the relay asks: the list, and a connection to each.
  *
- *	--peer, peers file, peer service ──► peers ──► snapshot ──► queries
+ *	--peer, file, DNS, peer service  ──► peers ──► snapshot ──► queries
  *	                                       ▲
  *	                                     keeper: is it alive?
  *
@@ -23,7 +23,7 @@
 struct peers;
 
 /* Where a peer comes from. */
-enum peer_source { PEER_STATIC, PEER_FILE, PEER_SERVICE };
+enum peer_source { PEER_STATIC, PEER_FILE, PEER_SERVICE, PEER_DNS };
 
 /* One line of a list: NAME=ADDRESS[,TLS-NAME]. */
 struct peer_spec {
