@@ -11,6 +11,8 @@
      10.0.1.10     10.0.1.20     10.0.2.10     10.0.2.53
      fd00:1::10    fd00:1::20    fd00:2::10    fd00:2::53
 
+A Cluster has a third node with a pod (tl-node3, tl-api) and, on the fabric at 10.0.0.100, a namespace for a relay (tl-relay).
+
 Nothing here leaves the machine: no namespace has a route out. Names begin with the lab's prefix, so that two labs can stand
 side by side and a lab that was killed is removed by the next one of that name.
 """
@@ -231,6 +233,7 @@ class Lab:
         self.dns = Pod(self, 'dns', self.node2, '10.0.2.53', 'fd00:2::53')
         self.pods = [self.cart, self.db, self.web, self.dns]
         self.nodes = [self.node1, self.node2]
+        self.guests = []  # further namespaces on the fabric, with their addresses
 
     # --- building -------------------------------------------------------------------------------------------
 
@@ -247,7 +250,7 @@ class Lab:
         self.close()
 
     def _build(self):
-        for ns in [self.fabric] + self.nodes + self.pods:
+        for ns in [self.fabric] + self.nodes + self.pods + [ns for ns, _ in self.guests]:
             sh('ip', 'netns', 'add', ns.name)
             # no address duplicate detection, no router solicitations: nothing but what the tests send
             ns.sh('sysctl', '-qw', 'net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0',
@@ -261,9 +264,14 @@ class Lab:
             node.ip('addr add 10.0.0.%d/24 dev eth0' % i)
             node.ip('addr add fd00::%d/64 dev eth0 nodad' % i)
             node.sh('sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')
-            other = 3 - i
-            node.ip('route add 10.0.%d.0/24 via 10.0.0.%d' % (other, other))
-            node.ip('-6 route add fd00:%d::/64 via fd00::%d' % (other, other))
+            for other in range(1, len(self.nodes) + 1):
+                if other != i:
+                    node.ip('route add 10.0.%d.0/24 via 10.0.0.%d' % (other, other))
+                    node.ip('-6 route add fd00:%d::/64 via fd00::%d' % (other, other))
+        for ns, ip4 in self.guests:
+            self._veth(ns, 'eth0', self.fabric, 'f-' + ns.short)
+            self.fabric.ip('link set f-%s master br0' % ns.short)
+            ns.ip('addr add %s/24 dev eth0' % ip4)
         for pod in self.pods:
             self._veth(pod, 'eth0', pod.node, pod.host_dev)
             pod.ip('addr add %s/32 dev eth0' % pod.ip4)
@@ -296,6 +304,8 @@ class Lab:
                 child.stop()
         self.children = []
         self.remove()
+        for ns, _ in self.guests:
+            sh('rm', '-rf', '/etc/netns/' + ns.name)
         sh('rm', '-rf', self.folder)
 
     # --- names and policies ----------------------------------------------------------------------------------
@@ -326,6 +336,90 @@ class Lab:
 
     def observer(self, node, *options):
         return Observer(node, self.folder, '--endpoints', self.endpoints_file(), *options)
+
+
+class Relay:
+    """A tycho-relay in the cluster's relay namespace, over the fabric to the nodes; it answers on a unix socket, too."""
+
+    def __init__(self, cluster, *options):
+        self.cluster, self.options = cluster, list(options)
+        self.address = 'unix://' + os.path.join(cluster.folder, 'relay.sock')
+        self.log_path = os.path.join(cluster.folder, 'relay.log')
+        self.process = None
+
+    def start(self):
+        r, w = os.pipe()
+        with open(self.log_path, 'ab') as err:
+            self.process = self.cluster.relay_ns.popen(
+                [os.path.join(BIN, 'tycho-relay'), '--listen', self.address, '--listen', '10.0.0.100:4245', '--insecure-listen',
+                 '--node-name', 'relay', '--ready-fd', str(w)] + self.options,
+                pass_fds=(w,), stderr=err, stdin=subprocess.DEVNULL)
+        os.close(w)
+        with os.fdopen(r) as ready:
+            if not ready.readline().startswith('ready'):
+                raise RuntimeError('relay did not start: ' + self.log())
+        return self
+
+    def log(self):
+        with open(self.log_path, errors='replace') as f:
+            return f.read()
+
+    def stop(self, sig=signal.SIGTERM):
+        code = self.process.stop(sig)
+        self.process = None
+        return code
+
+
+class Cluster(Lab):
+    """Three nodes and a place for a relay; observers answer on the fabric at port 4244."""
+
+    def __init__(self, prefix=None):
+        super().__init__(prefix)
+        self.node3 = Netns(self, 'node3')
+        self.api = Pod(self, 'api', self.node3, '10.0.3.10', 'fd00:3::10')
+        self.nodes.append(self.node3)
+        self.pods.append(self.api)
+        self.relay_ns = Netns(self, 'relay')
+        self.guests.append((self.relay_ns, '10.0.0.100'))
+
+    def node_ip(self, node):
+        return '10.0.0.%d' % (self.nodes.index(node) + 1)
+
+    def observer(self, node, *options):
+        return super().observer(node, '--listen', self.node_ip(node) + ':4244', '--insecure-listen', *options)
+
+    def peer(self, node):
+        return 'lab/%s=%s:4244' % (node.short, self.node_ip(node))
+
+    def relay(self, *options):
+        return Relay(self, *options)
+
+
+class Names:
+    """The relay's name service: a zone in a file, served in the relay's namespace."""
+
+    A, AAAA, SRV = 1, 28, 33
+
+    def __init__(self, cluster):
+        self.path = os.path.join(cluster.folder, 'zone')
+        folder = '/etc/netns/' + cluster.relay_ns.name
+        os.makedirs(folder, exist_ok=True)
+        with open(folder + '/resolv.conf', 'w') as f:  # ip netns exec puts it in place
+            f.write('nameserver 127.0.0.53\noptions timeout:1 attempts:1\n')
+        cluster.relay_ns.ip('addr add 127.0.0.53/32 dev lo')
+        self.server = cluster.relay_ns.serve(zone_server, '127.0.0.53', self.path)
+
+    def say(self, addresses=(), services=(), **hosts):
+        zone = {('observers.test', self.A): [socket.inet_aton(a) for a in addresses],
+                ('_grpc._tcp.observers.test', self.SRV): [struct.pack('>HHH', 0, 0, port) + dns_name(target)
+                                                          for target, port in services]}
+        zone.update({(h + '.test', self.A): [socket.inet_aton(a)] for h, a in hosts.items()})
+        with open(self.path + '.new', 'wb') as f:
+            pickle.dump(zone, f)
+        os.rename(self.path + '.new', self.path)
+
+    def be_silent(self):
+        os.unlink(self.path)
 
 
 # --- servers and clients, run inside namespaces ------------------------------------------------------------------
@@ -446,6 +540,37 @@ def http_server(ready, ip, port):
     server = http.server.ThreadingHTTPServer((ip, port), Handler)
     ready()
     server.serve_forever()
+
+
+def dns_name(name):
+    return b''.join(bytes([len(x)]) + x.encode() for x in name.split('.') if x) + b'\0'
+
+
+def zone_answer(zone, query):
+    """The answer from @zone {(name, type): [rdata]}; a name with other types only has none of these (RFC 2308)."""
+    ident, = struct.unpack('>H', query[:2])
+    at, labels = 12, []
+    while query[at]:
+        labels.append(query[at + 1:at + 1 + query[at]].decode().lower())
+        at += 1 + query[at]
+    question = query[12:at + 5]
+    name, qtype = '.'.join(labels), struct.unpack('>H', query[at + 1:at + 3])[0]
+    data = zone.get((name, qtype), [])
+    known = any(n == name for n, _ in zone)
+    head = struct.pack('>6H', ident, 0x8180 if known else 0x8183, 1, len(data), 0, 0)
+    return head + question + b''.join(struct.pack('>HHHIH', 0xc00c, qtype, 1, 0, len(d)) + d for d in data)
+
+
+def zone_server(ready, ip, path):
+    """A name server (UDP) whose zone is the pickled file @path, read anew for each question; without it, silence."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((ip, 53))
+    ready()
+    while True:
+        query, peer = s.recvfrom(4096)
+        with contextlib.suppress(FileNotFoundError):
+            with open(path, 'rb') as f:
+                s.sendto(zone_answer(pickle.load(f), query), peer)
 
 
 def dns_server(ready, ip, port, names):

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "observer/observer.pb-c.h"
 #include "relay/discovery.h"
+#include "relay/dns.h"
 #include "relay/notes.h"
 #include "relay/options.h"
 #include "relay/request.h"
@@ -325,6 +326,59 @@ static void errors_of_equal_text_are_one_message_until_the_window_ends(void **st
 	notes_done(&n);
 }
 
+/* ---- SRV records */
+
+/* An answer (RFC 1035 §4.1) to a question for "x", with @records behind it. */
+static size_t srv_message(uint8_t *out, uint8_t count, const char *records, size_t bytes)
+{
+	const uint8_t head[] = { 0, 1, 0x81, 0x80, 0, 1, 0,  count, 0, 0,
+				 0, 0, 1,    'x',  0, 0, 33, 0,     1 };
+
+	memcpy(out, head, sizeof head);
+	memcpy(out + sizeof head, records, bytes);
+	return sizeof head + bytes;
+}
+
+/* Owner: a pointer to byte 12, "x"; type, class, time to live, and so many bytes of data. */
+#define RR(type, bytes) "\xc0\x0c\0" type "\0\1\0\0\0\0\0" bytes
+#define SRV_N1 RR("\x21", "\x0c") "\0\1\0\2\x10\x95\2n1\1x\0"    /* 4245, "n1.x" */
+#define SRV_PACKED RR("\x21", "\x0b") "\0\0\0\0\0\1\2n2\xc0\x0c" /* 1, "n2.x" by a pointer */
+#define SRV_NONE RR("\x21", "\7") "\0\0\0\0\0\0\0"               /* "." : no such service */
+#define AN_ALIAS RR("\5", "\2") "\xc0\x0c"                       /* CNAME */
+
+static void srv_records_are_targets_with_their_ports(void **state)
+{
+	static const char records[] = SRV_N1 AN_ALIAS SRV_PACKED SRV_NONE;
+	struct dns_target t[4];
+	uint8_t bytes[256];
+	size_t n = 9;
+
+	(void)state;
+	size_t len = srv_message(bytes, 4, records, sizeof records - 1);
+	assert_int_equal(dns_read_srv(str_n(bytes, len), t, 4, &n, NULL), ERR_OK);
+	assert_int_equal(n, 2);
+	assert_string_equal(t[0].host, "n1.x");
+	assert_int_equal(t[0].port, 4245);
+	assert_string_equal(t[1].host, "n2.x");
+	assert_int_equal(t[1].port, 1);
+	assert_int_equal(dns_read_srv(str_n(bytes, len), t, 1, &n, NULL), ERR_OK);
+	assert_int_equal(n, 1); /* as many as there is room for */
+}
+
+static void an_answer_that_is_cut_short_is_refused(void **state)
+{
+	static const char records[] = SRV_N1 SRV_PACKED;
+	struct dns_target t[4];
+	uint8_t bytes[256];
+	size_t n;
+
+	(void)state;
+	size_t len = srv_message(bytes, 2, records, sizeof records - 1);
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_equal(dns_read_srv(str_n(bytes, cut), t, 4, &n, NULL), ERR_PARSE);
+	assert_int_equal(dns_read_srv(str_n(bytes, len), t, 4, &n, NULL), ERR_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +393,8 @@ int main(void)
 		cmocka_unit_test(a_resumed_request_asks_for_what_is_left_of_a_limit),
 		cmocka_unit_test(states_are_told_of_all_names_and_never_of_none),
 		cmocka_unit_test(errors_of_equal_text_are_one_message_until_the_window_ends),
+		cmocka_unit_test(srv_records_are_targets_with_their_ports),
+		cmocka_unit_test(an_answer_that_is_cut_short_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
