@@ -39,8 +39,26 @@ static void put_tcp_flags(struct buf *b, unsigned flags)
 
 /* --- L7 records --- */
 
+/* As Go quotes a string; characters beyond ASCII stay. */
+static void put_escaped(struct buf *b, struct str s)
+{
+	static const char letters[] = "abtnvfr"; /* from 7 up */
+
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (c == '"' || c == '\\')
+			buf_printf(b, "\\%c", c);
+		else if (c >= '\a' && c <= '\r')
+			buf_printf(b, "\\%c", letters[c - '\a']);
+		else if (c < ' ' || c == 0x7f)
+			buf_printf(b, "\\x%02x", c);
+		else
+			buf_char(b, (char)c);
+	}
+}
+
 /* Texts of the repeated field @number with commas between them. @return how many */
-static size_t put_list(struct buf *b, struct str message, uint32_t number)
+static size_t put_list(struct buf *b, struct str message, uint32_t number, bool escaped)
 {
 	struct wire_reader r = wire_reader_of(message);
 	size_t n = 0;
@@ -49,7 +67,10 @@ static size_t put_list(struct buf *b, struct str message, uint32_t number)
 		if (x.number == number && x.type == WIRE_LEN) {
 			if (n++)
 				buf_char(b, ',');
-			buf_str_put(b, x.bytes);
+			if (escaped)
+				put_escaped(b, x.bytes);
+			else
+				buf_str_put(b, x.bytes);
 		}
 	return n;
 }
@@ -87,29 +108,28 @@ static void put_dns(struct buf *b, uint64_t type, struct str dns)
 		buf_lit(b, "DNS Query ");
 		buf_str_put(b, text_field(dns, 1));
 		buf_char(b, ' ');
-		(void)put_list(b, dns, 7);
+		(void)put_list(b, dns, 7, false);
 		return;
 	}
 	if (type != L7_RESPONSE)
 		return;
 	buf_lit(b, "DNS Answer ");
-	uint64_t rcode = number_field(dns, 6);
+	uint8_t rcode = (uint8_t)number_field(dns, 6); /* the reference looks at 8 bits, too */
 	if (rcode) {
 		buf_lit(b, "RCode: ");
-		buf_str_put(b, str_of(dns_rcode_text(rcode < UINT16_MAX ? (uint16_t)rcode
-									: UINT16_MAX)));
+		buf_str_put(b, str_of(dns_rcode_text(rcode)));
 	} else {
 		bool ips = has_field(dns, 2), cnames = has_field(dns, 4);
 		if (ips) {
 			buf_char(b, '"');
-			(void)put_list(b, dns, 2);
+			(void)put_list(b, dns, 2, true);
 			buf_char(b, '"');
 		}
 		if (ips && cnames)
 			buf_char(b, ' ');
 		if (cnames) {
 			buf_lit(b, "CNAMEs: \"");
-			(void)put_list(b, dns, 4);
+			(void)put_list(b, dns, 4, true);
 			buf_char(b, '"');
 		}
 	}
@@ -120,7 +140,7 @@ static void put_dns(struct buf *b, uint64_t type, struct str dns)
 	buf_char(b, ' ');
 	buf_str_put(b, text_field(dns, 1));
 	buf_char(b, ' ');
-	(void)put_list(b, dns, 7);
+	(void)put_list(b, dns, 7, false);
 	buf_char(b, ')');
 }
 

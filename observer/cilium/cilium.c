@@ -6,7 +6,9 @@
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
+#include "observer/cilium/agent_event.h"
 #include "observer/cilium/debug.h"
+#include "observer/cilium/l7.h"
 #include "observer/cilium/tunnel.h"
 #include "observer/decode/decode.h"
 #include "observer/name/said.h"
@@ -43,6 +45,8 @@ enum {
 struct cilium {
 	struct cilium_config config;
 	enum cilium_release release; /* what is read now; see learn_release */
+	struct l7 *l7;
+	struct gob_types types; /* of notifications */
 };
 
 enum err_code cilium_new(const struct cilium_config *config, struct cilium **ret, struct err *e)
@@ -53,12 +57,22 @@ enum err_code cilium_new(const struct cilium_config *config, struct cilium **ret
 		return err_set(e, ERR_NOMEM, "decoder of Cilium's events");
 	c->config = *config;
 	c->release = config->release == CILIUM_RELEASE_AUTO ? CILIUM_RELEASE_1_19 : config->release;
+	const struct l7_config l7 = { .dict = config->dict,
+				      .names = config->names,
+				      .redact = config->redact,
+				      .learn_dns = config->learn_dns };
+	enum err_code code = l7_new(&l7, &c->l7, e);
+	if (code != ERR_OK)
+		return code;
 	*ret = TAKE(c);
 	return ERR_OK;
 }
 
 void cilium_free(struct cilium *c)
 {
+	if (!c)
+		return;
+	l7_free(c->l7);
 	free(c);
 }
 
@@ -483,6 +497,21 @@ static enum cilium_outcome datapath_event(struct cilium *c, const struct cilium_
 enum cilium_outcome cilium_event(struct cilium *c, const struct cilium_sample *in, struct flow *f,
 				 struct buf *ext)
 {
+	struct str rest = str_from(in->bytes, 1);
+	bool taken;
+
 	f->kind = FLOW_KIND_FLOW;
-	return datapath_event(c, in, f, ext);
+	switch (in->monitor && in->bytes.len ? (uint8_t)in->bytes.p[0] : 0) {
+	case CILIUM_ACCESS_LOG:
+		taken = l7_record(c->l7, rest, f, ext);
+		break;
+	case CILIUM_AGENT:
+		f->kind = FLOW_KIND_AGENT;
+		f->node = name_node(c->config.names);
+		taken = agent_event_put(rest, &c->types, ext);
+		break;
+	default:
+		return datapath_event(c, in, f, ext);
+	}
+	return taken ? CILIUM_TAKEN : CILIUM_REFUSED;
 }

@@ -32,6 +32,7 @@ struct cilium_config {
 	enum cilium_release release;
 	bool keep_unknown_cgroups; /* socket traces of cgroups that belong to no known pod */
 	struct redact redact;
+	bool learn_dns; /* answers seen in L7 records teach the name table */
 };
 
 struct cilium;

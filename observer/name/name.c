@@ -448,6 +448,12 @@ static enum err_code make_identities(struct name_table *t, const struct identity
 	return ERR_OK;
 }
 
+static uint8_t bits_of(const struct name_prefix *p)
+{
+	return (uint8_t)(WHO_CLAIMED | (p->local ? WHO_LOCAL : 0) |
+			 (p->pod_not_cached ? WHO_NO_POD : 0));
+}
+
 /* With mx. @view with names as dictionary ids. */
 static enum err_code make_part(struct name_table *t, unsigned who, const struct name_view *view,
 			       struct snapshot_part *ret, struct err *e)
@@ -486,7 +492,7 @@ static enum err_code make_part(struct name_table *t, unsigned who, const struct 
 		part.prefixes[dr->index] = (struct snapshot_prefix){
 			.ip = ip128_prefix(ip128_of(dr->in->ip), dr->in->bits),
 			.bits = dr->in->bits,
-			.who = { ep, dr->in->local ? WHO_CLAIMED | WHO_LOCAL : WHO_CLAIMED },
+			.who = { ep, bits_of(dr->in) },
 			.local_id = local ? local->id : 0,
 		};
 	}
@@ -715,12 +721,30 @@ void name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
 	mark_namespaces(t, f);
 }
 
-const struct endpoint *name_find(struct name_table *t, const uint8_t ip[16], bool *ret_local)
+void name_flow_told(struct name_table *t, struct flow *f, uint32_t src_local, uint32_t dst_local,
+		    struct buf *ext)
+{
+	const struct snapshot *s = load_current(t);
+	const struct who src = { snapshot_local(s, src_local), WHO_LOCAL };
+	const struct who dst = { snapshot_local(s, dst_local), WHO_LOCAL };
+
+	f->node = t->node;
+	put_services(s, f);
+	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
+		put_told_names(t, f, src.ep.v ? src : (struct who){ 0 },
+			       dst.ep.v ? dst : (struct who){ 0 }, ext);
+	mark_namespaces(t, f);
+}
+
+struct name_found name_find(struct name_table *t, const uint8_t ip[16])
 {
 	struct who who = snapshot_who(load_current(t), ip);
 
-	*ret_local = who.bits & WHO_LOCAL;
-	return who.bits & WHO_CLAIMED ? flow_dict_get_endpoint(t->dict, who.ep) : NULL;
+	if (!(who.bits & WHO_CLAIMED))
+		return (struct name_found){ 0 };
+	return (struct name_found){ .ep = flow_dict_get_endpoint(t->dict, who.ep),
+				    .local = who.bits & WHO_LOCAL,
+				    .pod_cached = !(who.bits & WHO_NO_POD) };
 }
 
 const struct endpoint *name_local(struct name_table *t, uint32_t id)

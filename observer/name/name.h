@@ -41,6 +41,8 @@ struct name_prefix {
 	/* As a Cilium agent says it: identity 0 stays "unknown"; no labels: those of the identity;
 	 * no cluster: what the label k8s:io.cilium.k8s.policy.cluster says, or none. */
 	bool verbatim;
+	/* The agent's IP cache knows no pod here: L7 records then show none, as in Hubble. */
+	bool pod_not_cached;
 };
 struct name_service {
 	uint8_t ip[16];
@@ -107,8 +109,16 @@ void name_flow(struct name_table *t, struct flow *f, struct buf *ext);
  * labels whatever identity is said. */
 void name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
 		    uint32_t dst_identity, struct buf *ext);
-/* Capture thread: who has @ip, NULL if nobody claims it. Borrowed for the dictionary's life. */
-const struct endpoint *name_find(struct name_table *t, const uint8_t ip[16], bool *ret_local);
+/* As name_flow_said, for a flow whose endpoints are filled in already: services, node, and the DNS
+ * names that the endpoints of this node with these Endpoint.IDs (0: none) were told. */
+void name_flow_told(struct name_table *t, struct flow *f, uint32_t src_local, uint32_t dst_local,
+		    struct buf *ext);
+struct name_found {
+	const struct endpoint *ep; /* NULL: nobody claims it. Borrowed for the dictionary's life */
+	bool local, pod_cached;
+};
+/* Capture thread: who has @ip. */
+struct name_found name_find(struct name_table *t, const uint8_t ip[16]);
 /* Capture thread: the endpoint of this node with that Endpoint.ID, NULL if there is none. */
 const struct endpoint *name_local(struct name_table *t, uint32_t id);
 /* Capture thread: the address of that family of the pod in @cgroup. */

@@ -16,6 +16,7 @@ enum who_bits {
 	WHO_CLAIMED = 1 << 0, /* a provider or the node claims it; otherwise it is the world's */
 	WHO_LOCAL = 1 << 1,   /* an endpoint of this node */
 	WHO_HOST = 1 << 2,    /* this node itself */
+	WHO_NO_POD = 1 << 3,  /* name_prefix.pod_not_cached */
 };
 struct who {
 	struct endpoint_id ep;

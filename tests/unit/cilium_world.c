@@ -82,7 +82,7 @@ static void take_metadata(const json_t *world, struct str ip, struct endpoint *e
 	}
 }
 
-static void take_endpoint(struct draft *d, const json_t *in)
+static void take_endpoint(struct draft *d, const json_t *world, const json_t *in)
 {
 	const json_t *workload = json_object_get(in, "workload");
 	struct endpoint ep = { .id = (uint32_t)number_of(in, "id"),
@@ -104,6 +104,9 @@ static void take_endpoint(struct draft *d, const json_t *in)
 		struct name_prefix *p = new_prefix(d, str_of(json_string_value(ip)));
 		p->endpoint = ep;
 		p->local = true;
+		struct endpoint cached = { 0 };
+		take_metadata(world, str_of(json_string_value(ip)), &cached);
+		p->pod_not_cached = !cached.pod.len;
 	}
 }
 
@@ -113,7 +116,7 @@ static void take_addresses(struct draft *d, const json_t *world)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(json_object_get(world, "endpoints"), i, v) take_endpoint(d, v);
+	json_array_foreach(json_object_get(world, "endpoints"), i, v) take_endpoint(d, world, v);
 	json_array_foreach(json_object_get(world, "ipcache"), i, v)
 	{
 		struct str prefix = text_of(v, "prefix");
