@@ -302,6 +302,8 @@ static void message_event(struct compose *c, const struct raw_event *ev, enum fl
 			  .time = time_of(c, ev, now) };
 
 	f.node = name_node(c->names);
+	if (ev->node.len)
+		f.node = flow_dict_node(c->dict, &(struct node){ .name = ev->node });
 	f.ext = (const uint8_t *)ev->packet.p;
 	f.ext_len = (uint32_t)ev->packet.len;
 	flow_log_put(c->log, &f);

@@ -4,6 +4,7 @@
  *	main thread      signals, endpoint file, own addresses ──► name table
  *	tycho-capture    sources ──► decode ──► name ──► flow log
  *	tycho-rpc        flow log ──► gRPC
+ *	tycho-upstream   a Hubble server's flows ──► capture, if one is followed
  */
 #include <errno.h>
 #include <malloc.h>
@@ -49,7 +50,7 @@ struct observer {
 	struct epoch *epoch;
 	struct flow_log *log;
 	struct agent *agent;
-	struct source *sources[4];
+	struct source *sources[5];
 	size_t source_count;
 	struct api *api;
 	struct gate *gate;
@@ -127,6 +128,15 @@ static enum err_code open_names(struct observer *ob, struct err *e)
 	return code;
 }
 
+/* Servers and sources both stand on it. */
+static enum err_code start_rpc(struct observer *ob, struct err *e)
+{
+	(void)e;
+	rpc_init();
+	ob->rpc_up = true;
+	return ERR_OK;
+}
+
 /* Where the numbers of this run begin. A folder that was asked for must work; without one, the
  * clock does. */
 static enum err_code open_epoch(struct observer *ob, uint64_t *ret_first_seq, struct err *e)
@@ -181,6 +191,12 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 	}
 	if (ob->o.replay.path) {
 		code = source_replay_new(&ob->o.replay, &ob->sources[ob->source_count], e);
+		if (code != ERR_OK)
+			return code;
+		ob->source_count++;
+	}
+	if (ob->o.hubble.address) {
+		code = source_hubble_new(&ob->o.hubble, &ob->sources[ob->source_count], e);
 		if (code != ERR_OK)
 			return code;
 		ob->source_count++;
@@ -247,8 +263,6 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 		code = gate_new(ob->o.access_file, &ob->gate, e);
 	if (code != ERR_OK)
 		return code;
-	rpc_init();
-	ob->rpc_up = true;
 	struct rpc_server_config config = {
 		.listens = listens,
 		.listen_count = ob->o.listen_count,
@@ -377,8 +391,8 @@ static void serve(struct observer *ob)
 static enum err_code observe(struct observer *ob, struct err *e)
 {
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals, name_the_node, open_names,    open_log,
-		open_sources, open_server,   start_capture,
+		take_signals, name_the_node, open_names,  open_log,
+		start_rpc,    open_sources,  open_server, start_capture,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

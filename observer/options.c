@@ -10,6 +10,13 @@ enum option_id {
 	OPT_DROPS_EVERYWHERE,
 	OPT_ENDPOINTS,
 	OPT_HELP,
+	OPT_HUBBLE_CA_FILE,
+	OPT_HUBBLE_CERT_FILE,
+	OPT_HUBBLE_HISTORY,
+	OPT_HUBBLE_KEY_FILE,
+	OPT_HUBBLE_SERVER,
+	OPT_HUBBLE_TLS,
+	OPT_HUBBLE_TLS_NAME,
 	OPT_INSECURE_LISTEN,
 	OPT_INTERFACE,
 	OPT_INTERVAL,
@@ -27,6 +34,7 @@ enum option_id {
 	OPT_REPLAY_REPEAT,
 	OPT_REPLAY_SPEED,
 	OPT_RING_CAPACITY,
+	OPT_SOURCE,
 	OPT_STALL_TIMEOUT,
 	OPT_STATE_DIR,
 	OPT_TLS_CERT_FILE,
@@ -46,6 +54,25 @@ static const struct opt_row table[] = {
 	[OPT_ENDPOINTS] = { "endpoints", "FILE",
 			    "YAML file that names addresses; reread when it changes" },
 	[OPT_HELP] = { "help", NULL, "print this text" },
+	[OPT_HUBBLE_CA_FILE] = { "hubble-ca-file", "FILE",
+				 "believe the Hubble server if signed by this (PEM), implies "
+				 "--hubble-tls; repeatable" },
+	[OPT_HUBBLE_CERT_FILE] = { "hubble-cert-file", "FILE",
+				   "our certificate chain (PEM) towards the Hubble server" },
+	[OPT_HUBBLE_HISTORY] = { "hubble-history", "TIME",
+				 "how far back the Hubble server is asked at first (default 1h; "
+				 "0: only what comes)" },
+	[OPT_HUBBLE_KEY_FILE] = { "hubble-key-file", "FILE",
+				  "private key (PEM) of --hubble-cert-file" },
+	[OPT_HUBBLE_SERVER] = { "hubble-server", "ADDRESS",
+				"follow the flows of this Hubble server: agent, relay or Tycho "
+				"(--source hubble: default unix:///var/run/cilium/hubble.sock)" },
+	[OPT_HUBBLE_TLS] = { "hubble-tls", NULL,
+			     "TLS to the Hubble server; without --hubble-ca-file, the system's CAs "
+			     "are believed" },
+	[OPT_HUBBLE_TLS_NAME] = { "hubble-tls-name", "NAME",
+				  "name to expect in the Hubble server's certificate (default: "
+				  "its host), implies --hubble-tls" },
 	[OPT_INSECURE_LISTEN] = { "insecure-listen", NULL,
 				  "allow plain text on addresses beyond loopback" },
 	[OPT_INTERFACE] = { "interface", "NAME",
@@ -81,6 +108,10 @@ static const struct opt_row table[] = {
 			       "0)" },
 	[OPT_RING_CAPACITY] = { "ring-capacity", "N",
 				"flows kept in memory: 2^k - 1 (default 65535)" },
+	[OPT_SOURCE] = { "source", "NAME",
+			 "observe by this source, and none that is not named: bpf, nflog, replay, "
+			 "hubble; repeatable (default: bpf, and those that other options ask "
+			 "for)" },
 	[OPT_STALL_TIMEOUT] = { "stall-timeout", "TIME",
 				"cut off a client that takes no message for so long (default "
 				"30s)" },
@@ -127,6 +158,20 @@ static bool parse_speed(const char *value, double *ret)
 	return true;
 }
 
+/* In the order of enum source_bit. */
+static const char *const source_names[] = { "bpf", "nflog", "replay", "hubble" };
+enum source_bit { SOURCE_BPF = 1, SOURCE_NFLOG = 2, SOURCE_REPLAY = 4, SOURCE_HUBBLE = 8 };
+
+static enum err_code add_source(struct obs_options *o, const char *value, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(source_names); i++)
+		if (strcmp(value, source_names[i]) == 0) {
+			o->sources |= 1U << i;
+			return ERR_OK;
+		}
+	return bad_value(e, OPT_SOURCE, value, "bpf, nflog, replay or hubble");
+}
+
 static enum err_code set_number(struct obs_options *o, enum option_id id, const char *value,
 				struct err *e)
 {
@@ -146,6 +191,11 @@ static enum err_code set_number(struct obs_options *o, enum option_id id, const 
 		    ns > (int64_t)(3600 * NS_PER_S))
 			return bad_value(e, id, value, "a time from 100ms to 1h, such as 30s");
 		o->stall_timeout_ns = (uint64_t)ns;
+		return ERR_OK;
+	case OPT_HUBBLE_HISTORY:
+		if (!duration_parse(s, &ns) || ns < 0)
+			return bad_value(e, id, value, "a time such as 1h, or 0");
+		o->hubble.history_ns = (uint64_t)ns;
 		return ERR_OK;
 	case OPT_NFLOG_GROUP:
 		if (o->nflog.group_count == OPTIONS_LIST)
@@ -193,6 +243,25 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	case OPT_ACCESS_FILE:
 		o->access_file = value;
 		return ERR_OK;
+	case OPT_HUBBLE_CA_FILE:
+		o->hubble.tls = &o->hubble_tls;
+		return add_text(o->hubble_ca_files, &o->hubble_tls.ca_file_count, id, value, e);
+	case OPT_HUBBLE_CERT_FILE:
+		o->hubble_tls.cert_file = value;
+		return ERR_OK;
+	case OPT_HUBBLE_KEY_FILE:
+		o->hubble_tls.key_file = value;
+		return ERR_OK;
+	case OPT_HUBBLE_SERVER:
+		o->hubble.address = value;
+		return ERR_OK;
+	case OPT_HUBBLE_TLS:
+		o->hubble.tls = &o->hubble_tls;
+		return ERR_OK;
+	case OPT_HUBBLE_TLS_NAME:
+		o->hubble.tls = &o->hubble_tls;
+		o->hubble_tls.server_name = value;
+		return ERR_OK;
 	case OPT_INSECURE_LISTEN:
 		o->insecure_listen = true;
 		return ERR_OK;
@@ -224,6 +293,8 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	case OPT_REPLAY_KEEP_TIME:
 		o->replay.keep_time = true;
 		return ERR_OK;
+	case OPT_SOURCE:
+		return add_source(o, value, e);
 	case OPT_STATE_DIR:
 		o->state_dir = value;
 		return ERR_OK;
@@ -243,6 +314,51 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	}
 }
 
+/* What --source names is observed; what it does not must not have been asked for otherwise. */
+static enum err_code choose_sources(struct obs_options *o, struct err *e)
+{
+	if (!o->sources)
+		return ERR_OK;
+	if (o->sources & SOURCE_HUBBLE && !o->hubble.address)
+		o->hubble.address = "unix:///var/run/cilium/hubble.sock";
+	if (o->sources & SOURCE_BPF && !o->bpf)
+		return err_set(e, ERR_INVALID, "--no-bpf contradicts --source bpf");
+	o->bpf = o->sources & SOURCE_BPF;
+	const struct {
+		enum source_bit bit;
+		bool is_asked;
+		const char *option, *source;
+	} others[] = {
+		{ SOURCE_NFLOG, o->nflog.group_count > 0, "nflog-group", "nflog" },
+		{ SOURCE_REPLAY, o->replay.path != NULL, "replay", "replay" },
+		{ SOURCE_HUBBLE, o->hubble.address != NULL, "hubble-server", "hubble" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		bool is_named = o->sources & others[i].bit;
+		if (is_named && !others[i].is_asked)
+			return err_set(e, ERR_INVALID, "--source %s needs --%s", others[i].source,
+				       others[i].option);
+		if (!is_named && others[i].is_asked)
+			return err_set(e, ERR_INVALID,
+				       "--%s needs --source %s, now that --source "
+				       "is given",
+				       others[i].option, others[i].source);
+	}
+	return ERR_OK;
+}
+
+static enum err_code check_hubble(const struct obs_options *o, struct err *e)
+{
+	if (!o->hubble_tls.cert_file != !o->hubble_tls.key_file)
+		return err_set(e, ERR_INVALID,
+			       "--hubble-cert-file and --hubble-key-file are needed together");
+	if (o->hubble_tls.cert_file && !o->hubble.tls)
+		return err_set(e, ERR_INVALID, "--hubble-cert-file needs --hubble-tls");
+	if (o->hubble.tls && !o->hubble.address)
+		return err_set(e, ERR_INVALID, "--hubble-tls needs --hubble-server");
+	return ERR_OK;
+}
+
 static enum err_code check_together(const struct obs_options *o, struct err *e)
 {
 	if (!o->tls_cert_file != !o->tls_key_file)
@@ -256,10 +372,11 @@ static enum err_code check_together(const struct obs_options *o, struct err *e)
 	if (o->replay.repeat > 1 && o->replay.path && strcmp(o->replay.path, "-") == 0)
 		return err_set(e, ERR_INVALID,
 			       "--replay-repeat: standard input can be read only once");
-	if (!o->bpf && !o->nflog.group_count && !o->replay.path)
+	if (!o->bpf && !o->nflog.group_count && !o->replay.path && !o->hubble.address)
 		return err_set(e, ERR_INVALID,
-			       "--no-bpf leaves nothing to observe; add --nflog-group or --replay");
-	return ERR_OK;
+			       "--no-bpf leaves nothing to observe; add --nflog-group, --replay or "
+			       "--hubble-server");
+	return check_hubble(o, e);
 }
 
 enum err_code obs_options_read(int argc, const char *const *argv, struct obs_options *ret,
@@ -271,6 +388,7 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 		.log_level = LOG_INFO,
 		.ready_fd = -1,
 		.bpf_config = { .traces = true, .drops = true },
+		.hubble = { .history_ns = 3600 * NS_PER_S },
 	};
 
 	struct opt_reader r = opt_reader_of(table, OPT_COUNT_, argc, argv);
@@ -287,7 +405,11 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 	*ret = o;
 	ret->bpf_config.interfaces = ret->interfaces;
 	ret->nflog.groups = ret->nflog_groups;
+	ret->hubble_tls.ca_files = ret->hubble_ca_files;
+	if (ret->hubble.tls)
+		ret->hubble.tls = &ret->hubble_tls;
 	if (ret->help || ret->version)
 		return ERR_OK;
-	return check_together(ret, e);
+	code = choose_sources(ret, e);
+	return code == ERR_OK ? check_together(ret, e) : code;
 }

@@ -9,6 +9,7 @@
 #include "observer/source/bpf.h"
 #include "observer/source/nflog.h"
 #include "observer/source/replay.h"
+#include "observer/upstream/hubble.h"
 
 enum { OPTIONS_LIST = 64 };
 
@@ -21,11 +22,15 @@ struct obs_options {
 	size_t node_label_count;
 	const char *endpoints; /* NULL: none */
 	const char *interfaces[OPTIONS_LIST];
+	uint32_t sources; /* bits of those named with --source; 0: none was */
 	bool bpf;
 	uint16_t nflog_groups[OPTIONS_LIST];
 	struct source_bpf_config bpf_config;
 	struct source_nflog_config nflog;
 	struct source_replay_config replay; /* path NULL: none */
+	struct source_hubble_config hubble; /* address NULL: none; tls: NULL or &hubble_tls */
+	const char *hubble_ca_files[OPTIONS_LIST];
+	struct rpc_tls hubble_tls;
 	size_t ring_capacity;
 	uint64_t stall_timeout_ns; /* 0: the server's default */
 	const char *tls_cert_file, *tls_key_file;

@@ -109,6 +109,13 @@ void api_refuse(struct rpc_call *call, const struct err *e)
 	rpc_call_end(call, status, "%s", e->msg);
 }
 
+struct str api_node_of(const struct api *a, const struct flow *f)
+{
+	const struct node *node = flow_dict_get_node(a->dict, f->node);
+
+	return node ? node->name : str_of(a->node_name);
+}
+
 void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct timestamp t)
 {
 	wire_put_str(b, FIELD_NODE_NAME, node);

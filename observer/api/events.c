@@ -22,7 +22,7 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 
 	buf_reset(b);
 	wire_put_len(b, FIELD_EVENT, str_n(f->ext, f->ext_len));
-	api_put_node_and_time(b, str_of(s->api->node_name), has_time, t);
+	api_put_node_and_time(b, api_node_of(s->api, f), has_time, t);
 	return !b->failed && rpc_call_send(s->call, buf_str(b));
 }
 

@@ -85,7 +85,7 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 	else
 		flow_encode_response(b, f, s->api->dict,
 				     f->kind == FLOW_KIND_FLOW ? STR("")
-							       : str_of(s->api->node_name));
+							       : api_node_of(s->api, f));
 	if (b->failed || s->api->flow.failed || !send(s, buf_str(b)))
 		return false;
 	gate_count(s->call, 1);

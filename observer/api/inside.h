@@ -44,6 +44,8 @@ ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request,
 void api_reply(struct api *a, struct rpc_call *call, const ProtobufCMessage *m);
 /* Ends @call with what a request's fault maps to. */
 void api_refuse(struct rpc_call *call, const struct err *e);
+/* Who says a record that is no flow: the node it came from, else this one. */
+struct str api_node_of(const struct api *a, const struct flow *f);
 /* Appends the fields node_name and time that all stream answers end with. */
 void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct timestamp t);
 

@@ -55,6 +55,7 @@ struct raw_event {
 	struct str prefix;            /* verdict: the whole log prefix */
 	uint64_t lost;                /* lost: how many */
 	int32_t cpu;                  /* -1 unknown */
+	struct str node;              /* messages: whose, as node_name says it; "": our own */
 };
 
 struct raw_sink {

@@ -35,6 +35,39 @@ static void both_spellings_of_a_value_are_read(void **state)
 	assert_true(o.bpf);
 }
 
+static void a_source_that_is_named_is_the_only_one(void **state)
+{
+	(void)state;
+	struct obs_options o;
+	struct err e;
+	assert_int_equal(READ(&o, &e, "--source", "hubble"), ERR_OK);
+	assert_false(o.bpf);
+	assert_string_equal(o.hubble.address, "unix:///var/run/cilium/hubble.sock");
+	assert_null(o.hubble.tls);
+	assert_int_equal(READ(&o, &e, "--source=hubble", "--source=bpf", "--hubble-server", "r:1"),
+			 ERR_OK);
+	assert_true(o.bpf);
+	assert_string_equal(o.hubble.address, "r:1");
+}
+
+static void a_hubble_server_is_one_source_more(void **state)
+{
+	(void)state;
+	struct obs_options o;
+	struct err e;
+	assert_int_equal(READ(&o, &e, "--hubble-server", "relay:4245", "--hubble-ca-file", "a.pem",
+			      "--hubble-ca-file", "b.pem", "--hubble-cert-file", "c.pem",
+			      "--hubble-key-file", "k.pem", "--hubble-tls-name", "x.relay",
+			      "--hubble-history", "30m"),
+			 ERR_OK);
+	assert_true(o.bpf);
+	assert_ptr_equal(o.hubble.tls, &o.hubble_tls);
+	assert_int_equal(o.hubble_tls.ca_file_count, 2);
+	assert_string_equal(o.hubble_tls.ca_files[1], "b.pem");
+	assert_string_equal(o.hubble_tls.server_name, "x.relay");
+	assert_true(o.hubble.history_ns == 1800 * NS_PER_S);
+}
+
 static void misuse_is_one_sentence_that_names_the_option(void **state)
 {
 	(void)state;
@@ -58,6 +91,14 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 		{ { "x", "--tls-client-ca-file", "c" }, "--tls-cert-file" },
 		{ { "x", "--nflog-pattern", "a" }, "--nflog-group" },
 		{ { "x", "--no-bpf" }, "--no-bpf" },
+		{ { "x", "--source", "kernel" }, "--source" },
+		{ { "x", "--source", "nflog" }, "--nflog-group" },
+		{ { "x", "--source", "hubble", "--replay", "-" }, "--replay" },
+		{ { "x", "--source", "bpf", "--no-bpf" }, "--no-bpf" },
+		{ { "x", "--hubble-history", "-1s" }, "--hubble-history" },
+		{ { "x", "--hubble-server", "a:1", "--hubble-cert-file", "c" },
+		  "--hubble-key-file" },
+		{ { "x", "--hubble-ca-file", "c" }, "--hubble-server" },
 		{ { "x", "--replay", "-", "--replay-repeat", "2" }, "--replay-repeat" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -77,6 +118,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_spellings_of_a_value_are_read),
+		cmocka_unit_test(a_source_that_is_named_is_the_only_one),
+		cmocka_unit_test(a_hubble_server_is_one_source_more),
 		cmocka_unit_test(misuse_is_one_sentence_that_names_the_option),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
