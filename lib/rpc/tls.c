@@ -31,16 +31,12 @@ struct tls_files {
 	struct stamp *stamps; /* cert, key, then the CAs: as of the last read */
 };
 
-struct pem {
-	char *cert, *key, *ca; /* NULL when not given; own */
-};
-
-static void pem_done(struct pem *p)
+void tls_pem_done(struct tls_pem *p)
 {
 	free(p->cert);
 	free(p->key);
 	free(p->ca);
-	*p = (struct pem){ 0 };
+	*p = (struct tls_pem){ 0 };
 }
 
 static bool dup_path(const char *from, char **to)
@@ -198,7 +194,8 @@ static enum err_code check_expiry(const char *path, const X509 *cert, struct err
 	return err_set(e, ERR_PARSE, "certificate '%s': expired on %s", path, text);
 }
 
-static enum err_code check_identity(const struct tls_files *f, const struct pem *p, struct err *e)
+static enum err_code check_identity(const struct tls_files *f, const struct tls_pem *p,
+				    struct err *e)
 {
 	AUTO_X509 X509 *cert = first_cert(p->cert, NULL);
 	if (!cert)
@@ -220,7 +217,7 @@ static enum err_code check_identity(const struct tls_files *f, const struct pem 
 	return check_expiry(f->cert_file, cert, e);
 }
 
-static enum err_code read_all(struct tls_files *f, struct pem *p, struct err *e)
+static enum err_code read_all(struct tls_files *f, struct tls_pem *p, struct err *e)
 {
 	if (f->cert_file) {
 		AUTO_BUF struct buf cert = buf_init(PEM_FILE_MAX_BYTES),
@@ -253,13 +250,11 @@ static enum err_code read_all(struct tls_files *f, struct pem *p, struct err *e)
 	return p->ca ? ERR_OK : err_set(e, ERR_NOMEM, "CA certificates");
 }
 
-/* Reads and checks everything, and remembers how the files looked, good or not: a broken file is
- * complained about once. The look comes first, so that a change while reading is seen the next
- * time. */
-static enum err_code files_read(struct tls_files *f, struct pem *ret, struct err *e)
+/* The look comes first, so that a change while reading is seen the next time. */
+enum err_code tls_files_read(struct tls_files *f, struct tls_pem *ret, struct err *e)
 {
 	struct err ignored;
-	struct pem p = { 0 };
+	struct tls_pem p = { 0 };
 
 	for (size_t i = 0; i < f->ca_count + 2; i++)
 		f->stamps[i] = stamp_of(path_of(f, i));
@@ -267,7 +262,7 @@ static enum err_code files_read(struct tls_files *f, struct pem *ret, struct err
 	/* What is left in this thread's queue would be taken for a fault of the next handshake. */
 	ERR_clear_error();
 	if (code != ERR_OK) {
-		pem_done(&p);
+		tls_pem_done(&p);
 		return code;
 	}
 	*ret = p;
@@ -295,7 +290,7 @@ static void nothing_to_destroy(void *user)
 	(void)user;
 }
 
-static grpc_channel_credentials *believing_creds(const struct pem *p)
+static grpc_channel_credentials *believing_creds(const struct tls_pem *p)
 {
 	static grpc_tls_certificate_verifier_external verifier = { NULL, believe, nothing_to_cancel,
 								   nothing_to_destroy };
@@ -320,15 +315,15 @@ static grpc_channel_credentials *believing_creds(const struct pem *p)
 
 enum err_code tls_channel_creds(struct tls_files *f, grpc_channel_credentials **ret, struct err *e)
 {
-	struct pem p;
-	if (files_read(f, &p, e) != ERR_OK)
+	struct tls_pem p;
+	if (tls_files_read(f, &p, e) != ERR_OK)
 		return err_in(e, "TLS");
 	grpc_ssl_pem_key_cert_pair pair = { p.key, p.cert };
 	grpc_channel_credentials *creds =
 		f->allow_insecure
 			? believing_creds(&p)
 			: grpc_ssl_credentials_create_ex(p.ca, p.cert ? &pair : NULL, NULL, NULL);
-	pem_done(&p);
+	tls_pem_done(&p);
 	if (!creds)
 		return err_set(e, ERR_PARSE, "TLS: gRPC refuses these certificates");
 	*ret = creds;
@@ -338,7 +333,7 @@ enum err_code tls_channel_creds(struct tls_files *f, grpc_channel_credentials **
 struct tls_port {
 	pthread_mutex_t mx;      /* handshakes may run on any of gRPC's threads */
 	struct tls_files *files; /* guarded by mx */
-	struct pem fresh;        /* guarded by mx: read and checked, not handed to gRPC yet */
+	struct tls_pem fresh;    /* guarded by mx: read and checked, not handed to gRPC yet */
 	bool has_fresh;          /* guarded by mx */
 	grpc_server_credentials *creds;
 };
@@ -353,7 +348,7 @@ on_handshake(void *user, grpc_ssl_server_certificate_config **ret)
 
 	pthread_mutex_lock(&p->mx);
 	if (!p->has_fresh && tls_files_changed(p->files)) {
-		p->has_fresh = files_read(p->files, &p->fresh, &e) == ERR_OK;
+		p->has_fresh = tls_files_read(p->files, &p->fresh, &e) == ERR_OK;
 		if (p->has_fresh)
 			log_info("certificate read again", "file=%s",
 				 LOG_QUOTE(p->files->cert_file));
@@ -367,7 +362,7 @@ on_handshake(void *user, grpc_ssl_server_certificate_config **ret)
 		 * for: then our own certificate stands in, and nobody is measured against it. */
 		*ret = grpc_ssl_server_certificate_config_create(
 			p->fresh.ca ? p->fresh.ca : p->fresh.cert, &pair, 1);
-		pem_done(&p->fresh);
+		tls_pem_done(&p->fresh);
 		p->has_fresh = false;
 		status = GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 	}
@@ -384,7 +379,7 @@ enum err_code tls_port_new(const struct rpc_tls *tls, struct tls_port **ret, str
 		return err_set(e, ERR_NOMEM, "TLS");
 	pthread_mutex_init(&p->mx, NULL);
 	if (tls_files_new(tls, &p->files, e) != ERR_OK ||
-	    files_read(p->files, &p->fresh, e) != ERR_OK)
+	    tls_files_read(p->files, &p->fresh, e) != ERR_OK)
 		return err_in(e, "TLS");
 	p->has_fresh = true;
 	p->creds = grpc_ssl_server_credentials_create_with_options(
@@ -406,7 +401,7 @@ void tls_port_free(struct tls_port *p)
 	if (p->creds)
 		grpc_server_credentials_release(p->creds);
 	tls_files_free(p->files);
-	pem_done(&p->fresh);
+	tls_pem_done(&p->fresh);
 	pthread_mutex_destroy(&p->mx);
 	free(p);
 }

@@ -26,6 +26,15 @@ bool tls_files_changed(const struct tls_files *f);
 /* Name to expect of the server, NULL to take the address's. */
 const char *tls_files_server_name(const struct tls_files *f);
 
+/* What is in the files, checked; each NULL when not given. Own. */
+struct tls_pem {
+	char *cert, *key, *ca;
+};
+void tls_pem_done(struct tls_pem *p);
+/* Reads and checks all files, and remembers how they looked, good or not: a broken file is
+ * complained about once. */
+MUST_CHECK enum err_code tls_files_read(struct tls_files *f, struct tls_pem *ret, struct err *e);
+
 /* Credentials of a channel, from the files as they are. Own: grpc_channel_credentials_release. */
 MUST_CHECK enum err_code tls_channel_creds(struct tls_files *f, grpc_channel_credentials **ret,
 					   struct err *e);

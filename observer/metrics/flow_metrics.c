@@ -1,0 +1,281 @@
+#include "observer/metrics/flow_metrics.h"
+
+#include <stdio.h>
+
+#include "flow/flow.h"
+#include "observer/metrics/handler.h"
+
+enum { HANDLERS_MAX = 16, SENTENCE_BYTES = 600 };
+
+/* Labels that a metric has or had: they may not change. */
+struct past {
+	char *name, *options; /* own */
+};
+
+struct flow_metrics {
+	struct handler_env env;
+	struct texts texts;
+	struct handler *handlers[HANDLERS_MAX];
+	char *filters[HANDLERS_MAX]; /* own: the text of each handler's filters */
+	size_t count;
+	struct past past[METRICS_CONFIG_MAX];
+	size_t past_count;
+	void (*warn)(void *ctx, const char *sentence);
+	void *ctx;
+};
+
+enum err_code flow_metrics_new(const struct flow_metrics_config *config, struct flow_metrics **ret,
+			       struct err *e)
+{
+	AUTO(flow_metrics_free) struct flow_metrics *m = calloc(1, sizeof *m);
+	if (!m)
+		return err_set(e, ERR_NOMEM, "metrics of flows");
+	m->env = (struct handler_env){
+		.metrics = config->metrics,
+		.dict = config->dict,
+		.texts = &m->texts,
+		.kernel_drops = config->kernel_drops,
+		.bytes = malloc(HANDLER_BYTES),
+	};
+	m->warn = config->warn;
+	m->ctx = config->ctx;
+	if (!m->env.bytes)
+		return err_set(e, ERR_NOMEM, "metrics of flows");
+	enum err_code code = texts_init(&m->texts, e);
+	if (code != ERR_OK)
+		return code;
+	*ret = TAKE(m);
+	return ERR_OK;
+}
+
+static void drop_handler(struct flow_metrics *m, size_t i)
+{
+	handler_free(m->handlers[i]);
+	free(m->filters[i]);
+	m->count--;
+	m->handlers[i] = m->handlers[m->count];
+	m->filters[i] = m->filters[m->count];
+}
+
+void flow_metrics_free(struct flow_metrics *m)
+{
+	if (!m)
+		return;
+	metrics_lock(m->env.metrics);
+	while (m->count)
+		drop_handler(m, m->count - 1);
+	metrics_unlock(m->env.metrics);
+	for (size_t i = 0; i < m->past_count; i++) {
+		free(m->past[i].name);
+		free(m->past[i].options);
+	}
+	texts_done(&m->texts);
+	free(m->env.bytes);
+	free(m);
+}
+
+static size_t find_handler(const struct flow_metrics *m, struct str name)
+{
+	size_t i = 0;
+
+	while (i < m->count && !str_is(name, m->handlers[i]->kind->name))
+		i++;
+	return i;
+}
+
+static bool lists(const struct metrics_config *config, struct str name)
+{
+	for (size_t i = 0; i < config->count; i++)
+		if (str_eq(config->metrics[i].name, name))
+			return true;
+	return false;
+}
+
+/* Neither what is there nor what else is configured may exclude it. */
+static enum err_code check_conflict(const struct flow_metrics *m, const struct handler_kind *kind,
+				    const struct metrics_config *config, struct err *e)
+{
+	struct str other = str_of(handler_conflict(kind));
+
+	if (!other.len || (!lists(config, other) && find_handler(m, other) == m->count))
+		return ERR_OK;
+	return err_set(e, ERR_INVALID, "plugin %s conflicts with plugin %.*s", kind->name,
+		       STR_FMT(other));
+}
+
+static enum err_code add_handler(struct flow_metrics *m, const struct metric_config *config,
+				 const struct handler_kind *kind, struct err *e)
+{
+	AUTO(own_free) char *filters = str_dup(config->filters_text);
+	if (!filters)
+		return err_set(e, ERR_NOMEM, "metric '%s'", kind->name);
+	enum err_code code = handler_new(kind, config, &m->env, &m->handlers[m->count], e);
+	if (code != ERR_OK)
+		return code;
+	m->filters[m->count++] = TAKE(filters);
+	return ERR_OK;
+}
+
+static void warn(struct flow_metrics *m, struct str name, const char *why)
+{
+	char sentence[SENTENCE_BYTES];
+
+	(void)snprintf(sentence, sizeof sentence, "metric '%.*s' is left out: %s",
+		       STR_FMT(str_upto(name, 100)), why);
+	m->warn(m->ctx, sentence);
+}
+
+enum err_code flow_metrics_list(struct flow_metrics *m, struct str list, struct err *e)
+{
+	AUTO(metrics_config_free) struct metrics_config *config = NULL;
+	enum err_code code = metrics_config_list(list, &config, e);
+
+	if (code != ERR_OK)
+		return code;
+	metrics_lock(m->env.metrics);
+	for (size_t i = 0; code == ERR_OK && i < config->count; i++) {
+		const struct metric_config *c = &config->metrics[i];
+		const struct handler_kind *kind = handler_kind_find(c->name);
+		if (!kind) {
+			warn(m, c->name, "there is no such metric");
+			continue;
+		}
+		if (find_handler(m, c->name) < m->count)
+			code = err_set(e, ERR_INVALID, "metric '%s' is given twice", kind->name);
+		if (code == ERR_OK)
+			code = check_conflict(m, kind, config, e);
+		if (code == ERR_OK)
+			code = add_handler(m, c, kind, e);
+	}
+	metrics_unlock(m->env.metrics);
+	if (code == ERR_OK && config->count && !m->count)
+		return err_set(e, ERR_INVALID, "none of these metrics exists");
+	return code;
+}
+
+/* --- the file ----------------------------------------------------------------------------- */
+
+static struct past *find_past(struct flow_metrics *m, struct str name)
+{
+	for (size_t i = 0; i < m->past_count; i++)
+		if (str_is(name, m->past[i].name))
+			return &m->past[i];
+	return NULL;
+}
+
+static enum err_code check_labels(struct flow_metrics *m, const struct metrics_config *config,
+				  struct err *e)
+{
+	for (size_t i = 0; i < config->count; i++) {
+		const struct metric_config *c = &config->metrics[i];
+		const struct past *past = find_past(m, c->name);
+		if (past && !str_is(c->options_text, past->options))
+			return err_set(e, ERR_INVALID,
+				       "the context options of metric '%.*s' cannot change while "
+				       "the observer runs",
+				       STR_FMT(str_upto(c->name, 100)));
+	}
+	return ERR_OK;
+}
+
+/* Of a name that is new. Names beyond METRICS_CONFIG_MAX cannot be metrics that exist. */
+static enum err_code remember_labels(struct flow_metrics *m, const struct metric_config *c,
+				     struct err *e)
+{
+	struct past past = { str_dup(c->name), str_dup(c->options_text) };
+
+	if (find_past(m, c->name) || m->past_count == METRICS_CONFIG_MAX || !past.name ||
+	    !past.options) {
+		bool known = find_past(m, c->name) || m->past_count == METRICS_CONFIG_MAX;
+		free(past.name);
+		free(past.options);
+		return known ? ERR_OK : err_set(e, ERR_NOMEM, "metrics of flows");
+	}
+	m->past[m->past_count++] = past;
+	return ERR_OK;
+}
+
+static enum err_code apply_one(struct flow_metrics *m, const struct metrics_config *config,
+			       const struct metric_config *c, struct err *e)
+{
+	const struct handler_kind *kind = handler_kind_find(c->name);
+	size_t at = find_handler(m, c->name);
+
+	if (!kind)
+		return err_set(e, ERR_NOT_FOUND, "there is no such metric");
+	if (at == m->count) {
+		enum err_code code = check_conflict(m, kind, config, e);
+		return code == ERR_OK ? add_handler(m, c, kind, e) : code;
+	}
+	if (str_is(c->filters_text, m->filters[at]))
+		return ERR_OK;
+	AUTO(own_free) char *filters = str_dup(c->filters_text);
+	if (!filters)
+		return err_set(e, ERR_NOMEM, "out of memory");
+	enum err_code code = handler_set_filter(m->handlers[at], c, &m->env, e);
+	if (code != ERR_OK)
+		return code;
+	free(m->filters[at]);
+	m->filters[at] = TAKE(filters);
+	return ERR_OK;
+}
+
+enum err_code flow_metrics_file(struct flow_metrics *m, struct str text, struct err *e)
+{
+	AUTO(metrics_config_free) struct metrics_config *config = NULL;
+	enum err_code code = metrics_config_yaml(text, &config, e);
+
+	if (code != ERR_OK)
+		return code;
+	metrics_lock(m->env.metrics);
+	code = check_labels(m, config, e);
+	for (size_t i = 0; code == ERR_OK && i < config->count; i++)
+		code = remember_labels(m, &config->metrics[i], e);
+	for (size_t i = m->count; code == ERR_OK && i-- > 0;)
+		if (!lists(config, str_of(m->handlers[i]->kind->name)))
+			drop_handler(m, i);
+	for (size_t i = 0; code == ERR_OK && i < config->count; i++) {
+		struct err why;
+		if (apply_one(m, config, &config->metrics[i], &why) != ERR_OK)
+			warn(m, config->metrics[i].name, why.msg);
+	}
+	metrics_unlock(m->env.metrics);
+	return code;
+}
+
+/* --- flows -------------------------------------------------------------------------------- */
+
+void flow_metrics_count(struct flow_metrics *m, const struct flow *flows, size_t n,
+			struct wall_ns now)
+{
+	static const struct l7_part none = { .record = STR("") };
+
+	metrics_lock(m->env.metrics);
+	m->env.now = now;
+	for (size_t i = 0; i < n; i++) {
+		const struct flow *f = &flows[i];
+		if (f->kind != FLOW_KIND_FLOW)
+			continue;
+		struct l7_part l7 = none;
+		if (flow_is(f, FLOW_HAS_L7))
+			l7 = l7_part_of(f);
+		for (size_t j = 0; j < m->count; j++)
+			handler_count(m->handlers[j], &m->env, f, &l7);
+	}
+	metrics_unlock(m->env.metrics);
+}
+
+size_t flow_metrics_forget_pod(struct flow_metrics *m, struct str namespace_, struct str pod)
+{
+	size_t removed = 0;
+
+	metrics_lock(m->env.metrics);
+	for (size_t i = 0; i < m->count; i++)
+		for (size_t j = 0; j < HANDLER_FAMILIES; j++)
+			if (m->handlers[i]->families[j])
+				removed += contexts_remove_pod(&m->handlers[i]->contexts,
+							       m->handlers[i]->families[j],
+							       namespace_, pod);
+	metrics_unlock(m->env.metrics);
+	return removed;
+}
