@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -19,6 +20,16 @@ enum {
 	 * times what a full table of connections can report; an endless flood does not hold up the
 	 * stop. */
 	LAST_PASSES = 256,
+	/* Figures of the sources are no older. */
+	FIGURES_MS = 900,
+};
+
+/* What other threads may ask about a source: the capture thread writes, nobody else. */
+struct source_tally {
+	_Atomic uint64_t events, lost;
+	_Atomic size_t figure_count;
+	_Atomic(const struct source_figure_kind *) kinds[SOURCE_FIGURES];
+	_Atomic uint64_t figures[SOURCE_FIGURES];
 };
 
 struct capture {
@@ -28,21 +39,62 @@ struct capture {
 	struct mono_ns now; /* when this loop pass began */
 	struct source *sources[MAX_SOURCES];
 	size_t source_count;
+	struct source_tally tallies[MAX_SOURCES];
+	struct source_tally *draining; /* of the source that is being drained */
+	struct mono_ns figures_at;     /* when sources were last asked for figures */
+	_Atomic uint64_t seen_ns;      /* = now.v, for others */
 	int stop_fd, ended_fd;
 	pthread_t thread;
 	bool running;
 };
 
+/* One writer: no read-modify-write needed. */
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
+	atomic_store_explicit(counter, v + n, memory_order_relaxed);
+}
+
+static size_t drain(struct capture *c, size_t i)
+{
+	c->draining = &c->tallies[i];
+	return source_drain(c->sources[i], &c->sink, DRAIN_EVENTS);
+}
+
+static void ask_figures(struct capture *c)
+{
+	struct source_figure figures[SOURCE_FIGURES];
+
+	for (size_t i = 0; i < c->source_count; i++) {
+		struct source_tally *t = &c->tallies[i];
+		if (!c->sources[i]->ops->figures)
+			continue;
+		size_t n = c->sources[i]->ops->figures(c->sources[i], figures);
+		for (size_t j = 0; j < n; j++) {
+			atomic_store_explicit(&t->kinds[j], figures[j].kind, memory_order_relaxed);
+			atomic_store_explicit(&t->figures[j], figures[j].value,
+					      memory_order_relaxed);
+		}
+		atomic_store_explicit(&t->figure_count, n, memory_order_release);
+	}
+	c->figures_at = c->now;
+}
+
 static void take_event(struct raw_sink *sink, const struct raw_event *ev)
 {
 	struct capture *c = (struct capture *)sink;
 
+	add(ev->kind == RAW_LOST ? &c->draining->lost : &c->draining->events,
+	    ev->kind == RAW_LOST ? ev->lost : 1);
 	compose_event(&c->compose, ev, c->now);
 }
 
 static void look_at_clocks(struct capture *c)
 {
 	c->now = mono_now();
+	atomic_store_explicit(&c->seen_ns, c->now.v, memory_order_relaxed);
+	if (c->now.v - c->figures_at.v >= FIGURES_MS * NS_PER_MS)
+		ask_figures(c);
 	uint64_t back_ns = flow_clock_look(&c->clock, c->now, wall_now());
 	name_quiet(c->compose.names, flow_clock_wall(&c->clock, c->now));
 	if (back_ns)
@@ -87,7 +139,7 @@ static void take_last(struct capture *c)
 		if (s->ops->ended)
 			continue;
 		for (int pass = 0; pass < LAST_PASSES; pass++) {
-			if (source_drain(s, &c->sink, DRAIN_EVENTS) > 0)
+			if (drain(c, i) > 0)
 				continue;
 			if (!more)
 				break;
@@ -120,7 +172,7 @@ static void *capture_main(void *arg)
 		look_at_clocks(c);
 		for (size_t i = 0; i < c->source_count; i++)
 			if (fds[i + 1].revents)
-				(void)source_drain(c->sources[i], &c->sink, DRAIN_EVENTS);
+				(void)drain(c, i);
 		if (replays_ended(c))
 			tell_ended(c);
 	}
@@ -137,6 +189,7 @@ enum err_code capture_new(const struct capture_config *config, struct capture **
 	c->sink.event = take_event;
 	c->clock = flow_clock_of(mono_now(), wall_now());
 	c->now = mono_now();
+	atomic_init(&c->seen_ns, c->now.v);
 	uint64_t seed[2];
 	if (getrandom(seed, sizeof seed, 0) != sizeof seed) {
 		c->stop_fd = -1;
@@ -179,4 +232,28 @@ void capture_free(struct capture *c)
 struct compose_counts capture_counts(const struct capture *c)
 {
 	return compose_counts(&c->compose);
+}
+
+struct mono_ns capture_seen(const struct capture *c)
+{
+	return (struct mono_ns){ atomic_load_explicit(&c->seen_ns, memory_order_relaxed) };
+}
+
+bool capture_source(const struct capture *c, size_t i, struct capture_source *ret)
+{
+	if (i >= c->source_count)
+		return false;
+	const struct source_tally *t = &c->tallies[i];
+	*ret = (struct capture_source){
+		.name = c->sources[i]->ops->name,
+		.events = atomic_load_explicit(&t->events, memory_order_relaxed),
+		.lost = atomic_load_explicit(&t->lost, memory_order_relaxed),
+		.figure_count = atomic_load_explicit(&t->figure_count, memory_order_acquire),
+	};
+	for (size_t j = 0; j < ret->figure_count; j++)
+		ret->figures[j] = (struct source_figure){
+			atomic_load_explicit(&t->kinds[j], memory_order_relaxed),
+			atomic_load_explicit(&t->figures[j], memory_order_relaxed),
+		};
+	return true;
 }

@@ -35,5 +35,16 @@ AUTO_DEFINE(struct capture, capture_free);
 
 /* Any thread. */
 struct compose_counts capture_counts(const struct capture *c);
+/* Any thread: when it last looked around; at least once a second while it is well. */
+struct mono_ns capture_seen(const struct capture *c);
+/* Any thread: source @i, in the order they were given; false if there are not so many. Figures are
+ * at most two seconds old. */
+struct capture_source {
+	const char *name;
+	uint64_t events, lost; /* handed over, and told as lost */
+	struct source_figure figures[SOURCE_FIGURES];
+	size_t figure_count;
+};
+bool capture_source(const struct capture *c, size_t i, struct capture_source *ret);
 
 #endif

@@ -27,6 +27,7 @@
 #include "observer/name/file.h"
 #include "observer/options.h"
 #include "observer/paths.h"
+#include "observer/telemetry.h"
 #include "rpc/server.h"
 
 enum {
@@ -57,10 +58,12 @@ struct observer {
 	bool rpc_up;
 	struct rpc_server *server;
 	struct capture *capture;
+	struct telemetry *telemetry; /* NULL: not asked for */
 };
 
 static void observer_done(struct observer *ob)
 {
+	telemetry_free(ob->telemetry);
 	rpc_server_free(ob->server, SHUTDOWN_GRACE_S * NS_PER_S);
 	capture_free(ob->capture);
 	for (size_t i = 0; i < ob->source_count; i++)
@@ -205,17 +208,17 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 }
 
 /* Plain text beyond loopback is only given out to those who asked for it by name. */
-static enum err_code check_listen(const struct observer *ob, const char *address, bool tls,
-				  struct err *e)
+static enum err_code check_listen(const struct observer *ob, const char *option,
+				  const char *address, bool tls, struct err *e)
 {
 	if (address_is_local(address) || tls)
 		return ERR_OK;
 	if (!ob->o.insecure_listen)
 		return err_set(e, ERR_INVALID,
-			       "--listen %s: plain text on an address that others can reach; give "
-			       "--tls-cert-file "
-			       "and --tls-key-file, or --insecure-listen if that is meant",
-			       address);
+			       "--%slisten %s: plain text on an address that others can reach; "
+			       "give --%stls-cert-file "
+			       "and --%stls-key-file, or --insecure-listen if that is meant",
+			       option, address, option, option);
 	log_warn("listening in plain text on an address that others can reach", "address=%s",
 		 LOG_QUOTE(address));
 	return ERR_OK;
@@ -239,7 +242,7 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 	for (size_t i = 0; i < ob->o.listen_count; i++) {
 		const char *address = ob->o.listen[i];
 		bool with_tls = tls.cert_file && !address_is_unix(address);
-		enum err_code code = check_listen(ob, address, with_tls, e);
+		enum err_code code = check_listen(ob, "", address, with_tls, e);
 		if (code == ERR_OK)
 			code = paths_make_socket_folder(address, e);
 		if (code != ERR_OK)
@@ -296,6 +299,23 @@ static enum err_code start_capture(struct observer *ob, struct err *e)
 	return code;
 }
 
+static enum err_code open_telemetry(struct observer *ob, struct err *e)
+{
+	if (!ob->o.metrics_listen)
+		return ERR_OK;
+	const struct telemetry_config config = {
+		.options = &ob->o,
+		.log = ob->log,
+		.dict = ob->dict,
+		.api = ob->api,
+		.capture = ob->capture,
+		.server = ob->server,
+	};
+	enum err_code code =
+		check_listen(ob, "metrics-", ob->o.metrics_listen, ob->o.metrics_tls_cert_file, e);
+	return code == ERR_OK ? telemetry_new(&config, &ob->telemetry, e) : code;
+}
+
 /* One line "ready ADDRESS…" with the ports that were really given. */
 static void tell_ready(struct observer *ob)
 {
@@ -312,6 +332,11 @@ static void tell_ready(struct observer *ob)
 				   port);
 		else
 			buf_str_put(&line, address);
+	}
+	if (ob->telemetry) {
+		struct str address = str_of(ob->o.metrics_listen);
+		buf_printf(&line, " metrics=%.*s:%d", (int)str_find_last(address, ':'), address.p,
+			   telemetry_port(ob->telemetry));
 	}
 	struct str addresses = str_from(buf_str(&line), strlen("ready "));
 	char shown[4096];
@@ -391,8 +416,8 @@ static void serve(struct observer *ob)
 static enum err_code observe(struct observer *ob, struct err *e)
 {
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals, name_the_node, open_names,  open_log,
-		start_rpc,    open_sources,  open_server, start_capture,
+		take_signals, name_the_node, open_names,    open_log,       start_rpc,
+		open_sources, open_server,   start_capture, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

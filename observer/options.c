@@ -22,6 +22,14 @@ enum option_id {
 	OPT_INTERVAL,
 	OPT_LISTEN,
 	OPT_LOG_LEVEL,
+	OPT_METRICS,
+	OPT_METRICS_CONFIG,
+	OPT_METRICS_LISTEN,
+	OPT_METRICS_SERIES,
+	OPT_METRICS_TLS_CERT_FILE,
+	OPT_METRICS_TLS_CLIENT_CA_FILE,
+	OPT_METRICS_TLS_KEY_FILE,
+	OPT_METRICS_USERS_FILE,
 	OPT_NFLOG_GROUP,
 	OPT_NFLOG_PATTERN,
 	OPT_NO_BPF,
@@ -43,6 +51,8 @@ enum option_id {
 	OPT_VERSION,
 	OPT_COUNT_
 };
+
+enum { OPTIONS_SERIES_MIN = 64, OPTIONS_SERIES_MAX = 1000000 };
 
 static const struct opt_row table[] = {
 	[OPT_ACCESS_FILE] = { "access-file", "FILE",
@@ -85,6 +95,28 @@ static const struct opt_row table[] = {
 			 "where to answer: unix:///path or host:port; repeatable "
 			 "(default unix:///run/tycho/observer.sock)" },
 	[OPT_LOG_LEVEL] = { "log-level", "LEVEL", "debug, info, warn or error (default info)" },
+	[OPT_METRICS] = { "metrics", "LIST",
+			  "Hubble's metrics to count, with their options, such as "
+			  "'flow drop:labelsContext=source_namespace'" },
+	[OPT_METRICS_CONFIG] = { "metrics-config", "FILE",
+				 "YAML file of Hubble's metrics, instead of --metrics; reread when "
+				 "it changes" },
+	[OPT_METRICS_LISTEN] = { "metrics-listen", "ADDRESS",
+				 "host:port to answer /metrics, /healthz and /readyz on "
+				 "(default with --metrics and --metrics-config: 127.0.0.1:9965; "
+				 "otherwise none)" },
+	[OPT_METRICS_SERIES] = { "metrics-series", "N",
+				 "most series of Hubble's metrics at a time; the least active "
+				 "fold into others (default 20000)" },
+	[OPT_METRICS_TLS_CERT_FILE] = { "metrics-tls-cert-file", "FILE",
+					"certificate chain (PEM) of the metrics address" },
+	[OPT_METRICS_TLS_CLIENT_CA_FILE] = { "metrics-tls-client-ca-file", "FILE",
+					     "demand certificates signed by this from who asks "
+					     "for metrics; repeatable" },
+	[OPT_METRICS_TLS_KEY_FILE] = { "metrics-tls-key-file", "FILE",
+				       "private key (PEM) of --metrics-tls-cert-file" },
+	[OPT_METRICS_USERS_FILE] = { "metrics-users-file", "FILE",
+				     "name:hash lines (htpasswd -B): who may ask for /metrics" },
 	[OPT_NFLOG_GROUP] = { "nflog-group", "N",
 			      "netfilter log group to read policy verdicts from; repeatable" },
 	[OPT_NFLOG_PATTERN] = { "nflog-pattern", "REGEX",
@@ -216,6 +248,11 @@ static enum err_code set_number(struct obs_options *o, enum option_id id, const 
 		if (!parse_speed(value, &o->replay.speed))
 			return bad_value(e, id, value, "a factor such as 1, 2.5 or 0");
 		return ERR_OK;
+	case OPT_METRICS_SERIES:
+		if (!parse_u64(s, OPTIONS_SERIES_MAX, &n) || n < OPTIONS_SERIES_MIN)
+			return bad_value(e, id, value, "a number of series from 64 to 1000000");
+		o->metrics_series = (size_t)n;
+		return ERR_OK;
 	default:
 		if (!parse_u64(s, SIZE_MAX, &n))
 			return bad_value(e, id, value, "a number of flows, 2^k - 1");
@@ -271,6 +308,27 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 		return add_text(o->listen, &o->listen_count, id, value, e);
 	case OPT_LOG_LEVEL:
 		return opt_log_level(&table[id], value, &o->log_level, e);
+	case OPT_METRICS:
+		o->metrics = value;
+		return ERR_OK;
+	case OPT_METRICS_CONFIG:
+		o->metrics_config = value;
+		return ERR_OK;
+	case OPT_METRICS_LISTEN:
+		o->metrics_listen = value;
+		return ERR_OK;
+	case OPT_METRICS_TLS_CERT_FILE:
+		o->metrics_tls_cert_file = value;
+		return ERR_OK;
+	case OPT_METRICS_TLS_CLIENT_CA_FILE:
+		return add_text(o->metrics_tls_client_ca_files, &o->metrics_tls_client_ca_count, id,
+				value, e);
+	case OPT_METRICS_TLS_KEY_FILE:
+		o->metrics_tls_key_file = value;
+		return ERR_OK;
+	case OPT_METRICS_USERS_FILE:
+		o->metrics_users_file = value;
+		return ERR_OK;
 	case OPT_NFLOG_PATTERN:
 		o->nflog.pattern = value;
 		return ERR_OK;
@@ -359,6 +417,28 @@ static enum err_code check_hubble(const struct obs_options *o, struct err *e)
 	return ERR_OK;
 }
 
+/* What the endpoint needs, and that there is one. */
+static enum err_code check_metrics(struct obs_options *o, struct err *e)
+{
+	if (o->metrics && o->metrics_config)
+		return err_set(e, ERR_INVALID, "--metrics and --metrics-config exclude each other");
+	if (!o->metrics_listen && (o->metrics || o->metrics_config))
+		o->metrics_listen = "127.0.0.1:9965";
+	if (!o->metrics_tls_cert_file != !o->metrics_tls_key_file)
+		return err_set(e, ERR_INVALID,
+			       "--metrics-tls-cert-file and --metrics-tls-key-file are needed "
+			       "together");
+	if (o->metrics_tls_client_ca_count && !o->metrics_tls_cert_file)
+		return err_set(e, ERR_INVALID,
+			       "--metrics-tls-client-ca-file needs --metrics-tls-cert-file and "
+			       "--metrics-tls-key-file");
+	if (!o->metrics_listen && (o->metrics_tls_cert_file || o->metrics_users_file))
+		return err_set(e, ERR_INVALID, "%s needs --metrics-listen",
+			       o->metrics_users_file ? "--metrics-users-file"
+						     : "--metrics-tls-cert-file");
+	return ERR_OK;
+}
+
 static enum err_code check_together(const struct obs_options *o, struct err *e)
 {
 	if (!o->tls_cert_file != !o->tls_key_file)
@@ -385,6 +465,7 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 	struct obs_options o = {
 		.bpf = true,
 		.ring_capacity = 65535,
+		.metrics_series = 20000,
 		.log_level = LOG_INFO,
 		.ready_fd = -1,
 		.bpf_config = { .traces = true, .drops = true },
@@ -411,5 +492,7 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 	if (ret->help || ret->version)
 		return ERR_OK;
 	code = choose_sources(ret, e);
+	if (code == ERR_OK)
+		code = check_metrics(ret, e);
 	return code == ERR_OK ? check_together(ret, e) : code;
 }

@@ -38,6 +38,14 @@ struct obs_options {
 	size_t tls_client_ca_count;
 	const char *access_file; /* NULL: everybody may see everything */
 	bool insecure_listen;
+	const char *metrics;        /* list of Hubble's metrics; NULL: none */
+	const char *metrics_config; /* or a file of them; NULL: none */
+	const char *metrics_listen; /* NULL: no endpoint */
+	const char *metrics_tls_cert_file, *metrics_tls_key_file;
+	const char *metrics_tls_client_ca_files[OPTIONS_LIST];
+	size_t metrics_tls_client_ca_count;
+	const char *metrics_users_file; /* NULL: no password asked */
+	size_t metrics_series;
 	const char *state_dir;
 	enum log_level log_level;
 	int ready_fd; /* -1: none */

@@ -44,6 +44,7 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 	if (!a->version || !a->node_name || !a->address ||
 	    (config->tls_server_name && !a->tls_server_name))
 		return err_set(e, ERR_NOMEM, "api");
+	(void)pthread_mutex_init(&a->subscribers_mx, NULL);
 	memcpy(a->methods, methods, sizeof methods);
 	for (size_t i = 0; i < API_METHODS; i++)
 		a->methods[i].ctx = a;
@@ -72,6 +73,52 @@ const struct rpc_method *api_methods(const struct api *a, size_t *ret_count)
 {
 	*ret_count = API_METHODS;
 	return a->methods;
+}
+
+void api_subscribe(struct api *a, struct subscriber *s, const struct reading *r)
+{
+	s->follows = r->follow;
+	atomic_store_explicit(&s->at, r->at, memory_order_relaxed);
+	(void)pthread_mutex_lock(&a->subscribers_mx);
+	s->next = a->subscribers;
+	s->link = &a->subscribers;
+	if (s->next)
+		s->next->link = &s->next;
+	a->subscribers = s;
+	(void)pthread_mutex_unlock(&a->subscribers_mx);
+}
+
+void api_unsubscribe(struct api *a, struct subscriber *s)
+{
+	if (!s->link)
+		return;
+	(void)pthread_mutex_lock(&a->subscribers_mx);
+	*s->link = s->next;
+	if (s->next)
+		s->next->link = s->link;
+	(void)pthread_mutex_unlock(&a->subscribers_mx);
+	s->link = NULL;
+}
+
+struct api_counts api_counts(struct api *a)
+{
+	struct flow_log_range range = flow_log_range(a->log);
+	struct api_counts counts = {
+		.lost_records = atomic_load_explicit(&a->lost_records, memory_order_relaxed),
+		.filter_faults = atomic_load_explicit(&a->filter_faults, memory_order_relaxed),
+	};
+
+	(void)pthread_mutex_lock(&a->subscribers_mx);
+	for (const struct subscriber *s = a->subscribers; s; s = s->next) {
+		uint64_t at = atomic_load_explicit(&s->at, memory_order_relaxed);
+		uint64_t lag = at < range.next ? range.next - at : 0;
+		counts.streams++;
+		counts.followers += s->follows;
+		if (s->follows && lag > counts.lag_records)
+			counts.lag_records = lag;
+	}
+	(void)pthread_mutex_unlock(&a->subscribers_mx);
+	return counts;
 }
 
 ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request,
@@ -128,11 +175,13 @@ void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct
 }
 
 enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,
-		       struct reading_sink *sink)
+		       struct reading_sink *sink, struct subscriber *subscriber)
 {
 	buf_reset(&a->message);
 	buf_reset(&a->flow);
 	enum reading_state state = reading_pull(r, a->batch, mono_now(), wall_now(), sink);
+
+	atomic_store_explicit(&subscriber->at, r->at, memory_order_relaxed);
 
 	/* A message that does not fit was refused by the sink as if there were no room. */
 	if (a->message.failed || a->flow.failed) {

@@ -45,4 +45,13 @@ AUTO_DEFINE(struct api, api_free);
 /* The methods to give to rpc_server_config; borrowed for the api's life. */
 const struct rpc_method *api_methods(const struct api *a, size_t *ret_count);
 
+/* For metrics. Any thread. */
+struct api_counts {
+	size_t streams, followers;
+	uint64_t lag_records;   /* of the follower that is furthest behind */
+	uint64_t lost_records;  /* told to clients that the log had overtaken */
+	uint64_t filter_faults; /* flows on which an expression failed; of streams that are over */
+};
+struct api_counts api_counts(struct api *a);
+
 #endif

@@ -11,6 +11,7 @@ struct stream {
 	struct api *api;
 	struct rpc_call *call;
 	struct reading reading;
+	struct subscriber subscriber;
 };
 
 static bool send_record(struct reading_sink *sink, const struct flow *f)
@@ -39,10 +40,18 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 	struct stream *s = state;
 
 	s->call = call;
-	return api_fill(s->api, call, &s->reading, &s->sink);
+	return api_fill(s->api, call, &s->reading, &s->sink, &s->subscriber);
 }
 
-static const struct rpc_stream_ops ops = { fill, free };
+static void done(void *state)
+{
+	struct stream *s = state;
+
+	api_unsubscribe(s->api, &s->subscriber);
+	free(s);
+}
+
+static const struct rpc_stream_ops ops = { fill, done };
 
 static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind,
 		  const struct reading_request *selectors)
@@ -56,12 +65,14 @@ static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind,
 	}
 	*s = (struct stream){ .sink = { send_record, forget_loss }, .api = a };
 	enum err_code code = reading_init(&s->reading, selectors, a->log, kind, NULL, &e);
-	if (code == ERR_INVALID)
+	if (code == ERR_INVALID) {
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "%s", e.msg);
-	else if (code != ERR_OK)
+	} else if (code != ERR_OK) {
 		api_refuse(call, &e);
-	else
+	} else {
+		api_subscribe(a, &s->subscriber, &s->reading);
 		rpc_call_stream(call, &ops, TAKE(s));
+	}
 }
 
 void api_get_agent_events(struct rpc_call *call, struct str request, void *ctx)

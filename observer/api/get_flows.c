@@ -28,12 +28,20 @@ struct stream {
 	struct flow_mask *mask;
 	bool is_batched;
 	struct rpc_batch batch;
+	struct subscriber subscriber;
 };
 
 static void stream_free(struct stream *s)
 {
+	const char *why;
+
 	if (!s)
 		return;
+	api_unsubscribe(s->api, &s->subscriber);
+	if (s->filter)
+		atomic_fetch_add_explicit(&s->api->filter_faults,
+					  flow_filter_faults(s->filter, &why),
+					  memory_order_relaxed);
 	flow_filter_free(s->filter);
 	flow_mask_free(s->mask);
 	rpc_batch_done(&s->batch);
@@ -115,7 +123,10 @@ static bool send_loss(struct reading_sink *sink, const struct reading_loss *loss
 	put_time(b, LOST_LAST, loss->last);
 	wire_end(b, mark);
 	api_put_node_and_time(b, str_of(s->api->node_name), true, timestamp_of(loss->last));
-	return !b->failed && send(s, buf_str(b));
+	if (b->failed || !send(s, buf_str(b)))
+		return false;
+	atomic_fetch_add_explicit(&s->api->lost_records, loss->records, memory_order_relaxed);
+	return true;
 }
 
 static bool flush(struct reading_sink *sink, bool is_end)
@@ -130,7 +141,7 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 	struct stream *s = state;
 
 	s->call = call;
-	return api_fill(s->api, call, &s->reading, &s->sink);
+	return api_fill(s->api, call, &s->reading, &s->sink, &s->subscriber);
 }
 
 static const struct rpc_stream_ops ops = { fill, done };
@@ -185,8 +196,10 @@ static void begin(struct rpc_call *call, struct str request, struct api *a, bool
 		s->api = a;
 		s->is_batched = is_batched;
 		rpc_batch_init(&s->batch, API_MESSAGE_MAX);
-		if (prepare(s, call, (const Observer__GetFlowsRequest *)m))
+		if (prepare(s, call, (const Observer__GetFlowsRequest *)m)) {
+			api_subscribe(a, &s->subscriber, &s->reading);
 			rpc_call_stream(call, &ops, TAKE(s));
+		}
 	}
 	protobuf_c_message_free_unpacked(m, NULL);
 }

@@ -3,12 +3,21 @@
 #define TYCHO_OBSERVER_API_INSIDE_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/buf.h"
 #include "observer/api/api.h"
 #include "observer/api/reading.h"
 
 enum { API_METHODS = 10, API_MESSAGE_MAX = 64 << 20 };
+
+/* One stream that is being answered, as metrics see it. */
+struct subscriber {
+	struct subscriber *next, **link; /* guarded by the api's subscribers_mx */
+	bool follows;
+	_Atomic uint64_t at; /* next record; the server thread writes */
+};
 
 struct api {
 	/* immutable */
@@ -22,7 +31,15 @@ struct api {
 	/* server thread: scratch of the call at work */
 	struct flow_batch *batch;
 	struct buf message, flow;
+	/* any thread */
+	pthread_mutex_t subscribers_mx;
+	struct subscriber *subscribers; /* guarded by subscribers_mx */
+	_Atomic uint64_t lost_records, filter_faults;
 };
+
+/* @s may be zero: it then never was a subscriber, and removing it is a no-op. */
+void api_subscribe(struct api *a, struct subscriber *s, const struct reading *r);
+void api_unsubscribe(struct api *a, struct subscriber *s);
 
 /* Methods: rpc_method.begin with the api as @ctx. */
 void api_get_flows(struct rpc_call *call, struct str request, void *ctx);
@@ -51,6 +68,6 @@ void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct
 
 /* One fill of a stream: pulls @r into @sink; ends the call when the reading has. */
 enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,
-		       struct reading_sink *sink);
+		       struct reading_sink *sink, struct subscriber *subscriber);
 
 #endif

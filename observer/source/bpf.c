@@ -451,11 +451,52 @@ bool source_bpf_flush(struct source *base)
 	return s->flushing;
 }
 
+static size_t bpf_figures(const struct source *base, struct source_figure out[SOURCE_FIGURES])
+{
+	static const struct source_figure_kind kinds[] = {
+		{ "lost_traces_total", "Trace events that the kernel's ring had no room for",
+		  true },
+		{ "lost_verdicts_total",
+		  "Drop and verdict events that the kernel's ring had no room for", true },
+		{ "connections_pushed_out_total",
+		  "Connections that a full table forgot, with what they had not told yet", true },
+		{ "interfaces", "Interfaces watched", false },
+		{ "interfaces_refused",
+		  "Interfaces chosen but not watched: something else holds the hook", false },
+		{ "trace_ring_used_bytes", "Fill of the kernel's ring of traces", false },
+		{ "trace_ring_size_bytes", "Size of the kernel's ring of traces", false },
+		{ "verdict_ring_used_bytes", "Fill of the kernel's ring of drops and verdicts",
+		  false },
+		{ "verdict_ring_size_bytes", "Size of the kernel's ring of drops and verdicts",
+		  false },
+	};
+	const struct source_bpf *s = (const struct source_bpf *)(const void *)base;
+	struct source_bpf_stats stats = source_bpf_stats(base);
+	const uint64_t values[] = {
+		stats.lost_traces,
+		stats.lost_verdicts,
+		stats.pushed_out,
+		stats.interfaces,
+		stats.refused,
+		ring_used(&s->rings[RING_TRACES]),
+		s->rings[RING_TRACES].bytes,
+		ring_used(&s->rings[RING_VERDICTS]),
+		s->rings[RING_VERDICTS].bytes,
+	};
+	_Static_assert(ARRAY_LEN(values) == ARRAY_LEN(kinds), "a figure without a name");
+	_Static_assert(ARRAY_LEN(values) <= SOURCE_FIGURES, "more figures than there is room for");
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++)
+		out[i] = (struct source_figure){ &kinds[i], values[i] };
+	return ARRAY_LEN(values);
+}
+
 static const struct source_ops bpf_ops = {
 	.name = "bpf",
 	.fd = bpf_fd,
 	.drain = bpf_drain,
 	.flush = source_bpf_flush,
+	.figures = bpf_figures,
 	.free = bpf_free,
 };
 

@@ -64,6 +64,18 @@ struct raw_sink {
 
 struct source;
 
+/* What a source knows about itself beside what it hands over; told as the metric
+ * tycho_source_<name>{source="…"}. Kinds are static: they are compared by address. */
+struct source_figure_kind {
+	const char *name, *help; /* name with "_total" for counts that only grow */
+	bool is_counter;
+};
+struct source_figure {
+	const struct source_figure_kind *kind;
+	uint64_t value;
+};
+enum { SOURCE_FIGURES = 12 };
+
 struct source_ops {
 	const char *name; /* "bpf", "nflog", "replay" */
 	int (*fd)(const struct source *s);
@@ -74,6 +86,9 @@ struct source_ops {
 	 * (counts of connections that go on). For a last drain before a stop. True if not all of it
 	 * fitted: drain and call again. May take 100 ms. */
 	bool (*flush)(struct source *s);
+	/* Optional. Fills at most SOURCE_FIGURES, always the same ones, and returns how many. Asked
+	 * about once a second. */
+	size_t (*figures)(const struct source *s, struct source_figure out[SOURCE_FIGURES]);
 	/* True when it will never say anything again (end of a replay). */
 	bool (*ended)(const struct source *s);
 	void (*free)(struct source *s); /* takes its hooks back */

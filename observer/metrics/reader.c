@@ -1,0 +1,181 @@
+#include "observer/metrics/reader.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+
+#include "base/log.h"
+#include "base/watch.h"
+#include "flow/wire.h"
+#include "observer/metrics/config.h"
+#include "observer/metrics/flow_metrics.h"
+
+enum {
+	BATCH_RECORDS = 128,
+	/* A log is not overtaken as long as its records come at less than this rate: a million a
+	 * second at the usual size. */
+	RECORDS_A_MS = 1300,
+	LOST_SOURCE = 1, /* flow.LostEvent */
+	LOST_COUNT = 2,
+};
+
+struct metrics_reader {
+	const struct flow_log *log;
+	struct flow_metrics *metrics;
+	char *file; /* own; NULL: none */
+	struct file_watch *watch;
+	struct flow_batch *batch;
+	uint64_t cursor; /* the thread's own */
+	int wait_ms, stop_fd;
+	pthread_t thread;
+	bool running;
+	_Atomic uint64_t at, records, missed, reloads, bad_reloads;
+	_Atomic uint64_t lost_events[LOST_SOURCES];
+};
+
+/* One writer: no read-modify-write needed. */
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
+	atomic_store_explicit(counter, v + n, memory_order_relaxed);
+}
+
+static void reload(struct metrics_reader *r)
+{
+	AUTO_BUF struct buf text = buf_init(METRICS_CONFIG_BYTES);
+	struct err e;
+	enum err_code code = file_read(r->file, "the metrics file", &text, &e);
+
+	if (code == ERR_OK)
+		code = flow_metrics_file(r->metrics, buf_str(&text), &e);
+	if (code == ERR_OK)
+		log_info("metrics configured", "file=%s", LOG_QUOTE(r->file));
+	else
+		log_error("metrics not configured anew; the old ones stay", "file=%s err=%s",
+			  LOG_QUOTE(r->file), LOG_QUOTE(e.msg));
+	count(code == ERR_OK ? &r->reloads : &r->bad_reloads, 1);
+}
+
+static void take_lost(struct metrics_reader *r, const struct flow *f)
+{
+	struct wire_reader w = wire_reader_of(str_n(f->ext, f->ext_len));
+	uint64_t source = 0, n = 0;
+
+	for (struct wire_field x; wire_next(&w, &x);)
+		if (x.type == WIRE_VARINT && x.number == LOST_SOURCE)
+			source = x.value;
+		else if (x.type == WIRE_VARINT && x.number == LOST_COUNT)
+			n = x.value;
+	count(&r->lost_events[source < LOST_SOURCES ? source : 0], n);
+}
+
+/* @return false when there is no more for now. */
+static bool read_batch(struct metrics_reader *r)
+{
+	uint64_t lost;
+	size_t n = flow_log_read(r->log, &r->cursor, UINT64_MAX, r->batch, &lost);
+
+	if (lost)
+		count(&r->missed, lost);
+	for (size_t i = 0; i < n; i++)
+		if (r->batch->flows[i].kind == FLOW_KIND_LOST)
+			take_lost(r, &r->batch->flows[i]);
+	if (n)
+		flow_metrics_count(r->metrics, r->batch->flows, n, wall_now());
+	count(&r->records, n);
+	atomic_store_explicit(&r->at, r->cursor, memory_order_relaxed);
+	return n || lost;
+}
+
+static void *read_main(void *arg)
+{
+	struct metrics_reader *r = arg;
+
+	for (;;) {
+		bool more = false;
+		for (int i = 0; i < 64 && (more = read_batch(r)); i++) {
+		}
+		struct pollfd fds[] = {
+			{ .fd = r->stop_fd, .events = POLLIN },
+			{ .fd = r->watch ? file_watch_fd(r->watch) : -1, .events = POLLIN },
+		};
+		if (poll(fds, ARRAY_LEN(fds), more ? 0 : r->wait_ms) < 0 && errno != EINTR) {
+			log_error("flows are counted no more: poll failed", "errno=%d", errno);
+			return NULL;
+		}
+		if (fds[0].revents)
+			return NULL;
+		if (fds[1].revents && file_watch_changed(r->watch))
+			reload(r);
+	}
+}
+
+enum err_code metrics_reader_new(const struct metrics_reader_config *config,
+				 struct metrics_reader **ret, struct err *e)
+{
+	struct err mine;
+	e = e ? e : &mine;
+	AUTO(metrics_reader_free) struct metrics_reader *r = calloc(1, sizeof *r);
+	if (!r)
+		return err_set(e, ERR_NOMEM, "reader of metrics");
+	r->log = config->log;
+	r->metrics = config->metrics;
+	r->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (r->stop_fd < 0)
+		return err_os(e, "eventfd");
+	size_t wait_ms = flow_log_counts(r->log).capacity / RECORDS_A_MS;
+	r->wait_ms = wait_ms < 1 ? 1 : wait_ms < READER_WAIT_MS ? (int)wait_ms : READER_WAIT_MS;
+	if (flow_batch_new(r->log, BATCH_RECORDS, &r->batch, e) != ERR_OK)
+		return e->code;
+	if (config->file) {
+		r->file = str_dup(str_of(config->file));
+		if (!r->file)
+			return err_set(e, ERR_NOMEM, "reader of metrics");
+		if (file_watch_new(r->file, &r->watch, e) != ERR_OK)
+			return e->code;
+		reload(r); /* watched before it is read: no change falls between the two */
+	}
+	int os = pthread_create(&r->thread, NULL, read_main, r);
+	if (os)
+		return err_errno(e, os, "start the thread of metrics");
+	r->running = true;
+	(void)pthread_setname_np(r->thread, "tycho-metrics");
+	*ret = TAKE(r);
+	return ERR_OK;
+}
+
+void metrics_reader_free(struct metrics_reader *r)
+{
+	if (!r)
+		return;
+	if (r->running) {
+		uint64_t one = 1;
+		(void)!write(r->stop_fd, &one, sizeof one);
+		(void)pthread_join(r->thread, NULL);
+	}
+	if (r->stop_fd >= 0)
+		(void)close(r->stop_fd);
+	file_watch_free(r->watch);
+	flow_batch_free(r->batch);
+	free(r->file);
+	free(r);
+}
+
+struct metrics_reader_counts metrics_reader_counts(const struct metrics_reader *r)
+{
+	uint64_t at = atomic_load_explicit(&r->at, memory_order_relaxed);
+	struct flow_log_range range = flow_log_range(r->log);
+	struct metrics_reader_counts c = {
+		.records = atomic_load_explicit(&r->records, memory_order_relaxed),
+		.missed = atomic_load_explicit(&r->missed, memory_order_relaxed),
+		.lag = range.next - (at > range.oldest ? at : range.oldest),
+		.reloads = atomic_load_explicit(&r->reloads, memory_order_relaxed),
+		.bad_reloads = atomic_load_explicit(&r->bad_reloads, memory_order_relaxed),
+	};
+
+	for (size_t i = 0; i < LOST_SOURCES; i++)
+		c.lost_events[i] = atomic_load_explicit(&r->lost_events[i], memory_order_relaxed);
+	return c;
+}

@@ -1,0 +1,48 @@
+/*
+ * metrics_reader - one more cursor on the flow log: reads everything and has it counted.
+ *
+ *	flow log ──► batches ──► flow_metrics_count
+ *	         └─► LOST records ──► counts by source
+ *	--metrics-config file ──► flow_metrics_file, when it changes
+ *
+ * Threads  metrics_reader_new starts one ("tycho-metrics"), metrics_reader_free stops and joins it.
+ *          It looks at the log at least every READER_WAIT_MS, more often for small logs.
+ * Loss     when the log overtakes it, it is told how much, and tells on.
+ */
+#ifndef TYCHO_OBSERVER_METRICS_READER_H
+#define TYCHO_OBSERVER_METRICS_READER_H
+
+#include "base/err.h"
+#include "observer/log/log.h"
+
+struct flow_metrics;
+struct metrics_reader;
+
+enum { READER_WAIT_MS = 50 };
+
+struct metrics_reader_config {
+	const struct flow_log *log; /* borrowed, as is metrics */
+	struct flow_metrics *metrics;
+	const char
+		*file; /* configuration to follow; NULL: none. It need not exist, its folder must */
+};
+
+/* Reads the file before it returns; a bad one is logged, and the metrics come when it is mended. */
+MUST_CHECK enum err_code metrics_reader_new(const struct metrics_reader_config *config,
+					    struct metrics_reader **ret, struct err *e);
+void metrics_reader_free(struct metrics_reader *r);
+AUTO_DEFINE(struct metrics_reader, metrics_reader_free);
+
+/* flow.LostEventSource, 0 to 3 */
+enum { LOST_SOURCES = 4 };
+struct metrics_reader_counts {
+	uint64_t records;                   /* read, of every kind */
+	uint64_t missed;                    /* overtaken by the log */
+	uint64_t lag;                       /* records in the log that are not read yet */
+	uint64_t lost_events[LOST_SOURCES]; /* what LOST records say */
+	uint64_t reloads, bad_reloads;      /* of the file */
+};
+/* Any thread. */
+struct metrics_reader_counts metrics_reader_counts(const struct metrics_reader *r);
+
+#endif

@@ -1,0 +1,190 @@
+#include "observer/telling.h"
+
+#include "observer/api/api.h"
+#include "observer/capture.h"
+#include "observer/log/log.h"
+#include "observer/metrics/reader.h"
+#include "rpc/server.h"
+
+enum { SOURCES_MAX = 16 };
+
+/* A family of one label. */
+static void put_labelled(struct metrics_page *p, const char *label, const char *value, uint64_t v)
+{
+	const struct page_label labels[] = { { label, str_of(value) } };
+
+	page_u64(p, labels, 1, v);
+}
+
+/* --- sources ------------------------------------------------------------------------------ */
+
+static size_t list_sources(const struct telling *t, struct capture_source *sources)
+{
+	size_t n = 0;
+
+	while (n < SOURCES_MAX && capture_source(t->capture, n, &sources[n]))
+		n++;
+	return n;
+}
+
+/* The families that sources have of their own: all samples of one together. */
+static void tell_figures(struct metrics_page *p, const struct capture_source *sources, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < sources[i].figure_count; j++) {
+			const struct source_figure *f = &sources[i].figures[j];
+			char name[128];
+			struct buf b = buf_fixed(name, sizeof name);
+			buf_lit(&b, "tycho_source_");
+			buf_str_put(&b, str_of(f->kind->name));
+			page_family(p, buf_cstr(&b),
+				    f->kind->is_counter ? METRIC_COUNTER : METRIC_GAUGE,
+				    f->kind->help);
+			put_labelled(p, "source", sources[i].name, f->value);
+		}
+}
+
+static void tell_sources(const struct telling *t, struct metrics_page *p)
+{
+	struct capture_source sources[SOURCES_MAX];
+	size_t n = list_sources(t, sources);
+
+	page_family(p, "tycho_source_events_total", METRIC_COUNTER,
+		    "Events by where they came from");
+	for (size_t i = 0; i < n; i++)
+		put_labelled(p, "source", sources[i].name, sources[i].events);
+	page_family(p, "tycho_source_lost_events_total", METRIC_COUNTER,
+		    "Events lost before they could be read, by where they came from");
+	for (size_t i = 0; i < n; i++)
+		put_labelled(p, "source", sources[i].name, sources[i].lost);
+	tell_figures(p, sources, n);
+	page_gauge(p, "tycho_capture_silent_seconds",
+		   "How long ago the capture thread last looked around",
+		   (double)(mono_now().v - capture_seen(t->capture).v) / 1e9);
+}
+
+/* --- the way of a flow -------------------------------------------------------------------- */
+
+static void tell_decoding(const struct telling *t, struct metrics_page *p)
+{
+	struct compose_counts counts = capture_counts(t->capture);
+
+	page_family(p, "tycho_decode_errors_total", METRIC_COUNTER,
+		    "Events that made no flow, by what was wrong with them");
+	put_labelled(p, "kind", "refused_packet", counts.refused);
+	put_labelled(p, "kind", "bad_message", counts.bad_messages);
+}
+
+static void tell_log(const struct telling *t, struct metrics_page *p)
+{
+	struct flow_log_counts counts = flow_log_counts(t->log);
+
+	page_counter(p, "tycho_flows_seen_total", "Flows put into the log", counts.seen_flows);
+	page_counter(p, "tycho_log_records_total", "Records of every kind put into the log",
+		     counts.records);
+	page_counter(p, "tycho_log_cut_records_total",
+		     "Records whose variable part was too large to keep", counts.cut);
+	page_gauge(p, "tycho_log_records", "Records in the log", (double)counts.held);
+	page_gauge(p, "tycho_log_capacity_records", "Records that the log can hold",
+		   (double)counts.capacity);
+	page_gauge(p, "tycho_log_oldest_timestamp_seconds",
+		   "Time of the oldest record in the log; 0: there is none",
+		   (double)counts.oldest_time.v / 1e9);
+	page_gauge(p, "tycho_log_newest_timestamp_seconds",
+		   "Time of the newest record in the log; 0: there is none",
+		   (double)counts.newest_time.v / 1e9);
+}
+
+static void tell_names(const struct telling *t, struct metrics_page *p)
+{
+	struct flow_dict_counts counts = flow_dict_counts(t->dict);
+
+	page_family(p, "tycho_names_entries", METRIC_GAUGE, "Names in the dictionary, by kind");
+	put_labelled(p, "kind", "endpoint", counts.endpoints);
+	put_labelled(p, "kind", "service", counts.services);
+	put_labelled(p, "kind", "node", counts.nodes);
+	put_labelled(p, "kind", "kernel_reason", counts.kernel_reasons);
+	page_counter(p, "tycho_names_overflow_total",
+		     "Names that a full dictionary could not hold: flows keep identities only",
+		     counts.overflows);
+	page_gauge(p, "tycho_names_bytes", "Memory of the dictionary", (double)counts.bytes);
+}
+
+/* --- readers ------------------------------------------------------------------------------ */
+
+static void tell_loss(const struct telling *t, struct metrics_page *p)
+{
+	static const char *const sources[] = { "unknown_lost_event_source",
+					       "perf_event_ring_buffer", "observer_events_queue",
+					       "hubble_ring_buffer" };
+	struct metrics_reader_counts reader = metrics_reader_counts(t->reader);
+	struct api_counts api = api_counts(t->api);
+
+	page_family(p, "hubble_lost_events_total", METRIC_COUNTER, "Number of lost events");
+	for (size_t i = 1; i < ARRAY_LEN(sources); i++) {
+		/* overtaken readers: each counts its own, as on the reference's server */
+		uint64_t readers = i == 3 ? reader.missed + api.lost_records : 0;
+		put_labelled(p, "source", sources[i], reader.lost_events[i] + readers);
+	}
+	page_family(p, "tycho_lost_records_total", METRIC_COUNTER,
+		    "Records of the log that a reader was too slow for, by reader");
+	put_labelled(p, "reader", "api", api.lost_records);
+	put_labelled(p, "reader", "metrics", reader.missed);
+	page_counter(p, "tycho_metrics_records_total", "Records of the log that were counted",
+		     reader.records);
+	page_family(p, "tycho_reader_lag_records", METRIC_GAUGE,
+		    "Records of the log that a reader has not come to yet; of many, the furthest");
+	put_labelled(p, "reader", "api", api.lag_records);
+	put_labelled(p, "reader", "metrics", reader.lag);
+	page_family(p, "tycho_metrics_reloads_total", METRIC_COUNTER,
+		    "Readings of the metrics file, by how they went");
+	put_labelled(p, "outcome", "good", reader.reloads);
+	put_labelled(p, "outcome", "bad", reader.bad_reloads);
+}
+
+static void tell_series(const struct telling *t, struct metrics_page *p)
+{
+	struct metrics_counts counts = metrics_counts(t->metrics);
+
+	page_gauge(p, "tycho_metrics_series", "Series of Hubble's metrics", (double)counts.series);
+	page_gauge(p, "tycho_metrics_series_limit", "Most series of Hubble's metrics at a time",
+		   (double)counts.series_max);
+	page_counter(p, "tycho_metrics_series_folded_total",
+		     "Series folded into others because there were too many", counts.folded);
+	page_counter(p, "tycho_metrics_series_removed_total",
+		     "Series removed because their pod is gone", counts.removed);
+	page_counter(p, "tycho_metrics_refused_total",
+		     "Increments that found no memory for their series", counts.refused);
+}
+
+static void tell_api(const struct telling *t, struct metrics_page *p)
+{
+	struct rpc_server_stats stats = rpc_server_stats(t->server);
+	struct api_counts api = api_counts(t->api);
+
+	page_gauge(p, "tycho_api_streams", "Streams of flows and events being answered",
+		   (double)api.streams);
+	page_gauge(p, "tycho_api_subscribers", "Streams that follow", (double)api.followers);
+	page_counter(p, "tycho_api_filter_faults_total",
+		     "Flows on which a filter's expression failed and which it did not match",
+		     api.filter_faults);
+	page_counter(p, "tycho_rpc_calls_total", "Calls accepted", stats.calls);
+	page_gauge(p, "tycho_rpc_live_calls", "Calls in progress", (double)stats.live_calls);
+	page_counter(p, "tycho_rpc_messages_sent_total", "Messages sent", stats.messages_sent);
+	page_counter(p, "tycho_rpc_sent_bytes_total", "Bytes of messages sent", stats.bytes_sent);
+	page_counter(p, "tycho_rpc_stalled_calls_total",
+		     "Calls cut off because the client took nothing", stats.stalled_calls);
+}
+
+void telling_collect(void *ctx, struct metrics_page *page)
+{
+	const struct telling *t = ctx;
+
+	tell_loss(t, page);
+	tell_sources(t, page);
+	tell_decoding(t, page);
+	tell_log(t, page);
+	tell_names(t, page);
+	tell_series(t, page);
+	tell_api(t, page);
+}
