@@ -575,12 +575,13 @@ static enum err_code invite(struct query *q, const struct peer_list *list, struc
 	return ERR_OK;
 }
 
-/* As the reference: enough to hold what all peers together may send. */
+/* So many of each peer: what the reference holds of all together would be a millisecond's worth of
+ * a thousand nodes. Never more than all of them may send. */
 static size_t window_of(size_t configured, uint64_t number, size_t peers)
 {
-	if (number && peers && number < configured / peers)
-		return (size_t)number * peers;
-	return configured;
+	size_t each = number && number < configured ? (size_t)number : configured;
+
+	return each * (peers ? peers : 1);
 }
 
 static enum err_code prepare(struct query *q, const struct rpc_call *call, struct str request,

@@ -88,7 +88,8 @@ static const struct opt_row table[] = {
 					    "how long a silent peer may hold up the others "
 					    "(default 1s)" },
 	[OPT_SORT_BUFFER_LEN_MAX] = { "sort-buffer-len-max", "N",
-				      "live flows held back to be put in order (default 100)" },
+				      "live flows of each peer held back to be put in order "
+				      "(default 100)" },
 	[OPT_TLS_CERT_FILE] = { "tls-cert-file", "FILE",
 				"certificate chain (PEM) for TCP addresses" },
 	[OPT_TLS_CLIENT_CA_FILE] = { "tls-client-ca-file", "FILE",

@@ -20,7 +20,7 @@ enum {
 	EVENTS_PER_PASS = 64,
 	DEFAULT_MAX_MESSAGE_BYTES = 4 << 20,
 	/* Without probing: else the core grows the window of a fast sender to megabytes. */
-	WINDOW_BYTES = 256 << 10,
+	WINDOW_BYTES = 64 << 10,
 	CONNECT_TIMEOUT_MS = 5000, /* TCP, TLS and HTTP/2 together */
 	/* times 1.6 after each failure, a fifth more or less; the core's own rule */
 	BACKOFF_MIN_MS = 200,
@@ -83,6 +83,7 @@ struct rpc_group {
 	grpc_metadata *headers; /* written under the lock, by the owner's thread only */
 	size_t header_count;
 	struct rpc_fan_call *calls;
+	size_t call_count;
 	struct rpc_fan_event *first, **last; /* inbox */
 };
 
@@ -441,6 +442,7 @@ static void call_unref(struct rpc_fan_call *c)
 {
 	if (--c->refs > 0)
 		return;
+	c->group->call_count--;
 	*c->prev_in_group = c->next_in_group;
 	if (c->next_in_group)
 		c->next_in_group->prev_in_group = c->prev_in_group;
@@ -473,10 +475,18 @@ static void start_read(struct rpc_fan_call *c)
 	start(c, &op, 1, &c->message_came);
 }
 
+/* A group of many calls shares what few may have each. */
+static size_t share_bytes(const struct rpc_group *g)
+{
+	size_t share = RPC_FAN_GROUP_BYTES / (g->call_count + 1);
+
+	return share < RPC_FAN_BYTES ? share : RPC_FAN_BYTES;
+}
+
 static void read_on(struct rpc_fan_call *c)
 {
-	bool has_room =
-		c->held < RPC_FAN_MESSAGES && (c->held == 0 || c->held_bytes < RPC_FAN_BYTES);
+	bool has_room = c->held < RPC_FAN_MESSAGES &&
+			(c->held == 0 || c->held_bytes < share_bytes(c->group));
 
 	if (!c->is_reading && !c->is_drained && !c->group->is_freed && has_room)
 		start_read(c);
@@ -653,6 +663,7 @@ enum err_code rpc_fan_call_open(struct rpc_group *g, struct rpc_fan_channel *ch,
 	if (g->calls)
 		g->calls->prev_in_group = &c->next_in_group;
 	g->calls = c;
+	g->call_count++;
 	c->next_in_channel = ch->calls;
 	c->prev_in_channel = &ch->calls;
 	if (ch->calls)

@@ -10,7 +10,8 @@
  * a group; what happens to them lands in the group's inbox, where its owner fetches it.
  *
  * Limits   of each call, at most RPC_FAN_MESSAGES messages and RPC_FAN_BYTES bytes (or one larger
- *          message) are held until the owner frees them; beyond, nothing is read, and the sender
+ *          message) are held until the owner frees them, of all calls of a group about
+ *          RPC_FAN_GROUP_BYTES or one message each; beyond, nothing is read, and the sender
  *          is slowed down by HTTP/2. One call's full inbox delays no other.
  * Threads  any function from any thread; a group's events are for one thread at a time. notify runs
  *          on the fan's thread, changed on any, both under the fan's lock: they may wake somebody,
@@ -26,7 +27,7 @@ struct rpc_fan_channel;
 struct rpc_group;
 struct rpc_fan_call;
 
-enum { RPC_FAN_MESSAGES = 128, RPC_FAN_BYTES = 256 << 10 };
+enum { RPC_FAN_MESSAGES = 128, RPC_FAN_BYTES = 256 << 10, RPC_FAN_GROUP_BYTES = 64 << 20 };
 
 MUST_CHECK enum err_code rpc_fan_new(struct rpc_fan **ret, struct err *e);
 /* After every channel and group is freed; waits for the last calls to go. NULL is a no-op. */
@@ -73,8 +74,8 @@ MUST_CHECK enum err_code rpc_group_new(struct rpc_fan *f, void (*notify)(void *c
 void rpc_group_free(struct rpc_group *g);
 AUTO_DEFINE(struct rpc_group, rpc_group_free);
 
-/* Headers of every call that is opened from now on, beside the channel's own; copied, replacing those
- * given before. What no header may be (upper case, control characters) is left out. */
+/* Headers of every call that is opened from now on, beside the channel's own; copied, replacing
+ * those given before. What no header may be (upper case, control characters) is left out. */
 MUST_CHECK enum err_code rpc_group_set_headers(struct rpc_group *g,
 					       const struct rpc_header *headers, size_t count,
 					       struct err *e);

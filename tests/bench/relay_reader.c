@@ -1,0 +1,110 @@
+/*
+ * relay_reader - a client that counts what a relay, or an observer, brings, and looks whether it is
+ *in order.
+ *
+ *	relay_reader ADDRESS standard|batched all|last|follow N SECONDS
+ *
+ * all: everything, the oldest first; last: the last N of each node; follow: what comes during
+ *SECONDS. Prints: flows=… s=… first_s=… late=… (flows older than one before them) worst_ms=… (by
+ *how much).
+ */
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/time.h"
+#include "flow/wire.h"
+#include "observer/observer.pb-c.h"
+#include "rpc/client.h"
+
+struct reading {
+	struct mono_ns start, first, last;
+	uint64_t flows, late, newest_ns, worst_ns;
+};
+
+static void take(struct reading *r, struct str bytes)
+{
+	struct flow_response response;
+	struct wall_ns t = { 0 };
+
+	if (flow_response_split(bytes, &response, NULL) != ERR_OK ||
+	    response.kind != FLOW_KIND_FLOW || !response.has_message)
+		return;
+	if (!r->flows++)
+		r->first = mono_now();
+	if (!response.has_time || !timestamp_to_wall(response.time, &t))
+		return;
+	if (t.v < r->newest_ns) {
+		r->late++;
+		if (r->newest_ns - t.v > r->worst_ns)
+			r->worst_ns = r->newest_ns - t.v;
+	} else {
+		r->newest_ns = t.v;
+	}
+}
+
+static void take_batch(struct reading *r, struct str bytes)
+{
+	struct wire_reader fields = wire_reader_of(bytes);
+	struct wire_field f;
+
+	while (wire_next(&fields, &f))
+		take(r, f.bytes);
+}
+
+int main(int argc, char **argv)
+{
+	Observer__GetFlowsRequest request = OBSERVER__GET_FLOWS_REQUEST__INIT;
+	struct reading r = { 0 };
+	uint8_t bytes[64];
+	uint64_t number, seconds;
+	struct rpc_channel *ch;
+	struct rpc_stream *stream;
+	struct str message;
+	struct err e;
+
+	if (argc != 6 || !parse_u64(str_of(argv[4]), UINT64_MAX, &number) ||
+	    !parse_u64(str_of(argv[5]), 3600, &seconds)) {
+		(void)fprintf(stderr, "usage: relay_reader ADDRESS standard|batched "
+				      "all|last|follow N SECONDS\n");
+		return 1;
+	}
+	bool batched = strcmp(argv[2], "batched") == 0;
+	request.number = strcmp(argv[3], "all") == 0 ? UINT64_MAX : number;
+	request.first = strcmp(argv[3], "all") == 0;
+	request.follow = strcmp(argv[3], "follow") == 0;
+	size_t len = observer__get_flows_request__pack(&request, bytes);
+	rpc_init();
+	r.start = mono_now();
+	enum err_code code =
+		rpc_channel_new(&(struct rpc_channel_config){ .address = argv[1] }, &ch, &e);
+	if (code == ERR_OK)
+		code = rpc_stream_open(ch,
+				       batched ? "/tycho.v1.Flows/GetFlowBatches"
+					       : "/observer.Observer/GetFlows",
+				       str_n(bytes, len), &stream, &e);
+	while (code == ERR_OK) {
+		code = rpc_stream_next(stream, 100 * NS_PER_MS, &message, &e);
+		if (code == ERR_OK && batched)
+			take_batch(&r, message);
+		else if (code == ERR_OK)
+			take(&r, message);
+		else if (code == ERR_TIMEOUT)
+			code = ERR_OK;
+		if (request.follow && mono_now().v - r.start.v > seconds * NS_PER_S)
+			code = ERR_CLOSED;
+	}
+	r.last = mono_now();
+	if (code != ERR_CLOSED) {
+		(void)fprintf(stderr, "relay_reader: %s\n", e.msg);
+		return 1;
+	}
+	rpc_stream_free(stream);
+	rpc_channel_free(ch);
+	rpc_shutdown();
+	(void)printf("flows=%llu s=%.3f first_s=%.3f late=%llu worst_ms=%.1f\n",
+		     (unsigned long long)r.flows,
+		     (double)(r.last.v - (request.follow && r.flows ? r.first : r.start).v) / 1e9,
+		     (double)(r.first.v - r.start.v) / 1e9, (unsigned long long)r.late,
+		     (double)r.worst_ns / 1e6);
+	return 0;
+}
