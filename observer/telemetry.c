@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "metrics/process.h"
+#include "metrics/rpc_metrics.h"
 #include "metrics/server.h"
 #include "observer/capture.h"
 #include "observer/metrics/flow_metrics.h"
@@ -104,12 +105,13 @@ enum err_code telemetry_new(const struct telemetry_config *config, struct teleme
 		.dict = config->dict,
 		.api = config->api,
 		.capture = config->capture,
-		.server = config->server,
 		.metrics = t->metrics,
 		.reader = t->reader,
 	};
 	if (code == ERR_OK)
 		code = metrics_collect(t->metrics, telling_collect, &t->telling, e);
+	if (code == ERR_OK)
+		code = metrics_collect(t->metrics, rpc_metrics_collect, config->server, e);
 	if (code == ERR_OK && config->collect)
 		code = metrics_collect(t->metrics, config->collect, config->ctx, e);
 	if (code == ERR_OK)

@@ -25,7 +25,7 @@ struct telemetry_config {
 	const struct flow_dict *dict;
 	struct api *api;
 	const struct capture *capture;
-	const struct rpc_server *server;
+	struct rpc_server *server;
 	/* More families, by rooms that this one does not know. NULL: none. */
 	metrics_collect_fn *collect;
 	void *ctx;

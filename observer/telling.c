@@ -4,7 +4,6 @@
 #include "observer/capture.h"
 #include "observer/log/log.h"
 #include "observer/metrics/reader.h"
-#include "rpc/server.h"
 
 enum { SOURCES_MAX = 16 };
 
@@ -159,7 +158,6 @@ static void tell_series(const struct telling *t, struct metrics_page *p)
 
 static void tell_api(const struct telling *t, struct metrics_page *p)
 {
-	struct rpc_server_stats stats = rpc_server_stats(t->server);
 	struct api_counts api = api_counts(t->api);
 
 	page_gauge(p, "tycho_api_streams", "Streams of flows and events being answered",
@@ -168,12 +166,6 @@ static void tell_api(const struct telling *t, struct metrics_page *p)
 	page_counter(p, "tycho_api_filter_faults_total",
 		     "Flows on which a filter's expression failed and which it did not match",
 		     api.filter_faults);
-	page_counter(p, "tycho_rpc_calls_total", "Calls accepted", stats.calls);
-	page_gauge(p, "tycho_rpc_live_calls", "Calls in progress", (double)stats.live_calls);
-	page_counter(p, "tycho_rpc_messages_sent_total", "Messages sent", stats.messages_sent);
-	page_counter(p, "tycho_rpc_sent_bytes_total", "Bytes of messages sent", stats.bytes_sent);
-	page_counter(p, "tycho_rpc_stalled_calls_total",
-		     "Calls cut off because the client took nothing", stats.stalled_calls);
 }
 
 void telling_collect(void *ctx, struct metrics_page *page)

@@ -12,14 +12,12 @@ struct capture;
 struct flow_dict;
 struct flow_log;
 struct metrics_reader;
-struct rpc_server;
 
 struct telling {
 	const struct flow_log *log;
 	const struct flow_dict *dict;
 	struct api *api;
 	const struct capture *capture;
-	const struct rpc_server *server;
 	struct metrics *metrics;
 	const struct metrics_reader *reader;
 };

@@ -23,6 +23,7 @@
 #include "relay/options.h"
 #include "relay/peers.h"
 #include "relay/peers_file.h"
+#include "relay/telemetry.h"
 #include "rpc/server.h"
 
 enum { SHUTDOWN_GRACE_S = 2, SOCKET_MODE = 0660, NODE_NAME_BYTES = 256 };
@@ -47,11 +48,13 @@ struct relay {
 	struct api *api;
 	struct gate *gate;
 	struct rpc_server *server;
-	bool is_healthy; /* as was last told */
+	struct telemetry *telemetry; /* NULL: not asked for */
+	bool is_healthy;             /* as was last told */
 };
 
 static void relay_done(struct relay *r)
 {
+	telemetry_free(r->telemetry);
 	rpc_server_free(r->server, SHUTDOWN_GRACE_S * NS_PER_S);
 	api_free(r->api);
 	gate_free(r->gate);
@@ -124,6 +127,23 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 	return code;
 }
 
+/* Plain text beyond loopback is only given out to those who asked for it by name. */
+static enum err_code check_listen(const struct relay *r, const char *option, const char *address,
+				  bool tls, struct err *e)
+{
+	if (tls || address_is_local(address))
+		return ERR_OK;
+	if (!r->o.insecure_listen)
+		return err_set(e, ERR_INVALID,
+			       "--%slisten %s: plain text on an address that others can reach; "
+			       "give --%stls-cert-file and --%stls-key-file, or --insecure-listen "
+			       "if that is meant",
+			       option, address, option, option);
+	log_warn("listening in plain text on an address that others can reach", "address=%s",
+		 LOG_QUOTE(address));
+	return ERR_OK;
+}
+
 static enum err_code open_server(struct relay *r, struct err *e)
 {
 	static const struct rpc_metadata metadata[] = {
@@ -138,17 +158,9 @@ static enum err_code open_server(struct relay *r, struct err *e)
 	for (size_t i = 0; i < r->o.listen_count; i++) {
 		const char *address = r->o.listen[i];
 		bool with_tls = tls.cert_file && !address_is_unix(address);
-		if (!with_tls && !address_is_local(address)) {
-			if (!r->o.insecure_listen)
-				return err_set(
-					e, ERR_INVALID,
-					"--listen %s: plain text on an address that others "
-					"can reach; give --tls-cert-file and --tls-key-file, "
-					"or --insecure-listen if that is meant",
-					address);
-			log_warn("listening in plain text on an address that others can reach",
-				 "address=%s", LOG_QUOTE(address));
-		}
+		enum err_code may = check_listen(r, "", address, with_tls, e);
+		if (may != ERR_OK)
+			return may;
 		listens[i] = (struct rpc_listen){ address, with_tls ? &tls : NULL, SOCKET_MODE };
 	}
 	const struct api_config api = { .fan = r->fan,
@@ -181,6 +193,18 @@ static enum err_code open_server(struct relay *r, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code open_telemetry(struct relay *r, struct err *e)
+{
+	if (!r->o.metrics_listen)
+		return ERR_OK;
+	const struct telemetry_config config = {
+		.options = &r->o, .peers = r->peers, .api = r->api, .server = r->server
+	};
+	enum err_code code =
+		check_listen(r, "metrics-", r->o.metrics_listen, r->o.metrics_tls_cert_file, e);
+	return code == ERR_OK ? telemetry_new(&config, &r->telemetry, e) : code;
+}
+
 /* One line "ready ADDRESS…" with the ports that were really given. */
 static void tell_ready(struct relay *r)
 {
@@ -197,6 +221,11 @@ static void tell_ready(struct relay *r)
 				   port);
 		else
 			buf_str_put(&line, address);
+	}
+	if (r->telemetry) {
+		struct str address = str_of(r->o.metrics_listen);
+		buf_printf(&line, " metrics=%.*s:%d", (int)str_find_last(address, ':'), address.p,
+			   telemetry_port(r->telemetry));
 	}
 	(void)snprintf(shown, sizeof shown, "%.*s",
 		       STR_FMT(str_from(buf_str(&line), strlen("ready "))));
@@ -290,10 +319,7 @@ static void serve(struct relay *r)
 static enum err_code relay(struct relay *r, struct err *e)
 {
 	static enum err_code (*const steps[])(struct relay *, struct err *) = {
-		take_signals,
-		name_us,
-		open_peers,
-		open_server,
+		take_signals, name_us, open_peers, open_server, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

@@ -17,6 +17,11 @@ enum option_id {
 	OPT_INSECURE_LISTEN,
 	OPT_LISTEN,
 	OPT_LOG_LEVEL,
+	OPT_METRICS_LISTEN,
+	OPT_METRICS_TLS_CERT_FILE,
+	OPT_METRICS_TLS_CLIENT_CA_FILE,
+	OPT_METRICS_TLS_KEY_FILE,
+	OPT_METRICS_USERS_FILE,
 	OPT_NODE_NAME,
 	OPT_PEER,
 	OPT_PEER_CA_FILE,
@@ -52,6 +57,18 @@ static const struct opt_row table[] = {
 			 "where to answer: unix:///path or host:port; repeatable "
 			 "(default localhost:4245)" },
 	[OPT_LOG_LEVEL] = { "log-level", "LEVEL", "debug, info, warn or error (default info)" },
+	[OPT_METRICS_LISTEN] = { "metrics-listen", "ADDRESS",
+				 "host:port to answer /metrics, /healthz and /readyz on, such as "
+				 "127.0.0.1:9966 (default: none)" },
+	[OPT_METRICS_TLS_CERT_FILE] = { "metrics-tls-cert-file", "FILE",
+					"certificate chain (PEM) of the metrics address" },
+	[OPT_METRICS_TLS_CLIENT_CA_FILE] = { "metrics-tls-client-ca-file", "FILE",
+					     "demand certificates signed by this from who asks "
+					     "for metrics; repeatable" },
+	[OPT_METRICS_TLS_KEY_FILE] = { "metrics-tls-key-file", "FILE",
+				       "private key (PEM) of --metrics-tls-cert-file" },
+	[OPT_METRICS_USERS_FILE] = { "metrics-users-file", "FILE",
+				     "name:hash lines (htpasswd -B): who may ask for /metrics" },
 	[OPT_NODE_NAME] = { "node-name", "NAME",
 			    "who signs what the relay says itself (default: host name)" },
 	[OPT_PEER] = { "peer", "NAME=ADDRESS[,TLS-NAME]",
@@ -193,6 +210,21 @@ static enum err_code set_option(struct rly_options *o, enum option_id id, const 
 		return add_text(o->listen, &o->listen_count, id, value, e);
 	case OPT_LOG_LEVEL:
 		return opt_log_level(&table[id], value, &o->log_level, e);
+	case OPT_METRICS_LISTEN:
+		o->metrics_listen = value;
+		return ERR_OK;
+	case OPT_METRICS_TLS_CERT_FILE:
+		o->metrics_tls_cert_file = value;
+		return ERR_OK;
+	case OPT_METRICS_TLS_CLIENT_CA_FILE:
+		return add_text(o->metrics_tls_client_ca_files, &o->metrics_tls_client_ca_count, id,
+				value, e);
+	case OPT_METRICS_TLS_KEY_FILE:
+		o->metrics_tls_key_file = value;
+		return ERR_OK;
+	case OPT_METRICS_USERS_FILE:
+		o->metrics_users_file = value;
+		return ERR_OK;
 	case OPT_NODE_NAME:
 		o->node_name = value;
 		return ERR_OK;
@@ -236,6 +268,23 @@ static enum err_code set_option(struct rly_options *o, enum option_id id, const 
 	default:
 		return set_number(o, id, value, e);
 	}
+}
+
+static enum err_code check_metrics(const struct rly_options *o, struct err *e)
+{
+	if (!o->metrics_tls_cert_file != !o->metrics_tls_key_file)
+		return err_set(e, ERR_INVALID,
+			       "--metrics-tls-cert-file and --metrics-tls-key-file are needed "
+			       "together");
+	if (o->metrics_tls_client_ca_count && !o->metrics_tls_cert_file)
+		return err_set(e, ERR_INVALID,
+			       "--metrics-tls-client-ca-file needs --metrics-tls-cert-file and "
+			       "--metrics-tls-key-file");
+	if (!o->metrics_listen && (o->metrics_tls_cert_file || o->metrics_users_file))
+		return err_set(e, ERR_INVALID, "%s needs --metrics-listen",
+			       o->metrics_users_file ? "--metrics-users-file"
+						     : "--metrics-tls-cert-file");
+	return ERR_OK;
 }
 
 static enum err_code check_together(const struct rly_options *o, struct err *e)
@@ -284,5 +333,8 @@ enum err_code rly_options_read(int argc, const char *const *argv, struct rly_opt
 	}
 	if (code != ERR_CLOSED)
 		return code;
-	return ret->help || ret->version ? ERR_OK : check_together(ret, e);
+	if (ret->help || ret->version)
+		return ERR_OK;
+	code = check_metrics(ret, e);
+	return code == ERR_OK ? check_together(ret, e) : code;
 }

@@ -33,6 +33,11 @@ struct rly_options {
 	size_t tls_client_ca_count;
 	const char *access_file; /* NULL: everybody may see everything */
 	bool insecure_listen;
+	const char *metrics_listen; /* NULL: no endpoint */
+	const char *metrics_tls_cert_file, *metrics_tls_key_file;
+	const char *metrics_tls_client_ca_files[RLY_OPTIONS_LIST];
+	size_t metrics_tls_client_ca_count;
+	const char *metrics_users_file; /* NULL: no password asked */
 	bool forward_authorization;
 	size_t sort_window;
 	uint64_t drain_ns, peer_timeout_ns;

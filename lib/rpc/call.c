@@ -117,6 +117,7 @@ static void call_free(struct rpc_call *c)
 	grpc_call_details_destroy(&c->details);
 	grpc_metadata_array_destroy(&c->headers);
 	if (c->grpc) {
+		tally_handled(c->tally, c->end_status, mono_now().v - c->begun_ns);
 		grpc_call_unref(c->grpc);
 		s->live_calls--;
 		atomic_store_explicit(&s->stat_live, s->live_calls, memory_order_relaxed);
@@ -184,6 +185,7 @@ static void send_next(struct rpc_call *c)
 	c->is_sending = true;
 	start(c, &op, 1, &c->send);
 	grpc_byte_buffer_destroy(bb);
+	tally_sent(c->tally);
 	add(&c->server->stat_messages, 1);
 	add(&c->server->stat_bytes, bytes);
 }
@@ -266,6 +268,7 @@ void call_check_stalls(struct rpc_server *s, uint64_t now_ns)
 			(void)grpc_call_cancel_with_status(c->grpc, GRPC_STATUS_RESOURCE_EXHAUSTED,
 							   "client reads too slowly", NULL);
 			c->is_dead = true;
+			c->end_status = RPC_RESOURCE_EXHAUSTED;
 			add(&s->stat_stalled, 1);
 			leave_method(c);
 		}
@@ -321,6 +324,9 @@ static void on_request(struct rpc_call *c, bool ok)
 	add(&s->stat_calls, 1);
 	atomic_store_explicit(&s->stat_live, s->live_calls, memory_order_relaxed);
 	link_append(&s->calls, &c->in_calls);
+	c->begun_ns = mono_now().v;
+	c->tally = tally_find(s->tallies, s->tally_count, path);
+	tally_started(c->tally);
 
 	grpc_op op = { .op = GRPC_OP_RECV_CLOSE_ON_SERVER,
 		       .data.recv_close_on_server.cancelled = &c->cancelled };
@@ -392,6 +398,7 @@ static void on_read(struct rpc_call *c, bool ok)
 		rpc_call_end(c, RPC_INTERNAL, "the request cannot be read");
 		message_close(&m);
 	} else {
+		tally_received(c->tally);
 		if (is_first)
 			begin(c, text);
 		else
@@ -414,6 +421,8 @@ void call_event(struct tag *t, bool ok)
 	case TAG_CLOSE:
 		c->is_closed = true;
 		if (c->cancelled) {
+			if (!c->is_dead && !c->is_ending)
+				c->end_status = RPC_CANCELLED;
 			c->is_dead = true;
 			leave_method(c);
 			drop_queue(c);
@@ -460,6 +469,7 @@ void rpc_call_reply(struct rpc_call *c, struct str message)
 	c->is_ending = c->headers_started = c->status_started = true;
 	start(c, ops, ARRAY_LEN(ops), &c->status);
 	grpc_byte_buffer_destroy(bb);
+	tally_sent(c->tally);
 	add(&c->server->stat_messages, 1);
 	add(&c->server->stat_bytes, message.len);
 }

@@ -63,6 +63,7 @@ struct rpc_fan_channel {
 	unsigned generation;   /* … so many times */
 	/* written under the lock, read by any */
 	atomic_bool is_usable;
+	_Atomic int state; /* enum rpc_connection, as the core last said */
 	_Atomic uint64_t heard_ns;
 	struct rpc_fan_call *calls;
 };
@@ -190,6 +191,7 @@ static void watch_again(struct rpc_fan_channel *ch, struct watch *w)
 {
 	grpc_connectivity_state state = grpc_channel_check_connectivity_state(ch->core, 1);
 
+	atomic_store_explicit(&ch->state, (int)state, memory_order_relaxed);
 	if (state == GRPC_CHANNEL_READY)
 		set_usable(ch, true);
 	else if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN)
@@ -304,6 +306,18 @@ struct mono_ns rpc_fan_channel_heard(const struct rpc_fan_channel *ch)
 bool rpc_fan_channel_is_usable(const struct rpc_fan_channel *ch)
 {
 	return atomic_load_explicit(&ch->is_usable, memory_order_acquire);
+}
+
+_Static_assert((int)RPC_CONNECTION_IDLE == (int)GRPC_CHANNEL_IDLE &&
+		       (int)RPC_CONNECTION_CONNECTING == (int)GRPC_CHANNEL_CONNECTING &&
+		       (int)RPC_CONNECTION_READY == (int)GRPC_CHANNEL_READY &&
+		       (int)RPC_CONNECTION_FAILED == (int)GRPC_CHANNEL_TRANSIENT_FAILURE &&
+		       (int)RPC_CONNECTION_SHUTDOWN == (int)GRPC_CHANNEL_SHUTDOWN,
+	       "states are numbered as the core's");
+
+enum rpc_connection rpc_fan_channel_state(const struct rpc_fan_channel *ch)
+{
+	return (enum rpc_connection)atomic_load_explicit(&ch->state, memory_order_relaxed);
 }
 
 /* Under the lock: a new core in place of the old, if one can be had. */

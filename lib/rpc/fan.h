@@ -46,6 +46,15 @@ AUTO_DEFINE(struct rpc_fan_channel, rpc_fan_channel_free);
 /* Connected, or connecting with nothing known against it. After a failure only a new connection
  * makes it usable again. */
 bool rpc_fan_channel_is_usable(const struct rpc_fan_channel *ch);
+/* What gRPC says of the connection; any thread. */
+enum rpc_connection {
+	RPC_CONNECTION_IDLE,
+	RPC_CONNECTION_CONNECTING,
+	RPC_CONNECTION_READY,
+	RPC_CONNECTION_FAILED,
+	RPC_CONNECTION_SHUTDOWN
+};
+enum rpc_connection rpc_fan_channel_state(const struct rpc_fan_channel *ch);
 /* When the server last sent anything on any call; 0: never. */
 struct mono_ns rpc_fan_channel_heard(const struct rpc_fan_channel *ch);
 /* The connection is worth nothing (the other end does not answer): ends its calls with UNAVAILABLE

@@ -350,3 +350,26 @@ void (*reflection_method(struct str path))(struct rpc_call *, struct str, void *
 		       ? converse
 		       : NULL;
 }
+
+/* "/package.Service/Method" */
+enum rpc_kind reflection_kind(const struct reflection *r, struct str path)
+{
+	struct str whole = str_from(path, 1), service = str_upto(whole, str_find(whole, '/'));
+	struct str name = str_from(whole, service.len + 1);
+	size_t at = find_symbol(r, service), dot = str_find_last(service, '.');
+	const File *file = at < r->set->n_file ? r->set->file[at] : NULL;
+
+	if (dot < service.len)
+		service = str_from(service, dot + 1);
+	for (size_t i = 0; file && i < file->n_service; i++)
+		for (size_t j = 0; j < file->service[i]->n_method; j++) {
+			const Google__Protobuf__MethodDescriptorProto *m =
+				file->service[i]->method[j];
+			if (!str_is(service, file->service[i]->name) || !str_is(name, m->name))
+				continue;
+			return !m->server_streaming  ? RPC_UNARY
+			       : m->client_streaming ? RPC_BIDI_STREAM
+						     : RPC_SERVER_STREAM;
+		}
+	return RPC_UNARY;
+}

@@ -269,7 +269,10 @@ static enum err_code copy_config(struct rpc_server *s, const struct rpc_server_c
 	if (health_new(s, config->health_services, config->health_service_count, &s->health, e) !=
 	    ERR_OK)
 		return e->code;
-	return reflection_new(s, &s->reflection, e);
+	if (reflection_new(s, &s->reflection, e) != ERR_OK)
+		return e->code;
+	s->tallies = tally_new(s->methods, s->method_count, s->reflection, &s->tally_count);
+	return s->tallies ? ERR_OK : err_set(e, ERR_NOMEM, "server");
 }
 
 static void drain(struct rpc_server *s)
@@ -301,6 +304,7 @@ static void server_done(struct rpc_server *s)
 	for (size_t i = 0; i < s->method_count; i++)
 		free((void *)(uintptr_t)s->methods[i].path);
 	free(s->methods);
+	free(s->tallies);
 	pthread_mutex_destroy(&s->bell_mx);
 	free(s);
 }
@@ -394,4 +398,12 @@ struct rpc_server_stats rpc_server_stats(const struct rpc_server *s)
 		.bytes_sent = atomic_load_explicit(&s->stat_bytes, memory_order_relaxed),
 		.stalled_calls = atomic_load_explicit(&s->stat_stalled, memory_order_relaxed),
 	};
+}
+
+size_t rpc_server_method_counts(const struct rpc_server *s, struct rpc_method_counts *out,
+				size_t max)
+{
+	for (size_t i = 0; i < s->tally_count && i < max; i++)
+		out[i] = tally_counts(&s->tallies[i]);
+	return s->tally_count;
 }

@@ -153,4 +153,21 @@ struct rpc_server_stats {
 /* Any thread. */
 struct rpc_server_stats rpc_server_stats(const struct rpc_server *s);
 
+/* By method, the built-in ones included. Any thread. @return how many of them; at most @max are
+ * written to @out, whose paths are borrowed from the server. */
+enum { RPC_STATUS_COUNT = RPC_UNAUTHENTICATED + 1, RPC_DURATION_BOUNDS = 11 };
+extern const uint64_t rpc_duration_bounds_ns[RPC_DURATION_BOUNDS];
+enum rpc_kind { RPC_UNARY, RPC_SERVER_STREAM, RPC_BIDI_STREAM }; /* as the .proto files have it */
+struct rpc_method_counts {
+	const char *path;
+	enum rpc_kind kind;
+	uint64_t started, received, sent;   /* calls, messages */
+	uint64_t handled[RPC_STATUS_COUNT]; /* calls that are over, by status */
+	uint64_t
+		durations[RPC_DURATION_BOUNDS + 1]; /* of those: each in the first bucket it fits */
+	uint64_t duration_ns;                       /* of all of them together */
+};
+size_t rpc_server_method_counts(const struct rpc_server *s, struct rpc_method_counts *out,
+				size_t max);
+
 #endif

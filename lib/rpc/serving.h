@@ -15,6 +15,7 @@
 #include "rpc/address.h"
 #include "rpc/inside.h"
 #include "rpc/server.h"
+#include "rpc/tally.h"
 #include "rpc/tls.h"
 
 /* A ring of calls; a call is in at most one of each kind. */
@@ -87,6 +88,8 @@ struct rpc_server {
 	/* immutable after start */
 	struct rpc_method *methods;
 	size_t method_count;
+	struct tally *tallies; /* of the server thread to write, of any to read */
+	size_t tally_count;
 	struct rpc_gate gate;
 	struct listener *listeners;
 	size_t listener_count;
@@ -162,6 +165,8 @@ struct rpc_call {
 	bool is_closed, is_dead;
 	bool has_begun, is_reading, is_sending, is_idle, is_ending;
 	bool headers_started, headers_done, status_started, status_done;
+	struct tally *tally; /* NULL: no method of ours */
+	uint64_t begun_ns;
 	char *peer;
 	const char *path; /* of the method; borrowed from the server */
 	void *guest;
@@ -220,5 +225,7 @@ MUST_CHECK enum err_code reflection_new(const struct rpc_server *s, struct refle
 					struct err *e);
 void reflection_free(struct reflection *r); /* NULL is a no-op */
 void (*reflection_method(struct str path))(struct rpc_call *, struct str, void *);
+/* How a method of the .proto files is called; RPC_UNARY if there is no such method. */
+enum rpc_kind reflection_kind(const struct reflection *r, struct str path);
 
 #endif
