@@ -1,225 +1,31 @@
 #include "store/segment.h"
 
-#include <zstd.h>
+#include "flow/uuid.h"
+#include "store/segment_read.h"
 
-/*
- * Bytes: "tyS" and the format's number, the number of records (4 bytes, least significant first),
- * the bytes of all ext (4), then a zstd frame: member after member, each with its first bytes, its
- * second bytes, …; then the ext bytes.
- */
-static const char magic[4] = { 't', 'y', 'S', 1 };
-enum { HEAD_BYTES = 12 };
-
-struct part {
-	uint16_t offset, bytes;
-	enum flow_member member;
+enum rooms {
+	ROOM_SHAPES,
+	ROOM_WAYS,
+	ROOM_HOSTS,
+	ROOM_LINKS,
+	ROOM_TALKS,
+	ROOM_POINTS,
+	ROOM_RARES,
+	ROOM_EXT_AT,
+	ROOM_EXT_BYTES,
+	ROOM_TALK_OF,
+	ROOM_SHAPE_OF,
+	ROOM_POINT_OF,
+	ROOM_RARE_OF,
+	ROOM_EXT_OF,
+	ROOM_TIME,
+	ROOM_SEQ,
+	ROOM_COUNTS,
+	ROOM_UUID_SEED,
+	ROOM_UUID_FROM,
+	ROOMS_
 };
-#define PART(m, name)                                                                              \
-	{                                                                                          \
-		offsetof(struct flow, name), sizeof((struct flow){ 0 }.name), (m)                  \
-	}
-static const struct part parts[] = {
-	PART(FLOW_MEMBER_SEQ, seq),
-	PART(FLOW_MEMBER_KIND, kind),
-	PART(FLOW_MEMBER_BITS, bits),
-	PART(FLOW_MEMBER_TIME, time),
-	PART(FLOW_MEMBER_UUID, uuid),
-	PART(FLOW_MEMBER_VERDICT, verdict),
-	PART(FLOW_MEMBER_TYPE, type),
-	PART(FLOW_MEMBER_SRC_IP, src_ip),
-	PART(FLOW_MEMBER_DST_IP, dst_ip),
-	PART(FLOW_MEMBER_SRC_XLATED, src_xlated),
-	PART(FLOW_MEMBER_MACS, src_mac),
-	PART(FLOW_MEMBER_MACS, dst_mac),
-	PART(FLOW_MEMBER_IP_VERSION, ip_version),
-	PART(FLOW_MEMBER_REPLY, is_reply),
-	PART(FLOW_MEMBER_DIRECTION, direction),
-	PART(FLOW_MEMBER_AUTH_TYPE, auth_type),
-	PART(FLOW_MEMBER_L4, l4),
-	PART(FLOW_MEMBER_SRC_PORT, l4_bytes),
-	PART(FLOW_MEMBER_POINTS, trace_point),
-	PART(FLOW_MEMBER_POINTS, trace_reason),
-	PART(FLOW_MEMBER_POINTS, capture_point),
-	PART(FLOW_MEMBER_POINTS, sock_point),
-	PART(FLOW_MEMBER_EVENT, event_type),
-	PART(FLOW_MEMBER_EVENT, event_sub_type),
-	PART(FLOW_MEMBER_DROP, drop_reason),
-	PART(FLOW_MEMBER_DROP, drop_desc),
-	PART(FLOW_MEMBER_POLICY_MATCH, policy_match_type),
-	PART(FLOW_MEMBER_PROXY_PORT, proxy_port),
-	PART(FLOW_MEMBER_SRC_EP, src_ep),
-	PART(FLOW_MEMBER_DST_EP, dst_ep),
-	PART(FLOW_MEMBER_SERVICES, src_svc),
-	PART(FLOW_MEMBER_SERVICES, dst_svc),
-	PART(FLOW_MEMBER_NODE, node),
-	PART(FLOW_MEMBER_INTERFACE, ifindex),
-	PART(FLOW_MEMBER_INTERFACE, ifname),
-	PART(FLOW_MEMBER_TRACE_ID, ip_trace_id),
-	PART(FLOW_MEMBER_SOCKET, socket_cookie),
-	PART(FLOW_MEMBER_SOCKET, cgroup_id),
-	PART(FLOW_MEMBER_COUNTS, packets),
-	PART(FLOW_MEMBER_COUNTS, bytes),
-	PART(FLOW_MEMBER_NETNS, netns),
-	PART(FLOW_MEMBER_KERNEL_REASON, kernel_reason),
-	PART(FLOW_MEMBER_EXT, ext_len),
-};
-
-static size_t record_bytes(void)
-{
-	size_t bytes = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		bytes += parts[i].bytes;
-	return bytes;
-}
-
-static void put_u32(uint8_t *to, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		to[i] = (uint8_t)(v >> 8 * i);
-}
-
-static uint32_t get_u32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-struct segment_encoder {
-	ZSTD_CCtx *zstd;
-	uint8_t *columns;
-	size_t size;
-	struct flow
-		*flows; /* [room]; their ext are at the same place in @ext, one after the other */
-	size_t count, room;
-	struct buf ext;
-};
-
-enum err_code segment_encoder_new(int zstd_level, struct segment_encoder **ret, struct err *e)
-{
-	AUTO(segment_encoder_free) struct segment_encoder *enc = calloc(1, sizeof *enc);
-
-	if (enc)
-		enc->ext = buf_init(SEGMENT_EXT_MAX);
-	if (enc)
-		enc->zstd = ZSTD_createCCtx();
-	if (!enc || !enc->zstd)
-		return err_set(e, ERR_NOMEM, "segment");
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(enc->zstd, ZSTD_c_compressionLevel, zstd_level)))
-		return err_set(e, ERR_INVALID, "zstd level %d", zstd_level);
-	*ret = TAKE(enc);
-	return ERR_OK;
-}
-
-void segment_encoder_free(struct segment_encoder *enc)
-{
-	if (!enc)
-		return;
-	(void)ZSTD_freeCCtx(enc->zstd);
-	free(enc->columns);
-	free(enc->flows);
-	buf_done(&enc->ext);
-	free(enc);
-}
-
-enum err_code segment_add(struct segment_encoder *enc, const struct flow *flows, size_t n,
-			  struct err *e)
-{
-	size_t ext = enc->ext.len;
-
-	for (size_t i = 0; i < n; i++)
-		ext += flows[i].ext_len;
-	if (n > SEGMENT_MAX - enc->count || ext > SEGMENT_EXT_MAX)
-		return err_set(e, ERR_INVALID,
-			       "a segment holds at most %d records and %d bytes of messages",
-			       SEGMENT_MAX, SEGMENT_EXT_MAX);
-	if (enc->count + n > enc->room) {
-		size_t room = enc->room * 2 > enc->count + n ? enc->room * 2 : enc->count + n;
-		struct flow *more = realloc(enc->flows, room * sizeof *more);
-
-		if (!more)
-			return err_set(e, ERR_NOMEM, "segment of %zu records", enc->count + n);
-		enc->flows = more;
-		enc->room = room;
-	}
-	if (!buf_reserve(&enc->ext, ext - enc->ext.len + 1)) {
-		enc->ext.failed = false;
-		return err_set(e, ERR_NOMEM, "segment with %zu bytes of messages", ext);
-	}
-	for (size_t i = 0; i < n; i++) {
-		enc->flows[enc->count++] = flows[i];
-		buf_put(&enc->ext, flows[i].ext, flows[i].ext_len);
-	}
-	return ERR_OK;
-}
-
-size_t segment_added(const struct segment_encoder *enc)
-{
-	return enc->count;
-}
-
-void segment_encoder_reset(struct segment_encoder *enc)
-{
-	enc->count = 0;
-	buf_reset(&enc->ext);
-}
-
-enum err_code segment_encode(struct segment_encoder *enc, const struct flow *flows, size_t n,
-			     struct buf *out, struct err *e)
-{
-	segment_encoder_reset(enc);
-	enum err_code code = segment_add(enc, flows, n, e);
-	return code == ERR_OK ? segment_finish(enc, out, e) : code;
-}
-
-static uint8_t *split_part(uint8_t *to, const struct part *p, const struct flow *flows, size_t n)
-{
-	for (size_t b = 0; b < p->bytes; b++)
-		for (size_t i = 0; i < n; i++)
-			*to++ = ((const uint8_t *)&flows[i])[p->offset + b];
-	return to;
-}
-
-enum err_code segment_finish(struct segment_encoder *enc, struct buf *out, struct err *e)
-{
-	size_t n = enc->count, size = n * record_bytes() + enc->ext.len;
-
-	if (!n)
-		return err_set(e, ERR_INVALID, "a segment of no records");
-	enc->count = 0;
-	if (size > enc->size) {
-		free(enc->columns);
-		enc->columns = malloc(size);
-		enc->size = enc->columns ? size : 0;
-	}
-	size_t bound = ZSTD_compressBound(size);
-	uint8_t *head = (uint8_t *)buf_reserve(out, HEAD_BYTES + bound);
-	if (!enc->columns || !head)
-		return err_set(e, ERR_NOMEM, "segment of %zu records", n);
-	uint8_t *to = enc->columns;
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		to = split_part(to, &parts[i], enc->flows, n);
-	if (enc->ext.len)
-		memcpy(to, enc->ext.p, enc->ext.len);
-	memcpy(head, magic, sizeof magic);
-	put_u32(head + 4, (uint32_t)n);
-	put_u32(head + 8, (uint32_t)enc->ext.len);
-	buf_reset(&enc->ext);
-	size_t got = ZSTD_compress2(enc->zstd, head + HEAD_BYTES, bound, enc->columns, size);
-	if (ZSTD_isError(got))
-		return err_set(e, ERR_INTERNAL, "compress: %s", ZSTD_getErrorName(got));
-	out->len += HEAD_BYTES + got;
-	return ERR_OK;
-}
-
-struct segment {
-	ZSTD_DCtx *zstd;
-	struct str bytes;
-	size_t count, ext_bytes;
-	bool is_loaded;
-	uint8_t *columns;
-	uint32_t *ext_at; /* [count]: where each record's ext begins among all */
-	size_t size;
-};
+_Static_assert(ROOMS_ <= ARRAY_LEN(((struct segment *)NULL)->rooms), "a room for each");
 
 enum err_code segment_new(struct segment **ret, struct err *e)
 {
@@ -227,7 +33,9 @@ enum err_code segment_new(struct segment **ret, struct err *e)
 
 	if (s)
 		s->zstd = ZSTD_createDCtx();
-	if (!s || !s->zstd)
+	if (s)
+		s->guess = malloc(sizeof *s->guess);
+	if (!s || !s->zstd || !s->guess)
 		return err_set(e, ERR_NOMEM, "segment");
 	*ret = TAKE(s);
 	return ERR_OK;
@@ -238,9 +46,90 @@ void segment_free(struct segment *s)
 	if (!s)
 		return;
 	(void)ZSTD_freeDCtx(s->zstd);
-	free(s->columns);
-	free(s->ext_at);
+	for (size_t i = 0; i < ROOMS_; i++)
+		free(s->rooms[i].p);
+	for (size_t i = 0; i < ARRAY_LEN(s->unpacked); i++)
+		free(s->unpacked[i].p);
+	free(s->guess);
 	free(s);
+}
+
+size_t segment_count(const struct segment *s)
+{
+	return s->count;
+}
+
+/* --- the head ----------------------------------------------------------------------------- */
+
+struct head_reader {
+	const uint8_t *p, *end;
+	bool bad;
+};
+
+static uint64_t get_varint(struct head_reader *r)
+{
+	uint64_t v = 0, byte = 0x80;
+
+	for (unsigned shift = 0; shift < 56 && byte & 0x80; shift += 7) {
+		r->bad |= r->p == r->end;
+		byte = r->bad ? 0 : *r->p++;
+		v |= (byte & 0x7f) << shift;
+	}
+	r->bad |= (byte & 0x80) != 0;
+	return r->bad ? 0 : v;
+}
+
+/* Between 1 and @max. */
+static size_t get_count(struct head_reader *r, size_t max)
+{
+	uint64_t v = get_varint(r);
+
+	r->bad |= v < 1 || v > max;
+	return r->bad ? 0 : (size_t)v;
+}
+
+static size_t get_stored(struct head_reader *r, struct stored_stream *s, size_t i)
+{
+	/* ext is as long as it was; all else has a few bytes for each record */
+	const uint64_t max = i == STREAM_EXTS ? SEGMENT_EXT_MAX : (uint64_t)SEGMENT_MAX * 64;
+	uint64_t v = get_varint(r);
+
+	s->how = (enum stored)(v & 3);
+	s->len = (size_t)(v >> 2);
+	r->bad |= s->how > STORED_ONE || v >> 2 > max || (s->how == STORED_ONE && !s->len);
+	size_t stored = s->how == STORED_ZSTD  ? (size_t)get_varint(r)
+			: s->how == STORED_ONE ? 1
+					       : s->len;
+	r->bad |= stored > s->len;
+	return stored;
+}
+
+static bool read_head(struct segment *s, struct str bytes)
+{
+	const uint8_t *start = (const uint8_t *)bytes.p;
+	struct head_reader r = { start + 4, start + bytes.len, false };
+	size_t stored[STREAMS_], at;
+
+	s->count = get_count(&r, SEGMENT_MAX);
+	s->shape_count = get_count(&r, s->count);
+	s->host_count = get_count(&r, 2 * s->count);
+	s->link_count = get_count(&r, s->count);
+	s->talk_count = get_count(&r, s->count);
+	s->point_count = get_count(&r, s->count);
+	s->rare_count = get_count(&r, s->count + 1);
+	s->ext_count = get_count(&r, s->count + 1);
+	for (size_t i = 0; i < STREAMS_; i++)
+		stored[i] = get_stored(&r, &s->streams[i], i);
+	if (r.bad)
+		return false;
+	at = (size_t)(r.p - start);
+	for (size_t i = 0; i < STREAMS_; i++) {
+		if (stored[i] > bytes.len - at)
+			return false;
+		s->streams[i].bytes = str_n(bytes.p + at, stored[i]);
+		at += stored[i];
+	}
+	return at == bytes.len;
 }
 
 static enum err_code damaged(struct err *e)
@@ -250,52 +139,584 @@ static enum err_code damaged(struct err *e)
 
 enum err_code segment_open(struct segment *s, struct str bytes, struct err *e)
 {
-	const uint8_t *p = (const uint8_t *)bytes.p;
-
-	s->count = 0;
-	s->is_loaded = false;
-	if (bytes.len < HEAD_BYTES || memcmp(p, magic, sizeof magic) != 0)
+	s->have = 0;
+	if (bytes.len < 4 || memcmp(bytes.p, SEGMENT_MAGIC, 4) != 0 || !read_head(s, bytes)) {
+		s->count = 0;
 		return damaged(e);
-	uint32_t count = get_u32(p + 4), ext = get_u32(p + 8);
-	if (count < 1 || count > SEGMENT_MAX || ext > SEGMENT_EXT_MAX)
-		return damaged(e);
-	s->bytes = str_from(bytes, HEAD_BYTES);
-	s->count = count;
-	s->ext_bytes = ext;
-	return ERR_OK;
-}
-
-size_t segment_count(const struct segment *s)
-{
-	return s->count;
-}
-
-static enum err_code decompress(struct segment *s, struct err *e)
-{
-	size_t size = s->count * record_bytes() + s->ext_bytes, at = 0;
-
-	free(s->columns);
-	free(s->ext_at);
-	s->columns = malloc(size);
-	s->ext_at = malloc(s->count * sizeof *s->ext_at);
-	if (!s->columns || !s->ext_at)
-		return err_set(e, ERR_NOMEM, "segment of %zu records", s->count);
-	if (ZSTD_decompressDCtx(s->zstd, s->columns, size, s->bytes.p, s->bytes.len) != size)
-		return damaged(e);
-	const uint8_t *lens = s->columns + size - s->ext_bytes - 4 * s->count;
-	for (size_t i = 0; i < s->count; i++) {
-		size_t len = 0;
-
-		for (size_t b = 4; b-- > 0;)
-			len = len << 8 | lens[b * s->count + i];
-		s->ext_at[i] = (uint32_t)at;
-		at += len;
-		if (at > s->ext_bytes)
-			return damaged(e);
 	}
-	s->size = size;
-	s->is_loaded = true;
 	return ERR_OK;
+}
+
+/* --- streams ------------------------------------------------------------------------------ */
+
+static void *room_of(struct room *r, size_t bytes)
+{
+	if (bytes > r->bytes || !r->p) {
+		free(r->p);
+		r->p = malloc(bytes ? bytes : 1);
+		r->bytes = r->p ? bytes : 0;
+	}
+	return r->p;
+}
+
+static bool unpack(struct segment *s, enum stream stream, struct room *room, struct str *ret)
+{
+	const struct stored_stream *in = &s->streams[stream];
+
+	if (in->how == STORED_PLAIN) {
+		*ret = in->bytes;
+		return true;
+	}
+	char *to = room_of(room, in->len);
+	if (!to)
+		return false;
+	if (in->how == STORED_ONE)
+		memset(to, in->bytes.p[0], in->len);
+	else if (ZSTD_decompressDCtx(s->zstd, to, in->len, in->bytes.p, in->bytes.len) != in->len)
+		return false;
+	*ret = str_n(to, in->len);
+	return true;
+}
+
+/* A column of @count numbers. Two may be open at once: @which of them. */
+static bool column_open(struct segment *s, enum column column, size_t count, unsigned which,
+			struct nums_in *ret)
+{
+	struct str codes;
+	const struct stored_stream *bits = &s->streams[2 * column + 1];
+
+	if (s->streams[2 * column].len != count || bits->how != STORED_PLAIN ||
+	    !unpack(s, (enum stream)(2 * column), &s->unpacked[which], &codes))
+		return false;
+	*ret = nums_in_of(codes, bits->bytes);
+	return true;
+}
+
+/* A column whose length nobody says: as many as there are. */
+static bool column_open_all(struct segment *s, enum column column, unsigned which,
+			    struct nums_in *ret)
+{
+	return column_open(s, column, s->streams[2 * column].len, which, ret);
+}
+
+/* @row_bytes of each of @count rows that lie @stride apart. */
+static bool rows_read(struct segment *s, enum stream stream, void *rows, size_t row_bytes,
+		      size_t stride, size_t count)
+{
+	struct str bytes;
+
+	if (s->streams[stream].len != row_bytes * count ||
+	    !unpack(s, stream, &s->unpacked[0], &bytes))
+		return false;
+	for (size_t b = 0; b < row_bytes; b++)
+		for (size_t i = 0; i < count; i++)
+			((uint8_t *)rows)[i * stride + b] = (uint8_t)bytes.p[b * count + i];
+	return true;
+}
+
+/* --- hosts, links, talks ------------------------------------------------------------------ */
+
+static bool read_hosts(struct segment *s)
+{
+	struct nums_in ep, svc;
+
+	s->hosts = room_of(&s->rooms[ROOM_HOSTS], s->host_count * sizeof *s->hosts);
+	if (!s->hosts ||
+	    !rows_read(s, STREAM_HOSTS, s->hosts, sizeof s->hosts->ip, sizeof *s->hosts,
+		       s->host_count) ||
+	    !column_open(s, COLUMN_HOST_EP, s->host_count, 0, &ep) ||
+	    !column_open(s, COLUMN_HOST_SVC, s->host_count, 1, &svc))
+		return false;
+	for (size_t i = 0; i < s->host_count; i++) {
+		s->hosts[i].ep = (uint32_t)nums_get(&ep);
+		s->hosts[i].svc = (uint32_t)nums_get(&svc);
+	}
+	return !ep.bad && !svc.bad;
+}
+
+static bool read_links(struct segment *s)
+{
+	struct nums_in x, y;
+	uint64_t beyond = 0;
+
+	s->links = room_of(&s->rooms[ROOM_LINKS], s->link_count * sizeof *s->links);
+	if (!s->links || !column_open(s, COLUMN_LINK_A, s->link_count, 0, &x) ||
+	    !column_open(s, COLUMN_LINK_B, s->link_count, 1, &y))
+		return false;
+	for (size_t i = 0; i < s->link_count; i++) {
+		uint64_t a = nums_get(&x), b = nums_get(&y);
+
+		beyond |= a >= s->host_count || b >= s->host_count;
+		s->links[i].a = (uint32_t)a;
+		s->links[i].b = (uint32_t)b;
+	}
+	if (beyond || x.bad || y.bad || !column_open(s, COLUMN_LINK_PORT, s->link_count, 0, &x) ||
+	    !column_open(s, COLUMN_LINK_L4, s->link_count, 1, &y))
+		return false;
+	for (size_t i = 0; i < s->link_count; i++) {
+		s->links[i].port = (uint16_t)nums_get(&x);
+		s->links[i].l4 = (uint16_t)nums_get(&y);
+	}
+	return !x.bad && !y.bad;
+}
+
+static bool read_talks(struct segment *s)
+{
+	struct nums_in x, y;
+	uint64_t links = 0;
+
+	s->talks = room_of(&s->rooms[ROOM_TALKS], s->talk_count * sizeof *s->talks);
+	s->talk_of = room_of(&s->rooms[ROOM_TALK_OF], s->count * sizeof *s->talk_of);
+	if (!s->talks || !s->talk_of || !column_open(s, COLUMN_TALK_LINK, s->talk_count, 0, &x) ||
+	    !column_open(s, COLUMN_TALK_PORT, s->talk_count, 1, &y))
+		return false;
+	for (size_t i = 0; i < s->talk_count; i++) {
+		uint64_t link = nums_get(&x);
+
+		link = link ? link - 1 : links++;
+		if (link >= s->link_count)
+			return false;
+		s->talks[i] =
+			(struct talk){ .link = (uint32_t)link, .port = (uint16_t)nums_get(&y) };
+	}
+	if (x.bad || y.bad || !column_open(s, COLUMN_TALK, s->count, 0, &x))
+		return false;
+	uint64_t talks = 0, bad = 0;
+	for (size_t i = 0; i < s->count; i++) {
+		uint64_t back = nums_get(&x), talk = back ? talks - back : talks++;
+
+		bad |= talk >= s->talk_count; /* a huge number if it is too far back */
+		s->talk_of[i] = (uint32_t)talk;
+	}
+	return !bad && !x.bad;
+}
+
+/* --- shapes ------------------------------------------------------------------------------- */
+
+static bool read_shapes(struct segment *s)
+{
+	struct nums_in in;
+	struct guesses *g = s->guess;
+	uint32_t talks = 0;
+
+	s->shapes = room_of(&s->rooms[ROOM_SHAPES], s->shape_count * sizeof *s->shapes);
+	s->ways = room_of(&s->rooms[ROOM_WAYS], s->shape_count);
+	s->shape_of = room_of(&s->rooms[ROOM_SHAPE_OF], s->count * sizeof *s->shape_of);
+	if (!s->shapes || !s->ways || !s->shape_of ||
+	    !rows_read(s, STREAM_SHAPES, s->shapes, sizeof *s->shapes, sizeof *s->shapes,
+		       s->shape_count) ||
+	    !column_open(s, COLUMN_SHAPE, s->count, 0, &in))
+		return false;
+	for (size_t i = 0; i < s->shape_count; i++) {
+		s->shapes[i].swapped &= 1;
+		s->ways[i] = (uint8_t)shape_way(&s->shapes[i]);
+	}
+	memset(g->last_shape, 0, sizeof g->last_shape);
+	memset(g->next_shape, 0, sizeof g->next_shape);
+	for (size_t i = 0; i < s->count; i++) {
+		uint32_t talk = s->talk_of[i];
+
+		if (talk == talks) {
+			g->last_shape[talk % GUESS_TALKS] = 0;
+			talks++;
+		}
+		uint32_t *guess = guess_shape(g, talk, s->talks[talk].link);
+		uint64_t code = nums_get(&in), shape = code < 2 ? guess[code] : code - 2;
+
+		if (shape >= s->shape_count)
+			return false;
+		guess_shape_was(g, talk, guess, (uint32_t)shape);
+		s->shape_of[i] = (uint32_t)shape;
+	}
+	return !in.bad;
+}
+
+/* --- what a record has beside them -------------------------------------------------------- */
+
+static bool read_points(struct segment *s)
+{
+	struct nums_in in;
+	uint32_t *guesses = s->guess->point;
+
+	s->points = room_of(&s->rooms[ROOM_POINTS], s->point_count * sizeof *s->points);
+	s->point_of = room_of(&s->rooms[ROOM_POINT_OF], s->count * sizeof *s->point_of);
+	if (!s->points || !s->point_of ||
+	    !rows_read(s, STREAM_POINTS, s->points, sizeof *s->points, sizeof *s->points,
+		       s->point_count) ||
+	    !column_open(s, COLUMN_POINT, s->count, 0, &in))
+		return false;
+	memset(guesses, 0, sizeof s->guess->point);
+	for (size_t i = 0; i < s->count; i++) {
+		uint32_t link = s->talks[s->talk_of[i]].link;
+		uint32_t *guess = &guesses[guess_mix(link, s->ways[s->shape_of[i]]) % GUESS_POINTS];
+		uint64_t code = nums_get(&in), point = code ? code - 1 : *guess;
+
+		if (point >= s->point_count)
+			return false;
+		s->point_of[i] = *guess = (uint32_t)point;
+	}
+	return !in.bad;
+}
+
+static bool read_rares(struct segment *s)
+{
+	struct nums_in in;
+	uint32_t talks = 0, (*last)[2] = s->guess->last_rare;
+
+	s->rares = room_of(&s->rooms[ROOM_RARES], s->rare_count * sizeof *s->rares);
+	s->rare_of = room_of(&s->rooms[ROOM_RARE_OF], s->count * sizeof *s->rare_of);
+	if (!s->rares || !s->rare_of ||
+	    !rows_read(s, STREAM_RARES, s->rares, sizeof *s->rares, sizeof *s->rares,
+		       s->rare_count) ||
+	    !column_open(s, COLUMN_RARE, s->count, 0, &in))
+		return false;
+	memset(last, 0, sizeof s->guess->last_rare);
+	for (size_t i = 0; i < s->count; i++) {
+		uint32_t talk = s->talk_of[i], *guess = last[talk % GUESS_TALKS];
+
+		if (talk == talks) {
+			guess[0] = guess[1] = 0;
+			talks++;
+		}
+		guess += s->shapes[s->shape_of[i]].swapped;
+		uint64_t code = nums_get(&in), rare = code ? code - 1 : *guess;
+		if (rare >= s->rare_count)
+			return false;
+		s->rare_of[i] = *guess = (uint32_t)rare;
+	}
+	return !in.bad;
+}
+
+static bool read_ext_table(struct segment *s)
+{
+	struct nums_in lens;
+	struct str bytes;
+	uint64_t at = 0;
+
+	s->ext_at = room_of(&s->rooms[ROOM_EXT_AT], (s->ext_count + 1) * sizeof *s->ext_at);
+	if (!s->ext_at || !column_open(s, COLUMN_EXT_LEN, s->ext_count - 1, 0, &lens) ||
+	    !unpack(s, STREAM_EXTS, &s->rooms[ROOM_EXT_BYTES], &bytes))
+		return false;
+	s->ext_bytes = (const uint8_t *)bytes.p;
+	s->ext_at[0] = s->ext_at[1] = 0;
+	for (size_t i = 1; i < s->ext_count; i++) {
+		uint64_t len = nums_get(&lens);
+
+		if (len > bytes.len - at)
+			return false;
+		at += len;
+		s->ext_at[i + 1] = (uint32_t)at;
+	}
+	return !lens.bad && at == bytes.len;
+}
+
+static bool read_exts(struct segment *s)
+{
+	struct nums_in in;
+	struct guesses *g = s->guess;
+
+	s->ext_of = room_of(&s->rooms[ROOM_EXT_OF], s->count * sizeof *s->ext_of);
+	if (!s->ext_of || !read_ext_table(s) || !column_open(s, COLUMN_EXT, s->count, 0, &in))
+		return false;
+	memset(g->ext, 0, sizeof g->ext);
+	memset(g->link_ext, 0, sizeof g->link_ext);
+	for (size_t i = 0; i < s->count; i++) {
+		uint32_t talk = s->talk_of[i];
+		unsigned way = s->ways[s->shape_of[i]];
+		size_t at = guess_mix(talk, way) % GUESS_EXTS,
+		       link_at = guess_mix(s->talks[talk].link, way) % GUESS_EXTS;
+		uint64_t code = nums_get(&in), ext = code ? code - 1
+						     : g->ext[at].talk == talk + 1
+							     ? g->ext[at].ext
+							     : g->link_ext[link_at];
+
+		if (ext >= s->ext_count)
+			return false;
+		g->ext[at].talk = talk + 1;
+		s->ext_of[i] = g->ext[at].ext = g->link_ext[link_at] = (uint32_t)ext;
+	}
+	return !in.bad;
+}
+
+static bool read_time(struct segment *s)
+{
+	struct nums_in in;
+	uint64_t now = 0;
+
+	s->time = room_of(&s->rooms[ROOM_TIME], s->count * sizeof *s->time);
+	if (!s->time || !column_open(s, COLUMN_TIME, s->count, 0, &in))
+		return false;
+	for (size_t i = 0; i < s->count; i++)
+		s->time[i] = now += nums_unzigzag(nums_get(&in));
+	return !in.bad;
+}
+
+static bool read_seq(struct segment *s)
+{
+	struct nums_in in;
+	uint64_t seq = 0;
+
+	s->seq = room_of(&s->rooms[ROOM_SEQ], s->count * sizeof *s->seq);
+	if (!s->seq || !column_open(s, COLUMN_SEQ, s->count, 0, &in))
+		return false;
+	for (size_t i = 0; i < s->count; i++)
+		s->seq[i] = seq += nums_get(&in) + 1;
+	return !in.bad;
+}
+
+/* Those that are given come in the order in which they are asked for: read as one column behind the
+ * codes. */
+static bool read_counts(struct segment *s)
+{
+	struct nums_in in, packets, bytes;
+	struct guesses *g = s->guess;
+	uint32_t talks = 0;
+
+	s->counts = room_of(&s->rooms[ROOM_COUNTS], s->count * sizeof *s->counts);
+	if (!s->counts || !column_open_all(s, COLUMN_PACKETS, 0, &packets) ||
+	    !column_open_all(s, COLUMN_BYTES, 1, &bytes) ||
+	    !column_open(s, COLUMN_COUNTS, s->count, 2, &in))
+		return false;
+	memset(g->last_counts, 0, sizeof g->last_counts);
+	memset(g->shape_counts, 0, sizeof g->shape_counts);
+	for (size_t i = 0; i < s->count; i++) {
+		uint32_t talk = s->talk_of[i], shape = s->shape_of[i];
+		struct guess_counts *of_talk = g->last_counts[talk % GUESS_TALKS],
+				    *of_shape = &g->shape_counts[shape % GUESS_SHAPES], now;
+
+		if (talk == talks) {
+			of_talk[0] = of_talk[1] = (struct guess_counts){ 0, 0 };
+			talks++;
+		}
+		of_talk += s->shapes[shape].swapped;
+		uint64_t from = nums_get(&in);
+		if (from == COUNTS_GIVEN)
+			now = (struct guess_counts){ nums_get(&packets), nums_get(&bytes) };
+		else
+			now = from == COUNTS_OF_TALK ? *of_talk : *of_shape;
+		if (now.packets)
+			*of_talk = now;
+		s->counts[i] = *of_shape = now;
+	}
+	return !in.bad && !packets.bad && !bytes.bad;
+}
+
+static bool read_uuids(struct segment *s)
+{
+	struct nums_in in;
+	struct str bytes;
+	uint64_t seed[2] = { 0, 0 };
+
+	s->uuid_seed = room_of(&s->rooms[ROOM_UUID_SEED], s->count * sizeof *s->uuid_seed);
+	s->uuid_from = room_of(&s->rooms[ROOM_UUID_FROM], s->count);
+	if (!s->uuid_seed || !s->uuid_from || !unpack(s, STREAM_UUIDS, &s->unpacked[1], &bytes) ||
+	    !column_open(s, COLUMN_UUID, s->count, 0, &in))
+		return false;
+	for (size_t i = 0; i < s->count; i++) {
+		uint64_t from = nums_get(&in), *to = s->uuid_seed[i];
+
+		if (from > UUID_NONE ||
+		    (bytes.len < 16 && (from == UUID_SEED || from == UUID_GIVEN)))
+			return false;
+		s->uuid_from[i] = (uint8_t)from;
+		if (from == UUID_SEED) {
+			memcpy(seed, bytes.p, sizeof seed);
+			bytes = str_from(bytes, sizeof seed);
+		}
+		memcpy(to, seed, sizeof seed);
+		if (from == UUID_GIVEN) {
+			memcpy(to, bytes.p, sizeof seed);
+			bytes = str_from(bytes, sizeof seed);
+		} else if (from == UUID_NONE) {
+			to[0] = to[1] = 0;
+		}
+	}
+	return !in.bad;
+}
+
+enum err_code segment_need(struct segment *s, unsigned need, struct err *e)
+{
+	static const struct {
+		unsigned need, before;
+		bool (*read)(struct segment *s);
+	} steps[] = {
+		{ NEED_TALKS, 0, read_hosts },
+		{ NEED_TALKS, 0, read_links },
+		{ NEED_TALKS, 0, read_talks },
+		{ NEED_SHAPES, NEED_TALKS, read_shapes },
+		{ NEED_POINTS, NEED_TALKS | NEED_SHAPES, read_points },
+		{ NEED_RARES, NEED_TALKS | NEED_SHAPES, read_rares },
+		{ NEED_EXTS, NEED_TALKS | NEED_SHAPES, read_exts },
+		{ NEED_TIME, 0, read_time },
+		{ NEED_COUNTS, NEED_TALKS | NEED_SHAPES, read_counts },
+		{ NEED_SEQ, 0, read_seq },
+		{ NEED_UUID, NEED_SEQ, read_uuids },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		if (need & steps[i].need)
+			need |= steps[i].before;
+	need &= ~s->have;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) /* memory is no more than the head allows */
+		if (need & steps[i].need && !steps[i].read(s))
+			return damaged(e);
+	s->have |= need;
+	return ERR_OK;
+}
+
+/* --- records ------------------------------------------------------------------------------ */
+
+#define M(name) FLOW_MEMBER(FLOW_MEMBER_##name)
+
+static const flow_members of_shape = M(BITS) | M(KIND) | M(VERDICT) | M(TYPE) | M(IP_VERSION) |
+				     M(REPLY) | M(DIRECTION) | M(AUTH_TYPE) | M(POINTS) | M(EVENT) |
+				     M(DROP) | M(POLICY_MATCH) | M(PROXY_PORT) | M(NODE) |
+				     M(KERNEL_REASON);
+static const flow_members of_ends = M(SRC_IP) | M(DST_IP) | M(SRC_EP) | M(DST_EP) | M(SERVICES);
+static const flow_members of_l4 = M(L4) | M(SRC_PORT) | M(DST_PORT) | M(TCP_FLAGS);
+static const flow_members of_point = M(INTERFACE) | M(NETNS) | M(MACS);
+static const flow_members of_rare = M(TRACE_ID) | M(SOCKET) | M(SRC_XLATED);
+
+static unsigned needed(flow_members m)
+{
+	return (m & of_shape ? NEED_SHAPES : 0) | (m & (of_ends | of_l4) ? NEED_SHAPES : 0) |
+	       (m & of_point ? NEED_POINTS : 0) | (m & of_rare ? NEED_RARES : 0) |
+	       (m & M(EXT) ? NEED_EXTS : 0) | (m & M(TIME) ? NEED_TIME : 0) |
+	       (m & M(COUNTS) ? NEED_COUNTS : 0) | (m & M(SEQ) ? NEED_SEQ : 0) |
+	       (m & M(UUID) ? NEED_UUID : 0);
+}
+
+/* One loop for each member: few columns at a time, no questions inside. */
+#define EACH(statement)                                                                            \
+	do {                                                                                       \
+		for (size_t i = 0; i < n; i++) {                                                   \
+			struct flow *f = &out[i];                                                  \
+			statement;                                                                 \
+		}                                                                                  \
+	} while (0)
+
+static void load_shapes(const struct segment *s, flow_members m, size_t from, size_t n,
+			struct flow *out)
+{
+	const uint32_t *of = s->shape_of + from;
+	const struct shape_row *rows = s->shapes;
+
+	if (m & (M(BITS) | M(KIND)))
+		EACH(f->bits = rows[of[i]].bits; f->kind = rows[of[i]].kind);
+	if (m & M(VERDICT))
+		EACH(f->verdict = rows[of[i]].verdict);
+	if (m & M(TYPE))
+		EACH(f->type = rows[of[i]].type);
+	if (m & M(IP_VERSION))
+		EACH(f->ip_version = rows[of[i]].ip_version);
+	if (m & M(REPLY))
+		EACH(f->is_reply = rows[of[i]].is_reply);
+	if (m & M(DIRECTION))
+		EACH(f->direction = rows[of[i]].direction);
+	if (m & M(AUTH_TYPE))
+		EACH(f->auth_type = rows[of[i]].auth_type);
+	if (m & M(POINTS))
+		EACH(const struct shape_row *r = &rows[of[i]]; f->trace_point = r->trace_point;
+		     f->trace_reason = r->trace_reason; f->capture_point = r->capture_point;
+		     f->sock_point = r->sock_point);
+	if (m & M(EVENT))
+		EACH(f->event_type = (int32_t)rows[of[i]].event_type;
+		     f->event_sub_type = (int32_t)rows[of[i]].event_sub_type);
+	if (m & M(DROP))
+		EACH(f->drop_reason = rows[of[i]].drop_reason;
+		     f->drop_desc = rows[of[i]].drop_desc);
+	if (m & M(POLICY_MATCH))
+		EACH(f->policy_match_type = rows[of[i]].policy_match_type);
+	if (m & M(PROXY_PORT))
+		EACH(f->proxy_port = rows[of[i]].proxy_port);
+	if (m & M(NODE))
+		EACH(f->node.v = rows[of[i]].node);
+	if (m & M(KERNEL_REASON))
+		EACH(f->kernel_reason = rows[of[i]].kernel_reason);
+}
+
+static void load_l4(const struct segment *s, size_t from, size_t n, struct flow *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct shape_row *shape = &s->shapes[s->shape_of[from + i]];
+		const struct talk *t = &s->talks[s->talk_of[from + i]];
+		const struct link *l = &s->links[t->link];
+
+		out[i].l4 = (uint8_t)l->l4;
+		out[i].src_port = shape->swapped ? l->port : t->port;
+		out[i].dst_port = shape->swapped ? t->port : l->port;
+		out[i].tcp_flags = shape->tcp_flags;
+	}
+}
+
+static void load_ends(const struct segment *s, flow_members m, size_t from, size_t n,
+		      struct flow *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool swapped = s->shapes[s->shape_of[from + i]].swapped;
+		const struct link *l = &s->links[s->talks[s->talk_of[from + i]].link];
+		const struct host *src = &s->hosts[swapped ? l->b : l->a],
+				  *dst = &s->hosts[swapped ? l->a : l->b];
+		struct flow *f = &out[i];
+
+		f->src_ep.v = src->ep;
+		f->dst_ep.v = dst->ep;
+		if (m & (M(SRC_IP) | M(DST_IP))) {
+			memcpy(f->src_ip, src->ip, sizeof f->src_ip);
+			memcpy(f->dst_ip, dst->ip, sizeof f->dst_ip);
+		}
+		f->src_svc.v = src->svc;
+		f->dst_svc.v = dst->svc;
+	}
+}
+
+static void load_points(const struct segment *s, size_t from, size_t n, struct flow *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct point_row *r = &s->points[s->point_of[from + i]];
+		struct flow *f = &out[i];
+
+		f->ifindex = r->ifindex;
+		f->netns = r->netns;
+		memcpy(f->src_mac, r->src_mac, sizeof f->src_mac);
+		memcpy(f->dst_mac, r->dst_mac, sizeof f->dst_mac);
+		memcpy(f->ifname, r->ifname, sizeof f->ifname);
+	}
+}
+
+static void load_rares(const struct segment *s, size_t from, size_t n, struct flow *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct rare_row *r = &s->rares[s->rare_of[from + i]];
+		struct flow *f = &out[i];
+
+		f->ip_trace_id = r->ip_trace_id;
+		f->socket_cookie = r->socket_cookie;
+		f->cgroup_id = r->cgroup_id;
+		memcpy(f->src_xlated, r->src_xlated, sizeof f->src_xlated);
+	}
+}
+
+static void load_exts(const struct segment *s, size_t from, size_t n, struct flow *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t ext = s->ext_of[from + i];
+
+		out[i].ext_len = s->ext_at[ext + 1] - s->ext_at[ext];
+		out[i].ext = out[i].ext_len ? s->ext_bytes + s->ext_at[ext] : NULL;
+	}
+}
+
+static void load_uuids(const struct segment *s, size_t from, size_t n, struct flow *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		const uint64_t *given = s->uuid_seed[from + i];
+
+		if (s->uuid_from[from + i] <= UUID_SEED)
+			flow_uuid_make(given, s->seq[from + i], out[i].uuid);
+		else
+			memcpy(out[i].uuid, given, sizeof out[i].uuid);
+	}
 }
 
 enum err_code segment_load(struct segment *s, flow_members members, size_t from, size_t n,
@@ -303,27 +724,29 @@ enum err_code segment_load(struct segment *s, flow_members members, size_t from,
 {
 	if (from > s->count || n > s->count - from)
 		return err_set(e, ERR_INVALID, "records beyond the segment");
-	enum err_code code = s->is_loaded ? ERR_OK : decompress(s, e);
+	enum err_code code = segment_need(s, needed(members), e);
 	if (code != ERR_OK)
 		return code;
-	const uint8_t *column = s->columns;
-	for (size_t k = 0; k < ARRAY_LEN(parts); column += parts[k++].bytes * s->count) {
-		flow_members asked = FLOW_MEMBER(parts[k].member);
-
-		if (parts[k].member == FLOW_MEMBER_SRC_PORT)
-			asked |= FLOW_MEMBER(FLOW_MEMBER_DST_PORT) |
-				 FLOW_MEMBER(FLOW_MEMBER_TCP_FLAGS);
-		if (!(members & asked))
-			continue;
-		for (size_t b = 0; b < parts[k].bytes; b++)
-			for (size_t i = 0; i < n; i++)
-				((uint8_t *)&out[i])[parts[k].offset + b] =
-					column[b * s->count + from + i];
-	}
-	if (members & FLOW_MEMBER(FLOW_MEMBER_EXT))
-		for (size_t i = 0; i < n; i++)
-			out[i].ext = out[i].ext_len ? s->columns + s->size - s->ext_bytes +
-							      s->ext_at[from + i]
-						    : NULL;
+	if (members & of_shape)
+		load_shapes(s, members, from, n, out);
+	if (members & of_l4)
+		load_l4(s, from, n, out);
+	if (members & of_ends)
+		load_ends(s, members, from, n, out);
+	if (members & of_point)
+		load_points(s, from, n, out);
+	if (members & of_rare)
+		load_rares(s, from, n, out);
+	if (members & M(EXT))
+		load_exts(s, from, n, out);
+	if (members & M(TIME))
+		EACH(f->time.v = s->time[from + i]);
+	if (members & M(SEQ))
+		EACH(f->seq = s->seq[from + i]);
+	if (members & M(COUNTS))
+		EACH(f->packets = s->counts[from + i].packets;
+		     f->bytes = s->counts[from + i].bytes);
+	if (members & M(UUID))
+		load_uuids(s, from, n, out);
 	return ERR_OK;
 }

@@ -1,0 +1,70 @@
+/*
+ * segment_read - an opened segment: its tables, and its columns as references into them.
+ *
+ * What is asked for is worked out once for the whole segment (segment_need) and stays until the
+ * next open. Numbers in the arrays are valid for the tables: whoever reads them need not check.
+ */
+#ifndef TYCHO_STORE_SEGMENT_READ_H
+#define TYCHO_STORE_SEGMENT_READ_H
+
+#include <zstd.h>
+
+#include "base/err.h"
+#include "store/segment_inside.h"
+
+/* Groups of columns that are read together; bits. */
+enum need {
+	NEED_TALKS = 1 << 0,  /* hosts, links, talks, talk_of */
+	NEED_SHAPES = 1 << 1, /* shapes, shape_of; and NEED_TALKS */
+	NEED_POINTS = 1 << 2,
+	NEED_RARES = 1 << 3,
+	NEED_EXTS = 1 << 4,
+	NEED_TIME = 1 << 5,
+	NEED_COUNTS = 1 << 6,
+	NEED_SEQ = 1 << 7,
+	NEED_UUID = 1 << 8, /* and NEED_SEQ */
+};
+
+struct stored_stream {
+	struct str bytes;
+	size_t len; /* when unpacked */
+	enum stored how;
+};
+
+/* Memory that grows and is kept. */
+struct room {
+	void *p;
+	size_t bytes;
+};
+
+struct segment {
+	ZSTD_DCtx *zstd;
+	size_t count;
+	size_t shape_count, host_count, link_count, talk_count, point_count, rare_count, ext_count;
+	struct stored_stream streams[STREAMS_];
+	unsigned have; /* enum need */
+	/* tables */
+	struct shape_row *shapes;
+	uint8_t *ways;
+	struct host *hosts;
+	struct link *links;
+	struct talk *talks;
+	struct point_row *points;
+	struct rare_row *rares;
+	uint32_t *ext_at; /* [ext_count + 1] */
+	const uint8_t *ext_bytes;
+	/* [count]: of each record */
+	uint32_t *talk_of, *shape_of, *point_of, *rare_of, *ext_of;
+	uint64_t *time, *seq;
+	struct guess_counts *counts;
+	uint64_t (*uuid_seed)[2]; /* as the uuid is: see uuid_from */
+	uint8_t *uuid_from;
+	struct room rooms[24];
+	struct room unpacked[3]; /* codes and bytes being read */
+	struct guesses *guess;
+};
+
+/* Works out what is not there yet. ERR_PARSE, ERR_NOMEM. */
+MUST_CHECK enum err_code segment_need(struct segment *s, unsigned need, struct err *e);
+
+#endif
