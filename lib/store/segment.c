@@ -149,12 +149,13 @@ enum err_code segment_open(struct segment *s, struct str bytes, struct err *e)
 
 /* --- streams ------------------------------------------------------------------------------ */
 
-static void *room_of(struct room *r, size_t bytes)
+static void *room_of(struct segment *s, struct room *r, size_t bytes)
 {
 	if (bytes > r->bytes || !r->p) {
 		free(r->p);
 		r->p = malloc(bytes ? bytes : 1);
 		r->bytes = r->p ? bytes : 0;
+		s->no_memory |= !r->p;
 	}
 	return r->p;
 }
@@ -167,7 +168,7 @@ static bool unpack(struct segment *s, enum stream stream, struct room *room, str
 		*ret = in->bytes;
 		return true;
 	}
-	char *to = room_of(room, in->len);
+	char *to = room_of(s, room, in->len);
 	if (!to)
 		return false;
 	if (in->how == STORED_ONE)
@@ -220,7 +221,7 @@ static bool read_hosts(struct segment *s)
 {
 	struct nums_in ep, svc;
 
-	s->hosts = room_of(&s->rooms[ROOM_HOSTS], s->host_count * sizeof *s->hosts);
+	s->hosts = room_of(s, &s->rooms[ROOM_HOSTS], s->host_count * sizeof *s->hosts);
 	if (!s->hosts ||
 	    !rows_read(s, STREAM_HOSTS, s->hosts, sizeof s->hosts->ip, sizeof *s->hosts,
 		       s->host_count) ||
@@ -239,7 +240,7 @@ static bool read_links(struct segment *s)
 	struct nums_in x, y;
 	uint64_t beyond = 0;
 
-	s->links = room_of(&s->rooms[ROOM_LINKS], s->link_count * sizeof *s->links);
+	s->links = room_of(s, &s->rooms[ROOM_LINKS], s->link_count * sizeof *s->links);
 	if (!s->links || !column_open(s, COLUMN_LINK_A, s->link_count, 0, &x) ||
 	    !column_open(s, COLUMN_LINK_B, s->link_count, 1, &y))
 		return false;
@@ -265,8 +266,8 @@ static bool read_talks(struct segment *s)
 	struct nums_in x, y;
 	uint64_t links = 0;
 
-	s->talks = room_of(&s->rooms[ROOM_TALKS], s->talk_count * sizeof *s->talks);
-	s->talk_of = room_of(&s->rooms[ROOM_TALK_OF], s->count * sizeof *s->talk_of);
+	s->talks = room_of(s, &s->rooms[ROOM_TALKS], s->talk_count * sizeof *s->talks);
+	s->talk_of = room_of(s, &s->rooms[ROOM_TALK_OF], s->count * sizeof *s->talk_of);
 	if (!s->talks || !s->talk_of || !column_open(s, COLUMN_TALK_LINK, s->talk_count, 0, &x) ||
 	    !column_open(s, COLUMN_TALK_PORT, s->talk_count, 1, &y))
 		return false;
@@ -299,9 +300,9 @@ static bool read_shapes(struct segment *s)
 	struct guesses *g = s->guess;
 	uint32_t talks = 0;
 
-	s->shapes = room_of(&s->rooms[ROOM_SHAPES], s->shape_count * sizeof *s->shapes);
-	s->ways = room_of(&s->rooms[ROOM_WAYS], s->shape_count);
-	s->shape_of = room_of(&s->rooms[ROOM_SHAPE_OF], s->count * sizeof *s->shape_of);
+	s->shapes = room_of(s, &s->rooms[ROOM_SHAPES], s->shape_count * sizeof *s->shapes);
+	s->ways = room_of(s, &s->rooms[ROOM_WAYS], s->shape_count);
+	s->shape_of = room_of(s, &s->rooms[ROOM_SHAPE_OF], s->count * sizeof *s->shape_of);
 	if (!s->shapes || !s->ways || !s->shape_of ||
 	    !rows_read(s, STREAM_SHAPES, s->shapes, sizeof *s->shapes, sizeof *s->shapes,
 		       s->shape_count) ||
@@ -338,8 +339,8 @@ static bool read_points(struct segment *s)
 	struct nums_in in;
 	uint32_t *guesses = s->guess->point;
 
-	s->points = room_of(&s->rooms[ROOM_POINTS], s->point_count * sizeof *s->points);
-	s->point_of = room_of(&s->rooms[ROOM_POINT_OF], s->count * sizeof *s->point_of);
+	s->points = room_of(s, &s->rooms[ROOM_POINTS], s->point_count * sizeof *s->points);
+	s->point_of = room_of(s, &s->rooms[ROOM_POINT_OF], s->count * sizeof *s->point_of);
 	if (!s->points || !s->point_of ||
 	    !rows_read(s, STREAM_POINTS, s->points, sizeof *s->points, sizeof *s->points,
 		       s->point_count) ||
@@ -363,8 +364,8 @@ static bool read_rares(struct segment *s)
 	struct nums_in in;
 	uint32_t talks = 0, (*last)[2] = s->guess->last_rare;
 
-	s->rares = room_of(&s->rooms[ROOM_RARES], s->rare_count * sizeof *s->rares);
-	s->rare_of = room_of(&s->rooms[ROOM_RARE_OF], s->count * sizeof *s->rare_of);
+	s->rares = room_of(s, &s->rooms[ROOM_RARES], s->rare_count * sizeof *s->rares);
+	s->rare_of = room_of(s, &s->rooms[ROOM_RARE_OF], s->count * sizeof *s->rare_of);
 	if (!s->rares || !s->rare_of ||
 	    !rows_read(s, STREAM_RARES, s->rares, sizeof *s->rares, sizeof *s->rares,
 		       s->rare_count) ||
@@ -393,7 +394,7 @@ static bool read_ext_table(struct segment *s)
 	struct str bytes;
 	uint64_t at = 0;
 
-	s->ext_at = room_of(&s->rooms[ROOM_EXT_AT], (s->ext_count + 1) * sizeof *s->ext_at);
+	s->ext_at = room_of(s, &s->rooms[ROOM_EXT_AT], (s->ext_count + 1) * sizeof *s->ext_at);
 	if (!s->ext_at || !column_open(s, COLUMN_EXT_LEN, s->ext_count - 1, 0, &lens) ||
 	    !unpack(s, STREAM_EXTS, &s->rooms[ROOM_EXT_BYTES], &bytes))
 		return false;
@@ -415,7 +416,7 @@ static bool read_exts(struct segment *s)
 	struct nums_in in;
 	struct guesses *g = s->guess;
 
-	s->ext_of = room_of(&s->rooms[ROOM_EXT_OF], s->count * sizeof *s->ext_of);
+	s->ext_of = room_of(s, &s->rooms[ROOM_EXT_OF], s->count * sizeof *s->ext_of);
 	if (!s->ext_of || !read_ext_table(s) || !column_open(s, COLUMN_EXT, s->count, 0, &in))
 		return false;
 	memset(g->ext, 0, sizeof g->ext);
@@ -443,7 +444,7 @@ static bool read_time(struct segment *s)
 	struct nums_in in;
 	uint64_t now = 0;
 
-	s->time = room_of(&s->rooms[ROOM_TIME], s->count * sizeof *s->time);
+	s->time = room_of(s, &s->rooms[ROOM_TIME], s->count * sizeof *s->time);
 	if (!s->time || !column_open(s, COLUMN_TIME, s->count, 0, &in))
 		return false;
 	for (size_t i = 0; i < s->count; i++)
@@ -456,7 +457,7 @@ static bool read_seq(struct segment *s)
 	struct nums_in in;
 	uint64_t seq = 0;
 
-	s->seq = room_of(&s->rooms[ROOM_SEQ], s->count * sizeof *s->seq);
+	s->seq = room_of(s, &s->rooms[ROOM_SEQ], s->count * sizeof *s->seq);
 	if (!s->seq || !column_open(s, COLUMN_SEQ, s->count, 0, &in))
 		return false;
 	for (size_t i = 0; i < s->count; i++)
@@ -472,7 +473,7 @@ static bool read_counts(struct segment *s)
 	struct guesses *g = s->guess;
 	uint32_t talks = 0;
 
-	s->counts = room_of(&s->rooms[ROOM_COUNTS], s->count * sizeof *s->counts);
+	s->counts = room_of(s, &s->rooms[ROOM_COUNTS], s->count * sizeof *s->counts);
 	if (!s->counts || !column_open_all(s, COLUMN_PACKETS, 0, &packets) ||
 	    !column_open_all(s, COLUMN_BYTES, 1, &bytes) ||
 	    !column_open(s, COLUMN_COUNTS, s->count, 2, &in))
@@ -507,8 +508,8 @@ static bool read_uuids(struct segment *s)
 	struct str bytes;
 	uint64_t seed[2] = { 0, 0 };
 
-	s->uuid_seed = room_of(&s->rooms[ROOM_UUID_SEED], s->count * sizeof *s->uuid_seed);
-	s->uuid_from = room_of(&s->rooms[ROOM_UUID_FROM], s->count);
+	s->uuid_seed = room_of(s, &s->rooms[ROOM_UUID_SEED], s->count * sizeof *s->uuid_seed);
+	s->uuid_from = room_of(s, &s->rooms[ROOM_UUID_FROM], s->count);
 	if (!s->uuid_seed || !s->uuid_from || !unpack(s, STREAM_UUIDS, &s->unpacked[1], &bytes) ||
 	    !column_open(s, COLUMN_UUID, s->count, 0, &in))
 		return false;
@@ -557,9 +558,12 @@ enum err_code segment_need(struct segment *s, unsigned need, struct err *e)
 		if (need & steps[i].need)
 			need |= steps[i].before;
 	need &= ~s->have;
+	s->no_memory = false;
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) /* memory is no more than the head allows */
 		if (need & steps[i].need && !steps[i].read(s))
-			return damaged(e);
+			return s->no_memory
+				       ? err_set(e, ERR_NOMEM, "segment of %zu records", s->count)
+				       : damaged(e);
 	s->have |= need;
 	return ERR_OK;
 }

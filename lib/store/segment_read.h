@@ -42,7 +42,8 @@ struct segment {
 	size_t count;
 	size_t shape_count, host_count, link_count, talk_count, point_count, rare_count, ext_count;
 	struct stored_stream streams[STREAMS_];
-	unsigned have; /* enum need */
+	bool no_memory; /* why it failed */
+	unsigned have;  /* enum need */
 	/* tables */
 	struct shape_row *shapes;
 	uint8_t *ways;
