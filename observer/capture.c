@@ -97,6 +97,8 @@ static void look_at_clocks(struct capture *c)
 		ask_figures(c);
 	uint64_t back_ns = flow_clock_look(&c->clock, c->now, wall_now());
 	name_quiet(c->compose.names, flow_clock_wall(&c->clock, c->now));
+	if (c->compose.policies)
+		policy_quiet(c->compose.policies);
 	if (back_ns)
 		log_warn(
 			"wall clock was set back; flow times run at half speed until it catches up",
@@ -197,6 +199,7 @@ enum err_code capture_new(const struct capture_config *config, struct capture **
 	}
 	compose_init(&c->compose, config->log, config->dict, config->names, &c->clock, seed);
 	c->compose.cilium = config->cilium;
+	c->compose.policies = config->policies;
 	c->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (c->stop_fd < 0)
 		return err_os(e, "capture eventfd");

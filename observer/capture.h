@@ -21,7 +21,8 @@ struct capture_config {
 	struct flow_log *log;
 	struct flow_dict *dict;
 	struct name_table *names;
-	struct cilium *cilium; /* borrowed; reads Cilium's events, if any source has them */
+	struct policy_table *policies; /* borrowed; may be NULL */
+	struct cilium *cilium;         /* borrowed; reads Cilium's events, if any source has them */
 	/* An eventfd that gets 1 written when every source that can end (replays) has; -1: none. */
 	int ended_fd;
 };

@@ -288,6 +288,8 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 	 * be. */
 	if (ev->kind != RAW_TRACE || ev->cause != BPF_CAUSE_DNS || ev->packets) {
 		name_flow(c->names, &f, &c->ext);
+		if (c->policies)
+			policy_flow(c->policies, &f, &c->ext);
 		append(c, &f);
 	}
 	if (dns)
@@ -357,6 +359,8 @@ static void cilium_sample_event(struct compose *c, const struct raw_event *ev, s
 	if (outcome == CILIUM_SKIPPED)
 		return;
 	if (f.kind == FLOW_KIND_FLOW) {
+		if (c->policies)
+			policy_flow(c->policies, &f, &c->ext);
 		append(c, &f);
 		return;
 	}

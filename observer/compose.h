@@ -17,6 +17,7 @@
 #include "observer/clock.h"
 #include "observer/log/log.h"
 #include "observer/name/name.h"
+#include "observer/policy/table.h"
 #include "observer/source/source.h"
 
 /* Kernel reasons arrive as names; each is looked up once and remembered by the address of its
@@ -34,8 +35,9 @@ struct compose {
 		uint16_t id;
 		uint8_t code; /* flow.DropReason */
 	} reasons[COMPOSE_REASONS];
-	struct cilium *cilium; /* reads Cilium's events; NULL: they are refused. Borrowed */
-	struct buf ext;        /* the record's ext is written here */
+	struct policy_table *policies; /* names policies; NULL: none are known. Borrowed */
+	struct cilium *cilium;         /* reads Cilium's events; NULL: they are refused. Borrowed */
+	struct buf ext;                /* the record's ext is written here */
 	char ext_bytes[COMPOSE_EXT_BYTES];
 	/* counts since start; read by other threads through compose_counts */
 	_Atomic uint64_t events, refused, bad_messages, lost;

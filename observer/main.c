@@ -27,6 +27,7 @@
 #include "observer/name/file.h"
 #include "observer/options.h"
 #include "observer/paths.h"
+#include "observer/policy/file.h"
 #include "observer/telemetry.h"
 #include "rpc/server.h"
 
@@ -48,6 +49,9 @@ struct observer {
 	struct name_table *names;
 	struct host *host;
 	struct name_file *file;
+	struct policy_table *policies;
+	struct policy_config policy_config;
+	struct policy_file *policy_file;
 	struct epoch *epoch;
 	struct flow_log *log;
 	struct agent *agent;
@@ -75,6 +79,8 @@ static void observer_done(struct observer *ob)
 	agent_free(ob->agent);
 	flow_log_free(ob->log);
 	epoch_free(ob->epoch);
+	policy_file_free(ob->policy_file);
+	policy_table_free(ob->policies);
 	name_file_free(ob->file);
 	host_free(ob->host);
 	name_table_free(ob->names);
@@ -138,6 +144,22 @@ static enum err_code start_rpc(struct observer *ob, struct err *e)
 	rpc_init();
 	ob->rpc_up = true;
 	return ERR_OK;
+}
+
+static enum err_code open_policies(struct observer *ob, struct err *e)
+{
+	if (!ob->o.policies)
+		return ERR_OK;
+	ob->policy_config = (struct policy_config){
+		.cluster = ob->o.cluster && *ob->o.cluster ? ob->o.cluster : NULL,
+		.node_labels = ob->o.node_labels,
+		.node_label_count = ob->o.node_label_count,
+	};
+	enum err_code code = policy_table_new(ob->dict, &ob->policies, e);
+	if (code == ERR_OK)
+		code = policy_file_new(ob->o.policies, &ob->policy_config, ob->policies,
+				       &ob->policy_file, e);
+	return code;
 }
 
 /* Where the numbers of this run begin. A folder that was asked for must work; without one, the
@@ -292,6 +314,7 @@ static enum err_code start_capture(struct observer *ob, struct err *e)
 		.dict = ob->dict,
 		.names = ob->names,
 		.ended_fd = ob->ended_fd,
+		.policies = ob->policies,
 	};
 	enum err_code code = capture_new(&config, &ob->capture, e);
 	if (code == ERR_OK)
@@ -373,13 +396,34 @@ static void reread_endpoints(struct observer *ob)
 	}
 }
 
+static void reread_policies(struct observer *ob)
+{
+	struct err e;
+	size_t skipped;
+
+	if (!ob->policy_file)
+		return;
+	enum err_code code = policy_file_poll(ob->policy_file, &e);
+	if (code == ERR_OK) {
+		size_t count = policy_file_count(ob->policy_file, &skipped);
+		log_info("policies reread", "path=%s policies=%zu skipped=%zu",
+			 LOG_QUOTE(ob->o.policies), count, skipped);
+		agent_tell(ob->agent, "policies-reloaded", "{}");
+		give_memory_back();
+	} else if (code != ERR_AGAIN) {
+		log_warn("policies not reread; the old ones stay", "err=%s", LOG_QUOTE(e.msg));
+	}
+}
+
 /* @return false when it is time to stop. */
 static bool on_signal(struct observer *ob)
 {
 	int number = signals_next(ob->signals);
 
-	if (number == SIGHUP)
+	if (number == SIGHUP) {
 		reread_endpoints(ob);
+		reread_policies(ob);
+	}
 	if (number == SIGHUP || !number)
 		return true;
 	log_info("stopping", "signal=%d", number);
@@ -396,6 +440,8 @@ static void serve(struct observer *ob)
 			{ .fd = host_fd(ob->host), .events = POLLIN },
 			{ .fd = ob->ended_fd, .events = POLLIN },
 			{ .fd = ob->file ? name_file_fd(ob->file) : -1, .events = POLLIN },
+			{ .fd = ob->policy_file ? policy_file_fd(ob->policy_file) : -1,
+			  .events = POLLIN },
 		};
 		if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
 			return;
@@ -410,14 +456,16 @@ static void serve(struct observer *ob)
 		}
 		if (fds[3].revents)
 			reread_endpoints(ob);
+		if (fds[4].revents)
+			reread_policies(ob);
 	}
 }
 
 static enum err_code observe(struct observer *ob, struct err *e)
 {
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals, name_the_node, open_names,    open_log,       start_rpc,
-		open_sources, open_server,   start_capture, open_telemetry,
+		take_signals, name_the_node, open_names,  open_policies, open_log,
+		start_rpc,    open_sources,  open_server, start_capture, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

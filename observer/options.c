@@ -36,6 +36,7 @@ enum option_id {
 	OPT_NODE_LABEL,
 	OPT_NODE_NAME,
 	OPT_NOISE,
+	OPT_POLICIES,
 	OPT_READY_FD,
 	OPT_REPLAY,
 	OPT_REPLAY_KEEP_TIME,
@@ -128,6 +129,9 @@ static const struct opt_row table[] = {
 	[OPT_NODE_NAME] = { "node-name", "NAME", "name of this node (default: host name)" },
 	[OPT_NOISE] = { "noise", NULL,
 			"also report kernel drop reasons that are part of normal operation" },
+	[OPT_POLICIES] = { "policies", "PATH",
+			   "network policies in force, for naming them in drops and verdicts: "
+			   "a file or folder of Kubernetes objects; reread when it changes" },
 	[OPT_READY_FD] = { "ready-fd", "FD",
 			   "write one line to this descriptor when serving, then close it" },
 	[OPT_REPLAY] = { "replay", "FILE",
@@ -276,6 +280,9 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 		return ERR_OK;
 	case OPT_HELP:
 		o->help = true;
+		return ERR_OK;
+	case OPT_POLICIES:
+		o->policies = value;
 		return ERR_OK;
 	case OPT_ACCESS_FILE:
 		o->access_file = value;

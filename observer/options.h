@@ -36,6 +36,7 @@ struct obs_options {
 	const char *tls_cert_file, *tls_key_file;
 	const char *tls_client_ca_files[OPTIONS_LIST];
 	size_t tls_client_ca_count;
+	const char *policies; /* file or folder; NULL: none are known */
 	const char *access_file; /* NULL: everybody may see everything */
 	bool insecure_listen;
 	const char *metrics;        /* list of Hubble's metrics; NULL: none */

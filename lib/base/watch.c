@@ -14,7 +14,7 @@ enum {
 
 struct file_watch {
 	char *path;
-	struct str name; /* last part of path */
+	struct str name; /* last part of path; "": a folder, whose every file counts */
 	int fd;          /* inotify */
 };
 
@@ -40,6 +40,23 @@ enum err_code file_watch_new(const char *path, struct file_watch **ret, struct e
 	return ERR_OK;
 }
 
+enum err_code folder_watch_new(const char *path, struct file_watch **ret, struct err *e)
+{
+	AUTO(file_watch_free) struct file_watch *w = malloc(sizeof *w);
+
+	if (!w)
+		return err_set(e, ERR_NOMEM, "watch '%s'", path);
+	*w = (struct file_watch){ .path = str_dup(str_of(path)),
+				  .name = STR(""),
+				  .fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC) };
+	if (!w->path)
+		return err_set(e, ERR_NOMEM, "watch '%s'", path);
+	if (w->fd < 0 || inotify_add_watch(w->fd, path, EVENTS) < 0)
+		return err_os(e, "watch the folder '%s'", path);
+	*ret = TAKE(w);
+	return ERR_OK;
+}
+
 void file_watch_free(struct file_watch *w)
 {
 	if (!w)
@@ -60,7 +77,8 @@ static bool concerns(const struct file_watch *w, const struct inotify_event *ev)
 {
 	struct str name = str_of(ev->len ? ev->name : "");
 
-	return (ev->mask & IN_Q_OVERFLOW) || str_eq(name, w->name) || str_is(name, "..data");
+	return !w->name.len || (ev->mask & IN_Q_OVERFLOW) || str_eq(name, w->name) ||
+	       str_is(name, "..data");
 }
 
 bool file_watch_changed(struct file_watch *w)

@@ -17,6 +17,8 @@ struct file_watch;
 
 /* The file itself need not exist yet; its folder must. */
 MUST_CHECK enum err_code file_watch_new(const char *path, struct file_watch **ret, struct err *e);
+/* Everything in the folder @path concerns us. */
+MUST_CHECK enum err_code folder_watch_new(const char *path, struct file_watch **ret, struct err *e);
 void file_watch_free(struct file_watch *w);
 AUTO_DEFINE(struct file_watch, file_watch_free);
 /* Readable when something happened in the folder; then call file_watch_changed. */

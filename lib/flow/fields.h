@@ -73,6 +73,9 @@ enum flow_detail_field {
 	DETAIL_FIELD_KERNEL_DROP_REASON = 4,
 	DETAIL_FIELD_NETNS = 5,
 	DETAIL_FIELD_NFLOG_PREFIX = 6,
+	DETAIL_FIELD_POLICY_SOURCE = 20,
+	DETAIL_FIELD_POLICY_RULES = 21,
+	DETAIL_FIELD_POLICIES_LEFT_OUT = 22,
 };
 
 /* observer.GetFlowsResponse and ExportEvent; the messages 4 and 5 are ExportEvent's only. */

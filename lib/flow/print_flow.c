@@ -357,7 +357,14 @@ static void put_verdict(const struct flow_printer *p, struct buf *b, const struc
 	else
 		enum_put(b, &flow__verdict__descriptor,
 			 flow_enum(f, FLOW_FIELD_VERDICT, f->verdict));
-	if (by_policy && p->options.policy_names && flow_is(f, FLOW_HAS_POLICIES)) {
+	bool named = p->options.policy_names && flow_is(f, FLOW_HAS_POLICIES);
+	if (named && flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_DROP) {
+		/* Cilium names none in drops; where Tycho derived them, it says in which direction
+		 */
+		put_policies(b, f, FLOW_FIELD_EGRESS_DENIED_BY);
+		put_policies(b, f, FLOW_FIELD_INGRESS_DENIED_BY);
+	}
+	if (named && by_policy) {
 		uint32_t field =
 			f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS  ? kinds[kind].ingress
 			: f->direction == FLOW__TRAFFIC_DIRECTION__EGRESS ? kinds[kind].egress

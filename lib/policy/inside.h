@@ -173,7 +173,7 @@ struct policy_set {
 	struct map *by_object;   /* "kind/namespace/name" to 1 + index in its list */
 	size_t rule_count, object_count;
 	size_t selector_words, spec_words; /* 64 bits each; of a row */
-	bool uses_names;
+	bool uses_names, uses_addresses;
 };
 
 /* Keys of by_object: "KIND NAMESPACE/NAME". */

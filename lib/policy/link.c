@@ -159,6 +159,7 @@ static void link_rule(struct reading *r, struct rule *rule)
 		rule->blocks = blocks.items;
 		rule->block_count = blocks.count;
 	}
+	r->set->uses_addresses |= rule->block_count > 0;
 	for (size_t i = 0; i < rule->port_count; i++)
 		if (rule->ports[i].name.len && egress)
 			link_port(r->set, &rule->ports[i]);

@@ -78,6 +78,7 @@ struct policy_config {
 	bool host_firewall;  /* policies of nodeSelector are enforced on the local node */
 	const char *const *node_labels; /* of the local node, "key=value" */
 	size_t node_label_count;
+	bool skip_other_kinds; /* Deployments and whatever else stands in the same files: counted */
 };
 
 struct policy_builder;
@@ -99,8 +100,13 @@ MUST_CHECK enum err_code policy_builder_add(struct policy_builder *b, const json
  * the document's number. */
 MUST_CHECK enum err_code policy_builder_add_text(struct policy_builder *b, struct str text,
 						 struct err *e);
-/* Policies taken so far. */
+/* Policies taken so far; objects of other kinds skipped. */
 size_t policy_builder_count(const struct policy_builder *b);
+size_t policy_builder_skipped(const struct policy_builder *b);
+/* The file @path; of a folder all *.yaml, *.yml and *.json in it, in order of their names, but
+ * hidden ones. The error names the file. */
+MUST_CHECK enum err_code policy_builder_add_path(struct policy_builder *b, const char *path,
+						 struct err *e);
 /* The set of all that was added; the builder is then empty and can only be freed. */
 MUST_CHECK enum err_code policy_builder_finish(struct policy_builder *b, struct policy_set **ret,
 					       struct err *e);
@@ -125,8 +131,9 @@ size_t policy_set_count(const struct policy_set *set);
 const struct policy_info *policy_set_info(const struct policy_set *set, uint32_t policy);
 /* "knp:prod/db", "ccnp:all". */
 void policy_key_put(const struct policy_set *set, uint32_t policy, struct buf *out);
-/* True if some rule asks for the DNS names of its peer. */
+/* True if some rule asks for the DNS names of its peer; for its address. */
 bool policy_set_uses_names(const struct policy_set *set);
+bool policy_set_uses_addresses(const struct policy_set *set);
 
 /* --- asking ----------------------------------------------------------------------------------- */
 

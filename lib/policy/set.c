@@ -7,6 +7,8 @@
 
 struct policy_builder {
 	struct policy_set *set; /* NULL once finished */
+	bool skip_other_kinds;
+	size_t skipped;
 };
 
 static const char *const kind_names[] = {
@@ -85,6 +87,7 @@ enum err_code policy_builder_new(const struct policy_config *config, struct poli
 		return err_set(e, ERR_NOMEM, "policies");
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
 		return err_os(e, "random seed");
+	b->skip_other_kinds = config->skip_other_kinds;
 	b->set->mem = mem_init(POLICY_MEMORY_MAX);
 	enum err_code code = map_new(POLICY_SELECTORS_MAX, seed, &b->set->by_selector, e);
 	if (code == ERR_OK)
@@ -94,6 +97,11 @@ enum err_code policy_builder_new(const struct policy_config *config, struct poli
 	if (code == ERR_OK)
 		*ret = TAKE(b);
 	return code;
+}
+
+size_t policy_builder_skipped(const struct policy_builder *b)
+{
+	return b->skipped;
 }
 
 size_t policy_builder_count(const struct policy_builder *b)
@@ -312,6 +320,10 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 			       json_is_null(object) ? "null" : "a plain value or a list");
 	if (!kind_text.len)
 		return err_set(e, ERR_INVALID, "kind is missing");
+	if (!kind && b->skip_other_kinds && api.len) {
+		b->skipped++;
+		return ERR_OK;
+	}
 	if (!kind)
 		return err_set(e, ERR_UNSUPPORTED, "kind '%.*s' is none that policies are made of",
 			       (int)(kind_text.len < 60 ? kind_text.len : 60), kind_text.p);
@@ -431,6 +443,11 @@ const struct policy_info *policy_set_info(const struct policy_set *set, uint32_t
 bool policy_set_uses_names(const struct policy_set *set)
 {
 	return set->uses_names;
+}
+
+bool policy_set_uses_addresses(const struct policy_set *set)
+{
+	return set->uses_addresses || set->uses_names || set->groups.count;
 }
 
 void policy_key_put(const struct policy_set *set, uint32_t policy, struct buf *out)

@@ -1,0 +1,82 @@
+/* Policies from files and folders. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/watch.h"
+#include "policy/policy.h"
+
+enum { FILES_MAX = 4096 };
+
+static bool is_ours(const struct dirent *entry)
+{
+	struct str name = str_of(entry->d_name);
+
+	return name.p[0] != '.' &&
+	       (str_has_suffix(name, STR(".yaml")) || str_has_suffix(name, STR(".yml")) ||
+		str_has_suffix(name, STR(".json")));
+}
+
+static int filter(const struct dirent *entry)
+{
+	return is_ours(entry);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name); /* bytes: the same in every locale */
+}
+
+static enum err_code add_file(struct policy_builder *b, const char *path, struct err *e)
+{
+	AUTO_BUF struct buf text = buf_init(POLICY_TEXT_MAX);
+	enum err_code code = file_read(path, "the policy file", &text, e);
+
+	if (code != ERR_OK)
+		return code;
+	if (policy_builder_add_text(b, buf_str(&text), e) != ERR_OK)
+		return err_in(e, "policy file '%s'", path);
+	return ERR_OK;
+}
+
+static enum err_code add_each(struct policy_builder *b, const char *folder,
+			      struct dirent *const *list, int n, struct err *e)
+{
+	for (int i = 0; i < n; i++) {
+		AUTO_BUF struct buf path = buf_init(8192);
+
+		buf_printf(&path, "%s/%s", folder, list[i]->d_name);
+		const char *text = buf_cstr(&path);
+		if (path.failed)
+			return err_set(e, ERR_INVALID, "a path in '%s' is too long", folder);
+		enum err_code code = add_file(b, text, e);
+		if (code != ERR_OK)
+			return code;
+	}
+	return ERR_OK;
+}
+
+enum err_code policy_builder_add_path(struct policy_builder *b, const char *path, struct err *e)
+{
+	struct dirent **list = NULL;
+	struct stat st;
+	struct err own;
+
+	e = e ? e : &own;
+	if (stat(path, &st) != 0)
+		return err_os(e, "open the policies '%s'", path);
+	if (!S_ISDIR(st.st_mode))
+		return add_file(b, path, e);
+	int n = scandir(path, &list, filter, by_name);
+	if (n < 0)
+		return err_os(e, "read the folder '%s'", path);
+	enum err_code code =
+		n > FILES_MAX ? err_set(e, ERR_INVALID, "%d policy files in '%s': at most %d", n,
+					path, FILES_MAX)
+			      : add_each(b, path, list, n, e);
+	for (int i = 0; i < n; i++)
+		free(list[i]);
+	free(list);
+	return code;
+}

@@ -1,0 +1,622 @@
+#include "observer/policy/table.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+
+#include "flow/fields.h"
+#include "flow/flow.pb-c.h"
+#include "flow/wire.h"
+#include "observer/drop_reason.h"
+#include "tycho/v1/detail.pb-c.h"
+
+enum {
+	EVENT_DROP = 1, /* message types of Cilium's monitor */
+	EVENT_POLICY_VERDICT = 5,
+	CACHE_LINE = 64,
+	WAYS = 4,
+	ANSWER_SETS = 4096,
+	ROWS_BYTES = 8 << 20, /* only what is used becomes memory */
+	ROWS_MIN = 64,
+	TEXT_BYTES = 2 << 20, /* of answers */
+	TEXT_OF_ONE = 16384,
+	NAMES_MAX = 16, /* DNS names of one address that rules are shown */
+	IPPROTO_VRRP = 112,
+};
+
+/* How sure it is, in the words of tycho.v1.PolicySource. */
+enum {
+	SOURCE_DERIVED = TYCHO__V1__POLICY_SOURCE__POLICY_SOURCE_DERIVED,
+	SOURCE_DERIVED_LIKELY = TYCHO__V1__POLICY_SOURCE__POLICY_SOURCE_DERIVED_LIKELY,
+	SOURCE_CONTRADICTED = TYCHO__V1__POLICY_SOURCE__POLICY_SOURCE_CONTRADICTED,
+};
+
+/* --- what is kept ------------------------------------------------------------------------- */
+
+struct answer_key {
+	uint32_t src, dst; /* endpoints */
+	uint64_t names;    /* hash of the DNS names in the flow, 0 where they do not matter */
+	uint8_t src_ip[16], dst_ip[16]; /* zeros where they do not matter */
+	uint16_t port;
+	uint8_t protocol;
+	uint8_t reserved_[5];
+};
+_Static_assert(sizeof(struct answer_key) == 56, "hashed and compared as bytes: no holes");
+
+/* Of one end: verdict, and where the bytes are that go into a flow. */
+struct side {
+	uint32_t at;           /* in texts */
+	uint16_t lists, rules; /* bytes: fields of flow.Flow, then of FlowDetail */
+	uint16_t left_out;     /* policies */
+	uint8_t verdict;       /* enum policy_verdict */
+	uint8_t reserved_;
+};
+struct kept {
+	struct answer_key key;
+	struct side sides[2]; /* by enum policy_direction */
+	uint32_t generation;  /* others than the table's are empty */
+};
+
+struct row_head {
+	uint32_t endpoint, generation;
+	uint8_t ip[16]; /* zeros where rows do not differ by address */
+};
+
+struct version {
+	struct policy_set *set;
+	uint64_t number;
+	struct version *older; /* guarded by mx */
+};
+
+struct policy_table {
+	const struct flow_dict *dict; /* immutable after construction */
+	pthread_mutex_t mx;           /* between publishers */
+	struct version *newest;       /* guarded by mx; with all not yet freed behind it */
+	_Atomic(struct version *) current;
+
+	/* capture thread only */
+	alignas(CACHE_LINE) uint64_t at;     /* number of the version in use */
+	const struct policy_set *set;        /* of it; NULL none, or no policies in it */
+	uint32_t generation, row_generation; /* of answers, of rows */
+	struct kept *answers;                /* ANSWER_SETS * WAYS */
+	uint8_t turn[ANSWER_SETS];
+	char *rows; /* ROWS_BYTES */
+	size_t row_stride, row_sets;
+	uint8_t row_turn;
+	char *texts; /* TEXT_BYTES */
+	size_t text_used;
+	struct buf scratch;
+	char scratch_bytes[TEXT_OF_ONE];
+	struct policy_answer answer;
+
+	alignas(CACHE_LINE) _Atomic uint64_t
+		capture_at; /* written by capture, read by publishers */
+	_Atomic uint64_t derived, likely, contradicted, unexplained, asked;
+};
+
+static void count(_Atomic uint64_t *counter)
+{
+	/* one writer: no read-modify-write needed */
+	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
+	atomic_store_explicit(counter, v + 1, memory_order_relaxed);
+}
+
+struct policy_counts policy_table_counts(const struct policy_table *t)
+{
+	return (struct policy_counts){
+		.derived = atomic_load_explicit(&t->derived, memory_order_relaxed),
+		.likely = atomic_load_explicit(&t->likely, memory_order_relaxed),
+		.contradicted = atomic_load_explicit(&t->contradicted, memory_order_relaxed),
+		.unexplained = atomic_load_explicit(&t->unexplained, memory_order_relaxed),
+		.asked = atomic_load_explicit(&t->asked, memory_order_relaxed),
+	};
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+enum err_code policy_table_new(const struct flow_dict *dict, struct policy_table **ret,
+			       struct err *e)
+{
+	AUTO(policy_table_free) struct policy_table *t = aligned_alloc(CACHE_LINE, sizeof *t);
+
+	if (!t)
+		return err_set(e, ERR_NOMEM, "policy table");
+	*t = (struct policy_table){ .dict = dict };
+	(void)pthread_mutex_init(&t->mx, NULL);
+	t->answers = calloc((size_t)ANSWER_SETS * WAYS, sizeof *t->answers);
+	t->rows = calloc(1, ROWS_BYTES);
+	t->texts = malloc(TEXT_BYTES);
+	t->scratch = buf_fixed(t->scratch_bytes, sizeof t->scratch_bytes);
+	if (!t->answers || !t->rows || !t->texts)
+		return err_set(e, ERR_NOMEM, "policy table");
+	*ret = TAKE(t);
+	return ERR_OK;
+}
+
+static void free_versions(struct version *v)
+{
+	while (v) {
+		struct version *older = v->older;
+		policy_set_free(v->set);
+		free(v);
+		v = older;
+	}
+}
+
+void policy_table_free(struct policy_table *t)
+{
+	if (!t)
+		return;
+	free_versions(t->newest);
+	(void)pthread_mutex_destroy(&t->mx);
+	free(t->answers);
+	free(t->rows);
+	free(t->texts);
+	free(t);
+}
+
+static size_t stride_of(const struct policy_set *set)
+{
+	return sizeof(struct row_head) + policy_row_bytes(set);
+}
+
+enum err_code policy_publish(struct policy_table *t, struct policy_set *set, struct err *e)
+{
+	if (stride_of(set) > ROWS_BYTES / ROWS_MIN)
+		return err_set(
+			e, ERR_INVALID,
+			"so many different selectors that an end takes %zu bytes: at most %d",
+			stride_of(set), ROWS_BYTES / ROWS_MIN);
+	struct version *v = calloc(1, sizeof *v);
+	if (!v)
+		return err_set(e, ERR_NOMEM, "policy table");
+	v->set = set;
+	(void)pthread_mutex_lock(&t->mx);
+	v->number = t->newest ? t->newest->number + 1 : 1;
+	v->older = t->newest;
+	t->newest = v;
+	atomic_store_explicit(&t->current, v, memory_order_release); /* pairs with load_current */
+	/* What capture has left behind. It looks only into the version it loaded last. */
+	uint64_t in_use = atomic_load_explicit(&t->capture_at, memory_order_acquire);
+	while (v->number > in_use && v->older)
+		v = v->older;
+	free_versions(v->older);
+	v->older = NULL;
+	(void)pthread_mutex_unlock(&t->mx);
+	return ERR_OK;
+}
+
+/* All answers kept are of another time from now on. */
+static void forget_answers(struct policy_table *t)
+{
+	t->text_used = 0;
+	if (++t->generation)
+		return;
+	/* after 2^32 times, what is ages old would look fresh */
+	memset(t->answers, 0, (size_t)ANSWER_SETS * WAYS * sizeof *t->answers);
+	t->generation = 1;
+}
+
+static void forget_rows(struct policy_table *t)
+{
+	if (++t->row_generation)
+		return;
+	memset(t->rows, 0, ROWS_BYTES);
+	t->row_generation = 1;
+}
+
+static void load_current(struct policy_table *t)
+{
+	const struct version *v =
+		atomic_load_explicit(&t->current, memory_order_acquire); /* pairs with publish */
+
+	if (!v || v->number == t->at)
+		return;
+	t->at = v->number;
+	t->set = policy_set_count(v->set) ? v->set : NULL;
+	t->row_stride = stride_of(v->set);
+	t->row_sets = ROWS_BYTES / t->row_stride / WAYS;
+	forget_answers(t);
+	forget_rows(t);
+	/* what was done with earlier versions is over; pairs with publish */
+	atomic_store_explicit(&t->capture_at, v->number, memory_order_release);
+}
+
+void policy_quiet(struct policy_table *t)
+{
+	load_current(t);
+}
+
+/* --- ends --------------------------------------------------------------------------------- */
+
+struct one_end {
+	struct endpoint_id id;
+	const struct endpoint *endpoint;
+	const uint8_t *ip;
+	bool by_ip; /* its row differs by address */
+};
+
+static struct policy_row *row_in(struct row_head *head)
+{
+	return (struct policy_row *)(void *)(head + 1);
+}
+
+static void fill(struct policy_table *t, const struct one_end *end, struct row_head *head)
+{
+	const struct endpoint *ep = end->endpoint;
+	const struct policy_end e = {
+		.cluster = ep->cluster,
+		.namespace_ = ep->namespace_,
+		.pod = ep->pod,
+		.labels = ep->labels,
+		.label_count = ep->label_count,
+		.ip = end->ip,
+	};
+
+	head->endpoint = end->id.v;
+	head->generation = t->row_generation;
+	memset(head->ip, 0, sizeof head->ip);
+	if (end->by_ip)
+		memcpy(head->ip, end->ip, sizeof head->ip);
+	policy_row_fill(t->set, &e, row_in(head));
+}
+
+/* The end's row; @keep is not overwritten for it. */
+static const struct policy_row *row_of(struct policy_table *t, const struct one_end *end,
+				       const struct policy_row *keep)
+{
+	struct row_head key = { .endpoint = end->id.v };
+
+	if (end->by_ip)
+		memcpy(key.ip, end->ip, sizeof key.ip);
+	uint64_t hash = hash_bytes(&key, sizeof key, 0);
+	char *set = t->rows + hash % t->row_sets * WAYS * t->row_stride;
+	struct row_head *free_one = NULL;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		struct row_head *head = (struct row_head *)(void *)(set + i * t->row_stride);
+
+		if (head->generation != t->row_generation)
+			free_one = head;
+		else if (head->endpoint == key.endpoint &&
+			 memcmp(head->ip, key.ip, sizeof key.ip) == 0)
+			return row_in(head);
+	}
+	if (!free_one) {
+		size_t way = t->row_turn++ % WAYS;
+
+		free_one = (struct row_head *)(void *)(set + way * t->row_stride);
+		if (row_in(free_one) == keep)
+			free_one =
+				(struct row_head *)(void *)(set + (way + 1) % WAYS * t->row_stride);
+	}
+	fill(t, end, free_one);
+	return row_in(free_one);
+}
+
+/* --- answers ------------------------------------------------------------------------------ */
+
+static void put_policy(struct policy_table *t, uint32_t field, uint32_t policy)
+{
+	const struct policy_info *info = policy_set_info(t->set, policy);
+	size_t mark = wire_begin(&t->scratch, field);
+
+	wire_put_str(&t->scratch, 1, info->name);
+	wire_put_str(&t->scratch, 2, info->namespace_);
+	wire_put_u64(&t->scratch, 4, info->revision);
+	wire_put_str(&t->scratch, 5, str_of(policy_kind_name(info->kind)));
+	wire_end(&t->scratch, mark);
+}
+
+static uint32_t list_field(enum policy_direction direction, bool denied)
+{
+	if (direction == POLICY_EGRESS)
+		return denied ? FLOW_FIELD_EGRESS_DENIED_BY : FLOW_FIELD_EGRESS_ALLOWED_BY;
+	return denied ? FLOW_FIELD_INGRESS_DENIED_BY : FLOW_FIELD_INGRESS_ALLOWED_BY;
+}
+
+/* The first POLICY_NAMED_MAX policies of an answer, each once, then the rules. */
+static void put_named(struct policy_table *t, enum policy_direction direction, struct side *side)
+{
+	const struct policy_answer *a = &t->answer;
+	uint32_t field = list_field(direction, policy_verdict_denies(a->verdict));
+	size_t policies = 0, rules = 0;
+
+	buf_reset(&t->scratch);
+	for (size_t i = 0; i < a->count; i++) {
+		if (i && a->by[i].policy == a->by[i - 1].policy)
+			continue;
+		if (policies++ < POLICY_NAMED_MAX) {
+			put_policy(t, field, a->by[i].policy);
+			while (rules < a->count && a->by[rules].policy == a->by[i].policy)
+				rules++;
+		}
+	}
+	if (t->scratch.failed)
+		return;
+	side->lists = (uint16_t)t->scratch.len;
+	size_t left_out =
+		a->left_out + (policies > POLICY_NAMED_MAX ? policies - POLICY_NAMED_MAX : 0);
+	side->left_out = (uint16_t)(left_out < UINT16_MAX ? left_out : UINT16_MAX);
+	for (size_t i = 0; i < rules && i < POLICY_NAMED_MAX; i++) {
+		size_t mark = wire_begin(&t->scratch, DETAIL_FIELD_POLICY_RULES);
+		policy_ref_put(t->set, a->by[i], &t->scratch);
+		wire_end(&t->scratch, mark);
+	}
+	if (t->scratch.failed) { /* names of that length: the lists alone must do */
+		t->scratch.failed = false;
+		t->scratch.len = side->lists;
+	}
+	side->rules = (uint16_t)(t->scratch.len - side->lists);
+	if (t->text_used + t->scratch.len > TEXT_BYTES)
+		forget_answers(t);
+	side->at = (uint32_t)t->text_used;
+	memcpy(t->texts + side->at, t->scratch.p, t->scratch.len);
+	t->text_used += t->scratch.len;
+}
+
+struct asked {
+	struct one_end ends[2]; /* source, destination */
+	const struct str *names[2];
+	size_t name_count[2];
+	uint8_t protocol;
+	uint16_t port;
+};
+
+static void ask_side(struct policy_table *t, const struct asked *q, enum policy_direction direction,
+		     const struct policy_row *rows[2], struct side *side)
+{
+	int subject = direction == POLICY_EGRESS ? 0 : 1, peer = 1 - subject;
+	uint8_t ip[1][16];
+
+	memcpy(ip[0], q->ends[peer].ip, 16);
+	const struct policy_query query = {
+		.direction = direction,
+		.subject = rows[subject],
+		.peer = { rows[peer], (const uint8_t(*)[16])ip, 1, q->names[peer],
+			  q->name_count[peer] },
+		.protocol = q->protocol,
+		.port = q->port,
+	};
+
+	*side = (struct side){ 0 };
+	policy_ask(t->set, &query, &t->answer);
+	side->verdict = (uint8_t)t->answer.verdict;
+	if (t->answer.verdict == POLICY_ALLOWED || policy_verdict_denies(t->answer.verdict))
+		put_named(t, direction, side);
+}
+
+static void ask_both(struct policy_table *t, struct asked *q, struct kept *to)
+{
+	const struct policy_row *rows[2];
+	uint32_t generation;
+
+	count(&t->asked);
+	for (int i = 0; i < 2; i++)
+		q->ends[i].by_ip = policy_row_needs_ip(t->set, q->ends[i].ip);
+	do { /* again if room for texts had to be made in between: what was written first is gone */
+		generation = t->generation;
+		rows[0] = row_of(t, &q->ends[0], NULL);
+		rows[1] = row_of(t, &q->ends[1], rows[0]);
+		ask_side(t, q, POLICY_EGRESS, rows, &to->sides[POLICY_EGRESS]);
+		ask_side(t, q, POLICY_INGRESS, rows, &to->sides[POLICY_INGRESS]);
+	} while (generation != t->generation);
+	to->generation = t->generation;
+}
+
+static const struct kept *find(struct policy_table *t, const struct answer_key *key,
+			       struct asked *q)
+{
+	size_t at = hash_bytes(key, sizeof *key, 0) % ANSWER_SETS;
+	struct kept *set = &t->answers[at * WAYS], *to = NULL;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		if (set[i].generation != t->generation)
+			to = &set[i];
+		else if (memcmp(&set[i].key, key, sizeof *key) == 0)
+			return &set[i];
+	}
+	if (!to)
+		to = &set[t->turn[at]++ % WAYS];
+	to->key = *key;
+	ask_both(t, q, to);
+	return to;
+}
+
+/* --- flows -------------------------------------------------------------------------------- */
+
+static bool protocol_of(const struct flow *f, struct asked *q)
+{
+	switch (f->l4) {
+	case FLOW_L4_TCP:
+		q->protocol = IPPROTO_TCP;
+		q->port = f->dst_port;
+		return true;
+	case FLOW_L4_UDP:
+		q->protocol = IPPROTO_UDP;
+		q->port = f->dst_port;
+		return true;
+	case FLOW_L4_SCTP:
+		q->protocol = IPPROTO_SCTP;
+		q->port = f->dst_port;
+		return true;
+	case FLOW_L4_ICMP4:
+		q->protocol = IPPROTO_ICMP;
+		q->port = f->icmp_type;
+		return true;
+	case FLOW_L4_ICMP6:
+		q->protocol = IPPROTO_ICMPV6;
+		q->port = f->icmp_type;
+		return true;
+	case FLOW_L4_VRRP:
+		q->protocol = IPPROTO_VRRP;
+		return true;
+	case FLOW_L4_IGMP:
+		q->protocol = IPPROTO_IGMP;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A later packet of a connection: what dropped it need not be what decides on new ones. */
+static bool is_later(const struct flow *f)
+{
+	return f->l4 == FLOW_L4_TCP && flow_is(f, FLOW_HAS_TCP_FLAGS) &&
+	       (f->tcp_flags & (FLOW_TCP_SYN | FLOW_TCP_ACK)) != FLOW_TCP_SYN;
+}
+
+static bool is_for_us(const struct flow *f)
+{
+	if (!flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_EVENT_TYPE) ||
+	    (f->bits & (FLOW_WHOLE | FLOW_HAS_POLICIES)) || f->is_reply == FLOW_REPLY_TRUE)
+		return false;
+	if (f->event_type == EVENT_DROP)
+		return f->drop_desc == DROP_REASON_POLICY_DENIED ||
+		       f->drop_desc == DROP_REASON_POLICY_DENY;
+	return f->event_type == EVENT_POLICY_VERDICT;
+}
+
+/* DNS names that naming gave the flow, for rules that ask for them. */
+static void take_names(const struct buf *ext, struct str names[2][NAMES_MAX], struct asked *q,
+		       uint64_t *hash)
+{
+	struct wire_reader r = wire_reader_of(buf_str(ext));
+	struct wire_field wf;
+
+	while (wire_next(&r, &wf)) {
+		int side = wf.number == FLOW_FIELD_SOURCE_NAMES        ? 0
+			   : wf.number == FLOW_FIELD_DESTINATION_NAMES ? 1
+								       : -1;
+		if (side < 0 || wf.type != WIRE_LEN || q->name_count[side] == NAMES_MAX)
+			continue;
+		names[side][q->name_count[side]++] = wf.bytes;
+		*hash = hash_bytes(wf.bytes.p, wf.bytes.len, *hash + (uint64_t)side + 1);
+	}
+	q->names[0] = names[0];
+	q->names[1] = names[1];
+}
+
+static bool read_ends(struct policy_table *t, const struct flow *f, struct asked *q)
+{
+	for (int i = 0; i < 2; i++) {
+		struct one_end *end = &q->ends[i];
+
+		end->id = i ? f->dst_ep : f->src_ep;
+		end->ip = i ? f->dst_ip : f->src_ip;
+		end->endpoint = flow_dict_get_endpoint(t->dict, end->id);
+		if (!end->endpoint)
+			return false;
+	}
+	/* To a service's own address: which backend it goes to, and so whose policies count, is
+	 * not decided yet. */
+	return !f->dst_svc.v || q->ends[1].endpoint->pod.len;
+}
+
+static bool denies(const struct kept *k, enum policy_direction direction)
+{
+	return policy_verdict_denies((enum policy_verdict)k->sides[direction].verdict);
+}
+
+static bool is_enforced(const struct kept *k, enum policy_direction direction)
+{
+	return k->sides[direction].verdict != POLICY_NOT_ENFORCED &&
+	       k->sides[direction].verdict != POLICY_BROKEN;
+}
+
+/* FlowDetail in ext: merged with the rest of it. */
+static void put_source(struct buf *ext, int source, const char *rules, size_t bytes,
+		       uint32_t left_out)
+{
+	size_t mark = wire_begin(ext, FLOW_FIELD_TYCHO);
+
+	wire_put_u64(ext, DETAIL_FIELD_POLICY_SOURCE, (uint64_t)source);
+	buf_put(ext, rules, bytes);
+	wire_put_u64(ext, DETAIL_FIELD_POLICIES_LEFT_OUT, left_out);
+	wire_end(ext, mark);
+}
+
+static void put_side(struct policy_table *t, const struct side *s, int source, struct flow *f,
+		     struct buf *ext)
+{
+	if (!s->lists)
+		return;
+	buf_put(ext, t->texts + s->at, s->lists);
+	put_source(ext, source, t->texts + s->at + s->lists, s->rules, s->left_out);
+	f->bits |= FLOW_HAS_POLICIES;
+	count(source == SOURCE_DERIVED ? &t->derived : &t->likely);
+}
+
+/* A drop of the kernel's: it does not say in which direction, so the end that would have been asked
+ * first is. On this node both are; elsewhere only the end that lives here. */
+static void name_drop(struct policy_table *t, const struct kept *k, const struct asked *q,
+		      struct flow *f, struct buf *ext)
+{
+	bool src_here = q->ends[0].endpoint->id, dst_here = q->ends[1].endpoint->id;
+	bool neither = !src_here && !dst_here;
+
+	if ((src_here || neither) && denies(k, POLICY_EGRESS))
+		put_side(t, &k->sides[POLICY_EGRESS], SOURCE_DERIVED_LIKELY, f, ext);
+	else if ((dst_here || neither) && denies(k, POLICY_INGRESS))
+		put_side(t, &k->sides[POLICY_INGRESS], SOURCE_DERIVED_LIKELY, f, ext);
+	else
+		count(&t->unexplained);
+}
+
+static void name_verdict_of(struct policy_table *t, const struct kept *k,
+			    enum policy_direction direction, bool sure, struct flow *f,
+			    struct buf *ext)
+{
+	bool seen = f->verdict == FLOW__VERDICT__DROPPED, is = denies(k, direction);
+	int source = sure && !is_later(f) ? SOURCE_DERIVED : SOURCE_DERIVED_LIKELY;
+
+	if (f->verdict == FLOW__VERDICT__AUDIT) /* the rule did not say what it would do */
+		put_side(t, &k->sides[direction], SOURCE_DERIVED_LIKELY, f, ext);
+	else if (seen == is)
+		put_side(t, &k->sides[direction], source, f, ext);
+	else if (sure && is_enforced(k, direction)) {
+		put_source(ext, SOURCE_CONTRADICTED, NULL, 0, 0);
+		count(&t->contradicted);
+	}
+}
+
+static void name_verdict(struct policy_table *t, const struct kept *k, struct flow *f,
+			 struct buf *ext)
+{
+	if (f->direction == FLOW__TRAFFIC_DIRECTION__EGRESS) {
+		name_verdict_of(t, k, POLICY_EGRESS, true, f, ext);
+	} else if (f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS) {
+		name_verdict_of(t, k, POLICY_INGRESS, true, f, ext);
+	} else if (f->verdict == FLOW__VERDICT__DROPPED) {
+		name_verdict_of(t, k, denies(k, POLICY_EGRESS) ? POLICY_EGRESS : POLICY_INGRESS,
+				false, f, ext);
+	} else {
+		name_verdict_of(t, k, POLICY_EGRESS, false, f, ext);
+		name_verdict_of(t, k, POLICY_INGRESS, false, f, ext);
+	}
+}
+
+void policy_flow(struct policy_table *t, struct flow *f, struct buf *ext)
+{
+	struct str names[2][NAMES_MAX];
+	struct asked q = { 0 };
+
+	load_current(t);
+	if (!t->set || !is_for_us(f) || !protocol_of(f, &q) || !read_ends(t, f, &q))
+		return;
+	struct answer_key key = {
+		.src = f->src_ep.v, .dst = f->dst_ep.v, .port = q.port, .protocol = q.protocol
+	};
+	if (policy_set_uses_names(t->set) && (f->bits & FLOW_HAS_NAMES))
+		take_names(ext, names, &q, &key.names);
+	if (policy_set_uses_addresses(t->set)) {
+		memcpy(key.src_ip, f->src_ip, 16);
+		memcpy(key.dst_ip, f->dst_ip, 16);
+	}
+	const struct kept *k = find(t, &key, &q);
+	if (f->event_type == EVENT_DROP)
+		name_drop(t, k, &q, f, ext);
+	else
+		name_verdict(t, k, f, ext);
+}
