@@ -16,7 +16,7 @@
 #include "base/watch.h"
 #include "cli/command.h"
 
-enum { CA_FILES_MOST = 64, CREDENTIAL_MOST = 512 };
+enum { CREDENTIAL_MOST = 512 };
 
 void connection_done(struct connection *c)
 {
@@ -68,16 +68,33 @@ static enum err_code bearer_auth(const struct settings *s, char *out, size_t siz
 	return ERR_OK;
 }
 
+bool connection_tls(const struct settings *s, const char **ca_files, struct rpc_tls *ret)
+{
+	const char *cert = settings_text(s, "tls-client-cert-file"),
+		   *key = settings_text(s, "tls-client-key-file"),
+		   *name = settings_text(s, "tls-server-name");
+
+	*ret = (struct rpc_tls){
+		.ca_files = ca_files,
+		.cert_file = *cert ? cert : NULL,
+		.key_file = *key ? key : NULL,
+		.server_name = *name ? name : NULL,
+		.allow_insecure = settings_bool(s, "tls-allow-insecure"),
+	};
+	while (ret->ca_file_count < CONNECTION_CA_FILES &&
+	       (ca_files[ret->ca_file_count] =
+			settings_item(s, "tls-ca-cert-files", ret->ca_file_count)))
+		ret->ca_file_count++;
+	return settings_want_tls(s);
+}
+
 enum err_code connection_open(const struct settings *s, struct connection *ret, struct err *e)
 {
-	const char *ca_files[CA_FILES_MOST];
-	struct rpc_tls tls = { .ca_files = ca_files };
+	const char *ca_files[CONNECTION_CA_FILES];
+	struct rpc_tls tls;
 	char authorization[CREDENTIAL_MOST * 2 + 16];
 	struct rpc_metadata metadata = { "authorization", authorization };
-	const char *cert = settings_text(s, "tls-client-cert-file"),
-		   *key = settings_text(s, "tls-client-key-file");
-	const char *name = settings_text(s, "tls-server-name");
-	bool with_tls = settings_want_tls(s),
+	bool with_tls = connection_tls(s, ca_files, &tls),
 	     with_basic = *settings_text(s, "basic-auth-username") != '\0',
 	     with_token = *settings_text(s, "token-file") != '\0';
 
@@ -94,14 +111,6 @@ enum err_code connection_open(const struct settings *s, struct connection *ret, 
 		return e->code;
 	if (with_basic && basic_auth(s, authorization, sizeof authorization, e) != ERR_OK)
 		return e->code;
-	while (tls.ca_file_count < CA_FILES_MOST &&
-	       (ca_files[tls.ca_file_count] =
-			settings_item(s, "tls-ca-cert-files", tls.ca_file_count)))
-		tls.ca_file_count++;
-	tls.cert_file = *cert ? cert : NULL;
-	tls.key_file = *key ? key : NULL;
-	tls.server_name = *name ? name : NULL;
-	tls.allow_insecure = settings_bool(s, "tls-allow-insecure");
 	const struct rpc_channel_config config = {
 		.address = settings_text(s, "server"),
 		.tls = with_tls ? &tls : NULL,

@@ -22,6 +22,9 @@ void connection_done(struct connection *c);
  * wait for the server. On failure *@ret must still be passed to connection_done. */
 MUST_CHECK enum err_code connection_open(const struct settings *s, struct connection *ret,
 					 struct err *e);
+/* The TLS files of the settings; @ca_files has CONNECTION_CA_FILES places. False: plain text. */
+enum { CONNECTION_CA_FILES = 64 };
+bool connection_tls(const struct settings *s, const char **ca_files, struct rpc_tls *ret);
 /* One call within --request-timeout; the answer is appended to @ret_response. */
 MUST_CHECK enum err_code connection_call(struct connection *c, const struct settings *s,
 					 const char *method, struct str request,
