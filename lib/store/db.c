@@ -1,0 +1,254 @@
+#include "store/db.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+
+enum {
+	BUSY_MS = 5000, /* others lock the file for moments only, when it is opened or closed */
+	PATH_BYTES = 4096,
+};
+
+static enum err_code code_of(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_NOMEM:
+		return ERR_NOMEM;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return ERR_PARSE;
+	case SQLITE_READONLY:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return ERR_PERMISSION;
+	case SQLITE_CANTOPEN:
+		return ERR_NOT_FOUND;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return ERR_AGAIN;
+	case SQLITE_MISUSE:
+	case SQLITE_ERROR:
+	case SQLITE_RANGE:
+		return ERR_INTERNAL;
+	default:
+		return ERR_IO;
+	}
+}
+
+static void note(struct db *db, int rc)
+{
+	db->rc = db->h ? sqlite3_extended_errcode(db->h) : rc;
+	if ((db->rc & 0xff) != (rc & 0xff))
+		db->rc = rc;
+	db->os = 0;
+	if ((rc & 0xff) == SQLITE_FULL)
+		db->os = ENOSPC;
+	else if (db->h && ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN))
+		db->os = sqlite3_system_errno(db->h);
+}
+
+static enum err_code fault(struct db *db, const char *doing, struct err *e)
+{
+	enum err_code code = code_of(db->rc);
+
+	if (db->os) {
+		(void)err_errno(e, db->os, "%s", doing);
+		if (e)
+			e->code = code;
+		return code;
+	}
+	return err_set(e, code, "%s: %s", doing,
+		       db->h ? sqlite3_errmsg(db->h) : sqlite3_errstr(db->rc));
+}
+
+/* The path as a URI: what would end it or mean more is escaped. */
+static void put_uri(struct buf *b, const char *path)
+{
+	buf_lit(b, "file:");
+	for (const char *p = path; *p; p++) {
+		if (*p == '%' || *p == '?' || *p == '#')
+			buf_printf(b, "%%%02x", (unsigned)*p);
+		else
+			buf_char(b, *p);
+	}
+	buf_lit(b, "?immutable=1");
+}
+
+enum err_code db_open(struct db *ret, const char *path, enum db_mode mode, struct err *e)
+{
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+		    (mode == DB_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+				      : SQLITE_OPEN_READONLY);
+	char bytes[PATH_BYTES];
+	struct buf uri = buf_fixed(bytes, sizeof bytes);
+	const char *name = path;
+
+	if (mode == DB_IMMUTABLE) {
+		put_uri(&uri, path);
+		name = buf_cstr(&uri);
+		flags |= SQLITE_OPEN_URI;
+		if (uri.failed)
+			return err_set(e, ERR_INVALID, "open '%s': the name is too long", path);
+	}
+	struct db db = { 0 };
+	int rc = sqlite3_open_v2(name, &db.h, flags, NULL);
+	if (rc != SQLITE_OK) {
+		note(&db, rc);
+		enum err_code code = fault(&db, path, e);
+		(void)sqlite3_close(db.h);
+		return code;
+	}
+	(void)sqlite3_busy_timeout(db.h, BUSY_MS);
+	*ret = db;
+	return ERR_OK;
+}
+
+void db_close(struct db *db)
+{
+	for (size_t i = 0; i < db->count; i++)
+		(void)sqlite3_finalize(db->statements[i].st);
+	(void)sqlite3_close(db->h);
+	*db = (struct db){ 0 };
+}
+
+static sqlite3_stmt *prepare(struct db *db, const char *sql)
+{
+	for (size_t i = 0; i < db->count; i++)
+		if (db->statements[i].sql == sql)
+			return db->statements[i].st;
+	if (db->count == DB_STATEMENTS) { /* cannot happen: they are literals of these files */
+		db->rc = SQLITE_MISUSE;
+		return NULL;
+	}
+	sqlite3_stmt *st;
+	int rc = sqlite3_prepare_v3(db->h, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL);
+	if (rc != SQLITE_OK) {
+		note(db, rc);
+		return NULL;
+	}
+	db->statements[db->count].sql = sql;
+	db->statements[db->count++].st = st;
+	return st;
+}
+
+sqlite3_stmt *db_ask(struct db *db, const char *sql, const struct db_value *values, size_t count)
+{
+	sqlite3_stmt *st = prepare(db, sql);
+	int rc = SQLITE_OK;
+
+	if (!st)
+		return NULL;
+	(void)sqlite3_reset(st);
+	for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
+		const struct db_value *v = &values[i];
+		int at = (int)i + 1;
+		if (v->type == DB_VALUE_NULL)
+			rc = sqlite3_bind_null(st, at);
+		else if (v->type == DB_VALUE_INT)
+			rc = sqlite3_bind_int64(st, at, v->i);
+		else if (v->type == DB_VALUE_TEXT)
+			rc = sqlite3_bind_text64(st, at, v->s.p, v->s.len, SQLITE_STATIC,
+						 SQLITE_UTF8);
+		else
+			rc = sqlite3_bind_blob64(st, at, v->s.p, v->s.len, SQLITE_STATIC);
+	}
+	if (rc != SQLITE_OK) {
+		note(db, rc);
+		return NULL;
+	}
+	db->rc = SQLITE_OK;
+	return st;
+}
+
+bool db_next(struct db *db, sqlite3_stmt *st)
+{
+	if (!st)
+		return false;
+	int rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		return true;
+	if (rc != SQLITE_DONE)
+		note(db, rc);
+	(void)sqlite3_reset(st);
+	return false;
+}
+
+enum err_code db_ended(struct db *db, const char *doing, struct err *e)
+{
+	return db->rc == SQLITE_OK ? ERR_OK : fault(db, doing, e);
+}
+
+void db_leave(sqlite3_stmt *st)
+{
+	if (st)
+		(void)sqlite3_reset(st);
+}
+
+enum err_code db_run(struct db *db, struct err *e, const char *sql, const struct db_value *values,
+		     size_t count)
+{
+	sqlite3_stmt *st = db_ask(db, sql, values, count);
+
+	while (db_next(db, st))
+		;
+	return db_ended(db, "write the store", e);
+}
+
+enum err_code db_script(struct db *db, const char *sql, struct err *e)
+{
+	int rc = sqlite3_exec(db->h, sql, NULL, NULL, NULL);
+
+	if (rc == SQLITE_OK)
+		return ERR_OK;
+	note(db, rc);
+	return fault(db, "write the store", e);
+}
+
+enum err_code db_number(struct db *db, const char *sql, uint64_t otherwise, uint64_t *ret,
+			struct err *e)
+{
+	sqlite3_stmt *st = db_ask(db, sql, NULL, 0);
+	uint64_t v = otherwise;
+
+	if (db_next(db, st)) {
+		if (sqlite3_column_type(st, 0) != SQLITE_NULL)
+			v = column_u64(st, 0);
+		db_leave(st);
+	}
+	enum err_code code = db_ended(db, "read the store", e);
+	if (code == ERR_OK)
+		*ret = v;
+	return code;
+}
+
+enum err_code db_begin(struct db *db, struct err *e)
+{
+	static const char sql[] = "BEGIN IMMEDIATE";
+
+	return db_run(db, e, sql, NULL, 0);
+}
+
+enum err_code db_commit(struct db *db, struct err *e)
+{
+	static const char sql[] = "COMMIT";
+
+	return db_run(db, e, sql, NULL, 0);
+}
+
+void db_rollback(struct db *db)
+{
+	static const char sql[] = "ROLLBACK";
+	int rc = db->rc, os = db->os;
+
+	/* Some failures have rolled back already. */
+	if (!sqlite3_get_autocommit(db->h))
+		(void)db_run(db, NULL, sql, NULL, 0);
+	db->rc = rc;
+	db->os = os;
+}
+
+bool db_is_damaged(const struct db *db)
+{
+	return (db->rc & 0xff) == SQLITE_CORRUPT || (db->rc & 0xff) == SQLITE_NOTADB;
+}

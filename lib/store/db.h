@@ -1,0 +1,109 @@
+/*
+ * db - one SQLite connection with its statements: prepared once, bound always.
+ *
+ *	DB_RUN(db, e, "INSERT INTO t VALUES (?1, ?2)", DB_I(n), DB_B(bytes))
+ *
+ *	sqlite3_stmt *st = DB_ASK(db, "SELECT … WHERE n = ?1", DB_I(n));
+ *	while (db_next(db, st))
+ *		… column_u64(st, 0) …
+ *	if (db_ended(db, "read what there is", e) != ERR_OK) …
+ *
+ * Statements are found again by the address of their text: give literals. Texts and bytes bound are
+ * borrowed until the next use of the statement; those of columns until the next step.
+ *
+ * Errors   in the system's words where the system said no ("No space left on device"), else in
+ *          SQLite's. A damaged file is ERR_PARSE, a full or failing disk ERR_IO, a file that may
+ *          not be written ERR_PERMISSION.
+ * Threads  one thread per connection.
+ */
+#ifndef TYCHO_STORE_DB_H
+#define TYCHO_STORE_DB_H
+
+#include <sqlite3.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum { DB_STATEMENTS = 64 };
+
+struct db {
+	sqlite3 *h;
+	struct {
+		const char *sql;
+		sqlite3_stmt *st;
+	} statements[DB_STATEMENTS];
+	size_t count;
+	int rc; /* SQLite's code of the last call that failed; SQLITE_OK */
+	int os; /* errno of it, if the system said no */
+};
+
+enum db_mode {
+	DB_WRITE,    /* made if it is not there */
+	DB_READ,     /* of a file that others may write */
+	DB_IMMUTABLE /* of a file that nobody writes, in a folder that we may not write */
+};
+MUST_CHECK enum err_code db_open(struct db *ret, const char *path, enum db_mode mode,
+				 struct err *e);
+void db_close(struct db *db); /* harmless on zeros */
+
+struct db_value {
+	enum { DB_VALUE_NULL, DB_VALUE_INT, DB_VALUE_TEXT, DB_VALUE_BLOB } type;
+	int64_t i;
+	struct str s;
+};
+#define DB_I(v) ((struct db_value){ .type = DB_VALUE_INT, .i = (int64_t)(v) })
+#define DB_T(v) ((struct db_value){ .type = DB_VALUE_TEXT, .s = (v) })
+#define DB_B(v) ((struct db_value){ .type = DB_VALUE_BLOB, .s = (v) })
+#define DB_H(hash) DB_B(str_n((hash).v, sizeof(hash).v))
+#define DB_NULL ((struct db_value){ .type = DB_VALUE_NULL })
+
+/* NULL on failure, which db_next and db_ended then tell. */
+sqlite3_stmt *db_ask(struct db *db, const char *sql, const struct db_value *values, size_t count);
+#define DB_ASK(db, sql, ...)                                                                       \
+	db_ask((db), (sql), (const struct db_value[]){ __VA_ARGS__ },                              \
+	       sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value))
+/* True: @st is at a row. */
+bool db_next(struct db *db, sqlite3_stmt *st);
+/* How it ended. @doing: "read the gaps", in front of the reason. */
+MUST_CHECK enum err_code db_ended(struct db *db, const char *doing, struct err *e);
+/* Leaves a statement before its end: it would hold a snapshot. */
+void db_leave(sqlite3_stmt *st);
+/* Runs to the end. */
+MUST_CHECK enum err_code db_run(struct db *db, struct err *e, const char *sql,
+				const struct db_value *values, size_t count);
+#define DB_RUN(db, e, sql, ...)                                                                    \
+	db_run((db), (e), (sql), (const struct db_value[]){ __VA_ARGS__ },                         \
+	       sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value))
+/* Several statements, not kept. */
+MUST_CHECK enum err_code db_script(struct db *db, const char *sql, struct err *e);
+/* The first column of the first row; @otherwise if there is none. ERR_OK or as db_ended. */
+MUST_CHECK enum err_code db_number(struct db *db, const char *sql, uint64_t otherwise,
+				   uint64_t *ret, struct err *e);
+
+MUST_CHECK enum err_code db_begin(struct db *db, struct err *e);
+MUST_CHECK enum err_code db_commit(struct db *db, struct err *e);
+void db_rollback(struct db *db);
+
+/* True if the last failure says that the file itself is broken. */
+bool db_is_damaged(const struct db *db);
+
+static inline uint64_t column_u64(sqlite3_stmt *st, int i)
+{
+	return (uint64_t)sqlite3_column_int64(st, i);
+}
+static inline struct str column_blob(sqlite3_stmt *st, int i)
+{
+	const void *p = sqlite3_column_blob(st, i); /* in this order, as SQLite asks */
+	int n = sqlite3_column_bytes(st, i);
+
+	return str_n(p ? p : "", p ? (size_t)n : 0);
+}
+static inline struct str column_text(sqlite3_stmt *st, int i)
+{
+	const void *p = sqlite3_column_text(st, i);
+	int n = sqlite3_column_bytes(st, i);
+
+	return str_n(p ? p : "", p ? (size_t)n : 0);
+}
+
+#endif

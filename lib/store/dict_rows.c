@@ -1,0 +1,431 @@
+#include "flow/json.h"
+#include "store/inside.h"
+
+/*
+ * A name's row is found by a hash of its bytes. Rows say on which day they were last in use, so that
+ * those that no record held can mean are deleted: the day is written at a name's first use each
+ * day, and the day a row has gone, its name gets a new one. Row numbers never come back
+ * (AUTOINCREMENT).
+ */
+
+enum { DELETE_AT_ONCE = 2000, LABELS_BYTES = 1 << 20 };
+
+void dict_rows_init(struct dict_rows *d, const struct flow_dict *dict)
+{
+	*d = (struct dict_rows){ .dict = dict };
+}
+
+void dict_rows_done(struct dict_rows *d)
+{
+	for (int k = 0; k < DICT_KINDS_; k++)
+		free(d->kinds[k].slots);
+	free(d->fresh);
+	*d = (struct dict_rows){ 0 };
+}
+
+void dict_rows_reset(struct dict_rows *d)
+{
+	for (int k = 0; k < DICT_KINDS_; k++)
+		if (d->kinds[k].count)
+			memset(d->kinds[k].slots, 0,
+			       d->kinds[k].count * sizeof *d->kinds[k].slots);
+	d->fresh_count = 0;
+	d->day = 0;
+}
+
+enum err_code dict_rows_open(struct dict_rows *d, struct db *db, struct err *e)
+{
+	uint64_t day = 0;
+	enum err_code code =
+		db_number(db, "SELECT value FROM meta WHERE name = 'day'", 0, &day, e);
+
+	if (code == ERR_OK && day > d->day)
+		d->day = (uint32_t)day;
+	return code;
+}
+
+void dict_rows_begin(struct dict_rows *d, struct wall_ns now)
+{
+	d->fresh_count = 0;
+	if (day_of(now) > d->day)
+		d->day = day_of(now);
+}
+
+void dict_rows_forget(struct dict_rows *d)
+{
+	for (size_t i = 0; i < d->fresh_count; i++)
+		d->kinds[d->fresh[i].kind].slots[d->fresh[i].id] = (struct dict_slot){ 0 };
+	d->fresh_count = 0;
+}
+
+static enum err_code grow(struct dict_rows *d, enum dict_kind kind, uint32_t id, struct err *e)
+{
+	size_t count = ((size_t)id + 64) * 3 / 2;
+	struct dict_slot *slots = realloc(d->kinds[kind].slots, count * sizeof *slots);
+
+	if (!slots)
+		return err_set(e, ERR_NOMEM, "names of the store");
+	memset(slots + d->kinds[kind].count, 0,
+	       (count - d->kinds[kind].count) * sizeof *slots);
+	d->kinds[kind].slots = slots;
+	d->kinds[kind].count = count;
+	return ERR_OK;
+}
+
+static enum err_code remember_fresh(struct dict_rows *d, enum dict_kind kind, uint32_t id,
+				    struct err *e)
+{
+	if (d->fresh_count == d->fresh_max) {
+		size_t max = d->fresh_max ? d->fresh_max * 2 : 256;
+		void *fresh = realloc(d->fresh, max * sizeof *d->fresh);
+		if (!fresh)
+			return err_set(e, ERR_NOMEM, "names of the store");
+		d->fresh = fresh;
+		d->fresh_max = max;
+	}
+	d->fresh[d->fresh_count].kind = (uint8_t)kind;
+	d->fresh[d->fresh_count++].id = id;
+	return ERR_OK;
+}
+
+static bool wire_of(const struct flow_dict *dict, enum dict_kind kind, uint32_t id, struct str *ret)
+{
+	const struct endpoint *ep;
+	const struct service *svc;
+	const struct node *node;
+
+	switch (kind) {
+	case DICT_ENDPOINT:
+		ep = flow_dict_get_endpoint(dict, (struct endpoint_id){ id });
+		*ret = ep ? ep->wire : STR("");
+		return ep;
+	case DICT_SERVICE:
+		svc = flow_dict_get_service(dict, (struct service_id){ id });
+		*ret = svc ? svc->wire : STR("");
+		return svc;
+	case DICT_NODE:
+		node = flow_dict_get_node(dict, (struct node_id){ id });
+		*ret = node ? node->wire : STR("");
+		return node;
+	default:
+		*ret = flow_dict_get_kernel_reason(dict, (uint16_t)id);
+		return ret->len;
+	}
+}
+
+/* ["a","b"] */
+static void put_list(struct buf *b, const struct str *list, size_t count)
+{
+	buf_char(b, '[');
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			buf_char(b, ',');
+		json_put_string(b, list[i]);
+	}
+	buf_char(b, ']');
+}
+
+static enum err_code insert(struct dict_rows *d, struct db *db, enum dict_kind kind, uint32_t id,
+			    struct str wire, uint64_t hash, struct err *e)
+{
+	AUTO_BUF struct buf labels = buf_init(LABELS_BYTES);
+
+	if (kind == DICT_ENDPOINT) {
+		const struct endpoint *ep =
+			flow_dict_get_endpoint(d->dict, (struct endpoint_id){ id });
+		struct workload none = { { "", 0 }, { "", 0 } };
+		const struct workload *w = ep->workload_count ? &ep->workloads[0] : &none;
+		put_list(&labels, ep->labels, ep->label_count);
+		return DB_RUN(db, e,
+			      "INSERT INTO endpoint (hash, day, wire, identity, cluster, namespace,"
+			      " pod, workload, workload_kind, labels)"
+			      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+			      DB_I(hash), DB_I(d->day), DB_B(wire), DB_I(ep->identity),
+			      DB_T(ep->cluster), DB_T(ep->namespace_), DB_T(ep->pod),
+			      DB_T(w->name), DB_T(w->kind), DB_T(buf_str(&labels)));
+	}
+	if (kind == DICT_SERVICE) {
+		const struct service *svc =
+			flow_dict_get_service(d->dict, (struct service_id){ id });
+		return DB_RUN(db, e,
+			      "INSERT INTO service (hash, day, wire, name, namespace)"
+			      " VALUES (?1, ?2, ?3, ?4, ?5)",
+			      DB_I(hash), DB_I(d->day), DB_B(wire), DB_T(svc->name),
+			      DB_T(svc->namespace_));
+	}
+	if (kind == DICT_NODE) {
+		const struct node *node = flow_dict_get_node(d->dict, (struct node_id){ id });
+		put_list(&labels, node->labels, node->label_count);
+		return DB_RUN(db, e,
+			      "INSERT INTO node (hash, day, wire, name, labels)"
+			      " VALUES (?1, ?2, ?3, ?4, ?5)",
+			      DB_I(hash), DB_I(d->day), DB_B(wire), DB_T(node->name),
+			      DB_T(buf_str(&labels)));
+	}
+	return DB_RUN(db, e, "INSERT INTO kernel_reason (hash, day, wire) VALUES (?1, ?2, ?3)",
+		      DB_I(hash), DB_I(d->day), DB_B(wire));
+}
+
+static const struct {
+	const char *find, *touch, *read, *prune;
+} sql[DICT_KINDS_] = {
+	[DICT_ENDPOINT] = { "SELECT id FROM endpoint WHERE hash = ?1 AND wire = ?2",
+			    "UPDATE endpoint SET day = ?1 WHERE id = ?2 AND day < ?1",
+			    "SELECT wire FROM endpoint WHERE id = ?1",
+			    "DELETE FROM endpoint WHERE id IN (SELECT id FROM endpoint"
+			    " WHERE day < ?1 LIMIT ?2)" },
+	[DICT_SERVICE] = { "SELECT id FROM service WHERE hash = ?1 AND wire = ?2",
+			   "UPDATE service SET day = ?1 WHERE id = ?2 AND day < ?1",
+			   "SELECT wire FROM service WHERE id = ?1",
+			   "DELETE FROM service WHERE id IN (SELECT id FROM service"
+			   " WHERE day < ?1 LIMIT ?2)" },
+	[DICT_NODE] = { "SELECT id FROM node WHERE hash = ?1 AND wire = ?2",
+			"UPDATE node SET day = ?1 WHERE id = ?2 AND day < ?1",
+			"SELECT wire FROM node WHERE id = ?1",
+			"DELETE FROM node WHERE id IN (SELECT id FROM node"
+			" WHERE day < ?1 LIMIT ?2)" },
+	[DICT_REASON] = { "SELECT id FROM kernel_reason WHERE hash = ?1 AND wire = ?2",
+			  "UPDATE kernel_reason SET day = ?1 WHERE id = ?2 AND day < ?1",
+			  "SELECT wire FROM kernel_reason WHERE id = ?1", NULL },
+};
+
+static enum err_code find(struct db *db, enum dict_kind kind, struct str wire, uint64_t hash,
+			  uint32_t *ret, struct err *e)
+{
+	sqlite3_stmt *st = DB_ASK(db, sql[kind].find, DB_I(hash), DB_B(wire));
+	uint32_t id = 0;
+
+	if (db_next(db, st)) {
+		id = (uint32_t)column_u64(st, 0);
+		db_leave(st);
+	}
+	enum err_code code = db_ended(db, "look up a name", e);
+	if (code == ERR_OK)
+		*ret = id;
+	return code;
+}
+
+/* The row of process id @id: known, found or made. */
+static enum err_code settle(struct dict_rows *d, struct db *db, enum dict_kind kind, uint32_t id,
+			    struct str wire, struct err *e)
+{
+	enum err_code code = ERR_OK;
+	uint32_t stored = 0;
+
+	if (id >= d->kinds[kind].count)
+		code = grow(d, kind, id, e);
+	if (code == ERR_OK)
+		code = remember_fresh(d, kind, id, e);
+	if (code != ERR_OK)
+		return code;
+	uint64_t hash = hash_bytes(wire.p, wire.len, 0);
+	code = find(db, kind, wire, hash, &stored, e);
+	if (code == ERR_OK && stored) {
+		code = DB_RUN(db, e, sql[kind].touch, DB_I(d->day), DB_I(stored));
+	} else if (code == ERR_OK) {
+		code = insert(d, db, kind, id, wire, hash, e);
+		stored = (uint32_t)sqlite3_last_insert_rowid(db->h);
+	}
+	if (code == ERR_OK)
+		d->kinds[kind].slots[id] = (struct dict_slot){ stored, d->day };
+	return code;
+}
+
+/* Ids that the dictionary does not know mean nobody. */
+static inline enum err_code store_id(struct dict_rows *d, struct db *db, enum dict_kind kind,
+				     uint32_t *id, struct err *e)
+{
+	struct str wire;
+
+	if (!*id)
+		return ERR_OK;
+	if (*id >= d->kinds[kind].count || d->kinds[kind].slots[*id].day != d->day ||
+	    !d->kinds[kind].slots[*id].stored) {
+		enum err_code code = ERR_OK;
+		if (!wire_of(d->dict, kind, *id, &wire)) {
+			*id = 0;
+			return ERR_OK;
+		}
+		code = settle(d, db, kind, *id, wire, e);
+		if (code != ERR_OK)
+			return code;
+	}
+	*id = d->kinds[kind].slots[*id].stored;
+	return ERR_OK;
+}
+
+enum err_code dict_rows_store(struct dict_rows *d, struct db *db, struct flow *flows, size_t n,
+			      struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	for (size_t i = 0; i < n && code == ERR_OK; i++) {
+		struct flow *f = &flows[i];
+		uint32_t reason = f->kernel_reason;
+		code = store_id(d, db, DICT_ENDPOINT, &f->src_ep.v, e);
+		if (code == ERR_OK)
+			code = store_id(d, db, DICT_ENDPOINT, &f->dst_ep.v, e);
+		if (code == ERR_OK)
+			code = store_id(d, db, DICT_SERVICE, &f->src_svc.v, e);
+		if (code == ERR_OK)
+			code = store_id(d, db, DICT_SERVICE, &f->dst_svc.v, e);
+		if (code == ERR_OK)
+			code = store_id(d, db, DICT_NODE, &f->node.v, e);
+		if (code == ERR_OK && reason) {
+			code = store_id(d, db, DICT_REASON, &reason, e);
+			f->kernel_reason = reason > UINT16_MAX ? 0 : (uint16_t)reason;
+		}
+	}
+	return code;
+}
+
+enum err_code dict_rows_prune(struct db *db, uint32_t day, struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	for (int k = 0; k < DICT_KINDS_ && code == ERR_OK; k++)
+		if (sql[k].prune)
+			code = DB_RUN(db, e, sql[k].prune, DB_I(day), DB_I(DELETE_AT_ONCE));
+	return code;
+}
+
+/* --- the way back ------------------------------------------------------------------------- */
+
+/* Open addressing, grows by doubling; both numbers in one word. */
+struct back_map {
+	uint64_t *slots; /* stored << 32 | id; 0: free */
+	size_t mask, count;
+};
+struct dict_back {
+	struct flow_dict *dict;
+	uint64_t generation;
+	struct back_map kinds[DICT_KINDS_];
+};
+
+enum { BACK_FIRST = 256, BACK_MOST = 1 << 20 };
+
+enum err_code dict_back_new(struct flow_dict *dict, struct dict_back **ret, struct err *e)
+{
+	AUTO(own_free) struct dict_back *d = calloc(1, sizeof *d);
+
+	if (!d)
+		return err_set(e, ERR_NOMEM, "names of the store");
+	d->dict = dict;
+	d->generation = flow_dict_generation(dict);
+	*ret = TAKE(d);
+	return ERR_OK;
+}
+
+void dict_back_free(struct dict_back *d)
+{
+	if (!d)
+		return;
+	for (int k = 0; k < DICT_KINDS_; k++)
+		free(d->kinds[k].slots);
+	free(d);
+}
+
+static size_t back_start(const struct back_map *m, uint32_t stored)
+{
+	return (stored * UINT64_C(0x9e3779b97f4a7c15) >> 32) & m->mask;
+}
+
+static bool back_get(const struct back_map *m, uint32_t stored, uint32_t *ret)
+{
+	if (!m->slots)
+		return false;
+	for (size_t at = back_start(m, stored); m->slots[at]; at = (at + 1) & m->mask)
+		if (m->slots[at] >> 32 == stored) {
+			*ret = (uint32_t)m->slots[at];
+			return true;
+		}
+	return false;
+}
+
+static void back_insert(struct back_map *m, uint64_t word)
+{
+	size_t at = back_start(m, (uint32_t)(word >> 32));
+
+	while (m->slots[at])
+		at = (at + 1) & m->mask;
+	m->slots[at] = word;
+	m->count++;
+}
+
+/* Without memory nothing is remembered, and read again. */
+static void back_put(struct back_map *m, uint32_t stored, uint32_t id)
+{
+	if (!m->slots || m->count * 2 > m->mask) {
+		size_t size = m->slots ? (m->mask + 1) * 2 : BACK_FIRST;
+		bool start_again = size > BACK_MOST;
+		struct back_map grown = { .mask = (start_again ? BACK_FIRST : size) - 1 };
+		grown.slots = calloc(grown.mask + 1, sizeof *grown.slots);
+		if (!grown.slots)
+			return;
+		for (size_t i = 0; m->slots && !start_again && i <= m->mask; i++)
+			if (m->slots[i])
+				back_insert(&grown, m->slots[i]);
+		free(m->slots);
+		*m = grown;
+	}
+	back_insert(m, (uint64_t)stored << 32 | id);
+}
+
+static uint32_t intern(struct flow_dict *dict, enum dict_kind kind, struct str wire)
+{
+	switch (kind) {
+	case DICT_ENDPOINT:
+		return flow_dict_endpoint_wire(dict, wire).v;
+	case DICT_SERVICE:
+		return flow_dict_service_wire(dict, wire).v;
+	case DICT_NODE:
+		return flow_dict_node_wire(dict, wire).v;
+	default:
+		return flow_dict_kernel_reason(dict, wire);
+	}
+}
+
+uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, uint32_t stored)
+{
+	uint32_t id = 0;
+
+	if (!stored)
+		return 0;
+	if (d->generation != flow_dict_generation(d->dict)) {
+		for (int k = 0; k < DICT_KINDS_; k++) {
+			free(d->kinds[k].slots);
+			d->kinds[k] = (struct back_map){ 0 };
+		}
+		d->generation = flow_dict_generation(d->dict);
+	}
+	if (back_get(&d->kinds[kind], stored, &id))
+		return id;
+	sqlite3_stmt *st = DB_ASK(db, sql[kind].read, DB_I(stored));
+	if (!db_next(db, st))
+		return 0;
+	id = intern(d->dict, kind, column_blob(st, 0));
+	db_leave(st);
+	back_put(&d->kinds[kind], stored, id);
+	return id;
+}
+
+void dict_back_flows(struct dict_back *d, struct db *db, flow_members members, struct flow *flows,
+		     size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct flow *f = &flows[i];
+		if (members & FLOW_MEMBER(FLOW_MEMBER_SRC_EP))
+			f->src_ep.v = dict_back_id(d, db, DICT_ENDPOINT, f->src_ep.v);
+		if (members & FLOW_MEMBER(FLOW_MEMBER_DST_EP))
+			f->dst_ep.v = dict_back_id(d, db, DICT_ENDPOINT, f->dst_ep.v);
+		if (members & FLOW_MEMBER(FLOW_MEMBER_SERVICES)) {
+			f->src_svc.v = dict_back_id(d, db, DICT_SERVICE, f->src_svc.v);
+			f->dst_svc.v = dict_back_id(d, db, DICT_SERVICE, f->dst_svc.v);
+		}
+		if (members & FLOW_MEMBER(FLOW_MEMBER_NODE))
+			f->node.v = dict_back_id(d, db, DICT_NODE, f->node.v);
+		if (members & FLOW_MEMBER(FLOW_MEMBER_KERNEL_REASON))
+			f->kernel_reason =
+				(uint16_t)dict_back_id(d, db, DICT_REASON, f->kernel_reason);
+	}
+}

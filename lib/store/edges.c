@@ -1,0 +1,443 @@
+#include "base/map.h"
+#include "filter/l7.h"
+#include "flow/fields.h"
+#include "flow/flow.pb-c.h"
+#include "flow/names.h"
+#include "flow/wire.h"
+#include "store/inside.h"
+
+/*
+ * Edges are counted in memory by (minute, who, whom, port, …) and added to their rows some seconds
+ * later, together with the number up to which records are counted: after a crash the blocks behind
+ * it are counted again, and none twice. Late records of a minute add to the row that is there.
+ *
+ * Names of the two sides, policies, DNS names and nodes are all "parties": a namespace and a name.
+ */
+
+enum {
+	EDGES_MOST = 1 << 14,  /* in memory */
+	EDGE_SLOTS = 1 << 15,  /* half of them free */
+	PARTIES_MOST = 1 << 15,
+	DNS_MOST = 1 << 13,    /* names of outside peers; more of them count without */
+	NAME_BYTES = 1024,
+	FLUSH_NS_S = 15,       /* seconds */
+	DELETE_MINUTES = 240,
+	/* First port that Linux gives to clients: ip_local_port_range, networking/ip-sysctl.rst. */
+	EPHEMERAL_PORT = 32768,
+	L7_RESPONSE = FLOW__L7_FLOW_TYPE__RESPONSE,
+};
+#define MINUTE_NS (60 * NS_PER_S)
+
+struct edge_key {
+	uint32_t minute; /* since 1970 */
+	uint32_t src, dst, dns, policy, node; /* parties; 0: none */
+	uint32_t drop_desc;
+	uint16_t port;
+	uint8_t l4, verdict;
+};
+_Static_assert(sizeof(struct edge_key) == 32, "keys are compared as bytes");
+
+struct edge {
+	struct edge_key key;
+	uint64_t flows, packets, bytes;
+	uint32_t l7_ok, l7_errors;
+};
+
+struct party {
+	struct str key; /* namespace, NUL, name; the map's own bytes */
+	uint32_t stored; /* its row */
+	uint32_t day;
+};
+
+struct edges {
+	const struct flow_dict *dict;
+	struct edge *list; /* EDGES_MOST */
+	size_t count;
+	uint16_t *slots; /* 1 + index of list; 0: free */
+	struct map *party_ids;
+	struct party *parties; /* [0] is nobody */
+	size_t party_count, dns_count;
+	/* party by endpoint and by node, 0: not known yet */
+	uint32_t *by_endpoint, *by_node;
+	size_t by_endpoint_count, by_node_count;
+	struct wall_ns flushed;
+	bool full;
+};
+_Static_assert(EDGES_MOST < UINT16_MAX, "indices of edges");
+
+void edges_free(struct edges *ed)
+{
+	if (!ed)
+		return;
+	free(ed->list);
+	free(ed->slots);
+	map_free(ed->party_ids);
+	free(ed->parties);
+	free(ed->by_endpoint);
+	free(ed->by_node);
+	free(ed);
+}
+
+enum err_code edges_new(const struct flow_dict *dict, struct edges **ret, struct err *e)
+{
+	AUTO(own_free) struct edges *ed = calloc(1, sizeof *ed);
+	uint64_t seed = (uint64_t)(uintptr_t)ed; /* names come from this node's own dictionary */
+
+	if (!ed)
+		return err_set(e, ERR_NOMEM, "edges of the store");
+	ed->dict = dict;
+	ed->list = calloc(EDGES_MOST, sizeof *ed->list);
+	ed->slots = calloc(EDGE_SLOTS, sizeof *ed->slots);
+	ed->parties = calloc(PARTIES_MOST + 1, sizeof *ed->parties);
+	if (!ed->list || !ed->slots || !ed->parties ||
+	    map_new(PARTIES_MOST, seed, &ed->party_ids, NULL) != ERR_OK) {
+		edges_free(TAKE(ed));
+		return err_set(e, ERR_NOMEM, "edges of the store");
+	}
+	*ret = TAKE(ed);
+	return ERR_OK;
+}
+
+/* --- who ---------------------------------------------------------------------------------- */
+
+/* 0: no more room. */
+static uint32_t party_of(struct edges *ed, struct str namespace_, struct str name)
+{
+	char bytes[NAME_BYTES];
+	struct buf key = buf_fixed(bytes, sizeof bytes);
+	struct str kept;
+	uint32_t id;
+
+	buf_str_put(&key, str_upto(namespace_, NAME_BYTES / 4));
+	buf_char(&key, 0);
+	buf_str_put(&key, str_upto(name, NAME_BYTES / 2));
+	if (map_get(ed->party_ids, buf_str(&key), &id))
+		return id;
+	if (ed->party_count == PARTIES_MOST) {
+		ed->full = true;
+		return 0;
+	}
+	id = (uint32_t)ed->party_count + 1;
+	if (map_put(ed->party_ids, buf_str(&key), id, &kept, NULL) != ERR_OK)
+		return 0;
+	ed->parties[id] = (struct party){ .key = kept };
+	ed->party_count++;
+	return id;
+}
+
+static struct str label_with(const struct endpoint *ep, struct str prefix)
+{
+	for (size_t i = 0; i < ep->label_count; i++)
+		if (str_has_prefix(ep->labels[i], prefix) && ep->labels[i].len > prefix.len)
+			return str_from(ep->labels[i], prefix.len);
+	return STR("");
+}
+
+/* Workload, else pod, else the block of addresses, the reserved name or the first label. */
+static uint32_t party_of_endpoint(struct edges *ed, const struct endpoint *ep)
+{
+	const char *reserved = ep ? identity_name(ep->identity) : "unknown";
+
+	if (ep && ep->workload_count && ep->workloads[0].name.len)
+		return party_of(ed, ep->namespace_, ep->workloads[0].name);
+	if (ep && ep->pod.len)
+		return party_of(ed, ep->namespace_, ep->pod);
+	if (ep && label_with(ep, STR("cidr:")).len)
+		return party_of(ed, STR(""), label_with(ep, STR("cidr:")));
+	if (reserved)
+		return party_of(ed, STR(""), str_of(reserved));
+	if (ep->label_count)
+		return party_of(ed, ep->namespace_, ep->labels[0]);
+	return party_of(ed, ep->namespace_, STR("unknown"));
+}
+
+static bool remember(uint32_t **list, size_t *count, uint32_t id, uint32_t party)
+{
+	if (id >= *count) {
+		size_t room = ((size_t)id + 32) * 2;
+		uint32_t *grown = realloc(*list, room * sizeof *grown);
+		if (!grown)
+			return false;
+		memset(grown + *count, 0, (room - *count) * sizeof *grown);
+		*list = grown;
+		*count = room;
+	}
+	(*list)[id] = party;
+	return true;
+}
+
+static uint32_t party_of_side(struct edges *ed, struct endpoint_id id)
+{
+	if (id.v < ed->by_endpoint_count && ed->by_endpoint[id.v])
+		return ed->by_endpoint[id.v];
+	uint32_t party = party_of_endpoint(ed, flow_dict_get_endpoint(ed->dict, id));
+	(void)remember(&ed->by_endpoint, &ed->by_endpoint_count, id.v, party);
+	return party;
+}
+
+static uint32_t party_of_node(struct edges *ed, struct node_id id)
+{
+	if (!id.v)
+		return 0;
+	if (id.v < ed->by_node_count && ed->by_node[id.v])
+		return ed->by_node[id.v];
+	const struct node *node = flow_dict_get_node(ed->dict, id);
+	uint32_t party = node && node->name.len ? party_of(ed, STR(""), node->name) : 0;
+	(void)remember(&ed->by_node, &ed->by_node_count, id.v, party);
+	return party;
+}
+
+static uint32_t party_of_dns(struct edges *ed, const struct flow *f, bool of_source)
+{
+	uint32_t field = of_source ? FLOW_FIELD_SOURCE_NAMES : FLOW_FIELD_DESTINATION_NAMES, id;
+	struct str name;
+
+	if (!flow_is(f, FLOW_HAS_NAMES) || !wire_find(str_n(f->ext, f->ext_len), field, &name))
+		return 0;
+	size_t before = ed->party_count;
+	if (ed->dns_count >= DNS_MOST) {
+		char bytes[NAME_BYTES];
+		struct buf key = buf_fixed(bytes, sizeof bytes);
+		buf_char(&key, 0);
+		buf_str_put(&key, str_upto(name, NAME_BYTES / 2));
+		return map_get(ed->party_ids, buf_str(&key), &id) ? id : 0;
+	}
+	id = party_of(ed, STR(""), name);
+	ed->dns_count += ed->party_count - before;
+	return id;
+}
+
+/* "namespace/name" of the first that decided: who denied before who allowed. */
+static uint32_t party_of_policy(struct edges *ed, const struct flow *f)
+{
+	static const uint32_t fields[] = { FLOW_FIELD_EGRESS_DENIED_BY,
+					   FLOW_FIELD_INGRESS_DENIED_BY,
+					   FLOW_FIELD_EGRESS_ALLOWED_BY,
+					   FLOW_FIELD_INGRESS_ALLOWED_BY };
+	enum { POLICY_NAME = 1, POLICY_NAMESPACE = 2 };
+
+	for (size_t i = 0; flow_is(f, FLOW_HAS_POLICIES) && i < ARRAY_LEN(fields); i++) {
+		char bytes[NAME_BYTES];
+		struct buf text = buf_fixed(bytes, sizeof bytes);
+		struct str policy, part;
+		if (!wire_find(str_n(f->ext, f->ext_len), fields[i], &policy))
+			continue;
+		if (wire_find(policy, POLICY_NAMESPACE, &part) && part.len) {
+			buf_str_put(&text, str_upto(part, NAME_BYTES / 4));
+			buf_char(&text, '/');
+		}
+		if (!wire_find(policy, POLICY_NAME, &part))
+			continue;
+		buf_str_put(&text, str_upto(part, NAME_BYTES / 4));
+		return party_of(ed, STR(""), buf_str(&text));
+	}
+	return 0;
+}
+
+/* --- counting ----------------------------------------------------------------------------- */
+
+/* True if @f answers: its destination is who asked. Drops do not say so themselves; then the first
+ * packet's flags tell, or a port that only clients have. */
+static bool is_answer(const struct flow *f, uint32_t src_port, uint32_t dst_port)
+{
+	if (f->is_reply != FLOW_REPLY_ABSENT)
+		return f->is_reply == FLOW_REPLY_TRUE;
+	if (f->l4 == FLOW_L4_TCP && flow_is(f, FLOW_HAS_TCP_FLAGS) && f->tcp_flags & FLOW_TCP_SYN)
+		return f->tcp_flags & FLOW_TCP_ACK;
+	return src_port && src_port < EPHEMERAL_PORT && dst_port >= EPHEMERAL_PORT;
+}
+
+static void count_l7(struct edge *edge, const struct flow *f)
+{
+	enum { L7_TYPE = 1, DNS_RCODE = 6, HTTP_ERRORS_FROM = 400 };
+	struct str message;
+	struct l7 l7;
+	struct l7_http http;
+	uint64_t type = 0, rcode = 0;
+
+	if (!flow_is(f, FLOW_HAS_L7) ||
+	    !wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_L7, &message))
+		return;
+	struct wire_reader r = wire_reader_of(message);
+	struct wire_field field;
+	while (wire_next(&r, &field))
+		if (field.number == L7_TYPE && field.type == WIRE_VARINT)
+			type = field.value;
+	if (type != L7_RESPONSE)
+		return;
+	l7 = l7_of(f);
+	bool failed = l7.kind == L7_HTTP && l7_http(f, &http) && http.code >= HTTP_ERRORS_FROM;
+	r = wire_reader_of(l7.record);
+	while (l7.kind == L7_DNS && wire_next(&r, &field))
+		if (field.number == DNS_RCODE && field.type == WIRE_VARINT)
+			rcode = field.value;
+	if (failed || rcode)
+		edge->l7_errors++;
+	else
+		edge->l7_ok++;
+}
+
+/* NULL: the table is full until it is written. */
+static struct edge *find(struct edges *ed, const struct edge_key *key)
+{
+	size_t at = hash_bytes(key, sizeof *key, 0) & (EDGE_SLOTS - 1);
+
+	for (; ed->slots[at]; at = (at + 1) & (EDGE_SLOTS - 1)) {
+		struct edge *edge = &ed->list[ed->slots[at] - 1];
+		if (memcmp(&edge->key, key, sizeof *key) == 0)
+			return edge;
+	}
+	if (ed->count == EDGES_MOST) {
+		ed->full = true;
+		return NULL;
+	}
+	struct edge *edge = &ed->list[ed->count++];
+	*edge = (struct edge){ .key = *key };
+	ed->slots[at] = (uint16_t)ed->count;
+	return edge;
+}
+
+void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now)
+{
+	uint32_t src_port = 0, dst_port = 0;
+
+	if (f->kind != FLOW_KIND_FLOW)
+		return;
+	bool has_ports = flow_port(f, FLOW_SRC, &src_port) && flow_port(f, FLOW_DST, &dst_port);
+	bool answer = is_answer(f, src_port, dst_port);
+	uint32_t port = !has_ports ? 0 : answer ? src_port : dst_port;
+	uint64_t time = flow_is(f, FLOW_HAS_TIME) ? f->time.v : now.v;
+	const struct edge_key key = {
+		.minute = (uint32_t)(time / MINUTE_NS),
+		.src = party_of_side(ed, answer ? f->dst_ep : f->src_ep),
+		.dst = party_of_side(ed, answer ? f->src_ep : f->dst_ep),
+		.dns = party_of_dns(ed, f, answer),
+		.policy = party_of_policy(ed, f),
+		.node = party_of_node(ed, f->node),
+		.drop_desc = f->drop_desc,
+		.port = port > UINT16_MAX ? 0 : (uint16_t)port,
+		.l4 = f->l4,
+		.verdict = f->verdict,
+	};
+	struct edge *edge = find(ed, &key);
+	if (!edge)
+		return;
+	edge->flows++;
+	if (flow_is(f, FLOW_HAS_DETAIL)) {
+		edge->packets += f->packets;
+		edge->bytes += f->bytes;
+	}
+	count_l7(edge, f);
+}
+
+/* --- rows --------------------------------------------------------------------------------- */
+
+bool edges_are_due(const struct edges *ed, struct wall_ns now)
+{
+	return ed->full || (ed->count && (now.v < ed->flushed.v ||
+					  now.v - ed->flushed.v >= FLUSH_NS_S * NS_PER_S));
+}
+
+static enum err_code settle(struct edges *ed, struct db *db, uint32_t id, uint32_t day,
+			    uint32_t *ret, struct err *e)
+{
+	struct party *p = &ed->parties[id];
+
+	*ret = p->stored;
+	if (!id || (p->stored && p->day == day))
+		return ERR_OK;
+	size_t cut = str_find(p->key, 0);
+	struct str namespace_ = str_upto(p->key, cut), name = str_from(p->key, cut + 1);
+	sqlite3_stmt *st = DB_ASK(db,
+				  "INSERT INTO party (namespace, name, day) VALUES (?1, ?2, ?3)"
+				  " ON CONFLICT DO UPDATE SET day = max(day, excluded.day)"
+				  " RETURNING id",
+				  DB_T(namespace_), DB_T(name), DB_I(day));
+	uint32_t stored = 0;
+	while (db_next(db, st)) /* to its end: that is when it is written */
+		stored = (uint32_t)column_u64(st, 0);
+	enum err_code code = db_ended(db, "write a name", e);
+	if (code != ERR_OK)
+		return code;
+	p->stored = *ret = stored;
+	p->day = day;
+	return ERR_OK;
+}
+
+static enum err_code write_edge(struct edges *ed, struct db *db, const struct edge *edge,
+				uint32_t day, struct err *e)
+{
+	const uint32_t parties[] = { edge->key.src, edge->key.dst, edge->key.dns,
+				     edge->key.policy, edge->key.node };
+	uint32_t rows[ARRAY_LEN(parties)];
+
+	for (size_t i = 0; i < ARRAY_LEN(parties); i++) {
+		enum err_code code = settle(ed, db, parties[i], day, &rows[i], e);
+		if (code != ERR_OK)
+			return code;
+	}
+	return DB_RUN(db, e,
+		      "INSERT INTO edge (minute, src, dst, dns, policy, node, drop_desc, port, l4,"
+		      " verdict, flows, packets, bytes, l7_ok, l7_errors) VALUES (?1, ?2, ?3, ?4, ?5,"
+		      " ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO UPDATE SET"
+		      " flows = flows + excluded.flows, packets = packets + excluded.packets,"
+		      " bytes = bytes + excluded.bytes, l7_ok = l7_ok + excluded.l7_ok,"
+		      " l7_errors = l7_errors + excluded.l7_errors",
+		      DB_I(edge->key.minute), DB_I(rows[0]), DB_I(rows[1]), DB_I(rows[2]),
+		      DB_I(rows[3]), DB_I(rows[4]), DB_I(edge->key.drop_desc), DB_I(edge->key.port),
+		      DB_I(edge->key.l4), DB_I(edge->key.verdict), DB_I(edge->flows),
+		      DB_I(store_i64(edge->packets)), DB_I(store_i64(edge->bytes)),
+		      DB_I(edge->l7_ok), DB_I(edge->l7_errors));
+}
+
+enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day, uint64_t up_to_seq,
+			  struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	for (size_t i = 0; i < ed->count && code == ERR_OK; i++)
+		code = write_edge(ed, db, &ed->list[i], day, e);
+	if (code == ERR_OK)
+		code = DB_RUN(db, e, "INSERT OR REPLACE INTO meta VALUES ('edges_seq', ?1)",
+			      DB_I(up_to_seq));
+	if (code != ERR_OK) /* rows that were made go with the transaction */
+		for (size_t i = 0; i <= ed->party_count; i++)
+			ed->parties[i].stored = 0;
+	return code;
+}
+
+void edges_written(struct edges *ed, struct wall_ns now)
+{
+	memset(ed->slots, 0, EDGE_SLOTS * sizeof *ed->slots);
+	ed->count = 0;
+	ed->flushed = now;
+	if (!ed->full && ed->dns_count < DNS_MOST)
+		return;
+	map_reset(ed->party_ids);
+	ed->party_count = ed->dns_count = 0;
+	if (ed->by_endpoint_count)
+		memset(ed->by_endpoint, 0, ed->by_endpoint_count * sizeof *ed->by_endpoint);
+	if (ed->by_node_count)
+		memset(ed->by_node, 0, ed->by_node_count * sizeof *ed->by_node);
+	ed->full = false;
+}
+
+enum err_code edges_prune(struct db *db, struct wall_ns cutoff, bool *ret_more, struct err *e)
+{
+	uint64_t oldest, end = cutoff.v / MINUTE_NS;
+	enum err_code code =
+		db_number(db, "SELECT minute FROM edge ORDER BY minute LIMIT 1", end, &oldest, e);
+
+	if (code != ERR_OK || oldest >= end)
+		return code;
+	uint64_t upto = oldest + DELETE_MINUTES < end ? oldest + DELETE_MINUTES : end;
+	code = DB_RUN(db, e, "DELETE FROM edge WHERE minute < ?1", DB_I(upto));
+	if (code == ERR_OK && upto == end)
+		code = DB_RUN(db, e,
+			      "DELETE FROM party WHERE id IN (SELECT id FROM party WHERE day < ?1"
+			      " LIMIT 2000)",
+			      DB_I(end / 1440));
+	if (code == ERR_OK)
+		*ret_more = upto < end;
+	return code;
+}

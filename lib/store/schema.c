@@ -1,0 +1,153 @@
+#include "store/inside.h"
+
+/* "Tych": the file says whose it is (file(1) shows it as an SQLite application id). */
+enum { APPLICATION_ID = 0x54796368 };
+
+/*
+ * steps[v] takes a file of version v to v + 1; a new file goes through all of them. Steps that have
+ * been released are never changed. docs/store.md describes what is there.
+ *
+ * Segments and their bytes are two tables, so that looking through zones touches no bytes, and a
+ * damaged page of bytes costs one segment.
+ */
+static const char *const steps[] = {
+	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+
+	"CREATE TABLE endpoint (id INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL,"
+	" day INTEGER NOT NULL, identity INTEGER, cluster TEXT, namespace TEXT, pod TEXT,"
+	" workload TEXT, workload_kind TEXT, labels TEXT, wire BLOB NOT NULL);"
+	"CREATE INDEX endpoint_hash ON endpoint (hash);"
+	"CREATE TABLE service (id INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL,"
+	" day INTEGER NOT NULL, name TEXT, namespace TEXT, wire BLOB NOT NULL);"
+	"CREATE INDEX service_hash ON service (hash);"
+	"CREATE TABLE node (id INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL,"
+	" day INTEGER NOT NULL, name TEXT, labels TEXT, wire BLOB NOT NULL);"
+	"CREATE INDEX node_hash ON node (hash);"
+	"CREATE TABLE kernel_reason (id INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL,"
+	" day INTEGER NOT NULL, wire BLOB NOT NULL);"
+	"CREATE INDEX kernel_reason_hash ON kernel_reason (hash);"
+
+	"CREATE TABLE entry (number INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"
+	" hash BLOB NOT NULL, body TEXT, first_seq INTEGER, last_seq INTEGER, count INTEGER,"
+	" from_ns INTEGER, to_ns INTEGER, sealed_ns INTEGER, root BLOB);"
+	"CREATE TABLE checkpoint (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL,"
+	" text TEXT NOT NULL, signature BLOB NOT NULL, key BLOB NOT NULL);"
+	"CREATE INDEX checkpoint_entry ON checkpoint (entry);"
+
+	"CREATE TABLE segment (first_seq INTEGER PRIMARY KEY, last_seq INTEGER NOT NULL,"
+	" count INTEGER NOT NULL, blocks INTEGER NOT NULL, level INTEGER NOT NULL,"
+	" from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL, untimed INTEGER NOT NULL,"
+	" sealed_ns INTEGER NOT NULL, last_entry INTEGER NOT NULL, damaged INTEGER NOT NULL,"
+	" bytes INTEGER NOT NULL, sum INTEGER NOT NULL, zone BLOB NOT NULL);"
+	"CREATE INDEX segment_small ON segment (first_seq) WHERE level < 9;"
+	"CREATE TABLE segment_data (first_seq INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+
+	"CREATE TABLE gap (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, cause INTEGER NOT NULL,"
+	" from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL, lost INTEGER NOT NULL,"
+	" first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, node TEXT NOT NULL,"
+	" detail TEXT NOT NULL);"
+	"CREATE INDEX gap_to ON gap (to_ns);"
+	"CREATE TABLE policy (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL,"
+	" namespace TEXT NOT NULL, name TEXT NOT NULL, uid TEXT NOT NULL,"
+	" resource_version TEXT NOT NULL, text TEXT NOT NULL, from_ns INTEGER NOT NULL,"
+	" to_ns INTEGER NOT NULL);"
+	"CREATE INDEX policy_name ON policy (kind, namespace, name);"
+
+	"CREATE TABLE party (id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL,"
+	" name TEXT NOT NULL, day INTEGER NOT NULL, UNIQUE (namespace, name));"
+	"CREATE TABLE edge (minute INTEGER NOT NULL, src INTEGER NOT NULL, dst INTEGER NOT NULL,"
+	" port INTEGER NOT NULL, l4 INTEGER NOT NULL, verdict INTEGER NOT NULL,"
+	" drop_desc INTEGER NOT NULL, policy INTEGER NOT NULL, dns INTEGER NOT NULL,"
+	" node INTEGER NOT NULL, flows INTEGER NOT NULL, packets INTEGER NOT NULL,"
+	" bytes INTEGER NOT NULL, l7_ok INTEGER NOT NULL, l7_errors INTEGER NOT NULL,"
+	" PRIMARY KEY (minute, src, dst, port, l4, verdict, drop_desc, policy, dns, node))"
+	" WITHOUT ROWID;"
+	"CREATE VIEW edges AS SELECT e.minute, coalesce(n.name, '') AS node,"
+	" s.namespace AS src_namespace, s.name AS src, d.namespace AS dst_namespace,"
+	" d.name AS dst, coalesce(x.name, '') AS dst_dns, e.port AS dst_port, e.l4, e.verdict,"
+	" e.drop_desc, coalesce(p.name, '') AS policy, e.flows, e.packets, e.bytes, e.l7_ok,"
+	" e.l7_errors FROM edge e JOIN party s ON s.id = e.src JOIN party d ON d.id = e.dst"
+	" LEFT JOIN party x ON x.id = e.dns LEFT JOIN party p ON p.id = e.policy"
+	" LEFT JOIN party n ON n.id = e.node;",
+};
+
+enum { SCHEMA_VERSION = ARRAY_LEN(steps) };
+
+static enum err_code look(struct db *db, const char *path, uint64_t *ret_version, struct err *e)
+{
+	uint64_t id = 0, version = 0, tables = 0;
+	enum err_code code = db_number(db, "PRAGMA application_id", 0, &id, e);
+
+	if (code == ERR_OK)
+		code = db_number(db, "PRAGMA user_version", 0, &version, e);
+	if (code == ERR_OK)
+		code = db_number(db, "SELECT count(*) FROM sqlite_schema", 0, &tables, e);
+	if (code != ERR_OK)
+		return code;
+	if (id != APPLICATION_ID && tables)
+		return err_set(e, ERR_UNSUPPORTED, "'%s' is a database, but not Tycho's", path);
+	if (version > SCHEMA_VERSION)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "'%s' was written by a newer Tycho (version %llu of the file; this "
+			       "program knows up to %d): use that one, or another folder",
+			       path, (unsigned long long)version, SCHEMA_VERSION);
+	*ret_version = version;
+	return ERR_OK;
+}
+
+enum err_code schema_check(struct db *db, const char *path, struct err *e)
+{
+	uint64_t version;
+	enum err_code code = look(db, path, &version, e);
+
+	if (code != ERR_OK)
+		return code;
+	if (version < SCHEMA_VERSION)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "'%s' has version %llu and this program reads %d: let its observer "
+			       "open it once",
+			       path, (unsigned long long)version, SCHEMA_VERSION);
+	return ERR_OK;
+}
+
+static enum err_code migrate(struct db *db, const char *path, struct err *e)
+{
+	uint64_t version;
+	enum err_code code = look(db, path, &version, e); /* again: now nobody else writes */
+
+	for (; code == ERR_OK && version < SCHEMA_VERSION; version++)
+		code = db_script(db, steps[version], e);
+	char pragmas[96];
+	(void)snprintf(pragmas, sizeof pragmas, "PRAGMA application_id = %d; PRAGMA user_version = %d",
+		       APPLICATION_ID, SCHEMA_VERSION);
+	if (code == ERR_OK)
+		code = db_script(db, pragmas, e);
+	return code;
+}
+
+enum err_code schema_prepare(struct db *db, const char *path, struct err *e)
+{
+	uint64_t version;
+	enum err_code code = look(db, path, &version, e);
+
+	/* auto_vacuum counts only before there is a table. What a power cut takes is what came
+	 * after the log was last synced; the file itself stays sound (NORMAL). */
+	if (code == ERR_OK)
+		code = db_script(db,
+				 "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+				 "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;"
+				 "PRAGMA journal_size_limit = 4194304; PRAGMA cache_size = -1024;"
+				 "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF",
+				 e);
+	if (code != ERR_OK || version == SCHEMA_VERSION)
+		return code;
+	code = db_begin(db, e);
+	if (code != ERR_OK)
+		return code;
+	code = migrate(db, path, e);
+	if (code == ERR_OK)
+		code = db_commit(db, e);
+	if (code != ERR_OK)
+		db_rollback(db);
+	return code;
+}
