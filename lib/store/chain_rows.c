@@ -66,8 +66,8 @@ static enum err_code to_hash(struct str bytes, struct chain_hash *ret, struct er
 
 /* --- reading the end ---------------------------------------------------------------------- */
 
-/* Of the entries that were cut off: the last one's number and hash. */
-static enum err_code read_anchor(struct db *db, struct chain_head *ret, struct err *e)
+
+enum err_code chain_read_anchor(struct db *db, struct chain_head *ret, struct err *e)
 {
 	struct chain_head anchor = { 0 };
 	enum err_code code = db_number(db, "SELECT value FROM meta WHERE name = 'anchor'", 0,
@@ -91,7 +91,7 @@ static enum err_code read_anchor(struct db *db, struct chain_head *ret, struct e
 enum err_code chain_read_head(struct db *db, struct chain_head *ret, struct err *e)
 {
 	struct chain_head head;
-	enum err_code code = read_anchor(db, &head, e);
+	enum err_code code = chain_read_anchor(db, &head, e);
 
 	if (code != ERR_OK)
 		return code;

@@ -2,10 +2,11 @@
 #include "store/inside.h"
 
 /*
- * A name's row is found by a hash of its bytes. Rows say on which day they were last in use, so that
- * those that no record held can mean are deleted: the day is written at a name's first use each
- * day, and the day a row has gone, its name gets a new one. Row numbers never come back
- * (AUTOINCREMENT).
+ * A name's row is found by a hash of its bytes. A name that has none gets a number here, and its row
+ * with the block that means it first. Rows say on which day they were last in use, so that those
+ * that no record held can mean are deleted: the day is written at a name's first use each day, and
+ * brings the row back should it have gone. Numbers are never given twice (AUTOINCREMENT remembers
+ * the highest).
  */
 
 enum { DELETE_AT_ONCE = 2000, LABELS_BYTES = 1 << 20 };
@@ -19,43 +20,49 @@ void dict_rows_done(struct dict_rows *d)
 {
 	for (int k = 0; k < DICT_KINDS_; k++)
 		free(d->kinds[k].slots);
-	free(d->fresh);
+	free(d->due);
 	*d = (struct dict_rows){ 0 };
 }
 
 void dict_rows_reset(struct dict_rows *d)
 {
-	for (int k = 0; k < DICT_KINDS_; k++)
+	for (int k = 0; k < DICT_KINDS_; k++) {
 		if (d->kinds[k].count)
 			memset(d->kinds[k].slots, 0,
 			       d->kinds[k].count * sizeof *d->kinds[k].slots);
-	d->fresh_count = 0;
-	d->day = 0;
+		d->kinds[k].last = 0;
+	}
+	d->due_count = 0;
+	d->day = d->day_written = 0;
 }
 
 enum err_code dict_rows_open(struct dict_rows *d, struct db *db, struct err *e)
 {
+	static const char *const last[DICT_KINDS_] = {
+		[DICT_ENDPOINT] = "SELECT seq FROM sqlite_sequence WHERE name = 'endpoint'",
+		[DICT_SERVICE] = "SELECT seq FROM sqlite_sequence WHERE name = 'service'",
+		[DICT_NODE] = "SELECT seq FROM sqlite_sequence WHERE name = 'node'",
+		[DICT_REASON] = "SELECT seq FROM sqlite_sequence WHERE name = 'kernel_reason'",
+	};
 	uint64_t day = 0;
 	enum err_code code =
 		db_number(db, "SELECT value FROM meta WHERE name = 'day'", 0, &day, e);
 
+	for (int k = 0; k < DICT_KINDS_ && code == ERR_OK; k++) {
+		uint64_t v = 0;
+		code = db_number(db, last[k], 0, &v, e);
+		if (v > d->kinds[k].last)
+			d->kinds[k].last = (uint32_t)v;
+	}
 	if (code == ERR_OK && day > d->day)
-		d->day = (uint32_t)day;
+		d->day = d->day_written = (uint32_t)day;
 	return code;
 }
 
-void dict_rows_begin(struct dict_rows *d, struct wall_ns now)
+void dict_rows_at(struct dict_rows *d, struct wall_ns now)
 {
-	d->fresh_count = 0;
 	if (day_of(now) > d->day)
 		d->day = day_of(now);
-}
-
-void dict_rows_forget(struct dict_rows *d)
-{
-	for (size_t i = 0; i < d->fresh_count; i++)
-		d->kinds[d->fresh[i].kind].slots[d->fresh[i].id] = (struct dict_slot){ 0 };
-	d->fresh_count = 0;
 }
 
 static enum err_code grow(struct dict_rows *d, enum dict_kind kind, uint32_t id, struct err *e)
@@ -72,19 +79,20 @@ static enum err_code grow(struct dict_rows *d, enum dict_kind kind, uint32_t id,
 	return ERR_OK;
 }
 
-static enum err_code remember_fresh(struct dict_rows *d, enum dict_kind kind, uint32_t id,
-				    struct err *e)
+/* The row of process id @id is to be written with the next block. */
+static enum err_code make_due(struct dict_rows *d, enum dict_kind kind, uint32_t id,
+			      struct err *e)
 {
-	if (d->fresh_count == d->fresh_max) {
-		size_t max = d->fresh_max ? d->fresh_max * 2 : 256;
-		void *fresh = realloc(d->fresh, max * sizeof *d->fresh);
-		if (!fresh)
+	if (d->due_count == d->due_max) {
+		size_t max = d->due_max ? d->due_max * 2 : 256;
+		void *due = realloc(d->due, max * sizeof *d->due);
+		if (!due)
 			return err_set(e, ERR_NOMEM, "names of the store");
-		d->fresh = fresh;
-		d->fresh_max = max;
+		d->due = due;
+		d->due_max = max;
 	}
-	d->fresh[d->fresh_count].kind = (uint8_t)kind;
-	d->fresh[d->fresh_count++].id = id;
+	d->due[d->due_count].kind = (uint8_t)kind;
+	d->due[d->due_count++].id = id;
 	return ERR_OK;
 }
 
@@ -125,11 +133,16 @@ static void put_list(struct buf *b, const struct str *list, size_t count)
 	buf_char(b, ']');
 }
 
-static enum err_code insert(struct dict_rows *d, struct db *db, enum dict_kind kind, uint32_t id,
-			    struct str wire, uint64_t hash, struct err *e)
+static enum err_code write_row(struct dict_rows *d, struct db *db, enum dict_kind kind,
+			       uint32_t id, struct err *e)
 {
 	AUTO_BUF struct buf labels = buf_init(LABELS_BYTES);
+	uint32_t stored = d->kinds[kind].slots[id].stored;
+	struct str wire;
 
+	if (!wire_of(d->dict, kind, id, &wire))
+		return ERR_OK;
+	uint64_t hash = hash_bytes(wire.p, wire.len, 0);
 	if (kind == DICT_ENDPOINT) {
 		const struct endpoint *ep =
 			flow_dict_get_endpoint(d->dict, (struct endpoint_id){ id });
@@ -137,55 +150,75 @@ static enum err_code insert(struct dict_rows *d, struct db *db, enum dict_kind k
 		const struct workload *w = ep->workload_count ? &ep->workloads[0] : &none;
 		put_list(&labels, ep->labels, ep->label_count);
 		return DB_RUN(db, e,
-			      "INSERT INTO endpoint (hash, day, wire, identity, cluster, namespace,"
-			      " pod, workload, workload_kind, labels)"
-			      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-			      DB_I(hash), DB_I(d->day), DB_B(wire), DB_I(ep->identity),
-			      DB_T(ep->cluster), DB_T(ep->namespace_), DB_T(ep->pod),
-			      DB_T(w->name), DB_T(w->kind), DB_T(buf_str(&labels)));
+			      "INSERT INTO endpoint (id, hash, day, wire, identity, cluster,"
+			      " namespace, pod, workload, workload_kind, labels)"
+			      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+			      " ON CONFLICT (id) DO UPDATE SET day = max(day, excluded.day)",
+			      DB_I(stored), DB_I(hash), DB_I(d->day), DB_B(wire),
+			      DB_I(ep->identity), DB_T(ep->cluster), DB_T(ep->namespace_),
+			      DB_T(ep->pod), DB_T(w->name), DB_T(w->kind),
+			      DB_T(buf_str(&labels)));
 	}
 	if (kind == DICT_SERVICE) {
 		const struct service *svc =
 			flow_dict_get_service(d->dict, (struct service_id){ id });
 		return DB_RUN(db, e,
-			      "INSERT INTO service (hash, day, wire, name, namespace)"
-			      " VALUES (?1, ?2, ?3, ?4, ?5)",
-			      DB_I(hash), DB_I(d->day), DB_B(wire), DB_T(svc->name),
+			      "INSERT INTO service (id, hash, day, wire, name, namespace)"
+			      " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+			      " ON CONFLICT (id) DO UPDATE SET day = max(day, excluded.day)",
+			      DB_I(stored), DB_I(hash), DB_I(d->day), DB_B(wire), DB_T(svc->name),
 			      DB_T(svc->namespace_));
 	}
 	if (kind == DICT_NODE) {
 		const struct node *node = flow_dict_get_node(d->dict, (struct node_id){ id });
 		put_list(&labels, node->labels, node->label_count);
 		return DB_RUN(db, e,
-			      "INSERT INTO node (hash, day, wire, name, labels)"
-			      " VALUES (?1, ?2, ?3, ?4, ?5)",
-			      DB_I(hash), DB_I(d->day), DB_B(wire), DB_T(node->name),
+			      "INSERT INTO node (id, hash, day, wire, name, labels)"
+			      " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+			      " ON CONFLICT (id) DO UPDATE SET day = max(day, excluded.day)",
+			      DB_I(stored), DB_I(hash), DB_I(d->day), DB_B(wire), DB_T(node->name),
 			      DB_T(buf_str(&labels)));
 	}
-	return DB_RUN(db, e, "INSERT INTO kernel_reason (hash, day, wire) VALUES (?1, ?2, ?3)",
-		      DB_I(hash), DB_I(d->day), DB_B(wire));
+	return DB_RUN(db, e,
+		      "INSERT INTO kernel_reason (id, hash, day, wire) VALUES (?1, ?2, ?3, ?4)"
+		      " ON CONFLICT (id) DO UPDATE SET day = max(day, excluded.day)",
+		      DB_I(stored), DB_I(hash), DB_I(d->day), DB_B(wire));
+}
+
+enum err_code dict_rows_write(struct dict_rows *d, struct db *db, struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	for (size_t i = 0; i < d->due_count && code == ERR_OK; i++)
+		code = write_row(d, db, d->due[i].kind, d->due[i].id, e);
+	if (code == ERR_OK && d->day != d->day_written)
+		code = DB_RUN(db, e, "INSERT OR REPLACE INTO meta VALUES ('day', ?1)",
+			      DB_I(d->day));
+	return code;
+}
+
+void dict_rows_written(struct dict_rows *d)
+{
+	d->due_count = 0;
+	d->day_written = d->day;
 }
 
 static const struct {
-	const char *find, *touch, *read, *prune;
+	const char *find, *read, *prune;
 } sql[DICT_KINDS_] = {
 	[DICT_ENDPOINT] = { "SELECT id FROM endpoint WHERE hash = ?1 AND wire = ?2",
-			    "UPDATE endpoint SET day = ?1 WHERE id = ?2 AND day < ?1",
 			    "SELECT wire FROM endpoint WHERE id = ?1",
 			    "DELETE FROM endpoint WHERE id IN (SELECT id FROM endpoint"
 			    " WHERE day < ?1 LIMIT ?2)" },
 	[DICT_SERVICE] = { "SELECT id FROM service WHERE hash = ?1 AND wire = ?2",
-			   "UPDATE service SET day = ?1 WHERE id = ?2 AND day < ?1",
 			   "SELECT wire FROM service WHERE id = ?1",
 			   "DELETE FROM service WHERE id IN (SELECT id FROM service"
 			   " WHERE day < ?1 LIMIT ?2)" },
 	[DICT_NODE] = { "SELECT id FROM node WHERE hash = ?1 AND wire = ?2",
-			"UPDATE node SET day = ?1 WHERE id = ?2 AND day < ?1",
 			"SELECT wire FROM node WHERE id = ?1",
 			"DELETE FROM node WHERE id IN (SELECT id FROM node"
 			" WHERE day < ?1 LIMIT ?2)" },
 	[DICT_REASON] = { "SELECT id FROM kernel_reason WHERE hash = ?1 AND wire = ?2",
-			  "UPDATE kernel_reason SET day = ?1 WHERE id = ?2 AND day < ?1",
 			  "SELECT wire FROM kernel_reason WHERE id = ?1", NULL },
 };
 
@@ -205,30 +238,27 @@ static enum err_code find(struct db *db, enum dict_kind kind, struct str wire, u
 	return code;
 }
 
-/* The row of process id @id: known, found or made. */
+/* The stored number of process id @id: known, found or given out. */
 static enum err_code settle(struct dict_rows *d, struct db *db, enum dict_kind kind, uint32_t id,
 			    struct str wire, struct err *e)
 {
 	enum err_code code = ERR_OK;
-	uint32_t stored = 0;
 
 	if (id >= d->kinds[kind].count)
 		code = grow(d, kind, id, e);
-	if (code == ERR_OK)
-		code = remember_fresh(d, kind, id, e);
 	if (code != ERR_OK)
 		return code;
-	uint64_t hash = hash_bytes(wire.p, wire.len, 0);
-	code = find(db, kind, wire, hash, &stored, e);
-	if (code == ERR_OK && stored) {
-		code = DB_RUN(db, e, sql[kind].touch, DB_I(d->day), DB_I(stored));
-	} else if (code == ERR_OK) {
-		code = insert(d, db, kind, id, wire, hash, e);
-		stored = (uint32_t)sqlite3_last_insert_rowid(db->h);
-	}
+	uint32_t stored = d->kinds[kind].slots[id].stored;
+	if (!stored)
+		code = find(db, kind, wire, hash_bytes(wire.p, wire.len, 0), &stored, e);
 	if (code == ERR_OK)
-		d->kinds[kind].slots[id] = (struct dict_slot){ stored, d->day };
-	return code;
+		code = make_due(d, kind, id, e);
+	if (code != ERR_OK)
+		return code;
+	if (!stored)
+		stored = ++d->kinds[kind].last;
+	d->kinds[kind].slots[id] = (struct dict_slot){ stored, d->day };
+	return ERR_OK;
 }
 
 /* Ids that the dictionary does not know mean nobody. */
@@ -279,14 +309,18 @@ enum err_code dict_rows_store(struct dict_rows *d, struct db *db, struct flow *f
 	return code;
 }
 
-enum err_code dict_rows_prune(struct db *db, uint32_t day, struct err *e)
+enum err_code dict_rows_prune(struct db *db, uint32_t day, bool *ret_more, struct err *e)
 {
-	enum err_code code = ERR_OK;
-
-	for (int k = 0; k < DICT_KINDS_ && code == ERR_OK; k++)
-		if (sql[k].prune)
-			code = DB_RUN(db, e, sql[k].prune, DB_I(day), DB_I(DELETE_AT_ONCE));
-	return code;
+	*ret_more = false;
+	for (int k = 0; k < DICT_KINDS_; k++) {
+		if (!sql[k].prune)
+			continue;
+		enum err_code code = DB_RUN(db, e, sql[k].prune, DB_I(day), DB_I(DELETE_AT_ONCE));
+		if (code != ERR_OK)
+			return code;
+		*ret_more |= sqlite3_changes(db->h) == DELETE_AT_ONCE;
+	}
+	return ERR_OK;
 }
 
 /* --- the way back ------------------------------------------------------------------------- */

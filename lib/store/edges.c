@@ -400,10 +400,14 @@ enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day, uint64_
 	if (code == ERR_OK)
 		code = DB_RUN(db, e, "INSERT OR REPLACE INTO meta VALUES ('edges_seq', ?1)",
 			      DB_I(up_to_seq));
-	if (code != ERR_OK) /* rows that were made go with the transaction */
-		for (size_t i = 0; i <= ed->party_count; i++)
-			ed->parties[i].stored = 0;
 	return code;
+}
+
+/* Rows that were made went with the transaction. */
+void edges_not_written(struct edges *ed)
+{
+	for (size_t i = 0; i <= ed->party_count; i++)
+		ed->parties[i].stored = 0;
 }
 
 void edges_written(struct edges *ed, struct wall_ns now)

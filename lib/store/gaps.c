@@ -50,7 +50,7 @@ static void widen(struct gap *g, const struct store_gap *by)
 		to->first_seq = by->first_seq;
 	if (by->last_seq > to->last_seq)
 		to->last_seq = by->last_seq;
-	if (by->detail.len)
+	if (by->detail.len && !to->detail.len)
 		to->detail = keep(g->detail, sizeof g->detail, by->detail);
 }
 

@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "store/db.h"
@@ -31,6 +32,8 @@ enum {
 	STORE_MERGED_FLOWS = 65536, /* a segment of so many is large */
 	STORE_MERGED_SPAN_S = 3600, /* or one of such a time */
 	STORE_LEVEL_DONE = 9,       /* segment.level: no more merging */
+	STORE_CHUNK = 1024,         /* records handled at once */
+	STORE_EXT_BYTES = 4 << 20,  /* a block with so much text is sealed */
 };
 
 /* Integers of SQLite have 63 bits. */
@@ -60,26 +63,30 @@ struct dict_rows {
 	struct {
 		struct dict_slot *slots;
 		size_t count;
+		uint32_t last; /* highest number given out */
 	} kinds[DICT_KINDS_];
-	uint32_t day; /* only grows */
-	struct {      /* since dict_rows_begin: forgotten if the transaction fails */
+	uint32_t day, day_written; /* only grow */
+	struct {                   /* rows to be written */
 		uint8_t kind;
 		uint32_t id;
-	} *fresh;
-	size_t fresh_count, fresh_max;
+	} *due;
+	size_t due_count, due_max;
 };
 void dict_rows_init(struct dict_rows *d, const struct flow_dict *dict);
 void dict_rows_done(struct dict_rows *d);
-/* The newest day in the file: reads it. */
+/* What the file holds: its highest numbers. */
 MUST_CHECK enum err_code dict_rows_open(struct dict_rows *d, struct db *db, struct err *e);
-void dict_rows_begin(struct dict_rows *d, struct wall_ns now);
-void dict_rows_forget(struct dict_rows *d); /* what came since begin */
-void dict_rows_reset(struct dict_rows *d);
-/* Translates the ids of @flows in place. */
+void dict_rows_reset(struct dict_rows *d); /* for another file */
+void dict_rows_at(struct dict_rows *d, struct wall_ns now);
+/* Translates the ids of @flows in place; looks into the file, writes nothing. */
 MUST_CHECK enum err_code dict_rows_store(struct dict_rows *d, struct db *db, struct flow *flows,
 					 size_t n, struct err *e);
-/* Deletes rows that no segment since @day can mean; at most some thousand. */
-MUST_CHECK enum err_code dict_rows_prune(struct db *db, uint32_t day, struct err *e);
+/* Writes what is due; it is due until dict_rows_written, after the commit. */
+MUST_CHECK enum err_code dict_rows_write(struct dict_rows *d, struct db *db, struct err *e);
+void dict_rows_written(struct dict_rows *d);
+/* Deletes rows that were last in use before @day, a portion of them. *@ret_more: call again. */
+MUST_CHECK enum err_code dict_rows_prune(struct db *db, uint32_t day, bool *ret_more,
+					 struct err *e);
 static inline uint32_t day_of(struct wall_ns t)
 {
 	return (uint32_t)(t.v / (86400 * NS_PER_S));
@@ -113,6 +120,8 @@ struct chain_head {
 	struct chain_hash hash;
 };
 MUST_CHECK enum err_code chain_read_head(struct db *db, struct chain_head *ret, struct err *e);
+/* Of the entries that were cut off: the last one's number and hash; 0: none were. */
+MUST_CHECK enum err_code chain_read_anchor(struct db *db, struct chain_head *ret, struct err *e);
 /* Makes the secret if there is none. */
 MUST_CHECK enum err_code chain_read_secret(struct db *db, bool make, struct chain_secret *ret,
 					   struct err *e);
@@ -161,6 +170,42 @@ MUST_CHECK enum err_code gaps_write(struct gaps *g, struct db *db, struct chain_
 void gaps_drop(struct gaps *g, size_t n); /* the first ones, which are written */
 size_t gaps_count(struct gaps *g);
 
+/* --- segments.c ---------------------------------------------------------------------------- */
+
+struct segment_row {
+	uint64_t first_seq, last_seq, count, blocks;
+	uint32_t level;
+	struct wall_ns from, to; /* of records that have a time; else when it was open */
+	uint64_t untimed;
+	struct wall_ns sealed;
+	uint64_t last_entry; /* of the chain: its newest block */
+	bool damaged;
+	uint64_t sum;          /* of the bytes */
+	uint64_t bytes;        /* how many */
+	struct str zone, data; /* to be written; not read */
+};
+MUST_CHECK enum err_code segment_insert(struct db *db, const struct segment_row *row,
+					struct err *e);
+MUST_CHECK enum err_code segment_delete(struct db *db, uint64_t first_seq, struct err *e);
+/* Columns in this order, for segment_row_of. */
+#define SEGMENT_COLUMNS                                                                            \
+	"first_seq, last_seq, count, blocks, level, from_ns, to_ns, untimed, sealed_ns,"           \
+	" last_entry, damaged, sum, bytes"
+enum { SEGMENT_COLUMN_COUNT = 13 };
+struct segment_row segment_row_of(sqlite3_stmt *st);
+/* The bytes, as they were written: ERR_PARSE if they are not, or cannot be read. */
+MUST_CHECK enum err_code segment_read(struct db *db, const struct segment_row *row, struct buf *to,
+				      struct err *e);
+/* Its records cannot be had any more. */
+void segment_note_damage(struct gaps *g, const struct segment_row *row, const char *why);
+
+/* --- policies.c ---------------------------------------------------------------------------- */
+
+/* Those in force whose entry is up to @number get a new one; those that ended before @oldest go. */
+MUST_CHECK enum err_code policies_say_again(struct db *db, struct chain_head *head, uint64_t number,
+					    struct wall_ns oldest, struct wall_ns now,
+					    struct err *e);
+
 /* --- edges.c ------------------------------------------------------------------------------- */
 
 struct edges;
@@ -174,9 +219,17 @@ bool edges_are_due(const struct edges *ed, struct wall_ns now);
 MUST_CHECK enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day,
 				     uint64_t up_to_seq, struct err *e);
 void edges_written(struct edges *ed, struct wall_ns now);
+void edges_not_written(struct edges *ed); /* the transaction failed */
 /* Minutes before @cutoff go, a portion of them. *@ret_more: call again. */
 MUST_CHECK enum err_code edges_prune(struct db *db, struct wall_ns cutoff, bool *ret_more,
 				     struct err *e);
+
+/* --- merge.c, retention.c: one portion each; true: there may be more ------------------------- */
+
+bool merge_portion(struct store *s, struct wall_ns now);
+bool retention_portion(struct store *s, struct wall_ns now);
+/* Counts the records behind the last edges written: those before a crash. */
+MUST_CHECK enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e);
 
 /* --- sync.c -------------------------------------------------------------------------------- */
 
@@ -185,25 +238,20 @@ MUST_CHECK enum err_code edges_prune(struct db *db, struct wall_ns cutoff, bool 
 struct sync;
 MUST_CHECK enum err_code sync_new(const char *path, struct sync **ret, struct err *e);
 void sync_free(struct sync *sy);
-/* Something was written, @bytes the log has now. Never waits. */
-void sync_poke(struct sync *sy, uint64_t bytes);
+/* The log has so many pages now. Never waits. */
+void sync_poke(struct sync *sy, uint64_t pages);
 
 /* --- store.c ------------------------------------------------------------------------------- */
 
-struct chunk {
-	struct chunk *next;
-	size_t size, used; /* bytes */
-	uint8_t bytes[];
-};
-/* Records of the block that is open; ids are the process's until it is sealed. */
+/* The block that is open: its records are in the encoder, the zone and the tree. */
 struct open_block {
-	struct flow *flows;
-	size_t count, room, max;
-	struct chunk *ext, *ext_last;
+	size_t count;
+	size_t ext_bytes;
+	uint64_t first_seq, last_seq;
+	struct wall_ns from, to; /* of records that have a time */
+	uint64_t untimed;
 	struct wall_ns opened;
-	uint64_t number; /* of the entry that chain hashes for */
-	struct chain_block *chain;
-	bool is_hashed; /* false: a record could not be added; to be done anew */
+	uint64_t number; /* of the entry that the tree is made for */
 };
 
 struct store {
@@ -217,28 +265,40 @@ struct store {
 	int lock_fd;
 	struct db db; /* h NULL: cannot be opened now */
 	struct sync *sync;
+	bool is_known; /* the file was opened at least once: head, secret are right */
 	struct chain_head head;
 	struct chain_secret secret;
-	bool has_secret;
 	struct dict_rows rows;
 	struct edges *edges;
 	struct open_block block;
 	struct segment_encoder *encoder, *merger;
-	struct flow_zone *zone;
-	struct segment *segment;
+	struct flow_zone *zone, *merge_zone;
+	struct chain_block *tree;
+	struct segment *segment; /* for merging */
+	struct flow *scratch;    /* STORE_CHUNK */
 	struct buf bytes, zone_bytes;
-	struct wall_ns last_now; /* newest time that a caller passed */
+	struct wall_ns last_now; /* what the caller passed last */
 	struct wall_ns alive;    /* when the file was last written */
+	struct wall_ns tried;    /* when it was last tried to open it, or to write without a block */
 	bool start_due;          /* the start entry is not written yet */
-	uint64_t first_seq, run_seq;
-	unsigned damage_streak;
-	uint64_t unbounded_edges_look; /* wall ns of the last look at old edges */
+	uint64_t first_seq;      /* of this run */
+	unsigned damage_streak;  /* writes in a row that found the file broken */
 
 	_Atomic uint64_t sealed, taken;
 	_Atomic uint64_t generation; /* grows when another file takes the place of a damaged one */
 	struct gaps gaps;            /* has its own lock */
+	uint64_t log_pages;          /* writing thread only: of the write-ahead log */
+	uint64_t segment_bytes;      /* writing thread only: of all segments held */
+	struct wall_ns looked;       /* writing thread only: when old edges were last looked for */
+	uint32_t pruned_day;         /* writing thread only: names before it are gone */
 	pthread_mutex_t counts_mx;
 	struct store_counts counts; /* guarded by counts_mx */
 };
+/* Seals the open block, so that an entry can follow. */
+MUST_CHECK enum err_code store_seal(struct store *s, struct wall_ns now, struct err *e);
+/* A write failed: what is open is lost, the file perhaps opened anew. */
+void store_fail(struct store *s, struct wall_ns now, const struct err *e);
+/* The counts say what the chain's end is now. */
+void store_published(struct store *s);
 
 #endif

@@ -40,6 +40,7 @@ static const char *const steps[] = {
 	" sealed_ns INTEGER NOT NULL, last_entry INTEGER NOT NULL, damaged INTEGER NOT NULL,"
 	" bytes INTEGER NOT NULL, sum INTEGER NOT NULL, zone BLOB NOT NULL);"
 	"CREATE INDEX segment_small ON segment (first_seq) WHERE level < 9;"
+	"CREATE INDEX segment_sealed ON segment (sealed_ns);"
 	"CREATE TABLE segment_data (first_seq INTEGER PRIMARY KEY, data BLOB NOT NULL);"
 
 	"CREATE TABLE gap (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, cause INTEGER NOT NULL,"

@@ -113,15 +113,14 @@ struct store_counts {
 	struct chain_hash head; /* of the chain */
 	uint64_t entries;       /* its length */
 };
-struct store_counts store_counts(const struct store *s);
+struct store_counts store_counts(struct store *s);
 
 /* --- reading ------------------------------------------------------------------------------- */
 
 struct store_reader;
 /* A connection of its own. Of a running store: @s given, its dictionary is used. Of a file: @dir
  * and a dictionary of the caller's, which grows by what is read. */
-MUST_CHECK enum err_code store_reader_new(const struct store *s, struct store_reader **ret,
-					  struct err *e);
+MUST_CHECK enum err_code store_reader_new(struct store *s, struct store_reader **ret, struct err *e);
 MUST_CHECK enum err_code store_reader_open(const char *dir, struct flow_dict *dict,
 					   struct store_reader **ret, struct err *e);
 void store_reader_free(struct store_reader *r);
@@ -162,7 +161,9 @@ MUST_CHECK enum err_code store_gaps(struct store_reader *r, struct wall_ns since
 				    struct wall_ns until,
 				    void (*each)(void *ctx, const struct store_gap *gap), void *ctx,
 				    struct err *e);
-/* Time of the oldest record and of the first start entry still known; 0: none. */
+/* *@ret_oldest: from when on records are held, but for the gaps: since the first start, or since the
+ * oldest record held once some were pruned. *@ret_newest: when the newest block was sealed. 0, 0:
+ * there is none yet. */
 MUST_CHECK enum err_code store_extent(struct store_reader *r, struct wall_ns *ret_oldest,
 				      struct wall_ns *ret_newest, struct err *e);
 

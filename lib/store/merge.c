@@ -1,0 +1,248 @@
+#include "store/inside.h"
+
+/*
+ * Blocks of a second are small, and small segments compress badly and are slow to search. They grow
+ * in steps: RUN of one level become one of the next, until it is large or its hour is over. So a
+ * record is written three or four times at most, and a merge costs some ten ms.
+ *
+ * Only where records lie changes: the chain's entries, and the roots in them, stay.
+ */
+
+enum {
+	RUN = 16,
+	LOOK = 96,                      /* segments looked at, and merged at once, at most */
+	LARGE = STORE_MERGED_FLOWS / 2, /* is left as it is: little would be gained */
+	MERGED_BYTES = 4 << 20,
+};
+
+static uint64_t hour_of(struct wall_ns t)
+{
+	return t.v / (STORE_MERGED_SPAN_S * NS_PER_S);
+}
+
+/* Which of the first are to become one; @level is what that is. One: it only gets the level. */
+struct plan {
+	size_t from, count;
+	uint32_t level;
+};
+
+/* How many from @from on fit into one. */
+static size_t fitting(const struct segment_row *rows, size_t from, size_t to)
+{
+	uint64_t records = 0, bytes = 0;
+	size_t i = from;
+
+	for (; i < to; i++) {
+		records += rows[i].count;
+		bytes += rows[i].bytes;
+		if (i > from && (records > STORE_MERGED_FLOWS || bytes > MERGED_BYTES))
+			break;
+	}
+	return i - from;
+}
+
+static struct plan plan(const struct segment_row *rows, size_t n, struct wall_ns now)
+{
+	uint64_t records = 0;
+	size_t hour = 0; /* rows of the first one's hour */
+
+	if (!n)
+		return (struct plan){ 0 };
+	if (rows[0].count >= LARGE)
+		return (struct plan){ 0, 1, STORE_LEVEL_DONE };
+	for (; hour < n && hour_of(rows[hour].sealed) == hour_of(rows[0].sealed); hour++)
+		records += rows[hour].count;
+	bool is_over = hour < n || (n < LOOK && hour_of(now) != hour_of(rows[0].sealed));
+	if (is_over || records >= STORE_MERGED_FLOWS)
+		return (struct plan){ 0, fitting(rows, 0, hour), STORE_LEVEL_DONE };
+	for (size_t from = 0, to; from < hour; from = to) {
+		for (to = from; to < hour && rows[to].level == rows[from].level; to++)
+			;
+		if (to - from >= RUN && rows[from].level + 1 < STORE_LEVEL_DONE)
+			return (struct plan){ from, fitting(rows, from, from + RUN),
+					      rows[from].level + 1 };
+	}
+	return (struct plan){ 0 };
+}
+
+/* Adds the records of the segment in s->bytes to the one that is made. */
+static enum err_code add_segment(struct store *s, const struct segment_row *row, struct err *e)
+{
+	enum err_code code = segment_open(s->segment, buf_str(&s->bytes), e);
+
+	if (code == ERR_OK && segment_count(s->segment) != row->count)
+		code = err_set(e, ERR_PARSE, "segment %llu does not hold %llu records",
+			       (unsigned long long)row->first_seq, (unsigned long long)row->count);
+	for (uint64_t at = 0; code == ERR_OK && at < row->count; at += STORE_CHUNK) {
+		size_t n = row->count - at < STORE_CHUNK ? (size_t)(row->count - at) : STORE_CHUNK;
+		memset(s->scratch, 0, n * sizeof *s->scratch);
+		code = segment_load(s->segment, FLOW_MEMBERS_ALL, at, n, s->scratch, e);
+		if (code == ERR_OK)
+			code = segment_add(s->merger, s->scratch, n, e);
+		if (code == ERR_OK)
+			flow_zone_add(s->merge_zone, s->scratch, n);
+	}
+	return code;
+}
+
+/* *@ret_bad: the row that cannot be read, if that was it. */
+static enum err_code merge(struct store *s, const struct segment_row *rows, const struct plan *p,
+			   struct segment_row *made, size_t *ret_bad, struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	*made = rows[p->from];
+	made->count = made->blocks = made->untimed = 0;
+	made->level = p->level;
+	segment_encoder_reset(s->merger);
+	flow_zone_reset(s->merge_zone);
+	for (size_t i = p->from; code == ERR_OK && i < p->from + p->count; i++) {
+		const struct segment_row *row = &rows[i];
+		*ret_bad = i;
+		code = segment_read(&s->db, row, &s->bytes, e);
+		if (code == ERR_OK)
+			code = add_segment(s, row, e);
+		if (code == ERR_OK)
+			code = segment_delete(&s->db, row->first_seq, e);
+		if (row->from.v < made->from.v)
+			made->from = row->from;
+		if (row->to.v > made->to.v)
+			made->to = row->to;
+		made->last_seq = row->last_seq;
+		made->count += row->count;
+		made->blocks += row->blocks;
+		made->untimed += row->untimed;
+		made->sealed = row->sealed;
+		made->last_entry = row->last_entry;
+	}
+	if (code != ERR_OK)
+		return code;
+	*ret_bad = SIZE_MAX;
+	buf_reset(&s->bytes);
+	buf_reset(&s->zone_bytes);
+	code = segment_finish(s->merger, &s->bytes, e);
+	flow_zone_put(&s->zone_bytes, s->merge_zone);
+	if (code == ERR_OK && (s->bytes.failed || s->zone_bytes.failed))
+		code = err_set(e, ERR_NOMEM, "a segment of the store");
+	made->data = buf_str(&s->bytes);
+	made->zone = buf_str(&s->zone_bytes);
+	if (code == ERR_OK)
+		code = segment_insert(&s->db, made, e);
+	return code;
+}
+
+static enum err_code set_level(struct store *s, uint64_t first_seq, struct err *e)
+{
+	return DB_RUN(&s->db, e, "UPDATE segment SET level = 9 WHERE first_seq = ?1",
+		      DB_I(first_seq));
+}
+
+static void count_merge(struct store *s, const struct segment_row *rows, const struct plan *p,
+			uint64_t bytes)
+{
+	for (size_t i = p->from; i < p->from + p->count; i++)
+		s->segment_bytes -= rows[i].bytes;
+	s->segment_bytes += bytes;
+	(void)pthread_mutex_lock(&s->counts_mx);
+	s->counts.merges++;
+	s->counts.segments -= p->count - 1;
+	(void)pthread_mutex_unlock(&s->counts_mx);
+}
+
+static size_t read_small(struct store *s, struct segment_row rows[LOOK], struct err *e)
+{
+	sqlite3_stmt *st = db_ask(&s->db,
+				  "SELECT " SEGMENT_COLUMNS " FROM segment WHERE level < 9"
+				  " ORDER BY first_seq LIMIT 96",
+				  NULL, 0);
+	size_t n = 0;
+
+	while (n < LOOK && db_next(&s->db, st))
+		rows[n++] = segment_row_of(st);
+	db_leave(st);
+	return db_ended(&s->db, "read the segments", e) == ERR_OK ? n : 0;
+}
+
+bool merge_portion(struct store *s, struct wall_ns now)
+{
+	struct segment_row rows[LOOK], made;
+	struct err e = { 0 };
+	size_t bad = SIZE_MAX;
+	struct plan p = plan(rows, read_small(s, rows, &e), now);
+
+	if (!p.count)
+		return false;
+	if (p.count == 1)
+		return set_level(s, rows[p.from].first_seq, &e) == ERR_OK;
+	enum err_code code = db_begin(&s->db, &e);
+	if (code == ERR_OK)
+		code = merge(s, rows, &p, &made, &bad, &e);
+	if (code == ERR_OK)
+		code = db_commit(&s->db, &e);
+	if (code == ERR_OK) {
+		count_merge(s, rows, &p, made.data.len);
+		return true;
+	}
+	db_rollback(&s->db);
+	if (code != ERR_PARSE || bad == SIZE_MAX)
+		return false; /* a full disk, say: later */
+	segment_note_damage(&s->gaps, &rows[bad], e.msg);
+	return set_level(s, rows[bad].first_seq, &e) == ERR_OK;
+}
+
+/* --- after a crash: edges that were counted and not written ---------------------------------- */
+
+static enum err_code recount(struct store *s, struct dict_back *back, const struct segment_row *row,
+			     uint64_t from_seq, struct wall_ns now, struct err *e)
+{
+	enum err_code code = segment_read(&s->db, row, &s->bytes, e);
+
+	if (code == ERR_OK)
+		code = segment_open(s->segment, buf_str(&s->bytes), e);
+	for (uint64_t at = 0; code == ERR_OK && at < segment_count(s->segment); at += STORE_CHUNK) {
+		size_t left = segment_count(s->segment) - at;
+		size_t n = left < STORE_CHUNK ? left : STORE_CHUNK;
+		memset(s->scratch, 0, n * sizeof *s->scratch);
+		code = segment_load(s->segment, FLOW_MEMBERS_ALL, at, n, s->scratch, e);
+		if (code != ERR_OK)
+			break;
+		dict_back_flows(back, &s->db, FLOW_MEMBERS_ALL, s->scratch, n);
+		for (size_t i = 0; i < n; i++)
+			if (s->scratch[i].seq >= from_seq)
+				edges_add(s->edges, &s->scratch[i], now);
+	}
+	if (code == ERR_PARSE)
+		segment_note_damage(&s->gaps, row, e->msg);
+	return code == ERR_PARSE ? ERR_OK : code;
+}
+
+enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e)
+{
+	struct dict_back *back;
+	uint64_t from_seq = 0;
+	enum err_code code = db_number(
+		&s->db, "SELECT value FROM meta WHERE name = 'edges_seq'", 0, &from_seq, e);
+
+	if (code == ERR_OK)
+		code = dict_back_new(s->dict, &back, e);
+	if (code != ERR_OK)
+		return code;
+	for (uint64_t at = from_seq; code == ERR_OK;) {
+		sqlite3_stmt *st = DB_ASK(&s->db,
+					  "SELECT " SEGMENT_COLUMNS " FROM segment WHERE first_seq >= "
+					  "coalesce((SELECT max(first_seq) FROM segment WHERE"
+					  " first_seq <= ?1), ?1) AND last_seq >= ?1"
+					  " ORDER BY first_seq LIMIT 1",
+					  DB_I(at));
+		if (!db_next(&s->db, st)) {
+			code = db_ended(&s->db, "read the segments", e);
+			break;
+		}
+		struct segment_row row = segment_row_of(st);
+		db_leave(st);
+		code = recount(s, back, &row, from_seq, now, e);
+		at = row.last_seq + 1;
+	}
+	dict_back_free(back);
+	return code;
+}

@@ -1,0 +1,166 @@
+#include "chain/sha256.h"
+#include "store/inside.h"
+
+enum { POLICY_BYTES = 8 << 20 }; /* of its text and names */
+
+static enum err_code append_policy(struct db *db, struct chain_head *head,
+				   const struct store_policy *p, struct wall_ns now, struct err *e)
+{
+	AUTO_BUF struct buf body = buf_init(STORE_BODY_BYTES);
+	uint8_t digest[SHA256_BYTES];
+
+	sha256(p->json, digest);
+	buf_lit(&body, "{\"kind\":\"policy\"");
+	put_time(&body, "time", now);
+	put_text(&body, "policy_kind", p->kind);
+	put_text(&body, "namespace", p->namespace_);
+	put_text(&body, "name", p->name);
+	put_text(&body, "uid", p->uid);
+	put_text(&body, "resource_version", p->resource_version);
+	put_time(&body, "from", p->from);
+	buf_lit(&body, ",\"sha256\":\"");
+	if (p->json.len) /* "": it is gone */
+		put_hex(&body, digest, sizeof digest);
+	buf_lit(&body, "\"}");
+	if (body.failed)
+		return err_set(e, ERR_INVALID, "a policy with names of more than %d bytes",
+			       STORE_BODY_BYTES);
+	return chain_append(db, head, ENTRY_POLICY, buf_str(&body), e);
+}
+
+/* True: the row in force says the same already. */
+static enum err_code is_in_force(struct db *db, const struct store_policy *p, bool *ret_any,
+				 bool *ret_same, struct err *e)
+{
+	sqlite3_stmt *st = DB_ASK(db,
+				  "SELECT text, uid FROM policy WHERE kind = ?1 AND namespace = ?2"
+				  " AND name = ?3 AND to_ns = 0",
+				  DB_T(p->kind), DB_T(p->namespace_), DB_T(p->name));
+
+	*ret_any = *ret_same = false;
+	while (db_next(db, st)) {
+		*ret_any = true;
+		*ret_same = str_eq(column_text(st, 0), p->json) && str_eq(column_text(st, 1), p->uid);
+	}
+	return db_ended(db, "read the policies", e);
+}
+
+static enum err_code write_policy(struct db *db, struct chain_head *head,
+				  const struct store_policy *p, struct wall_ns now, struct err *e)
+{
+	enum err_code code = append_policy(db, head, p, now, e);
+
+	if (code == ERR_OK)
+		code = DB_RUN(db, e,
+			      "UPDATE policy SET to_ns = ?4 WHERE kind = ?1 AND namespace = ?2"
+			      " AND name = ?3 AND to_ns = 0",
+			      DB_T(p->kind), DB_T(p->namespace_), DB_T(p->name),
+			      DB_I(store_i64(p->from.v)));
+	if (code == ERR_OK && p->json.len)
+		code = DB_RUN(db, e,
+			      "INSERT INTO policy (entry, kind, namespace, name, uid,"
+			      " resource_version, text, from_ns, to_ns)"
+			      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+			      DB_I(head->number), DB_T(p->kind), DB_T(p->namespace_), DB_T(p->name),
+			      DB_T(p->uid), DB_T(p->resource_version), DB_T(p->json),
+			      DB_I(store_i64(p->from.v)), DB_I(store_i64(p->to.v)));
+	return code;
+}
+
+/* One whose entry has gone; false if there is none (or on failure: see @db). */
+static bool next_orphan(struct db *db, uint64_t number, uint64_t *ret_id, struct store_policy *ret,
+			struct buf *texts)
+{
+	sqlite3_stmt *st = DB_ASK(db,
+				  "SELECT id, kind, namespace, name, uid, resource_version, text,"
+				  " from_ns FROM policy WHERE entry <= ?1 AND to_ns = 0 LIMIT 1",
+				  DB_I(number));
+	struct str *const to[] = { &ret->kind, &ret->namespace_,	&ret->name,
+				   &ret->uid,  &ret->resource_version, &ret->json };
+
+	if (!db_next(db, st))
+		return false;
+	*ret_id = column_u64(st, 0);
+	ret->from.v = column_u64(st, 7);
+	buf_reset(texts);
+	for (size_t i = 0; i < ARRAY_LEN(to); i++) {
+		*to[i] = column_text(st, (int)i + 1);
+		buf_str_put(texts, *to[i]);
+	}
+	const char *p = texts->p;
+	for (size_t i = 0; i < ARRAY_LEN(to) && !texts->failed; p += to[i]->len, i++)
+		to[i]->p = p;
+	db_leave(st);
+	return !texts->failed;
+}
+
+enum err_code policies_say_again(struct db *db, struct chain_head *head, uint64_t number,
+				 struct wall_ns oldest, struct wall_ns now, struct err *e)
+{
+	AUTO_BUF struct buf texts = buf_init(POLICY_BYTES);
+	struct store_policy p = { 0 };
+	uint64_t id;
+
+	while (next_orphan(db, number, &id, &p, &texts)) {
+		enum err_code code = append_policy(db, head, &p, now, e);
+		if (code == ERR_OK)
+			code = DB_RUN(db, e, "UPDATE policy SET entry = ?1 WHERE id = ?2",
+				      DB_I(head->number), DB_I(id));
+		if (code != ERR_OK)
+			return code;
+	}
+	enum err_code code = db_ended(db, "read the policies", e);
+	if (code == ERR_OK)
+		code = DB_RUN(db, e, "DELETE FROM policy WHERE to_ns > 0 AND to_ns < ?1",
+			      DB_I(store_i64(oldest.v)));
+	return code;
+}
+
+enum err_code store_note_policy(struct store *s, const struct store_policy *given,
+				struct wall_ns now, struct err *e)
+{
+	struct err mine = { 0 };
+	struct store_policy p = *given;
+	bool any, same;
+
+	e = e ? e : &mine;
+	if (!p.from.v)
+		p.from = now;
+	enum err_code code = store_seal(s, now, e);
+	if (code == ERR_OK && !s->db.h)
+		code = err_set(e, ERR_AGAIN, "store in '%s': not open", s->dir);
+	if (code == ERR_OK)
+		code = is_in_force(&s->db, &p, &any, &same, e);
+	if (code != ERR_OK || same || (!any && !p.json.len))
+		return code;
+	struct chain_head head = s->head;
+	code = db_begin(&s->db, e);
+	if (code != ERR_OK)
+		return code;
+	code = write_policy(&s->db, &head, &p, now, e);
+	if (code == ERR_OK)
+		code = db_commit(&s->db, e);
+	if (code != ERR_OK) {
+		db_rollback(&s->db);
+		return code;
+	}
+	s->head = head;
+	store_published(s);
+	return ERR_OK;
+}
+
+enum err_code store_put_checkpoint(struct store *s, const struct store_checkpoint *c, struct err *e)
+{
+	if (!s->db.h)
+		return err_set(e, ERR_AGAIN, "store in '%s': not open", s->dir);
+	/* Whoever has been told of a checkpoint must find it after a power cut, too. */
+	enum err_code code = db_script(&s->db, "PRAGMA synchronous = FULL", e);
+	if (code == ERR_OK)
+		code = DB_RUN(&s->db, e,
+			      "INSERT INTO checkpoint (entry, text, signature, key)"
+			      " VALUES (?1, ?2, ?3, ?4)",
+			      DB_I(c->entry), DB_T(c->text), DB_B(c->signature), DB_B(c->key));
+	if (db_script(&s->db, "PRAGMA synchronous = NORMAL", NULL) != ERR_OK)
+		return code == ERR_OK ? err_set(e, ERR_IO, "store in '%s'", s->dir) : code;
+	return code;
+}

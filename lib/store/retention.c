@@ -1,0 +1,264 @@
+#include "store/inside.h"
+
+/*
+ * What is too old, or too much, goes from the oldest end: segments with their entries of the chain,
+ * of which the last one's hash stays (the anchor, and in an entry of its own). Then the pages they
+ * took are given back to the file system, some at a time.
+ *
+ * Age is the time since a block was sealed: what flows say of their own time may be anything.
+ */
+
+enum {
+	PRUNE_AT_ONCE = 32,   /* segments */
+	SLACK_PAGES = 1024,   /* free pages that are kept for what comes next … */
+	SLACK_PART = 16,      /* … or this part of the file, if that is more */
+	VACUUM_PAGES = 512,   /* given back at once */
+	EDGES_EVERY_S = 60,
+	HOURS_OF_EDGES = 4,
+};
+
+struct usage {
+	uint64_t page_bytes, pages, free_pages;
+};
+
+static enum err_code measure(struct store *s, struct usage *ret, struct err *e)
+{
+	enum err_code code = db_number(&s->db, "PRAGMA page_size", 0, &ret->page_bytes, e);
+
+	if (code == ERR_OK)
+		code = db_number(&s->db, "PRAGMA page_count", 0, &ret->pages, e);
+	if (code == ERR_OK)
+		code = db_number(&s->db, "PRAGMA freelist_count", 0, &ret->free_pages, e);
+	return code;
+}
+
+/* --- segments ------------------------------------------------------------------------------ */
+
+struct pruned {
+	uint64_t segments, records, blocks, bytes, last_entry;
+};
+
+/* The oldest ones: numbered up to @upto, or until @enough_bytes are gone. */
+static enum err_code choose(struct store *s, uint64_t upto, uint64_t enough_bytes,
+			    struct segment_row rows[PRUNE_AT_ONCE], struct pruned *ret,
+			    struct err *e)
+{
+	sqlite3_stmt *st = DB_ASK(&s->db,
+				  "SELECT " SEGMENT_COLUMNS " FROM segment WHERE first_seq <= ?1"
+				  " ORDER BY first_seq LIMIT 32",
+				  DB_I(store_i64(upto)));
+
+	*ret = (struct pruned){ 0 };
+	while (ret->segments < PRUNE_AT_ONCE && ret->bytes < enough_bytes && db_next(&s->db, st)) {
+		struct segment_row row = segment_row_of(st);
+		rows[ret->segments++] = row;
+		ret->records += row.count;
+		ret->blocks += row.blocks;
+		ret->bytes += row.bytes;
+		ret->last_entry = row.last_entry;
+	}
+	db_leave(st);
+	return db_ended(&s->db, "read the segments", e);
+}
+
+static enum err_code append_pruned(struct store *s, struct chain_head *head,
+				   const struct pruned *p, const struct chain_hash *hash,
+				   const char *why, struct wall_ns now, struct err *e)
+{
+	AUTO_BUF struct buf body = buf_init(STORE_BODY_BYTES);
+
+	buf_lit(&body, "{\"kind\":\"pruned\"");
+	put_time(&body, "time", now);
+	put_number(&body, "to_entry", p->last_entry);
+	buf_lit(&body, ",\"hash\":\"");
+	put_hex(&body, hash->v, sizeof hash->v);
+	buf_char(&body, '"');
+	put_number(&body, "records", p->records);
+	put_number(&body, "blocks", p->blocks);
+	put_text(&body, "why", str_of(why));
+	buf_char(&body, '}');
+	return chain_append(&s->db, head, ENTRY_PRUNED, buf_str(&body), e);
+}
+
+/* Policies that are in force, and whose entry has gone, say so again: what they are can then still
+ * be proven. */
+static enum err_code write_prune(struct store *s, struct chain_head *head,
+				 const struct segment_row *rows, const struct pruned *p,
+				 const char *why, struct wall_ns now, struct err *e)
+{
+	struct chain_hash hash;
+	enum err_code code = ERR_OK;
+
+	for (uint64_t i = 0; i < p->segments && code == ERR_OK; i++)
+		code = segment_delete(&s->db, rows[i].first_seq, e);
+	if (code == ERR_OK)
+		code = chain_cut(&s->db, p->last_entry, &hash, e);
+	if (code == ERR_OK)
+		code = append_pruned(s, head, p, &hash, why, now, e);
+	if (code == ERR_OK)
+		code = policies_say_again(&s->db, head, p->last_entry, rows[p->segments - 1].sealed,
+					  now, e);
+	if (code == ERR_OK)
+		code = DB_RUN(&s->db, e, "INSERT OR REPLACE INTO meta VALUES ('pruned', ?1)",
+			      DB_I(rows[p->segments - 1].last_seq));
+	return code;
+}
+
+static void count_prune(struct store *s, const struct pruned *p)
+{
+	uint64_t oldest = 0;
+
+	s->segment_bytes -= p->bytes;
+	(void)!db_number(&s->db, "SELECT from_ns FROM segment ORDER BY first_seq LIMIT 1", 0, &oldest,
+			 NULL);
+	(void)pthread_mutex_lock(&s->counts_mx);
+	s->counts.records -= p->records;
+	s->counts.blocks -= p->blocks;
+	s->counts.segments -= p->segments;
+	s->counts.pruned_records += p->records;
+	s->counts.pruned_blocks += p->blocks;
+	s->counts.oldest.v = oldest;
+	(void)pthread_mutex_unlock(&s->counts_mx);
+}
+
+/* @return true if something went. */
+static bool prune(struct store *s, uint64_t upto, uint64_t enough_bytes, const char *why,
+		  struct wall_ns now)
+{
+	struct segment_row rows[PRUNE_AT_ONCE];
+	struct pruned p;
+	struct err e = { 0 };
+
+	/* An entry is to follow: not in front of a block that has its number already. */
+	if (store_seal(s, now, &e) != ERR_OK || !s->db.h ||
+	    choose(s, upto, enough_bytes, rows, &p, &e) != ERR_OK || !p.segments)
+		return false;
+	struct chain_head head = s->head;
+	enum err_code code = db_begin(&s->db, &e);
+	if (code != ERR_OK)
+		return false;
+	code = write_prune(s, &head, rows, &p, why, now, &e);
+	if (code == ERR_OK)
+		code = db_commit(&s->db, &e);
+	if (code != ERR_OK) {
+		db_rollback(&s->db);
+		return false;
+	}
+	s->head = head;
+	count_prune(s, &p);
+	store_published(s);
+	return true;
+}
+
+static bool prune_by_age(struct store *s, struct wall_ns now)
+{
+	struct err e;
+	uint64_t upto = 0;
+
+	if (!s->config.retention_ns || now.v <= s->config.retention_ns)
+		return false;
+	/* Not the oldest one's own age: a clock that was ahead for a while must not keep them all. */
+	sqlite3_stmt *st = DB_ASK(&s->db,
+				  "SELECT max(first_seq) FROM segment WHERE sealed_ns < ?1",
+				  DB_I(store_i64(now.v - s->config.retention_ns)));
+	if (db_next(&s->db, st)) {
+		upto = column_u64(st, 0);
+		db_leave(st);
+	}
+	if (db_ended(&s->db, "read the segments", &e) != ERR_OK || !upto)
+		return false;
+	return prune(s, upto, UINT64_MAX, "age", now);
+}
+
+static bool prune_by_size(struct store *s, const struct usage *u, struct wall_ns now)
+{
+	uint64_t log_bytes = s->log_pages * u->page_bytes;
+	uint64_t used = (u->pages - u->free_pages) * u->page_bytes + log_bytes;
+	uint64_t limit = s->config.retention_bytes;
+	struct err e;
+	bool more = false;
+
+	if (!limit || used <= limit)
+		return false;
+	/* Edges, the chain and names are small beside flows; where they are not, edges go first. */
+	uint64_t rest = used - log_bytes > s->segment_bytes ? used - log_bytes - s->segment_bytes : 0;
+	if (s->counts.segments && rest <= limit / 2)
+		return prune(s, UINT64_MAX, used - limit, "size", now);
+	uint64_t oldest = 0;
+	if (db_number(&s->db, "SELECT minute FROM edge ORDER BY minute LIMIT 1", 0, &oldest, &e) ==
+		    ERR_OK &&
+	    oldest) {
+		struct wall_ns cutoff = { (oldest + HOURS_OF_EDGES * 60) * 60 * NS_PER_S };
+		if (edges_prune(&s->db, cutoff, &more, &e) == ERR_OK)
+			return true;
+	}
+	return s->counts.segments && prune(s, UINT64_MAX, used - limit, "size", now);
+}
+
+/* --- the rest ------------------------------------------------------------------------------ */
+
+/* Names that only what is gone could mean, once a day. */
+static bool prune_names(struct store *s, struct wall_ns now)
+{
+	uint64_t sealed = now.v;
+	struct err e;
+	bool more = false;
+
+	if (db_number(&s->db, "SELECT sealed_ns FROM segment ORDER BY first_seq LIMIT 1", now.v,
+		      &sealed, &e) != ERR_OK)
+		return false;
+	uint32_t day = day_of((struct wall_ns){ sealed });
+	if (day <= s->pruned_day + 1)
+		return false;
+	if (dict_rows_prune(&s->db, day - 1, &more, &e) != ERR_OK)
+		return false;
+	if (!more)
+		s->pruned_day = day - 1;
+	return more;
+}
+
+static bool prune_edges(struct store *s, struct wall_ns now)
+{
+	struct err e;
+	bool more = false;
+
+	if (now.v >= s->looked.v && now.v - s->looked.v < EDGES_EVERY_S * NS_PER_S)
+		return false;
+	if (now.v <= s->config.edges_retention_ns)
+		return false;
+	struct wall_ns cutoff = { now.v - s->config.edges_retention_ns };
+	enum err_code code = edges_prune(&s->db, cutoff, &more, &e);
+	if (code == ERR_OK)
+		code = DB_RUN(&s->db, &e, "DELETE FROM gap WHERE to_ns < ?1",
+			      DB_I(store_i64(cutoff.v)));
+	if (code != ERR_OK || !more)
+		s->looked = now;
+	return code == ERR_OK && more;
+}
+
+static bool give_back(struct store *s, const struct usage *u)
+{
+	char sql[64];
+	uint64_t slack = u->pages / SLACK_PART;
+	uint64_t used = u->pages * u->page_bytes;
+
+	slack = slack > SLACK_PAGES ? slack : SLACK_PAGES;
+	bool too_large = s->config.retention_bytes && used > s->config.retention_bytes;
+	if (u->free_pages <= slack && !(too_large && u->free_pages))
+		return false;
+	(void)snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", VACUUM_PAGES);
+	return db_script(&s->db, sql, NULL) == ERR_OK;
+}
+
+bool retention_portion(struct store *s, struct wall_ns now)
+{
+	struct usage u;
+	struct err e;
+
+	if (prune_by_age(s, now) || !s->db.h)
+		return true;
+	if (measure(s, &u, &e) != ERR_OK)
+		return false;
+	return prune_by_size(s, &u, now) || !s->db.h || prune_edges(s, now) ||
+	       prune_names(s, now) || give_back(s, &u);
+}
