@@ -243,7 +243,7 @@ void db_rollback(struct db *db)
 
 	/* Some failures have rolled back already. */
 	if (!sqlite3_get_autocommit(db->h))
-		(void)db_run(db, NULL, sql, NULL, 0);
+		(void)!db_run(db, NULL, sql, NULL, 0);
 	db->rc = rc;
 	db->os = os;
 }

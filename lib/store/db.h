@@ -24,7 +24,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { DB_STATEMENTS = 64 };
+enum { DB_STATEMENTS = 96 };
 
 struct db {
 	sqlite3 *h;

@@ -30,6 +30,7 @@ struct store_scan {
 	uint64_t bits[CHUNK / 64];
 	/* forward: numbers below are done; backward: numbers from here on are */
 	uint64_t at;
+	uint64_t next; /* the same to the record, for store_scan_at */
 	bool is_open; /* a segment is, and rows [low, high) of it are left */
 	struct segment_row row;
 	size_t low, high;
@@ -79,7 +80,7 @@ enum err_code store_scan_new(struct store_reader *r, const struct store_scan_con
 
 uint64_t store_scan_at(const struct store_scan *sc)
 {
-	return sc->at;
+	return sc->is_open ? sc->next : sc->at;
 }
 
 /* --- which segment ------------------------------------------------------------------------ */
@@ -93,6 +94,15 @@ static struct endpoint_id zone_endpoint(void *ctx, uint32_t stored)
 	};
 }
 
+static struct service_id zone_service(void *ctx, uint32_t stored)
+{
+	struct store_scan *sc = ctx;
+
+	return (struct service_id){
+		dict_back_id(sc->r->back, &sc->r->db, DICT_SERVICE, stored)
+	};
+}
+
 static struct node_id zone_node(void *ctx, uint32_t stored)
 {
 	struct store_scan *sc = ctx;
@@ -102,7 +112,7 @@ static struct node_id zone_node(void *ctx, uint32_t stored)
 
 static bool zone_may_match(struct store_scan *sc, struct str zone)
 {
-	const struct flow_zone_ids ids = { zone_endpoint, zone_node, sc };
+	const struct flow_zone_ids ids = { zone_endpoint, zone_service, zone_node, sc };
 
 	if (!sc->config.filter || sc->config.unfiltered & sc->config.kinds)
 		return true;
@@ -232,6 +242,7 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	if (code != ERR_OK)
 		return code;
 	sc->is_open = found;
+	sc->next = sc->at;
 	sc->low = 0;
 	sc->high = sc->row.count;
 	*ret_end = end && !found;
@@ -277,7 +288,7 @@ static bool needs_ext(const struct flow *flows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct flow *f = &flows[i];
-		if (f->bits & ODD || f->verdict == UINT8_MAX || f->type == UINT8_MAX ||
+		if (f->kind != FLOW_KIND_FLOW || f->bits & ODD || f->verdict == UINT8_MAX || f->type == UINT8_MAX ||
 		    f->direction == UINT8_MAX || f->trace_point == UINT8_MAX ||
 		    f->trace_reason == UINT8_MAX || f->capture_point == UINT8_MAX ||
 		    f->sock_point == UINT8_MAX || f->auth_type == UINT8_MAX ||
@@ -368,8 +379,10 @@ static enum err_code look(struct store_scan *sc, size_t *count, size_t *work, st
 		code = ERR_OK;
 	} else if (sc->config.backward) {
 		sc->high -= n;
+		sc->next = sc->chunk[0].seq;
 	} else {
 		sc->low += n;
+		sc->next = sc->chunk[n - 1].seq + 1;
 	}
 	*work -= *work > n ? n : *work;
 	return code;
