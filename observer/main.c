@@ -3,6 +3,7 @@
  *
  *	main thread      signals, endpoint file, own addresses ──► name table
  *	tycho-capture    sources ──► decode ──► name ──► flow log
+ *	tycho-keep       flow log ──► store; tycho-sync, the store's, waits for the disk
  *	tycho-rpc        flow log ──► gRPC
  *	tycho-upstream   a Hubble server's flows ──► capture, if one is followed
  */
@@ -23,6 +24,7 @@
 #include "observer/api/api.h"
 #include "observer/capture.h"
 #include "observer/host.h"
+#include "observer/keep/keep.h"
 #include "observer/log/epoch.h"
 #include "observer/name/file.h"
 #include "observer/options.h"
@@ -34,6 +36,7 @@
 enum {
 	DICT_ENTRIES = 1 << 20, /* distinct endpoints, services, nodes */
 	SHUTDOWN_GRACE_S = 2,
+	SEAL_FLOWS = 65536, /* a block of the store at most */
 	SOCKET_MODE = 0660, /* unix socket: owner and group */
 	PROVIDER_FILE =
 		1, /* slot of the endpoint file in the name table; 0 is kept for Kubernetes */
@@ -53,6 +56,8 @@ struct observer {
 	struct policy_config policy_config;
 	struct policy_file *policy_file;
 	struct epoch *epoch;
+	char state[PATHS_BYTES]; /* the folder; "" if there is none */
+	struct store *store;     /* NULL: no history */
 	struct flow_log *log;
 	struct agent *agent;
 	struct source *sources[5];
@@ -62,6 +67,7 @@ struct observer {
 	bool rpc_up;
 	struct rpc_server *server;
 	struct capture *capture;
+	struct keep *keep;
 	struct telemetry *telemetry; /* NULL: not asked for */
 };
 
@@ -76,6 +82,8 @@ static void observer_done(struct observer *ob)
 		rpc_shutdown();
 	api_free(ob->api);
 	gate_free(ob->gate);
+	keep_free(ob->keep); /* after capture: it takes what the log still holds */
+	store_close(ob->store, wall_now());
 	agent_free(ob->agent);
 	flow_log_free(ob->log);
 	epoch_free(ob->epoch);
@@ -174,6 +182,7 @@ static enum err_code open_epoch(struct observer *ob, uint64_t *ret_first_seq, st
 	if (code == ERR_OK)
 		code = epoch_open(dir, wall_now(), &ob->epoch, e);
 	if (code == ERR_OK) {
+		(void)snprintf(ob->state, sizeof ob->state, "%s", dir);
 		*ret_first_seq = epoch_first_seq(ob->epoch);
 		return ERR_OK;
 	}
@@ -185,10 +194,44 @@ static enum err_code open_epoch(struct observer *ob, uint64_t *ret_first_seq, st
 	return ERR_OK;
 }
 
+/* History. As with the epoch: what was asked for must work; so must what others hold, or have
+ * written with a newer program. Otherwise the observer observes without. */
+static enum err_code open_store(struct observer *ob, uint64_t *first_seq, struct err *e)
+{
+	const char *dir = ob->o.store_dir ? ob->o.store_dir : ob->state;
+	struct store_config config = ob->o.store;
+
+	if (ob->o.store_off || !*dir)
+		return ERR_OK;
+	config.dir = dir;
+	config.dict = ob->dict;
+	config.node = ob->node_name;
+	config.version = TYCHO_VERSION;
+	/* Half of the log at most, so that what is not sealed yet can still be read there. */
+	config.seal_flows =
+		ob->o.ring_capacity / 2 < SEAL_FLOWS ? ob->o.ring_capacity / 2 : SEAL_FLOWS;
+	config.seal_flows = config.seal_flows ? config.seal_flows : 1;
+	enum err_code code = ob->o.store_dir ? paths_make_folder(dir, e) : ERR_OK;
+	if (code == ERR_OK)
+		code = store_open(&config, wall_now(), *first_seq, &ob->store, e);
+	if (code == ERR_OK) {
+		/* A store that was kept without its state directory may be ahead of it. */
+		if (store_taken(ob->store) > *first_seq)
+			*first_seq = store_taken(ob->store);
+		return ERR_OK;
+	}
+	if (ob->o.store_dir || code == ERR_EXISTS || code == ERR_UNSUPPORTED)
+		return err_in(e, "%s", "history");
+	log_warn("no history is kept", "err=%s", LOG_QUOTE(e->msg));
+	return ERR_OK;
+}
+
 static enum err_code open_log(struct observer *ob, struct err *e)
 {
 	uint64_t first_seq;
 	enum err_code code = open_epoch(ob, &first_seq, e);
+	if (code == ERR_OK)
+		code = open_store(ob, &first_seq, e);
 	if (code != ERR_OK)
 		return code;
 	const struct flow_log_config config = { .capacity = ob->o.ring_capacity,
@@ -282,6 +325,7 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 		.address = network,
 		.tls_server_name = tls.cert_file && *network ? ob->node : NULL,
 		.started = mono_now(),
+		.store = ob->store,
 	};
 	enum err_code code = api_new(&api, &ob->api, e);
 	if (code == ERR_OK && ob->o.access_file)
@@ -300,6 +344,15 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 	};
 	config.methods = api_methods(ob->api, &config.method_count);
 	return rpc_server_new(&config, &ob->server, e);
+}
+
+static enum err_code start_keeper(struct observer *ob, struct err *e)
+{
+	const struct keep_config config = {
+		.log = ob->log, .dict = ob->dict, .store = ob->store, .agent = ob->agent
+	};
+
+	return ob->store ? keep_new(&config, &ob->keep, e) : ERR_OK;
 }
 
 static enum err_code start_capture(struct observer *ob, struct err *e)
@@ -464,8 +517,8 @@ static void serve(struct observer *ob)
 static enum err_code observe(struct observer *ob, struct err *e)
 {
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals, name_the_node, open_names,  open_policies, open_log,
-		start_rpc,    open_sources,  open_server, start_capture, open_telemetry,
+		take_signals, name_the_node, open_names,   open_policies, open_log,      start_rpc,
+		open_sources, open_server,   start_keeper, start_capture, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

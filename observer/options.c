@@ -42,10 +42,15 @@ enum option_id {
 	OPT_REPLAY_KEEP_TIME,
 	OPT_REPLAY_REPEAT,
 	OPT_REPLAY_SPEED,
+	OPT_RETENTION,
+	OPT_RETENTION_EDGES,
+	OPT_RETENTION_SIZE,
 	OPT_RING_CAPACITY,
+	OPT_SEAL_PERIOD,
 	OPT_SOURCE,
 	OPT_STALL_TIMEOUT,
 	OPT_STATE_DIR,
+	OPT_STORE,
 	OPT_TLS_CERT_FILE,
 	OPT_TLS_CLIENT_CA_FILE,
 	OPT_TLS_KEY_FILE,
@@ -142,8 +147,19 @@ static const struct opt_row table[] = {
 	[OPT_REPLAY_SPEED] = { "replay-speed", "X",
 			       "1 as recorded, 2 twice as fast, 0 as fast as possible (default "
 			       "0)" },
+	[OPT_RETENTION] = { "retention", "TIME",
+			    "how long flows are kept, such as 36h or 30d; 0: without limit "
+			    "(default 7d)" },
+	[OPT_RETENTION_EDGES] = { "retention-edges", "TIME",
+				  "how long the service map by the minute is kept (default 400d)" },
+	[OPT_RETENTION_SIZE] = { "retention-size", "SIZE",
+				 "how large the store may grow, such as 500M or 2T; 0: without "
+				 "limit (default 10G)" },
 	[OPT_RING_CAPACITY] = { "ring-capacity", "N",
 				"flows kept in memory: 2^k - 1 (default 65535)" },
+	[OPT_SEAL_PERIOD] = { "seal-period", "TIME",
+			      "what a crash may lose: flows are sealed into the store this often "
+			      "(default 1s)" },
 	[OPT_SOURCE] = { "source", "NAME",
 			 "observe by this source, and none that is not named: bpf, nflog, replay, "
 			 "hubble; repeatable (default: bpf, and those that other options ask "
@@ -154,6 +170,7 @@ static const struct opt_row table[] = {
 	[OPT_STATE_DIR] = { "state-dir", "DIR",
 			    "what must survive a restart (default /var/lib/tycho, "
 			    "or $XDG_STATE_HOME/tycho when not root)" },
+	[OPT_STORE] = { "store", "DIR|off", "where flows are kept (default: the state directory)" },
 	[OPT_TLS_CERT_FILE] = { "tls-cert-file", "FILE",
 				"certificate chain (PEM) for TCP addresses" },
 	[OPT_TLS_CLIENT_CA_FILE] = { "tls-client-ca-file", "FILE",
@@ -206,6 +223,76 @@ static enum err_code add_source(struct obs_options *o, const char *value, struct
 			return ERR_OK;
 		}
 	return bad_value(e, OPT_SOURCE, value, "bpf, nflog, replay or hubble");
+}
+
+/* "36h", "30d", "0": Go's durations, and days. */
+static bool parse_age(struct str s, uint64_t *ret_ns)
+{
+	uint64_t days;
+	int64_t ns;
+
+	if (str_has_suffix(s, STR("d")) && parse_u64(str_upto(s, s.len - 1), 36500, &days)) {
+		*ret_ns = days * 86400 * NS_PER_S;
+		return true;
+	}
+	if (!duration_parse(s, &ns) || ns < 0)
+		return false;
+	*ret_ns = (uint64_t)ns;
+	return true;
+}
+
+/* "500M", "10G": powers of 1,024; plain bytes. */
+static bool parse_size(struct str s, uint64_t *ret_bytes)
+{
+	static const char units[] = "KMGTP";
+	unsigned shift = 0;
+	uint64_t n;
+
+	if (s.len && strchr(units, s.p[s.len - 1])) {
+		shift = 10 * (unsigned)(strchr(units, s.p[s.len - 1]) - units + 1);
+		s = str_upto(s, s.len - 1);
+	}
+	if (!parse_u64(s, UINT64_MAX >> (shift + 1), &n))
+		return false;
+	*ret_bytes = n << shift;
+	return true;
+}
+
+static enum err_code set_store(struct obs_options *o, enum option_id id, const char *value,
+			       struct err *e)
+{
+	const uint64_t minute_ns = 60 * NS_PER_S, size_min = UINT64_C(16) << 20;
+	struct str s = str_of(value);
+	uint64_t v;
+
+	switch (id) {
+	case OPT_RETENTION:
+		if (!parse_age(s, &v) || (v && v < minute_ns))
+			return bad_value(e, id, value,
+					 "a time from 1m on, such as 36h or 30d, or 0");
+		o->store.retention_ns = v;
+		return ERR_OK;
+	case OPT_RETENTION_EDGES:
+		if (!parse_age(s, &v) || v < 60 * minute_ns)
+			return bad_value(e, id, value, "a time from 1h on, such as 90d");
+		o->store.edges_retention_ns = v;
+		return ERR_OK;
+	case OPT_RETENTION_SIZE:
+		if (!parse_size(s, &v) || (v && v < size_min))
+			return bad_value(e, id, value,
+					 "a size from 16M on, such as 500M or 2T, or 0");
+		o->store.retention_bytes = v;
+		return ERR_OK;
+	case OPT_SEAL_PERIOD:
+		if (!parse_age(s, &v) || v < 100 * NS_PER_MS || v > minute_ns)
+			return bad_value(e, id, value, "a time from 100ms to 1m, such as 1s");
+		o->store.seal_ns = v;
+		return ERR_OK;
+	default:
+		o->store_off = strcmp(value, "off") == 0;
+		o->store_dir = o->store_off ? NULL : value;
+		return *value ? ERR_OK : bad_value(e, id, value, "a folder, or off");
+	}
 }
 
 static enum err_code set_number(struct obs_options *o, enum option_id id, const char *value,
@@ -358,6 +445,12 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	case OPT_REPLAY_KEEP_TIME:
 		o->replay.keep_time = true;
 		return ERR_OK;
+	case OPT_RETENTION:
+	case OPT_RETENTION_EDGES:
+	case OPT_RETENTION_SIZE:
+	case OPT_SEAL_PERIOD:
+	case OPT_STORE:
+		return set_store(o, id, value, e);
 	case OPT_SOURCE:
 		return add_source(o, value, e);
 	case OPT_STATE_DIR:
@@ -477,6 +570,8 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 		.ready_fd = -1,
 		.bpf_config = { .traces = true, .drops = true },
 		.hubble = { .history_ns = 3600 * NS_PER_S },
+		.store = { .retention_ns = 7 * 86400 * NS_PER_S,
+			   .retention_bytes = UINT64_C(10) << 30 },
 	};
 
 	struct opt_reader r = opt_reader_of(table, OPT_COUNT_, argc, argv);

@@ -9,6 +9,7 @@
 #include "observer/source/bpf.h"
 #include "observer/source/nflog.h"
 #include "observer/source/replay.h"
+#include "store/store.h"
 #include "observer/upstream/hubble.h"
 
 enum { OPTIONS_LIST = 64 };
@@ -48,6 +49,9 @@ struct obs_options {
 	const char *metrics_users_file; /* NULL: no password asked */
 	size_t metrics_series;
 	const char *state_dir;
+	const char *store_dir; /* NULL: the state directory */
+	bool store_off;
+	struct store_config store; /* periods and limits only */
 	enum log_level log_level;
 	int ready_fd; /* -1: none */
 	bool help, version;

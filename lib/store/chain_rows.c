@@ -66,17 +66,15 @@ static enum err_code to_hash(struct str bytes, struct chain_hash *ret, struct er
 
 /* --- reading the end ---------------------------------------------------------------------- */
 
-
 enum err_code chain_read_anchor(struct db *db, struct chain_head *ret, struct err *e)
 {
 	struct chain_head anchor = { 0 };
-	enum err_code code = db_number(db, "SELECT value FROM meta WHERE name = 'anchor'", 0,
-				       &anchor.number, e);
+	enum err_code code =
+		db_number(db, "SELECT value FROM meta WHERE name = 'anchor'", 0, &anchor.number, e);
 
 	if (code != ERR_OK)
 		return code;
-	sqlite3_stmt *st =
-		db_ask(db, "SELECT value FROM meta WHERE name = 'anchor_hash'", NULL, 0);
+	sqlite3_stmt *st = db_ask(db, "SELECT value FROM meta WHERE name = 'anchor_hash'", NULL, 0);
 	if (db_next(db, st)) {
 		code = to_hash(column_blob(st, 0), &anchor.hash, e);
 		db_leave(st);
@@ -95,8 +93,8 @@ enum err_code chain_read_head(struct db *db, struct chain_head *ret, struct err 
 
 	if (code != ERR_OK)
 		return code;
-	sqlite3_stmt *st = db_ask(db, "SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1",
-				  NULL, 0);
+	sqlite3_stmt *st =
+		db_ask(db, "SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1", NULL, 0);
 	if (db_next(db, st)) {
 		head.number = column_u64(st, 0);
 		code = to_hash(column_blob(st, 1), &head.hash, e);
@@ -168,9 +166,9 @@ enum err_code chain_append(struct db *db, struct chain_head *head, enum entry_ki
 {
 	uint64_t number = head->number + 1;
 	struct chain_hash hash = chain_entry(number, &head->hash, body);
-	enum err_code code =
-		DB_RUN(db, e, "INSERT INTO entry (number, kind, hash, body) VALUES (?1, ?2, ?3, ?4)",
-		       DB_I(number), DB_I(kind), DB_H(hash), DB_T(body));
+	enum err_code code = DB_RUN(
+		db, e, "INSERT INTO entry (number, kind, hash, body) VALUES (?1, ?2, ?3, ?4)",
+		DB_I(number), DB_I(kind), DB_H(hash), DB_T(body));
 
 	if (code == ERR_OK)
 		*head = (struct chain_head){ number, hash };
@@ -203,10 +201,11 @@ enum err_code chain_cut(struct db *db, uint64_t number, struct chain_hash *ret_h
 		code = DB_RUN(db, e, "DELETE FROM entry WHERE number <= ?1", DB_I(number));
 	/* The last one before stays: it vouches for the beginning of what is left. */
 	if (code == ERR_OK)
-		code = DB_RUN(db, e,
-			      "DELETE FROM checkpoint WHERE entry < (SELECT max(entry) FROM checkpoint"
-			      " WHERE entry <= ?1)",
-			      DB_I(number));
+		code = DB_RUN(
+			db, e,
+			"DELETE FROM checkpoint WHERE entry < (SELECT max(entry) FROM checkpoint"
+			" WHERE entry <= ?1)",
+			DB_I(number));
 	if (code == ERR_OK)
 		*ret_hash = hash;
 	return code;

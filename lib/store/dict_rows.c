@@ -2,11 +2,11 @@
 #include "store/inside.h"
 
 /*
- * A name's row is found by a hash of its bytes. A name that has none gets a number here, and its row
- * with the block that means it first. Rows say on which day they were last in use, so that those
- * that no record held can mean are deleted: the day is written at a name's first use each day, and
- * brings the row back should it have gone. Numbers are never given twice (AUTOINCREMENT remembers
- * the highest).
+ * A name's row is found by a hash of its bytes. A name that has none gets a number here, and its
+ * row with the block that means it first. Rows say on which day they were last in use, so that
+ * those that no record held can mean are deleted: the day is written at a name's first use each
+ * day, and brings the row back should it have gone. Numbers are never given twice (AUTOINCREMENT
+ * remembers the highest).
  */
 
 enum { DELETE_AT_ONCE = 2000, LABELS_BYTES = 1 << 20 };
@@ -28,8 +28,7 @@ void dict_rows_reset(struct dict_rows *d)
 {
 	for (int k = 0; k < DICT_KINDS_; k++) {
 		if (d->kinds[k].count)
-			memset(d->kinds[k].slots, 0,
-			       d->kinds[k].count * sizeof *d->kinds[k].slots);
+			memset(d->kinds[k].slots, 0, d->kinds[k].count * sizeof *d->kinds[k].slots);
 		d->kinds[k].last = 0;
 	}
 	d->due_count = 0;
@@ -45,8 +44,7 @@ enum err_code dict_rows_open(struct dict_rows *d, struct db *db, struct err *e)
 		[DICT_REASON] = "SELECT seq FROM sqlite_sequence WHERE name = 'kernel_reason'",
 	};
 	uint64_t day = 0;
-	enum err_code code =
-		db_number(db, "SELECT value FROM meta WHERE name = 'day'", 0, &day, e);
+	enum err_code code = db_number(db, "SELECT value FROM meta WHERE name = 'day'", 0, &day, e);
 
 	for (int k = 0; k < DICT_KINDS_ && code == ERR_OK; k++) {
 		uint64_t v = 0;
@@ -72,16 +70,14 @@ static enum err_code grow(struct dict_rows *d, enum dict_kind kind, uint32_t id,
 
 	if (!slots)
 		return err_set(e, ERR_NOMEM, "names of the store");
-	memset(slots + d->kinds[kind].count, 0,
-	       (count - d->kinds[kind].count) * sizeof *slots);
+	memset(slots + d->kinds[kind].count, 0, (count - d->kinds[kind].count) * sizeof *slots);
 	d->kinds[kind].slots = slots;
 	d->kinds[kind].count = count;
 	return ERR_OK;
 }
 
 /* The row of process id @id is to be written with the next block. */
-static enum err_code make_due(struct dict_rows *d, enum dict_kind kind, uint32_t id,
-			      struct err *e)
+static enum err_code make_due(struct dict_rows *d, enum dict_kind kind, uint32_t id, struct err *e)
 {
 	if (d->due_count == d->due_max) {
 		size_t max = d->due_max ? d->due_max * 2 : 256;
@@ -133,8 +129,8 @@ static void put_list(struct buf *b, const struct str *list, size_t count)
 	buf_char(b, ']');
 }
 
-static enum err_code write_row(struct dict_rows *d, struct db *db, enum dict_kind kind,
-			       uint32_t id, struct err *e)
+static enum err_code write_row(struct dict_rows *d, struct db *db, enum dict_kind kind, uint32_t id,
+			       struct err *e)
 {
 	AUTO_BUF struct buf labels = buf_init(LABELS_BYTES);
 	uint32_t stored = d->kinds[kind].slots[id].stored;
@@ -156,8 +152,7 @@ static enum err_code write_row(struct dict_rows *d, struct db *db, enum dict_kin
 			      " ON CONFLICT (id) DO UPDATE SET day = max(day, excluded.day)",
 			      DB_I(stored), DB_I(hash), DB_I(d->day), DB_B(wire),
 			      DB_I(ep->identity), DB_T(ep->cluster), DB_T(ep->namespace_),
-			      DB_T(ep->pod), DB_T(w->name), DB_T(w->kind),
-			      DB_T(buf_str(&labels)));
+			      DB_T(ep->pod), DB_T(w->name), DB_T(w->kind), DB_T(buf_str(&labels)));
 	}
 	if (kind == DICT_SERVICE) {
 		const struct service *svc =

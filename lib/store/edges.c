@@ -15,12 +15,12 @@
  */
 
 enum {
-	EDGES_MOST = 1 << 14,  /* in memory */
-	EDGE_SLOTS = 1 << 15,  /* half of them free */
+	EDGES_MOST = 1 << 14, /* in memory */
+	EDGE_SLOTS = 1 << 15, /* half of them free */
 	PARTIES_MOST = 1 << 15,
-	DNS_MOST = 1 << 13,    /* names of outside peers; more of them count without */
+	DNS_MOST = 1 << 13, /* names of outside peers; more of them count without */
 	NAME_BYTES = 1024,
-	FLUSH_NS_S = 15,       /* seconds */
+	FLUSH_NS_S = 15, /* seconds */
 	DELETE_MINUTES = 240,
 	/* First port that Linux gives to clients: ip_local_port_range, networking/ip-sysctl.rst. */
 	EPHEMERAL_PORT = 32768,
@@ -29,7 +29,7 @@ enum {
 #define MINUTE_NS (60 * NS_PER_S)
 
 struct edge_key {
-	uint32_t minute; /* since 1970 */
+	uint32_t minute;                      /* since 1970 */
 	uint32_t src, dst, dns, policy, node; /* parties; 0: none */
 	uint32_t drop_desc;
 	uint16_t port;
@@ -44,7 +44,7 @@ struct edge {
 };
 
 struct party {
-	struct str key; /* namespace, NUL, name; the map's own bytes */
+	struct str key;  /* namespace, NUL, name; the map's own bytes */
 	uint32_t stored; /* its row */
 	uint32_t day;
 };
@@ -367,8 +367,8 @@ static enum err_code settle(struct edges *ed, struct db *db, uint32_t id, uint32
 static enum err_code write_edge(struct edges *ed, struct db *db, const struct edge *edge,
 				uint32_t day, struct err *e)
 {
-	const uint32_t parties[] = { edge->key.src, edge->key.dst, edge->key.dns,
-				     edge->key.policy, edge->key.node };
+	const uint32_t parties[] = { edge->key.src, edge->key.dst, edge->key.dns, edge->key.policy,
+				     edge->key.node };
 	uint32_t rows[ARRAY_LEN(parties)];
 
 	for (size_t i = 0; i < ARRAY_LEN(parties); i++) {
@@ -376,18 +376,18 @@ static enum err_code write_edge(struct edges *ed, struct db *db, const struct ed
 		if (code != ERR_OK)
 			return code;
 	}
-	return DB_RUN(db, e,
-		      "INSERT INTO edge (minute, src, dst, dns, policy, node, drop_desc, port, l4,"
-		      " verdict, flows, packets, bytes, l7_ok, l7_errors) VALUES (?1, ?2, ?3, ?4, ?5,"
-		      " ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO UPDATE SET"
-		      " flows = flows + excluded.flows, packets = packets + excluded.packets,"
-		      " bytes = bytes + excluded.bytes, l7_ok = l7_ok + excluded.l7_ok,"
-		      " l7_errors = l7_errors + excluded.l7_errors",
-		      DB_I(edge->key.minute), DB_I(rows[0]), DB_I(rows[1]), DB_I(rows[2]),
-		      DB_I(rows[3]), DB_I(rows[4]), DB_I(edge->key.drop_desc), DB_I(edge->key.port),
-		      DB_I(edge->key.l4), DB_I(edge->key.verdict), DB_I(edge->flows),
-		      DB_I(store_i64(edge->packets)), DB_I(store_i64(edge->bytes)),
-		      DB_I(edge->l7_ok), DB_I(edge->l7_errors));
+	return DB_RUN(
+		db, e,
+		"INSERT INTO edge (minute, src, dst, dns, policy, node, drop_desc, port, l4,"
+		" verdict, flows, packets, bytes, l7_ok, l7_errors) VALUES (?1, ?2, ?3, ?4, ?5,"
+		" ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO UPDATE SET"
+		" flows = flows + excluded.flows, packets = packets + excluded.packets,"
+		" bytes = bytes + excluded.bytes, l7_ok = l7_ok + excluded.l7_ok,"
+		" l7_errors = l7_errors + excluded.l7_errors",
+		DB_I(edge->key.minute), DB_I(rows[0]), DB_I(rows[1]), DB_I(rows[2]), DB_I(rows[3]),
+		DB_I(rows[4]), DB_I(edge->key.drop_desc), DB_I(edge->key.port), DB_I(edge->key.l4),
+		DB_I(edge->key.verdict), DB_I(edge->flows), DB_I(store_i64(edge->packets)),
+		DB_I(store_i64(edge->bytes)), DB_I(edge->l7_ok), DB_I(edge->l7_errors));
 }
 
 enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day, uint64_t up_to_seq,

@@ -11,14 +11,10 @@ enum {
 };
 
 static const char *const names[] = {
-	[STORE_GAP_UNKNOWN] = "unknown",
-	[STORE_GAP_DOWN] = "observer-down",
-	[STORE_GAP_CRASHED] = "observer-crashed",
-	[STORE_GAP_KERNEL] = "kernel-lost",
-	[STORE_GAP_RING] = "ring-overwritten",
-	[STORE_GAP_WRITE] = "store-write-failed",
-	[STORE_GAP_DAMAGED] = "store-damaged",
-	[STORE_GAP_CLOCK] = "clock-set-back",
+	[STORE_GAP_UNKNOWN] = "unknown",          [STORE_GAP_DOWN] = "observer-down",
+	[STORE_GAP_CRASHED] = "observer-crashed", [STORE_GAP_KERNEL] = "kernel-lost",
+	[STORE_GAP_RING] = "ring-overwritten",    [STORE_GAP_WRITE] = "store-write-failed",
+	[STORE_GAP_DAMAGED] = "store-damaged",    [STORE_GAP_CLOCK] = "clock-set-back",
 };
 _Static_assert(ARRAY_LEN(names) == STORE_GAP_CAUSES_, "a cause without a name");
 
@@ -45,7 +41,11 @@ static void widen(struct gap *g, const struct store_gap *by)
 	if (by->to.v > to->to.v)
 		to->to = by->to;
 	/* 0 is "not known", and more than a known number is not known either */
-	to->lost = to->lost && by->lost ? to->lost + by->lost : 0;
+	uint64_t room = INT64_MAX - (to->lost < INT64_MAX ? to->lost : INT64_MAX);
+	if (!to->lost || !by->lost)
+		to->lost = 0;
+	else
+		to->lost += by->lost < room ? by->lost : room;
 	if (by->first_seq && (!to->first_seq || by->first_seq < to->first_seq))
 		to->first_seq = by->first_seq;
 	if (by->last_seq > to->last_seq)
@@ -56,8 +56,8 @@ static void widen(struct gap *g, const struct store_gap *by)
 
 static bool is_near(const struct store_gap *a, const struct store_gap *b)
 {
-	return a->cause == b->cause && str_eq(a->node, b->node) &&
-	       b->from.v <= a->to.v + NEAR_NS && a->from.v <= b->to.v + NEAR_NS;
+	return a->cause == b->cause && str_eq(a->node, b->node) && b->from.v <= a->to.v + NEAR_NS &&
+	       a->from.v <= b->to.v + NEAR_NS;
 }
 
 void gaps_note(struct gaps *g, const struct store_gap *gap, bool lies_in_file)

@@ -69,7 +69,7 @@ struct dict_rows {
 	struct {                   /* rows to be written */
 		uint8_t kind;
 		uint32_t id;
-	} *due;
+	} * due;
 	size_t due_count, due_max;
 };
 void dict_rows_init(struct dict_rows *d, const struct flow_dict *dict);
@@ -209,8 +209,7 @@ MUST_CHECK enum err_code policies_say_again(struct db *db, struct chain_head *he
 /* --- edges.c ------------------------------------------------------------------------------- */
 
 struct edges;
-MUST_CHECK enum err_code edges_new(const struct flow_dict *dict, struct edges **ret,
-				   struct err *e);
+MUST_CHECK enum err_code edges_new(const struct flow_dict *dict, struct edges **ret, struct err *e);
 void edges_free(struct edges *ed);
 /* Counts a record; ids are the process's. */
 void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now);
@@ -279,10 +278,10 @@ struct store {
 	struct buf bytes, zone_bytes;
 	struct wall_ns last_now; /* what the caller passed last */
 	struct wall_ns alive;    /* when the file was last written */
-	struct wall_ns tried;    /* when it was last tried to open it, or to write without a block */
-	bool start_due;          /* the start entry is not written yet */
-	uint64_t first_seq;      /* of this run */
-	unsigned damage_streak;  /* writes in a row that found the file broken */
+	struct wall_ns tried;   /* when it was last tried to open it, or to write without a block */
+	bool start_due;         /* the start entry is not written yet */
+	uint64_t first_seq;     /* of this run */
+	unsigned damage_streak; /* writes in a row that found the file broken */
 
 	_Atomic uint64_t sealed, taken;
 	_Atomic uint64_t generation; /* grows when another file takes the place of a damaged one */

@@ -220,20 +220,21 @@ enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e)
 {
 	struct dict_back *back;
 	uint64_t from_seq = 0;
-	enum err_code code = db_number(
-		&s->db, "SELECT value FROM meta WHERE name = 'edges_seq'", 0, &from_seq, e);
+	enum err_code code = db_number(&s->db, "SELECT value FROM meta WHERE name = 'edges_seq'", 0,
+				       &from_seq, e);
 
 	if (code == ERR_OK)
 		code = dict_back_new(s->dict, &back, e);
 	if (code != ERR_OK)
 		return code;
 	for (uint64_t at = from_seq; code == ERR_OK;) {
-		sqlite3_stmt *st = DB_ASK(&s->db,
-					  "SELECT " SEGMENT_COLUMNS " FROM segment WHERE first_seq >= "
-					  "coalesce((SELECT max(first_seq) FROM segment WHERE"
-					  " first_seq <= ?1), ?1) AND last_seq >= ?1"
-					  " ORDER BY first_seq LIMIT 1",
-					  DB_I(at));
+		sqlite3_stmt *st =
+			DB_ASK(&s->db,
+			       "SELECT " SEGMENT_COLUMNS " FROM segment WHERE first_seq >= "
+			       "coalesce((SELECT max(first_seq) FROM segment WHERE"
+			       " first_seq <= ?1), ?1) AND last_seq >= ?1"
+			       " ORDER BY first_seq LIMIT 1",
+			       DB_I(at));
 		if (!db_next(&s->db, st)) {
 			code = db_ended(&s->db, "read the segments", e);
 			break;

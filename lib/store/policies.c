@@ -40,7 +40,8 @@ static enum err_code is_in_force(struct db *db, const struct store_policy *p, bo
 	*ret_any = *ret_same = false;
 	while (db_next(db, st)) {
 		*ret_any = true;
-		*ret_same = str_eq(column_text(st, 0), p->json) && str_eq(column_text(st, 1), p->uid);
+		*ret_same =
+			str_eq(column_text(st, 0), p->json) && str_eq(column_text(st, 1), p->uid);
 	}
 	return db_ended(db, "read the policies", e);
 }
@@ -75,7 +76,7 @@ static bool next_orphan(struct db *db, uint64_t number, uint64_t *ret_id, struct
 				  "SELECT id, kind, namespace, name, uid, resource_version, text,"
 				  " from_ns FROM policy WHERE entry <= ?1 AND to_ns = 0 LIMIT 1",
 				  DB_I(number));
-	struct str *const to[] = { &ret->kind, &ret->namespace_,	&ret->name,
+	struct str *const to[] = { &ret->kind, &ret->namespace_,       &ret->name,
 				   &ret->uid,  &ret->resource_version, &ret->json };
 
 	if (!db_next(db, st))

@@ -190,12 +190,13 @@ enum err_code store_gaps(struct store_reader *r, struct wall_ns since, struct wa
 		code = reader_ready(r, &any, e);
 	if (code != ERR_OK)
 		return code;
-	sqlite3_stmt *st = !any ? NULL
-				: DB_ASK(&r->db,
-					 "SELECT cause, from_ns, to_ns, lost, first_seq, last_seq,"
-					 " node, detail FROM gap WHERE to_ns >= ?1 AND from_ns <= ?2"
-					 " ORDER BY from_ns, id",
-					 DB_I(store_i64(since.v)), DB_I(store_i64(until.v)));
+	sqlite3_stmt *st =
+		!any ? NULL
+		     : DB_ASK(&r->db,
+			      "SELECT cause, from_ns, to_ns, lost, first_seq, last_seq,"
+			      " node, detail FROM gap WHERE to_ns >= ?1 AND from_ns <= ?2"
+			      " ORDER BY from_ns, id",
+			      DB_I(store_i64(since.v)), DB_I(store_i64(until.v)));
 	while (any && db_next(&r->db, st)) {
 		const struct store_gap gap = {
 			.cause = (enum store_gap_cause)sqlite3_column_int(st, 0),
@@ -242,8 +243,8 @@ enum err_code store_extent(struct store_reader *r, struct wall_ns *ret_oldest,
 					 &alive.v, e);
 		if (code == ERR_OK)
 			code = db_number(&r->db,
-					 "SELECT from_ns FROM segment ORDER BY first_seq LIMIT 1", 0,
-					 &oldest.v, e);
+					 "SELECT from_ns FROM segment ORDER BY first_seq LIMIT 1",
+					 0, &oldest.v, e);
 		if (code == ERR_OK)
 			code = db_number(
 				&r->db,
@@ -273,7 +274,8 @@ enum err_code store_edges(struct store_reader *r, struct wall_ns since, struct w
 		return code;
 	sqlite3_stmt *st = DB_ASK(
 		&r->db,
-		"SELECT minute, node, src_namespace, src, dst_namespace, dst, dst_dns, dst_port, l4,"
+		"SELECT minute, node, src_namespace, src, dst_namespace, dst, dst_dns, dst_port, "
+		"l4,"
 		" verdict, drop_desc, policy, flows, packets, bytes, l7_ok, l7_errors FROM edges"
 		" WHERE minute >= ?1 AND minute <= ?2 ORDER BY minute",
 		DB_I(since.v / minute_ns), DB_I(until.v / minute_ns));
@@ -405,8 +407,10 @@ static bool walk_page(struct chain_walk *w, struct buf *body,
 		struct str hash = column_blob(st, 2), root = column_blob(st, 10);
 		if (hash.len != sizeof entry.hash.v) {
 			db_leave(st);
-			*ret_code = err_set(e, ERR_PARSE, "the store's chain holds a hash of %zu "
-							  "bytes", hash.len);
+			*ret_code = err_set(e, ERR_PARSE,
+					    "the store's chain holds a hash of %zu "
+					    "bytes",
+					    hash.len);
 			return false;
 		}
 		memcpy(entry.hash.v, hash.p, hash.len);
@@ -469,8 +473,8 @@ enum err_code store_secret(struct store_reader *r, struct chain_secret *ret, str
 }
 
 enum err_code store_checkpoints(struct store_reader *r, uint64_t from_entry,
-				bool (*each)(void *ctx, const struct store_checkpoint *c), void *ctx,
-				struct err *e)
+				bool (*each)(void *ctx, const struct store_checkpoint *c),
+				void *ctx, struct err *e)
 {
 	bool any, go_on = true;
 	enum err_code code = reader_ready(r, &any, e);

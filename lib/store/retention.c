@@ -9,10 +9,10 @@
  */
 
 enum {
-	PRUNE_AT_ONCE = 32,   /* segments */
-	SLACK_PAGES = 1024,   /* free pages that are kept for what comes next … */
-	SLACK_PART = 16,      /* … or this part of the file, if that is more */
-	VACUUM_PAGES = 512,   /* given back at once */
+	PRUNE_AT_ONCE = 32, /* segments */
+	SLACK_PAGES = 1024, /* free pages that are kept for what comes next … */
+	SLACK_PART = 16,    /* … or this part of the file, if that is more */
+	VACUUM_PAGES = 512, /* given back at once */
 	EDGES_EVERY_S = 60,
 	HOURS_OF_EDGES = 4,
 };
@@ -61,9 +61,9 @@ static enum err_code choose(struct store *s, uint64_t upto, uint64_t enough_byte
 	return db_ended(&s->db, "read the segments", e);
 }
 
-static enum err_code append_pruned(struct store *s, struct chain_head *head,
-				   const struct pruned *p, const struct chain_hash *hash,
-				   const char *why, struct wall_ns now, struct err *e)
+static enum err_code append_pruned(struct store *s, struct chain_head *head, const struct pruned *p,
+				   const struct chain_hash *hash, const char *why,
+				   struct wall_ns now, struct err *e)
 {
 	AUTO_BUF struct buf body = buf_init(STORE_BODY_BYTES);
 
@@ -109,8 +109,8 @@ static void count_prune(struct store *s, const struct pruned *p)
 	uint64_t oldest = 0;
 
 	s->segment_bytes -= p->bytes;
-	(void)!db_number(&s->db, "SELECT from_ns FROM segment ORDER BY first_seq LIMIT 1", 0, &oldest,
-			 NULL);
+	(void)!db_number(&s->db, "SELECT from_ns FROM segment ORDER BY first_seq LIMIT 1", 0,
+			 &oldest, NULL);
 	(void)pthread_mutex_lock(&s->counts_mx);
 	s->counts.records -= p->records;
 	s->counts.blocks -= p->blocks;
@@ -157,9 +157,9 @@ static bool prune_by_age(struct store *s, struct wall_ns now)
 
 	if (!s->config.retention_ns || now.v <= s->config.retention_ns)
 		return false;
-	/* Not the oldest one's own age: a clock that was ahead for a while must not keep them all. */
-	sqlite3_stmt *st = DB_ASK(&s->db,
-				  "SELECT max(first_seq) FROM segment WHERE sealed_ns < ?1",
+	/* Not the oldest one's own age: a clock that was ahead for a while must not keep them all.
+	 */
+	sqlite3_stmt *st = DB_ASK(&s->db, "SELECT max(first_seq) FROM segment WHERE sealed_ns < ?1",
 				  DB_I(store_i64(now.v - s->config.retention_ns)));
 	if (db_next(&s->db, st)) {
 		upto = column_u64(st, 0);
@@ -181,7 +181,8 @@ static bool prune_by_size(struct store *s, const struct usage *u, struct wall_ns
 	if (!limit || used <= limit)
 		return false;
 	/* Edges, the chain and names are small beside flows; where they are not, edges go first. */
-	uint64_t rest = used - log_bytes > s->segment_bytes ? used - log_bytes - s->segment_bytes : 0;
+	uint64_t rest =
+		used - log_bytes > s->segment_bytes ? used - log_bytes - s->segment_bytes : 0;
 	if (s->counts.segments && rest <= limit / 2)
 		return prune(s, UINT64_MAX, used - limit, "size", now);
 	uint64_t oldest = 0;

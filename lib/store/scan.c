@@ -9,9 +9,9 @@
 
 enum {
 	CHUNK = 1024,
-	OUT = 4096,          /* records given out at once */
-	SKIP_WORK = 64,      /* what a segment costs that is not looked into, in records */
-	DENSE = 8,           /* one in so many matches: all members are loaded for all */
+	OUT = 4096,     /* records given out at once */
+	SKIP_WORK = 64, /* what a segment costs that is not looked into, in records */
+	DENSE = 8,      /* one in so many matches: all members are loaded for all */
 	ODD = FLOW_WHOLE | FLOW_ODD_TIME | FLOW_ODD_IP | FLOW_ODD_MAC | FLOW_ODD_UUID |
 	      FLOW_ODD_L4 | FLOW_ODD_IFACE,
 };
@@ -31,10 +31,11 @@ struct store_scan {
 	/* forward: numbers below are done; backward: numbers from here on are */
 	uint64_t at;
 	uint64_t next; /* the same to the record, for store_scan_at */
-	bool is_open; /* a segment is, and rows [low, high) of it are left */
+	bool is_open;  /* a segment is, and rows [low, high) of it are left */
 	struct segment_row row;
 	size_t low, high;
-	bool plain; /* the next segment is asked for by its first number only: the table is damaged */
+	bool plain; /* the next segment is asked for by its first number only: the table is damaged
+		     */
 };
 
 void store_scan_free(struct store_scan *sc)
@@ -89,18 +90,14 @@ static struct endpoint_id zone_endpoint(void *ctx, uint32_t stored)
 {
 	struct store_scan *sc = ctx;
 
-	return (struct endpoint_id){
-		dict_back_id(sc->r->back, &sc->r->db, DICT_ENDPOINT, stored)
-	};
+	return (struct endpoint_id){ dict_back_id(sc->r->back, &sc->r->db, DICT_ENDPOINT, stored) };
 }
 
 static struct service_id zone_service(void *ctx, uint32_t stored)
 {
 	struct store_scan *sc = ctx;
 
-	return (struct service_id){
-		dict_back_id(sc->r->back, &sc->r->db, DICT_SERVICE, stored)
-	};
+	return (struct service_id){ dict_back_id(sc->r->back, &sc->r->db, DICT_SERVICE, stored) };
 }
 
 static struct node_id zone_node(void *ctx, uint32_t stored)
@@ -126,8 +123,7 @@ static sqlite3_stmt *ask(struct store_scan *sc)
 {
 	const struct store_range *range = &sc->config.range;
 	const struct db_value since = DB_I(store_i64(range->since.v)),
-			      until = DB_I(store_i64(range->until.v)),
-			      at = DB_I(store_i64(sc->at));
+			      until = DB_I(store_i64(range->until.v)), at = DB_I(store_i64(sc->at));
 
 	if (sc->config.backward)
 		return DB_ASK(&sc->r->db,
@@ -165,18 +161,18 @@ static enum err_code step_over(struct store_scan *sc, struct err *e)
 {
 	struct db *db = &sc->r->db;
 	struct segment_row row = { 0 };
-	sqlite3_stmt *st =
-		sc->config.backward
-			? DB_ASK(db,
-				 "SELECT first_seq, sealed_ns FROM segment INDEXED BY segment_sealed"
-				 " WHERE sealed_ns > 0 AND first_seq < ?1"
-				 " ORDER BY first_seq DESC LIMIT 1",
-				 DB_I(store_i64(sc->at)))
-			: DB_ASK(db,
-				 "SELECT first_seq, sealed_ns FROM segment INDEXED BY segment_sealed"
-				 " WHERE sealed_ns > 0 AND first_seq >= ?1"
-				 " ORDER BY first_seq LIMIT 1",
-				 DB_I(store_i64(sc->at)));
+	sqlite3_stmt *st = sc->config.backward ? DB_ASK(db,
+							"SELECT first_seq, sealed_ns FROM segment "
+							"INDEXED BY segment_sealed"
+							" WHERE sealed_ns > 0 AND first_seq < ?1"
+							" ORDER BY first_seq DESC LIMIT 1",
+							DB_I(store_i64(sc->at)))
+					       : DB_ASK(db,
+							"SELECT first_seq, sealed_ns FROM segment "
+							"INDEXED BY segment_sealed"
+							" WHERE sealed_ns > 0 AND first_seq >= ?1"
+							" ORDER BY first_seq LIMIT 1",
+							DB_I(store_i64(sc->at)));
 
 	if (db_next(db, st)) {
 		row.first_seq = row.last_seq = column_u64(st, 0);
@@ -288,11 +284,11 @@ static bool needs_ext(const struct flow *flows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct flow *f = &flows[i];
-		if (f->kind != FLOW_KIND_FLOW || f->bits & ODD || f->verdict == UINT8_MAX || f->type == UINT8_MAX ||
-		    f->direction == UINT8_MAX || f->trace_point == UINT8_MAX ||
-		    f->trace_reason == UINT8_MAX || f->capture_point == UINT8_MAX ||
-		    f->sock_point == UINT8_MAX || f->auth_type == UINT8_MAX ||
-		    f->ip_version == UINT8_MAX)
+		if (f->kind != FLOW_KIND_FLOW || f->bits & ODD || f->verdict == UINT8_MAX ||
+		    f->type == UINT8_MAX || f->direction == UINT8_MAX ||
+		    f->trace_point == UINT8_MAX || f->trace_reason == UINT8_MAX ||
+		    f->capture_point == UINT8_MAX || f->sock_point == UINT8_MAX ||
+		    f->auth_type == UINT8_MAX || f->ip_version == UINT8_MAX)
 			return true;
 	}
 	return false;
@@ -310,7 +306,8 @@ static enum err_code decide(struct store_scan *sc, size_t from, size_t n, size_t
 	if (code == ERR_OK && sc->config.filter && !(members & FLOW_MEMBER(FLOW_MEMBER_EXT)) &&
 	    needs_ext(sc->chunk, n)) {
 		members |= FLOW_MEMBER(FLOW_MEMBER_EXT);
-		code = segment_load(sc->segment, FLOW_MEMBER(FLOW_MEMBER_EXT), from, n, sc->chunk, e);
+		code = segment_load(sc->segment, FLOW_MEMBER(FLOW_MEMBER_EXT), from, n, sc->chunk,
+				    e);
 	}
 	if (code != ERR_OK)
 		return code;

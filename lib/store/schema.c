@@ -119,8 +119,9 @@ static enum err_code migrate(struct db *db, const char *path, struct err *e)
 	for (; code == ERR_OK && version < SCHEMA_VERSION; version++)
 		code = db_script(db, steps[version], e);
 	char pragmas[96];
-	(void)snprintf(pragmas, sizeof pragmas, "PRAGMA application_id = %d; PRAGMA user_version = %d",
-		       APPLICATION_ID, SCHEMA_VERSION);
+	(void)snprintf(pragmas, sizeof pragmas,
+		       "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
+		       SCHEMA_VERSION);
 	if (code == ERR_OK)
 		code = db_script(db, pragmas, e);
 	return code;

@@ -52,8 +52,8 @@ struct segment_row segment_row_of(sqlite3_stmt *st)
 enum err_code segment_read(struct db *db, const struct segment_row *row, struct buf *to,
 			   struct err *e)
 {
-	sqlite3_stmt *st =
-		DB_ASK(db, "SELECT data FROM segment_data WHERE first_seq = ?1", DB_I(row->first_seq));
+	sqlite3_stmt *st = DB_ASK(db, "SELECT data FROM segment_data WHERE first_seq = ?1",
+				  DB_I(row->first_seq));
 	bool found = db_next(db, st);
 
 	buf_reset(to);

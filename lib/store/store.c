@@ -146,8 +146,8 @@ static enum err_code read_counts(struct store *s, uint64_t *ret_end, struct err 
 	}
 	enum err_code code = db_ended(&s->db, "read the store", e);
 	if (code == ERR_OK)
-		code = db_number(&s->db, "SELECT from_ns FROM segment ORDER BY first_seq LIMIT 1", 0,
-				 &held.oldest.v, e);
+		code = db_number(&s->db, "SELECT from_ns FROM segment ORDER BY first_seq LIMIT 1",
+				 0, &held.oldest.v, e);
 	if (code != ERR_OK)
 		return code;
 	(void)pthread_mutex_lock(&s->counts_mx);
@@ -238,7 +238,8 @@ static enum err_code open_file(struct store *s, struct wall_ns now, struct err *
 {
 	if (s->lock_fd < 0 && lock(s, e) != ERR_OK)
 		return e->code;
-	mode_t mask = umask(0077); /* addresses and names of everybody's peers: for the owner only */
+	mode_t mask =
+		umask(0077); /* addresses and names of everybody's peers: for the owner only */
 	enum err_code code = db_open(&s->db, s->path, DB_WRITE, e);
 	(void)umask(mask);
 	if (code == ERR_OK)
@@ -439,10 +440,9 @@ static enum err_code write_block(struct store *s, struct chain_head *head, struc
 				 struct err *e)
 {
 	const struct open_block *b = &s->block;
-	struct block_row row = { .first_seq = b->first_seq,
-				 .last_seq = b->last_seq,
-				 .count = b->count,
-				 .sealed = now };
+	struct block_row row = {
+		.first_seq = b->first_seq, .last_seq = b->last_seq, .count = b->count, .sealed = now
+	};
 
 	buf_reset(&s->bytes);
 	buf_reset(&s->zone_bytes);
@@ -601,7 +601,8 @@ void store_fail(struct store *s, struct wall_ns now, const struct err *e)
 	lose_block(s, now, s->db.os ? strerrordesc_np(s->db.os) : e->msg);
 	if (damaged && ++s->damage_streak >= DAMAGE_MOST) {
 		set_aside(s, now);
-	} else if (damaged || rc == SQLITE_IOERR || rc == SQLITE_READONLY || rc == SQLITE_CANTOPEN) {
+	} else if (damaged || rc == SQLITE_IOERR || rc == SQLITE_READONLY ||
+		   rc == SQLITE_CANTOPEN) {
 		sync_free(TAKE(s->sync));
 		db_close(&s->db); /* what is wrong may be the connection's view of it */
 	}
@@ -764,8 +765,7 @@ enum err_code store_tick(struct store *s, struct wall_ns now, struct err *e)
 	if (s->block.count || !is_time(now, s->tried, s->config.seal_ns))
 		return ERR_OK;
 	bool due = !s->db.h || s->start_due || gaps_count(&s->gaps) ||
-		   edges_are_due(s->edges, now) ||
-		   is_time(now, s->alive, ALIVE_S * NS_PER_S);
+		   edges_are_due(s->edges, now) || is_time(now, s->alive, ALIVE_S * NS_PER_S);
 	return due ? seal(s, now, false, e) : ERR_OK;
 }
 

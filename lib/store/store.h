@@ -120,7 +120,8 @@ struct store_counts store_counts(struct store *s);
 struct store_reader;
 /* A connection of its own. Of a running store: @s given, its dictionary is used. Of a file: @dir
  * and a dictionary of the caller's, which grows by what is read. */
-MUST_CHECK enum err_code store_reader_new(struct store *s, struct store_reader **ret, struct err *e);
+MUST_CHECK enum err_code store_reader_new(struct store *s, struct store_reader **ret,
+					  struct err *e);
 MUST_CHECK enum err_code store_reader_open(const char *dir, struct flow_dict *dict,
 					   struct store_reader **ret, struct err *e);
 void store_reader_free(struct store_reader *r);
@@ -161,9 +162,9 @@ MUST_CHECK enum err_code store_gaps(struct store_reader *r, struct wall_ns since
 				    struct wall_ns until,
 				    void (*each)(void *ctx, const struct store_gap *gap), void *ctx,
 				    struct err *e);
-/* *@ret_oldest: from when on records are held, but for the gaps: since the first start, or since the
- * oldest record held once some were pruned. *@ret_newest: when the newest block was sealed. 0, 0:
- * there is none yet. */
+/* *@ret_oldest: from when on records are held, but for the gaps: since the first start, or since
+ * the oldest record held once some were pruned. *@ret_newest: when the newest block was sealed. 0,
+ * 0: there is none yet. */
 MUST_CHECK enum err_code store_extent(struct store_reader *r, struct wall_ns *ret_oldest,
 				      struct wall_ns *ret_newest, struct err *e);
 

@@ -1,6 +1,7 @@
 #include "store/inside.h"
 
-/* The log is moved when it has so many pages (4 MiB), or after so long: what a power cut may take. */
+/* The log is moved when it has so many pages (4 MiB), or after so long: what a power cut may take.
+ */
 enum { PAGES_MOST = 1000, WAIT_S = 10 };
 
 struct sync {

@@ -26,6 +26,7 @@
 #include "rpc/server.h"
 
 struct api;
+struct store;
 
 struct api_config {
 	const struct flow_log *log; /* all borrowed, must outlive the api */
@@ -36,6 +37,7 @@ struct api_config {
 	const char *address;   /* where peers reach this observer, "10.0.0.1:4244"; may be "" */
 	const char *tls_server_name; /* NULL: that address is plain text */
 	struct mono_ns started;
+	struct store *store; /* history beyond the log; NULL: there is none */
 };
 
 MUST_CHECK enum err_code api_new(const struct api_config *config, struct api **ret, struct err *e);

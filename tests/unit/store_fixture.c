@@ -67,7 +67,8 @@ void fixture_close(struct fixture *fx)
 
 void fixture_kill(struct fixture *fx)
 {
-	/* Everything as it is on the disk now, from another process's view: copied away and back. */
+	/* Everything as it is on the disk now, from another process's view: copied away and back.
+	 */
 	static const char *const parts[] = { "flows.db", "flows.db-wal" };
 	char command[400];
 
@@ -91,7 +92,7 @@ void fixture_kill(struct fixture *fx)
 struct flow fixture_flow(struct fixture *fx, uint64_t seq, struct wall_ns time)
 {
 	static const char *const pods[] = { "cart-0",  "cart-1", "front-0", "front-1",
-					    "front-2", "db-0",	 "db-1",    "mail-0" };
+					    "front-2", "db-0",   "db-1",    "mail-0" };
 	const char *pod = pods[seq % ARRAY_LEN(pods)];
 	const struct workload workload = { { pod, strlen(pod) - 2 }, STR("Deployment") };
 	const struct str labels[] = { STR("k8s:app=shop"), STR("k8s:tier=x") };
@@ -236,8 +237,8 @@ size_t fixture_gaps(struct store_reader *r, struct seen_gap *list, size_t max)
 	struct gap_list to = { list, 0, max };
 	struct err e = { 0 };
 
-	if (store_gaps(r, (struct wall_ns){ 0 }, (struct wall_ns){ UINT64_MAX }, add_gap, &to, &e) !=
-	    ERR_OK)
+	if (store_gaps(r, (struct wall_ns){ 0 }, (struct wall_ns){ UINT64_MAX }, add_gap, &to,
+		       &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 	return to.count;
 }

@@ -92,9 +92,16 @@ static void every_range_of_numbers_holds_exactly_its_records(void **state)
 	fixture_block(fx, 1500);
 	fixture_block(fx, 2);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
-	const uint64_t edges[] = { 0,	 FIRST_SEQ - 1,	   FIRST_SEQ,	     FIRST_SEQ + 1,
-				   FIRST_SEQ + 2, FIRST_SEQ + 1025, FIRST_SEQ + 1501, FIRST_SEQ + 1503,
-				   FIRST_SEQ + 2000, UINT64_MAX };
+	const uint64_t edges[] = { 0,
+				   FIRST_SEQ - 1,
+				   FIRST_SEQ,
+				   FIRST_SEQ + 1,
+				   FIRST_SEQ + 2,
+				   FIRST_SEQ + 1025,
+				   FIRST_SEQ + 1501,
+				   FIRST_SEQ + 1503,
+				   FIRST_SEQ + 2000,
+				   UINT64_MAX };
 	for (size_t i = 0; i < ARRAY_LEN(edges); i++)
 		for (size_t j = i; j < ARRAY_LEN(edges); j++) {
 			config.range.from_seq = edges[i];

@@ -1,0 +1,243 @@
+#include "observer/keep/keep.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "flow/flow.pb-c.h"
+#include "flow/json.h"
+#include "flow/names.h"
+#include "flow/wire.h"
+
+enum {
+	BATCH = 2048,       /* records read at once */
+	LOOK_MS = 20,       /* at the log, when it was found empty */
+	TEND_EVERY_MS = 250 /* for what becomes old by itself */
+};
+
+struct keep {
+	const struct flow_log *log;
+	const struct flow_dict *dict;
+	struct store *store;
+	struct agent *agent;
+	struct flow_batch *batch;
+	uint64_t cursor;
+	struct wall_ns last;    /* when the last record was read */
+	struct mono_ns tended;  /* when there was last nothing to tend */
+	bool failing;           /* the last write failed, and that was told */
+	uint64_t lost_before;   /* records that the store had lost when it began to fail */
+	int stop_fd;
+	pthread_t thread;
+	bool running;
+};
+
+/* --- telling ------------------------------------------------------------------------------ */
+
+static void tell_agent(struct keep *k, const char *type, const char *name, struct str text,
+		       uint64_t lost)
+{
+	char bytes[1024];
+	struct buf json = buf_fixed(bytes, sizeof bytes);
+
+	if (!k->agent)
+		return;
+	buf_printf(&json, "{\"%s\":", name);
+	json_put_string(&json, str_upto(text, 300));
+	buf_printf(&json, ",\"lost\":\"%llu\"}", (unsigned long long)lost);
+	if (!json.failed)
+		agent_tell(k->agent, type, buf_cstr(&json));
+}
+
+/* @code of the last write. Once when it begins to fail, once when it works again. */
+static void tell(struct keep *k, enum err_code code, const struct err *e)
+{
+	if (code != ERR_OK && !k->failing) {
+		k->failing = true;
+		k->lost_before = store_counts(k->store).lost;
+		log_warn("history is not written; flows are observed all the same", "err=%s",
+			 LOG_QUOTE(e->msg));
+		tell_agent(k, "store-failed", "reason", str_of(e->msg), 0);
+	} else if (code == ERR_OK && k->failing) {
+		struct store_counts c = store_counts(k->store);
+		if (!c.is_writing)
+			return; /* nothing was written since */
+		k->failing = false;
+		log_info("history is written again", "lost=%llu",
+			 (unsigned long long)(c.lost - k->lost_before));
+		tell_agent(k, "store-recovered", "reason", STR(""), c.lost - k->lost_before);
+	}
+}
+
+/* --- loss --------------------------------------------------------------------------------- */
+
+static void note_overtaken(struct keep *k, uint64_t lost, uint64_t before, struct wall_ns now)
+{
+	const struct store_gap gap = {
+		.cause = STORE_GAP_RING,
+		.from = k->last,
+		.to = now,
+		.lost = lost,
+		.first_seq = before,
+		.last_seq = before + lost - 1,
+		.node = STR(""),
+		.detail = STR("the store fell behind the flow log"),
+	};
+
+	store_note_gap(k->store, &gap);
+}
+
+static struct wall_ns time_in(struct str message, struct wall_ns otherwise)
+{
+	struct wire_reader r = wire_reader_of(message);
+	struct wire_field field;
+	struct timestamp t = { 0 };
+	struct wall_ns w;
+
+	while (wire_next(&r, &field)) {
+		if (field.number == 1)
+			t.s = (int64_t)field.value;
+		else if (field.number == 2)
+			t.ns = (int32_t)field.value;
+	}
+	return !r.bad && timestamp_to_wall(t, &w) ? w : otherwise;
+}
+
+/* flow.LostEvent: source = 1, num_events_lost = 2, first = 4, last = 5. */
+static void note_lost(struct keep *k, const struct flow *f, struct wall_ns now)
+{
+	enum { SOURCE = 1, COUNT = 2, FIRST = 4, LAST = 5 };
+	struct wall_ns when = flow_is(f, FLOW_HAS_TIME) ? f->time : now;
+	const struct node *node = flow_dict_get_node(k->dict, f->node);
+	struct store_gap gap = { .cause = STORE_GAP_KERNEL,
+				 .from = when,
+				 .to = when,
+				 .node = node ? node->name : STR("") };
+	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
+	struct wire_field field;
+	int32_t source = 0;
+
+	while (wire_next(&r, &field)) {
+		if (field.number == SOURCE)
+			source = (int32_t)field.value;
+		else if (field.number == COUNT)
+			gap.lost = field.value;
+		else if (field.number == FIRST)
+			gap.from = time_in(field.bytes, when);
+		else if (field.number == LAST)
+			gap.to = time_in(field.bytes, when);
+	}
+	if (gap.to.v < gap.from.v)
+		gap.to = gap.from;
+	const char *name = enum_name(&flow__lost_event_source__descriptor, source);
+	gap.detail = str_of(name ? name : "");
+	store_note_gap(k->store, &gap);
+}
+
+/* --- the loop ----------------------------------------------------------------------------- */
+
+/* One batch. @return false when the log has no more. */
+static bool keep_some(struct keep *k, struct wall_ns now)
+{
+	uint64_t before = k->cursor, lost;
+	struct err e = { 0 };
+	size_t n = flow_log_read(k->log, &k->cursor, UINT64_MAX, k->batch, &lost);
+
+	if (lost)
+		note_overtaken(k, lost, before, now);
+	for (size_t i = 0; i < n; i++)
+		if (k->batch->flows[i].kind == FLOW_KIND_LOST)
+			note_lost(k, &k->batch->flows[i], now);
+	if (!n)
+		return lost > 0;
+	k->last = now;
+	tell(k, store_put(k->store, k->batch->flows, n, now, &e), &e);
+	return true;
+}
+
+static void tick(struct keep *k, struct wall_ns now)
+{
+	struct err e = { 0 };
+
+	tell(k, store_tick(k->store, now, &e), &e);
+}
+
+/* @return true while there is more to tend. */
+static bool tend(struct keep *k, struct wall_ns now)
+{
+	struct mono_ns mono = mono_now();
+
+	if (mono.v - k->tended.v < TEND_EVERY_MS * NS_PER_MS)
+		return false;
+	if (store_tend(k->store, now))
+		return true;
+	k->tended = mono;
+	return false;
+}
+
+static void *keep_main(void *arg)
+{
+	struct keep *k = arg;
+
+	for (;;) {
+		struct wall_ns now = wall_now();
+		bool busy = keep_some(k, now);
+		tick(k, now);
+		if (!busy)
+			busy = tend(k, now);
+		struct pollfd fd = { .fd = k->stop_fd, .events = POLLIN };
+		if (poll(&fd, 1, busy ? 0 : LOOK_MS) < 0 && errno != EINTR) {
+			log_error("the keeper stops: poll failed", "errno=%d", errno);
+			return NULL;
+		}
+		if (fd.revents)
+			break;
+	}
+	while (keep_some(k, wall_now()))
+		;
+	return NULL;
+}
+
+enum err_code keep_new(const struct keep_config *config, struct keep **ret, struct err *e)
+{
+	AUTO(keep_free) struct keep *k = calloc(1, sizeof *k);
+
+	if (!k)
+		return err_set(e, ERR_NOMEM, "keeper");
+	*k = (struct keep){ .log = config->log,
+			    .dict = config->dict,
+			    .store = config->store,
+			    .agent = config->agent,
+			    .cursor = flow_log_range(config->log).oldest,
+			    .last = wall_now(),
+			    .stop_fd = eventfd(0, EFD_CLOEXEC) };
+	if (k->stop_fd < 0)
+		return err_os(e, "keeper eventfd");
+	if (flow_batch_new(k->log, BATCH, &k->batch, e) != ERR_OK)
+		return err_in(e, "keeper");
+	int os = pthread_create(&k->thread, NULL, keep_main, k);
+	if (os)
+		return err_errno(e, os, "start the keeper's thread");
+	k->running = true;
+	(void)pthread_setname_np(k->thread, "tycho-keep");
+	*ret = TAKE(k);
+	return ERR_OK;
+}
+
+void keep_free(struct keep *k)
+{
+	if (!k)
+		return;
+	if (k->running) {
+		uint64_t one = 1;
+		(void)!write(k->stop_fd, &one, sizeof one);
+		(void)pthread_join(k->thread, NULL);
+	}
+	if (k->stop_fd >= 0)
+		(void)close(k->stop_fd);
+	flow_batch_free(k->batch);
+	free(k);
+}

@@ -1,0 +1,128 @@
+/* observer/keep: what the log holds goes into the store, and what is lost is owned up to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "flow/wire.h"
+#include "observer/keep/keep.h"
+#include "store_fixture.h"
+
+static struct flow_log *log_of(size_t capacity)
+{
+	const struct flow_log_config config = { .capacity = capacity, .first_seq = FIRST_SEQ };
+	struct flow_log *log = NULL;
+
+	assert_int_equal(flow_log_new(&config, &log, NULL), ERR_OK);
+	return log;
+}
+
+static void put(struct fixture *fx, struct flow_log *log, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct flow f = fixture_flow(fx, fx->next_seq++, NOON);
+		(void)flow_log_put(log, &f);
+	}
+}
+
+/* The keeper's whole life; it takes what is in the log at the latest when it ends. */
+static void keep(struct fixture *fx, struct flow_log *log)
+{
+	const struct keep_config config = { .log = log, .dict = fx->dict, .store = fx->store };
+	struct keep *k = NULL;
+
+	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
+	keep_free(k);
+	struct err e = { 0 };
+	fx->now = after(wall_now(), 3600); /* whatever is open is old enough */
+	if (store_tick(fx->store, fx->now, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+}
+
+static void all_that_the_log_holds_is_kept(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(16383);
+
+	fixture_open(fx);
+	put(fx, log, 10000);
+	keep(fx, log);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
+	assert_int_equal(seen.count, 10000);
+	assert_int_equal(seen.wrong, 0);
+	assert_int_equal(count_gaps(r, STORE_GAP_RING), 0);
+}
+
+static void what_was_overwritten_before_it_came_is_a_gap(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(1023);
+	struct seen_gap gaps[64];
+	struct keep *k = NULL;
+
+	fixture_open(fx);
+	/* A keeper begins where the log does: so it must have begun before. Its first look may come
+	 * at any time; what it kept and what it lost is all there was. */
+	const struct keep_config config = { .log = log, .dict = fx->dict, .store = fx->store };
+	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
+	put(fx, log, 50000);
+	keep_free(k);
+	struct err e = { 0 };
+	assert_int_equal(store_tick(fx->store, after(wall_now(), 3600), &e), ERR_OK);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	uint64_t lost = 0;
+	size_t n = fixture_gaps(r, gaps, ARRAY_LEN(gaps));
+	assert_true(n <= ARRAY_LEN(gaps));
+	for (size_t i = 0; i < n; i++)
+		if (gaps[i].cause == STORE_GAP_RING)
+			lost += gaps[i].lost;
+	assert_true(lost > 0);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count + lost, 50000);
+}
+
+static void a_lost_event_is_a_gap_of_the_kernel(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(63);
+	const struct node node = { .name = STR("edge/there") };
+	struct seen_gap gaps[4];
+	char bytes[64];
+	struct buf ext = buf_fixed(bytes, sizeof bytes);
+
+	fixture_open(fx);
+	wire_put_u64(&ext, 1, 1); /* PERF_EVENT_RING_BUFFER */
+	wire_put_u64(&ext, 2, 4711);
+	struct flow f = { .kind = FLOW_KIND_LOST,
+			  .bits = FLOW_HAS_TIME,
+			  .time = NOON,
+			  .node = flow_dict_node(fx->dict, &node),
+			  .ext = (const uint8_t *)ext.p,
+			  .ext_len = (uint32_t)ext.len };
+	(void)flow_log_put(log, &f);
+	keep(fx, log);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_gaps(r, gaps, ARRAY_LEN(gaps)), 1);
+	assert_int_equal(gaps[0].cause, STORE_GAP_KERNEL);
+	assert_int_equal(gaps[0].lost, 4711);
+	assert_int_equal(gaps[0].from.v, NOON.v);
+	assert_string_equal(gaps[0].detail, "PERF_EVENT_RING_BUFFER");
+	/* The event itself is history, too. */
+	struct store_scan_config config = ALL_RECORDS;
+	config.kinds = 1 << FLOW_KIND_LOST;
+	assert_int_equal(fixture_scan(fx, r, &config).count, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
+		T(all_that_the_log_holds_is_kept),
+		T(what_was_overwritten_before_it_came_is_a_gap),
+		T(a_lost_event_is_a_gap_of_the_kernel),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
