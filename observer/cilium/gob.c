@@ -314,6 +314,7 @@ enum gob_frame gob_frame(struct str bytes, size_t *ret_head, size_t *ret_body)
 	struct gob g = gob_of(bytes);
 	size_t head = 1;
 
+	*ret_head = *ret_body = 0;
 	if (!bytes.len)
 		return GOB_FRAME_SHORT;
 	if (*g.p >= 128)
@@ -325,11 +326,9 @@ enum gob_frame gob_frame(struct str bytes, size_t *ret_head, size_t *ret_body)
 	uint64_t body = gob_uint(&g);
 	if (!body || body > GOB_MESSAGE_MAX)
 		return GOB_FRAME_BAD;
-	if (body > left(&g))
-		return GOB_FRAME_SHORT;
 	*ret_head = head;
 	*ret_body = (size_t)body;
-	return GOB_FRAME_WHOLE;
+	return body > left(&g) ? GOB_FRAME_SHORT : GOB_FRAME_WHOLE;
 }
 
 enum gob_message gob_take(struct gob_types *t, struct str body, int32_t *ret_id,

@@ -87,7 +87,8 @@ void gob_skip(struct gob *g, const struct gob_types *t, int32_t id);
 
 enum gob_frame { GOB_FRAME_WHOLE, GOB_FRAME_SHORT, GOB_FRAME_BAD };
 /* Looks for a whole message at the front of @bytes: *@ret_head bytes of length, then *@ret_body.
- * SHORT: more bytes are needed. BAD: no length, or more than GOB_MESSAGE_MAX. */
+ * SHORT: more bytes are needed; the two are 0 if not even the length is there. BAD: no length, or
+ * more than GOB_MESSAGE_MAX. */
 enum gob_frame gob_frame(struct str bytes, size_t *ret_head, size_t *ret_body);
 
 enum gob_message { GOB_DEFINED, GOB_VALUE, GOB_BAD };
