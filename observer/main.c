@@ -60,7 +60,8 @@ struct observer {
 	struct store *store;     /* NULL: no history */
 	struct flow_log *log;
 	struct agent *agent;
-	struct source *sources[5];
+	struct cilium_part cilium;
+	struct source *sources[7];
 	size_t source_count;
 	struct api *api;
 	struct gate *gate;
@@ -78,6 +79,7 @@ static void observer_done(struct observer *ob)
 	capture_free(ob->capture);
 	for (size_t i = 0; i < ob->source_count; i++)
 		source_free(ob->sources[i]); /* those that capture did not get to take */
+	cilium_part_done(&ob->cilium);
 	if (ob->rpc_up)
 		rpc_shutdown();
 	api_free(ob->api);
@@ -239,12 +241,35 @@ static enum err_code open_log(struct observer *ob, struct err *e)
 	return flow_log_new(&config, &ob->log, e);
 }
 
+/* On a node that runs Cilium, its datapath says everything already; our own programs would say it
+ * again. */
+static enum err_code open_cilium(struct observer *ob, struct err *e)
+{
+	struct cilium_options *o = &ob->o.cilium;
+	size_t count;
+
+	if (ob->o.bpf && ob->o.bpf_by_default && cilium_part_has_socket(o)) {
+		log_info("cilium's monitor socket is there: reading it instead of loading kernel "
+			 "programs; --source bpf would",
+			 "path=%s", MONITOR_DEFAULT_PATH);
+		ob->o.bpf = false;
+		o->monitor = true;
+	}
+	enum err_code code = cilium_part_open(&ob->cilium, o, ob->dict, ob->names,
+					      &ob->sources[ob->source_count], &count, e);
+	ob->source_count += count;
+	return code;
+}
+
 static enum err_code open_sources(struct observer *ob, struct err *e)
 {
 	enum err_code code = agent_new(&ob->agent, &ob->sources[0], e);
 	if (code != ERR_OK)
 		return code;
 	ob->source_count = 1;
+	code = open_cilium(ob, e);
+	if (code != ERR_OK)
+		return code;
 	if (ob->o.bpf) {
 		code = source_bpf_new(&ob->o.bpf_config, &ob->sources[ob->source_count], e);
 		if (code != ERR_OK)
@@ -366,6 +391,7 @@ static enum err_code start_capture(struct observer *ob, struct err *e)
 		.log = ob->log,
 		.dict = ob->dict,
 		.names = ob->names,
+		.cilium = ob->cilium.decoder,
 		.ended_fd = ob->ended_fd,
 		.policies = ob->policies,
 	};

@@ -6,6 +6,10 @@
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
 enum option_id {
 	OPT_ACCESS_FILE,
+	OPT_CILIUM_MAP,
+	OPT_CILIUM_MONITOR,
+	OPT_CILIUM_RELEASE,
+	OPT_CILIUM_TAKE_EVENTS,
 	OPT_CLUSTER,
 	OPT_DROPS_EVERYWHERE,
 	OPT_ENDPOINTS,
@@ -38,6 +42,12 @@ enum option_id {
 	OPT_NOISE,
 	OPT_POLICIES,
 	OPT_READY_FD,
+	OPT_REDACT_ENABLED,
+	OPT_REDACT_HTTP_HEADERS_ALLOW,
+	OPT_REDACT_HTTP_HEADERS_DENY,
+	OPT_REDACT_HTTP_URLQUERY,
+	OPT_REDACT_HTTP_USERINFO,
+	OPT_REDACT_KAFKA_APIKEY,
 	OPT_REPLAY,
 	OPT_REPLAY_KEEP_TIME,
 	OPT_REPLAY_REPEAT,
@@ -63,6 +73,18 @@ enum { OPTIONS_SERIES_MIN = 64, OPTIONS_SERIES_MAX = 1000000 };
 static const struct opt_row table[] = {
 	[OPT_ACCESS_FILE] = { "access-file", "FILE",
 			      "who may see the flows of which namespaces; reread when it changes" },
+	[OPT_CILIUM_MAP] = { "cilium-map", "PATH",
+			     "Cilium's pinned perf event array, for --source cilium-perf "
+			     "(default " PERF_DEFAULT_PATH ", or below /run/cilium/bpffs)" },
+	[OPT_CILIUM_MONITOR] = { "cilium-monitor", "PATH",
+				 "read this monitor socket of a Cilium agent (default for --source "
+				 "cilium-monitor: " MONITOR_DEFAULT_PATH ")" },
+	[OPT_CILIUM_RELEASE] = { "cilium-release", "RELEASE",
+				 "layout of policy verdicts and socket traces: 1.18 (and before), "
+				 "1.19 or auto (default auto: by the versions of other events)" },
+	[OPT_CILIUM_TAKE_EVENTS] = { "cilium-take-events", NULL,
+				     "let --source cilium-perf take the events away from Cilium's "
+				     "agent, whose Hubble then sees none" },
 	[OPT_CLUSTER] = { "cluster", "NAME", "cluster this node belongs to (default: none)" },
 	[OPT_DROPS_EVERYWHERE] = { "drops-everywhere", NULL,
 				   "report drops of all network namespaces of the machine, "
@@ -139,6 +161,21 @@ static const struct opt_row table[] = {
 			   "a file or folder of Kubernetes objects; reread when it changes" },
 	[OPT_READY_FD] = { "ready-fd", "FD",
 			   "write one line to this descriptor when serving, then close it" },
+	[OPT_REDACT_ENABLED] = { "redact-enabled", NULL,
+				 "redact L7 records of Cilium: values of HTTP headers, and what "
+				 "the "
+				 "other --redact options say" },
+	[OPT_REDACT_HTTP_HEADERS_ALLOW] = { "redact-http-headers-allow", "NAME",
+					    "header whose value stays, no other's does; "
+					    "repeatable" },
+	[OPT_REDACT_HTTP_HEADERS_DENY] = { "redact-http-headers-deny", "NAME",
+					   "header whose value is redacted, no other's is; "
+					   "repeatable" },
+	[OPT_REDACT_HTTP_URLQUERY] = { "redact-http-urlquery", NULL,
+				       "cut off the query and fragment of URLs" },
+	[OPT_REDACT_HTTP_USERINFO] = { "redact-http-userinfo", "BOOL",
+				       "redact the password in URLs (default true)" },
+	[OPT_REDACT_KAFKA_APIKEY] = { "redact-kafka-apikey", NULL, "redact Kafka's API keys" },
 	[OPT_REPLAY] = { "replay", "FILE",
 			 "read flows from Hubble JSON lines; '-' is standard input" },
 	[OPT_REPLAY_KEEP_TIME] = { "replay-keep-time", NULL,
@@ -162,8 +199,9 @@ static const struct opt_row table[] = {
 			      "(default 1s)" },
 	[OPT_SOURCE] = { "source", "NAME",
 			 "observe by this source, and none that is not named: bpf, nflog, replay, "
-			 "hubble; repeatable (default: bpf, and those that other options ask "
-			 "for)" },
+			 "hubble, cilium-monitor, cilium-perf; repeatable (default: "
+			 "cilium-monitor if its socket is there, else bpf; and those that other "
+			 "options ask for)" },
 	[OPT_STALL_TIMEOUT] = { "stall-timeout", "TIME",
 				"cut off a client that takes no message for so long (default "
 				"30s)" },
@@ -212,8 +250,16 @@ static bool parse_speed(const char *value, double *ret)
 }
 
 /* In the order of enum source_bit. */
-static const char *const source_names[] = { "bpf", "nflog", "replay", "hubble" };
-enum source_bit { SOURCE_BPF = 1, SOURCE_NFLOG = 2, SOURCE_REPLAY = 4, SOURCE_HUBBLE = 8 };
+static const char *const source_names[] = { "bpf",    "nflog",          "replay",
+					    "hubble", "cilium-monitor", "cilium-perf" };
+enum source_bit {
+	SOURCE_BPF = 1,
+	SOURCE_NFLOG = 2,
+	SOURCE_REPLAY = 4,
+	SOURCE_HUBBLE = 8,
+	SOURCE_CILIUM_MONITOR = 16,
+	SOURCE_CILIUM_PERF = 32,
+};
 
 static enum err_code add_source(struct obs_options *o, const char *value, struct err *e)
 {
@@ -222,7 +268,8 @@ static enum err_code add_source(struct obs_options *o, const char *value, struct
 			o->sources |= 1U << i;
 			return ERR_OK;
 		}
-	return bad_value(e, OPT_SOURCE, value, "bpf, nflog, replay or hubble");
+	return bad_value(e, OPT_SOURCE, value,
+			 "bpf, nflog, replay, hubble, cilium-monitor or cilium-perf");
 }
 
 /* "36h", "30d", "0": Go's durations, and days. */
@@ -352,6 +399,57 @@ static enum err_code set_number(struct obs_options *o, enum option_id id, const 
 	}
 }
 
+static enum err_code set_release(struct obs_options *o, const char *value, struct err *e)
+{
+	static const char *const releases[] = { [CILIUM_RELEASE_AUTO] = "auto",
+						[CILIUM_RELEASE_1_18] = "1.18",
+						[CILIUM_RELEASE_1_19] = "1.19" };
+
+	for (size_t i = 0; i < ARRAY_LEN(releases); i++)
+		if (strcmp(value, releases[i]) == 0) {
+			o->cilium.release = (enum cilium_release)i;
+			return ERR_OK;
+		}
+	return bad_value(e, OPT_CILIUM_RELEASE, value, "1.18, 1.19 or auto");
+}
+
+static enum err_code set_cilium(struct obs_options *o, enum option_id id, const char *value,
+				struct err *e)
+{
+	struct cilium_options *c = &o->cilium;
+
+	switch (id) {
+	case OPT_CILIUM_MAP:
+		c->map_path = value;
+		return ERR_OK;
+	case OPT_CILIUM_MONITOR:
+		c->monitor_path = value;
+		return ERR_OK;
+	case OPT_CILIUM_RELEASE:
+		return set_release(o, value, e);
+	case OPT_CILIUM_TAKE_EVENTS:
+		c->take_events = true;
+		return ERR_OK;
+	case OPT_REDACT_ENABLED:
+		c->redact.enabled = true;
+		return ERR_OK;
+	case OPT_REDACT_HTTP_HEADERS_ALLOW:
+		return add_text(c->headers_allow, &c->redact.allow_count, id, value, e);
+	case OPT_REDACT_HTTP_HEADERS_DENY:
+		return add_text(c->headers_deny, &c->redact.deny_count, id, value, e);
+	case OPT_REDACT_HTTP_URLQUERY:
+		c->redact.http_urlquery = true;
+		return ERR_OK;
+	case OPT_REDACT_HTTP_USERINFO:
+		return parse_bool(str_of(value), &c->redact.http_userinfo)
+			       ? ERR_OK
+			       : bad_value(e, id, value, "true or false");
+	default:
+		c->redact.kafka_apikey = true;
+		return ERR_OK;
+	}
+}
+
 static enum err_code set_option(struct obs_options *o, enum option_id id, const char *value,
 				struct err *e)
 {
@@ -371,6 +469,17 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	case OPT_POLICIES:
 		o->policies = value;
 		return ERR_OK;
+	case OPT_CILIUM_MAP:
+	case OPT_CILIUM_MONITOR:
+	case OPT_CILIUM_RELEASE:
+	case OPT_CILIUM_TAKE_EVENTS:
+	case OPT_REDACT_ENABLED:
+	case OPT_REDACT_HTTP_HEADERS_ALLOW:
+	case OPT_REDACT_HTTP_HEADERS_DENY:
+	case OPT_REDACT_HTTP_URLQUERY:
+	case OPT_REDACT_HTTP_USERINFO:
+	case OPT_REDACT_KAFKA_APIKEY:
+		return set_cilium(o, id, value, e);
 	case OPT_ACCESS_FILE:
 		o->access_file = value;
 		return ERR_OK;
@@ -475,8 +584,16 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 /* What --source names is observed; what it does not must not have been asked for otherwise. */
 static enum err_code choose_sources(struct obs_options *o, struct err *e)
 {
-	if (!o->sources)
+	const struct source_bpf_config *bpf = &o->bpf_config;
+	if (!o->sources) {
+		o->cilium.monitor = o->cilium.monitor_path;
+		o->bpf_by_default = o->bpf && !bpf->interface_count && !bpf->interval_ns &&
+				    !bpf->noise && !bpf->drop_scope;
+		o->bpf = o->bpf && !(o->cilium.monitor && o->bpf_by_default);
 		return ERR_OK;
+	}
+	o->cilium.monitor = o->sources & SOURCE_CILIUM_MONITOR;
+	o->cilium.perf = o->sources & SOURCE_CILIUM_PERF;
 	if (o->sources & SOURCE_HUBBLE && !o->hubble.address)
 		o->hubble.address = "unix:///var/run/cilium/hubble.sock";
 	if (o->sources & SOURCE_BPF && !o->bpf)
@@ -490,6 +607,8 @@ static enum err_code choose_sources(struct obs_options *o, struct err *e)
 		{ SOURCE_NFLOG, o->nflog.group_count > 0, "nflog-group", "nflog" },
 		{ SOURCE_REPLAY, o->replay.path != NULL, "replay", "replay" },
 		{ SOURCE_HUBBLE, o->hubble.address != NULL, "hubble-server", "hubble" },
+		{ SOURCE_CILIUM_MONITOR, o->cilium.monitor_path || o->cilium.monitor,
+		  "cilium-monitor", "cilium-monitor" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
 		bool is_named = o->sources & others[i].bit;
@@ -502,6 +621,31 @@ static enum err_code choose_sources(struct obs_options *o, struct err *e)
 				       "is given",
 				       others[i].option, others[i].source);
 	}
+	return ERR_OK;
+}
+
+static enum err_code check_cilium(const struct obs_options *o, struct err *e)
+{
+	const struct cilium_options *c = &o->cilium;
+
+	if (c->perf && !c->take_events)
+		return err_set(e, ERR_INVALID,
+			       "--source cilium-perf takes all events away from Cilium's agent: "
+			       "its Hubble and cilium monitor fall silent until it opens its "
+			       "reader anew (a restart does). If that is meant, add "
+			       "--cilium-take-events; --source cilium-monitor reads the same "
+			       "events and disturbs nobody");
+	if ((c->take_events || c->map_path) && !c->perf)
+		return err_set(e, ERR_INVALID, "--%s needs --source cilium-perf",
+			       c->map_path ? "cilium-map" : "cilium-take-events");
+	if (c->redact.allow_count && c->redact.deny_count)
+		return err_set(e, ERR_INVALID,
+			       "--redact-http-headers-allow and --redact-http-headers-deny exclude "
+			       "each other");
+	if (!c->redact.enabled &&
+	    (c->redact.allow_count || c->redact.deny_count || c->redact.http_urlquery ||
+	     c->redact.kafka_apikey || !c->redact.http_userinfo))
+		return err_set(e, ERR_INVALID, "the --redact options need --redact-enabled");
 	return ERR_OK;
 }
 
@@ -552,10 +696,13 @@ static enum err_code check_together(const struct obs_options *o, struct err *e)
 	if (o->replay.repeat > 1 && o->replay.path && strcmp(o->replay.path, "-") == 0)
 		return err_set(e, ERR_INVALID,
 			       "--replay-repeat: standard input can be read only once");
-	if (!o->bpf && !o->nflog.group_count && !o->replay.path && !o->hubble.address)
+	if (!o->bpf && !o->nflog.group_count && !o->replay.path && !o->hubble.address &&
+	    !o->cilium.monitor && !o->cilium.perf)
 		return err_set(e, ERR_INVALID,
-			       "--no-bpf leaves nothing to observe; add --nflog-group, --replay or "
-			       "--hubble-server");
+			       "--no-bpf leaves nothing to observe; add --nflog-group, --replay, "
+			       "--hubble-server or --cilium-monitor");
+	if (check_cilium(o, e) != ERR_OK)
+		return e->code;
 	return check_hubble(o, e);
 }
 
@@ -572,6 +719,7 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 		.hubble = { .history_ns = 3600 * NS_PER_S },
 		.store = { .retention_ns = 7 * 86400 * NS_PER_S,
 			   .retention_bytes = UINT64_C(10) << 30 },
+		.cilium = { .redact.http_userinfo = true },
 	};
 
 	struct opt_reader r = opt_reader_of(table, OPT_COUNT_, argc, argv);

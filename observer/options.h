@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "observer/cilium_part.h"
 #include "observer/source/bpf.h"
 #include "observer/source/nflog.h"
 #include "observer/source/replay.h"
@@ -29,6 +30,8 @@ struct obs_options {
 	struct source_bpf_config bpf_config;
 	struct source_nflog_config nflog;
 	struct source_replay_config replay; /* path NULL: none */
+	bool bpf_by_default; /* nobody asked for it: Cilium's socket takes its place */
+	struct cilium_options cilium;
 	struct source_hubble_config hubble; /* address NULL: none; tls: NULL or &hubble_tls */
 	const char *hubble_ca_files[OPTIONS_LIST];
 	struct rpc_tls hubble_tls;

@@ -50,6 +50,77 @@ static void a_source_that_is_named_is_the_only_one(void **state)
 	assert_string_equal(o.hubble.address, "r:1");
 }
 
+static void ciliums_sources_are_read_when_asked_for(void **state)
+{
+	(void)state;
+	struct obs_options o;
+	struct err e;
+
+	/* a socket that is named takes the place of our own programs, unless these are named too */
+	assert_int_equal(READ(&o, &e, "--cilium-monitor", "/m.sock"), ERR_OK);
+	assert_true(o.cilium.monitor);
+	assert_string_equal(o.cilium.monitor_path, "/m.sock");
+	assert_false(o.bpf);
+	assert_int_equal(READ(&o, &e, "--cilium-monitor", "/m.sock", "--interface", "veth*"),
+			 ERR_OK);
+	assert_true(o.cilium.monitor && o.bpf);
+	assert_int_equal(READ(&o, &e, "--source", "cilium-monitor", "--source", "bpf"), ERR_OK);
+	assert_true(o.cilium.monitor && o.bpf);
+	assert_null(o.cilium.monitor_path);
+	assert_int_equal(READ(&o, &e, "--source=cilium-perf", "--cilium-take-events",
+			      "--cilium-map=/bpf/x", "--cilium-release=1.18"),
+			 ERR_OK);
+	assert_true(o.cilium.perf && !o.cilium.monitor && !o.bpf);
+	assert_int_equal(o.cilium.release, CILIUM_RELEASE_1_18);
+	/* only where nobody said anything may the socket take the place by itself */
+	assert_int_equal(READ(&o, &e, "--listen", "localhost:0"), ERR_OK);
+	assert_true(o.bpf && o.bpf_by_default);
+	assert_int_equal(READ(&o, &e, "--noise"), ERR_OK);
+	assert_false(o.bpf_by_default);
+	assert_int_equal(READ(&o, &e, "--source=bpf"), ERR_OK);
+	assert_false(o.bpf_by_default);
+	assert_int_equal(READ(&o, &e, "--no-bpf", "--replay", "x"), ERR_OK);
+	assert_false(o.bpf_by_default);
+}
+
+static void ciliums_perf_buffers_are_not_taken_by_accident(void **state)
+{
+	(void)state;
+	struct obs_options o;
+	struct err e;
+
+	assert_int_equal(READ(&o, &e, "--source", "cilium-perf"), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "--cilium-take-events"));
+	assert_non_null(strstr(e.msg, "away from Cilium's agent"));
+	assert_int_equal(READ(&o, &e, "--cilium-take-events"), ERR_INVALID);
+	assert_int_equal(READ(&o, &e, "--cilium-map", "/x"), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "--cilium-map"));
+	assert_int_equal(READ(&o, &e, "--cilium-release", "1.17"), ERR_INVALID);
+	assert_int_equal(READ(&o, &e, "--source=bpf", "--cilium-monitor=/x"), ERR_INVALID);
+}
+
+static void redaction_is_switched_on_before_it_is_refined(void **state)
+{
+	(void)state;
+	struct obs_options o;
+	struct err e;
+
+	assert_int_equal(READ(&o, &e, "--redact-enabled", "--redact-http-urlquery",
+			      "--redact-kafka-apikey", "--redact-http-headers-deny", "Cookie",
+			      "--redact-http-userinfo=false"),
+			 ERR_OK);
+	assert_true(o.cilium.redact.enabled && o.cilium.redact.http_urlquery &&
+		    o.cilium.redact.kafka_apikey && !o.cilium.redact.http_userinfo);
+	assert_int_equal(o.cilium.redact.deny_count, 1);
+	assert_string_equal(o.cilium.headers_deny[0], "Cookie");
+	assert_int_equal(READ(&o, &e, "--redact-http-urlquery"), ERR_INVALID);
+	assert_int_equal(READ(&o, &e, "--redact-enabled", "--redact-http-headers-deny", "A",
+			      "--redact-http-headers-allow", "B"),
+			 ERR_INVALID);
+	assert_int_equal(READ(&o, &e, "--redact-enabled", "--redact-http-userinfo", "maybe"),
+			 ERR_INVALID);
+}
+
 static void a_hubble_server_is_one_source_more(void **state)
 {
 	(void)state;
@@ -119,6 +190,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_spellings_of_a_value_are_read),
 		cmocka_unit_test(a_source_that_is_named_is_the_only_one),
+		cmocka_unit_test(ciliums_sources_are_read_when_asked_for),
+		cmocka_unit_test(ciliums_perf_buffers_are_not_taken_by_accident),
+		cmocka_unit_test(redaction_is_switched_on_before_it_is_refined),
 		cmocka_unit_test(a_hubble_server_is_one_source_more),
 		cmocka_unit_test(misuse_is_one_sentence_that_names_the_option),
 	};
