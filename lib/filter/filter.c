@@ -290,6 +290,8 @@ static enum known rule_known(const struct rule *r, const struct flow *f, flow_me
 	for (size_t i = 0; i < r->count; i++) {
 		struct pred *t = r->preds[i];
 
+		if (!flow_is(f, t->needs))
+			return NO;
 		if (t->members & ~known)
 			answer = UNKNOWN;
 		else if (!pred_matches(t, f))
@@ -326,8 +328,10 @@ bool flow_filter_may_match_known(struct flow_filter *ff, const struct flow *f, f
 	     f->direction == BEYOND || f->ip_version == BEYOND))
 		return true;
 	check_generation(ff);
+	/* with bits that it may not have, a yes is none */
+	bool sure = known & FLOW_MEMBER(FLOW_MEMBER_BITS);
 	return (!ff->whitelist.count || any_known(&ff->whitelist, f, known) != NO) &&
-	       any_known(&ff->blacklist, f, known) != YES;
+	       (!sure || any_known(&ff->blacklist, f, known) != YES);
 }
 
 bool flow_filter_is_empty(const struct flow_filter *ff)

@@ -45,7 +45,10 @@ struct pred {
 	uint64_t (*faults)(struct pred *t, const char **ret_why);
 	/* False: no flow of the zone can match (zone_sets.h). NULL: it cannot tell. */
 	bool (*may_match)(struct pred *t, const struct flow_zone *z);
-	flow_members members; /* that it looks at; FLOW_MEMBER_BITS and _KIND go without saying */
+	/* That it looks at. FLOW_MEMBER_KIND goes without saying; so does FLOW_MEMBER_BITS where
+	 * more bits can only turn a no into a yes. */
+	flow_members members;
+	uint32_t needs; /* enum flow_bits without which no flow matches */
 	/* Records that are no flow are asked about too; otherwise they never match. */
 	bool sees_events;
 	/* Cheaper ones run first: 0 looks at a member, 1 at several, 2 at a dictionary entry, 3 at

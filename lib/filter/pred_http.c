@@ -43,6 +43,7 @@ static struct l7_pred *l7_pred_new(bool (*matches)(struct pred *, const struct f
 	l->t = (struct pred){ .matches = matches,
 			      .may_match = pred_needs_l7,
 			      .members = FLOW_MEMBER(FLOW_MEMBER_EXT),
+			      .needs = FLOW_HAS_L7,
 			      .free = l7_free,
 			      .cost = cost };
 	l->path = buf_init(URL_BYTES);

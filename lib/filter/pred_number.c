@@ -238,6 +238,7 @@ enum err_code pred_encrypted_new(const Flow__FlowFilter *ff, const struct flow_d
 	if (!b)
 		return ERR_OK;
 	b->t.may_match = encrypted_may_match;
+	b->t.members = FLOW_MEMBER(FLOW_MEMBER_BITS);
 	b->t.sees_events = true;
 	*ret = &b->t;
 	return ERR_OK;
@@ -335,7 +336,7 @@ enum err_code pred_ip_trace_id_new(const Flow__FlowFilter *ff, const struct flow
 		l->v[i] = ff->ip_trace_id[i];
 	l->t.sees_events = true;
 	l->t.may_match = ip_trace_id_may_match;
-	l->t.members = FLOW_MEMBER(FLOW_MEMBER_TRACE_ID);
+	l->t.members = FLOW_MEMBER(FLOW_MEMBER_TRACE_ID) | FLOW_MEMBER(FLOW_MEMBER_BITS);
 	*ret = &l->t;
 	return ERR_OK;
 }
@@ -387,6 +388,7 @@ enum err_code pred_tcp_flags_new(const Flow__FlowFilter *ff, const struct flow_d
 	l->t.cost = 1;
 	l->t.may_match = tcp_flags_may_match;
 	l->t.members = FLOW_MEMBER(FLOW_MEMBER_L4) | FLOW_MEMBER(FLOW_MEMBER_TCP_FLAGS);
+	l->t.needs = FLOW_HAS_TCP_FLAGS;
 	*ret = &l->t;
 	return ERR_OK;
 }

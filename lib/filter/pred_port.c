@@ -251,6 +251,7 @@ enum err_code pred_protocol_new(const Flow__FlowFilter *ff, const struct flow_di
 		p->l7 |= known[k].l7;
 	}
 	p->t.cost = p->l7 ? 3 : 0;
+	p->t.needs = p->l7 && !p->l4 ? FLOW_HAS_L7 : 0;
 	p->t.members = FLOW_MEMBER(FLOW_MEMBER_L4) | (p->l7 ? FLOW_MEMBER(FLOW_MEMBER_EXT) : 0);
 	*ret = &TAKE(p)->t;
 	return ERR_OK;

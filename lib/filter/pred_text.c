@@ -59,7 +59,7 @@ enum err_code pred_uuid_new(const Flow__FlowFilter *ff, const struct flow_dict *
 		return ERR_OK;
 	if (text_pred_new(ff->uuid, ff->n_uuid, uuid_matches, &x, e) != ERR_OK)
 		return ERR_NOMEM;
-	x->t.members = FLOW_MEMBER(FLOW_MEMBER_UUID);
+	x->t.members = FLOW_MEMBER(FLOW_MEMBER_UUID) | FLOW_MEMBER(FLOW_MEMBER_BITS);
 	*ret = &x->t;
 	return ERR_OK;
 }
@@ -88,7 +88,7 @@ enum err_code pred_trace_id_new(const Flow__FlowFilter *ff, const struct flow_di
 	if (text_pred_new(ff->trace_id, ff->n_trace_id, trace_id_matches, &x, e) != ERR_OK)
 		return ERR_NOMEM;
 	x->t.sees_events = true;
-	x->t.members = FLOW_MEMBER(FLOW_MEMBER_EXT);
+	x->t.members = FLOW_MEMBER(FLOW_MEMBER_EXT) | FLOW_MEMBER(FLOW_MEMBER_BITS);
 	*ret = &x->t;
 	return ERR_OK;
 }
@@ -128,6 +128,7 @@ static enum err_code fqdn_pred_new(char *const *values, size_t count, uint32_t f
 	AUTO(pred_free) struct pred *made = &x->t;
 	x->field = field;
 	x->t.may_match = fqdn_may_match;
+	x->t.needs = FLOW_HAS_NAMES;
 	x->t.members = FLOW_MEMBER(FLOW_MEMBER_EXT);
 	x->globs = calloc(count, sizeof(struct glob *));
 	if (!x->globs)

@@ -57,8 +57,9 @@ bool flow_filter_may_match(struct flow_filter *ff, const struct flow_zone *z);
  * no flow, or an enum is 255, its accessors look into ext as well: whoever loads columns loads ext
  * for those. */
 flow_members flow_filter_members(const struct flow_filter *ff);
-/* Of a record of which only the @known members are filled in (FLOW_MEMBER_KIND and
- * FLOW_MEMBER_BITS among them): false if it cannot match, whatever the others are. */
+/* Of a record of which only the @known members are filled in: false if it cannot match, whatever
+ * the others are. @f->kind is always filled in; without FLOW_MEMBER_BITS in @known, @f->bits holds
+ * all bits that the record could have, FLOW_ODD_ ones apart. */
 bool flow_filter_may_match_known(struct flow_filter *ff, const struct flow *f, flow_members known);
 
 #endif

@@ -25,12 +25,14 @@ enum rooms {
 	ROOM_UUID_FROM,
 	ROOMS_
 };
-_Static_assert(ROOMS_ <= ARRAY_LEN(((struct segment *)NULL)->rooms), "a room for each");
+_Static_assert((int)ROOMS_ <= (int)ROOM_SHAPE_ANSWERS, "a room for each");
 
 enum err_code segment_new(struct segment **ret, struct err *e)
 {
 	AUTO(segment_free) struct segment *s = calloc(1, sizeof *s);
 
+	if (s)
+		s->asked.kinds = UINT32_MAX;
 	if (s)
 		s->zstd = ZSTD_createDCtx();
 	if (s)
@@ -46,7 +48,7 @@ void segment_free(struct segment *s)
 	if (!s)
 		return;
 	(void)ZSTD_freeDCtx(s->zstd);
-	for (size_t i = 0; i < ROOMS_; i++)
+	for (size_t i = 0; i < ARRAY_LEN(s->rooms); i++)
 		free(s->rooms[i].p);
 	for (size_t i = 0; i < ARRAY_LEN(s->unpacked); i++)
 		free(s->unpacked[i].p);
@@ -57,6 +59,11 @@ void segment_free(struct segment *s)
 size_t segment_count(const struct segment *s)
 {
 	return s->count;
+}
+
+void segment_translate(struct segment *s, const struct segment_ids *ids)
+{
+	s->ids = *ids;
 }
 
 /* --- the head ----------------------------------------------------------------------------- */
@@ -140,6 +147,7 @@ static enum err_code damaged(struct err *e)
 enum err_code segment_open(struct segment *s, struct str bytes, struct err *e)
 {
 	s->have = 0;
+	s->shape_answers = NULL;
 	if (bytes.len < 4 || memcmp(bytes.p, SEGMENT_MAGIC, 4) != 0 || !read_head(s, bytes)) {
 		s->count = 0;
 		return damaged(e);
@@ -149,7 +157,7 @@ enum err_code segment_open(struct segment *s, struct str bytes, struct err *e)
 
 /* --- streams ------------------------------------------------------------------------------ */
 
-static void *room_of(struct segment *s, struct room *r, size_t bytes)
+void *segment_room(struct segment *s, struct room *r, size_t bytes)
 {
 	if (bytes > r->bytes || !r->p) {
 		free(r->p);
@@ -168,7 +176,7 @@ static bool unpack(struct segment *s, enum stream stream, struct room *room, str
 		*ret = in->bytes;
 		return true;
 	}
-	char *to = room_of(s, room, in->len);
+	char *to = segment_room(s, room, in->len);
 	if (!to)
 		return false;
 	if (in->how == STORED_ONE)
@@ -221,7 +229,7 @@ static bool read_hosts(struct segment *s)
 {
 	struct nums_in ep, svc;
 
-	s->hosts = room_of(s, &s->rooms[ROOM_HOSTS], s->host_count * sizeof *s->hosts);
+	s->hosts = segment_room(s, &s->rooms[ROOM_HOSTS], s->host_count * sizeof *s->hosts);
 	if (!s->hosts ||
 	    !rows_read(s, STREAM_HOSTS, s->hosts, sizeof s->hosts->ip, sizeof *s->hosts,
 		       s->host_count) ||
@@ -229,8 +237,14 @@ static bool read_hosts(struct segment *s)
 	    !column_open(s, COLUMN_HOST_SVC, s->host_count, 1, &svc))
 		return false;
 	for (size_t i = 0; i < s->host_count; i++) {
-		s->hosts[i].ep = (uint32_t)nums_get(&ep);
-		s->hosts[i].svc = (uint32_t)nums_get(&svc);
+		struct host *h = &s->hosts[i];
+
+		h->ep = (uint32_t)nums_get(&ep);
+		h->svc = (uint32_t)nums_get(&svc);
+		if (h->ep && s->ids.endpoint)
+			h->ep = s->ids.endpoint(s->ids.ctx, h->ep);
+		if (h->svc && s->ids.service)
+			h->svc = s->ids.service(s->ids.ctx, h->svc);
 	}
 	return !ep.bad && !svc.bad;
 }
@@ -240,7 +254,7 @@ static bool read_links(struct segment *s)
 	struct nums_in x, y;
 	uint64_t beyond = 0;
 
-	s->links = room_of(s, &s->rooms[ROOM_LINKS], s->link_count * sizeof *s->links);
+	s->links = segment_room(s, &s->rooms[ROOM_LINKS], s->link_count * sizeof *s->links);
 	if (!s->links || !column_open(s, COLUMN_LINK_A, s->link_count, 0, &x) ||
 	    !column_open(s, COLUMN_LINK_B, s->link_count, 1, &y))
 		return false;
@@ -266,8 +280,8 @@ static bool read_talks(struct segment *s)
 	struct nums_in x, y;
 	uint64_t links = 0;
 
-	s->talks = room_of(s, &s->rooms[ROOM_TALKS], s->talk_count * sizeof *s->talks);
-	s->talk_of = room_of(s, &s->rooms[ROOM_TALK_OF], s->count * sizeof *s->talk_of);
+	s->talks = segment_room(s, &s->rooms[ROOM_TALKS], s->talk_count * sizeof *s->talks);
+	s->talk_of = segment_room(s, &s->rooms[ROOM_TALK_OF], s->count * sizeof *s->talk_of);
 	if (!s->talks || !s->talk_of || !column_open(s, COLUMN_TALK_LINK, s->talk_count, 0, &x) ||
 	    !column_open(s, COLUMN_TALK_PORT, s->talk_count, 1, &y))
 		return false;
@@ -300,17 +314,23 @@ static bool read_shapes(struct segment *s)
 	struct guesses *g = s->guess;
 	uint32_t talks = 0;
 
-	s->shapes = room_of(s, &s->rooms[ROOM_SHAPES], s->shape_count * sizeof *s->shapes);
-	s->ways = room_of(s, &s->rooms[ROOM_WAYS], s->shape_count);
-	s->shape_of = room_of(s, &s->rooms[ROOM_SHAPE_OF], s->count * sizeof *s->shape_of);
+	s->shapes = segment_room(s, &s->rooms[ROOM_SHAPES], s->shape_count * sizeof *s->shapes);
+	s->ways = segment_room(s, &s->rooms[ROOM_WAYS], s->shape_count);
+	s->shape_of = segment_room(s, &s->rooms[ROOM_SHAPE_OF], s->count * sizeof *s->shape_of);
 	if (!s->shapes || !s->ways || !s->shape_of ||
 	    !rows_read(s, STREAM_SHAPES, s->shapes, sizeof *s->shapes, sizeof *s->shapes,
 		       s->shape_count) ||
 	    !column_open(s, COLUMN_SHAPE, s->count, 0, &in))
 		return false;
 	for (size_t i = 0; i < s->shape_count; i++) {
-		s->shapes[i].swapped &= 1;
-		s->ways[i] = (uint8_t)shape_way(&s->shapes[i]);
+		struct shape_row *row = &s->shapes[i];
+
+		row->swapped &= 1;
+		s->ways[i] = (uint8_t)shape_way(row);
+		if (row->node && s->ids.node)
+			row->node = s->ids.node(s->ids.ctx, row->node);
+		if (row->kernel_reason && s->ids.kernel_reason)
+			row->kernel_reason = s->ids.kernel_reason(s->ids.ctx, row->kernel_reason);
 	}
 	memset(g->last_shape, 0, sizeof g->last_shape);
 	memset(g->next_shape, 0, sizeof g->next_shape);
@@ -339,8 +359,8 @@ static bool read_points(struct segment *s)
 	struct nums_in in;
 	uint32_t *guesses = s->guess->point;
 
-	s->points = room_of(s, &s->rooms[ROOM_POINTS], s->point_count * sizeof *s->points);
-	s->point_of = room_of(s, &s->rooms[ROOM_POINT_OF], s->count * sizeof *s->point_of);
+	s->points = segment_room(s, &s->rooms[ROOM_POINTS], s->point_count * sizeof *s->points);
+	s->point_of = segment_room(s, &s->rooms[ROOM_POINT_OF], s->count * sizeof *s->point_of);
 	if (!s->points || !s->point_of ||
 	    !rows_read(s, STREAM_POINTS, s->points, sizeof *s->points, sizeof *s->points,
 		       s->point_count) ||
@@ -364,8 +384,8 @@ static bool read_rares(struct segment *s)
 	struct nums_in in;
 	uint32_t talks = 0, (*last)[2] = s->guess->last_rare;
 
-	s->rares = room_of(s, &s->rooms[ROOM_RARES], s->rare_count * sizeof *s->rares);
-	s->rare_of = room_of(s, &s->rooms[ROOM_RARE_OF], s->count * sizeof *s->rare_of);
+	s->rares = segment_room(s, &s->rooms[ROOM_RARES], s->rare_count * sizeof *s->rares);
+	s->rare_of = segment_room(s, &s->rooms[ROOM_RARE_OF], s->count * sizeof *s->rare_of);
 	if (!s->rares || !s->rare_of ||
 	    !rows_read(s, STREAM_RARES, s->rares, sizeof *s->rares, sizeof *s->rares,
 		       s->rare_count) ||
@@ -394,7 +414,7 @@ static bool read_ext_table(struct segment *s)
 	struct str bytes;
 	uint64_t at = 0;
 
-	s->ext_at = room_of(s, &s->rooms[ROOM_EXT_AT], (s->ext_count + 1) * sizeof *s->ext_at);
+	s->ext_at = segment_room(s, &s->rooms[ROOM_EXT_AT], (s->ext_count + 1) * sizeof *s->ext_at);
 	if (!s->ext_at || !column_open(s, COLUMN_EXT_LEN, s->ext_count - 1, 0, &lens) ||
 	    !unpack(s, STREAM_EXTS, &s->rooms[ROOM_EXT_BYTES], &bytes))
 		return false;
@@ -416,7 +436,7 @@ static bool read_exts(struct segment *s)
 	struct nums_in in;
 	struct guesses *g = s->guess;
 
-	s->ext_of = room_of(s, &s->rooms[ROOM_EXT_OF], s->count * sizeof *s->ext_of);
+	s->ext_of = segment_room(s, &s->rooms[ROOM_EXT_OF], s->count * sizeof *s->ext_of);
 	if (!s->ext_of || !read_ext_table(s) || !column_open(s, COLUMN_EXT, s->count, 0, &in))
 		return false;
 	memset(g->ext, 0, sizeof g->ext);
@@ -444,7 +464,7 @@ static bool read_time(struct segment *s)
 	struct nums_in in;
 	uint64_t now = 0;
 
-	s->time = room_of(s, &s->rooms[ROOM_TIME], s->count * sizeof *s->time);
+	s->time = segment_room(s, &s->rooms[ROOM_TIME], s->count * sizeof *s->time);
 	if (!s->time || !column_open(s, COLUMN_TIME, s->count, 0, &in))
 		return false;
 	for (size_t i = 0; i < s->count; i++)
@@ -457,7 +477,7 @@ static bool read_seq(struct segment *s)
 	struct nums_in in;
 	uint64_t seq = 0;
 
-	s->seq = room_of(s, &s->rooms[ROOM_SEQ], s->count * sizeof *s->seq);
+	s->seq = segment_room(s, &s->rooms[ROOM_SEQ], s->count * sizeof *s->seq);
 	if (!s->seq || !column_open(s, COLUMN_SEQ, s->count, 0, &in))
 		return false;
 	for (size_t i = 0; i < s->count; i++)
@@ -473,7 +493,7 @@ static bool read_counts(struct segment *s)
 	struct guesses *g = s->guess;
 	uint32_t talks = 0;
 
-	s->counts = room_of(s, &s->rooms[ROOM_COUNTS], s->count * sizeof *s->counts);
+	s->counts = segment_room(s, &s->rooms[ROOM_COUNTS], s->count * sizeof *s->counts);
 	if (!s->counts || !column_open_all(s, COLUMN_PACKETS, 0, &packets) ||
 	    !column_open_all(s, COLUMN_BYTES, 1, &bytes) ||
 	    !column_open(s, COLUMN_COUNTS, s->count, 2, &in))
@@ -508,8 +528,8 @@ static bool read_uuids(struct segment *s)
 	struct str bytes;
 	uint64_t seed[2] = { 0, 0 };
 
-	s->uuid_seed = room_of(s, &s->rooms[ROOM_UUID_SEED], s->count * sizeof *s->uuid_seed);
-	s->uuid_from = room_of(s, &s->rooms[ROOM_UUID_FROM], s->count);
+	s->uuid_seed = segment_room(s, &s->rooms[ROOM_UUID_SEED], s->count * sizeof *s->uuid_seed);
+	s->uuid_from = segment_room(s, &s->rooms[ROOM_UUID_FROM], s->count);
 	if (!s->uuid_seed || !s->uuid_from || !unpack(s, STREAM_UUIDS, &s->unpacked[1], &bytes) ||
 	    !column_open(s, COLUMN_UUID, s->count, 0, &in))
 		return false;
@@ -565,192 +585,5 @@ enum err_code segment_need(struct segment *s, unsigned need, struct err *e)
 				       ? err_set(e, ERR_NOMEM, "segment of %zu records", s->count)
 				       : damaged(e);
 	s->have |= need;
-	return ERR_OK;
-}
-
-/* --- records ------------------------------------------------------------------------------ */
-
-#define M(name) FLOW_MEMBER(FLOW_MEMBER_##name)
-
-static const flow_members of_shape = M(BITS) | M(KIND) | M(VERDICT) | M(TYPE) | M(IP_VERSION) |
-				     M(REPLY) | M(DIRECTION) | M(AUTH_TYPE) | M(POINTS) | M(EVENT) |
-				     M(DROP) | M(POLICY_MATCH) | M(PROXY_PORT) | M(NODE) |
-				     M(KERNEL_REASON);
-static const flow_members of_ends = M(SRC_IP) | M(DST_IP) | M(SRC_EP) | M(DST_EP) | M(SERVICES);
-static const flow_members of_l4 = M(L4) | M(SRC_PORT) | M(DST_PORT) | M(TCP_FLAGS);
-static const flow_members of_point = M(INTERFACE) | M(NETNS) | M(MACS);
-static const flow_members of_rare = M(TRACE_ID) | M(SOCKET) | M(SRC_XLATED);
-
-static unsigned needed(flow_members m)
-{
-	return (m & of_shape ? NEED_SHAPES : 0) | (m & (of_ends | of_l4) ? NEED_SHAPES : 0) |
-	       (m & of_point ? NEED_POINTS : 0) | (m & of_rare ? NEED_RARES : 0) |
-	       (m & M(EXT) ? NEED_EXTS : 0) | (m & M(TIME) ? NEED_TIME : 0) |
-	       (m & M(COUNTS) ? NEED_COUNTS : 0) | (m & M(SEQ) ? NEED_SEQ : 0) |
-	       (m & M(UUID) ? NEED_UUID : 0);
-}
-
-/* One loop for each member: few columns at a time, no questions inside. */
-#define EACH(statement)                                                                            \
-	do {                                                                                       \
-		for (size_t i = 0; i < n; i++) {                                                   \
-			struct flow *f = &out[i];                                                  \
-			statement;                                                                 \
-		}                                                                                  \
-	} while (0)
-
-static void load_shapes(const struct segment *s, flow_members m, size_t from, size_t n,
-			struct flow *out)
-{
-	const uint32_t *of = s->shape_of + from;
-	const struct shape_row *rows = s->shapes;
-
-	if (m & (M(BITS) | M(KIND)))
-		EACH(f->bits = rows[of[i]].bits; f->kind = rows[of[i]].kind);
-	if (m & M(VERDICT))
-		EACH(f->verdict = rows[of[i]].verdict);
-	if (m & M(TYPE))
-		EACH(f->type = rows[of[i]].type);
-	if (m & M(IP_VERSION))
-		EACH(f->ip_version = rows[of[i]].ip_version);
-	if (m & M(REPLY))
-		EACH(f->is_reply = rows[of[i]].is_reply);
-	if (m & M(DIRECTION))
-		EACH(f->direction = rows[of[i]].direction);
-	if (m & M(AUTH_TYPE))
-		EACH(f->auth_type = rows[of[i]].auth_type);
-	if (m & M(POINTS))
-		EACH(const struct shape_row *r = &rows[of[i]]; f->trace_point = r->trace_point;
-		     f->trace_reason = r->trace_reason; f->capture_point = r->capture_point;
-		     f->sock_point = r->sock_point);
-	if (m & M(EVENT))
-		EACH(f->event_type = (int32_t)rows[of[i]].event_type;
-		     f->event_sub_type = (int32_t)rows[of[i]].event_sub_type);
-	if (m & M(DROP))
-		EACH(f->drop_reason = rows[of[i]].drop_reason;
-		     f->drop_desc = rows[of[i]].drop_desc);
-	if (m & M(POLICY_MATCH))
-		EACH(f->policy_match_type = rows[of[i]].policy_match_type);
-	if (m & M(PROXY_PORT))
-		EACH(f->proxy_port = rows[of[i]].proxy_port);
-	if (m & M(NODE))
-		EACH(f->node.v = rows[of[i]].node);
-	if (m & M(KERNEL_REASON))
-		EACH(f->kernel_reason = rows[of[i]].kernel_reason);
-}
-
-static void load_l4(const struct segment *s, size_t from, size_t n, struct flow *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct shape_row *shape = &s->shapes[s->shape_of[from + i]];
-		const struct talk *t = &s->talks[s->talk_of[from + i]];
-		const struct link *l = &s->links[t->link];
-
-		out[i].l4 = (uint8_t)l->l4;
-		out[i].src_port = shape->swapped ? l->port : t->port;
-		out[i].dst_port = shape->swapped ? t->port : l->port;
-		out[i].tcp_flags = shape->tcp_flags;
-	}
-}
-
-static void load_ends(const struct segment *s, flow_members m, size_t from, size_t n,
-		      struct flow *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		bool swapped = s->shapes[s->shape_of[from + i]].swapped;
-		const struct link *l = &s->links[s->talks[s->talk_of[from + i]].link];
-		const struct host *src = &s->hosts[swapped ? l->b : l->a],
-				  *dst = &s->hosts[swapped ? l->a : l->b];
-		struct flow *f = &out[i];
-
-		f->src_ep.v = src->ep;
-		f->dst_ep.v = dst->ep;
-		if (m & (M(SRC_IP) | M(DST_IP))) {
-			memcpy(f->src_ip, src->ip, sizeof f->src_ip);
-			memcpy(f->dst_ip, dst->ip, sizeof f->dst_ip);
-		}
-		f->src_svc.v = src->svc;
-		f->dst_svc.v = dst->svc;
-	}
-}
-
-static void load_points(const struct segment *s, size_t from, size_t n, struct flow *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct point_row *r = &s->points[s->point_of[from + i]];
-		struct flow *f = &out[i];
-
-		f->ifindex = r->ifindex;
-		f->netns = r->netns;
-		memcpy(f->src_mac, r->src_mac, sizeof f->src_mac);
-		memcpy(f->dst_mac, r->dst_mac, sizeof f->dst_mac);
-		memcpy(f->ifname, r->ifname, sizeof f->ifname);
-	}
-}
-
-static void load_rares(const struct segment *s, size_t from, size_t n, struct flow *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct rare_row *r = &s->rares[s->rare_of[from + i]];
-		struct flow *f = &out[i];
-
-		f->ip_trace_id = r->ip_trace_id;
-		f->socket_cookie = r->socket_cookie;
-		f->cgroup_id = r->cgroup_id;
-		memcpy(f->src_xlated, r->src_xlated, sizeof f->src_xlated);
-	}
-}
-
-static void load_exts(const struct segment *s, size_t from, size_t n, struct flow *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t ext = s->ext_of[from + i];
-
-		out[i].ext_len = s->ext_at[ext + 1] - s->ext_at[ext];
-		out[i].ext = out[i].ext_len ? s->ext_bytes + s->ext_at[ext] : NULL;
-	}
-}
-
-static void load_uuids(const struct segment *s, size_t from, size_t n, struct flow *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		const uint64_t *given = s->uuid_seed[from + i];
-
-		if (s->uuid_from[from + i] <= UUID_SEED)
-			flow_uuid_make(given, s->seq[from + i], out[i].uuid);
-		else
-			memcpy(out[i].uuid, given, sizeof out[i].uuid);
-	}
-}
-
-enum err_code segment_load(struct segment *s, flow_members members, size_t from, size_t n,
-			   struct flow *out, struct err *e)
-{
-	if (from > s->count || n > s->count - from)
-		return err_set(e, ERR_INVALID, "records beyond the segment");
-	enum err_code code = segment_need(s, needed(members), e);
-	if (code != ERR_OK)
-		return code;
-	if (members & of_shape)
-		load_shapes(s, members, from, n, out);
-	if (members & of_l4)
-		load_l4(s, from, n, out);
-	if (members & of_ends)
-		load_ends(s, members, from, n, out);
-	if (members & of_point)
-		load_points(s, from, n, out);
-	if (members & of_rare)
-		load_rares(s, from, n, out);
-	if (members & M(EXT))
-		load_exts(s, from, n, out);
-	if (members & M(TIME))
-		EACH(f->time.v = s->time[from + i]);
-	if (members & M(SEQ))
-		EACH(f->seq = s->seq[from + i]);
-	if (members & M(COUNTS))
-		EACH(f->packets = s->counts[from + i].packets;
-		     f->bytes = s->counts[from + i].bytes);
-	if (members & M(UUID))
-		load_uuids(s, from, n, out);
 	return ERR_OK;
 }

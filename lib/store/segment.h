@@ -24,6 +24,8 @@
 #include "flow/flow.h"
 #include "flow/members.h"
 
+struct flow_filter;
+
 enum { SEGMENT_MAX = 1 << 18, SEGMENT_EXT_MAX = 64 << 20 };
 
 /* Encoders keep their working memory between segments. */
@@ -58,10 +60,40 @@ AUTO_DEFINE(struct segment, segment_free);
 /* @bytes are borrowed until the next open. Reads the head only. After a failure it is empty. */
 MUST_CHECK enum err_code segment_open(struct segment *s, struct str bytes, struct err *e);
 size_t segment_count(const struct segment *s);
+/* What ids in segments mean to the reader, for all segments opened from now on; functions that are
+ * NULL leave them as they are. Called once for each different id of a segment. @ids is copied. */
+struct segment_ids {
+	uint32_t (*endpoint)(void *ctx, uint32_t stored);
+	uint32_t (*service)(void *ctx, uint32_t stored);
+	uint32_t (*node)(void *ctx, uint32_t stored);
+	uint16_t (*kernel_reason)(void *ctx, uint16_t stored);
+	void *ctx;
+};
+void segment_translate(struct segment *s, const struct segment_ids *ids);
 /* Fills the @members of records [@from, @from + @n) into @out, perhaps some of the others, and
  * leaves the rest alone; FLOW_MEMBER_EXT points into @s, until the next open. Columns are
  * decompressed when they are first asked for. */
 MUST_CHECK enum err_code segment_load(struct segment *s, flow_members members, size_t from,
 				      size_t n, struct flow *out, struct err *e);
+/* The same of any @n records: @rows are their places, in any order. */
+MUST_CHECK enum err_code segment_load_rows(struct segment *s, flow_members members,
+					   const uint32_t *rows, size_t n, struct flow *out,
+					   struct err *e);
+
+/* Which records are asked for. */
+struct segment_question {
+	struct flow_filter *filter; /* NULL: all. Its dictionary is that of the ids translated */
+	uint32_t kinds;             /* bit k: records of enum flow_kind k are wanted */
+	uint32_t unfiltered;        /* bit k: of these, all, whatever the filter */
+};
+/* The question for this segment and those opened after it; copied, the filter borrowed until
+ * another is asked. Before any: everything is asked for. */
+void segment_ask(struct segment *s, const struct segment_question *q);
+/* Bit i % 64 of ret_bits[i / 64] is the answer for record @from + i; *@ret_found is how many bits
+ * are set. Exact. Asks the filter about each kind of event and each conversation of the segment
+ * first, and looks only at the records that are left then: what matches little costs a few
+ * nanoseconds a record. */
+MUST_CHECK enum err_code segment_match(struct segment *s, size_t from, size_t n, uint64_t *ret_bits,
+				       size_t *ret_found, struct err *e);
 
 #endif

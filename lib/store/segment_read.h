@@ -10,6 +10,7 @@
 #include <zstd.h>
 
 #include "base/err.h"
+#include "store/segment.h"
 #include "store/segment_inside.h"
 
 /* Groups of columns that are read together; bits. */
@@ -30,6 +31,8 @@ struct stored_stream {
 	size_t len; /* when unpacked */
 	enum stored how;
 };
+
+enum { SEGMENT_LOOK = 64 }; /* records looked at together */
 
 /* Memory that grows and is kept. */
 struct room {
@@ -63,9 +66,22 @@ struct segment {
 	struct room rooms[24];
 	struct room unpacked[3]; /* codes and bytes being read */
 	struct guesses *guess;
+	struct segment_ids ids;
+	/* the question, and its answers since the last open (segment_match.c) */
+	struct segment_question asked;
+	uint8_t *shape_answers; /* NULL: none */
+	uint8_t *talk_answers;  /* [talk_count][2]: by swapped */
+	struct flow looked_at[SEGMENT_LOOK];
 };
 
 /* Works out what is not there yet. ERR_PARSE, ERR_NOMEM. */
 MUST_CHECK enum err_code segment_need(struct segment *s, unsigned need, struct err *e);
+/* Memory of one of the rooms, at least @bytes; NULL, and noted, if there is none. */
+enum { ROOM_SHAPE_ANSWERS = 22, ROOM_TALK_ANSWERS };
+void *segment_room(struct segment *s, struct room *r, size_t bytes);
+/* Without members read from elsewhere: what shapes and conversations say of a record. */
+void segment_shape_members(const struct shape_row *row, struct flow *f);
+void segment_talk_members(const struct segment *s, uint32_t talk, bool swapped, struct flow *f);
+extern const flow_members segment_members_of_shape, segment_members_of_talk;
 
 #endif

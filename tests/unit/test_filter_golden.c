@@ -14,6 +14,7 @@
 #include "flow/json.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
+#include "store/segment.h"
 
 enum {
 	FILES = 2,
@@ -30,7 +31,9 @@ struct recording {
 	char name[64];
 	struct flow flows[MAX_LINES];
 	size_t count;
-	struct buf bytes[MAX_LINES];                         /* what the flows borrow from */
+	struct buf bytes[MAX_LINES]; /* what the flows borrow from */
+	struct buf segment_bytes;
+	struct segment *segment;                             /* of all, when asked for */
 	struct flow_zone *zones[MAX_LINES / ZONE_FLOWS + 1]; /* of so many each, when asked */
 };
 
@@ -129,6 +132,8 @@ static int teardown(void **state)
 			buf_done(&g->files[i]->bytes[k]);
 		for (size_t k = 0; k < ARRAY_LEN(g->files[i]->zones); k++)
 			flow_zone_free(g->files[i]->zones[k]);
+		segment_free(g->files[i]->segment);
+		buf_done(&g->files[i]->segment_bytes);
 		free(g->files[i]);
 	}
 	flow_dict_free(g->dict);
@@ -284,7 +289,7 @@ static bool check_members(struct flow_filter *filter, const struct flow *f, bool
 		return true;
 	bool good = flow_filter_match(filter, &o) == matches;
 	for (unsigned m = 0; m < FLOW_MEMBERS_; m++) {
-		if (!(asked & ~always & FLOW_MEMBER(m)))
+		if (!(asked & FLOW_MEMBER(m)))
 			continue;
 		flow_members without = (asked & ~FLOW_MEMBER(m)) | always,
 			     with = (asked & FLOW_MEMBER(m)) | always;
@@ -293,11 +298,51 @@ static bool check_members(struct flow_filter *filter, const struct flow *f, bool
 		good &= flow_filter_may_match_known(filter, &o, without) || !matches;
 		o = only_members(f, with, false);
 		good &= flow_filter_may_match_known(filter, &o, with) || !matches;
+		if (m == FLOW_MEMBER_BITS || f->bits & odd)
+			continue;
+		with &= ~FLOW_MEMBER(FLOW_MEMBER_BITS);
+		o.bits = UINT32_MAX & ~odd;
+		good &= flow_filter_may_match_known(filter, &o, with) || !matches;
 	}
 	/* what is wholly known is decided, where nothing has to be looked up in ext */
 	o = only_members(f, asked, false);
 	if (is_plain)
 		good &= flow_filter_may_match_known(filter, &o, asked) == matches;
+	return good;
+}
+
+static void open_segment(struct recording *r)
+{
+	AUTO(segment_encoder_free) struct segment_encoder *enc = NULL;
+	struct err e;
+
+	r->segment_bytes = buf_init(FILE_BYTES);
+	assert_int_equal(segment_encoder_new(1, &enc, &e), ERR_OK);
+	assert_int_equal(segment_encode(enc, r->flows, r->count, &r->segment_bytes, &e), ERR_OK);
+	assert_int_equal(segment_new(&r->segment, &e), ERR_OK);
+	assert_int_equal(segment_open(r->segment, buf_str(&r->segment_bytes), &e), ERR_OK);
+}
+
+/* A segment of all lines gives the same answers, for all of them and for a part. */
+static bool check_segment(struct flow_filter *filter, struct recording *r, const uint64_t *bits,
+			  size_t found)
+{
+	const struct segment_question q = { .filter = filter, .kinds = UINT32_MAX };
+	uint64_t got[MAX_LINES / 64];
+	size_t n = 0, from = r->count / 3;
+	struct err e;
+
+	if (!r->segment)
+		open_segment(r);
+	segment_ask(r->segment, &q);
+	assert_int_equal(segment_match(r->segment, 0, r->count, got, &n, &e), ERR_OK);
+	bool good = n == found && memcmp(got, bits, (r->count + 63) / 64 * 8) == 0;
+	assert_int_equal(segment_match(r->segment, from, 70, got, &n, &e), ERR_OK);
+	for (size_t i = 0; i < 70; i++)
+		good &= (got[i / 64] >> i % 64 & 1) ==
+			(bits[(from + i) / 64] >> (from + i) % 64 & 1);
+	if (!good)
+		print_error("%s: a segment of it answers otherwise\n", r->name);
 	return good;
 }
 
@@ -329,6 +374,7 @@ static bool check_lines(struct golden *g, struct flow_filter *filter, struct str
 			}
 		}
 		good &= check_zones(g, filter, r, bits);
+		good &= check_segment(filter, r, bits, found);
 		if (found != single || !str_eq(buf_str(&text), cells[i])) {
 			print_error("%.*s: %s\n  expected %.*s\n  got      %.200s\n", STR_FMT(id),
 				    files[i], (int)(cells[i].len < 200 ? cells[i].len : 200),

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "filter/filter.h"
+#include "flow/flow.pb-c.h"
 #include "flow/uuid.h"
 #include "store/segment.h"
 
@@ -219,6 +221,8 @@ static void damaged_bytes_are_told_or_yield_some_record(void **state)
 	pool_reset();
 	fill(d, &r, 150);
 	encode(d, 150);
+	uint64_t bits[3];
+	size_t found;
 	for (size_t i = 0; i < 3000; i++) {
 		AUTO(own_free) char *bytes = malloc(d->out.len);
 		size_t len = d->out.len, at = random_below(&r, i % 2 && len > 200 ? 200 : len);
@@ -233,6 +237,8 @@ static void damaged_bytes_are_told_or_yield_some_record(void **state)
 			size_t n =
 				segment_count(d->segment) < 150 ? segment_count(d->segment) : 150;
 			code = segment_load(d->segment, FLOW_MEMBERS_ALL, 0, n, d->back, &e);
+			if (code == ERR_OK)
+				code = segment_match(d->segment, 0, n, bits, &found, &e);
 		}
 		assert_true(code == ERR_OK || code == ERR_PARSE);
 	}
@@ -259,6 +265,119 @@ static void bytes_that_end_early_are_damaged(void **state)
 	}
 }
 
+static uint32_t plus_ten(void *ctx, uint32_t stored)
+{
+	++*(size_t *)ctx;
+	return stored + 10;
+}
+
+static uint16_t plus_ten_16(void *ctx, uint16_t stored)
+{
+	++*(size_t *)ctx;
+	return (uint16_t)(stored + 10);
+}
+
+static void ids_are_translated_once_each_and_0_stays(void **state)
+{
+	struct desk *d = *state;
+	size_t calls = 0;
+	struct segment_ids ids = { plus_ten, plus_ten, plus_ten, plus_ten_16, &calls },
+			   none = { 0 };
+	struct err e;
+
+	for (size_t i = 0; i < 1000; i++)
+		d->flows[i] = (struct flow){ .seq = i + 1,
+					     .src_ep = { i % 3 },
+					     .dst_svc = { 7 },
+					     .node = { 2 },
+					     .kernel_reason = (uint16_t)(i % 2) };
+	encode(d, 1000);
+	segment_translate(d->segment, &ids);
+	assert_int_equal(segment_open(d->segment, buf_str(&d->out), &e), ERR_OK);
+	memset(d->back, 0, 1000 * sizeof *d->back);
+	load(d, FLOW_MEMBERS_ALL, 0, 1000);
+	segment_translate(d->segment, &none);
+	for (size_t i = 0; i < 1000; i++) {
+		assert_int_equal(d->back[i].src_ep.v, i % 3 ? i % 3 + 10 : 0);
+		assert_int_equal(d->back[i].dst_ep.v, 0);
+		assert_int_equal(d->back[i].src_svc.v, 0);
+		assert_int_equal(d->back[i].dst_svc.v, 17);
+		assert_int_equal(d->back[i].node.v, 12);
+		assert_int_equal(d->back[i].kernel_reason, i % 2 ? 11 : 0);
+	}
+	assert_in_range(calls, 1, 20); /* once in each row of a table, not in each record */
+}
+
+static void rows_in_any_order_are_as_in_the_whole(void **state)
+{
+	struct desk *d = *state;
+	struct random r = random_of("segment", 36);
+	uint32_t rows[80];
+	struct err e;
+
+	pool_reset();
+	fill(d, &r, 200);
+	encode(d, 200);
+	assert_int_equal(segment_open(d->segment, buf_str(&d->out), &e), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		rows[i] = (uint32_t)random_below(&r, 200);
+	memset(d->back, 0, ARRAY_LEN(rows) * sizeof *d->back);
+	assert_int_equal(
+		segment_load_rows(d->segment, FLOW_MEMBERS_ALL, rows, ARRAY_LEN(rows), d->back, &e),
+		ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_same(&d->back[i], &d->flows[rows[i]]);
+	rows[3] = 200;
+	assert_int_equal(segment_load_rows(d->segment, FLOW_MEMBERS_ALL, rows, 4, d->back, &e),
+			 ERR_INVALID);
+}
+
+/* Which filters match is held by test_filter_golden; here are kinds and the question itself. */
+static void kinds_are_chosen_and_some_pass_unfiltered(void **state)
+{
+	struct desk *d = *state;
+	struct random r = random_of("segment", 37);
+	Flow__FlowFilter white = FLOW__FLOW_FILTER__INIT, *list = &white;
+	Flow__Verdict dropped = FLOW__VERDICT__DROPPED;
+	AUTO(flow_filter_free) struct flow_filter *filter = NULL;
+	uint64_t bits[4];
+	size_t found;
+	struct err e;
+
+	white.n_verdict = 1;
+	white.verdict = &dropped;
+	assert_int_equal(flow_filter_new(&list, 1, NULL, 0, d->dict, &filter, &e), ERR_OK);
+	for (size_t i = 0; i < 200; i++)
+		d->flows[i] = (struct flow){ .seq = i + 1,
+					     .kind = (uint8_t)random_below(&r, 3),
+					     .verdict = (uint8_t)random_below(&r, 4) };
+	encode(d, 200);
+	assert_int_equal(segment_open(d->segment, buf_str(&d->out), &e), ERR_OK);
+	assert_int_equal(segment_match(d->segment, 0, 200, bits, &found, &e), ERR_OK);
+	assert_int_equal(found, 200);
+	for (uint32_t kinds = 0; kinds < 8; kinds++)
+		for (uint32_t unfiltered = 0; unfiltered < 8; unfiltered++) {
+			const struct segment_question q = { filter, kinds, unfiltered };
+			size_t want = 0;
+
+			segment_ask(d->segment, &q);
+			assert_int_equal(segment_match(d->segment, 10, 190, bits, &found, &e),
+					 ERR_OK);
+			for (size_t i = 10; i < 200; i++) {
+				const struct flow *f = &d->flows[i];
+				bool pass = kinds >> f->kind & 1 && (unfiltered >> f->kind & 1 ||
+								     flow_filter_match(filter, f));
+
+				want += pass;
+				assert_int_equal(bits[(i - 10) / 64] >> (i - 10) % 64 & 1, pass);
+			}
+			assert_int_equal(found, want);
+		}
+	const struct segment_question all = { NULL, UINT32_MAX, 0 };
+	segment_ask(d->segment, &all);
+	assert_int_equal(segment_match(d->segment, 100, 101, bits, &found, &e), ERR_INVALID);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +386,9 @@ int main(void)
 		cmocka_unit_test(segments_follow_each_other_in_one_buffer),
 		cmocka_unit_test(one_member_in_any_part_is_as_in_the_whole),
 		cmocka_unit_test(an_asked_member_is_filled_in),
+		cmocka_unit_test(ids_are_translated_once_each_and_0_stays),
+		cmocka_unit_test(rows_in_any_order_are_as_in_the_whole),
+		cmocka_unit_test(kinds_are_chosen_and_some_pass_unfiltered),
 		cmocka_unit_test(damaged_bytes_are_told_or_yield_some_record),
 		cmocka_unit_test(bytes_that_end_early_are_damaged),
 	};
