@@ -59,36 +59,36 @@ struct chain_hash chain_root_in_place(struct chain_hash *hashes, size_t count)
 	return hashes[0];
 }
 
-/* --- without memory: complete subtrees, from the largest down --- */
+/* --- one by one: complete subtrees wait for a neighbour, as a binary counter holds digits --- */
 
-/* Nodes that wait for a neighbour, as a binary counter holds digits: one for each bit of the number
- * of leaves so far. */
-struct peaks {
-	struct chain_hash h[64];
-	size_t depth;
-};
-
-static void peaks_add(struct peaks *p, size_t index, const struct chain_hash *leaf)
+void chain_tree_add(struct chain_tree *t, const struct chain_hash *leaf)
 {
 	struct chain_hash h = *leaf;
 
-	for (; index & 1; index >>= 1)
-		h = node_of(&p->h[--p->depth], &h);
-	p->h[p->depth++] = h;
+	for (uint64_t n = t->count; n & 1; n >>= 1)
+		h = node_of(&t->waiting[--t->depth], &h);
+	t->waiting[t->depth++] = h;
+	t->count++;
+}
+
+struct chain_hash chain_tree_root(const struct chain_tree *t)
+{
+	if (!t->count)
+		return chain_root_in_place(NULL, 0);
+	size_t depth = t->depth;
+	struct chain_hash h = t->waiting[--depth];
+	while (depth)
+		h = node_of(&t->waiting[--depth], &h);
+	return h;
 }
 
 struct chain_hash chain_root(const struct chain_hash *leaves, size_t count)
 {
-	struct peaks p = { .depth = 0 };
+	struct chain_tree t = { .depth = 0 };
 
-	if (!count)
-		return chain_root_in_place(NULL, 0);
 	for (size_t i = 0; i < count; i++)
-		peaks_add(&p, i, &leaves[i]);
-	struct chain_hash h = p.h[--p.depth];
-	while (p.depth)
-		h = node_of(&p.h[--p.depth], &h);
-	return h;
+		chain_tree_add(&t, &leaves[i]);
+	return chain_tree_root(&t);
 }
 
 /* The largest power of two below @n, which is at least 2. */
@@ -147,4 +147,99 @@ bool chain_proof_holds(const struct chain_hash *leaf, size_t index, size_t count
 		sn >>= 1;
 	}
 	return !sn && memcmp(r.v, root->v, sizeof r.v) == 0;
+}
+
+/* --- one proof for several leaves --- */
+
+static size_t places_below(struct chain_places p, size_t limit)
+{
+	size_t from = 0, to = p.count;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		if (p.index[mid] < limit)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
+void chain_proof_put(const struct chain_hash *leaves, size_t count, struct chain_places places,
+		     struct buf *out)
+{
+	if (!places.count) {
+		struct chain_hash h = chain_root(leaves, count);
+		buf_put(out, h.v, sizeof h.v);
+		return;
+	}
+	/* @places count from the start of the whole; @leaves too */
+	struct {
+		size_t lo, n;
+	} stack[CHAIN_PROOF_MAX + 1];
+	size_t depth = 0;
+	stack[depth].lo = 0;
+	stack[depth++].n = count;
+	while (depth) {
+		size_t lo = stack[--depth].lo, n = stack[depth].n;
+		size_t first = places_below(places, lo), behind = places_below(places, lo + n);
+		if (first == behind) {
+			struct chain_hash h = chain_root(leaves + lo, n);
+			buf_put(out, h.v, sizeof h.v);
+		} else if (behind - first < n) {
+			size_t k = split_of(n);
+			stack[depth].lo = lo + k; /* the left side is to be next */
+			stack[depth++].n = n - k;
+			stack[depth].lo = lo;
+			stack[depth++].n = k;
+		}
+	}
+}
+
+struct proof_reader {
+	struct chain_hash *leaves;
+	struct chain_places places;
+	struct str proof;
+	bool bad;
+};
+
+/* Depth is that of the tree: 64 at most. */
+static struct chain_hash proven(struct proof_reader *r, size_t first, size_t behind, size_t lo,
+				size_t n)
+{
+	struct chain_hash h = { { 0 } };
+
+	if (first == behind) {
+		r->bad |= r->proof.len < sizeof h.v;
+		if (!r->bad)
+			memcpy(h.v, r->proof.p, sizeof h.v);
+		r->proof = str_from(r->proof, sizeof h.v);
+		return h;
+	}
+	if (behind - first == n)
+		return chain_root_in_place(r->leaves + first, n);
+	size_t k = split_of(n);
+	size_t mid = first +
+		     places_below((struct chain_places){ r->places.index + first, behind - first },
+				  lo + k);
+	struct chain_hash left = proven(r, first, mid, lo, k);
+	struct chain_hash right = proven(r, mid, behind, lo + k, n - k);
+	return node_of(&left, &right);
+}
+
+bool chain_proof_root(struct chain_hash *leaves, struct chain_places places, size_t count,
+		      struct str proof, struct chain_hash *ret)
+{
+	struct proof_reader r = { leaves, places, proof, false };
+
+	for (size_t i = 0; i < places.count; i++)
+		if (places.index[i] >= count || (i && places.index[i] <= places.index[i - 1]))
+			return false;
+	if (!count)
+		return false;
+	struct chain_hash h = proven(&r, 0, places.count, 0, count);
+	if (r.bad || r.proof.len)
+		return false;
+	*ret = h;
+	return true;
 }

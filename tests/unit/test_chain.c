@@ -199,6 +199,47 @@ static void every_proof_holds_and_no_other(void **state)
 	}
 }
 
+static void one_proof_for_several_leaves_leads_to_the_root(void **state)
+{
+	(void)state;
+	enum { MAX = 67 };
+	struct chain_hash leaves[MAX], some[MAX], got;
+	uint32_t places[MAX];
+	struct random r = random_of(__func__, 5);
+	AUTO_BUF struct buf proof = buf_init(1 << 16);
+
+	for (size_t i = 0; i < sizeof leaves; i++)
+		leaves[i / 32].v[i % 32] = (uint8_t)random_u64(&r);
+	for (int round = 0; round < 2000; round++) {
+		size_t n = 1 + random_below(&r, MAX), count = 0;
+		uint64_t rare = 1 + random_below(&r, 10);
+		for (uint32_t i = 0; i < n; i++)
+			if (random_below(&r, rare) == 0) {
+				some[count] = leaves[i];
+				places[count++] = i;
+			}
+		const struct chain_places p = { places, count };
+		struct chain_hash root = chain_root(leaves, n), copy[MAX];
+		buf_reset(&proof);
+		chain_proof_put(leaves, n, p, &proof);
+		memcpy(copy, some, sizeof copy);
+		assert_true(chain_proof_root(copy, p, n, buf_str(&proof), &got));
+		assert_memory_equal(got.v, root.v, sizeof root.v);
+		if (count) {
+			memcpy(copy, some, sizeof copy);
+			copy[random_below(&r, count)].v[3] ^= 1;
+			assert_true(chain_proof_root(copy, p, n, buf_str(&proof), &got));
+			assert_memory_not_equal(got.v, root.v, sizeof root.v);
+		}
+		memcpy(copy, some, sizeof copy);
+		buf_char(&proof, 'x');
+		assert_false(chain_proof_root(copy, p, n, buf_str(&proof), &got));
+		if (proof.len > 32)
+			assert_false(chain_proof_root(
+				copy, p, n, str_upto(buf_str(&proof), proof.len - 33), &got));
+	}
+}
+
 /* --- commitments, leaves, entries --- */
 
 static struct chain_secret counting_secret(void)
@@ -357,6 +398,7 @@ int main(void)
 		cmocka_unit_test(roots_are_those_of_certificate_transparency),
 		cmocka_unit_test(paths_are_those_of_certificate_transparency),
 		cmocka_unit_test(every_proof_holds_and_no_other),
+		cmocka_unit_test(one_proof_for_several_leaves_leads_to_the_root),
 		cmocka_unit_test(commitments_leaves_and_entries_follow_their_formulas),
 		cmocka_unit_test(a_block_remembers_and_still_says_the_same),
 		cmocka_unit_test(one_changed_member_is_another_leaf),
