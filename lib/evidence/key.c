@@ -68,10 +68,11 @@ static enum err_code read_file(const char *path, char pem[PEM_MAX_BYTES], struct
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return err_os(e, "open the key '%s'", path);
 	if (st.st_mode & S_IROTH)
-		return err_set(e, ERR_PERMISSION,
-			       "everybody can read the key '%s' (mode %04o): chmod 600 it, or have a "
-			       "new one made",
-			       path, (unsigned)st.st_mode & 07777);
+		return err_set(
+			e, ERR_PERMISSION,
+			"everybody can read the key '%s' (mode %04o): chmod 600 it, or have a "
+			"new one made",
+			path, (unsigned)st.st_mode & 07777);
 	ssize_t n = read(fd, pem, PEM_MAX_BYTES);
 	if (n < 0)
 		return err_os(e, "read the key '%s'", path);

@@ -162,10 +162,10 @@ static void put_value(const struct redactor *r, uint32_t field, char class_, str
 /* "k8s:app=shop", "reserved:world", "cidr:10.0.0.0/8", "fqdn:*.example.com" */
 static void put_label(const struct redactor *r, uint32_t field, struct str label)
 {
-	bool is_cidr = str_has_prefix(label, STR("cidr")) &&
-		       (r->classes & (REDACT_IP | REDACT_LABELS));
-	bool is_fqdn = str_has_prefix(label, STR("fqdn:")) &&
-		       (r->classes & (REDACT_DNS | REDACT_LABELS));
+	bool is_cidr =
+		str_has_prefix(label, STR("cidr")) && (r->classes & (REDACT_IP | REDACT_LABELS));
+	bool is_fqdn =
+		str_has_prefix(label, STR("fqdn:")) && (r->classes & (REDACT_DNS | REDACT_LABELS));
 	size_t source = str_find(label, ':'), equals = str_find(label, '=');
 	size_t keep = 0;
 
@@ -217,4 +217,32 @@ void redact_part(struct buf *b, const struct redact_key *key, unsigned classes, 
 	const struct redactor r = { key, classes, b };
 
 	rewrite(&r, TOP, bytes);
+}
+
+/* --- items ---------------------------------------------------------------------------------- */
+
+void redact_shown_init(struct sha256 *s)
+{
+	sha256_init(s);
+}
+
+void redact_shown_put(struct sha256 *s, enum chain_part part, struct str shown)
+{
+	const uint8_t head[5] = { (uint8_t)part, (uint8_t)(shown.len >> 24),
+				  (uint8_t)(shown.len >> 16), (uint8_t)(shown.len >> 8),
+				  (uint8_t)shown.len };
+
+	sha256_put(s, str_n(head, sizeof head));
+	sha256_put(s, shown);
+}
+
+struct chain_hash redact_item(const struct chain_hash *leaf, const struct chain_hash *shown)
+{
+	uint8_t bytes[1 + 2 * SHA256_BYTES] = { 0x04 };
+	struct chain_hash h;
+
+	memcpy(bytes + 1, leaf->v, SHA256_BYTES);
+	memcpy(bytes + 1 + SHA256_BYTES, shown->v, SHA256_BYTES);
+	sha256(str_n(bytes, sizeof bytes), h.v);
+	return h;
 }

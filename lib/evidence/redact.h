@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "chain/chain.h"
+#include "chain/sha256.h"
 
 enum {
 	REDACT_IP = 1 << 1, /* bits by tycho.v1.Redaction */
@@ -41,5 +42,15 @@ struct redact_key redact_key_of(const struct chain_secret *store, struct str non
 bool redact_withholds(unsigned classes, enum chain_part part);
 /* Appends what stands in the place of @bytes of a withheld part. */
 void redact_part(struct buf *b, const struct redact_key *key, unsigned classes, struct str bytes);
+
+/* What a statement's tree holds of a record: of one without withheld parts its leaf, else
+ *
+ *	SHA-256( 0x04 ‖ leaf ‖ SHA-256( for each withheld part: its number, four bytes of length,
+ *	                                 most significant first, what is shown ) )
+ *
+ * so that what is shown is vouched for, too. */
+void redact_shown_init(struct sha256 *s);
+void redact_shown_put(struct sha256 *s, enum chain_part part, struct str shown);
+struct chain_hash redact_item(const struct chain_hash *leaf, const struct chain_hash *shown);
 
 #endif

@@ -1,0 +1,319 @@
+#include "evidence/block.h"
+
+#include "chain/sha256.h"
+#include "chain/tree.h"
+#include "evidence/redact.h"
+#include "flow/wire.h"
+
+/* EvidenceBlock, EvidencePart, EvidenceRecord of tycho/v1/evidence.proto */
+enum { BLOCK_ENTRY = 1, BLOCK_SECRETS, BLOCK_PARTS, BLOCK_RECORDS, BLOCK_PROOF, BLOCK_LAST };
+enum { PART_PART = 1, PART_CONTENT, PART_COMMITMENT };
+enum { RECORD_INDEX = 1, RECORD_SEQ, RECORD_CORE, RECORD_PARTS };
+
+enum { LEAF_BUFFER = 4096 };
+
+void evidence_block_done(struct evidence_block *b)
+{
+	free(b->parts);
+	free(b->records);
+	free(b->places);
+	free(b->leaves);
+	free(b->items);
+	*b = (struct evidence_block){ 0 };
+}
+
+void evidence_block_reset(struct evidence_block *b)
+{
+	b->has_begun = b->is_complete = false;
+	b->part_count = b->record_count = 0;
+	b->proof = STR("");
+	memset(b->has_secret, 0, sizeof b->has_secret);
+}
+
+static bool grow(void **p, size_t *cap, size_t count, size_t size)
+{
+	if (count < *cap)
+		return true;
+	size_t more = *cap ? *cap * 2 : 64;
+	void *bigger = realloc(*p, more * size);
+	if (!bigger)
+		return false;
+	*p = bigger;
+	*cap = more;
+	return true;
+}
+
+static enum err_code malformed(struct err *e, const char *what)
+{
+	return err_set(e, ERR_PARSE, "%s", what);
+}
+
+static enum err_code take_part(struct evidence_block *b, struct str message, struct err *e)
+{
+	struct wire_reader r = wire_reader_of(message);
+	struct evidence_part part = { .content = STR("") };
+	uint64_t number = 0;
+	struct str commitment = { "", 0 };
+
+	for (struct wire_field x; wire_next(&r, &x);)
+		if (x.number == PART_PART && x.type == WIRE_VARINT)
+			number = x.value;
+		else if (x.number == PART_CONTENT && x.type == WIRE_LEN)
+			part.content = x.bytes;
+		else if (x.number == PART_COMMITMENT && x.type == WIRE_LEN)
+			commitment = x.bytes;
+		else
+			return malformed(e, "a part has a field that nobody knows");
+	if (r.bad || number < CHAIN_ADDRESSES || number >= CHAIN_PARTS_)
+		return malformed(e, "a part is malformed");
+	part.part = (enum chain_part)number;
+	part.withheld = commitment.len != 0;
+	if (part.withheld && commitment.len != sizeof part.commitment.v)
+		return malformed(e, "a commitment has not 32 bytes");
+	if (part.withheld)
+		memcpy(part.commitment.v, commitment.p, sizeof part.commitment.v);
+	if (part.withheld == b->has_secret[part.part])
+		return malformed(e, part.withheld ? "a part is withheld, but its secret is there"
+						  : "a part is shown, but its secret is not there");
+	if (!grow((void **)&b->parts, &b->part_cap, b->part_count, sizeof *b->parts))
+		return err_set(e, ERR_NOMEM, "parts of a block");
+	b->parts[b->part_count++] = part;
+	return ERR_OK;
+}
+
+static enum err_code take_references(const struct evidence_block *b, struct str packed,
+				     struct evidence_record *to, struct err *e)
+{
+	const uint8_t *p = (const uint8_t *)packed.p, *end = p + packed.len;
+
+	for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++) {
+		uint64_t v = 0;
+		unsigned shift = 0;
+		while (p < end && *p >= 0x80 && shift < 28) {
+			v |= (uint64_t)(*p++ & 0x7f) << shift;
+			shift += 7;
+		}
+		if (p == end || *p >= 0x80)
+			return malformed(e, "a record does not name its four parts");
+		v |= (uint64_t)*p++ << shift;
+		if (v > b->part_count || (v && b->parts[v - 1].part != part))
+			return malformed(e, "a record names a part that is not there");
+		if (!v && !b->has_secret[part])
+			return malformed(e, "a withheld part is missing");
+		to->parts[part] = (uint32_t)v;
+	}
+	return p == end ? ERR_OK : malformed(e, "a record names more than four parts");
+}
+
+static enum err_code take_record(struct evidence_block *b, struct str message, struct err *e)
+{
+	struct wire_reader r = wire_reader_of(message);
+	struct evidence_record record = { .core = STR("") };
+	struct str references = { "", 0 };
+	uint64_t index = 0;
+
+	for (struct wire_field x; wire_next(&r, &x);)
+		if (x.number == RECORD_INDEX && x.type == WIRE_VARINT)
+			index = x.value;
+		else if (x.number == RECORD_SEQ && x.type == WIRE_VARINT)
+			record.seq = x.value;
+		else if (x.number == RECORD_CORE && x.type == WIRE_LEN)
+			record.core = x.bytes;
+		else if (x.number == RECORD_PARTS && x.type == WIRE_LEN)
+			references = x.bytes;
+		else
+			return malformed(e, "a record has a field that nobody knows");
+	if (r.bad || index >= UINT32_MAX)
+		return malformed(e, "a record is malformed");
+	size_t n = b->record_count;
+	if (n && (index <= b->places[n - 1] || record.seq <= b->records[n - 1].seq))
+		return malformed(e, "its records are not in order");
+	enum err_code code = take_references(b, references, &record, e);
+	if (code != ERR_OK)
+		return code;
+	if (!grow((void **)&b->records, &b->record_cap, n, sizeof *b->records) ||
+	    !grow((void **)&b->places, &b->place_cap, n, sizeof *b->places))
+		return err_set(e, ERR_NOMEM, "records of a block");
+	b->records[n] = record;
+	b->places[n] = (uint32_t)index;
+	b->record_count++;
+	return ERR_OK;
+}
+
+static enum err_code take_secret(struct evidence_block *b, size_t n, struct str bytes,
+				 struct err *e)
+{
+	if (n >= CHAIN_PARTS_ || (bytes.len && bytes.len != sizeof b->secrets[0].v))
+		return malformed(e, "its secrets are malformed");
+	b->has_secret[n] = bytes.len != 0;
+	if (bytes.len)
+		memcpy(b->secrets[n].v, bytes.p, sizeof b->secrets[n].v);
+	return ERR_OK;
+}
+
+enum err_code evidence_block_take(struct evidence_block *b, struct str piece, struct err *e)
+{
+	struct wire_reader r = wire_reader_of(piece);
+	size_t secrets = 0;
+	bool is_first = !b->has_begun;
+	uint64_t entry = 0;
+	enum err_code code = ERR_OK;
+
+	if (b->is_complete)
+		return malformed(e, "there is a piece behind the last one");
+	for (struct wire_field x; code == ERR_OK && wire_next(&r, &x);)
+		if (x.number == BLOCK_ENTRY && x.type == WIRE_VARINT) {
+			entry = x.value;
+		} else if (x.number == BLOCK_SECRETS && x.type == WIRE_LEN && is_first) {
+			code = take_secret(b, ++secrets, x.bytes, e);
+		} else if (x.number == BLOCK_PARTS && x.type == WIRE_LEN) {
+			code = take_part(b, x.bytes, e);
+		} else if (x.number == BLOCK_RECORDS && x.type == WIRE_LEN) {
+			code = take_record(b, x.bytes, e);
+		} else if (x.number == BLOCK_PROOF && x.type == WIRE_LEN) {
+			b->proof = x.bytes;
+		} else if (x.number == BLOCK_LAST && x.type == WIRE_VARINT) {
+			b->is_complete = x.value != 0;
+		} else {
+			code = malformed(e, "it has a field that nobody knows");
+		}
+	if (code != ERR_OK)
+		return code;
+	if (r.bad || (is_first && secrets != CHAIN_PARTS_ - 1))
+		return malformed(e, "it is malformed");
+	if (!is_first && entry != b->entry)
+		return malformed(e, "its pieces do not follow each other");
+	if (!b->is_complete && b->proof.len)
+		return malformed(e, "its proof comes before its end");
+	b->entry = entry;
+	b->has_begun = true;
+	return ERR_OK;
+}
+
+void evidence_block_parts(const struct evidence_block *b, size_t i, struct str ret[CHAIN_PARTS_])
+{
+	const struct evidence_record *record = &b->records[i];
+
+	ret[CHAIN_CORE] = record->core;
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+		ret[p] = record->parts[p] ? b->parts[record->parts[p] - 1].content : STR("");
+}
+
+/* --- hashes --- */
+
+struct leaf_buffer {
+	uint8_t bytes[LEAF_BUFFER];
+	size_t len;
+};
+
+/* What the leaf is hashed from, if it is short, as nearly all are. */
+static bool leaf_put(struct leaf_buffer *to, uint64_t seq, struct str core,
+		     const struct chain_hash *const commitments[CHAIN_PARTS_])
+{
+	size_t need = CHAIN_LEAF_HEAD + core.len + (CHAIN_PARTS_ - 1) * SHA256_BYTES;
+
+	if (need > sizeof to->bytes)
+		return false;
+	uint8_t *p = to->bytes;
+	p[0] = 0x00;
+	p[1] = FLOW_KIND_FLOW;
+	chain_be64_put(p + 2, seq);
+	p += CHAIN_LEAF_HEAD;
+	memcpy(p, core.p, core.len);
+	p += core.len;
+	for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++) {
+		memcpy(p, commitments[part]->v, SHA256_BYTES);
+		p += SHA256_BYTES;
+	}
+	to->len = need;
+	return true;
+}
+
+static struct str leaf_bytes(const struct leaf_buffer *b)
+{
+	return str_n(b->bytes, b->len);
+}
+
+static void hash_leaves(struct evidence_block *b, const struct chain_hash nothing[CHAIN_PARTS_])
+{
+	struct leaf_buffer two[2];
+	size_t waiting = SIZE_MAX; /* record whose leaf is in two[0] */
+
+	for (size_t i = 0; i < b->record_count; i++) {
+		const struct evidence_record *record = &b->records[i];
+		const struct chain_hash *c[CHAIN_PARTS_] = { NULL };
+		for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+			c[p] = record->parts[p] ? &b->parts[record->parts[p] - 1].commitment
+						: &nothing[p];
+		if (!leaf_put(&two[waiting != SIZE_MAX], record->seq, record->core, c)) {
+			struct chain_hash all[CHAIN_PARTS_ - 1];
+			for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+				all[p - 1] = *c[p];
+			b->leaves[i] = chain_leaf(FLOW_KIND_FLOW, record->seq, record->core, all);
+		} else if (waiting == SIZE_MAX) {
+			waiting = i;
+		} else {
+			sha256_two((const struct str[]){ leaf_bytes(&two[0]), leaf_bytes(&two[1]) },
+				   (uint8_t *const[]){ b->leaves[waiting].v, b->leaves[i].v });
+			waiting = SIZE_MAX;
+		}
+	}
+	if (waiting != SIZE_MAX)
+		sha256(leaf_bytes(&two[0]), b->leaves[waiting].v);
+}
+
+/* What the statement's tree holds of record @i. */
+static struct chain_hash item_of(const struct evidence_block *b, size_t i)
+{
+	struct chain_hash shown;
+	struct sha256 sum;
+	bool any = false;
+
+	redact_shown_init(&sum);
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++) {
+		uint32_t number = b->records[i].parts[p];
+		if (!number || !b->parts[number - 1].withheld)
+			continue;
+		redact_shown_put(&sum, p, b->parts[number - 1].content);
+		any = true;
+	}
+	if (!any)
+		return b->leaves[i];
+	sha256_end(&sum, shown.v);
+	return redact_item(&b->leaves[i], &shown);
+}
+
+enum err_code evidence_block_hash(struct evidence_block *b, uint64_t count,
+				  struct chain_hash *ret_root, struct chain_hash *ret_items,
+				  struct err *e)
+{
+	struct chain_hash nothing[CHAIN_PARTS_];
+
+	if (!b->is_complete || !b->record_count)
+		return malformed(e, "its records are cut off");
+	if (b->record_count > b->hash_cap) {
+		free(b->leaves);
+		free(b->items);
+		b->leaves = malloc(b->record_count * sizeof *b->leaves);
+		b->items = malloc(b->record_count * sizeof *b->items);
+		b->hash_cap = b->leaves && b->items ? b->record_count : 0;
+		if (!b->hash_cap)
+			return err_set(e, ERR_NOMEM, "records of a block");
+	}
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+		nothing[p] = chain_commit(p, &b->secrets[p], STR(""));
+	for (size_t i = 0; i < b->part_count; i++) {
+		struct evidence_part *part = &b->parts[i];
+		if (!part->withheld)
+			part->commitment =
+				chain_commit(part->part, &b->secrets[part->part], part->content);
+	}
+	hash_leaves(b, nothing);
+	for (size_t i = 0; i < b->record_count; i++)
+		b->items[i] = item_of(b, i);
+	*ret_items = chain_root_in_place(b->items, b->record_count);
+	const struct chain_places places = { b->places, b->record_count };
+	if (count > UINT32_MAX || !chain_proof_root(b->leaves, places, count, b->proof, ret_root))
+		return malformed(e, "its proof does not fit its records");
+	return ERR_OK;
+}

@@ -1,0 +1,54 @@
+/*
+ * checkpoint - the chain's head, signed: what pins a record down at a time.
+ *
+ *	{"tycho":"checkpoint","node":"edge/worker-1","entry":"1207","head":"9c…","records":"66041",
+ *	 "seq":"1792…","time":"2026-11-21T02:13:00.000000000Z","key":"fingerprint"}
+ *
+ * entry and head: the last entry and its hash; records: held by the store; seq: all records below
+ * it are in entries up to this one.
+ */
+#ifndef TYCHO_EVIDENCE_CHECKPOINT_H
+#define TYCHO_EVIDENCE_CHECKPOINT_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/time.h"
+#include "chain/chain.h"
+#include "evidence/key.h"
+#include "evidence/send.h"
+
+struct store;
+
+struct checkpoint_text {
+	uint64_t entry, records, seq;
+	struct chain_hash head;
+	struct wall_ns time;
+	struct str node, fingerprint; /* borrowed; as in the JSON, escapes included */
+};
+bool checkpoint_text_parse(struct str text, struct checkpoint_text *ret);
+
+/*
+ * The maker of a running store's checkpoints: one a minute if the chain has grown, and one at the
+ * end. On the store's writing thread.
+ */
+struct checkpoints;
+
+struct checkpoints_config {
+	struct store *store;            /* borrowed */
+	const struct evidence_key *key; /* borrowed */
+	const char *node;
+	struct evidence_sender *sender; /* borrowed; NULL: kept in the store only */
+	uint64_t interval_ns;           /* 0: a minute */
+};
+MUST_CHECK enum err_code checkpoints_new(const struct checkpoints_config *config,
+					 struct checkpoints **ret, struct err *e);
+void checkpoints_free(struct checkpoints *c);
+AUTO_DEFINE(struct checkpoints, checkpoints_free);
+/* Once a loop pass: makes one if it is due. A failure is told each time; the next pass tries again
+ * after a second. */
+MUST_CHECK enum err_code checkpoints_tick(struct checkpoints *c, struct wall_ns now, struct err *e);
+/* Before the store is closed: one of what there is. (What store_close writes behind it is covered
+ * by the first checkpoint of the next run.) */
+MUST_CHECK enum err_code checkpoints_last(struct checkpoints *c, struct wall_ns now, struct err *e);
+
+#endif

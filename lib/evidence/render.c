@@ -1,0 +1,184 @@
+#include "evidence/render.h"
+
+#include "flow/fields.h"
+#include "flow/json.h"
+#include "flow/names.h"
+#include "flow/schema.h"
+#include "flow/wire.h"
+#include "observer/observer.pb-c.h"
+
+enum { MESSAGE_MAX_BYTES = 64 << 20, DICT_ENTRIES = 1 << 17, DICT_FULL = 1 << 16 };
+
+struct renderer {
+	struct flow_dict *dict;
+	struct buf message, response;
+	struct flow flow;
+	const struct schema_enum *verdicts, *drops, *directions;
+};
+
+enum err_code renderer_new(struct renderer **ret, struct err *e)
+{
+	AUTO(renderer_free) struct renderer *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return err_set(e, ERR_NOMEM, "records of a bundle");
+	r->message = r->response = buf_init(MESSAGE_MAX_BYTES);
+	r->verdicts = schema_find_enum(STR("flow.Verdict"));
+	r->drops = schema_find_enum(STR("flow.DropReason"));
+	r->directions = schema_find_enum(STR("flow.TrafficDirection"));
+	if (!r->verdicts || !r->drops || !r->directions)
+		return err_set(e, ERR_NOMEM, "records of a bundle");
+	enum err_code code = flow_dict_new(DICT_ENTRIES, &r->dict, e);
+	if (code == ERR_OK)
+		*ret = TAKE(r);
+	return code;
+}
+
+void renderer_free(struct renderer *r)
+{
+	if (!r)
+		return;
+	flow_dict_free(r->dict);
+	buf_done(&r->message);
+	buf_done(&r->response);
+	free(r);
+}
+
+enum err_code renderer_take(struct renderer *r, const struct str parts[CHAIN_PARTS_], struct err *e)
+{
+	struct flow_dict_counts c = flow_dict_counts(r->dict);
+
+	if (c.endpoints > DICT_FULL || c.services > DICT_FULL || c.nodes > DICT_FULL)
+		flow_dict_reset(r->dict);
+	buf_reset(&r->message);
+	chain_join(parts, &r->message);
+	if (r->message.failed)
+		return err_set(e, ERR_NOMEM, "a record");
+	return flow_decode(buf_str(&r->message), r->dict, &r->flow, e);
+}
+
+enum err_code render_json(struct renderer *r, struct buf *b, struct err *e)
+{
+	struct wire_reader reader = wire_reader_of(buf_str(&r->message));
+	struct str node = { "", 0 }, time = { NULL, 0 };
+	struct buf *out = &r->response;
+
+	for (struct wire_field x; wire_next(&reader, &x);)
+		if (x.type != WIRE_LEN)
+			continue;
+		else if (x.number == FLOW_FIELD_NODE_NAME)
+			node = x.bytes;
+		else if (x.number == FLOW_FIELD_TIME)
+			time = x.bytes;
+	buf_reset(out);
+	wire_put_len(out, RESPONSE_FIELD_FLOW, buf_str(&r->message));
+	wire_put_str(out, RESPONSE_FIELD_NODE_NAME, node);
+	if (time.p)
+		wire_put_len(out, RESPONSE_FIELD_TIME, time);
+	if (out->failed)
+		return err_set(e, ERR_NOMEM, "a record");
+	enum err_code code =
+		json_put_message(b, &observer__get_flows_response__descriptor, buf_str(out), e);
+	buf_char(b, '\n');
+	return code;
+}
+
+/* --- CSV --- */
+
+struct str render_csv_head(void)
+{
+	return STR("seq,time,verdict,drop_reason,direction,reply,source_namespace,source_pod,"
+		   "source_ip,source_port,destination_namespace,destination_pod,destination_ip,"
+		   "destination_port,protocol,node\n");
+}
+
+static void put_cell(struct buf *b, struct str s, bool is_last)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < s.len; i++)
+		quoted |= s.p[i] == '"' || s.p[i] == ',' || s.p[i] == '\n' || s.p[i] == '\r';
+	if (quoted)
+		buf_char(b, '"');
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] == '"')
+			buf_char(b, '"');
+		buf_char(b, s.p[i]);
+	}
+	if (quoted)
+		buf_char(b, '"');
+	buf_char(b, is_last ? '\n' : ',');
+}
+
+static void put_name(struct buf *b, const struct schema_enum *e, int32_t number)
+{
+	struct str name = schema_enum_name(e, number);
+
+	if (name.len)
+		put_cell(b, name, false);
+	else
+		buf_printf(b, "%d,", number);
+}
+
+static void put_side(struct renderer *r, struct buf *b, enum flow_side side)
+{
+	const struct flow *f = &r->flow;
+	const struct endpoint *ep =
+		flow_dict_get_endpoint(r->dict, side == FLOW_SRC ? f->src_ep : f->dst_ep);
+	char tmp[FLOW_IP_TEXT_BYTES];
+	uint32_t port;
+
+	put_cell(b, ep ? ep->namespace_ : STR(""), false);
+	put_cell(b, ep ? ep->pod : STR(""), false);
+	put_cell(b, flow_ip_text(f, side, tmp), false);
+	if (flow_port(f, side, &port) && port)
+		buf_u64(b, port);
+	buf_char(b, ',');
+}
+
+void render_csv(struct renderer *r, struct buf *b)
+{
+	static const struct str protocols[] = {
+		[FLOW_L4_NONE] = { "", 0 },        [FLOW_L4_TCP] = { "TCP", 3 },
+		[FLOW_L4_UDP] = { "UDP", 3 },      [FLOW_L4_ICMP4] = { "ICMPv4", 6 },
+		[FLOW_L4_ICMP6] = { "ICMPv6", 6 }, [FLOW_L4_SCTP] = { "SCTP", 4 },
+		[FLOW_L4_VRRP] = { "VRRP", 4 },    [FLOW_L4_IGMP] = { "IGMP", 4 },
+	};
+	const struct flow *f = &r->flow;
+	const struct node *node = flow_dict_get_node(r->dict, f->node);
+	struct str detail, message = buf_str(&r->message);
+	struct timestamp t;
+	uint64_t seq = 0;
+
+	if (wire_find(message, FLOW_FIELD_TYCHO, &detail)) {
+		struct wire_reader reader = wire_reader_of(detail);
+		for (struct wire_field x; wire_next(&reader, &x);)
+			if (x.number == DETAIL_FIELD_SEQ && x.type == WIRE_VARINT)
+				seq = x.value;
+	}
+	buf_u64(b, seq);
+	buf_char(b, ',');
+	if (flow_time(f, &t))
+		timestamp_put(b, t);
+	buf_char(b, ',');
+	put_name(b, r->verdicts, flow_enum(f, FLOW_FIELD_VERDICT, f->verdict));
+	put_name(b, r->drops, (int32_t)f->drop_desc);
+	put_name(b, r->directions, flow_enum(f, FLOW_FIELD_TRAFFIC_DIRECTION, f->direction));
+	buf_str_put(b, f->is_reply == FLOW_REPLY_TRUE    ? STR("true,")
+		       : f->is_reply == FLOW_REPLY_FALSE ? STR("false,")
+							 : STR(","));
+	put_side(r, b, FLOW_SRC);
+	put_side(r, b, FLOW_DST);
+	put_cell(b, protocols[f->l4 < ARRAY_LEN(protocols) ? f->l4 : FLOW_L4_NONE], false);
+	put_cell(b, node ? node->name : STR(""), true);
+}
+
+const struct flow *renderer_flow(const struct renderer *r)
+{
+	return &r->flow;
+}
+
+const struct flow_dict *renderer_dict(const struct renderer *r)
+{
+	return r->dict;
+}

@@ -1,0 +1,887 @@
+#include "evidence/verify.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "chain/tree.h"
+#include "evidence/archive.h"
+#include "evidence/checkpoint.h"
+#include "evidence/chunk.h"
+#include "evidence/key.h"
+#include "evidence/manifest.h"
+#include "evidence/text.h"
+
+enum { SMALL_FILES = 4, PINS_MAX = 1 << 24, CHUNKS_MAX = 1 << 22, FRAME0_MAX = 1 << 30 };
+
+enum { KEY_PEM, STATEMENT, CHECKPOINTS, POLICIES };
+static const char *const small_names[SMALL_FILES] = { "key.pem", "statement.jsonl",
+						      "checkpoints.jsonl", "policies.jsonl" };
+
+struct proven_node {
+	const json_t *manifest; /* in the manifest; borrowed */
+	const char *name, *dir;
+	size_t chunk_from, chunk_count; /* in chunks */
+	struct str files[SMALL_FILES];  /* borrowed from the first frame */
+	struct signed_text statement;
+	struct buf statement_text;
+	json_t *said; /* the statement */
+	struct evidence_key *key;
+	struct chunk_pin *pins;
+	size_t pin_count, pin_cap, own_pins;
+	struct buf first_checkpoint, last_checkpoint; /* times */
+	uint64_t pins_met, external_met, flows, blocks;
+};
+
+struct job {
+	struct chunk chunk;
+	char dir[40];
+	size_t node;
+	struct str frame;
+};
+
+struct verify {
+	const struct evidence_verify_config *config;
+	struct str bytes; /* frames, without the sum */
+	uint8_t sum[SHA256_BYTES];
+	uint64_t mtime_s;
+	struct buf first; /* frame with the manifest */
+	json_t *manifest;
+	struct proven_node *nodes;
+	size_t node_count;
+	struct job *jobs;
+	size_t job_count;
+	struct manifest_files files; /* as found, in order, without manifest.json */
+	struct str rest;             /* frames not split off yet */
+};
+
+static void verify_done(struct verify *v)
+{
+	for (size_t i = 0; i < v->node_count; i++) {
+		struct proven_node *n = &v->nodes[i];
+		buf_done(&n->statement_text);
+		buf_done(&n->first_checkpoint);
+		buf_done(&n->last_checkpoint);
+		json_decref(n->said);
+		evidence_key_free(n->key);
+		free(n->pins);
+	}
+	free(v->nodes);
+	free(v->jobs);
+	manifest_files_done(&v->files);
+	json_decref(v->manifest);
+	buf_done(&v->first);
+}
+
+/* --- JSON
+ * ------------------------------------------------------------------------------------------ */
+
+static struct str text_of(const json_t *j, const char *name)
+{
+	const json_t *text = json_object_get(j, name);
+
+	return json_is_string(text) ? str_n(json_string_value(text), json_string_length(text))
+				    : (struct str){ "", 0 };
+}
+
+static bool number_of(const json_t *j, const char *name, uint64_t *ret)
+{
+	return parse_u64(text_of(j, name), UINT64_MAX, ret);
+}
+
+static bool same_member(const json_t *a, const json_t *b, const char *name)
+{
+	const json_t *x = json_object_get(a, name), *y = json_object_get(b, name);
+
+	return (!x && !y) || (x && y && json_equal(x, y));
+}
+
+/* --- the first frame
+ * --------------------------------------------------------------------------------- */
+
+static enum err_code read_manifest(struct verify *v, struct str text, struct err *e)
+{
+	json_error_t at;
+	struct wall_ns created;
+
+	v->manifest = json_loadb(text.p, text.len, JSON_REJECT_DUPLICATES, &at);
+	const json_t *m = v->manifest;
+	if (!m)
+		return err_set(e, ERR_PARSE, "manifest.json is no JSON: %s", at.text);
+	if (!str_eq(text_of(m, "tycho"), STR("evidence")))
+		return err_set(e, ERR_PARSE, "manifest.json is not that of a bundle");
+	if (json_integer_value(json_object_get(m, "format")) != EVIDENCE_FORMAT)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the bundle has format %lld; this program reads %d",
+			       (long long)json_integer_value(json_object_get(m, "format")),
+			       EVIDENCE_FORMAT);
+	const json_t *nodes = json_object_get(m, "nodes");
+	if (!time_parse(text_of(m, "created"), &created) || !json_is_array(nodes) ||
+	    !json_is_object(json_object_get(m, "scope")) ||
+	    !json_is_array(json_object_get(m, "unanswered")) ||
+	    !json_is_array(json_object_get(m, "files")))
+		return err_set(e, ERR_PARSE, "manifest.json lacks what every manifest has");
+	if (created.v / NS_PER_S != v->mtime_s)
+		return err_set(e, ERR_PARSE,
+			       "manifest.json was made at another time than the archive's files");
+	v->nodes = calloc(json_array_size(nodes) + 1, sizeof *v->nodes);
+	if (!v->nodes)
+		return err_set(e, ERR_NOMEM, "nodes of the bundle");
+	for (size_t i = 0; i < json_array_size(nodes); i++) {
+		const json_t *n = json_array_get(nodes, i);
+		v->nodes[i] = (struct proven_node){ .manifest = n,
+						    .name = text_of(n, "name").p,
+						    .dir = text_of(n, "dir").p,
+						    .statement_text = buf_init(FRAME0_MAX),
+						    .first_checkpoint = buf_init(128),
+						    .last_checkpoint = buf_init(128) };
+		v->node_count++;
+	}
+	return ERR_OK;
+}
+
+/* The time of the archive's files, from the first header. */
+static uint64_t mtime_of(struct str tar)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 136; i < 147 && i < tar.len; i++)
+		v = v << 3 | (uint64_t)(tar.p[i] & 7);
+	return v;
+}
+
+static enum err_code read_first_frame(struct verify *v, struct err *e)
+{
+	AUTO(frame_reader_free) struct frame_reader *reader = NULL;
+	struct str frame, tar;
+	struct tar_file f;
+	bool end = false;
+	size_t n = 0;
+
+	v->rest = v->bytes;
+	v->first = buf_init(ARCHIVE_FRAME_MAX + 1);
+	enum err_code code = frame_reader_new(&reader, e);
+	if (code == ERR_OK)
+		code = frame_next(&v->rest, &frame, e);
+	if (code == ERR_OK)
+		code = frame_read(reader, frame, &v->first, e);
+	if (code != ERR_OK)
+		return code;
+	tar = buf_str(&v->first);
+	v->mtime_s = mtime_of(tar);
+	if (!tar_next(&tar, v->mtime_s, &f, &end, &code, e))
+		return code != ERR_OK ? code : err_set(e, ERR_PARSE, "the bundle is empty");
+	if (!str_eq(f.name, STR("manifest.json")))
+		return err_set(e, ERR_PARSE, "the bundle does not begin with manifest.json");
+	code = read_manifest(v, f.content, e);
+	for (; code == ERR_OK && tar_next(&tar, v->mtime_s, &f, &end, &code, e); n++) {
+		char want[TAR_NAME_MAX + 64];
+		if (n / SMALL_FILES >= v->node_count)
+			return err_set(e, ERR_PARSE, "'%.*s' is not where it belongs",
+				       STR_FMT(f.name));
+		struct proven_node *node = &v->nodes[n / SMALL_FILES];
+		(void)snprintf(want, sizeof want, "%s/%s", node->dir, small_names[n % SMALL_FILES]);
+		if (!str_is(f.name, want))
+			return err_set(e, ERR_PARSE, "'%.*s' is where '%.100s' belongs",
+				       STR_FMT(f.name), want);
+		node->files[n % SMALL_FILES] = f.content;
+		code = manifest_files_add(&v->files, want, f.content, e);
+	}
+	if (code == ERR_OK && (end || n != v->node_count * SMALL_FILES))
+		code = err_set(e, ERR_PARSE, "files of a node are missing behind manifest.json");
+	return code;
+}
+
+/* --- statements
+ * ---------------------------------------------------------------------------------------- */
+
+static struct str first_line(struct str text)
+{
+	return str_upto(text, str_find(text, '\n'));
+}
+
+static bool is_trusted(const struct evidence_verify_config *config, const struct evidence_key *key)
+{
+	for (size_t i = 0; i < config->key_count; i++) {
+		AUTO(evidence_key_free) struct evidence_key *given = NULL;
+		struct str k = str_trim(config->keys[i]);
+		if (str_is(k, evidence_key_fingerprint(key)))
+			return true;
+		if (evidence_key_of_pem(config->keys[i], &given, NULL) == ERR_OK &&
+		    strcmp(evidence_key_fingerprint(given), evidence_key_fingerprint(key)) == 0)
+			return true;
+	}
+	return !config->key_count;
+}
+
+/* The statement is one line, signed, by the key that lies beside it, which we trust. */
+static enum err_code read_statement(struct verify *v, struct proven_node *n, struct err *e)
+{
+	AUTO_BUF struct buf pem = buf_init(4096);
+	struct str file = n->files[STATEMENT], line = first_line(file);
+	enum err_code code = signed_text_parse(line, &n->statement_text, &n->statement, e);
+
+	if (code != ERR_OK || file.len != line.len + 1)
+		return err_set(e, ERR_PARSE, "%s/statement.jsonl is not one signed line", n->dir);
+	code = evidence_key_of_public(str_n(n->statement.key, sizeof n->statement.key), &n->key, e);
+	if (code != ERR_OK)
+		return err_in(e, "%s/statement.jsonl", n->dir);
+	if (!is_trusted(v->config, n->key))
+		return err_set(e, ERR_PARSE,
+			       "node '%s' is not signed by a key that was given, but by %s",
+			       n->name, evidence_key_fingerprint(n->key));
+	if (!evidence_key_verifies(n->key, n->statement.text,
+				   str_n(n->statement.signature, sizeof n->statement.signature)))
+		return err_set(e, ERR_PARSE, "the signature of the statement of '%s' is wrong",
+			       n->name);
+	evidence_key_put_pem(n->key, &pem);
+	if (!str_eq(buf_str(&pem), n->files[KEY_PEM]))
+		return err_set(e, ERR_PARSE, "%s/key.pem is not the key that signed", n->dir);
+	n->said = json_loadb(n->statement.text.p, n->statement.text.len, JSON_REJECT_DUPLICATES,
+			     NULL);
+	if (!n->said || !str_eq(text_of(n->said, "tycho"), STR("statement")))
+		return err_set(e, ERR_PARSE, "%s/statement.jsonl holds no statement", n->dir);
+	return ERR_OK;
+}
+
+static enum err_code check_lines_sum(const struct proven_node *n, int file,
+				     const char *count_member, const char *sum_member,
+				     struct err *e)
+{
+	struct str text = n->files[file];
+	uint8_t want[SHA256_BYTES], got[SHA256_BYTES];
+	uint64_t lines = 0, said = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		lines += text.p[i] == '\n';
+	sha256(text, got);
+	if (!number_of(n->said, count_member, &said) ||
+	    !hex_parse(text_of(n->said, sum_member), want, sizeof want) || said != lines ||
+	    memcmp(got, want, sizeof want) != 0)
+		return err_set(e, ERR_PARSE,
+			       "%s/%s is not what the node signed: it has %llu lines, %llu were "
+			       "stated",
+			       n->dir, small_names[file], (unsigned long long)lines,
+			       (unsigned long long)said);
+	return ERR_OK;
+}
+
+/* What the manifest says of a node follows from what the node said. */
+static enum err_code check_manifest_node(const struct verify *v, const struct proven_node *n,
+					 struct err *e)
+{
+	const json_t *scope = json_object_get(v->manifest, "scope");
+	AUTO_BUF struct buf derived = buf_init(1 << 16);
+
+	if (!json_equal(json_object_get(n->manifest, "statement"), n->said))
+		return err_set(
+			e, ERR_PARSE,
+			"manifest.json does not match: it has another statement of '%s' than "
+			"the node signed",
+			n->name);
+	if (!str_is(text_of(n->said, "node"), n->name))
+		return err_set(e, ERR_PARSE,
+			       "manifest.json does not match: node '%s' calls itself '%s'", n->name,
+			       text_of(n->said, "node").p);
+	if (!str_is(text_of(n->said, "key"), evidence_key_fingerprint(n->key)))
+		return err_set(e, ERR_PARSE, "the statement of '%s' names another key", n->name);
+	for (size_t i = 0; manifest_scope_members[i]; i++)
+		if (!same_member(scope, n->said, manifest_scope_members[i]))
+			return err_set(e, ERR_PARSE,
+				       "manifest.json does not match: its scope has another '%s' "
+				       "than '%s' was asked",
+				       manifest_scope_members[i], n->name);
+	buf_char(&derived, '{');
+	manifest_put_derived(&derived, n->said);
+	buf_char(&derived, '}');
+	json_t *d = json_loadb(derived.p, derived.len, 0, NULL);
+	bool same = d && same_member(d, n->manifest, "complete") &&
+		    same_member(d, n->manifest, "loss") &&
+		    same_member(n->said, n->manifest, "flows");
+	json_decref(d);
+	return same ? ERR_OK
+		    : err_set(e, ERR_PARSE,
+			      "manifest.json does not match: flows, completeness or losses of '%s' "
+			      "are not those that the node stated",
+			      n->name);
+}
+
+/* --- checkpoints
+ * ---------------------------------------------------------------------------------------- */
+
+static enum err_code add_pin(struct proven_node *n, const struct checkpoint_text *t,
+			     bool is_external, struct err *e)
+{
+	if (n->pin_count == n->pin_cap) {
+		size_t cap = n->pin_cap ? n->pin_cap * 2 : 64;
+		struct chunk_pin *pins =
+			cap > PINS_MAX ? NULL : realloc(n->pins, cap * sizeof *pins);
+		if (!pins)
+			return err_set(e, ERR_NOMEM, "checkpoints");
+		n->pins = pins;
+		n->pin_cap = cap;
+	}
+	n->pins[n->pin_count++] = (struct chunk_pin){ t->entry, t->head, is_external };
+	return ERR_OK;
+}
+
+static enum err_code read_checkpoints(struct proven_node *n, struct err *e)
+{
+	AUTO_BUF struct buf scratch = buf_init(1 << 20);
+	struct str rest = n->files[CHECKPOINTS], line;
+
+	while (rest.len) {
+		struct signed_text s;
+		struct checkpoint_text t;
+		line = first_line(rest);
+		rest = str_from(rest, line.len + 1);
+		size_t at = n->pin_count + 1;
+		if (signed_text_parse(line, &scratch, &s, e) != ERR_OK ||
+		    !checkpoint_text_parse(s.text, &t))
+			return err_set(e, ERR_PARSE,
+				       "%s/checkpoints.jsonl, line %zu: no checkpoint", n->dir, at);
+		if (memcmp(s.key, n->statement.key, sizeof s.key) != 0 ||
+		    !evidence_key_verifies(n->key, s.text, str_n(s.signature, sizeof s.signature)))
+			return err_set(e, ERR_PARSE,
+				       "%s/checkpoints.jsonl, line %zu: the signature is wrong",
+				       n->dir, at);
+		if (n->pin_count && t.entry < n->pins[n->pin_count - 1].entry)
+			return err_set(
+				e, ERR_PARSE,
+				"%s/checkpoints.jsonl, line %zu: checkpoints are not in order",
+				n->dir, at);
+		struct buf *time = n->pin_count ? &n->last_checkpoint : &n->first_checkpoint;
+		buf_reset(time);
+		timestamp_put(time, timestamp_of(t.time));
+		if (add_pin(n, &t, false, e) != ERR_OK)
+			return ERR_NOMEM;
+	}
+	n->own_pins = n->pin_count;
+	return ERR_OK;
+}
+
+static int compare_pins(const void *a, const void *b)
+{
+	const struct chunk_pin *x = a, *y = b;
+
+	return x->entry < y->entry ? -1 : x->entry > y->entry;
+}
+
+/* Those of the node that were kept elsewhere. Lines may have a prefix, as syslog's have. */
+static enum err_code read_external(const struct verify *v, struct proven_node *n, struct err *e)
+{
+	AUTO_BUF struct buf scratch = buf_init(1 << 20);
+	struct str rest = v->config->checkpoints;
+
+	for (size_t at = 1; rest.len; at++) {
+		struct str line = first_line(rest);
+		struct signed_text s;
+		struct checkpoint_text t;
+		rest = str_from(rest, line.len + 1);
+		line = str_trim(str_from(line, str_find(line, '{')));
+		if (!line.len)
+			continue;
+		if (signed_text_parse(line, &scratch, &s, NULL) != ERR_OK ||
+		    !checkpoint_text_parse(s.text, &t))
+			return err_set(e, ERR_PARSE,
+				       "line %zu of the separately kept checkpoints is none", at);
+		if (memcmp(s.key, n->statement.key, sizeof s.key) != 0)
+			continue; /* another node's */
+		if (!evidence_key_verifies(n->key, s.text, str_n(s.signature, sizeof s.signature)))
+			return err_set(e, ERR_PARSE,
+				       "line %zu of the separately kept checkpoints: the signature "
+				       "is wrong",
+				       at);
+		if (add_pin(n, &t, true, e) != ERR_OK)
+			return ERR_NOMEM;
+	}
+	if (n->pin_count)
+		qsort(n->pins, n->pin_count, sizeof *n->pins, compare_pins);
+	return ERR_OK;
+}
+
+static enum err_code read_node(struct verify *v, struct proven_node *n, struct err *e)
+{
+	enum err_code code = read_statement(v, n, e);
+
+	if (code == ERR_OK)
+		code = check_manifest_node(v, n, e);
+	if (code == ERR_OK)
+		code = check_lines_sum(n, CHECKPOINTS, "checkpoints", "checkpoints_sha256", e);
+	if (code == ERR_OK)
+		code = check_lines_sum(n, POLICIES, "policies", "policies_sha256", e);
+	if (code == ERR_OK)
+		code = read_checkpoints(n, e);
+	if (code == ERR_OK)
+		code = read_external(v, n, e);
+	return code;
+}
+
+/* --- chunks
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static enum err_code plan_chunks(struct verify *v, struct err *e)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < v->node_count; i++)
+		total += json_array_size(json_object_get(v->nodes[i].manifest, "chunks"));
+	if (total > CHUNKS_MAX)
+		return err_set(e, ERR_PARSE, "manifest.json names %zu chunks", total);
+	v->jobs = calloc(total + 1, sizeof *v->jobs);
+	if (!v->jobs)
+		return err_set(e, ERR_NOMEM, "chunks of the bundle");
+	for (size_t i = 0; i < v->node_count; i++) {
+		struct proven_node *n = &v->nodes[i];
+		const json_t *chunks = json_object_get(n->manifest, "chunks"), *chunk;
+		size_t k;
+		char dir[40];
+		(void)snprintf(dir, sizeof dir, "nodes/");
+		if (!str_has_prefix(str_of(n->dir), STR("nodes/")) || strlen(n->dir) > 20)
+			return err_set(e, ERR_PARSE, "manifest.json names a folder '%.100s'",
+				       n->dir);
+		n->chunk_from = v->job_count;
+		json_array_foreach(chunks, k, chunk)
+		{
+			struct job *j = &v->jobs[v->job_count];
+			j->node = i;
+			(void)snprintf(j->dir, sizeof j->dir, "%s/%06zu", n->dir, k + 1);
+			j->chunk = (struct chunk){ .dir = j->dir,
+						   .pins = n->pins,
+						   .pin_count = n->pin_count,
+						   .mtime_s = v->mtime_s };
+			if (!str_is(text_of(chunk, "dir"), j->dir) ||
+			    !number_of(chunk, "first_entry", &j->chunk.first_entry) ||
+			    !hex_parse(text_of(chunk, "before"), j->chunk.before.v,
+				       sizeof j->chunk.before.v))
+				return err_set(e, ERR_PARSE,
+					       "manifest.json does not match: chunk %zu of '%s' is "
+					       "not described as chunks are",
+					       k + 1, n->name);
+			if (frame_next(&v->rest, &j->frame, e) != ERR_OK)
+				return err_in(e, "%s", j->dir);
+			v->job_count++;
+			n->chunk_count++;
+		}
+	}
+	return ERR_OK;
+}
+
+/* A chunk's result, handed over in order: slot i % SLOTS waits until the reader has taken it. */
+enum { SLOTS = 2 * VERIFY_THREADS };
+struct outcome {
+	enum err_code code;
+	struct err e;
+	struct chunk_result result;
+	size_t chunk; /* 1 + its number; 0: none yet. guarded by mx */
+};
+struct crew {
+	struct verify *v;
+	pthread_mutex_t mx;
+	pthread_cond_t cond;
+	size_t next;  /* chunk to be taken up; guarded by mx */
+	size_t taken; /* chunks that the reader is through with; guarded by mx */
+	bool stop;    /* guarded by mx */
+	struct outcome slots[SLOTS];
+};
+
+static void *work(void *arg)
+{
+	struct crew *crew = arg;
+	AUTO(chunk_checker_free) struct chunk_checker *checker = NULL;
+	struct err e;
+	enum err_code made = chunk_checker_new(&checker, &e);
+
+	for (;;) {
+		(void)pthread_mutex_lock(&crew->mx);
+		while (!crew->stop && crew->next < crew->v->job_count &&
+		       crew->next >= crew->taken + SLOTS)
+			(void)pthread_cond_wait(&crew->cond, &crew->mx);
+		size_t i = crew->next;
+		bool over = crew->stop || i >= crew->v->job_count;
+		if (!over)
+			crew->next++;
+		(void)pthread_mutex_unlock(&crew->mx);
+		if (over)
+			return NULL;
+		struct outcome *o = &crew->slots[i % SLOTS];
+		const struct job *j = &crew->v->jobs[i];
+		o->e = e;
+		o->code = made == ERR_OK
+				  ? chunk_check(checker, &j->chunk, j->frame, &o->result, &o->e)
+				  : made;
+		(void)pthread_mutex_lock(&crew->mx);
+		o->chunk = i + 1;
+		(void)pthread_cond_broadcast(&crew->cond);
+		(void)pthread_mutex_unlock(&crew->mx);
+	}
+}
+
+/* What a node's chunks have come to so far. */
+struct sums {
+	struct chain_tree root;
+	uint64_t next_entry;
+	struct chain_hash head;
+	struct buf gaps;
+};
+
+static enum err_code merge(struct verify *v, struct proven_node *n, const struct job *j,
+			   const struct outcome *o, struct sums *s, struct err *e)
+{
+	const struct chunk_result *r = &o->result;
+
+	if (o->code != ERR_OK) {
+		*e = o->e;
+		return o->code;
+	}
+	if (s->next_entry && (j->chunk.first_entry != s->next_entry ||
+			      memcmp(j->chunk.before.v, s->head.v, sizeof s->head.v) != 0))
+		return err_set(e, ERR_PARSE, "the chain of '%s' is broken before %s", n->name,
+			       j->dir);
+	uint64_t first = 0;
+	if (!s->next_entry &&
+	    (!number_of(n->said, "first_entry", &first) || j->chunk.first_entry != first))
+		return err_set(e, ERR_PARSE,
+			       "the chain of '%s' begins with another entry than it stated",
+			       n->name);
+	s->next_entry = r->last_entry + 1;
+	s->head = r->head;
+	const struct chain_hash *roots = (const struct chain_hash *)(const void *)r->item_roots.p;
+	for (size_t i = 0; i < r->item_roots.len / sizeof *roots; i++)
+		chain_tree_add(&s->root, &roots[i]);
+	buf_str_put(&s->gaps, buf_str(&r->gaps));
+	n->flows += r->flows;
+	n->blocks += r->blocks;
+	n->pins_met += r->pins_met - r->external_met;
+	n->external_met += r->external_met;
+	for (size_t i = 0; i < r->files.count; i++) {
+		/* already hashed: the name and the sum are taken over */
+		if (manifest_files_add(&v->files, r->files.list[i].name, STR(""), e) != ERR_OK)
+			return ERR_NOMEM;
+		v->files.list[v->files.count - 1] = r->files.list[i];
+	}
+	return s->gaps.failed ? err_set(e, ERR_NOMEM, "gaps of the bundle") : ERR_OK;
+}
+
+/* Gaps of the chain that touch the range are in the statement. */
+static enum err_code check_gaps(const struct proven_node *n, struct str bodies, struct err *e)
+{
+	static const char *const members[] = { "cause",     "from",     "to",   "lost",
+					       "first_seq", "last_seq", "node", "detail" };
+	struct wall_ns since = { 0 }, until = { UINT64_MAX };
+	json_t *stated = json_object_get(n->said, "gaps");
+	enum err_code code = ERR_OK;
+
+	(void)time_parse(text_of(n->said, "since"), &since);
+	(void)time_parse(text_of(n->said, "until"), &until);
+	while (bodies.len && code == ERR_OK) {
+		struct str line = first_line(bodies);
+		struct wall_ns from, to;
+		json_t *gap = json_loadb(line.p, line.len, 0, NULL), *one;
+		bool found = false;
+		size_t i;
+		bodies = str_from(bodies, line.len + 1);
+		if (!time_parse(text_of(gap, "from"), &from) ||
+		    !time_parse(text_of(gap, "to"), &to))
+			code = err_set(e, ERR_PARSE, "a gap in the chain of '%s' cannot be read",
+				       n->name);
+		bool touches = code == ERR_OK && to.v >= since.v && from.v <= until.v;
+		json_array_foreach(stated, i, one)
+		{
+			bool same = true;
+			for (size_t k = 0; k < ARRAY_LEN(members) && same; k++)
+				same = same_member(gap, one, members[k]);
+			found |= same;
+		}
+		if (touches && !found)
+			code = err_set(e, ERR_PARSE,
+				       "node '%s' hides a gap: %s from %s to %s is in its chain, "
+				       "but not in its statement",
+				       n->name, text_of(gap, "cause").p, text_of(gap, "from").p,
+				       text_of(gap, "to").p);
+		json_decref(gap);
+	}
+	return code;
+}
+
+/* The chunks together are what was stated. */
+static enum err_code check_sums(const struct proven_node *n, const struct sums *s, struct err *e)
+{
+	uint64_t flows = 0, blocks = 0, last = 0;
+	struct chain_hash root = chain_tree_root(&s->root), want, head;
+
+	if (!number_of(n->said, "flows", &flows) || !number_of(n->said, "blocks", &blocks) ||
+	    !number_of(n->said, "last_entry", &last) ||
+	    !hex_parse(text_of(n->said, "root"), want.v, sizeof want.v) ||
+	    !hex_parse(text_of(n->said, "head"), head.v, sizeof head.v))
+		return err_set(e, ERR_PARSE, "the statement of '%s' lacks what every one has",
+			       n->name);
+	if ((n->chunk_count ? s->next_entry - 1 : 0) != last)
+		return err_set(e, ERR_PARSE,
+			       "the tail of the chain of '%s' is cut off: it ends with entry %llu, "
+			       "%llu was stated",
+			       n->name,
+			       (unsigned long long)(n->chunk_count ? s->next_entry - 1 : 0),
+			       (unsigned long long)last);
+	if (n->chunk_count && memcmp(head.v, s->head.v, sizeof head.v) != 0)
+		return err_set(e, ERR_PARSE,
+			       "the chain of '%s' is broken: its entries do not lead to the head "
+			       "that was signed",
+			       n->name);
+	if (n->flows != flows || n->blocks != blocks)
+		return err_set(e, ERR_PARSE,
+			       "node '%s' stated %llu flows in %llu blocks, the bundle has %llu in "
+			       "%llu: flows were %s",
+			       n->name, (unsigned long long)flows, (unsigned long long)blocks,
+			       (unsigned long long)n->flows, (unsigned long long)n->blocks,
+			       n->flows < flows ? "removed" : "added");
+	if (memcmp(root.v, want.v, sizeof root.v) != 0)
+		return err_set(e, ERR_PARSE,
+			       "the flows of '%s' are not those that it stated: one was exchanged, "
+			       "or what is shown of a withheld part was changed",
+			       n->name);
+	return check_gaps(n, buf_str(&s->gaps), e);
+}
+
+static enum err_code take_outcomes(struct crew *crew, struct err *e)
+{
+	struct verify *v = crew->v;
+	enum err_code code = ERR_OK;
+	size_t at = 0;
+
+	for (size_t i = 0; i < v->node_count && code == ERR_OK; i++) {
+		struct proven_node *n = &v->nodes[i];
+		struct sums s = { .gaps = buf_init(FRAME0_MAX) };
+		for (size_t k = 0; k < n->chunk_count && code == ERR_OK; k++, at++) {
+			struct outcome *o = &crew->slots[at % SLOTS];
+			(void)pthread_mutex_lock(&crew->mx);
+			while (o->chunk != at + 1)
+				(void)pthread_cond_wait(&crew->cond, &crew->mx);
+			(void)pthread_mutex_unlock(&crew->mx);
+			code = merge(v, n, &v->jobs[at], o, &s, e);
+			(void)pthread_mutex_lock(&crew->mx);
+			crew->taken++;
+			(void)pthread_cond_broadcast(&crew->cond);
+			(void)pthread_mutex_unlock(&crew->mx);
+		}
+		if (code == ERR_OK)
+			code = check_sums(n, &s, e);
+		buf_done(&s.gaps);
+	}
+	return code;
+}
+
+static enum err_code check_chunks(struct verify *v, struct err *e)
+{
+	AUTO(own_free) struct crew *crew = calloc(1, sizeof *crew);
+	pthread_t threads[VERIFY_THREADS];
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t wanted = v->config->threads ? v->config->threads
+			: processors > 0   ? (size_t)processors
+					   : 1,
+	       started = 0;
+	enum err_code code = ERR_OK;
+
+	if (!crew)
+		return err_set(e, ERR_NOMEM, "verification");
+	crew->v = v;
+	(void)pthread_mutex_init(&crew->mx, NULL);
+	(void)pthread_cond_init(&crew->cond, NULL);
+	for (size_t i = 0; i < SLOTS; i++)
+		chunk_result_init(&crew->slots[i].result);
+	wanted = wanted < VERIFY_THREADS ? wanted : VERIFY_THREADS;
+	wanted = wanted < v->job_count ? wanted : v->job_count;
+	for (; started < wanted; started++) {
+		int os = pthread_create(&threads[started], NULL, work, crew);
+		if (os) {
+			if (!started)
+				code = err_errno(e, os, "verification");
+			break;
+		}
+	}
+	if (code == ERR_OK)
+		code = take_outcomes(crew, e);
+	(void)pthread_mutex_lock(&crew->mx);
+	crew->stop = true;
+	(void)pthread_cond_broadcast(&crew->cond);
+	(void)pthread_mutex_unlock(&crew->mx);
+	for (size_t i = 0; i < started; i++)
+		(void)pthread_join(threads[i], NULL);
+	for (size_t i = 0; i < SLOTS; i++)
+		chunk_result_done(&crew->slots[i].result);
+	(void)pthread_cond_destroy(&crew->cond);
+	(void)pthread_mutex_destroy(&crew->mx);
+	return code;
+}
+
+/* --- the end
+ * --------------------------------------------------------------------------------------------- */
+
+static enum err_code read_last_frame(struct verify *v, struct err *e)
+{
+	AUTO(frame_reader_free) struct frame_reader *reader = NULL;
+	AUTO_BUF struct buf bytes = buf_init(ARCHIVE_FRAME_MAX + 1);
+	struct str frame, tar;
+	struct tar_file f;
+	bool end = false;
+	enum err_code code = frame_reader_new(&reader, e);
+
+	if (code == ERR_OK)
+		code = frame_next(&v->rest, &frame, e);
+	if (code == ERR_OK)
+		code = frame_read(reader, frame, &bytes, e);
+	if (code != ERR_OK)
+		return err_in(e, "report.html");
+	tar = buf_str(&bytes);
+	if (!tar_next(&tar, v->mtime_s, &f, &end, &code, e) || !str_eq(f.name, STR("report.html")))
+		return code != ERR_OK
+			       ? code
+			       : err_set(e, ERR_PARSE, "report.html is not where it belongs");
+	code = manifest_files_add(&v->files, "report.html", f.content, e);
+	if (code == ERR_OK && (tar_next(&tar, v->mtime_s, &f, &end, &code, e) || !end))
+		code = code != ERR_OK ? code
+				      : err_set(e, ERR_PARSE,
+						"the archive does not end where it "
+						"should: it is cut off or added to");
+	if (code == ERR_OK && v->rest.len)
+		code = err_set(e, ERR_PARSE, "there is something behind the archive's end");
+	return code;
+}
+
+static enum err_code check_files(const struct verify *v, struct err *e)
+{
+	const json_t *files = json_object_get(v->manifest, "files");
+	size_t listed = json_array_size(files);
+
+	for (size_t i = 0; i < listed || i < v->files.count; i++) {
+		const json_t *j = json_array_get(files, i);
+		const struct manifest_file *f = &v->files.list[i];
+		uint8_t sum[SHA256_BYTES];
+		uint64_t bytes = 0;
+		if (i >= v->files.count)
+			return err_set(
+				e, ERR_PARSE,
+				"manifest.json does not match: it lists '%s', which is missing",
+				text_of(j, "name").p);
+		if (i >= listed || !str_is(text_of(j, "name"), f->name))
+			return err_set(e, ERR_PARSE,
+				       "manifest.json does not match: it does not list '%s'",
+				       f->name);
+		if (!number_of(j, "bytes", &bytes) || bytes != f->bytes ||
+		    !hex_parse(text_of(j, "sha256"), sum, sizeof sum) ||
+		    memcmp(sum, f->sha256, sizeof sum) != 0)
+			return err_set(e, ERR_PARSE,
+				       "'%s' is not the file that manifest.json lists: its sum is "
+				       "another",
+				       f->name);
+	}
+	return ERR_OK;
+}
+
+static void put_summary(const struct verify *v, struct buf *b)
+{
+	const json_t *unanswered = json_object_get(v->manifest, "unanswered"), *u;
+	uint64_t flows = 0;
+	size_t i;
+
+	for (i = 0; i < v->node_count; i++)
+		flows += v->nodes[i].flows;
+	buf_printf(b, "%s: every flow is proven\n", v->config->path);
+	buf_printf(b, "  scope    %s\n", text_of(json_object_get(v->manifest, "scope"), "words").p);
+	buf_printf(b, "  flows    %llu of %zu node%s\n", (unsigned long long)flows, v->node_count,
+		   v->node_count == 1 ? "" : "s");
+	for (i = 0; i < v->node_count; i++) {
+		const struct proven_node *n = &v->nodes[i];
+		size_t gaps = json_array_size(json_object_get(n->said, "gaps"));
+		buf_printf(
+			b,
+			"  node     %s: %llu flows in %llu blocks, entries %s to %s of its chain",
+			n->name, (unsigned long long)n->flows, (unsigned long long)n->blocks,
+			text_of(n->said, "first_entry").p, text_of(n->said, "last_entry").p);
+		if (gaps)
+			buf_printf(b, ", %zu gap%s: see the report\n", gaps, gaps == 1 ? "" : "s");
+		else
+			buf_lit(b, ", no gap known\n");
+		buf_printf(b, "           signed %s by key %s\n", text_of(n->said, "time").p,
+			   evidence_key_fingerprint(n->key));
+		if (n->pins_met)
+			buf_printf(b, "           and by %llu checkpoints from %.*s to %.*s\n",
+				   (unsigned long long)n->pins_met,
+				   STR_FMT(buf_str(&n->first_checkpoint)),
+				   STR_FMT(n->last_checkpoint.len ? buf_str(&n->last_checkpoint)
+								  : buf_str(&n->first_checkpoint)));
+		if (v->config->checkpoints.p)
+			buf_printf(b, "           %llu separately kept checkpoints agree\n",
+				   (unsigned long long)n->external_met);
+	}
+	json_array_foreach(unanswered, i, u)
+		buf_printf(b, "  missing  %s did not answer: %s\n", text_of(u, "name").p,
+			   text_of(u, "error").p);
+	if (!v->config->key_count)
+		buf_lit(b,
+			"  The keys are those in the bundle: compare their fingerprints with the "
+			"nodes', or give them with --pubkey.\n");
+}
+
+static enum err_code check_all(struct verify *v, struct err *e)
+{
+	uint8_t sum[SHA256_BYTES];
+	enum err_code code = archive_sum_split(&v->bytes, v->sum, e);
+
+	if (code == ERR_OK)
+		code = read_first_frame(v, e);
+	for (size_t i = 0; i < v->node_count && code == ERR_OK; i++)
+		code = read_node(v, &v->nodes[i], e);
+	if (code == ERR_OK)
+		code = plan_chunks(v, e);
+	if (code == ERR_OK)
+		code = check_chunks(v, e);
+	if (code == ERR_OK)
+		code = read_last_frame(v, e);
+	if (code == ERR_OK)
+		code = check_files(v, e);
+	if (code != ERR_OK)
+		return code;
+	/* Last: what is wrong inside says more than that something is. */
+	sha256(v->bytes, sum);
+	if (memcmp(sum, v->sum, sizeof sum) != 0)
+		return err_set(e, ERR_PARSE,
+			       "the sum at the bundle's end is not that of its bytes");
+	return ERR_OK;
+}
+
+enum err_code evidence_verify_bytes(const struct evidence_verify_config *config, struct str bytes,
+				    struct buf *summary, struct err *e)
+{
+	struct verify v = { .config = config, .bytes = bytes };
+	enum err_code code = check_all(&v, e);
+
+	if (code == ERR_OK)
+		put_summary(&v, summary);
+	verify_done(&v);
+	return code;
+}
+
+enum err_code evidence_verify(const struct evidence_verify_config *config, struct buf *summary,
+			      struct err *e)
+{
+	AUTO_FD int fd = open(config->path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return err_os(e, "open '%s'", config->path);
+	if (!S_ISREG(st.st_mode) || !st.st_size)
+		return err_set(e, ERR_PARSE, "'%s' is no bundle", config->path);
+	void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return err_os(e, "read '%s'", config->path);
+	enum err_code code =
+		evidence_verify_bytes(config, str_n(p, (size_t)st.st_size), summary, e);
+	(void)munmap(p, (size_t)st.st_size);
+	return code == ERR_OK ? ERR_OK : err_in(e, "%s", config->path);
+}
