@@ -409,6 +409,7 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 		.options = &ob->o,
 		.log = ob->log,
 		.dict = ob->dict,
+		.names = ob->names,
 		.api = ob->api,
 		.capture = ob->capture,
 		.server = ob->server,

@@ -60,6 +60,8 @@ static enum err_code open_flows(struct telemetry *t, const struct telemetry_conf
 		code = err_in(e, "--metrics");
 	const struct metrics_reader_config reader = { .log = config->log,
 						      .metrics = t->flows,
+						      .names = config->names,
+						      .dict = config->dict,
 						      .file = o->metrics_config };
 	return code == ERR_OK ? metrics_reader_new(&reader, &t->reader, e) : code;
 }

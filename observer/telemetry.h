@@ -16,6 +16,7 @@ struct api;
 struct capture;
 struct flow_dict;
 struct flow_log;
+struct name_table;
 struct rpc_server;
 struct telemetry;
 
@@ -23,6 +24,7 @@ struct telemetry_config {
 	const struct obs_options *options; /* borrowed, as is the rest; outlives the telemetry */
 	const struct flow_log *log;
 	const struct flow_dict *dict;
+	struct name_table *names;
 	struct api *api;
 	const struct capture *capture;
 	struct rpc_server *server;

@@ -11,6 +11,7 @@
 #include "flow/wire.h"
 #include "observer/metrics/config.h"
 #include "observer/metrics/flow_metrics.h"
+#include "observer/metrics/gone.h"
 
 enum {
 	BATCH_RECORDS = 128,
@@ -26,6 +27,8 @@ struct metrics_reader {
 	struct flow_metrics *metrics;
 	char *file; /* own; NULL: none */
 	struct file_watch *watch;
+	struct gone *gone;      /* NULL: nobody's pods are followed */
+	struct mono_ns gone_at; /* when it was last looked at */
 	struct flow_batch *batch;
 	uint64_t cursor; /* the thread's own */
 	int wait_ms, stop_fd;
@@ -84,9 +87,29 @@ static bool read_batch(struct metrics_reader *r)
 			take_lost(r, &r->batch->flows[i]);
 	if (n)
 		flow_metrics_count(r->metrics, r->batch->flows, n, wall_now());
-	count(&r->records, n);
 	atomic_store_explicit(&r->at, r->cursor, memory_order_relaxed);
+	/* last: whoever sees the records counted sees all that came of them */
+	atomic_store_explicit(&r->records,
+			      atomic_load_explicit(&r->records, memory_order_relaxed) + n,
+			      memory_order_release);
 	return n || lost;
+}
+
+static void forget(void *ctx, struct str namespace_, struct str pod)
+{
+	struct metrics_reader *r = ctx;
+
+	(void)flow_metrics_forget_pod(r->metrics, namespace_, pod);
+}
+
+static void look_at_pods(struct metrics_reader *r)
+{
+	struct mono_ns now = mono_now();
+
+	if (!r->gone || now.v - r->gone_at.v < NS_PER_S)
+		return;
+	r->gone_at = now;
+	gone_look(r->gone, now, forget, r);
 }
 
 static void *read_main(void *arg)
@@ -97,6 +120,7 @@ static void *read_main(void *arg)
 		bool more = false;
 		for (int i = 0; i < 64 && (more = read_batch(r)); i++) {
 		}
+		look_at_pods(r);
 		struct pollfd fds[] = {
 			{ .fd = r->stop_fd, .events = POLLIN },
 			{ .fd = r->watch ? file_watch_fd(r->watch) : -1, .events = POLLIN },
@@ -129,6 +153,8 @@ enum err_code metrics_reader_new(const struct metrics_reader_config *config,
 	r->wait_ms = wait_ms < 1 ? 1 : wait_ms < READER_WAIT_MS ? (int)wait_ms : READER_WAIT_MS;
 	if (flow_batch_new(r->log, BATCH_RECORDS, &r->batch, e) != ERR_OK)
 		return e->code;
+	if (config->names && gone_new(config->names, config->dict, &r->gone, e) != ERR_OK)
+		return e->code;
 	if (config->file) {
 		r->file = str_dup(str_of(config->file));
 		if (!r->file)
@@ -157,6 +183,7 @@ void metrics_reader_free(struct metrics_reader *r)
 	}
 	if (r->stop_fd >= 0)
 		(void)close(r->stop_fd);
+	gone_free(r->gone);
 	file_watch_free(r->watch);
 	flow_batch_free(r->batch);
 	free(r->file);
@@ -165,10 +192,11 @@ void metrics_reader_free(struct metrics_reader *r)
 
 struct metrics_reader_counts metrics_reader_counts(const struct metrics_reader *r)
 {
+	uint64_t records = atomic_load_explicit(&r->records, memory_order_acquire);
 	uint64_t at = atomic_load_explicit(&r->at, memory_order_relaxed);
 	struct flow_log_range range = flow_log_range(r->log);
 	struct metrics_reader_counts c = {
-		.records = atomic_load_explicit(&r->records, memory_order_relaxed),
+		.records = records,
 		.missed = atomic_load_explicit(&r->missed, memory_order_relaxed),
 		.lag = range.next - (at > range.oldest ? at : range.oldest),
 		.reloads = atomic_load_explicit(&r->reloads, memory_order_relaxed),

@@ -4,6 +4,7 @@
  *	flow log ──► batches ──► flow_metrics_count
  *	         └─► LOST records ──► counts by source
  *	--metrics-config file ──► flow_metrics_file, when it changes
+ *	names ──► pods that are gone ──► flow_metrics_forget_pod
  *
  * Threads  metrics_reader_new starts one ("tycho-metrics"), metrics_reader_free stops and joins it.
  *          It looks at the log at least every READER_WAIT_MS, more often for small logs.
@@ -15,16 +16,21 @@
 #include "base/err.h"
 #include "observer/log/log.h"
 
+struct flow_dict;
 struct flow_metrics;
 struct metrics_reader;
+struct name_table;
 
 enum { READER_WAIT_MS = 50 };
 
 struct metrics_reader_config {
 	const struct flow_log *log; /* borrowed, as is metrics */
 	struct flow_metrics *metrics;
-	const char
-		*file; /* configuration to follow; NULL: none. It need not exist, its folder must */
+	/* Whose pods' series are removed when they are gone (gone.h); NULL: nobody's. Borrowed. */
+	struct name_table *names;
+	const struct flow_dict *dict;
+	/* Configuration to follow; NULL: none. It need not exist, its folder must. */
+	const char *file;
 };
 
 /* Reads the file before it returns; a bad one is logged, and the metrics come when it is mended. */

@@ -59,6 +59,7 @@ struct name_table {
 	struct version *newest; /* guarded by mx; with all not yet freed behind it */
 
 	_Atomic(struct version *) current;
+	_Atomic uint64_t generation; /* updates by providers */
 
 	/* capture thread only */
 	alignas(CACHE_LINE) struct dns_names *dns;
@@ -537,9 +538,25 @@ enum err_code name_update(struct name_table *t, unsigned who, const struct name_
 	enum err_code code = make_part(t, who, view, &part, e);
 	if (code == ERR_OK)
 		code = replace_part(t, who, &part, e);
+	if (code == ERR_OK)
+		atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
 	(void)pthread_mutex_unlock(&t->mx);
 	free_part(&part);
 	return code;
+}
+
+uint64_t name_generation(const struct name_table *t)
+{
+	return atomic_load_explicit(&t->generation, memory_order_acquire);
+}
+
+void name_endpoints(struct name_table *t, void (*each)(void *ctx, struct endpoint_id ep), void *ctx)
+{
+	(void)pthread_mutex_lock(&t->mx);
+	for (size_t i = 0; i < NAME_PROVIDERS; i++)
+		for (size_t j = 0; j < t->parts[i].prefix_count; j++)
+			each(ctx, t->parts[i].prefixes[j].who.ep);
+	(void)pthread_mutex_unlock(&t->mx);
 }
 
 enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], size_t count,

@@ -141,4 +141,11 @@ struct node_id name_node(const struct name_table *t);
 void name_namespaces(struct name_table *t, struct wall_ns now,
 		     void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx);
 
+/* Any thread: grows with each name_update that succeeded. */
+uint64_t name_generation(const struct name_table *t);
+/* Any thread but capture: calls @each for every endpoint that providers claim, some more than once.
+ * @each may not call back. */
+void name_endpoints(struct name_table *t, void (*each)(void *ctx, struct endpoint_id ep),
+		    void *ctx);
+
 #endif

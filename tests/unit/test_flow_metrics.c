@@ -1,0 +1,497 @@
+/* observer/metrics: what the recorded cases (tests/golden/metrics.py) do not reach: keys and
+ * caches, flows of our own sources, the budget, pods that go, configurations that are wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "flow/dict.h"
+#include "flow/flow.pb-c.h"
+#include "flow/wire.h"
+#include "metrics/metrics.h"
+#include "observer/log/log.h"
+#include "observer/metrics/config.h"
+#include "observer/metrics/flow_metrics.h"
+#include "observer/metrics/gone.h"
+#include "observer/metrics/reader.h"
+#include "observer/name/name.h"
+
+enum { EVENT_DROP = 1, EVENT_TRACE = 4, EVENT_VERDICT = 5, POLICY_DENIED = 133 };
+
+struct world {
+	struct metrics *metrics;
+	struct flow_dict *dict;
+	struct flow_metrics *fm;
+	unsigned warnings;
+	char *page;
+};
+
+static void world_done(struct world *w)
+{
+	flow_metrics_free(w->fm);
+	metrics_free(w->metrics);
+	flow_dict_free(w->dict);
+	free(w->page);
+}
+#define AUTO_WORLD __attribute__((cleanup(world_done))) struct world
+
+static void warn(void *ctx, const char *sentence)
+{
+	(void)sentence;
+	++*(unsigned *)ctx;
+}
+
+static void open_world(struct world *w, size_t series, bool kernel_drops)
+{
+	*w = (struct world){ 0 };
+	assert_int_equal(metrics_new(series, &w->metrics, NULL), ERR_OK);
+	assert_int_equal(flow_dict_new(10000, &w->dict, NULL), ERR_OK);
+	const struct flow_metrics_config config = { .metrics = w->metrics,
+						    .dict = w->dict,
+						    .kernel_drops = kernel_drops,
+						    .warn = warn,
+						    .ctx = &w->warnings };
+	assert_int_equal(flow_metrics_new(&config, &w->fm, NULL), ERR_OK);
+}
+
+static void configure(struct world *w, const char *list)
+{
+	struct err e;
+
+	if (flow_metrics_list(w->fm, str_of(list), &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+}
+
+static struct endpoint_id pod(struct world *w, const char *ns, const char *name)
+{
+	return flow_dict_endpoint(
+		w->dict, &(struct endpoint){ .namespace_ = str_of(ns), .pod = str_of(name) });
+}
+
+static struct flow packet(int32_t event, uint8_t verdict)
+{
+	return (struct flow){ .kind = FLOW_KIND_FLOW,
+			      .bits = FLOW_HAS_EVENT_TYPE | FLOW_HAS_IP | FLOW_HAS_TCP_FLAGS,
+			      .event_type = event,
+			      .verdict = verdict,
+			      .l4 = FLOW_L4_TCP,
+			      .ip_version = 1 };
+}
+
+static void count(struct world *w, const struct flow *f)
+{
+	flow_metrics_count(w->fm, f, 1, (struct wall_ns){ 1 });
+}
+
+static const char *page(struct world *w)
+{
+	AUTO_BUF struct buf out = buf_init(16 << 20);
+
+	assert_int_equal(metrics_write(w->metrics, PAGE_TEXT, &out, NULL), ERR_OK);
+	free(w->page);
+	w->page = str_dup(buf_str(&out));
+	assert_non_null(w->page);
+	return w->page;
+}
+
+static void expect(struct world *w, const char *line)
+{
+	char wanted[512];
+
+	(void)snprintf(wanted, sizeof wanted, "\n%s\n", line);
+	if (!strstr(page(w), wanted))
+		fail_msg("no line '%s' in:\n%s", line, w->page);
+}
+
+static void expect_none(struct world *w, const char *text)
+{
+	if (strstr(page(w), text))
+		fail_msg("'%s' in:\n%s", text, w->page);
+}
+
+/* --- what is counted ---------------------------------------------------------------------- */
+
+static void a_denied_packet_is_one_drop_where_the_kernels_drops_are_seen(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, true);
+	configure(&w, "drop flow");
+	struct flow verdict = packet(EVENT_VERDICT, FLOW__VERDICT__DROPPED);
+	struct flow drop = packet(EVENT_DROP, FLOW__VERDICT__DROPPED);
+	verdict.drop_desc = drop.drop_desc = POLICY_DENIED;
+	count(&w, &verdict);
+	count(&w, &drop);
+	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"POLICY_DENIED\"} 1");
+	expect(&w,
+	       "hubble_flows_processed_total{protocol=\"TCP\",subtype=\"\",type=\"PolicyVerdict\","
+	       "verdict=\"DROPPED\"} 1");
+}
+
+static void a_denied_packet_is_one_drop_where_only_verdicts_are_seen(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "drop");
+	struct flow verdict = packet(EVENT_VERDICT, FLOW__VERDICT__DROPPED);
+	verdict.drop_desc = POLICY_DENIED;
+	count(&w, &verdict);
+	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"POLICY_DENIED\"} 1");
+}
+
+static void records_that_are_no_flows_are_not_counted(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "flow");
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.kind = FLOW_KIND_LOST;
+	count(&w, &f);
+	assert_string_equal(page(&w), "");
+}
+
+/* --- keys --------------------------------------------------------------------------------- */
+
+static void flows_of_different_pods_addresses_and_directions_are_kept_apart(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w,
+		  "flow:sourceContext=pod;destinationContext=ip;labelsContext=traffic_direction");
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.bits |= FLOW_HAS_DST_IP;
+	for (unsigned i = 0; i < 24; i++) { /* each twice: the second comes from the cache */
+		unsigned n = i % 12;
+		f.src_ep = pod(&w, "shop", n & 1 ? "a" : "b");
+		ip_from_v4(f.dst_ip, (uint8_t[]){ 10, 0, 0, n & 2 ? 1 : 2 });
+		f.direction = n / 4 == 2 ? 77 : (uint8_t)(n / 4);
+		count(&w, &f);
+	}
+	/* no direction and one that is not known are both "unknown" */
+	expect(&w, "hubble_flows_processed_total{destination=\"10.0.0.1\",protocol=\"TCP\","
+		   "source=\"shop/a\",subtype=\"to-endpoint\",traffic_direction=\"unknown\","
+		   "type=\"Trace\",verdict=\"FORWARDED\"} 4");
+	expect(&w, "hubble_flows_processed_total{destination=\"10.0.0.2\",protocol=\"TCP\","
+		   "source=\"shop/b\",subtype=\"to-endpoint\",traffic_direction=\"ingress\","
+		   "type=\"Trace\",verdict=\"FORWARDED\"} 2");
+	assert_int_equal(metrics_counts(w.metrics).series, 8);
+}
+
+static void no_address_and_the_address_of_zeros_are_kept_apart(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "tcp:sourceContext=ip");
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.tcp_flags = FLOW_TCP_SYN;
+	count(&w, &f);
+	f.bits |= FLOW_HAS_SRC_IP;
+	count(&w, &f);
+	expect(&w, "hubble_tcp_flags_total{family=\"IPv4\",flag=\"SYN\",source=\"\"} 1");
+	expect(&w, "hubble_tcp_flags_total{family=\"IPv4\",flag=\"SYN\",source=\"::\"} 1");
+}
+
+/* DNS names are interned; more of them than the interner holds must not mix them up. */
+static void more_names_than_are_remembered_are_still_told_apart(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 200000, false);
+	configure(&w, "tcp:destinationContext=dns");
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.tcp_flags = FLOW_TCP_SYN;
+	f.bits |= FLOW_HAS_NAMES;
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned i = 0; i < 70000; i++) {
+			char name[32];
+			AUTO_BUF struct buf ext = buf_init(100);
+			(void)snprintf(name, sizeof name, "host-%u.example", i);
+			wire_put_str(&ext, 14, str_of(name));
+			f.ext = (const uint8_t *)ext.p;
+			f.ext_len = (uint32_t)ext.len;
+			count(&w, &f);
+		}
+	assert_int_equal(metrics_counts(w.metrics).series, 70000);
+	expect(&w, "hubble_tcp_flags_total{destination=\"host-0.example\",family=\"IPv4\","
+		   "flag=\"SYN\"} 2");
+	expect(&w, "hubble_tcp_flags_total{destination=\"host-69999.example\",family=\"IPv4\","
+		   "flag=\"SYN\"} 2");
+}
+
+static void beyond_the_budget_everything_is_still_counted(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	uint64_t sum = 0;
+	open_world(&w, 64, false);
+	configure(&w, "port-distribution flow:sourceContext=pod");
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.is_reply = FLOW_REPLY_FALSE;
+	for (unsigned i = 0; i < 3000; i++) {
+		char name[16];
+		(void)snprintf(name, sizeof name, "p%u", i % 500);
+		f.src_ep = pod(&w, "shop", name);
+		f.dst_port = (uint16_t)i;
+		count(&w, &f);
+		assert_true(metrics_counts(w.metrics).series <= 64);
+	}
+	for (const char *at = page(&w); (at = strstr(at, "\nhubble_flows_processed_total{")); at++)
+		sum += strtoull(strstr(at, "} ") + 2, NULL, 10);
+	assert_int_equal(sum, 3000);
+	expect_none(&w, "verdict=\"other\"");
+	expect_none(&w, "protocol=\"other\"");
+}
+
+/* --- pods that go ------------------------------------------------------------------------- */
+
+static void a_pod_that_is_gone_takes_its_series_with_it(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "flow:sourceContext=pod tcp:labelsContext=destination_pod,"
+		      "destination_namespace drop:sourceContext=pod-name");
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.tcp_flags = FLOW_TCP_SYN;
+	f.src_ep = pod(&w, "shop", "a");
+	f.dst_ep = pod(&w, "shop", "b");
+	count(&w, &f);
+	f.verdict = FLOW__VERDICT__DROPPED;
+	count(&w, &f);
+	assert_int_equal(flow_metrics_forget_pod(w.fm, STR("other"), STR("a")), 0);
+	assert_int_equal(flow_metrics_forget_pod(w.fm, STR("shop"), STR("a")), 2);
+	expect_none(&w, "hubble_flows_processed_total");
+	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"DROP_REASON_UNKNOWN\","
+		   "source=\"a\"} 1"); /* pod-name alone does not say whose */
+	assert_int_equal(flow_metrics_forget_pod(w.fm, STR("shop"), STR("b")), 1);
+	expect_none(&w, "hubble_tcp_flags_total");
+	count(&w, &f); /* and comes back from nothing */
+	expect(&w, "hubble_flows_processed_total{protocol=\"TCP\",source=\"shop/a\",subtype=\"to-"
+		   "endpoint\",type=\"Trace\",verdict=\"DROPPED\"} 1");
+}
+
+struct forgotten {
+	char text[256];
+};
+
+static void note(void *ctx, struct str namespace_, struct str pod_name)
+{
+	struct forgotten *f = ctx;
+	size_t len = strlen(f->text);
+
+	(void)snprintf(f->text + len, sizeof f->text - len, "%.*s/%.*s ", STR_FMT(namespace_),
+		       STR_FMT(pod_name));
+}
+
+static void name_pods(struct name_table *t, const char *const *pods, size_t n)
+{
+	struct name_prefix prefixes[8];
+
+	for (size_t i = 0; i < n; i++) {
+		prefixes[i] = (struct name_prefix){
+			.bits = 128,
+			.endpoint = { .namespace_ = STR("shop"), .pod = str_of(pods[i]) },
+		};
+		ip_from_v4(prefixes[i].ip, (uint8_t[]){ 10, 0, 0, (uint8_t)(i + 1) });
+	}
+	const struct name_view view = { .prefixes = prefixes, .prefix_count = n };
+	assert_int_equal(name_update(t, 1, &view, NULL), ERR_OK);
+}
+
+static void a_pod_is_gone_a_minute_after_the_names_forget_it(void **state)
+{
+	(void)state;
+	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
+	AUTO(name_table_free) struct name_table *names = NULL;
+	AUTO(gone_free) struct gone *g = NULL;
+	struct forgotten f = { "" };
+	struct mono_ns now = { NS_PER_S };
+	assert_int_equal(flow_dict_new(1000, &dict, NULL), ERR_OK);
+	assert_int_equal(name_table_new(&(struct name_config){ .cluster = "", .node = "n" }, dict,
+					&names, NULL),
+			 ERR_OK);
+	assert_int_equal(gone_new(names, dict, &g, NULL), ERR_OK);
+	name_pods(names, (const char *const[]){ "a", "b", "c" }, 3);
+	gone_look(g, now, note, &f);
+	name_pods(names, (const char *const[]){ "a" }, 1); /* b and c went */
+	gone_look(g, now, note, &f);
+	now.v += 30 * NS_PER_S;
+	name_pods(names, (const char *const[]){ "a", "c" }, 2); /* c is back */
+	gone_look(g, now, note, &f);
+	now.v += 30 * NS_PER_S - 1;
+	gone_look(g, now, note, &f);
+	assert_string_equal(f.text, "");
+	now.v += 1;
+	gone_look(g, now, note, &f);
+	assert_string_equal(f.text, "shop/b ");
+	now.v += 3600 * NS_PER_S;
+	gone_look(g, now, note, &f);
+	assert_string_equal(f.text, "shop/b ");
+}
+
+/* --- configurations ----------------------------------------------------------------------- */
+
+static void expect_refused(const char *list, const char *sentence)
+{
+	AUTO_WORLD w;
+	struct err e;
+	open_world(&w, 1000, false);
+	assert_int_not_equal(flow_metrics_list(w.fm, str_of(list), &e), ERR_OK);
+	assert_string_equal(e.msg, sentence);
+}
+
+static void what_is_wrong_with_a_list_is_said(void **state)
+{
+	(void)state;
+	expect_refused("flow:sourceContext=podd",
+		       "unable to initialize metric 'flow': unknown context 'podd'");
+	expect_refused("flow:sourceContext",
+		       "unable to initialize metric 'flow': unknown context ''");
+	expect_refused(
+		"drop:labelsContext=source_port",
+		"unable to initialize metric 'drop': invalid labelsContext value: source_port");
+	expect_refused("http httpV2", "plugin http conflicts with plugin httpV2");
+	expect_refused("flow flow", "metric 'flow' is given twice");
+	expect_refused("FLOW", "none of these metrics exists");
+}
+
+static void an_unknown_metric_among_others_is_warned_of(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "sctp flow");
+	assert_int_equal(w.warnings, 1);
+}
+
+static void expect_yaml_fault(const char *text, const char *sentence)
+{
+	struct metrics_config *config = NULL;
+	struct err e;
+
+	if (metrics_config_yaml(str_of(text), &config, &e) == ERR_OK) {
+		metrics_config_free(config);
+		fail_msg("taken: %s", text);
+	}
+	assert_string_equal(e.msg, sentence);
+}
+
+static void what_is_wrong_with_a_file_is_said_with_its_line(void **state)
+{
+	(void)state;
+	expect_yaml_fault("metrics:\n- name: drop\n- name: drop\n",
+			  "line 3: duplicate metric specified: drop");
+	expect_yaml_fault("metrics: 7\n", "line 1: metrics are a list");
+	expect_yaml_fault("metrics:\n- contextOptions: []\n", "line 2: a metric without a name");
+	expect_yaml_fault("metrics:\n- name: 7\n", "line 2: the name of a metric is a text");
+	expect_yaml_fault("- a\n", "line 1: expected a mapping with 'metrics'");
+	expect_yaml_fault("metrics:\n- name: flow\n  includeFilters:\n  - verdict: [7.5]\n",
+			  "line 4: filter: proto: (line 1:13): invalid value for enum field "
+			  "verdict: 7.5");
+}
+
+static void a_file_of_aliases_does_not_explode(void **state)
+{
+	(void)state;
+	AUTO_BUF struct buf text = buf_init(1 << 20);
+	struct metrics_config *config = NULL;
+	struct err e;
+	buf_lit(&text, "a: &a [x,x,x,x,x,x,x,x,x,x]\n");
+	for (char c = 'b'; c < 'j'; c++)
+		buf_printf(&text, "%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c,
+			   c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
+	buf_lit(&text, "metrics:\n- name: flow\n  includeFilters:\n  - source_ip: *i\n");
+	assert_int_equal(metrics_config_yaml(buf_str(&text), &config, &e), ERR_PARSE);
+	assert_non_null(strstr(e.msg, "too much when its aliases are followed"));
+}
+
+static void a_bad_file_leaves_everything_as_it_was(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	assert_int_equal(flow_metrics_file(w.fm, STR("metrics: [{name: flow}]"), NULL), ERR_OK);
+	count(&w, &f);
+	assert_int_not_equal(flow_metrics_file(w.fm, STR("metrics: [{name: "), NULL), ERR_OK);
+	count(&w, &f);
+	expect(&w, "hubble_flows_processed_total{protocol=\"TCP\",subtype=\"to-endpoint\","
+		   "type=\"Trace\",verdict=\"FORWARDED\"} 2");
+}
+
+static void one_plugin_can_take_the_place_of_the_other(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	assert_int_equal(flow_metrics_file(w.fm, STR("metrics: [{name: http}]"), NULL), ERR_OK);
+	assert_int_equal(flow_metrics_file(w.fm, STR("metrics: [{name: httpV2}]"), NULL), ERR_OK);
+	assert_int_equal(w.warnings, 0); /* the reference crashes */
+}
+
+/* --- the reader --------------------------------------------------------------------------- */
+
+static void a_reader_counts_the_log_and_what_it_missed(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	AUTO(flow_log_free) struct flow_log *log = NULL;
+	open_world(&w, 1000, false);
+	configure(&w, "flow");
+	assert_int_equal(flow_log_new(&(struct flow_log_config){ .capacity = 63, .first_seq = 1 },
+				      &log, NULL),
+			 ERR_OK);
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	for (unsigned i = 0; i < 100; i++) /* 37 more than it holds */
+		(void)flow_log_put(log, &f);
+	struct flow lost = { .kind = FLOW_KIND_LOST };
+	AUTO_BUF struct buf ext = buf_init(100);
+	wire_put_u64(&ext, 1, FLOW__LOST_EVENT_SOURCE__PERF_EVENT_RING_BUFFER);
+	wire_put_u64(&ext, 2, 500);
+	lost.ext = (const uint8_t *)ext.p;
+	lost.ext_len = (uint32_t)ext.len;
+	(void)flow_log_put(log, &lost);
+	AUTO(metrics_reader_free) struct metrics_reader *r = NULL;
+	const struct metrics_reader_config config = { .log = log, .metrics = w.fm };
+	assert_int_equal(metrics_reader_new(&config, &r, NULL), ERR_OK);
+	struct metrics_reader_counts c;
+	do
+		c = metrics_reader_counts(r);
+	while (c.records < 63);
+	assert_int_equal(c.missed, 38);
+	assert_int_equal(c.lag, 0);
+	assert_int_equal(c.lost_events[FLOW__LOST_EVENT_SOURCE__PERF_EVENT_RING_BUFFER], 500);
+	expect(&w, "hubble_flows_processed_total{protocol=\"TCP\",subtype=\"to-endpoint\","
+		   "type=\"Trace\",verdict=\"FORWARDED\"} 62");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_denied_packet_is_one_drop_where_the_kernels_drops_are_seen),
+		cmocka_unit_test(a_denied_packet_is_one_drop_where_only_verdicts_are_seen),
+		cmocka_unit_test(records_that_are_no_flows_are_not_counted),
+		cmocka_unit_test(flows_of_different_pods_addresses_and_directions_are_kept_apart),
+		cmocka_unit_test(no_address_and_the_address_of_zeros_are_kept_apart),
+		cmocka_unit_test(more_names_than_are_remembered_are_still_told_apart),
+		cmocka_unit_test(beyond_the_budget_everything_is_still_counted),
+		cmocka_unit_test(a_pod_that_is_gone_takes_its_series_with_it),
+		cmocka_unit_test(a_pod_is_gone_a_minute_after_the_names_forget_it),
+		cmocka_unit_test(what_is_wrong_with_a_list_is_said),
+		cmocka_unit_test(an_unknown_metric_among_others_is_warned_of),
+		cmocka_unit_test(what_is_wrong_with_a_file_is_said_with_its_line),
+		cmocka_unit_test(a_file_of_aliases_does_not_explode),
+		cmocka_unit_test(a_bad_file_leaves_everything_as_it_was),
+		cmocka_unit_test(one_plugin_can_take_the_place_of_the_other),
+		cmocka_unit_test(a_reader_counts_the_log_and_what_it_missed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
