@@ -1,0 +1,556 @@
+/* lib/metrics: requests, what they accept, who asks; and the server that answers, over real
+ * sockets. Accept headers are those that Prometheus 2.42 and 3.2 send. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+#include "metrics/http.h"
+#include "metrics/server.h"
+#include "metrics/users.h"
+
+/* --- requests ----------------------------------------------------------------------------- */
+
+static enum http_read read_text(const char *text, struct http_request *ret)
+{
+	size_t used;
+	enum http_read got = http_request_read(str_of(text), ret, &used);
+
+	if (got == HTTP_READY)
+		assert_int_equal(used, strlen(text));
+	return got;
+}
+
+static void a_request_is_read_when_its_empty_line_is_there(void **state)
+{
+	(void)state;
+	static const char whole[] = "GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\n"
+				    "ACCEPT-ENCODING:gzip \r\nAuthorization: Basic eA==\r\n\r\n";
+	struct http_request r;
+	size_t used;
+	for (size_t n = 0; n < sizeof whole - 1; n++)
+		assert_int_equal(http_request_read(str_n(whole, n), &r, &used), HTTP_MORE);
+	assert_int_equal(read_text(whole, &r), HTTP_READY);
+	assert_true(str_is(r.method, "GET"));
+	assert_true(str_is(r.path, "/metrics"));
+	assert_true(str_is(r.accept, "text/plain"));
+	assert_true(str_is(r.accept_encoding, "gzip"));
+	assert_true(str_is(r.authorization, "Basic eA=="));
+	assert_true(r.keep_alive);
+	assert_false(r.has_body);
+}
+
+static void who_wants_to_go_on_is_known(void **state)
+{
+	(void)state;
+	struct http_request r;
+	assert_int_equal(read_text("GET / HTTP/1.0\r\n\r\n", &r), HTTP_READY);
+	assert_false(r.keep_alive);
+	assert_int_equal(read_text("GET / HTTP/1.1\nConnection: x, Close\n\n", &r), HTTP_READY);
+	assert_false(r.keep_alive);
+	assert_int_equal(read_text("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n", &r), HTTP_READY);
+	assert_true(r.has_body);
+	assert_int_equal(read_text("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", &r),
+			 HTTP_READY);
+	assert_true(r.has_body);
+	assert_int_equal(read_text("GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", &r), HTTP_READY);
+	assert_false(r.has_body);
+}
+
+static void what_is_no_request_is_bad(void **state)
+{
+	static const char *const bad[] = {
+		"\r\n",
+		"GET\r\n",
+		"GET /\r\n",
+		"GET / HTTP/2.0\r\n",
+		"GET / HTTP/1.1 x\r\n",
+		"GET  / HTTP/1.1\r\n",
+		"GET metrics HTTP/1.1\r\n",
+		"G\tT / HTTP/1.1\r\n",
+		"GET /\x01 HTTP/1.1\r\n",
+		"GET / HTTP/1.1\r\nno colon\r\n",
+		"GET / HTTP/1.1\r\n: empty\r\n",
+		"GET / HTTP/1.1\r\nA : b\r\n",
+		" GET / HTTP/1.1\r\n",
+		"\x16\x03\x01\x02\n", /* a TLS handshake */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct http_request r;
+		if (read_text(bad[i], &r) != HTTP_BAD)
+			fail_msg("taken: %s", bad[i]);
+	}
+}
+
+static void the_format_is_the_one_that_is_asked_for_most(void **state)
+{
+	static const struct {
+		const char *accept;
+		enum http_format format;
+	} cases[] = {
+		{ "", HTTP_FORMAT_TEXT },
+		{ "*/*", HTTP_FORMAT_TEXT },
+		{ "text/html,application/xhtml+xml,*/*;q=0.8", HTTP_FORMAT_TEXT },
+		{ "application/openmetrics-text", HTTP_FORMAT_OPENMETRICS_1 },
+		/* Prometheus 2.42 */
+		{ "application/openmetrics-text;version=1.0.0,application/"
+		  "openmetrics-text;version=0.0.1;"
+		  "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+		  HTTP_FORMAT_OPENMETRICS_1 },
+		/* Prometheus 3 */
+		{ "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+		  "application/openmetrics-text;version=0.0.1;q=0.4,"
+		  "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/"
+		  "plain;version=0.0.4;q=0.2,"
+		  "*/*;q=0.1",
+		  HTTP_FORMAT_OPENMETRICS_1 },
+		/* with native histograms */
+		{ "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+		  "encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,"
+		  "application/openmetrics-text;version=0.0.1;q=0.75,text/"
+		  "plain;version=0.0.4;q=0.5",
+		  HTTP_FORMAT_OPENMETRICS_1 },
+		{ "application/openmetrics-text; version=0.0.1", HTTP_FORMAT_OPENMETRICS_0 },
+		{ "application/openmetrics-text; version=2.0.0, text/plain", HTTP_FORMAT_TEXT },
+		{ "application/openmetrics-text;q=0.4,text/plain;q=0.5", HTTP_FORMAT_TEXT },
+		{ "application/openmetrics-text;q=0", HTTP_FORMAT_TEXT },
+		{ "application/openmetrics-text;q=x", HTTP_FORMAT_TEXT },
+		{ "Application/OpenMetrics-Text;Q=0.5,text/plain;q=0.5",
+		  HTTP_FORMAT_OPENMETRICS_1 },
+		{ ",;,;;q=,", HTTP_FORMAT_TEXT },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (http_format_of(str_of(cases[i].accept)) != cases[i].format)
+			fail_msg("%s", cases[i].accept);
+}
+
+static void gzip_is_used_when_it_is_accepted(void **state)
+{
+	(void)state;
+	assert_true(http_accepts_gzip(STR("gzip")));
+	assert_true(http_accepts_gzip(STR("deflate, GZIP;q=0.5")));
+	assert_true(http_accepts_gzip(STR("*")));
+	assert_false(http_accepts_gzip(STR("")));
+	assert_false(http_accepts_gzip(STR("gzip;q=0")));
+	assert_false(http_accepts_gzip(STR("gzip;q=0, *")));
+	assert_false(http_accepts_gzip(STR("identity")));
+}
+
+static bool basic(const char *header, char *out, size_t size)
+{
+	char bytes[256];
+	struct buf scratch = buf_fixed(bytes, sizeof bytes);
+	struct str user, password;
+
+	if (!http_basic_auth(str_of(header), &scratch, &user, &password))
+		return false;
+	(void)snprintf(out, size, "%.*s|%.*s", STR_FMT(user), STR_FMT(password));
+	return true;
+}
+
+static void user_and_password_are_read_from_their_base64(void **state)
+{
+	char out[256];
+
+	(void)state;
+	/* RFC 7617 §2 */
+	assert_true(basic("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", out, sizeof out));
+	assert_string_equal(out, "Aladdin|open sesame");
+	assert_true(basic("basic  YTpiOmM=", out, sizeof out));
+	assert_string_equal(out, "a|b:c");
+	assert_true(basic("Basic Og==", out, sizeof out));
+	assert_string_equal(out, "|");
+	assert_false(basic("Basic YWI=", out, sizeof out)); /* no colon */
+	assert_false(basic("Basic YTo", out, sizeof out));
+	assert_false(basic("Basic Y=o=", out, sizeof out));
+	assert_false(basic("Basic !!!!", out, sizeof out));
+	assert_false(basic("Bearer YTpi", out, sizeof out));
+	assert_false(basic("", out, sizeof out));
+	assert_false(basic("Basic YTpiAA==", out, sizeof out)); /* a NUL */
+}
+
+/* --- users -------------------------------------------------------------------------------- */
+
+/* By `openssl passwd -6 -salt abcdefgh secret`. */
+#define SECRET_HASH                                                                                \
+	"$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtL"             \
+	"tip/cZ/1GM/O6IND4WQhG."
+
+struct folder {
+	char path[64], file[80];
+};
+
+static struct folder folder_of(const char *content)
+{
+	struct folder f = { "/tmp/tycho-users-XXXXXX", "" };
+
+	assert_non_null(mkdtemp(f.path));
+	(void)snprintf(f.file, sizeof f.file, "%s/users", f.path);
+	FILE *file = fopen(f.file, "we");
+	assert_non_null(file);
+	assert_true(fputs(content, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	return f;
+}
+
+static void folder_done(struct folder *f)
+{
+	(void)unlink(f->file);
+	(void)rmdir(f->path);
+}
+#define AUTO_FOLDER __attribute__((cleanup(folder_done))) struct folder
+
+static void right_passwords_are_right_and_no_others(void **state)
+{
+	(void)state;
+	AUTO_FOLDER f = folder_of("# who\n\nprometheus:" SECRET_HASH "\n");
+	AUTO(users_free) struct users *u = NULL;
+	struct mono_ns now = { 5 * NS_PER_S };
+	assert_int_equal(users_new(f.file, &u, NULL), ERR_OK);
+	assert_int_equal(users_check(u, STR("prometheus"), STR("secret"), now), USERS_YES);
+	assert_int_equal(users_check(u, STR("prometheus"), STR("secret"), now), USERS_YES);
+	assert_int_equal(users_check(u, STR("prometheus"), STR("Secret"), now), USERS_NO);
+	assert_int_equal(users_check(u, STR("prometheus"), STR(""), now), USERS_NO);
+	assert_int_equal(users_check(u, STR("prometheu"), STR("secret"), now), USERS_NO);
+	assert_int_equal(users_check(u, STR(""), STR("secret"), now), USERS_NO);
+}
+
+static void guessing_is_slow_and_does_not_keep_others_out(void **state)
+{
+	(void)state;
+	AUTO_FOLDER f = folder_of("a:" SECRET_HASH "\n");
+	AUTO(users_free) struct users *u = NULL;
+	struct mono_ns now = { 5 * NS_PER_S };
+	assert_int_equal(users_new(f.file, &u, NULL), ERR_OK);
+	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_YES);
+	for (unsigned i = 0; i < 9; i++)
+		assert_int_equal(users_check(u, STR("a"), STR("guess"), now), USERS_NO);
+	assert_int_equal(users_check(u, STR("a"), STR("guess"), now), USERS_LATER);
+	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_YES);
+	now.v += NS_PER_S;
+	assert_int_equal(users_check(u, STR("a"), STR("guess"), now), USERS_NO);
+}
+
+static void a_changed_file_is_read_and_a_bad_one_is_not_believed(void **state)
+{
+	(void)state;
+	AUTO_FOLDER f = folder_of("a:" SECRET_HASH "\n");
+	AUTO(users_free) struct users *u = NULL;
+	struct mono_ns now = { 5 * NS_PER_S };
+	assert_int_equal(users_new(f.file, &u, NULL), ERR_OK);
+	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_YES);
+	FILE *file = fopen(f.file, "we");
+	assert_true(file && fputs("a:secret\n", file) >= 0 && fclose(file) == 0);
+	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_YES);
+	file = fopen(f.file, "we");
+	assert_true(file && fputs("bob:" SECRET_HASH "\n", file) >= 0 && fclose(file) == 0);
+	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_NO);
+	assert_int_equal(users_check(u, STR("bob"), STR("secret"), now), USERS_YES);
+}
+
+static void what_is_wrong_with_a_users_file_is_said(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+		{ "a:" SECRET_HASH "\nnobody\n", "line 2: expected name:hash" },
+		{ "a:secret\n", "line 1: the hash of 'a' is none of bcrypt" },
+		{ "# none\n", "nobody is in it" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_FOLDER f = folder_of(cases[i].text);
+		struct users *u;
+		struct err e;
+		assert_int_equal(users_new(f.file, &u, &e), ERR_PARSE);
+		assert_non_null(strstr(e.msg, cases[i].why));
+		assert_null(strstr(e.msg, "secret"));
+	}
+}
+
+/* --- the server --------------------------------------------------------------------------- */
+
+struct served {
+	struct metrics *metrics;
+	struct metrics_server *server;
+	bool is_ready;
+};
+
+static bool ready(void *ctx, char why[METRICS_WHY_BYTES])
+{
+	(void)snprintf(why, METRICS_WHY_BYTES, "the well is dry");
+	return ((const struct served *)ctx)->is_ready;
+}
+
+static void serve(struct served *s, const char *users_file)
+{
+	static const struct metric_label labels[] = { { "a", false } };
+	static const struct metric_spec spec = {
+		.name = "x_total", .help = "X", .labels = labels, .label_count = 1
+	};
+	struct metric_family *f;
+	struct err e;
+
+	*s = (struct served){ .is_ready = true };
+	assert_int_equal(metrics_new(64, &s->metrics, NULL), ERR_OK);
+	assert_int_equal(metric_family_new(s->metrics, &spec, &f, NULL), ERR_OK);
+	metric_add(metric_series_get(f, (struct str[]){ STR("b") }), 7);
+	const struct metrics_server_config config = { .address = "127.0.0.1:0",
+						      .metrics = s->metrics,
+						      .users_file = users_file,
+						      .ready = ready,
+						      .ctx = s };
+	if (metrics_server_new(&config, &s->server, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+}
+
+static void served_done(struct served *s)
+{
+	metrics_server_free(s->server);
+	metrics_free(s->metrics);
+}
+#define AUTO_SERVED __attribute__((cleanup(served_done))) struct served
+
+static int dial(const struct served *s)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)metrics_server_port(s->server)),
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* All there is until the server closes. */
+static size_t hear(int fd, char *out, size_t size)
+{
+	size_t len = 0;
+
+	for (ssize_t n; len < size - 1 && (n = recv(fd, out + len, size - 1 - len, 0)) > 0;)
+		len += (size_t)n;
+	out[len] = 0;
+	return len;
+}
+
+static void ask(const struct served *s, const char *request, char *out, size_t size)
+{
+	AUTO_FD int fd = dial(s);
+
+	say(fd, request);
+	(void)hear(fd, out, size);
+}
+
+#define CLOSE "Host: x\r\nConnection: close\r\n"
+
+static void a_page_comes_in_the_format_that_was_asked_for(void **state)
+{
+	char out[16384];
+
+	(void)state;
+	AUTO_SERVED s;
+	serve(&s, NULL);
+	ask(&s, "GET /metrics HTTP/1.1\r\n" CLOSE "\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "HTTP/1.1 200 OK\r\n"));
+	assert_non_null(strstr(out, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+	assert_non_null(strstr(out, "\r\n\r\n# HELP x_total X\n# TYPE x_total counter\n"
+				    "x_total{a=\"b\"} 7\n"));
+	ask(&s, "GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n" CLOSE "\r\n",
+	    out, sizeof out);
+	assert_non_null(strstr(out, "Content-Type: application/openmetrics-text; version=1.0.0; "
+				    "charset=utf-8\r\n"));
+	assert_non_null(
+		strstr(out, "\r\n\r\n# HELP x X\n# TYPE x counter\nx_total{a=\"b\"} 7.0\n"));
+	/* the second page tells of the first request */
+	assert_non_null(
+		strstr(out, "\nhubble_metrics_http_handler_requests_total{code=\"200\"} 1.0\n"));
+	assert_non_null(strstr(out, "\n# EOF\n"));
+}
+
+static void a_compressed_page_is_the_same_page(void **state)
+{
+	char out[16384], page[16384];
+
+	(void)state;
+	AUTO_SERVED s;
+	serve(&s, NULL);
+	AUTO_FD int fd = dial(&s);
+	say(fd, "GET /metrics HTTP/1.1\r\nAccept-Encoding: gzip\r\n" CLOSE "\r\n");
+	size_t len = hear(fd, out, sizeof out);
+	char *body = strstr(out, "\r\n\r\n");
+	assert_non_null(body);
+	assert_non_null(strstr(out, "Content-Encoding: gzip\r\n"));
+	z_stream z = { .next_in = (Bytef *)body + 4,
+		       .avail_in = (uInt)(len - (size_t)(body + 4 - out)),
+		       .next_out = (Bytef *)page,
+		       .avail_out = sizeof page };
+	assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+	assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+	assert_memory_equal(page, "# HELP x_total X\n", 17);
+	(void)inflateEnd(&z);
+}
+
+static void probes_and_strangers_are_answered(void **state)
+{
+	char out[4096], long_request[HTTP_REQUEST_BYTES + 100];
+
+	(void)state;
+	AUTO_SERVED s;
+	serve(&s, NULL);
+	ask(&s, "GET /healthz HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "200 OK"));
+	ask(&s, "GET /readyz HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "200 OK"));
+	ask(&s, "GET /nothing HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "404 Not Found"));
+	ask(&s, "DELETE /metrics HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "405 Method Not Allowed"));
+	ask(&s, "nonsense\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "400 Bad Request"));
+	memset(long_request, 'a', sizeof long_request);
+	memcpy(long_request, "GET /", 5);
+	long_request[sizeof long_request - 1] = 0;
+	AUTO_FD int fd = dial(&s);
+	(void)send(fd, long_request, HTTP_REQUEST_BYTES, MSG_NOSIGNAL);
+	(void)hear(fd, out, sizeof out);
+	assert_non_null(strstr(out, "431 Request Header Fields Too Large"));
+	ask(&s, "HEAD /metrics HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "200 OK"));
+	assert_string_equal(strstr(out, "\r\n\r\n"), "\r\n\r\n");
+}
+
+static void who_is_not_ready_says_why(void **state)
+{
+	char out[4096];
+
+	(void)state;
+	AUTO_SERVED s;
+	serve(&s, NULL);
+	s.is_ready = false;
+	ask(&s, "GET /readyz HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "503 Service Unavailable"));
+	assert_non_null(strstr(out, "the well is dry\n"));
+	ask(&s, "GET /healthz HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "200 OK"));
+}
+
+static void requests_on_one_connection_are_answered_in_turn(void **state)
+{
+	char out[16384];
+	unsigned answers = 0;
+
+	(void)state;
+	AUTO_SERVED s;
+	serve(&s, NULL);
+	AUTO_FD int fd = dial(&s);
+	say(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHo");
+	say(fd, "st: x\r\n\r\nGET /healthz HTTP/1.1\r\n" CLOSE "\r\n");
+	(void)hear(fd, out, sizeof out);
+	for (const char *at = out; (at = strstr(at, "HTTP/1.1 ")); at++)
+		answers++;
+	assert_int_equal(answers, 3);
+	assert_true(strstr(out, "404 Not Found") > strstr(out, "200 OK"));
+}
+
+static void more_connections_than_there_is_room_for_push_out_the_oldest(void **state)
+{
+	int fds[METRICS_CONNECTIONS];
+	char out[4096];
+
+	(void)state;
+	AUTO_SERVED s;
+	serve(&s, NULL);
+	for (unsigned i = 0; i < METRICS_CONNECTIONS; i++) {
+		fds[i] = dial(&s);
+		say(fds[i], "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+		assert_true(recv(fds[i], out, sizeof out, 0) > 0);
+	}
+	ask(&s, "GET /healthz HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "200 OK"));
+	assert_int_equal(recv(fds[0], out, sizeof out, 0), 0); /* the one that was silent longest */
+	say(fds[1], "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(recv(fds[1], out, sizeof out, 0) > 0);
+	for (unsigned i = 0; i < METRICS_CONNECTIONS; i++)
+		(void)close(fds[i]);
+}
+
+static void a_password_is_asked_for_metrics_and_not_of_probes(void **state)
+{
+	char out[16384];
+
+	(void)state;
+	AUTO_FOLDER f = folder_of("prometheus:" SECRET_HASH "\n");
+	AUTO_SERVED s;
+	serve(&s, f.file);
+	ask(&s, "GET /metrics HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "401 Unauthorized"));
+	assert_non_null(strstr(out, "WWW-Authenticate: Basic realm=\"metrics\"\r\n"));
+	assert_null(strstr(out, "x_total"));
+	/* prometheus:secret, prometheus:wrong */
+	ask(&s, "GET /metrics HTTP/1.0\r\nAuthorization: Basic cHJvbWV0aGV1czpzZWNyZXQ=\r\n\r\n",
+	    out, sizeof out);
+	assert_non_null(strstr(out, "x_total{a=\"b\"} 7\n"));
+	ask(&s, "GET /metrics HTTP/1.0\r\nAuthorization: Basic cHJvbWV0aGV1czp3cm9uZw==\r\n\r\n",
+	    out, sizeof out);
+	assert_non_null(strstr(out, "401 Unauthorized"));
+	ask(&s, "GET /healthz HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "200 OK"));
+}
+
+static void an_address_in_use_is_said_to_be(void **state)
+{
+	char address[32];
+
+	(void)state;
+	AUTO_SERVED s;
+	struct metrics_server *other;
+	struct err e;
+	serve(&s, NULL);
+	(void)snprintf(address, sizeof address, "127.0.0.1:%d", metrics_server_port(s.server));
+	const struct metrics_server_config config = { .address = address, .metrics = s.metrics };
+	assert_int_equal(metrics_server_new(&config, &other, &e), ERR_EXISTS);
+	assert_non_null(strstr(e.msg, address));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_request_is_read_when_its_empty_line_is_there),
+		cmocka_unit_test(who_wants_to_go_on_is_known),
+		cmocka_unit_test(what_is_no_request_is_bad),
+		cmocka_unit_test(the_format_is_the_one_that_is_asked_for_most),
+		cmocka_unit_test(gzip_is_used_when_it_is_accepted),
+		cmocka_unit_test(user_and_password_are_read_from_their_base64),
+		cmocka_unit_test(right_passwords_are_right_and_no_others),
+		cmocka_unit_test(guessing_is_slow_and_does_not_keep_others_out),
+		cmocka_unit_test(a_changed_file_is_read_and_a_bad_one_is_not_believed),
+		cmocka_unit_test(what_is_wrong_with_a_users_file_is_said),
+		cmocka_unit_test(a_page_comes_in_the_format_that_was_asked_for),
+		cmocka_unit_test(a_compressed_page_is_the_same_page),
+		cmocka_unit_test(probes_and_strangers_are_answered),
+		cmocka_unit_test(who_is_not_ready_says_why),
+		cmocka_unit_test(requests_on_one_connection_are_answered_in_turn),
+		cmocka_unit_test(more_connections_than_there_is_room_for_push_out_the_oldest),
+		cmocka_unit_test(a_password_is_asked_for_metrics_and_not_of_probes),
+		cmocka_unit_test(an_address_in_use_is_said_to_be),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
