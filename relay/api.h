@@ -6,6 +6,8 @@
  *	ServerStatus   gather.c  each peer is asked; sums
  *	GetNodes       gather.c  the same; one node each
  *	GetNamespaces  gather.c  the same; their union
+ *	GetCoverage, GetServiceMap, Export (tycho.v1)
+ *	               pass.c    what each node says goes on as it comes
  *
  * Semantics are Hubble Relay's (reference/hubble-exporter-relay.md section 3); docs/relay.md lists
  * where we do better.

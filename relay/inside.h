@@ -9,7 +9,7 @@
 #include "relay/api.h"
 
 /* Calls opened in one go, so that a thousand peers do not hold up other clients. */
-enum { API_OPENED_AT_ONCE = 64, API_METHODS = 9 };
+enum { API_OPENED_AT_ONCE = 64, API_METHODS = 12 };
 
 struct api {
 	struct api_config config;
@@ -29,6 +29,9 @@ void api_get_flow_batches(struct rpc_call *call, struct str request, void *ctx);
 void api_server_status(struct rpc_call *call, struct str request, void *ctx);
 void api_get_filtered_status(struct rpc_call *call, struct str request, void *ctx);
 void api_get_time(struct rpc_call *call, struct str request, void *ctx);
+void api_get_coverage(struct rpc_call *call, struct str request, void *ctx);
+void api_get_service_map(struct rpc_call *call, struct str request, void *ctx);
+void api_export(struct rpc_call *call, struct str request, void *ctx);
 void api_get_nodes(struct rpc_call *call, struct str request, void *ctx);
 void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx);
 

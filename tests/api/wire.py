@@ -14,7 +14,7 @@ from grpc_tools import protoc
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FILES = ['tycho/v1/detail.proto', 'flow/flow.proto', 'relay/relay.proto', 'observer/observer.proto',
-         'peer/peer.proto', 'tycho/v1/flows.proto',
+         'peer/peer.proto', 'tycho/v1/flows.proto', 'tycho/v1/history.proto', 'tycho/v1/evidence.proto',
          'grpc/health/v1/health.proto', 'grpc/reflection/v1/reflection.proto']
 WELL_KNOWN = os.path.join(os.path.dirname(protoc.__file__), '_proto')
 

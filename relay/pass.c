@@ -1,0 +1,383 @@
+/*
+ * Streams of tycho.v1 in which each node speaks for itself: GetCoverage, GetServiceMap, Export. The
+ * request goes to every peer as it is, what they say goes to the client as it comes: a node's own
+ * messages in their order, those of different nodes mixed. Of a node that cannot be asked the
+ * client is told, in the call's own form.
+ *
+ * A service map's first part is complete when every node's is: so the nodes' word for it is taken
+ * out and the relay's own comes when all have spoken, or failed. With follow, nodes that come, or
+ * come back, are asked from then on.
+ */
+#include <stdio.h>
+
+#include "flow/wire.h"
+#include "relay/inside.h"
+#include "rpc/failure.h"
+#include "tycho/v1/history.pb-c.h"
+
+enum {
+	REQUEST_MAX_BYTES = 5 << 20,
+	MESSAGE_MAX_BYTES = 4 << 20,
+	FIELD_NODE_NAME = 1, /* of all three answers */
+	MAP_FOLLOW = 3,      /* of GetServiceMapRequest */
+	MAP_COMPLETE = 3,    /* of GetServiceMapResponse */
+};
+#define REJOIN_NS (500 * NS_PER_MS)
+
+/* What differs between the calls. */
+struct passage {
+	const char *method;
+	uint32_t error; /* field of the answer that says why a node has none; 0: there is none */
+	bool is_map;
+};
+
+enum lane_state { LANE_TO_OPEN, LANE_OPEN, LANE_ENDED, LANE_LOST };
+
+struct lane {
+	struct peer *peer; /* counted */
+	enum lane_state state;
+	bool is_complete; /* a map's first part */
+	struct mono_ns retry_at;
+};
+
+struct pass {
+	struct api *api;
+	const struct passage *passage;
+	struct rpc_group *group;
+	struct buf request, message;
+	struct lane **lanes; /* each at one place for good: calls know it */
+	size_t count, cap;
+	struct rpc_fan_event *inbox; /* taken, not looked at yet */
+	bool follow, has_completed;
+	uint64_t generation;
+	struct mono_ns rejoin_at, suspect_at;
+};
+
+static void pass_free(struct pass *p)
+{
+	if (!p)
+		return;
+	while (p->inbox) {
+		struct rpc_fan_event *next = p->inbox->next;
+		rpc_fan_event_free(p->inbox);
+		p->inbox = next;
+	}
+	rpc_group_free(p->group);
+	for (size_t i = 0; i < p->count; i++) {
+		peer_unref(p->lanes[i]->peer);
+		free(p->lanes[i]);
+	}
+	free(p->lanes);
+	buf_done(&p->request);
+	buf_done(&p->message);
+	free(p);
+}
+AUTO_DEFINE(struct pass, pass_free);
+
+static void done(void *state)
+{
+	pass_free(state);
+}
+
+/* ---- whom to ask */
+
+static enum err_code add_lane(struct pass *p, struct peer *peer, struct err *e)
+{
+	if (p->count == p->cap) {
+		size_t cap = p->cap ? 2 * p->cap : 16;
+		struct lane **lanes = realloc(p->lanes, cap * sizeof(struct lane *));
+		if (!lanes)
+			return err_set(e, ERR_NOMEM, "streams of %zu peers", cap);
+		p->lanes = lanes;
+		p->cap = cap;
+	}
+	struct lane *lane = calloc(1, sizeof *lane);
+	if (!lane)
+		return err_set(e, ERR_NOMEM, "stream of a peer");
+	*lane = (struct lane){ .peer = peer_ref(peer) };
+	p->lanes[p->count++] = lane;
+	return ERR_OK;
+}
+
+static struct lane *lane_of(const struct pass *p, const char *name)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (strcmp(p->lanes[i]->peer->name, name) == 0)
+			return p->lanes[i];
+	return NULL;
+}
+
+/* Who is on the list now, and does not take part (any more). */
+static enum err_code look_for_peers(struct pass *p, struct mono_ns now, struct err *e)
+{
+	struct peer_list list;
+	enum err_code code = peers_snapshot(p->api->config.peers, &list, e);
+
+	if (code != ERR_OK)
+		return code;
+	p->generation = list.generation;
+	for (size_t i = 0; code == ERR_OK && i < list.count; i++) {
+		struct lane *lane = p->count ? lane_of(p, list.peers[i]->name) : NULL;
+		if (!lane) {
+			code = add_lane(p, list.peers[i], e);
+		} else if (lane->state == LANE_LOST && now.v >= lane->retry_at.v &&
+			   peer_is_available(list.peers[i])) {
+			peer_unref(lane->peer);
+			lane->peer = peer_ref(list.peers[i]);
+			lane->state = LANE_TO_OPEN;
+		}
+	}
+	peer_list_done(&list);
+	return code;
+}
+
+/* ---- what comes of it */
+
+/* A message of ours: @name, and @text in the field for errors. @return false: no room. */
+static bool send_error(struct pass *p, struct rpc_call *call, const struct lane *lane,
+		       const char *text)
+{
+	char clean[ERR_MSG_BYTES];
+
+	if (!p->passage->error)
+		return true;
+	size_t len = utf8_sanitize(str_of(text), clean, sizeof clean);
+	buf_reset(&p->message);
+	wire_put_str(&p->message, FIELD_NODE_NAME, str_of(lane->peer->name));
+	wire_put_str(&p->message, p->passage->error,
+		     len ? str_n(clean, len) : STR("unknown error"));
+	return rpc_call_send(call, buf_str(&p->message));
+}
+
+/* @return false: no room; call again. */
+static bool open_lane(struct pass *p, struct rpc_call *call, struct lane *lane, struct mono_ns now)
+{
+	struct rpc_fan_call *opened;
+	struct err e;
+	const char *why = lane->peer->channel ? "it cannot be reached" : lane->peer->why;
+
+	if (peer_is_available(lane->peer)) {
+		if (rpc_fan_call_open(p->group, lane->peer->channel, p->passage->method,
+				      buf_str(&p->request), 0, lane, &opened, &e) == ERR_OK) {
+			lane->state = LANE_OPEN;
+			return true;
+		}
+		why = e.msg;
+	}
+	if (!send_error(p, call, lane, why))
+		return false;
+	lane->state = LANE_LOST;
+	lane->is_complete = true;
+	lane->retry_at.v = now.v + REJOIN_NS;
+	return true;
+}
+
+/* @return false: there is more to open, or no room. */
+static bool open_some(struct pass *p, struct rpc_call *call, struct mono_ns now)
+{
+	size_t opened = 0;
+
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->lanes[i]->state != LANE_TO_OPEN)
+			continue;
+		if (opened++ == API_OPENED_AT_ONCE || !open_lane(p, call, p->lanes[i], now))
+			return false;
+	}
+	return true;
+}
+
+/* A node's part of a map, without its word that this was all. */
+static bool send_map(struct pass *p, struct rpc_call *call, struct lane *lane, struct str message)
+{
+	struct wire_reader fields = wire_reader_of(message);
+	bool completes = false;
+	struct wire_field f;
+
+	buf_reset(&p->message);
+	while (wire_next(&fields, &f)) {
+		if (f.number == MAP_COMPLETE && f.type == WIRE_VARINT)
+			completes |= f.value != 0;
+		else
+			buf_str_put(&p->message, f.raw);
+	}
+	if (fields.bad || p->message.failed) {
+		lane->is_complete = true;
+		return true; /* nothing that one could read */
+	}
+	if (!rpc_call_send(call, buf_str(&p->message)))
+		return false;
+	lane->is_complete |= completes;
+	return true;
+}
+
+static bool on_message(struct pass *p, struct rpc_call *call, const struct rpc_fan_event *ev)
+{
+	return p->passage->is_map ? send_map(p, call, ev->owner, ev->message)
+				  : rpc_call_send(call, ev->message);
+}
+
+static bool on_end(struct pass *p, struct rpc_call *call, const struct rpc_fan_event *ev,
+		   struct mono_ns now)
+{
+	struct lane *lane = ev->owner;
+	struct err e;
+
+	if (ev->result->status != RPC_OK) {
+		(void)failure_set(&e, ev->result);
+		if (!send_error(p, call, lane, e.msg))
+			return false;
+		api_add(&p->api->node_errors, 1);
+	}
+	/* Who does not know the call will not know it in a moment. */
+	bool is_final = ev->result->status == RPC_OK || ev->result->status == RPC_UNIMPLEMENTED;
+	lane->state = is_final ? LANE_ENDED : LANE_LOST;
+	lane->retry_at.v = now.v + REJOIN_NS;
+	lane->is_complete = true;
+	return true;
+}
+
+/* @return false: no room. */
+static bool take_events(struct pass *p, struct rpc_call *call, struct mono_ns now)
+{
+	for (;;) {
+		if (!p->inbox)
+			p->inbox = rpc_group_take(p->group);
+		struct rpc_fan_event *ev = p->inbox;
+		if (!ev)
+			return true;
+		if (!(ev->kind == RPC_FAN_MESSAGE ? on_message(p, call, ev)
+						  : on_end(p, call, ev, now)))
+			return false;
+		p->inbox = ev->next;
+		rpc_fan_event_free(ev);
+	}
+}
+
+/* ---- the stream */
+
+static bool is_over(const struct pass *p)
+{
+	bool over = !p->inbox;
+
+	for (size_t i = 0; over && i < p->count; i++)
+		over = p->lanes[i]->state == LANE_ENDED ||
+		       (p->lanes[i]->state == LANE_LOST && !p->follow);
+	return over;
+}
+
+static bool all_complete(const struct pass *p)
+{
+	bool all = true;
+
+	for (size_t i = 0; all && i < p->count; i++)
+		all = p->lanes[i]->is_complete;
+	return all;
+}
+
+/* Who owes an answer and is silent may be dead. */
+static void suspect_the_silent(struct pass *p, struct mono_ns now)
+{
+	if (now.v < p->suspect_at.v)
+		return;
+	p->suspect_at.v = now.v + p->api->config.drain_ns;
+	for (size_t i = 0; i < p->count; i++)
+		if (p->lanes[i]->state == LANE_OPEN && !p->lanes[i]->is_complete)
+			api_suspect(p->api, p->lanes[i]->peer);
+}
+
+static enum rpc_fill fill(struct rpc_call *call, void *state)
+{
+	struct pass *p = state;
+	struct mono_ns now = mono_now();
+	struct err e;
+
+	bool changed = peers_generation(p->api->config.peers) != p->generation;
+	if (p->follow && (changed || now.v >= p->rejoin_at.v)) {
+		p->rejoin_at.v = now.v + REJOIN_NS;
+		(void)!look_for_peers(p, now, &e); /* no memory now: again in a moment */
+	}
+	if (!open_some(p, call, now) || !take_events(p, call, now))
+		return RPC_MORE;
+	suspect_the_silent(p, now);
+	if (p->passage->is_map && !p->has_completed && all_complete(p)) {
+		buf_reset(&p->message);
+		wire_put_str(&p->message, FIELD_NODE_NAME, str_of(p->api->config.node_name));
+		wire_put_u64(&p->message, MAP_COMPLETE, 1);
+		p->has_completed = rpc_call_send(call, buf_str(&p->message));
+		return RPC_MORE;
+	}
+	if (!is_over(p) || p->follow)
+		return RPC_IDLE;
+	rpc_call_end(call, RPC_OK, "%s", "");
+	return RPC_ENDED;
+}
+
+static const struct rpc_stream_ops ops = { fill, done };
+
+static enum err_code prepare(struct pass *p, const struct rpc_call *call, struct str request,
+			     struct err *e)
+{
+	struct wire_reader fields = wire_reader_of(request);
+	struct mono_ns now = mono_now();
+	struct wire_field f;
+
+	p->request = buf_init(REQUEST_MAX_BYTES);
+	p->message = buf_init(MESSAGE_MAX_BYTES);
+	p->suspect_at.v = now.v + p->api->config.drain_ns;
+	p->rejoin_at.v = now.v + REJOIN_NS;
+	buf_str_put(&p->request, request);
+	while (wire_next(&fields, &f))
+		if (p->passage->is_map && f.number == MAP_FOLLOW && f.type == WIRE_VARINT)
+			p->follow = f.value != 0;
+	if (fields.bad)
+		return err_set(e, ERR_INVALID, "the request is no protobuf");
+	if (p->request.failed)
+		return err_set(e, ERR_NOMEM, "request");
+	enum err_code code = rpc_group_new(p->api->config.fan, api_wake, p->api, &p->group, e);
+	if (code == ERR_OK)
+		code = api_forward_headers(p->api, call, p->group, e);
+	return code == ERR_OK ? look_for_peers(p, now, e) : code;
+}
+
+static void begin(struct rpc_call *call, struct str request, struct api *a,
+		  const struct passage *passage)
+{
+	struct err e;
+	AUTO(pass_free) struct pass *p = calloc(1, sizeof *p);
+
+	if (!p) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
+		return;
+	}
+	p->api = a;
+	p->passage = passage;
+	api_add(&a->gathers, 1);
+	enum err_code code = prepare(p, call, request, &e);
+	if (code == ERR_OK)
+		rpc_call_stream(call, &ops, TAKE(p));
+	else
+		rpc_call_end(call,
+			     code == ERR_NOMEM ? RPC_RESOURCE_EXHAUSTED : RPC_INVALID_ARGUMENT,
+			     "%s", e.msg);
+}
+
+void api_get_coverage(struct rpc_call *call, struct str request, void *ctx)
+{
+	static const struct passage coverage = { "/tycho.v1.History/GetCoverage", 6, false };
+
+	begin(call, request, ctx, &coverage);
+}
+
+void api_get_service_map(struct rpc_call *call, struct str request, void *ctx)
+{
+	static const struct passage map = { "/tycho.v1.History/GetServiceMap", 0, true };
+
+	begin(call, request, ctx, &map);
+}
+
+void api_export(struct rpc_call *call, struct str request, void *ctx)
+{
+	static const struct passage export = { "/tycho.v1.Evidence/Export", 7, false };
+
+	begin(call, request, ctx, &export);
+}
