@@ -170,7 +170,12 @@ static void put_policy(struct compose *c, struct flow *f, const struct raw_event
 
 	size_t mark = wire_begin(&c->ext, list);
 	wire_put_str(&c->ext, 1, clean);
-	wire_put_str(&c->ext, 5, STR("NetfilterRule"));
+	if (ev->policy_namespace.len) {
+		char ns[256];
+		wire_put_str(&c->ext, 2,
+			     str_n(ns, utf8_sanitize(ev->policy_namespace, ns, sizeof ns)));
+	}
+	wire_put_str(&c->ext, 5, ev->policy_kind.len ? ev->policy_kind : STR("NetfilterRule"));
 	wire_end(&c->ext, mark);
 	f->bits |= FLOW_HAS_POLICIES;
 }

@@ -34,6 +34,7 @@ enum option_id {
 	OPT_METRICS_TLS_CLIENT_CA_FILE,
 	OPT_METRICS_TLS_KEY_FILE,
 	OPT_METRICS_USERS_FILE,
+	OPT_NFLOG_DEFAULT,
 	OPT_NFLOG_GROUP,
 	OPT_NFLOG_PATTERN,
 	OPT_NO_BPF,
@@ -145,6 +146,9 @@ static const struct opt_row table[] = {
 				       "private key (PEM) of --metrics-tls-cert-file" },
 	[OPT_METRICS_USERS_FILE] = { "metrics-users-file", "FILE",
 				     "name:hash lines (htpasswd -B): who may ask for /metrics" },
+	[OPT_NFLOG_DEFAULT] = { "nflog-default", "VERDICT",
+				"verdict of packets whose log prefix tells none: allow, deny or "
+				"audit (default audit)" },
 	[OPT_NFLOG_GROUP] = { "nflog-group", "N",
 			      "netfilter log group to read policy verdicts from; repeatable" },
 	[OPT_NFLOG_PATTERN] = { "nflog-pattern", "REGEX",
@@ -450,6 +454,20 @@ static enum err_code set_cilium(struct obs_options *o, enum option_id id, const 
 	}
 }
 
+static enum err_code set_otherwise(struct obs_options *o, const char *value, struct err *e)
+{
+	static const char *const words[] = { [NFLOG_OTHERWISE_AUDIT] = "audit",
+					     [NFLOG_OTHERWISE_ALLOW] = "allow",
+					     [NFLOG_OTHERWISE_DENY] = "deny" };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(value, words[i]) == 0) {
+			o->nflog.otherwise = (enum nflog_otherwise)i;
+			return ERR_OK;
+		}
+	return bad_value(e, OPT_NFLOG_DEFAULT, value, "allow, deny or audit");
+}
+
 static enum err_code set_option(struct obs_options *o, enum option_id id, const char *value,
 				struct err *e)
 {
@@ -532,6 +550,8 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	case OPT_METRICS_USERS_FILE:
 		o->metrics_users_file = value;
 		return ERR_OK;
+	case OPT_NFLOG_DEFAULT:
+		return set_otherwise(o, value, e);
 	case OPT_NFLOG_PATTERN:
 		o->nflog.pattern = value;
 		return ERR_OK;
@@ -691,6 +711,8 @@ static enum err_code check_together(const struct obs_options *o, struct err *e)
 	if (o->tls_client_ca_count && !o->tls_cert_file)
 		return err_set(e, ERR_INVALID,
 			       "--tls-client-ca-file needs --tls-cert-file and --tls-key-file");
+	if (o->nflog.otherwise && !o->nflog.group_count)
+		return err_set(e, ERR_INVALID, "--nflog-default needs --nflog-group");
 	if (o->nflog.pattern && !o->nflog.group_count)
 		return err_set(e, ERR_INVALID, "--nflog-pattern needs --nflog-group");
 	if (o->replay.repeat > 1 && o->replay.path && strcmp(o->replay.path, "-") == 0)

@@ -47,6 +47,7 @@ struct source_nflog {
 	struct source source;
 	struct mnl_socket *socket;
 	struct nflog_pattern *pattern;
+	enum raw_verdict otherwise; /* where it does not match */
 	struct group *groups;
 	size_t group_count;
 	uint64_t lost;       /* packets, not reported yet */
@@ -176,7 +177,8 @@ static void emit_packet(struct source_nflog *s, const struct nfgenmsg *header,
 		prefix.p = mnl_attr_get_payload(attrs[NFULA_PREFIX]);
 		prefix.len = strnlen(prefix.p, mnl_attr_get_payload_len(attrs[NFULA_PREFIX]));
 	}
-	nflog_pattern_read(s->pattern, prefix, &ev);
+	if (!nflog_pattern_read(s->pattern, prefix, &ev))
+		ev.verdict = s->otherwise;
 
 	uint32_t in = attr_be32(attrs[NFULA_IFINDEX_INDEV]),
 		 out = attr_be32(attrs[NFULA_IFINDEX_OUTDEV]);
@@ -453,6 +455,12 @@ static const struct source_ops nflog_ops = {
 	.free = nflog_free,
 };
 
+static const enum raw_verdict verdicts[] = {
+	[NFLOG_OTHERWISE_AUDIT] = RAW_AUDIT,
+	[NFLOG_OTHERWISE_ALLOW] = RAW_ALLOW,
+	[NFLOG_OTHERWISE_DENY] = RAW_DENY,
+};
+
 enum err_code source_nflog_new(const struct source_nflog_config *config, struct source **ret,
 			       struct err *e)
 {
@@ -473,6 +481,7 @@ enum err_code source_nflog_new(const struct source_nflog_config *config, struct 
 	s->messages = malloc(MESSAGES_BYTES);
 	if (!s->groups || !s->messages)
 		return err_set(e, ERR_NOMEM, "nflog");
+	s->otherwise = verdicts[config->otherwise];
 	if (nflog_pattern_new(config->pattern, &s->pattern, e) != ERR_OK ||
 	    open_socket(s, config->buffer_bytes, e) != ERR_OK)
 		return e->code;

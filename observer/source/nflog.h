@@ -5,10 +5,12 @@
  *
  * The prefix names the verdict. The default form is
  *	tycho:<allow|deny|audit>:<ingress|egress>:<policy>       (policy may hold colons)
- * A pattern of one's own is a PCRE2 expression with the named groups verdict, direction and
- * policy, each optional. The verdict group may also say accept, pass; drop, reject, block; the
- * direction group in, input, inbound; out, output, outbound; capitals or not. What does not match
- * is a verdict without policy: direction unknown, "audit".
+ * Without a pattern of one's own, Calico's prefixes are read as well
+ *(observer/source/nflog_known.c): DPI|default, APE0|knp/shop/db, …; calico-drop:, calico-packet: A
+ *pattern of one's own is a PCRE2 expression with the named groups verdict, direction and policy,
+ *each optional. The verdict group may also say accept, pass; drop, reject, block; the direction
+ *group in, input, inbound; out, output, outbound; capitals or not. What does not match is a verdict
+ *without policy: direction unknown, "audit", or what the configuration says.
  *
  * Interface  the packet's input interface for an ingress verdict, its output interface for an
  *            egress one; the other one where the hook knows only that.
@@ -24,10 +26,14 @@
 
 #include "observer/source/source.h"
 
+/* The verdict of packets whose prefix does not match. */
+enum nflog_otherwise { NFLOG_OTHERWISE_AUDIT, NFLOG_OTHERWISE_ALLOW, NFLOG_OTHERWISE_DENY };
+
 struct source_nflog_config {
 	const uint16_t *groups;
-	size_t group_count;    /* at least one, each once */
-	const char *pattern;   /* NULL: the default form */
+	size_t group_count;  /* at least one, each once */
+	const char *pattern; /* NULL: the default form */
+	enum nflog_otherwise otherwise;
 	uint32_t copy_bytes;   /* packet bytes to ask for; 0: 192 */
 	uint32_t buffer_bytes; /* socket receive buffer; 0: 4 MiB */
 };
@@ -46,8 +52,12 @@ MUST_CHECK enum err_code nflog_pattern_new(const char *pattern, struct nflog_pat
 					   struct err *e);
 void nflog_pattern_free(struct nflog_pattern *p);
 AUTO_DEFINE(struct nflog_pattern, nflog_pattern_free);
-/* Fills verdict, direction, policy and prefix of @ev; policy and prefix borrow from @prefix.
- * Bounded: a pattern that takes too long for a prefix does not match it. */
-void nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct raw_event *ev);
+/* Fills verdict, direction, policy (with namespace and kind) and prefix of @ev; these borrow from
+ * @prefix. False: it does not match. Bounded: a pattern that takes too long for a prefix does not
+ * match it. */
+bool nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct raw_event *ev);
+
+/* The prefixes that others write; of the default form's reader. Fills what it knows. */
+bool nflog_known_read(struct str prefix, struct raw_event *ev);
 
 #endif

@@ -26,6 +26,7 @@ struct nflog_pattern {
 	pcre2_code *code;
 	pcre2_match_context *limits;
 	pcre2_match_data *match;
+	bool usual;                   /* the default form, and what others write */
 	uint32_t number[ROLE_COUNT_]; /* of the capture group, 0: the pattern has none */
 };
 
@@ -91,6 +92,7 @@ enum err_code nflog_pattern_new(const char *pattern, struct nflog_pattern **ret,
 
 	if (!p)
 		return err_set(e, ERR_NOMEM, "nflog pattern");
+	p->usual = !pattern;
 	/* Bytes, not UTF-8: a prefix may hold anything. */
 	p->code = pcre2_compile((PCRE2_SPTR)(pattern ? pattern : default_pattern),
 				PCRE2_ZERO_TERMINATED, PCRE2_NEVER_UTF | PCRE2_NEVER_BACKSLASH_C,
@@ -140,17 +142,17 @@ static struct str group_text(const struct nflog_pattern *p, enum role role, uint
 	return str_n(subject.p + at[2 * n], at[2 * n + 1] - at[2 * n]);
 }
 
-void nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct raw_event *ev)
+bool nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct raw_event *ev)
 {
 	ev->prefix = prefix;
 	ev->verdict = RAW_AUDIT;
 	ev->direction = RAW_DIR_UNKNOWN;
-	ev->policy = STR("");
+	ev->policy = ev->policy_namespace = ev->policy_kind = STR("");
 
 	int count =
 		pcre2_match(p->code, (PCRE2_SPTR)prefix.p, prefix.len, 0, 0, p->match, p->limits);
 	if (count <= 0) /* no match, or a limit was reached */
-		return;
+		return p->usual && nflog_known_read(prefix, ev);
 
 	struct str verdict = group_text(p, ROLE_VERDICT, (uint32_t)count, prefix);
 	struct str direction = group_text(p, ROLE_DIRECTION, (uint32_t)count, prefix);
@@ -159,4 +161,5 @@ void nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct
 	ev->direction = (enum raw_direction)word_value(direction_words, ARRAY_LEN(direction_words),
 						       direction, RAW_DIR_UNKNOWN);
 	ev->policy = group_text(p, ROLE_POLICY, (uint32_t)count, prefix);
+	return true;
 }

@@ -52,10 +52,11 @@ struct raw_event {
 	struct str kernel_reason;     /* drop: "NETFILTER_DROP" */
 	enum raw_verdict verdict;     /* verdict */
 	struct str policy;            /* verdict: policy name, may be "" */
-	struct str prefix;            /* verdict: the whole log prefix */
-	uint64_t lost;                /* lost: how many */
-	int32_t cpu;                  /* -1 unknown */
-	struct str node;              /* messages: whose, as node_name says it; "": our own */
+	struct str policy_namespace, policy_kind; /* of @policy; "" or p NULL: not told */
+	struct str prefix;                        /* verdict: the whole log prefix */
+	uint64_t lost;                            /* lost: how many */
+	int32_t cpu;                              /* -1 unknown */
+	struct str node; /* messages: whose, as node_name says it; "": our own */
 };
 
 struct raw_sink {

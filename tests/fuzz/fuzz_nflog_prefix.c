@@ -27,8 +27,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		if (!patterns[i] && nflog_pattern_new(texts[i], &patterns[i], NULL) != ERR_OK)
 			abort();
-		nflog_pattern_read(patterns[i], prefix, &ev);
+		(void)nflog_pattern_read(patterns[i], prefix, &ev);
 		check_part(prefix, ev.policy);
+		check_part(prefix, ev.policy_namespace);
 		if (!str_eq(ev.prefix, prefix) || ev.verdict > RAW_AUDIT ||
 		    ev.direction > RAW_DIR_EGRESS)
 			abort();

@@ -82,3 +82,26 @@ def test_policies_that_change_are_read_again_and_bad_ones_are_not(lab, observer,
         if flows[-1]['ingress_denied_by'][0]['name'] == 'web-closed':
             break
     assert flows[-1]['tycho']['policy_rules'] == ['cnp:shop/web-closed#spec.ingressDeny[0]']
+
+
+def test_rules_that_log_their_drops_without_a_prefix_are_denials_by_policy(lab, folder, port):
+    """As kube-router's do: group 100, no prefix."""
+    ob = lab.observer(lab.node1, '--nflog-group', '100', '--nflog-default', 'deny', '--policies', str(folder)).start()
+    lab.nft(lab.node1, 'udp dport %d log group 100 counter drop' % port)
+    lab.cart.call(L.udp_send, lab.web.ip4, port, [10])
+    f, = ob.wait_for(lambda fs: fs, '--port', str(port), '--type', 'policy-verdict')
+    assert f['verdict'] == 'DROPPED'
+    assert [p['name'] for p in f['ingress_denied_by']] == ['web-from-db']
+    assert f['tycho']['policy_source'] == 'POLICY_SOURCE_DERIVED_LIKELY'
+    assert ob.stop() == 0
+
+
+@pytest.mark.parametrize('prefix,field,policy', [
+    ('APE3|knp/shop/db', 'egress_allowed_by', {'name': 'db', 'namespace': 'shop', 'kind': 'NetworkPolicy'}),
+    ('DPI|default', 'ingress_denied_by', {'name': 'default', 'kind': 'Tier'})])
+def test_prefixes_of_calico_name_their_policies(lab, observer, port, prefix, field, policy):
+    lab.nft(lab.node1, 'udp dport %d log group 5 prefix "%s" accept' % (port, prefix))
+    lab.cart.call(L.udp_send, lab.web.ip4, port, [10])
+    f, = observer.wait_for(lambda fs: fs, '--port', str(port), '--type', 'policy-verdict')
+    assert f[field] == [policy]
+    assert 'policy_source' not in f['tycho']

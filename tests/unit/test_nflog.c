@@ -9,6 +9,15 @@
 
 #include "observer/source/nflog.h"
 
+/* What a prefix says of the policy beyond its name. */
+struct naming {
+	const char *prefix;
+	bool known;
+	enum raw_verdict verdict;
+	enum raw_direction direction;
+	const char *policy, *namespace_, *kind;
+};
+
 struct reading {
 	const char *prefix;
 	enum raw_verdict verdict;
@@ -31,7 +40,7 @@ static void check(const char *pattern, const struct reading *readings, size_t n)
 		struct raw_event ev = { .verdict = RAW_DENY,
 					.direction = RAW_DIR_EGRESS,
 					.policy = STR("old") };
-		nflog_pattern_read(p, str_n(prefix, len), &ev);
+		(void)nflog_pattern_read(p, str_n(prefix, len), &ev);
 		if (ev.verdict != readings[i].verdict || ev.direction != readings[i].direction ||
 		    !str_is(ev.policy, readings[i].policy))
 			fail_msg("'%s': verdict %d direction %d policy '%.*s'", readings[i].prefix,
@@ -71,6 +80,69 @@ static void what_does_not_match_is_an_audit_without_policy(void **state)
 	check(NULL, readings, ARRAY_LEN(readings));
 }
 
+/* Prefixes from Calico's own tests (felix/rules/nflog_test.go, 3.29 and 3.31) and documentation. */
+static void prefixes_of_calico_are_read_with_their_policies(void **state)
+{
+	(void)state;
+	static const struct naming namings[] = {
+		{ "API0|np/namespace1/default.policy", true, RAW_ALLOW, RAW_DIR_INGRESS,
+		  "default.policy", "namespace1", "CalicoNetworkPolicy" },
+		{ "DPE88|gnp/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", true, RAW_DENY,
+		  RAW_DIR_EGRESS, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "",
+		  "GlobalNetworkPolicy" },
+		{ "APE3|knp/shop/db", true, RAW_ALLOW, RAW_DIR_EGRESS, "db", "shop",
+		  "NetworkPolicy" },
+		{ "DPI|knp/shop/db", true, RAW_DENY, RAW_DIR_INGRESS, "db", "shop",
+		  "NetworkPolicy" },
+		{ "PRE999|short.profile.name", true, RAW_AUDIT, RAW_DIR_EGRESS,
+		  "short.profile.name", "", "Profile" },
+		{ "ARI0|kns.shop", true, RAW_ALLOW, RAW_DIR_INGRESS, "kns.shop", "", "Profile" },
+		{ "DPE|tier-1", true, RAW_DENY, RAW_DIR_EGRESS, "tier-1", "", "Tier" },
+		{ "DRI", true, RAW_DENY, RAW_DIR_INGRESS, "", "", "" },
+		{ "DRE", true, RAW_DENY, RAW_DIR_EGRESS, "", "", "" },
+		/* before 3.31 */
+		{ "API0|shop/knp.default.db", true, RAW_ALLOW, RAW_DIR_INGRESS, "db", "shop",
+		  "NetworkPolicy" },
+		{ "NPI2|shop/tier.db", true, RAW_AUDIT, RAW_DIR_INGRESS, "tier.db", "shop",
+		  "CalicoNetworkPolicy" },
+		{ "DPE0|default.all", true, RAW_DENY, RAW_DIR_EGRESS, "default.all", "",
+		  "GlobalNetworkPolicy" },
+		/* hashed: 63 bytes; the name is lost */
+		{ "DPI88|gnp/_12IXaBPahNM7a7dZhI8zg6PStmHsgneYaax8LVSIq_RSTUVWXYZ0", true, RAW_DENY,
+		  RAW_DIR_INGRESS, "", "", "" },
+		{ "calico-drop: ", true, RAW_DENY, RAW_DIR_UNKNOWN, "", "", "" },
+		{ "calico-packet: ", true, RAW_AUDIT, RAW_DIR_UNKNOWN, "", "", "" },
+		{ "calico-packet shop/db: ", true, RAW_AUDIT, RAW_DIR_UNKNOWN, "shop/db", "", "" },
+		/* nobody's */
+		{ "", false, RAW_AUDIT, RAW_DIR_UNKNOWN, "", "", "" },
+		{ "DP", false, RAW_AUDIT, RAW_DIR_UNKNOWN, "", "", "" },
+		{ "DPI", false, RAW_AUDIT, RAW_DIR_UNKNOWN, "", "", "" },
+		{ "DROP", false, RAW_AUDIT, RAW_DIR_UNKNOWN, "", "", "" },
+		{ "DPI0|", false, RAW_AUDIT, RAW_DIR_UNKNOWN, "", "", "" },
+		{ "DPI0x|a", false, RAW_AUDIT, RAW_DIR_UNKNOWN, "", "", "" },
+		{ "calico-packet", false, RAW_AUDIT, RAW_DIR_UNKNOWN, "", "", "" },
+	};
+	AUTO(nflog_pattern_free) struct nflog_pattern *usual = NULL, *own = NULL;
+
+	assert_int_equal(nflog_pattern_new(NULL, &usual, NULL), ERR_OK);
+	assert_int_equal(nflog_pattern_new("^x$", &own, NULL), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(namings); i++) {
+		const struct naming *n = &namings[i];
+		struct raw_event ev = { .policy_kind = STR("old") };
+
+		if (nflog_pattern_read(usual, str_of(n->prefix), &ev) != n->known ||
+		    ev.verdict != n->verdict || ev.direction != n->direction ||
+		    !str_is(ev.policy, n->policy) || !str_is(ev.policy_namespace, n->namespace_) ||
+		    !str_is(ev.policy_kind, n->kind))
+			fail_msg("'%s': verdict %d direction %d policy '%.*s' '%.*s' '%.*s'",
+				 n->prefix, (int)ev.verdict, (int)ev.direction, STR_FMT(ev.policy),
+				 STR_FMT(ev.policy_namespace), STR_FMT(ev.policy_kind));
+		/* who brings a pattern means that and nothing else */
+		assert_false(nflog_pattern_read(own, str_of(n->prefix), &ev));
+		assert_true(str_is(ev.policy, "") && ev.verdict == RAW_AUDIT);
+	}
+}
+
 static void a_pattern_of_ones_own_may_name_any_of_the_groups(void **state)
 {
 	(void)state;
@@ -80,7 +152,6 @@ static void a_pattern_of_ones_own_may_name_any_of_the_groups(void **state)
 		{ "[UFW LIMIT BLOCK] ", RAW_AUDIT, RAW_DIR_UNKNOWN, "" },
 	};
 	check("^\\[UFW (?<verdict>\\w+)\\]", ufw, ARRAY_LEN(ufw));
-	/* Calico's form: action, owner of the rule, policy */
 	static const struct reading policy_only[] = { { "A|policy-7", RAW_AUDIT, RAW_DIR_UNKNOWN,
 							"policy-7" } };
 	check("\\|(?<policy>.*)", policy_only, ARRAY_LEN(policy_only));
@@ -149,6 +220,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_default_form_names_verdict_direction_and_policy),
 		cmocka_unit_test(what_does_not_match_is_an_audit_without_policy),
+		cmocka_unit_test(prefixes_of_calico_are_read_with_their_policies),
 		cmocka_unit_test(a_pattern_of_ones_own_may_name_any_of_the_groups),
 		cmocka_unit_test(a_bad_pattern_is_refused_with_the_place),
 		cmocka_unit_test(a_pattern_that_backtracks_without_end_gives_up),
