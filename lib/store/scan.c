@@ -1,7 +1,7 @@
 #include "store/reader.h"
 
 /*
- *	segments ─time, zone─► those that may hold a match ─columns of the filter─► matches ─all─►
+ *	segments ─time, zone─► those that may hold a match ─segment_match─► matches ─all members─►
  *
  * A scan holds no snapshot between two calls: it remembers a number, and what it has of the segment
  * that it is in. Merging behind its back may put the number into the middle of another segment.
@@ -11,18 +11,14 @@ enum {
 	CHUNK = 1024,
 	OUT = 4096,     /* records given out at once */
 	SKIP_WORK = 64, /* what a segment costs that is not looked into, in records */
-	DENSE = 8,      /* one in so many matches: all members are loaded for all */
-	ODD = FLOW_WHOLE | FLOW_ODD_TIME | FLOW_ODD_IP | FLOW_ODD_MAC | FLOW_ODD_UUID |
-	      FLOW_ODD_L4 | FLOW_ODD_IFACE,
 };
 #define WHERE_MEMBERS                                                                              \
-	(FLOW_MEMBER(FLOW_MEMBER_SEQ) | FLOW_MEMBER(FLOW_MEMBER_KIND) |                            \
-	 FLOW_MEMBER(FLOW_MEMBER_BITS) | FLOW_MEMBER(FLOW_MEMBER_TIME))
+	(FLOW_MEMBER(FLOW_MEMBER_SEQ) | FLOW_MEMBER(FLOW_MEMBER_BITS) |                            \
+	 FLOW_MEMBER(FLOW_MEMBER_TIME))
 
 struct store_scan {
 	struct store_reader *r;
 	struct store_scan_config config;
-	flow_members members; /* that decide */
 	struct segment *segment;
 	struct flow_zone *zone;
 	struct buf bytes;
@@ -50,6 +46,35 @@ void store_scan_free(struct store_scan *sc)
 	free(sc);
 }
 
+/* --- the file's ids to the dictionary's --------------------------------------------------- */
+
+static uint32_t back(void *ctx, enum dict_kind kind, uint32_t stored)
+{
+	struct store_scan *sc = ctx;
+
+	return dict_back_id(sc->r->back, &sc->r->db, kind, stored);
+}
+
+static uint32_t back_endpoint(void *ctx, uint32_t stored)
+{
+	return back(ctx, DICT_ENDPOINT, stored);
+}
+
+static uint32_t back_service(void *ctx, uint32_t stored)
+{
+	return back(ctx, DICT_SERVICE, stored);
+}
+
+static uint32_t back_node(void *ctx, uint32_t stored)
+{
+	return back(ctx, DICT_NODE, stored);
+}
+
+static uint16_t back_reason(void *ctx, uint16_t stored)
+{
+	return (uint16_t)back(ctx, DICT_REASON, stored);
+}
+
 enum err_code store_scan_new(struct store_reader *r, const struct store_scan_config *config,
 			     struct store_scan **ret, struct err *e)
 {
@@ -61,9 +86,6 @@ enum err_code store_scan_new(struct store_reader *r, const struct store_scan_con
 	sc->config = *config;
 	if (sc->config.filter && flow_filter_is_empty(sc->config.filter))
 		sc->config.filter = NULL;
-	sc->members = WHERE_MEMBERS;
-	if (sc->config.filter)
-		sc->members |= flow_filter_members(sc->config.filter);
 	sc->at = config->backward ? config->range.to_seq : config->range.from_seq;
 	sc->bytes = buf_init(STORE_SEGMENT_BYTES);
 	sc->chunk = calloc(CHUNK, sizeof *sc->chunk);
@@ -75,6 +97,11 @@ enum err_code store_scan_new(struct store_reader *r, const struct store_scan_con
 		code = flow_zone_new(&sc->zone, e);
 	if (code != ERR_OK)
 		return code;
+	const struct segment_question question = { sc->config.filter, config->kinds,
+						   config->unfiltered };
+	const struct segment_ids ids = { back_endpoint, back_service, back_node, back_reason, sc };
+	segment_ask(sc->segment, &question);
+	segment_translate(sc->segment, &ids);
 	*ret = TAKE(sc);
 	return ERR_OK;
 }
@@ -88,23 +115,17 @@ uint64_t store_scan_at(const struct store_scan *sc)
 
 static struct endpoint_id zone_endpoint(void *ctx, uint32_t stored)
 {
-	struct store_scan *sc = ctx;
-
-	return (struct endpoint_id){ dict_back_id(sc->r->back, &sc->r->db, DICT_ENDPOINT, stored) };
+	return (struct endpoint_id){ back_endpoint(ctx, stored) };
 }
 
 static struct service_id zone_service(void *ctx, uint32_t stored)
 {
-	struct store_scan *sc = ctx;
-
-	return (struct service_id){ dict_back_id(sc->r->back, &sc->r->db, DICT_SERVICE, stored) };
+	return (struct service_id){ back_service(ctx, stored) };
 }
 
 static struct node_id zone_node(void *ctx, uint32_t stored)
 {
-	struct store_scan *sc = ctx;
-
-	return (struct node_id){ dict_back_id(sc->r->back, &sc->r->db, DICT_NODE, stored) };
+	return (struct node_id){ back_node(ctx, stored) };
 }
 
 static bool zone_may_match(struct store_scan *sc, struct str zone)
@@ -247,13 +268,18 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 
 /* --- which records ------------------------------------------------------------------------ */
 
+static bool has_no_holes(const struct segment_row *row)
+{
+	return row->last_seq - row->first_seq + 1 == row->count;
+}
+
 /* Numbers without holes: where the wanted ones are is known without looking. */
 static void narrow(struct store_scan *sc)
 {
 	const struct segment_row *row = &sc->row;
 	uint64_t from = sc->config.range.from_seq, to = sc->config.range.to_seq;
 
-	if (row->last_seq - row->first_seq + 1 != row->count)
+	if (!has_no_holes(row))
 		return;
 	if (!sc->config.backward)
 		from = from > sc->at ? from : sc->at;
@@ -267,12 +293,20 @@ static void narrow(struct store_scan *sc)
 		sc->low = sc->high;
 }
 
+/* All of the segment's records that are left lie in the range: nobody need look. */
+static bool is_inside(const struct store_scan *sc)
+{
+	const struct store_range *range = &sc->config.range;
+
+	return has_no_holes(&sc->row) && sc->row.from.v >= range->since.v &&
+	       sc->row.to.v <= range->until.v;
+}
+
 static bool is_wanted(const struct store_scan *sc, const struct flow *f)
 {
 	const struct store_range *range = &sc->config.range;
 
-	if (f->seq < range->from_seq || f->seq >= range->to_seq ||
-	    !(sc->config.kinds >> f->kind & 1))
+	if (f->seq < range->from_seq || f->seq >= range->to_seq)
 		return false;
 	if (sc->config.backward ? f->seq >= sc->at : f->seq < sc->at)
 		return false;
@@ -280,83 +314,57 @@ static bool is_wanted(const struct store_scan *sc, const struct flow *f)
 	       (f->time.v >= range->since.v && f->time.v <= range->until.v);
 }
 
-static bool needs_ext(const struct flow *flows, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct flow *f = &flows[i];
-		if (f->kind != FLOW_KIND_FLOW || f->bits & ODD || f->verdict == UINT8_MAX ||
-		    f->type == UINT8_MAX || f->direction == UINT8_MAX ||
-		    f->trace_point == UINT8_MAX || f->trace_reason == UINT8_MAX ||
-		    f->capture_point == UINT8_MAX || f->sock_point == UINT8_MAX ||
-		    f->auth_type == UINT8_MAX || f->ip_version == UINT8_MAX)
-			return true;
-	}
-	return false;
-}
-
-/* The answers for @n records of the segment from @from on, as bits. */
+/* Which of @n records of the segment from @from on are wanted, as bits. */
 static enum err_code decide(struct store_scan *sc, size_t from, size_t n, size_t *ret_matches,
 			    struct err *e)
 {
-	flow_members members = sc->members;
+	enum err_code code = segment_match(sc->segment, from, n, sc->bits, ret_matches, e);
 
-	*ret_matches = 0;
-	memset(sc->chunk, 0, n * sizeof *sc->chunk);
-	enum err_code code = segment_load(sc->segment, members, from, n, sc->chunk, e);
-	if (code == ERR_OK && sc->config.filter && !(members & FLOW_MEMBER(FLOW_MEMBER_EXT)) &&
-	    needs_ext(sc->chunk, n)) {
-		members |= FLOW_MEMBER(FLOW_MEMBER_EXT);
-		code = segment_load(sc->segment, FLOW_MEMBER(FLOW_MEMBER_EXT), from, n, sc->chunk,
-				    e);
-	}
-	if (code != ERR_OK)
+	if (code != ERR_OK || !*ret_matches || is_inside(sc))
 		return code;
-	if (sc->config.filter) {
-		dict_back_flows(sc->r->back, &sc->r->db, members, sc->chunk, n);
-		(void)flow_filter_match_n(sc->config.filter, sc->chunk, n, sc->bits);
-	} else {
-		memset(sc->bits, 0xff, sizeof sc->bits);
-	}
-	for (size_t i = 0; i < n; i++) {
-		const struct flow *f = &sc->chunk[i];
+	code = segment_load(sc->segment, WHERE_MEMBERS, from, n, sc->chunk, e);
+	for (size_t i = 0; i < n && code == ERR_OK; i++) {
 		uint64_t bit = UINT64_C(1) << (i % 64);
-		bool match = sc->bits[i / 64] & bit || sc->config.unfiltered >> f->kind & 1;
-		if (match && is_wanted(sc, f)) {
-			sc->bits[i / 64] |= bit;
-			++*ret_matches;
-		} else {
+
+		if (sc->bits[i / 64] & bit && !is_wanted(sc, &sc->chunk[i])) {
 			sc->bits[i / 64] &= ~bit;
+			--*ret_matches;
 		}
 	}
-	return ERR_OK;
+	return code;
 }
 
 /* Appends the matches, whole, in the scan's order. */
 static enum err_code take(struct store_scan *sc, size_t from, size_t n, size_t matches,
 			  size_t *count, struct err *e)
 {
-	bool dense = matches * DENSE >= n;
-	size_t first = *count;
+	uint32_t rows[CHUNK];
+	struct flow *out = &sc->out[*count];
+	size_t found = 0;
+
+	for (size_t k = 0; k < n && found < matches; k++) {
+		size_t i = sc->config.backward ? n - 1 - k : k;
+
+		if (sc->bits[i / 64] >> (i % 64) & 1)
+			rows[found++] = (uint32_t)(from + i);
+	}
+	memset(out, 0, found * sizeof *out);
+	enum err_code code = segment_load_rows(sc->segment, FLOW_MEMBERS_ALL, rows, found, out, e);
+	if (code == ERR_OK)
+		*count += found;
+	return code;
+}
+
+/* Number of the segment's record at @row. */
+static enum err_code seq_at(struct store_scan *sc, size_t row, uint64_t *ret, struct err *e)
+{
+	struct flow f = { .seq = sc->row.first_seq + row };
 	enum err_code code = ERR_OK;
 
-	if (dense)
-		code = segment_load(sc->segment, FLOW_MEMBERS_ALL, from, n, sc->chunk, e);
-	for (size_t k = 0; k < n && code == ERR_OK; k++) {
-		size_t i = sc->config.backward ? n - 1 - k : k;
-		if (!(sc->bits[i / 64] >> (i % 64) & 1))
-			continue;
-		struct flow *out = &sc->out[*count];
-		if (dense) {
-			*out = sc->chunk[i];
-		} else {
-			*out = (struct flow){ 0 };
-			code = segment_load(sc->segment, FLOW_MEMBERS_ALL, from + i, 1, out, e);
-		}
-		++*count;
-	}
+	if (!has_no_holes(&sc->row))
+		code = segment_load(sc->segment, FLOW_MEMBER(FLOW_MEMBER_SEQ), row, 1, &f, e);
 	if (code == ERR_OK)
-		dict_back_flows(sc->r->back, &sc->r->db, FLOW_MEMBERS_ALL, &sc->out[first],
-				*count - first);
+		*ret = f.seq;
 	return code;
 }
 
@@ -367,8 +375,11 @@ static enum err_code look(struct store_scan *sc, size_t *count, size_t *work, st
 	size_t from = sc->config.backward ? sc->high - n : sc->low, matches, before = *count;
 	enum err_code code = decide(sc, from, n, &matches, e);
 
+	uint64_t edge = 0;
 	if (code == ERR_OK && matches)
 		code = take(sc, from, n, matches, count, e);
+	if (code == ERR_OK)
+		code = seq_at(sc, sc->config.backward ? from : from + n - 1, &edge, e);
 	if (code == ERR_PARSE) {
 		*count = before;
 		note_damage(sc, &sc->row, e->msg);
@@ -376,10 +387,10 @@ static enum err_code look(struct store_scan *sc, size_t *count, size_t *work, st
 		code = ERR_OK;
 	} else if (sc->config.backward) {
 		sc->high -= n;
-		sc->next = sc->chunk[0].seq;
+		sc->next = edge;
 	} else {
 		sc->low += n;
-		sc->next = sc->chunk[n - 1].seq + 1;
+		sc->next = edge + 1;
 	}
 	*work -= *work > n ? n : *work;
 	return code;

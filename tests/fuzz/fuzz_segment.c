@@ -14,10 +14,9 @@ enum { PIECE = 64 };
 /* Reading must stay within what was loaded; sanitizers see it when it is looked at. */
 static void look_at(const struct flow *flows, size_t n)
 {
-	static volatile uint64_t seen;
-
 	for (size_t i = 0; i < n; i++)
-		seen ^= hash_bytes(flows[i].ext, flows[i].ext_len, flows[i].seq);
+		if (hash_bytes(flows[i].ext, flows[i].ext_len, flows[i].seq) == 1546)
+			abort(); /* as good as never */
 }
 
 static struct flow_filter *make_filter(const struct flow_dict *dict)
