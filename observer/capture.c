@@ -200,6 +200,8 @@ enum err_code capture_new(const struct capture_config *config, struct capture **
 	compose_init(&c->compose, config->log, config->dict, config->names, &c->clock, seed);
 	c->compose.cilium = config->cilium;
 	c->compose.policies = config->policies;
+	c->compose.agent_policies = config->agent_policies;
+	c->compose.agent = config->agent;
 	c->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (c->stop_fd < 0)
 		return err_os(e, "capture eventfd");

@@ -23,6 +23,9 @@ struct capture_config {
 	struct name_table *names;
 	struct policy_table *policies; /* borrowed; may be NULL */
 	struct cilium *cilium;         /* borrowed; reads Cilium's events, if any source has them */
+	/* Of Cilium's agent, borrowed; NULL: none */
+	struct agent_policies *agent_policies;
+	struct agent_names *agent;
 	/* An eventfd that gets 1 written when every source that can end (replays) has; -1: none. */
 	int ended_fd;
 };

@@ -9,6 +9,7 @@
 #include "observer/decode/decode.h"
 #include "observer/decode/dns.h"
 #include "observer/drop_reason.h"
+#include "observer/upstream/agent_names.h"
 
 /* Message type numbers of Cilium's monitor (reference/cilium-events.md section 2). */
 enum { EVENT_DROP = 1, EVENT_TRACE = 4, EVENT_POLICY_VERDICT = 5, EVENT_L7 = 129 };
@@ -293,6 +294,9 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 	 * be. */
 	if (ev->kind != RAW_TRACE || ev->cause != BPF_CAUSE_DNS || ev->packets) {
 		name_flow(c->names, &f, &c->ext);
+		/* what the agent knows comes before what is derived */
+		if (c->agent_policies)
+			agent_policies_flow(c->agent_policies, c->dict, &f, &c->ext);
 		if (c->policies)
 			policy_flow(c->policies, &f, &c->ext);
 		append(c, &f);
@@ -369,6 +373,8 @@ static void cilium_sample_event(struct compose *c, const struct raw_event *ev, s
 		append(c, &f);
 		return;
 	}
+	if (f.kind == FLOW_KIND_AGENT)
+		agent_names_poke(c->agent); /* endpoints, addresses or policies may have changed */
 	f.ext = (const uint8_t *)c->ext.p;
 	f.ext_len = (uint32_t)c->ext.len;
 	flow_log_put(c->log, &f);

@@ -24,6 +24,9 @@
  * (static) text. */
 enum { COMPOSE_REASONS = 256, COMPOSE_EXT_BYTES = 65536 };
 
+struct agent_names;
+struct agent_policies;
+
 struct compose {
 	struct flow_log *log;
 	struct flow_dict *dict;
@@ -37,7 +40,10 @@ struct compose {
 	} reasons[COMPOSE_REASONS];
 	struct policy_table *policies; /* names policies; NULL: none are known. Borrowed */
 	struct cilium *cilium;         /* reads Cilium's events; NULL: they are refused. Borrowed */
-	struct buf ext;                /* the record's ext is written here */
+	/* which policies made Cilium's verdicts; NULL: not known. Borrowed */
+	struct agent_policies *agent_policies;
+	struct agent_names *agent; /* poked when Cilium's agent tells something; NULL: none */
+	struct buf ext;            /* the record's ext is written here */
 	char ext_bytes[COMPOSE_EXT_BYTES];
 	/* counts since start; read by other threads through compose_counts */
 	_Atomic uint64_t events, refused, bad_messages, lost;

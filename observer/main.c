@@ -30,6 +30,7 @@
 #include "observer/options.h"
 #include "observer/paths.h"
 #include "observer/policy/file.h"
+#include "observer/upstream/agent_names.h"
 #include "observer/telemetry.h"
 #include "rpc/server.h"
 
@@ -40,6 +41,7 @@ enum {
 	SOCKET_MODE = 0660, /* unix socket: owner and group */
 	PROVIDER_FILE =
 		1, /* slot of the endpoint file in the name table; 0 is kept for Kubernetes */
+	PROVIDER_CILIUM = 2,
 };
 
 /* Everything that lives as long as the process, torn down in reverse order. */
@@ -55,6 +57,8 @@ struct observer {
 	struct policy_table *policies;
 	struct policy_config policy_config;
 	struct policy_file *policy_file;
+	struct agent_policies *agent_policies; /* both of Cilium's agent; NULL: not asked for */
+	struct agent_names *cilium_agent;
 	struct epoch *epoch;
 	char state[PATHS_BYTES]; /* the folder; "" if there is none */
 	struct store *store;     /* NULL: no history */
@@ -91,6 +95,8 @@ static void observer_done(struct observer *ob)
 	epoch_free(ob->epoch);
 	policy_file_free(ob->policy_file);
 	policy_table_free(ob->policies);
+	agent_names_free(ob->cilium_agent);
+	agent_policies_free(ob->agent_policies);
 	name_file_free(ob->file);
 	host_free(ob->host);
 	name_table_free(ob->names);
@@ -261,6 +267,24 @@ static enum err_code open_cilium(struct observer *ob, struct err *e)
 	return code;
 }
 
+/* Whoever reads Cilium's events wants its names, too. */
+static enum err_code open_cilium_agent(struct observer *ob, struct err *e)
+{
+	const struct obs_options *o = &ob->o;
+	const char *socket = o->cilium_agent;
+
+	if (!socket && (o->cilium.monitor || o->cilium.perf))
+		socket = AGENT_NAMES_DEFAULT_PATH;
+	if (!socket || strcmp(socket, "none") == 0)
+		return ERR_OK;
+	enum err_code code = agent_policies_new(&ob->agent_policies, e);
+	const struct agent_names_config config = { .socket = socket,
+						   .who = PROVIDER_CILIUM,
+						   .names = ob->names,
+						   .policies = ob->agent_policies };
+	return code == ERR_OK ? agent_names_new(&config, &ob->cilium_agent, e) : code;
+}
+
 static enum err_code open_sources(struct observer *ob, struct err *e)
 {
 	enum err_code code = agent_new(&ob->agent, &ob->sources[0], e);
@@ -268,6 +292,8 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 		return code;
 	ob->source_count = 1;
 	code = open_cilium(ob, e);
+	if (code == ERR_OK)
+		code = open_cilium_agent(ob, e);
 	if (code != ERR_OK)
 		return code;
 	if (ob->o.bpf) {
@@ -392,6 +418,8 @@ static enum err_code start_capture(struct observer *ob, struct err *e)
 		.dict = ob->dict,
 		.names = ob->names,
 		.cilium = ob->cilium.decoder,
+		.agent_policies = ob->agent_policies,
+		.agent = ob->cilium_agent,
 		.ended_fd = ob->ended_fd,
 		.policies = ob->policies,
 	};
@@ -413,6 +441,8 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 		.api = ob->api,
 		.capture = ob->capture,
 		.server = ob->server,
+		.collect = ob->cilium_agent ? agent_names_collect : NULL,
+		.ctx = ob->cilium_agent,
 	};
 	enum err_code code =
 		check_listen(ob, "metrics-", ob->o.metrics_listen, ob->o.metrics_tls_cert_file, e);
@@ -544,7 +574,7 @@ static void serve(struct observer *ob)
 static enum err_code observe(struct observer *ob, struct err *e)
 {
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals, name_the_node, open_names,   open_policies, open_log,      start_rpc,
+		take_signals, name_the_node, open_names,   open_policies, open_log,       start_rpc,
 		open_sources, open_server,   start_keeper, start_capture, open_telemetry,
 	};
 

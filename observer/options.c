@@ -1,11 +1,13 @@
 #include "observer/options.h"
 
 #include "base/opt.h"
+#include "observer/upstream/agent_names.h"
 #include "base/time.h"
 
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
 enum option_id {
 	OPT_ACCESS_FILE,
+	OPT_CILIUM_AGENT,
 	OPT_CILIUM_MAP,
 	OPT_CILIUM_MONITOR,
 	OPT_CILIUM_RELEASE,
@@ -74,6 +76,10 @@ enum { OPTIONS_SERIES_MIN = 64, OPTIONS_SERIES_MAX = 1000000 };
 static const struct opt_row table[] = {
 	[OPT_ACCESS_FILE] = { "access-file", "FILE",
 			      "who may see the flows of which namespaces; reread when it changes" },
+	[OPT_CILIUM_AGENT] = { "cilium-agent", "PATH",
+			       "take names and policies from the Cilium agent that answers on this "
+			       "socket; 'none': from none (default where Cilium's events are "
+			       "read: " AGENT_NAMES_DEFAULT_PATH ")" },
 	[OPT_CILIUM_MAP] = { "cilium-map", "PATH",
 			     "Cilium's pinned perf event array, for --source cilium-perf "
 			     "(default " PERF_DEFAULT_PATH ", or below /run/cilium/bpffs)" },
@@ -472,6 +478,11 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 				struct err *e)
 {
 	switch (id) {
+	case OPT_CILIUM_AGENT:
+		if (!*value)
+			return bad_value(e, id, value, "the path of a socket, or none");
+		o->cilium_agent = value;
+		return ERR_OK;
 	case OPT_CLUSTER:
 		o->cluster = value;
 		return ERR_OK;

@@ -23,6 +23,8 @@ struct obs_options {
 	const char *node_labels[OPTIONS_LIST];
 	size_t node_label_count;
 	const char *endpoints; /* NULL: none */
+	const char
+		*cilium_agent; /* socket of an agent to take names from, "none"; NULL: not said */
 	const char *interfaces[OPTIONS_LIST];
 	uint32_t sources; /* bits of those named with --source; 0: none was */
 	bool bpf;
@@ -40,7 +42,7 @@ struct obs_options {
 	const char *tls_cert_file, *tls_key_file;
 	const char *tls_client_ca_files[OPTIONS_LIST];
 	size_t tls_client_ca_count;
-	const char *policies; /* file or folder; NULL: none are known */
+	const char *policies;    /* file or folder; NULL: none are known */
 	const char *access_file; /* NULL: everybody may see everything */
 	bool insecure_listen;
 	const char *metrics;        /* list of Hubble's metrics; NULL: none */

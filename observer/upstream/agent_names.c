@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "metrics/page.h"
 #include "observer/upstream/agent_view.h"
 #include "observer/upstream/rest.h"
 
@@ -51,9 +52,11 @@ static void set(_Atomic uint64_t *to, uint64_t v)
 	atomic_store_explicit(to, v, memory_order_relaxed);
 }
 
+/* One writer. Who sees the new count sees what was set before. */
 static void add(_Atomic uint64_t *to)
 {
-	set(to, atomic_load_explicit(to, memory_order_relaxed) + 1); /* one writer */
+	atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + 1,
+			      memory_order_release);
 }
 
 /* ---- one round of questions */
@@ -150,8 +153,8 @@ static uint64_t fail(struct agent_names *a, const struct err *e)
 {
 	uint64_t most = a->interval_ns < PAUSE_MAX_NS ? a->interval_ns : PAUSE_MAX_NS;
 
-	add(&a->failures);
 	set(&a->stale, 1);
+	add(&a->failures);
 	a->pause_ns = a->pause_ns ? 2 * a->pause_ns : PAUSE_MIN_NS;
 	a->pause_ns = a->pause_ns < most ? a->pause_ns : most;
 	if (!a->was_told_away)
@@ -169,9 +172,9 @@ static uint64_t succeed(struct agent_names *a, struct mono_ns asked)
 			 LOG_QUOTE(a->socket), (unsigned long long)a->endpoints,
 			 (unsigned long long)a->addresses, (unsigned long long)a->identities,
 			 (unsigned long long)a->services);
-	add(&a->refreshes);
 	set(&a->stale, 0);
 	set(&a->fresh_at, asked.v);
+	add(&a->refreshes);
 	a->pause_ns = 0;
 	a->was_told_away = false;
 	return jittered(a, a->interval_ns);
@@ -285,9 +288,12 @@ static uint64_t get(const _Atomic uint64_t *from)
 
 struct agent_names_counts agent_names_counts(const struct agent_names *a)
 {
+	uint64_t refreshes = atomic_load_explicit(&a->refreshes, memory_order_acquire);
+	uint64_t failures = atomic_load_explicit(&a->failures, memory_order_acquire);
+
 	return (struct agent_names_counts){
-		.refreshes = get(&a->refreshes),
-		.failures = get(&a->failures),
+		.refreshes = refreshes,
+		.failures = failures,
 		.fresh_at = { get(&a->fresh_at) },
 		.is_stale = get(&a->stale),
 		.endpoints = get(&a->endpoints),
@@ -297,4 +303,36 @@ struct agent_names_counts agent_names_counts(const struct agent_names *a)
 		.policy_rules = get(&a->policy_rules),
 		.left_out = get(&a->left_out),
 	};
+}
+
+void agent_names_collect(void *ctx, struct metrics_page *page)
+{
+	const struct agent_names_counts c = agent_names_counts(ctx);
+	const struct {
+		const char *kind;
+		uint64_t count;
+	} held[] = {
+		{ "endpoint", c.endpoints },       { "address", c.addresses },
+		{ "identity", c.identities },      { "service", c.services },
+		{ "policy_rule", c.policy_rules },
+	};
+
+	page_counter(page, "tycho_cilium_agent_refreshes_total",
+		     "How often the agent's names were fetched", c.refreshes);
+	page_counter(page, "tycho_cilium_agent_failures_total",
+		     "How often they could not be; those that are known stay", c.failures);
+	page_gauge(page, "tycho_cilium_agent_stale",
+		   "1: the last attempt failed, names may be out of date", c.is_stale);
+	if (c.fresh_at.v)
+		page_gauge(page, "tycho_cilium_agent_age_seconds", "How old the agent's names are",
+			   (double)(mono_now().v - c.fresh_at.v) / 1e9);
+	page_family(page, "tycho_cilium_agent_names", METRIC_GAUGE,
+		    "What is known from the agent, by kind");
+	for (size_t i = 0; i < ARRAY_LEN(held); i++) {
+		const struct page_label label = { "kind", str_of(held[i].kind) };
+		page_u64(page, &label, 1, held[i].count);
+	}
+	page_gauge(page, "tycho_cilium_agent_entries_left_out",
+		   "Entries of the agent's last answers that could not be read",
+		   (double)c.left_out);
 }

@@ -19,7 +19,10 @@
 #include "observer/name/name.h"
 #include "observer/upstream/agent_policy.h"
 
+#define AGENT_NAMES_DEFAULT_PATH "/var/run/cilium/cilium.sock"
+
 struct agent_names;
+struct metrics_page;
 
 struct agent_names_config {
 	const char *socket;   /* path */
@@ -48,5 +51,7 @@ struct agent_names_counts {
 	uint64_t left_out; /* entries that could not be read */
 };
 struct agent_names_counts agent_names_counts(const struct agent_names *a);
+/* The same as metrics: tycho_cilium_agent_… . @ctx is the agent_names. Any thread. */
+void agent_names_collect(void *ctx, struct metrics_page *page);
 
 #endif

@@ -444,11 +444,42 @@ static void hubble_free(struct source *source)
 	free(s);
 }
 
+static size_t hubble_figures(const struct source *source, struct source_figure out[SOURCE_FIGURES])
+{
+	static const struct source_figure_kind
+		connected = { "connected", "1: the server answers", false },
+		connects = { "connects_total", "How often the server came to answer", true },
+		seen = { "seen_before_total",
+			 "Records that came again after a break, and "
+			 "were left out",
+			 true },
+		gaps = { "gaps_total",
+			 "Places where the server may have had flows "
+			 "that did not come",
+			 true },
+		bad = { "bad_messages_total", "Messages that are no protobuf, or too large", true },
+		nodes = { "nodes", "Nodes seen, by name", false };
+	const struct source_hubble_counts c = source_hubble_counts(source);
+	const struct source_figure figures[] = {
+		{ &connected, c.is_connected },
+		{ &connects, c.connects },
+		{ &seen, c.seen_before },
+		{ &gaps, c.gaps },
+		{ &bad, c.bad },
+		{ &nodes, c.nodes },
+	};
+
+	_Static_assert(ARRAY_LEN(figures) <= SOURCE_FIGURES, "no room for all figures");
+	memcpy(out, figures, sizeof figures);
+	return ARRAY_LEN(figures);
+}
+
 static const struct source_ops hubble_ops = {
 	.name = "hubble",
 	.fd = hubble_fd,
 	.drain = hubble_drain,
 	.flush = hubble_flush,
+	.figures = hubble_figures,
 	.free = hubble_free,
 };
 
