@@ -54,10 +54,13 @@ static void widen(struct gap *g, const struct store_gap *by)
 		to->detail = keep(g->detail, sizeof g->detail, by->detail);
 }
 
+/* One after the other in time, or in number. */
 static bool is_near(const struct store_gap *a, const struct store_gap *b)
 {
-	return a->cause == b->cause && str_eq(a->node, b->node) && b->from.v <= a->to.v + NEAR_NS &&
-	       a->from.v <= b->to.v + NEAR_NS;
+	bool adjoin = a->last_seq && a->last_seq + 1 == b->first_seq;
+	bool near = b->from.v <= a->to.v + NEAR_NS && a->from.v <= b->to.v + NEAR_NS;
+
+	return a->cause == b->cause && str_eq(a->node, b->node) && (adjoin || near);
 }
 
 void gaps_note(struct gaps *g, const struct store_gap *gap, bool lies_in_file)

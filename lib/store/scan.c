@@ -178,7 +178,7 @@ static void note_damage(struct store_scan *sc, const struct segment_row *row, co
 
 /* The table of segments itself cannot be read at this place. An index, which lies elsewhere, knows
  * where the next one begins. */
-static enum err_code step_over(struct store_scan *sc, struct err *e)
+static enum err_code step_over(struct store_scan *sc, bool *ret_end, struct err *e)
 {
 	struct db *db = &sc->r->db;
 	struct segment_row row = { 0 };
@@ -204,7 +204,7 @@ static enum err_code step_over(struct store_scan *sc, struct err *e)
 	if (code != ERR_OK)
 		return code;
 	if (!row.first_seq) {
-		sc->at = sc->config.backward ? 0 : UINT64_MAX;
+		*ret_end = true;
 		return ERR_OK;
 	}
 	note_damage(sc, &row, "a page of the table of segments");
@@ -245,7 +245,7 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 		code = segment_read(db, &sc->row, &sc->bytes, e);
 	reader_end(sc->r);
 	if (code == ERR_PARSE && !found)
-		return step_over(sc, e);
+		return step_over(sc, ret_end, e);
 	if (code == ERR_OK && found)
 		code = segment_open(sc->segment, buf_str(&sc->bytes), e);
 	if (code == ERR_OK && found && segment_count(sc->segment) != sc->row.count)

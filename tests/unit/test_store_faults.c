@@ -1,0 +1,507 @@
+/* lib/store: what goes wrong is owned up to, and the observer goes on. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "store/inside.h"
+#include "store_fixture.h"
+
+static void path_in(struct fixture *fx, const char *name, char path[100])
+{
+	(void)snprintf(path, 100, "%s/%s", fx->dir, name);
+}
+
+static struct seen_gap only_gap(struct store_reader *r)
+{
+	struct seen_gap gaps[4] = { 0 };
+	size_t n = fixture_gaps(r, gaps, ARRAY_LEN(gaps));
+
+	for (size_t i = 0; n != 1 && i < n && i < ARRAY_LEN(gaps); i++)
+		print_message("%s %llu to %llu, lost %llu: %s\n",
+			      store_gap_cause_name(gaps[i].cause),
+			      (unsigned long long)gaps[i].from.v, (unsigned long long)gaps[i].to.v,
+			      (unsigned long long)gaps[i].lost, gaps[i].detail);
+	assert_int_equal(n, 1);
+	return gaps[0];
+}
+
+/* --- ends --------------------------------------------------------------------------------- */
+
+static void a_stop_leaves_a_gap_until_the_next_start(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	struct wall_ns stopped = fx->now;
+	fixture_close(fx);
+	fx->now = after(fx->now, 3600);
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen_gap gap = only_gap(r);
+	assert_int_equal(gap.cause, STORE_GAP_DOWN);
+	assert_int_equal(gap.from.v, stopped.v);
+	assert_int_equal(gap.to.v, fx->now.v);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 10);
+}
+
+static void a_kill_loses_the_open_block_and_says_so(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	fixture_block(fx, 10);
+	struct wall_ns sealed = fx->now;
+	assert_int_equal(fixture_put(fx, 10, &e), ERR_OK);
+	fixture_kill(fx);
+	fx->now = after(fx->now, 30);
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen_gap gap = only_gap(r);
+	assert_int_equal(gap.cause, STORE_GAP_CRASHED);
+	assert_int_equal(gap.from.v, sealed.v);
+	assert_int_equal(gap.to.v, fx->now.v);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 20);
+	(void)fixture_chain(r);
+}
+
+static void a_quiet_store_gives_a_sign_of_life(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	for (int i = 0; i < 100; i++) {
+		fx->now = after(fx->now, 1);
+		assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	}
+	struct wall_ns ended = fx->now;
+	fixture_kill(fx);
+	fx->now = after(fx->now, 3600);
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_in_range(only_gap(r).from.v, ended.v - 10 * NS_PER_S, ended.v);
+}
+
+static void killed_again_and_again_it_keeps_all_that_was_sealed(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+	uint64_t sealed = 0;
+
+	for (int run = 0; run < 12; run++) {
+		fixture_open(fx);
+		for (int i = 0; i < run; i++) {
+			fixture_block(fx, 50);
+			sealed += 50;
+		}
+		assert_int_equal(fixture_put(fx, 7, &e), ERR_OK);
+		fixture_kill(fx);
+		fx->next_seq += 1000; /* as the epoch does */
+		fx->now = after(fx->now, 5);
+	}
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
+	assert_int_equal(seen.count, sealed);
+	assert_int_equal(seen.wrong, 0);
+	assert_true(seen.ordered);
+	assert_int_equal(count_gaps(r, STORE_GAP_CRASHED), 12);
+	(void)fixture_chain(r);
+}
+
+static void edges_count_each_record_once_over_a_kill(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 50);
+	fixture_block(fx, 60);
+	fixture_kill(fx);
+	fixture_open(fx);
+	fixture_block(fx, 5);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edge"), 115);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(bytes) FROM edges WHERE src = 'cart'"
+					 " AND src_namespace = 'shop' AND dst = 'world' AND"
+					 " dst_port = 443"),
+			 /* two of eight pods: numbers 1000 to 1114 that are 0 or 1 modulo 8 */
+			 30 * 120);
+}
+
+/* --- clocks ------------------------------------------------------------------------------- */
+
+static void a_clock_that_is_set_back_is_noted(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	struct wall_ns before = fx->now;
+	fx->now.v -= 600 * NS_PER_S;
+	assert_int_equal(fixture_put(fx, 10, &e), ERR_OK);
+	fx->now = after(fx->now, 1);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen_gap gap = only_gap(r);
+	assert_int_equal(gap.cause, STORE_GAP_CLOCK);
+	assert_int_equal(gap.to.v, before.v);
+	assert_int_equal(gap.from.v, before.v - 600 * NS_PER_S);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 20);
+}
+
+static void a_clock_that_is_set_back_over_a_restart_is_noted(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	fixture_close(fx);
+	fx->now.v -= 600 * NS_PER_S;
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(count_gaps(r, STORE_GAP_CLOCK), 1);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 20);
+}
+
+static void a_step_of_less_than_a_second_is_no_gap(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	fx->now.v -= 900 * NS_PER_MS;
+	assert_int_equal(fixture_put(fx, 10, &e), ERR_OK);
+	fx->now = after(fx->now, 1);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_gaps(r, NULL, 0), 0);
+}
+
+/* --- who may ------------------------------------------------------------------------------ */
+
+static void two_stores_in_one_folder_are_one_too_many(void **state)
+{
+	struct fixture *fx = *state;
+	struct store *other = NULL;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	assert_int_equal(store_open(&fx->config, fx->now, FIRST_SEQ, &other, &e), ERR_EXISTS);
+	assert_non_null(strstr(e.msg, "another observer"));
+	assert_null(other);
+	fixture_close(fx);
+	assert_int_equal(store_open(&fx->config, fx->now, FIRST_SEQ, &other, &e), ERR_OK);
+	store_close(other, fx->now);
+}
+
+static void a_newer_file_is_refused_with_a_sentence(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_close(fx);
+	(void)fixture_sql(fx, "PRAGMA user_version = 99");
+	assert_int_equal(store_open(&fx->config, fx->now, FIRST_SEQ, &fx->store, &e),
+			 ERR_UNSUPPORTED);
+	assert_non_null(strstr(e.msg, "newer Tycho"));
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, &e), ERR_UNSUPPORTED);
+	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 99); /* and left alone */
+}
+
+static void somebody_elses_database_is_refused_and_left_alone(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	(void)fixture_sql(fx, "CREATE TABLE precious (x)");
+	assert_int_equal(store_open(&fx->config, fx->now, FIRST_SEQ, &fx->store, &e),
+			 ERR_UNSUPPORTED);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM sqlite_schema"), 1);
+}
+
+static void numbers_go_on_behind_what_the_file_holds(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	fixture_close(fx);
+	fx->next_seq = 5; /* the state directory was lost, and the clock stands in 1970 */
+	fixture_open(fx);
+	assert_int_equal(store_taken(fx->store), FIRST_SEQ + 10);
+	fixture_block(fx, 10);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 20);
+}
+
+/* --- disks -------------------------------------------------------------------------------- */
+
+/* SQLite says "full" as it does when the file system is. */
+static void limit_pages(struct fixture *fx, const char *sql)
+{
+	assert_int_equal(db_script(&fx->store->db, sql, NULL), ERR_OK);
+}
+
+static void a_full_disk_loses_blocks_and_a_gap_says_which(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen_gap gaps[4];
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 100);
+	limit_pages(fx, "PRAGMA max_page_count = 1");
+	struct wall_ns failed = fx->now;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(fixture_put(fx, 2000, &e), ERR_OK);
+		fx->now = after(fx->now, 1);
+		assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_IO);
+		assert_non_null(strstr(e.msg, "No space left on device"));
+		assert_false(store_counts(fx->store).is_writing);
+	}
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(only_gap(r).cause, STORE_GAP_WRITE); /* known before it can be written */
+	limit_pages(fx, "PRAGMA max_page_count = 1000000");
+	fixture_block(fx, 100);
+	assert_true(store_counts(fx->store).is_writing);
+	assert_int_equal(store_counts(fx->store).lost, 6000);
+	assert_int_equal(fixture_gaps(r, gaps, ARRAY_LEN(gaps)), 1);
+	assert_int_equal(gaps[0].cause, STORE_GAP_WRITE);
+	assert_int_equal(gaps[0].lost, 6000);
+	assert_int_equal(gaps[0].first_seq, FIRST_SEQ + 100);
+	assert_int_equal(gaps[0].last_seq, FIRST_SEQ + 6099);
+	assert_in_range(gaps[0].from.v, failed.v, failed.v + NS_PER_S);
+	assert_string_equal(gaps[0].detail, "No space left on device");
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 200);
+	assert_non_null(strstr(fixture_chain(r).kinds, "g"));
+}
+
+static void names_of_a_lost_block_are_there_for_the_next(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	limit_pages(fx, "PRAGMA max_page_count = 1");
+	assert_int_equal(fixture_put(fx, 2000, &e), ERR_OK);
+	fx->now = after(fx->now, 1);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_IO);
+	limit_pages(fx, "PRAGMA max_page_count = 1000000");
+	fixture_block(fx, 300);
+	fixture_close(fx);
+	AUTO(flow_dict_free) struct flow_dict *dict = fx->dict;
+	assert_int_equal(flow_dict_new(100, &fx->dict, NULL), ERR_OK);
+	fx->config.dict = fx->dict;
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
+	assert_int_equal(seen.count, 300);
+	assert_int_equal(seen.wrong, 0);
+}
+
+/* A folder where nothing can be written: the database's name is taken by a folder. */
+static void a_store_that_cannot_be_written_at_first_is_when_it_can(void **state)
+{
+	struct fixture *fx = *state;
+	char path[100];
+	struct err e = { 0 };
+
+	path_in(fx, "flows.db", path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	fixture_open(fx);
+	assert_int_not_equal(fixture_put(fx, 100, &e), ERR_OK);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	fx->now = after(fx->now, 1);
+	assert_int_not_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	assert_int_equal(store_counts(fx->store).lost, 100);
+	assert_int_equal(rmdir(path), 0);
+	fx->now = after(fx->now, 1);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_block(fx, 50);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 50);
+	struct seen_gap gap = only_gap(r);
+	assert_int_equal(gap.cause, STORE_GAP_WRITE);
+	assert_int_equal(gap.lost, 100);
+	assert_int_equal(fixture_chain(r).first, 1);
+}
+
+/* --- damage ------------------------------------------------------------------------------- */
+
+static void a_damaged_segment_is_stepped_over_and_becomes_a_gap(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < 5; i++)
+		fixture_block(fx, 500);
+	(void)fixture_sql(fx, "UPDATE segment_data SET data = zeroblob(length(data))"
+			      " WHERE first_seq = 1500");
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct store_scan_config config = ALL_RECORDS;
+	for (int i = 0; i < 2; i++) {
+		config.backward = i;
+		assert_int_equal(fixture_scan(fx, r, &config).count, 2000);
+	}
+	struct seen_gap gap = only_gap(r);
+	assert_int_equal(gap.cause, STORE_GAP_DAMAGED);
+	assert_int_equal(gap.lost, 500);
+	assert_int_equal(gap.first_seq, FIRST_SEQ + 500);
+	assert_int_equal(gap.last_seq, FIRST_SEQ + 999);
+	/* With the next block it is an entry of the chain, once. */
+	fixture_block(fx, 10);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 2010);
+	fixture_block(fx, 10);
+	assert_int_equal(count_gaps(r, STORE_GAP_DAMAGED), 1);
+	assert_string_equal(fixture_chain(r).kinds, "sg");
+}
+
+/* Every page in turn: nothing that is read is wrong, and what is missing is said to be. */
+static void any_one_page_may_be_damaged(void **state)
+{
+	struct fixture *fx = *state;
+	char path[100], saved[120], command[300];
+	enum { PAGE = 4096 };
+	struct stat st;
+
+	fixture_open(fx);
+	for (int i = 0; i < 8; i++)
+		fixture_block(fx, 400);
+	fixture_close(fx);
+	path_in(fx, "flows.db", path);
+	(void)snprintf(saved, sizeof saved, "%s.saved", path);
+	(void)snprintf(command, sizeof command, "cp %s %s", path, saved);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(stat(path, &st), 0);
+	size_t whole = 0, short_of = 0, refused = 0;
+	for (off_t at = 0; at < st.st_size; at += PAGE) {
+		uint8_t bytes[PAGE];
+		(void)snprintf(command, sizeof command, "cp %s %s", saved, path);
+		assert_int_equal(system(command), 0);
+		int fd = open(path, O_RDWR);
+		memset(bytes, 0xa5, sizeof bytes);
+		assert_int_equal(pwrite(fd, bytes, PAGE, at), PAGE);
+		assert_int_equal(close(fd), 0);
+		AUTO(store_reader_free) struct store_reader *r = NULL;
+		AUTO(store_scan_free) struct store_scan *sc = NULL;
+		struct err e = { 0 };
+		const struct flow *flows;
+		size_t n, seen = 0;
+		bool more = true;
+		if (store_reader_open(fx->dir, fx->dict, &r, &e) != ERR_OK) {
+			refused++;
+			continue;
+		}
+		enum err_code code = store_scan_new(r, &ALL_RECORDS, &sc, &e);
+		while (code == ERR_OK && more) {
+			code = store_scan_next(sc, 1000, &flows, &n, &more, &e);
+			for (size_t i = 0; code == ERR_OK && i < n; i++)
+				assert_int_equal(flows[i].verdict,
+						 fixture_flow(fx, flows[i].seq, NOON).verdict);
+			seen += code == ERR_OK ? n : 0;
+		}
+		if (code != ERR_OK)
+			refused++;
+		else if (seen == 3200)
+			whole++;
+		else
+			short_of++;
+		/* What is not there is a gap, if the gaps can be read. */
+		struct seen_gap gaps[16];
+		uint64_t lost = 0;
+		if (code != ERR_OK || seen == 3200)
+			continue;
+		size_t count = fixture_gaps(r, gaps, ARRAY_LEN(gaps));
+		for (size_t i = 0; i < count && i < ARRAY_LEN(gaps); i++)
+			lost += gaps[i].cause == STORE_GAP_DAMAGED;
+		assert_true(lost > 0);
+	}
+	assert_true(whole > 0 && short_of > 0 && refused > 0);
+	/* The writer: it opens whatever it finds, or another file. */
+	for (off_t at = 0; at < st.st_size; at += PAGE) {
+		uint8_t bytes[PAGE];
+		(void)snprintf(command, sizeof command, "cp %s %s", saved, path);
+		assert_int_equal(system(command), 0);
+		int fd = open(path, O_RDWR);
+		memset(bytes, 0xa5, sizeof bytes);
+		assert_int_equal(pwrite(fd, bytes, PAGE, at), PAGE);
+		assert_int_equal(close(fd), 0);
+		fx->next_seq += 100000;
+		fx->now = after(fx->now, 10);
+		fixture_open(fx);
+		struct err e = { 0 };
+		for (int i = 0; i < 6; i++) {
+			(void)!fixture_put(fx, 10, &e);
+			fx->now = after(fx->now, 1);
+			(void)!store_tick(fx->store, fx->now, &e);
+			fixture_tend(fx);
+		}
+		if (!store_counts(fx->store).is_writing)
+			fail_msg("page %d: %s", (int)(at / PAGE), e.msg);
+		fixture_close(fx);
+	}
+}
+
+static void a_file_of_rubbish_is_kept_aside(void **state)
+{
+	struct fixture *fx = *state;
+	char path[100];
+
+	path_in(fx, "flows.db", path);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	for (int i = 0; i < 10000; i++)
+		assert_true(fputs("rubbish ", f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen_gap gap = only_gap(r);
+	assert_int_equal(gap.cause, STORE_GAP_DAMAGED);
+	char aside[100], name[64];
+	(void)snprintf(name, sizeof name, "flows.db.damaged-%llu",
+		       (unsigned long long)(NOON.v / NS_PER_S));
+	path_in(fx, name, aside);
+	assert_int_equal(access(aside, F_OK), 0);
+	assert_non_null(strstr(gap.detail, name));
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 10);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
+		T(a_stop_leaves_a_gap_until_the_next_start),
+		T(a_kill_loses_the_open_block_and_says_so),
+		T(a_quiet_store_gives_a_sign_of_life),
+		T(killed_again_and_again_it_keeps_all_that_was_sealed),
+		T(edges_count_each_record_once_over_a_kill),
+		T(a_clock_that_is_set_back_is_noted),
+		T(a_clock_that_is_set_back_over_a_restart_is_noted),
+		T(a_step_of_less_than_a_second_is_no_gap),
+		T(two_stores_in_one_folder_are_one_too_many),
+		T(a_newer_file_is_refused_with_a_sentence),
+		T(somebody_elses_database_is_refused_and_left_alone),
+		T(numbers_go_on_behind_what_the_file_holds),
+		T(a_full_disk_loses_blocks_and_a_gap_says_which),
+		T(names_of_a_lost_block_are_there_for_the_next),
+		T(a_store_that_cannot_be_written_at_first_is_when_it_can),
+		T(a_damaged_segment_is_stepped_over_and_becomes_a_gap),
+		T(any_one_page_may_be_damaged),
+		T(a_file_of_rubbish_is_kept_aside),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
