@@ -172,8 +172,7 @@ static bool prune_by_age(struct store *s, struct wall_ns now)
 
 static bool prune_by_size(struct store *s, const struct usage *u, struct wall_ns now)
 {
-	uint64_t log_bytes = s->log_pages * u->page_bytes;
-	uint64_t used = (u->pages - u->free_pages) * u->page_bytes + log_bytes;
+	uint64_t used = (u->pages - u->free_pages) * u->page_bytes;
 	uint64_t limit = s->config.retention_bytes;
 	struct err e;
 	bool more = false;
@@ -181,8 +180,7 @@ static bool prune_by_size(struct store *s, const struct usage *u, struct wall_ns
 	if (!limit || used <= limit)
 		return false;
 	/* Edges, the chain and names are small beside flows; where they are not, edges go first. */
-	uint64_t rest =
-		used - log_bytes > s->segment_bytes ? used - log_bytes - s->segment_bytes : 0;
+	uint64_t rest = used > s->segment_bytes ? used - s->segment_bytes : 0;
 	if (s->counts.segments && rest <= limit / 2)
 		return prune(s, UINT64_MAX, used - limit, "size", now);
 	uint64_t oldest = 0;

@@ -40,7 +40,7 @@ struct store_config {
 	uint64_t seal_ns;       /* 0: 1 s */
 	size_t seal_flows;     /* 0: 65,536; at most SEGMENT_MAX. With a ring: half of it or less */
 	uint64_t retention_ns; /* 0: no limit */
-	uint64_t retention_bytes;    /* of the file; 0: no limit */
+	uint64_t retention_bytes;    /* of the file, its log of some MiB not counted; 0: no limit */
 	uint64_t edges_retention_ns; /* service-map edges per minute; 0: 400 days */
 };
 
@@ -84,9 +84,8 @@ struct store_gap {
 	struct str node;              /* whose; "" this one */
 	struct str detail;            /* "No space left on device"; may be "" */
 };
-/* Enters the chain with the next block. Gaps of one cause that follow each other within a second, or
- * number after number,
- * become one. */
+/* Enters the chain with the next block. Gaps of one cause that follow each other within a second,
+ * or number after number, become one. */
 void store_note_gap(struct store *s, const struct store_gap *gap);
 /* A policy object as it is in force from now on (@json is its canonical text), or gone (json "").
  */

@@ -1,0 +1,526 @@
+/* lib/store: merging, pruning, giving space back; policies and checkpoints over it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "flow/flow.pb-c.h"
+#include "store/inside.h"
+#include "store_fixture.h"
+
+/* Blocks of a second each, tended as the keeper does. */
+static void run_for(struct fixture *fx, int seconds, size_t records)
+{
+	for (int i = 0; i < seconds; i++) {
+		fixture_block(fx, records);
+		fixture_tend(fx);
+	}
+}
+
+static uint64_t db_bytes(struct fixture *fx)
+{
+	char path[100];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
+	assert_int_equal(stat(path, &st), 0);
+	return (uint64_t)st.st_size;
+}
+
+/* --- merging ------------------------------------------------------------------------------ */
+
+static void small_segments_grow_together_and_nothing_changes(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	run_for(fx, 300, 20);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct store_counts c = store_counts(fx->store);
+	assert_true(c.merges > 0);
+	/* at most 15 of each level: 1, 16 and 256 seconds */
+	assert_true(c.segments <= 3 * 15);
+	assert_int_equal(c.segments, fixture_sql(fx, "SELECT count(*) FROM segment"));
+	assert_int_equal(c.records, 6000);
+	assert_int_equal(c.blocks, 300);
+	struct store_scan_config config = ALL_RECORDS;
+	for (int backward = 0; backward < 2; backward++) {
+		config.backward = backward;
+		struct seen seen = fixture_scan(fx, r, &config);
+		assert_int_equal(seen.count, 6000);
+		assert_int_equal(seen.wrong, 0);
+		assert_true(seen.ordered);
+	}
+	assert_int_equal(fixture_chain(r).blocks, 300);
+}
+
+static void an_hour_that_is_over_is_one_segment(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	run_for(fx, 40, 10);
+	fx->now = after(fx->now, 3600);
+	run_for(fx, 3, 10);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM segment WHERE level = 9"), 1);
+	assert_int_equal(fixture_sql(fx, "SELECT count FROM segment WHERE level = 9"), 400);
+	assert_int_equal(fixture_sql(fx, "SELECT blocks FROM segment WHERE level = 9"), 40);
+}
+
+static void large_segments_are_left_as_they_are(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	run_for(fx, 3, 40000);
+	assert_int_equal(store_counts(fx->store).merges, 0);
+	assert_int_equal(store_counts(fx->store).segments, 3);
+	run_for(fx, 10, 10000);
+	assert_int_equal(fixture_sql(fx, "SELECT max(count) FROM segment"), 60000);
+}
+
+/* A scan that was begun before sees each record once, whatever is merged while it goes on. */
+static void a_scan_survives_merging_behind_its_back(void **state)
+{
+	struct fixture *fx = *state;
+
+	for (int backward = 0; backward < 2; backward++) {
+		fixture_open(fx);
+		for (int i = 0; i < 100; i++)
+			fixture_block(fx, 100);
+		AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+		AUTO(store_scan_free) struct store_scan *sc = NULL;
+		struct store_scan_config config = ALL_RECORDS;
+		struct err e = { 0 };
+		uint64_t count = 0, last = backward ? UINT64_MAX : 0;
+		bool more = true;
+		config.backward = backward;
+		config.range.from_seq = fx->next_seq - 10000;
+		assert_int_equal(store_scan_new(r, &config, &sc, &e), ERR_OK);
+		while (more) {
+			const struct flow *flows;
+			size_t n;
+			if (store_scan_next(sc, 150, &flows, &n, &more, &e) != ERR_OK)
+				fail_msg("%s", e.msg);
+			for (size_t i = 0; i < n; i++) {
+				assert_true(backward ? flows[i].seq < last : flows[i].seq > last);
+				last = flows[i].seq;
+			}
+			count += n;
+			(void)store_tend(fx->store, fx->now);
+		}
+		assert_int_equal(count, 10000);
+		assert_true(store_counts(fx->store).merges > 0);
+		fixture_close(fx);
+	}
+}
+
+static void a_damaged_segment_is_left_out_of_merging(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < 20; i++)
+		fixture_block(fx, 10);
+	(void)fixture_sql(fx, "DELETE FROM segment_data WHERE first_seq = 1050");
+	fixture_tend(fx);
+	fixture_block(fx, 10);
+	fixture_tend(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 200);
+	assert_int_equal(count_gaps(r, STORE_GAP_DAMAGED), 1);
+}
+
+/* --- retention ---------------------------------------------------------------------------- */
+
+static void what_is_too_old_goes_and_the_chain_holds_from_there(void **state)
+{
+	struct fixture *fx = *state;
+	struct wall_ns oldest, newest;
+	struct err e = { 0 };
+
+	fx->config.retention_ns = 3 * 3600 * NS_PER_S;
+	fixture_open(fx);
+	uint64_t put = 0;
+	for (int hour = 0; hour < 12; hour++) {
+		run_for(fx, 20, 50);
+		put += 1000;
+		fx->now = after(fx->now, 3580);
+		assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+		fixture_tend(fx);
+	}
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct store_counts c = store_counts(fx->store);
+	assert_int_equal(c.records + c.pruned_records, put);
+	assert_in_range(c.records, 2000, 4000);
+	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
+	assert_int_equal(seen.count, c.records);
+	struct seen_chain chain = fixture_chain(r); /* checks each hash */
+	assert_true(chain.first > 100);
+	assert_int_equal(chain.blocks, c.blocks);
+	assert_true(strchr(chain.kinds, 'p') != NULL);
+	assert_int_equal(store_extent(r, &oldest, &newest, &e), ERR_OK);
+	assert_in_range(oldest.v, fx->now.v - 4 * 3600 * NS_PER_S, fx->now.v);
+	assert_int_equal(oldest.v, c.oldest.v);
+	/* The last pruning names the entry before the first, and its hash. */
+	char want[64];
+	(void)snprintf(want, sizeof want, "\"to_entry\":\"%llu\"",
+		       (unsigned long long)chain.first - 1);
+	char sql[200];
+	(void)snprintf(sql, sizeof sql,
+		       "SELECT count(*) FROM entry WHERE kind = 6 AND body LIKE '%%%s%%'", want);
+	assert_int_equal(fixture_sql(fx, sql), 1);
+	/* And so it is after a restart. */
+	store_reader_free(TAKE(r));
+	fixture_close(fx);
+	fixture_open(fx);
+	r = fixture_reader(fx);
+	assert_int_equal(fixture_chain(r).first, chain.first);
+	assert_int_equal(store_counts(fx->store).records, c.records);
+}
+
+static void a_record_is_as_old_as_its_block_whatever_it_says_itself(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	for (int i = 0; i < 10; i++) {
+		struct flow f = fixture_flow(fx, fx->next_seq++, (struct wall_ns){ 1 });
+		assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+		fx->now = after(fx->now, 1);
+		assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+		fixture_tend(fx);
+	}
+	assert_int_equal(store_counts(fx->store).records, 10);
+}
+
+static void a_clock_that_was_ahead_does_not_keep_records_for_ever(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	fx->now = after(fx->now, 86400.0 * 3650);
+	fixture_block(fx, 10);
+	fx->now = NOON;
+	fixture_block(fx, 10);
+	fx->now = after(NOON, 7300);
+	fixture_block(fx, 10);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_tend(fx);
+	assert_int_equal(store_counts(fx->store).records, 10);
+}
+
+/* Records that do not compress: a file of some size. */
+static void put_bulk(struct fixture *fx, size_t n)
+{
+	static uint64_t x = 1;
+	struct err e = { 0 };
+	uint8_t ext[1500];
+
+	for (size_t i = 0; i < n; i++) {
+		struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+		/* field 100, bytes: flow.proto has none of that number */
+		size_t len = 0;
+		ext[len++] = 0xa2;
+		ext[len++] = 0x06;
+		ext[len++] = 0x80 | (1024 & 0x7f);
+		ext[len++] = 1024 >> 7;
+		for (size_t k = 0; k < 1024 / 8; k++, len += 8) {
+			x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
+			uint64_t mixed = x ^ x >> 29;
+			memcpy(ext + len, &mixed, 8);
+		}
+		f.ext = ext;
+		f.ext_len = (uint32_t)len;
+		if (store_put(fx->store, &f, 1, fx->now, &e) != ERR_OK)
+			fail_msg("%s", e.msg);
+	}
+	fx->now = after(fx->now, 1);
+	if (store_tick(fx->store, fx->now, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+}
+
+static void a_file_that_is_too_large_shrinks_from_the_oldest_end(void **state)
+{
+	struct fixture *fx = *state;
+	const uint64_t limit = 4 << 20;
+
+	fx->config.retention_bytes = limit;
+	fixture_open(fx);
+	for (int i = 0; i < 40; i++) {
+		put_bulk(fx, 500); /* half a MiB */
+		fixture_tend(fx);
+	}
+	struct store_counts c = store_counts(fx->store);
+	assert_true(c.pruned_records > 0);
+	assert_true(c.records >= 3000);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct store_scan_config config = ALL_RECORDS;
+	struct seen seen = fixture_scan(fx, r, &config);
+	assert_int_equal(seen.count, c.records);
+	assert_int_equal(seen.last, fx->next_seq - 1);
+	(void)fixture_chain(r);
+	store_reader_free(TAKE(r));
+	fixture_close(fx); /* moves the log into the file */
+	assert_true(db_bytes(fx) <= limit);
+}
+
+static void space_goes_back_to_the_file_system(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	for (int i = 0; i < 40; i++)
+		put_bulk(fx, 500);
+	fixture_close(fx);
+	uint64_t before = db_bytes(fx);
+	assert_true(before > 20 << 20);
+	fx->now = after(fx->now, 7200);
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_tend(fx);
+	fixture_close(fx);
+	assert_true(db_bytes(fx) < 6 << 20); /* 4 MiB of slack may stay */
+}
+
+static void edges_outlive_flows_and_end_in_their_time(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fx->config.edges_retention_ns = 10 * 86400 * NS_PER_S;
+	fixture_open(fx);
+	fixture_block(fx, 100);
+	for (int day = 0; day < 9; day++) {
+		fx->now = after(fx->now, 86400);
+		assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+		fixture_tend(fx);
+	}
+	assert_int_equal(store_counts(fx->store).records, 0);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 100);
+	/* Names that only flows meant have gone; those of the edges not. */
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM endpoint"), 0);
+	fx->now = after(fx->now, 3.0 * 86400);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_tend(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edge"), 0);
+	/* What is seen again is there again. */
+	fixture_block(fx, 100);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
+	assert_int_equal(seen.count, 100);
+	assert_int_equal(seen.wrong, 0);
+}
+
+/* --- edges -------------------------------------------------------------------------------- */
+
+struct edge_sum {
+	uint64_t edges, flows, dropped;
+};
+
+static void add_edge(void *ctx, const struct store_edge *edge)
+{
+	struct edge_sum *sum = ctx;
+
+	assert_true(str_is(edge->node, "here"));
+	assert_true(str_is(edge->dst, "world"));
+	assert_true(str_is(edge->src_namespace, "shop"));
+	assert_int_equal(edge->dst_port, 443);
+	assert_int_equal(edge->minute.v % (60 * NS_PER_S), 0);
+	assert_int_equal(edge->bytes, edge->flows * 120);
+	sum->edges++;
+	sum->flows += edge->flows;
+	if (edge->verdict == FLOW__VERDICT__DROPPED) {
+		assert_int_equal(edge->drop_desc, 133);
+		sum->dropped += edge->flows;
+	}
+}
+
+static void edges_add_up_by_workload_and_minute(void **state)
+{
+	struct fixture *fx = *state;
+	struct edge_sum sum = { 0 }, none = { 0 };
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	run_for(fx, 65, 100);
+	fx->now = after(fx->now, 60);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(store_edges(r, NOON, fx->now, add_edge, &sum, &e), ERR_OK);
+	assert_int_equal(sum.flows, 6500);
+	assert_int_equal(sum.dropped, 65); /* one in a hundred */
+	/* NOON is 20 s into its minute: three minutes of four workloads, and drops */
+	assert_in_range(sum.edges, 3 * 4, 3 * 8);
+	assert_int_equal(store_edges(r, after(NOON, 600), after(NOON, 700), add_edge, &none, &e),
+			 ERR_OK);
+	assert_int_equal(none.edges, 0);
+}
+
+static void replies_count_for_the_edge_of_the_request(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	struct flow f = fixture_flow(fx, fx->next_seq++, fx->now), back = f;
+	back.seq = fx->next_seq++;
+	back.is_reply = FLOW_REPLY_TRUE;
+	back.src_ep = f.dst_ep;
+	back.dst_ep = f.src_ep;
+	back.src_port = f.dst_port;
+	back.dst_port = f.src_port;
+	assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	assert_int_equal(store_put(fx->store, &back, 1, fx->now, &e), ERR_OK);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edges"), 1);
+	assert_int_equal(fixture_sql(fx, "SELECT flows FROM edges WHERE dst_port = 443"), 2);
+}
+
+/* --- policies and checkpoints -------------------------------------------------------------- */
+
+static struct store_policy policy_of(const char *json)
+{
+	return (struct store_policy){ .kind = STR("NetworkPolicy"),
+				      .namespace_ = STR("shop"),
+				      .name = STR("deny-all"),
+				      .uid = STR("u1"),
+				      .resource_version = STR("7"),
+				      .json = str_of(json) };
+}
+
+struct policy_list {
+	size_t count;
+	struct wall_ns from[8], to[8];
+};
+
+static void add_policy(void *ctx, const struct store_policy *p)
+{
+	struct policy_list *list = ctx;
+
+	assert_true(str_is(p->name, "deny-all"));
+	assert_true(list->count < ARRAY_LEN(list->from));
+	list->from[list->count] = p->from;
+	list->to[list->count++] = p->to;
+}
+
+static void policies_are_known_for_their_time(void **state)
+{
+	struct fixture *fx = *state;
+	struct policy_list all = { 0 }, early = { 0 };
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	const char *const texts[] = { "{\"a\":1}", "{\"a\":1}", "{\"a\":2}", "" };
+	struct wall_ns began = fx->now;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct store_policy p = policy_of(texts[i]);
+		assert_int_equal(fixture_put(fx, 3, &e), ERR_OK);
+		assert_int_equal(store_note_policy(fx->store, &p, fx->now, &e), ERR_OK);
+		fx->now = after(fx->now, 10);
+	}
+	fixture_block(fx, 10);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(store_policies(r, NOON, fx->now, add_policy, &all, &e), ERR_OK);
+	assert_int_equal(all.count, 2); /* the second said nothing new */
+	assert_int_equal(all.from[0].v, began.v);
+	assert_int_equal(all.to[0].v, after(began, 20).v);
+	assert_int_equal(all.from[1].v, after(began, 20).v);
+	assert_int_equal(all.to[1].v, after(began, 30).v);
+	assert_int_equal(store_policies(r, NOON, after(began, 5), add_policy, &early, &e), ERR_OK);
+	assert_int_equal(early.count, 1);
+	assert_string_equal(fixture_chain(r).kinds, "sppp");
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 32);
+}
+
+static void a_policy_in_force_is_said_again_when_its_entry_is_pruned(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_policy p = policy_of("{}");
+	struct err e = { 0 };
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	assert_int_equal(store_note_policy(fx->store, &p, fx->now, &e), ERR_OK);
+	fixture_block(fx, 10);
+	fx->now = after(fx->now, 7200);
+	fixture_block(fx, 10);
+	fixture_tend(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen_chain chain = fixture_chain(r);
+	assert_string_equal(chain.kinds, "pp"); /* pruned, and the policy */
+	assert_non_null(strstr(chain.last_body, "\"kind\":\"policy\""));
+	assert_int_equal(fixture_sql(fx, "SELECT entry FROM policy"), chain.last);
+}
+
+struct checkpoint_list {
+	size_t count;
+	uint64_t entry[8];
+};
+
+static bool add_checkpoint(void *ctx, const struct store_checkpoint *c)
+{
+	struct checkpoint_list *list = ctx;
+
+	assert_true(str_is(c->text, "text"));
+	assert_true(str_eq(c->signature, str_n("s\0g", 3)));
+	list->entry[list->count++] = c->entry;
+	return list->count < 2;
+}
+
+static void checkpoints_come_back_in_order_until_it_is_enough(void **state)
+{
+	struct fixture *fx = *state;
+	struct checkpoint_list list = { 0 };
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	for (uint64_t entry = 1; entry < 6; entry++) {
+		const struct store_checkpoint c = { .entry = entry,
+						    .text = STR("text"),
+						    .signature = str_n("s\0g", 3),
+						    .key = STR("key") };
+		assert_int_equal(store_put_checkpoint(fx->store, &c, &e), ERR_OK);
+	}
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(store_checkpoints(r, 3, add_checkpoint, &list, &e), ERR_OK);
+	assert_int_equal(list.count, 2);
+	assert_int_equal(list.entry[0], 3);
+	assert_int_equal(list.entry[1], 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
+		T(small_segments_grow_together_and_nothing_changes),
+		T(an_hour_that_is_over_is_one_segment),
+		T(large_segments_are_left_as_they_are),
+		T(a_scan_survives_merging_behind_its_back),
+		T(a_damaged_segment_is_left_out_of_merging),
+		T(what_is_too_old_goes_and_the_chain_holds_from_there),
+		T(a_record_is_as_old_as_its_block_whatever_it_says_itself),
+		T(a_clock_that_was_ahead_does_not_keep_records_for_ever),
+		T(a_file_that_is_too_large_shrinks_from_the_oldest_end),
+		T(space_goes_back_to_the_file_system),
+		T(edges_outlive_flows_and_end_in_their_time),
+		T(edges_add_up_by_workload_and_minute),
+		T(replies_count_for_the_edge_of_the_request),
+		T(policies_are_known_for_their_time),
+		T(a_policy_in_force_is_said_again_when_its_entry_is_pruned),
+		T(checkpoints_come_back_in_order_until_it_is_enough),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
