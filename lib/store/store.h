@@ -156,6 +156,10 @@ MUST_CHECK enum err_code store_scan_next(struct store_scan *sc, size_t work,
 /* Number of the next record that it would look at. */
 uint64_t store_scan_at(const struct store_scan *sc);
 
+/* How many records numbered in [from, to) there are: fewer than numbers where some were lost. */
+MUST_CHECK enum err_code store_held(struct store_reader *r, uint64_t from, uint64_t to,
+				    uint64_t *ret_held, struct err *e);
+
 /* What is covered: from when on, and the gaps that touch the range, by start. @each's strings are
  * borrowed for the call. */
 MUST_CHECK enum err_code store_gaps(struct store_reader *r, struct wall_ns since,

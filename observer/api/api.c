@@ -24,6 +24,7 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 		{ "/observer.Observer/GetNodes", api_get_nodes, NULL },
 		{ "/observer.Observer/GetNamespaces", api_get_namespaces, NULL },
 		{ "/peer.Peer/Notify", api_notify, NULL },
+		{ "/tycho.v1.History/GetCoverage", api_get_coverage, NULL },
 	};
 	AUTO(api_free) struct api *a = calloc(1, sizeof *a);
 	if (!a)
@@ -49,6 +50,8 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 	for (size_t i = 0; i < API_METHODS; i++)
 		a->methods[i].ctx = a;
 	enum err_code code = flow_batch_new(config->log, BATCH_RECORDS, &a->batch, e);
+	if (code == ERR_OK && config->store)
+		code = past_new(config->store, &a->past, e);
 	if (code != ERR_OK)
 		return code;
 	*ret = TAKE(a);
@@ -64,6 +67,7 @@ void api_free(struct api *a)
 	free(a->address);
 	free(a->tls_server_name);
 	flow_batch_free(a->batch);
+	past_free(a->past);
 	buf_done(&a->message);
 	buf_done(&a->flow);
 	free(a);
@@ -179,7 +183,8 @@ enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,
 {
 	buf_reset(&a->message);
 	buf_reset(&a->flow);
-	enum reading_state state = reading_pull(r, a->batch, mono_now(), wall_now(), sink);
+	struct err e;
+	enum reading_state state = reading_pull(r, a->batch, mono_now(), wall_now(), sink, &e);
 
 	atomic_store_explicit(&subscriber->at, r->at, memory_order_relaxed);
 
@@ -195,6 +200,9 @@ enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,
 		return RPC_MORE;
 	case READING_IDLE:
 		return RPC_IDLE;
+	case READING_FAILED:
+		rpc_call_end(call, RPC_INTERNAL, "the store cannot be read: %s", e.msg);
+		return RPC_ENDED;
 	case READING_ENDED:
 		break;
 	}

@@ -1,7 +1,8 @@
 /*
- * api - observer.Observer and peer.Peer, answered from the flow log.
+ * api - observer.Observer, peer.Peer and tycho.v1.History, answered from flow log and store.
  *
- *	rpc_server ──► begin(request) ──► filter, mask, position ──► stream pulled from the log
+ *	rpc_server ──► begin(request) ──► filter, mask, position ──► stream pulled from store and
+ *log
  *
  * Semantics are Hubble's (reference/hubble-api.md sections 3, 5, 6); where we do better,
  * docs/compatibility.md lists it.

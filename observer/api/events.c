@@ -48,6 +48,7 @@ static void done(void *state)
 	struct stream *s = state;
 
 	api_unsubscribe(s->api, &s->subscriber);
+	reading_done(&s->reading);
 	free(s);
 }
 
@@ -64,7 +65,7 @@ static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind,
 		return;
 	}
 	*s = (struct stream){ .sink = { send_record, forget_loss }, .api = a };
-	enum err_code code = reading_init(&s->reading, selectors, a->log, kind, NULL, &e);
+	enum err_code code = reading_init(&s->reading, selectors, a->log, a->past, kind, NULL, &e);
 	if (code == ERR_INVALID) {
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "%s", e.msg);
 	} else if (code != ERR_OK) {

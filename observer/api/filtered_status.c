@@ -62,7 +62,7 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 	struct count *c = state;
 	struct api *a = c->api;
 
-	if (reading_pull(&c->reading, a->batch, mono_now(), c->now, &c->sink) == READING_MORE)
+	if (reading_pull(&c->reading, a->batch, mono_now(), c->now, &c->sink, NULL) == READING_MORE)
 		return RPC_MORE;
 	struct flow_log_counts counts = flow_log_counts(a->log);
 	Observer__ServerStatusResponse answer;
@@ -94,7 +94,7 @@ static enum err_code prepare(struct count *c, struct api *a,
 		flow_filter_new(request->whitelist, request->n_whitelist, request->blacklist,
 				request->n_blacklist, a->dict, &c->filter, e);
 	return code != ERR_OK ? code
-			      : reading_init(&c->reading, &everything, a->log, FLOW_KIND_FLOW,
+			      : reading_init(&c->reading, &everything, a->log, NULL, FLOW_KIND_FLOW,
 					     c->filter, e);
 }
 

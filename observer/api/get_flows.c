@@ -42,6 +42,7 @@ static void stream_free(struct stream *s)
 		atomic_fetch_add_explicit(&s->api->filter_faults,
 					  flow_filter_faults(s->filter, &why),
 					  memory_order_relaxed);
+	reading_done(&s->reading);
 	flow_filter_free(s->filter);
 	flow_mask_free(s->mask);
 	rpc_batch_done(&s->batch);
@@ -92,8 +93,7 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 		put_masked(s, f);
 	else
 		flow_encode_response(b, f, s->api->dict,
-				     f->kind == FLOW_KIND_FLOW ? STR("")
-							       : api_node_of(s->api, f));
+				     f->kind == FLOW_KIND_FLOW ? STR("") : api_node_of(s->api, f));
 	if (b->failed || s->api->flow.failed || !send(s, buf_str(b)))
 		return false;
 	gate_count(s->call, 1);
@@ -167,7 +167,8 @@ static bool prepare(struct stream *s, struct rpc_call *call,
 						   .since = request->since,
 						   .until = request->until };
 	if (code == ERR_OK)
-		code = reading_init(&s->reading, &selectors, a->log, FLOW_KIND_FLOW, s->filter, &e);
+		code = reading_init(&s->reading, &selectors, a->log, a->past, FLOW_KIND_FLOW,
+				    s->filter, &e);
 	if (code != ERR_OK) {
 		api_refuse(call, &e);
 		return false;

@@ -10,7 +10,7 @@
 #include "observer/api/api.h"
 #include "observer/api/reading.h"
 
-enum { API_METHODS = 10, API_MESSAGE_MAX = 64 << 20 };
+enum { API_METHODS = 11, API_MESSAGE_MAX = 64 << 20 };
 
 /* One stream that is being answered, as metrics see it. */
 struct subscriber {
@@ -29,6 +29,7 @@ struct api {
 	char *tls_server_name;               /* owned; NULL: plain text */
 	struct rpc_method methods[API_METHODS];
 	/* server thread: scratch of the call at work */
+	struct past *past; /* NULL: no store */
 	struct flow_batch *batch;
 	struct buf message, flow;
 	/* any thread */
@@ -52,6 +53,7 @@ void api_server_status(struct rpc_call *call, struct str request, void *ctx);
 void api_get_nodes(struct rpc_call *call, struct str request, void *ctx);
 void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx);
 void api_notify(struct rpc_call *call, struct str request, void *ctx);
+void api_get_coverage(struct rpc_call *call, struct str request, void *ctx);
 
 /* Own (protobuf_c_message_free_unpacked). NULL: @request is no such message, and the call has ended
  * with INVALID_ARGUMENT. */

@@ -23,19 +23,27 @@ static enum err_code take_timestamp(const Google__Protobuf__Timestamp *in, struc
 	return ERR_OK;
 }
 
+/* Records that the store has, or will have: at most so many. */
+static uint64_t past_most(const struct past *past)
+{
+	return past ? past_counts(past).records + past_taken(past) - past_sealed(past) : 0;
+}
+
 enum err_code reading_init(struct reading *r, const struct reading_request *request,
-			   const struct flow_log *log, enum flow_kind kind,
+			   const struct flow_log *log, struct past *past, enum flow_kind kind,
 			   struct flow_filter *filter, struct err *e)
 {
 	struct flow_log_range range = flow_log_range(log);
 	struct reading new = {
 		.log = log,
+		.past = past,
 		.kind = kind,
 		.filter = filter,
 		.has_since = request->since,
 		.has_until = request->until,
 		.follow = request->follow,
 		.live = range.next,
+		.run = flow_log_first(log),
 		.end = request->follow ? UINT64_MAX : range.next,
 		.at = range.oldest,
 		.left = request->number && !request->follow ? request->number : UINT64_MAX,
@@ -50,17 +58,24 @@ enum err_code reading_init(struct reading *r, const struct reading_request *requ
 		code = take_timestamp(request->until, &new.until, e);
 	if (code != ERR_OK)
 		return code;
-	if (!request->first && !request->since) {
-		if (request->number) {
-			new.is_walking = true;
-			new.walk_at = range.next;
-			new.walk_left = request->number;
-		} else if (request->follow) {
-			new.at = range.next;
-		}
+	bool everything = request->number >= range.next - range.oldest + past_most(past);
+	if (request->first || request->since || (request->number && everything)) {
+		new.at = past ? 0 : range.oldest;
+	} else if (request->number) {
+		new.is_walking = true;
+		new.walk_at = range.next;
+		new.walk_left = request->number;
+	} else if (request->follow) {
+		new.at = range.next;
 	}
 	*r = new;
 	return ERR_OK;
+}
+
+void reading_done(struct reading *r)
+{
+	past_leave(r->past, &r->back);
+	past_leave(r->past, &r->forth);
 }
 
 /* Negative: before the time range; positive: after it. A record without a time is in every range.
@@ -108,8 +123,12 @@ static size_t find_matches(const struct reading *r, uint64_t from, uint64_t to,
 	return n;
 }
 
-/* One chunk further back; finds the start when enough match or nothing older is left. */
-static void walk(struct reading *r, struct flow_batch *b)
+/* How one step of a reading went. */
+enum step { STEP_ON, STEP_WAIT, STEP_FULL, STEP_LAST, STEP_FAILED };
+
+/* One chunk further back in the log; finds the start when enough match. What is older than the log
+ * is the store's. */
+static void walk_log(struct reading *r, struct flow_batch *b)
 {
 	uint64_t oldest = flow_log_range(r->log).oldest, found[CHUNK];
 	uint64_t from = r->walk_at > oldest + CHUNK ? r->walk_at - CHUNK : oldest;
@@ -119,11 +138,74 @@ static void walk(struct reading *r, struct flow_batch *b)
 		r->at = found[n - (size_t)r->walk_left];
 		r->is_walking = false;
 	} else if (from >= r->walk_at || from == oldest) {
-		r->at = from;
-		r->is_walking = false;
+		/* The log may have moved on: then the store has what was to be looked at next. */
+		r->at = r->past && from > r->walk_at ? r->walk_at : from;
+		r->is_walking = r->is_in_past = r->past != NULL;
 	}
 	r->walk_left -= n < r->walk_left ? n : r->walk_left;
-	r->walk_at = from;
+	r->walk_at = from < r->walk_at ? from : r->walk_at;
+}
+
+/* The nearest that a wall_ns can hold. */
+static struct wall_ns wall_or(bool has, struct timestamp t, uint64_t otherwise)
+{
+	struct wall_ns w = { t.s < 0 ? 0 : UINT64_MAX };
+
+	if (!has)
+		return (struct wall_ns){ otherwise };
+	(void)timestamp_to_wall(t, &w);
+	return w;
+}
+
+static struct past_place place_of(const struct reading *r, uint64_t from, uint64_t to,
+				  bool backward)
+{
+	uint32_t lost = r->kind == FLOW_KIND_FLOW && !backward ? 1U << FLOW_KIND_LOST : 0;
+
+	return (struct past_place){
+		.config = {
+			.range = { wall_or(r->has_since, r->since, 0),
+				   wall_or(r->has_until, r->until, UINT64_MAX), from, to },
+			.filter = r->filter,
+			.kinds = 1U << r->kind | lost,
+			.unfiltered = lost,
+			.backward = backward,
+		},
+	};
+}
+
+/* Records below @seq that the store has taken and not sealed cannot be seen yet. */
+static bool must_wait(const struct reading *r, uint64_t seq)
+{
+	uint64_t sealed = past_sealed(r->past);
+
+	return sealed < seq && sealed < past_taken(r->past);
+}
+
+/* One portion further back in the store; ends the walk when enough match or nothing is older. */
+static enum step walk_past(struct reading *r, struct err *e)
+{
+	const struct flow *flows;
+	size_t n;
+	bool more;
+
+	if (!r->back.config.kinds) {
+		if (must_wait(r, r->walk_at))
+			return STEP_WAIT;
+		r->back = place_of(r, 0, r->walk_at, true);
+	}
+	if (past_peek(r->past, &r->back, READING_PORTION, &flows, &n, &more, e) != ERR_OK)
+		return STEP_FAILED;
+	size_t wanted = n < r->walk_left ? n : (size_t)r->walk_left;
+	if (wanted)
+		r->at = flows[wanted - 1].seq;
+	past_took(&r->back, n);
+	r->walk_left -= wanted;
+	if (!r->walk_left || !more) {
+		r->is_walking = r->is_in_past = false;
+		past_leave(r->past, &r->back);
+	}
+	return STEP_ON;
 }
 
 /* --- forward ------------------------------------------------------------------------------ */
@@ -165,10 +247,8 @@ static bool tell_loss(struct reading *r, struct mono_ns now, bool at_once,
 	return true;
 }
 
-enum offered { TAKEN, FULL, LAST };
-
-static enum offered offer(struct reading *r, const struct flow *f, bool is_match,
-			  struct reading_sink *sink)
+static enum step offer(struct reading *r, const struct flow *f, bool is_match,
+		       struct reading_sink *sink)
 {
 	int place = place_in_time(r, f);
 	bool is_loss = f->kind == FLOW_KIND_LOST && r->kind == FLOW_KIND_FLOW;
@@ -178,28 +258,114 @@ static enum offered offer(struct reading *r, const struct flow *f, bool is_match
 	if (place > 0 && f->kind == r->kind)
 		r->is_past = true;
 	if (place != 0 || !(is_match || is_loss))
-		return TAKEN;
+		return STEP_ON;
 	if (!sink->record(sink, f))
-		return FULL;
+		return STEP_FULL;
 	if (is_match && r->left != UINT64_MAX)
 		r->left--;
-	return r->left ? TAKEN : LAST;
+	return r->left ? STEP_ON : STEP_LAST;
 }
 
-/* One batch. */
-static enum offered offer_all(struct reading *r, const struct flow_batch *b,
-			      struct reading_sink *sink)
+/* One batch of the log. */
+static enum step offer_all(struct reading *r, const struct flow_batch *b, struct reading_sink *sink)
 {
 	uint64_t bits = matches(r, b);
 
 	for (size_t i = 0; i < b->count; i++) {
-		enum offered done = offer(r, &b->flows[i], bits >> i & 1, sink);
-		if (done == FULL)
+		enum step done = offer(r, &b->flows[i], bits >> i & 1, sink);
+		if (done == STEP_FULL)
 			r->at = b->flows[i].seq; /* again, when there is room */
-		if (done != TAKEN)
+		if (done != STEP_ON)
 			return done;
 	}
-	return TAKEN;
+	return STEP_ON;
+}
+
+/* Numbers of this run among those just read that the store has no record for: it could not write
+ * them, or came too late for them. What other runs lost, the gaps tell. */
+static enum err_code past_missing(const struct reading *r, uint64_t *ret, struct err *e)
+{
+	uint64_t from = r->past_from > r->run ? r->past_from : r->run, held;
+
+	*ret = 0;
+	if (from >= r->past_end)
+		return ERR_OK;
+	enum err_code code = store_held(past_reader(r->past), from, r->past_end, &held, e);
+	if (code == ERR_OK)
+		*ret = r->past_end - from - held;
+	return code;
+}
+
+/* One portion of the store, up to what the log held when the reading turned to it. */
+static enum step read_past(struct reading *r, struct wall_ns wall, struct reading_sink *sink,
+			   struct err *e)
+{
+	const struct flow *flows;
+	enum step done = STEP_ON;
+	size_t n, taken = 0;
+	bool more;
+
+	if (!r->is_in_past) {
+		/* No further than need be: the log says what is later than `until`. */
+		uint64_t sealed = past_sealed(r->past), oldest = flow_log_range(r->log).oldest;
+		if (sealed <= r->at)
+			return STEP_WAIT;
+		r->past_end = sealed < oldest ? sealed : oldest;
+		if (r->past_end > r->end)
+			r->past_end = r->end;
+		r->forth = place_of(r, r->at, r->past_end, false);
+		/* What is older than `since` is not missed: count from the first one found. */
+		r->past_from = r->has_since ? UINT64_MAX : r->at;
+		r->is_in_past = true;
+	}
+	if (past_peek(r->past, &r->forth, READING_PORTION, &flows, &n, &more, e) != ERR_OK)
+		return STEP_FAILED;
+	if (n && r->past_from == UINT64_MAX)
+		r->past_from = flows[0].seq;
+	while (taken < n && done == STEP_ON) {
+		const struct flow *f = &flows[taken];
+		done = offer(r, f, f->kind == r->kind, sink);
+		taken += done != STEP_FULL;
+	}
+	past_took(&r->forth, taken);
+	if (done != STEP_ON || more)
+		return done;
+	uint64_t missing;
+	if (past_missing(r, &missing, e) != ERR_OK)
+		return STEP_FAILED;
+	r->unsure += missing;
+	note_loss(r, wall);
+	r->at = r->past_end;
+	r->is_in_past = false;
+	past_leave(r->past, &r->forth);
+	return STEP_ON;
+}
+
+/* What the log no longer holds and the store has, or will have. */
+static bool is_in_the_past(const struct reading *r)
+{
+	return r->past && (r->is_in_past ||
+			   (r->at < flow_log_range(r->log).oldest && r->at < past_taken(r->past)));
+}
+
+static enum step read_log(struct reading *r, struct flow_batch *batch, struct mono_ns now,
+			  struct wall_ns wall, struct reading_sink *sink)
+{
+	uint64_t from = r->at, lost;
+	size_t n = flow_log_read(r->log, &r->at, r->end, batch, &lost);
+
+	if (lost && r->past && from < past_taken(r->past)) {
+		r->at = from; /* not lost: it is in the store by now */
+		return STEP_ON;
+	}
+	judge_loss(r, lost, batch, wall);
+	if (!tell_loss(r, now, false, sink)) {
+		r->at = n ? batch->flows[0].seq : r->at;
+		return STEP_FULL;
+	}
+	if (n)
+		return offer_all(r, batch, sink);
+	return lost ? STEP_ON : STEP_WAIT;
 }
 
 static enum reading_state finish(struct reading *r, struct mono_ns now, struct wall_ns wall,
@@ -211,34 +377,35 @@ static enum reading_state finish(struct reading *r, struct mono_ns now, struct w
 }
 
 enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, struct mono_ns now,
-				struct wall_ns wall, struct reading_sink *sink)
+				struct wall_ns wall, struct reading_sink *sink, struct err *e)
 {
 	if (r->has_ended)
 		return finish(r, now, wall, sink);
 	for (int i = 0; i < READING_PORTION / CHUNK; i++) {
-		uint64_t lost;
-		if (r->is_walking) {
-			walk(r, batch);
-			continue;
-		}
-		size_t n = flow_log_read(r->log, &r->at, r->end, batch, &lost);
-		judge_loss(r, lost, batch, wall);
-		if (!tell_loss(r, now, false, sink)) {
-			r->at = n ? batch->flows[0].seq : r->at;
+		enum step step = STEP_ON;
+		bool is_past = r->is_walking ? r->is_in_past : is_in_the_past(r);
+		if (r->is_walking && !r->is_in_past)
+			walk_log(r, batch);
+		else if (r->is_walking)
+			step = walk_past(r, e);
+		else if (is_past)
+			step = read_past(r, wall, sink, e);
+		else
+			step = read_log(r, batch, now, wall, sink);
+		if (step == STEP_FULL)
 			return READING_MORE;
-		}
-		switch (n ? offer_all(r, batch, sink) : TAKEN) {
-		case FULL:
-			return READING_MORE;
-		case LAST:
+		if (step == STEP_FAILED)
+			return READING_FAILED;
+		if (step == STEP_LAST)
 			return finish(r, now, wall, sink);
-		case TAKEN:
-			break;
-		}
-		if (r->at >= r->end || (r->is_past && r->at >= r->live))
+		if (!r->is_walking && !r->is_in_past &&
+		    (r->at >= r->end || (r->is_past && r->at >= r->live)))
 			return finish(r, now, wall, sink);
-		if (!n && !lost)
+		if (step == STEP_WAIT)
 			return READING_IDLE;
+		/* A portion of the store is as much as all these chunks. */
+		if (is_past)
+			return READING_MORE;
 	}
 	return READING_MORE;
 }

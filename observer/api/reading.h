@@ -1,12 +1,17 @@
 /*
- * reading - which records of the log a request asks for, and how far the answer has come.
+ * reading - which records of store and log a request asks for, and how far the answer has come.
  *
- *	oldest                                        end            live
- *	  v                                            v
- *	  [ . . . . . . . . . . . . . . . . . . . . . ]  . . .
+ *	store                oldest of the log           end            live
+ *	  v                          v                    v
+ *	  [ . . . . . . . . . . . .[ . . . . . . . . . . ]  . . .
  *	  ├─ first, since: from the oldest, what is before `since` is skipped
  *	             ├─ number: walk back from the end until so many match
- *	                                               ├─ follow alone: what comes from now on
+ *	                             ├─ nothing of these: from the log's oldest
+ *	                                                  ├─ follow alone: what comes from now on
+ *
+ * Seam     both are one row of numbers. What the log does not hold (any more) is looked for in the
+ *          store: at the start of a history, and wherever the log has overtaken the reading. What
+ *          the store has taken and not sealed yet is waited for. Only what neither has is lost.
  *
  * Ends     not following: at what was newest when the request came, or after `number` records.
  *          Following: `number` is the backlog only; `until` ends it, once the backlog is through,
@@ -24,6 +29,7 @@
 #include "base/err.h"
 #include "filter/filter.h"
 #include "google/protobuf/timestamp.pb-c.h"
+#include "observer/api/past.h"
 #include "observer/log/log.h"
 
 enum { READING_PORTION = 2048 };
@@ -43,16 +49,21 @@ struct reading_loss {
 struct reading {
 	/* fixed by the request */
 	const struct flow_log *log;
+	struct past *past; /* NULL: the log is all there is */
 	enum flow_kind kind;
 	struct flow_filter *filter; /* borrowed; NULL: all */
 	bool has_since, has_until, follow;
 	struct timestamp since, until;
 	uint64_t live; /* records from here on came after the request */
+	uint64_t run;  /* the first of this run */
 	uint64_t end;  /* exclusive; UINT64_MAX when following */
 	/* progress */
-	uint64_t at;     /* next record */
-	uint64_t left;   /* records still wanted; UINT64_MAX: all */
-	bool is_walking; /* back, from walk_at on, until walk_left more match */
+	uint64_t at;                   /* next record */
+	uint64_t left;                 /* records still wanted; UINT64_MAX: all */
+	struct past_place back, forth; /* in the store, while it is looked at */
+	bool is_walking;               /* back, from walk_at on, until walk_left more match */
+	bool is_in_past;               /* walking: by back; else reading by forth … */
+	uint64_t past_from, past_end; /* … from here up to there, exclusive */
 	uint64_t walk_at, walk_left;
 	bool is_past;             /* a record later than `until` was met */
 	bool has_ended;           /* but for a loss not told yet */
@@ -72,12 +83,15 @@ struct reading_sink {
 /* ERR_INVALID: first with follow. ERR_PARSE: a timestamp outside its range. Both with the
  * reference's words. */
 MUST_CHECK enum err_code reading_init(struct reading *r, const struct reading_request *request,
-				      const struct flow_log *log, enum flow_kind kind,
-				      struct flow_filter *filter, struct err *e);
+				      const struct flow_log *log, struct past *past,
+				      enum flow_kind kind, struct flow_filter *filter,
+				      struct err *e);
+/* Gives back what it holds of the store. Before its filter is gone; a reading of zeros will do. */
+void reading_done(struct reading *r);
 
-enum reading_state { READING_MORE, READING_IDLE, READING_ENDED };
-/* @batch is scratch. */
+enum reading_state { READING_MORE, READING_IDLE, READING_ENDED, READING_FAILED };
+/* @batch is scratch. READING_FAILED: the store cannot be read, *@e says why. */
 enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, struct mono_ns now,
-				struct wall_ns wall, struct reading_sink *sink);
+				struct wall_ns wall, struct reading_sink *sink, struct err *e);
 
 #endif

@@ -233,6 +233,11 @@ uint64_t flow_log_put(struct flow_log *log, const struct flow *f)
 
 /* --- readers ------------------------------------------------------------------------------ */
 
+uint64_t flow_log_first(const struct flow_log *log)
+{
+	return log->first_seq;
+}
+
 struct flow_log_range flow_log_range(const struct flow_log *log)
 {
 	/* In this order, so that evicted <= next even if the writer is at work in between. */

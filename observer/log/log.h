@@ -52,6 +52,8 @@ struct flow_log_range {
 	uint64_t oldest, next;
 };
 struct flow_log_range flow_log_range(const struct flow_log *log);
+/* Number of this run's first record. */
+uint64_t flow_log_first(const struct flow_log *log);
 
 /* Where read puts copies: records, and the bytes their ext point to. */
 struct flow_batch {

@@ -55,6 +55,8 @@ def test_cancelled_streams_leave_no_descriptors_and_no_memory():
 def test_killed_clients_leave_no_descriptors():
     with Observer(path=golden('small.jsonl')) as ob:
         ob.wait_seen(118)
+        with ob.client() as client:
+            client.flows(number=1 << 63)  # the store's reader has opened its file
         ob.wait_fds()
         fds = ob.fds()
         for _ in range(3):

@@ -89,7 +89,7 @@ static void answer(struct reading *r, const Observer__GetFlowsRequest *request,
 
 	for (int i = 0; i < PULLS_MOST && state == READING_MORE; i++)
 		state = reading_pull(r, fixture.batch, (struct mono_ns){ 1 }, (struct wall_ns){ 1 },
-				     &a.sink);
+				     &a.sink, NULL);
 	/* so short a log is through, and only followers wait for more */
 	expect(state == READING_ENDED || (state == READING_IDLE && request->follow));
 	expect(a.count <= CAPACITY + 1);
@@ -113,7 +113,8 @@ static void serve(const Observer__GetFlowsRequest *request)
 
 	if (flow_filter_new(request->whitelist, request->n_whitelist, request->blacklist,
 			    request->n_blacklist, fixture.dict, &filter, &e) != ERR_OK ||
-	    reading_init(&reading, &selectors, fixture.log, FLOW_KIND_FLOW, filter, &e) != ERR_OK ||
+	    reading_init(&reading, &selectors, fixture.log, NULL, FLOW_KIND_FLOW, filter, &e) !=
+		    ERR_OK ||
 	    (request->field_mask &&
 	     flow_mask_new((const char *const *)request->field_mask->paths,
 			   request->field_mask->n_paths, &mask, &e) != ERR_OK)) {

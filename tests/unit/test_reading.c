@@ -1,4 +1,6 @@
-/* observer/api/reading: every combination of selectors against a naive answer. */
+/* observer/api/reading: every combination of selectors against a naive answer, with and without a
+ * store behind the log. */
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,10 +13,14 @@
 
 enum { CAPACITY = 255, RECORDS_MAX = 1000, FIRST_SEQ = 1000 };
 
-/* A log, and all that was ever put into it. */
+/* A log, perhaps with a store, and all that was ever put into it. */
 struct scene {
 	struct flow_dict *dict;
 	struct flow_log *log;
+	char dir[32];
+	struct store *store; /* NULL: none */
+	struct past *past;
+	size_t kept; /* of @put, in the store */
 	struct flow_batch *batch;
 	struct flow put[RECORDS_MAX];
 	size_t count;
@@ -66,10 +72,52 @@ static int make_scene(void **state)
 	return 0;
 }
 
+/* Blocks are small, so that a history has many. */
+static void give_store(struct scene *s)
+{
+	struct store_config config = {
+		.dir = s->dir, .dict = s->dict, .node = "n", .version = "test", .seal_flows = 37
+	};
+
+	(void)strcpy(s->dir, "/tmp/tycho-reading-XXXXXX");
+	assert_non_null(mkdtemp(s->dir));
+	assert_int_equal(
+		store_open(&config, (struct wall_ns){ NS_PER_S }, FIRST_SEQ, &s->store, NULL),
+		ERR_OK);
+	assert_int_equal(past_new(s->store, &s->past, NULL), ERR_OK);
+}
+
+/* The store takes what was put since; @seal: and seals it. */
+static void keep(struct scene *s, bool seal)
+{
+	struct wall_ns now = { NS_PER_S }, later = { 3 * NS_PER_S };
+
+	assert_int_equal(store_put(s->store, &s->put[s->kept], s->count - s->kept, now, NULL),
+			 ERR_OK);
+	s->kept = s->count;
+	if (seal)
+		assert_int_equal(store_tick(s->store, later, NULL), ERR_OK);
+}
+
+static void remove_dir(const char *path)
+{
+	DIR *dir = opendir(path);
+
+	for (struct dirent *d = dir ? readdir(dir) : NULL; d; d = readdir(dir))
+		(void)unlinkat(dirfd(dir), d->d_name, 0);
+	if (dir)
+		(void)closedir(dir);
+	(void)rmdir(path);
+}
+
 static int free_scene(void **state)
 {
 	struct scene *s = *state;
 
+	past_free(s->past);
+	store_close(s->store, (struct wall_ns){ 4 * NS_PER_S });
+	if (*s->dir)
+		remove_dir(s->dir);
 	flow_batch_free(s->batch);
 	flow_log_free(s->log);
 	flow_dict_free(s->dict);
@@ -137,8 +185,9 @@ static bool is_wanted(const struct question *q, const struct flow *f)
 /* The answer of somebody with all the time in the world. */
 static void naive_answer(const struct scene *s, const struct question *q, struct collector *want)
 {
-	size_t start = s->count > CAPACITY ? s->count - CAPACITY : 0, end = s->count;
 	const struct reading_request *rq = &q->request;
+	bool is_history = s->store && (rq->first || rq->since || rq->number);
+	size_t start = s->count > CAPACITY && !is_history ? s->count - CAPACITY : 0, end = s->count;
 	uint64_t left = rq->number && !rq->follow ? rq->number : UINT64_MAX;
 
 	if (!rq->first && !rq->since && rq->number) {
@@ -189,10 +238,17 @@ static enum reading_state pull_all(const struct scene *s, struct reading *r, str
 	for (;;) {
 		c->room = room;
 		enum reading_state state = reading_pull(r, s->batch, (struct mono_ns){ NS_PER_S },
-							(struct wall_ns){ 1 }, &c->sink);
+							(struct wall_ns){ 1 }, &c->sink, NULL);
 		if (state != READING_MORE)
 			return state;
 	}
+}
+
+static enum reading_state pull_at(const struct scene *s, struct reading *r, struct collector *c,
+				  uint64_t ms)
+{
+	return reading_pull(r, s->batch, (struct mono_ns){ ms * NS_PER_MS }, (struct wall_ns){ ms },
+			    &c->sink, NULL);
 }
 
 static void ask(const struct scene *s, struct question *q, size_t room)
@@ -204,7 +260,7 @@ static void ask(const struct scene *s, struct question *q, size_t room)
 	collector_init(&want, 0);
 	collector_init(&got, 0);
 	naive_answer(s, q, &want);
-	assert_int_equal(reading_init(&r, &q->request, s->log, q->kind, ff, NULL), ERR_OK);
+	assert_int_equal(reading_init(&r, &q->request, s->log, s->past, q->kind, ff, NULL), ERR_OK);
 	enum reading_state state = pull_all(s, &r, &got, room);
 	assert_int_equal(state, !q->request.follow || want.is_over ? READING_ENDED : READING_IDLE);
 	if (got.count != want.count ||
@@ -217,11 +273,11 @@ static void ask(const struct scene *s, struct question *q, size_t room)
 			 q->request.until ? (long long)q->until.seconds : -1, q->dropped_only,
 			 q->kind);
 	assert_int_equal(got.lost, 0);
+	reading_done(&r);
 }
 
-static void every_combination_of_selectors_answers_as_a_plain_search_does(void **state)
+static void ask_everything(struct scene *s)
 {
-	struct scene *s = *state;
 	static const uint64_t numbers[] = { 0, 1, 7, 64, 100000 };
 	static const enum flow_kind kinds[] = { FLOW_KIND_FLOW, FLOW_KIND_AGENT, FLOW_KIND_DEBUG };
 	static const size_t sizes[] = { 0, 1, 5, 190,
@@ -231,6 +287,8 @@ static void every_combination_of_selectors_answers_as_a_plain_search_does(void *
 	print_message("seed %llu\n", (unsigned long long)seed);
 	for (size_t size = 0; size < ARRAY_LEN(sizes); size++) {
 		put_random(s, sizes[size], &seed);
+		if (s->store)
+			keep(s, true);
 		for (unsigned bits = 0; bits < 32; bits++)
 			for (size_t n = 0; n < ARRAY_LEN(numbers); n++)
 				for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
@@ -256,6 +314,132 @@ static void every_combination_of_selectors_answers_as_a_plain_search_does(void *
 	}
 }
 
+static void every_combination_of_selectors_answers_as_a_plain_search_does(void **state)
+{
+	ask_everything(*state);
+}
+
+static void with_a_store_it_answers_as_a_plain_search_of_all_that_ever_was(void **state)
+{
+	struct scene *s = *state;
+
+	give_store(s);
+	ask_everything(s);
+}
+
+static void expect_numbers(const struct collector *c, uint64_t first, size_t count)
+{
+	assert_int_equal(c->count, count);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(c->seqs[i], first + i);
+}
+
+static void what_the_store_has_taken_and_not_sealed_is_waited_for(void **state)
+{
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	for (size_t i = 0; i < 30; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	keep(s, false);
+	for (size_t i = 30; i < 30 + CAPACITY; i++) /* overwrites these 30 in the log */
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .number = 270 }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	collector_init(&got, 0);
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_IDLE);
+	assert_int_equal(got.count, 0);
+	keep(s, true);
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_ENDED);
+	expect_numbers(&got, FIRST_SEQ + 15, 270);
+	assert_int_equal(got.lost, 0);
+	reading_done(&r);
+}
+
+static void a_follower_that_the_log_overtakes_finds_its_flows_in_the_store(void **state)
+{
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	collector_init(&got, 0);
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_IDLE);
+	for (size_t i = 0; i < 700; i++) {
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+		if (i % 100 == 99)
+			keep(s, i != 699);
+	}
+	assert_int_equal(pull_all(s, &r, &got, 9), READING_IDLE);
+	expect_numbers(&got, FIRST_SEQ, 700);
+	assert_int_equal(got.lost, 0);
+	reading_done(&r);
+}
+
+static void what_neither_log_nor_store_has_is_lost_and_told(void **state)
+{
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	for (size_t i = 0; i < 600; i++) {
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+		if (i == 99)
+			keep(s, false);
+		if (i == 109)
+			s->kept = 110; /* ten that the store never gets */
+	}
+	keep(s, true);
+	collector_init(&got, 0);
+	assert_int_equal(pull_all(s, &r, &got, 50), READING_IDLE);
+	assert_int_equal(got.count, 590);
+	assert_int_equal(got.lost, 10);
+	reading_done(&r);
+}
+
+static void more_readings_than_scans_each_keep_their_place(void **state)
+{
+	enum { READINGS = PAST_SCANS + 2 };
+	static struct collector got[READINGS];
+	struct scene *s = *state;
+	struct reading r[READINGS];
+
+	give_store(s);
+	for (size_t i = 0; i < 900; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	keep(s, true);
+	for (size_t i = 0; i < READINGS; i++) {
+		collector_init(&got[i], 0);
+		/* every other one walks back first */
+		assert_int_equal(
+			reading_init(&r[i],
+				     &(struct reading_request){ .number = 800, .first = i % 2 },
+				     s->log, s->past, FLOW_KIND_FLOW, NULL, NULL),
+			ERR_OK);
+	}
+	for (size_t over = 0; over < READINGS;) {
+		over = 0;
+		for (size_t i = 0; i < READINGS; i++) {
+			got[i].room = 5 + i;
+			over += pull_at(s, &r[i], &got[i], 0) == READING_ENDED;
+		}
+	}
+	for (size_t i = 0; i < READINGS; i++) {
+		expect_numbers(&got[i], FIRST_SEQ + (i % 2 ? 0 : 100), 800);
+		reading_done(&r[i]);
+	}
+}
+
 static void contradictions_and_impossible_times_are_refused_in_the_references_words(void **state)
 {
 	struct scene *s = *state;
@@ -274,7 +458,7 @@ static void contradictions_and_impossible_times_are_refused_in_the_references_wo
 	google__protobuf__timestamp__init(&t);
 	assert_int_equal(reading_init(&r,
 				      &(struct reading_request){ .first = true, .follow = true },
-				      s->log, FLOW_KIND_FLOW, NULL, &e),
+				      s->log, s->past, FLOW_KIND_FLOW, NULL, &e),
 			 ERR_INVALID);
 	assert_string_equal(e.msg, "first cannot be specified with follow");
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -283,9 +467,9 @@ static void contradictions_and_impossible_times_are_refused_in_the_references_wo
 		for (int which = 0; which < 2; which++) {
 			struct reading_request request = { .since = which ? &t : NULL,
 							   .until = which ? NULL : &t };
-			assert_int_equal(
-				reading_init(&r, &request, s->log, FLOW_KIND_FLOW, NULL, &e),
-				ERR_PARSE);
+			assert_int_equal(reading_init(&r, &request, s->log, s->past, FLOW_KIND_FLOW,
+						      NULL, &e),
+					 ERR_PARSE);
 			assert_non_null(strstr(e.msg, bad[i].says));
 		}
 	}
@@ -300,7 +484,7 @@ static void a_follower_sees_what_is_put_later(void **state)
 	put(s, FLOW_KIND_FLOW, 1, 1000);
 	collector_init(&got, 0);
 	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
-				      FLOW_KIND_FLOW, NULL, NULL),
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
 			 ERR_OK);
 	assert_int_equal(pull_all(s, &r, &got, 10), READING_IDLE);
 	assert_int_equal(got.count, 0);
@@ -313,13 +497,6 @@ static void a_follower_sees_what_is_put_later(void **state)
 	assert_int_equal(got.lost, 0);
 }
 
-static enum reading_state pull_at(const struct scene *s, struct reading *r, struct collector *c,
-				  uint64_t ms)
-{
-	return reading_pull(r, s->batch, (struct mono_ns){ ms * NS_PER_MS }, (struct wall_ns){ ms },
-			    &c->sink);
-}
-
 static void losses_are_told_once_a_second_at_most_and_each_record_once(void **state)
 {
 	struct scene *s = *state;
@@ -329,7 +506,7 @@ static void losses_are_told_once_a_second_at_most_and_each_record_once(void **st
 	collector_init(&got, 0);
 	got.room = RECORDS_MAX;
 	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
-				      FLOW_KIND_FLOW, NULL, NULL),
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
 			 ERR_OK);
 	for (int i = 0; i < CAPACITY + 10; i++)
 		put(s, FLOW_KIND_FLOW, 1, 1000);
@@ -360,7 +537,8 @@ static void a_loss_that_is_not_due_is_told_before_the_end(void **state)
 	for (int i = 0; i < CAPACITY; i++)
 		put(s, FLOW_KIND_FLOW, 1, 1000);
 	collector_init(&got, 0);
-	assert_int_equal(reading_init(&r, &all, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	assert_int_equal(reading_init(&r, &all, s->log, s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
 	r.told = (struct mono_ns){ 1000 * NS_PER_MS };
 	for (int i = 0; i < 100; i++)
 		put(s, FLOW_KIND_FLOW, 1, 1000);
@@ -386,7 +564,8 @@ static void until_ends_a_follower_with_the_first_later_record_of_its_kind(void *
 	put(s, FLOW_KIND_AGENT, 0, 9000); /* the observer's own clock is not the replay's */
 	put(s, FLOW_KIND_FLOW, 1, 1000);
 	collector_init(&got, RECORDS_MAX);
-	assert_int_equal(reading_init(&r, &request, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	assert_int_equal(reading_init(&r, &request, s->log, s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
 	assert_int_equal(pull_at(s, &r, &got, 1000), READING_IDLE);
 	put(s, FLOW_KIND_AGENT, 0, 9000);
 	put(s, FLOW_KIND_FLOW, 1, 2000);
@@ -410,7 +589,8 @@ static void losing_what_is_older_than_since_is_no_loss(void **state)
 	for (int i = 0; i < CAPACITY; i++)
 		put(s, FLOW_KIND_FLOW, 1, i < 200 ? 1000 : 3000);
 	collector_init(&got, RECORDS_MAX);
-	assert_int_equal(reading_init(&r, &request, s->log, FLOW_KIND_FLOW, NULL, NULL), ERR_OK);
+	assert_int_equal(reading_init(&r, &request, s->log, s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
 	for (int i = 0; i < 199; i++)
 		put(s, FLOW_KIND_FLOW, 1, 3000);
 	assert_int_equal(pull_at(s, &r, &got, 1000), READING_IDLE);
@@ -428,6 +608,19 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			every_combination_of_selectors_answers_as_a_plain_search_does, make_scene,
 			free_scene),
+		cmocka_unit_test_setup_teardown(
+			with_a_store_it_answers_as_a_plain_search_of_all_that_ever_was, make_scene,
+			free_scene),
+		cmocka_unit_test_setup_teardown(
+			what_the_store_has_taken_and_not_sealed_is_waited_for, make_scene,
+			free_scene),
+		cmocka_unit_test_setup_teardown(
+			a_follower_that_the_log_overtakes_finds_its_flows_in_the_store, make_scene,
+			free_scene),
+		cmocka_unit_test_setup_teardown(what_neither_log_nor_store_has_is_lost_and_told,
+						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(more_readings_than_scans_each_keep_their_place,
+						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(
 			contradictions_and_impossible_times_are_refused_in_the_references_words,
 			make_scene, free_scene),

@@ -1,0 +1,183 @@
+/* tycho.v1.History/GetCoverage: since when there are records, and where some are missing. One
+ * answer: this node's. */
+#include "observer/api/inside.h"
+#include "tycho/v1/history.pb-c.h"
+
+/* An answer must fit a client's 4 MiB; a gap has some 100 bytes. */
+enum { GAPS_MAX = 10000, TEXT_MAX = 256 };
+
+static const Tycho__V1__Gap__Cause causes[STORE_GAP_CAUSES_] = {
+	[STORE_GAP_UNKNOWN] = TYCHO__V1__GAP__CAUSE__UNKNOWN,
+	[STORE_GAP_DOWN] = TYCHO__V1__GAP__CAUSE__OBSERVER_DOWN,
+	[STORE_GAP_CRASHED] = TYCHO__V1__GAP__CAUSE__OBSERVER_CRASHED,
+	[STORE_GAP_KERNEL] = TYCHO__V1__GAP__CAUSE__KERNEL_LOST,
+	[STORE_GAP_RING] = TYCHO__V1__GAP__CAUSE__RING_OVERWRITTEN,
+	[STORE_GAP_WRITE] = TYCHO__V1__GAP__CAUSE__STORE_WRITE_FAILED,
+	[STORE_GAP_DAMAGED] = TYCHO__V1__GAP__CAUSE__STORE_DAMAGED,
+	[STORE_GAP_CLOCK] = TYCHO__V1__GAP__CAUSE__CLOCK_SET_BACK,
+};
+
+struct gap_message {
+	Tycho__V1__Gap gap;
+	Google__Protobuf__Timestamp from, to;
+	char node[TEXT_MAX], detail[TEXT_MAX];
+};
+
+struct coverage {
+	struct gap_message *gaps;
+	size_t count, max;
+	uint64_t left_out;
+	bool no_memory;
+};
+
+static void coverage_done(struct coverage *c)
+{
+	free(c->gaps);
+}
+
+static Google__Protobuf__Timestamp message_of(struct wall_ns w)
+{
+	Google__Protobuf__Timestamp m = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	struct timestamp t = timestamp_of(w);
+
+	m.seconds = t.s;
+	m.nanos = t.ns;
+	return m;
+}
+
+static void copy_text(char *to, struct str from)
+{
+	to[utf8_sanitize(from, to, TEXT_MAX - 1)] = '\0';
+}
+
+static void take_gap(void *ctx, const struct store_gap *gap)
+{
+	struct coverage *c = ctx;
+
+	if (c->count == GAPS_MAX || c->no_memory) {
+		c->left_out++;
+		return;
+	}
+	if (c->count == c->max) {
+		size_t max = c->max ? 2 * c->max : 16;
+		struct gap_message *more = realloc(c->gaps, max * sizeof *more);
+		if (!more) {
+			c->no_memory = true;
+			return;
+		}
+		c->gaps = more;
+		c->max = max;
+	}
+	struct gap_message *m = &c->gaps[c->count++];
+	tycho__v1__gap__init(&m->gap);
+	m->gap.cause = causes[gap->cause];
+	m->gap.lost = gap->lost;
+	m->from = message_of(gap->from);
+	m->to = message_of(gap->to);
+	copy_text(m->node, gap->node);
+	copy_text(m->detail, gap->detail);
+}
+
+/* Pointers into the array are good once it has its place. */
+static Tycho__V1__Gap **link_gaps(struct coverage *c)
+{
+	Tycho__V1__Gap **list = calloc(c->count + 1, sizeof *list);
+
+	for (size_t i = 0; list && i < c->count; i++) {
+		struct gap_message *m = &c->gaps[i];
+		m->gap.from = &m->from;
+		m->gap.to = &m->to;
+		m->gap.node_name = m->node;
+		m->gap.detail = m->detail;
+		list[i] = &m->gap;
+	}
+	return list;
+}
+
+static bool take_time(struct rpc_call *call, const Google__Protobuf__Timestamp *in,
+		      struct wall_ns *ret)
+{
+	if (!in)
+		return true;
+	if (in->nanos >= 0 && in->nanos < (int)NS_PER_S &&
+	    timestamp_to_wall((struct timestamp){ in->seconds, in->nanos }, ret))
+		return true;
+	rpc_call_end(call, RPC_INVALID_ARGUMENT,
+		     "a time of the range is none between 1970 and 2554");
+	return false;
+}
+
+/* Without a store the log is all there is; its records have no gaps between them. */
+static enum err_code look(struct api *a, const struct store_range *range, struct coverage *c,
+			  struct wall_ns *ret_oldest, struct wall_ns *ret_newest, struct err *e)
+{
+	struct flow_log_counts counts = flow_log_counts(a->log);
+	enum err_code code = ERR_OK;
+
+	*ret_oldest = counts.oldest_time;
+	*ret_newest = counts.newest_time;
+	if (!a->past)
+		return ERR_OK;
+	struct wall_ns oldest, newest;
+	code = store_extent(past_reader(a->past), &oldest, &newest, e);
+	if (code != ERR_OK)
+		return code;
+	if (oldest.v && (!ret_oldest->v || oldest.v < ret_oldest->v))
+		*ret_oldest = oldest;
+	if (newest.v > ret_newest->v)
+		*ret_newest = newest;
+	return store_gaps(past_reader(a->past), range->since, range->until, take_gap, c, e);
+}
+
+static void answer(struct api *a, struct rpc_call *call, const struct store_range *range)
+{
+	__attribute__((cleanup(coverage_done))) struct coverage c = { 0 };
+	struct wall_ns oldest, newest;
+	struct err e;
+
+	if (look(a, range, &c, &oldest, &newest, &e) != ERR_OK) {
+		rpc_call_end(call, RPC_INTERNAL, "the store cannot be read: %s", e.msg);
+		return;
+	}
+	AUTO(own_free) Tycho__V1__Gap **gaps = link_gaps(&c);
+	if (!gaps || c.no_memory) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer");
+		return;
+	}
+	if (c.left_out) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED,
+			     "more than %d gaps in this range: ask for a shorter one", GAPS_MAX);
+		return;
+	}
+	Tycho__V1__GetCoverageResponse m;
+	Google__Protobuf__Timestamp from = message_of(oldest), to = message_of(newest);
+	tycho__v1__get_coverage_response__init(&m);
+	m.node_name = a->node_name;
+	m.oldest = oldest.v ? &from : NULL;
+	m.newest = newest.v ? &to : NULL;
+	m.has_store = a->past != NULL;
+	m.n_gaps = c.count;
+	m.gaps = gaps;
+	if (a->past) {
+		struct store_counts counts = past_counts(a->past);
+		m.records = counts.records;
+		m.bytes = counts.file_bytes;
+	} else {
+		m.records = flow_log_counts(a->log).held;
+	}
+	api_reply(a, call, &m.base);
+}
+
+void api_get_coverage(struct rpc_call *call, struct str request, void *ctx)
+{
+	ProtobufCMessage *m =
+		api_unpack(call, request, &tycho__v1__get_coverage_request__descriptor);
+	const Tycho__V1__GetCoverageRequest *in = (const Tycho__V1__GetCoverageRequest *)m;
+	struct store_range range = { .until = { UINT64_MAX } };
+
+	if (!m)
+		return;
+	if (take_time(call, in->since, &range.since) && take_time(call, in->until, &range.until))
+		answer(ctx, call, &range);
+	protobuf_c_message_free_unpacked(m, NULL);
+}
