@@ -66,7 +66,7 @@ static uint64_t bits_at(const uint8_t *p, size_t bytes, size_t at, unsigned n)
 	return v & ((UINT64_C(1) << n) - 1); /* n < 64 */
 }
 
-uint64_t nums_get_large_(struct nums_in *in, unsigned code)
+uint64_t nums_get_slow_(struct nums_in *in, unsigned code)
 {
 	unsigned bits = (code - NUMS_SMALL) / 2 + 5;
 

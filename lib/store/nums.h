@@ -88,7 +88,7 @@ static inline struct nums_in nums_in_of(struct str codes, struct str bits)
 				 .bits = (const uint8_t *)(bits.len ? bits.p : ""),
 				 .bytes = bits.len };
 }
-uint64_t nums_get_large_(struct nums_in *in, unsigned code);
+uint64_t nums_get_slow_(struct nums_in *in, unsigned code);
 static inline uint64_t nums_get(struct nums_in *in)
 {
 	if (__builtin_expect(in->code == in->codes_end, 0)) {
@@ -96,7 +96,19 @@ static inline uint64_t nums_get(struct nums_in *in)
 		return 0;
 	}
 	unsigned code = *in->code++;
-	return code < NUMS_SMALL ? code : nums_get_large_(in, code);
+	if (code < NUMS_SMALL)
+		return code;
+	unsigned bits = (code - NUMS_SMALL) / 2 + 3; /* below the two highest */
+	if (__builtin_expect(bits > 56 || in->at / 8 + 8 > in->bytes, 0))
+		return nums_get_slow_(in, code);
+	uint64_t low;
+	memcpy(&low, in->bits + in->at / 8, sizeof low);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	low = __builtin_bswap64(low);
+#endif
+	low = low >> in->at % 8 & ((UINT64_C(1) << bits) - 1);
+	in->at += bits;
+	return (UINT64_C(2) | (code & 1)) << bits | low;
 }
 
 #endif

@@ -114,9 +114,10 @@ static size_t get_stored(struct head_reader *r, struct stored_stream *s, size_t 
 static bool read_head(struct segment *s, struct str bytes)
 {
 	const uint8_t *start = (const uint8_t *)bytes.p;
-	struct head_reader r = { start + 4, start + bytes.len, false };
+	struct head_reader r = { start + 4 + sizeof s->start, start + bytes.len, false };
 	size_t stored[STREAMS_], at;
 
+	memcpy(&s->start, start + 4, sizeof s->start);
 	s->count = get_count(&r, SEGMENT_MAX);
 	s->shape_count = get_count(&r, s->count);
 	s->host_count = get_count(&r, 2 * s->count);
@@ -148,7 +149,8 @@ enum err_code segment_open(struct segment *s, struct str bytes, struct err *e)
 {
 	s->have = 0;
 	s->shape_answers = NULL;
-	if (bytes.len < 4 || memcmp(bytes.p, SEGMENT_MAGIC, 4) != 0 || !read_head(s, bytes)) {
+	if (bytes.len < 4 + sizeof s->start || memcmp(bytes.p, SEGMENT_MAGIC, 4) != 0 ||
+	    !read_head(s, bytes)) {
 		s->count = 0;
 		return damaged(e);
 	}
@@ -199,6 +201,14 @@ static bool column_open(struct segment *s, enum column column, size_t count, uns
 		return false;
 	*ret = nums_in_of(codes, bits->bytes);
 	return true;
+}
+
+/* Nothing but zeros, one for each record. */
+static bool is_all_zero(const struct segment *s, enum column column)
+{
+	const struct stored_stream *codes = &s->streams[2 * column];
+
+	return codes->how == STORED_ONE && codes->bytes.p[0] == 0 && codes->len == s->count;
 }
 
 /* A column whose length nobody says: as many as there are. */
@@ -385,11 +395,14 @@ static bool read_rares(struct segment *s)
 	uint32_t talks = 0, (*last)[2] = s->guess->last_rare;
 
 	s->rares = segment_room(s, &s->rooms[ROOM_RARES], s->rare_count * sizeof *s->rares);
+	s->rare_of = NULL;
+	if (!s->rares || !rows_read(s, STREAM_RARES, s->rares, sizeof *s->rares, sizeof *s->rares,
+				    s->rare_count))
+		return false;
+	if (is_all_zero(s, COLUMN_RARE))
+		return true; /* guesses begin with 0, and no other was right */
 	s->rare_of = segment_room(s, &s->rooms[ROOM_RARE_OF], s->count * sizeof *s->rare_of);
-	if (!s->rares || !s->rare_of ||
-	    !rows_read(s, STREAM_RARES, s->rares, sizeof *s->rares, sizeof *s->rares,
-		       s->rare_count) ||
-	    !column_open(s, COLUMN_RARE, s->count, 0, &in))
+	if (!s->rare_of || !column_open(s, COLUMN_RARE, s->count, 0, &in))
 		return false;
 	memset(last, 0, sizeof s->guess->last_rare);
 	for (size_t i = 0; i < s->count; i++) {
@@ -453,8 +466,11 @@ static bool read_exts(struct segment *s)
 
 		if (ext >= s->ext_count)
 			return false;
+		s->ext_of[i] = (uint32_t)ext;
+		if (!code)
+			continue;
 		g->ext[at].talk = talk + 1;
-		s->ext_of[i] = g->ext[at].ext = g->link_ext[link_at] = (uint32_t)ext;
+		g->ext[at].ext = g->link_ext[link_at] = (uint32_t)ext;
 	}
 	return !in.bad;
 }
@@ -462,7 +478,7 @@ static bool read_exts(struct segment *s)
 static bool read_time(struct segment *s)
 {
 	struct nums_in in;
-	uint64_t now = 0;
+	uint64_t now = s->start.time;
 
 	s->time = segment_room(s, &s->rooms[ROOM_TIME], s->count * sizeof *s->time);
 	if (!s->time || !column_open(s, COLUMN_TIME, s->count, 0, &in))
@@ -475,8 +491,11 @@ static bool read_time(struct segment *s)
 static bool read_seq(struct segment *s)
 {
 	struct nums_in in;
-	uint64_t seq = 0;
+	uint64_t seq = s->start.seq;
 
+	s->seq = NULL;
+	if (is_all_zero(s, COLUMN_SEQ))
+		return true;
 	s->seq = segment_room(s, &s->rooms[ROOM_SEQ], s->count * sizeof *s->seq);
 	if (!s->seq || !column_open(s, COLUMN_SEQ, s->count, 0, &in))
 		return false;
@@ -515,9 +534,12 @@ static bool read_counts(struct segment *s)
 			now = (struct guess_counts){ nums_get(&packets), nums_get(&bytes) };
 		else
 			now = from == COUNTS_OF_TALK ? *of_talk : *of_shape;
+		s->counts[i] = now;
+		if (from == COUNTS_OF_TALK)
+			continue;
 		if (now.packets)
 			*of_talk = now;
-		s->counts[i] = *of_shape = now;
+		*of_shape = now;
 	}
 	return !in.bad && !packets.bad && !bytes.bad;
 }
@@ -526,8 +548,11 @@ static bool read_uuids(struct segment *s)
 {
 	struct nums_in in;
 	struct str bytes;
-	uint64_t seed[2] = { 0, 0 };
+	uint64_t seed[2] = { s->start.seed[0], s->start.seed[1] };
 
+	s->uuid_from = NULL;
+	if (is_all_zero(s, COLUMN_UUID))
+		return true;
 	s->uuid_seed = segment_room(s, &s->rooms[ROOM_UUID_SEED], s->count * sizeof *s->uuid_seed);
 	s->uuid_from = segment_room(s, &s->rooms[ROOM_UUID_FROM], s->count);
 	if (!s->uuid_seed || !s->uuid_from || !unpack(s, STREAM_UUIDS, &s->unpacked[1], &bytes) ||

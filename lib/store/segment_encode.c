@@ -30,6 +30,7 @@ struct segment_encoder {
 	struct buf uuids;
 	struct buf scratch; /* tables byte by byte */
 	uint64_t last_time, last_seq, seed[2];
+	struct segment_start start;
 	struct guesses guess;
 };
 
@@ -364,11 +365,11 @@ static bool put_ext(struct segment_encoder *enc, const struct flow *f, uint32_t 
 
 	if (is_ext(enc, guess, f)) {
 		put(enc, COLUMN_EXT, 0);
-	} else {
-		if (!find_ext(enc, f, &number))
-			return false;
-		put(enc, COLUMN_EXT, 1 + number);
+		return true;
 	}
+	if (!find_ext(enc, f, &number))
+		return false;
+	put(enc, COLUMN_EXT, 1 + number);
 	enc->guess.ext[at].talk = talk + 1;
 	enc->guess.ext[at].ext = number;
 	enc->guess.link_ext[link_at] = number;
@@ -384,7 +385,9 @@ static void put_counts(struct segment_encoder *enc, const struct flow *f, uint32
 
 	if (of_talk->packets == now.packets && of_talk->bytes == now.bytes) {
 		put(enc, COLUMN_COUNTS, COUNTS_OF_TALK);
-	} else if (of_shape->packets == now.packets && of_shape->bytes == now.bytes) {
+		return;
+	}
+	if (of_shape->packets == now.packets && of_shape->bytes == now.bytes) {
 		put(enc, COLUMN_COUNTS, COUNTS_OF_SHAPE);
 	} else {
 		put(enc, COLUMN_COUNTS, COUNTS_GIVEN);
@@ -440,9 +443,15 @@ static bool add_record(struct segment_encoder *enc, const struct flow *f)
 }
 
 /* The zero row and the empty ext have number 0: guesses begin there. */
-static bool begin(struct segment_encoder *enc)
+static bool begin(struct segment_encoder *enc, const struct flow *first)
 {
 	uint32_t number;
+
+	enc->start = (struct segment_start){ .seq = first->seq - 1, .time = first->time.v };
+	(void)flow_uuid_seed(first->uuid, first->seq, enc->start.seed);
+	enc->last_seq = enc->start.seq;
+	enc->last_time = enc->start.time;
+	memcpy(enc->seed, enc->start.seed, sizeof enc->seed);
 
 	return rows_put(&enc->rares, &(struct rare_row){ .ip_trace_id = 0 }, &number) &&
 	       find_ext(enc, &(struct flow){ .ext = (const uint8_t *)"" }, &number);
@@ -453,7 +462,7 @@ static bool add_piece(struct segment_encoder *enc, const struct flow *flows, siz
 	for (size_t i = 0; i < COLUMNS_; i++) /* a record may bring two hosts */
 		if (!nums_reserve(&enc->columns[i], 2 * n))
 			return false;
-	if (!enc->count && !begin(enc))
+	if (!enc->count && !begin(enc, flows))
 		return false;
 	enc->count += n;
 	for (size_t i = 0; i < n; i++)
@@ -584,7 +593,8 @@ static enum err_code finish(struct segment_encoder *enc, struct buf *out, struct
 				  enc->rares.count, enc->exts.count };
 
 	memcpy(w.head, SEGMENT_MAGIC, 4);
-	w.head_len = 4;
+	memcpy(w.head + 4, &enc->start, sizeof enc->start);
+	w.head_len = 4 + sizeof enc->start;
 	for (size_t i = 0; i < ARRAY_LEN(counts); i++)
 		w.head_len += put_varint(w.head + w.head_len, counts[i]);
 	if (!buf_reserve(out, HEAD_BYTES))

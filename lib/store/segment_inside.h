@@ -18,7 +18,8 @@
  *
  * Rows of tables are compared and stored as they lie in memory, which must be little-endian.
  *
- * Bytes    "tyS" and the format's number; varints: records, shapes, hosts, links, talks, points,
+ * Bytes    "tyS" and the format's number; what the first record's number, time and uuid's seed are
+ *          (8, 8 and 16 bytes); varints: records, shapes, hosts, links, talks, points,
  *          rares, exts; then for each stream of enum stream its length shifted left by two, +
  *          enum stored, and its stored length if that is another; then the streams, one after the
  *          other.
@@ -32,6 +33,12 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are stored as they lie");
 
 #define SEGMENT_MAGIC "tyS\002"
+/* Where columns of differences begin. */
+struct segment_start {
+	uint64_t seq; /* of the first record, less 1 */
+	uint64_t time, seed[2];
+};
+_Static_assert(sizeof(struct segment_start) == 32, "stored as it lies");
 
 /* Columns of numbers (nums.h): two streams each. */
 enum column {
@@ -44,7 +51,7 @@ enum column {
 	COLUMN_TIME,   /* zigzag of the difference to the record before */
 	COLUMN_COUNTS, /* enum counts_from */
 	COLUMN_SEQ,    /* difference to the record before, less 1 */
-	COLUMN_UUID,   /* enum uuid_from */
+	COLUMN_UUID,   /* enum uuid_from; the seed in force at first is in the head */
 	/* of those whose counts are not guessed */
 	COLUMN_PACKETS,
 	COLUMN_BYTES,
@@ -134,14 +141,16 @@ _Static_assert(sizeof(struct talk) == 8, "no padding");
 /* --- guesses ------------------------------------------------------------------------------ */
 
 /*
+ * A guess that was right changes nothing of what is remembered.
+ *
  * What is remembered of talks and shapes lies in tables of fixed size, by number modulo the size:
  * when two share a place, guesses get worse and nothing else happens. Both sides start with zeros.
  */
 enum {
-	GUESS_TALKS = 1 << 13,
+	GUESS_TALKS = 1 << 12,
 	GUESS_SHAPES = 1 << 12,
-	GUESS_POINTS = 1 << 14,
-	GUESS_EXTS = 1 << 14,
+	GUESS_POINTS = 1 << 13,
+	GUESS_EXTS = 1 << 12,
 	WAYS = 64,
 };
 

@@ -155,8 +155,9 @@ static void load_points(const struct segment *s, const uint32_t *rows, size_t n,
 
 static void load_rares(const struct segment *s, const uint32_t *rows, size_t n, struct flow *out)
 {
-	EACH(const struct rare_row *r = &s->rares[s->rare_of[row]]; f->ip_trace_id = r->ip_trace_id;
-	     f->socket_cookie = r->socket_cookie; f->cgroup_id = r->cgroup_id;
+	EACH(const struct rare_row *r = &s->rares[s->rare_of ? s->rare_of[row] : 0];
+	     f->ip_trace_id = r->ip_trace_id; f->socket_cookie = r->socket_cookie;
+	     f->cgroup_id = r->cgroup_id;
 	     memcpy(f->src_xlated, r->src_xlated, sizeof f->src_xlated));
 }
 
@@ -166,13 +167,18 @@ static void load_exts(const struct segment *s, const uint32_t *rows, size_t n, s
 	     f->ext = f->ext_len ? s->ext_bytes + at[0] : NULL);
 }
 
+static inline uint64_t seq_of(const struct segment *s, uint32_t row)
+{
+	return s->seq ? s->seq[row] : s->start.seq + 1 + row;
+}
+
 static void load_uuids(const struct segment *s, const uint32_t *rows, size_t n, struct flow *out)
 {
 	for (size_t i = 0; i < n; i++) {
-		const uint64_t *given = s->uuid_seed[rows[i]];
+		const uint64_t *given = s->uuid_from ? s->uuid_seed[rows[i]] : s->start.seed;
 
-		if (s->uuid_from[rows[i]] <= UUID_SEED)
-			flow_uuid_make(given, s->seq[rows[i]], out[i].uuid);
+		if (!s->uuid_from || s->uuid_from[rows[i]] <= UUID_SEED)
+			flow_uuid_make(given, seq_of(s, rows[i]), out[i].uuid);
 		else
 			memcpy(out[i].uuid, given, sizeof out[i].uuid);
 	}
@@ -196,7 +202,7 @@ static void load(const struct segment *s, flow_members members, const uint32_t *
 	if (members & M(TIME))
 		EACH(f->time.v = s->time[row]);
 	if (members & M(SEQ))
-		EACH(f->seq = s->seq[row]);
+		EACH(f->seq = seq_of(s, row));
 	if (members & M(COUNTS))
 		EACH(f->packets = s->counts[row].packets; f->bytes = s->counts[row].bytes);
 	if (members & M(UUID))

@@ -42,6 +42,7 @@ struct room {
 
 struct segment {
 	ZSTD_DCtx *zstd;
+	struct segment_start start;
 	size_t count;
 	size_t shape_count, host_count, link_count, talk_count, point_count, rare_count, ext_count;
 	struct stored_stream streams[STREAMS_];
@@ -57,7 +58,8 @@ struct segment {
 	struct rare_row *rares;
 	uint32_t *ext_at; /* [ext_count + 1] */
 	const uint8_t *ext_bytes;
-	/* [count]: of each record */
+	/* [count]: of each record. NULL: rare_of: all 0; seq: one after the other; uuid_from: all
+	 * from the seed at the start */
 	uint32_t *talk_of, *shape_of, *point_of, *rare_of, *ext_of;
 	uint64_t *time, *seq;
 	struct guess_counts *counts;

@@ -33,7 +33,7 @@ struct service_of {
 	struct service_id id;
 	uint16_t port;
 	size_t first, count; /* of its pods */
-	char dns[64];
+	char dns[96];
 };
 
 enum talk_kind { TALK_SHORT, TALK_LONG, TALK_DNS, TALK_WORLD, TALK_PING, TALK_DENIED };
@@ -394,8 +394,7 @@ static void fill(struct made_flows *m, struct flow *f, const struct open_talk *t
 }
 
 /* Where the packet is seen: @inner, at the pod's interface, or at the node's. */
-static void seen_at(struct made_flows *m, struct flow *f, const struct peer *pod, bool inner,
-		    bool from_pod)
+static void seen_at(struct flow *f, const struct peer *pod, bool inner, bool from_pod)
 {
 	static const uint8_t eth0_mac[6] = { 2, 0x42, 10, 0, 0, 17 },
 			     gateway[6] = { 2, 0x42, 10, 0, 0, 1 };
@@ -413,7 +412,6 @@ static void seen_at(struct made_flows *m, struct flow *f, const struct peer *pod
 		memcpy(f->src_mac, from_pod ? eth0_mac : gateway, 6);
 		memcpy(f->dst_mac, from_pod ? gateway : eth0_mac, 6);
 	}
-	(void)m;
 }
 
 static void put_dns(struct made_flows *m, struct flow *f, const struct open_talk *t, bool reply)
@@ -448,10 +446,9 @@ static void sighting(struct made_flows *m, const struct open_talk *t, bool reply
 			  *dst = &m->peers[reply ? t->a : t->b];
 	const struct peer *pod = from_pod ? src : dst;
 	struct flow *f = record(m, at);
-	bool first = inner == from_pod; /* of the two */
 
 	fill(m, f, t, reply);
-	seen_at(m, f, pod, inner, from_pod);
+	seen_at(f, pod, inner, from_pod);
 	f->verdict = FLOW__VERDICT__FORWARDED;
 	f->event_type = 4;
 	f->event_sub_type = inner ? (from_pod ? 5 : 0) : (from_pod ? 11 : 10);
@@ -481,7 +478,6 @@ static void sighting(struct made_flows *m, const struct open_talk *t, bool reply
 	l7->packets = l7->bytes = 0;
 	l7->bits &= ~(uint32_t)(FLOW_HAS_ETHERNET | FLOW_HAS_NAMES);
 	put_dns(m, l7, t, reply);
-	(void)first;
 }
 
 static void denied(struct made_flows *m, const struct open_talk *t)
@@ -490,7 +486,7 @@ static void denied(struct made_flows *m, const struct open_talk *t)
 	struct flow *drop = record(m, t->at + 9000), *verdict;
 
 	fill(m, drop, t, false);
-	seen_at(m, drop, src, true, true);
+	seen_at(drop, src, true, true);
 	drop->verdict = FLOW__VERDICT__DROPPED;
 	drop->event_type = 1;
 	drop->event_sub_type = (int32_t)(drop->drop_reason = drop->drop_desc = 133);
