@@ -28,20 +28,21 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name); /* bytes: the same in every locale */
 }
 
-static enum err_code add_file(struct policy_builder *b, const char *path, struct err *e)
+struct walk {
+	enum err_code (*each)(void *ctx, const char *path, struct str text, struct err *e);
+	void *ctx;
+};
+
+static enum err_code take_file(const struct walk *w, const char *path, struct err *e)
 {
 	AUTO_BUF struct buf text = buf_init(POLICY_TEXT_MAX);
 	enum err_code code = file_read(path, "the policy file", &text, e);
 
-	if (code != ERR_OK)
-		return code;
-	if (policy_builder_add_text(b, buf_str(&text), e) != ERR_OK)
-		return err_in(e, "policy file '%s'", path);
-	return ERR_OK;
+	return code == ERR_OK ? w->each(w->ctx, path, buf_str(&text), e) : code;
 }
 
-static enum err_code add_each(struct policy_builder *b, const char *folder,
-			      struct dirent *const *list, int n, struct err *e)
+static enum err_code take_each(const struct walk *w, const char *folder, struct dirent *const *list,
+			       int n, struct err *e)
 {
 	for (int i = 0; i < n; i++) {
 		AUTO_BUF struct buf path = buf_init(8192);
@@ -50,15 +51,19 @@ static enum err_code add_each(struct policy_builder *b, const char *folder,
 		const char *text = buf_cstr(&path);
 		if (path.failed)
 			return err_set(e, ERR_INVALID, "a path in '%s' is too long", folder);
-		enum err_code code = add_file(b, text, e);
+		enum err_code code = take_file(w, text, e);
 		if (code != ERR_OK)
 			return code;
 	}
 	return ERR_OK;
 }
 
-enum err_code policy_builder_add_path(struct policy_builder *b, const char *path, struct err *e)
+enum err_code policy_path_each(const char *path,
+			       enum err_code (*each)(void *ctx, const char *path, struct str text,
+						     struct err *e),
+			       void *ctx, struct err *e)
 {
+	const struct walk w = { each, ctx };
 	struct dirent **list = NULL;
 	struct stat st;
 	struct err own;
@@ -67,16 +72,30 @@ enum err_code policy_builder_add_path(struct policy_builder *b, const char *path
 	if (stat(path, &st) != 0)
 		return err_os(e, "open the policies '%s'", path);
 	if (!S_ISDIR(st.st_mode))
-		return add_file(b, path, e);
+		return take_file(&w, path, e);
 	int n = scandir(path, &list, filter, by_name);
 	if (n < 0)
 		return err_os(e, "read the folder '%s'", path);
 	enum err_code code =
 		n > FILES_MAX ? err_set(e, ERR_INVALID, "%d policy files in '%s': at most %d", n,
 					path, FILES_MAX)
-			      : add_each(b, path, list, n, e);
+			      : take_each(&w, path, list, n, e);
 	for (int i = 0; i < n; i++)
 		free(list[i]);
 	free(list);
 	return code;
+}
+
+static enum err_code add_text(void *ctx, const char *path, struct str text, struct err *e)
+{
+	struct policy_builder *b = ctx;
+
+	if (policy_builder_add_text(b, text, e) != ERR_OK)
+		return err_in(e, "policy file '%s'", path);
+	return ERR_OK;
+}
+
+enum err_code policy_builder_add_path(struct policy_builder *b, const char *path, struct err *e)
+{
+	return policy_path_each(path, add_text, b, e);
 }

@@ -107,6 +107,11 @@ size_t policy_builder_skipped(const struct policy_builder *b);
  * hidden ones. The error names the file. */
 MUST_CHECK enum err_code policy_builder_add_path(struct policy_builder *b, const char *path,
 						 struct err *e);
+/* The same files one after the other: @each gets a path and its text, and ends it with an error. */
+MUST_CHECK enum err_code policy_path_each(const char *path,
+					  enum err_code (*each)(void *ctx, const char *path,
+								struct str text, struct err *e),
+					  void *ctx, struct err *e);
 /* The set of all that was added; the builder is then empty and can only be freed. */
 MUST_CHECK enum err_code policy_builder_finish(struct policy_builder *b, struct policy_set **ret,
 					       struct err *e);

@@ -1,0 +1,237 @@
+/*
+ * tycho policy - network policies from files: are they good, and what do they say?
+ *
+ * check: each object of each file by itself, so that one mistake does not hide the next.
+ */
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "cli/policy.h"
+#include "cli/report.h"
+#include "flow/json.h"
+
+enum { OUTPUT_MAX = 64 << 20 };
+
+struct check {
+	struct policy_builder *builder;
+	json_t *pods; /* those among the objects */
+	struct buf out;
+	bool json;
+	unsigned refused;
+};
+
+static void put_member(struct buf *b, const char *key, struct str text)
+{
+	if (!text.len)
+		return;
+	buf_printf(b, "%s\"%s\":", b->p[b->len - 1] == '{' ? "" : ",", key);
+	json_put_string(b, text);
+}
+
+static void say_refused(struct check *c, const char *path, const char *what)
+{
+	c->refused++;
+	if (c->json) {
+		buf_char(&c->out, '{');
+		put_member(&c->out, "result", STR("refused"));
+		put_member(&c->out, "file", str_of(path));
+		put_member(&c->out, "error", str_of(what));
+		buf_lit(&c->out, "}\n");
+		return;
+	}
+	buf_lit(&c->out, "refused  ");
+	report_text(&c->out, path);
+	buf_lit(&c->out, ": ");
+	report_text(&c->out, what);
+	buf_char(&c->out, '\n');
+}
+
+/* An object, or each item of a List. */
+static void check_object(struct check *c, const char *path, json_t *object)
+{
+	const char *kind = json_string_value(json_object_get(object, "kind"));
+	json_t *items = json_object_get(object, "items"), *item;
+	struct err e;
+	size_t i;
+
+	if (kind && strcmp(kind, "List") == 0 && json_is_array(items)) {
+		json_array_foreach(items, i, item) check_object(c, path, item);
+	} else if (policy_builder_add(c->builder, object, &e) != ERR_OK) {
+		say_refused(c, path, e.msg);
+	}
+}
+
+static enum err_code check_file(void *ctx, const char *path, struct str text, struct err *e)
+{
+	struct check *c = ctx;
+	json_t *documents = NULL, *one;
+	struct err mine;
+	size_t i;
+
+	(void)e;
+	if (policy_yaml(text, &documents, &mine) != ERR_OK) {
+		say_refused(c, path, mine.msg);
+		return ERR_OK;
+	}
+	json_array_foreach(documents, i, one) if (!json_is_null(one))
+	{
+		policy_keep_pods(c->pods, one);
+		check_object(c, path, one);
+	}
+	json_decref(documents);
+	return ERR_OK;
+}
+
+/* How many of the pods the policy selects. */
+static size_t count_selected(const struct policy_set *set, uint32_t policy, const json_t *pods,
+			     struct policy_row *row)
+{
+	size_t n = 0, i;
+	json_t *pod;
+
+	json_array_foreach(pods, i, pod)
+	{
+		struct policy_side side;
+
+		if (policy_side_of_pod(pod, &side, NULL) != ERR_OK)
+			continue;
+		policy_row_fill(set, &side.end, row);
+		n += policy_row_is_selected(set, row, policy);
+		policy_side_done(&side);
+	}
+	return n;
+}
+
+static void put_policy(struct check *c, const struct policy_set *set, uint32_t policy,
+		       struct policy_row *row)
+{
+	AUTO_BUF struct buf key = buf_init(2048);
+	bool in, out, pods = json_array_size(c->pods) > 0;
+	size_t n = pods ? count_selected(set, policy, c->pods, row) : 0;
+
+	policy_key_put(set, policy, &key);
+	policy_set_default_deny(set, policy, &in, &out);
+	const char *closes = in && out ? "ingress and egress"
+			     : in      ? "ingress"
+			     : out     ? "egress"
+				       : "nothing";
+	if (c->json) {
+		buf_char(&c->out, '{');
+		put_member(&c->out, "result", STR("ok"));
+		put_member(&c->out, "policy", buf_str(&key));
+		buf_printf(&c->out, ",\"default_deny_ingress\":%s,\"default_deny_egress\":%s",
+			   in ? "true" : "false", out ? "true" : "false");
+		if (pods)
+			buf_printf(&c->out, ",\"selected_pods\":%zu", n);
+		buf_lit(&c->out, "}\n");
+		return;
+	}
+	buf_lit(&c->out, "ok       ");
+	report_text(&c->out, buf_cstr(&key));
+	buf_printf(&c->out, ": denies %s by default", closes);
+	if (pods)
+		buf_printf(&c->out, "; selects %zu of %zu pods", n, json_array_size(c->pods));
+	buf_char(&c->out, '\n');
+}
+
+static enum err_code put_policies(struct check *c, struct err *e)
+{
+	AUTO(policy_set_free) struct policy_set *set = NULL;
+	enum err_code code = policy_builder_finish(c->builder, &set, e);
+
+	if (code != ERR_OK)
+		return code;
+	AUTO(own_free) struct policy_row *row = malloc(policy_row_bytes(set));
+	if (!row)
+		return err_set(e, ERR_NOMEM, "policies");
+	for (uint32_t i = 0; i < policy_set_count(set); i++)
+		put_policy(c, set, i, row);
+	return ERR_OK;
+}
+
+static enum err_code check_paths(struct cli *cli, struct check *c, struct err *e)
+{
+	for (size_t i = 0; i < flags_word_count(cli->flags); i++) {
+		enum err_code code = policy_path_each(flags_word(cli->flags, i), check_file, c, e);
+		if (code != ERR_OK)
+			return code;
+	}
+	enum err_code code = put_policies(c, e);
+	if (code == ERR_OK && c->out.failed)
+		code = err_set(e, ERR_NOMEM, "more than %d bytes to say", OUTPUT_MAX);
+	if (code == ERR_OK)
+		code = cli_write(buf_str(&c->out), e);
+	if (code == ERR_OK && c->refused)
+		code = err_set(e, ERR_INVALID, "%u refused", c->refused);
+	return code;
+}
+
+static enum err_code run_check(struct cli *cli, struct err *e)
+{
+	const char *format = flags_text(cli->flags, "output");
+	const struct policy_config config = { .cluster = flags_text(cli->flags, "policy-cluster"),
+					      .skip_other_kinds = true };
+	struct check c = { .json = strcmp(format, "json") == 0 };
+
+	if (!c.json && strcmp(format, "compact") != 0)
+		return err_set(e, ERR_INVALID, "invalid output format: %s", format);
+	if (!flags_word_count(cli->flags))
+		return err_set(e, ERR_INVALID, "which files? tycho policy check PATH…");
+	enum err_code code = policy_builder_new(&config, &c.builder, e);
+	if (code != ERR_OK)
+		return code;
+	c.out = buf_init(OUTPUT_MAX);
+	c.pods = json_array();
+	code = c.pods ? check_paths(cli, &c, e) : err_set(e, ERR_NOMEM, "policies");
+	json_decref(c.pods);
+	buf_done(&c.out);
+	policy_builder_free(c.builder);
+	return code;
+}
+
+static const struct flag_def check_defs[] = {
+	{ .name = "output",
+	  .short_ = 'o',
+	  .type = FLAG_STRING,
+	  .def = "compact",
+	  .placeholder = "FORMAT",
+	  .values = "compact json",
+	  .help = "Output format: compact, json" },
+	{ .name = "policy-cluster",
+	  .type = FLAG_STRING,
+	  .def = "default",
+	  .placeholder = "NAME",
+	  .help = "Name of the local cluster" },
+};
+static const struct flag_set check_flags = { "Policies", check_defs, ARRAY_LEN(check_defs) };
+static const struct flag_set *const check_sets[] = { &check_flags };
+
+static const struct command policy_check_command = {
+	.name = "check",
+	.words = "PATH…",
+	.help = "Read policies and say what is wrong with them",
+	.details = "Reads NetworkPolicies, CiliumNetworkPolicies and "
+		   "CiliumClusterwideNetworkPolicies from files or folders (YAML or JSON; other "
+		   "kinds are skipped) and refuses what the API server or Cilium's agent would "
+		   "refuse, with file, object and place. Of the good ones it says which "
+		   "directions they close and, where Pods are among the objects, how many they "
+		   "select: none is a typing mistake more often than not. The exit status is 1 "
+		   "when something was refused.",
+	.examples =
+		"  tycho policy check policies/\n"
+		"  kubectl get netpol,pods -A -o json > now.json && tycho policy check now.json\n",
+	.sets = check_sets,
+	.set_count = ARRAY_LEN(check_sets),
+	.run = run_check,
+};
+
+static const struct command *const policy_children[] = { &policy_check_command,
+							 &policy_explain_command };
+
+const struct command policy_command = {
+	.name = "policy",
+	.help = "Check network policies in files, and explain what they decide",
+	.details = "Works on files; no server is asked.",
+	.children = policy_children,
+	.child_count = ARRAY_LEN(policy_children),
+};

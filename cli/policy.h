@@ -1,0 +1,49 @@
+/*
+ * policy - what `tycho policy` works on: objects from files, and ends of connections among them.
+ *
+ * Nothing here asks a server: files in, an answer out.
+ */
+#ifndef TYCHO_CLI_POLICY_H
+#define TYCHO_CLI_POLICY_H
+
+#include "cli/command.h"
+#include "policy/policy.h"
+
+/* What was read from the paths of the command line. */
+struct policy_world {
+	struct policy_set *set;
+	json_t *pods; /* array of Pod objects */
+};
+void policy_world_done(struct policy_world *w);
+/* Appends @object to @pods if it is a Pod, or those among its items. */
+void policy_keep_pods(json_t *pods, json_t *object);
+
+/* One end as the user names it; texts are borrowed from the world or kept here. */
+enum { POLICY_END_LABELS = 64, POLICY_END_IPS = 8, POLICY_END_NAMES = 16 };
+struct policy_side {
+	struct policy_end end;
+	struct str labels[POLICY_END_LABELS];
+	uint8_t ips[POLICY_END_IPS][16];
+	struct str names[POLICY_END_NAMES]; /* DNS names of its addresses */
+	size_t name_count;
+	struct buf text; /* holds the labels */
+	char shown[300]; /* "shop/web-0", "192.0.2.7", "host" */
+};
+void policy_side_done(struct policy_side *s);
+/*
+ * @text is one of
+ *	NAMESPACE/POD			a Pod among the objects
+ *	NAMESPACE:KEY=VALUE,…		a pod with these labels, whether it exists or not
+ *	ADDRESS				the Pod that has it, else an address outside
+ *	host, remote-node, …		what Cilium calls a reserved identity
+ * ERR_NOT_FOUND: no such Pod. ERR_INVALID: none of these.
+ */
+MUST_CHECK enum err_code policy_side_read(const struct policy_world *w, const char *text,
+					  struct policy_side *ret, struct err *e);
+/* A Pod object as an end. */
+MUST_CHECK enum err_code policy_side_of_pod(const json_t *pod, struct policy_side *ret,
+					    struct err *e);
+
+extern const struct command policy_explain_command;
+
+#endif

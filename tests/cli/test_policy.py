@@ -1,0 +1,120 @@
+"""tycho policy: what is refused and where, who is selected, what is decided and by which rule."""
+import json
+import os
+import subprocess
+
+import pytest
+
+TYCHO = os.path.join(os.environ['TYCHO_BUILD'], 'bin', 'tycho')
+POLICIES = '''
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db-from-web, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: web}}}]
+    ports: [{port: postgres}]
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: out, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: web}}
+  egress:
+  - toEndpoints: [{matchLabels: {app: db}}]
+  - toFQDNs: [{matchPattern: '*.example'}]
+    toPorts: [{ports: [{port: '443', protocol: TCP}]}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+'''
+PODS = {'apiVersion': 'v1', 'kind': 'List', 'items': [
+    {'apiVersion': 'v1', 'kind': 'Pod',
+     'metadata': {'name': 'db-0', 'namespace': 'shop', 'labels': {'app': 'db', 'pod-template-hash': 'x'}},
+     'spec': {'containers': [{'ports': [{'name': 'postgres', 'containerPort': 5432}]}]}, 'status': {'podIP': '10.0.0.5'}},
+    {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'web-0', 'namespace': 'shop', 'labels': {'app': 'web'}},
+     'spec': {'containers': []}, 'status': {'podIP': '10.0.0.6', 'podIPs': [{'ip': '10.0.0.6'}, {'ip': 'fd00::6'}]}}]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'a.yaml').write_text(POLICIES)
+    (tmp_path / 'pods.json').write_text(json.dumps(PODS))
+    return tmp_path
+
+
+def tycho(*args, status=0):
+    done = subprocess.run([TYCHO, 'policy', *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert done.returncode == status, done.stderr
+    return done.stdout if status == 0 else done.stdout + done.stderr
+
+
+def explain(folder, src, dst, port, *more):
+    return json.loads(tycho('explain', '-o', 'json', '--from', src, '--to', dst, '--port', port, *more, folder))
+
+
+def test_good_policies_say_what_they_close_and_how_many_pods_they_select(folder):
+    assert tycho('check', folder).splitlines() == [
+        'ok       knp:shop/db-from-web: denies ingress by default; selects 1 of 2 pods',
+        'ok       cnp:shop/out: denies egress by default; selects 1 of 2 pods']
+    first = json.loads(tycho('check', '-o', 'json', folder / 'a.yaml').splitlines()[0])
+    assert first == {'result': 'ok', 'policy': 'knp:shop/db-from-web', 'default_deny_ingress': True, 'default_deny_egress': False}
+
+
+def test_one_mistake_does_not_hide_the_next(folder):
+    (folder / 'b.yaml').write_text(
+        'kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: x}\nspec: {podSelector: 1}\n---\n'
+        'kind: CiliumNetworkPolicy\napiVersion: cilium.io/v2\nmetadata: {name: y}\nspec: {endpointSelector: {}, ingres: []}\n')
+    (folder / 'c.yaml').write_text('a: [')
+    out = tycho('check', folder, status=1).splitlines()
+    assert out[0] == ('refused  %s/b.yaml: NetworkPolicy default/x: spec.podSelector: it is a number, must be a mapping' % folder)
+    assert out[1] == ("refused  %s/b.yaml: CiliumNetworkPolicy default/y: spec: the field 'ingres' is not known here" % folder)
+    assert out[2].startswith('refused  %s/c.yaml: line ' % folder)
+    assert out[-1] == '3 refused' and sum(line.startswith('ok ') for line in out) == 2
+
+
+def test_a_connection_is_explained_with_its_rules(folder):
+    got = explain(folder, 'shop/web-0', 'shop/db-0', '5432')
+    assert got == {'from': 'shop/web-0', 'to': 'shop/db-0', 'port': '5432/TCP', 'result': 'allowed',
+                   'egress': {'verdict': 'allowed:rule', 'by': ['cnp:shop/out#spec.egress[0]']},
+                   'ingress': {'verdict': 'allowed:rule', 'by': ['knp:shop/db-from-web#ingress[0]']}}
+    text = tycho('explain', '--from', 'shop/web-0', '--to', 'shop/db-0', '--port', '80', folder).splitlines()
+    assert text[-3:] == ['ingress  denied: no rule allows it, and these deny by default:', '           knp:shop/db-from-web',
+                         'result   denied']
+
+
+@pytest.mark.parametrize('src,dst,port,more,result', [
+    ('fd00::6', '10.0.0.5', '5432/tcp', [], 'allowed'),               # addresses of pods are the pods
+    ('shop:app=web', 'shop/db-0', '5432', [], 'allowed'),             # a pod that need not exist
+    ('other:app=web', 'shop/db-0', '5432', [], 'denied'),
+    ('192.0.2.1', 'shop/db-0', '5432', [], 'denied'),
+    ('host', 'shop/db-0', '5432', [], 'allowed'),                     # the node reaches its own pods
+    ('shop/web-0', '192.0.2.1', '443', [], 'denied'),
+    ('shop/web-0', '192.0.2.1', '443', ['--to-name', 'api.example'], 'allowed'),
+    ('shop/web-0', 'shop/db-0', '8/icmp', [], 'denied'),
+])
+def test_ends_may_be_pods_labels_addresses_and_nodes(folder, src, dst, port, more, result):
+    assert explain(folder, src, dst, port, *more)['result'] == result
+    assert explain(folder, src, dst, port, *more, '--expect', result)['result'] == result
+    other = {'allowed': 'denied', 'denied': 'allowed'}[result]
+    said = tycho('explain', '--from', src, '--to', dst, '--port', port, *more, '--expect', other, folder, status=1)
+    assert '%s, and not %s' % (result, other) in said
+
+
+@pytest.mark.parametrize('args,sentence', [
+    (['check'], 'which files?'),
+    (['check', '/no/such'], "open the policies '/no/such'"),
+    (['explain', 'x.yaml', '--from', 'a/b'], "open the policies 'x.yaml'"),
+    (['explain'], 'which policies?'),
+])
+def test_misuse_gets_a_sentence(args, sentence):
+    assert sentence in tycho(*args, status=1)
+
+
+@pytest.mark.parametrize('src,port,sentence', [
+    ('shop/nix', '1', 'no pod shop/nix among the objects'), ('nonsense', '1', "'nonsense' is no end"),
+    ('shop:app', '1', 'is no list of KEY=VALUE'), ('host', '99999', "invalid port '99999'"), ('host', '1/xyz', "invalid port '1/xyz'")])
+def test_ends_and_ports_that_are_none_get_a_sentence(folder, src, port, sentence):
+    assert sentence in tycho('explain', '--from', src, '--to', 'shop/db-0', '--port', port, folder, status=1)
