@@ -89,7 +89,6 @@ bool access_log_read(struct str stream, struct gob_types *t, struct access_log *
 	struct gob value;
 	int32_t id;
 
-	*ret = (struct access_log){ 0 };
 	return gob_first_value(t, stream, &id, &value) &&
 	       gob_read(&value, t, id, record_wants, ret);
 }
@@ -154,7 +153,7 @@ bool access_next_texts(struct gob_list *l, const struct gob_types *t, struct str
 
 bool access_next_label(struct gob_list *l, const struct gob_types *t, struct access_label *ret)
 {
-	*ret = (struct access_label){ 0 };
+	*ret = (struct access_label){ .key = STR(""), .value = STR(""), .source = STR("") };
 	if (is_text(t, l->elem))
 		return access_next_text(l, t, &ret->key);
 	if (!begin(l, !l->key))

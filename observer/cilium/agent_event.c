@@ -164,13 +164,13 @@ static void put_unknown(struct buf *out, const struct notification *n)
 
 bool agent_event_put(struct str stream, struct gob_types *t, struct buf *out)
 {
-	struct notification n = { 0 };
+	struct notification n;
 	struct gob value;
 	int32_t id;
 
 	if (!gob_first_value(t, stream, &id, &value) || !gob_read(&value, t, id, wants, &n))
 		return false;
-	json_t *json = json_loadb(n.text.p ? n.text.p : "", n.text.len, 0, NULL);
+	json_t *json = json_loadb(n.text.p, n.text.len, 0, NULL);
 	if (!put_known(out, n.type, json))
 		put_unknown(out, &n);
 	json_decref(json);

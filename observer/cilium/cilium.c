@@ -88,6 +88,7 @@ struct event {
 	struct flow *f;
 	uint32_t src_identity, dst_identity;
 	struct tunnel tunnel;
+	bool is_translated; /* the message has an address from before translation */
 };
 
 /* The version numbers of drops and traces tell the release whose other messages have none: 1.19
@@ -212,13 +213,14 @@ static bool read_trace(struct event *ev)
 	set_ip_trace_id(ev);
 	ev->src_identity = u32(ev, CILIUM_SRC_LABEL);
 	ev->dst_identity = u32(ev, CILIUM_DST_LABEL);
+	ev->is_translated = original_ip(ev, original);
 	if (!read_packet(ev, flags & FLAG_L3, flags & FLAG_IPV6, overlay_of(flags)))
 		return false;
 	if (!flow_is(f, FLOW_HAS_IP))
 		return true;
 	if (u8(ev, CILIUM_REASON) & REASON_ENCRYPTED)
 		f->bits |= FLOW_ENCRYPTED;
-	if (original_ip(ev, original) && memcmp(original, f->src_ip, 16) != 0) {
+	if (ev->is_translated && memcmp(original, f->src_ip, 16) != 0) {
 		memcpy(f->src_xlated, f->src_ip, 16);
 		memcpy(f->src_ip, original, 16);
 		f->bits |= FLOW_HAS_XLATED;
@@ -278,26 +280,20 @@ static bool read_capture(struct event *ev)
 
 /* --- what depends on names ---------------------------------------------------------------- */
 
-static uint32_t source_endpoint_id(const struct event *ev)
+/* @src_id: Endpoint.ID of the source, 0 if it does not live here. */
+static void set_direction(const struct event *ev, uint32_t src_id)
 {
-	const struct endpoint *ep = flow_dict_get_endpoint(ev->c->config.dict, ev->f->src_ep);
-
-	return ep ? ep->id : 0;
-}
-
-static void set_direction(const struct event *ev)
-{
-	uint8_t reason = u8(ev, CILIUM_REASON) & REASON_MASK, original[16];
+	uint8_t reason = u8(ev, CILIUM_REASON) & REASON_MASK;
 	bool egress = false;
 
 	if (!ev->source)
 		return;
 	if (ev->layout->type == CILIUM_DROP) {
-		egress = ev->source == source_endpoint_id(ev);
+		egress = ev->source == src_id;
 	} else if (ev->layout->type == CILIUM_TRACE && reason != REASON_UNKNOWN) {
 		/* the reference compares 16 bits here */
-		bool sent_here = ev->source == (uint16_t)source_endpoint_id(ev);
-		egress = sent_here != (reason == REASON_REPLY) || original_ip(ev, original);
+		bool sent_here = ev->source == (uint16_t)src_id;
+		egress = sent_here != (reason == REASON_REPLY) || ev->is_translated;
 	} else {
 		return;
 	}
@@ -389,7 +385,7 @@ static enum cilium_outcome read_sock(struct event *ev, struct buf *ext)
 	 * shown. */
 	uint8_t l4 = f->l4;
 	f->l4 = FLOW_L4_TCP;
-	name_flow_said(ev->c->config.names, f, 0, 0, ext);
+	(void)name_flow_said(ev->c->config.names, f, 0, 0, ext);
 	f->l4 = l4;
 	if (!l4)
 		memset(f->l4_bytes, 0, sizeof f->l4_bytes);
@@ -485,8 +481,8 @@ static enum cilium_outcome datapath_event(struct cilium *c, const struct cilium_
 	f->type = FLOW__FLOW_TYPE__L3_L4;
 	if (!read[l->type](&ev))
 		return CILIUM_REFUSED;
-	name_flow_said(c->config.names, f, ev.src_identity, ev.dst_identity, ext);
-	set_direction(&ev);
+	uint32_t src_id = name_flow_said(c->config.names, f, ev.src_identity, ev.dst_identity, ext);
+	set_direction(&ev, src_id);
 	if (l->type == CILIUM_DROP)
 		put_file(&ev, ext);
 	if (ev.tunnel.protocol != TUNNEL_NONE)

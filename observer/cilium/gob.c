@@ -367,6 +367,28 @@ bool gob_first_value(struct gob_types *t, struct str stream, int32_t *ret_id, st
 
 /* --- structs ------------------------------------------------------------------------------ */
 
+static void clear(const struct gob_want *wants, void *out)
+{
+	for (; wants->name; wants++) {
+		char *to = (char *)out + wants->at;
+		switch (wants->kind) {
+		case GOB_WANT_NUMBER:
+			*(int64_t *)(void *)to = 0;
+			break;
+		case GOB_WANT_TEXT:
+			*(struct str *)(void *)to = STR("");
+			break;
+		case GOB_WANT_LIST:
+			*(struct gob_list *)(void *)to = (struct gob_list){ .at = gob_of(STR("")) };
+			break;
+		case GOB_WANT_STRUCT:
+			*(bool *)(void *)to = false;
+			clear(wants->wants, to);
+			break;
+		}
+	}
+}
+
 static const struct gob_want *find_want(const struct gob_want *wants, struct str name)
 {
 	for (; wants->name; wants++)
@@ -450,5 +472,6 @@ static bool read_struct(struct gob *g, const struct gob_types *t, int32_t id,
 bool gob_read(struct gob *g, const struct gob_types *t, int32_t id, const struct gob_want *wants,
 	      void *out)
 {
+	clear(wants, out);
 	return read_struct(g, t, id, wants, out, 0);
 }

@@ -69,17 +69,25 @@ static const struct cilium_layout layouts[] = {
 	    [CILIUM_FLAGS] = 37 } },
 };
 
+/* Rows of a type: from, and how many. */
+static const struct {
+	uint8_t first, count;
+} rows[] = {
+	[CILIUM_DROP] = { 0, 4 },           [CILIUM_DEBUG] = { 4, 1 },
+	[CILIUM_CAPTURE] = { 5, 1 },        [CILIUM_TRACE] = { 6, 3 },
+	[CILIUM_POLICY_VERDICT] = { 9, 2 }, [CILIUM_TRACE_SOCK] = { 11, 2 },
+};
+
 const struct cilium_layout *cilium_layout_of(struct str sample, enum cilium_release release)
 {
 	const uint8_t *p = (const uint8_t *)sample.p;
 
-	if (sample.len <= VERSION_AT)
+	if (sample.len <= VERSION_AT || p[0] >= ARRAY_LEN(rows))
 		return NULL;
-	for (size_t i = 0; i < ARRAY_LEN(layouts); i++) {
-		const struct cilium_layout *l = &layouts[i];
-		if (l->type == p[0] && (l->any_version || l->version == p[VERSION_AT]) &&
+	const struct cilium_layout *l = &layouts[rows[p[0]].first];
+	for (size_t i = 0; i < rows[p[0]].count; i++, l++)
+		if ((l->any_version || l->version == p[VERSION_AT]) &&
 		    (!l->release || l->release == release))
 			return sample.len >= l->bytes ? l : NULL;
-	}
 	return NULL;
 }

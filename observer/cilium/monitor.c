@@ -166,7 +166,7 @@ static size_t hand_payload(struct monitor *m, struct raw_sink *sink, const struc
 /* A message whose body is @body. @return false: this is no monitor stream. */
 static bool take_message(struct monitor *m, struct raw_sink *sink, struct str body, size_t *n)
 {
-	struct payload p = { .data = STR("") };
+	struct payload p;
 	struct gob value;
 	int32_t id;
 

@@ -714,8 +714,8 @@ static void put_told_names(struct name_table *t, struct flow *f, struct who src,
 		f->bits |= FLOW_HAS_NAMES;
 }
 
-void name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
-		    uint32_t dst_identity, struct buf *ext)
+uint32_t name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
+			uint32_t dst_identity, struct buf *ext)
 {
 	const struct snapshot *s = load_current(t);
 	struct who src = { 0 }, dst = { 0 };
@@ -730,12 +730,15 @@ void name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
 		src = src.bits & WHO_HOST ? (struct who){ 0 } : src;
 		dst = dst.bits & WHO_HOST ? (struct who){ 0 } : dst;
 	}
-	f->src_ep = said_endpoint(&t->said, t->dict, s, t->at, src, src_identity);
-	f->dst_ep = said_endpoint(&t->said, t->dict, s, t->at, dst, dst_identity);
+	const struct said_side src_side =
+		said_endpoint(&t->said, t->dict, s, t->at, src, src_identity);
+	f->src_ep = src_side.ep;
+	f->dst_ep = said_endpoint(&t->said, t->dict, s, t->at, dst, dst_identity).ep;
 	put_services(s, f);
 	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
 		put_told_names(t, f, src, dst, ext);
 	mark_namespaces(t, f);
+	return src_side.local_id;
 }
 
 void name_flow_told(struct name_table *t, struct flow *f, uint32_t src_local, uint32_t dst_local,

@@ -106,9 +106,10 @@ void name_flow(struct name_table *t, struct flow *f, struct buf *ext);
  * local keeps its labels, others have those of the identity; who is known to nobody is
  * reserved:unknown. Both sides are always filled, addresses or not. DNS names are only those that
  * the other side, living here, was told. Where no provider knows identities, an address keeps its
- * labels whatever identity is said. */
-void name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
-		    uint32_t dst_identity, struct buf *ext);
+ * labels whatever identity is said.
+ * @return Endpoint.ID of the source if it is an endpoint of this node, else 0. */
+uint32_t name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
+			uint32_t dst_identity, struct buf *ext);
 /* As name_flow_said, for a flow whose endpoints are filled in already: services, node, and the DNS
  * names that the endpoints of this node with these Endpoint.IDs (0: none) were told. */
 void name_flow_told(struct name_table *t, struct flow *f, uint32_t src_local, uint32_t dst_local,

@@ -126,29 +126,46 @@ static bool hides_labels(struct who who, uint32_t identity)
 	return who.bits & WHO_LOCAL && is_node_local(identity);
 }
 
-struct endpoint_id said_endpoint(struct said *said, struct flow_dict *dict,
-				 const struct snapshot *s, uint64_t version, struct who who,
-				 uint32_t identity)
+static const struct said_known *known_of(struct said *said, const struct flow_dict *dict,
+					 struct endpoint_id ep)
 {
-	const struct endpoint *known = NULL;
+	struct said_known *k = &said->known[ep.v & (SAID_KNOWN - 1)];
+
+	if (k->ep.v != ep.v) {
+		const struct endpoint *entry = flow_dict_get_endpoint(dict, ep);
+		if (entry)
+			*k = (struct said_known){ ep, entry->identity, entry->id };
+		else
+			*k = (struct said_known){ 0 };
+	}
+	return k;
+}
+
+struct said_side said_endpoint(struct said *said, struct flow_dict *dict, const struct snapshot *s,
+			       uint64_t version, struct who who, uint32_t identity)
+{
+	struct said_side side = { .ep = who.ep };
 
 	if (who.bits & WHO_CLAIMED) {
-		known = flow_dict_get_endpoint(dict, who.ep);
-		if (known && !identity)
+		const struct said_known *known = known_of(said, dict, who.ep);
+		side.local_id = who.bits & WHO_LOCAL ? known->id : 0;
+		if (!identity)
 			identity = known->identity;
-		if (known && known->identity == identity && !hides_labels(who, identity))
-			return who.ep;
+		if (known->identity == identity && !hides_labels(who, identity))
+			return side;
 	} else {
 		who.ep = (struct endpoint_id){ 0 };
 	}
 	size_t at = (who.ep.v * 31 + identity * UINT32_C(0x9e3779b1)) >> 8 & (SAID_SLOTS - 1);
 	if (said->slots[at].version != version || said->slots[at].identity != identity ||
 	    said->slots[at].ep.v != who.ep.v || said->slots[at].bits != who.bits) {
-		said->slots[at].result = combine(dict, s, known, who.bits & WHO_LOCAL, identity);
+		said->slots[at].result = combine(dict, s, flow_dict_get_endpoint(dict, who.ep),
+						 who.bits & WHO_LOCAL, identity);
 		said->slots[at].version = version;
 		said->slots[at].identity = identity;
 		said->slots[at].ep = who.ep;
 		said->slots[at].bits = who.bits;
 	}
-	return said->slots[at].result;
+	side.ep = said->slots[at].result;
+	return side;
 }
