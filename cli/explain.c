@@ -198,18 +198,10 @@ static enum err_code end_of(const struct buf *b, struct err *e)
 	return b->failed ? err_set(e, ERR_NOMEM, "explanation") : ERR_OK;
 }
 
-enum err_code explain_put_words(const struct explain *x, struct buf *b, struct err *e)
+static void put_shown_and_hidden(const struct observe_request *r, struct buf *b)
 {
-	const struct observe_request *r = x->request;
 	const struct origin show = shown(r), hide = hidden(r);
 
-	put_source(x, b);
-	put_times(r, b);
-	if (x->file)
-		put_file_number(x, b);
-	else
-		put_server_number(x, b);
-	buf_char(b, '\n');
 	if (show.list->count)
 		put_alternatives(&show, "Shows flows", b);
 	else if (!hide.list->count)
@@ -219,6 +211,27 @@ enum err_code explain_put_words(const struct explain *x, struct buf *b, struct e
 				 show.list->count ? "Of these, hides flows"
 						  : "Shows every flow, but hides flows",
 				 b);
+}
+
+enum err_code explain_put_scope(const struct observe_request *r, struct buf *b, struct err *e)
+{
+	put_times(r, b);
+	put_shown_and_hidden(r, b);
+	return end_of(b, e);
+}
+
+enum err_code explain_put_words(const struct explain *x, struct buf *b, struct err *e)
+{
+	const struct observe_request *r = x->request;
+
+	put_source(x, b);
+	put_times(r, b);
+	if (x->file)
+		put_file_number(x, b);
+	else
+		put_server_number(x, b);
+	buf_char(b, '\n');
+	put_shown_and_hidden(r, b);
 	put_notes(r, b);
 	if (r->mask_count && !x->file)
 		put_fields(r, b);

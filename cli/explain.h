@@ -42,6 +42,9 @@ struct explain {
 };
 
 MUST_CHECK enum err_code explain_put_words(const struct explain *x, struct buf *b, struct err *e);
+/* Only which flows, not from where or how many: "Takes flows from …. Shows flows for which …". */
+MUST_CHECK enum err_code explain_put_scope(const struct observe_request *r, struct buf *b,
+					   struct err *e);
 MUST_CHECK enum err_code explain_put_json(const struct explain *x, struct buf *b, struct err *e);
 
 #endif

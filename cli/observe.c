@@ -190,8 +190,7 @@ static enum err_code print_raw_filters(const struct observe_request *r, struct e
 	return cli_write(buf_str(&text), e);
 }
 
-/* Fails as whoever is asked would, where a filter has a fault. */
-static enum err_code check_filters(const struct observe_request *r, struct err *e)
+enum err_code observe_check_filters(const struct observe_request *r, struct err *e)
 {
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(flow_filter_free) struct flow_filter *compiled = NULL;
@@ -213,13 +212,13 @@ static enum err_code print_explanation(const struct cli *cli, const struct obser
 		.file = *file ? file : NULL,
 	};
 
-	if (check_filters(r, e) != ERR_OK ||
+	if (observe_check_filters(r, e) != ERR_OK ||
 	    (json ? explain_put_json : explain_put_words)(&x, &text, e) != ERR_OK)
 		return e->code;
 	return cli_write(buf_str(&text), e);
 }
 
-static enum err_code read_filters(const struct cli *cli, struct observe_request *r, struct err *e)
+enum err_code observe_read_filters(const struct cli *cli, struct observe_request *r, struct err *e)
 {
 	if (observe_filter_lists(cli->filter, &r->allow, &r->deny, e) != ERR_OK)
 		return e->code;
@@ -243,7 +242,7 @@ static enum err_code observe_flows(struct cli *cli, struct err *e)
 	bool json = options.format == FLOW_FORMAT_JSON;
 	if (!json && flags_item(cli->flags, "field-mask", 0))
 		return read_mask(cli, json, own_mask, MASK_MOST, &r, e);
-	if (read_selectors(cli, &r, e) != ERR_OK || read_filters(cli, &r, e) != ERR_OK ||
+	if (read_selectors(cli, &r, e) != ERR_OK || observe_read_filters(cli, &r, e) != ERR_OK ||
 	    read_mask(cli, json, own_mask, MASK_MOST, &r, e) != ERR_OK)
 		return e->code;
 	if (flags_bool(cli->flags, "print-raw-filters"))

@@ -35,6 +35,11 @@ void observe_request_done(struct observe_request *r);
 /* --since and --until (the latter not when following). */
 MUST_CHECK enum err_code observe_read_times(const struct cli *cli, struct observe_request *r,
 					    struct err *e);
+/* The filters of the filter flags, --allowlist and --denylist. */
+MUST_CHECK enum err_code observe_read_filters(const struct cli *cli, struct observe_request *r,
+					      struct err *e);
+/* Fails as whoever is asked would, where a filter has a fault. */
+MUST_CHECK enum err_code observe_check_filters(const struct observe_request *r, struct err *e);
 /* A printer to stdout and stderr after the formatting flags: "invalid output format: …". @dict is
  * borrowed, and @fds too: { 1, 2 }. */
 MUST_CHECK enum err_code observe_read_format(const struct cli *cli,

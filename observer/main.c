@@ -23,6 +23,7 @@
 #include "observer/agent.h"
 #include "observer/api/api.h"
 #include "observer/capture.h"
+#include "observer/evidence/evidence.h"
 #include "observer/host.h"
 #include "observer/keep/keep.h"
 #include "observer/log/epoch.h"
@@ -60,8 +61,9 @@ struct observer {
 	struct agent_policies *agent_policies; /* both of Cilium's agent; NULL: not asked for */
 	struct agent_names *cilium_agent;
 	struct epoch *epoch;
-	char state[PATHS_BYTES]; /* the folder; "" if there is none */
-	struct store *store;     /* NULL: no history */
+	char state[PATHS_BYTES];   /* the folder; "" if there is none */
+	struct store *store;       /* NULL: no history */
+	struct evidence *evidence; /* NULL: no history, nothing to prove */
 	struct flow_log *log;
 	struct agent *agent;
 	struct cilium_part cilium;
@@ -89,6 +91,7 @@ static void observer_done(struct observer *ob)
 	api_free(ob->api);
 	gate_free(ob->gate);
 	keep_free(ob->keep); /* after capture: it takes what the log still holds */
+	evidence_free(ob->evidence);
 	store_close(ob->store, wall_now());
 	agent_free(ob->agent);
 	flow_log_free(ob->log);
@@ -393,15 +396,51 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 		.health_service_count = ARRAY_LEN(health),
 		.stall_ns = ob->o.stall_timeout_ns,
 	};
-	config.methods = api_methods(ob->api, &config.method_count);
+	size_t api_count;
+	const struct rpc_method *from_api = api_methods(ob->api, &api_count);
+	AUTO(own_free) struct rpc_method *methods = calloc(api_count + 1, sizeof *methods);
+	if (!methods)
+		return err_set(e, ERR_NOMEM, "methods");
+	memcpy(methods, from_api, api_count * sizeof *methods);
+	methods[api_count] = evidence_method(ob->evidence);
+	config.methods = methods;
+	config.method_count = api_count + 1;
 	return rpc_server_new(&config, &ob->server, e);
+}
+
+/* The store's key, its checkpoints, its exports. */
+static enum err_code open_evidence(struct observer *ob, struct err *e)
+{
+	char key[PATHS_BYTES + 16];
+
+	if (!ob->store) {
+		if (ob->o.checkpoint_to_count)
+			return err_set(e, ERR_INVALID,
+				       "--checkpoint-to: there are no checkpoints without a store");
+		return ERR_OK;
+	}
+	(void)snprintf(key, sizeof key, "%s/evidence.key",
+		       ob->o.store_dir ? ob->o.store_dir : ob->state);
+	const struct evidence_config config = {
+		.store = ob->store,
+		.dict = ob->dict,
+		.node = ob->node_name,
+		.version = "tycho " TYCHO_VERSION,
+		.key_file = ob->o.evidence_key ? ob->o.evidence_key : key,
+		.targets = ob->o.checkpoint_to,
+		.target_count = ob->o.checkpoint_to_count,
+		.ca_file = ob->o.checkpoint_ca_file,
+	};
+	return evidence_new(&config, &ob->evidence, e);
 }
 
 static enum err_code start_keeper(struct observer *ob, struct err *e)
 {
-	const struct keep_config config = {
-		.log = ob->log, .dict = ob->dict, .store = ob->store, .agent = ob->agent
-	};
+	const struct keep_config config = { .log = ob->log,
+					    .dict = ob->dict,
+					    .store = ob->store,
+					    .checkpoints = evidence_checkpoints(ob->evidence),
+					    .agent = ob->agent };
 
 	return ob->store ? keep_new(&config, &ob->keep, e) : ERR_OK;
 }
@@ -574,8 +613,9 @@ static void serve(struct observer *ob)
 static enum err_code observe(struct observer *ob, struct err *e)
 {
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals, name_the_node, open_names,   open_policies, open_log,       start_rpc,
-		open_sources, open_server,   start_keeper, start_capture, open_telemetry,
+		take_signals, name_the_node, open_names,    open_policies,
+		open_log,     start_rpc,     open_sources,  open_evidence,
+		open_server,  start_keeper,  start_capture, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

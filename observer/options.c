@@ -7,6 +7,8 @@
 /* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
 enum option_id {
 	OPT_ACCESS_FILE,
+	OPT_CHECKPOINT_CA_FILE,
+	OPT_CHECKPOINT_TO,
 	OPT_CILIUM_AGENT,
 	OPT_CILIUM_MAP,
 	OPT_CILIUM_MONITOR,
@@ -15,6 +17,7 @@ enum option_id {
 	OPT_CLUSTER,
 	OPT_DROPS_EVERYWHERE,
 	OPT_ENDPOINTS,
+	OPT_EVIDENCE_KEY,
 	OPT_HELP,
 	OPT_HUBBLE_CA_FILE,
 	OPT_HUBBLE_CERT_FILE,
@@ -76,6 +79,12 @@ enum { OPTIONS_SERIES_MIN = 64, OPTIONS_SERIES_MAX = 1000000 };
 static const struct opt_row table[] = {
 	[OPT_ACCESS_FILE] = { "access-file", "FILE",
 			      "who may see the flows of which namespaces; reread when it changes" },
+	[OPT_CHECKPOINT_CA_FILE] = { "checkpoint-ca-file", "FILE",
+				     "believe https targets of --checkpoint-to if signed by this "
+				     "(PEM) (default: the system's CAs)" },
+	[OPT_CHECKPOINT_TO] = { "checkpoint-to", "TARGET",
+				"send each signed checkpoint there at once: file:/path, syslog, "
+				"http://… or https://…; repeatable" },
 	[OPT_CILIUM_AGENT] = { "cilium-agent", "PATH",
 			       "take names and policies from the Cilium agent that answers on this "
 			       "socket; 'none': from none (default where Cilium's events are "
@@ -98,6 +107,9 @@ static const struct opt_row table[] = {
 				   "also from inside one (default: there only this node's)" },
 	[OPT_ENDPOINTS] = { "endpoints", "FILE",
 			    "YAML file that names addresses; reread when it changes" },
+	[OPT_EVIDENCE_KEY] = { "evidence-key", "FILE",
+			       "Ed25519 key (PEM) that signs the record; made if it is not there "
+			       "(default: evidence.key beside the store)" },
 	[OPT_HELP] = { "help", NULL, "print this text" },
 	[OPT_HUBBLE_CA_FILE] = { "hubble-ca-file", "FILE",
 				 "believe the Hubble server if signed by this (PEM), implies "
@@ -491,6 +503,14 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 		return ERR_OK;
 	case OPT_ENDPOINTS:
 		o->endpoints = value;
+		return ERR_OK;
+	case OPT_CHECKPOINT_CA_FILE:
+		o->checkpoint_ca_file = value;
+		return ERR_OK;
+	case OPT_CHECKPOINT_TO:
+		return add_text(o->checkpoint_to, &o->checkpoint_to_count, id, value, e);
+	case OPT_EVIDENCE_KEY:
+		o->evidence_key = value;
 		return ERR_OK;
 	case OPT_HELP:
 		o->help = true;

@@ -56,6 +56,10 @@ struct obs_options {
 	const char *state_dir;
 	const char *store_dir; /* NULL: the state directory */
 	bool store_off;
+	const char *evidence_key; /* NULL: evidence.key beside the store */
+	const char *checkpoint_to[OPTIONS_LIST];
+	size_t checkpoint_to_count;
+	const char *checkpoint_ca_file; /* NULL: the system's */
 	struct store_config store; /* periods and limits only */
 	enum log_level log_level;
 	int ready_fd; /* -1: none */

@@ -11,21 +11,6 @@ struct checkpoints {
 	uint64_t last_entry; /* of the last one made */
 };
 
-bool checkpoint_text_parse(struct str text, struct checkpoint_text *ret)
-{
-	struct checkpoint_text t;
-	struct str kind;
-
-	if (!flat_get(text, "tycho", &kind) || !str_eq(kind, STR("checkpoint")) ||
-	    !flat_u64(text, "entry", &t.entry) || !flat_u64(text, "records", &t.records) ||
-	    !flat_u64(text, "seq", &t.seq) || !flat_time(text, "time", &t.time) ||
-	    !flat_hex(text, "head", t.head.v, sizeof t.head.v) ||
-	    !flat_get(text, "node", &t.node) || !flat_get(text, "key", &t.fingerprint))
-		return false;
-	*ret = t;
-	return true;
-}
-
 enum err_code checkpoints_new(const struct checkpoints_config *config, struct checkpoints **ret,
 			      struct err *e)
 {
@@ -56,13 +41,13 @@ static enum err_code make(struct checkpoints *c, struct wall_ns now, struct err 
 	if (counts.entries == c->last_entry)
 		return ERR_OK;
 	buf_lit(&text, "{\"tycho\":\"checkpoint\"");
-	member_text(&text, "node", str_of(c->config.node));
-	member_u64(&text, "entry", counts.entries);
-	member_hex(&text, "head", str_n(counts.head.v, sizeof counts.head.v));
-	member_u64(&text, "records", counts.records);
-	member_u64(&text, "seq", store_sealed(c->config.store));
-	member_time(&text, "time", now);
-	member_text(&text, "key", str_of(evidence_key_fingerprint(c->config.key)));
+	put_member_text(&text, "node", str_of(c->config.node));
+	put_member_u64(&text, "entry", counts.entries);
+	put_member_hex(&text, "head", str_n(counts.head.v, sizeof counts.head.v));
+	put_member_u64(&text, "records", counts.records);
+	put_member_u64(&text, "seq", store_sealed(c->config.store));
+	put_member_time(&text, "time", now);
+	put_member_text(&text, "key", str_of(evidence_key_fingerprint(c->config.key)));
 	buf_char(&text, '}');
 	if (text.failed)
 		return err_set(e, ERR_INTERNAL, "a checkpoint is too long");
@@ -97,5 +82,9 @@ enum err_code checkpoints_tick(struct checkpoints *c, struct wall_ns now, struct
 
 enum err_code checkpoints_last(struct checkpoints *c, struct wall_ns now, struct err *e)
 {
-	return make(c, now, e);
+	/* What cannot be sealed is lost and told by the store; what is there is signed all the
+	 * same. */
+	enum err_code sealed = store_seal(c->config.store, now, e), made = make(c, now, e);
+
+	return sealed != ERR_OK ? sealed : made;
 }

@@ -460,7 +460,7 @@ enum err_code evidence_collect_put(struct evidence_collect *c, struct str respon
 static enum err_code put_filters(struct buf *b, const char *name, Flow__FlowFilter **list, size_t n,
 				 struct err *e)
 {
-	member_name(b, name);
+	put_member_name(b, name);
 	buf_char(b, '[');
 	for (size_t i = 0; i < n; i++) {
 		AUTO_BUF struct buf wire = buf_init(TEXT_MAX);
@@ -484,7 +484,7 @@ static void put_time(struct buf *b, const char *name, const Google__Protobuf__Ti
 	struct wall_ns w;
 
 	if (t && timestamp_to_wall((struct timestamp){ t->seconds, t->nanos }, &w))
-		member_time(b, name, w);
+		put_member_time(b, name, w);
 }
 
 static unsigned classes_of(const Tycho__V1__ExportRequest *r)
@@ -503,13 +503,13 @@ static enum err_code put_scope(const struct evidence_collect *c, struct buf *b, 
 	buf_char(b, '{');
 	put_time(b, "since", r->since);
 	put_time(b, "until", r->until);
-	member_text(b, "words", str_of(r->words));
+	put_member_text(b, "words", str_of(r->words));
 	enum err_code code = put_filters(b, "allow", r->whitelist, r->n_whitelist, e);
 	if (code == ERR_OK)
 		code = put_filters(b, "deny", r->blacklist, r->n_blacklist, e);
-	member_name(b, "redact");
+	put_member_name(b, "redact");
 	redact_put_json(b, classes_of(r));
-	member_hex(b, "nonce", str_n(r->nonce.data, r->nonce.len));
+	put_member_hex(b, "nonce", str_n(r->nonce.data, r->nonce.len));
 	buf_char(b, '}');
 	return code;
 }
@@ -523,24 +523,25 @@ static enum err_code put_node(const struct answer *n, struct buf *b, struct err 
 	if (!statement)
 		return err_set(e, ERR_PARSE, "the statement of '%s' is no JSON", n->name);
 	buf_lit(b, "{");
-	member_text(b, "name", str_of(n->name));
+	put_member_text(b, "name", str_of(n->name));
 	(void)snprintf(dir, sizeof dir, "nodes/%zu", n->number);
-	member_text(b, "dir", str_of(dir));
-	member_u64(b, "flows", n->flow_count);
+	put_member_text(b, "dir", str_of(dir));
+	put_member_u64(b, "flows", n->flow_count);
 	manifest_put_derived(b, statement);
 	json_decref(statement);
-	member_name(b, "chunks");
+	put_member_name(b, "chunks");
 	buf_char(b, '[');
 	for (size_t i = 0; i < n->chunk_count; i++) {
 		(void)snprintf(dir, sizeof dir, "nodes/%zu/%06zu", n->number, i + 1);
 		buf_str_put(b, i ? STR(",{") : STR("{"));
-		member_text(b, "dir", str_of(dir));
-		member_u64(b, "first_entry", n->notes[i].first_entry);
-		member_hex(b, "before", str_n(n->notes[i].before.v, sizeof n->notes[i].before.v));
+		put_member_text(b, "dir", str_of(dir));
+		put_member_u64(b, "first_entry", n->notes[i].first_entry);
+		put_member_hex(b, "before",
+			       str_n(n->notes[i].before.v, sizeof n->notes[i].before.v));
 		buf_char(b, '}');
 	}
 	buf_char(b, ']');
-	member_name(b, "statement");
+	put_member_name(b, "statement");
 	buf_str_put(b, buf_str(&n->statement_text));
 	buf_char(b, '}');
 	return ERR_OK;
@@ -551,9 +552,9 @@ static void put_files(struct buf *b, const struct manifest_files *files)
 	for (size_t i = 0; i < files->count; i++) {
 		const struct manifest_file *f = &files->list[i];
 		buf_str_put(b, b->p[b->len - 1] == '[' ? STR("\n{") : STR(",\n{"));
-		member_text(b, "name", str_of(f->name));
-		member_u64(b, "bytes", f->bytes);
-		member_hex(b, "sha256", str_n(f->sha256, sizeof f->sha256));
+		put_member_text(b, "name", str_of(f->name));
+		put_member_u64(b, "bytes", f->bytes);
+		put_member_hex(b, "sha256", str_n(f->sha256, sizeof f->sha256));
 		buf_char(b, '}');
 	}
 }
@@ -565,8 +566,8 @@ static enum err_code put_manifest(const struct evidence_collect *c,
 	bool first = true;
 
 	buf_printf(b, "{\"tycho\":\"evidence\",\"format\":%d", EVIDENCE_FORMAT);
-	member_time(b, "created", (struct wall_ns){ c->config.now.v / NS_PER_S * NS_PER_S });
-	member_text(b, "tool", str_of(c->config.tool));
+	put_member_time(b, "created", (struct wall_ns){ c->config.now.v / NS_PER_S * NS_PER_S });
+	put_member_text(b, "tool", str_of(c->config.tool));
 	buf_lit(b, ",\n\"scope\":");
 	enum err_code code = put_scope(c, b, e);
 	buf_lit(b, ",\n\"nodes\":[");
@@ -582,8 +583,8 @@ static enum err_code put_manifest(const struct evidence_collect *c,
 		if (!c->nodes[i].error)
 			continue;
 		buf_str_put(b, b->p[b->len - 1] == '[' ? STR("\n{") : STR(",\n{"));
-		member_text(b, "name", str_of(c->nodes[i].name));
-		member_text(b, "error", str_of(c->nodes[i].error));
+		put_member_text(b, "name", str_of(c->nodes[i].name));
+		put_member_text(b, "error", str_of(c->nodes[i].error));
 		buf_char(b, '}');
 	}
 	buf_lit(b, "],\n\"files\":[");

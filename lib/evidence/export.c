@@ -242,20 +242,20 @@ static void add_policy(void *ctx, const struct store_policy *p)
 
 	sha256(p->json, sum);
 	buf_char(b, '{');
-	member_text(b, "kind", p->kind);
-	member_text(b, "namespace", p->namespace_);
-	member_text(b, "name", p->name);
-	member_text(b, "uid", p->uid);
-	member_text(b, "resource_version", p->resource_version);
-	member_time(b, "from", p->from);
+	put_member_text(b, "kind", p->kind);
+	put_member_text(b, "namespace", p->namespace_);
+	put_member_text(b, "name", p->name);
+	put_member_text(b, "uid", p->uid);
+	put_member_text(b, "resource_version", p->resource_version);
+	put_member_time(b, "from", p->from);
 	if (p->to.v)
-		member_time(b, "to", p->to);
+		put_member_time(b, "to", p->to);
 	/* policies name addresses, labels and names: none of them with any redaction */
 	if (!x->redact)
-		member_text(b, "text", p->json);
+		put_member_text(b, "text", p->json);
 	else
-		member_bool(b, "withheld", true);
-	member_hex(b, "sha256", str_n(sum, sizeof sum));
+		put_member_bool(b, "withheld", true);
+	put_member_hex(b, "sha256", str_n(sum, sizeof sum));
 	buf_lit(b, "}\n");
 	x->policy_count++;
 }
@@ -754,21 +754,21 @@ static void add_gap(void *ctx, const struct store_gap *g)
 	if (b->p[b->len - 1] != '[')
 		buf_char(b, ',');
 	buf_char(b, '{');
-	member_text(b, "cause", str_of(store_gap_cause_name(g->cause)));
-	member_time(b, "from", g->from);
-	member_time(b, "to", g->to);
-	member_u64(b, "lost", g->lost);
-	member_u64(b, "first_seq", g->first_seq);
-	member_u64(b, "last_seq", g->last_seq);
-	member_text(b, "node", g->node);
-	member_text(b, "detail", g->detail);
+	put_member_text(b, "cause", str_of(store_gap_cause_name(g->cause)));
+	put_member_time(b, "from", g->from);
+	put_member_time(b, "to", g->to);
+	put_member_u64(b, "lost", g->lost);
+	put_member_u64(b, "first_seq", g->first_seq);
+	put_member_u64(b, "last_seq", g->last_seq);
+	put_member_text(b, "node", g->node);
+	put_member_text(b, "detail", g->detail);
 	buf_char(b, '}');
 }
 
 static enum err_code put_filters(struct buf *b, const char *name, Flow__FlowFilter **list, size_t n,
 				 struct err *e)
 {
-	member_name(b, name);
+	put_member_name(b, name);
 	buf_char(b, '[');
 	for (size_t i = 0; i < n; i++) {
 		AUTO_BUF struct buf wire = buf_init(TEXT_BYTES);
@@ -793,12 +793,12 @@ static void put_clock(struct buf *b)
 	struct timex t = { .modes = 0 };
 	int state = adjtimex(&t);
 
-	member_name(b, "clock");
+	put_member_name(b, "clock");
 	buf_char(b, '{');
-	member_bool(b, "synchronized", state >= 0 && !(t.status & STA_UNSYNC));
+	put_member_bool(b, "synchronized", state >= 0 && !(t.status & STA_UNSYNC));
 	if (state >= 0) {
-		member_u64(b, "max_error_us", (uint64_t)t.maxerror);
-		member_u64(b, "estimated_error_us", (uint64_t)t.esterror);
+		put_member_u64(b, "max_error_us", (uint64_t)t.maxerror);
+		put_member_u64(b, "estimated_error_us", (uint64_t)t.esterror);
 	}
 	buf_char(b, '}');
 }
@@ -816,42 +816,42 @@ static enum err_code put_statement(struct evidence_export *x, struct buf *b, str
 	sha256(buf_str(&x->policies), policies);
 	sha256_end(&x->checkpoint_sum, checkpoints);
 	buf_lit(b, "{\"tycho\":\"statement\"");
-	member_text(b, "node", str_of(x->config.node));
-	member_time(b, "time", x->config.now);
+	put_member_text(b, "node", str_of(x->config.node));
+	put_member_time(b, "time", x->config.now);
 	if (x->has_since)
-		member_time(b, "since", x->since);
+		put_member_time(b, "since", x->since);
 	if (x->has_until)
-		member_time(b, "until", x->until);
-	member_text(b, "words", str_of(r->words));
+		put_member_time(b, "until", x->until);
+	put_member_text(b, "words", str_of(r->words));
 	code = put_filters(b, "allow", r->whitelist, r->n_whitelist, e);
 	if (code == ERR_OK)
 		code = put_filters(b, "deny", r->blacklist, r->n_blacklist, e);
 	if (code != ERR_OK)
 		return code;
-	member_name(b, "redact");
+	put_member_name(b, "redact");
 	redact_put_json(b, x->redact);
-	member_hex(b, "nonce", str_n(r->nonce.data, r->nonce.len));
-	member_u64(b, "flows", x->flows);
-	member_u64(b, "blocks", x->blocks);
-	member_hex(b, "root", str_n(root.v, sizeof root.v));
-	member_u64(b, "first_entry", x->first_entry);
-	member_u64(b, "last_entry", x->last_entry);
-	member_hex(b, "head", str_n(x->head.v, sizeof x->head.v));
+	put_member_hex(b, "nonce", str_n(r->nonce.data, r->nonce.len));
+	put_member_u64(b, "flows", x->flows);
+	put_member_u64(b, "blocks", x->blocks);
+	put_member_hex(b, "root", str_n(root.v, sizeof root.v));
+	put_member_u64(b, "first_entry", x->first_entry);
+	put_member_u64(b, "last_entry", x->last_entry);
+	put_member_hex(b, "head", str_n(x->head.v, sizeof x->head.v));
 	if (oldest.v)
-		member_time(b, "oldest", oldest);
+		put_member_time(b, "oldest", oldest);
 	if (newest.v)
-		member_time(b, "newest", newest);
-	member_name(b, "gaps");
+		put_member_time(b, "newest", newest);
+	put_member_name(b, "gaps");
 	buf_char(b, '[');
 	code = store_gaps(x->config.reader, x->since, x->until, add_gap, b, e);
 	buf_char(b, ']');
-	member_u64(b, "policies", x->policy_count);
-	member_hex(b, "policies_sha256", str_n(policies, sizeof policies));
-	member_u64(b, "checkpoints", x->checkpoint_count);
-	member_hex(b, "checkpoints_sha256", str_n(checkpoints, sizeof checkpoints));
-	member_text(b, "version", str_of(x->config.version));
+	put_member_u64(b, "policies", x->policy_count);
+	put_member_hex(b, "policies_sha256", str_n(policies, sizeof policies));
+	put_member_u64(b, "checkpoints", x->checkpoint_count);
+	put_member_hex(b, "checkpoints_sha256", str_n(checkpoints, sizeof checkpoints));
+	put_member_text(b, "version", str_of(x->config.version));
 	put_clock(b);
-	member_text(b, "key", str_of(evidence_key_fingerprint(x->config.key)));
+	put_member_text(b, "key", str_of(evidence_key_fingerprint(x->config.key)));
 	buf_char(b, '}');
 	return code;
 }

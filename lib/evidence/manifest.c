@@ -48,8 +48,8 @@ void manifest_put_derived(struct buf *b, const json_t *statement)
 		       time_parse(member(statement, "since"), &since) && oldest.v <= since.v;
 	size_t i;
 
-	member_bool(b, "complete", reaches && !json_array_size(gaps));
-	member_name(b, "loss");
+	put_member_bool(b, "complete", reaches && !json_array_size(gaps));
+	put_member_name(b, "loss");
 	buf_char(b, '{');
 	for (enum store_gap_cause c = 0; c < STORE_GAP_CAUSES_; c++) {
 		struct str name = str_of(store_gap_cause_name(c));
@@ -63,10 +63,10 @@ void manifest_put_derived(struct buf *b, const json_t *statement)
 		}
 		if (!count)
 			continue;
-		member_name(b, store_gap_cause_name(c));
+		put_member_name(b, store_gap_cause_name(c));
 		buf_char(b, '{');
-		member_u64(b, "gaps", count);
-		member_u64(b, "lost", lost);
+		put_member_u64(b, "gaps", count);
+		put_member_u64(b, "lost", lost);
 		buf_char(b, '}');
 	}
 	buf_char(b, '}');

@@ -37,7 +37,7 @@ bool hex_parse(struct str s, uint8_t *ret, size_t size)
 	return true;
 }
 
-void member_name(struct buf *b, const char *name)
+void put_member_name(struct buf *b, const char *name)
 {
 	char last = b->len ? b->p[b->len - 1] : '{';
 
@@ -46,38 +46,38 @@ void member_name(struct buf *b, const char *name)
 	buf_printf(b, "\"%s\":", name);
 }
 
-void member_text(struct buf *b, const char *name, struct str text)
+void put_member_text(struct buf *b, const char *name, struct str text)
 {
-	member_name(b, name);
+	put_member_name(b, name);
 	json_put_string(b, text);
 }
 
-void member_u64(struct buf *b, const char *name, uint64_t v)
+void put_member_u64(struct buf *b, const char *name, uint64_t v)
 {
-	member_name(b, name);
+	put_member_name(b, name);
 	buf_printf(b, "\"%llu\"", (unsigned long long)v);
 }
 
-void member_time(struct buf *b, const char *name, struct wall_ns t)
+void put_member_time(struct buf *b, const char *name, struct wall_ns t)
 {
 	struct civil c = civil_of((int64_t)(t.v / NS_PER_S));
 
-	member_name(b, name);
+	put_member_name(b, name);
 	buf_printf(b, "\"%04lld-%02d-%02dT%02d:%02d:%02d.%09lluZ\"", (long long)c.year, c.month,
 		   c.day, c.hour, c.minute, c.second, (unsigned long long)(t.v % NS_PER_S));
 }
 
-void member_hex(struct buf *b, const char *name, struct str bytes)
+void put_member_hex(struct buf *b, const char *name, struct str bytes)
 {
-	member_name(b, name);
+	put_member_name(b, name);
 	buf_char(b, '"');
 	hex_put(b, bytes);
 	buf_char(b, '"');
 }
 
-void member_bool(struct buf *b, const char *name, bool v)
+void put_member_bool(struct buf *b, const char *name, bool v)
 {
-	member_name(b, name);
+	put_member_name(b, name);
 	buf_str_put(b, v ? STR("true") : STR("false"));
 }
 
@@ -167,9 +167,9 @@ bool flat_hex(struct str object, const char *name, uint8_t *ret, size_t size)
 void signed_text_put(struct buf *b, const struct signed_text *s)
 {
 	buf_char(b, '{');
-	member_text(b, "text", s->text);
-	member_hex(b, "signature", str_n(s->signature, sizeof s->signature));
-	member_hex(b, "key", str_n(s->key, sizeof s->key));
+	put_member_text(b, "text", s->text);
+	put_member_hex(b, "signature", str_n(s->signature, sizeof s->signature));
+	put_member_hex(b, "key", str_n(s->key, sizeof s->key));
 	buf_char(b, '}');
 }
 

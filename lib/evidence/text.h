@@ -18,12 +18,13 @@ void hex_put(struct buf *b, struct str bytes);
 bool hex_parse(struct str s, uint8_t *ret, size_t size);
 
 /* ,"name":"text" and the like; without the comma after '{' or '['. */
-void member_text(struct buf *b, const char *name, struct str text);
-void member_u64(struct buf *b, const char *name, uint64_t v);
-void member_time(struct buf *b, const char *name, struct wall_ns t); /* nine digits of fraction */
-void member_hex(struct buf *b, const char *name, struct str bytes);
-void member_bool(struct buf *b, const char *name, bool v);
-void member_name(struct buf *b, const char *name); /* ,"name": */
+void put_member_text(struct buf *b, const char *name, struct str text);
+void put_member_u64(struct buf *b, const char *name, uint64_t v);
+void put_member_time(struct buf *b, const char *name,
+		     struct wall_ns t); /* nine digits of fraction */
+void put_member_hex(struct buf *b, const char *name, struct str bytes);
+void put_member_bool(struct buf *b, const char *name, bool v);
+void put_member_name(struct buf *b, const char *name); /* ,"name": */
 bool time_parse(struct str s, struct wall_ns *ret);
 
 /* A flat object's member as it stands; a text loses its quotes and is false if it holds a

@@ -810,13 +810,13 @@ static void put_summary(const struct verify *v, struct buf *b)
 		buf_printf(b, "           signed %s by key %s\n", text_of(n->said, "time").p,
 			   evidence_key_fingerprint(n->key));
 		if (n->pins_met)
-			buf_printf(b, "           and by %llu checkpoints from %.*s to %.*s\n",
-				   (unsigned long long)n->pins_met,
+			buf_printf(b, "           and by %llu checkpoint%s from %.*s to %.*s\n",
+				   (unsigned long long)n->pins_met, n->pins_met == 1 ? "" : "s",
 				   STR_FMT(buf_str(&n->first_checkpoint)),
 				   STR_FMT(n->last_checkpoint.len ? buf_str(&n->last_checkpoint)
 								  : buf_str(&n->first_checkpoint)));
 		if (v->config->checkpoints.p)
-			buf_printf(b, "           %llu separately kept checkpoints agree\n",
+			buf_printf(b, "           separately kept checkpoints that agree: %llu\n",
 				   (unsigned long long)n->external_met);
 	}
 	json_array_foreach(unanswered, i, u)

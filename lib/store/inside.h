@@ -293,8 +293,6 @@ struct store {
 	pthread_mutex_t counts_mx;
 	struct store_counts counts; /* guarded by counts_mx */
 };
-/* Seals the open block, so that an entry can follow. */
-MUST_CHECK enum err_code store_seal(struct store *s, struct wall_ns now, struct err *e);
 /* A write failed: what is open is lost, the file perhaps opened anew. */
 void store_fail(struct store *s, struct wall_ns now, const struct err *e);
 /* The counts say what the chain's end is now. */

@@ -57,6 +57,8 @@ void store_close(struct store *s, struct wall_ns now);
  * failure the records of the failed block are gone and counted; go on. */
 MUST_CHECK enum err_code store_put(struct store *s, const struct flow *flows, size_t n,
 				   struct wall_ns now, struct err *e);
+/* Seals the open block now, so that an entry, or a checkpoint, can follow. */
+MUST_CHECK enum err_code store_seal(struct store *s, struct wall_ns now, struct err *e);
 /* Seals what is older than seal_ns; once more per loop pass. */
 MUST_CHECK enum err_code store_tick(struct store *s, struct wall_ns now, struct err *e);
 /* One portion (some ten ms) of merging, pruning, giving space back. @return true if there is more.

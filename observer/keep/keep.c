@@ -23,13 +23,15 @@ struct keep {
 	const struct flow_log *log;
 	const struct flow_dict *dict;
 	struct store *store;
+	struct checkpoints *checkpoints; /* may be NULL */
+	bool unsigned_;                  /* the last checkpoint failed, and that was told */
 	struct agent *agent;
 	struct flow_batch *batch;
 	uint64_t cursor;
-	struct wall_ns last;    /* when the last record was read */
-	struct mono_ns tended;  /* when there was last nothing to tend */
-	bool failing;           /* the last write failed, and that was told */
-	uint64_t lost_before;   /* records that the store had lost when it began to fail */
+	struct wall_ns last;   /* when the last record was read */
+	struct mono_ns tended; /* when there was last nothing to tend */
+	bool failing;          /* the last write failed, and that was told */
+	uint64_t lost_before;  /* records that the store had lost when it began to fail */
 	int stop_fd;
 	pthread_t thread;
 	bool running;
@@ -165,6 +167,21 @@ static void tick(struct keep *k, struct wall_ns now)
 	tell(k, store_tick(k->store, now, &e), &e);
 }
 
+/* Signs what there is, when it is due or at the end. */
+static void sign(struct keep *k, struct wall_ns now, bool last)
+{
+	struct err e = { 0 };
+
+	if (!k->checkpoints)
+		return;
+	enum err_code code = last ? checkpoints_last(k->checkpoints, now, &e)
+				  : checkpoints_tick(k->checkpoints, now, &e);
+	if (code != ERR_OK && !k->unsigned_)
+		log_warn("the record is not signed; tried again each second", "err=%s",
+			 LOG_QUOTE(e.msg));
+	k->unsigned_ = code != ERR_OK;
+}
+
 /* @return true while there is more to tend. */
 static bool tend(struct keep *k, struct wall_ns now)
 {
@@ -186,6 +203,7 @@ static void *keep_main(void *arg)
 		struct wall_ns now = wall_now();
 		bool busy = keep_some(k, now);
 		tick(k, now);
+		sign(k, now, false);
 		if (!busy)
 			busy = tend(k, now);
 		struct pollfd fd = { .fd = k->stop_fd, .events = POLLIN };
@@ -198,6 +216,7 @@ static void *keep_main(void *arg)
 	}
 	while (keep_some(k, wall_now()))
 		;
+	sign(k, wall_now(), true);
 	return NULL;
 }
 
@@ -210,6 +229,7 @@ enum err_code keep_new(const struct keep_config *config, struct keep **ret, stru
 	*k = (struct keep){ .log = config->log,
 			    .dict = config->dict,
 			    .store = config->store,
+			    .checkpoints = config->checkpoints,
 			    .agent = config->agent,
 			    .cursor = flow_log_range(config->log).oldest,
 			    .last = wall_now(),

@@ -12,6 +12,7 @@
 #ifndef TYCHO_OBSERVER_KEEP_H
 #define TYCHO_OBSERVER_KEEP_H
 
+#include "evidence/checkpoint.h"
 #include "observer/agent.h"
 #include "observer/log/log.h"
 #include "store/store.h"
@@ -22,6 +23,7 @@ struct keep_config {
 	const struct flow_log *log; /* all borrowed, must outlive the keeper */
 	const struct flow_dict *dict;
 	struct store *store;
+	struct checkpoints *checkpoints; /* NULL: none are made */
 	struct agent *agent; /* is told when writing fails, and works again; may be NULL */
 };
 

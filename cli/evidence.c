@@ -1,0 +1,419 @@
+/*
+ * tycho evidence: bundles that prove what a node or a cluster recorded.
+ */
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "cli/connect.h"
+#include "cli/explain.h"
+#include "cli/observe.h"
+#include "cli/observe_time.h"
+#include "evidence/collect.h"
+#include "evidence/export.h"
+#include "evidence/key.h"
+#include "evidence/redact.h"
+#include "evidence/verify.h"
+#include "tycho/v1/evidence.pb-c.h"
+
+enum {
+	REQUEST_MAX_BYTES = 4 << 20, /* servers take no more */
+	TEXT_MAX_BYTES = 64 << 20,
+	FILE_MAX_BYTES = 256 << 20,
+	CLASSES = 3,
+	READ_BYTES = 1 << 16,
+	KEY_FILE_BYTES = 1 << 20,
+};
+
+/* --- export ---------------------------------------------------------------------------------- */
+
+static const struct flag_def export_defs[] = {
+	{ .name = "output",
+	  .short_ = 'o',
+	  .type = FLAG_STRING,
+	  .placeholder = "FILE",
+	  .values = "FILE",
+	  .help = "The bundle to make: FILE.tar.zst" },
+	{ .name = "since",
+	  .type = FLAG_STRING,
+	  .placeholder = "TIME",
+	  .help = "Only from this time on; as 'tycho observe --since'. Without: since ever." },
+	{ .name = "until",
+	  .type = FLAG_STRING,
+	  .placeholder = "TIME",
+	  .help = "Only up to this time. Without: up to now." },
+	{ .name = "redact",
+	  .type = FLAG_STRING_SLICE,
+	  .placeholder = "CLASS",
+	  .values = "ip labels dns",
+	  .help = "Replace values by keyed hashes, on the node: ip (addresses), labels (their "
+		  "values), dns (names); repeatable. The proofs hold all the same." },
+	{ .name = "csv", .type = FLAG_BOOL, .help = "Add the flows as CSV, too" },
+};
+static const struct flag_set export_flags = { "Evidence", export_defs, ARRAY_LEN(export_defs) };
+static const struct flag_set *const export_sets[] = { &export_flags, &filter_flags,
+						      &raw_filter_flags };
+
+static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has,
+			       struct timestamp *ret, struct err *e)
+{
+	const char *text = flags_text(cli->flags, flag);
+
+	if (!*text)
+		return ERR_OK;
+	if (observe_time_parse(str_of(text), timestamp_of(wall_now()), ret, e) != ERR_OK ||
+	    observe_time_check(*ret, e) != ERR_OK)
+		return err_in(e, "--%s", flag);
+	*ret_has = true;
+	return ERR_OK;
+}
+
+static enum err_code read_classes(const struct cli *cli, Tycho__V1__Redaction list[CLASSES],
+				  size_t *ret_count, struct err *e)
+{
+	unsigned classes = 0;
+	const char *name;
+
+	for (size_t i = 0; (name = flags_item(cli->flags, "redact", i)); i++) {
+		unsigned class_ = redact_class(str_of(name));
+		if (!class_)
+			return err_set(e, ERR_INVALID,
+				       "--redact %s: ip, labels and dns are what can be redacted",
+				       name);
+		classes |= class_;
+	}
+	*ret_count = 0;
+	for (int bit = 1; bit <= CLASSES; bit++)
+		if (classes & 1u << bit)
+			list[(*ret_count)++] = (Tycho__V1__Redaction)bit;
+	return ERR_OK;
+}
+
+static enum err_code pack(const struct cli *cli, const struct observe_request *r, struct buf *out,
+			  struct err *e)
+{
+	Tycho__V1__ExportRequest request;
+	Google__Protobuf__Timestamp since = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	Google__Protobuf__Timestamp until = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	Tycho__V1__Redaction redact[CLASSES];
+	uint8_t nonce[EXPORT_NONCE_BYTES];
+	AUTO_BUF struct buf words = buf_init(TEXT_MAX_BYTES);
+	char empty[] = "";
+
+	tycho__v1__export_request__init(&request);
+	since.seconds = r->since.s;
+	since.nanos = r->since.ns;
+	until.seconds = r->until.s;
+	until.nanos = r->until.ns;
+	request.since = r->has_since ? &since : NULL;
+	request.until = r->has_until ? &until : NULL;
+	request.whitelist = r->allow.items;
+	request.n_whitelist = r->allow.count;
+	request.blacklist = r->deny.items;
+	request.n_blacklist = r->deny.count;
+	request.redact = redact;
+	if (getrandom(nonce, sizeof nonce, 0) != sizeof nonce)
+		return err_os(e, "random bytes");
+	request.nonce = (ProtobufCBinaryData){ sizeof nonce, nonce };
+	if (read_classes(cli, redact, &request.n_redact, e) != ERR_OK ||
+	    explain_put_scope(r, &words, e) != ERR_OK)
+		return e->code;
+	while (words.len && words.p[words.len - 1] == '\n')
+		words.len--;
+	(void)buf_cstr(&words);
+	request.words = words.p ? words.p : empty;
+	char *to = buf_reserve(out, tycho__v1__export_request__get_packed_size(&request) + 1);
+	if (!to)
+		return err_set(e, ERR_INVALID,
+			       "the filters are larger than a server takes (%d bytes)",
+			       REQUEST_MAX_BYTES);
+	out->len = tycho__v1__export_request__pack(&request, (uint8_t *)to);
+	return ERR_OK;
+}
+
+static enum err_code on_message(void *ctx, struct str message, struct err *e)
+{
+	return evidence_collect_put(ctx, message, e);
+}
+
+static enum err_code on_pause(void *ctx, struct err *e)
+{
+	(void)ctx;
+	(void)e;
+	return ERR_OK;
+}
+
+static enum err_code tell_export(const struct evidence_collect *c, const char *path, struct err *e)
+{
+	struct evidence_collect_counts n = evidence_collect_counts(c);
+	AUTO_BUF struct buf out = buf_init(TEXT_MAX_BYTES);
+
+	for (size_t i = 0; i < n.unanswered; i++) {
+		struct str name = { "", 0 }, why = { "", 0 };
+		evidence_collect_unanswered(c, i, &name, &why);
+		(void)fprintf(stderr, "%.*s did not answer: %.*s\n", STR_FMT(name), STR_FMT(why));
+	}
+	buf_printf(&out, "%s: %llu flows of %zu node%s%s\n", path, (unsigned long long)n.flows,
+		   n.nodes, n.nodes == 1 ? "" : "s",
+		   n.unanswered ? "; the bundle says which did not answer" : "");
+	return cli_write(buf_str(&out), e);
+}
+
+static enum err_code run_export(struct cli *cli, struct err *e)
+{
+	const char *path = flags_text(cli->flags, "output");
+	AUTO_OBSERVE_REQUEST struct observe_request r = { 0 };
+	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES);
+	AUTO(evidence_collect_free) struct evidence_collect *c = NULL;
+	char tool[64];
+
+	if (!*path)
+		return err_set(e, ERR_INVALID, "--output: where is the bundle to go?");
+	if (observe_filter_check(cli->filter, e) != ERR_OK ||
+	    read_time(cli, "since", &r.has_since, &r.since, e) != ERR_OK ||
+	    read_time(cli, "until", &r.has_until, &r.until, e) != ERR_OK ||
+	    observe_read_filters(cli, &r, e) != ERR_OK || observe_check_filters(&r, e) != ERR_OK ||
+	    pack(cli, &r, &request, e) != ERR_OK)
+		return e->code;
+	(void)snprintf(tool, sizeof tool, "tycho %s", cli_version());
+	const struct evidence_collect_config config = { .path = path,
+							.request = buf_str(&request),
+							.tool = tool,
+							.csv = flags_bool(cli->flags, "csv"),
+							.now = wall_now() };
+	if (evidence_collect_new(&config, &c, e) != ERR_OK)
+		return e->code;
+	const struct stream_handler handler = { on_message, on_pause, c };
+	if (connection_stream(cli->settings, "/tycho.v1.Evidence/Export", buf_str(&request),
+			      &handler, e) != ERR_OK ||
+	    evidence_collect_finish(c, e) != ERR_OK)
+		return e->code;
+	return tell_export(c, path, e);
+}
+
+static const struct command export_command = {
+	.name = "export",
+	.help = "Make a bundle of flows with proofs",
+	.details =
+		"Asks an observer, or through a relay every node, for the flows of a range of time "
+		"that match the filters of 'tycho observe', and writes them into one file with all "
+		"that proves them: the chain's entries, inclusion proofs, signed checkpoints, what "
+		"is not covered, the policies of that time, and a report to read.\n"
+		"\n"
+		"Only what the node has in its store is exported: not the last unsealed second.",
+	.examples = "  tycho evidence export --since 2026-08-01 --until 2026-11-01 -o q3.tar.zst\n"
+		    "  tycho evidence export --since 24h --to-namespace cde --redact ip,labels \\\n"
+		    "    -o cde.tar.zst",
+	.sets = export_sets,
+	.set_count = ARRAY_LEN(export_sets),
+	.uses_server = true,
+	.run = run_export,
+};
+
+/* --- verify ------------------------------------------------------------------------------------
+ */
+
+static const struct flag_def verify_defs[] = {
+	{ .name = "pubkey",
+	  .type = FLAG_STRING_ARRAY,
+	  .placeholder = "KEY",
+	  .values = "FILE",
+	  .help = "Believe this key only: a PEM file, or a fingerprint (64 hex digits); "
+		  "repeatable. Without: the keys in the bundle are believed, and shown." },
+	{ .name = "checkpoints",
+	  .type = FLAG_STRING,
+	  .placeholder = "FILE",
+	  .values = "FILE",
+	  .help = "Checkpoints that were kept elsewhere (--checkpoint-to of the observer): the "
+		  "bundle's chain must agree with them" },
+};
+static const struct flag_set verify_flags = { "Evidence", verify_defs, ARRAY_LEN(verify_defs) };
+static const struct flag_set *const verify_sets[] = { &verify_flags };
+
+static enum err_code read_whole(const char *path, struct buf *b, struct err *e)
+{
+	AUTO_FD int fd = -1;
+
+	if (file_open(path, &fd, e) != ERR_OK)
+		return e->code;
+	for (;;) {
+		char *to = buf_reserve(b, READ_BYTES);
+		if (!to)
+			return err_set(e, ERR_NOMEM, "'%s' is too large", path);
+		ssize_t n = read(fd, to, READ_BYTES);
+		if (n < 0)
+			return err_os(e, "read '%s'", path);
+		if (!n)
+			return ERR_OK;
+		b->len += (size_t)n;
+	}
+}
+
+static bool is_fingerprint(const char *text)
+{
+	return strlen(text) == KEY_FINGERPRINT_CHARS &&
+	       strspn(text, "0123456789abcdef") == KEY_FINGERPRINT_CHARS;
+}
+
+static enum err_code read_keys(const struct cli *cli, struct str keys[VERIFY_KEYS],
+			       struct buf files[VERIFY_KEYS], size_t *ret_count, struct err *e)
+{
+	const char *text;
+
+	for (size_t i = 0; (text = flags_item(cli->flags, "pubkey", i)); i++) {
+		AUTO(evidence_key_free) struct evidence_key *key = NULL;
+		if (i == VERIFY_KEYS)
+			return err_set(e, ERR_INVALID, "--pubkey is given more than %d times",
+				       VERIFY_KEYS);
+		files[i] = buf_init(KEY_FILE_BYTES);
+		*ret_count = i + 1;
+		keys[i] = str_of(text);
+		if (is_fingerprint(text))
+			continue;
+		if (read_whole(text, &files[i], e) != ERR_OK)
+			return err_in(e, "--pubkey");
+		keys[i] = buf_str(&files[i]);
+		if (evidence_key_of_pem(keys[i], &key, e) != ERR_OK)
+			return err_in(e, "--pubkey %s", text);
+	}
+	return ERR_OK;
+}
+
+static enum err_code verify_all(const struct cli *cli, struct evidence_verify_config *config,
+				struct err *e)
+{
+	size_t n = flags_word_count(cli->flags);
+	AUTO_BUF struct buf summary = buf_init(TEXT_MAX_BYTES);
+	enum err_code code = n ? ERR_OK : err_set(e, ERR_INVALID, "which bundle?");
+
+	for (size_t i = 0; i < n && code == ERR_OK; i++) {
+		config->path = flags_word(cli->flags, i);
+		code = evidence_verify(config, &summary, e);
+	}
+	struct err on_write;
+	if (summary.len && cli_write(buf_str(&summary), &on_write) != ERR_OK && code == ERR_OK) {
+		*e = on_write;
+		code = e->code;
+	}
+	return code;
+}
+
+static enum err_code run_verify(struct cli *cli, struct err *e)
+{
+	struct str keys[VERIFY_KEYS];
+	AUTO(own_free) struct buf *files = calloc(VERIFY_KEYS, sizeof *files);
+	AUTO_BUF struct buf checkpoints = buf_init(FILE_MAX_BYTES);
+	struct evidence_verify_config config = { .keys = keys };
+	const char *path = flags_text(cli->flags, "checkpoints");
+
+	if (!files)
+		return err_set(e, ERR_NOMEM, "keys");
+	enum err_code code = read_keys(cli, keys, files, &config.key_count, e);
+	if (code == ERR_OK && *path)
+		code = read_whole(path, &checkpoints, e);
+	if (*path)
+		config.checkpoints = buf_str(&checkpoints);
+	if (code == ERR_OK)
+		code = verify_all(cli, &config, e);
+	for (size_t i = 0; i < config.key_count; i++)
+		buf_done(&files[i]);
+	return code;
+}
+
+static const struct command verify_command = {
+	.name = "verify",
+	.words = "BUNDLE...",
+	.help = "Check a bundle, offline",
+	.details =
+		"Checks that every flow of a bundle is what its node recorded and signed, and that "
+		"none was changed, removed, added or moved: prints a summary and succeeds, or "
+		"names "
+		"the first thing wrong and fails. Asks nobody and needs nothing but the bundle; "
+		"who "
+		"got the node's key, or its checkpoints, by another way can check against them.",
+	.examples = "  tycho evidence verify q3.tar.zst\n"
+		    "  tycho evidence verify q3.tar.zst --pubkey worker-1.pem \\\n"
+		    "    --checkpoints /var/log/tycho-checkpoints.jsonl",
+	.sets = verify_sets,
+	.set_count = ARRAY_LEN(verify_sets),
+	.run = run_verify,
+};
+
+/* --- keys --------------------------------------------------------------------------------------
+ */
+
+static const struct flag_def keys_defs[] = {
+	{ .name = "pem", .type = FLAG_BOOL, .help = "Print the public key as PEM, too" },
+};
+static const struct flag_set keys_flags = { "Evidence", keys_defs, ARRAY_LEN(keys_defs) };
+static const struct flag_set *const keys_sets[] = { &keys_flags };
+
+static enum err_code put_key(const char *path, bool pem, struct buf *out, struct err *e)
+{
+	AUTO(evidence_key_free) struct evidence_key *key = NULL;
+	AUTO_BUF struct buf file = buf_init(KEY_FILE_BYTES);
+
+	if (read_whole(path, &file, e) != ERR_OK)
+		return e->code;
+	/* Of a public key, what it is says nothing of who may read it. */
+	if (evidence_key_of_pem(buf_str(&file), &key, NULL) != ERR_OK &&
+	    evidence_key_open(path, false, &key, e) != ERR_OK)
+		return e->code;
+	buf_printf(out, "%s  %s\n", evidence_key_fingerprint(key), path);
+	if (pem)
+		evidence_key_put_pem(key, out);
+	return ERR_OK;
+}
+
+/* Where an observer without options keeps it. */
+static void usual_key(char *out, size_t size)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+	if (geteuid() == 0)
+		(void)snprintf(out, size, "/var/lib/tycho/evidence.key");
+	else if (state && *state)
+		(void)snprintf(out, size, "%s/tycho/evidence.key", state);
+	else
+		(void)snprintf(out, size, "%s/.local/state/tycho/evidence.key", home ? home : "");
+}
+
+static enum err_code run_keys(struct cli *cli, struct err *e)
+{
+	size_t n = flags_word_count(cli->flags);
+	bool pem = flags_bool(cli->flags, "pem");
+	AUTO_BUF struct buf out = buf_init(TEXT_MAX_BYTES);
+	char usual[4096];
+
+	usual_key(usual, sizeof usual);
+	if (!n && put_key(usual, pem, &out, e) != ERR_OK)
+		return e->code;
+	for (size_t i = 0; i < n; i++)
+		if (put_key(flags_word(cli->flags, i), pem, &out, e) != ERR_OK)
+			return e->code;
+	return cli_write(buf_str(&out), e);
+}
+
+static const struct command keys_command = {
+	.name = "keys",
+	.words = "[FILE...]",
+	.help = "Print the fingerprints of keys",
+	.details =
+		"Prints the fingerprint of the key with which the observer of this machine signs "
+		"its record, or of other key files, private or public.",
+	.examples = "  tycho evidence keys --pem\n"
+		    "  tycho evidence keys worker-1.pem",
+	.sets = keys_sets,
+	.set_count = ARRAY_LEN(keys_sets),
+	.run = run_keys,
+};
+
+static const struct command *const children[] = { &export_command, &keys_command, &verify_command };
+
+const struct command evidence_command = {
+	.name = "evidence",
+	.help = "Prove what was recorded, and check such proofs",
+	.children = children,
+	.child_count = ARRAY_LEN(children),
+};

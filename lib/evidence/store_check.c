@@ -1,0 +1,428 @@
+#include "evidence/store_check.h"
+
+#include <jansson.h>
+
+#include "chain/sha256.h"
+#include "evidence/checkpoint.h"
+#include "evidence/key.h"
+#include "evidence/text.h"
+
+enum { WORK = 2048, TEXT_MAX = 256 << 20 };
+
+struct span {
+	uint64_t first, last;
+};
+
+struct pin {
+	uint64_t entry;
+	struct chain_hash head;
+};
+
+struct check {
+	struct store_reader *reader;
+	struct flow_dict *dict;
+	const struct evidence_key *key;
+	struct err *e;
+	enum err_code code;
+
+	/* checkpoints, ascending */
+	struct pin *pins;
+	size_t pin_count, pin_cap, pin_at;
+	struct evidence_key *signer;
+	struct buf last_time;
+
+	/* the chain */
+	uint64_t first_entry, last_entry, entries, blocks, records, withdrawn;
+	struct chain_hash head;
+	struct buf gaps, policies; /* bodies, a line each */
+	struct span *damaged;
+	size_t damaged_count, damaged_cap;
+	struct span *missing; /* blocks whose records could not be read */
+	size_t missing_count, missing_cap;
+
+	/* records */
+	struct chain_secret secret;
+	struct chain_block *block;
+	struct store_scan *scan;
+	const struct flow *portion;
+	size_t portion_at, portion_count;
+	bool scan_ended;
+};
+
+#define FAIL(c, ...) ((c)->code = err_set((c)->e, ERR_PARSE, __VA_ARGS__), false)
+
+static bool add_span(struct check *c, struct span **list, size_t *count, size_t *cap, struct span s)
+{
+	if (*count == *cap) {
+		size_t more = *cap ? *cap * 2 : 64;
+		struct span *bigger = realloc(*list, more * sizeof *bigger);
+		if (!bigger) {
+			c->code = err_set(c->e, ERR_NOMEM, "blocks of the store");
+			return false;
+		}
+		*list = bigger;
+		*cap = more;
+	}
+	(*list)[(*count)++] = s;
+	return true;
+}
+
+/* --- checkpoints
+ * ---------------------------------------------------------------------------------- */
+
+static bool on_checkpoint(void *ctx, const struct store_checkpoint *k)
+{
+	struct check *c = ctx;
+	struct checkpoint_text t;
+	AUTO(evidence_key_free) struct evidence_key *key = NULL;
+
+	if (!checkpoint_text_parse(k->text, &t) || t.entry != k->entry)
+		return FAIL(c, "the checkpoint of entry %llu cannot be read",
+			    (unsigned long long)k->entry);
+	if (!c->signer || !str_eq(evidence_key_public(c->signer), k->key)) {
+		if (evidence_key_of_public(k->key, &key, c->e) != ERR_OK)
+			return FAIL(c, "the key of the checkpoint of entry %llu is none",
+				    (unsigned long long)k->entry);
+		if (c->key && !str_eq(evidence_key_public(c->key), k->key))
+			return FAIL(c,
+				    "the checkpoint of entry %llu is signed by another key than "
+				    "the one given: %s",
+				    (unsigned long long)k->entry, evidence_key_fingerprint(key));
+		evidence_key_free(c->signer);
+		c->signer = TAKE(key);
+	}
+	if (!evidence_key_verifies(c->signer, k->text, k->signature) ||
+	    !str_is(t.fingerprint, evidence_key_fingerprint(c->signer)))
+		return FAIL(c, "the signature of the checkpoint of entry %llu is wrong",
+			    (unsigned long long)k->entry);
+	if (c->pin_count == c->pin_cap) {
+		size_t cap = c->pin_cap ? c->pin_cap * 2 : 256;
+		struct pin *pins = realloc(c->pins, cap * sizeof *pins);
+		if (!pins) {
+			c->code = err_set(c->e, ERR_NOMEM, "checkpoints");
+			return false;
+		}
+		c->pins = pins;
+		c->pin_cap = cap;
+	}
+	c->pins[c->pin_count++] = (struct pin){ t.entry, t.head };
+	buf_reset(&c->last_time);
+	timestamp_put(&c->last_time, timestamp_of(t.time));
+	return true;
+}
+
+/* --- records
+ * ---------------------------------------------------------------------------------------- */
+
+static bool next_record(struct check *c, const struct flow **ret)
+{
+	while (c->portion_at == c->portion_count && !c->scan_ended) {
+		bool more = false;
+		c->code =
+			store_scan_next(c->scan, WORK, &c->portion, &c->portion_count, &more, c->e);
+		if (c->code != ERR_OK)
+			return false;
+		c->portion_at = 0;
+		c->scan_ended = !more;
+	}
+	*ret = c->portion_at < c->portion_count ? &c->portion[c->portion_at] : NULL;
+	return true;
+}
+
+static bool check_block(struct check *c, const struct store_entry *entry)
+{
+	uint64_t last = entry->first_seq + entry->count - 1, read = 0;
+	struct chain_hash root;
+	const struct flow *f;
+
+	(void)flat_u64(entry->body, "last_seq", &last);
+	chain_block_start(c->block, &c->secret, entry->number);
+	while (next_record(c, &f) && f && f->seq <= last) {
+		c->portion_at++;
+		if (f->seq < entry->first_seq)
+			return FAIL(c, "record %llu is in no block of the chain",
+				    (unsigned long long)f->seq);
+		read++;
+		c->code = chain_block_add(c->block, f, c->dict, c->e);
+		if (c->code != ERR_OK)
+			return false;
+	}
+	if (c->code != ERR_OK)
+		return false;
+	c->blocks++;
+	c->records += read;
+	if (!read && entry->count)
+		return add_span(c, &c->missing, &c->missing_count, &c->missing_cap,
+				(struct span){ entry->first_seq, last });
+	c->code = chain_block_root(c->block, &root, c->e);
+	if (c->code != ERR_OK)
+		return false;
+	if (read != entry->count || memcmp(root.v, entry->root.v, sizeof root.v) != 0)
+		return FAIL(c,
+			    "block %llu (records %llu to %llu) does not hold what its chain says: "
+			    "%s",
+			    (unsigned long long)entry->number, (unsigned long long)entry->first_seq,
+			    (unsigned long long)last,
+			    read < entry->count   ? "records were removed"
+			    : read > entry->count ? "records were added"
+						  : "a record was changed");
+	return true;
+}
+
+/* --- the chain
+ * ---------------------------------------------------------------------------------------- */
+
+static bool note_gap(struct check *c, struct str body)
+{
+	struct str cause;
+	struct span s = { 0 };
+
+	buf_str_put(&c->gaps, body);
+	buf_char(&c->gaps, '\n');
+	if (flat_get(body, "cause", &cause) &&
+	    str_is(cause, store_gap_cause_name(STORE_GAP_DAMAGED)) &&
+	    flat_u64(body, "first_seq", &s.first) && flat_u64(body, "last_seq", &s.last))
+		return add_span(c, &c->damaged, &c->damaged_count, &c->damaged_cap, s);
+	return true;
+}
+
+static bool check_pins(struct check *c, uint64_t number, const struct chain_hash *head)
+{
+	while (c->pin_at < c->pin_count && c->pins[c->pin_at].entry < number)
+		c->pin_at++;
+	for (; c->pin_at < c->pin_count && c->pins[c->pin_at].entry == number; c->pin_at++)
+		if (memcmp(c->pins[c->pin_at].head.v, head->v, sizeof head->v) != 0)
+			return FAIL(c,
+				    "the chain is not the one that was signed: at entry %llu the "
+				    "checkpoint has another hash",
+				    (unsigned long long)number);
+	return true;
+}
+
+static bool on_entry(void *ctx, const struct store_entry *entry)
+{
+	struct check *c = ctx;
+	struct str kind;
+	struct chain_hash hash = chain_entry(entry->number, &entry->before, entry->body);
+
+	if (memcmp(hash.v, entry->hash.v, sizeof hash.v) != 0)
+		return FAIL(c, "entry %llu of the chain was changed: its hash is another",
+			    (unsigned long long)entry->number);
+	if (c->entries && (entry->number != c->last_entry + 1 ||
+			   memcmp(entry->before.v, c->head.v, sizeof c->head.v) != 0))
+		return FAIL(c, "the chain is broken between its entries %llu and %llu",
+			    (unsigned long long)c->last_entry, (unsigned long long)entry->number);
+	if (!c->entries) {
+		static const struct chain_hash zeros;
+		c->first_entry = entry->number;
+		if (entry->number == 1 && memcmp(entry->before.v, zeros.v, sizeof zeros.v) != 0)
+			return FAIL(c, "the first entry of the chain has one before it");
+		if (!check_pins(c, entry->number - 1, &entry->before))
+			return false;
+	}
+	c->entries++;
+	c->last_entry = entry->number;
+	c->head = hash;
+	if (!check_pins(c, entry->number, &hash))
+		return false;
+	if (entry->is_block)
+		return !entry->is_held || check_block(c, entry);
+	if (!flat_get(entry->body, "kind", &kind))
+		return FAIL(c, "entry %llu of the chain cannot be read",
+			    (unsigned long long)entry->number);
+	if (str_eq(kind, STR("policy"))) {
+		buf_str_put(&c->policies, entry->body);
+		buf_char(&c->policies, '\n');
+	}
+	return !str_eq(kind, STR("gap")) || note_gap(c, entry->body);
+}
+
+/* Records that cannot be read are known as a gap. */
+static bool check_missing(struct check *c)
+{
+	for (size_t i = 0; i < c->missing_count; i++) {
+		bool known = false;
+		for (size_t k = 0; k < c->damaged_count; k++)
+			known |= c->damaged[k].first <= c->missing[i].first &&
+				 c->damaged[k].last >= c->missing[i].last;
+		if (!known)
+			return FAIL(
+				c,
+				"the records %llu to %llu are missing or damaged, and no gap of "
+				"the chain owns up to it",
+				(unsigned long long)c->missing[i].first,
+				(unsigned long long)c->missing[i].last);
+		c->withdrawn++;
+	}
+	return true;
+}
+
+/* --- what stands beside the chain
+ * ------------------------------------------------------------------ */
+
+/* A gap as the chain has it is one line of c->gaps. */
+static void look_for_gap(void *ctx, const struct store_gap *g)
+{
+	struct check *c = ctx;
+	AUTO_BUF struct buf want = buf_init(1 << 16);
+
+	if (c->code != ERR_OK || g->cause == STORE_GAP_DAMAGED)
+		return; /* damage that was just met is not written yet */
+	buf_lit(&want, "{\"kind\":\"gap\"");
+	put_member_text(&want, "cause", str_of(store_gap_cause_name(g->cause)));
+	put_member_time(&want, "from", g->from);
+	put_member_time(&want, "to", g->to);
+	put_member_u64(&want, "lost", g->lost);
+	put_member_u64(&want, "first_seq", g->first_seq);
+	put_member_u64(&want, "last_seq", g->last_seq);
+	put_member_text(&want, "node", g->node);
+	put_member_text(&want, "detail", g->detail);
+	buf_lit(&want, "}\n");
+	struct str rest = buf_str(&c->gaps);
+	while (rest.len) {
+		struct str line = str_upto(rest, str_find(rest, '\n') + 1);
+		if (str_eq(line, buf_str(&want))) {
+			/* found: struck out, so that each is found once */
+			c->gaps.p[line.p - c->gaps.p] = ' ';
+			return;
+		}
+		rest = str_from(rest, line.len);
+	}
+	/* What was pruned from the chain may still be told. */
+	if (c->first_entry == 1)
+		(void)FAIL(c, "a gap is told that the chain does not have: %.*s", (int)want.len - 1,
+			   want.p);
+}
+
+static bool check_gaps(struct check *c)
+{
+	enum err_code code = store_gaps(c->reader, (struct wall_ns){ 0 },
+					(struct wall_ns){ UINT64_MAX }, look_for_gap, c, c->e);
+
+	if (code != ERR_OK)
+		c->code = code;
+	struct str rest = buf_str(&c->gaps), cause;
+	while (c->code == ERR_OK && rest.len) {
+		struct str line = str_upto(rest, str_find(rest, '\n'));
+		rest = str_from(rest, line.len + 1);
+		if (line.p[0] == '{' && flat_get(line, "cause", &cause) &&
+		    !str_is(cause, store_gap_cause_name(STORE_GAP_DAMAGED)))
+			return FAIL(c, "a gap of the chain is hidden: %.*s", STR_FMT(line));
+	}
+	return c->code == ERR_OK;
+}
+
+/* Each policy's text is the one whose sum is in the chain. */
+static void look_for_policy(void *ctx, const struct store_policy *p)
+{
+	struct check *c = ctx;
+	uint8_t sum[SHA256_BYTES];
+	AUTO_BUF struct buf hex = buf_init(128);
+
+	if (c->code != ERR_OK)
+		return;
+	sha256(p->json, sum);
+	hex_put(&hex, str_n(sum, sizeof sum));
+	(void)buf_cstr(&c->policies);
+	if (!strstr(c->policies.p ? c->policies.p : "", buf_cstr(&hex)))
+		(void)FAIL(c, "the text of policy '%.*s' is not the one that the chain has",
+			   STR_FMT(p->name));
+}
+
+static bool check_policies(struct check *c)
+{
+	enum err_code code =
+		store_policies(c->reader, (struct wall_ns){ 0 }, (struct wall_ns){ UINT64_MAX },
+			       look_for_policy, c, c->e);
+
+	if (code != ERR_OK)
+		c->code = code;
+	return c->code == ERR_OK;
+}
+
+/* --- all
+ * --------------------------------------------------------------------------------------------- */
+
+static enum err_code check_all(struct check *c)
+{
+	const struct store_scan_config scan = { .range = { { 0 }, { UINT64_MAX }, 0, UINT64_MAX },
+						.kinds = UINT32_MAX };
+	const struct flow *f = NULL;
+	enum err_code code = store_secret(c->reader, &c->secret, c->e);
+
+	if (code == ERR_OK)
+		code = chain_block_new(&c->block, c->e);
+	if (code == ERR_OK)
+		code = store_scan_new(c->reader, &scan, &c->scan, c->e);
+	if (code == ERR_OK)
+		code = store_checkpoints(c->reader, 0, on_checkpoint, c, c->e);
+	if (code == ERR_OK && c->code == ERR_OK)
+		code = store_chain(c->reader, 0, on_entry, c, c->e);
+	if (code != ERR_OK)
+		return code;
+	if (c->code != ERR_OK)
+		return c->code;
+	if (c->pin_count && c->pins[c->pin_count - 1].entry > c->last_entry)
+		(void)FAIL(
+			c,
+			"the tail of the chain is cut off: it ends with entry %llu, but entry %llu "
+			"was signed",
+			(unsigned long long)c->last_entry,
+			(unsigned long long)c->pins[c->pin_count - 1].entry);
+	else if (next_record(c, &f) && f)
+		(void)FAIL(c, "record %llu is in no block of the chain",
+			   (unsigned long long)f->seq);
+	else if (c->code == ERR_OK && check_missing(c) && check_gaps(c))
+		(void)check_policies(c);
+	return c->code;
+}
+
+static void put_summary(const struct check *c, struct buf *b)
+{
+	uint64_t signed_to = c->pin_count ? c->pins[c->pin_count - 1].entry : 0;
+
+	buf_printf(b,
+		   "the record is whole: %llu records in %llu blocks, entries %llu to %llu of the "
+		   "chain\n",
+		   (unsigned long long)c->records, (unsigned long long)c->blocks,
+		   (unsigned long long)c->first_entry, (unsigned long long)c->last_entry);
+	if (c->withdrawn)
+		buf_printf(b, "  blocks that are damaged, each a gap of the chain: %llu\n",
+			   (unsigned long long)c->withdrawn);
+	if (c->pin_count)
+		buf_printf(b, "  signed by checkpoints: %zu, the last of %.*s, by key %s\n",
+			   c->pin_count, STR_FMT(buf_str(&c->last_time)),
+			   evidence_key_fingerprint(c->signer));
+	if (c->last_entry > signed_to)
+		buf_printf(b, "  entries at its end that are not signed yet: %llu\n",
+			   (unsigned long long)(c->last_entry - signed_to));
+}
+
+enum err_code evidence_store_check(struct store_reader *reader, struct flow_dict *dict,
+				   const struct evidence_key *key, struct buf *summary,
+				   struct err *e)
+{
+	struct err unused;
+	struct check c = { .reader = reader,
+			   .dict = dict,
+			   .key = key,
+			   .e = e ? e : &unused,
+			   .last_time = buf_init(128),
+			   .gaps = buf_init(TEXT_MAX),
+			   .policies = buf_init(TEXT_MAX) };
+	enum err_code code = check_all(&c);
+
+	if (code == ERR_OK)
+		put_summary(&c, summary);
+	store_scan_free(c.scan);
+	chain_block_free(c.block);
+	evidence_key_free(c.signer);
+	explicit_bzero(&c.secret, sizeof c.secret);
+	buf_done(&c.last_time);
+	buf_done(&c.gaps);
+	buf_done(&c.policies);
+	free(c.pins);
+	free(c.damaged);
+	free(c.missing);
+	return code;
+}
