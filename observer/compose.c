@@ -294,9 +294,6 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 	 * be. */
 	if (ev->kind != RAW_TRACE || ev->cause != BPF_CAUSE_DNS || ev->packets) {
 		name_flow(c->names, &f, &c->ext);
-		/* what the agent knows comes before what is derived */
-		if (c->agent_policies)
-			agent_policies_flow(c->agent_policies, c->dict, &f, &c->ext);
 		if (c->policies)
 			policy_flow(c->policies, &f, &c->ext);
 		append(c, &f);
@@ -368,6 +365,9 @@ static void cilium_sample_event(struct compose *c, const struct raw_event *ev, s
 	if (outcome == CILIUM_SKIPPED)
 		return;
 	if (f.kind == FLOW_KIND_FLOW) {
+		/* what the agent knows comes before what is derived */
+		if (c->agent_policies)
+			agent_policies_flow(c->agent_policies, c->dict, &f, &c->ext);
 		if (c->policies)
 			policy_flow(c->policies, &f, &c->ext);
 		append(c, &f);

@@ -318,7 +318,10 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 		ob->source_count++;
 	}
 	if (ob->o.hubble.address) {
-		code = source_hubble_new(&ob->o.hubble, &ob->sources[ob->source_count], e);
+		struct source_hubble_config config = ob->o.hubble;
+		config.store = ob->store;
+		config.dict = ob->dict;
+		code = source_hubble_new(&config, &ob->sources[ob->source_count], e);
 		if (code != ERR_OK)
 			return code;
 		ob->source_count++;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "flow/wire.h"
 #include "observer/upstream/intake.h"
+#include "observer/upstream/seed.h"
 #include "rpc/failure.h"
 #include "rpc/fan.h"
 
@@ -503,6 +504,18 @@ static enum err_code open_parts(struct source_hubble *s, const struct source_hub
 	return code;
 }
 
+/* Without it we begin anew, and what the store has may come twice. */
+static void seed(struct source_hubble *s, const struct source_hubble_config *config)
+{
+	struct err e;
+
+	if (config->store && seed_intake(&s->intake, config->store, config->dict,
+					 config->remembered ? config->remembered : REMEMBERED,
+					 wall_now(), &e) != ERR_OK)
+		log_warn("the store does not say what came before; some of it may come again",
+			 "err=%s", LOG_QUOTE(e.msg));
+}
+
 enum err_code source_hubble_new(const struct source_hubble_config *config, struct source **ret,
 				struct err *e)
 {
@@ -525,6 +538,7 @@ enum err_code source_hubble_new(const struct source_hubble_config *config, struc
 	s->random |= 1; /* xorshift stays at zero */
 	if (open_parts(s, config, e) != ERR_OK)
 		return err_in(e, "hubble server");
+	seed(s, config);
 	int os = pthread_create(&s->thread, NULL, upstream_main, s);
 	if (os)
 		return err_errno(e, os, "start the thread of the hubble server");

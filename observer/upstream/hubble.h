@@ -11,6 +11,7 @@
  *          call, from where the old one stopped (observer/upstream/resume.h): nothing twice, and
  *          nothing missing, or a LostEvent that says between which times something may be missing:
  *          source HUBBLE_RING_BUFFER, num_events_lost 0 (nobody knows how many), first and last.
+ *          A restart of ours is a break, too, where there is a store that holds what came before.
  * Lost     events of the server are kept as they are, once each.
  * Nodes    what a relay says of its nodes becomes an agent event of our own ("hubble-nodes"), and
  *          so do connections that come and go ("hubble-connected", "hubble-lost") and gaps
@@ -29,12 +30,18 @@
 #include "observer/source/source.h"
 #include "rpc/rpc.h"
 
+struct flow_dict;
+struct store;
+
 struct source_hubble_config {
 	const char *address;       /* as for rpc_channel_new; NULL: no such source */
 	const struct rpc_tls *tls; /* copied; NULL: plain text, unless the address says tls:// */
 	uint64_t history_ns;       /* how far back the first call asks; 0: only what comes */
 	size_t queue_bytes;        /* power of two; 0: 4 MiB */
 	size_t remembered;         /* ids of flows; power of two; 0: 262,144 */
+	struct store *store; /* what we had before we were started; NULL: nothing. Borrowed for
+			      * the call, as is its dictionary */
+	const struct flow_dict *dict;
 };
 
 /* Starts to connect, and never gives up: a server that is not there yet is no failure. After

@@ -178,24 +178,32 @@ static bool read_time(struct str message, struct wall_ns *ret)
 	return !r.bad && timestamp_to_wall(t, ret);
 }
 
-/* What a flow says of itself counts more than its envelope. */
-static bool take_flow(struct intake *in, const struct flow_response *response, struct wall_ns wall)
+/* By what a flow is known: what it says of itself counts more than its envelope. False: it is no
+ * protobuf. */
+static bool read_flow(struct str message, struct str *node, struct str *id, struct wall_ns *time)
 {
-	struct wire_reader r = wire_reader_of(response->message);
-	struct wall_ns time = time_of(response);
-	struct str node = response->node_name, id = response->message;
+	struct wire_reader r = wire_reader_of(message);
 
+	*id = message;
 	for (struct wire_field f; wire_next(&r, &f);) {
 		if (f.type != WIRE_LEN)
 			continue;
 		if (f.number == FLOW_TIME)
-			(void)read_time(f.bytes, &time);
+			(void)read_time(f.bytes, time);
 		else if (f.number == FLOW_NODE_NAME)
-			node = f.bytes;
+			*node = f.bytes;
 		else if (f.number == FLOW_UUID && f.bytes.len)
-			id = f.bytes;
+			*id = f.bytes;
 	}
-	if (r.bad)
+	return !r.bad;
+}
+
+static bool take_flow(struct intake *in, const struct flow_response *response, struct wall_ns wall)
+{
+	struct wall_ns time = time_of(response);
+	struct str node = response->node_name, id;
+
+	if (!read_flow(response->message, &node, &id, &time))
 		return false;
 	if (!is_new(in, INTAKE_FLOWS, node, id, time, wall))
 		return true;
@@ -259,7 +267,8 @@ static bool take_response(struct intake *in, struct str message, struct wall_ns 
 	case FLOW_KIND_NODE_STATUS:
 		return take_nodes(in, response.message, wall);
 	case FLOW_KIND_LOST:
-		if (is_new(in, INTAKE_FLOWS, response.node_name, message, time_of(&response), wall))
+		if (is_new(in, INTAKE_FLOWS, response.node_name, response.message,
+			   time_of(&response), wall))
 			put(in, RAW_LOST_MESSAGE, response.node_name, time_of(&response),
 			    response.message);
 		return true;
@@ -304,6 +313,26 @@ bool intake_message(struct intake *in, enum intake_stream which, struct str mess
 		in->taken_at = now;
 	}
 	return take_response(in, message, wall);
+}
+
+void intake_remember(struct intake *in, const struct flow *f, const struct flow_dict *dict)
+{
+	static const enum intake_stream streams[] = {
+		[FLOW_KIND_FLOW] = INTAKE_FLOWS,
+		[FLOW_KIND_LOST] = INTAKE_FLOWS,
+		[FLOW_KIND_AGENT] = INTAKE_AGENT,
+		[FLOW_KIND_DEBUG] = INTAKE_DEBUG,
+	};
+	const struct node *node = flow_dict_get_node(dict, f->node);
+	struct str name = node ? node->name : STR(""), id = str_n(f->ext, f->ext_len);
+	struct wall_ns time = { flow_is(f, FLOW_HAS_TIME) ? f->time.v : 0 };
+	struct resume_gap gap;
+	bool has_gap;
+
+	if (f->kind >= ARRAY_LEN(streams) ||
+	    (f->kind == FLOW_KIND_FLOW && !read_flow(id, &name, &id, &time)))
+		return;
+	(void)resume_take(in->seen[streams[f->kind]], name, id, time, &has_gap, &gap);
 }
 
 void intake_break(struct intake *in, enum intake_stream which)

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "flow/dict.h"
 #include "observer/upstream/hubble.h"
 #include "observer/upstream/record_queue.h"
 #include "observer/upstream/resume.h"
@@ -40,6 +41,8 @@ void intake_done(struct intake *in); /* zeroed is fine */
 /* A GetFlowsResponse, GetAgentEventsResponse or GetDebugEventsResponse. False: it is none. */
 bool intake_message(struct intake *in, enum intake_stream which, struct str message,
 		    struct mono_ns now, struct wall_ns wall);
+/* A record that came before we were started, in order. */
+void intake_remember(struct intake *in, const struct flow *f, const struct flow_dict *dict);
 /* That stream broke. */
 void intake_break(struct intake *in, enum intake_stream which);
 /* The server was started anew and has nothing to say: tells the gap of one node. False: there is

@@ -1,5 +1,6 @@
 """Another server's flows, kept: whole, once each, over its deaths and ours."""
 import contextlib
+import time
 
 import wire
 from cluster import Relay, of
@@ -174,3 +175,46 @@ def test_a_server_that_is_not_there_yet_is_waited_for():
             up.restart()
             up.feed([flow(0)])
             assert ob.wait_uuids(1) == ['flow-0']
+
+
+# --- our own restart ---------------------------------------------------------------------------
+
+
+def recent(i):
+    """Flow i, i tenths of a second after START: what the store holds of long ago is not looked at."""
+    at = START + i / 10
+    return flow(i, time=time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at)) + '.%d00Z' % (round(at * 10) % 10))
+
+
+START = int(time.time()) - 600
+
+
+def test_our_own_restart_takes_nothing_twice_and_misses_nothing():
+    with Server(lines=None) as up:
+        up.feed(recent(i) for i in range(100))
+        with Following(up.socket) as ob:
+            ob.wait_uuids(100)
+            assert ob.stop() == 0
+            up.feed(recent(i) for i in range(100, 150))
+            up.wait_seen(150)
+            ob.__enter__()
+            got = ob.wait_uuids(50)
+            assert got[-50:] == ['flow-%d' % i for i in range(100, 150)]
+            assert len(set(got)) == len(got)
+            assert ob.lost() == []
+
+
+def test_our_own_restart_tells_of_a_server_that_forgot_meanwhile():
+    with Server('up', '--ring-capacity', '15', lines=None) as up:
+        up.feed(recent(i) for i in range(10))
+        with Following(up.socket) as ob:
+            ob.wait_uuids(10)
+            assert ob.stop() == 0
+            up.feed(recent(i) for i in range(10, 60))
+            up.wait_seen(60)
+            ob.__enter__()
+            got = ob.wait_uuids(15)
+            assert got[-15:] == ['flow-%d' % i for i in range(45, 60)]
+            lost, = ob.lost()
+            assert lost.lost_events.first.seconds == START  # of flow 9
+            assert lost.lost_events.last.seconds == START + 4  # of flow 45
