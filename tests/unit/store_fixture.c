@@ -257,18 +257,17 @@ size_t count_gaps(struct store_reader *r, enum store_gap_cause cause)
 static bool check_entry(void *ctx, const struct store_entry *entry)
 {
 	struct seen_chain *seen = ctx;
-	static struct chain_hash before; /* of one walk */
 	struct chain_hash want = chain_entry(entry->number, &entry->before, entry->body);
 
 	assert_memory_equal(entry->hash.v, want.v, sizeof want.v);
 	if (seen->entries) {
 		assert_int_equal(entry->number, seen->last + 1);
-		assert_memory_equal(entry->before.v, before.v, sizeof before.v);
+		assert_memory_equal(entry->before.v, seen->last_hash.v, sizeof seen->last_hash.v);
 	} else {
 		seen->first = entry->number;
 		seen->first_before = entry->before;
 	}
-	before = entry->hash;
+	seen->last_hash = entry->hash;
 	seen->entries++;
 	seen->last = entry->number;
 	seen->blocks += entry->is_block;

@@ -65,7 +65,7 @@ struct seen_chain {
 	uint64_t entries, first, last, blocks;
 	char last_body[1024];
 	char kinds[4096]; /* first letter of each kind but blocks */
-	struct chain_hash first_before;
+	struct chain_hash first_before, last_hash;
 };
 struct seen_chain fixture_chain(struct store_reader *r);
 struct store_reader *fixture_reader(struct fixture *fx);

@@ -1,6 +1,8 @@
 /* observer/keep: what the log holds goes into the store, and what is lost is owned up to. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include <cmocka.h>
@@ -115,6 +117,62 @@ static void a_lost_event_is_a_gap_of_the_kernel(void **state)
 	assert_int_equal(fixture_scan(fx, r, &config).count, 1);
 }
 
+struct asking {
+	struct fixture *fx;
+	_Atomic bool *over;
+	bool backward;
+	uint64_t scans, wrong;
+};
+
+/* Scans, gaps and chain, over and over, as clients would ask for them. */
+static void *ask(void *arg)
+{
+	struct asking *a = arg;
+	struct store_scan_config config = ALL_RECORDS;
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(a->fx);
+
+	config.backward = a->backward;
+	do {
+		struct seen seen = fixture_scan(a->fx, r, &config);
+		a->wrong += seen.wrong + !seen.ordered;
+		(void)fixture_gaps(r, NULL, 0);
+		(void)fixture_chain(r);
+		a->scans++;
+	} while (!atomic_load_explicit(a->over, memory_order_acquire));
+	return NULL;
+}
+
+/* For the thread sanitizer above all. */
+static void readers_and_the_keeper_do_not_disturb_each_other(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(65535);
+	_Atomic bool over = false;
+	struct asking asking[] = { { .fx = fx, .over = &over },
+				   { .fx = fx, .over = &over, .backward = true } };
+	pthread_t threads[ARRAY_LEN(asking)];
+	struct keep *k = NULL;
+
+	fx->config.seal_flows = 500;
+	fixture_open(fx);
+	const struct keep_config config = { .log = log, .dict = fx->dict, .store = fx->store };
+	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(asking); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask, &asking[i]), 0);
+	put(fx, log, 40000);
+	keep_free(k);
+	struct err e = { 0 };
+	assert_int_equal(store_tick(fx->store, after(wall_now(), 3600), &e), ERR_OK);
+	atomic_store_explicit(&over, true, memory_order_release);
+	for (size_t i = 0; i < ARRAY_LEN(asking); i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_true(asking[i].scans > 0);
+		assert_int_equal(asking[i].wrong, 0);
+	}
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 40000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +180,7 @@ int main(void)
 		T(all_that_the_log_holds_is_kept),
 		T(what_was_overwritten_before_it_came_is_a_gap),
 		T(a_lost_event_is_a_gap_of_the_kernel),
+		T(readers_and_the_keeper_do_not_disturb_each_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 
 static void path_in(struct fixture *fx, const char *name, char path[100])
 {
-	(void)snprintf(path, 100, "%s/%s", fx->dir, name);
+	assert_in_range(snprintf(path, 100, "%.40s/%.50s", fx->dir, name), 1, 99);
 }
 
 static struct seen_gap only_gap(struct store_reader *r)
