@@ -302,7 +302,7 @@ static void names_of_a_lost_block_are_there_for_the_next(void **state)
 	limit_pages(fx, "PRAGMA max_page_count = 1000000");
 	fixture_block(fx, 300);
 	fixture_close(fx);
-	AUTO(flow_dict_free) struct flow_dict *dict = fx->dict;
+	flow_dict_free(fx->dict); /* another process has its own */
 	assert_int_equal(flow_dict_new(100, &fx->dict, NULL), ERR_OK);
 	fx->config.dict = fx->dict;
 	fixture_open(fx);

@@ -1,0 +1,187 @@
+"""A store under an observer that is killed, has no room, may not write, or meets another: it goes on and says so."""
+import contextlib
+import datetime
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from observer import Observer, flow, golden
+
+BLOCK, GAP, START, STOP, POLICY, PRUNED = range(1, 7)
+
+
+@contextlib.contextmanager
+def tmpfs(path, size):
+    """A file system of its own, so small that it can be filled."""
+    if os.geteuid() != 0:
+        pytest.fail('a small disk needs root: mount (run sudo make test)')
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=' + size, 'tmpfs', path], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(['umount', path], check=True)
+
+
+def read(folder):
+    return sqlite3.connect('file:%s?mode=ro' % os.path.join(folder, 'flows.db'), uri=True, timeout=20)
+
+
+def ask(folder, sql, *args):
+    with contextlib.closing(read(folder)) as db:
+        return db.execute(sql, args).fetchall()
+
+
+def wait(what, enough, seconds=20):
+    end = time.monotonic() + seconds
+    while True:
+        value = enough()
+        if value:
+            return value
+        assert time.monotonic() < end, 'not within %d s: %s' % (seconds, what)
+        time.sleep(0.02)
+
+
+def rfc3339(ns):
+    day = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=ns // 10**9)
+    return day.strftime('%Y-%m-%dT%H:%M:%S') + '.%09dZ' % (ns % 10**9)
+
+
+def body_of_block(first, last, count, since, until, sealed, root):
+    return ('{"kind":"block","first_seq":"%d","last_seq":"%d","count":%d,"from":"%s","to":"%s","root":"%s","sealed":"%s"}'
+            % (first, last, count, rfc3339(since), rfc3339(until), root.hex(), rfc3339(sealed)))
+
+
+def check_chain(folder):
+    """Every hash follows from the number, the hash before and the body, as docs/store.md says. The kinds, in order."""
+    kinds, before, expected = [], bytes(32), 1
+    for number, kind, digest, body, *block in ask(
+            folder, 'SELECT number, kind, hash, body, first_seq, last_seq, count, from_ns, to_ns, sealed_ns, root'
+            ' FROM entry ORDER BY number'):
+        assert number == expected
+        text = body_of_block(*block) if kind == BLOCK else body
+        before = hashlib.sha256(b'\x03' + number.to_bytes(8, 'big') + before + text.encode()).digest()
+        assert digest == before, 'entry %d' % number
+        kinds.append(kind)
+        expected += 1
+    return kinds
+
+
+def check_segments(folder):
+    """Records held: blocks and segments say the same, and no number lies in two of them."""
+    assert ask(folder, 'PRAGMA integrity_check') == [('ok',)]
+    last = 0
+    for first, end, count in ask(folder, 'SELECT first_seq, last_seq, count FROM segment ORDER BY first_seq'):
+        assert last < first <= end and count <= end - first + 1
+        last = end
+    held = ask(folder, 'SELECT total(count) FROM segment')[0][0]
+    assert held == ask(folder, 'SELECT total(count) FROM entry WHERE kind = 1')[0][0]
+    return held
+
+
+def gaps(folder, cause):
+    return ask(folder, 'SELECT lost, from_ns, to_ns, detail FROM gap WHERE cause = ? ORDER BY id', cause)
+
+
+CRASHED, WRITE = 2, 5
+
+
+def test_killed_again_and_again_under_load(tmp_path):
+    folder, rounds, held = str(tmp_path), 5, 0
+    for _ in range(rounds):
+        with Observer('--store', folder, '--seal-period', '100ms', '--replay-repeat', '1000000',
+                      path=golden('synthetic.jsonl'), keep_time=False) as ob:
+            wait('new blocks', lambda: ask(folder, 'SELECT total(count) FROM segment')[0][0] > held + 20000)
+            assert ob.stop(signal.SIGKILL) == -signal.SIGKILL
+        held = check_segments(folder)
+    with Observer('--store', folder):
+        pass
+    kinds = check_chain(folder)
+    assert len(gaps(folder, CRASHED)) == rounds
+    assert kinds.count(START) == rounds + 1 and kinds.count(STOP) == 1
+    assert check_segments(folder) == held + 1, 'what was sealed is still there, and that the agent started'
+
+
+def test_a_full_disk(tmp_path):
+    with tmpfs(str(tmp_path), '4M') as folder, Observer('--store', folder, '--seal-period', '100ms') as ob:
+        fed = 0
+
+        def feed(n=200):
+            nonlocal fed
+            ob.feed([flow(fed + i) for i in range(n)])
+            fed += n
+            return ob.wait_seen(fed)
+
+        feed()
+        wait('the first block', lambda: check_segments(folder) == fed + 1)  # and that the agent started
+        ballast = os.path.join(folder, 'ballast')
+        with open(ballast, 'wb', buffering=0) as f, contextlib.suppress(OSError):
+            while True:
+                f.write(bytes(4096))
+        wait('no room', lambda: feed() and 'history is not written' in ob.log())
+        feed()  # it still observes
+        os.unlink(ballast)
+        wait('room', lambda: feed() and 'history is written again' in ob.log())
+        assert 'No space left on device' in ob.log()
+        assert ob.stop() == 0
+        lost = sum(g[0] for g in gaps(folder, WRITE))
+        assert lost > 0
+        # Agent events are records of their own.
+        agent = 3  # agent started, store failed, store recovered
+        assert check_segments(folder) + lost == fed + agent
+        check_chain(folder)
+
+
+def test_a_read_only_file_system(tmp_path):
+    with tmpfs(str(tmp_path), '16M') as folder:
+        with Observer('--store', folder, lines=[flow(i) for i in range(100)]) as ob:
+            ob.wait_seen(100)
+        held = check_segments(folder)
+        subprocess.run(['mount', '-o', 'remount,ro', folder], check=True)
+        with Observer('--store', folder, '--seal-period', '100ms') as ob:
+            ob.feed([flow(i) for i in range(50)])
+            ob.wait_seen(50)
+            wait('the warning', lambda: 'history is not written' in ob.log())
+            subprocess.run(['mount', '-o', 'remount,rw', folder], check=True)
+            wait('writing', lambda: 'history is written again' in ob.log())
+            ob.feed([flow(i) for i in range(70)])
+            ob.wait_seen(120)
+        assert check_segments(folder) >= held + 70
+        assert sum(g[0] for g in gaps(folder, WRITE)) > 0
+        check_chain(folder)
+
+
+def test_two_observers_need_two_folders(tmp_path):
+    with Observer('--store', str(tmp_path)):
+        with pytest.raises(RuntimeError, match='another observer keeps its flows in'):
+            with Observer('--store', str(tmp_path)):
+                pass
+    with Observer('--store', str(tmp_path)):
+        pass
+
+
+def test_a_newer_file_is_refused(tmp_path):
+    with Observer('--store', str(tmp_path)):
+        pass
+    with contextlib.closing(sqlite3.connect(str(tmp_path / 'flows.db'))) as db:
+        db.execute('PRAGMA user_version = 1000')
+    with pytest.raises(RuntimeError, match='written by a newer Tycho'):
+        with Observer('--store', str(tmp_path)):
+            pass
+
+
+def test_without_a_store_nothing_is_written(tmp_path):
+    with Observer('--store', 'off', '--state-dir', str(tmp_path), lines=[flow(1)]) as ob:
+        ob.wait_seen(1)
+    assert sorted(os.listdir(tmp_path)) == ['seq']
+
+
+def test_flows_are_in_the_state_directory_unless_told_otherwise(tmp_path):
+    with Observer('--state-dir', str(tmp_path), lines=[flow(i) for i in range(10)]) as ob:
+        ob.wait_seen(10)
+    assert check_segments(str(tmp_path)) == 10 + 1  # and that the agent started
+    assert check_chain(str(tmp_path))[0] == START
