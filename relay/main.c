@@ -103,7 +103,7 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 					.ca_file_count = r->o.peer_ca_count };
 	r->service_tls = r->peer_tls;
 	r->service_tls.server_name = r->o.peer_service_tls_name;
-	enum err_code code = rpc_fan_new(&r->fan, e);
+	enum err_code code = rpc_fan_new_for_server(&r->fan, e);
 	if (code == ERR_OK)
 		code = keeper_new(r->fan, r->o.peer_timeout_ns, &r->keeper, e);
 	if (code != ERR_OK)
@@ -182,6 +182,7 @@ static enum err_code open_server(struct relay *r, struct err *e)
 					    .metadata = metadata,
 					    .metadata_count = ARRAY_LEN(metadata),
 					    .gate = gate_of(r->gate),
+					    .fan = r->fan,
 					    .health_services = health_names,
 					    .health_service_count = ARRAY_LEN(health_names) };
 	config.methods = api_methods(r->api, &config.method_count);

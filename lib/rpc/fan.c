@@ -37,6 +37,7 @@ struct tag {
 struct rpc_fan {
 	grpc_completion_queue *cq;
 	pthread_t thread;
+	bool has_thread; /* else a server does its work */
 	/* Guards all below and everything in channels, groups and calls that is not immutable.
 	 * Sections are short; none waits, but for certificate files that have changed. */
 	pthread_mutex_t mx;
@@ -198,7 +199,7 @@ static void watch_again(struct rpc_fan_channel *ch, struct watch *w)
 		set_usable(ch, false);
 	w->generation = ch->generation;
 	grpc_channel_watch_connectivity_state(ch->core, state, gpr_inf_future(GPR_CLOCK_MONOTONIC),
-					      ch->fan->cq, &w->tag);
+					      ch->fan->cq, fan_mark(&w->tag));
 }
 
 static bool watch_new(struct rpc_fan_channel *ch)
@@ -477,7 +478,7 @@ static void call_unref(struct rpc_fan_call *c)
 static void start(struct rpc_fan_call *c, const grpc_op *ops, size_t n, struct tag *tag)
 {
 	/* Fails on misuse only. */
-	if (grpc_call_start_batch(c->core, ops, n, tag, NULL) == GRPC_CALL_OK)
+	if (grpc_call_start_batch(c->core, ops, n, fan_mark(tag), NULL) == GRPC_CALL_OK)
 		c->refs++;
 }
 
@@ -745,7 +746,7 @@ static void *fan_main(void *arg)
 		f->pass_at = mono_now();
 		/* An event brings news to one group at most, so told[] has room for a pass. */
 		for (int i = 0; i < EVENTS_PER_PASS && ev.type == GRPC_OP_COMPLETE; i++) {
-			on_event(ev.tag);
+			on_event(fan_unmark(ev.tag));
 			if (i + 1 < EVENTS_PER_PASS)
 				ev = grpc_completion_queue_next(f->cq, at_once, NULL);
 		}
@@ -756,31 +757,64 @@ static void *fan_main(void *arg)
 	}
 }
 
-enum err_code rpc_fan_new(struct rpc_fan **ret, struct err *e)
+grpc_completion_queue *fan_queue(const struct rpc_fan *f)
 {
-	sigset_t all, before;
+	return f->cq;
+}
+
+void fan_take(struct rpc_fan *f, void *tag)
+{
+	pthread_mutex_lock(&f->mx);
+	f->pass_at = mono_now();
+	on_event(fan_unmark(tag));
+	if (f->told_count == EVENTS_PER_PASS)
+		tell_groups(f);
+	pthread_mutex_unlock(&f->mx);
+}
+
+void fan_tell(struct rpc_fan *f)
+{
+	pthread_mutex_lock(&f->mx);
+	tell_groups(f);
+	pthread_mutex_unlock(&f->mx);
+}
+
+enum err_code rpc_fan_new_for_server(struct rpc_fan **ret, struct err *e)
+{
 	struct rpc_fan *f = calloc(1, sizeof *f);
 	if (!f)
 		return err_set(e, ERR_NOMEM, "fan");
 	pthread_mutex_init(&f->mx, NULL);
 	f->cq = grpc_completion_queue_create_for_next(NULL);
+	*ret = f;
+	return ERR_OK;
+}
+
+static enum err_code start_thread(struct rpc_fan *f, struct err *e)
+{
+	sigset_t all, before;
+
 	sigfillset(&all); /* signals are main's business */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int failed = pthread_create(&f->thread, NULL, fan_main, f);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failed) {
-		grpc_completion_queue_shutdown(f->cq);
-		while (grpc_completion_queue_next(f->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)
-			       .type != GRPC_QUEUE_SHUTDOWN)
-			;
-		grpc_completion_queue_destroy(f->cq);
-		pthread_mutex_destroy(&f->mx);
-		free(f);
+	if (failed)
 		return err_errno(e, failed, "start the thread of the outgoing calls");
-	}
+	f->has_thread = true;
 	(void)pthread_setname_np(f->thread, "rpc-fan");
-	*ret = f;
 	return ERR_OK;
+}
+
+enum err_code rpc_fan_new(struct rpc_fan **ret, struct err *e)
+{
+	AUTO(rpc_fan_free) struct rpc_fan *f = NULL;
+	enum err_code code = rpc_fan_new_for_server(&f, e);
+
+	if (code == ERR_OK)
+		code = start_thread(f, e);
+	if (code == ERR_OK)
+		*ret = TAKE(f);
+	return code;
 }
 
 void rpc_fan_free(struct rpc_fan *f)
@@ -789,7 +823,10 @@ void rpc_fan_free(struct rpc_fan *f)
 		return;
 	/* Comes through when the last tag has: freed channels and groups start no more of them. */
 	grpc_completion_queue_shutdown(f->cq);
-	pthread_join(f->thread, NULL);
+	if (f->has_thread)
+		pthread_join(f->thread, NULL);
+	else
+		(void)fan_main(f);
 	grpc_completion_queue_destroy(f->cq);
 	pthread_mutex_destroy(&f->mx);
 	free(f);

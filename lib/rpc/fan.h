@@ -14,8 +14,8 @@
  *          RPC_FAN_GROUP_BYTES or one message each; beyond, nothing is read, and the sender
  *          is slowed down by HTTP/2. One call's full inbox delays no other.
  * Threads  any function from any thread; a group's events are for one thread at a time. notify runs
- *          on the fan's thread, changed on any, both under the fan's lock: they may wake somebody,
- *          and no more.
+ *          on the fan's (or the server's) thread, changed on any, both under the fan's lock: they
+ *may wake somebody, and no more.
  */
 #ifndef TYCHO_RPC_FAN_H
 #define TYCHO_RPC_FAN_H
@@ -30,6 +30,10 @@ struct rpc_fan_call;
 enum { RPC_FAN_MESSAGES = 128, RPC_FAN_BYTES = 256 << 10, RPC_FAN_GROUP_BYTES = 64 << 20 };
 
 MUST_CHECK enum err_code rpc_fan_new(struct rpc_fan **ret, struct err *e);
+/* One without a thread of its own: a server's does its work (rpc_server_config.fan). A relay's
+ * calls and clients then share one queue, and a flow goes through without a switch of threads.
+ * Before the server starts and after it is freed nobody works; that does no harm. */
+MUST_CHECK enum err_code rpc_fan_new_for_server(struct rpc_fan **ret, struct err *e);
 /* After every channel and group is freed; waits for the last calls to go. NULL is a no-op. */
 void rpc_fan_free(struct rpc_fan *f);
 AUTO_DEFINE(struct rpc_fan, rpc_fan_free);

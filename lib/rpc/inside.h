@@ -47,6 +47,28 @@ struct message {
 bool message_open(struct message *m, grpc_byte_buffer *bb_take, struct str *ret);
 void message_close(struct message *m);
 
+/* Of the tags that come back from a completion queue, a fan's are odd: whose they are shows before
+ * anything behind them is looked at. */
+static inline void *fan_mark(void *tag)
+{
+	return (char *)tag + 1;
+}
+static inline bool fan_is_marked(const void *tag)
+{
+	return (uintptr_t)tag & 1;
+}
+static inline void *fan_unmark(void *tag)
+{
+	return (char *)tag - 1;
+}
+
+/* A server does a fan's work: on its queue, an event at a time, then the groups concerned are told.
+ * Server thread only. */
+struct rpc_fan;
+grpc_completion_queue *fan_queue(const struct rpc_fan *f);
+void fan_take(struct rpc_fan *f, void *tag);
+void fan_tell(struct rpc_fan *f);
+
 /* A listener that gRPC 1.51 has given up on after a failed accept (out of descriptors): every
  * registered function is called, from whatever thread ran into it. */
 struct accept_watch {

@@ -306,8 +306,9 @@ enum err_code probe_tls(int fd, const struct rpc_tls *tls, const char *name, uin
 			code = run(ssl, fd, listen_to, until, e);
 		/* Some say why, others just go: all is well with them but us. */
 		if (*ret->subject && (code == ERR_CLOSED || code == ERR_UNSUPPORTED))
-			code = err_set(e, ERR_PERMISSION,
-				       "the server ends the connection once it has seen who we are");
+			code = err_set(
+				e, ERR_PERMISSION,
+				"the server ends the connection once it has seen who we are");
 	}
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);

@@ -27,7 +27,15 @@ void server_ring(struct rpc_server *s)
 	pthread_mutex_lock(&s->bell_mx);
 	if (!s->bell_is_gone)
 		grpc_server_shutdown_and_notify(s->bell, s->cq, &s->bell_tag);
+	else
+		atomic_store(&s->bell_is_rung, false);
 	pthread_mutex_unlock(&s->bell_mx);
+}
+
+static bool is_own_thread(const struct rpc_server *s)
+{
+	return s->fan && atomic_load_explicit(&s->runs, memory_order_acquire) &&
+	       pthread_equal(pthread_self(), s->self);
 }
 
 /* Either this sees the idle stream and rings, or the loop, which counts a stream idle before it
@@ -35,7 +43,8 @@ void server_ring(struct rpc_server *s)
 void rpc_server_wake(struct rpc_server *s)
 {
 	atomic_store(&s->wake_idle, true);
-	if (atomic_load(&s->idle_count) > 0)
+	/* Of its own accord, when it does a fan's work, the loop looks anyway. */
+	if (atomic_load(&s->idle_count) > 0 && !is_own_thread(s))
 		server_ring(s);
 }
 
@@ -81,9 +90,14 @@ static void take_events(struct rpc_server *s, uint64_t now_ns, uint64_t deadline
 	for (int i = 0; i < EVENTS_PER_PASS; i++) {
 		grpc_event ev = grpc_completion_queue_next(s->cq, i == 0 ? until : at_once, NULL);
 		if (ev.type != GRPC_OP_COMPLETE)
-			return;
-		on_event(s, ev.tag, ev.success);
+			break;
+		if (fan_is_marked(ev.tag))
+			fan_take(s->fan, ev.tag);
+		else
+			on_event(s, ev.tag, ev.success);
 	}
+	if (s->fan)
+		fan_tell(s->fan);
 }
 
 /* Each stream that waits for a turn gets one; whoever asks for another meanwhile stands behind. */
@@ -182,6 +196,8 @@ static void *server_main(void *arg)
 {
 	struct rpc_server *s = arg;
 
+	s->self = pthread_self();
+	atomic_store_explicit(&s->runs, true, memory_order_release);
 	serve(s);
 	wind_down(s);
 	return NULL;
@@ -275,8 +291,14 @@ static enum err_code copy_config(struct rpc_server *s, const struct rpc_server_c
 	return s->tallies ? ERR_OK : err_set(e, ERR_NOMEM, "server");
 }
 
+/* A fan's queue lives on; only our bell must have stopped ringing. */
 static void drain(struct rpc_server *s)
 {
+	if (s->fan) {
+		while (atomic_load(&s->bell_is_rung))
+			take_events(s, 0, UINT64_MAX);
+		return;
+	}
 	grpc_completion_queue_shutdown(s->cq);
 	while (grpc_completion_queue_next(s->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
 	       GRPC_QUEUE_SHUTDOWN)
@@ -350,7 +372,8 @@ enum err_code rpc_server_new(const struct rpc_server_config *config, struct rpc_
 	raise_descriptor_limit();
 	if (copy_config(s, config, &why) != ERR_OK)
 		goto failed;
-	s->cq = grpc_completion_queue_create_for_next(NULL);
+	s->fan = config->fan;
+	s->cq = s->fan ? fan_queue(s->fan) : grpc_completion_queue_create_for_next(NULL);
 	make_bell(s);
 	if (core_start(s, &why) != ERR_OK || start_thread(s, &why) != ERR_OK)
 		goto failed;

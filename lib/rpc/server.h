@@ -29,6 +29,7 @@
 
 struct rpc_server;
 struct rpc_call;
+struct rpc_fan;
 
 enum rpc_fill {
 	RPC_MORE, /* there is more to say: call fill again when the queue has room */
@@ -80,6 +81,9 @@ struct rpc_server_config {
 	const struct rpc_method *methods;
 	size_t method_count;
 	struct rpc_gate gate; /* admit NULL: everybody may everything */
+	/* made by rpc_fan_new_for_server: this server's thread does its work; borrowed, freed after
+	 * the server; NULL: none */
+	struct rpc_fan *fan;
 	const struct rpc_listen *listens;
 	size_t listen_count;
 	/* initial metadata of every answer, e.g. hubble-server-version */

@@ -100,8 +100,10 @@ struct rpc_server {
 	uint32_t max_streams;
 	struct health *health;
 	struct reflection *reflection;
-	grpc_completion_queue *cq;
+	grpc_completion_queue *cq; /* the fan's, if there is one */
+	struct rpc_fan *fan;
 	pthread_t thread;
+	pthread_t self; /* the same, once @runs */
 	bool has_thread;
 
 	/* server thread only */
@@ -125,7 +127,7 @@ struct rpc_server {
 	atomic_bool bell_is_rung; /* at most one ring is under way */
 	atomic_bool wake_idle;    /* rpc_server_wake was called */
 	atomic_size_t idle_count; /* a wake without idle streams need not ring */
-	atomic_bool accept_failed, stop;
+	atomic_bool accept_failed, stop, runs;
 	_Atomic uint64_t grace_ns;
 	struct accept_watch watch;
 

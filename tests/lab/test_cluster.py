@@ -204,6 +204,7 @@ def test_a_killed_node_is_named_and_what_it_did_not_see_is_all_that_lacks(follow
 def test_a_frozen_node_is_named_delays_nobody_and_catches_up_to_the_last_flow(follower, relay, observers, sent):
     follower.until(sent.send())
     os.kill(pid_of(observers['lab/node2']), signal.SIGSTOP)
+    os.waitpid(pid_of(observers['lab/node2']), os.WUNTRACED)
     follower.until(sent.send('lab/node1', 'lab/node3'))  # while node2 says nothing, and nobody knows why
     sent.send('lab/node2')  # the kernel keeps them
     tycho(relay, 'observe', '--last', '1')  # who waits for an answer finds out

@@ -38,6 +38,7 @@ class Node(Observer):
 
     def freeze(self):
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)  # until one thread has had its turn to stop the others, they go on
 
     def thaw(self):
         os.kill(self.pid, signal.SIGCONT)

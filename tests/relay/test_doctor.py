@@ -1,7 +1,5 @@
 """tycho doctor: where the way to a server ends, and what is to be done about it."""
 import json
-import os
-import signal
 import socket
 import time
 
@@ -93,11 +91,11 @@ def test_the_way_ends_where_it_ends(tmp_path):
 
 def test_a_frozen_server_is_one_that_is_silent():
     with Node('a', lines=[]) as frozen:
-        os.kill(frozen.pid, signal.SIGSTOP)
+        frozen.freeze()
         try:
             lines = doctor(frozen.tcp, '--request-timeout', '300ms', code=1)
         finally:
-            os.kill(frozen.pid, signal.SIGCONT)
+            frozen.thaw()
     assert results(lines) == [('name', 'ok'), ('connect', 'ok'), ('health', 'fail')]
     assert 'its owner is silent' in last(lines)[2]
 

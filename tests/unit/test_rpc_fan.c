@@ -17,12 +17,27 @@ static void ring(void *ctx)
 	assert_int_equal(write(*(int *)ctx, &one, sizeof one), sizeof one);
 }
 
+/* Every test is run with a fan that has a thread, and with one whose work a server does. */
+static bool is_hosted;
+static struct rpc_server *host;
+
 static struct rpc_fan *fan_of(void)
 {
 	struct rpc_fan *f = NULL;
 
-	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	if (is_hosted) {
+		assert_int_equal(rpc_fan_new_for_server(&f, NULL), ERR_OK);
+		host = fixture_serve((struct rpc_server_config){ .fan = f });
+	} else {
+		assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	}
 	return f;
+}
+
+static void free_fan(struct rpc_fan *f)
+{
+	rpc_server_free(TAKE(host), 0);
+	rpc_fan_free(f);
 }
 
 static struct rpc_fan_channel *channel_to(struct rpc_fan *f, const char *address)
@@ -105,7 +120,7 @@ static void expect_end(struct inbox *in, enum rpc_status status)
 static void a_fan_without_calls_ends(void **state)
 {
 	(void)state;
-	rpc_fan_free(fan_of());
+	free_fan(fan_of());
 	rpc_fan_free(NULL);
 }
 
@@ -130,7 +145,7 @@ static void one_answer_and_then_the_end(void **state)
 	expect_end(&in, RPC_OK);
 	inbox_done(&in);
 	rpc_fan_channel_free(ch);
-	rpc_fan_free(f);
+	free_fan(f);
 	rpc_server_free(s, 0);
 }
 
@@ -150,7 +165,7 @@ static void a_refusal_comes_with_the_servers_words(void **state)
 	rpc_fan_event_free(ev);
 	inbox_done(&in);
 	rpc_fan_channel_free(ch);
-	rpc_fan_free(f);
+	free_fan(f);
 	rpc_server_free(s, 0);
 }
 
@@ -188,7 +203,7 @@ every_message_comes_once_in_order_before_the_end_however_late_it_is_fetched(void
 	expect_end(&in, RPC_OK);
 	inbox_done(&in);
 	rpc_fan_channel_free(ch);
-	rpc_fan_free(f);
+	free_fan(f);
 	rpc_server_free(s, 0);
 }
 
@@ -216,7 +231,7 @@ static void a_full_inbox_stops_no_other_call_of_the_channel(void **state)
 	inbox_done(&other);
 	inbox_done(&full);
 	rpc_fan_channel_free(ch);
-	rpc_fan_free(f);
+	free_fan(f);
 	rpc_server_free(s, 0);
 }
 
@@ -242,7 +257,7 @@ static void deadlines_cancels_and_resets_end_a_call_in_their_own_words(void **st
 	rpc_fan_event_free(ev);
 	inbox_done(&in);
 	rpc_fan_channel_free(ch);
-	rpc_fan_free(f);
+	free_fan(f);
 	rpc_server_free(s, 0);
 }
 
@@ -297,7 +312,7 @@ static void a_channel_says_when_its_server_goes_and_comes_and_a_reset_makes_it_n
 	wait_usable(&w, ch, true);
 	assert_true(w.changes >= before + 1);
 	rpc_fan_channel_free(ch);
-	rpc_fan_free(f);
+	free_fan(f);
 	rpc_server_free(s, 0);
 }
 
@@ -312,7 +327,7 @@ static void calls_without_a_server_end_at_once(void **state)
 	expect_end(&in, RPC_UNAVAILABLE);
 	inbox_done(&in);
 	rpc_fan_channel_free(ch);
-	rpc_fan_free(f);
+	free_fan(f);
 }
 
 static void bad_arguments_and_missing_certificates_are_refused_at_once(void **state)
@@ -332,7 +347,7 @@ static void bad_arguments_and_missing_certificates_are_refused_at_once(void **st
 				 NULL, NULL, &ch, &e),
 			 ERR_NOT_FOUND);
 	assert_null(ch);
-	rpc_fan_free(f);
+	free_fan(f);
 }
 
 static void everything_may_go_in_the_middle_of_everything(void **state)
@@ -362,7 +377,7 @@ static void everything_may_go_in_the_middle_of_everything(void **state)
 	for (size_t i = 0; i < CHANNELS; i++)
 		rpc_fan_channel_free(channels[i]);
 	inbox_done(&in);
-	rpc_fan_free(f);
+	free_fan(f);
 	rpc_server_free(s, 0);
 }
 
@@ -376,7 +391,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	rpc_shutdown();
+	if (is_hosted)
+		rpc_shutdown();
 	return 0;
 }
 
@@ -396,5 +412,8 @@ int main(void)
 		cmocka_unit_test(bad_arguments_and_missing_certificates_are_refused_at_once),
 		cmocka_unit_test(everything_may_go_in_the_middle_of_everything),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	int failed = cmocka_run_group_tests(tests, set_up, tear_down);
+	is_hosted = true;
+	return failed +
+	       cmocka_run_group_tests_name("with a server's thread", tests, NULL, tear_down);
 }
