@@ -4,14 +4,17 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "cli/connect.h"
+#include "cli/history.h"
 #include "cli/observe.h"
 #include "flow/dict.h"
+#include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 
 enum {
 	DICT_ENTRIES = 1 << 17,
 	DICT_FULL = 1 << 16,         /* a long stream of a large cluster: start anew from here on */
 	REQUEST_MAX_BYTES = 4 << 20, /* servers take no more (gRPC's default) */
+	REMARKS_MAX_BYTES = 1 << 20,
 };
 
 static enum err_code pack_request(const struct observe_request *r, struct buf *out, struct err *e)
@@ -55,7 +58,71 @@ static enum err_code pack_request(const struct observe_request *r, struct buf *o
 struct flow_stream {
 	struct flow_printer *printer;
 	struct flow_dict *dict;
+	bool wants_times;
+	bool any; /* a flow had a time: from the earliest to the latest */
+	struct timestamp earliest, latest;
 };
+
+static void note_time(struct flow_stream *s, struct str message)
+{
+	struct flow_response r;
+	struct err e;
+
+	if (flow_response_split(message, &r, &e) != ERR_OK || !r.has_time ||
+	    r.kind != FLOW_KIND_FLOW)
+		return;
+	if (!s->any || timestamp_cmp(r.time, s->earliest) < 0)
+		s->earliest = r.time;
+	if (!s->any || timestamp_cmp(r.time, s->latest) > 0)
+		s->latest = r.time;
+	s->any = true;
+}
+
+/* Did the user ask for a stretch of history, so that they would want to know whether it is whole?
+ */
+static bool is_history(const struct cli *cli, const struct observe_request *r)
+{
+	const struct flags *f = cli->flags;
+
+	if (flags_bool(f, "silent-errors"))
+		return false;
+	return r->has_since || (!r->follow && (r->has_until || r->first || flags_u64(f, "last") ||
+					       flags_bool(f, "all")));
+}
+
+/* Says on stderr whether the stretch is whole. Servers that know nothing of it (Hubble's) are let
+ * be: the answer is here already, nothing has failed. */
+static void remark(const struct cli *cli, const struct history_range *range)
+{
+	AUTO_HISTORY struct history h = { 0 };
+	AUTO_BUF struct buf text = buf_init(REMARKS_MAX_BYTES);
+	struct err e;
+	enum err_code code = history_ask(cli->settings, range, &h, &e);
+
+	if (code == ERR_UNSUPPORTED)
+		return;
+	if (code == ERR_OK)
+		history_put_remarks(&text, &h, range);
+	else
+		buf_printf(&text, "completeness unknown: %s\n", e.msg);
+	(void)!write(STDERR_FILENO, text.p, text.len); /* nobody to tell if it fails */
+}
+
+/* The stretch that the answer covers: as asked for, else from its first flow to its last. */
+static struct history_range range_of(const struct observe_request *r, const struct flow_stream *s)
+{
+	struct history_range range = { r->has_since, r->has_until, r->since, r->until };
+
+	if (!r->has_since && !r->first && r->number != UINT64_MAX && s->any) {
+		range.has_since = true;
+		range.since = s->earliest;
+	}
+	if (!r->has_until && r->first && s->any) {
+		range.has_until = true;
+		range.until = s->latest;
+	}
+	return range;
+}
 
 static enum err_code on_message(void *ctx, struct str message, struct err *e)
 {
@@ -64,6 +131,8 @@ static enum err_code on_message(void *ctx, struct str message, struct err *e)
 
 	if (c.endpoints > DICT_FULL || c.services > DICT_FULL || c.nodes > DICT_FULL)
 		flow_dict_reset(s->dict);
+	if (s->wants_times)
+		note_time(s, message);
 	return flow_printer_response(s->printer, message, NULL, e);
 }
 
@@ -85,12 +154,15 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    observe_printer_new(options, dict, &printer, e) != ERR_OK)
 		return e->code;
-	struct flow_stream stream = { printer, dict };
+	bool history = is_history(cli, r);
+	struct flow_stream stream = { .printer = printer, .dict = dict, .wants_times = history };
 	const struct stream_handler handler = { on_message, on_pause, &stream };
 	log_debug("Sending GetFlows request",
 		  "server=%s number=%llu follow=%d filters=%zu bytes=%zu",
 		  LOG_QUOTE(settings_text(cli->settings, "server")), (unsigned long long)r->number,
 		  r->follow, r->allow.count + r->deny.count, request.len);
+	if (history && r->follow)
+		remark(cli, &(struct history_range){ .has_since = true, .since = r->since });
 	enum err_code code = connection_stream(cli->settings, "/observer.Observer/GetFlows",
 					       buf_str(&request), &handler, e);
 	if (code == ERR_CLOSED)
@@ -99,6 +171,10 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 	if (flow_printer_end(printer, &at_end) != ERR_OK && code == ERR_OK) {
 		*e = at_end;
 		return e->code;
+	}
+	if (code == ERR_OK && history && !r->follow) {
+		const struct history_range range = range_of(r, &stream);
+		remark(cli, &range);
 	}
 	return code;
 }

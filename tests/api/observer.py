@@ -126,6 +126,14 @@ class Observer:
             self.process.wait()
             raise AssertionError('the observer did not stop: ' + self.log())
 
+    def restart(self, path=None, sig=signal.SIGTERM):
+        """Ends it and starts it again on the same state; path: what it then replays, None: what feed() gives."""
+        self.stop(sig)
+        if self.process.stdin:
+            self.process.stdin.close()
+        self.path = path
+        return self.__enter__()
+
     def feed(self, lines):
         self.process.stdin.write(''.join(x + '\n' for x in lines).encode())
         self.process.stdin.flush()

@@ -32,12 +32,15 @@ def as_filters(text):
 
 
 class Served:
-    """A recorded file in a server: which answer each of its lines with a flow is."""
+    """A recorded file in a server, in its log or only in its store: which answer each of its lines with a flow is."""
 
-    def __init__(self, name):
+    def __init__(self, name, where):
         lines = [n for n, line in enumerate(lines_of(name), 1) if 'flow' in json.loads(line)]
         self.observer = Observer(path=golden(name)).__enter__()
         self.observer.wait_seen(len(lines))
+        if where == 'store':
+            self.observer.restart('/dev/null')  # the new log is empty
+        self.first = where == 'store'
         self.client = self.observer.client()
         flows = self.flows([], [])
         assert len(flows) == len(lines)
@@ -45,7 +48,7 @@ class Served:
 
     def flows(self, allow, deny):
         """Answers that hold a flow, as bytes; lost events pass every filter and are not in the table."""
-        request = wire.GetFlowsRequest(whitelist=allow, blacklist=deny).SerializeToString()
+        request = wire.GetFlowsRequest(whitelist=allow, blacklist=deny, first=self.first).SerializeToString()
         answers = self.client.raw('/observer.Observer/GetFlows', request, streams=True)
         return [a for a in answers if a.startswith(FLOW_TAG)]
 
@@ -54,9 +57,9 @@ class Served:
         self.observer.__exit__(None)
 
 
-@pytest.fixture(scope='module')
-def served():
-    both = {column: Served(column[len('flows/'):]) for column in ('flows/synthetic.jsonl', 'flows/real.jsonl')}
+@pytest.fixture(scope='module', params=['log', 'store'])
+def served(request):
+    both = {column: Served(column[len('flows/'):], request.param) for column in ('flows/synthetic.jsonl', 'flows/real.jsonl')}
     yield both
     for one in both.values():
         one.close()

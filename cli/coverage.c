@@ -1,0 +1,153 @@
+/*
+ * tycho coverage - since when each node has a record, and what is missing from it.
+ */
+#include "cli/command.h"
+#include "cli/history.h"
+#include "cli/observe_time.h"
+#include "cli/report.h"
+#include "flow/json.h"
+#include "flow/text_table.h"
+
+enum { TEXT_MAX_BYTES = 256 << 20 };
+
+static const struct flag_def coverage_defs[] = {
+	{ .name = "since",
+	  .type = FLAG_STRING,
+	  .def = "",
+	  .placeholder = "TIME",
+	  .help = "What is covered since a time, relative (\"24h\") or absolute (RFC 3339)" },
+	{ .name = "until",
+	  .type = FLAG_STRING,
+	  .def = "",
+	  .placeholder = "TIME",
+	  .help = "What is covered until a time" },
+	{ .name = "output",
+	  .short_ = 'o',
+	  .type = FLAG_STRING,
+	  .def = "table",
+	  .placeholder = "FORMAT",
+	  .values = "json table",
+	  .help = "Output format: table, or json (one node per line)" },
+};
+static const struct flag_set coverage_flags = { "Coverage", coverage_defs,
+						ARRAY_LEN(coverage_defs) };
+
+static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has,
+			       struct timestamp *ret, struct err *e)
+{
+	const char *text = flags_text(cli->flags, flag);
+
+	if (!*text)
+		return ERR_OK;
+	if (observe_time_parse(str_of(text), timestamp_of(wall_now()), ret, e) != ERR_OK)
+		return err_in(e, "failed to parse the %s time", flag);
+	*ret_has = true;
+	return ERR_OK;
+}
+
+static void put_time(struct buf *b, const Google__Protobuf__Timestamp *m)
+{
+	if (m)
+		timestamp_put(b, (struct timestamp){ m->seconds, m->nanos });
+	else
+		buf_char(b, '-');
+	buf_char(b, '\t');
+}
+
+static void put_gap(struct buf *b, const char *node, const Tycho__V1__Gap *g)
+{
+	report_text(b, *g->node_name ? g->node_name : node);
+	buf_lit(b, "\tmissing\t");
+	put_time(b, g->from);
+	put_time(b, g->to);
+	if (g->lost)
+		report_grouped(b, g->lost);
+	else
+		buf_char(b, '?');
+	buf_printf(b, "\t%s", history_cause_words(g->cause));
+	if (*g->detail) {
+		buf_lit(b, ": ");
+		report_text(b, g->detail);
+	}
+	buf_char(b, '\n');
+}
+
+static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n)
+{
+	report_text(b, n->node_name);
+	if (*n->error) {
+		buf_lit(b, "\tunknown\t-\t-\t-\t");
+		report_text(b, n->error);
+		buf_char(b, '\n');
+		return;
+	}
+	buf_lit(b, "\tcovered\t");
+	put_time(b, n->oldest);
+	put_time(b, n->newest);
+	report_grouped(b, n->records);
+	if (n->has_store)
+		buf_printf(b, "\tstore, %.1f MiB\n", (double)n->bytes / (double)(1 << 20));
+	else
+		buf_lit(b, "\tmemory only\n");
+	for (size_t i = 0; i < n->n_gaps; i++)
+		put_gap(b, n->node_name, n->gaps[i]);
+}
+
+static enum err_code put_table(struct buf *out, const struct history *h, struct err *e)
+{
+	AUTO_BUF struct buf rows = buf_init(TEXT_MAX_BYTES);
+
+	buf_lit(&rows, "NODE\tSTATE\tFROM\tTO\tRECORDS\tREMARK\n");
+	for (size_t i = 0; i < h->count; i++)
+		put_node(&rows, h->nodes[i]);
+	if (rows.failed || !text_table_put(out, buf_str(&rows)))
+		return err_set(e, ERR_NOMEM, "table");
+	return ERR_OK;
+}
+
+static enum err_code put_json(struct buf *out, const struct history *h, struct err *e)
+{
+	struct str all = buf_str(&h->wire);
+
+	for (size_t i = 0, at = 0; i < h->count; at = h->ends[i++]) {
+		if (json_put_message(out, &tycho__v1__get_coverage_response__descriptor,
+				     str_n(all.p + at, h->ends[i] - at), e) != ERR_OK)
+			return e->code;
+		buf_char(out, '\n');
+	}
+	return ERR_OK;
+}
+
+static enum err_code coverage(struct cli *cli, struct err *e)
+{
+	AUTO_HISTORY struct history h = { 0 };
+	AUTO_BUF struct buf out = buf_init(TEXT_MAX_BYTES);
+	struct history_range range = { 0 };
+	const char *format = flags_text(cli->flags, "output");
+	bool json = strcmp(format, "json") == 0;
+
+	if (!json && strcmp(format, "table") != 0)
+		return err_set(e, ERR_INVALID, "unknown output format: %s", format);
+	if (read_time(cli, "since", &range.has_since, &range.since, e) != ERR_OK ||
+	    read_time(cli, "until", &range.has_until, &range.until, e) != ERR_OK ||
+	    history_ask(cli->settings, &range, &h, e) != ERR_OK ||
+	    (json ? put_json : put_table)(&out, &h, e) != ERR_OK)
+		return e->code;
+	return cli_write(buf_str(&out), e);
+}
+
+static const struct flag_set *const sets[] = { &coverage_flags };
+
+const struct command coverage_command = {
+	.name = "coverage",
+	.help = "Show since when there is a record, and what is missing from it",
+	.details = "Asks an observer, or every node behind a relay, how far its record reaches "
+		   "back and where it has gaps: while no observer ran, where the kernel or the "
+		   "store lost flows, and how many. Without --since and --until, all of it.",
+	.examples = "  # Can the last day be trusted to be whole?\n"
+		    "  tycho coverage --since 24h",
+	.sets = sets,
+	.set_count = ARRAY_LEN(sets),
+	.uses_server = true,
+	.run = coverage,
+};

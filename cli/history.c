@@ -1,0 +1,200 @@
+#include "cli/history.h"
+
+#include "cli/connect.h"
+#include "cli/report.h"
+
+enum { NODES_MAX = 100000, WIRE_MAX_BYTES = 256 << 20, REMARKS_MAX = 10 };
+
+void history_done(struct history *h)
+{
+	for (size_t i = 0; i < h->count; i++)
+		tycho__v1__get_coverage_response__free_unpacked(h->nodes[i], NULL);
+	free(h->nodes);
+	free(h->ends);
+	buf_done(&h->wire);
+	*h = (struct history){ 0 };
+}
+
+const char *history_cause_words(Tycho__V1__Gap__Cause cause)
+{
+	switch (cause) {
+	case TYCHO__V1__GAP__CAUSE__OBSERVER_DOWN:
+		return "no observer ran";
+	case TYCHO__V1__GAP__CAUSE__OBSERVER_CRASHED:
+		return "the observer ended without warning";
+	case TYCHO__V1__GAP__CAUSE__KERNEL_LOST:
+		return "events were lost before the observer had them";
+	case TYCHO__V1__GAP__CAUSE__RING_OVERWRITTEN:
+		return "the store was slower than the flows";
+	case TYCHO__V1__GAP__CAUSE__STORE_WRITE_FAILED:
+		return "the store could not write";
+	case TYCHO__V1__GAP__CAUSE__STORE_DAMAGED:
+		return "the store is damaged there";
+	case TYCHO__V1__GAP__CAUSE__CLOCK_SET_BACK:
+		return "the clock was set back, times overlap";
+	default:
+		return "for a reason that this command does not know";
+	}
+}
+
+/* --- asking --------------------------------------------------------------------------------- */
+
+static enum err_code on_message(void *ctx, struct str message, struct err *e)
+{
+	struct history *h = ctx;
+	Tycho__V1__GetCoverageResponse *m = tycho__v1__get_coverage_response__unpack(
+		NULL, message.len, (const uint8_t *)message.p);
+
+	if (!m)
+		return err_set(e, ERR_PARSE, "the server's coverage cannot be read");
+	size_t n = h->count + 1;
+	Tycho__V1__GetCoverageResponse **nodes = realloc(h->nodes, n * sizeof *nodes);
+	h->nodes = nodes ? nodes : h->nodes;
+	size_t *ends = nodes ? realloc(h->ends, n * sizeof *ends) : NULL;
+	h->ends = ends ? ends : h->ends;
+	buf_str_put(&h->wire, message);
+	if (!ends || h->wire.failed || n > NODES_MAX) {
+		tycho__v1__get_coverage_response__free_unpacked(m, NULL);
+		return err_set(e, ERR_NOMEM, "coverage of %zu nodes", n);
+	}
+	h->nodes[h->count] = m;
+	h->ends[h->count++] = h->wire.len;
+	return ERR_OK;
+}
+
+static enum err_code on_pause(void *ctx, struct err *e)
+{
+	(void)ctx;
+	(void)e;
+	return ERR_OK;
+}
+
+static void set_time(Google__Protobuf__Timestamp *m, struct timestamp t)
+{
+	google__protobuf__timestamp__init(m);
+	m->seconds = t.s;
+	m->nanos = t.ns;
+}
+
+enum err_code history_ask(const struct settings *s, const struct history_range *range,
+			  struct history *ret, struct err *e)
+{
+	Tycho__V1__GetCoverageRequest request;
+	Google__Protobuf__Timestamp since, until;
+	uint8_t bytes[128];
+	AUTO_HISTORY struct history h = { .wire = buf_init(WIRE_MAX_BYTES) };
+	const struct stream_handler handler = { on_message, on_pause, &h };
+
+	tycho__v1__get_coverage_request__init(&request);
+	set_time(&since, range->since);
+	set_time(&until, range->until);
+	request.since = range->has_since ? &since : NULL;
+	request.until = range->has_until ? &until : NULL;
+	struct str packed = str_n(bytes, tycho__v1__get_coverage_request__pack(&request, bytes));
+	enum err_code code =
+		connection_stream(s, "/tycho.v1.History/GetCoverage", packed, &handler, e);
+	if (code != ERR_OK)
+		return code;
+	*ret = h;
+	h = (struct history){ 0 };
+	return ERR_OK;
+}
+
+/* --- remarks -------------------------------------------------------------------------------- */
+
+static struct timestamp time_of(const Google__Protobuf__Timestamp *m)
+{
+	return (struct timestamp){ m->seconds, m->nanos };
+}
+
+struct remarks {
+	struct buf *b;
+	size_t missing, notes; /* of either, REMARKS_MAX are printed */
+};
+
+/* Starts a line, or only counts it. */
+static bool begin(struct remarks *r, const char *node, bool is_note)
+{
+	size_t *count = is_note ? &r->notes : &r->missing;
+
+	if ((*count)++ >= REMARKS_MAX)
+		return false;
+	buf_str_put(r->b, is_note ? STR("note: ") : STR("incomplete: "));
+	report_text(r->b, *node ? node : "this node");
+	buf_lit(r->b, ": ");
+	return true;
+}
+
+static void put_gap(struct remarks *r, const char *node, const Tycho__V1__Gap *g)
+{
+	/* A clock set back loses nothing. */
+	if (!begin(r, *g->node_name ? g->node_name : node,
+		   g->cause == TYCHO__V1__GAP__CAUSE__CLOCK_SET_BACK))
+		return;
+	if (g->from)
+		timestamp_put(r->b, time_of(g->from));
+	if (g->to && (!g->from || timestamp_cmp(time_of(g->from), time_of(g->to)))) {
+		buf_lit(r->b, " to ");
+		timestamp_put(r->b, time_of(g->to));
+	}
+	buf_printf(r->b, ": %s", history_cause_words(g->cause));
+	if (g->lost) {
+		buf_lit(r->b, " (");
+		report_grouped(r->b, g->lost);
+		buf_lit(r->b, " lost)");
+	}
+	if (*g->detail) {
+		buf_lit(r->b, ": ");
+		report_text(r->b, g->detail);
+	}
+	buf_char(r->b, '\n');
+}
+
+/* Does the record of @n begin after the range does? Nobody asked where to begin: no. */
+static bool begins_late(const Tycho__V1__GetCoverageResponse *n, const struct history_range *range)
+{
+	return range->has_since && n->oldest && timestamp_cmp(time_of(n->oldest), range->since) > 0;
+}
+
+static void put_node(struct remarks *r, const Tycho__V1__GetCoverageResponse *n,
+		     const struct history_range *range)
+{
+	if (*n->error) {
+		if (begin(r, n->node_name, false)) {
+			report_text(r->b, n->error);
+			buf_char(r->b, '\n');
+		}
+		return;
+	}
+	if (begins_late(n, range) && begin(r, n->node_name, false)) {
+		buf_lit(r->b, "nothing before ");
+		timestamp_put(r->b, time_of(n->oldest));
+		buf_str_put(r->b, n->has_store ? STR(", where its record begins\n")
+					       : STR(": it keeps no history beyond its memory\n"));
+	}
+	for (size_t i = 0; i < n->n_gaps; i++)
+		put_gap(r, n->node_name, n->gaps[i]);
+}
+
+void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range)
+{
+	struct remarks r = { .b = b };
+
+	for (size_t i = 0; i < h->count; i++)
+		put_node(&r, h->nodes[i], range);
+	if (r.missing > REMARKS_MAX)
+		buf_printf(b, "incomplete: and %zu more; `tycho coverage` lists them\n",
+			   r.missing - REMARKS_MAX);
+	if (r.missing)
+		return;
+	buf_printf(b, "complete: %zu node%s", h->count, h->count == 1 ? "" : "s");
+	if (range->has_since) {
+		buf_lit(b, ", since ");
+		timestamp_put(b, range->since);
+	}
+	if (range->has_until) {
+		buf_lit(b, ", until ");
+		timestamp_put(b, range->until);
+	}
+	buf_char(b, '\n');
+}

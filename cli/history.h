@@ -1,0 +1,40 @@
+/*
+ * history - how complete an answer from the past is: what the nodes say of their own records.
+ *
+ *	tycho.v1.History/GetCoverage ──► struct history ──► remarks on stderr, or a report
+ */
+#ifndef TYCHO_CLI_HISTORY_H
+#define TYCHO_CLI_HISTORY_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/time.h"
+#include "tycho/v1/history.pb-c.h"
+
+struct settings;
+
+struct history_range {
+	bool has_since, has_until;
+	struct timestamp since, until;
+};
+
+/* What every node answered; zeros are empty. */
+struct history {
+	Tycho__V1__GetCoverageResponse **nodes; /* own, as they came */
+	size_t count;
+	struct buf wire; /* the same as wire bytes, one after the other, as … */
+	size_t *ends;    /* … they came: where each ends */
+};
+#define AUTO_HISTORY __attribute__((cleanup(history_done)))
+void history_done(struct history *h);
+
+/* Asks the server of the settings. ERR_UNSUPPORTED: it knows no history (Hubble's). */
+MUST_CHECK enum err_code history_ask(const struct settings *s, const struct history_range *range,
+				     struct history *ret, struct err *e);
+/* One line "complete: …", or "incomplete: …" for each thing missing in the range; when there are
+ * many, the first of them and how many more. */
+void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range);
+/* "no observer ran" */
+const char *history_cause_words(Tycho__V1__Gap__Cause cause);
+
+#endif

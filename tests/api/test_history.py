@@ -1,0 +1,159 @@
+"""Flows older than the log: answered from the store, over one seam, and how whole the record is."""
+import json
+import signal
+import time
+
+import pytest
+
+import wire
+from observer import Observer, flow, numbers, stamp, tycho
+from test_get_flows import at, dropped
+
+RING = 255
+TOTAL = 3000
+CAUSES = wire.POOL.FindEnumTypeByName('tycho.v1.Gap.Cause')
+
+
+def coverage(client, **fields):
+    answers = list(client.call('tycho.v1.History', 'GetCoverage', **fields))
+    assert len(answers) == 1
+    return answers[0]
+
+
+def causes(answer):
+    return [CAUSES.values_by_number[g.cause].name for g in answer.gaps]
+
+
+def feed_and_keep(ob, client, wanted):
+    """Feeds flow by flow what fits into the log, until the store has it too: so that none is missing."""
+    for i in range(0, len(wanted), RING // 2):
+        part = wanted[i:i + RING // 2]
+        ob.feed(part)
+        ob.wait_seen(i + len(part))
+        end = time.monotonic() + 20
+        while coverage(client).records < i + len(part):
+            assert time.monotonic() < end
+
+
+@pytest.fixture(scope='module')
+def history():
+    """The log holds the newest flows, the store all."""
+    with Observer('--ring-capacity', str(RING), '--seal-period', '100ms') as ob:
+        with ob.client() as client:
+            feed_and_keep(ob, client, [flow(i, verdict='DROPPED' if i % 100 == 7 else 'FORWARDED') for i in range(TOTAL)])
+            yield ob, client
+
+
+@pytest.mark.parametrize('request_, want', [
+    ({'number': 1000}, range(TOTAL - 1000, TOTAL)),
+    ({'number': wire.ALL}, range(TOTAL)),
+    ({'number': TOTAL}, range(TOTAL)),
+    ({'first': True, 'number': 700}, range(700)),
+    ({'since': (10,)}, range(10, TOTAL)),
+    ({'since': (10,), 'until': (20,)}, range(10, 21)),
+    ({'since': (TOTAL - 3,)}, range(TOTAL - 3, TOTAL)),
+    ({'number': 5, 'filter': True}, [2507, 2607, 2707, 2807, 2907]),
+    ({'first': True, 'number': 3, 'filter': True}, [7, 107, 207]),
+    ({'since': (0,), 'filter': True}, range(7, TOTAL, 100)),
+])
+def test_a_request_that_wants_more_than_the_log_holds_gets_it_in_order(history, request_, want):
+    fields = {k: at(*v) if k in ('since', 'until') else v for k, v in request_.items()}
+    if fields.pop('filter', False):
+        fields['whitelist'] = dropped()
+    assert numbers(history[1].flows(**fields)) == list(want)
+
+
+def test_without_any_position_the_log_is_the_answer(history):
+    got = numbers(history[1].flows())
+    assert 0 < len(got) <= RING and got == list(range(TOTAL - len(got), TOTAL))
+
+
+def test_a_follower_begins_in_history_and_goes_on_live():
+    with Observer('--ring-capacity', str(RING), '--seal-period', '100ms') as ob:
+        with ob.client() as client:
+            feed_and_keep(ob, client, [flow(i) for i in range(1000)])
+            stream = client.GetFlows(follow=True, since=at(0))
+            got = [next(stream).flow for _ in range(1000)]
+            ob.feed([flow(i) for i in range(1000, 1010)])
+            got += [next(stream).flow for _ in range(10)]
+            stream.cancel()
+            assert numbers(got) == list(range(1010))
+
+
+def test_a_second_run_answers_for_the_first_and_owns_up_to_the_time_between():
+    with Observer() as ob:
+        ob.feed([flow(i) for i in range(50)])
+        ob.wait_seen(50)
+        ob.restart()
+        ob.feed([flow(i) for i in range(50, 60)])
+        ob.wait_seen(10)
+        with ob.client() as client:
+            assert numbers(client.flows(first=True)) == list(range(60))
+            assert numbers(client.flows(number=20)) == list(range(40, 60))
+            answer = coverage(client)
+            assert answer.node_name == 'n0' and answer.has_store and answer.records >= 50
+            assert causes(answer) == ['OBSERVER_DOWN']
+            gap = answer.gaps[0]
+            begin = getattr(gap, 'from')  # a word of Python's
+            assert begin.ToNanoseconds() < gap.to.ToNanoseconds()
+            assert not coverage(client, until=at(0)).gaps  # in 2023 nothing was missing yet
+
+
+def test_a_killed_run_is_a_gap_of_its_last_second():
+    with Observer('--seal-period', '100ms') as ob:
+        with ob.client() as client:
+            feed_and_keep(ob, client, [flow(i) for i in range(100)])
+        ob.process.send_signal(signal.SIGKILL)
+        ob.process.wait()
+        ob.process.stdin.close()
+        ob.__enter__()
+        with ob.client() as client:
+            assert 'OBSERVER_CRASHED' in causes(coverage(client))
+            assert set(numbers(client.flows(first=True))) <= set(range(100))
+
+
+def test_without_a_store_the_log_is_all_and_says_so():
+    with Observer('--store', 'off', '--ring-capacity', '127') as ob:
+        ob.feed([flow(i) for i in range(500)])
+        ob.wait_seen(500)
+        with ob.client() as client:
+            assert numbers(client.flows(first=True)) == list(range(500 - 127, 500))
+            answer = coverage(client)
+            assert not answer.has_store and answer.records == 127 and answer.oldest.seconds == at(500 - 127).seconds
+        p = tycho('observe', '--since', stamp(0), '--server', ob.tcp, check=0)
+        assert p.stderr == ('incomplete: n0: nothing before %s: it keeps no history beyond its memory\n' % stamp(500 - 127))
+
+
+def test_times_that_are_none_are_refused_in_one_sentence():
+    with Observer(lines=[flow(0)]) as ob:
+        with ob.client() as client:
+            status, text = wire.status_of(lambda: coverage(client, since=at(0, -1)))
+            assert (status, text) == ('INVALID_ARGUMENT', 'a time of the range is none between 1970 and 2554')
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_observe_says_on_stderr_whether_the_stretch_is_whole(history):
+    ob, _ = history
+    whole = tycho('observe', '--last', '500', '-o', 'json', '--server', ob.tcp, check=0)
+    assert len(whole.stdout.splitlines()) == 500
+    assert whole.stderr == 'complete: 1 node, since %s\n' % stamp(TOTAL - 500)
+    assert tycho('observe', '--server', ob.tcp, check=0).stderr == ''  # a look, not a stretch
+    assert tycho('observe', '--last', '5', '--silent-errors', '--server', ob.tcp, check=0).stderr == ''
+    first = tycho('observe', '--first', '10', '--server', ob.tcp, check=0)
+    assert first.stderr == 'complete: 1 node, until %s\n' % stamp(9)
+
+
+def test_coverage_prints_what_is_covered_and_what_is_not():
+    with Observer(path='/dev/null') as ob:
+        ob.restart('/dev/null')
+        p = tycho('coverage', '--server', ob.tcp, check=0)
+        head, covered, missing = p.stdout.splitlines()
+        assert head.split() == ['NODE', 'STATE', 'FROM', 'TO', 'RECORDS', 'REMARK']
+        assert covered.split()[:2] == ['n0', 'covered'] and 'store,' in covered
+        assert missing.split()[:2] == ['n0', 'missing'] and missing.endswith('no observer ran')
+        line = json.loads(tycho('coverage', '-o', 'json', '--server', ob.tcp, check=0).stdout)
+        assert line['node_name'] == 'n0' and line['gaps'][0]['cause'] == 'OBSERVER_DOWN'
+        p = tycho('coverage', '--since', 'yesterday-ish', '--server', ob.tcp, check=1)
+        assert 'failed to parse the since time' in p.stderr and len(p.stderr.splitlines()) == 1
