@@ -52,6 +52,7 @@ static enum err_code open_flows(struct telemetry *t, const struct telemetry_conf
 		.metrics = t->metrics,
 		.dict = config->dict,
 		.kernel_drops = o->bpf && o->bpf_config.drops,
+		.own = true,
 		.warn = warn,
 	};
 	enum err_code code = flow_metrics_new(&flows, &t->flows, e);

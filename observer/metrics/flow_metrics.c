@@ -18,6 +18,7 @@ struct flow_metrics {
 	struct handler *handlers[HANDLERS_MAX];
 	char *filters[HANDLERS_MAX]; /* own: the text of each handler's filters */
 	size_t count;
+	struct handler *own; /* NULL: not asked for */
 	struct past past[METRICS_CONFIG_MAX];
 	size_t past_count;
 	void (*warn)(void *ctx, const char *sentence);
@@ -41,7 +42,18 @@ enum err_code flow_metrics_new(const struct flow_metrics_config *config, struct 
 	m->ctx = config->ctx;
 	if (!m->env.bytes)
 		return err_set(e, ERR_NOMEM, "metrics of flows");
+	/* with the labels that its namespace's people ask for: who enforces is the local end */
+	static const struct str sides[] = { STR("source_namespace"), STR("destination_namespace") };
+	static const struct metric_option labels = { STR("labelsContext"), sides,
+						     ARRAY_LEN(sides) };
+	static const struct metric_config own = { .name = STR("tycho-policy"),
+						  .options = &labels,
+						  .option_count = 1 };
 	enum err_code code = texts_init(&m->texts, e);
+	metrics_lock(config->metrics);
+	if (code == ERR_OK && config->own)
+		code = handler_new(&handler_of_policies, &own, &m->env, &m->own, e);
+	metrics_unlock(config->metrics);
 	if (code != ERR_OK)
 		return code;
 	*ret = TAKE(m);
@@ -64,6 +76,7 @@ void flow_metrics_free(struct flow_metrics *m)
 	metrics_lock(m->env.metrics);
 	while (m->count)
 		drop_handler(m, m->count - 1);
+	handler_free(m->own);
 	metrics_unlock(m->env.metrics);
 	for (size_t i = 0; i < m->past_count; i++) {
 		free(m->past[i].name);
@@ -261,6 +274,8 @@ void flow_metrics_count(struct flow_metrics *m, const struct flow *flows, size_t
 			l7 = l7_part_of(f);
 		for (size_t j = 0; j < m->count; j++)
 			handler_count(m->handlers[j], &m->env, f, &l7);
+		if (m->own)
+			handler_count(m->own, &m->env, f, &l7);
 	}
 	metrics_unlock(m->env.metrics);
 }

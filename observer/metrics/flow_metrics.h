@@ -24,6 +24,7 @@ struct flow_metrics_config {
 	/* The kernel's drops are seen: a rule's denial of the same packet is then no second drop.
 	 */
 	bool kernel_drops;
+	bool own; /* count tycho_policy_verdicts_total, too */
 	/* A metric of the configuration is left out: one sentence. */
 	void (*warn)(void *ctx, const char *sentence);
 	void *ctx;

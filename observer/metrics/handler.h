@@ -84,7 +84,8 @@ MUST_CHECK enum err_code handler_set_filter(struct handler *h, const struct metr
 void handler_count(struct handler *h, struct handler_env *env, const struct flow *f,
 		   const struct l7_part *l7);
 
-/* --- between handler.c, which keeps them, and flows.c and l7.c, which say what they count ------
+/* --- between handler.c, which keeps them, and flows.c, l7.c, own.c, which say what they count
+ * ------
  */
 
 /* A key under construction, or the values of a series. */
@@ -124,6 +125,7 @@ void handler_add(struct handler_env *env, struct metric_ref ref);
 
 extern const struct handler_kind handlers_of_flows[], handlers_of_l7[];
 extern const size_t handlers_of_flows_count, handlers_of_l7_count;
+extern const struct handler_kind handler_of_policies; /* ours: not to be configured */
 
 /* Values that both have. */
 const char *handler_protocol(const struct flow *f, const struct l7_part *l7);
