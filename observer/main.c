@@ -483,6 +483,7 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 		.api = ob->api,
 		.capture = ob->capture,
 		.server = ob->server,
+		.store = ob->store,
 		.collect = ob->cilium_agent ? agent_names_collect : NULL,
 		.ctx = ob->cilium_agent,
 	};

@@ -10,6 +10,7 @@
 #include "observer/capture.h"
 #include "observer/metrics/flow_metrics.h"
 #include "observer/metrics/reader.h"
+#include "observer/store_telling.h"
 #include "observer/telling.h"
 #include "rpc/rpc.h"
 
@@ -51,7 +52,8 @@ static enum err_code open_flows(struct telemetry *t, const struct telemetry_conf
 	const struct flow_metrics_config flows = {
 		.metrics = t->metrics,
 		.dict = config->dict,
-		.kernel_drops = o->bpf && o->bpf_config.drops,
+		.kernel_drops =
+			(o->bpf && o->bpf_config.drops) || o->cilium.monitor || o->cilium.perf,
 		.own = true,
 		.warn = warn,
 	};
@@ -110,11 +112,14 @@ enum err_code telemetry_new(const struct telemetry_config *config, struct teleme
 		.capture = config->capture,
 		.metrics = t->metrics,
 		.reader = t->reader,
+		.store = config->store,
 	};
 	if (code == ERR_OK)
 		code = metrics_collect(t->metrics, telling_collect, &t->telling, e);
 	if (code == ERR_OK)
 		code = metrics_collect(t->metrics, rpc_metrics_collect, config->server, e);
+	if (code == ERR_OK && config->store)
+		code = metrics_collect(t->metrics, store_telling_collect, config->store, e);
 	if (code == ERR_OK && config->collect)
 		code = metrics_collect(t->metrics, config->collect, config->ctx, e);
 	if (code == ERR_OK)

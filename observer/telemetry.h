@@ -18,6 +18,7 @@ struct flow_dict;
 struct flow_log;
 struct name_table;
 struct rpc_server;
+struct store;
 struct telemetry;
 
 struct telemetry_config {
@@ -28,6 +29,7 @@ struct telemetry_config {
 	struct api *api;
 	const struct capture *capture;
 	struct rpc_server *server;
+	struct store *store; /* NULL: none is kept */
 	/* More families, by rooms that this one does not know. NULL: none. */
 	metrics_collect_fn *collect;
 	void *ctx;

@@ -4,6 +4,7 @@
 #include "observer/capture.h"
 #include "observer/log/log.h"
 #include "observer/metrics/reader.h"
+#include "store/store.h"
 
 enum { SOURCES_MAX = 16 };
 
@@ -26,20 +27,43 @@ static size_t list_sources(const struct telling *t, struct capture_source *sourc
 	return n;
 }
 
-/* The families that sources have of their own: all samples of one together. */
+static bool has_figure(const struct capture_source *s, const char *name, uint64_t *ret)
+{
+	for (size_t i = 0; i < s->figure_count; i++)
+		if (strcmp(s->figures[i].kind->name, name) == 0) {
+			*ret = s->figures[i].value;
+			return true;
+		}
+	return false;
+}
+
+/* All samples of a family together: those of the sources from @sources on that have it. */
+static void tell_figure(struct metrics_page *p, const struct source_figure_kind *kind,
+			const struct capture_source *sources, size_t n)
+{
+	char name[128];
+	struct buf b = buf_fixed(name, sizeof name);
+	uint64_t v;
+
+	buf_lit(&b, "tycho_source_");
+	buf_str_put(&b, str_of(kind->name));
+	page_family(p, buf_cstr(&b), kind->is_counter ? METRIC_COUNTER : METRIC_GAUGE, kind->help);
+	for (size_t i = 0; i < n; i++)
+		if (has_figure(&sources[i], kind->name, &v))
+			put_labelled(p, "source", sources[i].name, v);
+}
+
+/* The families that sources have of their own. */
 static void tell_figures(struct metrics_page *p, const struct capture_source *sources, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < sources[i].figure_count; j++) {
-			const struct source_figure *f = &sources[i].figures[j];
-			char name[128];
-			struct buf b = buf_fixed(name, sizeof name);
-			buf_lit(&b, "tycho_source_");
-			buf_str_put(&b, str_of(f->kind->name));
-			page_family(p, buf_cstr(&b),
-				    f->kind->is_counter ? METRIC_COUNTER : METRIC_GAUGE,
-				    f->kind->help);
-			put_labelled(p, "source", sources[i].name, f->value);
+			const struct source_figure_kind *kind = sources[i].figures[j].kind;
+			bool told = false;
+			for (size_t k = 0; k < i && !told; k++)
+				told = has_figure(&sources[k], kind->name, &(uint64_t){ 0 });
+			if (!told)
+				tell_figure(p, kind, sources + i, n - i);
 		}
 }
 
@@ -83,7 +107,7 @@ static void tell_log(const struct telling *t, struct metrics_page *p)
 		     counts.records);
 	page_counter(p, "tycho_log_cut_records_total",
 		     "Records whose variable part was too large to keep", counts.cut);
-	page_gauge(p, "tycho_log_records", "Records in the log", (double)counts.held);
+	page_gauge(p, "tycho_log_held_records", "Records in the log", (double)counts.held);
 	page_gauge(p, "tycho_log_capacity_records", "Records that the log can hold",
 		   (double)counts.capacity);
 	page_gauge(p, "tycho_log_oldest_timestamp_seconds",
@@ -111,6 +135,13 @@ static void tell_names(const struct telling *t, struct metrics_page *p)
 
 /* --- readers ------------------------------------------------------------------------------ */
 
+static uint64_t store_lag(const struct telling *t)
+{
+	uint64_t next = flow_log_range(t->log).next, at = store_taken(t->store);
+
+	return at < next ? next - at : 0;
+}
+
 static void tell_loss(const struct telling *t, struct metrics_page *p)
 {
 	static const char *const sources[] = { "unknown_lost_event_source",
@@ -135,6 +166,8 @@ static void tell_loss(const struct telling *t, struct metrics_page *p)
 		    "Records of the log that a reader has not come to yet; of many, the furthest");
 	put_labelled(p, "reader", "api", api.lag_records);
 	put_labelled(p, "reader", "metrics", reader.lag);
+	if (t->store)
+		put_labelled(p, "reader", "store", store_lag(t));
 	page_family(p, "tycho_metrics_reloads_total", METRIC_COUNTER,
 		    "Readings of the metrics file, by how they went");
 	put_labelled(p, "outcome", "good", reader.reloads);

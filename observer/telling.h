@@ -12,6 +12,7 @@ struct capture;
 struct flow_dict;
 struct flow_log;
 struct metrics_reader;
+struct store;
 
 struct telling {
 	const struct flow_log *log;
@@ -20,6 +21,7 @@ struct telling {
 	const struct capture *capture;
 	struct metrics *metrics;
 	const struct metrics_reader *reader;
+	const struct store *store; /* NULL: none is kept */
 };
 
 /* A metrics_collect_fn; @ctx is a struct telling. */

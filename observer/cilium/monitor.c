@@ -311,10 +311,31 @@ static void monitor_free(struct source *source)
 	free(m);
 }
 
+static size_t monitor_figures(const struct source *source, struct source_figure out[SOURCE_FIGURES])
+{
+	static const struct source_figure_kind kinds[] = {
+		{ "connected", "1 if the other end is there, 0 if not", false },
+		{ "connects_total", "How often the other end was reached", true },
+		{ "bad_messages_total", "Messages of the other end that could not be read", true },
+	};
+	struct source_cilium_monitor_counts c = source_cilium_monitor_counts(source);
+	const uint64_t values[] = {
+		c.connected,
+		c.connects,
+		c.bad_streams,
+	};
+	_Static_assert(ARRAY_LEN(values) == ARRAY_LEN(kinds), "a figure without a name");
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++)
+		out[i] = (struct source_figure){ &kinds[i], values[i] };
+	return ARRAY_LEN(values);
+}
+
 static const struct source_ops monitor_ops = {
 	.name = "cilium-monitor",
 	.fd = monitor_fd,
 	.drain = monitor_drain,
+	.figures = monitor_figures,
 	.free = monitor_free,
 };
 

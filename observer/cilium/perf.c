@@ -428,10 +428,29 @@ static void perf_free(struct source *source)
 	free(p);
 }
 
+static size_t perf_figures(const struct source *source, struct source_figure out[SOURCE_FIGURES])
+{
+	static const struct source_figure_kind kinds[] = {
+		{ "map_opens_total", "How often a map of perf buffers was opened", true },
+		{ "cpus", "Processors whose perf buffers are read", false },
+	};
+	struct source_cilium_perf_counts c = source_cilium_perf_counts(source);
+	const uint64_t values[] = {
+		c.opens,
+		c.cpus,
+	};
+	_Static_assert(ARRAY_LEN(values) == ARRAY_LEN(kinds), "a figure without a name");
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++)
+		out[i] = (struct source_figure){ &kinds[i], values[i] };
+	return ARRAY_LEN(values);
+}
+
 static const struct source_ops perf_ops = {
 	.name = "cilium-perf",
 	.fd = perf_fd,
 	.drain = perf_drain,
+	.figures = perf_figures,
 	.free = perf_free,
 };
 

@@ -66,7 +66,7 @@ struct raw_sink {
 struct source;
 
 /* What a source knows about itself beside what it hands over; told as the metric
- * tycho_source_<name>{source="…"}. Kinds are static: they are compared by address. */
+ * tycho_source_<name>{source="…"}. Kinds are static; sources may share a name and its meaning. */
 struct source_figure_kind {
 	const char *name, *help; /* name with "_total" for counts that only grow */
 	bool is_counter;
