@@ -44,8 +44,9 @@ struct stream {
 	struct rpc_fan_call *call;
 	uint64_t pause_ns;
 	struct mono_ns retry_at;
-	bool has_spoken; /* in this call */
-	bool is_bad;     /* what it says is no protobuf: the rest is not looked at */
+	uint64_t connection; /* in which it was opened */
+	bool has_spoken;     /* in this call */
+	bool is_bad;         /* what it says is no protobuf: the rest is not looked at */
 };
 
 struct source_hubble {
@@ -64,6 +65,7 @@ struct source_hubble {
 	struct rpc_group *group;
 	struct intake intake;
 	struct stream streams[INTAKE_STREAMS];
+	uint64_t connection;            /* how often the stream of flows was opened */
 	struct rpc_fan_event *inbox;    /* taken, not looked at yet */
 	struct rpc_fan_call *status;    /* under way */
 	struct mono_ns status_asked_at; /* 0: not since the stream of flows was opened */
@@ -151,9 +153,6 @@ static void close_stream(struct source_hubble *s, struct stream *st, struct mono
 		return;
 	s->broke_at = now;
 	s->gap_at.v = 0;
-	for (size_t i = 0; i < INTAKE_STREAMS; i++)
-		if (s->streams[i].state == STREAM_REFUSED)
-			s->streams[i].state = STREAM_CLOSED; /* the next server may have it */
 }
 
 static void open_stream(struct source_hubble *s, struct stream *st, struct mono_ns now)
@@ -164,6 +163,13 @@ static void open_stream(struct source_hubble *s, struct stream *st, struct mono_
 
 	intake_request(&s->intake, st->which, s->history_ns, wall_now(), &request);
 	st->has_spoken = st->is_bad = false;
+	if (st->which == INTAKE_FLOWS) {
+		s->connection++;
+		for (size_t i = 0; i < INTAKE_STREAMS; i++)
+			if (s->streams[i].state == STREAM_REFUSED)
+				s->streams[i].state = STREAM_CLOSED; /* it may be another server */
+	}
+	st->connection = s->connection;
 	if (rpc_fan_call_open(s->group, s->channel, methods[st->which], buf_str(&request), 0, st,
 			      &st->call, &e) != ERR_OK) {
 		if (st->which == INTAKE_FLOWS)
@@ -262,7 +268,7 @@ static void on_end(struct source_hubble *s, const struct rpc_fan_event *ev, stru
 	close_stream(s, st, now);
 	if (st->which == INTAKE_FLOWS)
 		note_lost(s, e.msg);
-	else if (ev->result->status == RPC_UNIMPLEMENTED)
+	else if (ev->result->status == RPC_UNIMPLEMENTED && st->connection == s->connection)
 		st->state = STREAM_REFUSED;
 }
 

@@ -44,6 +44,8 @@ def main():
         getflows(observer, observer.unix, 'GetFlows over unix')
         getflows(observer, observer.tcp, 'GetFlows over TCP')
         getflows(observer, observer.unix, 'GetFlows with the CLI\'s mask', 'masked')
+        print(sh(*on_cpu(1, [os.path.join(BIN, 'bench_upstream'), observer.unix, str(STREAMS), 'hubble source over unix'])),
+              end='', flush=True)
         for form in ('compact', 'json'):
             best, lines = seconds(on_cpu(1, [os.path.join(BIN, 'tycho'), 'observe', '--all', '-o', form,
                                              '--server', observer.unix]))

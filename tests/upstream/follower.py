@@ -46,6 +46,10 @@ class Following(Observer):
     def wait_uuids(self, n):
         return self.wait(lambda: (lambda u: u if len(u) >= n else None)(self.uuids()), '%d flows' % n)
 
+    def wait_for(self, uuid):
+        """All that it has once that flow has come; what it had before it was started may be among it, or not."""
+        return self.wait(lambda: (lambda u: u if uuid in u else None)(self.uuids()), uuid)
+
     def agent_events(self, kind):
         """Notifications of our own agent events of that type."""
         with self.client() as c:
@@ -59,10 +63,10 @@ class Following(Observer):
 
 
 class Server(Node):
-    """A Tycho observer as the server that is followed: at one address over its restarts."""
+    """A Tycho observer as the server that is followed: at one address over its restarts. It has no past but its ring."""
 
-    def __init__(self, name='up', *options, **kw):
-        super().__init__(name, *options, **kw)
+    def __init__(self, name='up', *options, store='off', **kw):
+        super().__init__(name, *options, *(['--store', store] if store else []), **kw)
 
     def die(self):
         """As the machine would take it: nothing is said."""

@@ -8,6 +8,15 @@ from follower import Following, Server
 from observer import Observer, flow, golden
 
 
+def recent(i):
+    """Flow i, i tenths of a second after START: what the store holds of long ago is not looked at."""
+    at = START + i / 10
+    return flow(i, time=time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at)) + '.%d00Z' % (round(at * 10) % 10))
+
+
+START = int(time.time()) - 600
+
+
 def flows_of(ob, **fields):
     with ob.client() as c:
         return c.flows(first=True, **fields)
@@ -111,6 +120,25 @@ def test_a_server_that_comes_back_without_its_past_leaves_a_gap_that_says_so():
             assert gap == {'server': up.socket, 'node': 'n1', 'from': '2023-11-14T22:13:29Z', 'to': '2023-11-14T22:13:40Z'}
 
 
+def test_a_server_that_keeps_history_is_resumed_from_it_whatever_became_of_its_ring():
+    with Server(lines=None, store=None) as up:
+        up.feed(recent(i) for i in range(50))
+        with Following(up.socket) as ob:
+            ob.wait_uuids(50)
+            # seen by the server, not by us: it is stopped while the way to it is closed
+            ob.stop()
+            up.feed(recent(i) for i in range(50, 90))
+            up.wait_seen(90)
+            assert up.stop() == 0
+            up.process.stdin.close()
+            up.restart()
+            ob.__enter__()
+            up.feed(recent(i) for i in range(90, 100))
+            got = ob.wait_for('flow-99')
+            assert got[-50:] == ['flow-%d' % i for i in range(50, 100)]
+            assert len(set(got)) == len(got)
+
+
 def test_a_gap_is_told_though_the_new_server_says_nothing():
     with Server(lines=None) as up:
         up.feed([flow(0)])
@@ -180,15 +208,6 @@ def test_a_server_that_is_not_there_yet_is_waited_for():
 # --- our own restart ---------------------------------------------------------------------------
 
 
-def recent(i):
-    """Flow i, i tenths of a second after START: what the store holds of long ago is not looked at."""
-    at = START + i / 10
-    return flow(i, time=time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at)) + '.%d00Z' % (round(at * 10) % 10))
-
-
-START = int(time.time()) - 600
-
-
 def test_our_own_restart_takes_nothing_twice_and_misses_nothing():
     with Server(lines=None) as up:
         up.feed(recent(i) for i in range(100))
@@ -198,7 +217,7 @@ def test_our_own_restart_takes_nothing_twice_and_misses_nothing():
             up.feed(recent(i) for i in range(100, 150))
             up.wait_seen(150)
             ob.__enter__()
-            got = ob.wait_uuids(50)
+            got = ob.wait_for('flow-149')
             assert got[-50:] == ['flow-%d' % i for i in range(100, 150)]
             assert len(set(got)) == len(got)
             assert ob.lost() == []
@@ -213,7 +232,7 @@ def test_our_own_restart_tells_of_a_server_that_forgot_meanwhile():
             up.feed(recent(i) for i in range(10, 60))
             up.wait_seen(60)
             ob.__enter__()
-            got = ob.wait_uuids(15)
+            got = ob.wait_for('flow-59')
             assert got[-15:] == ['flow-%d' % i for i in range(45, 60)]
             lost, = ob.lost()
             assert lost.lost_events.first.seconds == START  # of flow 9
