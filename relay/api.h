@@ -12,8 +12,7 @@
  * Semantics are Hubble Relay's (reference/hubble-exporter-relay.md section 3); docs/relay.md lists
  * where we do better.
  *
- * Threads  the methods run on the server's one thread; the peers' answers come from the fan's,
- *which wakes it.
+ * Threads  the methods run on the server's one thread; so does the fan, which wakes them.
  */
 #ifndef TYCHO_RELAY_API_H
 #define TYCHO_RELAY_API_H

@@ -3,8 +3,7 @@
  *
  *	main thread   signals, peers file, peer service, life of the peers ──► list of peers, health
  *	resolver      names of --peer-dns and --peer-srv ──► main
- *	rpc-fan       calls to the peers ──► inboxes of the queries
- *	rpc-server    clients' queries: inboxes ──► merge ──► gRPC
+ *	rpc-server    calls to the peers ──► inboxes of the queries ──► merge ──► clients
  */
 #include <errno.h>
 #include <poll.h>

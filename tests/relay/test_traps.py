@@ -1,0 +1,95 @@
+"""What is known to go wrong with many gRPC peers, each once: descriptors, pings, shared connections, buffers, half-open."""
+import os
+import resource
+import socket
+import time
+
+import half_http2
+import half_server
+import wire
+from cluster import CONNECTED, UNAVAILABLE, Follower, Node, Relay, cluster, of, response
+from observer import BASE_S
+
+
+def wait_for(is_so, seconds=30):
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+
+
+def resident_kib(process):
+    with open('/proc/%d/status' % process.pid) as f:
+        return next(int(line.split()[1]) for line in f if line.startswith('VmRSS:'))
+
+
+def test_a_relay_out_of_descriptors_goes_on_and_listens_again():
+    with cluster(a=None) as (relay, nodes), Follower(relay) as follower:
+        assert follower.status() == (CONNECTED, ['a'])
+        pid = relay.process.pid
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir('/proc/%d/fd' % pid)) + 5, hard))
+        host, port = relay.address.split(':')
+        crowd = [socket.create_connection((host, int(port)), 10) for _ in range(60)]
+        crowd[0].settimeout(10)
+        assert crowd[0].recv(9)
+        nodes['a'].feed([of('a', 1)])
+        assert follower.flows(1) == ['a-1']  # what is connected stays so, on both sides
+        for s in crowd:
+            s.close()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        with relay.client() as client:  # waits for as long as the listener needs to come back
+            stub = client.channel.unary_unary('/grpc.health.v1.Health/Check')
+            assert stub(b'', timeout=20, wait_for_ready=True) == b'\x08\x01'
+        assert 'out of file descriptors' in relay.log()
+
+
+def test_no_ping_is_sent_that_a_foreign_server_could_punish():
+    """Not by a keepalive, and not to measure the line while much is received (the library's default)."""
+    flows = [response('p', BASE_S + i, 'p-%d' % i + 'x' * 10000) for i in range(300)]
+    with half_server.Server(flows) as peer, Relay(peers=['p=' + peer.address]) as relay, relay.client() as client:
+        wait_for(lambda: relay.nodes()['p'].state != UNAVAILABLE)
+        before = peer.calls
+        # It says the same to all calls; what the relay makes of that is not the question.
+        for _ in range(5):
+            list(client.GetFlows(number=wire.ALL, first=True))
+        assert peer.calls >= before + 5
+        assert peer.pings == 0
+
+
+def test_two_peers_at_one_address_have_a_connection_each():
+    with half_server.Server() as peer, Relay(peers=['p=' + peer.address, 'q=' + peer.address]) as relay:
+        wait_for(lambda: len(peer.connections) == 2)
+        wait_for(lambda: all(n.state != UNAVAILABLE for n in relay.nodes().values()))
+        peer.connections[0].shutdown(socket.SHUT_RDWR)  # the other one does not notice
+        wait_for(lambda: len(peer.connections) == 3)
+
+
+def test_a_client_that_does_not_read_costs_no_more_than_its_share_of_memory():
+    """The nodes hold some 70 MB for it."""
+    request = wire.GetFlowsRequest(number=wire.ALL, first=True).SerializeToString()
+    flows = {n: [of(n, i // 100, Summary='x' * 900) for i in range(25000)] for n in 'abc'}
+    with cluster(**flows) as (relay, _):
+        with relay.client() as client:  # all that must be there anyway
+            assert len(list(client.GetFlows(number=100, first=True))) == 301
+        before = resident_kib(relay.process)
+        with half_http2.Stuck(relay.address, '/observer.Observer/GetFlows', request), \
+                half_http2.Stuck(relay.address, '/tycho.v1.Flows/GetFlowBatches', request), relay.client() as client:
+            assert len(list(client.GetFlows(number=wire.ALL, first=True))) == 1 + 75000
+            # three queries, each with a queue of 4 MiB and, of each node, 256 KiB held, a window, and a message
+            assert resident_kib(relay.process) - before < 3 * (4 + 3) * 1024 + 16 * 1024
+
+
+def test_a_peer_service_that_is_frozen_is_found_out_and_its_peers_stay():
+    """Half open: the connection stands and nobody is behind it. The service is asked for its health every 20 s, so this
+    takes that long."""
+    with Node('service', lines=[of('service', 0)], listen=['127.0.0.1:0']) as service:
+        with Relay('--peer-service', service.tcp, '--peer-timeout', '1s') as relay:
+            wait_for(lambda: 'service' in relay.nodes())
+            service.freeze()
+            try:
+                wait_for(lambda: 'peer service is away; its peers stay' in relay.log(), seconds=60)
+                assert 'service' in relay.nodes()
+            finally:
+                service.thaw()
+            wait_for(lambda: 'peer service is back' in relay.log(), seconds=60)
+            assert 'service' in relay.nodes()
