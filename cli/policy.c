@@ -166,18 +166,31 @@ static enum err_code check_paths(struct cli *cli, struct check *c, struct err *e
 	return code;
 }
 
+enum err_code policy_config_read(const struct cli *cli, struct policy_config *ret, struct err *e)
+{
+	const char *meaning = flags_text(cli->flags, "meaning");
+	struct policy_config config = { .cluster = flags_text(cli->flags, "policy-cluster"),
+					.skip_other_kinds = true };
+
+	if (!policy_meaning_parse(str_of(meaning), &config.meaning))
+		return err_set(e, ERR_INVALID, "--meaning must be cilium or kubernetes");
+	*ret = config;
+	return ERR_OK;
+}
+
 static enum err_code run_check(struct cli *cli, struct err *e)
 {
 	const char *format = flags_text(cli->flags, "output");
-	const struct policy_config config = { .cluster = flags_text(cli->flags, "policy-cluster"),
-					      .skip_other_kinds = true };
+	struct policy_config config;
 	struct check c = { .json = strcmp(format, "json") == 0 };
 
 	if (!c.json && strcmp(format, "compact") != 0)
 		return err_set(e, ERR_INVALID, "invalid output format: %s", format);
 	if (!flags_word_count(cli->flags))
 		return err_set(e, ERR_INVALID, "which files? tycho policy check PATH…");
-	enum err_code code = policy_builder_new(&config, &c.builder, e);
+	enum err_code code = policy_config_read(cli, &config, e);
+	if (code == ERR_OK)
+		code = policy_builder_new(&config, &c.builder, e);
 	if (code != ERR_OK)
 		return code;
 	c.out = buf_init(OUTPUT_MAX);
@@ -197,6 +210,12 @@ static const struct flag_def check_defs[] = {
 	  .placeholder = "FORMAT",
 	  .values = "compact json",
 	  .help = "Output format: compact, json" },
+	{ .name = "meaning",
+	  .type = FLAG_STRING,
+	  .def = "cilium",
+	  .placeholder = "WHOSE",
+	  .values = "cilium kubernetes",
+	  .help = "What a NetworkPolicy means: cilium, or kubernetes for other CNIs" },
 	{ .name = "policy-cluster",
 	  .type = FLAG_STRING,
 	  .def = "default",

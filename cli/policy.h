@@ -15,6 +15,9 @@ struct policy_world {
 	json_t *pods; /* array of Pod objects */
 };
 void policy_world_done(struct policy_world *w);
+/* From --meaning and --policy-cluster. */
+MUST_CHECK enum err_code policy_config_read(const struct cli *cli, struct policy_config *ret,
+					    struct err *e);
 /* Appends @object to @pods if it is a Pod, or those among its items. */
 void policy_keep_pods(json_t *pods, json_t *object);
 

@@ -42,14 +42,15 @@ static enum err_code read_file(void *ctx, const char *path, struct str text, str
 
 static enum err_code read_world(struct cli *cli, struct policy_world *w, struct err *e)
 {
-	const struct policy_config config = { .cluster = flags_text(cli->flags, "policy-cluster"),
-					      .skip_other_kinds = true };
 	AUTO(policy_builder_free) struct policy_builder *b = NULL;
+	struct policy_config config;
 
 	w->pods = json_array();
 	if (!w->pods)
 		return err_set(e, ERR_NOMEM, "policies");
-	enum err_code code = policy_builder_new(&config, &b, e);
+	enum err_code code = policy_config_read(cli, &config, e);
+	if (code == ERR_OK)
+		code = policy_builder_new(&config, &b, e);
 	struct reading r = { b, w->pods };
 	for (size_t i = 0; code == ERR_OK && i < flags_word_count(cli->flags); i++)
 		code = policy_path_each(flags_word(cli->flags, i), read_file, &r, e);
@@ -323,6 +324,12 @@ static const struct flag_def explain_defs[] = {
 	  .placeholder = "FORMAT",
 	  .values = "compact json",
 	  .help = "Output format: compact, json" },
+	{ .name = "meaning",
+	  .type = FLAG_STRING,
+	  .def = "cilium",
+	  .placeholder = "WHOSE",
+	  .values = "cilium kubernetes",
+	  .help = "What a NetworkPolicy means: cilium, or kubernetes for other CNIs" },
 	{ .name = "policy-cluster",
 	  .type = FLAG_STRING,
 	  .def = "default",

@@ -234,6 +234,11 @@ void capture_free(struct capture *c)
 	free(c);
 }
 
+const struct policy_table *capture_policies(const struct capture *c)
+{
+	return c->compose.policies;
+}
+
 struct compose_counts capture_counts(const struct capture *c)
 {
 	return compose_counts(&c->compose);

@@ -37,6 +37,8 @@ MUST_CHECK enum err_code capture_new(const struct capture_config *config, struct
 void capture_free(struct capture *c);
 AUTO_DEFINE(struct capture, capture_free);
 
+/* Any thread: what it names policies by; NULL: none. */
+const struct policy_table *capture_policies(const struct capture *c);
 /* Any thread. */
 struct compose_counts capture_counts(const struct capture *c);
 /* Any thread: when it last looked around; at least once a second while it is well. */

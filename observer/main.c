@@ -167,15 +167,14 @@ static enum err_code start_rpc(struct observer *ob, struct err *e)
 
 static enum err_code open_policies(struct observer *ob, struct err *e)
 {
-	if (!ob->o.policies)
-		return ERR_OK;
 	ob->policy_config = (struct policy_config){
+		.meaning = ob->o.policy_meaning,
 		.cluster = ob->o.cluster && *ob->o.cluster ? ob->o.cluster : NULL,
 		.node_labels = ob->o.node_labels,
 		.node_label_count = ob->o.node_label_count,
 	};
 	enum err_code code = policy_table_new(ob->dict, &ob->policies, e);
-	if (code == ERR_OK)
+	if (code == ERR_OK && ob->o.policies)
 		code = policy_file_new(ob->o.policies, &ob->policy_config, ob->policies,
 				       &ob->policy_file, e);
 	return code;

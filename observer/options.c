@@ -47,6 +47,7 @@ enum option_id {
 	OPT_NODE_NAME,
 	OPT_NOISE,
 	OPT_POLICIES,
+	OPT_POLICY_MEANING,
 	OPT_READY_FD,
 	OPT_REDACT_ENABLED,
 	OPT_REDACT_HTTP_HEADERS_ALLOW,
@@ -181,6 +182,9 @@ static const struct opt_row table[] = {
 	[OPT_POLICIES] = { "policies", "PATH",
 			   "network policies in force, for naming them in drops and verdicts: "
 			   "a file or folder of Kubernetes objects; reread when it changes" },
+	[OPT_POLICY_MEANING] = { "policy-meaning", "WHOSE",
+				 "what a NetworkPolicy means: cilium, or kubernetes for other CNIs "
+				 "(default cilium)" },
 	[OPT_READY_FD] = { "ready-fd", "FD",
 			   "write one line to this descriptor when serving, then close it" },
 	[OPT_REDACT_ENABLED] = { "redact-enabled", NULL,
@@ -515,6 +519,10 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	case OPT_HELP:
 		o->help = true;
 		return ERR_OK;
+	case OPT_POLICY_MEANING:
+		return policy_meaning_parse(str_of(value), &o->policy_meaning)
+			       ? ERR_OK
+			       : bad_value(e, id, value, "cilium or kubernetes");
 	case OPT_POLICIES:
 		o->policies = value;
 		return ERR_OK;

@@ -9,6 +9,7 @@
 #include "observer/cilium_part.h"
 #include "observer/source/bpf.h"
 #include "observer/source/nflog.h"
+#include "policy/policy.h"
 #include "observer/source/replay.h"
 #include "store/store.h"
 #include "observer/upstream/hubble.h"
@@ -42,6 +43,7 @@ struct obs_options {
 	const char *tls_cert_file, *tls_key_file;
 	const char *tls_client_ca_files[OPTIONS_LIST];
 	size_t tls_client_ca_count;
+	enum policy_meaning policy_meaning;
 	const char *policies;    /* file or folder; NULL: none are known */
 	const char *access_file; /* NULL: everybody may see everything */
 	bool insecure_listen;
@@ -60,7 +62,7 @@ struct obs_options {
 	const char *checkpoint_to[OPTIONS_LIST];
 	size_t checkpoint_to_count;
 	const char *checkpoint_ca_file; /* NULL: the system's */
-	struct store_config store; /* periods and limits only */
+	struct store_config store;      /* periods and limits only */
 	enum log_level log_level;
 	int ready_fd; /* -1: none */
 	bool help, version;

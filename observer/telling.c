@@ -98,6 +98,22 @@ static void tell_decoding(const struct telling *t, struct metrics_page *p)
 	put_labelled(p, "kind", "bad_message", counts.bad_messages);
 }
 
+static void tell_policies(const struct telling *t, struct metrics_page *p)
+{
+	const struct policy_table *table = capture_policies(t->capture);
+
+	if (!table)
+		return;
+	struct policy_counts counts = policy_table_counts(table);
+	page_family(p, "tycho_policy_flows_total", METRIC_COUNTER,
+		    "Drops and verdicts put to the policies in force, by what came of it");
+	put_labelled(p, "outcome", "derived", counts.derived);
+	put_labelled(p, "outcome", "likely", counts.likely);
+	put_labelled(p, "outcome", "contradicted", counts.contradicted);
+	put_labelled(p, "outcome", "unexplained", counts.unexplained);
+	page_gauge(p, "tycho_policies", "Policies in force", (double)counts.policies);
+}
+
 static void tell_log(const struct telling *t, struct metrics_page *p)
 {
 	struct flow_log_counts counts = flow_log_counts(t->log);
@@ -208,6 +224,7 @@ void telling_collect(void *ctx, struct metrics_page *page)
 	tell_loss(t, page);
 	tell_sources(t, page);
 	tell_decoding(t, page);
+	tell_policies(t, page);
 	tell_log(t, page);
 	tell_names(t, page);
 	tell_series(t, page);

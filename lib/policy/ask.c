@@ -181,6 +181,26 @@ static struct str labels_of_end(const struct policy_set *set, const struct polic
 	return ns;
 }
 
+static struct str own_namespace(const struct labels *l)
+{
+	const struct label *own = label_of(l, STR("k8s"), KEY_NAMESPACE);
+
+	return own ? own->value : STR("");
+}
+
+/* Selectors of one group (struct selector_group); those of other namespaces cannot match. */
+static void match_group(const struct policy_set *set, uint32_t group, const struct labels *l,
+			struct policy_row *row)
+{
+	const struct selector_group *g = &set->groups_of[group];
+
+	for (uint32_t i = 0; i < g->count; i++) {
+		uint32_t id = set->by_namespace[g->first + i];
+		if (selector_matches(set_selector(set, id), l->list, l->count))
+			set_bit(row->bits, id);
+	}
+}
+
 void policy_row_fill(const struct policy_set *set, const struct policy_end *end,
 		     struct policy_row *row)
 {
@@ -195,15 +215,16 @@ void policy_row_fill(const struct policy_set *set, const struct policy_end *end,
 		row->flags |= ROW_HOST;
 	if (has_reserved(&l, "init"))
 		row->flags |= ROW_INIT;
-	for (size_t i = 0; i < set->selectors.count; i++)
-		if (selector_matches(set_selector(set, i), l.list, l.count))
-			set_bit(row->bits, i);
+	uint32_t group;
+	match_group(set, 0, &l, row);
+	if (own_namespace(&l).len && map_get(set->group_ids, own_namespace(&l), &group))
+		match_group(set, group, &l, row);
+	if (ns.len && object_find(set, "Pod", ns, end->pod, &at))
+		row->ports = (struct pod_ports *)set->pods.items + at;
 	if (!is_enforced(set, &l, ns.len > 0))
 		return;
 	row->flags |= ROW_ENFORCED;
 	select_specs(set, row);
-	if (ns.len && object_find(set, "Pod", ns, end->pod, &at))
-		row->ports = (struct pod_ports *)set->pods.items + at;
 }
 
 static int compare_labels(const void *pa, const void *pb)
@@ -339,7 +360,7 @@ static bool peer_matches(const struct rule *rule, const struct policy_peer *peer
 	for (size_t i = 0; i < rule->selector_count; i++)
 		if (row_has_selector(peer->row, rule->selectors[i]))
 			return true;
-	return (peer->row->flags & ROW_WORLD) && world_matches(rule, peer);
+	return ((peer->row->flags & ROW_WORLD) || rule->any_address) && world_matches(rule, peer);
 }
 
 /* --- ports ------------------------------------------------------------------------------------ */
@@ -350,11 +371,13 @@ static bool port_range(const struct port *p, const struct policy_query *q, uint1
 {
 	const struct pod_ports *own = q->subject->ports;
 
+	if (p->of_peer && q->direction == POLICY_EGRESS)
+		own = q->peer.row->ports;
 	if (p->never)
 		return false;
 	*first = p->first;
 	*last = p->last;
-	if (!p->name.len || q->direction == POLICY_EGRESS)
+	if (!p->name.len || (q->direction == POLICY_EGRESS && !p->of_peer))
 		return true;
 	for (size_t i = 0; own && i < own->count; i++)
 		if (own->ports[i].protocol == p->protocol && str_eq(own->ports[i].name, p->name)) {

@@ -71,6 +71,7 @@ struct port {
 	uint8_t protocol;     /* IPPROTO_ */
 	uint16_t first, last; /* 0 … 65535: all. ICMP: types */
 	struct str name;      /* of a named port: looked up in the subject (ingress) */
+	bool of_peer;         /* at egress, too, the name is looked up in the destination */
 	bool never;           /* a name that nobody, or more than one port, has */
 	struct str redirect;  /* proxy; "" none */
 };
@@ -78,10 +79,11 @@ struct port {
 struct rule {
 	uint32_t index; /* in its section */
 	uint8_t section;
-	bool nobody;     /* an empty list of endpoints, or nothing but what cannot be resolved */
-	bool everybody;  /* ports without peers; set when finished */
-	bool narrowed;   /* it names ports or ICMP types */
-	bool unresolved; /* cloud groups: unknown addresses, so never "everybody" */
+	bool nobody;      /* an empty list of endpoints, or nothing but what cannot be resolved */
+	bool everybody;   /* ports without peers; set when finished */
+	bool narrowed;    /* it names ports or ICMP types */
+	bool any_address; /* blocks select pods and nodes as well */
+	bool unresolved;  /* cloud groups: unknown addresses, so never "everybody" */
 	uint32_t *selectors;
 	size_t selector_count;
 	struct block *blocks;
@@ -154,10 +156,14 @@ struct list {
 /* Room for one more item of @size bytes, zeroed, counted; NULL without memory. */
 void *list_add(struct mem *m, struct list *l, size_t size);
 
+struct selector_group {
+	uint32_t first, count; /* in by_namespace */
+};
+
 struct policy_set {
 	struct mem mem;
 	struct str cluster;
-	bool host_firewall;
+	bool host_firewall, kubernetes;
 	struct label *node_labels;
 	size_t node_label_count;
 	struct list policies;    /* struct policy_info */
@@ -173,6 +179,12 @@ struct policy_set {
 	struct map *by_object;   /* "kind/namespace/name" to 1 + index in its list */
 	size_t rule_count, object_count;
 	size_t selector_words, spec_words; /* 64 bits each; of a row */
+	/* Selectors that ask for one namespace, grouped by it: an end is held against those of its
+	 * own only. The others come first. */
+	uint32_t *by_namespace;           /* ids of selectors, group after group */
+	struct selector_group *groups_of; /* [0] any namespace; the rest by namespaces_of */
+	size_t group_count;
+	struct map *group_ids; /* namespace to index in groups_of */
 	bool uses_names, uses_addresses;
 };
 
@@ -289,6 +301,8 @@ void read_endpoints(struct reading *r, const json_t *object);
 void read_endpoint_slice(struct reading *r, const json_t *object);
 void read_pod(struct reading *r, const json_t *object);
 
+/* Sorts the selectors by the namespace they ask for. */
+void index_selectors(struct reading *r);
 /* After the last object: services and groups to peers, names of egress ports to numbers. */
 void link_rules(struct reading *r);
 

@@ -161,7 +161,7 @@ static void link_rule(struct reading *r, struct rule *rule)
 	}
 	r->set->uses_addresses |= rule->block_count > 0;
 	for (size_t i = 0; i < rule->port_count; i++)
-		if (rule->ports[i].name.len && egress)
+		if (rule->ports[i].name.len && egress && !rule->ports[i].of_peer)
 			link_port(r->set, &rule->ports[i]);
 	if (!rule->selector_count && !rule->block_count && !rule->name_count && !rule->nobody) {
 		/* Ports without peers are open to everybody; a rule with neither means nobody. */
@@ -259,6 +259,69 @@ static void link_conflicts(struct reading *r)
 			}
 			*c = (struct conflict){ a[i].spec, a[j].spec };
 		}
+}
+
+/* The one namespace that the selector asks for; p NULL: none, or several. */
+static struct str namespace_asked(const struct selector *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		const struct requirement *q = &s->requirements[i];
+
+		if (q->op == REQ_IN && q->value_count == 1 && str_is(q->source, "k8s") &&
+		    str_eq(q->key, KEY_NAMESPACE))
+			return q->values[0];
+	}
+	return (struct str){ NULL, 0 };
+}
+
+/* The group of each selector in @ret_of. @return how many there are, 0 after an error. */
+static size_t group_selectors(struct reading *r, uint32_t *ret_of)
+{
+	struct policy_set *set = r->set;
+	uint32_t groups = 1;
+
+	if (map_new(POLICY_SELECTORS_MAX + 1, 0, &set->group_ids, r->e) != ERR_OK) {
+		no_memory(r);
+		return 0;
+	}
+	for (size_t i = 0; i < set->selectors.count; i++) {
+		struct str ns = namespace_asked(set_selector(set, i));
+
+		ret_of[i] = 0;
+		if (!ns.p || map_get(set->group_ids, ns, &ret_of[i]))
+			continue;
+		ret_of[i] = groups;
+		if (map_put(set->group_ids, ns, groups++, NULL, NULL) != ERR_OK) {
+			no_memory(r);
+			return 0;
+		}
+	}
+	return groups;
+}
+
+void index_selectors(struct reading *r)
+{
+	struct policy_set *set = r->set;
+	size_t n = set->selectors.count;
+	uint32_t *of = room(r, (n + 1) * sizeof *of);
+
+	set->by_namespace = room(r, (n + 1) * sizeof *set->by_namespace);
+	if (r->code != ERR_OK)
+		return;
+	set->group_count = group_selectors(r, of);
+	set->groups_of = room(r, (set->group_count + 1) * sizeof *set->groups_of);
+	if (r->code != ERR_OK)
+		return;
+	for (size_t i = 0; i < n; i++)
+		set->groups_of[of[i]].count++;
+	for (size_t g = 1; g < set->group_count; g++)
+		set->groups_of[g].first = set->groups_of[g - 1].first + set->groups_of[g - 1].count;
+	for (size_t g = 0; g < set->group_count; g++)
+		set->groups_of[g].count = 0; /* grows again as they are put in */
+	for (uint32_t i = 0; i < n; i++) {
+		struct selector_group *g = &set->groups_of[of[i]];
+		set->by_namespace[g->first + g->count++] = i;
+	}
 }
 
 void link_rules(struct reading *r)

@@ -13,8 +13,8 @@
  *          and namespaces, backends, names of ports. A List stands for its items.
  * Meaning  that of Cilium 1.19 in its default configuration: enforcement "default", selectors mean
  *          the local cluster unless they name one, address blocks select no pod and no node, the
- *          local node always reaches its own pods. NetworkPolicy means the same there, but for
- *          what docs/policy.md lists.
+ *          local node always reaches its own pods. NetworkPolicy means the same there, or what
+ *          Kubernetes' specification says (enum policy_meaning).
  * Checks   an object is refused, with one sentence, where the API server (the definition of the
  *          resource) or Cilium's agent would refuse it. NetworkPolicies are read as leniently as
  *          the agent reads them.
@@ -73,7 +73,15 @@ bool policy_verdict_denies(enum policy_verdict verdict);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* What a NetworkPolicy means. KUBERNETES, as most CNIs have it: address blocks select pods and
+ * nodes too; rules of directions that policyTypes leaves out do not count; a port's name at egress
+ * is looked up in the destination. */
+enum policy_meaning { POLICY_AS_CILIUM, POLICY_AS_KUBERNETES };
+/* "cilium", "kubernetes". */
+MUST_CHECK bool policy_meaning_parse(struct str s, enum policy_meaning *ret);
+
 struct policy_config {
+	enum policy_meaning meaning;
 	const char *cluster; /* the local cluster's name; NULL: "default" */
 	bool host_firewall;  /* policies of nodeSelector are enforced on the local node */
 	const char *const *node_labels; /* of the local node, "key=value" */

@@ -111,6 +111,9 @@ static void read_rule(struct reading *r, const json_t *json, const char *peers_k
 	}
 	back(r, at);
 	read_kube_ports(r, member_array(r, json, "ports"), rule);
+	rule->any_address = r->set->kubernetes;
+	for (size_t i = 0; i < rule->port_count; i++)
+		rule->ports[i].of_peer = r->set->kubernetes;
 }
 
 static void read_section(struct reading *r, const json_t *spec, enum policy_section section,
@@ -145,9 +148,12 @@ static void read_types(struct reading *r, const json_t *json, struct spec *spec)
 		else
 			bad(r, "policyTypes[%zu]: must be Ingress or Egress", i);
 	}
-	/* rules outside policyTypes are enforced as well */
-	in |= spec->rule_count[POLICY_SECTION_INGRESS] > 0;
-	out |= spec->rule_count[POLICY_SECTION_EGRESS] > 0;
+	if (!r->set->kubernetes) { /* Cilium enforces rules outside policyTypes as well */
+		in |= spec->rule_count[POLICY_SECTION_INGRESS] > 0;
+		out |= spec->rule_count[POLICY_SECTION_EGRESS] > 0;
+	} else if (!json_array_size(types)) {
+		out = spec->rule_count[POLICY_SECTION_EGRESS] > 0;
+	}
 	spec->applies[POLICY_INGRESS] = spec->default_deny[POLICY_INGRESS] = in;
 	spec->applies[POLICY_EGRESS] = spec->default_deny[POLICY_EGRESS] = out;
 }

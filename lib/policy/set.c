@@ -36,6 +36,14 @@ const char *policy_kind_short(enum policy_kind kind)
 	return (unsigned)kind < POLICY_KIND_COUNT_ ? short_names[kind] : "";
 }
 
+bool policy_meaning_parse(struct str s, enum policy_meaning *ret)
+{
+	if (!str_is(s, "cilium") && !str_is(s, "kubernetes"))
+		return false;
+	*ret = str_is(s, "kubernetes") ? POLICY_AS_KUBERNETES : POLICY_AS_CILIUM;
+	return true;
+}
+
 /* --- life ----------------------------------------------------------------------------------- */
 
 void policy_set_free(struct policy_set *set)
@@ -44,6 +52,7 @@ void policy_set_free(struct policy_set *set)
 		return;
 	map_free(set->by_selector);
 	map_free(set->by_object);
+	map_free(set->group_ids);
 	mem_done(&set->mem);
 	free(set);
 }
@@ -63,6 +72,7 @@ static enum err_code keep_config(struct policy_set *set, const struct policy_con
 
 	set->cluster = keep(&r, str_of(config->cluster ? config->cluster : "default"));
 	set->host_firewall = config->host_firewall;
+	set->kubernetes = config->meaning == POLICY_AS_KUBERNETES;
 	set->node_labels = room(&r, (config->node_label_count + 1) * sizeof *set->node_labels);
 	if (r.code != ERR_OK)
 		return r.code;
@@ -417,6 +427,7 @@ enum err_code policy_builder_finish(struct policy_builder *b, struct policy_set 
 	struct reading r = { .set = set, .e = e };
 
 	link_rules(&r);
+	index_selectors(&r);
 	if (r.code != ERR_OK)
 		return r.code;
 	set->selector_words = (set->selectors.count + 63) / 64;

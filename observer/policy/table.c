@@ -91,7 +91,8 @@ struct policy_table {
 	struct policy_answer answer;
 
 	alignas(CACHE_LINE) _Atomic uint64_t
-		capture_at; /* written by capture, read by publishers */
+		capture_at;        /* written by capture, read by publishers */
+	_Atomic uint64_t policies; /* of the newest version */
 	_Atomic uint64_t derived, likely, contradicted, unexplained, asked;
 };
 
@@ -109,6 +110,7 @@ struct policy_counts policy_table_counts(const struct policy_table *t)
 		.likely = atomic_load_explicit(&t->likely, memory_order_relaxed),
 		.contradicted = atomic_load_explicit(&t->contradicted, memory_order_relaxed),
 		.unexplained = atomic_load_explicit(&t->unexplained, memory_order_relaxed),
+		.policies = atomic_load_explicit(&t->policies, memory_order_relaxed),
 		.asked = atomic_load_explicit(&t->asked, memory_order_relaxed),
 	};
 }
@@ -176,6 +178,7 @@ enum err_code policy_publish(struct policy_table *t, struct policy_set *set, str
 	v->number = t->newest ? t->newest->number + 1 : 1;
 	v->older = t->newest;
 	t->newest = v;
+	atomic_store_explicit(&t->policies, policy_set_count(set), memory_order_relaxed);
 	atomic_store_explicit(&t->current, v, memory_order_release); /* pairs with load_current */
 	/* What capture has left behind. It looks only into the version it loaded last. */
 	uint64_t in_use = atomic_load_explicit(&t->capture_at, memory_order_acquire);

@@ -56,6 +56,7 @@ void policy_quiet(struct policy_table *t);
 struct policy_counts {
 	uint64_t derived, likely, contradicted; /* flows */
 	uint64_t unexplained;                   /* drops that no policy explains */
+	uint64_t policies;                      /* in force */
 	uint64_t asked;                         /* answers that were not there yet */
 };
 struct policy_counts policy_table_counts(const struct policy_table *t);

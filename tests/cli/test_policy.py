@@ -118,3 +118,13 @@ def test_misuse_gets_a_sentence(args, sentence):
     ('shop:app', '1', 'is no list of KEY=VALUE'), ('host', '99999', "invalid port '99999'"), ('host', '1/xyz', "invalid port '1/xyz'")])
 def test_ends_and_ports_that_are_none_get_a_sentence(folder, src, port, sentence):
     assert sentence in tycho('explain', '--from', src, '--to', 'shop/db-0', '--port', port, folder, status=1)
+
+
+def test_a_network_policy_may_be_taken_by_the_letter_of_kubernetes(folder):
+    (folder / 'block.yaml').write_text(
+        'kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: block, namespace: shop}\n'
+        'spec: {podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/24}}]}]}\n')
+    ends = ('shop:app=other', 'shop/db-0', '80'), ('10.0.0.6', 'shop/db-0', '80')
+    assert [explain(folder, *e)['result'] for e in ends] == ['denied', 'denied']
+    assert [explain(folder, *e, '--meaning', 'kubernetes')['ingress']['verdict'] for e in ends] == ['denied:default', 'allowed:rule']
+    assert '--meaning must be' in tycho('check', '--meaning', 'x', folder, status=1)

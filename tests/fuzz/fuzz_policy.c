@@ -44,7 +44,10 @@ static void ask(const struct policy_set *set)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct policy_config config = { .cluster = "c1", .host_firewall = true };
+	const struct policy_config config = { .meaning = size % 2 ? POLICY_AS_KUBERNETES
+								  : POLICY_AS_CILIUM,
+					      .cluster = "c1",
+					      .host_firewall = true };
 	AUTO(policy_builder_free) struct policy_builder *b = NULL;
 	AUTO(policy_set_free) struct policy_set *set = NULL;
 	struct err e = { 0 };

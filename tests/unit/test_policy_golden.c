@@ -297,11 +297,12 @@ static void add_objects(struct policy_builder *b, const json_t *world)
 	json_array_foreach(json_object_get(world, "pods"), i, v) add_pod_ports(b, v);
 }
 
-static struct policy_builder *builder_of(const struct world *w)
+static struct policy_builder *builder_of(const struct world *w, enum policy_meaning meaning)
 {
 	const char *labels[16];
 	char text[16][128];
 	struct policy_config config = {
+		.meaning = meaning,
 		.cluster = w ? text_of(w->json, "cluster") : NULL,
 		.host_firewall = w && json_is_true(json_object_get(w->json, "hostFirewall")),
 		.node_labels = labels,
@@ -327,9 +328,10 @@ static struct policy_builder *builder_of(const struct world *w)
 	return b;
 }
 
-static struct policy_set *set_of(const struct world *w, const char *files)
+static struct policy_set *set_meaning(const struct world *w, const char *files,
+				      enum policy_meaning meaning)
 {
-	AUTO(policy_builder_free) struct policy_builder *b = builder_of(w);
+	AUTO(policy_builder_free) struct policy_builder *b = builder_of(w, meaning);
 	struct policy_set *set;
 	struct str rest = str_of(files), file;
 	struct err e;
@@ -345,6 +347,11 @@ static struct policy_set *set_of(const struct world *w, const char *files)
 	if (policy_builder_finish(b, &set, &e) != ERR_OK)
 		fail_msg("%s: %s", files, e.msg);
 	return set;
+}
+
+static struct policy_set *set_of(const struct world *w, const char *files)
+{
+	return set_meaning(w, files, POLICY_AS_CILIUM);
 }
 
 static struct policy_row *row_of(const struct policy_set *set, const struct end *e)
@@ -517,58 +524,83 @@ static void every_recorded_connection_gets_its_verdict(void **state)
 	assert_true(cases > 5000);
 }
 
-/* Where the recorded second opinion (Cyclonus) agrees, so do we; where it does not, the reason is
- * one that the README lists and our verdict is Cilium's. */
-static void network_policies_agree_with_the_second_opinion_where_it_agrees(void **state)
+/* Is the second opinion (Cyclonus) not what the specification says, or about what it leaves open?
+ * That nodes reach their pods is in the documentation of NetworkPolicy; NotIn matches where the key
+ * is missing (labels.Requirement); other clusters are nobody's. */
+static bool is_ours_to_differ(const char *reason, const char *side)
+{
+	static const char *const reasons[] = { ": local host always allowed at ingress",
+					       ": selectors mean the local cluster",
+					       ": NotIn and a missing key (Cyclonus: no match)" };
+
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+		if (strncmp(reason, side, strlen(side)) == 0 &&
+		    strcmp(reason + strlen(side), reasons[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Two lines give a block as the reason where no policy has one; NotIn in the subject is it. */
+static bool has_block(const char *file)
+{
+	AUTO_BUF struct buf text = buf_init(TEXT_MAX);
+	char path[1024];
+
+	(void)snprintf(path, sizeof path, "policies/%.900s", file);
+	if (strchr(file, ','))
+		return true;
+	(void)file_text(path, &text);
+	return strstr(buf_cstr(&text), "ipBlock") != NULL;
+}
+
+/* NetworkPolicies by the letter of Kubernetes: fields 3, 4 of the table say what Cyclonus does. */
+static void network_policies_by_the_letter_agree_with_the_second_opinion(void **state)
 {
 	(void)state;
 	struct table cases, t;
-	size_t lines = 0, agreed = 0;
+	size_t lines = 0;
 
 	table_open(&cases, "cases.tsv");
 	table_open(&t, "networkpolicy-crosscheck.tsv");
 	told = 0;
-	while (table_next(&t)) {
+	for (; table_next(&t); lines++) {
 		do /* both are in the same order */
 			assert_true(table_next(&cases));
 		while (strcmp(cases.fields[0], t.fields[0]) != 0);
 		struct world *w = world_of(cases.fields[2]);
-		AUTO(policy_set_free) struct policy_set *set = set_of(w, cases.fields[3]);
-		struct end *src = end_of(w, cases.fields[4]), *dst = end_of(w, cases.fields[5]);
-		struct policy_row *from = row_of(set, src), *to = row_of(set, dst);
-		const struct policy_query out = { POLICY_EGRESS,
-						  from,
-						  { to, dst->end.ips, dst->end.ip_count, dst->names,
-						    dst->name_count },
-						  protocol_of(cases.fields[6]),
-						  (uint16_t)atoi(cases.fields[7]) };
-		const struct policy_query in = { POLICY_INGRESS,
-						 to,
-						 { from, src->end.ips, src->end.ip_count, NULL, 0 },
-						 out.protocol,
-						 out.port };
-		struct policy_answer a, b;
+		AUTO(policy_set_free)
+		struct policy_set *set = set_meaning(w, cases.fields[3], POLICY_AS_KUBERNETES);
+		struct end *ends[2] = { end_of(w, cases.fields[5]), end_of(w, cases.fields[4]) };
+		struct policy_row *rows[2] = { row_of(set, ends[0]), row_of(set, ends[1]) };
 
-		policy_ask(set, &out, &a);
-		policy_ask(set, &in, &b);
-		bool agrees = strcmp(t.fields[5], "yes") == 0;
-		if (strcmp(policy_verdict_name(a.verdict), t.fields[1]) != 0 ||
-		    (agrees &&
-		     policy_verdict_denies(a.verdict) != (strcmp(t.fields[3], "denied") == 0)))
-			differ(t.fields[0], "egress", policy_verdict_name(a.verdict), t.fields[3]);
-		if (strcmp(policy_verdict_name(b.verdict), t.fields[2]) != 0 ||
-		    (agrees &&
-		     policy_verdict_denies(b.verdict) != (strcmp(t.fields[4], "denied") == 0)))
-			differ(t.fields[0], "ingress", policy_verdict_name(b.verdict), t.fields[4]);
-		free(from);
-		free(to);
-		lines++;
-		agreed += agrees;
+		for (int i = 0; i < 2; i++) { /* by enum policy_direction */
+			const char *side = i == POLICY_EGRESS ? "egress" : "ingress";
+			size_t at = i == POLICY_EGRESS ? 0 : 1;
+			const struct end *peer = ends[!i];
+			const struct policy_query q = { (enum policy_direction)i,
+							rows[i],
+							{ rows[!i], peer->end.ips,
+							  peer->end.ip_count, NULL, 0 },
+							protocol_of(cases.fields[6]),
+							(uint16_t)atoi(cases.fields[7]) };
+			struct policy_answer a;
+			policy_ask(set, &q, &a);
+			const char *is = policy_verdict_denies(a.verdict)   ? "denied"
+					 : a.verdict == POLICY_NOT_ENFORCED ? "n/a"
+									    : "allowed";
+			bool ours = is_ours_to_differ(t.fields[6], side) ||
+				    (strstr(t.fields[6], "ipBlock") && !has_block(cases.fields[3]));
+			const char *should = ours ? t.fields[1 + at] : t.fields[3 + at];
+			if (strncmp(should, is, strlen(is)) != 0)
+				differ(t.fields[0], side, is, should);
+		}
+		free(rows[0]);
+		free(rows[1]);
 	}
 	buf_done(&t.text);
 	buf_done(&cases.text);
 	assert_int_equal(told, 0);
-	assert_true(lines > 1400 && agreed > 1200);
+	assert_true(lines > 1400);
 }
 
 /* --- who is selected -------------------------------------------------------------------------- */
@@ -661,7 +693,8 @@ static void every_bad_policy_is_refused_with_a_sentence_and_no_good_one(void **s
 	told = 0;
 	table_open(&t, "invalid.tsv");
 	for (; table_next(&t); cases++) {
-		AUTO(policy_builder_free) struct policy_builder *b = builder_of(NULL);
+		AUTO(policy_builder_free)
+		struct policy_builder *b = builder_of(NULL, POLICY_AS_CILIUM);
 		AUTO_BUF struct buf text = buf_init(TEXT_MAX);
 		struct err e = { 0 };
 		bool taken =
@@ -680,7 +713,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_recorded_connection_gets_its_verdict),
-		cmocka_unit_test(network_policies_agree_with_the_second_opinion_where_it_agrees),
+		cmocka_unit_test(network_policies_by_the_letter_agree_with_the_second_opinion),
 		cmocka_unit_test(every_policy_selects_whom_it_is_recorded_to),
 		cmocka_unit_test(every_end_has_its_recorded_labels),
 		cmocka_unit_test(every_bad_policy_is_refused_with_a_sentence_and_no_good_one),
