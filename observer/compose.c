@@ -4,6 +4,7 @@
 
 #include "bpf/event.h"
 #include "flow/flow.pb-c.h"
+#include "flow/lost.h"
 #include "flow/uuid.h"
 #include "flow/wire.h"
 #include "observer/decode/decode.h"
@@ -329,18 +330,14 @@ static void whole_flow(struct compose *c, const struct raw_event *ev)
 	flow_log_put(c->log, &f);
 }
 
-/* flow.LostEvent{source, num_events_lost, cpu} */
 static void lost_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
 {
 	count(&c->lost, ev->lost);
 	buf_reset(&c->ext);
-	wire_put_u64(&c->ext, 1, FLOW__LOST_EVENT_SOURCE__PERF_EVENT_RING_BUFFER);
-	wire_put_u64(&c->ext, 2, ev->lost);
-	if (ev->cpu >= 0) {
-		size_t mark = wire_begin(&c->ext, 3);
-		wire_put_u64(&c->ext, 1, (uint64_t)ev->cpu);
-		wire_end(&c->ext, mark);
-	}
+	flow_lost_put(&c->ext, &(struct flow_lost){
+				       .source = FLOW__LOST_EVENT_SOURCE__PERF_EVENT_RING_BUFFER,
+				       .count = ev->lost,
+				       .cpu = ev->cpu });
 	struct raw_event message = *ev;
 	message.packet = buf_str(&c->ext);
 	message_event(c, &message, FLOW_KIND_LOST, now);

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "flow/flow.pb-c.h"
 #include "flow/json.h"
+#include "flow/lost.h"
 #include "flow/wire.h"
 
 enum { TEXT_BYTES = 400, EVENT_UNKNOWN = 100 };
@@ -37,24 +38,18 @@ void notice_event(struct raw_sink *sink, const char *type, const char *path, con
 	sink->event(sink, &ev);
 }
 
-static void put_time(struct buf *b, uint32_t field, struct wall_ns at)
-{
-	const struct timestamp t = timestamp_of(at);
-	size_t mark = wire_begin(b, field);
-
-	wire_put_u64(b, 1, (uint64_t)t.s);
-	wire_put_u64(b, 2, (uint64_t)t.ns);
-	wire_end(b, mark);
-}
-
 void notice_gap(struct raw_sink *sink, struct wall_ns from, struct wall_ns to)
 {
 	char message[64];
 	struct buf b = buf_fixed(message, sizeof message);
 
-	wire_put_u64(&b, 1, FLOW__LOST_EVENT_SOURCE__OBSERVER_EVENTS_QUEUE);
-	put_time(&b, 4, from);
-	put_time(&b, 5, to);
+	flow_lost_put(&b,
+		      &(struct flow_lost){ .source = FLOW__LOST_EVENT_SOURCE__OBSERVER_EVENTS_QUEUE,
+					   .cpu = -1,
+					   .first = timestamp_of(from),
+					   .last = timestamp_of(to),
+					   .has_first = true,
+					   .has_last = true });
 	const struct raw_event ev = {
 		.kind = RAW_LOST_MESSAGE, .wall = to, .packet = buf_str(&b), .cpu = -1
 	};
