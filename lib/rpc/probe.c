@@ -297,7 +297,8 @@ enum err_code probe_tls(int fd, const struct rpc_tls *tls, const char *name, uin
 	} else {
 		(void)SSL_set_alpn_protos(ssl, h2, sizeof h2);
 		if (inet_pton(AF_INET, name, &any) != 1 && inet_pton(AF_INET6, name, &any) != 1)
-			(void)SSL_set_tlsext_host_name(ssl, name);
+			(void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+				       (void *)(uintptr_t)name); /* the macro trips over const */
 		code = run(ssl, fd, SSL_connect, until, e);
 		look_at(ssl, name, ret);
 		if (code == ERR_OK)

@@ -64,7 +64,7 @@ static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind,
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
 		return;
 	}
-	*s = (struct stream){ .sink = { send_record, forget_loss }, .api = a };
+	*s = (struct stream){ .sink = { send_record, forget_loss, NULL }, .api = a };
 	enum err_code code = reading_init(&s->reading, selectors, a->log, a->past, kind, NULL, &e);
 	if (code == ERR_INVALID) {
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "%s", e.msg);

@@ -113,9 +113,10 @@ static void get_flow_batches(struct rpc_call *call, struct str request, void *ct
 static void server_status(struct rpc_call *call, struct str request, void *ctx)
 {
 	uint8_t bytes[64];
-	Observer__ServerStatusResponse r = OBSERVER__SERVER_STATUS_RESPONSE__INIT;
+	Observer__ServerStatusResponse r;
 
 	(void)request, (void)ctx;
+	observer__server_status_response__init(&r);
 	r.num_flows = r.max_flows = r.seen_flows = HELD;
 	rpc_call_reply(call, str_n(bytes, observer__server_status_response__pack(&r, bytes)));
 }
@@ -129,13 +130,21 @@ static void make_flow(struct buf *out)
 {
 	char *labels[] = { lend("k8s:app=cart"), lend("k8s:io.kubernetes.pod.namespace=shop"),
 			   lend("k8s:tier=front") };
-	Flow__Flow f = FLOW__FLOW__INIT;
-	Flow__IP ip = FLOW__IP__INIT;
-	Flow__TCP tcp = FLOW__TCP__INIT;
-	Flow__Layer4 l4 = FLOW__LAYER4__INIT;
-	Flow__Endpoint source = FLOW__ENDPOINT__INIT, destination = FLOW__ENDPOINT__INIT;
-	Flow__CiliumEventType type = FLOW__CILIUM_EVENT_TYPE__INIT;
+	Flow__Flow f;
+	Flow__IP ip;
+	Flow__TCP tcp;
+	Flow__Layer4 l4;
+	Flow__Endpoint source, destination;
+	Flow__CiliumEventType type;
 	uint8_t bytes[MESSAGE_MAX];
+
+	flow__flow__init(&f);
+	flow__ip__init(&ip);
+	flow__tcp__init(&tcp);
+	flow__layer4__init(&l4);
+	flow__endpoint__init(&source);
+	flow__endpoint__init(&destination);
+	flow__cilium_event_type__init(&type);
 
 	f.uuid = lend("8f7c2c2e-6a7d-4f7e-9c11-000000000001");
 	f.verdict = FLOW__VERDICT__FORWARDED;

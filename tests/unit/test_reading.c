@@ -228,7 +228,7 @@ static struct flow_filter *filter_of(const struct scene *s, const struct questio
 
 static void collector_init(struct collector *c, size_t room)
 {
-	*c = (struct collector){ .sink = { collect, collect_loss }, .room = room };
+	*c = (struct collector){ .sink = { collect, collect_loss, NULL }, .room = room };
 }
 
 /* Pulls until the reading is idle or over; @room records at a time. */
