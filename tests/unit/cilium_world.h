@@ -24,6 +24,8 @@ void cilium_world_done(struct cilium_world *w);
 
 /* For struct cilium_config. @ctx is the world. */
 const char *cilium_world_link(void *ctx, uint32_t ifindex, struct mono_ns now);
+/* What correlates the policies of the world's endpoints. Own. */
+struct agent_policies *cilium_world_policies(const struct cilium_world *w);
 /* The dictionary's entry of "cluster/node" or "node". */
 struct node_id cilium_world_node(const struct cilium_world *w, struct str name);
 

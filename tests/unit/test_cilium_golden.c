@@ -14,6 +14,7 @@
 #include "flow/lost.h"
 #include "flow/wire.h"
 #include "observer/cilium/cilium.h"
+#include "observer/upstream/agent_policy.h"
 
 enum { COLUMNS = 9, PARSERS = 16, HEADERS = 8 };
 
@@ -74,6 +75,7 @@ struct parser {
 	json_t *json;
 	const char *allow[HEADERS], *deny[HEADERS];
 	struct cilium *cilium;
+	struct agent_policies *policies; /* NULL: they are not to be correlated */
 };
 
 static size_t texts(const json_t *list, const char **ret)
@@ -89,7 +91,7 @@ static size_t texts(const json_t *list, const char **ret)
 	return json_array_size(list);
 }
 
-static struct cilium *parser_for(struct parser parsers[PARSERS], struct cilium_world *w,
+static struct parser *parser_for(struct parser parsers[PARSERS], struct cilium_world *w,
 				 struct str options)
 {
 	struct parser *p = parsers;
@@ -97,7 +99,7 @@ static struct cilium *parser_for(struct parser parsers[PARSERS], struct cilium_w
 
 	for (; p->cilium; p++)
 		if (str_eq(p->options, options))
-			return p->cilium;
+			return p;
 	assert_true(p < parsers + PARSERS - 1);
 	p->options = options;
 	p->json = json_loadb(options.p, options.len, 0, NULL);
@@ -124,14 +126,15 @@ static struct cilium *parser_for(struct parser parsers[PARSERS], struct cilium_w
 	};
 	if (cilium_new(&config, &p->cilium, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
-	return p->cilium;
+	if (!json_is_false(json_object_get(p->json, "policy_correlation")))
+		p->policies = cilium_world_policies(w);
+	return p;
 }
 
 /* What is not a function of the line (golden/events/README.md), and what we say besides. */
 static const char *const not_fixed[] = { "uuid", "time", "emitter", "node_labels" };
-/* Policies are correlated elsewhere. */
-static const char *const policies[] = { "ingress_allowed_by", "egress_allowed_by",
-					"ingress_denied_by", "egress_denied_by", "policy_log" };
+/* The agent's REST API, where our policies come from, does not have it. */
+static const char *const not_told[] = { "policy_log" };
 
 static const ProtobufCMessageDescriptor *type_of(const struct flow *f)
 {
@@ -182,8 +185,8 @@ static bool same(const struct recorded *r, const struct flow *f, const struct fl
 	json_t *got = json_of(f, dict);
 
 	assert_non_null(want);
-	for (size_t i = 0; i < ARRAY_LEN(policies); i++)
-		(void)json_object_del(want, policies[i]);
+	for (size_t i = 0; i < ARRAY_LEN(not_told); i++)
+		(void)json_object_del(want, not_told[i]);
 	bool equal = json_equal(want, got);
 	if (!equal) {
 		print_error("%.*s (%.*s) differs\n", STR_FMT(r->id), STR_FMT(r->note));
@@ -210,8 +213,8 @@ static bool holds(struct parser *parsers, struct cilium_world *w, const struct r
 		.cpu = (int32_t)cpu,
 		.monitor = str_is(r->kind, "l7") || str_is(r->kind, "agent"),
 	};
-	enum cilium_outcome outcome =
-		cilium_event(parser_for(parsers, w, r->options), &in, &f, &ext);
+	struct parser *parser = parser_for(parsers, w, r->options);
+	enum cilium_outcome outcome = cilium_event(parser->cilium, &in, &f, &ext);
 	if (!str_is(r->outcome, outcomes[outcome])) {
 		print_error("%.*s (%.*s) is \"%s\", not \"%.*s\"\n", STR_FMT(r->id),
 			    STR_FMT(r->note), outcomes[outcome], STR_FMT(r->outcome));
@@ -219,6 +222,8 @@ static bool holds(struct parser *parsers, struct cilium_world *w, const struct r
 	}
 	if (outcome != CILIUM_TAKEN)
 		return true;
+	if (f.kind == FLOW_KIND_FLOW && parser->policies)
+		agent_policies_flow(parser->policies, w->dict, &f, &ext);
 	assert_false(ext.failed);
 	f.ext = (const uint8_t *)ext.p;
 	f.ext_len = (uint32_t)ext.len;
@@ -283,6 +288,7 @@ static void every_recorded_event_gives_what_the_reference_made_of_it(void **stat
 	}
 	for (struct parser *p = parsers; p->cilium; p++) {
 		cilium_free(p->cilium);
+		agent_policies_free(p->policies);
 		json_decref(p->json);
 	}
 	assert_in_range(lines, 2000, SIZE_MAX);
