@@ -33,7 +33,7 @@
 #include "base/str.h"
 
 enum policy_limits {
-	POLICY_TEXT_MAX = 16 << 20,     /* bytes of one YAML or JSON text */
+	POLICY_TEXT_MAX = 64 << 20,     /* bytes of one YAML or JSON text */
 	POLICY_DEPTH_MAX = 48,          /* of nested collections in a text */
 	POLICY_OBJECTS_MAX = 1 << 16,   /* of all kinds in a builder */
 	POLICY_RULES_MAX = 1 << 18,     /* in all policies */
@@ -126,8 +126,8 @@ MUST_CHECK enum err_code policy_builder_finish(struct policy_builder *b, struct 
 void policy_set_free(struct policy_set *set);
 AUTO_DEFINE(struct policy_set, policy_set_free);
 
-/* The documents of a YAML text as JSON values, in a new array. No anchors, aliases, tags and merge
- * keys; a key may occur once in a mapping. */
+/* The documents of a YAML or JSON text as JSON values, in a new array. Of YAML: No anchors,
+ * aliases, tags and merge keys; a key may occur once in a mapping. */
 MUST_CHECK enum err_code policy_yaml(struct str text, json_t **ret, struct err *e);
 
 /* --- what is in force ------------------------------------------------------------------------- */

@@ -122,7 +122,7 @@ size_t policy_builder_count(const struct policy_builder *b)
 /* --- one object ------------------------------------------------------------------------------- */
 
 struct kind {
-	const char *name, *api; /* @api: or NULL for any version */
+	const char *name, *api; /* @api: with "/" at the end, any version */
 	enum policy_kind policy;
 	bool clusterwide;
 	void (*read)(struct reading *r, const json_t *object);
@@ -158,11 +158,11 @@ static const struct kind kinds[] = {
 	{ "NetworkPolicy", "networking.k8s.io/v1", POLICY_KNP, false, NULL, policies_of },
 	{ "CiliumNetworkPolicy", "cilium.io/v2", POLICY_CNP, false, NULL, policies_of },
 	{ "CiliumClusterwideNetworkPolicy", "cilium.io/v2", POLICY_CCNP, true, NULL, policies_of },
-	{ "CiliumCIDRGroup", NULL, 0, true, read_group, groups_of },
+	{ "CiliumCIDRGroup", "cilium.io/", 0, true, read_group, groups_of },
 	{ "Namespace", "v1", 0, true, read_namespace, namespaces_of },
 	{ "Service", "v1", 0, false, read_service, services_of },
 	{ "Endpoints", "v1", 0, false, read_endpoints, backends_of },
-	{ "EndpointSlice", "discovery.k8s.io/v1", 0, false, read_endpoint_slice, backends_of },
+	{ "EndpointSlice", "discovery.k8s.io/", 0, false, read_endpoint_slice, backends_of },
 	{ "Pod", "v1", 0, false, read_pod, pods_of },
 };
 
@@ -303,11 +303,23 @@ static enum err_code take(struct policy_set *set, const json_t *object, const st
 	return r.code;
 }
 
-static const struct kind *find_kind(struct str name)
+/* "networking.k8s.io" of "networking.k8s.io/v1", "" of "v1". */
+static struct str group_of_api(struct str api)
 {
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (str_is(name, kinds[i].name))
+	size_t slash = str_find(api, '/');
+
+	return slash < api.len ? str_upto(api, slash) : STR("");
+}
+
+/* Others have kinds of these names, too: Calico its NetworkPolicy, Knative its Service. */
+static const struct kind *find_kind(struct str name, struct str api)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct str group = group_of_api(str_of(kinds[i].api));
+
+		if (str_is(name, kinds[i].name) && (!api.len || str_eq(group, group_of_api(api))))
 			return &kinds[i];
+	}
 	return NULL;
 }
 
@@ -323,7 +335,7 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 {
 	struct str kind_text = text_at(object, "kind"), api = text_at(object, "apiVersion");
 	const json_t *metadata = json_object_get(object, "metadata");
-	const struct kind *kind = find_kind(kind_text);
+	const struct kind *kind = find_kind(kind_text, api);
 
 	if (!json_is_object(object))
 		return err_set(e, ERR_INVALID, "it is no object, but %s",
@@ -337,10 +349,12 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 	if (!kind)
 		return err_set(e, ERR_UNSUPPORTED, "kind '%.*s' is none that policies are made of",
 			       (int)(kind_text.len < 60 ? kind_text.len : 60), kind_text.p);
-	if (kind->api ? !str_is(api, kind->api) : !str_has_prefix(api, STR("cilium.io/")))
-		return err_set(e, ERR_INVALID, "%s of apiVersion '%.*s': must be %s", kind->name,
-			       (int)(api.len < 60 ? api.len : 60), api.p,
-			       kind->api ? kind->api : "cilium.io/v2");
+	struct str right = str_of(kind->api);
+	bool any_version = str_has_suffix(right, STR("/"));
+	if (any_version ? !str_has_prefix(api, right) : !str_eq(api, right))
+		return err_set(e, ERR_INVALID, "%s of apiVersion '%.*s': must be %s%s", kind->name,
+			       (int)(api.len < 60 ? api.len : 60), api.p, kind->api,
+			       any_version ? "v1" : "");
 	struct str name = text_at(metadata, "name"), ns = text_at(metadata, "namespace");
 	if (!json_is_object(metadata) || !name.len)
 		return err_set(e, ERR_INVALID, "%s: metadata.name is missing", kind->name);

@@ -4,7 +4,7 @@
 
 #include "policy/policy.h"
 
-enum { NODES_MAX = 1 << 21, PLAIN_NUMBER_MAX = 64 };
+enum { NODES_MAX = 1 << 22, PLAIN_NUMBER_MAX = 64 };
 
 struct yaml {
 	yaml_parser_t parser;
@@ -218,6 +218,18 @@ static void documents(struct yaml *y, json_t *to)
 	}
 }
 
+/* JSON is YAML, and read ten times as fast. What is not quite JSON is left to the YAML reader,
+ * which says what is wrong with it. */
+static bool read_json(struct str text, json_t *to)
+{
+	struct str s = str_trim(text);
+
+	if (!s.len || (s.p[0] != '{' && s.p[0] != '['))
+		return false;
+	json_t *v = json_loadb(s.p, s.len, JSON_REJECT_DUPLICATES, NULL);
+	return v && json_array_append_new(to, v) == 0;
+}
+
 enum err_code policy_yaml(struct str text, json_t **ret, struct err *e)
 {
 	struct yaml y = { .e = e };
@@ -226,6 +238,10 @@ enum err_code policy_yaml(struct str text, json_t **ret, struct err *e)
 		return err_set(e, ERR_INVALID, "%zu bytes of text: at most %d", text.len,
 			       POLICY_TEXT_MAX);
 	json_t *list = json_array();
+	if (list && read_json(text, list)) {
+		*ret = list;
+		return ERR_OK;
+	}
 	if (!list || !yaml_parser_initialize(&y.parser)) {
 		json_decref(list);
 		return err_set(e, ERR_NOMEM, "policies");

@@ -95,19 +95,33 @@ static void text_that_is_no_yaml_is_refused_with_line_and_column(void **state)
 	assert_string_equal(refused("<<: {a: 1}\n"), "line 1, column 1: merge keys are not read");
 }
 
+/* A list of one list of … of YAML; JSON has a limit of its own (jansson, 2,048). */
+static enum err_code read_nested(size_t levels)
+{
+	AUTO_BUF struct buf text = buf_init(8192);
+	json_t *v;
+
+	buf_lit(&text, "- "); /* the first of them */
+	for (size_t i = 1; i < levels; i++)
+		buf_char(&text, '[');
+	for (size_t i = 1; i < levels; i++)
+		buf_char(&text, ']');
+	enum err_code code = policy_yaml(buf_str(&text), &v, NULL);
+	if (code == ERR_OK)
+		json_decref(v);
+	return code;
+}
+
 static void nesting_ends_at_its_limit(void **state)
 {
 	(void)state;
-	char text[2 * POLICY_DEPTH_MAX + 4];
+	char text[8192];
 	json_t *v;
 
-	memset(text, '[', POLICY_DEPTH_MAX);
-	memset(text + POLICY_DEPTH_MAX, ']', POLICY_DEPTH_MAX);
-	assert_int_equal(policy_yaml(str_n(text, 2 * POLICY_DEPTH_MAX), &v, NULL), ERR_OK);
-	json_decref(v);
-	memset(text, '[', POLICY_DEPTH_MAX + 1);
-	memset(text + POLICY_DEPTH_MAX + 1, ']', POLICY_DEPTH_MAX + 1);
-	assert_int_equal(policy_yaml(str_n(text, 2 * POLICY_DEPTH_MAX + 2), &v, NULL), ERR_PARSE);
+	assert_int_equal(read_nested(POLICY_DEPTH_MAX), ERR_OK);
+	assert_int_equal(read_nested(POLICY_DEPTH_MAX + 1), ERR_PARSE);
+	memset(text, '[', sizeof text);
+	assert_int_equal(policy_yaml(str_n(text, sizeof text), &v, NULL), ERR_PARSE);
 }
 
 static void plain_values_have_the_types_that_kubernetes_gives_them(void **state)
@@ -157,6 +171,45 @@ static void a_policy_that_is_there_twice_is_refused(void **state)
 	assert_string_equal(
 		refused(KNP("a", "{podSelector: {}}") "---\n" KNP("a", "{podSelector: {}}")),
 		"document 2: NetworkPolicy shop/a: it is there twice");
+}
+
+static void kinds_of_others_that_share_a_name_are_not_ours(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {
+		"kind: NetworkPolicy\napiVersion: projectcalico.org/v3\nmetadata: {name: x}\n",
+		"kind: Service\napiVersion: serving.knative.dev/v1\nmetadata: {name: x}\n",
+	};
+	const struct policy_config config = { .skip_other_kinds = true };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		AUTO(policy_builder_free) struct policy_builder *b = NULL;
+
+		assert_non_null(strstr(refused(texts[i]), "is none that policies are made of"));
+		assert_int_equal(policy_builder_new(&config, &b, NULL), ERR_OK);
+		assert_int_equal(policy_builder_add_text(b, str_of(texts[i]), NULL), ERR_OK);
+		assert_int_equal(policy_builder_skipped(b), 1);
+	}
+	/* another version of ours is no reason to look away */
+	assert_non_null(strstr(refused("kind: NetworkPolicy\napiVersion: networking.k8s.io/v2\n"),
+			       "must be networking.k8s.io/v1"));
+}
+
+static void json_and_what_is_nearly_json_are_read_alike(void **state)
+{
+	(void)state;
+	json_t *strict, *loose;
+
+	assert_int_equal(policy_yaml(STR("{\"a\": [1, \"b\", null]}"), &strict, NULL), ERR_OK);
+	assert_int_equal(policy_yaml(STR("{a: [1, b, ],}"), &loose, NULL), ERR_OK);
+	assert_int_equal(json_array_size(strict), 1);
+	assert_int_equal(json_integer_value(json_array_get(
+				 json_object_get(json_array_get(strict, 0), "a"), 0)),
+			 1);
+	assert_int_equal(json_array_size(json_object_get(json_array_get(loose, 0), "a")), 2);
+	json_decref(strict);
+	json_decref(loose);
+	assert_int_equal(policy_yaml(STR("{\"a\": 1, \"a\": 2}"), &strict, NULL), ERR_PARSE);
 }
 
 static void an_object_that_fails_leaves_nothing_behind(void **state)
@@ -320,6 +373,8 @@ int main(void)
 		cmocka_unit_test(plain_values_have_the_types_that_kubernetes_gives_them),
 		cmocka_unit_test(what_is_wrong_is_said_with_its_place),
 		cmocka_unit_test(a_policy_that_is_there_twice_is_refused),
+		cmocka_unit_test(kinds_of_others_that_share_a_name_are_not_ours),
+		cmocka_unit_test(json_and_what_is_nearly_json_are_read_alike),
 		cmocka_unit_test(an_object_that_fails_leaves_nothing_behind),
 		cmocka_unit_test(items_of_a_list_are_objects_and_may_leave_out_their_kind),
 		cmocka_unit_test(a_policy_keeps_its_version),
