@@ -193,7 +193,7 @@ enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a message");
 		return RPC_ENDED;
 	}
-	if (sink->flush && !sink->flush(sink, state == READING_ENDED))
+	if (sink->flush && !sink->flush(sink, state == READING_ENDED || state == READING_FAILED))
 		return RPC_MORE;
 	switch (state) {
 	case READING_MORE:

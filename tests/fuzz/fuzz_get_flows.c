@@ -81,7 +81,7 @@ static bool take_loss(struct reading_sink *sink, const struct reading_loss *loss
 static void answer(struct reading *r, const Observer__GetFlowsRequest *request,
 		   const struct flow_mask *mask)
 {
-	struct answer a = { .sink = { take, take_loss },
+	struct answer a = { .sink = { take, take_loss, NULL },
 			    .mask = mask,
 			    .flow = buf_init(MESSAGE_BYTES),
 			    .masked = buf_init(MESSAGE_BYTES) };

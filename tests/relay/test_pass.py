@@ -1,11 +1,14 @@
 """Calls of tycho.v1 in which each node speaks for itself, through a relay: each one's words in order, and who has none."""
+import json
 import threading
+import time
 
 import grpc
 import pytest
 
 import wire
-from cluster import CONNECTED, UNAVAILABLE, Impostor, Relay
+from cluster import CONNECTED, UNAVAILABLE, Impostor, Node, Relay, of, split
+from observer import BASE_S, tycho
 
 COVERAGE, MAP, EXPORT = '/tycho.v1.History/GetCoverage', '/tycho.v1.History/GetServiceMap', '/tycho.v1.Evidence/Export'
 Coverage = wire.message('tycho.v1.GetCoverageResponse')
@@ -129,3 +132,56 @@ def test_a_request_that_is_no_message_is_refused(service, method):
     with Relay(peers=['gone=127.0.0.1:1']) as relay, relay.client() as client:
         call = lambda: client.raw('/tycho.v1.%s/%s' % (service, method), b'\xff\xff', streams=True)
         assert wire.status_of(call) == ('INVALID_ARGUMENT', 'the request is no protobuf')
+
+
+# --- real nodes ------------------------------------------------------------------------------------------------------
+
+
+SMALL, FLOWS = 127, 600
+
+
+@pytest.fixture(scope='module')
+def with_stores():
+    """Two nodes whose logs hold the newest flows, and their stores all, under a relay."""
+    with Node('a', '--ring-capacity', str(SMALL), '--seal-period', '100ms') as a, \
+            Node('b', '--ring-capacity', str(SMALL), '--seal-period', '100ms') as b:
+        for node in (a, b):
+            for first in range(0, FLOWS, 50):  # no more than the log holds until the store has it
+                node.feed([of(node.name, i) for i in range(first, first + 50)])
+                stored(node, first + 50)
+        with Relay(peers=[a.peer, b.peer]) as relay:
+            relay.wait_states(a=CONNECTED, b=CONNECTED)
+            yield relay
+
+
+def stored(node, n):
+    end = time.monotonic() + 30
+    with node.client() as client:
+        while [c.records for c in client.call('tycho.v1.History', 'GetCoverage')] < [n]:
+            assert time.monotonic() < end
+
+
+IN_ORDER = ['%s-%d' % (n, i) for i in range(FLOWS) for n in 'ab']
+
+
+def test_since_reaches_into_every_nodes_history(with_stores):
+    with with_stores.client() as client:
+        for how in (client.GetFlows(since={'seconds': BASE_S}, number=wire.ALL), client.GetFlows(first=True, number=wire.ALL)):
+            assert split(how)[0] == IN_ORDER
+        batches = client.call('tycho.v1.Flows', 'GetFlowBatches', since={'seconds': BASE_S + 5}, number=300)
+        assert split(r for b in batches for r in b.responses)[0] == IN_ORDER[10:610]  # 300 of each node
+        assert split(client.GetFlows(number=400))[0] == IN_ORDER[-800:]
+
+
+def test_the_command_shows_the_coverage_of_every_node(with_stores):
+    p = tycho('--server', with_stores.address, 'coverage', '-o', 'json', check=0)
+    got = sorted((n['node_name'], int(n['records']) >= FLOWS) for n in map(json.loads, p.stdout.splitlines()))
+    assert got == [('a', True), ('b', True)]
+
+
+def test_the_evidence_of_every_node_is_exported_and_verifies(with_stores, tmp_path):
+    bundle = str(tmp_path / 'bundle.tar.zst')
+    tycho('--server', with_stores.address, 'evidence', 'export', '--since', '2023-01-01T00:00:00Z', '-o', bundle, check=0)
+    p = tycho('evidence', 'verify', bundle)
+    print(p.stdout, p.stderr)
+    assert p.returncode == 0
