@@ -457,7 +457,7 @@ static void tell(struct told *t, uint32_t first, uint32_t count)
 
 static void ask_filter(struct told *t, const struct filter *f, const struct agent_policy_key *k)
 {
-	const struct origin *o = t->p->origins + f->first;
+	const struct origin *o = f->count ? &t->p->origins[f->first] : NULL;
 	size_t asked = 0;
 
 	for (uint32_t i = 0; i < f->count; i++)
