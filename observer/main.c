@@ -436,6 +436,20 @@ static enum err_code open_evidence(struct observer *ob, struct err *e)
 	return evidence_new(&config, &ob->evidence, e);
 }
 
+/* What the policies in force say goes into history, too. */
+static void keep_policies(struct observer *ob)
+{
+	struct keep_policies *policies;
+	struct err e;
+
+	if (!ob->keep || !ob->policy_file)
+		return;
+	if (keep_policies_read(ob->o.policies, &policies, &e) == ERR_OK)
+		keep_take_policies(ob->keep, policies);
+	else
+		log_warn("policies are not kept", "err=%s", LOG_QUOTE(e.msg));
+}
+
 static enum err_code start_keeper(struct observer *ob, struct err *e)
 {
 	const struct keep_config config = { .log = ob->log,
@@ -444,7 +458,10 @@ static enum err_code start_keeper(struct observer *ob, struct err *e)
 					    .checkpoints = evidence_checkpoints(ob->evidence),
 					    .agent = ob->agent };
 
-	return ob->store ? keep_new(&config, &ob->keep, e) : ERR_OK;
+	enum err_code code = ob->store ? keep_new(&config, &ob->keep, e) : ERR_OK;
+	if (code == ERR_OK)
+		keep_policies(ob);
+	return code;
 }
 
 static enum err_code start_capture(struct observer *ob, struct err *e)
@@ -561,6 +578,7 @@ static void reread_policies(struct observer *ob)
 		log_info("policies reread", "path=%s policies=%zu skipped=%zu",
 			 LOG_QUOTE(ob->o.policies), count, skipped);
 		agent_tell(ob->agent, "policies-reloaded", "{}");
+		keep_policies(ob);
 		give_memory_back();
 	} else if (code != ERR_AGAIN) {
 		log_warn("policies not reread; the old ones stay", "err=%s", LOG_QUOTE(e.msg));

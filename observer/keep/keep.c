@@ -32,6 +32,9 @@ struct keep {
 	struct mono_ns tended; /* when there was last nothing to tend */
 	bool failing;          /* the last write failed, and that was told */
 	uint64_t lost_before;  /* records that the store had lost when it began to fail */
+	pthread_mutex_t policies_mx;
+	struct keep_policies
+		*policies; /* guarded by policies_mx: given, not told yet; may be NULL */
 	int stop_fd;
 	pthread_t thread;
 	bool running;
@@ -182,6 +185,37 @@ static void sign(struct keep *k, struct wall_ns now, bool last)
 	k->unsigned_ = code != ERR_OK;
 }
 
+/* Without success they are told again, unless others have come. */
+static void note_policies(struct keep *k, struct wall_ns now)
+{
+	struct err e = { 0 };
+
+	(void)pthread_mutex_lock(&k->policies_mx);
+	struct keep_policies *policies = TAKE(k->policies);
+	(void)pthread_mutex_unlock(&k->policies_mx);
+	if (!policies)
+		return;
+	if (keep_policies_note(policies, k->store, now, &e) == ERR_OK) {
+		keep_policies_free(policies);
+		return;
+	}
+	log_debug("policies are not in the history yet", "err=%s", LOG_QUOTE(e.msg));
+	(void)pthread_mutex_lock(&k->policies_mx);
+	if (!k->policies)
+		k->policies = TAKE(policies);
+	(void)pthread_mutex_unlock(&k->policies_mx);
+	keep_policies_free(policies);
+}
+
+void keep_take_policies(struct keep *k, struct keep_policies *policies)
+{
+	(void)pthread_mutex_lock(&k->policies_mx);
+	struct keep_policies *old = k->policies;
+	k->policies = policies;
+	(void)pthread_mutex_unlock(&k->policies_mx);
+	keep_policies_free(old);
+}
+
 /* @return true while there is more to tend. */
 static bool tend(struct keep *k, struct wall_ns now)
 {
@@ -189,6 +223,7 @@ static bool tend(struct keep *k, struct wall_ns now)
 
 	if (mono.v - k->tended.v < TEND_EVERY_MS * NS_PER_MS)
 		return false;
+	note_policies(k, now);
 	if (store_tend(k->store, now))
 		return true;
 	k->tended = mono;
@@ -216,6 +251,7 @@ static void *keep_main(void *arg)
 	}
 	while (keep_some(k, wall_now()))
 		;
+	note_policies(k, wall_now());
 	sign(k, wall_now(), true);
 	return NULL;
 }
@@ -234,6 +270,7 @@ enum err_code keep_new(const struct keep_config *config, struct keep **ret, stru
 			    .cursor = flow_log_range(config->log).oldest,
 			    .last = wall_now(),
 			    .stop_fd = eventfd(0, EFD_CLOEXEC) };
+	(void)pthread_mutex_init(&k->policies_mx, NULL);
 	if (k->stop_fd < 0)
 		return err_os(e, "keeper eventfd");
 	if (flow_batch_new(k->log, BATCH, &k->batch, e) != ERR_OK)
@@ -259,5 +296,7 @@ void keep_free(struct keep *k)
 	if (k->stop_fd >= 0)
 		(void)close(k->stop_fd);
 	flow_batch_free(k->batch);
+	keep_policies_free(k->policies);
+	(void)pthread_mutex_destroy(&k->policies_mx);
 	free(k);
 }

@@ -14,6 +14,7 @@
 
 #include "evidence/checkpoint.h"
 #include "observer/agent.h"
+#include "observer/keep/policies.h"
 #include "observer/log/log.h"
 #include "store/store.h"
 
@@ -29,6 +30,9 @@ struct keep_config {
 
 MUST_CHECK enum err_code keep_new(const struct keep_config *config, struct keep **ret,
 				  struct err *e);
+/* Any thread. The policies in force from now on; taken. What was given before and not told yet is
+ * forgotten. */
+void keep_take_policies(struct keep *k, struct keep_policies *policies);
 /* Puts what the log still holds, and ends. The store is the caller's again, to be closed. */
 void keep_free(struct keep *k);
 AUTO_DEFINE(struct keep, keep_free);

@@ -117,6 +117,109 @@ static void a_lost_event_is_a_gap_of_the_kernel(void **state)
 	assert_int_equal(fixture_scan(fx, r, &config).count, 1);
 }
 
+/* --- policies ----------------------------------------------------------------------------- */
+
+static struct keep_policies *policies_of(struct fixture *fx, const char *yaml)
+{
+	char path[100];
+	struct keep_policies *p = NULL;
+	struct err e = { 0 };
+
+	(void)snprintf(path, sizeof path, "%s/policies.yaml", fx->dir);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(yaml, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	if (keep_policies_read(path, &p, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	return p;
+}
+
+struct policy_texts {
+	size_t in_force, ended;
+	char json[1024];
+};
+
+static void add_policy(void *ctx, const struct store_policy *p)
+{
+	struct policy_texts *texts = ctx;
+
+	texts->in_force += !p->to.v;
+	texts->ended += p->to.v != 0;
+	(void)snprintf(texts->json, sizeof texts->json, "%.*s", STR_FMT(p->json));
+}
+
+static struct policy_texts all_policies(struct fixture *fx)
+{
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct policy_texts texts = { 0 };
+
+	assert_int_equal(store_policies(r, (struct wall_ns){ 0 }, (struct wall_ns){ UINT64_MAX },
+					add_policy, &texts, NULL),
+			 ERR_OK);
+	return texts;
+}
+
+#define DENY                                                                                       \
+	"kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\n"                                  \
+	"metadata: {namespace: shop, name: deny, managedFields: [{a: b}]}\n"                       \
+	"spec: {policyTypes: [Ingress], podSelector: {}}\nstatus: {x: 1}\n"
+#define LIST                                                                                       \
+	"kind: List\nitems:\n- kind: CiliumNetworkPolicy\n"                                        \
+	"  metadata: {name: web, namespace: shop, uid: u7, resourceVersion: '12'}\n"               \
+	"  spec: {}\n- kind: Deployment\n  metadata: {name: web}\n"
+
+static void policies_are_known_as_long_as_they_are_in_the_files(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	AUTO(keep_policies_free) struct keep_policies *both = policies_of(fx, DENY "---\n" LIST);
+	assert_int_equal(keep_policies_count(both), 2);
+	for (int i = 0; i < 2; i++) /* told again, nothing is new */
+		assert_int_equal(keep_policies_note(both, fx->store, fx->now, &e), ERR_OK);
+	assert_int_equal(all_policies(fx).in_force, 2);
+	assert_int_equal(all_policies(fx).ended, 0);
+	fx->now = after(fx->now, 60);
+	AUTO(keep_policies_free) struct keep_policies *one = policies_of(fx, DENY);
+	assert_int_equal(keep_policies_note(one, fx->store, fx->now, &e), ERR_OK);
+	assert_int_equal(all_policies(fx).in_force, 1);
+	assert_int_equal(all_policies(fx).ended, 1);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_string_equal(fixture_chain(r).kinds, "sppp");
+}
+
+static void texts_of_policies_are_canonical(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	AUTO(keep_policies_free) struct keep_policies *one = policies_of(fx, DENY);
+	assert_int_equal(keep_policies_note(one, fx->store, fx->now, &e), ERR_OK);
+	assert_string_equal(all_policies(fx).json,
+			    "{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"NetworkPolicy\","
+			    "\"metadata\":{\"name\":\"deny\",\"namespace\":\"shop\"},"
+			    "\"spec\":{\"podSelector\":{},\"policyTypes\":[\"Ingress\"]}}");
+}
+
+static void the_keeper_tells_the_store_what_it_was_given_last(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(63);
+	struct keep *k = NULL;
+
+	fixture_open(fx);
+	const struct keep_config config = { .log = log, .dict = fx->dict, .store = fx->store };
+	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
+	keep_take_policies(k, policies_of(fx, DENY "---\n" LIST));
+	keep_take_policies(k, policies_of(fx, LIST));
+	keep_free(k);
+	fx->now = after(wall_now(), 60);
+	assert_int_equal(all_policies(fx).in_force, 1);
+}
+
 struct asking {
 	struct fixture *fx;
 	_Atomic bool *over;
@@ -180,6 +283,9 @@ int main(void)
 		T(all_that_the_log_holds_is_kept),
 		T(what_was_overwritten_before_it_came_is_a_gap),
 		T(a_lost_event_is_a_gap_of_the_kernel),
+		T(policies_are_known_as_long_as_they_are_in_the_files),
+		T(texts_of_policies_are_canonical),
+		T(the_keeper_tells_the_store_what_it_was_given_last),
 		T(readers_and_the_keeper_do_not_disturb_each_other),
 	};
 
