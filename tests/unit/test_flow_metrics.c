@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -472,6 +473,44 @@ static void a_reader_counts_the_log_and_what_it_missed(void **state)
 		   "type=\"Trace\",verdict=\"FORWARDED\"} 62");
 }
 
+enum { BATCHES = 400, BATCH = 50 };
+
+static void *count_batches(void *arg)
+{
+	struct flow flows[BATCH];
+
+	for (unsigned i = 0; i < BATCH; i++)
+		flows[i] = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	for (unsigned i = 0; i < BATCHES; i++) {
+		for (unsigned j = 0; j < BATCH; j++) {
+			flows[j].dst_port = (uint16_t)(i * BATCH + j);
+			flows[j].is_reply = FLOW_REPLY_FALSE;
+		}
+		flow_metrics_count(arg, flows, BATCH, (struct wall_ns){ 1 });
+	}
+	return NULL;
+}
+
+static void scrapes_and_folding_lose_nothing_while_flows_are_counted(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	pthread_t thread;
+	uint64_t last = 0;
+	open_world(&w, 500, false);
+	configure(&w, "port-distribution flow");
+	assert_int_equal(pthread_create(&thread, NULL, count_batches, w.fm), 0);
+	while (last < BATCHES * BATCH) { /* what is told only grows */
+		const char *at = strstr(page(&w), "\nhubble_flows_processed_total{");
+		uint64_t now = at ? strtoull(strstr(at, "} ") + 2, NULL, 10) : 0;
+		assert_true(now >= last);
+		last = now;
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(last, BATCHES * BATCH);
+	assert_true(metrics_counts(w.metrics).folded > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -491,6 +530,7 @@ int main(void)
 		cmocka_unit_test(a_bad_file_leaves_everything_as_it_was),
 		cmocka_unit_test(one_plugin_can_take_the_place_of_the_other),
 		cmocka_unit_test(a_reader_counts_the_log_and_what_it_missed),
+		cmocka_unit_test(scrapes_and_folding_lose_nothing_while_flows_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
