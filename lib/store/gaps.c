@@ -124,9 +124,10 @@ static enum err_code write_one(struct db *db, struct chain_head *head, const str
 	put_text(&body, "cause", str_of(store_gap_cause_name(gap->cause)));
 	put_time(&body, "from", gap->from);
 	put_time(&body, "to", gap->to);
-	put_number(&body, "lost", gap->lost);
-	put_number(&body, "first_seq", gap->first_seq);
-	put_number(&body, "last_seq", gap->last_seq);
+	/* as the row has them: 63 bits */
+	put_number(&body, "lost", (uint64_t)store_i64(gap->lost));
+	put_number(&body, "first_seq", (uint64_t)store_i64(gap->first_seq));
+	put_number(&body, "last_seq", (uint64_t)store_i64(gap->last_seq));
 	put_text(&body, "node", gap->node);
 	put_text(&body, "detail", gap->detail);
 	buf_char(&body, '}');
