@@ -59,7 +59,9 @@ void manifest_put_derived(struct buf *b, const json_t *statement)
 			if (!str_eq(member(gap, "cause"), name))
 				continue;
 			count++;
-			lost += parse_u64(member(gap, "lost"), UINT64_MAX, &n) ? n : 0;
+			if (!parse_u64(member(gap, "lost"), UINT64_MAX, &n))
+				n = 0;
+			lost = lost > UINT64_MAX - n ? UINT64_MAX : lost + n;
 		}
 		if (!count)
 			continue;

@@ -6,6 +6,7 @@
 #include "evidence/checkpoint.h"
 #include "evidence/key.h"
 #include "evidence/text.h"
+#include "flow/wire.h"
 
 enum { WORK = 2048, TEXT_MAX = 256 << 20 };
 
@@ -33,7 +34,9 @@ struct check {
 
 	/* the chain */
 	uint64_t first_entry, last_entry, entries, blocks, records, withdrawn;
-	struct chain_hash head;
+	struct chain_hash head, before_first;
+	uint64_t pruned_to; /* the last entry that went, as the chain says */
+	struct chain_hash pruned_hash;
 	struct buf gaps, policies; /* bodies, a line each */
 	struct span *damaged;
 	size_t damaged_count, damaged_cap;
@@ -129,13 +132,59 @@ static bool next_record(struct check *c, const struct flow **ret)
 	return true;
 }
 
+static uint64_t last_seq_of(const struct store_entry *entry)
+{
+	uint64_t last = entry->first_seq + entry->count - 1;
+
+	(void)flat_u64(entry->body, "last_seq", &last);
+	return last;
+}
+
+static bool note_missing(struct check *c, const struct store_entry *entry)
+{
+	return add_span(c, &c->missing, &c->missing_count, &c->missing_cap,
+			(struct span){ entry->first_seq, last_seq_of(entry) });
+}
+
+/* Of a whole record the chain holds the message; what filters ask for is repeated in columns, and
+ * must say the same: else a record could be hidden from those who ask for it. Names that the
+ * dictionary had no place for, when they were written or now, say nothing. */
+static bool columns_agree(struct check *c, const struct flow *f)
+{
+	struct flow g;
+
+	if (f->kind != FLOW_KIND_FLOW || !(f->bits & FLOW_WHOLE))
+		return true;
+	if (flow_decode(str_n(f->ext, f->ext_len), c->dict, &g, NULL) != ERR_OK)
+		return false;
+	const uint32_t ids[][2] = {
+		{ f->src_ep.v, g.src_ep.v },   { f->dst_ep.v, g.dst_ep.v },
+		{ f->src_svc.v, g.src_svc.v }, { f->dst_svc.v, g.dst_svc.v },
+		{ f->node.v, g.node.v },       { f->kernel_reason, g.kernel_reason }
+	};
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+		if (ids[i][0] != ids[i][1] && !flow_dict_counts(c->dict).overflows)
+			return false;
+	return f->bits == g.bits && f->time.v == g.time.v && f->verdict == g.verdict &&
+	       f->type == g.type && f->l4 == g.l4 && f->ip_version == g.ip_version &&
+	       f->is_reply == g.is_reply && f->direction == g.direction &&
+	       f->drop_reason == g.drop_reason && f->drop_desc == g.drop_desc &&
+	       f->event_type == g.event_type && f->event_sub_type == g.event_sub_type &&
+	       f->trace_point == g.trace_point && f->ifindex == g.ifindex &&
+	       f->ip_trace_id == g.ip_trace_id && f->packets == g.packets && f->bytes == g.bytes &&
+	       memcmp(f->src_ip, g.src_ip, sizeof f->src_ip) == 0 &&
+	       memcmp(f->dst_ip, g.dst_ip, sizeof f->dst_ip) == 0 &&
+	       memcmp(f->src_xlated, g.src_xlated, sizeof f->src_xlated) == 0 &&
+	       memcmp(f->l4_bytes, g.l4_bytes, sizeof f->l4_bytes) == 0 &&
+	       memcmp(f->uuid, g.uuid, sizeof f->uuid) == 0;
+}
+
 static bool check_block(struct check *c, const struct store_entry *entry)
 {
-	uint64_t last = entry->first_seq + entry->count - 1, read = 0;
+	uint64_t last = last_seq_of(entry), read = 0;
 	struct chain_hash root;
 	const struct flow *f;
 
-	(void)flat_u64(entry->body, "last_seq", &last);
 	chain_block_start(c->block, &c->secret, entry->number);
 	while (next_record(c, &f) && f && f->seq <= last) {
 		c->portion_at++;
@@ -143,6 +192,10 @@ static bool check_block(struct check *c, const struct store_entry *entry)
 			return FAIL(c, "record %llu is in no block of the chain",
 				    (unsigned long long)f->seq);
 		read++;
+		if (!columns_agree(c, f))
+			return FAIL(c,
+				    "record %llu is filed under other names or values than it has",
+				    (unsigned long long)f->seq);
 		c->code = chain_block_add(c->block, f, c->dict, c->e);
 		if (c->code != ERR_OK)
 			return false;
@@ -152,8 +205,7 @@ static bool check_block(struct check *c, const struct store_entry *entry)
 	c->blocks++;
 	c->records += read;
 	if (!read && entry->count)
-		return add_span(c, &c->missing, &c->missing_count, &c->missing_cap,
-				(struct span){ entry->first_seq, last });
+		return note_missing(c, entry);
 	c->code = chain_block_root(c->block, &root, c->e);
 	if (c->code != ERR_OK)
 		return false;
@@ -215,6 +267,7 @@ static bool on_entry(void *ctx, const struct store_entry *entry)
 	if (!c->entries) {
 		static const struct chain_hash zeros;
 		c->first_entry = entry->number;
+		c->before_first = entry->before;
 		if (entry->number == 1 && memcmp(entry->before.v, zeros.v, sizeof zeros.v) != 0)
 			return FAIL(c, "the first entry of the chain has one before it");
 		if (!check_pins(c, entry->number - 1, &entry->before))
@@ -226,8 +279,13 @@ static bool on_entry(void *ctx, const struct store_entry *entry)
 	if (!check_pins(c, entry->number, &hash))
 		return false;
 	if (entry->is_block)
-		return !entry->is_held || check_block(c, entry);
+		return entry->is_held ? check_block(c, entry) : note_missing(c, entry);
 	if (!flat_get(entry->body, "kind", &kind))
+		return FAIL(c, "entry %llu of the chain cannot be read",
+			    (unsigned long long)entry->number);
+	if (str_eq(kind, STR("pruned")) &&
+	    (!flat_u64(entry->body, "to_entry", &c->pruned_to) ||
+	     !flat_hex(entry->body, "hash", c->pruned_hash.v, sizeof c->pruned_hash.v)))
 		return FAIL(c, "entry %llu of the chain cannot be read",
 			    (unsigned long long)entry->number);
 	if (str_eq(kind, STR("policy"))) {
@@ -235,6 +293,19 @@ static bool on_entry(void *ctx, const struct store_entry *entry)
 		buf_char(&c->policies, '\n');
 	}
 	return !str_eq(kind, STR("gap")) || note_gap(c, entry->body);
+}
+
+/* Blocks leave the chain together with their records, and the chain says up to where. */
+static bool check_beginning(struct check *c)
+{
+	if (c->first_entry <= 1 ||
+	    (c->pruned_to == c->first_entry - 1 &&
+	     memcmp(c->pruned_hash.v, c->before_first.v, sizeof c->before_first.v) == 0))
+		return true;
+	return FAIL(c,
+		    "the beginning of the chain is cut off: its first entry is %llu, and no entry "
+		    "owns up to what was before",
+		    (unsigned long long)c->first_entry);
 }
 
 /* Records that cannot be read are known as a gap. */
@@ -372,7 +443,7 @@ static enum err_code check_all(struct check *c)
 	else if (next_record(c, &f) && f)
 		(void)FAIL(c, "record %llu is in no block of the chain",
 			   (unsigned long long)f->seq);
-	else if (c->code == ERR_OK && check_missing(c) && check_gaps(c))
+	else if (c->code == ERR_OK && check_beginning(c) && check_missing(c) && check_gaps(c))
 		(void)check_policies(c);
 	return c->code;
 }

@@ -179,7 +179,7 @@ def check_node(node, scope, files):
     for gap in said["gaps"]:
         of = loss.setdefault(gap["cause"], {"gaps": 0, "lost": 0})
         of["gaps"] += 1
-        of["lost"] += int(gap["lost"])
+        of["lost"] = min(of["lost"] + int(gap["lost"]), 2**64 - 1)
     check({c: {k: str(v) for k, v in of.items()} for c, of in loss.items()} == node["loss"], "manifest: loss")
     reaches = "since" in said and "oldest" in said and ns(said["oldest"]) <= ns(said["since"])
     check(node["complete"] == (reaches and not said["gaps"]), "manifest: complete")

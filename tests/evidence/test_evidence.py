@@ -1,0 +1,234 @@
+"""Evidence from end to end: the observer signs and exports, the command verifies, and so does a second verifier that was
+written from docs/evidence.md alone."""
+import glob
+import http.server
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import observer
+import wire
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TYCHO = os.path.join(observer.BIN, 'tycho')
+
+
+def tycho(*words, code=0):
+    done = subprocess.run([TYCHO, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope='session')
+def messages(tmp_path_factory):
+    """proto/ as Python, made by protoc."""
+    out = str(tmp_path_factory.mktemp('messages'))
+    proto = os.path.join(wire.ROOT, 'proto')
+    files = [os.path.join(folder, f) for folder in ('flow', 'observer', 'relay', 'tycho/v1')
+             for f in sorted(os.listdir(os.path.join(proto, folder))) if f.endswith('.proto')]
+    subprocess.run(['protoc', '-I', proto, '-I', '/usr/include', '--python_out', out, *files], check=True)
+    return out
+
+
+def second(messages, paths):
+    """{path: 'ok' or the fault}"""
+    done = subprocess.run(['/usr/bin/python3', os.path.join(HERE, 'verify.py'), messages, *paths], check=True,
+                          stdout=subprocess.PIPE, text=True, timeout=300)
+    return {line.split('\t')[1]: line for line in done.stdout.splitlines()}
+
+
+def wait(what, limit_s=20):
+    end = time.monotonic() + limit_s
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_both_verifiers_agree_on_every_bundle_that_lies(messages, tmp_path):
+    done = subprocess.run([os.path.join(observer.BIN, 'test_evidence_tamper')], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env=dict(os.environ, TYCHO_EVIDENCE_CASES=str(tmp_path)), timeout=280)
+    assert done.returncode == 0, done.stdout
+    good, bad = glob.glob(str(tmp_path / 'good-*')), glob.glob(str(tmp_path / 'bad-*'))
+    assert len(good) >= 3 and len(bad) > 100
+    said = second(messages, good + bad)
+    assert {os.path.basename(p) for p in good + bad if said[p].startswith('ok')} == {os.path.basename(p) for p in good}
+
+
+@pytest.fixture(scope='session')
+def recorded(tmp_path_factory):
+    """All kinds of flows there are, in one file."""
+    path = tmp_path_factory.mktemp('recorded') / 'flows.jsonl'
+    with open(path, 'wb') as out:
+        for name in ('real', 'synthetic', 'mixed', 'kinds'):
+            with open(observer.golden(name + '.jsonl'), 'rb') as f:
+                out.write(f.read())
+    return str(path)
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    lines = []
+
+    def do_POST(self):
+        self.lines.append(self.rfile.read(int(self.headers['Content-Length'])).decode())
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+def exported(ob, path, *options):
+    """A bundle, once the store has sealed something."""
+    def one():
+        done = subprocess.run([TYCHO, 'evidence', 'export', '--server', ob.socket, '-o', path, *options],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return not done.stdout.startswith(path + ': 0 ')
+    wait(one)
+
+
+def test_recorded_flows_are_proven_to_both_verifiers(recorded, messages, tmp_path):
+    server = http.server.HTTPServer(('127.0.0.1', 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    kept = str(tmp_path / 'checkpoints.jsonl')
+    paths = [str(tmp_path / (n + '.tar.zst')) for n in ('all', 'redacted', 'dropped')]
+    with observer.Observer('--checkpoint-to', 'file:' + kept, '--checkpoint-to', 'http://127.0.0.1:%d/in' % server.server_port,
+                           path=recorded) as ob:
+        exported(ob, paths[0], '--csv')
+        exported(ob, paths[1], '--csv', '--redact', 'ip,labels', '--redact', 'dns')
+        exported(ob, paths[2], '--verdict', 'DROPPED')
+        key = os.path.join(ob.folder, 'state', 'evidence.key')
+        assert os.stat(key).st_mode & 0o777 == 0o600
+        fingerprint = tycho('evidence', 'keys', key).split()[0]
+        pem = tycho('evidence', 'keys', '--pem', key).split('\n', 1)[1]
+        wait(lambda: os.path.exists(kept) and Receiver.lines)
+    server.shutdown()
+    with open(kept) as f:
+        lines = f.readlines()
+    assert lines and Receiver.lines[0] == lines[0]  # at the start; the last may come when the server is gone
+    (tmp_path / 'key.pem').write_text(pem)
+    words = tycho('evidence', 'verify', *paths, '--pubkey', str(tmp_path / 'key.pem'), '--pubkey', fingerprint, '--checkpoints', kept)
+    assert words.count('every flow is proven') == 3
+    assert all(line.startswith('ok') for line in second(messages, paths).values())
+    # another key than the one given
+    assert 'not signed by a key that was given' in tycho('evidence', 'verify', paths[0], '--pubkey', '0' * 64, code=1)
+    # the flows are what observe reads
+    subprocess.run(['tar', '--zstd', '-xf', paths[0], '-C', str(tmp_path)], check=True)
+    flows = sorted(glob.glob(str(tmp_path / 'nodes' / '1' / '*' / 'flows.jsonl')))
+    seen = tycho('observe', '--input-file', flows[0], '--verdict', 'DROPPED', '-o', 'jsonpb').count('\n')
+    with open(flows[0]) as f:
+        assert seen == sum(json.loads(line)['flow'].get('verdict') == 'DROPPED' for line in f) > 0
+    report = (tmp_path / 'report.html').read_text()
+    assert 'Who talked to whom' in report and 'What is not covered' in report and '<script' not in report
+
+
+def test_an_observer_without_a_store_says_so(tmp_path):
+    with observer.Observer('--store', 'off', lines=[observer.flow(1)]) as ob:
+        assert 'keeps no history' in tycho('evidence', 'export', '--server', ob.socket, '-o', str(tmp_path / 'b'), code=1)
+    assert not (tmp_path / 'b').exists()
+
+
+def test_wrong_words_are_one_sentence(tmp_path):
+    assert '--redact mac' in tycho('evidence', 'export', '--redact', 'mac', '-o', 'x', code=1)
+    assert '--output' in tycho('evidence', 'export', code=1)
+    assert 'which bundle' in tycho('evidence', 'verify', code=1)
+    (tmp_path / 'no').write_text('no bundle, but long enough to have a sum at its end, had it one')
+    assert 'no sum at its end' in tycho('evidence', 'verify', str(tmp_path / 'no'), code=1)
+
+
+# --- a store's own chain
+
+@pytest.fixture(scope='session')
+def store(tmp_path_factory):
+    """A store of some blocks with a gap, closed, its last entries signed."""
+    folder = str(tmp_path_factory.mktemp('store') / 'state')
+    lost = json.dumps({'lost_events': {'source': 'PERF_EVENT_RING_BUFFER', 'num_events_lost': '17'}, 'node_name': 'n1',
+                       'time': observer.stamp(5)})
+    with observer.Observer('--seal-period', '100ms') as ob:
+        for part in range(4):
+            ob.feed([observer.flow(i) for i in range(part * 40, part * 40 + 40)] + ([lost] if part == 1 else []))
+            path = os.path.join(ob.folder, 'b.tar.zst')
+            wait(lambda: '%d flows' % (part * 40 + 40) in tycho('evidence', 'export', '--server', ob.socket, '-o', path))
+        state = os.path.join(ob.folder, 'state')
+        ob.stop()
+        shutil.copytree(state, folder)
+    assert 'the record is whole' in tycho('store', 'verify', '--store', folder)
+    return folder
+
+
+def verdict(folder):
+    done = subprocess.run([TYCHO, 'store', 'verify', '--store', folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=60)
+    return done.returncode, done.stdout.replace(folder, ''), done.stderr
+
+
+CHANGES = {
+    'an entry is gone': "DELETE FROM entry WHERE number = (SELECT number FROM entry WHERE kind = 1 LIMIT 1)",
+    'the gap is gone from the chain': "DELETE FROM entry WHERE kind = 2",
+    'the beginning is gone': "DELETE FROM entry WHERE number = 1",
+    'the tail is gone': "DELETE FROM entry WHERE number > (SELECT max(entry) - 1 FROM checkpoint)",
+    'a block counts less': "UPDATE entry SET count = count - 1 WHERE kind = 1",
+    'a block was sealed at another time': "UPDATE entry SET sealed_ns = sealed_ns + 1 WHERE kind = 1",
+    'a root is another': "UPDATE entry SET root = zeroblob(32) WHERE kind = 1",
+    'a body is another': "UPDATE entry SET body = replace(body, '17', '18') WHERE kind = 2",
+    'a hash is another': "UPDATE entry SET hash = zeroblob(32) WHERE number = 2",
+    'two roots are swapped': "UPDATE entry SET root = (SELECT root FROM entry e WHERE e.kind = 1 AND e.number != entry.number LIMIT 1)"
+                             " WHERE number IN (SELECT number FROM entry WHERE kind = 1 LIMIT 2)",
+    'two bodies are swapped': "UPDATE entry SET body = (SELECT body FROM entry e WHERE e.kind != 1 AND e.number != entry.number LIMIT 1)"
+                              " WHERE number IN (SELECT number FROM entry WHERE kind != 1 LIMIT 2)",
+    'the records are gone': "DELETE FROM segment",
+    'their bytes are gone': "DELETE FROM segment_data",
+    'one segment is gone': "DELETE FROM segment WHERE first_seq = (SELECT min(first_seq) FROM segment)",
+    'the bytes of two segments are swapped':
+        "UPDATE segment_data SET data = (SELECT data FROM segment_data d WHERE d.first_seq != segment_data.first_seq LIMIT 1)"
+        " WHERE first_seq = (SELECT max(first_seq) FROM segment_data)",
+    'a gap is hidden': "DELETE FROM gap",
+    'a gap is smaller': "UPDATE gap SET lost = 1 WHERE lost = 17",
+    'a gap has another cause': "UPDATE gap SET cause = 0",
+    'a gap was made up': "INSERT INTO gap (entry, cause, from_ns, to_ns, lost, first_seq, last_seq, node, detail)"
+                         " VALUES (1, 1, 5, 6, 0, 0, 0, '', '')",
+    'a checkpoint says another entry': "UPDATE checkpoint SET text = replace(text, '\"records\":\"', '\"records\":\"1')",
+    'a signature is another': "UPDATE checkpoint SET signature = zeroblob(64)",
+    'a key is another': "UPDATE checkpoint SET key = zeroblob(32)",
+    'a pod has another name': "UPDATE endpoint SET wire = CAST(replace(CAST(wire AS TEXT), 'cart-0', 'cart-1') AS BLOB)",
+    'the secret is another': "UPDATE meta SET value = zeroblob(32) WHERE name = 'secret'",
+}
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_a_changed_row_is_found(store, tmp_path, change):
+    folder = str(tmp_path / 'state')
+    shutil.copytree(store, folder)
+    db = sqlite3.connect(os.path.join(folder, 'flows.db'))
+    assert db.execute(CHANGES[change]).rowcount > 0
+    db.commit()
+    db.close()
+    code, said, fault = verdict(folder)
+    assert code == 1 and fault.strip(), said
+
+
+def test_a_flipped_byte_anywhere_is_found_or_changes_nothing(store, tmp_path):
+    """A file of SQLite has room that holds nothing, and tables that are not part of the record (docs/evidence.md)."""
+    folder = str(tmp_path / 'state')
+    shutil.copytree(store, folder)
+    path = os.path.join(folder, 'flows.db')
+    with open(path, 'rb') as f:
+        whole = f.read()
+    before = verdict(folder)
+    found = 0
+    for i in range(0, len(whole), max(1, len(whole) // 400)):
+        flipped = bytearray(whole)
+        flipped[i] ^= 1 << i % 8
+        with open(path, 'wb') as f:
+            f.write(flipped)
+        after = verdict(folder)
+        assert after[0] == 1 and after[2].strip() or after == before, 'byte %d: %s' % (i, after)
+        found += after[0]
+    assert found > 10
