@@ -82,13 +82,16 @@ static enum err_code check_file(void *ctx, const char *path, struct str text, st
 	return ERR_OK;
 }
 
-/* How many of the pods the policy selects. */
-static size_t count_selected(const struct policy_set *set, uint32_t policy, const json_t *pods,
-			     struct policy_row *row)
+/* How many of the pods each policy selects. */
+static enum err_code count_selected(const struct policy_set *set, const json_t *pods,
+				    size_t *counts, struct err *e)
 {
-	size_t n = 0, i;
+	AUTO(own_free) struct policy_row *row = malloc(policy_row_bytes(set));
+	size_t i;
 	json_t *pod;
 
+	if (!row)
+		return err_set(e, ERR_NOMEM, "policies");
 	json_array_foreach(pods, i, pod)
 	{
 		struct policy_side side;
@@ -96,18 +99,16 @@ static size_t count_selected(const struct policy_set *set, uint32_t policy, cons
 		if (policy_side_of_pod(pod, &side, NULL) != ERR_OK)
 			continue;
 		policy_row_fill(set, &side.end, row);
-		n += policy_row_is_selected(set, row, policy);
+		policy_row_count_selected(set, row, counts);
 		policy_side_done(&side);
 	}
-	return n;
+	return ERR_OK;
 }
 
-static void put_policy(struct check *c, const struct policy_set *set, uint32_t policy,
-		       struct policy_row *row)
+static void put_policy(struct check *c, const struct policy_set *set, uint32_t policy, size_t n)
 {
 	AUTO_BUF struct buf key = buf_init(2048);
 	bool in, out, pods = json_array_size(c->pods) > 0;
-	size_t n = pods ? count_selected(set, policy, c->pods, row) : 0;
 
 	policy_key_put(set, policy, &key);
 	policy_set_default_deny(set, policy, &in, &out);
@@ -141,11 +142,14 @@ static enum err_code put_policies(struct check *c, struct err *e)
 
 	if (code != ERR_OK)
 		return code;
-	AUTO(own_free) struct policy_row *row = malloc(policy_row_bytes(set));
-	if (!row)
+	AUTO(own_free) size_t *counts = calloc(policy_set_count(set) + 1, sizeof *counts);
+	if (!counts)
 		return err_set(e, ERR_NOMEM, "policies");
+	code = count_selected(set, c->pods, counts, e);
+	if (code != ERR_OK)
+		return code;
 	for (uint32_t i = 0; i < policy_set_count(set); i++)
-		put_policy(c, set, i, row);
+		put_policy(c, set, i, counts[i]);
 	return ERR_OK;
 }
 

@@ -95,6 +95,9 @@ static struct str complete_pod(const struct policy_set *set, const struct policy
 		for (size_t i = 0; i < n->label_count; i++)
 			put(l, n->labels[i]);
 	}
+	/* the one label that the API server gives every namespace (since 1.22) */
+	if (!has_namespace_labels(l))
+		put(l, plain_label(KEY_NAMESPACE_NAME, ns));
 	return ns;
 }
 
@@ -270,6 +273,18 @@ bool policy_row_is_selected(const struct policy_set *set, const struct policy_ro
 		if (set_spec(set, i)->policy == policy && row_has_spec(set, row, i))
 			return true;
 	return false;
+}
+
+void policy_row_count_selected(const struct policy_set *set, const struct policy_row *row,
+			       size_t *counts)
+{
+	uint32_t last = UINT32_MAX; /* specs of one policy are neighbours */
+
+	for (size_t i = 0; i < set->specs.count; i++)
+		if (row_has_spec(set, row, i) && set_spec(set, i)->policy != last) {
+			last = set_spec(set, i)->policy;
+			counts[last]++;
+		}
 }
 
 /* --- peers ------------------------------------------------------------------------------------ */

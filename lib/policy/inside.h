@@ -310,6 +310,7 @@ void link_rules(struct reading *r);
 #define KEY_NAMESPACE STR("io.kubernetes.pod.namespace")
 #define KEY_CLUSTER STR("io.cilium.k8s.policy.cluster")
 #define KEY_NAMESPACE_LABELS STR("io.cilium.k8s.namespace.labels.")
+#define KEY_NAMESPACE_NAME STR("io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name")
 #define KEY_GROUP_NAME STR("io.cilium.policy.cidrgroupname/")
 
 #endif

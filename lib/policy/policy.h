@@ -175,6 +175,10 @@ bool policy_row_is_enforced(const struct policy_row *row);
 bool policy_row_is_selected(const struct policy_set *set, const struct policy_row *row,
 			    uint32_t policy);
 
+/* Adds one to the count of each policy that selects the end; @counts has one for each policy. */
+void policy_row_count_selected(const struct policy_set *set, const struct policy_row *row,
+			       size_t *counts);
+
 /* The labels that rows are made of, sorted, with commas between. */
 void policy_end_labels_put(const struct policy_set *set, const struct policy_end *end,
 			   struct buf *out);

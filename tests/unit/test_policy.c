@@ -285,6 +285,25 @@ static void an_end_without_labels_is_the_world(void **state)
 	assert_int_equal(a.verdict, POLICY_NOT_ENFORCED);
 }
 
+static void a_namespace_is_known_by_its_name_without_an_object(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(
+		KNP("a", "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: "
+			 "{kubernetes.io/metadata.name: shop}}}]}]}"));
+	AUTO(policy_set_free)
+	struct policy_set *told = set_of(
+		KNP("a", "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: "
+			 "{team: a}}}]}]}") "---\napiVersion: v1\nkind: Namespace\n"
+					    "metadata: {name: shop, labels: {team: a}}\n");
+
+	assert_int_equal(ask(set, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_ALLOWED);
+	assert_int_equal(ask(told, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_ALLOWED);
+}
+
 static void more_rules_than_an_answer_holds_are_counted(void **state)
 {
 	(void)state;
@@ -380,6 +399,7 @@ int main(void)
 		cmocka_unit_test(a_policy_keeps_its_version),
 		cmocka_unit_test(an_empty_set_selects_nobody),
 		cmocka_unit_test(an_end_without_labels_is_the_world),
+		cmocka_unit_test(a_namespace_is_known_by_its_name_without_an_object),
 		cmocka_unit_test(more_rules_than_an_answer_holds_are_counted),
 		cmocka_unit_test(labels_beyond_the_limit_are_not_looked_at),
 		cmocka_unit_test(stars_in_names_mean_what_is_documented),
