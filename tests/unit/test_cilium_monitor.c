@@ -49,7 +49,7 @@ static struct timestamp time_in(struct str message, uint32_t field)
 static void take(struct raw_sink *sink, const struct raw_event *ev)
 {
 	struct place *p = (struct place *)sink;
-	struct str unknown, type;
+	struct str unknown, type = STR("");
 
 	switch (ev->kind) {
 	case RAW_CILIUM_MONITOR:

@@ -32,7 +32,7 @@ struct taken {
 static void take(struct raw_sink *sink, const struct raw_event *ev)
 {
 	struct taken *t = (struct taken *)sink;
-	struct str unknown, type;
+	struct str unknown, type = STR("");
 
 	switch (ev->kind) {
 	case RAW_CILIUM:
