@@ -1,0 +1,63 @@
+/* observer/source: names of interfaces, in a network namespace of our own. */
+#include <errno.h>
+#include <net/if.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "observer/source/link_names.h"
+
+static void run(const char *command)
+{
+	if (system(command) != 0)
+		fail_msg("'%s' failed", command);
+}
+
+static const struct mono_ns long_past = { NS_PER_S };
+
+static void names_come_go_and_change(void **state)
+{
+	(void)state;
+	AUTO(link_names_free) struct link_names *l = NULL;
+	struct mono_ns now = long_past;
+	struct err e;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		fail_msg("a network namespace: errno %d; this test needs root", errno);
+	run("ip link set lo up");
+	run("ip link add one type veth peer name peer1");
+	if (link_names_new(&l, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	uint32_t one = if_nametoindex("one");
+	assert_string_equal(link_names_get(l, 1, now), "lo");
+	assert_string_equal(link_names_get(l, one, now), "one");
+	assert_null(link_names_get(l, 0, now));
+	assert_null(link_names_get(l, one + 100, now));
+
+	/* noticed when it is time to look, not before */
+	run("ip link add two type veth peer name peer2");
+	uint32_t two = if_nametoindex("two");
+	assert_null(link_names_get(l, two, now));
+	now.v += LINK_NAMES_LOOK_MS * NS_PER_MS;
+	assert_string_equal(link_names_get(l, two, now), "two");
+	run("ip link set one name three");
+	run("ip link del two");
+	now.v += LINK_NAMES_LOOK_MS * NS_PER_MS;
+	assert_string_equal(link_names_get(l, one, now), "three");
+	assert_null(link_names_get(l, two, now));
+	/* numbers that meet in one place of the memory for the last ones */
+	assert_null(link_names_get(l, one + 256, now));
+	assert_string_equal(link_names_get(l, one, now), "three");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_come_go_and_change),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
