@@ -165,6 +165,14 @@ static enum err_code start_rpc(struct observer *ob, struct err *e)
 	return ERR_OK;
 }
 
+static void tell_policies(const struct observer *ob, const char *what)
+{
+	size_t skipped, count = policy_file_count(ob->policy_file, &skipped);
+
+	log_info(what, "path=%s policies=%zu skipped=%zu", LOG_QUOTE(ob->o.policies), count,
+		 skipped);
+}
+
 static enum err_code open_policies(struct observer *ob, struct err *e)
 {
 	ob->policy_config = (struct policy_config){
@@ -177,6 +185,8 @@ static enum err_code open_policies(struct observer *ob, struct err *e)
 	if (code == ERR_OK && ob->o.policies)
 		code = policy_file_new(ob->o.policies, &ob->policy_config, ob->policies,
 				       &ob->policy_file, e);
+	if (code == ERR_OK && ob->policy_file)
+		tell_policies(ob, "policies read");
 	return code;
 }
 
@@ -568,15 +578,12 @@ static void reread_endpoints(struct observer *ob)
 static void reread_policies(struct observer *ob)
 {
 	struct err e;
-	size_t skipped;
 
 	if (!ob->policy_file)
 		return;
 	enum err_code code = policy_file_poll(ob->policy_file, &e);
 	if (code == ERR_OK) {
-		size_t count = policy_file_count(ob->policy_file, &skipped);
-		log_info("policies reread", "path=%s policies=%zu skipped=%zu",
-			 LOG_QUOTE(ob->o.policies), count, skipped);
+		tell_policies(ob, "policies reread");
 		agent_tell(ob->agent, "policies-reloaded", "{}");
 		keep_policies(ob);
 		give_memory_back();
