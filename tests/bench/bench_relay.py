@@ -43,16 +43,17 @@ class Relay:
         path = os.path.join(self.folder.name, 'peers')
         with open(path, 'w') as f:
             f.writelines(peers)
-        self.address = 'unix://%s/relay.sock' % self.folder.name
         r, w = os.pipe()
         self.log = open(os.path.join(self.folder.name, 'log'), 'wb')
         self.process = subprocess.Popen(
-            on_cpu(0, [os.path.join(BIN, 'tycho-relay'), '--peers-file', path, '--listen', self.address, '--ready-fd', str(w)]
+            on_cpu(0, [os.path.join(BIN, 'tycho-relay'), '--peers-file', path, '--listen', '127.0.0.1:0', '--ready-fd', str(w)]
                    + list(options)), pass_fds=(w,), stderr=self.log)
         os.close(w)
         with os.fdopen(r) as ready:
-            if not ready.readline():
-                raise RuntimeError('the relay did not start')
+            words = ready.readline().split()
+        if words[:1] != ['ready']:
+            raise RuntimeError('the relay did not start')
+        self.address = words[1]
 
     def __enter__(self):
         return self
@@ -130,7 +131,7 @@ def three():
     try:
         for _ in range(3):
             o = Observer('--no-bpf', '--replay', REAL_FLOWS, '--replay-repeat', str(REPEAT), '--ring-capacity', str(RING),
-                         prefix=on_cpu(1, []))
+                         '--store', 'off', prefix=on_cpu(1, []))
             o.wait_for_replay()
             observers.append(o)
         peers = ['n%d=%s\n' % (i, o.tcp) for i, o in enumerate(observers)]
