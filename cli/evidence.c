@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/state.h"
 #include "cli/connect.h"
 #include "cli/explain.h"
 #include "cli/observe.h"
@@ -369,14 +370,10 @@ static enum err_code put_key(const char *path, bool pem, struct buf *out, struct
 /* Where an observer without options keeps it. */
 static void usual_key(char *out, size_t size)
 {
-	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	char folder[4000];
 
-	if (geteuid() == 0)
-		(void)snprintf(out, size, "/var/lib/tycho/evidence.key");
-	else if (state && *state)
-		(void)snprintf(out, size, "%s/tycho/evidence.key", state);
-	else
-		(void)snprintf(out, size, "%s/.local/state/tycho/evidence.key", home ? home : "");
+	state_folder(folder, sizeof folder);
+	(void)snprintf(out, size, "%s/evidence.key", folder);
 }
 
 static enum err_code run_keys(struct cli *cli, struct err *e)

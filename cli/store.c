@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/state.h"
 #include "cli/command.h"
 #include "cli/file.h"
 #include "evidence/key.h"
@@ -26,18 +27,6 @@ static const struct flag_def verify_defs[] = {
 };
 static const struct flag_set verify_flags = { "Store", verify_defs, ARRAY_LEN(verify_defs) };
 static const struct flag_set *const verify_sets[] = { &verify_flags };
-
-static void usual_dir(char *out, size_t size)
-{
-	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-
-	if (geteuid() == 0)
-		(void)snprintf(out, size, "/var/lib/tycho");
-	else if (state && *state)
-		(void)snprintf(out, size, "%s/tycho", state);
-	else
-		(void)snprintf(out, size, "%s/.local/state/tycho", home ? home : "");
-}
 
 static enum err_code read_key(const char *path, struct evidence_key **ret, struct err *e)
 {
@@ -64,7 +53,7 @@ static enum err_code run_verify(struct cli *cli, struct err *e)
 	AUTO_BUF struct buf summary = buf_init(TEXT_MAX_BYTES);
 	char usual[4096];
 
-	usual_dir(usual, sizeof usual);
+	state_folder(usual, sizeof usual);
 	dir = *dir ? dir : usual;
 	if ((*pubkey && read_key(pubkey, &key, e) != ERR_OK) ||
 	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||

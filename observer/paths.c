@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/net.h"
+#include "base/state.h"
 #include "base/str.h"
 
 static const char *env_or(const char *name, const char *otherwise)
@@ -31,14 +32,7 @@ void paths_default_listen(char ret[PATHS_BYTES])
 
 void paths_default_state(char ret[PATHS_BYTES])
 {
-	const char *state = env_or("XDG_STATE_HOME", NULL);
-
-	if (geteuid() == 0)
-		(void)snprintf(ret, PATHS_BYTES, "/var/lib/tycho");
-	else if (state)
-		(void)snprintf(ret, PATHS_BYTES, "%s/tycho", state);
-	else
-		(void)snprintf(ret, PATHS_BYTES, "%s/.local/state/tycho", env_or("HOME", ""));
+	state_folder(ret, PATHS_BYTES);
 }
 
 enum err_code paths_make_folder(const char *dir, struct err *e)
