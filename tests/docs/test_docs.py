@@ -50,3 +50,15 @@ def test_paths_in_documents_exist(document):
 def test_every_make_target_of_the_readme_exists():
     targets = set(re.findall(r'^([a-z-]+):', read('Makefile'), re.M))
     assert set(re.findall(r'make ([a-z-]+)', read('README.md'))) <= targets | {'and'}
+
+
+def test_the_page_about_sql_has_every_table_and_column_there_is():
+    """In the program's order and words."""
+    schema = subprocess.run([os.path.join(BIN, 'tycho'), 'sql', '--schema'], stdout=subprocess.PIPE, text=True, check=True).stdout
+    want = []
+    for line in schema.splitlines():
+        table, column = re.match(r'CREATE TABLE (\w+)', line), re.match(r'  (\w+) (\w+),? -- (.*)', line)
+        want += ['## ' + table.group(1)] if table else ['| `%s` | %s | %s |' % column.groups()] if column else []
+    page = read('docs/sql.md').splitlines()
+    got = [line for line in page if line in want or re.match(r'\| `\w+` \| (TEXT|INTEGER) ', line)]
+    assert got == want

@@ -1,0 +1,54 @@
+/*
+ * sql_inside - what the virtual tables share.
+ */
+#ifndef TYCHO_STORE_SQL_INSIDE_H
+#define TYCHO_STORE_SQL_INSIDE_H
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "flow/dict.h"
+#include "store/sql.h"
+
+struct store_sql {
+	sqlite3 *h;
+	char *dir;
+	struct wall_ns now;
+	struct flow_dict *dict; /* of what is read */
+	atomic_bool is_cancelled;
+	bool is_declaring; /* a table of ours: what SQLite does for it is not the statement's doing
+			    */
+	struct err why;    /* code other than ERR_OK: what a table failed with */
+};
+
+struct sql_column {
+	const char *name, *type; /* "TEXT", "INTEGER" */
+	const char *help;
+};
+struct sql_table {
+	const char *name, *help;
+	const struct sql_column *columns;
+	size_t count;
+};
+extern const struct sql_table sql_flows_table;
+extern const struct sql_table sql_other_tables[];
+extern const size_t sql_other_tables_count;
+
+/* Make the tables known to q->h. @return SQLite's code. */
+int sql_flows_register(struct store_sql *q);
+int sql_others_register(struct store_sql *q);
+
+/* "CREATE TABLE x (a TEXT, …)" for sqlite3_declare_vtab. */
+int sql_declare(struct store_sql *q, const struct sql_table *t);
+/* Keeps @e for the answer, and yields SQLITE_ERROR. */
+int sql_failed(struct store_sql *q, const struct err *e);
+
+/* Texts of times are RFC 3339 in UTC with nine digits, so that they compare as the times do. */
+enum { SQL_TIME_BYTES = 31 };
+struct str sql_time_text(struct wall_ns t, char tmp[SQL_TIME_BYTES]);
+void sql_result_time(sqlite3_context *c, struct wall_ns t);
+void sql_result_text(sqlite3_context *c, struct str s); /* copied; "" is NULL */
+/* The span of times whose texts begin with @s; false: it is no beginning of such a text. */
+bool sql_time_span(struct str s, struct wall_ns *ret_first, struct wall_ns *ret_last);
+
+#endif

@@ -1,0 +1,352 @@
+/* gaps, endpoints, edges, policies: tables of the file, shown as they are meant to be read. */
+#include <stdio.h>
+
+#include "flow/flow.pb-c.h"
+#include "flow/names.h"
+#include "store/reader.h"
+#include "store/sql_inside.h"
+
+/* How a column of the inner statement is shown. */
+enum show { SHOW_AS_IS, SHOW_TIME, SHOW_MINUTE, SHOW_CAUSE, SHOW_VERDICT, SHOW_L4, SHOW_DROP };
+
+static const struct sql_column gap_columns[] = {
+	{ "from_time", "TEXT", "begin" },
+	{ "to_time", "TEXT", "end; the same as from_time for an instant" },
+	{ "cause", "TEXT", "observer-down, observer-crashed, kernel-lost, …: docs/store.md" },
+	{ "lost", "INTEGER", "records, NULL if nobody knows" },
+	{ "first_seq", "INTEGER", "first number that is missing, NULL if nobody knows" },
+	{ "last_seq", "INTEGER", "last number that is missing" },
+	{ "node", "TEXT", "whose it is, NULL: this store's node" },
+	{ "detail", "TEXT", "what the system said" },
+};
+static const struct sql_column endpoint_columns[] = {
+	{ "identity", "INTEGER", "security identity" },
+	{ "cluster", "TEXT", "name of the cluster" },
+	{ "namespace", "TEXT", "Kubernetes namespace" },
+	{ "pod", "TEXT", "name of the pod" },
+	{ "workload", "TEXT", "name of its first workload" },
+	{ "workload_kind", "TEXT", "Deployment, DaemonSet, …" },
+	{ "labels", "TEXT", "labels as a JSON array" },
+};
+static const struct sql_column edge_columns[] = {
+	{ "time", "TEXT", "begin of the minute" },
+	{ "node", "TEXT", "node that saw it" },
+	{ "source_namespace", "TEXT", "namespace of the source" },
+	{ "source", "TEXT", "its workload, else pod, else reserved name" },
+	{ "destination_namespace", "TEXT", "namespace of the destination" },
+	{ "destination", "TEXT", "its workload, else pod, else reserved name" },
+	{ "destination_name", "TEXT", "DNS name of a destination outside" },
+	{ "destination_port", "INTEGER", "port of the service's side" },
+	{ "protocol", "TEXT", "TCP, UDP, …" },
+	{ "verdict", "TEXT", "FORWARDED, DROPPED, …" },
+	{ "drop_reason_desc", "TEXT", "POLICY_DENIED, … of drops" },
+	{ "policy", "TEXT", "the policy that decided" },
+	{ "flows", "INTEGER", "flows counted" },
+	{ "packets", "INTEGER", "packets in them" },
+	{ "bytes", "INTEGER", "bytes in them" },
+	{ "l7_ok", "INTEGER", "L7 answers that succeeded" },
+	{ "l7_errors", "INTEGER", "L7 answers that did not" },
+};
+static const struct sql_column policy_columns[] = {
+	{ "kind", "TEXT", "NetworkPolicy, CiliumNetworkPolicy, …" },
+	{ "namespace", "TEXT", "its namespace, NULL: of the cluster" },
+	{ "name", "TEXT", "its name" },
+	{ "uid", "TEXT", "Kubernetes' name for this object" },
+	{ "resource_version", "TEXT", "its version" },
+	{ "from_time", "TEXT", "in force from here on, as far as known" },
+	{ "to_time", "TEXT", "until then; NULL: still" },
+	{ "json", "TEXT", "the object; NULL: it was deleted" },
+};
+
+const struct sql_table sql_other_tables[] = {
+	{ "gaps", "What is missing in the record, and why.", gap_columns, ARRAY_LEN(gap_columns) },
+	{ "endpoints", "Whose names are known: sources and destinations of flows.",
+	  endpoint_columns, ARRAY_LEN(endpoint_columns) },
+	{ "edges", "The service map by the minute; kept longer than flows.", edge_columns,
+	  ARRAY_LEN(edge_columns) },
+	{ "policies", "Policies and when they were in force.", policy_columns,
+	  ARRAY_LEN(policy_columns) },
+};
+const size_t sql_other_tables_count = ARRAY_LEN(sql_other_tables);
+
+/* The same tables in the file. ?1 and ?2 are the first and last minute asked for, where @by_minute;
+ * column 0 then has the minute. */
+static const struct inner {
+	const char *sql;
+	bool by_minute;
+	const enum show *shows;
+} inners[] = {
+	{ "SELECT from_ns, to_ns, cause, nullif(lost, 0), nullif(first_seq, 0), nullif(last_seq, "
+	  "0),"
+	  " node, detail FROM gap ORDER BY from_ns, id",
+	  false, (const enum show[]){ SHOW_TIME, SHOW_TIME, SHOW_CAUSE, 0, 0, 0, 0, 0 } },
+	{ "SELECT identity, cluster, namespace, pod, workload, workload_kind, labels FROM endpoint"
+	  " ORDER BY id",
+	  false, (const enum show[ARRAY_LEN(endpoint_columns)]){ 0 } },
+	{ "SELECT minute, node, src_namespace, src, dst_namespace, dst, dst_dns, nullif(dst_port, "
+	  "0),"
+	  " l4, verdict, drop_desc, policy, flows, packets, bytes, l7_ok, l7_errors FROM edges"
+	  " WHERE minute >= ?1 AND minute <= ?2 ORDER BY minute",
+	  true,
+	  (const enum show[ARRAY_LEN(edge_columns)]){
+		  [0] = SHOW_MINUTE, [8] = SHOW_L4, [9] = SHOW_VERDICT, [10] = SHOW_DROP } },
+	{ "SELECT kind, namespace, name, uid, resource_version, from_ns, nullif(to_ns, 0), text"
+	  " FROM policy ORDER BY from_ns, id",
+	  false, (const enum show[]){ 0, 0, 0, 0, 0, SHOW_TIME, SHOW_TIME, 0 } },
+};
+_Static_assert(ARRAY_LEN(inners) == ARRAY_LEN(sql_other_tables), "one for each");
+
+struct table {
+	sqlite3_vtab base;
+	struct store_sql *q;
+	size_t which;
+};
+
+struct cursor {
+	sqlite3_vtab_cursor base;
+	struct store_reader *r;
+	sqlite3_stmt *st;
+	bool at_end;
+	int64_t row;
+};
+
+struct module_data {
+	struct store_sql *q;
+	size_t which;
+};
+
+static int connect(sqlite3 *h, void *data, int argc, const char *const *argv, sqlite3_vtab **ret,
+		   char **why)
+{
+	const struct module_data *m = data;
+	struct table *t = sqlite3_malloc(sizeof *t);
+
+	(void)h;
+	(void)argc;
+	(void)argv;
+	(void)why;
+	if (!t)
+		return SQLITE_NOMEM;
+	*t = (struct table){ .q = m->q, .which = m->which };
+	int rc = sql_declare(t->q, &sql_other_tables[m->which]);
+	if (rc != SQLITE_OK) {
+		sqlite3_free(t);
+		return rc;
+	}
+	*ret = &t->base;
+	return SQLITE_OK;
+}
+
+static int disconnect(sqlite3_vtab *v)
+{
+	sqlite3_free(v);
+	return SQLITE_OK;
+}
+
+enum { BOUND_LOW = 1, BOUND_HIGH = 2 };
+
+static int best_index(sqlite3_vtab *v, sqlite3_index_info *info)
+{
+	const struct table *t = (const struct table *)v;
+	int args = 0;
+
+	info->estimatedCost = 1e5;
+	info->estimatedRows = 100000;
+	if (!inners[t->which].by_minute)
+		return SQLITE_OK;
+	for (int i = 0; i < info->nConstraint; i++) {
+		int op = info->aConstraint[i].op;
+		bool low = op == SQLITE_INDEX_CONSTRAINT_GT || op == SQLITE_INDEX_CONSTRAINT_GE ||
+			   op == SQLITE_INDEX_CONSTRAINT_EQ;
+		bool high = op == SQLITE_INDEX_CONSTRAINT_LT || op == SQLITE_INDEX_CONSTRAINT_LE;
+
+		if (!info->aConstraint[i].usable || info->aConstraint[i].iColumn != 0 ||
+		    !(low || high) || info->idxNum & (low ? BOUND_LOW : BOUND_HIGH))
+			continue;
+		/* the lower bound is the first argument if both are there */
+		info->idxNum |= low ? BOUND_LOW : BOUND_HIGH;
+		info->aConstraintUsage[i].argvIndex = ++args;
+		if (high && args == 1)
+			info->idxNum |= 4;
+		info->estimatedCost /= 4;
+	}
+	if (info->nOrderBy == 1 && info->aOrderBy[0].iColumn == 0 && !info->aOrderBy[0].desc)
+		info->orderByConsumed = 1;
+	return SQLITE_OK;
+}
+
+static int open_cursor(sqlite3_vtab *v, sqlite3_vtab_cursor **ret)
+{
+	struct table *t = (struct table *)v;
+	struct cursor *c = sqlite3_malloc(sizeof *c);
+	struct err e;
+
+	if (!c)
+		return SQLITE_NOMEM;
+	*c = (struct cursor){ .st = NULL };
+	if (store_reader_open(t->q->dir, t->q->dict, &c->r, &e) != ERR_OK) {
+		sqlite3_free(c);
+		return sql_failed(t->q, &e);
+	}
+	*ret = &c->base;
+	return SQLITE_OK;
+}
+
+static int close_cursor(sqlite3_vtab_cursor *v)
+{
+	struct cursor *c = (struct cursor *)v;
+
+	(void)sqlite3_finalize(c->st);
+	store_reader_free(c->r);
+	sqlite3_free(c);
+	return SQLITE_OK;
+}
+
+static int next(sqlite3_vtab_cursor *v)
+{
+	struct cursor *c = (struct cursor *)v;
+	struct store_sql *q = ((struct table *)v->pVtab)->q;
+	int rc = sqlite3_step(c->st);
+
+	c->at_end = rc != SQLITE_ROW;
+	c->row++;
+	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+		return SQLITE_OK;
+	struct err e;
+	(void)err_set(&e, (rc & 0xff) == SQLITE_CORRUPT ? ERR_PARSE : ERR_IO, "read the store: %s",
+		      sqlite3_errmsg(c->r->db.h));
+	return sql_failed(q, &e);
+}
+
+static int64_t minute_of(sqlite3_value *v, bool last, int64_t otherwise)
+{
+	struct wall_ns first_ns, last_ns;
+
+	if (sqlite3_value_type(v) != SQLITE_TEXT)
+		return otherwise;
+	struct str text = str_n(sqlite3_value_text(v), (size_t)sqlite3_value_bytes(v));
+	if (!sql_time_span(text, &first_ns, &last_ns))
+		return otherwise;
+	return (int64_t)((last ? last_ns.v : first_ns.v) / (60 * NS_PER_S));
+}
+
+static int filter(sqlite3_vtab_cursor *v, int number, const char *text, int argc,
+		  sqlite3_value **argv)
+{
+	struct cursor *c = (struct cursor *)v;
+	const struct inner *inner = &inners[((struct table *)v->pVtab)->which];
+	int64_t low = 0, high = INT64_MAX;
+
+	(void)text;
+	for (int i = 0; i < argc; i++) {
+		bool is_high = number & BOUND_HIGH &&
+			       (!(number & BOUND_LOW) || (i == 0) == !!(number & 4));
+
+		if (is_high)
+			high = minute_of(argv[i], true, high);
+		else
+			low = minute_of(argv[i], false, low);
+	}
+	(void)sqlite3_finalize(c->st);
+	c->st = NULL;
+	c->row = 0;
+	if (sqlite3_prepare_v2(c->r->db.h, inner->sql, -1, &c->st, NULL) != SQLITE_OK) {
+		c->at_end = true;
+		struct err e;
+		(void)err_set(&e, ERR_IO, "read the store: %s", sqlite3_errmsg(c->r->db.h));
+		return sql_failed(((struct table *)v->pVtab)->q, &e);
+	}
+	if (inner->by_minute) {
+		(void)sqlite3_bind_int64(c->st, 1, low);
+		(void)sqlite3_bind_int64(c->st, 2, high);
+	}
+	return next(v);
+}
+
+static int at_end(sqlite3_vtab_cursor *v)
+{
+	return ((struct cursor *)v)->at_end;
+}
+
+static int column(sqlite3_vtab_cursor *v, sqlite3_context *ctx, int i)
+{
+	const struct cursor *c = (const struct cursor *)v;
+	const enum show *shows = inners[((const struct table *)v->pVtab)->which].shows;
+	static const char *const l4[] = { "",       "TCP",  "UDP",  "ICMPv4",
+					  "ICMPv6", "SCTP", "VRRP", "IGMP" };
+	int64_t number = sqlite3_column_int64(c->st, i);
+	const char *name;
+
+	if (sqlite3_column_type(c->st, i) == SQLITE_NULL) {
+		sqlite3_result_null(ctx);
+		return SQLITE_OK;
+	}
+	switch (shows[i]) {
+	case SHOW_TIME:
+		sql_result_time(ctx, (struct wall_ns){ (uint64_t)number });
+		break;
+	case SHOW_MINUTE:
+		sql_result_time(ctx, (struct wall_ns){ (uint64_t)number * 60 * NS_PER_S });
+		break;
+	case SHOW_CAUSE:
+		name = number >= 0 && number < STORE_GAP_CAUSES_
+			       ? store_gap_cause_name((enum store_gap_cause)number)
+			       : "unknown";
+		sql_result_text(ctx, str_of(name));
+		break;
+	case SHOW_VERDICT:
+		sql_result_text(ctx,
+				str_of(enum_name(&flow__verdict__descriptor, (int32_t)number)));
+		break;
+	case SHOW_DROP:
+		name = enum_name(&flow__drop_reason__descriptor, (int32_t)number);
+		sql_result_text(ctx, number ? str_of(name) : STR(""));
+		break;
+	case SHOW_L4:
+		sql_result_text(
+			ctx,
+			str_of(number >= 0 && number < (int64_t)ARRAY_LEN(l4) ? l4[number] : ""));
+		break;
+	default:
+		if (sqlite3_column_type(c->st, i) == SQLITE_TEXT)
+			sql_result_text(ctx, column_text(c->st, i));
+		else
+			sqlite3_result_value(ctx, sqlite3_column_value(c->st, i));
+	}
+	return SQLITE_OK;
+}
+
+static int row_id(sqlite3_vtab_cursor *v, sqlite3_int64 *ret)
+{
+	*ret = ((struct cursor *)v)->row;
+	return SQLITE_OK;
+}
+
+int sql_others_register(struct store_sql *q)
+{
+	/* without xCreate: each table is there under its module's name, and cannot be made */
+	static const sqlite3_module module = {
+		.xConnect = connect,
+		.xBestIndex = best_index,
+		.xDisconnect = disconnect,
+		.xOpen = open_cursor,
+		.xClose = close_cursor,
+		.xFilter = filter,
+		.xNext = next,
+		.xEof = at_end,
+		.xColumn = column,
+		.xRowid = row_id,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(sql_other_tables); i++) {
+		struct module_data *m = malloc(sizeof *m);
+
+		if (!m)
+			return SQLITE_NOMEM;
+		*m = (struct module_data){ q, i };
+		int rc = sqlite3_create_module_v2(q->h, sql_other_tables[i].name, &module, m, free);
+		if (rc != SQLITE_OK)
+			return rc;
+	}
+	return SQLITE_OK;
+}
