@@ -690,8 +690,8 @@ static enum err_code check_cilium(const struct obs_options *o, struct err *e)
 	if (c->perf && !c->take_events)
 		return err_set(e, ERR_INVALID,
 			       "--source cilium-perf takes all events away from Cilium's agent: "
-			       "its Hubble and cilium monitor fall silent until it opens its "
-			       "reader anew (a restart does). If that is meant, add "
+			       "its Hubble and cilium monitor fall silent, and stay so until Tycho "
+			       "has ended and the agent is restarted. If that is meant, add "
 			       "--cilium-take-events; --source cilium-monitor reads the same "
 			       "events and disturbs nobody");
 	if ((c->take_events || c->map_path) && !c->perf)

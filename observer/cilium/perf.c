@@ -254,6 +254,18 @@ static void note_away(struct perf *p, struct raw_sink *sink, const char *why)
 	notice_event(sink, "cilium-lost", p->path, "error", why);
 }
 
+/* An agent that was restarted has taken the slots back, and nothing tells: so they are taken again.
+ */
+static enum err_code take_slots(const struct perf *p, struct err *e)
+{
+	for (uint32_t cpu = 0; cpu < p->cpu_end; cpu++) {
+		int fd = p->rings[cpu] ? perf_ring_fd(p->rings[cpu]) : -1;
+		if (fd >= 0 && bpf_map_update_elem(p->map_fd, &cpu, &fd, BPF_ANY) < 0)
+			return err_os(e, "store the perf buffer of CPU %u", cpu);
+	}
+	return ERR_OK;
+}
+
 /* Is it still the same map; are the CPUs the same? */
 static void look(struct perf *p, struct raw_sink *sink, struct mono_ns now)
 {
@@ -270,7 +282,7 @@ static void look(struct perf *p, struct raw_sink *sink, struct mono_ns now)
 			note_away(p, sink, e.msg);
 		else if (opens != atomic_load_explicit(&p->opens, memory_order_relaxed))
 			note_open(p, sink);
-	} else if (fit_cpus(p, sink, &e) != ERR_OK) {
+	} else if (fit_cpus(p, sink, &e) != ERR_OK || take_slots(p, &e) != ERR_OK) {
 		note_away(p, sink, e.msg);
 	}
 }

@@ -8,6 +8,8 @@
  * own Hubble and `cilium monitor` fall silent, without an error. That is why somebody has to ask
  * for it; the monitor socket (observer/cilium/monitor.h) disturbs nobody.
  *
+ * Slots    are taken anew at each look: an agent that was restarted stores its own readers, and
+ *          nobody is told.
  * Giving way  When this source ends, the kernel empties the slots that are still its own, and no
  *          others: what the agent took back stays the agent's.
  * Changes  looked for every PERF_LOOK_MS: another map under the path (the agent was restarted and

@@ -1,4 +1,5 @@
 /* observer/cilium: Cilium's perf event array, written by a BPF program in a real kernel. */
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -349,6 +350,33 @@ static void a_source_that_ends_empties_its_own_slots_only(void **state)
 	assert_int_equal(perf_emit(&em, 0, number(1, tmp), 1), -ENOENT);
 }
 
+static void slots_that_an_agent_took_back_are_taken_again(void **state)
+{
+	(void)state;
+	AUTO_EMITTER em = perf_emitter_open();
+	AUTO_TAKEN t = TAKEN;
+	AUTO(source_free) struct source *s = open_source(&em, NULL);
+	AUTO(perf_ring_free) struct perf_ring *agent = NULL;
+	const uint32_t cpu = 0;
+	struct mono_ns time;
+	char tmp[100];
+
+	drain_until_opened(s, &t, 1);
+	assert_int_equal(perf_ring_new(0, &agent, NULL), ERR_OK);
+	int fd = perf_ring_fd(agent);
+	assert_int_equal(bpf_map_update_elem(em.events_fd, &cpu, &fd, BPF_ANY), 0);
+	assert_int_equal(perf_emit(&em, 0, number(1, tmp), 1), 0);
+	perf_ring_look(agent);
+	assert_true(perf_ring_peek(agent, &time)); /* it is the agent's now */
+	/* the source's tick comes, it looks, and what follows is its own */
+	for (size_t i = 0; !t.count && i < 1000; i++) {
+		(void)drain_some(s, &t, 64);
+		assert_int_equal(perf_emit(&em, 0, number(2, tmp), 1), 0);
+	}
+	assert_in_range(t.count, 1, 1000);
+	assert_int_equal(t.gaps, 0);
+}
+
 static void write_text(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "w");
@@ -424,6 +452,7 @@ int main(void)
 		cmocka_unit_test(a_map_that_is_pinned_anew_is_opened_with_a_gap),
 		cmocka_unit_test(a_map_that_is_not_there_yet_is_waited_for),
 		cmocka_unit_test(a_source_that_ends_empties_its_own_slots_only),
+		cmocka_unit_test(slots_that_an_agent_took_back_are_taken_again),
 		cmocka_unit_test(cpus_that_come_and_go_get_and_lose_their_buffers),
 		cmocka_unit_test(what_is_pinned_must_be_a_perf_event_array),
 	};
