@@ -122,13 +122,11 @@ static void set_event_type(const struct event *ev, int32_t sub_type)
 static void set_interface(const struct event *ev, uint32_t ifindex)
 {
 	const struct cilium_config *config = &ev->c->config;
-	const char *name =
-		config->link_name ? config->link_name(config->link_ctx, ifindex, ev->now) : NULL;
 
 	ev->f->ifindex = ifindex;
 	ev->f->bits |= FLOW_HAS_IFACE;
-	if (name)
-		(void)memccpy(ev->f->ifname, name, 0, sizeof ev->f->ifname - 1);
+	if (config->link_name)
+		(void)config->link_name(config->link_ctx, ifindex, ev->now, ev->f->ifname);
 }
 
 static void set_ip_trace_id(const struct event *ev)

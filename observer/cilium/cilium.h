@@ -25,9 +25,9 @@
 struct cilium_config {
 	struct flow_dict *dict;
 	struct name_table *names;
-	/* Name of an interface of the node, NULL if unknown; borrowed until the next event. May be
-	 * NULL. */
-	const char *(*link_name)(void *ctx, uint32_t ifindex, struct mono_ns now);
+	/* Name of an interface of the node, terminated; false if unknown. May be NULL. */
+	bool (*link_name)(void *ctx, uint32_t ifindex, struct mono_ns now,
+			  char ret[FLOW_IFNAME_BYTES]);
 	void *link_ctx;
 	enum cilium_release release;
 	bool keep_unknown_cgroups; /* socket traces of cgroups that belong to no known pod */

@@ -59,7 +59,7 @@ static const struct link *search(const struct link_names *l, uint32_t ifindex)
 	return lo < count && list[lo].ifindex == ifindex ? &list[lo] : NULL;
 }
 
-const char *link_names_get(void *ctx, uint32_t ifindex, struct mono_ns now)
+bool link_names_get(void *ctx, uint32_t ifindex, struct mono_ns now, char ret[IF_NAMESIZE])
 {
 	struct link_names *l = ctx;
 	const struct link **slot = &l->slots[ifindex % SLOTS];
@@ -69,8 +69,9 @@ const char *link_names_get(void *ctx, uint32_t ifindex, struct mono_ns now)
 	if (!*slot || (*slot)->ifindex != ifindex) {
 		const struct link *found = search(l, ifindex);
 		if (!found)
-			return NULL;
+			return false;
 		*slot = found;
 	}
-	return (*slot)->name;
+	memcpy(ret, (*slot)->name, IF_NAMESIZE);
+	return true;
 }

@@ -10,6 +10,9 @@
 #ifndef TYCHO_OBSERVER_SOURCE_LINK_NAMES_H
 #define TYCHO_OBSERVER_SOURCE_LINK_NAMES_H
 
+#include <net/if.h>
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/time.h"
 
@@ -21,7 +24,7 @@ MUST_CHECK enum err_code link_names_new(struct link_names **ret, struct err *e);
 void link_names_free(struct link_names *l);
 AUTO_DEFINE(struct link_names, link_names_free);
 
-/* NULL: no such interface. Borrowed until the next call. @ctx is the struct link_names. */
-const char *link_names_get(void *ctx, uint32_t ifindex, struct mono_ns now);
+/* False: no such interface. @ctx is the struct link_names. */
+bool link_names_get(void *ctx, uint32_t ifindex, struct mono_ns now, char ret[IF_NAMESIZE]);
 
 #endif

@@ -6,8 +6,8 @@
  *	bench_cilium ring    events a second through a real perf ring; needs root and two CPUs
  *
  * Events are those of Cilium 1.19: traces (85 of 100), drops (5) and policy verdicts (10) of TCP,
- *UDP and TCP over IPv6 between 5,000 endpoints whose identities the agent knows; one endpoint in twenty
- * has just got another identity than is known. The log holds 65,535 flows.
+ *UDP and TCP over IPv6 between 5,000 endpoints whose identities the agent knows; one endpoint in
+ *twenty has just got another identity than is known. The log holds 65,535 flows.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -237,11 +237,14 @@ static void make_event(struct bench *b, struct raw_event *ev, uint8_t *bytes)
 				  .cpu = 1 };
 }
 
-static const char *link_name(void *ctx, uint32_t ifindex, struct mono_ns now)
+static bool link_name(void *ctx, uint32_t ifindex, struct mono_ns now, char ret[FLOW_IFNAME_BYTES])
 {
+	static const char name[FLOW_IFNAME_BYTES] = "lxc1a2b3c4d5e6f";
+
 	(void)ctx;
 	(void)now;
-	return ifindex == 12 ? "lxc1a2b3c4d5e6f" : NULL;
+	memcpy(ret, name, sizeof name);
+	return ifindex == 12;
 }
 
 /* --- an event ----------------------------------------------------------------------------- */

@@ -244,17 +244,22 @@ void cilium_world_done(struct cilium_world *w)
 	json_decref(w->json);
 }
 
-const char *cilium_world_link(void *ctx, uint32_t ifindex, struct mono_ns now)
+bool cilium_world_link(void *ctx, uint32_t ifindex, struct mono_ns now, char ret[FLOW_IFNAME_BYTES])
 {
 	const struct cilium_world *w = ctx;
-	(void)now;
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(json_object_get(w->json, "links"), i,
-			   v) if (number_of(v, "index") ==
-				  ifindex) return json_string_value(json_object_get(v, "name"));
-	return NULL;
+	(void)now;
+	json_array_foreach(json_object_get(w->json, "links"), i, v)
+	{
+		if (number_of(v, "index") != ifindex)
+			continue;
+		(void)snprintf(ret, FLOW_IFNAME_BYTES, "%s",
+			       json_string_value(json_object_get(v, "name")));
+		return true;
+	}
+	return false;
 }
 
 struct node_id cilium_world_node(const struct cilium_world *w, struct str name)

@@ -23,7 +23,8 @@ void cilium_world_done(struct cilium_world *w);
 #define AUTO_CILIUM_WORLD __attribute__((cleanup(cilium_world_done))) struct cilium_world
 
 /* For struct cilium_config. @ctx is the world. */
-const char *cilium_world_link(void *ctx, uint32_t ifindex, struct mono_ns now);
+bool cilium_world_link(void *ctx, uint32_t ifindex, struct mono_ns now,
+		       char ret[FLOW_IFNAME_BYTES]);
 /* What correlates the policies of the world's endpoints. Own. */
 struct agent_policies *cilium_world_policies(const struct cilium_world *w);
 /* The dictionary's entry of "cluster/node" or "node". */

@@ -19,6 +19,22 @@ static void run(const char *command)
 
 static const struct mono_ns long_past = { NS_PER_S };
 
+static void assert_named(struct link_names *l, uint32_t ifindex, struct mono_ns now,
+			 const char *want)
+{
+	char name[IF_NAMESIZE];
+
+	assert_true(link_names_get(l, ifindex, now, name));
+	assert_string_equal(name, want);
+}
+
+static void assert_unknown(struct link_names *l, uint32_t ifindex, struct mono_ns now)
+{
+	char name[IF_NAMESIZE];
+
+	assert_false(link_names_get(l, ifindex, now, name));
+}
+
 static void names_come_go_and_change(void **state)
 {
 	(void)state;
@@ -33,25 +49,25 @@ static void names_come_go_and_change(void **state)
 	if (link_names_new(&l, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 	uint32_t one = if_nametoindex("one");
-	assert_string_equal(link_names_get(l, 1, now), "lo");
-	assert_string_equal(link_names_get(l, one, now), "one");
-	assert_null(link_names_get(l, 0, now));
-	assert_null(link_names_get(l, one + 100, now));
+	assert_named(l, 1, now, "lo");
+	assert_named(l, one, now, "one");
+	assert_unknown(l, 0, now);
+	assert_unknown(l, one + 100, now);
 
 	/* noticed when it is time to look, not before */
 	run("ip link add two type veth peer name peer2");
 	uint32_t two = if_nametoindex("two");
-	assert_null(link_names_get(l, two, now));
+	assert_unknown(l, two, now);
 	now.v += LINK_NAMES_LOOK_MS * NS_PER_MS;
-	assert_string_equal(link_names_get(l, two, now), "two");
+	assert_named(l, two, now, "two");
 	run("ip link set one name three");
 	run("ip link del two");
 	now.v += LINK_NAMES_LOOK_MS * NS_PER_MS;
-	assert_string_equal(link_names_get(l, one, now), "three");
-	assert_null(link_names_get(l, two, now));
+	assert_named(l, one, now, "three");
+	assert_unknown(l, two, now);
 	/* numbers that meet in one place of the memory for the last ones */
-	assert_null(link_names_get(l, one + 256, now));
-	assert_string_equal(link_names_get(l, one, now), "three");
+	assert_unknown(l, one + 256, now);
+	assert_named(l, one, now, "three");
 }
 
 int main(void)
