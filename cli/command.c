@@ -17,9 +17,10 @@ static const struct flag_def root_defs[] = {
 static const struct flag_set root_flags = { "Version", root_defs, ARRAY_LEN(root_defs) };
 
 static const struct command *const root_children[] = {
-	&complete_command, &completion_command, &config_command, &coverage_command, &doctor_command,
-	&evidence_command, &help_command,       &list_command,   &observe_command,  &policy_command,
-	&reflect_command,  &sql_command,        &status_command, &store_command,    &up_command,
+	&complete_command, &completion_command, &config_command, &coverage_command,
+	&doctor_command,   &evidence_command,   &help_command,   &list_command,
+	&map_command,      &observe_command,    &policy_command, &reflect_command,
+	&sql_command,      &status_command,     &store_command,  &up_command,
 	&version_command,  &watch_command,
 };
 

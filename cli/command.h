@@ -46,7 +46,7 @@ extern const struct command root_command;
 extern const struct command observe_command, status_command, list_command, watch_command,
 	reflect_command, config_command, completion_command, complete_command, version_command,
 	help_command, up_command, doctor_command, policy_command, evidence_command, store_command,
-	coverage_command, sql_command;
+	coverage_command, sql_command, map_command;
 
 /* Follows the words of @args from the root down, as cobra does: flags may stand before a
  * subcommand's name, and what is no name of a child stays a word of the command found. The names

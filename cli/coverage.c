@@ -3,7 +3,6 @@
  */
 #include "cli/command.h"
 #include "cli/history.h"
-#include "cli/observe_time.h"
 #include "cli/report.h"
 #include "flow/json.h"
 #include "flow/text_table.h"
@@ -31,19 +30,6 @@ static const struct flag_def coverage_defs[] = {
 };
 static const struct flag_set coverage_flags = { "Coverage", coverage_defs,
 						ARRAY_LEN(coverage_defs) };
-
-static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has,
-			       struct timestamp *ret, struct err *e)
-{
-	const char *text = flags_text(cli->flags, flag);
-
-	if (!*text)
-		return ERR_OK;
-	if (observe_time_parse(str_of(text), timestamp_of(wall_now()), ret, e) != ERR_OK)
-		return err_in(e, "failed to parse the %s time", flag);
-	*ret_has = true;
-	return ERR_OK;
-}
 
 static void put_time(struct buf *b, const Google__Protobuf__Timestamp *m)
 {
@@ -128,8 +114,7 @@ static enum err_code coverage(struct cli *cli, struct err *e)
 
 	if (!json && strcmp(format, "table") != 0)
 		return err_set(e, ERR_INVALID, "unknown output format: %s", format);
-	if (read_time(cli, "since", &range.has_since, &range.since, e) != ERR_OK ||
-	    read_time(cli, "until", &range.has_until, &range.until, e) != ERR_OK ||
+	if (history_read_range(cli, &range, e) != ERR_OK ||
 	    history_ask(cli->settings, &range, &h, e) != ERR_OK ||
 	    (json ? put_json : put_table)(&out, &h, e) != ERR_OK)
 		return e->code;

@@ -1,6 +1,8 @@
 #include "cli/history.h"
 
+#include "cli/command.h"
 #include "cli/connect.h"
+#include "cli/observe_time.h"
 #include "cli/report.h"
 
 enum { NODES_MAX = 100000, WIRE_MAX_BYTES = 256 << 20, REMARKS_MAX = 10 };
@@ -35,6 +37,31 @@ const char *history_cause_words(Tycho__V1__Gap__Cause cause)
 	default:
 		return "for a reason that this command does not know";
 	}
+}
+
+static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has,
+			       struct timestamp *ret, struct err *e)
+{
+	const char *text = flags_text(cli->flags, flag);
+
+	if (!*text)
+		return ERR_OK;
+	if (observe_time_parse(str_of(text), timestamp_of(wall_now()), ret, e) != ERR_OK)
+		return err_in(e, "failed to parse the %s time", flag);
+	*ret_has = true;
+	return ERR_OK;
+}
+
+enum err_code history_read_range(const struct cli *cli, struct history_range *ret, struct err *e)
+{
+	struct history_range range = { 0 };
+	enum err_code code = read_time(cli, "since", &range.has_since, &range.since, e);
+
+	if (code == ERR_OK)
+		code = read_time(cli, "until", &range.has_until, &range.until, e);
+	if (code == ERR_OK)
+		*ret = range;
+	return code;
 }
 
 /* --- asking --------------------------------------------------------------------------------- */

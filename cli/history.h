@@ -11,12 +11,17 @@
 #include "base/time.h"
 #include "tycho/v1/history.pb-c.h"
 
+struct cli;
 struct settings;
 
 struct history_range {
 	bool has_since, has_until;
 	struct timestamp since, until;
 };
+
+/* The flags --since and --until. */
+MUST_CHECK enum err_code history_read_range(const struct cli *cli, struct history_range *ret,
+					    struct err *e);
 
 /* What every node answered; zeros are empty. */
 struct history {

@@ -1,9 +1,5 @@
 #include "base/map.h"
-#include "filter/l7.h"
-#include "flow/fields.h"
-#include "flow/flow.pb-c.h"
-#include "flow/names.h"
-#include "flow/wire.h"
+#include "edge/edge.h"
 #include "store/inside.h"
 
 /*
@@ -22,9 +18,6 @@ enum {
 	NAME_BYTES = 1024,
 	FLUSH_NS_S = 15, /* seconds */
 	DELETE_MINUTES = 240,
-	/* First port that Linux gives to clients: ip_local_port_range, networking/ip-sysctl.rst. */
-	EPHEMERAL_PORT = 32768,
-	L7_RESPONSE = FLOW__L7_FLOW_TYPE__RESPONSE,
 };
 #define MINUTE_NS (60 * NS_PER_S)
 
@@ -125,30 +118,11 @@ static uint32_t party_of(struct edges *ed, struct str namespace_, struct str nam
 	return id;
 }
 
-static struct str label_with(const struct endpoint *ep, struct str prefix)
-{
-	for (size_t i = 0; i < ep->label_count; i++)
-		if (str_has_prefix(ep->labels[i], prefix) && ep->labels[i].len > prefix.len)
-			return str_from(ep->labels[i], prefix.len);
-	return STR("");
-}
-
-/* Workload, else pod, else the block of addresses, the reserved name or the first label. */
 static uint32_t party_of_endpoint(struct edges *ed, const struct endpoint *ep)
 {
-	const char *reserved = ep ? identity_name(ep->identity) : "unknown";
+	struct edge_side side = edge_side_of(ep);
 
-	if (ep && ep->workload_count && ep->workloads[0].name.len)
-		return party_of(ed, ep->namespace_, ep->workloads[0].name);
-	if (ep && ep->pod.len)
-		return party_of(ed, ep->namespace_, ep->pod);
-	if (ep && label_with(ep, STR("cidr:")).len)
-		return party_of(ed, STR(""), label_with(ep, STR("cidr:")));
-	if (reserved)
-		return party_of(ed, STR(""), str_of(reserved));
-	if (ep->label_count)
-		return party_of(ed, ep->namespace_, ep->labels[0]);
-	return party_of(ed, ep->namespace_, STR("unknown"));
+	return party_of(ed, side.namespace_, side.name);
 }
 
 static bool remember(uint32_t **list, size_t *count, uint32_t id, uint32_t party)
@@ -187,12 +161,12 @@ static uint32_t party_of_node(struct edges *ed, struct node_id id)
 	return party;
 }
 
-static uint32_t party_of_dns(struct edges *ed, const struct flow *f, bool of_source)
+static uint32_t party_of_dns(struct edges *ed, const struct flow *f)
 {
-	uint32_t field = of_source ? FLOW_FIELD_SOURCE_NAMES : FLOW_FIELD_DESTINATION_NAMES, id;
-	struct str name;
+	struct str name = edge_dns_name(f);
+	uint32_t id;
 
-	if (!flow_is(f, FLOW_HAS_NAMES) || !wire_find(str_n(f->ext, f->ext_len), field, &name))
+	if (!name.len)
 		return 0;
 	size_t before = ed->party_count;
 	if (ed->dns_count >= DNS_MOST) {
@@ -207,75 +181,16 @@ static uint32_t party_of_dns(struct edges *ed, const struct flow *f, bool of_sou
 	return id;
 }
 
-/* "namespace/name" of the first that decided: who denied before who allowed. */
 static uint32_t party_of_policy(struct edges *ed, const struct flow *f)
 {
-	static const uint32_t fields[] = { FLOW_FIELD_EGRESS_DENIED_BY,
-					   FLOW_FIELD_INGRESS_DENIED_BY,
-					   FLOW_FIELD_EGRESS_ALLOWED_BY,
-					   FLOW_FIELD_INGRESS_ALLOWED_BY };
-	enum { POLICY_NAME = 1, POLICY_NAMESPACE = 2 };
+	char bytes[NAME_BYTES];
+	struct buf text = buf_fixed(bytes, sizeof bytes);
 
-	for (size_t i = 0; flow_is(f, FLOW_HAS_POLICIES) && i < ARRAY_LEN(fields); i++) {
-		char bytes[NAME_BYTES];
-		struct buf text = buf_fixed(bytes, sizeof bytes);
-		struct str policy, part;
-		if (!wire_find(str_n(f->ext, f->ext_len), fields[i], &policy))
-			continue;
-		if (wire_find(policy, POLICY_NAMESPACE, &part) && part.len) {
-			buf_str_put(&text, str_upto(part, NAME_BYTES / 4));
-			buf_char(&text, '/');
-		}
-		if (!wire_find(policy, POLICY_NAME, &part))
-			continue;
-		buf_str_put(&text, str_upto(part, NAME_BYTES / 4));
-		return party_of(ed, STR(""), buf_str(&text));
-	}
-	return 0;
+	edge_policy_put(&text, f);
+	return text.len && !text.failed ? party_of(ed, STR(""), buf_str(&text)) : 0;
 }
 
 /* --- counting ----------------------------------------------------------------------------- */
-
-/* True if @f answers: its destination is who asked. Drops do not say so themselves; then the first
- * packet's flags tell, or a port that only clients have. */
-static bool is_answer(const struct flow *f, uint32_t src_port, uint32_t dst_port)
-{
-	if (f->is_reply != FLOW_REPLY_ABSENT)
-		return f->is_reply == FLOW_REPLY_TRUE;
-	if (f->l4 == FLOW_L4_TCP && flow_is(f, FLOW_HAS_TCP_FLAGS) && f->tcp_flags & FLOW_TCP_SYN)
-		return f->tcp_flags & FLOW_TCP_ACK;
-	return src_port && src_port < EPHEMERAL_PORT && dst_port >= EPHEMERAL_PORT;
-}
-
-static void count_l7(struct edge *edge, const struct flow *f)
-{
-	enum { L7_TYPE = 1, DNS_RCODE = 6, HTTP_ERRORS_FROM = 400 };
-	struct str message;
-	struct l7 l7;
-	struct l7_http http;
-	uint64_t type = 0, rcode = 0;
-
-	if (!flow_is(f, FLOW_HAS_L7) ||
-	    !wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_L7, &message))
-		return;
-	struct wire_reader r = wire_reader_of(message);
-	struct wire_field field;
-	while (wire_next(&r, &field))
-		if (field.number == L7_TYPE && field.type == WIRE_VARINT)
-			type = field.value;
-	if (type != L7_RESPONSE)
-		return;
-	l7 = l7_of(f);
-	bool failed = l7.kind == L7_HTTP && l7_http(f, &http) && http.code >= HTTP_ERRORS_FROM;
-	r = wire_reader_of(l7.record);
-	while (l7.kind == L7_DNS && wire_next(&r, &field))
-		if (field.number == DNS_RCODE && field.type == WIRE_VARINT)
-			rcode = field.value;
-	if (failed || rcode)
-		edge->l7_errors++;
-	else
-		edge->l7_ok++;
-}
 
 /* NULL: the table is full until it is written. */
 static struct edge *find(struct edges *ed, const struct edge_key *key)
@@ -299,23 +214,19 @@ static struct edge *find(struct edges *ed, const struct edge_key *key)
 
 void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now)
 {
-	uint32_t src_port = 0, dst_port = 0;
-
 	if (f->kind != FLOW_KIND_FLOW)
 		return;
-	bool has_ports = flow_port(f, FLOW_SRC, &src_port) && flow_port(f, FLOW_DST, &dst_port);
-	bool answer = is_answer(f, src_port, dst_port);
-	uint32_t port = !has_ports ? 0 : answer ? src_port : dst_port;
+	bool answer = edge_is_answer(f);
 	uint64_t time = flow_is(f, FLOW_HAS_TIME) ? f->time.v : now.v;
 	const struct edge_key key = {
 		.minute = (uint32_t)(time / MINUTE_NS),
 		.src = party_of_side(ed, answer ? f->dst_ep : f->src_ep),
 		.dst = party_of_side(ed, answer ? f->src_ep : f->dst_ep),
-		.dns = party_of_dns(ed, f, answer),
+		.dns = party_of_dns(ed, f),
 		.policy = party_of_policy(ed, f),
 		.node = party_of_node(ed, f->node),
 		.drop_desc = f->drop_desc,
-		.port = port > UINT16_MAX ? 0 : (uint16_t)port,
+		.port = edge_port(f),
 		.l4 = f->l4,
 		.verdict = f->verdict,
 	};
@@ -327,7 +238,9 @@ void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now)
 		edge->packets += f->packets;
 		edge->bytes += f->bytes;
 	}
-	count_l7(edge, f);
+	enum edge_l7 l7 = edge_l7_of(f);
+	edge->l7_ok += l7 == EDGE_L7_OK;
+	edge->l7_errors += l7 == EDGE_L7_ERROR;
 }
 
 /* --- rows --------------------------------------------------------------------------------- */

@@ -262,6 +262,20 @@ enum err_code store_extent(struct store_reader *r, struct wall_ns *ret_oldest,
 
 /* --- edges, policies ---------------------------------------------------------------------- */
 
+enum err_code store_edges_oldest(struct store_reader *r, struct wall_ns *ret, struct err *e)
+{
+	uint64_t minute = 0;
+	bool any;
+	enum err_code code = reader_ready(r, &any, e);
+
+	if (code == ERR_OK && any)
+		code = db_number(&r->db, "SELECT minute FROM edge ORDER BY minute LIMIT 1", 0,
+				 &minute, e);
+	if (code == ERR_OK)
+		ret->v = minute * 60 * NS_PER_S;
+	return code;
+}
+
 enum err_code store_edges(struct store_reader *r, struct wall_ns since, struct wall_ns until,
 			  void (*each)(void *ctx, const struct store_edge *edge), void *ctx,
 			  struct err *e)

@@ -193,6 +193,9 @@ MUST_CHECK enum err_code store_edges(struct store_reader *r, struct wall_ns sinc
 				     struct wall_ns until,
 				     void (*each)(void *ctx, const struct store_edge *edge),
 				     void *ctx, struct err *e);
+/* The first minute that has edges; 0: none has. */
+MUST_CHECK enum err_code store_edges_oldest(struct store_reader *r, struct wall_ns *ret,
+					    struct err *e);
 MUST_CHECK enum err_code store_policies(struct store_reader *r, struct wall_ns since,
 					struct wall_ns until,
 					void (*each)(void *ctx, const struct store_policy *policy),

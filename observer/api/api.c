@@ -25,6 +25,7 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 		{ "/observer.Observer/GetNamespaces", api_get_namespaces, NULL },
 		{ "/peer.Peer/Notify", api_notify, NULL },
 		{ "/tycho.v1.History/GetCoverage", api_get_coverage, NULL },
+		{ "/tycho.v1.History/GetServiceMap", api_get_service_map, NULL },
 	};
 	AUTO(api_free) struct api *a = calloc(1, sizeof *a);
 	if (!a)

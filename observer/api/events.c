@@ -85,7 +85,11 @@ void api_get_agent_events(struct rpc_call *call, struct str request, void *ctx)
 	if (!m)
 		return;
 	begin(ctx, call, FLOW_KIND_AGENT,
-	      &(struct reading_request){ in->number, in->first, in->follow, in->since, in->until });
+	      &(struct reading_request){ .number = in->number,
+					 .first = in->first,
+					 .follow = in->follow,
+					 .since = in->since,
+					 .until = in->until });
 	protobuf_c_message_free_unpacked(m, NULL);
 }
 
@@ -98,6 +102,10 @@ void api_get_debug_events(struct rpc_call *call, struct str request, void *ctx)
 	if (!m)
 		return;
 	begin(ctx, call, FLOW_KIND_DEBUG,
-	      &(struct reading_request){ in->number, in->first, in->follow, in->since, in->until });
+	      &(struct reading_request){ .number = in->number,
+					 .first = in->first,
+					 .follow = in->follow,
+					 .since = in->since,
+					 .until = in->until });
 	protobuf_c_message_free_unpacked(m, NULL);
 }

@@ -10,7 +10,7 @@
 #include "observer/api/api.h"
 #include "observer/api/reading.h"
 
-enum { API_METHODS = 11, API_MESSAGE_MAX = 64 << 20 };
+enum { API_METHODS = 12, API_MESSAGE_MAX = 64 << 20 };
 
 /* One stream that is being answered, as metrics see it. */
 struct subscriber {
@@ -54,6 +54,7 @@ void api_get_nodes(struct rpc_call *call, struct str request, void *ctx);
 void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx);
 void api_notify(struct rpc_call *call, struct str request, void *ctx);
 void api_get_coverage(struct rpc_call *call, struct str request, void *ctx);
+void api_get_service_map(struct rpc_call *call, struct str request, void *ctx);
 
 /* Own (protobuf_c_message_free_unpacked). NULL: @request is no such message, and the call has ended
  * with INVALID_ARGUMENT. */

@@ -65,7 +65,7 @@ enum err_code reading_init(struct reading *r, const struct reading_request *requ
 		new.is_walking = true;
 		new.walk_at = range.next;
 		new.walk_left = request->number;
-	} else if (request->follow) {
+	} else if (request->follow && !request->with_log) {
 		new.at = range.next;
 	}
 	*r = new;

@@ -38,6 +38,7 @@ enum { READING_PORTION = 2048 };
 struct reading_request {
 	uint64_t number; /* 0: no limit */
 	bool first, follow;
+	bool with_log; /* a follower without a position: from the log's oldest on */
 	const Google__Protobuf__Timestamp *since, *until; /* NULL: open */
 };
 
@@ -63,7 +64,7 @@ struct reading {
 	struct past_place back, forth; /* in the store, while it is looked at */
 	bool is_walking;               /* back, from walk_at on, until walk_left more match */
 	bool is_in_past;               /* walking: by back; else reading by forth … */
-	uint64_t past_from, past_end; /* … from here up to there, exclusive */
+	uint64_t past_from, past_end;  /* … from here up to there, exclusive */
 	uint64_t walk_at, walk_left;
 	bool is_past;             /* a record later than `until` was met */
 	bool has_ended;           /* but for a loss not told yet */

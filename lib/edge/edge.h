@@ -1,0 +1,42 @@
+/*
+ * edge - what a flow says of who talks to whom: the sides, the service's port, what was decided.
+ *
+ *	flow ──► source and destination of the *request* (an answer counts on the edge of the
+ *	         request that it answers), the port that the service listens on, the policy that
+ *	         decided, how the request went
+ *
+ * Threads  pure functions. Strings are borrowed from the flow or its dictionary.
+ */
+#ifndef TYCHO_EDGE_EDGE_H
+#define TYCHO_EDGE_EDGE_H
+
+#include "base/buf.h"
+#include "flow/dict.h"
+#include "flow/flow.h"
+
+/* One end: the most telling name that its endpoint has. */
+struct edge_side {
+	struct str cluster, namespace_;
+	struct str name; /* workload, else pod, else CIDR, else "world", "host", …, else a label */
+	struct str kind; /* of a workload: "Deployment"; else "" */
+};
+
+/* @ep may be NULL: "unknown". */
+struct edge_side edge_side_of(const struct endpoint *ep);
+
+/* True if @f answers: its destination is who asked. What is no reply by its own word is judged by
+ * the first packet's flags, or by a port that only clients have. */
+bool edge_is_answer(const struct flow *f);
+/* The service's port; 0 where there are no ports, or where it has none of 16 bits. */
+uint16_t edge_port(const struct flow *f);
+/* A DNS name of the peer that is asked (@f's destination, or source of an answer); "" if none. */
+struct str edge_dns_name(const struct flow *f);
+/* Appends "namespace/name" of the policy that decided: who denied before who allowed. Nothing if
+ * none is known. */
+void edge_policy_put(struct buf *b, const struct flow *f);
+
+/* How a request went, of flows that carry its answer (L7). */
+enum edge_l7 { EDGE_L7_NONE, EDGE_L7_OK, EDGE_L7_ERROR };
+enum edge_l7 edge_l7_of(const struct flow *f);
+
+#endif

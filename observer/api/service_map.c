@@ -1,0 +1,389 @@
+/*
+ * tycho.v1.History/GetServiceMap: who talks to whom, of any range of time, and live.
+ *
+ *	since                          boundary            now
+ *	  │ edges by the minute (store)   │ flows (store, log) │ flows as they come
+ *	  └───────────────► edge_map ◄────┴────────────────────┘
+ *	                       └──► snapshot; with follow, every so often what has changed
+ *
+ * The store's edges know no filter: with one, the flows themselves are read from the start. Edges
+ * are of whole minutes, so the range is widened to these.
+ */
+#include <sys/random.h>
+
+#include "edge/map.h"
+#include "flow/wire.h"
+#include "observer/api/inside.h"
+#include "tycho/v1/history.pb-c.h"
+
+enum {
+	EDGES_MAX = 200000,
+	EDGES_A_MESSAGE = 256,
+	INTERVAL_MS = 1000,
+	INTERVAL_MIN_MS = 100,
+};
+#define MINUTE_NS (60 * NS_PER_S)
+#define PORTION_NS (60 * MINUTE_NS) /* of the store's edges at a time */
+#define FLUSHED_NS MINUTE_NS        /* a minute that ended so long ago is in the store */
+
+/* Field numbers of history.proto. */
+enum {
+	ANSWER_NODE = 1,
+	ANSWER_EDGES = 2,
+	ANSWER_COMPLETE = 3,
+	ANSWER_LEFT_OUT = 4,
+	PEER_CLUSTER = 1,
+	PEER_NAMESPACE = 2,
+	PEER_WORKLOAD = 3,
+	PEER_KIND = 4,
+	PEER_DNS = 5,
+	EDGE_SOURCE = 1,
+	EDGE_DESTINATION = 2,
+	EDGE_PROTOCOL = 3,
+	EDGE_PORT = 4,
+	EDGE_VERDICT = 5,
+	EDGE_DROP_REASON = 6,
+	EDGE_POLICIES = 7,
+	EDGE_FLOWS = 8,
+	EDGE_PACKETS = 9,
+	EDGE_BYTES = 10,
+	EDGE_FIRST = 11,
+	EDGE_LAST = 12,
+	EDGE_L7_REQUESTS = 13,
+	EDGE_L7_ERRORS = 14,
+};
+
+enum phase { FROM_EDGES, FROM_FLOWS, TELLING, FOLLOWING };
+
+struct stream {
+	struct reading_sink sink; /* first: the sink is the stream */
+	struct api *api;
+	struct edge_map *map;
+	struct flow_filter *filter;
+	struct reading reading;
+	enum phase phase;
+	bool follow, has_flows, has_ended, has_completed;
+	uint64_t edges_at, edges_end; /* ns: what is still to be had from the store's edges */
+	/* telling */
+	size_t at;
+	uint64_t told_version, telling_version;
+	struct mono_ns told;
+	uint64_t interval_ns;
+	size_t in_message;
+};
+
+static void stream_free(struct stream *s)
+{
+	if (!s)
+		return;
+	reading_done(&s->reading);
+	flow_filter_free(s->filter);
+	edge_map_free(s->map);
+	free(s);
+}
+AUTO_DEFINE(struct stream, stream_free);
+
+static void done(void *state)
+{
+	stream_free(state);
+}
+
+/* --- taking in ------------------------------------------------------------------------------ */
+
+static bool take_record(struct reading_sink *sink, const struct flow *f)
+{
+	struct stream *s = (struct stream *)sink;
+
+	edge_map_add_flow(s->map, f, s->api->dict);
+	return true;
+}
+
+/* Loss is GetCoverage's to tell. */
+static bool take_loss(struct reading_sink *sink, const struct reading_loss *loss)
+{
+	(void)sink;
+	(void)loss;
+	return true;
+}
+
+static void take_edge(void *ctx, const struct store_edge *in)
+{
+	struct stream *s = ctx;
+	const struct edge_key key = {
+		.src = { STR(""), in->src_namespace, in->src, STR("") },
+		.dst = { STR(""), in->dst_namespace, in->dst, STR("") },
+		.dns = in->dst_dns,
+		.policy = in->policy,
+		.drop_desc = in->drop_desc,
+		.port = in->dst_port,
+		.l4 = in->l4,
+		.verdict = in->verdict,
+	};
+
+	edge_map_add(s->map, &key,
+		     &(struct edge_totals){ in->flows, in->packets, in->bytes, in->l7_ok,
+					    in->l7_errors, in->minute, in->minute });
+}
+
+static enum err_code take_edges(struct stream *s, struct err *e)
+{
+	uint64_t end =
+		s->edges_at + PORTION_NS < s->edges_end ? s->edges_at + PORTION_NS : s->edges_end;
+	enum err_code code = store_edges(past_reader(s->api->past), (struct wall_ns){ s->edges_at },
+					 (struct wall_ns){ end - 1 }, take_edge, s, e);
+
+	s->edges_at = end;
+	if (s->edges_at >= s->edges_end)
+		s->phase = FROM_FLOWS;
+	return code;
+}
+
+/* --- telling -------------------------------------------------------------------------------- */
+
+static void put_time(struct buf *b, uint32_t field, struct wall_ns w)
+{
+	struct timestamp t = timestamp_of(w);
+
+	if (!w.v)
+		return;
+	size_t mark = wire_begin(b, field);
+	wire_put_u64(b, 1, (uint64_t)t.s);
+	wire_put_u64(b, 2, (uint64_t)t.ns);
+	wire_end(b, mark);
+}
+
+static void put_side(struct buf *b, uint32_t field, const struct edge_side *side, struct str dns)
+{
+	size_t mark = wire_begin(b, field);
+
+	wire_put_str(b, PEER_CLUSTER, side->cluster);
+	wire_put_str(b, PEER_NAMESPACE, side->namespace_);
+	wire_put_str(b, PEER_WORKLOAD, side->name);
+	wire_put_str(b, PEER_KIND, side->kind);
+	wire_put_str(b, PEER_DNS, dns);
+	wire_end(b, mark);
+}
+
+static struct str protocol_name(uint8_t l4)
+{
+	static const char *const names[] = {
+		[FLOW_L4_NONE] = "",        [FLOW_L4_TCP] = "TCP",      [FLOW_L4_UDP] = "UDP",
+		[FLOW_L4_ICMP4] = "ICMPv4", [FLOW_L4_ICMP6] = "ICMPv6", [FLOW_L4_SCTP] = "SCTP",
+		[FLOW_L4_VRRP] = "VRRP",    [FLOW_L4_IGMP] = "IGMP",
+	};
+
+	return str_of(l4 < ARRAY_LEN(names) ? names[l4] : "");
+}
+
+static bool put_edge(void *ctx, const struct edge_key *key, const struct edge_totals *totals)
+{
+	struct stream *s = ctx;
+	struct buf *b = &s->api->message;
+
+	if (s->in_message == EDGES_A_MESSAGE)
+		return false;
+	s->in_message++;
+	size_t mark = wire_begin(b, ANSWER_EDGES);
+	put_side(b, EDGE_SOURCE, &key->src, STR(""));
+	put_side(b, EDGE_DESTINATION, &key->dst, key->dns);
+	wire_put_str(b, EDGE_PROTOCOL, protocol_name(key->l4));
+	wire_put_u64(b, EDGE_PORT, key->port);
+	wire_put_u64(b, EDGE_VERDICT, key->verdict);
+	wire_put_u64(b, EDGE_DROP_REASON, key->drop_desc);
+	wire_put_str(b, EDGE_POLICIES, key->policy);
+	wire_put_u64(b, EDGE_FLOWS, totals->flows);
+	wire_put_u64(b, EDGE_PACKETS, totals->packets);
+	wire_put_u64(b, EDGE_BYTES, totals->bytes);
+	put_time(b, EDGE_FIRST, totals->first);
+	put_time(b, EDGE_LAST, totals->last);
+	wire_put_u64(b, EDGE_L7_REQUESTS, totals->l7_ok + totals->l7_errors);
+	wire_put_u64(b, EDGE_L7_ERRORS, totals->l7_errors);
+	wire_end(b, mark);
+	return true;
+}
+
+static void begin_telling(struct stream *s)
+{
+	s->phase = TELLING;
+	s->at = 0;
+	s->telling_version = edge_map_version(s->map);
+}
+
+/* One message. */
+static enum rpc_fill tell(struct stream *s, struct rpc_call *call)
+{
+	struct buf *b = &s->api->message;
+	size_t at = s->at;
+
+	buf_reset(b);
+	s->in_message = 0;
+	wire_put_str(b, ANSWER_NODE, str_of(s->api->node_name));
+	bool is_last = edge_map_each(s->map, s->told_version, &at, put_edge, s);
+	if (is_last && !s->has_completed)
+		wire_put_u64(b, ANSWER_COMPLETE, 1);
+	if (is_last)
+		wire_put_u64(b, ANSWER_LEFT_OUT, edge_map_left_out(s->map));
+	if (b->failed) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a message");
+		return RPC_ENDED;
+	}
+	if (!rpc_call_send(call, buf_str(b)))
+		return RPC_MORE;
+	s->at = at;
+	if (!is_last)
+		return RPC_MORE;
+	s->has_completed = true;
+	s->told_version = s->telling_version;
+	s->told = mono_now();
+	s->phase = FOLLOWING;
+	return RPC_MORE;
+}
+
+/* --- the stream ----------------------------------------------------------------------------- */
+
+static enum rpc_fill failed(struct rpc_call *call, const struct err *e)
+{
+	rpc_call_end(call, RPC_INTERNAL, "the store cannot be read: %s", e->msg);
+	return RPC_ENDED;
+}
+
+/* Reads flows; to be told when all that there is has been read, and later when it is time. */
+static enum rpc_fill read_flows(struct stream *s, struct rpc_call *call)
+{
+	struct mono_ns now = mono_now();
+	enum reading_state state = READING_ENDED;
+	struct err e;
+
+	if (s->has_flows && !s->has_ended)
+		state = reading_pull(&s->reading, s->api->batch, now, wall_now(), &s->sink, &e);
+	if (state == READING_FAILED)
+		return failed(call, &e);
+	s->has_ended = state == READING_ENDED;
+	bool is_new = edge_map_version(s->map) != s->told_version;
+	bool is_due = now.v - s->told.v >= s->interval_ns;
+	if (s->phase == FROM_FLOWS ? state != READING_MORE : is_new && (is_due || s->has_ended)) {
+		begin_telling(s);
+		return RPC_MORE;
+	}
+	if (s->phase == FOLLOWING && (s->has_ended || !s->follow)) {
+		rpc_call_end(call, RPC_OK, "%s", "");
+		return RPC_ENDED;
+	}
+	return state == READING_MORE ? RPC_MORE : RPC_IDLE;
+}
+
+static enum rpc_fill fill(struct rpc_call *call, void *state)
+{
+	struct stream *s = state;
+	struct err e;
+
+	switch (s->phase) {
+	case FROM_EDGES:
+		return take_edges(s, &e) == ERR_OK ? RPC_MORE : failed(call, &e);
+	case TELLING:
+		return tell(s, call);
+	case FROM_FLOWS:
+	case FOLLOWING:
+		break;
+	}
+	return read_flows(s, call);
+}
+
+static const struct rpc_stream_ops ops = { fill, done };
+
+static Google__Protobuf__Timestamp message_of(uint64_t ns)
+{
+	Google__Protobuf__Timestamp m = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	struct timestamp t = timestamp_of((struct wall_ns){ ns });
+
+	m.seconds = t.s;
+	m.nanos = t.ns;
+	return m;
+}
+
+/* Which part of the range the store's edges can answer, and which the flows must. */
+static enum err_code divide(struct stream *s, const Tycho__V1__GetServiceMapRequest *in,
+			    struct wall_ns now, uint64_t *ret_flows_from, struct err *e)
+{
+	uint64_t since = *ret_flows_from, until = UINT64_MAX, oldest = 0;
+	struct wall_ns w;
+
+	if (in->until &&
+	    timestamp_to_wall((struct timestamp){ in->until->seconds, in->until->nanos }, &w))
+		until = w.v;
+	uint64_t boundary = now.v / MINUTE_NS * MINUTE_NS - FLUSHED_NS;
+	uint64_t last = until < UINT64_MAX - MINUTE_NS ? until / MINUTE_NS * MINUTE_NS + MINUTE_NS
+						       : UINT64_MAX;
+	s->has_flows = last > boundary;
+	s->edges_end = last < boundary ? last : boundary;
+	enum err_code code = store_edges_oldest(past_reader(s->api->past), &w, e);
+	if (code != ERR_OK)
+		return code;
+	oldest = w.v;
+	s->edges_at = since > oldest ? since / MINUTE_NS * MINUTE_NS : oldest;
+	if (!oldest || s->edges_at >= s->edges_end) {
+		s->has_flows = true; /* there are none for it */
+		return ERR_OK;
+	}
+	s->phase = FROM_EDGES;
+	*ret_flows_from = s->edges_end;
+	return ERR_OK;
+}
+
+static enum err_code prepare(struct stream *s, const Tycho__V1__GetServiceMapRequest *in,
+			     struct err *e)
+{
+	struct api *a = s->api;
+	struct wall_ns now = wall_now(), since = { 0 };
+	uint64_t seed = 0;
+	enum err_code code;
+
+	(void)!getrandom(&seed, sizeof seed, 0);
+	code = edge_map_new(EDGES_MAX, seed, &s->map, e);
+	if (code == ERR_OK)
+		code = flow_filter_new(in->whitelist, in->n_whitelist, in->blacklist,
+				       in->n_blacklist, a->dict, &s->filter, e);
+	if (code != ERR_OK)
+		return code;
+	if (in->since &&
+	    !timestamp_to_wall((struct timestamp){ in->since->seconds, in->since->nanos }, &since))
+		since = (struct wall_ns){ in->since->seconds < 0 ? 0 : now.v };
+	s->phase = FROM_FLOWS;
+	s->has_flows = true;
+	s->follow = in->follow;
+	s->interval_ns = (in->interval_ms ? in->interval_ms : INTERVAL_MS) * NS_PER_MS;
+	if (s->interval_ns < INTERVAL_MIN_MS * NS_PER_MS)
+		s->interval_ns = INTERVAL_MIN_MS * NS_PER_MS;
+	if (in->since && a->past && !in->n_whitelist && !in->n_blacklist)
+		code = divide(s, in, now, &since.v, e);
+	if (code != ERR_OK)
+		return code;
+	Google__Protobuf__Timestamp from = message_of(since.v);
+	const struct reading_request selectors = { .follow = in->follow,
+						   .with_log = true,
+						   .since = in->since ? &from : NULL,
+						   .until = in->until };
+	return reading_init(&s->reading, &selectors, a->log, a->past, FLOW_KIND_FLOW, s->filter, e);
+}
+
+void api_get_service_map(struct rpc_call *call, struct str request, void *ctx)
+{
+	ProtobufCMessage *m =
+		api_unpack(call, request, &tycho__v1__get_service_map_request__descriptor);
+	AUTO(stream_free) struct stream *s = m ? calloc(1, sizeof *s) : NULL;
+	struct err e;
+
+	if (!m)
+		return;
+	if (!s) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
+	} else {
+		s->sink = (struct reading_sink){ take_record, take_loss, NULL };
+		s->api = ctx;
+		if (prepare(s, (const Tycho__V1__GetServiceMapRequest *)m, &e) == ERR_OK)
+			rpc_call_stream(call, &ops, TAKE(s));
+		else
+			api_refuse(call, &e);
+	}
+	protobuf_c_message_free_unpacked(m, NULL);
+}

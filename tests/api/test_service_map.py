@@ -1,0 +1,110 @@
+"""GetServiceMap and `tycho map`: flows summed up as edges, from memory, from the store's sums by the minute, and live."""
+import json
+
+import wire
+from observer import Observer, flow, tycho
+from test_get_flows import at
+
+FORWARDED, DROPPED = 1, 2
+
+
+def flows():
+    """12 requests cart -> db, their 12 answers, 5 drops of cart -> 10.9.9.9 by a policy, 3 DNS-named flows outside."""
+    for i in range(12):
+        yield flow(i)
+        yield flow(100 + i, IP={'source': '10.0.0.2', 'destination': '10.0.0.1', 'ipVersion': 'IPv4'},
+                   l4={'TCP': {'source_port': 80, 'destination_port': 40000 + i, 'flags': {'SYN': True, 'ACK': True}}},
+                   source={'namespace': 'store', 'pod_name': 'db-0', 'identity': 4002},
+                   destination={'namespace': 'shop', 'pod_name': 'cart-0', 'identity': 4001, 'labels': ['k8s:app=cart']},
+                   is_reply=True)
+    for i in range(5):
+        yield flow(200 + i, verdict='DROPPED', drop_reason_desc='POLICY_DENIED', Type='L3_L4',
+                   egress_denied_by=[{'name': 'no-db', 'namespace': 'shop'}])
+    for i in range(3):
+        yield flow(300 + i, destination={'identity': 2, 'labels': ['reserved:world']}, destination_names=['api.example'],
+                   l4={'TCP': {'source_port': 41000, 'destination_port': 443, 'flags': {'SYN': True}}})
+
+
+WANT = {
+    ('shop/cart-0', 'store/db-0', 80, FORWARDED, '', ''): 24,
+    ('shop/cart-0', 'store/db-0', 80, DROPPED, 'shop/no-db', ''): 5,
+    ('shop/cart-0', '/world', 443, FORWARDED, '', 'api.example'): 3,
+}
+
+
+def ask(client, **fields):
+    return client.call('tycho.v1.History', 'GetServiceMap', **fields)
+
+
+def edges_of(answers):
+    got = {}
+    for a in answers:
+        for e in a.edges:
+            key = (e.source.namespace + '/' + e.source.workload, e.destination.namespace + '/' + e.destination.workload,
+                   e.port, e.verdict, e.policies[0] if e.policies else '',
+                   e.destination.dns_names[0] if e.destination.dns_names else '')
+            assert e.protocol == 'TCP'
+            got[key] = e.flows
+    return got
+
+
+def test_the_log_is_summed_up_as_edges_and_the_last_message_says_so():
+    with Observer(lines=list(flows())) as ob:
+        ob.wait_seen(32)
+        with ob.client() as client:
+            answers = list(ask(client))
+            assert edges_of(answers) == WANT
+            assert [a.snapshot_complete for a in answers] == [False] * (len(answers) - 1) + [True]
+            dropped = wire.message('flow.FlowFilter')(verdict=[DROPPED])
+            assert list(edges_of(ask(client, whitelist=[dropped])).values()) == [5]
+
+
+def test_the_stores_sums_by_the_minute_say_the_same_as_its_flows():
+    with Observer() as ob:
+        ob.feed(flows())
+        ob.wait_seen(32)
+        ob.restart('/dev/null')  # nothing in memory
+        with ob.client() as client:
+            every = wire.message('flow.FlowFilter')(verdict=[FORWARDED, DROPPED])
+            assert edges_of(ask(client, since=at(0))) == WANT
+            assert edges_of(ask(client, since=at(0), whitelist=[every])) == WANT
+            # the drops lie in their own minutes: at(200) is 22:16:40, at(204) the same
+            assert edges_of(ask(client, since=at(170), until=at(210))) == {k: 5 for k, v in WANT.items() if v == 5}
+            assert edges_of(ask(client, since=at(1000))) == {}
+
+
+def test_a_follower_gets_a_snapshot_and_then_what_has_changed():
+    with Observer() as ob:
+        ob.feed(flows())
+        ob.wait_seen(32)
+        with ob.client() as client:
+            stream = ask(client, since=at(0), follow=True, interval_ms=100)
+            snapshot = []
+            for answer in stream:
+                snapshot.append(answer)
+                if answer.snapshot_complete:
+                    break
+            assert edges_of(snapshot) == WANT
+            ob.feed([flow(400)])
+            assert edges_of([next(stream)]) == {('shop/cart-0', 'store/db-0', 80, FORWARDED, '', ''): 25}
+            stream.cancel()
+
+
+def test_map_prints_a_table_json_and_pictures():
+    with Observer(lines=list(flows())) as ob:
+        ob.wait_seen(32)
+        table = tycho('map', '--server', ob.tcp, check=0).stdout.splitlines()
+        assert table[0].split() == ['SOURCE', 'DESTINATION', 'PORT', 'VERDICT', 'FLOWS', 'PACKETS', 'BYTES', 'POLICY']
+        assert [line.split() for line in table[1:]] == [
+            ['shop/cart-0', 'world', '(api.example)', '443/TCP', 'FORWARDED', '3', '0', '0', '-'],
+            ['shop/cart-0', 'store/db-0', '80/TCP', 'FORWARDED', '24', '0', '0', '-'],
+            ['shop/cart-0', 'store/db-0', '80/TCP', 'DROPPED', '(POLICY_DENIED)', '5', '0', '0', 'shop/no-db'],
+        ]
+        lines = tycho('map', '-o', 'json', '--server', ob.tcp, check=0).stdout.splitlines()
+        assert sorted(int(json.loads(line)['flows']) for line in lines) == [3, 5, 24]
+        dot = tycho('map', '-o', 'dot', '--server', ob.tcp, check=0).stdout
+        assert dot.startswith('digraph') and dot.count(' -> ') == 3 and dot.count('subgraph') == 2
+        mermaid = tycho('map', '-o', 'mermaid', '--verdict', 'DROPPED', '--server', ob.tcp, check=0).stdout
+        assert mermaid.startswith('flowchart LR\n') and mermaid.count('-.->') == 1 and '80/TCP 5 DROPPED' in mermaid
+        p = tycho('map', '-o', 'svg', '--server', ob.tcp, check=1)
+        assert p.stderr.strip().endswith('unknown output format: svg')

@@ -1,0 +1,264 @@
+/* lib/edge: who talks to whom, and the map of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "edge/map.h"
+#include "flow/flow.pb-c.h"
+#include "flow/wire.h"
+
+struct scene {
+	struct flow_dict *dict;
+	struct edge_map *map;
+	struct endpoint_id web, db, world, cidr;
+};
+
+static int make_scene(void **state)
+{
+	struct scene *s = calloc(1, sizeof *s);
+	const struct workload deployment = { STR("web"), STR("Deployment") };
+	const struct str world[] = { STR("reserved:world") },
+			 cidr[] = { STR("cidr:192.0.2.0/24"), STR("reserved:world") };
+
+	*state = s;
+	if (!s || flow_dict_new(100, &s->dict, NULL) != ERR_OK ||
+	    edge_map_new(3, 1, &s->map, NULL) != ERR_OK)
+		return -1;
+	s->web = flow_dict_endpoint(s->dict, &(struct endpoint){ .identity = 4001,
+								 .namespace_ = STR("shop"),
+								 .pod = STR("web-0"),
+								 .workloads = &deployment,
+								 .workload_count = 1 });
+	s->db = flow_dict_endpoint(s->dict, &(struct endpoint){ .identity = 4002,
+								.namespace_ = STR("store"),
+								.pod = STR("db-0") });
+	s->world = flow_dict_endpoint(
+		s->dict, &(struct endpoint){ .identity = 2, .labels = world, .label_count = 1 });
+	s->cidr = flow_dict_endpoint(
+		s->dict,
+		&(struct endpoint){ .identity = 1 << 24 | 7, .labels = cidr, .label_count = 2 });
+	return 0;
+}
+
+static int free_scene(void **state)
+{
+	struct scene *s = *state;
+
+	edge_map_free(s->map);
+	flow_dict_free(s->dict);
+	free(s);
+	return 0;
+}
+
+static struct flow tcp(struct endpoint_id src, struct endpoint_id dst, uint16_t src_port,
+		       uint16_t dst_port, enum flow_reply reply)
+{
+	return (struct flow){ .bits = FLOW_HAS_TIME,
+			      .time = { 5 * NS_PER_S },
+			      .l4 = FLOW_L4_TCP,
+			      .src_ep = src,
+			      .dst_ep = dst,
+			      .src_port = src_port,
+			      .dst_port = dst_port,
+			      .is_reply = (uint8_t)reply,
+			      .verdict = FLOW__VERDICT__FORWARDED };
+}
+
+static void expect_name(struct scene *s, struct endpoint_id id, const char *namespace_,
+			const char *name, const char *kind)
+{
+	struct edge_side side = edge_side_of(flow_dict_get_endpoint(s->dict, id));
+
+	assert_true(str_is(side.namespace_, namespace_));
+	assert_true(str_is(side.name, name));
+	assert_true(str_is(side.kind, kind));
+}
+
+static void a_side_is_its_workload_else_pod_else_block_else_reserved_name(void **state)
+{
+	struct scene *s = *state;
+
+	expect_name(s, s->web, "shop", "web", "Deployment");
+	expect_name(s, s->db, "store", "db-0", "");
+	expect_name(s, s->cidr, "", "192.0.2.0/24", "");
+	expect_name(s, s->world, "", "world", "");
+	expect_name(s, (struct endpoint_id){ 0 }, "", "unknown", "");
+}
+
+static void an_answer_is_known_by_its_word_its_flags_or_its_ports(void **state)
+{
+	struct scene *s = *state;
+	struct flow f = tcp(s->web, s->db, 40000, 5432, FLOW_REPLY_FALSE);
+
+	assert_false(edge_is_answer(&f));
+	assert_int_equal(edge_port(&f), 5432);
+	f = tcp(s->db, s->web, 5432, 40000, FLOW_REPLY_TRUE);
+	assert_true(edge_is_answer(&f));
+	assert_int_equal(edge_port(&f), 5432);
+	f = tcp(s->db, s->web, 5432, 40000, FLOW_REPLY_ABSENT);
+	assert_true(edge_is_answer(&f)); /* 40000 is a port of clients */
+	f.bits |= FLOW_HAS_TCP_FLAGS;
+	f.tcp_flags = FLOW_TCP_SYN;
+	assert_false(edge_is_answer(&f)); /* but a SYN asks */
+	f.tcp_flags |= FLOW_TCP_ACK;
+	assert_true(edge_is_answer(&f));
+	f = tcp(s->db, s->web, 5432, 6000, FLOW_REPLY_ABSENT);
+	assert_false(edge_is_answer(&f)); /* nothing tells */
+}
+
+static void the_policy_that_denied_comes_before_the_one_that_allowed(void **state)
+{
+	char ext[128], text[128];
+	struct buf b = buf_fixed(ext, sizeof ext), out = buf_fixed(text, sizeof text);
+	struct flow f = { .bits = FLOW_HAS_POLICIES };
+
+	(void)state;
+	size_t mark = wire_begin(&b, 21001); /* egress_allowed_by */
+	wire_put_str(&b, 1, STR("allow"));
+	wire_end(&b, mark);
+	mark = wire_begin(&b, 21005); /* ingress_denied_by */
+	wire_put_str(&b, 1, STR("deny"));
+	wire_put_str(&b, 2, STR("shop"));
+	wire_end(&b, mark);
+	f.ext = (const uint8_t *)b.p;
+	f.ext_len = (uint32_t)b.len;
+	edge_policy_put(&out, &f);
+	assert_true(str_is(buf_str(&out), "shop/deny"));
+}
+
+struct listed {
+	size_t count, stop_after;
+	struct edge_key key;
+	struct edge_totals totals;
+};
+
+static bool list(void *ctx, const struct edge_key *key, const struct edge_totals *totals)
+{
+	struct listed *l = ctx;
+
+	if (l->count == l->stop_after)
+		return false;
+	l->count++;
+	l->key = *key;
+	l->totals = *totals;
+	return true;
+}
+
+static void request_and_answer_are_one_edge_with_their_sum(void **state)
+{
+	struct scene *s = *state;
+	struct flow ask = tcp(s->web, s->db, 40000, 5432, FLOW_REPLY_FALSE),
+		    answer = tcp(s->db, s->web, 5432, 40000, FLOW_REPLY_TRUE);
+	struct listed l = { .stop_after = 9 };
+	size_t at = 0;
+
+	ask.bits |= FLOW_HAS_DETAIL;
+	ask.packets = 2;
+	ask.bytes = 200;
+	answer.time.v = 9 * NS_PER_S;
+	for (int i = 0; i < 3; i++)
+		edge_map_add_flow(s->map, &ask, s->dict);
+	edge_map_add_flow(s->map, &answer, s->dict);
+	assert_true(edge_map_each(s->map, 0, &at, list, &l));
+	assert_int_equal(l.count, 1);
+	assert_true(str_is(l.key.src.name, "web") && str_is(l.key.dst.name, "db-0"));
+	assert_int_equal(l.key.port, 5432);
+	assert_int_equal(l.totals.flows, 4);
+	assert_int_equal(l.totals.packets, 6);
+	assert_int_equal(l.totals.bytes, 600);
+	assert_int_equal(l.totals.first.v, 5 * NS_PER_S);
+	assert_int_equal(l.totals.last.v, 9 * NS_PER_S);
+}
+
+static void only_what_changed_is_told_again(void **state)
+{
+	struct scene *s = *state;
+	struct flow a = tcp(s->web, s->db, 1, 5432, FLOW_REPLY_FALSE),
+		    b = tcp(s->web, s->world, 1, 443, FLOW_REPLY_FALSE);
+	struct listed l = { .stop_after = 9 };
+	size_t at = 0;
+
+	edge_map_add_flow(s->map, &a, s->dict);
+	edge_map_add_flow(s->map, &b, s->dict);
+	uint64_t version = edge_map_version(s->map);
+	edge_map_add_flow(s->map, &a, s->dict);
+	assert_true(edge_map_each(s->map, version, &at, list, &l));
+	assert_int_equal(l.count, 1);
+	assert_true(str_is(l.key.dst.name, "db-0"));
+	assert_int_equal(l.totals.flows, 2);
+}
+
+static void a_listing_that_was_stopped_goes_on_where_it_was(void **state)
+{
+	struct scene *s = *state;
+	size_t at = 0;
+	struct listed l = { .stop_after = 1 };
+
+	for (uint16_t port = 1; port <= 3; port++) {
+		struct flow f = tcp(s->web, s->db, 1, port, FLOW_REPLY_FALSE);
+		edge_map_add_flow(s->map, &f, s->dict);
+	}
+	assert_false(edge_map_each(s->map, 0, &at, list, &l));
+	assert_int_equal(l.key.port, 1);
+	l = (struct listed){ .stop_after = 9 };
+	assert_true(edge_map_each(s->map, 0, &at, list, &l));
+	assert_int_equal(l.count, 2);
+}
+
+static void beyond_the_limit_flows_are_counted_as_left_out(void **state)
+{
+	struct scene *s = *state;
+
+	for (uint16_t port = 1; port <= 5; port++) {
+		struct flow f = tcp(s->web, s->db, 1, port, FLOW_REPLY_FALSE);
+		edge_map_add_flow(s->map, &f, s->dict);
+	}
+	assert_int_equal(edge_map_count(s->map), 3);
+	assert_int_equal(edge_map_left_out(s->map), 2);
+	struct flow known = tcp(s->web, s->db, 1, 2, FLOW_REPLY_FALSE);
+	edge_map_add_flow(s->map, &known, s->dict);
+	assert_int_equal(edge_map_left_out(s->map), 2);
+}
+
+static void a_sum_from_the_store_adds_to_the_edge_of_its_flows(void **state)
+{
+	struct scene *s = *state;
+	struct flow f = tcp(s->web, s->db, 1, 5432, FLOW_REPLY_FALSE);
+	struct listed l = { .stop_after = 9 };
+	size_t at = 0;
+
+	edge_map_add_flow(s->map, &f, s->dict);
+	edge_map_add(
+		s->map,
+		&(struct edge_key){ .src = { STR(""), STR("shop"), STR("web"), STR("Deployment") },
+				    .dst = { STR(""), STR("store"), STR("db-0"), STR("") },
+				    .dns = STR(""),
+				    .policy = STR(""),
+				    .port = 5432,
+				    .l4 = FLOW_L4_TCP,
+				    .verdict = FLOW__VERDICT__FORWARDED },
+		&(struct edge_totals){ .flows = 10, .first = { NS_PER_S } });
+	assert_true(edge_map_each(s->map, 0, &at, list, &l));
+	assert_int_equal(l.count, 1);
+	assert_int_equal(l.totals.flows, 11);
+	assert_int_equal(l.totals.first.v, NS_PER_S);
+}
+
+#define SCENE(test) cmocka_unit_test_setup_teardown(test, make_scene, free_scene)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SCENE(a_side_is_its_workload_else_pod_else_block_else_reserved_name),
+		SCENE(an_answer_is_known_by_its_word_its_flags_or_its_ports),
+		cmocka_unit_test(the_policy_that_denied_comes_before_the_one_that_allowed),
+		SCENE(request_and_answer_are_one_edge_with_their_sum),
+		SCENE(only_what_changed_is_told_again),
+		SCENE(a_listing_that_was_stopped_goes_on_where_it_was),
+		SCENE(beyond_the_limit_flows_are_counted_as_left_out),
+		SCENE(a_sum_from_the_store_adds_to_the_edge_of_its_flows),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
