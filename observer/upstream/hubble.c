@@ -19,6 +19,7 @@ enum {
 	REMEMBERED = 1 << 18,
 	STATUS_BYTES = 1 << 16,
 	EVENTS_AT_ONCE = 4096, /* before timers and the stop are looked at */
+	BATCH_RESPONSE = 1,    /* of tycho.v1.FlowBatch */
 	/* ServerStatusResponse */
 	STATUS_UPTIME_NS = 4,
 	STATUS_CONNECTED_NODES = 5,
@@ -45,6 +46,7 @@ struct stream {
 	uint64_t pause_ns;
 	struct mono_ns retry_at;
 	uint64_t connection; /* in which it was opened */
+	bool is_batched;     /* the call */
 	bool has_spoken;     /* in this call */
 	bool is_bad;         /* what it says is no protobuf: the rest is not looked at */
 };
@@ -66,6 +68,8 @@ struct source_hubble {
 	struct intake intake;
 	struct stream streams[INTAKE_STREAMS];
 	uint64_t connection;            /* how often the stream of flows was opened */
+	bool is_foreign;                /* the server has no GetFlowBatches, as none but ours has */
+	size_t batch_at;                /* so much of the first event's batch is taken */
 	struct rpc_fan_event *inbox;    /* taken, not looked at yet */
 	struct rpc_fan_call *status;    /* under way */
 	struct mono_ns status_asked_at; /* 0: not since the stream of flows was opened */
@@ -153,6 +157,7 @@ static void close_stream(struct source_hubble *s, struct stream *st, struct mono
 		return;
 	s->broke_at = now;
 	s->gap_at.v = 0;
+	s->is_foreign = false; /* the next one may be ours */
 }
 
 static void open_stream(struct source_hubble *s, struct stream *st, struct mono_ns now)
@@ -170,8 +175,10 @@ static void open_stream(struct source_hubble *s, struct stream *st, struct mono_
 				s->streams[i].state = STREAM_CLOSED; /* it may be another server */
 	}
 	st->connection = s->connection;
-	if (rpc_fan_call_open(s->group, s->channel, methods[st->which], buf_str(&request), 0, st,
-			      &st->call, &e) != ERR_OK) {
+	st->is_batched = st->which == INTAKE_FLOWS && !s->is_foreign;
+	const char *method = st->is_batched ? "/tycho.v1.Flows/GetFlowBatches" : methods[st->which];
+	if (rpc_fan_call_open(s->group, s->channel, method, buf_str(&request), 0, st, &st->call,
+			      &e) != ERR_OK) {
 		if (st->which == INTAKE_FLOWS)
 			note_lost(s, e.msg);
 		close_stream(s, st, now);
@@ -218,26 +225,67 @@ static void on_status(struct source_hubble *s, struct str message, struct mono_n
 	note_connected(s, version);
 }
 
-static void on_message(struct source_hubble *s, const struct rpc_fan_event *ev, struct mono_ns now)
+static void be_bad(struct source_hubble *s, struct stream *st)
 {
-	struct stream *st = ev->owner;
-
-	if (!st) {
-		on_status(s, ev->message, now);
-		return;
-	}
-	if (st->is_bad || ev->call != st->call)
-		return;
-	st->has_spoken = true;
-	if (st->which == INTAKE_FLOWS)
-		s->flow_at = now;
-	if (intake_message(&s->intake, st->which, ev->message, now, wall_now()))
-		return;
 	st->is_bad = true;
 	atomic_fetch_add_explicit(&s->intake.bad, 1, memory_order_relaxed);
 	log_warn("the hubble server sent bytes that are no message", "server=%s method=%s",
 		 LOG_QUOTE(s->address), methods[st->which]);
-	rpc_fan_call_cancel(ev->call);
+	rpc_fan_call_cancel(st->call);
+}
+
+static bool has_room_for(struct source_hubble *s, struct str message)
+{
+	return record_queue_has_room(s->queue, message.len + INTAKE_OWN_BYTES);
+}
+
+/* A FlowBatch, from s->batch_at on. @return false: not all of it, for want of room. */
+static bool take_batch(struct source_hubble *s, struct stream *st, struct str batch,
+		       struct mono_ns now, struct wall_ns wall)
+{
+	struct wire_reader r = wire_reader_of(str_from(batch, s->batch_at));
+
+	for (struct wire_field f; wire_next(&r, &f);) {
+		if (f.number != BATCH_RESPONSE || f.type != WIRE_LEN)
+			continue;
+		if (!has_room_for(s, f.bytes)) {
+			s->batch_at = (size_t)(f.raw.p - batch.p);
+			return false;
+		}
+		if (!intake_message(&s->intake, st->which, f.bytes, now, wall)) {
+			r.bad = true;
+			break;
+		}
+	}
+	s->batch_at = 0;
+	if (r.bad)
+		be_bad(s, st);
+	return true;
+}
+
+/* @return false: not (all) taken, for want of room. */
+static bool on_message(struct source_hubble *s, const struct rpc_fan_event *ev, struct mono_ns now)
+{
+	struct stream *st = ev->owner;
+
+	if (!st) {
+		if (!has_room_for(s, STR("")))
+			return false;
+		on_status(s, ev->message, now);
+		return true;
+	}
+	if (st->is_bad || ev->call != st->call)
+		return true;
+	st->has_spoken = true;
+	if (st->which == INTAKE_FLOWS)
+		s->flow_at = now;
+	if (st->is_batched)
+		return take_batch(s, st, ev->message, now, wall_now());
+	if (!has_room_for(s, ev->message))
+		return false;
+	if (!intake_message(&s->intake, st->which, ev->message, now, wall_now()))
+		be_bad(s, st);
+	return true;
 }
 
 static void on_status_end(struct source_hubble *s, const struct rpc_result *result)
@@ -263,6 +311,12 @@ static void on_end(struct source_hubble *s, const struct rpc_fan_event *ev, stru
 	}
 	if (ev->call != st->call)
 		return;
+	s->batch_at = st->which == INTAKE_FLOWS ? 0 : s->batch_at;
+	if (st->is_batched && ev->result->status == RPC_UNIMPLEMENTED) {
+		s->is_foreign = true;
+		open_stream(s, st, now);
+		return;
+	}
 	if (ev->result->status != RPC_OK)
 		(void)failure_set(&e, ev->result);
 	close_stream(s, st, now);
@@ -281,13 +335,15 @@ static bool take_events(struct source_hubble *s, struct mono_ns now)
 		struct rpc_fan_event *ev = s->inbox;
 		if (!ev)
 			return true;
-		if (!record_queue_has_room(s->queue, ev->message.len + INTAKE_OWN_BYTES))
-			return false;
-		s->inbox = ev->next;
-		if (ev->kind == RPC_FAN_MESSAGE)
-			on_message(s, ev, now);
-		else
+		if (ev->kind == RPC_FAN_MESSAGE) {
+			if (!on_message(s, ev, now))
+				return false;
+		} else {
+			if (!has_room_for(s, STR("")))
+				return false;
 			on_end(s, ev, now);
+		}
+		s->inbox = ev->next;
 		rpc_fan_event_free(ev);
 	}
 	wake(s); /* the rest in the next round */

@@ -24,12 +24,19 @@ def status(state, *names, message=''):
     return r.SerializeToString()
 
 
+def batch(*responses):
+    """A tycho.v1.FlowBatch: field 1, again and again."""
+    def varint(n):
+        return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+    return b''.join(b'\x0a' + varint(len(r)) + r for r in responses)
+
+
 class Server:
     """flows: what each call of GetFlows says, one list after the other, the last one for ever; it then ends the call, or
-    with stay=True keeps the last one open."""
+    with stay=True keeps the last one open. batched: it has our own GetFlowBatches, and these are batches."""
 
-    def __init__(self, *flows, stay=True):
-        self.flows, self.stay = list(flows), stay
+    def __init__(self, *flows, stay=True, batched=False):
+        self.flows, self.stay, self.method = list(flows), stay, 'GetFlowBatches' if batched else 'GetFlows'
         self.calls, self.requests, self.impostor = {}, [], None
 
     def answer(self, method, request, context):
@@ -37,7 +44,7 @@ class Server:
         self.calls[method] = self.calls.get(method, 0) + 1
         if method == 'ServerStatus':
             yield ServerStatusResponse(version='odd', uptime_ns=10 ** 18).SerializeToString()
-        elif method != 'GetFlows':
+        elif method != self.method:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, method + ' not yet implemented')
         else:
             self.requests.append(wire.GetFlowsRequest.FromString(request))
@@ -54,7 +61,7 @@ def serve():
 
     def start(*flows, **kw):
         server = Server(*flows, **kw)
-        server.impostor = Impostor(server.answer)
+        server.impostor = Impostor(server.answer, ours=['/tycho.v1.Flows/' + server.method])
         server.impostor.__enter__()
         running.append(server.impostor)
         server.address = server.impostor.address
@@ -123,6 +130,29 @@ def test_bytes_that_are_no_message_are_left_out_and_the_stream_is_begun_anew(ser
     with Following(server.address) as ob:
         assert ob.wait_uuids(3) == ['a-0', 'a-1', 'a-2']
         assert 'sent bytes that are no message' in ob.log()
+
+
+def test_flows_come_by_the_batch_where_the_server_has_them(serve):
+    lost = wire.GetFlowsResponse(node_name='a')
+    lost.lost_events.num_events_lost = 3
+    lost.time.seconds = BASE_S
+    server = serve([batch(at('a', 0), at('b', 0)), batch(*(at('a', i) for i in range(1, 400)))],
+                   [batch(at('a', 395)), batch(), batch(at('a', 399), status(1, 'a'), at('b', 0), at('b', 1),
+                                                       lost.SerializeToString())], batched=True)
+    with Following(server.address) as ob:
+        assert ob.wait_uuids(402) == ['a-0', 'b-0', *('a-%d' % i for i in range(1, 400)), 'b-1']
+        assert 'GetFlows' not in server.calls
+        assert [m.lost_events.num_events_lost for m in ob.lost()] == [3]
+        assert server.requests[1].since.seconds == BASE_S - 5  # of b
+
+
+def test_a_batch_that_breaks_off_is_taken_up_to_there(serve):
+    good, more = batch(at('a', 0), at('a', 1)), batch(at('a', 2))
+    server = serve([good + more[:-1]], [batch(at('a', 0), b'\xff\xff\xff', at('a', 1))],
+                   [good + more, batch(at('a', 3))], batched=True)
+    with Following(server.address) as ob:
+        assert ob.wait_uuids(4) == ['a-%d' % i for i in range(4)]
+        assert ob.log().count('sent bytes that are no message') == 2
 
 
 def test_flows_without_uuid_node_or_time_are_kept(serve):
