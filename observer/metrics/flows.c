@@ -360,9 +360,12 @@ static void count_tcp(struct handler *h, struct handler_env *env, const struct f
 		handler_add(env, handler_ref(h, env, f, l7, 0, key | TCP_RST, 0, put_rst));
 }
 
+enum { PASSED = 1u << FLOW__VERDICT__FORWARDED | 1u << FLOW__VERDICT__REDIRECTED };
+
 const struct handler_kind handlers_of_flows[] = {
 	{ .name = "drop",
 	  .count = count_drop,
+	  .gate = { .verdicts = 1u << FLOW__VERDICT__DROPPED },
 	  .families = { { "hubble_drop_total",
 			  "Number of drops",
 			  METRIC_COUNTER,
@@ -381,6 +384,7 @@ const struct handler_kind handlers_of_flows[] = {
 			  { "protocol", "verdict", "*port" } } } },
 	{ .name = "icmp",
 	  .count = count_icmp,
+	  .gate = { .l4s = 1u << FLOW_L4_ICMP4 | 1u << FLOW_L4_ICMP6 },
 	  .families = { { "hubble_icmp_total",
 			  "Number of ICMP messages",
 			  METRIC_COUNTER,
@@ -393,12 +397,16 @@ const struct handler_kind handlers_of_flows[] = {
 			  { "direction", "match", "action" } } } },
 	{ .name = "port-distribution",
 	  .count = count_ports,
+	  .gate = { .verdicts = PASSED },
 	  .families = { { "hubble_port_distribution_total",
 			  "Numbers of packets distributed by destination port",
 			  METRIC_COUNTER,
 			  { "protocol", "*port" } } } },
 	{ .name = "tcp",
 	  .count = count_tcp,
+	  .gate = { .l4s = 1u << FLOW_L4_TCP,
+		    .verdicts = PASSED,
+		    .tcp_flags = FLOW_TCP_FIN | FLOW_TCP_SYN | FLOW_TCP_RST },
 	  .families = { { "hubble_tcp_flags_total",
 			  "TCP flag occurrences",
 			  METRIC_COUNTER,

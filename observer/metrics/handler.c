@@ -124,6 +124,12 @@ enum err_code handler_new(const struct handler_kind *kind, const struct metric_c
 	if (!h)
 		return err_set(e, ERR_NOMEM, "metric '%s'", kind->name);
 	h->kind = kind;
+	h->gate = (struct handler_gate){
+		.l4s = kind->gate.l4s ? kind->gate.l4s : UINT32_MAX,
+		.verdicts = kind->gate.verdicts ? kind->gate.verdicts : UINT32_MAX,
+		.tcp_flags = kind->gate.tcp_flags ? kind->gate.tcp_flags : UINT32_MAX,
+		.l7_only = kind->gate.l7_only,
+	};
 	h->query = has_option(config, "query");
 	h->ignore_aaaa = has_option(config, "ignoreAAAA");
 	h->any_drop = has_option(config, "any-drop");
@@ -176,14 +182,25 @@ enum err_code handler_set_filter(struct handler *h, const struct metric_config *
 	return ERR_OK;
 }
 
-void handler_count(struct handler *h, struct handler_env *env, const struct flow *f,
-		   const struct l7_part *l7)
+/* Most flows are of no concern to most metrics: the gate is all that these cost. */
+void handler_count(struct handler *h, struct handler_env *env, const struct handler_flow *flows,
+		   size_t n)
 {
-	if (h->kind->l7_only && l7->kind == L7_RECORD_NONE)
-		return;
-	if (h->filter && !flow_filter_match(h->filter, f))
-		return;
-	h->kind->count(h, env, f, l7);
+	const struct handler_gate gate = h->gate;
+	const bool any_flags = gate.tcp_flags == UINT32_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct flow *f = flows[i].flow;
+		unsigned verdict = f->verdict < 31 ? f->verdict : 31;
+		/* one branch for all four: flows come in no order that could be foreseen */
+		bool flags = any_flags | !!(f->tcp_flags & gate.tcp_flags);
+		bool l7 = !gate.l7_only | !!flows[i].l7.kind;
+		uint32_t mine = gate.l4s >> f->l4 & gate.verdicts >> verdict & flags & l7;
+		if (!(mine & 1))
+			continue;
+		if (!h->filter || flow_filter_match(h->filter, f))
+			h->kind->count(h, env, f, &flows[i].l7);
+	}
 }
 
 /* --- series ------------------------------------------------------------------------------- */
@@ -211,9 +228,13 @@ static uint64_t *entry_of(const struct ref_cache *c, const uint64_t *key)
 {
 	size_t words = c->stride - ENTRY_HEAD;
 
-	for (size_t i = hash_key(key, words) & c->mask;; i = (i + 1) & c->mask) {
-		uint64_t *entry = &c->entries[i * c->stride];
-		if (!entry[1] || same_key(entry + ENTRY_HEAD, key, words))
+	size_t at = (hash_key(key, words) & c->mask) * c->stride;
+	const size_t end = (c->mask + 1) * c->stride;
+
+	for (;; at = at + c->stride < end ? at + c->stride : 0) {
+		uint64_t *entry = &c->entries[at];
+		if (!entry[1] ||
+		    (entry[ENTRY_HEAD] == key[0] && same_key(entry + ENTRY_HEAD, key, words)))
 			return entry;
 	}
 }

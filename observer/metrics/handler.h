@@ -50,7 +50,15 @@ struct ref_cache {
 
 struct handler_kind;
 
+/* Which flows a kind could count at all, looked at before it is asked: bits by flow.l4, by verdict
+ * (those beyond 31 are bit 31), of tcp_flags. 0: any. */
+struct handler_gate {
+	uint32_t l4s, verdicts, tcp_flags;
+	bool l7_only; /* flows with a layer-7 part */
+};
+
 struct handler {
+	struct handler_gate gate; /* the kind's, no zeros */
 	const struct handler_kind *kind;
 	struct contexts contexts;
 	struct metric_family *families[HANDLER_FAMILIES];
@@ -80,9 +88,13 @@ AUTO_DEFINE(struct handler, handler_free);
 MUST_CHECK enum err_code handler_set_filter(struct handler *h, const struct metric_config *config,
 					    struct handler_env *env, struct err *e);
 
-/* @f is a FLOW_KIND_FLOW. */
-void handler_count(struct handler *h, struct handler_env *env, const struct flow *f,
-		   const struct l7_part *l7);
+/* A flow with its layer-7 part. */
+struct handler_flow {
+	const struct flow *flow; /* a FLOW_KIND_FLOW */
+	struct l7_part l7;
+};
+void handler_count(struct handler *h, struct handler_env *env, const struct handler_flow *flows,
+		   size_t n);
 
 /* --- between handler.c, which keeps them, and flows.c, l7.c, own.c, which say what they count
  * ------
@@ -95,8 +107,8 @@ struct handler_kind {
 	const char *name, *conflict;
 	void (*count)(struct handler *h, struct handler_env *env, const struct flow *f,
 		      const struct l7_part *l7);
+	struct handler_gate gate;
 	bool swapped;
-	bool l7_only;  /* flows without a layer-7 part need not be shown to it */
 	bool own_word; /* its keys have a second word of its own */
 	struct {
 		const char *name, *help;

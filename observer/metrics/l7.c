@@ -19,15 +19,41 @@ static double seconds_of(const struct l7_part *l7)
 	return (double)l7->latency_ns / 1e9;
 }
 
-/* Values that come from the message itself are part of the key by a number for all of them. */
+/* Values that come from the message itself are part of the key by a number for all of them: short
+ * ones (DNS types) by their own bytes, others by the number that their text has. The two differ in
+ * the upper bits. */
+enum { SHORT_BYTES = 6, SHORT_VALUES = 3 };
+
+static bool short_key(const struct str *values, size_t n, uint64_t *ret)
+{
+	char bytes[SHORT_BYTES] = { 0 };
+	uint64_t key = UINT64_C(1) << 60, packed = 0;
+	size_t used = 0;
+
+	if (n > SHORT_VALUES)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (values[i].len > SHORT_BYTES - used)
+			return false;
+		key |= (uint64_t)values[i].len << (48 + 4 * i);
+		memcpy(bytes + used, values[i].p, values[i].len);
+		used += values[i].len;
+	}
+	memcpy(&packed, bytes, sizeof bytes);
+	*ret = key | packed;
+	return true;
+}
+
 static uint64_t text_key(struct handler_env *env, const struct str *values, size_t n)
 {
 	struct buf *b = &env->texts->scratch;
+	uint64_t key;
 
+	if (short_key(values, n, &key))
+		return key;
 	buf_reset(b);
-	for (size_t i = 0; i < n; i++) {
-		buf_u64(b, values[i].len); /* a text may hold any separator */
-		buf_char(b, ' ');
+	for (size_t i = 0; i < n; i++) { /* a text may hold any separator: lengths do not */
+		buf_put(b, &values[i].len, sizeof values[i].len);
 		buf_str_put(b, values[i]);
 	}
 	return texts_id(env->texts, buf_str(b));
@@ -88,7 +114,7 @@ struct dns {
 	struct str query;
 	uint64_t ips;
 	uint8_t rcode; /* the reference's text is of eight bits, too */
-	size_t qtypes_count;
+	size_t qtypes_count, rrtypes;
 	struct str only_qtype; /* the last one */
 };
 
@@ -107,6 +133,8 @@ static struct dns read_dns(struct str record)
 		else if (x.type == WIRE_LEN && x.number == DNS_QTYPES) {
 			d.qtypes_count++;
 			d.only_qtype = x.bytes;
+		} else if (x.number == DNS_RRTYPES) {
+			d.rrtypes++;
 		}
 	}
 	return d;
@@ -180,7 +208,19 @@ static void put_dns(struct handler *h, const struct flow *f, const struct l7_par
 
 /* One series for each of a reply's types: they are looked up one by one, without a key. */
 static void count_dns_types(struct handler *h, struct handler_env *env, const struct flow *f,
-			    const struct l7_part *l7);
+			    const struct l7_part *l7, struct str qtypes);
+
+/* Comma-joined; p is NULL if they do not fit into @bytes. */
+enum { QTYPES_BYTES = 256 };
+static struct str qtypes_of(const struct dns *d, const struct l7_part *l7, char bytes[QTYPES_BYTES])
+{
+	struct buf b = buf_fixed(bytes, QTYPES_BYTES);
+
+	if (d->qtypes_count < 2)
+		return d->only_qtype;
+	(void)put_list(&b, l7->record, DNS_QTYPES);
+	return b.failed ? (struct str){ NULL, 0 } : buf_str(&b);
+}
 
 static void count_dns(struct handler *h, struct handler_env *env, const struct flow *f,
 		      const struct l7_part *l7)
@@ -192,21 +232,20 @@ static void count_dns(struct handler *h, struct handler_env *env, const struct f
 		return;
 	bool dropped = f->verdict == FLOW__VERDICT__DROPPED;
 	bool response = !dropped && f->is_reply == FLOW_REPLY_TRUE;
-	char list[256];
-	struct buf qtypes = buf_fixed(list, sizeof list);
-	const struct str texts[] = { put_list(&qtypes, l7->record, DNS_QTYPES),
-				     h->query ? d.query : STR("") };
+	char bytes[QTYPES_BYTES];
+	struct str qtypes = qtypes_of(&d, l7, bytes);
+	const struct str texts[] = { qtypes, h->query ? d.query : STR("") };
 	unsigned family = response ? DNS_RESPONSES : DNS_QUERIES;
 	uint64_t key = (d.ips & 0xffffff) << 16 | (uint64_t)dropped << 9 | (uint64_t)response << 8 |
 		       (response ? d.rcode : 0);
 
-	if (qtypes.failed || d.ips > 0xffffff)
+	if (!qtypes.p || d.ips > 0xffffff)
 		handler_add(env, handler_ref_slow(h, env, f, l7, family, put_dns));
 	else
 		handler_add(env, handler_ref(h, env, f, l7, family, key,
 					     text_key(env, texts, ARRAY_LEN(texts)), put_dns));
-	if (response)
-		count_dns_types(h, env, f, l7);
+	if (response && d.rrtypes)
+		count_dns_types(h, env, f, l7, qtypes);
 }
 
 struct dns_type {
@@ -227,7 +266,7 @@ static void put_dns_type(struct handler *h, const struct flow *f, const struct l
 }
 
 static void count_dns_types(struct handler *h, struct handler_env *env, const struct flow *f,
-			    const struct l7_part *l7)
+			    const struct l7_part *l7, struct str qtypes)
 {
 	struct wire_reader r = wire_reader_of(l7->record);
 
@@ -235,11 +274,9 @@ static void count_dns_types(struct handler *h, struct handler_env *env, const st
 		if (x.type != WIRE_LEN || x.number != DNS_RRTYPES)
 			continue;
 		struct dns_type t = { *l7, x.bytes };
-		char list[256];
-		struct buf qtypes = buf_fixed(list, sizeof list);
-		const struct str texts[] = { put_list(&qtypes, l7->record, DNS_QTYPES), x.bytes,
+		const struct str texts[] = { qtypes, x.bytes,
 					     h->query ? read_dns(l7->record).query : STR("") };
-		if (qtypes.failed)
+		if (!qtypes.p)
 			handler_add(env,
 				    handler_ref_slow(h, env, f, &t.l7, DNS_TYPES, put_dns_type));
 		else
@@ -396,7 +433,7 @@ static void count_kafka(struct handler *h, struct handler_env *env, const struct
 const struct handler_kind handlers_of_l7[] = {
 	{ .name = "dns",
 	  .count = count_dns,
-	  .l7_only = true,
+	  .gate = { .l7_only = true },
 	  .own_word = true,
 	  .families = { { "hubble_dns_queries_total",
 			  "Number of DNS queries observed",
@@ -413,7 +450,7 @@ const struct handler_kind handlers_of_l7[] = {
 	{ .name = "http",
 	  .conflict = "httpV2",
 	  .count = count_http,
-	  .l7_only = true,
+	  .gate = { .l7_only = true },
 	  .own_word = true,
 	  .families = { { "hubble_http_requests_total",
 			  "Count of HTTP requests",
@@ -431,7 +468,7 @@ const struct handler_kind handlers_of_l7[] = {
 	  .conflict = "http",
 	  .count = count_http,
 	  .swapped = true,
-	  .l7_only = true,
+	  .gate = { .l7_only = true },
 	  .own_word = true,
 	  .families = { { "hubble_http_requests_total",
 			  "Count of HTTP requests",
@@ -443,7 +480,7 @@ const struct handler_kind handlers_of_l7[] = {
 			  { "*method", "reporter" } } } },
 	{ .name = "kafka",
 	  .count = count_kafka,
-	  .l7_only = true,
+	  .gate = { .l7_only = true },
 	  .own_word = true,
 	  .families = { { "hubble_kafka_requests_total",
 			  "Count of Kafka requests (deprecated)",
