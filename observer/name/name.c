@@ -65,7 +65,7 @@ struct name_table {
 	alignas(CACHE_LINE) struct dns_names *dns;
 	uint64_t at;        /* number of the snapshot it uses */
 	struct wall_ns now; /* of name_quiet; 0: none yet */
-	struct said said;
+	struct said *said;  /* where no event says identities, no page of it is touched */
 
 	alignas(CACHE_LINE) _Atomic uint64_t capture_at; /* written by capture, read by updates */
 };
@@ -133,6 +133,9 @@ enum err_code name_table_new(const struct name_config *config, struct flow_dict 
 	if (!t->cluster_text)
 		return err_set(e, ERR_NOMEM, "name table");
 	t->cluster = str_of(t->cluster_text);
+	t->said = calloc(1, sizeof *t->said);
+	if (!t->said)
+		return err_set(e, ERR_NOMEM, "name table");
 	size_t dns = config->dns_addresses ? config->dns_addresses : DNS_ADDRESSES_DEFAULT;
 	if (intern_node(t, config, e) != ERR_OK || dns_names_new(dns, seed, &t->dns, e) != ERR_OK ||
 	    seen_new(dict, t->cluster, &t->seen, e) != ERR_OK ||
@@ -177,6 +180,7 @@ void name_table_free(struct name_table *t)
 	numbers_free(t->identities);
 	numbers_free(t->endpoint_ids);
 	dns_names_free(t->dns);
+	free(t->said);
 	seen_free(t->seen);
 	(void)pthread_mutex_destroy(&t->mx);
 	free(t->cluster_text);
@@ -731,9 +735,9 @@ uint32_t name_flow_said(struct name_table *t, struct flow *f, uint32_t src_ident
 		dst = dst.bits & WHO_HOST ? (struct who){ 0 } : dst;
 	}
 	const struct said_side src_side =
-		said_endpoint(&t->said, t->dict, s, t->at, src, src_identity);
+		said_endpoint(t->said, t->dict, s, t->at, src, src_identity);
 	f->src_ep = src_side.ep;
-	f->dst_ep = said_endpoint(&t->said, t->dict, s, t->at, dst, dst_identity).ep;
+	f->dst_ep = said_endpoint(t->said, t->dict, s, t->at, dst, dst_identity).ep;
 	put_services(s, f);
 	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
 		put_told_names(t, f, src, dst, ext);
