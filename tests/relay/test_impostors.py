@@ -1,6 +1,7 @@
 """Peers that lie, babble or live in another time; and a peer service that tells of peers."""
 import itertools
 import queue
+import time
 
 import grpc
 import pytest
@@ -129,6 +130,27 @@ def test_the_words_of_nodes_are_passed_on_as_the_reference_does():
         yield b''
     _, states = beside_an_honest_node(answer)
     assert states[1] == (ERROR, ['liar'], 'my own words')
+
+
+def test_a_node_that_flaps_is_asked_ever_more_rarely_and_disturbs_no_other():
+    asked = []
+
+    def answer(path, request, context):
+        if path == GET_FLOWS:
+            asked.append(time.monotonic())
+            context.abort(grpc.StatusCode.UNAVAILABLE, 'up and down')
+        yield b''
+    with Impostor(answer) as flapping:
+        with cluster('--peer', 'f=' + flapping.address, a=None) as (relay, nodes), Follower(relay) as follower:
+            assert follower.status() == (CONNECTED, ['a', 'f'])
+            for i in range(4):
+                nodes['a'].feed([of('a', i)])
+                assert follower.flows(1) == ['a-%d' % i]
+                if i < 3:
+                    follower.until_status(CONNECTED, 'f')
+    pauses = [b - a for a, b in zip(asked, asked[1:])]
+    assert len(pauses) >= 3
+    assert all(p >= least for p, least in zip(pauses, (0.4, 0.9, 1.9))), pauses  # 0.5 s, doubled each time
 
 
 # --- the peer service -------------------------------------------------------------------------------------------
