@@ -1,0 +1,225 @@
+/* What evidence costs: an export from the store with its bundle, and the bundle's verification, by
+ * one thread and by two. Flows as bench_chain's: pods, labels and node as a Kubernetes cluster has
+ * them. */
+#include <dirent.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "evidence/collect.h"
+#include "evidence/export.h"
+#include "evidence/verify.h"
+#include "tests/bench/bench.h"
+#include "tycho/v1/evidence.pb-c.h"
+
+enum { BLOCK = 8192, BLOCKS = 40, ENDPOINTS = 600, ROUNDS = 3 };
+
+static struct flow flows[BLOCK];
+static struct endpoint_id endpoints[ENDPOINTS];
+static struct node_id node_id;
+
+static void name_them(struct flow_dict *d)
+{
+	const struct str labels[] = { STR("k8s:app=reviews"),
+				      STR("k8s:io.cilium.k8s.policy.cluster=default"),
+				      STR("k8s:io.kubernetes.pod.namespace=kube-system") };
+	const struct workload workload = { STR("reviews"), STR("Deployment") };
+	const struct node node = { .name = STR("edge/worker-1"),
+				   .emitter_name = STR("Tycho"),
+				   .emitter_version = STR("0.1.0") };
+
+	node_id = flow_dict_node(d, &node);
+	for (uint32_t i = 0; i < ENDPOINTS; i++) {
+		char pod[32];
+		(void)snprintf(pod, sizeof pod, "reviews-78ndv-%u", i);
+		endpoints[i] =
+			flow_dict_endpoint(d, &(struct endpoint){ .id = i,
+								  .identity = 20000 + i,
+								  .cluster = STR("default"),
+								  .namespace_ = STR("shop"),
+								  .pod = str_of(pod),
+								  .labels = labels,
+								  .label_count = ARRAY_LEN(labels),
+								  .workloads = &workload,
+								  .workload_count = 1 });
+	}
+}
+
+static void fill(uint64_t first_seq)
+{
+	for (uint32_t i = 0; i < BLOCK; i++) {
+		uint32_t pair = i * 2654435761u % 4000, src = pair % ENDPOINTS,
+			 dst = pair / 7 % ENDPOINTS;
+		struct flow *f = &flows[i];
+		*f = (struct flow){
+			.seq = first_seq + i,
+			.time.v = 1709632000 * NS_PER_S + (first_seq + i) * 7919,
+			.uuid = { (0x13112375fccc0a98 + i * 77777) | 0x4000,
+				  0x85303e89644c4b05 + first_seq },
+			.bits = FLOW_HAS_TIME | FLOW_HAS_UUID | FLOW_HAS_ETHERNET | FLOW_HAS_IP |
+				FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_TCP_FLAGS |
+				FLOW_HAS_EVENT_TYPE | FLOW_HAS_IFACE,
+			.verdict = 1,
+			.type = 1,
+			.l4 = FLOW_L4_TCP,
+			.ip_version = 1,
+			.is_reply = FLOW_REPLY_FALSE,
+			.direction = 1,
+			.src_port = (uint16_t)(30000 + i),
+			.dst_port = 8080,
+			.tcp_flags = FLOW_TCP_SYN | FLOW_TCP_ACK,
+			.trace_point = 101,
+			.trace_reason = 1,
+			.event_type = 4,
+			.src_ep = endpoints[src],
+			.dst_ep = endpoints[dst],
+			.node = node_id,
+			.ifindex = 12,
+			.ifname = "lxc1234",
+			.packets = 3,
+			.bytes = 4500,
+		};
+		ip_from_v4(f->src_ip, (uint8_t[]){ 10, 9, (uint8_t)(src >> 8), (uint8_t)src });
+		ip_from_v4(f->dst_ip, (uint8_t[]){ 10, 14, (uint8_t)(dst >> 8), (uint8_t)pair });
+	}
+}
+
+static void remove_folder(const char *dir)
+{
+	DIR *d = opendir(dir);
+	char path[512];
+
+	for (struct dirent *entry; d && (entry = readdir(d));) {
+		(void)snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+		(void)unlink(path);
+	}
+	if (d)
+		(void)closedir(d);
+	(void)rmdir(dir);
+}
+
+static enum err_code make_bundle(struct store *s, struct flow_dict *d,
+				 const struct evidence_key *key, const char *path, struct err *e)
+{
+	AUTO(store_reader_free) struct store_reader *reader = NULL;
+	AUTO(evidence_export_free) struct evidence_export *x = NULL;
+	AUTO(evidence_collect_free) struct evidence_collect *c = NULL;
+	AUTO_BUF struct buf request = buf_init(4096), message = buf_init(64 << 20);
+	Tycho__V1__ExportRequest r;
+	uint8_t nonce[EXPORT_NONCE_BYTES] = { 0 };
+
+	tycho__v1__export_request__init(&r);
+	r.nonce = (ProtobufCBinaryData){ sizeof nonce, nonce };
+	uint8_t *to = (uint8_t *)buf_reserve(&request, 1024);
+	request.len = tycho__v1__export_request__pack(&r, to);
+	enum err_code code = store_reader_new(s, &reader, e);
+	const struct evidence_export_config config = { .reader = reader,
+						       .dict = d,
+						       .key = key,
+						       .node = "edge/worker-1",
+						       .version = "bench",
+						       .now = wall_now() };
+	const struct evidence_collect_config collect = {
+		.path = path, .request = buf_str(&request), .tool = "bench", .now = wall_now()
+	};
+	if (code == ERR_OK)
+		code = evidence_export_new(&config, buf_str(&request), &x, e);
+	if (code == ERR_OK)
+		code = evidence_collect_new(&collect, &c, e);
+	for (bool more = true; more && code == ERR_OK;) {
+		code = evidence_export_next(x, &message, &more, e);
+		if (code == ERR_OK && message.len)
+			code = evidence_collect_put(c, buf_str(&message), e);
+	}
+	return code == ERR_OK ? evidence_collect_finish(c, e) : code;
+}
+
+/* Processor time of all threads: what others take is not in it. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static double rate(uint64_t ns)
+{
+	return (double)BLOCK * BLOCKS / ((double)ns / NS_PER_S);
+}
+
+static enum err_code run(const char *dir, struct err *e)
+{
+	AUTO(flow_dict_free) struct flow_dict *d = NULL;
+	AUTO(evidence_key_free) struct evidence_key *key = NULL;
+	AUTO_BUF struct buf summary = buf_init(1 << 20);
+	char key_path[256], path[256];
+	struct store *s = NULL;
+
+	(void)snprintf(key_path, sizeof key_path, "%s/key", dir);
+	(void)snprintf(path, sizeof path, "%s/bundle", dir);
+	enum err_code code = flow_dict_new(65536, &d, e);
+	const struct store_config config = { .dir = dir,
+					     .dict = d,
+					     .node = "edge/worker-1",
+					     .version = "bench",
+					     .seal_flows = BLOCK };
+	if (code == ERR_OK)
+		code = evidence_key_open(key_path, true, &key, e);
+	if (code == ERR_OK)
+		code = store_open(&config, wall_now(), 1, &s, e);
+	if (code != ERR_OK)
+		return code;
+	name_them(d);
+	for (uint64_t b = 0; b < BLOCKS && code == ERR_OK; b++) {
+		fill(1 + b * BLOCK);
+		code = store_put(s, flows, BLOCK, wall_now(), e);
+	}
+	uint64_t at = mono_now().v, used_before = cpu_ns();
+	if (code == ERR_OK)
+		code = make_bundle(s, d, key, path, e);
+	bench_note("evidence: export into a bundle", rate(mono_now().v - at), "flows/s");
+	bench_note("evidence: export, processor time",
+		   (double)(cpu_ns() - used_before) / (BLOCK * BLOCKS), "ns/flow");
+	store_close(s, wall_now());
+	for (unsigned threads = 1; threads <= 2 && code == ERR_OK; threads++) {
+		const struct evidence_verify_config verify = { .path = path, .threads = threads };
+		uint64_t best = UINT64_MAX, cpu = UINT64_MAX;
+		for (int i = 0; i < ROUNDS && code == ERR_OK; i++) {
+			buf_reset(&summary);
+			uint64_t used = cpu_ns();
+			at = mono_now().v;
+			code = evidence_verify(&verify, &summary, e);
+			at = mono_now().v - at;
+			used = cpu_ns() - used;
+			best = at < best ? at : best;
+			cpu = used < cpu ? used : cpu;
+		}
+		if (threads == 1)
+			bench_note("evidence: verify, processor time",
+				   (double)cpu / (BLOCK * BLOCKS), "ns/flow");
+		if (threads == 2)
+			bench_at_least("evidence: verify, two threads", rate(best), "flows/s", 2e6);
+		else
+			bench_note("evidence: verify, one thread", rate(best), "flows/s");
+	}
+	FILE *f = fopen(path, "re");
+	if (f && fseek(f, 0, SEEK_END) == 0)
+		bench_note("evidence: a bundle", (double)ftell(f) / (BLOCK * BLOCKS), "bytes/flow");
+	if (f)
+		(void)fclose(f);
+	return code;
+}
+
+int main(void)
+{
+	char dir[] = "/tmp/tycho-bench-XXXXXX";
+	struct err e;
+
+	if (!mkdtemp(dir))
+		return 1;
+	enum err_code code = run(dir, &e);
+	remove_folder(dir);
+	if (code != ERR_OK)
+		(void)fprintf(stderr, "%s\n", e.msg);
+	return code != ERR_OK;
+}
