@@ -210,9 +210,11 @@ static struct chain_hash proven(struct proof_reader *r, size_t first, size_t beh
 	struct chain_hash h = { { 0 } };
 
 	if (first == behind) {
-		r->bad |= r->proof.len < sizeof h.v;
-		if (!r->bad)
-			memcpy(h.v, r->proof.p, sizeof h.v);
+		if (r->proof.len < sizeof h.v) {
+			r->bad = true;
+			return h;
+		}
+		memcpy(h.v, r->proof.p, sizeof h.v);
 		r->proof = str_from(r->proof, sizeof h.v);
 		return h;
 	}
