@@ -20,7 +20,7 @@ enum {
 
 /* Fields of flow.Layer7 and flow.DNS, flow.Policy. */
 enum { L7_TYPE = 1, L7_DNS = 100, L7_HTTP = 101, L7_KAFKA = 102, DNS_OBSERVATION_SOURCE = 5 };
-enum { POLICY_NAME = 1, POLICY_KIND = 5 };
+enum { POLICY_NAME = 1, POLICY_LABELS = 3, POLICY_KIND = 5 };
 
 struct side {
 	const struct endpoint *endpoint; /* NULL: absent */
@@ -301,12 +301,24 @@ static void put_type(struct buf *b, const struct flow *f)
 
 /* --- verdict and summary ------------------------------------------------------------ */
 
+/* Evaluated by Tycho, not told by whoever decided: the policy carries a label that says so. */
+static bool is_derived(struct str policy)
+{
+	struct wire_reader r = wire_reader_of(policy);
+	struct wire_field wf;
+
+	while (wire_next(&r, &wf))
+		if (wf.number == POLICY_LABELS && str_is(wf.bytes, FLOW_POLICY_DERIVED_LABEL))
+			return true;
+	return false;
+}
+
 /* " BY name (Kind), name (Kind)" of one of the policy lists; what lacks either is left out. */
 static void put_policies(struct buf *b, const struct flow *f, uint32_t field)
 {
 	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
 	struct wire_field wf;
-	bool any = false;
+	bool any = false, derived = false;
 
 	while (wire_next(&r, &wf)) {
 		struct str name = STR(""), kind = STR("");
@@ -322,7 +334,10 @@ static void put_policies(struct buf *b, const struct flow *f, uint32_t field)
 		buf_lit(b, " (");
 		buf_str_put(b, kind);
 		buf_char(b, ')');
+		derived |= is_derived(wf.bytes);
 	}
+	if (derived)
+		buf_lit(b, " [derived]");
 }
 
 static void put_verdict(const struct flow_printer *p, struct buf *b, const struct flow *f,

@@ -307,6 +307,7 @@ static void put_policy(struct policy_table *t, uint32_t field, uint32_t policy)
 
 	wire_put_str(&t->scratch, 1, info->name);
 	wire_put_str(&t->scratch, 2, info->namespace_);
+	wire_put_len(&t->scratch, 3, STR(FLOW_POLICY_DERIVED_LABEL));
 	wire_put_u64(&t->scratch, 4, info->revision);
 	wire_put_str(&t->scratch, 5, str_of(policy_kind_name(info->kind)));
 	wire_end(&t->scratch, mark);

@@ -46,11 +46,12 @@ def test_a_drop_of_netfilter_names_the_policy_that_explains_it(lab, observer, po
     lab.nft(lab.node1, 'ip daddr %s tcp dport %d drop' % (lab.web.ip4, port))
     assert lab.cart.call(L.tcp_refused, lab.web.ip4, port, 0.5)[0] == 'timeout'
     f, = observer.wait_for(lambda fs: fs, '--port', str(port), '--verdict', 'DROPPED')
-    assert f['ingress_denied_by'] == [{'name': 'web-from-db', 'namespace': 'shop', 'revision': '7', 'kind': 'NetworkPolicy'}]
+    assert f['ingress_denied_by'] == [{'name': 'web-from-db', 'namespace': 'shop', 'labels': ['tycho:derived'], 'revision': '7',
+                                       'kind': 'NetworkPolicy'}]
     assert f['tycho']['policy_source'] == 'POLICY_SOURCE_DERIVED_LIKELY'
     assert f['tycho']['policy_rules'] == ['knp:shop/web-from-db']
     line = observer.tycho('observe', '--all', '--verdict', 'DROPPED', '--port', str(port), '--print-policy-names')
-    assert 'Policy denied DROPPED BY web-from-db (NetworkPolicy) (TCP Flags: SYN; NETFILTER_DROP)' in line
+    assert 'Policy denied DROPPED BY web-from-db (NetworkPolicy) [derived] (TCP Flags: SYN; NETFILTER_DROP)' in line
 
 
 def test_a_log_rule_without_a_policy_is_given_one(lab, observer, port):
@@ -63,6 +64,8 @@ def test_a_log_rule_without_a_policy_is_given_one(lab, observer, port):
     assert [p['name'] for p in allowed['ingress_allowed_by']] == ['web-from-db']
     assert allowed['tycho']['policy_source'] == 'POLICY_SOURCE_DERIVED'
     assert allowed['tycho']['policy_rules'] == ['knp:shop/web-from-db#ingress[0]']
+    lines = observer.tycho('observe', '--all', '--type', 'policy-verdict', '--port', str(port), '--print-policy-names')
+    assert 'INGRESS ALLOWED BY web-from-db (NetworkPolicy) [derived] (UDP)' in lines
     assert 'ingress_allowed_by' not in wrong and 'ingress_denied_by' not in wrong
     assert wrong['tycho']['policy_source'] == 'POLICY_SOURCE_CONTRADICTED'
 

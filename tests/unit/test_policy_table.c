@@ -162,6 +162,8 @@ static void a_drop_is_given_to_the_policies_that_deny_by_default(void **state)
 	assert_string_equal(m->ingress_denied_by[0]->namespace_, "shop");
 	assert_string_equal(m->ingress_denied_by[0]->kind, "NetworkPolicy");
 	assert_int_equal(m->ingress_denied_by[0]->revision, 42);
+	assert_int_equal(m->ingress_denied_by[0]->n_labels, 1);
+	assert_string_equal(m->ingress_denied_by[0]->labels[0], FLOW_POLICY_DERIVED_LABEL);
 	assert_int_equal(source_of(m), 2); /* likely */
 	assert_int_equal(m->tycho->n_policy_rules, 1);
 	assert_string_equal(m->tycho->policy_rules[0], "knp:shop/db");
