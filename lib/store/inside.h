@@ -2,6 +2,7 @@
  * inside - what the store's files share, and nobody else.
  *
  *	store.c       life; put, seal, tick: one transaction per block
+ *	file.c        the file: locked, opened, found broken; what the run before left
  *	schema.c      tables, versions                 dict_rows.c   names ◄─► numbers of the file
  *	chain_rows.c  entries of the chain             gaps.c        gaps, policies, checkpoints
  *	edges.c       the service map by the minute    merge.c       small segments into large ones
@@ -297,5 +298,17 @@ struct store {
 void store_fail(struct store *s, struct wall_ns now, const struct err *e);
 /* The counts say what the chain's end is now. */
 void store_published(struct store *s);
+
+/* --- file.c -------------------------------------------------------------------------------- */
+
+/* A step back of the clock that is worth a word. */
+enum { STORE_CLOCK_STEP_NS = 1000000000 };
+
+/* A file beside the database: SQLite's own locks are for moments, and a folder's may be taken. */
+MUST_CHECK enum err_code file_lock(struct store *s, struct err *e);
+/* Opens the file; one that is broken is set aside, and another begun. */
+MUST_CHECK enum err_code file_open(struct store *s, struct wall_ns now, struct err *e);
+/* The file that cannot be used any more stays, under another name. */
+void file_set_aside(struct store *s, struct wall_ns now);
 
 #endif

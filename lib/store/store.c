@@ -1,9 +1,6 @@
 #include "store/inside.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 enum {
@@ -11,8 +8,7 @@ enum {
 	SEGMENT_LEVEL_FAST = 1, /* of zstd, for what is sealed: it is soon written again */
 	SEGMENT_LEVEL_GOOD = 3, /* for what stays */
 	ALIVE_S = 10,           /* a quiet store says so often that it lives */
-	CLOCK_STEP_NS = 1000000000,
-	DAMAGE_MOST = 3, /* writes in a row that fail so: another file is begun */
+	DAMAGE_MOST = 3,        /* writes in a row that fail so: another file is begun */
 };
 #define EDGES_RETENTION_NS (400 * 86400 * NS_PER_S)
 
@@ -68,203 +64,6 @@ static enum err_code make_parts(struct store *s, struct err *e)
 	return code;
 }
 
-/* A file beside the database: SQLite's own locks are for moments, and a folder's may be taken. */
-static enum err_code lock(struct store *s, struct err *e)
-{
-	char path[sizeof s->path];
-
-	(void)snprintf(path, sizeof path, "%s/flows.lock", s->dir);
-	AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 && (errno == EROFS || errno == ENOSPC || errno == EDQUOT))
-		return ERR_OK; /* nobody else can write there either; once it can be, lock again */
-	if (fd < 0)
-		return err_os(e, "open '%s'", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		if (errno == EWOULDBLOCK)
-			return err_set(e, ERR_EXISTS,
-				       "another observer keeps its flows in '%s': stop it, or give "
-				       "this one its own folder",
-				       s->dir);
-		return err_os(e, "lock '%s'", path);
-	}
-	s->lock_fd = TAKE_FD(fd);
-	return ERR_OK;
-}
-
-/* The file that cannot be used any more stays, under another name. */
-static void set_aside(struct store *s, struct wall_ns now)
-{
-	static const char *const parts[] = { "", "-wal", "-shm" };
-
-	sync_free(TAKE(s->sync));
-	db_close(&s->db);
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		char from[sizeof s->path + 8], to[sizeof s->path + 64];
-		(void)snprintf(from, sizeof from, "%s%s", s->path, parts[i]);
-		(void)snprintf(to, sizeof to, "%s.damaged-%llu%s", s->path,
-			       (unsigned long long)(now.v / NS_PER_S), parts[i]);
-		(void)rename(from, to);
-	}
-	s->is_known = false;
-	s->head = (struct chain_head){ 0 };
-	dict_rows_reset(&s->rows);
-	edges_not_written(s->edges);
-	s->start_due = true;
-	s->damage_streak = 0;
-	atomic_fetch_add_explicit(&s->generation, 1, memory_order_relaxed);
-	(void)pthread_mutex_lock(&s->counts_mx);
-	s->counts.records = s->counts.blocks = s->counts.segments = 0;
-	s->counts.oldest.v = 0;
-	(void)pthread_mutex_unlock(&s->counts_mx);
-	char detail[64];
-	(void)snprintf(detail, sizeof detail, "kept as flows.db.damaged-%llu",
-		       (unsigned long long)(now.v / NS_PER_S));
-	const struct store_gap gap = { .cause = STORE_GAP_DAMAGED,
-				       .to = now,
-				       .last_seq = s->first_seq,
-				       .node = STR(""),
-				       .detail = str_of(detail) };
-	gaps_note(&s->gaps, &gap, false);
-}
-
-static enum err_code read_counts(struct store *s, uint64_t *ret_end, struct err *e)
-{
-	struct store_counts held = { 0 };
-	uint64_t end = 0;
-	sqlite3_stmt *st = db_ask(&s->db,
-				  "SELECT count(*), sum(count), sum(blocks), max(last_seq),"
-				  " sum(bytes) FROM segment",
-				  NULL, 0);
-
-	if (db_next(&s->db, st)) {
-		held.segments = column_u64(st, 0);
-		held.records = column_u64(st, 1);
-		held.blocks = column_u64(st, 2);
-		end = column_u64(st, 3) + 1;
-		s->segment_bytes = column_u64(st, 4);
-		db_leave(st);
-	}
-	enum err_code code = db_ended(&s->db, "read the store", e);
-	if (code == ERR_OK)
-		code = db_number(&s->db, "SELECT from_ns FROM segment ORDER BY first_seq LIMIT 1",
-				 0, &held.oldest.v, e);
-	if (code != ERR_OK)
-		return code;
-	(void)pthread_mutex_lock(&s->counts_mx);
-	s->counts.segments = held.segments;
-	s->counts.records = held.records;
-	s->counts.blocks = held.blocks;
-	s->counts.oldest = held.oldest;
-	(void)pthread_mutex_unlock(&s->counts_mx);
-	*ret_end = held.segments ? end : 0;
-	return ERR_OK;
-}
-
-/* What the run before left: how it ended, and since when nobody watched. */
-static enum err_code look_back(struct store *s, struct wall_ns now, struct err *e)
-{
-	struct wall_ns alive = { 0 }, sealed = { 0 };
-	uint64_t last_kind = 0;
-	enum err_code code =
-		db_number(&s->db, "SELECT value FROM meta WHERE name = 'alive'", 0, &alive.v, e);
-
-	if (code == ERR_OK)
-		code = db_number(&s->db,
-				 "SELECT sealed_ns FROM segment ORDER BY first_seq DESC LIMIT 1", 0,
-				 &sealed.v, e);
-	if (code == ERR_OK)
-		code = db_number(&s->db, "SELECT kind FROM entry ORDER BY number DESC LIMIT 1", 0,
-				 &last_kind, e);
-	if (code != ERR_OK || !s->head.number)
-		return code;
-	alive.v = alive.v > sealed.v ? alive.v : sealed.v;
-	struct store_gap gap = {
-		.cause = last_kind == ENTRY_STOP ? STORE_GAP_DOWN : STORE_GAP_CRASHED,
-		.from = alive.v < now.v ? alive : now,
-		.to = now,
-		.node = STR(""),
-		.detail = STR(""),
-	};
-	gaps_note(&s->gaps, &gap, false);
-	if (now.v + CLOCK_STEP_NS < alive.v) {
-		gap.cause = STORE_GAP_CLOCK;
-		gap.to = alive;
-		gaps_note(&s->gaps, &gap, false);
-	}
-	return ERR_OK;
-}
-
-static enum err_code read_file(struct store *s, struct wall_ns now, struct err *e)
-{
-	struct chain_head head;
-	uint64_t end = 0;
-	enum err_code code = schema_prepare(&s->db, s->path, e);
-
-	if (code == ERR_OK)
-		code = chain_read_head(&s->db, &head, e);
-	if (code == ERR_OK)
-		code = chain_read_secret(&s->db, true, &s->secret, e);
-	if (code == ERR_OK)
-		code = dict_rows_open(&s->rows, &s->db, e);
-	if (code == ERR_OK)
-		code = read_counts(s, &end, e);
-	if (code != ERR_OK)
-		return code;
-	/* While it was closed nobody else wrote: we hold the lock. */
-	s->head = head;
-	if (s->is_known)
-		return ERR_OK;
-	code = look_back(s, now, e);
-	if (code != ERR_OK)
-		return code;
-	s->is_known = true;
-	if (end > atomic_load_explicit(&s->sealed, memory_order_relaxed))
-		atomic_store_explicit(&s->sealed, end, memory_order_release);
-	if (end > atomic_load_explicit(&s->taken, memory_order_relaxed))
-		atomic_store_explicit(&s->taken, end, memory_order_release);
-	s->damage_streak = 0;
-	return ERR_OK;
-}
-
-static int on_commit(void *ctx, sqlite3 *h, const char *name, int pages)
-{
-	(void)h;
-	(void)name;
-	((struct store *)ctx)->log_pages = (uint64_t)pages;
-	return SQLITE_OK;
-}
-
-static enum err_code open_file(struct store *s, struct wall_ns now, struct err *e)
-{
-	if (s->lock_fd < 0 && lock(s, e) != ERR_OK)
-		return e->code;
-	mode_t mask =
-		umask(0077); /* addresses and names of everybody's peers: for the owner only */
-	enum err_code code = db_open(&s->db, s->path, DB_WRITE, e);
-	(void)umask(mask);
-	if (code == ERR_OK)
-		code = read_file(s, now, e);
-	if (code == ERR_OK)
-		code = sync_new(s->path, &s->sync, e);
-	if (code != ERR_OK) {
-		db_close(&s->db);
-		return code;
-	}
-	(void)sqlite3_wal_hook(s->db.h, on_commit, s);
-	return ERR_OK;
-}
-
-/* Opens the file; one that is broken is set aside, and another begun. */
-static enum err_code reopen(struct store *s, struct wall_ns now, struct err *e)
-{
-	enum err_code code = open_file(s, now, e);
-
-	if (code != ERR_PARSE)
-		return code;
-	set_aside(s, now);
-	return open_file(s, now, e);
-}
-
 static bool is_final(enum err_code code)
 {
 	return code == ERR_EXISTS || code == ERR_UNSUPPORTED || code == ERR_NOMEM ||
@@ -308,12 +107,12 @@ enum err_code store_open(const struct store_config *config, struct wall_ns now, 
 	struct stat folder;
 	if (stat(s->dir, &folder) != 0)
 		return err_os(e, "store in '%s'", s->dir);
-	if (make_parts(s, e) != ERR_OK || lock(s, e) != ERR_OK)
+	if (make_parts(s, e) != ERR_OK || file_lock(s, e) != ERR_OK)
 		return e->code;
 	s->config.node = s->node;
 	s->config.version = s->version;
 	dict_rows_at(&s->rows, now);
-	enum err_code code = reopen(s, now, e);
+	enum err_code code = file_open(s, now, e);
 	if (code != ERR_OK && is_final(code))
 		return err_in(e, "store in '%s'", s->dir);
 	if (code == ERR_OK)
@@ -600,7 +399,7 @@ void store_fail(struct store *s, struct wall_ns now, const struct err *e)
 	(void)pthread_mutex_unlock(&s->counts_mx);
 	lose_block(s, now, s->db.os ? strerrordesc_np(s->db.os) : e->msg);
 	if (damaged && ++s->damage_streak >= DAMAGE_MOST) {
-		set_aside(s, now);
+		file_set_aside(s, now);
 	} else if (damaged || rc == SQLITE_IOERR || rc == SQLITE_READONLY ||
 		   rc == SQLITE_CANTOPEN) {
 		sync_free(TAKE(s->sync));
@@ -621,7 +420,7 @@ static enum err_code seal(struct store *s, struct wall_ns now, bool last, struct
 	s->tried = now;
 	dict_rows_at(&s->rows, now);
 	if (!s->db.h) {
-		code = reopen(s, now, e);
+		code = file_open(s, now, e);
 		head = s->head;
 	}
 	if (code == ERR_OK)
@@ -663,7 +462,7 @@ enum err_code store_seal(struct store *s, struct wall_ns now, struct err *e)
 
 static void look_at_clock(struct store *s, struct wall_ns now)
 {
-	if (now.v + CLOCK_STEP_NS < s->last_now.v) {
+	if (now.v + STORE_CLOCK_STEP_NS < s->last_now.v) {
 		char detail[64];
 		(void)snprintf(detail, sizeof detail, "set back by %llu ms",
 			       (unsigned long long)((s->last_now.v - now.v) / NS_PER_MS));
