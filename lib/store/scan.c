@@ -10,6 +10,7 @@
 enum {
 	CHUNK = 1024,
 	OUT = 4096,     /* records given out at once */
+	FEW = 32,       /* one in more than so many matches: only these are worked out */
 	SKIP_WORK = 64, /* what a segment costs that is not looked into, in records */
 };
 #define WHERE_MEMBERS                                                                              \
@@ -22,8 +23,9 @@ struct store_scan {
 	struct segment *segment;
 	struct flow_zone *zone;
 	struct buf bytes;
-	struct flow *chunk, *out; /* CHUNK, OUT */
-	uint64_t bits[CHUNK / 64];
+	struct flow *chunk, *out;        /* CHUNK, OUT */
+	uint64_t bits[SEGMENT_MAX / 64]; /* of the open segment: records that match */
+	bool is_asked;                   /* they are there */
 	/* forward: numbers below are done; backward: numbers from here on are */
 	uint64_t at;
 	uint64_t next; /* the same to the record, for store_scan_at */
@@ -259,6 +261,7 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	if (code != ERR_OK)
 		return code;
 	sc->is_open = found;
+	sc->is_asked = false;
 	sc->next = sc->at;
 	sc->low = 0;
 	sc->high = sc->row.count;
@@ -314,23 +317,40 @@ static bool is_wanted(const struct store_scan *sc, const struct flow *f)
 	       (f->time.v >= range->since.v && f->time.v <= range->until.v);
 }
 
-/* Which of @n records of the segment from @from on are wanted, as bits. */
+static bool is_match(const struct store_scan *sc, size_t row)
+{
+	return sc->bits[row / 64] >> row % 64 & 1;
+}
+
+/* Which of the open segment's records match. */
+static enum err_code ask_segment(struct store_scan *sc, struct err *e)
+{
+	size_t count = segment_count(sc->segment), found;
+	enum err_code code = segment_match(sc->segment, 0, count, sc->bits, &found, e);
+
+	if (code == ERR_OK && sc->config.filter && found * FEW < count)
+		code = segment_expect(sc->segment, sc->bits, e);
+	sc->is_asked = code == ERR_OK;
+	return code;
+}
+
+/* Which of the @n records from @from on are wanted, too: others lose their bit. */
 static enum err_code decide(struct store_scan *sc, size_t from, size_t n, size_t *ret_matches,
 			    struct err *e)
 {
-	enum err_code code = segment_match(sc->segment, from, n, sc->bits, ret_matches, e);
+	enum err_code code = sc->is_asked ? ERR_OK : ask_segment(sc, e);
+	size_t matches = 0;
 
-	if (code != ERR_OK || !*ret_matches || is_inside(sc))
-		return code;
-	code = segment_load(sc->segment, WHERE_MEMBERS, from, n, sc->chunk, e);
-	for (size_t i = 0; i < n && code == ERR_OK; i++) {
-		uint64_t bit = UINT64_C(1) << (i % 64);
-
-		if (sc->bits[i / 64] & bit && !is_wanted(sc, &sc->chunk[i])) {
-			sc->bits[i / 64] &= ~bit;
-			--*ret_matches;
+	for (size_t i = from; i < from + n && code == ERR_OK; i++)
+		matches += is_match(sc, i);
+	if (code == ERR_OK && matches && !is_inside(sc))
+		code = segment_load(sc->segment, WHERE_MEMBERS, from, n, sc->chunk, e);
+	for (size_t i = 0; i < n && code == ERR_OK && matches && !is_inside(sc); i++)
+		if (is_match(sc, from + i) && !is_wanted(sc, &sc->chunk[i])) {
+			sc->bits[(from + i) / 64] &= ~(UINT64_C(1) << (from + i) % 64);
+			matches--;
 		}
-	}
+	*ret_matches = matches;
 	return code;
 }
 
@@ -345,7 +365,7 @@ static enum err_code take(struct store_scan *sc, size_t from, size_t n, size_t m
 	for (size_t k = 0; k < n && found < matches; k++) {
 		size_t i = sc->config.backward ? n - 1 - k : k;
 
-		if (sc->bits[i / 64] >> (i % 64) & 1)
+		if (is_match(sc, from + i))
 			rows[found++] = (uint32_t)(from + i);
 	}
 	memset(out, 0, found * sizeof *out);

@@ -25,7 +25,7 @@ enum rooms {
 	ROOM_UUID_FROM,
 	ROOMS_
 };
-_Static_assert((int)ROOMS_ <= (int)ROOM_SHAPE_ANSWERS, "a room for each");
+_Static_assert((int)ROOMS_ <= (int)ROOM_EXPECTED, "a room for each");
 
 enum err_code segment_new(struct segment **ret, struct err *e)
 {
@@ -149,11 +149,30 @@ enum err_code segment_open(struct segment *s, struct str bytes, struct err *e)
 {
 	s->have = 0;
 	s->shape_answers = NULL;
+	s->expected = NULL;
 	if (bytes.len < 4 + sizeof s->start || memcmp(bytes.p, SEGMENT_MAGIC, 4) != 0 ||
 	    !read_head(s, bytes)) {
 		s->count = 0;
 		return damaged(e);
 	}
+	return ERR_OK;
+}
+
+/* --- what is expected ---------------------------------------------------------------------- */
+
+/* Those that leave out what is not expected. */
+enum { NEED_SPARSE = NEED_POINTS | NEED_RARES | NEED_EXTS | NEED_COUNTS };
+
+enum err_code segment_expect(struct segment *s, const uint64_t *bits, struct err *e)
+{
+	size_t words = (s->count + 63) / 64;
+	uint64_t *copy = segment_room(s, &s->rooms[ROOM_EXPECTED], words * sizeof *copy);
+
+	if (!copy)
+		return err_set(e, ERR_NOMEM, "segment of %zu records", s->count);
+	memcpy(copy, bits, words * sizeof *copy);
+	s->have &= ~(unsigned)NEED_SPARSE; /* if that of fewer was worked out */
+	s->expected = copy;
 	return ERR_OK;
 }
 
@@ -378,9 +397,13 @@ static bool read_points(struct segment *s)
 		return false;
 	memset(guesses, 0, sizeof s->guess->point);
 	for (size_t i = 0; i < s->count; i++) {
+		uint64_t code = nums_get(&in);
+
+		if (!code && !segment_expects(s, i))
+			continue; /* a guess that was right teaches nothing */
 		uint32_t link = s->talks[s->talk_of[i]].link;
 		uint32_t *guess = &guesses[guess_mix(link, s->ways[s->shape_of[i]]) % GUESS_POINTS];
-		uint64_t code = nums_get(&in), point = code ? code - 1 : *guess;
+		uint64_t point = code ? code - 1 : *guess;
 
 		if (point >= s->point_count)
 			return false;
@@ -455,13 +478,16 @@ static bool read_exts(struct segment *s)
 	memset(g->ext, 0, sizeof g->ext);
 	memset(g->link_ext, 0, sizeof g->link_ext);
 	for (size_t i = 0; i < s->count; i++) {
+		uint64_t code = nums_get(&in);
+
+		if (!code && !segment_expects(s, i))
+			continue;
 		uint32_t talk = s->talk_of[i];
 		unsigned way = s->ways[s->shape_of[i]];
 		size_t at = guess_mix(talk, way) % GUESS_EXTS,
 		       link_at = guess_mix(s->talks[talk].link, way) % GUESS_EXTS;
-		uint64_t code = nums_get(&in), ext = code ? code - 1
-						     : g->ext[at].talk == talk + 1
-							     ? g->ext[at].ext
+		uint64_t ext = code                          ? code - 1
+			       : g->ext[at].talk == talk + 1 ? g->ext[at].ext
 							     : g->link_ext[link_at];
 
 		if (ext >= s->ext_count)
@@ -520,16 +546,19 @@ static bool read_counts(struct segment *s)
 	memset(g->last_counts, 0, sizeof g->last_counts);
 	memset(g->shape_counts, 0, sizeof g->shape_counts);
 	for (size_t i = 0; i < s->count; i++) {
-		uint32_t talk = s->talk_of[i], shape = s->shape_of[i];
-		struct guess_counts *of_talk = g->last_counts[talk % GUESS_TALKS],
-				    *of_shape = &g->shape_counts[shape % GUESS_SHAPES], now;
+		uint32_t talk = s->talk_of[i];
+		struct guess_counts *of_talk = g->last_counts[talk % GUESS_TALKS], now;
 
 		if (talk == talks) {
 			of_talk[0] = of_talk[1] = (struct guess_counts){ 0, 0 };
 			talks++;
 		}
-		of_talk += s->shapes[shape].swapped;
 		uint64_t from = nums_get(&in);
+		if (from == COUNTS_OF_TALK && !segment_expects(s, i))
+			continue;
+		uint32_t shape = s->shape_of[i];
+		struct guess_counts *of_shape = &g->shape_counts[shape % GUESS_SHAPES];
+		of_talk += s->shapes[shape].swapped;
 		if (from == COUNTS_GIVEN)
 			now = (struct guess_counts){ nums_get(&packets), nums_get(&bytes) };
 		else

@@ -80,6 +80,11 @@ MUST_CHECK enum err_code segment_load_rows(struct segment *s, flow_members membe
 					   const uint32_t *rows, size_t n, struct flow *out,
 					   struct err *e);
 
+/* Only the records whose bits are set in @bits (bit i % 64 of bits[i / 64]: record i) will be
+ * loaded until the next open: what the others refer to need not be worked out. Loading others is
+ * ERR_INVALID, but for members that segment_match and ranges ask for. Copied. */
+MUST_CHECK enum err_code segment_expect(struct segment *s, const uint64_t *bits, struct err *e);
+
 /* Which records are asked for. */
 struct segment_question {
 	struct flow_filter *filter; /* NULL: all. Its dictionary is that of the ids translated */

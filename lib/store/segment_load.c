@@ -209,12 +209,30 @@ static void load(const struct segment *s, flow_members members, const uint32_t *
 		load_uuids(s, rows, n, out);
 }
 
+/* Members that are worked out for expected records only. */
+static bool may_load(const struct segment *s, flow_members members, const uint32_t *rows, size_t n)
+{
+	if (!s->expected || !(members & (of_point | of_rare | M(EXT) | M(COUNTS))))
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (!segment_expects(s, rows[i]))
+			return false;
+	return true;
+}
+
+static enum err_code not_expected(struct err *e)
+{
+	return err_set(e, ERR_INVALID, "records that were not expected to be loaded");
+}
+
 enum err_code segment_load_rows(struct segment *s, flow_members members, const uint32_t *rows,
 				size_t n, struct flow *out, struct err *e)
 {
 	for (size_t i = 0; i < n; i++)
 		if (rows[i] >= s->count)
 			return err_set(e, ERR_INVALID, "records beyond the segment");
+	if (!may_load(s, members, rows, n))
+		return not_expected(e);
 	enum err_code code = segment_need(s, needed(members), e);
 	if (code == ERR_OK)
 		load(s, members, rows, n, out);
@@ -235,6 +253,8 @@ enum err_code segment_load(struct segment *s, flow_members members, size_t from,
 
 		for (size_t r = 0; r < k; r++)
 			rows[r] = (uint32_t)(from + i + r);
+		if (!may_load(s, members, rows, k))
+			return not_expected(e);
 		load(s, members, rows, k, out + i);
 	}
 	return code;

@@ -6,8 +6,14 @@
 #include "filter/zone.h"
 #include "store/segment_read.h"
 
-/* ODD: it depends on more than its members; its conversation cannot say no. */
-enum answer { ANSWER_NO, ANSWER_YES, ANSWER_PERHAPS, ANSWER_ODD, ANSWER_NOT_ASKED };
+/* Answers are bits; 0: no. */
+enum answer {
+	YES = 1,
+	OPEN = 2,      /* it depends on more */
+	ODD = 4,       /* beside OPEN: on more than members; its conversation cannot say no */
+	SWAPPED = 8,   /* not an answer: of a shape, where records find their conversation's */
+	NOT_ASKED = 16 /* of a conversation */
+};
 
 enum { PIECE = SEGMENT_LOOK };
 
@@ -20,22 +26,22 @@ static bool is_odd(const struct shape_row *r)
 	       r->direction == UINT8_MAX || r->ip_version == UINT8_MAX;
 }
 
-static enum answer ask_of_shape(const struct segment_question *q, const struct shape_row *r,
-				flow_members members)
+static uint8_t ask_of_shape(const struct segment_question *q, const struct shape_row *r,
+			    flow_members members)
 {
 	struct flow f = { .seq = 0 };
 	uint32_t kind = r->kind < 32 ? UINT32_C(1) << r->kind : 0;
 
 	if (!(q->kinds & kind))
-		return ANSWER_NO;
+		return 0;
 	if (!q->filter || q->unfiltered & kind)
-		return ANSWER_YES;
+		return YES;
 	if (is_odd(r))
-		return ANSWER_ODD;
+		return OPEN | ODD;
 	segment_shape_members(r, &f);
 	if (!flow_filter_may_match_known(q->filter, &f, segment_members_of_shape))
-		return ANSWER_NO;
-	return members & ~segment_members_of_shape ? ANSWER_PERHAPS : ANSWER_YES;
+		return 0;
+	return members & ~segment_members_of_shape ? OPEN : YES;
 }
 
 void segment_ask(struct segment *s, const struct segment_question *q)
@@ -57,37 +63,56 @@ static enum err_code ask_of_shapes(struct segment *s, struct err *e)
 	if (!shapes || !s->talk_answers)
 		return err_set(e, ERR_NOMEM, "segment of %zu records", s->count);
 	for (size_t i = 0; i < s->shape_count; i++)
-		shapes[i] = (uint8_t)ask_of_shape(q, &s->shapes[i], members);
+		shapes[i] = (uint8_t)(ask_of_shape(q, &s->shapes[i], members) |
+				      (s->shapes[i].swapped ? SWAPPED : 0));
 	memset(s->talk_answers,
-	       members & segment_members_of_talk & ~segment_members_of_shape ? ANSWER_NOT_ASKED
-									     : ANSWER_PERHAPS,
+	       members & segment_members_of_talk & ~segment_members_of_shape ? NOT_ASKED : OPEN,
 	       2 * s->talk_count);
 	s->shape_answers = shapes;
 	return ERR_OK;
 }
 
-static enum answer ask_of_talk(struct segment *s, struct flow_filter *filter, uint32_t talk,
-			       bool swapped)
+static uint8_t ask_of_talk(struct segment *s, struct flow_filter *filter, uint32_t talk,
+			   bool swapped)
 {
 	struct flow f = { .bits = ~odd_bits };
 
 	segment_talk_members(s, talk, swapped, &f);
-	return flow_filter_may_match_known(filter, &f, segment_members_of_talk) ? ANSWER_PERHAPS
-										: ANSWER_NO;
+	return flow_filter_may_match_known(filter, &f, segment_members_of_talk) ? OPEN : 0;
 }
 
-static enum answer answer_for(struct segment *s, size_t row)
+/* What shapes say of @n records from @from on, as bits; those of which they do not know in
+ * *@ret_open.
+ */
+static uint64_t ask_block(const struct segment *s, size_t from, size_t n, uint64_t *ret_open)
 {
-	uint32_t shape = s->shape_of[row];
-	enum answer answer = (enum answer)s->shape_answers[shape];
+	const uint32_t *of = s->shape_of + from;
+	uint64_t yes = 0, open = 0;
 
-	if (answer != ANSWER_PERHAPS)
-		return answer;
-	bool swapped = s->shapes[shape].swapped;
+	for (size_t i = n; i-- > 0;) { /* backwards: the first record ends up in the lowest bit */
+		unsigned answer = s->shape_answers[of[i]];
+
+		yes = yes << 1 | (answer & YES);
+		open = open << 1 | (answer & OPEN) / OPEN;
+	}
+	*ret_open = open;
+	return yes;
+}
+
+/* Of a record whose shape lets it pass: may its conversation be meant? */
+static inline bool is_open(struct segment *s, size_t row, bool *odd)
+{
+	uint8_t of_shape = s->shape_answers[s->shape_of[row]];
+	bool swapped = of_shape & SWAPPED;
 	uint8_t *of_talk = &s->talk_answers[2 * (size_t)s->talk_of[row] + swapped];
-	if (*of_talk == ANSWER_NOT_ASKED)
-		*of_talk = (uint8_t)ask_of_talk(s, s->asked.filter, s->talk_of[row], swapped);
-	return (enum answer) * of_talk;
+
+	if (of_shape & ODD) {
+		*odd = true;
+		return true;
+	}
+	if (*of_talk == NOT_ASKED)
+		*of_talk = ask_of_talk(s, s->asked.filter, s->talk_of[row], swapped);
+	return *of_talk & OPEN;
 }
 
 /* Looks at the records themselves. @rows: at most PIECE, @from among them. */
@@ -126,20 +151,19 @@ enum err_code segment_match(struct segment *s, size_t from, size_t n, uint64_t *
 	enum err_code code = ask_of_shapes(s, e);
 	if (code != ERR_OK)
 		return code;
-	memset(ret_bits, 0, (n + 63) / 64 * sizeof *ret_bits);
-	for (size_t i = 0; code == ERR_OK && i < n; i++) {
-		enum answer answer = answer_for(s, from + i);
+	for (size_t i = 0; i < n; i += PIECE) {
+		uint64_t *bits = &ret_bits[i / PIECE], open;
 
-		if (answer == ANSWER_NO)
-			continue;
-		if (answer == ANSWER_YES) {
-			ret_bits[i / 64] |= UINT64_C(1) << i % 64;
-			found++;
-			continue;
-		}
-		odd |= answer == ANSWER_ODD;
-		rows[left++] = (uint32_t)(from + i);
-		if (left == PIECE) {
+		*bits = ask_block(s, from + i, n - i < PIECE ? n - i : PIECE, &open);
+		found += (size_t)__builtin_popcountll(*bits);
+		for (; open && code == ERR_OK; open &= open - 1) {
+			size_t row = from + i + (size_t)__builtin_ctzll(open);
+
+			if (!is_open(s, row, &odd))
+				continue;
+			rows[left++] = (uint32_t)row;
+			if (left < PIECE)
+				continue;
 			code = look_at(s, rows, left, odd, from, ret_bits, &found, e);
 			left = 0;
 			odd = false;

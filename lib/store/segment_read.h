@@ -46,8 +46,9 @@ struct segment {
 	size_t count;
 	size_t shape_count, host_count, link_count, talk_count, point_count, rare_count, ext_count;
 	struct stored_stream streams[STREAMS_];
-	bool no_memory; /* why it failed */
-	unsigned have;  /* enum need */
+	const uint64_t *expected; /* bit i: record i will be loaded; NULL: any may be */
+	bool no_memory;           /* why it failed */
+	unsigned have;            /* enum need */
 	/* tables */
 	struct shape_row *shapes;
 	uint8_t *ways;
@@ -76,10 +77,15 @@ struct segment {
 	struct flow looked_at[SEGMENT_LOOK];
 };
 
+static inline bool segment_expects(const struct segment *s, size_t row)
+{
+	return !s->expected || (s->expected[row / 64] >> row % 64 & 1);
+}
+
 /* Works out what is not there yet. ERR_PARSE, ERR_NOMEM. */
 MUST_CHECK enum err_code segment_need(struct segment *s, unsigned need, struct err *e);
 /* Memory of one of the rooms, at least @bytes; NULL, and noted, if there is none. */
-enum { ROOM_SHAPE_ANSWERS = 22, ROOM_TALK_ANSWERS };
+enum { ROOM_EXPECTED = 21, ROOM_SHAPE_ANSWERS, ROOM_TALK_ANSWERS };
 void *segment_room(struct segment *s, struct room *r, size_t bytes);
 /* Without members read from elsewhere: what shapes and conversations say of a record. */
 void segment_shape_members(const struct shape_row *row, struct flow *f);

@@ -332,6 +332,41 @@ static void rows_in_any_order_are_as_in_the_whole(void **state)
 			 ERR_INVALID);
 }
 
+static void expected_rows_are_as_in_the_whole_and_others_refused(void **state)
+{
+	struct desk *d = *state;
+	struct random r = random_of("segment", 38);
+	struct err e;
+
+	for (int round = 0; round < 20; round++) {
+		uint64_t bits[4] = { 0 };
+		uint32_t rows[200];
+		size_t n = 0;
+
+		pool_reset();
+		fill(d, &r, 200);
+		encode(d, 200);
+		for (uint32_t i = 0; i < 200; i++)
+			if (random_below(&r, 10) == 0) {
+				bits[i / 64] |= UINT64_C(1) << i % 64;
+				rows[n++] = i;
+			}
+		assert_int_equal(segment_open(d->segment, buf_str(&d->out), &e), ERR_OK);
+		if (round % 2)
+			load(d, FLOW_MEMBERS_ALL, 0, 200); /* what was there before does no harm */
+		assert_int_equal(segment_expect(d->segment, bits, &e), ERR_OK);
+		memset(d->back, 0, 200 * sizeof *d->back);
+		assert_int_equal(
+			segment_load_rows(d->segment, FLOW_MEMBERS_ALL, rows, n, d->back, &e),
+			ERR_OK);
+		for (size_t i = 0; i < n; i++)
+			assert_same(&d->back[i], &d->flows[rows[i]]);
+		assert_int_equal(segment_load(d->segment, FLOW_MEMBERS_ALL, 0, 200, d->back, &e),
+				 ERR_INVALID);
+		load(d, FLOW_MEMBER(FLOW_MEMBER_TIME) | FLOW_MEMBER(FLOW_MEMBER_SEQ), 0, 200);
+	}
+}
+
 /* Which filters match is held by test_filter_golden; here are kinds and the question itself. */
 static void kinds_are_chosen_and_some_pass_unfiltered(void **state)
 {
@@ -388,6 +423,7 @@ int main(void)
 		cmocka_unit_test(an_asked_member_is_filled_in),
 		cmocka_unit_test(ids_are_translated_once_each_and_0_stays),
 		cmocka_unit_test(rows_in_any_order_are_as_in_the_whole),
+		cmocka_unit_test(expected_rows_are_as_in_the_whole_and_others_refused),
 		cmocka_unit_test(kinds_are_chosen_and_some_pass_unfiltered),
 		cmocka_unit_test(damaged_bytes_are_told_or_yield_some_record),
 		cmocka_unit_test(bytes_that_end_early_are_damaged),
