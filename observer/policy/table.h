@@ -17,6 +17,10 @@
  * What is not looked at: flows that carry policies, whole flows, replies, packets on their way to a
  * service address (the backend is not known yet), drops for reasons that no policy gives.
  *
+ * Provider one at a time: who follows an API server collects the objects and, when they have been
+ *          quiet for a moment, builds a set of all of them and publishes it (9 ms for 500
+ *          policies). Beside policies a set wants CiliumCIDRGroups, Namespaces, Services and their
+ *          EndpointSlices, and the Pods that name ports.
  * Cost     an answer is kept by endpoints, protocol and port (and by address, where rules ask for
  *          addresses or names); so are the ends' rows. Both have fixed room, taken once.
  * Threads  publish: any thread but capture. policy_flow, policy_quiet: the capture thread; no lock,

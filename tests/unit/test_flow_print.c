@@ -422,6 +422,42 @@ static void a_decoded_flow_prints_like_its_bytes(void **state)
 	assert_string_equal(end_of(&p), line);
 }
 
+/* Hubble's own never name policies in drops; what Tycho derived is shown, and as such. */
+static void policies_of_drops_are_named_and_derived_ones_marked(void **state)
+{
+	static const char text[] =
+		"{\"flow\":{\"verdict\":\"DROPPED\",\"IP\":{\"source\":\"10.0.0.5\","
+		"\"destination\":\"10.0.0.9\"},\"l4\":{\"TCP\":{\"source_port\":4000,"
+		"\"destination_port\":80}},\"Type\":\"L3_L4\",\"event_type\":{\"type\":1,"
+		"\"sub_type\":133},\"drop_reason_desc\":\"POLICY_DENIED\","
+		"\"ingress_denied_by\":[{\"name\":\"db\",\"namespace\":\"n\",\"labels\":%s,"
+		"\"kind\":\"NetworkPolicy\"}],\"Summary\":\"s\"}}";
+	static const struct {
+		const char *labels, *shown;
+		bool names;
+	} cases[] = {
+		{ "[\"tycho:derived\"]", " BY db (NetworkPolicy) [derived]", true },
+		{ "[\"k8s:x=y\"]", " BY db (NetworkPolicy)", true },
+		{ "[\"tycho:derived\"]", "", false },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_PAPER struct paper p;
+		char response[1024], line[256];
+
+		(void)snprintf(response, sizeof response, text, cases[i].labels);
+		(void)snprintf(line, sizeof line,
+			       "N/A: 10.0.0.5:4000 (unknown) <> 10.0.0.9:80 (unknown) Policy "
+			       "denied DROPPED%s (s)\n",
+			       cases[i].shown);
+		paper_init(&p, (struct flow_printer_options){ .policy_names = cases[i].names }, 8);
+		put(&p, response);
+		assert_int_equal(flow_printer_flush(p.printer, NULL), ERR_OK);
+		assert_string_equal(buf_cstr(&p.out), line);
+	}
+}
+
 static void paths_of_pods_are_cleaned_as_go_does(void **state)
 {
 	/* path.Join(namespace, pod) */
@@ -561,6 +597,7 @@ int main(void)
 		cmocka_unit_test(debug_events_tell_from_where),
 		cmocka_unit_test(node_status_goes_to_the_other_sink),
 		cmocka_unit_test(a_decoded_flow_prints_like_its_bytes),
+		cmocka_unit_test(policies_of_drops_are_named_and_derived_ones_marked),
 		cmocka_unit_test(paths_of_pods_are_cleaned_as_go_does),
 		cmocka_unit_test(responses_without_content_print_nothing),
 		cmocka_unit_test(a_closed_sink_ends_the_output),
