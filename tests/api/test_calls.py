@@ -13,7 +13,7 @@ from observer import SHARED, Observer, flow, golden
 REFLECTIONS = ['/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
                '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo']
 SERVICES = ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection', 'observer.Observer', 'peer.Peer',
-            'tycho.v1.Flows', 'tycho.v1.History']
+            'tycho.v1.Evidence', 'tycho.v1.Flows', 'tycho.v1.History']
 UNARY = ['ServerStatus', 'GetNodes', 'GetNamespaces']
 STREAMS = ['GetFlows', 'GetAgentEvents', 'GetDebugEvents']
 
