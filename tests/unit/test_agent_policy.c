@@ -165,14 +165,14 @@ static void rules_that_deny_answer_for_denials_only(void **state)
 {
 	(void)state;
 	AUTO(agent_policy_free)
-	struct agent_policy *p =
-		policy_of(RULE(INNER("80", "TCP", DENY(CLIENTS) "," OF(ADMINS)),
-			       FROM(LABELS("no") "," LABELS(
-				       "yes")) ","
-					       "\"rules-by-selector\":{\"" CLIENTS "\":[" LABELS(
-						       "no") "],"
-							     "\"" ADMINS "\":[" LABELS("yes") "]}"),
-			  "");
+	struct agent_policy *p = policy_of(
+		RULE(INNER("80", "TCP", DENY(CLIENTS) "," OF(ADMINS)),
+		     FROM(LABELS("no") "," LABELS(
+			     "yes")) ","
+				     "\"rules-by-selector\":{\"" CLIENTS
+				     "\":[" LABELS("no") "],"
+							 "\"" ADMINS "\":[" LABELS("yes") "]}"),
+		"");
 	assert_string_equal(by(p, AGENT_INGRESS, true, CLIENT, IPPROTO_TCP, 80, 2), "no");
 	assert_string_equal(by(p, AGENT_INGRESS, false, CLIENT, IPPROTO_TCP, 80, 2), "");
 	assert_string_equal(by(p, AGENT_INGRESS, false, ADMIN, IPPROTO_TCP, 80, 2), "yes");
@@ -198,12 +198,13 @@ static void ports_may_be_ranges_names_and_icmp_types(void **state)
 									     "\\\"TCP\\\","
 									     "\\\"l7-rules\\\":"
 									     "[" OF(CLIENTS) "]}",
-									     FROM(LABELS("unknow"
-											 "n"))) "," RULE(INNER("8",
-													       "ICMP",
-													       OF(CLIENTS)),
-													 FROM(LABELS(
-														 "ping"))),
+									     FROM(LABELS(
+										     "unknow"
+										     "n"))) "," RULE(INNER("8",
+													   "ICMP",
+													   OF(CLIENTS)),
+												     FROM(LABELS(
+													     "ping"))),
 		"");
 	assert_string_equal(TCP_IN(p, CLIENT, 999, 2), "");
 	assert_string_equal(TCP_IN(p, CLIENT, 1000, 2), "range");
