@@ -536,7 +536,8 @@ static enum err_code merge(struct verify *v, struct proven_node *n, const struct
 	const struct chunk_result *r = &o->result;
 
 	if (o->code != ERR_OK) {
-		*e = o->e;
+		if (e)
+			*e = o->e;
 		return o->code;
 	}
 	if (s->next_entry && (j->chunk.first_entry != s->next_entry ||
