@@ -216,8 +216,7 @@ enum err_code frame_read(struct frame_reader *r, struct str frame, struct buf *o
 	return ERR_OK;
 }
 
-/* --- the sum
- * -------------------------------------------------------------------------------------- */
+/* --- the sum --- */
 
 /* RFC 8878 §3.1.2: a skippable frame, magic number and size little-endian. */
 static const uint8_t sum_head[8] = { 0x5e, 0x2a, 0x4d, 0x18, SHA256_BYTES, 0, 0, 0 };

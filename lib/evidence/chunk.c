@@ -67,8 +67,7 @@ void chunk_checker_free(struct chunk_checker *c)
 	free(c);
 }
 
-/* --- entries ------------------------------------------------------------------------------------
- */
+/* --- entries --- */
 
 static enum err_code note_block(struct chunk_checker *c, uint64_t entry, struct str body,
 				struct err *e)
@@ -150,8 +149,7 @@ static enum err_code check_entries(struct chunk_checker *c, const struct chunk *
 	return code;
 }
 
-/* --- lines --------------------------------------------------------------------------------------
- */
+/* --- lines --- */
 
 struct lines {
 	struct str rest;
@@ -238,8 +236,7 @@ static enum err_code check_lines(struct chunk_checker *c, const struct chunk *ch
 	return ERR_OK;
 }
 
-/* --- records
- * -------------------------------------------------------------------------------------- */
+/* --- records --- */
 
 static enum err_code finish_block(struct chunk_checker *c, const struct chunk *chunk, size_t *at,
 				  struct lines *json, struct lines *csv, struct chunk_result *r,
@@ -338,8 +335,7 @@ static enum err_code check_records(struct chunk_checker *c, const struct chunk *
 	return ERR_OK;
 }
 
-/* --- files
- * ----------------------------------------------------------------------------------------- */
+/* --- files --- */
 
 enum { CHAIN, RECORDS, FLOWS, CSV, FILES_ };
 

@@ -1,79 +1,10 @@
-#include "evidence/collect.h"
+#include "evidence/collect_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 
-#include "evidence/archive.h"
-#include "evidence/block.h"
 #include "evidence/key.h"
-#include "evidence/manifest.h"
-#include "evidence/redact.h"
-#include "evidence/report.h"
-#include "evidence/text.h"
-#include "flow/json.h"
 #include "flow/wire.h"
-#include "tycho/v1/evidence.pb-c.h"
-
-enum {
-	FILE_MAX = 1 << 30, /* of a frame and its files */
-	TEXT_MAX = 256 << 20,
-	COPY_BYTES = 1 << 20,
-	PATH_BYTES = 4096,
-};
-
-/* ExportResponse */
-enum {
-	RESPONSE_NODE = 1,
-	RESPONSE_ENTRIES,
-	RESPONSE_BLOCK,
-	RESPONSE_CHECKPOINT,
-	RESPONSE_POLICY,
-	RESPONSE_STATEMENT,
-	RESPONSE_ERROR
-};
-
-/* A piece of the block at work, kept until it ends. */
-struct piece {
-	struct piece *next;
-	size_t len;
-	char bytes[];
-};
-
-/* What the manifest says of a chunk. */
-struct chunk_note {
-	uint64_t first_entry;
-	struct chain_hash before;
-};
-
-struct answer {
-	char *name, *error;                    /* own; error NULL: none */
-	size_t number;                         /* of its folder, from 1 */
-	FILE *spool;                           /* finished frames */
-	struct buf chain, records, flows, csv; /* of the chunk at work */
-	uint64_t chunk_entries, next_entry;
-	struct chunk_note note; /* of it */
-	struct chunk_note *notes;
-	size_t chunk_count, chunk_cap;
-	struct evidence_block block;
-	struct piece *pieces;
-	struct buf checkpoints, policies, statement, statement_text;
-	struct signed_text signed_;
-	uint64_t flow_count;
-	struct manifest_files files; /* of its chunks */
-	struct report *report;       /* of its flows */
-};
-
-struct evidence_collect {
-	struct evidence_collect_config config;
-	char *path;
-	Tycho__V1__ExportRequest *request;
-	struct answer *nodes;
-	size_t count;
-	struct renderer *renderer;
-	struct report *report;
-	struct buf tar, frame;
-};
 
 static void pieces_free(struct answer *n)
 {
@@ -147,8 +78,7 @@ enum err_code evidence_collect_new(const struct evidence_collect_config *config,
 	return code;
 }
 
-/* --- nodes --------------------------------------------------------------------------------------
- */
+/* --- nodes --- */
 
 static enum err_code spool_open(const struct evidence_collect *c, FILE **ret, struct err *e)
 {
@@ -208,27 +138,7 @@ static void fail_node(struct answer *n, struct str why)
 	n->flow_count = 0;
 }
 
-/* --- chunks -------------------------------------------------------------------------------------
- */
-
-static enum err_code add_file(struct evidence_collect *c, struct manifest_files *files,
-			      const char *name, struct str content, struct err *e)
-{
-	tar_put(&c->tar, name, content, c->config.now.v / NS_PER_S);
-	return manifest_files_add(files, name, content, e);
-}
-
-static enum err_code end_frame(struct evidence_collect *c, FILE *to, struct err *e)
-{
-	buf_reset(&c->frame);
-	if (c->tar.failed)
-		return err_set(e, ERR_NOMEM, "a part of the bundle is too large");
-	enum err_code code = frame_put(&c->frame, buf_str(&c->tar), e);
-	buf_reset(&c->tar);
-	if (code == ERR_OK && fwrite(c->frame.p, 1, c->frame.len, to) != c->frame.len)
-		code = err_os(e, "write the bundle '%s'", c->path);
-	return code;
-}
+/* --- chunks --- */
 
 static enum err_code end_chunk(struct evidence_collect *c, struct answer *n, struct err *e)
 {
@@ -261,17 +171,16 @@ static enum err_code end_chunk(struct evidence_collect *c, struct answer *n, str
 			return err_set(e, ERR_NOMEM, "a part of the bundle is too large");
 		(void)snprintf(name, sizeof name, "nodes/%zu/%06zu/%s", n->number, n->chunk_count,
 			       files[i].name);
-		code = add_file(c, &n->files, name, buf_str(files[i].content), e);
+		code = bundle_add_file(c, &n->files, name, buf_str(files[i].content), e);
 		buf_reset(files[i].content);
 	}
 	if (code == ERR_OK)
-		code = end_frame(c, n->spool, e);
+		code = bundle_end_frame(c, n->spool, e);
 	n->chunk_entries = 0;
 	return code;
 }
 
-/* --- what comes ---------------------------------------------------------------------------------
- */
+/* --- what comes --- */
 
 static enum err_code on_entries(struct evidence_collect *c, struct answer *n, struct str message,
 				struct err *e)
@@ -454,311 +363,10 @@ enum err_code evidence_collect_put(struct evidence_collect *c, struct str respon
 	}
 }
 
-/* --- the end
- * --------------------------------------------------------------------------------------- */
-
-static enum err_code put_filters(struct buf *b, const char *name, Flow__FlowFilter **list, size_t n,
-				 struct err *e)
-{
-	put_member_name(b, name);
-	buf_char(b, '[');
-	for (size_t i = 0; i < n; i++) {
-		AUTO_BUF struct buf wire = buf_init(TEXT_MAX);
-		uint8_t *to = (uint8_t *)buf_reserve(
-			&wire, flow__flow_filter__get_packed_size(list[i]) + 1);
-		if (!to)
-			return err_set(e, ERR_NOMEM, "filters");
-		wire.len += flow__flow_filter__pack(list[i], to);
-		if (i)
-			buf_char(b, ',');
-		if (json_put_message(b, &flow__flow_filter__descriptor, buf_str(&wire), e) !=
-		    ERR_OK)
-			return ERR_PARSE;
-	}
-	buf_char(b, ']');
-	return ERR_OK;
-}
-
-static void put_time(struct buf *b, const char *name, const Google__Protobuf__Timestamp *t)
-{
-	struct wall_ns w;
-
-	if (t && timestamp_to_wall((struct timestamp){ t->seconds, t->nanos }, &w))
-		put_member_time(b, name, w);
-}
-
-static unsigned classes_of(const Tycho__V1__ExportRequest *r)
-{
-	unsigned classes = 0;
-
-	for (size_t i = 0; i < r->n_redact; i++)
-		classes |= (1u << r->redact[i]) & REDACT_ALL;
-	return classes;
-}
-
-static enum err_code put_scope(const struct evidence_collect *c, struct buf *b, struct err *e)
-{
-	const Tycho__V1__ExportRequest *r = c->request;
-
-	buf_char(b, '{');
-	put_time(b, "since", r->since);
-	put_time(b, "until", r->until);
-	put_member_text(b, "words", str_of(r->words));
-	enum err_code code = put_filters(b, "allow", r->whitelist, r->n_whitelist, e);
-	if (code == ERR_OK)
-		code = put_filters(b, "deny", r->blacklist, r->n_blacklist, e);
-	put_member_name(b, "redact");
-	redact_put_json(b, classes_of(r));
-	put_member_hex(b, "nonce", str_n(r->nonce.data, r->nonce.len));
-	buf_char(b, '}');
-	return code;
-}
-
-static enum err_code put_node(const struct answer *n, struct buf *b, struct err *e)
-{
-	json_t *statement = json_loadb(n->statement_text.p, n->statement_text.len,
-				       JSON_REJECT_DUPLICATES, NULL);
-	char dir[64];
-
-	if (!statement)
-		return err_set(e, ERR_PARSE, "the statement of '%s' is no JSON", n->name);
-	buf_lit(b, "{");
-	put_member_text(b, "name", str_of(n->name));
-	(void)snprintf(dir, sizeof dir, "nodes/%zu", n->number);
-	put_member_text(b, "dir", str_of(dir));
-	put_member_u64(b, "flows", n->flow_count);
-	manifest_put_derived(b, statement);
-	json_decref(statement);
-	put_member_name(b, "chunks");
-	buf_char(b, '[');
-	for (size_t i = 0; i < n->chunk_count; i++) {
-		(void)snprintf(dir, sizeof dir, "nodes/%zu/%06zu", n->number, i + 1);
-		buf_str_put(b, i ? STR(",{") : STR("{"));
-		put_member_text(b, "dir", str_of(dir));
-		put_member_u64(b, "first_entry", n->notes[i].first_entry);
-		put_member_hex(b, "before",
-			       str_n(n->notes[i].before.v, sizeof n->notes[i].before.v));
-		buf_char(b, '}');
-	}
-	buf_char(b, ']');
-	put_member_name(b, "statement");
-	buf_str_put(b, buf_str(&n->statement_text));
-	buf_char(b, '}');
-	return ERR_OK;
-}
-
-static void put_files(struct buf *b, const struct manifest_files *files)
-{
-	for (size_t i = 0; i < files->count; i++) {
-		const struct manifest_file *f = &files->list[i];
-		buf_str_put(b, b->p[b->len - 1] == '[' ? STR("\n{") : STR(",\n{"));
-		put_member_text(b, "name", str_of(f->name));
-		put_member_u64(b, "bytes", f->bytes);
-		put_member_hex(b, "sha256", str_n(f->sha256, sizeof f->sha256));
-		buf_char(b, '}');
-	}
-}
-
-static enum err_code put_manifest(const struct evidence_collect *c,
-				  const struct manifest_files *small,
-				  const struct manifest_files *last, struct buf *b, struct err *e)
-{
-	bool first = true;
-
-	buf_printf(b, "{\"tycho\":\"evidence\",\"format\":%d", EVIDENCE_FORMAT);
-	put_member_time(b, "created", (struct wall_ns){ c->config.now.v / NS_PER_S * NS_PER_S });
-	put_member_text(b, "tool", str_of(c->config.tool));
-	buf_lit(b, ",\n\"scope\":");
-	enum err_code code = put_scope(c, b, e);
-	buf_lit(b, ",\n\"nodes\":[");
-	for (size_t i = 0; i < c->count && code == ERR_OK; i++) {
-		if (c->nodes[i].error)
-			continue;
-		buf_str_put(b, first ? STR("\n") : STR(",\n"));
-		first = false;
-		code = put_node(&c->nodes[i], b, e);
-	}
-	buf_lit(b, "],\n\"unanswered\":[");
-	for (size_t i = 0; i < c->count; i++) {
-		if (!c->nodes[i].error)
-			continue;
-		buf_str_put(b, b->p[b->len - 1] == '[' ? STR("\n{") : STR(",\n{"));
-		put_member_text(b, "name", str_of(c->nodes[i].name));
-		put_member_text(b, "error", str_of(c->nodes[i].error));
-		buf_char(b, '}');
-	}
-	buf_lit(b, "],\n\"files\":[");
-	put_files(b, small);
-	for (size_t i = 0; i < c->count; i++)
-		if (!c->nodes[i].error)
-			put_files(b, &c->nodes[i].files);
-	put_files(b, last);
-	buf_lit(b, "]}\n");
-	return code;
-}
-
-static enum err_code put_report(struct evidence_collect *c, struct buf *b, struct err *e)
-{
-	AUTO(own_free) struct report_node *nodes = calloc(c->count + 1, sizeof *nodes);
-	AUTO(own_free) char *fingerprints = calloc(c->count + 1, KEY_FINGERPRINT_CHARS + 1);
-	AUTO_BUF struct buf policies = buf_init(TEXT_MAX), times = buf_init(1024),
-			    redacted = buf_init(64), until = buf_init(128), since = buf_init(128);
-	const Tycho__V1__ExportRequest *r = c->request;
-
-	if (!nodes || !fingerprints)
-		return err_set(e, ERR_NOMEM, "the report");
-	for (size_t i = 0; i < c->count; i++) {
-		const struct answer *n = &c->nodes[i];
-		AUTO(evidence_key_free) struct evidence_key *key = NULL;
-		if (n->report && report_merge(c->report, n->report, e) != ERR_OK)
-			return ERR_NOMEM;
-		char *fingerprint = fingerprints + i * (KEY_FINGERPRINT_CHARS + 1);
-		if (!n->error &&
-		    evidence_key_of_public(str_n(n->signed_.key, sizeof n->signed_.key), &key,
-					   NULL) == ERR_OK)
-			(void)snprintf(fingerprint, KEY_FINGERPRINT_CHARS + 1, "%s",
-				       evidence_key_fingerprint(key));
-		nodes[i] = (struct report_node){ .name = str_of(n->name),
-						 .fingerprint = str_of(fingerprint),
-						 .statement = buf_str(&n->statement_text),
-						 .error = str_of(n->error),
-						 .flows = n->flow_count };
-		if (n->error)
-			nodes[i].statement = STR("");
-		buf_str_put(&policies, n->error ? STR("") : buf_str(&n->policies));
-	}
-	timestamp_put(&times,
-		      timestamp_of((struct wall_ns){ c->config.now.v / NS_PER_S * NS_PER_S }));
-	if (r->since)
-		timestamp_put(&since, (struct timestamp){ r->since->seconds, r->since->nanos });
-	if (r->until)
-		timestamp_put(&until, (struct timestamp){ r->until->seconds, r->until->nanos });
-	for (unsigned bit = 1; bit < 4; bit++)
-		if (classes_of(r) & 1u << bit) {
-			static const char *const names[] = { "", "addresses", "labels",
-							     "DNS names" };
-			buf_str_put(&redacted, redacted.len ? STR(", ") : STR(""));
-			buf_str_put(&redacted, str_of(names[bit]));
-		}
-	const struct report_scope scope = { .words = str_of(r->words),
-					    .since = buf_str(&since),
-					    .until = until.len ? buf_str(&until) : buf_str(&times),
-					    .created = buf_str(&times),
-					    .redacted = buf_str(&redacted),
-					    .tool = str_of(c->config.tool) };
-	report_put_html(c->report, &scope, nodes, c->count, buf_str(&policies), b);
-	return b->failed ? err_set(e, ERR_NOMEM, "the report") : ERR_OK;
-}
-
-/* The files that lie before the chunks: manifest.json goes before them all. */
-static enum err_code put_small(struct evidence_collect *c, struct manifest_files *files,
-			       struct err *e)
-{
-	enum err_code code = ERR_OK;
-
-	for (size_t i = 0; i < c->count && code == ERR_OK; i++) {
-		struct answer *n = &c->nodes[i];
-		AUTO(evidence_key_free) struct evidence_key *key = NULL;
-		AUTO_BUF struct buf pem = buf_init(4096);
-		char name[104];
-		if (n->error)
-			continue;
-		code = evidence_key_of_public(str_n(n->signed_.key, sizeof n->signed_.key), &key,
-					      e);
-		if (code != ERR_OK)
-			return code;
-		evidence_key_put_pem(key, &pem);
-		const struct {
-			const char *name;
-			const struct buf *content;
-		} all[] = { { "key.pem", &pem },
-			    { "statement.jsonl", &n->statement },
-			    { "checkpoints.jsonl", &n->checkpoints },
-			    { "policies.jsonl", &n->policies } };
-		for (size_t k = 0; k < ARRAY_LEN(all) && code == ERR_OK; k++) {
-			(void)snprintf(name, sizeof name, "nodes/%zu/%s", n->number, all[k].name);
-			code = add_file(c, files, name, buf_str(all[k].content), e);
-		}
-	}
-	return code;
-}
-
-static enum err_code copy_spool(struct evidence_collect *c, FILE *from, FILE *to, struct err *e)
-{
-	AUTO(own_free) char *bytes = malloc(COPY_BYTES);
-
-	if (!bytes)
-		return err_set(e, ERR_NOMEM, "write the bundle");
-	rewind(from);
-	for (size_t n; (n = fread(bytes, 1, COPY_BYTES, from)) > 0;)
-		if (fwrite(bytes, 1, n, to) != n)
-			return err_os(e, "write the bundle '%s'", c->path);
-	return ferror(from) ? err_os(e, "read a part of the bundle") : ERR_OK;
-}
-
-static enum err_code write_frames(struct evidence_collect *c, FILE *to, struct err *e)
-{
-	AUTO_BUF struct buf report = buf_init(TEXT_MAX), manifest = buf_init(TEXT_MAX),
-			    small_tar = buf_init(FILE_MAX);
-	struct manifest_files small = { 0 }, last = { 0 };
-	uint64_t mtime_s = c->config.now.v / NS_PER_S;
-	enum err_code code = put_report(c, &report, e);
-
-	buf_reset(&c->tar);
-	if (code == ERR_OK)
-		code = put_small(c, &small, e);
-	if (code == ERR_OK)
-		code = manifest_files_add(&last, "report.html", buf_str(&report), e);
-	if (code == ERR_OK)
-		code = put_manifest(c, &small, &last, &manifest, e);
-	if (code == ERR_OK) {
-		tar_put(&small_tar, "manifest.json", buf_str(&manifest), mtime_s);
-		buf_str_put(&small_tar, buf_str(&c->tar));
-		buf_reset(&c->tar);
-		buf_str_put(&c->tar, buf_str(&small_tar));
-		c->tar.failed |= small_tar.failed | manifest.failed;
-		code = end_frame(c, to, e);
-	}
-	for (size_t i = 0; i < c->count && code == ERR_OK; i++)
-		if (!c->nodes[i].error && c->nodes[i].spool)
-			code = copy_spool(c, c->nodes[i].spool, to, e);
-	if (code == ERR_OK) {
-		tar_put(&c->tar, "report.html", buf_str(&report), mtime_s);
-		tar_end(&c->tar);
-		code = end_frame(c, to, e);
-	}
-	manifest_files_done(&small);
-	manifest_files_done(&last);
-	return code;
-}
-
-static enum err_code put_sum(struct evidence_collect *c, FILE *f, struct err *e)
-{
-	AUTO(own_free) char *bytes = malloc(COPY_BYTES);
-	struct sha256 s;
-	uint8_t sum[SHA256_BYTES];
-	char space[ARCHIVE_SUM_BYTES];
-	struct buf b = buf_fixed(space, sizeof space);
-
-	if (!bytes)
-		return err_set(e, ERR_NOMEM, "write the bundle");
-	sha256_init(&s);
-	if (fflush(f) != 0)
-		return err_os(e, "write the bundle '%s'", c->path);
-	rewind(f);
-	for (size_t n; (n = fread(bytes, 1, COPY_BYTES, f)) > 0;)
-		sha256_put(&s, str_n(bytes, n));
-	sha256_end(&s, sum);
-	archive_sum_put(&b, sum);
-	if (ferror(f) || fseek(f, 0, SEEK_END) != 0 || fwrite(space, 1, b.len, f) != b.len ||
-	    fflush(f) != 0 || fsync(fileno(f)) != 0)
-		return err_os(e, "write the bundle '%s'", c->path);
-	return ERR_OK;
-}
+/* --- the end --- */
 
 enum err_code evidence_collect_finish(struct evidence_collect *c, struct err *e)
 {
-	char fresh[PATH_BYTES];
 	size_t answered = 0;
 	enum err_code code = ERR_OK;
 
@@ -775,27 +383,7 @@ enum err_code evidence_collect_finish(struct evidence_collect *c, struct err *e)
 	if (!answered)
 		return err_set(e, ERR_UNAVAILABLE, "no node answered%s%s", c->count ? ": " : "",
 			       c->count ? c->nodes[0].error : "");
-	if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", c->path) >= sizeof fresh)
-		return err_set(e, ERR_INVALID, "the name of the bundle is too long");
-	(void)unlink(fresh);
-	int fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	FILE *f = fd < 0 ? NULL : fdopen(fd, "w+");
-	if (!f) {
-		code = err_os(e, "make the bundle '%s'", c->path);
-		if (fd >= 0)
-			(void)close(fd);
-		return code;
-	}
-	code = write_frames(c, f, e);
-	if (code == ERR_OK)
-		code = put_sum(c, f, e);
-	if (fclose(f) != 0 && code == ERR_OK)
-		code = err_os(e, "write the bundle '%s'", c->path);
-	if (code == ERR_OK && rename(fresh, c->path) != 0)
-		code = err_os(e, "make the bundle '%s'", c->path);
-	if (code != ERR_OK)
-		(void)unlink(fresh);
-	return code;
+	return bundle_write(c, e);
 }
 
 struct evidence_collect_counts evidence_collect_counts(const struct evidence_collect *c)

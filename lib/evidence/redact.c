@@ -74,7 +74,7 @@ bool redact_withholds(unsigned classes, enum chain_part part)
 	return false;
 }
 
-/* --- rewriting ----------------------------------------------------------------------------- */
+/* --- rewriting --- */
 
 enum kind { TOP, ETHERNET, IP, TUNNEL, ENDPOINT, L7, DNS };
 enum action { KEEP, INTO, ADDRESS, NAME, LABEL };
@@ -219,7 +219,7 @@ void redact_part(struct buf *b, const struct redact_key *key, unsigned classes, 
 	rewrite(&r, TOP, bytes);
 }
 
-/* --- items ---------------------------------------------------------------------------------- */
+/* --- items --- */
 
 void redact_shown_init(struct sha256 *s)
 {

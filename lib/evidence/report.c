@@ -54,8 +54,7 @@ void report_free(struct report *r)
 	free(r);
 }
 
-/* --- counting -----------------------------------------------------------------------------------
- */
+/* --- counting --- */
 
 static void put_clean(struct buf *b, struct str s)
 {
@@ -211,8 +210,7 @@ enum err_code report_merge(struct report *r, const struct report *from, struct e
 	return ERR_OK;
 }
 
-/* --- writing
- * -------------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 static void put_html(struct buf *b, struct str s)
 {

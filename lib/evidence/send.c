@@ -37,7 +37,7 @@ struct evidence_sender {
 	struct evidence_sender_counts counts; /* guarded by mx */
 };
 
-/* --- one line to one target ------------------------------------------------------------------ */
+/* --- one line to one target --- */
 
 static enum err_code to_file(const char *path, struct str line, struct err *e)
 {
@@ -114,7 +114,7 @@ static enum err_code deliver(struct evidence_sender *s, const struct target *t, 
 	return ERR_OK;
 }
 
-/* --- the thread ------------------------------------------------------------------------------- */
+/* --- the thread --- */
 
 static void count(struct evidence_sender *s, uint64_t sent, uint64_t failed, uint64_t dropped)
 {
@@ -200,8 +200,7 @@ static void *run(void *arg)
 	}
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static enum err_code read_target(struct target *t, const char *text, struct err *e)
 {

@@ -70,8 +70,7 @@ static bool add_span(struct check *c, struct span **list, size_t *count, size_t 
 	return true;
 }
 
-/* --- checkpoints
- * ---------------------------------------------------------------------------------- */
+/* --- checkpoints --- */
 
 static bool on_checkpoint(void *ctx, const struct store_checkpoint *k)
 {
@@ -114,8 +113,7 @@ static bool on_checkpoint(void *ctx, const struct store_checkpoint *k)
 	return true;
 }
 
-/* --- records
- * ---------------------------------------------------------------------------------------- */
+/* --- records --- */
 
 static bool next_record(struct check *c, const struct flow **ret)
 {
@@ -221,8 +219,7 @@ static bool check_block(struct check *c, const struct store_entry *entry)
 	return true;
 }
 
-/* --- the chain
- * ---------------------------------------------------------------------------------------- */
+/* --- the chain --- */
 
 static bool note_gap(struct check *c, struct str body)
 {
@@ -328,8 +325,7 @@ static bool check_missing(struct check *c)
 	return true;
 }
 
-/* --- what stands beside the chain
- * ------------------------------------------------------------------ */
+/* --- what stands beside the chain --- */
 
 /* A gap as the chain has it is one line of c->gaps. */
 static void look_for_gap(void *ctx, const struct store_gap *g)
@@ -411,8 +407,7 @@ static bool check_policies(struct check *c)
 	return c->code == ERR_OK;
 }
 
-/* --- all
- * --------------------------------------------------------------------------------------------- */
+/* --- all --- */
 
 static enum err_code check_all(struct check *c)
 {
