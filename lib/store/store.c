@@ -154,6 +154,9 @@ static void note_lost(struct store *s, struct wall_ns from, struct wall_ns to, u
 				       .detail = str_of(why) };
 
 	gaps_note(&s->gaps, &gap, false);
+	/* Nobody need wait for them any longer. */
+	if (last_seq >= atomic_load_explicit(&s->sealed, memory_order_relaxed))
+		atomic_store_explicit(&s->sealed, last_seq + 1, memory_order_release);
 	(void)pthread_mutex_lock(&s->counts_mx);
 	s->counts.lost += lost;
 	s->counts.is_writing = false;

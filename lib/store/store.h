@@ -100,7 +100,7 @@ MUST_CHECK enum err_code store_note_policy(struct store *s, const struct store_p
 
 /* --- what there is: any thread ------------------------------------------------------------- */
 
-uint64_t store_sealed(const struct store *s); /* records below can be read */
+uint64_t store_sealed(const struct store *s); /* records below can be read, or are lost: a gap */
 uint64_t store_taken(const struct store *s);  /* records below were put */
 
 struct store_counts {

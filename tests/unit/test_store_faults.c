@@ -271,6 +271,7 @@ static void a_full_disk_loses_blocks_and_a_gap_says_which(void **state)
 		assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_IO);
 		assert_non_null(strstr(e.msg, "No space left on device"));
 		assert_false(store_counts(fx->store).is_writing);
+		assert_int_equal(store_sealed(fx->store), fx->next_seq); /* nobody waits for it */
 	}
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	assert_int_equal(only_gap(r).cause, STORE_GAP_WRITE); /* known before it can be written */
