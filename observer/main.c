@@ -17,6 +17,7 @@
 #include "access/gate.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/net.h"
 #include "base/signals.h"
 #include "config.h"
@@ -545,6 +546,7 @@ static void tell_ready(struct observer *ob)
 	(void)snprintf(shown, sizeof shown, "%.*s", STR_FMT(addresses));
 	log_info("observing", "node=%s addresses=%s", LOG_QUOTE(ob->node_name), LOG_QUOTE(shown));
 	buf_char(&line, '\n');
+	notify_send("READY=1");
 	if (ob->o.ready_fd < 0)
 		return;
 	if (write(ob->o.ready_fd, line.p, line.len) < 0)
@@ -603,6 +605,7 @@ static bool on_signal(struct observer *ob)
 	}
 	if (number == SIGHUP || !number)
 		return true;
+	notify_send("STOPPING=1");
 	log_info("stopping", "signal=%d", number);
 	return false;
 }

@@ -13,6 +13,7 @@
 #include "access/gate.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/net.h"
 #include "base/signals.h"
 #include "config.h"
@@ -231,6 +232,7 @@ static void tell_ready(struct relay *r)
 		       STR_FMT(str_from(buf_str(&line), strlen("ready "))));
 	log_info("relaying", "node=%s addresses=%s", LOG_QUOTE(r->node_name), LOG_QUOTE(shown));
 	buf_char(&line, '\n');
+	notify_send("READY=1");
 	if (r->o.ready_fd < 0)
 		return;
 	if (write(r->o.ready_fd, line.p, line.len) < 0)
@@ -264,6 +266,7 @@ static bool on_signal(struct relay *r)
 	}
 	if (number == SIGHUP || !number)
 		return true;
+	notify_send("STOPPING=1");
 	log_info("stopping", "signal=%d", number);
 	return false;
 }

@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 
 #include "base/log.h"
+#include "base/notify.h"
 #include "config.h"
 #include "rpc/client.h"
 #include "ui-server/hub.h"
@@ -118,6 +119,7 @@ static void tell_ready(const struct ui *ui)
 	(void)snprintf(url, sizeof url, "http://%s%s%s:%u", v6 ? "[" : "", ui->o.listen_host,
 		       v6 ? "]" : "", ui_site_port(ui->site));
 	log_info("serving", "url=%s server=%s", url, LOG_QUOTE(ui->o.server));
+	notify_send("READY=1");
 	if (ui->o.ready_fd < 0)
 		return;
 	if (dprintf(ui->o.ready_fd, "ready %s\n", url) < 0)
@@ -141,6 +143,7 @@ static enum err_code serve(struct ui *ui, struct err *e)
 	}
 	tell_ready(ui);
 	ui_site_run(ui->site, ui->hub, ui->status);
+	notify_send("STOPPING=1");
 	log_info("stopping", "");
 	return ERR_OK;
 }
