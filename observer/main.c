@@ -656,6 +656,7 @@ static enum err_code observe(struct observer *ob, struct err *e)
 	}
 	agent_tell_started(ob->agent, wall_now());
 	give_memory_back();
+	evidence_announce(ob->evidence);
 	tell_ready(ob);
 	serve(ob);
 	return ERR_OK;

@@ -32,10 +32,15 @@ enum err_code evidence_new(const struct evidence_config *config, struct evidence
 		code = checkpoints_new(&checkpoints, &ev->checkpoints, e);
 	if (code != ERR_OK)
 		return code;
-	log_info("the record is signed", "key=%s fingerprint=%s", LOG_QUOTE(config->key_file),
-		 evidence_key_fingerprint(ev->key));
 	*ret = TAKE(ev);
 	return ERR_OK;
+}
+
+void evidence_announce(const struct evidence *ev)
+{
+	if (ev)
+		log_info("the record is signed", "fingerprint=%s",
+			 evidence_key_fingerprint(ev->key));
 }
 
 void evidence_free(struct evidence *ev)

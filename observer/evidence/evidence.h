@@ -35,6 +35,9 @@ MUST_CHECK enum err_code evidence_new(const struct evidence_config *config, stru
 void evidence_free(struct evidence *ev);
 AUTO_DEFINE(struct evidence, evidence_free);
 
+/* Logs which key signs the record, once the observer serves. NULL is a no-op. */
+void evidence_announce(const struct evidence *ev);
+
 /* For the keeper. */
 struct checkpoints *evidence_checkpoints(struct evidence *ev);
 /* For the server: with @ev NULL (no history is kept) the call says so. */
