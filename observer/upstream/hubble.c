@@ -28,6 +28,8 @@ enum {
 #define PAUSE_MIN_NS (250 * NS_PER_MS)
 #define PAUSE_MAX_NS (30 * NS_PER_S)
 #define SILENCE_NS (15 * NS_PER_S)
+#define RENEW_NS                                                                                   \
+	(2 * NS_PER_S) /* the certificate files are looked at, while there is no connection */
 #define ANSWER_NS (10 * NS_PER_S)
 /* A server that was started anew tells what it has at once; when it has been idle so long, that
  * was all. */
@@ -74,8 +76,9 @@ struct source_hubble {
 	struct rpc_fan_call *status;    /* under way */
 	struct mono_ns status_asked_at; /* 0: not since the stream of flows was opened */
 	struct mono_ns broke_at;        /* 0: never */
-	struct mono_ns gap_at;          /* when to tell the gaps of a new server; 0: none */
-	struct mono_ns flow_at;         /* when something last came on the stream of flows */
+	struct mono_ns renew_at;
+	struct mono_ns gap_at;  /* when to tell the gaps of a new server; 0: none */
+	struct mono_ns flow_at; /* when something last came on the stream of flows */
 	uint64_t random;
 	bool is_connected, was_told_away;
 
@@ -363,7 +366,13 @@ static void run_streams(struct source_hubble *s, struct mono_ns now, struct mono
 	if (!rpc_fan_channel_is_usable(s->channel)) {
 		if (s->streams[INTAKE_FLOWS].state != STREAM_OPEN)
 			note_lost(s, "no connection");
-		return; /* it says when it is */
+		/* It says when it is. New certificates may be all that is missing. */
+		if (now.v >= s->renew_at.v) {
+			rpc_fan_channel_renew(s->channel);
+			s->renew_at.v = now.v + RENEW_NS;
+		}
+		sooner(next, s->renew_at.v);
+		return;
 	}
 	for (size_t i = 0; i < INTAKE_STREAMS; i++) {
 		struct stream *st = &s->streams[i];

@@ -1,4 +1,7 @@
 """Servers that speak Hubble's API in ways of their own: relays that repeat themselves, nonsense, certificates."""
+import os
+import shutil
+
 import grpc
 import pytest
 
@@ -183,6 +186,19 @@ def test_tls_with_certificates_on_both_sides(tmp_path):
         with Following(up.tcp, *options) as ob:  # another name than the certificate's
             ob.wait(lambda: 'hubble server is away' in ob.log(), 'a word in the log')
             assert ob.uuids() == []
+
+
+def test_a_certificate_that_is_renewed_while_there_is_no_connection_is_taken(tmp_path):
+    right, wrong = Authority(tmp_path, 'right'), Authority(tmp_path, 'wrong')
+    cert, key = right.issue('server')
+    trusted = tmp_path / 'trusted.pem'
+    shutil.copy(wrong.cert, trusted)
+    with Observer('--tls-cert-file', cert, '--tls-key-file', key, lines=[flow(0)]) as up:
+        with Following(up.tcp, '--hubble-ca-file', str(trusted)) as ob:
+            ob.wait(lambda: 'hubble server is away' in ob.log(), 'a word in the log')
+            shutil.copy(right.cert, tmp_path / 'new.pem')
+            os.rename(tmp_path / 'new.pem', trusted)
+            assert ob.wait_uuids(1) == ['flow-0']
 
 
 def test_certificates_that_are_not_there_are_told_at_the_start(tmp_path):
