@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 
+#include "access/gate.h"
 #include "flow/wire.h"
 #include "relay/inside.h"
 #include "rpc/failure.h"
@@ -18,9 +19,11 @@
 enum {
 	REQUEST_MAX_BYTES = 5 << 20,
 	MESSAGE_MAX_BYTES = 4 << 20,
-	FIELD_NODE_NAME = 1, /* of all three answers */
-	MAP_FOLLOW = 3,      /* of GetServiceMapRequest */
-	MAP_COMPLETE = 3,    /* of GetServiceMapResponse */
+	FIELD_NODE_NAME = 1,  /* of all three answers */
+	MAP_FOLLOW = 3,       /* of GetServiceMapRequest */
+	MAP_COMPLETE = 3,     /* of GetServiceMapResponse */
+	COVERAGE_RECORDS = 7, /* of GetCoverageResponse … */
+	COVERAGE_BYTES = 8,
 };
 #define REJOIN_NS (500 * NS_PER_MS)
 
@@ -29,6 +32,7 @@ struct passage {
 	const char *method;
 	uint32_t error; /* field of the answer that says why a node has none; 0: there is none */
 	bool is_map;
+	bool has_counts; /* of flows of all namespaces, for who may see all */
 };
 
 enum lane_state { LANE_TO_OPEN, LANE_OPEN, LANE_ENDED, LANE_LOST };
@@ -49,6 +53,7 @@ struct pass {
 	size_t count, cap;
 	struct rpc_fan_event *inbox; /* taken, not looked at yet */
 	bool follow, has_completed;
+	bool hides_counts;
 	uint64_t generation;
 	struct mono_ns rejoin_at, suspect_at;
 };
@@ -210,10 +215,27 @@ static bool send_map(struct pass *p, struct rpc_call *call, struct lane *lane, s
 	return true;
 }
 
+/* A node's coverage, without how much it holds. */
+static bool send_uncounted(struct pass *p, struct rpc_call *call, struct str message)
+{
+	struct wire_reader fields = wire_reader_of(message);
+	struct wire_field f;
+
+	buf_reset(&p->message);
+	while (wire_next(&fields, &f))
+		if (f.number != COVERAGE_RECORDS && f.number != COVERAGE_BYTES)
+			buf_str_put(&p->message, f.raw);
+	if (fields.bad || p->message.failed)
+		return true; /* nothing that one could read */
+	return rpc_call_send(call, buf_str(&p->message));
+}
+
 static bool on_message(struct pass *p, struct rpc_call *call, const struct rpc_fan_event *ev)
 {
-	return p->passage->is_map ? send_map(p, call, ev->owner, ev->message)
-				  : rpc_call_send(call, ev->message);
+	if (p->passage->is_map)
+		return send_map(p, call, ev->owner, ev->message);
+	return p->hides_counts ? send_uncounted(p, call, ev->message)
+			       : rpc_call_send(call, ev->message);
 }
 
 static bool on_end(struct pass *p, struct rpc_call *call, const struct rpc_fan_event *ev,
@@ -351,6 +373,7 @@ static void begin(struct rpc_call *call, struct str request, struct api *a,
 	}
 	p->api = a;
 	p->passage = passage;
+	p->hides_counts = passage->has_counts && gate_rights(call);
 	api_add(&a->gathers, 1);
 	enum err_code code = prepare(p, call, request, &e);
 	if (code == ERR_OK)
@@ -363,21 +386,21 @@ static void begin(struct rpc_call *call, struct str request, struct api *a,
 
 void api_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 {
-	static const struct passage coverage = { "/tycho.v1.History/GetCoverage", 6, false };
+	static const struct passage coverage = { "/tycho.v1.History/GetCoverage", 6, false, true };
 
 	begin(call, request, ctx, &coverage);
 }
 
 void api_get_service_map(struct rpc_call *call, struct str request, void *ctx)
 {
-	static const struct passage map = { "/tycho.v1.History/GetServiceMap", 0, true };
+	static const struct passage map = { "/tycho.v1.History/GetServiceMap", 0, true, false };
 
 	begin(call, request, ctx, &map);
 }
 
 void api_export(struct rpc_call *call, struct str request, void *ctx)
 {
-	static const struct passage export = { "/tycho.v1.Evidence/Export", 7, false };
+	static const struct passage export = { "/tycho.v1.Evidence/Export", 7, false, false };
 
 	begin(call, request, ctx, &export);
 }

@@ -44,6 +44,7 @@ static const struct limited_method limited_methods[] = {
 	{ "/observer.Observer/GetNamespaces", 0, NULL },
 	{ "/tycho.v1.Flows/GetTime", 0, NULL },
 	{ "/tycho.v1.History/GetServiceMap", 4, NULL },
+	{ "/tycho.v1.History/GetCoverage", 0, NULL },
 };
 
 enum err_code gate_new(const char *access_file, struct gate **ret, struct err *e)

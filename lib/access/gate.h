@@ -7,8 +7,8 @@
  *	                                        that is; all others: PERMISSION_DENIED
  *
  * Cut down   GetFlows, GetFlowBatches, GetServiceMap: by their filters. ServerStatus: becomes
- *            GetFilteredStatus. GetNodes, GetNamespaces: the methods ask gate_rights what to leave
- *            out. Health and reflection are everybody's.
+ *            GetFilteredStatus. GetNodes, GetNamespaces, GetCoverage: the methods ask gate_rights
+ *            what to leave out. Health and reflection are everybody's.
  * Streams    end with PERMISSION_DENIED when the file's new rules no longer give the same rights.
  * Audit      "query" when a follower begins, "query ended" when any call is over: who, from where,
  *            which method, what was asked, how many flows.

@@ -119,6 +119,17 @@ def test_counts_and_namespaces_are_cut_the_same_way(guarded):
     assert [n.namespace for n in client.GetNamespaces(metadata=as_(SHOP)).namespaces] == ['shop']
 
 
+def test_whether_the_record_is_whole_is_for_all_how_much_there_is_is_not(guarded):
+    _, nodes, client = guarded
+
+    def covered(c, token):
+        got = c.call('tycho.v1.History', 'GetCoverage', metadata=as_(token) if token else None)
+        return sorted((x.node_name, x.error, x.records > 0, x.HasField('oldest')) for x in got)
+    # the stores have it when it is sealed
+    wait_for(lambda: covered(client, OPS) == [('a', '', True, True), ('b', '', True, True)])
+    assert covered(client, SHOP) == [('a', '', False, True), ('b', '', False, True)]
+
+
 def test_what_cannot_be_cut_down_is_for_those_who_may_see_all(guarded):
     _, _, client = guarded
     assert wire.status_of(lambda: client.GetAgentEvents(metadata=as_(SHOP)))[0] == 'PERMISSION_DENIED'
@@ -189,6 +200,8 @@ def test_an_observer_keeps_the_same_rules(rules):
             assert (part.num_flows, part.seen_flows) == (5, 5)
             assert [n.namespace for n in client.GetNamespaces(metadata=as_(SHOP)).namespaces] == ['shop']
             assert client.GetNodes(metadata=as_(SHOP)).nodes[0].seen_flows == 0
+            wait_for(lambda: [x.records > 0 for x in local.call('tycho.v1.History', 'GetCoverage')] == [True])
+            assert [x.records for x in client.call('tycho.v1.History', 'GetCoverage', metadata=as_(SHOP))] == [0]
             assert wire.status_of(lambda: client.GetFlows(number=1))[0] == 'UNAUTHENTICATED'
             assert wire.status_of(lambda: client.call('peer.Peer', 'Notify', metadata=as_(SHOP)))[0] == 'PERMISSION_DENIED'
         wait_for(lambda: 'flows=5' in node.log())
@@ -214,6 +227,10 @@ def test_the_command_shows_its_token_from_a_file_and_not_in_plain_text_to_others
     relay, _, _ = guarded
     flags = ['--server', relay.address, 'observe', '--first', '100', '-o', 'json']
     p = tycho(*flags, '--token-file', rules.token('mine', SHOP), check=0)
+    assert p.stdout.count('"flow"') == 10
+    # what the command asks beside the flows (coverage) is not for everybody, and no reason to fail
+    p = tycho('--server', relay.address, 'observe', '--since', '2023-01-01T00:00:00Z', '-o', 'json', '--token-file',
+              rules.token('mine', SHOP), check=0)
     assert p.stdout.count('"flow"') == 10
     assert 'code = Unauthenticated' in tycho(*flags, check=1).stderr
     p = tycho('--server', 'example.org:4245', 'status', '--token-file', rules.token('mine', SHOP), check=1)
