@@ -511,6 +511,7 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 		.capture = ob->capture,
 		.server = ob->server,
 		.store = ob->store,
+		.evidence = ob->evidence,
 		.collect = ob->cilium_agent ? agent_names_collect : NULL,
 		.ctx = ob->cilium_agent,
 	};

@@ -10,6 +10,7 @@
 #include "observer/capture.h"
 #include "observer/metrics/flow_metrics.h"
 #include "observer/metrics/reader.h"
+#include "observer/evidence/evidence.h"
 #include "observer/store_telling.h"
 #include "observer/telling.h"
 #include "rpc/rpc.h"
@@ -120,6 +121,8 @@ enum err_code telemetry_new(const struct telemetry_config *config, struct teleme
 		code = metrics_collect(t->metrics, rpc_metrics_collect, config->server, e);
 	if (code == ERR_OK && config->store)
 		code = metrics_collect(t->metrics, store_telling_collect, config->store, e);
+	if (code == ERR_OK && config->evidence)
+		code = metrics_collect(t->metrics, evidence_tell, config->evidence, e);
 	if (code == ERR_OK && config->collect)
 		code = metrics_collect(t->metrics, config->collect, config->ctx, e);
 	if (code == ERR_OK)

@@ -14,6 +14,7 @@
 
 struct api;
 struct capture;
+struct evidence;
 struct flow_dict;
 struct flow_log;
 struct name_table;
@@ -29,7 +30,8 @@ struct telemetry_config {
 	struct api *api;
 	const struct capture *capture;
 	struct rpc_server *server;
-	struct store *store; /* NULL: none is kept */
+	struct store *store;       /* NULL: none is kept */
+	struct evidence *evidence; /* of the store; NULL without one */
 	/* More families, by rooms that this one does not know. NULL: none. */
 	metrics_collect_fn *collect;
 	void *ctx;

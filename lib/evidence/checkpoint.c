@@ -1,5 +1,7 @@
 #include "evidence/checkpoint.h"
 
+#include <stdatomic.h>
+
 #include "evidence/text.h"
 #include "store/store.h"
 
@@ -9,6 +11,7 @@ struct checkpoints {
 	struct checkpoints_config config;
 	struct wall_ns due;
 	uint64_t last_entry; /* of the last one made */
+	_Atomic uint64_t made;
 };
 
 enum err_code checkpoints_new(const struct checkpoints_config *config, struct checkpoints **ret,
@@ -28,6 +31,11 @@ enum err_code checkpoints_new(const struct checkpoints_config *config, struct ch
 void checkpoints_free(struct checkpoints *c)
 {
 	free(c);
+}
+
+uint64_t checkpoints_made(const struct checkpoints *c)
+{
+	return atomic_load_explicit(&c->made, memory_order_relaxed);
 }
 
 static enum err_code make(struct checkpoints *c, struct wall_ns now, struct err *e)
@@ -63,8 +71,10 @@ static enum err_code make(struct checkpoints *c, struct wall_ns now, struct err 
 					      .signature = str_n(s.signature, sizeof s.signature),
 					      .key = str_n(s.key, sizeof s.key) };
 	code = store_put_checkpoint(c->config.store, &row, e);
-	if (code == ERR_OK)
+	if (code == ERR_OK) {
 		c->last_entry = counts.entries;
+		atomic_fetch_add_explicit(&c->made, 1, memory_order_relaxed);
+	}
 	return code;
 }
 

@@ -44,6 +44,8 @@ MUST_CHECK enum err_code checkpoints_new(const struct checkpoints_config *config
 					 struct checkpoints **ret, struct err *e);
 void checkpoints_free(struct checkpoints *c);
 AUTO_DEFINE(struct checkpoints, checkpoints_free);
+/* How many were signed and kept. Any thread. */
+uint64_t checkpoints_made(const struct checkpoints *c);
 /* Once a loop pass: makes one if it is due. A failure is told each time; the next pass tries again
  * after a second. */
 MUST_CHECK enum err_code checkpoints_tick(struct checkpoints *c, struct wall_ns now, struct err *e);

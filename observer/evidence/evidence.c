@@ -58,10 +58,20 @@ struct checkpoints *evidence_checkpoints(struct evidence *ev)
 	return ev ? ev->checkpoints : NULL;
 }
 
-struct evidence_sender_counts evidence_sent(struct evidence *ev)
+void evidence_tell(void *ctx, struct metrics_page *p)
 {
-	return ev && ev->sender ? evidence_sender_counts(ev->sender)
-				: (struct evidence_sender_counts){ 0 };
+	const struct evidence *ev = ctx;
+	struct evidence_sender_counts c = ev->sender ? evidence_sender_counts(ev->sender)
+						     : (struct evidence_sender_counts){ 0 };
+
+	page_counter(p, "tycho_checkpoints_total", "Checkpoints of the chain signed and kept",
+		     checkpoints_made(ev->checkpoints));
+	page_counter(p, "tycho_checkpoints_sent_total",
+		     "Checkpoints that a target took, added up over targets", c.sent);
+	page_counter(p, "tycho_checkpoints_send_errors_total",
+		     "Attempts to send one that failed; they are tried again", c.failed);
+	page_counter(p, "tycho_checkpoints_dropped_total",
+		     "Checkpoints that a target was away for too long to get", c.dropped);
 }
 
 /* --- one export ------------------------------------------------------------------------------ */

@@ -12,6 +12,7 @@
 #define TYCHO_OBSERVER_EVIDENCE_H
 
 #include "evidence/checkpoint.h"
+#include "metrics/metrics.h"
 #include "rpc/server.h"
 #include "store/store.h"
 
@@ -42,6 +43,7 @@ void evidence_announce(const struct evidence *ev);
 struct checkpoints *evidence_checkpoints(struct evidence *ev);
 /* For the server: with @ev NULL (no history is kept) the call says so. */
 struct rpc_method evidence_method(struct evidence *ev);
-struct evidence_sender_counts evidence_sent(struct evidence *ev);
+/* A metrics_collect_fn; @ctx is a struct evidence. */
+void evidence_tell(void *ctx, struct metrics_page *page);
 
 #endif

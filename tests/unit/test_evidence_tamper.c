@@ -631,7 +631,7 @@ static void change_shown(Tycho__V1__EvidenceBlock *m)
 {
 	for (size_t i = 0; i < m->n_parts; i++) {
 		ProtobufCBinaryData *c = &m->parts[i]->content;
-		uint8_t *at = memmem(c->data, c->len, first_token, 17);
+		uint8_t *at = c->len ? memmem(c->data, c->len, first_token, 17) : NULL;
 		if (at)
 			at[1] = at[1] == '0' ? '1' : '0';
 	}
