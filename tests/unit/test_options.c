@@ -139,6 +139,45 @@ static void a_hubble_server_is_one_source_more(void **state)
 	assert_true(o.hubble.history_ns == 1800 * NS_PER_S);
 }
 
+static void history_is_kept_for_a_week_unless_told_otherwise(void **state)
+{
+	(void)state;
+	struct obs_options o;
+	struct err e;
+
+	assert_int_equal(READ(&o, &e, "--noise"), ERR_OK);
+	assert_null(o.store_dir);
+	assert_false(o.store_off);
+	assert_true(o.store.retention_ns == 7 * 86400 * NS_PER_S);
+	assert_true(o.store.retention_bytes == UINT64_C(10) << 30);
+	assert_int_equal(READ(&o, &e, "--store=/data", "--retention", "36h", "--retention-size=2T",
+			      "--retention-edges", "90d", "--seal-period=250ms"),
+			 ERR_OK);
+	assert_string_equal(o.store_dir, "/data");
+	assert_true(o.store.retention_ns == 36 * 3600 * NS_PER_S);
+	assert_true(o.store.retention_bytes == UINT64_C(2) << 40);
+	assert_true(o.store.edges_retention_ns == 90 * 86400 * NS_PER_S);
+	assert_true(o.store.seal_ns == 250 * NS_PER_MS);
+	assert_int_equal(READ(&o, &e, "--store", "off", "--retention=0", "--retention-size=0"),
+			 ERR_OK);
+	assert_true(o.store_off);
+	assert_true(o.store.retention_ns == 0 && o.store.retention_bytes == 0);
+	/* the first size that is too small, the first that will do, and what cannot be said in 64
+	 * bits */
+	assert_int_equal(READ(&o, &e, "--retention-size", "16383K"), ERR_INVALID);
+	assert_int_equal(READ(&o, &e, "--retention-size", "16384K"), ERR_OK);
+	assert_int_equal(READ(&o, &e, "--retention-size", "9000000P"), ERR_INVALID);
+	static const char *const bad[] = { "--retention=59s",    "--retention=7",
+					   "--retention=-7d",    "--retention=d",
+					   "--retention-size=",  "--retention-size=10Gi",
+					   "--seal-period=99ms", "--seal-period=61s",
+					   "--store=",           "--retention-edges=59m" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(READ(&o, &e, bad[i]), ERR_INVALID);
+		assert_memory_equal(e.msg, bad[i], strcspn(bad[i], "="));
+	}
+}
+
 static void misuse_is_one_sentence_that_names_the_option(void **state)
 {
 	(void)state;
@@ -194,6 +233,7 @@ int main(void)
 		cmocka_unit_test(ciliums_perf_buffers_are_not_taken_by_accident),
 		cmocka_unit_test(redaction_is_switched_on_before_it_is_refined),
 		cmocka_unit_test(a_hubble_server_is_one_source_more),
+		cmocka_unit_test(history_is_kept_for_a_week_unless_told_otherwise),
 		cmocka_unit_test(misuse_is_one_sentence_that_names_the_option),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
