@@ -11,7 +11,7 @@ class Relayed(Served):
     """A recorded file in an observer; asked through a relay that has it as its one peer."""
 
     def __init__(self, name):
-        super().__init__(name)
+        super().__init__(name, 'log')
         self.client.close()
         self.relay = Relay('--sort-buffer-drain-timeout', '50ms', peers=['n0=' + self.observer.socket]).__enter__()
         self.client = self.relay.client()
