@@ -327,7 +327,7 @@ enum err_code evidence_collect_put(struct evidence_collect *c, struct str respon
 	struct wire_reader r = wire_reader_of(response);
 	struct str name = { "", 0 }, message = { "", 0 };
 	uint32_t member = 0;
-	struct answer *n;
+	struct answer *n = NULL; /* for compilers that do not see that a code comes with it */
 
 	for (struct wire_field x; wire_next(&r, &x);)
 		if (x.type == WIRE_LEN && x.number == RESPONSE_NODE) {

@@ -116,7 +116,7 @@ enum err_code evidence_key_open(const char *path, bool make, struct evidence_key
 				struct err *e)
 {
 	char pem[PEM_MAX_BYTES];
-	struct str text;
+	struct str text = { "", 0 };
 
 	if (make && access(path, F_OK) != 0 && errno == ENOENT && make_file(path, e) != ERR_OK)
 		return e ? e->code : ERR_IO;
