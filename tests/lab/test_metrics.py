@@ -19,7 +19,7 @@ ADDRESS = '127.0.0.1:9965'
 
 @pytest.fixture(scope='module')
 def node(lab):
-    ob = lab.observer(lab.node1, '--interface', 'v-cart', '--interval', '500ms', '--nflog-group', '5', '--metrics', METRICS,
+    ob = lab.observer(lab.node1, '--interface', 'v-cart', '--interval', '100ms', '--nflog-group', '5', '--metrics', METRICS,
                       '--metrics-listen', ADDRESS).start()
     yield ob
     assert ob.stop() == 0
@@ -40,9 +40,9 @@ def settle(node, prometheus):
         records = next(int(line.split()[1]) for line in body.decode().splitlines() if line.startswith('tycho_log_records_total '))
         if records != seen:
             seen, since = records, time.monotonic()
-        elif time.monotonic() - since > 1.2:
+        elif time.monotonic() - since > 0.5:
             break
-        time.sleep(0.1)  # between two looks: what is waited for is silence
+        time.sleep(0.05)  # between two looks: what is waited for is silence
     prometheus.wait('tycho_metrics_records_total', lambda r: r and min(r.values()) >= seen)
 
 
