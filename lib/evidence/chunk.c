@@ -223,6 +223,9 @@ static enum err_code check_lines(struct chunk_checker *c, const struct chunk *ch
 		if (!csv)
 			continue;
 		buf_reset(&c->line);
+		if (renderer_read(c->renderer, e) != ERR_OK)
+			return err_in(e, "record %llu",
+				      (unsigned long long)c->block.records[i].seq);
 		render_csv(c->renderer, &c->line);
 		if (csv->read == 0 && (!next_line(csv, &got) || !str_eq(got, render_csv_head())))
 			return err_set(e, ERR_PARSE, "%s/flows.csv has other columns", chunk->dir);

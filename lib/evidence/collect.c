@@ -230,6 +230,7 @@ static enum err_code render_records(struct evidence_collect *c, struct answer *n
 		struct err why;
 		evidence_block_parts(&n->block, i, parts);
 		if (renderer_take(c->renderer, parts, &why) != ERR_OK ||
+		    renderer_read(c->renderer, &why) != ERR_OK ||
 		    render_json(c->renderer, &n->flows, &why) != ERR_OK) {
 			fail_node(n, str_of(why.msg));
 			return ERR_OK;

@@ -7,12 +7,27 @@
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 
-enum { MESSAGE_MAX_BYTES = 64 << 20, DICT_ENTRIES = 1 << 17, DICT_FULL = 1 << 16 };
+enum {
+	MESSAGE_MAX_BYTES = 64 << 20,
+	DICT_ENTRIES = 1 << 17,
+	DICT_FULL = 1 << 16,
+	FRAGMENTS = 4096,
+	FRAGMENT_BYTES = 1016,
+};
+
+/* A field of a flow as JSON, by its bytes. */
+struct fragment {
+	uint32_t key_len, text_len; /* 0: free */
+	char bytes[FRAGMENT_BYTES]; /* key, then text */
+};
 
 struct renderer {
 	struct flow_dict *dict;
 	struct buf message, response;
 	struct flow flow;
+	struct fragment *fragments;
+	uint64_t seed;
+	const struct schema_message *schema; /* flow.Flow */
 	const struct schema_enum *verdicts, *drops, *directions;
 };
 
@@ -26,7 +41,10 @@ enum err_code renderer_new(struct renderer **ret, struct err *e)
 	r->verdicts = schema_find_enum(STR("flow.Verdict"));
 	r->drops = schema_find_enum(STR("flow.DropReason"));
 	r->directions = schema_find_enum(STR("flow.TrafficDirection"));
-	if (!r->verdicts || !r->drops || !r->directions)
+	r->schema = schema_find(STR("flow.Flow"));
+	r->fragments = calloc(FRAGMENTS, sizeof *r->fragments);
+	r->seed = (uint64_t)(uintptr_t)r ^ mono_now().v;
+	if (!r->verdicts || !r->drops || !r->directions || !r->schema || !r->fragments)
 		return err_set(e, ERR_NOMEM, "records of a bundle");
 	enum err_code code = flow_dict_new(DICT_ENTRIES, &r->dict, e);
 	if (code == ERR_OK)
@@ -39,6 +57,7 @@ void renderer_free(struct renderer *r)
 	if (!r)
 		return;
 	flow_dict_free(r->dict);
+	free(r->fragments);
 	buf_done(&r->message);
 	buf_done(&r->response);
 	free(r);
@@ -46,18 +65,135 @@ void renderer_free(struct renderer *r)
 
 enum err_code renderer_take(struct renderer *r, const struct str parts[CHAIN_PARTS_], struct err *e)
 {
+	buf_reset(&r->message);
+	chain_join(parts, &r->message);
+	return r->message.failed ? err_set(e, ERR_NOMEM, "a record") : ERR_OK;
+}
+
+enum err_code renderer_read(struct renderer *r, struct err *e)
+{
 	struct flow_dict_counts c = flow_dict_counts(r->dict);
 
 	if (c.endpoints > DICT_FULL || c.services > DICT_FULL || c.nodes > DICT_FULL)
 		flow_dict_reset(r->dict);
-	buf_reset(&r->message);
-	chain_join(parts, &r->message);
-	if (r->message.failed)
-		return err_set(e, ERR_NOMEM, "a record");
 	return flow_decode(buf_str(&r->message), r->dict, &r->flow, e);
 }
 
-enum err_code render_json(struct renderer *r, struct buf *b, struct err *e)
+/* --- JSON --- */
+
+/*
+ * Most of a line has been said before: endpoints, addresses, names. So each field of the flow is
+ * written on its own, and what it came to is remembered by its bytes, in a table of fixed size
+ * where a newcomer takes the place of whoever has it. Fields that hardly repeat are not remembered.
+ */
+/* The fields of a flow, by their place in the schema: raw bytes of each. */
+struct parted {
+	struct str raw[SCHEMA_MAX_FIELDS];
+	struct str node, time; /* their contents */
+};
+
+/* False: fields stand apart from their likes, or are not known. That is for the general writer. */
+static bool part(const struct renderer *r, struct parted *p)
+{
+	struct wire_reader reader = wire_reader_of(buf_str(&r->message));
+
+	memset(p->raw, 0, sizeof p->raw);
+	p->node = p->time = (struct str){ NULL, 0 };
+	for (struct wire_field x; wire_next(&reader, &x);) {
+		const struct schema_field *f = schema_field_numbered(r->schema, x.number);
+		if (!f)
+			return false;
+		struct str *raw = &p->raw[f->index];
+		if (raw->p && raw->p + raw->len != x.raw.p)
+			return false;
+		*raw = raw->p ? str_n(raw->p, raw->len + x.raw.len) : x.raw;
+		if (x.type == WIRE_LEN && x.number == FLOW_FIELD_NODE_NAME)
+			p->node = x.bytes;
+		else if (x.type == WIRE_LEN && x.number == FLOW_FIELD_TIME)
+			p->time = x.bytes;
+	}
+	return !reader.bad;
+}
+
+static bool hardly_repeats(uint32_t number)
+{
+	return number == FLOW_FIELD_TIME || number == FLOW_FIELD_UUID || number == FLOW_FIELD_L4 ||
+	       number == FLOW_FIELD_TYCHO;
+}
+
+/* Appends `"name":value`, or nothing for a default. */
+static enum err_code put_field(struct renderer *r, const struct schema_field *f, struct str raw,
+			       struct buf *b, struct err *e)
+{
+	struct fragment *slot = NULL;
+	size_t start = b->len;
+
+	if (!hardly_repeats(f->number) && raw.len < FRAGMENT_BYTES / 2) {
+		slot = &r->fragments[hash_bytes(raw.p, raw.len, r->seed) % FRAGMENTS];
+		if (slot->key_len == raw.len && memcmp(slot->bytes, raw.p, raw.len) == 0) {
+			buf_put(b, slot->bytes + slot->key_len, slot->text_len);
+			return ERR_OK;
+		}
+	}
+	enum err_code code = json_put_message(b, &flow__flow__descriptor, raw, e);
+	if (code != ERR_OK || b->failed)
+		return code;
+	/* without the object's braces */
+	size_t len = b->len - start - 2;
+	memmove(b->p + start, b->p + start + 1, len);
+	b->len = start + len;
+	if (slot && raw.len + len <= FRAGMENT_BYTES) {
+		memcpy(slot->bytes, raw.p, raw.len);
+		memcpy(slot->bytes + raw.len, b->p + start, len);
+		slot->key_len = (uint32_t)raw.len;
+		slot->text_len = (uint32_t)len;
+	}
+	return ERR_OK;
+}
+
+static enum err_code put_parted(struct renderer *r, const struct parted *p, struct buf *b,
+				struct err *e)
+{
+	size_t time_at = 0, time_len = 0;
+
+	buf_lit(b, "{\"flow\":{");
+	size_t empty = b->len;
+	for (size_t i = 0; i < r->schema->field_count; i++) {
+		const struct schema_field *f = &r->schema->fields[i];
+		if (!p->raw[i].p)
+			continue;
+		size_t before = b->len;
+		if (before > empty)
+			buf_char(b, ',');
+		size_t at = b->len;
+		enum err_code code = put_field(r, f, p->raw[i], b, e);
+		if (code != ERR_OK)
+			return code;
+		if (b->len == at)
+			b->len = before; /* a default says nothing */
+		if (f->number == FLOW_FIELD_TIME) {
+			time_at = at;
+			time_len = b->len - at;
+		}
+	}
+	buf_char(b, '}');
+	if (p->node.len) {
+		buf_lit(b, ",\"node_name\":");
+		json_put_string(b, p->node);
+	}
+	if (p->time.p) {
+		buf_char(b, ',');
+		char *to = buf_reserve(b, time_len);
+		if (to) {
+			memcpy(to, b->p + time_at, time_len);
+			b->len += time_len;
+		}
+	}
+	buf_lit(b, "}\n");
+	return ERR_OK;
+}
+
+static enum err_code put_generally(struct renderer *r, struct buf *b, struct err *e)
 {
 	struct wire_reader reader = wire_reader_of(buf_str(&r->message));
 	struct str node = { "", 0 }, time = { NULL, 0 };
@@ -81,6 +217,13 @@ enum err_code render_json(struct renderer *r, struct buf *b, struct err *e)
 		json_put_message(b, &observer__get_flows_response__descriptor, buf_str(out), e);
 	buf_char(b, '\n');
 	return code;
+}
+
+enum err_code render_json(struct renderer *r, struct buf *b, struct err *e)
+{
+	struct parted p;
+
+	return part(r, &p) ? put_parted(r, &p, b, e) : put_generally(r, b, e);
 }
 
 /* --- CSV --- */

@@ -19,11 +19,13 @@ MUST_CHECK enum err_code renderer_new(struct renderer **ret, struct err *e);
 void renderer_free(struct renderer *r);
 AUTO_DEFINE(struct renderer, renderer_free);
 
-/* Takes a record: what the functions below speak of, until the next. @parts: as shown. ERR_PARSE:
- * it is no flow. */
+/* Takes a record: what the functions below speak of, until the next. @parts: as shown; borrowed no
+ * longer than the call. */
 MUST_CHECK enum err_code renderer_take(struct renderer *r, const struct str parts[CHAIN_PARTS_],
 				       struct err *e);
-/* With the newline. */
+/* Reads it into numbers: needed before all but render_json. ERR_PARSE: it is no flow. */
+MUST_CHECK enum err_code renderer_read(struct renderer *r, struct err *e);
+/* With the newline. ERR_PARSE: it is no flow. */
 MUST_CHECK enum err_code render_json(struct renderer *r, struct buf *b, struct err *e);
 void render_csv(struct renderer *r, struct buf *b);
 struct str render_csv_head(void);
