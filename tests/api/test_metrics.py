@@ -292,7 +292,9 @@ def test_series_of_a_pod_that_is_gone_are_told_until_then(tmp_path):
 def documented():
     """{name: (type, labels)} of the tables of docs/metrics.md; labels None where Hubble's options make them."""
     with open(os.path.join(wire.ROOT, 'docs', 'metrics.md'), encoding='utf-8') as f:
-        rows = re.findall(r'^\| `(\w+)` \| (counter|gauge|histogram) \| (.*?) \|', f.read(), re.M)
+        rows = [(name, kind, labels) for names, kind, labels in
+                re.findall(r'^\| ((?:`\w+`(?:, )?)+) \| (counter|gauge|histogram) \| (.*?) \|', f.read(), re.M)
+                for name in re.findall(r'\w+', names)]
     assert len({name for name, _, _ in rows}) == len(rows), 'a metric twice'
     return {name: (kind, None if '…' in labels else set(re.findall(r'`(\w+)`', labels))) for name, kind, labels in rows}
 
