@@ -160,26 +160,44 @@ static int ask(const char *dir, const char *question)
 	return 0;
 }
 
-/* Seconds that a process of its own takes; *@ret_found and *@ret_kib are what it said. */
-static double ask_cold(const char *self, const char *dir, const char *question,
-		       unsigned long long *ret_found, long *ret_kib)
+struct cold {
+	double s, cpu_s; /* the process's time by the clock, and of the processor; best of ROUNDS */
+	unsigned long long found;
+	long kib;
+};
+
+static double children_s(void)
 {
-	double best = 1e9;
+	struct rusage use;
+
+	(void)getrusage(RUSAGE_CHILDREN, &use);
+	return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+	       (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+}
+
+/* What a process of its own takes, its start included. */
+static struct cold ask_cold(const char *self, const char *dir, const char *question)
+{
+	struct cold best = { .s = 1e9, .cpu_s = 1e9 };
 
 	for (int round = 0; round < ROUNDS; round++) {
 		char command[1200], line[200] = "";
 		unsigned long long bytes;
 		struct mono_ns start = mono_now();
+		double cpu = children_s();
 
-		(void)snprintf(command, sizeof command, "'%s' ask '%s' %s", self, dir, question);
+		(void)snprintf(command, sizeof command, "exec '%s' ask '%s' %s", self, dir,
+			       question);
 		FILE *p = popen(command, "r");
 		if (!p || !fgets(line, sizeof line, p) || pclose(p) != 0 ||
-		    sscanf(line, "%llu %llu %ld", ret_found, &bytes, ret_kib) != 3) {
+		    sscanf(line, "%llu %llu %ld", &best.found, &bytes, &best.kib) != 3) {
 			(void)fprintf(stderr, "%s failed\n", command);
 			exit(1);
 		}
 		double s = (double)(mono_now().v - start.v) / 1e9;
-		best = s < best ? s : best;
+		best.s = s < best.s ? s : best.s;
+		cpu = children_s() - cpu;
+		best.cpu_s = cpu < best.cpu_s ? cpu : best.cpu_s;
 	}
 	return best;
 }
@@ -276,32 +294,33 @@ static void make_rows(const char *path, size_t flows, double *ret_ns)
 static void measure(const char *self)
 {
 	char dir[] = "/tmp/bench-store-XXXXXX", command[100], path[600];
-	unsigned long long found;
-	long kib;
-	double s, ns;
+	double ns;
 
 	if (!mkdtemp(dir))
 		exit(1);
 	(void)make_store(dir, FLOWS, true);
 	double bytes = bytes_of(dir, "flows.db") + bytes_of(dir, "flows.db-wal");
 	bench_at_most("on disk, all tables", bytes / FLOWS, "bytes a flow", 12);
-	s = ask_cold(self, dir, "dropped", &found, &kib);
-	bench_at_most("--verdict DROPPED over 10,000,000, cold process", s, "s", 0.3);
-	bench_note("of them found", (double)found, "flows");
-	bench_at_most("memory of that process", (double)kib / 1024, "MiB", 32);
-	s = ask_cold(self, dir, "pod", &found, &kib);
-	bench_at_most("one pod's last hour, cold process", s, "s", 0.1);
-	bench_note("found", (double)found, "flows");
-	s = ask_cold(self, dir, "scan", &found, &kib);
-	bench_at_least("scan for a port that no zone rules out, cold process", FLOWS / s, "flows/s",
-		       20e6);
-	bench_note("found", (double)found, "flows");
-	s = ask_cold(self, dir, "port", &found, &kib);
-	bench_note("scan for port 443", FLOWS / s, "flows/s");
-	bench_note("found", (double)found, "flows");
-	s = ask_cold(self, dir, "all", &found, &kib);
-	bench_note("all members of all flows", FLOWS / s, "flows/s");
-	bench_note("memory of that process", (double)kib / 1024, "MiB");
+	struct cold c = ask_cold(self, dir, "dropped");
+	bench_at_most("--verdict DROPPED over 10,000,000, cold process", c.s, "s", 0.3);
+	bench_note("the same, processor time", c.cpu_s, "s");
+	bench_note("of them found", (double)c.found, "flows");
+	bench_at_most("memory of that process", (double)c.kib / 1024, "MiB", 32);
+	c = ask_cold(self, dir, "pod");
+	bench_at_most("one pod's last hour, cold process", c.s, "s", 0.1);
+	bench_note("the same, processor time", c.cpu_s, "s");
+	bench_note("found", (double)c.found, "flows");
+	c = ask_cold(self, dir, "scan");
+	bench_at_least("scan for a port that no zone rules out, cold process", FLOWS / c.s,
+		       "flows/s", 20e6);
+	bench_note("the same, by processor time", FLOWS / c.cpu_s, "flows/s");
+	bench_note("found", (double)c.found, "flows");
+	c = ask_cold(self, dir, "port");
+	bench_note("scan for port 443, by processor time", FLOWS / c.cpu_s, "flows/s");
+	bench_note("found", (double)c.found, "flows");
+	c = ask_cold(self, dir, "all");
+	bench_note("all members of all flows, by processor time", FLOWS / c.cpu_s, "flows/s");
+	bench_note("memory of that process", (double)c.kib / 1024, "MiB");
 	(void)snprintf(path, sizeof path, "%s/rows.db", dir);
 	make_rows(path, ROW_FLOWS, &ns);
 	double row_bytes = bytes_of(dir, "rows.db") / ROW_FLOWS;
