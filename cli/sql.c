@@ -228,6 +228,11 @@ static enum err_code run_query(struct store_sql *q, const char *statement, struc
 	(void)sigaction(SIGINT, &on_interrupt, NULL);
 	enum err_code code = store_sql_run(q, str_of(statement), &sink, e);
 	bool is_cut = code == ERR_AGAIN;
+	if (store_sql_damaged(q))
+		(void)fprintf(stderr,
+			      "The store is damaged: %zu parts of it could not be read and are "
+			      "missing here.\n",
+			      store_sql_damaged(q));
 	if (code == ERR_CLOSED)
 		return code;
 	/* before the sentence about a query that is wrong there is nothing to be shown */

@@ -386,7 +386,7 @@ static bool read_shapes(struct segment *s)
 static bool read_points(struct segment *s)
 {
 	struct nums_in in;
-	uint32_t *guesses = s->guess->point;
+	uint32_t(*guesses)[GUESS_POINTS] = s->guess->point;
 
 	s->points = segment_room(s, &s->rooms[ROOM_POINTS], s->point_count * sizeof *s->points);
 	s->point_of = segment_room(s, &s->rooms[ROOM_POINT_OF], s->count * sizeof *s->point_of);
@@ -399,15 +399,21 @@ static bool read_points(struct segment *s)
 	for (size_t i = 0; i < s->count; i++) {
 		uint64_t code = nums_get(&in);
 
-		if (!code && !segment_expects(s, i))
+		if (code < 2 && !segment_expects(s, i))
 			continue; /* a guess that was right teaches nothing */
-		uint32_t link = s->talks[s->talk_of[i]].link;
-		uint32_t *guess = &guesses[guess_mix(link, s->ways[s->shape_of[i]]) % GUESS_POINTS];
-		uint64_t point = code ? code - 1 : *guess;
-
+		const struct link *l = &s->links[s->talks[s->talk_of[i]].link];
+		uint32_t shape = s->shape_of[i];
+		bool swapped = s->shapes[shape].swapped;
+		uint32_t *guess[2] = {
+			&guesses[0][guess_point_at(swapped ? l->b : l->a, s->ways[shape])],
+			&guesses[1][guess_point_at(swapped ? l->a : l->b, s->ways[shape])],
+		};
+		uint64_t point = code < 2 ? *guess[code] : code - 2;
 		if (point >= s->point_count)
 			return false;
-		s->point_of[i] = *guess = (uint32_t)point;
+		s->point_of[i] = (uint32_t)point;
+		if (code >= 2)
+			*guess[0] = *guess[1] = (uint32_t)point;
 	}
 	return !in.bad;
 }

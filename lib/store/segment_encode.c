@@ -261,23 +261,29 @@ static bool put_shape(struct segment_encoder *enc, const struct flow *f, bool sw
 }
 
 static bool put_point(struct segment_encoder *enc, const struct flow *f, uint32_t link,
-		      unsigned way)
+		      bool swapped, unsigned way)
 {
-	uint32_t *guess = &enc->guess.point[guess_mix(link, way) % GUESS_POINTS], number;
+	const struct link *l = rows_at(&enc->links, link);
+	uint32_t *guess[2] = {
+		&enc->guess.point[0][guess_point_at(swapped ? l->b : l->a, way)],
+		&enc->guess.point[1][guess_point_at(swapped ? l->a : l->b, way)],
+	};
 	struct point_row row = { .ifindex = f->ifindex, .netns = f->netns };
+	uint32_t number;
 
 	memcpy(row.src_mac, f->src_mac, sizeof row.src_mac);
 	memcpy(row.dst_mac, f->dst_mac, sizeof row.dst_mac);
 	memcpy(row.ifname, f->ifname, sizeof row.ifname);
-	if (*guess < enc->points.count &&
-	    memcmp(rows_at(&enc->points, *guess), &row, sizeof row) == 0) {
-		put(enc, COLUMN_POINT, 0);
-		return true;
-	}
+	for (unsigned i = 0; i < 2; i++)
+		if (*guess[i] < enc->points.count &&
+		    memcmp(rows_at(&enc->points, *guess[i]), &row, sizeof row) == 0) {
+			put(enc, COLUMN_POINT, i);
+			return true;
+		}
 	if (!rows_put(&enc->points, &row, &number))
 		return false;
-	put(enc, COLUMN_POINT, 1 + number);
-	*guess = number;
+	put(enc, COLUMN_POINT, 2 + number);
+	*guess[0] = *guess[1] = number;
 	return true;
 }
 
@@ -431,7 +437,7 @@ static bool add_record(struct segment_encoder *enc, const struct flow *f)
 	if (!put_talk(enc, &x, &talk, &link) || !put_shape(enc, f, x.swapped, talk, link, &shape))
 		return false;
 	unsigned way = enc->ways[shape];
-	if (!put_point(enc, f, link, way) || !put_rare(enc, f, talk, x.swapped) ||
+	if (!put_point(enc, f, link, x.swapped, way) || !put_rare(enc, f, talk, x.swapped) ||
 	    !put_ext(enc, f, talk, link, way) || !put_uuid(enc, f))
 		return false;
 	put_counts(enc, f, talk, x.swapped, shape);

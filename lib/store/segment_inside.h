@@ -32,7 +32,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are stored as they lie");
 
-#define SEGMENT_MAGIC "tyS\002"
+#define SEGMENT_MAGIC "tyS\003"
 /* Where columns of differences begin. */
 struct segment_start {
 	uint64_t seq; /* of the first record, less 1 */
@@ -45,8 +45,9 @@ enum column {
 	/* of each record */
 	COLUMN_TALK,   /* 0: a new one; k: the k-th newest */
 	COLUMN_SHAPE,  /* 0, 1: the two guesses; 2 + k: shape k, which is new if there are just k */
-	COLUMN_POINT,  /* 0: as guessed; 1 + k: point k, perhaps new */
-	COLUMN_RARE,   /* the same */
+	COLUMN_POINT,  /* 0, 1: as the source's, the destination's place is guessed; 2 + k: point k,
+			  perhaps new */
+	COLUMN_RARE,   /* 0: as guessed; 1 + k: row k, perhaps new */
 	COLUMN_EXT,    /* the same; ext 0 is the empty one */
 	COLUMN_TIME,   /* zigzag of the difference to the record before */
 	COLUMN_COUNTS, /* enum counts_from */
@@ -171,6 +172,12 @@ static inline uint32_t guess_mix(uint32_t id, unsigned way)
 	return h ^ h >> 15;
 }
 
+/* Where sources and destinations are met: an interface is one host's as a rule. */
+static inline size_t guess_point_at(uint32_t host, unsigned way)
+{
+	return guess_mix(host, way) % GUESS_POINTS;
+}
+
 struct guess_counts {
 	uint64_t packets, bytes;
 };
@@ -183,7 +190,7 @@ struct guesses {
 	/* what came after a shape; after nothing, by link */
 	uint32_t next_shape[2 * GUESS_SHAPES][2];
 	struct guess_counts shape_counts[GUESS_SHAPES];
-	uint32_t point[GUESS_POINTS];
+	uint32_t point[2][GUESS_POINTS]; /* by source, by destination */
 	struct {
 		uint32_t talk, ext; /* talk + 1 */
 	} ext[GUESS_EXTS];

@@ -213,6 +213,11 @@ void store_sql_free(struct store_sql *q)
 	free(q);
 }
 
+size_t store_sql_damaged(const struct store_sql *q)
+{
+	return q->damaged;
+}
+
 void store_sql_cancel(struct store_sql *q)
 {
 	atomic_store_explicit(&q->is_cancelled, true, memory_order_relaxed);

@@ -1,4 +1,5 @@
 /* flows: the records of the store as rows. */
+#include "store/reader.h"
 #include "store/sql_flows.h"
 
 enum {
@@ -73,6 +74,9 @@ static int close_cursor(sqlite3_vtab_cursor *v)
 {
 	struct cursor *c = (struct cursor *)v;
 
+	size_t damaged = gaps_count(&c->r->found);
+
+	c->q->damaged = damaged > c->q->damaged ? damaged : c->q->damaged;
 	store_scan_free(c->scan);
 	flow_filter_free(c->filter);
 	store_reader_free(c->r);

@@ -15,6 +15,7 @@ struct store_sql {
 	char *dir;
 	struct wall_ns now;
 	struct flow_dict *dict; /* of what is read */
+	size_t damaged;         /* parts stepped over */
 	atomic_bool is_cancelled;
 	bool is_declaring; /* a table of ours: what SQLite does for it is not the statement's doing
 			    */

@@ -422,6 +422,20 @@ static void the_caller_can_end_a_query_at_a_row(void **state)
 	assert_string_equal(ask(d, "select count(*) from flows"), "3001\n");
 }
 
+static void damaged_parts_are_counted(void **state)
+{
+	struct desk *d = *state;
+	struct err e;
+
+	assert_int_equal(store_sql_damaged(d->q), 0);
+	(void)fixture_sql(d->fx, "UPDATE segment_data SET data = zeroblob(100)");
+	store_sql_free(d->q);
+	assert_int_equal(store_sql_new(d->fx->dir, NOON, &d->q, &e), ERR_OK);
+	assert_string_equal(ask(d, "select count(*) from flows"), "0\n");
+	assert_true(store_sql_damaged(d->q) > 0);
+	assert_string_equal(ask(d, "select count(*) > 0 from edges"), "1\n");
+}
+
 static void a_cancelled_query_ends(void **state)
 {
 	struct desk *d = *state;
@@ -483,7 +497,8 @@ int main(void)
 		cmocka_unit_test(ago_counts_from_the_given_now),
 		cmocka_unit_test(the_caller_can_end_a_query_at_a_row),
 		cmocka_unit_test(the_schema_names_every_column_that_a_star_shows),
-		cmocka_unit_test(a_cancelled_query_ends), /* the last one: it stays cancelled */
+		cmocka_unit_test(damaged_parts_are_counted), /* it leaves them so */
+		cmocka_unit_test(a_cancelled_query_ends),    /* the last one: it stays cancelled */
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
