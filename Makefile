@@ -5,7 +5,7 @@
 #	sudo make demo    a small network of namespaces with traffic, to look at
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build-deps build run demo test test-quick bench install clean format fuzz
+.PHONY: help deps build-deps build run demo test test-quick bench install package package-test clean format fuzz
 
 DESTDIR ?=
 PREFIX ?= /usr/local
@@ -13,7 +13,7 @@ TYCHO_SHARED ?= $(abspath ../shared)
 export TYCHO_SHARED
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that are missing
 	@deploy/install-packages packages-build packages-test
@@ -45,6 +45,14 @@ fuzz: deps ## build the libFuzzer targets into build/fuzz/bin/
 
 install: build ## into $(DESTDIR)$(PREFIX)
 	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
+
+package: deps ## a Debian package, build/tycho_*.deb
+	@cmake --preset release -B build/package -DCMAKE_INSTALL_PREFIX=/usr >/dev/null
+	@cmake --build build/package --target programs
+	@cd build/package && cpack -G DEB -B .. >/dev/null && rm -rf ../_CPack_Packages && ls ../*.deb
+
+package-test: package ## … installed, upgraded and purged in a fresh Debian root
+	@tests/package/in-a-fresh-root build/tycho_*.deb
 
 clean: ## remove what was built
 	@rm -rf build
