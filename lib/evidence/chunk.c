@@ -213,13 +213,18 @@ static enum err_code check_lines(struct chunk_checker *c, const struct chunk *ch
 		    render_json(c->renderer, &c->line, e) != ERR_OK)
 			return err_in(e, "record %llu",
 				      (unsigned long long)c->block.records[i].seq);
-		if (!next_line(json, &got))
+		/* What is as it should be need not be looked through for its end. */
+		if (str_has_prefix(json->rest, buf_str(&c->line))) {
+			json->rest = str_from(json->rest, c->line.len);
+			json->read++;
+		} else if (!next_line(json, &got)) {
 			return err_set(e, ERR_PARSE,
 				       "%s/flows.jsonl lacks the line of record %llu: a flow was "
 				       "removed, or the end is cut off",
 				       chunk->dir, (unsigned long long)c->block.records[i].seq);
-		if (!str_eq(got, buf_str(&c->line)))
+		} else {
 			return name_difference(c, chunk, i, got, *json, e);
+		}
 		if (!csv)
 			continue;
 		buf_reset(&c->line);
