@@ -62,6 +62,8 @@ enum err_code evidence_collect_new(const struct evidence_collect_config *config,
 	if (!c)
 		return err_set(e, ERR_NOMEM, "a bundle");
 	c->config = *config;
+	if (!c->config.chunk_bytes)
+		c->config.chunk_bytes = COLLECT_CHUNK_BYTES;
 	c->tar = buf_init(FILE_MAX);
 	c->frame = buf_init(FILE_MAX);
 	c->path = str_dup(str_of(config->path));
@@ -189,7 +191,7 @@ static enum err_code on_entries(struct evidence_collect *c, struct answer *n, st
 	struct chunk_note note = { 0 };
 	bool is_whole = true;
 
-	if (n->chunk_entries >= COLLECT_CHUNK_ENTRIES || n->flows.len >= COLLECT_CHUNK_BYTES) {
+	if (n->chunk_entries >= COLLECT_CHUNK_ENTRIES || n->flows.len >= c->config.chunk_bytes) {
 		enum err_code code = end_chunk(c, n, e);
 		if (code != ERR_OK)
 			return code;

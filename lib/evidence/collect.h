@@ -25,6 +25,7 @@ struct evidence_collect_config {
 	struct str request; /* tycho.v1.ExportRequest, as it was sent; borrowed for the call */
 	const char *tool;   /* "tycho 0.1.0" */
 	bool csv;
+	size_t chunk_bytes; /* of lines in a chunk, about; 0: COLLECT_CHUNK_BYTES */
 	struct wall_ns now;
 };
 

@@ -30,6 +30,7 @@ struct ask {
 	const char *verdict;         /* "DROPPED"; NULL: any */
 	unsigned redact;             /* REDACT_ bits */
 	bool csv;
+	size_t chunk_bytes; /* 0: as usual */
 };
 /* Appends the ExportRequest. */
 void evidence_request(const struct ask *ask, struct buf *out);

@@ -129,8 +129,7 @@ static void assert_change_is_found(struct world *w, const struct ask *ask, const
 
 static const struct ask everything = { .csv = true };
 
-/* --- flows
- * ------------------------------------------------------------------------------------------ */
+/* --- flows --- */
 
 static void lines_change_verdict(struct edit_file *f)
 {
@@ -193,8 +192,7 @@ static void changed_lines_are_found(void **state)
 			       "flows.csv has other columns");
 }
 
-/* --- records: the lines say what they say
- * ------------------------------------------------------------ */
+/* --- records: the lines say what they say --- */
 
 /* The first block, unpacked, handed to @change, and packed again; of @n the record at work. */
 static void edit_first_block(struct edit_file *f, void (*change)(Tycho__V1__EvidenceBlock *m))
@@ -371,8 +369,7 @@ static void a_flow_left_out_is_found_though_proof_and_manifest_agree(void **stat
 	assert_bad(w, "left-out-quietly", "the bundle has 29 in 4: flows were removed");
 }
 
-/* --- the chain
- * --------------------------------------------------------------------------------------- */
+/* --- the chain --- */
 
 static void chain_change(struct edit_file *f)
 {
@@ -438,8 +435,7 @@ static void a_broken_chain_is_found(void **state)
 			       "the tail of the chain");
 }
 
-/* --- what is signed
- * ------------------------------------------------------------------------------------ */
+/* --- what is signed --- */
 
 static void statement_change(struct edit_file *f)
 {
@@ -523,8 +519,7 @@ static void a_gap_that_the_node_hides_is_found(void **state)
 	assert_bad(w, "gap-hidden", "node 'here' hides a gap: kernel-lost");
 }
 
-/* --- the manifest
- * --------------------------------------------------------------------------------------- */
+/* --- the manifest --- */
 
 static void scope_words(struct bundle_edit *b)
 {
@@ -615,8 +610,7 @@ static void a_file_that_the_manifest_does_not_list_so_is_found(void **state)
 	assert_bad(w, "report", "'report.html' is not the file that manifest.json lists");
 }
 
-/* --- redaction
- * --------------------------------------------------------------------------------------------- */
+/* --- redaction --- */
 
 static void change_commitment(Tycho__V1__EvidenceBlock *m)
 {
@@ -680,9 +674,69 @@ static void what_is_shown_instead_is_vouched_for(void **state)
 				      "its records are not those that the chain holds");
 }
 
-/* --- bytes
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- chunks --- */
+
+/* Takes chunk @n (from 0) out of archive and manifest, as if it had never been. */
+static void lose_chunk(struct bundle_edit *b, size_t n)
+{
+	json_t *chunks = json_object_get(bundle_edit_node(b), "chunks");
+	char dir[40], old[40];
+	size_t kept = 0, count = json_array_size(chunks);
+
+	(void)snprintf(dir, sizeof dir, "nodes/1/%06zu/", n + 1);
+	for (size_t i = 0; i < b->count; i++) {
+		struct edit_file *f = &b->files[i];
+		if (str_has_prefix(str_of(f->name), str_of(dir))) {
+			free(f->content);
+			continue;
+		}
+		for (size_t k = n + 1; k < count; k++) {
+			(void)snprintf(old, sizeof old, "nodes/1/%06zu/", k + 1);
+			if (!str_has_prefix(str_of(f->name), str_of(old)))
+				continue;
+			(void)snprintf(old, sizeof old, "nodes/1/%06zu/", k);
+			memcpy(f->name, old, strlen(old));
+			break;
+		}
+		b->files[kept++] = *f;
+	}
+	b->count = kept;
+	(void)json_array_remove(chunks, n);
+	for (size_t k = n; k + 1 < count; k++) {
+		(void)snprintf(old, sizeof old, "nodes/1/%06zu", k + 1);
+		(void)json_object_set_new(json_array_get(chunks, k), "dir", json_string(old));
+	}
+}
+
+static void a_chunk_that_is_missing_is_found(void **state)
+{
+	static const char *const words[] = { "begins with another entry than it stated",
+					     "the chain of 'here' is broken before",
+					     "the tail of the chain of 'here' is cut off" };
+	struct world *w = *state;
+	const struct ask ask = { .chunk_bytes = 1, .csv = true };
+	struct bundle_edit b;
+
+	make(w, &ask);
+	assert_good(w, "chunks");
+	bundle_edit_open(&b, w->ef.bundle_path);
+	size_t count = json_array_size(json_object_get(bundle_edit_node(&b), "chunks"));
+	bundle_edit_done(&b);
+	assert_true(count >= 3);
+	const size_t lost[] = { 0, 1, count - 1 };
+	for (size_t i = 0; i < ARRAY_LEN(lost); i++) {
+		char name[40];
+		make(w, &ask);
+		bundle_edit_open(&b, w->ef.bundle_path);
+		lose_chunk(&b, lost[i]);
+		bundle_edit_write(&b, w->ef.bundle_path, false);
+		bundle_edit_done(&b);
+		(void)snprintf(name, sizeof name, "chunk-%zu-lost", lost[i]);
+		assert_bad(w, name, words[i]);
+	}
+}
+
+/* --- bytes --- */
 
 static void every_flipped_byte_is_found(void **state)
 {
@@ -735,8 +789,7 @@ static void every_cut_is_found(void **state)
 	}
 }
 
-/* --- keys and checkpoints from elsewhere
- * ------------------------------------------------------------------------ */
+/* --- keys and checkpoints from elsewhere --- */
 
 static void only_keys_that_were_given_are_believed(void **state)
 {
@@ -837,6 +890,7 @@ int main(void)
 		T(a_manifest_that_does_not_match_is_found),
 		T(a_file_that_the_manifest_does_not_list_so_is_found),
 		T(what_is_shown_instead_is_vouched_for),
+		T(a_chunk_that_is_missing_is_found),
 		T(every_flipped_byte_is_found),
 		T(every_cut_is_found),
 		T(only_keys_that_were_given_are_believed),
