@@ -8,6 +8,7 @@
 /* Symbols made by the build from the files of ui-server/web. */
 #define PAGE_FILES(X)                                                                              \
 	X(index_html, "/", "text/html; charset=utf-8")                                             \
+	X(login_html, "/login", "text/html; charset=utf-8")                                        \
 	X(page_js, "/page.js", "text/javascript; charset=utf-8")                                   \
 	X(page_css, "/page.css", "text/css; charset=utf-8")                                        \
 	X(icon_svg, "/icon.svg", "image/svg+xml")                                                  \

@@ -41,9 +41,10 @@ bool ui_host_is_ours(struct str host, const struct ui_names *ours)
 	return false;
 }
 
-bool ui_origin_is_ours(struct str origin, struct str host, const struct ui_names *ours)
+bool ui_origin_is_ours(struct str origin, struct str host, const struct ui_names *ours, bool tls)
 {
-	return str_has_prefix(origin, STR("http://")) &&
-	       str_eq_nocase(str_from(origin, strlen("http://")), host) &&
-	       ui_host_is_ours(host, ours);
+	struct str scheme = tls ? STR("https://") : STR("http://");
+
+	return str_has_prefix(origin, scheme) &&
+	       str_eq_nocase(str_from(origin, scheme.len), host) && ui_host_is_ours(host, ours);
 }

@@ -25,7 +25,8 @@ struct ui_names {
  * port. *@ret_name is borrowed from @host. */
 bool ui_host_name(struct str host, struct str *ret_name);
 bool ui_host_is_ours(struct str host, const struct ui_names *ours);
-/* True if @origin is "http://" and exactly @host (whatever case), which is ours. */
-bool ui_origin_is_ours(struct str origin, struct str host, const struct ui_names *ours);
+/* True if @origin is "http://", or with @tls "https://", and exactly @host (whatever case), which
+ * is ours. */
+bool ui_origin_is_ours(struct str origin, struct str host, const struct ui_names *ours, bool tls);
 
 #endif

@@ -2,20 +2,25 @@
  * The page over HTTP. It may load nothing but itself, run nothing but its script, and be framed by
  * nobody.
  */
+#include <stdio.h>
+
+#include "base/log.h"
 #include "ui-server/asset.h"
+#include "ui-server/form.h"
 #include "ui-server/site_in.h"
 
-enum { HEADER_BYTES = 2048, CHUNK_BYTES = 16 << 10, HOST_BYTES = 300 };
+enum { HEADER_BYTES = 4096, CHUNK_BYTES = 16 << 10, HOST_BYTES = 300, TOO_MANY_REQUESTS = 429 };
 
 static const struct {
 	const char *name, *value;
 } page_headers[] = {
 	{ "content-security-policy:",
 	  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-	  "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" },
+	  "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'" },
 	{ "x-content-type-options:", "nosniff" },
 	{ "x-frame-options:", "DENY" },
-	{ "referrer-policy:", "no-referrer" },
+	/* not "no-referrer", with which a form has the origin "null" */
+	{ "referrer-policy:", "same-origin" },
 	{ "cross-origin-opener-policy:", "same-origin" },
 	{ "cross-origin-resource-policy:", "same-origin" },
 	{ "cache-control:", "no-cache" }, /* ask each time; the tag saves the transfer */
@@ -27,7 +32,8 @@ struct answer {
 	const char *type;
 	struct str body;
 	bool gzip, head, close;
-	const char *etag; /* NULL: none */
+	const char *etag;              /* NULL: none */
+	const char *location, *cookie; /* NULL: none */
 };
 
 static int add_header(struct lws *wsi, const char *name, const char *value, unsigned char **p,
@@ -54,6 +60,10 @@ static int write_headers(struct lws *wsi, const struct answer *a)
 		return -1;
 	if (a->etag && add_header(wsi, "etag:", a->etag, &p, end))
 		return -1;
+	if (a->location && add_header(wsi, "location:", a->location, &p, end))
+		return -1;
+	if (a->cookie && add_header(wsi, "set-cookie:", a->cookie, &p, end))
+		return -1;
 	if (a->code == HTTP_STATUS_METHOD_NOT_ALLOWED &&
 	    add_header(wsi, "allow:", "GET, HEAD", &p, end))
 		return -1;
@@ -75,22 +85,145 @@ static int begin_answer(struct lws *wsi, struct http_session *session, const str
 	return lws_callback_on_writable(wsi) < 0 ? -1 : 0;
 }
 
-/* Says no, and closes: what may follow, such as the body of a POST, is nothing that we would read.
- */
-static int refuse(struct lws *wsi, unsigned code, const char *sentence)
+/* Answers with a few bytes, and closes: what may follow, such as the body of a POST, is nothing
+ * that we would read. */
+static int end_with(struct lws *wsi, const struct answer *a)
 {
 	unsigned char bytes[LWS_PRE + HEADER_BYTES];
+
+	if (a->body.len > HEADER_BYTES || write_headers(wsi, a) || a->head)
+		return -1;
+	memcpy(bytes + LWS_PRE, a->body.p, a->body.len);
+	(void)lws_write(wsi, bytes + LWS_PRE, a->body.len, LWS_WRITE_HTTP_FINAL);
+	return -1;
+}
+
+static int refuse(struct lws *wsi, unsigned code, const char *sentence)
+{
 	const struct answer a = { .code = code,
 				  .type = "text/plain; charset=utf-8",
 				  .body = str_of(sentence),
 				  .close = true };
 
-	if (write_headers(wsi, &a))
-		return -1;
-	memcpy(bytes + LWS_PRE, a.body.p, a.body.len);
-	(void)lws_write(wsi, bytes + LWS_PRE, a.body.len, LWS_WRITE_HTTP_FINAL);
-	return -1;
+	return end_with(wsi, &a);
 }
+
+static int send_to(struct lws *wsi, const char *path, const char *cookie)
+{
+	const struct answer a = { .code = HTTP_STATUS_SEE_OTHER,
+				  .type = "text/plain; charset=utf-8",
+				  .body = STR("There.\n"),
+				  .close = true,
+				  .location = path,
+				  .cookie = cookie };
+
+	return end_with(wsi, &a);
+}
+
+/* --- login --- */
+
+/* The login page again, with what was wrong where it has its marker. */
+static int ask_again(struct lws *wsi, unsigned code, const char *sentence)
+{
+	static const char marker[] = "<!--said-->";
+	char bytes[HEADER_BYTES];
+	struct buf page = buf_fixed(bytes, sizeof bytes);
+	struct ui_asset asset;
+
+	if (!ui_asset_find(STR("/login"), &asset))
+		return -1;
+	const char *at = memmem(asset.plain.p, asset.plain.len, marker, sizeof marker - 1);
+	size_t before = at ? (size_t)(at - asset.plain.p) : asset.plain.len;
+	buf_str_put(&page, str_upto(asset.plain, before));
+	buf_str_put(&page, str_of(sentence));
+	buf_str_put(&page, str_from(asset.plain, before));
+	const struct answer a = {
+		.code = code, .type = asset.type, .body = buf_str(&page), .close = true
+	};
+	return page.failed ? -1 : end_with(wsi, &a);
+}
+
+static const char *put_cookie(const struct ui_site *site, const char *token, char *out, size_t size)
+{
+	char name[SITE_COOKIE_BYTES];
+
+	(void)snprintf(out, size, "%s=%s; Path=/; HttpOnly; SameSite=Strict%s%s",
+		       site_cookie_name(site, name), token,
+		       site->config.cert_file ? "; Secure" : "", token[0] ? "" : "; Max-Age=0");
+	return out;
+}
+
+static int check_login(struct lws *wsi, struct http_session *session)
+{
+	char name[HOST_BYTES], password[LOGIN_FORM_BYTES], cookie[HOST_BYTES];
+	char token[UI_LOGIN_TOKEN_BYTES];
+	const struct ui_site *site = site_of(wsi);
+	struct str form = str_n(session->form, session->form_bytes), user, secret;
+
+	if (!session->posts)
+		return -1;
+	bool complete = ui_form_get(form, "name", name, sizeof name - 1, &user) &&
+			ui_form_get(form, "password", password, sizeof password, &secret);
+	explicit_bzero(session->form, sizeof session->form);
+	session->form_bytes = 0;
+	session->posts = false;
+	enum users_answer answer =
+		complete ? ui_login_try(site->config.login, user, secret, mono_now(), token)
+			 : USERS_NO;
+	explicit_bzero(password, sizeof password);
+	if (answer == USERS_LATER)
+		return ask_again(wsi, TOO_MANY_REQUESTS,
+				 "Too many attempts. Wait a second, then try again.");
+	if (answer == USERS_NO) {
+		name[complete ? user.len : 0] = '\0';
+		log_warn("a login was refused", "user=%s", LOG_QUOTE(name));
+		return ask_again(wsi, HTTP_STATUS_FORBIDDEN, "Wrong name or password.");
+	}
+	int status = send_to(wsi, "/", put_cookie(site, token, cookie, sizeof cookie));
+	explicit_bzero(token, sizeof token);
+	explicit_bzero(cookie, sizeof cookie);
+	return status;
+}
+
+static int take_form(struct lws *wsi, struct http_session *session, struct str bytes)
+{
+	if (!session->posts || bytes.len > sizeof session->form - session->form_bytes)
+		return refuse(wsi, HTTP_STATUS_REQ_ENTITY_TOO_LARGE, "That is no login.\n");
+	memcpy(session->form + session->form_bytes, bytes.p, bytes.len);
+	session->form_bytes += bytes.len;
+	return 0;
+}
+
+/* Only forms of our own page: nobody is logged in or out by another site. */
+static int on_post(struct lws *wsi, struct http_session *session, struct str path, struct str host)
+{
+	char origin[HOST_BYTES], length[HOST_BYTES], cookies[SITE_COOKIES_BYTES];
+	const struct ui_site *site = site_of(wsi);
+	uint64_t bytes;
+
+	if (!ui_origin_is_ours(site_header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin), host,
+			       &site->config.names, site->config.cert_file))
+		return refuse(wsi, HTTP_STATUS_FORBIDDEN, "This is for our own page.\n");
+	if (str_is(path, "/logout")) {
+		ui_login_end(site->config.login, site_session(wsi, cookies, sizeof cookies));
+		return send_to(wsi, "/login", put_cookie(site, "", origin, sizeof origin));
+	}
+	if (!parse_u64(site_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length, sizeof length),
+		       LOGIN_FORM_BYTES, &bytes) ||
+	    !bytes)
+		return refuse(wsi, HTTP_STATUS_REQ_ENTITY_TOO_LARGE, "That is no login.\n");
+	session->posts = true;
+	session->form_bytes = 0;
+	return 0;
+}
+
+/* What a browser may have before it has logged in: the login page and its looks. */
+static bool is_open_to_all(struct str path)
+{
+	return str_is(path, "/login") || str_is(path, "/page.css") || str_is(path, "/icon.svg");
+}
+
+/* --- pages --- */
 
 /* RFC 9110 §12.5.3, as far as browsers go: they name gzip, and none refuses it with q=0. */
 static bool takes_gzip(struct lws *wsi)
@@ -109,6 +242,8 @@ static int on_request(struct lws *wsi, struct http_session *session, struct str 
 {
 	struct ui_site *site = site_of(wsi);
 	char host[HOST_BYTES], seen[HOST_BYTES], etag[UI_ETAG_BYTES];
+	char cookies[SITE_COOKIES_BYTES];
+	const struct ui_login *login = site->config.login;
 	bool head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
 	struct ui_asset asset;
 
@@ -116,9 +251,15 @@ static int on_request(struct lws *wsi, struct http_session *session, struct str 
 			     &site->config.names))
 		return refuse(wsi, HTTP_STATUS_FORBIDDEN,
 			      "This server does not go by that name; see --allow-host.\n");
+	if (login && lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0 &&
+	    (str_is(path, "/login") || str_is(path, "/logout")))
+		return on_post(wsi, session, path, str_of(host));
 	if (!head && lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) <= 0)
 		return refuse(wsi, HTTP_STATUS_METHOD_NOT_ALLOWED,
 			      "There are only things to get here.\n");
+	if (login && !is_open_to_all(path) &&
+	    !ui_login_holds(login, site_session(wsi, cookies, sizeof cookies), mono_now()))
+		return send_to(wsi, "/login", NULL);
 	if (!ui_asset_find(path, &asset))
 		return refuse(wsi, HTTP_STATUS_NOT_FOUND, "There is no such page.\n");
 	struct answer a = {
@@ -156,6 +297,10 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	switch (reason) {
 	case LWS_CALLBACK_HTTP:
 		return on_request(wsi, user, str_n(in, len));
+	case LWS_CALLBACK_HTTP_BODY:
+		return take_form(wsi, user, str_n(in, len));
+	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+		return check_login(wsi, user);
 	case LWS_CALLBACK_HTTP_WRITEABLE:
 		return write_body(wsi, user);
 	default:

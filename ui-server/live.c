@@ -17,16 +17,21 @@ static int check_upgrade(struct lws *wsi)
 {
 	struct ui_site *site = site_of(wsi);
 	char host[HEADER_BYTES], origin[HEADER_BYTES], path[HEADER_BYTES];
+	char cookies[SITE_COOKIES_BYTES];
 
 	if (!str_is(site_header(wsi, WSI_TOKEN_GET_URI, path, sizeof path), "/live"))
 		return 1;
 	if (!ui_origin_is_ours(site_header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin),
 			       site_header(wsi, WSI_TOKEN_HOST, host, sizeof host),
-			       &site->config.names)) {
+			       &site->config.names, site->config.cert_file)) {
 		log_warn("a page of another site wanted a websocket, refused", "origin=%s host=%s",
 			 LOG_QUOTE(origin), LOG_QUOTE(host));
 		return 1;
 	}
+	if (site->config.login &&
+	    !ui_login_holds(site->config.login, site_session(wsi, cookies, sizeof cookies),
+			    mono_now()))
+		return 1;
 	if (site->pages >= UI_SITE_PAGES) {
 		log_warn("too many pages are open, refused", "pages=%zu", site->pages);
 		return 1;
@@ -36,7 +41,12 @@ static int check_upgrade(struct lws *wsi)
 
 static void start(struct lws *wsi, struct live_session *s)
 {
+	char cookies[SITE_COOKIES_BYTES];
+
 	*s = (struct live_session){ .is_open = true, .message = buf_init(UI_ASK_BYTES) };
+	if (site_of(wsi)->config.login)
+		(void)snprintf(s->session, sizeof s->session, "%.*s",
+			       STR_FMT(site_session(wsi, cookies, sizeof cookies)));
 	site_of(wsi)->pages++;
 	(void)lws_callback_on_writable(wsi);
 }
@@ -93,8 +103,8 @@ static int take_bytes(struct lws *wsi, struct live_session *s, struct str bytes)
 static bool put_news(struct ui_site *site, struct live_session *s, struct buf *b)
 {
 	if (!s->greeted) {
-		buf_printf(b, "{\"type\":\"hello\",\"protocol\":%d,\"version\":\"%s\"}", PROTOCOL,
-			   TYCHO_VERSION);
+		buf_printf(b, "{\"type\":\"hello\",\"protocol\":%d,\"version\":\"%s\"%s}", PROTOCOL,
+			   TYCHO_VERSION, site->config.login ? ",\"login\":true" : "");
 		return s->greeted = true;
 	}
 	if (s->refused) {
@@ -115,6 +125,9 @@ static int send_news(struct lws *wsi, struct live_session *s)
 	struct ui_site *site = site_of(wsi);
 	struct buf *b = &site->frame;
 
+	if (site->config.login &&
+	    !ui_login_holds(site->config.login, str_of(s->session), mono_now()))
+		return -1;
 	buf_reset(b);
 	buf_put(b, padding, sizeof padding);
 	if (b->failed || !put_news(site, s, b))

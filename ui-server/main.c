@@ -13,6 +13,7 @@
 #include "config.h"
 #include "rpc/client.h"
 #include "ui-server/hub.h"
+#include "ui-server/login.h"
 #include "ui-server/options.h"
 #include "ui-server/site.h"
 #include "ui-server/status.h"
@@ -22,6 +23,7 @@ struct ui {
 	int signals;
 	bool rpc_up;
 	struct rpc_channel *channel;
+	struct ui_login *login; /* NULL: nobody is asked */
 	struct ui_site *site;
 	struct ui_hub *hub;
 	struct ui_status *status;
@@ -34,6 +36,7 @@ static void ui_done(struct ui *ui)
 	ui_status_free(ui->status);
 	ui_hub_free(ui->hub);
 	ui_site_free(ui->site);
+	ui_login_free(ui->login);
 	rpc_channel_free(ui->channel);
 	if (ui->rpc_up)
 		rpc_shutdown();
@@ -74,17 +77,28 @@ static enum err_code open_channel(struct ui *ui, struct err *e)
 	return rpc_channel_new(&config, &ui->channel, e);
 }
 
+static enum err_code open_login(struct ui *ui, struct err *e)
+{
+	return ui->o.login_file ? ui_login_new(ui->o.login_file, &ui->login, e) : ERR_OK;
+}
+
 static enum err_code open_site(struct ui *ui, struct err *e)
 {
 	const struct ui_site_config config = {
 		.host = ui->o.listen_host,
 		.port = ui->o.listen_port,
 		.names = { ui->o.allow_hosts, ui->o.allow_host_count },
+		.cert_file = ui->o.server_cert_file,
+		.key_file = ui->o.server_key_file,
+		.login = ui->login,
 		.signals = ui->signals,
 	};
 
-	if (!ui->o.listen_is_loopback)
+	if (!ui->o.listen_is_loopback && !ui->login)
 		log_warn("everybody who can reach this address sees all flows", "host=%s",
+			 LOG_QUOTE(ui->o.listen_host));
+	if (!ui->o.listen_is_loopback && !ui->o.server_cert_file)
+		log_warn("listening in plain text on an address that others can reach", "host=%s",
 			 LOG_QUOTE(ui->o.listen_host));
 	return ui_site_new(&config, &ui->site, e);
 }
@@ -116,8 +130,8 @@ static void tell_ready(const struct ui *ui)
 	char url[UI_HOST_BYTES + 32];
 	bool v6 = strchr(ui->o.listen_host, ':') != NULL;
 
-	(void)snprintf(url, sizeof url, "http://%s%s%s:%u", v6 ? "[" : "", ui->o.listen_host,
-		       v6 ? "]" : "", ui_site_port(ui->site));
+	(void)snprintf(url, sizeof url, "http%s://%s%s%s:%u", ui->o.server_cert_file ? "s" : "",
+		       v6 ? "[" : "", ui->o.listen_host, v6 ? "]" : "", ui_site_port(ui->site));
 	log_info("serving", "url=%s server=%s", url, LOG_QUOTE(ui->o.server));
 	notify_send("READY=1");
 	if (ui->o.ready_fd < 0)
@@ -130,10 +144,7 @@ static void tell_ready(const struct ui *ui)
 static enum err_code serve(struct ui *ui, struct err *e)
 {
 	static enum err_code (*const steps[])(struct ui *, struct err *) = {
-		take_signals,
-		open_channel,
-		open_site,
-		open_views,
+		take_signals, open_channel, open_login, open_site, open_views,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

@@ -16,7 +16,9 @@ enum option_id {
 	OPT_HISTORY,
 	OPT_INSECURE_LISTEN,
 	OPT_LISTEN,
+	OPT_LOGIN_FILE,
 	OPT_LOG_LEVEL,
+	OPT_NO_AUTH,
 	OPT_READY_FD,
 	OPT_SERVER,
 	OPT_TLS,
@@ -24,6 +26,8 @@ enum option_id {
 	OPT_TLS_CA_CERT_FILE,
 	OPT_TLS_CLIENT_CERT_FILE,
 	OPT_TLS_CLIENT_KEY_FILE,
+	OPT_TLS_SERVER_CERT_FILE,
+	OPT_TLS_SERVER_KEY_FILE,
 	OPT_TLS_SERVER_NAME,
 	OPT_VERSION,
 	OPT_COUNT_
@@ -37,11 +41,17 @@ static const struct opt_row table[] = {
 	[OPT_HISTORY] = { "history", "N",
 			  "past flows that a new view begins with (default 10000)" },
 	[OPT_INSECURE_LISTEN] = { "insecure-listen", NULL,
-				  "allow an address beyond loopback: everybody who can reach it "
-				  "sees all flows" },
+				  "allow an address beyond loopback in plain text: passwords and "
+				  "flows can be read on the way" },
 	[OPT_LISTEN] = { "listen", "HOST:PORT",
 			 "where to serve the page (default 127.0.0.1:12000)" },
+	[OPT_LOGIN_FILE] = { "login-file", "FILE",
+			     "ask for a name and a password; lines name:hash, as htpasswd -B and "
+			     "openssl passwd -6 make them" },
 	[OPT_LOG_LEVEL] = { "log-level", "LEVEL", "debug, info, warn or error (default info)" },
+	[OPT_NO_AUTH] = { "no-auth", NULL,
+			  "no login beyond loopback: everybody who can reach the address sees all "
+			  "flows" },
 	[OPT_READY_FD] = { "ready-fd", "FD",
 			   "write one line to this descriptor when serving, then close it" },
 	[OPT_SERVER] = { "server", "ADDRESS",
@@ -55,6 +65,11 @@ static const struct opt_row table[] = {
 	[OPT_TLS_CLIENT_CERT_FILE] = { "tls-client-cert-file", "FILE",
 				       "our certificate (PEM), for servers that ask for one" },
 	[OPT_TLS_CLIENT_KEY_FILE] = { "tls-client-key-file", "FILE", "its private key (PEM)" },
+	[OPT_TLS_SERVER_CERT_FILE] = { "tls-server-cert-file", "FILE",
+				       "certificate (PEM, with its chain) to serve the page by "
+				       "HTTPS "
+				       "with" },
+	[OPT_TLS_SERVER_KEY_FILE] = { "tls-server-key-file", "FILE", "its private key (PEM)" },
 	[OPT_TLS_SERVER_NAME] = { "tls-server-name", "NAME",
 				  "name to expect in the server's certificate" },
 	[OPT_VERSION] = { "version", NULL, "print the version" },
@@ -119,8 +134,14 @@ static enum err_code set_option(struct ui_options *o, enum option_id id, const c
 		return ERR_OK;
 	case OPT_LISTEN:
 		return set_listen(o, value, e);
+	case OPT_LOGIN_FILE:
+		o->login_file = value;
+		return ERR_OK;
 	case OPT_LOG_LEVEL:
 		return opt_log_level(&table[id], value, &o->log_level, e);
+	case OPT_NO_AUTH:
+		o->no_auth = true;
+		return ERR_OK;
 	case OPT_SERVER:
 		o->server = value;
 		return ERR_OK;
@@ -138,6 +159,12 @@ static enum err_code set_option(struct ui_options *o, enum option_id id, const c
 	case OPT_TLS_CLIENT_KEY_FILE:
 		o->tls_files.key_file = value;
 		return ERR_OK;
+	case OPT_TLS_SERVER_CERT_FILE:
+		o->server_cert_file = value;
+		return ERR_OK;
+	case OPT_TLS_SERVER_KEY_FILE:
+		o->server_key_file = value;
+		return ERR_OK;
 	case OPT_TLS_SERVER_NAME:
 		o->tls_files.server_name = value;
 		return ERR_OK;
@@ -151,6 +178,32 @@ static enum err_code set_option(struct ui_options *o, enum option_id id, const c
 	}
 }
 
+/* Beyond loopback: what others could read on the way is encrypted, and who looks is asked who they
+ * are, unless each is waived by name. */
+static enum err_code check_listen(const struct ui_options *o, struct err *e)
+{
+	if (!o->server_cert_file != !o->server_key_file)
+		return err_set(e, ERR_INVALID,
+			       "--tls-server-cert-file and --tls-server-key-file are needed "
+			       "together");
+	if (o->login_file && o->no_auth)
+		return err_set(e, ERR_INVALID, "--login-file and --no-auth contradict each other");
+	if (o->listen_is_loopback)
+		return ERR_OK;
+	if (!o->server_cert_file && !o->insecure_listen)
+		return err_set(e, ERR_INVALID,
+			       "--listen %s: plain text on an address that others can reach; give "
+			       "--tls-server-cert-file and --tls-server-key-file, or "
+			       "--insecure-listen",
+			       o->listen_host);
+	if (!o->login_file && !o->no_auth)
+		return err_set(e, ERR_INVALID,
+			       "--listen %s: others can reach this address and would see all "
+			       "flows; give --login-file, or --no-auth if that is meant",
+			       o->listen_host);
+	return ERR_OK;
+}
+
 static enum err_code check_together(const struct ui_options *o, struct err *e)
 {
 	const struct rpc_tls *t = &o->tls_files;
@@ -162,12 +215,7 @@ static enum err_code check_together(const struct ui_options *o, struct err *e)
 			"--tls-client-cert-file and --tls-client-key-file are needed together");
 	if (!tls && (t->cert_file || t->ca_file_count || t->server_name || t->allow_insecure))
 		return err_set(e, ERR_INVALID, "the --tls-… options need --tls");
-	if (!o->listen_is_loopback && !o->insecure_listen)
-		return err_set(e, ERR_INVALID,
-			       "--listen %s: an address that others can reach, and they would see "
-			       "all flows; give --insecure-listen if that is meant",
-			       o->listen_host);
-	return ERR_OK;
+	return check_listen(o, e);
 }
 
 enum err_code ui_options_read(int argc, const char *const *argv, struct ui_options *ret,

@@ -16,6 +16,9 @@ struct ui_options {
 	char listen_host[UI_HOST_BYTES]; /* without brackets */
 	uint16_t listen_port;            /* 0: any that is free */
 	bool listen_is_loopback, insecure_listen;
+	const char *login_file; /* NULL: none */
+	bool no_auth;
+	const char *server_cert_file, *server_key_file; /* NULL: plain HTTP */
 	const char *allow_hosts[UI_OPTIONS_LIST];
 	size_t allow_host_count;
 	uint32_t history; /* flows */

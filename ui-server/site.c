@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "metrics/https.h"
+#include "rpc/rpc.h"
+#include "ui-server/form.h"
 #include "ui-server/site_in.h"
 
 enum { FRAME_BYTES = 48 << 20, RX_BYTES = 4096 };
@@ -21,6 +24,23 @@ struct str site_header(struct lws *wsi, enum lws_token_indexes token, char *out,
 		n = 0;
 	out[n] = '\0';
 	return str_n(out, (size_t)n);
+}
+
+const char *site_cookie_name(const struct ui_site *s, char out[SITE_COOKIE_BYTES])
+{
+	(void)snprintf(out, SITE_COOKIE_BYTES, "%stycho-ui-%u",
+		       s->config.cert_file ? "__Host-" : "", ui_site_port(s));
+	return out;
+}
+
+struct str site_session(struct lws *wsi, char *out, int size)
+{
+	char name[SITE_COOKIE_BYTES];
+	struct str session = { 0 };
+
+	(void)ui_cookie_get(site_header(wsi, WSI_TOKEN_HTTP_COOKIE, out, size),
+			    site_cookie_name(site_of(wsi), name), &session);
+	return session;
 }
 
 static int signal_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -58,6 +78,16 @@ void ui_site_free(struct ui_site *s)
 	free(s);
 }
 
+/* Only to say what is wrong with them: the library says it to the log, and fails as if the port
+ * were taken. */
+static enum err_code check_certificate(const struct ui_site_config *config, struct err *e)
+{
+	const struct rpc_tls tls = { .cert_file = config->cert_file, .key_file = config->key_file };
+	AUTO(https_free) struct https *https = NULL;
+
+	return config->cert_file ? https_new(&tls, &https, e) : ERR_OK;
+}
+
 enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **ret, struct err *e)
 {
 	static const lws_retry_bo_t idle = { .secs_since_valid_ping = 20,
@@ -72,6 +102,8 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 
 	if (!s)
 		return err_set(e, ERR_NOMEM, "web server");
+	if (check_certificate(config, e) != ERR_OK)
+		return e->code;
 	s->config = *config;
 	s->frame = buf_init(FRAME_BYTES);
 	lws_set_log_level(LLL_ERR | LLL_WARN, take_line);
@@ -92,6 +124,13 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 		.retry_and_idle_policy = &idle,
 		.server_string = "tycho-ui",
 	};
+	if (config->cert_file) {
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+		info.alpn = "http/1.1"; /* a Host header in every request, and websockets */
+		info.ssl_cert_filepath = config->cert_file;
+		info.ssl_private_key_filepath = config->key_file;
+		info.ssl_options_set = SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1;
+	}
 	s->context = lws_create_context(&info);
 	if (!s->context)
 		return err_set(e, ERR_NOMEM, "web server");

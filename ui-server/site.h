@@ -4,8 +4,9 @@
  * Threads  one service thread, the caller of ui_site_run, touches connections; ui_site_wake is for
  *          all others.
  * Limits   UI_SITE_PAGES websockets at a time; 64 KiB a message from a browser.
- * Refuses  requests that do not name us by an address, by localhost or by one of @names, and
- *          websockets from pages other than ours (guard.h).
+ * Login    with @login, all but the login page wants the cookie of a session (login.h); a websocket
+ * is closed when its session ends. Refuses  requests that do not name us by an address, by
+ * localhost or by one of @names, and websockets from pages other than ours (guard.h).
  */
 #ifndef TYCHO_UI_SITE_H
 #define TYCHO_UI_SITE_H
@@ -16,6 +17,7 @@
 enum { UI_SITE_PAGES = 256 };
 
 struct ui_hub;
+struct ui_login;
 struct ui_site;
 struct ui_status;
 
@@ -23,7 +25,9 @@ struct ui_site_config {
 	const char *host; /* an address or "localhost" */
 	uint16_t port;    /* 0: any that is free */
 	struct ui_names names;
-	int signals; /* readable: time to stop; taken */
+	const char *cert_file, *key_file; /* NULL: plain HTTP */
+	struct ui_login *login;           /* NULL: nobody is asked; outlives the site */
+	int signals;                      /* readable: time to stop; taken */
 };
 
 /* Listens from here on, and serves in ui_site_run. */

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "ui-server/hub.h"
+#include "ui-server/login.h"
 #include "ui-server/site.h"
 #include "ui-server/status.h"
 
@@ -27,10 +28,19 @@ struct ui_site {
 /* A request's header; "" if it has none, or one longer than @size. Borrowed from @out. */
 struct str site_header(struct lws *wsi, enum lws_token_indexes token, char *out, int size);
 struct ui_site *site_of(struct lws *wsi);
+/* The session that a request's cookie names, "" if none. Borrowed from @out. */
+struct str site_session(struct lws *wsi, char *out, int size);
+enum { SITE_COOKIE_BYTES = 40, SITE_COOKIES_BYTES = 4096 };
+/* Ports share a browser's cookies, so that the name has ours; "__Host-" binds it to HTTPS. */
+const char *site_cookie_name(const struct ui_site *s, char out[SITE_COOKIE_BYTES]);
 
 /* One request, with what is left to send of its answer. */
+enum { LOGIN_FORM_BYTES = 2048 };
 struct http_session {
 	struct str rest;
+	bool posts; /* a login is on its way */
+	size_t form_bytes;
+	char form[LOGIN_FORM_BYTES];
 };
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		  size_t len);
@@ -42,9 +52,10 @@ struct live_session {
 	uint32_t watch;
 	uint64_t status; /* cursor of ui_status */
 	bool is_open, greeted;
-	bool refused;                /* the last question was; to be said */
-	char refusal[ERR_MSG_BYTES]; /* why */
-	struct buf message;          /* what came of one that is not complete */
+	char session[UI_LOGIN_TOKEN_BYTES]; /* "": nobody was asked */
+	bool refused;                       /* the last question was; to be said */
+	char refusal[ERR_MSG_BYTES];        /* why */
+	struct buf message;                 /* what came of one that is not complete */
 };
 int live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		  size_t len);

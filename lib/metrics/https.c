@@ -82,7 +82,7 @@ static enum err_code make_context(struct tls_files *files, SSL_CTX **ret, struct
 	enum err_code code = tls_files_read(files, &pem, e);
 
 	if (code != ERR_OK)
-		return err_in(e, "TLS of the metrics");
+		return err_in(e, "HTTPS");
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	bool ok = ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 		  SSL_CTX_set_session_id_context(ctx, session, sizeof session - 1) == 1 &&
@@ -92,7 +92,7 @@ static enum err_code make_context(struct tls_files *files, SSL_CTX **ret, struct
 	ERR_clear_error(); /* the end of a PEM text is an "error" too */
 	if (!ok) {
 		SSL_CTX_free(ctx);
-		return err_set(e, ERR_PARSE, "TLS of the metrics: OpenSSL refuses these files");
+		return err_set(e, ERR_PARSE, "HTTPS: OpenSSL refuses these files");
 	}
 	(void)SSL_CTX_set_mode(ctx,
 			       SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -104,7 +104,7 @@ enum err_code https_new(const struct rpc_tls *tls, struct https **ret, struct er
 {
 	AUTO(https_free) struct https *h = calloc(1, sizeof *h);
 	if (!h)
-		return err_set(e, ERR_NOMEM, "TLS of the metrics");
+		return err_set(e, ERR_NOMEM, "HTTPS");
 	enum err_code code = tls_files_new(tls, &h->files, e);
 	if (code == ERR_OK)
 		code = make_context(h->files, &h->ctx, e);

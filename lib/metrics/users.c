@@ -158,10 +158,10 @@ static void reread(struct users *u)
 	if (stat(u->path, &st) != 0)
 		u->read_inode = 0;
 	if (read_users(u, &e) != ERR_OK)
-		log_warn("users of the metrics not reread; the old ones stay", "err=%s",
+		log_warn("users not reread; the old ones stay", "err=%s",
 			 LOG_QUOTE(e.msg));
 	else
-		log_info("users of the metrics reread", "file=%s", LOG_QUOTE(u->path));
+		log_info("users reread", "file=%s", LOG_QUOTE(u->path));
 }
 
 static bool digest(const struct users *u, struct str name, struct str password,

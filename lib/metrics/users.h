@@ -1,5 +1,6 @@
 /*
- * users - who may scrape: a file of names and password hashes, read again when it changes.
+ * users - who may scrape, or look at the page: a file of names and password hashes, read again when
+ * it changes.
  *
  *	# name:hash, as `htpasswd -B` and `openssl passwd -6` make them
  *	prometheus:$2y$10$…

@@ -74,9 +74,11 @@ static void a_page_is_ours_if_it_came_from_the_very_host_it_calls(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_int_equal(
-			ui_origin_is_ours(str_of(cases[i].origin), str_of(cases[i].host), &names),
-			cases[i].ours);
+		assert_int_equal(ui_origin_is_ours(str_of(cases[i].origin), str_of(cases[i].host),
+						   &names, false),
+				 cases[i].ours);
+	assert_true(ui_origin_is_ours(STR("https://[::1]:1"), STR("[::1]:1"), &names, true));
+	assert_false(ui_origin_is_ours(STR("http://[::1]:1"), STR("[::1]:1"), &names, true));
 }
 
 int main(void)

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import http from "node:http";
+import https from "node:https";
 import { after, before, test as node_test } from "node:test";
 import { conversations, flows, json_lines } from "./flows.mjs";
 import { Stage, require } from "./stage.mjs";
@@ -52,7 +53,7 @@ async function open(url, context = browser) {
 	page.on("console", (m) => {
 		if (
 			["error", "warning"].includes(m.type()) &&
-			!/ERR_CONNECTION|WebSocket connection|willReadFrequently/.test(m.text())
+			!/ERR_CONNECTION|WebSocket connection|willReadFrequently|status of 403/.test(m.text())
 		)
 			faults.push(m.text());
 	});
@@ -315,10 +316,11 @@ test("on a phone the panels are tabs", async () => {
 	await page.close();
 });
 
-function request(path, headers, method = "GET") {
-	const { hostname, port } = new URL(shop_ui.address);
+function request(path, headers, method = "GET", address = shop_ui.address, body = "") {
+	const { hostname, port, protocol } = new URL(address);
 	return new Promise((resolve, reject) => {
-		const r = http.request({ hostname, port, path, method, headers }, (answer) => {
+		const options = { hostname, port, path, method, headers, rejectUnauthorized: false };
+		const r = (protocol === "https:" ? https : http).request(options, (answer) => {
 			answer.resume();
 			answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers }));
 		});
@@ -327,7 +329,7 @@ function request(path, headers, method = "GET") {
 			resolve({ status: answer.statusCode, headers: answer.headers });
 		});
 		r.on("error", (e) => (e.code === "ECONNRESET" ? resolve({ status: 0 }) : reject(e)));
-		r.end();
+		r.end(body);
 	});
 }
 
@@ -384,4 +386,101 @@ test("the page comes compressed, is asked for once, and may use nothing but itse
 	])
 		assert.ok(policy.split("; ").includes(rule), rule);
 	assert.doesNotMatch(policy, /unsafe|\*|https?:/);
+});
+
+// `openssl passwd -6 -salt tycho0 secret`
+const HASH =
+	"$6$tycho0$1WVN3/Kcvbx4cxZGxvF2mCFYl0rENlLATomBumUwOQBxgJUT5QSHrvplKxiytIj8d3LcX6epUSrvWNT6mk45J0";
+
+test("a login is asked for over TLS, keeps the filter, and ends with log out", async () => {
+	const { cert, key } = stage.certificate();
+	const users = stage.file("users", `alice:${HASH}\n`);
+	const ui = await stage.ui(
+		shop.address,
+		"127.0.0.1:0",
+		...["--tls-server-cert-file", cert, "--tls-server-key-file", key, "--login-file", users],
+	);
+	assert.match(ui.address, /^https:/);
+	const page = await open(`${ui.address}/#filter=verdict%3DDROPPED`);
+	const name = page.getByLabel("Name");
+	const password = page.getByLabel("Password");
+	const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+	const session = await page.context().newCDPSession(page);
+	const violations = async () => {
+		await session.send("Runtime.evaluate", { expression: axe });
+		const { result } = await session.send("Runtime.evaluate", {
+			expression: "axe.run().then(r => JSON.stringify(r.violations.map(v => [v.id, v.help])))",
+			awaitPromise: true,
+		});
+		return JSON.parse(result.value);
+	};
+	await name.fill("alice");
+	await password.fill("wrong");
+	await password.press("Enter");
+	await page.getByRole("alert").filter({ hasText: "Wrong name or password" }).waitFor();
+	assert.deepEqual(await violations(), []);
+	await name.fill("alice");
+	await password.fill("secret");
+	await page.getByRole("button", { name: "Log in" }).click();
+	await becomes(page, map_lines, lines_of(dropped));
+	const [cookie] = (await page.context().cookies()).filter((c) => c.name.includes("tycho-ui"));
+	const { name: cookie_name, httpOnly, secure, sameSite, expires } = cookie;
+	assert.match(cookie_name, /^__Host-tycho-ui-/);
+	assert.deepEqual([httpOnly, secure, sameSite, expires], [true, true, "Strict", -1]);
+	assert.equal(await page.evaluate(() => document.cookie), "");
+
+	await page.getByRole("button", { name: "Log out" }).click();
+	await password.waitFor();
+	assert.match(page.url(), /\/login#filter=verdict%3DDROPPED$/);
+	const { host } = new URL(ui.address);
+	const again = await request("/", { host, cookie: `${cookie_name}=${cookie.value}` }, "GET", ui.address);
+	assert.equal(again.status, 303);
+	await page.close();
+	await ui.stop();
+});
+
+test("without a session there are the login page and its looks, and nothing else", async () => {
+	const users = stage.file("users", `alice:${HASH}\n`);
+	const ui = await stage.ui(shop.address, "127.0.0.1:0", "--login-file", users);
+	const { host } = new URL(ui.address);
+	const get = (path, more = {}) => request(path, { host, ...more }, "GET", ui.address);
+	for (const path of ["/login", "/page.css", "/icon.svg"])
+		assert.equal((await get(path)).status, 200, path);
+	for (const path of ["/", "/page.js", "/licenses.txt", "/live", "/elsewhere"]) {
+		const { status, headers } = await get(path, { cookie: "tycho-ui=x" });
+		assert.deepEqual([status, headers.location], [303, "/login"], path);
+	}
+	const socket = {
+		...{ origin: ui.address, connection: "Upgrade", upgrade: "websocket" },
+		...{ "sec-websocket-version": "13", "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==" },
+		"sec-websocket-protocol": "tycho-ui.v1",
+	};
+	assert.notEqual((await get("/live", socket)).status, 101);
+
+	const post = (body, more = {}, path = "/login") =>
+		request(
+			path,
+			{ host, origin: ui.address, "content-length": String(body.length), ...more },
+			"POST",
+			ui.address,
+			body,
+		);
+	const right = "name=alice&password=secret";
+	assert.equal((await post(right, { origin: "http://evil.example" })).status, 403);
+	assert.equal((await post("name=alice&password=s%65cre")).status, 403);
+	assert.equal((await post("password=secret")).status, 403);
+	assert.equal((await post("x".repeat(2049))).status, 413);
+	assert.equal((await post("")).status, 413);
+	const { status, headers } = await post(right);
+	assert.deepEqual([status, headers.location], [303, "/"]);
+	const [set] = headers["set-cookie"];
+	assert.match(set, /^tycho-ui-\d+=[0-9a-f]{64}; Path=\/; HttpOnly; SameSite=Strict$/);
+	const cookie = set.split(";")[0];
+	assert.equal((await get("/", { cookie })).status, 200);
+	assert.equal((await get("/live", { ...socket, cookie })).status, 101);
+	assert.equal((await post("", { cookie, origin: "null" }, "/logout")).status, 403);
+	assert.equal((await get("/", { cookie })).status, 200);
+	assert.equal((await post("", { cookie }, "/logout")).status, 303);
+	assert.equal((await get("/", { cookie })).status, 303);
+	await ui.stop();
 });

@@ -1,6 +1,6 @@
 // What the tests of the page play on: an observer that replays recorded traffic, tycho-ui, and Chromium. Everything listens
 // where the system says or in a folder of its own; everything that was started is ended.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -32,6 +32,21 @@ export class Stage {
 		const path = join(this.folder, name);
 		writeFileSync(path, text);
 		return path;
+	}
+
+	// A certificate for 127.0.0.1, and its key.
+	certificate() {
+		const [cert, key] = [join(this.folder, "cert.pem"), join(this.folder, "key.pem")];
+		execFileSync(
+			"openssl",
+			[
+				...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
+				...["-subj", "/CN=tycho", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"],
+				...["-keyout", key, "-out", cert],
+			],
+			{ stdio: "ignore" },
+		);
+		return { cert, key };
 	}
 
 	// Starts a program and waits for its line "ready ADDRESS".
@@ -76,6 +91,7 @@ export class Stage {
 		const context = await chromium.launchPersistentContext(join(this.folder, "profile"), {
 			executablePath: CHROMIUM,
 			args: FLAGS,
+			ignoreHTTPSErrors: true, // certificates of the stage are signed by nobody
 			viewport: { width: 1280, height: 800 },
 			colorScheme: "light",
 		});

@@ -20,7 +20,7 @@ function licenses() {
 
 function finish(folder) {
 	writeFileSync(join(folder, "licenses.txt"), licenses());
-	for (const file of ["index.html", "page.js", "page.css", "icon.svg", "licenses.txt"])
+	for (const file of ["index.html", "login.html", "page.js", "page.css", "icon.svg", "licenses.txt"])
 		writeFileSync(
 			join(folder, `${file}.gz`),
 			gzipSync(readFileSync(join(folder, file)), { level: 9 }),

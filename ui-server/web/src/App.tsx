@@ -18,6 +18,7 @@ export interface Wishes {
 	select(selection: Selection): void;
 	pause(on: boolean): void;
 	unfold(group: string, on: boolean): void;
+	log_out(): void;
 }
 
 type Tab = "map" | "flows" | "detail";
@@ -270,6 +271,11 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					>
 						?
 					</button>
+					{state.login && (
+						<button type="button" onClick={wishes.log_out}>
+							Log out
+						</button>
+					)}
 				</div>
 			</header>
 			{h.kind === "away" && (

@@ -52,10 +52,20 @@ const socket = new Socket(
 			happen({ type: "opened" });
 			happen({ type: "asked", watch }); // a new connection begins anew
 		},
-		closed: (reason) => happen({ type: "closed", reason, now: Date.now() }),
+		closed(reason) {
+			happen({ type: "closed", reason, now: Date.now() });
+			void leave_if_logged_out();
+		},
 		text: (text) => happen({ type: "message", message: read_message(text), now: Date.now() }),
 	},
 );
+
+// A browser does not say why a socket was refused. If the page itself is refused too, the session has ended; the filter
+// goes along to the login and back.
+async function leave_if_logged_out(): Promise<void> {
+	const answer = await fetch("/", { method: "HEAD", redirect: "manual" }).catch(() => null);
+	if (answer?.type === "opaqueredirect") location.assign(`/login${location.hash}`);
+}
 
 // A line that cannot be asked is shown with its problem, and what was asked before goes on.
 function ask(line: string): void {
@@ -82,6 +92,8 @@ const wishes = {
 	},
 	select: (selection: State["selection"]) => happen({ type: "select", selection }),
 	pause: (on: boolean) => happen({ type: "pause", on }),
+	log_out: () =>
+		void fetch("/logout", { method: "POST", redirect: "manual" }).then(leave_if_logged_out, () => {}),
 	unfold: (group: string, on: boolean) => happen({ type: "unfold", group, on }),
 };
 

@@ -32,6 +32,7 @@ export type Selection =
 export interface State {
 	link: Link;
 	version: string;
+	login: boolean; // somebody has logged in, and can log out
 	server: string;
 	status:
 		| { kind: "unknown" }
@@ -72,6 +73,7 @@ export function initial(line: string): State {
 	return {
 		link: { kind: "connecting" },
 		version: "",
+		login: false,
 		server: "",
 		status: { kind: "unknown" },
 		namespaces: [],
@@ -155,7 +157,7 @@ function take_message(state: State, message: Message, now: number): State {
 	switch (message.type) {
 		case "hello":
 			return message.protocol === PROTOCOL
-				? { ...state, version: message.version }
+				? { ...state, version: message.version, login: message.login ?? false }
 				: {
 						...state,
 						link: {

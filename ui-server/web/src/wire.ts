@@ -77,7 +77,7 @@ export interface ServerStatus {
 }
 
 export type Message =
-	| { type: "hello"; protocol: number; version: string }
+	| { type: "hello"; protocol: number; version: string; login?: boolean }
 	| {
 			type: "status";
 			server: string;
