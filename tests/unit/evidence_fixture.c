@@ -139,7 +139,7 @@ enum err_code evidence_bundle(struct evidence_fixture *ef, const struct ask *ask
 enum err_code evidence_check(struct evidence_fixture *ef, struct buf *summary, struct err *e)
 {
 	AUTO_BUF struct buf ignored = buf_init(1 << 20);
-	const struct evidence_verify_config config = { .path = ef->bundle_path, .threads = 1 };
+	const struct evidence_verify_config config = { .path = ef->bundle_path, .threads = 2 };
 
 	return evidence_verify(&config, summary ? summary : &ignored, e);
 }
