@@ -5,6 +5,7 @@
  *	tycho-capture    sources ──► decode ──► name ──► flow log
  *	tycho-keep       flow log ──► store; tycho-sync, the store's, waits for the disk
  *	tycho-rpc        flow log ──► gRPC
+ *	tycho-kube       Kubernetes' API server ──► name table, policies, if one is followed
  *	tycho-upstream   a Hubble server's flows ──► capture, if one is followed
  */
 #include <errno.h>
@@ -27,6 +28,7 @@
 #include "observer/evidence/evidence.h"
 #include "observer/host.h"
 #include "observer/keep/keep.h"
+#include "observer/kubernetes/kubernetes.h"
 #include "observer/log/epoch.h"
 #include "observer/name/file.h"
 #include "observer/options.h"
@@ -39,10 +41,10 @@
 enum {
 	DICT_ENTRIES = 1 << 20, /* distinct endpoints, services, nodes */
 	SHUTDOWN_GRACE_S = 2,
-	SEAL_FLOWS = 65536, /* a block of the store at most */
-	SOCKET_MODE = 0660, /* unix socket: owner and group */
-	PROVIDER_FILE =
-		1, /* slot of the endpoint file in the name table; 0 is kept for Kubernetes */
+	SEAL_FLOWS = 65536,      /* a block of the store at most */
+	SOCKET_MODE = 0660,      /* unix socket: owner and group */
+	PROVIDER_KUBERNETES = 0, /* slots in the name table */
+	PROVIDER_FILE = 1,
 	PROVIDER_CILIUM = 2,
 };
 
@@ -76,12 +78,14 @@ struct observer {
 	struct rpc_server *server;
 	struct capture *capture;
 	struct keep *keep;
-	struct telemetry *telemetry; /* NULL: not asked for */
+	struct kubernetes *kubernetes; /* NULL: not asked for */
+	struct telemetry *telemetry;   /* NULL: not asked for */
 };
 
 static void observer_done(struct observer *ob)
 {
 	telemetry_free(ob->telemetry);
+	kubernetes_free(ob->kubernetes);
 	rpc_server_free(ob->server, SHUTDOWN_GRACE_S * NS_PER_S);
 	capture_free(ob->capture);
 	for (size_t i = 0; i < ob->source_count; i++)
@@ -498,6 +502,34 @@ static enum err_code start_capture(struct observer *ob, struct err *e)
 	return code;
 }
 
+/* Names come when the API server has answered; nobody waits for them. */
+static enum err_code open_kubernetes(struct observer *ob, struct err *e)
+{
+	const struct kubernetes_config config = {
+		.kubeconfig = ob->o.kubeconfig,
+		.context = ob->o.kube_context,
+		.cluster = ob->o.cluster ? ob->o.cluster : "",
+		.node = ob->node,
+		.who = PROVIDER_KUBERNETES,
+		.names = ob->names,
+		.policies = ob->policies,
+		.meaning = &ob->policy_config,
+		.keep = ob->keep,
+	};
+
+	return ob->o.kubernetes ? kubernetes_new(&config, &ob->kubernetes, e) : ERR_OK;
+}
+
+static void collect_more(void *ctx, struct metrics_page *page)
+{
+	const struct observer *ob = ctx;
+
+	if (ob->cilium_agent)
+		agent_names_collect(ob->cilium_agent, page);
+	if (ob->kubernetes)
+		kubernetes_collect(ob->kubernetes, page);
+}
+
 static enum err_code open_telemetry(struct observer *ob, struct err *e)
 {
 	if (!ob->o.metrics_listen)
@@ -512,8 +544,8 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 		.server = ob->server,
 		.store = ob->store,
 		.evidence = ob->evidence,
-		.collect = ob->cilium_agent ? agent_names_collect : NULL,
-		.ctx = ob->cilium_agent,
+		.collect = collect_more,
+		.ctx = ob,
 	};
 	enum err_code code =
 		check_listen(ob, "metrics-", ob->o.metrics_listen, ob->o.metrics_tls_cert_file, e);
@@ -645,9 +677,9 @@ static void serve(struct observer *ob)
 static enum err_code observe(struct observer *ob, struct err *e)
 {
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals, name_the_node, open_names,    open_policies,
-		open_log,     start_rpc,     open_sources,  open_evidence,
-		open_server,  start_keeper,  start_capture, open_telemetry,
+		take_signals,    name_the_node, open_names,     open_policies, open_log,
+		start_rpc,       open_sources,  open_evidence,  open_server,   start_keeper,
+		open_kubernetes, start_capture, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

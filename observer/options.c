@@ -29,6 +29,9 @@ enum option_id {
 	OPT_INSECURE_LISTEN,
 	OPT_INTERFACE,
 	OPT_INTERVAL,
+	OPT_KUBECONFIG,
+	OPT_KUBERNETES,
+	OPT_KUBE_CONTEXT,
 	OPT_LISTEN,
 	OPT_LOG_LEVEL,
 	OPT_METRICS,
@@ -139,6 +142,13 @@ static const struct opt_row table[] = {
 			    "(default: those with a peer in another namespace or a route out)" },
 	[OPT_INTERVAL] = { "interval", "TIME",
 			   "how often a connection that goes on is reported (default 5s)" },
+	[OPT_KUBECONFIG] = { "kubeconfig", "FILE",
+			     "how to reach the API server of --kubernetes (default: as the pod "
+			     "that this runs in)" },
+	[OPT_KUBERNETES] = { "kubernetes", NULL,
+			     "take names and policies from Kubernetes' API server" },
+	[OPT_KUBE_CONTEXT] = { "kube-context", "NAME",
+			       "context of --kubeconfig (default: its current one)" },
 	[OPT_LISTEN] = { "listen", "ADDRESS",
 			 "where to answer: unix:///path or host:port; repeatable "
 			 "(default unix:///run/tycho/observer.sock)" },
@@ -516,6 +526,15 @@ static enum err_code set_option(struct obs_options *o, enum option_id id, const 
 	case OPT_EVIDENCE_KEY:
 		o->evidence_key = value;
 		return ERR_OK;
+	case OPT_KUBECONFIG:
+		o->kubeconfig = value;
+		return ERR_OK;
+	case OPT_KUBERNETES:
+		o->kubernetes = true;
+		return ERR_OK;
+	case OPT_KUBE_CONTEXT:
+		o->kube_context = value;
+		return ERR_OK;
 	case OPT_HELP:
 		o->help = true;
 		return ERR_OK;
@@ -742,6 +761,19 @@ static enum err_code check_metrics(struct obs_options *o, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code check_kubernetes(const struct obs_options *o, struct err *e)
+{
+	if ((o->kubeconfig || o->kube_context) && !o->kubernetes)
+		return err_set(e, ERR_INVALID,
+			       "--kubeconfig and --kube-context go with --kubernetes");
+	if (o->kube_context && !o->kubeconfig)
+		return err_set(e, ERR_INVALID, "--kube-context goes with --kubeconfig");
+	if (o->kubernetes && o->policies)
+		return err_set(e, ERR_INVALID,
+			       "--policies and --kubernetes: policies come from one of them");
+	return ERR_OK;
+}
+
 static enum err_code check_together(const struct obs_options *o, struct err *e)
 {
 	if (!o->tls_cert_file != !o->tls_key_file)
@@ -762,7 +794,7 @@ static enum err_code check_together(const struct obs_options *o, struct err *e)
 		return err_set(e, ERR_INVALID,
 			       "--no-bpf leaves nothing to observe; add --nflog-group, --replay, "
 			       "--hubble-server or --cilium-monitor");
-	if (check_cilium(o, e) != ERR_OK)
+	if (check_cilium(o, e) != ERR_OK || check_kubernetes(o, e) != ERR_OK)
 		return e->code;
 	return check_hubble(o, e);
 }

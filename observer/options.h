@@ -26,6 +26,8 @@ struct obs_options {
 	const char *endpoints; /* NULL: none */
 	const char
 		*cilium_agent; /* socket of an agent to take names from, "none"; NULL: not said */
+	bool kubernetes;
+	const char *kubeconfig, *kube_context; /* NULL: the pod's own; the current one */
 	const char *interfaces[OPTIONS_LIST];
 	uint32_t sources; /* bits of those named with --source; 0: none was */
 	bool bpf;

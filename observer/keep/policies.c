@@ -123,6 +123,21 @@ static enum err_code add_text(void *ctx, const char *path, struct str text, stru
 	return code;
 }
 
+enum err_code keep_policies_new(struct keep_policies **ret, struct err *e)
+{
+	struct keep_policies *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return err_set(e, ERR_NOMEM, "policies for the store");
+	*ret = p;
+	return ERR_OK;
+}
+
+enum err_code keep_policies_add(struct keep_policies *p, json_t *object, struct err *e)
+{
+	return add(p, object, e);
+}
+
 enum err_code keep_policies_read(const char *path, struct keep_policies **ret, struct err *e)
 {
 	AUTO(keep_policies_free) struct keep_policies *p = calloc(1, sizeof *p);

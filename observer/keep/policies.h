@@ -8,6 +8,8 @@
 #ifndef TYCHO_OBSERVER_KEEP_POLICIES_H
 #define TYCHO_OBSERVER_KEEP_POLICIES_H
 
+#include <jansson.h>
+
 #include "base/err.h"
 #include "store/store.h"
 
@@ -17,6 +19,10 @@ struct keep_policies;
  * CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy and CiliumCIDRGroup. */
 MUST_CHECK enum err_code keep_policies_read(const char *path, struct keep_policies **ret,
 					    struct err *e);
+/* The same, object by object: those of other kinds are passed over. @object is borrowed; it loses
+ * what is no policy. */
+MUST_CHECK enum err_code keep_policies_new(struct keep_policies **ret, struct err *e);
+MUST_CHECK enum err_code keep_policies_add(struct keep_policies *p, json_t *object, struct err *e);
 void keep_policies_free(struct keep_policies *p);
 AUTO_DEFINE(struct keep_policies, keep_policies_free);
 size_t keep_policies_count(const struct keep_policies *p);

@@ -455,7 +455,10 @@ static enum err_code make_identities(struct name_table *t, const struct identity
 
 static uint8_t bits_of(const struct name_prefix *p)
 {
-	return (uint8_t)(WHO_CLAIMED | (p->local ? WHO_LOCAL : 0) |
+	/* the node's own addresses, told by a provider that has no endpoint for it */
+	bool is_host = p->endpoint.identity == IDENTITY_HOST && !p->local && !p->verbatim;
+
+	return (uint8_t)(WHO_CLAIMED | (p->local ? WHO_LOCAL : 0) | (is_host ? WHO_HOST : 0) |
 			 (p->pod_not_cached ? WHO_NO_POD : 0));
 }
 

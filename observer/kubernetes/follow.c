@@ -1,0 +1,538 @@
+#include "observer/kubernetes/follow.h"
+
+#include "base/log.h"
+#include "base/watch.h"
+#include "config.h"
+
+#define PAUSE_MIN_NS (200 * NS_PER_MS)
+#define PAUSE_MAX_NS (30 * NS_PER_S)
+#define MISSING_NS (60 * NS_PER_S)
+#define FOR_LONG_NS (5 * NS_PER_S) /* a watch that worked for so long has worked */
+enum {
+	REFUSAL_MAX = 8 << 10,
+	TOKEN_MAX = 64 << 10,
+	CONNECT_MS = 10000,
+	STALL_S = 30, /* a list that gives nothing for so long is over */
+	RETRY_AFTER_MAX_S = 60,
+	ALIVE_S = 30,
+};
+
+/* Where the objects are; the newer version first. */
+static const struct {
+	const char *paths[2];
+	bool is_everywhere;
+} places[KUBE_KINDS] = {
+	[KUBE_NAMESPACES] = { { "/api/v1/namespaces" }, true },
+	[KUBE_NODES] = { { "/api/v1/nodes" }, true },
+	[KUBE_PODS] = { { "/api/v1/pods" }, true },
+	[KUBE_SERVICES] = { { "/api/v1/services" }, true },
+	[KUBE_SLICES] = { { "/apis/discovery.k8s.io/v1/endpointslices",
+			    "/apis/discovery.k8s.io/v1beta1/endpointslices" },
+			  false },
+	[KUBE_NETWORK_POLICIES] = { { "/apis/networking.k8s.io/v1/networkpolicies" }, true },
+	[KUBE_CILIUM_POLICIES] = { { "/apis/cilium.io/v2/ciliumnetworkpolicies" }, false },
+	[KUBE_CLUSTERWIDE_POLICIES] = { { "/apis/cilium.io/v2/ciliumclusterwidenetworkpolicies" },
+					false },
+	[KUBE_CIDR_GROUPS] = { { "/apis/cilium.io/v2/ciliumcidrgroups",
+				 "/apis/cilium.io/v2alpha1/ciliumcidrgroups" },
+			       false },
+	[KUBE_CILIUM_ENDPOINTS] = { { "/apis/cilium.io/v2/ciliumendpoints" }, false },
+	[KUBE_CILIUM_IDENTITIES] = { { "/apis/cilium.io/v2/ciliumidentities" }, false },
+};
+
+/* ---- what arrives */
+
+static void keep_version(struct kube_follow *f, struct str version)
+{
+	if (version.len && version.len < sizeof f->version) {
+		memcpy(f->version, version.p, version.len);
+		f->version[version.len] = 0;
+	}
+}
+
+static enum err_code take_item(void *ctx, struct str json, struct err *e)
+{
+	struct kube_follow *f = ctx;
+	json_error_t where;
+	json_t *object = json_loadb(json.p, json.len, 0, &where);
+
+	if (!object)
+		return err_set(e, ERR_PARSE, "an object of the list: %s", where.text);
+	(void)kube_world_put(f->world, f->kind, object);
+	json_decref(object);
+	return ERR_OK;
+}
+
+static enum err_code take_member(void *ctx, struct str key, struct str json, struct err *e)
+{
+	struct kube_follow *f = ctx;
+	json_error_t where;
+
+	if (!str_is(key, "metadata"))
+		return ERR_OK;
+	json_t *metadata = json_loadb(json.p, json.len, 0, &where);
+	if (!metadata)
+		return err_set(e, ERR_PARSE, "metadata of the list: %s", where.text);
+	const char *version = json_string_value(json_object_get(metadata, "resourceVersion"));
+	const char *next = json_string_value(json_object_get(metadata, "continue"));
+	keep_version(f, str_of(version));
+	next = next ? next : "";
+	enum err_code code = ERR_OK;
+	if (strlen(next) < sizeof f->next_page)
+		memcpy(f->next_page, next, strlen(next) + 1);
+	else
+		code = err_set(e, ERR_PARSE, "a continue token of %zu bytes", strlen(next));
+	json_decref(metadata);
+	return code;
+}
+
+static enum err_code take_error(struct kube_follow *f, const json_t *status, struct err *e)
+{
+	json_int_t code = json_integer_value(json_object_get(status, "code"));
+	const char *message = json_string_value(json_object_get(status, "message"));
+
+	/* the watch ends, and the list has the rest */
+	f->is_gone = true;
+	if (code == 410)
+		return ERR_OK;
+	return err_set(e, ERR_UNAVAILABLE, "the watch: %.200s", message ? message : "no reason");
+}
+
+static enum err_code take_event(struct kube_follow *f, const json_t *event, struct err *e)
+{
+	const char *type = json_string_value(json_object_get(event, "type"));
+	json_t *object = json_object_get(event, "object");
+
+	if (!type || !json_is_object(object))
+		return err_set(e, ERR_PARSE, "an event without type or object");
+	if (strcmp(type, "ERROR") == 0)
+		return take_error(f, object, e);
+	/* before the object loses members */
+	const char *version = json_string_value(
+		json_object_get(json_object_get(object, "metadata"), "resourceVersion"));
+	keep_version(f, str_of(version));
+	if (strcmp(type, "BOOKMARK") == 0)
+		return ERR_OK;
+	f->counts.events++;
+	if (strcmp(type, "DELETED") == 0)
+		kube_world_remove(f->world, f->kind, object);
+	else
+		(void)kube_world_put(f->world, f->kind, object);
+	return ERR_OK;
+}
+
+static enum err_code take_line(struct kube_follow *f, struct str line, struct err *e)
+{
+	json_error_t where;
+
+	if (!str_trim(line).len)
+		return ERR_OK;
+	json_t *event = json_loadb(line.p, line.len, 0, &where);
+	if (!event)
+		return err_set(e, ERR_PARSE, "an event: %s", where.text);
+	enum err_code code = take_event(f, event, e);
+	json_decref(event);
+	return code;
+}
+
+static enum err_code take_watch(struct kube_follow *f, struct str in, struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	while (in.len && code == ERR_OK) {
+		size_t end = str_find(in, '\n');
+		bool is_whole = end < in.len;
+		struct str part = str_upto(in, end);
+		if (is_whole && !f->line.len) {
+			code = take_line(f, part, e);
+		} else {
+			buf_str_put(&f->line, part);
+			if (f->line.failed)
+				return err_set(e, ERR_NOMEM, "an event of more than %d bytes",
+					       KUBE_ITEM_MAX);
+			if (is_whole) {
+				code = take_line(f, buf_str(&f->line), e);
+				buf_reset(&f->line);
+			}
+		}
+		in = str_from(in, end + is_whole);
+	}
+	return code;
+}
+
+static size_t take_bytes(char *p, size_t size, size_t n, void *ctx)
+{
+	struct kube_follow *f = ctx;
+	struct str in = str_n(p, size * n);
+	long status = 0;
+	enum err_code code;
+
+	(void)curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status != 200) {
+		buf_str_put(&f->refusal, str_upto(in, REFUSAL_MAX - f->refusal.len));
+		return in.len;
+	}
+	if (f->state == KUBE_WATCHING)
+		code = take_watch(f, in, &f->error);
+	else
+		code = kube_split_feed(&f->split, in, &f->error);
+	return code == ERR_OK ? in.len : CURL_WRITEFUNC_ERROR;
+}
+
+/* ---- requests */
+
+static bool set_blob(CURL *c, CURLoption option, const char *text)
+{
+	struct curl_blob blob = { (void *)(uintptr_t)text, strlen(text), CURL_BLOB_COPY };
+
+	return curl_easy_setopt(c, option, &blob) == CURLE_OK;
+}
+
+static bool set_credentials(struct kube_follow *f)
+{
+	const struct kube_config *k = f->config;
+	CURL *c = f->curl;
+	bool ok = true;
+
+	if (k->insecure)
+		ok = curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
+		     curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK;
+	if (k->ca_pem)
+		ok = ok && set_blob(c, CURLOPT_CAINFO_BLOB, k->ca_pem);
+	else if (k->ca_file)
+		ok = ok && curl_easy_setopt(c, CURLOPT_CAINFO, k->ca_file) == CURLE_OK;
+	if (k->cert_pem)
+		ok = ok && set_blob(c, CURLOPT_SSLCERT_BLOB, k->cert_pem);
+	else if (k->cert_file)
+		ok = ok && curl_easy_setopt(c, CURLOPT_SSLCERT, k->cert_file) == CURLE_OK;
+	if (k->key_pem)
+		ok = ok && set_blob(c, CURLOPT_SSLKEY_BLOB, k->key_pem);
+	else if (k->key_file)
+		ok = ok && curl_easy_setopt(c, CURLOPT_SSLKEY, k->key_file) == CURLE_OK;
+	return ok;
+}
+
+static bool set_options(struct kube_follow *f)
+{
+	CURL *c = f->curl;
+
+	/* each watch its own connection: HTTP/1.1. An agent that begins with "curl" is sent
+	 * indented JSON. */
+	return curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_USERAGENT, "tycho-observer/" TYCHO_VERSION) ==
+		       CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_NOPROXY, "*") == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_TCP_KEEPIDLE, (long)ALIVE_S) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_TCP_KEEPINTVL, (long)ALIVE_S / 3) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_ERRORBUFFER, f->why) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_PRIVATE, (void *)f) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_bytes) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_WRITEDATA, (void *)f) == CURLE_OK;
+}
+
+enum err_code kube_follow_init(struct kube_follow *f, enum kube_kind kind,
+			       const struct kube_config *config, struct kube_world *world,
+			       CURLM *multi, uint64_t *random, struct err *e)
+{
+	const struct kube_split_to to = { take_item, take_member, f };
+
+	*f = (struct kube_follow){ .kind = kind,
+				   .config = config,
+				   .world = world,
+				   .multi = multi,
+				   .random = random,
+				   .line = buf_init(KUBE_ITEM_MAX),
+				   .refusal = buf_init(REFUSAL_MAX),
+				   .url = buf_init(KUBE_CONTINUE_BYTES * 4) };
+	kube_split_init(&f->split, &to);
+	f->curl = curl_easy_init();
+	if (!f->curl || !set_options(f) || !set_credentials(f))
+		return err_set(e, ERR_NOMEM, "a client of the API server");
+	return ERR_OK;
+}
+
+void kube_follow_done(struct kube_follow *f)
+{
+	if (f->curl) {
+		if (f->state != KUBE_PAUSED)
+			(void)curl_multi_remove_handle(f->multi, f->curl);
+		curl_easy_cleanup(f->curl);
+	}
+	curl_slist_free_all(f->headers);
+	kube_split_done(&f->split);
+	buf_done(&f->line);
+	buf_done(&f->refusal);
+	buf_done(&f->url);
+}
+
+/* The token is read for each request: Kubernetes replaces it every hour. */
+static enum err_code set_headers(struct kube_follow *f, struct err *e)
+{
+	AUTO_BUF struct buf b = buf_init(TOKEN_MAX), file = buf_init(TOKEN_MAX);
+	struct str token = str_of(f->config->token);
+	struct curl_slist *list = curl_slist_append(NULL, "Accept: application/json");
+
+	curl_slist_free_all(f->headers);
+	f->headers = list;
+	if (f->config->token_file) {
+		enum err_code code = file_read(f->config->token_file, "the token", &file, e);
+		if (code != ERR_OK)
+			return code;
+		token = str_trim(buf_str(&file));
+	}
+	for (size_t i = 0; i < token.len; i++)
+		if ((unsigned char)token.p[i] <= ' ')
+			return err_set(e, ERR_INVALID, "the token holds blanks");
+	if (token.len) {
+		buf_lit(&b, "Authorization: Bearer ");
+		buf_str_put(&b, token);
+		list = curl_slist_append(f->headers, buf_cstr(&b));
+		f->headers = list ? list : f->headers;
+	}
+	if (!list || b.failed ||
+	    curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, f->headers) != CURLE_OK)
+		return err_set(e, ERR_NOMEM, "a request");
+	return ERR_OK;
+}
+
+static uint64_t random_below(struct kube_follow *f, uint64_t n)
+{
+	*f->random ^= *f->random << 13; /* xorshift64 */
+	*f->random ^= *f->random >> 7;
+	*f->random ^= *f->random << 17;
+	return n ? *f->random % n : 0;
+}
+
+static void put_path(struct kube_follow *f)
+{
+	buf_reset(&f->url);
+	buf_str_put(&f->url, str_of(f->config->server));
+	buf_str_put(&f->url, str_of(places[f->kind].paths[f->path]));
+}
+
+static bool set_list(struct kube_follow *f)
+{
+	put_path(f);
+	buf_printf(&f->url, "?limit=%d", KUBE_PAGE);
+	if (*f->next_page) {
+		char *token = curl_easy_escape(f->curl, f->next_page, 0);
+		if (!token)
+			return false;
+		buf_printf(&f->url, "&continue=%s", token);
+		curl_free(token);
+	}
+	return curl_easy_setopt(f->curl, CURLOPT_ACCEPT_ENCODING, "gzip") == CURLE_OK &&
+	       curl_easy_setopt(f->curl, CURLOPT_TIMEOUT, 0L) == CURLE_OK &&
+	       curl_easy_setopt(f->curl, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+	       curl_easy_setopt(f->curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_S) == CURLE_OK;
+}
+
+static bool set_watch(struct kube_follow *f)
+{
+	unsigned s = KUBE_WATCH_S - KUBE_WATCH_S / 10 + (unsigned)random_below(f, KUBE_WATCH_S / 5);
+
+	put_path(f);
+	buf_printf(&f->url,
+		   "?allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%u&watch=true",
+		   f->version, s);
+	return curl_easy_setopt(f->curl, CURLOPT_ACCEPT_ENCODING, NULL) == CURLE_OK &&
+	       curl_easy_setopt(f->curl, CURLOPT_TIMEOUT, (long)(s + STALL_S)) == CURLE_OK &&
+	       curl_easy_setopt(f->curl, CURLOPT_LOW_SPEED_LIMIT, 0L) == CURLE_OK &&
+	       curl_easy_setopt(f->curl, CURLOPT_LOW_SPEED_TIME, 0L) == CURLE_OK;
+}
+
+static enum err_code start(struct kube_follow *f, struct err *e)
+{
+	bool list = !f->is_listed;
+
+	if (list && !f->has_begun) {
+		kube_world_begin(f->world, f->kind);
+		f->has_begun = true;
+		f->next_page[0] = 0;
+	}
+	kube_split_reset(&f->split);
+	buf_reset(&f->line);
+	buf_reset(&f->refusal);
+	f->why[0] = 0;
+	f->error = (struct err){ .code = ERR_OK };
+	f->is_gone = false;
+	enum err_code code = set_headers(f, e);
+	if (code != ERR_OK)
+		return code;
+	if (!(list ? set_list(f) : set_watch(f)) || f->url.failed ||
+	    curl_easy_setopt(f->curl, CURLOPT_URL, buf_cstr(&f->url)) != CURLE_OK ||
+	    curl_multi_add_handle(f->multi, f->curl) != CURLM_OK)
+		return err_set(e, ERR_NOMEM, "a request");
+	f->state = list ? KUBE_LISTING : KUBE_WATCHING;
+	f->events_before = f->counts.events;
+	f->counts.lists += list;
+	f->counts.watches += !list;
+	return ERR_OK;
+}
+
+/* ---- what comes of it */
+
+static void go_on(struct kube_follow *f, struct mono_ns now, uint64_t pause_ns)
+{
+	f->state = KUBE_PAUSED;
+	f->at.v = now.v + pause_ns;
+}
+
+static uint64_t next_pause(struct kube_follow *f)
+{
+	f->pause_ns = f->pause_ns ? 2 * f->pause_ns : PAUSE_MIN_NS;
+	f->pause_ns = f->pause_ns < PAUSE_MAX_NS ? f->pause_ns : PAUSE_MAX_NS;
+	return f->pause_ns - random_below(f, f->pause_ns / 2);
+}
+
+static void fail(struct kube_follow *f, const char *why, uint64_t least_ns, struct mono_ns now)
+{
+	uint64_t pause_ns = next_pause(f);
+
+	f->counts.failures++;
+	f->is_settled = true;
+	f->has_begun = false;
+	/* one break alone is nothing to tell: balancers and updates make them */
+	bool is_news = !f->was_told && f->pause_ns > PAUSE_MIN_NS;
+	if (is_news)
+		log_warn("the API server of Kubernetes does not give what it is asked; what it "
+			 "gave stays",
+			 "kind=%s err=%s", kube_kind_name(f->kind), LOG_QUOTE(why));
+	f->was_told |= is_news;
+	go_on(f, now, pause_ns > least_ns ? pause_ns : least_ns);
+}
+
+struct mono_ns kube_follow_tick(struct kube_follow *f, struct mono_ns now)
+{
+	struct err e;
+
+	if (f->state == KUBE_PAUSED && now.v >= f->at.v) {
+		f->began = now;
+		if (start(f, &e) != ERR_OK)
+			fail(f, e.msg, 0, now);
+	}
+	return f->state == KUBE_PAUSED ? f->at : (struct mono_ns){ UINT64_MAX };
+}
+
+static void works(struct kube_follow *f)
+{
+	if (f->was_told)
+		log_info("the API server of Kubernetes answers again", "kind=%s",
+			 kube_kind_name(f->kind));
+	f->was_told = false;
+}
+
+static void list_complete(struct kube_follow *f, struct mono_ns now)
+{
+	if (*f->next_page) {
+		go_on(f, now, 0);
+		return;
+	}
+	kube_world_end(f->world, f->kind);
+	f->is_listed = f->is_settled = true;
+	f->is_missing = f->has_begun = false;
+	works(f);
+	go_on(f, now, 0);
+}
+
+static void list_missing(struct kube_follow *f, struct mono_ns now)
+{
+	f->has_begun = false;
+	if (!f->path && places[f->kind].paths[1]) {
+		f->path = 1;
+		go_on(f, now, 0);
+		return;
+	}
+	f->path = 0;
+	if (places[f->kind].is_everywhere) {
+		fail(f, "404 Not Found", 0, now);
+		return;
+	}
+	kube_world_begin(f->world, f->kind);
+	kube_world_end(f->world, f->kind);
+	f->is_missing = f->is_settled = true;
+	works(f);
+	go_on(f, now, MISSING_NS - random_below(f, MISSING_NS / 5));
+}
+
+/* What the server says of it: a Status, or text. */
+static void put_refusal(const struct kube_follow *f, long status, char *out, size_t size)
+{
+	json_t *v = json_loadb(f->refusal.p ? f->refusal.p : "", f->refusal.len, 0, NULL);
+	const char *message = json_string_value(json_object_get(v, "message"));
+	struct str text = str_trim(message ? str_of(message) : buf_str(&f->refusal));
+
+	(void)snprintf(out, size, "status %ld: %.*s", status,
+		       (int)(text.len < 200 ? text.len : 200), text.p);
+	json_decref(v);
+}
+
+static void refused(struct kube_follow *f, long status, struct mono_ns now)
+{
+	char why[300];
+	curl_off_t after_s = 0;
+
+	/* 410: the version, or the page, is too old. 400, 500, 504: not one it can take. Both: the
+	 * whole list again. */
+	if (status == 410 && f->is_listed) {
+		f->counts.gone++;
+		f->is_listed = false;
+		go_on(f, now, next_pause(f));
+		return;
+	}
+	if (status == 404 && !f->is_listed) {
+		list_missing(f, now);
+		return;
+	}
+	if (status == 400 || status == 404 || status == 500 || status == 504)
+		f->is_listed = false;
+	f->counts.gone += status == 410;
+	(void)curl_easy_getinfo(f->curl, CURLINFO_RETRY_AFTER, &after_s);
+	after_s = after_s < 0 ? 0 : after_s < RETRY_AFTER_MAX_S ? after_s : RETRY_AFTER_MAX_S;
+	put_refusal(f, status, why, sizeof why);
+	fail(f, why, (uint64_t)after_s * NS_PER_S, now);
+}
+
+static void watch_ended(struct kube_follow *f, struct mono_ns now)
+{
+	bool was_long = now.v - f->began.v >= FOR_LONG_NS;
+
+	if (was_long || f->counts.events > f->events_before)
+		f->pause_ns = 0;
+	works(f);
+	if (f->is_gone) {
+		f->counts.gone++;
+		f->is_listed = false;
+	}
+	go_on(f, now, was_long ? 0 : next_pause(f));
+}
+
+void kube_follow_ended(struct kube_follow *f, CURLcode code, struct mono_ns now)
+{
+	long status = 0;
+	bool was_list = f->state == KUBE_LISTING;
+
+	(void)curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_multi_remove_handle(f->multi, f->curl);
+	f->state = KUBE_PAUSED;
+	if (!was_list && status == 200 && now.v - f->began.v >= FOR_LONG_NS)
+		f->pause_ns = 0;
+	if (f->error.code != ERR_OK) { /* what came was not to be read */
+		f->is_listed = false;
+		fail(f, f->error.msg, 0, now);
+	} else if (code != CURLE_OK) {
+		fail(f, *f->why ? f->why : curl_easy_strerror(code), 0, now);
+	} else if (status != 200) {
+		refused(f, status, now);
+	} else if (!was_list) {
+		watch_ended(f, now);
+	} else if (kube_split_is_complete(&f->split)) {
+		list_complete(f, now);
+	} else {
+		fail(f, "the list breaks off", 0, now);
+	}
+}

@@ -1,0 +1,382 @@
+#include "observer/kubernetes/kubernetes.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "metrics/page.h"
+#include "observer/kubernetes/follow.h"
+
+enum { SHARE = 4, TICK_MAX_MS = 60000 };
+
+struct kubernetes {
+	struct kubernetes_config to;
+	struct kube_config *config;
+	struct kube_world *world;
+	struct kube_follow follows[KUBE_KINDS];
+	size_t follow_count;
+	CURLM *multi;
+	pthread_t thread;
+	bool is_running;
+	atomic_bool is_stopping;
+	/* the thread's own */
+	uint64_t random, refused;
+	unsigned dirt;
+	struct mono_ns dirty_since, publish_from;
+	bool was_published, stored;
+	/* any thread */
+	_Atomic uint64_t counts[5], publishes, objects[KUBE_KINDS], left_out, policies_refused,
+		kinds_stale, fresh_at;
+};
+
+static void set(_Atomic uint64_t *to, uint64_t v)
+{
+	atomic_store_explicit(to, v, memory_order_relaxed);
+}
+
+static uint64_t get(const _Atomic uint64_t *from)
+{
+	return atomic_load_explicit(from, memory_order_relaxed);
+}
+
+static void tell_counts(struct kubernetes *k)
+{
+	struct kube_follow_counts sum = { 0 };
+	uint64_t stale = 0;
+
+	for (size_t i = 0; i < k->follow_count; i++) {
+		const struct kube_follow_counts *c = &k->follows[i].counts;
+		sum.lists += c->lists;
+		sum.watches += c->watches;
+		sum.events += c->events;
+		sum.failures += c->failures;
+		sum.gone += c->gone;
+		stale += k->follows[i].was_told;
+		set(&k->objects[i], kube_world_count(k->world, (enum kube_kind)i));
+	}
+	set(&k->counts[0], sum.lists);
+	set(&k->counts[1], sum.watches);
+	set(&k->counts[2], sum.events);
+	set(&k->counts[3], sum.failures);
+	set(&k->counts[4], sum.gone);
+	set(&k->kinds_stale, stale);
+	set(&k->left_out, kube_world_left_out(k->world));
+}
+
+/* ---- publishing */
+
+static enum err_code publish_names(struct kubernetes *k, struct err *e)
+{
+	struct kube_view view;
+	enum err_code code = kube_world_view(k->world, &view, e);
+
+	if (code != ERR_OK)
+		return code;
+	code = name_update(k->to.names, k->to.who, &view.names, e);
+	kube_view_done(&view);
+	return code;
+}
+
+struct gathering {
+	struct policy_builder *builder; /* NULL: none is wanted */
+	struct keep_policies *kept;     /* the same */
+	size_t refused;
+	struct err first, failure;
+};
+
+static void gather(void *ctx, enum kube_kind kind, struct str text)
+{
+	struct gathering *g = ctx;
+	struct err e;
+	json_t *object = json_loadb(text.p, text.len, 0, NULL);
+
+	if (!object || g->failure.code != ERR_OK)
+		goto out;
+	if (g->builder && policy_builder_add(g->builder, object, &e) != ERR_OK && !g->refused++)
+		g->first = e;
+	if (g->kept && kube_kind_is_policy(kind) &&
+	    keep_policies_add(g->kept, object, &e) != ERR_OK)
+		g->failure = e;
+out:
+	json_decref(object);
+}
+
+/* What the store is told must be all there is. */
+static bool knows_all_policies(const struct kubernetes *k)
+{
+	for (int i = KUBE_NETWORK_POLICIES; i <= KUBE_CIDR_GROUPS; i++)
+		if (!k->follows[i].is_listed && !k->follows[i].is_missing)
+			return false;
+	return true;
+}
+
+static enum err_code publish_set(struct kubernetes *k, struct gathering *g, struct err *e)
+{
+	AUTO(policy_set_free) struct policy_set *set = NULL;
+	enum err_code code = policy_builder_finish(g->builder, &set, e);
+
+	if (code == ERR_OK)
+		code = policy_publish(k->to.policies, set, e);
+	if (code == ERR_OK)
+		(void)TAKE(set); /* the table's now */
+	return code;
+}
+
+static enum err_code publish_policies(struct kubernetes *k, struct err *e)
+{
+	struct gathering g = { 0 };
+	bool keeps = k->to.keep && (k->stored || knows_all_policies(k));
+	enum err_code code = ERR_OK;
+
+	if (k->to.policies)
+		code = policy_builder_new(k->to.meaning, &g.builder, e);
+	if (code == ERR_OK && keeps)
+		code = keep_policies_new(&g.kept, e);
+	if (code == ERR_OK)
+		kube_world_policies(k->world, gather, &g);
+	if (code == ERR_OK && k->to.policies)
+		code = publish_set(k, &g, e);
+	if (code == ERR_OK && g.failure.code != ERR_OK) {
+		*e = g.failure;
+		code = e->code;
+	}
+	if (code == ERR_OK && g.kept) {
+		keep_take_policies(k->to.keep, TAKE(g.kept));
+		k->stored = true;
+	}
+	if (g.refused && g.refused != k->refused)
+		log_warn("policies that are not understood are left out", "count=%zu err=%s",
+			 g.refused, LOG_QUOTE(g.first.msg));
+	k->refused = g.refused;
+	set(&k->policies_refused, g.refused);
+	policy_builder_free(g.builder);
+	keep_policies_free(g.kept);
+	return code;
+}
+
+static bool all_settled(const struct kubernetes *k)
+{
+	for (size_t i = 0; i < k->follow_count; i++)
+		if (!k->follows[i].is_settled)
+			return false;
+	return true;
+}
+
+static void publish(struct kubernetes *k, struct mono_ns now)
+{
+	struct err e;
+	enum err_code code = ERR_OK;
+
+	if (k->dirt & KUBE_DIRTY_NAMES)
+		code = publish_names(k, &e);
+	if (code == ERR_OK && k->dirt & KUBE_DIRTY_POLICIES)
+		code = publish_policies(k, &e);
+	struct mono_ns end = mono_now();
+	/* what failed is tried again with the next change */
+	if (code != ERR_OK)
+		log_warn("names of Kubernetes are not published; the old ones stay", "err=%s",
+			 LOG_QUOTE(e.msg));
+	if (!k->was_published && code == ERR_OK)
+		log_info("names from Kubernetes", "pods=%zu services=%zu nodes=%zu",
+			 kube_world_count(k->world, KUBE_PODS),
+			 kube_world_count(k->world, KUBE_SERVICES),
+			 kube_world_count(k->world, KUBE_NODES));
+	k->was_published |= code == ERR_OK;
+	k->dirt = 0;
+	k->publish_from.v = end.v + SHARE * (end.v - now.v);
+	set(&k->fresh_at, end.v);
+	atomic_fetch_add_explicit(&k->publishes, code == ERR_OK, memory_order_release);
+}
+
+/* @return when to look again at the latest. */
+static struct mono_ns publish_if_due(struct kubernetes *k, struct mono_ns now)
+{
+	unsigned dirt = kube_world_dirt(k->world);
+
+	if (dirt && !k->dirt)
+		k->dirty_since = now;
+	k->dirt |= dirt;
+	/* policies of a kind that becomes known late, though nothing of it is there */
+	if (k->was_published && k->to.keep && !k->stored && knows_all_policies(k))
+		k->dirt |= KUBE_DIRTY_POLICIES;
+	if (!k->was_published && all_settled(k))
+		k->dirt |= KUBE_DIRTY_NAMES | KUBE_DIRTY_POLICIES;
+	if (!k->dirt || !all_settled(k))
+		return (struct mono_ns){ UINT64_MAX };
+	struct mono_ns due = { k->was_published ? k->dirty_since.v + KUBE_PUBLISH_MS * NS_PER_MS
+						: now.v };
+	due = due.v > k->publish_from.v ? due : k->publish_from;
+	if (now.v < due.v)
+		return due;
+	publish(k, now);
+	return (struct mono_ns){ UINT64_MAX };
+}
+
+/* ---- the thread */
+
+static void take_ended(struct kubernetes *k, struct mono_ns now)
+{
+	const CURLMsg *msg;
+	int left;
+
+	while ((msg = curl_multi_info_read(k->multi, &left))) {
+		struct kube_follow *f = NULL;
+		if (msg->msg != CURLMSG_DONE)
+			continue;
+		CURLcode code = msg->data.result; /* gone with the next call */
+		(void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &f);
+		if (f)
+			kube_follow_ended(f, code, now);
+	}
+}
+
+static void *kube_main(void *arg)
+{
+	struct kubernetes *k = arg;
+
+	while (!atomic_load_explicit(&k->is_stopping, memory_order_acquire)) {
+		struct mono_ns now = mono_now(), next = { UINT64_MAX };
+		int running;
+
+		for (size_t i = 0; i < k->follow_count; i++) {
+			struct mono_ns at = kube_follow_tick(&k->follows[i], now);
+			next = at.v < next.v ? at : next;
+		}
+		(void)curl_multi_perform(k->multi, &running);
+		now = mono_now();
+		take_ended(k, now);
+		struct mono_ns at = publish_if_due(k, now);
+		next = at.v < next.v ? at : next;
+		for (size_t i = 0; i < k->follow_count; i++)
+			if (k->follows[i].state == KUBE_PAUSED && k->follows[i].at.v < next.v)
+				next = k->follows[i].at;
+		tell_counts(k);
+		now = mono_now();
+		uint64_t ms = next.v <= now.v ? 0 : (next.v - now.v) / NS_PER_MS + 1;
+		(void)curl_multi_poll(k->multi, NULL, 0, ms < TICK_MAX_MS ? (int)ms : TICK_MAX_MS,
+				      NULL);
+	}
+	return NULL;
+}
+
+static enum err_code make(struct kubernetes *k, struct err *e)
+{
+	const struct kubernetes_config *c = &k->to;
+	enum err_code code = kube_config_read(c->kubeconfig, c->context, &k->config, e);
+
+	if (code == ERR_OK)
+		code = kube_world_new(c->cluster, c->node, &k->world, e);
+	if (code != ERR_OK)
+		return code;
+	if (getrandom(&k->random, sizeof k->random, 0) != sizeof k->random)
+		return err_os(e, "random numbers");
+	k->random |= 1;
+	k->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
+	if (!k->multi)
+		return err_set(e, ERR_NOMEM, "a client of the API server");
+	for (; k->follow_count < KUBE_KINDS && code == ERR_OK; k->follow_count++)
+		code = kube_follow_init(&k->follows[k->follow_count],
+					(enum kube_kind)k->follow_count, k->config, k->world,
+					k->multi, &k->random, e);
+	return code;
+}
+
+enum err_code kubernetes_new(const struct kubernetes_config *config, struct kubernetes **ret,
+			     struct err *e)
+{
+	struct err mine;
+	sigset_t all, before;
+	e = e ? e : &mine;
+	AUTO(kubernetes_free) struct kubernetes *k = calloc(1, sizeof *k);
+	if (!k)
+		return err_set(e, ERR_NOMEM, "Kubernetes");
+	k->to = *config;
+	if (make(k, e) != ERR_OK)
+		return err_in(e, "%s", "Kubernetes");
+	log_info("following Kubernetes", "server=%s context=%s", LOG_QUOTE(k->config->server),
+		 LOG_QUOTE(k->config->context ? k->config->context : ""));
+	if (k->config->insecure)
+		log_warn("the API server's certificate is not checked", "server=%s",
+			 LOG_QUOTE(k->config->server));
+	sigfillset(&all); /* signals are main's business */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int os = pthread_create(&k->thread, NULL, kube_main, k);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (os)
+		return err_errno(e, os, "start the thread that follows Kubernetes");
+	(void)pthread_setname_np(k->thread, "tycho-kube");
+	k->is_running = true;
+	*ret = TAKE(k);
+	return ERR_OK;
+}
+
+void kubernetes_free(struct kubernetes *k)
+{
+	if (!k)
+		return;
+	atomic_store_explicit(&k->is_stopping, true, memory_order_release);
+	if (k->is_running) {
+		(void)curl_multi_wakeup(k->multi);
+		(void)pthread_join(k->thread, NULL);
+	}
+	for (size_t i = 0; i < k->follow_count; i++)
+		kube_follow_done(&k->follows[i]);
+	if (k->multi)
+		(void)curl_multi_cleanup(k->multi);
+	kube_world_free(k->world);
+	kube_config_free(k->config);
+	free(k);
+}
+
+/* ---- counts */
+
+struct kubernetes_counts kubernetes_counts(const struct kubernetes *k)
+{
+	struct kubernetes_counts c = {
+		.publishes = atomic_load_explicit(&k->publishes, memory_order_acquire),
+		.lists = get(&k->counts[0]),
+		.watches = get(&k->counts[1]),
+		.events = get(&k->counts[2]),
+		.failures = get(&k->counts[3]),
+		.gone = get(&k->counts[4]),
+		.left_out = get(&k->left_out),
+		.policies_refused = get(&k->policies_refused),
+		.kinds_stale = get(&k->kinds_stale),
+		.fresh_at = { get(&k->fresh_at) },
+	};
+
+	for (size_t i = 0; i < KUBE_KINDS; i++)
+		c.objects[i] = get(&k->objects[i]);
+	return c;
+}
+
+void kubernetes_collect(void *ctx, struct metrics_page *page)
+{
+	const struct kubernetes_counts c = kubernetes_counts(ctx);
+
+	page_counter(page, "tycho_kubernetes_lists_total", "Pages of lists asked for", c.lists);
+	page_counter(page, "tycho_kubernetes_watches_total", "Watches begun", c.watches);
+	page_counter(page, "tycho_kubernetes_events_total", "Changes that watches told of",
+		     c.events);
+	page_counter(page, "tycho_kubernetes_failures_total",
+		     "Requests to the API server that failed; what is known stays", c.failures);
+	page_counter(page, "tycho_kubernetes_gone_total",
+		     "How often a resource version was too old, and a list was taken anew", c.gone);
+	page_counter(page, "tycho_kubernetes_publications_total",
+		     "How often names or policies were published", c.publishes);
+	page_gauge(page, "tycho_kubernetes_stale_kinds",
+		   "Kinds of objects that the API server does not give at the moment",
+		   (double)c.kinds_stale);
+	page_counter(page, "tycho_kubernetes_left_out_total",
+		     "Objects that could not be read, or were too many", c.left_out);
+	page_gauge(page, "tycho_kubernetes_policies_left_out", "Policies that are not understood",
+		   (double)c.policies_refused);
+	page_family(page, "tycho_kubernetes_objects", METRIC_GAUGE, "What is known, by kind");
+	for (size_t i = 0; i < KUBE_KINDS; i++) {
+		const struct page_label label = { "kind",
+						  str_of(kube_kind_name((enum kube_kind)i)) };
+		page_u64(page, &label, 1, c.objects[i]);
+	}
+}

@@ -1,0 +1,513 @@
+#include "observer/kubernetes/thing.h"
+
+#include <ctype.h>
+
+#include "policy/policy.h"
+
+/* A thing being read: lists grow in place, texts are told by where they begin in r->text. */
+enum { PORTS_MAX = 256 };
+
+struct part {
+	size_t from, len;
+};
+
+struct draft {
+	struct kube_reading *r;
+	struct part namespace_, name, workload_kind, workload, created, json;
+	uint8_t ips[KUBE_IPS_MAX][16];
+	uint16_t ports[PORTS_MAX], node_ports[PORTS_MAX];
+	struct part own[KUBE_LABELS_MAX];
+	size_t ip_count, port_count, node_port_count, own_count;
+	uint32_t identity, flags;
+	bool bad;
+};
+
+static struct str text_in(const json_t *object, const char *key)
+{
+	const json_t *v = json_object_get(object, key);
+
+	return json_is_string(v) ? str_n(json_string_value(v), json_string_length(v)) : STR("");
+}
+
+static const json_t *metadata_of(const json_t *object)
+{
+	return json_object_get(object, "metadata");
+}
+
+struct str kube_metadata(const json_t *object, const char *key)
+{
+	return text_in(metadata_of(object), key);
+}
+
+static struct part keep(struct draft *d, struct str s)
+{
+	struct part p = { d->r->text.len, s.len };
+
+	buf_str_put(&d->r->text, s);
+	return p;
+}
+
+static void add_ip(struct draft *d, struct str text)
+{
+	if (d->ip_count < KUBE_IPS_MAX && ip_parse(text, d->ips[d->ip_count])) {
+		for (size_t i = 0; i < d->ip_count; i++)
+			if (memcmp(d->ips[i], d->ips[d->ip_count], 16) == 0)
+				return;
+		d->ip_count++;
+	}
+}
+
+static void add_port(uint16_t *list, size_t *count, const json_t *port)
+{
+	json_int_t v = json_integer_value(port);
+
+	if (v > 0 && v <= UINT16_MAX && *count < PORTS_MAX)
+		list[(*count)++] = (uint16_t)v;
+}
+
+/* "k8s:key=value", or "k8s:key" for an empty value: Cilium's Label.String. */
+static void put_label(struct buf *b, struct str prefix, struct str key, struct str value)
+{
+	buf_lit(b, "k8s:");
+	buf_str_put(b, prefix);
+	buf_str_put(b, key);
+	if (value.len) {
+		buf_char(b, '=');
+		buf_str_put(b, value);
+	}
+}
+
+/* ---- pods */
+
+static void pod_label(struct buf *b, struct str key, struct str value)
+{
+	if (!policy_label_counts(key))
+		return;
+	put_label(b, STR(""), key, value);
+	buf_char(b, 0);
+}
+
+/* In order of their keys, so that equal sets have equal texts; those that Cilium adds come last. */
+static void read_pod_labels(struct draft *d, const json_t *pod)
+{
+	struct buf *b = &d->r->label_text;
+	json_t *labels = json_object_get(metadata_of(pod), "labels");
+	struct str account = text_in(json_object_get(pod, "spec"), "serviceAccountName");
+	const char *keys[KUBE_LABELS_MAX], *key;
+	json_t *value;
+	size_t n = 0;
+
+	json_object_foreach(labels, key, value)
+	{
+		size_t at = n;
+		if (n == KUBE_LABELS_MAX) {
+			d->bad = true;
+			return;
+		}
+		for (; at && strcmp(keys[at - 1], key) > 0; at--)
+			keys[at] = keys[at - 1];
+		keys[at] = key;
+		n++;
+	}
+	for (size_t i = 0; i < n; i++)
+		pod_label(b, str_of(keys[i]), text_in(labels, keys[i]));
+	pod_label(b, STR("io.cilium.k8s.policy.cluster"),
+		  str_of(*d->r->cluster ? d->r->cluster : "default"));
+	if (account.len)
+		pod_label(b, STR("io.cilium.k8s.policy.serviceaccount"), account);
+	pod_label(b, STR("io.kubernetes.pod.namespace"), text_in(metadata_of(pod), "namespace"));
+}
+
+/* "report-28391234" ► "report": a CronJob's number has 8 to 10 digits. */
+static bool cron_job_of(struct str job, struct str *ret)
+{
+	size_t digits = 0;
+
+	while (digits < job.len && isdigit((unsigned char)job.p[job.len - 1 - digits]))
+		digits++;
+	if (digits < 8 || digits > 10 || job.len < digits + 2 || job.p[job.len - digits - 1] != '-')
+		return false;
+	*ret = str_upto(job, job.len - digits - 1);
+	return true;
+}
+
+static void read_workload(struct draft *d, const json_t *pod)
+{
+	const json_t *metadata = metadata_of(pod), *owner,
+		     *labels = json_object_get(metadata, "labels");
+	struct str kind = STR("Pod"), name = text_in(metadata, "name");
+	size_t i;
+
+	json_array_foreach(json_object_get(metadata, "ownerReferences"), i, owner)
+	{
+		if (!json_is_true(json_object_get(owner, "controller")) ||
+		    !text_in(metadata, "generateName").len)
+			continue;
+		struct str hash = text_in(labels, "pod-template-hash"), cron;
+		struct str config = text_in(labels, "deploymentconfig");
+		kind = text_in(owner, "kind");
+		name = text_in(owner, "name");
+		if (str_is(kind, "ReplicaSet") && hash.len && name.len > hash.len + 1 &&
+		    str_has_suffix(name, hash) && name.p[name.len - hash.len - 1] == '-') {
+			kind = STR("Deployment");
+			name = str_upto(name, name.len - hash.len - 1);
+		} else if (str_is(kind, "ReplicationController") && config.len) {
+			kind = STR("DeploymentConfig");
+			name = config;
+		} else if (str_is(kind, "Job") && cron_job_of(name, &cron)) {
+			kind = STR("CronJob");
+			name = cron;
+		}
+		break;
+	}
+	d->workload_kind = keep(d, kind);
+	d->workload = keep(d, name);
+}
+
+/* A Pod with nothing but the names of its ports, for the evaluator; none has nothing. */
+static json_t *named_ports(const json_t *pod)
+{
+	json_t *ports = json_array();
+	const json_t *container;
+	json_t *port;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(json_object_get(pod, "spec"), "containers"), i,
+			   container)
+	{
+		json_array_foreach(json_object_get(container, "ports"), j, port)
+		{
+			if (text_in(port, "name").len)
+				json_array_append(ports, port);
+		}
+	}
+	if (!json_array_size(ports)) {
+		json_decref(ports);
+		return NULL;
+	}
+	return json_pack("{s:[{s:o}]}", "containers", "ports", ports);
+}
+
+static void read_pod(struct draft *d, const json_t *pod)
+{
+	const json_t *spec = json_object_get(pod, "spec"), *ip;
+	const json_t *status = json_object_get(pod, "status");
+	struct str phase = text_in(status, "phase");
+	size_t i;
+
+	if (str_is(text_in(spec, "nodeName"), d->r->node))
+		d->flags |= KUBE_LOCAL;
+	if (text_in(metadata_of(pod), "deletionTimestamp").len)
+		d->flags |= KUBE_LEAVING;
+	read_pod_labels(d, pod);
+	read_workload(d, pod);
+	if (json_is_true(json_object_get(spec, "hostNetwork")) || str_is(phase, "Succeeded") ||
+	    str_is(phase, "Failed"))
+		return;
+	json_array_foreach(json_object_get(status, "podIPs"), i, ip) add_ip(d, text_in(ip, "ip"));
+	add_ip(d, text_in(status, "podIP"));
+}
+
+/* ---- the rest */
+
+/* The object that the evaluator gets, made of @from: kind, version, name, and @members of it. */
+static void keep_json(struct draft *d, const char *kind, const char *version, const json_t *from,
+		      const char *const *members, size_t count)
+{
+	const json_t *metadata = metadata_of(from);
+	json_t *meta = json_object(), *out;
+	static const char *const named[] = { "name", "namespace", "labels" };
+
+	for (size_t i = 0; i < ARRAY_LEN(named); i++)
+		if (json_object_get(metadata, named[i]))
+			json_object_set(meta, named[i], json_object_get(metadata, named[i]));
+	out = json_pack("{s:s, s:s, s:o}", "kind", kind, "apiVersion", version, "metadata", meta);
+	for (size_t i = 0; i < count; i++)
+		if (json_object_get(from, members[i]))
+			json_object_set(out, members[i], json_object_get(from, members[i]));
+	char *text = json_dumps(out, JSON_COMPACT | JSON_SORT_KEYS);
+	d->json = keep(d, str_of(text));
+	d->bad |= !text;
+	free(text);
+	json_decref(out);
+}
+
+static void own_label(struct draft *d, struct str prefix, struct str key, struct str value)
+{
+	struct buf *b = &d->r->text;
+	size_t from = b->len;
+
+	if (d->own_count == KUBE_LABELS_MAX) {
+		d->bad = true;
+		return;
+	}
+	put_label(b, prefix, key, value);
+	d->own[d->own_count++] = (struct part){ from, b->len - from };
+}
+
+static void read_namespace(struct draft *d, const json_t *ns)
+{
+	json_t *labels = json_object_get(metadata_of(ns), "labels"), *value;
+	const char *key;
+
+	json_object_foreach(labels, key, value)
+	{
+		own_label(d, STR("io.cilium.k8s.namespace.labels."), str_of(key),
+			  text_in(labels, key));
+	}
+	keep_json(d, "Namespace", "v1", ns, NULL, 0);
+}
+
+static void read_node(struct draft *d, const json_t *node)
+{
+	/* the addresses of Cilium's own interfaces, which its agents write down there */
+	static const char *const noted[] = { "network.cilium.io/ipv4-cilium-host",
+					     "network.cilium.io/ipv6-cilium-host",
+					     "io.cilium.network.ipv4-cilium-host",
+					     "io.cilium.network.ipv6-cilium-host" };
+	const json_t *annotations = json_object_get(metadata_of(node), "annotations"), *address;
+	size_t i;
+
+	if (str_is(kube_metadata(node, "name"), d->r->node))
+		d->flags |= KUBE_LOCAL;
+	json_array_foreach(json_object_get(json_object_get(node, "status"), "addresses"), i,
+			   address)
+	{
+		struct str type = text_in(address, "type");
+		if (str_is(type, "InternalIP") || str_is(type, "ExternalIP"))
+			add_ip(d, text_in(address, "address"));
+	}
+	for (i = 0; i < ARRAY_LEN(noted); i++)
+		add_ip(d, text_in(annotations, noted[i]));
+}
+
+static void read_service(struct draft *d, const json_t *service)
+{
+	static const char *const members[] = { "spec" };
+	const json_t *spec = json_object_get(service, "spec"), *v, *balancer;
+	json_t *small = json_object();
+	size_t i;
+
+	add_ip(d, text_in(spec, "clusterIP")); /* "None" is no address */
+	json_array_foreach(json_object_get(spec, "clusterIPs"), i, v)
+		add_ip(d, str_of(json_string_value(v)));
+	json_array_foreach(json_object_get(spec, "externalIPs"), i, v)
+		add_ip(d, str_of(json_string_value(v)));
+	balancer = json_object_get(json_object_get(service, "status"), "loadBalancer");
+	json_array_foreach(json_object_get(balancer, "ingress"), i, v) add_ip(d, text_in(v, "ip"));
+	json_array_foreach(json_object_get(spec, "ports"), i, v)
+	{
+		add_port(d->ports, &d->port_count, json_object_get(v, "port"));
+		add_port(d->node_ports, &d->node_port_count, json_object_get(v, "nodePort"));
+	}
+	json_t *selector = json_object_get(spec, "selector");
+	json_t *slim = json_object();
+	if (selector)
+		json_object_set(slim, "selector", selector);
+	json_object_set(small, "metadata", json_object_get(service, "metadata"));
+	json_object_set_new(small, "spec", slim);
+	keep_json(d, "Service", "v1", small, members, ARRAY_LEN(members));
+	json_decref(small);
+}
+
+static void read_slice(struct draft *d, const json_t *slice)
+{
+	static const char *const members[] = { "addressType", "endpoints" };
+	const json_t *endpoint, *address;
+	struct str of = text_in(json_object_get(metadata_of(slice), "labels"),
+				"kubernetes.io/service-name");
+	json_t *small = json_object(), *list = json_array();
+	size_t i, j;
+
+	bool is_api =
+		str_is(of, "kubernetes") && str_is(kube_metadata(slice, "namespace"), "default");
+	d->flags |= is_api ? KUBE_API_SERVER : 0;
+	json_array_foreach(json_object_get(slice, "endpoints"), i, endpoint)
+	{
+		json_t *addresses = json_object_get(endpoint, "addresses");
+		if (!addresses)
+			continue;
+		json_array_append_new(list, json_pack("{s:O}", "addresses", addresses));
+		if (is_api)
+			json_array_foreach(addresses, j, address)
+				add_ip(d, str_of(json_string_value(address)));
+	}
+	json_object_set(small, "metadata", json_object_get(slice, "metadata"));
+	json_object_set(small, "addressType", json_object_get(slice, "addressType"));
+	json_object_set_new(small, "endpoints", list);
+	keep_json(d, "EndpointSlice", "discovery.k8s.io/v1", small, members, ARRAY_LEN(members));
+	json_decref(small);
+}
+
+static void read_policy(struct draft *d, enum kube_kind kind, json_t *policy)
+{
+	json_t *copy = json_copy(policy); /* shallow */
+	const char *version =
+		kind == KUBE_NETWORK_POLICIES ? "networking.k8s.io/v1" : "cilium.io/v2";
+
+	(void)json_object_del(copy, "status");
+	(void)json_object_del(json_object_get(copy, "metadata"), "managedFields");
+	/* items of lists have neither */
+	json_object_set_new(copy, "kind", json_string(kube_kind_name(kind)));
+	if (!json_object_get(copy, "apiVersion"))
+		json_object_set_new(copy, "apiVersion", json_string(version));
+	char *text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
+	d->json = keep(d, str_of(text));
+	d->bad |= !text;
+	free(text);
+	json_decref(copy);
+}
+
+static void read_cilium_endpoint(struct draft *d, const json_t *endpoint)
+{
+	const json_t *status = json_object_get(endpoint, "status");
+	json_int_t id =
+		json_integer_value(json_object_get(json_object_get(status, "identity"), "id"));
+
+	d->identity = id > 0 && id <= UINT32_MAX ? (uint32_t)id : 0;
+}
+
+static void read_cilium_identity(struct draft *d, const json_t *identity)
+{
+	json_t *labels = json_object_get(identity, "security-labels"), *value;
+	const char *key;
+
+	if (!parse_u32(kube_metadata(identity, "name"), &d->identity) || !d->identity)
+		d->bad = true;
+	json_object_foreach(labels, key, value)
+	{
+		struct buf *b = &d->r->text;
+		size_t from = b->len;
+		struct str v = text_in(labels, key);
+		if (d->own_count == KUBE_LABELS_MAX) {
+			d->bad = true;
+			return;
+		}
+		buf_str_put(b, str_of(key)); /* has its source: "k8s:app" */
+		if (v.len) {
+			buf_char(b, '=');
+			buf_str_put(b, v);
+		}
+		d->own[d->own_count++] = (struct part){ from, b->len - from };
+	}
+}
+
+/* ---- packing */
+
+static struct str placed(const char *base, struct part p)
+{
+	return str_n(base + p.from, p.len);
+}
+
+static struct kube_thing *pack(const struct draft *d, struct str labels)
+{
+	const struct str text = buf_str(&d->r->text);
+	size_t own = d->own_count * sizeof(struct str), ips = d->ip_count * 16;
+	size_t ports = (d->port_count + d->node_port_count) * sizeof(uint16_t);
+	char *p = calloc(1, sizeof(struct kube_thing) + own + ips + ports + text.len + 1);
+	struct kube_thing *t = (struct kube_thing *)(void *)p;
+
+	if (!p)
+		return NULL;
+	p += sizeof *t;
+	t->own_labels = (struct str *)(void *)p;
+	t->ips = (uint8_t(*)[16])(void *)(p + own);
+	t->ports = (uint16_t *)(void *)(p + own + ips);
+	t->node_ports = t->ports + d->port_count;
+	p += own + ips + ports;
+	memcpy(p, text.p, text.len);
+	memcpy(t->ips, d->ips, ips);
+	memcpy(t->ports, d->ports, d->port_count * sizeof *d->ports);
+	memcpy(t->node_ports, d->node_ports, d->node_port_count * sizeof *d->node_ports);
+	for (size_t i = 0; i < d->own_count; i++)
+		t->own_labels[i] = placed(p, d->own[i]);
+	t->namespace_ = placed(p, d->namespace_);
+	t->name = placed(p, d->name);
+	t->workload_kind = placed(p, d->workload_kind);
+	t->workload = placed(p, d->workload);
+	t->created = placed(p, d->created);
+	t->json = placed(p, d->json);
+	t->ip_count = (uint32_t)d->ip_count;
+	t->port_count = (uint32_t)d->port_count;
+	t->node_port_count = (uint32_t)d->node_port_count;
+	t->own_label_count = (uint32_t)d->own_count;
+	t->identity = d->identity;
+	t->flags = d->flags;
+	t->content = hash_bytes(text.p, text.len, d->identity ^ (uint64_t)d->flags << 32);
+	t->content = hash_bytes(t->ips, ips, t->content);
+	t->content = hash_bytes(t->ports, ports, t->content);
+	t->content = hash_bytes(labels.p, labels.len, t->content);
+	return t;
+}
+
+static void read_kind(struct draft *d, enum kube_kind kind, json_t *object)
+{
+	static const char *const spec[] = { "spec" };
+
+	switch (kind) {
+	case KUBE_NAMESPACES:
+		read_namespace(d, object);
+		break;
+	case KUBE_NODES:
+		read_node(d, object);
+		break;
+	case KUBE_PODS: {
+		read_pod(d, object);
+		json_t *ports = named_ports(object);
+		if (ports) {
+			const json_t *metadata = metadata_of(object);
+			json_t *small =
+				json_pack("{s:{s:O?, s:O?}, s:o}", "metadata", "name",
+					  json_object_get(metadata, "name"), "namespace",
+					  json_object_get(metadata, "namespace"), "spec", ports);
+			keep_json(d, "Pod", "v1", small, spec, ARRAY_LEN(spec));
+			json_decref(small);
+		}
+		break;
+	}
+	case KUBE_SERVICES:
+		read_service(d, object);
+		break;
+	case KUBE_SLICES:
+		read_slice(d, object);
+		break;
+	case KUBE_CILIUM_ENDPOINTS:
+		read_cilium_endpoint(d, object);
+		break;
+	case KUBE_CILIUM_IDENTITIES:
+		read_cilium_identity(d, object);
+		break;
+	case KUBE_NETWORK_POLICIES:
+	case KUBE_CILIUM_POLICIES:
+	case KUBE_CLUSTERWIDE_POLICIES:
+	case KUBE_CIDR_GROUPS:
+		read_policy(d, kind, object);
+		break;
+	case KUBE_KINDS:
+		d->bad = true;
+	}
+}
+
+struct kube_thing *kube_thing_read(struct kube_reading *r, enum kube_kind kind, json_t *object,
+				   struct str *ret_labels)
+{
+	struct draft d;
+
+	d.r = r;
+	d.ip_count = d.port_count = d.node_port_count = d.own_count = 0;
+	d.identity = d.flags = 0;
+	d.bad = false;
+	d.workload_kind = d.workload = d.json = (struct part){ 0, 0 };
+	buf_reset(&r->text);
+	buf_reset(&r->label_text);
+	d.namespace_ = keep(&d, kube_metadata(object, "namespace"));
+	d.name = keep(&d, kube_metadata(object, "name"));
+	d.created = keep(&d, kube_metadata(object, "creationTimestamp"));
+	if (!d.name.len)
+		return NULL;
+	read_kind(&d, kind, object);
+	if (d.bad || r->text.failed || r->label_text.failed)
+		return NULL;
+	*ret_labels = buf_str(&r->label_text);
+	return pack(&d, *ret_labels);
+}

@@ -1,0 +1,86 @@
+/*
+ * kube_world - what is known of a cluster, as little of it as names and policies need.
+ *
+ *	object ──► kube_world_put ──► things by kind, namespace and name
+ *	                                  ├──► kube_view       names, for the name table
+ *	                                  └──► policy objects, for evaluator and store
+ *
+ * Kept     pods: addresses, labels (one copy for all pods that share them), workload, named ports;
+ *          of policies everything but status and managedFields.
+ * Lists    begin, put each, end: what the list did not name is forgotten at its end and not before.
+ * Names    as Cilium gives them (docs/kubernetes.md). A pod that is over (Succeeded, Failed) or
+ *          shares the node's address (hostNetwork) claims no address; where two pods claim one,
+ *          the one that is not on its way out has it, then the younger.
+ * Bounds   KUBE_THINGS_MAX of a kind, KUBE_LABELS_MAX labels and KUBE_IPS_MAX addresses of one
+ *          object; what goes beyond, or cannot be read, is left out and counted.
+ * Threads  one at a time.
+ */
+#ifndef TYCHO_OBSERVER_KUBERNETES_WORLD_H
+#define TYCHO_OBSERVER_KUBERNETES_WORLD_H
+
+#include <jansson.h>
+
+#include "observer/name/name.h"
+
+enum { KUBE_THINGS_MAX = 1 << 17, KUBE_LABELS_MAX = 128, KUBE_IPS_MAX = 1024 };
+
+enum kube_kind {
+	KUBE_NAMESPACES,
+	KUBE_NODES,
+	KUBE_PODS,
+	KUBE_SERVICES,
+	KUBE_SLICES,
+	KUBE_NETWORK_POLICIES,
+	KUBE_CILIUM_POLICIES,
+	KUBE_CLUSTERWIDE_POLICIES,
+	KUBE_CIDR_GROUPS,
+	KUBE_CILIUM_ENDPOINTS,
+	KUBE_CILIUM_IDENTITIES,
+	KUBE_KINDS
+};
+/* "Pod", "NetworkPolicy", … */
+const char *kube_kind_name(enum kube_kind kind);
+/* A policy, or what one refers to by name: goes into the store. */
+bool kube_kind_is_policy(enum kube_kind kind);
+
+struct kube_world;
+
+/* @cluster "" is "default" in labels, as Cilium has it; @node: this node's name. Copied. */
+MUST_CHECK enum err_code kube_world_new(const char *cluster, const char *node,
+					struct kube_world **ret, struct err *e);
+void kube_world_free(struct kube_world *w);
+AUTO_DEFINE(struct kube_world, kube_world_free);
+
+void kube_world_begin(struct kube_world *w, enum kube_kind kind);
+/* @object is borrowed for the call, and may lose members. False: left out. */
+bool kube_world_put(struct kube_world *w, enum kube_kind kind, json_t *object);
+void kube_world_remove(struct kube_world *w, enum kube_kind kind, const json_t *object);
+void kube_world_end(struct kube_world *w, enum kube_kind kind);
+
+size_t kube_world_count(const struct kube_world *w, enum kube_kind kind);
+uint64_t kube_world_left_out(const struct kube_world *w);
+
+enum kube_dirt { KUBE_DIRTY_NAMES = 1, KUBE_DIRTY_POLICIES = 2 };
+/* What changed since the last call: enum kube_dirt. */
+unsigned kube_world_dirt(struct kube_world *w);
+
+/* Borrows from the world until its next change. */
+struct kube_view {
+	struct name_view names;
+	/* what it stands on */
+	struct name_prefix *prefixes;
+	struct name_service *services;
+	struct name_identity *identities;
+	struct workload *workloads;
+	struct str *labels;
+	size_t label_count;
+};
+MUST_CHECK enum err_code kube_world_view(struct kube_world *w, struct kube_view *ret,
+					 struct err *e);
+void kube_view_done(struct kube_view *v);
+
+/* Calls @each with the objects that the evaluator wants, as JSON text; policies first. */
+void kube_world_policies(struct kube_world *w,
+			 void (*each)(void *ctx, enum kube_kind kind, struct str json), void *ctx);
+
+#endif

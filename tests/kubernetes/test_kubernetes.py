@@ -1,0 +1,271 @@
+"""Names and policies from recordings of a real API server: all that it does, cut connections included."""
+import contextlib
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from agent import Monitor, policy_verdict
+from follower import Following
+from observer import GOLDEN, Observer
+
+RECORDED = os.path.join(GOLDEN, 'kubernetes')
+POLICIES = ('networking.k8s.io/v1/networkpolicies', 'cilium.io/v2/ciliumnetworkpolicies')
+
+
+class Api:
+    """with Api(folder, 'world', …) as api: a recorded API server; stop() and start() keep its port."""
+
+    def __init__(self, folder, *names, speed=0, options=(), token=None):
+        self.folder, self.speed, self.options, self.token = folder, speed, list(options), token
+        self.files = [n if os.path.sep in n else os.path.join(RECORDED, n + '.jsonl') for n in names]
+        self.port, self.process = 0, None
+
+    def start(self):
+        log = open(os.path.join(self.folder, 'api.log'), 'ab')
+        self.process = subprocess.Popen(
+            [sys.executable, '-u', os.path.join(RECORDED, 'replay-api'), '--speed', str(self.speed), '-v',
+             '--listen', '127.0.0.1:%d' % self.port, *(['--token', self.token] if self.token else []), *self.options,
+             *self.files], stdout=subprocess.PIPE, stderr=log)
+        log.close()
+        ready, _, _ = select.select([self.process.stdout], [], [], 30)
+        line = self.process.stdout.readline().decode() if ready else ''
+        assert line, self.log()
+        self.scheme, self.port = line.split(':')[0], int(line.rsplit(':', 1)[1])
+        return self
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    __enter__ = start
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def log(self):
+        with open(os.path.join(self.folder, 'api.log')) as f:
+            return f.read()
+
+    def config(self, cluster='', user=''):
+        path = os.path.join(self.folder, 'kubeconfig')
+        with open(path, 'w') as f:
+            f.write('current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n'
+                    'clusters: [{name: k, cluster: {server: "%s://127.0.0.1:%d"%s}}]\n'
+                    'users: [{name: u, user: {%s}}]\n' % (self.scheme, self.port, cluster, user))
+        return path
+
+
+class Node(Observer):
+    """An observer that takes names from an API server; what flows it sees, a monitor socket says."""
+
+    def __init__(self, config, monitor, *options, node='node-a'):
+        super().__init__('--source', 'cilium-monitor', '--cilium-monitor', monitor.path, '--cilium-agent', 'none',
+                         '--metrics-listen', '127.0.0.1:0', '--kubernetes', '--kubeconfig', config, *options,
+                         keep_time=False, path='')
+        self.monitor, self.node, self.flows = monitor, node, 0
+
+    def argv(self):
+        words = super().argv()
+        at = words.index('--replay')
+        words = [w for w in words[:at] + words[at + 2:] if w != '--no-bpf']
+        words[words.index('--node-name') + 1] = self.node
+        return words
+
+    wait = Following.wait
+
+    def page(self):
+        address = next(a for a in self.addresses if a.startswith('metrics='))[len('metrics='):]
+        with urllib.request.urlopen('http://%s/metrics' % address, timeout=20) as f:
+            return f.read().decode()
+
+    def number(self, name):
+        got = re.search(r'^tycho_kubernetes_%s (\S+)$' % re.escape(name), self.page(), re.M)
+        return float(got.group(1))
+
+    def objects(self, kind):
+        return self.number('objects{kind="%s"}' % kind)
+
+    def named(self):
+        return self.wait(lambda: 'names from Kubernetes' in self.log(), 'names')
+
+    def hear(self, source, destination, port=80):
+        """The flow that this verdict becomes."""
+        self.monitor.say(policy_verdict(0, 0, 0, port, 2, source, destination))
+        self.flows += 1
+        n = self.flows
+        with self.client() as c:
+            return self.wait(lambda: (lambda f: f if len(f) == n else None)(c.flows(first=True)), '%d flows' % n)[-1]
+
+    def name_of(self, ip):
+        return self.hear(ip, '198.51.100.1').source
+
+    def wait_name(self, ip, pod):
+        return self.wait(lambda: self.name_of(ip).pod_name == pod, '%s is %s' % (ip, pod))
+
+
+@pytest.fixture
+def folder(tmp_path_factory):
+    return str(tmp_path_factory.mktemp('k'))
+
+
+@pytest.fixture
+def node(folder):
+    """node('world', …) serves these recordings to an observer; both end with the test."""
+    with contextlib.ExitStack() as stack:
+        def make(*names, speed=0, options=(), name='node-a', **config):
+            api = stack.enter_context(Api(folder, *names, speed=speed))
+            monitor = stack.enter_context(Monitor(folder))
+            ob = Node(api.config(**config), monitor, *options, node=name)
+            stack.enter_context(ob)
+            ob.api = api
+            return ob
+        yield make
+
+
+def recorded(name, path):
+    """The objects of the last list of @path in a recording: the truth to compare with."""
+    targets, bodies = {}, {}
+    with open(os.path.join(RECORDED, name + '.jsonl')) as f:
+        for line in map(json.loads, f):
+            if line['type'] == 'request' and path in line['target'] and 'watch=true' not in line['target']:
+                targets[line['id']] = line['target']
+            elif line['type'] in ('chunk', 'part') and line['id'] in targets:
+                bodies[line['id']] = bodies.get(line['id'], '') + line['data']
+    return json.loads(bodies[max(bodies)])['items']
+
+
+KINDS = {'Namespace': '/namespaces', 'Node': '/nodes', 'Pod': '/pods', 'Service': '/services',
+         'EndpointSlice': '/endpointslices', 'NetworkPolicy': '/networkpolicies',
+         'CiliumNetworkPolicy': '/ciliumnetworkpolicies',
+         'CiliumClusterwideNetworkPolicy': '/ciliumclusterwidenetworkpolicies'}
+
+
+def test_lists_and_events_come_to_what_the_last_lists_say(node):
+    ob = node('world')
+    ob.named()
+    want = {kind: len(recorded('world', path + '?')) for kind, path in KINDS.items()}
+    ob.wait(lambda: {k: ob.objects(k) for k in want} == want, 'all kinds')
+    for pod in recorded('world', '/pods?'):
+        if pod['spec'].get('hostNetwork') or pod['status']['phase'] != 'Running':
+            continue
+        for ip in (i['ip'] for i in pod['status']['podIPs'] if ':' not in i['ip']):
+            ob.wait_name(ip, pod['metadata']['name'])
+            who = ob.name_of(ip)
+            assert who.namespace == pod['metadata']['namespace']
+            assert 'k8s:app=' + pod['metadata']['labels']['app'] in who.labels
+            assert (who.ID != 0) == (pod['spec']['nodeName'] == 'node-a')
+    assert ob.number('left_out_total') == 0
+
+
+def test_pods_services_and_nodes_are_named_as_cilium_does(node):
+    ob = node('world')
+    ob.named()
+    ob.wait_name('10.244.2.15', 'web-856ccf8c9f-knh9k')
+    web = ob.name_of('10.244.2.15')
+    assert [(w.kind, w.name) for w in web.workloads] == [('Deployment', 'web')]
+    assert list(web.labels) == sorted([
+        'k8s:app=web', 'k8s:io.cilium.k8s.namespace.labels.env=prod', 'k8s:io.cilium.k8s.namespace.labels.team=store',
+        'k8s:io.cilium.k8s.policy.cluster=default', 'k8s:io.cilium.k8s.policy.serviceaccount=default',
+        'k8s:io.kubernetes.pod.namespace=shop'])
+    db = ob.name_of('10.244.1.12')
+    assert [(w.kind, w.name) for w in db.workloads] == [('StatefulSet', 'db')]
+    assert list(ob.name_of('192.0.2.11').labels) == ['reserved:host']
+    remote = ob.name_of('192.0.2.22')  # the address that node-b has since
+    assert (list(remote.labels), remote.identity) == (['reserved:remote-node'], 6)
+    assert ob.hear('198.51.100.1', '10.96.180.43').destination_service.name == 'web'
+    # the finished job pods have no address any more
+    assert not ob.name_of('10.244.2.13').pod_name
+
+
+def test_equal_labels_have_one_identity_on_every_node(node, folder):
+    ob = node('world')
+    ob.named()
+    ob.wait_name('10.244.2.15', 'web-856ccf8c9f-knh9k')
+    ob.wait_name('10.244.2.10', 'web-856ccf8c9f-nt7vt')
+    one, two = ob.name_of('10.244.2.15'), ob.name_of('10.244.2.10')
+    assert one.identity == two.identity >= 256
+
+
+@pytest.mark.parametrize('name', ['list-pages', 'list-rv0', 'gzip-list', 'pretty', 'watch-bookmarks', 'watch-selector',
+                                  'watch-from-0', 'watch-idle-bookmarks', 'metadata-only', 'too-many-requests', 'auth',
+                                  'missing', 'discovery', 'list-pages-expired', 'list-rv-semantics', 'auth-certs'])
+def test_a_recording_of_anything_is_survived_and_flows_go_on(node, name):
+    ob = node(name, 'world')
+    ob.wait(lambda: ob.number('lists_total') >= 11, 'a list of each kind')
+    ob.named()
+    assert ob.name_of('198.51.100.7').labels == ['reserved:unknown']
+
+
+def test_a_version_that_is_too_old_leads_to_a_new_list_and_names_stay(node):
+    ob = node('watch-too-old', 'world')
+    ob.named()
+    ob.wait(lambda: ob.number('gone_total') >= 1, '410 Gone')
+
+
+@pytest.mark.parametrize('name', ['restart-sigkill', 'restart-sigterm'])
+def test_a_server_that_breaks_off_is_asked_again(node, name):
+    ob = node(name, 'world')
+    ob.named()
+    ob.wait(lambda: ob.number('failures_total') + ob.number('watches_total') > 11, 'more than the first')
+    ob.wait_name('10.244.2.15', 'web-856ccf8c9f-knh9k') if name != 'restart-sigkill' else None
+
+
+def test_names_stay_while_the_server_is_away_and_are_renewed_after(node):
+    ob = node('world')
+    ob.named()
+    ob.wait_name('10.244.2.15', 'web-856ccf8c9f-knh9k')
+    ob.api.stop()
+    ob.wait(lambda: ob.number('stale_kinds') > 0, 'a word of it')
+    assert ob.name_of('10.244.2.15').pod_name == 'web-856ccf8c9f-knh9k'
+    ob.api.start()
+    ob.wait(lambda: ob.number('stale_kinds') == 0, 'all kinds again')
+    assert ob.name_of('10.244.2.15').pod_name == 'web-856ccf8c9f-knh9k'
+
+
+def test_policies_in_force_and_gone_are_in_the_store(node):
+    ob = node('world')
+    ob.named()
+    ob.wait(lambda: ob.objects('NetworkPolicy') == 1 and ob.objects('CiliumNetworkPolicy') == 0, 'policies')
+    db = os.path.join(ob.folder, 'state')
+
+    def kept():
+        p = subprocess.run([os.path.join(os.path.dirname(ob.argv()[0]), 'tycho'), 'sql', '--store', db, '-o', 'json',
+                            'SELECT * FROM policies'], capture_output=True, text=True, timeout=30)
+        return p.stdout
+    ob.wait(lambda: 'allow-front' in kept(), 'the policy that is in force')
+
+
+def test_a_token_that_is_refused_is_told_and_observing_goes_on(folder):
+    with Api(folder, 'world', token='right') as api, Monitor(folder) as monitor, \
+            Node(api.config(user='token: wrong'), monitor) as ob:
+        ob.wait(lambda: 'status 401' in ob.log(), 'a word of it')
+        assert ob.name_of('10.244.2.15').labels == ['reserved:unknown']
+        assert 'wrong' not in ob.log()
+
+
+def test_a_token_file_is_read_again_for_each_request(folder):
+    path = os.path.join(folder, 'token')
+    with open(path, 'w') as f:
+        f.write('old\n')
+    with Api(folder, 'world', token='new') as api, Monitor(folder) as monitor, \
+            Node(api.config(user='tokenFile: token'), monitor) as ob:
+        ob.wait(lambda: 'status 401' in ob.log(), 'a word of it')
+        with open(path, 'w') as f:
+            f.write('new\n')
+        ob.wait_name('10.244.2.15', 'web-856ccf8c9f-knh9k')
+
+
+@pytest.mark.parametrize('user, says', [('exec: {command: aws}', 'no other program is started'),
+                                        ('username: a, password: b', 'names and passwords')])
+def test_what_is_refused_in_a_kubeconfig_ends_the_start_with_one_sentence(folder, user, says):
+    with Api(folder, 'world') as api, Monitor(folder) as monitor:
+        with pytest.raises(RuntimeError) as e, Node(api.config(user=user), monitor):
+            pass
+        assert says in str(e.value)

@@ -1,0 +1,350 @@
+/* observer/kubernetes/world: objects as an API server gives them, and the names made of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "observer/kubernetes/world.h"
+
+static struct kube_world *world_new(void)
+{
+	struct kube_world *w;
+
+	assert_int_equal(kube_world_new("", "node-a", &w, NULL), ERR_OK);
+	return w;
+}
+
+static json_t *json_of(const char *text)
+{
+	json_error_t where;
+	json_t *v = json_loads(text, 0, &where);
+
+	if (!v)
+		fail_msg("%s: %s", where.text, text);
+	return v;
+}
+
+static void put(struct kube_world *w, enum kube_kind kind, const char *text)
+{
+	json_t *v = json_of(text);
+
+	assert_true(kube_world_put(w, kind, v));
+	json_decref(v);
+}
+
+static void take_out(struct kube_world *w, enum kube_kind kind, const char *text)
+{
+	json_t *v = json_of(text);
+
+	kube_world_remove(w, kind, v);
+	json_decref(v);
+}
+
+/* Who has @ip: the first that claims it, as in the name table. */
+static const struct name_prefix *who(const struct kube_view *v, const char *ip)
+{
+	uint8_t want[16];
+
+	assert_true(ip_parse(str_of(ip), want));
+	for (size_t i = 0; i < v->names.prefix_count; i++)
+		if (memcmp(v->names.prefixes[i].ip, want, 16) == 0)
+			return &v->names.prefixes[i];
+	return NULL;
+}
+
+static void view_of(struct kube_world *w, struct kube_view *v)
+{
+	assert_int_equal(kube_world_view(w, v, NULL), ERR_OK);
+}
+
+static void assert_str(struct str s, const char *text)
+{
+	if (!str_is(s, text))
+		fail_msg("'%.*s' is not '%s'", STR_FMT(s), text);
+}
+
+static bool has_label(const struct name_prefix *p, const char *text)
+{
+	for (size_t i = 0; i < p->endpoint.label_count; i++)
+		if (str_is(p->endpoint.labels[i], text))
+			return true;
+	return false;
+}
+
+#define WEB                                                                                        \
+	"{\"metadata\":{\"name\":\"web-5f-x\",\"generateName\":\"web-5f-\",\"namespace\":"         \
+	"\"shop\","                                                                                \
+	"\"creationTimestamp\":\"2026-01-01T00:00:00Z\",\"labels\":{\"app\":\"web\","              \
+	"\"empty\":\"\",\"pod-template-hash\":\"5f\"},\"ownerReferences\":[{\"kind\":"             \
+	"\"ReplicaSet\",\"name\":\"web-5f\",\"controller\":true}]},\"spec\":{\"nodeName\":"        \
+	"\"node-a\",\"serviceAccountName\":\"sa\"},\"status\":{\"phase\":\"Running\",\"podIP\":"   \
+	"\"10.0.1.5\",\"podIPs\":[{\"ip\":\"10.0.1.5\"},{\"ip\":\"fd00::5\"}]}}"
+
+static void a_pod_has_cilium_s_labels_its_deployment_and_both_addresses(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+	put(w, KUBE_NAMESPACES, "{\"metadata\":{\"name\":\"shop\",\"labels\":{\"team\":\"a\"}}}");
+	put(w, KUBE_PODS, WEB);
+	view_of(w, &v);
+	const struct name_prefix *p = who(&v, "10.0.1.5"), *six = who(&v, "fd00::5");
+	assert_non_null(p);
+	assert_non_null(six);
+	assert_int_equal(v.names.prefix_count, 2);
+	assert_true(p->local);
+	assert_str(p->endpoint.pod, "web-5f-x");
+	assert_str(six->endpoint.pod, "web-5f-x");
+	assert_int_equal(p->endpoint.workload_count, 1);
+	assert_str(p->endpoint.workloads[0].kind, "Deployment");
+	assert_str(p->endpoint.workloads[0].name, "web");
+	/* Cilium: pkg/labelsfilter leaves pod-template-hash out; Label.String has no "=" before
+	 * nothing */
+	assert_int_equal(p->endpoint.label_count, 6);
+	assert_true(has_label(p, "k8s:app=web"));
+	assert_true(has_label(p, "k8s:empty"));
+	assert_true(has_label(p, "k8s:io.cilium.k8s.namespace.labels.team=a"));
+	assert_true(has_label(p, "k8s:io.cilium.k8s.policy.cluster=default"));
+	assert_true(has_label(p, "k8s:io.cilium.k8s.policy.serviceaccount=sa"));
+	assert_true(has_label(p, "k8s:io.kubernetes.pod.namespace=shop"));
+	kube_view_done(&v);
+}
+
+static void pod_named(struct kube_world *w, const char *name, const char *created, const char *more,
+		      const char *ip)
+{
+	char text[1024];
+
+	(void)snprintf(text, sizeof text,
+		       "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"n\",\"creationTimestamp\":"
+		       "\"%s\"},\"spec\":{},\"status\":{%s\"podIP\":\"%s\"}}",
+		       name, created, more, ip);
+	put(w, KUBE_PODS, text);
+}
+
+static void of_two_pods_with_one_address_the_finished_has_none_and_the_younger_wins(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+	pod_named(w, "done", "2026-01-03T00:00:00Z", "\"phase\":\"Succeeded\",", "10.0.0.1");
+	pod_named(w, "failed", "2026-01-03T00:00:00Z", "\"phase\":\"Failed\",", "10.0.0.2");
+	pod_named(w, "old", "2026-01-01T00:00:00Z", "", "10.0.0.1");
+	pod_named(w, "young", "2026-01-02T00:00:00Z", "", "10.0.0.1");
+	view_of(w, &v);
+	assert_str(who(&v, "10.0.0.1")->endpoint.pod, "young");
+	assert_null(who(&v, "10.0.0.2"));
+	kube_view_done(&v);
+	put(w, KUBE_PODS,
+	    "{\"metadata\":{\"name\":\"young\",\"namespace\":\"n\",\"creationTimestamp\":"
+	    "\"2026-01-02T00:00:00Z\",\"deletionTimestamp\":\"2026-01-04T00:00:00Z\"},"
+	    "\"status\":{\"podIP\":\"10.0.0.1\"}}");
+	view_of(w, &v);
+	assert_str(who(&v, "10.0.0.1")->endpoint.pod, "old");
+	kube_view_done(&v);
+}
+
+static void nodes_are_host_remote_node_and_kube_apiserver(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+	put(w, KUBE_NODES,
+	    "{\"metadata\":{\"name\":\"node-a\"},\"status\":{\"addresses\":[{\"type\":"
+	    "\"InternalIP\","
+	    "\"address\":\"192.0.2.1\"},{\"type\":\"Hostname\",\"address\":\"node-a\"}]}}");
+	put(w, KUBE_NODES,
+	    "{\"metadata\":{\"name\":\"node-b\"},\"status\":{\"addresses\":[{\"type\":"
+	    "\"InternalIP\","
+	    "\"address\":\"192.0.2.2\"},{\"type\":\"ExternalIP\",\"address\":\"203.0.113.2\"}]}}");
+	put(w, KUBE_SLICES,
+	    "{\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\",\"labels\":{"
+	    "\"kubernetes.io/"
+	    "service-name\":\"kubernetes\"}},\"addressType\":\"IPv4\",\"endpoints\":"
+	    "[{\"addresses\":[\"192.0.2.2\"]},{\"addresses\":[\"203.0.113.9\"]}]}");
+	/* hostNetwork: the node's address is the node's */
+	put(w, KUBE_PODS,
+	    "{\"metadata\":{\"name\":\"agent\",\"namespace\":\"infra\"},\"spec\":{\"hostNetwork\":"
+	    "true},\"status\":{\"podIP\":\"192.0.2.1\"}}");
+	view_of(w, &v);
+	/* numbers: reference/reserved-identities.tsv */
+	assert_int_equal(who(&v, "192.0.2.1")->endpoint.identity, 1);
+	assert_true(has_label(who(&v, "192.0.2.1"), "reserved:host"));
+	assert_int_equal(who(&v, "192.0.2.2")->endpoint.identity, 7);
+	assert_true(has_label(who(&v, "192.0.2.2"), "reserved:kube-apiserver"));
+	assert_true(has_label(who(&v, "192.0.2.2"), "reserved:remote-node"));
+	assert_int_equal(who(&v, "203.0.113.2")->endpoint.identity, 6);
+	assert_true(has_label(who(&v, "203.0.113.9"), "reserved:kube-apiserver"));
+	assert_true(has_label(who(&v, "203.0.113.9"), "reserved:world"));
+	kube_view_done(&v);
+}
+
+static void a_service_is_named_by_address_and_port_and_a_headless_one_is_not(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+	put(w, KUBE_SERVICES,
+	    "{\"metadata\":{\"name\":\"dual\",\"namespace\":\"shop\"},\"spec\":{\"clusterIP\":"
+	    "\"10.96.0.7\",\"clusterIPs\":[\"10.96.0.7\",\"fd00:96::7\"],\"ports\":[{\"port\":80}]}"
+	    "}");
+	put(w, KUBE_SERVICES,
+	    "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"spec\":{\"clusterIP\":"
+	    "\"None\","
+	    "\"clusterIPs\":[\"None\"],\"ports\":[{\"port\":5432}]}}");
+	view_of(w, &v);
+	assert_int_equal(v.names.service_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_str(v.names.services[i].service.name, "dual");
+		assert_int_equal(v.names.services[i].port, 80);
+	}
+	kube_view_done(&v);
+}
+
+static void cilium_s_identities_win_by_endpoint_and_else_by_labels(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+	pod_named(w, "a", "2026-01-01T00:00:00Z", "", "10.0.0.1");
+	pod_named(w, "b", "2026-01-01T00:00:00Z", "", "10.0.0.2");
+	put(w, KUBE_CILIUM_IDENTITIES,
+	    "{\"metadata\":{\"name\":\"31007\"},\"security-labels\":{"
+	    "\"k8s:io.kubernetes.pod.namespace\":\"n\",\"k8s:io.cilium.k8s.policy.cluster\":"
+	    "\"default\"}}");
+	put(w, KUBE_CILIUM_ENDPOINTS,
+	    "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"status\":{\"identity\":{\"id\":"
+	    "555}}}");
+	view_of(w, &v);
+	assert_int_equal(who(&v, "10.0.0.1")->endpoint.identity, 555);
+	assert_int_equal(who(&v, "10.0.0.2")->endpoint.identity, 31007);
+	kube_view_done(&v);
+}
+
+static void a_workload_is_what_owns_the_pod(void **state)
+{
+	static const struct {
+		const char *kind, *name, *want_kind, *want;
+	} cases[] = {
+		{ "StatefulSet", "db", "StatefulSet", "db" },
+		{ "DaemonSet", "agent", "DaemonSet", "agent" },
+		{ "Job", "migrate", "Job", "migrate" },
+		{ "Job", "report-28391234", "CronJob", "report" },
+		{ "Job", "report-1", "Job", "report-1" },
+		{ "Job", "report-1234567", "Job", "report-1234567" }, /* seven digits */
+		{ "ReplicaSet", "bare", "ReplicaSet", "bare" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(kube_world_free) struct kube_world *w = world_new();
+		struct kube_view v;
+		char text[1024];
+		(void)snprintf(
+			text, sizeof text,
+			"{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\",\"generateName\":"
+			"\"p-\",\"ownerReferences\":[{\"kind\":\"X\",\"name\":\"x\"},{\"kind\":"
+			"\"%s\",\"name\":\"%s\",\"controller\":true}]},\"status\":{\"podIP\":"
+			"\"10.0.0.1\"}}",
+			cases[i].kind, cases[i].name);
+		put(w, KUBE_PODS, text);
+		view_of(w, &v);
+		const struct endpoint *ep = &who(&v, "10.0.0.1")->endpoint;
+		assert_str(ep->workloads[0].kind, cases[i].want_kind);
+		assert_str(ep->workloads[0].name, cases[i].want);
+		kube_view_done(&v);
+	}
+}
+
+static void what_a_list_does_not_name_goes_at_its_end_and_not_before(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+	pod_named(w, "a", "2026-01-01T00:00:00Z", "", "10.0.0.1");
+	pod_named(w, "b", "2026-01-01T00:00:00Z", "", "10.0.0.2");
+	kube_world_begin(w, KUBE_PODS);
+	pod_named(w, "b", "2026-01-01T00:00:00Z", "", "10.0.0.2");
+	view_of(w, &v);
+	assert_non_null(who(&v, "10.0.0.1"));
+	kube_view_done(&v);
+	kube_world_begin(w, KUBE_PODS); /* that list broke off; the next one is whole */
+	pod_named(w, "a", "2026-01-01T00:00:00Z", "", "10.0.0.1");
+	kube_world_end(w, KUBE_PODS);
+	view_of(w, &v);
+	assert_non_null(who(&v, "10.0.0.1"));
+	assert_null(who(&v, "10.0.0.2"));
+	assert_int_equal(kube_world_count(w, KUBE_PODS), 1);
+	kube_view_done(&v);
+}
+
+static void only_what_changes_names_is_a_change(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	pod_named(w, "a", "2026-01-01T00:00:00Z", "", "10.0.0.1");
+	assert_int_equal(kube_world_dirt(w), KUBE_DIRTY_NAMES);
+	pod_named(w, "a", "2026-01-01T00:00:00Z", "\"reason\":\"x\",", "10.0.0.1");
+	assert_int_equal(kube_world_dirt(w), 0);
+	take_out(w, KUBE_PODS, "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"}}");
+	assert_int_equal(kube_world_dirt(w), KUBE_DIRTY_NAMES);
+	take_out(w, KUBE_PODS, "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"}}");
+	assert_int_equal(kube_world_dirt(w), 0);
+}
+
+static void take_policy(void *ctx, enum kube_kind kind, struct str json)
+{
+	struct buf *b = ctx;
+
+	buf_printf(b, "%s %.*s\n", kube_kind_name(kind), STR_FMT(json));
+}
+
+static void a_policy_is_kept_with_its_kind_and_without_status(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	AUTO_BUF struct buf b = buf_init(4096);
+	put(w, KUBE_NETWORK_POLICIES,
+	    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\",\"resourceVersion\":\"7\","
+	    "\"managedFields\":[1]},\"spec\":{\"podSelector\":{}},\"status\":{}}");
+	assert_int_equal(kube_world_dirt(w), KUBE_DIRTY_POLICIES);
+	kube_world_policies(w, take_policy, &b);
+	assert_string_equal(buf_cstr(&b),
+			    "NetworkPolicy {\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":"
+			    "\"NetworkPolicy\",\"metadata\":{\"name\":\"p\",\"namespace\":\"n\","
+			    "\"resourceVersion\":\"7\"},\"spec\":{\"podSelector\":{}}}\n");
+}
+
+static void an_object_without_name_is_left_out_and_counted(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	json_t *v = json_of("{\"metadata\":{\"namespace\":\"n\"}}");
+	for (int k = 0; k < KUBE_KINDS; k++)
+		assert_false(kube_world_put(w, (enum kube_kind)k, v));
+	assert_int_equal(kube_world_left_out(w), KUBE_KINDS);
+	json_decref(v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pod_has_cilium_s_labels_its_deployment_and_both_addresses),
+		cmocka_unit_test(
+			of_two_pods_with_one_address_the_finished_has_none_and_the_younger_wins),
+		cmocka_unit_test(nodes_are_host_remote_node_and_kube_apiserver),
+		cmocka_unit_test(a_service_is_named_by_address_and_port_and_a_headless_one_is_not),
+		cmocka_unit_test(cilium_s_identities_win_by_endpoint_and_else_by_labels),
+		cmocka_unit_test(a_workload_is_what_owns_the_pod),
+		cmocka_unit_test(what_a_list_does_not_name_goes_at_its_end_and_not_before),
+		cmocka_unit_test(only_what_changes_names_is_a_change),
+		cmocka_unit_test(a_policy_is_kept_with_its_kind_and_without_status),
+		cmocka_unit_test(an_object_without_name_is_left_out_and_counted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
