@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 
+#include "base/time.h"
 #include "filter/filter.h"
 #include "flow/flow.pb-c.h"
 #include "flow/json.h"
@@ -9,7 +10,8 @@
 #include "observer/observer.pb-c.h"
 
 /* Fields of observer.GetFlowsRequest. */
-enum { FIELD_BLACKLIST = 5, FIELD_WHITELIST = 6 };
+enum { FIELD_BLACKLIST = 5, FIELD_WHITELIST = 6, FIELD_SINCE = 7, FIELD_UNTIL = 8 };
+enum { SECONDS_MOST = 2147483647 };
 /* A dictionary that compiled filters ask nothing of. */
 enum { DICT_ENTRIES = 1 };
 
@@ -47,6 +49,33 @@ static enum err_code read_filters(const json_t *list, const char *member, uint32
 	for (size_t i = 0; i < json_array_size(list); i++)
 		if (read_filter(json_array_get(list, i), field, out, e) != ERR_OK)
 			return err_in(e, "%s[%zu]", member, i);
+	return ERR_OK;
+}
+
+static void put_time(struct buf *out, uint32_t field, json_int_t ms)
+{
+	size_t mark = wire_begin(out, field);
+
+	wire_put_u64(out, 1, (uint64_t)ms / 1000);
+	wire_put_u64(out, 2, (uint64_t)ms % 1000 * NS_PER_MS);
+	wire_end(out, mark);
+}
+
+static enum err_code read_range(const json_t *root, struct buf *out, struct err *e)
+{
+	const json_t *since = json_object_get(root, "since"),
+		     *until = json_object_get(root, "until");
+	json_int_t from = json_integer_value(since), to = json_integer_value(until);
+
+	if (!since && !until)
+		return ERR_OK;
+	if (!json_is_integer(since) || !json_is_integer(until) || from < 0 || to <= from ||
+	    to / 1000 > SECONDS_MOST)
+		return err_set(
+			e, ERR_INVALID,
+			"since and until: expected milliseconds since 1970, the earlier first");
+	put_time(out, FIELD_SINCE, from);
+	put_time(out, FIELD_UNTIL, to);
 	return ERR_OK;
 }
 
@@ -89,6 +118,8 @@ enum err_code ui_ask_read(struct str text, uint32_t *ret_watch, struct buf *ret_
 	if (code == ERR_OK)
 		code = read_filters(json_object_get(root, "deny"), "deny", FIELD_BLACKLIST, &wire,
 				    e);
+	if (code == ERR_OK)
+		code = read_range(root, &wire, e);
 	if (code == ERR_OK)
 		code = check_filters(buf_str(&wire), e);
 	if (code != ERR_OK)

@@ -4,7 +4,8 @@
  *	{"type":"watch","watch":3,"allow":[{"verdict":["DROPPED"]}],"deny":[]}
  *
  * "allow" and "deny" are flow.FlowFilter messages in proto3 JSON, as in GetFlowsRequest's whitelist
- * and blacklist. "watch" is a number that comes back with every update that belongs to it.
+ * and blacklist. With "since" and "until", milliseconds since the epoch, a past range is asked for
+ * instead of what comes. "watch" is a number that comes back with every update that belongs to it.
  *
  * Threads  pure functions: any thread.
  */
@@ -19,7 +20,7 @@ enum {
 	UI_ASK_FILTERS = 64,     /* most filters in one list */
 };
 
-/* @text: one whole message. Appends the whitelist and blacklist fields of an
+/* @text: one whole message. Appends the whitelist, blacklist, since and until fields of an
  * observer.GetFlowsRequest to @ret_filters: equal filters give equal bytes. Fails with ERR_PARSE
  * (no JSON, or not this message) or ERR_INVALID (a filter that no server takes, in the reference's
  * words); @ret_filters is then as it was. *@ret_watch is set whenever the message has one, so that

@@ -2,9 +2,14 @@
 
 #include "base/buf.h"
 
+static uint64_t step_s(const struct ui_pulse *p)
+{
+	return p->step_s ? p->step_s : 1;
+}
+
 void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped)
 {
-	uint64_t second = time.v / NS_PER_S;
+	uint64_t second = time.v / NS_PER_S / step_s(p);
 	size_t i = second % UI_PULSE_SECONDS;
 
 	if (p->at[i].second > second)
@@ -31,10 +36,14 @@ static void put_counts(const struct ui_pulse *p, uint64_t from, unsigned seconds
 
 void ui_pulse_put(const struct ui_pulse *p, struct wall_ns now, unsigned seconds, struct buf *b)
 {
-	uint64_t from = now.v / NS_PER_S + 1 - seconds;
+	uint64_t from = now.v / NS_PER_S / step_s(p) + 1 - seconds;
 
 	buf_lit(b, "{\"from\":");
-	buf_u64(b, from);
+	buf_u64(b, from * step_s(p));
+	if (step_s(p) > 1) {
+		buf_lit(b, ",\"step\":");
+		buf_u64(b, step_s(p));
+	}
 	buf_lit(b, ",\"flows\":[");
 	put_counts(p, from, seconds, false, b);
 	buf_lit(b, "],\"drops\":[");

@@ -1,5 +1,6 @@
 /*
- * ui_pulse - flows and drops of each second of the last minutes, by the flows' own times.
+ * ui_pulse - flows and drops of each second of the last minutes, or each step of a past range, by
+ * the flows' own times.
  *
  * Embedded, plain data. A flow that is older than what is kept is not counted here.
  */
@@ -13,14 +14,16 @@ struct buf;
 enum { UI_PULSE_SECONDS = 300 };
 
 struct ui_pulse {
+	uint64_t step_s; /* 0: one second */
 	struct {
-		uint64_t second; /* since the epoch; what the counts are of */
+		uint64_t second; /* since the epoch, in steps; what the counts are of */
 		uint32_t flows, drops;
 	} at[UI_PULSE_SECONDS]; /* by second % UI_PULSE_SECONDS */
 };
 
 void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped);
-/* Appends {"from":S,"flows":[…],"drops":[…]}: the @seconds that end with the one of @now. */
+/* Appends {"from":S,"step":N,"flows":[…],"drops":[…]}, from and step in seconds, a step of 1 left
+ * out: the @seconds, or steps, that end with the one of @now. */
 void ui_pulse_put(const struct ui_pulse *p, struct wall_ns now, unsigned seconds, struct buf *b);
 
 #endif

@@ -69,7 +69,7 @@ struct reason {
 struct edge {
 	uint32_t src, dst, port; /* cards; port 0 where there is none */
 	uint8_t l4;
-	bool policy_is_ingress;
+	bool policy_is_ingress, policy_side_known;
 	uint32_t policy; /* 1 + index of texts; 0 none is known */
 	uint64_t changed;
 	uint64_t counts[UI_OUTCOME_COUNT_], bytes;
@@ -126,9 +126,9 @@ enum err_code ui_map_new(struct ui_map_limits limits, uint64_t seed, struct ui_m
 	return ERR_OK;
 }
 
-enum ui_outcome ui_outcome_of(const struct flow *f)
+static enum ui_outcome outcome_of(int verdict)
 {
-	switch (f->verdict) {
+	switch (verdict) {
 	case FLOW__VERDICT__FORWARDED:
 	case FLOW__VERDICT__REDIRECTED:
 	case FLOW__VERDICT__TRACED:
@@ -142,6 +142,11 @@ enum ui_outcome ui_outcome_of(const struct flow *f)
 	default:
 		return UI_UNKNOWN;
 	}
+}
+
+enum ui_outcome ui_outcome_of(const struct flow *f)
+{
+	return outcome_of(f->verdict);
 }
 
 /* --- cards --- */
@@ -361,7 +366,7 @@ static struct str reason_of(const struct flow *f, const struct flow_dict *dict)
 	return flow_dict_get_kernel_reason(dict, f->kernel_reason);
 }
 
-static void count_reason(struct ui_map *m, struct edge *edge, struct str reason)
+static void count_reason(struct ui_map *m, struct edge *edge, struct str reason, uint64_t n)
 {
 	uint32_t text = intern_text(m, reason);
 
@@ -370,7 +375,7 @@ static void count_reason(struct ui_map *m, struct edge *edge, struct str reason)
 		if (r->count && r->text != text - 1)
 			continue;
 		r->text = text - 1;
-		r->count++;
+		r->count += n;
 		return;
 	}
 }
@@ -401,6 +406,7 @@ static void note_policy(struct ui_map *m, struct edge *edge, const struct flow *
 		if (!id)
 			continue;
 		edge->policy = id;
+		edge->policy_side_known = true;
 		edge->policy_is_ingress = fields[i] == FLOW_FIELD_INGRESS_DENIED_BY;
 		return;
 	}
@@ -424,7 +430,7 @@ static void count_flow(struct ui_map *m, struct edge *edge, const struct flow *f
 			edge->last_dropped = f->time;
 	}
 	if (outcome == UI_DROPPED)
-		count_reason(m, edge, reason_of(f, dict));
+		count_reason(m, edge, reason_of(f, dict), 1);
 	if (outcome == UI_DROPPED || outcome == UI_AUDITED)
 		note_policy(m, edge, f);
 }
@@ -448,6 +454,80 @@ void ui_map_add(struct ui_map *m, const struct flow *f, const struct flow_dict *
 		count_flow(m, edge, f, dict);
 	else
 		m->untracked++;
+}
+
+static struct who who_of(const Tycho__V1__Peer *p)
+{
+	struct str name = str_of(p->workload);
+	uint8_t ip[16];
+
+	if (*p->namespace_ || *p->workload_kind)
+		return (struct who){ .kind = *p->workload_kind ? CARD_WORKLOAD : CARD_POD,
+				     .cluster = str_of(p->cluster),
+				     .namespace_ = str_of(p->namespace_),
+				     .workload = str_of(p->workload_kind),
+				     .name = name };
+	if (p->n_dns_names)
+		return (struct who){ .kind = CARD_NAME, .name = str_of(p->dns_names[0]) };
+	if (!name.len)
+		return (struct who){ .kind = CARD_NOWHERE };
+	return (struct who){ .kind = ip_parse(name, ip)                ? CARD_ADDRESS
+				     : str_find(name, '/') != name.len ? CARD_CIDR
+								       : CARD_RESERVED,
+			     .name = name };
+}
+
+static uint8_t l4_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(l4_names); i++)
+		if (l4_names[i] && str_is(str_of(name), l4_names[i]))
+			return (uint8_t)i;
+	return FLOW_L4_NONE;
+}
+
+static struct wall_ns wall_of(const Google__Protobuf__Timestamp *t)
+{
+	bool good = t && t->seconds > 0 && t->seconds < INT32_MAX && t->nanos >= 0;
+
+	return (struct wall_ns){ good ? (uint64_t)t->seconds * NS_PER_S + (uint64_t)t->nanos : 0 };
+}
+
+static void count_edge(struct ui_map *m, struct edge *edge, const Tycho__V1__Edge *in)
+{
+	enum ui_outcome outcome = outcome_of((int)in->verdict);
+	const char *reason = enum_name(&flow__drop_reason__descriptor, (int32_t)in->drop_reason);
+	struct wall_ns first = wall_of(in->first_seen), last = wall_of(in->last_seen);
+
+	edge->changed = m->version;
+	edge->counts[outcome] += in->flows;
+	edge->bytes += in->bytes;
+	if (first.v && (!edge->first.v || first.v < edge->first.v))
+		edge->first = first;
+	if (last.v > edge->last.v)
+		edge->last = last;
+	if (outcome != UI_DROPPED && outcome != UI_AUDITED)
+		return;
+	if (outcome == UI_DROPPED && last.v > edge->last_dropped.v)
+		edge->last_dropped = last;
+	if (outcome == UI_DROPPED && in->drop_reason && reason)
+		count_reason(m, edge, str_of(reason), in->flows);
+	if (in->n_policies && !edge->policy)
+		edge->policy = intern_text(m, str_of(in->policies[0]));
+}
+
+void ui_map_add_edge(struct ui_map *m, const Tycho__V1__Edge *in)
+{
+	uint32_t src, dst;
+	struct edge *edge = NULL;
+
+	m->version++;
+	if (in->source && in->destination && find_card(m, who_of(in->source), &src) &&
+	    find_card(m, who_of(in->destination), &dst))
+		edge = find_edge(m, src, dst, in->port, l4_of(in->protocol));
+	if (edge)
+		count_edge(m, edge, in);
+	else
+		m->untracked += in->flows;
 }
 
 uint64_t ui_map_version(const struct ui_map *m)
@@ -508,7 +588,9 @@ static void put_edge(struct buf *b, const struct ui_map *m, size_t id, const str
 		buf_char(b, '}');
 	if (edge->policy) {
 		put_text(b, "denied_by", m->texts[edge->policy - 1]);
-		put_text(b, "denied_on", edge->policy_is_ingress ? STR("ingress") : STR("egress"));
+		if (edge->policy_side_known)
+			put_text(b, "denied_on",
+				 edge->policy_is_ingress ? STR("ingress") : STR("egress"));
 	}
 	buf_char(b, '}');
 }

@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "flow/dict.h"
 #include "flow/flow.h"
+#include "tycho/v1/history.pb-c.h"
 
 struct buf;
 struct ui_map;
@@ -44,6 +45,10 @@ AUTO_DEFINE(struct ui_map, ui_map_free);
 
 /* @f names its endpoints in @dict, always the same one. */
 void ui_map_add(struct ui_map *m, const struct flow *f, const struct flow_dict *dict);
+
+/* An edge of a server's service map (tycho.v1), with all its flows; from several nodes they add up.
+ * Peers outside are known by DNS name or as "world": such edges have no addresses. */
+void ui_map_add_edge(struct ui_map *m, const Tycho__V1__Edge *edge);
 
 /* Grows with each flow that was added. */
 uint64_t ui_map_version(const struct ui_map *m);

@@ -9,14 +9,22 @@
 #include "flow/json.h"
 #include "observer/observer.pb-c.h"
 #include "rpc/client.h"
+#include "tycho/v1/history.pb-c.h"
 
-enum { EVERY_S = 2, TEXT_BYTES = 1 << 20 };
+enum {
+	EVERY_S = 2,
+	COVERAGE_EVERY = 5 /* rounds */,
+	COVERAGE_BYTES = 256 << 10,
+	TEXT_BYTES = 1 << 20
+};
 #define TIMEOUT_NS (2 * NS_PER_S)
 
 struct ui_status {
 	struct ui_status_config config; /* immutable after start */
 	pthread_t thread;
 	bool has_thread;
+	struct buf coverage; /* the thread's: a JSON list, empty if the server knows none */
+	unsigned round;
 	pthread_mutex_t mx;
 	pthread_cond_t wake;
 	/* guarded by mx */
@@ -34,6 +42,48 @@ static enum err_code call(struct ui_status *s, const char *method,
 	enum err_code code =
 		rpc_unary(s->config.channel, method, STR(""), TIMEOUT_NS, &answer, &result, e);
 	return code == ERR_OK ? json_put_message(b, desc, buf_str(&answer), e) : code;
+}
+
+/* One message a node. Servers other than ours do not know the call; then there is nothing to say.
+ */
+static enum err_code ask_coverage(struct ui_status *s, struct buf *b, struct err *e)
+{
+	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
+	struct mono_ns end = { mono_now().v + TIMEOUT_NS };
+	const char *before = "[";
+	struct str message;
+
+	enum err_code code = rpc_stream_open(s->config.channel, "/tycho.v1.History/GetCoverage",
+					     STR(""), &stream, e);
+	while (code == ERR_OK) {
+		struct mono_ns now = mono_now();
+		if (now.v >= end.v)
+			return err_set(e, ERR_TIMEOUT, "coverage");
+		code = rpc_stream_next(stream, end.v - now.v, &message, e);
+		if (code != ERR_OK)
+			break;
+		buf_str_put(b, str_of(before));
+		before = ",";
+		code = json_put_message(b, &tycho__v1__get_coverage_response__descriptor, message,
+					e);
+	}
+	if (code != ERR_CLOSED)
+		return code;
+	buf_str_put(b, *before == '[' ? STR("[]") : STR("]"));
+	return b->failed ? err_set(e, ERR_NOMEM, "coverage") : ERR_OK;
+}
+
+static void refresh_coverage(struct ui_status *s)
+{
+	AUTO_BUF struct buf b = buf_init(COVERAGE_BYTES);
+	struct err e;
+
+	if (s->round++ % COVERAGE_EVERY)
+		return;
+	enum err_code code = ask_coverage(s, &b, &e);
+	buf_reset(&s->coverage);
+	if (code == ERR_OK)
+		buf_str_put(&s->coverage, buf_str(&b));
 }
 
 /* Namespaces are for completion only: a server that does not know them is none the worse. */
@@ -56,6 +106,11 @@ static void ask(struct ui_status *s, struct buf *b)
 		if (call(s, "/observer.Observer/GetNamespaces",
 			 &observer__get_namespaces_response__descriptor, b, &e) != ERR_OK)
 			b->len = mark;
+		refresh_coverage(s);
+		if (s->coverage.len && !s->coverage.failed) {
+			buf_lit(b, ",\"coverage\":");
+			buf_str_put(b, buf_str(&s->coverage));
+		}
 	}
 	buf_char(b, '}');
 }
@@ -102,6 +157,7 @@ void ui_status_free(struct ui_status *s)
 	}
 	(void)pthread_mutex_destroy(&s->mx);
 	(void)pthread_cond_destroy(&s->wake);
+	buf_done(&s->coverage);
 	buf_done(&s->text);
 	free(s);
 }
@@ -116,6 +172,7 @@ enum err_code ui_status_new(const struct ui_status_config *config, struct ui_sta
 		return err_set(e, ERR_NOMEM, "status");
 	made->config = *config;
 	made->text = buf_init(TEXT_BYTES);
+	made->coverage = buf_init(COVERAGE_BYTES);
 	(void)pthread_mutex_init(&made->mx, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

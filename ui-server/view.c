@@ -13,6 +13,7 @@
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 #include "rpc/client.h"
+#include "tycho/v1/history.pb-c.h"
 #include "ui-server/pulse.h"
 #include "ui-server/recent.h"
 #include "ui-server/servicemap.h"
@@ -24,6 +25,7 @@ enum {
 	EDGES_MOST = 20000,
 	ADDRESSES_MOST = 256,
 	RECENT_ALL = 1000,    /* flows in one update, and so between two */
+	RECENT_PAST = 4000,   /* of a past range, which comes at once */
 	RECENT_REFUSED = 500, /* beside them */
 	ROWS_BYTES = 8 << 20, /* of JSON in one update */
 	RAW_BYTES = (RECENT_ALL + RECENT_REFUSED) * (UI_RECENT_MESSAGE_BYTES + 8),
@@ -31,7 +33,14 @@ enum {
 
 	GET_FLOWS_NUMBER = 1, /* fields of observer.GetFlowsRequest */
 	GET_FLOWS_FOLLOW = 3,
+	GET_FLOWS_BLACKLIST = 5,
+	GET_FLOWS_WHITELIST = 6,
 	GET_FLOWS_SINCE = 7,
+	GET_FLOWS_UNTIL = 8,
+	GET_MAP_SINCE = 1, /* of tycho.v1.GetServiceMapRequest */
+	GET_MAP_UNTIL = 2,
+	GET_MAP_WHITELIST = 4,
+	GET_MAP_BLACKLIST = 5,
 	LOST_COUNT = 2, /* of flow.LostEvent */
 };
 #define TICK_NS (200 * NS_PER_MS)
@@ -40,18 +49,23 @@ enum {
 #define PAUSE_MIN_NS (250 * NS_PER_MS)
 #define PAUSE_MAX_NS (4 * NS_PER_S)
 
-enum view_state { VIEW_CONNECTING, VIEW_LIVE, VIEW_AWAY };
+static const struct ui_map_limits map_limits = { CARDS_MOST, EDGES_MOST, ADDRESSES_MOST };
+
+enum view_state { VIEW_CONNECTING, VIEW_LIVE, VIEW_AWAY, VIEW_PAST };
 
 struct ui_view {
 	/* immutable after start */
 	struct ui_view_config config;
 	struct buf filters;
+	struct wall_ns since, until; /* 0: what comes */
 	pthread_t thread;
 	bool has_thread;
 
 	/* the view's thread only */
 	struct flow_dict *dict;
 	struct wall_ns connected; /* start of this stream: older flows are history */
+	bool server_has_no_map;   /* of a range; it said so */
+	bool map_is_whole;        /* it came from the server: flows add nothing to it */
 	struct wall_ns last_good; /* when the server was last known to be there; 0 never */
 
 	atomic_bool ended;
@@ -128,11 +142,12 @@ static void take_flow(struct ui_view *v, struct str message, struct wall_ns now)
 	}
 	enum ui_outcome outcome = ui_outcome_of(&f);
 	(void)pthread_mutex_lock(&v->mx);
-	v->flows++;
-	v->dropped += outcome == UI_DROPPED;
+	v->flows += !v->map_is_whole;
+	v->dropped += !v->map_is_whole && outcome == UI_DROPPED;
 	v->changes++;
 	count_time(v, &f, now);
-	ui_map_add(v->map, &f, v->dict);
+	if (!v->map_is_whole)
+		ui_map_add(v->map, &f, v->dict);
 	ui_recent_put(v->recent, message, outcome == UI_DROPPED || outcome == UI_AUDITED);
 	(void)pthread_mutex_unlock(&v->mx);
 }
@@ -201,7 +216,8 @@ static enum err_code pump(struct ui_view *v, struct rpc_stream *stream, struct e
 static void put_request(struct ui_view *v, struct buf *b)
 {
 	wire_put_u64(b, GET_FLOWS_NUMBER, v->newest.v ? 0 : v->config.history);
-	wire_put_u64(b, GET_FLOWS_FOLLOW, 1);
+	if (!v->until.v)
+		wire_put_u64(b, GET_FLOWS_FOLLOW, 1);
 	buf_str_put(b, buf_str(&v->filters));
 	if (v->newest.v) {
 		struct timestamp since = timestamp_of((struct wall_ns){ v->newest.v + 1 });
@@ -210,6 +226,16 @@ static void put_request(struct ui_view *v, struct buf *b)
 		wire_put_u64(b, 2, (uint64_t)since.ns);
 		wire_end(b, mark);
 	}
+}
+
+/* For stop to cancel; NULL: none any more. @return true if it is time to stop. */
+static bool hold_stream(struct ui_view *v, struct rpc_stream *stream)
+{
+	(void)pthread_mutex_lock(&v->mx);
+	v->stream = stream;
+	bool stopping = v->stopping;
+	(void)pthread_mutex_unlock(&v->mx);
+	return stopping;
 }
 
 static enum err_code follow(struct ui_view *v, struct err *e)
@@ -225,15 +251,11 @@ static enum err_code follow(struct ui_view *v, struct err *e)
 					     buf_str(&request), &stream, e);
 	if (code != ERR_OK)
 		return code;
-	(void)pthread_mutex_lock(&v->mx);
-	v->stream = stream;
-	bool stopping = v->stopping;
-	(void)pthread_mutex_unlock(&v->mx);
-	set_state(v, VIEW_LIVE, "");
+	bool stopping = hold_stream(v, stream);
+	if (!v->until.v)
+		set_state(v, VIEW_LIVE, "");
 	code = stopping ? err_set(e, ERR_CANCELLED, "stopping") : pump(v, stream, e);
-	(void)pthread_mutex_lock(&v->mx);
-	v->stream = NULL;
-	(void)pthread_mutex_unlock(&v->mx);
+	(void)hold_stream(v, NULL);
 	return code;
 }
 
@@ -266,6 +288,117 @@ static enum err_code greet(struct ui_view *v, struct err *e)
 	return ERR_OK;
 }
 
+/* --- a past range --- */
+
+static void put_map_request(const struct ui_view *v, struct buf *b)
+{
+	static const uint32_t fields[][2] = { { GET_FLOWS_SINCE, GET_MAP_SINCE },
+					      { GET_FLOWS_UNTIL, GET_MAP_UNTIL },
+					      { GET_FLOWS_WHITELIST, GET_MAP_WHITELIST },
+					      { GET_FLOWS_BLACKLIST, GET_MAP_BLACKLIST } };
+	struct wire_reader r = wire_reader_of(buf_str(&v->filters));
+	struct wire_field field;
+
+	while (wire_next(&r, &field))
+		for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+			if (field.number == fields[i][0])
+				wire_put_len(b, fields[i][1], field.bytes);
+}
+
+/* What an answer adds to @map, and to the totals. */
+static enum err_code take_edges(struct str message, struct ui_map *map, uint64_t *flows,
+				uint64_t *dropped, struct err *e)
+{
+	Tycho__V1__GetServiceMapResponse *m = tycho__v1__get_service_map_response__unpack(
+		NULL, message.len, (const uint8_t *)message.p);
+
+	if (!m)
+		return err_set(e, ERR_PARSE, "the server's service map cannot be read");
+	for (size_t i = 0; i < m->n_edges; i++) {
+		ui_map_add_edge(map, m->edges[i]);
+		*flows += m->edges[i]->flows;
+		if (m->edges[i]->verdict == FLOW__VERDICT__DROPPED ||
+		    m->edges[i]->verdict == FLOW__VERDICT__ERROR)
+			*dropped += m->edges[i]->flows;
+	}
+	tycho__v1__get_service_map_response__free_unpacked(m, NULL);
+	return ERR_OK;
+}
+
+static enum err_code read_map(struct ui_view *v, struct rpc_stream *stream, struct err *e)
+{
+	AUTO(ui_map_free) struct ui_map *map = NULL;
+	uint64_t flows = 0, dropped = 0;
+	struct str message;
+
+	enum err_code code = ui_map_new(map_limits, v->config.seed, &map, e);
+	while (code == ERR_OK) {
+		code = rpc_stream_next(stream, 0, &message, e);
+		if (code == ERR_OK)
+			code = take_edges(message, map, &flows, &dropped, e);
+	}
+	if (code != ERR_CLOSED)
+		return code;
+	(void)pthread_mutex_lock(&v->mx);
+	struct ui_map *before = v->map;
+	v->map = map;
+	map = before;
+	v->flows = flows;
+	v->dropped = dropped;
+	v->changes++;
+	(void)pthread_mutex_unlock(&v->mx);
+	v->map_is_whole = true;
+	return ERR_OK;
+}
+
+/* ERR_UNSUPPORTED: the server does not know the call. */
+static enum err_code ask_map(struct ui_view *v, struct err *e)
+{
+	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
+	AUTO_BUF struct buf request = buf_init(4 << 20);
+
+	put_map_request(v, &request);
+	if (request.failed)
+		return err_set(e, ERR_NOMEM, "request");
+	enum err_code code = rpc_stream_open(v->config.channel, "/tycho.v1.History/GetServiceMap",
+					     buf_str(&request), &stream, e);
+	if (code != ERR_OK)
+		return code;
+	bool stopping = hold_stream(v, stream);
+	code = stopping ? err_set(e, ERR_CANCELLED, "stopping") : read_map(v, stream, e);
+	(void)hold_stream(v, NULL);
+	if (code != ERR_OK && rpc_stream_result(stream)->status == RPC_UNIMPLEMENTED)
+		return ERR_UNSUPPORTED;
+	return code;
+}
+
+/* ERR_OK: all that was asked for is here. */
+static enum err_code look_back(struct ui_view *v, struct err *e)
+{
+	if (!v->map_is_whole && !v->server_has_no_map) {
+		enum err_code code = ask_map(v, e);
+		v->server_has_no_map = code == ERR_UNSUPPORTED;
+		if (code != ERR_OK && code != ERR_UNSUPPORTED)
+			return code;
+	}
+	enum err_code code = follow(v, e);
+	return code == ERR_CLOSED ? ERR_OK : code;
+}
+
+static struct wall_ns time_in(struct str filters, uint32_t number)
+{
+	struct str message;
+	struct wire_field field;
+	uint64_t ns = 0;
+
+	if (!wire_find(filters, number, &message))
+		return (struct wall_ns){ 0 };
+	struct wire_reader r = wire_reader_of(message);
+	while (wire_next(&r, &field))
+		ns += field.number == 1 ? field.value * NS_PER_S : field.value;
+	return (struct wall_ns){ ns };
+}
+
 static void wait_for(struct ui_view *v, uint64_t pause_ns)
 {
 	struct timespec until;
@@ -290,7 +423,12 @@ static void *watch(void *arg)
 		bool there = greet(v, &e) == ERR_OK;
 		if (there) {
 			pause_ns = PAUSE_MIN_NS;
-			(void)follow(v, &e); /* always ends with a reason */
+			if (v->until.v && look_back(v, &e) == ERR_OK) {
+				set_state(v, VIEW_PAST, "");
+				break;
+			}
+			if (!v->until.v)
+				(void)follow(v, &e); /* always ends with a reason */
 		}
 		if (is_stopping(v))
 			break;
@@ -346,7 +484,6 @@ struct str ui_view_filters(const struct ui_view *v)
 
 enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **ret, struct err *e)
 {
-	static const struct ui_map_limits limits = { CARDS_MOST, EDGES_MOST, ADDRESSES_MOST };
 	pthread_condattr_t attr;
 	struct ui_view *made = calloc(1, sizeof *made);
 
@@ -363,11 +500,17 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 	(void)pthread_condattr_destroy(&attr);
 	AUTO(ui_view_free) struct ui_view *v = made; /* from here on free accepts it */
 	buf_str_put(&v->filters, config->filters);
+	v->since = time_in(config->filters, GET_FLOWS_SINCE);
+	v->until = time_in(config->filters, GET_FLOWS_UNTIL);
+	if (v->until.v > v->since.v)
+		v->pulse.step_s =
+			(v->until.v - v->since.v) / ((UI_PULSE_SECONDS - 1) * NS_PER_S) + 1;
 	if (v->filters.failed)
 		return err_set(e, ERR_NOMEM, "view");
 	if (flow_dict_new(DICT_ENTRIES, &v->dict, e) != ERR_OK ||
-	    ui_map_new(limits, config->seed, &v->map, e) != ERR_OK ||
-	    ui_recent_new(RECENT_ALL, RECENT_REFUSED, &v->recent, e) != ERR_OK)
+	    ui_map_new(map_limits, config->seed, &v->map, e) != ERR_OK ||
+	    ui_recent_new(v->until.v ? RECENT_PAST : RECENT_ALL, RECENT_REFUSED, &v->recent, e) !=
+		    ERR_OK)
 		return e->code;
 	int os = pthread_create(&v->thread, NULL, watch, v);
 	if (os)
@@ -382,7 +525,7 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 
 static void put_state(struct buf *b, const struct ui_view *v)
 {
-	static const char *const kinds[] = { "connecting", "live", "away" };
+	static const char *const kinds[] = { "connecting", "live", "away", "past" };
 
 	buf_printf(b, "\"state\":{\"kind\":\"%s\"", kinds[v->state]);
 	if (v->state == VIEW_AWAY) {
@@ -437,10 +580,18 @@ static uint64_t put_rows(struct ui_view *v)
 	return left_out;
 }
 
+/* One more than the range has, for it need not begin with a step. */
+static uint64_t range_steps(const struct ui_view *v)
+{
+	return (v->until.v - v->since.v) / (v->pulse.step_s * NS_PER_S) + 1;
+}
+
 bool ui_view_read(struct ui_view *v, struct ui_view_cursor *cursor, uint32_t watch,
 		  struct mono_ns now, struct wall_ns wall, struct buf *b)
 {
-	uint64_t second = wall.v / NS_PER_S, left_out;
+	/* A range that is past does not move on with the clock. */
+	struct wall_ns end = v->until.v ? (struct wall_ns){ v->until.v - 1 } : wall;
+	uint64_t second = end.v / NS_PER_S, left_out;
 	struct ui_view_cursor next = *cursor;
 	size_t mark = b->len;
 
@@ -464,8 +615,8 @@ bool ui_view_read(struct ui_view *v, struct ui_view_cursor *cursor, uint32_t wat
 		next.map_at = now;
 	}
 	buf_lit(b, ",\"pulse\":");
-	uint64_t behind = second - cursor->second + PULSE_AGAIN_S;
-	ui_pulse_put(&v->pulse, wall,
+	uint64_t behind = v->until.v ? range_steps(v) : second - cursor->second + PULSE_AGAIN_S;
+	ui_pulse_put(&v->pulse, end,
 		     behind < UI_PULSE_SECONDS ? (unsigned)behind : UI_PULSE_SECONDS, b);
 	next.second = second;
 	next.changes = v->changes;

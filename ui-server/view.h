@@ -11,6 +11,11 @@
  * A stream that ends is asked for again, from the last flow on, after a pause that grows from 0.25
  *s to 4 s. If the server is a new one by then, what lies between is a gap, and counted.
  *
+ * Filters with a range (since and until of GetFlows) are asked once: the map comes from the
+ *server's tycho.v1.History/GetServiceMap, widened to whole minutes, and the table from the newest
+ *@history flows of the range. A server without that call, such as Hubble's, has the map of these
+ *flows only.
+ *
  * Threads  new, free, read: one thread (the web server's). stop: any thread.
  */
 #ifndef TYCHO_UI_VIEW_H

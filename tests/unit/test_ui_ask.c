@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <stdio.h>
 
 #include <cmocka.h>
@@ -55,6 +56,41 @@ static void without_filters_everything_is_asked_for(void **state)
 			 ERR_OK);
 	assert_int_equal(out.len, 0);
 	assert_int_equal(watch, UINT32_MAX);
+}
+
+static void a_range_becomes_since_and_until(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {
+		"\"since\":1000",
+		"\"until\":1000",
+		"\"since\":1000,\"until\":1000",
+		"\"since\":-1,\"until\":1000",
+		"\"since\":\"1\",\"until\":1000",
+		"\"since\":1,\"until\":2147483648000",
+	};
+	AUTO_BUF struct buf out = buf_init(1 << 16);
+	uint32_t watch;
+	struct err e;
+
+	assert_int_equal(read_ask("{\"type\":\"watch\",\"watch\":1,\"since\":1767225600001,"
+				  "\"until\":1767225660000}",
+				  &watch, &out, &e),
+			 ERR_OK);
+	Observer__GetFlowsRequest *r =
+		observer__get_flows_request__unpack(NULL, out.len, (const uint8_t *)out.p);
+	assert_non_null(r);
+	assert_int_equal(r->since->seconds, 1767225600);
+	assert_int_equal(r->since->nanos, 1000000);
+	assert_int_equal(r->until->seconds, 1767225660);
+	assert_int_equal(r->until->nanos, 0);
+	observer__get_flows_request__free_unpacked(r, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char text[200];
+		(void)snprintf(text, sizeof text, "{\"type\":\"watch\",\"watch\":1,%s}", bad[i]);
+		assert_int_equal(read_ask(text, &watch, &out, &e), ERR_INVALID);
+		assert_non_null(strstr(e.msg, "since"));
+	}
 }
 
 static void what_is_no_question_is_refused_with_a_sentence(void **state)
@@ -138,6 +174,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(filters_become_the_lists_of_the_request),
+		cmocka_unit_test(a_range_becomes_since_and_until),
 		cmocka_unit_test(without_filters_everything_is_asked_for),
 		cmocka_unit_test(what_is_no_question_is_refused_with_a_sentence),
 		cmocka_unit_test(one_filter_too_many_is_refused),

@@ -356,6 +356,72 @@ static void names_survive_a_dictionary_that_starts_anew(void **state)
 	assert_end(&f, edge_at(&f, 1), "to", "workload shop/web");
 }
 
+static Tycho__V1__Peer peer_of(const char *namespace_, const char *name, const char *kind)
+{
+	Tycho__V1__Peer p;
+
+	tycho__v1__peer__init(&p);
+	p.namespace_ = (char *)(uintptr_t)namespace_;
+	p.workload = (char *)(uintptr_t)name;
+	p.workload_kind = (char *)(uintptr_t)kind;
+	return p;
+}
+
+static void edges_of_a_server_add_up_over_nodes_and_verdicts(void **state)
+{
+	(void)state;
+	FIXTURE f;
+	char *policies[] = { (char *)(uintptr_t) "data/deny" };
+	char *names[] = { (char *)(uintptr_t) "api.example" };
+	Tycho__V1__Peer web = peer_of("shop", "web", "Deployment"),
+			db = peer_of("data", "db-0", ""), outside = peer_of("", "world", ""),
+			host = peer_of("", "host", "");
+	Tycho__V1__Edge edge;
+
+	set_up(&f, plenty);
+	outside.dns_names = names;
+	outside.n_dns_names = 1;
+	tycho__v1__edge__init(&edge);
+	edge.source = &web;
+	edge.destination = &db;
+	edge.protocol = (char *)(uintptr_t) "TCP";
+	edge.port = 5432;
+	edge.verdict = FLOW__VERDICT__FORWARDED;
+	edge.flows = 5;
+	edge.bytes = 100;
+	ui_map_add_edge(f.map, &edge); /* of two nodes */
+	ui_map_add_edge(f.map, &edge);
+	edge.verdict = FLOW__VERDICT__DROPPED;
+	edge.drop_reason = FLOW__DROP_REASON__POLICY_DENIED;
+	edge.policies = policies;
+	edge.n_policies = 1;
+	edge.flows = 3;
+	ui_map_add_edge(f.map, &edge);
+	edge.destination = &outside;
+	ui_map_add_edge(f.map, &edge);
+	edge.destination = &host;
+	ui_map_add_edge(f.map, &edge);
+	edge.destination = NULL;
+	ui_map_add_edge(f.map, &edge);
+	read_map(&f, 0);
+	assert_int_equal(count_of(&f, "edges"), 3);
+	const json_t *e = edge_at(&f, 0);
+	assert_end(&f, edge_at(&f, 0), "from", "workload shop/web");
+	assert_end(&f, edge_at(&f, 0), "to", "pod data/db-0");
+	assert_int_equal(json_integer_value(json_object_get(e, "port")), 5432);
+	assert_int_equal(json_integer_value(json_object_get(e, "forwarded")), 10);
+	assert_int_equal(json_integer_value(json_object_get(e, "dropped")), 3);
+	assert_int_equal(json_integer_value(json_object_get(e, "bytes")), 300);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(e, "reasons"), "POLICY_DENIED")),
+		3);
+	assert_string_equal(json_string_value(json_object_get(e, "denied_by")), "data/deny");
+	assert_null(json_object_get(e, "denied_on"));
+	assert_end(&f, edge_at(&f, 1), "to", "name /api.example");
+	assert_end(&f, edge_at(&f, 2), "to", "reserved /host");
+	assert_int_equal(json_integer_value(json_object_get(f.json, "untracked")), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +436,7 @@ int main(void)
 		cmocka_unit_test(
 			addresses_beyond_the_limit_share_a_card_and_known_ones_keep_theirs),
 		cmocka_unit_test(flows_that_find_no_room_are_counted),
+		cmocka_unit_test(edges_of_a_server_add_up_over_nodes_and_verdicts),
 		cmocka_unit_test(names_survive_a_dictionary_that_starts_anew),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

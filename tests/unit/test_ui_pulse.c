@@ -47,10 +47,22 @@ static void a_second_takes_the_place_of_the_one_that_is_no_longer_kept(void **st
 	assert_put(&p, 1000, 1, "{\"from\":1000,\"flows\":[0],\"drops\":[0]}");
 }
 
+static void a_past_range_is_counted_in_steps(void **state)
+{
+	(void)state;
+	struct ui_pulse p = { .step_s = 10 };
+
+	ui_pulse_add(&p, second(1000), false);
+	ui_pulse_add(&p, second(1009), true);
+	ui_pulse_add(&p, second(1010), false);
+	assert_put(&p, 1019, 3, "{\"from\":990,\"step\":10,\"flows\":[0,2,1],\"drops\":[0,1,0]}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(seconds_without_flows_are_zero),
+		cmocka_unit_test(a_past_range_is_counted_in_steps),
 		cmocka_unit_test(a_second_takes_the_place_of_the_one_that_is_no_longer_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -203,6 +203,37 @@ test("who decided a drop is said", async () => {
 	await page.close();
 });
 
+test("a past range has the map and the flows of the record, lives in the address, and ends in live", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	await page.getByLabel("Time range").selectOption({ label: "Last 24 h" });
+	await becomes(page, health, "past");
+	// The record's map knows who was outside by name only.
+	const outside = lines_of(conversations).map((l) => l.replace(/^203.0.113.80/, "world"));
+	await becomes(page, map_lines, outside.sort());
+	await becomes(page, row_count, all);
+	await becomes(page, fact, `${all} flows`, "flows");
+	assert.match(await page.evaluate(fact, "missing"), /^1 gap in range \(node-a, .* before its record\)$/);
+	const other = await open(page.url());
+	await becomes(other, health, "past");
+	await becomes(other, row_count, all);
+	await other.close();
+
+	const bar = await page.locator(".record").boundingBox();
+	await page.mouse.move(bar.x + 4, bar.y + 8);
+	await page.mouse.down();
+	await page.mouse.move(bar.x + bar.width / 2, bar.y + 8);
+	await page.mouse.up();
+	await becomes(page, row_count, 0); // before anything was seen
+	await becomes(page, map_lines, []);
+	await page.goBack();
+	await becomes(page, row_count, all);
+	await page.getByRole("button", { name: "Back to live" }).click();
+	await becomes(page, health, "live");
+	await becomes(page, map_lines, lines_of(conversations));
+	await page.close();
+});
+
 test("a paused table stands still while flows are counted on", async () => {
 	const observer = await stage.observer(
 		"stream",

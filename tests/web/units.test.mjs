@@ -26,6 +26,47 @@ const filter = await load("filter");
 const graph = await load("graph");
 const layout = await load("layout");
 const state = await load("state");
+const time_range = await load("time_range");
+
+test("a range is whole minutes, either way round, and survives the address", () => {
+	const at = Date.UTC(2026, 0, 1, 12);
+	const range = time_range.range_between(at + 90_000, at + 1);
+	assert.deepEqual(range, { since: at, until: at + 120_000 });
+	assert.deepEqual(time_range.range_between(at, at), { since: at, until: at + 60_000 });
+	const hash = time_range.address_of("verdict=DROPPED", range);
+	assert.deepEqual(time_range.read_address(hash), { line: "verdict=DROPPED", range });
+	assert.equal(time_range.address_of("", null), "");
+	for (const broken of ["", "#since=x&until=y", "#since=2026-01-01T00:00:00Z", `#until=${at}`])
+		assert.equal(time_range.read_address(broken).range, null, broken);
+	assert.equal(
+		filter.command_of("port=443", "s:1", range),
+		"tycho observe --server s:1 --since 2026-01-01T12:00:00Z --until 2026-01-01T12:02:00Z --port 443",
+	);
+});
+
+test("what is missing from a range is what lies in it, with its cause", () => {
+	const at = Date.UTC(2026, 0, 1, 12);
+	const iso = (minutes) => new Date(at + minutes * 60_000).toISOString();
+	const range = { since: at, until: at + 600_000 };
+	const gap = (from, to) => ({ cause: "OBSERVER_DOWN", from: iso(from), to: iso(to), lost: "7" });
+	const coverage = [
+		{ node_name: "a", oldest: iso(-60), gaps: [gap(-20, -10), gap(-1, 1), gap(9, 20), gap(10, 11)] },
+		{ node_name: "b", oldest: iso(2) },
+		{ node_name: "c", error: "gone" },
+	];
+	const minutes = ({ node, since, until, cause }) => [
+		...[node, (since - at) / 60_000],
+		...[(until - at) / 60_000, cause],
+	];
+	assert.deepEqual(time_range.missing_in(coverage, range).map(minutes), [
+		["a", 0, 1, "observer down"],
+		["a", 9, 10, "observer down"],
+		["b", 0, 2, "before its record"],
+		["c", 0, 10, "not reached"],
+	]);
+	assert.equal(time_range.oldest_of(coverage), at - 3_600_000);
+	assert.equal(time_range.oldest_of([]), 0);
+});
 
 const ask = (line) => {
 	const parsed = filter.parse_line(line);

@@ -3,18 +3,21 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Detail } from "./Detail";
 import { FilterLine } from "./FilterLine";
 import { command_of, parse_line, line_of } from "./filter";
-import { count_text, duration_text } from "./flow";
+import { count_text, duration_text, full_time_text, time_text } from "./flow";
 import { FlowTable } from "./FlowTable";
 import { card_terms, graph_of } from "./graph";
+import { History } from "./History";
 import { ServiceMap } from "./ServiceMap";
 import { type Selection, type State, visible_rows } from "./state";
 import { StatusLine } from "./StatusLine";
 import { Strip } from "./Strip";
+import { range_between, type Range } from "./time_range";
 
 export type Scheme = "auto" | "light" | "dark";
 
 export interface Wishes {
 	line(line: string): void;
+	range(range: Range | null): void;
 	select(selection: Selection): void;
 	pause(on: boolean): void;
 	unfold(group: string, on: boolean): void;
@@ -41,6 +44,12 @@ function health(state: State, now: number): { kind: string; text: string; reason
 		};
 	if (state.link.kind === "connecting" || state.upstream.kind === "connecting")
 		return { kind: "connecting", text: "connecting", reason: "" };
+	if (state.range)
+		return {
+			kind: "past",
+			text: `${time_text(state.range.since).slice(0, 5)} – ${time_text(state.range.until).slice(0, 5)}`,
+			reason: `${full_time_text(state.range.since)} – ${full_time_text(state.range.until)}`,
+		};
 	if (state.paused.kind === "yes") return { kind: "paused", text: "paused", reason: "" };
 	return { kind: "live", text: "live", reason: "" };
 }
@@ -49,6 +58,8 @@ function empty_text(state: State, what: string): string {
 	if (state.link.kind === "broken" || state.upstream.kind === "away")
 		return "Nothing was seen before the connection was lost.";
 	if (state.upstream.kind === "connecting") return "Asking the server…";
+	if (state.range)
+		return `No ${what} in this range${state.line ? " with this filter" : ""}. The last line says what is missing from it.`;
 	return state.line
 		? `No ${what} with this filter. Widen it, or wait: what comes is shown.`
 		: `No ${what} yet. What comes is shown at once.`;
@@ -203,7 +214,7 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 			if (event.key === "Escape") wishes.select({ kind: "nothing" });
 			else if (typing) return;
 			else if (event.key === "/") document.getElementById("filter")?.focus();
-			else if (event.key === " ") wishes.pause(state.paused.kind === "no");
+			else if (event.key === " " && !state.range) wishes.pause(state.paused.kind === "no");
 			else if (event.key === "?") set_help(true);
 			else return;
 			event.preventDefault();
@@ -225,7 +236,7 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 	const h = health(state, now);
 	const rows = visible_rows(state);
 	const paused = state.paused.kind === "yes";
-	const command = command_of(state.line, state.server || "localhost:4245");
+	const command = command_of(state.line, state.server || "localhost:4245", state.range);
 	return (
 		<div class="page" data-tab={tab} data-state={h.kind}>
 			<header>
@@ -244,15 +255,21 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					<span class={`health ${h.kind}`} role="status" title={h.reason}>
 						{h.text}
 					</span>
-					<button
-						type="button"
-						class="pause"
-						aria-pressed={paused}
-						title={paused ? "Resume (Space)" : "Pause the table (Space)"}
-						onClick={() => wishes.pause(!paused)}
-					>
-						{paused ? "Resume" : "Pause"}
-					</button>
+					{state.range ? (
+						<button type="button" class="to-live" onClick={() => wishes.range(null)}>
+							Back to live
+						</button>
+					) : (
+						<button
+							type="button"
+							class="pause"
+							aria-pressed={paused}
+							title={paused ? "Resume (Space)" : "Pause the table (Space)"}
+							onClick={() => wishes.pause(!paused)}
+						>
+							{paused ? "Resume" : "Pause"}
+						</button>
+					)}
 					<button
 						type="button"
 						class="sign"
@@ -283,7 +300,17 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					{h.reason} <span>What is shown was seen before; it goes on by itself.</span>
 				</p>
 			)}
-			<Strip pulse={state.pulse} />
+			<Strip
+				pulse={state.pulse}
+				flows={state.range ? state.totals.flows : 0}
+				on_range={(a, b) => wishes.range(range_between(a, b))}
+			/>
+			<History
+				coverage={state.coverage}
+				range={state.range}
+				now={now}
+				on_range={wishes.range}
+			/>
 			<nav class="tabs" role="tablist" aria-label="Panels">
 				{(["map", "flows", "detail"] as const).map((t) => (
 					<button

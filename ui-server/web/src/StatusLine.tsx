@@ -1,5 +1,6 @@
 // The last line: what is known, and what is not. Never hidden.
 import { count_text, duration_text, full_time_text, time_text } from "./flow";
+import { missing_in, oldest_of } from "./time_range";
 import { ROWS_KEPT, type State } from "./state";
 
 function nodes_text(state: State): string {
@@ -11,6 +12,11 @@ function nodes_text(state: State): string {
 export function StatusLine({ state, now }: { state: State; now: number }) {
 	const t = state.totals;
 	const server = state.status.kind === "known" ? state.status.status : null;
+	const history = oldest_of(state.coverage);
+	const missing = missing_in(
+		state.coverage,
+		state.range ?? { since: t.oldest || now, until: Math.max(now, t.oldest) },
+	);
 	const lag = Math.max(t.lag_ms, state.page_lag);
 	return (
 		<footer class="status" aria-label="Coverage">
@@ -52,15 +58,33 @@ export function StatusLine({ state, now }: { state: State; now: number }) {
 				<span title={full_time_text(t.oldest)}>since {time_text(t.oldest).slice(0, 8)}</span>
 			)}
 			{t.newest > 0 && now > t.newest && <span>last flow {duration_text(now - t.newest)} ago</span>}
+			{history > 0 && (
+				<span data-fact="history" title={`since ${full_time_text(history)}`}>history for {duration_text(Math.max(0, now - history))}</span>
+			)}
+			{missing.length > 0 && (
+				<span
+					data-fact="missing"
+					class="warn"
+					title={missing
+						.map((m) => `${m.node}: ${duration_text(m.until - m.since)}, ${m.cause}`)
+						.join("\n")}
+				>
+					{missing.length} {missing.length === 1 ? "gap" : "gaps"} in range ({missing[0]!.node},{" "}
+					{duration_text(missing[0]!.until - missing[0]!.since)}, {missing[0]!.cause}
+					{missing.length > 1 ? ", …" : ""})
+				</span>
+			)}
 			<span class="spacer" />
 			<span>table keeps {count_text(ROWS_KEPT)}</span>
-			<span
-				data-fact="lag"
-				class={lag > 2000 ? "warn" : ""}
-				title="From a flow's time to this page"
-			>
-				lag {duration_text(lag)}
-			</span>
+			{!state.range && (
+				<span
+					data-fact="lag"
+					class={lag > 2000 ? "warn" : ""}
+					title="From a flow's time to this page"
+				>
+					lag {duration_text(lag)}
+				</span>
+			)}
 			<a href="/licenses.txt" title="Licences of what this page is made with">
 				tycho {state.version}
 			</a>

@@ -1,6 +1,6 @@
-// Flows and drops per second over the last minutes.
+// Flows and drops per second, over the last minutes or a past range. Drag to look at a part.
 import { useState } from "preact/hooks";
-import { count_text, time_text } from "./flow";
+import { count_text, duration_text, time_text } from "./flow";
 import { PULSE_SECONDS } from "./state";
 import type { Pulse } from "./wire";
 
@@ -12,55 +12,84 @@ function ceiling(most: number): number {
 	return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= most) ?? most;
 }
 
-function outline(counts: number[], top: number): string {
-	const start = PULSE_SECONDS - counts.length;
+function outline(counts: number[], top: number, start: number): string {
 	return counts
 		.map((n, i) => `${i ? "L" : "M"}${start + i} ${(HEIGHT - (n / top) * (HEIGHT - 6)).toFixed(1)}`)
 		.join("");
 }
 
-export function Strip({ pulse }: { pulse: Pulse }) {
+interface Props {
+	pulse: Pulse;
+	flows: number; // of a past range, as its map counts them; 0 while live
+	on_range(from: number, to: number): void; // ms since the epoch
+}
+
+export function Strip({ pulse, flows: known, on_range }: Props) {
+	const [from, set_from] = useState<number | null>(null);
 	const [at, set_at] = useState<number | null>(null);
 	// The second that goes on is not counted to its end.
-	const flows = pulse.flows.slice(0, -1);
-	const drops = pulse.drops.slice(0, -1);
+	const step = pulse.step ?? 1;
+	const last = known ? pulse.flows.length : -1;
+	const flows = pulse.flows.slice(0, last).map((n) => n / step);
+	const drops = pulse.drops.slice(0, last).map((n) => n / step);
+	const span = known ? duration_text((flows.length - 1) * step * 1000) : "5 min";
+	const counted = pulse.flows.reduce((sum, n) => sum + n, 0);
+	const rate = (n: number) => count_text(n < 10 ? Math.round(n * 100) / 100 : Math.round(n));
 	const top = ceiling(Math.max(1, ...flows));
-	const start = PULSE_SECONDS - flows.length;
+	const width = known ? Math.max(2, flows.length) : PULSE_SECONDS;
+	const start = width - flows.length;
 	const i = at === null ? -1 : at - start;
 	const now = flows.at(-1) ?? 0;
 	return (
-		<section class="strip" aria-label="Flows per second, last five minutes">
+		<section class="strip" aria-label={`Flows per second, ${span}`}>
 			<svg
-				viewBox={`0 0 ${PULSE_SECONDS - 1} ${HEIGHT}`}
+				viewBox={`0 0 ${width - 1} ${HEIGHT}`}
 				preserveAspectRatio="none"
 				role="img"
-				aria-label={`${now} flows per second now, at most ${Math.max(0, ...flows)} in the last five minutes`}
+				aria-label={`${rate(now)} flows per second at the end, at most ${rate(Math.max(0, ...flows))} in ${span}`}
+				onPointerDown={(e) => {
+					e.currentTarget.setPointerCapture(e.pointerId);
+					set_from(at);
+				}}
+				onPointerUp={() => {
+					const time = (x: number) => (pulse.from + (x - start) * step) * 1000;
+					if (from !== null && at !== null && from !== at) on_range(time(from), time(at));
+					set_from(null);
+				}}
 				onPointerMove={(e) => {
 					const box = e.currentTarget.getBoundingClientRect();
-					set_at(Math.round(((e.clientX - box.left) / box.width) * (PULSE_SECONDS - 1)));
+					set_at(Math.round(((e.clientX - box.left) / box.width) * (width - 1)));
 				}}
 				onPointerLeave={() => set_at(null)}
 			>
-				{[60, 120, 180, 240].map((x) => (
+				{(known ? [] : [60, 120, 180, 240]).map((x) => (
 					<path key={x} class="minute" d={`M${PULSE_SECONDS - 1 - x} 0V${HEIGHT}`} />
 				))}
 				{flows.length > 1 && (
 					<>
-						<path class="flows-area" d={`${outline(flows, top)}V${HEIGHT}H${start}Z`} />
-						<path class="flows-line" d={outline(flows, top)} />
-						<path class="drops-area" d={`${outline(drops, top)}V${HEIGHT}H${start}Z`} />
+						<path class="flows-area" d={`${outline(flows, top, start)}V${HEIGHT}H${start}Z`} />
+						<path class="flows-line" d={outline(flows, top, start)} />
+						<path class="drops-area" d={`${outline(drops, top, start)}V${HEIGHT}H${start}Z`} />
 					</>
+				)}
+				{from !== null && at !== null && (
+					<path class="marked" d={`M${from} 0H${at}V${HEIGHT}H${from}Z`} />
 				)}
 				{i >= 0 && i < flows.length && <path class="cursor" d={`M${at} 0V${HEIGHT}`} />}
 			</svg>
+			{counted < known && (
+				<p class="notice at-strip">
+					counts the newest {count_text(counted)} of {count_text(known)} flows
+				</p>
+			)}
 			<div class="scale">
 				<span>{count_text(top)}/s</span>
-				<span class="quiet">5 min</span>
+				<span class="quiet">{span}</span>
 			</div>
 			{i >= 0 && i < flows.length && (
 				<div class="tip at-strip">
-					{time_text((pulse.from + i) * 1000).slice(0, 8)} · {count_text(flows[i] ?? 0)} flows/s
-					{drops[i] ? <span class="dropped"> · {count_text(drops[i] ?? 0)} drops/s</span> : null}
+					{time_text((pulse.from + i * step) * 1000).slice(0, 8)} · {rate(flows[i] ?? 0)} flows/s
+					{drops[i] ? <span class="dropped"> · {rate(drops[i] ?? 0)} drops/s</span> : null}
 				</div>
 			)}
 		</section>

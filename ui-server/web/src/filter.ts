@@ -2,6 +2,7 @@
 //
 // Words of one name are alternatives, different names must all hold, as with the CLI's flags. A filter's fields are
 // joined by "and", so a word about either side ("pod=") becomes two filters, and words multiply.
+import { range_flags, type Range } from "./time_range";
 import type { FlowFilter } from "./flow";
 
 export interface Term {
@@ -258,13 +259,13 @@ function quoted(value: string): string {
 	return /^[-\w./:=@%+,]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }
 
-export function command_of(line: string, server: string): string {
+export function command_of(line: string, server: string, range: Range | null = null): string {
 	const parsed = parse_line(line);
 	const terms = parsed.ok ? parsed.terms : [];
 	const flags = terms.map(
 		(t) => `${t.not ? " --not" : ""} --${words[t.name]!.flag} ${quoted(t.value)}`,
 	);
-	return `tycho observe --server ${quoted(server)} --follow${flags.join("")}`;
+	return `tycho observe --server ${quoted(server)}${range ? range_flags(range) : " --follow"}${flags.join("")}`;
 }
 
 // What may stand at the end of @line, given the namespaces, pods, … that were seen.

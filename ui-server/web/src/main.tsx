@@ -4,6 +4,7 @@ import { App, type Scheme } from "./App";
 import { filters_of, parse_line } from "./filter";
 import "./page.css";
 import { Socket } from "./socket";
+import { address_of, type Range, read_address } from "./time_range";
 import { type Event, type State, initial, reduce } from "./state";
 import { read_message } from "./wire";
 
@@ -50,7 +51,7 @@ const socket = new Socket(
 	{
 		opened() {
 			happen({ type: "opened" });
-			happen({ type: "asked", watch }); // a new connection begins anew
+			happen({ type: "asked", watch, range: state.range }); // a new connection begins anew
 		},
 		closed(reason) {
 			happen({ type: "closed", reason, now: Date.now() });
@@ -68,28 +69,33 @@ async function leave_if_logged_out(): Promise<void> {
 }
 
 // A line that cannot be asked is shown with its problem, and what was asked before goes on.
-function ask(line: string): void {
+function ask(line: string, range: Range | null): void {
 	const parsed = parse_line(line);
 	const filters = parsed.ok ? filters_of(parsed.terms) : parsed;
 	happen({ type: "line", line, problem: filters.ok ? "" : filters.reason });
 	if (!filters.ok) return;
 	watch++;
-	happen({ type: "asked", watch });
-	socket.ask({ type: "watch", watch, allow: filters.allow, deny: filters.deny });
+	happen({ type: "asked", watch, range });
+	socket.ask({ type: "watch", watch, ...range, allow: filters.allow, deny: filters.deny });
 }
 
-// The filter is part of the address: a view can be sent to somebody, and the browser's Back works.
-function line_in_address(): string {
-	return new URLSearchParams(location.hash.slice(1)).get("filter") ?? "";
+// Filter and range are part of the address: a view can be sent to somebody, and the browser's Back works.
+function go(line: string, range: Range | null): void {
+	history.pushState(null, "", `${location.pathname}${address_of(line, range)}`);
+	ask(line, range);
+}
+
+function ask_address(): void {
+	const { line, range } = read_address(location.hash);
+	ask(line, range);
 }
 
 const wishes = {
 	line(line: string) {
 		if (line === state.line && !state.line_problem) return;
-		const hash = line ? `#${new URLSearchParams({ filter: line })}` : "";
-		history.pushState(null, "", `${location.pathname}${hash}`);
-		ask(line);
+		go(line, state.range);
 	},
+	range: (range: Range | null) => go(state.line, range),
 	select: (selection: State["selection"]) => happen({ type: "select", selection }),
 	pause: (on: boolean) => happen({ type: "pause", on }),
 	log_out: () =>
@@ -97,7 +103,7 @@ const wishes = {
 	unfold: (group: string, on: boolean) => happen({ type: "unfold", group, on }),
 };
 
-addEventListener("popstate", () => ask(line_in_address()));
+addEventListener("popstate", ask_address);
 document.documentElement.dataset.scheme = scheme;
-ask(line_in_address());
+ask_address();
 setInterval(draw, TICK_MS);

@@ -1,7 +1,9 @@
 // All that the page knows, and how each event changes it. Pure: no clock, no DOM, no network.
 import type { Flow } from "./flow";
+import type { Range } from "./time_range";
 import {
 	PROTOCOL,
+	type Coverage,
 	type Card,
 	type Edge,
 	type Message,
@@ -39,7 +41,9 @@ export interface State {
 		| { kind: "known"; status: ServerStatus }
 		| { kind: "away"; reason: string };
 	namespaces: string[];
+	coverage: Coverage[]; // empty where the server does not know
 	line: string; // the filter
+	range: Range | null; // null: what comes
 	line_problem: string; // why the filter is not what is shown; ""
 	watch: number; // number of the question that is being answered
 	upstream: Upstream;
@@ -77,7 +81,9 @@ export function initial(line: string): State {
 		server: "",
 		status: { kind: "unknown" },
 		namespaces: [],
+		coverage: [],
 		line,
+		range: null,
 		line_problem: "",
 		watch: 0,
 		...nothing_seen(),
@@ -108,7 +114,7 @@ export type Event =
 	| { type: "opened" }
 	| { type: "closed"; reason: string; now: number }
 	| { type: "line"; line: string; problem: string }
-	| { type: "asked"; watch: number }
+	| { type: "asked"; watch: number; range: Range | null }
 	| { type: "select"; selection: Selection }
 	| { type: "pause"; on: boolean }
 	| { type: "unfold"; group: string; on: boolean };
@@ -130,6 +136,7 @@ export function reduce(state: State, event: Event): State {
 			return {
 				...state,
 				watch: event.watch,
+				range: event.range,
 				...nothing_seen(),
 				paused: { kind: "no" },
 				structure: state.structure + 1,
@@ -173,6 +180,7 @@ function take_message(state: State, message: Message, now: number): State {
 				status: message.status
 					? { kind: "known", status: message.status }
 					: { kind: "away", reason: message.reason ?? "" },
+				coverage: message.coverage ?? state.coverage,
 				namespaces: message.namespaces
 					? namespaces_of(message.namespaces.namespaces)
 					: state.namespaces,
@@ -198,7 +206,8 @@ function take_update(
 		...state,
 		upstream: update.state,
 		totals: update.totals,
-		pulse: merge_pulse(state.pulse, update.pulse),
+		// That of a past range is always whole.
+		pulse: state.range ? update.pulse : merge_pulse(state.pulse, update.pulse),
 		rows: rows.length ? [...state.rows, ...rows].slice(-ROWS_KEPT) : state.rows,
 		next_row: state.next_row + rows.length,
 		left_out: state.left_out + update.left_out,

@@ -45,6 +45,7 @@ export interface MapDelta {
 
 export interface Pulse {
 	from: number; // second since the epoch
+	step?: number; // seconds that each number is of; 1 if it is left out
 	flows: number[];
 	drops: number[];
 }
@@ -61,7 +62,7 @@ export interface Totals {
 }
 
 export type Upstream =
-	{ kind: "connecting" } | { kind: "live" } | { kind: "away"; since: number; reason: string };
+	{ kind: "connecting" } | { kind: "live" } | { kind: "past" } | { kind: "away"; since: number; reason: string };
 
 // 64-bit numbers of ServerStatusResponse are strings, as in proto3 JSON.
 export interface ServerStatus {
@@ -76,6 +77,22 @@ export interface ServerStatus {
 	flows_rate?: number;
 }
 
+// tycho.v1.GetCoverageResponse
+export interface Gap {
+	cause?: string;
+	from?: string;
+	to?: string;
+	lost?: string;
+	node_name?: string;
+}
+export interface Coverage {
+	node_name?: string;
+	oldest?: string;
+	newest?: string;
+	gaps?: Gap[];
+	error?: string;
+}
+
 export type Message =
 	| { type: "hello"; protocol: number; version: string; login?: boolean }
 	| {
@@ -83,6 +100,7 @@ export type Message =
 			server: string;
 			status?: ServerStatus;
 			reason?: string;
+			coverage?: Coverage[];
 			namespaces?: { namespaces?: { cluster?: string; namespace?: string }[] };
 	  }
 	| { type: "refused"; watch: number; reason: string }
@@ -101,6 +119,8 @@ export type Message =
 export interface Watch {
 	type: "watch";
 	watch: number;
+	since?: number; // a past range, instead of what comes
+	until?: number;
 	allow: FlowFilter[];
 	deny: FlowFilter[];
 }
