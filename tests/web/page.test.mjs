@@ -203,6 +203,21 @@ test("who decided a drop is said", async () => {
 	await page.close();
 });
 
+test("the table downloads as the flows that it has, as tycho prints them", async () => {
+	const page = await open(shop_ui.address);
+	await page.getByRole("button", { name: "Dropped" }).click();
+	await becomes(page, row_count, count(dropped));
+	const coming = page.waitForEvent("download");
+	await page.getByRole("button", { name: "Download" }).click();
+	const file = await coming;
+	assert.equal(file.suggestedFilename(), "flows.jsonl");
+	const lines = readFileSync(await file.path(), "utf8").trimEnd().split("\n").map(JSON.parse);
+	assert.equal(lines.length, count(dropped));
+	for (const { flow, node_name, time } of lines)
+		assert.deepEqual([flow.verdict, node_name, time], ["DROPPED", "node-a", flow.time]);
+	await page.close();
+});
+
 test("a past range has the map and the flows of the record, lives in the address, and ends in live", async () => {
 	const page = await open(shop_ui.address);
 	await becomes(page, row_count, all);

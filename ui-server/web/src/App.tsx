@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Detail } from "./Detail";
 import { FilterLine } from "./FilterLine";
 import { command_of, parse_line, line_of } from "./filter";
-import { count_text, duration_text, full_time_text, time_text } from "./flow";
+import { count_text, duration_text, full_time_text, json_lines, time_text } from "./flow";
 import { FlowTable } from "./FlowTable";
 import { card_terms, graph_of } from "./graph";
 import { History } from "./History";
@@ -367,6 +367,7 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					left_out={state.left_out}
 					since_pause={state.paused.kind === "yes" ? state.next_row - state.paused.at : 0}
 					empty={empty_text(state, "flows")}
+					on_download={() => download(json_lines(rows.map((r) => r.flow)))}
 					on_select={(row) => wishes.select(row ? { kind: "flow", row } : { kind: "nothing" })}
 				/>
 			</main>
@@ -379,6 +380,14 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 			{help && <Help close={() => set_help(false)} />}
 		</div>
 	);
+}
+
+function download(text: string): void {
+	const link = document.createElement("a");
+	link.href = URL.createObjectURL(new Blob([text], { type: "application/jsonl" }));
+	link.download = "flows.jsonl";
+	link.click();
+	setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 // Whether dark colours are in force, by choice or by the system's.

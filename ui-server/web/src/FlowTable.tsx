@@ -23,6 +23,7 @@ interface Props {
 	since_pause: number;
 	empty: string;
 	on_select(row: Row | null): void;
+	on_download(): void;
 }
 
 function Name({ side }: { side: Side }) {
@@ -154,6 +155,16 @@ export function FlowTable(props: Props) {
 				<span>Port</span>
 				<span>Why</span>
 				<span class="node">Node</span>
+				<button
+					type="button"
+					class="link download"
+					title="Download the flows of this table as JSON lines"
+					aria-label="Download"
+					disabled={rows.length === 0}
+					onClick={props.on_download}
+				>
+					⤓
+				</button>
 			</div>
 			<div
 				class="body"

@@ -149,6 +149,13 @@ export function full_time_text(time: string | number | undefined): string {
 	return Number.isNaN(date.getTime()) ? "" : full_clock.format(date);
 }
 
+// Flows as `tycho observe -o json` prints them, to be read again by `tycho` or by jq.
+export function json_lines(flows: Flow[]): string {
+	return flows
+		.map((flow) => `${JSON.stringify({ flow, node_name: flow.node_name, time: flow.time })}\n`)
+		.join("");
+}
+
 const whole = new Intl.NumberFormat("en");
 export function count_text(n: number | bigint): string {
 	return whole.format(n);
