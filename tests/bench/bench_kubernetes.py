@@ -1,0 +1,140 @@
+#!/usr/bin/python3
+"""Names of a large cluster, from a made API server: how long its lists take, what they cost in memory, how soon a change is known.
+
+    bench_kubernetes.py [PODS…]        # default 5000 20000
+
+The server has all pages ready in memory; pods are as large as usual ones (managedFields and all). Figures are printed."""
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+BIN = os.path.join(os.environ.get('TYCHO_BUILD', 'build/dev'), 'bin', 'tycho-observer')
+PAGE = 500
+
+
+def pod(i, ip=None):
+    app = 'app-%d' % (i % 400)
+    return {'metadata': {
+        'name': '%s-5d8f7c9b66-%05d' % (app, i), 'generateName': app + '-5d8f7c9b66-', 'namespace': 'team-%d' % (i % 40),
+        'uid': '%036d' % i, 'resourceVersion': str(1000 + i), 'creationTimestamp': '2026-01-01T00:00:00Z',
+        'labels': {'app.kubernetes.io/name': app, 'tier': 'backend', 'version': 'v%d' % (i % 3), 'pod-template-hash': '5d8f7c9b66'},
+        'ownerReferences': [{'apiVersion': 'apps/v1', 'kind': 'ReplicaSet', 'name': app + '-5d8f7c9b66', 'uid': 'x' * 36,
+                             'controller': True}],
+        'managedFields': [{'manager': 'kubelet', 'fieldsV1': {'f:status': {'f:conditions': {'k%d' % k: {'.': {}} for k in range(60)}}}}]},
+        'spec': {'nodeName': 'node-%d' % (i % 200), 'serviceAccountName': app,
+                 'containers': [{'name': 'main', 'image': 'registry.example/%s:1' % app, 'env': [
+                     {'name': 'VARIABLE_%d' % k, 'value': 'some value of it'} for k in range(20)]}]},
+        'status': {'phase': 'Running', 'podIP': ip or '10.%d.%d.%d' % (i >> 16 & 255, i >> 8 & 255, i & 255)}}
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads, request_queue_size = True, 64
+
+    def __init__(self, pods):
+        super().__init__(('127.0.0.1', 0), Handler)
+        items = [json.dumps(pod(i), separators=(',', ':')) for i in range(pods)]
+        self.pages = []
+        for at in range(0, pods, PAGE) or [0]:
+            more = ',"continue":"%d"' % (at + PAGE) if at + PAGE < pods else ''
+            self.pages.append(('{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"5"%s},"items":[%s]}' % (
+                more, ','.join(items[at:at + PAGE]))).encode())
+        self.bytes = sum(map(len, self.pages))
+        self.first = self.watched = None
+        self.watch = threading.Event()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        u = urllib.parse.urlsplit(self.path)
+        q = dict(urllib.parse.parse_qsl(u.query))
+        if q.get('watch'):
+            self.send_response(200)
+            self.send_header('Transfer-Encoding', 'chunked')
+            self.end_headers()
+            if u.path == '/api/v1/pods':
+                self.server.watched = (time.monotonic(), self.wfile)
+                self.server.watch.set()
+            threading.Event().wait()
+        if u.path == '/api/v1/pods':
+            self.server.first = self.server.first or time.monotonic()
+            body = self.server.pages[int(q.get('continue', 0)) // PAGE]
+        elif u.path.startswith('/apis/cilium.io'):
+            self.send_error(404)
+            return
+        else:
+            body = b'{"metadata":{"resourceVersion":"5"},"items":[]}'
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def memory_kib(pid):
+    with open('/proc/%d/smaps_rollup' % pid) as f:
+        return next(int(line.split()[1]) for line in f if line.startswith('Private_Dirty:'))
+
+
+def metric(port, name):
+    page = urllib.request.urlopen('http://127.0.0.1:%s/metrics' % port).read().decode()
+    return float(re.search(r'^%s (\S+)' % re.escape(name), page, re.M).group(1))
+
+
+def run(pods):
+    server = Server(pods)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory() as folder:
+        config = os.path.join(folder, 'config')
+        with open(config, 'w') as f:
+            f.write('current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\n'
+                    'clusters: [{name: k, cluster: {server: "http://127.0.0.1:%d"}}]\n' % server.server_address[1])
+        r, w = os.pipe()
+        log = open(os.path.join(folder, 'log'), 'w')
+        observer = subprocess.Popen(
+            [BIN, '--no-bpf', '--replay', '-', '--node-name', 'node-0', '--state-dir', folder, '--listen', 'unix://%s/s' % folder,
+             '--metrics-listen', '127.0.0.1:0', '--store', 'off', '--kubernetes', '--kubeconfig', config, '--ready-fd', str(w)],
+            pass_fds=(w,), stdin=subprocess.PIPE, stderr=log)
+        os.close(w)
+        port = os.fdopen(r).readline().strip().rsplit(':', 1)[1]
+        name = 'tycho_kubernetes_publications_total'
+        while not metric(port, name):
+            time.sleep(0.005)
+        published = time.monotonic()
+        server.watch.wait()
+        time.sleep(1)
+        memory = memory_kib(observer.pid)
+        latencies = []
+        for n in range(10):
+            before = metric(port, name)
+            event = json.dumps({'type': 'MODIFIED', 'object': pod(0, '10.200.0.%d' % (n + 1))}).encode() + b'\n'
+            out = server.watched[1]
+            sent = time.monotonic()
+            out.write(b'%x\r\n%s\r\n' % (len(event), event))
+            out.flush()
+            while metric(port, name) == before:
+                pass
+            latencies.append(time.monotonic() - sent)
+            time.sleep(1.5)
+        observer.terminate()
+        observer.wait()
+        latencies.sort()
+        print('%6d pods, %5.1f MB of lists: last page in after %.2f s, published after %.2f s; private memory of the process %.1f MiB; '
+              'event to published: median %.0f ms, most %.0f ms' % (
+                  pods, server.bytes / 1e6, server.watched[0] - server.first, published - server.first, memory / 1024,
+                  latencies[5] * 1e3, latencies[-1] * 1e3), flush=True)
+
+
+for count in [int(a) for a in sys.argv[1:]] or [5000, 20000]:
+    run(count)
