@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/buf.h"
@@ -25,6 +26,7 @@ struct ui_status {
 	bool has_thread;
 	struct buf coverage; /* the thread's: a JSON list, empty if the server knows none */
 	unsigned round;
+	bool record_is_young; /* nobody had one yet: ask again soon */
 	pthread_mutex_t mx;
 	pthread_cond_t wake;
 	/* guarded by mx */
@@ -78,9 +80,10 @@ static void refresh_coverage(struct ui_status *s)
 	AUTO_BUF struct buf b = buf_init(COVERAGE_BYTES);
 	struct err e;
 
-	if (s->round++ % COVERAGE_EVERY)
+	if (s->round++ % COVERAGE_EVERY && !s->record_is_young)
 		return;
 	enum err_code code = ask_coverage(s, &b, &e);
+	s->record_is_young = code == ERR_OK && !memmem(b.p, b.len, "\"oldest\"", 8);
 	buf_reset(&s->coverage);
 	if (code == ERR_OK)
 		buf_str_put(&s->coverage, buf_str(&b));
