@@ -306,8 +306,11 @@ def test_strange_answers_before_the_right_ones_do_no_harm(node, folder, name):
 def test_a_version_that_is_too_old_leads_to_a_new_list_and_nobody_is_nameless_meanwhile(node):
     ob = node('watch-too-old', 'world', speed=20)
     ob.wait_name('10.244.2.12', 'db-1')
-    while not ob.number('gone_total'):
+
+    def gone():
         assert ob.name_of('10.244.2.12').pod_name == 'db-1'
+        return ob.number('gone_total')
+    ob.wait(gone, '410 Gone')
     for _ in range(20):
         assert ob.name_of('10.244.2.12').pod_name == 'db-1'
 
