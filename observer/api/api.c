@@ -168,15 +168,25 @@ struct str api_node_of(const struct api *a, const struct flow *f)
 	return node ? node->name : str_of(a->node_name);
 }
 
-void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct timestamp t)
+static void put_timestamp(struct buf *b, uint32_t field, struct timestamp t)
 {
-	wire_put_str(b, FIELD_NODE_NAME, node);
-	if (!has_time)
-		return;
-	size_t mark = wire_begin(b, FIELD_TIME);
+	size_t mark = wire_begin(b, field);
+
 	wire_put_u64(b, TIMESTAMP_SECONDS, (uint64_t)t.s);
 	wire_put_u64(b, TIMESTAMP_NANOS, (uint64_t)t.ns);
 	wire_end(b, mark);
+}
+
+void api_put_time(struct buf *b, uint32_t field, struct wall_ns w)
+{
+	put_timestamp(b, field, timestamp_of(w));
+}
+
+void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct timestamp t)
+{
+	wire_put_str(b, FIELD_NODE_NAME, node);
+	if (has_time)
+		put_timestamp(b, FIELD_TIME, t);
 }
 
 enum rpc_fill api_fill(struct api *a, struct rpc_call *call, struct reading *r,

@@ -100,16 +100,6 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 	return true;
 }
 
-static void put_time(struct buf *b, uint32_t field, struct wall_ns w)
-{
-	struct timestamp t = timestamp_of(w);
-	size_t mark = wire_begin(b, field);
-
-	wire_put_u64(b, 1, (uint64_t)t.s);
-	wire_put_u64(b, 2, (uint64_t)t.ns);
-	wire_end(b, mark);
-}
-
 static bool send_loss(struct reading_sink *sink, const struct reading_loss *loss)
 {
 	struct stream *s = (struct stream *)sink;
@@ -119,8 +109,8 @@ static bool send_loss(struct reading_sink *sink, const struct reading_loss *loss
 	size_t mark = wire_begin(b, FIELD_LOST_EVENTS);
 	wire_put_u64(b, LOST_SOURCE, FLOW__LOST_EVENT_SOURCE__HUBBLE_RING_BUFFER);
 	wire_put_u64(b, LOST_COUNT, loss->records);
-	put_time(b, LOST_FIRST, loss->first);
-	put_time(b, LOST_LAST, loss->last);
+	api_put_time(b, LOST_FIRST, loss->first);
+	api_put_time(b, LOST_LAST, loss->last);
 	wire_end(b, mark);
 	api_put_node_and_time(b, str_of(s->api->node_name), true, timestamp_of(loss->last));
 	if (b->failed || !send(s, buf_str(b)))

@@ -66,6 +66,8 @@ void api_reply(struct api *a, struct rpc_call *call, const ProtobufCMessage *m);
 void api_refuse(struct rpc_call *call, const struct err *e);
 /* Who says a record that is no flow: the node it came from, else this one. */
 struct str api_node_of(const struct api *a, const struct flow *f);
+/* Appends @w as a Timestamp in field @field. */
+void api_put_time(struct buf *b, uint32_t field, struct wall_ns w);
 /* Appends the fields node_name and time that all stream answers end with. */
 void api_put_node_and_time(struct buf *b, struct str node, bool has_time, struct timestamp t);
 

@@ -140,18 +140,6 @@ static enum err_code take_edges(struct stream *s, struct err *e)
 
 /* --- telling -------------------------------------------------------------------------------- */
 
-static void put_time(struct buf *b, uint32_t field, struct wall_ns w)
-{
-	struct timestamp t = timestamp_of(w);
-
-	if (!w.v)
-		return;
-	size_t mark = wire_begin(b, field);
-	wire_put_u64(b, 1, (uint64_t)t.s);
-	wire_put_u64(b, 2, (uint64_t)t.ns);
-	wire_end(b, mark);
-}
-
 static void put_side(struct buf *b, uint32_t field, const struct edge_side *side, struct str dns)
 {
 	size_t mark = wire_begin(b, field);
@@ -194,8 +182,10 @@ static bool put_edge(void *ctx, const struct edge_key *key, const struct edge_to
 	wire_put_u64(b, EDGE_FLOWS, totals->flows);
 	wire_put_u64(b, EDGE_PACKETS, totals->packets);
 	wire_put_u64(b, EDGE_BYTES, totals->bytes);
-	put_time(b, EDGE_FIRST, totals->first);
-	put_time(b, EDGE_LAST, totals->last);
+	if (totals->last.v) {
+		api_put_time(b, EDGE_FIRST, totals->first);
+		api_put_time(b, EDGE_LAST, totals->last);
+	}
 	wire_put_u64(b, EDGE_L7_REQUESTS, totals->l7_ok + totals->l7_errors);
 	wire_put_u64(b, EDGE_L7_ERRORS, totals->l7_errors);
 	wire_end(b, mark);
