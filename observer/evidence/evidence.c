@@ -148,7 +148,7 @@ static void begin(struct rpc_call *call, struct str request, void *ctx)
 {
 	static const struct rpc_stream_ops ops = { stream_fill, stream_done };
 	struct evidence *ev = ctx;
-	struct stream *s;
+	struct stream *s = NULL;
 	struct err e;
 
 	if (!ev) {
