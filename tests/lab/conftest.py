@@ -31,6 +31,13 @@ def node2(lab):
     assert ob.stop() == 0
 
 
+@pytest.fixture(scope='session')
+def resolver(lab):
+    """The name server of the lab, for every test that asks names."""
+    lab.dns.serve(lab_module.dns_server, lab.dns.ip4, 53, {
+        'web.shop.example': lab.web.ip4, 'far.example': '203.0.113.77', 'shop.example': '192.0.2.7'})
+
+
 @pytest.fixture
 def port():
     """A server port that no other test uses: the flows of a test are those with its port."""

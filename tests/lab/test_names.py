@@ -6,11 +6,6 @@ import lab as L
 import pytest
 
 
-@pytest.fixture(scope='module')
-def resolver(lab):
-    lab.dns.serve(L.dns_server, lab.dns.ip4, 53, {'web.shop.example': lab.web.ip4, 'far.example': '203.0.113.77'})
-
-
 @pytest.mark.parametrize('tcp', [False, True])
 def test_a_question_and_its_answer_are_l7_flows(lab, node1, resolver, tcp):
     port, rcode = lab.cart.call(L.dns_client, lab.dns.ip4, 'web.shop.example', tcp)
