@@ -24,7 +24,7 @@ static void json_done(json_t **j)
 
 static enum err_code read_filter(const json_t *item, uint32_t field, struct buf *out, struct err *e)
 {
-	AUTO_BUF struct buf wire = buf_init(UI_ASK_BYTES * 2);
+	AUTO_BUF struct buf wire = buf_init(UI_WIRE_ASK_BYTES * 2);
 	const struct json_options options = { .reject_unknown = true };
 	AUTO(own_free) char *text = json_dumps(item, JSON_COMPACT | JSON_ENCODE_ANY);
 
@@ -44,8 +44,9 @@ static enum err_code read_filters(const json_t *list, const char *member, uint32
 		return ERR_OK;
 	if (!json_is_array(list))
 		return err_set(e, ERR_PARSE, "%s: expected a list of filters", member);
-	if (json_array_size(list) > UI_ASK_FILTERS)
-		return err_set(e, ERR_INVALID, "%s: more than %d filters", member, UI_ASK_FILTERS);
+	if (json_array_size(list) > UI_WIRE_ASK_FILTERS)
+		return err_set(e, ERR_INVALID, "%s: more than %d filters", member,
+			       UI_WIRE_ASK_FILTERS);
 	for (size_t i = 0; i < json_array_size(list); i++)
 		if (read_filter(json_array_get(list, i), field, out, e) != ERR_OK)
 			return err_in(e, "%s[%zu]", member, i);
@@ -101,7 +102,7 @@ enum err_code ui_ask_read(struct str text, uint32_t *ret_watch, struct buf *ret_
 			  struct err *e)
 {
 	json_error_t fault;
-	AUTO_BUF struct buf wire = buf_init(UI_ASK_BYTES * 4);
+	AUTO_BUF struct buf wire = buf_init(UI_WIRE_ASK_BYTES * 4);
 	AUTO_JSON json_t *root = json_loadb(text.p, text.len, JSON_REJECT_DUPLICATES, &fault);
 
 	*ret_watch = 0;

@@ -7,6 +7,7 @@
  * and blacklist. With "since" and "until", milliseconds since the epoch, a past range is asked for
  * instead of what comes. "watch" is a number that comes back with every update that belongs to it.
  *
+ * Limits   UI_WIRE_ASK_BYTES, UI_WIRE_ASK_FILTERS in each list.
  * Threads  pure functions: any thread.
  */
 #ifndef TYCHO_UI_ASK_H
@@ -14,11 +15,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-
-enum {
-	UI_ASK_BYTES = 64 << 10, /* longest message of a browser */
-	UI_ASK_FILTERS = 64,     /* most filters in one list */
-};
+#include "ui-server/wire.h"
 
 /* @text: one whole message. Appends the whitelist, blacklist, since and until fields of an
  * observer.GetFlowsRequest to @ret_filters: equal filters give equal bytes. Fails with ERR_PARSE

@@ -7,7 +7,7 @@ struct seat {
 
 struct ui_hub {
 	struct ui_view_config config;
-	struct seat seats[UI_HUB_VIEWS];
+	struct seat seats[UI_WIRE_VIEWS];
 };
 
 enum err_code ui_hub_new(const struct ui_view_config *config, struct ui_hub **ret, struct err *e)
@@ -25,10 +25,10 @@ void ui_hub_free(struct ui_hub *h)
 {
 	if (!h)
 		return;
-	for (size_t i = 0; i < UI_HUB_VIEWS; i++)
+	for (size_t i = 0; i < UI_WIRE_VIEWS; i++)
 		if (h->seats[i].view)
 			ui_view_stop(h->seats[i].view); /* all at once, then wait */
-	for (size_t i = 0; i < UI_HUB_VIEWS; i++)
+	for (size_t i = 0; i < UI_WIRE_VIEWS; i++)
 		ui_view_free(h->seats[i].view);
 	free(h);
 }
@@ -37,7 +37,7 @@ enum err_code ui_hub_join(struct ui_hub *h, struct str filters, struct ui_view *
 {
 	struct seat *empty = NULL;
 
-	for (size_t i = 0; i < UI_HUB_VIEWS; i++) {
+	for (size_t i = 0; i < UI_WIRE_VIEWS; i++) {
 		struct seat *s = &h->seats[i];
 		if (!s->view) {
 			empty = empty ? empty : s;
@@ -50,7 +50,7 @@ enum err_code ui_hub_join(struct ui_hub *h, struct str filters, struct ui_view *
 	if (!empty)
 		return err_set(e, ERR_NOMEM,
 			       "%d different filters are being watched already; close a window",
-			       UI_HUB_VIEWS);
+			       UI_WIRE_VIEWS);
 	struct ui_view_config config = h->config;
 	config.filters = filters;
 	enum err_code code = ui_view_new(&config, &empty->view, e);
@@ -63,14 +63,14 @@ enum err_code ui_hub_join(struct ui_hub *h, struct str filters, struct ui_view *
 
 void ui_hub_leave(struct ui_hub *h, struct ui_view *v)
 {
-	for (size_t i = 0; v && i < UI_HUB_VIEWS; i++)
+	for (size_t i = 0; v && i < UI_WIRE_VIEWS; i++)
 		if (h->seats[i].view == v && --h->seats[i].watchers == 0)
 			ui_view_stop(v);
 }
 
 void ui_hub_reap(struct ui_hub *h)
 {
-	for (size_t i = 0; i < UI_HUB_VIEWS; i++) {
+	for (size_t i = 0; i < UI_WIRE_VIEWS; i++) {
 		struct seat *s = &h->seats[i];
 		if (s->view && !s->watchers && ui_view_has_ended(s->view))
 			ui_view_free(TAKE(s->view));

@@ -2,14 +2,13 @@
  * ui_hub - the views that are watched now; browsers that ask the same share one.
  *
  * Threads  one thread (the web server's).
- * Limits   UI_HUB_VIEWS different questions at a time.
+ * Limits   UI_WIRE_VIEWS different questions at a time.
  */
 #ifndef TYCHO_UI_HUB_H
 #define TYCHO_UI_HUB_H
 
 #include "ui-server/view.h"
-
-enum { UI_HUB_VIEWS = 32 };
+#include "ui-server/wire.h"
 
 struct ui_hub;
 

@@ -10,9 +10,9 @@
 #include "ui-server/ask.h"
 #include "ui-server/site_in.h"
 
-enum { HEADER_BYTES = 300, PROTOCOL = 1 };
+enum { HEADER_BYTES = 300 };
 
-/* Nonzero refuses. Browsers always send Origin with a websocket (RFC 6455 §4.1). */
+/* Browsers always send Origin with a websocket (RFC 6455 §4.1). */
 static int check_upgrade(struct lws *wsi)
 {
 	struct ui_site *site = site_of(wsi);
@@ -20,21 +20,21 @@ static int check_upgrade(struct lws *wsi)
 	char cookies[SITE_COOKIES_BYTES];
 
 	if (!str_is(site_header(wsi, WSI_TOKEN_GET_URI, path, sizeof path), "/live"))
-		return 1;
+		return site_refuse_upgrade(wsi, HTTP_STATUS_NOT_FOUND);
 	if (!ui_origin_is_ours(site_header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin),
 			       site_header(wsi, WSI_TOKEN_HOST, host, sizeof host),
 			       &site->config.names, site->config.cert_file)) {
 		log_warn("a page of another site wanted a websocket, refused", "origin=%s host=%s",
 			 LOG_QUOTE(origin), LOG_QUOTE(host));
-		return 1;
+		return site_refuse_upgrade(wsi, HTTP_STATUS_FORBIDDEN);
 	}
 	if (site->config.login &&
 	    !ui_login_holds(site->config.login, site_session(wsi, cookies, sizeof cookies),
 			    mono_now()))
-		return 1;
-	if (site->pages >= UI_SITE_PAGES) {
+		return site_refuse_upgrade(wsi, HTTP_STATUS_FORBIDDEN);
+	if (site->pages >= UI_WIRE_PAGES) {
 		log_warn("too many pages are open, refused", "pages=%zu", site->pages);
-		return 1;
+		return site_refuse_upgrade(wsi, HTTP_STATUS_SERVICE_UNAVAILABLE);
 	}
 	return 0;
 }
@@ -43,7 +43,7 @@ static void start(struct lws *wsi, struct live_session *s)
 {
 	char cookies[SITE_COOKIES_BYTES];
 
-	*s = (struct live_session){ .is_open = true, .message = buf_init(UI_ASK_BYTES) };
+	*s = (struct live_session){ .is_open = true, .message = buf_init(UI_WIRE_ASK_BYTES) };
 	if (site_of(wsi)->config.login)
 		(void)snprintf(s->session, sizeof s->session, "%.*s",
 			       STR_FMT(site_session(wsi, cookies, sizeof cookies)));
@@ -69,7 +69,7 @@ static void end(struct lws *wsi, struct live_session *s)
 static void take_question(struct lws *wsi, struct live_session *s)
 {
 	struct ui_site *site = site_of(wsi);
-	AUTO_BUF struct buf filters = buf_init(UI_ASK_BYTES * 4);
+	AUTO_BUF struct buf filters = buf_init(UI_WIRE_ASK_BYTES * 4);
 	struct ui_view *view = NULL;
 	struct err e;
 
@@ -91,7 +91,7 @@ static int take_bytes(struct lws *wsi, struct live_session *s, struct str bytes)
 		buf_reset(&s->message);
 	buf_str_put(&s->message, bytes);
 	if (s->message.failed) {
-		lws_close_reason(wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
+		lws_close_reason(wsi, (enum lws_close_status)UI_CLOSE_TOO_LONG, NULL, 0);
 		return -1;
 	}
 	if (lws_is_final_fragment(wsi) && !lws_remaining_packet_payload(wsi))
@@ -103,8 +103,9 @@ static int take_bytes(struct lws *wsi, struct live_session *s, struct str bytes)
 static bool put_news(struct ui_site *site, struct live_session *s, struct buf *b)
 {
 	if (!s->greeted) {
-		buf_printf(b, "{\"type\":\"hello\",\"protocol\":%d,\"version\":\"%s\"%s}", PROTOCOL,
-			   TYCHO_VERSION, site->config.login ? ",\"login\":true" : "");
+		buf_printf(b, "{\"type\":\"hello\",\"protocol\":%d,\"version\":\"%s\"%s}",
+			   UI_WIRE_VERSION, TYCHO_VERSION,
+			   site->config.login ? ",\"login\":true" : "");
 		return s->greeted = true;
 	}
 	if (s->refused) {
@@ -126,8 +127,14 @@ static int send_news(struct lws *wsi, struct live_session *s)
 	struct buf *b = &site->frame;
 
 	if (site->config.login &&
-	    !ui_login_holds(site->config.login, str_of(s->session), mono_now()))
+	    !ui_login_holds(site->config.login, str_of(s->session), mono_now())) {
+		lws_close_reason(wsi, (enum lws_close_status)UI_CLOSE_SESSION, NULL, 0);
 		return -1;
+	}
+	if (site->stopping) {
+		lws_close_reason(wsi, (enum lws_close_status)UI_CLOSE_STOPPING, NULL, 0);
+		return -1;
+	}
 	buf_reset(b);
 	buf_put(b, padding, sizeof padding);
 	if (b->failed || !put_news(site, s, b))

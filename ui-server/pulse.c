@@ -10,7 +10,7 @@ static uint64_t step_s(const struct ui_pulse *p)
 void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped)
 {
 	uint64_t second = time.v / NS_PER_S / step_s(p);
-	size_t i = second % UI_PULSE_SECONDS;
+	size_t i = second % UI_WIRE_PULSE_SECONDS;
 
 	if (p->at[i].second > second)
 		return;
@@ -26,7 +26,7 @@ static void put_counts(const struct ui_pulse *p, uint64_t from, unsigned seconds
 		       struct buf *b)
 {
 	for (uint64_t s = from; s < from + seconds; s++) {
-		size_t i = s % UI_PULSE_SECONDS;
+		size_t i = s % UI_WIRE_PULSE_SECONDS;
 		bool here = p->at[i].second == s;
 		if (s > from)
 			buf_char(b, ',');

@@ -8,17 +8,16 @@
 #define TYCHO_UI_PULSE_H
 
 #include "base/time.h"
+#include "ui-server/wire.h"
 
 struct buf;
-
-enum { UI_PULSE_SECONDS = 300 };
 
 struct ui_pulse {
 	uint64_t step_s; /* 0: one second */
 	struct {
 		uint64_t second; /* since the epoch, in steps; what the counts are of */
 		uint32_t flows, drops;
-	} at[UI_PULSE_SECONDS]; /* by second % UI_PULSE_SECONDS */
+	} at[UI_WIRE_PULSE_SECONDS]; /* by second % UI_WIRE_PULSE_SECONDS */
 };
 
 void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped);

@@ -7,9 +7,9 @@
 #include "flow/json.h"
 #include "flow/names.h"
 #include "flow/wire.h"
+#include "ui-server/wire.h"
 
 enum {
-	REASONS = 3,       /* kept for each edge; the rest count as dropped, without a name */
 	TEXTS_MOST = 4096, /* reasons and policies of one map */
 	KEY_BYTES = 2048,  /* longer names are cut */
 	/* First port that Linux gives to clients: ip_local_port_range, networking/ip-sysctl.rst. */
@@ -74,7 +74,7 @@ struct edge {
 	uint64_t changed;
 	uint64_t counts[UI_OUTCOME_COUNT_], bytes;
 	struct wall_ns first, last, last_dropped;
-	struct reason reasons[REASONS];
+	struct reason reasons[UI_WIRE_REASONS];
 };
 
 struct ui_map {
@@ -370,7 +370,7 @@ static void count_reason(struct ui_map *m, struct edge *edge, struct str reason,
 {
 	uint32_t text = intern_text(m, reason);
 
-	for (size_t i = 0; text && i < REASONS; i++) {
+	for (size_t i = 0; text && i < UI_WIRE_REASONS; i++) {
 		struct reason *r = &edge->reasons[i];
 		if (r->count && r->text != text - 1)
 			continue;
@@ -578,7 +578,7 @@ static void put_edge(struct buf *b, const struct ui_map *m, size_t id, const str
 	put_number(b, "first", edge->first.v / NS_PER_MS);
 	put_number(b, "last", edge->last.v / NS_PER_MS);
 	put_number(b, "last_dropped", edge->last_dropped.v / NS_PER_MS);
-	for (size_t i = 0; i < REASONS && edge->reasons[i].count; i++) {
+	for (size_t i = 0; i < UI_WIRE_REASONS && edge->reasons[i].count; i++) {
 		buf_str_put(b, str_of(before));
 		json_put_string(b, m->texts[edge->reasons[i].text]);
 		buf_printf(b, ":%llu", (unsigned long long)edge->reasons[i].count);

@@ -52,8 +52,8 @@ void ui_map_add_edge(struct ui_map *m, const Tycho__V1__Edge *edge);
 
 /* Grows with each flow that was added. */
 uint64_t ui_map_version(const struct ui_map *m);
-/* Appends what is new or changed since version @since (0: everything) as a JSON object; docs/ui.md
- * names its members. */
+/* Appends what is new or changed since version @since (0: everything) as a JSON object;
+ * docs/wire.md names its members. */
 void ui_map_put(const struct ui_map *m, uint64_t since, struct buf *b);
 
 #endif

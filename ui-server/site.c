@@ -9,7 +9,7 @@
 #include "ui-server/form.h"
 #include "ui-server/site_in.h"
 
-enum { FRAME_BYTES = 48 << 20, RX_BYTES = 4096 };
+enum { FRAME_BYTES = 48 << 20, RX_BYTES = 4096, GOODBYE_US = 500000 };
 
 struct ui_site *site_of(struct lws *wsi)
 {
@@ -43,12 +43,22 @@ struct str site_session(struct lws *wsi, char *out, int size)
 	return session;
 }
 
+/* The library closes without a word where a callback says no. */
+int site_refuse_upgrade(struct lws *wsi, unsigned status)
+{
+	(void)lws_return_http_status(wsi, status, NULL);
+	return 1;
+}
+
 static int signal_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 			   size_t len)
 {
 	(void)user;
 	(void)in;
 	(void)len;
+	/* Every protocol's name can be asked for by a websocket; this is none. */
+	if (reason == LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION)
+		return site_refuse_upgrade(wsi, HTTP_STATUS_NOT_FOUND);
 	if (reason == LWS_CALLBACK_RAW_RX_FILE) {
 		site_of(wsi)->stopping = true;
 		return -1; /* read no more of it */
@@ -94,7 +104,8 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 					     .secs_since_valid_hangup = 45 };
 	static const struct lws_protocols protocols[] = {
 		{ "http", http_callback, sizeof(struct http_session), 0, 0, NULL, 0 },
-		{ "tycho-ui.v1", live_callback, sizeof(struct live_session), RX_BYTES, 0, NULL, 0 },
+		{ UI_WIRE_SUBPROTOCOL, live_callback, sizeof(struct live_session), RX_BYTES, 0,
+		  NULL, 0 },
 		{ "signal", signal_callback, 0, 0, 0, NULL, 0 },
 		{ NULL, NULL, 0, 0, 0, NULL, 0 },
 	};
@@ -151,12 +162,33 @@ uint16_t ui_site_port(const struct ui_site *s)
 	return (uint16_t)lws_get_vhost_listen_port(s->vhost);
 }
 
+static void end_goodbye(lws_sorted_usec_list_t *sul)
+{
+	struct ui_site *s = lws_container_of(sul, struct ui_site, goodbye);
+
+	s->stopping = false;
+}
+
+/* Pages are told that it was meant, for as long as that takes them; who does not listen is cut. */
+static void say_goodbye(struct ui_site *s)
+{
+	if (!s->stopping)
+		return;
+	lws_sul_schedule(s->context, 0, &s->goodbye, end_goodbye, GOODBYE_US);
+	(void)lws_callback_on_writable_all_protocol(
+		s->context, lws_vhost_name_to_protocol(s->vhost, UI_WIRE_SUBPROTOCOL));
+	while (s->stopping && s->pages && lws_service(s->context, 0) >= 0)
+		;
+	lws_sul_schedule(s->context, 0, &s->goodbye, end_goodbye, LWS_SET_TIMER_USEC_CANCEL);
+}
+
 void ui_site_run(struct ui_site *s, struct ui_hub *hub, struct ui_status *status)
 {
 	s->hub = hub;
 	s->status = status;
 	while (!s->stopping && lws_service(s->context, 0) >= 0)
 		;
+	say_goodbye(s);
 	s->hub = NULL; /* pages that are still open have nothing to leave */
 	s->status = NULL;
 }

@@ -3,7 +3,7 @@
  *
  * Threads  one service thread, the caller of ui_site_run, touches connections; ui_site_wake is for
  *          all others.
- * Limits   UI_SITE_PAGES websockets at a time; 64 KiB a message from a browser.
+ * Limits   of docs/wire.md (wire.h): websockets at a time, bytes of a message from a browser.
  * Login    with @login, all but the login page wants the cookie of a session (login.h); a websocket
  * is closed when its session ends. Refuses  requests that do not name us by an address, by
  * localhost or by one of @names, and websockets from pages other than ours (guard.h).
@@ -13,8 +13,6 @@
 
 #include "base/err.h"
 #include "ui-server/guard.h"
-
-enum { UI_SITE_PAGES = 256 };
 
 struct ui_hub;
 struct ui_login;

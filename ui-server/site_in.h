@@ -13,6 +13,7 @@
 #include "ui-server/login.h"
 #include "ui-server/site.h"
 #include "ui-server/status.h"
+#include "ui-server/wire.h"
 
 struct ui_site {
 	struct ui_site_config config;
@@ -22,12 +23,15 @@ struct ui_site {
 	struct ui_status *status;
 	size_t pages; /* websockets that are open */
 	bool stopping;
-	struct buf frame; /* what is being sent; LWS_PRE bytes in front */
+	lws_sorted_usec_list_t goodbye; /* when it has taken long enough */
+	struct buf frame;               /* what is being sent; LWS_PRE bytes in front */
 };
 
 /* A request's header; "" if it has none, or one longer than @size. Borrowed from @out. */
 struct str site_header(struct lws *wsi, enum lws_token_indexes token, char *out, int size);
 struct ui_site *site_of(struct lws *wsi);
+/* Answers an upgrade with @status. @return what its callback returns. */
+int site_refuse_upgrade(struct lws *wsi, unsigned status);
 /* The session that a request's cookie names, "" if none. Borrowed from @out. */
 struct str site_session(struct lws *wsi, char *out, int size);
 enum { SITE_COOKIE_BYTES = 40, SITE_COOKIES_BYTES = 4096 };

@@ -27,6 +27,7 @@ struct ui_status {
 	struct buf coverage; /* the thread's: a JSON list, empty if the server knows none */
 	unsigned round;
 	bool record_is_young; /* nobody had one yet: ask again soon */
+	enum { RECORD_UNKNOWN, RECORD_NONE, RECORD_KEPT } record; /* as the server last said */
 	pthread_mutex_t mx;
 	pthread_cond_t wake;
 	/* guarded by mx */
@@ -46,8 +47,7 @@ static enum err_code call(struct ui_status *s, const char *method,
 	return code == ERR_OK ? json_put_message(b, desc, buf_str(&answer), e) : code;
 }
 
-/* One message a node. Servers other than ours do not know the call; then there is nothing to say.
- */
+/* One message a node. ERR_UNSUPPORTED: a server other than ours, which does not know the call. */
 static enum err_code ask_coverage(struct ui_status *s, struct buf *b, struct err *e)
 {
 	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
@@ -84,6 +84,9 @@ static void refresh_coverage(struct ui_status *s)
 		return;
 	enum err_code code = ask_coverage(s, &b, &e);
 	s->record_is_young = code == ERR_OK && !memmem(b.p, b.len, "\"oldest\"", 8);
+	s->record = code == ERR_OK            ? RECORD_KEPT
+		    : code == ERR_UNSUPPORTED ? RECORD_NONE
+					      : RECORD_UNKNOWN;
 	buf_reset(&s->coverage);
 	if (code == ERR_OK)
 		buf_str_put(&s->coverage, buf_str(&b));
@@ -110,6 +113,9 @@ static void ask(struct ui_status *s, struct buf *b)
 			 &observer__get_namespaces_response__descriptor, b, &e) != ERR_OK)
 			b->len = mark;
 		refresh_coverage(s);
+		if (s->record != RECORD_UNKNOWN)
+			buf_printf(b, ",\"record\":%s",
+				   s->record == RECORD_KEPT ? "true" : "false");
 		if (s->coverage.len && !s->coverage.failed) {
 			buf_lit(b, ",\"coverage\":");
 			buf_str_put(b, buf_str(&s->coverage));

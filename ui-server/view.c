@@ -17,6 +17,7 @@
 #include "ui-server/pulse.h"
 #include "ui-server/recent.h"
 #include "ui-server/servicemap.h"
+#include "ui-server/wire.h"
 
 enum {
 	DICT_ENTRIES = 1 << 16,
@@ -24,11 +25,9 @@ enum {
 	CARDS_MOST = 4096,
 	EDGES_MOST = 20000,
 	ADDRESSES_MOST = 256,
-	RECENT_ALL = 1000,    /* flows in one update, and so between two */
 	RECENT_PAST = 4000,   /* of a past range, which comes at once */
-	RECENT_REFUSED = 500, /* beside them */
 	ROWS_BYTES = 8 << 20, /* of JSON in one update */
-	RAW_BYTES = (RECENT_ALL + RECENT_REFUSED) * (UI_RECENT_MESSAGE_BYTES + 8),
+	RAW_BYTES = (UI_WIRE_ROWS + UI_WIRE_ROWS_REFUSED) * (UI_RECENT_MESSAGE_BYTES + 8),
 	PULSE_AGAIN_S = 5, /* seconds that are sent again: flows come late */
 
 	GET_FLOWS_NUMBER = 1, /* fields of observer.GetFlowsRequest */
@@ -504,13 +503,13 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 	v->until = time_in(config->filters, GET_FLOWS_UNTIL);
 	if (v->until.v > v->since.v)
 		v->pulse.step_s =
-			(v->until.v - v->since.v) / ((UI_PULSE_SECONDS - 1) * NS_PER_S) + 1;
+			(v->until.v - v->since.v) / ((UI_WIRE_PULSE_SECONDS - 1) * NS_PER_S) + 1;
 	if (v->filters.failed)
 		return err_set(e, ERR_NOMEM, "view");
 	if (flow_dict_new(DICT_ENTRIES, &v->dict, e) != ERR_OK ||
 	    ui_map_new(map_limits, config->seed, &v->map, e) != ERR_OK ||
-	    ui_recent_new(v->until.v ? RECENT_PAST : RECENT_ALL, RECENT_REFUSED, &v->recent, e) !=
-		    ERR_OK)
+	    ui_recent_new(v->until.v ? RECENT_PAST : UI_WIRE_ROWS, UI_WIRE_ROWS_REFUSED, &v->recent,
+			  e) != ERR_OK)
 		return e->code;
 	int os = pthread_create(&v->thread, NULL, watch, v);
 	if (os)
@@ -617,7 +616,7 @@ bool ui_view_read(struct ui_view *v, struct ui_view_cursor *cursor, uint32_t wat
 	buf_lit(b, ",\"pulse\":");
 	uint64_t behind = v->until.v ? range_steps(v) : second - cursor->second + PULSE_AGAIN_S;
 	ui_pulse_put(&v->pulse, end,
-		     behind < UI_PULSE_SECONDS ? (unsigned)behind : UI_PULSE_SECONDS, b);
+		     behind < UI_WIRE_PULSE_SECONDS ? (unsigned)behind : UI_WIRE_PULSE_SECONDS, b);
 	next.second = second;
 	next.changes = v->changes;
 	(void)pthread_mutex_unlock(&v->mx);

@@ -56,8 +56,8 @@ struct ui_view_cursor {
 	uint64_t second;       /* up to which rates were sent, since the epoch */
 };
 
-/* Appends one update (docs/ui.md) with all that is new since @cursor, and moves it. @return false,
- * and nothing appended, if there is nothing new, or no memory now. */
+/* Appends one update (docs/wire.md) with all that is new since @cursor, and moves it. @return
+ * false, and nothing appended, if there is nothing new, or no memory now. */
 bool ui_view_read(struct ui_view *v, struct ui_view_cursor *cursor, uint32_t watch,
 		  struct mono_ns now, struct wall_ns wall, struct buf *b);
 

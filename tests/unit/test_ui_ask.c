@@ -138,7 +138,7 @@ static void what_is_no_question_is_refused_with_a_sentence(void **state)
 static void one_filter_too_many_is_refused(void **state)
 {
 	(void)state;
-	for (int n = UI_ASK_FILTERS; n <= UI_ASK_FILTERS + 1; n++) {
+	for (int n = UI_WIRE_ASK_FILTERS; n <= UI_WIRE_ASK_FILTERS + 1; n++) {
 		AUTO_BUF struct buf text = buf_init(1 << 16), out = buf_init(1 << 16);
 		uint32_t watch;
 		struct err e;
@@ -147,7 +147,7 @@ static void one_filter_too_many_is_refused(void **state)
 			buf_printf(&text, "%s{}", i ? "," : "");
 		buf_lit(&text, "]}");
 		assert_int_equal(ui_ask_read(buf_str(&text), &watch, &out, &e),
-				 n > UI_ASK_FILTERS ? ERR_INVALID : ERR_OK);
+				 n > UI_WIRE_ASK_FILTERS ? ERR_INVALID : ERR_OK);
 	}
 }
 

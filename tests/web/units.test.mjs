@@ -44,6 +44,20 @@ test("a range is whole minutes, either way round, and survives the address", () 
 	);
 });
 
+test("a server that keeps no record is remembered to keep none, until it says otherwise", () => {
+	const says = (before, more) =>
+		state.reduce(before, {
+			type: "message",
+			message: { type: "status", server: "s:1", status: {}, ...more },
+			now: 0,
+		});
+	const unknown = says(state.initial(""), {});
+	assert.equal(unknown.has_record, true);
+	const none = says(unknown, { record: false });
+	assert.equal(says(none, {}).has_record, false);
+	assert.equal(says(none, { record: true }).has_record, true);
+});
+
 test("what is missing from a range is what lies in it, with its cause", () => {
 	const at = Date.UTC(2026, 0, 1, 12);
 	const iso = (minutes) => new Date(at + minutes * 60_000).toISOString();

@@ -61,6 +61,15 @@ export function StatusLine({ state, now }: { state: State; now: number }) {
 			{history > 0 && (
 				<span data-fact="history" title={`since ${full_time_text(history)}`}>history for {duration_text(Math.max(0, now - history))}</span>
 			)}
+			{!state.has_record && (
+				<span
+					data-fact="no-record"
+					class="warn"
+					title="This server, as Hubble, keeps no record that can be asked about: gaps are not known, and the map of a past range is that of its newest flows"
+				>
+					no record
+				</span>
+			)}
 			{missing.length > 0 && (
 				<span
 					data-fact="missing"

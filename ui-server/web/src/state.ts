@@ -42,6 +42,7 @@ export interface State {
 		| { kind: "away"; reason: string };
 	namespaces: string[];
 	coverage: Coverage[]; // empty where the server does not know
+	has_record: boolean; // false: the server said that it keeps none
 	line: string; // the filter
 	range: Range | null; // null: what comes
 	line_problem: string; // why the filter is not what is shown; ""
@@ -82,6 +83,7 @@ export function initial(line: string): State {
 		status: { kind: "unknown" },
 		namespaces: [],
 		coverage: [],
+		has_record: true,
 		line,
 		range: null,
 		line_problem: "",
@@ -181,6 +183,7 @@ function take_message(state: State, message: Message, now: number): State {
 					? { kind: "known", status: message.status }
 					: { kind: "away", reason: message.reason ?? "" },
 				coverage: message.coverage ?? state.coverage,
+				has_record: message.record ?? state.has_record,
 				namespaces: message.namespaces
 					? namespaces_of(message.namespaces.namespaces)
 					: state.namespaces,

@@ -1,0 +1,266 @@
+"""The websocket protocol: its document, its types and what a server really says are one (ui-server/wire.schema.json)."""
+import contextlib
+import json
+import os
+import subprocess
+
+import grpc
+import jsonschema
+import pytest
+
+import wire
+from cluster import Impostor
+from observer import BASE_S, Observer, flow
+from ui import CLOSE, TEXT, Closed, Page, Refused, Ui
+
+FOLDER = os.path.join(wire.ROOT, 'ui-server')
+with open(os.path.join(FOLDER, 'wire.schema.json'), encoding='utf-8') as _f:
+    SCHEMA = json.load(_f)
+LIMITS = {k: v['value'] for k, v in SCHEMA['x-limits'].items()}
+CLOSE_CODES = {v['name']: int(code) for code, v in SCHEMA['x-close'].items()}
+
+OUTSIDE = {'source': {'identity': 2, 'labels': ['reserved:world']}}
+POLICY_DENIED = {'verdict': 'DROPPED', 'drop_reason': 133, 'drop_reason_desc': 'POLICY_DENIED', 'is_reply': None,
+                 'event_type': {'type': 1}}
+
+
+def of(i, **fields):
+    """Flow number i; None leaves a member out."""
+    line = json.loads(flow(i, **fields))
+    line['flow'] = {k: v for k, v in line['flow'].items() if v is not None}
+    return json.dumps(line)
+
+
+# One of each kind of card and of edge that the protocol has words for, but `rest` and `nowhere`.
+LINES = [
+    of(0, source={'namespace': 'shop', 'pod_name': 'cart-0', 'identity': 4001, 'cluster_name': 'east',
+                  'workloads': [{'name': 'cart', 'kind': 'Deployment'}]}, tycho={'seq': '1', 'packets': '2', 'bytes': '300'}),
+    of(1, **POLICY_DENIED, ingress_denied_by=[{'name': 'lockdown', 'namespace': 'shop'}]),
+    of(1, **POLICY_DENIED, egress_denied_by=[{'name': 'no-exit', 'namespace': 'shop'}],
+       destination={'namespace': 'store', 'pod_name': 'cache-0', 'identity': 4009}),
+    of(2, source={'namespace': 'shop', 'identity': 4003, 'labels': ['k8s:app=batch']}, verdict='AUDIT'),
+    of(3, source={'identity': 1, 'labels': ['reserved:host']}, verdict='VERDICT_UNKNOWN'),
+    of(4, source={'identity': 16777217, 'labels': ['cidr:192.0.2.0/24', 'reserved:world']}),
+    of(5, **OUTSIDE, source_names=['shop.example']),
+    of(6, **OUTSIDE),
+]
+
+
+# --- one source ----------------------------------------------------------------------------------------------------
+
+def test_header_types_and_document_are_what_the_schema_makes_of_them():
+    p = subprocess.run([os.path.join(FOLDER, 'make-wire'), '--check'], stdout=subprocess.PIPE, text=True)
+    assert p.returncode == 0, p.stdout
+
+
+def test_the_schema_is_one():
+    jsonschema.Draft202012Validator.check_schema({k: v for k, v in SCHEMA.items() if not k.startswith('x-')})
+
+
+# --- what a server says --------------------------------------------------------------------------------------------
+
+class Recorder:
+    """Holds messages against the schema, and remembers which members came."""
+
+    def __init__(self):
+        self.members, self.values = set(), set()
+        messages = {'oneOf': [{'$ref': '#/$defs/' + name} for name in SCHEMA['x-server']], '$defs': SCHEMA['$defs']}
+        self.validator = jsonschema.Draft202012Validator(messages)
+
+    def take(self, message):
+        name = message['type'].capitalize()
+        # the one that it should be says what is wrong; "is none of four" does not
+        one = jsonschema.Draft202012Validator({'$ref': '#/$defs/' + name, '$defs': SCHEMA['$defs']})
+        errors = ['%s: %s' % ('.'.join(map(str, e.path)), e.message) for e in one.iter_errors(message)]
+        assert errors == [], message
+        self.validator.validate(message)
+        self._note(SCHEMA['$defs'][name], name, message)
+        return message
+
+    def _note(self, schema, name, value):
+        """Walks the schema and the value side by side."""
+        if '$ref' in schema:
+            name = schema['$ref'].rsplit('/', 1)[1]
+            schema = SCHEMA['$defs'][name]
+        if 'x-type' in schema:
+            proto = wire.message(schema['x-proto'])
+            wire.json_format.ParseDict(value, proto(), descriptor_pool=wire.POOL)  # every member is one of the message
+        elif 'x-proto' in schema:
+            wire.json_format.ParseDict(value, wire.message(schema['x-proto'])(), descriptor_pool=wire.POOL)
+        elif 'oneOf' in schema and 'properties' not in schema:
+            one = next(s for s in schema['oneOf'] if s['properties']['kind']['const'] == value['kind'])
+            self.values.add((name, value['kind']))
+            self._note(one, name, value)
+        elif 'enum' in schema:
+            self.values.add((name, value))
+        elif schema.get('type') == 'array':
+            for v in value:
+                self._note(schema['items'], name, v)
+        elif 'properties' in schema:
+            for k, v in value.items():
+                self.members.add((name, k))
+                self._note(schema['properties'][k], '%s.%s' % (name, k), v)
+
+
+def documented():
+    """(members, values) that the schema names for what the server says."""
+    members, values = set(), set()
+    for name, s in SCHEMA['$defs'].items():
+        if 'x-proto' in s or name in SCHEMA['x-page']:
+            continue
+        if 'enum' in s:
+            values |= {(name, v) for v in s['enum']}
+        for one in s['oneOf'] if 'properties' not in s and 'oneOf' in s else [s]:
+            for k, v in one.get('properties', {}).items():
+                members.add((name, k))
+                if 'const' in v and k == 'kind':
+                    values.add((name, v['const']))
+                if 'enum' in v:
+                    values |= {('%s.%s' % (name, k), x) for x in v['enum']}
+    return members, values
+
+
+class Recorded:
+    """A page whose messages are held against the schema."""
+
+    def __init__(self, recorder, ui, **kw):
+        self.page = Page(ui, **kw)
+        plain = self.page.next
+        self.page.next = lambda: recorder.take(plain())
+
+    def __enter__(self):
+        return self.page
+
+    def __exit__(self, *exc):
+        self.page.__exit__()
+
+
+def test_a_server_says_what_the_schema_says_and_all_of_it():
+    recorder = Recorder()
+    many = [of(100 + i, **OUTSIDE, IP={'source': '198.51.%d.%d' % (i >> 8, i & 255), 'destination': '10.0.0.2',
+                                       'ipVersion': 'IPv4'}) for i in range(300)]  # more addresses than have cards
+    lines = LINES + many + [of(500, **OUTSIDE, IP=None, l4=None)]
+    with contextlib.ExitStack() as stack:
+        observer = stack.enter_context(Observer(lines=lines))
+        observer.wait_seen(len(lines))
+        ui = stack.enter_context(Ui(observer.tcp))
+        with Recorded(recorder, ui) as page:
+            assert page.protocol == 'tycho-ui.v1'
+            hello = page.next()
+            assert (hello['type'], hello['protocol']) == ('hello', SCHEMA['x-version'])
+            page.of('status', lambda m: m.get('record') is True and 'coverage' in m)
+            page.watch()
+            page.update(lambda m: m['totals']['flows'] == len(lines) and 'map' in m)
+            page.watch(allow=[{'source_ip': ['not-an-address']}])
+            assert page.of('refused')['watch'] == page.watched
+            page.watch(since=1000 * BASE_S, until=1000 * (BASE_S + 3600))
+            page.update(lambda m: m['state']['kind'] == 'past' and m['pulse']['step'] > 1)
+            page.watch()
+            page.update(lambda m: m['state']['kind'] == 'live')
+            observer.stop()
+            page.update(lambda m: m['state']['kind'] == 'away')
+            page.of('status', lambda m: 'reason' in m)
+            page.watch(deny=[{'verdict': ['DROPPED']}])  # a new view of a server that is not there
+            page.update()
+    members, values = documented()
+    assert members - recorder.members == {('Hello', 'login')}  # see test_login in test_server.py
+    assert values - recorder.values == set()
+
+
+def test_a_version_is_agreed_on_or_the_upgrade_refused():
+    with Ui('127.0.0.1:1') as ui:
+        with Page(ui, protocols=['tycho-ui.v9', 'tycho-ui.v1']) as page:
+            assert page.protocol == 'tycho-ui.v1'
+            assert page.next()['protocol'] == 1
+        for offered in (['tycho-ui.v9'], ['http'], ['signal'], []):
+            with pytest.raises(Refused):
+                Page(ui, protocols=offered)
+
+
+def test_what_is_no_question_is_refused_with_its_number_and_a_sentence():
+    with Ui('127.0.0.1:1') as ui, Page(ui) as page:
+        for text, watch in (('', 0), ('[]', 0), ('{"type":"watch"}', 0), ('{"type":"watch","watch":4294967296}', 0),
+                            ('{"type":"look","watch":7}', 7), ('{"type":"watch","watch":8,"since":5}', 8),
+                            ('{"type":"watch","watch":9,"allow":{}}', 9),
+                            ('{"type":"watch","watch":10,"allow":%s}' % json.dumps([{}] * (LIMITS['ask_filters'] + 1)), 10)):
+            page.send_frame(TEXT, text.encode())
+            refused = page.of('refused')
+            assert refused['watch'] == watch and refused['reason'], text
+        # a later version's member is passed over
+        page.send_frame(TEXT, b'{"type":"watch","watch":11,"zoom":3}')
+        page.until(lambda m: m.get('watch') == 11 and m['type'] == 'update')
+
+
+def test_views_are_as_many_as_the_document_says():
+    with Ui('127.0.0.1:1') as ui, contextlib.ExitStack() as stack:
+        pages = [stack.enter_context(Page(ui)) for _ in range(LIMITS['views'] + 1)]
+        for i, page in enumerate(pages[:-1]):
+            page.watch(allow=[{'destination_port': [str(1 + i)]}])
+            page.update()
+        pages[-1].watch(allow=[{'destination_port': ['9999']}])
+        assert 'different filters' in pages[-1].of('refused')['reason']
+        pages[-1].watch(allow=[{'destination_port': ['1']}])  # of those there are
+        pages[-1].update()
+
+
+# --- close codes ---------------------------------------------------------------------------------------------------
+
+def closed_by(ui, *frames):
+    with Page(ui) as page:
+        for opcode, payload in frames:
+            page.send_frame(opcode, payload)
+        return page.until_closed()
+
+
+def test_connections_are_closed_with_the_codes_of_the_document():
+    question = b'{"type":"watch","watch":1,"x":"%s"}'
+    room = LIMITS['ask_bytes'] - len(question % b'')
+    with Ui('127.0.0.1:1') as ui:
+        with Page(ui) as page:
+            page.send_frame(TEXT, question % (b'a' * room))
+            assert page.of('update')['watch'] == 1  # the longest that there may be
+            page.send_frame(TEXT, question % (b'a' * (room + 1)))
+            assert page.until_closed() == CLOSE_CODES['too_long']
+        assert closed_by(ui, (TEXT, b'\xff\xfe')) == CLOSE_CODES['no_text']
+        assert closed_by(ui, (3, b'')) == CLOSE_CODES['protocol']  # an opcode that is nobody's
+        assert closed_by(ui, (CLOSE, b'\x03\xe8')) == 1000  # said back, RFC 6455 §5.5.1
+        with Page(ui) as page:
+            page.next()
+            ui.stop()
+            assert page.until_closed() == CLOSE_CODES['stopping']
+
+
+def test_a_closed_connection_is_nothing_to_the_others():
+    with Ui('127.0.0.1:1') as ui, Page(ui) as stays:
+        stays.watch()
+        stays.update()
+        with Page(ui) as goes:
+            goes.watch()
+            goes.update()
+        with pytest.raises(Closed):
+            goes = Page(ui)
+            goes.send_frame(CLOSE, b'')
+            while True:
+                goes.next()
+        stays.of('status')
+
+
+# --- a server of Hubble's --------------------------------------------------------------------------------------------
+
+def hubble(method, request, context):
+    """What an agent without tycho.v1 answers; it stays open where it is asked to follow."""
+    method = method.rsplit('/', 1)[1]
+    if method == 'ServerStatus':
+        yield wire.message('observer.ServerStatusResponse')(version='cilium 1.19', num_flows=1).SerializeToString()
+    elif method == 'GetNamespaces':
+        yield wire.message('observer.GetNamespacesResponse')().SerializeToString()
+    else:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, method)
+
+
+def test_a_server_without_a_record_is_said_to_have_none():
+    recorder = Recorder()
+    with Impostor(hubble) as server, Ui(server.address) as ui, Recorded(recorder, ui) as page:
+        status = page.of('status', lambda m: 'status' in m)
+        assert status['record'] is False and 'coverage' not in status
+        assert status['status']['version'] == 'cilium 1.19'
