@@ -53,12 +53,12 @@ static enum err_code read_filters(const json_t *list, const char *member, uint32
 	return ERR_OK;
 }
 
-static void put_time(struct buf *out, uint32_t field, json_int_t ms)
+static void put_time(struct buf *out, uint32_t field, uint64_t ns)
 {
 	size_t mark = wire_begin(out, field);
 
-	wire_put_u64(out, 1, (uint64_t)ms / 1000);
-	wire_put_u64(out, 2, (uint64_t)ms % 1000 * NS_PER_MS);
+	wire_put_u64(out, 1, ns / NS_PER_S);
+	wire_put_u64(out, 2, ns % NS_PER_S);
 	wire_end(out, mark);
 }
 
@@ -75,8 +75,9 @@ static enum err_code read_range(const json_t *root, struct buf *out, struct err 
 		return err_set(
 			e, ERR_INVALID,
 			"since and until: expected milliseconds since 1970, the earlier first");
-	put_time(out, FIELD_SINCE, from);
-	put_time(out, FIELD_UNTIL, to);
+	put_time(out, FIELD_SINCE, (uint64_t)from * NS_PER_MS);
+	/* Servers take "until" as part of the range: what begins there belongs to the next. */
+	put_time(out, FIELD_UNTIL, (uint64_t)to * NS_PER_MS - 1);
 	return ERR_OK;
 }
 

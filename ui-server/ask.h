@@ -5,7 +5,8 @@
  *
  * "allow" and "deny" are flow.FlowFilter messages in proto3 JSON, as in GetFlowsRequest's whitelist
  * and blacklist. With "since" and "until", milliseconds since the epoch, a past range is asked for
- * instead of what comes. "watch" is a number that comes back with every update that belongs to it.
+ * instead of what comes: from the first up to, without, the second. "watch" is a number that comes
+ * back with every update that belongs to it.
  *
  * Limits   UI_WIRE_ASK_BYTES, UI_WIRE_ASK_FILTERS in each list.
  * Threads  pure functions: any thread.

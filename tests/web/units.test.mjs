@@ -22,9 +22,11 @@ async function load(name) {
 	});
 	return import(pathToFileURL(outfile));
 }
+const compare = await load("compare");
 const filter = await load("filter");
 const graph = await load("graph");
 const layout = await load("layout");
+const local_peers = await load("local_peers");
 const state = await load("state");
 const time_range = await load("time_range");
 
@@ -33,9 +35,19 @@ test("a range is whole minutes, either way round, and survives the address", () 
 	const range = time_range.range_between(at + 90_000, at + 1);
 	assert.deepEqual(range, { since: at, until: at + 120_000 });
 	assert.deepEqual(time_range.range_between(at, at), { since: at, until: at + 60_000 });
-	const hash = time_range.address_of("verdict=DROPPED", range);
-	assert.deepEqual(time_range.read_address(hash), { line: "verdict=DROPPED", range });
-	assert.equal(time_range.address_of("", null), "");
+	const live = { line: "", range: null, against: null, local: false };
+	const against = time_range.range_before(range, 3_600_000);
+	assert.deepEqual(against, { since: at - 3_600_000, until: at - 3_480_000 });
+	for (const view of [
+		live,
+		{ ...live, line: "verdict=DROPPED", range },
+		{ ...live, range, against },
+		{ ...live, local: true },
+	])
+		assert.deepEqual(time_range.read_address(time_range.address_of(view)), view);
+	assert.equal(time_range.address_of(live), "");
+	assert.equal(time_range.address_of({ ...live, against }), ""); // with nothing to compare it with
+	assert.deepEqual(time_range.last_minutes(at + 59_999, 5), { since: at - 300_000, until: at });
 	for (const broken of ["", "#since=x&until=y", "#since=2026-01-01T00:00:00Z", `#until=${at}`])
 		assert.equal(time_range.read_address(broken).range, null, broken);
 	assert.equal(
@@ -269,6 +281,162 @@ test("a large map folds its namespaces, and shows those that were unfolded", () 
 	);
 	assert.equal(folded.lines.length, 1);
 	assert.equal(graph.graph_of(cards, edges, ["small"]).nodes.length, 4);
+});
+
+const side = (cards, edges) => ({ cards, edges: edges.map((e, id) => ({ id, protocol: "TCP", ...e })) });
+
+test("of two ranges it is told what is new, gone, and dropped more or less often", () => {
+	// The same workloads, known by other numbers.
+	const before = side(
+		[card(0, "a"), card(1, "b"), card(2, "c")],
+		[
+			{ from: 0, to: 1, port: 80, forwarded: 5 },
+			{ from: 0, to: 1, port: 81, forwarded: 5, dropped: 2 },
+			{ from: 0, to: 1, port: 82, dropped: 3 },
+			{ from: 0, to: 1, port: 83, dropped: 3, forwarded: 1 },
+			{ from: 1, to: 2, port: 84, forwarded: 9 },
+			{ from: 0, to: 1, port: 85, dropped: 4 },
+		],
+	);
+	const now = side(
+		[card(0, "b"), card(1, "a"), card(2, "d")],
+		[
+			{ from: 1, to: 0, port: 80, forwarded: 5, dropped: 1 },
+			{ from: 1, to: 0, port: 81, forwarded: 50, dropped: 2 }, // only more of it
+			{ from: 1, to: 0, port: 82, dropped: 9 },
+			{ from: 1, to: 0, port: 83, forwarded: 1 },
+			{ from: 1, to: 2, port: 84, forwarded: 7 },
+			{ from: 1, to: 0, port: 85, dropped: 3 },
+		],
+	);
+	const found = compare.compare(before, now, 1);
+	const told = found.differences.map((d) => [
+		...[d.change, d.from.name, d.to.name],
+		...[(d.now ?? d.before).port, d.weight],
+	]);
+	assert.deepEqual(told, [
+		["now dropped", "a", "b", 80, 1],
+		["new", "a", "d", 84, 7],
+		["gone", "b", "c", 84, 9],
+		["no longer dropped", "a", "b", 83, 3],
+		["more drops", "a", "b", 82, 6],
+		["fewer drops", "a", "b", 85, 1],
+	]);
+	assert.deepEqual(
+		compare.tally(found.differences).map(([, n]) => n),
+		[1, 1, 1, 1, 1, 1],
+	);
+	const g = graph.graph_of(found.cards, found.edges, []);
+	assert.deepEqual(
+		g.nodes.map((n) => [n.name, n.change]),
+		[
+			["b", ""],
+			["a", ""],
+			["d", "new"],
+			["c", "gone"],
+		],
+	);
+	assert.deepEqual(
+		g.lines.map((l) => [l.from.split("|")[4], l.to.split("|")[4], l.outcome, l.change, l.delta]),
+		[
+			["a", "b", "forwarded", "no longer dropped", 0],
+			["a", "b", "dropped", "now dropped", 6], // +1 +0 +6 −1
+			["a", "d", "forwarded", "new", 0],
+			["b", "c", "forwarded", "gone", 0],
+		],
+	);
+	assert.deepEqual(compare.compare(now, now, 1).differences, []);
+	assert.deepEqual(compare.compare(side([], []), side([], []), 1).differences, []);
+});
+
+test("a longer range is expected to have more drops", () => {
+	const drops = (dropped) =>
+		side([card(0, "a"), card(1, "b")], [{ from: 0, to: 1, port: 1, dropped }]);
+	const change = (before, now, share) =>
+		compare.compare(drops(before), drops(now), share).differences.map((d) => d.change);
+	assert.deepEqual(change(5, 10, 2), []);
+	assert.deepEqual(change(5, 9, 2), ["fewer drops"]);
+	assert.deepEqual(change(10, 6, 0.5), ["more drops"]);
+});
+
+test("what may be missing from either range is said with the comparison", () => {
+	const at = Date.UTC(2026, 0, 1, 12);
+	const hour = 3_600_000;
+	const iso = (ms) => new Date(ms).toISOString();
+	const [before, now] = [at - hour, at].map((since) => ({ since, until: since + hour }));
+	const node = (oldest, gaps = []) => ({ node_name: "n", oldest: iso(oldest), gaps });
+	const gap = (from, to) => ({ cause: "KERNEL_LOST", from: iso(from), to: iso(to) });
+	const doubts = (coverage) => compare.doubts(coverage, before, now);
+	assert.deepEqual(doubts([node(at - 2 * hour)]), []);
+	assert.deepEqual(doubts([]), ["this server does not say what it missed"]);
+	assert.deepEqual(doubts([node(at - hour / 2)]), [
+		"the range before has gaps (n, 30 min, before its record)",
+	]);
+	assert.deepEqual(doubts([node(at - 2 * hour, [gap(at + 1000, at + 3000), gap(at + 5000, at + 6000)])]), [
+		"the range now has gaps (n, 2.0 s, kernel lost, and 1 more)",
+	]);
+});
+
+test("the other range of a comparison is heard for its own question only, and until it ends", () => {
+	const range = { since: 0, until: 60_000 };
+	const message = (more) => ({ type: "against_message", message: { ...update({}).message, ...more } });
+	const map = { full: true, cards: [card(0, "a")], edges: [], untracked: 4 };
+	let s = state.initial("");
+	assert.equal(state.reduce(s, message({ map })), s);
+	s = state.reduce(s, { type: "against", watch: 3, range });
+	assert.equal(s.against.kind, "waiting");
+	assert.equal(state.reduce(s, message({ watch: 2, map })), s);
+	s = state.reduce(s, message({ watch: 3, map, state: { kind: "connecting" } }));
+	assert.deepEqual([s.against.kind, s.against.cards.length], ["waiting", 1]);
+	s = state.reduce(s, message({ watch: 3, state: { kind: "past" } }));
+	assert.deepEqual([s.against.kind, s.against.cards.length, s.against.untracked], ["here", 1, 4]);
+	assert.equal(s.rows.length, 0);
+	const refused = { type: "refused", watch: 3, reason: "no" };
+	assert.equal(state.reduce(s, { type: "against_message", message: refused }).against.reason, "no");
+	assert.equal(state.reduce(s, { type: "against_closed", reason: "x" }).against.kind, "away");
+	assert.equal(state.reduce(s, { type: "against", watch: 4, range: null }).against, null);
+});
+
+// RFC 3927, RFC 4291 §2.5.6 and §2.7, RFC 5771, RFC 919.
+test("link-local, multicast and broadcast addresses are told from all others", () => {
+	const kind = (name) => local_peers.local_kind({ kind: "address", name });
+	for (const name of ["169.254.0.1", "fe80::1", "FE80::1", "febf::1", "::", "0.0.0.0"])
+		assert.equal(kind(name), "link-local", name);
+	for (const name of ["224.0.0.1", "239.255.255.250", "ff02::1:ff00:2", "ff05::2"])
+		assert.equal(kind(name), "multicast", name);
+	assert.equal(kind("255.255.255.255"), "broadcast");
+	for (const name of ["10.0.0.1", "169.253.0.1", "223.1.1.1", "240.0.0.1", "fec0::1", "fd00::1", "::1"])
+		assert.equal(kind(name), null, name);
+	assert.equal(local_peers.local_kind({ kind: "name", name: "ff.example" }), null);
+});
+
+test("local peers are one card of a kind, and what they did is added up", () => {
+	const address = (id, name) => ({ id, kind: "address", name });
+	const icmp = (from, to, more) => ({ from, to, protocol: "ICMPv6", ...more });
+	const cards = [card(0, "a"), address(1, "fe80::1"), address(2, "fe80::2"), address(3, "ff02::1")];
+	const { cards: kept, edges } = local_peers.fold_local(cards, [
+		icmp(0, 1, { id: 0, forwarded: 2, first: 5, last: 6, reasons: { X: 1 } }),
+		icmp(0, 2, { id: 1, forwarded: 3, dropped: 1, first: 4, last: 9, reasons: { X: 2, Y: 1 } }),
+		icmp(1, 3, { id: 2, forwarded: 1 }),
+		icmp(2, 1, { id: 3, forwarded: 1 }),
+	]);
+	assert.deepEqual(
+		kept.map((c) => [c.name, c.count]),
+		[
+			["a", undefined],
+			["link-local", 2],
+			["multicast", 1],
+		],
+	);
+	assert.deepEqual(edges[0], {
+		...icmp(0, 1, { id: 0, forwarded: 5, dropped: 1, first: 4, last: 9 }),
+		reasons: { X: 3, Y: 1 },
+	});
+	const g = graph.graph_of(kept, edges, []);
+	assert.equal(g.lines.length, 3); // among themselves is no line
+	assert.equal(g.nodes[1].kind, "2 addresses");
+	const others = [card(0, "a"), card(1, "b")];
+	assert.deepEqual(local_peers.fold_local(others, []).cards, others);
 });
 
 function assert_apart(g, places) {

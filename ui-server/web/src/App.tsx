@@ -1,23 +1,30 @@
 // The page: what is where, and which key does what. State comes in, wishes go out.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { compare, type Comparison } from "./compare";
+import { CompareBar, type Mark } from "./CompareBar";
 import { Detail } from "./Detail";
+import { Differences } from "./Differences";
 import { FilterLine } from "./FilterLine";
 import { command_of, parse_line, line_of } from "./filter";
 import { count_text, duration_text, full_time_text, json_lines, time_text } from "./flow";
 import { FlowTable } from "./FlowTable";
-import { card_terms, graph_of } from "./graph";
+import { card_key, card_terms, graph_of } from "./graph";
 import { History } from "./History";
+import { fold_local, has_local } from "./local_peers";
+import { RangeInputs } from "./RangeInputs";
 import { ServiceMap } from "./ServiceMap";
 import { type Selection, type State, visible_rows } from "./state";
 import { StatusLine } from "./StatusLine";
 import { Strip } from "./Strip";
-import { range_between, type Range } from "./time_range";
+import { last_minutes, range_before, range_between, type Range } from "./time_range";
 
 export type Scheme = "auto" | "light" | "dark";
 
 export interface Wishes {
 	line(line: string): void;
 	range(range: Range | null): void;
+	compare(range: Range, against: Range | null): void;
+	local(on: boolean): void;
 	select(selection: Selection): void;
 	pause(on: boolean): void;
 	unfold(group: string, on: boolean): void;
@@ -69,11 +76,14 @@ function Overview({
 	state,
 	on_copy,
 	command,
+	on_compare,
 }: {
 	state: State;
 	on_copy(text: string): void;
 	command: string;
+	on_compare(range: Range, against: Range | null): void;
 }) {
+	const { range, against } = state;
 	const refused = state.edges
 		.filter((e) => e?.dropped)
 		.sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0));
@@ -104,6 +114,20 @@ function Overview({
 							))}
 					</ul>
 				</>
+			)}
+			{range && (
+				<RangeInputs
+					name={against ? "Now" : "Range"}
+					range={range}
+					on_range={(r) => on_compare(r, against && against.range)}
+				/>
+			)}
+			{range && against && (
+				<RangeInputs
+					name="Before"
+					range={against.range}
+					on_range={(r) => on_compare(range, r)}
+				/>
 			)}
 			<h3>This view as a command</h3>
 			<p class="command">
@@ -165,13 +189,19 @@ interface Props {
 }
 
 export function App({ state, now, scheme, wishes, on_scheme }: Props) {
+	const seen_sides = useMemo(
+		() => sides_of(state),
+		[state.cards, state.edges, state.against, state.upstream, state.local],
+	);
 	const graph = useMemo(
-		() => graph_of(state.cards.filter(Boolean), state.edges.filter(Boolean), state.unfolded),
-		[state.cards, state.edges, state.unfolded],
+		() => graph_of(seen_sides.cards, seen_sides.edges, state.unfolded),
+		[seen_sides, state.unfolded],
 	);
 	const [tab, set_tab] = useState<Tab>("map");
 	const [help, set_help] = useState(false);
 	const [share, set_share] = useState(38); // % of the height that the table has
+	const [mark, set_mark] = useState<Mark>("range");
+	const [bottom, set_bottom] = useState<"differences" | "flows">("differences");
 	const [copied, set_copied] = useState(false);
 	const main = useRef<HTMLElement>(null);
 	const dark = useDark(scheme);
@@ -223,6 +253,18 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 		return () => document.removeEventListener("keydown", on_key);
 	});
 
+	const { against } = state;
+	const set_range = (range: Range | null) => {
+		if (range && state.range && against && mark === "against") wishes.compare(state.range, range);
+		else wishes.range(range);
+	};
+	const begin_comparison = () => {
+		const range = state.range ?? last_minutes(now, 5);
+		set_mark("against");
+		set_bottom("differences");
+		wishes.compare(range, range_before(range, range.until - range.since));
+	};
+
 	const drag = (event: PointerEvent) => {
 		const bar = event.currentTarget as HTMLElement;
 		bar.setPointerCapture(event.pointerId);
@@ -255,6 +297,16 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					<span class={`health ${h.kind}`} role="status" title={h.reason}>
 						{h.text}
 					</span>
+					{!against && (
+						<button
+							type="button"
+							class="begin-compare"
+							title="What has changed: this range beside another"
+							onClick={begin_comparison}
+						>
+							Compare
+						</button>
+					)}
 					{state.range ? (
 						<button type="button" class="to-live" onClick={() => wishes.range(null)}>
 							Back to live
@@ -303,14 +355,27 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 			<Strip
 				pulse={state.pulse}
 				flows={state.range ? state.totals.flows : 0}
-				on_range={(a, b) => wishes.range(range_between(a, b))}
+				on_range={(a, b) => set_range(range_between(a, b))}
 			/>
 			<History
 				coverage={state.coverage}
 				range={state.range}
+				against={against && against.range}
 				now={now}
-				on_range={wishes.range}
+				on_range={set_range}
 			/>
+			{against && state.range && (
+				<CompareBar
+					range={state.range}
+					against={against}
+					coverage={state.coverage}
+					differences={seen_sides.differences}
+					untracked={state.untracked + against.untracked}
+					mark={mark}
+					on_mark={set_mark}
+					on_against={(r) => wishes.compare(state.range!, r)}
+				/>
+			)}
 			<nav class="tabs" role="tablist" aria-label="Panels">
 				{(["map", "flows", "detail"] as const).map((t) => (
 					<button
@@ -334,6 +399,12 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					selection={state.selection}
 					scheme={dark ? "dark" : "light"}
 					empty={empty_text(state, "connections")}
+					local={
+						state.local || has_local(state.cards)
+							? { shown: state.local, show: wishes.local }
+							: null
+					}
+					comparing={seen_sides.differences !== null}
 					on_select={wishes.select}
 					on_isolate={isolate}
 					on_unfold={(group) => wishes.unfold(group, true)}
@@ -346,7 +417,9 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					on_select={wishes.select}
 					on_copy={copy}
 					on_unfold={wishes.unfold}
-					overview={<Overview state={state} on_copy={copy} command={command} />}
+					overview={
+						<Overview state={state} on_copy={copy} command={command} on_compare={wishes.compare} />
+					}
 				/>
 				<div
 					class="divider"
@@ -361,15 +434,47 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 						if (e.key === "ArrowDown") set_share(Math.max(12, share - 4));
 					}}
 				/>
-				<FlowTable
-					rows={rows}
-					selected={state.selection.kind === "flow" ? state.selection.row.id : 0}
-					left_out={state.left_out}
-					since_pause={state.paused.kind === "yes" ? state.next_row - state.paused.at : 0}
-					empty={empty_text(state, "flows")}
-					on_download={() => download(json_lines(rows.map((r) => r.flow)))}
-					on_select={(row) => wishes.select(row ? { kind: "flow", row } : { kind: "nothing" })}
-				/>
+				<div class="bottom">
+					{against && (
+						<div class="segments switch" role="group" aria-label="Below the map">
+							{(["differences", "flows"] as const).map((which) => (
+								<button
+									key={which}
+									type="button"
+									aria-pressed={bottom === which}
+									onClick={() => set_bottom(which)}
+								>
+									{which === "flows" ? "Flows" : "Differences"}
+								</button>
+							))}
+						</div>
+					)}
+					{against && bottom === "differences" ? (
+						<Differences
+							differences={seen_sides.differences ?? []}
+							empty={
+								seen_sides.differences
+									? "No connection is new or gone, and no drop count has changed."
+									: against.kind === "away"
+										? against.reason
+										: "Reading both ranges…"
+							}
+							on_select={(d) =>
+								wishes.select({ kind: "edge", from: card_key(d.from), to: card_key(d.to) })
+							}
+						/>
+					) : (
+						<FlowTable
+						rows={rows}
+						selected={state.selection.kind === "flow" ? state.selection.row.id : 0}
+						left_out={state.left_out}
+						since_pause={state.paused.kind === "yes" ? state.next_row - state.paused.at : 0}
+						empty={empty_text(state, "flows")}
+						on_download={() => download(json_lines(rows.map((r) => r.flow)))}
+						on_select={(row) => wishes.select(row ? { kind: "flow", row } : { kind: "nothing" })}
+					/>
+					)}
+				</div>
 			</main>
 			<StatusLine state={state} now={now} />
 			{copied && (
@@ -380,6 +485,21 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 			{help && <Help close={() => set_help(false)} />}
 		</div>
 	);
+}
+
+// What is drawn: cards and edges as they came, local peers folded; or those of both ranges, once both are here.
+function sides_of(state: State): Omit<Comparison, "differences"> & { differences: Comparison["differences"] | null } {
+	const fold = (cards: State["cards"], edges: State["edges"]) =>
+		state.local
+			? { cards: cards.filter(Boolean), edges: edges.filter(Boolean) }
+			: fold_local(cards.filter(Boolean), edges.filter(Boolean));
+	const now = fold(state.cards, state.edges);
+	const { against, range } = state;
+	if (!against || !range || against.kind !== "here" || state.upstream.kind !== "past")
+		return { ...now, differences: null };
+	const share =
+		(range.until - range.since) / (against.range.until - against.range.since);
+	return compare(fold(against.cards, against.edges), now, share);
 }
 
 function download(text: string): void {

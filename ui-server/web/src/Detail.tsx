@@ -18,7 +18,7 @@ import {
 	total,
 } from "./graph";
 import type { Selection } from "./state";
-import type { Edge } from "./wire";
+import type { Edge } from "./drawn";
 
 interface Props {
 	selection: Selection;
@@ -118,6 +118,43 @@ function Ports({ edges }: { edges: Edge[] }) {
 	);
 }
 
+// Before and now, by port.
+function Compared({ edges }: { edges: Edge[] }) {
+	const counts = (e: Edge, what: "forwarded" | "dropped") => {
+		const was = (e.change === "gone" ? e : e.was)?.[what] ?? 0;
+		const is = e.change === "gone" ? 0 : (e[what] ?? 0);
+		return (
+			<>
+				<span class="quiet">{count_text(was)} → </span>
+				<span class={what === "dropped" && is ? "dropped" : ""}>{count_text(is)}</span>
+			</>
+		);
+	};
+	return (
+		<table class="ports">
+			<thead>
+				<tr>
+					<th>Port</th>
+					<th class="number">Forwarded</th>
+					<th class="number">Dropped</th>
+				</tr>
+			</thead>
+			<tbody>
+				{edges.slice(0, 12).map((e) => (
+					<tr key={e.id}>
+						<td>
+							<code>{port_text(e)}</code>
+							{e.change !== "same" && <div class="quiet">{e.change}</div>}
+						</td>
+						<td class="number">{counts(e, "forwarded")}</td>
+						<td class="number">{counts(e, "dropped")}</td>
+					</tr>
+				))}
+			</tbody>
+		</table>
+	);
+}
+
 function name_of(node: Node): string {
 	return node.group ? `${node.group}/${node.name}` : node.name;
 }
@@ -157,8 +194,14 @@ function EdgeDetail({
 					{name_of(to)}
 				</button>
 			</h2>
-			<Counts edges={edges} now={props.now} />
-			<Ports edges={edges} />
+			{edges.some((e) => e.change) ? (
+				<Compared edges={edges} />
+			) : (
+				<>
+					<Counts edges={edges} now={props.now} />
+					<Ports edges={edges} />
+				</>
+			)}
 			{terms.length > 0 && (
 				<p class="actions">
 					<button type="button" onClick={() => props.on_filter(terms)}>

@@ -1,5 +1,5 @@
 // The newest flows, newest first. Only the rows in view exist; what stands in view stays while others come.
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import {
 	count_text,
 	full_time_text,
@@ -12,9 +12,7 @@ import {
 	type Side,
 } from "./flow";
 import type { Row } from "./state";
-
-const ROW_PX = 24;
-const SPARE_ROWS = 8;
+import { ROW_PX, show_row, useRowsInView } from "./windowed";
 
 interface Props {
 	rows: Row[]; // newest last
@@ -88,7 +86,6 @@ function Line({
 export function FlowTable(props: Props) {
 	const { rows } = props;
 	const box = useRef<HTMLDivElement>(null);
-	const [view, set_view] = useState({ top: 0, height: 400 });
 	const newest = useRef(rows.at(-1)?.id ?? 0);
 
 	// Rows that came on top move what the reader looks at down by as much, unless they look at the top.
@@ -99,20 +96,7 @@ export function FlowTable(props: Props) {
 		const element = box.current!;
 		if (came > 0 && element.scrollTop > ROW_PX / 2) element.scrollTop += came * ROW_PX;
 	}, [rows]);
-	useEffect(() => {
-		const element = box.current!;
-		const look = () => set_view({ top: element.scrollTop, height: element.clientHeight });
-		const observer = new ResizeObserver(look);
-		observer.observe(element);
-		element.addEventListener("scroll", look, { passive: true });
-		return () => {
-			observer.disconnect();
-			element.removeEventListener("scroll", look);
-		};
-	}, []);
-
-	const first = Math.max(0, Math.floor(view.top / ROW_PX) - SPARE_ROWS);
-	const last = Math.min(rows.length, Math.ceil((view.top + view.height) / ROW_PX) + SPARE_ROWS);
+	const [first, last] = useRowsInView(box, rows.length);
 	const shown = [];
 	for (let i = first; i < last; i++) {
 		const row = rows[rows.length - 1 - i]!;
@@ -132,11 +116,7 @@ export function FlowTable(props: Props) {
 		const row = rows[to];
 		if (!row) return;
 		props.on_select(row);
-		const top = (rows.length - 1 - to) * ROW_PX;
-		const element = box.current!;
-		if (top < element.scrollTop) element.scrollTop = top;
-		if (top + ROW_PX > element.scrollTop + element.clientHeight)
-			element.scrollTop = top + ROW_PX - element.clientHeight;
+		show_row(box.current!, rows.length - 1 - to);
 	};
 	const on_key = (event: KeyboardEvent) => {
 		if (event.key === "ArrowDown") step(1);

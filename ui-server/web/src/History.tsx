@@ -7,6 +7,7 @@ import type { Coverage } from "./wire";
 interface Props {
 	coverage: Coverage[];
 	range: Range | null;
+	against: Range | null; // what it is compared with
 	now: number;
 	on_range(range: Range | null): void;
 }
@@ -19,12 +20,12 @@ const spans: [string, number][] = [
 	["Last 7 d", 10080],
 ];
 
-export function History({ coverage, range, now, on_range }: Props) {
+export function History({ coverage, range, against, now, on_range }: Props) {
 	const [drag, set_drag] = useState<{ from: number; to: number } | null>(null);
 	const oldest = oldest_of(coverage);
 	if (!oldest && !range) return null;
-	const start = Math.min(oldest || now, range?.since ?? now, now - 60_000);
-	const end = Math.max(now, range?.until ?? 0);
+	const start = Math.min(oldest || now, range?.since ?? now, against?.since ?? now, now - 60_000);
+	const end = Math.max(now, range?.until ?? 0, against?.until ?? 0);
 	const percent = (time: number) =>
 		`${((Math.min(end, Math.max(start, time)) - start) / (end - start)) * 100}%`;
 	const block = (from: number, to: number) => ({
@@ -35,7 +36,7 @@ export function History({ coverage, range, now, on_range }: Props) {
 		const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
 		return start + ((event.clientX - box.left) / box.width) * (end - start);
 	};
-	const marked = drag ? range_between(drag.from, drag.to) : range;
+	const dragged = drag && range_between(drag.from, drag.to);
 	return (
 		<section class="history" aria-label="Time">
 			<div
@@ -60,7 +61,9 @@ export function History({ coverage, range, now, on_range }: Props) {
 						title={`${m.node}: ${m.cause}, ${duration_text(m.until - m.since)}`}
 					/>
 				))}
-				{marked && <span class="marked" style={block(marked.since, marked.until)} />}
+				{against && <span class="marked before" style={block(against.since, against.until)} />}
+				{range && <span class="marked" style={block(range.since, range.until)} />}
+				{dragged && <span class="marked" style={block(dragged.since, dragged.until)} />}
 				<span class="label">{duration_text(end - start)} ago</span>
 				<span class="label">now</span>
 			</div>

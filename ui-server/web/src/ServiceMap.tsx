@@ -11,6 +11,8 @@ export interface Props {
 	selection: Selection;
 	scheme: string;
 	empty: string;
+	local: { shown: boolean; show(on: boolean): void } | null; // null: there are no such peers
+	comparing: boolean;
 	on_select(selection: Selection): void;
 	on_isolate(selection: Selection): void;
 	on_unfold(group: string): void;
@@ -87,11 +89,24 @@ export function ServiceMap(props: Props) {
 				>
 					⤢
 				</button>
+				{props.local && (
+					<button
+						type="button"
+						class="local"
+						title="Link-local, multicast and broadcast addresses, each on a card of its own"
+						aria-pressed={props.local.shown}
+						onClick={() => props.local!.show(!props.local!.shown)}
+					>
+						Local peers
+					</button>
+				)}
 			</div>
 			<ul class="legend" aria-label="Legend">
 				<li class="forwarded">forwarded</li>
 				<li class="dropped">dropped</li>
 				<li class="audited">audit</li>
+				{props.comparing && <li class="gone">gone</li>}
+				{props.comparing && <li class="same">unchanged</li>}
 			</ul>
 			{graph.nodes.length === 0 && <p class="empty">{props.empty}</p>}
 			{tip && (
@@ -104,7 +119,7 @@ export function ServiceMap(props: Props) {
 			<ul class="unseen" aria-label="Lines of the map">
 				{graph.lines.slice(0, 200).map((line) => (
 					<li key={line.key} data-line={line.outcome}>
-						{`${name(line.from)} to ${name(line.to)} ${line.port}: ${count_text(line.count)} ${line.outcome}`}
+						{`${name(line.from)} to ${name(line.to)} ${line.port}: ${count_text(line.count)} ${line.outcome}${line.change ? `, ${line.change}` : ""}`}
 					</li>
 				))}
 			</ul>

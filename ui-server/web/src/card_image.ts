@@ -70,6 +70,8 @@ function icon(node: Node): string {
 		case "pod":
 		case "identity":
 			return `<path d="M8 1.8 13.4 4.9v6.2L8 14.2 2.6 11.1V4.9z" />`;
+		case "local":
+			return `<path d="M3 8h10M8 3v10M4.5 4.5l7 7M11.5 4.5l-7 7" />`;
 		case "reserved":
 			return `<path d="M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.1M5 11h.1" />`;
 		default:
@@ -83,7 +85,8 @@ export function card_image(node: Node, c: Colors, selected: boolean): string {
 	const ports = shown_ports(node);
 	const outside = node.card && !["workload", "pod", "identity"].includes(node.card.kind);
 	const radius = outside ? 20 : 7;
-	const kind = node.card ? node.kind : `${node.folded} ${node.folded === 1 ? "card" : "cards"}`;
+	const sort = node.card ? node.kind : `${node.folded} ${node.folded === 1 ? "card" : "cards"}`;
+	const kind = [node.change, sort].filter(Boolean).join(" · ");
 	const name = fit(node.name, w - 46, `600 13px ${FONT}`);
 	const more = node.ports.length - ports.length;
 	const border = selected ? c.accent : c.line;

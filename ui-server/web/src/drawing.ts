@@ -78,6 +78,13 @@ function stylesheet(c: Colors): cytoscape.StylesheetJson {
 				"line-cap": "round",
 				"overlay-opacity": 0,
 				...line(c.forwarded),
+				label: "data(label)",
+				"font-size": 12,
+				"font-weight": 600,
+				"text-background-color": c.surface,
+				"text-background-opacity": 1,
+				"text-background-padding": "2px",
+				"text-background-shape": "roundrectangle",
 			},
 		},
 		{
@@ -87,13 +94,8 @@ function stylesheet(c: Colors): cytoscape.StylesheetJson {
 				"line-style": "dashed",
 				"line-dash-pattern": [7, 5],
 				"line-cap": "butt",
-				label: "✕",
-				"font-size": 15,
+				"font-size": 14,
 				"font-weight": 700,
-				"text-background-color": c.surface,
-				"text-background-opacity": 1,
-				"text-background-padding": "1px",
-				"text-background-shape": "roundrectangle",
 				"z-index": 10,
 			},
 		},
@@ -107,6 +109,11 @@ function stylesheet(c: Colors): cytoscape.StylesheetJson {
 			},
 		},
 		{ selector: "edge.unknown", style: line(c.quiet) },
+		{
+			selector: "edge.gone",
+			style: { ...line(c.quiet), "line-style": "dashed", "line-dash-pattern": [3, 6] },
+		},
+		{ selector: "edge.same", style: { opacity: 0.3 } },
 		{ selector: ".faded", style: { opacity: 0.35 } },
 		{ selector: "edge.near", style: { "z-index": 20 } },
 		{
@@ -155,8 +162,9 @@ function describe(line: Line): string[] {
 		line.edges.length > 3
 			? [...line.edges].sort((a, b) => (b[line.outcome] ?? 0) - (a[line.outcome] ?? 0))
 			: line.edges;
+	const change = line.change && line.change !== "same" ? `${line.change} · ` : "";
 	return [
-		`${count_text(line.count)} ${line.outcome}`,
+		`${change}${count_text(line.count)} ${line.outcome}`,
 		...by
 			.filter((e) => e[line.outcome])
 			.slice(0, 4)
@@ -164,6 +172,21 @@ function describe(line: Line): string[] {
 				(e) => `${e.port ? `${e.port}/` : ""}${e.protocol}  ${count_text(e[line.outcome] ?? 0)}`,
 			),
 	];
+}
+
+// What is written on a line: that it was dropped, and while ranges are compared how it differs.
+function label_of(line: Line): string {
+	const cross = line.outcome === "dropped" && line.change !== "gone" ? "✕" : "";
+	switch (line.change) {
+		case null:
+		case "same":
+			return cross;
+		case "more drops":
+		case "fewer drops":
+			return `${cross} ${line.delta > 0 ? "+" : "−"}${count_text(Math.abs(line.delta))}`;
+		default:
+			return `${cross} ${line.change}`.trim();
+	}
 }
 
 export class Drawing {
@@ -293,6 +316,7 @@ export class Drawing {
 			node.kind,
 			node.folded,
 			node.dropped > 0,
+			node.change,
 			selected,
 			this.props.scheme,
 			...node.ports,
@@ -321,6 +345,7 @@ export class Drawing {
 		const end = { x: b.x - half - 2, y: b.y + y };
 		const data = {
 			width: width_of(line.count),
+			label: label_of(line),
 			source_end: `${half}px ${out}px`,
 			target_end: `${-half - 2}px ${y}px`,
 			...curve(start, end, this.routes.get(`${line.from}>${line.to}`) ?? [], this.lane(line)),
@@ -337,6 +362,8 @@ export class Drawing {
 		const selected =
 			selection.kind === "edge" && selection.from === line.from && selection.to === line.to;
 		element.toggleClass("selected", selected);
+		element.toggleClass("gone", line.change === "gone");
+		element.toggleClass("same", line.change === "same" && near === null);
 		element.toggleClass("faded", near !== null && !near.has(line.key));
 		element.toggleClass("near", near !== null && near.has(line.key));
 	}

@@ -1,7 +1,7 @@
 // From cards and edges as the server counts them to what is drawn: one line for each pair of cards and outcome, groups
 // folded where the map is large.
 import type { Outcome } from "./flow";
-import type { Card, Edge } from "./wire";
+import type { Card, Change, Edge } from "./drawn";
 
 export const FOLD_FROM = 150; // cards
 
@@ -14,6 +14,7 @@ export interface Node {
 	folded: number; // cards in a folded group
 	ports: string[]; // served, most used first
 	dropped: number;
+	change: "new" | "gone" | ""; // while two ranges are compared
 }
 
 export interface Line {
@@ -24,6 +25,8 @@ export interface Line {
 	count: number;
 	port: string; // the most used, where the line ends
 	edges: Edge[]; // all between the two, whatever their outcome
+	change: Change | null; // null: nothing is compared
+	delta: number; // of drops, to those before
 }
 
 export interface Graph {
@@ -43,6 +46,7 @@ const kinds: Record<Card["kind"], string> = {
 	address: "address",
 	rest: "",
 	nowhere: "",
+	local: "",
 };
 
 export function card_name(card: Card): string {
@@ -51,6 +55,7 @@ export function card_name(card: Card): string {
 	return card.name ?? "";
 }
 export function card_kind(card: Card): string {
+	if (card.kind === "local") return `${card.count} ${card.count === 1 ? "address" : "addresses"}`;
 	return card.workload || kinds[card.kind];
 }
 export function card_key(card: Card): string {
@@ -108,9 +113,11 @@ export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Grap
 			folded: fold ? 1 : 0,
 			ports: [],
 			dropped: 0,
+			change: "",
 		});
 	}
 	const lines = lines_of(edges, by_card, nodes);
+	mark_changes(lines, nodes);
 	return {
 		nodes: [...nodes.values()],
 		lines,
@@ -134,7 +141,7 @@ function lines_of(edges: Edge[], by_card: string[], nodes: Map<string, Node>): L
 		const ports = served.get(to) ?? new Map<string, number>();
 		ports.set(port_text(edge), (ports.get(port_text(edge)) ?? 0) + total(edge));
 		served.set(to, ports);
-		nodes.get(to)!.dropped += edge.dropped ?? 0;
+		if (edge.change !== "gone") nodes.get(to)!.dropped += edge.dropped ?? 0;
 	}
 	for (const [key, ports] of served)
 		nodes.get(key)!.ports = [...ports].sort((a, b) => b[1] - a[1]).map(([port]) => port);
@@ -147,25 +154,51 @@ function lines_between(pair: string, edges: Edge[], by_card: string[]): Line[] {
 	const outcomes: Outcome[] = ["forwarded", "dropped", "audited", "unknown"];
 
 	if (from === to && edges.every((e) => !e.dropped && !e.audited)) return []; // talks to itself, or within a folded group
-	return outcomes.flatMap((outcome) => {
+	const sum = (list: Edge[], outcome: Outcome) => list.reduce((n, e) => n + (e[outcome] ?? 0), 0);
+	return outcomes.flatMap((outcome): Line[] => {
 		const having = edges
 			.filter((e) => e[outcome])
 			.sort((a, b) => (b[outcome] ?? 0) - (a[outcome] ?? 0));
-		const count = having.reduce((sum, e) => sum + (e[outcome] ?? 0), 0);
-		return count
-			? [
-					{
-						key: `${pair}:${outcome}`,
-						from,
-						to,
-						outcome,
-						count,
-						port: port_text(having[0]!),
-						edges,
-					},
-				]
-			: [];
+		const living = having.filter((e) => e.change !== "gone");
+		const shown = living.length ? living : having;
+		const count = sum(shown, outcome);
+		if (!count) return [];
+		return [
+			{
+				key: `${pair}:${outcome}`,
+				...{ from, to, outcome, count, edges },
+				port: port_text(shown[0]!),
+				change: line_change(shown, outcome),
+				delta: outcome === "dropped" ? shown.reduce((n, e) => n + (e.delta ?? 0), 0) : 0,
+			},
+		];
 	});
+}
+
+const drop_changes: Change[] = ["now dropped", "new", "more drops", "fewer drops"];
+const other_changes: Change[] = ["new", "no longer dropped"];
+
+// A line is all its edges: the most telling of them counts.
+function line_change(edges: Edge[], outcome: Outcome): Change | null {
+	if (!edges[0]?.change) return null;
+	if (edges.every((e) => e.change === "gone")) return "gone";
+	const telling = outcome === "dropped" ? drop_changes : other_changes;
+	return telling.find((c) => edges.some((e) => e.change === c)) ?? "same";
+}
+
+// A card all of whose lines are new, or gone, is so itself.
+function mark_changes(lines: Line[], nodes: Map<string, Node>): void {
+	const seen = new Map<string, Set<string>>();
+	for (const line of lines) {
+		if (!line.change) return;
+		for (const key of [line.from, line.to])
+			for (const edge of line.edges)
+				seen.set(key, (seen.get(key) ?? new Set<string>()).add(edge.change ?? ""));
+	}
+	for (const [key, changes] of seen) {
+		const [only] = changes;
+		if (changes.size === 1 && (only === "new" || only === "gone")) nodes.get(key)!.change = only;
+	}
 }
 
 export interface Summary {

@@ -4,9 +4,9 @@ import { App, type Scheme } from "./App";
 import { filters_of, parse_line } from "./filter";
 import "./page.css";
 import { Socket } from "./socket";
-import { address_of, type Range, read_address } from "./time_range";
+import { address_of, type Range, read_address, type View } from "./time_range";
 import { type Event, type State, initial, reduce } from "./state";
-import { read_message } from "./wire";
+import { read_message, type Watch } from "./wire";
 
 const SCHEME_KEY = "tycho.scheme";
 const TICK_MS = 1000; // ages of things are shown in seconds
@@ -46,20 +46,36 @@ function happen(event: Event): void {
 	draw();
 }
 
-const socket = new Socket(
-	`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`,
-	{
-		opened() {
-			happen({ type: "opened" });
-			happen({ type: "asked", watch, range: state.range }); // a new connection begins anew
-		},
-		closed(reason) {
-			happen({ type: "closed", reason, now: Date.now() });
-			void leave_if_logged_out();
-		},
-		text: (text) => happen({ type: "message", message: read_message(text), now: Date.now() }),
+const LIVE = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`;
+const socket = new Socket(LIVE, {
+	opened() {
+		happen({ type: "opened" });
+		happen({ type: "asked", watch, range: state.range }); // a new connection begins anew
 	},
-);
+	closed(reason) {
+		happen({ type: "closed", reason, now: Date.now() });
+		void leave_if_logged_out();
+	},
+	text: (text) => happen({ type: "message", message: read_message(text), now: Date.now() }),
+});
+
+// The other range of a comparison has a socket of its own, for as long as it is compared with.
+let other: Socket | null = null;
+
+function ask_against(range: Range | null, filters: Pick<Watch, "allow" | "deny">): void {
+	happen({ type: "against", watch, range });
+	if (!range) {
+		other?.close();
+		other = null;
+		return;
+	}
+	other ??= new Socket(LIVE, {
+		opened: () => state.against && happen({ type: "against", ...state.against }),
+		closed: (reason) => happen({ type: "against_closed", reason }),
+		text: (text) => happen({ type: "against_message", message: read_message(text) }),
+	});
+	other.ask({ type: "watch", watch, ...range, ...filters });
+}
 
 // A browser does not say why a socket was refused. If the page itself is refused too, the session has ended; the filter
 // goes along to the login and back.
@@ -69,33 +85,44 @@ async function leave_if_logged_out(): Promise<void> {
 }
 
 // A line that cannot be asked is shown with its problem, and what was asked before goes on.
-function ask(line: string, range: Range | null): void {
+function ask({ line, range, against, local }: View): void {
 	const parsed = parse_line(line);
 	const filters = parsed.ok ? filters_of(parsed.terms) : parsed;
+	happen({ type: "local", on: local });
 	happen({ type: "line", line, problem: filters.ok ? "" : filters.reason });
 	if (!filters.ok) return;
+	const { allow, deny } = filters;
 	watch++;
 	happen({ type: "asked", watch, range });
-	socket.ask({ type: "watch", watch, ...range, allow: filters.allow, deny: filters.deny });
+	socket.ask({ type: "watch", watch, ...range, allow, deny });
+	ask_against(against, { allow, deny });
 }
 
-// Filter and range are part of the address: a view can be sent to somebody, and the browser's Back works.
-function go(line: string, range: Range | null): void {
-	history.pushState(null, "", `${location.pathname}${address_of(line, range)}`);
-	ask(line, range);
+// What is looked at is part of the address: a view can be sent to somebody, and the browser's Back works.
+function go(change: Partial<View>): void {
+	const view = { ...view_of(state), ...change };
+	if (!view.range) view.against = null;
+	history.pushState(null, "", `${location.pathname}${address_of(view)}`);
+	ask(view);
 }
 
-function ask_address(): void {
-	const { line, range } = read_address(location.hash);
-	ask(line, range);
+function view_of({ line, range, against, local }: State): View {
+	return { line, range, against: against && against.range, local };
 }
+
+const ask_address = () => ask(read_address(location.hash));
 
 const wishes = {
 	line(line: string) {
 		if (line === state.line && !state.line_problem) return;
-		go(line, state.range);
+		go({ line });
 	},
-	range: (range: Range | null) => go(state.line, range),
+	range: (range: Range | null) => go({ range }),
+	compare: (range: Range, against: Range | null) => go({ range, against }),
+	local(on: boolean) {
+		happen({ type: "local", on });
+		history.replaceState(null, "", `${location.pathname}${address_of(view_of(state))}`);
+	},
 	select: (selection: State["selection"]) => happen({ type: "select", selection }),
 	pause: (on: boolean) => happen({ type: "pause", on }),
 	log_out: () =>

@@ -31,6 +31,18 @@ export type Selection =
 	| { kind: "edge"; from: string; to: string }
 	| { kind: "flow"; row: Row };
 
+// The other range of a comparison: asked for beside the first, by a question of its own.
+export interface Against {
+	range: Range;
+	watch: number;
+	kind: "waiting" | "here" | "away";
+	reason: string; // of away
+	cards: Card[]; // by id
+	edges: Edge[]; // by id
+	totals: Totals;
+	untracked: number;
+}
+
 export interface State {
 	link: Link;
 	version: string;
@@ -45,6 +57,8 @@ export interface State {
 	has_record: boolean; // false: the server said that it keeps none
 	line: string; // the filter
 	range: Range | null; // null: what comes
+	against: Against | null; // what the range is compared with
+	local: boolean; // link-local and multicast peers each on a card of their own
 	line_problem: string; // why the filter is not what is shown; ""
 	watch: number; // number of the question that is being answered
 	upstream: Upstream;
@@ -86,6 +100,8 @@ export function initial(line: string): State {
 		has_record: true,
 		line,
 		range: null,
+		against: null,
+		local: false,
 		line_problem: "",
 		watch: 0,
 		...nothing_seen(),
@@ -117,6 +133,10 @@ export type Event =
 	| { type: "closed"; reason: string; now: number }
 	| { type: "line"; line: string; problem: string }
 	| { type: "asked"; watch: number; range: Range | null }
+	| { type: "against"; watch: number; range: Range | null } // null: no comparison
+	| { type: "against_message"; message: Message }
+	| { type: "against_closed"; reason: string }
+	| { type: "local"; on: boolean }
 	| { type: "select"; selection: Selection }
 	| { type: "pause"; on: boolean }
 	| { type: "unfold"; group: string; on: boolean };
@@ -143,6 +163,22 @@ export function reduce(state: State, event: Event): State {
 				paused: { kind: "no" },
 				structure: state.structure + 1,
 			};
+		case "against":
+			return {
+				...state,
+				against: event.range && nothing_against(event.watch, event.range),
+				structure: state.structure + 1,
+			};
+		case "against_message":
+			return take_against(state, event.message);
+		case "against_closed":
+			return state.against
+				? { ...state, against: { ...state.against, kind: "away", reason: event.reason } }
+				: state;
+		case "local":
+			return event.on === state.local
+				? state
+				: { ...state, local: event.on, structure: state.structure + 1 };
 		case "select":
 			return { ...state, selection: event.selection };
 		case "pause":
@@ -226,6 +262,43 @@ function take_update(
 	if (update.map.full || update.map.cards.length || next.edges.length > edges_before)
 		next.structure++;
 	return next;
+}
+
+function nothing_against(watch: number, range: Range): Against {
+	return {
+		range,
+		watch,
+		kind: "waiting",
+		reason: "",
+		cards: [],
+		edges: [],
+		totals: no_totals,
+		untracked: 0,
+	};
+}
+
+// Of the other range, map and totals count; its flows are not shown.
+function take_against(state: State, message: Message): State {
+	const old = state.against;
+	if (!old || !("watch" in message) || message.watch !== old.watch) return state;
+	if (message.type === "refused")
+		return { ...state, against: { ...old, kind: "away", reason: message.reason } };
+	if (message.type !== "update") return state;
+	const { state: upstream, totals, map } = message;
+	const next: Against = {
+		...old,
+		kind: upstream.kind === "past" ? "here" : upstream.kind === "away" ? "away" : "waiting",
+		reason: upstream.kind === "away" ? upstream.reason : "",
+		totals,
+	};
+	if (map) {
+		next.cards = map.full ? [] : old.cards.slice();
+		next.edges = map.full ? [] : old.edges.slice();
+		for (const card of map.cards) next.cards[card.id] = card;
+		for (const edge of map.edges) next.edges[edge.id] = edge;
+		next.untracked = map.untracked;
+	}
+	return { ...state, against: next, structure: state.structure + 1 };
 }
 
 // The newer counts win where both have a second.

@@ -18,25 +18,54 @@ export function range_between(a: number, b: number): Range {
 
 const iso = (ms: number) => new Date(ms).toISOString().replace(".000Z", "Z");
 
-export function address_of(line: string, range: Range | null): string {
+// What is looked at, as the address says it.
+export interface View {
+	line: string; // the filter
+	range: Range | null; // null: what comes
+	against: Range | null; // what the range is compared with; null, too, where there is no range
+	local: boolean; // link-local and multicast peers each on a card of their own
+}
+
+export function address_of({ line, range, against, local }: View): string {
 	const parts = new URLSearchParams();
 	if (line) parts.set("filter", line);
 	if (range) {
 		parts.set("since", iso(range.since));
 		parts.set("until", iso(range.until));
 	}
-	return parts.size ? `#${parts}` : "";
+	if (range && against) {
+		parts.set("against-since", iso(against.since));
+		parts.set("against-until", iso(against.until));
+	}
+	if (local) parts.set("local", "shown");
+	return [...parts].length ? `#${parts}` : "";
 }
 
 // What cannot be read as a range is none: the view is live.
-export function read_address(hash: string): { line: string; range: Range | null } {
+export function read_address(hash: string): View {
 	const parts = new URLSearchParams(hash.slice(1));
-	const [since, until] = ["since", "until"].map((name) => Date.parse(parts.get(name) ?? ""));
-	const is_range = since! >= 0 && until! > since!;
+	const range_of = (from: string, to: string) => {
+		const [since, until] = [from, to].map((name) => Date.parse(parts.get(name) ?? ""));
+		return since! >= 0 && until! > since! ? range_between(since!, until!) : null;
+	};
+	const range = range_of("since", "until");
 	return {
 		line: parts.get("filter") ?? "",
-		range: is_range ? range_between(since!, until!) : null,
+		range,
+		against: range && range_of("against-since", "against-until"),
+		local: parts.get("local") === "shown",
 	};
+}
+
+// As long as @range, and so much earlier.
+export function range_before(range: Range, by_ms: number): Range {
+	return { since: range.since - by_ms, until: range.until - by_ms };
+}
+
+// The last @minutes that are over: what is still being counted cannot be compared.
+export function last_minutes(now: number, minutes: number): Range {
+	const until = Math.floor(now / MINUTE_MS) * MINUTE_MS;
+	return { since: until - minutes * MINUTE_MS, until };
 }
 
 export function range_flags({ since, until }: Range): string {

@@ -168,7 +168,7 @@ export interface Watch {
 	type: "watch";
 	watch: number; // the page's number for this question; comes back with each answer
 	since?: number; // ms since the epoch: a past range, asked for once; together with `until`
-	until?: number; // ms since the epoch, later than `since`
+	until?: number; // ms since the epoch, later than `since`; what begins then is of the next range
 	allow?: FlowFilter[]; // as GetFlowsRequest.whitelist: flows that pass any; none or left out: all
 	deny?: FlowFilter[]; // as GetFlowsRequest.blacklist: not those that pass any
 }

@@ -1,0 +1,32 @@
+// Long lists: only the rows in view exist.
+import { useEffect, useState } from "preact/hooks";
+import type { RefObject } from "preact";
+
+export const ROW_PX = 24;
+const SPARE_ROWS = 8;
+
+// Which rows of @count are in view of the scrolling @box: from the first up to, without, the second.
+export function useRowsInView(box: RefObject<HTMLElement>, count: number): [number, number] {
+	const [view, set_view] = useState({ top: 0, height: 400 });
+	useEffect(() => {
+		const element = box.current!;
+		const look = () => set_view({ top: element.scrollTop, height: element.clientHeight });
+		const observer = new ResizeObserver(look);
+		observer.observe(element);
+		element.addEventListener("scroll", look, { passive: true });
+		return () => {
+			observer.disconnect();
+			element.removeEventListener("scroll", look);
+		};
+	}, []);
+	const first = Math.max(0, Math.floor(view.top / ROW_PX) - SPARE_ROWS);
+	return [first, Math.min(count, Math.ceil((view.top + view.height) / ROW_PX) + SPARE_ROWS)];
+}
+
+// Scrolls so much that row @i is seen.
+export function show_row(element: HTMLElement, i: number): void {
+	const top = i * ROW_PX;
+	if (top < element.scrollTop) element.scrollTop = top;
+	if (top + ROW_PX > element.scrollTop + element.clientHeight)
+		element.scrollTop = top + ROW_PX - element.clientHeight;
+}
