@@ -16,7 +16,6 @@
 #include <sys/eventfd.h>
 
 #include "access/gate.h"
-#include "base/buf.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/net.h"
@@ -42,7 +41,6 @@ enum {
 	DICT_ENTRIES = 1 << 20, /* distinct endpoints, services, nodes */
 	SHUTDOWN_GRACE_S = 2,
 	SEAL_FLOWS = 65536,      /* a block of the store at most */
-	SOCKET_MODE = 0660,      /* unix socket: owner and group */
 	PROVIDER_KUBERNETES = 0, /* slots in the name table */
 	PROVIDER_FILE = 1,
 	PROVIDER_CILIUM = 2,
@@ -343,69 +341,40 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 	return ERR_OK;
 }
 
-/* Plain text beyond loopback is only given out to those who asked for it by name. */
-static enum err_code check_listen(const struct observer *ob, const char *option,
-				  const char *address, bool tls, struct err *e)
-{
-	if (address_is_local(address) || tls)
-		return ERR_OK;
-	if (!ob->o.insecure_listen)
-		return err_set(e, ERR_INVALID,
-			       "--%slisten %s: plain text on an address that others can reach; "
-			       "give --%stls-cert-file "
-			       "and --%stls-key-file, or --insecure-listen if that is meant",
-			       option, address, option, option);
-	log_warn("listening in plain text on an address that others can reach", "address=%s",
-		 LOG_QUOTE(address));
-	return ERR_OK;
-}
-
 static enum err_code open_server(struct observer *ob, struct err *e)
 {
 	static const char *const health[] = { "hubble.server.Observer", "observer.Observer" };
 	static const struct rpc_metadata metadata[] = { { "hubble-server-version",
 							  TYCHO_HUBBLE_VERSION },
 							{ "tycho-version", TYCHO_VERSION } };
-	const struct rpc_tls tls = {
-		.cert_file = ob->o.tls_cert_file,
-		.key_file = ob->o.tls_key_file,
-		.ca_files = ob->o.tls_client_ca_files,
-		.ca_file_count = ob->o.tls_client_ca_count,
-	};
-	const char *network = "";
-	struct rpc_listen listens[OPTIONS_LIST];
+	const struct serve_options *o = &ob->o.serve;
+	struct rpc_listen listens[SERVE_LIST];
+	enum err_code code = serve_listens(o, listens, e);
 
-	for (size_t i = 0; i < ob->o.listen_count; i++) {
-		const char *address = ob->o.listen[i];
-		bool with_tls = tls.cert_file && !address_is_unix(address);
-		enum err_code code = check_listen(ob, "", address, with_tls, e);
-		if (code == ERR_OK)
-			code = paths_make_socket_folder(address, e);
-		if (code != ERR_OK)
-			return code;
-		listens[i] = (struct rpc_listen){ address, with_tls ? &tls : NULL, SOCKET_MODE };
-		if (!address_is_unix(address) && !*network)
-			network = address;
-	}
+	for (size_t i = 0; code == ERR_OK && i < o->listen_count; i++)
+		code = paths_make_socket_folder(o->listen[i], e);
+	if (code != ERR_OK)
+		return code;
+	const char *network = serve_network_address(o);
 	const struct api_config api = {
 		.log = ob->log,
 		.dict = ob->dict,
 		.names = ob->names,
 		.version = "tycho v" TYCHO_VERSION,
 		.node_name = ob->node_name,
-		.address = network,
-		.tls_server_name = tls.cert_file && *network ? ob->node : NULL,
+		.address = network ? network : "",
+		.tls_server_name = o->tls.cert_file && network ? ob->node : NULL,
 		.started = mono_now(),
 		.store = ob->store,
 	};
-	enum err_code code = api_new(&api, &ob->api, e);
-	if (code == ERR_OK && ob->o.access_file)
-		code = gate_new(ob->o.access_file, &ob->gate, e);
+	code = api_new(&api, &ob->api, e);
+	if (code == ERR_OK && o->access_file)
+		code = gate_new(o->access_file, &ob->gate, e);
 	if (code != ERR_OK)
 		return code;
 	struct rpc_server_config config = {
 		.listens = listens,
-		.listen_count = ob->o.listen_count,
+		.listen_count = o->listen_count,
 		.metadata = metadata,
 		.metadata_count = ARRAY_LEN(metadata),
 		.gate = gate_of(ob->gate),
@@ -532,7 +501,7 @@ static void collect_more(void *ctx, struct metrics_page *page)
 
 static enum err_code open_telemetry(struct observer *ob, struct err *e)
 {
-	if (!ob->o.metrics_listen)
+	if (!ob->o.serve.metrics_listen)
 		return ERR_OK;
 	const struct telemetry_config config = {
 		.options = &ob->o,
@@ -547,44 +516,7 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 		.collect = collect_more,
 		.ctx = ob,
 	};
-	enum err_code code =
-		check_listen(ob, "metrics-", ob->o.metrics_listen, ob->o.metrics_tls_cert_file, e);
-	return code == ERR_OK ? telemetry_new(&config, &ob->telemetry, e) : code;
-}
-
-/* One line "ready ADDRESS…" with the ports that were really given. */
-static void tell_ready(struct observer *ob)
-{
-	char text[4096];
-	struct buf line = buf_fixed(text, sizeof text);
-
-	buf_lit(&line, "ready");
-	for (size_t i = 0; i < ob->o.listen_count; i++) {
-		struct str address = str_of(ob->o.listen[i]);
-		int port = rpc_server_port(ob->server, i);
-		buf_char(&line, ' ');
-		if (port > 0)
-			buf_printf(&line, "%.*s:%d", (int)str_find_last(address, ':'), address.p,
-				   port);
-		else
-			buf_str_put(&line, address);
-	}
-	if (ob->telemetry) {
-		struct str address = str_of(ob->o.metrics_listen);
-		buf_printf(&line, " metrics=%.*s:%d", (int)str_find_last(address, ':'), address.p,
-			   telemetry_port(ob->telemetry));
-	}
-	struct str addresses = str_from(buf_str(&line), strlen("ready "));
-	char shown[4096];
-	(void)snprintf(shown, sizeof shown, "%.*s", STR_FMT(addresses));
-	log_info("observing", "node=%s addresses=%s", LOG_QUOTE(ob->node_name), LOG_QUOTE(shown));
-	buf_char(&line, '\n');
-	notify_send("READY=1");
-	if (ob->o.ready_fd < 0)
-		return;
-	if (write(ob->o.ready_fd, line.p, line.len) < 0)
-		log_warn("nobody takes the ready line", "errno=%d", errno);
-	(void)close(ob->o.ready_fd);
+	return telemetry_new(&config, &ob->telemetry, e);
 }
 
 /* What was read to its end, endpoint file and kernel types, took many times the memory that is left
@@ -690,7 +622,8 @@ static enum err_code observe(struct observer *ob, struct err *e)
 	agent_tell_started(ob->agent, wall_now());
 	give_memory_back();
 	evidence_announce(ob->evidence);
-	tell_ready(ob);
+	serve_tell_ready(&ob->o.serve, &ob->o.common, "observing", ob->node_name, ob->server,
+			 ob->telemetry ? telemetry_port(ob->telemetry) : 0);
 	serve(ob);
 	return ERR_OK;
 }
@@ -706,18 +639,12 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "tycho-observer: %s\n", e.msg);
 		return 1;
 	}
-	if (ob.o.help) {
-		obs_options_help();
+	if (opt_is_answered(&obs_program, &ob.o.common))
 		return 0;
-	}
-	if (ob.o.version) {
-		(void)puts("tycho-observer " TYCHO_VERSION);
-		return 0;
-	}
-	log_set_level(ob.o.log_level);
-	if (!ob.o.listen_count) {
+	log_set_level(ob.o.common.log_level);
+	if (!ob.o.serve.listen_count) {
 		paths_default_listen(default_listen);
-		ob.o.listen[ob.o.listen_count++] = default_listen;
+		ob.o.serve.listen[ob.o.serve.listen_count++] = default_listen;
 	}
 	if (observe(&ob, &e) != ERR_OK) {
 		(void)fprintf(stderr, "tycho-observer: %s\n", e.msg);

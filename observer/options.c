@@ -1,289 +1,12 @@
 #include "observer/options.h"
 
-#include "base/opt.h"
-#include "observer/upstream/agent_names.h"
 #include "base/time.h"
+#include "config.h"
+#include "observer/upstream/agent_names.h"
 
-/* One row per option: name, argument (NULL: none), help. Drives reading and --help alike. */
-enum option_id {
-	OPT_ACCESS_FILE,
-	OPT_CHECKPOINT_CA_FILE,
-	OPT_CHECKPOINT_TO,
-	OPT_CILIUM_AGENT,
-	OPT_CILIUM_MAP,
-	OPT_CILIUM_MONITOR,
-	OPT_CILIUM_RELEASE,
-	OPT_CILIUM_TAKE_EVENTS,
-	OPT_CLUSTER,
-	OPT_DROPS_EVERYWHERE,
-	OPT_ENDPOINTS,
-	OPT_EVIDENCE_KEY,
-	OPT_HELP,
-	OPT_HUBBLE_CA_FILE,
-	OPT_HUBBLE_CERT_FILE,
-	OPT_HUBBLE_HISTORY,
-	OPT_HUBBLE_KEY_FILE,
-	OPT_HUBBLE_SERVER,
-	OPT_HUBBLE_TLS,
-	OPT_HUBBLE_TLS_NAME,
-	OPT_INSECURE_LISTEN,
-	OPT_INTERFACE,
-	OPT_INTERVAL,
-	OPT_KUBECONFIG,
-	OPT_KUBERNETES,
-	OPT_KUBE_CONTEXT,
-	OPT_LISTEN,
-	OPT_LOG_LEVEL,
-	OPT_METRICS,
-	OPT_METRICS_CONFIG,
-	OPT_METRICS_LISTEN,
-	OPT_METRICS_SERIES,
-	OPT_METRICS_TLS_CERT_FILE,
-	OPT_METRICS_TLS_CLIENT_CA_FILE,
-	OPT_METRICS_TLS_KEY_FILE,
-	OPT_METRICS_USERS_FILE,
-	OPT_NFLOG_DEFAULT,
-	OPT_NFLOG_GROUP,
-	OPT_NFLOG_PATTERN,
-	OPT_NO_BPF,
-	OPT_NODE_LABEL,
-	OPT_NODE_NAME,
-	OPT_NOISE,
-	OPT_POLICIES,
-	OPT_POLICY_MEANING,
-	OPT_READY_FD,
-	OPT_REDACT_ENABLED,
-	OPT_REDACT_HTTP_HEADERS_ALLOW,
-	OPT_REDACT_HTTP_HEADERS_DENY,
-	OPT_REDACT_HTTP_URLQUERY,
-	OPT_REDACT_HTTP_USERINFO,
-	OPT_REDACT_KAFKA_APIKEY,
-	OPT_REPLAY,
-	OPT_REPLAY_KEEP_TIME,
-	OPT_REPLAY_REPEAT,
-	OPT_REPLAY_SPEED,
-	OPT_RETENTION,
-	OPT_RETENTION_EDGES,
-	OPT_RETENTION_SIZE,
-	OPT_RING_CAPACITY,
-	OPT_SEAL_PERIOD,
-	OPT_SOURCE,
-	OPT_STALL_TIMEOUT,
-	OPT_STATE_DIR,
-	OPT_STORE,
-	OPT_TLS_CERT_FILE,
-	OPT_TLS_CLIENT_CA_FILE,
-	OPT_TLS_KEY_FILE,
-	OPT_VERSION,
-	OPT_COUNT_
-};
+#define MINUTE_NS (60 * NS_PER_S)
 
-enum { OPTIONS_SERIES_MIN = 64, OPTIONS_SERIES_MAX = 1000000 };
-
-static const struct opt_row table[] = {
-	[OPT_ACCESS_FILE] = { "access-file", "FILE",
-			      "who may see the flows of which namespaces; reread when it changes" },
-	[OPT_CHECKPOINT_CA_FILE] = { "checkpoint-ca-file", "FILE",
-				     "believe https targets of --checkpoint-to if signed by this "
-				     "(PEM) (default: the system's CAs)" },
-	[OPT_CHECKPOINT_TO] = { "checkpoint-to", "TARGET",
-				"send each signed checkpoint there at once: file:/path, syslog, "
-				"http://… or https://…; repeatable" },
-	[OPT_CILIUM_AGENT] = { "cilium-agent", "PATH",
-			       "take names and policies from the Cilium agent that answers on this "
-			       "socket; 'none': from none (default where Cilium's events are "
-			       "read: " AGENT_NAMES_DEFAULT_PATH ")" },
-	[OPT_CILIUM_MAP] = { "cilium-map", "PATH",
-			     "Cilium's pinned perf event array, for --source cilium-perf "
-			     "(default " PERF_DEFAULT_PATH ", or below /run/cilium/bpffs)" },
-	[OPT_CILIUM_MONITOR] = { "cilium-monitor", "PATH",
-				 "read this monitor socket of a Cilium agent (default for --source "
-				 "cilium-monitor: " MONITOR_DEFAULT_PATH ")" },
-	[OPT_CILIUM_RELEASE] = { "cilium-release", "RELEASE",
-				 "layout of policy verdicts and socket traces: 1.18 (and before), "
-				 "1.19 or auto (default auto: by the versions of other events)" },
-	[OPT_CILIUM_TAKE_EVENTS] = { "cilium-take-events", NULL,
-				     "let --source cilium-perf take the events away from Cilium's "
-				     "agent, whose Hubble then sees none" },
-	[OPT_CLUSTER] = { "cluster", "NAME", "cluster this node belongs to (default: none)" },
-	[OPT_DROPS_EVERYWHERE] = { "drops-everywhere", NULL,
-				   "report drops of all network namespaces of the machine, "
-				   "also from inside one (default: there only this node's)" },
-	[OPT_ENDPOINTS] = { "endpoints", "FILE",
-			    "YAML file that names addresses; reread when it changes" },
-	[OPT_EVIDENCE_KEY] = { "evidence-key", "FILE",
-			       "Ed25519 key (PEM) that signs the record; made if it is not there "
-			       "(default: evidence.key beside the store)" },
-	[OPT_HELP] = { "help", NULL, "print this text" },
-	[OPT_HUBBLE_CA_FILE] = { "hubble-ca-file", "FILE",
-				 "believe the Hubble server if signed by this (PEM), implies "
-				 "--hubble-tls; repeatable" },
-	[OPT_HUBBLE_CERT_FILE] = { "hubble-cert-file", "FILE",
-				   "our certificate chain (PEM) towards the Hubble server" },
-	[OPT_HUBBLE_HISTORY] = { "hubble-history", "TIME",
-				 "how far back the Hubble server is asked at first (default 1h; "
-				 "0: only what comes)" },
-	[OPT_HUBBLE_KEY_FILE] = { "hubble-key-file", "FILE",
-				  "private key (PEM) of --hubble-cert-file" },
-	[OPT_HUBBLE_SERVER] = { "hubble-server", "ADDRESS",
-				"follow the flows of this Hubble server: agent, relay or Tycho "
-				"(--source hubble: default unix:///var/run/cilium/hubble.sock)" },
-	[OPT_HUBBLE_TLS] = { "hubble-tls", NULL,
-			     "TLS to the Hubble server; without --hubble-ca-file, the system's CAs "
-			     "are believed" },
-	[OPT_HUBBLE_TLS_NAME] = { "hubble-tls-name", "NAME",
-				  "name to expect in the Hubble server's certificate (default: "
-				  "its host), implies --hubble-tls" },
-	[OPT_INSECURE_LISTEN] = { "insecure-listen", NULL,
-				  "allow plain text on addresses beyond loopback" },
-	[OPT_INTERFACE] = { "interface", "NAME",
-			    "interface to watch, or a glob such as 'veth*'; '!' excludes; "
-			    "repeatable "
-			    "(default: those with a peer in another namespace or a route out)" },
-	[OPT_INTERVAL] = { "interval", "TIME",
-			   "how often a connection that goes on is reported (default 5s)" },
-	[OPT_KUBECONFIG] = { "kubeconfig", "FILE",
-			     "how to reach the API server of --kubernetes (default: as the pod "
-			     "that this runs in)" },
-	[OPT_KUBERNETES] = { "kubernetes", NULL,
-			     "take names and policies from Kubernetes' API server" },
-	[OPT_KUBE_CONTEXT] = { "kube-context", "NAME",
-			       "context of --kubeconfig (default: its current one)" },
-	[OPT_LISTEN] = { "listen", "ADDRESS",
-			 "where to answer: unix:///path or host:port; repeatable "
-			 "(default unix:///run/tycho/observer.sock)" },
-	[OPT_LOG_LEVEL] = { "log-level", "LEVEL", "debug, info, warn or error (default info)" },
-	[OPT_METRICS] = { "metrics", "LIST",
-			  "Hubble's metrics to count, with their options, such as "
-			  "'flow drop:labelsContext=source_namespace'" },
-	[OPT_METRICS_CONFIG] = { "metrics-config", "FILE",
-				 "YAML file of Hubble's metrics, instead of --metrics; reread when "
-				 "it changes" },
-	[OPT_METRICS_LISTEN] = { "metrics-listen", "ADDRESS",
-				 "host:port to answer /metrics, /healthz and /readyz on "
-				 "(default with --metrics and --metrics-config: 127.0.0.1:9965; "
-				 "otherwise none)" },
-	[OPT_METRICS_SERIES] = { "metrics-series", "N",
-				 "most series of Hubble's metrics at a time; the least active "
-				 "fold into others (default 20000)" },
-	[OPT_METRICS_TLS_CERT_FILE] = { "metrics-tls-cert-file", "FILE",
-					"certificate chain (PEM) of the metrics address" },
-	[OPT_METRICS_TLS_CLIENT_CA_FILE] = { "metrics-tls-client-ca-file", "FILE",
-					     "demand certificates signed by this from who asks "
-					     "for metrics; repeatable" },
-	[OPT_METRICS_TLS_KEY_FILE] = { "metrics-tls-key-file", "FILE",
-				       "private key (PEM) of --metrics-tls-cert-file" },
-	[OPT_METRICS_USERS_FILE] = { "metrics-users-file", "FILE",
-				     "name:hash lines (htpasswd -B): who may ask for /metrics" },
-	[OPT_NFLOG_DEFAULT] = { "nflog-default", "VERDICT",
-				"verdict of packets whose log prefix tells none: allow, deny or "
-				"audit (default audit)" },
-	[OPT_NFLOG_GROUP] = { "nflog-group", "N",
-			      "netfilter log group to read policy verdicts from; repeatable" },
-	[OPT_NFLOG_PATTERN] = { "nflog-pattern", "REGEX",
-				"how to read a log prefix: named groups verdict, direction, policy "
-				"(default form "
-				"tycho:<allow|deny|audit>:<ingress|egress>:<policy>)" },
-	[OPT_NO_BPF] = { "no-bpf", NULL, "load no kernel programs" },
-	[OPT_NODE_LABEL] = { "node-label", "KEY=VALUE", "label of this node; repeatable" },
-	[OPT_NODE_NAME] = { "node-name", "NAME", "name of this node (default: host name)" },
-	[OPT_NOISE] = { "noise", NULL,
-			"also report kernel drop reasons that are part of normal operation" },
-	[OPT_POLICIES] = { "policies", "PATH",
-			   "network policies in force, for naming them in drops and verdicts: "
-			   "a file or folder of Kubernetes objects; reread when it changes" },
-	[OPT_POLICY_MEANING] = { "policy-meaning", "WHOSE",
-				 "what a NetworkPolicy means: cilium, or kubernetes for other CNIs "
-				 "(default cilium)" },
-	[OPT_READY_FD] = { "ready-fd", "FD",
-			   "write one line to this descriptor when serving, then close it" },
-	[OPT_REDACT_ENABLED] = { "redact-enabled", NULL,
-				 "redact L7 records of Cilium: values of HTTP headers, and what "
-				 "the "
-				 "other --redact options say" },
-	[OPT_REDACT_HTTP_HEADERS_ALLOW] = { "redact-http-headers-allow", "NAME",
-					    "header whose value stays, no other's does; "
-					    "repeatable" },
-	[OPT_REDACT_HTTP_HEADERS_DENY] = { "redact-http-headers-deny", "NAME",
-					   "header whose value is redacted, no other's is; "
-					   "repeatable" },
-	[OPT_REDACT_HTTP_URLQUERY] = { "redact-http-urlquery", NULL,
-				       "cut off the query and fragment of URLs" },
-	[OPT_REDACT_HTTP_USERINFO] = { "redact-http-userinfo", "BOOL",
-				       "redact the password in URLs (default true)" },
-	[OPT_REDACT_KAFKA_APIKEY] = { "redact-kafka-apikey", NULL, "redact Kafka's API keys" },
-	[OPT_REPLAY] = { "replay", "FILE",
-			 "read flows from Hubble JSON lines; '-' is standard input" },
-	[OPT_REPLAY_KEEP_TIME] = { "replay-keep-time", NULL,
-				   "keep the recorded times instead of stamping flows anew" },
-	[OPT_REPLAY_REPEAT] = { "replay-repeat", "N", "read the file N times (default 1)" },
-	[OPT_REPLAY_SPEED] = { "replay-speed", "X",
-			       "1 as recorded, 2 twice as fast, 0 as fast as possible (default "
-			       "0)" },
-	[OPT_RETENTION] = { "retention", "TIME",
-			    "how long flows are kept, such as 36h or 30d; 0: without limit "
-			    "(default 7d)" },
-	[OPT_RETENTION_EDGES] = { "retention-edges", "TIME",
-				  "how long the service map by the minute is kept (default 400d)" },
-	[OPT_RETENTION_SIZE] = { "retention-size", "SIZE",
-				 "how large the store may grow, such as 500M or 2T; 0: without "
-				 "limit (default 10G)" },
-	[OPT_RING_CAPACITY] = { "ring-capacity", "N",
-				"flows kept in memory: 2^k - 1 (default 65535)" },
-	[OPT_SEAL_PERIOD] = { "seal-period", "TIME",
-			      "what a crash may lose: flows are sealed into the store this often "
-			      "(default 1s)" },
-	[OPT_SOURCE] = { "source", "NAME",
-			 "observe by this source, and none that is not named: bpf, nflog, replay, "
-			 "hubble, cilium-monitor, cilium-perf; repeatable (default: "
-			 "cilium-monitor if its socket is there, else bpf; and those that other "
-			 "options ask for)" },
-	[OPT_STALL_TIMEOUT] = { "stall-timeout", "TIME",
-				"cut off a client that takes no message for so long (default "
-				"30s)" },
-	[OPT_STATE_DIR] = { "state-dir", "DIR",
-			    "what must survive a restart (default /var/lib/tycho, "
-			    "or $XDG_STATE_HOME/tycho when not root)" },
-	[OPT_STORE] = { "store", "DIR|off", "where flows are kept (default: the state directory)" },
-	[OPT_TLS_CERT_FILE] = { "tls-cert-file", "FILE",
-				"certificate chain (PEM) for TCP addresses" },
-	[OPT_TLS_CLIENT_CA_FILE] = { "tls-client-ca-file", "FILE",
-				     "demand client certificates signed by this; repeatable" },
-	[OPT_TLS_KEY_FILE] = { "tls-key-file", "FILE", "private key (PEM) of --tls-cert-file" },
-	[OPT_VERSION] = { "version", NULL, "print the version" },
-};
-_Static_assert(ARRAY_LEN(table) == OPT_COUNT_, "an option without a row");
-
-void obs_options_help(void)
-{
-	opt_help("tycho-observer watches the flows of this node and answers for them.\n"
-		 "\n"
-		 "Usage: tycho-observer [OPTION]…",
-		 table, OPT_COUNT_);
-}
-
-static enum err_code bad_value(struct err *e, enum option_id id, const char *value,
-			       const char *want)
-{
-	return opt_bad(&table[id], value, want, e);
-}
-
-static enum err_code add_text(const char **list, size_t *count, enum option_id id,
-			      const char *value, struct err *e)
-{
-	return opt_add(list, count, OPTIONS_LIST, &table[id], value, e);
-}
-
-static bool parse_speed(const char *value, double *ret)
-{
-	char *end;
-	double v = strtod(value, &end);
-
-	if (end == value || *end || !(v >= 0 && v <= 1e9))
-		return false;
-	*ret = v;
-	return true;
-}
+/* ---- values that no kind of row reads */
 
 /* In the order of enum source_bit. */
 static const char *const source_names[] = { "bpf",    "nflog",          "replay",
@@ -297,367 +20,324 @@ enum source_bit {
 	SOURCE_CILIUM_PERF = 32,
 };
 
-static enum err_code add_source(struct obs_options *o, const char *value, struct err *e)
+static enum err_code take_source(const struct opt_row *row, void *options, const char *value,
+				 struct err *e)
 {
+	struct obs_options *o = options;
+
 	for (size_t i = 0; i < ARRAY_LEN(source_names); i++)
 		if (strcmp(value, source_names[i]) == 0) {
 			o->sources |= 1U << i;
 			return ERR_OK;
 		}
-	return bad_value(e, OPT_SOURCE, value,
-			 "bpf, nflog, replay, hubble, cilium-monitor or cilium-perf");
+	return opt_bad(row, value, "bpf, nflog, replay, hubble, cilium-monitor or cilium-perf", e);
 }
 
-/* "36h", "30d", "0": Go's durations, and days. */
-static bool parse_age(struct str s, uint64_t *ret_ns)
+static enum err_code take_drops_everywhere(const struct opt_row *row, void *options,
+					   const char *value, struct err *e)
 {
-	uint64_t days;
-	int64_t ns;
+	struct obs_options *o = options;
 
-	if (str_has_suffix(s, STR("d")) && parse_u64(str_upto(s, s.len - 1), 36500, &days)) {
-		*ret_ns = days * 86400 * NS_PER_S;
-		return true;
-	}
-	if (!duration_parse(s, &ns) || ns < 0)
-		return false;
-	*ret_ns = (uint64_t)ns;
-	return true;
+	(void)row;
+	(void)value;
+	(void)e;
+	o->bpf_config.drop_scope = BPF_SCOPE_MACHINE;
+	return ERR_OK;
 }
 
-/* "500M", "10G": powers of 1,024; plain bytes. */
-static bool parse_size(struct str s, uint64_t *ret_bytes)
+static enum err_code take_nflog_group(const struct opt_row *row, void *options, const char *value,
+				      struct err *e)
 {
-	static const char units[] = "KMGTP";
-	unsigned shift = 0;
-	uint64_t n;
+	struct obs_options *o = options;
 
-	if (s.len && strchr(units, s.p[s.len - 1])) {
-		shift = 10 * (unsigned)(strchr(units, s.p[s.len - 1]) - units + 1);
-		s = str_upto(s, s.len - 1);
-	}
-	if (!parse_u64(s, UINT64_MAX >> (shift + 1), &n))
-		return false;
-	*ret_bytes = n << shift;
-	return true;
+	if (o->nflog.group_count == OPTIONS_LIST)
+		return err_set(e, ERR_INVALID, "--%s is given more than %d times", row->name,
+			       OPTIONS_LIST);
+	if (!parse_u16(str_of(value), &o->nflog_groups[o->nflog.group_count]))
+		return opt_bad(row, value, "a group number from 0 to 65535", e);
+	o->nflog.group_count++;
+	return ERR_OK;
 }
 
-static enum err_code set_store(struct obs_options *o, enum option_id id, const char *value,
-			       struct err *e)
-{
-	const uint64_t minute_ns = 60 * NS_PER_S, size_min = UINT64_C(16) << 20;
-	struct str s = str_of(value);
-	uint64_t v;
-
-	switch (id) {
-	case OPT_RETENTION:
-		if (!parse_age(s, &v) || (v && v < minute_ns))
-			return bad_value(e, id, value,
-					 "a time from 1m on, such as 36h or 30d, or 0");
-		o->store.retention_ns = v;
-		return ERR_OK;
-	case OPT_RETENTION_EDGES:
-		if (!parse_age(s, &v) || v < 60 * minute_ns)
-			return bad_value(e, id, value, "a time from 1h on, such as 90d");
-		o->store.edges_retention_ns = v;
-		return ERR_OK;
-	case OPT_RETENTION_SIZE:
-		if (!parse_size(s, &v) || (v && v < size_min))
-			return bad_value(e, id, value,
-					 "a size from 16M on, such as 500M or 2T, or 0");
-		o->store.retention_bytes = v;
-		return ERR_OK;
-	case OPT_SEAL_PERIOD:
-		if (!parse_age(s, &v) || v < 100 * NS_PER_MS || v > minute_ns)
-			return bad_value(e, id, value, "a time from 100ms to 1m, such as 1s");
-		o->store.seal_ns = v;
-		return ERR_OK;
-	default:
-		o->store_off = strcmp(value, "off") == 0;
-		o->store_dir = o->store_off ? NULL : value;
-		return *value ? ERR_OK : bad_value(e, id, value, "a folder, or off");
-	}
-}
-
-static enum err_code set_number(struct obs_options *o, enum option_id id, const char *value,
+static enum err_code take_speed(const struct opt_row *row, void *options, const char *value,
 				struct err *e)
 {
-	struct str s = str_of(value);
-	uint64_t n;
-	int64_t ns;
+	struct obs_options *o = options;
+	char *end;
+	double speed = strtod(value, &end);
 
-	switch (id) {
-	case OPT_INTERVAL:
-		if (!duration_parse(s, &ns) || ns < (int64_t)(100 * NS_PER_MS) ||
-		    ns > (int64_t)(3600 * NS_PER_S))
-			return bad_value(e, id, value, "a time from 100ms to 1h, such as 5s");
-		o->bpf_config.interval_ns = (uint64_t)ns;
-		return ERR_OK;
-	case OPT_STALL_TIMEOUT:
-		if (!duration_parse(s, &ns) || ns < (int64_t)(100 * NS_PER_MS) ||
-		    ns > (int64_t)(3600 * NS_PER_S))
-			return bad_value(e, id, value, "a time from 100ms to 1h, such as 30s");
-		o->stall_timeout_ns = (uint64_t)ns;
-		return ERR_OK;
-	case OPT_HUBBLE_HISTORY:
-		if (!duration_parse(s, &ns) || ns < 0)
-			return bad_value(e, id, value, "a time such as 1h, or 0");
-		o->hubble.history_ns = (uint64_t)ns;
-		return ERR_OK;
-	case OPT_NFLOG_GROUP:
-		if (o->nflog.group_count == OPTIONS_LIST)
-			return err_set(e, ERR_INVALID, "--%s is given more than %d times",
-				       table[id].name, OPTIONS_LIST);
-		if (!parse_u16(s, &o->nflog_groups[o->nflog.group_count]))
-			return bad_value(e, id, value, "a group number from 0 to 65535");
-		o->nflog.group_count++;
-		return ERR_OK;
-	case OPT_READY_FD:
-		return opt_fd(&table[id], value, &o->ready_fd, e);
-	case OPT_REPLAY_REPEAT:
-		if (!parse_u64(s, UINT64_MAX, &n) || n == 0)
-			return bad_value(e, id, value, "a number from 1 up");
-		o->replay.repeat = n;
-		return ERR_OK;
-	case OPT_REPLAY_SPEED:
-		if (!parse_speed(value, &o->replay.speed))
-			return bad_value(e, id, value, "a factor such as 1, 2.5 or 0");
-		return ERR_OK;
-	case OPT_METRICS_SERIES:
-		if (!parse_u64(s, OPTIONS_SERIES_MAX, &n) || n < OPTIONS_SERIES_MIN)
-			return bad_value(e, id, value, "a number of series from 64 to 1000000");
-		o->metrics_series = (size_t)n;
-		return ERR_OK;
-	default:
-		if (!parse_u64(s, SIZE_MAX, &n))
-			return bad_value(e, id, value, "a number of flows, 2^k - 1");
-		o->ring_capacity = (size_t)n;
-		return ERR_OK;
-	}
+	if (end == value || *end || !(speed >= 0 && speed <= 1e9))
+		return opt_bad(row, value, "a factor such as 1, 2.5 or 0", e);
+	o->replay.speed = speed;
+	return ERR_OK;
 }
 
-static enum err_code set_release(struct obs_options *o, const char *value, struct err *e)
-{
-	static const char *const releases[] = { [CILIUM_RELEASE_AUTO] = "auto",
-						[CILIUM_RELEASE_1_18] = "1.18",
-						[CILIUM_RELEASE_1_19] = "1.19" };
-
-	for (size_t i = 0; i < ARRAY_LEN(releases); i++)
-		if (strcmp(value, releases[i]) == 0) {
-			o->cilium.release = (enum cilium_release)i;
-			return ERR_OK;
-		}
-	return bad_value(e, OPT_CILIUM_RELEASE, value, "1.18, 1.19 or auto");
-}
-
-static enum err_code set_cilium(struct obs_options *o, enum option_id id, const char *value,
+static enum err_code take_label(const struct opt_row *row, void *options, const char *value,
 				struct err *e)
 {
-	struct cilium_options *c = &o->cilium;
-
-	switch (id) {
-	case OPT_CILIUM_MAP:
-		c->map_path = value;
-		return ERR_OK;
-	case OPT_CILIUM_MONITOR:
-		c->monitor_path = value;
-		return ERR_OK;
-	case OPT_CILIUM_RELEASE:
-		return set_release(o, value, e);
-	case OPT_CILIUM_TAKE_EVENTS:
-		c->take_events = true;
-		return ERR_OK;
-	case OPT_REDACT_ENABLED:
-		c->redact.enabled = true;
-		return ERR_OK;
-	case OPT_REDACT_HTTP_HEADERS_ALLOW:
-		return add_text(c->headers_allow, &c->redact.allow_count, id, value, e);
-	case OPT_REDACT_HTTP_HEADERS_DENY:
-		return add_text(c->headers_deny, &c->redact.deny_count, id, value, e);
-	case OPT_REDACT_HTTP_URLQUERY:
-		c->redact.http_urlquery = true;
-		return ERR_OK;
-	case OPT_REDACT_HTTP_USERINFO:
-		return parse_bool(str_of(value), &c->redact.http_userinfo)
-			       ? ERR_OK
-			       : bad_value(e, id, value, "true or false");
-	default:
-		c->redact.kafka_apikey = true;
-		return ERR_OK;
-	}
+	if (!strchr(value, '='))
+		return opt_bad(row, value, "KEY=VALUE", e);
+	return opt_take_list(row, options, value, e);
 }
 
-static enum err_code set_otherwise(struct obs_options *o, const char *value, struct err *e)
+static enum err_code take_meaning(const struct opt_row *row, void *options, const char *value,
+				  struct err *e)
 {
-	static const char *const words[] = { [NFLOG_OTHERWISE_AUDIT] = "audit",
-					     [NFLOG_OTHERWISE_ALLOW] = "allow",
-					     [NFLOG_OTHERWISE_DENY] = "deny" };
+	struct obs_options *o = options;
 
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (strcmp(value, words[i]) == 0) {
-			o->nflog.otherwise = (enum nflog_otherwise)i;
-			return ERR_OK;
-		}
-	return bad_value(e, OPT_NFLOG_DEFAULT, value, "allow, deny or audit");
+	return policy_meaning_parse(str_of(value), &o->policy_meaning)
+		       ? ERR_OK
+		       : opt_bad(row, value, "cilium or kubernetes", e);
 }
 
-static enum err_code set_option(struct obs_options *o, enum option_id id, const char *value,
+static enum err_code take_store(const struct opt_row *row, void *options, const char *value,
 				struct err *e)
 {
-	switch (id) {
-	case OPT_CILIUM_AGENT:
-		if (!*value)
-			return bad_value(e, id, value, "the path of a socket, or none");
-		o->cilium_agent = value;
-		return ERR_OK;
-	case OPT_CLUSTER:
-		o->cluster = value;
-		return ERR_OK;
-	case OPT_DROPS_EVERYWHERE:
-		o->bpf_config.drop_scope = BPF_SCOPE_MACHINE;
-		return ERR_OK;
-	case OPT_ENDPOINTS:
-		o->endpoints = value;
-		return ERR_OK;
-	case OPT_CHECKPOINT_CA_FILE:
-		o->checkpoint_ca_file = value;
-		return ERR_OK;
-	case OPT_CHECKPOINT_TO:
-		return add_text(o->checkpoint_to, &o->checkpoint_to_count, id, value, e);
-	case OPT_EVIDENCE_KEY:
-		o->evidence_key = value;
-		return ERR_OK;
-	case OPT_KUBECONFIG:
-		o->kubeconfig = value;
-		return ERR_OK;
-	case OPT_KUBERNETES:
-		o->kubernetes = true;
-		return ERR_OK;
-	case OPT_KUBE_CONTEXT:
-		o->kube_context = value;
-		return ERR_OK;
-	case OPT_HELP:
-		o->help = true;
-		return ERR_OK;
-	case OPT_POLICY_MEANING:
-		return policy_meaning_parse(str_of(value), &o->policy_meaning)
-			       ? ERR_OK
-			       : bad_value(e, id, value, "cilium or kubernetes");
-	case OPT_POLICIES:
-		o->policies = value;
-		return ERR_OK;
-	case OPT_CILIUM_MAP:
-	case OPT_CILIUM_MONITOR:
-	case OPT_CILIUM_RELEASE:
-	case OPT_CILIUM_TAKE_EVENTS:
-	case OPT_REDACT_ENABLED:
-	case OPT_REDACT_HTTP_HEADERS_ALLOW:
-	case OPT_REDACT_HTTP_HEADERS_DENY:
-	case OPT_REDACT_HTTP_URLQUERY:
-	case OPT_REDACT_HTTP_USERINFO:
-	case OPT_REDACT_KAFKA_APIKEY:
-		return set_cilium(o, id, value, e);
-	case OPT_ACCESS_FILE:
-		o->access_file = value;
-		return ERR_OK;
-	case OPT_HUBBLE_CA_FILE:
-		o->hubble.tls = &o->hubble_tls;
-		return add_text(o->hubble_ca_files, &o->hubble_tls.ca_file_count, id, value, e);
-	case OPT_HUBBLE_CERT_FILE:
-		o->hubble_tls.cert_file = value;
-		return ERR_OK;
-	case OPT_HUBBLE_KEY_FILE:
-		o->hubble_tls.key_file = value;
-		return ERR_OK;
-	case OPT_HUBBLE_SERVER:
-		o->hubble.address = value;
-		return ERR_OK;
-	case OPT_HUBBLE_TLS:
-		o->hubble.tls = &o->hubble_tls;
-		return ERR_OK;
-	case OPT_HUBBLE_TLS_NAME:
-		o->hubble.tls = &o->hubble_tls;
-		o->hubble_tls.server_name = value;
-		return ERR_OK;
-	case OPT_INSECURE_LISTEN:
-		o->insecure_listen = true;
-		return ERR_OK;
-	case OPT_INTERFACE:
-		return add_text(o->interfaces, &o->bpf_config.interface_count, id, value, e);
-	case OPT_LISTEN:
-		return add_text(o->listen, &o->listen_count, id, value, e);
-	case OPT_LOG_LEVEL:
-		return opt_log_level(&table[id], value, &o->log_level, e);
-	case OPT_METRICS:
-		o->metrics = value;
-		return ERR_OK;
-	case OPT_METRICS_CONFIG:
-		o->metrics_config = value;
-		return ERR_OK;
-	case OPT_METRICS_LISTEN:
-		o->metrics_listen = value;
-		return ERR_OK;
-	case OPT_METRICS_TLS_CERT_FILE:
-		o->metrics_tls_cert_file = value;
-		return ERR_OK;
-	case OPT_METRICS_TLS_CLIENT_CA_FILE:
-		return add_text(o->metrics_tls_client_ca_files, &o->metrics_tls_client_ca_count, id,
-				value, e);
-	case OPT_METRICS_TLS_KEY_FILE:
-		o->metrics_tls_key_file = value;
-		return ERR_OK;
-	case OPT_METRICS_USERS_FILE:
-		o->metrics_users_file = value;
-		return ERR_OK;
-	case OPT_NFLOG_DEFAULT:
-		return set_otherwise(o, value, e);
-	case OPT_NFLOG_PATTERN:
-		o->nflog.pattern = value;
-		return ERR_OK;
-	case OPT_NO_BPF:
-		o->bpf = false;
-		return ERR_OK;
-	case OPT_NODE_LABEL:
-		if (!strchr(value, '='))
-			return bad_value(e, id, value, "KEY=VALUE");
-		return add_text(o->node_labels, &o->node_label_count, id, value, e);
-	case OPT_NODE_NAME:
-		o->node_name = value;
-		return ERR_OK;
-	case OPT_NOISE:
-		o->bpf_config.noise = true;
-		return ERR_OK;
-	case OPT_REPLAY:
-		o->replay.path = value;
-		return ERR_OK;
-	case OPT_REPLAY_KEEP_TIME:
-		o->replay.keep_time = true;
-		return ERR_OK;
-	case OPT_RETENTION:
-	case OPT_RETENTION_EDGES:
-	case OPT_RETENTION_SIZE:
-	case OPT_SEAL_PERIOD:
-	case OPT_STORE:
-		return set_store(o, id, value, e);
-	case OPT_SOURCE:
-		return add_source(o, value, e);
-	case OPT_STATE_DIR:
-		o->state_dir = value;
-		return ERR_OK;
-	case OPT_TLS_CERT_FILE:
-		o->tls_cert_file = value;
-		return ERR_OK;
-	case OPT_TLS_CLIENT_CA_FILE:
-		return add_text(o->tls_client_ca_files, &o->tls_client_ca_count, id, value, e);
-	case OPT_TLS_KEY_FILE:
-		o->tls_key_file = value;
-		return ERR_OK;
-	case OPT_VERSION:
-		o->version = true;
-		return ERR_OK;
-	default:
-		return set_number(o, id, value, e);
-	}
+	struct obs_options *o = options;
+
+	o->store_off = strcmp(value, "off") == 0;
+	o->store_dir = o->store_off ? NULL : value;
+	return *value ? ERR_OK : opt_bad(row, value, "a folder, or off", e);
 }
+
+static const char *const nflog_words[] = { [NFLOG_OTHERWISE_AUDIT] = "audit",
+					   [NFLOG_OTHERWISE_ALLOW] = "allow",
+					   [NFLOG_OTHERWISE_DENY] = "deny",
+					   NULL };
+static const char *const release_words[] = { [CILIUM_RELEASE_AUTO] = "auto",
+					     [CILIUM_RELEASE_1_18] = "1.18",
+					     [CILIUM_RELEASE_1_19] = "1.19",
+					     NULL };
+
+/* ---- the options */
+
+static const struct opt_row source_rows[] = {
+	{ "drops-everywhere", NULL,
+	  "report drops of all network namespaces of the machine, also from "
+	  "inside one (default: there only this node's)",
+	  OPT_OWN(take_drops_everywhere) },
+	{ "interface", "NAME",
+	  "interface to watch, or a glob such as 'veth*'; '!' excludes; "
+	  "repeatable (default: those with a peer in another namespace or a route"
+	  " out)",
+	  OPT_LIST(struct obs_options, interfaces, bpf_config.interface_count) },
+	{ "interval", "TIME", "how often a connection that goes on is reported (default 5s)",
+	  OPT_DURATION(struct obs_options, bpf_config.interval_ns), .min = 100 * NS_PER_MS,
+	  .max = 3600 * NS_PER_S, .want = "a time from 100ms to 1h, such as 5s" },
+	{ "nflog-default", "VERDICT",
+	  "verdict of packets whose log prefix tells none: allow, deny or audit "
+	  "(default audit)",
+	  OPT_WORD(struct obs_options, nflog.otherwise, nflog_words),
+	  .want = "allow, deny or audit" },
+	{ "nflog-group", "N", "netfilter log group to read policy verdicts from; repeatable",
+	  OPT_OWN(take_nflog_group) },
+	{ "nflog-pattern", "REGEX",
+	  "how to read a log prefix: named groups verdict, direction, policy "
+	  "(default form tycho:<allow|deny|audit>:<ingress|egress>:<policy>)",
+	  OPT_TEXT(struct obs_options, nflog.pattern) },
+	{ "no-bpf", NULL, "load no kernel programs", OPT_UNSET(struct obs_options, bpf) },
+	{ "noise", NULL, "also report kernel drop reasons that are part of normal operation",
+	  OPT_FLAG(struct obs_options, bpf_config.noise) },
+	{ "replay", "FILE", "read flows from Hubble JSON lines; '-' is standard input",
+	  OPT_TEXT(struct obs_options, replay.path) },
+	{ "replay-keep-time", NULL, "keep the recorded times instead of stamping flows anew",
+	  OPT_FLAG(struct obs_options, replay.keep_time) },
+	{ "replay-repeat", "N", "read the file N times (default 1)",
+	  OPT_NUMBER(struct obs_options, replay.repeat), .min = 1, .want = "a number from 1 up" },
+	{ "replay-speed", "X", "1 as recorded, 2 twice as fast, 0 as fast as possible (default 0)",
+	  OPT_OWN(take_speed) },
+	{ "source", "NAME",
+	  "observe by this source, and none that is not named: bpf, nflog, "
+	  "replay, hubble, cilium-monitor, cilium-perf; repeatable (default: "
+	  "cilium-monitor if its socket is there, else bpf; and those that other "
+	  "options ask for)",
+	  OPT_OWN(take_source) },
+};
+
+static const struct opt_row cilium_rows[] = {
+	{ "cilium-agent", "PATH",
+	  "take names and policies from the Cilium agent that answers on this "
+	  "socket; 'none': from none (default where Cilium's events are "
+	  "read: " AGENT_NAMES_DEFAULT_PATH ")",
+	  OPT_TEXT(struct obs_options, cilium_agent), .want = "the path of a socket, or none" },
+	{ "cilium-map", "PATH",
+	  "Cilium's pinned perf event array, for --source cilium-perf (default " PERF_DEFAULT_PATH
+	  ", or below /run/cilium/bpffs)",
+	  OPT_TEXT(struct obs_options, cilium.map_path) },
+	{ "cilium-monitor", "PATH",
+	  "read this monitor socket of a Cilium agent (default for --source "
+	  "cilium-monitor: " MONITOR_DEFAULT_PATH ")",
+	  OPT_TEXT(struct obs_options, cilium.monitor_path) },
+	{ "cilium-release", "RELEASE",
+	  "layout of policy verdicts and socket traces: 1.18 (and before), 1.19 "
+	  "or auto (default auto: by the versions of other events)",
+	  OPT_WORD(struct obs_options, cilium.release, release_words),
+	  .want = "1.18, 1.19 or auto" },
+	{ "cilium-take-events", NULL,
+	  "let --source cilium-perf take the events away from Cilium's agent, "
+	  "whose Hubble then sees none",
+	  OPT_FLAG(struct obs_options, cilium.take_events) },
+	{ "hubble-ca-file", "FILE",
+	  "believe the Hubble server if signed by this (PEM), implies "
+	  "--hubble-tls; repeatable",
+	  OPT_LIST(struct obs_options, hubble_ca_files, hubble_tls.ca_file_count) },
+	{ "hubble-cert-file", "FILE", "our certificate chain (PEM) towards the Hubble server",
+	  OPT_TEXT(struct obs_options, hubble_tls.cert_file) },
+	{ "hubble-history", "TIME",
+	  "how far back the Hubble server is asked at first (default 1h; 0: only "
+	  "what comes)",
+	  OPT_DURATION(struct obs_options, hubble.history_ns), .want = "a time such as 1h, or 0" },
+	{ "hubble-key-file", "FILE", "private key (PEM) of --hubble-cert-file",
+	  OPT_TEXT(struct obs_options, hubble_tls.key_file) },
+	{ "hubble-server", "ADDRESS",
+	  "follow the flows of this Hubble server: agent, relay or Tycho "
+	  "(--source hubble: default unix:///var/run/cilium/hubble.sock)",
+	  OPT_TEXT(struct obs_options, hubble.address) },
+	{ "hubble-tls", NULL,
+	  "TLS to the Hubble server; without --hubble-ca-file, the system's CAs "
+	  "are believed",
+	  OPT_FLAG(struct obs_options, hubble_has_tls) },
+	{ "hubble-tls-name", "NAME",
+	  "name to expect in the Hubble server's certificate (default: its host),"
+	  " implies --hubble-tls",
+	  OPT_TEXT(struct obs_options, hubble_tls.server_name) },
+	{ "redact-enabled", NULL,
+	  "redact L7 records of Cilium: values of HTTP headers, and what the "
+	  "other --redact options say",
+	  OPT_FLAG(struct obs_options, cilium.redact.enabled) },
+	{ "redact-http-headers-allow", "NAME",
+	  "header whose value stays, no other's does; repeatable",
+	  OPT_LIST(struct obs_options, cilium.headers_allow, cilium.redact.allow_count) },
+	{ "redact-http-headers-deny", "NAME",
+	  "header whose value is redacted, no other's is; repeatable",
+	  OPT_LIST(struct obs_options, cilium.headers_deny, cilium.redact.deny_count) },
+	{ "redact-http-urlquery", NULL, "cut off the query and fragment of URLs",
+	  OPT_FLAG(struct obs_options, cilium.redact.http_urlquery) },
+	{ "redact-http-userinfo", "BOOL", "redact the password in URLs (default true)",
+	  OPT_BOOL(struct obs_options, cilium.redact.http_userinfo) },
+	{ "redact-kafka-apikey", NULL, "redact Kafka's API keys",
+	  OPT_FLAG(struct obs_options, cilium.redact.kafka_apikey) },
+};
+
+static const struct opt_row name_rows[] = {
+	{ "cluster", "NAME", "cluster this node belongs to (default: none)",
+	  OPT_TEXT(struct obs_options, cluster) },
+	{ "endpoints", "FILE", "YAML file that names addresses; reread when it changes",
+	  OPT_TEXT(struct obs_options, endpoints) },
+	{ "kube-context", "NAME", "context of --kubeconfig (default: its current one)",
+	  OPT_TEXT(struct obs_options, kube_context) },
+	{ "kubeconfig", "FILE",
+	  "how to reach the API server of --kubernetes (default: as the pod that "
+	  "this runs in)",
+	  OPT_TEXT(struct obs_options, kubeconfig) },
+	{ "kubernetes", NULL, "take names and policies from Kubernetes' API server",
+	  OPT_FLAG(struct obs_options, kubernetes) },
+	{ "node-label", "KEY=VALUE", "label of this node; repeatable",
+	  OPT_LIST_OF(take_label, struct obs_options, node_labels, node_label_count) },
+	{ "node-name", "NAME", "name of this node (default: host name)",
+	  OPT_TEXT(struct obs_options, node_name) },
+	{ "policies", "PATH",
+	  "network policies in force, for naming them in drops and verdicts: a "
+	  "file or folder of Kubernetes objects; reread when it changes",
+	  OPT_TEXT(struct obs_options, policies) },
+	{ "policy-meaning", "WHOSE",
+	  "what a NetworkPolicy means: cilium, or kubernetes for other CNIs "
+	  "(default cilium)",
+	  OPT_OWN(take_meaning) },
+};
+
+static const struct opt_row record_rows[] = {
+	{ "checkpoint-ca-file", "FILE",
+	  "believe https targets of --checkpoint-to if signed by this (PEM) "
+	  "(default: the system's CAs)",
+	  OPT_TEXT(struct obs_options, checkpoint_ca_file) },
+	{ "checkpoint-to", "TARGET",
+	  "send each signed checkpoint there at once: file:/path, syslog, "
+	  "http://… or https://…; repeatable",
+	  OPT_LIST(struct obs_options, checkpoint_to, checkpoint_to_count) },
+	{ "evidence-key", "FILE",
+	  "Ed25519 key (PEM) that signs the record; made if it is not there "
+	  "(default: evidence.key beside the store)",
+	  OPT_TEXT(struct obs_options, evidence_key) },
+	{ "retention", "TIME",
+	  "how long flows are kept, such as 36h or 30d; 0: without limit (default"
+	  " 7d)",
+	  OPT_DURATION(struct obs_options, store.retention_ns), .min = MINUTE_NS, .or_zero = true,
+	  .want = "a time from 1m on, such as 36h or 30d, or 0" },
+	{ "retention-edges", "TIME",
+	  "how long the service map by the minute is kept (default 400d)",
+	  OPT_DURATION(struct obs_options, store.edges_retention_ns), .min = 60 * MINUTE_NS,
+	  .want = "a time from 1h on, such as 90d" },
+	{ "retention-size", "SIZE",
+	  "how large the store may grow, such as 500M or 2T; 0: without limit "
+	  "(default 10G)",
+	  OPT_SIZE(struct obs_options, store.retention_bytes), .min = UINT64_C(16) << 20,
+	  .or_zero = true, .want = "a size from 16M on, such as 500M or 2T, or 0" },
+	{ "ring-capacity", "N", "flows kept in memory: 2^k - 1 (default 65535)",
+	  OPT_NUMBER(struct obs_options, ring_capacity), .want = "a number of flows, 2^k - 1" },
+	{ "seal-period", "TIME",
+	  "what a crash may lose: flows are sealed into the store this often "
+	  "(default 1s)",
+	  OPT_DURATION(struct obs_options, store.seal_ns), .min = 100 * NS_PER_MS, .max = MINUTE_NS,
+	  .want = "a time from 100ms to 1m, such as 1s" },
+	{ "state-dir", "DIR",
+	  "what must survive a restart (default /var/lib/tycho, or "
+	  "$XDG_STATE_HOME/tycho when not root)",
+	  OPT_TEXT(struct obs_options, state_dir) },
+	{ "store", "DIR|off", "where flows are kept (default: the state directory)",
+	  OPT_OWN(take_store) },
+};
+
+static const struct opt_row metrics_rows[] = {
+	{ "metrics", "LIST",
+	  "Hubble's metrics to count, with their options, such as 'flow "
+	  "drop:labelsContext=source_namespace'",
+	  OPT_TEXT(struct obs_options, metrics) },
+	{ "metrics-config", "FILE",
+	  "YAML file of Hubble's metrics, instead of --metrics; reread when it "
+	  "changes",
+	  OPT_TEXT(struct obs_options, metrics_config) },
+	{ "metrics-listen", "ADDRESS",
+	  "host:port to answer /metrics, /healthz and /readyz on (default with "
+	  "--metrics and --metrics-config: 127.0.0.1:9965; otherwise none)",
+	  OPT_TEXT(struct obs_options, serve.metrics_listen) },
+	{ "metrics-series", "N",
+	  "most series of Hubble's metrics at a time; the least active fold into "
+	  "others (default 20000)",
+	  OPT_NUMBER(struct obs_options, metrics_series), .min = 64, .max = 1000000,
+	  .want = "a number of series from 64 to 1000000" },
+};
+
+static const struct opt_row answer_rows[] = {
+	{ "listen", "ADDRESS",
+	  "where to answer: unix:///path or host:port; repeatable (default "
+	  "unix:///run/tycho/observer.sock)",
+	  OPT_LIST(struct obs_options, serve.listen, serve.listen_count) },
+	{ "stall-timeout", "TIME",
+	  "cut off a client that takes no message for so long (default 30s)",
+	  OPT_DURATION(struct obs_options, stall_timeout_ns), .min = 100 * NS_PER_MS,
+	  .max = 3600 * NS_PER_S, .want = "a time from 100ms to 1h, such as 30s" },
+};
+
+static const struct opt_group groups[] = {
+	{ "What is watched", source_rows, ARRAY_LEN(source_rows), 0 },
+	{ "Cilium and Hubble", cilium_rows, ARRAY_LEN(cilium_rows), 0 },
+	{ "Names and policies", name_rows, ARRAY_LEN(name_rows), 0 },
+	{ "The record", record_rows, ARRAY_LEN(record_rows), 0 },
+	{ "Answers", answer_rows, ARRAY_LEN(answer_rows), 0 },
+	SERVE_GROUP(struct obs_options, serve),
+	{ "Metrics", metrics_rows, ARRAY_LEN(metrics_rows), 0 },
+	SERVE_METRICS_GROUP(struct obs_options, serve),
+	OPT_COMMON_GROUP(struct obs_options, common),
+};
+
+const struct opt_program obs_program = {
+	"tycho-observer", TYCHO_VERSION,
+	"tycho-observer watches the flows of this node and answers for them.", groups,
+	ARRAY_LEN(groups)
+};
+
+/* ---- what belongs together */
 
 /* What --source names is observed; what it does not must not have been asked for otherwise. */
 static enum err_code choose_sources(struct obs_options *o, struct err *e)
@@ -729,35 +409,15 @@ static enum err_code check_cilium(const struct obs_options *o, struct err *e)
 
 static enum err_code check_hubble(const struct obs_options *o, struct err *e)
 {
-	if (!o->hubble_tls.cert_file != !o->hubble_tls.key_file)
-		return err_set(e, ERR_INVALID,
-			       "--hubble-cert-file and --hubble-key-file are needed together");
+	enum err_code code = opt_both("hubble-cert-file", o->hubble_tls.cert_file,
+				      "hubble-key-file", o->hubble_tls.key_file, e);
+
+	if (code != ERR_OK)
+		return code;
 	if (o->hubble_tls.cert_file && !o->hubble.tls)
 		return err_set(e, ERR_INVALID, "--hubble-cert-file needs --hubble-tls");
 	if (o->hubble.tls && !o->hubble.address)
 		return err_set(e, ERR_INVALID, "--hubble-tls needs --hubble-server");
-	return ERR_OK;
-}
-
-/* What the endpoint needs, and that there is one. */
-static enum err_code check_metrics(struct obs_options *o, struct err *e)
-{
-	if (o->metrics && o->metrics_config)
-		return err_set(e, ERR_INVALID, "--metrics and --metrics-config exclude each other");
-	if (!o->metrics_listen && (o->metrics || o->metrics_config))
-		o->metrics_listen = "127.0.0.1:9965";
-	if (!o->metrics_tls_cert_file != !o->metrics_tls_key_file)
-		return err_set(e, ERR_INVALID,
-			       "--metrics-tls-cert-file and --metrics-tls-key-file are needed "
-			       "together");
-	if (o->metrics_tls_client_ca_count && !o->metrics_tls_cert_file)
-		return err_set(e, ERR_INVALID,
-			       "--metrics-tls-client-ca-file needs --metrics-tls-cert-file and "
-			       "--metrics-tls-key-file");
-	if (!o->metrics_listen && (o->metrics_tls_cert_file || o->metrics_users_file))
-		return err_set(e, ERR_INVALID, "%s needs --metrics-listen",
-			       o->metrics_users_file ? "--metrics-users-file"
-						     : "--metrics-tls-cert-file");
 	return ERR_OK;
 }
 
@@ -774,14 +434,17 @@ static enum err_code check_kubernetes(const struct obs_options *o, struct err *e
 	return ERR_OK;
 }
 
-static enum err_code check_together(const struct obs_options *o, struct err *e)
+static enum err_code check_metrics(struct obs_options *o, struct err *e)
 {
-	if (!o->tls_cert_file != !o->tls_key_file)
-		return err_set(e, ERR_INVALID,
-			       "--tls-cert-file and --tls-key-file are needed together");
-	if (o->tls_client_ca_count && !o->tls_cert_file)
-		return err_set(e, ERR_INVALID,
-			       "--tls-client-ca-file needs --tls-cert-file and --tls-key-file");
+	if (o->metrics && o->metrics_config)
+		return err_set(e, ERR_INVALID, "--metrics and --metrics-config exclude each other");
+	if (!o->serve.metrics_listen && (o->metrics || o->metrics_config))
+		o->serve.metrics_listen = "127.0.0.1:9965";
+	return serve_check(&o->serve, e);
+}
+
+static enum err_code check_sources(const struct obs_options *o, struct err *e)
+{
 	if (o->nflog.otherwise && !o->nflog.group_count)
 		return err_set(e, ERR_INVALID, "--nflog-default needs --nflog-group");
 	if (o->nflog.pattern && !o->nflog.group_count)
@@ -794,48 +457,39 @@ static enum err_code check_together(const struct obs_options *o, struct err *e)
 		return err_set(e, ERR_INVALID,
 			       "--no-bpf leaves nothing to observe; add --nflog-group, --replay, "
 			       "--hubble-server or --cilium-monitor");
-	if (check_cilium(o, e) != ERR_OK || check_kubernetes(o, e) != ERR_OK)
-		return e->code;
-	return check_hubble(o, e);
+	return ERR_OK;
 }
 
 enum err_code obs_options_read(int argc, const char *const *argv, struct obs_options *ret,
 			       struct err *e)
 {
-	struct obs_options o = {
+	*ret = (struct obs_options){
 		.bpf = true,
 		.ring_capacity = 65535,
 		.metrics_series = 20000,
-		.log_level = LOG_INFO,
-		.ready_fd = -1,
 		.bpf_config = { .traces = true, .drops = true },
 		.hubble = { .history_ns = 3600 * NS_PER_S },
 		.store = { .retention_ns = 7 * 86400 * NS_PER_S,
 			   .retention_bytes = UINT64_C(10) << 30 },
 		.cilium = { .redact.http_userinfo = true },
+		.common = OPT_COMMON_DEFAULT,
 	};
-
-	struct opt_reader r = opt_reader_of(table, OPT_COUNT_, argc, argv);
-	const char *value;
-	enum err_code code;
-	size_t id;
-	while ((code = opt_next(&r, &id, &value, e)) == ERR_OK) {
-		code = set_option(&o, (enum option_id)id, value, e);
-		if (code != ERR_OK)
-			return code;
-	}
-	if (code != ERR_CLOSED)
+	enum err_code code = opt_read(&obs_program, argc, argv, ret, e);
+	if (code != ERR_OK || ret->common.help || ret->common.version)
 		return code;
-	*ret = o;
 	ret->bpf_config.interfaces = ret->interfaces;
 	ret->nflog.groups = ret->nflog_groups;
 	ret->hubble_tls.ca_files = ret->hubble_ca_files;
-	if (ret->hubble.tls)
+	if (ret->hubble_has_tls || ret->hubble_tls.ca_file_count || ret->hubble_tls.server_name)
 		ret->hubble.tls = &ret->hubble_tls;
-	if (ret->help || ret->version)
-		return ERR_OK;
 	code = choose_sources(ret, e);
 	if (code == ERR_OK)
 		code = check_metrics(ret, e);
-	return code == ERR_OK ? check_together(ret, e) : code;
+	if (code == ERR_OK)
+		code = check_sources(ret, e);
+	if (code == ERR_OK)
+		code = check_cilium(ret, e);
+	if (code == ERR_OK)
+		code = check_kubernetes(ret, e);
+	return code == ERR_OK ? check_hubble(ret, e) : code;
 }

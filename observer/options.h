@@ -4,22 +4,22 @@
 #ifndef TYCHO_OBSERVER_OPTIONS_H
 #define TYCHO_OBSERVER_OPTIONS_H
 
-#include "base/err.h"
-#include "base/log.h"
+#include "base/opt.h"
 #include "observer/cilium_part.h"
 #include "observer/source/bpf.h"
 #include "observer/source/nflog.h"
-#include "policy/policy.h"
 #include "observer/source/replay.h"
-#include "store/store.h"
 #include "observer/upstream/hubble.h"
+#include "policy/policy.h"
+#include "serve/serve.h"
+#include "store/store.h"
 
 enum { OPTIONS_LIST = 64 };
 
 /* Texts are borrowed from argv. */
 struct obs_options {
-	const char *listen[OPTIONS_LIST];
-	size_t listen_count;
+	struct opt_common common;
+	struct serve_options serve;
 	const char *node_name, *cluster;
 	const char *node_labels[OPTIONS_LIST];
 	size_t node_label_count;
@@ -40,22 +40,13 @@ struct obs_options {
 	struct source_hubble_config hubble; /* address NULL: none; tls: NULL or &hubble_tls */
 	const char *hubble_ca_files[OPTIONS_LIST];
 	struct rpc_tls hubble_tls;
+	bool hubble_has_tls;
 	size_t ring_capacity;
 	uint64_t stall_timeout_ns; /* 0: the server's default */
-	const char *tls_cert_file, *tls_key_file;
-	const char *tls_client_ca_files[OPTIONS_LIST];
-	size_t tls_client_ca_count;
 	enum policy_meaning policy_meaning;
-	const char *policies;    /* file or folder; NULL: none are known */
-	const char *access_file; /* NULL: everybody may see everything */
-	bool insecure_listen;
+	const char *policies;       /* file or folder; NULL: none are known */
 	const char *metrics;        /* list of Hubble's metrics; NULL: none */
 	const char *metrics_config; /* or a file of them; NULL: none */
-	const char *metrics_listen; /* NULL: no endpoint */
-	const char *metrics_tls_cert_file, *metrics_tls_key_file;
-	const char *metrics_tls_client_ca_files[OPTIONS_LIST];
-	size_t metrics_tls_client_ca_count;
-	const char *metrics_users_file; /* NULL: no password asked */
 	size_t metrics_series;
 	const char *state_dir;
 	const char *store_dir; /* NULL: the state directory */
@@ -65,15 +56,13 @@ struct obs_options {
 	size_t checkpoint_to_count;
 	const char *checkpoint_ca_file; /* NULL: the system's */
 	struct store_config store;      /* periods and limits only */
-	enum log_level log_level;
-	int ready_fd; /* -1: none */
-	bool help, version;
 };
 
-/* ERR_INVALID with one sentence that names the option. */
+/* ERR_INVALID with one sentence that names the option. *@ret holds pointers into itself: it stays
+ * where it is. */
 MUST_CHECK enum err_code obs_options_read(int argc, const char *const *argv,
 					  struct obs_options *ret, struct err *e);
-/* Text of --help; also what the man page is made from. */
-void obs_options_help(void);
+/* For --help and --version. */
+extern const struct opt_program obs_program;
 
 #endif

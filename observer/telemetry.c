@@ -73,20 +73,10 @@ static enum err_code open_flows(struct telemetry *t, const struct telemetry_conf
 static enum err_code open_server(struct telemetry *t, const struct telemetry_config *config,
 				 struct err *e)
 {
-	const struct obs_options *o = config->options;
-	const struct rpc_tls tls = { .cert_file = o->metrics_tls_cert_file,
-				     .key_file = o->metrics_tls_key_file,
-				     .ca_files = o->metrics_tls_client_ca_files,
-				     .ca_file_count = o->metrics_tls_client_ca_count };
-	const struct metrics_server_config server = {
-		.address = o->metrics_listen,
-		.metrics = t->metrics,
-		.tls = tls.cert_file ? &tls : NULL,
-		.users_file = o->metrics_users_file,
-		.ready = is_ready,
-		.ctx = t,
-	};
-	return metrics_server_new(&server, &t->server, e);
+	const struct metrics_server_config server = { .metrics = t->metrics,
+						      .ready = is_ready,
+						      .ctx = t };
+	return serve_metrics(&config->options->serve, &server, &t->server, e);
 }
 
 enum err_code telemetry_new(const struct telemetry_config *config, struct telemetry **ret,
@@ -96,8 +86,8 @@ enum err_code telemetry_new(const struct telemetry_config *config, struct teleme
 	if (!t)
 		return err_set(e, ERR_NOMEM, "metrics");
 	t->capture = config->capture;
-	t->certificates[0] = config->options->tls_cert_file;
-	t->certificates[1] = config->options->metrics_tls_cert_file;
+	t->certificates[0] = config->options->serve.tls.cert_file;
+	t->certificates[1] = config->options->serve.metrics_tls.cert_file;
 	t->process = (struct process_info){ .program = "tycho-observer",
 					    .version = TYCHO_VERSION,
 					    .certificates = t->certificates,

@@ -11,10 +11,8 @@
 #include <stdio.h>
 
 #include "access/gate.h"
-#include "base/buf.h"
 #include "base/log.h"
 #include "base/notify.h"
-#include "base/net.h"
 #include "base/signals.h"
 #include "config.h"
 #include "relay/api.h"
@@ -26,7 +24,7 @@
 #include "relay/telemetry.h"
 #include "rpc/server.h"
 
-enum { SHUTDOWN_GRACE_S = 2, SOCKET_MODE = 0660, NODE_NAME_BYTES = 256 };
+enum { SHUTDOWN_GRACE_S = 2, NODE_NAME_BYTES = 256 };
 
 /* "" is what probes ask for, the others are what clients of an observer do. */
 static const char *const health_names[] = { "", "observer.Observer", "hubble.server.Observer" };
@@ -39,7 +37,6 @@ struct relay {
 	bool rpc_up;
 	struct rpc_fan *fan;
 	struct keeper *keeper;
-	struct rpc_tls peer_tls;
 	struct peers *peers;
 	struct peers_file *file;
 	struct dns_peers *dns;
@@ -97,11 +94,7 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 {
 	rpc_init();
 	r->rpc_up = true;
-	r->peer_tls = (struct rpc_tls){ .cert_file = r->o.peer_cert_file,
-					.key_file = r->o.peer_key_file,
-					.ca_files = r->o.peer_ca_files,
-					.ca_file_count = r->o.peer_ca_count };
-	r->service_tls = r->peer_tls;
+	r->service_tls = r->o.peer_files;
 	r->service_tls.server_name = r->o.peer_service_tls_name;
 	enum err_code code = rpc_fan_new_for_server(&r->fan, e);
 	if (code == ERR_OK)
@@ -109,7 +102,7 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 	if (code != ERR_OK)
 		return code;
 	const struct peers_config config = { .fan = r->fan,
-					     .tls = r->o.peer_tls ? &r->peer_tls : NULL,
+					     .tls = r->o.peer_tls ? &r->o.peer_files : NULL,
 					     .changed = on_peer_changed,
 					     .ctx = r->keeper };
 	code = peers_new(&config, &r->peers, e);
@@ -127,42 +120,16 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 	return code;
 }
 
-/* Plain text beyond loopback is only given out to those who asked for it by name. */
-static enum err_code check_listen(const struct relay *r, const char *option, const char *address,
-				  bool tls, struct err *e)
-{
-	if (tls || address_is_local(address))
-		return ERR_OK;
-	if (!r->o.insecure_listen)
-		return err_set(e, ERR_INVALID,
-			       "--%slisten %s: plain text on an address that others can reach; "
-			       "give --%stls-cert-file and --%stls-key-file, or --insecure-listen "
-			       "if that is meant",
-			       option, address, option, option);
-	log_warn("listening in plain text on an address that others can reach", "address=%s",
-		 LOG_QUOTE(address));
-	return ERR_OK;
-}
-
 static enum err_code open_server(struct relay *r, struct err *e)
 {
 	static const struct rpc_metadata metadata[] = {
 		{ "hubble-relay-version", TYCHO_HUBBLE_VERSION }, { "tycho-version", TYCHO_VERSION }
 	};
-	const struct rpc_tls tls = { .cert_file = r->o.tls_cert_file,
-				     .key_file = r->o.tls_key_file,
-				     .ca_files = r->o.tls_client_ca_files,
-				     .ca_file_count = r->o.tls_client_ca_count };
-	struct rpc_listen listens[RLY_OPTIONS_LIST];
-
-	for (size_t i = 0; i < r->o.listen_count; i++) {
-		const char *address = r->o.listen[i];
-		bool with_tls = tls.cert_file && !address_is_unix(address);
-		enum err_code may = check_listen(r, "", address, with_tls, e);
-		if (may != ERR_OK)
-			return may;
-		listens[i] = (struct rpc_listen){ address, with_tls ? &tls : NULL, SOCKET_MODE };
-	}
+	const struct serve_options *o = &r->o.serve;
+	struct rpc_listen listens[SERVE_LIST];
+	enum err_code code = serve_listens(o, listens, e);
+	if (code != ERR_OK)
+		return code;
 	const struct api_config api = { .fan = r->fan,
 					.peers = r->peers,
 					.keeper = r->keeper,
@@ -172,13 +139,13 @@ static enum err_code open_server(struct relay *r, struct err *e)
 					.drain_ns = r->o.drain_ns,
 					.has_tls = r->o.peer_tls,
 					.forward_authorization = r->o.forward_authorization };
-	enum err_code code = api_new(&api, &r->api, e);
-	if (code == ERR_OK && r->o.access_file)
-		code = gate_new(r->o.access_file, &r->gate, e);
+	code = api_new(&api, &r->api, e);
+	if (code == ERR_OK && o->access_file)
+		code = gate_new(o->access_file, &r->gate, e);
 	if (code != ERR_OK)
 		return code;
 	struct rpc_server_config config = { .listens = listens,
-					    .listen_count = r->o.listen_count,
+					    .listen_count = o->listen_count,
 					    .metadata = metadata,
 					    .metadata_count = ARRAY_LEN(metadata),
 					    .gate = gate_of(r->gate),
@@ -196,48 +163,12 @@ static enum err_code open_server(struct relay *r, struct err *e)
 
 static enum err_code open_telemetry(struct relay *r, struct err *e)
 {
-	if (!r->o.metrics_listen)
+	if (!r->o.serve.metrics_listen)
 		return ERR_OK;
 	const struct telemetry_config config = {
 		.options = &r->o, .peers = r->peers, .api = r->api, .server = r->server
 	};
-	enum err_code code =
-		check_listen(r, "metrics-", r->o.metrics_listen, r->o.metrics_tls_cert_file, e);
-	return code == ERR_OK ? telemetry_new(&config, &r->telemetry, e) : code;
-}
-
-/* One line "ready ADDRESS…" with the ports that were really given. */
-static void tell_ready(struct relay *r)
-{
-	char text[4096], shown[4096];
-	struct buf line = buf_fixed(text, sizeof text);
-
-	buf_lit(&line, "ready");
-	for (size_t i = 0; i < r->o.listen_count; i++) {
-		struct str address = str_of(r->o.listen[i]);
-		int port = rpc_server_port(r->server, i);
-		buf_char(&line, ' ');
-		if (port > 0)
-			buf_printf(&line, "%.*s:%d", (int)str_find_last(address, ':'), address.p,
-				   port);
-		else
-			buf_str_put(&line, address);
-	}
-	if (r->telemetry) {
-		struct str address = str_of(r->o.metrics_listen);
-		buf_printf(&line, " metrics=%.*s:%d", (int)str_find_last(address, ':'), address.p,
-			   telemetry_port(r->telemetry));
-	}
-	(void)snprintf(shown, sizeof shown, "%.*s",
-		       STR_FMT(str_from(buf_str(&line), strlen("ready "))));
-	log_info("relaying", "node=%s addresses=%s", LOG_QUOTE(r->node_name), LOG_QUOTE(shown));
-	buf_char(&line, '\n');
-	notify_send("READY=1");
-	if (r->o.ready_fd < 0)
-		return;
-	if (write(r->o.ready_fd, line.p, line.len) < 0)
-		log_warn("nobody takes the ready line", "errno=%d", errno);
-	(void)close(r->o.ready_fd);
+	return telemetry_new(&config, &r->telemetry, e);
 }
 
 static void reread_peers(struct relay *r, bool always)
@@ -330,7 +261,8 @@ static enum err_code relay(struct relay *r, struct err *e)
 		if (code != ERR_OK)
 			return code;
 	}
-	tell_ready(r);
+	serve_tell_ready(&r->o.serve, &r->o.common, "relaying", r->node_name, r->server,
+			 r->telemetry ? telemetry_port(r->telemetry) : 0);
 	serve(r);
 	return ERR_OK;
 }
@@ -344,17 +276,11 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "tycho-relay: %s\n", e.msg);
 		return 1;
 	}
-	if (r.o.help) {
-		rly_options_help();
+	if (opt_is_answered(&rly_program, &r.o.common))
 		return 0;
-	}
-	if (r.o.version) {
-		(void)puts("tycho-relay " TYCHO_VERSION);
-		return 0;
-	}
-	log_set_level(r.o.log_level);
-	if (!r.o.listen_count)
-		r.o.listen[r.o.listen_count++] = "localhost:4245";
+	log_set_level(r.o.common.log_level);
+	if (!r.o.serve.listen_count)
+		r.o.serve.listen[r.o.serve.listen_count++] = "localhost:4245";
 	if (relay(&r, &e) != ERR_OK) {
 		(void)fprintf(stderr, "tycho-relay: %s\n", e.msg);
 		return 1;

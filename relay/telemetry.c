@@ -99,9 +99,9 @@ enum err_code telemetry_new(const struct telemetry_config *config, struct teleme
 		return err_set(e, ERR_NOMEM, "metrics");
 	t->peers = config->peers;
 	t->api = config->api;
-	t->certificates[0] = o->tls_cert_file;
-	t->certificates[1] = o->peer_cert_file;
-	t->certificates[2] = o->metrics_tls_cert_file;
+	t->certificates[0] = o->serve.tls.cert_file;
+	t->certificates[1] = o->peer_files.cert_file;
+	t->certificates[2] = o->serve.metrics_tls.cert_file;
 	t->process = (struct process_info){ .program = "tycho-relay",
 					    .version = TYCHO_VERSION,
 					    .certificates = t->certificates,
@@ -112,19 +112,11 @@ enum err_code telemetry_new(const struct telemetry_config *config, struct teleme
 		code = add_collectors(t, config, e);
 	if (code != ERR_OK)
 		return code;
-	const struct rpc_tls tls = { .cert_file = o->metrics_tls_cert_file,
-				     .key_file = o->metrics_tls_key_file,
-				     .ca_files = o->metrics_tls_client_ca_files,
-				     .ca_file_count = o->metrics_tls_client_ca_count };
-	const struct metrics_server_config server = {
-		.address = o->metrics_listen,
-		.metrics = t->metrics,
-		.tls = tls.cert_file ? &tls : NULL,
-		.users_file = o->metrics_users_file,
-		.ready = is_ready,
-		.ctx = t,
-	};
-	code = metrics_server_new(&server, &t->server, e); /* last: it asks all of the above */
+	const struct metrics_server_config server = { .metrics = t->metrics,
+						      .ready = is_ready,
+						      .ctx = t };
+	code = serve_metrics(&o->serve, &server, &t->server,
+			     e); /* last: it asks all of the above */
 	if (code != ERR_OK)
 		return code;
 	*ret = TAKE(t);

@@ -127,18 +127,14 @@ static enum err_code open_views(struct ui *ui, struct err *e)
 /* One line "ready URL", for whoever started us. */
 static void tell_ready(const struct ui *ui)
 {
-	char url[UI_HOST_BYTES + 32];
+	char line[UI_HOST_BYTES + 32];
 	bool v6 = strchr(ui->o.listen_host, ':') != NULL;
 
-	(void)snprintf(url, sizeof url, "http%s://%s%s%s:%u", ui->o.server_cert_file ? "s" : "",
-		       v6 ? "[" : "", ui->o.listen_host, v6 ? "]" : "", ui_site_port(ui->site));
-	log_info("serving", "url=%s server=%s", url, LOG_QUOTE(ui->o.server));
-	notify_send("READY=1");
-	if (ui->o.ready_fd < 0)
-		return;
-	if (dprintf(ui->o.ready_fd, "ready %s\n", url) < 0)
-		log_warn("nobody takes the ready line", "errno=%d", errno);
-	(void)close(ui->o.ready_fd);
+	(void)snprintf(line, sizeof line, "ready http%s://%s%s%s:%u",
+		       ui->o.server_cert_file ? "s" : "", v6 ? "[" : "", ui->o.listen_host,
+		       v6 ? "]" : "", ui_site_port(ui->site));
+	log_info("serving", "url=%s server=%s", line + strlen("ready "), LOG_QUOTE(ui->o.server));
+	opt_tell_ready(&ui->o.common, line);
 }
 
 static enum err_code serve(struct ui *ui, struct err *e)
@@ -168,15 +164,9 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "tycho-ui: %s\n", e.msg);
 		return 1;
 	}
-	if (ui.o.help) {
-		ui_options_help();
+	if (opt_is_answered(&ui_program, &ui.o.common))
 		return 0;
-	}
-	if (ui.o.version) {
-		(void)puts("tycho-ui " TYCHO_VERSION);
-		return 0;
-	}
-	log_set_level(ui.o.log_level);
+	log_set_level(ui.o.common.log_level);
 	if (serve(&ui, &e) != ERR_OK) {
 		(void)fprintf(stderr, "tycho-ui: %s\n", e.msg);
 		return 1;

@@ -4,14 +4,14 @@
 #ifndef TYCHO_UI_OPTIONS_H
 #define TYCHO_UI_OPTIONS_H
 
-#include "base/err.h"
-#include "base/log.h"
+#include "base/opt.h"
 #include "rpc/rpc.h"
 
 enum { UI_OPTIONS_LIST = 16, UI_HOST_BYTES = 256 };
 
 /* Texts are borrowed from argv. */
 struct ui_options {
+	struct opt_common common;
 	const char *server;
 	char listen_host[UI_HOST_BYTES]; /* without brackets */
 	uint16_t listen_port;            /* 0: any that is free */
@@ -25,16 +25,13 @@ struct ui_options {
 	bool tls;
 	struct rpc_tls tls_files;
 	const char *tls_ca_files[UI_OPTIONS_LIST];
-	enum log_level log_level;
-	int ready_fd; /* -1: none */
-	bool help, version;
 };
 
 /* ERR_INVALID with one sentence that names the option. @ret holds a pointer into itself: it stays
  * where it is. */
 MUST_CHECK enum err_code ui_options_read(int argc, const char *const *argv, struct ui_options *ret,
 					 struct err *e);
-/* Text of --help. */
-void ui_options_help(void);
+/* For --help and --version. */
+extern const struct opt_program ui_program;
 
 #endif

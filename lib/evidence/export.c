@@ -365,7 +365,8 @@ static enum err_code step_entries(struct evidence_export *x, struct buf *out, st
 	if (code != ERR_OK || !export_knows_matches(x))
 		return code;
 	if (p->at == p->count) {
-		bool was_last = p->count && p->is_last;
+		/* A record that was found since may stand in a block that was sealed since. */
+		bool was_last = p->count && p->is_last && !export_has_match(x);
 		if (!was_last)
 			code = read_page(x, e);
 		if (code != ERR_OK)

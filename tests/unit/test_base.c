@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/net.h"
-#include "base/opt.h"
 #include "base/signals.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -322,37 +321,6 @@ static void an_address_is_local_only_if_nobody_else_can_reach_it(void **state)
 		assert_false(address_is_local(open_[i]));
 }
 
-static void options_are_read_by_their_table_or_refused(void **state)
-{
-	(void)state;
-	static const struct opt_row rows[] = { { "listen", "ADDRESS", "where" },
-					       { "quiet", NULL, "say less" } };
-	const char *good[] = { "x", "--listen", "a", "--listen=b=c", "--quiet" };
-	struct opt_reader r = opt_reader_of(rows, ARRAY_LEN(rows), ARRAY_LEN(good), good);
-	const char *value;
-	size_t row;
-	struct err e;
-	assert_int_equal(opt_next(&r, &row, &value, &e), ERR_OK);
-	assert_string_equal(value, "a");
-	assert_int_equal(opt_next(&r, &row, &value, &e), ERR_OK);
-	assert_string_equal(value, "b=c");
-	assert_int_equal(opt_next(&r, &row, &value, &e), ERR_OK);
-	assert_int_equal(row, 1);
-	assert_null(value);
-	assert_int_equal(opt_next(&r, &row, &value, &e), ERR_CLOSED);
-	static const char *const bad[] = {
-		"--bogus", "stray", "--listen", "--quiet=yes", "--", "-q"
-	};
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		const char *argv[] = { "x", bad[i] };
-		r = opt_reader_of(rows, ARRAY_LEN(rows), 2, argv);
-		assert_int_equal(opt_next(&r, &row, &value, &e), ERR_INVALID);
-		assert_non_null(strstr(e.msg, *bad[i] == '-' && bad[i][1] == '-' && bad[i][2]
-						      ? "--"
-						      : "unexpected"));
-	}
-}
-
 static void write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -424,7 +392,6 @@ int main(void)
 		cmocka_unit_test(a_hash_depends_on_the_order),
 		cmocka_unit_test(log_values_cannot_break_the_line),
 		cmocka_unit_test(an_address_is_local_only_if_nobody_else_can_reach_it),
-		cmocka_unit_test(options_are_read_by_their_table_or_refused),
 		cmocka_unit_test(a_watched_file_is_noticed_when_it_is_written_replaced_or_removed),
 		cmocka_unit_test(a_signal_is_an_event),
 	};

@@ -23,8 +23,8 @@ static void both_spellings_of_a_value_are_read(void **state)
 			      "1s", "--noise", "--drops-everywhere", "--interface", "veth*",
 			      "--nflog-group", "5", "--ring-capacity=127", "--stall-timeout=2s"),
 			 ERR_OK);
-	assert_int_equal(o.listen_count, 2);
-	assert_string_equal(o.listen[1], "unix:///x");
+	assert_int_equal(o.serve.listen_count, 2);
+	assert_string_equal(o.serve.listen[1], "unix:///x");
 	assert_true(o.bpf_config.interval_ns == 1000000000u);
 	assert_true(o.bpf_config.noise);
 	assert_int_equal(o.bpf_config.drop_scope, BPF_SCOPE_MACHINE);

@@ -36,7 +36,7 @@ static void both_spellings_of_a_value_are_read(void **state)
 	assert_true(str_is(o.peers[0].name, "a") && str_is(o.peers[0].address, "b:1"));
 	assert_true(str_is(o.peers[1].name, "c/d") && str_is(o.peers[1].address, "unix:///x"));
 	assert_true(str_is(o.peers[1].tls_name, "name"));
-	assert_string_equal(o.listen[0], "[::1]:0");
+	assert_string_equal(o.serve.listen[0], "[::1]:0");
 	assert_int_equal(o.sort_window, 7);
 	assert_true(o.drain_ns == 250 * NS_PER_MS && o.peer_timeout_ns == 2 * NS_PER_S);
 	assert_true(o.peer_tls);
@@ -49,7 +49,7 @@ static void buffers_are_the_references_unless_told_otherwise(void **state)
 	assert_int_equal(READ(&o, NULL, "--peer", "a=b:1"), ERR_OK);
 	assert_int_equal(o.sort_window, 100);
 	assert_true(o.drain_ns == NS_PER_S);
-	assert_int_equal(o.ready_fd, -1);
+	assert_int_equal(o.common.ready_fd, -1);
 }
 
 static void misuse_is_one_sentence_that_names_the_option(void **state)
