@@ -239,7 +239,7 @@ static enum err_code pump(struct rpc_stream *stream, const struct stream_handler
 			return code;
 		if (h->on_message(h->ctx, message, e) != ERR_OK)
 			return e->code;
-		if (!rpc_stream_has_next(stream) && h->on_pause(h->ctx, e) != ERR_OK)
+		if (h->on_pause && !rpc_stream_has_next(stream) && h->on_pause(h->ctx, e) != ERR_OK)
 			return e->code;
 	}
 }

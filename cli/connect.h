@@ -35,8 +35,8 @@ const char *connection_target(const struct settings *s);
 /*
  * Streams: every message goes to @on_message until the server ends, SIGINT comes (both ERR_OK) or
  * @on_message fails.
- * @on_pause is called whenever no further message is here yet. SIGINT is blocked in the process
- * from before the connection until the end of the stream.
+ * @on_pause, if there is one, is called whenever no further message is here yet. SIGINT is blocked
+ * in the process from before the connection until the end of the stream.
  */
 struct stream_handler {
 	enum err_code (*on_message)(void *ctx, struct str message, struct err *e);

@@ -138,13 +138,6 @@ static enum err_code on_message(void *ctx, struct str message, struct err *e)
 	return evidence_collect_put(ctx, message, e);
 }
 
-static enum err_code on_pause(void *ctx, struct err *e)
-{
-	(void)ctx;
-	(void)e;
-	return ERR_OK;
-}
-
 static enum err_code tell_export(const struct evidence_collect *c, const char *path, struct err *e)
 {
 	struct evidence_collect_counts n = evidence_collect_counts(c);
@@ -185,7 +178,7 @@ static enum err_code run_export(struct cli *cli, struct err *e)
 							.now = wall_now() };
 	if (evidence_collect_new(&config, &c, e) != ERR_OK)
 		return e->code;
-	const struct stream_handler handler = { on_message, on_pause, c };
+	const struct stream_handler handler = { .on_message = on_message, .ctx = c };
 	if (connection_stream(cli->settings, "/tycho.v1.Evidence/Export", buf_str(&request),
 			      &handler, e) != ERR_OK ||
 	    evidence_collect_finish(c, e) != ERR_OK)

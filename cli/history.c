@@ -89,34 +89,31 @@ static enum err_code on_message(void *ctx, struct str message, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code on_pause(void *ctx, struct err *e)
+void history_set_range(const struct history_range *range, Google__Protobuf__Timestamp times[2],
+		       Google__Protobuf__Timestamp **ret_since,
+		       Google__Protobuf__Timestamp **ret_until)
 {
-	(void)ctx;
-	(void)e;
-	return ERR_OK;
-}
-
-static void set_time(Google__Protobuf__Timestamp *m, struct timestamp t)
-{
-	google__protobuf__timestamp__init(m);
-	m->seconds = t.s;
-	m->nanos = t.ns;
+	google__protobuf__timestamp__init(&times[0]);
+	google__protobuf__timestamp__init(&times[1]);
+	times[0].seconds = range->since.s;
+	times[0].nanos = range->since.ns;
+	times[1].seconds = range->until.s;
+	times[1].nanos = range->until.ns;
+	*ret_since = range->has_since ? &times[0] : NULL;
+	*ret_until = range->has_until ? &times[1] : NULL;
 }
 
 enum err_code history_ask(const struct settings *s, const struct history_range *range,
 			  struct history *ret, struct err *e)
 {
 	Tycho__V1__GetCoverageRequest request;
-	Google__Protobuf__Timestamp since, until;
+	Google__Protobuf__Timestamp times[2];
 	uint8_t bytes[128];
 	AUTO_HISTORY struct history h = { .wire = buf_init(WIRE_MAX_BYTES) };
-	const struct stream_handler handler = { on_message, on_pause, &h };
+	const struct stream_handler handler = { .on_message = on_message, .ctx = &h };
 
 	tycho__v1__get_coverage_request__init(&request);
-	set_time(&since, range->since);
-	set_time(&until, range->until);
-	request.since = range->has_since ? &since : NULL;
-	request.until = range->has_until ? &until : NULL;
+	history_set_range(range, times, &request.since, &request.until);
 	struct str packed = str_n(bytes, tycho__v1__get_coverage_request__pack(&request, bytes));
 	enum err_code code =
 		connection_stream(s, "/tycho.v1.History/GetCoverage", packed, &handler, e);

@@ -81,31 +81,14 @@ static enum err_code on_message(void *ctx, struct str message, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code on_pause(void *ctx, struct err *e)
-{
-	(void)ctx;
-	(void)e;
-	return ERR_OK;
-}
-
-static void set_time(Google__Protobuf__Timestamp *m, struct timestamp t)
-{
-	google__protobuf__timestamp__init(m);
-	m->seconds = t.s;
-	m->nanos = t.ns;
-}
-
 static enum err_code pack_request(const struct history_range *range,
 				  const struct observe_request *r, struct buf *out, struct err *e)
 {
 	Tycho__V1__GetServiceMapRequest request;
-	Google__Protobuf__Timestamp since, until;
+	Google__Protobuf__Timestamp times[2];
 
 	tycho__v1__get_service_map_request__init(&request);
-	set_time(&since, range->since);
-	set_time(&until, range->until);
-	request.since = range->has_since ? &since : NULL;
-	request.until = range->has_until ? &until : NULL;
+	history_set_range(range, times, &request.since, &request.until);
 	request.whitelist = r->allow.items;
 	request.n_whitelist = r->allow.count;
 	request.blacklist = r->deny.items;
@@ -135,7 +118,7 @@ static enum err_code show(struct cli *cli, struct err *e)
 	AUTO_OBSERVE_REQUEST struct observe_request r = { 0 };
 	struct history_range range = { 0 };
 	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES), out = buf_init(TEXT_MAX_BYTES);
-	const struct stream_handler handler = { on_message, on_pause, &a };
+	const struct stream_handler handler = { .on_message = on_message, .ctx = &a };
 	const char *word = flags_text(cli->flags, "output");
 	size_t i = 0;
 

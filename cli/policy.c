@@ -206,7 +206,7 @@ static enum err_code run_check(struct cli *cli, struct err *e)
 	return code;
 }
 
-static const struct flag_def check_defs[] = {
+static const struct flag_def policy_defs[] = {
 	{ .name = "output",
 	  .short_ = 'o',
 	  .type = FLAG_STRING,
@@ -226,8 +226,9 @@ static const struct flag_def check_defs[] = {
 	  .placeholder = "NAME",
 	  .help = "Name of the local cluster" },
 };
-static const struct flag_set check_flags = { "Policies", check_defs, ARRAY_LEN(check_defs) };
-static const struct flag_set *const check_sets[] = { &check_flags };
+const struct flag_set policy_flags = { "Policies", policy_defs, ARRAY_LEN(policy_defs) };
+
+static const struct flag_set *const check_sets[] = { &policy_flags };
 
 static const struct command policy_check_command = {
 	.name = "check",

@@ -47,6 +47,8 @@ MUST_CHECK enum err_code policy_side_read(const struct policy_world *w, const ch
 MUST_CHECK enum err_code policy_side_of_pod(const json_t *pod, struct policy_side *ret,
 					    struct err *e);
 
+/* --output, --meaning and --policy-cluster, of all that reads policies. */
+extern const struct flag_set policy_flags;
 extern const struct command policy_explain_command;
 
 #endif

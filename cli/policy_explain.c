@@ -317,27 +317,10 @@ static const struct flag_def explain_defs[] = {
 	  .placeholder = "RESULT",
 	  .values = "allowed denied",
 	  .help = "Fail unless the result is this: allowed, denied" },
-	{ .name = "output",
-	  .short_ = 'o',
-	  .type = FLAG_STRING,
-	  .def = "compact",
-	  .placeholder = "FORMAT",
-	  .values = "compact json",
-	  .help = "Output format: compact, json" },
-	{ .name = "meaning",
-	  .type = FLAG_STRING,
-	  .def = "cilium",
-	  .placeholder = "WHOSE",
-	  .values = "cilium kubernetes",
-	  .help = "What a NetworkPolicy means: cilium, or kubernetes for other CNIs" },
-	{ .name = "policy-cluster",
-	  .type = FLAG_STRING,
-	  .def = "default",
-	  .placeholder = "NAME",
-	  .help = "Name of the local cluster" },
 };
-static const struct flag_set explain_flags = { "Policies", explain_defs, ARRAY_LEN(explain_defs) };
-static const struct flag_set *const explain_sets[] = { &explain_flags };
+static const struct flag_set explain_flags = { "Connection", explain_defs,
+					       ARRAY_LEN(explain_defs) };
+static const struct flag_set *const explain_sets[] = { &explain_flags, &policy_flags };
 
 const struct command policy_explain_command = {
 	.name = "explain",
