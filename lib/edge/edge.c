@@ -69,12 +69,22 @@ uint16_t edge_port(const struct flow *f)
 	return port > UINT16_MAX ? 0 : (uint16_t)port;
 }
 
-struct str edge_dns_name(const struct flow *f)
+bool edge_has_ends(const struct flow *f)
 {
-	uint32_t field = edge_is_answer(f) ? FLOW_FIELD_SOURCE_NAMES : FLOW_FIELD_DESTINATION_NAMES;
-	struct str name;
+	return flow_is(f, FLOW_HAS_IP) || f->src_ep.v || f->dst_ep.v;
+}
 
-	if (!flow_is(f, FLOW_HAS_NAMES) || !wire_find(ext_of(f), field, &name))
+struct str edge_dns_name(const struct flow *f, const struct flow_dict *dict)
+{
+	if (!flow_is(f, FLOW_HAS_NAMES))
+		return STR("");
+	bool answer = edge_is_answer(f);
+	const struct endpoint *asked = flow_dict_get_endpoint(dict, answer ? f->src_ep : f->dst_ep);
+	struct str name;
+	if (asked && (asked->pod.len || asked->workload_count))
+		return STR("");
+	if (!wire_find(ext_of(f), answer ? FLOW_FIELD_SOURCE_NAMES : FLOW_FIELD_DESTINATION_NAMES,
+		       &name))
 		return STR("");
 	return name;
 }

@@ -27,10 +27,14 @@ struct edge_side edge_side_of(const struct endpoint *ep);
 /* True if @f answers: its destination is who asked. What is no reply by its own word is judged by
  * the first packet's flags, or by a port that only clients have. */
 bool edge_is_answer(const struct flow *f);
+/* False where nobody talks to anybody: a packet without addresses (ARP) of no known endpoint. */
+bool edge_has_ends(const struct flow *f);
 /* The service's port; 0 where there are no ports, or where it has none of 16 bits. */
 uint16_t edge_port(const struct flow *f);
-/* A DNS name of the peer that is asked (@f's destination, or source of an answer); "" if none. */
-struct str edge_dns_name(const struct flow *f);
+/* A DNS name of the peer that is asked (@f's destination, or source of an answer), where it has no
+ * better one: "" for pods and workloads, whatever they are asked by, and for what no name is known
+ * of. */
+struct str edge_dns_name(const struct flow *f, const struct flow_dict *dict);
 /* Appends "namespace/name" of the policy that decided: who denied before who allowed. Nothing if
  * none is known. */
 void edge_policy_put(struct buf *b, const struct flow *f);

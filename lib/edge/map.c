@@ -204,7 +204,7 @@ static struct edge *find_by_names(struct edge_map *m, const struct flow *f,
 	edge_policy_put(&policy, f);
 	key->src = edge_side_of(answer ? dst : src);
 	key->dst = edge_side_of(answer ? src : dst);
-	key->dns = edge_dns_name(f);
+	key->dns = edge_dns_name(f, dict);
 	key->policy = policy.failed ? STR("") : buf_str(&policy);
 	return find(m, key);
 }
@@ -245,7 +245,7 @@ static struct edge *find_by_numbers(struct edge_map *m, const struct flow *f,
 
 void edge_map_add_flow(struct edge_map *m, const struct flow *f, const struct flow_dict *dict)
 {
-	if (f->kind != FLOW_KIND_FLOW)
+	if (f->kind != FLOW_KIND_FLOW || !edge_has_ends(f))
 		return;
 	struct wall_ns time = { flow_is(f, FLOW_HAS_TIME) ? f->time.v : 0 };
 	bool counts = flow_is(f, FLOW_HAS_DETAIL);

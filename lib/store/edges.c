@@ -163,7 +163,7 @@ static uint32_t party_of_node(struct edges *ed, struct node_id id)
 
 static uint32_t party_of_dns(struct edges *ed, const struct flow *f)
 {
-	struct str name = edge_dns_name(f);
+	struct str name = edge_dns_name(f, ed->dict);
 	uint32_t id;
 
 	if (!name.len)
@@ -214,7 +214,7 @@ static struct edge *find(struct edges *ed, const struct edge_key *key)
 
 void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now)
 {
-	if (f->kind != FLOW_KIND_FLOW)
+	if (f->kind != FLOW_KIND_FLOW || !edge_has_ends(f))
 		return;
 	bool answer = edge_is_answer(f);
 	uint64_t time = flow_is(f, FLOW_HAS_TIME) ? f->time.v : now.v;

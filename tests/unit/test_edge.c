@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "edge/map.h"
+#include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 
@@ -126,6 +127,39 @@ static void the_policy_that_denied_comes_before_the_one_that_allowed(void **stat
 	f.ext_len = (uint32_t)b.len;
 	edge_policy_put(&out, &f);
 	assert_true(str_is(buf_str(&out), "shop/deny"));
+}
+
+static void a_dns_name_is_for_those_who_have_no_better_one(void **state)
+{
+	struct scene *s = *state;
+	char ext[128];
+	struct buf b = buf_fixed(ext, sizeof ext);
+	wire_put_str(&b, FLOW_FIELD_DESTINATION_NAMES, STR("api.example"));
+	struct flow f = tcp(s->web, s->cidr, 40000, 443, FLOW_REPLY_FALSE);
+
+	f.bits |= FLOW_HAS_NAMES;
+	f.ext = (const uint8_t *)b.p;
+	f.ext_len = (uint32_t)b.len;
+	assert_true(str_is(edge_dns_name(&f, s->dict), "api.example"));
+	f.dst_ep = s->db; /* a pod is itself by whatever name it is called */
+	assert_int_equal(edge_dns_name(&f, s->dict).len, 0);
+	f.dst_ep = (struct endpoint_id){ 0 };
+	assert_true(str_is(edge_dns_name(&f, s->dict), "api.example"));
+	f.is_reply = FLOW_REPLY_TRUE; /* then the name would be the source's */
+	assert_int_equal(edge_dns_name(&f, s->dict).len, 0);
+}
+
+static void a_frame_without_addresses_connects_nobody(void **state)
+{
+	struct scene *s = *state;
+	struct flow f = { .bits = FLOW_HAS_TIME, .verdict = FLOW__VERDICT__FORWARDED };
+
+	assert_false(edge_has_ends(&f));
+	f.bits |= FLOW_HAS_IP;
+	assert_true(edge_has_ends(&f));
+	f.bits = 0;
+	f.src_ep = s->web;
+	assert_true(edge_has_ends(&f));
 }
 
 struct listed {
@@ -254,6 +288,8 @@ int main(void)
 		SCENE(a_side_is_its_workload_else_pod_else_block_else_reserved_name),
 		SCENE(an_answer_is_known_by_its_word_its_flags_or_its_ports),
 		cmocka_unit_test(the_policy_that_denied_comes_before_the_one_that_allowed),
+		cmocka_unit_test(a_dns_name_is_for_those_who_have_no_better_one),
+		cmocka_unit_test(a_frame_without_addresses_connects_nobody),
 		SCENE(request_and_answer_are_one_edge_with_their_sum),
 		SCENE(only_what_changed_is_told_again),
 		SCENE(a_listing_that_was_stopped_goes_on_where_it_was),
