@@ -300,6 +300,9 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
 		/* a websocket that names no protocol, or this one, is given it */
 		return site_refuse_upgrade(wsi, HTTP_STATUS_NOT_FOUND);
+	case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+		site_begin_tls(wsi, user);
+		return 0;
 	case LWS_CALLBACK_HTTP_BODY:
 		return take_form(wsi, user, str_n(in, len));
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "metrics/https.h"
 #include "rpc/rpc.h"
 #include "ui-server/form.h"
 #include "ui-server/site_in.h"
@@ -84,18 +83,31 @@ void ui_site_free(struct ui_site *s)
 		return;
 	if (s->context)
 		lws_context_destroy(s->context);
+	https_free(s->https);
 	buf_done(&s->frame);
 	free(s);
 }
 
-/* Only to say what is wrong with them: the library says it to the log, and fails as if the port
- * were taken. */
-static enum err_code check_certificate(const struct ui_site_config *config, struct err *e)
+/* Before the library reads the files once for itself, which says no more than that the port is
+ * taken when they are broken. */
+static enum err_code read_certificate(struct ui_site *s, struct err *e)
 {
-	const struct rpc_tls tls = { .cert_file = config->cert_file, .key_file = config->key_file };
-	AUTO(https_free) struct https *https = NULL;
+	const struct rpc_tls tls = { .cert_file = s->config.cert_file,
+				     .key_file = s->config.key_file };
 
-	return config->cert_file ? https_new(&tls, &https, e) : ERR_OK;
+	return tls.cert_file ? https_new(&tls, "page", &s->https, e) : ERR_OK;
+}
+
+/* In each handshake, before an identity is shown: that of the files as they are now. What the
+ * library demands of a connection beside it stays as it is. */
+static int show_identity(SSL *ssl, void *https)
+{
+	return SSL_set_SSL_CTX(ssl, https_context(https)) ? 1 : 0;
+}
+
+void site_begin_tls(struct lws *wsi, void *context)
+{
+	SSL_CTX_set_cert_cb(context, show_identity, site_of(wsi)->https);
 }
 
 enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **ret, struct err *e)
@@ -113,9 +125,9 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 
 	if (!s)
 		return err_set(e, ERR_NOMEM, "web server");
-	if (check_certificate(config, e) != ERR_OK)
-		return e->code;
 	s->config = *config;
+	if (read_certificate(s, e) != ERR_OK)
+		return e->code;
 	s->frame = buf_init(FRAME_BYTES);
 	lws_set_log_level(LLL_ERR | LLL_WARN, take_line);
 	bool anywhere = str_is(str_of(config->host), "0.0.0.0");

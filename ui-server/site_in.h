@@ -9,6 +9,7 @@
 #include <libwebsockets.h>
 
 #include "base/buf.h"
+#include "metrics/https.h"
 #include "ui-server/hub.h"
 #include "ui-server/login.h"
 #include "ui-server/site.h"
@@ -19,6 +20,7 @@ struct ui_site {
 	struct ui_site_config config;
 	struct lws_context *context;
 	struct lws_vhost *vhost;
+	struct https *https; /* NULL: plain HTTP */
 	struct ui_hub *hub;
 	struct ui_status *status;
 	size_t pages; /* websockets that are open */
@@ -46,6 +48,8 @@ struct http_session {
 	size_t form_bytes;
 	char form[LOGIN_FORM_BYTES];
 };
+/* The library's context of TLS is there; before the first connection. */
+void site_begin_tls(struct lws *wsi, void *context);
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		  size_t len);
 

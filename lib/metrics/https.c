@@ -13,6 +13,7 @@
 enum { PEM_BYTES = 4 << 20 };
 
 struct https {
+	const char *what;
 	struct tls_files *files;
 	SSL_CTX *ctx;
 };
@@ -100,11 +101,13 @@ static enum err_code make_context(struct tls_files *files, SSL_CTX **ret, struct
 	return ERR_OK;
 }
 
-enum err_code https_new(const struct rpc_tls *tls, struct https **ret, struct err *e)
+enum err_code https_new(const struct rpc_tls *tls, const char *what, struct https **ret,
+			struct err *e)
 {
 	AUTO(https_free) struct https *h = calloc(1, sizeof *h);
 	if (!h)
 		return err_set(e, ERR_NOMEM, "HTTPS");
+	h->what = what;
 	enum err_code code = tls_files_new(tls, &h->files, e);
 	if (code == ERR_OK)
 		code = make_context(h->files, &h->ctx, e);
@@ -114,22 +117,27 @@ enum err_code https_new(const struct rpc_tls *tls, struct https **ret, struct er
 	return ERR_OK;
 }
 
-SSL *https_accept(struct https *h, int fd)
+SSL_CTX *https_context(struct https *h)
 {
+	SSL_CTX *fresh;
 	struct err e;
 
-	if (tls_files_changed(h->files)) {
-		SSL_CTX *fresh;
-		if (make_context(h->files, &fresh, &e) == ERR_OK) {
-			SSL_CTX_free(h->ctx); /* connections hold on to theirs */
-			h->ctx = fresh;
-			log_info("certificate of the metrics read again");
-		} else {
-			log_warn("certificate of the metrics not reread; the old one stays",
-				 "err=%s", LOG_QUOTE(e.msg));
-		}
+	if (!tls_files_changed(h->files))
+		return h->ctx;
+	if (make_context(h->files, &fresh, &e) == ERR_OK) {
+		SSL_CTX_free(h->ctx); /* connections hold on to theirs */
+		h->ctx = fresh;
+		log_info("certificate read again", "of=%s", h->what);
+	} else {
+		log_warn("new certificate is broken, keeping the old one", "of=%s error=%s",
+			 h->what, LOG_QUOTE(e.msg));
 	}
-	SSL *ssl = SSL_new(h->ctx);
+	return h->ctx;
+}
+
+SSL *https_accept(struct https *h, int fd)
+{
+	SSL *ssl = SSL_new(https_context(h));
 	if (ssl && SSL_set_fd(ssl, fd) != 1) {
 		SSL_free(ssl);
 		ssl = NULL;

@@ -543,7 +543,7 @@ enum err_code metrics_server_new(const struct metrics_server_config *config,
 	s->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (s->stop_fd < 0)
 		return err_os(e, "eventfd");
-	if (config->tls && https_new(config->tls, &s->https, e) != ERR_OK)
+	if (config->tls && https_new(config->tls, "metrics", &s->https, e) != ERR_OK)
 		return e->code;
 	if (config->users_file && users_new(config->users_file, &s->users, e) != ERR_OK)
 		return e->code;
