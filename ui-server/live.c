@@ -8,9 +8,15 @@
 #include "config.h"
 #include "flow/json.h"
 #include "ui-server/ask.h"
+#include "ui-server/frame.h"
 #include "ui-server/site_in.h"
 
-enum { HEADER_BYTES = 300 };
+enum {
+	HEADER_BYTES = 300,
+	PIECE_BYTES = 32 << 10,  /* the library keeps what a socket does not take of one */
+	FRAMES_BYTES = 32 << 20, /* of texts that are on their way to pages, or kept to be */
+};
+#define STUCK_NS (20 * NS_PER_S)
 
 /* Browsers always send Origin with a websocket (RFC 6455 §4.1). */
 static int check_upgrade(struct lws *wsi)
@@ -41,13 +47,19 @@ static int check_upgrade(struct lws *wsi)
 
 static void start(struct lws *wsi, struct live_session *s)
 {
+	struct ui_site *site = site_of(wsi);
 	char cookies[SITE_COOKIES_BYTES];
 
-	*s = (struct live_session){ .is_open = true, .message = buf_init(UI_WIRE_ASK_BYTES) };
-	if (site_of(wsi)->config.login)
+	*s = (struct live_session){ .wsi = wsi, .message = buf_init(UI_WIRE_ASK_BYTES) };
+	if (site->config.login)
 		(void)snprintf(s->session, sizeof s->session, "%.*s",
 			       STR_FMT(site_session(wsi, cookies, sizeof cookies)));
-	site_of(wsi)->pages++;
+	s->next = site->first;
+	s->before = &site->first;
+	if (s->next)
+		s->next->before = &s->next;
+	site->first = s;
+	site->pages++;
 	(void)lws_callback_on_writable(wsi);
 }
 
@@ -55,11 +67,15 @@ static void end(struct lws *wsi, struct live_session *s)
 {
 	struct ui_site *site = site_of(wsi);
 
-	if (!s->is_open)
+	if (!s->wsi)
 		return;
-	s->is_open = false;
+	s->wsi = NULL;
+	*s->before = s->next;
+	if (s->next)
+		s->next->before = s->before;
 	site->pages--;
 	buf_done(&s->message);
+	ui_frame_unref(TAKE(s->frame));
 	if (!site->hub)
 		return;
 	ui_hub_leave(site->hub, s->view);
@@ -82,6 +98,7 @@ static void take_question(struct lws *wsi, struct live_session *s)
 	s->refused = code != ERR_OK;
 	if (s->refused)
 		(void)snprintf(s->refusal, sizeof s->refusal, "%s", e.msg);
+	buf_done(&s->message);
 	(void)lws_callback_on_writable(wsi);
 }
 
@@ -99,32 +116,98 @@ static int take_bytes(struct lws *wsi, struct live_session *s, struct str bytes)
 	return 0;
 }
 
-/* The next thing that this page should know; false if it knows all. */
-static bool put_news(struct ui_site *site, struct live_session *s, struct buf *b)
+/* --- what a page is told --- */
+
+static struct ui_frame *hello(struct ui_site *site)
 {
+	char bytes[HEADER_BYTES];
+	struct buf b = buf_fixed(bytes, sizeof bytes);
+
+	buf_printf(&b, "{\"type\":\"hello\",\"protocol\":%d,\"version\":\"%s\"%s}", UI_WIRE_VERSION,
+		   TYCHO_VERSION, site->config.login ? ",\"login\":true" : "");
+	return ui_frame_new(&site->frames, buf_str(&b));
+}
+
+static struct ui_frame *refusal(struct ui_site *site, const struct live_session *s)
+{
+	AUTO_BUF struct buf b = buf_init(8 * sizeof s->refusal);
+
+	buf_printf(&b, "{\"type\":\"refused\",\"watch\":%u,\"reason\":", s->watch);
+	json_put_string(&b, str_of(s->refusal));
+	buf_char(&b, '}');
+	return ui_frame_new(&site->frames, buf_str(&b));
+}
+
+/* One text for all pages. */
+static struct ui_frame *status_of(struct ui_site *site)
+{
+	struct buf *b = &site->status_text;
+
+	buf_reset(b);
+	if (!site->status || !ui_status_read(site->status, &site->status_version, b))
+		return site->status_frame;
+	ui_frame_unref(site->status_frame);
+	site->status_frame = ui_frame_new(&site->frames, buf_str(b));
+	return site->status_frame;
+}
+
+/* The next thing that this page should know; NULL if it knows all. Own. */
+static struct ui_frame *next_frame(struct ui_site *site, struct live_session *s)
+{
+	const struct ui_telling telling = { mono_now(), wall_now(), site->pages, &site->frames };
+	struct ui_frame *status;
+
+	s->is_update = false;
 	if (!s->greeted) {
-		buf_printf(b, "{\"type\":\"hello\",\"protocol\":%d,\"version\":\"%s\"%s}",
-			   UI_WIRE_VERSION, TYCHO_VERSION,
-			   site->config.login ? ",\"login\":true" : "");
-		return s->greeted = true;
+		s->greeted = true;
+		return hello(site);
 	}
 	if (s->refused) {
-		buf_printf(b, "{\"type\":\"refused\",\"watch\":%u,\"reason\":", s->watch);
-		json_put_string(b, str_of(s->refusal));
-		buf_char(b, '}');
 		s->refused = false;
-		return true;
+		return refusal(site, s);
 	}
-	if (ui_status_read(site->status, &s->status, b))
-		return true;
-	return s->view && ui_view_read(s->view, &s->cursor, s->watch, mono_now(), wall_now(), b);
+	status = status_of(site);
+	if (status && s->status != site->status_version) {
+		s->status = site->status_version;
+		return ui_frame_ref(status);
+	}
+	if (!s->view || site->frames.bytes > FRAMES_BYTES)
+		return NULL;
+	s->is_update = true;
+	return ui_view_tell(s->view, &s->cursor, &telling);
+}
+
+/* The next piece of the message that is on its way. */
+static int send_piece(struct lws *wsi, struct live_session *s)
+{
+	unsigned char bytes[LWS_PRE + PIECE_BYTES], *p = bytes + LWS_PRE;
+	struct str rest = str_from(ui_frame_text(s->frame), s->sent);
+	bool is_start = !s->sent;
+	size_t n = 0;
+
+	if (is_start && s->is_update) /* all that pages are not told alike */
+		n = (size_t)snprintf((char *)p, PIECE_BYTES, "{\"type\":\"update\",\"watch\":%u,",
+				     s->watch);
+	struct str part = str_upto(rest, PIECE_BYTES - n);
+	memcpy(p + n, part.p, part.len);
+	n += part.len;
+	bool is_end = part.len == rest.len;
+	int how = lws_write_ws_flags(LWS_WRITE_TEXT, is_start, is_end);
+	if (lws_write(wsi, p, n, (enum lws_write_protocol)how) < (int)n)
+		return -1;
+	s->sent += part.len;
+	s->moved_at = mono_now();
+	if (is_end) {
+		ui_frame_unref(TAKE(s->frame));
+		s->sent = 0;
+	}
+	/* More, once this has gone out. */
+	return lws_callback_on_writable(wsi) < 0 ? -1 : 0;
 }
 
 static int send_news(struct lws *wsi, struct live_session *s)
 {
-	static const char padding[LWS_PRE];
 	struct ui_site *site = site_of(wsi);
-	struct buf *b = &site->frame;
 
 	if (site->config.login &&
 	    !ui_login_holds(site->config.login, str_of(s->session), mono_now())) {
@@ -135,16 +218,36 @@ static int send_news(struct lws *wsi, struct live_session *s)
 		lws_close_reason(wsi, (enum lws_close_status)UI_CLOSE_STOPPING, NULL, 0);
 		return -1;
 	}
-	buf_reset(b);
-	buf_put(b, padding, sizeof padding);
-	if (b->failed || !put_news(site, s, b))
-		return 0;
-	size_t bytes = b->len - LWS_PRE;
-	if (b->failed ||
-	    lws_write(wsi, (unsigned char *)b->p + LWS_PRE, bytes, LWS_WRITE_TEXT) < (int)bytes)
-		return -1;
-	/* More, once this has gone out. */
-	return lws_callback_on_writable(wsi) < 0 ? -1 : 0;
+	if (!s->frame)
+		s->frame = next_frame(site, s);
+	return s->frame ? send_piece(wsi, s) : 0;
+}
+
+/* Cuts pages that take nothing: their texts are room that others wait for. With too much of it in
+ * use, the one that has taken nothing for longest; it may come back at once. */
+static void cut_the_stuck(struct ui_site *site)
+{
+	struct live_session *worst = NULL;
+	uint64_t now = mono_now().v;
+
+	for (struct live_session *s = site->first; s; s = s->next) {
+		if (!s->frame)
+			continue;
+		if (now - s->moved_at.v > STUCK_NS)
+			lws_set_timeout(s->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+		if (!worst || s->moved_at.v < worst->moved_at.v)
+			worst = s;
+	}
+	if (worst && site->frames.bytes > FRAMES_BYTES && now - worst->moved_at.v > NS_PER_S)
+		lws_set_timeout(worst->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+}
+
+static void wake(struct ui_site *site, const struct lws_protocols *protocol)
+{
+	if (site->hub)
+		ui_hub_reap(site->hub);
+	cut_the_stuck(site);
+	(void)lws_callback_on_writable_all_protocol(site->context, protocol);
 }
 
 int live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -167,10 +270,7 @@ int live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		return 0;
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		/* Views and the status wake us: whoever can take something is asked to. */
-		if (site_of(wsi)->hub)
-			ui_hub_reap(site_of(wsi)->hub);
-		(void)lws_callback_on_writable_all_protocol(site_of(wsi)->context,
-							    lws_get_protocol(wsi));
+		wake(site_of(wsi), lws_get_protocol(wsi));
 		return 0;
 	default:
 		return 0;

@@ -70,40 +70,55 @@ void ui_recent_put(struct ui_recent *r, struct str message, bool refused)
 	l->puts++;
 }
 
-/* Index in puts of the lane's oldest message after @cursor. */
-static uint64_t lane_start(const struct lane *l, uint64_t cursor)
+static const struct slot *slot_before(const struct lane *l, uint64_t i)
 {
-	uint64_t i = l->puts;
-
-	while (i > 0 && l->puts - i < l->count) {
-		const struct slot *s = &l->slots[(i - 1) % l->count];
-		if (s->number <= cursor)
-			break;
-		i--;
-	}
-	return i;
+	return i > 0 && l->puts - i < l->count ? &l->slots[(i - 1) % l->count] : NULL;
 }
 
-static const struct slot *lane_at(const struct lane *l, uint64_t i)
+/* What a reader gets of one lane: indices in puts. */
+struct span {
+	uint64_t at, end;
+};
+
+static struct span span_of(const struct lane *l, uint64_t cursor, uint64_t until, size_t most)
 {
-	return i < l->puts ? &l->slots[i % l->count] : NULL;
+	struct span s = { .end = l->puts };
+	const struct slot *slot;
+
+	while ((slot = slot_before(l, s.end)) && slot->number > until)
+		s.end--;
+	s.at = s.end;
+	while (s.end - s.at < most && (slot = slot_before(l, s.at)) && slot->number > cursor)
+		s.at--;
+	return s;
 }
 
-size_t ui_recent_read(const struct ui_recent *r, uint64_t *cursor, struct buf *out,
-		      uint64_t *ret_left_out)
+static const struct slot *span_next(const struct lane *l, const struct span *s)
 {
-	uint64_t at[2] = { lane_start(&r->lanes[0], *cursor), lane_start(&r->lanes[1], *cursor) };
+	return s->at < s->end ? &l->slots[s->at % l->count] : NULL;
+}
+
+uint64_t ui_recent_newest(const struct ui_recent *r)
+{
+	return r->newest;
+}
+
+size_t ui_recent_read(const struct ui_recent *r, uint64_t cursor, uint64_t until,
+		      struct ui_recent_most most, struct buf *out, uint64_t *ret_left_out)
+{
+	struct span spans[] = { span_of(&r->lanes[0], cursor, until, most.all),
+				span_of(&r->lanes[1], cursor, until, most.refused) };
 	size_t n = 0;
 
 	*ret_left_out = 0;
 	for (;;) {
-		const struct slot *a = lane_at(&r->lanes[0], at[0]);
-		const struct slot *b = lane_at(&r->lanes[1], at[1]);
+		const struct slot *a = span_next(&r->lanes[0], &spans[0]);
+		const struct slot *b = span_next(&r->lanes[1], &spans[1]);
 		if (!a && !b)
 			break;
 		bool second = !a || (b && b->number < a->number);
 		const struct slot *s = second ? b : a;
-		at[second]++;
+		spans[second].at++;
 		uint32_t bytes = (uint32_t)s->bytes.len;
 		buf_put(out, &bytes, sizeof bytes);
 		buf_str_put(out, buf_str(&s->bytes));
@@ -111,8 +126,7 @@ size_t ui_recent_read(const struct ui_recent *r, uint64_t *cursor, struct buf *o
 	}
 	if (out->failed)
 		return 0;
-	*ret_left_out = r->newest - *cursor - n;
-	*cursor = r->newest;
+	*ret_left_out = until - cursor - n;
 	return n;
 }
 

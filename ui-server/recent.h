@@ -31,11 +31,18 @@ void ui_recent_free(struct ui_recent *r); /* NULL is a no-op */
 AUTO_DEFINE(struct ui_recent, ui_recent_free);
 
 void ui_recent_put(struct ui_recent *r, struct str message, bool refused);
-/* Appends to @out the messages after *@cursor, oldest first, each behind its length (uint32_t, in
- * this machine's order), and moves the cursor to the newest. @return how many; *@ret_left_out is
- * always set. If @out is full the cursor stays, 0 is returned and out->failed is set. */
-size_t ui_recent_read(const struct ui_recent *r, uint64_t *cursor, struct buf *out,
-		      uint64_t *ret_left_out);
+/* Number of the newest message: where a reader is who has read all. */
+uint64_t ui_recent_newest(const struct ui_recent *r);
+/* Messages that a reader takes at once, at most, of each lane. */
+struct ui_recent_most {
+	size_t all, refused;
+};
+/* Appends to @out the newest messages after number @cursor up to @until, which is no more than the
+ * newest, oldest first, each behind its length (uint32_t, in this machine's order). @return how
+ * many; *@ret_left_out, of those in between, is always set. If @out is full 0 is returned and
+ * out->failed is set. */
+size_t ui_recent_read(const struct ui_recent *r, uint64_t cursor, uint64_t until,
+		      struct ui_recent_most most, struct buf *out, uint64_t *ret_left_out);
 /* The next message of what read appended; false at the end. Start with a copy of the bytes. */
 bool ui_recent_next(struct str *rest, struct str *ret_message);
 

@@ -8,7 +8,7 @@
 #include "ui-server/form.h"
 #include "ui-server/site_in.h"
 
-enum { FRAME_BYTES = 48 << 20, RX_BYTES = 4096, GOODBYE_US = 500000 };
+enum { STATUS_BYTES = 2 << 20, RX_BYTES = 4096, GOODBYE_US = 500000 };
 
 struct ui_site *site_of(struct lws *wsi)
 {
@@ -84,7 +84,8 @@ void ui_site_free(struct ui_site *s)
 	if (s->context)
 		lws_context_destroy(s->context);
 	https_free(s->https);
-	buf_done(&s->frame);
+	ui_frame_unref(s->status_frame);
+	buf_done(&s->status_text);
 	free(s);
 }
 
@@ -128,7 +129,7 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 	s->config = *config;
 	if (read_certificate(s, e) != ERR_OK)
 		return e->code;
-	s->frame = buf_init(FRAME_BYTES);
+	s->status_text = buf_init(STATUS_BYTES);
 	lws_set_log_level(LLL_ERR | LLL_WARN, take_line);
 	bool anywhere = str_is(str_of(config->host), "0.0.0.0");
 	struct lws_context_creation_info info = {

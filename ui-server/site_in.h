@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "metrics/https.h"
+#include "ui-server/frame.h"
 #include "ui-server/hub.h"
 #include "ui-server/login.h"
 #include "ui-server/site.h"
@@ -26,7 +27,11 @@ struct ui_site {
 	size_t pages; /* websockets that are open */
 	bool stopping;
 	lws_sorted_usec_list_t goodbye; /* when it has taken long enough */
-	struct buf frame;               /* what is being sent; LWS_PRE bytes in front */
+	struct live_session *first;     /* of them */
+	struct ui_frames frames;        /* texts on their way */
+	uint64_t status_version;        /* of the text below; cursor of ui_status */
+	struct ui_frame *status_frame;
+	struct buf status_text;
 };
 
 /* A request's header; "" if it has none, or one longer than @size. Borrowed from @out. */
@@ -55,11 +60,17 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
 /* One open page. */
 struct live_session {
-	struct ui_view *view; /* NULL: watches nothing yet */
+	struct lws *wsi;                     /* NULL: it has ended */
+	struct live_session *next, **before; /* of the site's pages */
+	struct ui_view *view;                /* NULL: watches nothing yet */
 	struct ui_view_cursor cursor;
 	uint32_t watch;
-	uint64_t status; /* cursor of ui_status */
-	bool is_open, greeted;
+	uint64_t status; /* version that it was told */
+	bool greeted;
+	struct ui_frame *frame;             /* on its way; NULL: none */
+	bool is_update;                     /* it is one */
+	size_t sent;                        /* bytes of its text */
+	struct mono_ns moved_at;            /* when some of it last went out */
 	char session[UI_LOGIN_TOKEN_BYTES]; /* "": nobody was asked */
 	bool refused;                       /* the last question was; to be said */
 	char refusal[ERR_MSG_BYTES];        /* why */

@@ -14,6 +14,7 @@
 
 enum {
 	EVERY_S = 2,
+	EVERY_S_AWAY = 1,
 	COVERAGE_EVERY = 5 /* rounds */,
 	COVERAGE_BYTES = 256 << 10,
 	TEXT_BYTES = 1 << 20
@@ -26,6 +27,7 @@ struct ui_status {
 	bool has_thread;
 	struct buf coverage; /* the thread's: a JSON list, empty if the server knows none */
 	unsigned round;
+	bool is_away;         /* the last answer was none */
 	bool record_is_young; /* nobody had one yet: ask again soon */
 	enum { RECORD_UNKNOWN, RECORD_NONE, RECORD_KEPT } record; /* as the server last said */
 	pthread_mutex_t mx;
@@ -103,10 +105,12 @@ static void ask(struct ui_status *s, struct buf *b)
 	buf_lit(b, ",\"status\":");
 	if (call(s, "/observer.Observer/ServerStatus",
 		 &observer__server_status_response__descriptor, b, &e) != ERR_OK) {
+		s->is_away = true;
 		b->len = mark;
 		buf_lit(b, ",\"reason\":");
 		json_put_string(b, str_of(e.msg));
 	} else {
+		s->is_away = false;
 		mark = b->len;
 		buf_lit(b, ",\"namespaces\":");
 		if (call(s, "/observer.Observer/GetNamespaces",
@@ -142,7 +146,7 @@ static void *keep_asking(void *arg)
 		(void)pthread_mutex_unlock(&s->mx);
 		s->config.notify(s->config.ctx);
 		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += EVERY_S;
+		until.tv_sec += s->is_away ? EVERY_S_AWAY : EVERY_S;
 		(void)pthread_mutex_lock(&s->mx);
 		while (!s->stopping &&
 		       pthread_cond_timedwait(&s->wake, &s->mx, &until) != ETIMEDOUT)

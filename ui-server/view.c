@@ -1,34 +1,23 @@
-#include "ui-server/view.h"
+#include "ui-server/view_in.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
-#include "base/buf.h"
 #include "base/log.h"
-#include "flow/flow.pb-c.h"
-#include "flow/json.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
-#include "rpc/client.h"
 #include "tycho/v1/history.pb-c.h"
-#include "ui-server/pulse.h"
-#include "ui-server/recent.h"
-#include "ui-server/servicemap.h"
 #include "ui-server/wire.h"
 
 enum {
-	DICT_ENTRIES = 1 << 16,
-	DICT_FULL = 1 << 15, /* a long stream of a large cluster: start anew from here on */
+	DICT_ENTRIES = 2 * VIEW_DICT_FULL,
 	CARDS_MOST = 4096,
 	EDGES_MOST = 20000,
 	ADDRESSES_MOST = 256,
-	RECENT_PAST = 4000,   /* of a past range, which comes at once */
-	ROWS_BYTES = 8 << 20, /* of JSON in one update */
-	RAW_BYTES = (UI_WIRE_ROWS + UI_WIRE_ROWS_REFUSED) * (UI_RECENT_MESSAGE_BYTES + 8),
-	PULSE_AGAIN_S = 5, /* seconds that are sent again: flows come late */
+	RAW_BYTES = (VIEW_ROWS_PAST + UI_WIRE_ROWS_REFUSED) * (UI_RECENT_MESSAGE_BYTES + 8),
+	ROWS_BYTES = 16 << 20, /* of JSON in one update, at most */
+	TEXT_BYTES = 48 << 20, /* of an update */
 
 	GET_FLOWS_NUMBER = 1, /* fields of observer.GetFlowsRequest */
 	GET_FLOWS_FOLLOW = 3,
@@ -40,56 +29,13 @@ enum {
 	GET_MAP_UNTIL = 2,
 	GET_MAP_WHITELIST = 4,
 	GET_MAP_BLACKLIST = 5,
-	LOST_COUNT = 2, /* of flow.LostEvent */
 };
-#define TICK_NS (200 * NS_PER_MS)
-#define MAP_EVERY_NS (500 * NS_PER_MS)
 #define STATUS_TIMEOUT_NS (2 * NS_PER_S)
 #define PAUSE_MIN_NS (250 * NS_PER_MS)
-#define PAUSE_MAX_NS (4 * NS_PER_S)
+#define PAUSE_MAX_NS (1 * NS_PER_S) /* asking costs next to nothing while there is no connection   \
+				     */
 
 static const struct ui_map_limits map_limits = { CARDS_MOST, EDGES_MOST, ADDRESSES_MOST };
-
-enum view_state { VIEW_CONNECTING, VIEW_LIVE, VIEW_AWAY, VIEW_PAST };
-
-struct ui_view {
-	/* immutable after start */
-	struct ui_view_config config;
-	struct buf filters;
-	struct wall_ns since, until; /* 0: what comes */
-	pthread_t thread;
-	bool has_thread;
-
-	/* the view's thread only */
-	struct flow_dict *dict;
-	struct wall_ns connected; /* start of this stream: older flows are history */
-	bool server_has_no_map;   /* of a range; it said so */
-	bool map_is_whole;        /* it came from the server: flows add nothing to it */
-	struct wall_ns last_good; /* when the server was last known to be there; 0 never */
-
-	atomic_bool ended;
-
-	pthread_mutex_t mx;
-	pthread_cond_t wake;
-	/* guarded by mx */
-	bool stopping;
-	struct rpc_stream *stream; /* of the thread; for stop to cancel */
-	struct ui_map *map;
-	struct ui_recent *recent;
-	struct ui_pulse pulse;
-	enum view_state state;
-	char reason[ERR_MSG_BYTES];    /* of VIEW_AWAY */
-	struct wall_ns away_since;     /* of VIEW_AWAY */
-	uint64_t changes;              /* of anything a reader is told */
-	uint64_t flows, dropped, lost; /* lost: as the server said */
-	uint64_t gaps, gap_ns;         /* times that nobody watched: the server was a new one */
-	struct wall_ns oldest, newest; /* flows */
-	uint64_t lag_ns;               /* longest from flow to here in the last tick */
-	uint64_t tick_lag_ns;          /* in the tick that goes on */
-
-	/* reader only */
-	struct buf raw, rows;
-};
 
 static bool is_stopping(struct ui_view *v)
 {
@@ -99,7 +45,7 @@ static bool is_stopping(struct ui_view *v)
 	return stopping;
 }
 
-static void set_state(struct ui_view *v, enum view_state state, const char *reason)
+void view_set_state(struct ui_view *v, enum view_state state, const char *reason)
 {
 	(void)pthread_mutex_lock(&v->mx);
 	if (state == VIEW_AWAY && v->state != VIEW_AWAY)
@@ -107,110 +53,12 @@ static void set_state(struct ui_view *v, enum view_state state, const char *reas
 	v->state = state;
 	(void)snprintf(v->reason, sizeof v->reason, "%s", reason);
 	v->changes++;
+	v->ticks++;
 	(void)pthread_mutex_unlock(&v->mx);
 	v->config.notify(v->config.ctx);
 }
 
 /* --- the stream --- */
-
-/* With mx. */
-static void count_time(struct ui_view *v, const struct flow *f, struct wall_ns now)
-{
-	if (!flow_is(f, FLOW_HAS_TIME))
-		return;
-	if (!v->oldest.v || f->time.v < v->oldest.v)
-		v->oldest = f->time;
-	if (f->time.v > v->newest.v)
-		v->newest = f->time;
-	if (f->time.v >= v->connected.v && now.v > f->time.v && now.v - f->time.v > v->tick_lag_ns)
-		v->tick_lag_ns = now.v - f->time.v;
-	ui_pulse_add(&v->pulse, f->time, ui_outcome_of(f) == UI_DROPPED);
-}
-
-static void take_flow(struct ui_view *v, struct str message, struct wall_ns now)
-{
-	struct flow_dict_counts counts = flow_dict_counts(v->dict);
-	struct flow f;
-	struct err e;
-
-	if (counts.endpoints > DICT_FULL || counts.services > DICT_FULL || counts.nodes > DICT_FULL)
-		flow_dict_reset(v->dict);
-	if (flow_decode(message, v->dict, &f, &e) != ERR_OK) {
-		log_warn("a flow that cannot be read, skipped", "err=%s", LOG_QUOTE(e.msg));
-		return;
-	}
-	enum ui_outcome outcome = ui_outcome_of(&f);
-	(void)pthread_mutex_lock(&v->mx);
-	v->flows += !v->map_is_whole;
-	v->dropped += !v->map_is_whole && outcome == UI_DROPPED;
-	v->changes++;
-	count_time(v, &f, now);
-	if (!v->map_is_whole)
-		ui_map_add(v->map, &f, v->dict);
-	ui_recent_put(v->recent, message, outcome == UI_DROPPED || outcome == UI_AUDITED);
-	(void)pthread_mutex_unlock(&v->mx);
-}
-
-static void take_loss(struct ui_view *v, struct str message)
-{
-	struct wire_reader r = wire_reader_of(message);
-	struct wire_field field;
-	uint64_t lost = 0;
-
-	while (wire_next(&r, &field))
-		if (field.number == LOST_COUNT && field.type == WIRE_VARINT)
-			lost = field.value;
-	(void)pthread_mutex_lock(&v->mx);
-	v->lost += lost;
-	v->changes++;
-	(void)pthread_mutex_unlock(&v->mx);
-}
-
-static void take_message(struct ui_view *v, struct str message, struct wall_ns now)
-{
-	struct flow_response r;
-	struct err e;
-
-	if (flow_response_split(message, &r, &e) != ERR_OK)
-		log_warn("an answer that cannot be read, skipped", "err=%s", LOG_QUOTE(e.msg));
-	else if (r.has_message && r.kind == FLOW_KIND_FLOW)
-		take_flow(v, r.message, now);
-	else if (r.has_message && r.kind == FLOW_KIND_LOST)
-		take_loss(v, r.message);
-}
-
-static void end_tick(struct ui_view *v)
-{
-	(void)pthread_mutex_lock(&v->mx);
-	if (v->lag_ns != v->tick_lag_ns)
-		v->changes++;
-	v->lag_ns = v->tick_lag_ns;
-	v->tick_lag_ns = 0;
-	(void)pthread_mutex_unlock(&v->mx);
-	v->config.notify(v->config.ctx);
-}
-
-static enum err_code pump(struct ui_view *v, struct rpc_stream *stream, struct err *e)
-{
-	struct mono_ns tick = { mono_now().v + TICK_NS };
-
-	for (;;) {
-		struct mono_ns now = mono_now();
-		struct str message;
-		if (now.v >= tick.v) {
-			end_tick(v);
-			v->last_good = wall_now();
-			tick.v = now.v + TICK_NS;
-		}
-		enum err_code code = rpc_stream_next(stream, tick.v - now.v, &message, e);
-		if (code == ERR_OK)
-			take_message(v, message, wall_now());
-		else if (code == ERR_CLOSED)
-			return err_set(e, code, "the server ended the stream");
-		else if (code != ERR_TIMEOUT)
-			return code;
-	}
-}
 
 static void put_request(struct ui_view *v, struct buf *b)
 {
@@ -237,7 +85,8 @@ static bool hold_stream(struct ui_view *v, struct rpc_stream *stream)
 	return stopping;
 }
 
-static enum err_code follow(struct ui_view *v, struct err *e)
+static enum err_code follow_by(struct ui_view *v, const char *method, bool is_batched,
+			       struct err *e)
 {
 	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
 	AUTO_BUF struct buf request = buf_init(4 << 20);
@@ -246,21 +95,34 @@ static enum err_code follow(struct ui_view *v, struct err *e)
 	if (request.failed)
 		return err_set(e, ERR_NOMEM, "request");
 	v->connected = wall_now();
-	enum err_code code = rpc_stream_open(v->config.channel, "/observer.Observer/GetFlows",
-					     buf_str(&request), &stream, e);
+	enum err_code code =
+		rpc_stream_open(v->config.channel, method, buf_str(&request), &stream, e);
 	if (code != ERR_OK)
 		return code;
 	bool stopping = hold_stream(v, stream);
 	if (!v->until.v)
-		set_state(v, VIEW_LIVE, "");
-	code = stopping ? err_set(e, ERR_CANCELLED, "stopping") : pump(v, stream, e);
+		view_set_state(v, VIEW_LIVE, "");
+	code = stopping ? err_set(e, ERR_CANCELLED, "stopping")
+			: view_pump(v, stream, is_batched, e);
 	(void)hold_stream(v, NULL);
 	return code;
 }
 
+/* By the batch where the server can: a third of what single messages cost here. */
+static enum err_code follow(struct ui_view *v, struct err *e)
+{
+	enum err_code code = ERR_UNSUPPORTED;
+
+	if (!v->server_has_no_batches)
+		code = follow_by(v, "/tycho.v1.Flows/GetFlowBatches", true, e);
+	v->server_has_no_batches = code == ERR_UNSUPPORTED;
+	return code == ERR_UNSUPPORTED ? follow_by(v, "/observer.Observer/GetFlows", false, e)
+				       : code;
+}
+
 /* Is the server there, and still the one that we knew? A stream alone does not say: it is silent
  * until there is a flow. */
-static enum err_code greet(struct ui_view *v, struct err *e)
+enum err_code view_greet(struct ui_view *v, struct err *e)
 {
 	AUTO_BUF struct buf answer = buf_init(1 << 20);
 	struct rpc_result result;
@@ -419,11 +281,11 @@ static void *watch(void *arg)
 	struct err e;
 
 	while (!is_stopping(v)) {
-		bool there = greet(v, &e) == ERR_OK;
+		bool there = view_greet(v, &e) == ERR_OK;
 		if (there) {
 			pause_ns = PAUSE_MIN_NS;
 			if (v->until.v && look_back(v, &e) == ERR_OK) {
-				set_state(v, VIEW_PAST, "");
+				view_set_state(v, VIEW_PAST, "");
 				break;
 			}
 			if (!v->until.v)
@@ -431,7 +293,8 @@ static void *watch(void *arg)
 		}
 		if (is_stopping(v))
 			break;
-		set_state(v, VIEW_AWAY, e.msg);
+		view_set_state(v, VIEW_AWAY, e.msg);
+		v->server_has_no_batches = false; /* it may come back as another */
 		wait_for(v, pause_ns);
 		pause_ns = pause_ns * 2 < PAUSE_MAX_NS ? pause_ns * 2 : PAUSE_MAX_NS;
 	}
@@ -473,6 +336,8 @@ void ui_view_free(struct ui_view *v)
 	buf_done(&v->filters);
 	buf_done(&v->raw);
 	buf_done(&v->rows);
+	buf_done(&v->text);
+	view_forget(v);
 	free(v);
 }
 
@@ -491,7 +356,8 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 	made->config = *config;
 	made->filters = buf_init(config->filters.len + 1);
 	made->raw = buf_init(RAW_BYTES);
-	made->rows = buf_init(ROWS_BYTES * 2);
+	made->rows = buf_init(ROWS_BYTES);
+	made->text = buf_init(TEXT_BYTES);
 	(void)pthread_mutex_init(&made->mx, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -508,8 +374,8 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 		return err_set(e, ERR_NOMEM, "view");
 	if (flow_dict_new(DICT_ENTRIES, &v->dict, e) != ERR_OK ||
 	    ui_map_new(map_limits, config->seed, &v->map, e) != ERR_OK ||
-	    ui_recent_new(v->until.v ? RECENT_PAST : UI_WIRE_ROWS, UI_WIRE_ROWS_REFUSED, &v->recent,
-			  e) != ERR_OK)
+	    ui_recent_new(v->until.v ? VIEW_ROWS_PAST : UI_WIRE_ROWS, UI_WIRE_ROWS_REFUSED,
+			  &v->recent, e) != ERR_OK)
 		return e->code;
 	int os = pthread_create(&v->thread, NULL, watch, v);
 	if (os)
@@ -518,117 +384,4 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 	(void)pthread_setname_np(v->thread, "view");
 	*ret = TAKE(v);
 	return ERR_OK;
-}
-
-/* --- reading --- */
-
-static void put_state(struct buf *b, const struct ui_view *v)
-{
-	static const char *const kinds[] = { "connecting", "live", "away", "past" };
-
-	buf_printf(b, "\"state\":{\"kind\":\"%s\"", kinds[v->state]);
-	if (v->state == VIEW_AWAY) {
-		buf_printf(b, ",\"since\":%llu,\"reason\":",
-			   (unsigned long long)(v->away_since.v / NS_PER_MS));
-		json_put_string(b, str_of(v->reason));
-	}
-	buf_char(b, '}');
-}
-
-static void put_totals(struct buf *b, const struct ui_view *v)
-{
-	const struct {
-		const char *member;
-		uint64_t value;
-	} totals[] = {
-		{ "flows", v->flows },
-		{ "dropped", v->dropped },
-		{ "lost", v->lost },
-		{ "gaps", v->gaps },
-		{ "gap_ms", v->gap_ns / NS_PER_MS },
-		{ "oldest", v->oldest.v / NS_PER_MS },
-		{ "newest", v->newest.v / NS_PER_MS },
-		{ "lag_ms", v->lag_ns / NS_PER_MS },
-	};
-
-	buf_lit(b, ",\"totals\":{");
-	for (size_t i = 0; i < ARRAY_LEN(totals); i++)
-		buf_printf(b, "%s\"%s\":%llu", i ? "," : "", totals[i].member,
-			   (unsigned long long)totals[i].value);
-	buf_char(b, '}');
-}
-
-/* v->raw to JSON. @return how many could not be shown. */
-static uint64_t put_rows(struct ui_view *v)
-{
-	struct str rest = buf_str(&v->raw), message;
-	uint64_t left_out = 0;
-
-	buf_reset(&v->rows);
-	while (ui_recent_next(&rest, &message)) {
-		size_t mark = v->rows.len;
-		if (mark)
-			buf_char(&v->rows, ',');
-		if (mark < ROWS_BYTES && !v->rows.failed &&
-		    json_put_message(&v->rows, &flow__flow__descriptor, message, NULL) == ERR_OK)
-			continue;
-		v->rows.len = mark;
-		v->rows.failed = false;
-		left_out++;
-	}
-	return left_out;
-}
-
-/* One more than the range has, for it need not begin with a step. */
-static uint64_t range_steps(const struct ui_view *v)
-{
-	return (v->until.v - v->since.v) / (v->pulse.step_s * NS_PER_S) + 1;
-}
-
-bool ui_view_read(struct ui_view *v, struct ui_view_cursor *cursor, uint32_t watch,
-		  struct mono_ns now, struct wall_ns wall, struct buf *b)
-{
-	/* A range that is past does not move on with the clock. */
-	struct wall_ns end = v->until.v ? (struct wall_ns){ v->until.v - 1 } : wall;
-	uint64_t second = end.v / NS_PER_S, left_out;
-	struct ui_view_cursor next = *cursor;
-	size_t mark = b->len;
-
-	buf_reset(&v->raw);
-	(void)pthread_mutex_lock(&v->mx);
-	bool send_map = ui_map_version(v->map) != cursor->map &&
-			(!cursor->map || now.v - cursor->map_at.v >= MAP_EVERY_NS);
-	if (cursor->changes == v->changes && cursor->second == second && !send_map) {
-		(void)pthread_mutex_unlock(&v->mx);
-		return false;
-	}
-	(void)ui_recent_read(v->recent, &next.recent, &v->raw, &left_out);
-	buf_printf(b, "{\"type\":\"update\",\"watch\":%u,\"sent\":%llu,", watch,
-		   (unsigned long long)(wall.v / NS_PER_MS));
-	put_state(b, v);
-	put_totals(b, v);
-	if (send_map) {
-		buf_lit(b, ",\"map\":");
-		ui_map_put(v->map, cursor->map, b);
-		next.map = ui_map_version(v->map);
-		next.map_at = now;
-	}
-	buf_lit(b, ",\"pulse\":");
-	uint64_t behind = v->until.v ? range_steps(v) : second - cursor->second + PULSE_AGAIN_S;
-	ui_pulse_put(&v->pulse, end,
-		     behind < UI_WIRE_PULSE_SECONDS ? (unsigned)behind : UI_WIRE_PULSE_SECONDS, b);
-	next.second = second;
-	next.changes = v->changes;
-	(void)pthread_mutex_unlock(&v->mx);
-	left_out += put_rows(v); /* writing JSON takes its time: not while the stream waits */
-	buf_lit(b, ",\"rows\":[");
-	buf_str_put(b, buf_str(&v->rows));
-	buf_printf(b, "],\"left_out\":%llu}", (unsigned long long)left_out);
-	if (b->failed) {
-		b->len = mark;
-		b->failed = false;
-		return false;
-	}
-	*cursor = next;
-	return true;
 }

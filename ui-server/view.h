@@ -4,19 +4,24 @@
  *	server ──GetFlows──► its thread ──► map, recent flows, rates, totals ──► any number of
  *browsers, (allow, deny)                                                     each with a cursor
  *
- * Browsers with the same filters share a view, and so one stream. A browser is never queued for:
- * each time it can take something, it gets what is new since its cursor in one update, and is told
- * how many flows were left out.
+ * Browsers with the same filters share a view, and so one stream, and as long as they keep up the
+ * texts that they are told, too. A browser is never queued for: when it has taken one update, it
+ * gets all that is new since in the next one, and is told how many flows were left out.
+ *
+ * The stream is tycho.v1.Flows/GetFlowBatches, or GetFlows where the server does not know that.
  *
  * A stream that ends is asked for again, from the last flow on, after a pause that grows from 0.25
- *s to 4 s. If the server is a new one by then, what lies between is a gap, and counted.
+ *s to 1 s. If the server is a new one by then, what lies between is a gap, and counted.
+ *
+ * A stream that is silent for two seconds is doubted: the server is asked how it is, and while it
+ *does not say, the view is away. The stream is kept all the same, and goes on where it was.
  *
  * Filters with a range (since and until of GetFlows) are asked once: the map comes from the
  *server's tycho.v1.History/GetServiceMap, widened to whole minutes, and the table from the newest
  *@history flows of the range. A server without that call, such as Hubble's, has the map of these
  *flows only.
  *
- * Threads  new, free, read: one thread (the web server's). stop: any thread.
+ * Threads  new, free, tell: one thread (the web server's). stop: any thread.
  */
 #ifndef TYCHO_UI_VIEW_H
 #define TYCHO_UI_VIEW_H
@@ -24,8 +29,9 @@
 #include "base/err.h"
 #include "base/time.h"
 
-struct buf;
 struct rpc_channel;
+struct ui_frame;
+struct ui_frames;
 struct ui_view;
 
 struct ui_view_config {
@@ -49,16 +55,26 @@ AUTO_DEFINE(struct ui_view, ui_view_free);
 
 struct str ui_view_filters(const struct ui_view *v); /* borrowed */
 
-/* A reader's place. All zero: has seen nothing. */
+/* A page's place. All zero: has seen nothing. */
 struct ui_view_cursor {
 	uint64_t recent, map, changes;
-	struct mono_ns map_at; /* when the map was last sent */
-	uint64_t second;       /* up to which rates were sent, since the epoch */
+	uint64_t second; /* up to which rates were sent, since the epoch */
+	uint64_t tick;   /* the round it was told in */
 };
 
-/* Appends one update (docs/wire.md) with all that is new since @cursor, and moves it. @return
- * false, and nothing appended, if there is nothing new, or no memory now. */
-bool ui_view_read(struct ui_view *v, struct ui_view_cursor *cursor, uint32_t watch,
-		  struct mono_ns now, struct wall_ns wall, struct buf *b);
+/* Who is told, and when. */
+struct ui_telling {
+	struct mono_ns now;
+	struct wall_ns wall;
+	size_t pages; /* of all views: they share what there is to give, in rows and in bytes of
+			 maps */
+	struct ui_frames *frames;
+};
+
+/* An update (docs/wire.md) from its member "sent" on, with all that is new since @cursor, which is
+ * moved: once in each round, of which there are five a second. Pages at the same place share one.
+ * NULL: nothing new, or not in this round. Own: ui_frame_unref. */
+struct ui_frame *ui_view_tell(struct ui_view *v, struct ui_view_cursor *cursor,
+			      const struct ui_telling *t);
 
 #endif

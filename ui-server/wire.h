@@ -25,7 +25,6 @@ enum ui_wire_close {
 	UI_CLOSE_PROTOCOL = 1002,
 	UI_CLOSE_NO_TEXT = 1007,
 	UI_CLOSE_TOO_LONG = 1009,
-	UI_CLOSE_TOO_SLOW = 1013,
 	UI_CLOSE_SESSION = 4001,
 };
 /* clang-format on */

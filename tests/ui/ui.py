@@ -25,7 +25,7 @@ class Ui:
     def __init__(self, server, *options):
         self.folder = tempfile.mkdtemp(prefix='tycho-ui-')
         self.argv = [os.path.join(BIN, 'tycho-ui'), '--server', server, '--listen', '127.0.0.1:0', *options]
-        self.process = self.url = None
+        self.server, self.process, self.url = server, None, None
 
     def __enter__(self):
         r, w = os.pipe()

@@ -41,9 +41,11 @@ static void a_second_takes_the_place_of_the_one_that_is_no_longer_kept(void **st
 
 	ui_pulse_add(&p, second(1000), true);
 	ui_pulse_add(&p, second(1000 + UI_WIRE_PULSE_SECONDS), false);
-	assert_put(&p, 1000 + UI_WIRE_PULSE_SECONDS, 1, "{\"from\":1300,\"flows\":[1],\"drops\":[0]}");
+	assert_put(&p, 1000 + UI_WIRE_PULSE_SECONDS, 1,
+		   "{\"from\":1300,\"flows\":[1],\"drops\":[0]}");
 	ui_pulse_add(&p, second(1000), true); /* late beyond what is kept: not counted */
-	assert_put(&p, 1000 + UI_WIRE_PULSE_SECONDS, 1, "{\"from\":1300,\"flows\":[1],\"drops\":[0]}");
+	assert_put(&p, 1000 + UI_WIRE_PULSE_SECONDS, 1,
+		   "{\"from\":1300,\"flows\":[1],\"drops\":[0]}");
 	assert_put(&p, 1000, 1, "{\"from\":1000,\"flows\":[0],\"drops\":[0]}");
 }
 

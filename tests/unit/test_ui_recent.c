@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "ui-server/recent.h"
 
+static const struct ui_recent_most everything = { SIZE_MAX, SIZE_MAX };
+
 static struct ui_recent *recent_of(size_t all, size_t refused)
 {
 	struct ui_recent *r;
@@ -31,7 +33,9 @@ static void assert_read(struct ui_recent *r, uint64_t *cursor, const char *expec
 	AUTO_BUF struct buf out = buf_init(1 << 20), text = buf_init(1 << 20);
 	uint64_t left_out = 77;
 
-	size_t n = ui_recent_read(r, cursor, &out, &left_out), seen = 0;
+	uint64_t newest = ui_recent_newest(r);
+	size_t n = ui_recent_read(r, *cursor, newest, everything, &out, &left_out), seen = 0;
+	*cursor = newest;
 	struct str rest = buf_str(&out), message;
 	while (ui_recent_next(&rest, &message)) {
 		buf_str_put(&text, message);
@@ -134,9 +138,60 @@ static void a_buffer_that_is_full_loses_nothing(void **state)
 
 	put(r, "abc");
 	put(r, "def");
-	assert_int_equal(ui_recent_read(r, &cursor, &out, &left_out), 0);
-	assert_true(out.failed && cursor == 0);
+	assert_int_equal(ui_recent_read(r, 0, 2, everything, &out, &left_out), 0);
+	assert_true(out.failed);
 	assert_read(r, &cursor, "abc def (0)");
+}
+
+/* Readers of one moment get the same, whenever each of them comes. */
+static void what_came_after_a_moment_is_not_told_for_it(void **state)
+{
+	(void)state;
+	AUTO(ui_recent_free) struct ui_recent *r = recent_of(3, 2);
+	char small[256];
+	struct buf out = buf_fixed(small, sizeof small);
+	struct str rest, message;
+	uint64_t left_out;
+
+	put(r, "a");
+	put(r, "!b");
+	put(r, "c");
+	uint64_t moment = ui_recent_newest(r);
+	put(r, "d");
+	put(r, "!e");
+	assert_int_equal(ui_recent_read(r, 1, moment, everything, &out, &left_out), 2);
+	rest = buf_str(&out);
+	assert_true(ui_recent_next(&rest, &message) && str_is(message, "!b"));
+	assert_true(ui_recent_next(&rest, &message) && str_is(message, "c"));
+	assert_int_equal(left_out, 0);
+	for (int i = 0; i < 3; i++)
+		put(r, "x"); /* a and c are overwritten */
+	buf_reset(&out);
+	assert_int_equal(ui_recent_read(r, 0, moment, everything, &out, &left_out), 1);
+	assert_int_equal(left_out, 2);
+	put(r, "!y");
+	put(r, "!z"); /* and b */
+	buf_reset(&out);
+	assert_int_equal(ui_recent_read(r, 0, moment, everything, &out, &left_out), 0);
+	assert_int_equal(left_out, 3);
+}
+
+static void who_wants_few_gets_the_newest_of_each_lane(void **state)
+{
+	(void)state;
+	AUTO(ui_recent_free) struct ui_recent *r = recent_of(8, 8);
+	const struct ui_recent_most few = { 2, 1 };
+	char small[256];
+	struct buf out = buf_fixed(small, sizeof small);
+	uint64_t left_out;
+
+	for (const char *p = "a\0!b\0c\0!d\0e\0f\0"; *p; p += strlen(p) + 1)
+		put(r, p);
+	assert_int_equal(ui_recent_read(r, 0, 6, few, &out, &left_out), 3);
+	struct str rest = buf_str(&out), message;
+	for (const char *p = "!d\0e\0f\0"; *p; p += strlen(p) + 1)
+		assert_true(ui_recent_next(&rest, &message) && str_is(message, p));
+	assert_int_equal(left_out, 3);
 }
 
 int main(void)
@@ -149,6 +204,8 @@ int main(void)
 		cmocka_unit_test(full_is_not_yet_overtaken_and_one_more_is),
 		cmocka_unit_test(a_message_too_long_is_left_out_and_said_so),
 		cmocka_unit_test(a_buffer_that_is_full_loses_nothing),
+		cmocka_unit_test(what_came_after_a_moment_is_not_told_for_it),
+		cmocka_unit_test(who_wants_few_gets_the_newest_of_each_lane),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@ export interface Hello {
 	login?: boolean; // there is a session, which `POST /logout` ends; else left out
 }
 
-// What the upstream server says of itself. Second on each connection, and again every two seconds.
+// What the upstream server says of itself. Second on each connection, and again every two seconds, while the upstream is away each second.
 export interface Status {
 	type: "status";
 	server: string; // address of the upstream, as given with --server
