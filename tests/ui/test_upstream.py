@@ -244,7 +244,8 @@ def test_the_map_of_a_past_range_of_a_hubble_server_is_that_of_its_flows():
         assert update['totals']['flows'] == 2
         (method, request), = hubble.requests
         assert method == 'GetFlows' and request.number == 77 and not request.follow
-        assert (request.since.seconds, request.until.seconds) == (BASE_S, BASE_S + 60)
+        assert request.since.ToNanoseconds() == BASE_S * 10 ** 9
+        assert request.until.ToNanoseconds() == (BASE_S + 60) * 10 ** 9 - 1  # what begins there belongs to the next range
 
 
 def test_batches_are_asked_for_and_read_to_their_last_flow():
