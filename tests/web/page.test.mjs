@@ -249,6 +249,50 @@ test("a past range has the map and the flows of the record, lives in the address
 	await page.close();
 });
 
+test("the table's columns are chosen, and stay chosen", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	const heads = () =>
+		[...document.querySelectorAll("[role=columnheader]")].map((e) => e.textContent);
+	await page.getByRole("button", { name: "Columns" }).press("Enter");
+	await page.getByRole("checkbox", { name: "From address" }).press("Space");
+	await page.getByRole("checkbox", { name: "Why" }).press("Space");
+	const want = ["Time", "Verdict", "From", "From address", "Way", "To", "Port", "Node"];
+	await becomes(page, heads, want);
+	await page.keyboard.press("Escape");
+	assert.equal(await page.getByRole("checkbox").count(), 0);
+	const address = page.locator(".row").first().locator(".from-address");
+	assert.equal(await address.innerText(), flows().at(-1).IP.source);
+	await page.reload();
+	await becomes(page, heads, want);
+	await page.getByRole("button", { name: "Columns" }).click();
+	await page.getByRole("button", { name: "As usual" }).click();
+	await becomes(page, heads, ["Time", "Verdict", "From", "Way", "To", "Port", "Why", "Node"]);
+	await page.close();
+});
+
+test("a flow is copied as JSON, and as a command that finds it and no other", async () => {
+	await browser.grantPermissions(["clipboard-read", "clipboard-write"]);
+	const page = await open(shop_ui.address);
+	await page.getByRole("button", { name: "Dropped" }).click();
+	await becomes(page, row_count, count(dropped));
+	const copied = async (row, name) => {
+		await page.locator(".row").nth(row).click();
+		await page.getByRole("button", { name }).click();
+		await page.getByText("Copied").waitFor();
+		return page.evaluate(() => navigator.clipboard.readText());
+	};
+	for (const row of [0, 1]) {
+		const { flow } = JSON.parse(await copied(row, "Copy as JSON"));
+		const found = stage.shell(`${await copied(row, "Copy as command")} -o json`);
+		assert.deepEqual(
+			found.map((line) => line.flow),
+			[flow],
+		);
+	}
+	await page.close();
+});
+
 // An hour, and the hour before it, of which each conversation says how many flows it had in either.
 const MINUTE_MS = 60_000;
 const hours = (() => {

@@ -87,6 +87,13 @@ export class Stage {
 		return this.#start("tycho-ui", ["--server", server, "--listen", listen, ...more]);
 	}
 
+	// The JSON lines that a command prints, with our programs before all others.
+	shell(command) {
+		const env = { ...process.env, PATH: `${BIN}:${process.env.PATH}` };
+		const text = execFileSync("/bin/sh", ["-c", command], { env, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+		return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+	}
+
 	async browser() {
 		const context = await chromium.launchPersistentContext(join(this.folder, "profile"), {
 			executablePath: CHROMIUM,

@@ -23,6 +23,7 @@ async function load(name) {
 	return import(pathToFileURL(outfile));
 }
 const compare = await load("compare");
+const columns = await load("columns");
 const filter = await load("filter");
 const graph = await load("graph");
 const layout = await load("layout");
@@ -164,6 +165,57 @@ test("a line is the command that shows the same, with quotes where a shell needs
 		filter.command_of("pod=a'b", "x"),
 		"tycho observe --server x --follow --pod 'a'\\''b'",
 	);
+});
+
+test("a flow is a command with its time, ends and ports, quoted for a shell", () => {
+	const flow = {
+		time: "2026-01-01T00:00:00.000000001Z",
+		verdict: "DROPPED",
+		IP: { source: "10.0.0.1", destination: "2001:db8::1" },
+		l4: { TCP: { source_port: 40000, destination_port: 443 } },
+		source: { namespace: "shop", pod_name: "it's-0" },
+		destination: { identity: 2 },
+	};
+	assert.equal(
+		filter.flow_command(flow, "localhost:4245"),
+		"tycho observe --server localhost:4245 --since 2026-01-01T00:00:00.000000001Z --until 2026-01-01T00:00:00.000000001Z" +
+			" --from-pod 'shop/it'\\''s-0' --to-ip 2001:db8::1 --protocol tcp --from-port 40000 --to-port 443 --verdict DROPPED",
+	);
+	// What is not known, or newer than the page, is not asked for.
+	assert.equal(
+		filter.flow_command({ verdict: 99, l4: { ICMPv6: {} }, uuid: "a b" }, "x"),
+		"tycho observe --server x --protocol icmpv6 --uuid 'a b'",
+	);
+});
+
+test("columns stay in their order, the last one stays, and what was kept by another version is passed over", () => {
+	assert.deepEqual(columns.read_columns(null), columns.usual);
+	assert.deepEqual(columns.read_columns("nothing,way"), columns.usual);
+	assert.deepEqual(columns.read_columns("node,future,time"), ["time", "node"]);
+	const two = columns.with_column(["time", "node"], "from-address", true);
+	assert.deepEqual(two, ["time", "from-address", "node"]);
+	assert.deepEqual(columns.read_columns(columns.write_columns(two)), two);
+	assert.deepEqual(columns.with_column(["time"], "time", false), ["time"]);
+	assert.deepEqual(columns.with_column(["time", "node"], "time", false), ["node"]);
+});
+
+test("columns say what the flow says, and nothing where it says nothing", () => {
+	const flow = {
+		IP: { source: "10.0.0.1" },
+		source: { identity: 7, namespace: "n", pod_name: "p" },
+		l4: { UDP: { source_port: 53, destination_port: 40000 } },
+		is_reply: true,
+		ingress_denied_by: [{ namespace: "n", name: "a" }],
+		egress_denied_by: [{ name: "b" }, { name: "b" }],
+		traffic_direction: "EGRESS",
+	};
+	const text = (c, f = flow) => columns.columns[c].text(f);
+	assert.deepEqual(
+		["from", "from-address", "from-port", "from-identity", "port", "policy", "direction"].map((c) => text(c)),
+		["n/p", "10.0.0.1", "53", "7", "53 UDP", "n/a, b", "egress"],
+	);
+	for (const c of Object.keys(columns.columns).filter((c) => !["verdict", "from", "to", "way"].includes(c)))
+		assert.equal(text(c, {}), "", c);
 });
 
 const card = (id, name, more = {}) => ({

@@ -1,16 +1,18 @@
 // The page: what is where, and which key does what. State comes in, wishes go out.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { Column } from "./columns";
 import { compare, type Comparison } from "./compare";
 import { CompareBar, type Mark } from "./CompareBar";
 import { Detail } from "./Detail";
 import { Differences } from "./Differences";
 import { FilterLine } from "./FilterLine";
-import { command_of, parse_line, line_of } from "./filter";
+import { command_of, flow_command, parse_line, line_of } from "./filter";
 import { count_text, duration_text, full_time_text, json_lines, time_text } from "./flow";
 import { FlowTable } from "./FlowTable";
 import { card_key, card_terms, graph_of } from "./graph";
 import { History } from "./History";
 import { fold_local, has_local } from "./local_peers";
+import { useMedia } from "./media";
 import { RangeInputs } from "./RangeInputs";
 import { ServiceMap } from "./ServiceMap";
 import { type Selection, type State, visible_rows } from "./state";
@@ -28,6 +30,7 @@ export interface Wishes {
 	select(selection: Selection): void;
 	pause(on: boolean): void;
 	unfold(group: string, on: boolean): void;
+	columns(shown: Column[]): void;
 	log_out(): void;
 }
 
@@ -184,11 +187,12 @@ interface Props {
 	state: State;
 	now: number;
 	scheme: Scheme;
+	columns: Column[];
 	wishes: Wishes;
 	on_scheme(scheme: Scheme): void;
 }
 
-export function App({ state, now, scheme, wishes, on_scheme }: Props) {
+export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 	const seen_sides = useMemo(
 		() => sides_of(state),
 		[state.cards, state.edges, state.against, state.upstream, state.local],
@@ -416,6 +420,7 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					on_filter={filter}
 					on_select={wishes.select}
 					on_copy={copy}
+					flow_command={(flow) => flow_command(flow, state.server || "localhost:4245")}
 					on_unfold={wishes.unfold}
 					overview={
 						<Overview state={state} on_copy={copy} command={command} on_compare={wishes.compare} />
@@ -466,6 +471,8 @@ export function App({ state, now, scheme, wishes, on_scheme }: Props) {
 					) : (
 						<FlowTable
 						rows={rows}
+						shown={columns}
+						on_columns={wishes.columns}
 						selected={state.selection.kind === "flow" ? state.selection.row.id : 0}
 						left_out={state.left_out}
 						since_pause={state.paused.kind === "yes" ? state.next_row - state.paused.at : 0}
@@ -512,13 +519,7 @@ function download(text: string): void {
 
 // Whether dark colours are in force, by choice or by the system's.
 function useDark(scheme: Scheme): boolean {
-	const query = useMemo(() => matchMedia("(prefers-color-scheme: dark)"), []);
-	const [system, set_system] = useState(query.matches);
-	useEffect(() => {
-		const on_change = () => set_system(query.matches);
-		query.addEventListener("change", on_change);
-		return () => query.removeEventListener("change", on_change);
-	}, []);
+	const system = useMedia("(prefers-color-scheme: dark)");
 	return scheme === "auto" ? system : scheme === "dark";
 }
 

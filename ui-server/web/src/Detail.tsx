@@ -27,6 +27,7 @@ interface Props {
 	on_filter(terms: string[]): void;
 	on_select(selection: Selection): void;
 	on_copy(text: string): void;
+	flow_command(flow: Flow): string;
 	on_unfold(group: string, on: boolean): void;
 	overview: ComponentChildren;
 }
@@ -320,6 +321,9 @@ function FlowDetail({ flow, props }: { flow: Flow; props: Props }) {
 			<p class="actions">
 				<button type="button" onClick={() => props.on_copy(JSON.stringify({ flow }))}>
 					Copy as JSON
+				</button>
+				<button type="button" onClick={() => props.on_copy(props.flow_command(flow))}>
+					Copy as command
 				</button>
 			</p>
 			<dl class="fields">

@@ -95,16 +95,6 @@ export function Differences({ differences, empty, on_select }: Props) {
 	};
 	return (
 		<section class="flows differences" aria-label="Differences">
-			<div class="head" role="presentation">
-				<span>Change</span>
-				<span>From</span>
-				<span />
-				<span>To</span>
-				<span>Port</span>
-				<span class="counted">Dropped</span>
-				<span class="counted">Forwarded</span>
-				<span>Why</span>
-			</div>
 			<div
 				class="body"
 				ref={box}
@@ -114,6 +104,19 @@ export function Differences({ differences, empty, on_select }: Props) {
 				aria-rowcount={differences.length}
 				onKeyDown={on_key}
 			>
+				<div role="rowgroup" class="head">
+					<div role="row">
+						{["Change", "From", "", "To", "Port", "Dropped", "Forwarded", "Why"].map((name) => (
+							<span
+								role="columnheader"
+								key={name}
+								class={name === "Dropped" || name === "Forwarded" ? "counted" : ""}
+							>
+								{name || <span class="unseen">Way</span>}
+							</span>
+						))}
+					</div>
+				</div>
 				<div class="rows" role="rowgroup" style={{ height: `${differences.length * ROW_PX}px` }}>
 					{differences.slice(first, last).map((d, i) => (
 						<Line

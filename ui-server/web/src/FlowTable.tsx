@@ -1,26 +1,20 @@
 // The newest flows, newest first. Only the rows in view exist; what stands in view stays while others come.
-import { useLayoutEffect, useRef } from "preact/hooks";
-import {
-	count_text,
-	full_time_text,
-	outcome_of,
-	port_of,
-	protocol_of,
-	side_of,
-	time_text,
-	why_of,
-	type Side,
-} from "./flow";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { type Column, columns, least_px, narrow, template_of, usual, with_column } from "./columns";
+import { count_text, full_time_text, outcome_of, port_of, protocol_of, side_of, type Side } from "./flow";
+import { useMedia } from "./media";
 import type { Row } from "./state";
 import { ROW_PX, show_row, useRowsInView } from "./windowed";
 
 interface Props {
 	rows: Row[]; // newest last
+	shown: Column[];
 	selected: number; // id of a row, 0 for none
 	left_out: number;
 	since_pause: number;
 	empty: string;
 	on_select(row: Row | null): void;
+	on_columns(shown: Column[]): void;
 	on_download(): void;
 }
 
@@ -33,52 +27,118 @@ function Name({ side }: { side: Side }) {
 	);
 }
 
+function Cell({ column, row }: { column: Column; row: Row }) {
+	const { flow } = row;
+	const text = columns[column].text(flow);
+	switch (column) {
+		case "time":
+			return (
+				<span role="cell" class="time" title={full_time_text(flow.time)}>
+					{text}
+				</span>
+			);
+		case "from":
+		case "to":
+			return (
+				<span role="cell">
+					<Name side={side_of(flow, column === "from" ? "source" : "destination")} />
+				</span>
+			);
+		case "way":
+			return (
+				<span role="cell" class="way" aria-label={flow.is_reply ? "answers" : "asks"}>
+					{text}
+				</span>
+			);
+		case "port":
+			return (
+				<span role="cell" class="port">
+					{port_of(flow) ?? ""} <span class="quiet">{protocol_of(flow)}</span>
+				</span>
+			);
+		default:
+			return (
+				<span role="cell" class={column} title={text}>
+					{text}
+				</span>
+			);
+	}
+}
+
 function Line({
 	row,
+	shown,
 	top,
 	selected,
 	on_select,
 }: {
 	row: Row;
+	shown: Column[];
 	top: number;
 	selected: boolean;
 	on_select(row: Row): void;
 }) {
-	const { flow } = row;
-	const outcome = outcome_of(flow);
-	const port = port_of(flow);
 	return (
 		<div
-			class={`row ${outcome}${selected ? " selected" : ""}`}
+			class={`row ${outcome_of(row.flow)}${selected ? " selected" : ""}`}
 			role="row"
 			aria-selected={selected}
 			style={{ top: `${top}px` }}
 			onClick={() => on_select(row)}
 		>
-			<span role="cell" class="time" title={full_time_text(flow.time)}>
-				{time_text(flow.time)}
-			</span>
-			<span role="cell" class="verdict">
-				{String(flow.verdict ?? "UNKNOWN")}
-			</span>
-			<span role="cell">
-				<Name side={side_of(flow, "source")} />
-			</span>
-			<span role="cell" class="way" aria-label={flow.is_reply ? "answers" : "asks"}>
-				{flow.is_reply ? "↩" : "→"}
-			</span>
-			<span role="cell">
-				<Name side={side_of(flow, "destination")} />
-			</span>
-			<span role="cell" class="port">
-				{port ?? ""} <span class="quiet">{protocol_of(flow)}</span>
-			</span>
-			<span role="cell" class="why" title={why_of(flow)}>
-				{why_of(flow)}
-			</span>
-			<span role="cell" class="node quiet">
-				{flow.node_name ?? ""}
-			</span>
+			{shown.map((c) => (
+				<Cell key={c} column={c} row={row} />
+			))}
+		</div>
+	);
+}
+
+function Chooser({ shown, on_columns }: { shown: Column[]; on_columns(shown: Column[]): void }) {
+	const [open, set_open] = useState(false);
+	const box = useRef<HTMLDivElement>(null);
+	return (
+		<div
+			class="chooser"
+			ref={box}
+			onFocusOut={(e) => {
+				if (!box.current?.contains(e.relatedTarget as Node | null)) set_open(false);
+			}}
+			onKeyDown={(e) => {
+				if (e.key !== "Escape" || !open) return;
+				e.stopPropagation();
+				set_open(false);
+				box.current?.querySelector("button")?.focus();
+			}}
+		>
+			<button
+				type="button"
+				class="small"
+				aria-expanded={open}
+				aria-controls="columns"
+				onClick={() => set_open(!open)}
+			>
+				Columns
+			</button>
+			{open && (
+				<fieldset id="columns" tabIndex={-1}>
+					<legend class="unseen">Columns of the table</legend>
+					{(Object.keys(columns) as Column[])
+						.filter((c) => columns[c].name)
+						.map((c) => (
+							<label key={c}>
+								<input
+									type="checkbox"
+									checked={shown.includes(c)}
+									onChange={(e) => on_columns(with_column(shown, c, e.currentTarget.checked))}
+								/>
+								{columns[c].name}
+							</label>
+						))}
+					<button type="button" class="small" onClick={() => on_columns(usual)}>
+						As usual
+					</button>
+				</fieldset>
+			)}
 		</div>
 	);
 }
@@ -86,6 +146,8 @@ function Line({
 export function FlowTable(props: Props) {
 	const { rows } = props;
 	const box = useRef<HTMLDivElement>(null);
+	const is_narrow = useMedia("(max-width: 760px)");
+	const shown = is_narrow ? narrow : props.shown;
 	const newest = useRef(rows.at(-1)?.id ?? 0);
 
 	// Rows that came on top move what the reader looks at down by as much, unless they look at the top.
@@ -97,13 +159,14 @@ export function FlowTable(props: Props) {
 		if (came > 0 && element.scrollTop > ROW_PX / 2) element.scrollTop += came * ROW_PX;
 	}, [rows]);
 	const [first, last] = useRowsInView(box, rows.length);
-	const shown = [];
+	const lines = [];
 	for (let i = first; i < last; i++) {
 		const row = rows[rows.length - 1 - i]!;
-		shown.push(
+		lines.push(
 			<Line
 				key={row.id}
 				row={row}
+				shown={shown}
 				top={i * ROW_PX}
 				selected={row.id === props.selected}
 				on_select={props.on_select}
@@ -124,26 +187,21 @@ export function FlowTable(props: Props) {
 		else return;
 		event.preventDefault();
 	};
+	const style = is_narrow
+		? {}
+		: { "--columns": template_of(shown), "--least": `${least_px(shown)}px` };
 	return (
-		<section class="flows" aria-label="Flows">
-			<div class="head" role="presentation">
-				<span>Time</span>
-				<span>Verdict</span>
-				<span>From</span>
-				<span />
-				<span>To</span>
-				<span>Port</span>
-				<span>Why</span>
-				<span class="node">Node</span>
+		<section class="flows" aria-label="Flows" style={style}>
+			<div class="tools">
+				<Chooser shown={props.shown} on_columns={props.on_columns} />
 				<button
 					type="button"
-					class="link download"
+					class="small"
 					title="Download the flows of this table as JSON lines"
-					aria-label="Download"
 					disabled={rows.length === 0}
 					onClick={props.on_download}
 				>
-					⤓
+					Download
 				</button>
 			</div>
 			<div
@@ -155,8 +213,17 @@ export function FlowTable(props: Props) {
 				aria-rowcount={rows.length}
 				onKeyDown={on_key}
 			>
+				<div role="rowgroup" class="head">
+					<div role="row">
+						{shown.map((c) => (
+							<span role="columnheader" key={c}>
+								{columns[c].name || <span class="unseen">Way</span>}
+							</span>
+						))}
+					</div>
+				</div>
 				<div class="rows" role="rowgroup" style={{ height: `${rows.length * ROW_PX}px` }}>
-					{shown}
+					{lines}
 				</div>
 				{rows.length === 0 && <p class="empty">{props.empty}</p>}
 			</div>

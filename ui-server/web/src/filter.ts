@@ -3,7 +3,7 @@
 // Words of one name are alternatives, different names must all hold, as with the CLI's flags. A filter's fields are
 // joined by "and", so a word about either side ("pod=") becomes two filters, and words multiply.
 import { range_flags, type Range } from "./time_range";
-import type { FlowFilter } from "./flow";
+import { type Flow, type FlowFilter, protocol_of } from "./flow";
 
 export interface Term {
 	name: string;
@@ -266,6 +266,29 @@ export function command_of(line: string, server: string, range: Range | null = n
 		(t) => `${t.not ? " --not" : ""} --${words[t.name]!.flag} ${quoted(t.value)}`,
 	);
 	return `tycho observe --server ${quoted(server)}${range ? range_flags(range) : " --follow"}${flags.join("")}`;
+}
+
+// The command that finds this one flow again: by its time, to the nanosecond, its ends and what became of it.
+export function flow_command(flow: Flow, server: string): string {
+	const flags: [string, string][] = [["server", server]];
+	if (flow.time) flags.push(["since", flow.time], ["until", flow.time]);
+	for (const [side, end] of [
+		["from", "source"],
+		["to", "destination"],
+	] as const) {
+		const { pod_name, namespace } = flow[end] ?? {};
+		if (pod_name && namespace) flags.push([`${side}-pod`, `${namespace}/${pod_name}`]);
+		else if (flow.IP?.[end]) flags.push([`${side}-ip`, flow.IP[end]]);
+	}
+	const ports = flow.l4?.TCP ?? flow.l4?.UDP ?? flow.l4?.SCTP;
+	const protocol = protocol_of(flow);
+	if (protocol) flags.push(["protocol", protocol.toLowerCase()]);
+	if (ports?.source_port) flags.push(["from-port", String(ports.source_port)]);
+	if (ports?.destination_port) flags.push(["to-port", String(ports.destination_port)]);
+	if (typeof flow.verdict === "string" && verdicts.has(flow.verdict))
+		flags.push(["verdict", flow.verdict]);
+	if (flow.uuid) flags.push(["uuid", flow.uuid]);
+	return `tycho observe${flags.map(([flag, value]) => ` --${flag} ${quoted(value)}`).join("")}`;
 }
 
 // What may stand at the end of @line, given the namespaces, pods, … that were seen.

@@ -1,6 +1,7 @@
 // Ties the parts together: socket → state → page, and the page's wishes back. The only file with a clock.
 import { render } from "preact";
 import { App, type Scheme } from "./App";
+import { type Column, read_columns, write_columns } from "./columns";
 import { filters_of, parse_line } from "./filter";
 import "./page.css";
 import { Socket } from "./socket";
@@ -9,10 +10,12 @@ import { type Event, type State, initial, reduce } from "./state";
 import { read_message, type Watch } from "./wire";
 
 const SCHEME_KEY = "tycho.scheme";
+const COLUMNS_KEY = "tycho.columns";
 const TICK_MS = 1000; // ages of things are shown in seconds
 
 let state: State = initial("");
 let scheme: Scheme = read_scheme();
+let columns = read_columns(localStorage.getItem(COLUMNS_KEY));
 let drawing = false;
 let watch = 0;
 
@@ -35,7 +38,14 @@ function draw(): void {
 	requestAnimationFrame(() => {
 		drawing = false;
 		render(
-			<App state={state} now={Date.now()} scheme={scheme} wishes={wishes} on_scheme={set_scheme} />,
+			<App
+				state={state}
+				now={Date.now()}
+				scheme={scheme}
+				columns={columns}
+				wishes={wishes}
+				on_scheme={set_scheme}
+			/>,
 			document.getElementById("page")!,
 		);
 	});
@@ -125,6 +135,11 @@ const wishes = {
 	},
 	select: (selection: State["selection"]) => happen({ type: "select", selection }),
 	pause: (on: boolean) => happen({ type: "pause", on }),
+	columns(shown: Column[]) {
+		columns = shown;
+		localStorage.setItem(COLUMNS_KEY, write_columns(shown));
+		draw();
+	},
 	log_out: () =>
 		void fetch("/logout", { method: "POST", redirect: "manual" }).then(leave_if_logged_out, () => {}),
 	unfold: (group: string, on: boolean) => happen({ type: "unfold", group, on }),

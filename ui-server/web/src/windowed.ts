@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { RefObject } from "preact";
 
 export const ROW_PX = 24;
+const HEAD_PX = 26; // of the head, which stays on top of the rows
 const SPARE_ROWS = 8;
 
 // Which rows of @count are in view of the scrolling @box: from the first up to, without, the second.
@@ -27,6 +28,6 @@ export function useRowsInView(box: RefObject<HTMLElement>, count: number): [numb
 export function show_row(element: HTMLElement, i: number): void {
 	const top = i * ROW_PX;
 	if (top < element.scrollTop) element.scrollTop = top;
-	if (top + ROW_PX > element.scrollTop + element.clientHeight)
-		element.scrollTop = top + ROW_PX - element.clientHeight;
+	const end = HEAD_PX + top + ROW_PX;
+	if (end > element.scrollTop + element.clientHeight) element.scrollTop = end - element.clientHeight;
 }

@@ -1,0 +1,14 @@
+// Whether a media query holds, now and whenever it changes.
+import { useEffect, useMemo, useState } from "preact/hooks";
+
+export function useMedia(text: string): boolean {
+	const query = useMemo(() => matchMedia(text), [text]);
+	const [holds, set_holds] = useState(query.matches);
+	useEffect(() => {
+		const on_change = () => set_holds(query.matches);
+		on_change();
+		query.addEventListener("change", on_change);
+		return () => query.removeEventListener("change", on_change);
+	}, [query]);
+	return holds;
+}
