@@ -25,9 +25,9 @@ async function load(name) {
 const compare = await load("compare");
 const columns = await load("columns");
 const filter = await load("filter");
+const fold = await load("fold");
 const graph = await load("graph");
 const layout = await load("layout");
-const local_peers = await load("local_peers");
 const state = await load("state");
 const time_range = await load("time_range");
 
@@ -451,7 +451,7 @@ test("the other range of a comparison is heard for its own question only, and un
 
 // RFC 3927, RFC 4291 §2.5.6 and §2.7, RFC 5771, RFC 919.
 test("link-local, multicast and broadcast addresses are told from all others", () => {
-	const kind = (name) => local_peers.local_kind({ kind: "address", name });
+	const kind = (name) => fold.local_kind({ kind: "address", name });
 	for (const name of ["169.254.0.1", "fe80::1", "FE80::1", "febf::1", "::", "0.0.0.0"])
 		assert.equal(kind(name), "link-local", name);
 	for (const name of ["224.0.0.1", "239.255.255.250", "ff02::1:ff00:2", "ff05::2"])
@@ -459,19 +459,21 @@ test("link-local, multicast and broadcast addresses are told from all others", (
 	assert.equal(kind("255.255.255.255"), "broadcast");
 	for (const name of ["10.0.0.1", "169.253.0.1", "223.1.1.1", "240.0.0.1", "fec0::1", "fd00::1", "::1"])
 		assert.equal(kind(name), null, name);
-	assert.equal(local_peers.local_kind({ kind: "name", name: "ff.example" }), null);
+	assert.equal(fold.local_kind({ kind: "name", name: "ff.example" }), null);
 });
 
 test("local peers are one card of a kind, and what they did is added up", () => {
 	const address = (id, name) => ({ id, kind: "address", name });
 	const icmp = (from, to, more) => ({ from, to, protocol: "ICMPv6", ...more });
 	const cards = [card(0, "a"), address(1, "fe80::1"), address(2, "fe80::2"), address(3, "ff02::1")];
-	const { cards: kept, edges } = local_peers.fold_local(cards, [
+	const folding = { local: false, past: false, clusters: 0 };
+	const list = [
 		icmp(0, 1, { id: 0, forwarded: 2, first: 5, last: 6, reasons: { X: 1 } }),
 		icmp(0, 2, { id: 1, forwarded: 3, dropped: 1, first: 4, last: 9, reasons: { X: 2, Y: 1 } }),
 		icmp(1, 3, { id: 2, forwarded: 1 }),
 		icmp(2, 1, { id: 3, forwarded: 1 }),
-	]);
+	];
+	const { cards: kept, edges } = fold.fold(cards, list, folding);
 	assert.deepEqual(
 		kept.map((c) => [c.name, c.count]),
 		[
@@ -487,8 +489,35 @@ test("local peers are one card of a kind, and what they did is added up", () => 
 	const g = graph.graph_of(kept, edges, []);
 	assert.equal(g.lines.length, 3); // among themselves is no line
 	assert.equal(g.nodes[1].kind, "2 addresses");
+	assert.deepEqual(fold.fold(cards, list, { ...folding, local: true }), { cards, edges: list });
 	const others = [card(0, "a"), card(1, "b")];
-	assert.deepEqual(local_peers.fold_local(others, []).cards, others);
+	assert.deepEqual(fold.fold(others, [], folding).cards, others);
+});
+
+test("in a past range a workload is one card, whether or not its kind is known of all minutes", () => {
+	const cards = [
+		{ id: 0, kind: "pod", namespace: "shop", name: "a" },
+		card(1, "a", { cluster: "c1" }),
+		card(2, "b", { cluster: "c1" }),
+	];
+	const edge = (id, from) => ({ id, from, to: 2, protocol: "TCP", port: 1, forwarded: 1 });
+	const edges = [edge(0, 0), edge(1, 1)];
+	const past = { local: false, past: true, clusters: fold.clusters_of(cards) };
+	const one = fold.fold(cards, edges, past);
+	assert.deepEqual(one.cards, [{ ...cards[1], id: 0 }, cards[2]]);
+	assert.deepEqual(one.edges, [{ ...edge(0, 0), forwarded: 2 }]);
+	assert.equal(fold.fold(cards, edges, { ...past, past: false }).cards.length, 3);
+	// Two clusters may each have one: then what is not known of is neither.
+	const two = [...cards, card(3, "a", { cluster: "c2" })];
+	assert.equal(fold.fold(two, [], { ...past, clusters: fold.clusters_of(two) }).cards.length, 4);
+	// And before and now are the same workload, too.
+	const found = compare.compare(
+		{ cards: [cards[0], cards[2]], edges: [edges[0]] },
+		{ cards: cards.slice(1), edges: [edges[1]] },
+		1,
+		(c) => fold.identity_of(c, past),
+	);
+	assert.deepEqual(found.differences, []);
 });
 
 function assert_apart(g, places) {

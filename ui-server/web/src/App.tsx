@@ -11,7 +11,7 @@ import { count_text, duration_text, full_time_text, json_lines, time_text } from
 import { FlowTable } from "./FlowTable";
 import { card_key, card_terms, graph_of } from "./graph";
 import { History } from "./History";
-import { fold_local, has_local } from "./local_peers";
+import { clusters_of, fold, type Folding, has_local, identity_of } from "./fold";
 import { useMedia } from "./media";
 import { RangeInputs } from "./RangeInputs";
 import { ServiceMap } from "./ServiceMap";
@@ -495,18 +495,21 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 }
 
 // What is drawn: cards and edges as they came, local peers folded; or those of both ranges, once both are here.
-function sides_of(state: State): Omit<Comparison, "differences"> & { differences: Comparison["differences"] | null } {
-	const fold = (cards: State["cards"], edges: State["edges"]) =>
-		state.local
-			? { cards: cards.filter(Boolean), edges: edges.filter(Boolean) }
-			: fold_local(cards.filter(Boolean), edges.filter(Boolean));
-	const now = fold(state.cards, state.edges);
+type Drawn = Omit<Comparison, "differences"> & { differences: Comparison["differences"] | null };
+
+function sides_of(state: State): Drawn {
 	const { against, range } = state;
+	const folding: Folding = {
+		local: state.local,
+		past: range !== null,
+		clusters: clusters_of(state.cards, against?.cards ?? []),
+	};
+	const now = fold(state.cards, state.edges, folding);
 	if (!against || !range || against.kind !== "here" || state.upstream.kind !== "past")
 		return { ...now, differences: null };
-	const share =
-		(range.until - range.since) / (against.range.until - against.range.since);
-	return compare(fold(against.cards, against.edges), now, share);
+	const share = (range.until - range.since) / (against.range.until - against.range.since);
+	const before = fold(against.cards, against.edges, folding);
+	return compare(before, now, share, (card) => identity_of(card, folding));
 }
 
 function download(text: string): void {

@@ -58,7 +58,13 @@ function weight_of(change: Change, before: Edge | null, now: Edge | null, share:
 	return Math.abs(drop_delta(before, now, share));
 }
 
-export function compare(before: Side, now: Side, share: number): Comparison {
+// @identity: what is the same for a card in both ranges.
+export function compare(
+	before: Side,
+	now: Side,
+	share: number,
+	identity: (card: Card) => string = card_key,
+): Comparison {
 	const cards: Card[] = [];
 	const ids = new Map<string, number>();
 	const pairs = new Map<string, { from: Card; to: Card; before: Edge | null; now: Edge | null }>();
@@ -67,7 +73,7 @@ export function compare(before: Side, now: Side, share: number): Comparison {
 		const own: Card[] = [];
 		for (const card of side.cards) {
 			if (!card) continue;
-			const key = card_key(card);
+			const key = identity(card);
 			let id = ids.get(key);
 			if (id === undefined) {
 				ids.set(key, (id = cards.length));

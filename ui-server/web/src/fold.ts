@@ -1,6 +1,10 @@
-// Neighbours that every link has, and that say little of who talks to whom: link-local, multicast and broadcast addresses.
-// They are one card each, unless somebody wants to see them. Pure.
+// Cards that are one for the reader. Pure.
+//
+// Link-local, multicast and broadcast addresses are on every link and say little of who talks to whom: they are a card of
+// each kind, unless somebody wants to see them. And in a past range a workload comes twice: the record's sums by the minute
+// know its name only, the flows of the newest minutes its kind and cluster, too.
 import type { Card, Edge } from "./drawn";
+import { card_key } from "./graph";
 
 export type LocalKind = "link-local" | "multicast" | "broadcast";
 
@@ -38,30 +42,54 @@ function add(into: Edge, edge: Edge): void {
 	}
 }
 
-// Cards and edges with one card for each kind of local peer; edges that fall together are added up.
-export function fold_local(cards: Card[], edges: Edge[]): { cards: Card[]; edges: Edge[] } {
-	const folded = new Map<LocalKind, Card>();
+export interface Folding {
+	local: boolean; // local peers each on a card of their own
+	past: boolean;
+	clusters: number; // that are known by name
+}
+
+export function clusters_of(...lists: Card[][]): number {
+	return new Set(lists.flat().flatMap((c) => c?.cluster ?? [])).size;
+}
+
+// What is the same for two cards that are one.
+export function identity_of(card: Card, folding: Folding): string {
+	const kind = folding.local ? null : local_kind(card);
+	if (kind) return kind;
+	if (!folding.past || !["workload", "pod"].includes(card.kind)) return card_key(card);
+	return ["named", folding.clusters > 1 ? card.cluster : "", card.namespace, card.name].join("|");
+}
+
+// Edges that fall together are added up.
+export function fold(
+	cards: Card[],
+	edges: Edge[],
+	folding: Folding,
+): { cards: Card[]; edges: Edge[] } {
+	const kept = new Map<string, Card>();
 	const card_of: number[] = [];
-	const kept: Card[] = [];
+	let found = 0;
 
 	for (const card of cards) {
 		if (!card) continue;
-		const kind = local_kind(card);
-		const one = kind ? (folded.get(kind) ?? { id: card.id, kind: "local", name: kind, count: 0 }) : card;
-		if (kind) one.count = (one.count ?? 0) + 1;
-		if (!kind || !folded.has(kind)) kept.push(one);
-		if (kind) folded.set(kind, one);
-		card_of[card.id] = one.id;
+		const key = identity_of(card, folding);
+		const kind = folding.local ? null : local_kind(card);
+		const before = kept.get(key);
+		found++;
+		card_of[card.id] = before?.id ?? card.id;
+		if (kind) kept.set(key, { id: card_of[card.id]!, kind: "local", name: kind, count: (before?.count ?? 0) + 1 });
+		else if (!before || (card.workload && !before.workload))
+			kept.set(key, { ...card, id: card_of[card.id]! });
 	}
-	if (!folded.size) return { cards: kept, edges };
 	const together = new Map<string, Edge>();
-	for (const edge of edges) {
-		if (!edge) continue;
+	const all = edges.filter(Boolean);
+	if (kept.size === found) return { cards: [...kept.values()], edges: all };
+	for (const edge of all) {
 		const [from, to] = [card_of[edge.from] ?? edge.from, card_of[edge.to] ?? edge.to];
 		const key = `${from}>${to}:${edge.port ?? 0}/${edge.protocol}`;
 		const known = together.get(key);
 		if (known) add(known, edge);
 		else together.set(key, { ...edge, from, to });
 	}
-	return { cards: kept, edges: [...together.values()] };
+	return { cards: [...kept.values()], edges: [...together.values()] };
 }
