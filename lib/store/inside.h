@@ -6,6 +6,7 @@
  *	schema.c      tables, versions                 dict_rows.c   names ◄─► numbers of the file
  *	chain_rows.c  entries of the chain             gaps.c        gaps, policies, checkpoints
  *	edges.c       the service map by the minute    merge.c       small segments into large ones
+ *	shelves.c     what is in large ones, sorted    segments.c    their rows
  *	retention.c   age and size; space back         sync.c        the write-ahead log's thread
  *	reader.c      connections that read            scan.c        records, filtered
  *
@@ -32,7 +33,8 @@ enum {
 	STORE_PATH_BYTES = 1024,
 	STORE_MERGED_FLOWS = 65536, /* a segment of so many is large */
 	STORE_MERGED_SPAN_S = 3600, /* or one of such a time */
-	STORE_LEVEL_DONE = 9,       /* segment.level: no more merging */
+	STORE_LEVEL_WHOLE = 8,      /* segment.level: no more merging; to be sorted */
+	STORE_LEVEL_DONE = 9,       /* nothing is to be done with it any more */
 	STORE_CHUNK = 1024,         /* records handled at once */
 	STORE_EXT_BYTES = 4 << 20,  /* a block with so much text is sealed */
 };
@@ -181,22 +183,38 @@ struct segment_row {
 	struct wall_ns sealed;
 	uint64_t last_entry; /* of the chain: its newest block */
 	bool damaged;
-	uint64_t sum;          /* of the bytes */
+	uint64_t sum;          /* of the bytes; of what has shelves: nothing */
 	uint64_t bytes;        /* how many */
+	uint64_t shelves;      /* 0: all records in one piece, numbered as the first of them */
 	struct str zone, data; /* to be written; not read */
 };
 MUST_CHECK enum err_code segment_insert(struct db *db, const struct segment_row *row,
 					struct err *e);
-MUST_CHECK enum err_code segment_delete(struct db *db, uint64_t first_seq, struct err *e);
+/* With its pieces. */
+MUST_CHECK enum err_code segment_delete(struct db *db, const struct segment_row *row,
+					struct err *e);
 /* Columns in this order, for segment_row_of. */
 #define SEGMENT_COLUMNS                                                                            \
 	"first_seq, last_seq, count, blocks, level, from_ns, to_ns, untimed, sealed_ns,"           \
-	" last_entry, damaged, sum, bytes"
-enum { SEGMENT_COLUMN_COUNT = 13 };
+	" last_entry, damaged, sum, bytes, shelves"
+enum { SEGMENT_COLUMN_COUNT = 14 };
 struct segment_row segment_row_of(sqlite3_stmt *st);
-/* The bytes, as they were written: ERR_PARSE if they are not, or cannot be read. */
-MUST_CHECK enum err_code segment_read(struct db *db, const struct segment_row *row, struct buf *to,
-				      struct err *e);
+/* Bytes of a segment or a shelf, as they were written: ERR_PARSE if they are not, or cannot be
+ * read. */
+MUST_CHECK enum err_code piece_read(struct db *db, uint64_t id, uint64_t sum, struct buf *to,
+				    struct err *e);
+MUST_CHECK enum err_code piece_insert(struct db *db, uint64_t id, struct str data, struct err *e);
+MUST_CHECK enum err_code pieces_delete(struct db *db, const struct segment_row *row, struct err *e);
+/* A large segment's records lie in several pieces, one for each shelf that has some: numbered from
+ * the segment's first record's number on, which that of its last is far beyond. */
+struct shelf_row {
+	uint64_t id, count, sum;
+	struct str zone; /* borrowed until the next step; empty if it is damaged */
+};
+/* Rows of the segment's shelves, for shelf_row_of. */
+sqlite3_stmt *shelves_ask(struct db *db, const struct segment_row *row);
+struct shelf_row shelf_row_of(sqlite3_stmt *st);
+MUST_CHECK enum err_code shelf_insert(struct db *db, const struct shelf_row *row, struct err *e);
 /* Its records cannot be had any more. */
 void segment_note_damage(struct gaps *g, const struct segment_row *row, const char *why);
 
@@ -230,6 +248,17 @@ bool merge_portion(struct store *s, struct wall_ns now);
 bool retention_portion(struct store *s, struct wall_ns now);
 /* Counts the records behind the last edges written: those before a crash. */
 MUST_CHECK enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e);
+
+/* --- shelves.c ----------------------------------------------------------------------------- */
+
+enum {
+	SHELF_GROUPS = 6, /* of hosts; a shelf for each two of them, and for each with itself … */
+	SHELVES = 1 + SHELF_GROUPS * (SHELF_GROUPS + 1) / 2, /* … and one for what is set apart */
+	SHELVED_LEAST = 16384, /* records; smaller segments stay in one piece */
+};
+/* Sorts the records of a segment onto its shelves; *@row becomes what it then is. In a transaction.
+ */
+MUST_CHECK enum err_code segment_shelve(struct store *s, struct segment_row *row, struct err *e);
 
 /* --- sync.c -------------------------------------------------------------------------------- */
 
@@ -274,11 +303,11 @@ struct store {
 	struct segment_encoder *encoder, *merger;
 	struct flow_zone *zone, *merge_zone;
 	struct chain_block *tree;
-	struct segment *segment; /* for merging */
-	struct flow *scratch;    /* STORE_CHUNK */
-	struct buf bytes, zone_bytes;
-	struct wall_ns last_now; /* what the caller passed last */
-	struct wall_ns alive;    /* when the file was last written */
+	struct segment *segment;             /* for merging */
+	struct flow *scratch;                /* STORE_CHUNK */
+	struct buf bytes, zone_bytes, piece; /* the last: of a shelf */
+	struct wall_ns last_now;             /* what the caller passed last */
+	struct wall_ns alive;                /* when the file was last written */
 	struct wall_ns tried;   /* when it was last tried to open it, or to write without a block */
 	bool start_due;         /* the start entry is not written yet */
 	uint64_t first_seq;     /* of this run */

@@ -5,6 +5,8 @@
  * in steps: RUN of one level become one of the next, until it is large or its hour is over. So a
  * record is written three or four times at most, and a merge costs some ten ms.
  *
+ * What is large in the end is sorted (shelves.c), and is then written for the last time.
+ *
  * Only where records lie changes: the chain's entries, and the roots in them, stay.
  */
 
@@ -20,7 +22,8 @@ static uint64_t hour_of(struct wall_ns t)
 	return t.v / (STORE_MERGED_SPAN_S * NS_PER_S);
 }
 
-/* Which of the first are to become one; @level is what that is. One: it only gets the level. */
+/* Which of the first are to become one; @level is what that is. One: it gets the level, and is
+ * sorted if that is STORE_LEVEL_WHOLE. */
 struct plan {
 	size_t from, count;
 	uint32_t level;
@@ -41,6 +44,17 @@ static size_t fitting(const struct segment_row *rows, size_t from, size_t to)
 	return i - from;
 }
 
+/* The first @count become one that stays. */
+static struct plan last_of_it(const struct segment_row *rows, size_t count)
+{
+	uint64_t records = 0;
+
+	for (size_t i = 0; i < count; i++)
+		records += rows[i].count;
+	return (struct plan){ 0, count,
+			      records >= SHELVED_LEAST ? STORE_LEVEL_WHOLE : STORE_LEVEL_DONE };
+}
+
 static struct plan plan(const struct segment_row *rows, size_t n, struct wall_ns now)
 {
 	uint64_t records = 0;
@@ -48,13 +62,13 @@ static struct plan plan(const struct segment_row *rows, size_t n, struct wall_ns
 
 	if (!n)
 		return (struct plan){ 0 };
-	if (rows[0].count >= LARGE)
-		return (struct plan){ 0, 1, STORE_LEVEL_DONE };
+	if (rows[0].count >= LARGE || rows[0].level == STORE_LEVEL_WHOLE)
+		return (struct plan){ 0, 1, STORE_LEVEL_WHOLE };
 	for (; hour < n && hour_of(rows[hour].sealed) == hour_of(rows[0].sealed); hour++)
 		records += rows[hour].count;
 	bool is_over = hour < n || (n < LOOK && hour_of(now) != hour_of(rows[0].sealed));
 	if (is_over || records >= STORE_MERGED_FLOWS)
-		return (struct plan){ 0, fitting(rows, 0, hour), STORE_LEVEL_DONE };
+		return last_of_it(rows, fitting(rows, 0, hour));
 	for (size_t from = 0, to; from < hour; from = to) {
 		for (to = from; to < hour && rows[to].level == rows[from].level; to++)
 			;
@@ -99,11 +113,11 @@ static enum err_code merge(struct store *s, const struct segment_row *rows, cons
 	for (size_t i = p->from; code == ERR_OK && i < p->from + p->count; i++) {
 		const struct segment_row *row = &rows[i];
 		*ret_bad = i;
-		code = segment_read(&s->db, row, &s->bytes, e);
+		code = piece_read(&s->db, row->first_seq, row->sum, &s->bytes, e);
 		if (code == ERR_OK)
 			code = add_segment(s, row, e);
 		if (code == ERR_OK)
-			code = segment_delete(&s->db, row->first_seq, e);
+			code = segment_delete(&s->db, row, e);
 		if (row->from.v < made->from.v)
 			made->from = row->from;
 		if (row->to.v > made->to.v)
@@ -144,7 +158,7 @@ static void count_merge(struct store *s, const struct segment_row *rows, const s
 		s->segment_bytes -= rows[i].bytes;
 	s->segment_bytes += bytes;
 	(void)pthread_mutex_lock(&s->counts_mx);
-	s->counts.merges++;
+	s->counts.merges += p->count > 1; /* one alone was sorted */
 	s->counts.segments -= p->count - 1;
 	(void)pthread_mutex_unlock(&s->counts_mx);
 }
@@ -172,15 +186,20 @@ bool merge_portion(struct store *s, struct wall_ns now)
 
 	if (!p.count)
 		return false;
-	if (p.count == 1)
+	if (p.count == 1 && p.level == STORE_LEVEL_DONE)
 		return set_level(s, rows[p.from].first_seq, &e) == ERR_OK;
 	enum err_code code = db_begin(&s->db, &e);
-	if (code == ERR_OK)
+	if (code == ERR_OK && p.count == 1) {
+		made = rows[bad = p.from];
+		code = segment_shelve(s, &made, &e);
+	} else if (code == ERR_OK) {
 		code = merge(s, rows, &p, &made, &bad, &e);
+		made.bytes = made.data.len;
+	}
 	if (code == ERR_OK)
 		code = db_commit(&s->db, &e);
 	if (code == ERR_OK) {
-		count_merge(s, rows, &p, made.data.len);
+		count_merge(s, rows, &p, made.bytes);
 		return true;
 	}
 	db_rollback(&s->db);
@@ -192,10 +211,11 @@ bool merge_portion(struct store *s, struct wall_ns now)
 
 /* --- after a crash: edges that were counted and not written ---------------------------------- */
 
-static enum err_code recount(struct store *s, struct dict_back *back, const struct segment_row *row,
-			     uint64_t from_seq, struct wall_ns now, struct err *e)
+static enum err_code recount_piece(struct store *s, struct dict_back *back, uint64_t id,
+				   uint64_t sum, uint64_t from_seq, struct wall_ns now,
+				   struct err *e)
 {
-	enum err_code code = segment_read(&s->db, row, &s->bytes, e);
+	enum err_code code = piece_read(&s->db, id, sum, &s->bytes, e);
 
 	if (code == ERR_OK)
 		code = segment_open(s->segment, buf_str(&s->bytes), e);
@@ -211,6 +231,25 @@ static enum err_code recount(struct store *s, struct dict_back *back, const stru
 			if (s->scratch[i].seq >= from_seq)
 				edges_add(s->edges, &s->scratch[i], now);
 	}
+	return code;
+}
+
+static enum err_code recount(struct store *s, struct dict_back *back, const struct segment_row *row,
+			     uint64_t from_seq, struct wall_ns now, struct err *e)
+{
+	struct shelf_row shelves[SHELVES] = { { .id = row->first_seq, .sum = row->sum } };
+	size_t count = row->shelves ? 0 : 1;
+	sqlite3_stmt *st = row->shelves ? shelves_ask(&s->db, row) : NULL;
+	enum err_code code = ERR_OK;
+
+	while (st && count < SHELVES && db_next(&s->db, st))
+		shelves[count++] = shelf_row_of(st);
+	if (st) {
+		db_leave(st);
+		code = db_ended(&s->db, "read the shelves of a segment", e);
+	}
+	for (size_t i = 0; i < count && code == ERR_OK; i++)
+		code = recount_piece(s, back, shelves[i].id, shelves[i].sum, from_seq, now, e);
 	if (code == ERR_PARSE)
 		segment_note_damage(&s->gaps, row, e->msg);
 	return code == ERR_PARSE ? ERR_OK : code;

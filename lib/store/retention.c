@@ -90,7 +90,7 @@ static enum err_code write_prune(struct store *s, struct chain_head *head,
 	enum err_code code = ERR_OK;
 
 	for (uint64_t i = 0; i < p->segments && code == ERR_OK; i++)
-		code = segment_delete(&s->db, rows[i].first_seq, e);
+		code = segment_delete(&s->db, &rows[i], e);
 	if (code == ERR_OK)
 		code = chain_cut(&s->db, p->last_entry, &hash, e);
 	if (code == ERR_OK)

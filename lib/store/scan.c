@@ -1,7 +1,8 @@
 #include "store/reader.h"
 
 /*
- *	segments ─time, zone─► those that may hold a match ─segment_match─► matches ─all members─►
+ *	segments ─time, zone─► their shelves ─zone─► parts ─segment_match─► hits, by number
+ *	                                                     ─all members─► out
  *
  * A scan holds no snapshot between two calls: it remembers a number, and what it has of the segment
  * that it is in. Merging behind its back may put the number into the middle of another segment.
@@ -9,27 +10,42 @@
 
 enum {
 	CHUNK = 1024,
+	PIECE = 64,     /* of a part, while its members are loaded one after the other */
 	OUT = 4096,     /* records given out at once */
 	FEW = 32,       /* one in more than so many matches: only these are worked out */
 	SKIP_WORK = 64, /* what a segment costs that is not looked into, in records */
 };
-#define WHERE_MEMBERS                                                                              \
-	(FLOW_MEMBER(FLOW_MEMBER_SEQ) | FLOW_MEMBER(FLOW_MEMBER_BITS) |                            \
-	 FLOW_MEMBER(FLOW_MEMBER_TIME))
+#define WHERE_MEMBERS (FLOW_MEMBER(FLOW_MEMBER_BITS) | FLOW_MEMBER(FLOW_MEMBER_TIME))
+
+/* A shelf of the open segment that may hold a match, or all of the segment. */
+struct part {
+	struct segment *segment;
+	struct buf bytes;
+	uint64_t id, count, sum;
+};
+
+/* A record that is to be given out. */
+struct hit {
+	uint64_t seq;
+	uint32_t part, row;
+};
 
 struct store_scan {
 	struct store_reader *r;
 	struct store_scan_config config;
-	struct segment *segment;
 	struct flow_zone *zone;
-	struct buf bytes;
-	struct flow *chunk, *out;        /* CHUNK, OUT */
-	uint64_t bits[SEGMENT_MAX / 64]; /* of the open segment: records that match */
-	bool is_asked;                   /* they are there */
+	struct part parts[SHELVES]; /* the first one's segment is always there */
+	size_t part_count;
+	struct flow *chunk, *piece, *out; /* CHUNK, PIECE, OUT */
+	uint64_t *bits;                   /* of one part: records that match */
+	struct hit *hits, *spare;         /* of the open segment, by number; as much again */
+	uint32_t *places;                 /* twice as much again, for sorting */
+	size_t hit_room;
+	bool is_asked; /* the hits are there */
 	/* forward: numbers below are done; backward: numbers from here on are */
 	uint64_t at;
 	uint64_t next; /* the same to the record, for store_scan_at */
-	bool is_open;  /* a segment is, and rows [low, high) of it are left */
+	bool is_open;  /* a segment is, and hits [low, high) of it are left */
 	struct segment_row row;
 	size_t low, high;
 	bool plain; /* the next segment is asked for by its first number only: the table is damaged
@@ -40,11 +56,18 @@ void store_scan_free(struct store_scan *sc)
 {
 	if (!sc)
 		return;
-	segment_free(sc->segment);
+	for (size_t i = SHELVES; i-- > 0;) { /* the first one last: others borrow from it */
+		segment_free(sc->parts[i].segment);
+		buf_done(&sc->parts[i].bytes);
+	}
 	flow_zone_free(sc->zone);
-	buf_done(&sc->bytes);
 	free(sc->chunk);
+	free(sc->piece);
 	free(sc->out);
+	free(sc->bits);
+	free(sc->hits);
+	free(sc->spare);
+	free(sc->places);
 	free(sc);
 }
 
@@ -89,12 +112,15 @@ enum err_code store_scan_new(struct store_reader *r, const struct store_scan_con
 	if (sc->config.filter && flow_filter_is_empty(sc->config.filter))
 		sc->config.filter = NULL;
 	sc->at = config->backward ? config->range.to_seq : config->range.from_seq;
-	sc->bytes = buf_init(STORE_SEGMENT_BYTES);
+	for (size_t i = 0; i < SHELVES; i++)
+		sc->parts[i].bytes = buf_init(STORE_SEGMENT_BYTES);
 	sc->chunk = calloc(CHUNK, sizeof *sc->chunk);
+	sc->piece = calloc(PIECE, sizeof *sc->piece);
 	sc->out = calloc(OUT, sizeof *sc->out);
-	if (!sc->chunk || !sc->out)
+	sc->bits = calloc(SEGMENT_MAX / 64, sizeof *sc->bits);
+	if (!sc->chunk || !sc->piece || !sc->out || !sc->bits)
 		return err_set(e, ERR_NOMEM, "a scan of the store");
-	enum err_code code = segment_new(&sc->segment, e);
+	enum err_code code = segment_new(&sc->parts[0].segment, e);
 	if (code == ERR_OK)
 		code = flow_zone_new(&sc->zone, e);
 	if (code != ERR_OK)
@@ -102,8 +128,8 @@ enum err_code store_scan_new(struct store_reader *r, const struct store_scan_con
 	const struct segment_question question = { sc->config.filter, config->kinds,
 						   config->unfiltered };
 	const struct segment_ids ids = { back_endpoint, back_service, back_node, back_reason, sc };
-	segment_ask(sc->segment, &question);
-	segment_translate(sc->segment, &ids);
+	segment_ask(sc->parts[0].segment, &question);
+	segment_translate(sc->parts[0].segment, &ids);
 	*ret = TAKE(sc);
 	return ERR_OK;
 }
@@ -215,6 +241,81 @@ static enum err_code step_over(struct store_scan *sc, bool *ret_end, struct err 
 	return ERR_OK;
 }
 
+static enum err_code part_add(struct store_scan *sc, uint64_t id, uint64_t count, uint64_t sum,
+			      struct err *e)
+{
+	struct part *p = &sc->parts[sc->part_count];
+	enum err_code code = ERR_OK;
+
+	if (!p->segment)
+		code = segment_new_beside(sc->parts[0].segment, &p->segment, e);
+	if (code != ERR_OK)
+		return code;
+	p->id = id;
+	p->count = count;
+	p->sum = sum;
+	sc->part_count++;
+	return ERR_OK;
+}
+
+static enum err_code not_what_it_should(const struct segment_row *row, struct err *e)
+{
+	return err_set(e, ERR_PARSE, "segment %llu does not hold what it should",
+		       (unsigned long long)row->first_seq);
+}
+
+/* Which of the segment's shelves may hold a match. */
+static enum err_code choose_parts(struct store_scan *sc, struct err *e)
+{
+	const struct segment_row *row = &sc->row;
+	uint64_t count = 0, shelves = 0;
+	enum err_code code = ERR_OK;
+	struct shelf_row shelf;
+
+	sc->part_count = 0;
+	if (!row->shelves)
+		return part_add(sc, row->first_seq, row->count, row->sum, e);
+	sqlite3_stmt *st = shelves_ask(&sc->r->db, row);
+	while (code == ERR_OK && shelves < SHELVES && db_next(&sc->r->db, st)) {
+		shelf = shelf_row_of(st);
+		count += shelf.count;
+		shelves++;
+		if (zone_may_match(sc, shelf.zone))
+			code = part_add(sc, shelf.id, shelf.count, shelf.sum, e);
+	}
+	db_leave(st);
+	if (code == ERR_OK)
+		code = db_ended(&sc->r->db, "read the shelves of a segment", e);
+	if (code == ERR_OK && (shelves != row->shelves || count != row->count))
+		code = not_what_it_should(row, e);
+	return code;
+}
+
+/* The bytes of what may hold a match: all in the snapshot that the row was read in. */
+static enum err_code read_parts(struct store_scan *sc, struct err *e)
+{
+	enum err_code code = choose_parts(sc, e);
+
+	for (size_t i = 0; i < sc->part_count && code == ERR_OK; i++) {
+		struct part *p = &sc->parts[i];
+		code = piece_read(&sc->r->db, p->id, p->sum, &p->bytes, e);
+	}
+	return code;
+}
+
+static enum err_code open_parts(struct store_scan *sc, struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	for (size_t i = 0; i < sc->part_count && code == ERR_OK; i++) {
+		struct part *p = &sc->parts[i];
+		code = segment_open(p->segment, buf_str(&p->bytes), e);
+		if (code == ERR_OK && segment_count(p->segment) != p->count)
+			code = not_what_it_should(&sc->row, e);
+	}
+	return code;
+}
+
 /* Opens the next segment that may hold something; false: none is left, or the work is done. */
 static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret_end, struct err *e)
 {
@@ -244,15 +345,12 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	db_leave(st);
 	code = db_ended(db, "read the segments", e);
 	if (code == ERR_OK && found)
-		code = segment_read(db, &sc->row, &sc->bytes, e);
+		code = read_parts(sc, e);
 	reader_end(sc->r);
 	if (code == ERR_PARSE && !found)
 		return step_over(sc, ret_end, e);
 	if (code == ERR_OK && found)
-		code = segment_open(sc->segment, buf_str(&sc->bytes), e);
-	if (code == ERR_OK && found && segment_count(sc->segment) != sc->row.count)
-		code = err_set(e, ERR_PARSE, "segment %llu does not hold what it should",
-			       (unsigned long long)sc->row.first_seq);
+		code = open_parts(sc, e);
 	if (code == ERR_PARSE && found) {
 		note_damage(sc, &sc->row, e->msg);
 		pass(sc, &sc->row);
@@ -263,155 +361,235 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	sc->is_open = found;
 	sc->is_asked = false;
 	sc->next = sc->at;
-	sc->low = 0;
-	sc->high = sc->row.count;
+	sc->low = sc->high = 0;
 	*ret_end = end && !found;
 	return ERR_OK;
 }
 
 /* --- which records ------------------------------------------------------------------------ */
 
-static bool has_no_holes(const struct segment_row *row)
-{
-	return row->last_seq - row->first_seq + 1 == row->count;
-}
-
-/* Numbers without holes: where the wanted ones are is known without looking. */
-static void narrow(struct store_scan *sc)
-{
-	const struct segment_row *row = &sc->row;
-	uint64_t from = sc->config.range.from_seq, to = sc->config.range.to_seq;
-
-	if (!has_no_holes(row))
-		return;
-	if (!sc->config.backward)
-		from = from > sc->at ? from : sc->at;
-	else
-		to = to < sc->at ? to : sc->at;
-	if (from > row->first_seq)
-		sc->low = (size_t)(from - row->first_seq);
-	if (to <= row->last_seq)
-		sc->high = to > row->first_seq ? (size_t)(to - row->first_seq) : 0;
-	if (sc->low > sc->high)
-		sc->low = sc->high;
-}
-
-/* All of the segment's records that are left lie in the range: nobody need look. */
-static bool is_inside(const struct store_scan *sc)
+static bool is_in_order(const struct store_scan *sc, uint64_t seq)
 {
 	const struct store_range *range = &sc->config.range;
 
-	return has_no_holes(&sc->row) && sc->row.from.v >= range->since.v &&
-	       sc->row.to.v <= range->until.v;
+	return seq >= range->from_seq && seq < range->to_seq &&
+	       (sc->config.backward ? seq < sc->at : seq >= sc->at);
 }
 
-static bool is_wanted(const struct store_scan *sc, const struct flow *f)
+/* Adds those of @rows that are wanted by number and time; at most CHUNK. */
+static enum err_code add_hits(struct store_scan *sc, uint32_t part, const uint32_t *rows, size_t n,
+			      const uint64_t *numbers, struct err *e)
 {
 	const struct store_range *range = &sc->config.range;
-
-	if (f->seq < range->from_seq || f->seq >= range->to_seq)
-		return false;
-	if (sc->config.backward ? f->seq >= sc->at : f->seq < sc->at)
-		return false;
-	return !flow_is(f, FLOW_HAS_TIME) ||
-	       (f->time.v >= range->since.v && f->time.v <= range->until.v);
-}
-
-static bool is_match(const struct store_scan *sc, size_t row)
-{
-	return sc->bits[row / 64] >> row % 64 & 1;
-}
-
-/* Which of the open segment's records match. */
-static enum err_code ask_segment(struct store_scan *sc, struct err *e)
-{
-	size_t count = segment_count(sc->segment), found;
-	enum err_code code = segment_match(sc->segment, 0, count, sc->bits, &found, e);
-
-	if (code == ERR_OK && sc->config.filter && found * FEW < count)
-		code = segment_expect(sc->segment, sc->bits, e);
-	sc->is_asked = code == ERR_OK;
-	return code;
-}
-
-/* Which of the @n records from @from on are wanted, too: others lose their bit. */
-static enum err_code decide(struct store_scan *sc, size_t from, size_t n, size_t *ret_matches,
-			    struct err *e)
-{
-	enum err_code code = sc->is_asked ? ERR_OK : ask_segment(sc, e);
-	size_t matches = 0;
-
-	for (size_t i = from; i < from + n && code == ERR_OK; i++)
-		matches += is_match(sc, i);
-	if (code == ERR_OK && matches && !is_inside(sc))
-		code = segment_load(sc->segment, WHERE_MEMBERS, from, n, sc->chunk, e);
-	for (size_t i = 0; i < n && code == ERR_OK && matches && !is_inside(sc); i++)
-		if (is_match(sc, from + i) && !is_wanted(sc, &sc->chunk[i])) {
-			sc->bits[(from + i) / 64] &= ~(UINT64_C(1) << (from + i) % 64);
-			matches--;
-		}
-	*ret_matches = matches;
-	return code;
-}
-
-/* Appends the matches, whole, in the scan's order. */
-static enum err_code take(struct store_scan *sc, size_t from, size_t n, size_t matches,
-			  size_t *count, struct err *e)
-{
-	uint32_t rows[CHUNK];
-	struct flow *out = &sc->out[*count];
-	size_t found = 0;
-
-	for (size_t k = 0; k < n && found < matches; k++) {
-		size_t i = sc->config.backward ? n - 1 - k : k;
-
-		if (is_match(sc, from + i))
-			rows[found++] = (uint32_t)(from + i);
-	}
-	memset(out, 0, found * sizeof *out);
-	enum err_code code = segment_load_rows(sc->segment, FLOW_MEMBERS_ALL, rows, found, out, e);
-	if (code == ERR_OK)
-		*count += found;
-	return code;
-}
-
-/* Number of the segment's record at @row. */
-static enum err_code seq_at(struct store_scan *sc, size_t row, uint64_t *ret, struct err *e)
-{
-	struct flow f = { .seq = sc->row.first_seq + row };
+	bool timed = sc->row.from.v < range->since.v || sc->row.to.v > range->until.v;
 	enum err_code code = ERR_OK;
 
-	if (!has_no_holes(&sc->row))
-		code = segment_load(sc->segment, FLOW_MEMBER(FLOW_MEMBER_SEQ), row, 1, &f, e);
+	if (timed)
+		code = segment_load_rows(sc->parts[part].segment, WHERE_MEMBERS, rows, n, sc->chunk,
+					 e);
+	for (size_t i = 0; i < n && code == ERR_OK; i++) {
+		const struct flow *f = &sc->chunk[i];
+		if (timed && flow_is(f, FLOW_HAS_TIME) &&
+		    (f->time.v < range->since.v || f->time.v > range->until.v))
+			continue;
+		if (is_in_order(sc, numbers[i]))
+			sc->hits[sc->high++] = (struct hit){ numbers[i], part, rows[i] };
+	}
+	return code;
+}
+
+static enum err_code ask_part(struct store_scan *sc, uint32_t part, struct err *e)
+{
+	struct segment *segment = sc->parts[part].segment;
+	size_t count = segment_count(segment), found;
+	uint32_t rows[CHUNK];
+	uint64_t all[CHUNK], numbers[CHUNK];
+	enum err_code code = segment_match(segment, 0, count, sc->bits, &found, e);
+
+	if (code == ERR_OK && sc->config.filter && found * FEW < count)
+		code = segment_expect(segment, sc->bits, e);
+	for (size_t from = 0; from < count && code == ERR_OK && found; from += CHUNK) {
+		size_t n = count - from < CHUNK ? count - from : CHUNK, hits = 0;
+
+		code = segment_numbers(segment, from, n, all, e);
+		for (size_t i = 0; i < n && code == ERR_OK; i++)
+			if (sc->bits[(from + i) / 64] >> (from + i) % 64 & 1) {
+				numbers[hits] = all[i];
+				rows[hits++] = (uint32_t)(from + i);
+			}
+		if (code == ERR_OK && hits)
+			code = add_hits(sc, part, rows, hits, numbers, e);
+	}
+	return code;
+}
+
+static void swap_hits(struct store_scan *sc)
+{
+	struct hit *sorted = sc->spare;
+
+	sc->spare = sc->hits;
+	sc->hits = sorted;
+}
+
+/* hits[from, middle) and hits[middle, to) are in order each. */
+static void merge_hits(const struct hit *hits, size_t from, size_t middle, size_t to,
+		       struct hit *ret)
+{
+	size_t a = from, b = middle;
+
+	for (size_t i = from; i < to; i++)
+		ret[i] = b == to || (a < middle && hits[a].seq < hits[b].seq) ? hits[a++]
+									      : hits[b++];
+}
+
+/* Most of the numbers that there are, and hardly a hole between them: each has its place. */
+static bool place_hits(struct store_scan *sc)
+{
+	uint64_t span = sc->row.last_seq - sc->row.first_seq + 1;
+	size_t count = 0;
+
+	if (span > 2 * sc->row.count || sc->high < sc->row.count / 8)
+		return false;
+	memset(sc->places, 0, span * sizeof *sc->places);
+	for (size_t i = 0; i < sc->high; i++) {
+		uint64_t place = sc->hits[i].seq - sc->row.first_seq;
+		if (place >= span)
+			return false;
+		sc->places[place] = (uint32_t)i + 1;
+	}
+	for (size_t i = 0; i < span; i++)
+		if (sc->places[i])
+			sc->spare[count++] = sc->hits[sc->places[i] - 1];
+	if (count < sc->high)
+		return false;
+	swap_hits(sc);
+	return true;
+}
+
+/* What each part gave is in order; @ends: where it ends. */
+static void sort_hits(struct store_scan *sc, size_t *ends, size_t count)
+{
+	if (count > 1 && place_hits(sc))
+		return;
+	while (count > 1) {
+		size_t made = 0, from = 0;
+
+		for (size_t i = 0; i < count; i += 2) {
+			size_t to = ends[i + 1 < count ? i + 1 : i];
+			merge_hits(sc->hits, from, ends[i], to, sc->spare);
+			ends[made++] = from = to;
+		}
+		swap_hits(sc);
+		count = made;
+	}
+}
+
+static enum err_code make_room(struct store_scan *sc, struct err *e)
+{
+	if (sc->row.count <= sc->hit_room)
+		return ERR_OK;
+	free(sc->hits);
+	free(sc->spare);
+	free(sc->places);
+	sc->hit_room = sc->row.count;
+	sc->hits = malloc(sc->hit_room * sizeof *sc->hits);
+	sc->spare = malloc(sc->hit_room * sizeof *sc->spare);
+	sc->places = malloc(2 * sc->hit_room * sizeof *sc->places);
+	if (sc->hits && sc->spare && sc->places)
+		return ERR_OK;
+	sc->hit_room = 0;
+	return err_set(e, ERR_NOMEM, "a scan of the store");
+}
+
+/* Which of the open segment's records are to be given out. */
+static enum err_code ask_segment(struct store_scan *sc, size_t *work, struct err *e)
+{
+	size_t ends[SHELVES], looked = 0;
+	enum err_code code = make_room(sc, e);
+
+	for (uint32_t i = 0; i < sc->part_count && code == ERR_OK; i++) {
+		code = ask_part(sc, i, e);
+		looked += sc->parts[i].count;
+		ends[i] = sc->high;
+	}
 	if (code == ERR_OK)
-		*ret = f.seq;
+		sort_hits(sc, ends, sc->part_count);
+	*work -= *work > looked ? looked : *work;
+	sc->is_asked = true;
+	return code;
+}
+
+/* Rows of one part, each to its place. All members are written, so that nothing is left of what
+ * was in the piece before. */
+static enum err_code take_part(struct store_scan *sc, size_t part, const uint32_t *rows,
+			       const uint32_t *places, size_t n, struct flow *out, struct err *e)
+{
+	enum err_code code = ERR_OK;
+
+	for (size_t at = 0; at < n && code == ERR_OK; at += PIECE) {
+		size_t k = n - at < PIECE ? n - at : PIECE;
+		code = segment_load_rows(sc->parts[part].segment, FLOW_MEMBERS_ALL, rows + at, k,
+					 sc->piece, e);
+		for (size_t i = 0; i < k && code == ERR_OK; i++)
+			out[places[at + i]] = sc->piece[i];
+	}
+	return code;
+}
+
+/* Appends @n hits from @from on, whole, in the scan's order. */
+static enum err_code take(struct store_scan *sc, size_t from, size_t n, size_t *count,
+			  struct err *e)
+{
+	uint32_t rows[CHUNK], places[CHUNK];
+	size_t ends[SHELVES] = { 0 };
+	struct flow *out = &sc->out[*count];
+	enum err_code code = ERR_OK;
+
+	for (size_t i = from; i < from + n; i++)
+		ends[sc->hits[i].part]++;
+	for (size_t p = 1; p < sc->part_count; p++)
+		ends[p] += ends[p - 1];
+	for (size_t k = n; k-- > 0;) { /* backwards: what each begins at is its end at first */
+		const struct hit *h = &sc->hits[sc->config.backward ? from + n - 1 - k : from + k];
+		size_t at = --ends[h->part];
+		rows[at] = h->row;
+		places[at] = (uint32_t)k;
+	}
+	for (size_t p = 0; p < sc->part_count && code == ERR_OK; p++) {
+		size_t begin = ends[p], end = p + 1 < sc->part_count ? ends[p + 1] : n;
+		if (begin < end)
+			code = take_part(sc, p, rows + begin, places + begin, end - begin, out, e);
+	}
+	if (code == ERR_OK)
+		*count += n;
 	return code;
 }
 
 /* One chunk of the open segment. */
 static enum err_code look(struct store_scan *sc, size_t *count, size_t *work, struct err *e)
 {
-	size_t n = sc->high - sc->low < CHUNK ? sc->high - sc->low : CHUNK;
-	size_t from = sc->config.backward ? sc->high - n : sc->low, matches, before = *count;
-	enum err_code code = decide(sc, from, n, &matches, e);
+	size_t before = *count, n = 0;
+	enum err_code code = sc->is_asked ? ERR_OK : ask_segment(sc, work, e);
 
-	uint64_t edge = 0;
-	if (code == ERR_OK && matches)
-		code = take(sc, from, n, matches, count, e);
-	if (code == ERR_OK)
-		code = seq_at(sc, sc->config.backward ? from : from + n - 1, &edge, e);
+	if (code == ERR_OK) {
+		n = sc->high - sc->low < CHUNK ? sc->high - sc->low : CHUNK;
+		size_t from = sc->config.backward ? sc->high - n : sc->low;
+		if (n)
+			code = take(sc, from, n, count, e);
+		if (n && code == ERR_OK)
+			sc->next = sc->config.backward ? sc->hits[from].seq
+						       : sc->hits[from + n - 1].seq + 1;
+	}
 	if (code == ERR_PARSE) {
 		*count = before;
 		note_damage(sc, &sc->row, e->msg);
 		sc->low = sc->high;
-		code = ERR_OK;
-	} else if (sc->config.backward) {
-		sc->high -= n;
-		sc->next = edge;
-	} else {
-		sc->low += n;
-		sc->next = edge + 1;
+		return ERR_OK;
 	}
+	if (sc->config.backward)
+		sc->high -= n;
+	else
+		sc->low += n;
 	*work -= *work > n ? n : *work;
 	return code;
 }
@@ -432,14 +610,11 @@ enum err_code store_scan_next(struct store_scan *sc, size_t work, const struct f
 			if (count)
 				break; /* what was found points into the segment before */
 			code = next_segment(sc, &work, &end, e);
-			if (code == ERR_OK && sc->is_open)
-				narrow(sc);
 			continue;
 		}
 		if (count + CHUNK > OUT)
 			break;
-		if (sc->low < sc->high)
-			code = look(sc, &count, &work, e);
+		code = look(sc, &count, &work, e);
 		if (code == ERR_OK && sc->low == sc->high) {
 			sc->is_open = false;
 			pass(sc, &sc->row);

@@ -70,6 +70,12 @@ static const char *const steps[] = {
 	" e.l7_errors FROM edge e JOIN party s ON s.id = e.src JOIN party d ON d.id = e.dst"
 	" LEFT JOIN party x ON x.id = e.dns LEFT JOIN party p ON p.id = e.policy"
 	" LEFT JOIN party n ON n.id = e.node;",
+
+	/* Large segments are sorted onto shelves: those that are there are due (level 8). */
+	"ALTER TABLE segment ADD COLUMN shelves INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE shelf (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, sum INTEGER NOT NULL,"
+	" zone_sum INTEGER NOT NULL, zone BLOB NOT NULL);"
+	"UPDATE segment SET level = 8 WHERE level = 9 AND count >= 16384 AND damaged = 0;",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LEN(steps) };

@@ -27,19 +27,42 @@ enum rooms {
 };
 _Static_assert((int)ROOMS_ <= (int)ROOM_EXPECTED, "a room for each");
 
+static void work_free(struct segment_work *w)
+{
+	if (!w)
+		return;
+	(void)ZSTD_freeDCtx(w->zstd);
+	for (size_t i = 0; i < ARRAY_LEN(w->unpacked); i++)
+		free(w->unpacked[i].p);
+	free(w);
+}
+
 enum err_code segment_new(struct segment **ret, struct err *e)
 {
 	AUTO(segment_free) struct segment *s = calloc(1, sizeof *s);
 
 	if (s)
-		s->asked.kinds = UINT32_MAX;
-	if (s)
-		s->zstd = ZSTD_createDCtx();
-	if (s)
-		s->guess = malloc(sizeof *s->guess);
-	if (!s || !s->zstd || !s->guess)
+		s->work = calloc(1, sizeof *s->work);
+	if (s && s->work)
+		s->work->zstd = ZSTD_createDCtx();
+	if (!s || !s->work || !s->work->zstd)
 		return err_set(e, ERR_NOMEM, "segment");
+	s->asked.kinds = UINT32_MAX;
 	*ret = TAKE(s);
+	return ERR_OK;
+}
+
+enum err_code segment_new_beside(struct segment *other, struct segment **ret, struct err *e)
+{
+	struct segment *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return err_set(e, ERR_NOMEM, "segment");
+	s->work = other->work;
+	s->is_guest = true;
+	s->asked = other->asked;
+	s->ids = other->ids;
+	*ret = s;
 	return ERR_OK;
 }
 
@@ -47,12 +70,10 @@ void segment_free(struct segment *s)
 {
 	if (!s)
 		return;
-	(void)ZSTD_freeDCtx(s->zstd);
+	if (!s->is_guest)
+		work_free(s->work);
 	for (size_t i = 0; i < ARRAY_LEN(s->rooms); i++)
 		free(s->rooms[i].p);
-	for (size_t i = 0; i < ARRAY_LEN(s->unpacked); i++)
-		free(s->unpacked[i].p);
-	free(s->guess);
 	free(s);
 }
 
@@ -202,7 +223,8 @@ static bool unpack(struct segment *s, enum stream stream, struct room *room, str
 		return false;
 	if (in->how == STORED_ONE)
 		memset(to, in->bytes.p[0], in->len);
-	else if (ZSTD_decompressDCtx(s->zstd, to, in->len, in->bytes.p, in->bytes.len) != in->len)
+	else if (ZSTD_decompressDCtx(s->work->zstd, to, in->len, in->bytes.p, in->bytes.len) !=
+		 in->len)
 		return false;
 	*ret = str_n(to, in->len);
 	return true;
@@ -216,7 +238,7 @@ static bool column_open(struct segment *s, enum column column, size_t count, uns
 	const struct stored_stream *bits = &s->streams[2 * column + 1];
 
 	if (s->streams[2 * column].len != count || bits->how != STORED_PLAIN ||
-	    !unpack(s, (enum stream)(2 * column), &s->unpacked[which], &codes))
+	    !unpack(s, (enum stream)(2 * column), &s->work->unpacked[which], &codes))
 		return false;
 	*ret = nums_in_of(codes, bits->bytes);
 	return true;
@@ -244,7 +266,7 @@ static bool rows_read(struct segment *s, enum stream stream, void *rows, size_t 
 	struct str bytes;
 
 	if (s->streams[stream].len != row_bytes * count ||
-	    !unpack(s, stream, &s->unpacked[0], &bytes))
+	    !unpack(s, stream, &s->work->unpacked[0], &bytes))
 		return false;
 	for (size_t b = 0; b < row_bytes; b++)
 		for (size_t i = 0; i < count; i++)
@@ -335,12 +357,23 @@ static bool read_talks(struct segment *s)
 	return !bad && !x.bad;
 }
 
+/* Small segments do not pay for large tables. */
+static size_t talks_touched(const struct segment *s)
+{
+	return guess_touched(s->talk_count, GUESS_TALKS);
+}
+
+static size_t shapes_touched(const struct segment *s)
+{
+	return guess_touched(s->shape_count, GUESS_SHAPES);
+}
+
 /* --- shapes ------------------------------------------------------------------------------- */
 
 static bool read_shapes(struct segment *s)
 {
 	struct nums_in in;
-	struct guesses *g = s->guess;
+	struct guesses *g = &s->work->guess;
 	uint32_t talks = 0;
 
 	s->shapes = segment_room(s, &s->rooms[ROOM_SHAPES], s->shape_count * sizeof *s->shapes);
@@ -361,8 +394,10 @@ static bool read_shapes(struct segment *s)
 		if (row->kernel_reason && s->ids.kernel_reason)
 			row->kernel_reason = s->ids.kernel_reason(s->ids.ctx, row->kernel_reason);
 	}
-	memset(g->last_shape, 0, sizeof g->last_shape);
-	memset(g->next_shape, 0, sizeof g->next_shape);
+	memset(g->last_shape, 0, talks_touched(s) * sizeof *g->last_shape);
+	memset(g->next_shape, 0, (shapes_touched(s) + 1) * sizeof *g->next_shape);
+	memset(g->next_shape + GUESS_SHAPES, 0,
+	       guess_touched(s->link_count, GUESS_SHAPES) * sizeof *g->next_shape);
 	for (size_t i = 0; i < s->count; i++) {
 		uint32_t talk = s->talk_of[i];
 
@@ -386,7 +421,7 @@ static bool read_shapes(struct segment *s)
 static bool read_points(struct segment *s)
 {
 	struct nums_in in;
-	uint32_t(*guesses)[GUESS_POINTS] = s->guess->point;
+	uint32_t(*guesses)[GUESS_POINTS] = s->work->guess.point;
 
 	s->points = segment_room(s, &s->rooms[ROOM_POINTS], s->point_count * sizeof *s->points);
 	s->point_of = segment_room(s, &s->rooms[ROOM_POINT_OF], s->count * sizeof *s->point_of);
@@ -395,7 +430,7 @@ static bool read_points(struct segment *s)
 		       s->point_count) ||
 	    !column_open(s, COLUMN_POINT, s->count, 0, &in))
 		return false;
-	memset(guesses, 0, sizeof s->guess->point);
+	memset(guesses, 0, sizeof s->work->guess.point);
 	for (size_t i = 0; i < s->count; i++) {
 		uint64_t code = nums_get(&in);
 
@@ -421,7 +456,7 @@ static bool read_points(struct segment *s)
 static bool read_rares(struct segment *s)
 {
 	struct nums_in in;
-	uint32_t talks = 0, (*last)[2] = s->guess->last_rare;
+	uint32_t talks = 0, (*last)[2] = s->work->guess.last_rare;
 
 	s->rares = segment_room(s, &s->rooms[ROOM_RARES], s->rare_count * sizeof *s->rares);
 	s->rare_of = NULL;
@@ -433,7 +468,7 @@ static bool read_rares(struct segment *s)
 	s->rare_of = segment_room(s, &s->rooms[ROOM_RARE_OF], s->count * sizeof *s->rare_of);
 	if (!s->rare_of || !column_open(s, COLUMN_RARE, s->count, 0, &in))
 		return false;
-	memset(last, 0, sizeof s->guess->last_rare);
+	memset(last, 0, talks_touched(s) * sizeof *last);
 	for (size_t i = 0; i < s->count; i++) {
 		uint32_t talk = s->talk_of[i], *guess = last[talk % GUESS_TALKS];
 
@@ -450,18 +485,23 @@ static bool read_rares(struct segment *s)
 	return !in.bad;
 }
 
-static bool read_ext_table(struct segment *s)
+/* @any: a record that will be loaded has some. */
+static bool read_ext_table(struct segment *s, bool any)
 {
 	struct nums_in lens;
 	struct str bytes;
 	uint64_t at = 0;
 
 	s->ext_at = segment_room(s, &s->rooms[ROOM_EXT_AT], (s->ext_count + 1) * sizeof *s->ext_at);
-	if (!s->ext_at || !column_open(s, COLUMN_EXT_LEN, s->ext_count - 1, 0, &lens) ||
+	if (!s->ext_at)
+		return false;
+	s->ext_at[0] = s->ext_at[1] = 0;
+	if (!any)
+		return true;
+	if (!column_open(s, COLUMN_EXT_LEN, s->ext_count - 1, 0, &lens) ||
 	    !unpack(s, STREAM_EXTS, &s->rooms[ROOM_EXT_BYTES], &bytes))
 		return false;
 	s->ext_bytes = (const uint8_t *)bytes.p;
-	s->ext_at[0] = s->ext_at[1] = 0;
 	for (size_t i = 1; i < s->ext_count; i++) {
 		uint64_t len = nums_get(&lens);
 
@@ -476,10 +516,12 @@ static bool read_ext_table(struct segment *s)
 static bool read_exts(struct segment *s)
 {
 	struct nums_in in;
-	struct guesses *g = s->guess;
+	struct guesses *g = &s->work->guess;
+
+	uint64_t any = 0;
 
 	s->ext_of = segment_room(s, &s->rooms[ROOM_EXT_OF], s->count * sizeof *s->ext_of);
-	if (!s->ext_of || !read_ext_table(s) || !column_open(s, COLUMN_EXT, s->count, 0, &in))
+	if (!s->ext_of || !column_open(s, COLUMN_EXT, s->count, 0, &in))
 		return false;
 	memset(g->ext, 0, sizeof g->ext);
 	memset(g->link_ext, 0, sizeof g->link_ext);
@@ -499,12 +541,13 @@ static bool read_exts(struct segment *s)
 		if (ext >= s->ext_count)
 			return false;
 		s->ext_of[i] = (uint32_t)ext;
+		any |= ext;
 		if (!code)
 			continue;
 		g->ext[at].talk = talk + 1;
 		g->ext[at].ext = g->link_ext[link_at] = (uint32_t)ext;
 	}
-	return !in.bad;
+	return !in.bad && read_ext_table(s, any);
 }
 
 static bool read_time(struct segment *s)
@@ -541,7 +584,7 @@ static bool read_seq(struct segment *s)
 static bool read_counts(struct segment *s)
 {
 	struct nums_in in, packets, bytes;
-	struct guesses *g = s->guess;
+	struct guesses *g = &s->work->guess;
 	uint32_t talks = 0;
 
 	s->counts = segment_room(s, &s->rooms[ROOM_COUNTS], s->count * sizeof *s->counts);
@@ -549,8 +592,8 @@ static bool read_counts(struct segment *s)
 	    !column_open_all(s, COLUMN_BYTES, 1, &bytes) ||
 	    !column_open(s, COLUMN_COUNTS, s->count, 2, &in))
 		return false;
-	memset(g->last_counts, 0, sizeof g->last_counts);
-	memset(g->shape_counts, 0, sizeof g->shape_counts);
+	memset(g->last_counts, 0, talks_touched(s) * sizeof *g->last_counts);
+	memset(g->shape_counts, 0, shapes_touched(s) * sizeof *g->shape_counts);
 	for (size_t i = 0; i < s->count; i++) {
 		uint32_t talk = s->talk_of[i];
 		struct guess_counts *of_talk = g->last_counts[talk % GUESS_TALKS], now;
@@ -590,7 +633,8 @@ static bool read_uuids(struct segment *s)
 		return true;
 	s->uuid_seed = segment_room(s, &s->rooms[ROOM_UUID_SEED], s->count * sizeof *s->uuid_seed);
 	s->uuid_from = segment_room(s, &s->rooms[ROOM_UUID_FROM], s->count);
-	if (!s->uuid_seed || !s->uuid_from || !unpack(s, STREAM_UUIDS, &s->unpacked[1], &bytes) ||
+	if (!s->uuid_seed || !s->uuid_from ||
+	    !unpack(s, STREAM_UUIDS, &s->work->unpacked[1], &bytes) ||
 	    !column_open(s, COLUMN_UUID, s->count, 0, &in))
 		return false;
 	for (size_t i = 0; i < s->count; i++) {

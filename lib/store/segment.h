@@ -55,6 +55,10 @@ MUST_CHECK enum err_code segment_encode(struct segment_encoder *enc, const struc
 struct segment;
 /* An empty reader that keeps its memory from segment to segment. */
 MUST_CHECK enum err_code segment_new(struct segment **ret, struct err *e);
+/* Another one beside @other, for the same question and ids; borrows its working memory: only one
+ * thread may use the two, and @other goes last. */
+MUST_CHECK enum err_code segment_new_beside(struct segment *other, struct segment **ret,
+					    struct err *e);
 void segment_free(struct segment *s);
 AUTO_DEFINE(struct segment, segment_free);
 /* @bytes are borrowed until the next open. Reads the head only. After a failure it is empty. */
@@ -79,6 +83,10 @@ MUST_CHECK enum err_code segment_load(struct segment *s, flow_members members, s
 MUST_CHECK enum err_code segment_load_rows(struct segment *s, flow_members members,
 					   const uint32_t *rows, size_t n, struct flow *out,
 					   struct err *e);
+
+/* Numbers of the records [@from, @from + @n). */
+MUST_CHECK enum err_code segment_numbers(struct segment *s, size_t from, size_t n, uint64_t *ret,
+					 struct err *e);
 
 /* Only the records whose bits are set in @bits (bit i % 64 of bits[i / 64]: record i) will be
  * loaded until the next open: what the others refer to need not be worked out. Loading others is

@@ -197,6 +197,12 @@ struct guesses {
 	uint32_t link_ext[GUESS_EXTS];
 };
 
+/* What so many of something can touch of a table of @size. */
+static inline size_t guess_touched(size_t count, size_t size)
+{
+	return count < size ? count : size;
+}
+
 static inline void guesses_new_talk(struct guesses *g, uint32_t talk)
 {
 	size_t at = talk % GUESS_TALKS;

@@ -259,3 +259,14 @@ enum err_code segment_load(struct segment *s, flow_members members, size_t from,
 	}
 	return code;
 }
+
+enum err_code segment_numbers(struct segment *s, size_t from, size_t n, uint64_t *ret,
+			      struct err *e)
+{
+	if (from > s->count || n > s->count - from)
+		return err_set(e, ERR_INVALID, "records beyond the segment");
+	enum err_code code = segment_need(s, NEED_SEQ, e);
+	for (size_t i = 0; code == ERR_OK && i < n; i++)
+		ret[i] = seq_of(s, (uint32_t)(from + i));
+	return code;
+}

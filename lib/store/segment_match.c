@@ -81,19 +81,21 @@ static uint8_t ask_of_talk(struct segment *s, struct flow_filter *filter, uint32
 	return flow_filter_may_match_known(filter, &f, segment_members_of_talk) ? OPEN : 0;
 }
 
-/* What shapes say of @n records from @from on, as bits; those of which they do not know in
- * *@ret_open.
- */
+/* What shapes say of @n records from @from on, as bits; those of which they do not know, and whose
+ * conversation has not said no, in *@ret_open. Without branches: hardly one would be foreseen. */
 static uint64_t ask_block(const struct segment *s, size_t from, size_t n, uint64_t *ret_open)
 {
-	const uint32_t *of = s->shape_of + from;
+	const uint32_t *of = s->shape_of + from, *talk_of = s->talk_of + from;
+	const uint8_t *talk_answers = s->talk_answers;
 	uint64_t yes = 0, open = 0;
 
 	for (size_t i = n; i-- > 0;) { /* backwards: the first record ends up in the lowest bit */
 		unsigned answer = s->shape_answers[of[i]];
+		unsigned of_talk =
+			talk_answers[2 * (size_t)talk_of[i] + (answer & SWAPPED) / SWAPPED];
 
 		yes = yes << 1 | (answer & YES);
-		open = open << 1 | (answer & OPEN) / OPEN;
+		open = open << 1 | ((answer & OPEN) / OPEN & ((of_talk | (answer & ODD)) != 0));
 	}
 	*ret_open = open;
 	return yes;
@@ -119,7 +121,7 @@ static inline bool is_open(struct segment *s, size_t row, bool *odd)
 static enum err_code look_at(struct segment *s, const uint32_t *rows, size_t n, bool odd,
 			     size_t from, uint64_t *bits, size_t *found, struct err *e)
 {
-	struct flow *flows = s->looked_at;
+	struct flow *flows = s->work->looked_at;
 	flow_members members =
 		flow_filter_members(s->asked.filter) | (odd ? FLOW_MEMBER(FLOW_MEMBER_EXT) : 0);
 	uint64_t matches = 0;

@@ -40,8 +40,17 @@ struct room {
 	size_t bytes;
 };
 
-struct segment {
+/* What is used while columns are read and means nothing afterwards: segments may share it. */
+struct segment_work {
 	ZSTD_DCtx *zstd;
+	struct guesses guess;
+	struct room unpacked[3]; /* codes and bytes being read */
+	struct flow looked_at[SEGMENT_LOOK];
+};
+
+struct segment {
+	struct segment_work *work;
+	bool is_guest; /* the work is another's */
 	struct segment_start start;
 	size_t count;
 	size_t shape_count, host_count, link_count, talk_count, point_count, rare_count, ext_count;
@@ -67,14 +76,11 @@ struct segment {
 	uint64_t (*uuid_seed)[2]; /* as the uuid is: see uuid_from */
 	uint8_t *uuid_from;
 	struct room rooms[24];
-	struct room unpacked[3]; /* codes and bytes being read */
-	struct guesses *guess;
 	struct segment_ids ids;
 	/* the question, and its answers since the last open (segment_match.c) */
 	struct segment_question asked;
 	uint8_t *shape_answers; /* NULL: none */
 	uint8_t *talk_answers;  /* [talk_count][2]: by swapped */
-	struct flow looked_at[SEGMENT_LOOK];
 };
 
 static inline bool segment_expects(const struct segment *s, size_t row)

@@ -13,21 +13,15 @@ enum err_code segment_insert(struct db *db, const struct segment_row *row, struc
 		DB_I(row->data.len), DB_I(hash_bytes(row->data.p, row->data.len, 0)),
 		DB_B(row->zone));
 
-	if (code == ERR_OK)
-		code = DB_RUN(db, e, "INSERT INTO segment_data (first_seq, data) VALUES (?1, ?2)",
-			      DB_I(row->first_seq), DB_B(row->data));
-	return code;
+	return code == ERR_OK ? piece_insert(db, row->first_seq, row->data, e) : code;
 }
 
-enum err_code segment_delete(struct db *db, uint64_t first_seq, struct err *e)
+enum err_code segment_delete(struct db *db, const struct segment_row *row, struct err *e)
 {
 	enum err_code code =
-		DB_RUN(db, e, "DELETE FROM segment WHERE first_seq = ?1", DB_I(first_seq));
+		DB_RUN(db, e, "DELETE FROM segment WHERE first_seq = ?1", DB_I(row->first_seq));
 
-	if (code == ERR_OK)
-		code = DB_RUN(db, e, "DELETE FROM segment_data WHERE first_seq = ?1",
-			      DB_I(first_seq));
-	return code;
+	return code == ERR_OK ? pieces_delete(db, row, e) : code;
 }
 
 struct segment_row segment_row_of(sqlite3_stmt *st)
@@ -46,14 +40,35 @@ struct segment_row segment_row_of(sqlite3_stmt *st)
 		.damaged = column_u64(st, 10) != 0,
 		.sum = column_u64(st, 11),
 		.bytes = column_u64(st, 12),
+		.shelves = column_u64(st, 13),
 	};
 }
 
-enum err_code segment_read(struct db *db, const struct segment_row *row, struct buf *to,
-			   struct err *e)
+/* --- pieces ------------------------------------------------------------------------------- */
+
+enum err_code piece_insert(struct db *db, uint64_t id, struct str data, struct err *e)
 {
-	sqlite3_stmt *st = DB_ASK(db, "SELECT data FROM segment_data WHERE first_seq = ?1",
-				  DB_I(row->first_seq));
+	return DB_RUN(db, e, "INSERT INTO segment_data (first_seq, data) VALUES (?1, ?2)", DB_I(id),
+		      DB_B(data));
+}
+
+enum err_code pieces_delete(struct db *db, const struct segment_row *row, struct err *e)
+{
+	const struct db_value first = DB_I(row->first_seq),
+			      last = DB_I(row->shelves ? row->first_seq + row->shelves - 1
+						       : row->first_seq);
+	enum err_code code = DB_RUN(
+		db, e, "DELETE FROM segment_data WHERE first_seq BETWEEN ?1 AND ?2", first, last);
+
+	if (code == ERR_OK && row->shelves)
+		code = DB_RUN(db, e, "DELETE FROM shelf WHERE id BETWEEN ?1 AND ?2", first, last);
+	return code;
+}
+
+enum err_code piece_read(struct db *db, uint64_t id, uint64_t sum, struct buf *to, struct err *e)
+{
+	sqlite3_stmt *st =
+		DB_ASK(db, "SELECT data FROM segment_data WHERE first_seq = ?1", DB_I(id));
 	bool found = db_next(db, st);
 
 	buf_reset(to);
@@ -70,10 +85,40 @@ enum err_code segment_read(struct db *db, const struct segment_row *row, struct 
 		return code;
 	if (to->failed)
 		return err_set(e, ERR_NOMEM, "a segment of %zu bytes", to->len);
-	if (!found || hash_bytes(to->p, to->len, 0) != row->sum)
-		return err_set(e, ERR_PARSE, "segment %llu is damaged",
-			       (unsigned long long)row->first_seq);
+	if (!found || hash_bytes(to->p, to->len, 0) != sum)
+		return err_set(e, ERR_PARSE, "segment %llu is damaged", (unsigned long long)id);
 	return ERR_OK;
+}
+
+/* --- shelves ------------------------------------------------------------------------------ */
+
+enum err_code shelf_insert(struct db *db, const struct shelf_row *row, struct err *e)
+{
+	return DB_RUN(db, e,
+		      "INSERT INTO shelf (id, count, sum, zone_sum, zone)"
+		      " VALUES (?1, ?2, ?3, ?4, ?5)",
+		      DB_I(row->id), DB_I(row->count), DB_I(row->sum),
+		      DB_I(hash_bytes(row->zone.p, row->zone.len, 0)), DB_B(row->zone));
+}
+
+sqlite3_stmt *shelves_ask(struct db *db, const struct segment_row *row)
+{
+	return DB_ASK(db,
+		      "SELECT id, count, sum, zone_sum, zone FROM shelf WHERE id BETWEEN ?1 AND ?2"
+		      " ORDER BY id",
+		      DB_I(row->first_seq), DB_I(row->last_seq));
+}
+
+struct shelf_row shelf_row_of(sqlite3_stmt *st)
+{
+	struct shelf_row row = { .id = column_u64(st, 0),
+				 .count = column_u64(st, 1),
+				 .sum = column_u64(st, 2),
+				 .zone = column_blob(st, 4) };
+
+	if (hash_bytes(row.zone.p, row.zone.len, 0) != column_u64(st, 3))
+		row.zone = STR("");
+	return row;
 }
 
 void segment_note_damage(struct gaps *g, const struct segment_row *row, const char *why)

@@ -33,6 +33,7 @@ static void store_free(struct store *s)
 	free(s->scratch);
 	buf_done(&s->bytes);
 	buf_done(&s->zone_bytes);
+	buf_done(&s->piece);
 	free(s->node);
 	free(s->version);
 	(void)pthread_mutex_destroy(&s->gaps.mx);
@@ -87,7 +88,8 @@ enum err_code store_open(const struct store_config *config, struct wall_ns now, 
 			     .first_seq = first_seq,
 			     .last_now = now,
 			     .bytes = buf_init(STORE_SEGMENT_BYTES),
-			     .zone_bytes = buf_init(STORE_ZONE_BYTES) };
+			     .zone_bytes = buf_init(STORE_ZONE_BYTES),
+			     .piece = buf_init(STORE_SEGMENT_BYTES) };
 	(void)pthread_mutex_init(&s->gaps.mx, NULL);
 	(void)pthread_mutex_init(&s->counts_mx, NULL);
 	dict_rows_init(&s->rows, config->dict);
