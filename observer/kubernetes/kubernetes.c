@@ -11,6 +11,13 @@
 
 enum { SHARE = 4, TICK_MAX_MS = 60000 };
 
+/* When something is to be published: after a pause for what else changes, and not all the time. */
+struct due {
+	bool is_dirty;
+	struct mono_ns since, from; /* the first change; not before */
+	struct wall_ns changed;     /* since, as flows have it */
+};
+
 struct kubernetes {
 	struct kubernetes_config to;
 	struct kube_config *config;
@@ -23,9 +30,9 @@ struct kubernetes {
 	atomic_bool is_stopping;
 	/* the thread's own */
 	uint64_t random, refused;
-	unsigned dirt;
-	struct mono_ns dirty_since, publish_from;
+	struct due names, policies;
 	bool was_published, stored;
+	bool needs_all; /* names: the table does not hold what it was told last */
 	/* any thread */
 	_Atomic uint64_t counts[5], publishes, objects[KUBE_KINDS], left_out, policies_refused,
 		kinds_stale, fresh_at;
@@ -67,7 +74,7 @@ static void tell_counts(struct kubernetes *k)
 
 /* ---- publishing */
 
-static enum err_code publish_names(struct kubernetes *k, struct err *e)
+static enum err_code publish_all(struct kubernetes *k, struct err *e)
 {
 	struct kube_view view;
 	enum err_code code = kube_world_view(k->world, &view, e);
@@ -76,7 +83,37 @@ static enum err_code publish_names(struct kubernetes *k, struct err *e)
 		return code;
 	code = name_update(k->to.names, k->to.who, &view.names, e);
 	kube_view_done(&view);
+	k->needs_all = code != ERR_OK;
 	return code;
+}
+
+static enum err_code publish_changes(struct kubernetes *k, struct err *e)
+{
+	struct kube_view view;
+	enum err_code code = kube_world_changes(k->world, &view, e);
+
+	if (code != ERR_OK)
+		return code;
+	const struct name_change change = {
+		.gone = view.gone,
+		.gone_count = view.gone_count,
+		.prefixes = view.names.prefixes,
+		.prefix_count = view.names.prefix_count,
+		.has_services = view.has_services,
+		.services = view.names.services,
+		.service_count = view.names.service_count,
+	};
+	code = name_change(k->to.names, k->to.who, &change, e);
+	kube_view_done(&view);
+	k->needs_all = code != ERR_OK;
+	return code;
+}
+
+static enum err_code publish_names(struct kubernetes *k, struct err *e)
+{
+	if (k->needs_all || kube_world_wants_all(k->world))
+		return publish_all(k, e);
+	return publish_changes(k, e);
 }
 
 struct gathering {
@@ -164,54 +201,78 @@ static bool all_settled(const struct kubernetes *k)
 	return true;
 }
 
-static void publish(struct kubernetes *k, struct mono_ns now)
+static void soil(struct due *d, struct mono_ns now)
+{
+	if (d->is_dirty)
+		return;
+	d->is_dirty = true;
+	d->since = now;
+	d->changed = wall_now();
+}
+
+/* @return when; never, if nothing is. */
+static struct mono_ns due_at(const struct kubernetes *k, const struct due *d)
+{
+	uint64_t at = k->was_published ? d->since.v + KUBE_PUBLISH_MS * NS_PER_MS : d->since.v;
+
+	if (!d->is_dirty)
+		return (struct mono_ns){ UINT64_MAX };
+	return (struct mono_ns){ at > d->from.v ? at : d->from.v };
+}
+
+/* Of what takes long, less: @return false if it failed; it is tried again with the next change. */
+static bool publish(struct kubernetes *k, struct due *d,
+		    enum err_code (*what)(struct kubernetes *k, struct err *e))
 {
 	struct err e;
-	enum err_code code = ERR_OK;
+	struct mono_ns begin = mono_now();
 
-	if (k->dirt & KUBE_DIRTY_NAMES)
-		code = publish_names(k, &e);
-	if (code == ERR_OK && k->dirt & KUBE_DIRTY_POLICIES)
-		code = publish_policies(k, &e);
+	d->is_dirty = false;
+	enum err_code code = what(k, &e);
 	struct mono_ns end = mono_now();
-	/* what failed is tried again with the next change */
 	if (code != ERR_OK)
-		log_warn("names of Kubernetes are not published; the old ones stay", "err=%s",
-			 LOG_QUOTE(e.msg));
-	if (!k->was_published && code == ERR_OK)
-		log_info("names from Kubernetes", "pods=%zu services=%zu nodes=%zu",
-			 kube_world_count(k->world, KUBE_PODS),
-			 kube_world_count(k->world, KUBE_SERVICES),
-			 kube_world_count(k->world, KUBE_NODES));
-	k->was_published |= code == ERR_OK;
-	k->dirt = 0;
-	k->publish_from.v = end.v + SHARE * (end.v - now.v);
+		log_warn("names or policies of Kubernetes are not published; the old ones stay",
+			 "err=%s", LOG_QUOTE(e.msg));
+	d->from.v = end.v + SHARE * (end.v - begin.v);
 	set(&k->fresh_at, end.v);
 	atomic_fetch_add_explicit(&k->publishes, code == ERR_OK, memory_order_release);
+	return code == ERR_OK;
+}
+
+static void tell_first(struct kubernetes *k)
+{
+	log_info("names from Kubernetes", "pods=%zu services=%zu nodes=%zu",
+		 kube_world_count(k->world, KUBE_PODS), kube_world_count(k->world, KUBE_SERVICES),
+		 kube_world_count(k->world, KUBE_NODES));
+	k->was_published = true;
+}
+
+static void look_at_dirt(struct kubernetes *k, struct mono_ns now)
+{
+	unsigned dirt = kube_world_dirt(k->world);
+	bool first = !k->was_published && all_settled(k);
+
+	if (dirt & KUBE_DIRTY_NAMES || first)
+		soil(&k->names, now);
+	/* also those of a kind that becomes known late, though nothing of it is there */
+	if (dirt & KUBE_DIRTY_POLICIES || first ||
+	    (k->was_published && k->to.keep && !k->stored && knows_all_policies(k)))
+		soil(&k->policies, now);
 }
 
 /* @return when to look again at the latest. */
 static struct mono_ns publish_if_due(struct kubernetes *k, struct mono_ns now)
 {
-	unsigned dirt = kube_world_dirt(k->world);
-
-	if (dirt && !k->dirt)
-		k->dirty_since = now;
-	k->dirt |= dirt;
-	/* policies of a kind that becomes known late, though nothing of it is there */
-	if (k->was_published && k->to.keep && !k->stored && knows_all_policies(k))
-		k->dirt |= KUBE_DIRTY_POLICIES;
-	if (!k->was_published && all_settled(k))
-		k->dirt |= KUBE_DIRTY_NAMES | KUBE_DIRTY_POLICIES;
-	if (!k->dirt || !all_settled(k))
+	look_at_dirt(k, now);
+	if (!all_settled(k))
 		return (struct mono_ns){ UINT64_MAX };
-	struct mono_ns due = { k->was_published ? k->dirty_since.v + KUBE_PUBLISH_MS * NS_PER_MS
-						: now.v };
-	due = due.v > k->publish_from.v ? due : k->publish_from;
-	if (now.v < due.v)
-		return due;
-	publish(k, now);
-	return (struct mono_ns){ UINT64_MAX };
+	bool names_first = !k->was_published;
+	if (now.v >= due_at(k, &k->names).v && publish(k, &k->names, publish_names) && names_first)
+		tell_first(k);
+	if (now.v >= due_at(k, &k->policies).v)
+		(void)publish(k, &k->policies, publish_policies);
+	struct mono_ns names = due_at(k, &k->names), policies = due_at(k, &k->policies);
+	return names.v < policies.v ? names : policies;
 }
 
 /* ---- the thread */
@@ -273,6 +334,7 @@ static enum err_code make(struct kubernetes *k, struct err *e)
 	if (getrandom(&k->random, sizeof k->random, 0) != sizeof k->random)
 		return err_os(e, "random numbers");
 	k->random |= 1;
+	k->needs_all = true;
 	k->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
 	if (!k->multi)
 		return err_set(e, ERR_NOMEM, "a client of the API server");

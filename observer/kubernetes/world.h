@@ -2,7 +2,8 @@
  * kube_world - what is known of a cluster, as little of it as names and policies need.
  *
  *	object ──► kube_world_put ──► things by kind, namespace and name
- *	                                  ├──► kube_view       names, for the name table
+ *	                                  ├──► kube_view       names, for the name table: all of
+ *	                                  │                    them, or what changed
  *	                                  └──► policy objects, for evaluator and store
  *
  * Kept     pods: addresses, labels (one copy for all pods that share them), workload, named ports;
@@ -67,16 +68,26 @@ unsigned kube_world_dirt(struct kube_world *w);
 /* Borrows from the world until its next change. */
 struct kube_view {
 	struct name_view names;
+	/* changes: addresses that nobody has any more; whether services are told */
+	struct name_gone *gone;
+	size_t gone_count;
+	bool has_services;
 	/* what it stands on */
 	struct name_prefix *prefixes;
 	struct name_service *services;
 	struct name_identity *identities;
 	struct workload *workloads;
 	struct str *labels;
-	size_t label_count;
+	size_t label_count, workload_count;
 };
+/* All names. */
 MUST_CHECK enum err_code kube_world_view(struct kube_world *w, struct kube_view *ret,
 					 struct err *e);
+/* What is different from the last view or changes; services, if one of them is, all. */
+MUST_CHECK enum err_code kube_world_changes(struct kube_world *w, struct kube_view *ret,
+					    struct err *e);
+/* True if changes would not say all of it: take a view. */
+bool kube_world_wants_all(const struct kube_world *w);
 void kube_view_done(struct kube_view *v);
 
 /* Calls @each with the objects that the evaluator wants, as JSON text; policies first. */

@@ -2,10 +2,11 @@
  * name_table - who an address is: endpoints, services and DNS names behind IP addresses, kept by
  * providers.
  *
- *	provider (YAML file, …) ──► name_update ──► immutable snapshot ──► name_flow
+ *	provider (YAML file, …) ──► name_update, name_change ──► immutable snapshot ──► name_flow
  *
- * A provider hands over its complete view; the table builds a new snapshot (addresses, prefixes,
- * services) and publishes it with one pointer store. The capture thread looks addresses up in the
+ * A provider hands over its complete view, and later what changed of it; the table makes a new
+ * snapshot (addresses, prefixes, services), which shares with the last one what did not change, and
+ * publishes it with one pointer store. The capture thread looks addresses up in the
  * snapshot it loaded, without a lock; old snapshots are freed once it has moved on: at its next
  * flow, or when its loop calls name_quiet.
  *
@@ -93,6 +94,25 @@ enum { NAME_PROVIDERS = 4, NAME_PREFIXES_MAX = 1 << 20 };
  * range, more than NAME_PREFIXES_MAX of a kind) or ERR_NOMEM; the old part then stays. */
 MUST_CHECK enum err_code name_update(struct name_table *t, unsigned who,
 				     const struct name_view *view, struct err *e);
+/* What is different from what a provider said before. */
+struct name_gone {
+	uint8_t ip[16], bits;
+};
+struct name_change {
+	const struct name_gone
+		*gone; /* not claimed any more; those it never claimed are passed over */
+	size_t gone_count;
+	const struct name_prefix *prefixes; /* claimed, or called otherwise, from now on */
+	size_t prefix_count;
+	bool has_services; /* all services, then: others are gone */
+	const struct name_service *services;
+	size_t service_count;
+};
+/* As name_update, for little: costs what changes and not what is known. @gone counts first. After
+ * ERR_NOMEM some of it may hold: update. Not for verbatim prefixes that have the labels of their
+ * identity. */
+MUST_CHECK enum err_code name_change(struct name_table *t, unsigned who,
+				     const struct name_change *change, struct err *e);
 /* Any thread but capture: the node's own addresses, all of them. */
 MUST_CHECK enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16],
 					  size_t count, struct err *e);

@@ -3,7 +3,7 @@
 struct entry {
 	char *text; /* NULL: never used */
 	size_t len;
-	uint8_t users; /* bit per user */
+	uint32_t held; /* how often */
 };
 
 struct numbers {
@@ -60,14 +60,14 @@ static uint32_t place_for_new(const struct numbers *n, uint32_t home, uint32_t *
 			*ret_probe = probe;
 			return (home + probe) % n->count;
 		}
-		if (!en->users && unused == UINT32_MAX)
+		if (!en->held && unused == UINT32_MAX)
 			unused = probe;
 	}
 	*ret_probe = unused == UINT32_MAX ? 0 : unused;
 	return (home + *ret_probe) % n->count;
 }
 
-uint32_t numbers_get(struct numbers *n, unsigned user, struct str text)
+uint32_t numbers_get(struct numbers *n, struct str text)
 {
 	uint32_t home = (uint32_t)(fnv1a(text) % n->count), probe;
 
@@ -75,24 +75,27 @@ uint32_t numbers_get(struct numbers *n, unsigned user, struct str text)
 		uint32_t at = (home + probe) % n->count;
 		struct entry *en = &n->entries[at];
 		if (en->text && str_eq(str_n(en->text, en->len), text)) {
-			en->users |= (uint8_t)(1u << user);
+			en->held++;
 			return n->first + at;
 		}
 	}
 	uint32_t at = place_for_new(n, home, &probe);
 	struct entry *en = &n->entries[at];
-	char *copy = en->users ? NULL : str_dup(text);
+	char *copy = en->held ? NULL : str_dup(text);
+	en->held++; /* shared, too: it is dropped like any other */
 	if (copy) {
 		free(en->text);
-		*en = (struct entry){ copy, text.len, (uint8_t)(1u << user) };
+		en->text = copy;
+		en->len = text.len;
 		if (probe > n->longest_probe)
 			n->longest_probe = probe;
 	}
 	return n->first + at;
 }
 
-void numbers_release(struct numbers *n, unsigned user)
+void numbers_drop(struct numbers *n, uint32_t number)
 {
-	for (uint32_t i = 0; i < n->count; i++)
-		n->entries[i].users &= (uint8_t) ~(1u << user);
+	struct entry *en = &n->entries[number - n->first];
+
+	en->held -= en->held > 0;
 }

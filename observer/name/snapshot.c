@@ -1,5 +1,7 @@
 #include "observer/name/snapshot.h"
 
+#include "observer/name/part.h"
+
 struct prefix_slot {
 	struct ip128 ip;
 	struct endpoint_id ep;
@@ -19,47 +21,65 @@ struct cgroup_slot {
 	bool used;
 };
 
-struct snapshot {
-	struct endpoint_id world, host;
-	struct prefix_slot *prefixes;
-	size_t prefix_mask;
+/* Tables that few changes touch: shared by the snapshots that have them alike. */
+struct rest {
+	uint32_t refs;
 	struct service_slot *services;
 	size_t service_mask;
 	struct snapshot_identity *identities; /* ep 0: free */
 	size_t identity_mask;
-	struct snapshot_identity *locals; /* by Endpoint.ID; ep 0: free */
-	size_t local_mask;
 	struct cgroup_slot *cgroups;
 	size_t cgroup_mask;
 	bool has_services, has_any_port, has_identities;
-	uint8_t length_count;
-	uint8_t lengths[128]; /* of the prefixes shorter than an address, longest first */
+};
+/* Endpoints of this node by Endpoint.ID; ep 0: free. */
+struct locals {
+	uint32_t refs;
+	size_t mask;
+	struct snapshot_identity slots[];
+};
+enum { PAGE_SHIFT = 8, PAGE_SLOTS = 1 << PAGE_SHIFT };
+struct page {
+	struct prefix_slot slots[PAGE_SLOTS];
+	uint32_t refs;
 };
 
-static uint64_t hash(struct ip128 ip, uint64_t salt)
-{
-	/* Keys come from providers, so they need no secret; constants as in lib/base/str.c: digits
-	 * of pi. */
-	unsigned __int128 m = (unsigned __int128)(ip.hi ^ salt ^ UINT64_C(0x243f6a8885a308d3)) *
-			      (ip.lo ^ UINT64_C(0x13198a2e03707345));
+struct snapshot {
+	struct endpoint_id world, host;
+	size_t prefix_mask, prefix_count;
+	struct rest *rest;
+	struct locals *locals;
+	size_t length_counts[129]; /* prefixes of each length */
+	uint8_t length_count;
+	uint8_t lengths[128]; /* of the prefixes shorter than an address, longest first */
+	size_t page_count;
+	struct page *pages[]; /* slot i is on page i / PAGE_SLOTS */
+};
 
-	return (uint64_t)m ^ (uint64_t)(m >> 64);
+static inline struct prefix_slot *slot_at(const struct snapshot *s, size_t i)
+{
+	return &s->pages[i >> PAGE_SHIFT]->slots[i & (PAGE_SLOTS - 1)];
 }
 
-/* The slot that holds the prefix, or the free one where it belongs. */
-static struct prefix_slot *find_prefix(const struct snapshot *s, struct ip128 ip, uint8_t length)
+/* Where the slot is that holds the prefix, or the free one where it belongs. */
+static size_t place_of(const struct snapshot *s, struct ip128 ip, uint8_t length)
 {
-	for (size_t i = hash(ip, length);; i++) {
-		struct prefix_slot *slot = &s->prefixes[i & s->prefix_mask];
+	for (size_t i = snapshot_hash(ip, length);; i++) {
+		const struct prefix_slot *slot = slot_at(s, i & s->prefix_mask);
 		if (!slot->who ||
 		    (slot->ip.lo == ip.lo && slot->ip.hi == ip.hi && slot->length == length))
-			return slot;
+			return i & s->prefix_mask;
 	}
 }
 
-static struct service_slot *find_service(const struct snapshot *s, struct ip128 ip, uint16_t port)
+static struct prefix_slot *find_prefix(const struct snapshot *s, struct ip128 ip, uint8_t length)
 {
-	for (size_t i = hash(ip, (uint64_t)port << 32);; i++) {
+	return slot_at(s, place_of(s, ip, length));
+}
+
+static struct service_slot *find_service(const struct rest *s, struct ip128 ip, uint16_t port)
+{
+	for (size_t i = snapshot_hash(ip, (uint64_t)port << 32);; i++) {
 		struct service_slot *slot = &s->services[i & s->service_mask];
 		if (!slot->service.v ||
 		    (slot->ip.lo == ip.lo && slot->ip.hi == ip.hi && slot->port == port))
@@ -83,66 +103,12 @@ static struct snapshot_identity *find_number(struct snapshot_identity *slots, si
 	}
 }
 
-static struct snapshot_identity *find_identity(const struct snapshot *s, uint32_t identity)
-{
-	return find_number(s->identities, s->identity_mask, identity);
-}
-
-static struct cgroup_slot *find_cgroup(const struct snapshot *s, uint64_t cgroup)
+static struct cgroup_slot *find_cgroup(const struct rest *s, uint64_t cgroup)
 {
 	for (size_t i = hash_number(cgroup);; i++) {
 		struct cgroup_slot *slot = &s->cgroups[i & s->cgroup_mask];
 		if (!slot->used || slot->cgroup.cgroup == cgroup)
 			return slot;
-	}
-}
-
-static void add_numbers(struct snapshot *s, const struct snapshot_part *part)
-{
-	for (size_t i = 0; i < part->identity_count; i++) {
-		const struct snapshot_identity *in = &part->identities[i];
-		struct snapshot_identity *slot = find_identity(s, in->identity);
-		if (!slot->ep.v && in->ep.v) {
-			*slot = *in;
-			s->has_identities = true;
-		}
-	}
-	for (size_t i = 0; i < part->prefix_count; i++) {
-		const struct snapshot_prefix *p = &part->prefixes[i];
-		struct snapshot_identity *slot = find_number(s->locals, s->local_mask, p->local_id);
-		if (p->local_id && !slot->ep.v)
-			*slot = (struct snapshot_identity){ p->local_id, p->who.ep };
-	}
-	for (size_t i = 0; i < part->cgroup_count; i++) {
-		struct cgroup_slot *slot = find_cgroup(s, part->cgroups[i].cgroup);
-		if (!slot->used)
-			*slot = (struct cgroup_slot){ part->cgroups[i], true };
-	}
-}
-
-static void add_prefixes(struct snapshot *s, const struct snapshot_part *part, bool has_length[129])
-{
-	for (size_t i = 0; i < part->prefix_count; i++) {
-		const struct snapshot_prefix *p = &part->prefixes[i];
-		struct prefix_slot *slot = find_prefix(s, p->ip, p->bits);
-		if (slot->who)
-			continue; /* somebody with precedence has it */
-		*slot = (struct prefix_slot){ p->ip, p->who.ep, p->who.bits | WHO_CLAIMED,
-					      p->bits };
-		has_length[p->bits] = true;
-	}
-}
-
-static void add_services(struct snapshot *s, const struct snapshot_part *part)
-{
-	for (size_t i = 0; i < part->service_count; i++) {
-		const struct snapshot_service *sv = &part->services[i];
-		struct service_slot *slot = find_service(s, sv->ip, sv->port);
-		if (slot->service.v || !sv->service.v)
-			continue;
-		*slot = (struct service_slot){ sv->ip, sv->service, sv->port };
-		s->has_services = true;
-		s->has_any_port |= !sv->port;
 	}
 }
 
@@ -156,47 +122,174 @@ static size_t mask_for(size_t count)
 	return slots - 1;
 }
 
+/* ---- the rest */
+
+static void rest_unref(struct rest *r)
+{
+	if (!r || --r->refs)
+		return;
+	free(r->services);
+	free(r->identities);
+	free(r->cgroups);
+	free(r);
+}
+
+static void fill_rest(struct rest *r, const struct snapshot_part *part)
+{
+	for (size_t i = 0; i < part->service_count; i++) {
+		const struct snapshot_service *sv = &part->services[i];
+		struct service_slot *slot = find_service(r, sv->ip, sv->port);
+		if (slot->service.v || !sv->service.v)
+			continue;
+		*slot = (struct service_slot){ sv->ip, sv->service, sv->port };
+		r->has_services = true;
+		r->has_any_port |= !sv->port;
+	}
+	for (size_t i = 0; i < part->identity_count; i++) {
+		const struct snapshot_identity *in = &part->identities[i];
+		struct snapshot_identity *slot =
+			find_number(r->identities, r->identity_mask, in->identity);
+		if (!slot->ep.v && in->ep.v) {
+			*slot = *in;
+			r->has_identities = true;
+		}
+	}
+	for (size_t i = 0; i < part->cgroup_count; i++) {
+		struct cgroup_slot *slot = find_cgroup(r, part->cgroups[i].cgroup);
+		if (!slot->used)
+			*slot = (struct cgroup_slot){ part->cgroups[i], true };
+	}
+}
+
+static struct rest *rest_new(const struct snapshot_part *parts, size_t count)
+{
+	size_t services = 0, identities = 0, cgroups = 0;
+	struct rest *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return NULL;
+	for (size_t i = 0; i < count; i++) {
+		services += parts[i].service_count;
+		identities += parts[i].identity_count;
+		cgroups += parts[i].cgroup_count;
+	}
+	r->refs = 1;
+	r->service_mask = mask_for(services);
+	r->services = calloc(r->service_mask + 1, sizeof *r->services);
+	r->identity_mask = mask_for(identities);
+	r->identities = calloc(r->identity_mask + 1, sizeof *r->identities);
+	r->cgroup_mask = mask_for(cgroups);
+	r->cgroups = calloc(r->cgroup_mask + 1, sizeof *r->cgroups);
+	if (!r->services || !r->identities || !r->cgroups) {
+		rest_unref(r);
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++)
+		fill_rest(r, &parts[i]);
+	return r;
+}
+
+/* ---- endpoints of this node */
+
+static void locals_unref(struct locals *l)
+{
+	if (l && !--l->refs)
+		free(l);
+}
+
+static struct locals *locals_new(const struct snapshot_part *parts, size_t count)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t p = 0; p < parts[i].prefix_count; p++)
+			n += parts[i].prefixes[p].local_id != 0;
+	size_t mask = mask_for(n);
+	struct locals *l = calloc(1, sizeof *l + (mask + 1) * sizeof *l->slots);
+	if (!l)
+		return NULL;
+	l->refs = 1;
+	l->mask = mask;
+	for (size_t i = 0; i < count; i++)
+		for (size_t p = 0; p < parts[i].prefix_count; p++) {
+			const struct snapshot_prefix *x = &parts[i].prefixes[p];
+			if (!x->local_id)
+				continue;
+			struct snapshot_identity *slot =
+				find_number(l->slots, l->mask, x->local_id);
+			if (!slot->ep.v)
+				*slot = (struct snapshot_identity){ x->local_id, x->who.ep };
+		}
+	return l;
+}
+
+/* ---- prefixes */
+
+static struct prefix_slot slot_of(const struct snapshot_prefix *p)
+{
+	return (struct prefix_slot){ p->ip, p->who.ep, p->who.bits | WHO_CLAIMED, p->bits };
+}
+
+static void add_prefixes(struct snapshot *s, const struct snapshot_part *part)
+{
+	for (size_t i = 0; i < part->prefix_count; i++) {
+		const struct snapshot_prefix *p = &part->prefixes[i];
+		struct prefix_slot *slot = find_prefix(s, p->ip, p->bits);
+		if (slot->who)
+			continue; /* somebody with precedence has it */
+		*slot = slot_of(p);
+		s->length_counts[p->bits]++;
+		s->prefix_count++;
+	}
+}
+
+static void list_lengths(struct snapshot *s)
+{
+	s->length_count = 0;
+	for (int bits = 127; bits >= 0; bits--)
+		if (s->length_counts[bits])
+			s->lengths[s->length_count++] = (uint8_t)bits;
+}
+
+static struct snapshot *pages_new(size_t pages)
+{
+	struct snapshot *s = calloc(1, sizeof *s + pages * sizeof *s->pages);
+
+	if (s)
+		s->page_count = pages;
+	return s;
+}
+
 enum err_code snapshot_new(const struct snapshot_part *parts, size_t count,
 			   struct endpoint_id world, struct endpoint_id host, struct snapshot **ret,
 			   struct err *e)
 {
-	size_t prefixes = 0, services = 0, identities = 0, locals = 0, cgroups = 0;
-	bool has_length[129] = { false };
+	size_t prefixes = 0;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++)
 		prefixes += parts[i].prefix_count;
-		services += parts[i].service_count;
-		identities += parts[i].identity_count;
-		cgroups += parts[i].cgroup_count;
-		for (size_t p = 0; p < parts[i].prefix_count; p++)
-			locals += parts[i].prefixes[p].local_id != 0;
-	}
-	AUTO(snapshot_free) struct snapshot *s = calloc(1, sizeof *s);
+	size_t mask = mask_for(prefixes > PAGE_SLOTS / 2 ? prefixes : PAGE_SLOTS / 2);
+	AUTO(snapshot_free) struct snapshot *s = pages_new((mask + 1) / PAGE_SLOTS);
 	if (!s)
 		return err_set(e, ERR_NOMEM, "name table");
 	s->world = world;
 	s->host = host;
-	s->prefix_mask = mask_for(prefixes);
-	s->service_mask = mask_for(services);
-	s->prefixes = calloc(s->prefix_mask + 1, sizeof *s->prefixes);
-	s->services = calloc(s->service_mask + 1, sizeof *s->services);
-	s->identity_mask = mask_for(identities);
-	s->cgroup_mask = mask_for(cgroups);
-	s->identities = calloc(s->identity_mask + 1, sizeof *s->identities);
-	s->local_mask = mask_for(locals);
-	s->locals = calloc(s->local_mask + 1, sizeof *s->locals);
-	s->cgroups = calloc(s->cgroup_mask + 1, sizeof *s->cgroups);
-	if (!s->prefixes || !s->services || !s->identities || !s->locals || !s->cgroups)
-		return err_set(e, ERR_NOMEM, "name table of %zu addresses and %zu services",
-			       prefixes, services);
-	for (size_t i = 0; i < count; i++) {
-		add_prefixes(s, &parts[i], has_length);
-		add_services(s, &parts[i]);
-		add_numbers(s, &parts[i]);
+	s->prefix_mask = mask;
+	s->rest = rest_new(parts, count);
+	s->locals = locals_new(parts, count);
+	bool whole = s->rest && s->locals;
+	for (size_t i = 0; i < s->page_count && whole; i++) {
+		s->pages[i] = calloc(1, sizeof *s->pages[i]);
+		if (s->pages[i])
+			s->pages[i]->refs = 1;
+		else
+			whole = false;
 	}
-	for (int bits = 127; bits >= 0; bits--)
-		if (has_length[bits])
-			s->lengths[s->length_count++] = (uint8_t)bits;
+	if (!whole)
+		return err_set(e, ERR_NOMEM, "name table of %zu addresses", prefixes);
+	for (size_t i = 0; i < count; i++)
+		add_prefixes(s, &parts[i]);
+	list_lengths(s);
 	*ret = TAKE(s);
 	return ERR_OK;
 }
@@ -205,13 +298,114 @@ void snapshot_free(struct snapshot *s)
 {
 	if (!s)
 		return;
-	free(s->prefixes);
-	free(s->services);
-	free(s->identities);
-	free(s->locals);
-	free(s->cgroups);
+	for (size_t i = 0; i < s->page_count; i++)
+		if (s->pages[i] && !--s->pages[i]->refs)
+			free(s->pages[i]);
+	rest_unref(s->rest);
+	locals_unref(s->locals);
 	free(s);
 }
+
+/* ---- changes */
+
+/* The slot at @i, on a page of @s's own; NULL: no memory. */
+static struct prefix_slot *own_slot(struct snapshot *s, size_t i)
+{
+	struct page **at = &s->pages[i >> PAGE_SHIFT], *mine;
+
+	if ((*at)->refs > 1) {
+		mine = malloc(sizeof *mine);
+		if (!mine)
+			return NULL;
+		*mine = **at;
+		mine->refs = 1;
+		(*at)->refs--;
+		*at = mine;
+	}
+	return slot_at(s, i);
+}
+
+/* Frees the slot at @hole: what probed past it moves up, so that no search ends early. */
+static bool close_hole(struct snapshot *s, size_t hole)
+{
+	struct prefix_slot *to = own_slot(s, hole);
+
+	for (size_t i = (hole + 1) & s->prefix_mask; to; i = (i + 1) & s->prefix_mask) {
+		const struct prefix_slot *slot = slot_at(s, i);
+		if (!slot->who)
+			break;
+		size_t home = snapshot_hash(slot->ip, slot->length) & s->prefix_mask;
+		if (((i - home) & s->prefix_mask) < ((i - hole) & s->prefix_mask))
+			continue; /* its home lies behind the hole */
+		*to = *slot;
+		hole = i;
+		to = own_slot(s, hole);
+	}
+	if (to)
+		*to = (struct prefix_slot){ 0 };
+	return to;
+}
+
+/* The first of @parts that claims it. */
+static const struct snapshot_prefix *owner_of(const struct snapshot_part *parts, size_t count,
+					      const struct snapshot_key *key)
+{
+	const struct snapshot_prefix *x = NULL;
+
+	for (size_t i = 0; i < count && !x; i++)
+		x = part_find(&parts[i], key->ip, key->bits);
+	return x;
+}
+
+static bool change_prefix(struct snapshot *s, const struct snapshot_part *parts, size_t count,
+			  const struct snapshot_key *key)
+{
+	const struct snapshot_prefix *owner = owner_of(parts, count, key);
+	size_t at = place_of(s, key->ip, key->bits);
+	bool is_there = slot_at(s, at)->who;
+
+	if (!owner && !is_there)
+		return true;
+	s->length_counts[key->bits] += (owner != NULL) - is_there;
+	s->prefix_count += (owner != NULL) - is_there;
+	if (!owner)
+		return close_hole(s, at);
+	struct prefix_slot *slot = own_slot(s, at);
+	if (slot)
+		*slot = slot_of(owner);
+	return slot;
+}
+
+enum err_code snapshot_change(const struct snapshot *old, const struct snapshot_part *parts,
+			      size_t part_count, const struct snapshot_key *changed, size_t count,
+			      unsigned more, struct snapshot **ret, struct err *e)
+{
+	*ret = NULL;
+	if ((old->prefix_count + count) * 2 > old->prefix_mask + 1)
+		return ERR_OK;
+	AUTO(snapshot_free) struct snapshot *s = pages_new(old->page_count);
+	if (!s)
+		return err_set(e, ERR_NOMEM, "name table");
+	memcpy(s, old, sizeof *s + old->page_count * sizeof *s->pages);
+	for (size_t i = 0; i < s->page_count; i++)
+		s->pages[i]->refs++;
+	s->locals = more & SNAPSHOT_LOCALS ? locals_new(parts, part_count) : old->locals;
+	s->rest = more & SNAPSHOT_SERVICES ? rest_new(parts, part_count) : old->rest;
+	if (s->locals == old->locals)
+		s->locals->refs++;
+	if (s->rest == old->rest)
+		s->rest->refs++;
+	bool whole = s->rest && s->locals;
+	for (size_t i = 0; i < count && whole; i++)
+		whole = change_prefix(s, parts, part_count, &changed[i]);
+	if (!whole)
+		return err_set(e, ERR_NOMEM, "name table of %zu addresses", s->prefix_count);
+	list_lengths(s);
+	*ret = TAKE(s);
+	return ERR_OK;
+}
+
+/* ---- looking */
 
 /* 127.0.0.0/8 and ::1. */
 static bool is_loopback(struct ip128 ip)
@@ -236,34 +430,34 @@ struct who snapshot_who(const struct snapshot *s, const uint8_t ip[16])
 struct service_id snapshot_service(const struct snapshot *s, const uint8_t ip[16], uint16_t port)
 {
 	struct ip128 key = ip128_of(ip);
-	struct service_id id = find_service(s, key, port)->service;
+	struct service_id id = find_service(s->rest, key, port)->service;
 
-	return id.v || !s->has_any_port ? id : find_service(s, key, 0)->service;
+	return id.v || !s->rest->has_any_port ? id : find_service(s->rest, key, 0)->service;
 }
 
 bool snapshot_has_services(const struct snapshot *s)
 {
-	return s->has_services;
+	return s->rest->has_services;
 }
 
 struct endpoint_id snapshot_identity(const struct snapshot *s, uint32_t identity)
 {
-	return find_identity(s, identity)->ep;
+	return find_number(s->rest->identities, s->rest->identity_mask, identity)->ep;
 }
 
 struct endpoint_id snapshot_local(const struct snapshot *s, uint32_t local_id)
 {
-	return find_number(s->locals, s->local_mask, local_id)->ep;
+	return find_number(s->locals->slots, s->locals->mask, local_id)->ep;
 }
 
 bool snapshot_has_identities(const struct snapshot *s)
 {
-	return s->has_identities;
+	return s->rest->has_identities;
 }
 
 const struct snapshot_cgroup *snapshot_cgroup(const struct snapshot *s, uint64_t cgroup)
 {
-	const struct cgroup_slot *slot = find_cgroup(s, cgroup);
+	const struct cgroup_slot *slot = find_cgroup(s->rest, cgroup);
 
 	return slot->used ? &slot->cgroup : NULL;
 }

@@ -1,8 +1,17 @@
 /*
  * snapshot - one immutable state of who has which address and which (address, port) is a service.
  *
+ *	snapshot 7 ──► [ page | page | page | … ] ──► services, identities, cgroups
+ *	                   ▲      ▲ shared
+ *	snapshot 8 ──► [ page'| page | page | … ] ──► the same
+ *
  * Longest prefix wins. Single addresses, by far the most, take one probe of a hash table; shorter
  * prefixes one more for each length that occurs.
+ *
+ * Changes  a few prefixes that change copy the pages they lie on (PAGE_SLOTS each), and nothing
+ *          else: some microseconds and kilobytes, however many addresses are known.
+ * Threads  looking: any number. Making and freeing: one at a time, of all snapshots that were made
+ *          of one another.
  */
 #ifndef TYCHO_OBSERVER_SNAPSHOT_H
 #define TYCHO_OBSERVER_SNAPSHOT_H
@@ -46,11 +55,23 @@ static inline struct ip128 ip128_prefix(struct ip128 k, unsigned bits)
 	return (struct ip128){ k.hi & hi, k.lo & lo };
 }
 
+/* Keys come from providers, so they need no secret; constants as in lib/base/str.c: digits of
+ * pi. */
+static inline uint64_t snapshot_hash(struct ip128 ip, uint64_t salt)
+{
+	unsigned __int128 m = (unsigned __int128)(ip.hi ^ salt ^ UINT64_C(0x243f6a8885a308d3)) *
+			      (ip.lo ^ UINT64_C(0x13198a2e03707345));
+
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
 struct snapshot_prefix {
 	struct ip128 ip; /* only the first @bits bits are set */
 	uint8_t bits;
 	struct who who;
 	uint32_t local_id; /* Endpoint.ID of an endpoint of this node, else 0 */
+	/* of the name table's numbers, held for it; 0: none */
+	uint32_t held_identity, held_local;
 };
 struct snapshot_service {
 	struct ip128 ip;
@@ -66,10 +87,12 @@ struct snapshot_cgroup {
 	uint64_t cgroup;
 	uint8_t ip4[16], ip6[16]; /* all zero: none */
 };
-/* What one provider says. */
+/* What one provider says: observer/name/part.h. */
 struct snapshot_part {
 	struct snapshot_prefix *prefixes;
-	size_t prefix_count;
+	size_t prefix_count, prefix_room;
+	uint32_t *index; /* into prefixes */
+	size_t index_mask;
 	struct snapshot_service *services;
 	size_t service_count;
 	struct snapshot_identity *identities;
@@ -85,6 +108,19 @@ struct snapshot;
 MUST_CHECK enum err_code snapshot_new(const struct snapshot_part *parts, size_t count,
 				      struct endpoint_id world, struct endpoint_id host,
 				      struct snapshot **ret, struct err *e);
+struct snapshot_key {
+	struct ip128 ip;
+	uint8_t bits;
+};
+/* What changes beside prefixes: services, identities and cgroups; endpoints of this node. */
+enum snapshot_more { SNAPSHOT_SERVICES = 1, SNAPSHOT_LOCALS = 2 };
+/* As @old, but for what @parts say otherwise now: of the @count prefixes in @changed, and of @more,
+ * and of nothing else. NULL in *@ret: too much for the room that there is, make a new one.
+ * ERR_NOMEM. */
+MUST_CHECK enum err_code snapshot_change(const struct snapshot *old,
+					 const struct snapshot_part *parts, size_t part_count,
+					 const struct snapshot_key *changed, size_t count,
+					 unsigned more, struct snapshot **ret, struct err *e);
 void snapshot_free(struct snapshot *s);
 AUTO_DEFINE(struct snapshot, snapshot_free);
 

@@ -296,6 +296,115 @@ static void only_what_changes_names_is_a_change(void **state)
 	assert_int_equal(kube_world_dirt(w), 0);
 }
 
+/* What changes say, kept as a plain list. */
+struct told {
+	struct {
+		uint8_t ip[16];
+		char name[64], label[64];
+	} list[64];
+	size_t count;
+};
+
+static void forget_ip(struct told *t, const uint8_t ip[16])
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (memcmp(t->list[i].ip, ip, 16) == 0)
+			t->list[i--] = t->list[--t->count];
+}
+
+static void learn(struct told *t, const struct kube_view *v)
+{
+	for (size_t i = 0; i < v->gone_count; i++)
+		forget_ip(t, v->gone[i].ip);
+	for (size_t i = 0; i < v->names.prefix_count; i++) {
+		const struct name_prefix *p = &v->names.prefixes[i];
+		forget_ip(t, p->ip);
+		assert_in_range(t->count, 0, ARRAY_LEN(t->list) - 1);
+		memcpy(t->list[t->count].ip, p->ip, 16);
+		(void)snprintf(t->list[t->count].name, 64, "%.*s", STR_FMT(p->endpoint.pod));
+		(void)snprintf(t->list[t->count++].label, 64, "%.*s",
+			       STR_FMT(p->endpoint.labels[p->endpoint.label_count - 1]));
+	}
+}
+
+/* The changes since the last call, learned, come to what a view of all says. */
+static void assert_told(struct kube_world *w, struct told *t)
+{
+	struct kube_view v;
+
+	assert_false(kube_world_wants_all(w));
+	assert_int_equal(kube_world_changes(w, &v, NULL), ERR_OK);
+	learn(t, &v);
+	kube_view_done(&v);
+	view_of(w, &v);
+	assert_int_equal(v.names.prefix_count, t->count);
+	struct told all = { .count = 0 };
+	learn(&all, &v);
+	for (size_t i = 0; i < t->count; i++)
+		for (size_t k = 0; k < t->count; k++)
+			if (memcmp(t->list[i].ip, all.list[k].ip, 16) == 0) {
+				assert_string_equal(t->list[i].name, all.list[k].name);
+				assert_string_equal(t->list[i].label, all.list[k].label);
+			}
+	kube_view_done(&v);
+}
+
+static void changes_come_to_what_a_view_says(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct told t = { .count = 0 };
+
+	pod_named(w, "a", "2026-01-01T00:00:00Z", "", "10.0.0.1");
+	pod_named(w, "b", "2026-01-02T00:00:00Z", "", "10.0.0.1"); /* younger: has it */
+	pod_named(w, "c", "2026-01-02T00:00:00Z", "", "10.0.0.3");
+	assert_told(w, &t);
+	take_out(w, KUBE_PODS, "{\"metadata\":{\"name\":\"b\",\"namespace\":\"n\"}}");
+	assert_told(w, &t);
+	assert_string_equal(t.list[1].name, "a");                  /* falls back to the older */
+	pod_named(w, "c", "2026-01-02T00:00:00Z", "", "10.0.0.4"); /* moved */
+	assert_told(w, &t);
+	put(w, KUBE_NAMESPACES, "{\"metadata\":{\"name\":\"n\",\"labels\":{\"team\":\"x\"}}}");
+	assert_told(w, &t);
+	assert_string_equal(t.list[0].label, "k8s:io.cilium.k8s.namespace.labels.team=x");
+	put(w, KUBE_NODES,
+	    "{\"metadata\":{\"name\":\"node-b\"},\"status\":{\"addresses\":[{\"type\":"
+	    "\"InternalIP\",\"address\":\"192.0.2.9\"}]}}");
+	assert_told(w, &t);
+	put(w, KUBE_SLICES,
+	    "{\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\",\"labels\":{"
+	    "\"kubernetes.io/service-name\":\"kubernetes\"}},\"endpoints\":[{\"addresses\":["
+	    "\"192.0.2.9\",\"198.51.100.7\"]}]}");
+	assert_told(w, &t); /* a node is an API server now, and one runs elsewhere */
+	pod_named(w, "a", "2026-01-01T00:00:00Z", "\"phase\":\"Succeeded\",", "10.0.0.1");
+	assert_told(w, &t);
+	assert_int_equal(t.count, 3);
+}
+
+static void a_number_that_cilium_gives_later_is_a_change_of_that_pod(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+
+	pod_named(w, "a", "2026-01-01T00:00:00Z", "", "10.0.0.1");
+	pod_named(w, "b", "2026-01-01T00:00:00Z", "", "10.0.0.2");
+	view_of(w, &v);
+	kube_view_done(&v);
+	put(w, KUBE_CILIUM_ENDPOINTS,
+	    "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"status\":{\"identity\":{\"id\":"
+	    "4711}}}");
+	assert_false(kube_world_wants_all(w));
+	assert_int_equal(kube_world_changes(w, &v, NULL), ERR_OK);
+	assert_int_equal(v.names.prefix_count, 1);
+	assert_int_equal(who(&v, "10.0.0.1")->endpoint.identity, 4711);
+	assert_false(v.has_services);
+	kube_view_done(&v);
+	put(w, KUBE_CILIUM_IDENTITIES,
+	    "{\"metadata\":{\"name\":\"4712\"},\"security-labels\":{\"k8s:x\":\"y\"}}");
+	assert_true(kube_world_wants_all(w)); /* whose it is, is not known by address */
+}
+
 static void take_policy(void *ctx, enum kube_kind kind, struct str json)
 {
 	struct buf *b = ctx;
@@ -342,6 +451,8 @@ int main(void)
 		cmocka_unit_test(a_workload_is_what_owns_the_pod),
 		cmocka_unit_test(what_a_list_does_not_name_goes_at_its_end_and_not_before),
 		cmocka_unit_test(only_what_changes_names_is_a_change),
+		cmocka_unit_test(changes_come_to_what_a_view_says),
+		cmocka_unit_test(a_number_that_cilium_gives_later_is_a_change_of_that_pod),
 		cmocka_unit_test(a_policy_is_kept_with_its_kind_and_without_status),
 		cmocka_unit_test(an_object_without_name_is_left_out_and_counted),
 	};

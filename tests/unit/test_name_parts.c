@@ -21,9 +21,9 @@ static void numbers_are_fnv1a_of_the_text(void **state)
 
 	assert_int_equal(numbers_new(256, 65535, &n, NULL), ERR_OK);
 	/* test vectors of draft-eastlake-fnv, appendix C */
-	assert_int_equal(numbers_get(n, 0, STR("")), 256 + UINT64_C(0xcbf29ce484222325) % 65280);
-	assert_int_equal(numbers_get(n, 0, STR("a")), 256 + UINT64_C(0xaf63dc4c8601ec8c) % 65280);
-	assert_int_equal(numbers_get(n, 0, STR("foobar")),
+	assert_int_equal(numbers_get(n, STR("")), 256 + UINT64_C(0xcbf29ce484222325) % 65280);
+	assert_int_equal(numbers_get(n, STR("a")), 256 + UINT64_C(0xaf63dc4c8601ec8c) % 65280);
+	assert_int_equal(numbers_get(n, STR("foobar")),
 			 256 + UINT64_C(0x85944171f73967e8) % 65280);
 }
 
@@ -38,23 +38,27 @@ static void colliding_texts_get_numbers_of_their_own_until_there_are_none(void *
 	uint32_t given[9];
 	for (int i = 0; i < 8; i++) {
 		(void)snprintf(text, sizeof text, "t%d", i);
-		given[i] = numbers_get(n, 1, str_of(text));
+		given[i] = numbers_get(n, str_of(text));
 		assert_in_range(given[i], 1, 8);
 		assert_false(taken[given[i] - 1]);
 		taken[given[i] - 1] = true;
 	}
 	for (int i = 0; i < 8; i++) {
 		(void)snprintf(text, sizeof text, "t%d", i);
-		assert_int_equal(numbers_get(n, 1, str_of(text)), given[i]);
+		assert_int_equal(numbers_get(n, str_of(text)), given[i]);
 	}
-	assert_in_range(numbers_get(n, 1, STR("one too many")), 1, 8);
-	assert_int_equal(numbers_get(n, 1, STR("t3")), given[3]); /* it took nobody's place */
+	uint32_t shared = numbers_get(n, STR("one too many"));
+	assert_in_range(shared, 1, 8);
+	assert_int_equal(numbers_get(n, STR("t3")), given[3]); /* it took nobody's place */
 	/* what is held no more stays until the room is needed */
-	numbers_release(n, 1);
-	assert_int_equal(numbers_get(n, 2, STR("t5")), given[5]);
+	numbers_drop(n, shared);
+	numbers_drop(n, given[3]);
+	for (int i = 0; i < 16; i++)
+		numbers_drop(n, given[i % 8]);
+	assert_int_equal(numbers_get(n, STR("t5")), given[5]);
 	for (int i = 0; i < 7; i++) {
 		(void)snprintf(text, sizeof text, "new%d", i);
-		assert_int_not_equal(numbers_get(n, 2, str_of(text)), given[5]);
+		assert_int_not_equal(numbers_get(n, str_of(text)), given[5]);
 	}
 }
 

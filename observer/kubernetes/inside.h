@@ -1,0 +1,39 @@
+/*
+ * inside - the world's struct, for the files that it consists of: world.c (objects), view.c (names
+ * made of them).
+ */
+#ifndef TYCHO_OBSERVER_KUBERNETES_INSIDE_H
+#define TYCHO_OBSERVER_KUBERNETES_INSIDE_H
+
+#include "base/map.h"
+#include "observer/kubernetes/claims.h"
+
+struct kube_table {
+	struct kube_thing **buckets;
+	size_t room, count; /* room: a power of two */
+	uint64_t generation;
+};
+
+struct kube_world {
+	char *cluster, *node;
+	struct kube_reading reading;
+	struct kube_table things[KUBE_KINDS];
+	struct kube_labels **sets; /* label sets of pods */
+	size_t set_room, set_count;
+	struct kube_claims claims;
+	struct map *ids;     /* numbers that Cilium gave, by label set; NULL: to be made */
+	bool wants_all;      /* changes cannot be told one by one */
+	bool wants_services; /* of services, or of this node's address */
+	uint64_t left_out, views;
+	unsigned dirt;
+	bool uses_services, uses_port_names; /* some policy does */
+};
+
+/* Where the thing is, or where it would be; never NULL. */
+struct kube_thing **kube_find(struct kube_table *t, struct str namespace_, struct str name);
+
+#define EACH_THING(w, kind, t)                                                                     \
+	for (size_t t##_at = 0; t##_at < (w)->things[kind].room; t##_at++)                         \
+		for (const struct kube_thing *t = (w)->things[kind].buckets[t##_at]; t; t = t->next)
+
+#endif

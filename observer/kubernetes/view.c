@@ -1,0 +1,368 @@
+/*
+ * Names made of objects: of all, or of those addresses of which something changed.
+ */
+#include "observer/kubernetes/inside.h"
+#include "observer/name/said.h"
+
+enum { IDENTITY_HOST = 1, IDENTITY_REMOTE_NODE = 6, IDENTITY_KUBE_API_SERVER = 7 };
+
+/* ---- labels and identities */
+
+static void add_labels(struct kube_view *v, const struct str *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		v->labels[v->label_count++] = list[i];
+}
+
+/* The labels of a pod with those of its namespace: once for all pods that share them. */
+static void show_labels(struct kube_world *w, struct kube_view *v, const struct kube_thing *pod)
+{
+	struct kube_labels *set = pod->labels;
+
+	if (set->view == w->views)
+		return;
+	const struct kube_thing *ns =
+		*kube_find(&w->things[KUBE_NAMESPACES], STR(""), pod->namespace_);
+	set->view = w->views;
+	set->from = v->label_count;
+	add_labels(v, set->list, set->count);
+	if (ns)
+		add_labels(v, ns->own_labels, ns->own_label_count);
+	set->shown = v->label_count - set->from;
+}
+
+static int cmp_label(const void *a, const void *b)
+{
+	return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* Labels in order, each ended by NUL. */
+static void put_sorted(struct buf *b, struct str *labels, size_t count)
+{
+	qsort(labels, count, sizeof *labels, cmp_label);
+	buf_reset(b);
+	for (size_t i = 0; i < count; i++) {
+		buf_str_put(b, labels[i]);
+		buf_char(b, 0);
+	}
+}
+
+/* Numbers that Cilium gave, by label set; made once for as long as they stay as they are. */
+static enum err_code know_identities(struct kube_world *w, struct err *e)
+{
+	size_t count = kube_world_count(w, KUBE_CILIUM_IDENTITIES);
+	struct str labels[KUBE_LABELS_MAX];
+	AUTO(map_free) struct map *ids = NULL;
+	enum err_code code = ERR_OK;
+
+	if (w->ids || !count)
+		return ERR_OK;
+	code = map_new(count, 0, &ids, e);
+	EACH_THING(w, KUBE_CILIUM_IDENTITIES, t)
+	{
+		uint32_t other;
+		if (code != ERR_OK)
+			break;
+		memcpy(labels, t->own_labels, t->own_label_count * sizeof *labels);
+		put_sorted(&w->reading.text, labels, t->own_label_count);
+		struct str key = buf_str(&w->reading.text);
+		/* of two the lower, whatever order they come in */
+		if (!map_get(ids, key, &other) || other > t->identity)
+			code = map_put(ids, key, t->identity, NULL, e);
+	}
+	if (code == ERR_OK)
+		w->ids = TAKE(ids);
+	return code;
+}
+
+/* That of the pod's CiliumEndpoint, else that of its labels, else 0. */
+static uint32_t identity_of(struct kube_world *w, const struct kube_view *v,
+			    const struct kube_thing *pod)
+{
+	const struct kube_thing *endpoint =
+		*kube_find(&w->things[KUBE_CILIUM_ENDPOINTS], pod->namespace_, pod->name);
+	uint32_t identity = 0;
+
+	if (endpoint && endpoint->identity)
+		return endpoint->identity;
+	if (w->ids) {
+		put_sorted(&w->reading.text, v->labels + pod->labels->from, pod->labels->shown);
+		(void)map_get(w->ids, buf_str(&w->reading.text), &identity);
+	}
+	return identity;
+}
+
+static void show_identities(const struct kube_world *w, struct kube_view *v)
+{
+	EACH_THING(w, KUBE_CILIUM_IDENTITIES, t)
+	{
+		v->identities[v->names.identity_count++] =
+			(struct name_identity){ t->identity, v->labels + v->label_count,
+						t->own_label_count };
+		add_labels(v, t->own_labels, t->own_label_count);
+	}
+}
+
+/* ---- addresses */
+
+static struct endpoint pod_endpoint(struct kube_world *w, struct kube_view *v,
+				    const struct kube_thing *pod)
+{
+	struct workload *workload = &v->workloads[v->workload_count++];
+
+	show_labels(w, v, pod);
+	*workload = (struct workload){ pod->workload, pod->workload_kind };
+	return (struct endpoint){
+		.identity = identity_of(w, v, pod),
+		.namespace_ = pod->namespace_,
+		.pod = pod->name,
+		.labels = v->labels + pod->labels->from,
+		.label_count = pod->labels->shown,
+		.workloads = workload,
+		.workload_count = pod->workload.len ? 1 : 0,
+	};
+}
+
+/* Nodes: host, remote-node, and which of them the API server runs on. */
+static struct endpoint node_endpoint(bool local, bool api)
+{
+	static const struct str host[] = { STR("reserved:host"), STR("reserved:kube-apiserver") };
+	static const struct str remote[] = { STR("reserved:remote-node"),
+					     STR("reserved:kube-apiserver") };
+
+	return (struct endpoint){
+		.identity = local ? IDENTITY_HOST
+			    : api ? IDENTITY_KUBE_API_SERVER
+				  : IDENTITY_REMOTE_NODE,
+		.labels = local ? host : remote,
+		.label_count = api ? 2 : 1,
+	};
+}
+
+/* API servers that run elsewhere. */
+static struct endpoint api_endpoint(void)
+{
+	static const struct str world[] = { STR("reserved:kube-apiserver"), STR("reserved:world") };
+
+	return (struct endpoint){ .labels = world, .label_count = ARRAY_LEN(world) };
+}
+
+static void show_address(struct kube_world *w, struct kube_view *v, const struct kube_claim *c)
+{
+	struct name_prefix *p = &v->prefixes[v->names.prefix_count++];
+	bool local = c->thing->flags & KUBE_LOCAL;
+
+	*p = (struct name_prefix){ .bits = 128 };
+	memcpy(p->ip, c->ip, 16);
+	if (c->kind == KUBE_PODS) {
+		p->endpoint = pod_endpoint(w, v, c->thing);
+		p->local = local;
+	} else if (c->kind == KUBE_NODES) {
+		p->endpoint = node_endpoint(local, kube_claims_is_api_server(&w->claims, c->ip));
+	} else {
+		p->endpoint = api_endpoint();
+	}
+}
+
+/* ---- services */
+
+static void add_service(struct kube_view *v, const uint8_t ip[16], uint16_t port,
+			const struct kube_thing *of)
+{
+	struct name_service *s = &v->services[v->names.service_count++];
+
+	*s = (struct name_service){ .port = port,
+				    .service = { .name = of->name, .namespace_ = of->namespace_ } };
+	memcpy(s->ip, ip, 16);
+}
+
+static void show_services(const struct kube_world *w, struct kube_view *v)
+{
+	EACH_THING(w, KUBE_SERVICES, t)
+	{
+		for (size_t i = 0; i < t->ip_count; i++)
+			for (size_t p = 0; p < t->port_count; p++)
+				add_service(v, t->ips[i], t->ports[p], t);
+	}
+	EACH_THING(w, KUBE_NODES, node)
+	{
+		if (!(node->flags & KUBE_LOCAL))
+			continue;
+		EACH_THING(w, KUBE_SERVICES, t)
+		{
+			for (size_t i = 0; i < node->ip_count; i++)
+				for (size_t p = 0; p < t->node_port_count; p++)
+					add_service(v, node->ips[i], t->node_ports[p], t);
+		}
+	}
+}
+
+/* ---- rooms that all of it fits into */
+
+/* Labels that showing this pod adds to those of the ones before. */
+static size_t labels_of(struct kube_world *w, const struct kube_thing *pod)
+{
+	if (pod->labels->view == w->views)
+		return 0;
+	pod->labels->view = w->views;
+	const struct kube_thing *ns =
+		*kube_find(&w->things[KUBE_NAMESPACES], STR(""), pod->namespace_);
+	return pod->labels->count + (ns ? ns->own_label_count : 0);
+}
+
+static enum err_code address_rooms(struct kube_world *w, const struct kube_claim *const *list,
+				   size_t count, size_t labels, struct kube_view *v, struct err *e)
+{
+	size_t pods = 0;
+
+	w->views++;
+	for (size_t i = 0; i < count; i++)
+		if (list[i]->kind == KUBE_PODS) {
+			labels += labels_of(w, list[i]->thing);
+			pods++;
+		}
+	w->views++;
+	v->prefixes = calloc(count + 1, sizeof *v->prefixes);
+	v->labels = calloc(labels + 1, sizeof *v->labels);
+	v->workloads = calloc(pods + 1, sizeof *v->workloads);
+	if (!v->prefixes || !v->labels || !v->workloads)
+		return err_set(e, ERR_NOMEM, "names of %zu addresses", count);
+	return ERR_OK;
+}
+
+static enum err_code service_rooms(const struct kube_world *w, struct kube_view *v, struct err *e)
+{
+	size_t services = 1, local_ips = 0, node_ports = 0;
+
+	EACH_THING(w, KUBE_NODES, t)
+	local_ips += t->flags & KUBE_LOCAL ? t->ip_count : 0;
+	EACH_THING(w, KUBE_SERVICES, t)
+	{
+		services += (size_t)t->ip_count * t->port_count;
+		node_ports += t->node_port_count;
+	}
+	services += local_ips * node_ports;
+	v->services = calloc(services, sizeof *v->services);
+	return v->services ? ERR_OK : err_set(e, ERR_NOMEM, "names of %zu services", services);
+}
+
+/* ---- views */
+
+/* The claim that counts of each address. */
+static size_t list_all(const struct kube_world *w, const struct kube_claim **list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->claims.room; i++)
+		for (const struct kube_claim *c = w->claims.buckets[i]; c; c = c->next)
+			if (kube_claims_best(&w->claims, c->ip) == c)
+				list[n++] = c;
+	return n;
+}
+
+/* Of the changed ones; those that nobody has are @v's gone. */
+static size_t list_changed(const struct kube_world *w, struct kube_view *v,
+			   const struct kube_claim **list)
+{
+	const struct kube_claims *c = &w->claims;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->changed_count; i++) {
+		const struct kube_claim *best = kube_claims_best(c, c->changed[i]);
+		if (best) {
+			list[n++] = best;
+			continue;
+		}
+		struct name_gone *gone = &v->gone[v->gone_count++];
+		gone->bits = 128;
+		memcpy(gone->ip, c->changed[i], 16);
+	}
+	return n;
+}
+
+static enum err_code show(struct kube_world *w, const struct kube_claim *const *list, size_t count,
+			  size_t labels, struct kube_view *v, struct err *e)
+{
+	enum err_code code = know_identities(w, e);
+
+	if (code == ERR_OK)
+		code = address_rooms(w, list, count, labels, v, e);
+	if (code == ERR_OK && v->has_services)
+		code = service_rooms(w, v, e);
+	if (code != ERR_OK)
+		return code;
+	for (size_t i = 0; i < count; i++)
+		show_address(w, v, list[i]);
+	if (v->has_services)
+		show_services(w, v);
+	v->names.prefixes = v->prefixes;
+	v->names.services = v->services;
+	return ERR_OK;
+}
+
+static void told(struct kube_world *w)
+{
+	kube_claims_forget_changes(&w->claims);
+	w->wants_all = w->wants_services = false;
+}
+
+bool kube_world_wants_all(const struct kube_world *w)
+{
+	return w->wants_all || w->claims.too_many;
+}
+
+enum err_code kube_world_view(struct kube_world *w, struct kube_view *ret, struct err *e)
+{
+	size_t identities = kube_world_count(w, KUBE_CILIUM_IDENTITIES), labels = 0;
+	struct kube_view v = { .has_services = true };
+	AUTO(own_free)
+	const struct kube_claim **list = calloc(w->claims.count + 1, sizeof *list);
+
+	v.identities = calloc(identities + 1, sizeof *v.identities);
+	enum err_code code =
+		list && v.identities ? ERR_OK : err_set(e, ERR_NOMEM, "names of Kubernetes");
+	EACH_THING(w, KUBE_CILIUM_IDENTITIES, t)
+	labels += t->own_label_count;
+	if (code == ERR_OK)
+		code = show(w, list, list_all(w, list), labels, &v, e);
+	if (code != ERR_OK) {
+		kube_view_done(&v);
+		return code;
+	}
+	show_identities(w, &v);
+	v.names.identities = v.identities;
+	told(w);
+	*ret = v;
+	return ERR_OK;
+}
+
+enum err_code kube_world_changes(struct kube_world *w, struct kube_view *ret, struct err *e)
+{
+	struct kube_view v = { .has_services = w->wants_services };
+
+	kube_claims_sort_changed(&w->claims);
+	AUTO(own_free)
+	const struct kube_claim **list = calloc(w->claims.changed_count + 1, sizeof *list);
+	v.gone = calloc(w->claims.changed_count + 1, sizeof *v.gone);
+	enum err_code code = list && v.gone ? ERR_OK : err_set(e, ERR_NOMEM, "names of Kubernetes");
+	if (code == ERR_OK)
+		code = show(w, list, list_changed(w, &v, list), 0, &v, e);
+	if (code != ERR_OK) {
+		kube_view_done(&v);
+		return code;
+	}
+	told(w);
+	*ret = v;
+	return ERR_OK;
+}
+
+void kube_view_done(struct kube_view *v)
+{
+	free(v->prefixes);
+	free(v->gone);
+	free(v->services);
+	free(v->identities);
+	free(v->workloads);
+	free(v->labels);
+	*v = (struct kube_view){ 0 };
+}
