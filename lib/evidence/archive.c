@@ -148,7 +148,6 @@ enum err_code frame_put(struct buf *b, struct str bytes, struct err *e)
 		return err_set(e, ERR_NOMEM, "compress %zu bytes", bytes.len);
 	}
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, LEVEL);
-	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1);
 	size_t n = ZSTD_compress2(c, to, bound, bytes.p, bytes.len);
 	(void)ZSTD_freeCCtx(c);
 	if (ZSTD_isError(n))

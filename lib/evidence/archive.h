@@ -5,8 +5,8 @@
  *report.html, end of archive │ skippable frame: sum
  *
  * `tar --zstd -x` reads it. No file spans two frames, so that frames can be read on their own, by
- * several threads. The last frame holds the SHA-256 of all bytes before it: nobody's signature, but
- * a bundle that was damaged or cut off on its way says so at once.
+ * several threads. The manifest has the SHA-256 of all frames but its own, and the end the SHA-256 of
+ * the first frame: nobody's signature, but a bundle that was damaged or cut off on its way says so.
  *
  * Bounds   a frame of at most ARCHIVE_FRAME_MAX bytes; names of at most 100; headers only as
  *          tar_put writes them. What differs is ERR_PARSE.
@@ -36,7 +36,7 @@ struct tar_file {
 MUST_CHECK bool tar_next(struct str *bytes, uint64_t mtime_s, struct tar_file *ret, bool *ret_end,
 			 enum err_code *ret_code, struct err *e);
 
-/* Appends one zstd frame with a checksum. */
+/* Appends one zstd frame, without a checksum: its SHA-256 is the manifest's. */
 MUST_CHECK enum err_code frame_put(struct buf *b, struct str bytes, struct err *e);
 /* Splits off the first frame of @bytes. */
 MUST_CHECK enum err_code frame_next(struct str *bytes, struct str *ret_frame, struct err *e);
@@ -51,7 +51,7 @@ MUST_CHECK enum err_code frame_read(struct frame_reader *r, struct str frame, st
 /* The sum at the end: what is to be appended, and a file without it. */
 enum { ARCHIVE_SUM_BYTES = 8 + SHA256_BYTES };
 void archive_sum_put(struct buf *b, const uint8_t sum[SHA256_BYTES]);
-/* ERR_PARSE: there is none. Does not compare: that takes a hash over all. */
+/* ERR_PARSE: there is none. Does not compare. */
 MUST_CHECK enum err_code archive_sum_split(struct str *bytes, uint8_t ret_sum[SHA256_BYTES],
 					   struct err *e);
 

@@ -262,6 +262,39 @@ static void hash_leaves(struct evidence_block *b, const struct chain_hash nothin
 		sha256(leaf_bytes(&two[0]), b->leaves[waiting].v);
 }
 
+/* Two at a time, as the leaves. */
+static void hash_parts(struct evidence_block *b)
+{
+	struct leaf_buffer two[2];
+	struct evidence_part *first = NULL;
+
+	for (size_t i = 0; i < b->part_count; i++) {
+		struct evidence_part *part = &b->parts[i];
+		struct leaf_buffer *to = &two[first != NULL];
+		const struct chain_secret *secret = &b->secrets[part->part];
+		if (part->withheld)
+			continue;
+		if (2 + sizeof secret->v + part->content.len > sizeof to->bytes) {
+			part->commitment = chain_commit(part->part, secret, part->content);
+			continue;
+		}
+		to->bytes[0] = 0x02;
+		to->bytes[1] = (uint8_t)part->part;
+		memcpy(to->bytes + 2, secret->v, sizeof secret->v);
+		memcpy(to->bytes + 2 + sizeof secret->v, part->content.p, part->content.len);
+		to->len = 2 + sizeof secret->v + part->content.len;
+		if (!first) {
+			first = part;
+			continue;
+		}
+		sha256_two((const struct str[]){ leaf_bytes(&two[0]), leaf_bytes(&two[1]) },
+			   (uint8_t *const[]){ first->commitment.v, part->commitment.v });
+		first = NULL;
+	}
+	if (first)
+		sha256(leaf_bytes(&two[0]), first->commitment.v);
+}
+
 /* What the statement's tree holds of record @i. */
 static struct chain_hash item_of(const struct evidence_block *b, size_t i)
 {
@@ -302,18 +335,22 @@ enum err_code evidence_block_hash(struct evidence_block *b, uint64_t count,
 	}
 	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
 		nothing[p] = chain_commit(p, &b->secrets[p], STR(""));
-	for (size_t i = 0; i < b->part_count; i++) {
-		struct evidence_part *part = &b->parts[i];
-		if (!part->withheld)
-			part->commitment =
-				chain_commit(part->part, &b->secrets[part->part], part->content);
-	}
+	bool any_withheld = false;
+	for (size_t i = 0; i < b->part_count; i++)
+		any_withheld |= b->parts[i].withheld;
+	hash_parts(b);
 	hash_leaves(b, nothing);
-	for (size_t i = 0; i < b->record_count; i++)
-		b->items[i] = item_of(b, i);
-	*ret_items = chain_root_in_place(b->items, b->record_count);
+	/* A whole block with nothing withheld: its items are its leaves, and the tree the same. */
+	bool is_whole = !any_withheld && b->record_count == count;
+	if (!is_whole) {
+		for (size_t i = 0; i < b->record_count; i++)
+			b->items[i] = item_of(b, i);
+		*ret_items = chain_root_in_place(b->items, b->record_count);
+	}
 	const struct chain_places places = { b->places, b->record_count };
 	if (count > UINT32_MAX || !chain_proof_root(b->leaves, places, count, b->proof, ret_root))
 		return malformed(e, "its proof does not fit its records");
+	if (is_whole)
+		*ret_items = *ret_root;
 	return ERR_OK;
 }

@@ -1,28 +1,48 @@
 #include "evidence/collect_inside.h"
 
 #include <fcntl.h>
+#include <jansson.h>
 
 #include "evidence/key.h"
 #include "evidence/redact.h"
 #include "flow/json.h"
 
-enum err_code bundle_add_file(struct evidence_collect *c, struct manifest_files *files,
-			      const char *name, struct str content, struct err *e)
+void bundle_add_file(struct evidence_collect *c, const char *name, struct str content)
 {
 	tar_put(&c->tar, name, content, c->config.now.v / NS_PER_S);
-	return manifest_files_add(files, name, content, e);
 }
 
-enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to, struct err *e)
+/* The frame at work, compressed, in c->frame. */
+static enum err_code make_frame(struct evidence_collect *c, struct manifest_frames *frames,
+				struct err *e)
 {
+	uint8_t sum[SHA256_BYTES];
+
 	buf_reset(&c->frame);
 	if (c->tar.failed)
 		return err_set(e, ERR_NOMEM, "a part of the bundle is too large");
 	enum err_code code = frame_put(&c->frame, buf_str(&c->tar), e);
 	buf_reset(&c->tar);
-	if (code == ERR_OK && fwrite(c->frame.p, 1, c->frame.len, to) != c->frame.len)
-		code = err_os(e, "write the bundle '%s'", c->path);
-	return code;
+	if (code != ERR_OK || !frames)
+		return code;
+	sha256(buf_str(&c->frame), sum);
+	return manifest_frames_add(frames, c->frame.len, sum, e);
+}
+
+static enum err_code write_bytes(const struct evidence_collect *c, struct str bytes, FILE *to,
+				 struct err *e)
+{
+	return fwrite(bytes.p, 1, bytes.len, to) == bytes.len
+		       ? ERR_OK
+		       : err_os(e, "write the bundle '%s'", c->path);
+}
+
+enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to,
+			       struct manifest_frames *frames, struct err *e)
+{
+	enum err_code code = make_frame(c, frames, e);
+
+	return code == ERR_OK ? write_bytes(c, buf_str(&c->frame), to, e) : code;
 }
 
 static enum err_code put_filters(struct buf *b, const char *name, Flow__FlowFilter **list, size_t n,
@@ -90,13 +110,11 @@ static enum err_code put_node(const struct answer *n, struct buf *b, struct err 
 
 	if (!statement)
 		return err_set(e, ERR_PARSE, "the statement of '%s' is no JSON", n->name);
+	json_decref(statement);
 	buf_lit(b, "{");
 	put_member_text(b, "name", str_of(n->name));
 	(void)snprintf(dir, sizeof dir, "nodes/%zu", n->number);
 	put_member_text(b, "dir", str_of(dir));
-	put_member_u64(b, "flows", n->flow_count);
-	manifest_put_derived(b, statement);
-	json_decref(statement);
 	put_member_name(b, "chunks");
 	buf_char(b, '[');
 	for (size_t i = 0; i < n->chunk_count; i++) {
@@ -122,14 +140,31 @@ static void put_files(struct buf *b, const struct manifest_files *files)
 		buf_str_put(b, b->p[b->len - 1] == '[' ? STR("\n{") : STR(",\n{"));
 		put_member_text(b, "name", str_of(f->name));
 		put_member_u64(b, "bytes", f->bytes);
-		put_member_hex(b, "sha256", str_n(f->sha256, sizeof f->sha256));
+		if (f->has_sum)
+			put_member_hex(b, "sha256", str_n(f->sha256, sizeof f->sha256));
 		buf_char(b, '}');
 	}
 }
 
-static enum err_code put_manifest(const struct evidence_collect *c,
-				  const struct manifest_files *small,
-				  const struct manifest_files *last, struct buf *b, struct err *e)
+static void put_frames(struct buf *b, const struct manifest_frames *frames)
+{
+	for (size_t i = 0; i < frames->count; i++) {
+		buf_str_put(b, b->p[b->len - 1] == '[' ? STR("\n{") : STR(",\n{"));
+		put_member_u64(b, "bytes", frames->list[i].bytes);
+		put_member_hex(b, "sha256",
+			       str_n(frames->list[i].sha256, sizeof frames->list[i].sha256));
+		buf_char(b, '}');
+	}
+}
+
+/* What lies before and behind the nodes' chunks. */
+struct ends {
+	struct manifest_files small, last;
+	struct manifest_frames last_frame;
+};
+
+static enum err_code put_manifest(const struct evidence_collect *c, const struct ends *ends,
+				  struct buf *b, struct err *e)
 {
 	bool first = true;
 
@@ -156,11 +191,16 @@ static enum err_code put_manifest(const struct evidence_collect *c,
 		buf_char(b, '}');
 	}
 	buf_lit(b, "],\n\"files\":[");
-	put_files(b, small);
+	put_files(b, &ends->small);
 	for (size_t i = 0; i < c->count; i++)
 		if (!c->nodes[i].error)
 			put_files(b, &c->nodes[i].files);
-	put_files(b, last);
+	put_files(b, &ends->last);
+	buf_lit(b, "],\n\"frames\":[");
+	for (size_t i = 0; i < c->count; i++)
+		if (!c->nodes[i].error)
+			put_frames(b, &c->nodes[i].frames);
+	put_frames(b, &ends->last_frame);
 	buf_lit(b, "]}\n");
 	return code;
 }
@@ -245,7 +285,8 @@ static enum err_code put_small(struct evidence_collect *c, struct manifest_files
 			    { "policies.jsonl", &n->policies } };
 		for (size_t k = 0; k < ARRAY_LEN(all) && code == ERR_OK; k++) {
 			(void)snprintf(name, sizeof name, "nodes/%zu/%s", n->number, all[k].name);
-			code = bundle_add_file(c, files, name, buf_str(all[k].content), e);
+			bundle_add_file(c, name, buf_str(all[k].content));
+			code = manifest_files_add(files, name, buf_str(all[k].content), e);
 		}
 	}
 	return code;
@@ -264,64 +305,75 @@ static enum err_code copy_spool(struct evidence_collect *c, FILE *from, FILE *to
 	return ferror(from) ? err_os(e, "read a part of the bundle") : ERR_OK;
 }
 
-static enum err_code write_frames(struct evidence_collect *c, FILE *to, struct err *e)
+/* The first frame, which lists all others, in c->frame; its sum to @ret_sum. */
+static enum err_code make_first(struct evidence_collect *c, struct ends *ends,
+				uint8_t ret_sum[SHA256_BYTES], struct err *e)
 {
-	AUTO_BUF struct buf report = buf_init(TEXT_MAX), manifest = buf_init(TEXT_MAX),
-			    small_tar = buf_init(FILE_MAX);
-	struct manifest_files small = { 0 }, last = { 0 };
-	uint64_t mtime_s = c->config.now.v / NS_PER_S;
-	enum err_code code = put_report(c, &report, e);
+	AUTO_BUF struct buf manifest = buf_init(TEXT_MAX), small = buf_init(FILE_MAX);
 
 	buf_reset(&c->tar);
+	enum err_code code = put_small(c, &ends->small, e);
 	if (code == ERR_OK)
-		code = put_small(c, &small, e);
+		code = put_manifest(c, ends, &manifest, e);
+	if (code != ERR_OK)
+		return code;
+	buf_str_put(&small, buf_str(&c->tar));
+	small.failed |= c->tar.failed;
+	buf_reset(&c->tar);
+	bundle_add_file(c, "manifest.json", buf_str(&manifest));
+	buf_str_put(&c->tar, buf_str(&small));
+	c->tar.failed |= small.failed | manifest.failed;
+	code = make_frame(c, NULL, e);
 	if (code == ERR_OK)
-		code = manifest_files_add(&last, "report.html", buf_str(&report), e);
-	if (code == ERR_OK)
-		code = put_manifest(c, &small, &last, &manifest, e);
-	if (code == ERR_OK) {
-		tar_put(&small_tar, "manifest.json", buf_str(&manifest), mtime_s);
-		buf_str_put(&small_tar, buf_str(&c->tar));
-		buf_reset(&c->tar);
-		buf_str_put(&c->tar, buf_str(&small_tar));
-		c->tar.failed |= small_tar.failed | manifest.failed;
-		code = bundle_end_frame(c, to, e);
-	}
-	for (size_t i = 0; i < c->count && code == ERR_OK; i++)
-		if (!c->nodes[i].error && c->nodes[i].spool)
-			code = copy_spool(c, c->nodes[i].spool, to, e);
-	if (code == ERR_OK) {
-		tar_put(&c->tar, "report.html", buf_str(&report), mtime_s);
-		tar_end(&c->tar);
-		code = bundle_end_frame(c, to, e);
-	}
-	manifest_files_done(&small);
-	manifest_files_done(&last);
+		sha256(buf_str(&c->frame), ret_sum);
 	return code;
 }
 
-static enum err_code put_sum(struct evidence_collect *c, FILE *f, struct err *e)
+static enum err_code make_last(struct evidence_collect *c, struct ends *ends, struct buf *ret,
+			       struct err *e)
 {
-	AUTO(own_free) char *bytes = malloc(COPY_BYTES);
-	struct sha256 s;
+	AUTO_BUF struct buf report = buf_init(TEXT_MAX);
+	enum err_code code = put_report(c, &report, e);
+
+	buf_reset(&c->tar);
+	bundle_add_file(c, "report.html", buf_str(&report));
+	tar_end(&c->tar);
+	if (code == ERR_OK)
+		code = manifest_files_add(&ends->last, "report.html", buf_str(&report), e);
+	if (code == ERR_OK)
+		code = make_frame(c, &ends->last_frame, e);
+	buf_str_put(ret, buf_str(&c->frame));
+	return code == ERR_OK && ret->failed ? err_set(e, ERR_NOMEM, "the report") : code;
+}
+
+static enum err_code write_frames(struct evidence_collect *c, FILE *to, struct err *e)
+{
+	AUTO_BUF struct buf last = buf_init(FILE_MAX);
+	struct ends ends = { .small = { 0 } };
 	uint8_t sum[SHA256_BYTES];
 	char space[ARCHIVE_SUM_BYTES];
-	struct buf b = buf_fixed(space, sizeof space);
+	struct buf end = buf_fixed(space, sizeof space);
+	enum err_code code = make_last(c, &ends, &last, e);
 
-	if (!bytes)
-		return err_set(e, ERR_NOMEM, "write the bundle");
-	sha256_init(&s);
-	if (fflush(f) != 0)
-		return err_os(e, "write the bundle '%s'", c->path);
-	rewind(f);
-	for (size_t n; (n = fread(bytes, 1, COPY_BYTES, f)) > 0;)
-		sha256_put(&s, str_n(bytes, n));
-	sha256_end(&s, sum);
-	archive_sum_put(&b, sum);
-	if (ferror(f) || fseek(f, 0, SEEK_END) != 0 || fwrite(space, 1, b.len, f) != b.len ||
-	    fflush(f) != 0 || fsync(fileno(f)) != 0)
-		return err_os(e, "write the bundle '%s'", c->path);
-	return ERR_OK;
+	if (code == ERR_OK)
+		code = make_first(c, &ends, sum, e);
+	if (code == ERR_OK)
+		code = write_bytes(c, buf_str(&c->frame), to, e);
+	for (size_t i = 0; i < c->count && code == ERR_OK; i++)
+		if (!c->nodes[i].error && c->nodes[i].spool)
+			code = copy_spool(c, c->nodes[i].spool, to, e);
+	if (code == ERR_OK)
+		code = write_bytes(c, buf_str(&last), to, e);
+	if (code == ERR_OK) {
+		archive_sum_put(&end, sum);
+		code = write_bytes(c, buf_str(&end), to, e);
+	}
+	if (code == ERR_OK && (fflush(to) != 0 || fsync(fileno(to)) != 0))
+		code = err_os(e, "write the bundle '%s'", c->path);
+	manifest_files_done(&ends.small);
+	manifest_files_done(&ends.last);
+	manifest_frames_done(&ends.last_frame);
+	return code;
 }
 
 enum err_code bundle_write(struct evidence_collect *c, struct err *e)
@@ -341,8 +393,6 @@ enum err_code bundle_write(struct evidence_collect *c, struct err *e)
 		return code;
 	}
 	code = write_frames(c, f, e);
-	if (code == ERR_OK)
-		code = put_sum(c, f, e);
 	if (fclose(f) != 0 && code == ERR_OK)
 		code = err_os(e, "write the bundle '%s'", c->path);
 	if (code == ERR_OK && rename(fresh, c->path) != 0)

@@ -4,6 +4,7 @@
 
 #include "evidence/archive.h"
 #include "evidence/block.h"
+#include "evidence/line.h"
 #include "evidence/render.h"
 #include "evidence/text.h"
 #include "flow/wire.h"
@@ -19,6 +20,7 @@ struct block_note {
 struct chunk_checker {
 	struct frame_reader *frames;
 	struct renderer *renderer;
+	struct line_matcher *line_matcher;
 	struct buf bytes, line;
 	struct block_note *blocks;
 	size_t block_count, block_cap;
@@ -50,6 +52,8 @@ enum err_code chunk_checker_new(struct chunk_checker **ret, struct err *e)
 	if (code == ERR_OK)
 		code = renderer_new(&c->renderer, e);
 	if (code == ERR_OK)
+		code = line_matcher_new(&c->line_matcher, e);
+	if (code == ERR_OK)
 		*ret = TAKE(c);
 	return code;
 }
@@ -60,6 +64,7 @@ void chunk_checker_free(struct chunk_checker *c)
 		return;
 	frame_reader_free(c->frames);
 	renderer_free(c->renderer);
+	line_matcher_free(c->line_matcher);
 	buf_done(&c->bytes);
 	buf_done(&c->line);
 	free(c->blocks);
@@ -207,14 +212,23 @@ static enum err_code check_lines(struct chunk_checker *c, const struct chunk *ch
 {
 	for (size_t i = 0; i < c->block.record_count; i++) {
 		struct str parts[CHAIN_PARTS_], got;
+		size_t matched = line_match(c->line_matcher, &c->block, i, json->rest);
+		if (matched) {
+			json->rest = str_from(json->rest, matched);
+			json->read++;
+			if (!csv)
+				continue;
+		}
 		evidence_block_parts(&c->block, i, parts);
 		buf_reset(&c->line);
 		if (renderer_take(c->renderer, parts, e) != ERR_OK ||
-		    render_json(c->renderer, &c->line, e) != ERR_OK)
+		    (!matched && render_json(c->renderer, &c->line, e) != ERR_OK))
 			return err_in(e, "record %llu",
 				      (unsigned long long)c->block.records[i].seq);
 		/* What is as it should be need not be looked through for its end. */
-		if (str_has_prefix(json->rest, buf_str(&c->line))) {
+		if (matched) {
+			;
+		} else if (str_has_prefix(json->rest, buf_str(&c->line))) {
 			json->rest = str_from(json->rest, c->line.len);
 			json->read++;
 		} else if (!next_line(json, &got)) {
@@ -391,7 +405,7 @@ enum err_code chunk_check_bytes(struct chunk_checker *c, const struct chunk *chu
 	for (size_t i = 0; i < count && code == ERR_OK; i++) {
 		char name[TAR_NAME_MAX + 1];
 		(void)snprintf(name, sizeof name, "%.*s", STR_FMT(files[i].name));
-		code = manifest_files_add(&ret->files, name, files[i].content, e);
+		code = manifest_files_note(&ret->files, name, files[i].content.len, e);
 	}
 	return code;
 }

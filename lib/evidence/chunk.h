@@ -35,7 +35,7 @@ struct chunk_result {
 	struct chain_hash head;
 	struct buf item_roots; /* a struct chain_hash per block with records */
 	struct buf gaps;       /* bodies of gap entries, a line each */
-	struct manifest_files files;
+	struct manifest_files files; /* names and sizes */
 };
 void chunk_result_init(struct chunk_result *r);
 void chunk_result_done(struct chunk_result *r);

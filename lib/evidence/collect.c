@@ -26,6 +26,7 @@ static void answer_done(struct answer *n)
 	pieces_free(n);
 	evidence_block_done(&n->block);
 	manifest_files_done(&n->files);
+	manifest_frames_done(&n->frames);
 	if (n->spool)
 		(void)fclose(n->spool);
 	n->spool = NULL;
@@ -173,11 +174,12 @@ static enum err_code end_chunk(struct evidence_collect *c, struct answer *n, str
 			return err_set(e, ERR_NOMEM, "a part of the bundle is too large");
 		(void)snprintf(name, sizeof name, "nodes/%zu/%06zu/%s", n->number, n->chunk_count,
 			       files[i].name);
-		code = bundle_add_file(c, &n->files, name, buf_str(files[i].content), e);
+		bundle_add_file(c, name, buf_str(files[i].content));
+		code = manifest_files_note(&n->files, name, files[i].content->len, e);
 		buf_reset(files[i].content);
 	}
 	if (code == ERR_OK)
-		code = bundle_end_frame(c, n->spool, e);
+		code = bundle_end_frame(c, n->spool, &n->frames, e);
 	n->chunk_entries = 0;
 	return code;
 }

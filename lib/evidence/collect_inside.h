@@ -62,7 +62,8 @@ struct answer {
 	struct buf checkpoints, policies, statement, statement_text;
 	struct signed_text signed_;
 	uint64_t flow_count;
-	struct manifest_files files; /* of its chunks */
+	struct manifest_files files;   /* of its chunks */
+	struct manifest_frames frames; /* the same */
 	struct report *report;       /* of its flows */
 };
 
@@ -77,11 +78,11 @@ struct evidence_collect {
 	struct buf tar, frame;
 };
 
-/* Into the frame at work, and the list of files. */
-MUST_CHECK enum err_code bundle_add_file(struct evidence_collect *c, struct manifest_files *files,
-					 const char *name, struct str content, struct err *e);
-/* Compresses the frame at work. */
-MUST_CHECK enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to, struct err *e);
+/* A chunk's file: into the frame at work. */
+void bundle_add_file(struct evidence_collect *c, const char *name, struct str content);
+/* Compresses the frame at work and writes it. @frames: what lists it; NULL: nothing. */
+MUST_CHECK enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to,
+					  struct manifest_frames *frames, struct err *e);
 /* All answers are in: makes the file. */
 MUST_CHECK enum err_code bundle_write(struct evidence_collect *c, struct err *e);
 

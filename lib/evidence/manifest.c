@@ -3,8 +3,6 @@
 #include <stdio.h>
 
 #include "chain/sha256.h"
-#include "evidence/text.h"
-#include "store/store.h"
 
 const char *const manifest_scope_members[] = { "since", "until",  "words", "allow",
 					       "deny",  "redact", "nonce", NULL };
@@ -15,61 +13,61 @@ void manifest_files_done(struct manifest_files *f)
 	*f = (struct manifest_files){ 0 };
 }
 
-enum err_code manifest_files_add(struct manifest_files *f, const char *name, struct str content,
-				 struct err *e)
+static struct manifest_file *next_file(struct manifest_files *f, const char *name, uint64_t bytes,
+				       struct err *e)
 {
 	if (f->count == f->cap) {
 		size_t cap = f->cap ? f->cap * 2 : 64;
 		struct manifest_file *list = realloc(f->list, cap * sizeof *list);
-		if (!list)
-			return err_set(e, ERR_NOMEM, "files of a bundle");
+		if (!list) {
+			(void)err_set(e, ERR_NOMEM, "files of a bundle");
+			return NULL;
+		}
 		f->list = list;
 		f->cap = cap;
 	}
 	struct manifest_file *file = &f->list[f->count++];
+	*file = (struct manifest_file){ .bytes = bytes };
 	(void)snprintf(file->name, sizeof file->name, "%s", name);
-	file->bytes = content.len;
+	return file;
+}
+
+enum err_code manifest_files_add(struct manifest_files *f, const char *name, struct str content,
+				 struct err *e)
+{
+	struct manifest_file *file = next_file(f, name, content.len, e);
+
+	if (!file)
+		return ERR_NOMEM;
+	file->has_sum = true;
 	sha256(content, file->sha256);
 	return ERR_OK;
 }
 
-static struct str member(const json_t *j, const char *name)
+enum err_code manifest_files_note(struct manifest_files *f, const char *name, uint64_t bytes,
+				  struct err *e)
 {
-	const json_t *text = json_object_get(j, name);
-
-	return str_n(json_is_string(text) ? json_string_value(text) : "", json_string_length(text));
+	return next_file(f, name, bytes, e) ? ERR_OK : ERR_NOMEM;
 }
 
-void manifest_put_derived(struct buf *b, const json_t *statement)
+void manifest_frames_done(struct manifest_frames *f)
 {
-	const json_t *gaps = json_object_get(statement, "gaps"), *gap;
-	struct wall_ns oldest, since;
-	bool reaches = time_parse(member(statement, "oldest"), &oldest) &&
-		       time_parse(member(statement, "since"), &since) && oldest.v <= since.v;
-	size_t i;
+	free(f->list);
+	*f = (struct manifest_frames){ 0 };
+}
 
-	put_member_bool(b, "complete", reaches && !json_array_size(gaps));
-	put_member_name(b, "loss");
-	buf_char(b, '{');
-	for (enum store_gap_cause c = 0; c < STORE_GAP_CAUSES_; c++) {
-		struct str name = str_of(store_gap_cause_name(c));
-		uint64_t count = 0, lost = 0, n;
-		json_array_foreach(gaps, i, gap)
-		{
-			if (!str_eq(member(gap, "cause"), name))
-				continue;
-			count++;
-			if (!parse_u64(member(gap, "lost"), UINT64_MAX, &n))
-				n = 0;
-			lost = lost > UINT64_MAX - n ? UINT64_MAX : lost + n;
-		}
-		if (!count)
-			continue;
-		put_member_name(b, store_gap_cause_name(c));
-		buf_char(b, '{');
-		put_member_u64(b, "gaps", count);
-		put_member_u64(b, "lost", lost);
-		buf_char(b, '}');
+enum err_code manifest_frames_add(struct manifest_frames *f, uint64_t bytes,
+				  const uint8_t sha256[32], struct err *e)
+{
+	if (f->count == f->cap) {
+		size_t cap = f->cap ? f->cap * 2 : 64;
+		struct manifest_frame *list = realloc(f->list, cap * sizeof *list);
+		if (!list)
+			return err_set(e, ERR_NOMEM, "parts of a bundle");
+		f->list = list;
+		f->cap = cap;
 	}
-	buf_char(b, '}');
+	f->list[f->count] = (struct manifest_frame){ .bytes = bytes };
+	memcpy(f->list[f->count++].sha256, sha256, SHA256_BYTES);
+	return ERR_OK;
 }

@@ -1,14 +1,13 @@
 /*
- * manifest - what a bundle's manifest.json says, and what of it follows from the nodes' statements.
+ * manifest - what a bundle's manifest.json lists: the files of the archive, and its frames.
+ *
+ * What lies in chunks has no sums of its own: the frame's sum covers it, at a twentieth of the bytes.
  */
 #ifndef TYCHO_EVIDENCE_MANIFEST_H
 #define TYCHO_EVIDENCE_MANIFEST_H
 
-#include <jansson.h>
-
 #include "base/buf.h"
 #include "base/err.h"
-#include "chain/chain.h"
 
 enum { EVIDENCE_FORMAT = 1 };
 
@@ -16,6 +15,7 @@ enum { EVIDENCE_FORMAT = 1 };
 struct manifest_file {
 	char name[104];
 	uint64_t bytes;
+	bool has_sum; /* false: a chunk's */
 	uint8_t sha256[32];
 };
 struct manifest_files {
@@ -26,10 +26,23 @@ void manifest_files_done(struct manifest_files *f);
 /* Hashes @content. ERR_NOMEM. */
 MUST_CHECK enum err_code manifest_files_add(struct manifest_files *f, const char *name,
 					    struct str content, struct err *e);
+/* A chunk's file. ERR_NOMEM. */
+MUST_CHECK enum err_code manifest_files_note(struct manifest_files *f, const char *name,
+					     uint64_t bytes, struct err *e);
 
-/* Appends ,"complete":…,"loss":{…} as they follow from a statement: no gap and a record at or
- * before the beginning; of each cause how many gaps, and the records lost where that is known. */
-void manifest_put_derived(struct buf *b, const json_t *statement);
+/* A frame behind the first, compressed. */
+struct manifest_frame {
+	uint64_t bytes;
+	uint8_t sha256[32];
+};
+struct manifest_frames {
+	struct manifest_frame *list;
+	size_t count, cap;
+};
+void manifest_frames_done(struct manifest_frames *f);
+/* ERR_NOMEM. */
+MUST_CHECK enum err_code manifest_frames_add(struct manifest_frames *f, uint64_t bytes,
+					     const uint8_t sha256[32], struct err *e);
 
 /* Members of a statement that are the request's, and so the scope's. */
 extern const char *const manifest_scope_members[];

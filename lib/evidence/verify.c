@@ -27,6 +27,7 @@ static void verify_done(struct verify *v)
 	free(v->nodes);
 	free(v->jobs);
 	manifest_files_done(&v->files);
+	manifest_frames_done(&v->frames);
 	json_decref(v->manifest);
 	buf_done(&v->first);
 }
@@ -53,7 +54,8 @@ static enum err_code read_manifest(struct verify *v, struct str text, struct err
 	if (!time_parse(text_of(m, "created"), &created) || !json_is_array(nodes) ||
 	    !json_is_object(json_object_get(m, "scope")) ||
 	    !json_is_array(json_object_get(m, "unanswered")) ||
-	    !json_is_array(json_object_get(m, "files")))
+	    !json_is_array(json_object_get(m, "files")) ||
+	    !json_is_array(json_object_get(m, "frames")))
 		return err_set(e, ERR_PARSE, "manifest.json lacks what every manifest has");
 	if (created.v / NS_PER_S != v->mtime_s)
 		return err_set(e, ERR_PARSE,
@@ -101,6 +103,7 @@ static enum err_code read_first_frame(struct verify *v, struct err *e)
 		code = frame_read(reader, frame, &v->first, e);
 	if (code != ERR_OK)
 		return code;
+	v->first_frame = frame;
 	tar = buf_str(&v->first);
 	v->mtime_s = mtime_of(tar);
 	if (!tar_next(&tar, v->mtime_s, &f, &end, &code, e))
@@ -182,7 +185,8 @@ struct outcome {
 	enum err_code code;
 	struct err e;
 	struct chunk_result result;
-	size_t chunk; /* 1 + its number; 0: none yet. guarded by mx */
+	uint8_t sum[SHA256_BYTES]; /* of the frame */
+	size_t chunk;              /* 1 + its number; 0: none yet. guarded by mx */
 };
 struct crew {
 	struct verify *v;
@@ -219,6 +223,7 @@ static void *work(void *arg)
 		o->code = made == ERR_OK
 				  ? chunk_check(checker, &j->chunk, j->frame, &o->result, &o->e)
 				  : made;
+		sha256(j->frame, o->sum);
 		(void)pthread_mutex_lock(&crew->mx);
 		o->chunk = i + 1;
 		(void)pthread_cond_broadcast(&crew->cond);
@@ -265,11 +270,12 @@ static enum err_code merge(struct verify *v, struct proven_node *n, const struct
 	n->pins_met += r->pins_met - r->external_met;
 	n->external_met += r->external_met;
 	for (size_t i = 0; i < r->files.count; i++) {
-		/* already hashed: the name and the sum are taken over */
-		if (manifest_files_add(&v->files, r->files.list[i].name, STR(""), e) != ERR_OK)
+		if (manifest_files_note(&v->files, r->files.list[i].name, r->files.list[i].bytes,
+					e) != ERR_OK)
 			return ERR_NOMEM;
-		v->files.list[v->files.count - 1] = r->files.list[i];
 	}
+	if (manifest_frames_add(&v->frames, j->frame.len, o->sum, e) != ERR_OK)
+		return ERR_NOMEM;
 	return s->gaps.failed ? err_set(e, ERR_NOMEM, "gaps of the bundle") : ERR_OK;
 }
 
@@ -432,6 +438,7 @@ static enum err_code read_last_frame(struct verify *v, struct err *e)
 	AUTO_BUF struct buf bytes = buf_init(ARCHIVE_FRAME_MAX + 1);
 	struct str frame, tar;
 	struct tar_file f;
+	uint8_t sum[SHA256_BYTES];
 	bool end = false;
 	enum err_code code = frame_reader_new(&reader, e);
 
@@ -441,6 +448,10 @@ static enum err_code read_last_frame(struct verify *v, struct err *e)
 		code = frame_read(reader, frame, &bytes, e);
 	if (code != ERR_OK)
 		return err_in(e, "report.html");
+	sha256(frame, sum);
+	code = manifest_frames_add(&v->frames, frame.len, sum, e);
+	if (code != ERR_OK)
+		return code;
 	tar = buf_str(&bytes);
 	if (!tar_next(&tar, v->mtime_s, &f, &end, &code, e) || !str_eq(f.name, STR("report.html")))
 		return code != ERR_OK
@@ -457,6 +468,20 @@ static enum err_code read_last_frame(struct verify *v, struct err *e)
 	return code;
 }
 
+/* @sum NULL: none is listed. */
+static bool is_listed(const json_t *j, uint64_t bytes, const uint8_t *sum)
+{
+	uint8_t listed[SHA256_BYTES];
+	uint64_t n = 0;
+
+	if (!number_of(j, "bytes", &n) || n != bytes)
+		return false;
+	if (!sum)
+		return !json_object_get(j, "sha256");
+	return hex_parse(text_of(j, "sha256"), listed, sizeof listed) &&
+	       memcmp(listed, sum, sizeof listed) == 0;
+}
+
 static enum err_code check_files(const struct verify *v, struct err *e)
 {
 	const json_t *files = json_object_get(v->manifest, "files");
@@ -465,8 +490,6 @@ static enum err_code check_files(const struct verify *v, struct err *e)
 	for (size_t i = 0; i < listed || i < v->files.count; i++) {
 		const json_t *j = json_array_get(files, i);
 		const struct manifest_file *f = &v->files.list[i];
-		uint8_t sum[SHA256_BYTES];
-		uint64_t bytes = 0;
 		if (i >= v->files.count)
 			return err_set(
 				e, ERR_PARSE,
@@ -476,15 +499,30 @@ static enum err_code check_files(const struct verify *v, struct err *e)
 			return err_set(e, ERR_PARSE,
 				       "manifest.json does not match: it does not list '%s'",
 				       f->name);
-		if (!number_of(j, "bytes", &bytes) || bytes != f->bytes ||
-		    !hex_parse(text_of(j, "sha256"), sum, sizeof sum) ||
-		    memcmp(sum, f->sha256, sizeof sum) != 0)
+		if (!is_listed(j, f->bytes, f->has_sum ? f->sha256 : NULL))
 			return err_set(e, ERR_PARSE,
-				       "'%s' is not the file that manifest.json lists: its sum is "
+				       "'%s' is not the file that manifest.json lists: its %s is "
 				       "another",
-				       f->name);
+				       f->name, f->has_sum ? "sum" : "size");
 	}
 	return ERR_OK;
+}
+
+static enum err_code check_frames(const struct verify *v, struct err *e)
+{
+	const json_t *frames = json_object_get(v->manifest, "frames");
+
+	for (size_t i = 0; i < v->frames.count; i++)
+		if (!is_listed(json_array_get(frames, i), v->frames.list[i].bytes,
+			       v->frames.list[i].sha256))
+			return err_set(e, ERR_PARSE,
+				       "part %zu of the bundle is not the one that manifest.json "
+				       "lists: its sum is another",
+				       i + 2);
+	return json_array_size(frames) == v->frames.count
+		       ? ERR_OK
+		       : err_set(e, ERR_PARSE,
+				 "manifest.json does not match: it lists parts that are missing");
 }
 
 static void put_summary(const struct verify *v, struct buf *b)
@@ -549,13 +587,15 @@ static enum err_code check_all(struct verify *v, struct err *e)
 		code = read_last_frame(v, e);
 	if (code == ERR_OK)
 		code = check_files(v, e);
+	/* Last: what is wrong inside says more than that something is. */
+	if (code == ERR_OK)
+		code = check_frames(v, e);
 	if (code != ERR_OK)
 		return code;
-	/* Last: what is wrong inside says more than that something is. */
-	sha256(v->bytes, sum);
+	sha256(v->first_frame, sum);
 	if (memcmp(sum, v->sum, sizeof sum) != 0)
 		return err_set(e, ERR_PARSE,
-			       "the sum at the bundle's end is not that of its bytes");
+			       "the sum at the bundle's end is not that of its first part");
 	return ERR_OK;
 }
 

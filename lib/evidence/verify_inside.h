@@ -44,8 +44,9 @@ struct job {
 
 struct verify {
 	const struct evidence_verify_config *config;
-	struct str bytes; /* frames, without the sum */
-	uint8_t sum[SHA256_BYTES];
+	struct str bytes;          /* frames, without the sum */
+	uint8_t sum[SHA256_BYTES]; /* as it stands at the end */
+	struct str first_frame;    /* compressed; its sum that is */
 	uint64_t mtime_s;
 	struct buf first; /* frame with the manifest */
 	json_t *manifest;
@@ -53,7 +54,8 @@ struct verify {
 	size_t node_count;
 	struct job *jobs;
 	size_t job_count;
-	struct manifest_files files; /* as found, in order, without manifest.json */
+	struct manifest_files files;   /* as found, in order, without manifest.json */
+	struct manifest_frames frames; /* as found, but for the first */
 	struct str rest;             /* frames not split off yet */
 };
 

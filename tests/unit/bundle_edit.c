@@ -153,27 +153,6 @@ json_t *bundle_edit_node(struct bundle_edit *b)
 	return json_array_get(json_object_get(b->manifest, "nodes"), 0);
 }
 
-static json_t *list_of(const struct bundle_edit *b)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < b->count; i++) {
-		uint8_t sum[SHA256_BYTES];
-		char hex[65], bytes[24];
-		struct buf to = buf_fixed(hex, sizeof hex);
-		sha256(str_n(b->files[i].content, b->files[i].len), sum);
-		hex_put(&to, str_n(sum, sizeof sum));
-		(void)buf_cstr(&to);
-		(void)snprintf(bytes, sizeof bytes, "%zu", b->files[i].len);
-		json_t *file = json_object();
-		(void)json_object_set_new(file, "name", json_string(b->files[i].name));
-		(void)json_object_set_new(file, "bytes", json_string(bytes));
-		(void)json_object_set_new(file, "sha256", json_string(hex));
-		(void)json_array_append_new(list, file);
-	}
-	return list;
-}
-
 /* "nodes/1/000001/" of a chunk's file; "" of others. */
 static struct str chunk_of(const char *name)
 {
@@ -182,6 +161,36 @@ static struct str chunk_of(const char *name)
 	struct str dir = str_upto(s, slash < s.len ? slash : 0);
 
 	return str_find_last(dir, '/') == 5 || !dir.len ? STR("") : dir;
+}
+
+static void list(json_t *to, const char *name, struct str content, bool with_sum)
+{
+	uint8_t sum[SHA256_BYTES];
+	char hex[65], bytes[24];
+	struct buf text = buf_fixed(hex, sizeof hex);
+	json_t *one = json_object();
+
+	sha256(content, sum);
+	hex_put(&text, str_n(sum, sizeof sum));
+	(void)buf_cstr(&text);
+	(void)snprintf(bytes, sizeof bytes, "%zu", content.len);
+	if (name)
+		(void)json_object_set_new(one, "name", json_string(name));
+	(void)json_object_set_new(one, "bytes", json_string(bytes));
+	if (with_sum)
+		(void)json_object_set_new(one, "sha256", json_string(hex));
+	(void)json_array_append_new(to, one);
+}
+
+/* Compresses @tar, lists the frame and empties @tar. */
+static void end_frame(struct buf *out, struct buf *tar, json_t *frames)
+{
+	size_t from = out->len;
+	struct err e;
+
+	assert_int_equal(frame_put(out, buf_str(tar), &e), ERR_OK);
+	list(frames, NULL, str_from(buf_str(out), from), true);
+	buf_reset(tar);
 }
 
 void write_file(const char *path, struct str bytes)
@@ -195,31 +204,39 @@ void write_file(const char *path, struct str bytes)
 
 void bundle_edit_write(struct bundle_edit *b, const char *path, bool keep_list)
 {
-	AUTO_BUF struct buf out = buf_init(MAX_BYTES), tar = buf_init(MAX_BYTES);
+	AUTO_BUF struct buf out = buf_init(MAX_BYTES), tar = buf_init(MAX_BYTES),
+			    first = buf_init(MAX_BYTES), rest = buf_init(MAX_BYTES);
+	json_t *files = json_array(), *frames = json_array();
 	uint8_t sum[SHA256_BYTES];
+	struct str frame = STR("");
 	struct err e;
 
-	if (!keep_list)
-		(void)json_object_set_new(b->manifest, "files", list_of(b));
+	for (size_t i = 0; i < b->count; i++) {
+		const struct edit_file *f = &b->files[i];
+		struct str content = str_n(f->content, f->len), chunk = chunk_of(f->name);
+		bool is_report = strcmp(f->name, "report.html") == 0;
+		if (tar.len && (is_report || !str_eq(chunk, frame)))
+			end_frame(&rest, &tar, frames);
+		frame = chunk;
+		list(files, f->name, content, !chunk.len);
+		tar_put(chunk.len || is_report ? &tar : &first, f->name, content, b->mtime_s);
+	}
+	tar_end(&tar);
+	end_frame(&rest, &tar, frames);
+	if (!keep_list) {
+		(void)json_object_set(b->manifest, "files", files);
+		(void)json_object_set(b->manifest, "frames", frames);
+	}
+	json_decref(files);
+	json_decref(frames);
 	char *text = json_dumps(b->manifest, JSON_COMPACT);
 	assert_non_null(text);
 	tar_put(&tar, "manifest.json", str_of(text), b->mtime_s);
 	free(text);
-	struct str frame = STR("");
-	for (size_t i = 0; i < b->count; i++) {
-		const struct edit_file *f = &b->files[i];
-		struct str chunk = chunk_of(f->name);
-		bool is_report = strcmp(f->name, "report.html") == 0;
-		if (is_report || !str_eq(chunk, frame)) {
-			assert_int_equal(frame_put(&out, buf_str(&tar), &e), ERR_OK);
-			buf_reset(&tar);
-		}
-		frame = chunk;
-		tar_put(&tar, f->name, str_n(f->content, f->len), b->mtime_s);
-	}
-	tar_end(&tar);
+	buf_str_put(&tar, buf_str(&first));
 	assert_int_equal(frame_put(&out, buf_str(&tar), &e), ERR_OK);
 	sha256(buf_str(&out), sum);
+	buf_str_put(&out, buf_str(&rest));
 	archive_sum_put(&out, sum);
 	assert_false(out.failed);
 	write_file(path, buf_str(&out));

@@ -320,8 +320,8 @@ static void changed_records_are_found_though_the_lines_agree(void **state)
 static void drop_line(struct bundle_edit *b, size_t n)
 {
 	edit_line_remove(bundle_edit_file(b, "flows.jsonl"), n);
-	json_t *node = bundle_edit_node(b);
-	(void)json_object_set_new(node, "flows", json_string("29"));
+	(void)json_object_set_new(json_object_get(bundle_edit_node(b), "statement"), "flows",
+				  json_string("29"));
 }
 
 static struct chain_hash dropped_leaf;
@@ -362,8 +362,9 @@ static void a_flow_left_out_is_found_though_proof_and_manifest_agree(void **stat
 	edit_first_block(f, drop_with_proof);
 	drop_line(&b, 0);
 	bundle_edit_write(&b, w->ef.bundle_path, false);
-	assert_bad(w, "left-out", "manifest.json does not match: flows");
-	(void)json_object_set_new(bundle_edit_node(&b), "flows", json_string("30"));
+	assert_bad(w, "left-out", "manifest.json does not match: it has another statement");
+	(void)json_object_set_new(json_object_get(bundle_edit_node(&b), "statement"), "flows",
+				  json_string("30"));
 	bundle_edit_write(&b, w->ef.bundle_path, false);
 	bundle_edit_done(&b);
 	assert_bad(w, "left-out-quietly", "the bundle has 29 in 4: flows were removed");
@@ -513,7 +514,6 @@ static void a_gap_that_the_node_hides_is_found(void **state)
 	signed_text_put(&line, &s);
 	buf_char(&line, '\n');
 	edit_set(bundle_edit_file(&b, "statement.jsonl"), buf_str(&line));
-	(void)json_object_set_new(bundle_edit_node(&b), "loss", json_object());
 	bundle_edit_write(&b, w->ef.bundle_path, false);
 	bundle_edit_done(&b);
 	assert_bad(w, "gap-hidden", "node 'here' hides a gap: kernel-lost");
@@ -531,17 +531,21 @@ static void scope_filter(struct bundle_edit *b)
 	(void)json_object_set_new(json_object_get(b->manifest, "scope"), "allow",
 				  json_pack("[{s:[s]}]", "verdict", "DROPPED"));
 }
+static json_t *said_by(struct bundle_edit *b)
+{
+	return json_object_get(bundle_edit_node(b), "statement");
+}
 static void no_loss(struct bundle_edit *b)
 {
-	(void)json_object_set_new(bundle_edit_node(b), "loss", json_object());
+	(void)json_object_set_new(said_by(b), "loss", json_object());
 }
 static void complete(struct bundle_edit *b)
 {
-	(void)json_object_set_new(bundle_edit_node(b), "complete", json_true());
+	(void)json_object_set_new(said_by(b), "complete", json_true());
 }
 static void fewer(struct bundle_edit *b)
 {
-	(void)json_object_set_new(bundle_edit_node(b), "flows", json_string("3"));
+	(void)json_object_set_new(said_by(b), "flows", json_string("3"));
 }
 static void renamed(struct bundle_edit *b)
 {
@@ -576,9 +580,9 @@ static void a_manifest_that_does_not_match_is_found(void **state)
 	} cases[] = {
 		{ "scope-words", "its scope has another 'words'", scope_words },
 		{ "scope-filter", "its scope has another 'allow'", scope_filter },
-		{ "no-loss", "flows, completeness or losses", no_loss },
-		{ "complete", "flows, completeness or losses", complete },
-		{ "fewer", "flows, completeness or losses", fewer },
+		{ "no-loss", "another statement of 'here'", no_loss },
+		{ "complete", "another statement of 'here'", complete },
+		{ "fewer", "another statement of 'here'", fewer },
 		{ "renamed", "calls itself 'here'", renamed },
 		{ "said-otherwise", "another statement of 'here'", said_otherwise },
 		{ "begins-later", "the chain", begins_later },

@@ -1,0 +1,35 @@
+/*
+ * line - does this line say what that record says? For nearly every record of a bundle, without
+ * writing the line.
+ *
+ *	{"flow":{ time uuid │ … │ addresses l4 source destination │ … │ names │ … │ tycho
+ *},"node_name":… } read       A          read, and remembered        B    read     C   read
+ *
+ * What is different from flow to flow is compared as it is read; an endpoint, and A, B, C together,
+ * are written once by lib/flow's JSON writer and remembered by all bytes that they came from, in
+ * tables of fixed size where a newcomer takes the place of whoever has it.
+ *
+ * It may answer "not known" for a line that is right (fields in another order, a DNS record, text
+ * that JSON escapes): then render.h writes the line. It never says yes to one that render.h would
+ * write otherwise; tests/unit/test_evidence_line.c holds the two against each other.
+ *
+ * Threads  one thread per struct line_matcher.
+ */
+#ifndef TYCHO_EVIDENCE_LINE_H
+#define TYCHO_EVIDENCE_LINE_H
+
+#include "base/err.h"
+#include "base/own.h"
+#include "evidence/block.h"
+
+struct line_matcher;
+MUST_CHECK enum err_code line_matcher_new(struct line_matcher **ret, struct err *e);
+void line_matcher_free(struct line_matcher *r);
+AUTO_DEFINE(struct line_matcher, line_matcher_free);
+
+/* Length of the line, with its newline, if @text begins with the line of record @i; 0 if that is
+ * not known. */
+size_t line_match(struct line_matcher *r, const struct evidence_block *b, size_t i,
+		  struct str text);
+
+#endif

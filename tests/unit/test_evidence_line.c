@@ -1,0 +1,288 @@
+/* Lines compared as they are read, held against lines that are written: never another answer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "evidence/line.h"
+#include "evidence/render.h"
+#include "flow/fields.h"
+#include "flow/wire.h"
+#include "flow_random.h"
+
+enum { MAX_BYTES = 1 << 24, FLOWS = 1500, FLIPS = 8 };
+
+/* One record and its parts, as a block holds them. */
+struct one {
+	struct buf parts[CHAIN_PARTS_];
+	struct evidence_part table[CHAIN_PARTS_];
+	struct evidence_record record;
+	struct evidence_block block;
+};
+
+static void one_done(struct one *o)
+{
+	for (size_t i = 0; i < CHAIN_PARTS_; i++)
+		buf_done(&o->parts[i]);
+}
+
+/* After each change of the parts. */
+static const struct evidence_block *block_of(struct one *o)
+{
+	o->block = (struct evidence_block){ .parts = o->table,
+					    .records = &o->record,
+					    .record_count = 1 };
+	o->record = (struct evidence_record){ .core = buf_str(&o->parts[CHAIN_CORE]) };
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+		if (o->parts[p].len) {
+			o->table[o->block.part_count++] =
+				(struct evidence_part){ .part = p,
+							.content = buf_str(&o->parts[p]) };
+			o->record.parts[p] = (uint32_t)o->block.part_count;
+		}
+	return &o->block;
+}
+
+static struct one one_of(const struct flow *f, const struct flow_dict *d)
+{
+	struct one o = { .record = { .seq = 0 } };
+
+	for (size_t i = 0; i < CHAIN_PARTS_; i++)
+		o.parts[i] = buf_init(MAX_BYTES);
+	chain_split(f, d, o.parts);
+	return o;
+}
+
+/* As render.h writes it; false if it is no flow. */
+static bool written(struct renderer *r, struct one *o, struct buf *line)
+{
+	struct str parts[CHAIN_PARTS_];
+
+	buf_reset(line);
+	evidence_block_parts(block_of(o), 0, parts);
+	return renderer_take(r, parts, NULL) == ERR_OK && render_json(r, line, NULL) == ERR_OK;
+}
+
+struct world {
+	struct renderer *renderer;
+	struct line_matcher *matcher;
+	struct flow_dict *dict;
+	struct buf line, other;
+};
+
+static int world_make(void **state)
+{
+	struct world *w = calloc(1, sizeof *w);
+
+	assert_non_null(w);
+	assert_int_equal(renderer_new(&w->renderer, NULL), ERR_OK);
+	assert_int_equal(line_matcher_new(&w->matcher, NULL), ERR_OK);
+	w->dict = dict_of(1 << 16);
+	w->line = w->other = buf_init(MAX_BYTES);
+	*state = w;
+	return 0;
+}
+
+static int world_remove(void **state)
+{
+	struct world *w = *state;
+
+	renderer_free(w->renderer);
+	line_matcher_free(w->matcher);
+	flow_dict_free(w->dict);
+	buf_done(&w->line);
+	buf_done(&w->other);
+	free(w);
+	return 0;
+}
+
+/* What the matcher says of @text is what writing says, or nothing. @return whether it is yes. */
+static bool assert_agrees(struct world *w, struct one *o, struct str text)
+{
+	size_t n = line_match(w->matcher, block_of(o), 0, text);
+
+	if (!n)
+		return false;
+	assert_true(n <= text.len);
+	assert_true(written(w->renderer, o, &w->other));
+	assert_bytes_equal(str_upto(text, n), buf_str(&w->other));
+	return true;
+}
+
+static void a_yes_is_what_would_be_written(void **state)
+{
+	struct world *w = *state;
+	struct random r = random_of(__func__, 1);
+	size_t known = 0;
+
+	for (int i = 0; i < FLOWS; i++) {
+		struct flow f = random_made(&r, w->dict);
+		struct one o = one_of(&f, w->dict);
+		pool_reset();
+		if (!written(w->renderer, &o, &w->line))
+			fail_msg("flow %d cannot be written", i);
+		known += assert_agrees(w, &o, buf_str(&w->line));
+		/* Each once more: now it is remembered. */
+		(void)assert_agrees(w, &o, buf_str(&w->line));
+		for (int k = 0; k < FLIPS; k++) {
+			/* the line is another */
+			size_t at = random_below(&r, w->line.len);
+			char was = w->line.p[at];
+			w->line.p[at] = (char)(was ^ 1 << random_below(&r, 8));
+			assert_int_equal(line_match(w->matcher, block_of(&o), 0, buf_str(&w->line)),
+					 0);
+			w->line.p[at] = was;
+			assert_int_equal(line_match(w->matcher, block_of(&o), 0,
+						    str_upto(buf_str(&w->line), at)),
+					 0);
+			/* the record is another */
+			struct buf *part = &o.parts[random_below(&r, CHAIN_PARTS_)];
+			if (!part->len)
+				continue;
+			at = random_below(&r, part->len);
+			was = part->p[at];
+			part->p[at] = (char)(was ^ 1 << random_below(&r, 8));
+			(void)assert_agrees(w, &o, buf_str(&w->line));
+			if (written(w->renderer, &o, &w->other)) {
+				AUTO_BUF struct buf copy = buf_init(MAX_BYTES);
+				buf_str_put(&copy, buf_str(&w->other));
+				(void)assert_agrees(w, &o, buf_str(&copy));
+			}
+			part->p[at] = was;
+		}
+		one_done(&o);
+	}
+	/* Random flows are odder than real ones. */
+	assert_true(known > FLOWS / 50);
+}
+
+/* As an observer makes them: known at once, and at a price that verification can pay. */
+static struct flow ordinary(struct world *w, uint16_t port, struct str pod)
+{
+	const struct str labels[] = { STR("k8s:app=cart"), STR("reserved:\"quoted\" <&>") };
+	const struct endpoint src = { .id = 7,
+				      .identity = 4711,
+				      .namespace_ = STR("shop"),
+				      .pod = pod,
+				      .labels = labels,
+				      .label_count = 2 };
+	const struct node node = { .name = STR("edge/worker-1"),
+				   .emitter_name = STR("Tycho"),
+				   .emitter_version = STR("0.1.0") };
+	struct flow f = { .seq = port,
+			  .time.v = 1709632000 * NS_PER_S + 123456789,
+			  .uuid = { 0x13112375fccc4a98, 0x85303e89644c4b05 },
+			  .bits = FLOW_HAS_TIME | FLOW_HAS_UUID | FLOW_HAS_ETHERNET | FLOW_HAS_IP |
+				  FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_TCP_FLAGS |
+				  FLOW_HAS_EVENT_TYPE,
+			  .verdict = 1,
+			  .type = 1,
+			  .l4 = FLOW_L4_TCP,
+			  .ip_version = 1,
+			  .is_reply = FLOW_REPLY_FALSE,
+			  .src_port = port,
+			  .dst_port = 443,
+			  .tcp_flags = FLOW_TCP_SYN,
+			  .src_ep = flow_dict_endpoint(w->dict, &src),
+			  .node = flow_dict_node(w->dict, &node),
+			  .packets = 3,
+			  .bytes = 4500 };
+
+	ip_from_v4(f.src_ip, (uint8_t[]){ 10, 0, 0, 1 });
+	ip_from_v4(f.dst_ip, (uint8_t[]){ 192, 0, 2, 1 });
+	return f;
+}
+
+static void ordinary_flows_are_known(void **state)
+{
+	struct world *w = *state;
+
+	for (uint16_t port = 1; port < 5000; port = (uint16_t)(port + 7)) {
+		struct flow f = ordinary(w, port, port % 2 ? STR("cart-1") : STR("cart-2"));
+		struct one o = one_of(&f, w->dict);
+		assert_true(written(w->renderer, &o, &w->line));
+		buf_lit(&w->line, "{\"flow\":{}}\n"); /* and the next */
+		assert_int_equal(line_match(w->matcher, block_of(&o), 0, buf_str(&w->line)),
+				 w->line.len - 12);
+		one_done(&o);
+	}
+}
+
+/* Addresses and names stand in quotes: what would need an escape is not taken as it is. */
+static void text_that_json_escapes_is_not_taken_as_it_is(void **state)
+{
+	static const char *const odd[] = { "a\"b",
+					   "a\\b",
+					   "a<b",
+					   "a>b",
+					   "a&b",
+					   "a\nb",
+					   "a\xff"
+					   "b" };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++)
+		for (size_t pad = 0; pad < 17; pad++) {
+			struct flow f = ordinary(w, 80, STR("cart-1"));
+			struct one o = one_of(&f, w->dict);
+			AUTO_BUF struct buf name = buf_init(64);
+			for (size_t k = 0; k < pad; k++)
+				buf_char(&name, 'x');
+			buf_str_put(&name, str_of(odd[i]));
+			for (size_t k = pad; k < 11; k++)
+				buf_char(&name, 'y');
+			wire_put_str(&o.parts[CHAIN_DNS], FLOW_FIELD_DESTINATION_NAMES,
+				     buf_str(&name));
+			assert_true(written(w->renderer, &o, &w->line));
+			(void)assert_agrees(w, &o, buf_str(&w->line));
+			/* a line that holds it as it is */
+			AUTO_BUF struct buf raw = buf_init(MAX_BYTES);
+			struct str all = buf_str(&w->line), key = STR("\"destination_names\":[\"");
+			const char *at = memmem(all.p, all.len, key.p, key.len);
+			assert_non_null(at);
+			size_t before = (size_t)(at - all.p) + key.len;
+			buf_str_put(&raw, str_upto(all, before));
+			buf_str_put(&raw, buf_str(&name));
+			const char *end = memmem(all.p + before, all.len - before, "\"]", 2);
+			assert_non_null(end);
+			buf_str_put(&raw, str_from(all, (size_t)(end - all.p)));
+			assert_int_equal(line_match(w->matcher, block_of(&o), 0, buf_str(&raw)), 0);
+			one_done(&o);
+		}
+}
+
+/* Names that repeat in both lists, and lists that are empty. */
+static void names_stand_in_their_lists(void **state)
+{
+	struct world *w = *state;
+	static const unsigned counts[][2] = { { 0, 1 }, { 1, 0 }, { 1, 1 }, { 3, 2 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+		struct flow f = ordinary(w, 80, STR("cart-1"));
+		struct one o = one_of(&f, w->dict);
+		for (unsigned k = 0; k < counts[i][0]; k++)
+			wire_put_str(&o.parts[CHAIN_DNS], FLOW_FIELD_SOURCE_NAMES,
+				     STR("a.example"));
+		for (unsigned k = 0; k < counts[i][1]; k++)
+			wire_put_str(&o.parts[CHAIN_DNS], FLOW_FIELD_DESTINATION_NAMES,
+				     STR("b.example"));
+		assert_true(written(w->renderer, &o, &w->line));
+		assert_int_equal(line_match(w->matcher, block_of(&o), 0, buf_str(&w->line)),
+				 w->line.len);
+		one_done(&o);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, world_make, world_remove)
+		T(a_yes_is_what_would_be_written),
+		T(ordinary_flows_are_known),
+		T(text_that_json_escapes_is_not_taken_as_it_is),
+		T(names_stand_in_their_lists),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
