@@ -252,6 +252,13 @@ def test_an_upgrade_keeps_authority_and_password_and_makes_new_certificates():
     assert first.get('Secret', 'tycho-server-certs')['data'] != second.get('Secret', 'tycho-server-certs')['data']
 
 
+def test_days_are_those_of_the_certificates():
+    c, = render([Case(values(tls__ca__certValidityDuration=10, hubble__tls__auto__certValidityDuration=3))])
+    for name, days in (('tycho-ca', 10), ('tycho-server-certs', 3)):
+        cert = x509.load_pem_x509_certificate(pem(c.get('Secret', name), 'tls.crt'))
+        assert (cert.not_valid_after - cert.not_valid_before).days == days
+
+
 def test_an_authority_of_ones_own_signs():
     helm = CASES['default'].get('Secret', 'tycho-ca')['data']
     c, = render([Case(values(tls__ca__cert=helm['tls.crt'], tls__ca__key=helm['tls.key']))])

@@ -58,6 +58,7 @@ type chart struct {
 	values    dict
 	schema    []byte
 	templates map[string]string // by "name/templates/…"
+	parsed    *template.Template
 	files     files
 }
 
@@ -137,8 +138,13 @@ func readChart(root string) (*chart, error) {
 		return nil, fmt.Errorf("values.yaml: %w", err)
 	}
 	named := map[string]string{}
+	c.parsed = template.New("all").Option("missingkey=zero")
+	c.parsed.Funcs(functions(c.parsed, nil))
 	for name, text := range c.templates {
 		named[path.Join(c.meta.Name, name)] = text
+		if _, err := c.parsed.New(path.Join(c.meta.Name, name)).Parse(text); err != nil {
+			return nil, err
+		}
 	}
 	c.templates = named
 	return c, nil
@@ -245,13 +251,13 @@ func (c *chart) render(tc testCase) (*result, error) {
 	if err := c.check(values); err != nil {
 		return nil, err
 	}
-	all := template.New("all").Option("missingkey=zero")
-	all.Funcs(functions(all, tc.Cluster))
+	all, err := c.parsed.Clone()
+	if err != nil {
+		return nil, err
+	}
+	all.Funcs(functions(all, tc.Cluster)) // include and lookup are this case's
 	var names []string
-	for name, text := range c.templates {
-		if _, err := all.New(name).Parse(text); err != nil {
-			return nil, err
-		}
+	for name := range c.templates {
 		names = append(names, name)
 	}
 	sort.Strings(names)
