@@ -88,12 +88,14 @@ bool connection_tls(const struct settings *s, const char **ca_files, struct rpc_
 	return settings_want_tls(s);
 }
 
-enum err_code connection_open(const struct settings *s, struct connection *ret, struct err *e)
+static enum err_code open_with(const struct settings *s, const struct rpc_metadata *header,
+			       struct connection *ret, struct err *e)
 {
 	const char *ca_files[CONNECTION_CA_FILES];
 	struct rpc_tls tls;
 	char authorization[CREDENTIAL_MOST * 2 + 16];
-	struct rpc_metadata metadata = { "authorization", authorization };
+	struct rpc_metadata metadata[2];
+	size_t headers = 0;
 	bool with_tls = connection_tls(s, ca_files, &tls),
 	     with_basic = *settings_text(s, "basic-auth-username") != '\0',
 	     with_token = *settings_text(s, "token-file") != '\0';
@@ -111,15 +113,24 @@ enum err_code connection_open(const struct settings *s, struct connection *ret, 
 		return e->code;
 	if (with_basic && basic_auth(s, authorization, sizeof authorization, e) != ERR_OK)
 		return e->code;
+	if (with_basic || with_token)
+		metadata[headers++] = (struct rpc_metadata){ "authorization", authorization };
+	if (header)
+		metadata[headers++] = *header;
 	const struct rpc_channel_config config = {
 		.address = settings_text(s, "server"),
 		.tls = with_tls ? &tls : NULL,
-		.metadata = &metadata,
-		.metadata_count = with_basic || with_token,
+		.metadata = metadata,
+		.metadata_count = headers,
 	};
 	rpc_init();
 	ret->rpc_is_up = true;
 	return rpc_channel_new(&config, &ret->channel, e);
+}
+
+enum err_code connection_open(const struct settings *s, struct connection *ret, struct err *e)
+{
+	return open_with(s, NULL, ret, e);
 }
 
 enum err_code connection_call(struct connection *c, const struct settings *s, const char *method,
@@ -221,7 +232,9 @@ static void warn_of_skew(const struct rpc_stream *stream)
 	}
 }
 
-static enum err_code pump(struct rpc_stream *stream, const struct stream_handler *h, struct err *e)
+/* *@ret_known, set true if @is_last: the server knows the method; otherwise nothing came of it. */
+static enum err_code pump(struct rpc_stream *stream, const struct stream_handler *h, bool is_last,
+			  bool *ret_known, struct err *e)
 {
 	struct str message;
 	bool first = true;
@@ -230,6 +243,9 @@ static enum err_code pump(struct rpc_stream *stream, const struct stream_handler
 		enum err_code code = rpc_stream_next(stream, 0, &message, e);
 		if (code == ERR_TIMEOUT)
 			continue;
+		*ret_known = is_last || !first || code != ERR_UNSUPPORTED;
+		if (!*ret_known)
+			return code;
 		if (first)
 			warn_of_skew(stream);
 		first = false;
@@ -244,23 +260,24 @@ static enum err_code pump(struct rpc_stream *stream, const struct stream_handler
 	}
 }
 
-static enum err_code stream_on(struct connection *c, int signal_fd, const char *method,
-			       struct str request, const struct stream_handler *h, struct err *e)
+static enum err_code stream_on(struct connection *c, int signal_fd, const struct stream_call *call,
+			       bool is_last, struct str request, bool *ret_known, struct err *e)
 {
 	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
 	struct interrupt_watch watch = { .signal_fd = signal_fd };
 
-	if (rpc_stream_open(c->channel, method, request, &stream, e) != ERR_OK)
+	if (rpc_stream_open(c->channel, call->method, request, &stream, e) != ERR_OK)
 		return e->code;
 	if (watch_start(&watch, stream, e) != ERR_OK)
 		return e->code;
-	enum err_code code = pump(stream, h, e);
+	enum err_code code = pump(stream, &call->handler, is_last, ret_known, e);
 	watch_stop(&watch);
 	return code;
 }
 
-enum err_code connection_stream(const struct settings *s, const char *method, struct str request,
-				const struct stream_handler *handler, struct err *e)
+enum err_code connection_stream_either(const struct settings *s, const struct rpc_metadata *header,
+				       const struct stream_call *calls, size_t count,
+				       struct str request, struct err *e)
 {
 	AUTO_CONNECTION struct connection c = { 0 };
 	sigset_t interrupts, old;
@@ -270,12 +287,23 @@ enum err_code connection_stream(const struct settings *s, const char *method, st
 	sigaddset(&interrupts, SIGINT);
 	(void)pthread_sigmask(SIG_BLOCK, &interrupts, &old);
 	AUTO_FD int signal_fd = signalfd(-1, &interrupts, SFD_CLOEXEC | SFD_NONBLOCK);
-	enum err_code code = signal_fd < 0 ? err_os(e, "signalfd") : connection_open(s, &c, e);
-	if (code == ERR_OK)
-		code = stream_on(&c, signal_fd, method, request, handler, e);
+	enum err_code code = signal_fd < 0 ? err_os(e, "signalfd") : open_with(s, header, &c, e);
+	bool is_known = code != ERR_OK;
+	for (size_t i = 0; i < count && !is_known; i++) {
+		is_known = true;
+		code = stream_on(&c, signal_fd, &calls[i], i + 1 == count, request, &is_known, e);
+	}
 	struct signalfd_siginfo taken;
 	while (signal_fd >= 0 && read(signal_fd, &taken, sizeof taken) > 0)
 		; /* one that came last must not end the process when it is let through */
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return code;
+}
+
+enum err_code connection_stream(const struct settings *s, const char *method, struct str request,
+				const struct stream_handler *handler, struct err *e)
+{
+	const struct stream_call call = { method, *handler };
+
+	return connection_stream_either(s, NULL, &call, 1, request, e);
 }

@@ -7,6 +7,7 @@
 #include "cli/history.h"
 #include "cli/observe.h"
 #include "flow/dict.h"
+#include "flow/unbatch.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 
@@ -15,6 +16,7 @@ enum {
 	DICT_FULL = 1 << 16,         /* a long stream of a large cluster: start anew from here on */
 	REQUEST_MAX_BYTES = 4 << 20, /* servers take no more (gRPC's default) */
 	REMARKS_MAX_BYTES = 1 << 20,
+	RESPONSE_MAX_BYTES = 4 << 20, /* as of a message */
 };
 
 static enum err_code pack_request(const struct observe_request *r, struct buf *out, struct err *e)
@@ -58,6 +60,7 @@ static enum err_code pack_request(const struct observe_request *r, struct buf *o
 struct flow_stream {
 	struct flow_printer *printer;
 	struct flow_dict *dict;
+	struct flow_unbatch *unbatch;
 	bool wants_times;
 	bool any; /* a flow had a time: from the earliest to the latest */
 	struct timestamp earliest, latest;
@@ -136,6 +139,19 @@ static enum err_code on_message(void *ctx, struct str message, struct err *e)
 	return flow_printer_response(s->printer, message, NULL, e);
 }
 
+static enum err_code on_batch(void *ctx, struct str message, struct err *e)
+{
+	struct flow_stream *s = ctx;
+	struct str response;
+	enum err_code code;
+
+	flow_unbatch_message(s->unbatch, message);
+	while ((code = flow_unbatch_next(s->unbatch, &response, e)) == ERR_OK)
+		if ((code = on_message(ctx, response, e)) != ERR_OK)
+			return code;
+	return code == ERR_CLOSED ? ERR_OK : code;
+}
+
 static enum err_code on_pause(void *ctx, struct err *e)
 {
 	struct flow_stream *s = ctx;
@@ -148,23 +164,35 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 {
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(flow_printer_free) struct flow_printer *printer = NULL;
+	AUTO(flow_unbatch_free) struct flow_unbatch *unbatch = NULL;
 	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES);
 
 	if (pack_request(r, &request, e) != ERR_OK ||
+	    flow_unbatch_new(RESPONSE_MAX_BYTES, &unbatch, e) != ERR_OK ||
 	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    observe_printer_new(options, dict, &printer, e) != ERR_OK)
 		return e->code;
 	bool history = is_history(cli, r);
-	struct flow_stream stream = { .printer = printer, .dict = dict, .wants_times = history };
-	const struct stream_handler handler = { on_message, on_pause, &stream };
+	struct flow_stream stream = {
+		.printer = printer,
+		.dict = dict,
+		.unbatch = unbatch,
+		.wants_times = history,
+	};
+	/* Servers that are none of ours know only the second. */
+	const struct stream_call calls[] = {
+		{ "/tycho.v1.Flows/GetFlowBatches", { on_batch, on_pause, &stream } },
+		{ "/observer.Observer/GetFlows", { on_message, on_pause, &stream } },
+	};
+	const struct rpc_metadata table = { FLOW_TABLE_HEADER, FLOW_TABLE_TEXT };
 	log_debug("Sending GetFlows request",
 		  "server=%s number=%llu follow=%d filters=%zu bytes=%zu",
 		  LOG_QUOTE(settings_text(cli->settings, "server")), (unsigned long long)r->number,
 		  r->follow, r->allow.count + r->deny.count, request.len);
 	if (history && r->follow)
 		remark(cli, &(struct history_range){ .has_since = true, .since = r->since });
-	enum err_code code = connection_stream(cli->settings, "/observer.Observer/GetFlows",
-					       buf_str(&request), &handler, e);
+	enum err_code code = connection_stream_either(cli->settings, &table, calls,
+						      ARRAY_LEN(calls), buf_str(&request), e);
 	if (code == ERR_CLOSED)
 		return code;
 	struct err at_end;

@@ -1,3 +1,4 @@
+#include "flow/pack.h"
 #include "relay/inside.h"
 
 static void get_agent_events(struct rpc_call *call, struct str request, void *ctx)
@@ -71,19 +72,23 @@ void api_suspect(struct api *a, struct peer *p)
 }
 
 enum err_code api_forward_headers(const struct api *a, const struct rpc_call *call,
-				  struct rpc_group *g, struct err *e)
+				  const struct rpc_header *own, struct rpc_group *g, struct err *e)
 {
 	enum { HEADERS_MAX = 32, BYTES_MAX = 8 << 10 };
-	struct rpc_header headers[HEADERS_MAX];
+	struct rpc_header headers[HEADERS_MAX + 1];
 	size_t n = rpc_call_headers(call, headers, HEADERS_MAX), kept = 0, bytes = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (str_is(headers[i].key, "authorization") && !a->config.forward_authorization)
 			continue;
+		if (str_is(headers[i].key, FLOW_TABLE_HEADER))
+			continue;
 		bytes += headers[i].key.len + headers[i].value.len;
 		if (bytes <= BYTES_MAX)
 			headers[kept++] = headers[i];
 	}
+	if (own)
+		headers[kept++] = *own;
 	return kept ? rpc_group_set_headers(g, headers, kept, e) : ERR_OK;
 }
 

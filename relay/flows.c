@@ -2,24 +2,27 @@
  * GetFlows, and GetFlowBatches: one request to every peer, one stream in order of time to the
  * client.
  *
- *	peers ──► calls ──► group's inbox ──► merge ──► client's queue
- *	                                        notes ──┘   (who takes part, who has failed)
+ *	peers ──► calls ──► group's inbox ──► speech ──► merge ──► outlet ──► client's queue
+ *	                                                   notes ──┘   (who takes part, who has
+ *failed)
  *
  * A flow stays the bytes it came as; only its time is looked at. Nothing is read from a peer that
- *the client has no room for: each call holds its few messages, and HTTP/2 tells the peer to wait.
- *Other clients have calls of their own.
+ * the client has no room for: each call holds its few messages, and HTTP/2 tells the peer to wait.
+ * Other clients have calls of their own.
  *
  * With follow, a peer that failed is asked again when it is back, from where it stopped; so is one
  * that joins later. The stream then ends only when the peers have ended it (until), or the client.
  */
+#include <stdio.h>
+
 #include "access/gate.h"
 #include "base/map.h"
-#include "flow/wire.h"
+#include "flow/pack.h"
 #include "relay/inside.h"
 #include "relay/merge.h"
 #include "relay/notes.h"
 #include "relay/request.h"
-#include "rpc/batch.h"
+#include "relay/speech.h"
 #include "rpc/failure.h"
 
 enum {
@@ -27,9 +30,9 @@ enum {
 	RESPONSES_AT_ONCE =
 		2048, /* of the inbox, before something is sent, or others get their turn */
 	LANES_MAX = 100000,
-	BATCH_RESPONSES_MAX = 1 << 16, /* who puts more into one means harm */
-	MESSAGE_MAX_BYTES = 4 << 20,   /* as channels take them */
-	BATCH_RESPONSE = 1,            /* field of tycho.v1.FlowBatch */
+	MESSAGE_ITEMS_MAX = 1 << 16, /* who puts more into one means harm */
+	/* Of what peers said before, to unpack what they say: a query's share of memory. */
+	TABLES_BYTES = 16 << 20,
 };
 /* How often a follower looks for peers that are back or new; and the pause before a peer is asked
  * again, which doubles when it fails before it has said anything. */
@@ -50,7 +53,7 @@ struct lane {
 	enum lane_state state;
 	size_t in_merge;
 	struct rpc_fan_call *call; /* of LANE_OPEN */
-	bool is_batched;           /* the call */
+	struct speech *speech;     /* the call's */
 	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
 	/* To go on where its stream broke: flows it sent, if any with a time, if any in this call
 	 */
@@ -78,8 +81,8 @@ struct query {
 	struct merge_item stuck; /* out of the merge, not taken by the client's queue yet; owner may
 				    be NULL */
 	uint64_t sent;
-	bool is_batched; /* the client's call */
-	struct rpc_batch batch;
+	struct outlet outlet;
+	size_t table_bytes;  /* of each peer's speech */
 	uint64_t generation; /* of the peers when last looked at */
 	struct mono_ns rejoin_at, suspect_at;
 };
@@ -89,8 +92,10 @@ static void item_free(struct merge_item item)
 {
 	struct rpc_fan_event *ev = item.owner;
 
-	if (ev && --ev->uses == 0)
-		rpc_fan_event_free(ev);
+	if (!ev || --ev->uses)
+		return;
+	speech_unref(ev->owner);
+	rpc_fan_event_free(ev);
 }
 
 static void query_free(struct query *q)
@@ -107,9 +112,10 @@ static void query_free(struct query *q)
 	for (struct merge_item item; q->merge && merge_pop_any(q->merge, &item);)
 		item_free(item);
 	merge_free(q->merge);
-	rpc_batch_done(&q->batch);
+	outlet_done(&q->outlet);
 	rpc_group_free(q->group);
 	for (size_t i = 0; i < q->lane_count; i++) {
+		speech_unref(q->lanes[i]->speech);
 		peer_unref(q->lanes[i]->peer);
 		free(q->lanes[i]);
 	}
@@ -161,6 +167,7 @@ static void close_lane(struct query *q, struct lane *lane, enum lane_state state
 {
 	lane->state = state;
 	lane->call = NULL;
+	speech_unref(TAKE(lane->speech));
 	merge_lane_end(q->merge, lane->in_merge);
 }
 
@@ -195,15 +202,17 @@ static void open_lane(struct query *q, struct lane *lane, struct mono_ns now)
 	struct err e;
 	struct str request = request_for(q, lane);
 
+	bool is_batched = !atomic_load_explicit(&lane->peer->is_foreign, memory_order_relaxed);
+
 	if (q->resumed.failed) {
 		fail_lane(q, lane, "out of memory", now);
 		return;
 	}
-	lane->is_batched = !atomic_load_explicit(&lane->peer->is_foreign, memory_order_relaxed);
-	if (rpc_fan_call_open(q->group, lane->peer->channel,
-			      lane->is_batched ? "/tycho.v1.Flows/GetFlowBatches"
-					       : "/observer.Observer/GetFlows",
-			      request, 0, lane, &lane->call, &e) != ERR_OK) {
+	if (speech_new(lane, is_batched, q->table_bytes, &lane->speech, &e) != ERR_OK ||
+	    rpc_fan_call_open(q->group, lane->peer->channel,
+			      is_batched ? "/tycho.v1.Flows/GetFlowBatches"
+					 : "/observer.Observer/GetFlows",
+			      request, 0, lane->speech, &lane->call, &e) != ERR_OK) {
 		fail_lane(q, lane, e.msg, now);
 		return;
 	}
@@ -259,64 +268,51 @@ static void refuse_rest(struct query *q, struct lane *lane, const char *why, str
 	notes_error(&q->notes, lane->peer->name, why, now);
 }
 
-/* One GetFlowsResponse, part of @ev. */
-static void on_response(struct query *q, struct rpc_fan_event *ev, struct str bytes,
-			struct mono_ns now)
+/* One item of @ev. */
+static void on_item(struct query *q, struct rpc_fan_event *ev, struct item *item,
+		    struct mono_ns now)
 {
-	struct lane *lane = ev->owner;
-	struct flow_response response;
-	struct wall_ns time = { 0 };
+	struct speech *speech = ev->owner;
+	struct lane *lane = speech->lane;
 	struct err e;
 
-	if (flow_response_split(bytes, &response, &e) != ERR_OK) {
-		refuse_rest(q, lane, "the peer sent bytes that are no flow", now);
-		return;
+	if (item->is_flow && !accept_flow(lane, item->time)) {
+		if (item->kind != ITEM_PACKED)
+			return;
+		item->kind = ITEM_KNOWN;
 	}
-	/* What a relay among the peers says of its nodes is news, whatever the flows behind it
-	 * tell. */
-	if (response.kind != FLOW_KIND_NODE_STATUS && response.has_time)
-		(void)timestamp_to_wall(response.time, &time);
-	if (response.kind == FLOW_KIND_FLOW && response.has_message && !accept_flow(lane, time))
-		return;
-	if (merge_put(q->merge, lane->in_merge, time, (struct merge_item){ ev, bytes }, now, &e) ==
-	    ERR_OK)
+	if (merge_put(q->merge, lane->in_merge, item->time,
+		      (struct merge_item){ ev, item->bytes, item->kind }, now, &e) == ERR_OK)
 		ev->uses++;
 	else
 		refuse_rest(q, lane, e.msg, now);
 }
 
-/* @return how many responses it was. */
-static size_t on_batch(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
-{
-	struct lane *lane = ev->owner;
-	struct wire_reader fields = wire_reader_of(ev->message);
-	struct wire_field f;
-	size_t n = 0;
-
-	while (!lane->is_bad && n < BATCH_RESPONSES_MAX && wire_next(&fields, &f))
-		if (f.number == BATCH_RESPONSE && f.type == WIRE_LEN) {
-			on_response(q, ev, f.bytes, now);
-			n++;
-		}
-	if (!lane->is_bad && (fields.bad || n == BATCH_RESPONSES_MAX))
-		refuse_rest(q, lane, "the peer sent bytes that are no flow", now);
-	return n;
-}
-
+/* @return how many items it was. */
 static size_t on_message(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
 {
-	struct lane *lane = ev->owner;
-	size_t n = 1;
+	struct speech *speech = ev->owner;
+	struct lane *lane = speech->lane;
+	struct str rest = ev->message;
+	struct item item;
+	struct err e;
+	size_t n = 0;
 
 	ev->uses = 1; /* ours */
-	if (!lane->is_bad && ev->call == lane->call) {
-		if (lane->is_batched)
-			n = on_batch(q, ev, now);
+	speech->uses++;
+	while (!lane->is_bad && speech == lane->speech) {
+		enum err_code code = speech_next(speech, &rest, &item, &e);
+		if (code == ERR_CLOSED)
+			break;
+		if (code == ERR_OK && n++ == MESSAGE_ITEMS_MAX)
+			code = err_set(&e, ERR_PARSE, "the peer sent bytes that are no flow");
+		if (code == ERR_OK)
+			on_item(q, ev, &item, now);
 		else
-			on_response(q, ev, ev->message, now);
+			refuse_rest(q, lane, e.msg, now);
 	}
 	item_free((struct merge_item){ .owner = ev });
-	return n;
+	return n + 1;
 }
 
 /* A server cuts off who does not read for a while; we do not while all the other nodes have older
@@ -348,12 +344,14 @@ static void open_again(struct query *q, struct lane *lane)
 {
 	lane->state = LANE_TO_OPEN;
 	lane->call = NULL;
+	speech_unref(TAKE(lane->speech));
 	q->to_open++;
 }
 
 static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now)
 {
-	struct lane *lane = ev->owner;
+	const struct speech *speech = ev->owner;
+	struct lane *lane = speech->lane;
 	struct err e;
 
 	if (atomic_load_explicit(&lane->peer->is_gone, memory_order_acquire)) {
@@ -366,7 +364,7 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 		close_lane(q, lane, LANE_ENDED);
 	} else if (was_cut_off(q, lane, ev->result)) {
 		open_again(q, lane);
-	} else if (lane->is_batched && ev->result->status == RPC_UNIMPLEMENTED) {
+	} else if (speech->is_batched && ev->result->status == RPC_UNIMPLEMENTED) {
 		atomic_store_explicit(&lane->peer->is_foreign, true, memory_order_relaxed);
 		open_again(q, lane);
 	} else {
@@ -490,19 +488,22 @@ static bool is_over(const struct query *q)
 
 /* ---- the stream */
 
-/* @return false when the client's queue is full. */
-static bool send(struct query *q, struct rpc_call *call, struct str message)
-{
-	return q->is_batched ? rpc_batch_put(&q->batch, call, message)
-			     : rpc_call_send(call, message);
-}
-
 static bool send_notes(struct query *q, struct rpc_call *call)
 {
 	for (struct str message; notes_next(&q->notes, &message); notes_sent(&q->notes))
-		if (!send(q, call, message))
+		if (!outlet_say(&q->outlet, call, message))
 			return false;
 	return true;
+}
+
+/* What a peer packed cannot be read: the rest of it will not be, either. */
+static void forget_stuck(struct query *q, struct mono_ns now)
+{
+	const struct rpc_fan_event *ev = q->stuck.owner;
+	struct speech *speech = ev->owner;
+
+	if (speech == speech->lane->speech && !speech->lane->is_bad)
+		refuse_rest(q, speech->lane, "the peer sent bytes that are no flow", now);
 }
 
 static bool send_flows(struct query *q, struct rpc_call *call, struct mono_ns now)
@@ -511,10 +512,15 @@ static bool send_flows(struct query *q, struct rpc_call *call, struct mono_ns no
 	bool has_room = true;
 
 	while (q->stuck.owner || merge_pop(q->merge, now, &q->stuck)) {
-		has_room = send(q, call, q->stuck.bytes);
+		const struct rpc_fan_event *ev = q->stuck.owner;
+		enum outlet_put done =
+			outlet_put(&q->outlet, call, ev->owner, &q->stuck.kind, &q->stuck.bytes);
+		has_room = done != OUTLET_FULL;
 		if (!has_room)
 			break;
-		sent++;
+		if (done == OUTLET_BAD)
+			forget_stuck(q, now);
+		sent += done == OUTLET_TAKEN;
 		item_free(q->stuck);
 		q->stuck = (struct merge_item){ 0 };
 	}
@@ -534,14 +540,14 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 	bool all_taken = take_events(q, now);
 	bool over = is_over(q);
 	notes_flush(&q->notes, now, over ? 0 : q->api->config.drain_ns);
-	if (notes_failed(&q->notes) || rpc_batch_failed(&q->batch)) {
+	if (notes_failed(&q->notes) || outlet_failed(&q->outlet)) {
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a message");
 		return RPC_ENDED;
 	}
 	if (!send_notes(q, call) || !send_flows(q, call, now))
 		return RPC_MORE;
 	over = is_over(q) && notes_is_empty(&q->notes) && all_opened && all_taken;
-	if (q->is_batched && !rpc_batch_flush(&q->batch, call, over))
+	if (!outlet_flush(&q->outlet, call, over))
 		return RPC_MORE;
 	suspect_the_silent(q, now);
 	if (!all_opened || !all_taken)
@@ -584,6 +590,21 @@ static size_t window_of(size_t configured, uint64_t number, size_t peers)
 	return each * (peers ? peers : 1);
 }
 
+/* To peers: what we can hold of what they say. */
+static enum err_code tell_peers(struct query *q, const struct rpc_call *call, size_t peers,
+				struct err *e)
+{
+	char text[24];
+	size_t share = TABLES_BYTES / (peers ? peers : 1);
+
+	q->table_bytes = share < FLOW_TABLE_MIN      ? FLOW_TABLE_MIN
+			 : share > FLOW_TABLE_SERVED ? FLOW_TABLE_SERVED
+						     : share;
+	int n = snprintf(text, sizeof text, "%zu", q->table_bytes);
+	const struct rpc_header table = { STR(FLOW_TABLE_HEADER), str_n(text, (size_t)n) };
+	return api_forward_headers(q->api, call, &table, q->group, e);
+}
+
 static enum err_code prepare(struct query *q, const struct rpc_call *call, struct str request,
 			     struct err *e)
 {
@@ -605,8 +626,6 @@ static enum err_code prepare(struct query *q, const struct rpc_call *call, struc
 		return err_set(e, ERR_NOMEM, "request");
 	code = rpc_group_new(config->fan, api_wake, q->api, &q->group, e);
 	if (code == ERR_OK)
-		code = api_forward_headers(q->api, call, q->group, e);
-	if (code == ERR_OK)
 		code = map_new(LANES_MAX, now.v, &q->by_name, e);
 	if (code == ERR_OK)
 		code = peers_snapshot(config->peers, &list, e);
@@ -618,7 +637,9 @@ static enum err_code prepare(struct query *q, const struct rpc_call *call, struc
 		.drain_ns = config->drain_ns,
 		.live_from = q->started,
 	};
-	code = merge_new(&merge, &q->merge, e);
+	code = tell_peers(q, call, list.count, e);
+	if (code == ERR_OK)
+		code = merge_new(&merge, &q->merge, e);
 	if (code == ERR_OK)
 		code = invite(q, &list, now, e);
 	peer_list_done(&list);
@@ -637,9 +658,9 @@ static void begin(struct rpc_call *call, struct str request, struct api *a, bool
 	q->api = a;
 	api_add(&a->queries, 1);
 	api_add(&a->live_queries, 1);
-	q->is_batched = is_batched;
-	rpc_batch_init(&q->batch, MESSAGE_MAX_BYTES);
-	enum err_code code = prepare(q, call, request, &e);
+	enum err_code code = outlet_init(&q->outlet, call, is_batched, &e);
+	if (code == ERR_OK)
+		code = prepare(q, call, request, &e);
 	if (code == ERR_OK)
 		rpc_call_stream(call, &ops, TAKE(q));
 	else

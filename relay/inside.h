@@ -38,9 +38,11 @@ void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx);
 /* For groups: @ctx is the api. */
 void api_wake(void *ctx);
 /* What the caller said about itself goes on to the peers with every call of @g (as the reference's
- * relay does); but for its authorization, which is for us, unless configured. */
+ * relay does); but for its authorization, which is for us, unless configured, and what it can
+ * unpack. With @own, which may be NULL. */
 MUST_CHECK enum err_code api_forward_headers(const struct api *a, const struct rpc_call *call,
-					     struct rpc_group *g, struct err *e);
+					     const struct rpc_header *own, struct rpc_group *g,
+					     struct err *e);
 /* A query waits for @p in vain. */
 void api_suspect(struct api *a, struct peer *p);
 

@@ -39,10 +39,11 @@ struct merge_config {
 	struct wall_ns live_from;
 };
 
-/* What is merged: bytes, and whose they are. The merge looks at neither. */
+/* What is merged: bytes, whose they are, and what. The merge looks at none of it. */
 struct merge_item {
 	void *owner;
 	struct str bytes;
+	unsigned kind;
 };
 
 MUST_CHECK enum err_code merge_new(const struct merge_config *config, struct merge **ret,

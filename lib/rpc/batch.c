@@ -26,10 +26,15 @@ static bool send(struct rpc_batch *b, struct rpc_call *call)
 	return true;
 }
 
-bool rpc_batch_put(struct rpc_batch *b, struct rpc_call *call, struct str message)
+struct buf *rpc_batch_open(struct rpc_batch *b, struct rpc_call *call)
 {
 	/* Sent only when the next one comes: there is nothing to hold back at the end. */
-	if (b->bytes.len >= RPC_BATCH_BYTES && !send(b, call))
+	return b->bytes.len < RPC_BATCH_BYTES || send(b, call) ? &b->bytes : NULL;
+}
+
+bool rpc_batch_put(struct rpc_batch *b, struct rpc_call *call, struct str message)
+{
+	if (!rpc_batch_open(b, call))
 		return false;
 	buf_char(&b->bytes, TAG);
 	size_t left = message.len;

@@ -6,7 +6,7 @@
  * A batch goes out when it has grown to RPC_BATCH_BYTES, and, on a flush, when RPC_BATCH_PAUSE_NS
  * have passed since the last one: who listens to a thousand streams is not woken for each message
  * of each, and what is rare still goes at once. On the wire it is a protobuf message whose repeated
- * field 1 the messages are.
+ * field 1 the messages are; who writes into it himself (rpc_batch_open) may add other fields.
  *
  * Threads  the server's, as its call.
  */
@@ -30,6 +30,9 @@ struct rpc_batch {
 void rpc_batch_init(struct rpc_batch *b, size_t max_bytes);
 void rpc_batch_done(struct rpc_batch *b);
 
+/* Where the next field is to be written; NULL when the call has no room for the batch that is full.
+ * Valid until the next call on @b. */
+struct buf *rpc_batch_open(struct rpc_batch *b, struct rpc_call *call);
 /* @return false when the call has no room: the message was not taken. */
 bool rpc_batch_put(struct rpc_batch *b, struct rpc_call *call, struct str message);
 /* To be called when there is nothing more just now; @at_once, e.g. at the end: nothing waits for

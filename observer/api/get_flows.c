@@ -3,6 +3,7 @@
 #include "access/gate.h"
 #include "flow/flow.pb-c.h"
 #include "flow/mask.h"
+#include "flow/pack.h"
 #include "flow/wire.h"
 #include "observer/api/inside.h"
 #include "observer/observer.pb-c.h"
@@ -17,6 +18,7 @@ enum {
 	LOST_COUNT = 2,
 	LOST_FIRST = 4,
 	LOST_LAST = 5,
+	BATCH_PACKED = 2, /* of tycho.v1.FlowBatch */
 };
 
 struct stream {
@@ -28,6 +30,7 @@ struct stream {
 	struct flow_mask *mask;
 	bool is_batched;
 	struct rpc_batch batch;
+	struct flow_packer *packer; /* NULL: the caller cannot unpack */
 	struct subscriber subscriber;
 };
 
@@ -46,6 +49,7 @@ static void stream_free(struct stream *s)
 	flow_filter_free(s->filter);
 	flow_mask_free(s->mask);
 	rpc_batch_done(&s->batch);
+	flow_packer_free(s->packer);
 	free(s);
 }
 AUTO_DEFINE(struct stream, stream_free);
@@ -78,9 +82,18 @@ static bool send(struct stream *s, struct str response)
 {
 	if (!s->is_batched)
 		return rpc_call_send(s->call, response);
-	bool taken = rpc_batch_put(&s->batch, s->call, response);
+	struct buf *batch = rpc_batch_open(&s->batch, s->call);
+	if (!batch)
+		return false;
+	if (s->packer) {
+		size_t mark = wire_begin(batch, BATCH_PACKED);
+		flow_packer_put(s->packer, response, batch);
+		wire_end(batch, mark);
+	} else {
+		(void)rpc_batch_put(&s->batch, s->call, response); /* it has room */
+	}
 	s->api->message.failed |= rpc_batch_failed(&s->batch);
-	return taken;
+	return true;
 }
 
 static bool send_record(struct reading_sink *sink, const struct flow *f)
@@ -172,6 +185,18 @@ static bool prepare(struct stream *s, struct rpc_call *call,
 	return true;
 }
 
+/* What the caller said it can unpack. @return false: refused, and the call has ended. */
+static bool agree_on_packing(struct stream *s, struct rpc_call *call)
+{
+	size_t table = flow_table_agreed(rpc_call_header(call, FLOW_TABLE_HEADER));
+	struct err e;
+
+	if (!table || flow_packer_new(table, &s->packer, &e) == ERR_OK)
+		return true;
+	api_refuse(call, &e);
+	return false;
+}
+
 static void begin(struct rpc_call *call, struct str request, struct api *a, bool is_batched)
 {
 	ProtobufCMessage *m = api_unpack(call, request, &observer__get_flows_request__descriptor);
@@ -187,7 +212,8 @@ static void begin(struct rpc_call *call, struct str request, struct api *a, bool
 		s->api = a;
 		s->is_batched = is_batched;
 		rpc_batch_init(&s->batch, API_MESSAGE_MAX);
-		if (prepare(s, call, (const Observer__GetFlowsRequest *)m)) {
+		if (prepare(s, call, (const Observer__GetFlowsRequest *)m) &&
+		    (!is_batched || agree_on_packing(s, call))) {
 			api_subscribe(a, &s->subscriber, &s->reading);
 			rpc_call_stream(call, &ops, TAKE(s));
 		}

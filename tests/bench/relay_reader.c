@@ -1,24 +1,26 @@
 /*
  * relay_reader - a client that counts what a relay, or an observer, brings, and looks whether it is
- *in order.
+ * in order.
  *
- *	relay_reader ADDRESS standard|batched all|last|follow N SECONDS
+ *	relay_reader ADDRESS standard|batched|packed all|last|follow N SECONDS
  *
  * all: everything, the oldest first; last: the last N of each node; follow: what comes during
- *SECONDS. Prints: flows=… s=… first_s=… late=… (flows older than one before them) worst_ms=… (by
- *how much).
+ * SECONDS. Prints: flows=… s=… first_s=… late=… (flows older than one before them) worst_ms=… (by
+ * how much) bytes=… (of messages, a flow). packed: by the batch, unpacked here.
  */
 #include <stdio.h>
 
 #include "base/buf.h"
 #include "base/time.h"
+#include "flow/unbatch.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 #include "rpc/client.h"
 
 struct reading {
 	struct mono_ns start, first, last;
-	uint64_t flows, late, newest_ns, worst_ns;
+	uint64_t flows, late, newest_ns, worst_ns, bytes;
+	struct flow_unbatch *unbatch;
 };
 
 static void take(struct reading *r, struct str bytes)
@@ -42,19 +44,22 @@ static void take(struct reading *r, struct str bytes)
 	}
 }
 
-static void take_batch(struct reading *r, struct str bytes)
+static enum err_code take_batch(struct reading *r, struct str bytes, struct err *e)
 {
-	struct wire_reader fields = wire_reader_of(bytes);
-	struct wire_field f;
+	enum err_code code;
+	struct str response;
 
-	while (wire_next(&fields, &f))
-		take(r, f.bytes);
+	flow_unbatch_message(r->unbatch, bytes);
+	while ((code = flow_unbatch_next(r->unbatch, &response, e)) == ERR_OK)
+		take(r, response);
+	return code == ERR_CLOSED ? ERR_OK : code;
 }
 
 int main(int argc, char **argv)
 {
 	Observer__GetFlowsRequest request = OBSERVER__GET_FLOWS_REQUEST__INIT;
 	struct reading r = { 0 };
+	const struct rpc_metadata table = { FLOW_TABLE_HEADER, FLOW_TABLE_TEXT };
 	uint8_t bytes[64];
 	uint64_t number, seconds;
 	struct rpc_channel *ch;
@@ -62,21 +67,25 @@ int main(int argc, char **argv)
 	struct str message;
 	struct err e;
 
-	if (argc != 6 || !parse_u64(str_of(argv[4]), UINT64_MAX, &number) ||
+	if (argc != 6 || flow_unbatch_new(4 << 20, &r.unbatch, &e) != ERR_OK ||
+	    !parse_u64(str_of(argv[4]), UINT64_MAX, &number) ||
 	    !parse_u64(str_of(argv[5]), 3600, &seconds)) {
-		(void)fprintf(stderr, "usage: relay_reader ADDRESS standard|batched "
+		(void)fprintf(stderr, "usage: relay_reader ADDRESS standard|batched|packed "
 				      "all|last|follow N SECONDS\n");
 		return 1;
 	}
-	bool batched = strcmp(argv[2], "batched") == 0;
+	bool packed = strcmp(argv[2], "packed") == 0,
+	     batched = packed || strcmp(argv[2], "batched") == 0;
 	request.number = strcmp(argv[3], "all") == 0 ? UINT64_MAX : number;
 	request.first = strcmp(argv[3], "all") == 0;
 	request.follow = strcmp(argv[3], "follow") == 0;
 	size_t len = observer__get_flows_request__pack(&request, bytes);
 	rpc_init();
 	r.start = mono_now();
-	enum err_code code =
-		rpc_channel_new(&(struct rpc_channel_config){ .address = argv[1] }, &ch, &e);
+	enum err_code code = rpc_channel_new(
+		&(struct rpc_channel_config){
+			.address = argv[1], .metadata = &table, .metadata_count = packed },
+		&ch, &e);
 	if (code == ERR_OK)
 		code = rpc_stream_open(ch,
 				       batched ? "/tycho.v1.Flows/GetFlowBatches"
@@ -84,8 +93,9 @@ int main(int argc, char **argv)
 				       str_n(bytes, len), &stream, &e);
 	while (code == ERR_OK) {
 		code = rpc_stream_next(stream, 100 * NS_PER_MS, &message, &e);
+		r.bytes += code == ERR_OK ? message.len : 0;
 		if (code == ERR_OK && batched)
-			take_batch(&r, message);
+			code = take_batch(&r, message, &e);
 		else if (code == ERR_OK)
 			take(&r, message);
 		else if (code == ERR_TIMEOUT)
@@ -101,10 +111,11 @@ int main(int argc, char **argv)
 	rpc_stream_free(stream);
 	rpc_channel_free(ch);
 	rpc_shutdown();
-	(void)printf("flows=%llu s=%.3f first_s=%.3f late=%llu worst_ms=%.1f\n",
+	flow_unbatch_free(r.unbatch);
+	(void)printf("flows=%llu s=%.3f first_s=%.3f late=%llu worst_ms=%.1f bytes=%.0f\n",
 		     (unsigned long long)r.flows,
 		     (double)(r.last.v - (request.follow && r.flows ? r.first : r.start).v) / 1e9,
 		     (double)(r.first.v - r.start.v) / 1e9, (unsigned long long)r.late,
-		     (double)r.worst_ns / 1e6);
+		     (double)r.worst_ns / 1e6, (double)r.bytes / (double)(r.flows ? r.flows : 1));
 	return 0;
 }

@@ -1,9 +1,15 @@
 """tycho.v1: flows by the batch between our own programs, and Hubble's words for everybody else."""
+import os
+import re
+import signal
+import subprocess
+
 import pytest
 
 import wire
-from cluster import (CONNECTED, ERROR, UNAVAILABLE, Impostor, Node, Relay, batch, cluster, of, response, split, unbatch)
-from observer import BASE_S
+from cluster import (CONNECTED, ERROR, UNAVAILABLE, Impostor, Node, Relay, Unpacker, batch, cluster, of, response, split,
+                     standing_for, unbatch)
+from observer import BASE_S, BIN, golden, tycho
 
 GET_FLOWS, GET_BATCHES = '/observer.Observer/GetFlows', '/tycho.v1.Flows/GetFlowBatches'
 
@@ -47,6 +53,69 @@ def test_a_relays_batches_hold_what_the_standard_call_sends(three, request_):
     relay, _ = three
     with relay.client() as client:
         assert split(unbatch(batches(client, **request_))) == split(client.GetFlows(**request_))
+
+
+# --- packed: what was said before is not said again ----------------------------------------------------------------
+
+
+def packed(client, size, **request):
+    return batches(client, metadata=[('tycho-flow-table', str(size))], **request)
+
+
+@pytest.mark.parametrize('size', [8192, 100000, 10 ** 9])
+@pytest.mark.parametrize('request_', REQUESTS)
+def test_who_can_unpack_gets_the_same_in_fewer_bytes(three, request_, size):
+    relay, nodes = three
+    for server in (nodes['a'], relay):
+        with server.client() as client:
+            got = packed(client, size, **request_)
+            plain = batches(client, **request_)
+            assert split(Unpacker(size).unbatch(got)) == split(unbatch(plain))
+            if request_ == REQUESTS[0]:
+                assert sum(b.ByteSize() for b in got) < 0.75 * sum(b.ByteSize() for b in plain)
+
+
+@pytest.mark.parametrize('size', ['', '0', '8191', 'much', '-1', '1e9'])
+def test_who_cannot_unpack_is_sent_everything(three, size):
+    relay, nodes = three
+    for server in (nodes['a'], relay):
+        with server.client() as client:
+            assert not any(b.packed for b in packed(client, size, number=100, first=True))
+
+
+@pytest.mark.parametrize('name', ['real.jsonl', 'kinds.jsonl'])
+def test_recorded_flows_of_every_kind_survive_the_packing(name):
+    request = dict(number=wire.ALL, first=True)
+    with Node('a', path=golden(name)) as node, Node('b', path=golden('small.jsonl')) as other:
+        for o in (node, other):
+            o.wait_replayed()
+        with Relay(peers=['a=' + node.socket, 'b=' + other.socket]) as relay:
+            relay.wait_states(a=CONNECTED, b=CONNECTED)
+            for server in (node, relay):
+                with server.client() as client:
+                    got = packed(client, 20000, **request)
+                    want = list(client.GetFlows(**request))
+                    first = want[0].HasField('node_status')  # says when it was asked
+                    assert Unpacker(20000).unbatch(got)[first:] == want[first:]
+                    assert len(want) < 1000 or 2 * sum(b.ByteSize() for b in got) < sum(r.ByteSize() for r in want)
+
+
+@pytest.mark.parametrize('record', [b'', b'\x08', b'\x01\x02', b'\x01\x0cab', b'\x01\x0c\xff\xff\xff'])
+def test_a_packed_flow_that_cannot_be_read_is_an_error_of_that_node(record):
+    def answer(path, request, context):
+        if path == GET_BATCHES:
+            yield batch(response('liar', BASE_S, 'liar-0')) + bytes([0x12, len(record)]) + record
+            yield batch(response('liar', BASE_S + 2, 'liar-2'))
+    with Impostor(answer, ours=[GET_BATCHES]) as liar:
+        with cluster('--peer', 'liar=' + liar.address, a=lines('a', 3)) as (relay, _):
+            relay.wait_states(a=CONNECTED)
+            with relay.client() as client:
+                for size in (0, 8192):
+                    got = packed(client, size, first=True, number=wire.ALL)
+                    flows, states = split(Unpacker(size).unbatch(got) if size else unbatch(got))
+                    assert flows[:3] == ['a-0', 'liar-0', 'a-1']
+                    assert 'a-2' in flows
+                    assert (ERROR, ['liar'], 'the peer sent bytes that are no flow') in states
 
 
 def test_batches_are_few_and_not_too_large(three):
@@ -133,6 +202,103 @@ def test_a_relay_over_relays_keeps_the_names_of_clusters_and_nodes():
                 assert flows == ['west/n1-%d' % i for i in range(2, 30, 3)]
 
 
+# --- who speaks what --------------------------------------------------------------------------------------------------
+
+
+def test_peers_of_all_kinds_are_one_answer(three):
+    """Ours; one of ours that knows nothing of packing; a plain server of Hubble's API; a relay of relays."""
+    relay, nodes = three
+    request = dict(first=True, number=400)
+    with standing_for(nodes['b'].socket, GET_BATCHES) as b, standing_for(nodes['c'].socket) as c, \
+            Relay(peers=['c=' + c.address]) as below, \
+            Relay(peers=['a=' + nodes['a'].socket, 'b=' + b.address, 'c=' + c.address]) as mixed, \
+            Relay(peers=['a=' + nodes['a'].socket, 'b=' + b.address, 'below=' + below.address]) as deep:
+        below.wait_states(c=CONNECTED)
+        mixed.wait_states(a=CONNECTED, b=CONNECTED, c=CONNECTED)
+        deep.wait_states(a=CONNECTED, b=CONNECTED, below=CONNECTED)
+        with relay.client() as client:
+            want, _ = split(client.GetFlows(**request))
+        assert len(want) == 1200
+        for top in (mixed, deep):
+            with top.client() as client:
+                assert split(client.GetFlows(**request))[0] == want
+                assert split(unbatch(batches(client, **request)))[0] == want
+                assert split(Unpacker(50000).unbatch(packed(client, 50000, **request)))[0] == want
+        assert GET_FLOWS in c.asked and GET_BATCHES in b.asked and GET_FLOWS not in b.asked
+
+
+def test_a_peer_may_learn_and_forget_our_calls_between_two_connections(tmp_path):
+    """What it is asked follows, without a word of the operator."""
+    place = 'unix://%s/peer.sock' % tmp_path
+    with Node('a', lines=lines('a', 5)) as a, Relay(peers=['a=' + place]) as relay, relay.client() as client:
+        a.wait_seen(5)
+
+        def ask():
+            relay.wait_states(a=CONNECTED)
+            flows, states = split(client.GetFlows(first=True, number=wire.ALL))
+            assert (flows, states) == (['a-%d' % i for i in range(5)], [(CONNECTED, ['a'], '')])
+        for ours in ([], [GET_BATCHES], []):
+            with standing_for(a.socket, *ours, listen=place) as peer:
+                ask()
+                assert peer.asked.count(GET_FLOWS) == (not ours) and peer.asked.count(GET_BATCHES) == len(ours)
+            relay.wait_states(a=UNAVAILABLE)
+
+
+# --- tycho observe ----------------------------------------------------------------------------------------------------
+
+OBSERVE = [
+    ['--all', '-o', 'json', '--use-default-field-masks=false'],
+    ['--all', '-o', 'compact'],
+    ['--all', '-o', 'dict', '--print-node-name'],
+    ['--all', '-o', 'table', '--verdict', 'DROPPED'],
+    ['-o', 'jsonpb'],
+    ['--last', '7', '-o', 'json'],
+    ['--first', '9', '-o', 'json', '--field-mask', 'uuid,source.pod_name'],
+    ['--first', '3', '-o', 'compact', '--since', '2020-01-01T00:00:00Z', '--until', '2020-01-01T00:00:01Z'],
+    ['--last', '4', '--cel-expression', 'no such thing'],
+]
+
+
+@pytest.fixture(scope='module')
+def both():
+    """Addresses of one and the same, of which the second has only Hubble's calls."""
+    with Node('n', path=golden('real.jsonl')) as node:
+        node.wait_replayed()
+        with Relay(peers=['n=' + node.socket]) as relay:
+            relay.wait_states(n=CONNECTED)
+            with standing_for(node.tcp) as plain, standing_for(relay.address) as plain_relay:
+                yield {'observer': (node.tcp, plain), 'relay': (relay.address, plain_relay)}
+
+
+@pytest.mark.parametrize('who', ['observer', 'relay'])
+@pytest.mark.parametrize('words', OBSERVE, ids=' '.join)
+def test_observe_prints_the_same_by_the_batch_and_by_the_standard_call(both, who, words):
+    address, plain = both[who]
+    by_batch = tycho('observe', '--server', address, *words)
+    before = len(plain.asked)
+    by_flow = tycho('observe', '--server', plain.address, *words)
+    assert GET_FLOWS in plain.asked[before:]
+    assert (by_batch.stdout, by_batch.returncode) == (by_flow.stdout, by_flow.returncode)
+    # but for the time of day, and for whether it is whole, which the plain server has no call for
+    said = [[re.sub(r'\d+:\d+:\d+\.\d+', '', x) for x in p.stderr.splitlines() if 'complete' not in x] for p in (by_batch, by_flow)]
+    assert said[0] == said[1]
+    assert by_batch.stdout or by_batch.stderr
+
+
+@pytest.mark.parametrize('who', ['observer', 'relay'])
+def test_observe_follows_the_same_by_the_batch_and_by_the_standard_call(both, who):
+    address, plain = both[who]
+    got = []
+    for server in (address, plain.address):
+        with subprocess.Popen([os.path.join(BIN, 'tycho'), 'observe', '--server', server, '--follow', '--last', '50', '-o', 'json'],
+                              stdout=subprocess.PIPE, text=True) as p:
+            head = [p.stdout.readline() for _ in range(50)]  # they come without anything behind them
+            p.send_signal(signal.SIGINT)
+            assert len(p.stdout.read().splitlines()) <= 1 and p.wait(20) == 0
+        got.append([x for x in head if 'node_status' not in x][:49])
+    assert got[0] == got[1] and len(got[0]) == 49
+
+
 # --- what the caller says of itself --------------------------------------------------------------------------------
 
 
@@ -149,7 +315,7 @@ def forwarded(*options):
         with relay.client() as client:
             list(client.GetFlows(number=1, metadata=mine))
             client.ServerStatus(metadata=mine)
-        return [{k: v for k, v in peer.metadata[path] if k != 'user-agent'}
+        return [{k: v for k, v in peer.metadata[path] if k not in ('user-agent', 'tycho-flow-table')}
                 for path in (GET_FLOWS, '/observer.Observer/ServerStatus')]
 
 

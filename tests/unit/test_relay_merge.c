@@ -80,7 +80,7 @@ static void the_oldest_of_all_streams_goes_first_and_of_equals_the_lower_stream(
 	assert_int_equal(pop(m, 0), 11);
 	merge_lane_end(m, 2);
 	assert_int_equal(merge_put(m, 0, (struct wall_ns){ 13 },
-				   (struct merge_item){ (void *)13, { 0 } }, at_ms(0), NULL),
+				   (struct merge_item){ .owner = (void *)13 }, at_ms(0), NULL),
 			 ERR_OK);
 	assert_int_equal(merge_held(m), 3);
 	assert_int_equal(pop(m, 0), 12);
