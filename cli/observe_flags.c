@@ -4,7 +4,8 @@
 #include "cli/observe.h"
 
 #define TIME_HELP                                                                                  \
-	"A duration (3s, 4m, 1h43m) means that long ago. Otherwise one of: 2006-01-02 (midnight "  \
+	"A duration (3s, 4m, 1h43m, 7d) means that long ago. Otherwise one of: 2006-01-02 "        \
+	"(midnight "                                                                               \
 	"UTC), 2006-01-02T15Z, 2006-01-02T15:04Z, RFC 3339 (2006-01-02T15:04:05.999Z), RFC 1123 "  \
 	"with a numeric zone (Mon, 02 Jan 2006 15:04:05 -0700)."
 

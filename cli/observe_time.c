@@ -163,7 +163,7 @@ enum err_code observe_time_parse(struct str text, struct timestamp now, struct t
 	const int64_t second = (int64_t)NS_PER_S;
 	int64_t ago_ns;
 
-	if (duration_parse(text, &ago_ns)) {
+	if (duration_parse_days(text, &ago_ns)) {
 		int64_t s = now.s - ago_ns / second, ns = now.ns - ago_ns % second;
 		if (ns < 0) {
 			s--;

@@ -2,6 +2,7 @@
  * observe_time - the texts that --since and --until take.
  *
  *	90s  1h30m  -5m                            that long ago (negative: ahead)
+ *	7d  2w  1d12h                              days and weeks, which Hubble does not know
  *	2006-01-02                                 midnight UTC
  *	2006-01-02T15Z  2006-01-02T15:04+01:00     hours, minutes
  *	2006-01-02T15:04:05.999Z                   RFC 3339, any fraction

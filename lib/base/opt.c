@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "base/time.h"
 
-enum { FD_MAX = 1 << 20, DAYS_MAX = 36500 };
+enum { FD_MAX = 1 << 20 };
 
 enum err_code opt_bad(const struct opt_row *row, const char *value, const char *want, struct err *e)
 {
@@ -108,29 +108,14 @@ enum err_code opt_take_number(const struct opt_row *row, void *target, const cha
 	return ERR_OK;
 }
 
-static bool parse_time(struct str s, uint64_t *ret_ns)
-{
-	uint64_t days;
-	int64_t ns;
-
-	if (str_has_suffix(s, STR("d")) && parse_u64(str_upto(s, s.len - 1), DAYS_MAX, &days)) {
-		*ret_ns = days * 86400 * NS_PER_S;
-		return true;
-	}
-	if (!duration_parse(s, &ns) || ns < 0)
-		return false;
-	*ret_ns = (uint64_t)ns;
-	return true;
-}
-
 enum err_code opt_take_duration(const struct opt_row *row, void *target, const char *value,
 				struct err *e)
 {
-	uint64_t ns;
+	int64_t ns;
 
-	if (!parse_time(str_of(value), &ns) || !is_let_in(row, ns))
+	if (!duration_parse_days(str_of(value), &ns) || ns < 0 || !is_let_in(row, (uint64_t)ns))
 		return opt_bad(row, value, row->want, e);
-	*(uint64_t *)field(row, target) = ns;
+	*(uint64_t *)field(row, target) = (uint64_t)ns;
 	return ERR_OK;
 }
 

@@ -75,7 +75,7 @@ struct opt_row {
 
 opt_take_fn opt_take_flag, opt_take_unset, opt_take_bool, opt_take_text, opt_take_list;
 opt_take_fn opt_take_number;   /* decimal */
-opt_take_fn opt_take_duration; /* "36h", "250ms": Go's durations, and "30d" */
+opt_take_fn opt_take_duration; /* "36h", "250ms": Go's durations, and "30d", "2w" */
 opt_take_fn opt_take_size;     /* "500M", "10G": powers of 1,024; plain bytes */
 opt_take_fn opt_take_word;
 

@@ -292,6 +292,37 @@ bool duration_parse(struct str s, int64_t *ret_ns)
 	return true;
 }
 
+bool duration_parse_days(struct str s, int64_t *ret_ns)
+{
+	static const struct {
+		char letter;
+		uint64_t ns;
+	} units[] = { { 'w', 7 * 86400 * NS_PER_S }, { 'd', 86400 * NS_PER_S } };
+	bool negative = s.len && s.p[0] == '-';
+	struct str rest = negative ? str_from(s, 1) : s;
+	uint64_t total = 0, n;
+	int64_t ns = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		size_t at = str_find(rest, units[i].letter);
+		if (at == rest.len || !parse_u64(str_upto(rest, at), INT64_MAX / units[i].ns, &n))
+			continue;
+		total += n * units[i].ns;
+		if (total > INT64_MAX)
+			return false;
+		rest = str_from(rest, at + 1);
+	}
+	if (rest.len == s.len - negative)
+		return duration_parse(s, ret_ns);
+	/* What follows days has no sign of its own. */
+	if (rest.len && (rest.p[0] == '-' || rest.p[0] == '+' || !duration_parse(rest, &ns)))
+		return false;
+	if (total > INT64_MAX - (uint64_t)ns)
+		return false;
+	*ret_ns = (negative ? -1 : 1) * (int64_t)(total + (uint64_t)ns);
+	return true;
+}
+
 /* @v / 10^@digits without trailing zeros in the fraction. */
 static void put_decimal(struct buf *b, uint64_t v, int digits)
 {

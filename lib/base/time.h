@@ -58,6 +58,8 @@ bool timestamp_parse(struct str s, struct timestamp *ret);
 /* Go's duration text: "90s", "1h30m", "-1.5h", "300ms", "1us", "1µs", "0". False on bad text or
  * overflow. */
 bool duration_parse(struct str s, int64_t *ret_ns);
+/* The same, and before it weeks and days of 24 hours, whole numbers: "7d", "2w", "1d12h". */
+bool duration_parse_days(struct str s, int64_t *ret_ns);
 /* Go's Duration.String(): "4m5.114197398s", "1.5µs", "0s", "1h0m0s". */
 void duration_put(struct buf *b, int64_t ns);
 

@@ -132,17 +132,10 @@ static void ago(sqlite3_context *c, int count, sqlite3_value **values)
 	const struct store_sql *q = sqlite3_user_data(c);
 	const char *text = (const char *)sqlite3_value_text(values[0]);
 	struct str s = str_of(text);
-	uint64_t days;
 	int64_t ns;
 
 	(void)count;
-	bool good = duration_parse(s, &ns);
-	if (!good && str_has_suffix(s, STR("d")) &&
-	    parse_u64(str_upto(s, s.len - 1), 100000, &days)) {
-		ns = (int64_t)(days * 86400 * NS_PER_S);
-		good = true;
-	}
-	if (!good || ns < 0) {
+	if (!duration_parse_days(s, &ns) || ns < 0) {
 		sqlite3_result_error(c, "ago() takes a duration such as '15m', '2h' or '7d'", -1);
 		return;
 	}

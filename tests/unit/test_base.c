@@ -227,6 +227,36 @@ static void durations_are_gos(void **state)
 		assert_false(duration_parse(str_of(bad[i]), &ns));
 }
 
+static void before_gos_durations_may_stand_weeks_and_days(void **state)
+{
+	(void)state;
+	const int64_t day = INT64_C(86400000000000);
+	const struct {
+		const char *text;
+		int64_t ns;
+	} cases[] = {
+		{ "7d", 7 * day },
+		{ "2w", 14 * day },
+		{ "1w1d", 8 * day },
+		{ "1d12h", day + day / 2 },
+		{ "-1d1ns", -day - 1 },
+		{ "0d", 0 },
+		{ "106751d", 106751 * day }, /* 2^63 ns are 106,751 days and some hours */
+		{ "90s", INT64_C(90000000000) },
+		{ "-5m", INT64_C(-300000000000) },
+	};
+	static const char *const bad[] = { "",     "d",    "-d",    "1d1",     "1d-1h", "1d+1h",
+					   "1.5d", "1d1w", "1d 1h", "106752d", "1h1d",  "15251w" };
+
+	int64_t ns;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_true(duration_parse_days(str_of(cases[i].text), &ns));
+		assert_true(ns == cases[i].ns);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(duration_parse_days(str_of(bad[i]), &ns));
+}
+
 static void a_map_holds_what_was_put_until_it_is_full(void **state)
 {
 	(void)state;
@@ -387,6 +417,7 @@ int main(void)
 		cmocka_unit_test(times_are_written_as_proto3_json_does),
 		cmocka_unit_test(bad_times_are_refused),
 		cmocka_unit_test(durations_are_gos),
+		cmocka_unit_test(before_gos_durations_may_stand_weeks_and_days),
 		cmocka_unit_test(a_map_holds_what_was_put_until_it_is_full),
 		cmocka_unit_test(a_hash_depends_on_every_byte_the_length_and_the_seed),
 		cmocka_unit_test(a_hash_depends_on_the_order),
