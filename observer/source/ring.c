@@ -1,6 +1,7 @@
 #include "observer/source/ring.h"
 
 #include <linux/bpf.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ enum err_code ring_map(int map_fd, size_t bytes, struct ring *ret, struct err *e
 	consumer = mmap(NULL, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
 	if (consumer == MAP_FAILED)
 		return err_os(e, "map the ring");
-	rest = mmap(NULL, page_bytes + 2 * bytes, PROT_READ, MAP_SHARED, map_fd, (off_t)page_bytes);
+	rest = mmap(NULL, page_bytes + bytes, PROT_READ, MAP_SHARED, map_fd, (off_t)page_bytes);
 	if (rest == MAP_FAILED) {
 		(void)err_os(e, "map the ring");
 		(void)munmap(consumer, page_bytes);
@@ -47,7 +48,7 @@ void ring_unmap(struct ring *r)
 	if (!r->page_bytes)
 		return;
 	(void)munmap((void *)(uintptr_t)r->consumer, r->page_bytes);
-	(void)munmap((void *)(uintptr_t)r->producer, r->page_bytes + 2 * r->bytes);
+	(void)munmap((void *)(uintptr_t)r->producer, r->page_bytes + r->bytes);
 	*r = (struct ring){ 0 };
 }
 
@@ -72,24 +73,39 @@ static void put_in_place(struct ring *r, struct ring_record record)
 	r->window[(r->first + at) % RING_WINDOW] = record;
 }
 
+/* The @size bytes from @offset of the data on, which may go on at its beginning. Since all that is
+ * not given back yet is no longer than the ring, one record at most lies across its end. */
+static const struct bpf_event *record_at(struct ring *r, size_t offset, size_t size)
+{
+	size_t room = r->bytes - offset;
+
+	if (size <= room)
+		return (const void *)(r->data + offset);
+	memcpy(r->whole.bytes, r->data + offset, room);
+	memcpy(r->whole.bytes + room, r->data, size - room);
+	return &r->whole.event;
+}
+
 static void fill(struct ring *r)
 {
 	while (r->count < RING_WINDOW && r->next < r->end) {
-		const uint8_t *at = r->data + (r->next & (r->bytes - 1));
-		uint32_t header = record_header(at);
-		size_t size = header & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
-		const struct bpf_event *event = (const void *)(at + BPF_RINGBUF_HDR_SZ);
 		uint64_t position = r->next;
+		/* Positions are multiples of 8, so a header is never torn. */
+		uint32_t header = record_header(r->data + (position & (r->bytes - 1)));
+		size_t size = header & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 
 		if (header & BPF_RINGBUF_BUSY_BIT) {
 			r->end = r->next; /* still being written, and so all behind it waits */
 			return;
 		}
 		r->next += (BPF_RINGBUF_HDR_SZ + size + 7) / 8 * 8;
-		if (header & BPF_RINGBUF_DISCARD_BIT || size < sizeof *event ||
-		    size < sizeof *event + event->cap_bytes)
-			continue; /* not of our programs */
-		put_in_place(r, (struct ring_record){ event, position });
+		if (header & BPF_RINGBUF_DISCARD_BIT || size < sizeof(struct bpf_event) ||
+		    size > RING_RECORD_MAX)
+			continue; /* the second and the third: not of our programs */
+		const struct bpf_event *event =
+			record_at(r, (position + BPF_RINGBUF_HDR_SZ) & (r->bytes - 1), size);
+		if (size >= sizeof *event + event->cap_bytes)
+			put_in_place(r, (struct ring_record){ event, position });
 	}
 }
 

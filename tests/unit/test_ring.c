@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -13,15 +14,14 @@ enum { BYTES = 4096, BUSY = 1U << 31, DISCARDED = 1U << 30, RECORD = 8 + sizeof(
 
 struct kernel {
 	_Atomic(unsigned long) consumer, producer;
-	_Alignas(8) uint8_t data[2 * BYTES]; /* the second half shows the first once more */
+	_Alignas(8) uint8_t data[BYTES];
 	struct ring ring;
 };
 
 static void poke(struct kernel *k, uint64_t at, const void *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		for (size_t half = 0; half < 2; half++)
-			k->data[(at + i) % BYTES + half * BYTES] = ((const uint8_t *)p)[i];
+		k->data[(at + i) % BYTES] = ((const uint8_t *)p)[i];
 }
 
 /* A record stamped @mono_ns; @return where it lies. */
@@ -36,6 +36,23 @@ static uint64_t put(struct kernel *k, uint64_t mono_ns, uint32_t bits)
 	poke(k, at + 8, &ev, sizeof ev);
 	atomic_store(&k->producer, at + RECORD);
 	return at;
+}
+
+/* A record with @n bytes of packet, each of them @fill. */
+static void put_packet(struct kernel *k, uint8_t fill, uint16_t n)
+{
+	uint64_t at = atomic_load(&k->producer);
+	uint32_t header[2] = { (uint32_t)sizeof(struct bpf_event) + n };
+	struct bpf_event ev = { .mono_ns = fill, .kind = BPF_EVENT_TRACE, .cap_bytes = n };
+	uint8_t packet[BPF_EVENT_DNS_CAP_BYTES];
+
+	assert_true(n <= sizeof packet);
+	memset(packet, fill, sizeof packet);
+	memset(ev.ifname, fill, sizeof ev.ifname);
+	poke(k, at, header, sizeof header);
+	poke(k, at + 8, &ev, sizeof ev);
+	poke(k, at + 8 + sizeof ev, packet, n);
+	atomic_store(&k->producer, at + (8 + sizeof ev + n + 7) / 8 * 8);
 }
 
 static void commit(struct kernel *k, uint64_t at)
@@ -203,6 +220,46 @@ static void it_goes_round(void **state)
 	assert_true(read > 10000);
 }
 
+/* Wherever the end of the memory falls: in the event, between it and its packet, in the packet. */
+static void a_record_across_the_end_is_whole(void **state)
+{
+	struct kernel *k = *state;
+	uint16_t n = 0;
+
+	for (int i = 0; i < 4000; i++, n = (uint16_t)((n + 37) % (BPF_EVENT_DNS_CAP_BYTES + 1))) {
+		uint8_t fill = (uint8_t)(1 + i % 255);
+		const struct bpf_event *ev;
+
+		put_packet(k, fill, n);
+		put_packet(k, fill, 8); /* while the one before is held */
+		ring_look(&k->ring);
+		for (int one = 0; one < 2; one++) {
+			ev = ring_peek(&k->ring);
+			assert_non_null(ev);
+			assert_int_equal(ev->cap_bytes, one ? 8 : n);
+			for (size_t b = 0; b < sizeof ev->ifname; b++)
+				assert_int_equal((uint8_t)ev->ifname[b], fill);
+			for (size_t b = 0; b < ev->cap_bytes; b++)
+				assert_int_equal(((const uint8_t *)(ev + 1))[b], fill);
+			ring_take(&k->ring);
+		}
+		ring_release(&k->ring);
+	}
+}
+
+static void a_record_larger_than_any_of_ours_is_passed_over(void **state)
+{
+	struct kernel *k = *state;
+	uint32_t header[2] = { RING_RECORD_MAX + 1 };
+
+	poke(k, 0, header, sizeof header);
+	atomic_store(&k->producer, (8 + RING_RECORD_MAX + 1 + 7) / 8 * 8);
+	put(k, 3, 0);
+	ring_look(&k->ring);
+	assert_int_equal(take(k), 3);
+	assert_int_equal(take(k), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_ring_that_is_not_there_is_empty),
 	cmocka_unit_test_setup_teardown(what_comes_after_the_look_waits_for_the_next, setup,
@@ -218,6 +275,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(a_discarded_record_is_passed_over_and_its_room_given_back,
 					setup, teardown),
 	cmocka_unit_test_setup_teardown(it_goes_round, setup, teardown),
+	cmocka_unit_test_setup_teardown(a_record_across_the_end_is_whole, setup, teardown),
+	cmocka_unit_test_setup_teardown(a_record_larger_than_any_of_ours_is_passed_over, setup,
+					teardown),
 };
 
 int main(void)
