@@ -5,6 +5,7 @@
  */
 #include "chain/chain.h"
 
+#include "base/pages.h"
 #include "chain/sha256.h"
 #include "chain/split.h"
 #include "chain/tree.h"
@@ -27,8 +28,7 @@ struct endpoint_slot {
 	struct chain_hash labels[2];
 };
 
-struct pair_slot {
-	uint64_t epoch;
+struct pair {
 	uint8_t key[PAIR_KEY_BYTES];
 	struct chain_hash addresses;
 };
@@ -48,12 +48,16 @@ struct chain_block {
 	size_t count, cap, scratch_cap; /* count: hashed and waiting */
 
 	struct endpoint_slot endpoints[ENDPOINT_SLOTS];
-	struct pair_slot pairs[PAIR_SLOTS];
+	/* By hash of the key where in @pairs, plus one; these lie side by side, so that a small
+	 * block touches few of them. */
+	uint16_t pair_at[PAIR_SLOTS];
+	size_t pair_count;
+	struct pair pairs[PAIR_SLOTS];
 };
 
 enum err_code chain_block_new(struct chain_block **ret, struct err *e)
 {
-	struct chain_block *b = calloc(1, sizeof *b);
+	struct chain_block *b = pages_new(1, sizeof *b);
 
 	if (!b)
 		return err_set(e, ERR_NOMEM, "a block of the chain");
@@ -76,12 +80,20 @@ void chain_block_free(struct chain_block *b)
 	free(b->leaves);
 	free(b->scratch);
 	explicit_bzero(b->secrets, sizeof b->secrets);
-	free(b);
+	pages_free(b, 1, sizeof *b);
+}
+
+/* What is remembered is of another block, or means something else, from now on. */
+static void forget(struct chain_block *b)
+{
+	b->epoch++;
+	b->pair_count = 0;
+	memset(b->pair_at, 0, sizeof b->pair_at);
 }
 
 void chain_block_start(struct chain_block *b, const struct chain_secret *store, uint64_t number)
 {
-	b->epoch++;
+	forget(b);
 	b->count = b->waiting_count = 0;
 	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++) {
 		b->secrets[p] = chain_part_secret(store, number, p);
@@ -104,7 +116,7 @@ static void check_dict(struct chain_block *b, const struct flow_dict *d)
 		return;
 	b->dict = d;
 	b->dict_generation = generation;
-	b->epoch++;
+	forget(b);
 }
 
 static struct endpoint_slot *endpoint_slot(struct chain_block *b, const struct flow_dict *d,
@@ -165,15 +177,18 @@ static const struct chain_hash *addresses_of(struct chain_block *b, const struct
 	struct buf *bytes = &b->parts[CHAIN_ADDRESSES];
 
 	pair_key(f, key);
-	struct pair_slot *s = &b->pairs[hash_bytes(key, sizeof key, 0) % PAIR_SLOTS];
-	if (s->epoch == b->epoch && memcmp(s->key, key, sizeof key) == 0)
-		return &s->addresses;
+	uint16_t *at = &b->pair_at[hash_bytes(key, sizeof key, 0) % PAIR_SLOTS];
+	struct pair *p = &b->pairs[*at ? *at - 1u : b->pair_count];
+	if (*at && memcmp(p->key, key, sizeof key) == 0)
+		return &p->addresses;
 	buf_reset(bytes);
 	flow_encode_addresses(bytes, f);
-	s->addresses = commit(b, CHAIN_ADDRESSES, buf_str(bytes));
-	s->epoch = bytes->failed ? 0 : b->epoch;
-	memcpy(s->key, key, sizeof key);
-	return &s->addresses;
+	p->addresses = commit(b, CHAIN_ADDRESSES, buf_str(bytes));
+	memcpy(p->key, key, sizeof key);
+	p->key[PAIR_KEY_BYTES - 1] = bytes->failed; /* never found: this byte of a key is 0 */
+	if (!*at)
+		*at = (uint16_t)++b->pair_count; /* at most one for each place in @pair_at */
+	return &p->addresses;
 }
 
 /* --- leaves --- */

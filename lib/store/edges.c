@@ -1,4 +1,5 @@
 #include "base/map.h"
+#include "base/pages.h"
 #include "edge/edge.h"
 #include "store/inside.h"
 
@@ -62,10 +63,10 @@ void edges_free(struct edges *ed)
 {
 	if (!ed)
 		return;
-	free(ed->list);
+	pages_free(ed->list, EDGES_MOST, sizeof *ed->list);
 	free(ed->slots);
 	map_free(ed->party_ids);
-	free(ed->parties);
+	pages_free(ed->parties, PARTIES_MOST + 1, sizeof *ed->parties);
 	free(ed->by_endpoint);
 	free(ed->by_node);
 	free(ed);
@@ -79,9 +80,9 @@ enum err_code edges_new(const struct flow_dict *dict, struct edges **ret, struct
 	if (!ed)
 		return err_set(e, ERR_NOMEM, "edges of the store");
 	ed->dict = dict;
-	ed->list = calloc(EDGES_MOST, sizeof *ed->list);
+	ed->list = pages_new(EDGES_MOST, sizeof *ed->list);
 	ed->slots = calloc(EDGE_SLOTS, sizeof *ed->slots);
-	ed->parties = calloc(PARTIES_MOST + 1, sizeof *ed->parties);
+	ed->parties = pages_new(PARTIES_MOST + 1, sizeof *ed->parties);
 	if (!ed->list || !ed->slots || !ed->parties ||
 	    map_new(PARTIES_MOST, seed, &ed->party_ids, NULL) != ERR_OK) {
 		edges_free(TAKE(ed));

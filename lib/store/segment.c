@@ -1,5 +1,6 @@
 #include "store/segment.h"
 
+#include "base/pages.h"
 #include "flow/uuid.h"
 #include "store/segment_read.h"
 
@@ -34,7 +35,7 @@ static void work_free(struct segment_work *w)
 	(void)ZSTD_freeDCtx(w->zstd);
 	for (size_t i = 0; i < ARRAY_LEN(w->unpacked); i++)
 		free(w->unpacked[i].p);
-	free(w);
+	pages_free(w, 1, sizeof *w);
 }
 
 enum err_code segment_new(struct segment **ret, struct err *e)
@@ -42,7 +43,7 @@ enum err_code segment_new(struct segment **ret, struct err *e)
 	AUTO(segment_free) struct segment *s = calloc(1, sizeof *s);
 
 	if (s)
-		s->work = calloc(1, sizeof *s->work);
+		s->work = pages_new(1, sizeof *s->work);
 	if (s && s->work)
 		s->work->zstd = ZSTD_createDCtx();
 	if (!s || !s->work || !s->work->zstd)

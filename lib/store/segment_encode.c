@@ -1,5 +1,6 @@
 #include <zstd.h>
 
+#include "base/pages.h"
 #include "flow/uuid.h"
 #include "store/rows.h"
 #include "store/segment.h"
@@ -38,7 +39,7 @@ struct segment_encoder {
 
 enum err_code segment_encoder_new(int zstd_level, struct segment_encoder **ret, struct err *e)
 {
-	AUTO(segment_encoder_free) struct segment_encoder *enc = calloc(1, sizeof *enc);
+	AUTO(segment_encoder_free) struct segment_encoder *enc = pages_new(1, sizeof *enc);
 
 	if (!enc)
 		return err_set(e, ERR_NOMEM, "segment");
@@ -79,7 +80,7 @@ void segment_encoder_free(struct segment_encoder *enc)
 	free(enc->exts.slots);
 	buf_done(&enc->uuids);
 	buf_done(&enc->scratch);
-	free(enc);
+	pages_free(enc, 1, sizeof *enc);
 }
 
 void segment_encoder_reset(struct segment_encoder *enc)

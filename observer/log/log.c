@@ -3,6 +3,8 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
+#include "base/pages.h"
+
 /*
  * How readers and the writer share memory without locks and without data races
  *
@@ -122,10 +124,9 @@ enum err_code flow_log_new(const struct flow_log_config *config, struct flow_log
 	};
 	atomic_init(&log->next, config->first_seq);
 	atomic_init(&log->evicted, config->first_seq);
-	/* calloc hands out untouched pages: a log that is not full yet does not cost its full size
-	 * */
-	log->slots = calloc(config->capacity + 1, sizeof *log->slots);
-	log->ext = calloc(ext_size / sizeof(word), sizeof(word));
+	/* a log that is not full yet does not cost its full size */
+	log->slots = pages_new(config->capacity + 1, sizeof *log->slots);
+	log->ext = pages_new(ext_size / sizeof(word), sizeof(word));
 	if (!log->slots || !log->ext)
 		return err_set(e, ERR_NOMEM, "a log of %zu flows and %llu bytes of text",
 			       config->capacity, (unsigned long long)ext_size);
@@ -137,8 +138,8 @@ void flow_log_free(struct flow_log *log)
 {
 	if (!log)
 		return;
-	free(log->slots);
-	free(log->ext);
+	pages_free(log->slots, log->mask + 1, sizeof *log->slots);
+	pages_free(log->ext, log->ext_size / sizeof(word), sizeof(word));
 	free(log);
 }
 
@@ -342,12 +343,12 @@ enum err_code flow_batch_new(const struct flow_log *log, size_t max, struct flow
 	if (!b)
 		return err_set(e, ERR_NOMEM, "batch of %zu flows", max);
 	b->max = max;
-	b->flows = calloc(max, sizeof *b->flows);
-	/* usually a small part of it is touched */
+	/* usually a small part of both is touched */
+	b->flows = pages_new(max, sizeof *b->flows);
 	b->ext_max = log->ext_limit;
 	if (b->ext_max < max * EXT_BYTES_A_RECORD)
 		b->ext_max = max * EXT_BYTES_A_RECORD;
-	b->ext = malloc(b->ext_max);
+	b->ext = pages_new(1, b->ext_max);
 	if (!b->flows || !b->ext)
 		return err_set(e, ERR_NOMEM, "batch of %zu flows", max);
 	*ret = TAKE(b);
@@ -358,8 +359,8 @@ void flow_batch_free(struct flow_batch *b)
 {
 	if (!b)
 		return;
-	free(b->flows);
-	free(b->ext);
+	pages_free(b->flows, b->max, sizeof *b->flows);
+	pages_free(b->ext, 1, b->ext_max);
 	free(b);
 }
 

@@ -1,5 +1,6 @@
 #include "observer/name/dns_names.h"
 
+#include "base/pages.h"
 #include "flow/wire.h"
 
 struct entry {
@@ -36,8 +37,8 @@ enum err_code dns_names_new(size_t max, uint64_t seed, struct dns_names **ret, s
 	d->seed = seed;
 	d->max = (uint32_t)max;
 	d->bucket_mask = buckets - 1;
-	d->entries = calloc(max, sizeof *d->entries);
-	d->buckets = calloc(buckets, sizeof *d->buckets);
+	d->entries = pages_new(max, sizeof *d->entries);
+	d->buckets = pages_new(buckets, sizeof *d->buckets);
 	if (!d->entries || !d->buckets)
 		return err_set(e, ERR_NOMEM, "DNS names of %zu addresses", max);
 	*ret = TAKE(d);
@@ -48,8 +49,8 @@ void dns_names_free(struct dns_names *d)
 {
 	if (!d)
 		return;
-	free(d->entries);
-	free(d->buckets);
+	pages_free(d->entries, d->max, sizeof *d->entries);
+	pages_free(d->buckets, d->bucket_mask + 1, sizeof *d->buckets);
 	free(d);
 }
 

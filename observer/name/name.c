@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include "base/buf.h"
+#include "base/pages.h"
 #include "config.h"
 #include "observer/name/inside.h"
 
@@ -76,7 +77,7 @@ enum err_code name_table_new(const struct name_config *config, struct flow_dict 
 	if (!t->cluster_text)
 		return err_set(e, ERR_NOMEM, "name table");
 	t->cluster = str_of(t->cluster_text);
-	t->said = calloc(1, sizeof *t->said);
+	t->said = pages_new(1, sizeof *t->said);
 	if (!t->said)
 		return err_set(e, ERR_NOMEM, "name table");
 	size_t dns = config->dns_addresses ? config->dns_addresses : DNS_ADDRESSES_DEFAULT;
@@ -105,7 +106,7 @@ void name_table_free(struct name_table *t)
 	numbers_free(t->identities);
 	numbers_free(t->endpoint_ids);
 	dns_names_free(t->dns);
-	free(t->said);
+	pages_free(t->said, 1, sizeof *t->said);
 	seen_free(t->seen);
 	(void)pthread_mutex_destroy(&t->mx);
 	free(t->cluster_text);

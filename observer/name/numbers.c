@@ -1,5 +1,7 @@
 #include "observer/name/numbers.h"
 
+#include "base/pages.h"
+
 struct entry {
 	char *text; /* NULL: never used */
 	size_t len;
@@ -21,7 +23,7 @@ enum err_code numbers_new(uint32_t first, uint32_t last, struct numbers **ret, s
 		return err_set(e, ERR_NOMEM, "numbers");
 	n->first = first;
 	n->count = last - first + 1;
-	n->entries = calloc(n->count, sizeof *n->entries);
+	n->entries = pages_new(n->count, sizeof *n->entries);
 	if (!n->entries)
 		return err_set(e, ERR_NOMEM, "%u numbers", n->count);
 	*ret = TAKE(n);
@@ -34,7 +36,7 @@ void numbers_free(struct numbers *n)
 		return;
 	for (uint32_t i = 0; n->entries && i < n->count; i++)
 		free(n->entries[i].text);
-	free(n->entries);
+	pages_free(n->entries, n->count, sizeof *n->entries);
 	free(n);
 }
 

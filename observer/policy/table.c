@@ -5,6 +5,7 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
+#include "base/pages.h"
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
@@ -17,7 +18,7 @@ enum {
 	CACHE_LINE = 64,
 	WAYS = 4,
 	ANSWER_SETS = 4096,
-	ROWS_BYTES = 8 << 20, /* only what is used becomes memory */
+	ROWS_BYTES = 8 << 20,
 	ROWS_MIN = 64,
 	TEXT_BYTES = 2 << 20, /* of answers */
 	TEXT_OF_ONE = 16384,
@@ -126,9 +127,9 @@ enum err_code policy_table_new(const struct flow_dict *dict, struct policy_table
 		return err_set(e, ERR_NOMEM, "policy table");
 	*t = (struct policy_table){ .dict = dict };
 	(void)pthread_mutex_init(&t->mx, NULL);
-	t->answers = calloc((size_t)ANSWER_SETS * WAYS, sizeof *t->answers);
-	t->rows = calloc(1, ROWS_BYTES);
-	t->texts = malloc(TEXT_BYTES);
+	t->answers = pages_new((size_t)ANSWER_SETS * WAYS, sizeof *t->answers);
+	t->rows = pages_new(1, ROWS_BYTES);
+	t->texts = pages_new(1, TEXT_BYTES);
 	t->scratch = buf_fixed(t->scratch_bytes, sizeof t->scratch_bytes);
 	if (!t->answers || !t->rows || !t->texts)
 		return err_set(e, ERR_NOMEM, "policy table");
@@ -152,9 +153,9 @@ void policy_table_free(struct policy_table *t)
 		return;
 	free_versions(t->newest);
 	(void)pthread_mutex_destroy(&t->mx);
-	free(t->answers);
-	free(t->rows);
-	free(t->texts);
+	pages_free(t->answers, (size_t)ANSWER_SETS * WAYS, sizeof *t->answers);
+	pages_free(t->rows, 1, ROWS_BYTES);
+	pages_free(t->texts, 1, TEXT_BYTES);
 	free(t);
 }
 

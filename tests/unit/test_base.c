@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/net.h"
+#include "base/pages.h"
 #include "base/signals.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -68,6 +69,33 @@ static void numbers_are_read_whole_or_refused(void **state)
 	assert_true(parse_u64(STR("18446744073709551615"), UINT64_MAX, &big));
 	assert_true(big == UINT64_MAX);
 	assert_false(parse_u64(STR("18446744073709551616"), UINT64_MAX, &big));
+}
+
+static void pages_are_zero_and_can_be_written_from_end_to_end(void **state)
+{
+	static const size_t sizes[][2] = {
+		{ 0, 8 }, { 1, 1 }, { 1, 4096 }, { 4097, 1 }, { 1000, 248 }
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		size_t bytes = sizes[i][0] * sizes[i][1];
+		char *p = pages_new(sizes[i][0], sizes[i][1]);
+
+		assert_non_null(p);
+		for (size_t at = 0; at < bytes; at++) {
+			assert_int_equal(p[at], 0);
+			p[at] = 1;
+		}
+		pages_free(p, sizes[i][0], sizes[i][1]);
+	}
+	pages_free(NULL, 1, 1);
+}
+
+static void pages_of_more_bytes_than_there_are_numbers_are_refused(void **state)
+{
+	(void)state;
+	assert_null(pages_new(SIZE_MAX / 2, 3));
 }
 
 static void split_yields_every_piece_empty_ones_too(void **state)
@@ -425,6 +453,8 @@ int main(void)
 		cmocka_unit_test(an_address_is_local_only_if_nobody_else_can_reach_it),
 		cmocka_unit_test(a_watched_file_is_noticed_when_it_is_written_replaced_or_removed),
 		cmocka_unit_test(a_signal_is_an_event),
+		cmocka_unit_test(pages_are_zero_and_can_be_written_from_end_to_end),
+		cmocka_unit_test(pages_of_more_bytes_than_there_are_numbers_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

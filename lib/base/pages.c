@@ -1,0 +1,34 @@
+#include "base/pages.h"
+
+#include <sys/mman.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define BY_MALLOC 1 /* where it is written past its end, that is found */
+#elif defined(__has_feature)
+#define BY_MALLOC __has_feature(address_sanitizer)
+#else
+#define BY_MALLOC 0
+#endif
+
+void *pages_new(size_t count, size_t bytes)
+{
+	size_t total;
+
+	if (__builtin_mul_overflow(count, bytes, &total))
+		return NULL;
+	if (BY_MALLOC)
+		return calloc(1, total ? total : 1);
+	void *p = mmap(NULL, total ? total : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void pages_free(void *p, size_t count, size_t bytes)
+{
+	size_t total = count * bytes; /* it did not overflow when it was made */
+
+	if (BY_MALLOC)
+		free(p);
+	else if (p)
+		(void)munmap(p, total ? total : 1);
+}

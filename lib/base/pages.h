@@ -1,0 +1,18 @@
+/*
+ * pages - zeroed memory of which only what is used counts.
+ *
+ * For tables that are made as large as they may ever become: their pages become real when they are
+ * first written. calloc promises no such thing. It hands out pieces that others have used, too, and
+ * then every page is written at once; which of the two it is depends on what was freed before.
+ */
+#ifndef TYCHO_BASE_PAGES_H
+#define TYCHO_BASE_PAGES_H
+
+#include "base/own.h"
+
+/* @count * @bytes of zeros; NULL when memory is short, or the product too large. */
+void *pages_new(size_t count, size_t bytes);
+/* @p as pages_new gave it for the same size; NULL is a no-op. */
+void pages_free(void *p, size_t count, size_t bytes);
+
+#endif
