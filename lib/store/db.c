@@ -229,6 +229,13 @@ enum err_code db_begin(struct db *db, struct err *e)
 	return db_run(db, e, sql, NULL, 0);
 }
 
+enum err_code db_begin_reading(struct db *db, struct err *e)
+{
+	static const char sql[] = "BEGIN";
+
+	return db_run(db, e, sql, NULL, 0);
+}
+
 enum err_code db_commit(struct db *db, struct err *e)
 {
 	static const char sql[] = "COMMIT";

@@ -81,6 +81,8 @@ MUST_CHECK enum err_code db_number(struct db *db, const char *sql, uint64_t othe
 				   uint64_t *ret, struct err *e);
 
 MUST_CHECK enum err_code db_begin(struct db *db, struct err *e);
+/* For several questions: the file is locked once for all of them. Ends with db_rollback. */
+MUST_CHECK enum err_code db_begin_reading(struct db *db, struct err *e);
 MUST_CHECK enum err_code db_commit(struct db *db, struct err *e);
 void db_rollback(struct db *db);
 

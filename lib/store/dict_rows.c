@@ -244,7 +244,9 @@ static enum err_code settle(struct dict_rows *d, struct db *db, enum dict_kind k
 	if (code != ERR_OK)
 		return code;
 	uint32_t stored = d->kinds[kind].slots[id].stored;
-	if (!stored)
+	if (!stored && sqlite3_get_autocommit(db->h))
+		code = db_begin_reading(db, e); /* others will follow: new names come in crowds */
+	if (!stored && code == ERR_OK)
 		code = find(db, kind, wire, hash_bytes(wire.p, wire.len, 0), &stored, e);
 	if (code == ERR_OK)
 		code = make_due(d, kind, id, e);
@@ -301,6 +303,7 @@ enum err_code dict_rows_store(struct dict_rows *d, struct db *db, struct flow *f
 			f->kernel_reason = reason > UINT16_MAX ? 0 : (uint16_t)reason;
 		}
 	}
+	db_rollback(db); /* of what settle began to read */
 	return code;
 }
 

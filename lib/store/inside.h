@@ -300,10 +300,11 @@ struct store {
 	struct dict_rows rows;
 	struct edges *edges;
 	struct open_block block;
-	struct segment_encoder *encoder, *merger;
+	struct segment_encoder *encoder;
+	struct segment_encoder *merger; /* while segments are merged */
 	struct flow_zone *zone, *merge_zone;
 	struct chain_block *tree;
-	struct segment *segment;             /* for merging */
+	struct segment *segment;             /* while segments are merged, or edges recovered */
 	struct flow *scratch;                /* STORE_CHUNK */
 	struct buf bytes, zone_bytes, piece; /* the last: of a shelf */
 	struct wall_ns last_now;             /* what the caller passed last */

@@ -15,6 +15,7 @@ enum {
 	LOOK = 96,                          /* segments looked at, and merged at once, at most */
 	LARGE = STORE_MERGED_FLOWS * 3 / 8, /* is left as it is: little would be gained */
 	MERGED_BYTES = 4 << 20,
+	SEGMENT_LEVEL_GOOD = 3, /* of zstd, for what stays */
 };
 
 static uint64_t hour_of(struct wall_ns t)
@@ -79,6 +80,25 @@ static struct plan plan(const struct segment_row *rows, size_t n, struct wall_ns
 	return (struct plan){ 0 };
 }
 
+/* What merging and sorting work with, some MB after a large segment. It is there while one is made
+ * and no longer: that is some ten ms of a quarter of a minute at least. */
+static enum err_code tools_take(struct store *s, struct err *e)
+{
+	enum err_code code = segment_encoder_new(SEGMENT_LEVEL_GOOD, &s->merger, e);
+
+	return code == ERR_OK ? segment_new(&s->segment, e) : code;
+}
+
+static void tools_leave(struct store *s)
+{
+	segment_encoder_free(TAKE(s->merger));
+	segment_free(TAKE(s->segment));
+	buf_done(&s->bytes);
+	buf_done(&s->piece);
+	s->bytes = buf_init(STORE_SEGMENT_BYTES);
+	s->piece = buf_init(STORE_SEGMENT_BYTES);
+}
+
 /* Adds the records of the segment in s->bytes to the one that is made. */
 static enum err_code add_segment(struct store *s, const struct segment_row *row, struct err *e)
 {
@@ -108,7 +128,6 @@ static enum err_code merge(struct store *s, const struct segment_row *rows, cons
 	*made = rows[p->from];
 	made->count = made->blocks = made->untimed = 0;
 	made->level = p->level;
-	segment_encoder_reset(s->merger);
 	flow_zone_reset(s->merge_zone);
 	for (size_t i = p->from; code == ERR_OK && i < p->from + p->count; i++) {
 		const struct segment_row *row = &rows[i];
@@ -188,7 +207,9 @@ bool merge_portion(struct store *s, struct wall_ns now)
 		return false;
 	if (p.count == 1 && p.level == STORE_LEVEL_DONE)
 		return set_level(s, rows[p.from].first_seq, &e) == ERR_OK;
-	enum err_code code = db_begin(&s->db, &e);
+	enum err_code code = tools_take(s, &e);
+	if (code == ERR_OK)
+		code = db_begin(&s->db, &e);
 	if (code == ERR_OK && p.count == 1) {
 		made = rows[bad = p.from];
 		code = segment_shelve(s, &made, &e);
@@ -198,6 +219,7 @@ bool merge_portion(struct store *s, struct wall_ns now)
 	}
 	if (code == ERR_OK)
 		code = db_commit(&s->db, &e);
+	tools_leave(s);
 	if (code == ERR_OK) {
 		count_merge(s, rows, &p, made.bytes);
 		return true;
@@ -266,6 +288,7 @@ enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e)
 		code = dict_back_new(s->dict, &back, e);
 	if (code != ERR_OK)
 		return code;
+	code = segment_new(&s->segment, e);
 	for (uint64_t at = from_seq; code == ERR_OK;) {
 		sqlite3_stmt *st =
 			DB_ASK(&s->db,
@@ -284,5 +307,6 @@ enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e)
 		at = row.last_seq + 1;
 	}
 	dict_back_free(back);
+	tools_leave(s);
 	return code;
 }

@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/pages.h"
+
 enum {
 	SEAL_FLOWS = 65536,
 	SEGMENT_LEVEL_FAST = 1, /* of zstd, for what is sealed: it is soon written again */
-	SEGMENT_LEVEL_GOOD = 3, /* for what stays */
 	ALIVE_S = 10,           /* a quiet store says so often that it lives */
 	DAMAGE_MOST = 3,        /* writes in a row that fail so: another file is begun */
 };
@@ -30,7 +31,7 @@ static void store_free(struct store *s)
 	flow_zone_free(s->merge_zone);
 	chain_block_free(s->tree);
 	segment_free(s->segment);
-	free(s->scratch);
+	pages_free(s->scratch, STORE_CHUNK, sizeof *s->scratch);
 	buf_done(&s->bytes);
 	buf_done(&s->zone_bytes);
 	buf_done(&s->piece);
@@ -46,14 +47,10 @@ static enum err_code make_parts(struct store *s, struct err *e)
 {
 	s->node = str_dup(str_of(s->config.node));
 	s->version = str_dup(str_of(s->config.version));
-	s->scratch = calloc(STORE_CHUNK, sizeof *s->scratch);
+	s->scratch = pages_new(STORE_CHUNK, sizeof *s->scratch);
 	if (!s->node || !s->version || !s->scratch)
 		return err_set(e, ERR_NOMEM, "store");
 	enum err_code code = segment_encoder_new(SEGMENT_LEVEL_FAST, &s->encoder, e);
-	if (code == ERR_OK)
-		code = segment_encoder_new(SEGMENT_LEVEL_GOOD, &s->merger, e);
-	if (code == ERR_OK)
-		code = segment_new(&s->segment, e);
 	if (code == ERR_OK)
 		code = flow_zone_new(&s->zone, e);
 	if (code == ERR_OK)

@@ -14,9 +14,13 @@
 #include "flow/wire.h"
 
 enum {
-	BATCH = 2048,       /* records read at once */
-	LOOK_MS = 20,       /* at the log, when it was found empty */
-	TEND_EVERY_MS = 250 /* for what becomes old by itself */
+	BATCH = 2048, /* records read at once */
+	/* When the log was found empty it is looked at again after as long as a sudden flood of
+	 * this many records a millisecond needs for half of it. */
+	FLOOD_A_MS = 50,
+	LOOK_MS_LEAST = 10,
+	LOOK_MS_MOST = 100,
+	TEND_EVERY_MS = 1000 /* for what becomes old by itself */
 };
 
 struct keep {
@@ -35,6 +39,7 @@ struct keep {
 	pthread_mutex_t policies_mx;
 	struct keep_policies
 		*policies; /* guarded by policies_mx: given, not told yet; may be NULL */
+	int look_ms;       /* immutable after start */
 	int stop_fd;
 	pthread_t thread;
 	bool running;
@@ -242,7 +247,7 @@ static void *keep_main(void *arg)
 		if (!busy)
 			busy = tend(k, now);
 		struct pollfd fd = { .fd = k->stop_fd, .events = POLLIN };
-		if (poll(&fd, 1, busy ? 0 : LOOK_MS) < 0 && errno != EINTR) {
+		if (poll(&fd, 1, busy ? 0 : k->look_ms) < 0 && errno != EINTR) {
 			log_error("the keeper stops: poll failed", "errno=%d", errno);
 			return NULL;
 		}
@@ -254,6 +259,13 @@ static void *keep_main(void *arg)
 	note_policies(k, wall_now());
 	sign(k, wall_now(), true);
 	return NULL;
+}
+
+static int look_ms(const struct flow_log *log)
+{
+	uint64_t ms = flow_log_counts(log).capacity / 2 / FLOOD_A_MS;
+
+	return ms < LOOK_MS_LEAST ? LOOK_MS_LEAST : ms < LOOK_MS_MOST ? (int)ms : LOOK_MS_MOST;
 }
 
 enum err_code keep_new(const struct keep_config *config, struct keep **ret, struct err *e)
@@ -269,6 +281,7 @@ enum err_code keep_new(const struct keep_config *config, struct keep **ret, stru
 			    .agent = config->agent,
 			    .cursor = flow_log_range(config->log).oldest,
 			    .last = wall_now(),
+			    .look_ms = look_ms(config->log),
 			    .stop_fd = eventfd(0, EFD_CLOEXEC) };
 	(void)pthread_mutex_init(&k->policies_mx, NULL);
 	if (k->stop_fd < 0)
