@@ -9,7 +9,6 @@
  *	tycho-upstream   a Hubble server's flows ──► capture, if one is followed
  */
 #include <errno.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +27,7 @@
 #include "observer/host.h"
 #include "observer/keep/keep.h"
 #include "observer/kubernetes/kubernetes.h"
+#include "observer/lean.h"
 #include "observer/log/epoch.h"
 #include "observer/name/file.h"
 #include "observer/options.h"
@@ -519,13 +519,6 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 	return telemetry_new(&config, &ob->telemetry, e);
 }
 
-/* What was read to its end, endpoint file and kernel types, took many times the memory that is left
- * of it, and the C library would keep the difference: 12 MB with 5,000 endpoints. */
-static void give_memory_back(void)
-{
-	(void)malloc_trim(0);
-}
-
 static void reread_endpoints(struct observer *ob)
 {
 	struct err e;
@@ -536,7 +529,7 @@ static void reread_endpoints(struct observer *ob)
 	if (code == ERR_OK) {
 		log_info("endpoints reread", "file=%s", LOG_QUOTE(ob->o.endpoints));
 		agent_tell(ob->agent, "endpoints-reloaded", "{}");
-		give_memory_back();
+		lean_heap();
 	} else if (code != ERR_AGAIN) {
 		log_warn("endpoints not reread; the old ones stay", "err=%s", LOG_QUOTE(e.msg));
 	}
@@ -553,7 +546,7 @@ static void reread_policies(struct observer *ob)
 		tell_policies(ob, "policies reread");
 		agent_tell(ob->agent, "policies-reloaded", "{}");
 		keep_policies(ob);
-		give_memory_back();
+		lean_heap();
 	} else if (code != ERR_AGAIN) {
 		log_warn("policies not reread; the old ones stay", "err=%s", LOG_QUOTE(e.msg));
 	}
@@ -620,8 +613,9 @@ static enum err_code observe(struct observer *ob, struct err *e)
 			return code;
 	}
 	agent_tell_started(ob->agent, wall_now());
-	give_memory_back();
 	evidence_announce(ob->evidence);
+	lean_heap();
+	lean_image();
 	serve_tell_ready(&ob->o.serve, &ob->o.common, "observing", ob->node_name, ob->server,
 			 ob->telemetry ? telemetry_port(ob->telemetry) : 0);
 	serve(ob);
@@ -641,6 +635,7 @@ int main(int argc, char **argv)
 	}
 	if (opt_is_answered(&obs_program, &ob.o.common))
 		return 0;
+	lean_start();
 	log_set_level(ob.o.common.log_level);
 	if (!ob.o.serve.listen_count) {
 		paths_default_listen(default_listen);
