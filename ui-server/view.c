@@ -32,8 +32,9 @@ enum {
 };
 #define STATUS_TIMEOUT_NS (2 * NS_PER_S)
 #define PAUSE_MIN_NS (250 * NS_PER_MS)
-#define PAUSE_MAX_NS (1 * NS_PER_S) /* asking costs next to nothing while there is no connection   \
-				     */
+#define PAUSE_MAX_NS                                                                               \
+	(1 * NS_PER_S) /* asking costs next to nothing while there is no connection                \
+			*/
 
 static const struct ui_map_limits map_limits = { CARDS_MOST, EDGES_MOST, ADDRESSES_MOST };
 

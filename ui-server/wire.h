@@ -14,7 +14,7 @@ enum ui_wire {
 	UI_WIRE_ASK_FILTERS = 64, /* filters */
 	UI_WIRE_PAGES = 512, /* pages */
 	UI_WIRE_VIEWS = 32, /* views */
-	UI_WIRE_ROWS = 1000, /* flows */
+	UI_WIRE_ROWS = 1500, /* flows */
 	UI_WIRE_ROWS_REFUSED = 500, /* flows */
 	UI_WIRE_PULSE_SECONDS = 300, /* steps */
 	UI_WIRE_REASONS = 3, /* names */

@@ -1,0 +1,125 @@
+// The page in headless Chromium before a busy cluster (ui_sim.c): 500 workloads, 5,000 edges, 5,000 flows a second. Frames while
+// panning, the lag, and how the heap grows over a run: TYCHO_BENCH_PAGE_S seconds, 60 if it is not set.
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Stage } from "../web/stage.mjs";
+
+const BIN = join(process.env.TYCHO_BUILD ?? "build", "bin");
+const RUN_S = Number(process.env.TYCHO_BENCH_PAGE_S ?? 60);
+const [WORKLOADS, EDGES, RATE] = [500, 5000, 5000];
+const [PAN_S, SAMPLE_S, WAIT_MS] = [8, 5, 120_000];
+const MIB = 1 << 20;
+
+const figure = (what, measured, unit, bound = "-", budget = "-") =>
+	console.log(["figure", what, Number(measured.toPrecision(6)), unit, bound, budget].join("\t"));
+const median = (list) => list.toSorted?.((a, b) => a - b)[list.length >> 1] ?? [...list].sort((a, b) => a - b)[list.length >> 1];
+
+function simulator() {
+	const child = spawn(join(BIN, "ui_sim"), [WORKLOADS, EDGES, RATE, "batched"].map(String), {
+		stdio: ["pipe", "pipe", "inherit"],
+	});
+	return new Promise((resolve, reject) => {
+		child.once("exit", () => reject(new Error("ui_sim ended")));
+		createInterface(child.stdout).once("line", (line) =>
+			resolve({ address: line.split(" ")[1], stop: () => child.stdin.end() }),
+		);
+	});
+}
+
+// Drags the map's ground to and fro. Frames are those that the browser gave; drawings, those in which the map was drawn anew.
+async function pan(page) {
+	const box = await page.locator(".canvas").boundingBox();
+	const [x, y] = [box.x + 6, box.y + box.height / 2];
+	await page.evaluate(() => {
+		const seen = (window.seen = { times: [], drawings: 0 });
+		const cy = document.querySelector(".canvas")._cyreg.cy;
+		cy.on("render.bench", () => seen.drawings++);
+		const step = (time) => {
+			seen.times.push(time);
+			seen.next = requestAnimationFrame(step);
+		};
+		seen.next = requestAnimationFrame(step);
+	});
+	await page.mouse.move(x, y);
+	await page.mouse.down();
+	const start = performance.now();
+	for (let i = 0; performance.now() - start < PAN_S * 1000; i++)
+		await page.mouse.move(x + (Math.floor(i / 40) % 2 ? 40 - (i % 40) : i % 40) * 4, y + (i % 7));
+	await page.mouse.up();
+	return page.evaluate(() => {
+		const { times, drawings, next } = window.seen;
+		cancelAnimationFrame(next);
+		document.querySelector(".canvas")._cyreg.cy.off("render.bench");
+		const spans = times.slice(1).map((t, i) => t - times[i]);
+		const seconds = (times.at(-1) - times[0]) / 1000;
+		return { frames: spans.length / seconds, drawings: drawings / seconds, spans };
+	});
+}
+
+function tell(what, { frames, drawings, spans }) {
+	figure(`${what}: frames while panning`, frames, "/s", "at least", 30);
+	figure("the same: of which drew the map", drawings, "/s");
+	figure("the same: 95 of 100 frames within", [...spans].sort((a, b) => a - b)[Math.floor(spans.length * 0.95)], "ms");
+	figure("the same: the longest", Math.max(...spans), "ms");
+}
+
+const graph = (page) =>
+	page.evaluate(() => {
+		const cy = document.querySelector(".canvas")._cyreg.cy;
+		return { nodes: cy.nodes(".card").length, lines: cy.edges().length };
+	});
+
+const fact = (page, name) =>
+	page.evaluate((f) => document.querySelector(`[data-fact=${f}]`)?.textContent ?? "", name);
+
+async function heap(session) {
+	await session.send("HeapProfiler.collectGarbage");
+	return (await session.send("Runtime.getHeapUsage")).usedSize / MIB;
+}
+
+const stage = new Stage();
+const sim = await simulator();
+try {
+	const ui = await stage.ui(sim.address);
+	const browser = await stage.browser();
+	const page = await browser.newPage();
+	page.setDefaultTimeout(WAIT_MS);
+	const session = await browser.newCDPSession(page);
+	await session.send("HeapProfiler.enable");
+	const began = performance.now();
+	await page.goto(ui.address);
+	await page.waitForFunction(() => document.querySelector(".canvas")?._cyreg?.cy.nodes(".card").length >= 25);
+	figure(`${WORKLOADS} workloads, ${EDGES} edges: to the map, folded by namespace`, (performance.now() - began) / 1000, "s");
+	const folded = await graph(page);
+	tell(`folded: ${folded.nodes} cards, ${folded.lines} lines`, await pan(page));
+
+	const unfolding = performance.now();
+	await page.evaluate(() => {
+		const cy = document.querySelector(".canvas")._cyreg.cy;
+		cy.nodes(".card").forEach((n) => n.emit("tap"));
+	});
+	await page.waitForFunction((n) => document.querySelector(".canvas")._cyreg.cy.nodes(".card").length >= n, WORKLOADS);
+	figure("all unfolded, laid out and drawn after", (performance.now() - unfolding) / 1000, "s");
+	const open = await graph(page);
+	tell(`all shown: ${open.nodes} cards, ${open.lines} lines`, await pan(page));
+
+	const sizes = [];
+	const end = performance.now() + RUN_S * 1000;
+	let lag = 0;
+	for (let i = 0; performance.now() < end || sizes.length < 4; i++) {
+		await page.waitForTimeout(SAMPLE_S * 1000); // this is no test
+		sizes.push(await heap(session));
+		const [, number, unit] = /([\d.]+) ?(ms|s)/.exec(await fact(page, "lag")) ?? [0, 0, "ms"];
+		lag = Math.max(lag, unit === "s" ? number * 1000 : Number(number));
+	}
+	const quarter = Math.max(1, sizes.length >> 2);
+	const [first, last] = [median(sizes.slice(0, quarter)), median(sizes.slice(-quarter))];
+	figure(`heap after ${Math.round((sizes.length * SAMPLE_S) / 6) / 10} min of ${RATE} flows/s`, last, "MiB");
+	figure("the same: grown since its first quarter", last - first, "MiB", "at most", 4);
+	figure("the same: flows to page, the most seen", lag, "ms");
+	console.error(`left out: ${await fact(page, "left-out")}, flows: ${await fact(page, "flows")}`);
+} finally {
+	await stage.close();
+	sim.stop();
+}
