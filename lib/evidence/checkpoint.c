@@ -94,7 +94,7 @@ enum err_code checkpoints_last(struct checkpoints *c, struct wall_ns now, struct
 {
 	/* What cannot be sealed is lost and told by the store; what is there is signed all the
 	 * same. */
-	enum err_code sealed = store_seal(c->config.store, now, e), made = make(c, now, e);
+	enum err_code stopped = store_stop(c->config.store, now, e), made = make(c, now, e);
 
-	return sealed != ERR_OK ? sealed : made;
+	return stopped != ERR_OK ? stopped : made;
 }

@@ -49,8 +49,8 @@ uint64_t checkpoints_made(const struct checkpoints *c);
 /* Once a loop pass: makes one if it is due. A failure is told each time; the next pass tries again
  * after a second. */
 MUST_CHECK enum err_code checkpoints_tick(struct checkpoints *c, struct wall_ns now, struct err *e);
-/* Before the store is closed: seals, and makes one. (The stop entry that store_close writes behind
- * it is covered by the first checkpoint of the next run.) */
+/* Before the store is closed: stops it, and makes one over all that it holds, its stop entry
+ * included. */
 MUST_CHECK enum err_code checkpoints_last(struct checkpoints *c, struct wall_ns now, struct err *e);
 
 #endif

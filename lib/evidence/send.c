@@ -25,7 +25,8 @@ struct evidence_sender {
 	struct target targets[SENDER_TARGETS];
 	size_t target_count;
 	char *ca_file; /* NULL: the system's */
-	CURL *curl;    /* sender thread */
+	unsigned timeout_ms;
+	CURL *curl; /* sender thread */
 
 	pthread_t thread;
 	bool has_thread;
@@ -79,7 +80,7 @@ static enum err_code to_http(struct evidence_sender *s, const char *url, struct 
 	(void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, line.p);
 	(void)curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)line.len);
 	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)s->timeout_ms);
 	(void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, swallow);
 	(void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
@@ -106,8 +107,7 @@ static enum err_code deliver(struct evidence_sender *s, const struct target *t, 
 	case TO_FILE:
 		return to_file(t->where, line, e); /* with its newline */
 	case TO_SYSLOG:
-		send_to_syslog(line);
-		return ERR_OK;
+		return send_to_syslog(t->where, line, s->timeout_ms, e);
 	case TO_HTTP:
 		return to_http(s, t->where, line, e);
 	}
@@ -202,6 +202,14 @@ static void *run(void *arg)
 
 /* --- life --- */
 
+/* Of "syslog:/path" and "syslog://host:port". */
+static const char *syslog_where(const char *text)
+{
+	static const char far[] = "syslog://";
+
+	return text + (strncmp(text, far, strlen(far)) == 0 ? strlen(far) : strlen("syslog:"));
+}
+
 static enum err_code read_target(struct target *t, const char *text, struct err *e)
 {
 	struct str s = str_of(text);
@@ -212,6 +220,11 @@ static enum err_code read_target(struct target *t, const char *text, struct err 
 	t->where = t->text;
 	if (str_eq(s, STR("syslog"))) {
 		t->kind = TO_SYSLOG;
+		t->where = "/dev/log";
+	} else if (str_has_prefix(s, STR("syslog:/")) &&
+		   syslog_where_is_valid(syslog_where(t->text))) {
+		t->kind = TO_SYSLOG;
+		t->where = syslog_where(t->text);
 	} else if (str_has_prefix(s, STR("file:")) && s.len > strlen("file:")) {
 		t->kind = TO_FILE;
 		t->where = t->text + strlen("file:");
@@ -220,15 +233,15 @@ static enum err_code read_target(struct target *t, const char *text, struct err 
 	} else {
 		return err_set(
 			e, ERR_INVALID,
-			"checkpoints cannot be sent to '%s': file:/path, syslog, http://… or "
-			"https://… are known",
+			"checkpoints cannot be sent to '%s': file:/path, syslog, syslog:/path, "
+			"syslog://host:port, http://… and https://… are known",
 			text);
 	}
 	return ERR_OK;
 }
 
-enum err_code evidence_sender_new(const char *const *targets, size_t target_count,
-				  const char *ca_file, struct evidence_sender **ret, struct err *e)
+enum err_code evidence_sender_new(const struct evidence_sender_config *config,
+				  struct evidence_sender **ret, struct err *e)
 {
 	AUTO(evidence_sender_free) struct evidence_sender *s = calloc(1, sizeof *s);
 	pthread_condattr_t attr;
@@ -240,14 +253,15 @@ enum err_code evidence_sender_new(const char *const *targets, size_t target_coun
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&s->cond, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	if (target_count > SENDER_TARGETS)
+	s->timeout_ms = config->timeout_ms ? config->timeout_ms : TIMEOUT_MS;
+	if (config->target_count > SENDER_TARGETS)
 		return err_set(e, ERR_INVALID, "checkpoints are sent to at most %d targets",
 			       SENDER_TARGETS);
-	if (ca_file && !(s->ca_file = str_dup(str_of(ca_file))))
+	if (config->ca_file && !(s->ca_file = str_dup(str_of(config->ca_file))))
 		return err_set(e, ERR_NOMEM, "sender of checkpoints");
-	for (; s->target_count < target_count; s->target_count++) {
-		enum err_code code =
-			read_target(&s->targets[s->target_count], targets[s->target_count], e);
+	for (; s->target_count < config->target_count; s->target_count++) {
+		enum err_code code = read_target(&s->targets[s->target_count],
+						 config->targets[s->target_count], e);
 		if (code != ERR_OK) {
 			free(s->targets[s->target_count].text);
 			return code;

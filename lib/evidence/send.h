@@ -7,8 +7,9 @@
  *          turn; it logs what fails, once per target until it works again.
  * Loss     a line that a target did not take is tried again with the next one and each second, in
  *          order; at most @QUEUE lines wait per target. What is dropped then is counted and logged.
- * File     appended and synced, 0640; syslog(3) with facility daemon, level notice; POST with
- *          content type application/json, one line each, any status from 200 to 299 is yes.
+ * File     appended and synced, 0640.
+ * syslog   send_syslog.h: this machine's daemon, another socket, or a host by TCP.
+ * POST     content type application/json, one line each, any status from 200 to 299 is yes.
  */
 #ifndef TYCHO_EVIDENCE_SEND_H
 #define TYCHO_EVIDENCE_SEND_H
@@ -20,11 +21,17 @@ enum { SENDER_QUEUE = 1024, SENDER_TARGETS = 8 };
 
 struct evidence_sender;
 
-/* @targets: "file:/path", "syslog", "http://…", "https://…". @ca_file: of https, NULL: the
- * system's. ERR_INVALID: no such target. */
-MUST_CHECK enum err_code evidence_sender_new(const char *const *targets, size_t count,
-					     const char *ca_file, struct evidence_sender **ret,
-					     struct err *e);
+struct evidence_sender_config {
+	/* "file:/path", "syslog" (/dev/log), "syslog:/path", "syslog://host:port", "http://…",
+	 * "https://…" */
+	const char *const *targets;
+	size_t target_count;
+	const char *ca_file; /* of https; NULL: the system's */
+	unsigned timeout_ms; /* of one attempt over a network; 0: 5 s */
+};
+/* @config is copied. ERR_INVALID: no such target. */
+MUST_CHECK enum err_code evidence_sender_new(const struct evidence_sender_config *config,
+					     struct evidence_sender **ret, struct err *e);
 /* Gives what is queued two seconds, then ends the thread. NULL is a no-op. */
 void evidence_sender_free(struct evidence_sender *s);
 AUTO_DEFINE(struct evidence_sender, evidence_sender_free);

@@ -311,6 +311,7 @@ struct store {
 	struct wall_ns alive;                /* when the file was last written */
 	struct wall_ns tried;   /* when it was last tried to open it, or to write without a block */
 	bool start_due;         /* the start entry is not written yet */
+	bool stopped;           /* the stop entry is, and nothing came behind it */
 	uint64_t first_seq;     /* of this run */
 	unsigned damage_streak; /* writes in a row that found the file broken */
 

@@ -128,7 +128,8 @@ void store_close(struct store *s, struct wall_ns now)
 {
 	if (!s)
 		return;
-	(void)!seal(s, now, true, NULL);
+	if (!s->stopped || gaps_count(&s->gaps))
+		(void)!seal(s, now, true, NULL);
 	store_free(s);
 }
 
@@ -458,6 +459,14 @@ static enum err_code seal(struct store *s, struct wall_ns now, bool last, struct
 enum err_code store_seal(struct store *s, struct wall_ns now, struct err *e)
 {
 	return s->block.count ? seal(s, now, false, e) : ERR_OK;
+}
+
+enum err_code store_stop(struct store *s, struct wall_ns now, struct err *e)
+{
+	enum err_code code = seal(s, now, true, e);
+
+	s->stopped = code == ERR_OK;
+	return code;
 }
 
 /* --- putting ------------------------------------------------------------------------------ */

@@ -48,7 +48,10 @@ struct store_config {
  * its last block to @now) and begins this run in the chain. */
 MUST_CHECK enum err_code store_open(const struct store_config *config, struct wall_ns now,
 				    uint64_t first_seq, struct store **ret, struct err *e);
-/* Seals what is open and writes the stop entry. NULL is a no-op. */
+/* Seals what is open and writes the stop entry, so that a checkpoint can cover that, too; close is
+ * all that may follow. */
+MUST_CHECK enum err_code store_stop(struct store *s, struct wall_ns now, struct err *e);
+/* Stops, unless that is done. NULL is a no-op. */
 void store_close(struct store *s, struct wall_ns now);
 
 /* --- writing ------------------------------------------------------------------------------- */

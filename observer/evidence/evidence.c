@@ -21,10 +21,12 @@ enum err_code evidence_new(const struct evidence_config *config, struct evidence
 	if (!ev)
 		return err_set(e, ERR_NOMEM, "evidence");
 	ev->config = *config;
+	const struct evidence_sender_config sender = { .targets = config->targets,
+						       .target_count = config->target_count,
+						       .ca_file = config->ca_file };
 	enum err_code code = evidence_key_open(config->key_file, true, &ev->key, e);
 	if (code == ERR_OK && config->target_count)
-		code = evidence_sender_new(config->targets, config->target_count, config->ca_file,
-					   &ev->sender, e);
+		code = evidence_sender_new(&sender, &ev->sender, e);
 	const struct checkpoints_config checkpoints = {
 		.store = config->store, .key = ev->key, .node = config->node, .sender = ev->sender
 	};

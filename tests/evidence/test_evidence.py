@@ -5,15 +5,19 @@ import http.server
 import json
 import os
 import shutil
+import signal
+import socketserver
 import sqlite3
+import ssl
 import subprocess
-import sys
 import threading
 import time
+import urllib.request
 
 import pytest
 
 import observer
+import pki
 import wire
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -141,6 +145,113 @@ def test_wrong_words_are_one_sentence(tmp_path):
     assert 'which bundle' in tycho('evidence', 'verify', code=1)
     (tmp_path / 'no').write_text('no bundle, but long enough to have a sum at its end, had it one')
     assert 'no sum at its end' in tycho('evidence', 'verify', str(tmp_path / 'no'), code=1)
+
+
+# --- checkpoints sent away
+
+class Secure(http.server.BaseHTTPRequestHandler):
+    """Refuses the first, takes the rest."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers['Content-Length'])).decode()
+        self.server.asked += 1
+        if self.server.asked > 1:
+            self.server.lines.append(body)
+        self.send_response(204 if self.server.asked > 1 else 503)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+class Far(socketserver.StreamRequestHandler):
+    """A syslog daemon: frames with their length in front."""
+
+    def handle(self):
+        length = b''
+        while not length.endswith(b' '):
+            length += self.rfile.read(1)
+        frame = self.rfile.read(int(length)).decode()
+        assert frame.startswith('<29>1 ') and self.rfile.read() == b''
+        self.server.lines.append(frame + '\n')
+
+
+class Local(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.server.lines.append(self.request[0].decode() + '\n')
+
+
+@pytest.fixture
+def receivers(tmp_path):
+    """{target: server}; what a server took is in its lines."""
+    pair = pki.Authority(tmp_path, 'ca').issue('receiver')
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    secure = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Secure)
+    secure.socket = context.wrap_socket(secure.socket, server_side=True)
+    far = socketserver.ThreadingTCPServer(('127.0.0.1', 0), Far)
+    local = socketserver.UnixDatagramServer(str(tmp_path / 'log'), Local)
+    made = {'https://localhost:%d/in' % secure.server_address[1]: secure, 'syslog://127.0.0.1:%d' % far.server_address[1]: far,
+            'syslog:' + str(tmp_path / 'log'): local}
+    for server in made.values():
+        server.lines, server.asked = [], 0
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield made
+    for server in made.values():
+        server.shutdown()
+        server.server_close()
+
+
+def test_every_copy_of_the_checkpoints_proves_another_past_wrong(receivers, tmp_path):
+    copies = {target: str(tmp_path / ('kept-%d' % i)) for i, target in enumerate(receivers)}
+    copies['file:' + str(tmp_path / 'kept')] = str(tmp_path / 'kept')
+    options = ['--evidence-key', str(tmp_path / 'key.pem')]
+    targets = [word for target in copies for word in ('--checkpoint-to', target)]
+    bundles = [str(tmp_path / name) for name in ('true', 'false')]
+    with observer.Observer(*options, *targets, '--checkpoint-ca-file', str(tmp_path / 'ca.pem'), '--metrics-listen', '127.0.0.1:0',
+                           lines=[observer.flow(i) for i in range(20)]) as ob:
+        exported(ob, bundles[0])
+        wait(lambda: all(server.lines for server in receivers.values()))
+        page = next(a for a in ob.addresses if a.startswith('metrics=')).replace('metrics=', 'http://') + '/metrics'
+        counts = dict(line.split() for line in urllib.request.urlopen(page, timeout=20).read().decode().splitlines()
+                      if line.startswith('tycho_checkpoints_'))
+        assert float(counts['tycho_checkpoints_send_errors_total']) >= 1  # the 503
+        assert float(counts['tycho_checkpoints_sent_total']) >= 4
+    for target, server in receivers.items():
+        assert len(server.lines) == 2, target  # of the start and of the end
+        with open(copies[target], 'w') as f:
+            f.writelines(server.lines)
+    # Whoever owns the node has its key: makes another past, and signs it.
+    with observer.Observer(*options, lines=[observer.flow(i, verdict='DROPPED') for i in range(20)]) as ob:
+        exported(ob, bundles[1])
+    assert 'every flow is proven' in tycho('evidence', 'verify', bundles[1])
+    for copy in copies.values():
+        assert 'separately kept checkpoints that agree: 1' in tycho('evidence', 'verify', bundles[0], '--checkpoints', copy)
+        assert 'a separately kept checkpoint' in tycho('evidence', 'verify', bundles[1], '--checkpoints', copy, code=1)
+
+
+def test_all_is_signed_when_it_ends_and_what_is_not_when_it_is_killed_is_said():
+    with observer.Observer('--seal-period', '100ms') as ob:
+        state = os.path.join(ob.folder, 'state')
+
+        def more(first):
+            ob.feed([observer.flow(i) for i in range(first, first + 10)])
+            path = os.path.join(ob.folder, 'b.tar.zst')
+            wait(lambda: '%d flows' % (first + 10) in tycho('evidence', 'export', '--server', ob.socket, '-o', path))
+
+        more(0)
+        assert ob.stop() == 0
+        words = tycho('store', 'verify', '--store', state)
+        assert 'the record is whole' in words and 'not signed' not in words
+        ob.restart()
+        more(10)
+        ob.stop(signal.SIGKILL)
+        words = tycho('store', 'verify', '--store', state)
+        assert 'the record is whole' in words and 'entries at its end that are not signed yet: ' in words
+        ob.restart()
+        assert ob.stop() == 0
+        words = tycho('store', 'verify', '--store', state)
+        assert 'the record is whole' in words and 'not signed' not in words
 
 
 # --- a store's own chain

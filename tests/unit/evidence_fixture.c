@@ -21,7 +21,8 @@ void evidence_make(struct evidence_fixture *ef, struct fixture *fx)
 	fixture_open(fx);
 	const struct checkpoints_config config = { .store = fx->store,
 						   .key = ef->key,
-						   .node = fx->config.node };
+						   .node = fx->config.node,
+						   .interval_ns = 1 };
 	assert_int_equal(checkpoints_new(&config, &ef->checkpoints, &e), ERR_OK);
 }
 
@@ -37,7 +38,8 @@ void evidence_checkpoint(struct evidence_fixture *ef)
 {
 	struct err e = { 0 };
 
-	if (checkpoints_last(ef->checkpoints, ef->store->now, &e) != ERR_OK)
+	if (store_seal(ef->store->store, ef->store->now, &e) != ERR_OK ||
+	    checkpoints_tick(ef->checkpoints, ef->store->now, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 }
 

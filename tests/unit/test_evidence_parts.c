@@ -267,15 +267,24 @@ static void a_name_that_is_too_long_fails(void **state)
 
 /* --- the sender --- */
 
+static enum err_code new_sender(const char *const *target, struct evidence_sender **ret,
+				struct err *e)
+{
+	const struct evidence_sender_config config = { .targets = target, .target_count = 1 };
+
+	return evidence_sender_new(&config, ret, e);
+}
+
 static void targets_that_nobody_knows_are_refused(void **state)
 {
 	(void)state;
-	static const char *const bad[] = { "", "file:", "ftp://x", "syslogd", "/path" };
+	static const char *const bad[] = { "",      "file:",      "ftp://x",      "syslogd",
+					   "/path", "syslog:log", "syslog://host" };
 	struct evidence_sender *none = NULL;
 	struct err e;
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(evidence_sender_new(&bad[i], 1, NULL, &none, &e), ERR_INVALID);
+		assert_int_equal(new_sender(&bad[i], &none, &e), ERR_INVALID);
 	assert_null(none);
 }
 
@@ -291,7 +300,7 @@ static void a_target_that_comes_back_gets_what_it_missed(void **state)
 	(void)snprintf(path, sizeof path, "%s/lines", dir);
 	(void)snprintf(target, sizeof target, "file:%s", path);
 	const char *const targets[] = { target };
-	assert_int_equal(evidence_sender_new(targets, 1, NULL, &s, &e), ERR_OK);
+	assert_int_equal(new_sender(targets, &s, &e), ERR_OK);
 	for (int i = 0; i < 5; i++) {
 		(void)snprintf(line, sizeof line, "line %d", i);
 		evidence_sender_put(s, str_of(line));
@@ -326,7 +335,7 @@ static void a_full_queue_drops_the_oldest_and_says_so(void **state)
 	(void)snprintf(dir, sizeof dir, "%s", in_folder("full"));
 	(void)snprintf(target, sizeof target, "file:%s/lines", dir);
 	const char *const targets[] = { target };
-	assert_int_equal(evidence_sender_new(targets, 1, NULL, &s, &e), ERR_OK);
+	assert_int_equal(new_sender(targets, &s, &e), ERR_OK);
 	for (int i = 0; i < SENDER_QUEUE + 10; i++)
 		evidence_sender_put(s, STR("x"));
 	assert_int_equal(mkdir(dir, 0700), 0);

@@ -869,7 +869,8 @@ static void a_past_written_anew_is_found_by_checkpoints_kept_elsewhere(void **st
 	fixture_open(w->fx);
 	const struct checkpoints_config again = { .store = w->fx->store,
 						  .key = w->ef.key,
-						  .node = w->fx->config.node };
+						  .node = w->fx->config.node,
+						  .interval_ns = 1 };
 	assert_int_equal(checkpoints_new(&again, &w->ef.checkpoints, &e), ERR_OK);
 	for (int i = 0; i < 6; i++) {
 		fixture_block(w->fx, 8); /* not nine */
