@@ -192,7 +192,7 @@ def test_tls_is_1_3_and_a_new_certificate_is_taken_without_a_restart(made, tmp_p
             f.write('nonsense')
         second = serial(secure(ob), made.ca.cert)[0]  # the old one stays
         assert second != first
-        assert 'not reread; the old one stays' in ob.log()
+        assert 'new certificate is broken, keeping the old one' in ob.log()
 
 
 def test_a_client_certificate_is_demanded_when_asked_for(made):
