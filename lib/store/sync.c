@@ -16,6 +16,12 @@ struct sync {
 /* Readers and the writer go on meanwhile; what a reader still needs stays for the next time. */
 static void move_log(struct sync *sy)
 {
+	uint64_t tables;
+
+	/* A connection that has not read yet does not know that there is a log, and the call below
+	 * then does nothing, successfully. */
+	if (db_number(&sy->db, "SELECT count(*) FROM sqlite_schema", 0, &tables, NULL) != ERR_OK)
+		return;
 	(void)sqlite3_wal_checkpoint_v2(sy->db.h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -516,6 +517,34 @@ static void checkpoints_come_back_in_order_until_it_is_enough(void **state)
 	assert_int_equal(list.entry[1], 4);
 }
 
+/* --- the disk ----------------------------------------------------------------------------- */
+
+static uint64_t wal_bytes(struct fixture *fx)
+{
+	char path[100];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "%s/flows.db-wal", fx->dir);
+	return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* Else a power cut would take all of the run, and the log would grow as long as it lasts. */
+static void the_log_is_moved_into_the_file_while_the_store_is_open(void **state)
+{
+	enum { LOG = 8 << 20 };
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < 3; i++) {
+		uint64_t before = db_bytes(fx);
+		for (int put = 0; put < LOG; put += 1000 << 10)
+			put_bulk(fx, 1000);
+		while (db_bytes(fx) < before + LOG / 2) /* by another thread */
+			(void)usleep(1000);
+	}
+	assert_true(wal_bytes(fx) < 3 * LOG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -536,6 +565,7 @@ int main(void)
 		T(policies_are_known_for_their_time),
 		T(a_policy_in_force_is_said_again_when_its_entry_is_pruned),
 		T(checkpoints_come_back_in_order_until_it_is_enough),
+		T(the_log_is_moved_into_the_file_while_the_store_is_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
