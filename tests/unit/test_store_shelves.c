@@ -155,8 +155,7 @@ static void a_shelf_that_is_not_what_it_was_makes_a_gap_of_its_segment(void **st
 {
 	static const char *const harm[] = {
 		"DELETE FROM segment_data WHERE first_seq = (SELECT max(id) FROM shelf)",
-		"UPDATE segment_data SET data = x'00' WHERE first_seq > (SELECT min(id) FROM "
-		"shelf)",
+		"UPDATE segment_data SET data = x'00'",
 		"DELETE FROM shelf WHERE id = (SELECT max(id) FROM shelf)",
 		"UPDATE shelf SET count = count + 1 WHERE id = (SELECT max(id) FROM shelf)",
 		"UPDATE shelf SET sum = sum + 1 WHERE id = (SELECT max(id) FROM shelf)",
