@@ -9,7 +9,17 @@ static uint64_t step_s(const struct ui_pulse *p)
 
 void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped)
 {
-	uint64_t second = time.v / NS_PER_S / step_s(p);
+	ui_pulse_add_sum(p, time.v / NS_PER_S, 1, dropped);
+}
+
+static uint32_t sum(uint32_t a, uint64_t b)
+{
+	return b > UINT32_MAX - a ? UINT32_MAX : a + (uint32_t)b;
+}
+
+void ui_pulse_add_sum(struct ui_pulse *p, uint64_t s, uint64_t flows, uint64_t drops)
+{
+	uint64_t second = s / step_s(p);
 	size_t i = second % UI_WIRE_PULSE_SECONDS;
 
 	if (p->at[i].second > second)
@@ -18,8 +28,8 @@ void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped)
 		p->at[i].second = second;
 		p->at[i].flows = p->at[i].drops = 0;
 	}
-	p->at[i].flows++;
-	p->at[i].drops += dropped;
+	p->at[i].flows = sum(p->at[i].flows, flows);
+	p->at[i].drops = sum(p->at[i].drops, drops);
 }
 
 static void put_counts(const struct ui_pulse *p, uint64_t from, unsigned seconds, bool drops,

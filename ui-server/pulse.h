@@ -21,6 +21,8 @@ struct ui_pulse {
 };
 
 void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped);
+/* The same for @flows of one second, or step, of which @drops were dropped. */
+void ui_pulse_add_sum(struct ui_pulse *p, uint64_t second, uint64_t flows, uint64_t drops);
 /* Appends {"from":S,"step":N,"flows":[…],"drops":[…]}, from and step in seconds, a step of 1 left
  * out: the @seconds, or steps, that end with the one of @now. */
 void ui_pulse_put(const struct ui_pulse *p, struct wall_ns now, unsigned seconds, struct buf *b);

@@ -8,9 +8,11 @@
 #include "base/buf.h"
 #include "base/time.h"
 #include "flow/json.h"
+#include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 #include "rpc/client.h"
 #include "tycho/v1/history.pb-c.h"
+#include "ui-server/history.h"
 
 enum {
 	EVERY_S = 2,
@@ -25,6 +27,7 @@ struct ui_status {
 	struct ui_status_config config; /* immutable after start */
 	pthread_t thread;
 	bool has_thread;
+	struct ui_history *history;
 	struct buf coverage; /* the thread's: a JSON list, empty if the server knows none */
 	unsigned round;
 	bool is_away;         /* the last answer was none */
@@ -49,12 +52,31 @@ static enum err_code call(struct ui_status *s, const char *method,
 	return code == ERR_OK ? json_put_message(b, desc, buf_str(&answer), e) : code;
 }
 
+/* Seconds since the epoch, from when on a node has records; 0: it has none. */
+static uint64_t oldest_of(struct str coverage)
+{
+	enum { OLDEST = 2, SECONDS = 1 }; /* of tycho.v1.GetCoverageResponse, and of its times */
+	struct str time;
+	struct wire_reader r;
+	struct wire_field f;
+
+	if (!wire_find(coverage, OLDEST, &time))
+		return 0;
+	r = wire_reader_of(time);
+	while (wire_next(&r, &f))
+		if (f.number == SECONDS && f.type == WIRE_VARINT)
+			return f.value;
+	return 0;
+}
+
 /* One message a node. ERR_UNSUPPORTED: a server other than ours, which does not know the call. */
-static enum err_code ask_coverage(struct ui_status *s, struct buf *b, struct err *e)
+static enum err_code ask_coverage(struct ui_status *s, struct buf *b, struct wall_ns *ret_oldest,
+				  struct err *e)
 {
 	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
 	struct mono_ns end = { mono_now().v + TIMEOUT_NS };
 	const char *before = "[";
+	uint64_t oldest_s = UINT64_MAX;
 	struct str message;
 
 	enum err_code code = rpc_stream_open(s->config.channel, "/tycho.v1.History/GetCoverage",
@@ -68,13 +90,19 @@ static enum err_code ask_coverage(struct ui_status *s, struct buf *b, struct err
 			break;
 		buf_str_put(b, str_of(before));
 		before = ",";
+		uint64_t node_s = oldest_of(message);
+		if (node_s && node_s < oldest_s)
+			oldest_s = node_s;
 		code = json_put_message(b, &tycho__v1__get_coverage_response__descriptor, message,
 					e);
 	}
 	if (code != ERR_CLOSED)
 		return code;
 	buf_str_put(b, *before == '[' ? STR("[]") : STR("]"));
-	return b->failed ? err_set(e, ERR_NOMEM, "coverage") : ERR_OK;
+	if (b->failed)
+		return err_set(e, ERR_NOMEM, "coverage");
+	ret_oldest->v = oldest_s < UINT64_MAX / NS_PER_S ? oldest_s * NS_PER_S : 0;
+	return ERR_OK;
 }
 
 static void refresh_coverage(struct ui_status *s)
@@ -84,7 +112,10 @@ static void refresh_coverage(struct ui_status *s)
 
 	if (s->round++ % COVERAGE_EVERY && !s->record_is_young)
 		return;
-	enum err_code code = ask_coverage(s, &b, &e);
+	struct wall_ns oldest;
+	enum err_code code = ask_coverage(s, &b, &oldest, &e);
+	if (code == ERR_OK)
+		ui_history_from(s->history, oldest);
 	s->record_is_young = code == ERR_OK && !memmem(b.p, b.len, "\"oldest\"", 8);
 	s->record = code == ERR_OK            ? RECORD_KEPT
 		    : code == ERR_UNSUPPORTED ? RECORD_NONE
@@ -124,6 +155,10 @@ static void ask(struct ui_status *s, struct buf *b)
 			buf_lit(b, ",\"coverage\":");
 			buf_str_put(b, buf_str(&s->coverage));
 		}
+		mark = b->len;
+		buf_lit(b, ",\"history\":");
+		if (!ui_history_put(s->history, b))
+			b->len = mark;
 	}
 	buf_char(b, '}');
 }
@@ -168,6 +203,7 @@ void ui_status_free(struct ui_status *s)
 		(void)pthread_mutex_unlock(&s->mx);
 		(void)pthread_join(s->thread, NULL);
 	}
+	ui_history_free(s->history);
 	(void)pthread_mutex_destroy(&s->mx);
 	(void)pthread_cond_destroy(&s->wake);
 	buf_done(&s->coverage);
@@ -192,6 +228,8 @@ enum err_code ui_status_new(const struct ui_status_config *config, struct ui_sta
 	(void)pthread_cond_init(&made->wake, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	AUTO(ui_status_free) struct ui_status *s = made; /* from here on free accepts it */
+	if (ui_history_new(config->channel, &s->history, e) != ERR_OK)
+		return e->code;
 	int os = pthread_create(&s->thread, NULL, keep_asking, s);
 	if (os)
 		return err_errno(e, os, "thread");

@@ -29,6 +29,7 @@ enum {
 	GET_MAP_UNTIL = 2,
 	GET_MAP_WHITELIST = 4,
 	GET_MAP_BLACKLIST = 5,
+	GET_MAP_RATES_STEP = 7,
 };
 #define STATUS_TIMEOUT_NS (2 * NS_PER_S)
 #define PAUSE_MIN_NS (250 * NS_PER_MS)
@@ -152,6 +153,12 @@ enum err_code view_greet(struct ui_view *v, struct err *e)
 
 /* --- a past range --- */
 
+/* The record is counted by the minute. */
+static uint64_t minutes_of(uint64_t step_s)
+{
+	return (step_s + 59) / 60 * 60;
+}
+
 static void put_map_request(const struct ui_view *v, struct buf *b)
 {
 	static const uint32_t fields[][2] = { { GET_FLOWS_SINCE, GET_MAP_SINCE },
@@ -165,11 +172,18 @@ static void put_map_request(const struct ui_view *v, struct buf *b)
 		for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 			if (field.number == fields[i][0])
 				wire_put_len(b, fields[i][1], field.bytes);
+	wire_put_u64(b, GET_MAP_RATES_STEP, minutes_of(v->pulse.step_s));
 }
 
-/* What an answer adds to @map, and to the totals. */
-static enum err_code take_edges(struct str message, struct ui_map *map, uint64_t *flows,
-				uint64_t *dropped, struct err *e)
+/* What a range's answers add up to. */
+struct recorded {
+	struct ui_map *map;
+	uint64_t flows, dropped;
+	struct ui_pulse pulse;
+	bool has_rates;
+};
+
+static enum err_code take_answer(struct str message, struct recorded *r, struct err *e)
 {
 	Tycho__V1__GetServiceMapResponse *m = tycho__v1__get_service_map_response__unpack(
 		NULL, message.len, (const uint8_t *)message.p);
@@ -177,38 +191,45 @@ static enum err_code take_edges(struct str message, struct ui_map *map, uint64_t
 	if (!m)
 		return err_set(e, ERR_PARSE, "the server's service map cannot be read");
 	for (size_t i = 0; i < m->n_edges; i++) {
-		ui_map_add_edge(map, m->edges[i]);
-		*flows += m->edges[i]->flows;
+		ui_map_add_edge(r->map, m->edges[i]);
+		r->flows += m->edges[i]->flows;
 		if (m->edges[i]->verdict == FLOW__VERDICT__DROPPED ||
 		    m->edges[i]->verdict == FLOW__VERDICT__ERROR)
-			*dropped += m->edges[i]->flows;
+			r->dropped += m->edges[i]->flows;
 	}
+	for (size_t i = 0; i < m->n_rates; i++)
+		ui_pulse_add_sum(&r->pulse, m->rates[i]->step, m->rates[i]->flows,
+				 m->rates[i]->dropped);
+	r->has_rates |= m->n_rates > 0;
 	tycho__v1__get_service_map_response__free_unpacked(m, NULL);
 	return ERR_OK;
 }
 
 static enum err_code read_map(struct ui_view *v, struct rpc_stream *stream, struct err *e)
 {
-	AUTO(ui_map_free) struct ui_map *map = NULL;
-	uint64_t flows = 0, dropped = 0;
+	struct recorded r = { .pulse.step_s = minutes_of(v->pulse.step_s) };
 	struct str message;
 
-	enum err_code code = ui_map_new(map_limits, v->config.seed, &map, e);
+	enum err_code code = ui_map_new(map_limits, v->config.seed, &r.map, e);
 	while (code == ERR_OK) {
 		code = rpc_stream_next(stream, 0, &message, e);
 		if (code == ERR_OK)
-			code = take_edges(message, map, &flows, &dropped, e);
+			code = take_answer(message, &r, e);
 	}
-	if (code != ERR_CLOSED)
+	if (code != ERR_CLOSED) {
+		ui_map_free(r.map);
 		return code;
+	}
 	(void)pthread_mutex_lock(&v->mx);
 	struct ui_map *before = v->map;
-	v->map = map;
-	map = before;
-	v->flows = flows;
-	v->dropped = dropped;
+	v->map = r.map;
+	v->flows = r.flows;
+	v->dropped = r.dropped;
+	if (r.has_rates)
+		v->recorded = r.pulse;
 	v->changes++;
 	(void)pthread_mutex_unlock(&v->mx);
+	ui_map_free(before);
 	v->map_is_whole = true;
 	return ERR_OK;
 }

@@ -59,7 +59,10 @@ struct ui_view {
 	struct rpc_stream *stream; /* of the thread; for stop to cancel */
 	struct ui_map *map;
 	struct ui_recent *recent;
-	struct ui_pulse pulse;
+	struct ui_pulse pulse; /* of the flows that came */
+	uint64_t pulse_flows;  /* in it */
+	struct ui_pulse
+		recorded; /* of a range: of all its flows, by the minute; without steps: none */
 	enum view_state state;
 	char reason[ERR_MSG_BYTES];    /* of VIEW_AWAY */
 	struct wall_ns away_since;     /* of VIEW_AWAY */

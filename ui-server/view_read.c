@@ -82,10 +82,16 @@ static uint64_t put_rows(struct ui_view *v)
 	return left_out;
 }
 
+/* Finer where all flows of a range came, by the minute where they are more than that. */
+static const struct ui_pulse *pulse_of(const struct ui_view *v)
+{
+	return v->recorded.step_s && v->flows > v->pulse_flows ? &v->recorded : &v->pulse;
+}
+
 /* One more than the range has, for it need not begin with a step. */
 static uint64_t range_steps(const struct ui_view *v)
 {
-	return (v->until.v - v->since.v) / (v->pulse.step_s * NS_PER_S) + 1;
+	return (v->until.v - v->since.v) / (pulse_of(v)->step_s * NS_PER_S) + 1;
 }
 
 /* --- rounds --- */
@@ -154,7 +160,7 @@ static void put_update(struct ui_view *v, const struct ui_view_cursor *from,
 	uint64_t behind =
 		v->until.v ? range_steps(v) : ret_to->second - from->second + PULSE_AGAIN_S;
 	buf_lit(b, ",\"pulse\":");
-	ui_pulse_put(&v->pulse, end,
+	ui_pulse_put(pulse_of(v), end,
 		     behind < UI_WIRE_PULSE_SECONDS ? (unsigned)behind : UI_WIRE_PULSE_SECONDS, b);
 }
 

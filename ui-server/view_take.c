@@ -30,6 +30,7 @@ static void count_time(struct ui_view *v, const struct flow *f, struct wall_ns n
 	if (f->time.v >= v->connected.v && now.v > f->time.v && now.v - f->time.v > v->tick_lag_ns)
 		v->tick_lag_ns = now.v - f->time.v;
 	ui_pulse_add(&v->pulse, f->time, ui_outcome_of(f) == UI_DROPPED);
+	v->pulse_flows++;
 }
 
 /* With mx. */

@@ -14,6 +14,7 @@
 #include "edge/map.h"
 #include "flow/wire.h"
 #include "observer/api/inside.h"
+#include "observer/api/rates.h"
 #include "tycho/v1/history.pb-c.h"
 
 enum {
@@ -32,6 +33,7 @@ enum {
 	ANSWER_EDGES = 2,
 	ANSWER_COMPLETE = 3,
 	ANSWER_LEFT_OUT = 4,
+	ANSWER_RATES = 5,
 	PEER_CLUSTER = 1,
 	PEER_NAMESPACE = 2,
 	PEER_WORKLOAD = 3,
@@ -59,6 +61,8 @@ struct stream {
 	struct reading_sink sink; /* first: the sink is the stream */
 	struct api *api;
 	struct edge_map *map;
+	struct rates *rates; /* NULL: nobody asks */
+	bool rates_only;
 	struct flow_filter *filter;
 	struct reading reading;
 	enum phase phase;
@@ -79,6 +83,7 @@ static void stream_free(struct stream *s)
 	reading_done(&s->reading);
 	flow_filter_free(s->filter);
 	edge_map_free(s->map);
+	rates_free(s->rates);
 	free(s);
 }
 AUTO_DEFINE(struct stream, stream_free);
@@ -94,7 +99,10 @@ static bool take_record(struct reading_sink *sink, const struct flow *f)
 {
 	struct stream *s = (struct stream *)sink;
 
-	edge_map_add_flow(s->map, f, s->api->dict);
+	if (s->rates && f->kind == FLOW_KIND_FLOW)
+		rates_add(s->rates, f->time, f->verdict, 1);
+	if (!s->rates_only)
+		edge_map_add_flow(s->map, f, s->api->dict);
 	return true;
 }
 
@@ -120,6 +128,10 @@ static void take_edge(void *ctx, const struct store_edge *in)
 		.verdict = in->verdict,
 	};
 
+	if (s->rates)
+		rates_add(s->rates, in->minute, in->verdict, in->flows);
+	if (s->rates_only)
+		return;
 	edge_map_add(s->map, &key,
 		     &(struct edge_totals){ in->flows, in->packets, in->bytes, in->l7_ok,
 					    in->l7_errors, in->minute, in->minute });
@@ -209,8 +221,11 @@ static enum rpc_fill tell(struct stream *s, struct rpc_call *call)
 	s->in_message = 0;
 	wire_put_str(b, ANSWER_NODE, str_of(s->api->node_name));
 	bool is_last = edge_map_each(s->map, s->told_version, &at, put_edge, s);
-	if (is_last && !s->has_completed)
+	if (is_last && !s->has_completed) {
 		wire_put_u64(b, ANSWER_COMPLETE, 1);
+		if (s->rates)
+			rates_put(s->rates, ANSWER_RATES, b);
+	}
 	if (is_last)
 		wire_put_u64(b, ANSWER_LEFT_OUT, edge_map_left_out(s->map));
 	if (b->failed) {
@@ -320,6 +335,23 @@ static enum err_code divide(struct stream *s, const Tycho__V1__GetServiceMapRequ
 	return ERR_OK;
 }
 
+static enum err_code prepare_rates(struct stream *s, const Tycho__V1__GetServiceMapRequest *in,
+				   struct wall_ns since, struct wall_ns now, struct err *e)
+{
+	struct wall_ns until = now;
+
+	s->rates_only = in->rates_only;
+	if (!in->rates_step_s)
+		return in->rates_only ? err_set(e, ERR_INVALID, "rates_only without rates_step_s")
+				      : ERR_OK;
+	if (!in->since || in->follow)
+		return err_set(e, ERR_INVALID, "rates are of a range: with since, without follow");
+	if (in->until &&
+	    !timestamp_to_wall((struct timestamp){ in->until->seconds, in->until->nanos }, &until))
+		until = now;
+	return rates_new(since, until, in->rates_step_s, &s->rates, e);
+}
+
 static enum err_code prepare(struct stream *s, const Tycho__V1__GetServiceMapRequest *in,
 			     struct err *e)
 {
@@ -338,6 +370,9 @@ static enum err_code prepare(struct stream *s, const Tycho__V1__GetServiceMapReq
 	if (in->since &&
 	    !timestamp_to_wall((struct timestamp){ in->since->seconds, in->since->nanos }, &since))
 		since = (struct wall_ns){ in->since->seconds < 0 ? 0 : now.v };
+	code = prepare_rates(s, in, since, now, e);
+	if (code != ERR_OK)
+		return code;
 	s->phase = FROM_FLOWS;
 	s->has_flows = true;
 	s->follow = in->follow;

@@ -1,8 +1,11 @@
 """GetServiceMap and `tycho map`: flows summed up as edges, from memory, from the store's sums by the minute, and live."""
 import json
 
+import grpc
+import pytest
+
 import wire
-from observer import Observer, flow, tycho
+from observer import BASE_S, Observer, flow, tycho
 from test_get_flows import at
 
 FORWARDED, DROPPED = 1, 2
@@ -71,6 +74,51 @@ def test_the_stores_sums_by_the_minute_say_the_same_as_its_flows():
             # the drops lie in their own minutes: at(200) is 22:16:40, at(204) the same
             assert edges_of(ask(client, since=at(170), until=at(210))) == {k: 5 for k, v in WANT.items() if v == 5}
             assert edges_of(ask(client, since=at(1000))) == {}
+
+
+def rates_of(answers):
+    return [(r.step, r.flows, r.dropped) for a in answers for r in a.rates]
+
+
+def test_rates_of_a_range_are_counted_from_flows_and_from_the_sums_by_the_minute():
+    def minute(i):
+        return (BASE_S + i) // 60 * 60
+
+    # by the minute: 12 requests and their answers a second apart, 5 drops, 3 outside
+    want = {}
+    for i, dropped in [(i, 0) for i in range(12)] + [(100 + i, 0) for i in range(12)] + [(200 + i, 1) for i in range(5)] + \
+            [(300 + i, 0) for i in range(3)]:
+        seen, drops = want.get(minute(i), (0, 0))
+        want[minute(i)] = (seen + 1, drops + dropped)
+    want = sorted((m, *counts) for m, counts in want.items())
+    with Observer() as ob:
+        ob.feed(flows())
+        ob.wait_seen(32)
+        for restarted in (False, True):
+            with ob.client() as client:
+                span = {'since': at(0), 'until': at(400), 'rates_step_s': 60}
+                answers = list(ask(client, **span))
+                assert rates_of(answers) == want and edges_of(answers) == WANT
+                answers = list(ask(client, rates_only=True, **span))
+                assert rates_of(answers) == want and edges_of(answers) == {}
+                dropped = wire.message('flow.FlowFilter')(verdict=[DROPPED])
+                assert [r[1:] for r in rates_of(ask(client, whitelist=[dropped], rates_only=True, **span))] == [(5, 5)]
+            if not restarted:
+                ob.restart('/dev/null')
+
+
+@pytest.mark.parametrize('fields, why', [
+    ({'rates_step_s': 60}, 'with since'),
+    ({'rates_step_s': 60, 'since': at(0), 'follow': True}, 'without follow'),
+    ({'rates_only': True, 'since': at(0)}, 'without rates_step_s'),
+    ({'rates_step_s': 60, 'since': at(60), 'until': at(0)}, 'ends before it begins'),
+    ({'rates_step_s': 1, 'since': at(0), 'until': at(1500)}, 'of at most 1500'),
+])
+def test_rates_that_cannot_be_are_refused_in_words(fields, why):
+    with Observer(lines=[]) as ob, ob.client() as client:
+        with pytest.raises(grpc.RpcError) as refused:
+            list(ask(client, **fields))
+        assert why in refused.value.details()
 
 
 def test_a_follower_gets_a_snapshot_and_then_what_has_changed():

@@ -60,12 +60,26 @@ static void a_past_range_is_counted_in_steps(void **state)
 	assert_put(&p, 1019, 3, "{\"from\":990,\"step\":10,\"flows\":[0,2,1],\"drops\":[0,1,0]}");
 }
 
+static void sums_count_in_their_step_and_stop_at_the_largest_number(void **state)
+{
+	(void)state;
+	struct ui_pulse p = { .step_s = 60 };
+
+	ui_pulse_add_sum(&p, 600, 7, 2);
+	ui_pulse_add_sum(&p, 659, 1, 1);
+	ui_pulse_add_sum(&p, 660, UINT64_MAX, 5);
+	ui_pulse_add_sum(&p, 661, 1, UINT32_MAX - 5);
+	assert_put(&p, 660, 2,
+		   "{\"from\":600,\"step\":60,\"flows\":[8,4294967295],\"drops\":[3,4294967295]}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(seconds_without_flows_are_zero),
 		cmocka_unit_test(a_past_range_is_counted_in_steps),
 		cmocka_unit_test(a_second_takes_the_place_of_the_one_that_is_no_longer_kept),
+		cmocka_unit_test(sums_count_in_their_step_and_stop_at_the_largest_number),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

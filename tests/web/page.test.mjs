@@ -186,6 +186,7 @@ test("a flow, a card and a line say all that is known of them, by mouse and by k
 	await details.getByText("Asks", { exact: true }).waitFor();
 	await details.getByRole("button", { name: "shop/frontend" }).click();
 	await details.getByText("8080/TCP").first().waitFor();
+	await becomes(page, row_count, count(conversations.filter((c) => c[0] === "visitor")));
 	await details.getByRole("button", { name: "Only these flows" }).click();
 	await becomes(page, map_lines, lines_of(conversations.filter((c) => c[0] === "visitor")));
 	await page.close();
@@ -228,6 +229,9 @@ test("a past range has the map and the flows of the record, lives in the address
 	await becomes(page, map_lines, outside.sort());
 	await becomes(page, row_count, all);
 	await becomes(page, fact, `${all} flows`, "flows");
+	// All of the record, whatever is looked at.
+	const record = page.getByRole("img", { name: `${all} flows, ${count(dropped)} of them dropped` });
+	await record.waitFor();
 	assert.match(await page.evaluate(fact, "missing"), /^1 gap in range \(node-a, .* before its record\)$/);
 	const other = await open(page.url());
 	await becomes(other, health, "past");

@@ -27,7 +27,9 @@ const columns = await load("columns");
 const filter = await load("filter");
 const fold = await load("fold");
 const graph = await load("graph");
+const curve = await load("curve");
 const layout = await load("layout");
+const match = await load("match");
 const state = await load("state");
 const time_range = await load("time_range");
 
@@ -186,6 +188,36 @@ test("a flow is a command with its time, ends and ports, quoted for a shell", ()
 		filter.flow_command({ verdict: 99, l4: { ICMPv6: {} }, uuid: "a b" }, "x"),
 		"tycho observe --server x --protocol icmpv6 --uuid 'a b'",
 	);
+});
+
+test("flows belong to the cards that the server makes of their ends, asked or answered", () => {
+	const a = { namespace: "shop", pod_name: "a-0", workloads: [{ name: "a", kind: "Deployment" }] };
+	const ask = (more) => ({ source: a, IP: { source: "10.0.0.1", destination: "ff02::1" }, ...more });
+	const own = { id: 0, kind: "workload", namespace: "shop", name: "a" };
+	const ends = [
+		[{ kind: "pod", namespace: "pay", name: "b-0" }, { destination: { namespace: "pay", pod_name: "b-0" } }],
+		[{ kind: "reserved", name: "host", identity: 1 }, { destination: { identity: 1 } }],
+		[{ kind: "reserved", name: "world" }, { destination: { labels: ["reserved:world"] } }],
+		[{ kind: "name", name: "x.example" }, { destination_names: ["x.example"] }],
+		[{ kind: "cidr", name: "10.0.0.0/8" }, { destination: { labels: ["cidr:10.0.0.0/8"] } }],
+		[{ kind: "address", name: "ff02::1" }, {}],
+		[{ kind: "local", name: "multicast" }, {}],
+	];
+	for (const [card, more] of ends) {
+		assert.ok(match.is_of_edge(ask(more), own, card), card.kind);
+		assert.ok(match.is_of_edge(ask(more), card, own), card.kind); // an answer
+		assert.ok(match.is_of_card(ask(more), card), card.kind);
+		assert.ok(!match.is_of_edge(ask(more), own, { ...card, name: "other", identity: 9 }), card.kind);
+		assert.ok(!match.is_of_card({}, card), card.kind);
+	}
+	assert.ok(!match.is_of_card(ask({}), { ...own, namespace: "pay" }));
+});
+
+test("a curve's steps are as wide as their time, and what is not zero is seen", () => {
+	assert.equal(curve.steps([0, 10, 1], 10, 0, 2), "M0 100.0H2L2 6.0H4L4 90.6H6");
+	assert.equal(curve.steps([], 10, 0, 2), "");
+	assert.equal(curve.outline([0, 1], 1000, 5), "M5 100.0L6 95.0");
+	assert.deepEqual([0.3, 1, 7, 11, 100].map(curve.ceiling).map((n) => Math.round(n * 10) / 10), [0.5, 1, 10, 20, 100]);
 });
 
 test("columns stay in their order, the last one stays, and what was kept by another version is passed over", () => {

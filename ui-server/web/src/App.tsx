@@ -7,9 +7,10 @@ import { Detail } from "./Detail";
 import { Differences } from "./Differences";
 import { FilterLine } from "./FilterLine";
 import { command_of, flow_command, parse_line, line_of } from "./filter";
-import { count_text, duration_text, full_time_text, json_lines, time_text } from "./flow";
+import { count_text, duration_text, type Flow, full_time_text, json_lines, time_text } from "./flow";
+import { is_of_card, is_of_edge } from "./match";
 import { FlowTable } from "./FlowTable";
-import { card_key, card_terms, graph_of } from "./graph";
+import { card_key, card_name, card_terms, type Graph, graph_of } from "./graph";
 import { History } from "./History";
 import { clusters_of, fold, type Folding, has_local, identity_of } from "./fold";
 import { useMedia } from "./media";
@@ -280,7 +281,44 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 	};
 	const seen = useMemo(() => seen_values(state), [state.cards, state.namespaces, state.edges]);
 	const h = health(state, now);
-	const rows = visible_rows(state);
+	const selected = selected_on_map(state.selection, graph);
+	const all_rows = visible_rows(state);
+	const rows = useMemo(
+		() => (selected ? all_rows.filter((row) => selected.has(row.flow)) : all_rows),
+		[all_rows, state.selection, graph.nodes.length],
+	);
+	const title =
+		against !== null ? (
+			<div class="segments switch" role="group" aria-label="Below the map">
+				{(["differences", "flows"] as const).map((which) => (
+					<button
+						key={which}
+						type="button"
+						aria-pressed={bottom === which}
+						onClick={() => set_bottom(which)}
+					>
+						{which === "flows" ? "Flows" : "Differences"}
+					</button>
+				))}
+			</div>
+		) : (
+			<h2>
+				Flows
+				{selected && (
+					<>
+						<span class="quiet"> of </span>
+						{selected.name}
+						<button
+							type="button"
+							class="link"
+							onClick={() => wishes.select({ kind: "nothing" })}
+						>
+							show all
+						</button>
+					</>
+				)}
+			</h2>
+		);
 	const paused = state.paused.kind === "yes";
 	const command = command_of(state.line, state.server || "localhost:4245", state.range);
 	return (
@@ -301,16 +339,6 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					<span class={`health ${h.kind}`} role="status" title={h.reason}>
 						{h.text}
 					</span>
-					{!against && (
-						<button
-							type="button"
-							class="begin-compare"
-							title="What has changed: this range beside another"
-							onClick={begin_comparison}
-						>
-							Compare
-						</button>
-					)}
 					{state.range ? (
 						<button type="button" class="to-live" onClick={() => wishes.range(null)}>
 							Back to live
@@ -363,10 +391,12 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			/>
 			<History
 				coverage={state.coverage}
+				history={state.history}
 				range={state.range}
 				against={against && against.range}
 				now={now}
 				on_range={set_range}
+				on_compare={against ? null : begin_comparison}
 			/>
 			{against && state.range && (
 				<CompareBar
@@ -439,49 +469,39 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 						if (e.key === "ArrowDown") set_share(Math.max(12, share - 4));
 					}}
 				/>
-				<div class="bottom">
-					{against && (
-						<div class="segments switch" role="group" aria-label="Below the map">
-							{(["differences", "flows"] as const).map((which) => (
-								<button
-									key={which}
-									type="button"
-									aria-pressed={bottom === which}
-									onClick={() => set_bottom(which)}
-								>
-									{which === "flows" ? "Flows" : "Differences"}
-								</button>
-							))}
-						</div>
-					)}
-					{against && bottom === "differences" ? (
-						<Differences
-							differences={seen_sides.differences ?? []}
-							empty={
-								seen_sides.differences
-									? "No connection is new or gone, and no drop count has changed."
-									: against.kind === "away"
-										? against.reason
-										: "Reading both ranges…"
-							}
-							on_select={(d) =>
-								wishes.select({ kind: "edge", from: card_key(d.from), to: card_key(d.to) })
-							}
-						/>
-					) : (
-						<FlowTable
+				{against && bottom === "differences" ? (
+					<Differences
+						title={title}
+						differences={seen_sides.differences ?? []}
+						empty={
+							seen_sides.differences
+								? "No connection is new or gone, and no drop count has changed."
+								: against.kind === "away"
+									? against.reason
+									: "Reading both ranges…"
+						}
+						on_select={(d) =>
+							wishes.select({ kind: "edge", from: card_key(d.from), to: card_key(d.to) })
+						}
+					/>
+				) : (
+					<FlowTable
+						title={title}
 						rows={rows}
 						shown={columns}
 						on_columns={wishes.columns}
 						selected={state.selection.kind === "flow" ? state.selection.row.id : 0}
 						left_out={state.left_out}
 						since_pause={state.paused.kind === "yes" ? state.next_row - state.paused.at : 0}
-						empty={empty_text(state, "flows")}
+						empty={
+							selected && all_rows.length
+								? `None of the ${count_text(all_rows.length)} flows in the table. “Only these flows” asks for them.`
+								: empty_text(state, "flows")
+						}
 						on_download={() => download(json_lines(rows.map((r) => r.flow)))}
 						on_select={(row) => wishes.select(row ? { kind: "flow", row } : { kind: "nothing" })}
 					/>
-					)}
-				</div>
+				)}
 			</main>
 			<StatusLine state={state} now={now} />
 			{copied && (
@@ -510,6 +530,26 @@ function sides_of(state: State): Drawn {
 	const share = (range.until - range.since) / (against.range.until - against.range.since);
 	const before = fold(against.cards, against.edges, folding);
 	return compare(before, now, share, (card) => identity_of(card, folding));
+}
+
+// What of the map the table is narrowed to.
+function selected_on_map(
+	selection: Selection,
+	graph: Graph,
+): { name: string; has(flow: Flow): boolean } | null {
+	const card = (key: string) => graph.nodes.find((n) => n.key === key)?.card;
+	if (selection.kind === "card") {
+		const own = card(selection.key);
+		return own ? { name: card_name(own), has: (flow) => is_of_card(flow, own) } : null;
+	}
+	if (selection.kind !== "edge") return null;
+	const [from, to] = [card(selection.from), card(selection.to)];
+	return from && to
+		? {
+				name: `${card_name(from)} → ${card_name(to)}`,
+				has: (flow) => is_of_edge(flow, from, to),
+			}
+		: null;
 }
 
 function download(text: string): void {

@@ -1,4 +1,5 @@
 // What differs between two ranges, as a table: one row for each connection, the most telling first.
+import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import type { Difference } from "./compare";
 import { count_text } from "./flow";
@@ -9,6 +10,7 @@ import { ROW_PX, show_row, useRowsInView } from "./windowed";
 interface Props {
 	differences: Difference[];
 	empty: string;
+	title: ComponentChildren;
 	on_select(difference: Difference): void;
 }
 
@@ -75,7 +77,7 @@ function Line({
 	);
 }
 
-export function Differences({ differences, empty, on_select }: Props) {
+export function Differences({ differences, empty, title, on_select }: Props) {
 	const box = useRef<HTMLDivElement>(null);
 	const [at, set_at] = useState("");
 	const [first, last] = useRowsInView(box, differences.length);
@@ -95,6 +97,7 @@ export function Differences({ differences, empty, on_select }: Props) {
 	};
 	return (
 		<section class="flows differences" aria-label="Differences">
+			<div class="bar">{title}</div>
 			<div
 				class="body"
 				ref={box}

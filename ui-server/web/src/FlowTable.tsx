@@ -1,4 +1,5 @@
 // The newest flows, newest first. Only the rows in view exist; what stands in view stays while others come.
+import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Column, columns, least_px, narrow, template_of, usual, with_column } from "./columns";
 import { count_text, full_time_text, outcome_of, port_of, protocol_of, side_of, type Side } from "./flow";
@@ -13,6 +14,7 @@ interface Props {
 	left_out: number;
 	since_pause: number;
 	empty: string;
+	title: ComponentChildren;
 	on_select(row: Row | null): void;
 	on_columns(shown: Column[]): void;
 	on_download(): void;
@@ -152,9 +154,9 @@ export function FlowTable(props: Props) {
 
 	// Rows that came on top move what the reader looks at down by as much, unless they look at the top.
 	useLayoutEffect(() => {
-		const id = rows.at(-1)?.id ?? 0;
-		const came = id - newest.current;
-		newest.current = id;
+		let came = 0;
+		while (came < rows.length && rows[rows.length - 1 - came]!.id > newest.current) came++;
+		newest.current = rows.at(-1)?.id ?? newest.current;
 		const element = box.current!;
 		if (came > 0 && element.scrollTop > ROW_PX / 2) element.scrollTop += came * ROW_PX;
 	}, [rows]);
@@ -192,7 +194,21 @@ export function FlowTable(props: Props) {
 		: { "--columns": template_of(shown), "--least": `${least_px(shown)}px` };
 	return (
 		<section class="flows" aria-label="Flows" style={style}>
-			<div class="tools">
+			<div class="bar">
+				{props.title}
+				<p class="notice" role="status">
+					{props.since_pause > 0 && (
+						<span class="since">{count_text(props.since_pause)} more since the pause</span>
+					)}
+					{props.left_out > 0 && (
+						<span
+							class="left-out"
+							title="They came faster than this table takes them; map and counts have them"
+						>
+							{count_text(props.left_out)} too fast for the table, on the map only
+						</span>
+					)}
+				</p>
 				<Chooser shown={props.shown} on_columns={props.on_columns} />
 				<button
 					type="button"
@@ -227,19 +243,6 @@ export function FlowTable(props: Props) {
 				</div>
 				{rows.length === 0 && <p class="empty">{props.empty}</p>}
 			</div>
-			{(props.left_out > 0 || props.since_pause > 0) && (
-				<p class="notice" role="status">
-					{props.since_pause > 0 && (
-						<span class="since">{count_text(props.since_pause)} more since the pause</span>
-					)}
-					{props.left_out > 0 && (
-						<span class="left-out">
-							{count_text(props.left_out)} flows came faster than this table takes them and are not
-							in it; the map counts them
-						</span>
-					)}
-				</p>
-			)}
 		</section>
 	);
 }

@@ -1,15 +1,18 @@
 // What the record covers, and which part of it is looked at: drag to look at a part, or choose how far back.
 import { useState } from "preact/hooks";
-import { duration_text, full_time_text } from "./flow";
+import { CURVE_HEIGHT, ceiling, steps } from "./curve";
+import { count_text, duration_text, full_time_text, short_time_text } from "./flow";
 import { missing_in, oldest_of, range_between, type Range } from "./time_range";
-import type { Coverage } from "./wire";
+import type { Coverage, Pulse } from "./wire";
 
 interface Props {
 	coverage: Coverage[];
+	history: Pulse; // over all of the record
 	range: Range | null;
 	against: Range | null; // what it is compared with
 	now: number;
 	on_range(range: Range | null): void;
+	on_compare: (() => void) | null; // null: it is compared
 }
 
 const spans: [string, number][] = [
@@ -20,8 +23,9 @@ const spans: [string, number][] = [
 	["Last 7 d", 10080],
 ];
 
-export function History({ coverage, range, against, now, on_range }: Props) {
+export function History({ coverage, history, range, against, now, on_range, on_compare }: Props) {
 	const [drag, set_drag] = useState<{ from: number; to: number } | null>(null);
+	const [at, set_at] = useState<number | null>(null);
 	const oldest = oldest_of(coverage);
 	if (!oldest && !range) return null;
 	const start = Math.min(oldest || now, range?.since ?? now, against?.since ?? now, now - 60_000);
@@ -36,23 +40,49 @@ export function History({ coverage, range, against, now, on_range }: Props) {
 		const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
 		return start + ((event.clientX - box.left) / box.width) * (end - start);
 	};
+	const step = history.step ?? 1;
+	const rate = (n: number) => count_text(Math.round((n / step) * (n < 10 * step ? 100 : 1)) / (n < 10 * step ? 100 : 1));
+	const most = Math.max(0, ...history.flows);
+	const top = ceiling(Math.max(1, most));
+	const span_s = (end - start) / 1000;
+	const from = (history.from - start / 1000) / span_s;
+	const path = (counts: number[]) => {
+		const line = steps(counts, top, from * 1000, (step / span_s) * 1000);
+		return `${line}V${CURVE_HEIGHT}H${(from * 1000).toFixed(3)}Z`;
+	};
+	const sum = (counts: number[]) => counts.reduce((n, c) => n + c, 0);
+	const i = at === null ? -1 : Math.floor((at / 1000 - history.from) / step);
 	const dragged = drag && range_between(drag.from, drag.to);
 	return (
 		<section class="history" aria-label="Time">
 			<div
 				class="record"
-				title={`Record since ${full_time_text(start)}. Drag to look at a part of it.`}
 				onPointerDown={(e) => {
 					e.currentTarget.setPointerCapture(e.pointerId);
 					set_drag({ from: time_at(e), to: time_at(e) });
 				}}
-				onPointerMove={(e) => drag && set_drag({ ...drag, to: time_at(e) })}
+				onPointerMove={(e) => {
+					set_at(time_at(e));
+					if (drag) set_drag({ ...drag, to: time_at(e) });
+				}}
+				onPointerLeave={() => set_at(null)}
 				onPointerUp={(e) => {
 					if (drag) on_range(range_between(drag.from, time_at(e)));
 					set_drag(null);
 				}}
 				onPointerCancel={() => set_drag(null)}
 			>
+				{history.flows.length > 0 && (
+					<svg
+						viewBox={`0 0 1000 ${CURVE_HEIGHT}`}
+						preserveAspectRatio="none"
+						role="img"
+						aria-label={`The record since ${full_time_text(start)}: ${count_text(sum(history.flows))} flows, ${count_text(sum(history.drops))} of them dropped; ${rate(most)} flows per second at most`}
+					>
+						<path class="flows-area" d={path(history.flows)} />
+						<path class="drops-area" d={path(history.drops)} />
+					</svg>
+				)}
 				{missing_in(coverage, { since: start, until: end }).map((m, i) => (
 					<span
 						key={i}
@@ -64,9 +94,28 @@ export function History({ coverage, range, against, now, on_range }: Props) {
 				{against && <span class="marked before" style={block(against.since, against.until)} />}
 				{range && <span class="marked" style={block(range.since, range.until)} />}
 				{dragged && <span class="marked" style={block(dragged.since, dragged.until)} />}
-				<span class="label">{duration_text(end - start)} ago</span>
+				<span class="label" title={`Record since ${full_time_text(start)}. Drag to look at a part of it.`}>
+					{short_time_text(start)}
+				</span>
 				<span class="label">now</span>
+				{i >= 0 && i < history.flows.length && (
+					<div class="tip at-record" style={at! < (start + end) / 2 ? { right: "12px" } : { left: "12px" }}>
+						{short_time_text((history.from + i * step) * 1000)} · {rate(history.flows[i]!)} flows/s
+						{history.drops[i] ? (
+							<span class="dropped"> · {rate(history.drops[i]!)} drops/s</span>
+						) : null}
+					</div>
+				)}
 			</div>
+			{on_compare && (
+				<button
+					type="button"
+					title="What has changed: this range beside another"
+					onClick={on_compare}
+				>
+					Compare
+				</button>
+			)}
 			<select
 				aria-label="Time range"
 				value={range ? "past" : "live"}

@@ -1,22 +1,9 @@
 // Flows and drops per second, over the last minutes or a past range. Drag to look at a part.
 import { useState } from "preact/hooks";
+import { CURVE_HEIGHT as HEIGHT, ceiling, outline } from "./curve";
 import { count_text, duration_text, time_text } from "./flow";
 import { PULSE_SECONDS } from "./state";
 import type { Pulse } from "./wire";
-
-const HEIGHT = 100; // of the drawing; scaled to the strip
-
-// Smooth numbers for the top of the scale, so that it does not twitch.
-function ceiling(most: number): number {
-	const power = 10 ** Math.floor(Math.log10(Math.max(1, most)));
-	return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= most) ?? most;
-}
-
-function outline(counts: number[], top: number, start: number): string {
-	return counts
-		.map((n, i) => `${i ? "L" : "M"}${start + i} ${(HEIGHT - (n / top) * (HEIGHT - 6)).toFixed(1)}`)
-		.join("");
-}
 
 interface Props {
 	pulse: Pulse;
@@ -35,7 +22,7 @@ export function Strip({ pulse, flows: known, on_range }: Props) {
 	const span = known ? duration_text((flows.length - 1) * step * 1000) : "5 min";
 	const counted = pulse.flows.reduce((sum, n) => sum + n, 0);
 	const rate = (n: number) => count_text(n < 10 ? Math.round(n * 100) / 100 : Math.round(n));
-	const top = ceiling(Math.max(1, ...flows));
+	const top = ceiling(Math.max(known ? 0.01 : 1, ...flows));
 	const width = known ? Math.max(2, flows.length) : PULSE_SECONDS;
 	const start = width - flows.length;
 	const i = at === null ? -1 : at - start;
@@ -83,7 +70,7 @@ export function Strip({ pulse, flows: known, on_range }: Props) {
 				</p>
 			)}
 			<div class="scale">
-				<span>{count_text(top)}/s</span>
+				<span>{rate(top)}/s</span>
 				<span class="quiet">{span}</span>
 			</div>
 			{i >= 0 && i < flows.length && (

@@ -149,6 +149,17 @@ export function full_time_text(time: string | number | undefined): string {
 	return Number.isNaN(date.getTime()) ? "" : full_clock.format(date);
 }
 
+const short_clock = new Intl.DateTimeFormat(undefined, {
+	day: "numeric",
+	month: "short",
+	hour: "2-digit",
+	minute: "2-digit",
+	hourCycle: "h23",
+});
+export function short_time_text(ms: number): string {
+	return short_clock.format(ms);
+}
+
 // Flows as `tycho observe -o json` prints them, to be read again by `tycho` or by jq.
 export function json_lines(flows: Flow[]): string {
 	return flows

@@ -54,6 +54,7 @@ export interface State {
 		| { kind: "away"; reason: string };
 	namespaces: string[];
 	coverage: Coverage[]; // empty where the server does not know
+	history: Pulse; // rates over all of the record; no numbers where the server does not tell
 	has_record: boolean; // false: the server said that it keeps none
 	line: string; // the filter
 	range: Range | null; // null: what comes
@@ -77,6 +78,7 @@ export interface State {
 	unfolded: string[]; // groups shown in full though the map is large
 }
 
+const no_pulse: Pulse = { from: 0, flows: [], drops: [] };
 const no_totals: Totals = {
 	flows: 0,
 	dropped: 0,
@@ -97,6 +99,7 @@ export function initial(line: string): State {
 		status: { kind: "unknown" },
 		namespaces: [],
 		coverage: [],
+		history: no_pulse,
 		has_record: true,
 		line,
 		range: null,
@@ -120,7 +123,7 @@ function nothing_seen() {
 		cards: [] as Card[],
 		edges: [] as Edge[],
 		untracked: 0,
-		pulse: { from: 0, flows: [], drops: [] } as Pulse,
+		pulse: no_pulse,
 		rows: [] as Row[],
 		left_out: 0,
 		page_lag: 0,
@@ -219,6 +222,7 @@ function take_message(state: State, message: Message, now: number): State {
 					? { kind: "known", status: message.status }
 					: { kind: "away", reason: message.reason ?? "" },
 				coverage: message.coverage ?? state.coverage,
+				history: message.history ?? state.history,
 				has_record: message.record ?? state.has_record,
 				namespaces: message.namespaces
 					? namespaces_of(message.namespaces.namespaces)

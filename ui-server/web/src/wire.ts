@@ -21,6 +21,7 @@ export interface Status {
 	namespaces?: Namespaces; // for completion; left out where the upstream does not tell
 	record?: boolean; // false: the upstream keeps no record that can be asked about (tycho.v1.History is unknown to it, as to Hubble): there are no coverage and no gaps, and the map of a past range is that of its newest flows. Left out while unknown
 	coverage?: Coverage[]; // of each node's record; asked for every ten seconds, left out where there is none
+	history?: Pulse; // of all of the record and all nodes, whatever is filtered; left out where the upstream does not tell (GetServiceMap's rates)
 }
 
 // A question that is not answered: filters that no server takes, too many views. What was watched before is not watched any more.

@@ -1,0 +1,51 @@
+// Which flows belong to what is selected on the map. Pure; the server decides what is a card in the same way
+// (ui-server/servicemap.h).
+import type { Card } from "./drawn";
+import type { Flow } from "./flow";
+import { local_kind } from "./fold";
+
+type End = "source" | "destination";
+
+function is_end(flow: Flow, end: End, card: Card): boolean {
+	const who = flow[end] ?? {};
+	const address = flow.IP?.[end] ?? "";
+	switch (card.kind) {
+		case "workload":
+		case "pod":
+			return (
+				(who.namespace ?? "") === (card.namespace ?? "") &&
+				(who.pod_name === card.name || (who.workloads ?? []).some((w) => w.name === card.name))
+			);
+		case "reserved":
+		case "identity":
+			return card.identity
+				? who.identity === card.identity
+				: (who.labels ?? []).includes(`reserved:${card.name}`);
+		case "name":
+			return ((end === "source" ? flow.source_names : flow.destination_names) ?? []).includes(
+				card.name ?? "",
+			);
+		case "cidr":
+			return (who.labels ?? []).includes(`cidr:${card.name}`);
+		case "address":
+			return address === card.name;
+		case "local":
+			return local_kind({ id: 0, kind: "address", name: address }) === card.name;
+		case "nowhere":
+			return !address;
+		case "rest":
+			return false;
+	}
+}
+
+export function is_of_card(flow: Flow, card: Card): boolean {
+	return is_end(flow, "source", card) || is_end(flow, "destination", card);
+}
+
+// Requests and their answers.
+export function is_of_edge(flow: Flow, from: Card, to: Card): boolean {
+	return (
+		(is_end(flow, "source", from) && is_end(flow, "destination", to)) ||
+		(is_end(flow, "source", to) && is_end(flow, "destination", from))
+	);
+}
