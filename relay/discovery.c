@@ -16,7 +16,7 @@ struct discovery {
 	struct mono_ns open_at;
 	struct rpc_fan_call *check; /* of its health; NULL: none, the next at check_at */
 	struct mono_ns check_at;
-	uint64_t patience_ns;
+	uint64_t patience_ns, check_ns;
 	uint64_t pause_ns;
 	bool is_failing; /* and that was said */
 	int fd;          /* eventfd */
@@ -32,8 +32,8 @@ static void poke(void *ctx)
 }
 
 enum err_code discovery_new(struct rpc_fan *fan, const char *address, const struct rpc_tls *tls,
-			    uint64_t patience_ns, struct peers *peers, struct discovery **ret,
-			    struct err *e)
+			    uint64_t patience_ns, uint64_t check_ns, struct peers *peers,
+			    struct discovery **ret, struct err *e)
 {
 	const struct rpc_channel_config config = {
 		.address = address,
@@ -45,6 +45,7 @@ enum err_code discovery_new(struct rpc_fan *fan, const char *address, const stru
 	*d = (struct discovery){ .peers = peers,
 				 .address = str_dup(str_of(address)),
 				 .patience_ns = patience_ns,
+				 .check_ns = check_ns,
 				 .pause_ns = DISCOVERY_PAUSE_MIN_NS,
 				 .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	if (!d->address)
@@ -197,13 +198,13 @@ void discovery_run(struct discovery *d, struct mono_ns now, struct mono_ns *ret_
 		ev = next;
 	}
 	if (!d->call && now.v >= d->open_at.v) {
-		d->check_at.v = now.v + DISCOVERY_CHECK_NS;
+		d->check_at.v = now.v + d->check_ns;
 		if (rpc_fan_call_open(d->group, d->channel, "/peer.Peer/Notify", STR(""), 0, NULL,
 				      &d->call, &e) != ERR_OK)
 			d->open_at.v = now.v + d->pause_ns;
 	}
 	if (d->call && !d->check && now.v >= d->check_at.v) {
-		d->check_at.v = now.v + DISCOVERY_CHECK_NS;
+		d->check_at.v = now.v + d->check_ns;
 		(void)!rpc_fan_call_open(d->group, d->channel, "/grpc.health.v1.Health/Check",
 					 STR(""), d->patience_ns, NULL, &d->check, &e);
 	}

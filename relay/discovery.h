@@ -6,7 +6,7 @@
  * reference's relay does, only the service's own word removes one.
  *
  * Notify may have nothing to say for days, so the service is asked for its health every
- * DISCOVERY_CHECK_NS; if nothing comes back within the patience, the connection is made anew.
+ * @check_ns; if nothing comes back within the patience, the connection is made anew.
  *
  * Threads  main's.
  */
@@ -19,12 +19,12 @@ struct discovery;
 
 #define DISCOVERY_PAUSE_MIN_NS NS_PER_S
 #define DISCOVERY_PAUSE_MAX_NS (30 * NS_PER_S) /* the reference's --retry-timeout */
-#define DISCOVERY_CHECK_NS (20 * NS_PER_S)
 
 /* @tls NULL, and any unix socket: plain text. All borrowed. Fails as rpc_fan_channel_new. */
 MUST_CHECK enum err_code discovery_new(struct rpc_fan *fan, const char *address,
 				       const struct rpc_tls *tls, uint64_t patience_ns,
-				       struct peers *peers, struct discovery **ret, struct err *e);
+				       uint64_t check_ns, struct peers *peers,
+				       struct discovery **ret, struct err *e);
 void discovery_free(struct discovery *d); /* NULL is a no-op */
 AUTO_DEFINE(struct discovery, discovery_free);
 

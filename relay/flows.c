@@ -496,14 +496,17 @@ static bool send_notes(struct query *q, struct rpc_call *call)
 	return true;
 }
 
-/* What a peer packed cannot be read: the rest of it will not be, either. */
-static void forget_stuck(struct query *q, struct mono_ns now)
+/* What a peer packed cannot be read, so the rest of it cannot be, either. */
+static void refuse_speech(struct query *q, struct speech *speech, struct mono_ns now)
 {
-	const struct rpc_fan_event *ev = q->stuck.owner;
-	struct speech *speech = ev->owner;
+	struct lane *lane = speech->lane;
+	const char *why = "the peer sent bytes that are no flow";
 
-	if (speech == speech->lane->speech && !speech->lane->is_bad)
-		refuse_rest(q, speech->lane, "the peer sent bytes that are no flow", now);
+	speech->is_bad = true;
+	if (speech != lane->speech) /* it has had its say */
+		notes_error(&q->notes, lane->peer->name, why, now);
+	else if (!lane->is_bad)
+		refuse_rest(q, lane, why, now);
 }
 
 static bool send_flows(struct query *q, struct rpc_call *call, struct mono_ns now)
@@ -513,13 +516,15 @@ static bool send_flows(struct query *q, struct rpc_call *call, struct mono_ns no
 
 	while (q->stuck.owner || merge_pop(q->merge, now, &q->stuck)) {
 		const struct rpc_fan_event *ev = q->stuck.owner;
-		enum outlet_put done =
-			outlet_put(&q->outlet, call, ev->owner, &q->stuck.kind, &q->stuck.bytes);
+		struct speech *speech = ev->owner;
+		enum outlet_put done = speech->is_bad ? OUTLET_NOTHING
+						      : outlet_put(&q->outlet, call, speech,
+								   &q->stuck.kind, &q->stuck.bytes);
 		has_room = done != OUTLET_FULL;
 		if (!has_room)
 			break;
 		if (done == OUTLET_BAD)
-			forget_stuck(q, now);
+			refuse_speech(q, speech, now);
 		sent += done == OUTLET_TAKEN;
 		item_free(q->stuck);
 		q->stuck = (struct merge_item){ 0 };

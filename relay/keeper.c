@@ -8,7 +8,7 @@
 struct keeper {
 	struct rpc_fan *fan;
 	struct rpc_group *group;
-	uint64_t patience_ns;
+	uint64_t patience_ns, interval_ns;
 	int fd;              /* eventfd */
 	struct peer *probed; /* those whose answer is awaited; each counted */
 };
@@ -27,14 +27,15 @@ static void poke(void *ctx)
 	keeper_poke(ctx);
 }
 
-enum err_code keeper_new(struct rpc_fan *fan, uint64_t patience_ns, struct keeper **ret,
-			 struct err *e)
+enum err_code keeper_new(struct rpc_fan *fan, uint64_t patience_ns, uint64_t interval_ns,
+			 struct keeper **ret, struct err *e)
 {
 	AUTO(keeper_free) struct keeper *k = malloc(sizeof *k);
 	if (!k)
 		return err_set(e, ERR_NOMEM, "keeper");
 	*k = (struct keeper){ .fan = fan,
 			      .patience_ns = patience_ns,
+			      .interval_ns = interval_ns,
 			      .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	if (k->fd < 0)
 		return err_os(e, "eventfd");
@@ -114,11 +115,11 @@ static void probe(struct keeper *k, struct peer *p, struct mono_ns now)
 }
 
 /* Some peers' turn is sooner by up to a fifth, so that a thousand are not asked in one moment. */
-static struct mono_ns next_turn(const struct peer *p, struct mono_ns now)
+static struct mono_ns next_turn(const struct keeper *k, const struct peer *p, struct mono_ns now)
 {
-	uint64_t spread = hash_bytes(p->name, strlen(p->name), now.v) % (KEEPER_INTERVAL_NS / 5);
+	uint64_t spread = hash_bytes(p->name, strlen(p->name), now.v) % (k->interval_ns / 5);
 
-	return (struct mono_ns){ now.v + KEEPER_INTERVAL_NS - spread };
+	return (struct mono_ns){ now.v + k->interval_ns - spread };
 }
 
 static void tell(struct peer *p, bool available)
@@ -147,10 +148,10 @@ static void look_at(struct keeper *k, struct peer *p, bool available, struct mon
 	if (!p->channel || p->is_probed)
 		return;
 	if (p->probe_at.v == 0)
-		p->probe_at = next_turn(p, now);
+		p->probe_at = next_turn(k, p, now);
 	if (!suspect && now.v < p->probe_at.v)
 		return;
-	p->probe_at = next_turn(p, now);
+	p->probe_at = next_turn(k, p, now);
 	if (available)
 		probe(k, p, now);
 	else
@@ -180,7 +181,7 @@ size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
 
 	(void)!read(k->fd, &pokes, sizeof pokes);
 	take_answers(k);
-	ret_next->v = now.v + KEEPER_INTERVAL_NS;
+	ret_next->v = now.v + k->interval_ns;
 	if (peers_snapshot(peers, &list, &e) != ERR_OK)
 		return 1; /* nothing is known to be wrong but our memory */
 	for (size_t i = 0; i < list.count; i++) {

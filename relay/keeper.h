@@ -4,7 +4,7 @@
  * A dead connection is often not known to be dead: the node lost its power, a firewall forgot us,
  * the process is frozen. HTTP/2 pings would find out, but servers as they come from the gRPC
  * libraries punish a client that pings more often than every five minutes. So the keeper makes a
- * call of the health service: every KEEPER_INTERVAL_NS to each peer, spread out, and at once to one
+ * call of the health service: once in an interval to each peer, spread out, and at once to one
  * that a query waits for in vain. Whatever comes back, an error too, is a sign of life. When
  * nothing does, the connection is given up: its calls end, and a new one is made.
  *
@@ -18,12 +18,9 @@
 
 struct keeper;
 
-/* With the patience, a dead peer is found within 30 s. A thousand peers cost 50 calls a second. */
-#define KEEPER_INTERVAL_NS (20 * NS_PER_S)
-
-/* @fan is borrowed; a peer has @patience_ns to answer. */
-MUST_CHECK enum err_code keeper_new(struct rpc_fan *fan, uint64_t patience_ns, struct keeper **ret,
-				    struct err *e);
+/* @fan is borrowed; a peer is asked every @interval_ns and has @patience_ns to answer. */
+MUST_CHECK enum err_code keeper_new(struct rpc_fan *fan, uint64_t patience_ns, uint64_t interval_ns,
+				    struct keeper **ret, struct err *e);
 void keeper_free(struct keeper *k); /* after the peers, which poke it; NULL is a no-op */
 AUTO_DEFINE(struct keeper, keeper_free);
 

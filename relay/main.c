@@ -98,7 +98,8 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 	r->service_tls.server_name = r->o.peer_service_tls_name;
 	enum err_code code = rpc_fan_new_for_server(&r->fan, e);
 	if (code == ERR_OK)
-		code = keeper_new(r->fan, r->o.peer_timeout_ns, &r->keeper, e);
+		code = keeper_new(r->fan, r->o.peer_timeout_ns, r->o.peer_interval_ns, &r->keeper,
+				  e);
 	if (code != ERR_OK)
 		return code;
 	const struct peers_config config = { .fan = r->fan,
@@ -116,7 +117,7 @@ static enum err_code open_peers(struct relay *r, struct err *e)
 	if (code == ERR_OK && r->o.peer_service)
 		code = discovery_new(r->fan, r->o.peer_service,
 				     r->o.peer_tls ? &r->service_tls : NULL, r->o.peer_timeout_ns,
-				     r->peers, &r->discovery, e);
+				     r->o.peer_interval_ns, r->peers, &r->discovery, e);
 	return code;
 }
 

@@ -6,6 +6,7 @@ enum {
 	DEFAULT_SORT_WINDOW = 100, /* both as Hubble Relay's */
 	DEFAULT_DRAIN_S = 1,
 	DEFAULT_PEER_TIMEOUT_S = 3,
+	DEFAULT_PEER_INTERVAL_S = 20,
 	DEFAULT_DNS_INTERVAL_S = 30,
 };
 
@@ -60,6 +61,9 @@ static const struct opt_row peer_rows[] = {
 	{ "peer-dns-interval", "TIME", "between two questions to the name service (default 30s)",
 	  OPT_DURATION(struct rly_options, dns_interval_ns), .min = 100 * NS_PER_MS,
 	  .max = 3600 * NS_PER_S, .want = "a time from 100ms to 1h, such as 30s" },
+	{ "peer-interval", "TIME", "how often a peer is asked whether it lives (default 20s)",
+	  OPT_DURATION(struct rly_options, peer_interval_ns), .min = NS_PER_S,
+	  .max = 3600 * NS_PER_S, .want = "a time from 1s to 1h, such as 20s" },
 	{ "peer-key-file", "FILE", "private key (PEM) of --peer-cert-file",
 	  OPT_TEXT(struct rly_options, peer_files.key_file) },
 	{ "peer-service", "ADDRESS",
@@ -142,6 +146,7 @@ enum err_code rly_options_read(int argc, const char *const *argv, struct rly_opt
 		.drain_ns = DEFAULT_DRAIN_S * NS_PER_S,
 		.dns_interval_ns = DEFAULT_DNS_INTERVAL_S * NS_PER_S,
 		.peer_timeout_ns = DEFAULT_PEER_TIMEOUT_S * NS_PER_S,
+		.peer_interval_ns = DEFAULT_PEER_INTERVAL_S * NS_PER_S,
 		.common = OPT_COMMON_DEFAULT,
 	};
 	enum err_code code = opt_read(&rly_program, argc, argv, ret, e);

@@ -29,7 +29,7 @@ struct rly_options {
 	const char *peer_ca_files[RLY_OPTIONS_LIST];
 	bool forward_authorization;
 	size_t sort_window;
-	uint64_t drain_ns, peer_timeout_ns;
+	uint64_t drain_ns, peer_timeout_ns, peer_interval_ns;
 };
 
 /* ERR_INVALID with one sentence that names the option; *@ret is then of no use. It holds pointers

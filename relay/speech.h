@@ -28,6 +28,7 @@ struct rpc_call;
 struct speech {
 	struct lane *lane;
 	bool is_batched; /* tycho.v1 */
+	bool is_bad;     /* something in it could not be unpacked */
 	size_t uses;     /* the call, and each of its messages that still has items */
 	size_t table_bytes;
 	struct flow_unpacker *unpacker; /* made for the first that is packed */

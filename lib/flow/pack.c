@@ -21,8 +21,7 @@ enum {
 
 struct piece {
 	uint32_t at, len;
-	uint64_t hash;  /* of a packer's; of an unpacker's once it was packed again … */
-	uint32_t there; /* … and its number there */
+	uint32_t there; /* of an unpacker's that was packed again: its number there */
 	bool has_there;
 };
 
@@ -82,7 +81,7 @@ static struct str bytes_of(const struct table *t, const struct piece *p)
 }
 
 /* @bytes are not the table's own, and at most FLOW_PIECE_MAX. */
-static uint32_t table_keep(struct table *t, struct str bytes, uint64_t hash)
+static uint32_t table_keep(struct table *t, struct str bytes)
 {
 	for (; t->used_bytes + bytes.len + FLOW_PIECE_COST > t->max_bytes; t->first++)
 		t->used_bytes -= piece_of(t, t->first)->len + FLOW_PIECE_COST;
@@ -92,7 +91,6 @@ static uint32_t table_keep(struct table *t, struct str bytes, uint64_t hash)
 	*piece_of(t, t->next) = (struct piece){
 		.at = (uint32_t)t->at,
 		.len = (uint32_t)bytes.len,
-		.hash = hash,
 	};
 	t->at += bytes.len;
 	t->used_bytes += bytes.len + FLOW_PIECE_COST;
@@ -110,9 +108,14 @@ size_t flow_table_agreed(struct str header)
 
 /* ---- packer */
 
+/* With a part of the hash, so that no other piece is looked at: they lie far apart. */
+struct place {
+	uint32_t mark, number;
+};
+
 struct flow_packer {
 	struct table table;
-	uint32_t *index; /* numbers by hash, BUCKET together; may be of pieces long gone */
+	struct place *index; /* by hash, BUCKET together; may be of pieces long gone */
 	uint64_t bucket_mask;
 	/* Hashes met lately: what comes for the second time is kept. */
 	uint32_t seen[SEEN];
@@ -143,20 +146,20 @@ enum err_code flow_packer_new(size_t table_bytes, struct flow_packer **ret, stru
 	return ERR_OK;
 }
 
-static uint32_t *bucket_of(const struct flow_packer *p, uint64_t hash)
+static struct place *bucket_of(const struct flow_packer *p, uint64_t hash)
 {
 	return p->index + (hash >> 32 & p->bucket_mask) * BUCKET;
 }
 
 static bool find(const struct flow_packer *p, struct str bytes, uint64_t hash, uint32_t *ret)
 {
-	const uint32_t *bucket = bucket_of(p, hash);
+	const struct place *bucket = bucket_of(p, hash);
 
 	for (size_t i = 0; i < BUCKET; i++) {
-		const struct piece *piece = piece_of(&p->table, bucket[i]);
-		if (piece->hash == hash && is_kept(&p->table, bucket[i]) &&
-		    str_eq(bytes_of(&p->table, piece), bytes)) {
-			*ret = bucket[i];
+		uint32_t number = bucket[i].number;
+		if (bucket[i].mark == (uint32_t)hash && is_kept(&p->table, number) &&
+		    str_eq(bytes_of(&p->table, piece_of(&p->table, number)), bytes)) {
+			*ret = number;
 			return true;
 		}
 	}
@@ -165,12 +168,13 @@ static bool find(const struct flow_packer *p, struct str bytes, uint64_t hash, u
 
 static uint32_t keep(struct flow_packer *p, struct str bytes, uint64_t hash)
 {
-	uint32_t *bucket = bucket_of(p, hash), *oldest = bucket;
+	struct place *bucket = bucket_of(p, hash), *oldest = bucket;
 
 	for (size_t i = 0; i < BUCKET; i++)
-		if (p->table.next - bucket[i] > p->table.next - *oldest)
+		if (p->table.next - bucket[i].number > p->table.next - oldest->number)
 			oldest = &bucket[i];
-	return *oldest = table_keep(&p->table, bytes, hash);
+	*oldest = (struct place){ (uint32_t)hash, table_keep(&p->table, bytes) };
+	return oldest->number;
 }
 
 static bool was_seen(struct flow_packer *p, uint64_t hash)
@@ -384,7 +388,7 @@ static bool next_piece(struct flow_unpacker *u, struct str *pieces, enum op *ret
 		return true;
 	if (v < 1 || v > FLOW_PIECE_MAX)
 		return false;
-	*ret = piece_of(&u->table, table_keep(&u->table, *ret_bytes, 0));
+	*ret = piece_of(&u->table, table_keep(&u->table, *ret_bytes));
 	return true;
 }
 
@@ -470,10 +474,10 @@ static void put_piece(struct flow_packer *p, struct writer *w, struct piece *pie
 {
 	if (!piece->has_there || !is_kept(&p->table, piece->there)) {
 		piece->has_there = true;
-		piece->hash = hash_bytes(bytes.p, bytes.len, 0);
-		if (!find(p, bytes, piece->hash, &piece->there)) {
+		uint64_t hash = hash_bytes(bytes.p, bytes.len, 0);
+		if (!find(p, bytes, hash, &piece->there)) {
 			put_bytes(w, OP_KEEP, bytes);
-			piece->there = keep(p, bytes, piece->hash);
+			piece->there = keep(p, bytes, hash);
 			return;
 		}
 	}

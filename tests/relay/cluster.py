@@ -57,6 +57,11 @@ def of(node, i, **fields):
     return flow(i, uuid='%s-%d' % (node, i), node_name=node, **fields)
 
 
+def long(i):
+    """900 characters, which no other flow has: packing does not make them fewer."""
+    return '%06d' % i * 150
+
+
 @contextlib.contextmanager
 def cluster(*options, drain='1s', **lines):
     """cluster(a=[…], b=[…]): nodes that replay these flows, and a relay over them. None: the test feeds the node."""
@@ -192,7 +197,7 @@ class Impostor:
     of bytes; context.abort ends the call. Like a Hubble agent it knows no tycho.v1, unless it is one of @ours."""
 
     def __init__(self, answer, options=(), ours=(), listen='127.0.0.1:0'):
-        self.answer, self.ours, self.metadata, self.asked = answer, ours, {}, []
+        self.answer, self.ours, self.metadata, self.paths = answer, ours, {}, []
         self.server = grpc.server(futures.ThreadPoolExecutor(20), options=options)
         self.server.add_generic_rpc_handlers((self,))
         self.port = self.server.add_insecure_port(listen.replace('unix://', 'unix:'))
@@ -204,7 +209,7 @@ class Impostor:
             return None
 
         def call(request, context):
-            self.asked.append(details.method)
+            self.paths.append(details.method)
             self.metadata[details.method] = [(m.key, m.value) for m in details.invocation_metadata]
             yield from self.answer(details.method, request, context)
         return grpc.unary_stream_rpc_method_handler(call)

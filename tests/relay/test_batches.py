@@ -33,7 +33,7 @@ REQUESTS = [
 
 @pytest.fixture(scope='module')
 def three():
-    flows = {n: [of(n, i, verdict='DROPPED' if i % 5 == 0 else 'FORWARDED') for i in range(2000)] for n in 'abc'}
+    flows = {n: [of(n, i, verdict='DROPPED' if i % 5 == 0 else 'FORWARDED') for i in range(600)] for n in 'abc'}
     with cluster(**flows) as (relay, nodes):
         relay.wait_states(a=CONNECTED, b=CONNECTED, c=CONNECTED)
         yield relay, nodes
@@ -62,7 +62,7 @@ def packed(client, size, **request):
     return batches(client, metadata=[('tycho-flow-table', str(size))], **request)
 
 
-@pytest.mark.parametrize('size', [8192, 100000, 10 ** 9])
+@pytest.mark.parametrize('size', [8192, 10 ** 9])
 @pytest.mark.parametrize('request_', REQUESTS)
 def test_who_can_unpack_gets_the_same_in_fewer_bytes(three, request_, size):
     relay, nodes = three
@@ -122,7 +122,7 @@ def test_batches_are_few_and_not_too_large(three):
     _, nodes = three
     with nodes['a'].client() as client:
         got = batches(client, number=wire.ALL, first=True)
-    assert sum(len(b.responses) for b in got) == 2000
+    assert sum(len(b.responses) for b in got) == 600
     assert len(got) < 20 and max(len(b.SerializeToString()) for b in got) < 128 << 10
 
 
@@ -208,7 +208,7 @@ def test_a_relay_over_relays_keeps_the_names_of_clusters_and_nodes():
 def test_peers_of_all_kinds_are_one_answer(three):
     """Ours; one of ours that knows nothing of packing; a plain server of Hubble's API; a relay of relays."""
     relay, nodes = three
-    request = dict(first=True, number=400)
+    request = dict(first=True, number=200)
     with standing_for(nodes['b'].socket, GET_BATCHES) as b, standing_for(nodes['c'].socket) as c, \
             Relay(peers=['c=' + c.address]) as below, \
             Relay(peers=['a=' + nodes['a'].socket, 'b=' + b.address, 'c=' + c.address]) as mixed, \
@@ -218,13 +218,13 @@ def test_peers_of_all_kinds_are_one_answer(three):
         deep.wait_states(a=CONNECTED, b=CONNECTED, below=CONNECTED)
         with relay.client() as client:
             want, _ = split(client.GetFlows(**request))
-        assert len(want) == 1200
+        assert len(want) == 600
         for top in (mixed, deep):
             with top.client() as client:
                 assert split(client.GetFlows(**request))[0] == want
                 assert split(unbatch(batches(client, **request)))[0] == want
                 assert split(Unpacker(50000).unbatch(packed(client, 50000, **request)))[0] == want
-        assert GET_FLOWS in c.asked and GET_BATCHES in b.asked and GET_FLOWS not in b.asked
+        assert GET_FLOWS in c.paths and GET_BATCHES in b.paths and GET_FLOWS not in b.paths
 
 
 def test_a_peer_may_learn_and_forget_our_calls_between_two_connections(tmp_path):
@@ -240,7 +240,7 @@ def test_a_peer_may_learn_and_forget_our_calls_between_two_connections(tmp_path)
         for ours in ([], [GET_BATCHES], []):
             with standing_for(a.socket, *ours, listen=place) as peer:
                 ask()
-                assert peer.asked.count(GET_FLOWS) == (not ours) and peer.asked.count(GET_BATCHES) == len(ours)
+                assert peer.paths.count(GET_FLOWS) == (not ours) and peer.paths.count(GET_BATCHES) == len(ours)
             relay.wait_states(a=UNAVAILABLE)
 
 
@@ -270,14 +270,13 @@ def both():
                 yield {'observer': (node.tcp, plain), 'relay': (relay.address, plain_relay)}
 
 
-@pytest.mark.parametrize('who', ['observer', 'relay'])
-@pytest.mark.parametrize('words', OBSERVE, ids=' '.join)
+@pytest.mark.parametrize('who, words', [('observer', w) for w in OBSERVE] + [('relay', w) for w in OBSERVE[::4]])
 def test_observe_prints_the_same_by_the_batch_and_by_the_standard_call(both, who, words):
     address, plain = both[who]
     by_batch = tycho('observe', '--server', address, *words)
-    before = len(plain.asked)
+    before = len(plain.paths)
     by_flow = tycho('observe', '--server', plain.address, *words)
-    assert GET_FLOWS in plain.asked[before:]
+    assert GET_FLOWS in plain.paths[before:]
     assert (by_batch.stdout, by_batch.returncode) == (by_flow.stdout, by_flow.returncode)
     # but for the time of day, and for whether it is whole, which the plain server has no call for
     said = [[re.sub(r'\d+:\d+:\d+\.\d+', '', x) for x in p.stderr.splitlines() if 'complete' not in x] for p in (by_batch, by_flow)]

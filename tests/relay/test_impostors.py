@@ -143,14 +143,14 @@ def test_a_node_that_flaps_is_asked_ever_more_rarely_and_disturbs_no_other():
     with Impostor(answer) as flapping:
         with cluster('--peer', 'f=' + flapping.address, a=None) as (relay, nodes), Follower(relay) as follower:
             assert follower.status() == (CONNECTED, ['a', 'f'])
-            for i in range(4):
+            for i in range(3):
                 nodes['a'].feed([of('a', i)])
                 assert follower.flows(1) == ['a-%d' % i]
-                if i < 3:
+                if i < 2:
                     follower.until_status(CONNECTED, 'f')
     pauses = [b - a for a, b in zip(asked, asked[1:])]
-    assert len(pauses) >= 3
-    assert all(p >= least for p, least in zip(pauses, (0.4, 0.9, 1.9))), pauses  # 0.5 s, doubled each time
+    assert len(pauses) >= 2
+    assert all(p >= least for p, least in zip(pauses, (0.4, 0.9))), pauses  # 0.5 s, doubled each time
 
 
 # --- the peer service -------------------------------------------------------------------------------------------

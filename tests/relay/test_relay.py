@@ -8,14 +8,14 @@ import pytest
 
 import half_http2
 import wire
-from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Node, Relay, cluster, events, of, split)
+from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Node, Relay, cluster, events, long, of, split)
 from observer import BASE_S, BIN, tycho
 
 
-def every(node, step, n, start=0):
-    """n flows of node, step seconds apart, as (uuids, lines)."""
+def every(node, step, n, start=0, text=None):
+    """n flows of node, step seconds apart, as (uuids, lines); text(i): the Summary of each."""
     numbers = range(start, start + step * n, step)
-    return ['%s-%d' % (node, i) for i in numbers], [of(node, i) for i in numbers]
+    return ['%s-%d' % (node, i) for i in numbers], [of(node, i, **({'Summary': text(i)} if text else {})) for i in numbers]
 
 
 def in_order(*uuids):
@@ -199,16 +199,16 @@ def test_a_frozen_node_delays_nobody_for_long_and_is_named():
 
 
 def test_a_node_killed_in_mid_query_is_named_and_the_rest_arrives():
-    a, a_lines = every('a', 1, 5000)
-    with cluster(a=a_lines, b=[of('b', 10000 + i) for i in range(60000)]) as (relay, nodes):
+    a, a_lines = every('a', 1, 500)
+    with cluster(a=a_lines, b=[of('b', 10000 + i, Summary=long(i)) for i in range(12000)]) as (relay, nodes):
         with relay.client(fast=False) as client:
             stream = client.GetFlows(first=True, number=wire.ALL)
             head = list(itertools.islice(stream, 11))  # the rest waits for us to read on
             nodes['b'].kill()
             flows, states = split(itertools.chain(head, stream))
-    assert flows[:5000] == a
-    assert flows[5000:] == ['b-%d' % (10000 + i) for i in range(len(flows) - 5000)]
-    assert len(flows) < 65000
+    assert flows[:500] == a
+    assert flows[500:] == ['b-%d' % (10000 + i) for i in range(len(flows) - 500)]
+    assert len(flows) < 12500
     assert [s[:2] for s in states] == [(CONNECTED, ['a', 'b']), (ERROR, ['b'])]
 
 
@@ -217,8 +217,8 @@ ALL_FROM = {'seconds': BASE_S}
 
 def test_nodes_that_take_us_for_stuck_while_others_speak_lose_nothing():
     """What b has is newer than all of a's, and more than is held back: b gives us up, again and again."""
-    a, a_lines = every('a', 1, 60000)
-    b, b_lines = every('b', 1, 30000, start=100000)
+    a, a_lines = every('a', 1, 20000)
+    b, b_lines = every('b', 1, 4000, start=100000, text=long)
     with Node('a', lines=a_lines) as first, Node('b', '--stall-timeout', '100ms', lines=b_lines) as second:
         first.wait_seen(len(a))
         second.wait_seen(len(b))
@@ -347,12 +347,12 @@ def test_misuse_is_one_sentence():
 
 
 def test_a_client_that_does_not_read_delays_no_other():
-    a, a_lines = every('a', 1, 60000)
+    a, a_lines = every('a', 1, 9000, text=long)
     request = wire.GetFlowsRequest(number=wire.ALL, first=True).SerializeToString()
     with cluster(a=a_lines, b=[of('b', 0)]) as (relay, _):
         with half_http2.Stuck(relay.address, '/observer.Observer/GetFlows', request), \
                 half_http2.Stuck(relay.address, '/observer.Observer/GetFlows', request), relay.client() as client:
-            assert len(list(client.GetFlows(number=wire.ALL, first=True))) == 1 + 60000 + 1
+            assert len(list(client.GetFlows(number=wire.ALL, first=True))) == 1 + 9000 + 1
 
 
 def test_termination_ends_followers_with_a_word():

@@ -7,7 +7,7 @@ import time
 import half_http2
 import half_server
 import wire
-from cluster import CONNECTED, UNAVAILABLE, Follower, Node, Relay, cluster, of, response
+from cluster import CONNECTED, UNAVAILABLE, Follower, Node, Relay, cluster, long, of, response
 from observer import BASE_S
 
 
@@ -65,25 +65,24 @@ def test_two_peers_at_one_address_have_a_connection_each():
 
 
 def test_a_client_that_does_not_read_costs_no_more_than_its_share_of_memory():
-    """The nodes hold some 70 MB for it."""
+    """The nodes hold some 50 MB for it."""
     request = wire.GetFlowsRequest(number=wire.ALL, first=True).SerializeToString()
-    flows = {n: [of(n, i // 100, Summary='x' * 900) for i in range(25000)] for n in 'abc'}
+    flows = {n: [of(n, i // 25, Summary=4 * long(i)) for i in range(4500)] for n in 'abc'}
     with cluster(**flows) as (relay, _):
         with relay.client() as client:  # all that must be there anyway
             assert len(list(client.GetFlows(number=100, first=True))) == 301
         before = resident_kib(relay.process)
         with half_http2.Stuck(relay.address, '/observer.Observer/GetFlows', request), \
                 half_http2.Stuck(relay.address, '/tycho.v1.Flows/GetFlowBatches', request), relay.client() as client:
-            assert len(list(client.GetFlows(number=wire.ALL, first=True))) == 1 + 75000
+            assert len(list(client.GetFlows(number=wire.ALL, first=True))) == 1 + 13500
             # three queries, each with a queue of 4 MiB and, of each node, 256 KiB held, a window, and a message
             assert resident_kib(relay.process) - before < 3 * (4 + 3) * 1024 + 16 * 1024
 
 
 def test_a_peer_service_that_is_frozen_is_found_out_and_its_peers_stay():
-    """Half open: the connection stands and nobody is behind it. The service is asked for its health every 20 s, so this
-    takes that long."""
+    """Half open: the connection stands and nobody is behind it."""
     with Node('service', lines=[of('service', 0)], listen=['127.0.0.1:0']) as service:
-        with Relay('--peer-service', service.tcp, '--peer-timeout', '1s') as relay:
+        with Relay('--peer-service', service.tcp, '--peer-timeout', '1s', '--peer-interval', '1s') as relay:
             wait_for(lambda: 'service' in relay.nodes())
             service.freeze()
             try:

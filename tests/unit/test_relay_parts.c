@@ -69,6 +69,8 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 		  "--sort-buffer-len-max 0: expected a number of flows from 1 to 1000000" },
 		{ { "--peer-timeout=1h" },
 		  "--peer-timeout 1h: expected a time from 1ms to 1m, such as 500ms" },
+		{ { "--peer-interval=0s" },
+		  "--peer-interval 0s: expected a time from 1s to 1h, such as 20s" },
 		{ { "--log-level=all" }, "--log-level all: expected debug, info, warn or error" },
 		{ { "--peer=a=b:1", "--tls-cert-file=x" },
 		  "--tls-cert-file and --tls-key-file are needed together" },
