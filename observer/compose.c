@@ -276,6 +276,7 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 		count(&c->refused, 1);
 		return;
 	}
+	name_ahead(c->names, &f);
 	buf_reset(&c->ext);
 	put_interface(&f, ev);
 	put_detail(&f, ev);

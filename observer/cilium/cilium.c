@@ -148,6 +148,8 @@ static bool read_packet(struct event *ev, bool l3, bool ipv6, enum tunnel_protoc
 		return true;
 	if (!decode_packet(ev->packet, start, false, ev->f, &payload))
 		return false;
+	if (overlay == TUNNEL_NONE)
+		name_ahead(ev->c->config.names, ev->f);
 	return overlay == TUNNEL_NONE || tunnel_open(overlay, payload.bytes, ev->f, &ev->tunnel);
 }
 

@@ -145,6 +145,14 @@ void name_quiet(struct name_table *t, struct wall_ns now)
 	(void)load_current(t);
 }
 
+void name_ahead(struct name_table *t, const struct flow *f)
+{
+	const struct snapshot *s = load_current(t);
+
+	snapshot_ahead(s, f->src_ip);
+	snapshot_ahead(s, f->dst_ip);
+}
+
 bool name_is_local(struct name_table *t, const uint8_t ip[16])
 {
 	return snapshot_who(load_current(t), ip).bits & WHO_LOCAL;

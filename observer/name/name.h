@@ -117,6 +117,9 @@ MUST_CHECK enum err_code name_change(struct name_table *t, unsigned who,
 MUST_CHECK enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16],
 					  size_t count, struct err *e);
 
+/* Capture thread, as soon as the addresses are known, some work before name_flow or name_flow_said:
+ * asks the memory for what these will look up. Changes nothing else. */
+void name_ahead(struct name_table *t, const struct flow *f);
 /* Capture thread: fills endpoints, services, node and DNS names (appended to @ext as flow.Flow wire
  * bytes) of a made flow, and their bits. A side without an address stays without an endpoint. Of a
  * whole flow only the namespaces are noted. No lock, no allocation. */

@@ -413,6 +413,11 @@ static bool is_loopback(struct ip128 ip)
 	return ip.hi == 0 && (ip.lo >> 24 == UINT64_C(0xffff7f) || ip.lo == 1);
 }
 
+void snapshot_ahead(const struct snapshot *s, const uint8_t ip[16])
+{
+	__builtin_prefetch(slot_at(s, snapshot_hash(ip128_of(ip), 128) & s->prefix_mask));
+}
+
 struct who snapshot_who(const struct snapshot *s, const uint8_t ip[16])
 {
 	struct ip128 key = ip128_of(ip);

@@ -124,6 +124,8 @@ MUST_CHECK enum err_code snapshot_change(const struct snapshot *old,
 void snapshot_free(struct snapshot *s);
 AUTO_DEFINE(struct snapshot, snapshot_free);
 
+/* Asks the memory for what snapshot_who will look at. */
+void snapshot_ahead(const struct snapshot *s, const uint8_t ip[16]);
 struct who snapshot_who(const struct snapshot *s, const uint8_t ip[16]);
 /* Id 0: no service. */
 struct service_id snapshot_service(const struct snapshot *s, const uint8_t ip[16], uint16_t port);

@@ -77,10 +77,15 @@ static void put_in_place(struct ring *r, struct ring_record record)
  * not given back yet is no longer than the ring, one record at most lies across its end. */
 static const struct bpf_event *record_at(struct ring *r, size_t offset, size_t size)
 {
+	enum { LINE = 64, LINES = 3 }; /* of a cache; an event with the headers of its packet */
 	size_t room = r->bytes - offset;
 
-	if (size <= room)
+	if (size <= room) {
+		/* Another CPU has just written it: what is read now and then comes from afar. */
+		for (size_t at = LINE; at < LINES * LINE; at += LINE)
+			__builtin_prefetch(r->data + offset + at);
 		return (const void *)(r->data + offset);
+	}
 	memcpy(r->whole.bytes, r->data + offset, room);
 	memcpy(r->whole.bytes + room, r->data, size - room);
 	return &r->whole.event;
