@@ -389,7 +389,9 @@ static uint64_t next_pause(struct kube_follow *f)
 	return f->pause_ns - random_below(f, f->pause_ns / 2);
 }
 
-static void fail(struct kube_follow *f, const char *why, uint64_t least_ns, struct mono_ns now)
+/* @status: of an answer that refuses, 0 where there is none. */
+static void fail(struct kube_follow *f, long status, const char *why, uint64_t least_ns,
+		 struct mono_ns now)
 {
 	uint64_t pause_ns = next_pause(f);
 
@@ -397,12 +399,14 @@ static void fail(struct kube_follow *f, const char *why, uint64_t least_ns, stru
 	f->is_settled = true;
 	f->has_begun = false;
 	/* one break alone is nothing to tell: balancers and updates make them */
-	bool is_news = !f->was_told && f->pause_ns > PAUSE_MIN_NS;
+	bool is_news =
+		f->was_told ? status && status != f->told_status : f->pause_ns > PAUSE_MIN_NS;
 	if (is_news)
 		log_warn("the API server of Kubernetes does not give what it is asked; what it "
 			 "gave stays",
 			 "kind=%s err=%s", kube_kind_name(f->kind), LOG_QUOTE(why));
 	f->was_told |= is_news;
+	f->told_status = is_news ? status : f->told_status;
 	go_on(f, now, pause_ns > least_ns ? pause_ns : least_ns);
 }
 
@@ -413,7 +417,7 @@ struct mono_ns kube_follow_tick(struct kube_follow *f, struct mono_ns now)
 	if (f->state == KUBE_PAUSED && now.v >= f->at.v) {
 		f->began = now;
 		if (start(f, &e) != ERR_OK)
-			fail(f, e.msg, 0, now);
+			fail(f, 0, e.msg, 0, now);
 	}
 	return f->state == KUBE_PAUSED ? f->at : (struct mono_ns){ UINT64_MAX };
 }
@@ -449,7 +453,7 @@ static void list_missing(struct kube_follow *f, struct mono_ns now)
 	}
 	f->path = 0;
 	if (places[f->kind].is_everywhere) {
-		fail(f, "404 Not Found", 0, now);
+		fail(f, 404, "404 Not Found", 0, now);
 		return;
 	}
 	kube_world_begin(f->world, f->kind);
@@ -494,7 +498,7 @@ static void refused(struct kube_follow *f, long status, struct mono_ns now)
 	(void)curl_easy_getinfo(f->curl, CURLINFO_RETRY_AFTER, &after_s);
 	after_s = after_s < 0 ? 0 : after_s < RETRY_AFTER_MAX_S ? after_s : RETRY_AFTER_MAX_S;
 	put_refusal(f, status, why, sizeof why);
-	fail(f, why, (uint64_t)after_s * NS_PER_S, now);
+	fail(f, status, why, (uint64_t)after_s * NS_PER_S, now);
 }
 
 static void watch_ended(struct kube_follow *f, struct mono_ns now)
@@ -523,9 +527,9 @@ void kube_follow_ended(struct kube_follow *f, CURLcode code, struct mono_ns now)
 		f->pause_ns = 0;
 	if (f->error.code != ERR_OK) { /* what came was not to be read */
 		f->is_listed = false;
-		fail(f, f->error.msg, 0, now);
+		fail(f, 0, f->error.msg, 0, now);
 	} else if (code != CURLE_OK) {
-		fail(f, *f->why ? f->why : curl_easy_strerror(code), 0, now);
+		fail(f, 0, *f->why ? f->why : curl_easy_strerror(code), 0, now);
 	} else if (status != 200) {
 		refused(f, status, now);
 	} else if (!was_list) {
@@ -533,6 +537,6 @@ void kube_follow_ended(struct kube_follow *f, CURLcode code, struct mono_ns now)
 	} else if (kube_split_is_complete(&f->split)) {
 		list_complete(f, now);
 	} else {
-		fail(f, "the list breaks off", 0, now);
+		fail(f, 0, "the list breaks off", 0, now);
 	}
 }

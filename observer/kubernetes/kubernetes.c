@@ -31,6 +31,7 @@ struct kubernetes {
 	/* the thread's own */
 	uint64_t random, refused;
 	struct due names, policies;
+	struct mono_ns tidy_at;
 	bool was_published, stored;
 	bool needs_all; /* names: the table does not hold what it was told last */
 	/* any thread */
@@ -155,7 +156,7 @@ static enum err_code publish_set(struct kubernetes *k, struct gathering *g, stru
 	enum err_code code = policy_builder_finish(g->builder, &set, e);
 
 	if (code == ERR_OK)
-		code = policy_publish(k->to.policies, set, e);
+		code = policy_publish(k->to.policies, set, k->policies.changed, e);
 	if (code == ERR_OK)
 		(void)TAKE(set); /* the table's now */
 	return code;
@@ -314,6 +315,10 @@ static void *kube_main(void *arg)
 			if (k->follows[i].state == KUBE_PAUSED && k->follows[i].at.v < next.v)
 				next = k->follows[i].at;
 		tell_counts(k);
+		if (k->to.policies && now.v >= k->tidy_at.v) {
+			policy_tidy(k->to.policies, wall_now());
+			k->tidy_at.v = now.v + TICK_MAX_MS * NS_PER_MS;
+		}
 		now = mono_now();
 		uint64_t ms = next.v <= now.v ? 0 : (next.v - now.v) / NS_PER_MS + 1;
 		(void)curl_multi_poll(k->multi, NULL, 0, ms < TICK_MAX_MS ? (int)ms : TICK_MAX_MS,

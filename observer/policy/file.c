@@ -48,7 +48,7 @@ static enum err_code load(struct policy_file *f, struct err *e)
 	if (policy_builder_finish(b, &set, e) != ERR_OK)
 		return err_in(e, "policies '%s'", f->path);
 	size_t count = policy_set_count(set);
-	if (policy_publish(f->table, set, e) != ERR_OK)
+	if (policy_publish(f->table, set, wall_now(), e) != ERR_OK)
 		return err_in(e, "policies '%s'", f->path);
 	(void)TAKE(set); /* the table's now */
 	f->count = count;

@@ -64,8 +64,16 @@ struct row_head {
 	uint8_t ip[16]; /* zeros where rows do not differ by address */
 };
 
-struct version {
+/* A set, held by the versions that know it. */
+struct shared_set {
 	struct policy_set *set;
+	struct wall_ns since; /* 0: as long as anybody knows */
+	unsigned refs;        /* guarded by mx */
+};
+
+struct version {
+	struct shared_set *sets[POLICY_PAST + 1]; /* in force, then what was before it */
+	size_t set_count;
 	uint64_t number;
 	struct version *older; /* guarded by mx */
 };
@@ -78,6 +86,7 @@ struct policy_table {
 
 	/* capture thread only */
 	alignas(CACHE_LINE) uint64_t at;     /* number of the version in use */
+	const struct version *version;       /* it; NULL: there is none */
 	const struct policy_set *set;        /* of it; NULL none, or no policies in it */
 	uint32_t generation, row_generation; /* of answers, of rows */
 	struct kept *answers;                /* ANSWER_SETS * WAYS */
@@ -85,7 +94,8 @@ struct policy_table {
 	char *rows; /* ROWS_BYTES */
 	size_t row_stride, row_sets;
 	uint8_t row_turn;
-	char *texts; /* TEXT_BYTES */
+	char *past_rows; /* two, for sets that are in force no more */
+	char *texts;     /* TEXT_BYTES */
 	size_t text_used;
 	struct buf scratch;
 	char scratch_bytes[TEXT_OF_ONE];
@@ -129,19 +139,29 @@ enum err_code policy_table_new(const struct flow_dict *dict, struct policy_table
 	(void)pthread_mutex_init(&t->mx, NULL);
 	t->answers = pages_new((size_t)ANSWER_SETS * WAYS, sizeof *t->answers);
 	t->rows = pages_new(1, ROWS_BYTES);
+	t->past_rows = pages_new(2, ROWS_BYTES / ROWS_MIN);
 	t->texts = pages_new(1, TEXT_BYTES);
 	t->scratch = buf_fixed(t->scratch_bytes, sizeof t->scratch_bytes);
-	if (!t->answers || !t->rows || !t->texts)
+	if (!t->answers || !t->rows || !t->past_rows || !t->texts)
 		return err_set(e, ERR_NOMEM, "policy table");
 	*ret = TAKE(t);
 	return ERR_OK;
+}
+
+static void set_unref(struct shared_set *s)
+{
+	if (--s->refs)
+		return;
+	policy_set_free(s->set);
+	free(s);
 }
 
 static void free_versions(struct version *v)
 {
 	while (v) {
 		struct version *older = v->older;
-		policy_set_free(v->set);
+		for (size_t i = 0; i < v->set_count; i++)
+			set_unref(v->sets[i]);
 		free(v);
 		v = older;
 	}
@@ -155,6 +175,7 @@ void policy_table_free(struct policy_table *t)
 	(void)pthread_mutex_destroy(&t->mx);
 	pages_free(t->answers, (size_t)ANSWER_SETS * WAYS, sizeof *t->answers);
 	pages_free(t->rows, 1, ROWS_BYTES);
+	pages_free(t->past_rows, 2, ROWS_BYTES / ROWS_MIN);
 	pages_free(t->texts, 1, TEXT_BYTES);
 	free(t);
 }
@@ -164,22 +185,31 @@ static size_t stride_of(const struct policy_set *set)
 	return sizeof(struct row_head) + policy_row_bytes(set);
 }
 
-enum err_code policy_publish(struct policy_table *t, struct policy_set *set, struct err *e)
+/* With mx. Flows that happened before @since, and are not read yet, are given to what was then. */
+static void remember_past(struct version *v, const struct version *before, struct wall_ns now)
 {
-	if (stride_of(set) > ROWS_BYTES / ROWS_MIN)
-		return err_set(
-			e, ERR_INVALID,
-			"so many different selectors that an end takes %zu bytes: at most %d",
-			stride_of(set), ROWS_BYTES / ROWS_MIN);
-	struct version *v = calloc(1, sizeof *v);
-	if (!v)
-		return err_set(e, ERR_NOMEM, "policy table");
-	v->set = set;
-	(void)pthread_mutex_lock(&t->mx);
+	struct wall_ns until = v->set_count ? v->sets[0]->since : now;
+
+	for (size_t i = 0; before && i < before->set_count; i++) {
+		struct shared_set *s = before->sets[i];
+		bool is_current = v->set_count == 0; /* of a version without a new set */
+		if (v->set_count == POLICY_PAST + 1 ||
+		    (!is_current && until.v + POLICY_PAST_S * NS_PER_S < now.v))
+			return;
+		s->refs++;
+		v->sets[v->set_count++] = s;
+		until = s->since;
+	}
+}
+
+/* With mx. */
+static void install(struct policy_table *t, struct version *v)
+{
 	v->number = t->newest ? t->newest->number + 1 : 1;
 	v->older = t->newest;
 	t->newest = v;
-	atomic_store_explicit(&t->policies, policy_set_count(set), memory_order_relaxed);
+	atomic_store_explicit(&t->policies, policy_set_count(v->sets[0]->set),
+			      memory_order_relaxed);
 	atomic_store_explicit(&t->current, v, memory_order_release); /* pairs with load_current */
 	/* What capture has left behind. It looks only into the version it loaded last. */
 	uint64_t in_use = atomic_load_explicit(&t->capture_at, memory_order_acquire);
@@ -187,8 +217,49 @@ enum err_code policy_publish(struct policy_table *t, struct policy_set *set, str
 		v = v->older;
 	free_versions(v->older);
 	v->older = NULL;
+}
+
+enum err_code policy_publish(struct policy_table *t, struct policy_set *set, struct wall_ns since,
+			     struct err *e)
+{
+	if (stride_of(set) > ROWS_BYTES / ROWS_MIN)
+		return err_set(
+			e, ERR_INVALID,
+			"so many different selectors that an end takes %zu bytes: at most %d",
+			stride_of(set), ROWS_BYTES / ROWS_MIN);
+	struct version *v = calloc(1, sizeof *v);
+	struct shared_set *s = malloc(sizeof *s);
+	if (!v || !s) {
+		free(v);
+		free(s);
+		return err_set(e, ERR_NOMEM, "policy table");
+	}
+	(void)pthread_mutex_lock(&t->mx);
+	*s = (struct shared_set){ .set = set,
+				  .since = t->newest ? since : (struct wall_ns){ 0 },
+				  .refs = 1 };
+	v->sets[v->set_count++] = s;
+	remember_past(v, t->newest, since);
+	install(t, v);
 	(void)pthread_mutex_unlock(&t->mx);
 	return ERR_OK;
+}
+
+void policy_tidy(struct policy_table *t, struct wall_ns now)
+{
+	struct version *v = NULL;
+
+	(void)pthread_mutex_lock(&t->mx);
+	if (t->newest && (t->newest->set_count > 1 || t->newest->older))
+		v = calloc(1, sizeof *v);
+	if (v) {
+		remember_past(v, t->newest, now);
+		if (v->set_count < t->newest->set_count || t->newest->older)
+			install(t, v);
+		else
+			free_versions(v);
+	}
+	(void)pthread_mutex_unlock(&t->mx);
 }
 
 /* All answers kept are of another time from now on. */
@@ -217,12 +288,18 @@ static void load_current(struct policy_table *t)
 
 	if (!v || v->number == t->at)
 		return;
+	const struct policy_set *newer = v->sets[0]->set;
+	bool is_same = t->version && t->version->sets[0]->set == newer;
+
 	t->at = v->number;
-	t->set = policy_set_count(v->set) ? v->set : NULL;
-	t->row_stride = stride_of(v->set);
-	t->row_sets = ROWS_BYTES / t->row_stride / WAYS;
-	forget_answers(t);
-	forget_rows(t);
+	t->version = v;
+	if (!is_same) {
+		t->set = policy_set_count(newer) ? newer : NULL;
+		t->row_stride = stride_of(newer);
+		t->row_sets = ROWS_BYTES / t->row_stride / WAYS;
+		forget_answers(t);
+		forget_rows(t);
+	}
 	/* what was done with earlier versions is over; pairs with publish */
 	atomic_store_explicit(&t->capture_at, v->number, memory_order_release);
 }
@@ -602,26 +679,80 @@ static void name_verdict(struct policy_table *t, const struct kept *k, struct fl
 	}
 }
 
-void policy_flow(struct policy_table *t, struct flow *f, struct buf *ext)
+/* What was in force when the flow happened; NULL: no policies, or nobody knows. */
+static const struct policy_set *set_then(const struct policy_table *t, const struct flow *f)
 {
-	struct str names[2][NAMES_MAX];
-	struct asked q = { 0 };
+	const struct version *v = t->version;
+	size_t i = 0;
 
-	load_current(t);
-	if (!t->set || !is_for_us(f) || !protocol_of(f, &q) || !read_ends(t, f, &q))
-		return;
+	if (!v || !flow_is(f, FLOW_HAS_TIME))
+		return t->set;
+	while (i + 1 < v->set_count && f->time.v < v->sets[i]->since.v)
+		i++;
+	if (!i)
+		return t->set;
+	return policy_set_count(v->sets[i]->set) ? v->sets[i]->set : NULL;
+}
+
+/* The same questions to a set that is in force no more: rare, so nothing of it is kept. */
+static void ask_past(struct policy_table *t, struct asked *q, struct kept *to)
+{
+	const struct policy_row *rows[2];
+	uint32_t generation;
+
+	for (int i = 0; i < 2; i++) {
+		struct row_head *head =
+			(struct row_head *)(void *)(t->past_rows + i * (ROWS_BYTES / ROWS_MIN));
+		fill(t, &q->ends[i], head);
+		rows[i] = row_in(head);
+	}
+	do {
+		generation = t->generation;
+		ask_side(t, q, POLICY_EGRESS, rows, &to->sides[POLICY_EGRESS]);
+		ask_side(t, q, POLICY_INGRESS, rows, &to->sides[POLICY_INGRESS]);
+	} while (generation != t->generation);
+}
+
+static const struct kept *find_now(struct policy_table *t, const struct flow *f, struct asked *q,
+				   uint64_t names)
+{
 	struct answer_key key = {
-		.src = f->src_ep.v, .dst = f->dst_ep.v, .port = q.port, .protocol = q.protocol
+		.src = f->src_ep.v,
+		.dst = f->dst_ep.v,
+		.port = q->port,
+		.protocol = q->protocol,
+		.names = names,
 	};
-	if (policy_set_uses_names(t->set) && (f->bits & FLOW_HAS_NAMES))
-		take_names(ext, names, &q, &key.names);
+
 	if (policy_set_uses_addresses(t->set)) {
 		memcpy(key.src_ip, f->src_ip, 16);
 		memcpy(key.dst_ip, f->dst_ip, 16);
 	}
-	const struct kept *k = find(t, &key, &q);
+	return find(t, &key, q);
+}
+
+void policy_flow(struct policy_table *t, struct flow *f, struct buf *ext)
+{
+	struct str names[2][NAMES_MAX];
+	struct asked q = { 0 };
+	struct kept past;
+	uint64_t name_hash = 0;
+
+	load_current(t);
+	const struct policy_set *now = t->set, *then = set_then(t, f);
+	if (!then || !is_for_us(f) || !protocol_of(f, &q) || !read_ends(t, f, &q))
+		return;
+	if (policy_set_uses_names(then) && (f->bits & FLOW_HAS_NAMES))
+		take_names(ext, names, &q, &name_hash);
+	const struct kept *k = &past;
+	t->set = then;
+	if (then == now)
+		k = find_now(t, f, &q, name_hash);
+	else
+		ask_past(t, &q, &past);
 	if (f->event_type == EVENT_DROP)
 		name_drop(t, k, &q, f, ext);
 	else
 		name_verdict(t, k, f, ext);
+	t->set = now;
 }

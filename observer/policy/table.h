@@ -37,6 +37,8 @@ struct policy_table;
 
 enum {
 	POLICY_NAMED_MAX = 8, /* policies named in a list of a flow; more are counted */
+	POLICY_PAST = 4,      /* sets kept beside the one in force, for flows that are read late */
+	POLICY_PAST_S = 10,   /* and for how long at most */
 };
 
 /* @dict is borrowed. ERR_NOMEM. */
@@ -45,13 +47,17 @@ MUST_CHECK enum err_code policy_table_new(const struct flow_dict *dict, struct p
 void policy_table_free(struct policy_table *t);
 AUTO_DEFINE(struct policy_table, policy_table_free);
 
-/* The policies that are in force from now on, all of them; @set is taken if it succeeds. Rows of
- * ends must fit: ERR_INVALID when there are so many different selectors that fewer than 64 ends
- * could be kept. ERR_NOMEM. */
+/* The policies that are in force from @since on (of the first ones: always), all of them; @set is
+ * taken if it succeeds. Flows that happened before are put to what was in force then, of which the
+ * last POLICY_PAST sets are known. Rows of ends must fit: ERR_INVALID when there are so many
+ * different selectors that fewer than 64 ends could be kept. ERR_NOMEM. */
 MUST_CHECK enum err_code policy_publish(struct policy_table *t, struct policy_set *set,
-					struct err *e);
+					struct wall_ns since, struct err *e);
+/* Any thread but capture, now and then: forgets sets that ended more than POLICY_PAST_S ago. */
+void policy_tidy(struct policy_table *t, struct wall_ns now);
 
-/* Names the policies of a made and named flow; appends flow.Flow fields to @ext. */
+/* Names the policies of a made and named flow, as they were when it happened; appends flow.Flow
+ * fields to @ext. */
 void policy_flow(struct policy_table *t, struct flow *f, struct buf *ext);
 /* Once a loop pass: nothing of old sets is held. */
 void policy_quiet(struct policy_table *t);

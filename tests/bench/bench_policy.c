@@ -117,7 +117,7 @@ int main(void)
 	if (flow_dict_new(65536, &dict, &e) != ERR_OK || policy_table_new(dict, &t, &e) != ERR_OK ||
 	    policy_builder_new(&config, &b, &e) != ERR_OK ||
 	    policy_builder_add_text(b, buf_str(&text), &e) != ERR_OK ||
-	    policy_builder_finish(b, &set, &e) != ERR_OK || policy_publish(t, set, &e) != ERR_OK) {
+	    policy_builder_finish(b, &set, &e) != ERR_OK || policy_publish(t, set, (struct wall_ns){ 1 }, &e) != ERR_OK) {
 		(void)fprintf(stderr, "%s\n", e.msg);
 		return 1;
 	}

@@ -89,7 +89,8 @@ static struct policy_set *set_of(const char *text)
 
 static void in_force(struct world *w, const char *text)
 {
-	assert_int_equal(policy_publish(w->table, set_of(text), NULL), ERR_OK);
+	assert_int_equal(policy_publish(w->table, set_of(text), (struct wall_ns){ 1 }, NULL),
+			 ERR_OK);
 }
 
 static struct flow flow_of(int32_t event, struct endpoint_id src, struct endpoint_id dst,
@@ -480,10 +481,78 @@ static void a_folder_is_read_again_when_it_changes_and_kept_when_it_is_bad(void 
 	(void)rmdir(folder);
 }
 
+static void in_force_since(struct world *w, const char *text, uint64_t since)
+{
+	assert_int_equal(policy_publish(w->table, set_of(text), (struct wall_ns){ since }, NULL),
+			 ERR_OK);
+}
+
+/* A drop at @time; its policy is @name, "" for none. */
+static void assert_named(struct world *w, uint64_t time, const char *name)
+{
+	struct flow f = flow_of(EVENT_DROP, w->far, w->db, PORT);
+
+	f.bits |= FLOW_HAS_TIME;
+	f.time.v = time;
+	Flow__Flow *m = named(w, f);
+	if (*name) {
+		assert_int_equal(m->n_ingress_denied_by, 1);
+		assert_string_equal(m->ingress_denied_by[0]->name, name);
+	} else {
+		assert_int_equal(m->n_ingress_denied_by, 0);
+	}
+	flow__flow__free_unpacked(m, NULL);
+}
+
+#define CLOSED(name) KNP(name, "{podSelector: {matchLabels: {app: db}}, ingress: []}")
+
+static void a_flow_is_put_to_the_policies_that_were_in_force_when_it_happened(void **state)
+{
+	struct world *w = *state;
+	const uint64_t noon = UINT64_C(1700000000) * NS_PER_S;
+
+	in_force_since(w, CLOSED("first"), noon); /* the first ones were there before */
+	assert_named(w, noon - NS_PER_S, "first");
+	in_force_since(w, CLOSED("second"), noon);
+	in_force_since(w, "", noon + NS_PER_S);
+	in_force_since(w, CLOSED("third"), noon + 2 * NS_PER_S);
+	for (int twice = 0; twice < 2; twice++) {
+		assert_named(w, noon - 1, "first");
+		assert_named(w, noon, "second");
+		assert_named(w, noon + NS_PER_S - 1, "second");
+		assert_named(w, noon + NS_PER_S, "");
+		assert_named(w, noon + 2 * NS_PER_S - 1, "");
+		assert_named(w, noon + 2 * NS_PER_S, "third");
+	}
+	/* of a past that is forgotten, the oldest that is known counts */
+	policy_tidy(w->table, (struct wall_ns){ noon + (1 + POLICY_PAST_S) * NS_PER_S + 1 });
+	assert_named(w, noon - 1, "");
+	assert_named(w, noon + 2 * NS_PER_S, "third");
+	policy_tidy(w->table, (struct wall_ns){ noon + 100 * NS_PER_S });
+	assert_named(w, noon - 1, "third");
+}
+
+static void of_many_sets_the_last_ones_are_remembered(void **state)
+{
+	struct world *w = *state;
+
+	for (uint64_t i = 1; i <= 20; i++)
+		in_force_since(w, i % 2 ? CLOSED("odd") : CLOSED("even"), i * 10);
+	assert_named(w, 201, "even");
+	assert_named(w, 195, "odd");
+	assert_named(w, 165, "even");
+	assert_named(w, 10, "even"); /* the sixteenth is the oldest that is known */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			a_flow_is_put_to_the_policies_that_were_in_force_when_it_happened, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(of_many_sets_the_last_ones_are_remembered, setup,
+						teardown),
 		TEST(a_drop_is_given_to_the_policies_that_deny_by_default),
 		TEST(a_drop_that_no_policy_explains_names_nobody),
 		TEST(a_verdict_of_a_rule_is_given_to_the_policies_that_agree),

@@ -1,0 +1,85 @@
+"""Policies of a recorded API server: who they name for a drop, what the store and evidence say of them."""
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+
+from agent import policy_verdict
+from observer import BIN
+from test_kubernetes import RECORDED, folder, node, recorded  # noqa: F401: fixtures
+
+WEB, DB = '10.244.2.15', '10.244.2.12'
+
+
+def tycho(*words, binary=False):
+    p = subprocess.run([os.path.join(BIN, 'tycho'), *words], capture_output=True, timeout=60)
+    assert p.returncode == 0, p.stderr.decode()
+    return p.stdout if binary else p.stdout.decode()
+
+
+def drop(ob, source, destination, port):
+    """A drop at the destination's side whose policy nobody names, as its flow."""
+    ob.monitor.say(policy_verdict(0, 0, -133, port, 0, source, destination))
+    ob.flows += 1
+    n = ob.flows
+    with ob.client() as c:
+        return ob.wait(lambda: (lambda f: f if len(f) == n else None)(c.flows(first=True)), '%d flows' % n)[-1]
+
+
+def names(flow):
+    return [(p.kind, p.namespace, p.name) for p in flow.ingress_denied_by]
+
+
+def settled(ob):
+    ob.named()
+    ob.wait(lambda: (ob.objects('NetworkPolicy'), ob.objects('CiliumNetworkPolicy')) == (1, 0), 'the last policies')
+    ob.wait_name(WEB, 'web-856ccf8c9f-knh9k')
+    ob.wait(lambda: names(drop(ob, DB, WEB, 9999)) == [('NetworkPolicy', 'shop', 'allow-front')], 'the policy in force')
+
+
+def test_a_drop_names_the_policy_that_the_api_server_told_of(node):  # noqa: F811
+    ob = node('world')
+    settled(ob)
+    server = ['--server', ob.addresses[0]]
+    text = tycho('observe', *server, '--last', '1', '--print-policy-names')
+    assert 'INGRESS DENIED BY allow-front (NetworkPolicy) [derived]' in text
+    flow = json.loads(tycho('observe', *server, '--last', '1', '-o', 'json'))['flow']
+    policy, = flow['ingress_denied_by']
+    version = recorded('world', '/networkpolicies?')[0]['metadata']['resourceVersion']
+    assert (policy['name'], policy['namespace'], policy['kind'], policy['revision']) == (
+        'allow-front', 'shop', 'NetworkPolicy', version)
+    assert flow['tycho']['policy_source'] == 'POLICY_SOURCE_DERIVED'
+    assert flow['destination']['pod_name'] == 'web-856ccf8c9f-knh9k'
+    assert not names(drop(ob, WEB, DB, 9999))  # nobody selects db
+
+
+def test_store_and_evidence_say_which_version_was_in_force_when(node, tmp_path):  # noqa: F811
+    ob = node('world', speed=4)
+    settled(ob)
+    db, want = os.path.join(ob.folder, 'state'), recorded('world', '/networkpolicies?')[0]
+
+    def kept():
+        return [json.loads(line) for line in tycho('sql', '--store', db, '-o', 'json', 'SELECT * FROM policies').splitlines()]
+    rows = ob.wait(lambda: (lambda r: r if any(x['name'] == 'allow-front' for x in r) else None)(kept()), 'the policy')
+    row, = [r for r in rows if r['name'] == 'allow-front']
+    assert (row['namespace'], row['resource_version'], row['uid']) == (
+        'shop', want['metadata']['resourceVersion'], want['metadata']['uid'])
+    # default-deny was there at the start, and was deleted (world.jsonl, second 7)
+    gone, = [r for r in rows if r['name'] == 'default-deny']
+    assert gone['to_time'] and not row.get('to_time')
+    assert gone['from_time'] <= row['from_time'] <= gone['to_time']
+
+    out = str(tmp_path / 'b.tar.zst')
+    ob.wait(lambda: 'allow-front' in tycho('sql', '--store', db, 'SELECT policies FROM flows'), 'the drop in the store')
+    tycho('evidence', 'export', '--server', ob.addresses[0], '-o', out)
+    tar = subprocess.run(['zstd', '-dc', out], capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(tar)) as t:
+        name, = [n for n in t.getnames() if n.endswith('policies.jsonl')]
+        told = {p['name']: p for p in map(json.loads, t.extractfile(name).read().splitlines())}
+    assert told['allow-front']['resource_version'] == want['metadata']['resourceVersion']
+    text = told['allow-front']['text']
+    assert hashlib.sha256(text.encode()).hexdigest() == told['allow-front']['sha256']
+    assert json.loads(text)['spec'] == want['spec']
+    tycho('evidence', 'verify', out)
