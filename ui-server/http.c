@@ -9,7 +9,13 @@
 #include "ui-server/form.h"
 #include "ui-server/site_in.h"
 
-enum { HEADER_BYTES = 4096, CHUNK_BYTES = 16 << 10, HOST_BYTES = 300, TOO_MANY_REQUESTS = 429 };
+enum {
+	HEADER_BYTES = 4096,
+	CHUNK_BYTES = 16 << 10,
+	HOST_BYTES = 300,
+	TOO_MANY_REQUESTS = 429,
+	TAKE_S = 20
+};
 
 static const struct {
 	const char *name, *value;
@@ -286,6 +292,7 @@ static int write_body(struct lws *wsi, struct http_session *session)
 	enum lws_write_protocol how = session->rest.len ? LWS_WRITE_HTTP : LWS_WRITE_HTTP_FINAL;
 	if (lws_write(wsi, bytes + LWS_PRE, part.len, how) < (int)part.len)
 		return -1;
+	lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, TAKE_S); /* for the next piece */
 	if (!session->rest.len)
 		return finish(wsi);
 	return lws_callback_on_writable(wsi) < 0 ? -1 : 0;

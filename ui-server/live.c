@@ -17,6 +17,7 @@ enum {
 	FRAMES_BYTES = 32 << 20, /* of texts that are on their way to pages, or kept to be */
 };
 #define STUCK_NS (20 * NS_PER_S)
+#define ASK_EVERY_NS (500 * NS_PER_MS)
 
 /* Browsers always send Origin with a websocket (RFC 6455 §4.1). */
 static int check_upgrade(struct lws *wsi)
@@ -82,6 +83,19 @@ static void end(struct lws *wsi, struct live_session *s)
 	ui_hub_reap(site->hub);
 }
 
+/* Each question may begin a stream: a page that asks without end is not followed. */
+static bool may_ask(struct live_session *s)
+{
+	uint64_t now = mono_now().v, all = (uint64_t)UI_WIRE_ASKS * ASK_EVERY_NS;
+
+	if (s->asked_until.v < now)
+		s->asked_until.v = now;
+	if (s->asked_until.v - now > all - ASK_EVERY_NS)
+		return false;
+	s->asked_until.v += ASK_EVERY_NS;
+	return true;
+}
+
 static void take_question(struct lws *wsi, struct live_session *s)
 {
 	struct ui_site *site = site_of(wsi);
@@ -90,6 +104,8 @@ static void take_question(struct lws *wsi, struct live_session *s)
 	struct err e;
 
 	enum err_code code = ui_ask_read(buf_str(&s->message), &s->watch, &filters, &e);
+	if (code == ERR_OK && !may_ask(s))
+		code = err_set(&e, ERR_AGAIN, "too many questions; ask again in a moment");
 	if (code == ERR_OK)
 		code = ui_hub_join(site->hub, buf_str(&filters), &view, &e);
 	ui_hub_leave(site->hub, s->view);

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/map.h"
+#include "edge/edge.h"
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/json.h"
@@ -12,8 +13,6 @@
 enum {
 	TEXTS_MOST = 4096, /* reasons and policies of one map */
 	KEY_BYTES = 2048,  /* longer names are cut */
-	/* First port that Linux gives to clients: ip_local_port_range, networking/ip-sysctl.rst. */
-	EPHEMERAL_PORT = 32768,
 };
 
 enum card_kind {
@@ -312,17 +311,6 @@ static bool card_of_side(struct ui_map *m, const struct flow *f, enum flow_side 
 
 /* --- edges --- */
 
-/* True if @f answers: its destination is who asked. Drops do not say so themselves; then the first
- * packet's flags tell, or a port that only clients have. */
-static bool is_answer(const struct flow *f, uint32_t src_port, uint32_t dst_port)
-{
-	if (f->is_reply != FLOW_REPLY_ABSENT)
-		return f->is_reply == FLOW_REPLY_TRUE;
-	if (f->l4 == FLOW_L4_TCP && flow_is(f, FLOW_HAS_TCP_FLAGS) && f->tcp_flags & FLOW_TCP_SYN)
-		return f->tcp_flags & FLOW_TCP_ACK;
-	return src_port && src_port < EPHEMERAL_PORT && dst_port >= EPHEMERAL_PORT;
-}
-
 static struct edge *find_edge(struct ui_map *m, uint32_t src, uint32_t dst, uint32_t port,
 			      uint8_t l4)
 {
@@ -439,6 +427,8 @@ void ui_map_add(struct ui_map *m, const struct flow *f, const struct flow_dict *
 {
 	uint32_t src, dst, src_port = 0, dst_port = 0;
 
+	if (!edge_has_ends(f))
+		return;
 	m->version++;
 	if (!card_of_side(m, f, FLOW_SRC, dict, &src) ||
 	    !card_of_side(m, f, FLOW_DST, dict, &dst)) {
@@ -447,9 +437,8 @@ void ui_map_add(struct ui_map *m, const struct flow *f, const struct flow_dict *
 	}
 	(void)flow_port(f, FLOW_SRC, &src_port);
 	(void)flow_port(f, FLOW_DST, &dst_port);
-	struct edge *edge = is_answer(f, src_port, dst_port)
-				    ? find_edge(m, dst, src, src_port, f->l4)
-				    : find_edge(m, src, dst, dst_port, f->l4);
+	struct edge *edge = edge_is_answer(f) ? find_edge(m, dst, src, src_port, f->l4)
+					      : find_edge(m, src, dst, dst_port, f->l4);
 	if (edge)
 		count_flow(m, edge, f, dict);
 	else

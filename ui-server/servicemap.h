@@ -10,6 +10,12 @@
  * a flow has for its side: workload, else pod, else reserved identity ("host"), else DNS name, else
  * CIDR, else address.
  *
+ * What a flow says of its direction is lib/edge's to tell, as for the record's map (edge_map). The
+ * sums are not the same and cannot be one: the record keeps a row for each verdict, reason, policy
+ * and name, for ever and without addresses, which would be without end; a page wants one edge for
+ * all of these, peers outside by address for as long as it looks, on which side a policy denied,
+ * and the kernel's own reasons. A past range's map is made from the record's rows (add_edge).
+ *
  * Shape    bounded by ui_map_limits. Cards and edges are never forgotten while the map lives: it is
  *          the map of one stream, and goes with it.
  * Threads  one at a time: the caller locks.

@@ -8,7 +8,7 @@
 #include "ui-server/form.h"
 #include "ui-server/site_in.h"
 
-enum { STATUS_BYTES = 2 << 20, RX_BYTES = 4096, GOODBYE_US = 500000 };
+enum { STATUS_BYTES = 2 << 20, RX_BYTES = 4096, GOODBYE_US = 500000, REQUEST_S = 10 };
 
 struct ui_site *site_of(struct lws *wsi)
 {
@@ -147,6 +147,11 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 			   (strchr(config->host, ':') ? 0u : LWS_SERVER_OPTION_DISABLE_IPV6),
 		.retry_and_idle_policy = &idle,
 		.server_string = "tycho-ui",
+		/* Who connects and sends nothing, or a little at a time, keeps others out for no
+		 * longer; and never so many that there is no descriptor to the upstream. */
+		.timeout_secs = REQUEST_S,
+		.timeout_secs_ah_idle = REQUEST_S,
+		.fd_limit_per_thread = UI_WIRE_CONNECTIONS,
 	};
 	if (config->cert_file) {
 		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;

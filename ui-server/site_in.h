@@ -65,7 +65,8 @@ struct live_session {
 	struct ui_view *view;                /* NULL: watches nothing yet */
 	struct ui_view_cursor cursor;
 	uint32_t watch;
-	uint64_t status; /* version that it was told */
+	struct mono_ns asked_until; /* ASK_EVERY_NS for each question, from now or before on */
+	uint64_t status;            /* version that it was told */
 	bool greeted;
 	struct ui_frame *frame;             /* on its way; NULL: none */
 	bool is_update;                     /* it is one */

@@ -13,6 +13,8 @@ enum ui_wire {
 	UI_WIRE_ASK_BYTES = 65536, /* bytes */
 	UI_WIRE_ASK_FILTERS = 64, /* filters */
 	UI_WIRE_PAGES = 512, /* pages */
+	UI_WIRE_ASKS = 20, /* questions */
+	UI_WIRE_CONNECTIONS = 1024, /* connections */
 	UI_WIRE_VIEWS = 32, /* views */
 	UI_WIRE_ROWS = 1500, /* flows */
 	UI_WIRE_ROWS_REFUSED = 500, /* flows */

@@ -1,13 +1,25 @@
 """The web server itself: who may connect, with what, for how long."""
+import contextlib
+import json
 import os
+import resource
+import select
 import shutil
 import ssl
 
 import pytest
 
+import wire
 from observer import Observer, flow
 from pki import Authority
-from ui import Page, Ui
+from ui import TEXT, Page, Refused, Ui, read_answer, side_by_side
+
+with open(os.path.join(wire.ROOT, 'ui-server', 'wire.schema.json'), encoding='utf-8') as _f:
+    SCHEMA = json.load(_f)
+LIMITS = {k: v['value'] for k, v in SCHEMA['x-limits'].items()}
+CLOSE_CODES = {v['name']: int(code) for code, v in SCHEMA['x-close'].items()}
+# `openssl passwd -6 -salt tycho0 secret`
+HASH = ('$6$tycho0$1WVN3/Kcvbx4cxZGxvF2mCFYl0rENlLATomBumUwOQBxgJUT5QSHrvplKxiytIj8d3LcX6epUSrvWNT6mk45J0')
 
 
 @pytest.fixture
@@ -75,3 +87,114 @@ def test_a_broken_certificate_leaves_the_old_one_in_place_until_it_is_mended(ide
         assert identity.shown(ui) == 'first'
         identity.become('second')
         assert identity.shown(ui) == 'second'
+
+
+# --- who may connect -----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('headers, status', [
+    ({'Origin': None}, 403), ({'Origin': 'null'}, 403), ({'Origin': 'http://evil.example'}, 403),
+    ({'Host': 'evil.example', 'Origin': 'http://evil.example'}, 403), ({'Host': None}, 403)])
+def test_a_websocket_is_for_pages_of_our_own(headers, status):
+    with Ui('127.0.0.1:1') as ui:
+        with pytest.raises(Refused) as refused:
+            Page(ui, **headers)
+        assert refused.value.status == status
+
+
+def test_what_is_not_there_cannot_be_upgraded():
+    with Ui('127.0.0.1:1') as ui:
+        for path in ('/', '/live/', '/live2', '/login'):
+            with pytest.raises(Refused) as refused:
+                Page(ui, path=path)
+            assert refused.value.status == 404, path
+
+
+def test_no_path_leads_out_of_the_page():
+    with Ui('127.0.0.1:1') as ui:
+        for path in ('/../etc/passwd', '/%2e%2e/%2e%2e/etc/passwd', '//etc/passwd', '/page.js%00.html', '/' + 'a' * 3000):
+            status, _, body = ui.ask(path)
+            assert status not in (101, 200) and b'root:' not in body, path
+
+
+def test_a_session_ends_the_websockets_that_it_began(tmp_path):
+    users = tmp_path / 'users'
+    users.write_text('alice:%s\n' % HASH)
+    with Ui('127.0.0.1:1', '--login-file', str(users)) as ui:
+        with pytest.raises(Refused) as refused:
+            Page(ui)
+        assert refused.value.status == 403
+        status, headers, _ = ui.ask('/login', 'POST', b'name=alice&password=secret', Origin=ui.url)
+        assert status == 303
+        cookie = headers['set-cookie'].split(';')[0]
+        with Page(ui, Cookie=cookie) as page:
+            assert page.next()['login'] is True
+            page.watch()
+            page.update()
+            assert ui.ask('/logout', 'POST', Origin=ui.url, Cookie=cookie, Content_Length='0')[0] == 303
+            assert page.until_closed() == CLOSE_CODES['session']
+
+
+def test_passwords_are_tried_so_often_and_no_more(tmp_path):
+    users = tmp_path / 'users'
+    users.write_text('alice:%s\n' % HASH)
+    with Ui('127.0.0.1:1', '--login-file', str(users)) as ui:
+        answers = [ui.ask('/login', 'POST', b'name=alice&password=wrong%d' % i, Origin=ui.url)[0] for i in range(40)]
+        assert set(answers) == {403, 429}
+
+
+# --- limits --------------------------------------------------------------------------------------------------------
+
+def test_pages_are_as_many_as_the_document_says():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with Ui('127.0.0.1:1') as ui, contextlib.ExitStack() as stack:
+        pages = [stack.enter_context(Page(ui)) for _ in range(LIMITS['pages'])]
+        with pytest.raises(Refused) as refused:
+            Page(ui)
+        assert refused.value.status == 503
+        pages[0].watch()
+        pages[0].update()
+        assert ui.ask('/')[0] == 200
+
+
+def test_a_page_that_asks_without_end_is_not_followed():
+    with Ui('127.0.0.1:1') as ui, Page(ui) as page:
+        for i in range(LIMITS['asks']):
+            page.send_frame(TEXT, b'{"type":"watch","watch":%d}' % (i + 1))
+        page.send_frame(TEXT, b'{"type":"watch","watch":99,"allow":[{"destination_port":["1"]}]}')
+        assert 'too many questions' in page.of('refused', lambda m: m['watch'] == 99)['reason']
+
+
+def closed(s):
+    """Waits until the server has closed; what it said before."""
+    return read_answer(s)[0]
+
+
+@side_by_side
+def test_who_sends_a_request_bit_by_bit_is_cut():
+    beginnings = (b'', b'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ')
+    with Ui('127.0.0.1:1') as ui, contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(ui.connect()) for _ in beginnings]
+        for s, beginning in zip(slow, beginnings):
+            s.sendall(beginning)
+        waiting = list(slow)
+        while waiting:  # a byte now and then is no request either
+            ready, _, _ = select.select(waiting, [], [], 0.5)
+            for s in ready:
+                closed(s)
+                waiting.remove(s)
+            for s in waiting:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    s.sendall(b'x' if s is not slow[0] else b'')
+        assert ui.ask('/')[0] == 200
+
+
+@side_by_side
+def test_a_crowd_that_says_nothing_keeps_nobody_out_for_long():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with Observer(lines=[flow(0)]) as observer, Ui(observer.tcp) as ui, Page(ui) as page, contextlib.ExitStack() as stack:
+        page.watch()
+        page.update(lambda m: m['rows'])
+        for _ in range(LIMITS['connections']):
+            stack.enter_context(ui.connect())
+        page.of('status')  # who was there is served
+        assert ui.ask('/')[0] == 200  # and so is who comes now, when the crowd is cut

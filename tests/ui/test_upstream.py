@@ -1,7 +1,5 @@
 """What tycho-ui asks: observers, relays, Hubble's servers; killed, frozen, back again. Pages are told, and it comes back by itself."""
-import concurrent.futures
 import contextlib
-import functools
 import tempfile
 
 import grpc
@@ -10,7 +8,7 @@ import pytest
 import wire
 from cluster import Impostor, Node, Relay, batch, response
 from observer import BASE_S, flow
-from ui import Page, Ui
+from ui import Page, Ui, side_by_side
 
 GetFlowsRequest = wire.GetFlowsRequest
 
@@ -41,28 +39,19 @@ def watched(server, *options, **question):
         yield page, ui
 
 
+def seen(i):
+    """Flow number i as an agent of Hubble's says it."""
+    r = wire.GetFlowsResponse.FromString(response('k8s-1', BASE_S + i, 'flow-%d' % i))
+    r.flow.IP.source, r.flow.IP.destination, r.flow.IP.ipVersion = '10.0.0.1', '10.0.0.2', 1
+    return r.SerializeToString()
+
+
 def live(m):
     return m['state']['kind'] == 'live'
 
 
 def away(m):
     return m['state']['kind'] == 'away'
-
-
-_WAITING, _STARTED = [], {}
-
-
-def side_by_side(test):
-    """For tests that mostly wait for somebody to be missed: they run all at once, each with processes of its own."""
-    _WAITING.append(test)
-
-    @functools.wraps(test)
-    def wait():
-        if not _STARTED:
-            pool = concurrent.futures.ThreadPoolExecutor(len(_WAITING))
-            _STARTED.update((t.__name__, pool.submit(t)) for t in _WAITING)
-        _STARTED[test.__name__].result()
-    return wait
 
 
 # --- our own -------------------------------------------------------------------------------------------------------
@@ -224,7 +213,7 @@ class Hubble:
 
 
 def test_of_a_hubble_server_flows_are_shown_and_what_it_has_no_call_for_is_said():
-    with Hubble(response('k8s-1', BASE_S, 'flow-0'), response('k8s-1', BASE_S + 1, 'flow-1')) as hubble, \
+    with Hubble(seen(0), seen(1)) as hubble, \
             watched(hubble.impostor.address) as (page, _):
         status = page.of('status', lambda m: 'status' in m)
         assert status['record'] is False and 'coverage' not in status
@@ -234,7 +223,7 @@ def test_of_a_hubble_server_flows_are_shown_and_what_it_has_no_call_for_is_said(
 
 
 def test_the_map_of_a_past_range_of_a_hubble_server_is_that_of_its_flows():
-    with Hubble(response('k8s-1', BASE_S, 'flow-0'), response('k8s-1', BASE_S + 1, 'flow-1')) as hubble, \
+    with Hubble(seen(0), seen(1)) as hubble, \
             watched(hubble.impostor.address, '--history', '77', since=1000 * BASE_S, until=1000 * BASE_S + 60000) as (page, _):
         edges, past = {}, False
         while not past or sum(e['unknown'] for e in edges.values()) < 2:

@@ -163,7 +163,7 @@ def test_a_server_says_what_the_schema_says_and_all_of_it():
             page.watch(deny=[{'verdict': ['DROPPED']}])  # a new view of a server that is not there
             page.update()
     members, values = documented()
-    assert members - recorder.members == {('Hello', 'login')}  # see test_login in test_server.py
+    assert members - recorder.members == {('Hello', 'login')}  # test_server.py has that
     assert values - recorder.values == set()
 
 

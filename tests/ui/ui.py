@@ -1,6 +1,8 @@
 """tycho-ui as a process of its own, and a page that is no browser: a websocket client written from RFC 6455 alone."""
 import base64
+import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -17,6 +19,21 @@ from observer import BIN
 
 LONG_S = 30  # nothing here takes so long: who waits for longer has failed
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+
+_WAITING, _STARTED = [], {}
+
+
+def side_by_side(test):
+    """For tests that mostly wait for somebody to be missed: they run all at once, each with processes of its own."""
+    _WAITING.append(test)
+
+    @functools.wraps(test)
+    def wait():
+        if not _STARTED:
+            pool = concurrent.futures.ThreadPoolExecutor(len(_WAITING))
+            _STARTED.update((t.__name__, pool.submit(t)) for t in _WAITING)
+        _STARTED[test.__name__].result()
+    return wait
 
 
 class Ui:

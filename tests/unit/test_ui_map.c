@@ -422,6 +422,20 @@ static void edges_of_a_server_add_up_over_nodes_and_verdicts(void **state)
 	assert_int_equal(json_integer_value(json_object_get(f.json, "untracked")), 3);
 }
 
+/* As in the record's map: nobody talks to anybody. */
+static void a_frame_without_addresses_is_no_edge(void **state)
+{
+	(void)state;
+	FIXTURE f;
+
+	set_up(&f, plenty);
+	add(&f, "{\"verdict\":\"FORWARDED\"}");
+	read_map(&f, 0);
+	assert_int_equal(count_of(&f, "cards"), 0);
+	assert_int_equal(count_of(&f, "edges"), 0);
+	assert_int_equal(number(f.json, "untracked"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -438,6 +452,7 @@ int main(void)
 		cmocka_unit_test(flows_that_find_no_room_are_counted),
 		cmocka_unit_test(edges_of_a_server_add_up_over_nodes_and_verdicts),
 		cmocka_unit_test(names_survive_a_dictionary_that_starts_anew),
+		cmocka_unit_test(a_frame_without_addresses_is_no_edge),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
