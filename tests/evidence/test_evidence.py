@@ -1,6 +1,7 @@
 """Evidence from end to end: the observer signs and exports, the command verifies, and so does a second verifier that was
 written from docs/evidence.md alone."""
 import glob
+import html.parser
 import http.server
 import json
 import os
@@ -131,6 +132,39 @@ def test_recorded_flows_are_proven_to_both_verifiers(recorded, messages, tmp_pat
         assert seen == sum(json.loads(line)['flow'].get('verdict') == 'DROPPED' for line in f) > 0
     report = (tmp_path / 'report.html').read_text()
     assert 'Who talked to whom' in report and 'What is not covered' in report and '<script' not in report
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser makes of a page: its tags with their attributes, and its words."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.words = set(), set(), []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_names_that_are_markup_are_words_in_the_report(tmp_path):
+    bad = '</td></table><script>alert("1")</script><img src=x onerror=\'alert(2)\'>&lt;'
+    path = str(tmp_path / 'b')
+    party = {'namespace': bad, 'pod_name': bad, 'identity': 7, 'labels': [bad], 'workloads': [{'name': bad, 'kind': bad}]}
+    denied = [{'name': bad, 'namespace': bad, 'kind': bad, 'labels': [bad]}]
+    flows = [observer.flow(1, source=party, destination=party, node_name=bad, verdict='DROPPED', egress_denied_by=denied)]
+    with observer.Observer('--node-name', '<script>', lines=flows) as ob:
+        exported(ob, path)
+    page = Page(subprocess.run(['tar', '--zstd', '-xOf', path, 'report.html'], check=True, stdout=subprocess.PIPE, text=True).stdout)
+    assert page.tags <= {'html', 'head', 'meta', 'title', 'style', 'body', 'header', 'div', 'h1', 'h2', 'p', 'b', 'span', 'dl', 'dt', 'dd',
+                         'table', 'thead', 'tbody', 'tr', 'th', 'td', 'footer', 'code', 'br'}
+    assert page.attributes <= {'lang', 'charset', 'http-equiv', 'content', 'class', 'colspan'}
+    assert page.words.count(bad + '/' + bad) == 3  # from, to, by whom
+    assert any(word.endswith('<script>') for word in page.words)  # the node
 
 
 def test_an_observer_without_a_store_says_so(tmp_path):

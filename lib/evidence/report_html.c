@@ -1,0 +1,389 @@
+/* The report as a page: one file, nothing fetched, nothing run; wide tables, so print is landscape.
+ * What comes from elsewhere goes through put_html; a browser is told to run nothing all the same.
+ */
+#include "evidence/report_inside.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "evidence/text.h"
+
+static const char style[] =
+	":root{--ink:#1d2733;--soft:#5b6875;--line:#d8dee5;--wash:#f4f6f8;--good:#1b7340;--bad:#"
+	"b3261e;"
+	"--warn:#8a5a00}\n"
+	"*{box-sizing:border-box}\n"
+	"body{font:14px/1.45 system-ui,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;color:var(--ink);"
+	"background:#fff;margin:0 auto;padding:2.5em 2em;max-width:86em}\n"
+	"header{border-bottom:3px solid var(--ink);padding-bottom:1em;margin-bottom:1.5em}\n"
+	".brand{font-size:.8em;letter-spacing:.12em;text-transform:uppercase;color:var(--soft)}\n"
+	"h1{font-size:2em;line-height:1.2;margin:.1em 0 .3em}\n"
+	"h2{font-size:1.25em;margin:2em 0 .2em}\n"
+	"h2+p{margin:.1em 0 .8em;color:var(--soft)}\n"
+	".scope{font-size:1.1em;margin:0}\n"
+	".tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:1em;margin:0 0 1.5em}\n"
+	".tile{border:1px solid var(--line);border-top:3px solid var(--soft);padding:.7em 1em}\n"
+	".tile b{display:block;font-size:1.8em;line-height:1.2;font-variant-numeric:tabular-nums}\n"
+	".tile span{color:var(--soft)}\n"
+	".tile.good{border-top-color:var(--good)}.tile.bad{border-top-color:var(--bad)}"
+	".tile.warn{border-top-color:var(--warn)}\n"
+	"dl{display:grid;grid-template-columns:max-content 1fr;gap:.15em 1.2em;margin:0}\n"
+	"dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\n"
+	"table{border-collapse:collapse;width:100%;margin:.6em 0 0}\n"
+	"th,td{text-align:left;vertical-align:top;padding:.35em .7em;border-bottom:1px solid "
+	"var(--line)}\n"
+	"th{white-space:nowrap;font-weight:600;background:var(--wash);border-bottom:2px solid "
+	"var(--soft)}\n"
+	"td{overflow-wrap:anywhere;min-width:5em;unicode-bidi:isolate}\n"
+	"td.s,td.t,td.n{white-space:nowrap;min-width:0;font-variant-numeric:tabular-nums}\n"
+	"td.n,th.n{text-align:right}\n"
+	"td.k{font:.85em/1.5 ui-monospace,'DejaVu Sans Mono',monospace;word-break:break-all}\n"
+	".v{display:inline-block;padding:0 .5em;border-radius:.6em;border:1px "
+	"solid;font-size:.85em;"
+	"color:var(--good)}\n"
+	".v.d{color:var(--bad)}\n"
+	".bad{color:var(--bad)}.none{color:var(--soft)}\n"
+	"footer{margin-top:2.5em;border-top:1px solid "
+	"var(--line);padding-top:.8em;color:var(--soft)}\n"
+	"@page{size:A4 landscape;margin:12mm}\n"
+	"@media print{body{font-size:8.5pt;padding:0;max-width:none}"
+	"h2{break-after:avoid}h2+p{break-after:avoid}thead{display:table-header-group}"
+	"tr,.tile{break-inside:avoid}th,.tile,.v{print-color-adjust:exact;"
+	"-webkit-print-color-adjust:exact}}\n";
+
+/* --- texts --- */
+
+static void put_html(struct buf *b, struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		switch (s.p[i]) {
+		case '&':
+			buf_lit(b, "&amp;");
+			break;
+		case '<':
+			buf_lit(b, "&lt;");
+			break;
+		case '>':
+			buf_lit(b, "&gt;");
+			break;
+		case '"':
+			buf_lit(b, "&quot;");
+			break;
+		case '\'':
+			buf_lit(b, "&#39;");
+			break;
+		case '\n':
+			buf_lit(b, "<br>");
+			break;
+		default:
+			buf_char(b, s.p[i]);
+		}
+}
+
+/* @kind: of the style, or "". */
+static void put_cell(struct buf *b, const char *kind, struct str s)
+{
+	buf_printf(b, *kind ? "<td class=%s>" : "<td>", kind);
+	if (s.len)
+		put_html(b, s);
+	else
+		buf_lit(b, "<span class=none>–</span>");
+	buf_lit(b, "</td>");
+}
+
+/* 2026-11-21 06:51:19: the page says once that all times are UTC. */
+static void put_time_cell(struct buf *b, struct str rfc3339)
+{
+	struct wall_ns t;
+	char text[40];
+	struct buf to = buf_fixed(text, sizeof text);
+
+	if (!time_parse(rfc3339, &t)) {
+		put_cell(b, "t", rfc3339);
+		return;
+	}
+	timestamp_put(&to, timestamp_of((struct wall_ns){ t.v / NS_PER_S * NS_PER_S }));
+	struct str s = buf_str(&to); /* with a T and a Z */
+	buf_lit(b, "<td class=t>");
+	buf_str_put(b, str_upto(s, 10));
+	buf_char(b, ' ');
+	buf_str_put(b, str_n(s.p + 11, s.len - 12));
+	buf_lit(b, "</td>");
+}
+
+static void put_wall_cell(struct buf *b, struct wall_ns t)
+{
+	char text[40];
+	struct buf to = buf_fixed(text, sizeof text);
+
+	if (t.v)
+		timestamp_put(&to, timestamp_of(t));
+	put_time_cell(b, buf_str(&to));
+}
+
+static void put_fact(struct buf *b, const char *what, struct str value)
+{
+	buf_printf(b, "<dt>%s</dt><dd>", what);
+	put_html(b, value.len ? value : STR("–"));
+	buf_lit(b, "</dd>\n");
+}
+
+static void put_section(struct buf *b, const char *title, const char *what)
+{
+	buf_printf(b, "<h2>%s</h2>\n<p>%s</p>\n", title, what);
+}
+
+/* @heads: names of columns, those of numbers with a '#' in front; up to NULL. */
+static void begin_table(struct buf *b, const char *const *heads)
+{
+	buf_lit(b, "<table><thead><tr>");
+	for (; *heads; heads++)
+		if (**heads == '#')
+			buf_printf(b, "<th class=n>%s</th>", *heads + 1);
+		else
+			buf_printf(b, "<th>%s</th>", *heads);
+	buf_lit(b, "</tr></thead><tbody>\n");
+}
+
+static void end_table(struct buf *b, size_t from, unsigned columns, const char *none)
+{
+	if (b->len == from)
+		buf_printf(b, "<tr><td colspan=%u class=none>%s</td></tr>\n", columns, none);
+	buf_lit(b, "</tbody></table>\n");
+}
+
+static struct str member(const json_t *j, const char *name)
+{
+	return str_of(json_string_value(json_object_get(j, name)));
+}
+
+/* --- tables --- */
+
+static int compare_edges(const void *a, const void *b)
+{
+	const struct edge *x = a, *y = b;
+
+	if (x->is_drop != y->is_drop)
+		return x->is_drop ? -1 : 1;
+	if (x->flows != y->flows)
+		return x->flows > y->flows ? -1 : 1;
+	return str_cmp(x->key, y->key);
+}
+
+static void put_edges(const struct report *r, bool drops, struct buf *b)
+{
+	const char *const heads[] = {
+		"From",   "To",    "Service", "Verdict", drops ? "Denied by" : "Allowed by",
+		"#Flows", "First", "Last",    NULL
+	};
+
+	begin_table(b, heads);
+	size_t before = b->len;
+	for (size_t i = 0; i < r->count; i++) {
+		const struct edge *edge = &r->edges[i];
+		struct str rest = edge->key, cell[COLUMNS_] = { { "", 0 } };
+		if (edge->is_drop != drops)
+			continue;
+		for (size_t c = FROM; c < COLUMNS_ && str_split(&rest, 0, &cell[c]); c++)
+			;
+		buf_lit(b, "<tr>");
+		put_cell(b, "", cell[FROM]);
+		put_cell(b, "", cell[TO]);
+		put_cell(b, "s", cell[SERVICE]);
+		buf_str_put(b, drops ? STR("<td class=s><span class=\"v d\">")
+				     : STR("<td class=s><span class=v>"));
+		put_html(b, cell[VERDICT]);
+		buf_lit(b, "</span></td>");
+		put_cell(b, "", cell[BY]);
+		buf_printf(b, "<td class=n>%llu</td>", (unsigned long long)edge->flows);
+		put_wall_cell(b, edge->first);
+		put_wall_cell(b, edge->last);
+		buf_lit(b, "</tr>\n");
+	}
+	end_table(b, before, 8, "None.");
+}
+
+static void put_nodes(const struct report_node *nodes, size_t count, struct buf *b)
+{
+	static const char *const heads[] = { "Node",  "#Flows",  "Oldest record", "Newest record",
+					     "Clock", "Program", "Key (SHA-256)", NULL };
+
+	put_section(b, "Nodes", "Who was asked, and by which key each answer is signed.");
+	begin_table(b, heads);
+	size_t before = b->len;
+	for (size_t i = 0; i < count; i++) {
+		const struct report_node *node = &nodes[i];
+		buf_lit(b, "<tr>");
+		put_cell(b, "", node->name);
+		if (!node->statement.len) {
+			buf_lit(b, "<td colspan=6 class=bad>did not answer: ");
+			put_html(b, node->error);
+			buf_lit(b, "</td></tr>\n");
+			continue;
+		}
+		json_t *j = json_loadb(node->statement.p, node->statement.len, 0, NULL);
+		buf_printf(b, "<td class=n>%llu</td>", (unsigned long long)node->flows);
+		put_time_cell(b, member(j, "oldest"));
+		put_time_cell(b, member(j, "newest"));
+		put_cell(b, "s",
+			 json_is_true(json_object_get(json_object_get(j, "clock"), "synchronized"))
+				 ? STR("synchronized")
+				 : STR("not synchronized"));
+		put_cell(b, "s", member(j, "version"));
+		put_cell(b, "k", node->fingerprint);
+		buf_lit(b, "</tr>\n");
+		json_decref(j);
+	}
+	end_table(b, before, 7, "None.");
+}
+
+static void put_gaps(const struct report_node *node, struct buf *b)
+{
+	json_t *j = json_loadb(node->statement.p, node->statement.len, 0, NULL), *gap;
+	struct wall_ns since, oldest;
+	size_t i;
+
+	if (time_parse(member(j, "since"), &since) && time_parse(member(j, "oldest"), &oldest) &&
+	    since.v < oldest.v) {
+		buf_lit(b, "<tr>");
+		put_cell(b, "", node->name);
+		put_cell(b, "s", STR("no record"));
+		put_time_cell(b, member(j, "since"));
+		put_time_cell(b, member(j, "oldest"));
+		put_cell(b, "n", STR("not known"));
+		put_cell(b, "", STR("the record begins later than was asked"));
+		buf_lit(b, "</tr>\n");
+	}
+
+	json_array_foreach(json_object_get(j, "gaps"), i, gap)
+	{
+		struct str lost = member(gap, "lost");
+		buf_lit(b, "<tr>");
+		put_cell(b, "", node->name);
+		put_cell(b, "s", member(gap, "cause"));
+		put_time_cell(b, member(gap, "from"));
+		put_time_cell(b, member(gap, "to"));
+		put_cell(b, "n", str_eq(lost, STR("0")) ? STR("not known") : lost);
+		put_cell(b, "", member(gap, "detail"));
+		buf_lit(b, "</tr>\n");
+	}
+	json_decref(j);
+}
+
+static void put_coverage(const struct report_node *nodes, size_t count, struct buf *b)
+{
+	static const char *const heads[] = { "Node",          "Cause",  "From", "To",
+					     "#Records lost", "Detail", NULL };
+
+	put_section(b, "What is not covered",
+		    "Where the record has gaps, as the nodes know and have signed it.");
+	begin_table(b, heads);
+	size_t before = b->len;
+	for (size_t i = 0; i < count; i++)
+		if (nodes[i].statement.len)
+			put_gaps(&nodes[i], b);
+	end_table(b, before, 6, "No gap is known in this range, on the nodes that answered.");
+}
+
+static void put_policies(struct str lines, struct buf *b)
+{
+	static const char *const heads[] = { "Kind",          "Namespace", "Name", "Version",
+					     "In force from", "To",        NULL };
+	struct str line;
+
+	put_section(b, "Policies in force", "Their texts are in the bundle, as policies.jsonl.");
+	begin_table(b, heads);
+	size_t before = b->len;
+	while (lines.len && str_split(&lines, '\n', &line) && line.len) {
+		json_t *j = json_loadb(line.p, line.len, 0, NULL);
+		buf_lit(b, "<tr>");
+		put_cell(b, "", member(j, "kind"));
+		put_cell(b, "", member(j, "namespace"));
+		put_cell(b, "", member(j, "name"));
+		put_cell(b, "s", member(j, "resource_version"));
+		put_time_cell(b, member(j, "from"));
+		put_time_cell(b, member(j, "to"));
+		buf_lit(b, "</tr>\n");
+		json_decref(j);
+	}
+	end_table(b, before, 6, "None is known.");
+}
+
+/* --- the head --- */
+
+static void put_tile(struct buf *b, const char *kind, uint64_t number, const char *of,
+		     const char *what)
+{
+	buf_printf(b, "<div class=\"tile %s\"><b>%llu%s</b><span>%s</span></div>\n", kind,
+		   (unsigned long long)number, of, what);
+}
+
+static void put_tiles(const struct report *r, const struct report_node *nodes, size_t count,
+		      struct buf *b)
+{
+	uint64_t answered = 0, gaps = 0;
+	char of[40];
+
+	for (size_t i = 0; i < count; i++) {
+		json_t *j = json_loadb(nodes[i].statement.p, nodes[i].statement.len, 0, NULL);
+		answered += nodes[i].statement.len != 0;
+		gaps += json_array_size(json_object_get(j, "gaps"));
+		json_decref(j);
+	}
+	(void)snprintf(of, sizeof of, " of %zu", count);
+	buf_lit(b, "<div class=tiles>\n");
+	put_tile(b, "", r->flows, "", "flows");
+	put_tile(b, r->dropped ? "bad" : "good", r->dropped, "", "of them dropped");
+	put_tile(b, answered < count ? "bad" : "good", answered, of, "nodes answered");
+	put_tile(b, gaps ? "warn" : "good", gaps, "", "known gaps in the record");
+	buf_lit(b, "</div>\n");
+}
+
+static void put_head(const struct report *r, const struct report_scope *scope,
+		     const struct report_node *nodes, size_t count, struct buf *b)
+{
+	buf_lit(b, "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
+		   "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; "
+		   "style-src 'unsafe-inline'\">"
+		   "<title>Network flows: evidence</title>\n<style>");
+	buf_str_put(b, str_n(style, sizeof style - 1));
+	buf_lit(b, "</style></head>\n<body><header><div class=brand>Tycho · evidence</div>"
+		   "<h1>Network flows</h1>\n<p class=scope>");
+	put_html(b, scope->words);
+	buf_lit(b, "</p></header>\n");
+	put_tiles(r, nodes, count, b);
+	buf_lit(b, "<dl>\n");
+	put_fact(b, "From", scope->since.len ? scope->since : STR("the oldest record"));
+	put_fact(b, "To", scope->until);
+	put_fact(b, "Redacted", scope->redacted.len ? scope->redacted : STR("nothing"));
+	put_fact(b, "Made", scope->created);
+	put_fact(b, "By", scope->tool);
+	buf_lit(b, "</dl>\n");
+}
+
+void report_put_html(struct report *r, const struct report_scope *scope,
+		     const struct report_node *nodes, size_t node_count, struct str policies,
+		     struct buf *b)
+{
+	if (r->count)
+		qsort(r->edges, r->count, sizeof *r->edges, compare_edges);
+	put_head(r, scope, nodes, node_count, b);
+	put_nodes(nodes, node_count, b);
+	put_coverage(nodes, node_count, b);
+	put_section(b, "Denied",
+		    "Who was kept from whom, by which policy, or else for which reason.");
+	put_edges(r, true, b);
+	put_section(b, "Who talked to whom",
+		    "Answers count with the questions: who asked stands first.");
+	put_edges(r, false, b);
+	if (r->beyond)
+		buf_printf(
+			b,
+			"<p class=bad>%llu more flows are in the bundle; this page has room for %d "
+			"different rows.</p>\n",
+			(unsigned long long)r->beyond, (int)REPORT_EDGES);
+	put_policies(policies, b);
+	buf_lit(b, "<footer>All times are UTC. This page is for reading: what proves it are the "
+		   "other files of the bundle, and <code>tycho evidence verify</code> checks "
+		   "them.</footer>\n</body></html>\n");
+}
