@@ -68,7 +68,7 @@ struct observer {
 	struct flow_log *log;
 	struct agent *agent;
 	struct cilium_part cilium;
-	struct source *sources[7];
+	struct source *sources[8];
 	size_t source_count;
 	struct api *api;
 	struct gate *gate;
@@ -319,6 +319,15 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 	}
 	if (ob->o.nflog.group_count) {
 		code = source_nflog_new(&ob->o.nflog, &ob->sources[ob->source_count], e);
+		if (code != ERR_OK)
+			return code;
+		ob->source_count++;
+	}
+	if (ob->o.kernel_log) {
+		const struct source_kernel_log_config config = { ob->o.kernel_log,
+								 ob->o.nflog.pattern,
+								 ob->o.nflog.otherwise };
+		code = source_kernel_log_new(&config, &ob->sources[ob->source_count], e);
 		if (code != ERR_OK)
 			return code;
 		ob->source_count++;

@@ -9,8 +9,9 @@
 /* ---- values that no kind of row reads */
 
 /* In the order of enum source_bit. */
-static const char *const source_names[] = { "bpf",    "nflog",          "replay",
-					    "hubble", "cilium-monitor", "cilium-perf" };
+static const char *const source_names[] = { "bpf",       "nflog",          "replay",
+					    "hubble",    "cilium-monitor", "cilium-perf",
+					    "kernel-log" };
 enum source_bit {
 	SOURCE_BPF = 1,
 	SOURCE_NFLOG = 2,
@@ -18,6 +19,7 @@ enum source_bit {
 	SOURCE_HUBBLE = 8,
 	SOURCE_CILIUM_MONITOR = 16,
 	SOURCE_CILIUM_PERF = 32,
+	SOURCE_KERNEL_LOG = 64,
 };
 
 static enum err_code take_source(const struct opt_row *row, void *options, const char *value,
@@ -30,7 +32,8 @@ static enum err_code take_source(const struct opt_row *row, void *options, const
 			o->sources |= 1U << i;
 			return ERR_OK;
 		}
-	return opt_bad(row, value, "bpf, nflog, replay, hubble, cilium-monitor or cilium-perf", e);
+	return opt_bad(row, value,
+		       "bpf, nflog, kernel-log, replay, hubble, cilium-monitor or cilium-perf", e);
 }
 
 static enum err_code take_drops_everywhere(const struct opt_row *row, void *options,
@@ -124,6 +127,10 @@ static const struct opt_row source_rows[] = {
 	{ "interval", "TIME", "how often a connection that goes on is reported (default 5s)",
 	  OPT_DURATION(struct obs_options, bpf_config.interval_ns), .min = 100 * NS_PER_MS,
 	  .max = 3600 * NS_PER_S, .want = "a time from 100ms to 1h, such as 5s" },
+	{ "kernel-log", "PATH",
+	  "read verdicts from what LOG rules write into the kernel's log: a device, usually "
+	  "/dev/kmsg, or a pipe",
+	  OPT_TEXT(struct obs_options, kernel_log) },
 	{ "nflog-default", "VERDICT",
 	  "verdict of packets whose log prefix tells none: allow, deny or audit "
 	  "(default audit)",
@@ -148,7 +155,7 @@ static const struct opt_row source_rows[] = {
 	  OPT_OWN(take_speed) },
 	{ "source", "NAME",
 	  "observe by this source, and none that is not named: bpf, nflog, "
-	  "replay, hubble, cilium-monitor, cilium-perf; repeatable (default: "
+	  "kernel-log, replay, hubble, cilium-monitor, cilium-perf; repeatable (default: "
 	  "cilium-monitor if its socket is there, else bpf; and those that other "
 	  "options ask for)",
 	  OPT_OWN(take_source) },
@@ -354,6 +361,8 @@ static enum err_code choose_sources(struct obs_options *o, struct err *e)
 	o->cilium.perf = o->sources & SOURCE_CILIUM_PERF;
 	if (o->sources & SOURCE_HUBBLE && !o->hubble.address)
 		o->hubble.address = "unix:///var/run/cilium/hubble.sock";
+	if (o->sources & SOURCE_KERNEL_LOG && !o->kernel_log)
+		o->kernel_log = KERNEL_LOG_DEFAULT_PATH;
 	if (o->sources & SOURCE_BPF && !o->bpf)
 		return err_set(e, ERR_INVALID, "--no-bpf contradicts --source bpf");
 	o->bpf = o->sources & SOURCE_BPF;
@@ -363,6 +372,7 @@ static enum err_code choose_sources(struct obs_options *o, struct err *e)
 		const char *option, *source;
 	} others[] = {
 		{ SOURCE_NFLOG, o->nflog.group_count > 0, "nflog-group", "nflog" },
+		{ SOURCE_KERNEL_LOG, o->kernel_log != NULL, "kernel-log", "kernel-log" },
 		{ SOURCE_REPLAY, o->replay.path != NULL, "replay", "replay" },
 		{ SOURCE_HUBBLE, o->hubble.address != NULL, "hubble-server", "hubble" },
 		{ SOURCE_CILIUM_MONITOR, o->cilium.monitor_path || o->cilium.monitor,
@@ -445,14 +455,18 @@ static enum err_code check_metrics(struct obs_options *o, struct err *e)
 
 static enum err_code check_sources(const struct obs_options *o, struct err *e)
 {
-	if (o->nflog.otherwise && !o->nflog.group_count)
-		return err_set(e, ERR_INVALID, "--nflog-default needs --nflog-group");
-	if (o->nflog.pattern && !o->nflog.group_count)
-		return err_set(e, ERR_INVALID, "--nflog-pattern needs --nflog-group");
+	bool reads_prefixes = o->nflog.group_count || o->kernel_log;
+
+	if (o->nflog.otherwise && !reads_prefixes)
+		return err_set(e, ERR_INVALID,
+			       "--nflog-default needs --nflog-group or --kernel-log");
+	if (o->nflog.pattern && !reads_prefixes)
+		return err_set(e, ERR_INVALID,
+			       "--nflog-pattern needs --nflog-group or --kernel-log");
 	if (o->replay.repeat > 1 && o->replay.path && strcmp(o->replay.path, "-") == 0)
 		return err_set(e, ERR_INVALID,
 			       "--replay-repeat: standard input can be read only once");
-	if (!o->bpf && !o->nflog.group_count && !o->replay.path && !o->hubble.address &&
+	if (!o->bpf && !reads_prefixes && !o->replay.path && !o->hubble.address &&
 	    !o->cilium.monitor && !o->cilium.perf)
 		return err_set(e, ERR_INVALID,
 			       "--no-bpf leaves nothing to observe; add --nflog-group, --replay, "

@@ -7,6 +7,7 @@
 #include "base/opt.h"
 #include "observer/cilium_part.h"
 #include "observer/source/bpf.h"
+#include "observer/source/kernel_log.h"
 #include "observer/source/nflog.h"
 #include "observer/source/replay.h"
 #include "observer/upstream/hubble.h"
@@ -34,6 +35,7 @@ struct obs_options {
 	uint16_t nflog_groups[OPTIONS_LIST];
 	struct source_bpf_config bpf_config;
 	struct source_nflog_config nflog;
+	const char *kernel_log; /* device or pipe; NULL: not read */
 	struct source_replay_config replay; /* path NULL: none */
 	bool bpf_by_default; /* nobody asked for it: Cilium's socket takes its place */
 	struct cilium_options cilium;
