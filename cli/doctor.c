@@ -16,6 +16,7 @@
 #include "cli/command.h"
 #include "cli/connect.h"
 #include "cli/report.h"
+#include "cli/up_child.h"
 #include "flow/json.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "observer/observer.pb-c.h"
@@ -186,7 +187,8 @@ static int check_connect(struct doctor *d, const struct address *list, size_t n)
 		else
 			(void)snprintf(where, sizeof where, "%s%s%s:%u",
 				       strchr(list[i].host, ':') ? "[" : "", list[i].host,
-				       strchr(list[i].host, ':') ? "]" : "", (unsigned)list[i].port);
+				       strchr(list[i].host, ':') ? "]" : "",
+				       (unsigned)list[i].port);
 		if (probe_connect(&list[i], d->timeout_ns, &one, &e) == ERR_OK) {
 			say(d, VERDICT_OK, "connect", "", "%s answers", where);
 			if (fd < 0)
@@ -571,6 +573,30 @@ static void examine(struct doctor *d)
 	check_flows(d);
 }
 
+/* The observer itself knows best what it needs. */
+static enum err_code examine_node(const struct cli *cli, const char *format, struct err *e)
+{
+	static const char *const texts[] = { "kubeconfig", "kube-context", "node-name" };
+	static const char *const bools[] = { "kubernetes", "no-bpf" };
+	char program[] = "tycho-observer", words[8][TEXT_MAX_BYTES];
+	char *argv[10] = { program };
+	size_t n = 0;
+
+	(void)snprintf(words[n++], sizeof words[0], "--doctor=%s", format);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		const char *value = flags_text(cli->flags, texts[i]);
+		if (*value && (size_t)snprintf(words[n++], sizeof words[0], "--%s=%s", texts[i],
+					       value) >= sizeof words[0])
+			return err_set(e, ERR_INVALID, "--%s is too long", texts[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bools); i++)
+		if (flags_bool(cli->flags, bools[i]))
+			(void)snprintf(words[n++], sizeof words[0], "--%s", bools[i]);
+	for (size_t i = 0; i < n; i++)
+		argv[i + 1] = words[i];
+	return up_child_become(program, argv, e);
+}
+
 static enum err_code run_doctor(struct cli *cli, struct err *e)
 {
 	const char *format = flags_text(cli->flags, "output");
@@ -582,6 +608,8 @@ static enum err_code run_doctor(struct cli *cli, struct err *e)
 
 	if (!d.json && strcmp(format, "compact") != 0)
 		return err_set(e, ERR_INVALID, "invalid output format: %s", format);
+	if (flags_bool(cli->flags, "node"))
+		return examine_node(cli, format, e);
 	d.with_tls = connection_tls(cli->settings, d.ca_files, &d.tls);
 	examine(&d);
 	connection_done(&d.connection);
@@ -599,8 +627,32 @@ static const struct flag_def doctor_defs[] = {
 	  .values = "compact json",
 	  .help = "Output format: compact, json" },
 };
+static const struct flag_def node_defs[] = {
+	{ .name = "node",
+	  .type = FLAG_BOOL,
+	  .help = "Not the way to a server, but whether an observer can work on this node, or in "
+		  "this pod" },
+	{ .name = "no-bpf", .type = FLAG_BOOL, .help = "With --node: one without kernel programs" },
+	{ .name = "kubernetes",
+	  .type = FLAG_BOOL,
+	  .help = "With --node: one that takes names and policies from Kubernetes" },
+	{ .name = "kubeconfig",
+	  .type = FLAG_STRING,
+	  .placeholder = "FILE",
+	  .values = "FILE",
+	  .help = "With --kubernetes: how to reach the API server (default: as this pod)" },
+	{ .name = "kube-context",
+	  .type = FLAG_STRING,
+	  .placeholder = "NAME",
+	  .help = "With --kubeconfig: another than the current context" },
+	{ .name = "node-name",
+	  .type = FLAG_STRING,
+	  .placeholder = "NAME",
+	  .help = "With --kubernetes: this node's name there" },
+};
+static const struct flag_set node_flags = { "Node", node_defs, ARRAY_LEN(node_defs) };
 static const struct flag_set doctor_flags = { "Formatting", doctor_defs, ARRAY_LEN(doctor_defs) };
-static const struct flag_set *const doctor_sets[] = { &doctor_flags };
+static const struct flag_set *const doctor_sets[] = { &node_flags, &doctor_flags };
 
 const struct command doctor_command = {
 	.name = "doctor",
@@ -610,9 +662,14 @@ const struct command doctor_command = {
 		"behind a relay, and whether flows come; says what is wrong and what to do about "
 		"it. A line is 'ok', 'warn' or 'fail', the check's name, and what was found; with "
 		"-o json, an object with check, result, detail and fix. The exit status is 1 when "
-		"a check failed.",
+		"a check failed. With --node, what tycho-observer needs: kernel, BTF, mounts, "
+		"rights, "
+		"folder, ports, certificates, and of Kubernetes what it may list and watch, its "
+		"clock, "
+		"and this node's name.",
 	.examples = "  tycho doctor --server relay.example:4245 --tls\n"
-		    "  tycho doctor --server unix:///run/tycho/observer.sock -o json\n",
+		    "  tycho doctor --server unix:///run/tycho/observer.sock -o json\n"
+		    "  tycho doctor --node --kubernetes --node-name \"$NODE_NAME\"\n",
 	.sets = doctor_sets,
 	.set_count = ARRAY_LEN(doctor_sets),
 	.uses_server = true,

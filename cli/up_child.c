@@ -98,6 +98,17 @@ bool up_child_is_there(const char *program)
 	return find_beside(program, path, sizeof path) || is_in_path(program);
 }
 
+enum err_code up_child_become(const char *program, char *const *argv, struct err *e)
+{
+	char path[PATH_MAX];
+
+	if (find_beside(program, path, sizeof path))
+		(void)execv(path, argv);
+	else
+		(void)execvp(program, argv);
+	return err_os(e, "start %s", program);
+}
+
 enum err_code up_child_start(const char *program, const char *const *args, size_t arg_count,
 			     struct up_child *ret, struct err *e)
 {

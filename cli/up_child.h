@@ -29,6 +29,9 @@ bool up_child_is_there(const char *program);
  * sentence here is short. */
 MUST_CHECK enum err_code up_child_start(const char *program, const char *const *args,
 					size_t arg_count, struct up_child *ret, struct err *e);
+/* Becomes @program, the one beside us or else the one in $PATH, with @argv (the program's name
+ * first, NULL last). Returns only if it cannot. */
+MUST_CHECK enum err_code up_child_become(const char *program, char *const *argv, struct err *e);
 /* True if the child has ended by itself. */
 bool up_child_has_ended(struct up_child *c);
 /* SIGTERM, and SIGKILL after @grace_s seconds; returns when it is gone. */

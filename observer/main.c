@@ -23,6 +23,7 @@
 #include "observer/agent.h"
 #include "observer/api/api.h"
 #include "observer/capture.h"
+#include "observer/doctor/doctor.h"
 #include "observer/evidence/evidence.h"
 #include "observer/host.h"
 #include "observer/keep/keep.h"
@@ -631,6 +632,18 @@ static enum err_code observe(struct observer *ob, struct err *e)
 	return ERR_OK;
 }
 
+/* @return the exit status. */
+static int examine(struct observer *ob)
+{
+	struct err e;
+
+	if (name_the_node(ob, &e) != ERR_OK) {
+		(void)fprintf(stderr, "tycho-observer: %s\n", e.msg);
+		return 1;
+	}
+	return doctor_examine(&ob->o, ob->node, strcmp(ob->o.doctor, "json") == 0) ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	__attribute__((cleanup(observer_done_guard_))) struct observer ob = { .signals = -1,
@@ -644,6 +657,8 @@ int main(int argc, char **argv)
 	}
 	if (opt_is_answered(&obs_program, &ob.o.common))
 		return 0;
+	if (ob.o.doctor)
+		return examine(&ob);
 	lean_start();
 	log_set_level(ob.o.common.log_level);
 	if (!ob.o.serve.listen_count) {

@@ -237,6 +237,9 @@ static const struct opt_row name_rows[] = {
 	  "how to reach the API server of --kubernetes (default: as the pod that "
 	  "this runs in)",
 	  OPT_TEXT(struct obs_options, kubeconfig) },
+	{ "doctor", "FORMAT",
+	  "say whether an observer with these options can work here, and end: compact or json",
+	  OPT_TEXT(struct obs_options, doctor) },
 	{ "kubernetes", NULL, "take names and policies from Kubernetes' API server",
 	  OPT_FLAG(struct obs_options, kubernetes) },
 	{ "node-label", "KEY=VALUE", "label of this node; repeatable",
@@ -433,6 +436,8 @@ static enum err_code check_hubble(const struct obs_options *o, struct err *e)
 
 static enum err_code check_kubernetes(const struct obs_options *o, struct err *e)
 {
+	if (o->doctor && strcmp(o->doctor, "compact") != 0 && strcmp(o->doctor, "json") != 0)
+		return err_set(e, ERR_INVALID, "--doctor takes compact or json");
 	if ((o->kubeconfig || o->kube_context) && !o->kubernetes)
 		return err_set(e, ERR_INVALID,
 			       "--kubeconfig and --kube-context go with --kubernetes");
@@ -466,7 +471,7 @@ static enum err_code check_sources(const struct obs_options *o, struct err *e)
 	if (o->replay.repeat > 1 && o->replay.path && strcmp(o->replay.path, "-") == 0)
 		return err_set(e, ERR_INVALID,
 			       "--replay-repeat: standard input can be read only once");
-	if (!o->bpf && !reads_prefixes && !o->replay.path && !o->hubble.address &&
+	if (!o->doctor && !o->bpf && !reads_prefixes && !o->replay.path && !o->hubble.address &&
 	    !o->cilium.monitor && !o->cilium.perf)
 		return err_set(e, ERR_INVALID,
 			       "--no-bpf leaves nothing to observe; add --nflog-group, --replay, "

@@ -27,6 +27,7 @@ struct obs_options {
 	const char *endpoints; /* NULL: none */
 	const char
 		*cilium_agent; /* socket of an agent to take names from, "none"; NULL: not said */
+	const char *doctor; /* "compact", "json": say whether it can work, and end; NULL: no */
 	bool kubernetes;
 	const char *kubeconfig, *kube_context; /* NULL: the pod's own; the current one */
 	const char *interfaces[OPTIONS_LIST];

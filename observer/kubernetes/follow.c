@@ -540,3 +540,110 @@ void kube_follow_ended(struct kube_follow *f, CURLcode code, struct mono_ns now)
 		fail(f, 0, "the list breaks off", 0, now);
 	}
 }
+
+/* ---- one question */
+
+struct asking {
+	struct kube_follow *f;
+	struct kube_answer *answer;
+	bool watch;
+};
+
+static size_t take_header(char *p, size_t size, size_t n, void *ctx)
+{
+	struct asking *a = ctx;
+	struct str line = str_trim(str_n(p, size * n)), date = STR("Date:");
+	char text[64];
+	long status = 0;
+
+	if (line.len > date.len && line.len < sizeof text &&
+	    str_eq_nocase(str_upto(line, date.len), date)) {
+		(void)snprintf(text, sizeof text, "%.*s",
+			       STR_FMT(str_trim(str_from(line, date.len))));
+		time_t t = curl_getdate(text, NULL);
+		a->answer->their_time.v = t > 0 ? (uint64_t)t * NS_PER_S : 0;
+	}
+	(void)curl_easy_getinfo(a->f->curl, CURLINFO_RESPONSE_CODE, &status);
+	/* a watch that has begun is all there is to know: leave */
+	return !line.len && a->watch && status == 200 ? 0 : size * n;
+}
+
+static size_t take_body(char *p, size_t size, size_t n, void *ctx)
+{
+	struct asking *a = ctx;
+
+	buf_put(&a->f->line, p, size * n);
+	return a->f->line.failed ? 0 : size * n;
+}
+
+static void read_answer(struct asking *a, CURLcode code)
+{
+	struct kube_follow *f = a->f;
+	struct kube_answer *answer = a->answer;
+	json_t *v = json_loadb(f->line.p ? f->line.p : "", f->line.len, 0, NULL);
+	const json_t *items = json_object_get(v, "items");
+
+	(void)curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &answer->status);
+	if (json_is_array(items) || json_is_null(items))
+		answer->items = json_array_size(items) > 0;
+	json_decref(v);
+	if (!answer->status) {
+		(void)snprintf(answer->why, sizeof answer->why, "%s",
+			       *f->why ? f->why : curl_easy_strerror(code));
+	} else if (answer->status != 200) {
+		buf_put(&f->refusal, f->line.p ? f->line.p : "",
+			f->line.len < REFUSAL_MAX ? f->line.len : REFUSAL_MAX);
+		put_refusal(f, answer->status, answer->why, sizeof answer->why);
+	}
+}
+
+/* The two versions of a kind's path: the second where the first is not there. */
+static void ask_path(struct asking *a, const char *name)
+{
+	struct kube_follow *f = a->f;
+	struct err e;
+
+	put_path(f);
+	buf_lit(&f->url, "?limit=1");
+	if (name) {
+		char *escaped = curl_easy_escape(f->curl, name, 0);
+		buf_printf(&f->url, "&fieldSelector=metadata.name%%3D%s", escaped ? escaped : "");
+		curl_free(escaped);
+	}
+	if (a->watch) {
+		put_path(f);
+		buf_lit(&f->url, "?timeoutSeconds=1&watch=true");
+	}
+	buf_reset(&f->line);
+	buf_reset(&f->refusal);
+	*f->why = 0;
+	if (set_headers(f, &e) != ERR_OK) {
+		(void)snprintf(a->answer->why, sizeof a->answer->why, "%.299s", e.msg);
+		return;
+	}
+	CURL *c = f->curl;
+	if (curl_easy_setopt(c, CURLOPT_URL, buf_cstr(&f->url)) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_WRITEDATA, (void *)a) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_HEADERDATA, (void *)a) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)CONNECT_MS) != CURLE_OK) {
+		(void)snprintf(a->answer->why, sizeof a->answer->why, "no memory");
+		return;
+	}
+	a->answer->asked = wall_now();
+	read_answer(a, curl_easy_perform(c));
+}
+
+void kube_follow_ask(struct kube_follow *f, const char *name, bool watch, struct kube_answer *ret)
+{
+	struct asking a = { f, ret, watch };
+
+	*ret = (struct kube_answer){ .items = -1 };
+	ask_path(&a, name);
+	if (ret->status == 404 && !f->path && places[f->kind].paths[1]) {
+		f->path = 1;
+		*ret = (struct kube_answer){ .items = -1 };
+		ask_path(&a, name);
+	}
+}

@@ -70,4 +70,15 @@ struct mono_ns kube_follow_tick(struct kube_follow *f, struct mono_ns now);
 /* Its transfer has ended with @code. */
 void kube_follow_ended(struct kube_follow *f, CURLcode code, struct mono_ns now);
 
+/* One question and its answer, for who wants to know whether it would work. */
+struct kube_answer {
+	long status;                      /* HTTP's; 0: none came */
+	char why[300];                    /* it is not 200 */
+	struct wall_ns asked, their_time; /* when; the server's clock then, 0: not told */
+	int64_t items;                    /* of a list: 0, or 1 for some; -1: not known */
+};
+/* Lists one object (@name: of that name), or begins a watch and leaves. Of a follow that does
+ * nothing else; multi, world and random may be NULL. Blocks for some seconds at most. */
+void kube_follow_ask(struct kube_follow *f, const char *name, bool watch, struct kube_answer *ret);
+
 #endif
