@@ -5,7 +5,7 @@
 #	sudo make demo    a small network of namespaces with traffic, to look at
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build-deps build run demo test test-quick bench install package package-test clean format fuzz
+.PHONY: help deps build-deps build run demo test test-quick bench install package package-test image image-test clean format fuzz
 
 DESTDIR ?=
 PREFIX ?= /usr/local
@@ -53,6 +53,13 @@ package: deps ## a Debian package, build/tycho_*.deb
 
 package-test: package ## … installed, upgraded and purged in a fresh Debian root
 	@tests/package/in-a-fresh-root build/tycho_*.deb
+
+IMAGE ?= tycho
+image: ## a container image with all programs, IMAGE=tycho (podman, buildah or docker)
+	@deploy/image $(IMAGE)
+
+image-test: ## … built on a Debian root made for it, each program run from it (buildah, debootstrap)
+	@tests/package/in-an-image
 
 clean: ## remove what was built
 	@rm -rf build

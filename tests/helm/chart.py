@@ -89,9 +89,9 @@ def render(cases):
 
 
 def validate(objects):
-    """Sentences about what an API server would refuse."""
+    """For each object, sentences about what an API server would refuse."""
     out = run('node', os.path.join(HERE, 'validate.mjs'), os.path.join(WORK, 'node_modules'), input=json.dumps(objects))
-    return [sentence for findings in json.loads(out) for sentence in findings]
+    return json.loads(out)
 
 
 def leaves():

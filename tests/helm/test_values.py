@@ -79,6 +79,7 @@ CHANGES = {
     'observer.terminationGracePeriodSeconds': (7, OBSERVER, '"terminationGracePeriodSeconds":7', {}),
     'observer.podAnnotations': ({'a': 'b'}, OBSERVER, '"annotations":{"a":"b"}', {}),
     'observer.podLabels': ({'a': 'b'}, OBSERVER, '"a":"b"', {}),
+    'observer.seccompProfile': ({'type': 'Unconfined'}, OBSERVER, '"seccompProfile":{"type":"Unconfined"}', {}),
     'observer.seLinuxOptions': ({'type': 'spc_t'}, OBSERVER, '"seLinuxOptions":{"type":"spc_t"}', {}),
     'observer.serviceAccount.create': (False, 'ServiceAccount/tycho-observer', None, {}),
     'observer.serviceAccount.name': ('me', OBSERVER, '"serviceAccountName":"me"', {}),
@@ -227,12 +228,12 @@ def text_of(case, where):
 
 @pytest.fixture(scope='module')
 def changed():
-    pairs = {}
+    pairs, before = {}, {}  # many begin alike
     for path in TESTED:
         value, _, _, others = CHANGES[path]
-        base = values(**others)
-        pairs[path] = Case(base), Case(merged(base, nested(path, value)))
-    render([case for pair in pairs.values() for case in pair])
+        base = before.setdefault(json.dumps(others), Case(values(**others)))
+        pairs[path] = base, Case(merged(base.input['values'], nested(path, value)))
+    render([*before.values(), *(after for _, after in pairs.values())])
     return pairs
 
 

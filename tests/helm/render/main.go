@@ -260,7 +260,7 @@ func (c *chart) render(tc testCase) (*result, error) {
 	for name := range c.templates {
 		names = append(names, name)
 	}
-	sort.Strings(names)
+	sort.Sort(sort.Reverse(sort.StringSlice(names))) // as Helm does: what fails first is what a user reads
 	out := &result{Objects: []dict{}, Texts: map[string]string{}}
 	for _, name := range names {
 		if strings.HasPrefix(path.Base(name), "_") {

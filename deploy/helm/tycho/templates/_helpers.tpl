@@ -124,7 +124,7 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- end -}}
 {{- end -}}
 
-{{- /* What may not be said together, and what schema alone cannot tell. Called once, by the observer's template. */ -}}
+{{- /* What may not be said together, and what schema alone cannot tell. Called by validate.yaml. */ -}}
 {{- define "tycho.check" -}}
 {{- $h := .Values.hubble -}}
 {{- if and $h.ui.enabled (not $h.relay.enabled) -}}
