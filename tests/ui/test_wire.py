@@ -148,7 +148,7 @@ def test_a_server_says_what_the_schema_says_and_all_of_it():
             assert page.protocol == 'tycho-ui.v1'
             hello = page.next()
             assert (hello['type'], hello['protocol']) == ('hello', SCHEMA['x-version'])
-            page.of('status', lambda m: m.get('record') is True and 'coverage' in m)
+            page.of('status', lambda m: m.get('record') is True and 'coverage' in m and 'history' in m)
             page.watch()
             page.update(lambda m: m['totals']['flows'] == len(lines) and 'map' in m)
             page.watch(allow=[{'source_ip': ['not-an-address']}])
