@@ -39,23 +39,37 @@ __u64 swept;           /* connections taken out of the table, since start */
 static const __u64 NS_PER_S = 1000000000;
 enum { IDLE_S = 60, TCP_IDLE_S = 6 * 3600, TCP_CLOSED_S = 10 };
 
+/* All that an ordinary packet reads and writes. */
 struct conn_dir {
 	__u64 packets, bytes; /* not reported yet */
 	__u64 report_ns;      /* last report; 0: none */
+	__u64 last_ns;        /* last packet */
 	__u32 seen;           /* TCP flags seen, of SYN, FIN and RST */
-	__u8 note, zero[3];   /* of the last packet */
+	__u8 note;            /* of the last packet */
+	__u8 fins[2];         /* TCP: FIN was seen, by direction; the same in both conn_dir */
+	__u8 zero;
 };
 
+/* Two CPUs carry the two directions of a busy connection. A line of the cache that one writes and
+ * the other uses costs both more than all the rest of this program, so they lie apart. (How an
+ * element lies to the lines is not ours to say: it is 88 bytes from one direction to the other.) */
 struct conn {
-	struct conn_dir dir[2]; /* 0: a to b */
-	__u64 last_ns;          /* last packet */
-	__u32 isn;              /* TCP: number of the SYN that began it */
-	__u32 fin_end;          /* TCP: number that acknowledges the last FIN */
+	struct conn_dir a_to_b;
+	__u32 isn;     /* TCP: number of the SYN that began it */
+	__u32 fin_end; /* TCP: number that acknowledges the last FIN */
 	__u32 closed;
 	__u8 original; /* index of the direction that began */
 	__u8 fin_dir;  /* index of the direction that sent the last FIN */
 	__u8 zero[2];
+	__u64 apart[4];
+	struct conn_dir b_to_a;
 };
+
+/* @dir 0: a to b. */
+static __always_inline struct conn_dir *dir_of(struct conn *c, __u8 dir)
+{
+	return dir ? &c->b_to_a : &c->a_to_b;
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -158,9 +172,10 @@ struct made_packet {
 /* Reports the connection itself, where there is no packet that would tell its ports: the headers
  * are made from the key, and no link layer. False if the ring is full, which the caller counts if
  * it will not come back. */
-static __noinline bool report_made(const struct conn_key *k, const struct conn *c, __u8 dir,
-				   __u8 cause, __u32 packet_bytes)
+static __noinline bool report_made(const struct conn_key *k, struct conn *c, __u8 dir, __u8 cause,
+				   __u32 packet_bytes)
 {
+	struct conn_dir *d;
 	struct bpf_event *ev;
 	__u8 *l4;
 	__u16 l4_bytes;
@@ -168,11 +183,11 @@ static __noinline bool report_made(const struct conn_key *k, const struct conn *
 
 	if (!k || !c || dir > 1)
 		return true;
+	d = dir_of(c, dir);
 	ev = bpf_ringbuf_reserve(&traces, sizeof *ev + sizeof(struct made_packet), 0);
 	if (!ev)
 		return false;
-	/* The counts are the table's, shared with all CPUs: constness ends here. */
-	fill_event(ev, k, c, (struct conn_dir *)&c->dir[dir], dir, cause);
+	fill_event(ev, k, c, d, dir, cause);
 	ev->flags |= BPF_EVENT_L3;
 	ev->packet_bytes = packet_bytes;
 	ev->protocol = k->ethertype;
@@ -215,14 +230,14 @@ static __noinline bool report_made(const struct conn_key *k, const struct conn *
 		if (k->kind == CONN_ONE_WAY) {
 			__builtin_memcpy(l4, ports, 2); /* type and code */
 		} else {
-			l4[0] = c->dir[dir].note;
+			l4[0] = d->note;
 			__builtin_memcpy(l4 + 4, ports, 2);
 		}
 	} else {
 		__builtin_memcpy(l4, ports, 4);
 		if (k->proto == IPPROTO_TCP) {
 			l4[12] = 5 << 4; /* data offset */
-			l4[13] = c->dir[dir].note;
+			l4[13] = d->note;
 		} else if (k->proto == IPPROTO_UDP) {
 			l4[5] = 8; /* length */
 		}
@@ -237,32 +252,44 @@ static __always_inline void conn_begin(struct conn *c, const struct packet *p)
 	c->original = p->dir ^ p->answers;
 	c->isn = p->seq;
 	c->closed = 0;
-	c->dir[0].report_ns = c->dir[1].report_ns = 0;
-	c->dir[0].seen = c->dir[1].seen = 0;
+	for (__u8 dir = 0; dir < 2; dir++) {
+		struct conn_dir *d = dir_of(c, dir);
+
+		d->report_ns = 0;
+		d->seen = 0;
+		d->fins[0] = d->fins[1] = 0;
+	}
 }
 
-/* True if nothing was heard of it for so long that it is over. */
-static __always_inline bool conn_is_over(const struct conn_key *k, const struct conn *c,
+static __always_inline bool is_silent(const struct conn_dir *d, __u64 now_ns, __u32 for_s)
+{
+	return now_ns > d->last_ns && now_ns - d->last_ns > for_s * NS_PER_S;
+}
+
+/* True if nothing was heard of it for so long that it is over. Looks at direction @dir first. */
+static __always_inline bool conn_is_over(const struct conn_key *k, struct conn *c, __u8 dir,
 					 __u64 now_ns)
 {
-	__u64 silent_ns = now_ns > c->last_ns ? now_ns - c->last_ns : 0;
+	__u32 for_s = IDLE_S;
 
-	if (k->proto != IPPROTO_TCP || k->kind != CONN_TWO_WAY)
-		return silent_ns > IDLE_S * NS_PER_S;
-	return silent_ns > (c->closed ? TCP_CLOSED_S : TCP_IDLE_S) * NS_PER_S;
+	if (k->proto == IPPROTO_TCP && k->kind == CONN_TWO_WAY)
+		for_s = c->closed ? TCP_CLOSED_S : TCP_IDLE_S;
+	return is_silent(dir_of(c, dir), now_ns, for_s) &&
+	       is_silent(dir_of(c, !dir), now_ns, for_s);
 }
 
-static __always_inline bool begins_anew(const struct conn *c, const struct packet *p, __u64 now_ns)
+static __always_inline bool begins_anew(struct conn *c, const struct packet *p, __u64 now_ns)
 {
 	if (p->key.proto == IPPROTO_TCP)
 		return !p->later_fragment && (p->note & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
 		       p->seq != c->isn;
-	return p->key.kind == CONN_TWO_WAY && conn_is_over(&p->key, c, now_ns);
+	return p->key.kind == CONN_TWO_WAY && conn_is_over(&p->key, c, p->dir, now_ns);
 }
 
 /* True for one packet of the connection: an RST, or the one that acknowledges the last of both
  * FINs. */
-static __always_inline bool conn_closes(struct conn *c, const struct packet *p)
+static __always_inline bool conn_closes(struct conn *c, const struct conn_dir *d,
+					const struct packet *p)
 {
 	bool closes = p->note & TCP_RST;
 
@@ -270,8 +297,9 @@ static __always_inline bool conn_closes(struct conn *c, const struct packet *p)
 		/* RFC 9293 §3.4: SYN and FIN take a number each. */
 		c->fin_end = p->seq + p->payload_bytes + 1 + !!(p->note & TCP_SYN);
 		c->fin_dir = p->dir;
+		c->a_to_b.fins[p->dir & 1] = c->b_to_a.fins[p->dir & 1] = 1;
 	} else if (p->note & TCP_ACK) {
-		closes |= (c->dir[0].seen & c->dir[1].seen & TCP_FIN) && c->fin_dir != p->dir &&
+		closes |= d->fins[0] && d->fins[1] && c->fin_dir != p->dir &&
 			  (__s32)(p->ack - c->fin_end) >= 0;
 	}
 	return closes && !__sync_fetch_and_or(&c->closed, 1);
@@ -281,7 +309,7 @@ static __always_inline bool conn_closes(struct conn *c, const struct packet *p)
 static __always_inline __u8 cause_of(struct conn *c, const struct packet *p, bool is_new,
 				     __u64 now_ns)
 {
-	struct conn_dir *d = &c->dir[p->dir & 1];
+	struct conn_dir *d = dir_of(c, p->dir);
 	__u64 report_ns = d->report_ns;
 	__u8 cause = is_new ? BPF_CAUSE_NEW : 0;
 
@@ -290,7 +318,7 @@ static __always_inline __u8 cause_of(struct conn *c, const struct packet *p, boo
 
 		if ((flags & ~d->seen) && (flags & ~__sync_fetch_and_or(&d->seen, flags)) && !cause)
 			cause = BPF_CAUSE_FLAGS;
-		if (conn_closes(c, p))
+		if (conn_closes(c, d, p))
 			cause = BPF_CAUSE_CLOSE;
 	}
 	if (p->payload_bytes && !p->fragment &&
@@ -324,9 +352,10 @@ static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3
 	parse_packet(skb, l3, &p);
 	c = bpf_map_lookup_elem(&connections, &p.key);
 	if (!c) {
-		struct conn fresh = { .last_ns = now_ns };
+		struct conn fresh = { 0 };
 
 		conn_begin(&fresh, &p);
+		dir_of(&fresh, p.dir)->last_ns = now_ns;
 		/* Of two CPUs that come at once, one begins it. */
 		is_new = !bpf_map_update_elem(&connections, &p.key, &fresh, BPF_NOEXIST);
 		if (is_new)
@@ -340,13 +369,9 @@ static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3
 		conn_begin(c, &p);
 		is_new = true;
 	}
-	d = &c->dir[p.dir & 1];
-	/* Both directions share the line: it is written only where that changes something, for the
-	 * other may be on another CPU. */
-	if (c->last_ns != now_ns)
-		c->last_ns = now_ns;
-	if (d->note != p.note)
-		d->note = p.note;
+	d = dir_of(c, p.dir);
+	d->last_ns = now_ns;
+	d->note = p.note;
 	__sync_fetch_and_add(&d->packets, 1);
 	__sync_fetch_and_add(&d->bytes, skb->len);
 	if (p.later_fragment && p.key.kind != CONN_UNTRACKED)
@@ -417,7 +442,7 @@ static __always_inline bool is_due(const struct conn_dir *d, __u64 now_ns)
 static __always_inline bool sweep_dir(const struct conn_key *k, struct conn *c, __u8 dir,
 				      __u64 now_ns)
 {
-	struct conn_dir *d = &c->dir[dir];
+	struct conn_dir *d = dir_of(c, dir);
 	__u64 report_ns = d->report_ns;
 	__u8 cause = k->kind == CONN_UNTRACKED ? BPF_CAUSE_UNTRACKED : BPF_CAUSE_INTERVAL;
 
@@ -436,7 +461,7 @@ static __always_inline bool sweep_dir(const struct conn_key *k, struct conn *c, 
 SEC("iter/bpf_map_elem")
 int tycho_sweep(struct bpf_iter__bpf_map_elem *ctx)
 {
-	const struct conn *seen = ctx->value;
+	struct conn *seen = ctx->value;
 	const struct conn_key *at = ctx->key;
 	__u64 now_ns = bpf_ktime_get_ns();
 	struct conn_key k;
@@ -445,8 +470,8 @@ int tycho_sweep(struct bpf_iter__bpf_map_elem *ctx)
 	if (!seen || !at)
 		return 0;
 	bpf_seq_write(ctx->meta->seq, "", 1);
-	if (!is_due(&seen->dir[0], now_ns) && !is_due(&seen->dir[1], now_ns) &&
-	    !conn_is_over(at, seen, now_ns))
+	if (!is_due(&seen->a_to_b, now_ns) && !is_due(&seen->b_to_a, now_ns) &&
+	    !conn_is_over(at, seen, 0, now_ns))
 		return 0;
 	/* Only what needs it is looked up: that makes an entry count as used. */
 	__builtin_memcpy(&k, at, sizeof k);
@@ -457,7 +482,7 @@ int tycho_sweep(struct bpf_iter__bpf_map_elem *ctx)
 		return 1;
 	/* A packet that comes in this very moment, after all that silence, is counted in what is
 	 * being forgotten. */
-	if (!c->dir[0].packets && !c->dir[1].packets && conn_is_over(&k, c, now_ns) &&
+	if (!c->a_to_b.packets && !c->b_to_a.packets && conn_is_over(&k, c, 0, now_ns) &&
 	    !bpf_map_delete_elem(&connections, &k))
 		swept++;
 	return 0;
