@@ -4,38 +4,23 @@
 #include <stdatomic.h>
 
 #include <grpc/byte_buffer.h>
-#include <grpc/support/time.h>
 
 #include "base/buf.h"
 #include "base/log.h"
-#include "config.h"
-#include "rpc/address.h"
+#include "rpc/dial.h"
 #include "rpc/failure.h"
-#include "rpc/inside.h"
-#include "rpc/tls.h"
 
-enum {
-	DEFAULT_MAX_MESSAGE_BYTES = 4 << 20,
-	/* With probing on, the core grows this window as long as the line fills it: 20 fast streams
-	 * held 210 MB while their reader paused for 4 s. */
-	WINDOW_BYTES = 256 << 10,
-	CONNECT_TIMEOUT_MS = 10000,
-	BACKOFF_MIN_MS = 200, /* between attempts to connect again; calls in between fail at once */
-	BACKOFF_MAX_MS = 2000,
+static const struct dial_pace pace = {
+	.window_bytes = 256 << 10,
+	.connect_timeout_ms = 10000,
+	.backoff_min_ms = 200, /* calls in between fail at once */
+	.backoff_max_ms = 2000,
 };
 
 struct rpc_channel {
-	/* immutable after new */
-	struct address address;
-	char target[ADDRESS_TARGET_BYTES];
-	char *user_agent;
-	size_t max_message_bytes;
-	grpc_metadata *metadata;
-	size_t metadata_count;
-
+	struct dial dial; /* immutable after new, but for tls: guarded by mx */
 	pthread_mutex_t mx;
-	struct tls_files *tls; /* guarded by mx; NULL: plain text */
-	grpc_channel *core;    /* guarded by mx: replaced when the certificate files change */
+	grpc_channel *core; /* guarded by mx: replaced when the certificate files change */
 };
 
 enum tag { TAG_SENT = 1, TAG_HEADERS, TAG_MESSAGE, TAG_STATUS };
@@ -58,87 +43,19 @@ struct rpc_stream {
 
 /* ---- channel */
 
-static grpc_arg int_arg(const char *key, int value)
-{
-	return (grpc_arg){ .type = GRPC_ARG_INTEGER,
-			   .key = (char *)(uintptr_t)key,
-			   .value.integer = value };
-}
-
-static grpc_arg text_arg(const char *key, const char *value)
-{
-	return (grpc_arg){ .type = GRPC_ARG_STRING,
-			   .key = (char *)(uintptr_t)key,
-			   .value.string = (char *)(uintptr_t)value };
-}
-
-/* The certificates as they are now, in a new channel. Under mx, or before anybody else sees @ch. */
-static enum err_code connect_core(struct rpc_channel *ch, grpc_channel **ret, struct err *e)
-{
-	grpc_channel_credentials *creds;
-	grpc_arg args[16];
-	size_t n = 0;
-
-	if (!ch->tls)
-		creds = grpc_insecure_credentials_create();
-	else if (tls_channel_creds(ch->tls, &creds, e) != ERR_OK)
-		return e ? e->code : ERR_INVALID;
-	args[n++] = text_arg(GRPC_ARG_PRIMARY_USER_AGENT_STRING, ch->user_agent);
-	args[n++] = int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)ch->max_message_bytes);
-	args[n++] = int_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-	args[n++] = int_arg(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, WINDOW_BYTES);
-	args[n++] = int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_TIMEOUT_MS);
-	args[n++] = int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, BACKOFF_MIN_MS);
-	args[n++] = int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, BACKOFF_MAX_MS);
-	args[n++] = int_arg(GRPC_ARG_ENABLE_RETRIES, 0);
-	/* Else two channels to one address share a connection, a broken certificate included. */
-	args[n++] = int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-	/* Go never sends loopback addresses through a proxy; the core would. */
-	args[n++] = int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-	args[n++] = int_arg(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1); /* saves a TXT query */
-	if (ch->tls && tls_files_server_name(ch->tls))
-		args[n++] =
-			text_arg(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, tls_files_server_name(ch->tls));
-	*ret = grpc_channel_create(ch->target, creds, &(grpc_channel_args){ n, args });
-	grpc_channel_credentials_release(creds);
-	return ERR_OK;
-}
-
 enum err_code rpc_channel_new(const struct rpc_channel_config *config, struct rpc_channel **ret,
 			      struct err *e)
 {
-	static const struct rpc_tls system_tls = { 0 };
 	AUTO(rpc_channel_free) struct rpc_channel *ch = calloc(1, sizeof *ch);
 	if (!ch)
 		return err_set(e, ERR_NOMEM, "channel");
 	pthread_mutex_init(&ch->mx, NULL);
-	enum err_code code = address_parse(str_of(config->address), &ch->address, e);
-	if (code != ERR_OK)
-		return code;
-	if (!ch->address.is_unix && ch->address.port == 0)
-		return err_set(e, ERR_INVALID, "address '%s': not a port", config->address);
-	address_target(&ch->address, ch->target);
-	ch->max_message_bytes =
-		config->max_message_bytes ? config->max_message_bytes : DEFAULT_MAX_MESSAGE_BYTES;
-	if (ch->max_message_bytes > INT32_MAX)
-		return err_set(e, ERR_INVALID, "messages of more than %d bytes", INT32_MAX);
-	ch->user_agent =
-		str_dup(str_of(config->user_agent ? config->user_agent : "tycho/" TYCHO_VERSION));
-	if (!ch->user_agent)
-		return err_set(e, ERR_NOMEM, "channel");
-	code = metadata_copy(config->metadata, config->metadata_count, &ch->metadata, e);
-	if (code != ERR_OK)
-		return code;
-	ch->metadata_count = config->metadata_count;
-	const struct rpc_tls *tls = config->tls          ? config->tls
-				    : ch->address.is_tls ? &system_tls
-							 : NULL;
-	if (tls && (code = tls_files_new(tls, &ch->tls, e)) != ERR_OK)
-		return code;
-	if ((code = connect_core(ch, &ch->core, e)) != ERR_OK)
-		return code;
-	*ret = TAKE(ch);
-	return ERR_OK;
+	enum err_code code = dial_init(&ch->dial, config, e);
+	if (code == ERR_OK)
+		code = dial_channel(&ch->dial, &pace, &ch->core, e);
+	if (code == ERR_OK)
+		*ret = TAKE(ch);
+	return code;
 }
 
 void rpc_channel_free(struct rpc_channel *ch)
@@ -147,9 +64,7 @@ void rpc_channel_free(struct rpc_channel *ch)
 		return;
 	if (ch->core)
 		grpc_channel_destroy(ch->core);
-	tls_files_free(ch->tls);
-	metadata_free(ch->metadata, ch->metadata_count);
-	free(ch->user_agent);
+	dial_done(&ch->dial);
 	pthread_mutex_destroy(&ch->mx);
 	free(ch);
 }
@@ -162,8 +77,8 @@ static grpc_call *create_call(struct rpc_channel *ch, const char *method, gpr_ti
 	grpc_channel *fresh;
 
 	pthread_mutex_lock(&ch->mx);
-	if (ch->tls && tls_files_changed(ch->tls)) {
-		if (connect_core(ch, &fresh, &e) == ERR_OK) {
+	if (ch->dial.tls && tls_files_changed(ch->dial.tls)) {
+		if (dial_channel(&ch->dial, &pace, &fresh, &e) == ERR_OK) {
 			grpc_channel_destroy(ch->core);
 			ch->core = fresh;
 		} else {
@@ -209,8 +124,8 @@ static void start_call(struct rpc_stream *s, struct str request)
 							   .status_details = &s->status_text } };
 	grpc_op send[] = {
 		{ .op = GRPC_OP_SEND_INITIAL_METADATA,
-		  .data.send_initial_metadata = { .count = s->ch->metadata_count,
-						  .metadata = s->ch->metadata } },
+		  .data.send_initial_metadata = { .count = s->ch->dial.metadata_count,
+						  .metadata = s->ch->dial.metadata } },
 		{ .op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = bb },
 		{ .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT },
 	};
@@ -248,7 +163,7 @@ static void on_status(struct rpc_stream *s)
 {
 	s->is_over = true;
 	s->result.status = (enum rpc_status)s->status;
-	failure_text(s->result.status, slice_str(&s->status_text), &s->ch->address,
+	failure_text(s->result.status, slice_str(&s->status_text), &s->ch->dial.address,
 		     s->result.message, sizeof s->result.message);
 }
 
@@ -277,15 +192,6 @@ static bool take_event(struct rpc_stream *s, gpr_timespec until)
 	return true;
 }
 
-static gpr_timespec deadline_after(uint64_t timeout_ns)
-{
-	/* Centuries are as good as for ever, and what overflows is not. */
-	if (timeout_ns == 0 || timeout_ns > INT64_MAX / 2)
-		return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-	return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-			    gpr_time_from_nanos((int64_t)timeout_ns, GPR_TIMESPAN));
-}
-
 /* Only after the last message: what was received is delivered before the status. */
 static bool is_finished(const struct rpc_stream *s)
 {
@@ -301,7 +207,7 @@ enum err_code rpc_stream_next(struct rpc_stream *s, uint64_t timeout_ns, struct 
 	bool has_until = false;
 	while (!s->has_message && !is_finished(s)) {
 		if (!has_until)
-			until = deadline_after(timeout_ns);
+			until = dial_deadline(timeout_ns);
 		has_until = true;
 		if (!take_event(s, until))
 			return err_set(e, ERR_TIMEOUT, "no message yet");
@@ -377,12 +283,12 @@ enum err_code rpc_unary(struct rpc_channel *ch, const char *method, struct str r
 			struct rpc_result *ret_result, struct err *e)
 {
 	AUTO(rpc_stream_free) struct rpc_stream *s = NULL;
-	AUTO_BUF struct buf answer = buf_init(ch->max_message_bytes);
+	AUTO_BUF struct buf answer = buf_init(ch->dial.max_message_bytes);
 	struct str message;
 	size_t messages = 0;
 	struct rpc_result result;
 
-	enum err_code code = open_call(ch, method, request, deadline_after(timeout_ns), &s, e);
+	enum err_code code = open_call(ch, method, request, dial_deadline(timeout_ns), &s, e);
 	if (code != ERR_OK)
 		return code;
 	while ((code = rpc_stream_next(s, 0, &message, e)) == ERR_OK) {

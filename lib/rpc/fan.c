@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <grpc/byte_buffer.h>
-#include <grpc/support/time.h>
 
 #include "rpc/failure.h"
 #include "rpc/fanning.h"
@@ -241,17 +240,9 @@ static void on_status(struct rpc_fan_call *c)
 {
 	c->is_over = true;
 	c->result.status = (enum rpc_status)c->status;
-	failure_text(c->result.status, slice_str(&c->status_text), &c->ch->address,
+	failure_text(c->result.status, slice_str(&c->status_text), &c->ch->dial.address,
 		     c->result.message, sizeof c->result.message);
 	end_if_over(c);
-}
-
-static gpr_timespec deadline_after(uint64_t timeout_ns)
-{
-	if (timeout_ns == 0 || timeout_ns > INT64_MAX / 2)
-		return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-	return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-			    gpr_time_from_nanos((int64_t)timeout_ns, GPR_TIMESPAN));
 }
 
 static void start_call(struct rpc_fan_call *c, struct str request)
@@ -268,8 +259,8 @@ static void start_call(struct rpc_fan_call *c, struct str request)
 	/* The core copies them. */
 	grpc_metadata md[HEADERS_MAX];
 	size_t md_count = 0;
-	for (size_t i = 0; i < c->ch->metadata_count && md_count < HEADERS_MAX; i++)
-		md[md_count++] = c->ch->metadata[i];
+	for (size_t i = 0; i < c->ch->dial.metadata_count && md_count < HEADERS_MAX; i++)
+		md[md_count++] = c->ch->dial.metadata[i];
 	for (size_t i = 0; i < c->group->header_count && md_count < HEADERS_MAX; i++)
 		md[md_count++] = c->group->headers[i];
 	grpc_op send[] = {
@@ -309,7 +300,7 @@ enum err_code rpc_fan_call_open(struct rpc_group *g, struct rpc_fan_channel *ch,
 	channel_renew(ch);
 	grpc_slice path = slice_of(str_of(method));
 	c->core = grpc_channel_create_call(ch->core, NULL, GRPC_PROPAGATE_DEFAULTS, f->cq, path,
-					   NULL, deadline_after(timeout_ns), NULL);
+					   NULL, dial_deadline(timeout_ns), NULL);
 	grpc_slice_unref(path);
 	g->refs++;
 	ch->refs++;

@@ -10,10 +10,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "rpc/address.h"
+#include "rpc/dial.h"
 #include "rpc/fan.h"
-#include "rpc/inside.h"
-#include "rpc/tls.h"
 
 enum {
 	/* of the queue, before the groups concerned are told: once for many */
@@ -40,20 +38,14 @@ struct rpc_fan {
 
 struct rpc_fan_channel {
 	struct rpc_fan *fan; /* immutable after new, down to @changed_ctx */
-	struct address address;
-	char target[ADDRESS_TARGET_BYTES];
-	char *user_agent;
-	size_t max_message_bytes;
-	grpc_metadata *metadata;
-	size_t metadata_count;
+	struct dial dial;    /* its tls under the lock */
 	void (*changed)(void *ctx);
 	void *changed_ctx;
 
 	size_t refs; /* the owner's, each watch's and each call's */
 	bool is_freed;
-	struct tls_files *tls; /* NULL: plain text */
-	grpc_channel *core;    /* replaced by a reset, and when the certificate files change … */
-	unsigned generation;   /* … so many times */
+	grpc_channel *core;  /* replaced by a reset, and when the certificate files change … */
+	unsigned generation; /* … so many times */
 	/* written under the lock, read by any */
 	atomic_bool is_usable;
 	_Atomic int state; /* enum rpc_connection, as the core last said */
