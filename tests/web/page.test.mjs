@@ -65,6 +65,20 @@ async function open(url, context = browser) {
 	return page;
 }
 
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+// What is hard to read or to reach; asked through the debugger, for the page's own policy lets nobody add a script.
+async function violations(page) {
+	const session = await page.context().newCDPSession(page);
+	await session.send("Runtime.evaluate", { expression: axe });
+	const { result } = await session.send("Runtime.evaluate", {
+		expression:
+			"axe.run().then(r => JSON.stringify(r.violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 120) + ' ' + n.failureSummary)])))",
+		awaitPromise: true,
+	});
+	return JSON.parse(result.value);
+}
+
 // Waits until @read of the page gives @expected; says what it gave instead.
 async function becomes(page, read, expected, argument) {
 	const end = Date.now() + WAIT_MS;
@@ -259,6 +273,7 @@ test("the table's columns are chosen, and stay chosen", async () => {
 	const heads = () =>
 		[...document.querySelectorAll("[role=columnheader]")].map((e) => e.textContent);
 	await page.getByRole("button", { name: "Columns" }).press("Enter");
+	assert.deepEqual(await violations(page), []);
 	await page.getByRole("checkbox", { name: "From address" }).press("Space");
 	await page.getByRole("checkbox", { name: "Why" }).press("Space");
 	const want = ["Time", "Verdict", "From", "From address", "Way", "To", "Port", "Node"];
@@ -354,6 +369,10 @@ test("two ranges are compared on the map and in a table, in the address too, wit
 	await page.keyboard.press("ArrowDown");
 	const details = page.getByRole("complementary", { name: "Details" });
 	await details.getByText("0 → 6").waitFor();
+	for (const colorScheme of ["light", "dark"]) {
+		await page.emulateMedia({ colorScheme });
+		assert.deepEqual(await violations(page), [], colorScheme);
+	}
 	await page.keyboard.press("Escape");
 	const other = await open(page.url());
 	await becomes(other, differences, want);
@@ -462,21 +481,12 @@ test("a server of the page that comes back is found again", async () => {
 });
 
 test("nothing on the page is hard to read or to reach (axe), in both schemes", async () => {
-	const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 	for (const scheme of ["light", "dark"]) {
 		const page = await open(shop_ui.address);
 		await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
 		await becomes(page, row_count, all);
 		await page.locator(".row.dropped").first().click();
-		// Through the debugger: the page's own policy lets nobody add a script.
-		const session = await page.context().newCDPSession(page);
-		await session.send("Runtime.evaluate", { expression: axe });
-		const { result } = await session.send("Runtime.evaluate", {
-			expression:
-				"axe.run().then(r => JSON.stringify(r.violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 120) + ' ' + n.failureSummary)])))",
-			awaitPromise: true,
-		});
-		assert.deepEqual(JSON.parse(result.value), [], scheme);
+		assert.deepEqual(await violations(page), [], scheme);
 		await page.close();
 	}
 });
@@ -581,21 +591,11 @@ test("a login is asked for over TLS, keeps the filter, and ends with log out", a
 	const page = await open(`${ui.address}/#filter=verdict%3DDROPPED`);
 	const name = page.getByLabel("Name");
 	const password = page.getByLabel("Password");
-	const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-	const session = await page.context().newCDPSession(page);
-	const violations = async () => {
-		await session.send("Runtime.evaluate", { expression: axe });
-		const { result } = await session.send("Runtime.evaluate", {
-			expression: "axe.run().then(r => JSON.stringify(r.violations.map(v => [v.id, v.help])))",
-			awaitPromise: true,
-		});
-		return JSON.parse(result.value);
-	};
 	await name.fill("alice");
 	await password.fill("wrong");
 	await password.press("Enter");
 	await page.getByRole("alert").filter({ hasText: "Wrong name or password" }).waitFor();
-	assert.deepEqual(await violations(), []);
+	assert.deepEqual(await violations(page), []);
 	await name.fill("alice");
 	await password.fill("secret");
 	await page.getByRole("button", { name: "Log in" }).click();

@@ -562,6 +562,62 @@ function assert_apart(g, places) {
 			);
 }
 
+// Does the straight line from @p to @q touch the box of half width @w and half height @h around @c?
+function touches(p, q, c, w, h) {
+	let [from, to] = [0, 1];
+	for (const [at, way, middle, half] of [
+		[p.x, q.x - p.x, c.x, w],
+		[p.y, q.y - p.y, c.y, h],
+	]) {
+		if (way === 0) {
+			if (Math.abs(at - middle) >= half) return false;
+			continue;
+		}
+		const [a, b] = [(middle - half - at) / way, (middle + half - at) / way];
+		from = Math.max(from, Math.min(a, b));
+		to = Math.min(to, Math.max(a, b));
+	}
+	return from < to;
+}
+
+test("lines go past cards, never behind them, and forwards as backwards end at their own", () => {
+	for (const size of [2, 6, 14, 30]) {
+		const cards = Array.from({ length: size }, (_, i) => card(i, `w${i}`, { namespace: `n${i % 3}` }));
+		const pairs = cards.flatMap((_, i) => [
+			[i, (i * 5 + 1) % size],
+			[i, (i * 3 + 2) % size],
+		]);
+		const edges = pairs.map(([from, to], id) => ({ id, from, to, protocol: "TCP", port: 80, forwarded: 1 }));
+		const g = graph.graph_of(cards, edges, []);
+		const { places, routes } = layout.lay_out(g);
+		if (!routes.size) continue; // too large for layers
+		const ways = g.lines
+			.filter((l) => l.from !== l.to)
+			.flatMap((line) => {
+				const [a, b] = [places.get(line.from), places.get(line.to)];
+				const late = layout.way_past(a, b, g.nodes, places); // had it come after the cards
+				return [
+					[line, a, b, routes.get(`${line.from}>${line.to}`)],
+					[line, a, b, late],
+				];
+			});
+		for (const [line, a, b, route] of ways) {
+			const points = layout.corners(a, b, 0, 0, route);
+			assert.equal(Math.abs(points[0].x - a.x), layout.CARD_WIDTH / 2);
+			assert.ok(Math.abs(points.at(-1).x - b.x) <= layout.CARD_WIDTH / 2 + 2);
+			for (const other of g.nodes.filter((n) => n.key !== line.from && n.key !== line.to))
+				for (let i = 1; i < points.length; i++)
+					assert.ok(
+						!touches(
+							...[points[i - 1], points[i], places.get(other.key)],
+							...[layout.CARD_WIDTH / 2, layout.card_height(other) / 2],
+						),
+						`${line.key} of ${size} behind ${other.name}`,
+					);
+		}
+	}
+});
+
 test("cards never overlap, and the same map is laid out the same, few or many", () => {
 	for (const size of [1, 5, 50, 140]) {
 		const cards = Array.from({ length: size }, (_, i) =>

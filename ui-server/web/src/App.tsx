@@ -45,13 +45,13 @@ function health(state: State, now: number): { kind: string; text: string; reason
 		return {
 			kind: "away",
 			text: `no connection · ${duration_text(Math.max(0, now - state.link.since))}`,
-			reason: state.link.reason,
+			reason: `${state.link.reason}.`,
 		};
 	if (state.upstream.kind === "away")
 		return {
 			kind: "away",
 			text: `server away · ${duration_text(Math.max(0, now - state.upstream.since))}`,
-			reason: state.upstream.reason,
+			reason: `The server does not answer: ${plain_reason(state.upstream.reason)}.`,
 		};
 	if (state.link.kind === "connecting" || state.upstream.kind === "connecting")
 		return { kind: "connecting", text: "connecting", reason: "" };
@@ -65,9 +65,18 @@ function health(state: State, now: number): { kind: string; text: string; reason
 	return { kind: "live", text: "live", reason: "" };
 }
 
+// Without what only says that it was gRPC's.
+function plain_reason(reason: string): string {
+	return reason
+		.replace(/^rpc error: code = \w+ desc = /, "")
+		.replace(/^connection error: desc = "(.*)"$/, "$1")
+		.replace(/^transport: Error while dialing: /, "")
+		.replace(/\.$/, "");
+}
+
 function empty_text(state: State, what: string): string {
 	if (state.link.kind === "broken" || state.upstream.kind === "away")
-		return "Nothing was seen before the connection was lost.";
+		return `No ${what} to show: there is no connection to the server.`;
 	if (state.upstream.kind === "connecting") return "Asking the server…";
 	if (state.range)
 		return `No ${what} in this range${state.line ? " with this filter" : ""}. The last line says what is missing from it.`;
@@ -381,7 +390,11 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			</header>
 			{h.kind === "away" && (
 				<p class="banner" role="alert">
-					{h.reason} <span>What is shown was seen before; it goes on by itself.</span>
+					{h.reason}{" "}
+					<span>
+						{state.totals.flows > 0 && "What is shown was seen before. "}
+						It is asked again until it does.
+					</span>
 				</p>
 			)}
 			<Strip

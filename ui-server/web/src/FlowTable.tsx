@@ -48,7 +48,7 @@ function Cell({ column, row }: { column: Column; row: Row }) {
 			);
 		case "way":
 			return (
-				<span role="cell" class="way" aria-label={flow.is_reply ? "answers" : "asks"}>
+				<span role="cell" class="way" aria-label={text === "✕" ? "dropped" : flow.is_reply ? "answers" : "asks"}>
 					{text}
 				</span>
 			);
@@ -152,15 +152,18 @@ export function FlowTable(props: Props) {
 	const shown = is_narrow ? narrow : props.shown;
 	const newest = useRef(rows.at(-1)?.id ?? 0);
 
+	const [first, last, look] = useRowsInView(box, rows.length);
+
 	// Rows that came on top move what the reader looks at down by as much, unless they look at the top.
 	useLayoutEffect(() => {
 		let came = 0;
 		while (came < rows.length && rows[rows.length - 1 - came]!.id > newest.current) came++;
 		newest.current = rows.at(-1)?.id ?? newest.current;
 		const element = box.current!;
-		if (came > 0 && element.scrollTop > ROW_PX / 2) element.scrollTop += came * ROW_PX;
+		if (came === 0 || element.scrollTop <= ROW_PX / 2) return;
+		element.scrollTop += came * ROW_PX;
+		look();
 	}, [rows]);
-	const [first, last] = useRowsInView(box, rows.length);
 	const lines = [];
 	for (let i = first; i < last; i++) {
 		const row = rows[rows.length - 1 - i]!;

@@ -45,7 +45,11 @@ export function StatusLine({ state, now }: { state: State; now: number }) {
 				</span>
 			)}
 			{state.left_out > 0 && (
-				<span data-fact="left-out" class="warn">
+				<span
+					data-fact="left-out"
+					class="warn"
+					title={`They came faster than the table takes them, which keeps the newest ${count_text(ROWS_KEPT)}`}
+				>
 					{count_text(state.left_out)} not in the table
 				</span>
 			)}
@@ -57,9 +61,13 @@ export function StatusLine({ state, now }: { state: State; now: number }) {
 			{t.oldest > 0 && (
 				<span title={full_time_text(t.oldest)}>since {time_text(t.oldest).slice(0, 8)}</span>
 			)}
-			{t.newest > 0 && now > t.newest && <span>last flow {duration_text(now - t.newest)} ago</span>}
+			{t.newest > 0 && now - t.newest > 5000 && !state.range && (
+				<span>last flow {duration_text(now - t.newest)} ago</span>
+			)}
 			{history > 0 && (
-				<span data-fact="history" title={`since ${full_time_text(history)}`}>history for {duration_text(Math.max(0, now - history))}</span>
+				<span data-fact="history" title={`since ${full_time_text(history)}`}>
+					history of {duration_text(Math.max(0, now - history))}
+				</span>
 			)}
 			{!state.has_record && (
 				<span
@@ -84,7 +92,6 @@ export function StatusLine({ state, now }: { state: State; now: number }) {
 				</span>
 			)}
 			<span class="spacer" />
-			<span>table keeps {count_text(ROWS_KEPT)}</span>
 			{!state.range && (
 				<span
 					data-fact="lag"

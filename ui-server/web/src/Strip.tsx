@@ -19,7 +19,7 @@ export function Strip({ pulse, flows: known, on_range }: Props) {
 	const last = known ? pulse.flows.length : -1;
 	const flows = pulse.flows.slice(0, last).map((n) => n / step);
 	const drops = pulse.drops.slice(0, last).map((n) => n / step);
-	const span = known ? duration_text((flows.length - 1) * step * 1000) : "5 min";
+	const span = known ? duration_text(flows.length * step * 1000) : "5 min";
 	const counted = pulse.flows.reduce((sum, n) => sum + n, 0);
 	const rate = (n: number) => count_text(n < 10 ? Math.round(n * 100) / 100 : Math.round(n));
 	const top = ceiling(Math.max(known ? 0.01 : 1, ...flows));

@@ -1,5 +1,5 @@
 // The table's columns: which there are, which are shown, and what they say of a flow. Pure.
-import { type Flow, port_of, protocol_of, side_of, time_text, why_of } from "./flow";
+import { type Flow, outcome_of, port_of, protocol_of, side_of, time_text, why_of } from "./flow";
 
 export type Column =
 	| "time"
@@ -48,6 +48,11 @@ function who(flow: Flow, side: "source" | "destination"): string {
 	return group ? `${group}/${name}` : name;
 }
 
+function way(flow: Flow): string {
+	if (outcome_of(flow) === "dropped") return "✕";
+	return flow.is_reply ? "↩" : "→";
+}
+
 const name_width = "minmax(120px, 3fr)";
 const address_width = "minmax(112px, 2fr)";
 
@@ -67,7 +72,7 @@ export const columns: Record<Column, About> = {
 		text: (f) => String((f.l4?.TCP ?? f.l4?.UDP ?? f.l4?.SCTP)?.source_port ?? ""),
 	},
 	"from-identity": { name: "From identity", width: "96px", text: (f) => identity(f, "source") },
-	way: { name: "", width: "20px", text: (f) => (f.is_reply ? "↩" : "→") },
+	way: { name: "", width: "20px", text: way },
 	to: { name: "To", width: name_width, text: (f) => who(f, "destination") },
 	"to-address": {
 		name: "To address",

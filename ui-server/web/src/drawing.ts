@@ -3,13 +3,15 @@ import cytoscape, { type Core, type EdgeSingular, type NodeSingular } from "cyto
 import { type Colors, card_image, read_colors } from "./card_image";
 import { count_text } from "./flow";
 import type { Line, Node } from "./graph";
-import { CARD_WIDTH, type Place, card_height, lay_out, port_offset } from "./layout";
+import { CARD_WIDTH, type Place, card_height, corners, lay_out, port_offset, way_past } from "./layout";
 import type { Props } from "./ServiceMap";
 import type { Selection } from "./state";
 
 const GLIDE_MS = 260;
 const FIT_PADDING = 28;
 const FIT_ZOOM_MOST = 1.15;
+const PHONE_PX = 600;
+const PHONE_ZOOM_LEAST = 0.8;
 
 // What is said beside the pointer.
 export interface Tip {
@@ -19,7 +21,7 @@ export interface Tip {
 }
 
 function width_of(count: number): number {
-	return Math.min(7, 1.4 + Math.log10(Math.max(1, count)) * 1.1);
+	return Math.min(5.5, 1.2 + Math.log10(Math.max(1, count)) * 0.8);
 }
 
 function stylesheet(c: Colors): cytoscape.StylesheetJson {
@@ -51,14 +53,14 @@ function stylesheet(c: Colors): cytoscape.StylesheetJson {
 				"background-opacity": 1,
 				"border-width": 1,
 				"border-color": c.line,
-				padding: "14px",
+				padding: "26px",
 				label: "data(label)",
 				"font-size": 13,
 				"font-weight": 600,
 				color: c.quiet,
 				"text-valign": "top",
 				"text-halign": "center",
-				"text-margin-y": -5,
+				"text-margin-y": 21, // within the padding
 				"overlay-opacity": 0,
 				events: "no",
 			},
@@ -85,6 +87,15 @@ function stylesheet(c: Colors): cytoscape.StylesheetJson {
 				"text-background-opacity": 1,
 				"text-background-padding": "2px",
 				"text-background-shape": "roundrectangle",
+			},
+		},
+		{
+			selector: "edge.routed",
+			style: {
+				"curve-style": "round-segments" as never, // not in its types yet
+				"segment-distances": "data(distances)" as never,
+				"segment-weights": "data(weights)" as never,
+				"segment-radii": [14],
 			},
 		},
 		{
@@ -128,25 +139,31 @@ function stylesheet(c: Colors): cytoscape.StylesheetJson {
 	];
 }
 
-// A curve that leaves and arrives level, around the cards between; its control points as Cytoscape wants them, relative to
-// the straight line.
-function curve(from: Place, to: Place, route: Place[], lane: number) {
+// A curve that leaves and arrives level, for lines of which no way around the cards is known.
+function curve(from: Place, to: Place, lane: number): Place[] {
 	const back = to.x < from.x + 8;
 	const reach = back
 		? Math.max(60, Math.abs(to.x - from.x) * 0.35)
 		: Math.min(48, (to.x - from.x) / 2);
-	const between = back ? [] : route.filter((p) => p.x > from.x + reach && p.x < to.x - reach);
-	const points = [{ x: from.x + reach, y: from.y }, ...between, { x: to.x - reach, y: to.y }].map(
-		(p) => ({ x: p.x, y: p.y + lane }),
-	);
+	return [
+		from,
+		{ x: from.x + reach, y: from.y + lane },
+		{ x: to.x - reach, y: to.y + lane },
+		to,
+	];
+}
+
+// Points between the ends of a line, as Cytoscape wants them.
+function relative(points: Place[]) {
+	const [from, to] = [points[0]!, points.at(-1)!];
 	const dx = to.x - from.x;
 	const dy = to.y - from.y;
 	const length = Math.hypot(dx, dy) || 1;
-	const distances = points.map((p) => ((p.x - from.x) * -dy + (p.y - from.y) * dx) / length);
-	const weights = points.map(
-		(p) => ((p.x - from.x) * dx + (p.y - from.y) * dy) / (length * length),
-	);
-	return { distances, weights };
+	const inner = points.slice(1, -1);
+	return {
+		distances: inner.map((p) => ((p.x - from.x) * -dy + (p.y - from.y) * dx) / length),
+		weights: inner.map((p) => ((p.x - from.x) * dx + (p.y - from.y) * dy) / (length * length)),
+	};
 }
 
 // Beside each other where both happen between the same two.
@@ -341,14 +358,24 @@ export class Drawing {
 		const y = port_offset(to, line);
 		// A folded or small source: all lines leave from the head's middle.
 		const out = 20 - card_height(from) / 2;
-		const start = { x: a.x + half, y: a.y + out };
-		const end = { x: b.x - half - 2, y: b.y + y };
+		const lane = this.lane(line);
+		const route =
+			this.routes.get(`${line.from}>${line.to}`) ??
+			(this.routes.size ? way_past(a, b, this.props.graph.nodes, this.places) : undefined);
+		const points = route
+			? corners(a, b, out + lane / 2, y + lane / 2.5, route.map((p) => ({ x: p.x, y: p.y + lane / 2 })))
+			: [
+					{ x: a.x + half, y: a.y + out },
+					{ x: b.x - half - 2, y: b.y + y },
+				];
+		const start = points[0]!;
+		const end = points.at(-1)!;
 		const data = {
 			width: width_of(line.count),
 			label: label_of(line),
-			source_end: `${half}px ${out}px`,
-			target_end: `${-half - 2}px ${y}px`,
-			...curve(start, end, this.routes.get(`${line.from}>${line.to}`) ?? [], this.lane(line)),
+			source_end: `${start.x - a.x}px ${start.y - a.y}px`,
+			target_end: `${end.x - b.x}px ${end.y - b.y}px`,
+			...relative(route ? points : curve(start, end, lane)),
 		};
 		let element = this.cy.getElementById(line.key);
 		if (element.empty())
@@ -361,6 +388,7 @@ export class Drawing {
 		const selection = this.props.selection;
 		const selected =
 			selection.kind === "edge" && selection.from === line.from && selection.to === line.to;
+		element.toggleClass("routed", route !== undefined);
 		element.toggleClass("selected", selected);
 		element.toggleClass("gone", line.change === "gone");
 		element.toggleClass("same", line.change === "same" && near === null);
@@ -412,6 +440,12 @@ export class Drawing {
 		if (this.cy.zoom() > FIT_ZOOM_MOST) {
 			this.cy.zoom(FIT_ZOOM_MOST);
 			this.cy.center();
+		} else if (this.cy.width() < PHONE_PX && this.cy.zoom() < PHONE_ZOOM_LEAST) {
+			// Names that can be read come first; the rest is a finger's move away.
+			this.cy.zoom(PHONE_ZOOM_LEAST);
+			this.cy.center();
+			const left = this.cy.elements().renderedBoundingBox().x1;
+			this.cy.panBy({ x: FIT_PADDING / 2 - left, y: 0 });
 		}
 		this.touched = false;
 	}

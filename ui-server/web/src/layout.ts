@@ -39,6 +39,63 @@ export function lay_out(graph: Graph): Layout {
 	return { places: in_columns(graph), routes: new Map() };
 }
 
+const STUB = 10; // px that a line goes on straight from a card, before it turns
+const HALF = CARD_WIDTH / 2;
+
+// The corners of a line along @route, from a card at @a to one at @b, which it leaves and reaches at heights @out and
+// @into from their middles: past the cards of each column that lies between, never behind them. Forwards it goes from the
+// right to the left side, backwards the other way round. First and last are its ends.
+export function corners(a: Place, b: Place, out: number, into: number, route: Place[]): Place[] {
+	const start_y = a.y + out;
+	const end_y = b.y + into;
+	if (Math.abs(b.x - a.x) < HALF) {
+		// In one column: around its right side.
+		const x = Math.max(a.x, b.x) + HALF + 2 * STUB;
+		return [
+			{ x: a.x + HALF, y: start_y },
+			{ x, y: start_y },
+			{ x, y: end_y },
+			{ x: b.x + HALF + 2, y: end_y },
+		];
+	}
+	const way = b.x > a.x ? 1 : -1;
+	const between = route
+		.filter((p) => (p.x - a.x) * way > HALF && (b.x - p.x) * way > HALF)
+		.flatMap((p) => [
+			{ x: p.x - way * (HALF + STUB), y: p.y },
+			{ x: p.x + way * (HALF + STUB), y: p.y },
+		]);
+	return [
+		{ x: a.x + way * HALF, y: start_y },
+		{ x: a.x + way * (HALF + STUB), y: start_y },
+		...between,
+		{ x: b.x - way * (HALF + STUB + 4), y: end_y },
+		{ x: b.x - way * (HALF + 2), y: end_y },
+	];
+}
+
+const LANE = 10; // px between a card and a line that goes past it
+
+// A route for a line that came after the cards had their places: in each column between, the nearest free height.
+export function way_past(from: Place, to: Place, nodes: Node[], places: Map<string, Place>): Place[] {
+	const way = to.x > from.x ? 1 : -1;
+	const columns = new Map<number, [number, number][]>();
+	for (const node of nodes) {
+		const p = places.get(node.key);
+		if (!p || (p.x - from.x) * way <= HALF || (to.x - p.x) * way <= HALF) continue;
+		const reach = card_height(node) / 2 + LANE;
+		columns.set(p.x, [...(columns.get(p.x) ?? []), [p.y - reach, p.y + reach]]);
+	}
+	return [...columns]
+		.sort(([a], [b]) => (a - b) * way)
+		.map(([x, taken]) => {
+			const straight = from.y + ((to.y - from.y) * (x - from.x)) / (to.x - from.x);
+			const free = [straight, ...taken.flat()].filter((y) => !taken.some(([a, b]) => y > a && y < b));
+			const cost = (y: number) => Math.abs(y - straight);
+			return { x, y: free.reduce((best, y) => (cost(y) < cost(best) ? y : best)) };
+		});
+}
+
 const LAYERS_MOST = 80; // cards; more take too long
 const SCREEN = 2300; // px, drawn at full size: smaller than that names cannot be read
 
@@ -49,7 +106,7 @@ function extent(places: Map<string, Place>): number {
 
 function in_layers(graph: Graph): Layout {
 	const g = new Dagre({ compound: true, multigraph: false });
-	g.setGraph({ rankdir: "LR", nodesep: 16, ranksep: 34, edgesep: 12, marginx: 16, marginy: 16 });
+	g.setGraph({ rankdir: "LR", nodesep: 26, ranksep: 56, edgesep: 14, marginx: 16, marginy: 16 });
 	g.setDefaultEdgeLabel(() => ({}));
 	for (const group of graph.groups) g.setNode(`group:${group}`, {});
 	for (const node of graph.nodes) {
@@ -65,7 +122,12 @@ function in_layers(graph: Graph): Layout {
 		places.set(node.key, { x: g.node(node.key).x ?? 0, y: g.node(node.key).y ?? 0 });
 	for (const { v, w } of g.edges()) {
 		const points = (g.edge(v, w) as { points?: Place[] }).points ?? [];
-		routes.set(`${v}>${w}`, points.slice(1, -1));
+		// Of its points those matter that lie in a column of cards.
+		const columns = graph.nodes.map((n) => places.get(n.key)!.x);
+		const inside = points
+			.slice(1, -1)
+			.filter((p) => columns.some((x) => Math.abs(x - p.x) < CARD_WIDTH / 2));
+		routes.set(`${v}>${w}`, inside);
 	}
 	return { places, routes };
 }
