@@ -48,14 +48,13 @@ async function pan(page) {
 	await page.mouse.move(x, y);
 	await page.mouse.down();
 	const start = performance.now();
-	let furthest = 0;
+	let furthest; // how far the map was seen to move
 	for (let i = 1; performance.now() - start < PAN_S * 1000; i++) {
 		await page.mouse.move(x - (Math.floor(i / 40) % 2 ? 40 - (i % 40) : i % 40) * 4, y + (i % 7));
-		if (i % 50 === 3) furthest = Math.max(furthest, Math.abs((await at()).x - before.x));
+		if (i % 50 === 3) furthest = Math.max(furthest ?? 0, Math.abs((await at()).x - before.x));
 	}
 	await page.mouse.up();
-	if (!furthest) // not even four steps of the mouse were taken in all this time
-		throw new Error("the map does not move with the mouse");
+	if (furthest === 0) throw new Error("the map does not move with the mouse");
 	return page.evaluate(() => {
 		const { times, drawings, drawn, next } = window.seen;
 		cancelAnimationFrame(next);
