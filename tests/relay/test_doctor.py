@@ -166,7 +166,7 @@ def test_a_client_certificate_that_is_wanted_and_one_of_the_wrong_authority(auth
 
 
 class Patient(Impostor):
-    """An observer by its words: @said {path: bytes}."""
+    """An observer by its words: @said {path: bytes, or a function that makes them when it is asked}."""
 
     def __init__(self, **said):
         self.said = {HEALTH: b'\x08\x01', STATUS: wire.message('observer.ServerStatusResponse')(
@@ -174,14 +174,17 @@ class Patient(Impostor):
         super().__init__(self._answer, ours=[TIME])
 
     def _answer(self, path, request, context):
-        if self.said.get(path) is not None:
-            yield self.said[path]
+        said = self.said.get(path)
+        if said is not None:
+            yield said() if callable(said) else said
 
 
 def time_response(ahead_s, peers=()):
-    m = wire.message('tycho.v1.GetTimeResponse')(node_name='odd', peers=list(peers))
-    m.time.FromNanoseconds(int((time.time() + ahead_s) * 1e9))
-    return m.SerializeToString()
+    def now():
+        m = wire.message('tycho.v1.GetTimeResponse')(node_name='odd', peers=list(peers))
+        m.time.FromNanoseconds(int((time.time() + ahead_s) * 1e9))
+        return m.SerializeToString()
+    return now
 
 
 @pytest.mark.parametrize('ahead_s, result', [(0, 'ok'), (2, 'warn'), (-2, 'warn'), (60, 'fail'), (-3600, 'fail')])
