@@ -576,7 +576,10 @@ static void examine(struct doctor *d)
 /* The observer itself knows best what it needs. */
 static enum err_code examine_node(const struct cli *cli, const char *format, struct err *e)
 {
-	static const char *const texts[] = { "kubeconfig", "kube-context", "node-name" };
+	static const char *const names[] = { "kubeconfig", "kube-context", "node-name" };
+	const char *const texts[] = { settings_text(cli->settings, "kubeconfig"),
+				      settings_text(cli->settings, "kube-context"),
+				      flags_text(cli->flags, "node-name") };
 	static const char *const bools[] = { "kubernetes", "no-bpf" };
 	char program[] = "tycho-observer", words[8][TEXT_MAX_BYTES];
 	char *argv[10] = { program };
@@ -584,10 +587,9 @@ static enum err_code examine_node(const struct cli *cli, const char *format, str
 
 	(void)snprintf(words[n++], sizeof words[0], "--doctor=%s", format);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		const char *value = flags_text(cli->flags, texts[i]);
-		if (*value && (size_t)snprintf(words[n++], sizeof words[0], "--%s=%s", texts[i],
-					       value) >= sizeof words[0])
-			return err_set(e, ERR_INVALID, "--%s is too long", texts[i]);
+		if (*texts[i] && (size_t)snprintf(words[n++], sizeof words[0], "--%s=%s", names[i],
+						  texts[i]) >= sizeof words[0])
+			return err_set(e, ERR_INVALID, "--%s is too long", names[i]);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bools); i++)
 		if (flags_bool(cli->flags, bools[i]))
@@ -636,15 +638,6 @@ static const struct flag_def node_defs[] = {
 	{ .name = "kubernetes",
 	  .type = FLAG_BOOL,
 	  .help = "With --node: one that takes names and policies from Kubernetes" },
-	{ .name = "kubeconfig",
-	  .type = FLAG_STRING,
-	  .placeholder = "FILE",
-	  .values = "FILE",
-	  .help = "With --kubernetes: how to reach the API server (default: as this pod)" },
-	{ .name = "kube-context",
-	  .type = FLAG_STRING,
-	  .placeholder = "NAME",
-	  .help = "With --kubeconfig: another than the current context" },
 	{ .name = "node-name",
 	  .type = FLAG_STRING,
 	  .placeholder = "NAME",

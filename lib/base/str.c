@@ -257,7 +257,9 @@ uint64_t hash_bytes(const void *bytes, size_t len, uint64_t seed)
 {
 	const uint64_t k0 = 0x243f6a8885a308d3u, k1 = 0x13198a2e03707345u, k2 = 0xa4093822299f31d1u;
 	const unsigned char *p = bytes;
-	uint64_t h = seed ^ k0, g = seed ^ k2, first, last;
+	/* turned by half: else h + g would not feel a bit of the seed where k0 and k2 differ; of
+	 * seed 0 the store keeps hashes, they stay as they are */
+	uint64_t h = seed ^ k0, g = (seed << 32 | seed >> 32) ^ k2, first, last;
 	size_t left = len;
 
 	for (; left > 32; left -= 32, p += 32) {

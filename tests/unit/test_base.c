@@ -355,6 +355,19 @@ static void a_hash_depends_on_the_order(void **state)
 		}
 }
 
+/* Whoever hashes in steps gives one hash as the seed of the next. */
+static void a_hash_depends_on_every_bit_of_its_seed(void **state)
+{
+	(void)state;
+	const char text[40] = "a text of forty bytes, for any length";
+
+	for (size_t len = 0; len <= sizeof text; len++) {
+		uint64_t of_zero = hash_bytes(text, len, 0);
+		for (int bit = 0; bit < 64; bit++)
+			assert_true(hash_bytes(text, len, UINT64_C(1) << bit) != of_zero);
+	}
+}
+
 static void log_values_cannot_break_the_line(void **state)
 {
 	(void)state;
@@ -449,6 +462,7 @@ int main(void)
 		cmocka_unit_test(a_map_holds_what_was_put_until_it_is_full),
 		cmocka_unit_test(a_hash_depends_on_every_byte_the_length_and_the_seed),
 		cmocka_unit_test(a_hash_depends_on_the_order),
+		cmocka_unit_test(a_hash_depends_on_every_bit_of_its_seed),
 		cmocka_unit_test(log_values_cannot_break_the_line),
 		cmocka_unit_test(an_address_is_local_only_if_nobody_else_can_reach_it),
 		cmocka_unit_test(a_watched_file_is_noticed_when_it_is_written_replaced_or_removed),
