@@ -437,6 +437,24 @@ static void edges_outlive_flows_and_end_in_their_time(void **state)
 	assert_int_equal(seen.wrong, 0);
 }
 
+static void edges_of_flows_that_are_kept_are_kept(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	/* a replay, say */
+	const struct wall_ns long_ago = { fx->now.v - 1000 * 86400 * NS_PER_S };
+	const struct flow old = fixture_flow(fx, fx->next_seq++, long_ago);
+	assert_int_equal(store_put(fx->store, &old, 1, fx->now, &e), ERR_OK);
+	assert_int_equal(store_seal(fx->store, fx->now, &e), ERR_OK);
+	fx->now = after(fx->now, 120);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_tend(fx);
+	assert_int_equal(store_counts(fx->store).records, 1);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 1);
+}
+
 /* --- edges -------------------------------------------------------------------------------- */
 
 struct edge_sum {
@@ -648,6 +666,7 @@ int main(void)
 		T(a_file_that_is_too_large_shrinks_from_the_oldest_end),
 		T(space_goes_back_to_the_file_system),
 		T(edges_outlive_flows_and_end_in_their_time),
+		T(edges_of_flows_that_are_kept_are_kept),
 		T(edges_add_up_by_workload_and_minute),
 		T(replies_count_for_the_edge_of_the_request),
 		T(policies_are_known_for_their_time),
