@@ -157,11 +157,12 @@ def test_lists_and_events_come_to_what_the_last_lists_say(node):
         if pod['spec'].get('hostNetwork') or pod['status']['phase'] != 'Running':
             continue
         for ip in (i['ip'] for i in pod['status']['podIPs'] if ':' not in i['ip']):
-            ob.wait_name(ip, pod['metadata']['name'])
-            who = ob.name_of(ip)
-            assert who.namespace == pod['metadata']['namespace']
-            assert 'k8s:app=' + pod['metadata']['labels']['app'] in who.labels
-            assert (who.ID != 0) == (pod['spec']['nodeName'] == 'node-a')
+            def is_it():
+                who = ob.name_of(ip)
+                return ((who.pod_name, who.namespace) == (pod['metadata']['name'], pod['metadata']['namespace']) and
+                        'k8s:app=' + pod['metadata']['labels']['app'] in who.labels and
+                        (who.ID != 0) == (pod['spec']['nodeName'] == 'node-a'))
+            ob.wait(is_it, '%s is %s' % (ip, pod['metadata']['name']))
     assert ob.number('left_out_total') == 0
 
 
@@ -169,20 +170,21 @@ def test_pods_services_and_nodes_are_named_as_cilium_does(node):
     ob = node('world')
     ob.named()
     ob.wait_name('10.244.2.15', 'web-856ccf8c9f-knh9k')
-    web = ob.name_of('10.244.2.15')
-    assert [(w.kind, w.name) for w in web.workloads] == [('Deployment', 'web')]
-    assert list(web.labels) == sorted([
+    # the watches of the several kinds come in any order: what they come to is waited for
+    labels = sorted([
         'k8s:app=web', 'k8s:io.cilium.k8s.namespace.labels.env=prod', 'k8s:io.cilium.k8s.namespace.labels.team=store',
         'k8s:io.cilium.k8s.policy.cluster=default', 'k8s:io.cilium.k8s.policy.serviceaccount=default',
         'k8s:io.kubernetes.pod.namespace=shop'])
-    db = ob.name_of('10.244.1.12')
-    assert [(w.kind, w.name) for w in db.workloads] == [('StatefulSet', 'db')]
-    assert list(ob.name_of('192.0.2.11').labels) == ['reserved:host']
-    remote = ob.name_of('192.0.2.22')  # the address that node-b has since
-    assert (list(remote.labels), remote.identity) == (['reserved:remote-node'], 6)
-    assert ob.hear('198.51.100.1', '10.96.180.43').destination_service.name == 'web'
+    for ip, workload in (('10.244.2.15', ('Deployment', 'web')), ('10.244.1.12', ('StatefulSet', 'db'))):
+        ob.wait(lambda: [(w.kind, w.name) for w in ob.name_of(ip).workloads] == [workload], workload[1])
+    ob.wait(lambda: list(ob.name_of('10.244.2.15').labels) == labels, 'the labels of web')
+    ob.wait(lambda: list(ob.name_of('192.0.2.11').labels) == ['reserved:host'], 'the node itself')
+    # the address that node-b has since
+    ob.wait(lambda: list(ob.name_of('192.0.2.22').labels) == ['reserved:remote-node'], 'node-b')
+    assert ob.name_of('192.0.2.22').identity == 6
+    ob.wait(lambda: ob.hear('198.51.100.1', '10.96.180.43').destination_service.name == 'web', 'the service')
     # the finished job pods have no address any more
-    assert not ob.name_of('10.244.2.13').pod_name
+    ob.wait(lambda: not ob.name_of('10.244.2.13').pod_name, 'no name of a finished pod')
 
 
 def test_equal_labels_have_one_identity_on_every_node(node, folder):
@@ -190,8 +192,10 @@ def test_equal_labels_have_one_identity_on_every_node(node, folder):
     ob.named()
     ob.wait_name('10.244.2.15', 'web-856ccf8c9f-knh9k')
     ob.wait_name('10.244.2.10', 'web-856ccf8c9f-nt7vt')
-    one, two = ob.name_of('10.244.2.15'), ob.name_of('10.244.2.10')
-    assert one.identity == two.identity >= 256
+
+    def ours():  # a change of the namespace's labels may come between the two
+        return ob.name_of('10.244.2.15').identity, ob.name_of('10.244.2.10').identity
+    assert ob.wait(lambda: (lambda i: i if i[0] == i[1] else None)(ours()), 'one identity')[0] >= 256
 
 
 def whole_cluster(folder, name, without=()):
