@@ -1,10 +1,9 @@
 /*
  * explain_field - one condition of a flow.FlowFilter, which is a field and its values, said in
- *words and as JSON.
+ * words and as JSON.
  *
- *	destination_port: 80, 443     the destination port is 80 or 443     ["80","443"]
- *	source_pod: shop/web          the source is a pod of namespace shop whose name begins with
- *web
+ *	destination_port: 80     the destination port is 80             as JSON: ["80"]
+ *	source_pod: shop/web     the source is a pod of namespace shop whose name begins with web
  *
  * Words follow what lib/filter does with the value, not how it is spelled. Control characters are
  * escaped: filters may come from elsewhere and must not steer the terminal.

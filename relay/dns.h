@@ -1,13 +1,12 @@
 /*
  * dns - peers as a name service tells of them: a headless service, say.
  *
- *	--peer-dns HOST:PORT   A records of HOST, AAAA where there are none ──► peers
- *"10.0.0.1:4244", …
+ *	--peer-dns HOST:PORT   A records of HOST, else AAAA ──► peers "10.0.0.1:4244", …
  *	--peer-srv NAME        SRV records of NAME ──► peers by their targets' names, at their ports
  *
  * Both kinds of address would be the same nodes twice, so one is taken. A thread of its own asks
- *the system's resolver, every interval and on SIGHUP; nobody waits for it. "There is no such name"
- *is an answer: then there are no such peers. While there is no answer at all, the last one holds.
+ * the system's resolver, every interval and on SIGHUP; nobody waits for it. "There is no such name"
+ * is an answer: then there are no such peers. While there is no answer at all, the last one holds.
  *
  * Threads  main's; inside, the resolver's.
  */

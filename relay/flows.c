@@ -3,8 +3,7 @@
  * client.
  *
  *	peers ──► calls ──► group's inbox ──► speech ──► merge ──► outlet ──► client's queue
- *	                                                   notes ──┘   (who takes part, who has
- *failed)
+ *	                                                   notes ──┘ (who takes part, who failed)
  *
  * A flow stays the bytes it came as; only its time is looked at. Nothing is read from a peer that
  * the client has no room for: each call holds its few messages, and HTTP/2 tells the peer to wait.

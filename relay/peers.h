@@ -8,8 +8,8 @@
  * A name is there once. Of two sources that claim it, the one that came first has it.
  *
  * Owner    a peer is counted: the list holds it while it is listed, a snapshot while it is used.
- *What is taken off the list is marked gone, and its calls end. Threads  main changes the list; any
- *thread takes snapshots.
+ *          What is taken off the list is marked gone, and its calls end.
+ * Threads  main changes the list; any thread takes snapshots.
  */
 #ifndef TYCHO_RELAY_PEERS_H
 #define TYCHO_RELAY_PEERS_H

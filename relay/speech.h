@@ -1,8 +1,8 @@
 /*
  * speech - what one call of a peer says, a flow at a time, and how that gets to a client.
  *
- *	message ──► speech_next ──► item … (merge, others' items between) … ──► outlet_put ──►
- *client plain, or packed: flow/pack.h
+ *	message ──► speech_next ──► item … (merge, others' items between) … ──► outlet_put
+ *	                                                  client ◄── plain, or packed: flow/pack.h
  *
  * A flow stays the bytes it came as: what comes packed stays packed for a client who can unpack,
  * and is unpacked for others only when it goes out. So the items of a speech go out, all of them,

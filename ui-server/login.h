@@ -7,7 +7,8 @@
  * Limits   UI_LOGIN_SESSIONS at a time, of which the oldest makes room; a session ends after twelve
  *          hours, when the browser says so, and with this process. Ten guesses a second.
  * Secrets  tokens are 32 random bytes; kept is their SHA-256, so that looking one up says nothing
- *of others, and comparing takes as long for any. Threads  one at a time.
+ *          of others, and comparing takes as long for any.
+ * Threads  one at a time.
  */
 #ifndef TYCHO_UI_LOGIN_H
 #define TYCHO_UI_LOGIN_H

@@ -5,8 +5,9 @@
  *          all others.
  * Limits   of docs/wire.md (wire.h): websockets at a time, bytes of a message from a browser.
  * Login    with @login, all but the login page wants the cookie of a session (login.h); a websocket
- * is closed when its session ends. Refuses  requests that do not name us by an address, by
- * localhost or by one of @names, and websockets from pages other than ours (guard.h).
+ *          is closed when its session ends.
+ * Refuses  requests that do not name us by an address, by localhost or by one of @names, and
+ *          websockets from pages other than ours (guard.h).
  */
 #ifndef TYCHO_UI_SITE_H
 #define TYCHO_UI_SITE_H

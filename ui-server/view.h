@@ -1,8 +1,8 @@
 /*
  * ui_view - one question to the server, followed for as long as somebody watches the answers.
  *
- *	server ──GetFlows──► its thread ──► map, recent flows, rates, totals ──► any number of
- *browsers, (allow, deny)                                                     each with a cursor
+ *	server ──GetFlows──────► its thread ──► map, recent flows, rates, totals ──► browsers, each
+ *	         (allow, deny)                                                       with a cursor
  *
  * Browsers with the same filters share a view, and so one stream, and as long as they keep up the
  * texts that they are told, too. A browser is never queued for: when it has taken one update, it
@@ -10,16 +10,16 @@
  *
  * The stream is tycho.v1.Flows/GetFlowBatches, or GetFlows where the server does not know that.
  *
- * A stream that ends is asked for again, from the last flow on, after a pause that grows from 0.25
- *s to 1 s. If the server is a new one by then, what lies between is a gap, and counted.
+ * A stream that ends is asked for again, from the last flow on, after a pause that grows from
+ * 0.25 s to 1 s. If the server is a new one by then, what lies between is a gap, and counted.
  *
  * A stream that is silent for two seconds is doubted: the server is asked how it is, and while it
- *does not say, the view is away. The stream is kept all the same, and goes on where it was.
+ * does not say, the view is away. The stream is kept all the same, and goes on where it was.
  *
  * Filters with a range (since and until of GetFlows) are asked once: the map comes from the
- *server's tycho.v1.History/GetServiceMap, widened to whole minutes, and the table from the newest
- *@history flows of the range. A server without that call, such as Hubble's, has the map of these
- *flows only.
+ * server's tycho.v1.History/GetServiceMap, widened to whole minutes, and the table from the newest
+ * @history flows of the range. A server without that call, such as Hubble's, has the map of these
+ * flows only.
  *
  * Threads  new, free, tell: one thread (the web server's). stop: any thread.
  */

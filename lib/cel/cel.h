@@ -9,14 +9,14 @@
  *
  * The language is CEL as cel-go 0.26 has it by default (github.com/google/cel-spec, cel-go): the
  * variable _flow of type flow.Flow, names looked up in the container "flow" (so "Verdict.DROPPED"
- *and "flow.Verdict.DROPPED" are one), the standard functions and macros, no extensions, no
+ * and "flow.Verdict.DROPPED" are one), the standard functions and macros, no extensions, no
  * conversion between numbers that is not written down. Mistakes are reported with cel-go's
- *sentences, positions and excerpt; of a syntax error and what follows from it, only the first is.
+ * sentences, positions and excerpt; of a syntax error and what follows from it, only the first is.
  *
  * Limits   text CEL_TEXT_CHARS, nesting CEL_NESTING (both as cel-go). An evaluation ends, as a
- *fault, after CEL_STEPS steps or when it needs more than CEL_MEMORY_BYTES: no expression can run
- *away, whatever a flow holds. A step is one operation, one element, 64 bytes of text; a regular
- *          expression takes several hundred.
+ *          fault, after CEL_STEPS steps or when it needs more than CEL_MEMORY_BYTES: no expression
+ *          can run away, whatever a flow holds. A step is one operation, one element, 64 bytes of
+ *          text; a regular expression takes several hundred.
  * Owner    a program owns all it needs.
  * Threads  compile: any. eval: one thread per program (it holds the memory of an evaluation).
  */

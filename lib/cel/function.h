@@ -12,8 +12,11 @@
 
 /*
  * Overloads, separated by blanks, each the result and then the parameters; a leading dot marks
- *methods: b bool  i int  u uint  d double  s string  y bytes  t timestamp  D duration  * dyn [x
- *list of x  {xy map from x to y  Tx the type x  A, B any type, the same wherever it stands
+ * methods:
+ *
+ *	b bool   i int   u uint   d double   s string   y bytes   t timestamp   D duration   * dyn
+ *	[x list of x   {xy map from x to y   Tx the type x
+ *	A, B any type, the same wherever it stands
  */
 struct function {
 	const char *name;

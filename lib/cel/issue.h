@@ -2,7 +2,8 @@
  * issue - the mistakes found in an expression, and their report as cel-go prints it.
  *
  * Source   cel-go common/error.go, common/errors.go: sorted by place, at most 100, the line with a
- * mark below. Limits   a report is cut where an err is full.
+ *          mark below.
+ * Limits   a report is cut where an err is full.
  */
 #ifndef TYCHO_CEL_ISSUE_H
 #define TYCHO_CEL_ISSUE_H

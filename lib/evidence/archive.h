@@ -1,12 +1,13 @@
 /*
  * archive - the file of a bundle: a POSIX ustar archive in zstd frames, with a sum at the end.
  *
- *	frame: manifest.json, small files │ frame: a chunk │ frame: a chunk │ … │ frame:
- *report.html, end of archive │ skippable frame: sum
+ *	manifest.json, small files │ a chunk │ … │ a chunk │ report.html, end of archive │ sum
+ *	frame                      │ frame   │   │ frame   │ frame                       │ skippable
  *
  * `tar --zstd -x` reads it. No file spans two frames, so that frames can be read on their own, by
- * several threads. The manifest has the SHA-256 of all frames but its own, and the end the SHA-256 of
- * the first frame: nobody's signature, but a bundle that was damaged or cut off on its way says so.
+ * several threads. The manifest has the SHA-256 of all frames but its own, and the end the SHA-256
+ * of the first frame: nobody's signature, but a bundle that was damaged or cut off on its way says
+ * so.
  *
  * Bounds   a frame of at most ARCHIVE_FRAME_MAX bytes; names of at most 100; headers only as
  *          tar_put writes them. What differs is ERR_PARSE.

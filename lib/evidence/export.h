@@ -9,8 +9,8 @@
  *
  * Range    blocks with records that match; the chain's entries from the last checkpoint before the
  *          range (or the oldest entry held) to the first behind it (or the head). The statement
- *says what was asked and what was answered, gaps included, and holds the root over all exported
- *          records: none can be taken out of a bundle unseen.
+ *          says what was asked and what was answered, gaps included, and holds the root over all
+ *          exported records: none can be taken out of a bundle unseen.
  * Threads  one thread per export.
  * Source   docs/evidence.md
  */

@@ -2,8 +2,8 @@
  * line - does this line say what that record says? For nearly every record of a bundle, without
  * writing the line.
  *
- *	{"flow":{ time uuid │ … │ addresses l4 source destination │ … │ names │ … │ tycho
- *},"node_name":… } read       A          read, and remembered        B    read     C   read
+ *	{"flow":{ time uuid │ … │ addresses l4 source destination │ … │ names │ … │ tycho }, … }
+ *	          read        A   read, and remembered              B   read    C   read
  *
  * What is different from flow to flow is compared as it is read; an endpoint, and A, B, C together,
  * are written once by lib/flow's JSON writer and remembered by all bytes that they came from, in

@@ -1,7 +1,8 @@
 /*
  * manifest - what a bundle's manifest.json lists: the files of the archive, and its frames.
  *
- * What lies in chunks has no sums of its own: the frame's sum covers it, at a twentieth of the bytes.
+ * What lies in chunks has no sums of its own: the frame's sum covers it, at a twentieth of the
+ * bytes.
  */
 #ifndef TYCHO_EVIDENCE_MANIFEST_H
 #define TYCHO_EVIDENCE_MANIFEST_H

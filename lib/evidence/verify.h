@@ -4,7 +4,7 @@
  *	file ─► sum │ manifest, statements, checkpoints ─► chunks, by several threads ─► summary
  *
  * Says the first thing wrong, in the bundle's order, and names it. What it proves and what it
- *cannot is in docs/evidence.md.
+ * cannot is in docs/evidence.md.
  */
 #ifndef TYCHO_EVIDENCE_VERIFY_H
 #define TYCHO_EVIDENCE_VERIFY_H

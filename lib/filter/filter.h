@@ -1,6 +1,6 @@
 /*
  * flow_filter - Hubble's flow filters, compiled once into predicates on numbers, used by everything
- *that selects flows.
+ * that selects flows.
  *
  *	include = (whitelist empty or any of its filters matches)
  *	          and (no filter of the blacklist matches)

@@ -6,8 +6,8 @@
  *
  * Of a flow's bytes most were in other flows just before: endpoints with their labels, names of
  * nodes, addresses. Both sides keep the last of these pieces (fields of flow.Flow, with their
- *tags), and a record names them by number. What comes out is what went in, to the byte: nothing in
- *here decides what a flow means.
+ * tags), and a record names them by number. What comes out is what went in, to the byte: nothing in
+ * here decides what a flow means.
  *
  * Record   a byte of flags: 1 it is a flow, 2 it has a time, 4 it is void: no response, only pieces
  *          to keep (others are an error); with flag 2 the response's time in ns since 1970, as a

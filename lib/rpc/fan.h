@@ -15,7 +15,7 @@
  *          is slowed down by HTTP/2. One call's full inbox delays no other.
  * Threads  any function from any thread; a group's events are for one thread at a time. notify runs
  *          on the fan's (or the server's) thread, changed on any, both under the fan's lock: they
- *may wake somebody, and no more.
+ *          may wake somebody, and no more.
  */
 #ifndef TYCHO_RPC_FAN_H
 #define TYCHO_RPC_FAN_H

@@ -13,8 +13,8 @@
  *	       └─  time, packets, bytes, number, uuid
  *
  * References are not written as such but as what a guess missed: writer and reader guess alike,
- *from what they have seen so far (the conversation's last record, the shape that followed this one
- *last time), and 0 says "as guessed". Columns of these small numbers compress to a bit or two.
+ * from what they have seen so far (the conversation's last record, the shape that followed this one
+ * last time), and 0 says "as guessed". Columns of these small numbers compress to a bit or two.
  *
  * Rows of tables are compared and stored as they lie in memory, which must be little-endian.
  *

@@ -1,13 +1,13 @@
 /*
  * sql - read-only SQL over a store's file, by virtual tables.
  *
- *	select source_pod, count(*) from flows where verdict = 'DROPPED' and time > ago('1h') group
- *by 1 │ verdict, time: pushed into zones and segments
+ *	select source_pod, count(*) from flows where verdict = 'DROPPED' and time > ago('1h') …
+ *	                                 │ verdict, time: pushed into zones and segments
  *	                                 v
  *	flows  gaps  endpoints  edges  policies
  *
  * What is asked of flows with = on names, addresses, ports, verdicts, numbers, and with < > on
- *times and numbers narrows the scan; everything else is done by SQLite on what comes out of it.
+ * times and numbers narrows the scan; everything else is done by SQLite on what comes out of it.
  *
  * Safety   statements read these tables and nothing else: an authorizer refuses writing, attaching,
  *          pragmas, other files. Lengths of texts, of statements and the depth of expressions are

@@ -4,8 +4,7 @@
  *	store_put ─► open block ─seal─► segment (columns, zstd) ─merge─► larger segment
  *	             (memory)           zone map, Merkle root            roots kept
  *	                                     │
- *	                                     └► chain: block │ gap │ start │ stop │ policy │ pruned
- *…
+ *	                                     └► chain: block │ gap │ start │ stop │ policy │ …
  *
  * Numbers  records keep their sequence numbers; blocks hold them in order. What is below
  *          store_sealed() can be read; what is between that and store_taken() soon will be.

@@ -1,8 +1,7 @@
 /*
  * api - observer.Observer, peer.Peer and tycho.v1.History, answered from flow log and store.
  *
- *	rpc_server ──► begin(request) ──► filter, mask, position ──► stream pulled from store and
- *log
+ *	rpc_server ──► begin(request) ──► filter, mask, position ──► stream, from store and log
  *
  * Semantics are Hubble's (reference/hubble-api.md sections 3, 5, 6); where we do better,
  * docs/compatibility.md lists it.

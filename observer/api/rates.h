@@ -2,7 +2,8 @@
  * rates - flows and drops of a range of time, by steps of so many seconds.
  *
  * Shape    at most RATES_STEPS steps, each a multiple of its length since the epoch. What lies
- * before or after the range is not counted. Threads  one at a time.
+ *          before or after the range is not counted.
+ * Threads  one at a time.
  */
 #ifndef TYCHO_OBSERVER_RATES_H
 #define TYCHO_OBSERVER_RATES_H

@@ -1,8 +1,9 @@
 /*
  * cilium - what Cilium's datapath and agent say, read as its own parser reads it.
  *
- *	sample ──► layout ──► members ──► named (said identities) ──► direction ──► struct flow +
- *ext └─► packet (observer/decode) ─► tunnel agent's record ──► gob ──► L7 flow, or AgentEvent
+ *	sample ──► layout ──► members ──► named (said identities) ──► direction ──► flow + ext
+ *	              └─► packet (observer/decode) ─► tunnel
+ *	agent's record ──► gob ──► L7 flow, or AgentEvent
  *
  * Rules    reference/cilium-events.md, of Cilium 1.19; recorded events of the reference parser
  *          (golden/events) hold them.

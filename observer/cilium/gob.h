@@ -104,8 +104,8 @@ bool gob_first_value(struct gob_types *t, struct str stream, int32_t *ret_id,
 
 /*
  * What is wanted of a struct: fields by name, each into a member of a C struct. Members of absent
- * fields are zero, texts empty (never NULL); fields that are not wanted, or are of another kind, are
- * stepped over.
+ * fields are zero, texts empty (never NULL); fields that are not wanted, or are of another kind,
+ * are stepped over.
  */
 enum gob_want_kind {
 	GOB_WANT_NUMBER, /* int64_t; signed or unsigned, beyond 63 bits cut */

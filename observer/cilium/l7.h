@@ -1,8 +1,7 @@
 /*
  * l7 - the agent's L7 records as flows.
  *
- *	gob ──► access_log ──► members, names ──► flow, ext: source_names … l7, trace_context,
- *Summary
+ *	gob ──► access_log ──► members, names ──► flow, ext: names, l7, trace_context, Summary
  *
  * Rules    reference/cilium-events.md 6.5 and 6.6. Latency and trace context of a response come
  *          from its request, found by X-Request-Id among the last L7_REQUESTS.

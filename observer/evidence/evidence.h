@@ -1,6 +1,6 @@
 /*
  * evidence - the observer's part in proofs: its key, checkpoints of its store, and exports for
- *those who ask.
+ * those who ask.
  *
  *	key file ──► checkpoints ──► store, and where --checkpoint-to says      (keeper's thread)
  *	         └─► tycho.v1.Evidence/Export ◄── tycho evidence export           (server's thread)

@@ -2,8 +2,7 @@
  * handler - one of Hubble's metrics: flows in, counters up.
  *
  *	flow ──► is it mine? ──► key (a few words) ──► cache ──► series ──► + 1
- *	                                                └─ new ──► label values ──►
- *metric_series_get
+ *	                                                └─ new ─► labels ─► metric_series_get
  *
  * Source   reference/hubble-metrics.md section 4; help texts are Hubble's, so that dashboards show
  *          what they always showed.

@@ -20,10 +20,11 @@
  *          endpoints likewise, in 1 … 65,535, by cluster, namespace and pod, or by address where
  *          there is no pod.
  * Cilium   an agent's view is *verbatim*: what it does not know is not made up. Its events say
- *which identity each side has, and that number wins over the table's (name_flow_said). DNS names
- *that answers gave to an address (observer/name/dns_names.h). They never enter the dictionary:
- *whoever answers DNS chooses them. A name shows on an address when the peer in the flow was told it
- *(an endpoint of this node, or the node itself), and on addresses of the world whoever was told.
+ *          which identity each side has, and that number wins over the table's (name_flow_said).
+ * DNS      names that answers gave to an address (observer/name/dns_names.h). They never enter the
+ *          dictionary: whoever answers DNS chooses them. A name shows on an address when the peer
+ *          in the flow was told it (an endpoint of this node, or the node itself), and on addresses
+ *          of the world whoever was told.
  */
 #ifndef TYCHO_OBSERVER_NAME_H
 #define TYCHO_OBSERVER_NAME_H

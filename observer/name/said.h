@@ -6,12 +6,12 @@
  *	event ──► identity ────────┘
  *
  * Cilium's datapath stamps its events with the identities it decided by. They win over what is
- *known of the addresses (an identity may have changed since), and decide which labels are shown
+ * known of the addresses (an identity may have changed since), and decide which labels are shown
  * (reference/cilium-events.md 6.3).
  *
  * Shape    the last SAID_SLOTS combinations are remembered; another one is put together and
- *interned (bounded by the dictionary). Threads  said_endpoint: the capture thread. The others are
- *pure.
+ *          interned (bounded by the dictionary).
+ * Threads  said_endpoint: the capture thread. The others are pure.
  */
 #ifndef TYCHO_OBSERVER_SAID_H
 #define TYCHO_OBSERVER_SAID_H

@@ -1,18 +1,18 @@
 /*
  * source kernel-log - what netfilter's LOG rules write into the kernel's own log becomes verdicts.
  *
- *	nft … log prefix "calico-packet: " ──► /dev/kmsg ──► record ──► line ──► packet ──►
- *RAW_VERDICT
+ *	nft … log prefix "calico-packet: " ─► /dev/kmsg ─► record ─► line ─► packet ─► RAW_VERDICT
  *
- * Record   "pri,sequence,usec,flags;message", one a read (Linux:
- *Documentation/ABI/testing/dev-kmsg). Only those of the kernel itself (facility 0) count: others
- *are written by programs. Line     "PREFIX" "IN=… OUT=… … SRC=… DST=… … PROTO=…"
- *(net/netfilter/nf_log_syslog.c). What it tells of the headers is put together as a packet again,
- *and goes the way of all packets. The prefix is read as that of a netfilter log group
- *(observer/source/nflog.h). Time     when it was read, which is at once: the log's stamps are of
- *another clock. Begin    with what is logged from the start on. Loss     a log that overran us says
- *so; the gap in sequence numbers is counted, lines of others included. A line of more than
- *KERNEL_LOG_LINE_MAX bytes is lost.
+ * Record   "pri,sequence,usec,flags;message", one a read (Documentation/ABI/testing/dev-kmsg of
+ *          Linux). Only those of the kernel itself (facility 0) count: others are written by
+ *          programs.
+ * Line     "PREFIX" "IN=… OUT=… … SRC=… DST=… … PROTO=…" (net/netfilter/nf_log_syslog.c). What it
+ *          tells of the headers is put together as a packet again, and goes the way of all packets.
+ *          The prefix is read as that of a netfilter log group (observer/source/nflog.h).
+ * Time     when it was read, which is at once: the log's stamps are of another clock.
+ * Begin    with what is logged from the start on.
+ * Loss     a log that overran us says so; the gap in sequence numbers is counted, lines of others
+ *          included. A line of more than KERNEL_LOG_LINE_MAX bytes is lost.
  */
 #ifndef TYCHO_OBSERVER_SOURCE_KERNEL_LOG_H
 #define TYCHO_OBSERVER_SOURCE_KERNEL_LOG_H

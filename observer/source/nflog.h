@@ -5,12 +5,12 @@
  *
  * The prefix names the verdict. The default form is
  *	tycho:<allow|deny|audit>:<ingress|egress>:<policy>       (policy may hold colons)
- * Without a pattern of one's own, Calico's prefixes are read as well
- *(observer/source/nflog_known.c): DPI|default, APE0|knp/shop/db, …; calico-drop:, calico-packet: A
- *pattern of one's own is a PCRE2 expression with the named groups verdict, direction and policy,
- *each optional. The verdict group may also say accept, pass; drop, reject, block; the direction
- *group in, input, inbound; out, output, outbound; capitals or not. What does not match is a verdict
- *without policy: direction unknown, "audit", or what the configuration says.
+ * Without a pattern of one's own, Calico's prefixes are read as well (nflog_known.c):
+ *	DPI|default, APE0|knp/shop/db, …; calico-drop:, calico-packet:
+ * A pattern of one's own is a PCRE2 expression with the named groups verdict, direction and policy,
+ * each optional. The verdict group may also say accept, pass; drop, reject, block; the direction
+ * group in, input, inbound; out, output, outbound; capitals or not. What does not match is a
+ * verdict without policy: direction unknown, "audit", or what the configuration says.
  *
  * Interface  the packet's input interface for an ingress verdict, its output interface for an
  *            egress one; the other one where the hook knows only that.

@@ -3,10 +3,10 @@
  * realized policy, looked up as Hubble looks it up.
  *
  *	policy-verdict flow ──► (endpoint, direction, identity, protocol, port, match type)
- *	                              │  /v1/endpoint: status.policy.realized.l4 ─ rules, their
- *origins │  /v1/policy/selectors                    ─ selector ► identities ▼
- *	              *_allowed_by, *_denied_by: flow.Policy{name, namespace, kind, labels,
- *revision}
+ *	      │  /v1/endpoint: status.policy.realized.l4   ─ rules, their origins
+ *	      │  /v1/policy/selectors                      ─ selector ► identities
+ *	      ▼
+ *	*_allowed_by, *_denied_by: flow.Policy{name, namespace, kind, labels, revision}
  *
  * Rule     reference/cilium-events.md 6.2 (policy correlation): verdicts FORWARDED and REDIRECTED
  *          are allowed, DROPPED with reason 181 is denied, all others get nothing. The match type

@@ -6,8 +6,8 @@
  *	bench_cilium ring    events a second through a real perf ring; needs root and two CPUs
  *
  * Events are those of Cilium 1.19: traces (85 of 100), drops (5) and policy verdicts (10) of TCP,
- *UDP and TCP over IPv6 between 5,000 endpoints whose identities the agent knows; one endpoint in
- *twenty has just got another identity than is known. The log holds 65,535 flows.
+ * UDP and TCP over IPv6 between 5,000 endpoints whose identities the agent knows; one endpoint in
+ * twenty has just got another identity than is known. The log holds 65,535 flows.
  */
 #include <poll.h>
 #include <pthread.h>

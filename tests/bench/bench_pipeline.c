@@ -1,9 +1,9 @@
 /*
  * bench_pipeline - what an event costs on the capture thread: decode, name, append.
  *
- *	bench_pipeline             nanoseconds and allocations an event, beside the budget
- *	bench_pipeline once EVENTS runs so many events and prints nothing: for callgrind, which
- *counts the instructions inside compose_event
+ *	bench_pipeline               nanoseconds and allocations an event, beside the budget
+ *	bench_pipeline once EVENTS   runs so many events and prints nothing: for callgrind, which
+ *	                             counts the instructions inside compose_event
  *
  * Packets are built by hand as the kernel program would hand them over: 5,000 endpoints talk TCP
  * (60 of 100 events), UDP (20), TCP over IPv6 (10) and ICMP (5) to each other and to the world, and

@@ -4,7 +4,8 @@
  *	bench_store                     makes a store in a temporary folder, measures, removes it
  *	bench_store make DIR [FLOWS]    makes it and leaves it
  *	bench_store ask DIR QUESTION    "dropped", "pod", "quiet", "scan", "port", "all": what a
- *cold process takes, its start included bench_store rows FILE [FLOWS]   the plain table
+ *	                                cold process takes, its start included
+ *	bench_store rows FILE [FLOWS]   the plain table
  */
 #include <fcntl.h>
 #include <sqlite3.h>

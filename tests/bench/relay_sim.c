@@ -4,9 +4,9 @@
  *	relay_sim COUNT FLOWS_PER_S
  *
  * Answers on COUNT ports, like so many observers that each hold 4,095 flows and see FLOWS_PER_S
- *more a second. They serve from memory: a flow is a template of about 330 bytes with the time of
- *the moment. Prints a line for the relay's peers file for each, then "ready", and serves until its
- *standard input ends.
+ * more a second. They serve from memory: a flow is a template of about 330 bytes with the time of
+ * the moment. Prints a line for the relay's peers file for each, then "ready", and serves until its
+ * standard input ends.
  */
 #include <stdio.h>
 #include <sys/resource.h>

@@ -5,9 +5,9 @@
  *
  * Reads as fast as it can; one of them also understands what it reads. FILTER: JSON of "allow".
  * Prints name=value words: pages (open at the end), bytes, updates and fewest (of one page)
- *received in SECONDS after the first update of each; of the one that reads: flows (growth of
- *totals.flows), rows and left_out (which together are as many), cards, edges, maps, and lag_ms, the
- *most it was told.
+ * received in SECONDS after the first update of each; of the one that reads: flows (growth of
+ * totals.flows), rows and left_out (which together are as many), cards, edges, maps, and lag_ms,
+ * the most it was told.
  */
 #include <arpa/inet.h>
 #include <errno.h>

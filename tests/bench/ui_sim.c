@@ -4,9 +4,9 @@
  *	ui_sim WORKLOADS EDGES FLOWS_PER_S batched|standard
  *
  * Every flow is of the next of EDGES connections between WORKLOADS workloads in namespaces of
- *twenty; one connection in twenty is dropped by policy. Flows have the time of the moment, and are
- *about 400 bytes long. "standard": without tycho.v1, as Hubble. Prints "ready ADDRESS", serves
- *until its standard input ends.
+ * twenty; one connection in twenty is dropped by policy. Flows have the time of the moment, and are
+ * about 400 bytes long. "standard": without tycho.v1, as Hubble. Prints "ready ADDRESS", serves
+ * until its standard input ends.
  */
 #include <stdio.h>
 

@@ -1,11 +1,11 @@
 /*
  * observer/source/nflog with a real kernel: rules of nftables in a network namespace of our own.
- *Needs root.
+ * Needs root.
  *
  *	sender ──lo──► input hook: nft rules ──► log groups ──► source_nflog
  *
  * UDP port 1001 is allowed, 1002 denied, 1003 audited, 1004 has a prefix that says nothing (group
- *11); 1005 logs to group 12.
+ * 11); 1005 logs to group 12.
  */
 #include <setjmp.h>
 #include <stdarg.h>
