@@ -54,19 +54,31 @@ static void done(void *state)
 
 static const struct rpc_stream_ops ops = { fill, done };
 
-static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind,
-		  const struct reading_request *selectors)
+/* The requests of both calls have the same fields under the same numbers: one is read as the other. */
+static void begin(struct api *a, struct rpc_call *call, struct str request, enum flow_kind kind)
 {
+	ProtobufCMessage *m =
+		api_unpack(call, request, &observer__get_agent_events_request__descriptor);
+	const Observer__GetAgentEventsRequest *in = (const Observer__GetAgentEventsRequest *)m;
 	struct err e;
-	AUTO(own_free) struct stream *s = calloc(1, sizeof *s);
 
+	if (!m)
+		return;
+	const struct reading_request selectors = { .number = in->number,
+						   .first = in->first,
+						   .follow = in->follow,
+						   .since = in->since,
+						   .until = in->until };
+	AUTO(own_free) struct stream *s = calloc(1, sizeof *s);
+	enum err_code code = ERR_NOMEM;
+	if (s) {
+		*s = (struct stream){ .sink = { send_record, forget_loss, NULL }, .api = a };
+		code = reading_init(&s->reading, &selectors, a->log, a->past, kind, NULL, &e);
+	}
+	protobuf_c_message_free_unpacked(m, NULL);
 	if (!s) {
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
-		return;
-	}
-	*s = (struct stream){ .sink = { send_record, forget_loss, NULL }, .api = a };
-	enum err_code code = reading_init(&s->reading, selectors, a->log, a->past, kind, NULL, &e);
-	if (code == ERR_INVALID) {
+	} else if (code == ERR_INVALID) {
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "%s", e.msg);
 	} else if (code != ERR_OK) {
 		api_refuse(call, &e);
@@ -78,34 +90,10 @@ static void begin(struct api *a, struct rpc_call *call, enum flow_kind kind,
 
 void api_get_agent_events(struct rpc_call *call, struct str request, void *ctx)
 {
-	ProtobufCMessage *m =
-		api_unpack(call, request, &observer__get_agent_events_request__descriptor);
-	const Observer__GetAgentEventsRequest *in = (const Observer__GetAgentEventsRequest *)m;
-
-	if (!m)
-		return;
-	begin(ctx, call, FLOW_KIND_AGENT,
-	      &(struct reading_request){ .number = in->number,
-					 .first = in->first,
-					 .follow = in->follow,
-					 .since = in->since,
-					 .until = in->until });
-	protobuf_c_message_free_unpacked(m, NULL);
+	begin(ctx, call, request, FLOW_KIND_AGENT);
 }
 
 void api_get_debug_events(struct rpc_call *call, struct str request, void *ctx)
 {
-	ProtobufCMessage *m =
-		api_unpack(call, request, &observer__get_debug_events_request__descriptor);
-	const Observer__GetDebugEventsRequest *in = (const Observer__GetDebugEventsRequest *)m;
-
-	if (!m)
-		return;
-	begin(ctx, call, FLOW_KIND_DEBUG,
-	      &(struct reading_request){ .number = in->number,
-					 .first = in->first,
-					 .follow = in->follow,
-					 .since = in->since,
-					 .until = in->until });
-	protobuf_c_message_free_unpacked(m, NULL);
+	begin(ctx, call, request, FLOW_KIND_DEBUG);
 }
