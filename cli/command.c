@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/meant.h"
 
 static const struct flag_def help_defs[] = {
 	{ .name = "help",
@@ -91,48 +92,19 @@ static size_t first_word(const struct command *command, const char *const *args,
 	return count;
 }
 
-/* Edits that turn @a into @b (insertions, deletions, replacements), for names of up to 30 letters.
- */
-static size_t distance(const char *a, const char *b)
+/* In cobra's words. */
+static enum err_code unknown_command(const struct command *parent, const char *word, struct err *e)
 {
-	enum { MOST = 31 };
-	size_t row[MOST + 1], la = strlen(a), lb = strlen(b);
+	struct meant meant = meant_of(str_of(word));
+	AUTO_BUF struct buf list = buf_init(256);
 
-	if (la > MOST || lb > MOST)
-		return MOST;
-	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= lb; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[lb];
-}
-
-static enum err_code unknown_command(const char *word, struct err *e)
-{
-	char meant[200] = "";
-	struct buf b = buf_fixed(meant, sizeof meant - 1);
-
-	for (size_t i = 0; i < root_command.child_count; i++) {
-		const struct command *c = root_command.children[i];
-		if (!c->hidden &&
-		    (distance(word, c->name) <= 2 || str_has_prefix(str_of(c->name), str_of(word))))
-			buf_printf(&b, "%s\t%s\n", b.len ? "" : "\n\nDid you mean this?\n",
-				   c->name);
-	}
-	meant[b.len] = '\0';
-	return err_set(e, ERR_INVALID, "unknown command %s for \"tycho\"%s", FLAG_QUOTE(word),
-		       meant);
+	for (size_t i = 0; i < parent->child_count; i++)
+		if (!parent->children[i]->hidden)
+			meant_offer(&meant, parent->children[i]->name);
+	for (size_t i = 0; i < meant.count; i++)
+		buf_printf(&list, "%s\t%s\n", i ? "" : "\n\nDid you mean this?\n", meant.names[i]);
+	return err_set(e, ERR_INVALID, "unknown command %s for \"%s%s\"%s", FLAG_QUOTE(word),
+		       parent == &root_command ? "" : "tycho ", parent->name, buf_cstr(&list));
 }
 
 enum err_code command_find(const char *const *args, size_t arg_count,
@@ -155,8 +127,8 @@ enum err_code command_find(const char *const *args, size_t arg_count,
 		n--;
 		ret_path[depth++] = at = child;
 	}
-	if (at == &root_command && (word = first_word(at, rest, n)) < n) {
-		unknown_command(rest[word], e);
+	if (!at->run && !at->ignores_words && (word = first_word(at, rest, n)) < n) {
+		(void)unknown_command(at, rest[word], e);
 		free(rest);
 		return e->code;
 	}

@@ -22,8 +22,9 @@ struct command {
 	size_t set_count;
 	const struct command *const *children;
 	size_t child_count;
-	bool hidden;      /* works, but help and completion do not mention it */
-	bool uses_server; /* help shows the server flags */
+	bool hidden;        /* works, but help and completion do not mention it */
+	bool uses_server;   /* help shows the server flags */
+	bool ignores_words; /* those that it has no use for, as Hubble's command of this name */
 	bool unchecked; /* runs although the shared settings contradict each other: config, help */
 	/* NULL: prints its help. ERR_CLOSED means that nobody reads stdout any more, which is a
 	 * quiet end. */
@@ -61,8 +62,10 @@ const struct command *command_child(const struct command *parent, const char *na
  * root). @ret_sets has COMMAND_MAX_SETS places. @return how many. */
 size_t command_sets(const struct command *command, const struct flag_set **ret_sets);
 
-/* Help of the last command of @path. */
-void help_put(struct buf *b, const struct command *const *path, size_t depth);
+/* "tycho observe flows". */
+void command_path_put(struct buf *b, const struct command *const *path, size_t depth);
+/* Help of the last command of @path, in lines of @columns. */
+void help_put(struct buf *b, const struct command *const *path, size_t depth, size_t columns);
 /* All of `tycho` as one mdoc page, section 1. */
 void manual_put(struct buf *b);
 /* Version as printed and compared: "0.1.0". */

@@ -84,15 +84,21 @@ static enum err_code print_fish(struct cli *cli, struct err *e)
 	return cli_write(str_of(fish_script), e);
 }
 
-static const struct command bash_command = {
-	.name = "bash", .help = "Completion script for bash", .unchecked = true, .run = print_bash
-};
-static const struct command zsh_command = {
-	.name = "zsh", .help = "Completion script for zsh", .unchecked = true, .run = print_zsh
-};
-static const struct command fish_command = {
-	.name = "fish", .help = "Completion script for fish", .unchecked = true, .run = print_fish
-};
+static const struct command bash_command = { .name = "bash",
+					     .help = "Completion script for bash",
+					     .ignores_words = true,
+					     .unchecked = true,
+					     .run = print_bash };
+static const struct command zsh_command = { .name = "zsh",
+					    .help = "Completion script for zsh",
+					    .ignores_words = true,
+					    .unchecked = true,
+					    .run = print_zsh };
+static const struct command fish_command = { .name = "fish",
+					     .help = "Completion script for fish",
+					     .ignores_words = true,
+					     .unchecked = true,
+					     .run = print_fish };
 static const struct command *const shells[] = { &bash_command, &fish_command, &zsh_command };
 
 const struct command completion_command = {
@@ -100,6 +106,7 @@ const struct command completion_command = {
 	.help = "Print a completion script for a shell",
 	.details = "Prints a script that makes the shell complete tycho's commands, flags and "
 		   "values. For bash: 'source <(tycho completion bash)'.",
+	.ignores_words = true,
 	.children = shells,
 	.child_count = ARRAY_LEN(shells),
 };

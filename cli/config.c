@@ -227,6 +227,7 @@ static const struct command config_view_command = {
 	.help = "Print all settings",
 	.details = "Prints all settings as YAML: what flags, environment, file and defaults amount "
 		   "to.",
+	.ignores_words = true,
 	.unchecked = true,
 	.run = config_view,
 };
@@ -242,6 +243,7 @@ const struct command config_command = {
 		   "HUBBLE_SERVER is read too), from the configuration file "
 		   "($XDG_CONFIG_HOME/tycho/config.yaml or --config) and from defaults, in that "
 		   "order.",
+	.ignores_words = true,
 	.children = config_children,
 	.child_count = ARRAY_LEN(config_children),
 };

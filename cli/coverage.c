@@ -22,7 +22,7 @@ static const struct flag_def coverage_defs[] = {
 	  .help = "What is covered until a time" },
 	{ .name = "output",
 	  .short_ = 'o',
-	  .type = FLAG_STRING,
+	  .type = FLAG_CHOICE,
 	  .def = "table",
 	  .placeholder = "FORMAT",
 	  .values = "json table",
@@ -109,11 +109,8 @@ static enum err_code coverage(struct cli *cli, struct err *e)
 	AUTO_HISTORY struct history h = { 0 };
 	AUTO_BUF struct buf out = buf_init(TEXT_MAX_BYTES);
 	struct history_range range = { 0 };
-	const char *format = flags_text(cli->flags, "output");
-	bool json = strcmp(format, "json") == 0;
+	bool json = strcmp(flags_text(cli->flags, "output"), "json") == 0;
 
-	if (!json && strcmp(format, "table") != 0)
-		return err_set(e, ERR_INVALID, "unknown output format: %s", format);
 	if (history_read_range(cli, &range, e) != ERR_OK ||
 	    history_ask(cli->settings, &range, &h, e) != ERR_OK ||
 	    (json ? put_json : put_table)(&out, &h, e) != ERR_OK)

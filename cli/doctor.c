@@ -1,6 +1,6 @@
 /*
  * tycho doctor - the way to a server, and what is behind it, one step after the other; what is
- *wrong, and what to do about it.
+ * wrong, and what to do about it.
  *
  *	name ► connect ► tls ► health ► version ► clock ► nodes ► flows
  *
@@ -608,8 +608,6 @@ static enum err_code run_doctor(struct cli *cli, struct err *e)
 			    .timeout_ns = timeout_ns > 0 ? (uint64_t)timeout_ns : 1,
 			    .e = e };
 
-	if (!d.json && strcmp(format, "compact") != 0)
-		return err_set(e, ERR_INVALID, "invalid output format: %s", format);
 	if (flags_bool(cli->flags, "node"))
 		return examine_node(cli, format, e);
 	d.with_tls = connection_tls(cli->settings, d.ca_files, &d.tls);
@@ -623,7 +621,7 @@ static enum err_code run_doctor(struct cli *cli, struct err *e)
 static const struct flag_def doctor_defs[] = {
 	{ .name = "output",
 	  .short_ = 'o',
-	  .type = FLAG_STRING,
+	  .type = FLAG_CHOICE,
 	  .def = "compact",
 	  .placeholder = "FORMAT",
 	  .values = "compact json",

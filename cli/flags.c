@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/meant.h"
 #include "base/time.h"
 
 struct flags {
@@ -39,6 +40,31 @@ const struct flag_def *flag_find_short(const struct flag_set *const *sets, size_
 			if (short_ && sets[i]->flags[j].short_ == short_)
 				return &sets[i]->flags[j];
 	return NULL;
+}
+
+const char *flag_placeholder(const struct flag_def *def)
+{
+	if (def->placeholder)
+		return def->placeholder;
+	switch (def->type) {
+	case FLAG_UINT64:
+	case FLAG_UINT16:
+		return "N";
+	case FLAG_DURATION:
+		return "DURATION";
+	default:
+		return "STRING";
+	}
+}
+
+const char *flag_shown_default(const struct flag_def *def)
+{
+	static const char *const usual[] = { "", "0", "false" };
+
+	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
+		if (!def->def || strcmp(def->def, usual[i]) == 0)
+			return NULL;
+	return def->def;
 }
 
 const char *flag_quote(const char *text, char *out, size_t size)
@@ -166,12 +192,42 @@ enum err_code flag_check(enum flag_type type, const char *text, struct err *e)
 	case FLAG_UINT16:
 		return flag_parse_uint(text, 0, 16, &number, e);
 	case FLAG_STRING:
+	case FLAG_CHOICE:
 	case FLAG_STRING_SLICE:
 	case FLAG_STRING_ARRAY:
 	case FLAG_FILTER:
 		break;
 	}
 	return ERR_OK;
+}
+
+/* Which of the words of @values @text is; as many as there are if none. */
+static size_t choice_of(const char *values, const char *text)
+{
+	struct str rest = str_of(values), word;
+	size_t i = 0;
+
+	while (str_split(&rest, ' ', &word) && !str_is(word, text))
+		i++;
+	return i;
+}
+
+/* "expected a, b or c" */
+static enum err_code check_choice(const struct flag_def *def, const char *text, struct err *e)
+{
+	AUTO_BUF struct buf list = buf_init(ERR_MSG_BYTES);
+	struct str rest = str_of(def->values), word;
+	size_t count = choice_of(def->values, NULL);
+
+	if (choice_of(def->values, text) < count)
+		return ERR_OK;
+	for (size_t i = 0; str_split(&rest, ' ', &word); i++)
+		buf_printf(&list, "%s%.*s",
+			   !i               ? ""
+			   : i + 1 == count ? " or "
+					    : ", ",
+			   STR_FMT(word));
+	return err_set(e, ERR_INVALID, "expected %s", buf_cstr(&list));
 }
 
 static enum err_code add_item(struct flags *f, const struct flag_def *def, struct str text,
@@ -253,6 +309,8 @@ static enum err_code set_value(struct flags *f, const struct flag_def *def, cons
 		code = add_csv(f, def, str_of(text), e);
 	else if (def->type == FLAG_STRING_ARRAY)
 		code = add_item(f, def, str_of(text), e);
+	else if (def->type == FLAG_CHOICE)
+		code = check_choice(def, text, e);
 	else
 		code = flag_check(def->type, text, e);
 	if (code == ERR_NOMEM)
@@ -276,6 +334,20 @@ static const char *alone_value(const struct flag_def *def)
 	return def->no_opt ? def->no_opt : def->type == FLAG_BOOL ? "true" : NULL;
 }
 
+/* pflag's words, and what may have been meant. */
+static enum err_code unknown_flag(const struct flags *f, struct str name, struct err *e)
+{
+	struct meant meant = meant_of(name);
+	AUTO_BUF struct buf hint = buf_init(256);
+
+	for (size_t s = 0; s < f->set_count; s++)
+		for (size_t i = 0; i < f->sets[s]->count; i++)
+			if (!f->sets[s]->flags[i].hidden)
+				meant_offer(&meant, f->sets[s]->flags[i].name);
+	meant_put(&hint, &meant, "--");
+	return err_set(e, ERR_INVALID, "unknown flag: --%.*s%s", STR_FMT(name), buf_cstr(&hint));
+}
+
 /* @args[*at] starts with "--" and is longer. */
 static enum err_code parse_long(struct flags *f, const char *const *args, size_t n, size_t *at,
 				struct err *e)
@@ -290,7 +362,7 @@ static enum err_code parse_long(struct flags *f, const char *const *args, size_t
 		return err_set(e, ERR_INVALID, "bad flag syntax: %s", word);
 	const struct flag_def *def = flag_find(f->sets, f->set_count, name);
 	if (!def)
-		return err_set(e, ERR_INVALID, "unknown flag: --%.*s", STR_FMT(name));
+		return unknown_flag(f, name, e);
 	if (!value)
 		value = alone_value(def);
 	if (!value && *at + 1 < n)
@@ -413,6 +485,12 @@ const char *flags_text(const struct flags *f, const char *name)
 		return use->text;
 	const struct flag_def *def = flag_find(f->sets, f->set_count, str_of(name));
 	return def && def->def ? def->def : "";
+}
+
+size_t flags_choice(const struct flags *f, const char *name)
+{
+	return choice_of(flag_find(f->sets, f->set_count, str_of(name))->values,
+			 flags_text(f, name));
 }
 
 bool flags_bool(const struct flags *f, const char *name)

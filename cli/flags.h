@@ -20,6 +20,7 @@
 enum flag_type {
 	FLAG_BOOL,
 	FLAG_STRING,
+	FLAG_CHOICE,       /* one of the words of @values */
 	FLAG_STRING_SLICE, /* comma-separated, repeatable */
 	FLAG_STRING_ARRAY, /* repeatable, taken as it is */
 	FLAG_DURATION,     /* Go's "1m30s" */
@@ -37,9 +38,9 @@ struct flag_def {
 	const char *no_opt; /* the value of a flag that stands alone, so that it takes no word;
 			       NULL: it takes one */
 	const char *help;
-	const char *values; /* words for completion, separated by blanks; NULL: none, "FILE": file
-			       names */
-	const char *placeholder; /* what the manual calls the value; NULL: after the type */
+	const char *values;      /* words for completion, of FLAG_CHOICE all there are, separated by
+				    blanks; NULL: none, "FILE": file      names */
+	const char *placeholder; /* what help and manual call the value; NULL: after the type */
 	bool hidden;
 };
 
@@ -84,6 +85,9 @@ bool flags_given(const struct flags *f, const char *name);
 const char *flags_text(const struct flags *f, const char *name);
 bool flags_bool(const struct flags *f, const char *name);
 uint64_t flags_u64(const struct flags *f, const char *name);
+/* Which of its @values a FLAG_CHOICE has, from 0; as many as there are: none, as it was not given
+ * and has no default. */
+size_t flags_choice(const struct flags *f, const char *name);
 /* All uses in order; slices are split. Call with @i from 0 until NULL. Borrowed for the life of @f.
  */
 const char *flags_item(const struct flags *f, const char *name, size_t i);
@@ -98,6 +102,11 @@ static inline bool flag_stands_alone(const struct flag_def *def)
 {
 	return def->no_opt != NULL || def->type == FLAG_BOOL;
 }
+
+/* What help and manual call its value: "FILE", "N", …. */
+const char *flag_placeholder(const struct flag_def *def);
+/* The default that help and manual mention; NULL where it goes without saying. */
+const char *flag_shown_default(const struct flag_def *def);
 
 /* One value of @type checked, with the sentence of Go's parsers: `strconv.ParseUint: parsing "x":
  * invalid syntax`. */

@@ -212,6 +212,7 @@ static const struct command list_nodes_command = {
 		"Lists the nodes that a relay knows, or the observer's own, with what they hold.",
 	.sets = list_sets,
 	.set_count = ARRAY_LEN(list_sets),
+	.ignores_words = true,
 	.uses_server = true,
 	.run = list_nodes,
 };
@@ -222,6 +223,7 @@ static const struct command list_namespaces_command = {
 	.details = "Lists the namespaces that flows came from or went to in the last hour.",
 	.sets = list_sets,
 	.set_count = ARRAY_LEN(list_sets),
+	.ignores_words = true,
 	.uses_server = true,
 	.run = list_namespaces,
 };
@@ -232,6 +234,7 @@ static const struct command *const list_children[] = { &list_namespaces_command,
 const struct command list_command = {
 	.name = "list",
 	.help = "List nodes or namespaces",
+	.ignores_words = true,
 	.children = list_children,
 	.child_count = ARRAY_LEN(list_children),
 };

@@ -6,9 +6,11 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/wrap.h"
 #include "cli/command.h"
 #include "cli/observe_filter.h"
 
@@ -22,8 +24,17 @@ static enum err_code print_help(const struct cli *cli, struct err *e)
 {
 	AUTO_BUF struct buf text = buf_init(1 << 20);
 
-	help_put(&text, cli->path, cli->depth);
+	help_put(&text, cli->path, cli->depth, wrap_columns(STDOUT_FILENO));
 	return cli_write(buf_str(&text), e);
+}
+
+static enum err_code unexpected_word(const struct cli *cli, const char *word, struct err *e)
+{
+	AUTO_BUF struct buf name = buf_init(256);
+
+	command_path_put(&name, cli->path, cli->depth);
+	return err_set(e, ERR_INVALID, "unexpected argument %s; see '%s --help'", FLAG_QUOTE(word),
+		       buf_cstr(&name));
 }
 
 static enum err_code run(const char *argv0, const char *const *args, size_t arg_count,
@@ -57,6 +68,8 @@ static enum err_code run(const char *argv0, const char *const *args, size_t arg_
 	}
 	if (!command->run)
 		return print_help(&cli, e);
+	if (!command->words && !command->ignores_words && flags_word_count(flags))
+		return unexpected_word(&cli, flags_word(flags, 0), e);
 	if (settings_load(flags, &settings, e) != ERR_OK)
 		return e->code;
 	cli.settings = settings;

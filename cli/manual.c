@@ -54,13 +54,12 @@ static void put_flags(struct buf *b, const struct flag_set *set)
 			buf_printf(b, "Fl %c , ", def->short_);
 		buf_printf(b, "Fl \\-%s", def->name);
 		if (!flag_stands_alone(def))
-			buf_printf(b, " Ar %s", def->placeholder ? def->placeholder : "value");
+			buf_printf(b, " Ar %s", flag_placeholder(def));
 		buf_char(b, '\n');
 		put_text(b, def->help);
-		if (def->def && *def->def && strcmp(def->def, "0") != 0 &&
-		    strcmp(def->def, "false") != 0) {
+		if (flag_shown_default(def)) {
 			buf_lit(b, " (default ");
-			put_text(b, def->def);
+			put_text(b, flag_shown_default(def));
 			buf_char(b, ')');
 		}
 		buf_char(b, '\n');

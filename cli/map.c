@@ -27,7 +27,7 @@ static const struct flag_def map_defs[] = {
 	  .help = "Up to a time" },
 	{ .name = "output",
 	  .short_ = 'o',
-	  .type = FLAG_STRING,
+	  .type = FLAG_CHOICE,
 	  .def = "table",
 	  .placeholder = "FORMAT",
 	  .values = "table json dot mermaid",
@@ -105,27 +105,16 @@ static enum err_code pack_request(const struct history_range *range,
 
 static enum err_code show(struct cli *cli, struct err *e)
 {
-	static const struct {
-		const char *word;
-		enum err_code (*put)(struct buf *out, const struct map_edges *edges, struct err *e);
-	} formats[] = {
-		{ "table", map_put_table },
-		{ "json", map_put_json },
-		{ "dot", map_put_dot },
-		{ "mermaid", map_put_mermaid },
-	};
+	/* In the order of the flag's values. */
+	static enum err_code (*const put[])(struct buf * out, const struct map_edges *edges,
+					    struct err *e) = { map_put_table, map_put_json,
+							       map_put_dot, map_put_mermaid };
 	__attribute__((cleanup(answers_done))) struct answers a = { 0 };
 	AUTO_OBSERVE_REQUEST struct observe_request r = { 0 };
 	struct history_range range = { 0 };
 	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES), out = buf_init(TEXT_MAX_BYTES);
 	const struct stream_handler handler = { .on_message = on_message, .ctx = &a };
-	const char *word = flags_text(cli->flags, "output");
-	size_t i = 0;
 
-	while (i < ARRAY_LEN(formats) && strcmp(formats[i].word, word) != 0)
-		i++;
-	if (i == ARRAY_LEN(formats))
-		return err_set(e, ERR_INVALID, "unknown output format: %s", word);
 	if (observe_filter_check(cli->filter, e) != ERR_OK ||
 	    history_read_range(cli, &range, e) != ERR_OK ||
 	    observe_read_filters(cli, &r, e) != ERR_OK ||
@@ -134,7 +123,8 @@ static enum err_code show(struct cli *cli, struct err *e)
 			      &handler, e) != ERR_OK)
 		return e->code;
 	map_merge(&a.edges);
-	if (formats[i].put(&out, &a.edges, e) != ERR_OK || cli_write(buf_str(&out), e) != ERR_OK)
+	if (put[flags_choice(cli->flags, "output")](&out, &a.edges, e) != ERR_OK ||
+	    cli_write(buf_str(&out), e) != ERR_OK)
 		return e->code;
 	if (a.left_out)
 		(void)fprintf(stderr,

@@ -290,6 +290,7 @@ static const struct command observe_flows_command = {
 	.examples = flow_examples,
 	.sets = flow_sets,
 	.set_count = ARRAY_LEN(flow_sets),
+	.ignores_words = true,
 	.uses_server = true,
 	.run = observe_flows,
 };
@@ -305,6 +306,7 @@ const struct command observe_command = {
 	.examples = flow_examples,
 	.sets = flow_sets,
 	.set_count = ARRAY_LEN(flow_sets),
+	.ignores_words = true,
 	.children = observe_children,
 	.child_count = ARRAY_LEN(observe_children),
 	.uses_server = true,

@@ -118,6 +118,7 @@ const struct command observe_agent_events_command = {
 		   "came and went. Relays have no such events.",
 	.sets = event_sets,
 	.set_count = ARRAY_LEN(event_sets),
+	.ignores_words = true,
 	.uses_server = true,
 	.run = observe_agent_events,
 };
@@ -128,6 +129,7 @@ const struct command observe_debug_events_command = {
 	.details = "Shows the debug messages of the server's datapath. Relays have no such events.",
 	.sets = event_sets,
 	.set_count = ARRAY_LEN(event_sets),
+	.ignores_words = true,
 	.uses_server = true,
 	.run = observe_debug_events,
 };

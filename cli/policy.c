@@ -177,19 +177,16 @@ enum err_code policy_config_read(const struct cli *cli, struct policy_config *re
 					.skip_other_kinds = true };
 
 	if (!policy_meaning_parse(str_of(meaning), &config.meaning))
-		return err_set(e, ERR_INVALID, "--meaning must be cilium or kubernetes");
+		return err_set(e, ERR_INTERNAL, "--meaning %s", meaning); /* a value of the flag */
 	*ret = config;
 	return ERR_OK;
 }
 
 static enum err_code run_check(struct cli *cli, struct err *e)
 {
-	const char *format = flags_text(cli->flags, "output");
 	struct policy_config config;
-	struct check c = { .json = strcmp(format, "json") == 0 };
+	struct check c = { .json = strcmp(flags_text(cli->flags, "output"), "json") == 0 };
 
-	if (!c.json && strcmp(format, "compact") != 0)
-		return err_set(e, ERR_INVALID, "invalid output format: %s", format);
 	if (!flags_word_count(cli->flags))
 		return err_set(e, ERR_INVALID, "which files? tycho policy check PATH…");
 	enum err_code code = policy_config_read(cli, &config, e);
@@ -209,13 +206,13 @@ static enum err_code run_check(struct cli *cli, struct err *e)
 static const struct flag_def policy_defs[] = {
 	{ .name = "output",
 	  .short_ = 'o',
-	  .type = FLAG_STRING,
+	  .type = FLAG_CHOICE,
 	  .def = "compact",
 	  .placeholder = "FORMAT",
 	  .values = "compact json",
 	  .help = "Output format: compact, json" },
 	{ .name = "meaning",
-	  .type = FLAG_STRING,
+	  .type = FLAG_CHOICE,
 	  .def = "cilium",
 	  .placeholder = "WHOSE",
 	  .values = "cilium kubernetes",

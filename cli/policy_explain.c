@@ -260,10 +260,6 @@ static enum err_code explain(struct cli *cli, struct policy_world *w, struct que
 	AUTO_BUF struct buf out = buf_init(OUTPUT_MAX);
 	struct answer a = { 0 };
 
-	if (strcmp(format, "json") != 0 && strcmp(format, "compact") != 0)
-		return err_set(e, ERR_INVALID, "invalid output format: %s", format);
-	if (*expect && strcmp(expect, "allowed") != 0 && strcmp(expect, "denied") != 0)
-		return err_set(e, ERR_INVALID, "--expect must be allowed or denied");
 	if (!flags_word_count(cli->flags))
 		return err_set(
 			e, ERR_INVALID,
@@ -313,7 +309,7 @@ static const struct flag_def explain_defs[] = {
 	  .placeholder = "NAME",
 	  .help = "DNS name of the destination's address; repeatable" },
 	{ .name = "expect",
-	  .type = FLAG_STRING,
+	  .type = FLAG_CHOICE,
 	  .placeholder = "RESULT",
 	  .values = "allowed denied",
 	  .help = "Fail unless the result is this: allowed, denied" },

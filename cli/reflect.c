@@ -165,6 +165,7 @@ static enum err_code run_reflect(struct cli *cli, struct err *e)
 const struct command reflect_command = {
 	.name = "reflect",
 	.help = "Print the .proto files that a server speaks",
+	.ignores_words = true,
 	.hidden = true,
 	.uses_server = true,
 	.run = run_reflect,

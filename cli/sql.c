@@ -31,7 +31,7 @@ static const struct flag_def sql_defs[] = {
 		  "root)" },
 	{ .name = "output",
 	  .short_ = 'o',
-	  .type = FLAG_STRING,
+	  .type = FLAG_CHOICE,
 	  .def = "table",
 	  .placeholder = "FORMAT",
 	  .values = "table csv json",
@@ -48,7 +48,7 @@ static const struct flag_def sql_defs[] = {
 static const struct flag_set sql_flags = { "SQL", sql_defs, ARRAY_LEN(sql_defs) };
 static const struct flag_set *const sql_sets[] = { &sql_flags };
 
-enum format { FORMAT_TABLE, FORMAT_CSV, FORMAT_JSON };
+enum format { FORMAT_TABLE, FORMAT_CSV, FORMAT_JSON }; /* in the order of --output's values */
 
 struct printer {
 	enum format format;
@@ -197,18 +197,6 @@ static void on_signal(int number)
 	store_sql_cancel(running);
 }
 
-static enum err_code format_of(const char *name, enum format *ret, struct err *e)
-{
-	static const char *const names[] = { "table", "csv", "json" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (strcmp(name, names[i]) == 0) {
-			*ret = (enum format)i;
-			return ERR_OK;
-		}
-	return err_set(e, ERR_INVALID, "unknown output format: %s", name);
-}
-
 static enum err_code print_schema(struct err *e)
 {
 	AUTO_BUF struct buf b = buf_init(1 << 16);
@@ -251,7 +239,7 @@ static enum err_code run_query(struct store_sql *q, const char *statement, struc
 static enum err_code run_sql(struct cli *cli, struct err *e)
 {
 	const char *dir = flags_text(cli->flags, "store"), *limit = flags_text(cli->flags, "limit");
-	struct printer p = { .format = FORMAT_TABLE };
+	struct printer p = { .format = (enum format)flags_choice(cli->flags, "output") };
 	AUTO(store_sql_free) struct store_sql *q = NULL;
 	char usual[PATH_BYTES];
 
@@ -261,8 +249,6 @@ static enum err_code run_sql(struct cli *cli, struct err *e)
 		return err_set(e, ERR_INVALID,
 			       "tycho sql takes one statement in quotes, such as \"select verdict, "
 			       "count(*) from flows group by 1\"");
-	if (format_of(flags_text(cli->flags, "output"), &p.format, e) != ERR_OK)
-		return e->code;
 	(void)parse_u64(str_of(limit), UINT64_MAX, &p.limit);
 	state_folder(usual, sizeof usual);
 	if (store_sql_new(*dir ? dir : usual, wall_now(), &q, e) != ERR_OK)

@@ -228,6 +228,7 @@ const struct command status_command = {
 		   "flows it sees. A basic test of the connection.",
 	.sets = status_sets,
 	.set_count = ARRAY_LEN(status_sets),
+	.ignores_words = true,
 	.uses_server = true,
 	.run = run_status,
 };

@@ -39,5 +39,6 @@ const struct command version_command = {
 	.name = "version",
 	.help = "Print the version",
 	.details = "Prints the version of this command and of the API that it speaks.",
+	.ignores_words = true,
 	.run = run_version,
 };

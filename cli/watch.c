@@ -52,6 +52,7 @@ static const struct command watch_peers_command = {
 	.help = "Watch the peers of an observer",
 	.details = "Prints the nodes that an observer knows, and every change among them, until "
 		   "Ctrl-C.",
+	.ignores_words = true,
 	.uses_server = true,
 	.run = watch_peers,
 };
@@ -62,6 +63,7 @@ const struct command watch_command = {
 	.name = "watch",
 	.alias = "w",
 	.help = "Watch objects of a server",
+	.ignores_words = true,
 	.hidden = true,
 	.children = watch_children,
 	.child_count = ARRAY_LEN(watch_children),

@@ -237,9 +237,6 @@ static const struct opt_row name_rows[] = {
 	  "how to reach the API server of --kubernetes (default: as the pod that "
 	  "this runs in)",
 	  OPT_TEXT(struct obs_options, kubeconfig) },
-	{ "doctor", "FORMAT",
-	  "say whether an observer with these options can work here, and end: compact or json",
-	  OPT_TEXT(struct obs_options, doctor) },
 	{ "kubernetes", NULL, "take names and policies from Kubernetes' API server",
 	  OPT_FLAG(struct obs_options, kubernetes) },
 	{ "node-label", "KEY=VALUE", "label of this node; repeatable",
@@ -329,6 +326,12 @@ static const struct opt_row answer_rows[] = {
 	  .max = 3600 * NS_PER_S, .want = "a time from 100ms to 1h, such as 30s" },
 };
 
+static const struct opt_row program_rows[] = {
+	{ "doctor", "FORMAT",
+	  "say whether an observer with these options can work here, and end: compact or json",
+	  OPT_TEXT(struct obs_options, doctor) },
+};
+
 static const struct opt_group groups[] = {
 	{ "What is watched", source_rows, ARRAY_LEN(source_rows), 0 },
 	{ "Cilium and Hubble", cilium_rows, ARRAY_LEN(cilium_rows), 0 },
@@ -338,6 +341,7 @@ static const struct opt_group groups[] = {
 	SERVE_GROUP(struct obs_options, serve),
 	{ "Metrics", metrics_rows, ARRAY_LEN(metrics_rows), 0 },
 	SERVE_METRICS_GROUP(struct obs_options, serve),
+	{ OPT_COMMON_TITLE, program_rows, ARRAY_LEN(program_rows), 0 },
 	OPT_COMMON_GROUP(struct obs_options, common),
 };
 

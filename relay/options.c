@@ -91,10 +91,6 @@ static const struct opt_row answer_rows[] = {
 	{ "listen", "ADDRESS",
 	  "where to answer: unix:///path or host:port; repeatable (default localhost:4245)",
 	  OPT_LIST(struct rly_options, serve.listen, serve.listen_count) },
-	{ "metrics-listen", "ADDRESS",
-	  "host:port to answer /metrics, /healthz and /readyz on, such as 127.0.0.1:9966 "
-	  "(default: none)",
-	  OPT_TEXT(struct rly_options, serve.metrics_listen) },
 	{ "node-name", "NAME", "who signs what the relay says itself (default: host name)",
 	  OPT_TEXT(struct rly_options, node_name) },
 	{ "sort-buffer-drain-timeout", "TIME",
@@ -107,10 +103,18 @@ static const struct opt_row answer_rows[] = {
 	  .want = "a number of flows from 1 to 1000000" },
 };
 
+static const struct opt_row metrics_rows[] = {
+	{ "metrics-listen", "ADDRESS",
+	  "host:port to answer /metrics, /healthz and /readyz on, such as 127.0.0.1:9966 "
+	  "(default: none)",
+	  OPT_TEXT(struct rly_options, serve.metrics_listen) },
+};
+
 static const struct opt_group groups[] = {
-	{ "Who is asked", peer_rows, ARRAY_LEN(peer_rows), 0 },
+	{ "Whom it asks", peer_rows, ARRAY_LEN(peer_rows), 0 },
 	{ "Answers", answer_rows, ARRAY_LEN(answer_rows), 0 },
 	SERVE_GROUP(struct rly_options, serve),
+	{ "Metrics", metrics_rows, ARRAY_LEN(metrics_rows), 0 },
 	SERVE_METRICS_GROUP(struct rly_options, serve),
 	OPT_COMMON_GROUP(struct rly_options, common),
 };

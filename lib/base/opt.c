@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/meant.h"
 #include "base/notify.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "base/wrap.h"
 
-enum { FD_MAX = 1 << 20 };
+enum { FD_MAX = 1 << 20, HELP_MAX_BYTES = 1 << 20 };
 
 enum err_code opt_bad(const struct opt_row *row, const char *value, const char *want, struct err *e)
 {
@@ -194,6 +197,20 @@ static const struct opt_row *find(const struct opt_program *program, struct str 
 	return NULL;
 }
 
+static enum err_code unknown_option(const struct opt_program *program, struct str name,
+				    struct err *e)
+{
+	struct meant meant = meant_of(name);
+	AUTO_BUF struct buf hint = buf_init(256);
+
+	for (size_t g = 0; g < program->count; g++)
+		for (size_t i = 0; i < program->groups[g].count; i++)
+			meant_offer(&meant, program->groups[g].rows[i].name);
+	meant_put(&hint, &meant, "--");
+	return err_set(e, ERR_INVALID, "unknown option --%.*s%s", STR_FMT(name),
+		       hint.len ? buf_cstr(&hint) : "; see --help");
+}
+
 enum err_code opt_read(const struct opt_program *program, int argc, const char *const *argv,
 		       void *options, struct err *e)
 {
@@ -206,8 +223,7 @@ enum err_code opt_read(const struct opt_program *program, int argc, const char *
 		struct str name = str_from(str_upto(word, eq), 2);
 		const struct opt_row *row = find(program, name, &base);
 		if (!row)
-			return err_set(e, ERR_INVALID, "unknown option --%.*s; see --help",
-				       STR_FMT(name));
+			return unknown_option(program, name, e);
 		const char *value = eq < word.len ? argv[i] + eq + 1 : NULL;
 		if (!row->arg && value)
 			return err_set(e, ERR_INVALID, "--%s takes no value", row->name);
@@ -223,39 +239,45 @@ enum err_code opt_read(const struct opt_program *program, int argc, const char *
 	return ERR_OK;
 }
 
-static size_t shown_width(const struct opt_row *row)
+static void put_head(struct buf *b, const struct opt_row *row)
 {
-	return strlen(row->name) + (row->arg ? 1 + strlen(row->arg) : 0);
+	buf_printf(b, "  --%s%s%s", row->name, row->arg ? " " : "", row->arg ? row->arg : "");
 }
 
-void opt_help(const struct opt_program *program)
+void opt_help_put(struct buf *b, const struct opt_program *program, size_t columns)
 {
-	size_t widest = 0;
+	AUTO_BUF struct buf head = buf_init(256);
+	size_t width = 0;
 
 	for (size_t g = 0; g < program->count; g++)
 		for (size_t i = 0; i < program->groups[g].count; i++) {
-			size_t width = shown_width(&program->groups[g].rows[i]);
-			widest = width > widest ? width : widest;
+			buf_reset(&head);
+			put_head(&head, &program->groups[g].rows[i]);
+			width = wrap_head_width(width, buf_str(&head));
 		}
-	(void)printf("%s\n\nUsage: %s [OPTION]…\n", program->about, program->name);
+	wrap_put(b, program->about, 0, columns);
+	buf_printf(b, "\nUsage: %s [OPTION]…\n", program->name);
 	for (size_t g = 0; g < program->count; g++) {
 		const struct opt_group *group = &program->groups[g];
-		(void)printf("\n%s:\n", group->title);
+		if (!g || strcmp(group->title, group[-1].title) != 0)
+			buf_printf(b, "\n%s:\n", group->title);
 		for (size_t i = 0; i < group->count; i++) {
-			const struct opt_row *row = &group->rows[i];
-			(void)printf("  --%s%s%s%*s%s\n", row->name, row->arg ? " " : "",
-				     row->arg ? row->arg : "", (int)(widest - shown_width(row)) + 2,
-				     "", row->help);
+			buf_reset(&head);
+			put_head(&head, &group->rows[i]);
+			wrap_row_put(b, buf_str(&head), width, group->rows[i].help, columns);
 		}
 	}
 }
 
 bool opt_is_answered(const struct opt_program *program, const struct opt_common *common)
 {
-	if (common->help)
-		opt_help(program);
-	else if (common->version)
+	if (common->help) {
+		AUTO_BUF struct buf text = buf_init(HELP_MAX_BYTES);
+		opt_help_put(&text, program, wrap_columns(STDOUT_FILENO));
+		(void)printf("%s", buf_cstr(&text));
+	} else if (common->version) {
 		(void)printf("%s %s\n", program->name, program->version);
+	}
 	return common->help || common->version;
 }
 

@@ -16,10 +16,9 @@
  *	code = opt_read(&program, argc, argv, &options, e);
  *
  * A group's fields lie in the program's struct, or in a part of it that several programs share.
- *Only
- * `--name value`, `--name=value` and `--name` are read; who repeats an option that is not a list
- * has the last one count. Faults are ERR_INVALID with one sentence that names the option. Values
- *are borrowed from argv. (The `tycho` command has a richer parser of its own, cli/flags.h.)
+ * Only `--name value`, `--name=value` and `--name` are read; who repeats an option that is not a
+ * list has the last one count. Faults are ERR_INVALID with one sentence that names the option.
+ * Values are borrowed from argv. (The `tycho` command has a richer parser of its own, cli/flags.h.)
  */
 #ifndef TYCHO_BASE_OPT_H
 #define TYCHO_BASE_OPT_H
@@ -30,6 +29,7 @@
 #include "base/err.h"
 #include "base/log.h"
 
+struct buf;
 struct opt_row;
 
 /* Puts @value into the struct that row's group is about. @value is NULL if the row has no arg. */
@@ -80,7 +80,7 @@ opt_take_fn opt_take_size;     /* "500M", "10G": powers of 1,024; plain bytes */
 opt_take_fn opt_take_word;
 
 struct opt_group {
-	const char *title; /* its heading in --help */
+	const char *title; /* its heading in --help; neighbours with the same one share it */
 	const struct opt_row *rows;
 	size_t count;
 	size_t base; /* where the rows' struct lies in the program's */
@@ -96,9 +96,9 @@ struct opt_program {
 /* @options is the program's struct, which holds the defaults. @argv as main has it. */
 MUST_CHECK enum err_code opt_read(const struct opt_program *program, int argc,
 				  const char *const *argv, void *options, struct err *e);
-/* The sentence, then group by group a line per option, names padded to the longest. To standard
- * output. */
-void opt_help(const struct opt_program *program);
+/* --help: the sentence, then group by group the options and what they are for, in lines of
+ * @columns. */
+void opt_help_put(struct buf *b, const struct opt_program *program, size_t columns);
 
 /* "--listen x: expected HOST:PORT": ERR_INVALID. For rows that read values themselves. */
 enum err_code opt_bad(const struct opt_row *row, const char *value, const char *want,
@@ -119,9 +119,10 @@ struct opt_common {
 	}
 enum { OPT_COMMON_ROWS = 4 };
 extern const struct opt_row opt_common_rows[OPT_COMMON_ROWS];
+#define OPT_COMMON_TITLE "The program itself"
 #define OPT_COMMON_GROUP(type, field)                                                              \
 	{                                                                                          \
-		"The program itself", opt_common_rows, OPT_COMMON_ROWS, offsetof(type, field)      \
+		OPT_COMMON_TITLE, opt_common_rows, OPT_COMMON_ROWS, offsetof(type, field)          \
 	}
 
 /* True if --help or --version was asked for: it is answered, and nothing is left to do. */

@@ -36,12 +36,11 @@ extern const struct opt_row serve_rows[SERVE_ROWS];
 extern const struct opt_row serve_metrics_rows[SERVE_METRICS_ROWS];
 #define SERVE_GROUP(type, field)                                                                   \
 	{                                                                                          \
-		"Who may ask, and how", serve_rows, SERVE_ROWS, offsetof(type, field)              \
+		"Answers", serve_rows, SERVE_ROWS, offsetof(type, field)                           \
 	}
 #define SERVE_METRICS_GROUP(type, field)                                                           \
 	{                                                                                          \
-		"Who may ask for metrics", serve_metrics_rows, SERVE_METRICS_ROWS,                 \
-			offsetof(type, field)                                                      \
+		"Metrics", serve_metrics_rows, SERVE_METRICS_ROWS, offsetof(type, field)           \
 	}
 
 /* What was read belongs together, or ERR_INVALID. Fills in what points into *@o, which stays where

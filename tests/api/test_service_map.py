@@ -155,4 +155,4 @@ def test_map_prints_a_table_json_and_pictures():
         mermaid = tycho('map', '-o', 'mermaid', '--verdict', 'DROPPED', '--server', ob.tcp, check=0).stdout
         assert mermaid.startswith('flowchart LR\n') and mermaid.count('-.->') == 1 and '80/TCP 5 DROPPED' in mermaid
         p = tycho('map', '-o', 'svg', '--server', ob.tcp, check=1)
-        assert p.stderr.strip().endswith('unknown output format: svg')
+        assert p.stderr.strip().endswith('flag: expected table, json, dot or mermaid')

@@ -70,7 +70,7 @@ def test_the_limit_is_said(kept):
     (['select nope from flows'], 'no such column: nope'),
     (['delete from flows'], 'table flows may not be modified'),
     (["attach 'x' as y"], 'only SELECT is possible, over flows, gaps, endpoints, edges and policies'),
-    (['-o', 'xml', 'select 1'], 'unknown output format: xml'),
+    (['-o', 'xml', 'select 1'], 'invalid argument "xml" for "-o, --output" flag: expected table, csv or json'),
     ([], 'tycho sql takes one statement in quotes, such as "select verdict, count(*) from flows group by 1"'),
     (['select', '1'], 'tycho sql takes one statement in quotes, such as "select verdict, count(*) from flows group by 1"'),
 ])

@@ -20,7 +20,7 @@ def read(name):
 
 
 def options_of(text):
-    return set(re.findall(r'^\s+--([a-z][a-z-]+)', text, re.M))
+    return set(re.findall(r'^  --([a-z][a-z-]+)', text, re.M))
 
 
 @pytest.mark.parametrize('program', ['tycho-observer', 'tycho-relay', 'tycho-ui'])
@@ -29,6 +29,16 @@ def test_a_page_names_every_option_of_its_program_and_no_other(program):
     page = read('docs/man/%s.8' % program)
     in_page = set(m.replace('\\-', '-').lstrip('-') for m in re.findall(r'Fl ((?:-|\\-)+[a-z][a-z\\-]*)', page))
     assert options_of(shown) == {o for o in in_page if o}
+
+
+@pytest.mark.parametrize('program', ['tycho-observer', 'tycho-relay', 'tycho-ui'])
+def test_an_option_stands_under_one_heading_in_help_and_page(program):
+    shown = subprocess.run([os.path.join(BIN, program), '--help'], stdout=subprocess.PIPE, text=True, check=True).stdout
+    in_help = {name: heading for heading, part in re.findall(r'^([A-Z].*):\n((?: +.*\n)+)', shown, re.M)
+               for name in options_of(part)}
+    in_page = {name: part.split('\n', 1)[0] for part in read('docs/man/%s.8' % program).split('\n.Ss ')[1:]
+               for line in re.findall(r'^\.It (.*)', part, re.M) for name in re.findall(r'Fl -([a-z-]+)', line)}
+    assert in_page == in_help
 
 
 @pytest.mark.parametrize('document', tracked('.md'))
@@ -45,6 +55,13 @@ def test_paths_in_documents_exist(document):
     for name in re.findall(r'`([a-z][\w./-]*)`', read(document)):
         if name.startswith(tops):
             assert os.path.exists(os.path.join(ROOT, name)), name
+
+
+def test_no_comment_was_torn_by_the_formatter():
+    """clang-format breaks what is wider than 100 columns, and goes on at the margin: diagrams and paragraphs fall to pieces."""
+    torn = ['%s:%d: %s' % (name, n, line) for name in tracked('.c', '.h')
+            for n, line in enumerate(read(name).split('\n'), 1) if re.match(r' \*[^\s/*]', line)]
+    assert torn == []
 
 
 def test_every_make_target_of_the_readme_exists():

@@ -73,6 +73,11 @@ static void an_unknown_command_is_named_with_its_neighbours(void **state)
 	assert_int_equal(command_find(ARGS("zzzzzz"), 1, path, &depth, &rest, &count, &e),
 			 ERR_INVALID);
 	assert_string_equal(e.msg, "unknown command \"zzzzzz\" for \"tycho\"");
+	assert_int_equal(
+		command_find(ARGS("evidence", "exprot"), 2, path, &depth, &rest, &count, &e),
+		ERR_INVALID);
+	assert_string_equal(e.msg, "unknown command \"exprot\" for \"tycho evidence\"\n\n"
+				   "Did you mean this?\n\texport\n");
 }
 
 /* Every command that shows, and every flag, is in the help of its command and in the manual. */
@@ -82,7 +87,7 @@ static void check_texts(const struct command *const *path, size_t depth, const c
 	AUTO_BUF struct buf help = buf_init(1 << 20);
 	char word[80];
 
-	help_put(&help, path, depth);
+	help_put(&help, path, depth, 100);
 	assert_false(help.failed);
 	for (size_t s = 0; s < command->set_count; s++) {
 		for (size_t i = 0; i < command->sets[s]->count; i++) {

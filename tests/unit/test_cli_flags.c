@@ -19,6 +19,8 @@ static const struct flag_def defs[] = {
 	{ .name = "timeout", .type = FLAG_DURATION, .def = "5s" },
 	{ .name = "paths", .short_ = 'p', .type = FLAG_STRING_SLICE },
 	{ .name = "json", .type = FLAG_STRING_ARRAY },
+	{ .name = "shape", .type = FLAG_CHOICE, .def = "round", .values = "flat round odd" },
+	{ .name = "side", .type = FLAG_CHOICE, .values = "left right" },
 	{ .name = "pod", .short_ = 'n', .type = FLAG_FILTER },
 	{ .name = "not", .type = FLAG_FILTER, .no_opt = "true" },
 };
@@ -147,12 +149,31 @@ static void faults_name_the_flag(void **state)
 	(void)state;
 	expect_error(ARGS("--bogus"), "unknown flag: --bogus");
 	expect_error(ARGS("--verd=1"), "unknown flag: --verd");
-	expect_error(ARGS("--outpu", "x"), "unknown flag: --outpu");
+	expect_error(ARGS("--outpu", "x"), "unknown flag: --outpu; did you mean --output?");
 	expect_error(ARGS("-fx"), "unknown shorthand flag: 'x' in -x");
 	expect_error(ARGS("--output"), "flag needs an argument: --output");
 	expect_error(ARGS("-fo"), "flag needs an argument: 'o' in -o");
 	expect_error(ARGS("--=x"), "bad flag syntax: --=x");
 	expect_error(ARGS("---x"), "bad flag syntax: ---x");
+}
+
+static void a_choice_is_one_of_its_values(void **state)
+{
+	(void)state;
+	AUTO(flags_free) struct flags *f = NULL;
+	struct err e;
+
+	assert_int_equal(parse(ARGS("--shape", "odd", "x"), &f, &e), ERR_OK);
+	assert_int_equal(flags_choice(f, "shape"), 2);
+	assert_int_equal(flags_choice(f, "side"), 2); /* none of two */
+	flags_free(f);
+	f = NULL;
+	assert_int_equal(parse(ARGS("x"), &f, &e), ERR_OK);
+	assert_int_equal(flags_choice(f, "shape"), 1);
+	expect_error(ARGS("--shape=o"),
+		     "invalid argument \"o\" for \"--shape\" flag: expected flat, round or odd");
+	expect_error(ARGS("--side="),
+		     "invalid argument \"\" for \"--side\" flag: expected left or right");
 }
 
 static void numbers_are_checked_as_go_does(void **state)
@@ -258,6 +279,7 @@ int main(void)
 		cmocka_unit_test(two_dashes_end_the_flags),
 		cmocka_unit_test(an_empty_word_and_a_lone_dash_are_words),
 		cmocka_unit_test(faults_name_the_flag),
+		cmocka_unit_test(a_choice_is_one_of_its_values),
 		cmocka_unit_test(numbers_are_checked_as_go_does),
 		cmocka_unit_test(base_zero_knows_prefixes_and_underscores),
 		cmocka_unit_test(slices_are_split_like_csv_and_arrays_are_not),

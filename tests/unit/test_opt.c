@@ -87,6 +87,8 @@ static void what_is_not_let_in_is_refused_with_a_sentence(void **state)
 		const char *sentence;
 	} cases[] = {
 		{ { "--bogus" }, "unknown option --bogus; see --help" },
+		{ { "--color=red" }, "unknown option --color; did you mean --colour?" },
+		{ { "--itme" }, "unknown option --itme; did you mean --item?" },
 		{ { "stray" }, "unexpected argument \"stray\"; see --help" },
 		{ { "--" }, "unexpected argument \"--\"; see --help" },
 		{ { "-q" }, "unexpected argument \"-q\"; see --help" },
