@@ -48,6 +48,14 @@ function(tycho_unit_test name)
 	set_tests_properties(unit_${name} PROPERTIES LABELS unit TIMEOUT 300)
 endfunction()
 
+# tycho_nomem_test(json LINK …): tests/unit/test_json_nomem.c, whose allocations fail when tests/unit/nomem.h says so.
+function(tycho_nomem_test name)
+	tycho_unit_test(${name}_nomem SOURCES ${PROJECT_SOURCE_DIR}/tests/unit/nomem.c ${ARGN})
+	if(TARGET test_${name}_nomem)
+		target_link_options(test_${name}_nomem PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
+	endif()
+endfunction()
+
 # tycho_fuzz_target(json LINK …): tests/fuzz/fuzz_json.c. With TYCHO_FUZZ a libFuzzer program; otherwise a
 # plain program that replays the corpus in tests/fuzz/corpus/json, run by ctest.
 function(tycho_fuzz_target name)

@@ -7,40 +7,7 @@
 #include <cmocka.h>
 
 #include "cel/cel.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static size_t allocations_left = SIZE_MAX;
-
-static bool may_allocate(void)
-{
-	if (allocations_left == SIZE_MAX)
-		return true;
-	if (!allocations_left)
-		return false;
-	allocations_left--;
-	return true;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return may_allocate() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return may_allocate() ? __real_calloc(n, size) : NULL;
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	return may_allocate() ? __real_realloc(p, size) : NULL;
-}
+#include "tests/unit/nomem.h"
 
 static const char text[] =
 	"_flow.source.labels.map(l, l + 'x').filter(l, l.matches('^(a|b)+$')).size() == 0 && "
@@ -62,27 +29,26 @@ static void every_allocation_may_fail(void **state)
 	assert_int_equal(cel_compile(str_of(text), &p, NULL), ERR_OK);
 	assert_int_equal(cel_eval(p, &f, dict, &why), CEL_YES);
 	cel_free(p);
-	for (size_t n = 0;; n++) {
+	for (long n = 0;; n++) {
 		struct err e = { .msg = "" };
 
 		p = NULL;
-		allocations_left = n;
+		nomem_after(n);
 		enum err_code code = cel_compile(str_of(text), &p, &e);
 		if (code != ERR_OK) {
-			allocations_left = SIZE_MAX;
+			assert_true(nomem_end());
 			assert_null(p);
 			assert_true(e.msg[0] != '\0');
 			failed++;
 			continue;
 		}
 		enum cel_answer answer = cel_eval(p, &f, dict, &why);
-		bool all = allocations_left > 0;
-		allocations_left = SIZE_MAX;
+		bool short_of_it = nomem_end();
 		assert_true(answer == CEL_YES || (answer == CEL_FAULT && why.len));
 		/* and the program is as good as new */
 		assert_int_equal(cel_eval(p, &f, dict, &why), CEL_YES);
 		cel_free(p);
-		if (all)
+		if (!short_of_it)
 			break;
 	}
 	assert_true(failed > 5);

@@ -1,5 +1,5 @@
 /* lib/flow when memory runs out: every allocation fails once, and nothing is lost but what did not
- * fit. The linker sends the library's calls of malloc and its kin here. */
+ * fit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,36 +10,7 @@
 #include "flow/dict.h"
 #include "flow/mask.h"
 #include "flow/wire.h"
-
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t n, size_t bytes);
-void *__real_realloc(void *p, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t n, size_t bytes);
-void *__wrap_realloc(void *p, size_t bytes);
-
-/* Allocations left until one fails; below zero: none will. */
-static long until_failure = -1;
-
-static bool fails_now(void)
-{
-	return until_failure >= 0 && until_failure-- == 0;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-	return fails_now() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t n, size_t bytes)
-{
-	return fails_now() ? NULL : __real_calloc(n, bytes);
-}
-
-void *__wrap_realloc(void *p, size_t bytes)
-{
-	return fails_now() ? NULL : __real_realloc(p, bytes);
-}
+#include "tests/unit/nomem.h"
 
 enum { PODS = 700, MAX_BYTES = 1 << 20 };
 
@@ -67,8 +38,7 @@ static bool use_dict(struct flow_dict *d)
 		(void)flow_dict_endpoint_wire(
 			d, STR("\x10\x05\x10\x03")); /* not canonical: an alias */
 	}
-	bool failed = until_failure < 0;
-	until_failure = -1; /* with memory at hand again, everything fits */
+	bool failed = nomem_end(); /* with memory at hand again, everything fits */
 	struct endpoint_id id = flow_dict_endpoint(d, &(struct endpoint){ .pod = STR("after") });
 	assert_true(str_is(flow_dict_get_endpoint(d, id)->pod, "after"));
 	return failed;
@@ -82,7 +52,7 @@ static void a_dictionary_survives_each_failed_allocation(void **state)
 	for (bool failed = true; failed; n++) {
 		AUTO(flow_dict_free) struct flow_dict *d = NULL;
 		struct err e;
-		until_failure = n;
+		nomem_after(n);
 		enum err_code code = flow_dict_new(10000, &d, &e);
 		if (code != ERR_OK) {
 			assert_int_equal(code, ERR_NOMEM);
@@ -102,9 +72,9 @@ static void a_mask_is_whole_or_not_there(void **state)
 	for (long n = 0;; n++) {
 		AUTO(flow_mask_free) struct flow_mask *m = NULL;
 		struct err e;
-		until_failure = n;
+		nomem_after(n);
 		enum err_code code = flow_mask_new(paths, ARRAY_LEN(paths), &m, &e);
-		until_failure = -1;
+		(void)nomem_end();
 		if (code == ERR_OK) {
 			assert_int_equal(n, 5); /* Flow, source, l4, TCP, flags */
 			break;
@@ -122,9 +92,9 @@ static void a_flow_without_memory_fails_its_buffer(void **state)
 	struct flow f = { .bits = FLOW_HAS_TIME };
 	AUTO_BUF struct buf b = buf_init(MAX_BYTES);
 
-	until_failure = 0;
+	nomem_after(0);
 	flow_encode_response(&b, &f, d, STR("n"));
-	until_failure = -1;
+	(void)nomem_end();
 	assert_true(b.failed);
 }
 

@@ -7,36 +7,7 @@
 #include <cmocka.h>
 
 #include "policy/policy.h"
-
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t n, size_t bytes);
-void *__real_realloc(void *p, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t n, size_t bytes);
-void *__wrap_realloc(void *p, size_t bytes);
-
-/* Allocations left until one fails; below zero: none will. */
-static long until_failure = -1;
-
-static bool fails_now(void)
-{
-	return until_failure >= 0 && until_failure-- == 0;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-	return fails_now() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t n, size_t bytes)
-{
-	return fails_now() ? NULL : __real_calloc(n, bytes);
-}
-
-void *__wrap_realloc(void *p, size_t bytes)
-{
-	return fails_now() ? NULL : __real_realloc(p, bytes);
-}
+#include "tests/unit/nomem.h"
 
 static const char text[] =
 	"apiVersion: cilium.io/v2\n"
@@ -77,8 +48,7 @@ static bool build(void)
 		code = policy_builder_add_text(b, str_of(text), &e);
 	if (code == ERR_OK)
 		code = policy_builder_finish(b, &set, &e);
-	bool failed = until_failure < 0;
-	until_failure = -1;
+	bool failed = nomem_end();
 	if (code == ERR_OK)
 		assert_int_equal(policy_set_count(set), 1);
 	else
@@ -94,7 +64,7 @@ static void reading_survives_each_failed_allocation(void **state)
 	long n = 0;
 
 	do
-		until_failure = n++;
+		nomem_after(n++);
 	while (build());
 	assert_true(n > 10);
 }

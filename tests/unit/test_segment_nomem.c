@@ -1,5 +1,5 @@
 /* Segments and zones when memory runs out: every allocation fails once; it is said, and the next
- * try is whole. The linker sends the libraries' calls of malloc and its kin here. */
+ * try is whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,36 +8,7 @@
 
 #include "filter/zone.h"
 #include "store/segment.h"
-
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t n, size_t bytes);
-void *__real_realloc(void *p, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t n, size_t bytes);
-void *__wrap_realloc(void *p, size_t bytes);
-
-/* Allocations left until one fails; below zero: none will. */
-static long until_failure = -1;
-
-static bool fails_now(void)
-{
-	return until_failure >= 0 && until_failure-- == 0;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-	return fails_now() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t n, size_t bytes)
-{
-	return fails_now() ? NULL : __real_calloc(n, bytes);
-}
-
-void *__wrap_realloc(void *p, size_t bytes)
-{
-	return fails_now() ? NULL : __real_realloc(p, bytes);
-}
+#include "tests/unit/nomem.h"
 
 enum { FLOWS = 700, OUT_BYTES = 1 << 20 };
 
@@ -77,13 +48,12 @@ static void every_failure_while_writing_is_said_and_the_next_segment_is_whole(vo
 	for (long n = 0;; n++) {
 		AUTO(segment_encoder_free) struct segment_encoder *enc = NULL;
 
-		until_failure = n;
+		nomem_after(n);
 		enum err_code code = segment_encoder_new(1, &enc, &e);
 		buf_reset(&got);
 		if (code == ERR_OK)
 			code = segment_encode(enc, flows, FLOWS, &got, &e);
-		bool failed = until_failure < 0;
-		until_failure = -1;
+		bool failed = nomem_end();
 		if (!failed) {
 			assert_int_equal(code, ERR_OK);
 			break;
@@ -114,7 +84,7 @@ static void every_failure_while_reading_is_said_and_the_next_load_is_whole(void 
 	for (long n = 0;; n++) {
 		AUTO(segment_free) struct segment *s = NULL;
 
-		until_failure = n;
+		nomem_after(n);
 		enum err_code code = segment_new(&s, &e);
 		if (code == ERR_OK)
 			code = segment_open(s, buf_str(&bytes), &e);
@@ -122,8 +92,7 @@ static void every_failure_while_reading_is_said_and_the_next_load_is_whole(void 
 			code = segment_match(s, 0, FLOWS, bits, &found, &e);
 		if (code == ERR_OK)
 			code = segment_load(s, FLOW_MEMBERS_ALL, 0, FLOWS, back, &e);
-		bool failed = until_failure < 0;
-		until_failure = -1;
+		bool failed = nomem_end();
 		if (!failed) {
 			assert_int_equal(code, ERR_OK);
 			break;
@@ -151,7 +120,7 @@ static void a_zone_without_memory_never_says_no_wrongly(void **state)
 	for (long n = 0;; n++) {
 		AUTO(flow_zone_free) struct flow_zone *z = NULL;
 
-		until_failure = n;
+		nomem_after(n);
 		enum err_code code = flow_zone_new(&z, &e);
 		if (code == ERR_OK) {
 			flow_zone_add(z, flows, FLOWS);
@@ -160,8 +129,7 @@ static void a_zone_without_memory_never_says_no_wrongly(void **state)
 			if (!bytes.failed)
 				code = flow_zone_get(z, buf_str(&bytes), &same, &e);
 		}
-		bool failed = until_failure < 0;
-		until_failure = -1;
+		bool failed = nomem_end();
 		assert_true(code == ERR_OK || code == ERR_NOMEM);
 		if (z && code == ERR_OK && !bytes.failed)
 			assert_true(flow_filter_may_match(NULL, z));
