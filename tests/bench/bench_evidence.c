@@ -1,6 +1,5 @@
 /* What evidence costs: an export from the store with its bundle, and the bundle's verification, by
- * one thread and by two. Flows as bench_chain's: pods, labels and node as a Kubernetes cluster has
- * them. */
+ * one thread and by two. */
 #include <dirent.h>
 #include <stdio.h>
 #include <time.h>
@@ -9,79 +8,12 @@
 #include "evidence/export.h"
 #include "evidence/verify.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/pod_flows.h"
 #include "tycho/v1/evidence.pb-c.h"
 
-enum { BLOCK = 8192, BLOCKS = 40, ENDPOINTS = 600, ROUNDS = 3 };
+enum { BLOCK = 8192, BLOCKS = 40, ROUNDS = 3 };
 
 static struct flow flows[BLOCK];
-static struct endpoint_id endpoints[ENDPOINTS];
-static struct node_id node_id;
-
-static void name_them(struct flow_dict *d)
-{
-	const struct str labels[] = { STR("k8s:app=reviews"),
-				      STR("k8s:io.cilium.k8s.policy.cluster=default"),
-				      STR("k8s:io.kubernetes.pod.namespace=kube-system") };
-	const struct workload workload = { STR("reviews"), STR("Deployment") };
-	const struct node node = { .name = STR("edge/worker-1"),
-				   .emitter_name = STR("Tycho"),
-				   .emitter_version = STR("0.1.0") };
-
-	node_id = flow_dict_node(d, &node);
-	for (uint32_t i = 0; i < ENDPOINTS; i++) {
-		char pod[32];
-		(void)snprintf(pod, sizeof pod, "reviews-78ndv-%u", i);
-		endpoints[i] =
-			flow_dict_endpoint(d, &(struct endpoint){ .id = i,
-								  .identity = 20000 + i,
-								  .cluster = STR("default"),
-								  .namespace_ = STR("shop"),
-								  .pod = str_of(pod),
-								  .labels = labels,
-								  .label_count = ARRAY_LEN(labels),
-								  .workloads = &workload,
-								  .workload_count = 1 });
-	}
-}
-
-static void fill(uint64_t first_seq)
-{
-	for (uint32_t i = 0; i < BLOCK; i++) {
-		uint32_t pair = i * 2654435761u % 4000, src = pair % ENDPOINTS,
-			 dst = pair / 7 % ENDPOINTS;
-		struct flow *f = &flows[i];
-		*f = (struct flow){
-			.seq = first_seq + i,
-			.time.v = 1709632000 * NS_PER_S + (first_seq + i) * 7919,
-			.uuid = { (0x13112375fccc0a98 + i * 77777) | 0x4000,
-				  0x85303e89644c4b05 + first_seq },
-			.bits = FLOW_HAS_TIME | FLOW_HAS_UUID | FLOW_HAS_ETHERNET | FLOW_HAS_IP |
-				FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_TCP_FLAGS |
-				FLOW_HAS_EVENT_TYPE | FLOW_HAS_IFACE,
-			.verdict = 1,
-			.type = 1,
-			.l4 = FLOW_L4_TCP,
-			.ip_version = 1,
-			.is_reply = FLOW_REPLY_FALSE,
-			.direction = 1,
-			.src_port = (uint16_t)(30000 + i),
-			.dst_port = 8080,
-			.tcp_flags = FLOW_TCP_SYN | FLOW_TCP_ACK,
-			.trace_point = 101,
-			.trace_reason = 1,
-			.event_type = 4,
-			.src_ep = endpoints[src],
-			.dst_ep = endpoints[dst],
-			.node = node_id,
-			.ifindex = 12,
-			.ifname = "lxc1234",
-			.packets = 3,
-			.bytes = 4500,
-		};
-		ip_from_v4(f->src_ip, (uint8_t[]){ 10, 9, (uint8_t)(src >> 8), (uint8_t)src });
-		ip_from_v4(f->dst_ip, (uint8_t[]){ 10, 14, (uint8_t)(dst >> 8), (uint8_t)pair });
-	}
-}
 
 static void remove_folder(const char *dir)
 {
@@ -169,9 +101,10 @@ static enum err_code run(const char *dir, struct err *e)
 		code = store_open(&config, wall_now(), 1, &s, e);
 	if (code != ERR_OK)
 		return code;
-	name_them(d);
+	const struct pod_flows pods = pod_flows_named(d);
 	for (uint64_t b = 0; b < BLOCKS && code == ERR_OK; b++) {
-		fill(1 + b * BLOCK);
+		for (uint32_t i = 0; i < BLOCK; i++)
+			flows[i] = pod_flow(&pods, 1 + b * BLOCK + i, i);
 		code = store_put(s, flows, BLOCK, wall_now(), e);
 	}
 	uint64_t at = mono_now().v, used_before = cpu_ns();

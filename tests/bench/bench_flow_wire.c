@@ -6,10 +6,11 @@
 #include "flow/dict.h"
 #include "flow/mask.h"
 #include "flow/wire.h"
-#include "tests/bench/bench.h"
 #include "cli/default_mask.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/pod_flows.h"
 
-enum { FLOWS = 1024, ROUNDS = 500, MESSAGE_BYTES = 2048, ENDPOINTS = 200 };
+enum { FLOWS = 1024, ROUNDS = 500, MESSAGE_BYTES = 2048 };
 
 struct corpus {
 	struct flow_dict *dict;
@@ -18,66 +19,14 @@ struct corpus {
 	char bytes[FLOWS][MESSAGE_BYTES];
 };
 
-/* Pods, labels and node as a Kubernetes cluster has them: about 600 bytes a flow. */
 static void fill(struct corpus *c)
 {
-	struct endpoint_id endpoints[ENDPOINTS];
-	const struct str labels[] = { STR("k8s:app=reviews"),
-				      STR("k8s:io.cilium.k8s.policy.cluster=default"),
-				      STR("k8s:io.kubernetes.pod.namespace=kube-system") };
-	const struct workload workload = { STR("reviews"), STR("Deployment") };
-	const struct node node = { .name = STR("edge/worker-1"),
-				   .emitter_name = STR("Tycho"),
-				   .emitter_version = STR("0.1.0") };
-	struct node_id node_id = flow_dict_node(c->dict, &node);
+	const struct pod_flows pods = pod_flows_named(c->dict);
 
-	for (uint32_t i = 0; i < ENDPOINTS; i++) {
-		char pod[32];
-		(void)snprintf(pod, sizeof pod, "reviews-78ndv-%u", i);
-		endpoints[i] = flow_dict_endpoint(
-			c->dict, &(struct endpoint){ .id = i,
-						     .identity = 20000 + i,
-						     .cluster = STR("default"),
-						     .namespace_ = STR("shop"),
-						     .pod = str_of(pod),
-						     .labels = labels,
-						     .label_count = ARRAY_LEN(labels),
-						     .workloads = &workload,
-						     .workload_count = 1 });
-	}
 	for (uint32_t i = 0; i < FLOWS; i++) {
-		struct flow *f = &c->made[i];
-		*f = (struct flow){
-			.seq = 1000 + i,
-			.time.v = 1709632000 * NS_PER_S + i * 7919,
-			.uuid = { 0x13112375fccc4a98 + i, 0x85303e89644c4b05 },
-			.bits = FLOW_HAS_TIME | FLOW_HAS_UUID | FLOW_HAS_ETHERNET | FLOW_HAS_IP |
-				FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_TCP_FLAGS |
-				FLOW_HAS_EVENT_TYPE | FLOW_HAS_IFACE,
-			.verdict = 1,
-			.type = 1,
-			.l4 = FLOW_L4_TCP,
-			.ip_version = 1,
-			.is_reply = FLOW_REPLY_FALSE,
-			.direction = 1,
-			.src_port = (uint16_t)(30000 + i),
-			.dst_port = 8080,
-			.tcp_flags = FLOW_TCP_SYN | FLOW_TCP_ACK,
-			.trace_point = 101,
-			.trace_reason = 1,
-			.event_type = 4,
-			.src_ep = endpoints[i % ENDPOINTS],
-			.dst_ep = endpoints[i * 7 % ENDPOINTS],
-			.node = node_id,
-			.ifindex = 12,
-			.ifname = "lxc1234",
-			.packets = 3,
-			.bytes = 4500,
-		};
-		ip_from_v4(f->src_ip, (uint8_t[]){ 10, 9, 2, (uint8_t)i });
-		ip_from_v4(f->dst_ip, (uint8_t[]){ 10, 14, 0, (uint8_t)(i >> 2) });
 		struct buf b = buf_fixed(c->bytes[i], MESSAGE_BYTES);
-		flow_encode(&b, f, c->dict);
+		c->made[i] = pod_flow(&pods, 1000 + i, i);
+		flow_encode(&b, &c->made[i], c->dict);
 		c->messages[i] = buf_str(&b);
 	}
 }
