@@ -2,7 +2,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +9,8 @@ import tempfile
 import time
 
 import wire
+from daemon import BIN, Daemon
 
-BUILD = os.environ.get('TYCHO_BUILD', os.path.join(wire.ROOT, 'build', 'dev'))
-BIN = os.path.join(BUILD, 'bin')
 SHARED = os.environ.get('TYCHO_SHARED', os.path.join(os.path.dirname(wire.ROOT), 'shared'))
 GOLDEN = os.path.join(SHARED, 'golden')
 
@@ -52,15 +50,15 @@ def own_sockets():
     return n
 
 
-class Observer:
+class Observer(Daemon):
     """with Observer(path=…) or Observer(lines=[…]) as ob: serving while the block runs.
 
-    lines=None, path=None: the test writes lines itself, with feed(). What the program says on standard error is in
-    log(); leaving the block demands exit code 0 unless the test has stopped it.
+    lines=None, path=None: the test writes lines itself, with feed().
     """
+    program = 'tycho-observer'
 
     def __init__(self, *options, path=None, lines=None, keep_time=True, listen=None, env=None):
-        self.folder = tempfile.mkdtemp(prefix='tycho-api-')
+        super().__init__()
         self.socket = 'unix://' + os.path.join(self.folder, 's.sock')
         self.options, self.env = list(options), env or {}
         if lines is not None:
@@ -71,60 +69,21 @@ class Observer:
         self.listen = listen if listen is not None else ['127.0.0.1:0', self.socket]
         if keep_time:
             self.options.append('--replay-keep-time')
-        self.process = None
-        self.addresses = []
+
+    @property
+    def stdin(self):
+        return subprocess.PIPE if self.path is None else subprocess.DEVNULL
 
     def argv(self):
-        words = [os.path.join(BIN, 'tycho-observer'), '--no-bpf', '--replay', self.path or '-', '--node-name', 'n0',
-                 '--state-dir', os.path.join(self.folder, 'state')]
+        words = super().argv() + ['--no-bpf', '--replay', self.path or '-', '--node-name', 'n0',
+                                  '--state-dir', os.path.join(self.folder, 'state')]
         for address in self.listen:
             words += ['--listen', address]
         return words + self.options
 
-    def __enter__(self):
-        r, w = os.pipe()
-        with open(os.path.join(self.folder, 'log'), 'ab') as err:
-            self.process = subprocess.Popen(
-                self.argv() + ['--ready-fd', str(w)], pass_fds=(w,), stderr=err, env=dict(os.environ, **self.env),
-                stdin=subprocess.PIPE if self.path is None else subprocess.DEVNULL)
-        os.close(w)
-        with os.fdopen(r) as ready:
-            line = ready.readline()
-        if not line.startswith('ready '):
-            self.process.wait(20)
-            raise RuntimeError('the observer did not start: ' + self.log())
-        self.addresses = line.split()[1:]
-        return self
-
-    def __exit__(self, kind, *exc):
-        try:
-            if self.process.poll() is None:
-                code = self.stop()
-                if kind is None and code != 0:
-                    raise AssertionError('exit %d: %s' % (code, self.log()))
-        finally:
-            if self.process.stdin:
-                with contextlib.suppress(BrokenPipeError):
-                    self.process.stdin.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    @property
-    def pid(self):
-        return self.process.pid
-
     @property
     def tcp(self):
         return self.addresses[0]
-
-    def stop(self, sig=signal.SIGTERM, timeout=20):
-        """Ends the process; its exit code."""
-        self.process.send_signal(sig)
-        try:
-            return self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError('the observer did not stop: ' + self.log())
 
     def restart(self, path=None, sig=signal.SIGTERM):
         """Ends it and starts it again on the same state; path: what it then replays, None: what feed() gives."""
@@ -137,10 +96,6 @@ class Observer:
     def feed(self, lines):
         self.process.stdin.write(''.join(x + '\n' for x in lines).encode())
         self.process.stdin.flush()
-
-    def log(self):
-        with open(os.path.join(self.folder, 'log'), errors='replace') as f:
-            return f.read()
 
     def client(self, **kw):
         return wire.Client(self.tcp, **kw)

@@ -33,21 +33,6 @@ def metrics_address(program):
     return 'http://' + next(a for a in program.addresses if a.startswith('metrics='))[len('metrics='):]
 
 
-class MeteredRelay(Relay):
-    """Keeps the whole of the ready line."""
-
-    def __enter__(self):
-        r, w = os.pipe()
-        with open(os.path.join(self.folder, 'log'), 'ab') as err:
-            self.process = subprocess.Popen(self.argv + ['--ready-fd', str(w)], pass_fds=(w,), stderr=err)
-        os.close(w)
-        with os.fdopen(r) as ready:
-            words = ready.readline().split()
-        assert words[:1] == ['ready'], self.log()
-        self.address, self.addresses = words[1], words[1:]
-        return self
-
-
 def observer(*options, **kw):
     return Observer('--metrics-listen', '127.0.0.1:0', *options, **kw)
 
@@ -77,7 +62,7 @@ def full():
     lines = golden_lines()
     with contextlib.ExitStack() as stack:
         ob = stack.enter_context(observer('--metrics', USUAL, lines=lines))
-        relay = stack.enter_context(MeteredRelay('--metrics-listen', '127.0.0.1:0', peers=['n0=' + ob.tcp]))
+        relay = stack.enter_context(Relay('--metrics-listen', '127.0.0.1:0', peers=['n0=' + ob.tcp]))
         relay.wait_states(n0=1)
         wait_counted(ob, len(lines))
         yield ob, relay
@@ -130,7 +115,7 @@ def test_probes_say_ok_and_a_relay_without_peers_is_not_ready():
     with observer(lines=[flow(1)]) as ob:
         for path in ('/healthz', '/readyz'):
             assert fetch(metrics_address(ob) + path)[::2] == (200, b'ok\n')
-    with MeteredRelay('--metrics-listen', '127.0.0.1:0', peers=['n=127.0.0.1:1']) as relay:
+    with Relay('--metrics-listen', '127.0.0.1:0', peers=['n=127.0.0.1:1']) as relay:
         relay.wait_states(n=2)
         assert fetch(metrics_address(relay) + '/readyz')[::2] == (503, b'no peer is available\n')
         assert fetch(metrics_address(relay) + '/healthz')[0] == 200

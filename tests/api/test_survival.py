@@ -173,7 +173,7 @@ def test_a_stuck_stream_does_not_delay_the_end():
         request = wire.GetFlowsRequest(number=wire.ALL, follow=True).SerializeToString()
         with half_http2.Stuck(ob.tcp, '/observer.Observer/GetFlows', request, window_bytes=10) as stuck:
             next(frame for frame in stuck.frames() if frame[0] == half_http2.DATA)
-            assert ob.stop(timeout=10) == 0
+            assert ob.stop() == 0
 
 
 # --- one address, one observer ------------------------------------------------------------------------------------

@@ -3,10 +3,7 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 from concurrent import futures
@@ -14,7 +11,8 @@ from concurrent import futures
 import grpc
 
 import wire
-from observer import BIN, Observer, flow
+from daemon import Daemon
+from observer import Observer, flow
 
 CONNECTED, UNAVAILABLE, GONE, ERROR = 1, 2, 3, 4  # relay.NodeState
 
@@ -75,48 +73,23 @@ def cluster(*options, drain='1s', **lines):
         yield relay, nodes
 
 
-class Relay:
+class Relay(Daemon):
+    """listen: set to address before it is started again, it comes back where it was."""
+    program = 'tycho-relay'
+
     def __init__(self, *options, peers=(), listen='127.0.0.1:0'):
-        self.folder = tempfile.mkdtemp(prefix='tycho-relay-')
-        self.argv = [os.path.join(BIN, 'tycho-relay'), '--node-name', 'the-relay', '--listen', listen, *options]
-        for p in peers:
-            self.argv += ['--peer', p]
-        self.process, self.address = None, None
+        super().__init__()
+        self.options, self.peers, self.listen = options, peers, listen
 
-    def __enter__(self):
-        r, w = os.pipe()
-        with open(os.path.join(self.folder, 'log'), 'ab') as err:
-            self.process = subprocess.Popen(self.argv + ['--ready-fd', str(w)], pass_fds=(w,), stderr=err)
-        os.close(w)
-        with os.fdopen(r) as ready:
-            line = ready.readline()
-        if not line.startswith('ready '):
-            self.process.wait(20)
-            raise RuntimeError('the relay did not start: ' + self.log())
-        self.address = line.split()[1]
-        return self
+    def argv(self):
+        words = super().argv() + ['--node-name', 'the-relay', '--listen', self.listen, *self.options]
+        for p in self.peers:
+            words += ['--peer', p]
+        return words
 
-    def __exit__(self, kind, *exc):
-        try:
-            if self.process.poll() is None:
-                code = self.stop()
-                if kind is None and code != 0:
-                    raise AssertionError('exit %d: %s' % (code, self.log()))
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def stop(self, sig=signal.SIGTERM, timeout=20):
-        self.process.send_signal(sig)
-        try:
-            return self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError('the relay did not stop: ' + self.log())
-
-    def log(self):
-        with open(os.path.join(self.folder, 'log'), errors='replace') as f:
-            return f.read()
+    @property
+    def address(self):
+        return self.addresses[0]
 
     def client(self, **kw):
         return wire.Client(self.address, **kw)

@@ -6,18 +6,13 @@ import functools
 import hashlib
 import json
 import os
-import shutil
-import signal
 import socket
 import ssl
 import struct
-import subprocess
-import tempfile
 import time
 
-from observer import BIN
+from daemon import LONG_S, Daemon
 
-LONG_S = 30  # nothing here takes so long: who waits for longer has failed
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 _WAITING, _STARTED = [], {}
@@ -36,49 +31,28 @@ def side_by_side(test):
     return wait
 
 
-class Ui:
+class Ui(Daemon):
     """with Ui(server, '--option', …) as ui: serving while the block runs."""
+    program = 'tycho-ui'
 
     def __init__(self, server, *options):
-        self.folder = tempfile.mkdtemp(prefix='tycho-ui-')
-        self.argv = [os.path.join(BIN, 'tycho-ui'), '--server', server, '--listen', '127.0.0.1:0', *options]
-        self.server, self.process, self.url = server, None, None
+        super().__init__()
+        self.server, self.options = server, options
 
-    def __enter__(self):
-        r, w = os.pipe()
-        with open(os.path.join(self.folder, 'log'), 'ab') as err:
-            self.process = subprocess.Popen(self.argv + ['--ready-fd', str(w)], pass_fds=(w,), stderr=err)
-        os.close(w)
-        with os.fdopen(r) as ready:
-            line = ready.readline()
-        if not line.startswith('ready '):
-            self.process.wait(LONG_S)
-            raise RuntimeError('tycho-ui did not start: ' + self.log())
-        self.url = line.split()[1]
-        self.is_tls, self.host = self.url.startswith('https'), self.url.split('//')[1]
-        return self
+    def argv(self):
+        return super().argv() + ['--server', self.server, '--listen', '127.0.0.1:0', *self.options]
 
-    def __exit__(self, kind, *exc):
-        try:
-            if self.process.poll() is None:
-                code = self.stop()
-                if kind is None and code != 0:
-                    raise AssertionError('exit %d: %s' % (code, self.log()))
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+    @property
+    def url(self):
+        return self.addresses[0]
 
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(LONG_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError('tycho-ui did not stop: ' + self.log())
+    @property
+    def host(self):
+        return self.url.split('//')[1]
 
-    def log(self):
-        with open(os.path.join(self.folder, 'log'), errors='replace') as f:
-            return f.read()
+    @property
+    def is_tls(self):
+        return self.url.startswith('https')
 
     def wait_log(self, words):
         end = time.monotonic() + LONG_S

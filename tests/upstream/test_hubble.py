@@ -164,7 +164,7 @@ def test_a_ring_that_went_on_without_us_leaves_a_gap():
             ob.wait_agent_event('hubble-lost')
             up.feed(flow(i) for i in range(1, 41))
             up.wait_seen(41)
-            relay.argv[relay.argv.index('--listen') + 1] = relay.address
+            relay.listen = relay.address
             with relay:
                 got = ob.wait_uuids(16)
                 assert got[0] == 'flow-0' and got[1:] == ['flow-%d' % i for i in range(26, 41)]
@@ -184,7 +184,7 @@ def test_nodes_behind_a_relay_are_resumed_each_where_it_stopped():
         ob.wait_agent_event('hubble-lost')
         a.feed(of('a', i) for i in range(100, 150))
         b.feed(of('b', i) for i in range(40, 80))
-        relay.argv[relay.argv.index('--listen') + 1] = relay.address
+        relay.listen = relay.address
         stack.enter_context(relay)
         got = ob.wait_uuids(230)
         assert [u for u in got if u[0] == 'a'] == ['a-%d' % i for i in range(150)]

@@ -1,0 +1,75 @@
+"""One of our servers as a process of its own, in a folder that goes with it."""
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+import wire
+
+BUILD = os.environ.get('TYCHO_BUILD', os.path.join(wire.ROOT, 'build', 'dev'))
+BIN = os.path.join(BUILD, 'bin')
+LONG_S = 30  # nothing here takes so long: what does has failed
+
+
+class Daemon:
+    """with Daemon() as d: serving while the block runs. Leaving it demands exit code 0, unless the test has stopped it.
+
+    A class says what it starts (program, argv()); what the program says on standard error is in log(), and the words
+    of its ready line in addresses.
+    """
+    program = None
+    env = {}
+    stdin = subprocess.DEVNULL
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix=self.program + '-')
+        self.process, self.addresses = None, []
+
+    def argv(self):
+        return [os.path.join(BIN, self.program)]
+
+    def __enter__(self):
+        r, w = os.pipe()
+        with open(os.path.join(self.folder, 'log'), 'ab') as err:
+            self.process = subprocess.Popen(self.argv() + ['--ready-fd', str(w)], pass_fds=(w,), stderr=err,
+                                            env=dict(os.environ, **self.env), stdin=self.stdin)
+        os.close(w)
+        with os.fdopen(r) as ready:
+            line = ready.readline()
+        if not line.startswith('ready '):
+            self.process.wait(LONG_S)
+            raise RuntimeError('%s did not start: %s' % (self.program, self.log()))
+        self.addresses = line.split()[1:]
+        return self
+
+    def __exit__(self, kind, *exc):
+        try:
+            if self.process.poll() is None:
+                code = self.stop()
+                if kind is None and code != 0:
+                    raise AssertionError('exit %d: %s' % (code, self.log()))
+        finally:
+            if self.process.stdin:
+                with contextlib.suppress(BrokenPipeError):
+                    self.process.stdin.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stop(self, sig=signal.SIGTERM):
+        """Ends the process; its exit code."""
+        self.process.send_signal(sig)
+        try:
+            return self.process.wait(LONG_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError('%s did not stop: %s' % (self.program, self.log()))
+
+    def log(self):
+        with open(os.path.join(self.folder, 'log'), errors='replace') as f:
+            return f.read()
