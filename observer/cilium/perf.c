@@ -126,12 +126,14 @@ static bool read_online(const char *path, uint8_t online[PERF_CPUS_MAX])
 /* What a CPU that goes has left is handed over before its ring is closed. */
 static void take_all_of(struct perf *p, struct raw_sink *sink, uint32_t cpu);
 
-/* Rings for the CPUs that are there. An error is that of the first CPU that did not get one. */
-static enum err_code fit_cpus(struct perf *p, struct raw_sink *sink, struct err *e)
+/* Rings for the CPUs that are there; *@ret_opened of them are new. An error is that of the first
+ * CPU that did not get one. */
+static enum err_code fit_cpus(struct perf *p, struct raw_sink *sink, uint32_t *ret_opened,
+			      struct err *e)
 {
 	uint8_t online[PERF_CPUS_MAX] = { 0 };
 	enum err_code code = ERR_OK;
-	uint32_t cpus = 0;
+	uint32_t cpus = 0, opened = 0;
 
 	if (!read_online(p->online_path, online))
 		return err_set(e, ERR_IO, "'%.100s' does not list the CPUs", p->online_path);
@@ -139,19 +141,24 @@ static enum err_code fit_cpus(struct perf *p, struct raw_sink *sink, struct err 
 	for (uint32_t cpu = 0; cpu < PERF_CPUS_MAX; cpu++) {
 		bool wanted = online[cpu] && cpu < p->map_entries;
 		struct err other;
-		if (p->rings[cpu] && !wanted) {
+		/* one that was away and is back is on the list, but its ring is dead */
+		if (p->rings[cpu] && (!wanted || !perf_ring_is_live(p->rings[cpu]))) {
 			take_all_of(p, sink, cpu);
 			close_ring(p, cpu);
 		}
-		if (!p->rings[cpu] && wanted &&
-		    open_ring(p, cpu, code == ERR_OK ? e : &other) != ERR_OK && code == ERR_OK)
-			code = e->code;
+		if (!p->rings[cpu] && wanted) {
+			if (open_ring(p, cpu, code == ERR_OK ? e : &other) == ERR_OK)
+				opened++;
+			else if (code == ERR_OK)
+				code = e->code;
+		}
 		if (p->rings[cpu]) {
 			cpus++;
 			p->cpu_end = cpu + 1;
 		}
 	}
 	atomic_store_explicit(&p->cpus, cpus, memory_order_relaxed);
+	*ret_opened = opened;
 	return code;
 }
 
@@ -205,6 +212,7 @@ static enum err_code open_map(struct perf *p, struct raw_sink *sink, struct err 
 {
 	uint64_t inode = inode_of(p->path);
 	struct bpf_map_info info;
+	uint32_t opened;
 	int fd;
 
 	enum err_code code = get_map(p, &fd, &info, e);
@@ -222,7 +230,7 @@ static enum err_code open_map(struct perf *p, struct raw_sink *sink, struct err 
 	p->map_fd = fd;
 	p->map_id = info.id;
 	p->map_entries = info.max_entries;
-	code = fit_cpus(p, sink, e);
+	code = fit_cpus(p, sink, &opened, e);
 	if (code != ERR_OK) {
 		close_map(p);
 		return code;
@@ -266,12 +274,28 @@ static enum err_code take_slots(const struct perf *p, struct err *e)
 	return ERR_OK;
 }
 
-/* Is it still the same map; are the CPUs the same? */
+/* Are the CPUs the same? What one wrote before its ring was there is lost, and nobody counts it:
+ * @last is when they were looked at before. */
+static void look_at_cpus(struct perf *p, struct raw_sink *sink, struct wall_ns last)
+{
+	struct err e = { 0 };
+	uint32_t opened = 0;
+
+	if (fit_cpus(p, sink, &opened, &e) != ERR_OK || take_slots(p, &e) != ERR_OK)
+		note_away(p, sink, e.msg);
+	else
+		p->told_away = false;
+	if (opened)
+		notice_gap(sink, last, p->heard_at);
+}
+
+/* Is it still the same map, and on the same CPUs? */
 static void look(struct perf *p, struct raw_sink *sink, struct mono_ns now)
 {
 	struct err e = { 0 };
 	uint64_t opens = atomic_load_explicit(&p->opens, memory_order_relaxed);
 	uint64_t inode = inode_of(p->path);
+	const struct wall_ns last = p->heard_at;
 
 	p->looked_at = now;
 	if (p->map_fd >= 0)
@@ -282,8 +306,8 @@ static void look(struct perf *p, struct raw_sink *sink, struct mono_ns now)
 			note_away(p, sink, e.msg);
 		else if (opens != atomic_load_explicit(&p->opens, memory_order_relaxed))
 			note_open(p, sink);
-	} else if (fit_cpus(p, sink, &e) != ERR_OK || take_slots(p, &e) != ERR_OK) {
-		note_away(p, sink, e.msg);
+	} else {
+		look_at_cpus(p, sink, last);
 	}
 }
 

@@ -14,7 +14,9 @@
  *          others: what the agent took back stays the agent's.
  * Changes  looked for every PERF_LOOK_MS: another map under the path (the agent was restarted and
  *          pinned it anew) is opened in place of the old one, with a gap told in between; CPUs that
- *          come and go get and lose their buffers. A map that is not there is waited for.
+ *          come and go get and lose their buffers, with a gap told up to a new one. A CPU that went
+ *          and came within one look is known by its buffer, which the kernel has let go of. A map
+ *          that is not there is waited for.
  * Time     each sample has the kernel's stamp; samples of all CPUs are handed over in its order,
  *          within one drain. Below the kernel's watermark they wait PERF_TICK_MS at most.
  * Loss     counted by the kernel per CPU, told with the CPU.

@@ -13,6 +13,7 @@ struct perf_ring {
 	size_t page_bytes, data_bytes; /* data_bytes: power of two */
 	struct perf_event_mmap_page *page;
 	const uint8_t *data;
+	uint64_t running_ns;        /* how long the event had been on its CPU when last asked */
 	uint64_t head, tail;        /* head as last looked at; tail where we are */
 	struct mono_ns last;        /* time of the last record that had one */
 	char whole[UINT16_MAX + 1]; /* a record that runs over the end of the ring, in one piece */
@@ -25,6 +26,7 @@ static int open_event(int cpu)
 		.size = sizeof attr,
 		.config = PERF_COUNT_SW_BPF_OUTPUT,
 		.sample_type = PERF_SAMPLE_RAW | PERF_SAMPLE_TIME,
+		.read_format = PERF_FORMAT_TOTAL_TIME_RUNNING,
 		.sample_period = 1,
 		.watermark = 1,
 		.wakeup_watermark = PERF_RING_WAKE_BYTES,
@@ -78,6 +80,19 @@ int perf_ring_fd(const struct perf_ring *r)
 int perf_ring_cpu(const struct perf_ring *r)
 {
 	return r->cpu;
+}
+
+bool perf_ring_is_live(struct perf_ring *r)
+{
+	struct {
+		uint64_t count, running_ns;
+	} now;
+	bool is_live =
+		read(r->fd, &now, sizeof now) == sizeof now && now.running_ns != r->running_ns;
+
+	if (is_live)
+		r->running_ns = now.running_ns;
+	return is_live;
 }
 
 void perf_ring_look(struct perf_ring *r)

@@ -29,6 +29,11 @@ AUTO_DEFINE(struct perf_ring, perf_ring_free);
 int perf_ring_fd(const struct perf_ring *r);
 int perf_ring_cpu(const struct perf_ring *r);
 
+/* False: nothing was counted there since the last call, so the kernel has let go of it. It does so
+ * when the CPU is taken away, and does not take it up again when the CPU is back. What is in the
+ * ring can still be read. A system call. */
+bool perf_ring_is_live(struct perf_ring *r);
+
 /* One record: a sample, or how many were lost. */
 struct perf_record {
 	struct mono_ns time;

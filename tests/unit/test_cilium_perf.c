@@ -1,10 +1,14 @@
 /* observer/cilium: Cilium's perf event array, written by a BPF program in a real kernel. */
 #include <bpf/bpf.h>
+#include <dirent.h>
 #include <errno.h>
+#include <linux/perf_event.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/sysinfo.h>
 
 #include <cmocka.h>
@@ -413,12 +417,56 @@ static void cpus_that_come_and_go_get_and_lose_their_buffers(void **state)
 	write_text(online, "0,5000\n");
 	drain_until_cpus(s, &t, 1);
 	assert_int_equal(t.count, 1); /* what the CPU left behind */
+	assert_int_equal(t.gaps, 1);  /* until it had a buffer */
 	assert_int_equal(t.samples[0].cpu, 1);
 	/* the slot keeps an event that nobody reads: it is not ours to empty by hand */
 	assert_true(perf_emit(&em, 1, number(3, tmp), 1) < 0);
 	assert_int_equal(perf_emit(&em, 0, number(4, tmp), 1), 0);
 	drain_until(s, &t, 2);
 	(void)unlink(online);
+}
+
+/* What the kernel does to a perf event whose CPU is taken away: it stops counting for good. */
+static void stop_events_of_this_process(void)
+{
+	DIR *fds = opendir("/proc/self/fd");
+	char link[64];
+	int stopped = 0;
+
+	assert_non_null(fds);
+	for (struct dirent *d; (d = readdir(fds));) {
+		ssize_t n = readlinkat(dirfd(fds), d->d_name, link, sizeof link - 1);
+		if (n <= 0)
+			continue;
+		link[n] = 0;
+		if (strcmp(link, "anon_inode:[perf_event]") == 0) {
+			assert_int_equal(ioctl(atoi(d->d_name), PERF_EVENT_IOC_DISABLE, 0), 0);
+			stopped++;
+		}
+	}
+	(void)closedir(fds);
+	assert_int_equal(stopped, get_nprocs());
+}
+
+static void a_buffer_that_the_kernel_let_go_of_is_opened_anew_with_a_gap(void **state)
+{
+	(void)state;
+	AUTO_EMITTER em = perf_emitter_open();
+	AUTO_TAKEN t = TAKEN;
+	AUTO(source_free) struct source *s = open_source(&em, NULL);
+	char tmp[100];
+
+	drain_until_opened(s, &t, 1);
+	assert_int_equal(perf_emit(&em, 0, number(1, tmp), 1), 0);
+	stop_events_of_this_process();
+	assert_true(perf_emit(&em, 0, number(2, tmp), 1) < 0);
+	while (!t.gaps)
+		(void)drain_some(s, &t, 64);
+	assert_int_equal(t.count, 1); /* what it held before */
+	assert_int_equal(perf_emit(&em, 0, number(3, tmp), 1), 0);
+	drain_until(s, &t, 2);
+	assert_int_equal(t.gaps, 1);
+	assert_int_equal(t.connected, 1);
 }
 
 static void what_is_pinned_must_be_a_perf_event_array(void **state)
@@ -454,6 +502,7 @@ int main(void)
 		cmocka_unit_test(a_source_that_ends_empties_its_own_slots_only),
 		cmocka_unit_test(slots_that_an_agent_took_back_are_taken_again),
 		cmocka_unit_test(cpus_that_come_and_go_get_and_lose_their_buffers),
+		cmocka_unit_test(a_buffer_that_the_kernel_let_go_of_is_opened_anew_with_a_gap),
 		cmocka_unit_test(what_is_pinned_must_be_a_perf_event_array),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
