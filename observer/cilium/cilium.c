@@ -103,6 +103,25 @@ static void learn_release(struct cilium *c, const struct cilium_layout *l)
 		c->release = l->version >= 2 ? CILIUM_RELEASE_1_19 : CILIUM_RELEASE_1_18;
 }
 
+/* And so does the length of a policy verdict: fixed part, captured packet, at most 7 bytes of
+ * padding (reference 1). A length that fits neither layout tells nothing. */
+static void learn_from_length(struct cilium *c, struct str sample)
+{
+	enum { CAPTURED_AT = 12, OLD_BYTES = 32, NEW_BYTES = 40, END_BYTES = 48 };
+	uint16_t captured;
+
+	if (c->config.release != CILIUM_RELEASE_AUTO || sample.len < OLD_BYTES ||
+	    sample.p[0] != CILIUM_POLICY_VERDICT)
+		return;
+	memcpy(&captured, sample.p + CAPTURED_AT, sizeof captured);
+	/* wraps round where less than the packet is there: that fits neither */
+	size_t fixed = sample.len - captured;
+	if (fixed >= OLD_BYTES && fixed < NEW_BYTES)
+		c->release = CILIUM_RELEASE_1_18;
+	else if (fixed >= NEW_BYTES && fixed < END_BYTES)
+		c->release = CILIUM_RELEASE_1_19;
+}
+
 static uint8_t u8(const struct event *ev, enum cilium_field field)
 {
 	return cilium_u8(ev->layout, ev->p, field);
@@ -163,7 +182,7 @@ static enum tunnel_protocol overlay_of(uint8_t flags)
 /* The address before translation, as 16 bytes; false if the message has none. */
 static bool original_ip(const struct event *ev, uint8_t ret[16])
 {
-	static const uint8_t none[16];
+	static const uint8_t none[16], none_v4[16] = { [10] = 0xff, [11] = 0xff };
 	const uint8_t *ip = ev->p + ev->layout->at[CILIUM_ORIG_IP];
 
 	if (!ev->layout->at[CILIUM_ORIG_IP])
@@ -172,7 +191,7 @@ static bool original_ip(const struct event *ev, uint8_t ret[16])
 		memcpy(ret, ip, 16);
 	else
 		ip_from_v4(ret, ip);
-	return memcmp(ip, none, u8(ev, CILIUM_FLAGS) & FLAG_IPV6 ? 16 : 4) != 0;
+	return memcmp(ret, none, 16) != 0 && memcmp(ret, none_v4, 16) != 0;
 }
 
 /* --- message types ------------------------------------------------------------------------ */
@@ -244,7 +263,7 @@ static bool read_policy_verdict(struct event *ev)
 						       : FLOW__VERDICT__FORWARDED;
 		f->is_reply = FLOW_REPLY_FALSE;
 	}
-	set_event_type(ev, 0);
+	set_event_type(ev, ev->subtype); /* the datapath writes 0 */
 	f->auth_type = u8(ev, CILIUM_AUTH_TYPE);
 	f->policy_match_type = flags >> VERDICT_MATCH_SHIFT & VERDICT_MATCH;
 	f->direction = ingress ? FLOW__TRAFFIC_DIRECTION__INGRESS : FLOW__TRAFFIC_DIRECTION__EGRESS;
@@ -458,6 +477,8 @@ static enum cilium_outcome datapath_event(struct cilium *c, const struct cilium_
 		[CILIUM_TRACE] = read_trace,
 		[CILIUM_POLICY_VERDICT] = read_policy_verdict,
 	};
+
+	learn_from_length(c, in->bytes);
 	const struct cilium_layout *l = cilium_layout_of(in->bytes, c->release);
 
 	if (!l)

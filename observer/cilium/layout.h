@@ -28,7 +28,8 @@ enum cilium_type {
 
 /* Which layouts the datapath writes where the version number does not tell. */
 enum cilium_release {
-	CILIUM_RELEASE_AUTO, /* 1.19 until a drop or a trace of an older one shows otherwise */
+	CILIUM_RELEASE_AUTO, /* 1.19 until a drop, a trace or a verdict of an older one shows
+				otherwise */
 	CILIUM_RELEASE_1_18, /* and before */
 	CILIUM_RELEASE_1_19,
 };

@@ -287,6 +287,76 @@ static void a_release_that_is_given_is_not_changed(void **state)
 	assert_int_equal(read_bytes(&r, verdict_1_18, 31, &f), CILIUM_REFUSED);
 }
 
+/* The fixed part, a captured packet, and what the kernel pads with. */
+static void the_length_of_a_verdict_tells_its_release(void **state)
+{
+	(void)state;
+	enum { CAPTURED = 34 };
+	static const size_t fixed[] = { 32, 40, 32 };
+	AUTO_READER r = reader_of(CILIUM_RELEASE_AUTO);
+	struct flow f;
+
+	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
+		uint8_t bytes[40 + CAPTURED + 7] = {
+			[0] = 5,
+			[12] = CAPTURED,
+			[14] = 1,
+		};
+		uint8_t *ip = bytes + fixed[i] + 14;
+		ip[-2] = 8; /* EtherType */
+		ip[0] = 0x45;
+		ip[3] = 20;
+		ip[12] = 10;
+		for (size_t padding = 0; padding < 8; padding++) {
+			size_t len = fixed[i] + CAPTURED + padding;
+			assert_int_equal(read_bytes(&r, bytes, len, &f), CILIUM_TAKEN);
+			assert_true(f.bits & FLOW_HAS_SRC_IP);
+			assert_int_equal(f.src_ip[12], 10);
+		}
+	}
+	/* a length that fits neither tells nothing */
+	assert_int_equal(read_bytes(&r, verdict_1_18, sizeof verdict_1_18, &f), CILIUM_TAKEN);
+	assert_true(f.bits & FLOW_HAS_SRC_IP);
+}
+
+/* --- members ------------------------------------------------------------------------------ */
+
+/* Cilium's parser copies the byte; its datapath leaves it 0. */
+static void a_verdict_has_the_subtype_of_its_message(void **state)
+{
+	(void)state;
+	AUTO_READER r = reader_of(CILIUM_RELEASE_1_19);
+	const uint8_t verdict[40] = { [0] = 5, [1] = 9, [14] = 1 };
+	struct flow f;
+
+	assert_int_equal(read_bytes(&r, verdict, sizeof verdict, &f), CILIUM_TAKEN);
+	assert_int_equal(f.event_type, 5);
+	assert_int_equal(f.event_sub_type, 9);
+}
+
+/* Trace 2, IPv6, L3; from fd00::1 to fd00::2, nothing behind IPv6. "Not set" is what Go's
+ * net.IP.IsUnspecified says: 0.0.0.0 mapped into IPv6 as well as ::. */
+static void an_original_address_that_is_unspecified_is_none(void **state)
+{
+	(void)state;
+	AUTO_READER r = reader_of(CILIUM_RELEASE_1_19);
+	uint8_t trace[56 + 40] = {
+		[0] = 4,         [2] = 7,       [14] = 2,         [26] = 1,
+		[27] = 3,        [56] = 0x60,   [56 + 5] = 1,     [56 + 6] = 59,
+		[56 + 8] = 0xfd, [56 + 23] = 1, [56 + 24] = 0xfd, [56 + 39] = 2
+	};
+	struct flow f;
+
+	for (int i = 0; i < 3; i++) {
+		trace[32 + 10] = trace[32 + 11] = i >= 1 ? 0xff : 0;
+		trace[32 + 12] = i >= 2 ? 10 : 0;
+		assert_int_equal(read_bytes(&r, trace, sizeof trace, &f), CILIUM_TAKEN);
+		assert_int_equal((f.bits & FLOW_HAS_XLATED) != 0, i == 2);
+		assert_int_equal(f.direction, i == 2 ? FLOW__TRAFFIC_DIRECTION__EGRESS
+						     : FLOW__TRAFFIC_DIRECTION__INGRESS);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +370,9 @@ int main(void)
 		cmocka_unit_test(debug_texts_of_states_and_errors),
 		cmocka_unit_test(the_versions_of_other_events_tell_the_release),
 		cmocka_unit_test(a_release_that_is_given_is_not_changed),
+		cmocka_unit_test(the_length_of_a_verdict_tells_its_release),
+		cmocka_unit_test(a_verdict_has_the_subtype_of_its_message),
+		cmocka_unit_test(an_original_address_that_is_unspecified_is_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
