@@ -1,7 +1,6 @@
 #include "observer/name/dns_names.h"
 
 #include "base/pages.h"
-#include "flow/wire.h"
 
 struct entry {
 	uint8_t ip[16], client[16];
@@ -80,8 +79,7 @@ static bool is_of(const struct entry *en, const uint8_t ip[16])
 	return memcmp(en->ip, ip, 16) == 0;
 }
 
-/* The form in which names are kept; false: not one that we keep. */
-static bool tidy(struct str name, char out[DNS_NAME_BYTES], size_t *ret_len)
+bool dns_name_tidy(struct str name, char ret[DNS_NAME_BYTES], size_t *ret_len)
 {
 	if (str_has_suffix(name, STR(".")))
 		name.len--;
@@ -91,10 +89,24 @@ static bool tidy(struct str name, char out[DNS_NAME_BYTES], size_t *ret_len)
 		char c = name.p[i];
 		if ((unsigned char)c <= ' ' || c == 0x7f)
 			return false;
-		out[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+		ret[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 	}
 	*ret_len = name.len;
 	return true;
+}
+
+int dns_name_cmp(struct str a, struct str b)
+{
+	size_t n = a.len < b.len ? a.len : b.len;
+	int order = memcmp(a.p, b.p, n);
+
+	if (order || a.len == b.len)
+		return order;
+	/* the shorter one's dot against what the longer one has there: of two dots the shorter
+	 * one's is its end */
+	order = '.' - (unsigned char)(a.len < b.len ? b : a).p[n];
+	order = order ? order : -1;
+	return a.len < b.len ? order : -order;
 }
 
 static void unlink_entry(struct dns_names *d, uint32_t index)
@@ -149,7 +161,7 @@ static void link_entry(struct dns_names *d, uint32_t index)
 	while (*at) {
 		const struct entry *other = &d->entries[*at - 1];
 		int order = memcmp(other->ip, en->ip, 16);
-		if (order > 0 || (order == 0 && str_cmp(name_of(other), name_of(en)) >= 0))
+		if (order > 0 || (order == 0 && dns_name_cmp(name_of(other), name_of(en)) >= 0))
 			break;
 		at = &d->entries[*at - 1].next;
 	}
@@ -163,7 +175,7 @@ void dns_names_learn(struct dns_names *d, struct dns_client client, const uint8_
 	char text[DNS_NAME_BYTES];
 	size_t len;
 
-	if (!tidy(name, text, &len))
+	if (!dns_name_tidy(name, text, &len))
 		return;
 	if (ttl_s > DNS_TTL_MAX_S)
 		ttl_s = DNS_TTL_MAX_S;
@@ -190,10 +202,9 @@ static bool was_told(const struct entry *en, struct dns_client client)
 	       memcmp(en->client, client.ip, 16) == 0;
 }
 
-size_t dns_names_put(struct dns_names *d, const uint8_t ip[16], struct dns_client client,
-		     bool anyones, struct wall_ns now, uint32_t field, struct buf *out)
+size_t dns_names_find(struct dns_names *d, const uint8_t ip[16], struct dns_client client,
+		      bool anyones, struct wall_ns now, struct str ret[DNS_NAMES_PER_ADDRESS])
 {
-	struct str last = { 0 };
 	size_t n = 0;
 
 	for (uint32_t at = *bucket_of(d, ip); at; at = d->entries[at - 1].next) {
@@ -202,11 +213,9 @@ size_t dns_names_put(struct dns_names *d, const uint8_t ip[16], struct dns_clien
 			continue;
 		if (!en->used)
 			en->used = true;
-		if (n && str_eq(last, name_of(en)))
+		if (n && str_eq(ret[n - 1], name_of(en)))
 			continue; /* told to several */
-		last = name_of(en);
-		wire_put_str(out, field, last);
-		n++;
+		ret[n++] = name_of(en);
 	}
 	return n;
 }

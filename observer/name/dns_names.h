@@ -40,15 +40,23 @@ struct dns_client {
 	struct endpoint_id ep;
 };
 
-/* @name with or without the last dot; kept in lower case. Names that are empty, too long, or no
- * printable UTF-8 are ignored. */
+/* The form in which names are kept: without the last dot, in lower case. False: not one that is
+ * kept, for it is empty, too long, or no printable UTF-8. */
+bool dns_name_tidy(struct str name, char ret[DNS_NAME_BYTES], size_t *ret_len);
+/* The order in which names are shown, as memcmp: that of Cilium, which sorts them with their last
+ * dots. */
+int dns_name_cmp(struct str a, struct str b);
+
+/* @name with or without the last dot; kept in lower case. What is no name (dns_name_tidy) is
+ * ignored. */
 void dns_names_learn(struct dns_names *d, struct dns_client client, const uint8_t ip[16],
 		     struct str name, uint32_t ttl_s, struct wall_ns now);
-/* Appends the names of @ip as LEN fields @field to @out, in byte order, each once: those that
- * @client (by address or endpoint) was told, or, if @anyones, all. @now 0: whatever their age.
- * @return how many. */
-size_t dns_names_put(struct dns_names *d, const uint8_t ip[16], struct dns_client client,
-		     bool anyones, struct wall_ns now, uint32_t field, struct buf *out);
+/* The names of @ip in order, each once: those that @client (by address or endpoint) was told, or,
+ * if
+ * @anyones, all. @now 0: whatever their age. @return how many; borrowed until the next that is
+ * learned. */
+size_t dns_names_find(struct dns_names *d, const uint8_t ip[16], struct dns_client client,
+		      bool anyones, struct wall_ns now, struct str ret[DNS_NAMES_PER_ADDRESS]);
 /* Entries in use. */
 size_t dns_names_count(const struct dns_names *d);
 

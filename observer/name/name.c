@@ -5,7 +5,9 @@
 #include "base/buf.h"
 #include "base/pages.h"
 #include "config.h"
+#include "flow/wire.h"
 #include "observer/name/inside.h"
+#include "observer/name/told.h"
 
 enum {
 	IDENTITY_WORLD = 2,
@@ -192,28 +194,68 @@ static void put_services(const struct snapshot *s, struct flow *f)
 		f->bits |= FLOW_HAS_SVC;
 }
 
-/* Names of @ip, which is @who, in a flow with @peer at @peer_ip. */
-static size_t put_names_of(struct name_table *t, const uint8_t *ip, struct who who,
-			   const uint8_t *peer_ip, struct who peer, struct wall_ns now,
-			   uint32_t field, struct buf *ext)
+/* The other end of a flow, which may have been told a name. */
+struct peer {
+	struct who who;
+	const uint8_t *ip;
+	uint32_t local_id; /* Endpoint.ID of an endpoint of this node, else 0 */
+};
+
+/* Names of @ip: those that @peer was told, or, if @anyones, all that were learned. */
+static size_t put_names(struct name_table *t, const struct snapshot *s, const uint8_t *ip,
+			struct peer peer, bool anyones, struct wall_ns now, uint32_t field,
+			struct buf *ext)
+{
+	struct str learned[DNS_NAMES_PER_ADDRESS], told[TOLD_PER_ADDRESS];
+	size_t l = 0, o = 0, n = 0, learned_count = 0, told_count = 0;
+
+	if (dns_names_count(t->dns))
+		learned_count = dns_names_find(t->dns, ip, client_of(peer.who, peer.ip), anyones,
+					       now, learned);
+	if (peer.local_id)
+		told_count = told_find(snapshot_told(s), ip, peer.local_id, now, told);
+	for (; l < learned_count || o < told_count; n++) {
+		int order = l == learned_count ? 1
+			    : o == told_count  ? -1
+					       : dns_name_cmp(learned[l], told[o]);
+		wire_put_str(ext, field, order <= 0 ? learned[l] : told[o]);
+		l += order <= 0;
+		o += order >= 0;
+	}
+	return n;
+}
+
+/* Names of @ip, which is @who. Of an address of the world, those that anyone was told. */
+static size_t put_names_of(struct name_table *t, const struct snapshot *s, const uint8_t *ip,
+			   struct who who, struct peer peer, struct wall_ns now, uint32_t field,
+			   struct buf *ext)
 {
 	bool anyones = !(who.bits & WHO_CLAIMED);
 
-	if (!anyones && !is_here(peer))
+	if (!anyones && !is_here(peer.who))
 		return 0;
-	return dns_names_put(t->dns, ip, client_of(peer, peer_ip), anyones, now, field, ext);
+	if (peer.who.bits & WHO_LOCAL && snapshot_told(s)) {
+		const struct endpoint *ep = flow_dict_get_endpoint(t->dict, peer.who.ep);
+		peer.local_id = ep ? ep->id : 0;
+	}
+	return put_names(t, s, ip, peer, anyones, now, field, ext);
 }
 
-static void put_dns_names(struct name_table *t, struct flow *f, struct who src, struct who dst,
-			  struct buf *ext)
+static bool knows_names(const struct name_table *t, const struct snapshot *s)
+{
+	return dns_names_count(t->dns) || snapshot_told(s);
+}
+
+static void put_dns_names(struct name_table *t, const struct snapshot *s, struct flow *f,
+			  struct who src, struct who dst, struct buf *ext)
 {
 	struct wall_ns now = f->bits & FLOW_HAS_TIME ? f->time : (struct wall_ns){ 0 };
+	const struct peer source = { src, f->src_ip, 0 }, destination = { dst, f->dst_ip, 0 };
 
-	if (!dns_names_count(t->dns))
+	if (!knows_names(t, s))
 		return;
-	size_t n =
-		put_names_of(t, f->src_ip, src, f->dst_ip, dst, now, FIELD_SOURCE_NAMES, ext) +
-		put_names_of(t, f->dst_ip, dst, f->src_ip, src, now, FIELD_DESTINATION_NAMES, ext);
+	size_t n = put_names_of(t, s, f->src_ip, src, destination, now, FIELD_SOURCE_NAMES, ext);
+	n += put_names_of(t, s, f->dst_ip, dst, source, now, FIELD_DESTINATION_NAMES, ext);
 	if (n)
 		f->bits |= FLOW_HAS_NAMES;
 }
@@ -244,25 +286,23 @@ void name_flow(struct name_table *t, struct flow *f, struct buf *ext)
 	f->dst_ep = dst.ep;
 	put_services(s, f);
 	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
-		put_dns_names(t, f, src, dst, ext);
+		put_dns_names(t, s, f, src, dst, ext);
 	mark_namespaces(t, f);
 }
 
 /* Of an address of the world, too, only those that the peer, living here, was told. */
-static void put_told_names(struct name_table *t, struct flow *f, struct who src, struct who dst,
-			   struct buf *ext)
+static void put_told_names(struct name_table *t, const struct snapshot *s, struct flow *f,
+			   struct peer src, struct peer dst, struct buf *ext)
 {
 	struct wall_ns now = f->bits & FLOW_HAS_TIME ? f->time : (struct wall_ns){ 0 };
 	size_t n = 0;
 
-	if (!dns_names_count(t->dns))
+	if (!knows_names(t, s))
 		return;
-	if (is_here(dst))
-		n += dns_names_put(t->dns, f->src_ip, client_of(dst, f->dst_ip), false, now,
-				   FIELD_SOURCE_NAMES, ext);
-	if (is_here(src))
-		n += dns_names_put(t->dns, f->dst_ip, client_of(src, f->src_ip), false, now,
-				   FIELD_DESTINATION_NAMES, ext);
+	if (is_here(dst.who))
+		n += put_names(t, s, f->src_ip, dst, false, now, FIELD_SOURCE_NAMES, ext);
+	if (is_here(src.who))
+		n += put_names(t, s, f->dst_ip, src, false, now, FIELD_DESTINATION_NAMES, ext);
 	if (n)
 		f->bits |= FLOW_HAS_NAMES;
 }
@@ -286,26 +326,36 @@ uint32_t name_flow_said(struct name_table *t, struct flow *f, uint32_t src_ident
 	const struct said_side src_side =
 		said_endpoint(t->said, t->dict, s, t->at, src, src_identity);
 	f->src_ep = src_side.ep;
-	f->dst_ep = said_endpoint(t->said, t->dict, s, t->at, dst, dst_identity).ep;
+	const struct said_side dst_side =
+		said_endpoint(t->said, t->dict, s, t->at, dst, dst_identity);
+	f->dst_ep = dst_side.ep;
 	put_services(s, f);
 	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
-		put_told_names(t, f, src, dst, ext);
+		put_told_names(t, s, f, (struct peer){ src, f->src_ip, src_side.local_id },
+			       (struct peer){ dst, f->dst_ip, dst_side.local_id }, ext);
 	mark_namespaces(t, f);
 	return src_side.local_id;
+}
+
+/* The endpoint of this node with that Endpoint.ID, if there is one. */
+static struct peer local_peer(const struct snapshot *s, const uint8_t *ip, uint32_t local_id)
+{
+	const struct endpoint_id ep = snapshot_local(s, local_id);
+
+	return ep.v ? (struct peer){ { ep, WHO_LOCAL }, ip, local_id }
+		    : (struct peer){ { { 0 }, 0 }, ip, 0 };
 }
 
 void name_flow_told(struct name_table *t, struct flow *f, uint32_t src_local, uint32_t dst_local,
 		    struct buf *ext)
 {
 	const struct snapshot *s = load_current(t);
-	const struct who src = { snapshot_local(s, src_local), WHO_LOCAL };
-	const struct who dst = { snapshot_local(s, dst_local), WHO_LOCAL };
 
 	f->node = t->node;
 	put_services(s, f);
 	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
-		put_told_names(t, f, src.ep.v ? src : (struct who){ 0 },
-			       dst.ep.v ? dst : (struct who){ 0 }, ext);
+		put_told_names(t, s, f, local_peer(s, f->src_ip, src_local),
+			       local_peer(s, f->dst_ip, dst_local), ext);
 	mark_namespaces(t, f);
 }
 

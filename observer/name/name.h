@@ -21,10 +21,12 @@
  *          there is no pod.
  * Cilium   an agent's view is *verbatim*: what it does not know is not made up. Its events say
  *          which identity each side has, and that number wins over the table's (name_flow_said).
- * DNS      names that answers gave to an address (observer/name/dns_names.h). They never enter the
+ * DNS      names that answers gave to an address (observer/name/dns_names.h), and those that a
+ *          provider says endpoints here were told (observer/name/told.h). They never enter the
  *          dictionary: whoever answers DNS chooses them. A name shows on an address when the peer
- *          in the flow was told it (an endpoint of this node, or the node itself), and on addresses
- *          of the world whoever was told.
+ *          in the flow was told it (an endpoint of this node, or the node itself), and on
+ *          addresses of the world whoever was told; what a provider says, to the endpoint it says
+ *          it of.
  */
 #ifndef TYCHO_OBSERVER_NAME_H
 #define TYCHO_OBSERVER_NAME_H
@@ -62,6 +64,13 @@ struct name_cgroup {
 	uint64_t cgroup;
 	uint8_t ip4[16], ip6[16];
 };
+/* A name that an endpoint of this node was told for an address. */
+struct name_told {
+	uint8_t ip[16];
+	uint32_t endpoint; /* Endpoint.ID */
+	struct str name;   /* addresses of one answer may share one text */
+	struct wall_ns until;
+};
 /* One provider's complete view; borrowed for the call. Of two equal keys the first counts. */
 struct name_view {
 	const struct name_prefix *prefixes;
@@ -72,6 +81,9 @@ struct name_view {
 	size_t identity_count;
 	const struct name_cgroup *cgroups;
 	size_t cgroup_count;
+	const struct name_told *told;
+	size_t told_count;
+	bool keep_told; /* what it said of that before still holds; @told is none */
 };
 
 struct name_config {
@@ -87,12 +99,13 @@ MUST_CHECK enum err_code name_table_new(const struct name_config *config, struct
 void name_table_free(struct name_table *t);
 AUTO_DEFINE(struct name_table, name_table_free);
 
-enum { NAME_PROVIDERS = 4, NAME_PREFIXES_MAX = 1 << 20 };
+enum { NAME_PROVIDERS = 4, NAME_PREFIXES_MAX = 1 << 20, NAME_TOLD_MAX = 1 << 18 };
 
 /* Any thread but capture: replaces provider @who's part (below NAME_PROVIDERS; lower numbers win on
  * equal prefixes). Labels are sorted and made unique; an endpoint without a cluster gets the
  * table's. Host bits of a prefix are ignored. Fails with ERR_INVALID (slot or prefix length out of
- * range, more than NAME_PREFIXES_MAX of a kind) or ERR_NOMEM; the old part then stays. */
+ * range, more than NAME_PREFIXES_MAX of a kind or NAME_TOLD_MAX names) or ERR_NOMEM; the old part
+ * then stays. */
 MUST_CHECK enum err_code name_update(struct name_table *t, unsigned who,
 				     const struct name_view *view, struct err *e);
 /* What is different from what a provider said before. */

@@ -1,5 +1,7 @@
 #include "observer/name/part.h"
 
+#include "observer/name/told.h"
+
 /* The index holds places in the list plus one, 0 is free; at most half full. */
 
 void part_done(struct snapshot_part *p)
@@ -9,6 +11,7 @@ void part_done(struct snapshot_part *p)
 	free(p->services);
 	free(p->identities);
 	free(p->cgroups);
+	told_unref(p->told);
 	*p = (struct snapshot_part){ 0 };
 }
 

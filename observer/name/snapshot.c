@@ -1,6 +1,7 @@
 #include "observer/name/snapshot.h"
 
 #include "observer/name/part.h"
+#include "observer/name/told.h"
 
 struct prefix_slot {
 	struct ip128 ip;
@@ -30,6 +31,7 @@ struct rest {
 	size_t identity_mask;
 	struct cgroup_slot *cgroups;
 	size_t cgroup_mask;
+	struct told *told; /* counted */
 	bool has_services, has_any_port, has_identities;
 };
 /* Endpoints of this node by Endpoint.ID; ep 0: free. */
@@ -131,6 +133,7 @@ static void rest_unref(struct rest *r)
 	free(r->services);
 	free(r->identities);
 	free(r->cgroups);
+	told_unref(r->told);
 	free(r);
 }
 
@@ -184,8 +187,11 @@ static struct rest *rest_new(const struct snapshot_part *parts, size_t count)
 		rest_unref(r);
 		return NULL;
 	}
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		fill_rest(r, &parts[i]);
+		if (!r->told)
+			r->told = told_ref(parts[i].told);
+	}
 	return r;
 }
 
@@ -465,4 +471,9 @@ const struct snapshot_cgroup *snapshot_cgroup(const struct snapshot *s, uint64_t
 	const struct cgroup_slot *slot = find_cgroup(s->rest, cgroup);
 
 	return slot->used ? &slot->cgroup : NULL;
+}
+
+const struct told *snapshot_told(const struct snapshot *s)
+{
+	return s->rest->told;
 }

@@ -21,6 +21,8 @@
 #include "base/err.h"
 #include "flow/flow.h"
 
+struct told;
+
 enum who_bits {
 	WHO_CLAIMED = 1 << 0, /* a provider or the node claims it; otherwise it is the world's */
 	WHO_LOCAL = 1 << 1,   /* an endpoint of this node */
@@ -99,6 +101,7 @@ struct snapshot_part {
 	size_t identity_count;
 	struct snapshot_cgroup *cgroups;
 	size_t cgroup_count;
+	struct told *told; /* observer/name/told.h, counted; NULL: says nothing of that */
 };
 
 struct snapshot;
@@ -137,5 +140,7 @@ bool snapshot_has_identities(const struct snapshot *s);
 struct endpoint_id snapshot_local(const struct snapshot *s, uint32_t local_id);
 /* NULL: nobody knows it. Borrowed. */
 const struct snapshot_cgroup *snapshot_cgroup(const struct snapshot *s, uint64_t cgroup);
+/* What the first provider that says so says that endpoints here were told; NULL: nothing. */
+const struct told *snapshot_told(const struct snapshot *s);
 
 #endif

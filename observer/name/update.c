@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "flow/names.h"
 #include "observer/name/inside.h"
+#include "observer/name/told.h"
 
 /* --- publishing --------------------------------------------------------------------------- */
 
@@ -329,9 +330,21 @@ static enum err_code take_services(struct name_table *t, struct snapshot_part *p
 	return ERR_OK;
 }
 
+/* With mx. @was is what the provider said before. */
+static enum err_code take_told(struct snapshot_part *part, const struct name_view *view,
+			       const struct snapshot_part *was, struct err *e)
+{
+	if (view->keep_told)
+		part->told = told_ref(was->told);
+	else if (view->told_count)
+		return told_new(view->told, view->told_count, &part->told, e);
+	return ERR_OK;
+}
+
 /* With mx. @view with names as dictionary ids. */
 static enum err_code make_part(struct name_table *t, const struct name_view *view,
-			       struct snapshot_part *ret, struct err *e)
+			       const struct snapshot_part *was, struct snapshot_part *ret,
+			       struct err *e)
 {
 	struct drafts drafts = { 0 };
 	struct identity_list ids = { 0 };
@@ -350,6 +363,8 @@ static enum err_code make_part(struct name_table *t, const struct name_view *vie
 		code = take_services(t, &part, view->services, view->service_count, e);
 	if (code == ERR_OK)
 		code = make_identities(t, &ids, &part, e);
+	if (code == ERR_OK)
+		code = take_told(&part, view, was, e);
 	if (code != ERR_OK)
 		goto out;
 	/* back in the view's place: of two equal prefixes the first counts */
@@ -400,13 +415,16 @@ enum err_code name_update(struct name_table *t, unsigned who, const struct name_
 	if (view->identity_count > NAME_PREFIXES_MAX || view->cgroup_count > NAME_PREFIXES_MAX)
 		return err_set(e, ERR_INVALID, "%zu identities and %zu cgroups: at most %d of each",
 			       view->identity_count, view->cgroup_count, NAME_PREFIXES_MAX);
+	if (view->told_count > NAME_TOLD_MAX)
+		return err_set(e, ERR_INVALID, "%zu names that endpoints were told: at most %d",
+			       view->told_count, NAME_TOLD_MAX);
 	enum err_code code = check_who(who, e);
 	if (code == ERR_OK)
 		code = check_prefixes(view->prefixes, view->prefix_count, e);
 	if (code != ERR_OK)
 		return code;
 	(void)pthread_mutex_lock(&t->mx);
-	code = make_part(t, view, &part, e);
+	code = make_part(t, view, &t->parts[who], &part, e);
 	if (code == ERR_OK)
 		code = replace_part(t, who, &part, e);
 	if (code == ERR_OK)

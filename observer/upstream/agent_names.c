@@ -30,7 +30,7 @@ struct agent_names {
 	uint64_t pause_ns, random; /* the thread's own */
 	bool was_told_away;
 	_Atomic uint64_t refreshes, failures, fresh_at, stale, endpoints, addresses, identities,
-		services, policy_rules, left_out;
+		services, dns_names, policy_rules, left_out;
 };
 
 static void wake(struct agent_names *a)
@@ -62,7 +62,9 @@ static void add(_Atomic uint64_t *to)
 /* ---- one round of questions */
 
 struct answers {
-	json_t *endpoints, *ips, *identities, *services, *selectors, *cgroups;
+	json_t *endpoints, *ips, *identities, *services, *selectors, *cgroups, *fqdns;
+	bool no_fqdns; /* they could not be had: nothing is known of them now */
+	struct wall_ns asked;
 };
 
 static void answers_done(struct answers *a)
@@ -73,6 +75,7 @@ static void answers_done(struct answers *a)
 	json_decref(a->services);
 	json_decref(a->selectors);
 	json_decref(a->cgroups);
+	json_decref(a->fqdns);
 }
 
 static enum err_code ask(struct agent_names *a, struct answers *to, struct err *e)
@@ -81,15 +84,19 @@ static enum err_code ask(struct agent_names *a, struct answers *to, struct err *
 		const char *path;
 		json_t **to;
 		bool is_needed;
+		bool *ret_failed; /* may be NULL */
 	} questions[] = {
-		{ "/v1/endpoint", &to->endpoints, true },
-		{ "/v1/ip", &to->ips, true },
-		{ "/v1/identity", &to->identities, true },
-		{ "/v1/service", &to->services, false },
-		{ "/v1/cgroup-dump-metadata", &to->cgroups, false },
-		{ "/v1/policy/selectors", &to->selectors, false },
+		{ "/v1/endpoint", &to->endpoints, true, NULL },
+		{ "/v1/ip", &to->ips, true, NULL },
+		{ "/v1/identity", &to->identities, true, NULL },
+		{ "/v1/service", &to->services, false, NULL },
+		{ "/v1/cgroup-dump-metadata", &to->cgroups, false, NULL },
+		{ "/v1/fqdn/cache", &to->fqdns, false, &to->no_fqdns },
+		{ "/v1/policy/selectors", &to->selectors, false, NULL },
 	};
 	size_t count = ARRAY_LEN(questions) - !a->policies; /* the last is for these */
+
+	to->asked = wall_now();
 
 	for (size_t i = 0; i < count; i++) {
 		enum err_code code = rest_get(a->rest, questions[i].path, questions[i].to, e);
@@ -98,25 +105,32 @@ static enum err_code ask(struct agent_names *a, struct answers *to, struct err *
 			continue;
 		if (questions[i].is_needed || code == ERR_CANCELLED)
 			return code;
+		if (questions[i].ret_failed)
+			*questions[i].ret_failed = true;
 	}
 	if (!to->endpoints && !to->ips && !to->identities)
 		return err_set(e, ERR_UNAVAILABLE, "%s: nothing of an agent is there", a->socket);
 	return ERR_OK;
 }
 
-static void count_view(struct agent_names *a, const struct agent_view *v, uint64_t endpoints)
+static void count_view(struct agent_names *a, const struct agent_view *v, uint64_t endpoints,
+		       bool no_fqdns)
 {
 	set(&a->endpoints, endpoints);
 	set(&a->addresses, v->prefix_count);
 	set(&a->identities, v->identity_count);
 	set(&a->services, v->service_count);
+	if (!no_fqdns)
+		set(&a->dns_names, v->told_count);
 	set(&a->left_out, v->left_out);
 }
 
 static enum err_code take(struct agent_names *a, const struct answers *answers, struct err *e)
 {
-	const struct agent_answers from = { answers->endpoints, answers->ips, answers->identities,
-					    answers->services, answers->cgroups };
+	const struct agent_answers from = {
+		answers->endpoints, answers->ips,   answers->identities, answers->services,
+		answers->cgroups,   answers->fqdns, answers->asked,
+	};
 	AUTO(agent_view_free) struct agent_view *view = NULL;
 	AUTO(agent_policy_free) struct agent_policy *policy = NULL;
 
@@ -126,10 +140,11 @@ static enum err_code take(struct agent_names *a, const struct answers *answers, 
 	if (code != ERR_OK)
 		return code;
 	struct name_view names = agent_view_names(view);
+	names.keep_told = answers->no_fqdns;
 	code = name_update(a->names, a->who, &names, e);
 	if (code != ERR_OK)
 		return code;
-	count_view(a, view, json_array_size(answers->endpoints));
+	count_view(a, view, json_array_size(answers->endpoints), answers->no_fqdns);
 	if (policy) {
 		set(&a->policy_rules, agent_policy_rules(policy));
 		agent_policies_set_take(a->policies, TAKE(policy));
@@ -300,6 +315,7 @@ struct agent_names_counts agent_names_counts(const struct agent_names *a)
 		.addresses = get(&a->addresses),
 		.identities = get(&a->identities),
 		.services = get(&a->services),
+		.dns_names = get(&a->dns_names),
 		.policy_rules = get(&a->policy_rules),
 		.left_out = get(&a->left_out),
 	};
@@ -312,9 +328,9 @@ void agent_names_collect(void *ctx, struct metrics_page *page)
 		const char *kind;
 		uint64_t count;
 	} held[] = {
-		{ "endpoint", c.endpoints },       { "address", c.addresses },
-		{ "identity", c.identities },      { "service", c.services },
-		{ "policy_rule", c.policy_rules },
+		{ "endpoint", c.endpoints },  { "address", c.addresses },
+		{ "identity", c.identities }, { "service", c.services },
+		{ "dns_name", c.dns_names },  { "policy_rule", c.policy_rules },
 	};
 
 	page_counter(page, "tycho_cilium_agent_refreshes_total",

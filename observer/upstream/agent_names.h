@@ -1,6 +1,6 @@
 /*
- * agent_names - a Cilium agent as a provider of names: endpoints, identities, addresses, services
- * and policies by its REST socket, kept fresh.
+ * agent_names - a Cilium agent as a provider of names: endpoints, identities, addresses, services,
+ * DNS names and policies by its REST socket, kept fresh.
  *
  *	/var/run/cilium/cilium.sock ──► tycho-names ──► name_update(@who)
  *	          every interval, and soon after agent_names_poke    └──► agent_policies
@@ -10,7 +10,8 @@
  * Away     an agent that does not answer is asked again after 1 s, then less and less often up to
  *          @interval_ns or 30 s; what it last said stays in force. How old that is, counts say.
  * Part     endpoints, addresses and identities must all come, else nothing changes; services,
- *          selectors and cgroups are taken where an agent has them.
+ *          selectors and cgroups are taken where an agent has them. DNS names that do not come this
+ *          time stay.
  * Threads  its own (tycho-names). poke: any thread, no lock, no wait; counts: any thread.
  */
 #ifndef TYCHO_OBSERVER_UPSTREAM_AGENT_NAMES_H
@@ -47,7 +48,7 @@ struct agent_names_counts {
 	struct mono_ns fresh_at; /* when the names in force were asked for; 0: there are none yet */
 	bool is_stale;           /* the last attempt failed */
 	/* in force */
-	uint64_t endpoints, addresses, identities, services, policy_rules;
+	uint64_t endpoints, addresses, identities, services, dns_names, policy_rules;
 	uint64_t left_out; /* entries that could not be read */
 };
 struct agent_names_counts agent_names_counts(const struct agent_names *a);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "observer/name/dns_names.h"
+
 struct str agent_text(const json_t *object, const char *key)
 {
 	const json_t *v = json_object_get(object, key);
@@ -48,7 +50,7 @@ static const json_t *containers_of(const json_t *pod)
 }
 
 struct sizes {
-	size_t prefixes, services, identities, cgroups, texts;
+	size_t prefixes, services, identities, cgroups, told, texts;
 };
 
 static struct sizes sizes_of(const struct agent_answers *a)
@@ -67,6 +69,9 @@ static struct sizes sizes_of(const struct agent_answers *a)
 	json_array_foreach(a->identities, i, v) n.texts += labels_of(v, &labels);
 	json_array_foreach(json_object_get(a->cgroups, "pod-metadatas"), i, v) n.cgroups +=
 		json_array_size(containers_of(v));
+	json_array_foreach(a->fqdns, i, v) n.told += json_array_size(json_object_get(v, "ips"));
+	if (n.told > NAME_TOLD_MAX)
+		n.told = NAME_TOLD_MAX;
 	return n;
 }
 
@@ -259,6 +264,50 @@ static void put_pod_cgroups(struct agent_view *v, const json_t *pod)
 	}
 }
 
+/* Until when a name holds that the agent had when it was asked. */
+static bool read_until(const json_t *lookup, struct wall_ns asked, struct wall_ns *ret)
+{
+	struct str text = agent_text(lookup, "expiration-time");
+	struct timestamp at;
+
+	*ret = asked;
+	if (text.len && !timestamp_parse(text, &at))
+		return false;
+	/* times before 1970 are Go's zero */
+	if (!text.len || !timestamp_to_wall(at, ret) || ret->v < asked.v)
+		*ret = asked;
+	else if (ret->v > asked.v + DNS_TTL_MAX_S * NS_PER_S)
+		ret->v = asked.v + DNS_TTL_MAX_S * NS_PER_S;
+	ret->v += DNS_GRACE_S * NS_PER_S;
+	return true;
+}
+
+static void put_lookup(struct agent_view *v, size_t room, const json_t *lookup,
+		       struct wall_ns asked)
+{
+	struct name_told told = { .name = agent_text(lookup, "fqdn") };
+	const json_t *ip;
+	uint64_t id;
+	size_t i;
+
+	if (json_is_object(lookup) && !json_object_get(lookup, "endpoint-id"))
+		return; /* the agent's own */
+	if (!agent_number(lookup, "endpoint-id", UINT16_MAX, &id) || !told.name.len ||
+	    !read_until(lookup, asked, &told.until)) {
+		v->left_out++;
+		return;
+	}
+	told.endpoint = (uint32_t)id;
+	json_array_foreach(json_object_get(lookup, "ips"), i, ip)
+	{
+		if (v->told_count < room && json_is_string(ip) &&
+		    ip_parse(str_n(json_string_value(ip), json_string_length(ip)), told.ip))
+			v->told[v->told_count++] = told;
+		else
+			v->left_out++;
+	}
+}
+
 /* ---- all of it */
 
 /* Hubble's L7 records take the pod from the IP cache alone; an endpoint that it does not know yet
@@ -289,7 +338,7 @@ static bool mark_not_cached(struct agent_view *v)
 	return true;
 }
 
-static void fill(struct agent_view *v, const struct agent_answers *a)
+static void fill(struct agent_view *v, const struct agent_answers *a, const struct sizes *n)
 {
 	const json_t *entry;
 	size_t i;
@@ -301,6 +350,7 @@ static void fill(struct agent_view *v, const struct agent_answers *a)
 	put_services(v, a->services, true);
 	json_array_foreach(json_object_get(a->cgroups, "pod-metadatas"), i, entry)
 		put_pod_cgroups(v, entry);
+	json_array_foreach(a->fqdns, i, entry) put_lookup(v, n->told, entry, a->asked);
 }
 
 static bool is_list(const json_t *v)
@@ -312,7 +362,8 @@ enum err_code agent_view_new(const struct agent_answers *answers, struct agent_v
 			     struct err *e)
 {
 	if (!is_list(answers->endpoints) || !is_list(answers->ips) ||
-	    !is_list(answers->identities) || !is_list(answers->services))
+	    !is_list(answers->identities) || !is_list(answers->services) ||
+	    !is_list(answers->fqdns))
 		return err_set(e, ERR_PARSE, "the agent's answer is no list");
 	struct sizes n = sizes_of(answers);
 	AUTO(agent_view_free) struct agent_view *v = calloc(1, sizeof *v);
@@ -323,9 +374,10 @@ enum err_code agent_view_new(const struct agent_answers *answers, struct agent_v
 	v->identities = room_for(n.identities, sizeof *v->identities);
 	v->cgroups = room_for(n.cgroups, sizeof *v->cgroups);
 	v->texts = room_for(n.texts, sizeof *v->texts);
-	if (!v->prefixes || !v->services || !v->identities || !v->cgroups || !v->texts)
+	v->told = room_for(n.told, sizeof *v->told);
+	if (!v->prefixes || !v->services || !v->identities || !v->cgroups || !v->texts || !v->told)
 		return err_set(e, ERR_NOMEM, "names of the agent");
-	fill(v, answers);
+	fill(v, answers, &n);
 	if (!mark_not_cached(v))
 		return err_set(e, ERR_NOMEM, "names of the agent");
 	*ret = TAKE(v);
@@ -340,6 +392,7 @@ void agent_view_free(struct agent_view *v)
 	free(v->services);
 	free(v->identities);
 	free(v->cgroups);
+	free(v->told);
 	free(v->texts);
 	free(v);
 }

@@ -6,12 +6,15 @@
  *	/v1/identity   identity number ► labels
  *	/v1/service    front end ► name
  *	/v1/cgroup-dump-metadata   cgroup ► pod addresses
+ *	/v1/fqdn/cache which names endpoints of this node were told for which addresses
  *
  * Source   models of Cilium's api/v1/openapi.yaml. What an agent does not say is not made up; the
  *          workload of a pod it does not say.
- * Bad      an entry that cannot be read (no address, no number) is left out, and counted; it does
- *          not spoil the others. An answer that is no list is an error.
- * Owner    a view borrows all its texts from the answers.
+ * Names    those of answers that are over, but whose connections are not, count like the others.
+ *All hold as long as they say, at least as if they ended when they were asked for, and DNS_GRACE_S
+ *more (observer/name/dns_names.h): that counts only once the agent is away. Bad      an entry that
+ *cannot be read (no address, no number) is left out, and counted; it does not spoil the others. An
+ *answer that is no list is an error. Owner    a view borrows all its texts from the answers.
  */
 #ifndef TYCHO_OBSERVER_UPSTREAM_AGENT_VIEW_H
 #define TYCHO_OBSERVER_UPSTREAM_AGENT_VIEW_H
@@ -22,7 +25,8 @@
 
 /* Answers, borrowed; NULL: none, and none of it in the view. */
 struct agent_answers {
-	const json_t *endpoints, *ips, *identities, *services, *cgroups;
+	const json_t *endpoints, *ips, *identities, *services, *cgroups, *fqdns;
+	struct wall_ns asked; /* when @fqdns was asked for */
 };
 
 struct agent_view {
@@ -30,7 +34,8 @@ struct agent_view {
 	struct name_service *services;
 	struct name_identity *identities;
 	struct name_cgroup *cgroups;
-	size_t prefix_count, service_count, identity_count, cgroup_count;
+	struct name_told *told;
+	size_t prefix_count, service_count, identity_count, cgroup_count, told_count;
 	size_t local_count; /* of the prefixes: of endpoints on this node */
 	size_t left_out;    /* entries that cannot be read */
 	/* texts of labels, shared by all */
@@ -55,6 +60,8 @@ static inline struct name_view agent_view_names(const struct agent_view *v)
 		.identity_count = v->identity_count,
 		.cgroups = v->cgroups,
 		.cgroup_count = v->cgroup_count,
+		.told = v->told,
+		.told_count = v->told_count,
 	};
 }
 

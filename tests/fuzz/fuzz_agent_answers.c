@@ -1,6 +1,6 @@
 /* What a Cilium agent may answer: {"endpoints": …, "ips": …, "identities": …, "services": …,
- * "cgroups": …, "selectors": …}, each anything. The name table takes what comes out, and policies
- * that are found parse. */
+ * "cgroups": …, "fqdns": …, "selectors": …}, each anything. The name table takes what comes out,
+ * and policies that are found parse. */
 #include <stdint.h>
 
 #include "flow/flow.pb-c.h"
@@ -12,9 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_view(const json_t *all)
 {
 	const struct agent_answers a = {
-		json_object_get(all, "endpoints"),  json_object_get(all, "ips"),
-		json_object_get(all, "identities"), json_object_get(all, "services"),
-		json_object_get(all, "cgroups"),
+		json_object_get(all, "endpoints"),   json_object_get(all, "ips"),
+		json_object_get(all, "identities"),  json_object_get(all, "services"),
+		json_object_get(all, "cgroups"),     json_object_get(all, "fqdns"),
+		{ UINT64_C(1700000000) * NS_PER_S },
 	};
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(name_table_free) struct name_table *names = NULL;

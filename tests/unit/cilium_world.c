@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-enum { PREFIXES = 256, LABELS = 1024, SERVICES = 64, IDENTITIES = 64, CGROUPS = 64 };
+enum { PREFIXES = 256, LABELS = 1024, SERVICES = 64, IDENTITIES = 64, CGROUPS = 64, TOLD = 64 };
 
 static struct str text_of(const json_t *object, const char *key)
 {
@@ -35,6 +35,8 @@ struct draft {
 	size_t identity_count;
 	struct name_cgroup cgroups[CGROUPS];
 	size_t cgroup_count;
+	struct name_told told[TOLD];
+	size_t told_count;
 };
 
 static const struct str *take_labels(struct draft *d, const json_t *list, size_t *ret_count)
@@ -175,7 +177,29 @@ static void take_numbers(struct draft *d, const json_t *world)
 	}
 }
 
-/* What endpoints here have resolved. */
+/* What endpoints here have resolved: every second name of an address is one that the agent says,
+ * the others were learned of answers. */
+static void take_names(struct draft *d, const struct cilium_world *w)
+{
+	size_t i, k;
+	json_t *endpoint, *names, *name;
+	const char *ip;
+
+	json_array_foreach(json_object_get(w->json, "endpoints"), i, endpoint)
+		json_object_foreach(json_object_get(endpoint, "dns"), ip, names)
+			json_array_foreach(names, k, name)
+	{
+		struct name_told *t = &d->told[d->told_count];
+		if (k % 2 == 0)
+			continue;
+		assert_in_range(++d->told_count, 1, TOLD);
+		assert_true(ip_parse(str_of(ip), t->ip));
+		t->endpoint = (uint32_t)number_of(endpoint, "id");
+		t->name = str_of(json_string_value(name));
+		t->until.v = UINT64_MAX;
+	}
+}
+
 static void learn_names(const struct cilium_world *w)
 {
 	const struct wall_ns long_ago = { NS_PER_S };
@@ -192,8 +216,9 @@ static void learn_names(const struct cilium_world *w)
 			json_array_foreach(names, k, name)
 		{
 			assert_true(ip_parse(str_of(ip), address));
-			name_learn(w->names, client, address, str_of(json_string_value(name)),
-				   UINT32_MAX, long_ago);
+			if (k % 2 == 0)
+				name_learn(w->names, client, address,
+					   str_of(json_string_value(name)), UINT32_MAX, long_ago);
 		}
 	}
 }
@@ -222,6 +247,7 @@ struct cilium_world cilium_world_open(const char *shared)
 	take_services(d, w.json, "TCP");
 	take_services(d, w.json, "UDP");
 	take_numbers(d, w.json);
+	take_names(d, &w);
 	const struct name_view view = { .prefixes = d->prefixes,
 					.prefix_count = d->prefix_count,
 					.services = d->services,
@@ -229,7 +255,9 @@ struct cilium_world cilium_world_open(const char *shared)
 					.identities = d->identities,
 					.identity_count = d->identity_count,
 					.cgroups = d->cgroups,
-					.cgroup_count = d->cgroup_count };
+					.cgroup_count = d->cgroup_count,
+					.told = d->told,
+					.told_count = d->told_count };
 	if (name_update(w.names, 0, &view, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 	free(d);

@@ -13,9 +13,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/buf.h"
+#include "flow/wire.h"
 #include "observer/upstream/agent_names.h"
 
-enum { WHO = 2, PATHS = 6 };
+enum { WHO = 2, PATHS = 7 };
 
 struct fake {
 	char folder[64];
@@ -27,10 +29,13 @@ struct fake {
 	_Atomic unsigned asked;     /* for endpoints */
 };
 
-static const char *const paths[PATHS] = {
-	"/v1/endpoint",        "/v1/ip", "/v1/identity", "/v1/service", "/v1/cgroup-dump-metadata",
-	"/v1/policy/selectors"
-};
+static const char *const paths[PATHS] = { "/v1/endpoint",
+					  "/v1/ip",
+					  "/v1/identity",
+					  "/v1/service",
+					  "/v1/cgroup-dump-metadata",
+					  "/v1/policy/selectors",
+					  "/v1/fqdn/cache" };
 
 static void answer(struct fake *f, int fd)
 {
@@ -311,6 +316,59 @@ static void services_that_an_agent_does_not_have_are_no_failure(void **state)
 	assert_pod(s, "10.0.2.9", "db-0");
 }
 
+/* What the endpoint at 10.0.1.5 was told for 192.0.2.7, as a flow shows it. */
+static void assert_destination_names(struct set_up *s, const char *want)
+{
+	AUTO_BUF struct buf ext = buf_init(65536);
+	struct flow f = { .time = wall_now(),
+			  .bits = FLOW_HAS_TIME | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP };
+	struct str name = STR("");
+
+	assert_true(ip_parse(STR("10.0.1.5"), f.src_ip) && ip_parse(STR("192.0.2.7"), f.dst_ip));
+	(void)name_flow_said(s->names, &f, 0, 0, &ext);
+	(void)wire_find(buf_str(&ext), 14, &name);
+	assert_true(str_is(name, want));
+}
+
+static void set_names(struct set_up *s, const char *answer)
+{
+	pthread_mutex_lock(&s->fake.mx);
+	s->fake.answers[6] = answer;
+	pthread_mutex_unlock(&s->fake.mx);
+}
+
+/* Until a whole round has been asked for after now. */
+static void wait_anew(struct set_up *s)
+{
+	(void)wait_counts(s, agent_names_counts(s->agent).refreshes + 2, 0);
+}
+
+static void dns_names_of_the_agent_follow_it_and_stay_while_it_does_not_say(void **state)
+{
+	struct set_up *s = *state;
+	say(&s->fake, "db-0");
+	set_names(s, "[{\"endpoint-id\":42,\"fqdn\":\"one.example.\",\"ips\":[\"192.0.2.7\"]}]");
+	fake_start(&s->fake);
+	start(s, 10 * NS_PER_MS);
+	assert_int_equal(wait_counts(s, 1, 0).dns_names, 1);
+	assert_destination_names(s, "one.example");
+	set_names(s, "[{\"endpoint-id\":42,\"fqdn\":\"two.example.\",\"ips\":[\"192.0.2.7\"]}]");
+	wait_anew(s);
+	assert_destination_names(s, "two.example");
+	set_names(s, "500"); /* nothing is known of them now: what was known stays */
+	wait_anew(s);
+	assert_destination_names(s, "two.example");
+	assert_int_equal(agent_names_counts(s->agent).dns_names, 1);
+	fake_stop(&s->fake); /* and so while the agent is away */
+	(void)wait_counts(s, 1, 1);
+	assert_destination_names(s, "two.example");
+	set_names(s, NULL); /* 404: there is none any more */
+	fake_start(&s->fake);
+	wait_anew(s);
+	assert_destination_names(s, "");
+	assert_int_equal(agent_names_counts(s->agent).dns_names, 0);
+}
+
 static void a_poke_renews_before_the_interval_is_over(void **state)
 {
 	struct set_up *s = *state;
@@ -340,6 +398,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(half_an_answer_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(services_that_an_agent_does_not_have_are_no_failure,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			dns_names_of_the_agent_follow_it_and_stay_while_it_does_not_say, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(a_poke_renews_before_the_interval_is_over, setup,
 						teardown),
 	};

@@ -10,6 +10,9 @@
 
 #include "observer/upstream/agent_view.h"
 
+/* 2023-11-14T22:13:20Z */
+static const struct wall_ns asked = { UINT64_C(1700000000) * NS_PER_S };
+
 struct read {
 	json_t *json;
 	struct agent_view *view;
@@ -23,9 +26,13 @@ static enum err_code read_parts(struct read *r, const char *text)
 	if (!r->json)
 		fail_msg("%s", where.text);
 	const struct agent_answers a = {
-		json_object_get(r->json, "endpoints"),  json_object_get(r->json, "ips"),
-		json_object_get(r->json, "identities"), json_object_get(r->json, "services"),
+		json_object_get(r->json, "endpoints"),
+		json_object_get(r->json, "ips"),
+		json_object_get(r->json, "identities"),
+		json_object_get(r->json, "services"),
 		json_object_get(r->json, "cgroups"),
+		json_object_get(r->json, "fqdns"),
+		asked,
 	};
 	return agent_view_new(&a, &r->view, NULL);
 }
@@ -177,6 +184,56 @@ static void cgroups_have_the_first_address_of_each_family(void **state)
 	assert_ip(r.view->cgroups[1].ip6, "fd00::5");
 }
 
+/* model DNSLookup */
+static void
+names_that_endpoints_were_told_hold_as_long_as_the_agent_says_and_an_hour_more(void **state)
+{
+	(void)state;
+	READ r = read_text(
+		"{\"fqdns\":[{\"endpoint-id\":42,\"fqdn\":\"one.example.\",\"source\":\"lookup\","
+		"\"ips\":[\"192.0.2.7\",\"2001:db8::7\"],\"ttl\":300,"
+		"\"lookup-time\":\"2023-11-14T22:13:10.000Z\","
+		"\"expiration-time\":\"2023-11-14T22:18:10.500Z\"},"
+		/* over, but the agent still has it, for its connections go on */
+		"{\"endpoint-id\":42,\"fqdn\":\"two.example.\",\"source\":\"connection\","
+		"\"ips\":[\"192.0.2.8\"],\"expiration-time\":\"2023-11-14T22:00:00Z\"},"
+		/* Go's zero time; none; years ahead */
+		"{\"endpoint-id\":43,\"fqdn\":\"three.example.\",\"ips\":[\"192.0.2.9\"],"
+		"\"expiration-time\":\"0001-01-01T00:00:00.000Z\"},"
+		"{\"endpoint-id\":43,\"fqdn\":\"four.example.\",\"ips\":[\"192.0.2.9\"]},"
+		"{\"endpoint-id\":43,\"fqdn\":\"five.example.\",\"ips\":[\"192.0.2.9\"],"
+		"\"expiration-time\":\"2033-11-14T22:13:20Z\"},"
+		/* the agent's own, and one without addresses */
+		"{\"fqdn\":\"six.example.\",\"ips\":[\"192.0.2.9\"]},"
+		"{\"endpoint-id\":43,\"fqdn\":\"seven.example.\",\"ips\":null}]}");
+	const uint64_t hour = UINT64_C(3600) * NS_PER_S, week = 7 * 24 * hour;
+	const struct {
+		const char *ip, *name;
+		uint32_t endpoint;
+		uint64_t until;
+	} want[] = {
+		{ "192.0.2.7", "one.example.", 42, asked.v + UINT64_C(290500) * NS_PER_MS + hour },
+		{ "2001:db8::7", "one.example.", 42,
+		  asked.v + UINT64_C(290500) * NS_PER_MS + hour },
+		{ "192.0.2.8", "two.example.", 42, asked.v + hour },
+		{ "192.0.2.9", "three.example.", 43, asked.v + hour },
+		{ "192.0.2.9", "four.example.", 43, asked.v + hour },
+		{ "192.0.2.9", "five.example.", 43, asked.v + week + hour },
+	};
+	assert_int_equal(r.view->told_count, ARRAY_LEN(want));
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		const struct name_told *t = &r.view->told[i];
+		assert_ip(t->ip, want[i].ip);
+		assert_true(str_is(t->name, want[i].name));
+		assert_int_equal(t->endpoint, want[i].endpoint);
+		assert_true(t->until.v == want[i].until);
+	}
+	assert_int_equal(r.view->left_out, 0);
+	struct name_view names = agent_view_names(r.view);
+	assert_int_equal(names.told_count, ARRAY_LEN(want));
+	assert_false(names.keep_told);
+}
+
 static void what_cannot_be_read_is_left_out_and_counted(void **state)
 {
 	(void)state;
@@ -191,8 +248,15 @@ static void what_cannot_be_read_is_left_out_and_counted(void **state)
 		"\"k8s:x\"]}],"
 		"\"services\":[{\"spec\":{\"frontend-address\":{\"ip\":\"x\",\"port\":1},"
 		"\"flags\":{\"name\":\"n\"}}}],"
-		"\"cgroups\":{\"pod-metadatas\":[{\"containers\":[{}]}]}}");
-	assert_int_equal(r.view->left_out, 6 + 5 + 2 + 1 + 1);
+		"\"cgroups\":{\"pod-metadatas\":[{\"containers\":[{}]}]},"
+		"\"fqdns\":[7,{\"endpoint-id\":\"1\",\"fqdn\":\"a.\",\"ips\":[\"10.0.0.1\"]},"
+		"{\"endpoint-id\":65536,\"fqdn\":\"a.\",\"ips\":[\"10.0.0.1\"]},"
+		"{\"endpoint-id\":1,\"ips\":[\"10.0.0.1\"]},"
+		"{\"endpoint-id\":1,\"fqdn\":\"a.\",\"ips\":[\"10.0.0.1\"],"
+		"\"expiration-time\":\"soon\"},"
+		"{\"endpoint-id\":1,\"fqdn\":\"a.\",\"ips\":[\"x\",5,\"10.0.0.1\"]}]}");
+	assert_int_equal(r.view->left_out, 6 + 5 + 2 + 1 + 1 + 5 + 2);
+	assert_int_equal(r.view->told_count, 1);
 	assert_int_equal(r.view->prefix_count, 1);
 	assert_int_equal(r.view->identity_count, 1);
 	assert_int_equal(r.view->identities[0].label_count, 1);
@@ -203,7 +267,8 @@ static void an_answer_that_is_no_list_is_an_error(void **state)
 {
 	(void)state;
 	static const char *const texts[] = { "{\"endpoints\":{}}", "{\"ips\":\"x\"}",
-					     "{\"identities\":1}", "{\"services\":true}" };
+					     "{\"identities\":1}", "{\"services\":true}",
+					     "{\"fqdns\":{}}" };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		READ r = { 0 };
 		assert_int_equal(read_parts(&r, texts[i]), ERR_PARSE);
@@ -221,6 +286,8 @@ int main(void)
 		cmocka_unit_test(identities_have_labels),
 		cmocka_unit_test(front_ends_have_names_external_ones_and_tcp_first),
 		cmocka_unit_test(cgroups_have_the_first_address_of_each_family),
+		cmocka_unit_test(
+			names_that_endpoints_were_told_hold_as_long_as_the_agent_says_and_an_hour_more),
 		cmocka_unit_test(what_cannot_be_read_is_left_out_and_counted),
 		cmocka_unit_test(an_answer_that_is_no_list_is_an_error),
 	};

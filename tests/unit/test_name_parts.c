@@ -1,4 +1,4 @@
-/* observer/name: the two tables that names stand on, stable numbers and DNS names. */
+/* observer/name: the tables that names stand on: stable numbers, DNS names learned and told. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,10 +6,9 @@
 
 #include <cmocka.h>
 
-#include "base/buf.h"
-#include "flow/wire.h"
 #include "observer/name/dns_names.h"
 #include "observer/name/numbers.h"
+#include "observer/name/told.h"
 
 static const struct wall_ns noon = { UINT64_C(1700000000) * NS_PER_S };
 static const uint8_t client_ip[16] = { 1 }, some_ip[16] = { 2 };
@@ -23,8 +22,7 @@ static void numbers_are_fnv1a_of_the_text(void **state)
 	/* test vectors of draft-eastlake-fnv, appendix C */
 	assert_int_equal(numbers_get(n, STR("")), 256 + UINT64_C(0xcbf29ce484222325) % 65280);
 	assert_int_equal(numbers_get(n, STR("a")), 256 + UINT64_C(0xaf63dc4c8601ec8c) % 65280);
-	assert_int_equal(numbers_get(n, STR("foobar")),
-			 256 + UINT64_C(0x85944171f73967e8) % 65280);
+	assert_int_equal(numbers_get(n, STR("foobar")), 256 + UINT64_C(0x85944171f73967e8) % 65280);
 }
 
 static void colliding_texts_get_numbers_of_their_own_until_there_are_none(void **state)
@@ -66,7 +64,7 @@ static void an_address_keeps_the_sixteen_names_that_last_longest(void **state)
 {
 	(void)state;
 	AUTO(dns_names_free) struct dns_names *d = NULL;
-	AUTO_BUF struct buf out = buf_init(65536);
+	struct str names[DNS_NAMES_PER_ADDRESS];
 	struct dns_client client = { client_ip, { 0 } };
 	const uint8_t *address = some_ip;
 	char name[16];
@@ -77,18 +75,16 @@ static void an_address_keeps_the_sixteen_names_that_last_longest(void **state)
 		dns_names_learn(d, client, address, str_of(name), 100 + i, noon);
 	}
 	assert_int_equal(dns_names_count(d), DNS_NAMES_PER_ADDRESS);
-	assert_int_equal(dns_names_put(d, address, client, false, noon, 13, &out),
+	assert_int_equal(dns_names_find(d, address, client, false, noon, names),
 			 DNS_NAMES_PER_ADDRESS);
-	struct str first;
-	assert_true(wire_find(buf_str(&out), 13, &first));
-	assert_true(str_is(first, "n04.example"));
+	assert_true(str_is(names[0], "n04.example"));
 }
 
 static void a_full_table_forgets_what_is_not_used(void **state)
 {
 	(void)state;
 	AUTO(dns_names_free) struct dns_names *d = NULL;
-	AUTO_BUF struct buf out = buf_init(65536);
+	struct str names[DNS_NAMES_PER_ADDRESS];
 	uint8_t address[16] = { 0 };
 	struct dns_client client = { client_ip, { 0 } };
 
@@ -97,17 +93,113 @@ static void a_full_table_forgets_what_is_not_used(void **state)
 		address[15] = i;
 		dns_names_learn(d, client, address, STR("some.example"), 60, noon);
 		address[15] = 0; /* the first one is asked for all the time */
-		assert_int_equal(dns_names_put(d, address, client, true, noon, 13, &out), 1);
-		buf_reset(&out);
+		assert_int_equal(dns_names_find(d, address, client, true, noon, names), 1);
 	}
 	assert_int_equal(dns_names_count(d), 8);
 	size_t found = 0;
 	for (unsigned i = 0; i < 256; i++) {
 		address[15] = (uint8_t)i;
-		found += dns_names_put(d, address, client, true, noon, 13, &out);
+		found += dns_names_find(d, address, client, true, noon, names);
 	}
 	assert_int_equal(found, 8);
 	assert_int_equal(dns_names_new(0, 1, &d, NULL), ERR_INVALID);
+}
+
+/* Cilium sorts names with their last dots, and '-' comes before '.' in ASCII. */
+static void names_are_in_the_order_they_have_with_their_last_dots(void **state)
+{
+	(void)state;
+	static const struct str in_order[] = { STR("a"),         STR("a.com-x"), STR("a.com"),
+					       STR("a.com.x-y"), STR("a.com.x"), STR("a.com0"),
+					       STR("b") };
+
+	for (size_t i = 0; i < ARRAY_LEN(in_order); i++)
+		for (size_t k = 0; k < ARRAY_LEN(in_order); k++) {
+			int order = dns_name_cmp(in_order[i], in_order[k]);
+			assert_int_equal((order > 0) - (order < 0), (i > k) - (i < k));
+		}
+}
+
+static struct name_told told_of(uint8_t last, uint32_t endpoint, const char *name, uint64_t until_s)
+{
+	return (struct name_told){ .ip = { [15] = last },
+				   .endpoint = endpoint,
+				   .name = str_of(name),
+				   .until = { until_s * NS_PER_S } };
+}
+
+static void assert_told(const struct told *t, uint8_t last, uint32_t endpoint, uint64_t now_s,
+			const char *want)
+{
+	struct str names[TOLD_PER_ADDRESS];
+	const uint8_t ip[16] = { [15] = last };
+	size_t n = told_find(t, ip, endpoint, (struct wall_ns){ now_s * NS_PER_S }, names);
+	char text[256];
+	int at = 0;
+
+	text[0] = 0;
+	for (size_t i = 0; i < n; i++)
+		at += snprintf(text + at, sizeof text - (size_t)at, "%s%.*s", i ? " " : "",
+			       STR_FMT(names[i]));
+	assert_string_equal(text, want);
+}
+
+static void what_was_told_is_found_by_endpoint_and_address_until_it_ends(void **state)
+{
+	(void)state;
+	struct told *t = NULL;
+	const struct name_told list[] = {
+		told_of(7, 42, "shop.example.", 100),
+		told_of(7, 42, "Cart.Example.", 200),
+		told_of(7, 42, "shop.example", 300), /* again, longer */
+		told_of(7, 43, "other.example.", 100),
+		told_of(8, 42, "far.example.", 100),
+		told_of(7, 42, "", 100),
+		told_of(7, 42, "not a name", 100),
+	};
+
+	assert_int_equal(told_new(list, ARRAY_LEN(list), &t, NULL), ERR_OK);
+	assert_told(t, 7, 42, 100, "cart.example shop.example");
+	assert_told(t, 7, 42, 300, "shop.example");
+	assert_told(t, 7, 42, 301, "");
+	assert_told(t, 7, 42, 0, "cart.example shop.example"); /* whatever their age */
+	assert_told(t, 7, 43, 100, "other.example");
+	assert_told(t, 8, 42, 100, "far.example");
+	assert_told(t, 8, 43, 100, "");
+	assert_told(t, 9, 42, 100, "");
+	assert_told(NULL, 7, 42, 100, "");
+	assert_ptr_equal(told_ref(t), t);
+	told_unref(t);
+	assert_told(t, 8, 42, 100, "far.example"); /* it is still held */
+	told_unref(t);
+	told_unref(told_ref(NULL));
+}
+
+static void nothing_told_is_found_nowhere_and_of_too_much_the_first_names_stay(void **state)
+{
+	(void)state;
+	struct name_told many[TOLD_PER_ADDRESS + 5];
+	char names[TOLD_PER_ADDRESS + 5][16];
+	struct str got[TOLD_PER_ADDRESS];
+	struct told *t = NULL;
+
+	assert_int_equal(told_new(NULL, 0, &t, NULL), ERR_OK);
+	assert_told(t, 7, 42, 0, "");
+	told_unref(t);
+	for (size_t i = 0; i < ARRAY_LEN(many); i++) { /* the last one first */
+		(void)snprintf(names[i], sizeof names[i], "n%03zu.example",
+			       ARRAY_LEN(many) - 1 - i);
+		many[i] = told_of(7, 42, names[i], 100);
+	}
+	many[0].endpoint = 43; /* and who comes after it is found all the same */
+	assert_int_equal(told_new(many, ARRAY_LEN(many), &t, NULL), ERR_OK);
+	assert_int_equal(told_find(t, many[1].ip, 42, noon, got), 0);
+	assert_int_equal(told_find(t, many[1].ip, 42, (struct wall_ns){ 1 }, got),
+			 TOLD_PER_ADDRESS);
+	assert_true(str_is(got[0], "n000.example"));
+	assert_true(str_is(got[TOLD_PER_ADDRESS - 1], "n063.example"));
+	assert_int_equal(told_find(t, many[1].ip, 43, (struct wall_ns){ 1 }, got), 1);
+	told_unref(t);
 }
 
 int main(void)
@@ -117,6 +209,10 @@ int main(void)
 		cmocka_unit_test(colliding_texts_get_numbers_of_their_own_until_there_are_none),
 		cmocka_unit_test(an_address_keeps_the_sixteen_names_that_last_longest),
 		cmocka_unit_test(a_full_table_forgets_what_is_not_used),
+		cmocka_unit_test(names_are_in_the_order_they_have_with_their_last_dots),
+		cmocka_unit_test(what_was_told_is_found_by_endpoint_and_address_until_it_ends),
+		cmocka_unit_test(
+			nothing_told_is_found_nowhere_and_of_too_much_the_first_names_stay),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "flow/wire.h"
 #include "observer/name/name.h"
 #include "observer/name/said.h"
 
@@ -281,6 +282,127 @@ static void dns_names_show_only_to_the_local_side_that_was_told(void **state)
 	assert_false(f.bits & FLOW_HAS_NAMES);
 }
 
+/* DNS names of a flow between the two, of both sides: "source | destination". */
+static void assert_names(const struct world *w, const char *src, const char *dst, const char *want)
+{
+	AUTO_BUF struct buf ext = buf_init(65536);
+	struct flow f = { .time = noon, .bits = FLOW_HAS_TIME | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP };
+	char text[512];
+	struct buf b = buf_fixed(text, sizeof text);
+	struct wire_field field;
+
+	address(src, f.src_ip);
+	address(dst, f.dst_ip);
+	(void)name_flow_said(w->table, &f, 0, 0, &ext);
+	for (uint32_t number = 13; number <= 14; number++) {
+		struct wire_reader r = wire_reader_of(buf_str(&ext));
+		while (wire_next(&r, &field))
+			if (field.number == number)
+				buf_printf(&b, "%.*s ", STR_FMT(field.bytes));
+		if (number == 13)
+			buf_lit(&b, "| ");
+	}
+	assert_string_equal(buf_cstr(&b), want);
+	assert_int_equal((f.bits & FLOW_HAS_NAMES) != 0, strcmp(want, "| ") != 0);
+}
+
+static struct name_told told_of(const char *ip, uint32_t endpoint, const char *name)
+{
+	struct name_told t = { .endpoint = endpoint,
+			       .name = str_of(name),
+			       .until = { noon.v + NS_PER_S } };
+
+	address(ip, t.ip);
+	return t;
+}
+
+/* Provider 1 says nothing but this. */
+static void say_told(const struct world *w, const struct name_told *told, size_t count, bool keep)
+{
+	assert_int_equal(name_update(w->table, 1,
+				     &(struct name_view){
+					     .told = told, .told_count = count, .keep_told = keep },
+				     NULL),
+			 ERR_OK);
+}
+
+static void what_a_provider_says_an_endpoint_was_told_shows_to_that_endpoint(void **state)
+{
+	(void)state;
+	AUTO_WORLD w = world_of(true);
+	const struct name_told told[] = { told_of("192.0.2.7", 7, "b.example."),
+					  told_of("192.0.2.7", 8, "elsewhere.example."),
+					  told_of("192.0.2.7", 7, "a.example."),
+					  told_of("10.0.0.2", 7, "web.prod.svc.") };
+	uint8_t pod[16], far[16];
+
+	say_told(&w, told, ARRAY_LEN(told), false);
+	assert_names(&w, "10.0.0.1", "192.0.2.7", "| a.example b.example ");
+	assert_names(&w, "192.0.2.7", "10.0.0.1", "a.example b.example | ");
+	assert_names(&w, "10.0.0.1", "10.0.0.2", "| web.prod.svc ");
+	assert_names(&w, "10.0.0.2", "192.0.2.7", "| ");
+	/* with what was learned here, in order, each once */
+	address("10.0.0.1", pod);
+	address("192.0.2.7", far);
+	name_learn(w.table, pod, far, STR("b.example"), 60, noon);
+	name_learn(w.table, pod, far, STR("aa.example"), 60, noon);
+	name_learn(w.table, pod, far, STR("c.example"), 60, noon);
+	assert_names(&w, "10.0.0.1", "192.0.2.7", "| a.example aa.example b.example c.example ");
+}
+
+static void what_was_told_stays_when_asked_to_and_goes_with_the_next_view(void **state)
+{
+	(void)state;
+	AUTO_WORLD w = world_of(true);
+	const struct name_told told[] = { told_of("192.0.2.7", 7, "a.example.") };
+
+	say_told(&w, told, 1, false);
+	say_told(&w, NULL, 0, true);
+	assert_names(&w, "10.0.0.1", "192.0.2.7", "| a.example ");
+	/* another provider's change leaves it, too, prefixes or services */
+	const struct name_service service = { .port = 1,
+					      .service = { STR("s"), STR(""), STR("") } };
+	assert_int_equal(name_change(w.table, 2,
+				     &(struct name_change){ .has_services = true,
+							    .services = &service,
+							    .service_count = 1 },
+				     NULL),
+			 ERR_OK);
+	assert_names(&w, "10.0.0.1", "192.0.2.7", "| a.example ");
+	say_told(&w, NULL, 0, false);
+	assert_names(&w, "10.0.0.1", "192.0.2.7", "| ");
+}
+
+static void an_l7_record_shows_what_its_endpoints_were_told(void **state)
+{
+	(void)state;
+	AUTO_WORLD w = world_of(true);
+	AUTO_BUF struct buf ext = buf_init(65536);
+	const struct name_told told[] = { told_of("192.0.2.7", 7, "a.example.") };
+	struct flow f = { .time = noon, .bits = FLOW_HAS_TIME | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP };
+	struct str name;
+
+	say_told(&w, told, 1, false);
+	address("10.0.0.1", f.src_ip);
+	address("192.0.2.7", f.dst_ip);
+	name_flow_told(w.table, &f, 8, 0, &ext); /* nobody here has that number */
+	assert_false(f.bits & FLOW_HAS_NAMES);
+	name_flow_told(w.table, &f, 7, 0, &ext);
+	assert_true(f.bits & FLOW_HAS_NAMES);
+	assert_true(wire_find(buf_str(&ext), 14, &name) && str_is(name, "a.example"));
+}
+
+static void more_than_can_be_told_is_refused(void **state)
+{
+	(void)state;
+	AUTO_WORLD w = world_of(true);
+	struct err e;
+
+	assert_int_equal(
+		name_update(w.table, 1, &(struct name_view){ .told_count = NAME_TOLD_MAX + 1 }, &e),
+		ERR_INVALID);
+}
+
 static void a_local_endpoint_is_found_by_its_id(void **state)
 {
 	(void)state;
@@ -307,6 +429,10 @@ int main(void)
 		cmocka_unit_test(a_cgroup_leads_to_the_pods_address_of_the_family),
 		cmocka_unit_test(a_local_endpoint_is_found_by_its_id),
 		cmocka_unit_test(dns_names_show_only_to_the_local_side_that_was_told),
+		cmocka_unit_test(what_a_provider_says_an_endpoint_was_told_shows_to_that_endpoint),
+		cmocka_unit_test(what_was_told_stays_when_asked_to_and_goes_with_the_next_view),
+		cmocka_unit_test(an_l7_record_shows_what_its_endpoints_were_told),
+		cmocka_unit_test(more_than_can_be_told_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,8 @@ class Agent:
             '/v1/service': [{'spec': {'frontend-address': {'ip': '10.0.1.5', 'port': 80, 'protocol': 'TCP', 'scope': 'external'},
                                       'flags': {'name': 'db', 'namespace': 'shop'}}}],
             '/v1/cgroup-dump-metadata': {'pod-metadatas': []},
+            '/v1/fqdn/cache': [{'endpoint-id': 42, 'fqdn': pod + '.shop.example.', 'ips': ['10.0.2.9'], 'source': 'lookup', 'ttl': 60,
+                                'lookup-time': '2023-11-14T22:13:10.000Z', 'expiration-time': '2023-11-14T22:14:10.000Z'}],
             '/v1/policy/selectors': [{'selector': CLIENTS, 'identities': [1001], 'users': 1}],
         }
 

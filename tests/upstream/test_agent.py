@@ -56,6 +56,7 @@ def test_names_services_and_policies_are_on_the_flows(folder):
         assert (f.source.ID, f.source.cluster_name) == (0, 'east')
         assert (f.destination.ID, f.destination.pod_name, f.destination.identity) == (42, 'db-0', 5000)
         assert f.destination_service.name == 'db'
+        assert f.source_names == ['client-0.shop.example'] and not f.destination_names
         policy, = f.ingress_allowed_by
         assert (policy.name, policy.namespace, policy.kind, policy.revision) == \
             ('allow-clients', 'shop', 'CiliumNetworkPolicy', 7)
@@ -86,6 +87,7 @@ def test_an_agent_that_is_away_leaves_its_names_and_a_new_one_renews_them(folder
             ob.wait(lambda: ob.log().count("names from Cilium's agent") == 2, 'names again')
             f = ob.hear(2, ALLOWED)
             assert (f.source.pod_name, f.ingress_allowed_by[0].name) == ('client-1', 'other')
+            assert f.source_names == ['client-1.shop.example']
 
 
 def test_what_the_agent_tells_makes_its_names_fresh(folder):
