@@ -85,7 +85,7 @@ static enum err_code put_table(struct buf *out, const struct history *h, struct 
 
 	buf_lit(&rows, "NODE\tSTATE\tFROM\tTO\tRECORDS\tREMARK\n");
 	for (size_t i = 0; i < h->count; i++)
-		put_node(&rows, h->nodes[i]);
+		put_node(&rows, h->nodes[i].said);
 	if (rows.failed || !text_table_put(out, buf_str(&rows)))
 		return err_set(e, ERR_NOMEM, "table");
 	return ERR_OK;
@@ -93,11 +93,11 @@ static enum err_code put_table(struct buf *out, const struct history *h, struct 
 
 static enum err_code put_json(struct buf *out, const struct history *h, struct err *e)
 {
-	struct str all = buf_str(&h->wire);
-
-	for (size_t i = 0, at = 0; i < h->count; at = h->ends[i++]) {
+	for (size_t i = 0; i < h->count; i++) {
+		const struct history_node *n = &h->nodes[i];
 		if (json_put_message(out, &tycho__v1__get_coverage_response__descriptor,
-				     str_n(all.p + at, h->ends[i] - at), e) != ERR_OK)
+				     str_upto(str_from(buf_str(&h->wire), n->at), n->len),
+				     e) != ERR_OK)
 			return e->code;
 		buf_char(out, '\n');
 	}

@@ -9,8 +9,8 @@
 #include "base/state.h"
 #include "cli/connect.h"
 #include "cli/explain.h"
+#include "cli/history.h"
 #include "cli/observe.h"
-#include "cli/observe_time.h"
 #include "evidence/collect.h"
 #include "evidence/export.h"
 #include "evidence/key.h"
@@ -55,20 +55,6 @@ static const struct flag_def export_defs[] = {
 static const struct flag_set export_flags = { "Evidence", export_defs, ARRAY_LEN(export_defs) };
 static const struct flag_set *const export_sets[] = { &export_flags, &filter_flags,
 						      &raw_filter_flags };
-
-static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has,
-			       struct timestamp *ret, struct err *e)
-{
-	const char *text = flags_text(cli->flags, flag);
-
-	if (!*text)
-		return ERR_OK;
-	if (observe_time_parse(str_of(text), timestamp_of(wall_now()), ret, e) != ERR_OK ||
-	    observe_time_check(*ret, e) != ERR_OK)
-		return err_in(e, "--%s", flag);
-	*ret_has = true;
-	return ERR_OK;
-}
 
 static enum err_code read_classes(const struct cli *cli, Tycho__V1__Redaction list[CLASSES],
 				  size_t *ret_count, struct err *e)
@@ -158,17 +144,24 @@ static enum err_code run_export(struct cli *cli, struct err *e)
 {
 	const char *path = flags_text(cli->flags, "output");
 	AUTO_OBSERVE_REQUEST struct observe_request r = { 0 };
+	struct history_range range;
 	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES);
 	AUTO(evidence_collect_free) struct evidence_collect *c = NULL;
 	char tool[64];
 
 	if (!*path)
-		return err_set(e, ERR_INVALID, "--output: where is the bundle to go?");
+		return err_set(e, ERR_INVALID, "where is the bundle to go? -o FILE.tar.zst");
+	if (strcmp(path, "-") == 0)
+		return err_set(e, ERR_INVALID, "a bundle goes into a file: -o FILE.tar.zst");
 	if (observe_filter_check(cli->filter, e) != ERR_OK ||
-	    read_time(cli, "since", &r.has_since, &r.since, e) != ERR_OK ||
-	    read_time(cli, "until", &r.has_until, &r.until, e) != ERR_OK ||
-	    observe_read_filters(cli, &r, e) != ERR_OK || observe_check_filters(&r, e) != ERR_OK ||
-	    pack(cli, &r, &request, e) != ERR_OK)
+	    history_read_range(cli, &range, e) != ERR_OK ||
+	    observe_read_filters(cli, &r, e) != ERR_OK || observe_check_filters(&r, e) != ERR_OK)
+		return e->code;
+	r.has_since = range.has_since;
+	r.has_until = range.has_until;
+	r.since = range.since;
+	r.until = range.until;
+	if (pack(cli, &r, &request, e) != ERR_OK)
 		return e->code;
 	(void)snprintf(tool, sizeof tool, "tycho %s", cli_version());
 	const struct evidence_collect_config config = { .path = path,
@@ -266,7 +259,10 @@ static enum err_code read_keys(const struct cli *cli, struct str keys[VERIFY_KEY
 		if (is_fingerprint(text))
 			continue;
 		if (read_whole(text, &files[i], e) != ERR_OK)
-			return err_in(e, "--pubkey");
+			return err_in(e,
+				      "--pubkey takes a PEM file or a fingerprint (%d hex "
+				      "digits)",
+				      KEY_FINGERPRINT_CHARS);
 		keys[i] = buf_str(&files[i]);
 		if (evidence_key_of_pem(keys[i], &key, e) != ERR_OK)
 			return err_in(e, "--pubkey %s", text);
@@ -279,7 +275,8 @@ static enum err_code verify_all(const struct cli *cli, struct evidence_verify_co
 {
 	size_t n = flags_word_count(cli->flags);
 	AUTO_BUF struct buf summary = buf_init(TEXT_MAX_BYTES);
-	enum err_code code = n ? ERR_OK : err_set(e, ERR_INVALID, "which bundle?");
+	enum err_code code =
+		n ? ERR_OK : err_set(e, ERR_INVALID, "which bundle? tycho evidence verify BUNDLE…");
 
 	for (size_t i = 0; i < n && code == ERR_OK; i++) {
 		config->path = flags_word(cli->flags, i);
@@ -317,7 +314,7 @@ static enum err_code run_verify(struct cli *cli, struct err *e)
 
 static const struct command verify_command = {
 	.name = "verify",
-	.words = "BUNDLE...",
+	.words = "BUNDLE…",
 	.help = "Check a bundle, offline",
 	.details =
 		"Checks that every flow of a bundle is what its node recorded and signed, and that "
@@ -378,7 +375,12 @@ static enum err_code run_keys(struct cli *cli, struct err *e)
 
 	usual_key(usual, sizeof usual);
 	if (!n && put_key(usual, pem, &out, e) != ERR_OK)
-		return e->code;
+		return e->code != ERR_NOT_FOUND
+			       ? e->code
+			       : err_set(e, ERR_NOT_FOUND,
+					 "there is no %s: no observer has run here without "
+					 "--evidence-key, --store or --state-dir; name the file",
+					 usual);
 	for (size_t i = 0; i < n; i++)
 		if (put_key(flags_word(cli->flags, i), pem, &out, e) != ERR_OK)
 			return e->code;
@@ -387,7 +389,7 @@ static enum err_code run_keys(struct cli *cli, struct err *e)
 
 static const struct command keys_command = {
 	.name = "keys",
-	.words = "[FILE...]",
+	.words = "[FILE…]",
 	.help = "Print the fingerprints of keys",
 	.details =
 		"Prints the fingerprint of the key with which the observer of this machine signs "

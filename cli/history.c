@@ -1,18 +1,24 @@
 #include "cli/history.h"
 
+#include <unistd.h>
+
 #include "cli/command.h"
 #include "cli/connect.h"
 #include "cli/observe_time.h"
 #include "cli/report.h"
 
-enum { NODES_MAX = 100000, WIRE_MAX_BYTES = 256 << 20, REMARKS_MAX = 10 };
+enum {
+	NODES_MAX = 100000,
+	WIRE_MAX_BYTES = 256 << 20,
+	REMARKS_MAX = 10,
+	REMARKS_MAX_BYTES = 1 << 20,
+};
 
 void history_done(struct history *h)
 {
 	for (size_t i = 0; i < h->count; i++)
-		tycho__v1__get_coverage_response__free_unpacked(h->nodes[i], NULL);
+		tycho__v1__get_coverage_response__free_unpacked(h->nodes[i].said, NULL);
 	free(h->nodes);
-	free(h->ends);
 	buf_done(&h->wire);
 	*h = (struct history){ 0 };
 }
@@ -39,29 +45,18 @@ const char *history_cause_words(Tycho__V1__Gap__Cause cause)
 	}
 }
 
-static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has,
-			       struct timestamp *ret, struct err *e)
-{
-	const char *text = flags_text(cli->flags, flag);
-
-	if (!*text)
-		return ERR_OK;
-	if (observe_time_parse(str_of(text), timestamp_of(wall_now()), ret, e) != ERR_OK)
-		return err_in(e, "failed to parse the %s time", flag);
-	*ret_has = true;
-	return ERR_OK;
-}
-
 enum err_code history_read_range(const struct cli *cli, struct history_range *ret, struct err *e)
 {
 	struct history_range range = { 0 };
-	enum err_code code = read_time(cli, "since", &range.has_since, &range.since, e);
 
-	if (code == ERR_OK)
-		code = read_time(cli, "until", &range.has_until, &range.until, e);
-	if (code == ERR_OK)
-		*ret = range;
-	return code;
+	if (observe_time_flag(cli->flags, "since", &range.has_since, &range.since, e) != ERR_OK ||
+	    observe_time_flag(cli->flags, "until", &range.has_until, &range.until, e) != ERR_OK)
+		return e->code;
+	if (range.has_since && range.has_until && timestamp_cmp(range.until, range.since) < 0)
+		return err_set(e, ERR_INVALID, "--until %s is before --since %s",
+			       flags_text(cli->flags, "until"), flags_text(cli->flags, "since"));
+	*ret = range;
+	return ERR_OK;
 }
 
 /* --- asking --------------------------------------------------------------------------------- */
@@ -74,19 +69,24 @@ static enum err_code on_message(void *ctx, struct str message, struct err *e)
 
 	if (!m)
 		return err_set(e, ERR_PARSE, "the server's coverage cannot be read");
-	size_t n = h->count + 1;
-	Tycho__V1__GetCoverageResponse **nodes = realloc(h->nodes, n * sizeof *nodes);
+	struct history_node *nodes = realloc(h->nodes, (h->count + 1) * sizeof *nodes);
 	h->nodes = nodes ? nodes : h->nodes;
-	size_t *ends = nodes ? realloc(h->ends, n * sizeof *ends) : NULL;
-	h->ends = ends ? ends : h->ends;
+	size_t at = h->wire.len;
 	buf_str_put(&h->wire, message);
-	if (!ends || h->wire.failed || n > NODES_MAX) {
+	if (!nodes || h->wire.failed || h->count == NODES_MAX) {
 		tycho__v1__get_coverage_response__free_unpacked(m, NULL);
-		return err_set(e, ERR_NOMEM, "coverage of %zu nodes", n);
+		return err_set(e, ERR_NOMEM, "coverage of more than %zu nodes", h->count);
 	}
-	h->nodes[h->count] = m;
-	h->ends[h->count++] = h->wire.len;
+	h->nodes[h->count++] = (struct history_node){ m, at, message.len };
 	return ERR_OK;
+}
+
+static int by_name(const void *left, const void *right)
+{
+	const struct history_node *a = left, *b = right;
+	int c = strcmp(a->said->node_name, b->said->node_name);
+
+	return c ? c : (a->at > b->at) - (a->at < b->at);
 }
 
 void history_set_range(const struct history_range *range, Google__Protobuf__Timestamp times[2],
@@ -119,6 +119,8 @@ enum err_code history_ask(const struct settings *s, const struct history_range *
 		connection_stream(s, "/tycho.v1.History/GetCoverage", packed, &handler, e);
 	if (code != ERR_OK)
 		return code;
+	if (h.count)
+		qsort(h.nodes, h.count, sizeof *h.nodes, by_name);
 	*ret = h;
 	h = (struct history){ 0 };
 	return ERR_OK;
@@ -205,7 +207,7 @@ void history_put_remarks(struct buf *b, const struct history *h, const struct hi
 	struct remarks r = { .b = b };
 
 	for (size_t i = 0; i < h->count; i++)
-		put_node(&r, h->nodes[i], range);
+		put_node(&r, h->nodes[i].said, range);
 	if (r.missing > REMARKS_MAX)
 		buf_printf(b, "incomplete: and %zu more; `tycho coverage` lists them\n",
 			   r.missing - REMARKS_MAX);
@@ -221,4 +223,20 @@ void history_put_remarks(struct buf *b, const struct history *h, const struct hi
 		timestamp_put(b, range->until);
 	}
 	buf_char(b, '\n');
+}
+
+void history_remark(const struct settings *s, const struct history_range *range)
+{
+	AUTO_HISTORY struct history h = { 0 };
+	AUTO_BUF struct buf text = buf_init(REMARKS_MAX_BYTES);
+	struct err e;
+	enum err_code code = history_ask(s, range, &h, &e);
+
+	if (code == ERR_UNSUPPORTED)
+		return;
+	if (code == ERR_OK)
+		history_put_remarks(&text, &h, range);
+	else
+		buf_printf(&text, "completeness unknown: %s\n", e.msg);
+	(void)!write(STDERR_FILENO, text.p, text.len); /* nobody to tell if it fails */
 }

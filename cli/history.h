@@ -19,7 +19,7 @@ struct history_range {
 	struct timestamp since, until;
 };
 
-/* The flags --since and --until. */
+/* The flags --since and --until; ERR_INVALID where the one is before the other. */
 MUST_CHECK enum err_code history_read_range(const struct cli *cli, struct history_range *ret,
 					    struct err *e);
 
@@ -28,12 +28,16 @@ void history_set_range(const struct history_range *range, Google__Protobuf__Time
 		       Google__Protobuf__Timestamp **ret_since,
 		       Google__Protobuf__Timestamp **ret_until);
 
-/* What every node answered; zeros are empty. */
+/* What one node answered, and where its bytes are. */
+struct history_node {
+	Tycho__V1__GetCoverageResponse *said; /* own */
+	size_t at, len;                       /* in history.wire */
+};
+/* What every node answered, in order of their names; zeros are empty. */
 struct history {
-	Tycho__V1__GetCoverageResponse **nodes; /* own, as they came */
+	struct history_node *nodes;
 	size_t count;
-	struct buf wire; /* the same as wire bytes, one after the other, as … */
-	size_t *ends;    /* … they came: where each ends */
+	struct buf wire;
 };
 #define AUTO_HISTORY __attribute__((cleanup(history_done)))
 void history_done(struct history *h);
@@ -44,6 +48,9 @@ MUST_CHECK enum err_code history_ask(const struct settings *s, const struct hist
 /* One line "complete: …", or "incomplete: …" for each thing missing in the range; when there are
  * many, the first of them and how many more. */
 void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range);
+/* Asks, and says on stderr whether the record of @range is whole. Servers that know no history are
+ * let be: the answer that this is about is there already, nothing has failed. */
+void history_remark(const struct settings *s, const struct history_range *range);
 /* "no observer ran" */
 const char *history_cause_words(Tycho__V1__Gap__Cause cause);
 

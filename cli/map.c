@@ -126,6 +126,8 @@ static enum err_code show(struct cli *cli, struct err *e)
 	if (put[flags_choice(cli->flags, "output")](&out, &a.edges, e) != ERR_OK ||
 	    cli_write(buf_str(&out), e) != ERR_OK)
 		return e->code;
+	if (range.has_since || range.has_until)
+		history_remark(cli->settings, &range);
 	if (a.left_out)
 		(void)fprintf(stderr,
 			      "incomplete: %llu flows found no room in the map; narrow it by "

@@ -211,6 +211,10 @@ static void put_label(struct buf *b, const Tycho__V1__Edge *edge,
 		buf_char(b, ' ');
 		enum_put(b, &flow__verdict__descriptor, (int32_t)edge->verdict);
 	}
+	if (edge->n_policies) {
+		buf_lit(b, " by ");
+		text(b, edge->policies[0]);
+	}
 }
 
 static void dot_text(struct buf *b, const char *text)

@@ -95,28 +95,13 @@ enum err_code observe_printer_new(struct flow_printer_options *options, struct f
 	return flow_printer_new(options, ret, e);
 }
 
-static enum err_code read_time(const struct cli *cli, const char *flag, bool *ret_has,
-			       struct timestamp *ret, struct err *e)
-{
-	const char *text = flags_text(cli->flags, flag);
-
-	if (!*text)
-		return ERR_OK;
-	if (observe_time_parse(str_of(text), timestamp_of(wall_now()), ret, e) != ERR_OK)
-		return err_in(e, "failed to parse the %s time", flag);
-	if (observe_time_check(*ret, e) != ERR_OK)
-		return err_in(e, "failed to convert `%s` timestamp to proto", flag);
-	*ret_has = true;
-	return ERR_OK;
-}
-
 enum err_code observe_read_times(const struct cli *cli, struct observe_request *r, struct err *e)
 {
-	if (read_time(cli, "since", &r->has_since, &r->since, e) != ERR_OK)
+	if (observe_time_flag(cli->flags, "since", &r->has_since, &r->since, e) != ERR_OK)
 		return e->code;
 	if (flags_bool(cli->flags, "follow"))
 		return ERR_OK; /* following has no end */
-	return read_time(cli, "until", &r->has_until, &r->until, e);
+	return observe_time_flag(cli->flags, "until", &r->has_until, &r->until, e);
 }
 
 static enum err_code read_selectors(const struct cli *cli, struct observe_request *r, struct err *e)

@@ -15,7 +15,6 @@ enum {
 	DICT_ENTRIES = 1 << 17,
 	DICT_FULL = 1 << 16,         /* a long stream of a large cluster: start anew from here on */
 	REQUEST_MAX_BYTES = 4 << 20, /* servers take no more (gRPC's default) */
-	REMARKS_MAX_BYTES = 1 << 20,
 	RESPONSE_MAX_BYTES = 4 << 20, /* as of a message */
 };
 
@@ -91,24 +90,6 @@ static bool is_history(const struct cli *cli, const struct observe_request *r)
 		return false;
 	return r->has_since || (!r->follow && (r->has_until || r->first || flags_u64(f, "last") ||
 					       flags_bool(f, "all")));
-}
-
-/* Says on stderr whether the stretch is whole. Servers that know nothing of it (Hubble's) are let
- * be: the answer is here already, nothing has failed. */
-static void remark(const struct cli *cli, const struct history_range *range)
-{
-	AUTO_HISTORY struct history h = { 0 };
-	AUTO_BUF struct buf text = buf_init(REMARKS_MAX_BYTES);
-	struct err e;
-	enum err_code code = history_ask(cli->settings, range, &h, &e);
-
-	if (code == ERR_UNSUPPORTED)
-		return;
-	if (code == ERR_OK)
-		history_put_remarks(&text, &h, range);
-	else
-		buf_printf(&text, "completeness unknown: %s\n", e.msg);
-	(void)!write(STDERR_FILENO, text.p, text.len); /* nobody to tell if it fails */
 }
 
 /* The stretch that the answer covers: as asked for, else from its first flow to its last. */
@@ -190,7 +171,8 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 		  LOG_QUOTE(settings_text(cli->settings, "server")), (unsigned long long)r->number,
 		  r->follow, r->allow.count + r->deny.count, request.len);
 	if (history && r->follow)
-		remark(cli, &(struct history_range){ .has_since = true, .since = r->since });
+		history_remark(cli->settings,
+			       &(struct history_range){ .has_since = true, .since = r->since });
 	enum err_code code = connection_stream_either(cli->settings, &table, calls,
 						      ARRAY_LEN(calls), buf_str(&request), e);
 	if (code == ERR_CLOSED)
@@ -202,7 +184,7 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 	}
 	if (code == ERR_OK && history && !r->follow) {
 		const struct history_range range = range_of(r, &stream);
-		remark(cli, &range);
+		history_remark(cli->settings, &range);
 	}
 	return code;
 }

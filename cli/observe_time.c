@@ -1,5 +1,7 @@
 #include "cli/observe_time.h"
 
+#include "cli/flags.h"
+
 /* A reader over what is left of the text, with a sticky fault. */
 struct scan {
 	struct str rest;
@@ -193,4 +195,25 @@ enum err_code observe_time_check(struct timestamp t, struct err *e)
 			       fault);
 	return err_set(e, ERR_INVALID, "proto: timestamp (seconds:%lld nanos:%d) %s",
 		       (long long)t.s, t.ns, fault);
+}
+
+enum err_code observe_time_flag(const struct flags *f, const char *flag, bool *ret_has,
+				struct timestamp *ret, struct err *e)
+{
+	const char *text = flags_text(f, flag);
+	struct timestamp at;
+	struct err why;
+
+	if (!*text)
+		return ERR_OK;
+	if (observe_time_parse(str_of(text), timestamp_of(wall_now()), &at, &why) != ERR_OK)
+		return err_set(e, why.code,
+			       "failed to parse the %s time: %s; expected a time such as 5m, 7d, "
+			       "2026-03-01 or 2026-03-01T10:00:00Z",
+			       flag, why.msg);
+	if (observe_time_check(at, e) != ERR_OK)
+		return err_in(e, "failed to convert `%s` timestamp to proto", flag);
+	*ret = at;
+	*ret_has = true;
+	return ERR_OK;
 }

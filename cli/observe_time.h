@@ -17,6 +17,8 @@
 #include "base/err.h"
 #include "base/time.h"
 
+struct flags;
+
 /* @now is what durations count from. ERR_PARSE: "failed to convert … to time". The result may be a
  * year 0 or other time that proto3 cannot say: see observe_time_check. */
 MUST_CHECK enum err_code observe_time_parse(struct str text, struct timestamp now,
@@ -24,5 +26,9 @@ MUST_CHECK enum err_code observe_time_parse(struct str text, struct timestamp no
 /* Fails where a google.protobuf.Timestamp cannot hold @t: "proto: timestamp (…) before 0001-01-01".
  */
 MUST_CHECK enum err_code observe_time_check(struct timestamp t, struct err *e);
+/* The time that --@flag names, durations counting from now; *@ret_has stays as it is where the flag
+ * was not given. The sentence begins with Hubble's, and ends in examples of what is taken. */
+MUST_CHECK enum err_code observe_time_flag(const struct flags *f, const char *flag, bool *ret_has,
+					   struct timestamp *ret, struct err *e);
 
 #endif

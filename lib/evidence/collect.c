@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "evidence/key.h"
 #include "flow/wire.h"
@@ -59,9 +60,13 @@ enum err_code evidence_collect_new(const struct evidence_collect_config *config,
 				   struct evidence_collect **ret, struct err *e)
 {
 	AUTO(evidence_collect_free) struct evidence_collect *c = calloc(1, sizeof *c);
+	struct stat there;
 
 	if (!c)
 		return err_set(e, ERR_NOMEM, "a bundle");
+	/* The finished bundle takes the name's place: a device must not go that way. */
+	if (stat(config->path, &there) == 0 && !S_ISREG(there.st_mode))
+		return err_set(e, ERR_INVALID, "'%s' is there and is no file", config->path);
 	c->config = *config;
 	if (!c->config.chunk_bytes)
 		c->config.chunk_bytes = COLLECT_CHUNK_BYTES;

@@ -21,7 +21,7 @@ enum { COLLECT_CHUNK_BYTES = 8 << 20, COLLECT_CHUNK_ENTRIES = 16384, COLLECT_NOD
 struct evidence_collect;
 
 struct evidence_collect_config {
-	const char *path;   /* of the bundle; what is there is replaced */
+	const char *path;   /* of the bundle; a file that is there is replaced */
 	struct str request; /* tycho.v1.ExportRequest, as it was sent; borrowed for the call */
 	const char *tool;   /* "tycho 0.1.0" */
 	bool csv;
@@ -29,6 +29,7 @@ struct evidence_collect_config {
 	struct wall_ns now;
 };
 
+/* ERR_INVALID: at the path is something that is no file. */
 MUST_CHECK enum err_code evidence_collect_new(const struct evidence_collect_config *config,
 					      struct evidence_collect **ret, struct err *e);
 void evidence_collect_free(struct evidence_collect *c);

@@ -157,3 +157,16 @@ def test_coverage_prints_what_is_covered_and_what_is_not():
         assert line['node_name'] == 'n0' and line['gaps'][0]['cause'] == 'OBSERVER_DOWN'
         p = tycho('coverage', '--since', 'yesterday-ish', '--server', ob.tcp, check=1)
         assert 'failed to parse the since time' in p.stderr and len(p.stderr.splitlines()) == 1
+        assert 'expected a time such as 5m' in p.stderr
+        for command in ('coverage', 'map'):
+            p = tycho(command, '--since', '5m', '--until', '1h', '--server', ob.tcp, check=1)
+            assert (p.stdout, p.stderr) == ('', '--until 1h is before --since 5m\n')
+
+
+def test_a_map_of_a_range_says_whether_the_range_is_whole(history):
+    ob, _ = history
+    p = tycho('map', '--since', stamp(0), '--server', ob.tcp, check=0)
+    assert len(p.stdout.splitlines()) > 1 and p.stderr == 'complete: 1 node, since %s\n' % stamp(0)
+    p = tycho('map', '--since', stamp(-1), '--server', ob.tcp, check=0)
+    assert p.stderr == 'incomplete: n0: nothing before %s, where its record begins\n' % stamp(0)
+    assert tycho('map', '--server', ob.tcp, check=0).stderr == ''

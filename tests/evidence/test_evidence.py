@@ -205,7 +205,10 @@ def test_an_observer_without_a_store_says_so(tmp_path):
 
 def test_wrong_words_are_one_sentence(tmp_path):
     assert '--redact mac' in tycho('evidence', 'export', '--redact', 'mac', '-o', 'x', code=1)
-    assert '--output' in tycho('evidence', 'export', code=1)
+    assert 'where is the bundle to go' in tycho('evidence', 'export', code=1)
+    assert 'goes into a file' in tycho('evidence', 'export', '-o', '-', code=1)
+    assert 'is no file' in tycho('evidence', 'export', '-o', '/dev/null', code=1)  # and nobody was asked: a device stays one
+    assert '64 hex digits' in tycho('evidence', 'verify', 'x', '--pubkey', 'deadbeef', code=1)
     assert 'which bundle' in tycho('evidence', 'verify', code=1)
     (tmp_path / 'no').write_text('no bundle, but long enough to have a sum at its end, had it one')
     assert 'no sum at its end' in tycho('evidence', 'verify', str(tmp_path / 'no'), code=1)
