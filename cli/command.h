@@ -68,6 +68,9 @@ void command_path_put(struct buf *b, const struct command *const *path, size_t d
 void help_put(struct buf *b, const struct command *const *path, size_t depth, size_t columns);
 /* All of `tycho` as one mdoc page, section 1. */
 void manual_put(struct buf *b);
+/* "tycho doctor --server …", with the server flags of this call but passwords: who finds out what is
+ * wrong with the server or the way to it. */
+void doctor_command_put(struct buf *b, const struct cli *cli);
 /* Version as printed and compared: "0.1.0". */
 const char *cli_version(void);
 /* The version of Hubble whose API this command speaks: what peers announce is compared with it. */

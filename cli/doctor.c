@@ -618,6 +618,59 @@ static enum err_code run_doctor(struct cli *cli, struct err *e)
 	return d.failed ? err_set(e, ERR_UNAVAILABLE, "%u of the checks failed", d.failed) : ERR_OK;
 }
 
+/* As one word of a shell's. */
+static void put_word(struct buf *b, const char *text)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "-_./:=,@%+";
+
+	if (strspn(text, plain) == strlen(text)) {
+		buf_str_put(b, str_of(text));
+		return;
+	}
+	buf_char(b, '\'');
+	for (; *text; text++)
+		if (*text == '\'')
+			buf_lit(b, "'\\''");
+		else
+			buf_char(b, *text);
+	buf_char(b, '\'');
+}
+
+void doctor_command_put(struct buf *b, const struct cli *cli)
+{
+	static const char *const names[] = {
+		"server",
+		"tls",
+		"tls-allow-insecure",
+		"tls-ca-cert-files",
+		"tls-server-name",
+		"tls-client-cert-file",
+		"tls-client-key-file",
+		"token-file",
+		"basic-auth-username",
+	};
+
+	buf_lit(b, "tycho doctor");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct flag_def *def = settings_flag(names[i]);
+		const char *item;
+		if (!flags_given(cli->flags, names[i]))
+			continue;
+		if (flag_stands_alone(def)) {
+			buf_printf(b, " --%s%s", names[i],
+				   flags_bool(cli->flags, names[i]) ? "" : "=false");
+		} else if (def->type != FLAG_STRING_SLICE) {
+			buf_printf(b, " --%s ", names[i]);
+			put_word(b, flags_text(cli->flags, names[i]));
+		}
+		for (size_t k = 0; (item = flags_item(cli->flags, names[i], k)); k++) {
+			buf_printf(b, " --%s ", names[i]);
+			put_word(b, item);
+		}
+	}
+}
+
 static const struct flag_def doctor_defs[] = {
 	{ .name = "output",
 	  .short_ = 'o',

@@ -37,6 +37,22 @@ static enum err_code unexpected_word(const struct cli *cli, const char *word, st
 		       buf_cstr(&name));
 }
 
+/* Is it perhaps the server, or the way there? Said to people only: scripts have their one line. */
+static bool may_be_the_way(enum err_code code, const struct command *command)
+{
+	return (code == ERR_UNAVAILABLE || code == ERR_TIMEOUT) && command->uses_server &&
+	       command != &doctor_command && isatty(STDERR_FILENO);
+}
+
+static enum err_code point_to_doctor(const struct cli *cli, struct err *e)
+{
+	AUTO_BUF struct buf text = buf_init(2 * ERR_MSG_BYTES);
+
+	buf_printf(&text, "%s\nTo find out why: ", e->msg);
+	doctor_command_put(&text, cli);
+	return err_set(e, e->code, "%s", buf_cstr(&text));
+}
+
 static enum err_code run(const char *argv0, const char *const *args, size_t arg_count,
 			 struct err *e)
 {
@@ -76,7 +92,8 @@ static enum err_code run(const char *argv0, const char *const *args, size_t arg_
 	log_set_level(settings_bool(settings, "debug") ? LOG_DEBUG : LOG_INFO);
 	if (!command->unchecked && settings_check(settings, e) != ERR_OK)
 		return e->code;
-	return command->run(&cli, e);
+	enum err_code code = command->run(&cli, e);
+	return may_be_the_way(code, command) ? point_to_doctor(&cli, e) : code;
 }
 
 int main(int argc, char **argv)

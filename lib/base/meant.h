@@ -7,7 +7,7 @@
  *
  * The names that are nearest are kept: those that @typed begins, else those that it differs from by
  * the fewest letters put in, left out, replaced or swapped with their neighbour; two at most, and
- *one for each three letters of the name. Nothing is allocated; names are borrowed.
+ * one for each three letters of the name. Nothing is allocated; names are borrowed.
  */
 #ifndef TYCHO_BASE_MEANT_H
 #define TYCHO_BASE_MEANT_H

@@ -8,11 +8,18 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+static enum err_code refuse(struct str text, const char *why, struct err *e)
+{
+	return err_set(e, ERR_INVALID,
+		       "address '%.*s': %s; expected host:port, tls://host:port or unix:///path",
+		       STR_FMT(text), why);
+}
+
 static enum err_code parse_unix(struct str text, struct str path, struct address *ret,
 				struct err *e)
 {
 	if (path.len == 0 || memchr(path.p, 0, path.len))
-		return err_set(e, ERR_INVALID, "address '%.*s': no path", STR_FMT(text));
+		return refuse(text, "no path", e);
 	if (path.len >= sizeof ret->path)
 		return err_set(e, ERR_INVALID,
 			       "address '%.*s': a socket's path has at most %zu bytes",
@@ -33,21 +40,19 @@ enum err_code address_parse(struct str text, struct address *ret, struct err *e)
 	struct str rest = str_from(text, a.is_tls ? 6 : 0);
 	size_t colon = str_find_last(rest, ':');
 	if (colon == rest.len || (rest.p[0] == '[' && rest.p[rest.len - 1] == ']'))
-		return err_set(e, ERR_INVALID, "address '%.*s': missing port in address",
-			       STR_FMT(text));
+		return refuse(text, "missing port in address", e);
 	struct str host = str_upto(rest, colon);
 	if (host.len >= 2 && host.p[0] == '[' && host.p[host.len - 1] == ']')
 		host = str_from(str_upto(host, host.len - 1), 1);
 	else if (str_find(host, ':') != host.len)
-		return err_set(e, ERR_INVALID, "address '%.*s': too many colons in address",
-			       STR_FMT(text));
+		return refuse(text, "too many colons in address", e);
 	if (!parse_u16(str_from(rest, colon + 1), &a.port))
-		return err_set(e, ERR_INVALID, "address '%.*s': not a port", STR_FMT(text));
+		return refuse(text, "not a port", e);
 	if (host.len >= sizeof a.host)
-		return err_set(e, ERR_INVALID, "address '%.*s': host too long", STR_FMT(text));
+		return refuse(text, "host too long", e);
 	for (size_t i = 0; i < host.len; i++)
 		if (host.p[i] <= ' ' || host.p[i] == '/' || host.p[i] == 0x7f)
-			return err_set(e, ERR_INVALID, "address '%.*s': not a host", STR_FMT(text));
+			return refuse(text, "not a host", e);
 	if (host.len)
 		memcpy(a.host, host.p, host.len);
 	*ret = a;

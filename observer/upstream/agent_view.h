@@ -11,10 +11,11 @@
  * Source   models of Cilium's api/v1/openapi.yaml. What an agent does not say is not made up; the
  *          workload of a pod it does not say.
  * Names    those of answers that are over, but whose connections are not, count like the others.
- *All hold as long as they say, at least as if they ended when they were asked for, and DNS_GRACE_S
- *more (observer/name/dns_names.h): that counts only once the agent is away. Bad      an entry that
- *cannot be read (no address, no number) is left out, and counted; it does not spoil the others. An
- *answer that is no list is an error. Owner    a view borrows all its texts from the answers.
+ *          All hold as long as they say, at least as if they ended when they were asked for, and
+ *          DNS_GRACE_S more (observer/name/dns_names.h): that counts only once the agent is away.
+ * Bad      an entry that cannot be read (no address, no number) is left out, and counted; it does
+ *          not spoil the others. An answer that is no list is an error.
+ * Owner    a view borrows all its texts from the answers.
  */
 #ifndef TYCHO_OBSERVER_UPSTREAM_AGENT_VIEW_H
 #define TYCHO_OBSERVER_UPSTREAM_AGENT_VIEW_H

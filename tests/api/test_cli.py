@@ -98,6 +98,19 @@ def test_nobody_there_is_one_line_and_exit_code_1(tmp_path):
         assert p.stdout == '' and p.stderr.startswith('rpc error: code = Unavailable desc = ') and p.stderr.count('\n') == 1
 
 
+def test_on_a_terminal_the_way_to_the_doctor_is_told():
+    master, slave = os.openpty()
+    with os.fdopen(master, 'rb', buffering=0) as screen:
+        subprocess.run([BIN + '/tycho', 'status', '--server', '127.0.0.1:1', '--tls-server-name', "o'x"], stderr=slave,
+                       env=dict(os.environ, XDG_CONFIG_HOME='/nonexistent'))
+        os.close(slave)
+        said = b''
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while piece := screen.read(4096):
+                said += piece
+    assert said.decode().splitlines()[1:] == ["To find out why: tycho doctor --server 127.0.0.1:1 --tls-server-name 'o'\\''x'"]
+
+
 @contextlib.contextmanager
 def running(*words):
     p = subprocess.Popen([BIN + '/tycho', *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
