@@ -30,11 +30,25 @@ enum { CACHE_LINE = 64 };
  * Only the capture thread looks into snapshots, and only into the one it loaded last. When it loads
  * one that it has not seen, it stores its number in capture_at (release): what it did with earlier
  * ones is over. An update frees what is older than the number it reads there (acquire).
+ *
+ * A version also holds what was true before it, for flows that are read late: the last NAME_PAST
+ * states at most, NAME_PAST_S and NAME_PAST_BYTES.
  */
 struct version {
-	struct snapshot *snapshot;
+	const struct snapshot *snapshot; /* that of states[0], and since when */
+	struct wall_ns since;
+	struct state *states[NAME_PAST + 1]; /* what is true now, then what was before it */
+	size_t state_count;
 	uint64_t number;
 	struct version *older; /* guarded by mx */
+};
+/* A snapshot and its time, held by the versions that know it. */
+struct state {
+	struct snapshot *snapshot;
+	uint64_t number;      /* of its version */
+	struct wall_ns since; /* 0: as long as anybody knows */
+	unsigned refs;        /* guarded by mx */
+	size_t bytes;         /* that keeping it costs, once there is a newer one */
 };
 
 struct name_table {
@@ -49,6 +63,7 @@ struct name_table {
 	pthread_mutex_t mx;                        /* between updates */
 	struct numbers *identities, *endpoint_ids; /* guarded by mx */
 	struct snapshot_part parts[PARTS];         /* guarded by mx */
+	bool has_spoken[PARTS];                    /* guarded by mx */
 	struct version *newest; /* guarded by mx; with all not yet freed behind it */
 
 	_Atomic(struct version *) current;
@@ -63,9 +78,11 @@ struct name_table {
 	alignas(CACHE_LINE) _Atomic uint64_t capture_at; /* written by capture, read by updates */
 };
 
-/* With mx, or before anybody else has the table. Makes @s what the capture thread sees from now on;
- * takes it. ERR_NOMEM: it is freed. */
-MUST_CHECK enum err_code name_publish(struct name_table *t, struct snapshot *s, struct err *e);
+/* With mx, or before anybody else has the table. Makes @s what the capture thread sees from now on,
+ * and true since @since (0: as long as anybody knows; what was before is forgotten); takes it.
+ * ERR_NOMEM: it is freed. */
+MUST_CHECK enum err_code name_publish(struct name_table *t, struct snapshot *s,
+				      struct wall_ns since, struct err *e);
 /* Frees @v and all older ones. */
 void name_free_versions(struct version *v);
 

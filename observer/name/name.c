@@ -92,7 +92,7 @@ enum err_code name_table_new(const struct name_config *config, struct flow_dict 
 	t->host = reserved(dict, IDENTITY_HOST, STR("reserved:host"), t->cluster);
 	struct snapshot *empty;
 	if (snapshot_new(t->parts, PARTS, t->world, t->host, &empty, e) != ERR_OK ||
-	    name_publish(t, empty, e) != ERR_OK)
+	    name_publish(t, empty, (struct wall_ns){ 0 }, e) != ERR_OK)
 		return e->code;
 	*ret = TAKE(t);
 	return ERR_OK;
@@ -128,7 +128,7 @@ void name_namespaces(struct name_table *t, struct wall_ns now,
 
 /* --- capture thread ----------------------------------------------------------------------- */
 
-static const struct snapshot *load_current(struct name_table *t)
+static const struct version *load_version(struct name_table *t)
 {
 	const struct version *v =
 		atomic_load_explicit(&t->current, memory_order_acquire); /* pairs with publish */
@@ -138,7 +138,38 @@ static const struct snapshot *load_current(struct name_table *t)
 		atomic_store_explicit(&t->capture_at, v->number,
 				      memory_order_release); /* pairs with publish */
 	}
-	return v->snapshot;
+	return v;
+}
+
+static const struct snapshot *load_current(struct name_table *t)
+{
+	return load_version(t)->snapshot;
+}
+
+/* What was true when the flow happened. */
+struct moment {
+	const struct snapshot *snapshot;
+	uint64_t number;
+};
+
+/* Of a flow from before the newest change. */
+static struct moment moment_before(const struct version *v, struct wall_ns time)
+{
+	const struct state *s = v->states[0];
+
+	for (size_t i = 1; i < v->state_count && time.v < s->since.v; i++)
+		s = v->states[i];
+	return (struct moment){ s->snapshot, s->number };
+}
+
+static struct moment moment_of(struct name_table *t, const struct flow *f)
+{
+	const struct version *v = load_version(t);
+
+	if (__builtin_expect(f->time.v < v->since.v, 0) && f->bits & FLOW_HAS_TIME &&
+	    f->time.v + NAME_PAST_S * NS_PER_S >= v->since.v)
+		return moment_before(v, f->time);
+	return (struct moment){ v->snapshot, v->number };
 }
 
 void name_quiet(struct name_table *t, struct wall_ns now)
@@ -274,7 +305,8 @@ void name_flow(struct name_table *t, struct flow *f, struct buf *ext)
 		mark_namespaces(t, f);
 		return;
 	}
-	const struct snapshot *s = load_current(t);
+	const struct moment then = moment_of(t, f);
+	const struct snapshot *s = then.snapshot;
 	struct who src = { 0 }, dst = { 0 };
 
 	f->node = t->node;
@@ -310,7 +342,8 @@ static void put_told_names(struct name_table *t, const struct snapshot *s, struc
 uint32_t name_flow_said(struct name_table *t, struct flow *f, uint32_t src_identity,
 			uint32_t dst_identity, struct buf *ext)
 {
-	const struct snapshot *s = load_current(t);
+	const struct moment then = moment_of(t, f);
+	const struct snapshot *s = then.snapshot;
 	struct who src = { 0 }, dst = { 0 };
 
 	f->node = t->node;
@@ -324,10 +357,10 @@ uint32_t name_flow_said(struct name_table *t, struct flow *f, uint32_t src_ident
 		dst = dst.bits & WHO_HOST ? (struct who){ 0 } : dst;
 	}
 	const struct said_side src_side =
-		said_endpoint(t->said, t->dict, s, t->at, src, src_identity);
+		said_endpoint(t->said, t->dict, s, then.number, src, src_identity);
 	f->src_ep = src_side.ep;
 	const struct said_side dst_side =
-		said_endpoint(t->said, t->dict, s, t->at, dst, dst_identity);
+		said_endpoint(t->said, t->dict, s, then.number, dst, dst_identity);
 	f->dst_ep = dst_side.ep;
 	put_services(s, f);
 	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
@@ -349,7 +382,7 @@ static struct peer local_peer(const struct snapshot *s, const uint8_t *ip, uint3
 void name_flow_told(struct name_table *t, struct flow *f, uint32_t src_local, uint32_t dst_local,
 		    struct buf *ext)
 {
-	const struct snapshot *s = load_current(t);
+	const struct snapshot *s = moment_of(t, f).snapshot;
 
 	f->node = t->node;
 	put_services(s, f);

@@ -10,6 +10,10 @@
  * snapshot it loaded, without a lock; old snapshots are freed once it has moved on: at its next
  * flow, or when its loop calls name_quiet.
  *
+ * When     a flow is named by what was true when it happened: a change is true since the moment that
+ *          its provider learned of it, and a flow from before it that is read after it has the old
+ *          names (NAME_PAST). What a provider says first was true before, too. A flow of times long
+ *          past (a replay) is named by what is true now.
  * Who      the longest prefix wins; between providers the lower slot; the node's own addresses come
  *          last. Addresses that nobody claims are reserved:world (world-ipv4/6 are not used), the
  *          node's own and loopback ones reserved:host.
@@ -73,6 +77,7 @@ struct name_told {
 };
 /* One provider's complete view; borrowed for the call. Of two equal keys the first counts. */
 struct name_view {
+	struct wall_ns since; /* true since then, for flows that are read late; 0: now */
 	const struct name_prefix *prefixes;
 	size_t prefix_count;
 	const struct name_service *services;
@@ -99,7 +104,14 @@ MUST_CHECK enum err_code name_table_new(const struct name_config *config, struct
 void name_table_free(struct name_table *t);
 AUTO_DEFINE(struct name_table, name_table_free);
 
-enum { NAME_PROVIDERS = 4, NAME_PREFIXES_MAX = 1 << 20, NAME_TOLD_MAX = 1 << 18 };
+enum {
+	NAME_PROVIDERS = 4,
+	NAME_PREFIXES_MAX = 1 << 20,
+	NAME_TOLD_MAX = 1 << 18,
+	NAME_PAST = 64,           /* states kept beside the present one */
+	NAME_PAST_S = 10,         /* for how long at most */
+	NAME_PAST_BYTES = 4 << 20 /* and in how much memory */
+};
 
 /* Any thread but capture: replaces provider @who's part (below NAME_PROVIDERS; lower numbers win on
  * equal prefixes). Labels are sorted and made unique; an endpoint without a cluster gets the
@@ -113,6 +125,7 @@ struct name_gone {
 	uint8_t ip[16], bits;
 };
 struct name_change {
+	struct wall_ns since; /* as in a view */
 	const struct name_gone
 		*gone; /* not claimed any more; those it never claimed are passed over */
 	size_t gone_count;
@@ -121,6 +134,9 @@ struct name_change {
 	bool has_services; /* all services, then: others are gone */
 	const struct name_service *services;
 	size_t service_count;
+	/* that are called otherwise from now on; without labels: are gone */
+	const struct name_identity *identities;
+	size_t identity_count;
 };
 /* As name_update, for little: costs what changes and not what is known. @gone counts first. After
  * ERR_NOMEM some of it may hold: update. Not for verbatim prefixes that have the labels of their

@@ -312,6 +312,22 @@ void snapshot_free(struct snapshot *s)
 	free(s);
 }
 
+size_t snapshot_own_bytes(const struct snapshot *s)
+{
+	const struct rest *r = s->rest;
+	size_t bytes = sizeof *s + s->page_count * sizeof *s->pages;
+
+	for (size_t i = 0; i < s->page_count; i++)
+		bytes += s->pages[i]->refs == 1 ? sizeof *s->pages[i] : 0;
+	if (s->locals->refs == 1)
+		bytes += (s->locals->mask + 1) * sizeof *s->locals->slots;
+	if (r->refs == 1)
+		bytes += (r->service_mask + 1) * sizeof *r->services +
+			 (r->identity_mask + 1) * sizeof *r->identities +
+			 (r->cgroup_mask + 1) * sizeof *r->cgroups;
+	return bytes;
+}
+
 /* ---- changes */
 
 /* The slot at @i, on a page of @s's own; NULL: no memory. */

@@ -124,6 +124,8 @@ MUST_CHECK enum err_code snapshot_change(const struct snapshot *old,
 					 const struct snapshot_part *parts, size_t part_count,
 					 const struct snapshot_key *changed, size_t count,
 					 unsigned more, struct snapshot **ret, struct err *e);
+/* Memory that it shares with no other, in bytes; it takes a look at each page. */
+size_t snapshot_own_bytes(const struct snapshot *s);
 void snapshot_free(struct snapshot *s);
 AUTO_DEFINE(struct snapshot, snapshot_free);
 

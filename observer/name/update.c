@@ -8,26 +8,64 @@
 
 /* --- publishing --------------------------------------------------------------------------- */
 
+static void state_unref(struct state *s)
+{
+	if (--s->refs)
+		return;
+	snapshot_free(s->snapshot);
+	free(s);
+}
+
 void name_free_versions(struct version *v)
 {
 	while (v) {
 		struct version *older = v->older;
-		snapshot_free(v->snapshot);
+		for (size_t i = 0; i < v->state_count; i++)
+			state_unref(v->states[i]);
 		free(v);
 		v = older;
 	}
 }
 
-enum err_code name_publish(struct name_table *t, struct snapshot *s, struct err *e)
+/* With mx. What was true before the newest state of @v, as far as there is room. */
+static void remember_past(struct version *v, const struct version *before)
+{
+	struct wall_ns until = v->since;
+	size_t bytes = 0;
+
+	if (!before || !v->since.v)
+		return;
+	before->states[0]->bytes = snapshot_own_bytes(v->snapshot); /* what is in its place now */
+	for (size_t i = 0; i < before->state_count && v->state_count <= NAME_PAST; i++) {
+		struct state *s = before->states[i];
+
+		bytes += s->bytes;
+		if (bytes > NAME_PAST_BYTES || until.v + NAME_PAST_S * NS_PER_S < v->since.v)
+			return;
+		s->refs++;
+		v->states[v->state_count++] = s;
+		until = s->since;
+	}
+}
+
+enum err_code name_publish(struct name_table *t, struct snapshot *s, struct wall_ns since,
+			   struct err *e)
 {
 	struct version *v = calloc(1, sizeof *v);
+	struct state *state = malloc(sizeof *state);
 
-	if (!v) {
+	if (!v || !state) {
+		free(v);
+		free(state);
 		snapshot_free(s);
 		return err_set(e, ERR_NOMEM, "name table");
 	}
-	v->snapshot = s;
 	v->number = t->newest ? t->newest->number + 1 : 1;
+	*state = (struct state){ s, v->number, since, 1, 0 };
+	v->snapshot = s;
+	v->since = since;
+	v->states[v->state_count++] = state;
+	remember_past(v, t->newest);
 	v->older = t->newest;
 	t->newest = v;
 	atomic_store_explicit(&t->current, v, memory_order_release); /* pairs with load_current */
@@ -41,10 +79,21 @@ enum err_code name_publish(struct name_table *t, struct snapshot *s, struct err 
 	return ERR_OK;
 }
 
+/* With mx. What a provider says first has been true before it said so. */
+static struct wall_ns since_of(struct name_table *t, unsigned which, struct wall_ns since)
+{
+	bool first = !t->has_spoken[which];
+
+	t->has_spoken[which] = true;
+	if (first)
+		return (struct wall_ns){ 0 };
+	return since.v ? since : wall_now();
+}
+
 /* With mx. Puts @fresh in the place of part @which and publishes; takes what @fresh holds, and
  * leaves there what is to be freed. */
 static enum err_code replace_part(struct name_table *t, unsigned which, struct snapshot_part *fresh,
-				  struct err *e)
+				  struct wall_ns since, struct err *e)
 {
 	struct snapshot_part parts[PARTS];
 	struct snapshot *s;
@@ -53,7 +102,7 @@ static enum err_code replace_part(struct name_table *t, unsigned which, struct s
 	parts[which] = *fresh;
 	enum err_code code = snapshot_new(parts, PARTS, t->world, t->host, &s, e);
 	if (code == ERR_OK)
-		code = name_publish(t, s, e);
+		code = name_publish(t, s, since_of(t, which, since), e);
 	if (code != ERR_OK)
 		return code;
 	*fresh = t->parts[which];
@@ -253,7 +302,19 @@ static uint32_t endpoint_id_of(struct name_table *t, const struct name_prefix *p
 				       str_upto(str_n(text, sizeof text - 1), (size_t)len));
 }
 
-/* Bare endpoints of identities: labels and cluster, nothing else. */
+/* A bare endpoint: labels and cluster, nothing else. @labels: room for those of @in. */
+static struct snapshot_identity bare_identity(struct name_table *t, const struct name_identity *in,
+					      struct str *labels)
+{
+	for (size_t l = 0; l < in->label_count; l++)
+		labels[l] = in->labels[l];
+	size_t n = said_filter_labels(in->identity, labels, in->label_count);
+	struct endpoint ep = { .identity = in->identity, .labels = labels };
+	ep.label_count = sort_unique(labels, n);
+	ep.cluster = said_cluster(labels, ep.label_count);
+	return (struct snapshot_identity){ in->identity, flow_dict_endpoint(t->dict, &ep) };
+}
+
 static enum err_code make_identities(struct name_table *t, const struct identity_list *ids,
 				     struct snapshot_part *part, struct err *e)
 {
@@ -266,19 +327,8 @@ static enum err_code make_identities(struct name_table *t, const struct identity
 	labels = calloc(most + 1, sizeof *labels);
 	if (!labels)
 		return err_set(e, ERR_NOMEM, "%zu identities", ids->count);
-	for (size_t i = 0; i < ids->count; i++) {
-		const struct name_identity *in = ids->list[i];
-		for (size_t l = 0; l < in->label_count; l++)
-			labels[l] = in->labels[l];
-		size_t n = said_filter_labels(in->identity, labels, in->label_count);
-		struct endpoint ep = { .identity = in->identity, .labels = labels };
-		ep.label_count = sort_unique(labels, n);
-		ep.cluster = said_cluster(labels, ep.label_count);
-		part->identities[part->identity_count++] = (struct snapshot_identity){
-			in->identity,
-			flow_dict_endpoint(t->dict, &ep),
-		};
-	}
+	for (size_t i = 0; i < ids->count; i++)
+		part->identities[part->identity_count++] = bare_identity(t, ids->list[i], labels);
 	free(labels);
 	return ERR_OK;
 }
@@ -426,7 +476,7 @@ enum err_code name_update(struct name_table *t, unsigned who, const struct name_
 	(void)pthread_mutex_lock(&t->mx);
 	code = make_part(t, view, &t->parts[who], &part, e);
 	if (code == ERR_OK)
-		code = replace_part(t, who, &part, e);
+		code = replace_part(t, who, &part, view->since, e);
 	if (code == ERR_OK)
 		atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
 	free_part(t, &part);
@@ -490,6 +540,34 @@ static enum err_code replace_services(struct changing *c, const struct name_chan
 	return ERR_OK;
 }
 
+/* In its place in the part, at the end of it, or, without labels, out of it. */
+static enum err_code take_identity(struct changing *c, const struct name_identity *in,
+				   struct err *e)
+{
+	struct snapshot_part *part = c->part;
+	size_t at = 0;
+
+	while (at < part->identity_count && part->identities[at].identity != in->identity)
+		at++;
+	if (!in->label_count) {
+		if (at < part->identity_count)
+			part->identities[at] = part->identities[--part->identity_count];
+		return ERR_OK;
+	}
+	AUTO(own_free) struct str *labels = calloc(in->label_count, sizeof *labels);
+	if (at == part->identity_count) {
+		struct snapshot_identity *more = realloc(part->identities, (at + 1) * sizeof *more);
+		if (!more)
+			return err_set(e, ERR_NOMEM, "%zu identities", at + 1);
+		part->identities = more;
+		part->identities[part->identity_count++] = (struct snapshot_identity){ 0 };
+	}
+	if (!labels)
+		return err_set(e, ERR_NOMEM, "%zu identities", at + 1);
+	part->identities[at] = bare_identity(c->t, in, labels);
+	return ERR_OK;
+}
+
 /* With mx. */
 static enum err_code change_part(struct changing *c, const struct name_change *change,
 				 struct err *e)
@@ -506,11 +584,14 @@ static enum err_code change_part(struct changing *c, const struct name_change *c
 		code = take_prefix(c, &drafts.list[i], e);
 	if (code == ERR_OK && change->has_services)
 		code = replace_services(c, change, e);
+	for (size_t i = 0; i < change->identity_count && code == ERR_OK; i++)
+		code = take_identity(c, &change->identities[i], e);
 	drafts_done(&drafts);
 	return code;
 }
 
-static enum err_code publish_change(struct changing *c, bool services, struct err *e)
+static enum err_code publish_change(struct changing *c, bool services, struct wall_ns since,
+				    struct err *e)
 {
 	struct name_table *t = c->t;
 	struct snapshot *s = NULL;
@@ -520,7 +601,7 @@ static enum err_code publish_change(struct changing *c, bool services, struct er
 
 	if (code == ERR_OK && !s)
 		code = snapshot_new(t->parts, PARTS, t->world, t->host, &s, e);
-	return code == ERR_OK ? name_publish(t, s, e) : code;
+	return code == ERR_OK ? name_publish(t, s, since, e) : code;
 }
 
 static enum err_code check_change(const struct name_table *t, unsigned who,
@@ -532,8 +613,9 @@ static enum err_code check_change(const struct name_table *t, unsigned who,
 		code = check_prefixes(change->prefixes, change->prefix_count, e);
 	if (code == ERR_OK &&
 	    (t->parts[who].prefix_count + change->prefix_count > NAME_PREFIXES_MAX ||
+	     t->parts[who].identity_count + change->identity_count > NAME_PREFIXES_MAX ||
 	     change->service_count > NAME_PREFIXES_MAX))
-		code = err_set(e, ERR_INVALID, "more than %d addresses or services",
+		code = err_set(e, ERR_INVALID, "more than %d addresses, services or identities",
 			       NAME_PREFIXES_MAX);
 	for (size_t i = 0; i < change->gone_count && code == ERR_OK; i++)
 		if (change->gone[i].bits > 128)
@@ -548,6 +630,7 @@ enum err_code name_change(struct name_table *t, unsigned who, const struct name_
 	struct snapshot_key *keys =
 		calloc(change->prefix_count + change->gone_count + 1, sizeof *keys);
 	struct changing c = { .t = t, .keys = keys };
+	struct wall_ns since = { 0 };
 
 	if (!keys)
 		return err_set(e, ERR_NOMEM, "names of %zu addresses", change->prefix_count);
@@ -555,10 +638,11 @@ enum err_code name_change(struct name_table *t, unsigned who, const struct name_
 	enum err_code code = check_change(t, who, change, e);
 	if (code == ERR_OK) {
 		c.part = &t->parts[who];
+		since = since_of(t, who, change->since);
 		code = change_part(&c, change, e);
 	}
 	if (code == ERR_OK)
-		code = publish_change(&c, change->has_services, e);
+		code = publish_change(&c, change->has_services || change->identity_count, since, e);
 	if (code == ERR_OK)
 		atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
 	(void)pthread_mutex_unlock(&t->mx);
@@ -597,7 +681,7 @@ enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], s
 	(void)pthread_mutex_lock(&t->mx);
 	enum err_code code = part_index(&part, let_go, t, e);
 	if (code == ERR_OK)
-		code = replace_part(t, HOST_PART, &part, e);
+		code = replace_part(t, HOST_PART, &part, (struct wall_ns){ 0 }, e);
 	free_part(t, &part);
 	(void)pthread_mutex_unlock(&t->mx);
 	return code;

@@ -1,4 +1,5 @@
 /* observer/name: what a provider changes comes to the same as if it said all of it again. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -229,6 +230,116 @@ static void services_are_replaced_only_when_they_are_given(void **state)
 	world_done(&w);
 }
 
+/* --- when --------------------------------------------------------------------------------- */
+
+static const uint64_t noon = UINT64_C(1700000000) * NS_PER_S;
+
+/* Pod @pod has the address from @ms after noon on; 0: nobody does. */
+static void has_pod(struct world *w, unsigned pod, uint64_t ms)
+{
+	struct name_prefix p;
+	struct texts t;
+	struct name_gone gone = { .bits = 128 };
+
+	fill(1, &(struct claim){ pod, true }, &p, &t);
+	memcpy(gone.ip, p.ip, 16);
+	change(w, 0,
+	       &(struct name_change){ .since = { noon + ms * NS_PER_MS },
+				      .gone = &gone,
+				      .gone_count = pod == 0,
+				      .prefixes = &p,
+				      .prefix_count = pod != 0 });
+}
+
+/* Whom a flow from @time has, that is read now. */
+static void assert_pod(struct world *w, uint64_t time, unsigned pod)
+{
+	struct flow f = { .bits = FLOW_HAS_SRC_IP | FLOW_HAS_TIME, .time = { time } };
+	AUTO_BUF struct buf ext = buf_init(64);
+	char text[32] = "";
+
+	ip_of(1, f.src_ip);
+	name_flow(w->table, &f, &ext);
+	if (pod)
+		(void)snprintf(text, sizeof text, "pod-%u", pod);
+	struct str got = flow_dict_get_endpoint(w->dict, f.src_ep)->pod;
+	if (!str_is(got, text))
+		fail_msg("at %" PRIi64 " ms: '%.*s' is not '%s'",
+			 ((int64_t)time - (int64_t)noon) / (int64_t)NS_PER_MS, STR_FMT(got), text);
+}
+
+static void a_flow_from_before_a_change_has_the_names_of_its_time(void **state)
+{
+	(void)state;
+	struct world w;
+
+	world_init(&w);
+	has_pod(&w, 1, 0); /* what is said first was true before */
+	assert_pod(&w, noon - NS_PER_S, 1);
+	has_pod(&w, 2, 1000);
+	has_pod(&w, 0, 2000);
+	has_pod(&w, 3, 2500);
+	for (int twice = 0; twice < 2; twice++) {
+		assert_pod(&w, noon - 1, 1);
+		assert_pod(&w, noon + 1000 * NS_PER_MS - 1, 1);
+		assert_pod(&w, noon + 1000 * NS_PER_MS, 2);
+		assert_pod(&w, noon + 1999 * NS_PER_MS, 2);
+		assert_pod(&w, noon + 2000 * NS_PER_MS, 0);
+		assert_pod(&w, noon + 2500 * NS_PER_MS, 3);
+		assert_pod(&w, noon + 3600 * NS_PER_S, 3);
+		/* of a time long past nobody knows anything, nor of none */
+		assert_pod(&w, noon - 3600 * NS_PER_S, 3);
+		assert_pod(&w, 0, 3);
+		name_quiet(w.table, (struct wall_ns){ noon });
+	}
+	/* what ended more than NAME_PAST_S ago is forgotten */
+	has_pod(&w, 4, 2500 + NAME_PAST_S * 1000 - 1);
+	has_pod(&w, 5, 2500 + NAME_PAST_S * 1000 + 1);
+	assert_pod(&w, noon + 2502 * NS_PER_MS, 3);
+	assert_pod(&w, noon + 2400 * NS_PER_MS, 5);
+	assert_pod(&w, noon + 2501 * NS_PER_MS + NAME_PAST_S * NS_PER_S, 5);
+	assert_pod(&w, noon + 2500 * NS_PER_MS + NAME_PAST_S * NS_PER_S, 4);
+	world_done(&w);
+}
+
+static void of_many_changes_the_last_are_known(void **state)
+{
+	(void)state;
+	struct world w;
+
+	world_init(&w);
+	has_pod(&w, 1, 0);
+	for (unsigned i = 2; i <= NAME_PAST + 10; i++) /* pod i from i ms on */
+		has_pod(&w, i, i);
+	for (unsigned i = 10; i <= NAME_PAST + 10; i++)
+		assert_pod(&w, noon + i * NS_PER_MS, i);
+	assert_pod(&w, noon + 5 * NS_PER_MS, 10); /* the oldest is as near as we come */
+	world_done(&w);
+}
+
+static void what_one_more_provider_says_first_was_true_before(void **state)
+{
+	(void)state;
+	struct world w;
+	struct name_prefix p;
+	struct texts t;
+
+	world_init(&w);
+	fill(2, &(struct claim){ 9, true }, &p, &t);
+	change(&w, 0,
+	       &(struct name_change){ .since = { noon }, .prefixes = &p, .prefix_count = 1 });
+	p.ip[15] ^= 0xf0;
+	change(&w, 0,
+	       &(struct name_change){
+		       .since = { noon + NS_PER_S }, .prefixes = &p, .prefix_count = 1 });
+	fill(1, &(struct claim){ 7, true }, &p, &t);
+	change(&w, 1,
+	       &(struct name_change){
+		       .since = { noon + 2 * NS_PER_S }, .prefixes = &p, .prefix_count = 1 });
+	assert_pod(&w, noon, 7);
+	world_done(&w);
+}
+
 static void a_change_that_is_wrong_changes_nothing(void **state)
 {
 	(void)state;
@@ -258,6 +369,9 @@ int main(void)
 		cmocka_unit_test(changes_come_to_the_same_as_all_of_it_said_again),
 		cmocka_unit_test(what_one_provider_gives_up_another_has),
 		cmocka_unit_test(services_are_replaced_only_when_they_are_given),
+		cmocka_unit_test(what_one_more_provider_says_first_was_true_before),
+		cmocka_unit_test(of_many_changes_the_last_are_known),
+		cmocka_unit_test(a_flow_from_before_a_change_has_the_names_of_its_time),
 		cmocka_unit_test(a_change_that_is_wrong_changes_nothing),
 	};
 

@@ -246,6 +246,27 @@ static void what_was_put_together_is_forgotten_with_the_view_it_came_from(void *
 	assert_labels(said(&w, "10.0.0.3", WEB), "k8s:app=cart");
 }
 
+static void one_identity_changes_comes_and_goes_without_the_others(void **state)
+{
+	(void)state;
+	AUTO_WORLD w = world_of(true);
+	struct name_identity one = { WEB, cart_labels, 1 };
+	const struct name_change change = { .identities = &one, .identity_count = 1 };
+
+	const struct endpoint *other = said(&w, "10.0.0.3", CIDR);
+	assert_true(other->label_count > 0);
+	assert_labels(said(&w, "10.0.0.3", WEB), WEB_LABELS);
+	assert_int_equal(name_change(w.table, 0, &change, NULL), ERR_OK);
+	assert_labels(said(&w, "10.0.0.3", WEB), "k8s:app=cart");
+	one = (struct name_identity){ .identity = WEB };
+	assert_int_equal(name_change(w.table, 0, &change, NULL), ERR_OK);
+	assert_int_equal(said(&w, "10.0.0.3", WEB)->label_count, 0);
+	one = (struct name_identity){ 4242, web_labels, 2 };
+	assert_int_equal(name_change(w.table, 0, &change, NULL), ERR_OK);
+	assert_labels(said(&w, "10.0.0.3", 4242), WEB_LABELS);
+	assert_ptr_equal(said(&w, "10.0.0.3", CIDR), other);
+}
+
 static void a_cgroup_leads_to_the_pods_address_of_the_family(void **state)
 {
 	(void)state;
@@ -426,6 +447,7 @@ int main(void)
 		cmocka_unit_test(label_filter_reads_both_families_and_drops_length_zero),
 		cmocka_unit_test(labels_of_addresses_stay_where_nobody_knows_identities),
 		cmocka_unit_test(what_was_put_together_is_forgotten_with_the_view_it_came_from),
+		cmocka_unit_test(one_identity_changes_comes_and_goes_without_the_others),
 		cmocka_unit_test(a_cgroup_leads_to_the_pods_address_of_the_family),
 		cmocka_unit_test(a_local_endpoint_is_found_by_its_id),
 		cmocka_unit_test(dns_names_show_only_to_the_local_side_that_was_told),
