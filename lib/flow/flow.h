@@ -106,6 +106,8 @@ enum { FLOW_IFNAME_BYTES = 16 };
 /* A label of flow.Policy in the *_allowed_by, *_denied_by lists: the policy was not told by whoever
  * decided but found by evaluating the policies in force (tycho.v1.PolicySource). */
 #define FLOW_POLICY_DERIVED_LABEL "tycho:derived"
+/* And who gave that policy, after it: "tycho:from=files". */
+#define FLOW_POLICY_ORIGIN_LABEL "tycho:from="
 
 /* Ids into a flow_dict; 0 is "none". Types of their own, so that one cannot pass for another. */
 struct endpoint_id {

@@ -108,6 +108,17 @@ MUST_CHECK enum err_code policy_builder_add(struct policy_builder *b, const json
  * the document's number. */
 MUST_CHECK enum err_code policy_builder_add_text(struct policy_builder *b, struct str text,
 						 struct err *e);
+/* Says of the policies that are added from now on who gave them (struct policy_info). Copied.
+ * ERR_NOMEM. */
+MUST_CHECK enum err_code policy_builder_origin(struct policy_builder *b, struct str origin,
+					       struct err *e);
+/* Calls @each with @object or, of a List, with each of its items; those of a typed list that leave
+ * out what they are get it from the list. Ends with what @each says, "items[3]: " before it;
+ * ERR_NOMEM. */
+MUST_CHECK enum err_code policy_items_each(const json_t *object,
+					   enum err_code (*each)(void *ctx, const json_t *one,
+								 struct err *e),
+					   void *ctx, struct err *e);
 /* Policies taken so far; objects of other kinds skipped. */
 size_t policy_builder_count(const struct policy_builder *b);
 size_t policy_builder_skipped(const struct policy_builder *b);
@@ -137,6 +148,7 @@ struct policy_info {
 	struct str namespace_, name;      /* namespace "" for clusterwide ones */
 	struct str uid, resource_version; /* "" where the object had none */
 	uint64_t revision;                /* resource version as a number, 0 if it is none */
+	struct str origin;                /* who gave it; "" nobody said */
 };
 
 size_t policy_set_count(const struct policy_set *set);
@@ -220,6 +232,8 @@ struct policy_ref {
 };
 /* "cnp:prod/db#specs[1].ingress[0]", "knp:prod/db#ingress[2]", "ccnp:all". */
 void policy_ref_put(const struct policy_set *set, struct policy_ref ref, struct buf *out);
+/* What comes after the policy in it: "#ingress[2]", or nothing. */
+void policy_ref_rule_put(const struct policy_set *set, struct policy_ref ref, struct buf *out);
 
 struct policy_answer {
 	enum policy_verdict verdict;

@@ -9,6 +9,7 @@ struct policy_builder {
 	struct policy_set *set; /* NULL once finished */
 	bool skip_other_kinds;
 	size_t skipped;
+	struct str origin; /* of what is added now */
 };
 
 static const char *const kind_names[] = {
@@ -98,6 +99,7 @@ enum err_code policy_builder_new(const struct policy_config *config, struct poli
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
 		return err_os(e, "random seed");
 	b->skip_other_kinds = config->skip_other_kinds;
+	b->origin = STR("");
 	b->set->mem = mem_init(POLICY_MEMORY_MAX);
 	enum err_code code = map_new(POLICY_SELECTORS_MAX, seed, &b->set->by_selector, e);
 	if (code == ERR_OK)
@@ -107,6 +109,16 @@ enum err_code policy_builder_new(const struct policy_config *config, struct poli
 	if (code == ERR_OK)
 		*ret = TAKE(b);
 	return code;
+}
+
+enum err_code policy_builder_origin(struct policy_builder *b, struct str origin, struct err *e)
+{
+	struct reading r = { .set = b->set, .e = e };
+	struct str kept = keep(&r, origin);
+
+	if (r.code == ERR_OK)
+		b->origin = kept;
+	return r.code;
 }
 
 size_t policy_builder_skipped(const struct policy_builder *b)
@@ -227,7 +239,7 @@ static struct str kept_member(struct reading *r, const json_t *object, const cha
 }
 
 static void read_policy(struct reading *r, const json_t *object, const struct kind *kind,
-			struct str namespace_, struct str name)
+			struct str namespace_, struct str name, struct str origin)
 {
 	json_t *metadata = json_object_get(object, "metadata");
 	uint32_t policy = (uint32_t)r->set->policies.count;
@@ -243,6 +255,7 @@ static void read_policy(struct reading *r, const json_t *object, const struct ki
 	info->uid = kept_member(r, metadata, "uid");
 	info->resource_version = kept_member(r, metadata, "resourceVersion");
 	info->revision = revision_of(info->resource_version);
+	info->origin = origin;
 	if (kind->policy == POLICY_KNP)
 		read_network_policy(r, object, policy);
 	else
@@ -274,9 +287,11 @@ static void undo(struct policy_set *s, const struct mark *m)
 	s->pods.count = m->pods;
 }
 
-static enum err_code take(struct policy_set *set, const json_t *object, const struct kind *kind,
-			  struct str namespace_, struct str name, struct err *e)
+static enum err_code take(const struct policy_builder *b, const json_t *object,
+			  const struct kind *kind, struct str namespace_, struct str name,
+			  struct err *e)
 {
+	struct policy_set *set = b->set;
 	struct reading r = { .set = set, .e = e };
 	struct mark before = mark_of(set);
 	char text[512];
@@ -290,7 +305,7 @@ static enum err_code take(struct policy_set *set, const json_t *object, const st
 	if (map_get(set->by_object, buf_str(&key), &there))
 		return err_set(e, ERR_EXISTS, "it is there twice");
 	if (kind->policy)
-		read_policy(&r, object, kind, namespace_, name);
+		read_policy(&r, object, kind, namespace_, name, b->origin);
 	else
 		kind->read(&r, object);
 	if (r.code == ERR_OK)
@@ -362,7 +377,7 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 		ns = STR("");
 	else if (!ns.len)
 		ns = STR("default");
-	if (take(b->set, object, kind, ns, name, e) == ERR_OK)
+	if (take(b, object, kind, ns, name, e) == ERR_OK)
 		return ERR_OK;
 	/* a copy: without one the code would be lost where the caller wants no sentence */
 	return kind->clusterwide
@@ -372,41 +387,55 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 				ns.p, (int)(name.len < 253 ? name.len : 253), name.p);
 }
 
-enum err_code policy_builder_add(struct policy_builder *b, const json_t *object, struct err *e)
+/* @item of a typed list with what the list says of all of them; one reference more. */
+static json_t *whole_item(json_t *item, struct str kind, const json_t *list)
 {
-	struct err own;
+	if (!kind.len || !json_is_object(item) || json_object_get(item, "kind"))
+		return json_incref(item);
+	json_t *whole = json_copy(item), *api = json_object_get(list, "apiVersion");
+	if (!whole || json_object_set_new(whole, "kind", json_stringn(kind.p, kind.len)) ||
+	    (api && json_object_set(whole, "apiVersion", api))) {
+		json_decref(whole);
+		return NULL;
+	}
+	return whole;
+}
 
-	e = e ? e : &own;
-	if (!str_has_suffix(text_at(object, "kind"), STR("List")) ||
-	    !json_is_array(json_object_get(object, "items")))
-		return add_one(b, object, e);
-	/* items of a typed list may leave out what the list says of all of them */
+enum err_code policy_items_each(const json_t *object,
+				enum err_code (*each)(void *ctx, const json_t *one, struct err *e),
+				void *ctx, struct err *e)
+{
 	struct str list = text_at(object, "kind");
-	struct str item_kind = str_upto(list, list.len - strlen("List"));
-	size_t i;
 	json_t *item;
+	size_t i;
+
+	if (!str_has_suffix(list, STR("List")) || !json_is_array(json_object_get(object, "items")))
+		return each(ctx, object, e);
+	struct str kind = str_upto(list, list.len - strlen("List"));
 	json_array_foreach(json_object_get(object, "items"), i, item)
 	{
-		json_t *whole = json_incref(item);
+		json_t *whole = whole_item(item, kind, object);
 
-		if (item_kind.len && json_is_object(item) && !json_object_get(item, "kind")) {
-			json_decref(whole);
-			whole = json_copy(item);
-			if (!whole ||
-			    json_object_set_new(whole, "kind",
-						json_stringn(item_kind.p, item_kind.len)) ||
-			    json_object_set(whole, "apiVersion",
-					    json_object_get(object, "apiVersion"))) {
-				json_decref(whole);
-				return err_set(e, ERR_NOMEM, "items[%zu]", i);
-			}
-		}
-		enum err_code code = add_one(b, whole, e);
+		if (!whole)
+			return err_set(e, ERR_NOMEM, "items[%zu]", i);
+		enum err_code code = each(ctx, whole, e);
 		json_decref(whole);
 		if (code != ERR_OK)
 			return err_in(e, "items[%zu]", i);
 	}
 	return ERR_OK;
+}
+
+static enum err_code add_item(void *ctx, const json_t *one, struct err *e)
+{
+	return add_one(ctx, one, e);
+}
+
+enum err_code policy_builder_add(struct policy_builder *b, const json_t *object, struct err *e)
+{
+	struct err own;
+
+	return policy_items_each(object, add_item, b, e ? e : &own);
 }
 
 enum err_code policy_builder_add_text(struct policy_builder *b, struct str text, struct err *e)
@@ -488,22 +517,45 @@ void policy_key_put(const struct policy_set *set, uint32_t policy, struct buf *o
 	buf_str_put(out, p->name);
 }
 
-void policy_ref_put(const struct policy_set *set, struct policy_ref ref, struct buf *out)
+/* "[12]": written for each answer, so without printf. */
+static void put_index(struct buf *out, uint32_t n)
 {
-	static const char *const sections[] = { "ingress", "ingressDeny", "egress", "egressDeny" };
+	char digits[12];
+	size_t at = sizeof digits;
+
+	digits[--at] = ']';
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	digits[--at] = '[';
+	buf_put(out, digits + at, sizeof digits - at);
+}
+
+void policy_ref_rule_put(const struct policy_set *set, struct policy_ref ref, struct buf *out)
+{
+	static const struct str sections[] = { STR("ingress"), STR("ingressDeny"), STR("egress"),
+					       STR("egressDeny") };
 
 	_Static_assert(ARRAY_LEN(sections) == POLICY_SECTION_COUNT_, "a section without a name");
-	policy_key_put(set, ref.policy, out);
 	if (ref.rule == POLICY_NO_RULE)
 		return;
 	buf_char(out, '#');
 	if (set_policy(set, ref.policy)->kind != POLICY_KNP) {
-		if (ref.spec == POLICY_SPEC)
-			buf_lit(out, "spec.");
-		else
-			buf_printf(out, "specs[%d].", (int)ref.spec);
+		buf_lit(out, "spec");
+		if (ref.spec != POLICY_SPEC) {
+			buf_char(out, 's');
+			put_index(out, (uint32_t)ref.spec);
+		}
+		buf_char(out, '.');
 	}
-	buf_printf(out, "%s[%u]", sections[ref.section], ref.rule);
+	buf_str_put(out, sections[ref.section]);
+	put_index(out, ref.rule);
+}
+
+void policy_ref_put(const struct policy_set *set, struct policy_ref ref, struct buf *out)
+{
+	policy_key_put(set, ref.policy, out);
+	policy_ref_rule_put(set, ref, out);
 }
 
 void policy_set_default_deny(const struct policy_set *set, uint32_t policy, bool *ret_ingress,

@@ -10,6 +10,7 @@
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 #include "observer/drop_reason.h"
+#include "observer/policy/words.h"
 #include "tycho/v1/detail.pb-c.h"
 
 enum {
@@ -18,7 +19,7 @@ enum {
 	CACHE_LINE = 64,
 	WAYS = 4,
 	ANSWER_SETS = 4096,
-	ROWS_BYTES = 8 << 20,
+	ROWS_BYTES = 8 << 20, /* with their heads */
 	ROWS_MIN = 64,
 	TEXT_BYTES = 2 << 20, /* of answers */
 	TEXT_OF_ONE = 16384,
@@ -57,6 +58,11 @@ struct kept {
 	struct answer_key key;
 	struct side sides[2]; /* by enum policy_direction */
 	uint32_t generation;  /* others than the table's are empty */
+	uint8_t asked;        /* bit of a direction: its side is there */
+};
+/* Where it is worth to look: the rest of a set lies on cache lines of its own. */
+struct answer_tags {
+	uint32_t of[WAYS]; /* of the key and the generation; 0: free */
 };
 
 struct row_head {
@@ -67,6 +73,7 @@ struct row_head {
 /* A set, held by the versions that know it. */
 struct shared_set {
 	struct policy_set *set;
+	struct policy_words *words;
 	struct wall_ns since; /* 0: as long as anybody knows */
 	unsigned refs;        /* guarded by mx */
 };
@@ -87,12 +94,16 @@ struct policy_table {
 	/* capture thread only */
 	alignas(CACHE_LINE) uint64_t at;     /* number of the version in use */
 	const struct version *version;       /* it; NULL: there is none */
-	const struct policy_set *set;        /* of it; NULL none, or no policies in it */
+	const struct shared_set *in;         /* of it; NULL none, or no policies in it */
+	const struct policy_set *set;        /* of the one that is asked */
+	const struct policy_words *words;    /* the same */
 	uint32_t generation, row_generation; /* of answers, of rows */
 	struct kept *answers;                /* ANSWER_SETS * WAYS */
+	struct answer_tags *tags;            /* ANSWER_SETS */
 	uint8_t turn[ANSWER_SETS];
-	char *rows; /* ROWS_BYTES */
-	size_t row_stride, row_sets;
+	/* ROWS_BYTES: first the heads, so that looking for a row touches few cache lines */
+	char *rows;
+	size_t row_stride, row_sets, rows_at;
 	uint8_t row_turn;
 	char *past_rows; /* two, for sets that are in force no more */
 	char *texts;     /* TEXT_BYTES */
@@ -138,11 +149,12 @@ enum err_code policy_table_new(const struct flow_dict *dict, struct policy_table
 	*t = (struct policy_table){ .dict = dict };
 	(void)pthread_mutex_init(&t->mx, NULL);
 	t->answers = pages_new((size_t)ANSWER_SETS * WAYS, sizeof *t->answers);
+	t->tags = pages_new(ANSWER_SETS, sizeof *t->tags);
 	t->rows = pages_new(1, ROWS_BYTES);
 	t->past_rows = pages_new(2, ROWS_BYTES / ROWS_MIN);
 	t->texts = pages_new(1, TEXT_BYTES);
 	t->scratch = buf_fixed(t->scratch_bytes, sizeof t->scratch_bytes);
-	if (!t->answers || !t->rows || !t->past_rows || !t->texts)
+	if (!t->answers || !t->tags || !t->rows || !t->past_rows || !t->texts)
 		return err_set(e, ERR_NOMEM, "policy table");
 	*ret = TAKE(t);
 	return ERR_OK;
@@ -152,6 +164,7 @@ static void set_unref(struct shared_set *s)
 {
 	if (--s->refs)
 		return;
+	policy_words_free(s->words);
 	policy_set_free(s->set);
 	free(s);
 }
@@ -174,6 +187,7 @@ void policy_table_free(struct policy_table *t)
 	free_versions(t->newest);
 	(void)pthread_mutex_destroy(&t->mx);
 	pages_free(t->answers, (size_t)ANSWER_SETS * WAYS, sizeof *t->answers);
+	pages_free(t->tags, ANSWER_SETS, sizeof *t->tags);
 	pages_free(t->rows, 1, ROWS_BYTES);
 	pages_free(t->past_rows, 2, ROWS_BYTES / ROWS_MIN);
 	pages_free(t->texts, 1, TEXT_BYTES);
@@ -229,13 +243,15 @@ enum err_code policy_publish(struct policy_table *t, struct policy_set *set, str
 			stride_of(set), ROWS_BYTES / ROWS_MIN);
 	struct version *v = calloc(1, sizeof *v);
 	struct shared_set *s = malloc(sizeof *s);
-	if (!v || !s) {
+	struct policy_words *words = NULL;
+	if (!v || !s || policy_words_new(set, &words, e) != ERR_OK) {
 		free(v);
 		free(s);
 		return err_set(e, ERR_NOMEM, "policy table");
 	}
 	(void)pthread_mutex_lock(&t->mx);
 	*s = (struct shared_set){ .set = set,
+				  .words = words,
 				  .since = t->newest ? since : (struct wall_ns){ 0 },
 				  .refs = 1 };
 	v->sets[v->set_count++] = s;
@@ -270,6 +286,7 @@ static void forget_answers(struct policy_table *t)
 		return;
 	/* after 2^32 times, what is ages old would look fresh */
 	memset(t->answers, 0, (size_t)ANSWER_SETS * WAYS * sizeof *t->answers);
+	memset(t->tags, 0, ANSWER_SETS * sizeof *t->tags);
 	t->generation = 1;
 }
 
@@ -288,15 +305,16 @@ static void load_current(struct policy_table *t)
 
 	if (!v || v->number == t->at)
 		return;
-	const struct policy_set *newer = v->sets[0]->set;
-	bool is_same = t->version && t->version->sets[0]->set == newer;
+	const struct shared_set *newer = v->sets[0];
+	bool is_same = t->version && t->version->sets[0] == newer;
 
 	t->at = v->number;
 	t->version = v;
 	if (!is_same) {
-		t->set = policy_set_count(newer) ? newer : NULL;
-		t->row_stride = stride_of(newer);
-		t->row_sets = ROWS_BYTES / t->row_stride / WAYS;
+		t->in = policy_set_count(newer->set) ? newer : NULL;
+		t->row_stride = policy_row_bytes(newer->set);
+		t->row_sets = ROWS_BYTES / stride_of(newer->set) / WAYS;
+		t->rows_at = t->row_sets * WAYS * sizeof(struct row_head);
 		forget_answers(t);
 		forget_rows(t);
 	}
@@ -318,12 +336,8 @@ struct one_end {
 	bool by_ip; /* its row differs by address */
 };
 
-static struct policy_row *row_in(struct row_head *head)
-{
-	return (struct policy_row *)(void *)(head + 1);
-}
-
-static void fill(struct policy_table *t, const struct one_end *end, struct row_head *head)
+static void fill(struct policy_table *t, const struct one_end *end, struct row_head *head,
+		 struct policy_row *row)
 {
 	const struct endpoint *ep = end->endpoint;
 	const struct policy_end e = {
@@ -340,56 +354,45 @@ static void fill(struct policy_table *t, const struct one_end *end, struct row_h
 	memset(head->ip, 0, sizeof head->ip);
 	if (end->by_ip)
 		memcpy(head->ip, end->ip, sizeof head->ip);
-	policy_row_fill(t->set, &e, row_in(head));
+	policy_row_fill(t->set, &e, row);
+}
+
+static struct policy_row *row_at(struct policy_table *t, size_t i)
+{
+	return (struct policy_row *)(void *)(t->rows + t->rows_at + i * t->row_stride);
 }
 
 /* The end's row; @keep is not overwritten for it. */
 static const struct policy_row *row_of(struct policy_table *t, const struct one_end *end,
 				       const struct policy_row *keep)
 {
-	struct row_head key = { .endpoint = end->id.v };
+	struct row_head key = { .endpoint = end->id.v },
+			*heads = (struct row_head *)(void *)t->rows;
 
 	if (end->by_ip)
 		memcpy(key.ip, end->ip, sizeof key.ip);
 	uint64_t hash = hash_bytes(&key, sizeof key, 0);
-	char *set = t->rows + hash % t->row_sets * WAYS * t->row_stride;
-	struct row_head *free_one = NULL;
+	size_t set = (size_t)((hash >> 32) * t->row_sets >> 32) * WAYS, way = WAYS;
 
 	for (size_t i = 0; i < WAYS; i++) {
-		struct row_head *head = (struct row_head *)(void *)(set + i * t->row_stride);
+		const struct row_head *head = &heads[set + i];
 
 		if (head->generation != t->row_generation)
-			free_one = head;
+			way = i;
 		else if (head->endpoint == key.endpoint &&
 			 memcmp(head->ip, key.ip, sizeof key.ip) == 0)
-			return row_in(head);
+			return row_at(t, set + i);
 	}
-	if (!free_one) {
-		size_t way = t->row_turn++ % WAYS;
-
-		free_one = (struct row_head *)(void *)(set + way * t->row_stride);
-		if (row_in(free_one) == keep)
-			free_one =
-				(struct row_head *)(void *)(set + (way + 1) % WAYS * t->row_stride);
+	if (way == WAYS) {
+		way = t->row_turn++ % WAYS;
+		if (row_at(t, set + way) == keep)
+			way = (way + 1) % WAYS;
 	}
-	fill(t, end, free_one);
-	return row_in(free_one);
+	fill(t, end, &heads[set + way], row_at(t, set + way));
+	return row_at(t, set + way);
 }
 
 /* --- answers ------------------------------------------------------------------------------ */
-
-static void put_policy(struct policy_table *t, uint32_t field, uint32_t policy)
-{
-	const struct policy_info *info = policy_set_info(t->set, policy);
-	size_t mark = wire_begin(&t->scratch, field);
-
-	wire_put_str(&t->scratch, 1, info->name);
-	wire_put_str(&t->scratch, 2, info->namespace_);
-	wire_put_len(&t->scratch, 3, STR(FLOW_POLICY_DERIVED_LABEL));
-	wire_put_u64(&t->scratch, 4, info->revision);
-	wire_put_str(&t->scratch, 5, str_of(policy_kind_name(info->kind)));
-	wire_end(&t->scratch, mark);
-}
 
 static uint32_t list_field(enum policy_direction direction, bool denied)
 {
@@ -410,7 +413,7 @@ static void put_named(struct policy_table *t, enum policy_direction direction, s
 		if (i && a->by[i].policy == a->by[i - 1].policy)
 			continue;
 		if (policies++ < POLICY_NAMED_MAX) {
-			put_policy(t, field, a->by[i].policy);
+			policy_words_put(t->words, field, a->by[i].policy, &t->scratch);
 			while (rules < a->count && a->by[rules].policy == a->by[i].policy)
 				rules++;
 		}
@@ -421,11 +424,8 @@ static void put_named(struct policy_table *t, enum policy_direction direction, s
 	size_t left_out =
 		a->left_out + (policies > POLICY_NAMED_MAX ? policies - POLICY_NAMED_MAX : 0);
 	side->left_out = (uint16_t)(left_out < UINT16_MAX ? left_out : UINT16_MAX);
-	for (size_t i = 0; i < rules && i < POLICY_NAMED_MAX; i++) {
-		size_t mark = wire_begin(&t->scratch, DETAIL_FIELD_POLICY_RULES);
-		policy_ref_put(t->set, a->by[i], &t->scratch);
-		wire_end(&t->scratch, mark);
-	}
+	for (size_t i = 0; i < rules && i < POLICY_NAMED_MAX; i++)
+		policy_words_put_rule(t->words, DETAIL_FIELD_POLICY_RULES, a->by[i], &t->scratch);
 	if (t->scratch.failed) { /* names of that length: the lists alone must do */
 		t->scratch.failed = false;
 		t->scratch.len = side->lists;
@@ -439,7 +439,8 @@ static void put_named(struct policy_table *t, enum policy_direction direction, s
 }
 
 struct asked {
-	struct one_end ends[2]; /* source, destination */
+	struct one_end ends[2];           /* source, destination */
+	const struct policy_row *rows[2]; /* NULL: not looked for yet */
 	const struct str *names[2];
 	size_t name_count[2];
 	uint8_t protocol;
@@ -447,7 +448,7 @@ struct asked {
 };
 
 static void ask_side(struct policy_table *t, const struct asked *q, enum policy_direction direction,
-		     const struct policy_row *rows[2], struct side *side)
+		     struct side *side)
 {
 	int subject = direction == POLICY_EGRESS ? 0 : 1, peer = 1 - subject;
 	uint8_t ip[1][16];
@@ -455,8 +456,8 @@ static void ask_side(struct policy_table *t, const struct asked *q, enum policy_
 	memcpy(ip[0], q->ends[peer].ip, 16);
 	const struct policy_query query = {
 		.direction = direction,
-		.subject = rows[subject],
-		.peer = { rows[peer], (const uint8_t(*)[16])ip, 1, q->names[peer],
+		.subject = q->rows[subject],
+		.peer = { q->rows[peer], (const uint8_t(*)[16])ip, 1, q->names[peer],
 			  q->name_count[peer] },
 		.protocol = q->protocol,
 		.port = q->port,
@@ -469,40 +470,50 @@ static void ask_side(struct policy_table *t, const struct asked *q, enum policy_
 		put_named(t, direction, side);
 }
 
-static void ask_both(struct policy_table *t, struct asked *q, struct kept *to)
+/* What the policies of that end say: asked when it is needed, for most flows need one only. */
+static const struct side *side_of(struct policy_table *t, struct asked *q, struct kept *k,
+				  enum policy_direction direction)
 {
-	const struct policy_row *rows[2];
 	uint32_t generation;
 
-	count(&t->asked);
-	for (int i = 0; i < 2; i++)
+	if (k->asked & 1u << direction)
+		return &k->sides[direction];
+	for (int i = 0; !q->rows[1] && i < 2; i++) {
 		q->ends[i].by_ip = policy_row_needs_ip(t->set, q->ends[i].ip);
-	do { /* again if room for texts had to be made in between: what was written first is gone */
+		q->rows[i] = row_of(t, &q->ends[i], q->rows[0]);
+	}
+	if (!k->asked)
+		count(&t->asked);
+	do { /* again if room for texts had to be made: what was written before is gone */
 		generation = t->generation;
-		rows[0] = row_of(t, &q->ends[0], NULL);
-		rows[1] = row_of(t, &q->ends[1], rows[0]);
-		ask_side(t, q, POLICY_EGRESS, rows, &to->sides[POLICY_EGRESS]);
-		ask_side(t, q, POLICY_INGRESS, rows, &to->sides[POLICY_INGRESS]);
+		ask_side(t, q, direction, &k->sides[direction]);
+		if (generation != t->generation)
+			k->asked = 0;
 	} while (generation != t->generation);
-	to->generation = t->generation;
+	k->asked |= (uint8_t)(1u << direction);
+	return &k->sides[direction];
 }
 
-static const struct kept *find(struct policy_table *t, const struct answer_key *key,
-			       struct asked *q)
+static struct kept *find(struct policy_table *t, const struct answer_key *key)
 {
-	size_t at = hash_bytes(key, sizeof *key, 0) % ANSWER_SETS;
-	struct kept *set = &t->answers[at * WAYS], *to = NULL;
+	uint64_t hash = hash_bytes(key, sizeof *key, t->generation);
+	size_t at = hash % ANSWER_SETS, way = WAYS;
+	uint32_t tag = (uint32_t)(hash >> 32) | 1;
+	struct answer_tags *tags = &t->tags[at];
 
 	for (size_t i = 0; i < WAYS; i++) {
-		if (set[i].generation != t->generation)
-			to = &set[i];
-		else if (memcmp(&set[i].key, key, sizeof *key) == 0)
-			return &set[i];
+		struct kept *k = &t->answers[at * WAYS + i];
+
+		if (tags->of[i] == tag && k->generation == t->generation &&
+		    memcmp(&k->key, key, sizeof *key) == 0)
+			return k;
 	}
-	if (!to)
-		to = &set[t->turn[at]++ % WAYS];
+	way = t->turn[at]++ % WAYS;
+	tags->of[way] = tag;
+	struct kept *to = &t->answers[at * WAYS + way];
 	to->key = *key;
-	ask_both(t, q, to);
+	to->generation = t->generation;
+	to->asked = 0;
 	return to;
 }
 
@@ -596,15 +607,14 @@ static bool read_ends(struct policy_table *t, const struct flow *f, struct asked
 	return !f->dst_svc.v || q->ends[1].endpoint->pod.len;
 }
 
-static bool denies(const struct kept *k, enum policy_direction direction)
+static bool denies(const struct side *s)
 {
-	return policy_verdict_denies((enum policy_verdict)k->sides[direction].verdict);
+	return policy_verdict_denies((enum policy_verdict)s->verdict);
 }
 
-static bool is_enforced(const struct kept *k, enum policy_direction direction)
+static bool is_enforced(const struct side *s)
 {
-	return k->sides[direction].verdict != POLICY_NOT_ENFORCED &&
-	       k->sides[direction].verdict != POLICY_BROKEN;
+	return s->verdict != POLICY_NOT_ENFORCED && s->verdict != POLICY_BROKEN;
 }
 
 /* FlowDetail in ext: merged with the rest of it. */
@@ -632,89 +642,93 @@ static void put_side(struct policy_table *t, const struct side *s, int source, s
 
 /* A drop of the kernel's: it does not say in which direction, so the end that would have been asked
  * first is. On this node both are; elsewhere only the end that lives here. */
-static void name_drop(struct policy_table *t, const struct kept *k, const struct asked *q,
-		      struct flow *f, struct buf *ext)
+static void name_drop(struct policy_table *t, struct kept *k, struct asked *q, struct flow *f,
+		      struct buf *ext)
 {
 	bool src_here = q->ends[0].endpoint->id, dst_here = q->ends[1].endpoint->id;
-	bool neither = !src_here && !dst_here;
+	bool here[] = {
+		[POLICY_EGRESS] = src_here || !dst_here, [POLICY_INGRESS] = dst_here || !src_here
+	};
+	static const enum policy_direction order[] = { POLICY_EGRESS, POLICY_INGRESS };
 
-	if ((src_here || neither) && denies(k, POLICY_EGRESS))
-		put_side(t, &k->sides[POLICY_EGRESS], SOURCE_DERIVED_LIKELY, f, ext);
-	else if ((dst_here || neither) && denies(k, POLICY_INGRESS))
-		put_side(t, &k->sides[POLICY_INGRESS], SOURCE_DERIVED_LIKELY, f, ext);
-	else
-		count(&t->unexplained);
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		const struct side *s = here[order[i]] ? side_of(t, q, k, order[i]) : NULL;
+
+		if (s && denies(s)) {
+			put_side(t, s, SOURCE_DERIVED_LIKELY, f, ext);
+			return;
+		}
+	}
+	count(&t->unexplained);
 }
 
-static void name_verdict_of(struct policy_table *t, const struct kept *k,
-			    enum policy_direction direction, bool sure, struct flow *f,
+static void name_verdict_of(struct policy_table *t, const struct side *s, bool sure, struct flow *f,
 			    struct buf *ext)
 {
-	bool seen = f->verdict == FLOW__VERDICT__DROPPED, is = denies(k, direction);
+	bool seen = f->verdict == FLOW__VERDICT__DROPPED;
 	int source = sure && !is_later(f) ? SOURCE_DERIVED : SOURCE_DERIVED_LIKELY;
 
 	if (f->verdict == FLOW__VERDICT__AUDIT) /* the rule did not say what it would do */
-		put_side(t, &k->sides[direction], SOURCE_DERIVED_LIKELY, f, ext);
-	else if (seen == is)
-		put_side(t, &k->sides[direction], source, f, ext);
-	else if (sure && is_enforced(k, direction)) {
+		put_side(t, s, SOURCE_DERIVED_LIKELY, f, ext);
+	else if (seen == denies(s))
+		put_side(t, s, source, f, ext);
+	else if (sure && is_enforced(s)) {
 		put_source(ext, SOURCE_CONTRADICTED, NULL, 0, 0);
 		count(&t->contradicted);
 	}
 }
 
-static void name_verdict(struct policy_table *t, const struct kept *k, struct flow *f,
+static void name_verdict(struct policy_table *t, struct kept *k, struct asked *q, struct flow *f,
 			 struct buf *ext)
 {
-	if (f->direction == FLOW__TRAFFIC_DIRECTION__EGRESS) {
-		name_verdict_of(t, k, POLICY_EGRESS, true, f, ext);
-	} else if (f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS) {
-		name_verdict_of(t, k, POLICY_INGRESS, true, f, ext);
-	} else if (f->verdict == FLOW__VERDICT__DROPPED) {
-		name_verdict_of(t, k, denies(k, POLICY_EGRESS) ? POLICY_EGRESS : POLICY_INGRESS,
-				false, f, ext);
-	} else {
-		name_verdict_of(t, k, POLICY_EGRESS, false, f, ext);
-		name_verdict_of(t, k, POLICY_INGRESS, false, f, ext);
+	bool in = f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS;
+
+	if (in || f->direction == FLOW__TRAFFIC_DIRECTION__EGRESS) {
+		name_verdict_of(t, side_of(t, q, k, in ? POLICY_INGRESS : POLICY_EGRESS), true, f,
+				ext);
+		return;
 	}
+	const struct side *s = side_of(t, q, k, POLICY_EGRESS);
+	if (f->verdict == FLOW__VERDICT__DROPPED && denies(s)) {
+		name_verdict_of(t, s, false, f, ext);
+		return;
+	}
+	if (f->verdict != FLOW__VERDICT__DROPPED)
+		name_verdict_of(t, s, false, f, ext);
+	name_verdict_of(t, side_of(t, q, k, POLICY_INGRESS), false, f, ext);
 }
 
 /* What was in force when the flow happened; NULL: no policies, or nobody knows. */
-static const struct policy_set *set_then(const struct policy_table *t, const struct flow *f)
+static const struct shared_set *set_then(const struct policy_table *t, const struct flow *f)
 {
 	const struct version *v = t->version;
 	size_t i = 0;
 
 	if (!v || !flow_is(f, FLOW_HAS_TIME))
-		return t->set;
+		return t->in;
 	while (i + 1 < v->set_count && f->time.v < v->sets[i]->since.v)
 		i++;
 	if (!i)
-		return t->set;
-	return policy_set_count(v->sets[i]->set) ? v->sets[i]->set : NULL;
+		return t->in;
+	return policy_set_count(v->sets[i]->set) ? v->sets[i] : NULL;
 }
 
-/* The same questions to a set that is in force no more: rare, so nothing of it is kept. */
-static void ask_past(struct policy_table *t, struct asked *q, struct kept *to)
+/* For questions to a set that is in force no more: rare, so nothing of it is kept. */
+static void fill_past(struct policy_table *t, struct asked *q)
 {
-	const struct policy_row *rows[2];
-	uint32_t generation;
+	for (size_t i = 0; i < 2; i++) {
+		struct row_head head;
+		struct policy_row *row =
+			(struct policy_row *)(void *)(t->past_rows + i * (ROWS_BYTES / ROWS_MIN));
 
-	for (int i = 0; i < 2; i++) {
-		struct row_head *head =
-			(struct row_head *)(void *)(t->past_rows + i * (ROWS_BYTES / ROWS_MIN));
-		fill(t, &q->ends[i], head);
-		rows[i] = row_in(head);
+		q->ends[i].by_ip = false;
+		fill(t, &q->ends[i], &head, row);
+		q->rows[i] = row;
 	}
-	do {
-		generation = t->generation;
-		ask_side(t, q, POLICY_EGRESS, rows, &to->sides[POLICY_EGRESS]);
-		ask_side(t, q, POLICY_INGRESS, rows, &to->sides[POLICY_INGRESS]);
-	} while (generation != t->generation);
 }
 
-static const struct kept *find_now(struct policy_table *t, const struct flow *f, struct asked *q,
-				   uint64_t names)
+static struct kept *find_now(struct policy_table *t, const struct flow *f, const struct asked *q,
+			     uint64_t names)
 {
 	struct answer_key key = {
 		.src = f->src_ep.v,
@@ -728,31 +742,32 @@ static const struct kept *find_now(struct policy_table *t, const struct flow *f,
 		memcpy(key.src_ip, f->src_ip, 16);
 		memcpy(key.dst_ip, f->dst_ip, 16);
 	}
-	return find(t, &key, q);
+	return find(t, &key);
 }
 
 void policy_flow(struct policy_table *t, struct flow *f, struct buf *ext)
 {
 	struct str names[2][NAMES_MAX];
 	struct asked q = { 0 };
-	struct kept past;
+	struct kept past, *k = &past;
 	uint64_t name_hash = 0;
 
 	load_current(t);
-	const struct policy_set *now = t->set, *then = set_then(t, f);
+	const struct shared_set *then = set_then(t, f);
 	if (!then || !is_for_us(f) || !protocol_of(f, &q) || !read_ends(t, f, &q))
 		return;
-	if (policy_set_uses_names(then) && (f->bits & FLOW_HAS_NAMES))
+	t->set = then->set;
+	t->words = then->words;
+	if (policy_set_uses_names(t->set) && (f->bits & FLOW_HAS_NAMES))
 		take_names(ext, names, &q, &name_hash);
-	const struct kept *k = &past;
-	t->set = then;
-	if (then == now)
+	if (then == t->in) {
 		k = find_now(t, f, &q, name_hash);
-	else
-		ask_past(t, &q, &past);
+	} else {
+		past.asked = 0;
+		fill_past(t, &q);
+	}
 	if (f->event_type == EVENT_DROP)
 		name_drop(t, k, &q, f, ext);
 	else
-		name_verdict(t, k, f, ext);
-	t->set = now;
+		name_verdict(t, k, &q, f, ext);
 }
