@@ -188,7 +188,7 @@ static enum err_code open_policies(struct observer *ob, struct err *e)
 	enum err_code code = policy_table_new(ob->dict, &ob->policies, e);
 	if (code == ERR_OK && ob->o.policies)
 		code = policy_file_new(ob->o.policies, &ob->policy_config, ob->policies,
-				       &ob->policy_file, e);
+				       ob->o.kubernetes, &ob->policy_file, e);
 	if (code == ERR_OK && ob->policy_file)
 		tell_policies(ob, "policies read");
 	return code;
@@ -430,17 +430,29 @@ static enum err_code open_evidence(struct observer *ob, struct err *e)
 	return evidence_new(&config, &ob->evidence, e);
 }
 
-/* What the policies in force say goes into history, too. */
+static enum err_code note_policy(void *ctx, const json_t *object, struct err *e)
+{
+	return keep_policies_add(ctx, object, STR(POLICY_ORIGIN_FILES), e);
+}
+
+/* What the policies in force say goes into history, too. Beside Kubernetes its thread sees to it.
+ */
 static void keep_policies(struct observer *ob)
 {
 	struct keep_policies *policies;
 	struct err e;
 
-	if (!ob->keep || !ob->policy_file)
+	if (!ob->keep || !ob->policy_file || ob->o.kubernetes)
 		return;
-	if (keep_policies_read(ob->o.policies, &policies, &e) == ERR_OK)
-		keep_take_policies(ob->keep, policies);
-	else
+	enum err_code code = keep_policies_new(&policies, &e);
+	if (code == ERR_OK) {
+		code = policy_file_each(ob->policy_file, note_policy, policies, &e);
+		if (code == ERR_OK)
+			keep_take_policies(ob->keep, policies);
+		else
+			keep_policies_free(policies);
+	}
+	if (code != ERR_OK)
 		log_warn("policies are not kept", "err=%s", LOG_QUOTE(e.msg));
 }
 
@@ -493,6 +505,7 @@ static enum err_code open_kubernetes(struct observer *ob, struct err *e)
 		.names = ob->names,
 		.policies = ob->policies,
 		.meaning = &ob->policy_config,
+		.files = ob->policy_file,
 		.keep = ob->keep,
 	};
 
@@ -556,6 +569,8 @@ static void reread_policies(struct observer *ob)
 		tell_policies(ob, "policies reread");
 		agent_tell(ob->agent, "policies-reloaded", "{}");
 		keep_policies(ob);
+		if (ob->kubernetes)
+			kubernetes_files_changed(ob->kubernetes);
 		lean_heap();
 	} else if (code != ERR_AGAIN) {
 		log_warn("policies not reread; the old ones stay", "err=%s", LOG_QUOTE(e.msg));

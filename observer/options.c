@@ -447,9 +447,6 @@ static enum err_code check_kubernetes(const struct obs_options *o, struct err *e
 			       "--kubeconfig and --kube-context go with --kubernetes");
 	if (o->kube_context && !o->kubeconfig)
 		return err_set(e, ERR_INVALID, "--kube-context goes with --kubeconfig");
-	if (o->kubernetes && o->policies)
-		return err_set(e, ERR_INVALID,
-			       "--policies and --kubernetes: policies come from one of them");
 	return ERR_OK;
 }
 

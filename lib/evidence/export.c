@@ -146,6 +146,8 @@ static void add_policy(void *ctx, const struct store_policy *p)
 	put_member_text(b, "name", p->name);
 	put_member_text(b, "uid", p->uid);
 	put_member_text(b, "resource_version", p->resource_version);
+	if (p->origin.len)
+		put_member_text(b, "origin", p->origin);
 	put_member_time(b, "from", p->from);
 	if (p->to.v)
 		put_member_time(b, "to", p->to);

@@ -17,6 +17,8 @@ static enum err_code append_policy(struct db *db, struct chain_head *head,
 	put_text(&body, "name", p->name);
 	put_text(&body, "uid", p->uid);
 	put_text(&body, "resource_version", p->resource_version);
+	if (p->origin.len)
+		put_text(&body, "origin", p->origin);
 	put_time(&body, "from", p->from);
 	buf_lit(&body, ",\"sha256\":\"");
 	if (p->json.len) /* "": it is gone */
@@ -28,20 +30,24 @@ static enum err_code append_policy(struct db *db, struct chain_head *head,
 	return chain_append(db, head, ENTRY_POLICY, buf_str(&body), e);
 }
 
-/* True: the row in force says the same already. */
+/* True: the row in force says the same already. Rows of a time when nobody said where a policy is
+ * from stay as they are. */
 static enum err_code is_in_force(struct db *db, const struct store_policy *p, bool *ret_any,
 				 bool *ret_same, struct err *e)
 {
-	sqlite3_stmt *st = DB_ASK(db,
-				  "SELECT text, uid FROM policy WHERE kind = ?1 AND namespace = ?2"
-				  " AND name = ?3 AND to_ns = 0",
-				  DB_T(p->kind), DB_T(p->namespace_), DB_T(p->name));
+	sqlite3_stmt *st =
+		DB_ASK(db,
+		       "SELECT text, uid, origin FROM policy WHERE kind = ?1 AND namespace = ?2"
+		       " AND name = ?3 AND to_ns = 0",
+		       DB_T(p->kind), DB_T(p->namespace_), DB_T(p->name));
 
 	*ret_any = *ret_same = false;
 	while (db_next(db, st)) {
 		*ret_any = true;
-		*ret_same =
-			str_eq(column_text(st, 0), p->json) && str_eq(column_text(st, 1), p->uid);
+		struct str origin = column_text(st, 2);
+		*ret_same = str_eq(column_text(st, 0), p->json) &&
+			    str_eq(column_text(st, 1), p->uid) &&
+			    (!origin.len || str_eq(origin, p->origin));
 	}
 	return db_ended(db, "read the policies", e);
 }
@@ -60,11 +66,12 @@ static enum err_code write_policy(struct db *db, struct chain_head *head,
 	if (code == ERR_OK && p->json.len)
 		code = DB_RUN(db, e,
 			      "INSERT INTO policy (entry, kind, namespace, name, uid,"
-			      " resource_version, text, from_ns, to_ns)"
-			      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+			      " resource_version, text, from_ns, to_ns, origin)"
+			      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
 			      DB_I(head->number), DB_T(p->kind), DB_T(p->namespace_), DB_T(p->name),
 			      DB_T(p->uid), DB_T(p->resource_version), DB_T(p->json),
-			      DB_I(store_i64(p->from.v)), DB_I(store_i64(p->to.v)));
+			      DB_I(store_i64(p->from.v)), DB_I(store_i64(p->to.v)),
+			      DB_T(p->origin));
 	return code;
 }
 
@@ -72,17 +79,19 @@ static enum err_code write_policy(struct db *db, struct chain_head *head,
 static bool next_orphan(struct db *db, uint64_t number, uint64_t *ret_id, struct store_policy *ret,
 			struct buf *texts)
 {
-	sqlite3_stmt *st = DB_ASK(db,
-				  "SELECT id, kind, namespace, name, uid, resource_version, text,"
-				  " from_ns FROM policy WHERE entry <= ?1 AND to_ns = 0 LIMIT 1",
-				  DB_I(number));
-	struct str *const to[] = { &ret->kind, &ret->namespace_,       &ret->name,
-				   &ret->uid,  &ret->resource_version, &ret->json };
+	sqlite3_stmt *st =
+		DB_ASK(db,
+		       "SELECT id, kind, namespace, name, uid, resource_version, text,"
+		       " origin, from_ns FROM policy WHERE entry <= ?1 AND to_ns = 0 LIMIT 1",
+		       DB_I(number));
+	struct str *const to[] = { &ret->kind,  &ret->namespace_,       &ret->name,
+				   &ret->uid,   &ret->resource_version, &ret->json,
+				   &ret->origin };
 
 	if (!db_next(db, st))
 		return false;
 	*ret_id = column_u64(st, 0);
-	ret->from.v = column_u64(st, 7);
+	ret->from.v = column_u64(st, 8);
 	buf_reset(texts);
 	for (size_t i = 0; i < ARRAY_LEN(to); i++) {
 		*to[i] = column_text(st, (int)i + 1);
@@ -127,6 +136,8 @@ enum err_code store_note_policy(struct store *s, const struct store_policy *give
 	e = e ? e : &mine;
 	if (!p.from.v)
 		p.from = now;
+	if (!p.origin.p)
+		p.origin = STR("");
 	enum err_code code = store_seal(s, now, e);
 	if (code == ERR_OK && !s->db.h)
 		code = err_set(e, ERR_AGAIN, "store in '%s': not open", s->dir);

@@ -329,7 +329,7 @@ enum err_code store_policies(struct store_reader *r, struct wall_ns since, struc
 		return code;
 	sqlite3_stmt *st = DB_ASK(&r->db,
 				  "SELECT kind, namespace, name, uid, resource_version, text,"
-				  " from_ns, to_ns FROM policy WHERE from_ns <= ?2"
+				  " from_ns, to_ns, origin FROM policy WHERE from_ns <= ?2"
 				  " AND (to_ns = 0 OR to_ns >= ?1) ORDER BY from_ns, id",
 				  DB_I(store_i64(since.v)), DB_I(store_i64(until.v)));
 	while (db_next(&r->db, st)) {
@@ -342,6 +342,7 @@ enum err_code store_policies(struct store_reader *r, struct wall_ns since, struc
 			.json = column_text(st, 5),
 			.from = { column_u64(st, 6) },
 			.to = { column_u64(st, 7) },
+			.origin = column_text(st, 8),
 		};
 		each(ctx, &policy);
 	}

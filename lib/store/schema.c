@@ -76,6 +76,9 @@ static const char *const steps[] = {
 	"CREATE TABLE shelf (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, sum INTEGER NOT NULL,"
 	" zone_sum INTEGER NOT NULL, zone BLOB NOT NULL);"
 	"UPDATE segment SET level = 8 WHERE level = 9 AND count >= 16384 AND damaged = 0;",
+
+	/* Policies say who gave them. */
+	"ALTER TABLE policy ADD COLUMN origin TEXT NOT NULL DEFAULT '';",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LEN(steps) };

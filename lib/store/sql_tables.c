@@ -56,6 +56,7 @@ static const struct sql_column policy_columns[] = {
 	{ "from_time", "TEXT", "in force from here on, as far as known" },
 	{ "to_time", "TEXT", "until then; NULL: still" },
 	{ "json", "TEXT", "the object; NULL: it was deleted" },
+	{ "origin", "TEXT", "who gave it: files, kubernetes; NULL: not known" },
 };
 
 const struct sql_table sql_other_tables[] = {
@@ -90,9 +91,9 @@ static const struct inner {
 	  true,
 	  (const enum show[ARRAY_LEN(edge_columns)]){
 		  [0] = SHOW_MINUTE, [8] = SHOW_L4, [9] = SHOW_VERDICT, [10] = SHOW_DROP } },
-	{ "SELECT kind, namespace, name, uid, resource_version, from_ns, nullif(to_ns, 0), text"
-	  " FROM policy ORDER BY from_ns, id",
-	  false, (const enum show[]){ 0, 0, 0, 0, 0, SHOW_TIME, SHOW_TIME, 0 } },
+	{ "SELECT kind, namespace, name, uid, resource_version, from_ns, nullif(to_ns, 0), text,"
+	  " origin FROM policy ORDER BY from_ns, id",
+	  false, (const enum show[]){ 0, 0, 0, 0, 0, SHOW_TIME, SHOW_TIME, 0, 0 } },
 };
 _Static_assert(ARRAY_LEN(inners) == ARRAY_LEN(sql_other_tables), "one for each");
 

@@ -1,16 +1,16 @@
 #include "observer/keep/policies.h"
 
 #include "base/buf.h"
-#include "policy/policy.h"
 
 /* Owns its texts: they lie in one buffer after the other. */
 struct noted {
-	char *kind, *namespace_, *name, *uid, *resource_version, *json;
+	char *kind, *namespace_, *name, *uid, *resource_version, *origin, *json;
 };
 
 struct keep_policies {
 	struct noted *list;
 	size_t count, room;
+	struct str unknown; /* origin of those that stay as they are; "": none */
 };
 
 static void noted_done(struct noted *n)
@@ -20,6 +20,7 @@ static void noted_done(struct noted *n)
 	free(n->name);
 	free(n->uid);
 	free(n->resource_version);
+	free(n->origin);
 	free(n->json);
 }
 
@@ -58,69 +59,57 @@ static char *text_of(const json_t *object, const char *member)
 	return str_dup(str_of(text));
 }
 
-static enum err_code add_object(struct keep_policies *p, json_t *object, struct err *e)
+/* The object without what is no policy. NULL: no memory. */
+static char *canonical(const json_t *object)
 {
-	json_t *metadata = json_object_get(object, "metadata");
+	json_t *bare = json_deep_copy(object);
 
-	if (p->count == p->room) {
-		size_t room = p->room ? p->room * 2 : 16;
-		struct noted *list = realloc(p->list, room * sizeof *list);
-		if (!list)
-			return err_set(e, ERR_NOMEM, "policies for the store");
-		p->list = list;
-		p->room = room;
-	}
-	(void)json_object_del(object, "status");
-	(void)json_object_del(metadata, "managedFields");
+	(void)json_object_del(bare, "status");
+	(void)json_object_del(json_object_get(bare, "metadata"), "managedFields");
+	char *text = json_dumps(bare, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(bare);
+	return text;
+}
+
+static bool grow(struct keep_policies *p)
+{
+	size_t room = p->room ? p->room * 2 : 16;
+
+	if (p->count < p->room)
+		return true;
+	struct noted *list = realloc(p->list, room * sizeof *list);
+	if (!list)
+		return false;
+	p->list = list;
+	p->room = room;
+	return true;
+}
+
+enum err_code keep_policies_add(struct keep_policies *p, const json_t *object, struct str origin,
+				struct err *e)
+{
+	const json_t *metadata = json_object_get(object, "metadata");
+
+	if (!is_policy(json_string_value(json_object_get(object, "kind"))))
+		return ERR_OK;
+	if (!grow(p))
+		return err_set(e, ERR_NOMEM, "policies for the store");
 	struct noted n = {
 		.kind = text_of(object, "kind"),
 		.namespace_ = text_of(metadata, "namespace"),
 		.name = text_of(metadata, "name"),
 		.uid = text_of(metadata, "uid"),
 		.resource_version = text_of(metadata, "resourceVersion"),
-		.json = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS),
+		.origin = str_dup(origin),
+		.json = canonical(object),
 	};
-	if (!n.kind || !n.namespace_ || !n.name || !n.uid || !n.resource_version || !n.json) {
+	if (!n.kind || !n.namespace_ || !n.name || !n.uid || !n.resource_version || !n.origin ||
+	    !n.json) {
 		noted_done(&n);
 		return err_set(e, ERR_NOMEM, "policies for the store");
 	}
 	p->list[p->count++] = n;
 	return ERR_OK;
-}
-
-/* An object, or a List of them, to any depth that the reader let pass. */
-static enum err_code add(struct keep_policies *p, json_t *object, struct err *e)
-{
-	const char *kind = json_string_value(json_object_get(object, "kind"));
-	json_t *items = json_object_get(object, "items"), *item;
-	size_t i;
-
-	if (is_policy(kind))
-		return add_object(p, object, e);
-	enum err_code code = ERR_OK;
-	json_array_foreach(items, i, item)
-	{
-		if (code == ERR_OK && is_policy(json_string_value(json_object_get(item, "kind"))))
-			code = add_object(p, item, e);
-	}
-	return code;
-}
-
-static enum err_code add_text(void *ctx, const char *path, struct str text, struct err *e)
-{
-	json_t *documents, *document;
-	size_t i;
-	enum err_code code = policy_yaml(text, &documents, e);
-
-	if (code != ERR_OK)
-		return err_in(e, "%s", path);
-	json_array_foreach(documents, i, document)
-	{
-		if (code == ERR_OK)
-			code = add(ctx, document, e);
-	}
-	json_decref(documents);
-	return code;
 }
 
 enum err_code keep_policies_new(struct keep_policies **ret, struct err *e)
@@ -129,25 +118,14 @@ enum err_code keep_policies_new(struct keep_policies **ret, struct err *e)
 
 	if (!p)
 		return err_set(e, ERR_NOMEM, "policies for the store");
+	p->unknown = STR("");
 	*ret = p;
 	return ERR_OK;
 }
 
-enum err_code keep_policies_add(struct keep_policies *p, json_t *object, struct err *e)
+void keep_policies_leave(struct keep_policies *p, struct str origin)
 {
-	return add(p, object, e);
-}
-
-enum err_code keep_policies_read(const char *path, struct keep_policies **ret, struct err *e)
-{
-	AUTO(keep_policies_free) struct keep_policies *p = calloc(1, sizeof *p);
-
-	if (!p)
-		return err_set(e, ERR_NOMEM, "policies for the store");
-	enum err_code code = policy_path_each(path, add_text, p, e);
-	if (code == ERR_OK)
-		*ret = TAKE(p);
-	return code;
+	p->unknown = origin;
 }
 
 /* --- telling ------------------------------------------------------------------------------ */
@@ -168,11 +146,17 @@ static bool holds(const struct keep_policies *p, const struct store_policy *poli
 	return false;
 }
 
+/* Of an origin that is not known yet; nor is it known of those that were kept without one. */
+static bool stays(const struct keep_policies *p, const struct store_policy *policy)
+{
+	return p->unknown.len && (!policy->origin.len || str_eq(policy->origin, p->unknown));
+}
+
 static void add_gone(void *ctx, const struct store_policy *policy)
 {
 	struct gone *gone = ctx;
 
-	if (policy->to.v || holds(gone->now, policy))
+	if (policy->to.v || holds(gone->now, policy) || stays(gone->now, policy))
 		return;
 	struct noted *list =
 		realloc(gone->old.list, (gone->old.count + 1) * sizeof *gone->old.list);
@@ -209,6 +193,7 @@ static enum err_code note(const struct noted *n, struct store *s, struct wall_ns
 		.name = str_of(n->name),
 		.uid = str_of(n->uid),
 		.resource_version = str_of(n->resource_version),
+		.origin = str_of(n->origin),
 		.json = str_of(n->json),
 		.from = now,
 	};

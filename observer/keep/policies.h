@@ -15,14 +15,14 @@
 
 struct keep_policies;
 
-/* All policies of the file or folder @path (lib/policy says what they look like): NetworkPolicy,
- * CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy and CiliumCIDRGroup. */
-MUST_CHECK enum err_code keep_policies_read(const char *path, struct keep_policies **ret,
-					    struct err *e);
-/* The same, object by object: those of other kinds are passed over. @object is borrowed; it loses
- * what is no policy. */
 MUST_CHECK enum err_code keep_policies_new(struct keep_policies **ret, struct err *e);
-MUST_CHECK enum err_code keep_policies_add(struct keep_policies *p, json_t *object, struct err *e);
+/* NetworkPolicy, CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy and CiliumCIDRGroup; other
+ * kinds are passed over. @origin: who gave it ("files", "kubernetes"). */
+MUST_CHECK enum err_code keep_policies_add(struct keep_policies *p, const json_t *object,
+					   struct str origin, struct err *e);
+/* Nothing is known of those that @origin (borrowed) gave: what the store has of them stays in
+ * force. */
+void keep_policies_leave(struct keep_policies *p, struct str origin);
 void keep_policies_free(struct keep_policies *p);
 AUTO_DEFINE(struct keep_policies, keep_policies_free);
 size_t keep_policies_count(const struct keep_policies *p);

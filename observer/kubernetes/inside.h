@@ -8,6 +8,8 @@
 #include "base/map.h"
 #include "observer/kubernetes/claims.h"
 
+enum { KUBE_CHANGED_IDS = 16 }; /* each costs a look at all pods; of more, all are told */
+
 struct kube_table {
 	struct kube_thing **buckets;
 	size_t room, count; /* room: a power of two */
@@ -21,7 +23,10 @@ struct kube_world {
 	struct kube_labels **sets; /* label sets of pods */
 	size_t set_room, set_count;
 	struct kube_claims claims;
-	struct map *ids;     /* numbers that Cilium gave, by label set; NULL: to be made */
+	struct map *ids; /* numbers that Cilium gave, by label set (ids.h); NULL: to be made */
+	uint32_t changed_ids[KUBE_CHANGED_IDS]; /* identities; some more than once */
+	size_t changed_id_count;
+	bool was_told;       /* there was a view: changes are changes of it */
 	bool wants_all;      /* changes cannot be told one by one */
 	bool wants_services; /* of services, or of this node's address */
 	uint64_t left_out, views;

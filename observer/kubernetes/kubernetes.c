@@ -27,12 +27,13 @@ struct kubernetes {
 	CURLM *multi;
 	pthread_t thread;
 	bool is_running;
-	atomic_bool is_stopping;
+	atomic_bool is_stopping, files_changed;
 	/* the thread's own */
-	uint64_t random, refused;
+	uint64_t random, refused, twice;
 	struct due names, policies;
 	struct mono_ns tidy_at;
 	bool was_published, stored;
+	bool files_due; /* what files say is not published yet */
 	bool needs_all; /* names: the table does not hold what it was told last */
 	/* any thread */
 	_Atomic uint64_t counts[5], publishes, objects[KUBE_KINDS], left_out, policies_refused,
@@ -82,6 +83,7 @@ static enum err_code publish_all(struct kubernetes *k, struct err *e)
 
 	if (code != ERR_OK)
 		return code;
+	view.names.since = k->names.changed;
 	code = name_update(k->to.names, k->to.who, &view.names, e);
 	kube_view_done(&view);
 	k->needs_all = code != ERR_OK;
@@ -96,6 +98,7 @@ static enum err_code publish_changes(struct kubernetes *k, struct err *e)
 	if (code != ERR_OK)
 		return code;
 	const struct name_change change = {
+		.since = k->names.changed,
 		.gone = view.gone,
 		.gone_count = view.gone_count,
 		.prefixes = view.names.prefixes,
@@ -103,6 +106,8 @@ static enum err_code publish_changes(struct kubernetes *k, struct err *e)
 		.has_services = view.has_services,
 		.services = view.names.services,
 		.service_count = view.names.service_count,
+		.identities = view.names.identities,
+		.identity_count = view.names.identity_count,
 	};
 	code = name_change(k->to.names, k->to.who, &change, e);
 	kube_view_done(&view);
@@ -120,8 +125,8 @@ static enum err_code publish_names(struct kubernetes *k, struct err *e)
 struct gathering {
 	struct policy_builder *builder; /* NULL: none is wanted */
 	struct keep_policies *kept;     /* the same */
-	size_t refused;
-	struct err first, failure;
+	size_t refused, twice;
+	struct err first, first_twice, failure;
 };
 
 static void gather(void *ctx, enum kube_kind kind, struct str text)
@@ -135,10 +140,57 @@ static void gather(void *ctx, enum kube_kind kind, struct str text)
 	if (g->builder && policy_builder_add(g->builder, object, &e) != ERR_OK && !g->refused++)
 		g->first = e;
 	if (g->kept && kube_kind_is_policy(kind) &&
-	    keep_policies_add(g->kept, object, &e) != ERR_OK)
+	    keep_policies_add(g->kept, object, STR(POLICY_ORIGIN_KUBERNETES), &e) != ERR_OK)
 		g->failure = e;
 out:
 	json_decref(object);
+}
+
+/* Of files: those of other kinds are passed over, as are those that the API server has. */
+static enum err_code gather_file(void *ctx, const json_t *object, struct err *e)
+{
+	struct gathering *g = ctx;
+	enum err_code code = ERR_OK;
+
+	if (g->builder)
+		code = policy_builder_add(g->builder, object, e);
+	if (code == ERR_EXISTS) {
+		if (kube_kind_is_policy(kube_kind_of(object)) && !g->twice++)
+			g->first_twice = *e;
+		return ERR_OK;
+	}
+	if (code == ERR_UNSUPPORTED)
+		return ERR_OK;
+	if (code != ERR_OK && !g->refused++) /* it was read before: a limit of both together */
+		g->first = *e;
+	if (code == ERR_OK && g->kept)
+		code = keep_policies_add(g->kept, object, STR(POLICY_ORIGIN_FILES), e);
+	else
+		code = ERR_OK;
+	return code;
+}
+
+/* What policies of files ask for beside policies. */
+static enum err_code look_for_needs(void *ctx, const json_t *object, struct err *e)
+{
+	struct kube_needs *needs = ctx;
+
+	if (!kube_kind_is_policy(kube_kind_of(object)))
+		return ERR_OK;
+	char *text = json_dumps(object, JSON_COMPACT);
+	if (!text)
+		return err_set(e, ERR_NOMEM, "policies");
+	kube_needs_of(str_of(text), needs);
+	free(text);
+	return ERR_OK;
+}
+
+static bool all_settled(const struct kubernetes *k)
+{
+	for (size_t i = 0; i < k->follow_count; i++)
+		if (!k->follows[i].is_settled)
+			return false;
+	return true;
 }
 
 /* What the store is told must be all there is. */
@@ -162,44 +214,68 @@ static enum err_code publish_set(struct kubernetes *k, struct gathering *g, stru
 	return code;
 }
 
+/* Everybody's objects: first the API server's, of which nothing counts before names do. */
+static enum err_code gather_all(struct kubernetes *k, struct gathering *g, bool of_server,
+				struct err *e)
+{
+	struct kube_needs needs = { 0 };
+	enum err_code code = ERR_OK;
+
+	if (k->to.files)
+		code = policy_file_each(k->to.files, look_for_needs, &needs, e);
+	if (code == ERR_OK && g->builder)
+		code = policy_builder_origin(g->builder, STR(POLICY_ORIGIN_KUBERNETES), e);
+	if (code == ERR_OK && of_server)
+		kube_world_policies(k->world, &needs, gather, g);
+	if (code == ERR_OK && g->failure.code != ERR_OK) {
+		*e = g->failure;
+		code = e->code;
+	}
+	if (code == ERR_OK && g->builder)
+		code = policy_builder_origin(g->builder, STR(POLICY_ORIGIN_FILES), e);
+	if (code == ERR_OK && k->to.files)
+		code = policy_file_each(k->to.files, gather_file, g, e);
+	return code;
+}
+
+static void tell_left_out(struct kubernetes *k, const struct gathering *g)
+{
+	if (g->refused && g->refused != k->refused)
+		log_warn("policies that are not understood are left out", "count=%zu err=%s",
+			 g->refused, LOG_QUOTE(g->first.msg));
+	if (g->twice && g->twice != k->twice)
+		log_warn("policies of files that the API server has, too, are left out",
+			 "count=%zu err=%s", g->twice, LOG_QUOTE(g->first_twice.msg));
+	k->refused = g->refused;
+	k->twice = g->twice;
+	set(&k->policies_refused, g->refused + g->twice);
+}
+
 static enum err_code publish_policies(struct kubernetes *k, struct err *e)
 {
 	struct gathering g = { 0 };
-	bool keeps = k->to.keep && (k->stored || knows_all_policies(k));
+	bool of_server = all_settled(k), knows = k->stored || knows_all_policies(k);
 	enum err_code code = ERR_OK;
 
 	if (k->to.policies)
 		code = policy_builder_new(k->to.meaning, &g.builder, e);
-	if (code == ERR_OK && keeps)
+	if (code == ERR_OK && k->to.keep && (knows || k->to.files))
 		code = keep_policies_new(&g.kept, e);
+	if (code == ERR_OK && g.kept && !(knows && of_server))
+		keep_policies_leave(g.kept, STR(POLICY_ORIGIN_KUBERNETES));
 	if (code == ERR_OK)
-		kube_world_policies(k->world, gather, &g);
+		code = gather_all(k, &g, of_server, e);
 	if (code == ERR_OK && k->to.policies)
 		code = publish_set(k, &g, e);
-	if (code == ERR_OK && g.failure.code != ERR_OK) {
-		*e = g.failure;
-		code = e->code;
-	}
 	if (code == ERR_OK && g.kept) {
 		keep_take_policies(k->to.keep, TAKE(g.kept));
-		k->stored = true;
+		k->stored = knows && of_server;
 	}
-	if (g.refused && g.refused != k->refused)
-		log_warn("policies that are not understood are left out", "count=%zu err=%s",
-			 g.refused, LOG_QUOTE(g.first.msg));
-	k->refused = g.refused;
-	set(&k->policies_refused, g.refused);
+	if (code == ERR_OK)
+		tell_left_out(k, &g);
 	policy_builder_free(g.builder);
 	keep_policies_free(g.kept);
 	return code;
-}
-
-static bool all_settled(const struct kubernetes *k)
-{
-	for (size_t i = 0; i < k->follow_count; i++)
-		if (!k->follows[i].is_settled)
-			return false;
-	return true;
 }
 
 static void soil(struct due *d, struct mono_ns now)
@@ -255,8 +331,9 @@ static void look_at_dirt(struct kubernetes *k, struct mono_ns now)
 
 	if (dirt & KUBE_DIRTY_NAMES || first)
 		soil(&k->names, now);
+	k->files_due |= atomic_exchange_explicit(&k->files_changed, false, memory_order_acquire);
 	/* also those of a kind that becomes known late, though nothing of it is there */
-	if (dirt & KUBE_DIRTY_POLICIES || first ||
+	if (dirt & KUBE_DIRTY_POLICIES || first || k->files_due ||
 	    (k->was_published && k->to.keep && !k->stored && knows_all_policies(k)))
 		soil(&k->policies, now);
 }
@@ -265,8 +342,13 @@ static void look_at_dirt(struct kubernetes *k, struct mono_ns now)
 static struct mono_ns publish_if_due(struct kubernetes *k, struct mono_ns now)
 {
 	look_at_dirt(k, now);
+	if (!all_settled(k) && k->files_due) { /* they wait for nobody */
+		k->files_due = false;
+		(void)publish(k, &k->policies, publish_policies);
+	}
 	if (!all_settled(k))
 		return (struct mono_ns){ UINT64_MAX };
+	k->files_due = false;
 	bool names_first = !k->was_published;
 	if (now.v >= due_at(k, &k->names).v && publish(k, &k->names, publish_names) && names_first)
 		tell_first(k);
@@ -340,6 +422,7 @@ static enum err_code make(struct kubernetes *k, struct err *e)
 		return err_os(e, "random numbers");
 	k->random |= 1;
 	k->needs_all = true;
+	atomic_init(&k->files_changed, c->files != NULL); /* for the store */
 	k->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
 	if (!k->multi)
 		return err_set(e, ERR_NOMEM, "a client of the API server");
@@ -397,6 +480,12 @@ void kubernetes_free(struct kubernetes *k)
 	free(k);
 }
 
+void kubernetes_files_changed(struct kubernetes *k)
+{
+	atomic_store_explicit(&k->files_changed, true, memory_order_release);
+	(void)curl_multi_wakeup(k->multi);
+}
+
 /* ---- counts */
 
 struct kubernetes_counts kubernetes_counts(const struct kubernetes *k)
@@ -438,7 +527,8 @@ void kubernetes_collect(void *ctx, struct metrics_page *page)
 		   (double)c.kinds_stale);
 	page_counter(page, "tycho_kubernetes_left_out_total",
 		     "Objects that could not be read, or were too many", c.left_out);
-	page_gauge(page, "tycho_kubernetes_policies_left_out", "Policies that are not understood",
+	page_gauge(page, "tycho_kubernetes_policies_left_out",
+		   "Policies that are not understood, or that files and the API server both have",
 		   (double)c.policies_refused);
 	page_family(page, "tycho_kubernetes_objects", METRIC_GAUGE, "What is known, by kind");
 	for (size_t i = 0; i < KUBE_KINDS; i++) {

@@ -3,24 +3,26 @@
  * policies are in force, kept fresh.
  *
  *	API server ──► kube_follow, one a kind ──► kube_world ──► name_update(@who)
- *	                                                     ├──► policy_publish
+ *	                                            files ──►├──► policy_publish
  *	                                                     └──► keep_take_policies
  *
  * First    names are published once every kind has been listed, is not there, or was refused once.
  *          Policies go into the store only when all kinds of them are known: what is not named is
  *          taken for gone there.
+ * Files    policies of files are in force beside those of the API server, from the start on; of two
+ *          with one name that of the API server is.
  * Fresh    what an event says is published within KUBE_PUBLISH_MS; in a cluster where much happens
  *          at most a fifth of the time is spent on it.
  * Away     a server that does not answer is asked again, less and less often up to 30 s; what it
  *          last said stays in force.
- * Threads  its own (tycho-kube). counts, collect: any thread.
+ * Threads  its own (tycho-kube). counts, collect, files_changed: any thread.
  */
 #ifndef TYCHO_OBSERVER_KUBERNETES_KUBERNETES_H
 #define TYCHO_OBSERVER_KUBERNETES_KUBERNETES_H
 
 #include "observer/keep/keep.h"
 #include "observer/kubernetes/world.h"
-#include "observer/policy/table.h"
+#include "observer/policy/file.h"
 
 enum { KUBE_PUBLISH_MS = 20 };
 
@@ -35,7 +37,8 @@ struct kubernetes_config {
 	struct name_table *names;
 	struct policy_table *policies; /* NULL: none are published */
 	const struct policy_config *meaning;
-	struct keep *keep; /* NULL: none are kept */
+	struct policy_file *files; /* shared; NULL: none */
+	struct keep *keep;         /* NULL: none are kept */
 };
 
 /* Reads the credentials and starts the thread; a server that does not answer is no failure. Borrows
@@ -44,6 +47,9 @@ MUST_CHECK enum err_code kubernetes_new(const struct kubernetes_config *config,
 					struct kubernetes **ret, struct err *e);
 void kubernetes_free(struct kubernetes *k);
 AUTO_DEFINE(struct kubernetes, kubernetes_free);
+
+/* The files say something else now: they are asked again. */
+void kubernetes_files_changed(struct kubernetes *k);
 
 struct kubernetes_counts {
 	uint64_t lists, watches, events, failures, gone, publishes;

@@ -1,7 +1,9 @@
 /*
  * Names made of objects: of all, or of those addresses of which something changed.
  */
-#include "observer/kubernetes/inside.h"
+#include <stdio.h>
+
+#include "observer/kubernetes/ids.h"
 #include "observer/name/said.h"
 
 enum { IDENTITY_HOST = 1, IDENTITY_REMOTE_NODE = 6, IDENTITY_KUBE_API_SERVER = 7 };
@@ -31,75 +33,44 @@ static void show_labels(struct kube_world *w, struct kube_view *v, const struct 
 	set->shown = v->label_count - set->from;
 }
 
-static int cmp_label(const void *a, const void *b)
-{
-	return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
-/* Labels in order, each ended by NUL. */
-static void put_sorted(struct buf *b, struct str *labels, size_t count)
-{
-	qsort(labels, count, sizeof *labels, cmp_label);
-	buf_reset(b);
-	for (size_t i = 0; i < count; i++) {
-		buf_str_put(b, labels[i]);
-		buf_char(b, 0);
-	}
-}
-
-/* Numbers that Cilium gave, by label set; made once for as long as they stay as they are. */
-static enum err_code know_identities(struct kube_world *w, struct err *e)
-{
-	size_t count = kube_world_count(w, KUBE_CILIUM_IDENTITIES);
-	struct str labels[KUBE_LABELS_MAX];
-	AUTO(map_free) struct map *ids = NULL;
-	enum err_code code = ERR_OK;
-
-	if (w->ids || !count)
-		return ERR_OK;
-	code = map_new(count, 0, &ids, e);
-	EACH_THING(w, KUBE_CILIUM_IDENTITIES, t)
-	{
-		uint32_t other;
-		if (code != ERR_OK)
-			break;
-		memcpy(labels, t->own_labels, t->own_label_count * sizeof *labels);
-		put_sorted(&w->reading.text, labels, t->own_label_count);
-		struct str key = buf_str(&w->reading.text);
-		/* of two the lower, whatever order they come in */
-		if (!map_get(ids, key, &other) || other > t->identity)
-			code = map_put(ids, key, t->identity, NULL, e);
-	}
-	if (code == ERR_OK)
-		w->ids = TAKE(ids);
-	return code;
-}
-
 /* That of the pod's CiliumEndpoint, else that of its labels, else 0. */
-static uint32_t identity_of(struct kube_world *w, const struct kube_view *v,
-			    const struct kube_thing *pod)
+static uint32_t identity_of(struct kube_world *w, struct kube_view *v, const struct kube_thing *pod)
 {
 	const struct kube_thing *endpoint =
 		*kube_find(&w->things[KUBE_CILIUM_ENDPOINTS], pod->namespace_, pod->name);
-	uint32_t identity = 0;
 
 	if (endpoint && endpoint->identity)
 		return endpoint->identity;
-	if (w->ids) {
-		put_sorted(&w->reading.text, v->labels + pod->labels->from, pod->labels->shown);
-		(void)map_get(w->ids, buf_str(&w->reading.text), &identity);
-	}
-	return identity;
+	return kube_ids_find(w, v->labels + pod->labels->from, pod->labels->shown);
 }
 
-static void show_identities(const struct kube_world *w, struct kube_view *v)
+static void show_identity(struct kube_view *v, const struct kube_thing *t)
 {
-	EACH_THING(w, KUBE_CILIUM_IDENTITIES, t)
-	{
-		v->identities[v->names.identity_count++] =
-			(struct name_identity){ t->identity, v->labels + v->label_count,
-						t->own_label_count };
-		add_labels(v, t->own_labels, t->own_label_count);
+	v->identities[v->names.identity_count++] =
+		(struct name_identity){ t->identity, v->labels + v->label_count,
+					t->own_label_count };
+	add_labels(v, t->own_labels, t->own_label_count);
+}
+
+static const struct kube_thing *changed_identity(struct kube_world *w, size_t i)
+{
+	char name[16];
+	int len = snprintf(name, sizeof name, "%u", w->changed_ids[i]);
+
+	return *kube_find(&w->things[KUBE_CILIUM_IDENTITIES], STR(""), str_n(name, (size_t)len));
+}
+
+/* Of those that changed; what is gone has no labels any more. */
+static void show_changed_identities(struct kube_world *w, struct kube_view *v)
+{
+	for (size_t i = 0; i < w->changed_id_count; i++) {
+		const struct kube_thing *t = changed_identity(w, i);
+
+		if (t)
+			show_identity(v, t);
+		else
+			v->identities[v->names.identity_count++] =
+				(struct name_identity){ .identity = w->changed_ids[i] };
 	}
 }
 
@@ -283,7 +254,7 @@ static size_t list_changed(const struct kube_world *w, struct kube_view *v,
 static enum err_code show(struct kube_world *w, const struct kube_claim *const *list, size_t count,
 			  size_t labels, struct kube_view *v, struct err *e)
 {
-	enum err_code code = know_identities(w, e);
+	enum err_code code = kube_ids_know(w, e);
 
 	if (code == ERR_OK)
 		code = address_rooms(w, list, count, labels, v, e);
@@ -304,6 +275,8 @@ static void told(struct kube_world *w)
 {
 	kube_claims_forget_changes(&w->claims);
 	w->wants_all = w->wants_services = false;
+	w->was_told = true;
+	w->changed_id_count = 0;
 }
 
 bool kube_world_wants_all(const struct kube_world *w)
@@ -329,7 +302,8 @@ enum err_code kube_world_view(struct kube_world *w, struct kube_view *ret, struc
 		kube_view_done(&v);
 		return code;
 	}
-	show_identities(w, &v);
+	EACH_THING(w, KUBE_CILIUM_IDENTITIES, t)
+	show_identity(&v, t);
 	v.names.identities = v.identities;
 	told(w);
 	*ret = v;
@@ -339,18 +313,28 @@ enum err_code kube_world_view(struct kube_world *w, struct kube_view *ret, struc
 enum err_code kube_world_changes(struct kube_world *w, struct kube_view *ret, struct err *e)
 {
 	struct kube_view v = { .has_services = w->wants_services };
+	size_t labels = 0;
 
 	kube_claims_sort_changed(&w->claims);
 	AUTO(own_free)
 	const struct kube_claim **list = calloc(w->claims.changed_count + 1, sizeof *list);
 	v.gone = calloc(w->claims.changed_count + 1, sizeof *v.gone);
-	enum err_code code = list && v.gone ? ERR_OK : err_set(e, ERR_NOMEM, "names of Kubernetes");
+	v.identities = calloc(w->changed_id_count + 1, sizeof *v.identities);
+	enum err_code code = list && v.gone && v.identities
+				     ? ERR_OK
+				     : err_set(e, ERR_NOMEM, "names of Kubernetes");
+	for (size_t i = 0; i < w->changed_id_count; i++) {
+		const struct kube_thing *t = changed_identity(w, i);
+		labels += t ? t->own_label_count : 0;
+	}
 	if (code == ERR_OK)
-		code = show(w, list, list_changed(w, &v, list), 0, &v, e);
+		code = show(w, list, list_changed(w, &v, list), labels, &v, e);
 	if (code != ERR_OK) {
 		kube_view_done(&v);
 		return code;
 	}
+	show_changed_identities(w, &v);
+	v.names.identities = v.identities;
 	told(w);
 	*ret = v;
 	return ERR_OK;

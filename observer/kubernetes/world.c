@@ -1,6 +1,6 @@
 #include "observer/kubernetes/world.h"
 
-#include "observer/kubernetes/inside.h"
+#include "observer/kubernetes/ids.h"
 
 const char *kube_kind_name(enum kube_kind kind)
 {
@@ -25,6 +25,16 @@ const char *kube_kind_name(enum kube_kind kind)
 bool kube_kind_is_policy(enum kube_kind kind)
 {
 	return kind >= KUBE_NETWORK_POLICIES && kind <= KUBE_CIDR_GROUPS;
+}
+
+enum kube_kind kube_kind_of(const json_t *object)
+{
+	const char *kind = json_string_value(json_object_get(object, "kind"));
+	int k = 0;
+
+	while (k < KUBE_KINDS && !(kind && strcmp(kind, kube_kind_name((enum kube_kind)k)) == 0))
+		k++;
+	return (enum kube_kind)k;
 }
 
 /* ---- label sets */
@@ -200,13 +210,6 @@ static void touch_namespace(struct kube_world *w, struct str namespace_)
 	}
 }
 
-static void forget_ids(struct kube_world *w)
-{
-	map_free(w->ids);
-	w->ids = NULL;
-	w->wants_all = true;
-}
-
 static bool same_json(const struct kube_thing *old, const struct kube_thing *new)
 {
 	return str_eq(old ? old->json : STR(""), new ? new->json : STR(""));
@@ -243,7 +246,7 @@ static void soil(struct kube_world *w, enum kube_kind kind, const struct kube_th
 			kube_claims_touch(&w->claims, pod);
 		break;
 	case KUBE_CILIUM_IDENTITIES:
-		forget_ids(w);
+		kube_ids_change(w, old, new);
 		break;
 	case KUBE_NETWORK_POLICIES:
 	case KUBE_CILIUM_POLICIES:
@@ -254,7 +257,8 @@ static void soil(struct kube_world *w, enum kube_kind kind, const struct kube_th
 	case KUBE_KINDS:
 		break;
 	}
-	if (w->claims.changed_count || w->claims.too_many || w->wants_services || w->wants_all)
+	if (w->claims.changed_count || w->claims.too_many || w->wants_services || w->wants_all ||
+	    w->changed_id_count)
 		w->dirt |= KUBE_DIRTY_NAMES;
 }
 
@@ -400,18 +404,26 @@ static void each_of(struct kube_world *w, enum kube_kind kind,
 	}
 }
 
-void kube_world_policies(struct kube_world *w,
+void kube_needs_of(struct str json, struct kube_needs *needs)
+{
+	needs->services |= mentions(json, "\"toServices\"");
+	needs->port_names |= names_a_port(json);
+}
+
+void kube_world_policies(struct kube_world *w, const struct kube_needs *more,
 			 void (*each)(void *ctx, enum kube_kind kind, struct str json), void *ctx)
 {
-	w->uses_services = w->uses_port_names = false;
+	struct kube_needs needs = *more;
+
 	for (int k = KUBE_NETWORK_POLICIES; k <= KUBE_CIDR_GROUPS; k++) {
 		EACH_THING(w, k, t)
 		{
-			w->uses_services |= mentions(t->json, "\"toServices\"");
-			w->uses_port_names |= names_a_port(t->json);
+			kube_needs_of(t->json, &needs);
 		}
 		each_of(w, (enum kube_kind)k, each, ctx);
 	}
+	w->uses_services = needs.services;
+	w->uses_port_names = needs.port_names;
 	each_of(w, KUBE_NAMESPACES, each, ctx);
 	if (w->uses_services) {
 		each_of(w, KUBE_SERVICES, each, ctx);

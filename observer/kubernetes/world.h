@@ -43,6 +43,8 @@ enum kube_kind {
 const char *kube_kind_name(enum kube_kind kind);
 /* A policy, or what one refers to by name: goes into the store. */
 bool kube_kind_is_policy(enum kube_kind kind);
+/* What the object says that it is; KUBE_KINDS: none of these. */
+enum kube_kind kube_kind_of(const json_t *object);
 
 struct kube_world;
 
@@ -68,7 +70,8 @@ unsigned kube_world_dirt(struct kube_world *w);
 /* Borrows from the world until its next change. */
 struct kube_view {
 	struct name_view names;
-	/* changes: addresses that nobody has any more; whether services are told */
+	/* changes: addresses that nobody has any more; whether services are told. Identities are
+	 * those that changed; one without labels is gone. */
 	struct name_gone *gone;
 	size_t gone_count;
 	bool has_services;
@@ -90,8 +93,16 @@ MUST_CHECK enum err_code kube_world_changes(struct kube_world *w, struct kube_vi
 bool kube_world_wants_all(const struct kube_world *w);
 void kube_view_done(struct kube_view *v);
 
-/* Calls @each with the objects that the evaluator wants, as JSON text; policies first. */
-void kube_world_policies(struct kube_world *w,
+/* What policies ask for beside policies and namespaces. */
+struct kube_needs {
+	bool services, port_names;
+};
+/* Adds what this policy asks for, JSON without blanks. */
+void kube_needs_of(struct str json, struct kube_needs *needs);
+
+/* Calls @each with the objects that the evaluator wants, as JSON text; policies first. @more:
+ * what policies ask for that come from elsewhere. */
+void kube_world_policies(struct kube_world *w, const struct kube_needs *more,
 			 void (*each)(void *ctx, enum kube_kind kind, struct str json), void *ctx);
 
 #endif

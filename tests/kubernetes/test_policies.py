@@ -6,9 +6,9 @@ import os
 import subprocess
 import tarfile
 
-from agent import policy_verdict
+from agent import Monitor, policy_verdict
 from observer import BIN
-from test_kubernetes import RECORDED, folder, node, recorded  # noqa: F401: fixtures
+from test_kubernetes import Api, Node, RECORDED, folder, node, recorded  # noqa: F401: fixtures
 
 WEB, DB = '10.244.2.15', '10.244.2.12'
 
@@ -83,3 +83,52 @@ def test_store_and_evidence_say_which_version_was_in_force_when(node, tmp_path):
     assert hashlib.sha256(text.encode()).hexdigest() == told['allow-front']['sha256']
     assert json.loads(text)['spec'] == want['spec']
     tycho('evidence', 'verify', out)
+
+
+def closed(name, **selects):
+    return json.dumps({'kind': 'NetworkPolicy', 'apiVersion': 'networking.k8s.io/v1', 'metadata': {'name': name, 'namespace': 'shop'},
+                       'spec': {'podSelector': {'matchLabels': selects}, 'policyTypes': ['Ingress']}})
+
+
+def write(path, *objects):
+    with open(path + '.new', 'w') as f:
+        f.write('\n---\n'.join(objects))
+    os.rename(path + '.new', path)
+
+
+def test_policies_of_files_are_in_force_beside_those_of_the_api_server(node, tmp_path):  # noqa: F811
+    path = str(tmp_path / 'own.yaml')
+    write(path, closed('db-closed', app='db'), closed('allow-front', app='db'))
+    ob = node('world', options=('--policies', path))
+    settled(ob)
+    by_name = {p.name: list(p.labels) for f in (drop(ob, WEB, DB, 9999), drop(ob, DB, WEB, 9999)) for p in f.ingress_denied_by}
+    # of two allow-front the API server's counts, and that does not select db
+    assert by_name == {'db-closed': ['tycho:derived', 'tycho:from=files'],
+                       'allow-front': ['tycho:derived', 'tycho:from=kubernetes']}
+    assert 'policies of files that the API server has, too, are left out' in ob.log()
+    assert ob.number('policies_left_out') == 1
+    write(path, closed('db-shut', app='db'))
+    ob.wait(lambda: names(drop(ob, WEB, DB, 9999)) == [('NetworkPolicy', 'shop', 'db-shut')], 'the new file')
+    assert names(drop(ob, DB, WEB, 9999)) == [('NetworkPolicy', 'shop', 'allow-front')]
+    db = os.path.join(ob.folder, 'state')
+
+    def kept():
+        rows = tycho('sql', '--store', db, '-o', 'json', 'SELECT name, origin, to_time FROM policies').splitlines()
+        return {(r['name'], r['origin'], r.get('to_time') is None) for r in map(json.loads, rows)}
+    want = {('db-closed', 'files', False), ('db-shut', 'files', True), ('allow-front', 'kubernetes', True)}
+    ob.wait(lambda: want <= kept(), 'both in the store')
+
+
+def test_policies_of_files_wait_for_no_api_server(folder, tmp_path):  # noqa: F811
+    path, endpoints = str(tmp_path / 'own.yaml'), str(tmp_path / 'endpoints.yaml')
+    write(path, closed('db-closed', app='db'))
+    write(endpoints, 'endpoints: [{ip: %s, namespace: shop, pod: db-1, labels: ["k8s:app=db"], local: true}]' % DB)
+    with Api(folder, 'world') as api:
+        config = api.config()
+    # nobody listens there any more
+    with Monitor(folder) as monitor, Node(config, monitor, '--policies', path, '--endpoints', endpoints) as ob:
+        assert names(drop(ob, WEB, DB, 9999)) == [('NetworkPolicy', 'shop', 'db-closed')]
+        write(path, closed('db-shut', app='db'))
+        ob.wait(lambda: names(drop(ob, WEB, DB, 9999)) == [('NetworkPolicy', 'shop', 'db-shut')], 'the new file')
+        db = os.path.join(ob.folder, 'state')
+        ob.wait(lambda: 'db-shut' in tycho('sql', '--store', db, 'SELECT name FROM policies WHERE to_time IS NULL'), 'the store')

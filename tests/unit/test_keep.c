@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "flow/wire.h"
 #include "observer/keep/keep.h"
+#include "policy/policy.h"
 #include "store_fixture.h"
 
 static struct flow_log *log_of(size_t capacity)
@@ -119,25 +120,28 @@ static void a_lost_event_is_a_gap_of_the_kernel(void **state)
 
 /* --- policies ----------------------------------------------------------------------------- */
 
-static struct keep_policies *policies_of(struct fixture *fx, const char *yaml)
+static enum err_code add_kept(void *ctx, const json_t *object, struct err *e)
 {
-	char path[100];
-	struct keep_policies *p = NULL;
-	struct err e = { 0 };
+	return keep_policies_add(ctx, object, STR("files"), e);
+}
 
-	(void)snprintf(path, sizeof path, "%s/policies.yaml", fx->dir);
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	assert_true(fputs(yaml, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-	if (keep_policies_read(path, &p, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
+static struct keep_policies *policies_of(const char *yaml)
+{
+	struct keep_policies *p = NULL;
+	json_t *documents, *one;
+	size_t i;
+
+	assert_int_equal(keep_policies_new(&p, NULL), ERR_OK);
+	assert_int_equal(policy_yaml(str_of(yaml), &documents, NULL), ERR_OK);
+	json_array_foreach(documents, i, one)
+		assert_int_equal(policy_items_each(one, add_kept, p, NULL), ERR_OK);
+	json_decref(documents);
 	return p;
 }
 
 struct policy_texts {
 	size_t in_force, ended;
-	char json[1024];
+	char json[1024], origin[32];
 };
 
 static void add_policy(void *ctx, const struct store_policy *p)
@@ -147,6 +151,7 @@ static void add_policy(void *ctx, const struct store_policy *p)
 	texts->in_force += !p->to.v;
 	texts->ended += p->to.v != 0;
 	(void)snprintf(texts->json, sizeof texts->json, "%.*s", STR_FMT(p->json));
+	(void)snprintf(texts->origin, sizeof texts->origin, "%.*s", STR_FMT(p->origin));
 }
 
 static struct policy_texts all_policies(struct fixture *fx)
@@ -175,19 +180,45 @@ static void policies_are_known_as_long_as_they_are_in_the_files(void **state)
 	struct err e = { 0 };
 
 	fixture_open(fx);
-	AUTO(keep_policies_free) struct keep_policies *both = policies_of(fx, DENY "---\n" LIST);
+	AUTO(keep_policies_free) struct keep_policies *both = policies_of(DENY "---\n" LIST);
 	assert_int_equal(keep_policies_count(both), 2);
 	for (int i = 0; i < 2; i++) /* told again, nothing is new */
 		assert_int_equal(keep_policies_note(both, fx->store, fx->now, &e), ERR_OK);
 	assert_int_equal(all_policies(fx).in_force, 2);
 	assert_int_equal(all_policies(fx).ended, 0);
 	fx->now = after(fx->now, 60);
-	AUTO(keep_policies_free) struct keep_policies *one = policies_of(fx, DENY);
+	AUTO(keep_policies_free) struct keep_policies *one = policies_of(DENY);
 	assert_int_equal(keep_policies_note(one, fx->store, fx->now, &e), ERR_OK);
 	assert_int_equal(all_policies(fx).in_force, 1);
 	assert_int_equal(all_policies(fx).ended, 1);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	assert_string_equal(fixture_chain(r).kinds, "sppp");
+}
+
+static void what_is_not_known_of_another_origin_stays_in_force(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	AUTO(keep_policies_free)
+	struct keep_policies *both = policies_of(DENY),
+			     *late = NULL, *none = NULL;
+	json_t *web = json_pack("{s:s,s:{s:s,s:s}}", "kind", "CiliumNetworkPolicy", "metadata",
+				"name", "web", "namespace", "shop");
+	assert_int_equal(keep_policies_add(both, web, STR("kubernetes"), NULL), ERR_OK);
+	json_decref(web);
+	assert_int_equal(keep_policies_note(both, fx->store, fx->now, NULL), ERR_OK);
+	assert_int_equal(all_policies(fx).in_force, 2);
+	assert_string_equal(all_policies(fx).origin, "kubernetes"); /* of the last one */
+	/* files say that theirs is gone, and the API server has not answered yet */
+	fx->now = after(fx->now, 60);
+	assert_int_equal(keep_policies_new(&late, NULL), ERR_OK);
+	keep_policies_leave(late, STR("kubernetes"));
+	assert_int_equal(keep_policies_note(late, fx->store, fx->now, NULL), ERR_OK);
+	assert_int_equal(all_policies(fx).in_force, 1);
+	assert_int_equal(keep_policies_new(&none, NULL), ERR_OK);
+	assert_int_equal(keep_policies_note(none, fx->store, fx->now, NULL), ERR_OK);
+	assert_int_equal(all_policies(fx).in_force, 0);
 }
 
 static void texts_of_policies_are_canonical(void **state)
@@ -196,7 +227,7 @@ static void texts_of_policies_are_canonical(void **state)
 	struct err e = { 0 };
 
 	fixture_open(fx);
-	AUTO(keep_policies_free) struct keep_policies *one = policies_of(fx, DENY);
+	AUTO(keep_policies_free) struct keep_policies *one = policies_of(DENY);
 	assert_int_equal(keep_policies_note(one, fx->store, fx->now, &e), ERR_OK);
 	assert_string_equal(all_policies(fx).json,
 			    "{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"NetworkPolicy\","
@@ -213,8 +244,8 @@ static void the_keeper_tells_the_store_what_it_was_given_last(void **state)
 	fixture_open(fx);
 	const struct keep_config config = { .log = log, .dict = fx->dict, .store = fx->store };
 	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
-	keep_take_policies(k, policies_of(fx, DENY "---\n" LIST));
-	keep_take_policies(k, policies_of(fx, LIST));
+	keep_take_policies(k, policies_of(DENY "---\n" LIST));
+	keep_take_policies(k, policies_of(LIST));
 	keep_free(k);
 	fx->now = after(wall_now(), 60);
 	assert_int_equal(all_policies(fx).in_force, 1);
@@ -284,6 +315,7 @@ int main(void)
 		T(what_was_overwritten_before_it_came_is_a_gap),
 		T(a_lost_event_is_a_gap_of_the_kernel),
 		T(policies_are_known_as_long_as_they_are_in_the_files),
+		T(what_is_not_known_of_another_origin_stays_in_force),
 		T(texts_of_policies_are_canonical),
 		T(the_keeper_tells_the_store_what_it_was_given_last),
 		T(readers_and_the_keeper_do_not_disturb_each_other),

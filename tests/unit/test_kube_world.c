@@ -300,9 +300,11 @@ static void only_what_changes_names_is_a_change(void **state)
 struct told {
 	struct {
 		uint8_t ip[16];
-		char name[64], label[64];
+		char name[64], labels[512];
+		uint32_t identity;
 	} list[64];
 	size_t count;
+	char ids[16][64]; /* the last label of identities 300 … 315; "": there is none */
 };
 
 static void forget_ip(struct told *t, const uint8_t ip[16])
@@ -310,6 +312,26 @@ static void forget_ip(struct told *t, const uint8_t ip[16])
 	for (size_t i = 0; i < t->count; i++)
 		if (memcmp(t->list[i].ip, ip, 16) == 0)
 			t->list[i--] = t->list[--t->count];
+}
+
+static int compare_labels(const void *a, const void *b)
+{
+	return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* In order: views do not put them into one. */
+static void put_labels(const struct endpoint *ep, char text[512])
+{
+	struct str labels[16];
+	struct buf b = buf_fixed(text, 512);
+
+	assert_in_range(ep->label_count, 1, ARRAY_LEN(labels));
+	memcpy(labels, ep->labels, ep->label_count * sizeof *labels);
+	qsort(labels, ep->label_count, sizeof *labels, compare_labels);
+	for (size_t i = 0; i < ep->label_count; i++)
+		buf_printf(&b, "%.*s;", STR_FMT(labels[i]));
+	assert_false(b.failed);
+	(void)buf_cstr(&b);
 }
 
 static void learn(struct told *t, const struct kube_view *v)
@@ -322,8 +344,14 @@ static void learn(struct told *t, const struct kube_view *v)
 		assert_in_range(t->count, 0, ARRAY_LEN(t->list) - 1);
 		memcpy(t->list[t->count].ip, p->ip, 16);
 		(void)snprintf(t->list[t->count].name, 64, "%.*s", STR_FMT(p->endpoint.pod));
-		(void)snprintf(t->list[t->count++].label, 64, "%.*s",
-			       STR_FMT(p->endpoint.labels[p->endpoint.label_count - 1]));
+		t->list[t->count].identity = p->endpoint.identity;
+		put_labels(&p->endpoint, t->list[t->count++].labels);
+	}
+	for (size_t i = 0; i < v->names.identity_count; i++) {
+		const struct name_identity *id = &v->names.identities[i];
+		struct str first = id->label_count ? id->labels[0] : STR("");
+		assert_in_range(id->identity, 300, 315);
+		(void)snprintf(t->ids[id->identity - 300], 64, "%.*s", STR_FMT(first));
 	}
 }
 
@@ -344,8 +372,11 @@ static void assert_told(struct kube_world *w, struct told *t)
 		for (size_t k = 0; k < t->count; k++)
 			if (memcmp(t->list[i].ip, all.list[k].ip, 16) == 0) {
 				assert_string_equal(t->list[i].name, all.list[k].name);
-				assert_string_equal(t->list[i].label, all.list[k].label);
+				assert_string_equal(t->list[i].labels, all.list[k].labels);
+				assert_int_equal(t->list[i].identity, all.list[k].identity);
 			}
+	for (size_t i = 0; i < ARRAY_LEN(all.ids); i++)
+		assert_string_equal(t->ids[i], all.ids[i]);
 	kube_view_done(&v);
 }
 
@@ -366,7 +397,7 @@ static void changes_come_to_what_a_view_says(void **state)
 	assert_told(w, &t);
 	put(w, KUBE_NAMESPACES, "{\"metadata\":{\"name\":\"n\",\"labels\":{\"team\":\"x\"}}}");
 	assert_told(w, &t);
-	assert_string_equal(t.list[0].label, "k8s:io.cilium.k8s.namespace.labels.team=x");
+	assert_non_null(strstr(t.list[0].labels, "k8s:io.cilium.k8s.namespace.labels.team=x;"));
 	put(w, KUBE_NODES,
 	    "{\"metadata\":{\"name\":\"node-b\"},\"status\":{\"addresses\":[{\"type\":"
 	    "\"InternalIP\",\"address\":\"192.0.2.9\"}]}}");
@@ -400,9 +431,98 @@ static void a_number_that_cilium_gives_later_is_a_change_of_that_pod(void **stat
 	assert_int_equal(who(&v, "10.0.0.1")->endpoint.identity, 4711);
 	assert_false(v.has_services);
 	kube_view_done(&v);
-	put(w, KUBE_CILIUM_IDENTITIES,
-	    "{\"metadata\":{\"name\":\"4712\"},\"security-labels\":{\"k8s:x\":\"y\"}}");
-	assert_true(kube_world_wants_all(w)); /* whose it is, is not known by address */
+}
+
+static void pod_with_app(struct kube_world *w, unsigned pod, unsigned app)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof text,
+		       "{\"metadata\":{\"name\":\"p%u\",\"namespace\":\"n\",\"labels\":{\"app\":"
+		       "\"%u\"}},\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.%u\"}}",
+		       pod, app, pod);
+	put(w, KUBE_PODS, text);
+}
+
+/* Of pods with label app=@app in namespace n. */
+static void identity_of_app(struct kube_world *w, unsigned identity, unsigned app, bool there)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof text,
+		       "{\"metadata\":{\"name\":\"%u\"},\"security-labels\":{\"k8s:app\":\"%u\","
+		       "\"k8s:io.kubernetes.pod.namespace\":\"n\","
+		       "\"k8s:io.cilium.k8s.namespace.labels.team\":\"x\","
+		       "\"k8s:io.cilium.k8s.policy.cluster\":\"default\"}}",
+		       identity, app);
+	if (there)
+		put(w, KUBE_CILIUM_IDENTITIES, text);
+	else
+		take_out(w, KUBE_CILIUM_IDENTITIES, text);
+}
+
+static void an_identity_is_a_change_of_the_pods_that_have_it_and_of_no_other(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+
+	put(w, KUBE_NAMESPACES, "{\"metadata\":{\"name\":\"n\",\"labels\":{\"team\":\"x\"}}}");
+	for (unsigned i = 1; i <= 9; i++)
+		pod_with_app(w, i, i % 3);
+	view_of(w, &v);
+	assert_int_equal(who(&v, "10.0.0.4")->endpoint.identity, 0);
+	kube_view_done(&v);
+	(void)kube_world_dirt(w);
+	identity_of_app(w, 4711, 1, true);
+	assert_int_equal(kube_world_dirt(w), KUBE_DIRTY_NAMES);
+	assert_false(kube_world_wants_all(w));
+	assert_int_equal(kube_world_changes(w, &v, NULL), ERR_OK);
+	assert_int_equal(v.names.prefix_count, 3);
+	assert_int_equal(who(&v, "10.0.0.4")->endpoint.identity, 4711);
+	assert_int_equal(v.names.identity_count, 1);
+	assert_int_equal(v.names.identities[0].label_count, 4);
+	kube_view_done(&v);
+	identity_of_app(w, 4712, 7, true); /* nobody's */
+	assert_int_equal(kube_world_dirt(w), KUBE_DIRTY_NAMES);
+	assert_int_equal(kube_world_changes(w, &v, NULL), ERR_OK);
+	assert_int_equal(v.names.prefix_count, 0);
+	assert_int_equal(v.names.identity_count, 1);
+	kube_view_done(&v);
+	/* of many at once, all is told */
+	for (unsigned i = 0; i < 100; i++)
+		identity_of_app(w, 5000 + i, 2, true);
+	assert_true(kube_world_wants_all(w));
+	view_of(w, &v);
+	assert_int_equal(who(&v, "10.0.0.5")->endpoint.identity, 5000);
+	kube_view_done(&v);
+	assert_false(kube_world_wants_all(w));
+}
+
+static void identities_that_come_and_go_come_to_what_a_view_says(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct told t = { .count = 0 };
+	uint64_t random = UINT64_C(0x9e3779b97f4a7c15);
+
+	put(w, KUBE_NAMESPACES, "{\"metadata\":{\"name\":\"n\",\"labels\":{\"team\":\"x\"}}}");
+	for (unsigned i = 1; i <= 20; i++)
+		pod_with_app(w, i, i % 4);
+	assert_told(w, &t);
+	for (int round = 0; round < 300; round++) {
+		for (unsigned k = 0; k <= round % 5u; k++) {
+			random ^= random << 13;
+			random ^= random >> 7;
+			random ^= random << 17;
+			unsigned id = 300 + random % 16, app = (random >> 8) % 5;
+			if ((random >> 16) % 4 == 0)
+				pod_with_app(w, 1 + random % 20, app);
+			else
+				identity_of_app(w, id, app, (random >> 16) % 4 > 1);
+		}
+		assert_told(w, &t);
+	}
 }
 
 static void take_policy(void *ctx, enum kube_kind kind, struct str json)
@@ -421,7 +541,7 @@ static void a_policy_is_kept_with_its_kind_and_without_status(void **state)
 	    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\",\"resourceVersion\":\"7\","
 	    "\"managedFields\":[1]},\"spec\":{\"podSelector\":{}},\"status\":{}}");
 	assert_int_equal(kube_world_dirt(w), KUBE_DIRTY_POLICIES);
-	kube_world_policies(w, take_policy, &b);
+	kube_world_policies(w, &(struct kube_needs){ 0 }, take_policy, &b);
 	assert_string_equal(buf_cstr(&b),
 			    "NetworkPolicy {\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":"
 			    "\"NetworkPolicy\",\"metadata\":{\"name\":\"p\",\"namespace\":\"n\","
@@ -452,6 +572,8 @@ int main(void)
 		cmocka_unit_test(what_a_list_does_not_name_goes_at_its_end_and_not_before),
 		cmocka_unit_test(only_what_changes_names_is_a_change),
 		cmocka_unit_test(changes_come_to_what_a_view_says),
+		cmocka_unit_test(identities_that_come_and_go_come_to_what_a_view_says),
+		cmocka_unit_test(an_identity_is_a_change_of_the_pods_that_have_it_and_of_no_other),
 		cmocka_unit_test(a_number_that_cilium_gives_later_is_a_change_of_that_pod),
 		cmocka_unit_test(a_policy_is_kept_with_its_kind_and_without_status),
 		cmocka_unit_test(an_object_without_name_is_left_out_and_counted),

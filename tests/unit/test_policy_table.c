@@ -13,6 +13,7 @@
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 #include "observer/drop_reason.h"
+#include "observer/name/name.h"
 #include "observer/policy/file.h"
 
 enum { EVENT_DROP = 1, EVENT_TRACE = 4, EVENT_VERDICT = 5, PORT = 8080 };
@@ -457,7 +458,7 @@ static void a_folder_is_read_again_when_it_changes_and_kept_when_it_is_bad(void 
 	assert_non_null(mkdtemp(folder));
 	write_file(folder, "a.yaml", DB_FROM_WEB "kind: Deployment\napiVersion: apps/v1\n");
 	write_file(folder, "notes.txt", "not yaml: [");
-	assert_int_equal(policy_file_new(folder, &config, w->table, &file, &e), ERR_OK);
+	assert_int_equal(policy_file_new(folder, &config, w->table, false, &file, &e), ERR_OK);
 	assert_int_equal(policy_file_count(file, &skipped), 1);
 	assert_int_equal(skipped, 1);
 	assert_int_equal(policy_file_poll(file, &e), ERR_AGAIN);
@@ -478,6 +479,58 @@ static void a_folder_is_read_again_when_it_changes_and_kept_when_it_is_bad(void 
 	assert_int_equal(policy_file_count(file, &skipped), 1);
 	remove_file(folder, "b.yaml");
 	remove_file(folder, "notes.txt");
+	(void)rmdir(folder);
+}
+
+struct seen_objects {
+	size_t count, policies;
+};
+
+static enum err_code see_object(void *ctx, const json_t *object, struct err *e)
+{
+	struct seen_objects *seen = ctx;
+	const char *kind = json_string_value(json_object_get(object, "kind"));
+
+	(void)e;
+	seen->count++;
+	seen->policies += kind && strcmp(kind, "NetworkPolicy") == 0;
+	return ERR_OK;
+}
+
+static void shared_files_are_published_once_and_then_by_who_asks_for_them(void **state)
+{
+	struct world *w = *state;
+	static const struct policy_config config = { 0 };
+	char folder[] = "/tmp/tycho-policies-XXXXXX";
+	AUTO(policy_file_free) struct policy_file *file = NULL;
+	struct seen_objects seen = { 0 };
+	struct err e = { 0 };
+
+	assert_non_null(mkdtemp(folder));
+	write_file(folder, "a.yaml", DB_FROM_WEB);
+	assert_int_equal(policy_file_new(folder, &config, w->table, true, &file, &e), ERR_OK);
+	Flow__Flow *m = named(w, flow_of(EVENT_DROP, w->far, w->db, PORT));
+	assert_string_equal(m->ingress_denied_by[0]->labels[1], "tycho:from=files");
+	done(m);
+
+	/* items of a typed list need not say what they are */
+	write_file(folder, "b.yaml",
+		   "---\nkind: NetworkPolicyList\napiVersion: networking.k8s.io/v1\nitems:\n"
+		   "- {metadata: {name: c}, spec: {podSelector: {}}}\n"
+		   "---\nkind: Deployment\napiVersion: apps/v1\n");
+	assert_int_equal(policy_file_poll(file, &e), ERR_OK);
+	assert_int_equal(policy_table_counts(w->table).policies, 1);
+	assert_int_equal(policy_file_each(file, see_object, &seen, &e), ERR_OK);
+	assert_int_equal(seen.count, 3);
+	assert_int_equal(seen.policies, 2);
+
+	write_file(folder, "b.yaml", KNP("b", "{podSelector: 1}"));
+	assert_int_equal(policy_file_poll(file, &e), ERR_INVALID);
+	seen = (struct seen_objects){ 0 };
+	assert_int_equal(policy_file_each(file, see_object, &seen, &e), ERR_OK);
+	assert_int_equal(seen.count, 3); /* those before */
+	remove_file(folder, "a.yaml");
+	remove_file(folder, "b.yaml");
 	(void)rmdir(folder);
 }
 
@@ -505,6 +558,59 @@ static void assert_named(struct world *w, uint64_t time, const char *name)
 }
 
 #define CLOSED(name) KNP(name, "{podSelector: {matchLabels: {app: db}}, ingress: []}")
+
+static void labels(struct name_table *names, const char *label, uint64_t since)
+{
+	const struct str list[] = { str_of(label) };
+	struct name_prefix p = { .bits = 128,
+				 .local = true,
+				 .endpoint = { .namespace_ = STR("shop"),
+					       .pod = STR("db-9"),
+					       .labels = list,
+					       .label_count = 1 } };
+
+	ip_from_v4(p.ip, (const uint8_t[]){ 10, 0, 0, 99 });
+	assert_int_equal(name_change(names, 0,
+				     &(struct name_change){ .since = { since },
+							    .prefixes = &p,
+							    .prefix_count = 1 },
+				     NULL),
+			 ERR_OK);
+}
+
+static void a_flow_is_put_to_the_policies_with_the_labels_of_its_time(void **state)
+{
+	struct world *w = *state;
+	const uint64_t noon = UINT64_C(1700000000) * NS_PER_S;
+	const struct name_config config = { .cluster = "", .node = "n" };
+	AUTO(name_table_free) struct name_table *names = NULL;
+	const struct {
+		uint64_t time;
+		size_t denied;
+	} cases[] = {
+		{ noon - 1, 1 }, { noon, 0 }, { noon + NS_PER_S - 1, 0 }, { noon + NS_PER_S, 1 }
+	};
+
+	assert_int_equal(name_table_new(&config, w->dict, &names, NULL), ERR_OK);
+	in_force(w, KNP("closed", "{podSelector: {matchLabels: {app: db}}, ingress: []}"));
+	labels(names, "k8s:app=db", noon - NS_PER_S);
+	labels(names, "k8s:app=old", noon);
+	labels(names, "k8s:app=db", noon + NS_PER_S);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) { /* all of them are read only now */
+		struct flow f = flow_of(EVENT_DROP, w->far, w->db, PORT);
+
+		f.bits |= FLOW_HAS_TIME;
+		f.time.v = cases[i].time;
+		ip_from_v4(f.dst_ip, (const uint8_t[]){ 10, 0, 0, 99 });
+		name_flow(names, &f, &w->ext);
+		buf_reset(&w->ext);
+		f.src_ep = w->far;
+		Flow__Flow *m = named(w, f);
+		assert_string_equal(m->destination->pod_name, "db-9");
+		assert_int_equal(m->n_ingress_denied_by, cases[i].denied);
+		done(m);
+	}
+}
 
 static void a_flow_is_put_to_the_policies_that_were_in_force_when_it_happened(void **state)
 {
@@ -568,6 +674,8 @@ int main(void)
 		TEST(answers_stay_right_when_room_runs_out),
 		TEST(policies_may_change_while_flows_are_named),
 		TEST(a_folder_is_read_again_when_it_changes_and_kept_when_it_is_bad),
+		TEST(a_flow_is_put_to_the_policies_with_the_labels_of_its_time),
+		TEST(shared_files_are_published_once_and_then_by_who_asks_for_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

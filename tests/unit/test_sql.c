@@ -44,6 +44,7 @@ static int setup(void **state)
 					     .namespace_ = STR("shop"),
 					     .name = STR("db-clients"),
 					     .uid = STR("u-1"),
+					     .origin = STR("files"),
 					     .resource_version = STR("7"),
 					     .json = STR("{\"kind\":\"NetworkPolicy\"}"),
 					     .from = d->fx->now };
@@ -300,9 +301,9 @@ static void gaps_endpoints_edges_and_policies_can_be_asked(void **state)
 			    "1006|shop|db|[\"k8s:app=shop\",\"k8s:tier=x\"]\n");
 	assert_string_equal(
 		ask(d, "select kind, namespace, name, uid, resource_version, from_time,"
-		       " to_time, json from policies"),
+		       " to_time, json, origin from policies"),
 		"NetworkPolicy|shop|db-clients|u-1|7|2023-11-14T22:13:21.000000000Z|NULL|"
-		"{\"kind\":\"NetworkPolicy\"}\n");
+		"{\"kind\":\"NetworkPolicy\"}|files\n");
 	assert_string_equal(
 		ask(d, "select source, protocol, verdict, drop_reason_desc, sum(flows),"
 		       " sum(bytes) from edges where source = 'mail' group by 1, 2, 3, 4"),

@@ -43,7 +43,7 @@ static void a_file_of_version_1_is_read_and_goes_on(void **state)
 
 	put_version_1(fx);
 	fixture_open(fx);
-	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 2);
+	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 3);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
 	assert_int_equal(seen.count, 50);
@@ -62,6 +62,8 @@ static void a_file_of_version_1_is_read_and_goes_on(void **state)
 	assert_int_equal(count_gaps(r, STORE_GAP_KERNEL), 1);
 	assert_int_equal(count_gaps(r, STORE_GAP_DOWN), 1);
 	assert_int_equal(store_counts(fx->store).records, 80);
+	/* Who gave the policies of that time, nobody said. */
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy WHERE origin = ''"), 1);
 	/* Names keep the numbers that old segments know them by. */
 	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM endpoint"), 9);
 	fixture_close(fx);
@@ -93,6 +95,7 @@ static void large_segments_of_version_1_are_sorted_in_time(void **state)
 	fixture_close(fx);
 	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
 	run_sql(path, "ALTER TABLE segment DROP COLUMN shelves; DROP TABLE shelf;"
+		      "ALTER TABLE policy DROP COLUMN origin;"
 		      "UPDATE segment SET level = 9; PRAGMA user_version = 1");
 	fixture_open(fx);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
@@ -129,7 +132,7 @@ static void a_migration_that_fails_leaves_the_old_file(void **state)
 			 0);
 	run_sql(path, "DROP TABLE shelf");
 	fixture_open(fx);
-	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 2);
+	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 3);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 50);
 }
