@@ -2,8 +2,7 @@
  * policy_file - the policies in force from a file or a folder of files, reread when they change.
  *
  *	files ──► policy_file ──► policy_publish         alone
- *	                     └──► who asks for them      beside another provider, which publishes
- *both
+ *	                     └──► who asks for them      beside another provider, who publishes all
  *
  * YAML or JSON, Kubernetes objects as `kubectl get -o yaml` gives them (lib/policy/policy.h says
  * which kinds; others are skipped). Of a folder all *.yaml, *.yml and *.json. All of them together
