@@ -62,7 +62,10 @@ def test_store_and_evidence_say_which_version_was_in_force_when(node, tmp_path):
 
     def kept():
         return [json.loads(line) for line in tycho('sql', '--store', db, '-o', 'json', 'SELECT * FROM policies').splitlines()]
-    rows = ob.wait(lambda: (lambda r: r if any(x['name'] == 'allow-front' for x in r) else None)(kept()), 'the policy')
+
+    def told(rows):  # both were in force for a while
+        return {(x['name'], x.get('to_time') is None) for x in rows} >= {('allow-front', True), ('default-deny', False)}
+    rows = ob.wait(lambda: (lambda r: r if told(r) else None)(kept()), 'the policy')
     row, = [r for r in rows if r['name'] == 'allow-front']
     assert (row['namespace'], row['resource_version'], row['uid']) == (
         'shop', want['metadata']['resourceVersion'], want['metadata']['uid'])
@@ -107,16 +110,17 @@ def test_policies_of_files_are_in_force_beside_those_of_the_api_server(node, tmp
                        'allow-front': ['tycho:derived', 'tycho:from=kubernetes']}
     assert 'policies of files that the API server has, too, are left out' in ob.log()
     assert ob.number('policies_left_out') == 1
-    write(path, closed('db-shut', app='db'))
-    ob.wait(lambda: names(drop(ob, WEB, DB, 9999)) == [('NetworkPolicy', 'shop', 'db-shut')], 'the new file')
-    assert names(drop(ob, DB, WEB, 9999)) == [('NetworkPolicy', 'shop', 'allow-front')]
     db = os.path.join(ob.folder, 'state')
 
     def kept():
         rows = tycho('sql', '--store', db, '-o', 'json', 'SELECT name, origin, to_time FROM policies').splitlines()
         return {(r['name'], r['origin'], r.get('to_time') is None) for r in map(json.loads, rows)}
+    ob.wait(lambda: {('db-closed', 'files', True), ('allow-front', 'kubernetes', True)} <= kept(), 'both in the store')
+    write(path, closed('db-shut', app='db'))
+    ob.wait(lambda: names(drop(ob, WEB, DB, 9999)) == [('NetworkPolicy', 'shop', 'db-shut')], 'the new file')
+    assert names(drop(ob, DB, WEB, 9999)) == [('NetworkPolicy', 'shop', 'allow-front')]
     want = {('db-closed', 'files', False), ('db-shut', 'files', True), ('allow-front', 'kubernetes', True)}
-    ob.wait(lambda: want <= kept(), 'both in the store')
+    ob.wait(lambda: want <= kept(), 'the new file in the store')
 
 
 def test_policies_of_files_wait_for_no_api_server(folder, tmp_path):  # noqa: F811

@@ -46,7 +46,7 @@ def test_a_drop_of_netfilter_names_the_policy_that_explains_it(lab, observer, po
     lab.nft(lab.node1, 'ip daddr %s tcp dport %d drop' % (lab.web.ip4, port))
     assert lab.cart.call(L.tcp_refused, lab.web.ip4, port, 0.5)[0] == 'timeout'
     f, = observer.wait_for(lambda fs: fs, '--port', str(port), '--verdict', 'DROPPED')
-    assert f['ingress_denied_by'] == [{'name': 'web-from-db', 'namespace': 'shop', 'labels': ['tycho:derived'], 'revision': '7',
+    assert f['ingress_denied_by'] == [{'name': 'web-from-db', 'namespace': 'shop', 'labels': ['tycho:derived', 'tycho:from=files'], 'revision': '7',
                                        'kind': 'NetworkPolicy'}]
     assert f['tycho']['policy_source'] == 'POLICY_SOURCE_DERIVED_LIKELY'
     assert f['tycho']['policy_rules'] == ['knp:shop/web-from-db']

@@ -203,7 +203,6 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 		{ { "x", "--no-bpf" }, "--no-bpf" },
 		{ { "x", "--kubeconfig", "f" }, "--kubernetes" },
 		{ { "x", "--kubernetes", "--kube-context", "c" }, "--kubeconfig" },
-		{ { "x", "--kubernetes", "--policies", "p" }, "--policies" },
 		{ { "x", "--source", "kernel" }, "--source" },
 		{ { "x", "--source", "nflog" }, "--nflog-group" },
 		{ { "x", "--source", "hubble", "--replay", "-" }, "--replay" },
