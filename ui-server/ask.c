@@ -99,6 +99,19 @@ static enum err_code check_filters(struct str wire, struct err *e)
 	return code;
 }
 
+bool ui_taken_read(struct str text, uint64_t *ret_messages)
+{
+	AUTO_JSON json_t *root = json_loadb(text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
+	const char *type = json_string_value(json_object_get(root, "type"));
+	const json_t *messages = json_object_get(root, "messages");
+	json_int_t n = json_integer_value(messages);
+
+	if (!type || strcmp(type, "taken") != 0 || !json_is_integer(messages) || n < 0)
+		return false;
+	*ret_messages = (uint64_t)n;
+	return true;
+}
+
 enum err_code ui_ask_read(struct str text, uint32_t *ret_watch, struct buf *ret_filters,
 			  struct err *e)
 {

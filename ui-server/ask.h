@@ -1,6 +1,7 @@
 /*
  * ui_ask - what a browser says on its websocket, read and checked.
  *
+ *	{"type":"taken","messages":17}
  *	{"type":"watch","watch":3,"allow":[{"verdict":["DROPPED"]}],"deny":[]}
  *
  * "allow" and "deny" are flow.FlowFilter messages in proto3 JSON, as in GetFlowsRequest's whitelist
@@ -17,6 +18,10 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "ui-server/wire.h"
+
+/* Whether @text is {"type":"taken","messages":N}, a page's word on how far it has read; sets
+ * *@ret_messages only then. */
+bool ui_taken_read(struct str text, uint64_t *ret_messages);
 
 /* @text: one whole message. Appends the whitelist, blacklist, since and until fields of an
  * observer.GetFlowsRequest to @ret_filters: equal filters give equal bytes. Fails with ERR_PARSE

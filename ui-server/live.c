@@ -1,6 +1,7 @@
 /*
- * One websocket to each open page: it says what it watches, and is sent what is new, one frame at
- * a time and only when it has taken the last.
+ * One websocket to each open page: it says what it watches, and is sent what is new, one message at
+ * a time and only when it has taken the last: off its socket, and out of its browser's hands, too,
+ * if it tells us so.
  */
 #include <stdio.h>
 
@@ -118,6 +119,21 @@ static void take_question(struct lws *wsi, struct live_session *s)
 	(void)lws_callback_on_writable(wsi);
 }
 
+static void take_message(struct lws *wsi, struct live_session *s)
+{
+	uint64_t messages;
+
+	if (!ui_taken_read(buf_str(&s->message), &messages)) {
+		take_question(wsi, s);
+		return;
+	}
+	s->is_paced = true;
+	if (messages > s->taken && messages <= s->messages)
+		s->taken = messages;
+	buf_done(&s->message);
+	(void)lws_callback_on_writable(wsi);
+}
+
 static int take_bytes(struct lws *wsi, struct live_session *s, struct str bytes)
 {
 	if (lws_is_first_fragment(wsi))
@@ -128,7 +144,7 @@ static int take_bytes(struct lws *wsi, struct live_session *s, struct str bytes)
 		return -1;
 	}
 	if (lws_is_final_fragment(wsi) && !lws_remaining_packet_payload(wsi))
-		take_question(wsi, s);
+		take_message(wsi, s);
 	return 0;
 }
 
@@ -174,6 +190,8 @@ static struct ui_frame *next_frame(struct ui_site *site, struct live_session *s)
 	struct ui_frame *status;
 
 	s->is_update = false;
+	if (s->is_paced && s->messages - s->taken >= UI_WIRE_AHEAD)
+		return NULL;
 	if (!s->greeted) {
 		s->greeted = true;
 		return hello(site);
@@ -234,8 +252,10 @@ static int send_news(struct lws *wsi, struct live_session *s)
 		lws_close_reason(wsi, (enum lws_close_status)UI_CLOSE_STOPPING, NULL, 0);
 		return -1;
 	}
-	if (!s->frame)
+	if (!s->frame) {
 		s->frame = next_frame(site, s);
+		s->messages += s->frame != NULL;
+	}
 	return s->frame ? send_piece(wsi, s) : 0;
 }
 

@@ -68,6 +68,8 @@ struct live_session {
 	struct mono_ns asked_until; /* ASK_EVERY_NS for each question, from now or before on */
 	uint64_t status;            /* version that it was told */
 	bool greeted;
+	bool is_paced;                      /* it says what it has taken */
+	uint64_t messages, taken;           /* begun to be sent, and taken by it */
 	struct ui_frame *frame;             /* on its way; NULL: none */
 	bool is_update;                     /* it is one */
 	size_t sent;                        /* bytes of its text */

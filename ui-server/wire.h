@@ -16,6 +16,7 @@ enum ui_wire {
 	UI_WIRE_ASKS = 20, /* questions */
 	UI_WIRE_CONNECTIONS = 1024, /* connections */
 	UI_WIRE_VIEWS = 32, /* views */
+	UI_WIRE_AHEAD = 2, /* messages */
 	UI_WIRE_ROWS = 1500, /* flows */
 	UI_WIRE_ROWS_REFUSED = 500, /* flows */
 	UI_WIRE_PULSE_SECONDS = 300, /* steps */

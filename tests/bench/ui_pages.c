@@ -3,7 +3,8 @@
  *
  *	ui_pages PORT COUNT SECONDS [FILTER]
  *
- * Reads as fast as it can; one of them also understands what it reads. FILTER: JSON of "allow".
+ * Reads as fast as it can, and says so, as the page does; one of them also understands what it
+ *reads. FILTER: JSON of "allow".
  * Prints name=value words: pages (open at the end), bytes, updates and fewest (of one page)
  * received in SECONDS after the first update of each; of the one that reads: flows (growth of
  * totals.flows), rows and left_out (which together are as many), cards, edges, maps, and lag_ms,
@@ -30,7 +31,7 @@ struct page {
 	size_t head_len;
 	uint64_t left; /* of the frame's payload */
 	bool is_last, is_control;
-	uint64_t message_bytes;
+	uint64_t message_bytes, messages;
 	uint64_t updates, bytes; /* since counting began */
 	bool is_open;
 };
@@ -49,6 +50,25 @@ static int fail(const char *what)
 {
 	(void)fprintf(stderr, "ui_pages: %s: %s\n", what, strerror(errno));
 	return 1;
+}
+
+/* Masked with zeros, which is a mask like any other. */
+static bool say(int fd, const char *text, size_t len)
+{
+	char frame[2048 + 8] = { (char)0x81, (char)(0x80 | 126), (char)(len >> 8), (char)len };
+
+	memcpy(frame + 8, text, len);
+	return send(fd, frame, len + 8, 0) == (ssize_t)len + 8;
+}
+
+static void say_taken(struct page *p)
+{
+	char text[64];
+	int len = snprintf(text, sizeof text, "{\"type\":\"taken\",\"messages\":%llu}",
+			   (unsigned long long)p->messages);
+
+	if (!say(p->fd, text, (size_t)len))
+		p->is_open = false;
 }
 
 static int open_page(uint16_t port, const char *filter)
@@ -77,13 +97,10 @@ static int open_page(uint16_t port, const char *filter)
 			return -1;
 	if (!str_has_prefix(str_n(text, n), STR("HTTP/1.1 101")))
 		return -1;
-	/* masked with zeros, which is a mask like any other */
 	char question[2048];
 	len = snprintf(question, sizeof question, "{\"type\":\"watch\",\"watch\":1,\"allow\":%s}",
 		       filter);
-	char head[8] = { (char)0x81, (char)(0x80 | 126), (char)(len >> 8), (char)len };
-	if (send(fd, head, sizeof head, 0) != sizeof head ||
-	    send(fd, question, (size_t)len, 0) != len)
+	if (len >= (int)sizeof question || !say(fd, question, (size_t)len))
 		return -1;
 	return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -1 : fd;
 }
@@ -153,6 +170,8 @@ static size_t take(struct page *p, const unsigned char *in, size_t n, struct tol
 	if (p->left || p->head_len || p->is_control || !p->is_last)
 		return n;
 	/* a text message is complete; those shorter than any update are none */
+	p->messages++;
+	say_taken(p);
 	p->updates += counting && p->message_bytes > 400;
 	p->message_bytes = 0;
 	if (told) {

@@ -10,10 +10,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO_BUF struct buf filters = buf_init((size_t)UI_WIRE_ASK_BYTES * 4);
 	uint32_t watch = 77;
+	uint64_t messages = UINT64_MAX;
 	struct err e;
 
 	if (size > UI_WIRE_ASK_BYTES)
 		return 0;
+	if (ui_taken_read(str_n(data, size), &messages) != (messages != UINT64_MAX))
+		abort();
 	if (ui_ask_read(str_n(data, size), &watch, &filters, &e) != ERR_OK) {
 		if (filters.len || !e.msg[0])
 			abort();

@@ -191,6 +191,55 @@ def test_what_is_no_question_is_refused_with_its_number_and_a_sentence():
         page.until(lambda m: m.get('watch') == 11 and m['type'] == 'update')
 
 
+def busy():
+    """Ten flows a second, for as long as anybody looks."""
+    lines = [flow(i) for i in range(20)]
+    return Observer('--replay-speed', '10', '--replay-repeat', '100000', lines=lines, keep_time=False)
+
+
+def test_a_page_that_does_not_read_is_sent_no_more_and_then_everything_at_once():
+    with busy() as observer, Ui(observer.socket) as ui, Page(ui) as slow, Page(ui) as fast:
+        slow.taken(0)
+        slow.watch()
+        fast.watch()
+        came = [slow.next() for _ in range(LIMITS['ahead'])]
+        # What the other page is told meanwhile, this one is not: its connection brings an answer to a ping, and nothing before.
+        for _ in range(2):
+            seen = fast.update(lambda m: m['totals']['flows'])['totals']['flows']
+            fast.update(lambda m: m['totals']['flows'] > seen)
+            assert slow.whatever_came() == []
+        slow.taken(1)  # room for one
+        came.append(slow.next())
+        assert slow.whatever_came() == []
+        for wrong in (0, 1000):  # what it cannot have read, or has said before
+            slow.taken(wrong)
+        assert slow.whatever_came() == []
+        updates = []
+        while len(updates) < 2:
+            slow.taken(len(came))
+            came.append(slow.next())
+            updates = [m for m in came if m['type'] == 'update' and m['totals']['flows'] > seen]
+        # nothing is missed: rows and left-out flows add up to the totals, of which those of a moment ago may come later
+        told = sum(len(m['rows']) + m['left_out'] for m in came if m['type'] == 'update')
+        assert updates[0]['totals']['flows'] <= told <= updates[1]['totals']['flows']
+
+
+def test_a_page_that_says_nothing_of_what_it_has_read_is_sent_all_the_same():
+    with busy() as observer, Ui(observer.socket) as ui, Page(ui) as page:
+        page.watch()
+        for _ in range(LIMITS['ahead'] + 2):
+            page.update()
+
+
+def test_to_have_read_is_no_question():
+    with Ui('127.0.0.1:1') as ui, Page(ui) as page:
+        for _ in range(2 * LIMITS['asks']):
+            page.taken(0)
+        page.taken(1)  # hello, at least
+        page.watch()
+        page.update()
+
+
 def test_views_are_as_many_as_the_document_says():
     with Ui('127.0.0.1:1') as ui, contextlib.ExitStack() as stack:
         pages = [stack.enter_context(Page(ui)) for _ in range(LIMITS['views'] + 1)]

@@ -222,6 +222,26 @@ class Page:
                                           **more}).encode())
         return self.watched
 
+    def taken(self, messages):
+        """Says how many it has read."""
+        self.send_frame(TEXT, json.dumps({'type': 'taken', 'messages': messages}).encode())
+
+    def whatever_came(self):
+        """Messages that the server had sent when it read a ping of now."""
+        token, messages, parts = os.urandom(8), [], []
+        self.send_frame(PING, token)
+        while True:
+            final, opcode, payload = self._frame()
+            if opcode == PONG and payload == token:
+                return messages
+            if opcode == PING:
+                self.send_frame(PONG, payload)
+            elif opcode == TEXT or opcode == 0:
+                parts.append(payload)
+                if final:
+                    messages.append(json.loads(b''.join(parts)))
+                    parts = []
+
     def update(self, holds=lambda m: True):
         """The next answer to the last question for which @holds is true."""
         return self.until(lambda m: m['type'] == 'update' and m['watch'] == self.watched and holds(m))

@@ -45,6 +45,37 @@ static void filters_become_the_lists_of_the_request(void **state)
 	observer__get_flows_request__free_unpacked(r, NULL);
 }
 
+static void how_far_a_page_has_read_is_a_number_and_nothing_else(void **state)
+{
+	(void)state;
+	static const char *const no[] = {
+		"",
+		"7",
+		"[]",
+		"null",
+		"{}",
+		"{\"type\":\"taken\"}",
+		"{\"messages\":7}",
+		"{\"type\":\"taken\",\"messages\":-1}",
+		"{\"type\":\"taken\",\"messages\":\"7\"}",
+		"{\"type\":\"taken\",\"messages\":7.0}",
+		"{\"type\":\"taken\",\"messages\":18446744073709551616}",
+		"{\"type\":\"taken\",\"messages\":7,\"messages\":8}",
+		"{\"type\":\"watch\",\"watch\":7}",
+		"{\"type\":[\"taken\"],\"messages\":7}",
+	};
+	uint64_t n = 77;
+
+	for (size_t i = 0; i < ARRAY_LEN(no); i++)
+		assert_false(ui_taken_read(str_of(no[i]), &n));
+	assert_int_equal(n, 77);
+	assert_true(ui_taken_read(STR("{\"type\":\"taken\",\"messages\":0}"), &n));
+	assert_int_equal(n, 0);
+	assert_true(ui_taken_read(
+		STR("{\"messages\":9223372036854775807,\"later\":{},\"type\":\"taken\"}"), &n));
+	assert_int_equal(n, INT64_MAX);
+}
+
 static void without_filters_everything_is_asked_for(void **state)
 {
 	(void)state;
@@ -176,6 +207,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(filters_become_the_lists_of_the_request),
 		cmocka_unit_test(a_range_becomes_since_and_until),
+		cmocka_unit_test(how_far_a_page_has_read_is_a_number_and_nothing_else),
 		cmocka_unit_test(without_filters_everything_is_asked_for),
 		cmocka_unit_test(what_is_no_question_is_refused_with_a_sentence),
 		cmocka_unit_test(one_filter_too_many_is_refused),

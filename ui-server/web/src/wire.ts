@@ -31,7 +31,7 @@ export interface Refused {
 	reason: string; // one sentence
 }
 
-// What is new since the last one, five times a second at most. Nothing is queued for a slow page: the next one has all that is new by then.
+// What is new since the last one, five times a second at most. Nothing is queued for a slow page: the next one has all that is new by then, and a page that says [Taken](#taken) gets it only when it has read the last.
 export interface Update {
 	type: "update";
 	watch: number; // of the question that this answers
@@ -172,6 +172,12 @@ export interface Watch {
 	until?: number; // ms since the epoch, later than `since`; what begins then is of the next range
 	allow?: FlowFilter[]; // as GetFlowsRequest.whitelist: flows that pass any; none or left out: all
 	deny?: FlowFilter[]; // as GetFlowsRequest.blacklist: not those that pass any
+}
+
+// How far the page has read. Browsers take messages off a connection that their page has no time for, and the server cannot see that: from the first Taken on, `ahead` messages may be on their way to this page or wait in its browser, and the next is sent when it has read one of them. A page says it once before its first question, and whenever it is done with a message. It is no question, and not counted as one.
+export interface Taken {
+	type: "taken";
+	messages: number; // that this connection has brought and the page has read, of all types. A number that is less than one before, or more than were sent, changes nothing
 }
 
 // Whatever comes from the server.
