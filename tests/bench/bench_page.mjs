@@ -1,6 +1,7 @@
 // The page in headless Chromium before a busy cluster (ui_sim.c): 500 workloads, 5,000 edges, 5,000 flows a second. Frames while
-// panning, the lag, and how the heap grows over a run: TYCHO_BENCH_PAGE_S seconds, 60 if it is not set.
+// panning and zooming, the lag, and how the heap grows over a run: TYCHO_BENCH_PAGE_S seconds, 60 if it is not set.
 import { spawn } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Stage } from "../web/stage.mjs";
@@ -16,6 +17,17 @@ const figure = (what, measured, unit, bound = "-", budget = "-") =>
 const sorted = (list) => [...list].sort((a, b) => a - b);
 const median = (list) => sorted(list)[list.length >> 1];
 
+// The browser is a session of its own, so that the priority of the run (tests/bench/run) is not its own, too.
+function first_in_line(part_of_command) {
+	for (const pid of readdirSync("/proc").filter(Number))
+		try {
+			if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(part_of_command)) continue;
+			writeFileSync(`/proc/${pid}/autogroup`, readFileSync("/proc/self/autogroup", "utf8").trim().split(" ").pop());
+		} catch {
+			// gone, or not ours to say
+		}
+}
+
 function simulator() {
 	const child = spawn(join(BIN, "ui_sim"), [WORKLOADS, EDGES, RATE, "batched"].map(String), {
 		stdio: ["pipe", "pipe", "inherit"],
@@ -28,10 +40,12 @@ function simulator() {
 	});
 }
 
-// Drags the map's ground to and fro. Frames are those that the browser gave; drawings, those in which the map was drawn anew.
+// Drags the map's ground to and fro, as far as the pane is wide: farther than the picture of its lines reaches. Frames are
+// those that the browser gave; drawings, those in which the cards were drawn anew; pictures, those of all lines.
 async function pan(page) {
 	const box = await page.locator(".canvas").boundingBox();
-	const [x, y] = [box.x + box.width - 20, box.y + 0.73 * box.height]; // ground: the map is fitted into the middle
+	const [x, y] = [box.x + box.width - 20, box.y + 0.73 * box.height];
+	const reach = box.width - 40;
 	const at = () => page.evaluate(() => document.querySelector(".canvas")._cyreg.cy.pan());
 	const before = await at();
 	await page.evaluate(() => {
@@ -39,6 +53,10 @@ async function pan(page) {
 		const cy = document.querySelector(".canvas")._cyreg.cy;
 		seen.drawn = () => seen.drawings++;
 		cy.on("render", seen.drawn);
+		// A new picture of the lines takes the place of the last.
+		seen.pictures = 0;
+		seen.watching = new MutationObserver((list) => (seen.pictures += list.length));
+		seen.watching.observe(document.querySelector(".lines"), { childList: true });
 		const step = (time) => {
 			seen.times.push(time);
 			seen.next = requestAnimationFrame(step);
@@ -50,24 +68,27 @@ async function pan(page) {
 	const start = performance.now();
 	let furthest; // how far the map was seen to move
 	for (let i = 1; performance.now() - start < PAN_S * 1000; i++) {
-		await page.mouse.move(x - (Math.floor(i / 40) % 2 ? 40 - (i % 40) : i % 40) * 4, y + (i % 7));
-		if (i % 50 === 3) furthest = Math.max(furthest ?? 0, Math.abs((await at()).x - before.x));
+		const along = (i * 6) % (2 * reach);
+		await page.mouse.move(x - Math.min(along, 2 * reach - along), y + (i % 7));
+		if (i % 20 === 3) furthest = Math.max(furthest ?? 0, Math.abs((await at()).x - before.x));
 	}
 	await page.mouse.up();
-	if (furthest === 0) throw new Error("the map does not move with the mouse");
+	if (!(furthest > reach / 2)) throw new Error(`the map moves ${furthest} px with the mouse's ${reach}`);
 	return page.evaluate(() => {
-		const { times, drawings, drawn, next } = window.seen;
+		const { times, drawings, pictures, watching, drawn, next } = window.seen;
+		watching.disconnect();
 		cancelAnimationFrame(next);
 		document.querySelector(".canvas")._cyreg.cy.off("render", drawn);
 		const spans = times.slice(1).map((t, i) => t - times[i]);
 		const seconds = (times.at(-1) - times[0]) / 1000;
-		return { frames: spans.length / seconds, drawings: drawings / seconds, spans };
+		return { frames: spans.length / seconds, drawings: drawings / seconds, pictures: pictures / seconds, spans };
 	});
 }
 
-function tell(what, { frames, drawings, spans }) {
+function tell(what, { frames, drawings, pictures, spans }) {
 	figure(`${what}: frames while panning`, frames, "/s", "at least", 30);
-	figure("the same: of which drew the map", drawings, "/s");
+	figure("the same: of which drew the cards anew", drawings, "/s");
+	figure("the same: new pictures of all lines", pictures, "/s");
 	figure("the same: 95 of 100 frames within", sorted(spans)[Math.floor(spans.length * 0.95)], "ms");
 	figure("the same: the longest", Math.max(...spans), "ms");
 }
@@ -75,7 +96,8 @@ function tell(what, { frames, drawings, spans }) {
 const graph = (page) =>
 	page.evaluate(() => {
 		const cy = document.querySelector(".canvas")._cyreg.cy;
-		return { nodes: cy.nodes(".card").length, lines: cy.edges().length };
+		const said = document.querySelector(".canvas").getAttribute("aria-label");
+		return { nodes: cy.nodes(".card").length, lines: Number(/(\d+) lines/.exec(said)[1]) };
 	});
 
 const fact = (page, name) =>
@@ -91,6 +113,7 @@ const sim = await simulator();
 try {
 	const ui = await stage.ui(sim.address);
 	const browser = await stage.browser();
+	first_in_line(stage.folder);
 	const page = await browser.newPage();
 	page.setDefaultTimeout(WAIT_MS);
 	const session = await browser.newCDPSession(page);
@@ -111,9 +134,9 @@ try {
 	const unfolding = performance.now();
 	await page.evaluate(() => {
 		const cy = document.querySelector(".canvas")._cyreg.cy;
-		cy.nodes(".card").forEach((n) => n.emit("dbltap"));
+		cy.nodes(".card").forEach((n) => n.emit("tap"));
 	});
-	await page.waitForFunction((n) => document.querySelector(".canvas")._cyreg.cy.nodes(".card").length >= n, WORKLOADS);
+	await page.waitForFunction((n) => document.querySelector(`.lines canvas[data-lines="${n}"]`), EDGES);
 	figure("all unfolded, laid out and drawn after", (performance.now() - unfolding) / 1000, "s");
 	const open = await graph(page);
 	tell(`all shown: ${open.nodes} cards, ${open.lines} lines`, await pan(page));

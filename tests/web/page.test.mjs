@@ -45,8 +45,9 @@ after(async () => {
 	assert.deepEqual(faults, []);
 });
 
-async function open(url, context = browser) {
-	const page = await context.newPage();
+async function open(url, prepare = () => {}) {
+	const page = await browser.newPage();
+	prepare(page);
 	page.setDefaultTimeout(WAIT_MS);
 	page.on("pageerror", (e) => faults.push(String(e)));
 	// Chromium says itself that a socket was refused, which is what some tests are about, and that pixels were read.
@@ -135,7 +136,7 @@ test("drops are red, and only while they are on the map", async () => {
 
 test("filters change map and table, live in the address, and Back undoes them", async () => {
 	const page = await open(shop_ui.address);
-	await page.getByRole("button", { name: "Dropped" }).click();
+	await page.getByRole("button", { name: "Dropped", exact: true }).click();
 	await becomes(page, map_lines, lines_of(dropped));
 	await becomes(page, row_count, count(dropped));
 	assert.equal(
@@ -220,7 +221,7 @@ test("who decided a drop is said", async () => {
 
 test("the table downloads as the flows that it has, as tycho prints them", async () => {
 	const page = await open(shop_ui.address);
-	await page.getByRole("button", { name: "Dropped" }).click();
+	await page.getByRole("button", { name: "Dropped", exact: true }).click();
 	await becomes(page, row_count, count(dropped));
 	const coming = page.waitForEvent("download");
 	await page.getByRole("button", { name: "Download" }).click();
@@ -293,7 +294,7 @@ test("the table's columns are chosen, and stay chosen", async () => {
 test("a flow is copied as JSON, and as a command that finds it and no other", async () => {
 	await browser.grantPermissions(["clipboard-read", "clipboard-write"]);
 	const page = await open(shop_ui.address);
-	await page.getByRole("button", { name: "Dropped" }).click();
+	await page.getByRole("button", { name: "Dropped", exact: true }).click();
 	await becomes(page, row_count, count(dropped));
 	const copied = async (row, name) => {
 		await page.locator(".row").nth(row).click();
@@ -394,6 +395,37 @@ test("two ranges are compared on the map and in a table, in the address too, wit
 		await page.evaluate(fact, "doubt"),
 		/the range before has gaps \(node-a, 1 h, before its record\)/,
 	);
+	await page.close();
+	await ui.stop();
+	await observer.stop();
+});
+
+test("the page is sent no more than it has read, but for what may be ahead", async () => {
+	const { "x-limits": limits } = JSON.parse(readFileSync(new URL("../../ui-server/wire.schema.json", import.meta.url)));
+	const observer = await stage.observer(
+		"ahead",
+		json_lines(flows()),
+		...["--replay-speed", "1", "--replay-repeat", "1000"],
+	);
+	const ui = await stage.ui(observer.address);
+	let [came, read, most] = [0, 0, 0];
+	const page = await open(ui.address, (made) =>
+		made.on("websocket", (socket) => {
+			socket.on("framereceived", () => (most = Math.max(most, ++came - read)));
+			socket.on("framesent", ({ payload }) => {
+				const said = JSON.parse(payload);
+				if (said.type === "taken") read = said.messages;
+			});
+		}),
+	);
+	await page.locator(".row").first().waitFor();
+	await page.evaluate(() => {
+		const end = performance.now() + 1500;
+		while (performance.now() < end); // a page that has no time
+	});
+	const before = came;
+	while (came < before + 5) await page.evaluate(() => new Promise(requestAnimationFrame));
+	assert.ok(most <= limits.ahead.value, `${most} ahead`);
 	await page.close();
 	await ui.stop();
 	await observer.stop();

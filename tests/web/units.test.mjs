@@ -30,6 +30,9 @@ const graph = await load("graph");
 const curve = await load("curve");
 const layout = await load("layout");
 const match = await load("match");
+const rates = await load("rates");
+const line_shape = await load("line_shape");
+const socket = await load("socket");
 const state = await load("state");
 const time_range = await load("time_range");
 
@@ -38,7 +41,10 @@ test("a range is whole minutes, either way round, and survives the address", () 
 	const range = time_range.range_between(at + 90_000, at + 1);
 	assert.deepEqual(range, { since: at, until: at + 120_000 });
 	assert.deepEqual(time_range.range_between(at, at), { since: at, until: at + 60_000 });
-	const live = { line: "", range: null, against: null, local: false };
+	const live = {
+		...{ line: "", range: null, against: null, local: false },
+		...{ selection: { kind: "nothing" }, panels: state.usual_panels },
+	};
 	const against = time_range.range_before(range, 3_600_000);
 	assert.deepEqual(against, { since: at - 3_600_000, until: at - 3_480_000 });
 	for (const view of [
@@ -46,17 +52,134 @@ test("a range is whole minutes, either way round, and survives the address", () 
 		{ ...live, line: "verdict=DROPPED", range },
 		{ ...live, range, against },
 		{ ...live, local: true },
+		{ ...live, selection: { kind: "card", key: "workload||shop|Deployment|a&b=c|" } },
+		{ ...live, selection: { kind: "edge", from: "a|b", to: "c|d" } },
+		{ ...live, panels: { hidden: ["map", "flows"], flows: 12, details: 900 } },
 	])
 		assert.deepEqual(time_range.read_address(time_range.address_of(view)), view);
 	assert.equal(time_range.address_of(live), "");
 	assert.equal(time_range.address_of({ ...live, against }), ""); // with nothing to compare it with
 	assert.deepEqual(time_range.last_minutes(at + 59_999, 5), { since: at - 300_000, until: at });
+	// A flow's row is this page's only; sizes have limits, and something is always shown.
+	const flow = { kind: "flow", row: { id: 1, flow: {} } };
+	assert.equal(time_range.address_of({ ...live, selection: flow }), "");
+	for (const nonsense of ["#hide=map,details,flows", "#hide=header", "#size-flows=x&size-details="])
+		assert.deepEqual(time_range.read_address(nonsense).panels.hidden, [], nonsense);
+	assert.deepEqual(time_range.read_address("#size-flows=1&size-details=1e9").panels, {
+		...state.usual_panels,
+		...{ flows: 12, details: 900 },
+	});
 	for (const broken of ["", "#since=x&until=y", "#since=2026-01-01T00:00:00Z", `#until=${at}`])
 		assert.equal(time_range.read_address(broken).range, null, broken);
 	assert.equal(
 		filter.command_of("port=443", "s:1", range),
 		"tycho observe --server s:1 --since 2026-01-01T12:00:00Z --until 2026-01-01T12:02:00Z --port 443",
 	);
+});
+
+test("the page says how far it has read, once what it was told is shown", () => {
+	const made = [];
+	class FakeSocket {
+		static OPEN = 1;
+		readyState = 0;
+		sent = [];
+		constructor() {
+			made.push(this);
+		}
+		send(text) {
+			this.sent.push(JSON.parse(text));
+		}
+		open() {
+			this.readyState = FakeSocket.OPEN;
+			this.onopen();
+		}
+	}
+	const taken = (n) => ({ type: "taken", messages: n });
+	const question = { type: "watch", watch: 1 };
+	let not_shown = [];
+	const show = () => {
+		for (const then of not_shown.splice(0)) then();
+	};
+	const [timer, before] = [globalThis.setTimeout, globalThis.WebSocket];
+	globalThis.WebSocket = FakeSocket;
+	try {
+		const s = new socket.Socket("ws://x", {
+			opened() {},
+			closed() {},
+			text() {},
+			shown: (then) => not_shown.push(then),
+		});
+		s.ask(question);
+		const [first] = made;
+		first.open();
+		assert.deepEqual(first.sent, [taken(0), question]);
+		first.onmessage({ data: "{}" });
+		first.onmessage({ data: "{}" });
+		assert.deepEqual(first.sent.slice(2), []); // not on the screen yet
+		show();
+		assert.deepEqual(first.sent.slice(2), [taken(1), taken(2)]);
+		// Of a connection that is gone nothing is said on the next one, which counts anew.
+		first.onmessage({ data: "{}" });
+		globalThis.setTimeout = (again) => again();
+		first.readyState = 3;
+		first.onclose({ reason: "" });
+		const second = made[1];
+		second.open();
+		show();
+		assert.deepEqual(second.sent, [taken(0), question]);
+		second.onmessage({ data: "{}" });
+		show();
+		assert.deepEqual(second.sent.slice(2), [taken(1)]);
+		assert.equal(first.sent.length, 4);
+	} finally {
+		globalThis.setTimeout = timer;
+		globalThis.WebSocket = before;
+	}
+});
+
+test("rates are what lies between two notes of the counts, also where those wrap", () => {
+	const edge = (id, forwarded, dropped) => ({ id, from: 0, to: 1, protocol: "TCP", forwarded, dropped });
+	let marks = rates.with_mark([], [edge(0, 100, 0)], 1000);
+	assert.equal(rates.with_mark(marks, [edge(0, 200, 0)], 1000 + rates.MARK_MS - 1), marks);
+	assert.deepEqual(rates.rates_of(marks, [edge(0)]).flows, []);
+	marks = rates.with_mark(marks, [edge(0, 2 ** 32 - 10, 0)], 6000);
+	// One that is new began with nothing; a list of edges has holes.
+	marks = rates.with_mark(marks, [edge(0, 2 ** 32 + 10, 0), undefined, edge(2, 30, 20)], 11_000);
+	assert.deepEqual(rates.rates_of(marks, [edge(2)]), { step_s: 5, flows: [0, 10], drops: [0, 4] });
+	assert.deepEqual(rates.rates_of(marks, [edge(0)]).flows, [(2 ** 32 - 110) / 5, 4]);
+	assert.deepEqual(rates.rates_of(marks, [{ ...edge(0), ids: [0, 2] }]).flows[1], 14);
+	for (let i = 0; i < 100; i++) marks = rates.with_mark(marks, [], 20_000 + i * 5000);
+	assert.equal(marks.length, 61); // five minutes
+});
+
+test("a line is hit where it runs, and its middle lies on it", () => {
+	const at = (x, y) => ({ x, y });
+	const corners = line_shape.shape_of([at(0, 0), at(100, 0), at(100, 50), at(200, 50)], false);
+	assert.equal(line_shape.distance(corners, 50, 3, 5), 3);
+	assert.equal(line_shape.distance(corners, 104, 25, 5), 4);
+	assert.equal(line_shape.distance(corners, 50, 25, 5), Infinity);
+	assert.deepEqual(line_shape.middle(corners), at(100, 25)); // 125 of 250
+	assert.deepEqual(line_shape.arrival(corners), at(1, 0));
+	// A cubic of Bézier's between two level ends: symmetric, so half-way at half of its height.
+	const curve = line_shape.curve(at(0, 0), at(600, 200), 0, 0, 0);
+	const middle = line_shape.middle(curve);
+	assert.ok(Math.abs(middle.x - 299) < 4 && Math.abs(middle.y - 100) < 4, JSON.stringify(middle));
+	assert.ok(line_shape.distance(curve, middle.x, middle.y, 5) < 1e-6);
+	assert.deepEqual(line_shape.arrival(curve), at(1, 0));
+	// Towards the left it leaves and arrives towards the left.
+	const back = line_shape.curve(at(600, 0), at(0, 0), 0, 0, 0);
+	assert.deepEqual(
+		[back.points[0].x, back.points.at(-1).x],
+		[600 - layout.CARD_WIDTH / 2, layout.CARD_WIDTH / 2 + 2],
+	);
+	assert.deepEqual(line_shape.arrival(back), at(-1, 0));
+	for (const shape of [corners, curve, back]) {
+		const flat = line_shape.flattened(shape);
+		for (let i = 0; i < flat.length; i += 2)
+			assert.ok(
+				flat[i] >= shape.box[0] && flat[i] <= shape.box[2] && flat[i + 1] >= shape.box[1] && flat[i + 1] <= shape.box[3],
+			);
+	}
 });
 
 test("a server that keeps no record is remembered to keep none, until it says otherwise", () => {
@@ -517,6 +640,7 @@ test("local peers are one card of a kind, and what they did is added up", () => 
 	assert.deepEqual(edges[0], {
 		...icmp(0, 1, { id: 0, forwarded: 5, dropped: 1, first: 4, last: 9 }),
 		reasons: { X: 3, Y: 1 },
+		ids: [0, 1],
 	});
 	const g = graph.graph_of(kept, edges, []);
 	assert.equal(g.lines.length, 3); // among themselves is no line
@@ -537,7 +661,7 @@ test("in a past range a workload is one card, whether or not its kind is known o
 	const past = { local: false, past: true, clusters: fold.clusters_of(cards) };
 	const one = fold.fold(cards, edges, past);
 	assert.deepEqual(one.cards, [{ ...cards[1], id: 0 }, cards[2]]);
-	assert.deepEqual(one.edges, [{ ...edge(0, 0), forwarded: 2 }]);
+	assert.deepEqual(one.edges, [{ ...edge(0, 0), forwarded: 2, ids: [0, 1] }]);
 	assert.equal(fold.fold(cards, edges, { ...past, past: false }).cards.length, 3);
 	// Two clusters may each have one: then what is not known of is neither.
 	const two = [...cards, card(3, "a", { cluster: "c2" })];

@@ -16,10 +16,12 @@ import { clusters_of, fold, type Folding, has_local, identity_of } from "./fold"
 import { useMedia } from "./media";
 import { RangeInputs } from "./RangeInputs";
 import { ServiceMap } from "./ServiceMap";
-import { type Selection, type State, visible_rows } from "./state";
+import { type Panel, type Panels, type Selection, type State, visible_rows } from "./state";
+import { PanelButtons } from "./PanelButtons";
+import { rates_of } from "./rates";
 import { StatusLine } from "./StatusLine";
 import { Strip } from "./Strip";
-import { last_minutes, range_before, range_between, type Range } from "./time_range";
+import { last_minutes, range_before, range_between, type Range, sized } from "./time_range";
 
 export type Scheme = "auto" | "light" | "dark";
 
@@ -29,6 +31,7 @@ export interface Wishes {
 	compare(range: Range, against: Range | null): void;
 	local(on: boolean): void;
 	select(selection: Selection): void;
+	panels(panels: Panels, is_done: boolean): void;
 	pause(on: boolean): void;
 	unfold(group: string, on: boolean): void;
 	columns(shown: Column[]): void;
@@ -90,11 +93,13 @@ function Overview({
 	on_copy,
 	command,
 	on_compare,
+	on_filter,
 }: {
 	state: State;
 	on_copy(text: string): void;
 	command: string;
 	on_compare(range: Range, against: Range | null): void;
+	on_filter(terms: string[]): void;
 }) {
 	const { range, against } = state;
 	const refused = state.edges
@@ -107,7 +112,13 @@ function Overview({
 	return (
 		<>
 			<h2>
-				{state.totals.dropped ? `${count_text(state.totals.dropped)} dropped` : "Nothing dropped"}
+				{state.totals.dropped ? (
+					<button type="button" class="link" onClick={() => on_filter(["verdict=DROPPED"])}>
+						{count_text(state.totals.dropped)} dropped
+					</button>
+				) : (
+					"Nothing dropped"
+				)}
 			</h2>
 			<p class="quiet">
 				of {count_text(state.totals.flows)} flows{state.line ? " with this filter" : ""}
@@ -122,7 +133,14 @@ function Overview({
 							.map(([reason, n]) => (
 								<li key={reason}>
 									<code>{reason}</code>
-									<span class="dropped">{count_text(n)}</span>
+									<button
+										type="button"
+										class="link dropped"
+										title="Only these flows"
+										onClick={() => on_filter(["verdict=DROPPED", `reason=${reason}`])}
+									>
+										{count_text(n)}
+									</button>
 								</li>
 							))}
 					</ul>
@@ -213,7 +231,6 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 	);
 	const [tab, set_tab] = useState<Tab>("map");
 	const [help, set_help] = useState(false);
-	const [share, set_share] = useState(38); // % of the height that the table has
 	const [mark, set_mark] = useState<Mark>("range");
 	const [bottom, set_bottom] = useState<"differences" | "flows">("differences");
 	const [copied, set_copied] = useState(false);
@@ -228,12 +245,10 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 	};
 	const filter = (terms: string[]) => {
 		const parsed = parse_line(state.line);
-		const names = new Set(terms.map((t) => t.slice(0, t.indexOf("="))));
-		const sides = new Set([...names].map((n) => n.slice(0, n.indexOf("-"))));
-		// What was asked of the same side before is replaced.
-		const kept = parsed.ok
-			? parsed.terms.filter((t) => t.not || !sides.has(t.name.split("-")[0]!))
-			: [];
+		// What was asked of the same side, or by the same name, before is replaced.
+		const about = (name: string) => /^(from|to)-/.exec(name)?.[1] ?? name;
+		const asked = new Set(terms.map((t) => about(t.slice(0, t.indexOf("=")))));
+		const kept = parsed.ok ? parsed.terms.filter((t) => t.not || !asked.has(about(t.name))) : [];
 		wishes.line([line_of(kept), ...terms].filter(Boolean).join(" "));
 		wishes.select({ kind: "nothing" });
 	};
@@ -279,14 +294,42 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 		wishes.compare(range, range_before(range, range.until - range.since));
 	};
 
-	const drag = (event: PointerEvent) => {
+	const { panels } = state;
+	const shows = (panel: Panel) => !panels.hidden.includes(panel);
+	const drag = (which: "flows" | "details") => (event: PointerEvent) => {
 		const bar = event.currentTarget as HTMLElement;
 		bar.setPointerCapture(event.pointerId);
+		let to = panels;
 		bar.onpointermove = (move) => {
 			const box = main.current!.getBoundingClientRect();
-			set_share(Math.min(80, Math.max(12, ((box.bottom - move.clientY) / box.height) * 100)));
+			const size =
+				which === "flows" ? ((box.bottom - move.clientY) / box.height) * 100 : box.right - move.clientX;
+			wishes.panels((to = sized(panels, which, size)), false);
 		};
-		bar.onpointerup = () => (bar.onpointermove = null);
+		bar.onpointerup = () => {
+			bar.onpointermove = bar.onpointerup = null;
+			wishes.panels(to, true);
+		};
+	};
+	const resize = (which: "flows" | "details", by: number) => (event: KeyboardEvent) => {
+		const [more, less] = which === "flows" ? ["ArrowUp", "ArrowDown"] : ["ArrowLeft", "ArrowRight"];
+		const step = event.key === more ? by : event.key === less ? -by : 0;
+		if (!step) return;
+		event.preventDefault();
+		wishes.panels(sized(panels, which, panels[which] + step), true);
+	};
+	const above = shows("map") || shows("details");
+	const grid = {
+		gridTemplateColumns: [
+			shows("map") ? "minmax(0, 1fr)" : "",
+			shows("map") && shows("details") ? "5px" : "",
+			shows("details") ? (shows("map") ? `min(${panels.details}px, 60%)` : "minmax(0, 1fr)") : "",
+		].join(" "),
+		gridTemplateRows: [
+			above ? `minmax(0, ${100 - panels.flows}fr)` : "",
+			above && shows("flows") ? "5px" : "",
+			shows("flows") ? `minmax(0, ${panels.flows}fr)` : "",
+		].join(" "),
 	};
 	const seen = useMemo(() => seen_values(state), [state.cards, state.namespaces, state.edges]);
 	const h = health(state, now);
@@ -348,6 +391,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					<span class={`health ${h.kind}`} role="status" title={h.reason}>
 						{h.text}
 					</span>
+					<PanelButtons panels={panels} on_panels={(p) => wishes.panels(p, true)} />
 					{state.range ? (
 						<button type="button" class="to-live" onClick={() => wishes.range(null)}>
 							Back to live
@@ -436,13 +480,12 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					</button>
 				))}
 			</nav>
-			<main
-				ref={main}
-				style={{ gridTemplateRows: `minmax(0, ${100 - share}fr) 5px minmax(0, ${share}fr)` }}
-			>
+			<main ref={main} class={panels.hidden.map((p) => `no-${p}`).join(" ")} style={grid}>
 				<ServiceMap
 					graph={graph}
 					structure={state.structure}
+					question={state.watch}
+					span_s={(state.totals.newest - state.totals.oldest) / 1000}
 					selection={state.selection}
 					scheme={dark ? "dark" : "light"}
 					empty={empty_text(state, "connections")}
@@ -456,6 +499,18 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					on_isolate={isolate}
 					on_unfold={(group) => wishes.unfold(group, true)}
 				/>
+				<div
+					class="divider upright"
+					role="separator"
+					aria-orientation="vertical"
+					aria-label="Width of the details"
+					aria-valuenow={panels.details}
+					aria-valuemin={220}
+					aria-valuemax={900}
+					tabIndex={0}
+					onPointerDown={drag("details")}
+					onKeyDown={resize("details", 20)}
+				/>
 				<Detail
 					selection={state.selection}
 					graph={graph}
@@ -464,9 +519,17 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					on_select={wishes.select}
 					on_copy={copy}
 					flow_command={(flow) => flow_command(flow, state.server || "localhost:4245")}
+					command={(terms) => command_of(terms.join(" "), state.server || "localhost:4245", state.range)}
+					rates={(edges) => (state.marks.length ? rates_of(state.marks, edges) : null)}
 					on_unfold={wishes.unfold}
 					overview={
-						<Overview state={state} on_copy={copy} command={command} on_compare={wishes.compare} />
+						<Overview
+							state={state}
+							on_copy={copy}
+							command={command}
+							on_compare={wishes.compare}
+							on_filter={filter}
+						/>
 					}
 				/>
 				<div
@@ -474,13 +537,10 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					role="separator"
 					aria-orientation="horizontal"
 					aria-label="Height of the table"
-					aria-valuenow={Math.round(share)}
+					aria-valuenow={panels.flows}
 					tabIndex={0}
-					onPointerDown={drag}
-					onKeyDown={(e) => {
-						if (e.key === "ArrowUp") set_share(Math.min(80, share + 4));
-						if (e.key === "ArrowDown") set_share(Math.max(12, share - 4));
-					}}
+					onPointerDown={drag("flows")}
+					onKeyDown={resize("flows", 4)}
 				/>
 				{against && bottom === "differences" ? (
 					<Differences
@@ -516,7 +576,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					/>
 				)}
 			</main>
-			<StatusLine state={state} now={now} />
+			<StatusLine state={state} now={now} on_filter={filter} />
 			{copied && (
 				<p class="toast" role="status">
 					Copied

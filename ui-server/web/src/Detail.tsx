@@ -19,6 +19,8 @@ import {
 } from "./graph";
 import type { Selection } from "./state";
 import type { Edge } from "./drawn";
+import type { Rates } from "./rates";
+import { Spark } from "./Spark";
 
 interface Props {
 	selection: Selection;
@@ -28,6 +30,8 @@ interface Props {
 	on_select(selection: Selection): void;
 	on_copy(text: string): void;
 	flow_command(flow: Flow): string;
+	command(terms: string[]): string;
+	rates(edges: Edge[]): Rates | null; // null: they are not followed
 	on_unfold(group: string, on: boolean): void;
 	overview: ComponentChildren;
 }
@@ -41,14 +45,38 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
 	);
 }
 
-function Counts({ edges, now }: { edges: Edge[]; now: number }) {
+// A number that leads to its flows, where there are words for them.
+function Flows({ n, terms, kind, props }: { n: number; terms: string[] | null; kind?: string; props: Props }) {
+	if (!terms || !n) return <span class={kind ?? ""}>{count_text(n)}</span>;
+	return (
+		<button
+			type="button"
+			class={`link ${kind ?? ""}`}
+			title="Only these flows"
+			onClick={() => props.on_filter(terms)}
+		>
+			{count_text(n)}
+		</button>
+	);
+}
+
+// @terms: of the filter line, for all of their flows; null: there are no such words.
+function Counts({ edges, terms, props }: { edges: Edge[]; terms: string[] | null; props: Props }) {
+	const { now } = props;
 	const sum = summary_of(edges);
+	const of = (...more: string[]) => terms && [...terms, ...more];
+	const rates = edges.some((e) => e.change) ? null : props.rates(edges);
 	return (
 		<dl>
-			<Fact name="Forwarded">{count_text(sum.forwarded)}</Fact>
+			{rates && <Spark rates={rates} />}
+			<Fact name="Forwarded">
+				<Flows n={sum.forwarded} terms={of("verdict=FORWARDED")} props={props} />
+			</Fact>
 			{sum.dropped > 0 && (
 				<Fact name="Dropped">
-					<strong class="dropped">{count_text(sum.dropped)}</strong>
+					<strong>
+						<Flows n={sum.dropped} terms={of("verdict=DROPPED")} kind="dropped" props={props} />
+					</strong>
 					{sum.last_dropped > 0 && (
 						<span class="quiet">
 							{" "}
@@ -59,13 +87,16 @@ function Counts({ edges, now }: { edges: Edge[]; now: number }) {
 			)}
 			{sum.audited > 0 && (
 				<Fact name="Audit">
-					<strong class="audited">{count_text(sum.audited)}</strong>{" "}
+					<strong>
+						<Flows n={sum.audited} terms={of("verdict=AUDIT")} kind="audited" props={props} />
+					</strong>{" "}
 					<span class="quiet">would be dropped</span>
 				</Fact>
 			)}
 			{sum.reasons.map(([reason, n]) => (
 				<Fact key={reason} name="Reason">
-					<code>{reason}</code> <span class="quiet">{count_text(n)}</span>
+					<code>{reason}</code>{" "}
+					<Flows n={n} terms={of("verdict=DROPPED", `reason=${reason}`)} props={props} />
 				</Fact>
 			))}
 			{sum.deciders.map((d) => (
@@ -91,7 +122,14 @@ function Counts({ edges, now }: { edges: Edge[]; now: number }) {
 	);
 }
 
-function Ports({ edges }: { edges: Edge[] }) {
+function Ports({ edges, terms, props }: { edges: Edge[]; terms: string[] | null; props: Props }) {
+	const of = (e: Edge, verdict: string) =>
+		terms && [
+			...terms,
+			...(e.port ? [`port=${e.port}`] : []),
+			...(/^(tcp|udp|sctp)$/i.test(e.protocol) ? [`protocol=${e.protocol.toLowerCase()}`] : []),
+			`verdict=${verdict}`,
+		];
 	const by = [...edges]
 		.sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0) || total(b) - total(a))
 		.slice(0, 12);
@@ -110,8 +148,17 @@ function Ports({ edges }: { edges: Edge[] }) {
 						<td>
 							<code>{port_text(e)}</code>
 						</td>
-						<td class="number">{count_text(e.forwarded ?? 0)}</td>
-						<td class={`number${e.dropped ? " dropped" : ""}`}>{count_text(e.dropped ?? 0)}</td>
+						<td class="number">
+							<Flows n={e.forwarded ?? 0} terms={of(e, "FORWARDED")} props={props} />
+						</td>
+						<td class="number">
+							<Flows
+								n={e.dropped ?? 0}
+								terms={of(e, "DROPPED")}
+								kind={e.dropped ? "dropped" : ""}
+								props={props}
+							/>
+						</td>
 					</tr>
 				))}
 			</tbody>
@@ -199,14 +246,17 @@ function EdgeDetail({
 				<Compared edges={edges} />
 			) : (
 				<>
-					<Counts edges={edges} now={props.now} />
-					<Ports edges={edges} />
+					<Counts edges={edges} terms={terms.length ? terms : null} props={props} />
+					<Ports edges={edges} terms={terms.length ? terms : null} props={props} />
 				</>
 			)}
 			{terms.length > 0 && (
 				<p class="actions">
 					<button type="button" onClick={() => props.on_filter(terms)}>
 						Only these flows
+					</button>
+					<button type="button" onClick={() => props.on_copy(props.command(terms))}>
+						Copy as command
 					</button>
 				</p>
 			)}
@@ -258,6 +308,13 @@ function Peers({
 	);
 }
 
+// The filter line's words for all flows of a card; null where it both asks and is asked: one word is about one side.
+function one_side(node: Node, incoming: Line[], outgoing: Line[]): string[] | null {
+	if (!node.card || (incoming.length && outgoing.length)) return null;
+	const terms = card_terms(node.card, incoming.length ? "to" : "from");
+	return terms.length ? terms : null;
+}
+
 function CardDetail({ node, props }: { node: Node; props: Props }) {
 	const incoming = props.graph.lines.filter((l) => l.to === node.key);
 	const outgoing = props.graph.lines.filter((l) => l.from === node.key);
@@ -269,7 +326,7 @@ function CardDetail({ node, props }: { node: Node; props: Props }) {
 				{node.card ? node.kind : `${node.folded} cards, folded`}
 				{node.ports.length > 0 && ` · serves ${node.ports.slice(0, 6).join(", ")}`}
 			</p>
-			<Counts edges={edges} now={props.now} />
+			<Counts edges={edges} terms={one_side(node, incoming, outgoing)} props={props} />
 			<p class="actions">
 				{node.card ? (
 					<>

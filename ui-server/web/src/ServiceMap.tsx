@@ -8,6 +8,8 @@ import type { Selection } from "./state";
 export interface Props {
 	graph: Graph;
 	structure: number;
+	question: number; // what is asked: changes between the answers to one are changes in the network
+	span_s: number; // that the counts are of
 	selection: Selection;
 	scheme: string;
 	empty: string;
@@ -30,7 +32,7 @@ export function ServiceMap(props: Props) {
 		observer.observe(box.current!);
 		return () => {
 			observer.disconnect();
-			made.cy.destroy();
+			made.destroy();
 		};
 	}, []);
 	useEffect(() => drawing.current?.update(props));
@@ -47,7 +49,7 @@ export function ServiceMap(props: Props) {
 			"+": () => drawing.current?.zoom(1.25),
 			"-": () => drawing.current?.zoom(0.8),
 			"0": () => drawing.current?.fit(),
-			Enter: () => props.selection.kind === "card" && props.on_isolate(props.selection),
+			Enter: () => drawing.current?.enter(),
 		};
 		const step = steps[event.key];
 		if (!step || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -9,7 +9,13 @@ function nodes_text(state: State): string {
 	return here === undefined ? "" : `${here} of ${here + gone} nodes`;
 }
 
-export function StatusLine({ state, now }: { state: State; now: number }) {
+interface Props {
+	state: State;
+	now: number;
+	on_filter(terms: string[]): void;
+}
+
+export function StatusLine({ state, now, on_filter }: Props) {
 	const t = state.totals;
 	const server = state.status.kind === "known" ? state.status.status : null;
 	const history = oldest_of(state.coverage);
@@ -25,9 +31,19 @@ export function StatusLine({ state, now }: { state: State; now: number }) {
 				<span class={server?.num_unavailable_nodes ? "warn" : ""}>{nodes_text(state)}</span>
 			)}
 			<span data-fact="flows">{count_text(t.flows)} flows</span>
-			<span data-fact="dropped" class={t.dropped ? "dropped" : ""}>
-				{count_text(t.dropped)} dropped
-			</span>
+			{t.dropped ? (
+				<button
+					type="button"
+					class="link dropped"
+					data-fact="dropped"
+					title="Only these flows"
+					onClick={() => on_filter(["verdict=DROPPED"])}
+				>
+					{count_text(t.dropped)} dropped
+				</button>
+			) : (
+				<span data-fact="dropped">0 dropped</span>
+			)}
 			<span
 				data-fact="lost"
 				class={t.lost ? "warn" : ""}

@@ -1,7 +1,7 @@
 // Flows and drops per second, over the last minutes or a past range. Drag to look at a part.
 import { useState } from "preact/hooks";
 import { CURVE_HEIGHT as HEIGHT, ceiling, outline } from "./curve";
-import { count_text, duration_text, time_text } from "./flow";
+import { count_text, duration_text, rate_text as rate, time_text } from "./flow";
 import { PULSE_SECONDS } from "./state";
 import type { Pulse } from "./wire";
 
@@ -21,7 +21,6 @@ export function Strip({ pulse, flows: known, on_range }: Props) {
 	const drops = pulse.drops.slice(0, last).map((n) => n / step);
 	const span = known ? duration_text(flows.length * step * 1000) : "5 min";
 	const counted = pulse.flows.reduce((sum, n) => sum + n, 0);
-	const rate = (n: number) => count_text(n < 10 ? Math.round(n * 100) / 100 : Math.round(n));
 	const top = ceiling(Math.max(known ? 0.01 : 1, ...flows));
 	const width = known ? Math.max(2, flows.length) : PULSE_SECONDS;
 	const start = width - flows.length;

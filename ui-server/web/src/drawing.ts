@@ -1,17 +1,26 @@
-// The map's drawing by Cytoscape: everything that touches its instance. Cards are pictures, lines end at the port they use.
-import cytoscape, { type Core, type EdgeSingular, type NodeSingular } from "cytoscape";
-import { type Colors, card_image, read_colors } from "./card_image";
+// The map: Cytoscape knows fingers, mouse and wheel, where one looks, and which card is meant; Canvas draws. Thousands of lines
+// and hundreds of cards are more than Cytoscape draws while they move: docs/benchmarks.md.
+import cytoscape, { type Core, type NodeSingular } from "cytoscape";
+import { type Colors, read_colors } from "./card";
 import { count_text } from "./flow";
 import type { Line, Node } from "./graph";
 import { CARD_WIDTH, type Place, card_height, corners, lay_out, port_offset, way_past } from "./layout";
+import { type Group, Canvas, type Placed, type Stroke } from "./canvas";
+import { type Block, curve, type Shape, shape_of } from "./line_shape";
 import type { Props } from "./ServiceMap";
 import type { Selection } from "./state";
 
 const GLIDE_MS = 260;
+const GLIDING_MOST = 120; // cards; more would stutter
 const FIT_PADDING = 28;
 const FIT_ZOOM_MOST = 1.15;
 const PHONE_PX = 600;
 const PHONE_ZOOM_LEAST = 0.8;
+const REACH_PX = 7; // from the pointer to a line that is meant
+const GROUP_PADDING = 16;
+const GROUP_HEAD = 26; // its name
+const SETTLED_MS = 3000; // from a question on: what appears until then has been so before
+const SECOND_CLICK_MS = 400;
 
 // What is said beside the pointer.
 export interface Tip {
@@ -20,150 +29,30 @@ export interface Tip {
 	lines: string[];
 }
 
-function width_of(count: number): number {
-	return Math.min(5.5, 1.2 + Math.log10(Math.max(1, count)) * 0.8);
+// By the rate, on a log scale from one flow in a hundred seconds on; in steps that the eye can tell apart.
+function width_of(per_s: number): number {
+	const magnitude = Math.min(6, Math.max(0, Math.log10(Math.max(1e-9, per_s)) + 2));
+	return Math.round(4 * (1.2 + magnitude * 0.72)) / 4;
 }
 
-function stylesheet(c: Colors): cytoscape.StylesheetJson {
-	const line = (color: string) => ({ "line-color": color, "target-arrow-color": color, color });
+function stylesheet(): cytoscape.StylesheetJson {
 	return [
 		{
-			selector: "node.card",
+			selector: "node",
 			style: {
 				shape: "round-rectangle",
 				width: CARD_WIDTH,
 				height: "data(height)",
 				"background-opacity": 0,
 				"border-width": 0,
-				"background-image": "data(image)",
-				"background-width": CARD_WIDTH + 8,
-				"background-height": "data(image_height)",
-				"background-clip": "none",
-				"bounds-expansion": 6,
-				"background-image-containment": "over",
 				"overlay-opacity": 0,
-			},
-		},
-		{
-			selector: "node.group",
-			style: {
-				shape: "round-rectangle",
-				"corner-radius": "12",
-				"background-color": c.group,
-				"background-opacity": 1,
-				"border-width": 1,
-				"border-color": c.line,
-				padding: "26px",
-				label: "data(label)",
-				"font-size": 13,
-				"font-weight": 600,
-				color: c.quiet,
-				"text-valign": "top",
-				"text-halign": "center",
-				"text-margin-y": 21, // within the padding
-				"overlay-opacity": 0,
-				events: "no",
-			},
-		},
-		{
-			selector: "edge",
-			style: {
-				width: "data(width)",
-				"curve-style": "unbundled-bezier",
-				"edge-distances": "endpoints" as never, // not in its types yet
-				"control-point-distances": "data(distances)" as never,
-				"control-point-weights": "data(weights)" as never,
-				"source-endpoint": "data(source_end)" as never,
-				"target-endpoint": "data(target_end)" as never,
-				"target-arrow-shape": "triangle",
-				"arrow-scale": 0.9,
-				"line-cap": "round",
-				"overlay-opacity": 0,
-				...line(c.forwarded),
-				label: "data(label)",
-				"font-size": 12,
-				"font-weight": 600,
-				"text-background-color": c.surface,
-				"text-background-opacity": 1,
-				"text-background-padding": "2px",
-				"text-background-shape": "roundrectangle",
-			},
-		},
-		{
-			selector: "edge.routed",
-			style: {
-				"curve-style": "round-segments" as never, // not in its types yet
-				"segment-distances": "data(distances)" as never,
-				"segment-weights": "data(weights)" as never,
-				"segment-radii": [14],
-			},
-		},
-		{
-			selector: "edge.dropped",
-			style: {
-				...line(c.dropped),
-				"line-style": "dashed",
-				"line-dash-pattern": [7, 5],
-				"line-cap": "butt",
-				"font-size": 14,
-				"font-weight": 700,
-				"z-index": 10,
-			},
-		},
-		{
-			selector: "edge.audited",
-			style: {
-				...line(c.audited),
-				"line-style": "dashed",
-				"line-dash-pattern": [2, 5],
-				"line-cap": "butt",
-			},
-		},
-		{ selector: "edge.unknown", style: line(c.quiet) },
-		{
-			selector: "edge.gone",
-			style: { ...line(c.quiet), "line-style": "dashed", "line-dash-pattern": [3, 6] },
-		},
-		{ selector: "edge.same", style: { opacity: 0.3 } },
-		{ selector: ".faded", style: { opacity: 0.35 } },
-		{ selector: "edge.near", style: { "z-index": 20 } },
-		{
-			selector: "edge.selected",
-			style: {
-				"underlay-color": c.accent,
-				"underlay-opacity": 0.28,
-				"underlay-padding": 5,
-				"z-index": 30,
 			},
 		},
 	];
 }
 
-// A curve that leaves and arrives level, for lines of which no way around the cards is known.
-function curve(from: Place, to: Place, lane: number): Place[] {
-	const back = to.x < from.x + 8;
-	const reach = back
-		? Math.max(60, Math.abs(to.x - from.x) * 0.35)
-		: Math.min(48, (to.x - from.x) / 2);
-	return [
-		from,
-		{ x: from.x + reach, y: from.y + lane },
-		{ x: to.x - reach, y: to.y + lane },
-		to,
-	];
-}
-
-// Points between the ends of a line, as Cytoscape wants them.
-function relative(points: Place[]) {
-	const [from, to] = [points[0]!, points.at(-1)!];
-	const dx = to.x - from.x;
-	const dy = to.y - from.y;
-	const length = Math.hypot(dx, dy) || 1;
-	const inner = points.slice(1, -1);
-	return {
-		distances: inner.map((p) => ((p.x - from.x) * -dy + (p.y - from.y) * dx) / length),
-		weights: inner.map((p) => ((p.x - from.x) * dx + (p.y - from.y) * dy) / (length * length)),
-	};
+function is_calm(): boolean {
+	return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
 // Beside each other where both happen between the same two.
@@ -206,46 +95,75 @@ function label_of(line: Line): string {
 	}
 }
 
+function describe_card(node: Node, lines: Line[]): string[] {
+	const sum = (end: "from" | "to", what: "dropped" | "all") =>
+		lines
+			.filter((l) => l[end] === node.key && (what === "all" || l.outcome === "dropped"))
+			.reduce((n, l) => n + l.count, 0);
+	const said = (end: "from" | "to", words: string) => {
+		const [all, dropped] = [sum(end, "all"), sum(end, "dropped")];
+		return all ? [`${words} ${count_text(all)}${dropped ? `, ${count_text(dropped)} dropped` : ""}`] : [];
+	};
+	const name = node.group ? `${node.group}/${node.name}` : node.name;
+	return [
+		node.card ? name : `${name}: ${node.folded} ${node.folded === 1 ? "card" : "cards"}, click to unfold`,
+		...said("to", "asked"),
+		...said("from", "asks"),
+	];
+}
+
 export class Drawing {
 	readonly cy: Core;
+	private readonly layer: Canvas;
 	private colors: Colors;
-	private places = new Map<string, Place>();
+	private places = new Map<string, Place>(); // where cards belong
+	private seen_at = new Map<string, Place>(); // where they are, while they glide there
 	private routes = new Map<string, Place[]>();
+	private shapes = new Map<string, { of: string; shape: Shape }>(); // of lines, and what they were made from
 	private drawn = -1;
 	private touched = false; // the reader chose where to look
-	private pictures = new Map<string, string>(); // of each card, what its picture was made from
+	private gliding = 0;
+	private asked_at = 0; // the question that is answered
+	private unfolded_at = -SECOND_CLICK_MS;
+	private over = ""; // what the pointer is over
 	nodes = new Map<string, Node>();
 	lines = new Map<string, Line>();
 
 	constructor(
 		container: HTMLElement,
 		private props: Props,
-		tip: (tip: Tip | null) => void,
+		private tip: (tip: Tip | null) => void,
 	) {
 		this.colors = read_colors();
 		this.cy = cytoscape({
 			container,
-			style: stylesheet(this.colors),
+			style: stylesheet(),
 			autoungrabify: true,
 			boxSelectionEnabled: false,
 			selectionType: "single",
-			minZoom: 0.08,
+			minZoom: 0.05,
 			maxZoom: 2.5,
 		});
-		this.cy.on("tap", (event) => this.tapped(event.target));
-		this.cy.on("dbltap", "node.card, edge", (event) =>
-			this.isolated(event.target as NodeSingular | EdgeSingular),
-		);
+		this.layer = new Canvas(container, this.colors);
+		this.layer.resize(this.cy.width(), this.cy.height());
+		this.cy.on("tap", (event) => this.tapped(this.selection_at(event)));
+		this.cy.on("dbltap", (event) => this.isolated(this.selection_at(event)));
+		this.cy.on("viewport", () => this.layer.look({ zoom: this.cy.zoom(), ...this.cy.pan() }));
 		this.cy.on("pan zoom", (event) => {
 			if ((event as { originalEvent?: unknown }).originalEvent) this.touched = true;
 		});
 		container.addEventListener("wheel", () => (this.touched = true), { passive: true });
-		this.cy.on("tapdrag", () => (this.touched = true));
-		this.cy.on("mouseover", "edge", (event) => {
-			const line = this.lines.get((event.target as EdgeSingular).id());
-			if (line) tip({ ...event.renderedPosition, lines: describe(line) });
+		this.cy.on("tapdrag", (event) => {
+			if ((event.originalEvent as MouseEvent | undefined)?.buttons) this.touched = true;
 		});
-		this.cy.on("mouseout", "edge", () => tip(null));
+		this.cy.on("mousemove", (event) => this.hover(event, container));
+		container.addEventListener("pointerleave", () => this.say(null));
+	}
+
+	destroy(): void {
+		cancelAnimationFrame(this.gliding);
+		this.layer.destroy();
+		this.cy.destroy();
 	}
 
 	update(props: Props): void {
@@ -260,8 +178,10 @@ export class Drawing {
 			return;
 		if (before.scheme !== props.scheme) {
 			this.colors = read_colors();
-			this.cy.style(stylesheet(this.colors));
+			this.layer.paint(this.colors);
 		}
+		const known = this.lines;
+		if (before.question !== props.question || this.drawn < 0) this.asked_at = performance.now();
 		this.nodes = new Map(props.graph.nodes.map((n) => [n.key, n]));
 		// What a card asks of itself is in its details; a loop would say nothing more.
 		this.lines = new Map(props.graph.lines.filter((l) => l.from !== l.to).map((l) => [l.key, l]));
@@ -269,6 +189,16 @@ export class Drawing {
 			if (this.drawn !== props.structure) this.restructure();
 			this.refresh();
 		});
+		if (performance.now() - this.asked_at > SETTLED_MS) this.tell_changes(known);
+	}
+
+	// A verdict that is new between two that had talked before.
+	private tell_changes(known: Map<string, Line>): void {
+		if (is_calm()) return;
+		const pair = (key: string) => key.slice(0, key.lastIndexOf(":"));
+		const pairs = new Set([...known.keys()].map(pair));
+		for (const key of this.lines.keys())
+			if (!known.has(key) && pairs.has(pair(key))) this.layer.pulse(key);
 	}
 
 	private restructure(): void {
@@ -277,129 +207,145 @@ export class Drawing {
 		const new_cards = cards.some((n) => !known.has(n.key));
 		const first = known.size === 0;
 		this.drawn = this.props.structure;
-		const wanted = new Set([
-			...this.nodes.keys(),
-			...this.lines.keys(),
-			...this.props.graph.groups.map((g) => `group:${g}`),
-		]);
 		this.cy
 			.elements()
-			.filter((e) => !wanted.has(e.id()))
+			.filter((e) => !this.nodes.has(e.id()))
 			.remove();
 		if (new_cards) ({ places: this.places, routes: this.routes } = lay_out(this.props.graph));
 		else this.places = new Map(cards.map((n) => [n.key, known.get(n.key)!]));
-		for (const group of this.props.graph.groups)
-			if (this.cy.getElementById(`group:${group}`).empty())
-				this.cy.add({
-					group: "nodes",
-					data: { id: `group:${group}`, label: group },
-					classes: "group",
-				});
-		const calm =
-			first || matchMedia("(prefers-reduced-motion: reduce)").matches || cards.length > 120;
+		this.shapes.clear();
 		for (const node of cards) {
 			const position = this.places.get(node.key)!;
-			const element = this.cy.getElementById(node.key);
-			if (element.empty()) {
-				const parent = node.group ? { parent: `group:${node.group}` } : {};
-				this.cy.add({
-					group: "nodes",
-					data: { id: node.key, ...parent },
-					position: { ...position },
-					classes: "card",
-				});
-			} else if (calm) element.position({ ...position });
-			else element.animate({ position: { ...position } }, { duration: GLIDE_MS });
+			if (this.cy.getElementById(node.key).empty())
+				this.cy.add({ group: "nodes", data: { id: node.key }, position: { ...position }, classes: "card" });
 		}
+		const calm = first || is_calm() || cards.length > GLIDING_MOST;
+		this.glide(calm ? this.places : known);
 		if (new_cards && !this.touched) setTimeout(() => this.fit(), calm ? 0 : GLIDE_MS + 20);
+	}
+
+	// Cards that had a place move from there to where they belong now, and lines with them.
+	private glide(from: Map<string, Place>): void {
+		cancelAnimationFrame(this.gliding);
+		const start = performance.now();
+		const moving = [...this.places].some(([key, to]) => {
+			const at = from.get(key);
+			return at && (at.x !== to.x || at.y !== to.y);
+		});
+		const put = (share: number) => {
+			this.seen_at = new Map(
+				[...this.places].map(([key, to]) => {
+					const at = from.get(key) ?? to;
+					return [key, { x: at.x + (to.x - at.x) * share, y: at.y + (to.y - at.y) * share }];
+				}),
+			);
+			this.cy.batch(() => {
+				for (const [key, at] of this.seen_at) this.cy.getElementById(key).position({ ...at });
+			});
+		};
+		const step = () => {
+			const share = Math.min(1, (performance.now() - start) / GLIDE_MS);
+			put(1 - (1 - share) ** 3);
+			this.shapes.clear();
+			this.draw();
+			if (share < 1) this.gliding = requestAnimationFrame(step);
+		};
+		put(moving ? 0 : 1);
+		if (moving) this.gliding = requestAnimationFrame(step);
 	}
 
 	private refresh(): void {
 		const { selection } = this.props;
-		const near = this.near(selection);
 		for (const node of this.nodes.values()) {
 			const element = this.cy.getElementById(node.key);
-			const selected = selection.kind === "card" && selection.key === node.key;
-			this.picture(node, element, selected);
-			element.toggleClass("faded", near !== null && !near.has(node.key));
+			const height = card_height(node);
+			if (element.data("height") !== height) element.data("height", height);
 		}
-		for (const line of this.lines.values()) this.refresh_line(line, near);
+		this.draw();
+		const is_selected = (l: Line) =>
+			selection.kind === "edge" && selection.from === l.from && selection.to === l.to;
+		const selected = new Set([...this.lines.values()].filter(is_selected).map((l) => l.key));
+		if (selection.kind === "card") selected.add(selection.key);
+		this.layer.highlight(this.near(selection), selected);
 	}
 
-	// Pictures are dear: only a card that looks different gets a new one.
-	private picture(node: Node, element: cytoscape.CollectionReturnValue, selected: boolean): void {
-		const look = [
-			node.name,
-			node.kind,
-			node.folded,
-			node.dropped > 0,
-			node.change,
-			selected,
-			this.props.scheme,
-			...node.ports,
-		].join("|");
-		if (this.pictures.get(node.key) === look && element.data("image")) return;
-		this.pictures.set(node.key, look);
-		const height = card_height(node);
-		element.data({
-			image: card_image(node, this.colors, selected),
-			height,
-			image_height: height + 4,
+	private draw(): void {
+		const pairs = new Map<string, number>();
+		for (const { from, to } of this.lines.values()) {
+			const pair = `${from}>${to}`;
+			pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
+		}
+		const blocks = this.blocks();
+		const span_s = Math.max(10, this.props.span_s);
+		const strokes: Stroke[] = [];
+		for (const line of this.lines.values()) {
+			const lane = pairs.get(`${line.from}>${line.to}`) === 1 ? 0 : lanes[line.outcome];
+			const shape = this.shape(line, lane, blocks);
+			if (shape)
+				strokes.push({
+					key: line.key,
+					shape,
+					outcome: line.outcome,
+					width: width_of(line.count / span_s),
+					label: label_of(line),
+					look: line.change === "gone" ? "gone" : line.change === "same" ? "same" : "plain",
+				});
+		}
+		const cards = [...this.nodes.values()].flatMap((node): Placed[] => {
+			const at = this.seen_at.get(node.key);
+			return at ? [{ node, at }] : [];
 		});
+		this.layer.set(strokes, cards, this.groups());
 	}
 
-	private refresh_line(line: Line, near: Set<string> | null): void {
+	private shape(line: Line, lane: number, blocks: Map<string, Block>): Shape | null {
 		const from = this.nodes.get(line.from);
 		const to = this.nodes.get(line.to);
-		const a = this.places.get(line.from);
-		const b = this.places.get(line.to);
-		if (!from || !to || !a || !b) return;
-		const half = CARD_WIDTH / 2;
+		const a = this.seen_at.get(line.from);
+		const b = this.seen_at.get(line.to);
+		if (!from || !to || !a || !b) return null;
 		const y = port_offset(to, line);
+		const made_from = `${y}|${lane}|${card_height(from)}`;
+		const known = this.shapes.get(line.key);
+		if (known?.of === made_from) return known.shape;
 		// A folded or small source: all lines leave from the head's middle.
 		const out = 20 - card_height(from) / 2;
-		const lane = this.lane(line);
 		const route =
 			this.routes.get(`${line.from}>${line.to}`) ??
-			(this.routes.size ? way_past(a, b, this.props.graph.nodes, this.places) : undefined);
-		const points = route
-			? corners(a, b, out + lane / 2, y + lane / 2.5, route.map((p) => ({ x: p.x, y: p.y + lane / 2 })))
-			: [
-					{ x: a.x + half, y: a.y + out },
-					{ x: b.x - half - 2, y: b.y + y },
-				];
-		const start = points[0]!;
-		const end = points.at(-1)!;
-		const data = {
-			width: width_of(line.count),
-			label: label_of(line),
-			source_end: `${start.x - a.x}px ${start.y - a.y}px`,
-			target_end: `${end.x - b.x}px ${end.y - b.y}px`,
-			...relative(route ? points : curve(start, end, lane)),
-		};
-		let element = this.cy.getElementById(line.key);
-		if (element.empty())
-			element = this.cy.add({
-				group: "edges",
-				data: { id: line.key, source: line.from, target: line.to, ...data },
-				classes: line.outcome,
-			});
-		else element.data(data);
-		const selection = this.props.selection;
-		const selected =
-			selection.kind === "edge" && selection.from === line.from && selection.to === line.to;
-		element.toggleClass("routed", route !== undefined);
-		element.toggleClass("selected", selected);
-		element.toggleClass("gone", line.change === "gone");
-		element.toggleClass("same", line.change === "same" && near === null);
-		element.toggleClass("faded", near !== null && !near.has(line.key));
-		element.toggleClass("near", near !== null && near.has(line.key));
+			(this.routes.size ? way_past(a, b, this.props.graph.nodes, this.seen_at) : undefined);
+		const [block_a, block_b] = [blocks.get(from.group), blocks.get(to.group)];
+		const shape = route
+			? shape_of(
+					corners(a, b, out + lane / 2, y + lane / 2.5, route.map((p) => ({ x: p.x, y: p.y + lane / 2 }))),
+					false,
+				)
+			: curve(a, b, out, y, lane, block_a && block_b && block_a !== block_b ? [block_a, block_b] : undefined);
+		this.shapes.set(line.key, { of: made_from, shape });
+		return shape;
 	}
 
-	private lane(line: Line): number {
-		const alone =
-			[...this.lines.values()].filter((l) => l.from === line.from && l.to === line.to).length === 1;
-		return alone ? 0 : lanes[line.outcome];
+	private groups(): Group[] {
+		const groups = new Map<string, Group>();
+		for (const node of this.nodes.values()) {
+			const at = this.seen_at.get(node.key);
+			if (!node.group || !at) continue;
+			const [w, h] = [CARD_WIDTH / 2 + GROUP_PADDING, card_height(node) / 2 + GROUP_PADDING];
+			const known = groups.get(node.group);
+			groups.set(node.group, {
+				name: node.group,
+				left: Math.min(known?.left ?? Infinity, at.x - w),
+				top: Math.min(known?.top ?? Infinity, at.y - h - GROUP_HEAD + GROUP_PADDING / 2),
+				right: Math.max(known?.right ?? -Infinity, at.x + w),
+				bottom: Math.max(known?.bottom ?? -Infinity, at.y + h),
+			});
+		}
+		return [...groups.values()];
+	}
+
+	private blocks(): Map<string, Block> {
+		return new Map(
+			this.groups().map((g) => [g.name, { left: g.left, right: g.right, middle: (g.top + g.bottom) / 2 }]),
+		);
 	}
 
 	// What the selection touches; null while nothing is selected.
@@ -417,42 +363,98 @@ export class Drawing {
 		return near.size ? near : null;
 	}
 
-	private selection_of(element: NodeSingular | EdgeSingular): Selection {
-		const line = this.lines.get(element.id());
-		if (line) return { kind: "edge", from: line.from, to: line.to };
-		return this.nodes.has(element.id()) ? { kind: "card", key: element.id() } : { kind: "nothing" };
+	private line_at(event: cytoscape.EventObject): Line | undefined {
+		const { x, y } = event.position;
+		const stroke = this.layer.hit(x, y, REACH_PX / this.cy.zoom());
+		return stroke ? this.lines.get(stroke.key) : undefined;
 	}
 
-	private tapped(target: unknown): void {
-		if (target === this.cy) this.props.on_select({ kind: "nothing" });
-		else this.props.on_select(this.selection_of(target as NodeSingular));
+	private selection_at(event: cytoscape.EventObject): Selection {
+		if (event.target !== this.cy) return { kind: "card", key: (event.target as NodeSingular).id() };
+		const line = this.line_at(event);
+		return line ? { kind: "edge", from: line.from, to: line.to } : { kind: "nothing" };
 	}
 
-	private isolated(element: NodeSingular | EdgeSingular): void {
-		const node = this.nodes.get(element.id());
+	private hover(event: cytoscape.EventObject, container: HTMLElement): void {
+		if ((event.originalEvent as MouseEvent | undefined)?.buttons) return this.say(null);
+		const node = event.target === this.cy ? undefined : this.nodes.get((event.target as NodeSingular).id());
+		const line = node ? undefined : this.line_at(event);
+		container.style.cursor = node || line ? "pointer" : "";
+		if (node) this.say({ ...event.renderedPosition, lines: describe_card(node, [...this.lines.values()]) });
+		else if (line) this.say({ ...event.renderedPosition, lines: describe(line) });
+		else this.say(null);
+	}
+
+	private say(tip: Tip | null): void {
+		const over = JSON.stringify(tip);
+		if (over === this.over) return;
+		this.over = over;
+		this.tip(tip);
+	}
+
+	private tapped(selection: Selection): void {
+		const node = selection.kind === "card" ? this.nodes.get(selection.key) : undefined;
+		if (node && !node.card) {
+			this.unfolded_at = performance.now();
+			this.props.on_unfold(node.name);
+		} else if (!this.is_second_click()) this.props.on_select(selection);
+	}
+
+	private isolated(selection: Selection): void {
+		const node = selection.kind === "card" ? this.nodes.get(selection.key) : undefined;
+		if (selection.kind !== "nothing" && (!node || node.card) && !this.is_second_click())
+			this.props.on_isolate(selection);
+	}
+
+	// What Enter does to the selected card.
+	enter(): void {
+		const { selection } = this.props;
+		const node = selection.kind === "card" ? this.nodes.get(selection.key) : undefined;
 		if (node && !node.card) this.props.on_unfold(node.name);
-		else this.props.on_isolate(this.selection_of(element));
+		else if (node) this.props.on_isolate(selection);
+	}
+
+	// Of a double click, of which the first has unfolded what was there: it is not meant for what has come in its place.
+	private is_second_click(): boolean {
+		return performance.now() - this.unfolded_at < SECOND_CLICK_MS;
+	}
+
+	// All that is drawn, from the leftmost to the lowest.
+	private extent(): { left: number; top: number; right: number; bottom: number } {
+		const boxes = [...this.nodes.values()].flatMap((node) => {
+			const at = this.places.get(node.key);
+			const [w, h] = [CARD_WIDTH / 2, card_height(node) / 2];
+			return at ? [{ left: at.x - w, top: at.y - h, right: at.x + w, bottom: at.y + h }] : [];
+		});
+		const all = [...boxes, ...this.groups()];
+		return {
+			left: Math.min(...all.map((b) => b.left)),
+			top: Math.min(...all.map((b) => b.top)),
+			right: Math.max(...all.map((b) => b.right)),
+			bottom: Math.max(...all.map((b) => b.bottom)),
+		};
 	}
 
 	fit(): void {
-		if (this.cy.elements().empty()) return;
-		this.cy.fit(undefined, FIT_PADDING);
-		if (this.cy.zoom() > FIT_ZOOM_MOST) {
-			this.cy.zoom(FIT_ZOOM_MOST);
-			this.cy.center();
-		} else if (this.cy.width() < PHONE_PX && this.cy.zoom() < PHONE_ZOOM_LEAST) {
-			// Names that can be read come first; the rest is a finger's move away.
-			this.cy.zoom(PHONE_ZOOM_LEAST);
-			this.cy.center();
-			const left = this.cy.elements().renderedBoundingBox().x1;
-			this.cy.panBy({ x: FIT_PADDING / 2 - left, y: 0 });
-		}
+		if (!this.nodes.size) return;
+		const { left, top, right, bottom } = this.extent();
+		const [width, height] = [this.cy.width(), this.cy.height()];
+		const fits = Math.min(
+			(width - 2 * FIT_PADDING) / (right - left),
+			(height - 2 * FIT_PADDING) / (bottom - top),
+		);
+		// Names that can be read come first; the rest is a finger's move away.
+		const small = width < PHONE_PX && fits < PHONE_ZOOM_LEAST;
+		const zoom = small ? PHONE_ZOOM_LEAST : Math.max(this.cy.minZoom(), Math.min(FIT_ZOOM_MOST, fits));
+		const x = small ? FIT_PADDING / 2 - left * zoom : width / 2 - (zoom * (left + right)) / 2;
+		this.cy.viewport({ zoom, pan: { x, y: height / 2 - (zoom * (top + bottom)) / 2 } });
 		this.touched = false;
 	}
 
 	// The pane has another size: what was seen whole is seen whole.
 	resized(): void {
 		this.cy.resize();
+		this.layer.resize(this.cy.width(), this.cy.height());
 		if (!this.touched) this.fit();
 	}
 

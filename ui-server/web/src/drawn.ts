@@ -11,6 +11,7 @@ export interface Card extends Omit<wire.Card, "kind"> {
 }
 
 export interface Edge extends wire.Edge {
+	ids?: number[]; // of the edges that this one is the sum of; left out: of itself
 	// While two ranges are compared:
 	change?: Change;
 	was?: wire.Edge;

@@ -172,6 +172,11 @@ export function count_text(n: number | bigint): string {
 	return whole.format(n);
 }
 
+// Of something a second.
+export function rate_text(n: number): string {
+	return count_text(n < 10 ? Math.round(n * 100) / 100 : Math.round(n));
+}
+
 export function duration_text(ms: number): string {
 	if (ms < 1000) return `${Math.round(ms)} ms`;
 	const s = ms / 1000;

@@ -29,6 +29,7 @@ export function has_local(cards: Card[]): boolean {
 const sums = ["forwarded", "dropped", "audited", "unknown", "bytes"] as const;
 
 function add(into: Edge, edge: Edge): void {
+	into.ids = [...(into.ids ?? [into.id]), edge.id];
 	for (const field of sums)
 		if (edge[field]) into[field] = (into[field] ?? 0) + (edge[field] ?? 0);
 	into.first = Math.min(into.first || Infinity, edge.first || Infinity);

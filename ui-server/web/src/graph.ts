@@ -126,6 +126,11 @@ export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Grap
 	};
 }
 
+// The most used first, by powers of two: rows must not swap places whenever one of them is a flow ahead.
+function by_use([a, n]: [string, number], [b, m]: [string, number]): number {
+	return Math.floor(Math.log2(m)) - Math.floor(Math.log2(n)) || parseInt(a) - parseInt(b) || (a < b ? -1 : 1);
+}
+
 function lines_of(edges: Edge[], by_card: string[], nodes: Map<string, Node>): Line[] {
 	const pairs = new Map<string, Edge[]>();
 	const served = new Map<string, Map<string, number>>();
@@ -144,7 +149,7 @@ function lines_of(edges: Edge[], by_card: string[], nodes: Map<string, Node>): L
 		if (edge.change !== "gone") nodes.get(to)!.dropped += edge.dropped ?? 0;
 	}
 	for (const [key, ports] of served)
-		nodes.get(key)!.ports = [...ports].sort((a, b) => b[1] - a[1]).map(([port]) => port);
+		nodes.get(key)!.ports = [...ports].sort(by_use).map(([port]) => port);
 	return [...pairs.entries()].flatMap(([pair, list]) => lines_between(pair, list, by_card));
 }
 

@@ -6,7 +6,7 @@ import { filters_of, parse_line } from "./filter";
 import "./page.css";
 import { Socket } from "./socket";
 import { address_of, type Range, read_address, type View } from "./time_range";
-import { type Event, type State, initial, reduce } from "./state";
+import { type Event, type Panels, type State, initial, reduce } from "./state";
 import { read_message, type Watch } from "./wire";
 
 const SCHEME_KEY = "tycho.scheme";
@@ -56,6 +56,20 @@ function happen(event: Event): void {
 	draw();
 }
 
+// What is new is drawn in the next frame; there is none while nobody looks.
+let waiting: (() => void)[] = [];
+function shown(then: () => void): void {
+	waiting.push(then);
+	if (document.hidden) all_shown();
+	else if (waiting.length === 1) requestAnimationFrame(all_shown);
+}
+function all_shown(): void {
+	const all = waiting;
+	waiting = [];
+	for (const then of all) then();
+}
+document.addEventListener("visibilitychange", () => document.hidden && all_shown());
+
 const LIVE = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`;
 const socket = new Socket(LIVE, {
 	opened() {
@@ -67,6 +81,7 @@ const socket = new Socket(LIVE, {
 		void leave_if_logged_out();
 	},
 	text: (text) => happen({ type: "message", message: read_message(text), now: Date.now() }),
+	shown,
 });
 
 // The other range of a comparison has a socket of its own, for as long as it is compared with.
@@ -83,6 +98,7 @@ function ask_against(range: Range | null, filters: Pick<Watch, "allow" | "deny">
 		opened: () => state.against && happen({ type: "against", ...state.against }),
 		closed: (reason) => happen({ type: "against_closed", reason }),
 		text: (text) => happen({ type: "against_message", message: read_message(text) }),
+		shown,
 	});
 	other.ask({ type: "watch", watch, ...range, ...filters });
 }
@@ -116,11 +132,21 @@ function go(change: Partial<View>): void {
 	ask(view);
 }
 
-function view_of({ line, range, against, local }: State): View {
-	return { line, range, against: against && against.range, local };
+function view_of({ line, range, against, local, selection, panels }: State): View {
+	return { line, range, against: against && against.range, local, selection, panels };
 }
 
-const ask_address = () => ask(read_address(location.hash));
+function ask_address(): void {
+	const view = read_address(location.hash);
+	happen({ type: "select", selection: view.selection });
+	happen({ type: "panels", panels: view.panels });
+	ask(view);
+}
+
+// What only changes how it is looked at is no step that Back would undo.
+function keep_address(): void {
+	history.replaceState(null, "", `${location.pathname}${address_of(view_of(state))}`);
+}
 
 const wishes = {
 	line(line: string) {
@@ -131,9 +157,17 @@ const wishes = {
 	compare: (range: Range, against: Range | null) => go({ range, against }),
 	local(on: boolean) {
 		happen({ type: "local", on });
-		history.replaceState(null, "", `${location.pathname}${address_of(view_of(state))}`);
+		keep_address();
 	},
-	select: (selection: State["selection"]) => happen({ type: "select", selection }),
+	select(selection: State["selection"]) {
+		happen({ type: "select", selection });
+		keep_address();
+	},
+	// @is_done: nobody is dragging any more
+	panels(panels: Panels, is_done: boolean) {
+		happen({ type: "panels", panels });
+		if (is_done) keep_address();
+	},
 	pause: (on: boolean) => happen({ type: "pause", on }),
 	columns(shown: Column[]) {
 		columns = shown;

@@ -1,5 +1,6 @@
-// The websocket to tycho-ui, opened again whenever it closes.
-import type { Watch } from "./wire";
+// The websocket to tycho-ui, opened again whenever it closes. It says what has been read, so that the server sends no more
+// than the page can show.
+import type { Taken, Watch } from "./wire";
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 4000;
@@ -8,6 +9,7 @@ export interface Handlers {
 	opened(): void;
 	closed(reason: string): void;
 	text(text: string): void;
+	shown(then: () => void): void; // calls @then, once, when what was told so far is on the screen, or nobody looks at it
 }
 
 export class Socket {
@@ -42,10 +44,22 @@ export class Socket {
 		socket.onopen = () => {
 			this.pause_ms = FIRST_PAUSE_MS;
 			this.handlers.opened();
+			take(0);
 			if (this.question) socket.send(JSON.stringify(this.question));
 		};
+		let messages = 0;
+		let taken = -1;
+		const take = (n: number) => {
+			if (n <= taken || socket.readyState !== WebSocket.OPEN) return;
+			taken = n;
+			socket.send(JSON.stringify({ type: "taken", messages: n } satisfies Taken));
+		};
 		socket.onmessage = (event) => {
-			if (!this.is_over) this.handlers.text(String(event.data));
+			if (this.is_over) return;
+			messages++;
+			this.handlers.text(String(event.data));
+			const read = messages;
+			this.handlers.shown(() => take(read));
 		};
 		socket.onclose = (event) => {
 			if (this.is_over) return;

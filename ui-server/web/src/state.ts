@@ -1,5 +1,6 @@
 // All that the page knows, and how each event changes it. Pure: no clock, no DOM, no network.
 import type { Flow } from "./flow";
+import { MARK_MS, type Mark, with_mark } from "./rates";
 import type { Range } from "./time_range";
 import {
 	PROTOCOL,
@@ -30,6 +31,15 @@ export type Selection =
 	| { kind: "card"; key: string }
 	| { kind: "edge"; from: string; to: string }
 	| { kind: "flow"; row: Row };
+
+// The parts of the page that can be hidden, and how large they are.
+export type Panel = "map" | "details" | "flows";
+export interface Panels {
+	hidden: Panel[];
+	flows: number; // % of the height
+	details: number; // px of the width
+}
+export const usual_panels: Panels = { hidden: [], flows: 38, details: 300 };
 
 // The other range of a comparison: asked for beside the first, by a question of its own.
 export interface Against {
@@ -75,6 +85,8 @@ export interface State {
 	page_lag: number; // ms from server to page, of the last update
 	paused: { kind: "no" } | { kind: "yes"; rows: Row[]; at: number }; // at: next_row when it began
 	selection: Selection;
+	panels: Panels;
+	marks: Mark[]; // of the edges' counts in the last minutes, while they are followed
 	unfolded: string[]; // groups shown in full though the map is large
 }
 
@@ -110,6 +122,7 @@ export function initial(line: string): State {
 		...nothing_seen(),
 		paused: { kind: "no" },
 		selection: { kind: "nothing" },
+		panels: usual_panels,
 		unfolded: [],
 		structure: 0,
 		next_row: 1,
@@ -124,6 +137,7 @@ function nothing_seen() {
 		edges: [] as Edge[],
 		untracked: 0,
 		pulse: no_pulse,
+		marks: [] as Mark[],
 		rows: [] as Row[],
 		left_out: 0,
 		page_lag: 0,
@@ -141,6 +155,7 @@ export type Event =
 	| { type: "against_closed"; reason: string }
 	| { type: "local"; on: boolean }
 	| { type: "select"; selection: Selection }
+	| { type: "panels"; panels: Panels }
 	| { type: "pause"; on: boolean }
 	| { type: "unfold"; group: string; on: boolean };
 
@@ -184,6 +199,8 @@ export function reduce(state: State, event: Event): State {
 				: { ...state, local: event.on, structure: state.structure + 1 };
 		case "select":
 			return { ...state, selection: event.selection };
+		case "panels":
+			return { ...state, panels: event.panels };
 		case "pause":
 			return {
 				...state,
@@ -256,7 +273,14 @@ function take_update(
 		left_out: state.left_out + update.left_out,
 		page_lag: Math.max(0, now - update.sent),
 	};
-	if (!update.map) return next;
+	// What a view begins with has been before: rates are counted once flows come as they happen.
+	const is_followed = update.state.kind === "live" && (state.marks.length || update.totals.lag_ms < MARK_MS);
+	const marked = (after: State) => {
+		if (is_followed) after.marks = with_mark(after.marks, after.edges, update.sent);
+		return after;
+	};
+	if (!update.map) return marked(next);
+	if (update.map.full) next.marks = [];
 	next.cards = update.map.full ? [] : state.cards.slice();
 	next.edges = update.map.full ? [] : state.edges.slice();
 	for (const card of update.map.cards) next.cards[card.id] = card;
@@ -265,7 +289,7 @@ function take_update(
 	next.untracked = update.map.untracked;
 	if (update.map.full || update.map.cards.length || next.edges.length > edges_before)
 		next.structure++;
-	return next;
+	return marked(next);
 }
 
 function nothing_against(watch: number, range: Range): Against {

@@ -1,0 +1,53 @@
+// How fast edges were in the last minutes. The server counts since the view began; every few seconds the page notes where
+// the counts are, and rates are what lies between two notes. Pure.
+import type { Edge } from "./drawn";
+import type * as wire from "./wire";
+
+export const MARK_MS = 5000;
+const MARKS_KEPT = 61; // five minutes
+
+// Counts by the edge's id, modulo 2^32: only differences are asked for.
+export interface Mark {
+	at: number; // ms since the epoch, by the server's clock
+	flows: Uint32Array;
+	drops: Uint32Array;
+}
+
+// @marks and one of now, if it is time. The counts of an edge that comes later begin with zero.
+export function with_mark(marks: Mark[], edges: wire.Edge[], now: number): Mark[] {
+	const last = marks.at(-1);
+	if (last && now < last.at + MARK_MS) return marks;
+	const mark: Mark = {
+		at: now,
+		flows: new Uint32Array(edges.length),
+		drops: new Uint32Array(edges.length),
+	};
+	for (const edge of edges) {
+		if (!edge) continue;
+		const drops = edge.dropped ?? 0;
+		mark.drops[edge.id] = drops;
+		mark.flows[edge.id] = drops + (edge.forwarded ?? 0) + (edge.audited ?? 0) + (edge.unknown ?? 0);
+	}
+	return [...marks, mark].slice(-MARKS_KEPT);
+}
+
+export interface Rates {
+	step_s: number; // usual time between two
+	flows: number[]; // a second, oldest first
+	drops: number[];
+}
+
+// Of some edges together.
+export function rates_of(marks: Mark[], edges: Edge[]): Rates {
+	const ids = edges.flatMap((e) => e.ids ?? [e.id]);
+	const rates: Rates = { step_s: MARK_MS / 1000, flows: [], drops: [] };
+	for (let i = 1; i < marks.length; i++) {
+		const [before, mark] = [marks[i - 1]!, marks[i]!];
+		const seconds = (mark.at - before.at) / 1000;
+		const grown = (what: "flows" | "drops") =>
+			ids.reduce((n, id) => n + (((mark[what][id] ?? 0) - (before[what][id] ?? 0)) >>> 0), 0) / seconds;
+		rates.flows.push(grown("flows"));
+		rates.drops.push(grown("drops"));
+	}
+	return rates;
+}
