@@ -396,7 +396,8 @@ static bool port_range(const struct port *p, const struct policy_query *q, uint1
 		return true;
 	for (size_t i = 0; own && i < own->count; i++)
 		if (own->ports[i].protocol == p->protocol && str_eq(own->ports[i].name, p->name)) {
-			*first = *last = own->ports[i].port;
+			*first = own->ports[i].port;
+			*last = p->named_last > *first ? p->named_last : *first;
 			return true;
 		}
 	return false;

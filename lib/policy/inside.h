@@ -71,6 +71,7 @@ struct port {
 	uint8_t protocol;     /* IPPROTO_ */
 	uint16_t first, last; /* 0 … 65535: all. ICMP: types */
 	struct str name;      /* of a named port: looked up in the subject (ingress) */
+	uint16_t named_last;  /* a range from there on; 0 none */
 	bool of_peer;         /* at egress, too, the name is looked up in the destination */
 	bool never;           /* a name that nobody, or more than one port, has */
 	struct str redirect;  /* proxy; "" none */

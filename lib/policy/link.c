@@ -134,7 +134,8 @@ static void link_port(const struct policy_set *set, struct port *p)
 		}
 	}
 	p->never = !found;
-	p->first = p->last = found;
+	p->first = found;
+	p->last = p->named_last > found ? p->named_last : found;
 }
 
 /* --- one rule -----------------------------------------------------------------------------------

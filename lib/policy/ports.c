@@ -124,10 +124,24 @@ static void add_protocols(struct reading *r, struct rule *rule, const struct pro
 	}
 }
 
-/* Port text and last port to a range or a name. */
+static uint16_t read_end(struct reading *r, const json_t *end)
+{
+	if (!end || json_is_null(end))
+		return 0;
+	if (!json_is_integer(end) || json_integer_value(end) < 0 ||
+	    json_integer_value(end) > UINT16_MAX) {
+		bad(r, "endPort must be a number up to 65535");
+		return 0;
+	}
+	return (uint16_t)json_integer_value(end);
+}
+
+/* Port text and last port to a range or a name. Cilium (PortRangeToMaskedPorts) takes a last port
+ * that is not above the first for none, and lets one begin at a named port. */
 static struct port make_port(struct reading *r, struct str text, const json_t *end)
 {
 	struct port port = { 0 };
+	uint16_t last = read_end(r, end);
 
 	if (!text.len) {
 		bad(r, "the port is missing");
@@ -135,6 +149,7 @@ static struct port make_port(struct reading *r, struct str text, const json_t *e
 	}
 	if (is_service_name(text)) {
 		port.name = lower(r, text);
+		port.named_last = last;
 		return port;
 	}
 	if (!read_number(text, &port.first)) {
@@ -145,20 +160,10 @@ static struct port make_port(struct reading *r, struct str text, const json_t *e
 		return port;
 	}
 	port.last = port.first;
-	if (port.first == 0)
-		port.last = UINT16_MAX;
-	if (!end || json_is_null(end))
-		return port;
-	if (!json_is_integer(end) || json_integer_value(end) < 0 ||
-	    json_integer_value(end) > UINT16_MAX) {
-		bad(r, "endPort must be a number up to 65535");
-		return port;
-	}
-	uint16_t last = (uint16_t)json_integer_value(end);
-	if (last && last < port.first)
-		bad(r, "endPort %u is below port %u", last, port.first);
-	if (last && port.first)
+	if (last > port.first)
 		port.last = last;
+	else if (port.first == 0)
+		port.last = UINT16_MAX;
 	return port;
 }
 
@@ -224,7 +229,12 @@ void check_dns(struct reading *r, const json_t *rule)
 			bad(r, "'%.*s': only letters, digits, '-', '_', '.'%s",
 			    (int)(s.len < 80 ? s.len : 80), s.p, pattern.p ? " and '*'" : "");
 			return;
+		} else if (s.p[i] == '.' && (!i || s.p[i - 1] == '.')) {
+			bad(r, "a DNS name with nothing before a dot");
+			return;
 		}
+	if (!s.len)
+		bad(r, "a DNS name that is empty");
 }
 
 static void check_each(struct reading *r, const json_t *list, const char *key,
@@ -261,17 +271,25 @@ static void check_any_rule(struct reading *r, const json_t *rule)
 	(void)is_object(r, rule);
 }
 
-/* `rules` of a toPorts entry: which proxy they ask for. */
-static struct str read_rules(struct reading *r, const json_t *rules)
+/* `rules` of a toPorts entry. */
+struct l7 {
+	struct str proxy; /* that they ask for; "" none: lists may be empty */
+	bool any;         /* one of the lists is there, though it may be empty */
+	bool dns;         /* there are rules for DNS */
+	bool dns_list;    /* or at least their list */
+};
+
+static struct l7 read_rules(struct reading *r, const json_t *rules)
 {
 	static const char *const keys[] = { "http", "kafka", "dns", "l7proto", "l7", NULL };
-	struct str proxy = STR("");
 
 	only(r, rules, keys);
 	json_t *http = member_array(r, rules, "http"), *kafka = member_array(r, rules, "kafka");
 	json_t *dns = member_array(r, rules, "dns"), *l7 = member_array(r, rules, "l7");
 	struct str proto = member_text(r, rules, "l7proto");
-	int kinds = 0;
+	int kinds = (http != NULL) + (kafka != NULL) + (dns != NULL) + (proto.p != NULL);
+	struct l7 to = { STR(""), http || kafka || dns || l7, json_array_size(dns) > 0,
+			 dns != NULL };
 
 	check_each(r, http, "http", check_http);
 	check_each(r, kafka, "kafka", check_kafka);
@@ -279,55 +297,62 @@ static struct str read_rules(struct reading *r, const json_t *rules)
 	check_each(r, l7, "l7", check_any_rule);
 	if (l7 && !proto.len)
 		bad(r, "l7 needs l7proto");
-	if (json_array_size(http))
-		proxy = STR("http"), kinds++;
-	if (json_array_size(kafka))
-		proxy = STR("kafka"), kinds++;
-	if (json_array_size(dns))
-		proxy = STR("dns"), kinds++;
-	if (proto.len)
-		proxy = keep(r, proto), kinds++;
+	if (!kinds)
+		bad(r, "one of http, kafka, dns and l7proto");
 	if (kinds > 1)
 		bad(r, "rules of more than one proxy: http, kafka, dns and l7 exclude each other");
-	return proxy;
+	if (json_array_size(http))
+		to.proxy = STR("http");
+	else if (json_array_size(kafka))
+		to.proxy = STR("kafka");
+	else if (json_array_size(dns))
+		to.proxy = STR("dns");
+	else if (proto.len)
+		to.proxy = keep(r, proto);
+	return to;
 }
 
-static void check_proxy(struct reading *r, struct str proxy, struct port_context where)
+static void check_proxy(struct reading *r, const struct l7 *l7, struct port_context where)
 {
-	bool dns = str_is(proxy, "dns");
-
-	if (!proxy.len)
-		return;
-	if (where.ingress && dns)
+	if (where.ingress && l7->dns)
 		bad(r, "rules for DNS are for egress only");
-	if (where.node && where.ingress)
+	if (where.node && where.ingress && l7->any)
 		bad(r, "a policy of a node has no rules for proxies at ingress");
-	if (where.node && !where.ingress && !dns)
+	if (where.node && !where.ingress &&
+	    (str_is(l7->proxy, "http") || str_is(l7->proxy, "kafka")))
 		bad(r, "a policy of a node has rules for DNS only");
 }
 
-static void check_proxy_port(struct reading *r, struct str proxy, const struct port *port,
+static void check_proxy_port(struct reading *r, const struct l7 *l7, const struct port *port,
 			     const struct protocols *protocols)
 {
-	if (!proxy.len)
+	bool ranged = port->first != port->last;
+
+	if (!l7->any)
 		return;
-	if (!str_is(proxy, "dns")) {
-		if (protocols->any || protocols->list[0] != IPPROTO_TCP)
-			bad(r, "rules for a proxy can only apply to TCP, but for those of DNS");
-		return;
-	}
-	if (!protocols->any && protocols->list[0] != IPPROTO_TCP &&
-	    protocols->list[0] != IPPROTO_UDP)
-		bad(r, "rules for DNS can only apply to UDP, TCP or ANY");
-	if (!port->name.len && port->first != port->last)
+	if (!l7->dns && (protocols->any || protocols->list[0] != IPPROTO_TCP))
+		bad(r, "rules for a proxy can only apply to TCP, but for those of DNS");
+	if (l7->dns && !port->name.len && port->first && ranged)
 		bad(r, "rules for DNS take no range of ports");
+	if (!port->name.len && !port->first)
+		bad(r, "rules for a proxy take no port 0");
+}
+
+static void check_port(struct reading *r, const struct port *port,
+		       const struct protocols *protocols)
+{
+	bool has_no_ports = !protocols->any && (protocols->list[0] == IPPROTO_VRRP ||
+						protocols->list[0] == IPPROTO_IGMP);
+
+	if (has_no_ports && !port->name.len && port->first)
+		bad(r, "VRRP and IGMP have no ports: it must be 0");
 }
 
 /* --- toPorts ------------------------------------------------------------------------------------
  */
 
-static void read_ports_of(struct reading *r, const json_t *ports, struct str proxy,
-			  struct rule *rule)
+static void read_ports_of(struct reading *r, const json_t *ports, const struct l7 *l7,
+			  struct str proxy, struct rule *rule)
 {
 	static const char *const keys[] = { "port", "endPort", "protocol", NULL };
 	size_t n = json_array_size(ports);
@@ -345,9 +370,8 @@ static void read_ports_of(struct reading *r, const json_t *ports, struct str pro
 			struct protocols protocols = read_protocol(r, protocol, true);
 			struct port port = make_port(r, text, json_object_get(one, "endPort"));
 
-			if (port.name.len && json_integer_value(json_object_get(one, "endPort")))
-				bad(r, "endPort needs a port that is a number");
-			check_proxy_port(r, proxy, &port, &protocols);
+			check_port(r, &port, &protocols);
+			check_proxy_port(r, l7, &port, &protocols);
 			port.redirect = proxy;
 			add_protocols(r, rule, &protocols, port);
 		}
@@ -361,7 +385,7 @@ static void read_to_port(struct reading *r, const json_t *entry, struct port_con
 	static const char *const keys[] = { "ports",    "rules",          "serverNames",
 					    "listener", "terminatingTLS", "originatingTLS",
 					    NULL };
-	struct str proxy = STR("");
+	struct l7 l7 = { .proxy = STR("") };
 
 	only(r, entry, keys);
 	json_t *ports = member_array(r, entry, "ports");
@@ -373,8 +397,8 @@ static void read_to_port(struct reading *r, const json_t *entry, struct port_con
 	(void)member_object(r, entry, "originatingTLS");
 	if (rules && !where.deny) {
 		size_t at = step(r, "rules");
-		proxy = read_rules(r, rules);
-		check_proxy(r, proxy, where);
+		l7 = read_rules(r, rules);
+		check_proxy(r, &l7, where);
 		back(r, at);
 	}
 	size_t at = step(r, "serverNames");
@@ -385,16 +409,21 @@ static void read_to_port(struct reading *r, const json_t *entry, struct port_con
 		back(r, below);
 	}
 	back(r, at);
-	if (json_array_size(names) && proxy.len && !terminating)
+	struct str proxy = l7.proxy;
+	if (json_array_size(names) && l7.any && !terminating)
 		bad(r, "serverNames beside rules need terminatingTLS");
 	if (listener && where.ingress)
 		bad(r, "a listener is for egress only");
+	if (listener && l7.any)
+		bad(r, "a listener and rules for a proxy exclude each other");
+	if (l7.dns_list && !json_array_size(ports))
+		bad(r, "rules for DNS need a port");
 	if (!proxy.len && listener)
 		proxy = STR("crd");
 	if (!proxy.len && (json_array_size(names) || terminating))
 		proxy = STR("tls");
 	at = step(r, "ports");
-	read_ports_of(r, ports, proxy, rule);
+	read_ports_of(r, ports, &l7, proxy, rule);
 	back(r, at);
 }
 
@@ -430,7 +459,7 @@ void read_kube_ports(struct reading *r, const json_t *list, struct rule *rule)
 			json_t *value = json_object_get(one, "port");
 			struct str protocol = member_text(r, one, "protocol");
 			struct protocols protocols =
-				read_protocol(r, protocol.len ? protocol : STR("TCP"), false);
+				read_protocol(r, protocol.p ? protocol : STR("TCP"), false);
 			struct port port = { .last = UINT16_MAX };
 			char digits[24];
 

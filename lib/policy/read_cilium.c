@@ -187,6 +187,20 @@ static struct prefix *read_except(struct reading *r, const json_t *list,
 	return out;
 }
 
+/* RFC 1123, as the resource definition has it. */
+static bool is_group_name(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		bool alnum = (s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= '0' && s.p[i] <= '9');
+		bool inside = i && i + 1 < s.len && s.p[i - 1] != '.' && s.p[i + 1] != '.';
+
+		if (!alnum && !(s.p[i] == '-' && inside) &&
+		    !(s.p[i] == '.' && inside && s.p[i - 1] != '-' && s.p[i + 1] != '-'))
+			return false;
+	}
+	return s.len <= 253;
+}
+
 static void read_block_entry(struct reading *r, const json_t *entry, struct rule *rule)
 {
 	static const char *const keys[] = { "cidr", "cidrGroupRef", "cidrGroupSelector", "except",
@@ -212,6 +226,8 @@ static void read_block_entry(struct reading *r, const json_t *entry, struct rule
 		b->except = read_except(r, except, &b->prefix, &b->except_count);
 		return;
 	}
+	if (!is_group_name(group))
+		bad(r, "cidrGroupRef is no name of a group");
 	struct group_ref *g = &rule->groups[rule->group_count++];
 	g->name = keep(r, group.p ? group : STR(""));
 	g->except = read_except(r, except, NULL, &g->except_count);
@@ -498,13 +514,19 @@ static void read_spec(struct reading *r, const json_t *json, struct owner owner,
 	struct selector *subject = read_subject(r, json, &owner);
 	json_t *deny = member_object(r, json, "enableDefaultDeny");
 	bool present = false;
+	size_t rules = 0;
 
 	if (!subject)
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(sections); i++)
-		present |= member_array(r, json, sections[i].key) != NULL;
+	for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+		const json_t *list = member_array(r, json, sections[i].key);
+		present |= list != NULL;
+		rules += json_array_size(list);
+	}
 	if (!present)
 		bad(r, "at least one of ingress, ingressDeny, egress and egressDeny");
+	if (present && !rules)
+		bad(r, "at least one rule of ingress, ingressDeny, egress or egressDeny");
 	(void)member_array(r, json, "labels");
 	(void)member_text(r, json, "description");
 	(void)member_object(r, json, "log");

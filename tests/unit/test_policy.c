@@ -165,6 +165,110 @@ static void what_is_wrong_is_said_with_its_place(void **state)
 		"netip.ParsePrefix(\"10.0.0.0/33\"): prefix length out of range");
 }
 
+#define TO_PORTS(to_ports) CNP("{endpointSelector: {}, egress: [{toPorts: [" to_ports "]}]}")
+
+/* Cilium, pkg/policy/api/rule_validation.go, and the resource definition (oneOf of rules). */
+static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+		{ TO_PORTS("{ports: [{port: '80', protocol: TCP}], rules: {}}"), "one of http" },
+		{ TO_PORTS("{ports: [{port: '80', protocol: TCP}], rules: {http: [], dns: []}}"),
+		  "exclude each other" },
+		{ TO_PORTS("{ports: [{port: '0', protocol: TCP}], rules: {http: [{}]}}"),
+		  "port 0" },
+		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {http: []}}"),
+		  "only apply to TCP" },
+		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {dns: []}}"),
+		  "only apply to TCP" },
+		{ TO_PORTS("{rules: {dns: [{matchPattern: '*'}]}}"), "need a port" },
+		{ TO_PORTS("{ports: [{port: '80', protocol: TCP}], rules: {http: [{}]}, listener: "
+			   "{name: x, envoyConfig: {name: y}}}"),
+		  "listener" },
+		{ TO_PORTS("{ports: [{port: '80', protocol: VRRP}]}"), "must be 0" },
+		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {dns: [{matchName: "
+			   "''}]}}"),
+		  "empty" },
+		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {dns: [{matchName: "
+			   "a..b}]}}"),
+		  "before a dot" },
+		{ CNP("{endpointSelector: {}, ingress: []}"), "at least one rule" },
+		{ CNP("{endpointSelector: {}, egress: [{toCIDRSet: [{cidrGroupRef: Upper}]}]}"),
+		  "cidrGroupRef" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (!strstr(refused(cases[i].text), cases[i].why))
+			fail_msg("case %zu: '%s' is not in: %s", i, cases[i].why,
+				 refused(cases[i].text));
+}
+
+static void what_the_agent_lets_pass_of_them_is_let_pass(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {
+		/* a proxy of one's own may take any protocol if it lists no rules */
+		TO_PORTS("{ports: [{port: '80', protocol: UDP}], rules: {l7proto: x}}"),
+		TO_PORTS("{ports: [{port: '53', protocol: ANY}], rules: {dns: [{matchPattern: "
+			 "'**.a.b.'}]}}"),
+		TO_PORTS("{ports: [{port: '0', protocol: IGMP}]}"),
+		TO_PORTS("{ports: [{port: web, protocol: TCP, endPort: 90}]}"),
+		CNP("{endpointSelector: {}, ingress: [], egress: [{}]}"),
+		CNP("{endpointSelector: {}, egress: [{toCIDRSet: [{cidrGroupRef: a-b.c}]}]}"),
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		policy_set_free(set_of(texts[i]));
+}
+
+/* Cilium, pkg/policy/portrange.go: a last port that is not above the first is none; a range may
+ * begin at 0, and at a named port. */
+static void ranges_of_ports_are_what_the_agent_makes_of_them(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *port;
+		uint16_t in, out;
+	} cases[] = {
+		{ "{port: '80', protocol: TCP, endPort: 79}", 80, 79 },
+		{ "{port: '80', protocol: TCP, endPort: 79}", 80, 81 },
+		{ "{port: '80', protocol: TCP, endPort: 0}", 80, 81 },
+		{ "{port: '80', protocol: TCP, endPort: 82}", 82, 83 },
+		{ "{port: '0', protocol: TCP, endPort: 1000}", 1000, 1001 },
+		{ "{port: '0', protocol: TCP, endPort: 65535}", 65535, 0 },
+		{ "{port: web, protocol: TCP, endPort: 8090}", 8090, 8079 },
+		{ "{port: web, protocol: TCP, endPort: 8090}", 8080, 8091 },
+		{ "{port: web, protocol: TCP, endPort: 80}", 8080, 8081 },
+	};
+	static const char pod[] =
+		"---\nkind: Pod\napiVersion: v1\nmetadata: {name: db-0, namespace: shop}\n"
+		"spec: {containers: [{ports: [{name: web, containerPort: 8080}]}]}\n";
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (int egress = 0; egress < 2; egress++) {
+			AUTO_BUF struct buf text = buf_init(4096);
+			buf_printf(&text,
+				   "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
+				   "metadata: {name: p, namespace: shop}\nspec: {endpointSelector: "
+				   "{}, %s: [{toPorts: [{ports: [%s]}]}]}\n%s",
+				   egress ? "egress" : "ingress", cases[i].port, pod);
+			AUTO(policy_set_free) struct policy_set *set = set_of(buf_cstr(&text));
+			const struct policy_end *at = egress ? &web : &db;
+			const struct policy_end *to = egress ? &db : &web;
+			enum policy_direction direction = egress ? POLICY_EGRESS : POLICY_INGRESS;
+			assert_int_equal(
+				ask(set, direction, at, to, NULL, IPPROTO_TCP, cases[i].in).verdict,
+				POLICY_ALLOWED);
+			if (cases[i].out)
+				assert_int_equal(
+					ask(set, direction, at, to, NULL, IPPROTO_TCP, cases[i].out)
+						.verdict,
+					POLICY_DEFAULT_DENIED);
+		}
+}
+
 static void a_policy_that_is_there_twice_is_refused(void **state)
 {
 	(void)state;
@@ -391,6 +495,9 @@ int main(void)
 		cmocka_unit_test(nesting_ends_at_its_limit),
 		cmocka_unit_test(plain_values_have_the_types_that_kubernetes_gives_them),
 		cmocka_unit_test(what_is_wrong_is_said_with_its_place),
+		cmocka_unit_test(ranges_of_ports_are_what_the_agent_makes_of_them),
+		cmocka_unit_test(what_the_agent_lets_pass_of_them_is_let_pass),
+		cmocka_unit_test(what_the_agent_refuses_of_ports_and_proxies_is_refused),
 		cmocka_unit_test(a_policy_that_is_there_twice_is_refused),
 		cmocka_unit_test(kinds_of_others_that_share_a_name_are_not_ours),
 		cmocka_unit_test(json_and_what_is_nearly_json_are_read_alike),
