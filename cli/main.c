@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/std_fds.h"
 #include "base/wrap.h"
 #include "cli/command.h"
 #include "cli/observe_filter.h"
@@ -100,6 +101,7 @@ int main(int argc, char **argv)
 {
 	struct err e = { .code = ERR_OK };
 
+	std_fds_hold();
 	/* A reader that goes away is an error code of write(2), and a quiet end. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	enum err_code code = run(argc > 0 ? argv[0] : "tycho", (const char *const *)argv + 1,

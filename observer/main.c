@@ -19,6 +19,7 @@
 #include "base/notify.h"
 #include "base/net.h"
 #include "base/signals.h"
+#include "base/std_fds.h"
 #include "config.h"
 #include "observer/agent.h"
 #include "observer/api/api.h"
@@ -666,6 +667,7 @@ int main(int argc, char **argv)
 	char default_listen[PATHS_BYTES];
 	struct err e;
 
+	std_fds_hold();
 	if (obs_options_read(argc, (const char *const *)argv, &ob.o, &e) != ERR_OK) {
 		(void)fprintf(stderr, "tycho-observer: %s\n", e.msg);
 		return 1;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/signals.h"
+#include "base/std_fds.h"
 #include "config.h"
 #include "relay/api.h"
 #include "relay/discovery.h"
@@ -273,6 +274,7 @@ int main(int argc, char **argv)
 	__attribute__((cleanup(relay_done_guard_))) struct relay r = { .signals = -1 };
 	struct err e;
 
+	std_fds_hold();
 	if (rly_options_read(argc, (const char *const *)argv, &r.o, &e) != ERR_OK) {
 		(void)fprintf(stderr, "tycho-relay: %s\n", e.msg);
 		return 1;

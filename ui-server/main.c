@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 
 #include "base/log.h"
+#include "base/std_fds.h"
 #include "base/notify.h"
 #include "config.h"
 #include "rpc/client.h"
@@ -160,6 +161,7 @@ int main(int argc, char **argv)
 	__attribute__((cleanup(ui_done_guard_))) struct ui ui = { .signals = -1 };
 	struct err e;
 
+	std_fds_hold();
 	if (ui_options_read(argc, (const char *const *)argv, &ui.o, &e) != ERR_OK) {
 		(void)fprintf(stderr, "tycho-ui: %s\n", e.msg);
 		return 1;

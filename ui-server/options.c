@@ -94,16 +94,17 @@ static enum err_code check_listen(const struct ui_options *o, struct err *e)
 	if (o->listen_is_loopback)
 		return ERR_OK;
 	if (!o->server_cert_file && !o->insecure_listen)
-		return err_set(e, ERR_INVALID,
-			       "--listen %s: plain text on an address that others can reach; give "
-			       "--tls-server-cert-file and --tls-server-key-file, or "
-			       "--insecure-listen",
-			       o->listen_host);
+		return err_set(
+			e, ERR_INVALID,
+			"--listen %s:%u: plain text on an address that others can reach; give "
+			"--tls-server-cert-file and --tls-server-key-file, or "
+			"--insecure-listen",
+			o->listen_host, o->listen_port);
 	if (!o->login_file && !o->no_auth)
 		return err_set(e, ERR_INVALID,
-			       "--listen %s: others can reach this address and would see all "
+			       "--listen %s:%u: others can reach this address and would see all "
 			       "flows; give --login-file, or --no-auth if that is meant",
-			       o->listen_host);
+			       o->listen_host, o->listen_port);
 	return ERR_OK;
 }
 

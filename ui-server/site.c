@@ -1,7 +1,9 @@
 #include "ui-server/site.h"
 
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "rpc/rpc.h"
@@ -111,6 +113,27 @@ void site_begin_tls(struct lws *wsi, void *context)
 	SSL_CTX_set_cert_cb(context, show_identity, site_of(wsi)->https);
 }
 
+/* Before the library does, which says in three lines of its own that it could not. */
+static enum err_code try_address(const struct ui_site_config *c, struct err *e)
+{
+	const struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *list = NULL;
+	char port[8];
+	int on = 1;
+
+	(void)snprintf(port, sizeof port, "%u", c->port);
+	int fault = getaddrinfo(c->host, port, &hints, &list);
+	if (fault)
+		return err_set(e, ERR_INVALID, "listen on '%s:%s': %s", c->host, port,
+			       gai_strerror(fault));
+	AUTO_FD int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool is_free = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+		       bind(fd, list->ai_addr, list->ai_addrlen) == 0;
+	enum err_code code = is_free ? ERR_OK : err_os(e, "listen on '%s:%s'", c->host, port);
+	freeaddrinfo(list);
+	return code;
+}
+
 enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **ret, struct err *e)
 {
 	static const lws_retry_bo_t idle = { .secs_since_valid_ping = 20,
@@ -127,7 +150,7 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 	if (!s)
 		return err_set(e, ERR_NOMEM, "web server");
 	s->config = *config;
-	if (read_certificate(s, e) != ERR_OK)
+	if (read_certificate(s, e) != ERR_OK || try_address(config, e) != ERR_OK)
 		return e->code;
 	s->status_text = buf_init(STATUS_BYTES);
 	lws_set_log_level(LLL_ERR | LLL_WARN, take_line);
@@ -166,7 +189,7 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 	s->vhost = lws_create_vhost(s->context, &info);
 	if (!s->vhost)
 		return err_set(e, ERR_EXISTS,
-			       "listen on %s port %u: no such address here, or it is in use",
+			       "listen on '%s:%u': no such address here, or it is in use",
 			       config->host, config->port);
 	lws_sock_file_fd_type fd = { .filefd = config->signals };
 	if (!lws_adopt_descriptor_vhost(s->vhost, LWS_ADOPT_RAW_FILE_DESC, fd, "signal", NULL))

@@ -98,6 +98,13 @@ def test_nobody_there_is_one_line_and_exit_code_1(tmp_path):
         assert p.stdout == '' and p.stderr.startswith('rpc error: code = Unavailable desc = ') and p.stderr.count('\n') == 1
 
 
+@pytest.mark.parametrize('words', [['status'], ['observe', '--all'], ['map'], ['version']], ids=' '.join)
+def test_with_stdout_closed_nothing_goes_where_it_should_not(ten, words):
+    """What is opened next must not get its number: a connection would have our output written into it."""
+    p = subprocess.run(['sh', '-c', 'exec "$0" "$@" >&-', BIN + '/tycho', *words, '--server', ten.tcp], stderr=subprocess.PIPE, text=True)
+    assert p.returncode == 1 and p.stderr.startswith('write') and p.stderr.endswith(': Bad file descriptor\n')
+
+
 def test_on_a_terminal_the_way_to_the_doctor_is_told():
     master, slave = os.openpty()
     with os.fdopen(master, 'rb', buffering=0) as screen:
