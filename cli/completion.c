@@ -113,6 +113,20 @@ const struct command completion_command = {
 
 /* --- candidates --- */
 
+/* As many words of @help as fit beside a candidate. */
+static void put_short(struct buf *b, struct str help)
+{
+	enum { SHORT_BYTES = 64 };
+	size_t end = str_find_last(str_upto(help, SHORT_BYTES), ' ');
+
+	if (help.len <= SHORT_BYTES) {
+		buf_str_put(b, help);
+	} else {
+		buf_str_put(b, str_upto(help, end));
+		buf_lit(b, " …");
+	}
+}
+
 static void offer(struct buf *b, struct str prefix, struct str word, const char *help,
 		  struct str typed)
 {
@@ -120,8 +134,11 @@ static void offer(struct buf *b, struct str prefix, struct str word, const char 
 
 	buf_str_put(&whole, prefix);
 	buf_str_put(&whole, word);
-	if (str_has_prefix(buf_str(&whole), typed))
-		buf_printf(b, "%.*s\t%.60s\n", STR_FMT(buf_str(&whole)), help);
+	if (!str_has_prefix(buf_str(&whole), typed))
+		return;
+	buf_printf(b, "%.*s\t", STR_FMT(buf_str(&whole)));
+	put_short(b, str_of(help));
+	buf_char(b, '\n');
 }
 
 static void offer_values(struct buf *b, const struct flag_def *def, struct str prefix,
@@ -147,18 +164,38 @@ static void offer_flags(struct buf *b, const struct flag_set *const *sets, size_
 				      sets[i]->flags[k].help, typed);
 }
 
-static void offer_words(struct buf *b, const struct command *command, struct str typed)
+static void offer_children(struct buf *b, const struct command *command, struct str typed)
 {
-	const struct flag_set *const keys[] = { &global_flags, &server_flags };
-
 	for (size_t i = 0; i < command->child_count; i++)
 		if (!command->children[i]->hidden)
 			offer(b, STR(""), str_of(command->children[i]->name),
 			      command->children[i]->help, typed);
-	for (size_t i = 0; command == &help_command && i < root_command.child_count; i++)
-		if (!root_command.children[i]->hidden)
-			offer(b, STR(""), str_of(root_command.children[i]->name),
-			      root_command.children[i]->help, typed);
+}
+
+/* What 'tycho help @words…' can go on with. */
+static void offer_topics(struct buf *b, const char *const *words, size_t count, struct str typed)
+{
+	const struct command *at = &root_command;
+
+	for (size_t i = 0; i < count && at; i++)
+		if (words[i][0] != '-')
+			at = command_child(at, words[i]);
+	if (at)
+		offer_children(b, at, typed);
+}
+
+static void offer_words(struct buf *b, const struct command *command, const char *const *words,
+			size_t count, struct str typed)
+{
+	static const char *const files[] = { "PATH…", "BUNDLE…", "[FILE…]" };
+	const struct flag_set *const keys[] = { &global_flags, &server_flags };
+
+	offer_children(b, command, typed);
+	if (command == &help_command)
+		offer_topics(b, words, count, typed);
+	for (size_t i = 0; command->words && i < ARRAY_LEN(files); i++)
+		if (strcmp(command->words, files[i]) == 0)
+			buf_lit(b, ":file\n");
 	if (!command->words || strstr(command->words, "KEY") == NULL)
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
@@ -211,7 +248,7 @@ static enum err_code run_complete(struct cli *cli, struct err *e)
 	} else if (str_has_prefix(typed, STR("-"))) {
 		offer_flags(&out, sets, set_count, typed);
 	} else {
-		offer_words(&out, command, typed);
+		offer_words(&out, command, rest, rest_count, typed);
 	}
 	return cli_write(buf_str(&out), e);
 }

@@ -713,7 +713,7 @@ const struct command doctor_command = {
 		"and this node's name.",
 	.examples = "  tycho doctor --server relay.example:4245 --tls\n"
 		    "  tycho doctor --server unix:///run/tycho/observer.sock -o json\n"
-		    "  tycho doctor --node --kubernetes --node-name \"$NODE_NAME\"\n",
+		    "  tycho doctor --node --kubernetes --node-name \"$NODE_NAME\"",
 	.sets = doctor_sets,
 	.set_count = ARRAY_LEN(doctor_sets),
 	.uses_server = true,

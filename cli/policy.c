@@ -240,7 +240,7 @@ static const struct command policy_check_command = {
 		   "when something was refused.",
 	.examples =
 		"  tycho policy check policies/\n"
-		"  kubectl get netpol,pods -A -o json > now.json && tycho policy check now.json\n",
+		"  kubectl get netpol,pods -A -o json > now.json && tycho policy check now.json",
 	.sets = check_sets,
 	.set_count = ARRAY_LEN(check_sets),
 	.run = run_check,

@@ -9,7 +9,11 @@
 #include "cli/yaml_text.h"
 
 static const struct flag_def global_defs[] = {
-	{ .name = "config", .type = FLAG_STRING, .help = "Optional config file", .values = "FILE" },
+	{ .name = "config",
+	  .type = FLAG_STRING,
+	  .values = "FILE",
+	  .placeholder = "FILE",
+	  .help = "Configuration file, in place of $XDG_CONFIG_HOME/tycho/config.yaml" },
 	{ .name = "debug", .short_ = 'D', .type = FLAG_BOOL, .help = "Enable debug messages" },
 };
 const struct flag_set global_flags = { "Global", global_defs, ARRAY_LEN(global_defs) };
@@ -74,7 +78,8 @@ static const struct flag_def server_defs[] = {
 	{ .name = "port-forward",
 	  .short_ = 'P',
 	  .type = FLAG_BOOL,
-	  .help = "Forward the relay's port out of a Kubernetes cluster to this machine." },
+	  .help = "Not possible yet: says what to type to have the port of a relay in a "
+		  "Kubernetes cluster on this machine." },
 	{ .name = "port-forward-port",
 	  .type = FLAG_UINT16,
 	  .def = "4245",
