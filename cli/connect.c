@@ -88,14 +88,14 @@ bool connection_tls(const struct settings *s, const char **ca_files, struct rpc_
 	return settings_want_tls(s);
 }
 
-static enum err_code open_with(const struct settings *s, const struct rpc_metadata *header,
-			       struct connection *ret, struct err *e)
+static enum err_code open_with(const struct settings *s, const struct rpc_metadata *headers,
+			       size_t header_count, struct connection *ret, struct err *e)
 {
 	const char *ca_files[CONNECTION_CA_FILES];
 	struct rpc_tls tls;
 	char authorization[CREDENTIAL_MOST * 2 + 16];
-	struct rpc_metadata metadata[2];
-	size_t headers = 0;
+	struct rpc_metadata metadata[1 + CONNECTION_HEADERS];
+	size_t count = 0;
 	bool with_tls = connection_tls(s, ca_files, &tls),
 	     with_basic = *settings_text(s, "basic-auth-username") != '\0',
 	     with_token = *settings_text(s, "token-file") != '\0';
@@ -114,14 +114,14 @@ static enum err_code open_with(const struct settings *s, const struct rpc_metada
 	if (with_basic && basic_auth(s, authorization, sizeof authorization, e) != ERR_OK)
 		return e->code;
 	if (with_basic || with_token)
-		metadata[headers++] = (struct rpc_metadata){ "authorization", authorization };
-	if (header)
-		metadata[headers++] = *header;
+		metadata[count++] = (struct rpc_metadata){ "authorization", authorization };
+	for (size_t i = 0; i < header_count; i++)
+		metadata[count++] = headers[i];
 	const struct rpc_channel_config config = {
 		.address = settings_text(s, "server"),
 		.tls = with_tls ? &tls : NULL,
 		.metadata = metadata,
-		.metadata_count = headers,
+		.metadata_count = count,
 	};
 	rpc_init();
 	ret->rpc_is_up = true;
@@ -130,7 +130,7 @@ static enum err_code open_with(const struct settings *s, const struct rpc_metada
 
 enum err_code connection_open(const struct settings *s, struct connection *ret, struct err *e)
 {
-	return open_with(s, NULL, ret, e);
+	return open_with(s, NULL, 0, ret, e);
 }
 
 enum err_code connection_call(struct connection *c, const struct settings *s, const char *method,
@@ -275,9 +275,9 @@ static enum err_code stream_on(struct connection *c, int signal_fd, const struct
 	return code;
 }
 
-enum err_code connection_stream_either(const struct settings *s, const struct rpc_metadata *header,
-				       const struct stream_call *calls, size_t count,
-				       struct str request, struct err *e)
+enum err_code connection_stream_either(const struct settings *s, const struct rpc_metadata *headers,
+				       size_t header_count, const struct stream_call *calls,
+				       size_t count, struct str request, struct err *e)
 {
 	AUTO_CONNECTION struct connection c = { 0 };
 	sigset_t interrupts, old;
@@ -287,7 +287,8 @@ enum err_code connection_stream_either(const struct settings *s, const struct rp
 	sigaddset(&interrupts, SIGINT);
 	(void)pthread_sigmask(SIG_BLOCK, &interrupts, &old);
 	AUTO_FD int signal_fd = signalfd(-1, &interrupts, SFD_CLOEXEC | SFD_NONBLOCK);
-	enum err_code code = signal_fd < 0 ? err_os(e, "signalfd") : open_with(s, header, &c, e);
+	enum err_code code =
+		signal_fd < 0 ? err_os(e, "signalfd") : open_with(s, headers, header_count, &c, e);
 	bool is_known = code != ERR_OK;
 	for (size_t i = 0; i < count && !is_known; i++) {
 		is_known = true;
@@ -305,5 +306,5 @@ enum err_code connection_stream(const struct settings *s, const char *method, st
 {
 	const struct stream_call call = { method, *handler };
 
-	return connection_stream_either(s, NULL, &call, 1, request, e);
+	return connection_stream_either(s, NULL, 0, &call, 1, request, e);
 }

@@ -46,14 +46,16 @@ struct stream_handler {
 MUST_CHECK enum err_code connection_stream(const struct settings *s, const char *method,
 					   struct str request, const struct stream_handler *handler,
 					   struct err *e);
-/* The same with the first of @calls that the server knows, all with @request. @header, may be NULL,
- * goes with them. */
+/* The same with the first of @calls that the server knows, all with @request. @headers, at most
+ * CONNECTION_HEADERS, go with them. */
+enum { CONNECTION_HEADERS = 2 };
 struct stream_call {
 	const char *method;
 	struct stream_handler handler;
 };
 MUST_CHECK enum err_code connection_stream_either(const struct settings *s,
-						  const struct rpc_metadata *header,
+						  const struct rpc_metadata *headers,
+						  size_t header_count,
 						  const struct stream_call *calls, size_t count,
 						  struct str request, struct err *e);
 

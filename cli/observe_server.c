@@ -147,9 +147,11 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 	AUTO(flow_printer_free) struct flow_printer *printer = NULL;
 	AUTO(flow_unbatch_free) struct flow_unbatch *unbatch = NULL;
 	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES);
+	const struct flow_unbatch_limits limits = { RESPONSE_MAX_BYTES, FLOW_TABLE_SERVED,
+						    FLOW_TABLES_SERVED };
 
 	if (pack_request(r, &request, e) != ERR_OK ||
-	    flow_unbatch_new(RESPONSE_MAX_BYTES, &unbatch, e) != ERR_OK ||
+	    flow_unbatch_new(&limits, &unbatch, e) != ERR_OK ||
 	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    observe_printer_new(options, dict, &printer, e) != ERR_OK)
 		return e->code;
@@ -165,7 +167,8 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 		{ "/tycho.v1.Flows/GetFlowBatches", { on_batch, on_pause, &stream } },
 		{ "/observer.Observer/GetFlows", { on_message, on_pause, &stream } },
 	};
-	const struct rpc_metadata table = { FLOW_TABLE_HEADER, FLOW_TABLE_TEXT };
+	const struct rpc_metadata tables[] = { { FLOW_TABLE_HEADER, FLOW_TABLE_TEXT },
+					       { FLOW_TABLES_HEADER, FLOW_TABLES_TEXT } };
 	log_debug("Sending GetFlows request",
 		  "server=%s number=%llu follow=%d filters=%zu bytes=%zu",
 		  LOG_QUOTE(settings_text(cli->settings, "server")), (unsigned long long)r->number,
@@ -173,8 +176,9 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 	if (history && r->follow)
 		history_remark(cli->settings,
 			       &(struct history_range){ .has_since = true, .since = r->since });
-	enum err_code code = connection_stream_either(cli->settings, &table, calls,
-						      ARRAY_LEN(calls), buf_str(&request), e);
+	enum err_code code =
+		connection_stream_either(cli->settings, tables, ARRAY_LEN(tables), calls,
+					 ARRAY_LEN(calls), buf_str(&request), e);
 	if (code == ERR_CLOSED)
 		return code;
 	struct err at_end;

@@ -72,23 +72,25 @@ void api_suspect(struct api *a, struct peer *p)
 }
 
 enum err_code api_forward_headers(const struct api *a, const struct rpc_call *call,
-				  const struct rpc_header *own, struct rpc_group *g, struct err *e)
+				  const struct rpc_header *own, size_t own_count,
+				  struct rpc_group *g, struct err *e)
 {
 	enum { HEADERS_MAX = 32, BYTES_MAX = 8 << 10 };
-	struct rpc_header headers[HEADERS_MAX + 1];
+	struct rpc_header headers[HEADERS_MAX + API_OWN_HEADERS_MAX];
 	size_t n = rpc_call_headers(call, headers, HEADERS_MAX), kept = 0, bytes = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (str_is(headers[i].key, "authorization") && !a->config.forward_authorization)
 			continue;
-		if (str_is(headers[i].key, FLOW_TABLE_HEADER))
+		if (str_is(headers[i].key, FLOW_TABLE_HEADER) ||
+		    str_is(headers[i].key, FLOW_TABLES_HEADER))
 			continue;
 		bytes += headers[i].key.len + headers[i].value.len;
 		if (bytes <= BYTES_MAX)
 			headers[kept++] = headers[i];
 	}
-	if (own)
-		headers[kept++] = *own;
+	for (size_t i = 0; i < own_count; i++)
+		headers[kept++] = own[i];
 	return kept ? rpc_group_set_headers(g, headers, kept, e) : ERR_OK;
 }
 

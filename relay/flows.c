@@ -16,22 +16,21 @@
 
 #include "access/gate.h"
 #include "base/map.h"
-#include "flow/pack.h"
+#include "flow/node_status.h"
 #include "relay/inside.h"
 #include "relay/merge.h"
 #include "relay/notes.h"
+#include "relay/outlet.h"
 #include "relay/request.h"
 #include "relay/speech.h"
 #include "rpc/failure.h"
 
 enum {
 	REQUEST_MAX_BYTES = 5 << 20,
-	RESPONSES_AT_ONCE =
-		2048, /* of the inbox, before something is sent, or others get their turn */
+	/* of the inbox, before something is sent, or others get their turn */
+	RESPONSES_AT_ONCE = 2048,
 	LANES_MAX = 100000,
 	MESSAGE_ITEMS_MAX = 1 << 16, /* who puts more into one means harm */
-	/* Of what peers said before, to unpack what they say: a query's share of memory. */
-	TABLES_BYTES = 16 << 20,
 };
 /* How often a follower looks for peers that are back or new; and the pause before a peer is asked
  * again, which doubles when it fails before it has said anything. */
@@ -53,6 +52,7 @@ struct lane {
 	size_t in_merge;
 	struct rpc_fan_call *call; /* of LANE_OPEN */
 	struct speech *speech;     /* the call's */
+	struct routes routes;      /* of its streams, at the client */
 	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
 	/* To go on where its stream broke: flows it sent, if any with a time, if any in this call
 	 */
@@ -81,7 +81,7 @@ struct query {
 				    be NULL */
 	uint64_t sent;
 	struct outlet outlet;
-	size_t table_bytes;  /* of each peer's speech */
+	struct told told;    /* to each peer */
 	uint64_t generation; /* of the peers when last looked at */
 	struct mono_ns rejoin_at, suspect_at;
 };
@@ -91,6 +91,7 @@ static void item_free(struct merge_item item)
 {
 	struct rpc_fan_event *ev = item.owner;
 
+	packed_stream_unref(item.about);
 	if (!ev || --ev->uses)
 		return;
 	speech_unref(ev->owner);
@@ -115,6 +116,7 @@ static void query_free(struct query *q)
 	rpc_group_free(q->group);
 	for (size_t i = 0; i < q->lane_count; i++) {
 		speech_unref(q->lanes[i]->speech);
+		routes_done(&q->lanes[i]->routes);
 		peer_unref(q->lanes[i]->peer);
 		free(q->lanes[i]);
 	}
@@ -207,7 +209,7 @@ static void open_lane(struct query *q, struct lane *lane, struct mono_ns now)
 		fail_lane(q, lane, "out of memory", now);
 		return;
 	}
-	if (speech_new(lane, is_batched, q->table_bytes, &lane->speech, &e) != ERR_OK ||
+	if (speech_new(lane, is_batched, &q->told, &lane->speech, &e) != ERR_OK ||
 	    rpc_fan_call_open(q->group, lane->peer->channel,
 			      is_batched ? "/tycho.v1.Flows/GetFlowBatches"
 					 : "/observer.Observer/GetFlows",
@@ -268,23 +270,26 @@ static void refuse_rest(struct query *q, struct lane *lane, const char *why, str
 }
 
 /* One item of @ev. */
-static void on_item(struct query *q, struct rpc_fan_event *ev, struct item *item,
+static void on_item(struct query *q, struct rpc_fan_event *ev, const struct item *item,
 		    struct mono_ns now)
 {
 	struct speech *speech = ev->owner;
 	struct lane *lane = speech->lane;
+	struct merge_item merged = { ev, item->stream, item->bytes, ITEM_RESPONSE };
 	struct err e;
 
-	if (item->is_flow && !accept_flow(lane, item->time)) {
-		if (item->kind != ITEM_PACKED)
-			return;
-		item->kind = ITEM_KNOWN;
-	}
-	if (merge_put(q->merge, lane->in_merge, item->time,
-		      (struct merge_item){ ev, item->bytes, item->kind }, now, &e) == ERR_OK)
-		ev->uses++;
-	else
+	bool came_before = item->is_flow && !accept_flow(lane, item->time);
+	if (item->stream)
+		merged.kind = came_before || item->is_void ? ITEM_VOID : ITEM_RECORD;
+	else if (came_before)
+		return;
+	if (merge_put(q->merge, lane->in_merge, item->time, merged, now, &e) != ERR_OK) {
 		refuse_rest(q, lane, e.msg, now);
+		return;
+	}
+	ev->uses++;
+	if (item->stream)
+		item->stream->uses++;
 }
 
 /* @return how many items it was. */
@@ -292,19 +297,19 @@ static size_t on_message(struct query *q, struct rpc_fan_event *ev, struct mono_
 {
 	struct speech *speech = ev->owner;
 	struct lane *lane = speech->lane;
-	struct str rest = ev->message;
 	struct item item;
 	struct err e;
 	size_t n = 0;
 
 	ev->uses = 1; /* ours */
 	speech->uses++;
+	speech_message(speech, ev->message);
 	while (!lane->is_bad && speech == lane->speech) {
-		enum err_code code = speech_next(speech, &rest, &item, &e);
+		enum err_code code = speech_next(speech, &item, &e);
 		if (code == ERR_CLOSED)
 			break;
 		if (code == ERR_OK && n++ == MESSAGE_ITEMS_MAX)
-			code = err_set(&e, ERR_PARSE, "the peer sent bytes that are no flow");
+			code = err_set(&e, ERR_PARSE, NODE_SENT_NO_FLOW);
 		if (code == ERR_OK)
 			on_item(q, ev, &item, now);
 		else
@@ -363,7 +368,7 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 		close_lane(q, lane, LANE_ENDED);
 	} else if (was_cut_off(q, lane, ev->result)) {
 		open_again(q, lane);
-	} else if (speech->is_batched && ev->result->status == RPC_UNIMPLEMENTED) {
+	} else if (speech->batches && ev->result->status == RPC_UNIMPLEMENTED) {
 		atomic_store_explicit(&lane->peer->is_foreign, true, memory_order_relaxed);
 		open_again(q, lane);
 	} else {
@@ -499,13 +504,12 @@ static bool send_notes(struct query *q, struct rpc_call *call)
 static void refuse_speech(struct query *q, struct speech *speech, struct mono_ns now)
 {
 	struct lane *lane = speech->lane;
-	const char *why = "the peer sent bytes that are no flow";
 
 	speech->is_bad = true;
 	if (speech != lane->speech) /* it has had its say */
-		notes_error(&q->notes, lane->peer->name, why, now);
+		notes_error(&q->notes, lane->peer->name, NODE_SENT_NO_FLOW, now);
 	else if (!lane->is_bad)
-		refuse_rest(q, lane, why, now);
+		refuse_rest(q, lane, NODE_SENT_NO_FLOW, now);
 }
 
 static bool send_flows(struct query *q, struct rpc_call *call, struct mono_ns now)
@@ -516,9 +520,10 @@ static bool send_flows(struct query *q, struct rpc_call *call, struct mono_ns no
 	while (q->stuck.owner || merge_pop(q->merge, now, &q->stuck)) {
 		const struct rpc_fan_event *ev = q->stuck.owner;
 		struct speech *speech = ev->owner;
-		enum outlet_put done = speech->is_bad ? OUTLET_NOTHING
-						      : outlet_put(&q->outlet, call, speech,
-								   &q->stuck.kind, &q->stuck.bytes);
+		enum outlet_put done =
+			speech->is_bad ? OUTLET_NOTHING
+				       : outlet_put(&q->outlet, call, speech->lane->peer->name,
+						    &speech->lane->routes, &q->stuck);
 		has_room = done != OUTLET_FULL;
 		if (!has_room)
 			break;
@@ -594,19 +599,23 @@ static size_t window_of(size_t configured, uint64_t number, size_t peers)
 	return each * (peers ? peers : 1);
 }
 
-/* To peers: what we can hold of what they say. */
+/* To peers: a share for each of the room that there is for tables, the client's if that unpacks. */
 static enum err_code tell_peers(struct query *q, const struct rpc_call *call, size_t peers,
 				struct err *e)
 {
-	char text[24];
-	size_t share = TABLES_BYTES / (peers ? peers : 1);
+	char table[24], tables[24];
+	size_t all = q->outlet.tables_bytes ? q->outlet.tables_bytes : FLOW_TABLES_SERVED,
+	       share = all / (peers ? peers : 1);
 
-	q->table_bytes = share < FLOW_TABLE_MIN      ? FLOW_TABLE_MIN
-			 : share > FLOW_TABLE_SERVED ? FLOW_TABLE_SERVED
-						     : share;
-	int n = snprintf(text, sizeof text, "%zu", q->table_bytes);
-	const struct rpc_header table = { STR(FLOW_TABLE_HEADER), str_n(text, (size_t)n) };
-	return api_forward_headers(q->api, call, &table, q->group, e);
+	share = share < FLOW_TABLE_MIN ? FLOW_TABLE_MIN : share;
+	q->told = (struct told){ share < FLOW_TABLE_SERVED ? share : FLOW_TABLE_SERVED, share };
+	(void)snprintf(table, sizeof table, "%zu", q->told.table);
+	(void)snprintf(tables, sizeof tables, "%zu", q->told.tables);
+	const struct rpc_header headers[API_OWN_HEADERS_MAX] = {
+		{ STR(FLOW_TABLE_HEADER), str_of(table) },
+		{ STR(FLOW_TABLES_HEADER), str_of(tables) },
+	};
+	return api_forward_headers(q->api, call, headers, ARRAY_LEN(headers), q->group, e);
 }
 
 static enum err_code prepare(struct query *q, const struct rpc_call *call, struct str request,
@@ -662,9 +671,8 @@ static void begin(struct rpc_call *call, struct str request, struct api *a, bool
 	q->api = a;
 	api_add(&a->queries, 1);
 	api_add(&a->live_queries, 1);
-	enum err_code code = outlet_init(&q->outlet, call, is_batched, &e);
-	if (code == ERR_OK)
-		code = prepare(q, call, request, &e);
+	outlet_init(&q->outlet, call, is_batched);
+	enum err_code code = prepare(q, call, request, &e);
 	if (code == ERR_OK)
 		rpc_call_stream(call, &ops, TAKE(q));
 	else

@@ -339,7 +339,7 @@ static enum err_code prepare(struct gathering *g, const struct rpc_call *call, s
 {
 	enum err_code code = rpc_group_new(g->api->config.fan, api_wake, g->api, &g->group, e);
 	if (code == ERR_OK)
-		code = api_forward_headers(g->api, call, NULL, g->group, e);
+		code = api_forward_headers(g->api, call, NULL, 0, g->group, e);
 	if (code == ERR_OK)
 		code = peers_snapshot(g->api->config.peers, &g->list, e);
 	if (code != ERR_OK)

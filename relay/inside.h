@@ -9,7 +9,7 @@
 #include "relay/api.h"
 
 /* Calls opened in one go, so that a thousand peers do not hold up other clients. */
-enum { API_OPENED_AT_ONCE = 64, API_METHODS = 12 };
+enum { API_OPENED_AT_ONCE = 64, API_METHODS = 12, API_OWN_HEADERS_MAX = 2 };
 
 struct api {
 	struct api_config config;
@@ -39,10 +39,10 @@ void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx);
 void api_wake(void *ctx);
 /* What the caller said about itself goes on to the peers with every call of @g (as the reference's
  * relay does); but for its authorization, which is for us, unless configured, and what it can
- * unpack. With @own, which may be NULL. */
+ * unpack. With @own, at most API_OWN_HEADERS_MAX. */
 MUST_CHECK enum err_code api_forward_headers(const struct api *a, const struct rpc_call *call,
-					     const struct rpc_header *own, struct rpc_group *g,
-					     struct err *e);
+					     const struct rpc_header *own, size_t own_count,
+					     struct rpc_group *g, struct err *e);
 /* A query waits for @p in vain. */
 void api_suspect(struct api *a, struct peer *p);
 

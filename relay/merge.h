@@ -39,9 +39,9 @@ struct merge_config {
 	struct wall_ns live_from;
 };
 
-/* What is merged: bytes, whose they are, and what. The merge looks at none of it. */
+/* What is merged: bytes, who keeps them, and what they are. The merge looks at none of it. */
 struct merge_item {
-	void *owner;
+	void *owner, *about;
 	struct str bytes;
 	unsigned kind;
 };

@@ -2,18 +2,9 @@
 
 #include <stdio.h>
 
-#include "flow/wire.h"
+#include "flow/node_status.h"
 
-/* Of observer.GetFlowsResponse, relay.NodeStatusEvent and google.protobuf.Timestamp. */
 enum {
-	FIELD_NODE_STATUS = 2,
-	FIELD_NODE_NAME = 1000,
-	FIELD_TIME = 1001,
-	STATUS_STATE = 1,
-	STATUS_NAMES = 2,
-	STATUS_MESSAGE = 3,
-	TIMESTAMP_SECONDS = 1,
-	TIMESTAMP_NANOS = 2,
 	READY_MAX_BYTES = 16 << 20,
 	MESSAGE_MAX_BYTES = 4 << 20 /* clients take no more */
 };
@@ -39,19 +30,10 @@ void notes_done(struct notes *n)
 static void make(struct notes *n, Relay__NodeState state, struct str text)
 {
 	struct buf *b = &n->scratch;
-	struct timestamp t = timestamp_of(wall_now());
 
 	buf_reset(b);
-	size_t mark = wire_begin(b, FIELD_NODE_STATUS);
-	wire_put_u64(b, STATUS_STATE, state);
-	buf_str_put(b, buf_str(&n->names));
-	wire_put_str(b, STATUS_MESSAGE, text);
-	wire_end(b, mark);
-	wire_put_str(b, FIELD_NODE_NAME, str_of(n->node_name));
-	mark = wire_begin(b, FIELD_TIME);
-	wire_put_u64(b, TIMESTAMP_SECONDS, (uint64_t)t.s);
-	wire_put_u64(b, TIMESTAMP_NANOS, (uint64_t)t.ns);
-	wire_end(b, mark);
+	node_status_put(b, &(struct node_status){ state, buf_str(&n->names), text,
+						  str_of(n->node_name), wall_now() });
 	n->ready.failed |= b->failed || n->names.failed;
 	buf_put(&n->ready, &b->len, sizeof b->len);
 	buf_str_put(&n->ready, buf_str(b));
@@ -61,7 +43,7 @@ static void make(struct notes *n, Relay__NodeState state, struct str text)
 void notes_name(struct notes *n, const char *name)
 {
 	notes_flush(n, (struct mono_ns){ 0 }, 0);
-	wire_put_len(&n->names, STATUS_NAMES, str_of(name));
+	node_status_name(&n->names, str_of(name));
 }
 
 void notes_state(struct notes *n, Relay__NodeState state)
@@ -82,7 +64,7 @@ void notes_error(struct notes *n, const char *name, const char *text, struct mon
 		(void)snprintf(n->error, sizeof n->error, "%s", len ? clean : "unknown error");
 		n->error_since = now;
 	}
-	wire_put_len(&n->names, STATUS_NAMES, str_of(name));
+	node_status_name(&n->names, str_of(name));
 }
 
 void notes_flush(struct notes *n, struct mono_ns now, uint64_t window_ns)

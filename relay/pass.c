@@ -357,7 +357,7 @@ static enum err_code prepare(struct pass *p, const struct rpc_call *call, struct
 		return err_set(e, ERR_NOMEM, "request");
 	enum err_code code = rpc_group_new(p->api->config.fan, api_wake, p->api, &p->group, e);
 	if (code == ERR_OK)
-		code = api_forward_headers(p->api, call, NULL, p->group, e);
+		code = api_forward_headers(p->api, call, NULL, 0, p->group, e);
 	return code == ERR_OK ? look_for_peers(p, now, e) : code;
 }
 

@@ -2,26 +2,24 @@
 
 #include <stdlib.h>
 
-#include "flow/pack.h"
-#include "rpc/server.h"
+#include "flow/node_status.h"
+#include "flow/wire.h"
 
-enum {
-	BATCH_RESPONSE = 1, /* fields of tycho.v1.FlowBatch */
-	BATCH_PACKED = 2,
-};
+enum { RESPONSE_MAX_BYTES = 4 << 20 };
 
-enum err_code speech_new(struct lane *lane, bool is_batched, size_t table_bytes,
+enum err_code speech_new(struct lane *lane, bool is_batched, const struct told *told,
 			 struct speech **ret, struct err *e)
 {
+	const struct flow_unbatch_limits limits = { RESPONSE_MAX_BYTES, told->table, told->tables };
 	struct speech *s = calloc(1, sizeof *s);
+
 	if (!s)
 		return err_set(e, ERR_NOMEM, "stream of a peer");
-	*s = (struct speech){
-		.lane = lane,
-		.is_batched = is_batched,
-		.uses = 1,
-		.table_bytes = table_bytes,
-	};
+	*s = (struct speech){ .lane = lane, .uses = 1 };
+	if (is_batched && flow_unbatch_new(&limits, &s->batches, e) != ERR_OK) {
+		free(s);
+		return ERR_NOMEM;
+	}
 	*ret = s;
 	return ERR_OK;
 }
@@ -30,25 +28,22 @@ void speech_unref(struct speech *s)
 {
 	if (!s || --s->uses)
 		return;
-	flow_unpacker_free(s->unpacker);
+	flow_unbatch_free(s->batches);
 	free(s);
 }
 
-/* ---- from the peer */
-
 static enum err_code no_flow(struct err *e)
 {
-	return err_set(e, ERR_PARSE, "the peer sent bytes that are no flow");
+	return err_set(e, ERR_PARSE, NODE_SENT_NO_FLOW);
 }
 
-static enum err_code take_plain(struct str bytes, struct item *ret, struct err *e)
+static enum err_code read_response(struct str bytes, struct item *ret, struct err *e)
 {
 	struct flow_response response;
 
 	if (flow_response_split(bytes, &response, e) != ERR_OK)
 		return no_flow(e);
 	*ret = (struct item){
-		.kind = ITEM_PLAIN,
 		.is_flow = response.kind == FLOW_KIND_FLOW && response.has_message,
 		.bytes = bytes,
 	};
@@ -59,138 +54,43 @@ static enum err_code take_plain(struct str bytes, struct item *ret, struct err *
 	return ERR_OK;
 }
 
-static enum err_code take_packed(struct speech *s, struct str record, struct item *ret,
+static enum err_code read_record(const struct flow_unbatch_item *from, struct item *ret,
 				 struct err *e)
 {
 	struct flow_pack_head head;
 
-	if (flow_pack_head(record, &s->last, &head, e) != ERR_OK)
+	if (flow_pack_head(from->bytes, &from->stream->last, &head, e) != ERR_OK)
 		return no_flow(e);
 	*ret = (struct item){
-		.kind = head.is_void ? ITEM_KNOWN : ITEM_PACKED,
+		.stream = from->stream,
+		.bytes = from->bytes,
 		.is_flow = head.is_flow && !head.is_void,
+		.is_void = head.is_void,
 		.time = head.time,
-		.bytes = record,
 	};
 	return ERR_OK;
 }
 
-enum err_code speech_next(struct speech *s, struct str *rest, struct item *ret, struct err *e)
+void speech_message(struct speech *s, struct str message)
 {
-	struct wire_reader fields = wire_reader_of(*rest);
-	struct wire_field f = { 0 };
-
-	if (!s->is_batched) {
-		if (!rest->p)
-			return err_set(e, ERR_CLOSED, "no more of this message");
-		struct str whole = *rest;
-		*rest = (struct str){ 0 };
-		return take_plain(whole, ret, e);
-	}
-	while (wire_next(&fields, &f)) {
-		if (f.type != WIRE_LEN || (f.number != BATCH_RESPONSE && f.number != BATCH_PACKED))
-			continue;
-		*rest = str_n(fields.p, (size_t)(fields.end - fields.p));
-		return f.number == BATCH_RESPONSE ? take_plain(f.bytes, ret, e)
-						  : take_packed(s, f.bytes, ret, e);
-	}
-	return fields.bad ? no_flow(e) : err_set(e, ERR_CLOSED, "no more of this message");
-}
-
-/* ---- to the client */
-
-enum err_code outlet_init(struct outlet *o, const struct rpc_call *call, bool is_batched,
-			  struct err *e)
-{
-	size_t table = flow_table_agreed(rpc_call_header(call, FLOW_TABLE_HEADER));
-
-	*o = (struct outlet){ .is_batched = is_batched, .plain = buf_init(OUTLET_MESSAGE_MAX) };
-	/* What is packed again may take twice the room. */
-	rpc_batch_init(&o->batch, 2 * OUTLET_MESSAGE_MAX);
-	return is_batched && table ? flow_packer_new(table, &o->packer, e) : ERR_OK;
-}
-
-void outlet_done(struct outlet *o)
-{
-	rpc_batch_done(&o->batch);
-	flow_packer_free(o->packer);
-	buf_done(&o->plain);
-}
-
-bool outlet_say(struct outlet *o, struct rpc_call *call, struct str response)
-{
-	if (!o->is_batched)
-		return rpc_call_send(call, response);
-	struct buf *batch = rpc_batch_open(&o->batch, call);
-	if (batch && o->packer) {
-		size_t mark = wire_begin(batch, BATCH_PACKED);
-		flow_packer_put(o->packer, response, batch);
-		wire_end(batch, mark);
-	}
-	return batch && (o->packer || rpc_batch_put(&o->batch, call, response));
-}
-
-static bool make_unpacker(struct speech *s)
-{
-	return s->unpacker || flow_unpacker_new(s->table_bytes, &s->unpacker, NULL) == ERR_OK;
-}
-
-static enum outlet_put pack_again(struct outlet *o, struct rpc_call *call, struct speech *from,
-				  struct str record)
-{
-	struct buf *batch = rpc_batch_open(&o->batch, call);
-
-	if (!batch)
-		return OUTLET_FULL;
-	size_t before = batch->len, mark = wire_begin(batch, BATCH_PACKED);
-	enum err_code code = flow_repack(from->unpacker, record, o->packer, batch, NULL);
-	if (batch->len > mark)
-		wire_end(batch, mark);
+	if (s->batches)
+		flow_unbatch_message(s->batches, message);
 	else
-		batch->len = before;
-	return code == ERR_OK ? OUTLET_TAKEN : OUTLET_BAD;
+		s->plain = message.p ? message : STR("");
 }
 
-/* Into @o->plain. */
-static enum outlet_put unpack(struct outlet *o, struct speech *from, struct str record)
+enum err_code speech_next(struct speech *s, struct item *ret, struct err *e)
 {
-	struct flow_response response;
-	bool is_void = false;
+	struct flow_unbatch_item item;
 
-	buf_reset(&o->plain);
-	if (flow_unpacker_take(from->unpacker, record, &o->plain, &is_void, NULL) != ERR_OK)
-		return OUTLET_BAD;
-	if (is_void)
-		return OUTLET_NOTHING;
-	return flow_response_split(buf_str(&o->plain), &response, NULL) == ERR_OK ? OUTLET_TAKEN
-										  : OUTLET_BAD;
-}
-
-enum outlet_put outlet_put(struct outlet *o, struct rpc_call *call, struct speech *from,
-			   unsigned *kind, struct str *bytes)
-{
-	if (*kind != ITEM_PLAIN) {
-		if (!make_unpacker(from))
-			return OUTLET_BAD;
-		if (*kind == ITEM_PACKED && o->packer)
-			return pack_again(o, call, from, *bytes);
-		enum outlet_put done = unpack(o, from, *bytes);
-		if (done == OUTLET_TAKEN && *kind == ITEM_KNOWN)
-			done = OUTLET_NOTHING;
-		if (done != OUTLET_TAKEN)
-			return done;
-		*kind = ITEM_PLAIN;
-		*bytes = buf_str(&o->plain);
+	if (!s->batches) {
+		struct str whole = s->plain;
+		s->plain = (struct str){ 0 };
+		return whole.p ? read_response(whole, ret, e)
+			       : err_set(e, ERR_CLOSED, "no more of this message");
 	}
-	return outlet_say(o, call, *bytes) ? OUTLET_TAKEN : OUTLET_FULL;
-}
-
-bool outlet_flush(struct outlet *o, struct rpc_call *call, bool at_once)
-{
-	return !o->is_batched || rpc_batch_flush(&o->batch, call, at_once);
-}
-
-bool outlet_failed(const struct outlet *o)
-{
-	return rpc_batch_failed(&o->batch);
+	enum err_code code = flow_unbatch_item(s->batches, &item, e);
+	if (code == ERR_OK)
+		return item.stream ? read_record(&item, ret, e) : read_response(item.bytes, ret, e);
+	return code == ERR_PARSE ? no_flow(e) : code;
 }

@@ -10,7 +10,7 @@ enum flag { FLAG_FLOW = 1, FLAG_TIME = 2, FLAG_VOID = 4, FLAGS = 7 };
 enum op { OP_BYTES, OP_KEEP, OP_KEPT };
 
 enum {
-	PIECE_MIN = 24, /* what is shorter is not worth a place */
+	PIECE_MIN = 16, /* what is shorter is not worth a place */
 	BUCKET = 8,     /* places of the index in which a piece can be */
 	SEEN = 1024,
 	HEAD_MAX_BYTES = 1 + 10,
@@ -21,8 +21,6 @@ enum {
 
 struct piece {
 	uint32_t at, len;
-	uint32_t there; /* of an unpacker's that was packed again: its number there */
-	bool has_there;
 };
 
 /* Numbers wrap: they are only compared with @next, and there are never so many at once. */
@@ -97,13 +95,23 @@ static uint32_t table_keep(struct table *t, struct str bytes)
 	return t->next++;
 }
 
-size_t flow_table_agreed(struct str header)
+static size_t agreed(struct str header, size_t served)
 {
 	uint64_t asked;
 
 	if (!parse_u64(header, UINT64_MAX, &asked) || asked < FLOW_TABLE_MIN)
 		return 0;
-	return asked < FLOW_TABLE_SERVED ? (size_t)asked : FLOW_TABLE_SERVED;
+	return asked < served ? (size_t)asked : served;
+}
+
+size_t flow_table_agreed(struct str header)
+{
+	return agreed(header, FLOW_TABLE_SERVED);
+}
+
+size_t flow_tables_agreed(struct str header)
+{
+	return agreed(header, FLOW_TABLES_SERVED);
 }
 
 /* ---- packer */
@@ -166,7 +174,7 @@ static bool find(const struct flow_packer *p, struct str bytes, uint64_t hash, u
 	return false;
 }
 
-static uint32_t keep(struct flow_packer *p, struct str bytes, uint64_t hash)
+static void keep(struct flow_packer *p, struct str bytes, uint64_t hash)
 {
 	struct place *bucket = bucket_of(p, hash), *oldest = bucket;
 
@@ -174,7 +182,6 @@ static uint32_t keep(struct flow_packer *p, struct str bytes, uint64_t hash)
 		if (p->table.next - bucket[i].number > p->table.next - oldest->number)
 			oldest = &bucket[i];
 	*oldest = (struct place){ (uint32_t)hash, table_keep(&p->table, bytes) };
-	return oldest->number;
 }
 
 static bool was_seen(struct flow_packer *p, uint64_t hash)
@@ -189,7 +196,9 @@ static bool was_seen(struct flow_packer *p, uint64_t hash)
 /* A record that is being written, into room that suffices. */
 struct writer {
 	uint8_t *p;
-	const char *pending; /* bytes that are in no piece yet: from here … */
+	/* Bytes that are in no piece yet: these, and behind them those from here … */
+	struct str before;
+	const char *pending;
 };
 
 static void put_varint(struct writer *w, uint64_t v)
@@ -209,8 +218,16 @@ static void put_bytes(struct writer *w, enum op op, struct str bytes)
 /* … up to @end. */
 static void put_pending(struct writer *w, const char *end)
 {
-	if (end > w->pending)
-		put_bytes(w, OP_BYTES, str_n(w->pending, (size_t)(end - w->pending)));
+	size_t n = (size_t)(end - w->pending);
+
+	if (!(w->before.len + n))
+		return;
+	put_varint(w, (uint64_t)(w->before.len + n) << 2 | OP_BYTES);
+	memcpy(w->p, w->before.p, w->before.len);
+	w->p += w->before.len;
+	memcpy(w->p, w->pending, n);
+	w->p += n;
+	w->before.len = 0;
 }
 
 static void put_kept(struct writer *w, const struct flow_packer *p, uint32_t number)
@@ -229,77 +246,156 @@ static void put_head(struct writer *w, struct flow_packer *p, const struct flow_
 	p->last = head->time;
 }
 
-/* What is not of one flow alone. */
-static bool may_come_again(const struct wire_field *f)
+/* How a field of a flow comes again, if it does. */
+enum habit {
+	HABIT_JOINT, /* with its neighbours: what kind of flow it is, seen where */
+	HABIT_ALONE, /* whoever its neighbours are */
+	HABIT_NEVER  /* it is of one flow only */
+};
+
+static enum habit habit_of(const struct wire_field *f)
 {
-	return f->type == WIRE_LEN && f->raw.len >= PIECE_MIN && f->raw.len <= FLOW_PIECE_MAX / 2 &&
-	       f->number != FLOW_FIELD_UUID && f->number != FLOW_FIELD_TIME;
+	switch (f->number) {
+	case FLOW_FIELD_TIME:
+	case FLOW_FIELD_L4:
+	case FLOW_FIELD_TRACE_CONTEXT:
+	case FLOW_FIELD_SOCKET_COOKIE:
+	case FLOW_FIELD_UUID:
+	case FLOW_FIELD_IP_TRACE_ID:
+	case FLOW_FIELD_TYCHO:
+		return HABIT_NEVER;
+	case FLOW_FIELD_VERDICT:
+	case FLOW_FIELD_DROP_REASON:
+	case FLOW_FIELD_TYPE:
+	case FLOW_FIELD_NODE_NAME:
+	case FLOW_FIELD_REPLY:
+	case FLOW_FIELD_EVENT_TYPE:
+	case FLOW_FIELD_TRAFFIC_DIRECTION:
+	case FLOW_FIELD_POLICY_MATCH_TYPE:
+	case FLOW_FIELD_TRACE_OBSERVATION_POINT:
+	case FLOW_FIELD_DROP_REASON_DESC:
+	case FLOW_FIELD_IS_REPLY:
+	case FLOW_FIELD_DEBUG_CAPTURE_POINT:
+	case FLOW_FIELD_INTERFACE:
+	case FLOW_FIELD_AUTH_TYPE:
+	case FLOW_FIELD_TRACE_REASON:
+	case FLOW_FIELD_NODE_LABELS:
+	case FLOW_FIELD_EMITTER:
+		return HABIT_JOINT;
+	default:
+		return f->type == WIRE_LEN ? HABIT_ALONE : HABIT_NEVER;
+	}
+}
+
+/* What may come again goes out, kept or as the number under which it was kept; what is new waits
+ * with what never will. */
+static void put_candidate(struct flow_packer *p, struct writer *w, struct str bytes)
+{
+	uint32_t number;
+
+	if (bytes.len < PIECE_MIN || bytes.len > FLOW_PIECE_MAX / 2)
+		return;
+	uint64_t hash = hash_bytes(bytes.p, bytes.len, 0);
+	if (find(p, bytes, hash, &number)) {
+		put_pending(w, bytes.p);
+		put_kept(w, p, number);
+	} else if (was_seen(p, hash)) {
+		put_pending(w, bytes.p);
+		put_bytes(w, OP_KEEP, bytes);
+		keep(p, bytes, hash);
+	} else {
+		return;
+	}
+	w->pending = bytes.p + bytes.len;
 }
 
 static void put_fields(struct flow_packer *p, struct writer *w, struct str bytes)
 {
 	struct wire_reader fields = wire_reader_of(bytes);
+	struct str joint = { bytes.p, 0 }; /* the latest fields, as far as they are such */
 	struct wire_field f;
-	uint32_t number;
 
 	while (wire_next(&fields, &f)) {
-		if (!may_come_again(&f))
-			continue;
-		uint64_t hash = hash_bytes(f.raw.p, f.raw.len, 0);
-		if (find(p, f.raw, hash, &number)) {
-			put_pending(w, f.raw.p);
-			put_kept(w, p, number);
-		} else if (was_seen(p, hash)) {
-			put_pending(w, f.raw.p);
-			put_bytes(w, OP_KEEP, f.raw);
-			(void)keep(p, f.raw, hash);
-		} else {
+		enum habit habit = habit_of(&f);
+		if (habit == HABIT_JOINT) {
+			joint.len += f.raw.len;
 			continue;
 		}
-		w->pending = f.raw.p + f.raw.len;
+		put_candidate(p, w, joint);
+		if (habit == HABIT_ALONE)
+			put_candidate(p, w, f.raw);
+		joint = (struct str){ f.raw.p + f.raw.len, 0 };
 	}
+	put_candidate(p, w, joint);
 }
 
-static struct flow_pack_head head_of(const struct flow_response *r)
+/* A response in three parts, which need not lie together; the fields of the latter two are looked
+ * at. */
+static void put_record(struct flow_packer *p, const struct flow_pack_head *head, struct str before,
+		       struct str flow, struct str behind, struct buf *out)
 {
-	struct flow_pack_head head = { .is_flow = r->kind == FLOW_KIND_FLOW && r->has_message };
+	size_t len = before.len + flow.len + behind.len;
+	/* Two pieces, one of them pending bytes, for each PIECE_MIN bytes, at worst; and where two
+	 * parts meet. */
+	size_t ops = 2 * (len / PIECE_MIN) + 2;
+	char *room = buf_reserve(out, HEAD_MAX_BYTES + len + ops * OP_MAX_BYTES);
 
-	/* A node's status is news, whatever the time of what comes with it. */
-	if (r->kind != FLOW_KIND_NODE_STATUS && r->has_time)
-		head.has_time = timestamp_to_wall(r->time, &head.time);
-	return head;
+	if (!room)
+		return;
+	struct writer w = { (uint8_t *)room, before, flow.p };
+	put_head(&w, p, head);
+	put_fields(p, &w, flow);
+	const char *end = flow.p + flow.len;
+	if (w.before.len)
+		put_pending(&w, end);
+	else
+		w.before = str_n(w.pending, (size_t)(end - w.pending));
+	w.pending = behind.p;
+	put_fields(p, &w, behind);
+	put_pending(&w, behind.p + behind.len);
+	out->len += (size_t)((char *)w.p - room);
 }
 
 void flow_packer_put(struct flow_packer *p, struct str response, struct buf *out)
 {
 	struct flow_pack_head head = { 0 };
 	struct flow_response r;
-	/* Two pieces, one of them pending bytes, for each PIECE_MIN bytes, at worst. */
-	size_t ops = 2 * (response.len / PIECE_MIN) + 1;
-	char *room = buf_reserve(out, HEAD_MAX_BYTES + response.len + ops * OP_MAX_BYTES);
 
-	if (!room)
+	if (flow_response_split(response, &r, NULL) != ERR_OK) {
+		put_record(p, &head, response, STR(""), STR(""), out);
 		return;
-	struct writer w = { (uint8_t *)room, response.p };
-	const char *end = response.p + response.len;
-	bool is_whole = flow_response_split(response, &r, NULL) == ERR_OK;
-	if (is_whole)
-		head = head_of(&r);
-	put_head(&w, p, &head);
-	if (is_whole && head.is_flow) {
-		const char *behind = r.message.p + r.message.len;
-		put_fields(p, &w, r.message);
-		put_fields(p, &w, str_n(behind, (size_t)(end - behind)));
 	}
-	put_pending(&w, end);
-	out->len += (size_t)((char *)w.p - room);
+	/* A node's status is news, whatever the time of what comes with it. */
+	if (r.kind != FLOW_KIND_NODE_STATUS && r.has_time)
+		head.has_time = timestamp_to_wall(r.time, &head.time);
+	head.is_flow = r.kind == FLOW_KIND_FLOW && r.has_message;
+	if (!head.is_flow) {
+		put_record(p, &head, response, STR(""), STR(""), out);
+		return;
+	}
+	const char *behind = r.message.p + r.message.len, *end = response.p + response.len;
+	put_record(p, &head, str_n(response.p, (size_t)(r.message.p - response.p)), r.message,
+		   str_n(behind, (size_t)(end - behind)), out);
+}
+
+void flow_packer_put_flow(struct flow_packer *p, struct str flow, const struct timestamp *time,
+			  struct str behind, struct buf *out)
+{
+	struct flow_pack_head head = { .is_flow = true };
+	uint8_t before[1 + OP_MAX_BYTES];
+	struct writer w = { .p = before };
+
+	if (time)
+		head.has_time = timestamp_to_wall(*time, &head.time);
+	put_varint(&w, RESPONSE_FIELD_FLOW << 3 | WIRE_LEN);
+	put_varint(&w, flow.len);
+	put_record(p, &head, str_n(before, (size_t)(w.p - before)), flow, behind, out);
 }
 
 /* ---- unpacker */
 
 struct flow_unpacker {
 	struct table table;
-	const struct flow_packer *packer; /* that the pieces' @there are of */
 	struct wall_ns last;
 };
 
@@ -325,6 +421,11 @@ static bool read_varint(struct str *from, uint64_t *ret)
 {
 	uint64_t v = 0;
 
+	if (from->len && (uint8_t)*from->p < 0x80) {
+		*ret = (uint8_t)*from->p++;
+		from->len--;
+		return true;
+	}
 	for (unsigned shift = 0; shift < 64 && from->len; shift += 7) {
 		uint8_t c = (uint8_t)*from->p++;
 		from->len--;
@@ -361,34 +462,36 @@ enum err_code flow_pack_head(struct str record, struct wall_ns *last, struct flo
 	return ERR_OK;
 }
 
-/* The next piece of @pieces: its bytes, and, if it is kept, which of the table. */
-static bool next_piece(struct flow_unpacker *u, struct str *pieces, enum op *ret_op,
-		       struct str *ret_bytes, struct piece **ret)
+void flow_pack_void(char *record)
+{
+	*record |= FLAG_VOID;
+}
+
+/* The bytes of the next piece of @pieces; to be used before the one after it is asked for. */
+static bool next_piece(struct flow_unpacker *u, struct str *pieces, struct str *ret)
 {
 	uint64_t v;
 
 	if (!read_varint(pieces, &v))
 		return false;
-	*ret_op = (enum op)(v & 3);
+	enum op op = (enum op)(v & 3);
 	v >>= 2;
-	*ret = NULL;
-	if (*ret_op == OP_KEPT) {
+	if (op == OP_KEPT) {
 		if (v >= u->table.next - u->table.first)
 			return false;
-		*ret = piece_of(&u->table, u->table.next - 1 - (uint32_t)v);
-		*ret_bytes = bytes_of(&u->table, *ret);
+		*ret = bytes_of(&u->table, piece_of(&u->table, u->table.next - 1 - (uint32_t)v));
 		return true;
 	}
-	if (*ret_op > OP_KEPT || v > pieces->len)
+	if (op > OP_KEPT || v > pieces->len)
 		return false;
-	*ret_bytes = str_n(pieces->p, (size_t)v);
+	*ret = str_n(pieces->p, (size_t)v);
 	pieces->p += v;
 	pieces->len -= v;
-	if (*ret_op == OP_BYTES)
+	if (op == OP_BYTES)
 		return true;
 	if (v < 1 || v > FLOW_PIECE_MAX)
 		return false;
-	*ret = piece_of(&u->table, table_keep(&u->table, *ret_bytes));
+	(void)table_keep(&u->table, *ret);
 	return true;
 }
 
@@ -396,14 +499,12 @@ enum err_code flow_unpacker_take(struct flow_unpacker *u, struct str record, str
 				 bool *ret_is_void, struct err *e)
 {
 	struct flow_pack_head head;
-	struct piece *piece;
 	struct str bytes;
-	enum op op;
 
 	if (flow_pack_head(record, &u->last, &head, e) != ERR_OK)
 		return ERR_PARSE;
 	while (head.pieces.len) {
-		if (!next_piece(u, &head.pieces, &op, &bytes, &piece))
+		if (!next_piece(u, &head.pieces, &bytes))
 			return err_set(e, ERR_PARSE, "no packed flow");
 		if (!head.is_void)
 			buf_str_put(out, bytes);
@@ -412,130 +513,4 @@ enum err_code flow_unpacker_take(struct flow_unpacker *u, struct str record, str
 		return err_set(e, ERR_PARSE, "a packed flow of more than %zu bytes", out->max);
 	*ret_is_void = head.is_void;
 	return ERR_OK;
-}
-
-/* ---- from one stream into another */
-
-/* Protobuf fields, of which only the heads are looked at. */
-struct fields {
-	uint64_t skip, value; /* bytes of a field yet to come; of the varint that is read */
-	unsigned shift;
-	enum { AT_TAG, AT_LENGTH, AT_VARINT } at;
-};
-
-static bool take_varint(struct fields *f, uint64_t v)
-{
-	enum wire_type type = (enum wire_type)(v & 7);
-
-	if (f->at == AT_LENGTH)
-		f->skip = v;
-	if (f->at != AT_TAG) {
-		f->at = AT_TAG;
-		return true;
-	}
-	f->at = type == WIRE_LEN ? AT_LENGTH : type == WIRE_VARINT ? AT_VARINT : AT_TAG;
-	f->skip = type == WIRE_I64 ? 8 : type == WIRE_I32 ? 4 : 0;
-	return v >> 3 && v <= UINT32_MAX && (f->at != AT_TAG || f->skip);
-}
-
-/* @return false: no fields, or such (groups) as no response has. */
-static bool take_bytes(struct fields *f, struct str bytes)
-{
-	while (bytes.len) {
-		size_t n = f->skip < bytes.len ? (size_t)f->skip : bytes.len;
-		f->skip -= n;
-		bytes.p += n;
-		bytes.len -= n;
-		if (!bytes.len)
-			break;
-		uint8_t c = (uint8_t)*bytes.p++;
-		bytes.len--;
-		f->value |= (uint64_t)(c & 0x7f) << f->shift;
-		f->shift += 7;
-		if (c >= 0x80 ? f->shift >= 64 : f->shift > 64 && c > 1)
-			return false;
-		if (c >= 0x80)
-			continue;
-		if (!take_varint(f, f->value))
-			return false;
-		f->value = f->shift = 0;
-	}
-	return true;
-}
-
-static bool are_whole(const struct fields *f)
-{
-	return !f->skip && !f->shift && f->at == AT_TAG;
-}
-
-/* A piece that somebody found worth keeping. */
-static void put_piece(struct flow_packer *p, struct writer *w, struct piece *piece,
-		      struct str bytes)
-{
-	if (!piece->has_there || !is_kept(&p->table, piece->there)) {
-		piece->has_there = true;
-		uint64_t hash = hash_bytes(bytes.p, bytes.len, 0);
-		if (!find(p, bytes, hash, &piece->there)) {
-			put_bytes(w, OP_KEEP, bytes);
-			piece->there = keep(p, bytes, hash);
-			return;
-		}
-	}
-	put_kept(w, p, piece->there);
-}
-
-/* @return false: malformed, or larger than a response may be. */
-static bool put_pieces(struct flow_unpacker *u, struct str pieces, struct flow_packer *p,
-		       struct buf *out)
-{
-	size_t left = FLOW_RESPONSE_MAX;
-	struct fields fields = { 0 };
-	struct piece *piece;
-	struct str bytes;
-	bool is_good = true;
-	enum op op;
-
-	while (is_good && pieces.len) {
-		if (!next_piece(u, &pieces, &op, &bytes, &piece) || bytes.len >= left)
-			return false;
-		left -= bytes.len + 1;
-		char *room = buf_reserve(out, OP_MAX_BYTES + bytes.len);
-		if (!room)
-			return true; /* which is seen by @out */
-		/* Written in any case: it may have been kept. */
-		is_good = take_bytes(&fields, bytes);
-		struct writer w = { (uint8_t *)room, NULL };
-		if (piece && bytes.len >= PIECE_MIN && bytes.len <= FLOW_PIECE_MAX / 2)
-			put_piece(p, &w, piece, bytes);
-		else
-			put_bytes(&w, OP_BYTES, bytes);
-		out->len += (size_t)((char *)w.p - room);
-	}
-	return is_good && are_whole(&fields);
-}
-
-enum err_code flow_repack(struct flow_unpacker *u, struct str record, struct flow_packer *p,
-			  struct buf *out, struct err *e)
-{
-	struct flow_pack_head head;
-	size_t start = out->len;
-
-	if (u->packer != p) {
-		for (uint32_t i = 0; i <= u->table.mask; i++)
-			u->table.pieces[i].has_there = false;
-		u->packer = p;
-	}
-	if (flow_pack_head(record, &u->last, &head, e) != ERR_OK)
-		return ERR_PARSE;
-	char *room = buf_reserve(out, HEAD_MAX_BYTES);
-	if (!room)
-		return ERR_OK;
-	struct writer w = { (uint8_t *)room, NULL };
-	put_head(&w, p, &head);
-	out->len += (size_t)((char *)w.p - room);
-	if (put_pieces(u, head.pieces, p, out) || head.is_void)
-		return ERR_OK;
-	/* What @p has kept meanwhile the other side must keep, too. */
-	out->p[start] |= FLAG_VOID;
-	return err_set(e, ERR_PARSE, "no packed flow");
 }

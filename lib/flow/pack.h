@@ -40,17 +40,20 @@ enum {
 	FLOW_PIECE_COST = 40,
 	FLOW_TABLE_MIN = 8 << 10, /* of both, in bytes */
 	FLOW_TABLE_MAX = 1 << 20,
-	FLOW_RESPONSE_MAX = 4 << 20, /* bytes of what is packed again */
 };
 
-/* Header of a request for tycho.v1.Flows/GetFlowBatches: the bytes of the caller's table, in
- * decimal; from FLOW_TABLE_MIN on the server may put records into FlowBatch.packed. */
+/* Headers of a request for tycho.v1.Flows/GetFlowBatches, in decimal. The bytes of the caller's
+ * table: from FLOW_TABLE_MIN on the server may put records into FlowBatch.packed. */
 #define FLOW_TABLE_HEADER "tycho-flow-table"
+/* The bytes of all tables together that the caller has for streams of others: a relay may pass on
+ * what its nodes packed (FlowBatch.streams, runs; flow/unbatch.h). */
+#define FLOW_TABLES_HEADER "tycho-flow-tables"
 
-/* Of the header's value; 0: do not pack. A server of ours has tables of FLOW_TABLE_SERVED at most.
- */
-enum { FLOW_TABLE_SERVED = 256 << 10 };
+/* Of the first header's value; 0: do not pack. A server of ours has tables of FLOW_TABLE_SERVED at
+ * most. Of the second's; 0: do not pass on. */
+enum { FLOW_TABLE_SERVED = 256 << 10, FLOW_TABLES_SERVED = 16 << 20 };
 size_t flow_table_agreed(struct str header);
+size_t flow_tables_agreed(struct str header);
 
 /* @table_bytes is brought within its limits. Fails with ERR_NOMEM. */
 MUST_CHECK enum err_code flow_packer_new(size_t table_bytes, struct flow_packer **ret,
@@ -60,6 +63,10 @@ AUTO_DEFINE(struct flow_packer, flow_packer_free);
 
 /* Appends the record of @response, any bytes. When @out has failed, the stream cannot go on. */
 void flow_packer_put(struct flow_packer *p, struct str response, struct buf *out);
+/* The same of a response whose parts are known, and need not lie together: @flow, a flow.Flow; the
+ * response's time, NULL: none; and @behind, its fields behind the flow. */
+void flow_packer_put_flow(struct flow_packer *p, struct str flow, const struct timestamp *time,
+			  struct str behind, struct buf *out);
 
 MUST_CHECK enum err_code flow_unpacker_new(size_t table_bytes, struct flow_unpacker **ret,
 					   struct err *e);
@@ -71,13 +78,6 @@ AUTO_DEFINE(struct flow_unpacker, flow_unpacker_free);
 MUST_CHECK enum err_code flow_unpacker_take(struct flow_unpacker *u, struct str record,
 					    struct buf *out, bool *ret_is_void, struct err *e);
 
-/* Appends the same record as @p would have made it: from one stream into another, without the
- * bytes. One @u always goes with one @p. Fails with ERR_PARSE as above, and for what stands for no
- * row of protobuf fields or more than FLOW_RESPONSE_MAX; what was appended must be sent all the
- * same. */
-MUST_CHECK enum err_code flow_repack(struct flow_unpacker *u, struct str record,
-				     struct flow_packer *p, struct buf *out, struct err *e);
-
 /* What can be known of a record without its pieces. @last is the time of the one before it in the
  * stream, at first 0, and is moved on. */
 struct flow_pack_head {
@@ -87,5 +87,8 @@ struct flow_pack_head {
 };
 MUST_CHECK enum err_code flow_pack_head(struct str record, struct wall_ns *last,
 					struct flow_pack_head *ret, struct err *e);
+/* Makes a record void, whose head was good: a response that is to be forgotten, but for the pieces
+ * in it that others name. */
+void flow_pack_void(char *record);
 
 #endif

@@ -117,6 +117,12 @@ bool wire_next_slow_(struct wire_reader *r, struct wire_field *ret)
 	return true;
 }
 
+bool wire_next_varint(struct wire_reader *r, uint64_t *ret)
+{
+	r->bad |= !read_varint(r, ret);
+	return !r->bad;
+}
+
 bool wire_find(struct str message, uint32_t number, struct str *ret)
 {
 	struct wire_reader r = wire_reader_of(message);

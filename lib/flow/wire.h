@@ -35,6 +35,10 @@ bool flow_has_dns(const struct flow *f);
 void flow_encode_response(struct buf *b, const struct flow *f, const struct flow_dict *d,
 			  struct str node);
 
+/* The fields of such a response behind the message: node_name, time. */
+void flow_encode_behind(struct buf *b, const struct flow *f, const struct flow_dict *d,
+			struct str node);
+
 /* Reads flow.Flow into a whole record (FLOW_WHOLE; ext = @message, borrowed). Endpoints, services,
  * node and kernel reason are interned in @d. Fails with ERR_PARSE on malformed bytes only: odd
  * content is content, and a full dictionary leaves ids
@@ -136,6 +140,8 @@ __attribute__((always_inline)) static inline bool wire_next(struct wire_reader *
 	r->p = p;
 	return true;
 }
+/* A varint that is no field's; false, and @r is bad, if there is none. */
+bool wire_next_varint(struct wire_reader *r, uint64_t *ret);
 /* First occurrence of LEN field @number in @message; false if there is none. */
 bool wire_find(struct str message, uint32_t number, struct str *ret);
 

@@ -563,13 +563,19 @@ void flow_encode_response(struct buf *b, const struct flow *f, const struct flow
 		[FLOW_KIND_DEBUG] = RESPONSE_FIELD_DEBUG_EVENT,
 		[FLOW_KIND_NODE_STATUS] = RESPONSE_FIELD_NODE_STATUS,
 	};
-	struct timestamp t;
-	uint8_t time[32];
-
 	if (f->kind == FLOW_KIND_FLOW)
 		put_flow_field(b, f, d, RESPONSE_FIELD_FLOW);
 	else
 		wire_put_len(b, field_of_kind[f->kind], str_n(f->ext, f->ext_len));
+	flow_encode_behind(b, f, d, node);
+}
+
+void flow_encode_behind(struct buf *b, const struct flow *f, const struct flow_dict *d,
+			struct str node)
+{
+	struct timestamp t;
+	uint8_t time[32];
+
 	wire_put_str(b, RESPONSE_FIELD_NODE_NAME, node_name_of(f, d, node));
 	if (flow_time(f, &t))
 		buf_put(b, time, (size_t)(put_timestamp(time, RESPONSE_FIELD_TIME, t) - time));

@@ -96,11 +96,41 @@ static bool send(struct stream *s, struct str response)
 	return true;
 }
 
+/* Packs a flow as it is, without making a response of it first. @return false: there is no room. */
+static bool send_packed(struct stream *s, const struct flow *f)
+{
+	struct api *a = s->api;
+	struct str flow = str_n(f->ext, f->ext_len);
+	struct timestamp t;
+	struct buf *batch = rpc_batch_open(&s->batch, s->call);
+
+	if (!batch)
+		return false;
+	buf_reset(&a->flow);
+	if (!(f->bits & FLOW_WHOLE)) {
+		flow_encode(&a->flow, f, a->dict);
+		flow = buf_str(&a->flow);
+	}
+	buf_reset(&a->message);
+	flow_encode_behind(&a->message, f, a->dict, STR(""));
+	size_t mark = wire_begin(batch, BATCH_PACKED);
+	flow_packer_put_flow(s->packer, flow, flow_time(f, &t) ? &t : NULL, buf_str(&a->message),
+			     batch);
+	wire_end(batch, mark);
+	a->message.failed |= rpc_batch_failed(&s->batch);
+	return !a->message.failed && !a->flow.failed;
+}
+
 static bool send_record(struct reading_sink *sink, const struct flow *f)
 {
 	struct stream *s = (struct stream *)sink;
 	struct buf *b = &s->api->message;
 
+	if (s->packer && !s->mask && f->kind == FLOW_KIND_FLOW) {
+		bool sent = send_packed(s, f);
+		gate_count(s->call, sent);
+		return sent;
+	}
 	buf_reset(b);
 	if (s->mask && f->kind == FLOW_KIND_FLOW)
 		put_masked(s, f);

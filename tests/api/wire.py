@@ -94,10 +94,10 @@ class Client:
         """A call in which both sides stream."""
         return self._stub(service, method, path)[1](requests, timeout=timeout)
 
-    def raw(self, path, data, timeout=20, streams=False):
+    def raw(self, path, data, timeout=20, streams=False, metadata=None):
         """Any bytes to any path; bytes come back."""
         make = self.channel.unary_stream if streams else self.channel.unary_unary
-        return make(path)(data, timeout=timeout)
+        return make(path)(data, timeout=timeout, metadata=metadata)
 
     def __getattr__(self, method):
         return lambda **fields: self.call('observer.Observer', method, **fields)

@@ -59,7 +59,10 @@ int main(int argc, char **argv)
 {
 	Observer__GetFlowsRequest request = OBSERVER__GET_FLOWS_REQUEST__INIT;
 	struct reading r = { 0 };
-	const struct rpc_metadata table = { FLOW_TABLE_HEADER, FLOW_TABLE_TEXT };
+	const struct rpc_metadata tables[] = { { FLOW_TABLE_HEADER, FLOW_TABLE_TEXT },
+					       { FLOW_TABLES_HEADER, FLOW_TABLES_TEXT } };
+	const struct flow_unbatch_limits limits = { 4 << 20, FLOW_TABLE_SERVED,
+						    FLOW_TABLES_SERVED };
 	uint8_t bytes[64];
 	uint64_t number, seconds;
 	struct rpc_channel *ch;
@@ -67,7 +70,7 @@ int main(int argc, char **argv)
 	struct str message;
 	struct err e;
 
-	if (argc != 6 || flow_unbatch_new(4 << 20, &r.unbatch, &e) != ERR_OK ||
+	if (argc != 6 || flow_unbatch_new(&limits, &r.unbatch, &e) != ERR_OK ||
 	    !parse_u64(str_of(argv[4]), UINT64_MAX, &number) ||
 	    !parse_u64(str_of(argv[5]), 3600, &seconds)) {
 		(void)fprintf(stderr, "usage: relay_reader ADDRESS standard|batched|packed "
@@ -83,8 +86,9 @@ int main(int argc, char **argv)
 	rpc_init();
 	r.start = mono_now();
 	enum err_code code = rpc_channel_new(
-		&(struct rpc_channel_config){
-			.address = argv[1], .metadata = &table, .metadata_count = packed },
+		&(struct rpc_channel_config){ .address = argv[1],
+					      .metadata = tables,
+					      .metadata_count = packed ? ARRAY_LEN(tables) : 0 },
 		&ch, &e);
 	if (code == ERR_OK)
 		code = rpc_stream_open(ch,

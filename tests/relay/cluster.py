@@ -228,22 +228,13 @@ def unbatch(batches):
     return [r for b in batches for r in b.responses]
 
 
-class Unpacker:
+class Table:
     """What lib/flow/pack.h describes, read without it."""
 
     COST = 40
 
     def __init__(self, size):
         self.size, self.pieces = size, []  # the latest first
-
-    @staticmethod
-    def varint(data):
-        value = shift = 0
-        while True:
-            value |= (data[0] & 0x7f) << shift
-            shift += 7
-            if data.pop(0) < 0x80:
-                return value
 
     def keep(self, piece):
         self.pieces.insert(0, piece)
@@ -255,9 +246,9 @@ class Unpacker:
         flags = data.pop(0)
         assert flags < 8
         if flags & 2:
-            self.varint(data)
+            varint(data)
         while data:
-            head = self.varint(data)
+            head = varint(data)
             what, n = head & 3, head >> 2
             if what == 2:
                 out += self.pieces[n]
@@ -269,9 +260,58 @@ class Unpacker:
                 self.keep(piece)
         return None if flags & 4 else wire.GetFlowsResponse.FromString(out)
 
-    def unbatch(self, batches):
-        assert not any(b.responses for b in batches)
-        return [r for r in (self.response(p) for b in batches for p in b.packed) if r is not None]
+
+def varint(data):
+    value = shift = 0
+    while True:
+        value |= (data[0] & 0x7f) << shift
+        shift += 7
+        if data.pop(0) < 0x80:
+            return value
+
+
+class Unpacker:
+    """One call's batches, read as flows.proto describes them; of streams that nodes packed, in @names who they were."""
+
+    def __init__(self, size, tables=0):
+        self.own, self.tables, self.others, self.names = Table(size), tables, {}, []
+
+    def begin(self, stream):
+        self.others[stream.number] = Table(stream.table_bytes)
+        self.names.append(stream.node_name)
+        assert sum(t.size for t in self.others.values()) <= self.tables
+
+    def run(self, data):
+        data = bytearray(data)
+        table = self.others[varint(data)]
+        while data:
+            n = varint(data)
+            yield table.response(data[:n])
+            data = data[n:]
+
+    def fields(self, message):
+        """The fields of one batch, in the order of the wire, which the parsed message has lost."""
+        data = bytearray(message)
+        while data:
+            tag, n = varint(data), varint(data)
+            assert tag & 7 == 2
+            yield tag >> 3, bytes(data[:n])
+            data = data[n:]
+
+    def batch(self, message):
+        for number, field in self.fields(message):
+            if number == 1:
+                yield wire.GetFlowsResponse.FromString(field)
+            elif number == 2:
+                yield self.own.response(field)
+            elif number == 3:
+                self.begin(wire.message('tycho.v1.PackedStream').FromString(field))
+            else:
+                assert number == 4
+                yield from self.run(field)
+
+    def unbatch(self, messages):
+        return [r for m in messages for r in self.batch(m) if r is not None]
 
 
 def split(responses):

@@ -1,4 +1,5 @@
 """tycho.v1: flows by the batch between our own programs, and Hubble's words for everybody else."""
+import contextlib
 import os
 import re
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 
 import wire
-from cluster import (CONNECTED, ERROR, UNAVAILABLE, Impostor, Node, Relay, Unpacker, batch, cluster, of, response, split,
+from cluster import (CONNECTED, ERROR, UNAVAILABLE, Impostor, Node, Relay, Unpacker, batch, cluster, events, of, response, split,
                      standing_for, unbatch)
 from observer import BASE_S, BIN, golden, tycho
 
@@ -58,21 +59,44 @@ def test_a_relays_batches_hold_what_the_standard_call_sends(three, request_):
 # --- packed: what was said before is not said again ----------------------------------------------------------------
 
 
-def packed(client, size, **request):
-    return batches(client, metadata=[('tycho-flow-table', str(size))], **request)
+def headers(size, tables):
+    return [('tycho-flow-table', str(size))] + ([('tycho-flow-tables', str(tables))] if tables else [])
+
+
+def packed(client, size, tables=0, **request):
+    """The batches as bytes, in which the order of fields is that of the wire."""
+    return list(client.raw(GET_BATCHES, wire.GetFlowsRequest(**request).SerializeToString(), streams=True,
+                           metadata=headers(size, tables)))
+
+
+def parsed(messages):
+    return [wire.message('tycho.v1.FlowBatch').FromString(m) for m in messages]
 
 
 @pytest.mark.parametrize('size', [8192, 10 ** 9])
 @pytest.mark.parametrize('request_', REQUESTS)
 def test_who_can_unpack_gets_the_same_in_fewer_bytes(three, request_, size):
     relay, nodes = three
-    for server in (nodes['a'], relay):
+    for server, tables in ((nodes['a'], 0), (nodes['a'], 10 ** 9), (relay, 3 * 8192), (relay, 10 ** 9)):
         with server.client() as client:
-            got = packed(client, size, **request_)
+            got = packed(client, size, tables, **request_)
             plain = batches(client, **request_)
-            assert split(Unpacker(size).unbatch(got)) == split(unbatch(plain))
+            unpacker = Unpacker(size, tables)
+            assert split(unpacker.unbatch(got)) == split(unbatch(plain))
+            assert sorted(unpacker.names) == (['a', 'b', 'c'] if server is relay else [])
             if request_ == REQUESTS[0]:
-                assert sum(b.ByteSize() for b in got) < 0.75 * sum(b.ByteSize() for b in plain)
+                assert sum(map(len, got)) < 0.75 * sum(b.ByteSize() for b in plain)
+
+
+def test_a_relay_unpacks_what_the_client_has_no_room_for(three):
+    relay, _ = three
+    request = dict(number=wire.ALL, first=True)
+    with relay.client() as client:
+        want = split(unbatch(batches(client, **request)))
+        for tables, passed_on in ((0, 0), (8191, 0), (8192, 1), (2 * 8192, 2), (3 * 8192, 3)):
+            unpacker = Unpacker(10 ** 9, tables)
+            assert split(unpacker.unbatch(packed(client, 10 ** 9, tables, **request))) == want
+            assert len(unpacker.names) == passed_on
 
 
 @pytest.mark.parametrize('size', ['', '0', '8191', 'much', '-1', '1e9'])
@@ -80,7 +104,8 @@ def test_who_cannot_unpack_is_sent_everything(three, size):
     relay, nodes = three
     for server in (nodes['a'], relay):
         with server.client() as client:
-            assert not any(b.packed for b in packed(client, size, number=100, first=True))
+            got = parsed(packed(client, size, 10 ** 9, number=100, first=True))
+            assert not any(b.packed or b.streams or b.runs for b in got)
 
 
 @pytest.mark.parametrize('name', ['real.jsonl', 'kinds.jsonl'])
@@ -93,15 +118,18 @@ def test_recorded_flows_of_every_kind_survive_the_packing(name):
             relay.wait_states(a=CONNECTED, b=CONNECTED)
             for server in (node, relay):
                 with server.client() as client:
-                    got = packed(client, 20000, **request)
+                    got = packed(client, 20000, 50000, **request)
                     want = list(client.GetFlows(**request))
                     first = want[0].HasField('node_status')  # says when it was asked
-                    assert Unpacker(20000).unbatch(got)[first:] == want[first:]
-                    assert len(want) < 1000 or 2 * sum(b.ByteSize() for b in got) < sum(r.ByteSize() for r in want)
+                    assert Unpacker(20000, 50000).unbatch(got)[first:] == want[first:]
+                    assert len(want) < 1000 or 2 * sum(map(len, got)) < sum(r.ByteSize() for r in want)
 
 
-@pytest.mark.parametrize('record', [b'', b'\x08', b'\x01\x02', b'\x01\x0cab', b'\x01\x0c\xff\xff\xff'])
-def test_a_packed_flow_that_cannot_be_read_is_an_error_of_that_node(record):
+BAD_RECORDS = [b'', b'\x08', b'\x01\x02', b'\x01\x0cab', b'\x01\x0c\xff\xff\xff']
+
+
+@contextlib.contextmanager
+def liar_among_nodes(record):
     def answer(path, request, context):
         if path == GET_BATCHES:
             yield batch(response('liar', BASE_S, 'liar-0')) + bytes([0x12, len(record)]) + record
@@ -109,13 +137,42 @@ def test_a_packed_flow_that_cannot_be_read_is_an_error_of_that_node(record):
     with Impostor(answer, ours=[GET_BATCHES]) as liar:
         with cluster('--peer', 'liar=' + liar.address, a=lines('a', 3)) as (relay, _):
             relay.wait_states(a=CONNECTED)
-            with relay.client() as client:
-                for size in (0, 8192):
-                    got = packed(client, size, first=True, number=wire.ALL)
-                    flows, states = split(Unpacker(size).unbatch(got) if size else unbatch(got))
-                    assert flows[:3] == ['a-0', 'liar-0', 'a-1']
-                    assert 'a-2' in flows
-                    assert (ERROR, ['liar'], 'the peer sent bytes that are no flow') in states
+            yield relay
+
+
+@pytest.mark.parametrize('record', BAD_RECORDS)
+def test_a_packed_flow_that_cannot_be_read_is_an_error_of_that_node(record):
+    with liar_among_nodes(record) as relay:
+        with relay.client() as client:
+            for size in (0, 8192):
+                got = packed(client, size, first=True, number=wire.ALL)
+                flows, states = split(Unpacker(size).unbatch(got))
+                assert flows[:3] == ['a-0', 'liar-0', 'a-1']
+                assert 'a-2' in flows
+                assert (ERROR, ['liar'], 'the peer sent bytes that are no flow') in states
+        # It is passed on to who unpacks himself, and says so then.
+        p = tycho('observe', '--server', relay.address, '--first', '5', '-o', 'jsonpb')
+        flows = [s['flow']['uuid'] for s in events(p.stdout) if 'flow' in s]
+        assert flows[:3] == ['a-0', 'liar-0', 'a-1'] and 'a-2' in flows
+        assert re.search(r'(?m)^.*liar.*the peer sent bytes that are no flow', p.stderr), p.stderr
+
+
+def test_a_node_that_comes_back_has_its_number_and_a_new_table():
+    """A follower that unpacks; what it has seen of the last second comes again, void."""
+    with cluster(a=None) as (relay, nodes), relay.client(fast=False) as client:
+        unpacker = Unpacker(8192, 3 * 8192)
+        request = wire.GetFlowsRequest(follow=True, since={'seconds': BASE_S})
+        stream = client.raw(GET_BATCHES, request.SerializeToString(), timeout=60, streams=True, metadata=headers(8192, 3 * 8192))
+        came = (r.flow.uuid for m in stream for r in unpacker.batch(m) if r and r.HasField('flow'))
+        for i in range(3):
+            if i:
+                nodes['a'].kill()
+                nodes['a'].restart()
+                nodes['a'].feed([of('a', n) for n in range(i)])
+            nodes['a'].feed([of('a', i)])
+            assert next(came) == 'a-%d' % i
+        assert unpacker.names == ['a', 'a', 'a'] and list(unpacker.others) == [0]
+        stream.cancel()
 
 
 def test_batches_are_few_and_not_too_large(three):
@@ -197,6 +254,10 @@ def test_a_relay_over_relays_keeps_the_names_of_clusters_and_nodes():
                     assert sorted({r.node_name for r in got if r.HasField('flow')}) == names
                     assert (CONNECTED, ['east/n1', 'east/n2'], '') in states
                     assert (UNAVAILABLE, ['west/n0'], '') in states
+                unpacker = Unpacker(8192, 10 ** 9)
+                got = packed(client, 8192, 10 ** 9, first=True, number=wire.ALL)
+                assert [f.split('-')[1] for f in split(unpacker.unbatch(got))[0]] == [str(i) for i in range(30)]
+                assert sorted(unpacker.names) == names  # as the nodes packed it
                 assert client.ServerStatus().seen_flows == 30
                 flows, _ = split(client.GetFlows(first=True, number=wire.ALL, whitelist=[{'node_name': ['west/']}]))
                 assert flows == ['west/n1-%d' % i for i in range(2, 30, 3)]
@@ -314,7 +375,7 @@ def forwarded(*options):
         with relay.client() as client:
             list(client.GetFlows(number=1, metadata=mine))
             client.ServerStatus(metadata=mine)
-        return [{k: v for k, v in peer.metadata[path] if k not in ('user-agent', 'tycho-flow-table')}
+        return [{k: v for k, v in peer.metadata[path] if k not in ('user-agent', 'tycho-flow-table', 'tycho-flow-tables')}
                 for path in (GET_FLOWS, '/observer.Observer/ServerStatus')]
 
 
