@@ -332,7 +332,7 @@ const struct command policy_explain_command = {
 	.examples = "  tycho policy explain --from shop/web-0 --to shop/db-0 --port 5432 now.json\n"
 		    "  tycho policy explain --from shop:app=web --to 192.0.2.7 --to-name "
 		    "api.example \\\n"
-		    "    --port 443 --expect allowed policies/\n",
+		    "    --port 443 --expect allowed policies/",
 	.sets = explain_sets,
 	.set_count = ARRAY_LEN(explain_sets),
 	.run = run_explain,

@@ -83,6 +83,23 @@ static void pack(struct buf *b, const ProtobufCMessage *m)
 
 /* ---- the three */
 
+/* A peer that counts nodes is a relay itself: its nodes are meant, not the relay. */
+static void count_nodes(const Observer__ServerStatusResponse *one,
+			Observer__ServerStatusResponse *sum)
+{
+	if (!one->num_connected_nodes && !one->num_unavailable_nodes) {
+		sum->num_connected_nodes->value++;
+		return;
+	}
+	if (one->num_connected_nodes)
+		sum->num_connected_nodes->value += one->num_connected_nodes->value;
+	if (one->num_unavailable_nodes)
+		sum->num_unavailable_nodes->value += one->num_unavailable_nodes->value;
+	for (size_t i = 0;
+	     i < one->n_unavailable_nodes && sum->n_unavailable_nodes < NAMED_UNAVAILABLE; i++)
+		sum->unavailable_nodes[sum->n_unavailable_nodes++] = one->unavailable_nodes[i];
+}
+
 static void put_status(struct gathering *g, struct buf *b)
 {
 	Observer__ServerStatusResponse sum;
@@ -109,7 +126,7 @@ static void put_status(struct gathering *g, struct buf *b)
 				names[sum.n_unavailable_nodes++] = g->list.peers[i]->name;
 			continue;
 		}
-		connected.value++;
+		count_nodes(one, &sum);
 		sum.num_flows += one->num_flows;
 		sum.max_flows += one->max_flows;
 		sum.seen_flows += one->seen_flows;

@@ -258,7 +258,10 @@ def test_a_relay_over_relays_keeps_the_names_of_clusters_and_nodes():
                 got = packed(client, 8192, 10 ** 9, first=True, number=wire.ALL)
                 assert [f.split('-')[1] for f in split(unpacker.unbatch(got))[0]] == [str(i) for i in range(30)]
                 assert sorted(unpacker.names) == names  # as the nodes packed it
-                assert client.ServerStatus().seen_flows == 30
+                status = client.ServerStatus()
+                assert status.seen_flows == 30
+                assert (status.num_connected_nodes.value, status.num_unavailable_nodes.value) == (3, 1)
+                assert status.unavailable_nodes == ['west/n0']
                 flows, _ = split(client.GetFlows(first=True, number=wire.ALL, whitelist=[{'node_name': ['west/']}]))
                 assert flows == ['west/n1-%d' % i for i in range(2, 30, 3)]
 
