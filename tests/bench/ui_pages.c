@@ -4,7 +4,7 @@
  *	ui_pages PORT COUNT SECONDS [FILTER]
  *
  * Reads as fast as it can, and says so, as the page does; one of them also understands what it
- *reads. FILTER: JSON of "allow".
+ * reads. FILTER: JSON of "allow".
  * Prints name=value words: pages (open at the end), bytes, updates and fewest (of one page)
  * received in SECONDS after the first update of each; of the one that reads: flows (growth of
  * totals.flows), rows and left_out (which together are as many), cards, edges, maps, and lag_ms,
