@@ -265,7 +265,8 @@ static uint64_t latency_of(const struct record *r, struct str id, int64_t at_ns)
 		recent_put(r->l->times, id, &note);
 	if (r->type != FLOW__L7_FLOW_TYPE__RESPONSE || !recent_take(r->l->times, id, &note))
 		return 0;
-	return at_ns > note.number ? (uint64_t)(at_ns - note.number) : 0;
+	/* times are the proxy's: any two, so their distance may be no int64_t */
+	return at_ns > note.number ? (uint64_t)at_ns - (uint64_t)note.number : 0;
 }
 
 static bool is_hex(struct str s, size_t len)
