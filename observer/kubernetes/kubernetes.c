@@ -125,6 +125,7 @@ static enum err_code publish_names(struct kubernetes *k, struct err *e)
 struct gathering {
 	struct policy_builder *builder; /* NULL: none is wanted */
 	struct keep_policies *kept;     /* the same */
+	bool keeps_server;              /* all of the API server's are known */
 	size_t refused, twice;
 	struct err first, first_twice, failure;
 };
@@ -139,7 +140,7 @@ static void gather(void *ctx, enum kube_kind kind, struct str text)
 		goto out;
 	if (g->builder && policy_builder_add(g->builder, object, &e) != ERR_OK && !g->refused++)
 		g->first = e;
-	if (g->kept && kube_kind_is_policy(kind) &&
+	if (g->kept && g->keeps_server && kube_kind_is_policy(kind) &&
 	    keep_policies_add(g->kept, object, STR(POLICY_ORIGIN_KUBERNETES), &e) != ERR_OK)
 		g->failure = e;
 out:
@@ -254,14 +255,16 @@ static void tell_left_out(struct kubernetes *k, const struct gathering *g)
 static enum err_code publish_policies(struct kubernetes *k, struct err *e)
 {
 	struct gathering g = { 0 };
-	bool of_server = all_settled(k), knows = k->stored || knows_all_policies(k);
+	bool of_server = all_settled(k);
 	enum err_code code = ERR_OK;
+
+	g.keeps_server = of_server && (k->stored || knows_all_policies(k));
 
 	if (k->to.policies)
 		code = policy_builder_new(k->to.meaning, &g.builder, e);
-	if (code == ERR_OK && k->to.keep && (knows || k->to.files))
+	if (code == ERR_OK && k->to.keep && (g.keeps_server || k->to.files))
 		code = keep_policies_new(&g.kept, e);
-	if (code == ERR_OK && g.kept && !(knows && of_server))
+	if (code == ERR_OK && g.kept && !g.keeps_server)
 		keep_policies_leave(g.kept, STR(POLICY_ORIGIN_KUBERNETES));
 	if (code == ERR_OK)
 		code = gather_all(k, &g, of_server, e);
@@ -269,7 +272,7 @@ static enum err_code publish_policies(struct kubernetes *k, struct err *e)
 		code = publish_set(k, &g, e);
 	if (code == ERR_OK && g.kept) {
 		keep_take_policies(k->to.keep, TAKE(g.kept));
-		k->stored = knows && of_server;
+		k->stored = g.keeps_server;
 	}
 	if (code == ERR_OK)
 		tell_left_out(k, &g);
@@ -327,13 +330,13 @@ static void tell_first(struct kubernetes *k)
 static void look_at_dirt(struct kubernetes *k, struct mono_ns now)
 {
 	unsigned dirt = kube_world_dirt(k->world);
-	bool first = !k->was_published && all_settled(k);
+	bool settled = all_settled(k), first = !k->was_published && settled;
 
 	if (dirt & KUBE_DIRTY_NAMES || first)
 		soil(&k->names, now);
 	k->files_due |= atomic_exchange_explicit(&k->files_changed, false, memory_order_acquire);
 	/* also those of a kind that becomes known late, though nothing of it is there */
-	if (dirt & KUBE_DIRTY_POLICIES || first || k->files_due ||
+	if ((settled && dirt & KUBE_DIRTY_POLICIES) || first || k->files_due ||
 	    (k->was_published && k->to.keep && !k->stored && knows_all_policies(k)))
 		soil(&k->policies, now);
 }
