@@ -31,18 +31,26 @@ class Daemon:
         return [os.path.join(BIN, self.program)]
 
     def __enter__(self):
+        self.launch()
+        self.wait_ready()
+        return self
+
+    def launch(self):
+        """Starts, and does not wait; wait_ready() then does."""
         r, w = os.pipe()
         with open(os.path.join(self.folder, 'log'), 'ab') as err:
             self.process = subprocess.Popen(self.argv() + ['--ready-fd', str(w)], pass_fds=(w,), stderr=err,
                                             env=dict(os.environ, **self.env), stdin=self.stdin)
         os.close(w)
-        with os.fdopen(r) as ready:
+        self.ready = r
+
+    def wait_ready(self):
+        with os.fdopen(self.ready) as ready:
             line = ready.readline()
         if not line.startswith('ready '):
             self.process.wait(LONG_S)
             raise RuntimeError('%s did not start: %s' % (self.program, self.log()))
         self.addresses = line.split()[1:]
-        return self
 
     def __exit__(self, kind, *exc):
         try:
@@ -73,3 +81,17 @@ class Daemon:
     def log(self):
         with open(os.path.join(self.folder, 'log'), errors='replace') as f:
             return f.read()
+
+
+@contextlib.contextmanager
+def together(*daemons):
+    """All of them, as one after the other would be, but started and ended at the same time."""
+    with contextlib.ExitStack() as stack:
+        for d in daemons:
+            d.launch()
+            stack.push(d)
+        for d in daemons:
+            d.wait_ready()
+        yield daemons
+        for d in daemons:
+            d.process.send_signal(signal.SIGTERM)

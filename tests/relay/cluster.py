@@ -11,7 +11,7 @@ from concurrent import futures
 import grpc
 
 import wire
-from daemon import Daemon
+from daemon import Daemon, together
 from observer import Observer, flow
 
 CONNECTED, UNAVAILABLE, GONE, ERROR = 1, 2, 3, 4  # relay.NodeState
@@ -20,10 +20,12 @@ CONNECTED, UNAVAILABLE, GONE, ERROR = 1, 2, 3, 4  # relay.NodeState
 class Node(Observer):
     """An observer that can be ended and started again at the same address."""
 
-    def __init__(self, name, *options, **kw):
+    def __init__(self, name, *options, has_store=False, **kw):
         super().__init__(*options, **kw)
         self.name = name
         self.options += ['--node-name', name]  # the last one counts
+        if not has_store:
+            self.options += ['--store', 'off']
 
     def wait_replayed(self):
         while 'replay is over' not in self.log():
@@ -61,15 +63,25 @@ def long(i):
 
 
 @contextlib.contextmanager
-def cluster(*options, drain='1s', **lines):
-    """cluster(a=[…], b=[…]): nodes that replay these flows, and a relay over them. None: the test feeds the node."""
-    with contextlib.ExitStack() as stack:
-        nodes = {name: stack.enter_context(Node(name, lines=ls)) for name, ls in lines.items()}
-        relay = stack.enter_context(Relay(*options, '--sort-buffer-drain-timeout', drain, '--peer-timeout', '2s',
-                                          peers=[n.peer for n in nodes.values()]))
+def nodes_of(has_store=False, **lines):
+    """nodes_of(a=[…], b=[…]): nodes by name that have replayed these flows. None: the test feeds the node."""
+    nodes = {name: Node(name, has_store=has_store, lines=ls) for name, ls in lines.items()}
+    with together(*nodes.values()):
         for name, ls in lines.items():
             if ls:
                 nodes[name].wait_seen(len(ls))
+        yield nodes
+
+
+def over(nodes, *options, drain='1s', timeout='2s'):
+    """A relay over these nodes."""
+    return Relay(*options, '--sort-buffer-drain-timeout', drain, '--peer-timeout', timeout, peers=[n.peer for n in nodes.values()])
+
+
+@contextlib.contextmanager
+def cluster(*options, drain='1s', timeout='2s', **lines):
+    """Nodes, as nodes_of has them, and a relay over them."""
+    with nodes_of(**lines) as nodes, over(nodes, *options, drain=drain, timeout=timeout) as relay:
         yield relay, nodes
 
 

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 import wire
-from cluster import CONNECTED, Impostor, Node, Relay, cluster, of, response, split
+from cluster import CONNECTED, Impostor, Node, Relay, cluster, nodes_of, of, over, response, split
 from observer import BASE_S, tycho
 from test_tls import Authority
 
@@ -56,9 +56,15 @@ def rules(tmp_path):
     return r
 
 
+@pytest.fixture(scope='module')
+def nodes():
+    with nodes_of(has_store=True, a=lines('a'), b=lines('b')) as both:
+        yield both
+
+
 @pytest.fixture
-def guarded(rules):
-    with cluster('--access-file', rules.path, a=lines('a'), b=lines('b')) as (relay, nodes):
+def guarded(rules, nodes):
+    with over(nodes, '--access-file', rules.path) as relay:
         with relay.client() as client:
             wait_for(lambda: len(client.GetNodes(metadata=as_(OPS)).nodes) == 2 and all(
                 n.state == CONNECTED for n in client.GetNodes(metadata=as_(OPS)).nodes))
@@ -191,7 +197,7 @@ def test_certificates_say_who_it_is(tmp_path):
 
 def test_an_observer_keeps_the_same_rules(rules):
     rules.write('local *', 'token-file %s shop' % rules.token('shop', SHOP))
-    with Node('a', '--access-file', rules.path, lines=lines('a')) as node:
+    with Node('a', '--access-file', rules.path, has_store=True, lines=lines('a')) as node:
         with wire.Client(node.socket) as local, node.client() as client:
             wait_for(lambda: local.ServerStatus().seen_flows == 9)
             assert split(local.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in range(9)]

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 import wire
-from cluster import (CONNECTED, ERROR, UNAVAILABLE, Impostor, Node, Relay, Unpacker, batch, cluster, events, of, response, split,
-                     standing_for, unbatch)
+from cluster import (CONNECTED, ERROR, UNAVAILABLE, Impostor, Node, Relay, Unpacker, batch, cluster, events, nodes_of, of, over,
+                     response, split, standing_for, unbatch)
 from observer import BASE_S, BIN, golden, tycho
 
 GET_FLOWS, GET_BATCHES = '/observer.Observer/GetFlows', '/tycho.v1.Flows/GetFlowBatches'
@@ -125,24 +125,29 @@ def test_recorded_flows_of_every_kind_survive_the_packing(name):
                     assert len(want) < 1000 or 2 * sum(map(len, got)) < sum(r.ByteSize() for r in want)
 
 
+@pytest.fixture(scope='module')
+def honest():
+    with nodes_of(a=lines('a', 3)) as nodes:
+        yield nodes
+
+
 BAD_RECORDS = [b'', b'\x08', b'\x01\x02', b'\x01\x0cab', b'\x01\x0c\xff\xff\xff']
 
 
 @contextlib.contextmanager
-def liar_among_nodes(record):
+def liar_beside(honest, record):
     def answer(path, request, context):
         if path == GET_BATCHES:
             yield batch(response('liar', BASE_S, 'liar-0')) + bytes([0x12, len(record)]) + record
             yield batch(response('liar', BASE_S + 2, 'liar-2'))
-    with Impostor(answer, ours=[GET_BATCHES]) as liar:
-        with cluster('--peer', 'liar=' + liar.address, a=lines('a', 3)) as (relay, _):
-            relay.wait_states(a=CONNECTED)
-            yield relay
+    with Impostor(answer, ours=[GET_BATCHES]) as liar, over(honest, '--peer', 'liar=' + liar.address) as relay:
+        relay.wait_states(a=CONNECTED)
+        yield relay
 
 
 @pytest.mark.parametrize('record', BAD_RECORDS)
-def test_a_packed_flow_that_cannot_be_read_is_an_error_of_that_node(record):
-    with liar_among_nodes(record) as relay:
+def test_a_packed_flow_that_cannot_be_read_is_an_error_of_that_node(honest, record):
+    with liar_beside(honest, record) as relay:
         with relay.client() as client:
             for size in (0, 8192):
                 got = packed(client, size, first=True, number=wire.ALL)
@@ -159,7 +164,7 @@ def test_a_packed_flow_that_cannot_be_read_is_an_error_of_that_node(record):
 
 def test_a_node_that_comes_back_has_its_number_and_a_new_table():
     """A follower that unpacks; what it has seen of the last second comes again, void."""
-    with cluster(a=None) as (relay, nodes), relay.client(fast=False) as client:
+    with cluster(drain='100ms', a=None) as (relay, nodes), relay.client(fast=False) as client:
         unpacker = Unpacker(8192, 3 * 8192)
         request = wire.GetFlowsRequest(follow=True, since={'seconds': BASE_S})
         stream = client.raw(GET_BATCHES, request.SerializeToString(), timeout=60, streams=True, metadata=headers(8192, 3 * 8192))
@@ -208,29 +213,27 @@ def test_the_standard_call_is_for_those_who_know_no_other():
 
 
 @pytest.mark.parametrize('bytes_', [b'\xff\xff\xff', b'\x0a\x7fshort', b'\x0a\x03\xff\xff\xff'])
-def test_a_batch_that_cannot_be_read_is_an_error_of_that_node(bytes_):
+def test_a_batch_that_cannot_be_read_is_an_error_of_that_node(honest, bytes_):
     def answer(path, request, context):
         if path == GET_BATCHES:
             yield batch(response('liar', BASE_S, 'liar-0'), response('liar', BASE_S + 1, 'liar-1')) + bytes_
             yield batch(response('liar', BASE_S + 2, 'liar-2'))
-    with Impostor(answer, ours=[GET_BATCHES]) as liar:
-        with cluster('--peer', 'liar=' + liar.address, a=lines('a', 3)) as (relay, _):
-            relay.wait_states(a=CONNECTED)
-            with relay.client() as client:
-                flows, states = split(client.GetFlows(first=True, number=wire.ALL))
+    with Impostor(answer, ours=[GET_BATCHES]) as liar, over(honest, '--peer', 'liar=' + liar.address) as relay:
+        relay.wait_states(a=CONNECTED)
+        with relay.client() as client:
+            flows, states = split(client.GetFlows(first=True, number=wire.ALL))
     assert flows == ['a-0', 'liar-0', 'a-1', 'liar-1', 'a-2']
     assert states[1] == (ERROR, ['liar'], 'the peer sent bytes that are no flow')
 
 
-def test_a_batch_of_more_flows_than_anybody_needs_is_an_error_of_that_node():
+def test_a_batch_of_more_flows_than_anybody_needs_is_an_error_of_that_node(honest):
     def answer(path, request, context):
         if path == GET_BATCHES:
             yield b'\x0a\x00' * 70000
-    with Impostor(answer, ours=[GET_BATCHES]) as liar:
-        with cluster('--peer', 'liar=' + liar.address, a=lines('a', 3)) as (relay, _):
-            relay.wait_states(a=CONNECTED)
-            with relay.client() as client:
-                _, states = split(client.GetFlows(first=True, number=wire.ALL))
+    with Impostor(answer, ours=[GET_BATCHES]) as liar, over(honest, '--peer', 'liar=' + liar.address) as relay:
+        relay.wait_states(a=CONNECTED)
+        with relay.client() as client:
+            _, states = split(unbatch(batches(client, first=True, number=wire.ALL)))
     assert (ERROR, ['liar'], 'the peer sent bytes that are no flow') in states
 
 

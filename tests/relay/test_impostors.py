@@ -7,44 +7,52 @@ import grpc
 import pytest
 
 import wire
-from cluster import CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Impostor, Node, Relay, cluster, of, response, split
+from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Impostor, Node, Relay, cluster, nodes_of, of, over, response,
+                     split)
+from daemon import together
 from observer import BASE_S
 
 GET_FLOWS = '/observer.Observer/GetFlows'
 
 
-def beside_an_honest_node(answer, **request):
-    """What a relay makes of an impostor 'liar' and a node 'a' with 100 flows: (flows, states)."""
-    with Impostor(answer) as liar:
-        with cluster('--peer', 'liar=' + liar.address, a=[of('a', i) for i in range(100)]) as (relay, _):
-            relay.wait_states(a=CONNECTED)
-            with relay.client() as client:
-                return split(client.GetFlows(**(request or dict(first=True, number=wire.ALL))))
+@pytest.fixture(scope='module')
+def honest():
+    """A node 'a' with 100 flows, alone by its name."""
+    with nodes_of(a=[of('a', i) for i in range(100)]) as nodes:
+        yield nodes
+
+
+def beside(honest, answer, **request):
+    """What a relay makes of an impostor 'liar' and the honest node: (flows, states)."""
+    with Impostor(answer) as liar, over(honest, '--peer', 'liar=' + liar.address) as relay:
+        relay.wait_states(a=CONNECTED)
+        with relay.client() as client:
+            return split(client.GetFlows(**(request or dict(first=True, number=wire.ALL))))
 
 
 A = ['a-%d' % i for i in range(100)]
 
 
 @pytest.mark.parametrize('bytes_', [b'\xff\xff\xff', b'\x0a\x7fshort', b'GET / HTTP/1.1'])
-def test_bytes_that_are_no_flow_are_an_error_of_that_node(bytes_):
+def test_bytes_that_are_no_flow_are_an_error_of_that_node(honest, bytes_):
     def answer(path, request, context):
         if path == GET_FLOWS:
             yield response('liar', BASE_S, 'liar-0')
             yield bytes_
             yield response('liar', BASE_S + 2, 'liar-2')
-    flows, states = beside_an_honest_node(answer)
+    flows, states = beside(honest, answer)
     assert flows == ['a-0', 'liar-0'] + A[1:]
     assert states == [(CONNECTED, ['a', 'liar'], ''), (ERROR, ['liar'], 'the peer sent bytes that are no flow')]
 
 
-def test_a_stream_without_end_does_not_keep_an_honest_node_from_speaking():
+def test_a_stream_without_end_does_not_keep_an_honest_node_from_speaking(honest):
     def answer(path, request, context):
         for i in itertools.count():
             if path != GET_FLOWS or not context.is_active():
                 return
             yield response('liar', BASE_S + 1000, 'liar-%d' % i)
     with Impostor(answer) as liar:
-        with cluster('--peer', 'liar=' + liar.address, a=[of('a', i) for i in range(100)]) as (relay, _):
+        with over(honest, '--peer', 'liar=' + liar.address) as relay:
             with relay.client(fast=False) as client:
                 stream = client.GetFlows(first=True, number=wire.ALL)
                 flows, _ = split(itertools.islice(stream, 1 + 100 + 500))
@@ -53,17 +61,17 @@ def test_a_stream_without_end_does_not_keep_an_honest_node_from_speaking():
 
 
 @pytest.mark.parametrize('hours', [-5, 5])
-def test_a_clock_that_is_hours_off_harms_no_other_node(hours):
+def test_a_clock_that_is_hours_off_harms_no_other_node(honest, hours):
     def answer(path, request, context):
         for i in range(50 if path == GET_FLOWS else 0):
             yield response('liar', BASE_S + 3600 * hours + i, 'liar-%d' % i)
-    flows, states = beside_an_honest_node(answer)
+    flows, states = beside(honest, answer)
     liar = ['liar-%d' % i for i in range(50)]
     assert flows == (liar + A if hours < 0 else A + liar)
     assert states == [(CONNECTED, ['a', 'liar'], '')]
 
 
-def test_a_node_that_trickles_its_past_is_waited_for_once():
+def test_a_node_that_trickles_its_past_is_waited_for_once(honest):
     """Each of its flows comes only when the client has all of the honest node's: were it waited for, none would come."""
     all_of_a = queue.Queue()
 
@@ -73,7 +81,7 @@ def test_a_node_that_trickles_its_past_is_waited_for_once():
             all_of_a.get(timeout=30)
             yield response('liar', BASE_S + 2, 'liar-2')
     with Impostor(answer) as liar:
-        with cluster('--peer', 'liar=' + liar.address, a=[of('a', i) for i in range(100)]) as (relay, _):
+        with over(honest, '--peer', 'liar=' + liar.address) as relay:
             with relay.client(fast=False) as client:
                 stream = client.GetFlows(first=True, number=wire.ALL)
                 flows, _ = split(itertools.islice(stream, 1 + 101))
@@ -82,16 +90,16 @@ def test_a_node_that_trickles_its_past_is_waited_for_once():
                 assert split(stream) == (['liar-2'], [])
 
 
-def test_a_message_beyond_all_measure_is_an_error_of_that_node():
+def test_a_message_beyond_all_measure_is_an_error_of_that_node(honest):
     def answer(path, request, context):
         if path == GET_FLOWS:
             yield response('liar', BASE_S, 'x' * (5 << 20))
-    flows, states = beside_an_honest_node(answer)
+    flows, states = beside(honest, answer)
     assert flows == A
     assert states[1][:2] == (ERROR, ['liar']) and 'ResourceExhausted' in states[1][2]
 
 
-def test_a_node_that_cuts_us_off_as_too_slow_is_read_on():
+def test_a_node_that_cuts_us_off_as_too_slow_is_read_on(honest):
     """As an observer does to whom it takes for stuck: a relay is, while other nodes have older flows."""
     requests = []
     kept = [(i // 4, 'liar-%d' % i) for i in range(100)]  # four of each second
@@ -106,29 +114,29 @@ def test_a_node_that_cuts_us_off_as_too_slow_is_read_on():
             yield response('liar', BASE_S + second, uuid)
         if left[30:]:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, 'client reads too slowly')
-    flows, states = beside_an_honest_node(answer, first=True, number=100)
+    flows, states = beside(honest, answer, first=True, number=100)
     assert sorted(flows, key=lambda u: u[0]) == A + [uuid for _, uuid in kept]
     assert states == [(CONNECTED, ['a', 'liar'], '')]
     # Of 30, two are of the last second; they come again, and only the first time count.
     assert requests == [(100, True, 0), (72, True, BASE_S + 7), (44, True, BASE_S + 14), (16, True, BASE_S + 21)]
 
 
-def test_a_node_that_only_cuts_us_off_is_an_error():
+def test_a_node_that_only_cuts_us_off_is_an_error(honest):
     def answer(path, request, context):
         if path == GET_FLOWS:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, 'client reads too slowly')
         yield b''
-    flows, states = beside_an_honest_node(answer)
+    flows, states = beside(honest, answer)
     assert flows == A
     assert states[1][:2] == (ERROR, ['liar'])
 
 
-def test_the_words_of_nodes_are_passed_on_as_the_reference_does():
+def test_the_words_of_nodes_are_passed_on_as_the_reference_does(honest):
     def answer(path, request, context):
         if path == GET_FLOWS:
             context.abort(grpc.StatusCode.UNKNOWN, 'my own words')
         yield b''
-    _, states = beside_an_honest_node(answer)
+    _, states = beside(honest, answer)
     assert states[1] == (ERROR, ['liar'], 'my own words')
 
 
@@ -183,7 +191,7 @@ class PeerService(Impostor):
 
 
 def test_a_peer_service_adds_changes_and_removes_peers_while_queries_run():
-    with PeerService() as service, Node('a', lines=None) as a, Node('b', lines=None) as b:
+    with PeerService() as service, together(Node('a', lines=None), Node('b', lines=None)) as (a, b):
         with Relay('--peer-service', service.address, '--sort-buffer-drain-timeout', '100ms') as relay:
             with Follower(relay, since={'seconds': BASE_S}) as follower:
                 service.say(ADDED, 'a', a.socket)

@@ -8,6 +8,7 @@ import pytest
 
 import wire
 from cluster import CONNECTED, UNAVAILABLE, Impostor, Node, Relay, of, split
+from daemon import together
 from observer import BASE_S, tycho
 
 COVERAGE, MAP, EXPORT = '/tycho.v1.History/GetCoverage', '/tycho.v1.History/GetServiceMap', '/tycho.v1.Evidence/Export'
@@ -143,12 +144,13 @@ SMALL, FLOWS = 127, 600
 @pytest.fixture(scope='module')
 def with_stores():
     """Two nodes whose logs hold the newest flows, and their stores all, under a relay."""
-    with Node('a', '--ring-capacity', str(SMALL), '--seal-period', '100ms') as a, \
-            Node('b', '--ring-capacity', str(SMALL), '--seal-period', '100ms') as b:
-        for node in (a, b):
-            for first in range(0, FLOWS, 50):  # no more than the log holds until the store has it
-                node.feed([of(node.name, i) for i in range(first, first + 50)])
-                stored(node, first + 50)
+    a, b = [Node(n, '--ring-capacity', str(SMALL), '--seal-period', '100ms', has_store=True) for n in 'ab']
+    with together(a, b):
+        for first in range(0, FLOWS, 100):  # no more than the log holds until the store has it
+            for node in (a, b):
+                node.feed([of(node.name, i) for i in range(first, first + 100)])
+            for node in (a, b):
+                stored(node, first + 100)
         with Relay(peers=[a.peer, b.peer]) as relay:
             relay.wait_states(a=CONNECTED, b=CONNECTED)
             yield relay

@@ -9,6 +9,7 @@ import pytest
 import half_http2
 import wire
 from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Node, Relay, cluster, events, long, of, split)
+from daemon import together
 from observer import BASE_S, BIN, tycho
 
 
@@ -131,7 +132,7 @@ def test_namespaces_are_the_union():
     def seen(ns):
         return {'source': {'namespace': ns}, 'destination': {'namespace': 'shared'}}
     nodes = {name: Node(name, lines=[of(name, 0, **seen(name + '-only'))], keep_time=False) for name in 'ab'}
-    with nodes['a'] as a, nodes['b'] as b, Relay(peers=[a.peer, b.peer]) as relay:
+    with together(*nodes.values()) as (a, b), Relay(peers=[a.peer, b.peer]) as relay:
         a.wait_seen(1)
         b.wait_seen(1)
         with relay.client() as client:
@@ -148,17 +149,18 @@ def test_a_relay_without_a_reachable_peer_is_up_and_says_so():
         assert p.returncode == 1 and 'NOT_SERVING' in p.stdout
 
 
-@pytest.mark.parametrize('name', ['', 'observer.Observer', 'hubble.server.Observer'])
-def test_health_follows_the_peers(name):
+def test_health_follows_the_peers():
     with cluster(a=[of('a', 0)]) as (relay, nodes):
         with relay.client(fast=False) as client:
-            health = client.call('grpc.health.v1.Health', 'Watch', timeout=60, service=name)
-            assert next(health).status == 1
+            watches = [client.call('grpc.health.v1.Health', 'Watch', timeout=60, service=name)
+                       for name in ('', 'observer.Observer', 'hubble.server.Observer')]
+            assert [next(w).status for w in watches] == [1, 1, 1]
             nodes['a'].kill()
-            assert next(health).status == 2
+            assert [next(w).status for w in watches] == [2, 2, 2]
             nodes['a'].restart()
-            assert next(health).status == 1
-            health.cancel()
+            assert [next(w).status for w in watches] == [1, 1, 1]
+            for w in watches:
+                w.cancel()
 
 
 def test_relays_stand_on_relays():
@@ -180,7 +182,7 @@ def test_relays_stand_on_relays():
 def test_a_frozen_node_delays_nobody_for_long_and_is_named():
     a, a_lines = every('a', 1, 2000)
     b, b_lines = every('b', 1, 2000)
-    with cluster(a=a_lines, b=b_lines) as (relay, nodes):
+    with cluster(timeout='1s', a=a_lines, b=b_lines) as (relay, nodes):
         relay.wait_states(a=CONNECTED, b=CONNECTED)
         nodes['b'].freeze()
         try:
@@ -219,7 +221,8 @@ def test_nodes_that_take_us_for_stuck_while_others_speak_lose_nothing():
     """What b has is newer than all of a's, and more than is held back: b gives us up, again and again."""
     a, a_lines = every('a', 1, 20000)
     b, b_lines = every('b', 1, 4000, start=100000, text=long)
-    with Node('a', lines=a_lines) as first, Node('b', '--stall-timeout', '100ms', lines=b_lines) as second:
+    first, second = Node('a', lines=a_lines), Node('b', '--stall-timeout', '100ms', lines=b_lines)
+    with together(first, second):
         first.wait_seen(len(a))
         second.wait_seen(len(b))
         with Relay(peers=[first.peer, second.peer]) as relay, relay.client() as client:
@@ -229,7 +232,7 @@ def test_nodes_that_take_us_for_stuck_while_others_speak_lose_nothing():
 
 
 def test_followers_get_each_flow_once_across_death_and_return_of_a_node():
-    with cluster(a=None, b=None) as (relay, nodes):
+    with cluster(drain='200ms', a=None, b=None) as (relay, nodes):
         relay.wait_states(a=CONNECTED, b=CONNECTED)
         with Follower(relay, since=ALL_FROM) as follower:
             assert follower.status() == (CONNECTED, ['a', 'b'])
@@ -251,7 +254,7 @@ def test_followers_get_each_flow_once_across_death_and_return_of_a_node():
 
 
 def test_a_follower_of_a_frozen_node_gets_what_it_missed_when_the_node_goes_on():
-    with cluster(a=None, b=None) as (relay, nodes):
+    with cluster(drain='200ms', timeout='1s', a=None, b=None) as (relay, nodes):
         relay.wait_states(a=CONNECTED, b=CONNECTED)
         with Follower(relay, number=1000) as follower:
             assert follower.status() == (CONNECTED, ['a', 'b'])
@@ -299,7 +302,7 @@ def test_the_peers_file_is_reread_while_queries_run(tmp_path):
     def write(*lines):
         (tmp_path / 'new').write_text('# who is who\n' + ''.join(x + '\n' for x in lines))
         os.replace(tmp_path / 'new', path)
-    with Node('a', lines=None) as a, Node('b', lines=None) as b, Node('c', lines=None) as c:
+    with together(*[Node(n, lines=None) for n in 'abc']) as (a, b, c):
         write(a.peer, b.peer)
         with Relay('--peers-file', str(path), '--sort-buffer-drain-timeout', '100ms') as relay:
             relay.wait_states(a=CONNECTED, b=CONNECTED)
