@@ -379,7 +379,11 @@ static enum err_code prepare(struct stream *s, const Tycho__V1__GetServiceMapReq
 	s->interval_ns = (in->interval_ms ? in->interval_ms : INTERVAL_MS) * NS_PER_MS;
 	if (s->interval_ns < INTERVAL_MIN_MS * NS_PER_MS)
 		s->interval_ns = INTERVAL_MIN_MS * NS_PER_MS;
-	if (in->since && a->past && !in->n_whitelist && !in->n_blacklist)
+	bool recorded = in->since && !in->n_whitelist && !in->n_blacklist;
+	if (recorded)
+		edge_map_as_recorded(
+			s->map); /* without a store, too: behind a relay nodes add up */
+	if (recorded && a->past)
 		code = divide(s, in, now, &since.v, e);
 	if (code != ERR_OK)
 		return code;

@@ -1,5 +1,6 @@
 """GetServiceMap and `tycho map`: flows summed up as edges, from memory, from the store's sums by the minute, and live."""
 import json
+import time
 
 import grpc
 import pytest
@@ -74,6 +75,23 @@ def test_the_stores_sums_by_the_minute_say_the_same_as_its_flows():
             # the drops lie in their own minutes: at(200) is 22:16:40, at(204) the same
             assert edges_of(ask(client, since=at(170), until=at(210))) == {k: 5 for k, v in WANT.items() if v == 5}
             assert edges_of(ask(client, since=at(1000))) == {}
+
+
+def test_what_the_sums_have_and_what_only_flows_have_yet_is_one_edge(tmp_path):
+    """Of the minutes that are over, the record knows who and whom by namespace and name; of the last, the flows know more."""
+    who = {'source': {'namespace': 'shop', 'pod_name': 'cart-0', 'identity': 4001, 'cluster_name': 'c1',
+                      'workloads': [{'name': 'cart', 'kind': 'Deployment'}]}}
+    fresh = tmp_path / 'fresh'
+    fresh.write_text(flow(1, time=time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), **who) + '\n')
+    with Observer() as ob:
+        ob.feed([flow(0, **who)])
+        ob.wait_seen(1)
+        ob.restart(str(fresh))
+        ob.wait_seen(1)
+        with ob.client() as client:
+            assert edges_of(ask(client, since=at(0))) == {('shop/cart', 'store/db-0', 80, FORWARDED, '', ''): 2}
+            [edge] = [e for a in ask(client) for e in a.edges]
+            assert (edge.source.cluster, edge.source.workload_kind, edge.flows) == ('c1', 'Deployment', 1)
 
 
 def rates_of(answers):
