@@ -152,6 +152,42 @@ test("rates are what lies between two notes of the counts, also where those wrap
 	assert.equal(marks.length, 61); // five minutes
 });
 
+test("before the page looked the strip has the record's averages, and from then on what was seen", () => {
+	const { PULSE_SECONDS, with_history } = state;
+	// Seconds 1000 to 1004; the record by the minute from 900 on; up to date since 1002.
+	const pulse = { from: 1000, flows: [1, 30, 5, 6, 7], drops: [0, 0, 1, 0, 0] };
+	const history = { from: 900, step: 60, flows: [600, 1200], drops: [60, 0] };
+	const filled = with_history(pulse, history, 1_002_000);
+	assert.equal(filled.from, 1005 - PULSE_SECONDS);
+	assert.equal(filled.flows.length, PULSE_SECONDS);
+	const at = (s) => [filled.flows[s - filled.from], filled.drops[s - filled.from]];
+	assert.deepEqual([899, 900, 959, 960, 999].map(at), [[0, 0], [10, 1], [10, 1], [20, 0], [20, 0]]);
+	assert.deepEqual([1000, 1001, 1002, 1003, 1004].map(at), [[20, 0], [30, 0], [5, 1], [6, 0], [7, 0]]);
+	assert.equal(with_history(pulse, { from: 0, flows: [], drops: [] }, 0), pulse);
+	const nothing = { from: 0, flows: [], drops: [] };
+	assert.equal(with_history(nothing, history, 0), nothing);
+});
+
+test("what a page begins with was too fast for nobody", () => {
+	const update = (more) => ({
+		type: "message",
+		now: 0,
+		message: {
+			...{ type: "update", watch: 0, sent: 10_000, state: { kind: "live" }, rows: [], left_out: 7 },
+			...{ pulse: { from: 0, flows: [], drops: [] }, totals: { newest: 1000 } },
+			...more,
+		},
+	});
+	const old = state.reduce(state.initial(""), update({}));
+	assert.deepEqual([old.earlier, old.left_out, old.marks.length], [7, 0, 0]);
+	const fresh = state.reduce(old, update({ totals: { newest: 9000 } }));
+	assert.deepEqual([fresh.earlier, fresh.left_out, fresh.marks.length], [14, 0, 1]);
+	const next = state.reduce(fresh, update({ totals: { newest: 9000 }, left_out: 3 }));
+	assert.deepEqual([next.earlier, next.left_out], [14, 3]);
+	const again = state.reduce(next, { type: "asked", watch: 1, range: null });
+	assert.deepEqual([again.earlier, again.left_out, again.marks.length], [0, 0, 0]);
+});
+
 test("a line is hit where it runs, and its middle lies on it", () => {
 	const at = (x, y) => ({ x, y });
 	const corners = line_shape.shape_of([at(0, 0), at(100, 0), at(100, 50), at(200, 50)], false);
@@ -403,7 +439,7 @@ test("updates add rows up to what is kept, and count what was left out", () => {
 		s = state.reduce(s, update({ rows: Array.from({ length: 2000 }, () => ({})), left_out: 5 }));
 	assert.equal(s.rows.length, state.ROWS_KEPT);
 	assert.equal(s.rows.at(-1).id, 6000);
-	assert.equal(s.left_out, 15);
+	assert.deepEqual([s.earlier, s.left_out], [5, 10]); // the first brings what was before, too
 	assert.equal(s.page_lag, 10);
 });
 

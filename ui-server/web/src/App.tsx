@@ -83,8 +83,9 @@ function empty_text(state: State, what: string): string {
 	if (state.upstream.kind === "connecting") return "Asking the server…";
 	if (state.range)
 		return `No ${what} in this range${state.line ? " with this filter" : ""}. The last line says what is missing from it.`;
+	const seen = state.history.flows.reduce((sum, n) => sum + n, 0);
 	return state.line
-		? `No ${what} with this filter. Widen it, or wait: what comes is shown.`
+		? `No ${what} with this filter. ${seen ? `Traffic seen: ${count_text(seen)} flows. ` : ""}Widen it, or wait: what comes is shown.`
 		: `No ${what} yet. What comes is shown at once.`;
 }
 
@@ -113,7 +114,7 @@ function Overview({
 		<>
 			<h2>
 				{state.totals.dropped ? (
-					<button type="button" class="link" onClick={() => on_filter(["verdict=DROPPED"])}>
+					<button type="button" class="link dropped" onClick={() => on_filter(["verdict=DROPPED"])}>
 						{count_text(state.totals.dropped)} dropped
 					</button>
 				) : (
@@ -444,6 +445,8 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			<Strip
 				pulse={state.pulse}
 				flows={state.range ? state.totals.flows : 0}
+				history={state.line || state.range ? null : state.history}
+				followed_from={state.marks[0]?.at ?? now}
 				on_range={(a, b) => set_range(range_between(a, b))}
 			/>
 			<History
@@ -484,7 +487,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 				<ServiceMap
 					graph={graph}
 					structure={state.structure}
-					question={state.watch}
+					is_followed={state.marks.length > 1}
 					span_s={(state.totals.newest - state.totals.oldest) / 1000}
 					selection={state.selection}
 					scheme={dark ? "dark" : "light"}
@@ -565,6 +568,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 						on_columns={wishes.columns}
 						selected={state.selection.kind === "flow" ? state.selection.row.id : 0}
 						left_out={state.left_out}
+						earlier={state.earlier}
 						since_pause={state.paused.kind === "yes" ? state.next_row - state.paused.at : 0}
 						empty={
 							selected && all_rows.length

@@ -130,7 +130,7 @@ export function FilterLine(props: Props) {
 					aria-invalid={props.problem !== ""}
 					aria-describedby="filter-problem"
 					{...(chosen >= 0 ? { "aria-activedescendant": `completion-${chosen}` } : {})}
-					placeholder="Filter, such as from-pod=shop/ not port=53"
+					placeholder="Filter: from-pod=shop/ not port=53"
 					value={draft}
 					onFocus={() => set_open(true)}
 					onBlur={() => set_open(false)}

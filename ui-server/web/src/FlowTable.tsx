@@ -12,6 +12,7 @@ interface Props {
 	shown: Column[];
 	selected: number; // id of a row, 0 for none
 	left_out: number;
+	earlier: number;
 	since_pause: number;
 	empty: string;
 	title: ComponentChildren;
@@ -202,6 +203,11 @@ export function FlowTable(props: Props) {
 				<p class="notice" role="status">
 					{props.since_pause > 0 && (
 						<span class="since">{count_text(props.since_pause)} more since the pause</span>
+					)}
+					{props.earlier > 0 && (
+						<span class="left-out quiet" title="Map and counts have them">
+							{count_text(props.earlier)} earlier ones on the map only
+						</span>
 					)}
 					{props.left_out > 0 && (
 						<span

@@ -8,7 +8,7 @@ import type { Selection } from "./state";
 export interface Props {
 	graph: Graph;
 	structure: number;
-	question: number; // what is asked: changes between the answers to one are changes in the network
+	is_followed: boolean; // it is up to date: what changes has changed in the network
 	span_s: number; // that the counts are of
 	selection: Selection;
 	scheme: string;

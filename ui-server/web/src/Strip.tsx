@@ -2,16 +2,19 @@
 import { useState } from "preact/hooks";
 import { CURVE_HEIGHT as HEIGHT, ceiling, outline } from "./curve";
 import { count_text, duration_text, rate_text as rate, time_text } from "./flow";
-import { PULSE_SECONDS } from "./state";
+import { PULSE_SECONDS, with_history } from "./state";
 import type { Pulse } from "./wire";
 
 interface Props {
 	pulse: Pulse;
 	flows: number; // of a past range, as its map counts them; 0 while live
+	history: Pulse | null; // of the record, for the time before this page looked; null: it is not of the same flows
+	followed_from: number; // ms since the epoch
 	on_range(from: number, to: number): void; // ms since the epoch
 }
 
-export function Strip({ pulse, flows: known, on_range }: Props) {
+export function Strip({ pulse: seen, flows: known, history, followed_from, on_range }: Props) {
+	const pulse = history ? with_history(seen, history, followed_from) : seen;
 	const [from, set_from] = useState<number | null>(null);
 	const [at, set_at] = useState<number | null>(null);
 	// The second that goes on is not counted to its end.

@@ -501,7 +501,7 @@ export class Canvas {
 		c.strokeStyle = this.colors.group;
 		c.fillStyle = this.colors.quiet;
 		for (const group of this.groups) {
-			const y = group.top + 18;
+			const y = size > 24 ? group.top - 3 / zoom : group.top + 6 + size * 0.9;
 			if (zoom < 0.8) c.strokeText(group.name, group.left + 12, y);
 			c.fillText(group.name, group.left + 12, y);
 		}

@@ -40,7 +40,9 @@ export function read_colors(): Colors {
 
 const TEXT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif";
 const MONO = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
-const ROWS_FROM = 0.5; // zoom: smaller rows cannot be read
+const ROWS_FROM = 0.4; // zoom: smaller rows cannot be read
+const NAME_PX = 11; // on the screen, as far as there is room
+const ROW_PX = 8.5; // the same, of ports
 const FAR_NAME_PX = 10; // on the screen, as far as there is room
 const FAR_NAME_MOST = 26; // px at full size
 const NAME_FROM_PX = 5; // on the screen
@@ -112,7 +114,7 @@ export function draw_card(
 	c.textAlign = "left";
 	c.textBaseline = "alphabetic";
 	if (zoom < ROWS_FROM) far(c, node, x, y, h, colors, zoom);
-	else near(c, node, x, y, colors);
+	else near(c, node, x, y, colors, zoom);
 	if (!node.dropped) return;
 	c.beginPath();
 	c.arc(x + w - 13, y + 13, Math.max(3.5, Math.min(10, 2 / zoom)), 0, 7);
@@ -120,10 +122,24 @@ export function draw_card(
 	c.fill();
 }
 
-function near(c: CanvasRenderingContext2D, node: Node, x: number, y: number, colors: Colors): void {
+function between(least: number, n: number, most: number): number {
+	return Math.min(most, Math.max(least, n));
+}
+
+function near(
+	c: CanvasRenderingContext2D,
+	node: Node,
+	x: number,
+	y: number,
+	colors: Colors,
+	zoom: number,
+): void {
 	const w = CARD_WIDTH;
+	const name_px = between(13, NAME_PX / zoom, 20);
+	const row_px = between(11, ROW_PX / zoom, 15);
 	const sort = node.card ? node.kind : `${node.folded} ${node.folded === 1 ? "card" : "cards"}`;
-	const kind = [node.change, sort].filter(Boolean).join(" · ");
+	// A name that takes more room takes it from the line below.
+	const kind = name_px > 15.5 ? "" : [node.change, sort].filter(Boolean).join(" · ");
 	c.lineWidth = 1;
 	c.strokeStyle = colors.line;
 	if (!node.card) {
@@ -138,9 +154,9 @@ function near(c: CanvasRenderingContext2D, node: Node, x: number, y: number, col
 	c.strokeStyle = colors.quiet;
 	c.stroke(icon(node));
 	c.restore();
-	c.font = font(13, 600);
+	c.font = font(name_px, 600);
 	c.fillStyle = colors.text;
-	c.fillText(fit(c, node.name, w - 46 - (node.dropped ? 12 : 0)), x + 36, y + (kind ? 18 : 25));
+	c.fillText(fit(c, node.name, w - 46 - (node.dropped ? 12 : 0)), x + 36, y + (kind ? 18 : 20 + name_px * 0.36));
 	c.fillStyle = colors.quiet;
 	if (kind) {
 		c.font = font(11);
@@ -152,14 +168,14 @@ function near(c: CanvasRenderingContext2D, node: Node, x: number, y: number, col
 	c.moveTo(x + 1, y + 39.5);
 	c.lineTo(x + w - 1, y + 39.5);
 	c.stroke();
-	c.font = font(11, 400, MONO);
+	c.font = font(row_px, 400, MONO);
 	ports.forEach((port, i) => {
 		const more = node.ports.length - ports.length;
 		const row = y + 40 + i * 18 + 9;
 		c.beginPath();
 		c.arc(x, row, 3, 0, 7);
 		c.fill();
-		c.fillText(i === ports.length - 1 && more > 0 ? `${port}  +${more}` : port, x + 14, row + 4);
+		c.fillText(i === ports.length - 1 && more > 0 ? `${port}  +${more}` : port, x + 14, row + row_px * 0.36);
 	});
 }
 

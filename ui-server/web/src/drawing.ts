@@ -19,7 +19,6 @@ const PHONE_ZOOM_LEAST = 0.8;
 const REACH_PX = 7; // from the pointer to a line that is meant
 const GROUP_PADDING = 16;
 const GROUP_HEAD = 26; // its name
-const SETTLED_MS = 3000; // from a question on: what appears until then has been so before
 const SECOND_CLICK_MS = 400;
 
 // What is said beside the pointer.
@@ -123,7 +122,6 @@ export class Drawing {
 	private drawn = -1;
 	private touched = false; // the reader chose where to look
 	private gliding = 0;
-	private asked_at = 0; // the question that is answered
 	private unfolded_at = -SECOND_CLICK_MS;
 	private over = ""; // what the pointer is over
 	nodes = new Map<string, Node>();
@@ -181,7 +179,6 @@ export class Drawing {
 			this.layer.paint(this.colors);
 		}
 		const known = this.lines;
-		if (before.question !== props.question || this.drawn < 0) this.asked_at = performance.now();
 		this.nodes = new Map(props.graph.nodes.map((n) => [n.key, n]));
 		// What a card asks of itself is in its details; a loop would say nothing more.
 		this.lines = new Map(props.graph.lines.filter((l) => l.from !== l.to).map((l) => [l.key, l]));
@@ -189,7 +186,7 @@ export class Drawing {
 			if (this.drawn !== props.structure) this.restructure();
 			this.refresh();
 		});
-		if (performance.now() - this.asked_at > SETTLED_MS) this.tell_changes(known);
+		if (before.is_followed && props.is_followed) this.tell_changes(known);
 	}
 
 	// A verdict that is new between two that had talked before.

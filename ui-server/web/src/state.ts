@@ -1,6 +1,6 @@
 // All that the page knows, and how each event changes it. Pure: no clock, no DOM, no network.
 import type { Flow } from "./flow";
-import { MARK_MS, type Mark, with_mark } from "./rates";
+import { type Mark, with_mark } from "./rates";
 import type { Range } from "./time_range";
 import {
 	PROTOCOL,
@@ -16,6 +16,7 @@ import {
 
 export const ROWS_KEPT = 5000;
 export const PULSE_SECONDS = 300;
+const FRESH_MS = 2000; // a flow that is no older has come as it happened
 
 // A flow of the table; ids only grow, so that a row keeps its identity while others come.
 export interface Row {
@@ -81,7 +82,8 @@ export interface State {
 	pulse: Pulse;
 	rows: Row[]; // newest last
 	next_row: number;
-	left_out: number; // flows that this page was never sent
+	left_out: number; // flows that this page was never sent, since it is up to date
+	earlier: number; // and from before that
 	page_lag: number; // ms from server to page, of the last update
 	paused: { kind: "no" } | { kind: "yes"; rows: Row[]; at: number }; // at: next_row when it began
 	selection: Selection;
@@ -140,6 +142,7 @@ function nothing_seen() {
 		marks: [] as Mark[],
 		rows: [] as Row[],
 		left_out: 0,
+		earlier: 0,
 		page_lag: 0,
 	};
 }
@@ -270,11 +273,16 @@ function take_update(
 		pulse: state.range ? update.pulse : merge_pulse(state.pulse, update.pulse),
 		rows: rows.length ? [...state.rows, ...rows].slice(-ROWS_KEPT) : state.rows,
 		next_row: state.next_row + rows.length,
-		left_out: state.left_out + update.left_out,
+		// Of those from before the page was up to date none was too fast for anybody.
+		...(state.marks.length
+			? { left_out: state.left_out + update.left_out }
+			: { earlier: state.earlier + update.left_out }),
 		page_lag: Math.max(0, now - update.sent),
 	};
 	// What a view begins with has been before: rates are counted once flows come as they happen.
-	const is_followed = update.state.kind === "live" && (state.marks.length || update.totals.lag_ms < MARK_MS);
+	const is_followed =
+		update.state.kind === "live" &&
+		(state.marks.length > 0 || update.sent - update.totals.newest < FRESH_MS);
 	const marked = (after: State) => {
 		if (is_followed) after.marks = with_mark(after.marks, after.edges, update.sent);
 		return after;
@@ -343,6 +351,23 @@ export function merge_pulse(old: Pulse, add: Pulse): Pulse {
 		merged.drops.push(pulse.drops[i] ?? 0);
 	}
 	return merged;
+}
+
+// @pulse of the last five minutes, with the record's averages where the page was not up to date yet.
+export function with_history(pulse: Pulse, history: Pulse, followed_from: number): Pulse {
+	if (!pulse.flows.length || !history.flows.length) return pulse;
+	const end = pulse.from + pulse.flows.length;
+	const filled: Pulse = { from: end - PULSE_SECONDS, flows: [], drops: [] };
+	const step = history.step ?? 1;
+	for (let s = filled.from; s < end; s++) {
+		const i = Math.floor((s - history.from) / step);
+		const is_old = s * 1000 < followed_from && i >= 0 && i < history.flows.length;
+		for (const what of ["flows", "drops"] as const)
+			filled[what].push(
+				Math.max(pulse[what][s - pulse.from] ?? 0, is_old ? (history[what][i] ?? 0) / step : 0),
+			);
+	}
+	return filled;
 }
 
 // What the table shows, newest last.
