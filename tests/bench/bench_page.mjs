@@ -41,21 +41,11 @@ function simulator() {
 	});
 }
 
-// Drags the map's ground to and fro, as far as the pane is wide: farther than the picture of its lines reaches. Frames are
-// those that the browser gave; drawings, those in which the cards were drawn anew; pictures, those of all lines.
-async function pan(page) {
-	const box = await page.locator(".canvas").boundingBox();
-	const [x, y] = [box.x + box.width - 20, box.y + 0.73 * box.height];
-	const reach = box.width - 40;
-	const at = () => page.evaluate(() => document.querySelector(".canvas")._cyreg.cy.pan());
-	const before = await at();
+// Frames that the browser gives while @act goes on, and new pictures of all lines in them.
+async function frames(page, act) {
 	await page.evaluate(() => {
-		const seen = (window.seen = { times: [], drawings: 0 });
-		const cy = document.querySelector(".canvas")._cyreg.cy;
-		seen.drawn = () => seen.drawings++;
-		cy.on("render", seen.drawn);
-		// A new picture of the lines takes the place of the last.
-		seen.pictures = 0;
+		const seen = (window.seen = { times: [], pictures: 0 });
+		// A new picture takes the place of the last.
 		seen.watching = new MutationObserver((list) => (seen.pictures += list.length));
 		seen.watching.observe(document.querySelector(".lines"), { childList: true });
 		const step = (time) => {
@@ -64,34 +54,67 @@ async function pan(page) {
 		};
 		seen.next = requestAnimationFrame(step);
 	});
-	await page.mouse.move(x, y);
-	await page.mouse.down();
-	const start = performance.now();
-	let furthest; // how far the map was seen to move
-	for (let i = 1; performance.now() - start < PAN_S * 1000; i++) {
-		const along = ((performance.now() - start) * SPEED) % (2 * reach);
-		await page.mouse.move(x - Math.min(along, 2 * reach - along), y + (i % 7));
-		if (i % 5 === 3) furthest = Math.max(furthest ?? 0, Math.abs((await at()).x - before.x));
-	}
-	await page.mouse.up();
-	if (!(furthest > reach / 4)) throw new Error(`the map moves ${furthest} px with the mouse's ${reach}`);
+	await act();
 	return page.evaluate(() => {
-		const { times, drawings, pictures, watching, drawn, next } = window.seen;
-		watching.disconnect();
+		const { times, pictures, watching, next } = window.seen;
 		cancelAnimationFrame(next);
-		document.querySelector(".canvas")._cyreg.cy.off("render", drawn);
+		watching.disconnect();
 		const spans = times.slice(1).map((t, i) => t - times[i]);
 		const seconds = (times.at(-1) - times[0]) / 1000;
-		return { frames: spans.length / seconds, drawings: drawings / seconds, pictures: pictures / seconds, spans };
+		return { frames: spans.length / seconds, pictures: pictures / seconds, spans };
 	});
 }
 
-function tell(what, { frames, drawings, pictures, spans }) {
-	figure(`${what}: frames while panning`, frames, "/s", "at least", 30);
-	figure("the same: of which drew the cards anew", drawings, "/s");
-	figure("the same: new pictures of all lines", pictures, "/s");
+const viewport = (page) =>
+	page.evaluate(() => {
+		const { cy } = document.querySelector(".canvas")._cyreg;
+		return { x: cy.pan().x, zoom: cy.zoom() };
+	});
+
+// Drags the map to and fro, as far as the pane is wide: farther than the picture of its lines reaches.
+async function pan(page) {
+	const box = await page.locator(".canvas").boundingBox();
+	const [x, y] = [box.x + box.width - 20, box.y + 0.73 * box.height];
+	const reach = box.width - 40;
+	const before = await viewport(page);
+	let furthest = 0;
+	const result = await frames(page, async () => {
+		await page.mouse.move(x, y);
+		await page.mouse.down();
+		const start = performance.now();
+		for (let i = 1; performance.now() - start < PAN_S * 1000; i++) {
+			const along = ((performance.now() - start) * SPEED) % (2 * reach);
+			await page.mouse.move(x - Math.min(along, 2 * reach - along), y + (i % 7));
+			if (i % 5 === 3) furthest = Math.max(furthest, Math.abs((await viewport(page)).x - before.x));
+		}
+		await page.mouse.up();
+	});
+	if (furthest < reach / 4) throw new Error(`the map moves ${furthest} px with the mouse's ${reach}`);
+	return result;
+}
+
+// The wheel, from all of the map to four times as near and back.
+async function zoom(page) {
+	const box = await page.locator(".canvas").boundingBox();
+	let [least, most] = [Infinity, 0];
+	const result = await frames(page, async () => {
+		await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+		const start = performance.now();
+		for (let i = 0; performance.now() - start < PAN_S * 1000; i++) {
+			const now = await viewport(page);
+			[least, most] = [Math.min(least, now.zoom), Math.max(most, now.zoom)];
+			await page.mouse.wheel(0, Math.floor((performance.now() - start) / 1000) % 2 ? 40 : -40);
+		}
+	});
+	if (most < 1.5 * least) throw new Error(`the wheel takes the map from ${least} to ${most} only`);
+	return result;
+}
+
+function tell(what, { frames, pictures, spans }) {
+	figure(what, frames, "/s", "at least", 30);
 	figure("the same: 95 of 100 frames within", sorted(spans)[Math.floor(spans.length * 0.95)], "ms");
 	figure("the same: the longest", Math.max(...spans), "ms");
+	figure("the same: new pictures of all lines", pictures, "/s");
 }
 
 const graph = (page) =>
@@ -130,7 +153,7 @@ try {
 	);
 	await page.waitForTimeout(2000);
 	const folded = await graph(page);
-	tell(`folded: ${folded.nodes} cards, ${folded.lines} lines`, await pan(page));
+	tell(`folded, ${folded.nodes} cards, ${folded.lines} lines: frames while panning`, await pan(page));
 
 	const unfolding = performance.now();
 	await page.evaluate(() => {
@@ -140,7 +163,8 @@ try {
 	await page.waitForFunction((n) => document.querySelector(`.lines canvas[data-lines="${n}"]`), EDGES);
 	figure("all unfolded, laid out and drawn after", (performance.now() - unfolding) / 1000, "s");
 	const open = await graph(page);
-	tell(`all shown: ${open.nodes} cards, ${open.lines} lines`, await pan(page));
+	tell(`all shown, ${open.nodes} cards, ${open.lines} lines: frames while panning`, await pan(page));
+	tell("all shown: frames while zooming", await zoom(page));
 
 	const sizes = [];
 	const start = performance.now();

@@ -101,6 +101,7 @@ export class Canvas {
 	private readonly ground: HTMLCanvasElement;
 	private readonly top: HTMLCanvasElement;
 	private picture: Picture;
+	private spare: HTMLCanvasElement; // for the next
 	private job: Job | null = null;
 	private strokes: Stroke[] = [];
 	private batches: Batch[] = [];
@@ -129,6 +130,7 @@ export class Canvas {
 		this.ground = this.canvas();
 		this.top = this.canvas();
 		this.picture = { canvas: this.canvas(), view: this.view, content: -1 };
+		this.spare = this.canvas();
 		this.box.append(this.ground, this.picture.canvas, this.top);
 		container.prepend(this.box);
 	}
@@ -286,22 +288,18 @@ export class Canvas {
 		const is_new = this.picture.content === this.content && same_view(this.picture.view);
 		const resting = performance.now() - this.moved_at > REST_MS;
 		if (!is_new && this.width) {
-			if (this.strokes.length <= AT_ONCE) {
-				this.begin();
-				this.go_on(Infinity);
-			} else {
-				if (this.job && resting && !same_view(this.job.view)) this.job = null;
-				if (!this.job && (resting || !this.covers())) this.begin();
-				if (this.job) this.go_on(resting ? SLICE_MS : MOVING_SLICE_MS);
-			}
+			if (this.job && resting && !same_view(this.job.view)) this.job = null;
+			if (!this.job && (resting || !this.covers())) this.begin();
+			if (this.job)
+				this.go_on(this.strokes.length <= AT_ONCE ? Infinity : resting ? SLICE_MS : MOVING_SLICE_MS);
 			this.wake();
 		}
 		if (this.pulses.size) this.wake();
 	}
 
 	private begin(): void {
-		const canvas = this.canvas();
-		this.size(canvas, MARGIN);
+		const canvas = this.spare;
+		this.size(canvas, MARGIN); // which clears it
 		this.job = {
 			canvas,
 			view: { ...this.view },
@@ -338,6 +336,7 @@ export class Canvas {
 		if (job.at < job.batches.length || job.card < job.cards.length) return;
 		job.canvas.dataset["lines"] = String(job.strokes.length);
 		this.picture.canvas.replaceWith(job.canvas);
+		this.spare = this.picture.canvas;
 		this.picture = { canvas: job.canvas, view: job.view, content: job.content };
 		this.job = null;
 		this.place();

@@ -214,7 +214,13 @@ export class Drawing {
 		for (const node of cards) {
 			const position = this.places.get(node.key)!;
 			if (this.cy.getElementById(node.key).empty())
-				this.cy.add({ group: "nodes", data: { id: node.key }, position: { ...position }, classes: "card" });
+				this.cy.add({
+					group: "nodes",
+					data: { id: node.key },
+					position: { ...position },
+					pannable: true, // the map is dragged by its cards, too
+					classes: "card",
+				});
 		}
 		const calm = first || is_calm() || cards.length > GLIDING_MOST;
 		this.glide(calm ? this.places : known);
