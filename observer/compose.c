@@ -259,13 +259,15 @@ static bool is_dns(const struct flow *f, const struct decode_payload *payload)
 
 static void packet_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
 {
-	struct flow f = { .kind = FLOW_KIND_FLOW,
-			  .type = FLOW__FLOW_TYPE__L3_L4,
-			  .bits = FLOW_HAS_TIME,
-			  .time = time_of(c, ev, now) };
+	struct flow f;
 	struct decode_payload payload;
 	enum decode_start start = DECODE_ETHERNET;
 
+	flow_clear(&f);
+	f.kind = FLOW_KIND_FLOW;
+	f.type = FLOW__FLOW_TYPE__L3_L4;
+	f.bits = FLOW_HAS_TIME;
+	f.time = time_of(c, ev, now);
 	if (ev->l3)
 		start = ev->ethertype == ETHERTYPE_IPV6 ? DECODE_IPV6 : DECODE_IPV4;
 	if (ev->l3 && ev->ethertype != ETHERTYPE_IPV6 && ev->ethertype != ETHERTYPE_IPV4) {
@@ -346,13 +348,16 @@ static void lost_event(struct compose *c, const struct raw_event *ev, struct mon
 
 static void cilium_sample_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
 {
-	struct flow f = { .bits = FLOW_HAS_TIME, .time = time_of(c, ev, now) };
+	struct flow f;
 	const struct cilium_sample in = { .bytes = ev->packet,
 					  .cpu = ev->cpu,
 					  .now = now,
 					  .monitor = ev->kind == RAW_CILIUM_MONITOR };
 	enum cilium_outcome outcome = CILIUM_REFUSED;
 
+	flow_clear(&f);
+	f.bits = FLOW_HAS_TIME;
+	f.time = time_of(c, ev, now);
 	buf_reset(&c->ext);
 	if (c->cilium)
 		outcome = cilium_event(c->cilium, &in, &f, &c->ext);

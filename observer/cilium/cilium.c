@@ -200,13 +200,15 @@ static bool read_drop(struct event *ev)
 {
 	uint8_t flags = u8(ev, CILIUM_FLAGS);
 
+	if (!read_packet(ev, flags & FLAG_L3, flags & FLAG_IPV6, overlay_of(flags)))
+		return false;
 	ev->f->verdict = FLOW__VERDICT__DROPPED;
 	ev->f->drop_reason = ev->f->drop_desc = ev->subtype;
 	set_event_type(ev, ev->subtype);
 	set_ip_trace_id(ev);
 	ev->src_identity = u32(ev, CILIUM_SRC_LABEL);
 	ev->dst_identity = u32(ev, CILIUM_DST_LABEL);
-	return read_packet(ev, flags & FLAG_L3, flags & FLAG_IPV6, overlay_of(flags));
+	return true;
 }
 
 static bool read_trace(struct event *ev)
@@ -215,6 +217,8 @@ static bool read_trace(struct event *ev)
 	uint8_t flags = u8(ev, CILIUM_FLAGS), reason = u8(ev, CILIUM_REASON) & REASON_MASK;
 	uint8_t original[16];
 
+	if (!read_packet(ev, flags & FLAG_L3, flags & FLAG_IPV6, overlay_of(flags)))
+		return false;
 	f->verdict = FLOW__VERDICT__FORWARDED;
 	set_event_type(ev, ev->subtype);
 	f->trace_point = ev->subtype == POINT_TO_ENDPOINT
@@ -233,8 +237,6 @@ static bool read_trace(struct event *ev)
 	ev->src_identity = u32(ev, CILIUM_SRC_LABEL);
 	ev->dst_identity = u32(ev, CILIUM_DST_LABEL);
 	ev->is_translated = original_ip(ev, original);
-	if (!read_packet(ev, flags & FLAG_L3, flags & FLAG_IPV6, overlay_of(flags)))
-		return false;
 	if (!flow_is(f, FLOW_HAS_IP))
 		return true;
 	if (u8(ev, CILIUM_REASON) & REASON_ENCRYPTED)
@@ -254,6 +256,8 @@ static bool read_policy_verdict(struct event *ev)
 	int32_t verdict = (int32_t)u32(ev, CILIUM_VERDICT);
 	bool ingress = (flags & VERDICT_DIRECTION) == VERDICT_INGRESS;
 
+	if (!read_packet(ev, flags & VERDICT_L3, flags & VERDICT_IPV6, TUNNEL_NONE))
+		return false;
 	if (verdict < 0) {
 		f->verdict = FLOW__VERDICT__DROPPED;
 		f->drop_reason = f->drop_desc = -(uint32_t)verdict;
@@ -268,7 +272,7 @@ static bool read_policy_verdict(struct event *ev)
 	f->policy_match_type = flags >> VERDICT_MATCH_SHIFT & VERDICT_MATCH;
 	f->direction = ingress ? FLOW__TRAFFIC_DIRECTION__INGRESS : FLOW__TRAFFIC_DIRECTION__EGRESS;
 	*(ingress ? &ev->src_identity : &ev->dst_identity) = u32(ev, CILIUM_REMOTE);
-	return read_packet(ev, flags & VERDICT_L3, flags & VERDICT_IPV6, TUNNEL_NONE);
+	return true;
 }
 
 static bool read_capture(struct event *ev)

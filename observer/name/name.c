@@ -229,7 +229,6 @@ static void put_services(const struct snapshot *s, struct flow *f)
 struct peer {
 	struct who who;
 	const uint8_t *ip;
-	uint32_t local_id; /* Endpoint.ID of an endpoint of this node, else 0 */
 };
 
 /* Names of @ip: those that @peer was told, or, if @anyones, all that were learned. */
@@ -243,8 +242,8 @@ static size_t put_names(struct name_table *t, const struct snapshot *s, const ui
 	if (dns_names_count(t->dns))
 		learned_count = dns_names_find(t->dns, ip, client_of(peer.who, peer.ip), anyones,
 					       now, learned);
-	if (peer.local_id)
-		told_count = told_find(snapshot_told(s), ip, peer.local_id, now, told);
+	if (peer.who.local_id)
+		told_count = told_find(snapshot_told(s), ip, peer.who.local_id, now, told);
 	for (; l < learned_count || o < told_count; n++) {
 		int order = l == learned_count ? 1
 			    : o == told_count  ? -1
@@ -265,10 +264,6 @@ static size_t put_names_of(struct name_table *t, const struct snapshot *s, const
 
 	if (!anyones && !is_here(peer.who))
 		return 0;
-	if (peer.who.bits & WHO_LOCAL && snapshot_told(s)) {
-		const struct endpoint *ep = flow_dict_get_endpoint(t->dict, peer.who.ep);
-		peer.local_id = ep ? ep->id : 0;
-	}
 	return put_names(t, s, ip, peer, anyones, now, field, ext);
 }
 
@@ -281,7 +276,7 @@ static void put_dns_names(struct name_table *t, const struct snapshot *s, struct
 			  struct who src, struct who dst, struct buf *ext)
 {
 	struct wall_ns now = f->bits & FLOW_HAS_TIME ? f->time : (struct wall_ns){ 0 };
-	const struct peer source = { src, f->src_ip, 0 }, destination = { dst, f->dst_ip, 0 };
+	const struct peer source = { src, f->src_ip }, destination = { dst, f->dst_ip };
 
 	if (!knows_names(t, s))
 		return;
@@ -329,8 +324,6 @@ static void put_told_names(struct name_table *t, const struct snapshot *s, struc
 	struct wall_ns now = f->bits & FLOW_HAS_TIME ? f->time : (struct wall_ns){ 0 };
 	size_t n = 0;
 
-	if (!knows_names(t, s))
-		return;
 	if (is_here(dst.who))
 		n += put_names(t, s, f->src_ip, dst, false, now, FIELD_SOURCE_NAMES, ext);
 	if (is_here(src.who))
@@ -356,18 +349,14 @@ uint32_t name_flow_said(struct name_table *t, struct flow *f, uint32_t src_ident
 		src = src.bits & WHO_HOST ? (struct who){ 0 } : src;
 		dst = dst.bits & WHO_HOST ? (struct who){ 0 } : dst;
 	}
-	const struct said_side src_side =
-		said_endpoint(t->said, t->dict, s, then.number, src, src_identity);
-	f->src_ep = src_side.ep;
-	const struct said_side dst_side =
-		said_endpoint(t->said, t->dict, s, then.number, dst, dst_identity);
-	f->dst_ep = dst_side.ep;
+	f->src_ep = said_endpoint(t->said, t->dict, s, then.number, src, src_identity);
+	f->dst_ep = said_endpoint(t->said, t->dict, s, then.number, dst, dst_identity);
 	put_services(s, f);
-	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
-		put_told_names(t, s, f, (struct peer){ src, f->src_ip, src_side.local_id },
-			       (struct peer){ dst, f->dst_ip, dst_side.local_id }, ext);
+	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP) && knows_names(t, s))
+		put_told_names(t, s, f, (struct peer){ src, f->src_ip },
+			       (struct peer){ dst, f->dst_ip }, ext);
 	mark_namespaces(t, f);
-	return src_side.local_id;
+	return src.local_id;
 }
 
 /* The endpoint of this node with that Endpoint.ID, if there is one. */
@@ -375,8 +364,9 @@ static struct peer local_peer(const struct snapshot *s, const uint8_t *ip, uint3
 {
 	const struct endpoint_id ep = snapshot_local(s, local_id);
 
-	return ep.v ? (struct peer){ { ep, WHO_LOCAL }, ip, local_id }
-		    : (struct peer){ { { 0 }, 0 }, ip, 0 };
+	return (struct peer){
+		{ .ep = ep, .local_id = ep.v ? local_id : 0, .bits = ep.v ? WHO_LOCAL : 0 }, ip
+	};
 }
 
 void name_flow_told(struct name_table *t, struct flow *f, uint32_t src_local, uint32_t dst_local,
@@ -386,7 +376,7 @@ void name_flow_told(struct name_table *t, struct flow *f, uint32_t src_local, ui
 
 	f->node = t->node;
 	put_services(s, f);
-	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP))
+	if (flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP) && knows_names(t, s))
 		put_told_names(t, s, f, local_peer(s, f->src_ip, src_local),
 			       local_peer(s, f->dst_ip, dst_local), ext);
 	mark_namespaces(t, f);

@@ -1,6 +1,6 @@
 #include "observer/name/said.h"
 
-enum { IDENTITY_KUBE_APISERVER = 7, SCOPE_SHIFT = 24, SCOPE_LOCAL = 1 };
+enum { IDENTITY_KUBE_APISERVER = 7 };
 
 size_t said_reserved_labels(uint32_t identity, struct str ret[2])
 {
@@ -42,17 +42,12 @@ static int cidr_bits(struct str label)
 	return bits;
 }
 
-static bool is_node_local(uint32_t identity)
-{
-	return identity >> SCOPE_SHIFT == SCOPE_LOCAL;
-}
-
 size_t said_filter_labels(uint32_t identity, struct str *labels, size_t count)
 {
 	size_t kept = 0, best = 0;
 	int longest = 0;
 
-	if (!is_node_local(identity))
+	if (!said_is_node_local(identity))
 		return count;
 	for (size_t i = 0; i < count; i++)
 		if (cidr_bits(labels[i]) > longest) {
@@ -119,43 +114,14 @@ static struct endpoint_id combine(struct flow_dict *dict, const struct snapshot 
 	return flow_dict_endpoint(dict, &ep);
 }
 
-/* Endpoints of this node keep all labels in the table: which are shown depends on the said
- * identity. */
-static bool hides_labels(struct who who, uint32_t identity)
+struct endpoint_id said_endpoint_slow_(struct said *said, struct flow_dict *dict,
+				       const struct snapshot *s, uint64_t version, struct who who,
+				       uint32_t identity)
 {
-	return who.bits & WHO_LOCAL && is_node_local(identity);
-}
-
-static const struct said_known *known_of(struct said *said, const struct flow_dict *dict,
-					 struct endpoint_id ep)
-{
-	struct said_known *k = &said->known[ep.v & (SAID_KNOWN - 1)];
-
-	if (k->ep.v != ep.v) {
-		const struct endpoint *entry = flow_dict_get_endpoint(dict, ep);
-		if (entry)
-			*k = (struct said_known){ ep, entry->identity, entry->id };
-		else
-			*k = (struct said_known){ 0 };
-	}
-	return k;
-}
-
-struct said_side said_endpoint(struct said *said, struct flow_dict *dict, const struct snapshot *s,
-			       uint64_t version, struct who who, uint32_t identity)
-{
-	struct said_side side = { .ep = who.ep };
-
-	if (who.bits & WHO_CLAIMED) {
-		const struct said_known *known = known_of(said, dict, who.ep);
-		side.local_id = who.bits & WHO_LOCAL ? known->id : 0;
-		if (!identity)
-			identity = known->identity;
-		if (known->identity == identity && !hides_labels(who, identity))
-			return side;
-	} else {
+	if (!(who.bits & WHO_CLAIMED))
 		who.ep = (struct endpoint_id){ 0 };
-	}
+	else if (!identity)
+		identity = who.identity;
 	size_t at = (who.ep.v * 31 + identity * UINT32_C(0x9e3779b1)) >> 8 & (SAID_SLOTS - 1);
 	if (said->slots[at].version != version || said->slots[at].identity != identity ||
 	    said->slots[at].ep.v != who.ep.v || said->slots[at].bits != who.bits) {
@@ -166,6 +132,5 @@ struct said_side said_endpoint(struct said *said, struct flow_dict *dict, const 
 		said->slots[at].ep = who.ep;
 		said->slots[at].bits = who.bits;
 	}
-	side.ep = said->slots[at].result;
-	return side;
+	return said->slots[at].result;
 }

@@ -19,15 +19,9 @@
 #include "flow/dict.h"
 #include "observer/name/snapshot.h"
 
-enum { SAID_SLOTS = 8192, SAID_KNOWN = 8192, SAID_LABELS_MAX = 256 };
+enum { SAID_SLOTS = 8192, SAID_LABELS_MAX = 256 };
 
 struct said {
-	/* identity and Endpoint.ID of endpoints, by the low bits of their number in the dictionary:
-	 * dense, where the entries themselves are spread over megabytes */
-	struct said_known {
-		struct endpoint_id ep;
-		uint32_t identity, id;
-	} known[SAID_KNOWN];
 	struct {
 		uint64_t version; /* of the snapshot; 0: free */
 		uint32_t identity;
@@ -37,14 +31,29 @@ struct said {
 	} slots[SAID_SLOTS];
 };
 
-struct said_side {
-	struct endpoint_id ep;
-	uint32_t local_id; /* Endpoint.ID of an endpoint of this node, else 0 */
-};
+/* What is not as the table has it. */
+struct endpoint_id said_endpoint_slow_(struct said *said, struct flow_dict *dict,
+				       const struct snapshot *s, uint64_t version, struct who who,
+				       uint32_t identity);
+/* Identities of CIDRs and DNS names, which each node numbers for itself. */
+static inline bool said_is_node_local(uint32_t identity)
+{
+	return identity >> 24 == 1;
+}
 /* @who has the address, and the event says @identity (0: nothing). @version is that of @s, from 1
  * up. */
-struct said_side said_endpoint(struct said *said, struct flow_dict *dict, const struct snapshot *s,
-			       uint64_t version, struct who who, uint32_t identity);
+static inline struct endpoint_id said_endpoint(struct said *said, struct flow_dict *dict,
+					       const struct snapshot *s, uint64_t version,
+					       struct who who, uint32_t identity)
+{
+	/* Endpoints of this node keep all labels in the table: which are shown depends on the said
+	 * identity. */
+	bool hides_labels = who.bits & WHO_LOCAL && said_is_node_local(who.identity);
+
+	if (who.bits & WHO_CLAIMED && (!identity || identity == who.identity) && !hides_labels)
+		return who.ep;
+	return said_endpoint_slow_(said, dict, s, version, who, identity);
+}
 
 /* Labels of a reserved identity. @return how many were put into @ret, 0 for other identities. */
 size_t said_reserved_labels(uint32_t identity, struct str ret[2]);

@@ -3,13 +3,16 @@
 #include "observer/name/part.h"
 #include "observer/name/told.h"
 
+enum { HOST_IDENTITY = 1 }; /* reference/cilium-events.md section 4 */
+
 struct prefix_slot {
 	struct ip128 ip;
 	struct endpoint_id ep;
-	uint8_t who; /* enum who_bits; 0: free */
+	uint32_t identity, local_id; /* as struct who has them */
+	uint8_t who;                 /* enum who_bits; 0: free */
 	uint8_t length;
 };
-_Static_assert(sizeof(struct prefix_slot) == 24, "thousands of them are to stay in the cache");
+_Static_assert(sizeof(struct prefix_slot) == 32, "two of them on a line of the cache");
 
 struct service_slot {
 	struct ip128 ip;
@@ -32,6 +35,8 @@ struct rest {
 	struct cgroup_slot *cgroups;
 	size_t cgroup_mask;
 	struct told *told; /* counted */
+	uint64_t service_ports[65536 /
+			       64]; /* a bit for each port that a service has: most have none */
 	bool has_services, has_any_port, has_identities;
 };
 /* Endpoints of this node by Endpoint.ID; ep 0: free. */
@@ -63,20 +68,33 @@ static inline struct prefix_slot *slot_at(const struct snapshot *s, size_t i)
 	return &s->pages[i >> PAGE_SHIFT]->slots[i & (PAGE_SLOTS - 1)];
 }
 
-/* Where the slot is that holds the prefix, or the free one where it belongs. */
-static size_t place_of(const struct snapshot *s, struct ip128 ip, uint8_t length)
+/* The slot that holds the prefix, or the free one where it belongs; *@ret_at is its number. Inline:
+ * twice a flow. */
+static inline struct prefix_slot *probe(const struct snapshot *s, struct ip128 ip, uint8_t length,
+					size_t *ret_at)
 {
-	for (size_t i = snapshot_hash(ip, length);; i++) {
-		const struct prefix_slot *slot = slot_at(s, i & s->prefix_mask);
+	for (size_t i = snapshot_hash(ip, length) & s->prefix_mask;; i = (i + 1) & s->prefix_mask) {
+		struct prefix_slot *slot = slot_at(s, i);
+		*ret_at = i;
 		if (!slot->who ||
 		    (slot->ip.lo == ip.lo && slot->ip.hi == ip.hi && slot->length == length))
-			return i & s->prefix_mask;
+			return slot;
 	}
+}
+
+static size_t place_of(const struct snapshot *s, struct ip128 ip, uint8_t length)
+{
+	size_t at;
+
+	(void)probe(s, ip, length, &at);
+	return at;
 }
 
 static struct prefix_slot *find_prefix(const struct snapshot *s, struct ip128 ip, uint8_t length)
 {
-	return slot_at(s, place_of(s, ip, length));
+	size_t at;
+
+	return probe(s, ip, length, &at);
 }
 
 static struct service_slot *find_service(const struct rest *s, struct ip128 ip, uint16_t port)
@@ -145,6 +163,7 @@ static void fill_rest(struct rest *r, const struct snapshot_part *part)
 		if (slot->service.v || !sv->service.v)
 			continue;
 		*slot = (struct service_slot){ sv->ip, sv->service, sv->port };
+		r->service_ports[sv->port / 64] |= UINT64_C(1) << sv->port % 64;
 		r->has_services = true;
 		r->has_any_port |= !sv->port;
 	}
@@ -209,7 +228,7 @@ static struct locals *locals_new(const struct snapshot_part *parts, size_t count
 
 	for (size_t i = 0; i < count; i++)
 		for (size_t p = 0; p < parts[i].prefix_count; p++)
-			n += parts[i].prefixes[p].local_id != 0;
+			n += parts[i].prefixes[p].who.local_id != 0;
 	size_t mask = mask_for(n);
 	struct locals *l = calloc(1, sizeof *l + (mask + 1) * sizeof *l->slots);
 	if (!l)
@@ -219,12 +238,12 @@ static struct locals *locals_new(const struct snapshot_part *parts, size_t count
 	for (size_t i = 0; i < count; i++)
 		for (size_t p = 0; p < parts[i].prefix_count; p++) {
 			const struct snapshot_prefix *x = &parts[i].prefixes[p];
-			if (!x->local_id)
+			uint32_t id = x->who.local_id;
+			if (!id)
 				continue;
-			struct snapshot_identity *slot =
-				find_number(l->slots, l->mask, x->local_id);
+			struct snapshot_identity *slot = find_number(l->slots, l->mask, id);
 			if (!slot->ep.v)
-				*slot = (struct snapshot_identity){ x->local_id, x->who.ep };
+				*slot = (struct snapshot_identity){ id, x->who.ep };
 		}
 	return l;
 }
@@ -233,7 +252,10 @@ static struct locals *locals_new(const struct snapshot_part *parts, size_t count
 
 static struct prefix_slot slot_of(const struct snapshot_prefix *p)
 {
-	return (struct prefix_slot){ p->ip, p->who.ep, p->who.bits | WHO_CLAIMED, p->bits };
+	return (struct prefix_slot){
+		p->ip,  p->who.ep, p->who.identity, p->who.local_id, p->who.bits | WHO_CLAIMED,
+		p->bits
+	};
 }
 
 static void add_prefixes(struct snapshot *s, const struct snapshot_part *part)
@@ -443,23 +465,26 @@ void snapshot_ahead(const struct snapshot *s, const uint8_t ip[16])
 struct who snapshot_who(const struct snapshot *s, const uint8_t ip[16])
 {
 	struct ip128 key = ip128_of(ip);
-	const struct prefix_slot *slot = find_prefix(s, key, 128);
+	size_t at;
+	const struct prefix_slot *slot = probe(s, key, 128, &at);
 
 	for (size_t i = 0; !slot->who && i < s->length_count; i++)
 		slot = find_prefix(s, ip128_prefix(key, s->lengths[i]), s->lengths[i]);
 	if (slot->who)
-		return (struct who){ slot->ep, slot->who };
+		return (struct who){ slot->ep, slot->identity, slot->local_id, slot->who };
 	if (is_loopback(key))
-		return (struct who){ s->host, WHO_CLAIMED | WHO_HOST };
-	return (struct who){ s->world, 0 };
+		return (struct who){ s->host, HOST_IDENTITY, 0, WHO_CLAIMED | WHO_HOST };
+	return (struct who){ .ep = s->world };
 }
 
 struct service_id snapshot_service(const struct snapshot *s, const uint8_t ip[16], uint16_t port)
 {
-	struct ip128 key = ip128_of(ip);
-	struct service_id id = find_service(s->rest, key, port)->service;
+	const struct rest *r = s->rest;
+	struct service_id id = { 0 };
 
-	return id.v || !s->rest->has_any_port ? id : find_service(s->rest, key, 0)->service;
+	if (r->service_ports[port / 64] >> port % 64 & 1)
+		id = find_service(r, ip128_of(ip), port)->service;
+	return id.v || !r->has_any_port ? id : find_service(r, ip128_of(ip), 0)->service;
 }
 
 bool snapshot_has_services(const struct snapshot *s)

@@ -31,7 +31,9 @@ enum who_bits {
 };
 struct who {
 	struct endpoint_id ep;
-	uint8_t bits; /* enum who_bits */
+	uint32_t identity; /* of ep */
+	uint32_t local_id; /* Endpoint.ID of an endpoint of this node, else 0 */
+	uint8_t bits;      /* enum who_bits */
 };
 
 /* 128 bits of an address as two numbers, first byte highest. */
@@ -71,7 +73,6 @@ struct snapshot_prefix {
 	struct ip128 ip; /* only the first @bits bits are set */
 	uint8_t bits;
 	struct who who;
-	uint32_t local_id; /* Endpoint.ID of an endpoint of this node, else 0 */
 	/* of the name table's numbers, held for it; 0: none */
 	uint32_t held_identity, held_local;
 };

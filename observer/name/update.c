@@ -358,10 +358,10 @@ static struct snapshot_prefix intern(struct name_table *t, const struct draft *d
 	if (!ep.cluster.len)
 		ep.cluster =
 			dr->in->verbatim ? said_cluster(ep.labels, ep.label_count) : t->cluster;
-	x.who = (struct who){ flow_dict_endpoint(t->dict, &ep), bits_of(dr->in) };
-	const struct endpoint *local =
-		dr->in->local ? flow_dict_get_endpoint(t->dict, x.who.ep) : NULL;
-	x.local_id = local ? local->id : 0;
+	x.who = (struct who){ .ep = flow_dict_endpoint(t->dict, &ep),
+			      .identity = ep.identity,
+			      .local_id = dr->in->local ? ep.id : 0,
+			      .bits = bits_of(dr->in) };
 	return x;
 }
 
@@ -507,7 +507,7 @@ static enum err_code take_prefix(struct changing *c, const struct draft *dr, str
 	enum err_code code = part_set(c->part, &x, e);
 
 	let_go(c->t, code == ERR_OK ? &old : &x);
-	c->locals |= x.local_id || old.local_id;
+	c->locals |= x.who.local_id || old.who.local_id;
 	note_key(c, x.ip, x.bits);
 	return code;
 }
@@ -520,7 +520,7 @@ static void take_gone(struct changing *c, const struct name_gone *gone)
 	if (!had)
 		return;
 	let_go(c->t, had);
-	c->locals |= had->local_id != 0;
+	c->locals |= had->who.local_id != 0;
 	(void)part_remove(c->part, ip, gone->bits);
 	note_key(c, ip, gone->bits);
 }
@@ -676,7 +676,9 @@ enum err_code name_update_host(struct name_table *t, const uint8_t (*ips)[16], s
 		part.prefixes[i] =
 			(struct snapshot_prefix){ .ip = ip128_of(ips[i]),
 						  .bits = 128,
-						  .who = { t->host, WHO_CLAIMED | WHO_HOST } };
+						  .who = { .ep = t->host,
+							   .identity = IDENTITY_HOST,
+							   .bits = WHO_CLAIMED | WHO_HOST } };
 	part.prefix_count = count;
 	(void)pthread_mutex_lock(&t->mx);
 	enum err_code code = part_index(&part, let_go, t, e);
