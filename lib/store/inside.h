@@ -263,11 +263,12 @@ MUST_CHECK enum err_code segment_shelve(struct store *s, struct segment_row *row
 /* --- sync.c -------------------------------------------------------------------------------- */
 
 /* Moves the write-ahead log into the file, on a thread of its own: the keeper does not wait for
- * the disk. */
+ * the disk, unless it writes so fast that the log would grow without end. */
 struct sync;
 MUST_CHECK enum err_code sync_new(const char *path, struct sync **ret, struct err *e);
 void sync_free(struct sync *sy);
-/* The log has so many pages now. Never waits. */
+/* Writing thread, between two transactions: the log has so many pages now. Waits if these are more
+ * than a dozen MiB, for two seconds at most. */
 void sync_poke(struct sync *sy, uint64_t pages);
 
 /* --- store.c ------------------------------------------------------------------------------- */
@@ -318,7 +319,6 @@ struct store {
 	_Atomic uint64_t sealed, taken;
 	_Atomic uint64_t generation; /* grows when another file takes the place of a damaged one */
 	struct gaps gaps;            /* has its own lock */
-	uint64_t log_pages;          /* writing thread only: of the write-ahead log */
 	uint64_t segment_bytes;      /* writing thread only: of all segments held */
 	struct wall_ns looked;       /* writing thread only: when old edges were last looked for */
 	uint32_t pruned_day;         /* writing thread only: names before it are gone */

@@ -356,7 +356,6 @@ static void count_seal(struct store *s, const struct written *w, struct mono_ns 
 {
 	uint64_t took_ns = mono_now().v - since.v, bytes = file_bytes(s);
 
-	sync_poke(s->sync, s->log_pages);
 	(void)pthread_mutex_lock(&s->counts_mx);
 	struct store_counts *c = &s->counts;
 	c->file_bytes = bytes;

@@ -1,20 +1,25 @@
 #include "store/inside.h"
 
 /* The log is moved when it has so many pages (4 MiB), or after so long: what a power cut may take.
- */
-enum { PAGES_MOST = 1000, WAIT_S = 10 };
+ * What is written while it is moved makes it longer, and it begins anew only once all of it has
+ * been moved: at so many (12 MiB) the writer waits for that, but no longer than this, and as long
+ * for readers that hold on to what is in it. */
+enum { PAGES_MOST = 1000, WAIT_S = 10, PAGES_FULL = 3000, FULL_WAIT_S = 2, READERS_WAIT_MS = 100 };
 
 struct sync {
 	pthread_t thread;
 	struct db db; /* the thread's own */
 	pthread_mutex_t mx;
-	pthread_cond_t cond;
+	pthread_cond_t cond, moved;
 	uint64_t pages; /* guarded by mx: in the log, not yet looked at */
+	bool is_full;   /* guarded by mx: the writer waits until all is moved */
 	bool stop;      /* guarded by mx */
+	uint64_t limit; /* writing thread only: pages at which it waits next */
 };
 
-/* Readers and the writer go on meanwhile; what a reader still needs stays for the next time. */
-static void move_log(struct sync *sy)
+/* Readers and the writer go on meanwhile; what a reader still needs stays for the next time. @all:
+ * the writer does not, and readers are waited for, so that the log begins anew. */
+static void move_log(struct sync *sy, bool all)
 {
 	uint64_t tables;
 
@@ -22,7 +27,18 @@ static void move_log(struct sync *sy)
 	 * then does nothing, successfully. */
 	if (db_number(&sy->db, "SELECT count(*) FROM sqlite_schema", 0, &tables, NULL) != ERR_OK)
 		return;
-	(void)sqlite3_wal_checkpoint_v2(sy->db.h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	(void)sqlite3_wal_checkpoint_v2(sy->db.h, NULL,
+					all ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
+					NULL, NULL);
+}
+
+static struct timespec in_seconds(int s)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += s;
+	return t;
 }
 
 static void *sync_main(void *arg)
@@ -31,18 +47,20 @@ static void *sync_main(void *arg)
 
 	(void)pthread_mutex_lock(&sy->mx);
 	while (!sy->stop) {
-		struct timespec until;
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += WAIT_S;
+		const struct timespec until = in_seconds(WAIT_S);
 		int rc = 0;
-		while (!sy->stop && sy->pages < PAGES_MOST && rc == 0)
+		while (!sy->stop && sy->pages < PAGES_MOST && !sy->is_full && rc == 0)
 			rc = pthread_cond_timedwait(&sy->cond, &sy->mx, &until);
-		bool work = sy->pages && !sy->stop;
+		bool work = sy->pages && !sy->stop, all = sy->is_full;
 		sy->pages = 0;
 		(void)pthread_mutex_unlock(&sy->mx);
 		if (work)
-			move_log(sy);
+			move_log(sy, all);
 		(void)pthread_mutex_lock(&sy->mx);
+		if (!all)
+			continue;
+		sy->is_full = false;
+		(void)pthread_cond_signal(&sy->moved);
 	}
 	(void)pthread_mutex_unlock(&sy->mx);
 	return NULL;
@@ -58,10 +76,13 @@ enum err_code sync_new(const char *path, struct sync **ret, struct err *e)
 	enum err_code code = db_open(&sy->db, path, DB_WRITE, e);
 	if (code != ERR_OK)
 		return code;
+	(void)sqlite3_busy_timeout(sy->db.h, READERS_WAIT_MS);
+	sy->limit = PAGES_FULL;
 	(void)pthread_mutex_init(&sy->mx, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&sy->cond, &attr);
+	(void)pthread_cond_init(&sy->moved, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	int os = pthread_create(&sy->thread, NULL, sync_main, sy);
 	if (os) {
@@ -84,6 +105,7 @@ void sync_free(struct sync *sy)
 	(void)pthread_join(sy->thread, NULL);
 	db_close(&sy->db);
 	(void)pthread_cond_destroy(&sy->cond);
+	(void)pthread_cond_destroy(&sy->moved);
 	(void)pthread_mutex_destroy(&sy->mx);
 	free(sy);
 }
@@ -94,7 +116,17 @@ void sync_poke(struct sync *sy, uint64_t pages)
 		return;
 	(void)pthread_mutex_lock(&sy->mx);
 	sy->pages = pages;
+	if (pages < PAGES_FULL)
+		sy->limit = PAGES_FULL; /* it began anew */
 	if (pages >= PAGES_MOST)
 		(void)pthread_cond_signal(&sy->cond);
+	if (pages >= sy->limit) {
+		const struct timespec until = in_seconds(FULL_WAIT_S);
+		int rc = 0;
+		sy->is_full = true;
+		while (sy->is_full && rc == 0)
+			rc = pthread_cond_timedwait(&sy->moved, &sy->mx, &until);
+		sy->limit = pages + PAGES_FULL; /* if a reader, or the disk, did not let it */
+	}
 	(void)pthread_mutex_unlock(&sy->mx);
 }
