@@ -9,6 +9,7 @@
 #include "base/state.h"
 #include "cli/connect.h"
 #include "cli/explain.h"
+#include "cli/file.h"
 #include "cli/history.h"
 #include "cli/observe.h"
 #include "evidence/collect.h"
@@ -23,7 +24,6 @@ enum {
 	TEXT_MAX_BYTES = 64 << 20,
 	FILE_MAX_BYTES = 256 << 20,
 	CLASSES = 3,
-	READ_BYTES = 1 << 16,
 	KEY_FILE_BYTES = 1 << 20,
 };
 
@@ -218,25 +218,6 @@ static const struct flag_def verify_defs[] = {
 static const struct flag_set verify_flags = { "Evidence", verify_defs, ARRAY_LEN(verify_defs) };
 static const struct flag_set *const verify_sets[] = { &verify_flags };
 
-static enum err_code read_whole(const char *path, struct buf *b, struct err *e)
-{
-	AUTO_FD int fd = -1;
-
-	if (file_open(path, &fd, e) != ERR_OK)
-		return e->code;
-	for (;;) {
-		char *to = buf_reserve(b, READ_BYTES);
-		if (!to)
-			return err_set(e, ERR_NOMEM, "'%s' is too large", path);
-		ssize_t n = read(fd, to, READ_BYTES);
-		if (n < 0)
-			return err_os(e, "read '%s'", path);
-		if (!n)
-			return ERR_OK;
-		b->len += (size_t)n;
-	}
-}
-
 static bool is_fingerprint(const char *text)
 {
 	return strlen(text) == KEY_FINGERPRINT_CHARS &&
@@ -258,7 +239,7 @@ static enum err_code read_keys(const struct cli *cli, struct str keys[VERIFY_KEY
 		keys[i] = str_of(text);
 		if (is_fingerprint(text))
 			continue;
-		if (read_whole(text, &files[i], e) != ERR_OK)
+		if (cli_read(text, &files[i], e) != ERR_OK)
 			return err_in(e,
 				      "--pubkey takes a PEM file or a fingerprint (%d hex "
 				      "digits)",
@@ -302,7 +283,7 @@ static enum err_code run_verify(struct cli *cli, struct err *e)
 		return err_set(e, ERR_NOMEM, "keys");
 	enum err_code code = read_keys(cli, keys, files, &config.key_count, e);
 	if (code == ERR_OK && *path)
-		code = read_whole(path, &checkpoints, e);
+		code = cli_read(path, &checkpoints, e);
 	if (*path)
 		config.checkpoints = buf_str(&checkpoints);
 	if (code == ERR_OK)
@@ -345,7 +326,7 @@ static enum err_code put_key(const char *path, bool pem, struct buf *out, struct
 	AUTO(evidence_key_free) struct evidence_key *key = NULL;
 	AUTO_BUF struct buf file = buf_init(KEY_FILE_BYTES);
 
-	if (read_whole(path, &file, e) != ERR_OK)
+	if (cli_read(path, &file, e) != ERR_OK)
 		return e->code;
 	/* Of a public key, what it is says nothing of who may read it. */
 	if (evidence_key_of_pem(buf_str(&file), &key, NULL) != ERR_OK &&

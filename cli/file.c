@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <sys/signalfd.h>
 
-enum { READ_BYTES = 256 * 1024 }; /* several lines of any length */
+enum {
+	READ_BYTES = 256 * 1024, /* several lines of any length */
+	PORTION_BYTES = 1 << 16,
+};
 _Static_assert((int)READ_BYTES > (int)LINE_MAX_BYTES, "a line must fit");
 
 enum err_code file_open(const char *path, int *ret_fd, struct err *e)
@@ -23,6 +26,25 @@ enum err_code file_open(const char *path, int *ret_fd, struct err *e)
 	}
 	*ret_fd = fd;
 	return ERR_OK;
+}
+
+enum err_code cli_read(const char *path, struct buf *b, struct err *e)
+{
+	AUTO_FD int fd = -1;
+
+	if (file_open(path, &fd, e) != ERR_OK)
+		return e->code;
+	for (;;) {
+		char *to = buf_reserve(b, PORTION_BYTES);
+		if (!to)
+			return err_set(e, ERR_NOMEM, "'%s' is too large", path);
+		ssize_t n = read(fd, to, PORTION_BYTES);
+		if (n < 0)
+			return err_os(e, "read '%s'", path);
+		if (!n)
+			return ERR_OK;
+		b->len += (size_t)n;
+	}
 }
 
 enum err_code cli_write(struct str text, struct err *e)

@@ -4,12 +4,15 @@
 #ifndef TYCHO_CLI_FILE_H
 #define TYCHO_CLI_FILE_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
 /* Opens for reading: "open /x: no such file or directory", in lower case as Go has it, for scripts
  * that look for it. */
 MUST_CHECK enum err_code file_open(const char *path, int *ret_fd, struct err *e);
+/* Appends all that can be read there, from a pipe too. ERR_NOMEM: more than @b takes. */
+MUST_CHECK enum err_code cli_read(const char *path, struct buf *b, struct err *e);
 /* Writes @text to stdout whole. ERR_CLOSED: nobody reads. */
 MUST_CHECK enum err_code cli_write(struct str text, struct err *e);
 

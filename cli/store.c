@@ -10,7 +10,12 @@
 #include "evidence/key.h"
 #include "evidence/store_check.h"
 
-enum { DICT_ENTRIES = 1 << 20, TEXT_MAX_BYTES = 1 << 20, KEY_FILE_BYTES = 1 << 14 };
+enum {
+	DICT_ENTRIES = 1 << 20,
+	TEXT_MAX_BYTES = 1 << 20,
+	FILE_MAX_BYTES = 256 << 20,
+	KEY_FILE_BYTES = 1 << 14,
+};
 
 static const struct flag_def verify_defs[] = {
 	{ .name = "store",
@@ -24,6 +29,12 @@ static const struct flag_def verify_defs[] = {
 	  .placeholder = "FILE",
 	  .values = "FILE",
 	  .help = "Public key (PEM) that must have signed the checkpoints" },
+	{ .name = "checkpoints",
+	  .type = FLAG_STRING,
+	  .placeholder = "FILE",
+	  .values = "FILE",
+	  .help = "Checkpoints that were kept elsewhere (--checkpoint-to of the observer): the "
+		  "store's chain must agree with them" },
 };
 static const struct flag_set verify_flags = { "Store", verify_defs, ARRAY_LEN(verify_defs) };
 static const struct flag_set *const verify_sets[] = { &verify_flags };
@@ -46,21 +57,29 @@ static enum err_code read_key(const char *path, struct evidence_key **ret, struc
 static enum err_code run_verify(struct cli *cli, struct err *e)
 {
 	const char *dir = flags_text(cli->flags, "store"),
-		   *pubkey = flags_text(cli->flags, "pubkey");
+		   *pubkey = flags_text(cli->flags, "pubkey"),
+		   *kept = flags_text(cli->flags, "checkpoints");
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(store_reader_free) struct store_reader *reader = NULL;
 	AUTO(evidence_key_free) struct evidence_key *key = NULL;
-	AUTO_BUF struct buf summary = buf_init(TEXT_MAX_BYTES);
+	AUTO_BUF struct buf summary = buf_init(TEXT_MAX_BYTES), lines = buf_init(FILE_MAX_BYTES);
+	struct store_check_config config = { .checkpoints = { NULL, 0 } };
 	char usual[4096];
 
 	state_folder(usual, sizeof usual);
 	dir = *dir ? dir : usual;
 	if ((*pubkey && read_key(pubkey, &key, e) != ERR_OK) ||
+	    (*kept && cli_read(kept, &lines, e) != ERR_OK) ||
 	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    store_reader_open(dir, dict, &reader, e) != ERR_OK)
 		return e->code;
+	config.reader = reader;
+	config.dict = dict;
+	config.key = key;
+	if (*kept)
+		config.checkpoints = lines.len ? buf_str(&lines) : STR("");
 	buf_printf(&summary, "%s: ", dir);
-	if (evidence_store_check(reader, dict, key, &summary, e) != ERR_OK)
+	if (evidence_store_check(&config, &summary, e) != ERR_OK)
 		return err_in(e, "%s", dir);
 	return cli_write(buf_str(&summary), e);
 }
@@ -72,9 +91,13 @@ static const struct command verify_command = {
 		"Checks from the file alone that every entry of the chain follows from the one "
 		"before, that the records are those the chain holds, that no gap is hidden, and "
 		"that the checkpoints were signed over this chain. The observer may go on running. "
-		"Names the first thing wrong and fails, if there is one.",
+		"Names the first thing wrong and fails, if there is one.\n"
+		"\n"
+		"Whoever owns the node has its key, and could make and sign another past. With the "
+		"checkpoints that left the node before, that is found, too.",
 	.examples = "  tycho store verify\n"
-		    "  tycho store verify --store /mnt/node/var/lib/tycho --pubkey worker-1.pem",
+		    "  tycho store verify --store /mnt/node/var/lib/tycho --pubkey worker-1.pem\n"
+		    "  tycho store verify --checkpoints /mnt/worm/checkpoints.jsonl",
 	.sets = verify_sets,
 	.set_count = ARRAY_LEN(verify_sets),
 	.run = run_verify,

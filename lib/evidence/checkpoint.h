@@ -16,6 +16,7 @@
 #include "chain/chain.h"
 #include "evidence/key.h"
 #include "evidence/send.h"
+#include "evidence/text.h"
 
 struct store;
 
@@ -26,6 +27,21 @@ struct checkpoint_text {
 	struct str node, fingerprint; /* borrowed; as in the JSON, escapes included */
 };
 bool checkpoint_text_parse(struct str text, struct checkpoint_text *ret);
+
+/* Checkpoints that were kept elsewhere: lines as evidence_sender sends them, of any nodes. What
+ * stands before a line's brace is passed over, as syslog puts something there. */
+struct kept_checkpoints {
+	struct str rest;    /* borrowed */
+	size_t line;        /* number of the one that was read last */
+	struct buf scratch; /* what the last one's texts lie in */
+};
+struct kept_checkpoints kept_checkpoints_of(struct str lines);
+void kept_checkpoints_done(struct kept_checkpoints *k);
+/* False at the end, and at a line that is none: *@ret_code is then ERR_PARSE. Signatures are not
+ * looked at. */
+MUST_CHECK bool kept_checkpoints_next(struct kept_checkpoints *k, struct signed_text *ret_signed,
+				      struct checkpoint_text *ret, enum err_code *ret_code,
+				      struct err *e);
 
 /*
  * The maker of a running store's checkpoints: one a minute if the chain has grown, and one at the

@@ -19,6 +19,13 @@ struct pin {
 	struct chain_hash head;
 };
 
+/* An entry that a checkpoint names which was kept elsewhere, and what the chain says there. */
+struct kept_head {
+	uint64_t entry;
+	bool is_seen;
+	struct chain_hash head;
+};
+
 struct check {
 	struct store_reader *reader;
 	struct flow_dict *dict;
@@ -30,7 +37,15 @@ struct check {
 	struct pin *pins;
 	size_t pin_count, pin_cap, pin_at;
 	struct evidence_key *signer;
+	struct buf signers; /* public keys, one behind the other */
 	struct buf last_time;
+
+	/* checkpoints that were kept elsewhere */
+	struct str kept_lines;
+	struct kept_head *kept; /* the entries that they name, ascending */
+	size_t kept_count, kept_cap, kept_at;
+	struct buf nodes; /* names that this store's node had, each between two newlines */
+	size_t kept_agree, kept_older;
 
 	/* the chain */
 	uint64_t first_entry, last_entry, entries, blocks, records, withdrawn;
@@ -70,6 +85,141 @@ static bool add_span(struct check *c, struct span **list, size_t *count, size_t 
 	return true;
 }
 
+/* --- checkpoints that were kept elsewhere --- */
+
+static bool is_node(const struct check *c, struct str name)
+{
+	struct str rest = buf_str(&c->nodes), known;
+
+	for (; rest.len; rest = str_from(rest, known.len + 1)) {
+		known = str_upto(rest, str_find(rest, '\n'));
+		if (str_eq(known, name))
+			return true;
+	}
+	return false;
+}
+
+static void note_node(struct check *c, struct str name)
+{
+	if (is_node(c, name))
+		return;
+	buf_str_put(&c->nodes, name);
+	buf_char(&c->nodes, '\n');
+}
+
+static int by_entry(const void *a, const void *b)
+{
+	const struct kept_head *x = a, *y = b;
+
+	return (x->entry > y->entry) - (x->entry < y->entry);
+}
+
+/* Which entries' hashes will be asked for. */
+static bool read_kept(struct check *c)
+{
+	struct kept_checkpoints lines = kept_checkpoints_of(c->kept_lines);
+	struct signed_text s;
+	struct checkpoint_text t;
+
+	while (kept_checkpoints_next(&lines, &s, &t, &c->code, c->e)) {
+		if (c->kept_count == c->kept_cap) {
+			size_t cap = c->kept_cap ? c->kept_cap * 2 : 256;
+			struct kept_head *kept = realloc(c->kept, cap * sizeof *kept);
+			if (!kept) {
+				c->code = err_set(c->e, ERR_NOMEM, "checkpoints");
+				break;
+			}
+			c->kept = kept;
+			c->kept_cap = cap;
+		}
+		c->kept[c->kept_count++] = (struct kept_head){ .entry = t.entry };
+	}
+	kept_checkpoints_done(&lines);
+	if (c->kept_count)
+		qsort(c->kept, c->kept_count, sizeof *c->kept, by_entry);
+	return c->code == ERR_OK;
+}
+
+static void note_head(struct check *c, uint64_t number, const struct chain_hash *head)
+{
+	while (c->kept_at < c->kept_count && c->kept[c->kept_at].entry < number)
+		c->kept_at++;
+	for (; c->kept_at < c->kept_count && c->kept[c->kept_at].entry == number; c->kept_at++) {
+		c->kept[c->kept_at].is_seen = true;
+		c->kept[c->kept_at].head = *head;
+	}
+}
+
+/* Ours: signed by a key that signed here, or of a node that this one calls itself. Whoever makes
+ * another past may take another key for it, too. */
+static bool is_ours(const struct check *c, const struct signed_text *s,
+		    const struct checkpoint_text *t)
+{
+	for (size_t at = 0; at < c->signers.len; at += sizeof s->key)
+		if (memcmp(c->signers.p + at, s->key, sizeof s->key) == 0)
+			return true;
+	return is_node(c, t->node) ||
+	       (c->key && memcmp(evidence_key_public(c->key).p, s->key, sizeof s->key) == 0);
+}
+
+static bool check_kept_line(struct check *c, size_t line, const struct signed_text *s,
+			    const struct checkpoint_text *t)
+{
+	AUTO(evidence_key_free) struct evidence_key *key = NULL;
+	const struct kept_head wanted = { .entry = t->entry };
+
+	if (evidence_key_of_public(str_n(s->key, sizeof s->key), &key, NULL) != ERR_OK ||
+	    !evidence_key_verifies(key, s->text, str_n(s->signature, sizeof s->signature)) ||
+	    !str_is(t->fingerprint, evidence_key_fingerprint(key)))
+		return FAIL(c,
+			    "line %zu of the separately kept checkpoints: the signature is wrong",
+			    line);
+	if (c->key && !str_eq(evidence_key_public(c->key), evidence_key_public(key)))
+		return FAIL(c,
+			    "line %zu of the separately kept checkpoints is signed by another key "
+			    "than the one given: %s",
+			    line, evidence_key_fingerprint(key));
+	const struct kept_head *found =
+		bsearch(&wanted, c->kept, c->kept_count, sizeof wanted, by_entry);
+	if (found && found->is_seen) {
+		c->kept_agree++;
+		return memcmp(found->head.v, t->head.v, sizeof t->head.v) == 0 ||
+		       FAIL(c,
+			    "the chain is not the one that was signed: line %zu of the separately "
+			    "kept checkpoints has another hash of entry %llu",
+			    line, (unsigned long long)t->entry);
+	}
+	if (t->entry > c->last_entry)
+		return FAIL(c,
+			    "the tail of the chain is cut off: it ends with entry %llu, but line "
+			    "%zu of the separately kept checkpoints is of entry %llu",
+			    (unsigned long long)c->last_entry, line, (unsigned long long)t->entry);
+	c->kept_older++;
+	return true;
+}
+
+static bool check_kept(struct check *c)
+{
+	struct kept_checkpoints lines = kept_checkpoints_of(c->kept_lines);
+	struct signed_text s;
+	struct checkpoint_text t;
+
+	if (!c->kept_lines.p)
+		return true;
+	while (kept_checkpoints_next(&lines, &s, &t, &c->code, c->e))
+		if (is_ours(c, &s, &t) && !check_kept_line(c, lines.line, &s, &t))
+			break;
+	kept_checkpoints_done(&lines);
+	if (c->code != ERR_OK || c->kept_agree)
+		return c->code == ERR_OK;
+	if (!c->kept_older)
+		return FAIL(c, "none of the separately kept checkpoints is of this store");
+	return FAIL(c,
+		    "the separately kept checkpoints of this store are all of entries that it does "
+		    "not hold any more: its chain begins with entry %llu",
+		    (unsigned long long)c->first_entry);
+}
+
 /* --- checkpoints --- */
 
 static bool on_checkpoint(void *ctx, const struct store_checkpoint *k)
@@ -92,6 +242,7 @@ static bool on_checkpoint(void *ctx, const struct store_checkpoint *k)
 				    (unsigned long long)k->entry, evidence_key_fingerprint(key));
 		evidence_key_free(c->signer);
 		c->signer = TAKE(key);
+		buf_str_put(&c->signers, k->key);
 	}
 	if (!evidence_key_verifies(c->signer, k->text, k->signature) ||
 	    !str_is(t.fingerprint, evidence_key_fingerprint(c->signer)))
@@ -108,6 +259,7 @@ static bool on_checkpoint(void *ctx, const struct store_checkpoint *k)
 		c->pin_cap = cap;
 	}
 	c->pins[c->pin_count++] = (struct pin){ t.entry, t.head };
+	note_node(c, t.node);
 	buf_reset(&c->last_time);
 	timestamp_put(&c->last_time, timestamp_of(t.time));
 	return true;
@@ -251,7 +403,7 @@ static bool check_pins(struct check *c, uint64_t number, const struct chain_hash
 static bool on_entry(void *ctx, const struct store_entry *entry)
 {
 	struct check *c = ctx;
-	struct str kind;
+	struct str kind, node;
 	struct chain_hash hash = chain_entry(entry->number, &entry->before, entry->body);
 
 	if (memcmp(hash.v, entry->hash.v, sizeof hash.v) != 0)
@@ -267,12 +419,14 @@ static bool on_entry(void *ctx, const struct store_entry *entry)
 		c->before_first = entry->before;
 		if (entry->number == 1 && memcmp(entry->before.v, zeros.v, sizeof zeros.v) != 0)
 			return FAIL(c, "the first entry of the chain has one before it");
+		note_head(c, entry->number - 1, &entry->before);
 		if (!check_pins(c, entry->number - 1, &entry->before))
 			return false;
 	}
 	c->entries++;
 	c->last_entry = entry->number;
 	c->head = hash;
+	note_head(c, entry->number, &hash);
 	if (!check_pins(c, entry->number, &hash))
 		return false;
 	if (entry->is_block)
@@ -285,6 +439,8 @@ static bool on_entry(void *ctx, const struct store_entry *entry)
 	     !flat_hex(entry->body, "hash", c->pruned_hash.v, sizeof c->pruned_hash.v)))
 		return FAIL(c, "entry %llu of the chain cannot be read",
 			    (unsigned long long)entry->number);
+	if (str_eq(kind, STR("start")) && flat_get(entry->body, "node", &node))
+		note_node(c, node);
 	if (str_eq(kind, STR("policy"))) {
 		buf_str_put(&c->policies, entry->body);
 		buf_char(&c->policies, '\n');
@@ -416,6 +572,8 @@ static enum err_code check_all(struct check *c)
 	const struct flow *f = NULL;
 	enum err_code code = store_secret(c->reader, &c->secret, c->e);
 
+	if (code == ERR_OK && !read_kept(c))
+		return c->code;
 	if (code == ERR_OK)
 		code = chain_block_new(&c->block, c->e);
 	if (code == ERR_OK)
@@ -438,7 +596,8 @@ static enum err_code check_all(struct check *c)
 	else if (next_record(c, &f) && f)
 		(void)FAIL(c, "record %llu is in no block of the chain",
 			   (unsigned long long)f->seq);
-	else if (c->code == ERR_OK && check_beginning(c) && check_missing(c) && check_gaps(c))
+	else if (c->code == ERR_OK && check_beginning(c) && check_kept(c) && check_missing(c) &&
+		 check_gaps(c))
 		(void)check_policies(c);
 	return c->code;
 }
@@ -459,20 +618,26 @@ static void put_summary(const struct check *c, struct buf *b)
 		buf_printf(b, "  signed by checkpoints: %zu, the last of %.*s, by key %s\n",
 			   c->pin_count, STR_FMT(buf_str(&c->last_time)),
 			   evidence_key_fingerprint(c->signer));
+	if (c->kept_lines.p)
+		buf_printf(b, "  separately kept checkpoints that agree: %zu\n", c->kept_agree);
+	if (c->kept_older)
+		buf_printf(b, "  and of entries that were pruned since: %zu\n", c->kept_older);
 	if (c->last_entry > signed_to)
 		buf_printf(b, "  entries at its end that are not signed yet: %llu\n",
 			   (unsigned long long)(c->last_entry - signed_to));
 }
 
-enum err_code evidence_store_check(struct store_reader *reader, struct flow_dict *dict,
-				   const struct evidence_key *key, struct buf *summary,
+enum err_code evidence_store_check(const struct store_check_config *config, struct buf *summary,
 				   struct err *e)
 {
 	struct err unused;
-	struct check c = { .reader = reader,
-			   .dict = dict,
-			   .key = key,
+	struct check c = { .reader = config->reader,
+			   .dict = config->dict,
+			   .key = config->key,
+			   .kept_lines = config->checkpoints,
 			   .e = e ? e : &unused,
+			   .signers = buf_init(TEXT_MAX),
+			   .nodes = buf_init(TEXT_MAX),
 			   .last_time = buf_init(128),
 			   .gaps = buf_init(TEXT_MAX),
 			   .policies = buf_init(TEXT_MAX) };
@@ -484,10 +649,13 @@ enum err_code evidence_store_check(struct store_reader *reader, struct flow_dict
 	chain_block_free(c.block);
 	evidence_key_free(c.signer);
 	explicit_bzero(&c.secret, sizeof c.secret);
+	buf_done(&c.signers);
+	buf_done(&c.nodes);
 	buf_done(&c.last_time);
 	buf_done(&c.gaps);
 	buf_done(&c.policies);
 	free(c.pins);
+	free(c.kept);
 	free(c.damaged);
 	free(c.missing);
 	return code;

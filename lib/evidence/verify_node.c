@@ -159,37 +159,31 @@ static int compare_pins(const void *a, const void *b)
 	return x->entry < y->entry ? -1 : x->entry > y->entry;
 }
 
-/* Those of the node that were kept elsewhere. Lines may have a prefix, as syslog's have. */
+/* Those of the node that were kept elsewhere. */
 static enum err_code read_external(const struct verify *v, struct proven_node *n, struct err *e)
 {
-	AUTO_BUF struct buf scratch = buf_init(1 << 20);
-	struct str rest = v->config->checkpoints;
+	struct kept_checkpoints kept = kept_checkpoints_of(v->config->checkpoints);
+	struct signed_text s;
+	struct checkpoint_text t;
+	enum err_code code;
 
-	for (size_t at = 1; rest.len; at++) {
-		struct str line = first_line(rest);
-		struct signed_text s;
-		struct checkpoint_text t;
-		rest = str_from(rest, line.len + 1);
-		line = str_trim(str_from(line, str_find(line, '{')));
-		if (!line.len)
-			continue;
-		if (signed_text_parse(line, &scratch, &s, NULL) != ERR_OK ||
-		    !checkpoint_text_parse(s.text, &t))
-			return err_set(e, ERR_PARSE,
-				       "line %zu of the separately kept checkpoints is none", at);
+	while (kept_checkpoints_next(&kept, &s, &t, &code, e)) {
 		if (memcmp(s.key, n->statement.key, sizeof s.key) != 0)
 			continue; /* another node's */
 		if (!evidence_key_verifies(n->key, s.text, str_n(s.signature, sizeof s.signature)))
-			return err_set(e, ERR_PARSE,
+			code = err_set(e, ERR_PARSE,
 				       "line %zu of the separately kept checkpoints: the signature "
 				       "is wrong",
-				       at);
-		if (add_pin(n, &t, true, e) != ERR_OK)
-			return ERR_NOMEM;
+				       kept.line);
+		else
+			code = add_pin(n, &t, true, e);
+		if (code != ERR_OK)
+			break;
 	}
-	if (n->pin_count)
+	kept_checkpoints_done(&kept);
+	if (code == ERR_OK && n->pin_count)
 		qsort(n->pins, n->pin_count, sizeof *n->pins, compare_pins);
-	return ERR_OK;
+	return code;
 }
 
 enum err_code verify_node(struct verify *v, struct proven_node *n, struct err *e)

@@ -297,6 +297,56 @@ def test_every_copy_of_the_checkpoints_proves_another_past_wrong(receivers, tmp_
         assert 'a separately kept checkpoint' in tycho('evidence', 'verify', bundles[1], '--checkpoints', copy, code=1)
 
 
+def test_a_store_whose_past_was_made_anew_is_found_by_what_had_left_it(tmp_path):
+    kept, others = str(tmp_path / 'kept'), str(tmp_path / 'others')
+    keys = {name: ['--evidence-key', str(tmp_path / name)] for name in ('mine', 'stolen-or-not', 'of-another-node')}
+    with observer.Observer('--node-name', 'n1', *keys['mine'], '--checkpoint-to', 'file:' + kept, lines=[observer.flow(i) for i in range(20)]) as ob:
+        exported(ob, str(tmp_path / 'b'))
+        state = os.path.join(ob.folder, 'state')
+        wait(lambda: os.path.exists(kept))
+        words = tycho('store', 'verify', '--store', state, '--checkpoints', kept)  # while it goes on
+        assert 'separately kept checkpoints that agree: 1' in words
+        assert ob.stop() == 0
+        with open(kept) as f:
+            lines = f.readlines()
+        assert len(lines) == 2  # of the start and of the end
+        with observer.Observer('--node-name', 'n2', *keys['of-another-node'], '--checkpoint-to', 'file:' + others,
+                               lines=[observer.flow(1)]) as other:
+            wait(lambda: os.path.exists(others))
+            assert other.stop() == 0
+        with open(others) as f:
+            lines += ['<29>1 syslog puts something before it: ' + line for line in f.readlines()]
+        with open(kept, 'w') as f:
+            f.writelines(lines)
+        assert 'separately kept checkpoints that agree: 2' in tycho('store', 'verify', '--store', state, '--checkpoints', kept)
+        assert 'none of the separately kept checkpoints is of this store' in \
+            tycho('store', 'verify', '--store', state, '--checkpoints', others, code=1)
+        with open(others, 'a') as f:
+            f.write(lines[0].replace('"signature":"', '"signature":"00', 1)[:-5] + '\n')
+        assert 'of the separately kept checkpoints is none' in tycho('store', 'verify', '--store', state, '--checkpoints', others, code=1)
+        with open(others, 'w') as f:
+            said = json.loads(lines[0])
+            f.write(lines[0].replace(said['signature'], said['signature'][::-1]))
+        assert 'line 1 of the separately kept checkpoints: the signature is wrong' in \
+            tycho('store', 'verify', '--store', state, '--checkpoints', others, code=1)
+        # cut off behind the first, as if nothing had been written since
+        db = sqlite3.connect(os.path.join(state, 'flows.db'))
+        db.execute('DELETE FROM checkpoint WHERE id = (SELECT max(id) FROM checkpoint)')
+        db.execute('DELETE FROM entry WHERE kind = 4')
+        db.commit()
+        db.close()
+        assert 'the record is whole' in tycho('store', 'verify', '--store', state)
+        assert 'the tail of the chain is cut off' in tycho('store', 'verify', '--store', state, '--checkpoints', kept, code=1)
+    # Whoever owns the node makes another past, with its key or with another one; and it goes on from there.
+    for name in 'mine', 'stolen-or-not':
+        with observer.Observer('--node-name', 'n1', *keys[name], lines=[observer.flow(i, verdict='DROPPED') for i in range(20)]) as ob:
+            exported(ob, str(tmp_path / 'b'))
+            state = os.path.join(ob.folder, 'state')
+            assert 'the record is whole' in tycho('store', 'verify', '--store', state)
+            words = tycho('store', 'verify', '--store', state, '--checkpoints', kept, code=1)
+            assert 'the chain is not the one that was signed' in words or 'the tail of the chain is cut off' in words
+
+
 def test_all_is_signed_when_it_ends_and_what_is_not_when_it_is_killed_is_said():
     with observer.Observer('--seal-period', '100ms') as ob:
         state = os.path.join(ob.folder, 'state')
