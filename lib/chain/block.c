@@ -1,7 +1,7 @@
 /*
  * A block's leaves at speed. What repeats from flow to flow, labels and pairs of addresses, is
  * committed to once a block and remembered in two tables of fixed size, where a newcomer takes the
- * place of whoever has it: a miss costs a hash, never an answer. Leaves are hashed two at a time.
+ * place of whoever has it: a miss costs a hash, never an answer. Leaves are hashed some at a time.
  */
 #include "chain/chain.h"
 
@@ -40,7 +40,7 @@ struct chain_block {
 	struct chain_secret secrets[CHAIN_PARTS_];
 	struct chain_hash nothing[CHAIN_PARTS_]; /* commitments to "" */
 
-	struct buf waiting[2]; /* what leaves are hashed from */
+	struct buf waiting[SHA256_AT_ONCE]; /* what leaves are hashed from */
 	size_t waiting_count;
 	struct buf parts[CHAIN_PARTS_]; /* scratch */
 
@@ -209,13 +209,15 @@ static bool grow(struct chain_block *b)
 
 static void hash_waiting(struct chain_block *b)
 {
+	struct str messages[SHA256_AT_ONCE];
+	uint8_t *to[SHA256_AT_ONCE];
 	size_t first = b->count - b->waiting_count;
 
-	if (b->waiting_count == 2)
-		sha256_two((const struct str[]){ buf_str(&b->waiting[0]), buf_str(&b->waiting[1]) },
-			   (uint8_t *const[]){ b->leaves[first].v, b->leaves[first + 1].v });
-	else if (b->waiting_count == 1)
-		sha256(buf_str(&b->waiting[0]), b->leaves[first].v);
+	for (size_t i = 0; i < b->waiting_count; i++) {
+		messages[i] = buf_str(&b->waiting[i]);
+		to[i] = b->leaves[first + i].v;
+	}
+	sha256_many(messages, to, b->waiting_count);
 	b->waiting_count = 0;
 }
 

@@ -2,40 +2,33 @@
  * favour of calls that allocate, which is what we are here to avoid; it is there in OpenSSL 3.0 to
  * 3.5. */
 #define OPENSSL_SUPPRESS_DEPRECATED
-#include "chain/sha256.h"
+#include "chain/sha256_inside.h"
 
 #include <openssl/sha.h>
 #include <stdatomic.h>
 
-enum { BLOCK = 64 };
+enum { BLOCK = SHA256_BLOCK };
 
-static const uint32_t initial[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+const uint32_t sha256_initial[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
 				     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
 
-static void put_be32(uint8_t *to, uint32_t v)
-{
-	v = __builtin_bswap32(v);
-	memcpy(to, &v, sizeof v);
-}
+const uint32_t sha256_constants[64] __attribute__((aligned(16))) = {
+	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4,
+	0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe,
+	0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f,
+	0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7,
+	0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc,
+	0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
+	0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116,
+	0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+	0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
+	0xc67178f2,
+};
 
 static void put_state(const uint32_t state[8], uint8_t ret[SHA256_BYTES])
 {
 	for (size_t i = 0; i < 8; i++)
-		put_be32(ret + 4 * i, state[i]);
-}
-
-/* The end of a message: what is left of it, 0x80, zeros, its length in bits. @return blocks. */
-static size_t pad(const uint8_t *left, uint64_t bytes, uint8_t tail[2 * BLOCK])
-{
-	size_t n = bytes % BLOCK, blocks = n + 9 > BLOCK ? 2 : 1;
-
-	if (n)
-		memcpy(tail, left, n);
-	tail[n] = 0x80;
-	memset(tail + n + 1, 0, blocks * BLOCK - n - 9);
-	put_be32(tail + blocks * BLOCK - 8, (uint32_t)(bytes >> 29));
-	put_be32(tail + blocks * BLOCK - 4, (uint32_t)(bytes << 3));
-	return blocks;
+		sha256_put_be32(ret + 4 * i, state[i]);
 }
 
 static void blocks_plain(uint32_t state[8], const uint8_t *p, size_t blocks)
@@ -55,19 +48,6 @@ static void blocks_plain(uint32_t state[8], const uint8_t *p, size_t blocks)
 #include <immintrin.h>
 
 #define SHA_TARGET __attribute__((target("sha,sse4.1,ssse3")))
-
-static const uint32_t round_constants[64] __attribute__((aligned(16))) = {
-	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4,
-	0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe,
-	0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f,
-	0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7,
-	0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc,
-	0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
-	0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116,
-	0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-	0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
-	0xc67178f2,
-};
 
 /* The state as the instructions want it: a, b, e, f and c, d, g, h. */
 struct lane {
@@ -108,7 +88,7 @@ SHA_TARGET __attribute__((always_inline)) static inline void rounds(struct lane 
 				      _mm_alignr_epi8(last, before, 4)),
 			last);
 	}
-	k = _mm_add_epi32(*now, _mm_load_si128((const __m128i *)round_constants + i));
+	k = _mm_add_epi32(*now, _mm_load_si128((const __m128i *)sha256_constants + i));
 	l->cdgh = _mm_sha256rnds2_epu32(l->cdgh, l->abef, k);
 	l->abef = _mm_sha256rnds2_epu32(l->abef, l->cdgh, _mm_shuffle_epi32(k, 0x0e));
 }
@@ -193,10 +173,10 @@ struct blocks {
 
 static void blocks_init(struct blocks *b, struct str message)
 {
-	memcpy(b->state, initial, sizeof b->state);
+	memcpy(b->state, sha256_initial, sizeof b->state);
 	b->p = (const uint8_t *)(message.len ? message.p : ""); /* NULL is no place to add to */
 	b->in_place = message.len / BLOCK;
-	b->total = b->in_place + pad(b->p + b->in_place * BLOCK, message.len, b->tail);
+	b->total = b->in_place + sha256_pad(b->p + b->in_place * BLOCK, message.len, b->tail);
 }
 
 static const uint8_t *block_at(const struct blocks *b, size_t i, size_t *ret_run)
@@ -256,15 +236,32 @@ static void one(struct str message, uint8_t ret[SHA256_BYTES],
 	const uint8_t *p = (const uint8_t *)(message.len ? message.p : "");
 	size_t in_place = message.len / BLOCK;
 
-	memcpy(state, initial, sizeof state);
+	memcpy(state, sha256_initial, sizeof state);
 	blocks(state, p, in_place);
-	blocks(state, tail, pad(p + in_place * BLOCK, message.len, tail));
+	blocks(state, tail, sha256_pad(p + in_place * BLOCK, message.len, tail));
 	put_state(state, ret);
 }
 
 void sha256(struct str message, uint8_t ret[SHA256_BYTES])
 {
 	one(message, ret, blocks_of);
+}
+
+enum { WIDE_LEAST = 6 }; /* fewer are sooner done by twos */
+
+void sha256_many(const struct str *messages, uint8_t *const *ret, size_t n)
+{
+	while (n >= WIDE_LEAST && sha256_wide_is_there()) {
+		size_t k = n < SHA256_LANES ? n : SHA256_LANES;
+		sha256_wide(messages, ret, k);
+		messages += k;
+		ret += k;
+		n -= k;
+	}
+	for (; n >= 2; messages += 2, ret += 2, n -= 2)
+		sha256_two(messages, ret);
+	if (n)
+		sha256(*messages, *ret);
 }
 
 void sha256_two_plain(const struct str messages[2], uint8_t *const ret[2])
@@ -275,7 +272,7 @@ void sha256_two_plain(const struct str messages[2], uint8_t *const ret[2])
 
 void sha256_init(struct sha256 *s)
 {
-	memcpy(s->state, initial, sizeof s->state);
+	memcpy(s->state, sha256_initial, sizeof s->state);
 	s->bytes = 0;
 }
 
@@ -303,6 +300,6 @@ void sha256_end(struct sha256 *s, uint8_t ret[SHA256_BYTES])
 {
 	uint8_t tail[2 * BLOCK];
 
-	blocks_of(s->state, tail, pad(s->part, s->bytes, tail));
+	blocks_of(s->state, tail, sha256_pad(s->part, s->bytes, tail));
 	put_state(s->state, ret);
 }

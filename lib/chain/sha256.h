@@ -1,6 +1,6 @@
 /*
- * sha256 - FIPS 180-4's SHA-256, for many short messages: two at a time where the processor has
- * instructions for it (x86-64's SHA extensions), otherwise libcrypto's.
+ * sha256 - FIPS 180-4's SHA-256, for many short messages: 32 at a time in the lanes of AVX-512, or
+ * two where the processor has instructions for it (x86-64's SHA extensions), otherwise libcrypto's.
  *
  * One message leaves these instructions waiting for themselves, two fill each other's waits
  * (tests/bench/bench_chain.c prints both); and libcrypto's calls that look an algorithm up by name
@@ -18,6 +18,11 @@ enum { SHA256_BYTES = 32 };
 void sha256(struct str message, uint8_t ret[SHA256_BYTES]);
 /* Two messages of any lengths; quickest where they need as many blocks of 64 bytes. */
 void sha256_two(const struct str messages[2], uint8_t *const ret[2]);
+
+/* Any number of them; quickest where each SHA256_AT_ONCE that follow each other need as many
+ * blocks. */
+enum { SHA256_AT_ONCE = 32 };
+void sha256_many(const struct str *messages, uint8_t *const *ret, size_t n);
 
 /* A message that comes in pieces. */
 struct sha256 {

@@ -28,22 +28,25 @@ static struct chain_hash node_of(const struct chain_hash *left, const struct cha
 
 size_t chain_level_up(const struct chain_hash *level, size_t count, struct chain_hash *out)
 {
-	uint8_t bytes[2][NODE_BYTES];
-	size_t i = 0, to = 0;
+	uint8_t bytes[SHA256_AT_ONCE][NODE_BYTES];
+	struct str messages[SHA256_AT_ONCE];
+	uint8_t *to[SHA256_AT_ONCE];
+	size_t made = 0, pairs = count / 2;
 
 	/* @out may be @level: what is written lies below what is still to be read. */
-	for (; i + 4 <= count; i += 4, to += 2) {
-		node_put(bytes[0], &level[i], &level[i + 1]);
-		node_put(bytes[1], &level[i + 2], &level[i + 3]);
-		sha256_two((const struct str[]){ str_n(bytes[0], NODE_BYTES),
-						 str_n(bytes[1], NODE_BYTES) },
-			   (uint8_t *const[]){ out[to].v, out[to + 1].v });
+	while (made < pairs) {
+		size_t n = pairs - made < SHA256_AT_ONCE ? pairs - made : SHA256_AT_ONCE;
+		for (size_t i = 0; i < n; i++) {
+			node_put(bytes[i], &level[2 * (made + i)], &level[2 * (made + i) + 1]);
+			messages[i] = str_n(bytes[i], NODE_BYTES);
+			to[i] = out[made + i].v;
+		}
+		sha256_many(messages, to, n);
+		made += n;
 	}
-	for (; i + 2 <= count; i += 2)
-		out[to++] = node_of(&level[i], &level[i + 1]);
-	if (i < count)
-		out[to++] = level[i];
-	return to;
+	if (count % 2)
+		out[made++] = level[count - 1];
+	return made;
 }
 
 struct chain_hash chain_root_in_place(struct chain_hash *hashes, size_t count)

@@ -10,7 +10,7 @@ enum { BLOCK_ENTRY = 1, BLOCK_SECRETS, BLOCK_PARTS, BLOCK_RECORDS, BLOCK_PROOF, 
 enum { PART_PART = 1, PART_CONTENT, PART_COMMITMENT };
 enum { RECORD_INDEX = 1, RECORD_SEQ, RECORD_CORE, RECORD_PARTS };
 
-enum { LEAF_BUFFER = 4096 };
+enum { SHORT_BYTES = 768 }; /* messages of so many are hashed together: nearly all */
 
 void evidence_block_done(struct evidence_block *b)
 {
@@ -201,98 +201,97 @@ void evidence_block_parts(const struct evidence_block *b, size_t i, struct str r
 
 /* --- hashes --- */
 
-struct leaf_buffer {
-	uint8_t bytes[LEAF_BUFFER];
-	size_t len;
+/* Short messages wait for others, so that they are hashed together. */
+struct waiting {
+	uint8_t bytes[SHA256_AT_ONCE][SHORT_BYTES];
+	struct str messages[SHA256_AT_ONCE];
+	uint8_t *to[SHA256_AT_ONCE];
+	size_t count;
 };
 
-/* What the leaf is hashed from, if it is short, as nearly all are. */
-static bool leaf_put(struct leaf_buffer *to, uint64_t seq, struct str core,
-		     const struct chain_hash *const commitments[CHAIN_PARTS_])
+static void hash_waiting(struct waiting *w)
 {
-	size_t need = CHAIN_LEAF_HEAD + core.len + (CHAIN_PARTS_ - 1) * SHA256_BYTES;
+	sha256_many(w->messages, w->to, w->count);
+	w->count = 0;
+}
 
-	if (need > sizeof to->bytes)
-		return false;
-	uint8_t *p = to->bytes;
+/* Room for a message of @len bytes, to be filled at once; NULL: it is not short. */
+static uint8_t *wait_for(struct waiting *w, size_t len, struct chain_hash *to)
+{
+	if (len > SHORT_BYTES)
+		return NULL;
+	if (w->count == SHA256_AT_ONCE)
+		hash_waiting(w);
+	size_t i = w->count++;
+	w->messages[i] = str_n(w->bytes[i], len);
+	w->to[i] = to->v;
+	return w->bytes[i];
+}
+
+static void hash_leaf(struct waiting *w, const struct evidence_record *record,
+		      const struct chain_hash *const commitments[CHAIN_PARTS_],
+		      struct chain_hash *to)
+{
+	uint8_t *p = wait_for(
+		w, CHAIN_LEAF_HEAD + record->core.len + (CHAIN_PARTS_ - 1) * SHA256_BYTES, to);
+
+	if (!p) {
+		struct chain_hash all[CHAIN_PARTS_ - 1];
+		for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++)
+			all[part - 1] = *commitments[part];
+		*to = chain_leaf(FLOW_KIND_FLOW, record->seq, record->core, all);
+		return;
+	}
 	p[0] = 0x00;
 	p[1] = FLOW_KIND_FLOW;
-	chain_be64_put(p + 2, seq);
+	chain_be64_put(p + 2, record->seq);
 	p += CHAIN_LEAF_HEAD;
-	memcpy(p, core.p, core.len);
-	p += core.len;
+	memcpy(p, record->core.p, record->core.len);
+	p += record->core.len;
 	for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++) {
 		memcpy(p, commitments[part]->v, SHA256_BYTES);
 		p += SHA256_BYTES;
 	}
-	to->len = need;
-	return true;
-}
-
-static struct str leaf_bytes(const struct leaf_buffer *b)
-{
-	return str_n(b->bytes, b->len);
 }
 
 static void hash_leaves(struct evidence_block *b, const struct chain_hash nothing[CHAIN_PARTS_])
 {
-	struct leaf_buffer two[2];
-	size_t waiting = SIZE_MAX; /* record whose leaf is in two[0] */
+	struct waiting w;
 
+	w.count = 0;
 	for (size_t i = 0; i < b->record_count; i++) {
 		const struct evidence_record *record = &b->records[i];
 		const struct chain_hash *c[CHAIN_PARTS_] = { NULL };
 		for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
 			c[p] = record->parts[p] ? &b->parts[record->parts[p] - 1].commitment
 						: &nothing[p];
-		if (!leaf_put(&two[waiting != SIZE_MAX], record->seq, record->core, c)) {
-			struct chain_hash all[CHAIN_PARTS_ - 1];
-			for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
-				all[p - 1] = *c[p];
-			b->leaves[i] = chain_leaf(FLOW_KIND_FLOW, record->seq, record->core, all);
-		} else if (waiting == SIZE_MAX) {
-			waiting = i;
-		} else {
-			sha256_two((const struct str[]){ leaf_bytes(&two[0]), leaf_bytes(&two[1]) },
-				   (uint8_t *const[]){ b->leaves[waiting].v, b->leaves[i].v });
-			waiting = SIZE_MAX;
-		}
+		hash_leaf(&w, record, c, &b->leaves[i]);
 	}
-	if (waiting != SIZE_MAX)
-		sha256(leaf_bytes(&two[0]), b->leaves[waiting].v);
+	hash_waiting(&w);
 }
 
-/* Two at a time, as the leaves. */
 static void hash_parts(struct evidence_block *b)
 {
-	struct leaf_buffer two[2];
-	struct evidence_part *first = NULL;
+	struct waiting w;
 
+	w.count = 0;
 	for (size_t i = 0; i < b->part_count; i++) {
 		struct evidence_part *part = &b->parts[i];
-		struct leaf_buffer *to = &two[first != NULL];
 		const struct chain_secret *secret = &b->secrets[part->part];
 		if (part->withheld)
 			continue;
-		if (2 + sizeof secret->v + part->content.len > sizeof to->bytes) {
+		uint8_t *p =
+			wait_for(&w, 2 + sizeof secret->v + part->content.len, &part->commitment);
+		if (!p) {
 			part->commitment = chain_commit(part->part, secret, part->content);
 			continue;
 		}
-		to->bytes[0] = 0x02;
-		to->bytes[1] = (uint8_t)part->part;
-		memcpy(to->bytes + 2, secret->v, sizeof secret->v);
-		memcpy(to->bytes + 2 + sizeof secret->v, part->content.p, part->content.len);
-		to->len = 2 + sizeof secret->v + part->content.len;
-		if (!first) {
-			first = part;
-			continue;
-		}
-		sha256_two((const struct str[]){ leaf_bytes(&two[0]), leaf_bytes(&two[1]) },
-			   (uint8_t *const[]){ first->commitment.v, part->commitment.v });
-		first = NULL;
+		p[0] = 0x02;
+		p[1] = (uint8_t)part->part;
+		memcpy(p + 2, secret->v, sizeof secret->v);
+		memcpy(p + 2 + sizeof secret->v, part->content.p, part->content.len);
 	}
-	if (first)
-		sha256(leaf_bytes(&two[0]), first->commitment.v);
+	hash_waiting(&w);
 }
 
 /* What the statement's tree holds of record @i. */

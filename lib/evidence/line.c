@@ -356,7 +356,8 @@ static struct side side_of(const struct line_matcher *r, struct str raw,
 	struct side s = { .key = { raw, parts[part] }, .part = part };
 
 	if (raw.len) {
-		s.hash = key_hash(r, s.key);
+		/* labels hang on the endpoint: what shares the rest shares a place, too */
+		s.hash = hash_bytes(raw.p, raw.len, r->seed);
 		slot_prefetch(r->endpoints, ENDPOINT_SLOTS, s.hash);
 	}
 	return s;

@@ -390,9 +390,44 @@ static void an_empty_block_has_the_empty_root(void **state)
 	assert_hash(root, roots[0]);
 }
 
+/* However many, however long: as libcrypto has each by itself. */
+static void many_messages_are_hashed_as_each_alone(void **state)
+{
+	enum { MOST = 3 * SHA256_AT_ONCE + 1, LONGEST = 600 };
+	static uint8_t bytes[MOST][LONGEST];
+	uint8_t got[MOST][SHA256_BYTES], want[2][SHA256_BYTES];
+	struct str messages[MOST];
+	uint8_t *to[MOST];
+	uint64_t x = 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bytes; i++) {
+		x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
+		((uint8_t *)bytes)[i] = (uint8_t)(x >> 56);
+	}
+	for (size_t n = 0; n <= MOST; n++)
+		for (size_t base = 0; base < LONGEST; base += 41) {
+			for (size_t i = 0; i < n; i++) {
+				/* of one length, of nearly one, and of any */
+				size_t len = base + (n % 3 == 0   ? 0
+						     : n % 3 == 1 ? i % 17
+								  : i * 97 % LONGEST);
+				messages[i] = str_n(bytes[i], len % LONGEST);
+				to[i] = got[i];
+			}
+			sha256_many(messages, to, n);
+			for (size_t i = 0; i < n; i++) {
+				sha256_two_plain((const struct str[]){ messages[i], STR("") },
+						 (uint8_t *const[]){ want[0], want[1] });
+				assert_memory_equal(got[i], want[0], SHA256_BYTES);
+			}
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(many_messages_are_hashed_as_each_alone),
 		cmocka_unit_test(every_length_of_two_messages_hashes_as_libcrypto_says),
 		cmocka_unit_test(a_message_in_pieces_hashes_as_one),
 		cmocka_unit_test(roots_are_those_of_certificate_transparency),
