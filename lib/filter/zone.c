@@ -412,6 +412,8 @@ static uint64_t get_varint(struct zone_reader *r)
 {
 	uint64_t v = 0, byte = 0x80;
 
+	if (r->p < r->end && *r->p < 0x80 && !r->bad)
+		return *r->p++; /* as nearly all are */
 	for (unsigned shift = 0; shift < 64 && byte & 0x80; shift += 7) {
 		byte = get_byte(r);
 		v |= (byte & 0x7f) << shift;
@@ -481,9 +483,10 @@ static void get_ports(struct zone_reader *r, uint64_t *ports)
 	if (get_byte(r))
 		get_bits(r, ports, HIGH_PORT);
 	get_bits(r, blocks, 256);
-	for (size_t w = 0; w < ZONE_PORT_WORDS; w++)
-		if (blocks[w / 256] >> w / 4 % 64 & 1)
-			ports[w] = UINT64_MAX;
+	for (size_t i = 0; i < ARRAY_LEN(blocks); i++)
+		for (uint64_t bits = blocks[i]; bits; bits &= bits - 1)
+			memset(&ports[i * 256 + (size_t)__builtin_ctzll(bits) * 4], 0xff,
+			       4 * sizeof *ports);
 }
 
 static void get_bloom(struct zone_reader *r, uint64_t *bits)
@@ -495,11 +498,14 @@ static void get_bloom(struct zone_reader *r, uint64_t *bits)
 		r->bad = true;
 		return;
 	}
-	for (size_t i = 0; i < words; i++)
-		for (int k = 0; k < 64; k += 8)
-			bits[i] |= (uint64_t)*r->p++ << k;
-	for (size_t i = words; i < ZONE_IP_BITS / 64; i++) /* unfold */
-		bits[i] = bits[i - words];
+	for (size_t i = 0; i < words; i++, r->p += 8) {
+		memcpy(&bits[i], r->p, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+		bits[i] = __builtin_bswap64(bits[i]);
+#endif
+	}
+	for (; words < ZONE_IP_BITS / 64; words *= 2) /* unfold */
+		memcpy(bits + words, bits, words * sizeof *bits);
 }
 
 enum err_code flow_zone_get(struct flow_zone *z, struct str bytes, const struct flow_zone_ids *ids,

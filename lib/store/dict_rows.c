@@ -328,13 +328,14 @@ struct back_map {
 	uint64_t *slots; /* stored << 32 | id; 0: free */
 	size_t mask, count;
 };
+enum { BACK_FIRST = 256, BACK_MOST = 1 << 20, BACK_RECENT = 1 << 11 };
 struct dict_back {
 	struct flow_dict *dict;
 	uint64_t generation;
+	/* what was asked for last, by its lowest bits: a look at one place, nearly always */
+	uint64_t recent[DICT_KINDS_][BACK_RECENT];
 	struct back_map kinds[DICT_KINDS_];
 };
-
-enum { BACK_FIRST = 256, BACK_MOST = 1 << 20 };
 
 enum err_code dict_back_new(struct flow_dict *dict, struct dict_back **ret, struct err *e)
 {
@@ -428,10 +429,16 @@ uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, u
 			free(d->kinds[k].slots);
 			d->kinds[k] = (struct back_map){ 0 };
 		}
+		memset(d->recent, 0, sizeof d->recent);
 		d->generation = flow_dict_generation(d->dict);
 	}
-	if (back_get(&d->kinds[kind], stored, &id))
+	uint64_t *recent = &d->recent[kind][stored % BACK_RECENT];
+	if (*recent >> 32 == stored)
+		return (uint32_t)*recent;
+	if (back_get(&d->kinds[kind], stored, &id)) {
+		*recent = (uint64_t)stored << 32 | id;
 		return id;
+	}
 	sqlite3_stmt *st = DB_ASK(db, sql[kind].read, DB_I(stored));
 	if (!db_next(db, st))
 		return 0;

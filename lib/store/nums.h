@@ -99,8 +99,13 @@ static inline uint64_t nums_get(struct nums_in *in)
 	if (code < NUMS_SMALL)
 		return code;
 	unsigned bits = (code - NUMS_SMALL) / 2 + 3; /* below the two highest */
-	if (__builtin_expect(bits > 56 || in->at / 8 + 8 > in->bytes, 0))
-		return nums_get_slow_(in, code);
+	if (__builtin_expect(bits > 56 || in->at / 8 + 8 > in->bytes, 0)) {
+		/* of a copy: whoever gives its address away keeps it out of the registers */
+		struct nums_in slow = *in;
+		uint64_t v = nums_get_slow_(&slow, code);
+		*in = slow;
+		return v;
+	}
 	uint64_t low;
 	memcpy(&low, in->bits + in->at / 8, sizeof low);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__

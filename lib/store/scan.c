@@ -12,7 +12,7 @@ enum {
 	CHUNK = 1024,
 	PIECE = 64,     /* of a part, while its members are loaded one after the other */
 	OUT = 4096,     /* records given out at once */
-	FEW = 32,       /* one in more than so many matches: only these are worked out */
+	FEW = 4,        /* one in more than so many matches: only these are worked out */
 	SKIP_WORK = 64, /* what a segment costs that is not looked into, in records */
 };
 #define WHERE_MEMBERS (FLOW_MEMBER(FLOW_MEMBER_BITS) | FLOW_MEMBER(FLOW_MEMBER_TIME))

@@ -1,6 +1,7 @@
 #include "store/segment.h"
 
 #include "base/pages.h"
+#include "flow/swar.h"
 #include "flow/uuid.h"
 #include "store/segment_read.h"
 
@@ -24,6 +25,7 @@ enum rooms {
 	ROOM_COUNTS,
 	ROOM_UUID_SEED,
 	ROOM_UUID_FROM,
+	ROOM_NEW_TALKS,
 	ROOMS_
 };
 _Static_assert((int)ROOMS_ <= (int)ROOM_EXPECTED, "a room for each");
@@ -275,6 +277,42 @@ static bool rows_read(struct segment *s, enum stream stream, void *rows, size_t 
 	return true;
 }
 
+/* Bit i: code @from + i is not below @least, a power of two. */
+static uint64_t codes_from(const struct str *codes, size_t from, unsigned least)
+{
+	const uint64_t above = SWAR_ONES * (0x100 - least);
+	size_t n = codes->len - from < 64 ? codes->len - from : 64;
+	uint64_t bits = 0;
+
+	for (size_t i = 0; i < n; i += 8) {
+		uint64_t v = 0;
+		if (n - i >= 8)
+			v = swar_load(codes->p + from + i);
+		else
+			memcpy(&v, codes->p + from + i, n - i);
+		v &= above;
+		v = ((v | ((v & ~SWAR_HIGHS) + ~SWAR_HIGHS)) & SWAR_HIGHS) >> 7;
+		bits |= (v * UINT64_C(0x0102040810204080) >> 56) << i;
+	}
+	return bits;
+}
+
+/* Which of the 64 records from @from on must be looked at: those that are expected, and those whose
+ * codes from @least on teach something. Other codes have no bits beside them (nums.h). */
+static uint64_t to_look_at(const struct segment *s, const struct str *codes, size_t from,
+			   unsigned least)
+{
+	uint64_t all = s->count - from < 64 ? (UINT64_C(1) << (s->count - from)) - 1 : UINT64_MAX;
+
+	return s->expected ? (s->expected[from / 64] & all) | codes_from(codes, from, least) : all;
+}
+
+/* @i: the records of which @which64 has a bit, for 64 from @base on. */
+#define EACH_LOOKED_AT(i, which64)                                                                 \
+	for (size_t base = 0; base < s->count; base += 64)                                         \
+		for (uint64_t left_ = (which64), i;                                                \
+		     left_ && (i = base + __builtin_ctzll(left_), 1); left_ &= left_ - 1)
+
 /* --- hosts, links, talks ------------------------------------------------------------------ */
 
 static bool read_hosts(struct segment *s)
@@ -349,6 +387,15 @@ static bool read_talks(struct segment *s)
 	if (x.bad || y.bad || !column_open(s, COLUMN_TALK, s->count, 0, &x))
 		return false;
 	uint64_t talks = 0, bad = 0;
+	const struct str codes = str_n(x.code, s->count);
+	s->new_talks = segment_room(s, &s->rooms[ROOM_NEW_TALKS],
+				    (s->count + 63) / 64 * sizeof *s->new_talks);
+	if (!s->new_talks)
+		return false;
+	for (size_t i = 0; i < s->count; i += 64)
+		s->new_talks[i / 64] = ~codes_from(&codes, i, 1);
+	if (s->count % 64)
+		s->new_talks[s->count / 64] &= (UINT64_C(1) << s->count % 64) - 1;
 	for (size_t i = 0; i < s->count; i++) {
 		uint64_t back = nums_get(&x), talk = back ? talks - back : talks++;
 
@@ -431,12 +478,13 @@ static bool read_points(struct segment *s)
 		       s->point_count) ||
 	    !column_open(s, COLUMN_POINT, s->count, 0, &in))
 		return false;
+	const struct str codes = str_n(in.code, s->count);
 	memset(guesses, 0, sizeof s->work->guess.point);
-	for (size_t i = 0; i < s->count; i++) {
+	EACH_LOOKED_AT(i, to_look_at(s, &codes, base, 2))
+	{
+		/* a guess that was right teaches nothing */
+		in.code = (const uint8_t *)codes.p + i;
 		uint64_t code = nums_get(&in);
-
-		if (code < 2 && !segment_expects(s, i))
-			continue; /* a guess that was right teaches nothing */
 		const struct link *l = &s->links[s->talks[s->talk_of[i]].link];
 		uint32_t shape = s->shape_of[i];
 		bool swapped = s->shapes[shape].swapped;
@@ -526,11 +574,11 @@ static bool read_exts(struct segment *s)
 		return false;
 	memset(g->ext, 0, sizeof g->ext);
 	memset(g->link_ext, 0, sizeof g->link_ext);
-	for (size_t i = 0; i < s->count; i++) {
+	const struct str codes = str_n(in.code, s->count);
+	EACH_LOOKED_AT(i, to_look_at(s, &codes, base, 1))
+	{
+		in.code = (const uint8_t *)codes.p + i;
 		uint64_t code = nums_get(&in);
-
-		if (!code && !segment_expects(s, i))
-			continue;
 		uint32_t talk = s->talk_of[i];
 		unsigned way = s->ways[s->shape_of[i]];
 		size_t at = guess_mix(talk, way) % GUESS_EXTS,
@@ -586,7 +634,6 @@ static bool read_counts(struct segment *s)
 {
 	struct nums_in in, packets, bytes;
 	struct guesses *g = &s->work->guess;
-	uint32_t talks = 0;
 
 	s->counts = segment_room(s, &s->rooms[ROOM_COUNTS], s->count * sizeof *s->counts);
 	if (!s->counts || !column_open_all(s, COLUMN_PACKETS, 0, &packets) ||
@@ -595,14 +642,15 @@ static bool read_counts(struct segment *s)
 		return false;
 	memset(g->last_counts, 0, talks_touched(s) * sizeof *g->last_counts);
 	memset(g->shape_counts, 0, shapes_touched(s) * sizeof *g->shape_counts);
-	for (size_t i = 0; i < s->count; i++) {
+	const struct str codes = str_n(in.code, s->count);
+	EACH_LOOKED_AT(i, to_look_at(s, &codes, base, 1) | s->new_talks[base / 64])
+	{
 		uint32_t talk = s->talk_of[i];
 		struct guess_counts *of_talk = g->last_counts[talk % GUESS_TALKS], now;
 
-		if (talk == talks) {
+		if (s->new_talks[i / 64] >> i % 64 & 1)
 			of_talk[0] = of_talk[1] = (struct guess_counts){ 0, 0 };
-			talks++;
-		}
+		in.code = (const uint8_t *)codes.p + i;
 		uint64_t from = nums_get(&in);
 		if (from == COUNTS_OF_TALK && !segment_expects(s, i))
 			continue;

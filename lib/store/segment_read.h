@@ -56,6 +56,7 @@ struct segment {
 	size_t shape_count, host_count, link_count, talk_count, point_count, rare_count, ext_count;
 	struct stored_stream streams[STREAMS_];
 	const uint64_t *expected; /* bit i: record i will be loaded; NULL: any may be */
+	uint64_t *new_talks;      /* bit i: record i is its conversation's first */
 	bool no_memory;           /* why it failed */
 	unsigned have;            /* enum need */
 	/* tables */
