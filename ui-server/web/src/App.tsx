@@ -19,6 +19,7 @@ import { ServiceMap } from "./ServiceMap";
 import { type Panel, type Panels, type Selection, type State, visible_rows } from "./state";
 import { PanelButtons } from "./PanelButtons";
 import { rates_of } from "./rates";
+import type { Pulse } from "./wire";
 import { StatusLine } from "./StatusLine";
 import { Strip } from "./Strip";
 import { last_minutes, range_before, range_between, type Range, sized } from "./time_range";
@@ -75,6 +76,12 @@ function plain_reason(reason: string): string {
 		.replace(/^connection error: desc = "(.*)"$/, "$1")
 		.replace(/^transport: Error while dialing: /, "")
 		.replace(/\.$/, "");
+}
+
+// The record's rates, where they are of what is asked for.
+function history_of({ line, history }: State): Pulse | null {
+	if (line === "verdict=DROPPED") return { ...history, flows: history.drops };
+	return line ? null : history;
 }
 
 function empty_text(state: State, what: string): string {
@@ -445,7 +452,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			<Strip
 				pulse={state.pulse}
 				flows={state.range ? state.totals.flows : 0}
-				history={state.line || state.range ? null : state.history}
+				history={state.range ? null : history_of(state)}
 				followed_from={state.marks[0]?.at ?? now}
 				on_range={(a, b) => set_range(range_between(a, b))}
 			/>

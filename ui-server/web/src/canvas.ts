@@ -416,14 +416,22 @@ export class Canvas {
 
 	// At a size that can be read, unless there is no room between them.
 	private put_labels(c: CanvasRenderingContext2D, strokes: Stroke[], zoom: number): void {
-		const taken = new Set<string>();
 		const size = Math.max(13, Math.min(10 / zoom, 60));
-		for (const { label, shape, outcome, look } of strokes) {
-			if (!label) continue;
+		const taken: { at: Place; reach: number }[] = [];
+		// Words first: a cross that has no room is seen by its line's dashes.
+		const labelled = strokes.filter((s) => s.label).sort((a, b) => b.label.length - a.label.length);
+		for (const { label, shape, outcome, look } of labelled) {
 			const at = middle(shape);
-			const cell = `${Math.round((at.x * zoom) / LABEL_ROOM)},${Math.round((at.y * zoom) / LABEL_ROOM)}`;
-			if (taken.has(cell)) continue;
-			taken.add(cell);
+			const reach = Math.max(LABEL_ROOM / 2 / zoom, label.length * size * 0.3);
+			if (
+				taken.some(
+					(t) =>
+						Math.abs(t.at.y - at.y) < Math.max(LABEL_ROOM / zoom, size) * 0.9 &&
+						Math.abs(t.at.x - at.x) < t.reach + reach,
+				)
+			)
+				continue;
+			taken.push({ at, reach });
 			if (label === "✕") this.cross(c, at, size * 0.3, this.color_of(outcome, look));
 			else this.text(c, label, at, size * 0.92, this.color_of(outcome, look));
 		}

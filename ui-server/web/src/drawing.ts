@@ -13,6 +13,7 @@ import type { Selection } from "./state";
 const GLIDE_MS = 260;
 const GLIDING_MOST = 120; // cards; more would stutter
 const FIT_PADDING = 28;
+const FIT_FOOT = 46; // the legend's, below
 const FIT_ZOOM_MOST = 1.15;
 const PHONE_PX = 600;
 const PHONE_ZOOM_LEAST = 0.8;
@@ -444,13 +445,13 @@ export class Drawing {
 		const [width, height] = [this.cy.width(), this.cy.height()];
 		const fits = Math.min(
 			(width - 2 * FIT_PADDING) / (right - left),
-			(height - 2 * FIT_PADDING) / (bottom - top),
+			(height - FIT_PADDING - FIT_FOOT) / (bottom - top),
 		);
 		// Names that can be read come first; the rest is a finger's move away.
 		const small = width < PHONE_PX && fits < PHONE_ZOOM_LEAST;
 		const zoom = small ? PHONE_ZOOM_LEAST : Math.max(this.cy.minZoom(), Math.min(FIT_ZOOM_MOST, fits));
 		const x = small ? FIT_PADDING / 2 - left * zoom : width / 2 - (zoom * (left + right)) / 2;
-		this.cy.viewport({ zoom, pan: { x, y: height / 2 - (zoom * (top + bottom)) / 2 } });
+		this.cy.viewport({ zoom, pan: { x, y: (height - FIT_FOOT + FIT_PADDING) / 2 - (zoom * (top + bottom)) / 2 } });
 		this.touched = false;
 	}
 
