@@ -244,6 +244,11 @@ struct compose_counts capture_counts(const struct capture *c)
 	return compose_counts(&c->compose);
 }
 
+uint64_t capture_lost_of(const struct capture *c, uint32_t cpu)
+{
+	return compose_lost_of(&c->compose, cpu);
+}
+
 struct mono_ns capture_seen(const struct capture *c)
 {
 	return (struct mono_ns){ atomic_load_explicit(&c->seen_ns, memory_order_relaxed) };

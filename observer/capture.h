@@ -41,6 +41,8 @@ AUTO_DEFINE(struct capture, capture_free);
 const struct policy_table *capture_policies(const struct capture *c);
 /* Any thread. */
 struct compose_counts capture_counts(const struct capture *c);
+/* Any thread: compose_lost_of. */
+uint64_t capture_lost_of(const struct capture *c, uint32_t cpu);
 /* Any thread: when it last looked around; at least once a second while it is well. */
 struct mono_ns capture_seen(const struct capture *c);
 /* Any thread: source @i, in the order they were given; false if there are not so many. Figures are

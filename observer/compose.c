@@ -56,6 +56,11 @@ struct compose_counts compose_counts(const struct compose *c)
 	};
 }
 
+uint64_t compose_lost_of(const struct compose *c, uint32_t cpu)
+{
+	return atomic_load_explicit(&c->lost_of[cpu], memory_order_relaxed);
+}
+
 /* From the number that the log will give it: whoever keeps the number need not keep the uuid. */
 static void stamp_uuid(const struct compose *c, struct flow *f)
 {
@@ -336,6 +341,8 @@ static void whole_flow(struct compose *c, const struct raw_event *ev)
 static void lost_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
 {
 	count(&c->lost, ev->lost);
+	if (ev->cpu >= 0 && ev->cpu < COMPOSE_CPUS)
+		count(&c->lost_of[ev->cpu], ev->lost);
 	buf_reset(&c->ext);
 	flow_lost_put(&c->ext, &(struct flow_lost){
 				       .source = FLOW__LOST_EVENT_SOURCE__PERF_EVENT_RING_BUFFER,

@@ -22,7 +22,7 @@
 
 /* Kernel reasons arrive as names; each is looked up once and remembered by the address of its
  * (static) text. */
-enum { COMPOSE_REASONS = 256, COMPOSE_EXT_BYTES = 65536 };
+enum { COMPOSE_REASONS = 256, COMPOSE_EXT_BYTES = 65536, COMPOSE_CPUS = 4096 };
 
 struct agent_names;
 struct agent_policies;
@@ -47,6 +47,7 @@ struct compose {
 	char ext_bytes[COMPOSE_EXT_BYTES];
 	/* counts since start; read by other threads through compose_counts */
 	_Atomic uint64_t events, refused, bad_messages, lost;
+	_Atomic uint64_t lost_of[COMPOSE_CPUS]; /* of @lost, what a CPU is known of */
 };
 
 /* Everything borrowed for the life of @c; @seed is any random 16 bytes. */
@@ -65,5 +66,7 @@ struct compose_counts {
 };
 /* Any thread. */
 struct compose_counts compose_counts(const struct compose *c);
+/* Any thread: what was lost on @cpu, below COMPOSE_CPUS, where the kernel said so. */
+uint64_t compose_lost_of(const struct compose *c, uint32_t cpu);
 
 #endif

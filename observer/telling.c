@@ -67,6 +67,22 @@ static void tell_figures(struct metrics_page *p, const struct capture_source *so
 		}
 }
 
+/* CPUs that lost nothing are not told of: there may be thousands. */
+static void tell_cpus(const struct telling *t, struct metrics_page *p)
+{
+	char cpu[12];
+
+	page_family(p, "tycho_lost_events_by_cpu_total", METRIC_COUNTER,
+		    "Events that found a kernel buffer full, by the processor it belongs to");
+	for (uint32_t i = 0; i < COMPOSE_CPUS; i++) {
+		uint64_t lost = capture_lost_of(t->capture, i);
+		if (!lost)
+			continue;
+		(void)snprintf(cpu, sizeof cpu, "%u", i);
+		put_labelled(p, "cpu", cpu, lost);
+	}
+}
+
 static void tell_sources(const struct telling *t, struct metrics_page *p)
 {
 	struct capture_source sources[SOURCES_MAX];
@@ -80,6 +96,7 @@ static void tell_sources(const struct telling *t, struct metrics_page *p)
 		    "Events lost before they could be read, by where they came from");
 	for (size_t i = 0; i < n; i++)
 		put_labelled(p, "source", sources[i].name, sources[i].lost);
+	tell_cpus(t, p);
 	tell_figures(p, sources, n);
 	page_gauge(p, "tycho_capture_silent_seconds",
 		   "How long ago the capture thread last looked around",

@@ -41,7 +41,6 @@ struct perf {
 	struct heap heap;
 	_Atomic uint64_t samples, lost, opens;
 	_Atomic uint32_t cpus;
-	_Atomic uint64_t lost_of[PERF_CPUS_MAX];
 };
 
 static void add(_Atomic uint64_t *counter, uint64_t n)
@@ -61,14 +60,6 @@ struct source_cilium_perf_counts source_cilium_perf_counts(const struct source *
 		.opens = atomic_load_explicit(&p->opens, memory_order_relaxed),
 		.cpus = atomic_load_explicit(&p->cpus, memory_order_relaxed),
 	};
-}
-
-uint64_t source_cilium_perf_lost(const struct source *s, uint32_t cpu)
-{
-	const struct perf *p = (const struct perf *)s;
-
-	return cpu < PERF_CPUS_MAX ? atomic_load_explicit(&p->lost_of[cpu], memory_order_relaxed)
-				   : 0;
 }
 
 /* --- CPUs --------------------------------------------------------------------------------- */
@@ -321,7 +312,6 @@ static void hand_over(struct perf *p, struct raw_sink *sink, const struct perf_r
 		ev.kind = RAW_LOST;
 		ev.lost = r->lost;
 		add(&p->lost, r->lost);
-		add(&p->lost_of[cpu], r->lost);
 	} else {
 		ev.packet = r->sample;
 		add(&p->samples, 1);

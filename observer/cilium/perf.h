@@ -49,7 +49,5 @@ struct source_cilium_perf_counts {
 };
 /* Any thread. */
 struct source_cilium_perf_counts source_cilium_perf_counts(const struct source *s);
-/* Any thread; what was lost on @cpu. */
-uint64_t source_cilium_perf_lost(const struct source *s, uint32_t cpu);
 
 #endif

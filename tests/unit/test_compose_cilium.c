@@ -232,6 +232,16 @@ static void losses_are_told_with_their_cpu(void **state)
 	assert_int_equal(f->ext_len, sizeof want);
 	assert_memory_equal(f->ext, want, sizeof want);
 	assert_int_equal(compose_counts(&w->compose).lost, 300);
+	/* and counted by it, where it is known */
+	const struct raw_event more = { .kind = RAW_LOST, .lost = 7, .cpu = 5 };
+	const struct raw_event of_none = { .kind = RAW_LOST, .lost = 9, .cpu = -1 };
+	const struct raw_event of_many = { .kind = RAW_LOST, .lost = 9, .cpu = COMPOSE_CPUS };
+	compose_event(&w->compose, &more, (struct mono_ns){ NS_PER_S });
+	compose_event(&w->compose, &of_none, (struct mono_ns){ NS_PER_S });
+	compose_event(&w->compose, &of_many, (struct mono_ns){ NS_PER_S });
+	assert_int_equal(compose_lost_of(&w->compose, 5), 307);
+	assert_int_equal(compose_lost_of(&w->compose, 0), 0);
+	assert_int_equal(compose_counts(&w->compose).lost, 325);
 }
 
 int main(void)
