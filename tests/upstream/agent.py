@@ -155,6 +155,11 @@ class Monitor:
             self.client.sendall(DEFINITION)
         self.client.sendall(b''.join(gob_sample(s) for s in samples))
 
+    def say_lost(self, count, cpu):
+        """To who is connected: what the kernel counted (Type 2)."""
+        body = b'\xff\x80\x02' + gob_uint(2 * cpu) + b'\x01' + gob_uint(count) + b'\x01\x04\x00'
+        self.client.sendall(gob_uint(len(body)) + body)
+
     def __exit__(self, *exc):
         if self.client:
             self.client.close()

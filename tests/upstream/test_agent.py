@@ -1,5 +1,6 @@
 """Names and policies of a Cilium agent, on the events of its monitor socket: there, gone, and back."""
 import json
+import urllib.request
 
 import pytest
 
@@ -16,9 +17,9 @@ STRANGER = policy_verdict(42, 2, 0, 80, 2, '192.0.2.1', '10.0.1.5')
 class Node(Observer):
     """An observer that reads Cilium's monitor socket, and the names of its agent."""
 
-    def __init__(self, agent, monitor):
+    def __init__(self, agent, monitor, *options):
         super().__init__('--source', 'cilium-monitor', '--cilium-monitor', monitor.path, '--cilium-agent', agent.path,
-                         keep_time=False, path='')
+                         *options, keep_time=False, path='')
         self.monitor = monitor
 
     def argv(self):
@@ -26,7 +27,7 @@ class Node(Observer):
         at = words.index('--replay')
         return [w for w in words[:at] + words[at + 2:] if w != '--no-bpf']
 
-    wait = Following.wait
+    wait, messages, lost = Following.wait, Following.messages, Following.lost
 
     def hear(self, n, *samples):
         """The last of n flows, once these samples have come."""
@@ -104,3 +105,14 @@ def test_what_the_agent_tells_makes_its_names_fresh(folder):
             n += 1
             return ob.hear(n, ALLOWED).source.pod_name == 'client-2'
         ob.wait(renewed, 'the new name')
+
+
+def test_what_the_kernel_lost_is_told_with_its_cpu_in_the_stream_and_the_metrics(folder):
+    with Agent(folder) as agent, Monitor(folder) as monitor, Node(agent, monitor, '--metrics-listen', '127.0.0.1:0') as ob:
+        ob.hear(1, ALLOWED)
+        monitor.say_lost(300, 5)
+        lost, = ob.wait(ob.lost, 'the loss')
+        assert (lost.lost_events.num_events_lost, lost.lost_events.cpu.value) == (300, 5)
+        address = next(a for a in ob.addresses if a.startswith('metrics='))[len('metrics='):]
+        with urllib.request.urlopen('http://' + address + '/metrics', timeout=20) as page:
+            assert 'tycho_lost_events_by_cpu_total{cpu="5"} 300\n' in page.read().decode()
