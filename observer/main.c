@@ -95,7 +95,8 @@ static void observer_done(struct observer *ob)
 		rpc_shutdown();
 	api_free(ob->api);
 	gate_free(ob->gate);
-	keep_free(ob->keep); /* after capture: it takes what the log still holds */
+	agent_names_free(ob->cilium_agent); /* tells the keeper, and is told by capture */
+	keep_free(ob->keep);                /* after capture: it takes what the log still holds */
 	evidence_free(ob->evidence);
 	store_close(ob->store, wall_now());
 	agent_free(ob->agent);
@@ -103,7 +104,6 @@ static void observer_done(struct observer *ob)
 	epoch_free(ob->epoch);
 	policy_file_free(ob->policy_file);
 	policy_table_free(ob->policies);
-	agent_names_free(ob->cilium_agent);
 	agent_policies_free(ob->agent_policies);
 	name_file_free(ob->file);
 	host_free(ob->host);
@@ -284,24 +284,6 @@ static enum err_code open_cilium(struct observer *ob, struct err *e)
 	return code;
 }
 
-/* Whoever reads Cilium's events wants its names, too. */
-static enum err_code open_cilium_agent(struct observer *ob, struct err *e)
-{
-	const struct obs_options *o = &ob->o;
-	const char *socket = o->cilium_agent;
-
-	if (!socket && (o->cilium.monitor || o->cilium.perf))
-		socket = AGENT_NAMES_DEFAULT_PATH;
-	if (!socket || strcmp(socket, "none") == 0)
-		return ERR_OK;
-	enum err_code code = agent_policies_new(&ob->agent_policies, e);
-	const struct agent_names_config config = { .socket = socket,
-						   .who = PROVIDER_CILIUM,
-						   .names = ob->names,
-						   .policies = ob->agent_policies };
-	return code == ERR_OK ? agent_names_new(&config, &ob->cilium_agent, e) : code;
-}
-
 static enum err_code open_sources(struct observer *ob, struct err *e)
 {
 	enum err_code code = agent_new(&ob->agent, &ob->sources[0], e);
@@ -309,8 +291,6 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 		return code;
 	ob->source_count = 1;
 	code = open_cilium(ob, e);
-	if (code == ERR_OK)
-		code = open_cilium_agent(ob, e);
 	if (code != ERR_OK)
 		return code;
 	if (ob->o.bpf) {
@@ -471,6 +451,39 @@ static enum err_code start_keeper(struct observer *ob, struct err *e)
 	return code;
 }
 
+/* On the thread of the agent's names. */
+static void keep_rules(void *ctx, const json_t *answer)
+{
+	struct observer *ob = ctx;
+	struct keep_policies *policies;
+	struct err e;
+
+	if (keep_policies_of_agent(answer, &policies, &e) == ERR_OK)
+		keep_take_policies(ob->keep, policies);
+	else
+		log_debug("the agent's policies are not kept", "err=%s", LOG_QUOTE(e.msg));
+}
+
+/* Whoever reads Cilium's events wants its names, too. */
+static enum err_code open_cilium_agent(struct observer *ob, struct err *e)
+{
+	const struct obs_options *o = &ob->o;
+	const char *socket = o->cilium_agent;
+
+	if (!socket && (o->cilium.monitor || o->cilium.perf))
+		socket = AGENT_NAMES_DEFAULT_PATH;
+	if (!socket || strcmp(socket, "none") == 0)
+		return ERR_OK;
+	enum err_code code = agent_policies_new(&ob->agent_policies, e);
+	const struct agent_names_config config = { .socket = socket,
+						   .who = PROVIDER_CILIUM,
+						   .names = ob->names,
+						   .policies = ob->agent_policies,
+						   .on_rules = ob->keep ? keep_rules : NULL,
+						   .ctx = ob };
+	return code == ERR_OK ? agent_names_new(&config, &ob->cilium_agent, e) : code;
+}
+
 static enum err_code start_capture(struct observer *ob, struct err *e)
 {
 	ob->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -628,9 +641,9 @@ static void serve(struct observer *ob)
 static enum err_code observe(struct observer *ob, struct err *e)
 {
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals,    name_the_node, open_names,     open_policies, open_log,
-		start_rpc,       open_sources,  open_evidence,  open_server,   start_keeper,
-		open_kubernetes, start_capture, open_telemetry,
+		take_signals,      name_the_node,   open_names,    open_policies,  open_log,
+		start_rpc,         open_sources,    open_evidence, open_server,    start_keeper,
+		open_cilium_agent, open_kubernetes, start_capture, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

@@ -95,7 +95,7 @@ void store_note_gap(struct store *s, const struct store_gap *gap);
  */
 struct store_policy {
 	struct str kind, namespace_, name, uid, resource_version, json;
-	struct str origin;       /* who gave it: "files", "kubernetes"; "" nobody said */
+	struct str origin;       /* who gave it: "files", "kubernetes", …; "" nobody said */
 	struct wall_ns from, to; /* as known by reading; to 0: still in force */
 };
 MUST_CHECK enum err_code store_note_policy(struct store *s, const struct store_policy *policy,

@@ -37,9 +37,9 @@ struct keep {
 	bool failing;          /* the last write failed, and that was told */
 	uint64_t lost_before;  /* records that the store had lost when it began to fail */
 	pthread_mutex_t policies_mx;
-	struct keep_policies
-		*policies; /* guarded by policies_mx: given, not told yet; may be NULL */
-	int look_ms;       /* immutable after start */
+	/* guarded by policies_mx: given, not told yet: objects, an agent's; may be NULL */
+	struct keep_policies *policies[2];
+	int look_ms; /* immutable after start */
 	int stop_fd;
 	pthread_t thread;
 	bool running;
@@ -191,12 +191,12 @@ static void sign(struct keep *k, struct wall_ns now, bool last)
 }
 
 /* Without success they are told again, unless others have come. */
-static void note_policies(struct keep *k, struct wall_ns now)
+static void note_policies_of(struct keep *k, bool of_agent, struct wall_ns now)
 {
 	struct err e = { 0 };
 
 	(void)pthread_mutex_lock(&k->policies_mx);
-	struct keep_policies *policies = TAKE(k->policies);
+	struct keep_policies *policies = TAKE(k->policies[of_agent]);
 	(void)pthread_mutex_unlock(&k->policies_mx);
 	if (!policies)
 		return;
@@ -206,17 +206,25 @@ static void note_policies(struct keep *k, struct wall_ns now)
 	}
 	log_debug("policies are not in the history yet", "err=%s", LOG_QUOTE(e.msg));
 	(void)pthread_mutex_lock(&k->policies_mx);
-	if (!k->policies)
-		k->policies = TAKE(policies);
+	if (!k->policies[of_agent])
+		k->policies[of_agent] = TAKE(policies);
 	(void)pthread_mutex_unlock(&k->policies_mx);
 	keep_policies_free(policies);
 }
 
+static void note_policies(struct keep *k, struct wall_ns now)
+{
+	note_policies_of(k, false, now);
+	note_policies_of(k, true, now);
+}
+
 void keep_take_policies(struct keep *k, struct keep_policies *policies)
 {
+	bool of_agent = keep_policies_are_of_agent(policies);
+
 	(void)pthread_mutex_lock(&k->policies_mx);
-	struct keep_policies *old = k->policies;
-	k->policies = policies;
+	struct keep_policies *old = k->policies[of_agent];
+	k->policies[of_agent] = policies;
 	(void)pthread_mutex_unlock(&k->policies_mx);
 	keep_policies_free(old);
 }
@@ -309,7 +317,8 @@ void keep_free(struct keep *k)
 	if (k->stop_fd >= 0)
 		(void)close(k->stop_fd);
 	flow_batch_free(k->batch);
-	keep_policies_free(k->policies);
+	for (size_t i = 0; i < ARRAY_LEN(k->policies); i++)
+		keep_policies_free(k->policies[i]);
 	(void)pthread_mutex_destroy(&k->policies_mx);
 	free(k);
 }

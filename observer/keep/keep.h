@@ -30,8 +30,8 @@ struct keep_config {
 
 MUST_CHECK enum err_code keep_new(const struct keep_config *config, struct keep **ret,
 				  struct err *e);
-/* Any thread. The policies in force from now on; taken. What was given before and not told yet is
- * forgotten. */
+/* Any thread. The policies in force from now on, those of an agent or all others; taken. What was
+ * given of these before and not told yet is forgotten. */
 void keep_take_policies(struct keep *k, struct keep_policies *policies);
 /* Puts what the log still holds, and ends. The store is the caller's again, to be closed. */
 void keep_free(struct keep *k);

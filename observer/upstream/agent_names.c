@@ -22,6 +22,8 @@ struct agent_names {
 	uint64_t interval_ns;
 	struct name_table *names;
 	struct agent_policies *policies;
+	void (*on_rules)(void *ctx, const json_t *answer);
+	void *ctx;
 	struct rest *rest;
 	int wake_fd;
 	pthread_t thread;
@@ -62,8 +64,8 @@ static void add(_Atomic uint64_t *to)
 /* ---- one round of questions */
 
 struct answers {
-	json_t *endpoints, *ips, *identities, *services, *selectors, *cgroups, *fqdns;
-	bool no_fqdns; /* they could not be had: nothing is known of them now */
+	json_t *endpoints, *ips, *identities, *services, *selectors, *cgroups, *fqdns, *rules;
+	bool no_fqdns, no_rules; /* they could not be had: nothing is known of them now */
 	struct wall_ns asked;
 };
 
@@ -76,6 +78,7 @@ static void answers_done(struct answers *a)
 	json_decref(a->selectors);
 	json_decref(a->cgroups);
 	json_decref(a->fqdns);
+	json_decref(a->rules);
 }
 
 static enum err_code ask(struct agent_names *a, struct answers *to, struct err *e)
@@ -83,22 +86,24 @@ static enum err_code ask(struct agent_names *a, struct answers *to, struct err *
 	const struct {
 		const char *path;
 		json_t **to;
-		bool is_needed;
+		bool is_needed, is_left_out;
 		bool *ret_failed; /* may be NULL */
 	} questions[] = {
-		{ "/v1/endpoint", &to->endpoints, true, NULL },
-		{ "/v1/ip", &to->ips, true, NULL },
-		{ "/v1/identity", &to->identities, true, NULL },
-		{ "/v1/service", &to->services, false, NULL },
-		{ "/v1/cgroup-dump-metadata", &to->cgroups, false, NULL },
-		{ "/v1/fqdn/cache", &to->fqdns, false, &to->no_fqdns },
-		{ "/v1/policy/selectors", &to->selectors, false, NULL },
+		{ "/v1/endpoint", &to->endpoints, true, false, NULL },
+		{ "/v1/ip", &to->ips, true, false, NULL },
+		{ "/v1/identity", &to->identities, true, false, NULL },
+		{ "/v1/service", &to->services, false, false, NULL },
+		{ "/v1/cgroup-dump-metadata", &to->cgroups, false, false, NULL },
+		{ "/v1/fqdn/cache", &to->fqdns, false, false, &to->no_fqdns },
+		{ "/v1/policy/selectors", &to->selectors, false, !a->policies, NULL },
+		{ "/v1/policy", &to->rules, false, !a->on_rules, &to->no_rules },
 	};
-	size_t count = ARRAY_LEN(questions) - !a->policies; /* the last is for these */
 
 	to->asked = wall_now();
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
+		if (questions[i].is_left_out)
+			continue;
 		enum err_code code = rest_get(a->rest, questions[i].path, questions[i].to, e);
 		/* 404 is "none of these", too */
 		if (code == ERR_OK || code == ERR_NOT_FOUND)
@@ -203,6 +208,8 @@ static uint64_t refresh(struct agent_names *a, struct mono_ns now)
 	enum err_code code = ask(a, &answers, &e);
 	if (code == ERR_OK)
 		code = take(a, &answers, &e);
+	if (code == ERR_OK && a->on_rules && !answers.no_rules)
+		a->on_rules(a->ctx, answers.rules);
 	return code == ERR_OK ? succeed(a, now) : fail(a, &e);
 }
 
@@ -257,6 +264,8 @@ enum err_code agent_names_new(const struct agent_names_config *config, struct ag
 	a->interval_ns = config->interval_ns ? config->interval_ns : INTERVAL_NS;
 	a->names = config->names;
 	a->policies = config->policies;
+	a->on_rules = config->on_rules;
+	a->ctx = config->ctx;
 	a->socket = str_dup(str_of(config->socket));
 	if (!a->socket)
 		return err_set(e, ERR_NOMEM, "names from the agent");

@@ -31,6 +31,10 @@ struct agent_names_config {
 	uint64_t interval_ns; /* 0: 30 s */
 	struct name_table *names;
 	struct agent_policies *policies; /* NULL: none are asked for */
+	/* NULL, or called on the thread with what it answers to /v1/policy, borrowed for the call:
+	 * NULL is "no rules". An answer that did not come is not told. */
+	void (*on_rules)(void *ctx, const json_t *answer);
+	void *ctx;
 };
 
 /* Starts the thread; an agent that is not there yet is no failure. @config's pointers are borrowed

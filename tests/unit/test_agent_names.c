@@ -17,7 +17,7 @@
 #include "flow/wire.h"
 #include "observer/upstream/agent_names.h"
 
-enum { WHO = 2, PATHS = 7 };
+enum { WHO = 2, PATHS = 8 };
 
 struct fake {
 	char folder[64];
@@ -35,7 +35,8 @@ static const char *const paths[PATHS] = { "/v1/endpoint",
 					  "/v1/service",
 					  "/v1/cgroup-dump-metadata",
 					  "/v1/policy/selectors",
-					  "/v1/fqdn/cache" };
+					  "/v1/fqdn/cache",
+					  "/v1/policy" };
 
 static void answer(struct fake *f, int fd)
 {
@@ -147,7 +148,20 @@ struct set_up {
 	struct name_table *names;
 	struct agent_policies *policies;
 	struct agent_names *agent;
+	/* what was told of rules: their revision, or 0 for none; guarded by the fake's mx */
+	unsigned told;
+	long long revision;
 };
+
+static void on_rules(void *ctx, const json_t *answer)
+{
+	struct set_up *s = ctx;
+
+	pthread_mutex_lock(&s->fake.mx);
+	s->told++;
+	s->revision = json_integer_value(json_object_get(answer, "revision"));
+	pthread_mutex_unlock(&s->fake.mx);
+}
 
 static int setup(void **state)
 {
@@ -181,7 +195,9 @@ static void start(struct set_up *s, uint64_t interval_ns)
 						   .who = WHO,
 						   .interval_ns = interval_ns,
 						   .names = s->names,
-						   .policies = s->policies };
+						   .policies = s->policies,
+						   .on_rules = on_rules,
+						   .ctx = s };
 
 	assert_int_equal(agent_names_new(&config, &s->agent, NULL), ERR_OK);
 }
@@ -369,6 +385,30 @@ static void dns_names_of_the_agent_follow_it_and_stay_while_it_does_not_say(void
 	assert_int_equal(agent_names_counts(s->agent).dns_names, 0);
 }
 
+static void rules_are_told_and_that_there_are_none_but_not_what_did_not_come(void **state)
+{
+	static const char *const answers[] = { "{\"revision\":7,\"policy\":\"[]\"}", NULL, "500",
+					       "no json" };
+	static const struct {
+		unsigned told;
+		long long revision;
+	} then[] = { { 1, 7 }, { 1, 0 }, { 0, 0 }, { 0, 0 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+		struct set_up *s;
+		(void)setup(state); /* each its own agent */
+		s = *state;
+		say(&s->fake, "db-0");
+		s->fake.answers[7] = answers[i];
+		fake_start(&s->fake);
+		start(s, 3600 * NS_PER_S);
+		(void)wait_counts(s, 1, 0);
+		assert_int_equal(s->told, then[i].told);
+		assert_int_equal(s->revision, then[i].revision);
+		(void)teardown(state);
+	}
+}
+
 static void a_poke_renews_before_the_interval_is_over(void **state)
 {
 	struct set_up *s = *state;
@@ -401,6 +441,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			dns_names_of_the_agent_follow_it_and_stay_while_it_does_not_say, setup,
 			teardown),
+		cmocka_unit_test(rules_are_told_and_that_there_are_none_but_not_what_did_not_come),
 		cmocka_unit_test_setup_teardown(a_poke_renews_before_the_interval_is_over, setup,
 						teardown),
 	};

@@ -201,8 +201,7 @@ static void what_is_not_known_of_another_origin_stays_in_force(void **state)
 
 	fixture_open(fx);
 	AUTO(keep_policies_free)
-	struct keep_policies *both = policies_of(DENY),
-			     *late = NULL, *none = NULL;
+	struct keep_policies *both = policies_of(DENY), *late = NULL, *none = NULL;
 	json_t *web = json_pack("{s:s,s:{s:s,s:s}}", "kind", "CiliumNetworkPolicy", "metadata",
 				"name", "web", "namespace", "shop");
 	assert_int_equal(keep_policies_add(both, web, STR("kubernetes"), NULL), ERR_OK);
@@ -235,6 +234,46 @@ static void texts_of_policies_are_canonical(void **state)
 			    "\"spec\":{\"podSelector\":{},\"policyTypes\":[\"Ingress\"]}}");
 }
 
+/* --- rules of a Cilium agent --- */
+
+#define LABEL(key, value) "{'key':'" key "','value':'" value "','source':'k8s'}"
+#define OF(kind, name)                                                                             \
+	LABEL("io.cilium.k8s.policy.derived-from", kind)                                           \
+	"," LABEL("io.cilium.k8s.policy.name", name) "," LABEL("io.cilium.k8s.policy.namespace",   \
+							       "shop")
+#define RULE(number, labels) "{'ingress':[" number "],'labels':[" labels "]}"
+
+/* As the agent answers: the rules are JSON within JSON. @rules has ' for "; NULL: it has none. */
+static struct keep_policies *agent_says(const char *rules)
+{
+	struct keep_policies *p = NULL;
+	struct err e = { 0 };
+	json_t *answer = NULL;
+	char text[2048];
+
+	if (rules) {
+		assert_true(strlen(rules) < sizeof text);
+		for (size_t i = 0; i == 0 || rules[i - 1]; i++)
+			text[i] = rules[i] == '\'' ? '"' : rules[i];
+		answer = json_pack("{s:i,s:s}", "revision", 7, "policy", text);
+		assert_non_null(answer);
+	}
+	if (keep_policies_of_agent(answer, &p, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	json_decref(answer);
+	return p;
+}
+
+static void note(struct fixture *fx, struct keep_policies *p)
+{
+	struct err e = { 0 };
+
+	fx->now = after(fx->now, 60);
+	if (keep_policies_note(p, fx->store, fx->now, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	keep_policies_free(p);
+}
+
 static void the_keeper_tells_the_store_what_it_was_given_last(void **state)
 {
 	struct fixture *fx = *state;
@@ -246,9 +285,89 @@ static void the_keeper_tells_the_store_what_it_was_given_last(void **state)
 	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
 	keep_take_policies(k, policies_of(DENY "---\n" LIST));
 	keep_take_policies(k, policies_of(LIST));
+	keep_take_policies(k, agent_says("[" RULE("1", LABEL("a", "b")) "]"));
 	keep_free(k);
 	fx->now = after(wall_now(), 60);
+	assert_int_equal(all_policies(fx).in_force, 2);
+}
+
+static void rules_of_an_agent_are_one_policy_for_each_name(void **state)
+{
+	static const char text[] =
+		"SELECT count(*) FROM policy WHERE namespace = 'shop' AND text LIKE"
+		" '{\"kind\":\"CiliumAgentPolicy\",\"metadata\":{\"name\":\"NetworkPolicy/web\","
+		"\"namespace\":\"shop\",\"uid\":\"\"},\"rules\":[{\"ingress\":[1],%},"
+		"{\"ingress\":[2],%}]}'";
+	const char *const web[2] = { RULE("1", OF("NetworkPolicy", "web")),
+				     RULE("2", OF("NetworkPolicy", "web")) },
+			  *own = RULE("3", LABEL("b", "c") ",'any:static'");
+	struct fixture *fx = *state;
+	char rules[2048];
+
+	fixture_open(fx);
+	(void)snprintf(rules, sizeof rules, "[%s,%s,%s]", web[1], own, web[0]);
+	note(fx, agent_says(rules));
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy WHERE to_ns = 0"), 2);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy WHERE name ="
+					 " 'NetworkPolicy/web' AND namespace = 'shop' AND"
+					 " kind = 'CiliumAgentPolicy' AND resource_version = '7'"),
+			 1);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy WHERE name ="
+					 " 'k8s:b=c,any:static' AND namespace = ''"),
+			 1);
+	/* in order, whatever the order in which the agent gave them */
+	assert_int_equal(fixture_sql(fx, text), 1);
+	(void)snprintf(rules, sizeof rules, "[%s,%s,%s]", web[0], web[1], own);
+	note(fx, agent_says(rules));
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy"), 2); /* nothing is new */
+	(void)snprintf(rules, sizeof rules, "[%s]", web[0]);
+	note(fx, agent_says(rules));
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy WHERE to_ns > 0"), 2);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy WHERE to_ns = 0"), 1);
+	note(fx, agent_says(NULL));
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy WHERE to_ns = 0"), 0);
+}
+
+static void objects_and_rules_end_on_their_own_and_an_object_is_not_told_twice(void **state)
+{
+	static const char rules[] = "[" RULE("1", OF("NetworkPolicy", "deny")) "," RULE(
+		"2", OF("CiliumNetworkPolicy", "deny")) "]";
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	note(fx, agent_says(rules));
+	assert_int_equal(all_policies(fx).in_force, 2);
+	note(fx, policies_of(DENY)); /* NetworkPolicy shop/deny */
+	assert_int_equal(all_policies(fx).in_force, 3);
+	note(fx, agent_says(rules));
+	assert_int_equal(all_policies(fx).in_force, 2);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy WHERE to_ns = 0 AND"
+					 " name = 'CiliumNetworkPolicy/deny'"),
+			 1);
+	note(fx, policies_of("---\n"));
 	assert_int_equal(all_policies(fx).in_force, 1);
+	note(fx, agent_says("null"));
+	assert_int_equal(all_policies(fx).in_force, 0);
+}
+
+static void what_is_no_list_of_rules_ends_none(void **state)
+{
+	static const char *const bad[] = {
+		"{}", "{\"policy\":\"\"}", "{\"policy\":\"{}\"}", "{\"policy\":[]}", "[]", "7"
+	};
+	struct keep_policies *p = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		json_t *answer = json_loads(bad[i], JSON_DECODE_ANY, NULL);
+		assert_non_null(answer);
+		assert_int_equal(keep_policies_of_agent(answer, &p, NULL), ERR_PARSE);
+		json_decref(answer);
+	}
+	/* rules that are odd are kept all the same */
+	p = agent_says("[1,{},{'Labels':[7,{'Key':'k'}]}]");
+	assert_int_equal(keep_policies_count(p), 2); /* without labels they have one name */
+	keep_policies_free(p);
 }
 
 struct asking {
@@ -318,6 +437,9 @@ int main(void)
 		T(what_is_not_known_of_another_origin_stays_in_force),
 		T(texts_of_policies_are_canonical),
 		T(the_keeper_tells_the_store_what_it_was_given_last),
+		T(rules_of_an_agent_are_one_policy_for_each_name),
+		T(objects_and_rules_end_on_their_own_and_an_object_is_not_told_twice),
+		T(what_is_no_list_of_rules_ends_none),
 		T(readers_and_the_keeper_do_not_disturb_each_other),
 	};
 
