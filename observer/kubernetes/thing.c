@@ -164,16 +164,13 @@ static void read_workload(struct draft *d, const json_t *pod)
 	d->workload = keep(d, name);
 }
 
-/* A Pod with nothing but the names of its ports, for the evaluator; none has nothing. */
-static json_t *named_ports(const json_t *pod)
+static void add_named_ports(json_t *ports, const json_t *containers)
 {
-	json_t *ports = json_array();
 	const json_t *container;
 	json_t *port;
 	size_t i, j;
 
-	json_array_foreach(json_object_get(json_object_get(pod, "spec"), "containers"), i,
-			   container)
+	json_array_foreach(containers, i, container)
 	{
 		json_array_foreach(json_object_get(container, "ports"), j, port)
 		{
@@ -181,6 +178,16 @@ static json_t *named_ports(const json_t *pod)
 				json_array_append(ports, port);
 		}
 	}
+}
+
+/* A Pod with nothing but the names of its ports, for the evaluator; none has nothing. */
+static json_t *named_ports(const json_t *pod)
+{
+	const json_t *spec = json_object_get(pod, "spec");
+	json_t *ports = json_array();
+
+	add_named_ports(ports, json_object_get(spec, "containers"));
+	add_named_ports(ports, json_object_get(spec, "initContainers")); /* sidecars */
 	if (!json_array_size(ports)) {
 		json_decref(ports);
 		return NULL;

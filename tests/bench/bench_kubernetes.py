@@ -36,6 +36,18 @@ def pod(i, ip=None):
         'status': {'phase': 'Running', 'podIP': ip or '10.%d.%d.%d' % (i >> 16 & 255, i >> 8 & 255, i & 255)}}
 
 
+def identity(number, i):
+    """Of the pods that have the labels of pod @i."""
+    app, labels = 'app-%d' % (i % 400), pod(i)['metadata']['labels']
+    return {'metadata': {'name': str(number), 'resourceVersion': str(number)}, 'security-labels': {
+        'k8s:' + k: v for k, v in {**{k: v for k, v in labels.items() if k != 'pod-template-hash'},
+                                   'io.cilium.k8s.policy.cluster': 'default', 'io.cilium.k8s.policy.serviceaccount': app,
+                                   'io.kubernetes.pod.namespace': 'team-%d' % (i % 40)}.items()}}
+
+
+IDENTITIES = '/apis/cilium.io/v2/ciliumidentities'
+
+
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads, request_queue_size = True, 64
 
@@ -48,7 +60,7 @@ class Server(http.server.ThreadingHTTPServer):
             self.pages.append(('{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"5"%s},"items":[%s]}' % (
                 more, ','.join(items[at:at + PAGE]))).encode())
         self.bytes = sum(map(len, self.pages))
-        self.first = self.watched = None
+        self.first, self.watched = None, {}
         self.watch = threading.Event()
 
 
@@ -65,14 +77,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header('Transfer-Encoding', 'chunked')
             self.end_headers()
-            if u.path == '/api/v1/pods':
-                self.server.watched = (time.monotonic(), self.wfile)
+            self.server.watched[u.path] = self.wfile
+            if {'/api/v1/pods', IDENTITIES} <= set(self.server.watched):
                 self.server.watch.set()
             threading.Event().wait()
         if u.path == '/api/v1/pods':
             self.server.first = self.server.first or time.monotonic()
             body = self.server.pages[int(q.get('continue', 0)) // PAGE]
-        elif u.path.startswith('/apis/cilium.io'):
+        elif u.path.startswith('/apis/cilium.io') and u.path != IDENTITIES:
             self.send_error(404)
             return
         else:
@@ -121,22 +133,25 @@ def run(pods):
         server.watch.wait()
         time.sleep(1)
         memory = memory_kib(observer.pid)
-        latencies = []
-        for n in range(CHANGES if pods else 0):
-            before = metric(port, name)
-            event = json.dumps({'type': 'MODIFIED', 'object': pod(0, '10.200.0.%d' % (n + 1))}).encode() + b'\n'
-            out = server.watched[1]
+
+        def published_after(path, event):
+            before, text, out = metric(port, name), json.dumps(event).encode() + b'\n', server.watched[path]
             sent = time.monotonic()
-            out.write(b'%x\r\n%s\r\n' % (len(event), event))
+            out.write(b'%x\r\n%s\r\n' % (len(text), text))
             out.flush()
             while metric(port, name) == before:
                 pass
-            latencies.append(time.monotonic() - sent)
+            took = time.monotonic() - sent
             time.sleep(0.3)
+            return took
+
+        times = range(CHANGES if pods else 0)
+        latencies = sorted(published_after('/api/v1/pods', {'type': 'MODIFIED', 'object': pod(0, '10.200.0.%d' % (n + 1))})
+                           for n in times)
+        of_identities = sorted(published_after(IDENTITIES, {'type': 'ADDED', 'object': identity(5000 + n, n)}) for n in times)
         observer.terminate()
         observer.wait()
-        latencies.sort()
-        return server, published, used, memory, latencies
+        return server, published, used, memory, latencies, of_identities
 
 
 def figure(what, value, unit, pods, budget):
@@ -146,9 +161,10 @@ def figure(what, value, unit, pods, budget):
 
 without = run(0)[3]
 for count in [int(a) for a in sys.argv[1:]] or [5000, 20000]:
-    server, published, used, memory, latencies = run(count)
+    server, published, used, memory, latencies, of_identities = run(count)
     figure('%.0f MB of lists, asked for to published' % (server.bytes / 1e6), published - server.first, 's', count, 2)
     figure("the same, of the observer's processor time", used, 's', count, 2)
     figure('names, memory beside that without pods', (memory - without) / 1024, 'MiB', count, 40)
     figure('event sent to its name published, median', latencies[len(latencies) // 2] * 1e3, 'ms', count, 50)
     figure('the same, most of %d' % CHANGES, latencies[-1] * 1e3, 'ms', count, 0)
+    figure('CiliumIdentity sent to names published, median', of_identities[len(of_identities) // 2] * 1e3, 'ms', count, 50)

@@ -548,6 +548,29 @@ static void a_policy_is_kept_with_its_kind_and_without_status(void **state)
 			    "\"resourceVersion\":\"7\"},\"spec\":{\"podSelector\":{}}}\n");
 }
 
+static void names_of_ports_are_kept_of_sidecars_too(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	AUTO_BUF struct buf b = buf_init(4096);
+
+	put(w, KUBE_PODS,
+	    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{"
+	    "\"ports\":[{\"name\":\"web\",\"containerPort\":80},{\"containerPort\":81}]}],"
+	    "\"initContainers\":[{\"restartPolicy\":\"Always\",\"ports\":[{\"name\":\"proxy\","
+	    "\"containerPort\":15001}]}]}}");
+	kube_world_policies(w, &(struct kube_needs){ .port_names = true }, take_policy, &b);
+	assert_string_equal(buf_cstr(&b),
+			    "Pod {\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":"
+			    "\"p\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{\"ports\":[{"
+			    "\"containerPort\":80,\"name\":\"web\"},{\"containerPort\":15001,"
+			    "\"name\":\"proxy\"}]}]}}\n");
+	/* nobody asks: none are told */
+	buf_reset(&b);
+	kube_world_policies(w, &(struct kube_needs){ 0 }, take_policy, &b);
+	assert_int_equal(b.len, 0);
+}
+
 static void an_object_without_name_is_left_out_and_counted(void **state)
 {
 	(void)state;
@@ -576,6 +599,7 @@ int main(void)
 		cmocka_unit_test(an_identity_is_a_change_of_the_pods_that_have_it_and_of_no_other),
 		cmocka_unit_test(a_number_that_cilium_gives_later_is_a_change_of_that_pod),
 		cmocka_unit_test(a_policy_is_kept_with_its_kind_and_without_status),
+		cmocka_unit_test(names_of_ports_are_kept_of_sidecars_too),
 		cmocka_unit_test(an_object_without_name_is_left_out_and_counted),
 	};
 
