@@ -3,9 +3,10 @@
  *
  *	GetFlows       flows.c   the request goes to every peer, the answers are merged by time;
  *	                         tycho.v1's GetFlowBatches: the same, many answers a message
- *	ServerStatus   gather.c  each peer is asked; sums
+ *	ServerStatus   gather.c  each peer is asked; sums; tycho.v1's GetFilteredStatus: the same
  *	GetNodes       gather.c  the same; one node each
  *	GetNamespaces  gather.c  the same; their union
+ *	GetTime        gather.c  the same; what each clock says (tycho.v1)
  *	GetCoverage, GetServiceMap, Export (tycho.v1)
  *	               pass.c    what each node says goes on as it comes
  *

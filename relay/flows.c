@@ -54,8 +54,7 @@ struct lane {
 	struct speech *speech;     /* the call's */
 	struct routes routes;      /* of its streams, at the client */
 	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
-	/* To go on where its stream broke: flows it sent, if any with a time, if any in this call
-	 */
+	/* To go on where its stream broke: flows it sent, if any with a time, if any in this call. */
 	uint64_t received;
 	bool has_spoken, has_moved;
 	struct wall_ns last; /* the newest time it sent; until then, when we first asked */

@@ -5,10 +5,10 @@
  * To the client these are calls with one answer; inside they are streams of one message, because
  * the answer comes later than the question.
  */
-#include "access/access.h"
-#include "access/gate.h"
 #include <stdio.h>
 
+#include "access/access.h"
+#include "access/gate.h"
 #include "base/buf.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
@@ -81,7 +81,7 @@ static void pack(struct buf *b, const ProtobufCMessage *m)
 		b->len += protobuf_c_message_pack(m, (uint8_t *)to);
 }
 
-/* ---- the three */
+/* ---- what becomes of all the answers: one for each question */
 
 /* A peer that counts nodes is a relay itself: its nodes are meant, not the relay. */
 static void count_nodes(const Observer__ServerStatusResponse *one,

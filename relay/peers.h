@@ -47,8 +47,7 @@ struct peer {
 	atomic_bool is_gone;
 	/* Somebody waits for it in vain: the keeper should ask whether it lives. */
 	atomic_bool is_suspect;
-	/* It knows no tycho.v1 (a Hubble agent): asked in Hubble's words, until it connects anew.
-	 */
+	/* Knows no tycho.v1 (a Hubble agent): asked in Hubble's words, until it connects anew. */
 	atomic_bool is_foreign;
 
 	/* the keeper's thread only */

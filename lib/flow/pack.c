@@ -144,7 +144,8 @@ enum err_code flow_packer_new(size_t table_bytes, struct flow_packer **ret, stru
 	AUTO(flow_packer_free) struct flow_packer *p = calloc(1, sizeof *p);
 
 	if (p && table_init(&p->table, table_bytes, PIECE_MIN)) {
-		size_t buckets = power_of_two(2 * ((size_t)p->table.mask + 1) / BUCKET);
+		/* Pieces are longer than the shortest, most of them: there are places enough. */
+		size_t buckets = power_of_two(((size_t)p->table.mask + 1) / BUCKET);
 		p->bucket_mask = buckets - 1;
 		p->index = calloc(buckets * BUCKET, sizeof *p->index);
 	}
