@@ -56,7 +56,7 @@ static const struct sql_column policy_columns[] = {
 	{ "from_time", "TEXT", "in force from here on, as far as known" },
 	{ "to_time", "TEXT", "until then; NULL: still" },
 	{ "json", "TEXT", "the object; NULL: it was deleted" },
-	{ "origin", "TEXT", "who gave it: files, kubernetes; NULL: not known" },
+	{ "origin", "TEXT", "who gave it: files, kubernetes, cilium-agent; NULL: not known" },
 };
 
 const struct sql_table sql_other_tables[] = {

@@ -6,13 +6,13 @@
  * fields have noted (metadata.managedFields): neither is policy.
  *
  * A Cilium agent tells of rules, not of objects: those whose labels name one policy become one
- *text, of kind CiliumAgentPolicy:
+ * text, of kind CiliumAgentPolicy:
  *
  *	{"kind":"CiliumAgentPolicy","metadata":{"name":…,"namespace":…,"uid":…},"rules":[…]}
  *
  * The name is that of the labels, behind its kind and a slash if they say what it derives from
  * ("NetworkPolicy/web"); of rules without a name it is all their labels, with commas. Rules stand
- *as the agent gave them, in the order of their texts.
+ * as the agent gave them, in the order of their texts.
  */
 #ifndef TYCHO_OBSERVER_KEEP_POLICIES_H
 #define TYCHO_OBSERVER_KEEP_POLICIES_H
