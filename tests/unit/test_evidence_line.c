@@ -218,8 +218,7 @@ static void text_that_json_escapes_is_not_taken_as_it_is(void **state)
 					   "a>b",
 					   "a&b",
 					   "a\nb",
-					   "a\xff"
-					   "b" };
+					   "a\377b" };
 	struct world *w = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(odd); i++)
