@@ -91,10 +91,14 @@ static void put_command(struct buf *b, const struct command *const *path, size_t
 		for (size_t i = 0; i < command->set_count; i++)
 			put_flags(b, command->sets[i]);
 		if (command->examples) {
-			buf_lit(b, ".Pp\n.Bd -literal\n");
+			buf_lit(b, ".Bd -literal\n");
 			put_text(b, command->examples);
 			buf_lit(b, "\n.Ed\n");
 		}
+	}
+	if (!command->run && depth > 1 && command->details) {
+		buf_printf(b, ".Ss tycho %s\n", command->name);
+		put_paragraphs(b, command->details);
 	}
 	for (size_t i = 0; i < command->child_count; i++) {
 		const struct command *deeper[COMMAND_MAX_DEPTH];
@@ -137,6 +141,6 @@ void manual_put(struct buf *b)
 		   ".It Pa $XDG_CONFIG_HOME/tycho/config.yaml\nSettings by the names of the shared "
 		   "flags, as YAML; see\n"
 		   ".Nm tycho config .\nNormally below\n.Pa ~/.config .\n.El\n"
-		   ".Sh EXIT STATUS\n0 on success, 1 on any error, which one line on standard "
-		   "error names.\n");
+		   ".Sh EXIT STATUS\n0 on success; 1 on any error, which a line on standard error "
+		   "names.\n");
 }
