@@ -12,26 +12,7 @@
 
 enum { FLUSH_BYTES = 64 << 10 };
 
-/* --- options ------------------------------------------------------------------------ */
-
-bool flow_format_parse(struct str word, enum flow_format *ret)
-{
-	static const struct {
-		const char *word;
-		enum flow_format format;
-	} words[] = {
-		{ "compact", FLOW_FORMAT_COMPACT }, { "dict", FLOW_FORMAT_DICT },
-		{ "table", FLOW_FORMAT_TABLE },     { "tab", FLOW_FORMAT_TABLE },
-		{ "json", FLOW_FORMAT_JSON },       { "jsonpb", FLOW_FORMAT_JSON },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (str_eq_nocase(word, str_of(words[i].word))) {
-			*ret = words[i].format;
-			return true;
-		}
-	return false;
-}
+/* --- sinks -------------------------------------------------------------------------- */
 
 static enum err_code write_fd(void *ctx, struct str bytes, struct err *e)
 {

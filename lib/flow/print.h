@@ -34,8 +34,6 @@ enum flow_format {
 	FLOW_FORMAT_JSON_LEGACY, /* the bare Flow or LostEvent, no node status:
 				    HUBBLE_COMPAT=legacy-json-output */
 };
-/* "compact", "dict", "table" or "tab", "json" or "jsonpb", in any case. */
-bool flow_format_parse(struct str word, enum flow_format *ret);
 
 /* Layouts of --time-format. All times are printed in UTC. */
 enum time_format {

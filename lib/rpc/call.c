@@ -642,8 +642,3 @@ void *rpc_call_guest(const struct rpc_call *c)
 {
 	return c->guest;
 }
-
-const char *rpc_call_path(const struct rpc_call *c)
-{
-	return c->path ? c->path : "";
-}

@@ -149,7 +149,6 @@ size_t rpc_call_cert_names(const struct rpc_call *call,
  * after the method's done. */
 void rpc_call_set_guest(struct rpc_call *call, void *guest, void (*release)(void *guest));
 void *rpc_call_guest(const struct rpc_call *call); /* NULL: none */
-const char *rpc_call_path(const struct rpc_call *call);
 
 struct rpc_server_stats {
 	uint64_t calls, live_calls, messages_sent, bytes_sent, stalled_calls;

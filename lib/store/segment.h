@@ -40,8 +40,6 @@ AUTO_DEFINE(struct segment_encoder, segment_encoder_free);
  * the segment can be finished and the records added to the next. */
 MUST_CHECK enum err_code segment_add(struct segment_encoder *enc, const struct flow *flows,
 				     size_t n, struct err *e);
-/* Records added so far. */
-size_t segment_added(const struct segment_encoder *enc);
 /* Appends the segment's bytes; the next one begins, even after a failure. ERR_INVALID: there are
  * no records; ERR_NOMEM. */
 MUST_CHECK enum err_code segment_finish(struct segment_encoder *enc, struct buf *out,

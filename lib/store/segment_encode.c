@@ -106,11 +106,6 @@ void segment_encoder_reset(struct segment_encoder *enc)
 	memset(&enc->guess, 0, sizeof enc->guess);
 }
 
-size_t segment_added(const struct segment_encoder *enc)
-{
-	return enc->count;
-}
-
 /* --- one record --------------------------------------------------------------------------- */
 
 static void put(struct segment_encoder *enc, enum column column, uint64_t v)
