@@ -162,6 +162,8 @@ try {
 	});
 	await page.waitForFunction((n) => document.querySelector(`.lines canvas[data-lines="${n}"]`), EDGES);
 	figure("all unfolded, laid out and drawn after", (performance.now() - unfolding) / 1000, "s");
+	await page.getByRole("button", { name: "All of it" }).click();
+	await page.waitForTimeout(2000);
 	const open = await graph(page);
 	tell(`all shown, ${open.nodes} cards, ${open.lines} lines: frames while panning`, await pan(page));
 	tell("all shown: frames while zooming", await zoom(page));

@@ -47,6 +47,9 @@ const FRAME_MS = 20; // a frame that took longer had too large a slice
 const REST_MS = 140; // without a move
 const SCALED_MOST = 2; // the picture is not stretched further while the map moves
 const PULSE_MS = 700;
+const PAUSE_OF_WORK = 8; // times as long as a picture took
+const NAMES_FROM = 0.3; // zoom: on smaller cards names cannot be read
+const NEAR_PX = 1.3; // on the screen, at least, of lines that stand out
 const CARD_REACH = 100; // px from a card's middle to its corners, at most
 const THIN = 0.4; // px on the screen, at least
 const HEAD_FROM = 3; // px on the screen: smaller heads are left out
@@ -73,6 +76,7 @@ interface Job extends Picture {
 	cards: Placed[];
 	at: number; // of batches
 	card: number; // of cards
+	began_at: number;
 }
 
 const order: Outcome[] = ["unknown", "forwarded", "audited", "dropped"]; // the last on top
@@ -117,6 +121,8 @@ export class Canvas {
 	private height = 0;
 	private moved_at = 0;
 	private frame = 0; // 0: none is asked for
+	private took_ms = 0; // to make the last picture
+	private finished_at = 0;
 	private drew_at = 0; // when a slice began; 0: not in the frame before
 	private per_slice = 4 * CHUNK; // lines, at most
 	private shifted = false; // ground and top are not what they should be
@@ -174,21 +180,16 @@ export class Canvas {
 		const same_cards = looks === this.looks;
 		this.looks = looks;
 		this.shifted = true;
-		// Numbers that grow do not show in most lines: only what looks different is drawn anew.
-		const same =
+		// Numbers that grow do not show in most lines: only what looks different is drawn anew; and what is only thicker or
+		// thinner than before, of thousands there is always one, not so often that it takes much of the time.
+		const all = (alike: (now: Stroke, before: Stroke) => boolean) =>
 			same_cards &&
 			strokes.length === this.strokes.length &&
-			strokes.every((s, i) => {
-				const old = this.strokes[i]!;
-				return (
-					s.shape === old.shape &&
-					s.width === old.width &&
-					s.label === old.label &&
-					s.look === old.look &&
-					s.key === old.key
-				);
-			});
-		if (same) return this.wake();
+			strokes.every((s, i) => alike(s, this.strokes[i]!));
+		const alike = (a: Stroke, b: Stroke) =>
+			a.shape === b.shape && a.label === b.label && a.look === b.look && a.key === b.key;
+		const is_soon = performance.now() < this.finished_at + PAUSE_OF_WORK * this.took_ms;
+		if (all((a, b) => alike(a, b) && (is_soon || a.width === b.width))) return this.wake();
 		this.strokes = strokes;
 		this.batches = batches_of(strokes);
 		this.change();
@@ -309,6 +310,7 @@ export class Canvas {
 			cards: this.cards,
 			at: 0,
 			card: 0,
+			began_at: performance.now(),
 		};
 	}
 
@@ -339,6 +341,8 @@ export class Canvas {
 		this.spare = this.picture.canvas;
 		this.picture = { canvas: job.canvas, view: job.view, content: job.content };
 		this.job = null;
+		this.finished_at = performance.now();
+		this.took_ms = this.finished_at - job.began_at;
 		this.place();
 	}
 
@@ -371,11 +375,11 @@ export class Canvas {
 	}
 
 	// @of: lines of the whole map. Among thousands each is thinner and lets others through, so that what many share is dark.
-	private stroke(c: CanvasRenderingContext2D, batch: Batch, zoom: number, of: number): void {
+	private stroke(c: CanvasRenderingContext2D, batch: Batch, zoom: number, of: number, thin = THIN): void {
 		const { outcome, look } = batch;
 		const crowd = Math.min(1, Math.max(0, Math.log10(of / 100) / 1.7));
 		const quiet = outcome === "forwarded" || outcome === "unknown";
-		const width = Math.max(THIN / zoom, batch.width * (1 - 0.5 * crowd));
+		const width = Math.max(thin / zoom, batch.width * (1 - 0.5 * crowd));
 		const dash = Math.max(1, 0.6 / zoom);
 		const color = this.color_of(outcome, look);
 		const head = 6 + width * 1.6;
@@ -486,11 +490,12 @@ export class Canvas {
 			const near = this.strokes.filter((s) => this.near!.has(s.key));
 			for (const stroke of near)
 				if (this.selected.has(stroke.key)) this.underlay(c, stroke, 0.28, 10);
-			for (const batch of batches_of(near)) this.stroke(c, batch, zoom, 0);
+			for (const batch of batches_of(near)) this.stroke(c, batch, zoom, 0, NEAR_PX);
 			this.put_labels(c, near, zoom);
 			for (const { node, at } of this.cards)
 				if (this.near.has(node.key))
 					draw_card(c, node, at, this.colors, this.selected.has(node.key), zoom);
+			if (zoom < NAMES_FROM) this.name_near(c, zoom);
 		}
 		for (const [key, since] of this.pulses) {
 			const age = (now - since) / PULSE_MS;
@@ -511,6 +516,20 @@ export class Canvas {
 			const y = size > 24 ? group.top - 3 / zoom : group.top + 6 + size * 0.9;
 			if (zoom < 0.8) c.strokeText(group.name, group.left + 12, y);
 			c.fillText(group.name, group.left + 12, y);
+		}
+	}
+
+	// Names of what stands out, below cards that are too small for theirs.
+	private name_near(c: CanvasRenderingContext2D, zoom: number): void {
+		const size = 11 / zoom;
+		const taken: Place[] = [];
+		const near = this.cards.filter(({ node }) => this.near!.has(node.key));
+		near.sort((a, b) => Number(this.selected.has(b.node.key)) - Number(this.selected.has(a.node.key)));
+		for (const { node, at } of near) {
+			const low = { x: at.x, y: at.y + size * 1.9 };
+			if (taken.some((t) => Math.abs(t.y - low.y) < size * 1.5 && Math.abs(t.x - low.x) < size * 7)) continue;
+			taken.push(low);
+			this.text(c, node.name, low, size, this.colors.text);
 		}
 	}
 
