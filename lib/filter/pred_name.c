@@ -276,9 +276,14 @@ static enum err_code path_pred_new(char *const *values, size_t count, const stru
 
 		if (!s.len)
 			return err_set(e, ERR_INVALID, "invalid filter, name must not be empty");
-		n->paths[i] = slash < s.len
-				      ? (struct path){ str_upto(s, slash), str_from(s, slash + 1) }
-				      : (struct path){ STR("default"), s };
+		if (slash == s.len) {
+			n->paths[i] = (struct path){ STR("default"), s };
+			continue;
+		}
+		/* "ns/pod/more" is "ns/pod": the reference splits at every slash and takes two */
+		struct str prefix = str_from(s, slash + 1);
+		n->paths[i] = (struct path){ str_upto(s, slash),
+					     str_upto(prefix, str_find(prefix, '/')) };
 	}
 	*ret = TAKE(made);
 	return ERR_OK;

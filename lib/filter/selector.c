@@ -441,8 +441,8 @@ static bool asks_for(const struct requirement *r, const struct label *l)
 
 	if (!str_is(r->source, "any") && !str_eq(r->source, l->source))
 		return false;
-	if (str_eq(r->key, l->key))
-		return true;
+	if (!str_is(r->source, "cidr"))
+		return str_eq(r->key, l->key);
 	return r->is_cidr && label_prefix(l->key, &p) && r->cidr.bits <= p.bits &&
 	       netip_prefix_contains(&r->cidr, &p.addr);
 }

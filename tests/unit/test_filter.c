@@ -352,6 +352,27 @@ static void answers_are_forgotten_when_the_dictionary_starts_anew(void **state)
 	assert_false(flow_filter_match(ff, &g));
 }
 
+/* Hubble 1.19: ParseNamespaceName in pkg/hubble/k8s/utils.go splits at every slash and takes the
+ * first two parts. */
+static void a_path_ends_at_its_second_slash(void **state)
+{
+	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
+	Flow__FlowFilter *white = NEW(flow__flow_filter);
+
+	(void)state;
+	set_texts(white, source_pod, 2, "shop/cart/x", "other//y");
+	AUTO(flow_filter_free) struct flow_filter *ff = filter_of(white, NULL, d);
+	struct endpoint cart = { .namespace_ = STR("shop"), .pod = STR("cart-0") };
+	struct endpoint web = { .namespace_ = STR("shop"), .pod = STR("web-0") };
+	struct endpoint any = { .namespace_ = STR("other"), .pod = STR("web-0") };
+	struct flow f = { .src_ep = flow_dict_endpoint(d, &cart) };
+	struct flow g = { .src_ep = flow_dict_endpoint(d, &web) };
+	struct flow h = { .src_ep = flow_dict_endpoint(d, &any) };
+	assert_true(flow_filter_match(ff, &f));
+	assert_false(flow_filter_match(ff, &g));
+	assert_true(flow_filter_match(ff, &h));
+}
+
 /* --- mistakes --------------------------------------------------------------------------------- */
 
 static void expect_error(Flow__FlowFilter *ff, enum err_code code, const char *sentence)
@@ -497,11 +518,12 @@ static bool plain_path(char **list, size_t n, const char *namespace_, const char
 {
 	for (size_t i = 0; i < n; i++) {
 		const char *slash = strchr(list[i], '/'), *prefix = slash ? slash + 1 : list[i];
+		size_t length = strcspn(prefix, "/");
 		struct str want =
 			slash ? str_n(list[i], (size_t)(slash - list[i])) : STR("default");
 
 		if ((*namespace_ || *name) && (!want.len || str_is(want, namespace_)) &&
-		    strncmp(name, prefix, strlen(prefix)) == 0)
+		    strncmp(name, prefix, length) == 0)
 			return true;
 	}
 	return n == 0;
@@ -867,6 +889,7 @@ int main(void)
 		cmocka_unit_test_setup(what_is_no_flow_has_no_fields_but_lacks_labels, reset),
 		cmocka_unit_test_setup(answers_are_forgotten_when_the_dictionary_starts_anew,
 				       reset),
+		cmocka_unit_test_setup(a_path_ends_at_its_second_slash, reset),
 		cmocka_unit_test_setup(mistakes_are_answered_in_the_reference_words, reset),
 		cmocka_unit_test_setup(http_fields_want_layer_7_events, reset),
 		cmocka_unit_test_setup(

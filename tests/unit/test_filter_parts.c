@@ -85,6 +85,10 @@ static void cidr_labels_are_compared_by_containment(void **state)
 	assert_false(selects("cidr:10.0.0.0/8", "cidr:11.0.0.0/8"));
 	assert_false(selects("10.0.0.0/8", "cidr:10.1.2.3/32"));
 	assert_false(selects("cidr:10.0.0.0/8", "k8s:10.1.2.3/32"));
+	/* and by nothing else, so that what is no prefix is never found: Cilium 1.19,
+	 * Label.HasKey in pkg/labels/labels.go */
+	assert_false(selects("cidr:lan", "cidr:lan"));
+	assert_true(selects("lan", "cidr:lan"));
 }
 
 static void greater_and_less_compare_whole_numbers(void **state)
