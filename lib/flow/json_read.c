@@ -57,11 +57,15 @@ static bool bad_value(struct reader *r, const struct schema_field *f, const stru
  * @max]. */
 static bool integer_of(const struct token *t, int64_t min, uint64_t max, uint64_t *ret)
 {
+	struct str text = t->kind == TOKEN_NUMBER ? t->raw : t->text;
 	uint64_t magnitude;
 	bool negative;
 
+	/* "1e" is a number that the scanner took because something followed: 1 */
+	if (t->kind == TOKEN_NUMBER && (text.p[text.len - 1] | 0x20) == 'e')
+		text.len--;
 	if ((t->kind != TOKEN_NUMBER && t->kind != TOKEN_STRING) ||
-	    !token_integer(t->kind == TOKEN_NUMBER ? t->raw : t->text, &magnitude, &negative))
+	    !token_integer(text, &magnitude, &negative))
 		return false;
 	/* "5 " is refused, "5 6" is not: the reference trims, compares, and reads one token */
 	if (t->kind == TOKEN_STRING && str_trim(t->text).len != t->text.len)
@@ -89,7 +93,8 @@ static bool double_of(const struct token *t, bool is_float, double *ret)
 		return false;
 	}
 	size_t length = token_number_length(text);
-	if (!length || length >= sizeof z)
+	/* "1e" is a number to the scanner, but to no reader of doubles */
+	if (!length || length >= sizeof z || text.p[length - 1] < '0' || text.p[length - 1] > '9')
 		return false;
 	memcpy(z, text.p, length);
 	z[length] = '\0';
@@ -529,7 +534,7 @@ static bool read_timestamp(struct reader *r, const struct schema_message *m)
 	return true;
 }
 
-/* "-1.5s": digits, up to nine more after a point, and the unit. */
+/* "-1.5s": digits, up to nine more after a point, and the unit; without digits at all it is 0. */
 static bool parse_duration(struct str s, int64_t *ret_s, int32_t *ret_ns)
 {
 	bool negative = s.len && s.p[0] == '-';
@@ -544,7 +549,7 @@ static bool parse_duration(struct str s, int64_t *ret_s, int32_t *ret_ns)
 	s.len--;
 	size_t point = str_find(s, '.');
 	struct str whole = str_upto(s, point), fraction = str_from(s, point + 1);
-	if ((!whole.len && !fraction.len) || fraction.len > 9 || (point < s.len && !fraction.len))
+	if ((!whole.len && point == s.len) || fraction.len > 9)
 		return false;
 	if ((whole.len > 1 && whole.p[0] == '0') ||
 	    (whole.len && !parse_u64(whole, UINT64_C(315576000000), &seconds)))

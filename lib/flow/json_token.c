@@ -280,35 +280,42 @@ size_t token_number_length(struct str text)
 		if (p == from)
 			return 0;
 	}
-	if (p < end && (*p | 0x20) == 'e') {
+	/* no digit need follow the 'e': the reference's scanner, whose words decide */
+	if (end - p >= 2 && (*p | 0x20) == 'e') {
 		p++;
-		if (p < end && (*p == '+' || *p == '-'))
-			p++;
-		from = p;
+		if (*p == '+' || *p == '-')
+			if (++p == end)
+				return 0;
 		p = skip_digits(p, end);
-		if (p == from)
-			return 0;
 	}
 	return p < end && is_word(*p) ? 0 : (size_t)(p - text.p);
 }
 
-/* Exponent of number text from @p on, clamped far beyond what an integer can have. */
-static long exponent_of(const char *p, const char *end)
+/* Exponent of number text from @p on, of 32 bits; none at all is 0. */
+static bool exponent_of(const char *p, const char *end, int64_t *ret)
 {
-	bool negative = *p == '-';
-	long v = 0;
+	bool negative = p < end && *p == '-', has_sign = p < end && (negative || *p == '+');
+	int64_t v = 0;
 
-	for (p += *p == '-' || *p == '+'; p < end; p++)
-		v = v < 100000 ? v * 10 + (*p - '0') : v;
-	return negative ? -v : v;
+	for (p += has_sign; p < end; p++)
+		if ((v = v * 10 + (*p - '0')) > (int64_t)INT32_MAX + negative)
+			return false;
+	*ret = negative ? -v : v;
+	return true;
+}
+
+/* @v times ten plus digit @c. */
+static bool add_digit(uint64_t *v, char c)
+{
+	return !__builtin_mul_overflow(*v, 10, v) &&
+	       !__builtin_add_overflow(*v, (uint64_t)(c - '0'), v);
 }
 
 bool token_integer(struct str text, uint64_t *ret_magnitude, bool *ret_negative)
 {
 	size_t length = token_number_length(text);
 	const char *p = text.p, *end = text.p + length;
-	char digits[40];
-	size_t count = 0, whole;
+	enum { MOST_DIGITS = 20 };
 
 	if (!length)
 		return false;
@@ -325,40 +332,36 @@ bool token_integer(struct str text, uint64_t *ret_magnitude, bool *ret_negative)
 		return true;
 	}
 
-	/* Digits without leading and trailing zeros, and how many stand before the point. */
+	/* A zero before the point is no digit, nor are zeros at the end of the fraction. */
 	const char *whole_end = skip_digits(first, end);
 	const char *fraction = whole_end < end && *whole_end == '.' ? whole_end + 1 : whole_end;
 	const char *fraction_end = skip_digits(fraction, end);
-	long exponent = fraction_end < end ? exponent_of(fraction_end + 1, end) : 0;
+	const char *exponent_text = fraction_end < end ? fraction_end + 1 : end;
 	while (fraction_end > fraction && fraction_end[-1] == '0')
 		fraction_end--;
 	if (*first == '0')
 		first = whole_end;
-	whole = (size_t)(whole_end - first);
-	if (whole == 0 && fraction == fraction_end) {
-		*ret_magnitude = 0;
-		*ret_negative = false;
-		return true;
-	}
-	if (whole > 20 || fraction_end - fraction > 20 || labs(exponent) > 20)
-		return false;
-	memcpy(digits, first, whole);
-	count = whole;
-	memcpy(digits + count, fraction, (size_t)(fraction_end - fraction));
-	count += (size_t)(fraction_end - fraction);
-	long scale =
-		(long)whole + exponent; /* digits before the point, once the exponent is applied */
-	if (scale < 0 || scale > 20)
-		return false;
+	int64_t exponent, whole = whole_end - first, decimals = fraction_end - fraction;
 	v = 0;
-	for (long i = 0; i < scale; i++) {
-		unsigned digit = (size_t)i < count ? (unsigned)(digits[i] - '0') : 0;
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, digit, &v))
+	if (whole || decimals) {
+		if (!exponent_of(exponent_text, end, &exponent) ||
+		    decimals > exponent * (exponent > 0) || whole + exponent > MOST_DIGITS ||
+		    whole + exponent < 0)
 			return false;
+		int64_t kept = exponent < 0 ? whole + exponent : whole;
+		for (p = first; p < first + kept; p++)
+			if (!add_digit(&v, *p))
+				return false;
+		for (; p < whole_end; p++) /* what a negative exponent cuts off */
+			if (*p != '0')
+				return false;
+		for (p = fraction; p < fraction_end; p++)
+			if (!add_digit(&v, *p))
+				return false;
+		for (int64_t i = decimals; i < exponent; i++)
+			if (!add_digit(&v, '0'))
+				return false;
 	}
-	for (size_t i = (size_t)scale; i < count; i++)
-		if (digits[i] != '0')
-			return false;
 	*ret_magnitude = v;
 	*ret_negative = negative && v;
 	return true;

@@ -354,6 +354,15 @@ static void well_known_types_have_their_own_form(void **state)
 	assert_refused(
 		FLOW,
 		"{\"extensions\":{\"@type\":\"x/flow.Service\",\"@type\":\"x/flow.Service\"}}");
+	/* parseDuration of Go's protojson: a point needs no digit on either side */
+	assert_becomes(
+		FLOW,
+		"{\"extensions\":{\"value\":\"1.s\",\"@type\":\"x/google.protobuf.Duration\"}}",
+		"{\"extensions\":{\"@type\":\"x/google.protobuf.Duration\",\"value\":\"1s\"}}");
+	assert_becomes(
+		FLOW,
+		"{\"extensions\":{\"value\":\"-.s\",\"@type\":\"x/google.protobuf.Duration\"}}",
+		"{\"extensions\":{\"@type\":\"x/google.protobuf.Duration\",\"value\":\"0s\"}}");
 	assert_refused(FLOW, "{\"extensions\":{\"@type\":\"x/google.protobuf.Duration\"}}");
 }
 
@@ -406,7 +415,16 @@ static void numbers_are_whole_and_in_range(void **state)
 		{ "+1", NULL, NULL },
 		{ ".5", NULL, NULL },
 		{ "1.", NULL, NULL },
-		{ "1e", NULL, NULL },
+		/* parseNumber of Go's internal/encoding/json, which wants no digit behind an 'e'
+		 * that something follows, and normalizeToIntString */
+		{ "1e", "1", "1" },
+		{ "\"1e\"", NULL, NULL },
+		{ "1e+", NULL, NULL },
+		{ "1ex", NULL, NULL },
+		{ "0e99999999999", "", "" },
+		{ "10000000000000000000000000e-25", "1", "1" },
+		{ "10000000000000000000000001e-25", NULL, NULL },
+		{ "0.000000000000000000001e21", NULL, NULL },
 		{ "1x", NULL, NULL },
 		{ "true", NULL, NULL },
 		{ "{}", NULL, NULL },
@@ -462,6 +480,7 @@ static void doubles_are_the_shortest_that_read_back(void **state)
 		assert_becomes(&observer__server_status_response__descriptor, text, expected);
 	}
 	assert_refused(&observer__server_status_response__descriptor, "{\"flows_rate\":1e999}");
+	assert_refused(&observer__server_status_response__descriptor, "{\"flows_rate\":1e}");
 }
 
 static void strings_are_escaped_as_the_reference_escapes_them(void **state)
