@@ -274,6 +274,20 @@ enum err_code flow_printer_response(struct flow_printer *p, struct str response,
 	return code == ERR_OK ? settle(p, e) : code;
 }
 
+/* The response, or in the old form of JSON the event alone, which is its field 1. */
+static enum err_code print_event_json(struct flow_printer *p,
+				      const ProtobufCMessageDescriptor *response_desc,
+				      const ProtobufCMessageDescriptor *event_desc,
+				      struct str response, struct err *e)
+{
+	struct str event = STR("");
+
+	if (p->options.format == FLOW_FORMAT_JSON)
+		return print_json(p, response_desc, response, e);
+	(void)wire_find(response, 1, &event);
+	return print_json(p, event_desc, event, e);
+}
+
 static bool prints_json(const struct flow_printer *p)
 {
 	return p->options.format == FLOW_FORMAT_JSON ||
@@ -282,18 +296,22 @@ static bool prints_json(const struct flow_printer *p)
 
 enum err_code flow_printer_agent_event(struct flow_printer *p, struct str response, struct err *e)
 {
-	const ProtobufCMessageDescriptor *desc = &observer__get_agent_events_response__descriptor;
-	enum err_code code = prints_json(p) ? print_json(p, desc, response, e)
-					    : print_agent_event(p, response, e);
+	enum err_code code =
+		prints_json(p)
+			? print_event_json(p, &observer__get_agent_events_response__descriptor,
+					   &flow__agent_event__descriptor, response, e)
+			: print_agent_event(p, response, e);
 
 	return code == ERR_OK ? settle(p, e) : code;
 }
 
 enum err_code flow_printer_debug_event(struct flow_printer *p, struct str response, struct err *e)
 {
-	const ProtobufCMessageDescriptor *desc = &observer__get_debug_events_response__descriptor;
-	enum err_code code = prints_json(p) ? print_json(p, desc, response, e)
-					    : print_debug_event(p, response, e);
+	enum err_code code =
+		prints_json(p)
+			? print_event_json(p, &observer__get_debug_events_response__descriptor,
+					   &flow__debug_event__descriptor, response, e)
+			: print_debug_event(p, response, e);
 
 	return code == ERR_OK ? settle(p, e) : code;
 }

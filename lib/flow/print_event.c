@@ -87,6 +87,35 @@ static void put_policy_update(struct buf *b, const Flow__PolicyUpdateNotificatio
 	buf_i64(b, n->rule_count);
 }
 
+/* Go's net.JoinHostPort. */
+static void put_service_address(struct buf *b, const Flow__ServiceUpsertNotificationAddr *a)
+{
+	bool brackets = strchr(a->ip, ':') != NULL;
+
+	buf_printf(b, "%s", brackets ? "[" : "");
+	buf_str_put(b, str_of(a->ip));
+	buf_printf(b, "%s:%u", brackets ? "]" : "", a->port);
+}
+
+static void put_service_upsert(struct buf *b, const Flow__ServiceUpsertNotification *n)
+{
+	buf_printf(b, "id: %u", n->id);
+	if (n->frontend_address) {
+		buf_lit(b, ", frontend: ");
+		put_service_address(b, n->frontend_address);
+	}
+	for (size_t i = 0; i < n->n_backend_addresses; i++) {
+		buf_str_put(b, i ? STR(",") : STR(", backends: ["));
+		put_service_address(b, n->backend_addresses[i]);
+	}
+	if (n->n_backend_addresses)
+		buf_char(b, ']');
+	put_if_set(b, ", type: ", n->type);
+	put_if_set(b, ", traffic policy: ", n->traffic_policy);
+	put_if_set(b, ", namespace: ", n->namespace_);
+	put_if_set(b, ", name: ", n->name);
+}
+
 /* What the type promises and the notification holds; "UNKNOWN" where they disagree. */
 static void put_details(const struct flow_printer *p, struct buf *b, const Flow__AgentEvent *a)
 {
@@ -130,6 +159,16 @@ static void put_details(const struct flow_printer *p, struct buf *b, const Flow_
 		if (holds != FLOW__AGENT_EVENT__NOTIFICATION_IPCACHE_UPDATE)
 			break;
 		put_ipcache(b, a->ipcache_update);
+		return;
+	case FLOW__AGENT_EVENT_TYPE__SERVICE_UPSERTED:
+		if (holds != FLOW__AGENT_EVENT__NOTIFICATION_SERVICE_UPSERT)
+			break;
+		put_service_upsert(b, a->service_upsert);
+		return;
+	case FLOW__AGENT_EVENT_TYPE__SERVICE_DELETED:
+		if (holds != FLOW__AGENT_EVENT__NOTIFICATION_SERVICE_DELETE)
+			break;
+		buf_printf(b, "id: %u", a->service_delete->id);
 		return;
 	default:
 		break;

@@ -252,6 +252,14 @@ static void agent_events_tell_what_happened(void **state)
 	put_agent_event(&p, AGENT("\"type\":7,\"endpoint_update\":{\"id\":4,\"namespace\":\"X\","
 				  "\"pod_name\":\"Y\"}"));
 	put_agent_event(&p, AGENT("\"type\":11,\"service_upsert\":{\"id\":4}"));
+	/* Hubble 1.19: getAgentEventDetails in hubble/pkg/printer/printer.go */
+	put_agent_event(&p, AGENT("\"type\":11,\"service_upsert\":{\"id\":4,"
+				  "\"frontend_address\":{\"ip\":\"fd00::1\",\"port\":80},"
+				  "\"backend_addresses\":[{\"ip\":\"10.0.0.1\",\"port\":8080},{}],"
+				  "\"type\":\"ClusterIP\",\"traffic_policy\":\"Local\","
+				  "\"name\":\"web\",\"namespace\":\"shop\"}"));
+	put_agent_event(&p, AGENT("\"type\":12,\"service_delete\":{\"id\":4}"));
+	put_agent_event(&p, AGENT("\"type\":12,\"service_upsert\":{\"id\":4}"));
 	put_agent_event(&p, AGENT("\"type\":2,\"policy_update\":{}"));
 	put_agent_event(&p, "{}");
 	assert_string_equal(
@@ -265,7 +273,12 @@ static void agent_events_tell_what_happened(void **state)
 		"Nov 20 20:47:22.152: ENDPOINT_REGENERATE_FAILURE (id: 4, labels: [a,b], error: "
 		"E^[[0m)\n"
 		"Nov 20 20:47:22.152: ENDPOINT_CREATED (id: 4, namespace: X, pod name: Y)\n"
-		"Nov 20 20:47:22.152: SERVICE_UPSERTED (UNKNOWN)\n"
+		"Nov 20 20:47:22.152: SERVICE_UPSERTED (id: 4)\n"
+		"Nov 20 20:47:22.152: SERVICE_UPSERTED (id: 4, frontend: [fd00::1]:80, backends: "
+		"[10.0.0.1:8080,:0], type: ClusterIP, traffic policy: Local, namespace: shop, "
+		"name: web)\n"
+		"Nov 20 20:47:22.152: SERVICE_DELETED (id: 4)\n"
+		"Nov 20 20:47:22.152: SERVICE_DELETED (UNKNOWN)\n"
 		"Nov 20 20:47:22.152: AGENT_STARTED (UNKNOWN)\n"
 		"N/A: AGENT_EVENT_UNKNOWN (UNKNOWN)\n");
 }
@@ -274,7 +287,7 @@ static void agent_events_fit_the_other_formats(void **state)
 {
 	static const char event[] =
 		AGENT("\"type\":2,\"agent_start\":{\"time\":\"2023-11-14T22:13:20Z\"}");
-	AUTO_PAPER struct paper table, dict, node, json;
+	AUTO_PAPER struct paper table, dict, node, json, legacy;
 	(void)state;
 
 	paper_init(&table, (struct flow_printer_options){ .format = FLOW_FORMAT_TABLE }, 8);
@@ -303,6 +316,13 @@ static void agent_events_fit_the_other_formats(void **state)
 			    "{\"agent_event\":{\"type\":\"AGENT_STARTED\",\"agent_start\":{"
 			    "\"time\":\"2023-11-14T22:13:20Z\"}},"
 			    "\"node_name\":\"n1\",\"time\":\"2025-11-20T20:47:22.152Z\"}\n");
+	/* Hubble 1.19: JSONLegacyOutput in hubble/pkg/printer/printer.go, the event alone */
+	paper_init(&legacy, (struct flow_printer_options){ .format = FLOW_FORMAT_JSON_LEGACY }, 8);
+	put_agent_event(&legacy, event);
+	put_debug_event(&legacy, DEBUG_EVENT("\"type\":6,\"message\":\"m\""));
+	assert_string_equal(end_of(&legacy), "{\"type\":\"AGENT_STARTED\",\"agent_start\":{"
+					     "\"time\":\"2023-11-14T22:13:20Z\"}}\n"
+					     "{\"type\":\"DBG_CT_LOOKUP\",\"message\":\"m\"}\n");
 }
 
 static void debug_events_tell_from_where(void **state)
