@@ -104,7 +104,7 @@ static const char *state_text(Relay__NodeState state)
 
 static void put_node(struct buf *b, const Observer__Node *n, bool wide)
 {
-	uint64_t uptime_s = (n->uptime_ns + NS_PER_S / 2) / NS_PER_S;
+	uint64_t uptime_s = n->uptime_ns > INT64_MAX ? 0 : (n->uptime_ns + NS_PER_S / 2) / NS_PER_S;
 
 	report_text(b, n->name);
 	buf_printf(b, "\t%s\t", state_text(n->state));

@@ -26,7 +26,7 @@ static bool legacy_json_is_wanted(void)
 		const char *env = getenv(names[i]);
 		struct str rest = str_of(env), word;
 		while (env && str_split(&rest, ',', &word))
-			if (str_is(str_trim(word), "legacy-json-output"))
+			if (str_eq_nocase(word, STR("legacy-json-output")))
 				return true;
 	}
 	return false;

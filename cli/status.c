@@ -55,7 +55,7 @@ static void put_compact(struct buf *b, const Observer__ServerStatusResponse *s)
 	if (s->max_flows)
 		buf_printf(b, " (%.2f%%)", (double)s->num_flows / (double)s->max_flows * 100);
 	buf_lit(b, "\nFlows/s: ");
-	if (rate > 0 || !s->uptime_ns)
+	if (rate > 0 || (int64_t)s->uptime_ns <= 0)
 		put_rate(b, rate);
 	else
 		buf_printf(b, "%.2f",
@@ -101,7 +101,10 @@ static void put_values(struct buf *b, const Observer__ServerStatusResponse *s,
 			put_rate(b, s->flows_rate);
 			break;
 		case 4:
-			duration_put(b, (int64_t)s->uptime_ns);
+			if (s->uptime_ns > INT64_MAX) /* no duration of Go's */
+				buf_printf(b, "%lluns", (unsigned long long)s->uptime_ns);
+			else
+				duration_put(b, (int64_t)s->uptime_ns);
 			break;
 		case 5:
 			put_node_count(b, s->num_connected_nodes);
