@@ -1,6 +1,7 @@
 #include "filter/requri.h"
 
 #include "base/buf.h"
+#include "filter/netip.h"
 
 enum part { PART_PATH, PART_USER, PART_HOST, PART_ZONE };
 
@@ -45,7 +46,8 @@ static bool unescape(struct str s, enum part part, struct buf *out)
 			 * more than that */
 			if (part == PART_HOST && !(c & 0x80) && c != '%')
 				return false;
-			if (part == PART_ZONE && c != '%' && c != ' ' && !is_host_char(c))
+			if (part == PART_ZONE && c != '%' && c != ' ' &&
+			    ((c & 0x80) || !is_host_char(c)))
 				return false;
 			i += 2;
 		} else if (in_host && !is_host_char(c)) {
@@ -69,26 +71,31 @@ static bool port_is_valid(struct str s)
 	return true;
 }
 
+/* What stands in brackets: an IPv6 address (RFC 3986), perhaps with a zone behind "%25" (RFC 6874).
+ */
+static bool literal_is_valid(struct str s)
+{
+	AUTO_BUF struct buf plain = buf_init(s.len + 1);
+	struct netip ip;
+	size_t zone = 0;
+
+	while (zone < s.len && !str_has_prefix(str_from(s, zone), STR("%25")))
+		zone++;
+	return unescape(str_upto(s, zone), PART_HOST, &plain) &&
+	       unescape(str_from(s, zone), PART_ZONE, &plain) && !plain.failed &&
+	       netip_parse(buf_str(&plain), &ip, NULL) == ERR_OK && !ip.is_v4;
+}
+
 static bool host_is_valid(struct str host)
 {
-	if (str_has_prefix(host, STR("["))) {
-		size_t end = str_find_last(host, ']'), zone = 0;
+	size_t open = str_find_last(host, '['), end = str_find_last(host, ']'),
+	       colon = str_find_last(host, ':');
 
-		if (end == host.len || !port_is_valid(str_from(host, end + 1)))
-			return false;
-		while (zone < end &&
-		       !str_has_prefix(str_from(str_upto(host, end), zone), STR("%25")))
-			zone++;
-		if (zone < end)
-			return unescape(str_upto(host, zone), PART_HOST, NULL) &&
-			       unescape(str_from(str_upto(host, end), zone), PART_ZONE, NULL) &&
-			       unescape(str_from(host, end), PART_HOST, NULL);
-	} else {
-		size_t colon = str_find_last(host, ':');
-
-		if (colon < host.len && !port_is_valid(str_from(host, colon)))
-			return false;
-	}
+	if (open < host.len)
+		return open == 0 && end < host.len && port_is_valid(str_from(host, end + 1)) &&
+		       literal_is_valid(str_upto(str_from(host, 1), end - 1));
+	if (colon < host.len && !port_is_valid(str_from(host, colon)))
+		return false;
 	return unescape(host, PART_HOST, NULL);
 }
 

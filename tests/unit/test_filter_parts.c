@@ -532,6 +532,10 @@ static void the_path_of_a_request_uri_is_found(void **state)
 		{ "http://u:p@[::1]:80/p", "/p" },
 		{ "http://[fe80::1%25eth0]/p", "/p" },
 		{ "http:/p", "/p" },
+		{ "http://[::ffff:1.2.3.4]/p", "/p" },
+		{ "http://[fe80::1%25%20]/p", "/p" },
+		{ "http://a:1:2/p", "/p" },
+		{ "http://a]/p", "/p" },
 		{ "mailto:x", "" },
 		{ "*", "*" },
 		/* not request URIs */
@@ -549,6 +553,16 @@ static void the_path_of_a_request_uri_is_found(void **state)
 		{ "http://[::1/p", NULL },
 		{ "http://%41/p", NULL },
 		{ "http://a b@h/p", NULL },
+		/* brackets are for IPv6 addresses alone, and begin the host: net/url of Go 1.25.8
+		 * and 1.26.1 on */
+		{ "http://[x]/p", NULL },
+		{ "http://[]/p", NULL },
+		{ "http://[1.2.3.4]/p", NULL },
+		{ "http://a[::1]/p", NULL },
+		{ "http://[::1]a/p", NULL },
+		{ "http://[fe80::1%25]/p", NULL },
+		{ "http://[fe80::1%25%c3]/p", NULL },
+		{ "http://[::1%25a%2f]/p", NULL },
 	};
 
 	(void)state;
