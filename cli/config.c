@@ -92,7 +92,7 @@ static enum err_code set_list(struct config_file *file, const struct flag_def *d
 		return e->code;
 	while (n < LIST_MOST && (items[n] = flags_item(split, def->name, n)))
 		n++;
-	return config_file_set(file, def->name, items, n, true, e);
+	return config_file_set(file, def->name, items, n, true, true, e);
 }
 
 /* An empty @text stands for the default. */
@@ -123,7 +123,7 @@ static enum err_code set_one(const struct cli *cli, struct config_file *file, co
 		code = set_list(file, def, value, e);
 	} else if ((code = normal_word(def, value, &word, e)) == ERR_OK) {
 		item = buf_cstr(&word);
-		code = config_file_set(file, def->name, &item, 1, false, e);
+		code = config_file_set(file, def->name, &item, 1, false, def->type != FLAG_BOOL, e);
 	}
 	if (code != ERR_OK)
 		return err_in(e, "cannot assign value=%s for key=%s, expected type=%s", text, key,

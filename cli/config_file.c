@@ -76,13 +76,14 @@ static bool add_item(struct config_value *v, struct str text)
 }
 
 enum err_code config_file_set(struct config_file *f, const char *key, const char *const *items,
-			      size_t count, bool is_list, struct err *e)
+			      size_t count, bool is_list, bool is_string, struct err *e)
 {
 	struct config_value *v = value_at(f, str_of(key));
 
 	if (!v)
 		return err_set(e, ERR_NOMEM, "setting '%s'", key);
 	v->is_list = is_list;
+	v->quoted = is_string;
 	for (size_t i = 0; i < count; i++)
 		if (!add_item(v, str_of(items[i])))
 			return err_set(e, ERR_NOMEM, "setting '%s'", key);
@@ -94,10 +95,32 @@ static struct str scalar_text(const yaml_node_t *node)
 	return str_n(node->data.scalar.value, node->data.scalar.length);
 }
 
+/* As good as not there. */
+static bool is_null(const yaml_node_t *n)
+{
+	return n->type == YAML_SCALAR_NODE && n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+	       yaml_kind_of(scalar_text(n)) == YAML_KIND_NULL;
+}
+
+/* Is the key of @pair also that of one before it? A fault to the reference's reader, which
+ * libyaml's lets pass. */
+static bool is_repeated(yaml_document_t *doc, const yaml_node_t *root, const yaml_node_pair_t *pair)
+{
+	const yaml_node_t *key = yaml_document_get_node(doc, pair->key);
+
+	for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < pair; p++) {
+		const yaml_node_t *before = yaml_document_get_node(doc, p->key);
+		if (key->type == YAML_SCALAR_NODE && before->type == YAML_SCALAR_NODE &&
+		    str_eq(scalar_text(key), scalar_text(before)))
+			return true;
+	}
+	return false;
+}
+
 static enum err_code take_pair(struct config_file *f, yaml_document_t *doc, const yaml_node_t *key,
 			       const yaml_node_t *value, struct err *e)
 {
-	if (key->type != YAML_SCALAR_NODE || value->type == YAML_MAPPING_NODE)
+	if (key->type != YAML_SCALAR_NODE || value->type == YAML_MAPPING_NODE || is_null(value))
 		return ERR_OK;
 	struct config_value *v = value_at(f, scalar_text(key));
 	bool ok = v != NULL;
@@ -135,9 +158,17 @@ enum err_code config_file_parse(struct str text, struct config_file *ret, struct
 	enum err_code code = ERR_OK;
 	if (root && root->type == YAML_MAPPING_NODE) {
 		for (yaml_node_pair_t *p = root->data.mapping.pairs.start;
-		     code == ERR_OK && p < root->data.mapping.pairs.top; p++)
-			code = take_pair(&f, &doc, yaml_document_get_node(&doc, p->key),
-					 yaml_document_get_node(&doc, p->value), e);
+		     code == ERR_OK && p < root->data.mapping.pairs.top; p++) {
+			const yaml_node_t *key = yaml_document_get_node(&doc, p->key);
+			code = is_repeated(&doc, root, p)
+				       ? err_set(e, ERR_PARSE,
+						 "yaml: line %zu: mapping key \"%.*s\" already "
+						 "defined",
+						 key->start_mark.line + 1,
+						 STR_FMT(scalar_text(key)))
+				       : take_pair(&f, &doc, key,
+						   yaml_document_get_node(&doc, p->value), e);
+		}
 	} else if (root && !(root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0)) {
 		code = err_set(e, ERR_PARSE, "yaml: not a mapping of names to values");
 	}
@@ -201,7 +232,7 @@ void config_value_put(struct buf *b, const struct config_value *v)
 	buf_char(b, '\n');
 	for (size_t i = 0; i < v->count; i++) {
 		buf_lit(b, "    - ");
-		item_put(b, v->items[i], false);
+		item_put(b, v->items[i], v->quoted);
 		buf_char(b, '\n');
 	}
 }

@@ -4,7 +4,7 @@
  * Names are compared without regard to case and kept in lower case, as viper (the reference's
  * reader) does. A file that is missing or is no YAML mapping is an empty one to those who read
  * settings, and an error to those who rewrite it: nobody's file is overwritten because of a typing
- * error in it. Nested mappings are not settings; they are skipped.
+ * error in it. Nested mappings are not settings, and null is none; they are skipped.
  */
 #ifndef TYCHO_CLI_CONFIG_FILE_H
 #define TYCHO_CLI_CONFIG_FILE_H
@@ -17,7 +17,7 @@ struct buf;
 struct config_value {
 	char *key;
 	bool is_list;
-	bool quoted;  /* the word was quoted: a string whatever it looks like */
+	bool quoted;  /* the word was quoted, or the items are strings: whatever they look like */
 	char **items; /* is_list: the items; otherwise items[0] is the word */
 	size_t count;
 };
@@ -36,10 +36,11 @@ void config_file_done(struct config_file *f);
 
 /* NULL when it is not there. */
 const struct config_value *config_file_find(const struct config_file *f, const char *key);
-/* Sets a word, or with @is_list a list; replaces what was there. */
+/* Sets a word, or with @is_list a list; replaces what was there. @is_string: not to be mistaken for
+ * a number or a truth value, when it is written. */
 MUST_CHECK enum err_code config_file_set(struct config_file *f, const char *key,
 					 const char *const *items, size_t count, bool is_list,
-					 struct err *e);
+					 bool is_string, struct err *e);
 /* Appends "key: value\n", lists over several lines. */
 void config_value_put(struct buf *b, const struct config_value *v);
 /* Writes all of it, to a new file that then takes the place of @path; its directory is made if need

@@ -353,6 +353,8 @@ enum err_code filter_rule_put(const struct filter_rule *rule, const char *field,
 			return err_set(e, ERR_INVALID, "invalid --verdict value: %s", text);
 		return add_int(m, field, number) ? ERR_OK : no_memory(e);
 	case RULE_DROP_REASON:
+		if (!s.len)
+			return err_set(e, ERR_INVALID, "empty --drop-reason-desc value");
 		if (!enum_number(&flow__drop_reason__descriptor, s, &number))
 			return err_set(e, ERR_INVALID, "invalid --drop-reason-desc value: %s",
 				       text);

@@ -91,6 +91,8 @@ static enum err_code run(const char *argv0, const char *const *args, size_t arg_
 		return e->code;
 	cli.settings = settings;
 	log_set_level(settings_bool(settings, "debug") ? LOG_DEBUG : LOG_INFO);
+	if (settings_file(settings))
+		log_debug("Using config file", "configFile=%s", LOG_QUOTE(settings_file(settings)));
 	if (!command->unchecked && settings_check(settings, e) != ERR_OK)
 		return e->code;
 	enum err_code code = command->run(&cli, e);

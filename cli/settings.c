@@ -107,6 +107,7 @@ enum { SETTING_COUNT = ARRAY_LEN(global_defs) + ARRAY_LEN(server_defs) };
 struct settings {
 	const struct flags *flags;
 	struct config_file file;
+	const char *file_path;       /* of the file that was read, NULL if none was */
 	char default_path[PATH_MAX]; /* of the configuration file; "" when there is no home */
 	const char *own_server;      /* settings_set_server */
 	char **words; /* lists from the environment, split; NULL-terminated, see settings_item */
@@ -283,10 +284,17 @@ enum err_code settings_load(const struct flags *flags, struct settings **ret, st
 		return e->code;
 	const char *path = settings_text(s, "config");
 	struct err ignored;
-	if (*path && config_file_load(path, &s->file, &ignored) != ERR_OK)
+	if (*path && config_file_load(path, &s->file, &ignored) == ERR_OK)
+		s->file_path = path;
+	else
 		s->file = (struct config_file){ 0 };
 	*ret = TAKE(s);
 	return ERR_OK;
+}
+
+const char *settings_file(const struct settings *s)
+{
+	return s->file_path;
 }
 
 void settings_free(struct settings *s)

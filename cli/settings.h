@@ -22,6 +22,8 @@ struct settings;
 /* @flags is borrowed for the life of the settings. */
 MUST_CHECK enum err_code settings_load(const struct flags *flags, struct settings **ret,
 				       struct err *e);
+/* The configuration file that was read; NULL if there was none, or none that could be read. */
+const char *settings_file(const struct settings *s);
 void settings_free(struct settings *s);
 AUTO_DEFINE(struct settings, settings_free);
 

@@ -44,6 +44,8 @@ enum err_code glob_new(struct str pattern, struct glob **ret, struct err *e)
 
 		if (c >= 'A' && c <= 'Z')
 			c += 'a' - 'A';
+		else if (c == 0x130 || c == 0x212a) /* whose small letters are ASCII's */
+			c = c == 0x130 ? 'i' : 'k';
 		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
 		      c == '_' || c == '*'))
 			return err_set(e, ERR_INVALID, "%s: invalid rune in pattern",

@@ -15,7 +15,8 @@ struct l7_pred {
 	struct strs *values; /* header values */
 	struct regex **regexes;
 	size_t regex_count;
-	struct buf path; /* of the URL being looked at */
+	struct buf path;   /* of the URL being looked at */
+	bool beyond_ascii; /* some text is */
 };
 
 static void l7_free(struct pred *t)
@@ -202,7 +203,7 @@ static bool method_matches(struct pred *t, const struct flow *f)
 	for (size_t i = 0; i < l->texts->count; i++)
 		if (str_eq_nocase(l->texts->v[i], http.method))
 			return true;
-	return !is_ascii(http.method) && matches_any(l, http.method);
+	return (l->beyond_ascii || !is_ascii(http.method)) && matches_any(l, http.method);
 }
 
 /* "(?i)\A…\z", each character by its number. */
@@ -235,6 +236,8 @@ enum err_code pred_http_method_new(const Flow__FlowFilter *ff, const struct flow
 	l->regexes = calloc(ff->n_http_method, sizeof(struct regex *));
 	if (!l->texts || !l->regexes)
 		return err_set(e, ERR_NOMEM, "flow filter");
+	for (size_t i = 0; i < ff->n_http_method; i++)
+		l->beyond_ascii |= !is_ascii(l->texts->v[i]);
 	for (size_t i = 0; i < ff->n_http_method; i++)
 		if (add_caseless(l, l->texts->v[i], e) != ERR_OK)
 			return err_in(e, "invalid http method filter");

@@ -9,6 +9,13 @@ import pytest
 TYCHO = os.path.join(os.environ['TYCHO_BUILD'], 'bin', 'tycho')
 
 
+def tycho(*words, **env):
+    """Exit code, stdout and stderr of a run without input, in an environment of these variables alone."""
+    done = subprocess.run([TYCHO, *map(str, words)], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=30)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
 def observe(lines, *words, **env):
     """Exit code, stdout and stderr of a run over these lines."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(('HUBBLE_', 'TYCHO_')) or k == 'TYCHO_BUILD'}
@@ -24,3 +31,43 @@ def test_the_word_for_old_json_is_compared_without_case(compat, legacy):
     code, out, _ = observe(['{"flow":{"uuid":"u"},"node_name":"n"}'], '-o', 'json', HUBBLE_COMPAT=compat)
     assert code == 0
     assert json.loads(out) == ({'uuid': 'u'} if legacy else {'flow': {'uuid': 'u'}, 'node_name': 'n'})
+
+
+# strings.EqualFold in pkg/hubble/filters/http.go: the long s is an s
+@pytest.mark.parametrize('asked, seen', [('PO\u017fT', 'POST'), ('POST', 'po\u017ft'), ('post', 'POST')])
+def test_methods_are_compared_without_case_in_any_script(asked, seen):
+    line = json.dumps({'flow': {'uuid': 'u', 'l7': {'http': {'method': seen}}}})
+    code, out, _ = observe([line], '-o', 'json', '--http-method', asked)
+    assert (code, len(out.splitlines())) == (0, 1)
+
+
+# hubble/cmd/observe/flows_filter.go
+def test_an_empty_drop_reason_is_called_empty():
+    assert observe([], '--drop-reason-desc', '') == (
+        1, '', 'invalid argument "" for "--drop-reason-desc" flag: empty --drop-reason-desc value\n')
+
+
+# viper's config file is YAML of yaml.v3: null is no value, and a key that stands twice makes the file unreadable, which is no error
+@pytest.mark.parametrize('text, server', [('server: x:1\n', 'x:1'), ('server: null\n', 'localhost:4245'), ('server: ~\n', 'localhost:4245'),
+                                          ('server:\n', 'localhost:4245'), ('server: "~"\n', '"~"'),
+                                          ('server: x:1\nserver: y:1\n', 'localhost:4245')])
+def test_what_a_configuration_file_says(tmp_path, text, server):
+    (tmp_path / 'c.yaml').write_text(text)
+    assert tycho('config', 'get', 'server', '--config', tmp_path / 'c.yaml') == (0, server + '\n', '')
+
+
+# hubble/cmd/config/set.go gives viper a string for what is one, and yaml.v3 quotes it where it could be something else
+@pytest.mark.parametrize('key, value, line', [('kube-namespace', '0x10', 'kube-namespace: "0x10"'), ('kube-namespace', '90', 'kube-namespace: "90"'),
+                                              ('kube-namespace', 'true', 'kube-namespace: "true"'), ('tls', 'true', 'tls: true'),
+                                              ('timeout', '90s', 'timeout: 1m30s')])
+def test_strings_are_written_as_strings(tmp_path, key, value, line):
+    assert tycho('config', 'set', key, value, '--config', tmp_path / 'c.yaml')[0] == 0
+    assert (tmp_path / 'c.yaml').read_text() == line + '\n'
+
+
+# hubble/cmd/root.go: with -D, every command says which file it has read, if any
+def test_debug_names_the_configuration_file(tmp_path):
+    file = tmp_path / 'c.yaml'
+    assert tycho('config', 'get', 'server', '-D', '--config', file)[2] == ''
+    file.write_text('server: x:1\n')
+    assert f'level=DEBUG msg="Using config file" configFile={file}' in tycho('config', 'get', 'server', '-D', '--config', file)[2]

@@ -207,7 +207,7 @@ static void a_file_that_is_rewritten_keeps_what_else_it_holds(void **state)
 	assert_int_equal(
 		config_file_parse(STR("tls: true\nnote: \"4245\"\nlist: [a, 'b c']\n"), &f, &e),
 		ERR_OK);
-	assert_int_equal(config_file_set(&f, "server", &server, 1, false, &e), ERR_OK);
+	assert_int_equal(config_file_set(&f, "server", &server, 1, false, true, &e), ERR_OK);
 	assert_int_equal(config_file_save(&f, path, &e), ERR_OK);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600); /* it may hold a password */

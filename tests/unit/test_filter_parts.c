@@ -215,6 +215,8 @@ static void a_star_stands_for_any_run_of_letters_digits_dots_and_hyphens(void **
 	assert_false(glob_takes("www.cilium.io", "www.cilium.io."));
 	assert_false(glob_takes("www.cilium.io", "wwwxcilium.io"));
 	assert_true(glob_takes("**", ""));
+	/* the Kelvin sign and the dotted I are a k and an i to Go's strings.ToLower */
+	assert_true(glob_takes("\xe2\x84\xaa\xc4\xb0", "ki"));
 }
 
 /* What a pattern means, by definition: try every length for every star. */
