@@ -153,45 +153,56 @@ static bool take_char(struct str *s, char c)
 	return true;
 }
 
-static bool date_exists(int year, int month, int day)
+static bool date_exists(int year, int month, int day, bool year_0)
 {
 	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
-	return year >= 1 && month >= 1 && month <= 12 && day >= 1 &&
+	return year >= 1 - year_0 && month >= 1 && month <= 12 && day >= 1 &&
 	       day <= days[month - 1] + (month == 2 && leap);
 }
 
-bool timestamp_parse(struct str s, struct timestamp *ret)
+/* @n digits of which the first may be missing where @lax. */
+static bool take_hour(struct str *s, bool lax, int *ret)
+{
+	return take_digits(s, 2, ret) || (lax && take_digits(s, 1, ret));
+}
+
+/* A fraction behind its point, nanoseconds; @lax takes more digits than count. */
+static bool take_fraction(struct str *s, bool lax, int *ret_ns)
+{
+	int digits = 0, ns = 0;
+
+	for (; s->len && s->p[0] >= '0' && s->p[0] <= '9'; digits++) {
+		if (digits < 9)
+			ns = ns * 10 + (s->p[0] - '0');
+		*s = str_from(*s, 1);
+	}
+	for (int i = digits; i < 9; i++)
+		ns *= 10;
+	*ret_ns = ns;
+	return digits && (lax || digits <= 9);
+}
+
+static bool parse_timestamp(struct str s, bool lax, struct timestamp *ret)
 {
 	int year, month, day, hour, minute, second, ns = 0, offset_s = 0;
 
 	if (!take_digits(&s, 4, &year) || !take_char(&s, '-') || !take_digits(&s, 2, &month) ||
 	    !take_char(&s, '-') || !take_digits(&s, 2, &day) || !take_char(&s, 'T') ||
-	    !take_digits(&s, 2, &hour) || !take_char(&s, ':') || !take_digits(&s, 2, &minute) ||
+	    !take_hour(&s, lax, &hour) || !take_char(&s, ':') || !take_digits(&s, 2, &minute) ||
 	    !take_char(&s, ':') || !take_digits(&s, 2, &second))
 		return false;
-	if (!date_exists(year, month, day) || hour > 23 || minute > 59 || second > 59)
+	if (!date_exists(year, month, day, lax) || hour > 23 || minute > 59 || second > 59)
 		return false;
-	if (take_char(&s, '.')) {
-		int digits = 0;
-		while (s.len && s.p[0] >= '0' && s.p[0] <= '9') {
-			if (++digits > 9)
-				return false;
-			ns = ns * 10 + (s.p[0] - '0');
-			s = str_from(s, 1);
-		}
-		if (!digits)
-			return false;
-		for (; digits < 9; digits++)
-			ns *= 10;
-	}
+	if ((take_char(&s, '.') || (lax && take_char(&s, ','))) && !take_fraction(&s, lax, &ns))
+		return false;
 	if (!take_char(&s, 'Z')) {
 		int sign = s.len && s.p[0] == '-' ? -1 : 1, oh, om;
 		if (!take_char(&s, '+') && !take_char(&s, '-'))
 			return false;
 		if (!take_digits(&s, 2, &oh) || !take_char(&s, ':') || !take_digits(&s, 2, &om) ||
-		    oh > 23 || om > 59)
+		    oh > 23 + lax || om > 59 + lax)
 			return false;
 		offset_s = sign * (oh * 3600 + om * 60);
 	}
@@ -202,6 +213,16 @@ bool timestamp_parse(struct str s, struct timestamp *ret)
 		return false;
 	*ret = (struct timestamp){ t, ns };
 	return true;
+}
+
+bool timestamp_parse(struct str s, struct timestamp *ret)
+{
+	return parse_timestamp(s, false, ret);
+}
+
+bool timestamp_parse_lax(struct str s, struct timestamp *ret)
+{
+	return parse_timestamp(s, true, ret);
 }
 
 /* Unit at the start of @s: its length in bytes and in nanoseconds. */

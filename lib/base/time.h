@@ -54,6 +54,10 @@ void timestamp_put(struct buf *b, struct timestamp t);
 /* RFC 3339 as proto3 JSON accepts it: 'T' and 'Z' in capitals or an offset, up to 9 fraction
  * digits, within the years 1 to 9999. */
 bool timestamp_parse(struct str s, struct timestamp *ret);
+/* And what Go's time.Parse takes besides: an hour of one digit, a comma before the fraction, more
+ * digits than count, offsets of up to 24 hours and 60 minutes; the year 0 where an offset leads out
+ * of it. */
+bool timestamp_parse_lax(struct str s, struct timestamp *ret);
 
 /* Go's duration text: "90s", "1h30m", "-1.5h", "300ms", "1us", "1µs", "0". False on bad text or
  * overflow. */

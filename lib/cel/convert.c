@@ -145,8 +145,8 @@ static struct value to_timestamp(struct eval *ev, struct value v)
 			       : VALUE_FAULT("timestamp overflow");
 	if (v.kind != VALUE_STRING)
 		return VALUE_NO_OVERLOAD;
-	return timestamp_parse(v.str, &t) ? value_time(t)
-					  : cannot(ev, v, "google.protobuf.Timestamp");
+	return timestamp_parse_lax(v.str, &t) ? value_time(t)
+					      : cannot(ev, v, "google.protobuf.Timestamp");
 }
 
 static struct value to_duration(struct eval *ev, struct value v)

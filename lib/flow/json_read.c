@@ -488,36 +488,15 @@ static bool special_fault(struct reader *r, const struct schema_message *m, cons
 			   STR_FMT(str_upto(t->raw, 100)));
 }
 
-/*
- * What the reference's time parser takes beyond RFC 3339 (Go's time.Parse): an hour of one digit,
- * and a comma before the fraction, which may then be of any length.
- */
-static bool parse_lenient_timestamp(struct str s, struct timestamp *ret)
+/* More than nine digits after a point are refused, after a comma they are not: the reference looks
+ * for the point. */
+static bool is_too_fine(struct str s)
 {
-	char text[64];
-	struct buf b = buf_fixed(text, sizeof text);
-	size_t comma = str_find(s, ',');
+	size_t point = str_find_last(s, '.'), zone = s.len;
 
-	if (s.len < 13)
-		return false;
-	buf_put(&b, s.p, 11);
-	if (s.p[12] == ':')
-		buf_char(&b, '0');
-	if (comma == s.len) {
-		buf_str_put(&b, str_from(s, 11));
-	} else {
-		if (comma < 11)
-			return false;
-		buf_put(&b, s.p + 11, comma - 11);
-		buf_char(&b, '.');
-		size_t digits = 0;
-		struct str rest = str_from(s, comma + 1);
-		while (digits < rest.len && rest.p[digits] >= '0' && rest.p[digits] <= '9')
-			digits++;
-		buf_str_put(&b, str_upto(rest, digits < 9 ? digits : 9));
-		buf_str_put(&b, str_from(rest, digits));
-	}
-	return !b.failed && timestamp_parse(buf_str(&b), ret);
+	while (zone && !strchr("Z-+", s.p[zone - 1]))
+		zone--;
+	return point < s.len && zone > point + 11;
 }
 
 static bool read_timestamp(struct reader *r, const struct schema_message *m)
@@ -527,7 +506,7 @@ static bool read_timestamp(struct reader *r, const struct schema_message *m)
 
 	if (!read_string(r, &t))
 		return false;
-	if (!timestamp_parse(t.text, &at) && !parse_lenient_timestamp(t.text, &at))
+	if (!timestamp_parse_lax(t.text, &at) || is_too_fine(t.text))
 		return special_fault(r, m, &t);
 	wire_put_u64(r->out, 1, (uint64_t)at.s);
 	wire_put_u64(r->out, 2, (uint64_t)at.ns);

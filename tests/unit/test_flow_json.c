@@ -329,7 +329,16 @@ static void well_known_types_have_their_own_form(void **state)
 	(void)state;
 	assert_becomes(FLOW, "{\"time\":\"2024-03-01T12:00:00.5+02:00\"}",
 		       "{\"time\":\"2024-03-01T10:00:00.500Z\"}");
-	/* Go's time.Parse takes these two beyond RFC 3339 */
+	/* Go's time.Parse takes these beyond RFC 3339 */
+	assert_becomes(FLOW, "{\"time\":\"2024-03-01T10:00:00+24:60\"}",
+		       "{\"time\":\"2024-02-29T09:00:00Z\"}");
+	assert_refused(FLOW, "{\"time\":\"2024-03-01T10:00:00+25:00\"}");
+	assert_becomes(FLOW, "{\"time\":\"0000-12-31T23:59:59-01:00\"}",
+		       "{\"time\":\"0001-01-01T00:59:59Z\"}");
+	assert_becomes(FLOW, "{\"time\":\"2024-03-01T10:00:00,1234567899Z\"}",
+		       "{\"time\":\"2024-03-01T10:00:00.123456789Z\"}");
+	assert_refused(FLOW, "{\"time\":\"2024-03-01T10:00:00.1234567890Z\"}");
+	assert_refused(FLOW, "{\"time\":\"2024-03-01T10:00:00,Z\"}");
 	assert_becomes(FLOW, "{\"time\":\"2024-03-01T9:00:00Z\"}",
 		       "{\"time\":\"2024-03-01T09:00:00Z\"}");
 	assert_becomes(FLOW, "{\"time\":\"2024-03-01T10:00:00,5Z\"}",
