@@ -31,6 +31,14 @@ static void expect(struct scan *s, char c)
 		s->rest = str_from(s->rest, 1);
 }
 
+/* One blank or more: as Go reads what its layout has one blank for. */
+static void expect_blanks(struct scan *s)
+{
+	expect(s, ' ');
+	while (next_is(s, ' '))
+		expect(s, ' ');
+}
+
 /* A number of @least to @most digits, at most @max. */
 static int number(struct scan *s, size_t least, size_t most, int max)
 {
@@ -138,20 +146,20 @@ static bool parse_rfc1123(struct str text, struct timestamp *ret)
 	(void)word_of(&s,
 		      "SunMonTueWedThuFriSat"); /* Go does not compare it with the date either */
 	expect(&s, ',');
-	expect(&s, ' ');
+	expect_blanks(&s);
 	int day = number(&s, 2, 2, 31);
-	expect(&s, ' ');
+	expect_blanks(&s);
 	int month = word_of(&s, "JanFebMarAprMayJunJulAugSepOctNovDec") + 1;
-	expect(&s, ' ');
+	expect_blanks(&s);
 	int year = number(&s, 4, 4, 9999);
-	expect(&s, ' ');
+	expect_blanks(&s);
 	int hour = number(&s, 1, 2, 23);
 	expect(&s, ':');
 	int minute = number(&s, 2, 2, 59);
 	expect(&s, ':');
 	int second = number(&s, 2, 2, 59);
 	int32_t ns = fraction(&s);
-	expect(&s, ' ');
+	expect_blanks(&s);
 	int east = zone(&s, false);
 	if (!at_end(&s) || !day_exists(year, month, day))
 		return false;
@@ -166,7 +174,9 @@ enum err_code observe_time_parse(struct str text, struct timestamp now, struct t
 	int64_t ago_ns;
 
 	if (duration_parse_days(text, &ago_ns)) {
-		int64_t s = now.s - ago_ns / second, ns = now.ns - ago_ns % second;
+		/* the sign wraps, as Go's does: the longest time from now is as long ago */
+		int64_t add_ns = (int64_t)(0 - (uint64_t)ago_ns);
+		int64_t s = now.s + add_ns / second, ns = now.ns + add_ns % second;
 		if (ns < 0) {
 			s--;
 			ns += second;

@@ -34,13 +34,23 @@ struct value op_size(struct eval *ev, const struct expr *n, const struct value *
 	}
 }
 
-/* The value of @key in @map, NULL if there is none. */
+/* The value of @key in @map, NULL if there is none. A key of its own kind goes before equal ones of
+ * others, an int before a uint. */
 static const struct value *map_find(struct eval *ev, struct value map, struct value key)
 {
-	for (uint32_t i = 0; i < map.len; i++)
-		if (value_equal(ev, map.items[2 * i], key))
-			return &map.items[2 * i + 1];
-	return NULL;
+	const struct value *found = NULL;
+
+	for (uint32_t i = 0; i < map.len; i++) {
+		const struct value *own = &map.items[2 * i];
+
+		if (!value_equal(ev, *own, key))
+			continue;
+		if (own->kind == key.kind)
+			return own + 1;
+		if (!found || own->kind == VALUE_INT)
+			found = own + 1;
+	}
+	return found;
 }
 
 struct value op_in(struct eval *ev, const struct expr *n, const struct value *args, size_t count)

@@ -231,7 +231,9 @@ static struct value eval_map(struct eval *ev, const struct expr *n)
 			return key.kind == VALUE_ERROR ? key : of;
 		if (!is_key(key))
 			return VALUE_FAULT("unsupported key type");
-		while (i < count && !value_equal(ev, items[2 * i], key))
+		/* 1 and 1u are two keys, though they are equal */
+		while (i < count &&
+		       (items[2 * i].kind != key.kind || !value_equal(ev, items[2 * i], key)))
 			i++;
 		items[2 * i] = key;
 		items[2 * i + 1] = of;

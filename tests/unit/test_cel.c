@@ -89,7 +89,12 @@ static void operators_bind_as_in_c(void **state)
 	      YES("!false && true"), YES("!!true"), YES("- -1 == 1"), YES("--1 == 1"),
 	      YES("-(1) == -1"), YES("1 < 2 == true"), YES("false ? false : true"),
 	      YES("true ? true : false ? false : false"), YES("1 - -1 == 2"), YES("2-1 == 1"),
-	      YES("[1,2][1] == 2"), YES("'a' in ['a'] && !('b' in ['a'])"), YES("1 in {1: 'x'}"));
+	      YES("[1,2][1] == 2"), YES("'a' in ['a'] && !('b' in ['a'])"), YES("1 in {1: 'x'}"),
+	      /* cel-go common/types/map.go: keys are told apart by their kind, and found by their
+	       * own kind first, then as an int, then as a uint */
+	      YES("size({0: 1, 0u: 2}) == 2"), YES("{0u: 2, 0: 1}[0] == 1"),
+	      YES("{0u: 2, 0: 1}[0u] == 2"), YES("{0u: 2, 0: 1}[0.0] == 1"),
+	      YES("dyn({0u: 2})[0] == 2"), YES("size({0: 1, 0: 2}) == 1"));
 }
 
 static void arithmetic_faults_where_it_overflows(void **state)
