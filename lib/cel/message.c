@@ -172,6 +172,8 @@ static const struct schema_message *open_any(struct str *wire)
 static struct value unwrap(struct eval *ev, const struct schema_message *m, struct str wire,
 			   bool is_present)
 {
+	if (m->special == SCHEMA_ANY && !is_present)
+		return value_null();
 	for (int i = 0; i < ANY_NESTING && m && m->special == SCHEMA_ANY; i++)
 		m = open_any(&wire);
 	if (!m || m->special == SCHEMA_ANY)
