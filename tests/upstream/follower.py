@@ -66,7 +66,8 @@ class Server(Node):
     """A Tycho observer as the server that is followed: at one address over its restarts. It has no past but its ring."""
 
     def __init__(self, name='up', *options, store='off', **kw):
-        super().__init__(name, *options, *(['--store', store] if store else []), **kw)
+        kept = ['--store', store] if store and store != 'off' else []
+        super().__init__(name, *options, *kept, has_store=store != 'off', **kw)
 
     def die(self):
         """As the machine would take it: nothing is said."""
