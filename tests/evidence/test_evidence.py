@@ -305,11 +305,12 @@ def test_a_store_whose_past_was_made_anew_is_found_by_what_had_left_it(tmp_path)
         state = os.path.join(ob.folder, 'state')
         wait(lambda: os.path.exists(kept))
         words = tycho('store', 'verify', '--store', state, '--checkpoints', kept)  # while it goes on
-        assert 'separately kept checkpoints that agree: 1' in words
+        assert re.search('separately kept checkpoints that agree: [1-9]', words)
         assert ob.stop() == 0
         with open(kept) as f:
             lines = f.readlines()
-        assert len(lines) == 2  # of the start and of the end
+        own = len(lines)
+        assert own >= 2  # of the start and of the end, and of each minute
         with observer.Observer('--node-name', 'n2', *keys['of-another-node'], '--checkpoint-to', 'file:' + others,
                                lines=[observer.flow(1)]) as other:
             wait(lambda: os.path.exists(others))
@@ -318,7 +319,7 @@ def test_a_store_whose_past_was_made_anew_is_found_by_what_had_left_it(tmp_path)
             lines += ['<29>1 syslog puts something before it: ' + line for line in f.readlines()]
         with open(kept, 'w') as f:
             f.writelines(lines)
-        assert 'separately kept checkpoints that agree: 2' in tycho('store', 'verify', '--store', state, '--checkpoints', kept)
+        assert 'separately kept checkpoints that agree: %d' % own in tycho('store', 'verify', '--store', state, '--checkpoints', kept)
         assert 'none of the separately kept checkpoints is of this store' in \
             tycho('store', 'verify', '--store', state, '--checkpoints', others, code=1)
         with open(others, 'a') as f:
