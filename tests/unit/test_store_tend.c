@@ -691,7 +691,7 @@ static void *roll(void *arg)
 static void the_log_stays_small_while_much_is_written(void **state)
 {
 	enum {
-		IMPORT = 72 << 20,
+		IMPORT = 48 << 20,
 		AT_MOST = IMPORT * 3 / 4
 	}; /* of a fixed limit, missed some times */
 	struct fixture *fx = *state;
@@ -725,10 +725,10 @@ static void a_snapshot_that_is_held_makes_the_log_longer_and_nobody_waits_for_ev
 	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(h, "BEGIN; SELECT count(*) FROM segment", NULL, NULL, NULL),
 			 SQLITE_OK);
-	while (log_bytes(fx) < 24 << 20)
+	while (log_bytes(fx) < 14 << 20)
 		put_bulk(fx, 1000);
 	assert_int_equal(sqlite3_close(h), SQLITE_OK);
-	for (int put = 0; put < 20 << 20; put += 1000 << 10)
+	for (int put = 0; put < 16 << 20; put += 1000 << 10)
 		put_bulk(fx, 1000);
 	assert_true(log_bytes(fx) <= 20 << 20);
 }
