@@ -67,17 +67,21 @@ static void tell_figures(struct metrics_page *p, const struct capture_source *so
 		}
 }
 
-/* CPUs that lost nothing are not told of: there may be thousands. */
+/* CPUs that lost nothing are not told of: there may be thousands. If all did, nor is the family. */
 static void tell_cpus(const struct telling *t, struct metrics_page *p)
 {
+	bool any = false;
 	char cpu[12];
 
-	page_family(p, "tycho_lost_events_by_cpu_total", METRIC_COUNTER,
-		    "Events that found a kernel buffer full, by the processor it belongs to");
 	for (uint32_t i = 0; i < COMPOSE_CPUS; i++) {
 		uint64_t lost = capture_lost_of(t->capture, i);
 		if (!lost)
 			continue;
+		if (!any)
+			page_family(p, "tycho_lost_events_by_cpu_total", METRIC_COUNTER,
+				    "Events that found a kernel buffer full, by the processor it"
+				    " belongs to");
+		any = true;
 		(void)snprintf(cpu, sizeof cpu, "%u", i);
 		put_labelled(p, "cpu", cpu, lost);
 	}
