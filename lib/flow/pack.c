@@ -209,11 +209,18 @@ static void put_varint(struct writer *w, uint64_t v)
 	*w->p++ = (uint8_t)v;
 }
 
+/* Of nothing, @p may be NULL. */
+static void put_raw(struct writer *w, const char *p, size_t n)
+{
+	if (n)
+		memcpy(w->p, p, n);
+	w->p += n;
+}
+
 static void put_bytes(struct writer *w, enum op op, struct str bytes)
 {
 	put_varint(w, (uint64_t)bytes.len << 2 | op);
-	memcpy(w->p, bytes.p, bytes.len);
-	w->p += bytes.len;
+	put_raw(w, bytes.p, bytes.len);
 }
 
 /* … up to @end. */
@@ -224,10 +231,8 @@ static void put_pending(struct writer *w, const char *end)
 	if (!(w->before.len + n))
 		return;
 	put_varint(w, (uint64_t)(w->before.len + n) << 2 | OP_BYTES);
-	memcpy(w->p, w->before.p, w->before.len);
-	w->p += w->before.len;
-	memcpy(w->p, w->pending, n);
-	w->p += n;
+	put_raw(w, w->before.p, w->before.len);
+	put_raw(w, w->pending, n);
 	w->before.len = 0;
 }
 

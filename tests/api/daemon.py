@@ -14,7 +14,7 @@ LONG_S = 30  # nothing here takes so long: what does has failed
 
 
 class Daemon:
-    """with Daemon() as d: serving while the block runs. Leaving it demands exit code 0, unless the test has stopped it.
+    """with Daemon() as d: serving while the block runs. Leaving it demands exit code 0, unless the test has killed it.
 
     A class says what it starts (program, argv()); what the program says on standard error is in log(), and the words
     of its ready line in addresses.
@@ -54,10 +54,9 @@ class Daemon:
 
     def __exit__(self, kind, *exc):
         try:
-            if self.process.poll() is None:
-                code = self.stop()
-                if kind is None and code != 0:
-                    raise AssertionError('exit %d: %s' % (code, self.log()))
+            code = self.stop() if self.process.poll() is None else self.process.returncode
+            if kind is None and code not in (0, -signal.SIGKILL, -signal.SIGTERM):
+                raise AssertionError('exit %d: %s' % (code, self.log()))
         finally:
             if self.process.stdin:
                 with contextlib.suppress(BrokenPipeError):

@@ -113,6 +113,22 @@ static void a_flow_and_what_is_behind_it_are_packed_as_the_response_of_both(void
 	}
 }
 
+static void a_flow_with_nothing_behind_it_is_packed(void **state)
+{
+	(void)state;
+	AUTO(flow_packer_free) struct flow_packer *p = NULL;
+	AUTO(flow_unpacker_free) struct flow_unpacker *u = NULL;
+	AUTO_BUF struct buf record = buf_init(MAX_BYTES), back = buf_init(MAX_BYTES);
+	bool is_void;
+
+	assert_int_equal(flow_packer_new(FLOW_TABLE_MIN, &p, NULL), ERR_OK);
+	assert_int_equal(flow_unpacker_new(FLOW_TABLE_MIN, &u, NULL), ERR_OK);
+	/* field 1, a flow, is empty: no bytes anywhere, and no pointers to any */
+	flow_packer_put_flow(p, (struct str){ 0 }, NULL, (struct str){ 0 }, &record);
+	assert_int_equal(flow_unpacker_take(u, buf_str(&record), &back, &is_void, NULL), ERR_OK);
+	assert_true(str_eq(buf_str(&back), str_n("\x0a\0", 2)));
+}
+
 /* A response with one field of @len bytes, all @fill, that may come again. */
 static struct str response_of(struct buf *b, uint32_t field, char fill, size_t len)
 {
@@ -400,6 +416,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(responses_survive_tables_of_any_size),
 		cmocka_unit_test(a_flow_and_what_is_behind_it_are_packed_as_the_response_of_both),
+		cmocka_unit_test(a_flow_with_nothing_behind_it_is_packed),
 		cmocka_unit_test(a_piece_is_kept_at_its_second_time_and_named_at_its_third),
 		cmocka_unit_test(fields_that_come_together_are_one_piece),
 		cmocka_unit_test(what_is_of_one_flow_alone_is_not_kept),
