@@ -45,11 +45,15 @@ def test_cancelled_streams_leave_no_descriptors_and_no_memory():
     with Observer(path=golden('small.jsonl'), env={'ASAN_OPTIONS': 'quarantine_size_mb=1'}) as ob:
         ob.wait_seen(118)
         cancelled_streams(ob, 200)  # what libraries set up once is set up
-        fds, kib = ob.wait_fds(without_ours=True), ob.resident_kib()
-        cancelled_streams(ob, 200)
-        ob.wait_fds(fds + 1, without_ours=True)
-        # a stream's queue alone is 128 messages of some 700 bytes: 200 of them would be 17 MiB
-        assert ob.resident_kib() - kib < 4096
+        fds, grown = ob.wait_fds(without_ours=True), []
+        # Memory that is lost is lost in every round; a round in which an allocator, or a sanitizer for itself, took a large piece is
+        # followed by others that are content. A stream's queue alone is 128 messages of some 700 bytes: 200 of them would be 17 MiB.
+        while not grown or (grown[-1] >= 4096 and len(grown) < 4):
+            kib = ob.resident_kib()
+            cancelled_streams(ob, 200)
+            ob.wait_fds(fds + 1, without_ours=True)
+            grown.append(ob.resident_kib() - kib)
+        assert grown[-1] < 4096, grown
 
 
 def test_killed_clients_leave_no_descriptors():
