@@ -15,9 +15,8 @@
 #include "base/time.h"
 #include "cli/command.h"
 #include "cli/connect.h"
-#include "cli/report.h"
 #include "cli/up_child.h"
-#include "flow/json.h"
+#include "doctor/finding.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "observer/observer.pb-c.h"
 #include "rpc/address.h"
@@ -34,33 +33,20 @@ enum {
 #define SKEW_WARN_NS (100 * NS_PER_MS)
 #define SKEW_FAIL_NS (5 * NS_PER_S)
 
-enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL, VERDICT_COUNT_ };
-static const char *const verdict_names[] = { "ok", "warn", "fail" };
-_Static_assert(ARRAY_LEN(verdict_names) == VERDICT_COUNT_, "a verdict without a name");
-
 struct doctor {
 	const struct cli *cli;
-	bool json;
+	struct findings findings;
 	uint64_t timeout_ns;
 	struct address address;
 	struct rpc_tls tls;
 	const char *ca_files[CONNECTION_CA_FILES];
 	bool with_tls;
 	struct connection connection;
-	unsigned failed;
 	enum err_code write_error; /* stdout is gone */
 	struct err *e;
 };
 
 /* ---- saying it */
-
-static void put_member(struct buf *b, const char *key, const char *text)
-{
-	if (!*text)
-		return;
-	buf_printf(b, "%s\"%s\":", b->p[b->len - 1] == '{' ? "" : ",", key);
-	json_put_string(b, str_of(text));
-}
 
 /* @fix "" where nothing is to be done. */
 static void say(struct doctor *d, enum verdict verdict, const char *check, const char *fix,
@@ -68,44 +54,14 @@ static void say(struct doctor *d, enum verdict verdict, const char *check, const
 static void say(struct doctor *d, enum verdict verdict, const char *check, const char *fix,
 		const char *fmt, ...)
 {
-	AUTO_BUF struct buf b = buf_init(64 << 10);
-	char text[TEXT_MAX_BYTES];
+	AUTO_BUF struct buf b = buf_init(16 << 10);
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof text, fmt, ap);
+	findings_put(&d->findings, &b, verdict, check, fix, fmt, ap);
 	va_end(ap);
-	d->failed += verdict == VERDICT_FAIL;
-	if (d->json) {
-		buf_char(&b, '{');
-		put_member(&b, "check", check);
-		put_member(&b, "result", verdict_names[verdict]);
-		put_member(&b, "detail", text);
-		put_member(&b, "fix", fix);
-		buf_lit(&b, "}\n");
-	} else {
-		buf_printf(&b, "%-5s %-8s ", verdict_names[verdict], check);
-		report_text(&b, text);
-		if (*fix) {
-			buf_printf(&b, "\n%-15sto do: ", "");
-			report_text(&b, fix);
-		}
-		buf_char(&b, '\n');
-	}
 	if (d->write_error == ERR_OK)
 		d->write_error = cli_write(buf_str(&b), d->e);
-}
-
-#define FIX(...) format_fix((char[TEXT_MAX_BYTES]){ 0 }, __VA_ARGS__)
-static const char *format_fix(char *out, const char *fmt, ...) FORMAT(2, 3);
-static const char *format_fix(char *out, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(out, TEXT_MAX_BYTES, fmt, ap);
-	va_end(ap);
-	return out;
 }
 
 /* ---- name, connect, tls */
@@ -604,7 +560,7 @@ static enum err_code run_doctor(struct cli *cli, struct err *e)
 	const char *format = flags_text(cli->flags, "output");
 	int64_t timeout_ns = settings_duration_ns(cli->settings, "request-timeout");
 	struct doctor d = { .cli = cli,
-			    .json = strcmp(format, "json") == 0,
+			    .findings = { .json = strcmp(format, "json") == 0, .check_columns = 8 },
 			    .timeout_ns = timeout_ns > 0 ? (uint64_t)timeout_ns : 1,
 			    .e = e };
 
@@ -615,7 +571,9 @@ static enum err_code run_doctor(struct cli *cli, struct err *e)
 	connection_done(&d.connection);
 	if (d.write_error != ERR_OK)
 		return d.write_error;
-	return d.failed ? err_set(e, ERR_UNAVAILABLE, "%u of the checks failed", d.failed) : ERR_OK;
+	return d.findings.failed
+		       ? err_set(e, ERR_UNAVAILABLE, "%u of the checks failed", d.findings.failed)
+		       : ERR_OK;
 }
 
 /* As one word of a shell's. */

@@ -670,7 +670,8 @@ static int examine(struct observer *ob)
 		(void)fprintf(stderr, "tycho-observer: %s\n", e.msg);
 		return 1;
 	}
-	return doctor_examine(&ob->o, ob->node, strcmp(ob->o.doctor, "json") == 0) ? 1 : 0;
+	unsigned failed = doctor_examine(&ob->o, ob->node, strcmp(ob->o.doctor, "json") == 0);
+	return std_fds_end("tycho-observer") || failed;
 }
 
 int main(int argc, char **argv)
@@ -686,7 +687,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (opt_is_answered(&obs_program, &ob.o.common))
-		return 0;
+		return std_fds_end("tycho-observer");
 	if (ob.o.doctor)
 		return examine(&ob);
 	lean_start();

@@ -280,7 +280,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (opt_is_answered(&rly_program, &r.o.common))
-		return 0;
+		return std_fds_end("tycho-relay");
 	log_set_level(r.o.common.log_level);
 	if (!r.o.serve.listen_count)
 		r.o.serve.listen[r.o.serve.listen_count++] = "localhost:4245";

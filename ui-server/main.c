@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (opt_is_answered(&ui_program, &ui.o.common))
-		return 0;
+		return std_fds_end("tycho-ui");
 	log_set_level(ui.o.common.log_level);
 	if (serve(&ui, &e) != ERR_OK) {
 		(void)fprintf(stderr, "tycho-ui: %s\n", e.msg);

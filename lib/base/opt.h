@@ -125,7 +125,7 @@ extern const struct opt_row opt_common_rows[OPT_COMMON_ROWS];
 		OPT_COMMON_TITLE, opt_common_rows, OPT_COMMON_ROWS, offsetof(type, field)          \
 	}
 
-/* True if --help or --version was asked for: it is answered, and nothing is left to do. */
+/* True if --help or --version was asked for: it is answered, and std_fds_end is left to do. */
 bool opt_is_answered(const struct opt_program *program, const struct opt_common *common);
 /* For whoever started us: "READY=1" to the service manager, @line and a newline to --ready-fd. */
 void opt_tell_ready(const struct opt_common *common, const char *line);

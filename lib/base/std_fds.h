@@ -10,5 +10,8 @@
 /* First thing in main: what is closed is opened so that reading finds the end, writing to stdout
  * fails as before (EBADF), and what goes to stderr goes nowhere. */
 void std_fds_hold(void);
+/* Last of a program that answers on stdout by stdio: what it printed is written. @return the exit
+ * status: 0, or 1 after a sentence on stderr where it could not be (a full disk). */
+int std_fds_end(const char *program);
 
 #endif

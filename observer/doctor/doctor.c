@@ -14,8 +14,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "base/buf.h"
-#include "flow/json.h"
+#include "doctor/finding.h"
 #include "observer/kubernetes/follow.h"
 #include "observer/paths.h"
 #include "rpc/address.h"
@@ -24,13 +23,10 @@ enum { TEXT_BYTES = 1024, SOON_DAYS = 7, RING_MAJOR = 5, RING_MINOR = 8, ADDRESS
 #define SKEW_WARN_NS (2 * NS_PER_S) /* the server's clock is told in whole seconds */
 #define SKEW_FAIL_NS (5 * NS_PER_S)
 
-enum verdict { OK, WARN, FAIL };
-
 struct doctor {
 	const struct obs_options *o;
 	const char *node;
-	bool json;
-	unsigned failed;
+	struct findings findings;
 };
 
 /* @fix "" where nothing is to be done. */
@@ -39,30 +35,12 @@ static void say(struct doctor *d, enum verdict v, const char *check, const char 
 static void say(struct doctor *d, enum verdict v, const char *check, const char *fix,
 		const char *fmt, ...)
 {
-	static const char *const names[] = { "ok", "warn", "fail" };
 	AUTO_BUF struct buf b = buf_init(16 << 10);
-	char text[TEXT_BYTES];
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof text, fmt, ap);
+	findings_put(&d->findings, &b, v, check, fix, fmt, ap);
 	va_end(ap);
-	d->failed += v == FAIL;
-	if (d->json) {
-		buf_printf(&b, "{\"check\":\"%s\",\"result\":\"%s\",\"detail\":", check, names[v]);
-		json_put_string(&b, str_of(text));
-		if (*fix) {
-			buf_lit(&b, ",\"fix\":");
-			json_put_string(&b, str_of(fix));
-		}
-		buf_lit(&b, "}\n");
-	} else {
-		for (char *p = text; *p; p++) /* of an API server: unable to steer the terminal */
-			*p = (unsigned char)*p < ' ' || *p == 127 ? '?' : *p;
-		buf_printf(&b, "%-5s %-11s %s\n", names[v], check, text);
-		if (*fix)
-			buf_printf(&b, "%-18sto do: %s\n", "", fix);
-	}
 	(void)fwrite(b.p, 1, b.len, stdout);
 }
 
@@ -74,19 +52,19 @@ static void check_kernel(struct doctor *d)
 	unsigned major = 0, minor = 0;
 
 	if (uname(&u) < 0 || sscanf(u.release, "%u.%u", &major, &minor) != 2) {
-		say(d, WARN, "kernel", "", "its version is not known");
+		say(d, VERDICT_WARN, "kernel", "", "its version is not known");
 		return;
 	}
 	bool old = d->o->bpf && (major < RING_MAJOR || (major == RING_MAJOR && minor < RING_MINOR));
-	say(d, old ? FAIL : OK, "kernel",
+	say(d, old ? VERDICT_FAIL : VERDICT_OK, "kernel",
 	    old ? "take a kernel from 5.8 on, or --no-bpf with --nflog-group" : "", "Linux %s",
 	    u.release);
 	if (!d->o->bpf)
 		return;
 	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
-		say(d, OK, "btf", "", "/sys/kernel/btf/vmlinux is there");
+		say(d, VERDICT_OK, "btf", "", "/sys/kernel/btf/vmlinux is there");
 	else
-		say(d, FAIL, "btf",
+		say(d, VERDICT_FAIL, "btf",
 		    "mount /sys, read-only, into the container; else take a kernel with "
 		    "CONFIG_DEBUG_INFO_BTF, or --no-bpf",
 		    "/sys/kernel/btf/vmlinux: %s", strerror(errno));
@@ -99,9 +77,9 @@ static void check_bpffs(struct doctor *d)
 	if (!d->o->cilium.perf)
 		return;
 	if (statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type == BPF_FS_MAGIC)
-		say(d, OK, "mount", "", "/sys/fs/bpf is a BPF file system");
+		say(d, VERDICT_OK, "mount", "", "/sys/fs/bpf is a BPF file system");
 	else
-		say(d, FAIL, "mount",
+		say(d, VERDICT_FAIL, "mount",
 		    "mount it: mount -t bpf bpf /sys/fs/bpf; in a pod a host path",
 		    "/sys/fs/bpf is no BPF file system, where Cilium's map is looked for");
 }
@@ -140,7 +118,7 @@ static void check_rights(struct doctor *d)
 		/* what the first two were before Linux 5.8 */
 		bool has = has_right(rights[i].number) ||
 			   (rights[i].number >= PERFMON && has_right(SYS_ADMIN));
-		say(d, has ? OK : FAIL, "rights",
+		say(d, has ? VERDICT_OK : VERDICT_FAIL, "rights",
 		    has ? ""
 			: "run as root, or give it: AmbientCapabilities of a unit, "
 			  "capabilities.add of a container (which then runs as user 0)",
@@ -155,9 +133,9 @@ static void check_folder(struct doctor *d)
 	paths_default_state(usual);
 	const char *dir = d->o->state_dir ? d->o->state_dir : usual;
 	if (access(dir, W_OK | X_OK) == 0)
-		say(d, OK, "state", "", "%s can be written", dir);
+		say(d, VERDICT_OK, "state", "", "%s can be written", dir);
 	else
-		say(d, errno == ENOENT ? WARN : FAIL, "state",
+		say(d, errno == ENOENT ? VERDICT_WARN : VERDICT_FAIL, "state",
 		    errno == ENOENT ? "it is made at the start; in a pod mount a host path there, "
 				      "or history goes with the pod"
 				    : "let its owner be the one who runs the observer, or name "
@@ -172,14 +150,15 @@ static void check_port(struct doctor *d, const char *text)
 	size_t n = 0;
 
 	if (address_parse(str_of(text), &address, &e) != ERR_OK) {
-		say(d, FAIL, "port", "", "%s: %s", text, e.msg);
+		say(d, VERDICT_FAIL, "port", "", "%s: %s", text, e.msg);
 		return;
 	}
 	if (address.is_unix || !address.port)
 		return;
 	bool any = !*address.host;
 	if (!any && address_resolve(&address, list, ADDRESSES, &n, &e) != ERR_OK) {
-		say(d, FAIL, "port", "name an address of this machine", "%s: %s", text, e.msg);
+		say(d, VERDICT_FAIL, "port", "name an address of this machine", "%s: %s", text,
+		    e.msg);
 		return;
 	}
 	AUTO_FD int fd = -1;
@@ -190,13 +169,13 @@ static void check_port(struct doctor *d, const char *text)
 	int one = 1, zero = 0;
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero) < 0) {
-		say(d, WARN, "port", "", "%s: cannot be tried", text);
+		say(d, VERDICT_WARN, "port", "", "%s: cannot be tried", text);
 		return;
 	}
 	if (bind(fd, (const struct sockaddr *)&to, sizeof to) == 0 && listen(fd, 1) == 0)
-		say(d, OK, "port", "", "%s is free", text);
+		say(d, VERDICT_OK, "port", "", "%s is free", text);
 	else
-		say(d, FAIL, "port",
+		say(d, VERDICT_FAIL, "port",
 		    errno == EADDRINUSE ? "another program has it (ss -ltnp), perhaps an observer "
 					  "that runs; stop it, or take another port"
 					: "",
@@ -232,7 +211,7 @@ static void check_certificate(struct doctor *d, const char *path, bool is_server
 	if (f)
 		(void)fclose(f);
 	if (!cert) {
-		say(d, FAIL, "certificate", "give a readable PEM file", "%s: %s", path,
+		say(d, VERDICT_FAIL, "certificate", "give a readable PEM file", "%s: %s", path,
 		    f ? "no certificate in it" : strerror(os));
 		return;
 	}
@@ -240,13 +219,13 @@ static void check_certificate(struct doctor *d, const char *path, bool is_server
 	bool known = ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) == 1;
 	bool over = !known || days < 0 || seconds < 0;
 	if (over || days < SOON_DAYS)
-		say(d, over ? FAIL : WARN, "certificate", "renew it", "%s %s", path,
+		say(d, over ? VERDICT_FAIL : VERDICT_WARN, "certificate", "renew it", "%s %s", path,
 		    over ? "has expired" : "expires within a week");
 	else
-		say(d, OK, "certificate", "", "%s is good for %d more days%s%s", path, days,
+		say(d, VERDICT_OK, "certificate", "", "%s is good for %d more days%s%s", path, days,
 		    names.len ? ", for " : "", names.len ? buf_cstr(&names) : "");
 	if (is_server && !names.len)
-		say(d, WARN, "certificate", "make it anew with a subject alternative name",
+		say(d, VERDICT_WARN, "certificate", "make it anew with a subject alternative name",
 		    "%s holds no DNS name: clients and relays look for one", path);
 	X509_free(cert);
 }
@@ -278,9 +257,9 @@ static void check_clock(struct doctor *d, const struct kube_answer *a)
 	uint64_t now = a->asked.v, theirs = a->their_time.v;
 	uint64_t off = now > theirs ? now - theirs : theirs - now;
 	say(d,
-	    off > SKEW_FAIL_NS   ? FAIL
-	    : off > SKEW_WARN_NS ? WARN
-				 : OK,
+	    off > SKEW_FAIL_NS   ? VERDICT_FAIL
+	    : off > SKEW_WARN_NS ? VERDICT_WARN
+				 : VERDICT_OK,
 	    "clock",
 	    off > SKEW_WARN_NS ? "set both clocks (NTP, chrony): certificates and tokens are "
 				 "refused, and flows put in a wrong order"
@@ -301,20 +280,20 @@ static bool check_kind(struct doctor *d, struct kube_follow *f, bool *clock)
 		*clock = list.their_time.v;
 	}
 	if (list.status == 404) {
-		say(d, OK, "kubernetes", "", "%s: not in this cluster", name);
+		say(d, VERDICT_OK, "kubernetes", "", "%s: not in this cluster", name);
 		return true;
 	}
 	if (list.status != 200) {
-		say(d, FAIL, "kubernetes", kube_fix(&list), "%s cannot be listed: %s", name,
+		say(d, VERDICT_FAIL, "kubernetes", kube_fix(&list), "%s cannot be listed: %s", name,
 		    list.why);
 		return list.status != 0 && list.status != 401;
 	}
 	kube_follow_ask(f, NULL, true, &watch);
 	if (watch.status != 200)
-		say(d, FAIL, "kubernetes", kube_fix(&watch), "%s cannot be watched: %s", name,
-		    watch.why);
+		say(d, VERDICT_FAIL, "kubernetes", kube_fix(&watch), "%s cannot be watched: %s",
+		    name, watch.why);
 	else
-		say(d, OK, "kubernetes", "", "%s can be listed and watched", name);
+		say(d, VERDICT_OK, "kubernetes", "", "%s can be listed and watched", name);
 	return true;
 }
 
@@ -324,10 +303,10 @@ static void check_node(struct doctor *d, struct kube_follow *f)
 
 	kube_follow_ask(f, d->node, false, &a);
 	if (a.status == 200 && a.items == 0)
-		say(d, FAIL, "node", "give --node-name the node's name in Kubernetes",
+		say(d, VERDICT_FAIL, "node", "give --node-name the node's name in Kubernetes",
 		    "there is no node '%s': no pod would be this node's own", d->node);
 	else if (a.status == 200 && a.items > 0)
-		say(d, OK, "node", "", "'%s' is a node of the cluster", d->node);
+		say(d, VERDICT_OK, "node", "", "'%s' is a node of the cluster", d->node);
 }
 
 static void check_kubernetes(struct doctor *d)
@@ -340,7 +319,7 @@ static void check_kubernetes(struct doctor *d)
 	if (!d->o->kubernetes)
 		return;
 	if (kube_config_read(d->o->kubeconfig, d->o->kube_context, &config, &e) != ERR_OK) {
-		say(d, FAIL, "kubernetes", "", "%s", e.msg);
+		say(d, VERDICT_FAIL, "kubernetes", "", "%s", e.msg);
 		return;
 	}
 	check_certificate(d, config->cert_pem ? NULL : config->cert_file, false);
@@ -358,7 +337,9 @@ static void check_kubernetes(struct doctor *d)
 
 unsigned doctor_examine(const struct obs_options *o, const char *node, bool json)
 {
-	struct doctor d = { .o = o, .node = node, .json = json };
+	struct doctor d = { .o = o,
+			    .node = node,
+			    .findings = { .json = json, .check_columns = 11 } };
 
 	check_kernel(&d);
 	check_bpffs(&d);
@@ -370,6 +351,5 @@ unsigned doctor_examine(const struct obs_options *o, const char *node, bool json
 		check_port(&d, o->serve.metrics_listen);
 	check_certificate(&d, o->serve.tls.cert_file, true);
 	check_kubernetes(&d);
-	(void)fflush(stdout);
-	return d.failed;
+	return d.findings.failed;
 }

@@ -41,6 +41,15 @@ def test_an_option_stands_under_one_heading_in_help_and_page(program):
     assert in_page == in_help
 
 
+@pytest.mark.parametrize('answers', ['--help', '--version', '--doctor=json'])
+def test_an_answer_that_a_full_disk_swallows_is_no_success(answers):
+    for program in ('tycho-observer', 'tycho-relay', 'tycho-ui') if answers != '--doctor=json' else ('tycho-observer',):
+        with open('/dev/full', 'w') as full:
+            p = subprocess.run([os.path.join(BIN, program), answers], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+        assert p.returncode == 1
+        assert re.fullmatch(program + ': standard output: [^\n]+\n', p.stderr)
+
+
 @pytest.mark.parametrize('document', tracked('.md'))
 def test_links_lead_to_files_that_exist(document):
     folder = os.path.dirname(os.path.join(ROOT, document))
