@@ -145,7 +145,7 @@ const struct command map_command = {
 		   "port, what was decided, by which policy, and how often. Of a range of time it "
 		   "takes the record's sums by the minute, so that a month costs little; with "
 		   "filters, the flows themselves. Behind a relay, what several nodes saw of one "
-		   "edge is added up.",
+		   "edge is added up. Clusters are named where there are several.",
 	.examples = "  # What talked to namespace shop during the last day\n"
 		    "  tycho map --since 24h --to-namespace shop\n"
 		    "\n"

@@ -19,6 +19,8 @@ static int compare_peers(const Tycho__V1__Peer *a, const Tycho__V1__Peer *b)
 	if (!c)
 		c = strcmp(a->workload, b->workload);
 	if (!c)
+		c = strcmp(a->workload_kind, b->workload_kind);
+	if (!c)
 		c = strcmp(a->n_dns_names ? a->dns_names[0] : "",
 			   b->n_dns_names ? b->dns_names[0] : "");
 	return c;
@@ -84,15 +86,89 @@ void map_merge(struct map_edges *edges)
 	edges->count = kept + 1;
 }
 
-/* --- table and JSON ------------------------------------------------------------------------- */
+/* --- names ---------------------------------------------------------------------------------- */
 
-static void put_name(struct buf *b, const Tycho__V1__Peer *p)
+static int compare_nodes(const void *a, const void *b)
 {
-	if (*p->namespace_) {
-		report_text(b, p->namespace_);
+	return compare_peers(*(Tycho__V1__Peer *const *)a, *(Tycho__V1__Peer *const *)b);
+}
+
+/* Each peer once, sorted: so that a namespace's stand side by side. */
+static Tycho__V1__Peer **nodes_of(const struct map_edges *edges, size_t *ret_count)
+{
+	Tycho__V1__Peer **nodes = malloc((edges->count * NAMESPACE_SIDES + 1) * sizeof *nodes);
+	size_t n = 0, kept = 0;
+
+	for (size_t i = 0; nodes && i < edges->count; i++) {
+		nodes[n++] = edges->list[i]->source;
+		nodes[n++] = edges->list[i]->destination;
+	}
+	if (n)
+		qsort(nodes, n, sizeof *nodes, compare_nodes);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || compare_nodes(&nodes[kept - 1], &nodes[i]) != 0)
+			nodes[kept++] = nodes[i];
+	*ret_count = kept;
+	return nodes;
+}
+
+/* What names must say so that no two are alike. */
+struct naming {
+	bool clusters; /* whoever has a namespace is of more than one */
+	bool kinds;    /* workloads of one name are of more than one */
+};
+
+static struct naming naming_of(Tycho__V1__Peer *const *nodes, size_t count)
+{
+	struct naming naming = { .clusters = false };
+	const Tycho__V1__Peer *before = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		const Tycho__V1__Peer *p = nodes[i];
+		if (!*p->namespace_)
+			continue;
+		bool same_cluster = before && strcmp(before->cluster, p->cluster) == 0;
+		naming.clusters |= before && !same_cluster;
+		naming.kinds |= same_cluster && strcmp(before->namespace_, p->namespace_) == 0 &&
+				strcmp(before->workload, p->workload) == 0 &&
+				strcmp(before->workload_kind, p->workload_kind) != 0;
+		before = p;
+	}
+	return naming;
+}
+
+/* "cluster/namespace" */
+static void put_namespace(struct buf *b, const Tycho__V1__Peer *p, struct naming naming,
+			  void (*text)(struct buf *b, const char *text))
+{
+	if (naming.clusters && *p->cluster) {
+		text(b, p->cluster);
 		buf_char(b, '/');
 	}
-	report_text(b, *p->workload ? p->workload : "unknown");
+	text(b, p->namespace_);
+}
+
+/* "workload (kind)" */
+static void put_workload(struct buf *b, const Tycho__V1__Peer *p, struct naming naming,
+			 void (*text)(struct buf *b, const char *text))
+{
+	text(b, *p->workload ? p->workload : "unknown");
+	if (naming.kinds && *p->workload_kind) {
+		buf_lit(b, " (");
+		text(b, p->workload_kind);
+		buf_char(b, ')');
+	}
+}
+
+/* --- table and JSON ------------------------------------------------------------------------- */
+
+static void put_name(struct buf *b, const Tycho__V1__Peer *p, struct naming naming)
+{
+	if (*p->namespace_) {
+		put_namespace(b, p, naming, report_text);
+		buf_char(b, '/');
+	}
+	put_workload(b, p, naming, report_text);
 	if (p->n_dns_names) {
 		buf_lit(b, " (");
 		report_text(b, p->dns_names[0]);
@@ -126,13 +202,18 @@ static enum err_code full(const struct buf *out, struct err *e)
 enum err_code map_put_table(struct buf *out, const struct map_edges *edges, struct err *e)
 {
 	AUTO_BUF struct buf rows = buf_init(ROWS_MAX_BYTES);
+	size_t count;
+	AUTO(own_free) Tycho__V1__Peer **nodes = nodes_of(edges, &count);
 
+	if (!nodes)
+		return err_set(e, ERR_NOMEM, "names of the map");
+	struct naming naming = naming_of(nodes, count);
 	buf_lit(&rows, "SOURCE\tDESTINATION\tPORT\tVERDICT\tFLOWS\tPACKETS\tBYTES\tPOLICY\n");
 	for (size_t i = 0; i < edges->count; i++) {
 		const Tycho__V1__Edge *edge = edges->list[i];
-		put_name(&rows, edge->source);
+		put_name(&rows, edge->source, naming);
 		buf_char(&rows, '\t');
-		put_name(&rows, edge->destination);
+		put_name(&rows, edge->destination, naming);
 		buf_char(&rows, '\t');
 		put_port(&rows, edge);
 		buf_char(&rows, '\t');
@@ -171,9 +252,9 @@ enum err_code map_put_json(struct buf *out, const struct map_edges *edges, struc
 /* What differs between the two languages. */
 struct language {
 	const char *open, *close; /* of the whole */
-	void (*group)(struct buf *b, size_t number, const char *namespace_);
+	void (*group)(struct buf *b, size_t number, const Tycho__V1__Peer *p, struct naming naming);
 	const char *group_close;
-	void (*node)(struct buf *b, size_t number, const Tycho__V1__Peer *p);
+	void (*node)(struct buf *b, size_t number, const Tycho__V1__Peer *p, struct naming naming);
 	void (*edge)(struct buf *b, size_t number, size_t from, size_t to,
 		     const Tycho__V1__Edge *edge);
 };
@@ -226,17 +307,17 @@ static void dot_text(struct buf *b, const char *text)
 	}
 }
 
-static void dot_group(struct buf *b, size_t number, const char *namespace_)
+static void dot_group(struct buf *b, size_t number, const Tycho__V1__Peer *p, struct naming naming)
 {
 	buf_printf(b, "\tsubgraph cluster_%zu {\n\t\tlabel=\"", number);
-	dot_text(b, namespace_);
+	put_namespace(b, p, naming, dot_text);
 	buf_lit(b, "\";\n");
 }
 
-static void dot_node(struct buf *b, size_t number, const Tycho__V1__Peer *p)
+static void dot_node(struct buf *b, size_t number, const Tycho__V1__Peer *p, struct naming naming)
 {
 	buf_printf(b, "\t\tn%zu [label=\"", number);
-	dot_text(b, *p->workload ? p->workload : "unknown");
+	put_workload(b, p, naming, dot_text);
 	if (p->n_dns_names) {
 		buf_lit(b, "\\n");
 		dot_text(b, p->dns_names[0]);
@@ -267,17 +348,19 @@ static void mermaid_text(struct buf *b, const char *text)
 	}
 }
 
-static void mermaid_group(struct buf *b, size_t number, const char *namespace_)
+static void mermaid_group(struct buf *b, size_t number, const Tycho__V1__Peer *p,
+			  struct naming naming)
 {
 	buf_printf(b, "\tsubgraph g%zu [\"", number);
-	mermaid_text(b, namespace_);
+	put_namespace(b, p, naming, mermaid_text);
 	buf_lit(b, "\"]\n");
 }
 
-static void mermaid_node(struct buf *b, size_t number, const Tycho__V1__Peer *p)
+static void mermaid_node(struct buf *b, size_t number, const Tycho__V1__Peer *p,
+			 struct naming naming)
 {
 	buf_printf(b, "\t\tn%zu[\"", number);
-	mermaid_text(b, *p->workload ? p->workload : "unknown");
+	put_workload(b, p, naming, mermaid_text);
 	if (p->n_dns_names) {
 		buf_lit(b, "<br/>");
 		mermaid_text(b, p->dns_names[0]);
@@ -312,30 +395,6 @@ static const struct language mermaid = {
 	.edge = mermaid_edge,
 };
 
-static int compare_nodes(const void *a, const void *b)
-{
-	return compare_peers(*(Tycho__V1__Peer *const *)a, *(Tycho__V1__Peer *const *)b);
-}
-
-/* Each peer once, sorted: so that a namespace's stand side by side. */
-static Tycho__V1__Peer **nodes_of(const struct map_edges *edges, size_t *ret_count)
-{
-	Tycho__V1__Peer **nodes = malloc((edges->count * NAMESPACE_SIDES + 1) * sizeof *nodes);
-	size_t n = 0, kept = 0;
-
-	for (size_t i = 0; nodes && i < edges->count; i++) {
-		nodes[n++] = edges->list[i]->source;
-		nodes[n++] = edges->list[i]->destination;
-	}
-	if (n)
-		qsort(nodes, n, sizeof *nodes, compare_nodes);
-	for (size_t i = 0; i < n; i++)
-		if (!kept || compare_nodes(&nodes[kept - 1], &nodes[i]) != 0)
-			nodes[kept++] = nodes[i];
-	*ret_count = kept;
-	return nodes;
-}
-
 static size_t number_of(Tycho__V1__Peer *const *nodes, size_t count, Tycho__V1__Peer *peer)
 {
 	Tycho__V1__Peer *const *at = bsearch(&peer, nodes, count, sizeof *nodes, compare_nodes);
@@ -358,6 +417,7 @@ static enum err_code draw(struct buf *out, const struct map_edges *edges, const 
 
 	if (!nodes)
 		return err_set(e, ERR_NOMEM, "nodes of the map");
+	struct naming naming = naming_of(nodes, count);
 	buf_str_put(out, str_of(in->open));
 	for (size_t i = 0; i < count; i++) {
 		if (is_new_group(i ? nodes[i - 1] : NULL, nodes[i])) {
@@ -365,9 +425,9 @@ static enum err_code draw(struct buf *out, const struct map_edges *edges, const 
 				buf_str_put(out, str_of(in->group_close));
 			is_open = *nodes[i]->namespace_;
 			if (is_open)
-				in->group(out, i, nodes[i]->namespace_);
+				in->group(out, i, nodes[i], naming);
 		}
-		in->node(out, i, nodes[i]);
+		in->node(out, i, nodes[i], naming);
 	}
 	if (is_open)
 		buf_str_put(out, str_of(in->group_close));

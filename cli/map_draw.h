@@ -14,11 +14,12 @@ struct map_edges {
 	size_t count;
 };
 
-/* Sorts by namespaces and names and adds up equal edges: fewer afterwards, the first of each kept.
- */
+/* Sorts by clusters, namespaces and names and adds up equal edges: fewer afterwards, the first of
+ * each kept. */
 void map_merge(struct map_edges *edges);
 
-/* All of them, appended. ERR_NOMEM; ERR_PARSE where an edge has text that is no UTF-8. */
+/* All of them, appended. Texts and pictures name clusters where there are several, and kinds of
+ * workload where two have one name; JSON always does. ERR_NOMEM; ERR_PARSE where an edge has text that is no UTF-8. */
 MUST_CHECK enum err_code map_put_table(struct buf *out, const struct map_edges *edges,
 				       struct err *e);
 /* One tycho.v1.Edge a line. */

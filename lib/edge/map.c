@@ -30,7 +30,6 @@ struct edge_map {
 	struct edge *edges;
 	size_t count, room, max;
 	uint64_t version, left_out;
-	bool as_recorded;
 	struct cached cache[CACHE_SLOTS];
 };
 
@@ -55,11 +54,6 @@ void edge_map_free(struct edge_map *m)
 	map_free(m->ids);
 	free(m->edges);
 	free(m);
-}
-
-void edge_map_as_recorded(struct edge_map *m)
-{
-	m->as_recorded = true;
 }
 
 uint64_t edge_map_version(const struct edge_map *m)
@@ -210,10 +204,6 @@ static struct edge *find_by_names(struct edge_map *m, const struct flow *f,
 	edge_policy_put(&policy, f);
 	key->src = edge_side_of(answer ? dst : src);
 	key->dst = edge_side_of(answer ? src : dst);
-	if (m->as_recorded) {
-		key->src.cluster = key->src.kind = STR("");
-		key->dst.cluster = key->dst.kind = STR("");
-	}
 	key->dns = edge_dns_name(f, dict);
 	key->policy = policy.failed ? STR("") : buf_str(&policy);
 	return find(m, key);

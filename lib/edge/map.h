@@ -40,10 +40,6 @@ MUST_CHECK enum err_code edge_map_new(size_t max_edges, uint64_t seed, struct ed
 void edge_map_free(struct edge_map *m);
 AUTO_DEFINE(struct edge_map, edge_map_free);
 
-/* Sides have neither cluster nor kind of workload from now on, as the record's sums by the minute have
- * none (store_edges): its sums and flows of one pair are then one edge. Before the first addition. */
-void edge_map_as_recorded(struct edge_map *m);
-
 /* @f names its endpoints in @dict, always the same one, which is never reset. Records that are no
  * flow are passed over. */
 void edge_map_add_flow(struct edge_map *m, const struct flow *f, const struct flow_dict *dict);

@@ -8,7 +8,8 @@
  * later, together with the number up to which records are counted: after a crash the blocks behind
  * it are counted again, and none twice. Late records of a minute add to the row that is there.
  *
- * Names of the two sides, policies, DNS names and nodes are all "parties": a namespace and a name.
+ * The two sides are "parties": cluster, kind of workload, namespace and name. So are policies, DNS
+ * names and nodes, which have a name only.
  */
 
 enum {
@@ -16,7 +17,8 @@ enum {
 	EDGE_SLOTS = 1 << 15, /* half of them free */
 	PARTIES_MOST = 1 << 15,
 	DNS_MOST = 1 << 13, /* names of outside peers; more of them count without */
-	NAME_BYTES = 1024,
+	NAME_BYTES = 512,   /* of one text, at most */
+	PARTY_BYTES = 4 * (NAME_BYTES + sizeof(uint16_t)),
 	FLUSH_NS_S = 15, /* seconds */
 	DELETE_MINUTES = 240,
 };
@@ -38,7 +40,7 @@ struct edge {
 };
 
 struct party {
-	struct str key;  /* namespace, NUL, name; the map's own bytes */
+	struct str key;  /* as put_party writes it; the map's own bytes */
 	uint32_t stored; /* its row */
 	uint32_t day;
 };
@@ -94,17 +96,59 @@ enum err_code edges_new(const struct flow_dict *dict, struct edges **ret, struct
 
 /* --- who ---------------------------------------------------------------------------------- */
 
-/* 0: no more room. */
-static uint32_t party_of(struct edges *ed, struct str namespace_, struct str name)
+/* In the order in which they lie in a key. */
+enum { PARTY_CLUSTER, PARTY_KIND, PARTY_NAMESPACE, PARTY_NAME, PARTY_TEXTS };
+
+static struct edge_side named(struct str name)
 {
-	char bytes[NAME_BYTES];
+	return (struct edge_side){
+		.cluster = STR(""), .namespace_ = STR(""), .name = name, .kind = STR("")
+	};
+}
+
+/* Each text with its length. */
+static void put_party(struct buf *b, const struct edge_side *side)
+{
+	const struct str texts[PARTY_TEXTS] = { side->cluster, side->kind, side->namespace_,
+						side->name };
+
+	for (size_t i = 0; i < PARTY_TEXTS; i++) {
+		struct str s = str_upto(texts[i], NAME_BYTES);
+		uint16_t len = (uint16_t)s.len;
+		buf_put(b, &len, sizeof len);
+		buf_str_put(b, s);
+	}
+}
+
+static void get_party(struct str key, struct str ret[PARTY_TEXTS])
+{
+	for (size_t i = 0; i < PARTY_TEXTS; i++) {
+		uint16_t len;
+		memcpy(&len, key.p, sizeof len);
+		key = str_from(key, sizeof len);
+		ret[i] = str_upto(key, len);
+		key = str_from(key, len);
+	}
+}
+
+static bool party_is_known(const struct edges *ed, const struct edge_side *side, uint32_t *ret)
+{
+	char bytes[PARTY_BYTES];
+	struct buf key = buf_fixed(bytes, sizeof bytes);
+
+	put_party(&key, side);
+	return map_get(ed->party_ids, buf_str(&key), ret);
+}
+
+/* 0: no more room. */
+static uint32_t party_of(struct edges *ed, struct edge_side side)
+{
+	char bytes[PARTY_BYTES];
 	struct buf key = buf_fixed(bytes, sizeof bytes);
 	struct str kept;
 	uint32_t id;
 
-	buf_str_put(&key, str_upto(namespace_, NAME_BYTES / 4));
-	buf_char(&key, 0);
-	buf_str_put(&key, str_upto(name, NAME_BYTES / 2));
+	put_party(&key, &side);
 	if (map_get(ed->party_ids, buf_str(&key), &id))
 		return id;
 	if (ed->party_count == PARTIES_MOST) {
@@ -117,13 +161,6 @@ static uint32_t party_of(struct edges *ed, struct str namespace_, struct str nam
 	ed->parties[id] = (struct party){ .key = kept };
 	ed->party_count++;
 	return id;
-}
-
-static uint32_t party_of_endpoint(struct edges *ed, const struct endpoint *ep)
-{
-	struct edge_side side = edge_side_of(ep);
-
-	return party_of(ed, side.namespace_, side.name);
 }
 
 static bool remember(uint32_t **list, size_t *count, uint32_t id, uint32_t party)
@@ -145,7 +182,7 @@ static uint32_t party_of_side(struct edges *ed, struct endpoint_id id)
 {
 	if (id.v < ed->by_endpoint_count && ed->by_endpoint[id.v])
 		return ed->by_endpoint[id.v];
-	uint32_t party = party_of_endpoint(ed, flow_dict_get_endpoint(ed->dict, id));
+	uint32_t party = party_of(ed, edge_side_of(flow_dict_get_endpoint(ed->dict, id)));
 	(void)remember(&ed->by_endpoint, &ed->by_endpoint_count, id.v, party);
 	return party;
 }
@@ -157,7 +194,7 @@ static uint32_t party_of_node(struct edges *ed, struct node_id id)
 	if (id.v < ed->by_node_count && ed->by_node[id.v])
 		return ed->by_node[id.v];
 	const struct node *node = flow_dict_get_node(ed->dict, id);
-	uint32_t party = node && node->name.len ? party_of(ed, STR(""), node->name) : 0;
+	uint32_t party = node && node->name.len ? party_of(ed, named(node->name)) : 0;
 	(void)remember(&ed->by_node, &ed->by_node_count, id.v, party);
 	return party;
 }
@@ -170,25 +207,21 @@ static uint32_t party_of_dns(struct edges *ed, const struct flow *f)
 	if (!name.len)
 		return 0;
 	size_t before = ed->party_count;
-	if (ed->dns_count >= DNS_MOST) {
-		char bytes[NAME_BYTES];
-		struct buf key = buf_fixed(bytes, sizeof bytes);
-		buf_char(&key, 0);
-		buf_str_put(&key, str_upto(name, NAME_BYTES / 2));
-		return map_get(ed->party_ids, buf_str(&key), &id) ? id : 0;
-	}
-	id = party_of(ed, STR(""), name);
+	struct edge_side side = named(name);
+	if (ed->dns_count >= DNS_MOST)
+		return party_is_known(ed, &side, &id) ? id : 0;
+	id = party_of(ed, side);
 	ed->dns_count += ed->party_count - before;
 	return id;
 }
 
 static uint32_t party_of_policy(struct edges *ed, const struct flow *f)
 {
-	char bytes[NAME_BYTES];
+	char bytes[2 * NAME_BYTES];
 	struct buf text = buf_fixed(bytes, sizeof bytes);
 
 	edge_policy_put(&text, f);
-	return text.len && !text.failed ? party_of(ed, STR(""), buf_str(&text)) : 0;
+	return text.len && !text.failed ? party_of(ed, named(buf_str(&text))) : 0;
 }
 
 /* --- counting ----------------------------------------------------------------------------- */
@@ -260,13 +293,14 @@ static enum err_code settle(struct edges *ed, struct db *db, uint32_t id, uint32
 	*ret = p->stored;
 	if (!id || (p->stored && p->day == day))
 		return ERR_OK;
-	size_t cut = str_find(p->key, 0);
-	struct str namespace_ = str_upto(p->key, cut), name = str_from(p->key, cut + 1);
-	sqlite3_stmt *st = DB_ASK(db,
-				  "INSERT INTO party (namespace, name, day) VALUES (?1, ?2, ?3)"
-				  " ON CONFLICT DO UPDATE SET day = max(day, excluded.day)"
-				  " RETURNING id",
-				  DB_T(namespace_), DB_T(name), DB_I(day));
+	struct str texts[PARTY_TEXTS];
+	get_party(p->key, texts);
+	sqlite3_stmt *st = DB_ASK(
+		db,
+		"INSERT INTO party (namespace, name, cluster, kind, day) VALUES (?1, ?2, ?3, ?4,"
+		" ?5) ON CONFLICT DO UPDATE SET day = max(day, excluded.day) RETURNING id",
+		DB_T(texts[PARTY_NAMESPACE]), DB_T(texts[PARTY_NAME]), DB_T(texts[PARTY_CLUSTER]),
+		DB_T(texts[PARTY_KIND]), DB_I(day));
 	uint32_t stored = 0;
 	while (db_next(db, st)) /* to its end: that is when it is written */
 		stored = (uint32_t)column_u64(st, 0);

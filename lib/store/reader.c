@@ -288,30 +288,34 @@ enum err_code store_edges(struct store_reader *r, struct wall_ns since, struct w
 		return code;
 	sqlite3_stmt *st = DB_ASK(
 		&r->db,
-		"SELECT minute, node, src_namespace, src, dst_namespace, dst, dst_dns, dst_port, "
-		"l4,"
-		" verdict, drop_desc, policy, flows, packets, bytes, l7_ok, l7_errors FROM edges"
-		" WHERE minute >= ?1 AND minute <= ?2 ORDER BY minute",
+		"SELECT minute, node, src_cluster, src_namespace, src, src_kind, dst_cluster,"
+		" dst_namespace, dst, dst_kind, dst_dns, dst_port, l4, verdict, drop_desc, policy,"
+		" flows, packets, bytes, l7_ok, l7_errors FROM edges WHERE minute >= ?1 AND minute "
+		"<= ?2 ORDER BY minute",
 		DB_I(since.v / minute_ns), DB_I(until.v / minute_ns));
 	while (db_next(&r->db, st)) {
 		const struct store_edge edge = {
 			.minute = { column_u64(st, 0) * minute_ns },
 			.node = column_text(st, 1),
-			.src_namespace = column_text(st, 2),
-			.src = column_text(st, 3),
-			.dst_namespace = column_text(st, 4),
-			.dst = column_text(st, 5),
-			.dst_dns = column_text(st, 6),
-			.dst_port = (uint16_t)column_u64(st, 7),
-			.l4 = (uint8_t)column_u64(st, 8),
-			.verdict = (uint8_t)column_u64(st, 9),
-			.drop_desc = (uint32_t)column_u64(st, 10),
-			.policy = column_text(st, 11),
-			.flows = column_u64(st, 12),
-			.packets = column_u64(st, 13),
-			.bytes = column_u64(st, 14),
-			.l7_ok = column_u64(st, 15),
-			.l7_errors = column_u64(st, 16),
+			.src = { .cluster = column_text(st, 2),
+				 .namespace_ = column_text(st, 3),
+				 .name = column_text(st, 4),
+				 .kind = column_text(st, 5) },
+			.dst = { .cluster = column_text(st, 6),
+				 .namespace_ = column_text(st, 7),
+				 .name = column_text(st, 8),
+				 .kind = column_text(st, 9) },
+			.dst_dns = column_text(st, 10),
+			.dst_port = (uint16_t)column_u64(st, 11),
+			.l4 = (uint8_t)column_u64(st, 12),
+			.verdict = (uint8_t)column_u64(st, 13),
+			.drop_desc = (uint32_t)column_u64(st, 14),
+			.policy = column_text(st, 15),
+			.flows = column_u64(st, 16),
+			.packets = column_u64(st, 17),
+			.bytes = column_u64(st, 18),
+			.l7_ok = column_u64(st, 19),
+			.l7_errors = column_u64(st, 20),
 		};
 		each(ctx, &edge);
 	}

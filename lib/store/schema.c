@@ -79,6 +79,37 @@ static const char *const steps[] = {
 
 	/* Policies say who gave them. */
 	"ALTER TABLE policy ADD COLUMN origin TEXT NOT NULL DEFAULT '';",
+
+	/* The ends of edges have a cluster and a kind of workload. Those of before have NULL, and are
+	 * shown with the ones of the only party of their names that has them, if there is one. The
+	 * table is made anew for its UNIQUE; its rows keep their numbers, and so does what gives
+	 * them out. */
+	"DROP VIEW edges;"
+	"CREATE TABLE party_4 (id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL,"
+	" name TEXT NOT NULL, cluster TEXT, kind TEXT, day INTEGER NOT NULL,"
+	" UNIQUE (namespace, name, cluster, kind));"
+	"INSERT INTO party_4 SELECT id, namespace, name, NULL, NULL, day FROM party;"
+	"DELETE FROM sqlite_sequence WHERE name = 'party_4';"
+	"INSERT INTO sqlite_sequence SELECT 'party_4', seq FROM sqlite_sequence"
+	" WHERE name = 'party';"
+	"DROP TABLE party;"
+	"ALTER TABLE party_4 RENAME TO party;"
+	"CREATE VIEW party_known AS SELECT p.id, p.namespace, p.name,"
+	" coalesce(p.cluster, (SELECT CASE count(*) WHEN 1 THEN max(k.cluster) END FROM party k"
+	" WHERE k.namespace = p.namespace AND k.name = p.name AND k.cluster IS NOT NULL), '')"
+	" AS cluster,"
+	" coalesce(p.kind, (SELECT CASE count(*) WHEN 1 THEN max(k.kind) END FROM party k"
+	" WHERE k.namespace = p.namespace AND k.name = p.name AND k.cluster IS NOT NULL), '')"
+	" AS kind FROM party p;"
+	"CREATE VIEW edges AS SELECT e.minute, coalesce(n.name, '') AS node,"
+	" s.cluster AS src_cluster, s.namespace AS src_namespace, s.name AS src,"
+	" s.kind AS src_kind, d.cluster AS dst_cluster, d.namespace AS dst_namespace,"
+	" d.name AS dst, d.kind AS dst_kind, coalesce(x.name, '') AS dst_dns,"
+	" e.port AS dst_port, e.l4, e.verdict, e.drop_desc, coalesce(p.name, '') AS policy,"
+	" e.flows, e.packets, e.bytes, e.l7_ok, e.l7_errors FROM edge e"
+	" JOIN party_known s ON s.id = e.src JOIN party_known d ON d.id = e.dst"
+	" LEFT JOIN party x ON x.id = e.dns LEFT JOIN party p ON p.id = e.policy"
+	" LEFT JOIN party n ON n.id = e.node;",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LEN(steps) };

@@ -31,10 +31,14 @@ static const struct sql_column endpoint_columns[] = {
 static const struct sql_column edge_columns[] = {
 	{ "time", "TEXT", "begin of the minute" },
 	{ "node", "TEXT", "node that saw it" },
+	{ "source_cluster", "TEXT", "cluster of the source" },
 	{ "source_namespace", "TEXT", "namespace of the source" },
 	{ "source", "TEXT", "its workload, else pod, else reserved name" },
+	{ "source_kind", "TEXT", "Deployment, DaemonSet, … of a workload" },
+	{ "destination_cluster", "TEXT", "cluster of the destination" },
 	{ "destination_namespace", "TEXT", "namespace of the destination" },
 	{ "destination", "TEXT", "its workload, else pod, else reserved name" },
+	{ "destination_kind", "TEXT", "Deployment, DaemonSet, … of a workload" },
 	{ "destination_name", "TEXT", "DNS name of a destination outside" },
 	{ "destination_port", "INTEGER", "port of the service's side" },
 	{ "protocol", "TEXT", "TCP, UDP, …" },
@@ -84,13 +88,13 @@ static const struct inner {
 	{ "SELECT identity, cluster, namespace, pod, workload, workload_kind, labels FROM endpoint"
 	  " ORDER BY id",
 	  false, (const enum show[ARRAY_LEN(endpoint_columns)]){ 0 } },
-	{ "SELECT minute, node, src_namespace, src, dst_namespace, dst, dst_dns, nullif(dst_port, "
-	  "0),"
-	  " l4, verdict, drop_desc, policy, flows, packets, bytes, l7_ok, l7_errors FROM edges"
+	{ "SELECT minute, node, src_cluster, src_namespace, src, src_kind, dst_cluster,"
+	  " dst_namespace, dst, dst_kind, dst_dns, nullif(dst_port, 0), l4, verdict, drop_desc,"
+	  " policy, flows, packets, bytes, l7_ok, l7_errors FROM edges"
 	  " WHERE minute >= ?1 AND minute <= ?2 ORDER BY minute",
 	  true,
 	  (const enum show[ARRAY_LEN(edge_columns)]){
-		  [0] = SHOW_MINUTE, [8] = SHOW_L4, [9] = SHOW_VERDICT, [10] = SHOW_DROP } },
+		  [0] = SHOW_MINUTE, [12] = SHOW_L4, [13] = SHOW_VERDICT, [14] = SHOW_DROP } },
 	{ "SELECT kind, namespace, name, uid, resource_version, from_ns, nullif(to_ns, 0), text,"
 	  " origin FROM policy ORDER BY from_ns, id",
 	  false, (const enum show[]){ 0, 0, 0, 0, 0, SHOW_TIME, SHOW_TIME, 0, 0 } },

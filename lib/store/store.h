@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/time.h"
 #include "chain/chain.h"
+#include "edge/edge.h"
 #include "filter/filter.h"
 #include "flow/dict.h"
 #include "flow/flow.h"
@@ -177,12 +178,13 @@ MUST_CHECK enum err_code store_gaps(struct store_reader *r, struct wall_ns since
 MUST_CHECK enum err_code store_extent(struct store_reader *r, struct wall_ns *ret_oldest,
 				      struct wall_ns *ret_newest, struct err *e);
 
-/* The service map by the minute: who talked to whom. */
+/* The service map by the minute: who talked to whom. What a file of schema version 3 or older
+ * counted knows neither cluster nor kind of a side: it has those of the only other party of its
+ * namespace and name that came since, if there is just one; else neither. */
 struct store_edge {
 	struct wall_ns minute;
 	struct str node;
-	struct str src_namespace, src, dst_namespace,
-		dst;        /* workload, else pod, else reserved name */
+	struct edge_side src, dst;
 	struct str dst_dns; /* a name of an outside peer; may be "" */
 	uint16_t dst_port;  /* the service's side; 0: none */
 	uint8_t l4;         /* enum flow_l4 */

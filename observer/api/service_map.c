@@ -118,8 +118,8 @@ static void take_edge(void *ctx, const struct store_edge *in)
 {
 	struct stream *s = ctx;
 	const struct edge_key key = {
-		.src = { STR(""), in->src_namespace, in->src, STR("") },
-		.dst = { STR(""), in->dst_namespace, in->dst, STR("") },
+		.src = in->src,
+		.dst = in->dst,
 		.dns = in->dst_dns,
 		.policy = in->policy,
 		.drop_desc = in->drop_desc,
@@ -379,11 +379,7 @@ static enum err_code prepare(struct stream *s, const Tycho__V1__GetServiceMapReq
 	s->interval_ns = (in->interval_ms ? in->interval_ms : INTERVAL_MS) * NS_PER_MS;
 	if (s->interval_ns < INTERVAL_MIN_MS * NS_PER_MS)
 		s->interval_ns = INTERVAL_MIN_MS * NS_PER_MS;
-	bool recorded = in->since && !in->n_whitelist && !in->n_blacklist;
-	if (recorded)
-		edge_map_as_recorded(
-			s->map); /* without a store, too: behind a relay nodes add up */
-	if (recorded && a->past)
+	if (in->since && !in->n_whitelist && !in->n_blacklist && a->past)
 		code = divide(s, in, now, &since.v, e);
 	if (code != ERR_OK)
 		return code;

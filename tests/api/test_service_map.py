@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 import wire
-from observer import BASE_S, Observer, flow, tycho
+from observer import BASE_S, Observer, flow, stamp, tycho
 from test_get_flows import at
 
 FORWARDED, DROPPED = 1, 2
@@ -77,10 +77,65 @@ def test_the_stores_sums_by_the_minute_say_the_same_as_its_flows():
             assert edges_of(ask(client, since=at(1000))) == {}
 
 
+def end(cluster, name, kind=''):
+    """An end of flows: a workload of shop, or a pod on its own."""
+    return {'namespace': 'shop', 'pod_name': name + ('-0' if kind else ''), 'cluster_name': cluster,
+            'workloads': [{'name': name, 'kind': kind}] if kind else []}
+
+
+def ends_of_all_sorts():
+    """One name in two clusters and of two kinds, a pod of that name, a pod without a cluster, the world in a cluster."""
+    cart, db = end('c1', 'cart', 'Deployment'), {'namespace': 'shop', 'pod_name': 'db-0'}
+    for i, source in enumerate([cart, cart, end('c2', 'cart', 'Deployment'), end('c1', 'cart', 'StatefulSet'),
+                                end('c1', 'cart'), end('', 'cart', 'Deployment')]):
+        yield flow(i, source=source, destination=db)
+    yield flow(10, source=db, destination=cart, is_reply=True,
+               l4={'TCP': {'source_port': 80, 'destination_port': 40000, 'flags': {'SYN': True, 'ACK': True}}})
+    yield flow(11, source=cart, destination={'identity': 2, 'cluster_name': 'c1', 'labels': ['reserved:world']},
+               destination_names=['api.example'])
+
+
+def told(answers):
+    """All of each edge but when its flows were: the sums know their minute only."""
+    got = []
+    for edge in [e for a in answers for e in a.edges]:
+        edge.ClearField('first_seen')
+        edge.ClearField('last_seen')
+        got.append(edge.SerializeToString(deterministic=True))
+    return sorted(got)
+
+
+def test_a_past_range_tells_of_its_ends_what_memory_tells():
+    with Observer() as ob:
+        ob.feed(ends_of_all_sorts())
+        ob.wait_seen(8)
+        every = wire.message('flow.FlowFilter')(verdict=[FORWARDED])
+        with ob.client() as client:
+            answers = list(ask(client))
+            assert sorted((e.source.cluster, e.source.workload, e.source.workload_kind, e.destination.cluster,
+                           e.destination.workload, e.flows) for a in answers for e in a.edges) == [
+                ('', 'cart', 'Deployment', '', 'db-0', 1),
+                ('c1', 'cart', '', '', 'db-0', 1),
+                ('c1', 'cart', 'Deployment', '', 'db-0', 3),
+                ('c1', 'cart', 'Deployment', 'c1', 'world', 1),
+                ('c1', 'cart', 'StatefulSet', '', 'db-0', 1),
+                ('c2', 'cart', 'Deployment', '', 'db-0', 1),
+            ]
+            live = told(answers)
+        pictures = {form: tycho('map', '-o', form, '--server', ob.tcp, check=0).stdout for form in ('table', 'dot', 'mermaid')}
+        ob.restart('/dev/null')  # nothing in memory
+        with ob.client() as client:
+            assert told(ask(client, since=at(0))) == live
+            assert told(ask(client, since=at(0), whitelist=[every])) == live
+        past = ['map', '--since', stamp(0), '--server', ob.tcp]
+        assert {form: tycho(*past, '-o', form, check=0).stdout for form in pictures} == pictures
+        assert 'c1/shop/cart (StatefulSet)' in pictures['table'] and 'label="c2/shop"' in pictures['dot']
+        lines = [json.loads(line) for line in tycho(*past, '-o', 'json', check=0).stdout.splitlines()]
+        assert sum(e['source'].get('cluster') == 'c1' and e['source'].get('workload_kind') == 'Deployment' for e in lines) == 2
+
+
 def test_what_the_sums_have_and_what_only_flows_have_yet_is_one_edge(tmp_path):
-    """Of the minutes that are over, the record knows who and whom by namespace and name; of the last, the flows know more."""
-    who = {'source': {'namespace': 'shop', 'pod_name': 'cart-0', 'identity': 4001, 'cluster_name': 'c1',
-                      'workloads': [{'name': 'cart', 'kind': 'Deployment'}]}}
+    who = {'source': end('c1', 'cart', 'Deployment')}
     fresh = tmp_path / 'fresh'
     fresh.write_text(flow(1, time=time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), **who) + '\n')
     with Observer() as ob:
@@ -89,9 +144,9 @@ def test_what_the_sums_have_and_what_only_flows_have_yet_is_one_edge(tmp_path):
         ob.restart(str(fresh))
         ob.wait_seen(1)
         with ob.client() as client:
-            assert edges_of(ask(client, since=at(0))) == {('shop/cart', 'store/db-0', 80, FORWARDED, '', ''): 2}
-            [edge] = [e for a in ask(client) for e in a.edges]
-            assert (edge.source.cluster, edge.source.workload_kind, edge.flows) == ('c1', 'Deployment', 1)
+            [edge] = [e for a in ask(client, since=at(0)) for e in a.edges]
+            assert (edge.source.cluster, edge.source.workload, edge.source.workload_kind, edge.flows) == \
+                ('c1', 'cart', 'Deployment', 2)
 
 
 def rates_of(answers):

@@ -206,24 +206,28 @@ static void request_and_answer_are_one_edge_with_their_sum(void **state)
 	assert_int_equal(l.totals.last.v, 9 * NS_PER_S);
 }
 
-static void as_recorded_a_flow_and_a_row_of_the_record_are_one_edge(void **state)
+static void a_flow_and_a_row_of_the_record_are_one_edge_where_cluster_and_kind_agree(void **state)
 {
 	struct scene *s = *state;
 	struct flow ask = tcp(s->web, s->db, 40000, 5432, FLOW_REPLY_FALSE);
-	const struct edge_key row = { .src = { STR(""), STR("shop"), STR("web"), STR("") },
-				      .dst = { STR(""), STR("store"), STR("db-0"), STR("") },
-				      .port = 5432,
-				      .l4 = ask.l4,
-				      .verdict = ask.verdict };
+	struct edge_key row = { .src = { STR(""), STR("shop"), STR("web"), STR("Deployment") },
+				.dst = { STR(""), STR("store"), STR("db-0"), STR("") },
+				.port = 5432,
+				.l4 = ask.l4,
+				.verdict = ask.verdict };
 	struct listed l = { .stop_after = 9 };
 	size_t at = 0;
 
-	edge_map_as_recorded(s->map);
 	edge_map_add(s->map, &row, &(struct edge_totals){ .flows = 7 });
 	edge_map_add_flow(s->map, &ask, s->dict);
 	assert_true(edge_map_each(s->map, 0, &at, list, &l));
 	assert_int_equal(l.count, 1);
 	assert_int_equal(l.totals.flows, 8);
+	row.src.kind = STR("StatefulSet");
+	edge_map_add(s->map, &row, &(struct edge_totals){ .flows = 1 });
+	row.dst.cluster = STR("far");
+	edge_map_add(s->map, &row, &(struct edge_totals){ .flows = 1 });
+	assert_int_equal(edge_map_count(s->map), 3);
 }
 
 static void only_what_changed_is_told_again(void **state)
@@ -311,7 +315,7 @@ int main(void)
 		SCENE(a_dns_name_is_for_those_who_have_no_better_one),
 		SCENE(a_frame_without_addresses_connects_nobody),
 		SCENE(request_and_answer_are_one_edge_with_their_sum),
-		SCENE(as_recorded_a_flow_and_a_row_of_the_record_are_one_edge),
+		SCENE(a_flow_and_a_row_of_the_record_are_one_edge_where_cluster_and_kind_agree),
 		SCENE(only_what_changed_is_told_again),
 		SCENE(a_listing_that_was_stopped_goes_on_where_it_was),
 		SCENE(beyond_the_limit_flows_are_counted_as_left_out),

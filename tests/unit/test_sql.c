@@ -308,6 +308,11 @@ static void gaps_endpoints_edges_and_policies_can_be_asked(void **state)
 		ask(d, "select source, protocol, verdict, drop_reason_desc, sum(flows),"
 		       " sum(bytes) from edges where source = 'mail' group by 1, 2, 3, 4"),
 		"mail|TCP|DROPPED|POLICY_DENIED|15|1800\nmail|TCP|FORWARDED|NULL|360|43200\n");
+	assert_string_equal(
+		ask(d, "select distinct source_cluster, source_namespace, source, source_kind,"
+		       " destination_cluster, destination, destination_kind from edges where"
+		       " source = 'mail'"),
+		"NULL|shop|mail|Deployment|NULL|world|NULL\n");
 }
 
 static void a_minute_of_the_edges_is_found_by_its_time(void **state)

@@ -466,8 +466,8 @@ static void add_edge(void *ctx, const struct store_edge *edge)
 	struct edge_sum *sum = ctx;
 
 	assert_true(str_is(edge->node, "here"));
-	assert_true(str_is(edge->dst, "world"));
-	assert_true(str_is(edge->src_namespace, "shop"));
+	assert_true(str_is(edge->dst.name, "world"));
+	assert_true(str_is(edge->src.namespace_, "shop"));
 	assert_int_equal(edge->dst_port, 443);
 	assert_int_equal(edge->minute.v % (60 * NS_PER_S), 0);
 	assert_int_equal(edge->bytes, edge->flows * 120);

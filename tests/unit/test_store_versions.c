@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 
 #include "base/buf.h"
+#include "flow/flow.pb-c.h"
 #include "store/inside.h"
 #include "store_fixture.h"
 
@@ -21,12 +22,12 @@ static void run_sql(const char *path, const char *sql)
 	assert_int_equal(sqlite3_close(h), SQLITE_OK);
 }
 
-/* The file as version 1 left it, in the fixture's folder. */
-static void put_version_1(struct fixture *fx)
+/* The file as an older version left it, in the fixture's folder: 50 records. */
+static void put_file(struct fixture *fx, const char *dump)
 {
 	static char sql[64 << 10];
 	char path[100];
-	FILE *f = fopen(STORE_V1, "r");
+	FILE *f = fopen(dump, "r");
 
 	assert_non_null(f);
 	sql[fread(sql, 1, sizeof sql - 1, f)] = '\0';
@@ -41,9 +42,9 @@ static void a_file_of_version_1_is_read_and_goes_on(void **state)
 {
 	struct fixture *fx = *state;
 
-	put_version_1(fx);
+	put_file(fx, STORE_V1);
 	fixture_open(fx);
-	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 3);
+	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 4);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
 	assert_int_equal(seen.count, 50);
@@ -76,7 +77,7 @@ static void a_reader_says_who_has_to_open_an_old_file_first(void **state)
 	struct store_reader *r = NULL;
 	struct err e = { 0 };
 
-	put_version_1(fx);
+	put_file(fx, STORE_V1);
 	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, &e), ERR_UNSUPPORTED);
 	assert_non_null(strstr(e.msg, "let its observer open it once"));
 	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 1);
@@ -94,9 +95,14 @@ static void large_segments_of_version_1_are_sorted_in_time(void **state)
 	fixture_block(fx, 100);
 	fixture_close(fx);
 	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
-	run_sql(path, "ALTER TABLE segment DROP COLUMN shelves; DROP TABLE shelf;"
-		      "ALTER TABLE policy DROP COLUMN origin;"
-		      "UPDATE segment SET level = 9; PRAGMA user_version = 1");
+	run_sql(path,
+		"ALTER TABLE segment DROP COLUMN shelves; DROP TABLE shelf;"
+		"ALTER TABLE policy DROP COLUMN origin; DROP VIEW edges; DROP VIEW party_known;"
+		"ALTER TABLE party RENAME TO known; CREATE TABLE party (id INTEGER PRIMARY KEY"
+		" AUTOINCREMENT, namespace TEXT, name TEXT, day INTEGER);"
+		"INSERT INTO party SELECT id, namespace, name, day FROM known;"
+		"DROP TABLE known; CREATE VIEW edges AS SELECT 1;"
+		"UPDATE segment SET level = 9; PRAGMA user_version = 1");
 	fixture_open(fx);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 40100);
@@ -113,6 +119,81 @@ static void large_segments_of_version_1_are_sorted_in_time(void **state)
 	assert_true(seen.ordered);
 }
 
+/* A flow between two workloads of the names that the old file knows. */
+static struct flow flow_of(struct fixture *fx, struct str cluster, struct str name, struct str kind)
+{
+	struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+	const struct workload workload = { name, kind };
+
+	f.src_ep = flow_dict_endpoint(fx->dict, &(struct endpoint){ .identity = 7,
+								    .cluster = cluster,
+								    .namespace_ = STR("shop"),
+								    .pod = STR("a-pod"),
+								    .workloads = &workload,
+								    .workload_count = 1 });
+	f.verdict = FLOW__VERDICT__FORWARDED;
+	f.drop_desc = 0;
+	return f;
+}
+
+static void put(struct fixture *fx, struct flow f)
+{
+	struct err e = { 0 };
+
+	if (store_put(fx->store, &f, 1, fx->now, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+}
+
+/* Of the edges that the old file had, those of @name and what they now say. */
+static uint64_t old_flows(struct fixture *fx, const char *name, const char *cluster,
+			  const char *kind)
+{
+	char sql[300];
+
+	(void)snprintf(sql, sizeof sql,
+		       "SELECT coalesce(sum(flows), 0) FROM edges WHERE minute < 28333500"
+		       " AND src = '%s' AND src_cluster = '%s' AND src_kind = '%s'",
+		       name, cluster, kind);
+	return fixture_sql(fx, sql);
+}
+
+/* Ends of edges had neither cluster nor kind in version 3. */
+static void edges_of_version_3_are_kept_and_say_what_is_known_of_their_ends_since(void **state)
+{
+	struct fixture *fx = *state;
+	enum { CART = 14, FRONT = 18, DB = 12, MAIL = 6 }; /* of the dump's edges, by hand */
+
+	put_file(fx, STORE_V3);
+	fixture_open(fx);
+	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 4);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 50);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edges"), 9);
+	assert_int_equal(old_flows(fx, "cart", "", ""), CART);
+	assert_int_equal(old_flows(fx, "front", "", ""), FRONT);
+	assert_int_equal(old_flows(fx, "db", "", ""), DB);
+	assert_int_equal(old_flows(fx, "mail", "", ""), MAIL);
+
+	/* one each of cart and mail, two that are called front, none of db; in a minute of old
+	 * edges, and in a new one */
+	fx->now = after(NOON, 20);
+	put(fx, flow_of(fx, STR("c1"), STR("cart"), STR("Deployment")));
+	fx->now = after(NOON, 86400);
+	put(fx, flow_of(fx, STR("c1"), STR("cart"), STR("Deployment")));
+	put(fx, flow_of(fx, STR("c1"), STR("front"), STR("Deployment")));
+	put(fx, flow_of(fx, STR("c2"), STR("front"), STR("Deployment")));
+	put(fx, flow_of(fx, STR(""), STR("mail"), STR("StatefulSet")));
+	fixture_close(fx);
+	assert_int_equal(old_flows(fx, "cart", "c1", "Deployment"), CART + 1);
+	assert_int_equal(old_flows(fx, "cart", "", ""), 0);
+	assert_int_equal(old_flows(fx, "front", "", ""), FRONT); /* which of them, nobody knows */
+	assert_int_equal(old_flows(fx, "db", "", ""), DB);
+	assert_int_equal(old_flows(fx, "mail", "", "StatefulSet"), MAIL);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 55);
+	/* Numbers of names go on where they were. */
+	assert_int_equal(fixture_sql(fx, "SELECT min(id) FROM party WHERE cluster IS NOT NULL"), 7);
+}
+
 /* A migration is one transaction: one that fails leaves the old file. */
 static void a_migration_that_fails_leaves_the_old_file(void **state)
 {
@@ -120,7 +201,7 @@ static void a_migration_that_fails_leaves_the_old_file(void **state)
 	struct err e = { 0 };
 	char path[100];
 
-	put_version_1(fx);
+	put_file(fx, STORE_V1);
 	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
 	run_sql(path, "CREATE TABLE shelf (in_the_way)");
 	assert_int_not_equal(store_open(&fx->config, fx->now, fx->next_seq, &fx->store, &e),
@@ -132,7 +213,7 @@ static void a_migration_that_fails_leaves_the_old_file(void **state)
 			 0);
 	run_sql(path, "DROP TABLE shelf");
 	fixture_open(fx);
-	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 3);
+	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 4);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 50);
 }
@@ -143,6 +224,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_file_of_version_1_is_read_and_goes_on),
 		T(a_reader_says_who_has_to_open_an_old_file_first),
+		T(edges_of_version_3_are_kept_and_say_what_is_known_of_their_ends_since),
 		T(large_segments_of_version_1_are_sorted_in_time),
 		T(a_migration_that_fails_leaves_the_old_file),
 	};

@@ -1,8 +1,8 @@
 // Cards that are one for the reader. Pure.
 //
 // Link-local, multicast and broadcast addresses are on every link and say little of who talks to whom: they are a card of
-// each kind, unless somebody wants to see them. And in a past range a workload comes twice: the record's sums by the minute
-// know its name only, the flows of the newest minutes its kind and cluster, too.
+// each kind, unless somebody wants to see them. And in a past range a workload may come twice: what an older Tycho summed up
+// by the minute knows its name only, what came since its kind and cluster, too.
 import type { Card, Edge } from "./drawn";
 import { card_key } from "./graph";
 
