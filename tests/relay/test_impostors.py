@@ -149,7 +149,8 @@ def test_a_node_that_flaps_is_asked_ever_more_rarely_and_disturbs_no_other():
             context.abort(grpc.StatusCode.UNAVAILABLE, 'up and down')
         yield b''
     with Impostor(answer) as flapping:
-        with cluster('--peer', 'f=' + flapping.address, a=None) as (relay, nodes), Follower(relay) as follower:
+        with cluster('--peer', 'f=' + flapping.address, a=None) as (relay, nodes), \
+                Follower(relay, since={'seconds': BASE_S}) as follower:
             assert follower.status() == (CONNECTED, ['a', 'f'])
             for i in range(3):
                 nodes['a'].feed([of('a', i)])

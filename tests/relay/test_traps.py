@@ -23,7 +23,8 @@ def resident_kib(process):
 
 
 def test_a_relay_out_of_descriptors_goes_on_and_listens_again():
-    with cluster(a=None) as (relay, nodes), Follower(relay) as follower:
+    # since: who is said to be connected may not have been asked yet
+    with cluster(a=None) as (relay, nodes), Follower(relay, since={'seconds': BASE_S}) as follower:
         assert follower.status() == (CONNECTED, ['a'])
         pid = relay.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
