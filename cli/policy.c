@@ -14,7 +14,10 @@ enum { OUTPUT_MAX = 64 << 20 };
 
 struct check {
 	struct policy_builder *builder;
-	json_t *pods; /* those among the objects */
+	const char *path;         /* of the file, while it is read */
+	size_t document, item;    /* in it, from 1 and from 0 */
+	bool has_more, is_a_list; /* documents than one; items */
+	json_t *pods;             /* those among the objects */
 	struct buf out;
 	bool json;
 	unsigned refused;
@@ -28,58 +31,70 @@ static void put_member(struct buf *b, const char *key, struct str text)
 	json_put_string(b, text);
 }
 
-static void say_refused(struct check *c, const char *path, const char *what)
+/* @document 0: no object of the file, but its text. */
+static void say_refused(struct check *c, size_t document, const char *what)
 {
 	c->refused++;
 	if (c->json) {
 		buf_char(&c->out, '{');
 		put_member(&c->out, "result", STR("refused"));
-		put_member(&c->out, "file", str_of(path));
+		put_member(&c->out, "file", str_of(c->path));
+		if (document)
+			buf_printf(&c->out, ",\"document\":%zu", document);
+		if (document && c->is_a_list)
+			buf_printf(&c->out, ",\"item\":%zu", c->item);
 		put_member(&c->out, "error", str_of(what));
 		buf_lit(&c->out, "}\n");
 		return;
 	}
 	buf_lit(&c->out, "refused  ");
-	report_text(&c->out, path);
+	report_text(&c->out, c->path);
 	buf_lit(&c->out, ": ");
+	if (document && c->has_more)
+		buf_printf(&c->out, "document %zu: ", document);
+	if (document && c->is_a_list)
+		buf_printf(&c->out, "items[%zu]: ", c->item);
 	report_text(&c->out, what);
 	buf_char(&c->out, '\n');
 }
 
-/* An object, or each item of a List. */
-static void check_object(struct check *c, const char *path, json_t *object)
+/* An object, or an item of a List: whatever is wrong with it, the next one is looked at, too. */
+static enum err_code check_object(void *ctx, const json_t *object, struct err *e)
 {
-	const char *kind = json_string_value(json_object_get(object, "kind"));
-	json_t *items = json_object_get(object, "items"), *item;
-	struct err e;
-	size_t i;
+	struct check *c = ctx;
 
-	if (kind && strcmp(kind, "List") == 0 && json_is_array(items)) {
-		json_array_foreach(items, i, item) check_object(c, path, item);
-	} else if (policy_builder_add(c->builder, object, &e) != ERR_OK) {
-		say_refused(c, path, e.msg);
-	}
+	if (policy_builder_add(c->builder, object, e) != ERR_OK)
+		say_refused(c, c->document, e->msg);
+	c->item++;
+	return ERR_OK;
 }
 
 static enum err_code check_file(void *ctx, const char *path, struct str text, struct err *e)
 {
 	struct check *c = ctx;
 	json_t *documents = NULL, *one;
+	enum err_code code = ERR_OK;
 	struct err mine;
 	size_t i;
 
-	(void)e;
+	c->path = path;
 	if (policy_yaml(text, &documents, &mine) != ERR_OK) {
-		say_refused(c, path, mine.msg);
+		say_refused(c, 0, mine.msg);
 		return ERR_OK;
 	}
-	json_array_foreach(documents, i, one) if (!json_is_null(one))
+	c->has_more = json_array_size(documents) > 1;
+	json_array_foreach(documents, i, one)
 	{
+		if (json_is_null(one) || code != ERR_OK)
+			continue;
 		policy_keep_pods(c->pods, one);
-		check_object(c, path, one);
+		c->document = i + 1;
+		c->item = 0;
+		c->is_a_list = json_is_array(json_object_get(one, "items"));
+		code = policy_items_each(one, check_object, c, e);
 	}
 	json_decref(documents);
-	return ERR_OK;
+	return code;
 }
 
 /* How many of the pods each policy selects. */
@@ -234,7 +249,8 @@ static const struct command policy_check_command = {
 	.details = "Reads NetworkPolicies, CiliumNetworkPolicies and "
 		   "CiliumClusterwideNetworkPolicies from files or folders (YAML or JSON; other "
 		   "kinds are skipped) and refuses what the API server or Cilium's agent would "
-		   "refuse, with file, object and place. Of the good ones it says which "
+		   "refuse, and fields that a kind does not have: a misspelt 'port' opens all of "
+		   "them. It says file, document, object and place. Of the good ones it says which "
 		   "directions they close and, where Pods are among the objects, how many they "
 		   "select: none is a typing mistake more often than not. The exit status is 1 "
 		   "when something was refused.",

@@ -32,7 +32,9 @@ static enum err_code read_file(void *ctx, const char *path, struct str text, str
 		policy_keep_pods(r->pods, one);
 		code = policy_builder_add(r->builder, one, e);
 		if (code != ERR_OK) {
-			code = err_in(e, "%s", path);
+			code = json_array_size(documents) > 1
+				       ? err_in(e, "%s: document %zu", path, i + 1)
+				       : err_in(e, "%s", path);
 			break;
 		}
 	}

@@ -147,6 +147,18 @@ static void set_bit(uint64_t *bits, size_t i)
 	bits[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
+static bool is_doubted(const struct policy_set *set, const struct policy_row *row)
+{
+	const uint32_t *doubts = set->doubts.items;
+
+	if (set->unsure)
+		return true;
+	for (size_t i = 0; i < set->doubts.count; i++)
+		if (row_has_selector(row, doubts[i]))
+			return true;
+	return false;
+}
+
 static void select_specs(const struct policy_set *set, struct policy_row *row)
 {
 	bool host = row->flags & ROW_HOST;
@@ -227,6 +239,8 @@ void policy_row_fill(const struct policy_set *set, const struct policy_end *end,
 	if (!is_enforced(set, &l, ns.len > 0))
 		return;
 	row->flags |= ROW_ENFORCED;
+	if (is_doubted(set, row))
+		row->flags |= ROW_UNSURE;
 	select_specs(set, row);
 }
 
@@ -475,6 +489,7 @@ void policy_ask(const struct policy_set *set, const struct policy_query *q, stru
 
 	a->verdict = POLICY_NOT_ENFORCED;
 	a->redirect = STR("");
+	a->unsure = q->subject->flags & ROW_UNSURE;
 	a->count = a->left_out = 0;
 	if (!(q->subject->flags & ROW_ENFORCED))
 		return;

@@ -176,6 +176,7 @@ struct policy_set {
 	struct list namespaces;  /* struct namespace_entry */
 	struct list pods;        /* struct pod_ports */
 	struct list conflicts;   /* struct conflict */
+	struct list doubts;      /* uint32_t: selectors of ends about which not all is known */
 	struct map *by_selector; /* canonical text of a selector to its index */
 	struct map *by_object;   /* "kind/namespace/name" to 1 + index in its list */
 	size_t rule_count, object_count;
@@ -187,6 +188,7 @@ struct policy_set {
 	size_t group_count;
 	struct map *group_ids; /* namespace to index in groups_of */
 	bool uses_names, uses_addresses;
+	bool unsure; /* of all ends */
 };
 
 /* Keys of by_object: "KIND NAMESPACE/NAME". */
@@ -212,6 +214,7 @@ enum row_flags {
 	ROW_HOST = 1 << 2,  /* the local node */
 	ROW_INIT = 1 << 3,  /* no labels known yet: denied what no rule allows */
 	ROW_BROKEN = 1 << 4,
+	ROW_UNSURE = 1 << 5, /* a selector of doubts matches */
 };
 struct policy_row {
 	uint32_t flags;
@@ -236,6 +239,9 @@ struct reading {
 	enum err_code code;
 	size_t at;      /* length of path */
 	char path[192]; /* "spec.egress[0].toPorts" */
+	bool served;    /* an API server gave it: fields we do not know are counted, and no error */
+	size_t unknown; /* of these; and where the first is */
+	char first_unknown[192];
 };
 /* Sets the error, the first time: "PATH: …". */
 void bad(struct reading *r, const char *fmt, ...) FORMAT(2, 3);
@@ -256,8 +262,20 @@ struct str member_text(struct reading *r, const json_t *object, const char *key)
 bool is_object(struct reading *r, const json_t *value);
 /* The text of a string value (borrowed), "" and an error for any other. */
 struct str text_of(struct reading *r, const json_t *value);
-/* An error if @object has a member that is not in @keys (ends with NULL). */
+/* "it is …, must be @wanted". */
+void bad_type(struct reading *r, const json_t *value, const char *wanted);
+/* An error if @object has a member that is not in @keys (ends with NULL); of what an API server
+ * gave it is counted. */
 void only(struct reading *r, const json_t *object, const char *const *keys);
+/* The same of its member @key, if that is there. */
+void only_in(struct reading *r, const json_t *object, const char *key, const char *const *keys);
+/* Calls @check, if any, for each of @list, the member @key; what is no object is an error. */
+void check_each(struct reading *r, const json_t *list, const char *key,
+		void (*check)(struct reading *, const json_t *));
+/* The same: they must be texts. */
+void check_texts(struct reading *r, const json_t *list, const char *key);
+/* A name as Kubernetes wants it (RFC 1123 subdomain); "" is one, too. */
+bool is_subdomain(struct str s);
 
 /* --- parts of policies ------------------------------------------------------------------------ */
 
@@ -266,6 +284,8 @@ void only(struct reading *r, const json_t *object, const char *const *keys);
  * error. */
 struct selector *read_selector(struct reading *r, const json_t *json, struct str source,
 			       struct str key_prefix);
+/* `labels` of metadata: keys and values as the API server takes them. */
+void check_labels(struct reading *r, const json_t *labels);
 bool selector_has_key(const struct selector *s, struct str source, struct str key);
 bool selector_has_key_prefix(const struct selector *s, struct str source, struct str prefix);
 /* One requirement more; REQ_IN with its one value takes the place of a matchLabels entry of that

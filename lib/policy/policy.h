@@ -15,9 +15,12 @@
  *          the local cluster unless they name one, address blocks select no pod and no node, the
  *          local node always reaches its own pods. NetworkPolicy means the same there, or what
  *          Kubernetes' specification says (enum policy_meaning).
- * Checks   an object is refused, with one sentence, where the API server (the definition of the
- *          resource) or Cilium's agent would refuse it. NetworkPolicies are read as leniently as
- *          the agent reads them.
+ * Checks   an object that a person wrote is refused, with one sentence, where the API server (the
+ *          definition of the resource) or Cilium's agent would refuse it, and where it has a field
+ *          that its kind does not know: a misspelt "port" would open all of them. What an API
+ *          server gave (policy_builder_served) has been checked there, maybe by a newer one:
+ *          fields that are not known here are left out and counted, and answers about ends that
+ *          they may concern say so (struct policy_answer, unsure).
  * Owner    a set owns all it gives out: texts and infos are borrowed for its life.
  * Threads  builder: one thread. Set: any number of readers, no lock; rows and answers are the
  *          caller's. policy_row_fill and policy_ask allocate nothing and call nothing that waits.
@@ -112,6 +115,15 @@ MUST_CHECK enum err_code policy_builder_add_text(struct policy_builder *b, struc
  * ERR_NOMEM. */
 MUST_CHECK enum err_code policy_builder_origin(struct policy_builder *b, struct str origin,
 					       struct err *e);
+/* Says of the objects that are added from now on whether an API server gave them, which checked
+ * them; at first: no, a person wrote them. */
+void policy_builder_served(struct policy_builder *b, bool served);
+/* Something in @namespace_ ("" anywhere) is in force but not in the set, for it was refused:
+ * answers about the ends that it may select are unsure. */
+void policy_builder_miss(struct policy_builder *b, struct str namespace_);
+/* Policies taken that have fields nobody here knows; of the first of them a sentence, borrowed for
+ * the builder's life, "" if there is none. */
+size_t policy_builder_partly(const struct policy_builder *b, const char **ret_first);
 /* Calls @each with @object or, of a List, with each of its items; those of a typed list that leave
  * out what they are get it from the list. Ends with what @each says, "items[3]: " before it;
  * ERR_NOMEM. */
@@ -239,6 +251,7 @@ struct policy_answer {
 	enum policy_verdict verdict;
 	struct str
 		redirect; /* "http", "dns", "tls", …: the proxy an allowed connection goes to; "" */
+	bool unsure;      /* a policy that may select the subject is not known, or not all of it */
 	size_t count;     /* of @by */
 	size_t left_out; /* more than POLICY_BY_MAX */
 	/* ALLOWED, DENIED: all rules that match. DEFAULT_DENIED: policies that select the end and

@@ -130,14 +130,18 @@ static uint16_t read_end(struct reading *r, const json_t *end)
 		return 0;
 	if (!json_is_integer(end) || json_integer_value(end) < 0 ||
 	    json_integer_value(end) > UINT16_MAX) {
-		bad(r, "endPort must be a number up to 65535");
+		size_t at = step(r, "endPort");
+
+		bad(r, "it must be a number up to %d", UINT16_MAX);
+		back(r, at);
 		return 0;
 	}
 	return (uint16_t)json_integer_value(end);
 }
 
 /* Port text and last port to a range or a name. Cilium (PortRangeToMaskedPorts) takes a last port
- * that is not above the first for none, and lets one begin at a named port. */
+ * that is not above the first for none, and lets one begin at a named port. Nobody writes one that
+ * is below the first and means it. */
 static struct port make_port(struct reading *r, struct str text, const json_t *end)
 {
 	struct port port = { 0 };
@@ -160,6 +164,8 @@ static struct port make_port(struct reading *r, struct str text, const json_t *e
 		return port;
 	}
 	port.last = port.first;
+	if (last && last < port.first && !r->served)
+		bad(r, "endPort %u is below port %u", last, port.first);
 	if (last > port.first)
 		port.last = last;
 	else if (port.first == 0)
@@ -178,6 +184,19 @@ static void check_regex(struct reading *r, struct str pattern, const char *what)
 		bad(r, "%s: %s", what, e.msg);
 }
 
+static const char *const secret_keys[] = { "name", "namespace", NULL };
+
+static void check_header(struct reading *r, const json_t *match)
+{
+	static const char *const keys[] = { "mismatch", "name", "secret", "value", NULL };
+
+	only(r, match, keys);
+	only_in(r, match, "secret", secret_keys);
+	(void)member_text(r, match, "mismatch");
+	(void)member_text(r, match, "name");
+	(void)member_text(r, match, "value");
+}
+
 static void check_http(struct reading *r, const json_t *rule)
 {
 	static const char *const keys[] = { "path",    "method",        "host",
@@ -189,8 +208,8 @@ static void check_http(struct reading *r, const json_t *rule)
 	check_regex(r, member_text(r, rule, "path"), "path");
 	check_regex(r, member_text(r, rule, "method"), "method");
 	check_regex(r, member_text(r, rule, "host"), "host");
-	(void)member_array(r, rule, "headers");
-	(void)member_array(r, rule, "headerMatches");
+	check_texts(r, member_array(r, rule, "headers"), "headers");
+	check_each(r, member_array(r, rule, "headerMatches"), "headerMatches", check_header);
 }
 
 static void check_kafka(struct reading *r, const json_t *rule)
@@ -237,19 +256,6 @@ void check_dns(struct reading *r, const json_t *rule)
 		bad(r, "a DNS name that is empty");
 }
 
-static void check_each(struct reading *r, const json_t *list, const char *key,
-		       void (*check)(struct reading *, const json_t *))
-{
-	size_t at = step(r, key);
-
-	for (size_t i = 0; i < json_array_size(list) && r->code == ERR_OK; i++) {
-		size_t below = step_to(r, i);
-		check(r, json_array_get(list, i));
-		back(r, below);
-	}
-	back(r, at);
-}
-
 static bool is_server_name(struct str s)
 {
 	if (str_has_prefix(s, STR("**.")))
@@ -264,11 +270,6 @@ static bool is_server_name(struct str s)
 		else if (s.p[i] == '.' && i && s.p[i - 1] == '.')
 			return false;
 	return true;
-}
-
-static void check_any_rule(struct reading *r, const json_t *rule)
-{
-	(void)is_object(r, rule);
 }
 
 /* `rules` of a toPorts entry. */
@@ -294,7 +295,7 @@ static struct l7 read_rules(struct reading *r, const json_t *rules)
 	check_each(r, http, "http", check_http);
 	check_each(r, kafka, "kafka", check_kafka);
 	check_each(r, dns, "dns", check_dns);
-	check_each(r, l7, "l7", check_any_rule);
+	check_each(r, l7, "l7", NULL);
 	if (l7 && !proto.len)
 		bad(r, "l7 needs l7proto");
 	if (!kinds)
@@ -379,6 +380,34 @@ static void read_ports_of(struct reading *r, const json_t *ports, const struct l
 	}
 }
 
+static void check_tls(struct reading *r, const json_t *entry, const char *key)
+{
+	static const char *const keys[] = { "secret", "trustedCA", "certificate", "privateKey",
+					    NULL };
+	const json_t *tls = member_object(r, entry, key);
+	size_t at = step(r, key);
+
+	if (tls) {
+		only(r, tls, keys);
+		only_in(r, tls, "secret", secret_keys);
+	}
+	back(r, at);
+}
+
+static void check_listener(struct reading *r, const json_t *listener)
+{
+	static const char *const keys[] = { "envoyConfig", "name", "priority", NULL };
+	static const char *const config[] = { "kind", "name", NULL };
+	size_t at = step(r, "listener");
+
+	if (listener) {
+		only(r, listener, keys);
+		only_in(r, listener, "envoyConfig", config);
+		(void)member_text(r, listener, "name");
+	}
+	back(r, at);
+}
+
 static void read_to_port(struct reading *r, const json_t *entry, struct port_context where,
 			 struct rule *rule)
 {
@@ -394,7 +423,9 @@ static void read_to_port(struct reading *r, const json_t *entry, struct port_con
 	json_t *listener = member_object(r, entry, "listener");
 	json_t *terminating = member_object(r, entry, "terminatingTLS");
 
-	(void)member_object(r, entry, "originatingTLS");
+	check_tls(r, entry, "terminatingTLS");
+	check_tls(r, entry, "originatingTLS");
+	check_listener(r, listener);
 	if (rules && !where.deny) {
 		size_t at = step(r, "rules");
 		l7 = read_rules(r, rules);
@@ -447,8 +478,32 @@ void read_to_ports(struct reading *r, const json_t *list, struct port_context wh
 /* --- NetworkPolicy: ports -----------------------------------------------------------------------
  */
 
+/* What the API server lets pass (Kubernetes, pkg/apis/networking/validation), which has seen it
+ * already when it gave the policy. A number in quotes it would refuse; the agent takes it. */
+static void check_kube_port(struct reading *r, const json_t *one, struct str protocol,
+			    const struct port *port)
+{
+	const json_t *value = json_object_get(one, "port"), *end = json_object_get(one, "endPort");
+
+	if (protocol.p && !str_is(protocol, "TCP") && !str_is(protocol, "UDP") &&
+	    !str_is(protocol, "SCTP"))
+		bad(r, "protocol '%.*s': must be TCP, UDP or SCTP",
+		    (int)(protocol.len < 40 ? protocol.len : 40), protocol.p);
+	if (value && !json_is_null(value) && !port->name.len && !port->first)
+		bad(r, "port 0: must be 1 to %d", UINT16_MAX);
+	if (!end || json_is_null(end))
+		return;
+	if (!value || json_is_null(value))
+		bad(r, "endPort without port");
+	else if (port->name.len)
+		bad(r, "endPort beside a port that is a name");
+	else if (!json_integer_value(end))
+		bad(r, "endPort 0: must be 1 to %d", UINT16_MAX);
+}
+
 void read_kube_ports(struct reading *r, const json_t *list, struct rule *rule)
 {
+	static const char *const keys[] = { "port", "endPort", "protocol", NULL };
 	size_t at = step(r, "ports");
 
 	for (size_t i = 0; i < json_array_size(list) && r->code == ERR_OK; i++) {
@@ -456,6 +511,7 @@ void read_kube_ports(struct reading *r, const json_t *list, struct rule *rule)
 		size_t below = step_to(r, i);
 
 		if (is_object(r, one)) {
+			only(r, one, keys);
 			json_t *value = json_object_get(one, "port");
 			struct str protocol = member_text(r, one, "protocol");
 			struct protocols protocols =
@@ -468,10 +524,18 @@ void read_kube_ports(struct reading *r, const json_t *list, struct rule *rule)
 					       (long long)json_integer_value(value));
 				port = make_port(r, str_of(digits),
 						 json_object_get(one, "endPort"));
-			} else if (value && !json_is_null(value)) {
+			} else if (json_is_string(value)) {
 				port = make_port(r, text_of(r, value),
 						 json_object_get(one, "endPort"));
+			} else if (value && !json_is_null(value)) {
+				size_t down = step(r, "port");
+				bad_type(r, value, "a whole number or a name");
+				back(r, down);
+			} else {
+				(void)read_end(r, json_object_get(one, "endPort"));
 			}
+			if (!r->served)
+				check_kube_port(r, one, protocol, &port);
 			add_protocols(r, rule, &protocols, port);
 			rule->narrowed = true;
 		}

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/meant.h"
 #include "policy/inside.h"
 
 void bad(struct reading *r, const char *fmt, ...)
@@ -113,6 +114,13 @@ static const char *type_name(const json_t *v)
 	}
 }
 
+void bad_type(struct reading *r, const json_t *v, const char *wanted)
+{
+	bool quotes = strcmp(wanted, "text") == 0 && !json_is_object(v) && !json_is_array(v);
+
+	bad(r, "it is %s, must be %s%s", type_name(v), wanted, quotes ? " (put it in quotes)" : "");
+}
+
 static json_t *member(struct reading *r, const json_t *object, const char *key, json_type type,
 		      const char *wanted)
 {
@@ -123,7 +131,7 @@ static json_t *member(struct reading *r, const json_t *object, const char *key, 
 	if (json_typeof(v) == type)
 		return v;
 	size_t at = step(r, key);
-	bad(r, "it is %s, must be %s", type_name(v), wanted);
+	bad_type(r, v, wanted);
 	back(r, at);
 	return NULL;
 }
@@ -140,7 +148,7 @@ json_t *member_array(struct reading *r, const json_t *object, const char *key)
 
 struct str member_text(struct reading *r, const json_t *object, const char *key)
 {
-	json_t *v = member(r, object, key, JSON_STRING, "text (put it in quotes)");
+	json_t *v = member(r, object, key, JSON_STRING, "text");
 
 	return v ? str_n(json_string_value(v), json_string_length(v)) : (struct str){ NULL, 0 };
 }
@@ -151,7 +159,7 @@ bool is_object(struct reading *r, const json_t *value)
 		return false;
 	if (json_is_object(value))
 		return true;
-	bad(r, "it is %s, must be a mapping", type_name(value));
+	bad_type(r, value, "a mapping");
 	return false;
 }
 
@@ -161,8 +169,47 @@ struct str text_of(struct reading *r, const json_t *value)
 		return STR("");
 	if (json_is_string(value))
 		return str_n(json_string_value(value), json_string_length(value));
-	bad(r, "it is %s, must be text (put it in quotes)", type_name(value));
+	bad_type(r, value, "text");
 	return STR("");
+}
+
+enum { LISTED_MAX = 6 }; /* fields that are offered where none is near */
+
+static void put_known(struct buf *b, const char *key, const char *const *keys)
+{
+	struct meant m = meant_of(str_of(key));
+	size_t n = 0;
+
+	for (; keys[n]; n++) {
+		meant_offer(&m, keys[n]);
+		if (str_eq_nocase(m.typed, str_of(keys[n]))) {
+			buf_printf(b, "; did you mean %s?", keys[n]);
+			return;
+		}
+	}
+	if (m.count || n > LISTED_MAX) {
+		meant_put(b, &m, "");
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		buf_printf(b, "%s%s", !i ? "; there are " : i + 1 < n ? ", " : " and ", keys[i]);
+}
+
+/* What a person wrote is wrong. A server has let it pass: newer than us, it knows more. */
+static void unknown_field(struct reading *r, const char *key, const char *const *keys)
+{
+	char text[ERR_MSG_BYTES];
+	struct buf known = buf_fixed(text, sizeof text);
+	size_t at = step(r, key);
+
+	if (!r->served) {
+		put_known(&known, key, keys);
+		bad(r, "no such field%.*s", STR_FMT(buf_str(&known)));
+	} else if (!r->unknown++) {
+		(void)snprintf(r->first_unknown, sizeof r->first_unknown, "%.*s", (int)r->at,
+			       r->path);
+	}
+	back(r, at);
 }
 
 void only(struct reading *r, const json_t *object, const char *const *keys)
@@ -179,9 +226,61 @@ void only(struct reading *r, const json_t *object, const char *const *keys)
 
 		while (*k && strcmp(*k, key) != 0)
 			k++;
-		if (!*k) {
-			bad(r, "the field '%.60s' is not known here", key);
+		if (!*k)
+			unknown_field(r, key, keys);
+		if (r->code != ERR_OK)
 			return;
-		}
 	}
+}
+
+void only_in(struct reading *r, const json_t *object, const char *key, const char *const *keys)
+{
+	const json_t *v = member_object(r, object, key);
+	size_t at = step(r, key);
+
+	if (v)
+		only(r, v, keys);
+	back(r, at);
+}
+
+void check_each(struct reading *r, const json_t *list, const char *key,
+		void (*check)(struct reading *, const json_t *))
+{
+	size_t at = step(r, key);
+
+	for (size_t i = 0; i < json_array_size(list) && r->code == ERR_OK; i++) {
+		const json_t *one = json_array_get(list, i);
+		size_t below = step_to(r, i);
+
+		if (is_object(r, one) && check)
+			check(r, one);
+		back(r, below);
+	}
+	back(r, at);
+}
+
+/* RFC 1123, as the definitions of resources have it. */
+bool is_subdomain(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		bool alnum = (s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= '0' && s.p[i] <= '9');
+		bool inside = i && i + 1 < s.len && s.p[i - 1] != '.' && s.p[i + 1] != '.';
+
+		if (!alnum && !(s.p[i] == '-' && inside) &&
+		    !(s.p[i] == '.' && inside && s.p[i - 1] != '-' && s.p[i + 1] != '-'))
+			return false;
+	}
+	return s.len <= 253;
+}
+
+void check_texts(struct reading *r, const json_t *list, const char *key)
+{
+	size_t at = step(r, key);
+
+	for (size_t i = 0; i < json_array_size(list) && r->code == ERR_OK; i++) {
+		size_t below = step_to(r, i);
+		(void)text_of(r, json_array_get(list, i));
+		back(r, below);
+	}
+	back(r, at);
 }

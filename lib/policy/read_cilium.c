@@ -187,20 +187,6 @@ static struct prefix *read_except(struct reading *r, const json_t *list,
 	return out;
 }
 
-/* RFC 1123, as the resource definition has it. */
-static bool is_group_name(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		bool alnum = (s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= '0' && s.p[i] <= '9');
-		bool inside = i && i + 1 < s.len && s.p[i - 1] != '.' && s.p[i + 1] != '.';
-
-		if (!alnum && !(s.p[i] == '-' && inside) &&
-		    !(s.p[i] == '.' && inside && s.p[i - 1] != '-' && s.p[i + 1] != '-'))
-			return false;
-	}
-	return s.len <= 253;
-}
-
 static void read_block_entry(struct reading *r, const json_t *entry, struct rule *rule)
 {
 	static const char *const keys[] = { "cidr", "cidrGroupRef", "cidrGroupSelector", "except",
@@ -226,7 +212,7 @@ static void read_block_entry(struct reading *r, const json_t *entry, struct rule
 		b->except = read_except(r, except, &b->prefix, &b->except_count);
 		return;
 	}
-	if (!is_group_name(group))
+	if (!is_subdomain(group))
 		bad(r, "cidrGroupRef is no name of a group");
 	struct group_ref *g = &rule->groups[rule->group_count++];
 	g->name = keep(r, group.p ? group : STR(""));
@@ -277,8 +263,9 @@ static void read_service_ref(struct reading *r, const json_t *entry, struct serv
 	json_t *name = member_object(r, entry, "k8sService");
 	json_t *selector = member_object(r, entry, "k8sServiceSelector");
 
+	only_in(r, entry, "k8sServiceSelector", by_selector);
+	only_in(r, entry, "k8sService", by_name);
 	if (selector) { /* where there are both, it wins */
-		only(r, selector, by_selector);
 		size_t at = step(r, "k8sServiceSelector");
 		struct str ns = member_text(r, selector, "namespace");
 		json_t *labels = member_object(r, selector, "selector");
@@ -290,7 +277,6 @@ static void read_service_ref(struct reading *r, const json_t *entry, struct serv
 			to->selector = read_selector(r, labels, STR(""), STR(""));
 		back(r, at);
 	} else if (name) {
-		only(r, name, by_name);
 		struct str service = member_text(r, name, "serviceName");
 		struct str ns = member_text(r, name, "namespace");
 
@@ -368,10 +354,22 @@ static void check_rule_keys(struct reading *r, const json_t *json, const struct 
 		bad(r, "rules that deny take no authentication");
 }
 
+static void check_group(struct reading *r, const json_t *group)
+{
+	static const char *const keys[] = { "aws", NULL };
+	static const char *const of_aws[] = { "labels", "region", "securityGroupsIds",
+					      "securityGroupsNames", NULL };
+
+	only(r, group, keys);
+	only_in(r, group, "aws", of_aws);
+}
+
 static void check_rest(struct reading *r, const json_t *json, const struct section *in)
 {
+	static const char *const keys[] = { "mode", NULL };
 	json_t *authentication = member_object(r, json, "authentication");
 
+	only_in(r, json, "authentication", keys);
 	if (json_array_size(member_array(r, json, in->ingress ? "fromRequires" : "toRequires")))
 		bad(r, "%s is gone; use %s", in->ingress ? "fromRequires" : "toRequires",
 		    in->ingress ? "fromEndpoints" : "toEndpoints");
@@ -427,6 +425,7 @@ static void read_rule(struct reading *r, const json_t *json, const struct sectio
 	rule->unresolved = json_array_size(p.groups) > 0;
 	size_t room_for =
 		json_array_size(p.endpoints) + json_array_size(p.entities) * ENTITY_SELECTORS;
+	check_each(r, p.groups, ingress ? "fromGroups" : "toGroups", check_group);
 	read_peers(r, p.endpoints, endpoints_key, owner, room_for, rule);
 	read_entities(r, p.entities, entities_key, room_for, rule);
 	read_blocks(r, p.cidr, cidr_key, p.cidr_set, cidr_set_key, rule);
@@ -494,6 +493,13 @@ static bool switched(struct reading *r, const json_t *json, const char *key, boo
 	return json_is_true(v);
 }
 
+static void check_label(struct reading *r, const json_t *label)
+{
+	static const char *const keys[] = { "key", "value", "source", "cidr", NULL };
+
+	only(r, label, keys);
+}
+
 static void read_spec(struct reading *r, const json_t *json, struct owner owner, uint32_t policy,
 		      int32_t index)
 {
@@ -509,6 +515,7 @@ static void read_spec(struct reading *r, const json_t *json, struct owner owner,
 					    "log",
 					    NULL };
 	static const char *const directions[] = { "ingress", "egress", NULL };
+	static const char *const of_log[] = { "value", NULL };
 
 	only(r, json, keys);
 	struct selector *subject = read_subject(r, json, &owner);
@@ -527,11 +534,10 @@ static void read_spec(struct reading *r, const json_t *json, struct owner owner,
 		bad(r, "at least one of ingress, ingressDeny, egress and egressDeny");
 	if (present && !rules)
 		bad(r, "at least one rule of ingress, ingressDeny, egress or egressDeny");
-	(void)member_array(r, json, "labels");
+	check_each(r, member_array(r, json, "labels"), "labels", check_label);
 	(void)member_text(r, json, "description");
-	(void)member_object(r, json, "log");
-	if (deny)
-		only(r, deny, directions);
+	only_in(r, json, "log", of_log);
+	only_in(r, json, "enableDefaultDeny", directions);
 	uint32_t id = intern_selector(r, subject);
 	struct spec *spec = add_spec(r, policy, index);
 	if (!spec)

@@ -1,4 +1,5 @@
-/* NetworkPolicy. Read as Cilium's agent reads it: what it does not know is not looked at. */
+/* NetworkPolicy. What an API server gave is read as Cilium's agent reads it; what a person wrote is
+ * held to what the API server asks for, too. */
 #include "policy/inside.h"
 
 /* "Any pod, node or address": what a rule without peers means here. */
@@ -11,7 +12,9 @@ static void add_everybody(struct reading *r, struct rule *rule)
 
 static void read_block(struct reading *r, const json_t *json, struct rule *rule)
 {
+	static const char *const keys[] = { "cidr", "except", NULL };
 	size_t at = step(r, "ipBlock");
+	only(r, json, keys);
 	struct str cidr = member_text(r, json, "cidr");
 	json_t *except = member_array(r, json, "except");
 	size_t n = json_array_size(except);
@@ -19,10 +22,12 @@ static void read_block(struct reading *r, const json_t *json, struct rule *rule)
 	struct block *b = &rule->blocks[rule->block_count++];
 	uint8_t ip[16];
 
+	size_t into = step(r, "cidr");
 	if (cidr.len)
 		b->prefix = read_prefix(r, cidr, ip);
 	else
-		bad(r, "cidr is missing");
+		bad(r, "it is missing");
+	back(r, into);
 	for (size_t i = 0; i < n && r->code == ERR_OK; i++) {
 		size_t down = step(r, "except"), below = step_to(r, i);
 
@@ -30,6 +35,8 @@ static void read_block(struct reading *r, const json_t *json, struct rule *rule)
 		list[i] = read_prefix(r, text_of(r, json_array_get(except, i)), ip);
 		if (r->code == ERR_OK && !prefix_contains(&b->prefix, ip))
 			bad(r, "it is not within cidr");
+		if (r->code == ERR_OK && !r->served && list[i].bits <= b->prefix.bits)
+			bad(r, "it leaves nothing of cidr");
 		back(r, down);
 	}
 	b->except = list;
@@ -77,8 +84,11 @@ static void read_pods(struct reading *r, const json_t *pods, const json_t *names
 static void read_peer(struct reading *r, const json_t *json, struct str own, size_t room_for,
 		      struct rule *rule)
 {
+	static const char *const keys[] = { "podSelector", "namespaceSelector", "ipBlock", NULL };
+
 	if (!is_object(r, json))
 		return;
+	only(r, json, keys);
 	json_t *block = member_object(r, json, "ipBlock");
 	json_t *pods = member_object(r, json, "podSelector");
 	json_t *namespaces = member_object(r, json, "namespaceSelector");
@@ -96,8 +106,11 @@ static void read_peer(struct reading *r, const json_t *json, struct str own, siz
 static void read_rule(struct reading *r, const json_t *json, const char *peers_key, struct str own,
 		      struct rule *rule)
 {
+	const char *const keys[] = { peers_key, "ports", NULL };
+
 	if (!is_object(r, json))
 		return;
+	only(r, json, keys);
 	json_t *peers = member_array(r, json, peers_key);
 	size_t n = json_array_size(peers), at = step(r, peers_key);
 
@@ -146,7 +159,8 @@ static void read_types(struct reading *r, const json_t *json, struct spec *spec)
 		else if (str_is(type, "Egress"))
 			out = true;
 		else
-			bad(r, "policyTypes[%zu]: must be Ingress or Egress", i);
+			bad(r, "policyTypes[%zu] '%.*s': must be Ingress or Egress", i,
+			    (int)(type.len < 40 ? type.len : 40), type.p);
 	}
 	if (!r->set->kubernetes) { /* Cilium enforces rules outside policyTypes as well */
 		in |= spec->rule_count[POLICY_SECTION_INGRESS] > 0;
@@ -160,7 +174,13 @@ static void read_types(struct reading *r, const json_t *json, struct spec *spec)
 
 void read_network_policy(struct reading *r, const json_t *object, uint32_t policy)
 {
+	static const char *const keys[] = {
+		"apiVersion", "kind", "metadata", "spec", "status", NULL
+	};
+	static const char *const of_spec[] = { "podSelector", "ingress", "egress", "policyTypes",
+					       NULL };
 	struct str own = set_policy(r->set, policy)->namespace_;
+	only(r, object, keys);
 	json_t *json = member_object(r, object, "spec");
 	size_t at = step(r, "spec");
 
@@ -168,6 +188,7 @@ void read_network_policy(struct reading *r, const json_t *object, uint32_t polic
 		bad(r, "it is missing");
 		return;
 	}
+	only(r, json, of_spec);
 	json_t *pods = member_object(r, json, "podSelector");
 	struct selector *subject = NULL;
 	struct selector everyone = { .requirements = room(r, 3 * sizeof *everyone.requirements) };

@@ -156,6 +156,24 @@ static void check_value(struct reading *r, struct str value)
 		    STR_FMT(value));
 }
 
+void check_labels(struct reading *r, const json_t *labels)
+{
+	const char *key;
+	json_t *value;
+	size_t at = step(r, "labels");
+
+	/* jansson's iterators take what they do not change without const */
+	json_object_foreach((json_t *)(uintptr_t)labels, key, value)
+	{
+		size_t below = step(r, key);
+
+		check_key(r, str_of(key));
+		check_value(r, text_of(r, value));
+		back(r, below);
+	}
+	back(r, at);
+}
+
 /* --- reading ------------------------------------------------------------------------------ */
 
 static void set_key(struct reading *r, struct requirement *q, struct str text, struct str source,

@@ -3,13 +3,15 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "base/meant.h"
 #include "policy/inside.h"
 
 struct policy_builder {
 	struct policy_set *set; /* NULL once finished */
-	bool skip_other_kinds;
-	size_t skipped;
-	struct str origin; /* of what is added now */
+	bool skip_other_kinds, served;
+	size_t skipped, partly;
+	char first_partly[512]; /* a sentence */
+	struct str origin;      /* of what is added now */
 };
 
 static const char *const kind_names[] = {
@@ -119,6 +121,48 @@ enum err_code policy_builder_origin(struct policy_builder *b, struct str origin,
 	if (r.code == ERR_OK)
 		b->origin = kept;
 	return r.code;
+}
+
+void policy_builder_served(struct policy_builder *b, bool served)
+{
+	b->served = served;
+}
+
+size_t policy_builder_partly(const struct policy_builder *b, const char **ret_first)
+{
+	*ret_first = b->first_partly;
+	return b->partly;
+}
+
+/* Ends of that namespace, of all for "": whatever selects them there may not be all. */
+static void doubt(struct reading *r, struct str namespace_)
+{
+	struct requirement *own = room(r, sizeof *own);
+	struct selector s = { .requirements = own };
+
+	if (r->code == ERR_OK && namespace_.len)
+		selector_require(r, &s, REQ_IN, STR("k8s"), KEY_NAMESPACE, keep(r, namespace_));
+	uint32_t id = intern_selector(r, &s);
+	const uint32_t *there = r->set->doubts.items;
+	for (size_t i = 0; i < r->set->doubts.count; i++)
+		if (there[i] == id)
+			return;
+	uint32_t *to =
+		r->code == ERR_OK ? list_add(&r->set->mem, &r->set->doubts, sizeof *to) : NULL;
+	if (to)
+		*to = id;
+	else
+		no_memory(r);
+}
+
+void policy_builder_miss(struct policy_builder *b, struct str namespace_)
+{
+	struct err e;
+	struct reading r = { .set = b->set, .e = &e };
+
+	doubt(&r, namespace_);
+	if (r.code != ERR_OK) /* no room to say where */
+		b->set->unsure = true;
 }
 
 size_t policy_builder_skipped(const struct policy_builder *b)
@@ -238,6 +282,34 @@ static struct str kept_member(struct reading *r, const json_t *object, const cha
 	return keep(r, s.p ? s : STR(""));
 }
 
+/* Kubernetes, ObjectMeta; those that older ones had, too. */
+static void check_metadata(struct reading *r, const json_t *metadata)
+{
+	static const char *const keys[] = { "name",
+					    "generateName",
+					    "namespace",
+					    "selfLink",
+					    "uid",
+					    "resourceVersion",
+					    "generation",
+					    "creationTimestamp",
+					    "deletionTimestamp",
+					    "deletionGracePeriodSeconds",
+					    "labels",
+					    "annotations",
+					    "ownerReferences",
+					    "finalizers",
+					    "managedFields",
+					    "clusterName",
+					    NULL };
+	size_t at = step(r, "metadata");
+
+	only(r, metadata, keys);
+	check_labels(r, member_object(r, metadata, "labels"));
+	(void)member_object(r, metadata, "annotations");
+	back(r, at);
+}
+
 static void read_policy(struct reading *r, const json_t *object, const struct kind *kind,
 			struct str namespace_, struct str name, struct str origin)
 {
@@ -256,23 +328,27 @@ static void read_policy(struct reading *r, const json_t *object, const struct ki
 	info->resource_version = kept_member(r, metadata, "resourceVersion");
 	info->revision = revision_of(info->resource_version);
 	info->origin = origin;
+	if (!r->served)
+		check_metadata(r, metadata);
 	if (kind->policy == POLICY_KNP)
 		read_network_policy(r, object, policy);
 	else
 		read_cilium_policy(r, object, policy);
+	if (r->unknown)
+		doubt(r, namespace_);
 }
 
 /* What is undone after an object that failed. Selectors that it brought stay; they match nothing
  * that counts. */
 struct mark {
-	size_t policies, specs, rules, groups, services, backends, namespaces, pods;
+	size_t policies, specs, rules, groups, services, backends, namespaces, pods, doubts;
 };
 
 static struct mark mark_of(const struct policy_set *s)
 {
 	return (struct mark){ s->policies.count,   s->specs.count,    s->rule_count,
 			      s->groups.count,     s->services.count, s->backends.count,
-			      s->namespaces.count, s->pods.count };
+			      s->namespaces.count, s->pods.count,     s->doubts.count };
 }
 
 static void undo(struct policy_set *s, const struct mark *m)
@@ -285,14 +361,27 @@ static void undo(struct policy_set *s, const struct mark *m)
 	s->backends.count = m->backends;
 	s->namespaces.count = m->namespaces;
 	s->pods.count = m->pods;
+	s->doubts.count = m->doubts;
 }
 
-static enum err_code take(const struct policy_builder *b, const json_t *object,
-			  const struct kind *kind, struct str namespace_, struct str name,
-			  struct err *e)
+static void tell_partly(struct policy_builder *b, const struct reading *r, const char *kind,
+			struct str namespace_, struct str name)
+{
+	if (!r->unknown)
+		return;
+	if (!b->partly++)
+		(void)snprintf(b->first_partly, sizeof b->first_partly,
+			       "%s %.*s%s%.*s: %s: no such field is known here", kind,
+			       (int)(namespace_.len < 63 ? namespace_.len : 63), namespace_.p,
+			       namespace_.len ? "/" : "", (int)(name.len < 253 ? name.len : 253),
+			       name.p, r->first_unknown);
+}
+
+static enum err_code take(struct policy_builder *b, const json_t *object, const struct kind *kind,
+			  struct str namespace_, struct str name, struct err *e)
 {
 	struct policy_set *set = b->set;
-	struct reading r = { .set = set, .e = e };
+	struct reading r = { .set = set, .e = e, .served = b->served };
 	struct mark before = mark_of(set);
 	char text[512];
 	struct buf key = buf_fixed(text, sizeof text);
@@ -315,6 +404,8 @@ static enum err_code take(const struct policy_builder *b, const json_t *object,
 		undo(set, &before);
 	else
 		set->object_count++;
+	if (r.code == ERR_OK)
+		tell_partly(b, &r, kind->name, namespace_, name);
 	return r.code;
 }
 
@@ -346,6 +437,62 @@ static struct str text_at(const json_t *object, const char *key)
 		 : STR("");
 }
 
+/* Almost a policy: nobody's kind, but a typing mistake. */
+static enum err_code check_other_kind(struct str kind, struct str api, struct err *e)
+{
+	struct meant name = meant_of(kind), version = meant_of(api);
+	const char *right = NULL;
+	bool ours = !group_of_api(api).len; /* of Kubernetes' own, which has no kind like that */
+	char text[256];
+	struct buf b = buf_fixed(text, sizeof text);
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds) && kinds[i].policy; i++) {
+		if (str_is(kind, kinds[i].name)) {
+			right = kinds[i].api;
+			meant_offer(&version, right);
+		}
+		if (str_eq(group_of_api(str_of(kinds[i].api)), group_of_api(api))) {
+			ours = true;
+			meant_offer(&name, kinds[i].name);
+		}
+	}
+	if (right && (ours || version.count))
+		buf_printf(&b, ": must be %s", right);
+	else
+		meant_put(&b, &name, "");
+	if (!b.len)
+		return ERR_OK;
+	return err_set(e, ERR_UNSUPPORTED, "kind '%.*s' of apiVersion '%.*s'%.*s",
+		       (int)(kind.len < 60 ? kind.len : 60), kind.p,
+		       (int)(api.len < 60 ? api.len : 60), api.p, STR_FMT(buf_str(&b)));
+}
+
+static enum err_code check_names(const json_t *metadata, const struct kind *kind, struct err *e)
+{
+	static const char *const keys[] = { "name", "namespace" };
+
+	if (!json_is_object(metadata))
+		return err_set(e, ERR_INVALID, "%s: metadata.name is missing", kind->name);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const json_t *v = json_object_get(metadata, keys[i]);
+		struct str s = text_at(metadata, keys[i]);
+
+		if (v && !json_is_null(v) && !json_is_string(v))
+			return err_set(e, ERR_INVALID,
+				       "%s: metadata.%s: it must be text (put it in quotes)",
+				       kind->name, keys[i]);
+		if (kind->policy && !is_subdomain(s))
+			return err_set(
+				e, ERR_INVALID,
+				"%s: metadata.%s '%.*s': lower case letters, digits, '-' and "
+				"'.' only, a letter or digit at both ends",
+				kind->name, keys[i], (int)(s.len < 60 ? s.len : 60), s.p);
+	}
+	if (!text_at(metadata, "name").len)
+		return err_set(e, ERR_INVALID, "%s: metadata.name is missing", kind->name);
+	return ERR_OK;
+}
+
 static enum err_code add_one(struct policy_builder *b, const json_t *object, struct err *e)
 {
 	struct str kind_text = text_at(object, "kind"), api = text_at(object, "apiVersion");
@@ -358,6 +505,8 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 	if (!kind_text.len)
 		return err_set(e, ERR_INVALID, "kind is missing");
 	if (!kind && b->skip_other_kinds && api.len) {
+		if (check_other_kind(kind_text, api, e) != ERR_OK)
+			return e->code;
 		b->skipped++;
 		return ERR_OK;
 	}
@@ -371,8 +520,8 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 			       (int)(api.len < 60 ? api.len : 60), api.p, kind->api,
 			       any_version ? "v1" : "");
 	struct str name = text_at(metadata, "name"), ns = text_at(metadata, "namespace");
-	if (!json_is_object(metadata) || !name.len)
-		return err_set(e, ERR_INVALID, "%s: metadata.name is missing", kind->name);
+	if (check_names(metadata, kind, e) != ERR_OK)
+		return e->code;
 	if (kind->clusterwide)
 		ns = STR("");
 	else if (!ns.len)

@@ -51,7 +51,11 @@ struct prefix read_prefix(struct reading *r, struct str text, uint8_t ret_ip[16]
 	if (r->code != ERR_OK)
 		return (struct prefix){ 0 };
 	if (netip_prefix_parse(text, &p, &e) != ERR_OK) {
-		bad(r, "%s", e.msg);
+		/* netip.ParsePrefix("…"): why */
+		const char *why = strstr(e.msg, "): ");
+
+		bad(r, "'%.*s' is no address block: %s", (int)(text.len < 60 ? text.len : 60),
+		    text.p, why ? why + 3 : e.msg);
 		return (struct prefix){ 0 };
 	}
 	memcpy(ret_ip, p.addr.ip, 16);
@@ -138,8 +142,14 @@ void read_namespace(struct reading *r, const json_t *object)
 
 void read_group(struct reading *r, const json_t *object)
 {
+	static const char *const keys[] = {
+		"apiVersion", "kind", "metadata", "spec", "status", NULL
+	};
+	static const char *const of_spec[] = { "externalCIDRs", NULL };
 	json_t *metadata = member_object(r, object, "metadata");
 	json_t *spec = member_object(r, object, "spec");
+	only(r, object, keys);
+	only_in(r, object, "spec", of_spec);
 	struct group g = { .name = text_member_kept(r, metadata, "name") };
 	json_t *list = member_array(r, spec, "externalCIDRs");
 	size_t n = json_array_size(list), at;

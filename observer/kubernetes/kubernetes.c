@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "metrics/page.h"
 #include "observer/kubernetes/follow.h"
+#include "observer/kubernetes/thing.h"
 
 enum { SHARE = 4, TICK_MAX_MS = 60000 };
 
@@ -29,7 +30,7 @@ struct kubernetes {
 	bool is_running;
 	atomic_bool is_stopping, files_changed;
 	/* the thread's own */
-	uint64_t random, refused, twice;
+	uint64_t random, refused, twice, partly;
 	struct due names, policies;
 	struct mono_ns tidy_at;
 	bool was_published, stored;
@@ -37,7 +38,7 @@ struct kubernetes {
 	bool needs_all; /* names: the table does not hold what it was told last */
 	/* any thread */
 	_Atomic uint64_t counts[5], publishes, objects[KUBE_KINDS], left_out, policies_refused,
-		kinds_stale, fresh_at;
+		policies_partly, kinds_stale, fresh_at;
 };
 
 static void set(_Atomic uint64_t *to, uint64_t v)
@@ -126,7 +127,8 @@ struct gathering {
 	struct policy_builder *builder; /* NULL: none is wanted */
 	struct keep_policies *kept;     /* the same */
 	bool keeps_server;              /* all of the API server's are known */
-	size_t refused, twice;
+	size_t refused, twice, partly;
+	const char *first_partly; /* the builder's */
 	struct err first, first_twice, failure;
 };
 
@@ -138,8 +140,15 @@ static void gather(void *ctx, enum kube_kind kind, struct str text)
 
 	if (!object || g->failure.code != ERR_OK)
 		goto out;
-	if (g->builder && policy_builder_add(g->builder, object, &e) != ERR_OK && !g->refused++)
-		g->first = e;
+	if (g->builder && policy_builder_add(g->builder, object, &e) != ERR_OK) {
+		struct str where = STR("");
+
+		if (kind == KUBE_NETWORK_POLICIES || kind == KUBE_CILIUM_POLICIES)
+			where = kube_metadata(object, "namespace");
+		policy_builder_miss(g->builder, where);
+		if (!g->refused++)
+			g->first = e;
+	}
 	if (g->kept && g->keeps_server && kube_kind_is_policy(kind) &&
 	    keep_policies_add(g->kept, object, STR(POLICY_ORIGIN_KUBERNETES), &e) != ERR_OK)
 		g->failure = e;
@@ -162,8 +171,11 @@ static enum err_code gather_file(void *ctx, const json_t *object, struct err *e)
 	}
 	if (code == ERR_UNSUPPORTED)
 		return ERR_OK;
-	if (code != ERR_OK && !g->refused++) /* it was read before: a limit of both together */
-		g->first = *e;
+	if (code != ERR_OK) { /* it was read before: a limit of both together */
+		policy_builder_miss(g->builder, STR(""));
+		if (!g->refused++)
+			g->first = *e;
+	}
 	if (code == ERR_OK && g->kept)
 		code = keep_policies_add(g->kept, object, STR(POLICY_ORIGIN_FILES), e);
 	else
@@ -226,11 +238,17 @@ static enum err_code gather_all(struct kubernetes *k, struct gathering *g, bool 
 		code = policy_file_each(k->to.files, look_for_needs, &needs, e);
 	if (code == ERR_OK && g->builder)
 		code = policy_builder_origin(g->builder, STR(POLICY_ORIGIN_KUBERNETES), e);
+	if (g->builder)
+		policy_builder_served(g->builder, true);
 	if (code == ERR_OK && of_server)
 		kube_world_policies(k->world, &needs, gather, g);
 	if (code == ERR_OK && g->failure.code != ERR_OK) {
 		*e = g->failure;
 		code = e->code;
+	}
+	if (g->builder) {
+		g->partly = policy_builder_partly(g->builder, &g->first_partly);
+		policy_builder_served(g->builder, false);
 	}
 	if (code == ERR_OK && g->builder)
 		code = policy_builder_origin(g->builder, STR(POLICY_ORIGIN_FILES), e);
@@ -247,7 +265,13 @@ static void tell_left_out(struct kubernetes *k, const struct gathering *g)
 	if (g->twice && g->twice != k->twice)
 		log_warn("policies of files that the API server has, too, are left out",
 			 "count=%zu err=%s", g->twice, LOG_QUOTE(g->first_twice.msg));
+	if (g->partly && g->partly != k->partly)
+		log_warn("policies of the API server have fields that are not known here; who is "
+			 "named where they may count is marked as likely",
+			 "count=%zu first=%s", g->partly, LOG_QUOTE(g->first_partly));
 	k->refused = g->refused;
+	k->partly = g->partly;
+	set(&k->policies_partly, g->partly);
 	k->twice = g->twice;
 	set(&k->policies_refused, g->refused + g->twice);
 }
@@ -502,6 +526,7 @@ struct kubernetes_counts kubernetes_counts(const struct kubernetes *k)
 		.gone = get(&k->counts[4]),
 		.left_out = get(&k->left_out),
 		.policies_refused = get(&k->policies_refused),
+		.policies_partly = get(&k->policies_partly),
 		.kinds_stale = get(&k->kinds_stale),
 		.fresh_at = { get(&k->fresh_at) },
 	};
@@ -533,6 +558,9 @@ void kubernetes_collect(void *ctx, struct metrics_page *page)
 	page_gauge(page, "tycho_kubernetes_policies_left_out",
 		   "Policies that are not understood, or that files and the API server both have",
 		   (double)c.policies_refused);
+	page_gauge(page, "tycho_kubernetes_policies_partly_known",
+		   "Policies of the API server in force with fields that are not known here",
+		   (double)c.policies_partly);
 	page_family(page, "tycho_kubernetes_objects", METRIC_GAUGE, "What is known, by kind");
 	for (size_t i = 0; i < KUBE_KINDS; i++) {
 		const struct page_label label = { "kind",

@@ -56,8 +56,9 @@ struct kubernetes_counts {
 	uint64_t objects[KUBE_KINDS];
 	uint64_t left_out; /* objects */
 	uint64_t policies_refused;
-	uint64_t kinds_stale;    /* of which the last request failed */
-	struct mono_ns fresh_at; /* of the last publication; 0: there is none yet */
+	uint64_t policies_partly; /* in force, with fields that are not known here */
+	uint64_t kinds_stale;     /* of which the last request failed */
+	struct mono_ns fresh_at;  /* of the last publication; 0: there is none yet */
 };
 struct kubernetes_counts kubernetes_counts(const struct kubernetes *k);
 /* The same as metrics: tycho_kubernetes_… . @ctx is the kubernetes. */

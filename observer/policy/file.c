@@ -54,8 +54,11 @@ static enum err_code read_text(void *ctx, const char *path, struct str text, str
 
 	json_array_foreach(documents, i, one)
 	{
-		if (code == ERR_OK && !json_is_null(one)) /* "---" and nothing */
+		if (code == ERR_OK && !json_is_null(one)) { /* "---" and nothing */
 			code = policy_items_each(one, r->each, r->ctx, e);
+			if (code != ERR_OK && json_array_size(documents) > 1)
+				code = err_in(e, "document %zu", i + 1);
+		}
 	}
 	json_decref(documents);
 	return code == ERR_OK ? ERR_OK : err_in(e, "policy file '%s'", path);

@@ -52,7 +52,7 @@ struct side {
 	uint16_t lists, rules; /* bytes: fields of flow.Flow, then of FlowDetail */
 	uint16_t left_out;     /* policies */
 	uint8_t verdict;       /* enum policy_verdict */
-	uint8_t reserved_;
+	uint8_t unsure;        /* what is in force there is not known in full */
 };
 struct kept {
 	struct answer_key key;
@@ -466,6 +466,7 @@ static void ask_side(struct policy_table *t, const struct asked *q, enum policy_
 	*side = (struct side){ 0 };
 	policy_ask(t->set, &query, &t->answer);
 	side->verdict = (uint8_t)t->answer.verdict;
+	side->unsure = t->answer.unsure;
 	if (t->answer.verdict == POLICY_ALLOWED || policy_verdict_denies(t->answer.verdict))
 		put_named(t, direction, side);
 }
@@ -666,6 +667,7 @@ static void name_verdict_of(struct policy_table *t, const struct side *s, bool s
 			    struct buf *ext)
 {
 	bool seen = f->verdict == FLOW__VERDICT__DROPPED;
+	sure = sure && !s->unsure;
 	int source = sure && !is_later(f) ? SOURCE_DERIVED : SOURCE_DERIVED_LIKELY;
 
 	if (f->verdict == FLOW__VERDICT__AUDIT) /* the rule did not say what it would do */

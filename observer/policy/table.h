@@ -10,7 +10,8 @@
  *	what was seen                           named                      FlowDetail.policy_source
  *	verdict of a rule, policies agree       *_allowed_by, *_denied_by  DERIVED
  *	drop that policies explain, or part     the same                   DERIVED_LIKELY
- *	  of the evidence is missing
+ *	  of the evidence is missing, or
+ *	  policies there are not known in full
  *	verdict of a rule, policies disagree    nothing                    CONTRADICTED
  *	everything else                         nothing                    –
  *

@@ -69,10 +69,24 @@ def test_one_mistake_does_not_hide_the_next(folder):
         'kind: CiliumNetworkPolicy\napiVersion: cilium.io/v2\nmetadata: {name: y}\nspec: {endpointSelector: {}, ingres: []}\n')
     (folder / 'c.yaml').write_text('a: [')
     out = tycho('check', folder, status=1).splitlines()
-    assert out[0] == ('refused  %s/b.yaml: NetworkPolicy default/x: spec.podSelector: it is a number, must be a mapping' % folder)
-    assert out[1] == ("refused  %s/b.yaml: CiliumNetworkPolicy default/y: spec: the field 'ingres' is not known here" % folder)
+    assert out[0] == ('refused  %s/b.yaml: document 1: NetworkPolicy default/x: spec.podSelector: it is a number, must be a mapping' % folder)
+    assert out[1] == ("refused  %s/b.yaml: document 2: CiliumNetworkPolicy default/y: spec.ingres: no such field; did you mean ingress or ingressDeny?" % folder)
     assert out[2].startswith('refused  %s/c.yaml: line ' % folder)
     assert out[-1] == '3 refused' and sum(line.startswith('ok ') for line in out) == 2
+
+
+def test_a_misspelt_port_is_refused_with_file_document_item_and_place(folder):
+    policy = {'apiVersion': 'networking.k8s.io/v1', 'kind': 'NetworkPolicy', 'metadata': {'name': 'ok'}, 'spec': {'podSelector': {}}}
+    bad = dict(policy, metadata={'name': 'db'}, spec={'podSelector': {}, 'ingress': [{'ports': [{'prt': 5432}]}]})
+    (folder / 'b.yaml').write_text('---\n' + json.dumps({'apiVersion': 'v1', 'kind': 'List', 'items': [policy, bad]}))
+    sentence = 'NetworkPolicy default/db: spec.ingress[0].ports[0].prt: no such field; did you mean port?'
+    out = tycho('check', folder, status=1).splitlines()
+    assert out[0] == 'refused  %s/b.yaml: items[1]: %s' % (folder, sentence)
+    assert 'ok       knp:default/ok: denies ingress by default; selects 0 of 2 pods' in out
+    assert json.loads(tycho('check', '-o', 'json', folder, status=1).splitlines()[0]) == {
+        'result': 'refused', 'file': '%s/b.yaml' % folder, 'document': 1, 'item': 1, 'error': sentence}
+    assert '%s/b.yaml: items[1]: %s' % (folder, sentence) in tycho(
+        'explain', '--from', 'shop/web-0', '--to', 'shop/db-0', '--port', '80', folder, status=1)
 
 
 def test_a_connection_is_explained_with_its_rules(folder):

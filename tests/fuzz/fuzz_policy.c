@@ -1,4 +1,5 @@
-/* Any text as policies: refused with a sentence, or taken, finished and asked. */
+/* Any text as policies, written by a person or given by a server: refused with a sentence, or taken,
+ * finished and asked. What is taken of a person is taken of a server, too, and known in full. */
 #include <netinet/in.h>
 #include <stdio.h>
 
@@ -10,7 +11,7 @@ static const struct str labels[] = { { "k8s:app=web", 11 },
 static const uint8_t address[1][16] = { { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
 static const struct str names[] = { { "api.shop.example", 16 } };
 
-static void ask(const struct policy_set *set)
+static void ask(const struct policy_set *set, bool may_be_unsure)
 {
 	const struct policy_end pod = { .labels = labels, .label_count = 2 };
 	const struct policy_end world = { .labels = labels + 2,
@@ -36,29 +37,50 @@ static void ask(const struct policy_set *set)
 		policy_ask(set, &q, &answer);
 		for (size_t j = 0; j < answer.count; j++)
 			policy_ref_put(set, answer.by[j], &text);
+		if (answer.unsure && !may_be_unsure)
+			abort();
 	}
 	free(row);
 	free(peer);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static enum err_code read_as(struct str text, bool served)
 {
-	const struct policy_config config = { .meaning = size % 2 ? POLICY_AS_KUBERNETES
-								  : POLICY_AS_CILIUM,
+	const struct policy_config config = { .meaning = text.len % 2 ? POLICY_AS_KUBERNETES
+								      : POLICY_AS_CILIUM,
 					      .cluster = "c1",
-					      .host_firewall = true };
+					      .host_firewall = true,
+					      .skip_other_kinds = text.len % 4 == 1 };
 	AUTO(policy_builder_free) struct policy_builder *b = NULL;
 	AUTO(policy_set_free) struct policy_set *set = NULL;
 	struct err e = { 0 };
 
 	if (policy_builder_new(&config, &b, &e) != ERR_OK)
 		abort();
-	if (policy_builder_add_text(b, str_n(data, size), &e) != ERR_OK && !*e.msg)
+	policy_builder_served(b, served);
+	enum err_code code = policy_builder_add_text(b, text, &e);
+	if (code != ERR_OK && !*e.msg)
 		abort();
+	const char *first;
+	size_t partly = policy_builder_partly(b, &first);
+	if (partly && (!served || !*first))
+		abort();
+	if (code != ERR_OK && served)
+		policy_builder_miss(b, STR("shop"));
 	if (policy_builder_finish(b, &set, &e) == ERR_OK)
-		ask(set);
+		ask(set, served && (partly || code != ERR_OK));
 	else if (!*e.msg)
+		abort();
+	return code;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct str text = str_n(data, size);
+
+	enum err_code served = read_as(text, true), written = read_as(text, false);
+	if (written == ERR_OK && served != ERR_OK)
 		abort();
 	return 0;
 }

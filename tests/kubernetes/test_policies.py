@@ -88,6 +88,24 @@ def test_store_and_evidence_say_which_version_was_in_force_when(node, tmp_path):
     tycho('evidence', 'verify', out)
 
 
+def test_a_newer_server_s_fields_leave_a_policy_in_force_and_names_likely(node, folder):  # noqa: F811
+    path = os.path.join(folder, 'newer.jsonl')
+    with open(os.path.join(RECORDED, 'world.jsonl')) as f, open(path, 'w') as out:
+        for line in map(json.loads, f):
+            if 'data' in line and 'allow-front' in line['data']:
+                line['data'] = line['data'].replace('"spec":{"podSelector"', '"spec":{"newer":1,"podSelector"')
+                if 'size' in line:
+                    line['size'] = len(line['data'].encode())
+            out.write(json.dumps(line) + '\n')
+    ob = node(path)
+    settled(ob)
+    assert ob.number('policies_partly_known') == 1 and ob.number('policies_left_out') == 0
+    assert 'NetworkPolicy shop/allow-front: spec.newer: no such field is known here' in ob.log()
+    flow = drop(ob, DB, WEB, 9999)
+    # where all is known, this is certain: test_a_drop_names_the_policy_that_the_api_server_told_of
+    assert flow.tycho.policy_source == 2
+
+
 def closed(name, **selects):
     return json.dumps({'kind': 'NetworkPolicy', 'apiVersion': 'networking.k8s.io/v1', 'metadata': {'name': name, 'namespace': 'shop'},
                        'spec': {'podSelector': {'matchLabels': selects}, 'policyTypes': ['Ingress']}})

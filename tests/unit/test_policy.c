@@ -18,16 +18,22 @@ static struct policy_builder *builder(void)
 	return b;
 }
 
-static struct policy_set *set_of(const char *text)
+static struct policy_set *set_by(const char *text, bool served)
 {
 	AUTO(policy_builder_free) struct policy_builder *b = builder();
 	struct policy_set *set = NULL;
 	struct err e;
 
+	policy_builder_served(b, served);
 	if (policy_builder_add_text(b, str_of(text), &e) != ERR_OK ||
 	    policy_builder_finish(b, &set, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 	return set;
+}
+
+static struct policy_set *set_of(const char *text)
+{
+	return set_by(text, false);
 }
 
 /* The sentence with which @text is refused. */
@@ -48,6 +54,10 @@ static const char *refused(const char *text)
 #define CNP(spec)                                                                                  \
 	"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"                                    \
 	"metadata: {name: p, namespace: shop}\nspec: " spec "\n"
+
+#define CCNP(spec)                                                                                 \
+	"apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\n"                         \
+	"metadata: {name: p}\nspec: " spec "\n"
 
 static const struct str web_labels[] = { { "k8s:app=web", 11 } };
 static const struct str db_labels[] = { { "k8s:app=db", 10 } };
@@ -161,8 +171,244 @@ static void what_is_wrong_is_said_with_its_place(void **state)
 		refused(KNP(
 			"a",
 			"{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/33}}]}]}")),
-		"NetworkPolicy shop/a: spec.ingress[0].from[0].ipBlock: "
-		"netip.ParsePrefix(\"10.0.0.0/33\"): prefix length out of range");
+		"NetworkPolicy shop/a: spec.ingress[0].from[0].ipBlock.cidr: "
+		"'10.0.0.0/33' is no address block: prefix length out of range");
+}
+
+#define IN(rule) KNP("a", "{podSelector: {}, ingress: [" rule "]}")
+#define EGRESS(rule) CNP("{endpointSelector: {}, egress: [" rule "]}")
+
+static void fails_with(const char *text, const char *why)
+{
+	if (!strstr(refused(text), why))
+		fail_msg("'%s' is not in: %s", why, refused(text));
+}
+
+/* Each of these would be a rule for more, or for something else, than what was meant. */
+static void a_field_that_its_kind_does_not_know_is_refused_with_its_place(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+		{ IN("{ports: [{prt: 5432}]}"),
+		  "NetworkPolicy shop/a: spec.ingress[0].ports[0].prt: no such field; did you mean "
+		  "port?" },
+		{ IN("{ports: [{port: 1, protokol: UDP}]}"), "; did you mean protocol?" },
+		{ IN("{form: [{podSelector: {}}]}"), "spec.ingress[0].form: no such field; did you "
+						     "mean from?" },
+		{ IN("{to: [{podSelector: {}}]}"),
+		  "spec.ingress[0].to: no such field; there are from and ports" },
+		{ IN("{from: [{podSelector: {}, namespaceSelecter: {}}]}"),
+		  "spec.ingress[0].from[0].namespaceSelecter: no such field; did you mean "
+		  "namespaceSelector?" },
+		{ IN("{from: [{ipBlock: {cidr: 10.0.0.0/8, exept: [10.0.0.0/9]}}]}"),
+		  "ipBlock.exept: no such field; did you mean except?" },
+		{ KNP("a", "{podSelector: {app: web}}"),
+		  "spec.podSelector.app: no such field; there are matchLabels and "
+		  "matchExpressions" },
+		{ KNP("a", "{podSelector: {}, policytypes: [Egress]}"),
+		  "spec.policytypes: no such field; did you mean policyTypes?" },
+		{ KNP("a", "{podSelector: {}}") "specs: []\n", "specs: no such field; did you mean "
+							       "spec?" },
+		{ "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+		  "metadata: {name: a, namspace: shop}\nspec: {podSelector: {}}\n",
+		  "metadata.namspace: no such field; did you mean namespace?" },
+		{ CNP("{endpointSelector: {}, ingresss: [{}]}"), "did you mean ingress?" },
+		{ EGRESS("{toPorts: [{ports: [{port: '80', protcol: TCP}]}]}"),
+		  "CiliumNetworkPolicy shop/p: spec.egress[0].toPorts[0].ports[0].protcol: no such "
+		  "field; did you mean protocol?" },
+		{ EGRESS("{toFqdns: [{matchName: a.b}]}"), "did you mean toFQDNs?" },
+		{ EGRESS("{toEndpoints: [{matchLabel: {}}]}"), "did you mean matchLabels?" },
+		{ EGRESS("{toCIDRSet: [{cidr: 10.0.0.0/8, excepts: []}]}"),
+		  "did you mean except?" },
+		{ EGRESS("{authentication: {mood: required}}"), "authentication.mood: no such" },
+		{ EGRESS("{toServices: [{k8sService: {servicename: x}}]}"),
+		  "k8sService.servicename: no such field; did you mean serviceName?" },
+		{ EGRESS("{toGroups: [{aws: {regoin: x}}]}"), "toGroups[0].aws.regoin: no such" },
+		{ EGRESS("{toPorts: [{ports: [{port: '443', protocol: TCP}], terminatingTLS: "
+			 "{secrets: {name: x}}}]}"),
+		  "terminatingTLS.secrets: no such field; did you mean secret?" },
+		{ EGRESS("{toPorts: [{ports: [{port: '80', protocol: TCP}], listener: {nam: x}}]}"),
+		  "listener.nam: no such field; did you mean name?" },
+		{ EGRESS("{toPorts: [{ports: [{port: '80', protocol: TCP}], rules: {http: "
+			 "[{headerMatches: [{nme: x}]}]}}]}"),
+		  "http[0].headerMatches[0].nme: no such field; did you mean name?" },
+		{ CNP("{endpointSelector: {}, egress: [{}], log: {valu: x}}"),
+		  "spec.log.valu: no such field; did you mean value?" },
+		{ CNP("{endpointSelector: {}, egress: [{}], enableDefaultDeny: {ingres: false}}"),
+		  "spec.enableDefaultDeny.ingres: no such field; did you mean ingress?" },
+		{ "apiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\nmetadata: {name: g}\n"
+		  "spec: {externalCIDRS: [10.0.0.0/8]}\n",
+		  "spec.externalCIDRS: no such field; did you mean externalCIDRs?" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		fails_with(cases[i].text, cases[i].why);
+}
+
+/* Kubernetes, pkg/apis/networking/validation; of Cilium's what the resource definition says. */
+static void values_that_cannot_be_are_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+		{ IN("{ports: [{port: 70000}]}"), "port '70000': must be a number up to 65535" },
+		{ IN("{ports: [{port: 65536}]}"), "port '65536'" },
+		{ IN("{ports: [{port: -1}]}"), "port '-1'" },
+		{ IN("{ports: [{port: 0}]}"), "port 0: must be 1 to 65535" },
+		{ IN("{ports: [{port: 80.5}]}"),
+		  "ports[0].port: it is a number, must be a whole number or a name" },
+		{ IN("{ports: [{port: [80]}]}"), "it is a list, must be a whole number or a name" },
+		{ IN("{ports: [{port: 80, endPort: 79}]}"), "endPort 79 is below port 80" },
+		{ IN("{ports: [{port: 80, endPort: 0}]}"), "endPort 0: must be 1 to 65535" },
+		{ IN("{ports: [{port: 80, endPort: 65536}]}"),
+		  "endPort: it must be a number up to" },
+		{ IN("{ports: [{port: 80, endPort: '90'}]}"),
+		  "endPort: it must be a number up to" },
+		{ IN("{ports: [{endPort: 90}]}"), "endPort without port" },
+		{ IN("{ports: [{port: web, endPort: 90}]}"),
+		  "endPort beside a port that is a name" },
+		{ IN("{ports: [{protocol: tcp}]}"), "protocol 'tcp': must be TCP, UDP or SCTP" },
+		{ IN("{ports: [{protocol: ANY}]}"), "protocol 'ANY': must be TCP, UDP or SCTP" },
+		{ IN("{ports: {port: 80}}"),
+		  "spec.ingress[0].ports: it is a mapping, must be a list" },
+		{ IN("{from: [{ipBlock: {cidr: 10.0.0.0}}]}"), "'10.0.0.0' is no address block" },
+		{ IN("{from: [{ipBlock: {cidr: 10.0.0.256/8}}]}"), "is no address block" },
+		{ IN("{from: [{ipBlock: {except: []}}]}"), "ipBlock.cidr: it is missing" },
+		{ IN("{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/9]}}]}"),
+		  "ipBlock.except[0]: it is not within cidr" },
+		{ IN("{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}]}"),
+		  "ipBlock.except[0]: it leaves nothing of cidr" },
+		{ IN("{from: [{}]}"), "a peer without" },
+		{ IN("{from: [{podSelector: {matchLabels: {app: 'a b'}}}]}"),
+		  "matchLabels.app: 'a b' is no value of a label" },
+		{ IN("{from: [{podSelector: {matchLabels: {'a b': x}}}]}"),
+		  "is no key of a label" },
+		{ IN("{from: [{podSelector: {matchLabels: {a: 1}}}]}"),
+		  "matchLabels.a: it is a number, must be text (put it in quotes)" },
+		{ KNP("a", "{podSelector: {}, policyTypes: [ingress]}"),
+		  "policyTypes[0] 'ingress': must be Ingress or Egress" },
+		{ EGRESS("{toPorts: [{ports: [{port: '70000', protocol: TCP}]}]}"),
+		  "port '70000': must be" },
+		{ EGRESS("{toPorts: [{ports: [{port: '80', endPort: 79}]}]}"),
+		  "endPort 79 is below port 80" },
+		{ EGRESS("{toPorts: [{ports: [{port: '80', protocol: tcp}]}]}"), "protocol 'tcp'" },
+		{ EGRESS("{toCIDR: [10.0.0.0/33]}"),
+		  "toCIDR[0]: '10.0.0.0/33' is no address block" },
+		{ "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+		  "metadata: {name: a, namespace: 7}\nspec: {podSelector: {}}\n",
+		  "metadata.namespace: it must be text" },
+		{ "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+		  "metadata: {name: a, namespace: Shop}\nspec: {podSelector: {}}\n",
+		  "metadata.namespace 'Shop': lower case" },
+		{ "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+		  "metadata: {name: a, labels: {a: [b]}}\nspec: {podSelector: {}}\n",
+		  "metadata.labels.a: it is a list, must be text" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		fails_with(cases[i].text, cases[i].why);
+}
+
+/* Passed over as kinds of others, they would not be there at all. */
+static void a_kind_that_is_nearly_a_policy_is_not_passed_over(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+		{ "kind: NetworkPolcy\napiVersion: networking.k8s.io/v1\nmetadata: {name: x}\n",
+		  "kind 'NetworkPolcy' of apiVersion 'networking.k8s.io/v1'; did you mean "
+		  "NetworkPolicy?" },
+		{ "kind: NetworkPolicy\napiVersion: networking.k8s.oi/v1\nmetadata: {name: x}\n",
+		  "must be networking.k8s.io/v1" },
+		{ "kind: NetworkPolicy\napiVersion: v1\nmetadata: {name: x}\n",
+		  "must be networking.k8s.io/v1" },
+		{ "kind: CiliumNetworkPolicy\napiVersion: networking.k8s.io/v1\n"
+		  "metadata: {name: x}\n",
+		  "must be cilium.io/v2" },
+	};
+	static const char *const others[] = {
+		"kind: Ingress\napiVersion: networking.k8s.io/v1\nmetadata: {name: x}\n",
+		"kind: CiliumEndpoint\napiVersion: cilium.io/v2\nmetadata: {name: x}\n",
+		"kind: NetworkPolicy\napiVersion: crd.antrea.io/v1\nmetadata: {name: x}\n",
+		"kind: ConfigMap\napiVersion: v1\nmetadata: {name: x}\n",
+	};
+	const struct policy_config config = { .skip_other_kinds = true };
+	AUTO(policy_builder_free) struct policy_builder *b = NULL;
+	struct err e;
+
+	assert_int_equal(policy_builder_new(&config, &b, NULL), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(policy_builder_add_text(b, str_of(cases[i].text), &e),
+				 ERR_UNSUPPORTED);
+		assert_non_null(strstr(e.msg, cases[i].why));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_int_equal(policy_builder_add_text(b, str_of(others[i]), NULL), ERR_OK);
+	assert_int_equal(policy_builder_skipped(b), ARRAY_LEN(others));
+}
+
+static bool is_unsure(const struct policy_set *set, const struct policy_end *subject)
+{
+	return ask(set, POLICY_INGRESS, subject, &web, NULL, IPPROTO_TCP, 80).unsure;
+}
+
+/* A newer API server knows more than we do. */
+static void what_a_server_gave_may_have_fields_nobody_here_knows(void **state)
+{
+	(void)state;
+	static const struct policy_end other = { .namespace_ = { "other", 5 }, .pod = { "x", 1 } };
+	static const char *const texts[] = {
+		KNP("a", "{podSelector: {}, ingress: [{ports: [{port: 80, zone: x}]}]}"),
+		CNP("{endpointSelector: {}, ingress: [{fromNewThings: []}]}"),
+		CCNP("{endpointSelector: {}, ingress: [{newer: 1}]}"),
+	};
+	static const char *const first[] = {
+		"NetworkPolicy shop/a: spec.ingress[0].ports[0].zone: no such field is known here",
+		"CiliumNetworkPolicy shop/p: spec.ingress[0].fromNewThings: no such field is known "
+		"here",
+		"CiliumClusterwideNetworkPolicy p: spec.ingress[0].newer: no such field is known "
+		"here",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		AUTO(policy_builder_free) struct policy_builder *b = builder();
+		AUTO(policy_set_free) struct policy_set *set = NULL;
+		const char *said;
+
+		assert_int_equal(policy_builder_partly(b, &said), 0);
+		assert_string_equal(said, "");
+		policy_builder_served(b, true);
+		assert_int_equal(policy_builder_add_text(b, str_of(texts[i]), NULL), ERR_OK);
+		assert_int_equal(policy_builder_partly(b, &said), 1);
+		assert_string_equal(said, first[i]);
+		assert_int_equal(policy_builder_finish(b, &set, NULL), ERR_OK);
+		assert_true(is_unsure(set, &db));
+		assert_int_equal(is_unsure(set, &other), i == 2);
+	}
+	AUTO(policy_set_free)
+	struct policy_set *set = set_by(KNP("a", "{podSelector: {}, ingress: [{}]}"), true);
+	assert_false(is_unsure(set, &db));
+}
+
+static void where_something_in_force_is_not_known_answers_are_unsure(void **state)
+{
+	(void)state;
+	static const char *const missed[] = { "shop", "elsewhere", "" };
+	static const bool unsure[] = { true, false, true };
+
+	for (size_t i = 0; i < ARRAY_LEN(missed); i++) {
+		AUTO(policy_builder_free) struct policy_builder *b = builder();
+		AUTO(policy_set_free) struct policy_set *set = NULL;
+
+		policy_builder_miss(b, str_of(missed[i]));
+		policy_builder_miss(b, str_of(missed[i]));
+		assert_int_equal(policy_builder_finish(b, &set, NULL), ERR_OK);
+		assert_int_equal(is_unsure(set, &db), unsure[i]);
+	}
 }
 
 #define TO_PORTS(to_ports) CNP("{endpointSelector: {}, egress: [{toPorts: [" to_ports "]}]}")
@@ -254,7 +500,9 @@ static void ranges_of_ports_are_what_the_agent_makes_of_them(void **state)
 				   "metadata: {name: p, namespace: shop}\nspec: {endpointSelector: "
 				   "{}, %s: [{toPorts: [{ports: [%s]}]}]}\n%s",
 				   egress ? "egress" : "ingress", cases[i].port, pod);
-			AUTO(policy_set_free) struct policy_set *set = set_of(buf_cstr(&text));
+			/* a last port below the first is refused only where a person wrote it */
+			AUTO(policy_set_free)
+			struct policy_set *set = set_by(buf_cstr(&text), true);
 			const struct policy_end *at = egress ? &web : &db;
 			const struct policy_end *to = egress ? &db : &web;
 			enum policy_direction direction = egress ? POLICY_EGRESS : POLICY_INGRESS;
@@ -495,6 +743,11 @@ int main(void)
 		cmocka_unit_test(nesting_ends_at_its_limit),
 		cmocka_unit_test(plain_values_have_the_types_that_kubernetes_gives_them),
 		cmocka_unit_test(what_is_wrong_is_said_with_its_place),
+		cmocka_unit_test(a_field_that_its_kind_does_not_know_is_refused_with_its_place),
+		cmocka_unit_test(values_that_cannot_be_are_refused),
+		cmocka_unit_test(a_kind_that_is_nearly_a_policy_is_not_passed_over),
+		cmocka_unit_test(what_a_server_gave_may_have_fields_nobody_here_knows),
+		cmocka_unit_test(where_something_in_force_is_not_known_answers_are_unsure),
 		cmocka_unit_test(ranges_of_ports_are_what_the_agent_makes_of_them),
 		cmocka_unit_test(what_the_agent_lets_pass_of_them_is_let_pass),
 		cmocka_unit_test(what_the_agent_refuses_of_ports_and_proxies_is_refused),

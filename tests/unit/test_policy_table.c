@@ -74,18 +74,25 @@ static int teardown(void **state)
 	KNP("db", "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: "       \
 		  "{matchLabels: {app: web}}}], ports: [{port: 8080}]}]}")
 
-static struct policy_set *set_of(const char *text)
+static struct policy_set *set_by(const char *text, bool served)
 {
 	static const struct policy_config config = { 0 };
 	AUTO(policy_builder_free) struct policy_builder *b = NULL;
 	struct policy_set *set = NULL;
 	struct err e;
 
-	if (policy_builder_new(&config, &b, &e) != ERR_OK ||
-	    policy_builder_add_text(b, str_of(text), &e) != ERR_OK ||
+	if (policy_builder_new(&config, &b, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	policy_builder_served(b, served);
+	if (policy_builder_add_text(b, str_of(text), &e) != ERR_OK ||
 	    policy_builder_finish(b, &set, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 	return set;
+}
+
+static struct policy_set *set_of(const char *text)
+{
+	return set_by(text, false);
 }
 
 static void in_force(struct world *w, const char *text)
@@ -216,6 +223,32 @@ static void a_verdict_that_policies_contradict_is_marked_and_names_nobody(void *
 	Flow__Flow *m = named(w, f);
 	assert_int_equal(policies_of(m), 0);
 	assert_int_equal(source_of(m), 3);
+	done(m);
+}
+
+/* An API server newer than we are gave a policy there of which we know only a part. */
+static void where_policies_are_known_in_part_only_nothing_is_certain(void **state)
+{
+	struct world *w = *state;
+	struct flow f = flow_of(EVENT_VERDICT, w->web, w->db, PORT);
+
+	f.direction = FLOW__TRAFFIC_DIRECTION__INGRESS;
+	f.verdict = FLOW__VERDICT__FORWARDED;
+	assert_int_equal(
+		policy_publish(w->table,
+			       set_by(DB_FROM_WEB KNP("new", "{podSelector: {matchLabels: {app: "
+							     "far}}, newer: 1}"),
+				      true),
+			       (struct wall_ns){ 1 }, NULL),
+		ERR_OK);
+	Flow__Flow *m = named(w, f);
+	assert_int_equal(m->n_ingress_allowed_by, 1);
+	assert_int_equal(source_of(m), 2); /* likely */
+	done(m);
+	f.verdict = FLOW__VERDICT__DROPPED;
+	m = named(w, f);
+	assert_int_equal(policies_of(m), 0);
+	assert_int_equal(source_of(m), 0); /* and nobody is contradicted */
 	done(m);
 }
 
@@ -663,6 +696,7 @@ int main(void)
 		TEST(a_drop_that_no_policy_explains_names_nobody),
 		TEST(a_verdict_of_a_rule_is_given_to_the_policies_that_agree),
 		TEST(a_verdict_that_policies_contradict_is_marked_and_names_nobody),
+		TEST(where_policies_are_known_in_part_only_nothing_is_certain),
 		TEST(a_later_packet_of_a_connection_is_less_sure),
 		TEST(a_drop_between_pods_of_this_node_blames_the_sender_first),
 		TEST(more_policies_than_a_list_holds_are_counted),
