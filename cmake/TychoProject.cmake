@@ -36,13 +36,18 @@ function(tycho_library name)
 	target_link_libraries(tycho_${name} PUBLIC project_options project_sanitize ${arg_LINK})
 endfunction()
 
-# tycho_unit_test(err LINK tycho_base): tests/unit/test_err.c as one cmocka program and one ctest.
+# tycho_unit_test(err LINK tycho_base): tests/unit/test_err.c as one cmocka program and one ctest. RECORDED: it compares with recorded
+# data (tests/unit/recorded.h).
 function(tycho_unit_test name)
-	cmake_parse_arguments(arg "" "" "LINK;SOURCES" ${ARGN})
+	cmake_parse_arguments(arg "RECORDED" "" "LINK;SOURCES" ${ARGN})
 	if(TYCHO_FUZZ)
 		return()
 	endif()
 	add_executable(test_${name} ${PROJECT_SOURCE_DIR}/tests/unit/test_${name}.c ${arg_SOURCES})
+	if(arg_RECORDED)
+		target_sources(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit/recorded.c)
+		target_compile_definitions(test_${name} PRIVATE TYCHO_SHARED="${TYCHO_SHARED}")
+	endif()
 	target_link_libraries(test_${name} PRIVATE ${arg_LINK} project_options project_sanitize PkgConfig::CMOCKA)
 	add_test(NAME unit_${name} COMMAND test_${name})
 	set_tests_properties(unit_${name} PROPERTIES LABELS unit TIMEOUT 300)

@@ -16,9 +16,8 @@ struct cilium_world {
 	struct name_table *names;
 };
 
-/* Reads golden/events/world.json below @shared (TYCHO_SHARED in the environment wins). The node is
- * "kind-1/node-a". */
-struct cilium_world cilium_world_open(const char *shared);
+/* Reads the recorded golden/events/world.json. The node is "kind-1/node-a". */
+struct cilium_world cilium_world_open(void);
 void cilium_world_done(struct cilium_world *w);
 #define AUTO_CILIUM_WORLD __attribute__((cleanup(cilium_world_done))) struct cilium_world
 

@@ -1,7 +1,6 @@
 /* A record's parts, joined, are the record: protobuf-c reads the same message in them as in
  * flow_encode's bytes. Over random made flows and all recorded ones. (That they are it by
  * protobuf's own merging, too, is for tests/evidence to say: protobuf-c cannot.) */
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "flow/wire.h"
 #include "flow_random.h"
 #include "observer/observer.pb-c.h"
+#include "recorded.h"
 
 enum { MAX_BYTES = 1 << 24, MAX_NAMES = 1 << 17 };
 
@@ -143,13 +143,10 @@ static struct flow made_of(const struct flow *f, struct buf *ext)
 	return made;
 }
 
-static size_t compare_file(const char *path)
+static size_t compare_file(FILE *in)
 {
 	const uint32_t odd = FLOW_ODD_TIME | FLOW_ODD_IP | FLOW_ODD_MAC | FLOW_ODD_UUID |
 			     FLOW_ODD_L4 | FLOW_ODD_IFACE;
-	FILE *in = fopen(path, "re");
-	if (!in)
-		fail_msg("%s cannot be opened", path);
 	AUTO(flow_dict_free) struct flow_dict *d = NULL;
 	assert_int_equal(flow_dict_new(MAX_NAMES, &d, NULL), ERR_OK);
 	AUTO(own_free) char *line = NULL;
@@ -187,32 +184,13 @@ static size_t compare_file(const char *path)
 		}
 		compared++;
 	}
-	(void)fclose(in);
 	return compared;
 }
 
 static void parts_of_recorded_flows_are_the_flow(void **state)
 {
 	(void)state;
-	const char *shared = getenv("TYCHO_SHARED");
-	char path[4096];
-	(void)snprintf(path, sizeof path, "%s/golden/flows", shared ? shared : TYCHO_SHARED);
-	DIR *dir = opendir(path);
-	if (!dir)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
-			 "data",
-			 path);
-	size_t flows = 0;
-
-	for (struct dirent *entry; (entry = readdir(dir));) {
-		if (!str_has_suffix(str_of(entry->d_name), STR(".jsonl")))
-			continue;
-		(void)snprintf(path, sizeof path, "%s/golden/flows/%s",
-			       shared ? shared : TYCHO_SHARED, entry->d_name);
-		flows += compare_file(path);
-	}
-	(void)closedir(dir);
-	assert_true(flows > 3000);
+	assert_true(recorded_each("golden/flows", ".jsonl", compare_file) > 3000);
 }
 
 /* Two l7 fields merge, the last record wins: both go where DNS goes, so that the last stays last.

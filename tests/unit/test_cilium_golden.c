@@ -15,6 +15,7 @@
 #include "flow/wire.h"
 #include "observer/cilium/cilium.h"
 #include "observer/upstream/agent_policy.h"
+#include "recorded.h"
 
 enum { COLUMNS = 9, PARSERS = 16, HEADERS = 8 };
 
@@ -22,28 +23,6 @@ enum { COLUMNS = 9, PARSERS = 16, HEADERS = 8 };
 struct recorded {
 	struct str id, kind, payload, cpu, node, outcome, expected, options, note;
 };
-
-static struct buf read_events(void)
-{
-	const char *dir = getenv("TYCHO_SHARED");
-	char path[4096];
-	struct buf b = buf_init(64 << 20);
-
-	(void)snprintf(path, sizeof path, "%s/golden/events/events.tsv", dir ? dir : TYCHO_SHARED);
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
-			 "data",
-			 path);
-	for (size_t n = 1; n > 0;) {
-		char *to = buf_reserve(&b, 1 << 16);
-		assert_non_null(to);
-		n = fread(to, 1, 1 << 16, f);
-		b.len += n;
-	}
-	(void)fclose(f);
-	return b;
-}
 
 static bool next_event(struct str *rest, struct recorded *ret)
 {
@@ -270,8 +249,9 @@ static bool lost_holds(const struct recorded *r)
 static void every_recorded_event_gives_what_the_reference_made_of_it(void **state)
 {
 	(void)state;
-	AUTO_BUF struct buf all = read_events(), payload = buf_init(1 << 20);
-	AUTO_CILIUM_WORLD w = cilium_world_open(TYCHO_SHARED);
+	AUTO_BUF struct buf all = recorded_read("golden/events/events.tsv"),
+			    payload = buf_init(1 << 20);
+	AUTO_CILIUM_WORLD w = cilium_world_open();
 	struct parser parsers[PARSERS] = { 0 };
 	struct str rest = buf_str(&all), head;
 	struct recorded r;

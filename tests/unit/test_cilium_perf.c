@@ -18,6 +18,7 @@
 #include "observer/cilium/perf.h"
 #include "observer/cilium/perf_ring.h"
 #include "perf_emitter.h"
+#include "recorded.h"
 
 enum { PATIENCE_MS = 20000, KEEP = 4096 };
 
@@ -119,28 +120,6 @@ static bool has_two_cpus(void)
 
 /* --- recorded events ---------------------------------------------------------------------- */
 
-static struct buf golden_events(void)
-{
-	const char *dir = getenv("TYCHO_SHARED");
-	char path[4096];
-	struct buf b = buf_init(64 << 20);
-
-	(void)snprintf(path, sizeof path, "%s/golden/events/events.tsv", dir ? dir : TYCHO_SHARED);
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
-			 "data",
-			 path);
-	for (size_t n = 1; n > 0;) {
-		char *to = buf_reserve(&b, 1 << 16);
-		assert_non_null(to);
-		n = fread(to, 1, 1 << 16, f);
-		b.len += n;
-	}
-	(void)fclose(f);
-	return b;
-}
-
 /* The next sample of the datapath; L7 records and notifications never come this way. */
 static bool next_sample(struct str *rest, struct buf *ret)
 {
@@ -181,7 +160,7 @@ static size_t emit_some(const struct perf_emitter *em, struct str *rest, size_t 
 
 static void assert_came_as_they_went(const struct taken *t)
 {
-	AUTO_BUF struct buf all = golden_events(), bytes = buf_init(4096);
+	AUTO_BUF struct buf all = recorded_read("golden/events/events.tsv"), bytes = buf_init(4096);
 	struct str rest = buf_str(&all);
 
 	for (size_t i = 0; next_sample(&rest, &bytes); i++) {
@@ -198,7 +177,7 @@ static void recorded_samples_come_out_as_they_went_in_on_all_cpus(void **state)
 	(void)state;
 	AUTO_EMITTER em = perf_emitter_open();
 	AUTO_TAKEN t = TAKEN;
-	AUTO_BUF struct buf all = golden_events();
+	AUTO_BUF struct buf all = recorded_read("golden/events/events.tsv");
 	AUTO(source_free) struct source *s = open_source(&em, NULL);
 	struct str rest = buf_str(&all);
 	size_t n = 0;

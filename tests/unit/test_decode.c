@@ -9,29 +9,9 @@
 
 #include "base/buf.h"
 #include "observer/decode/decode.h"
+#include "recorded.h"
 
 /* ---- recorded events ---- */
-
-static struct buf golden_events(void)
-{
-	const char *dir = getenv("TYCHO_SHARED");
-	char path[4096];
-	(void)snprintf(path, sizeof path, "%s/golden/events/events.tsv", dir ? dir : TYCHO_SHARED);
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
-			 "data",
-			 path);
-	struct buf b = buf_init(64 << 20);
-	for (size_t n = 1; n > 0;) {
-		char *to = buf_reserve(&b, 1 << 16);
-		assert_non_null(to);
-		n = fread(to, 1, 1 << 16, f);
-		b.len += n;
-	}
-	(void)fclose(f);
-	return b;
-}
 
 static size_t unhex(struct str hex, uint8_t *out)
 {
@@ -260,7 +240,7 @@ static void packets_of_recorded_events_become_what_the_reference_made_of_them(vo
 {
 	(void)state;
 	static const char *const kinds[] = { "drop", "trace", "policy-verdict", "debug-capture" };
-	AUTO_BUF struct buf file = golden_events();
+	AUTO_BUF struct buf file = recorded_read("golden/events/events.tsv");
 	struct str rest = buf_str(&file), line;
 	struct counts n = { 0 };
 	static uint8_t sample[1 << 16];

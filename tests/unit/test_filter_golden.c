@@ -14,6 +14,7 @@
 #include "flow/json.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
+#include "recorded.h"
 #include "store/segment.h"
 
 enum {
@@ -43,29 +44,6 @@ struct golden {
 	size_t zones, refused, idle; /* zones that were asked, said no, said "perhaps" in vain */
 };
 
-static char *read_golden(const char *name, size_t *ret_len)
-{
-	const char *dir = getenv("TYCHO_SHARED");
-	char path[1024];
-
-	(void)snprintf(path, sizeof path, "%s/golden/%s", dir ? dir : TYCHO_SHARED, name);
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
-			 "data",
-			 path);
-	assert_int_equal(fseek(f, 0, SEEK_END), 0);
-	long bytes = ftell(f);
-	assert_in_range(bytes, 0, FILE_BYTES);
-	rewind(f);
-	char *text = malloc((size_t)bytes + 1);
-	assert_non_null(text);
-	*ret_len = fread(text, 1, (size_t)bytes, f);
-	assert_int_equal(*ret_len, bytes);
-	(void)fclose(f);
-	return text;
-}
-
 static void read_flow(struct golden *g, struct recording *r, struct str line)
 {
 	struct json_options options = { .reject_unknown = false };
@@ -94,15 +72,15 @@ static void read_flow(struct golden *g, struct recording *r, struct str line)
 
 static struct recording *recording_of(struct golden *g, const char *name)
 {
-	size_t i = 0, len;
+	size_t i = 0;
 
 	while (i < MAX_RECORDINGS && g->files[i] && strcmp(g->files[i]->name, name) != 0)
 		i++;
 	assert_true(i < MAX_RECORDINGS);
 	if (g->files[i])
 		return g->files[i];
-	AUTO(own_free) char *text = read_golden(name, &len);
-	struct str rest = str_n(text, len), line;
+	AUTO_BUF struct buf text = recorded_read("golden/%s", name);
+	struct str rest = buf_str(&text), line;
 
 	g->files[i] = calloc(1, sizeof *g->files[i]);
 	assert_non_null(g->files[i]);
@@ -419,9 +397,9 @@ static bool check_row(struct golden *g, struct str *cells)
 
 static void every_row_of_the_truth_table_selects_the_same_lines(void **state)
 {
-	size_t len, rows = 0, failed = 0;
-	AUTO(own_free) char *text = read_golden("filters.tsv", &len);
-	struct str rest = str_n(text, len), line;
+	size_t rows = 0, failed = 0;
+	AUTO_BUF struct buf text = recorded_read("golden/filters.tsv");
+	struct str rest = buf_str(&text), line;
 
 	assert_true(str_split(&rest, '\n', &line));
 	assert_true(str_has_suffix(line, STR("error\tflows/synthetic.jsonl\tflows/real.jsonl")));
@@ -496,16 +474,6 @@ static const struct flag *flag_of(const json_t *argv)
 	return NULL;
 }
 
-static struct str trimmed_golden(struct str path, char **ret_text)
-{
-	char name[256];
-	size_t len;
-
-	(void)snprintf(name, sizeof name, "%.*s", STR_FMT(path));
-	*ret_text = read_golden(name, &len);
-	return str_trim(str_n(*ret_text, len));
-}
-
 /* @cells: id, area, argv, input, exit, stdout, stderr. */
 static bool check_case(struct golden *g, struct str *cells, size_t *checked)
 {
@@ -515,9 +483,9 @@ static bool check_case(struct golden *g, struct str *cells, size_t *checked)
 	Flow__FlowFilter *list[MAX_FILTERS];
 	size_t count = 0;
 	AUTO(flow_filter_free) struct flow_filter *filter = NULL;
-	AUTO(own_free) char *out = NULL, *words = NULL;
-	struct str recorded = trimmed_golden(cells[5], &out),
-		   sentence = trimmed_golden(cells[6], &words);
+	AUTO_BUF struct buf out = recorded_read("golden/%.*s", STR_FMT(cells[5]));
+	AUTO_BUF struct buf words = recorded_read("golden/%.*s", STR_FMT(cells[6]));
+	struct str recorded = str_trim(buf_str(&out)), sentence = str_trim(buf_str(&words));
 	struct err e = { .msg = "" };
 	bool good;
 
@@ -570,9 +538,9 @@ static bool check_case(struct golden *g, struct str *cells, size_t *checked)
 
 static void every_case_with_one_filter_flag_selects_or_fails_alike(void **state)
 {
-	size_t len, checked = 0, failed = 0;
-	AUTO(own_free) char *text = read_golden("cases.tsv", &len);
-	struct str rest = str_n(text, len), line;
+	size_t checked = 0, failed = 0;
+	AUTO_BUF struct buf text = recorded_read("golden/cases.tsv");
+	struct str rest = buf_str(&text), line;
 
 	while (str_split(&rest, '\n', &line) && line.len) {
 		struct str cells[7], columns = line;

@@ -9,31 +9,12 @@
 #include "base/buf.h"
 #include "flow/json.h"
 #include "observer/observer.pb-c.h"
+#include "recorded.h"
 
 #define RESPONSE (&observer__get_flows_response__descriptor)
 
 static const struct json_options strict = { .reject_unknown = true };
 static const struct json_options lax = { .reject_unknown = false };
-
-enum { FILE_BYTES = 1 << 24 };
-
-static struct str read_golden(const char *name, struct buf *ret)
-{
-	const char *dir = getenv("TYCHO_SHARED");
-	char path[1024];
-
-	(void)snprintf(path, sizeof path, "%s/golden/%s", dir ? dir : TYCHO_SHARED, name);
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
-			 "data",
-			 path);
-	char *to = buf_reserve(ret, FILE_BYTES);
-	assert_non_null(to);
-	ret->len += fread(to, 1, FILE_BYTES, f);
-	(void)fclose(f);
-	return buf_str(ret);
-}
 
 /* As the reference reads a file: strictly, until a line is fine but for what is unknown. */
 static bool read_line(struct str line, bool *reading_lax, struct buf *wire)
@@ -90,14 +71,13 @@ static void json_is_the_references_to_the_byte(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		AUTO_BUF struct buf in = buf_init(SIZE_MAX);
+		AUTO_BUF struct buf in = recorded_read("golden/%s", cases[i][0]);
 		AUTO_BUF struct buf out = buf_init(SIZE_MAX);
 		AUTO_BUF struct buf wire = buf_init(SIZE_MAX);
-		AUTO_BUF struct buf expected = buf_init(SIZE_MAX);
-		char name[128];
+		AUTO_BUF struct buf expected =
+			recorded_read("golden/expected/%s.stdout", cases[i][1]);
 		bool reading_lax = false;
-		struct str line, rest = str_trim(read_golden(cases[i][0], &in));
-		(void)snprintf(name, sizeof name, "expected/%s.stdout", cases[i][1]);
+		struct str line, rest = str_trim(buf_str(&in));
 		while (str_split(&rest, '\n', &line)) {
 			/* what is neither flow nor loss is not printed on standard output */
 			if (!read_line(line, &reading_lax, &wire))
@@ -117,9 +97,8 @@ static void json_is_the_references_to_the_byte(void **state)
 					 ERR_OK);
 			buf_char(&out, '\n');
 		}
-		(void)read_golden(name, &expected);
 		if (!str_eq(buf_str(&out), buf_str(&expected)))
-			fail_msg("%s is not %s", cases[i][0], name);
+			fail_msg("%s is not %s", cases[i][0], cases[i][1]);
 	}
 }
 
@@ -131,12 +110,12 @@ static void bytes_are_those_protobuf_c_would_understand(void **state)
 
 	/* read, unpacked and packed by protobuf-c, written: the same as written at once */
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		AUTO_BUF struct buf in = buf_init(SIZE_MAX);
+		AUTO_BUF struct buf in = recorded_read("golden/%s", files[i]);
 		AUTO_BUF struct buf wire = buf_init(SIZE_MAX);
 		AUTO_BUF struct buf again = buf_init(SIZE_MAX);
 		AUTO_BUF struct buf direct = buf_init(SIZE_MAX);
 		AUTO_BUF struct buf packed = buf_init(SIZE_MAX);
-		struct str line, rest = str_trim(read_golden(files[i], &in));
+		struct str line, rest = str_trim(buf_str(&in));
 		while (str_split(&rest, '\n', &line)) {
 			const ProtobufCMessageDescriptor *desc =
 				&observer__export_event__descriptor;

@@ -10,22 +10,9 @@
 #include "flow/flow.pb-c.h"
 #include "flow/names.h"
 #include "observer/observer.pb-c.h"
+#include "recorded.h"
 
 enum { MAX_BYTES = 4096, MAX_COLUMNS = 8 };
-
-static FILE *open_reference(const char *name)
-{
-	const char *dir = getenv("TYCHO_SHARED");
-	char path[4096];
-
-	(void)snprintf(path, sizeof path, "%s/reference/%s", dir ? dir : TYCHO_SHARED, name);
-	FILE *f = fopen(path, "re");
-	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the reference "
-			 "tables",
-			 path);
-	return f;
-}
 
 /* The next line's columns, borrowed from @line. @return how many; 0 at the end. */
 static size_t next_row(FILE *f, char line[1024], struct str columns[MAX_COLUMNS])
@@ -57,7 +44,7 @@ static void assert_text(const char *got, struct str want)
 static void each_drop_reason_has_its_text(void **state)
 {
 	(void)state;
-	FILE *f = open_reference("drop-reasons.tsv");
+	FILE *f = recorded_open("reference/drop-reasons.tsv");
 	char line[1024];
 	struct str c[MAX_COLUMNS];
 	size_t rows = 0;
@@ -86,7 +73,7 @@ static void each_drop_reason_has_its_text(void **state)
 static void each_reserved_identity_has_its_name(void **state)
 {
 	(void)state;
-	FILE *f = open_reference("reserved-identities.tsv");
+	FILE *f = recorded_open("reference/reserved-identities.tsv");
 	char line[1024];
 	struct str c[MAX_COLUMNS];
 	size_t rows = 0;
@@ -134,7 +121,7 @@ static void enums_are_those_of_the_reference(void **state)
 		{ "DebugEventType", &flow__debug_event_type__descriptor },
 		{ "NodeState", &relay__node_state__descriptor },
 	};
-	FILE *f = open_reference("hubble-enums.tsv");
+	FILE *f = recorded_open("reference/hubble-enums.tsv");
 	char line[1024];
 	struct str c[MAX_COLUMNS];
 	size_t rows = 0;

@@ -15,6 +15,7 @@
 #include "flow/text_table.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
+#include "recorded.h"
 
 enum { FILE_BYTES = 1 << 24 };
 
@@ -98,24 +99,6 @@ static const char *end_of(struct paper *p)
 
 /* --- recorded output ---------------------------------------------------------------- */
 
-static struct str read_golden(const char *name, struct buf *ret)
-{
-	const char *dir = getenv("TYCHO_SHARED");
-	char path[1024];
-
-	(void)snprintf(path, sizeof path, "%s/golden/%s", dir ? dir : TYCHO_SHARED, name);
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
-			 "data",
-			 path);
-	char *to = buf_reserve(ret, FILE_BYTES);
-	assert_non_null(to);
-	ret->len += fread(to, 1, FILE_BYTES, f);
-	(void)fclose(f);
-	return buf_str(ret);
-}
-
 static enum flow_format format_of(struct str word)
 {
 	return str_is(word, "dict")                             ? FLOW_FORMAT_DICT
@@ -173,10 +156,7 @@ static bool check_case(const struct str cells[COLUMNS], size_t dict_size)
 {
 	struct flow_printer_options options = { 0 };
 	AUTO_PAPER struct paper paper;
-	AUTO_BUF struct buf in = buf_init(SIZE_MAX);
-	AUTO_BUF struct buf expected = buf_init(SIZE_MAX);
 	AUTO_BUF struct buf wire = buf_init(SIZE_MAX);
-	char name[256];
 	struct str line, input = cells[INPUT];
 	struct err e;
 
@@ -187,8 +167,9 @@ static bool check_case(const struct str cells[COLUMNS], size_t dict_size)
 	paper_init(&paper, options, dict_size);
 	if (str_has_prefix(input, STR("stdin:")))
 		input = str_from(input, strlen("stdin:"));
-	(void)snprintf(name, sizeof name, "%.*s", STR_FMT(input));
-	struct str rest = str_trim(read_golden(name, &in));
+	AUTO_BUF struct buf in = recorded_read("golden/%.*s", STR_FMT(input));
+	AUTO_BUF struct buf expected = recorded_read("golden/%.*s", STR_FMT(cells[STDOUT]));
+	struct str rest = str_trim(buf_str(&in));
 	while (rest.len && str_split(&rest, '\n', &line)) {
 		buf_reset(&wire);
 		/* malformed lines are the command line's affair */
@@ -199,8 +180,6 @@ static bool check_case(const struct str cells[COLUMNS], size_t dict_size)
 			fail_msg("%.*s: %s", STR_FMT(cells[ID]), e.msg);
 	}
 	(void)end_of(&paper);
-	(void)snprintf(name, sizeof name, "%.*s", STR_FMT(cells[STDOUT]));
-	(void)read_golden(name, &expected);
 	if (!str_eq(buf_str(&paper.out), buf_str(&expected)))
 		fail_msg("%.*s: output differs", STR_FMT(cells[ID]));
 	return true;
@@ -208,8 +187,8 @@ static bool check_case(const struct str cells[COLUMNS], size_t dict_size)
 
 static void output_is_the_references_to_the_byte(void **state)
 {
-	AUTO_BUF struct buf cases = buf_init(SIZE_MAX);
-	struct str line, rest = read_golden("cases.tsv", &cases);
+	AUTO_BUF struct buf cases = recorded_read("golden/cases.tsv");
+	struct str line, rest = buf_str(&cases);
 	size_t checked = 0;
 	(void)state;
 

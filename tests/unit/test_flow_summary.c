@@ -14,6 +14,7 @@
 #include "flow/wire.h"
 #include "flow_random.h"
 #include "observer/observer.pb-c.h"
+#include "recorded.h"
 
 enum { MAX_BYTES = 1 << 20 };
 
@@ -210,14 +211,7 @@ static void a_whole_flow_says_what_it_came_with(void **state)
 static void recorded_flows_get_the_summary_that_hubble_gave_them(void **state)
 {
 	(void)state;
-	const char *dir = getenv("TYCHO_SHARED");
-	char path[4096];
-	(void)snprintf(path, sizeof path, "%s/golden/flows/real.jsonl", dir ? dir : TYCHO_SHARED);
-	FILE *in = fopen(path, "re");
-	if (!in)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
-			 "data",
-			 path);
+	FILE *in = recorded_open("golden/flows/real.jsonl");
 	AUTO(flow_dict_free) struct flow_dict *d = dict_of(100000);
 	AUTO(own_free) char *line = NULL;
 	AUTO_BUF struct buf wire = buf_init(MAX_BYTES), text = buf_init(MAX_BYTES);

@@ -14,6 +14,7 @@
 #include "base/watch.h"
 #include "flow/flow.h"
 #include "policy/policy.h"
+#include "recorded.h"
 
 enum {
 	ENDS_MAX = 256,
@@ -26,13 +27,8 @@ enum {
 
 static struct str file_text(const char *name, struct buf *to)
 {
-	const char *root = getenv("TYCHO_SHARED");
-	char path[512];
-	struct err e;
-
-	(void)snprintf(path, sizeof path, "%s/golden/policy/%s", root ? root : TYCHO_SHARED, name);
-	if (file_read(path, "recorded", to, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
+	buf_done(to);
+	*to = recorded_read("golden/policy/%s", name);
 	return buf_str(to);
 }
 

@@ -16,34 +16,11 @@
 #include "flow/flow.pb-c.h"
 #include "flow/json.h"
 #include "observer/source/replay.h"
+#include "recorded.h"
 
 enum { WAIT_MS = 20000, DRAIN_EVENTS = 5 };
 
 /* ---- files ---- */
-
-static void golden_path(char *out, size_t size, const char *name)
-{
-	const char *dir = getenv("TYCHO_SHARED");
-	(void)snprintf(out, size, "%s/golden/%s", dir ? dir : TYCHO_SHARED, name);
-}
-
-static struct buf read_file(const char *path)
-{
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s cannot be opened; TYCHO_SHARED names the directory of the recorded "
-			 "data",
-			 path);
-	struct buf b = buf_init(64 << 20);
-	for (size_t n = 1; n > 0;) {
-		char *to = buf_reserve(&b, 1 << 16);
-		assert_non_null(to);
-		n = fread(to, 1, 1 << 16, f);
-		b.len += n;
-	}
-	(void)fclose(f);
-	return b;
-}
 
 /* A file that no directory knows, and a path to it that lives as long as the descriptor. */
 static int file_of(struct str text, char path[64])
@@ -169,10 +146,11 @@ static void assert_messages(const json_t *got, const json_t *want)
 /* Replays @name of the recorded flows. @return its messages without the reports of losses. */
 static json_t *replay_recorded(const char *name, uint64_t *ret_bad_lines)
 {
-	char path[4096];
-	golden_path(path, sizeof path, name);
+	char golden[128], path[RECORDED_PATH_BYTES];
+	(void)snprintf(golden, sizeof golden, "golden/%s", name);
 	struct seen seen = nothing_seen();
-	const struct source_replay_config config = { .path = path, .keep_time = true };
+	const struct source_replay_config config = { .path = recorded_path(path, golden),
+						     .keep_time = true };
 	AUTO(source_free) struct source *s = open_replay(&config);
 	drain_to_end(s, &seen);
 
@@ -194,9 +172,7 @@ static json_t *replay_recorded(const char *name, uint64_t *ret_bad_lines)
 /* The messages in the envelopes of a file of JSON lines. */
 static json_t *messages_in(const char *name)
 {
-	char path[4096];
-	golden_path(path, sizeof path, name);
-	AUTO_BUF struct buf file = read_file(path);
+	AUTO_BUF struct buf file = recorded_read("golden/%s", name);
 	struct str rest = buf_str(&file), line;
 	json_t *messages = json_array();
 	while (str_split(&rest, '\n', &line)) {
