@@ -21,6 +21,8 @@ const pods = {
 	stripe: { dns: "api.stripe.com", ip: "198.51.100.7" },
 	visitor: { ip: "203.0.113.80" },
 	api: { identity: 7, ip: "10.96.0.1" },
+	// Who comes later, where a test wants it:
+	mailer: { namespace: "shop", pod: "mailer-0", kind: "StatefulSet", ip: `${clients}40` },
 };
 
 // [from, to, port, protocol, requests, verdict]

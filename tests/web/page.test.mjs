@@ -522,19 +522,47 @@ test("flows that the table has no room for are counted, to the flow", async () =
 	await observer.stop();
 });
 
-test("an observer that goes away and comes back is told, as a gap, and followed on", async () => {
+// Where Cytoscape, which says what card is meant, has the cards.
+const card_places = () =>
+	Object.fromEntries(
+		document
+			.querySelector(".canvas")
+			._cyreg.cy.nodes()
+			.map((n) => [n.id(), n.position()]),
+	);
+const card_count = () => document.querySelector(".canvas")._cyreg.cy.nodes().length;
+
+test("an observer that comes back is told, as a gap, and followed on: newcomers find room, all others stay in place", async () => {
+	const name = "workload||shop|StatefulSet|mailer|";
+	const more = ["checkout", "frontend"].map((from) => [from, "mailer", 25, "TCP", 1, "FORWARDED"]);
 	let observer = await stage.observer("restart", json_lines(flows()));
 	const ui = await stage.ui(observer.address);
 	const page = await open(ui.address);
 	await becomes(page, row_count, all);
+	await becomes(page, () => document.querySelector(".map").dataset.young, "false");
+	const before = await page.evaluate(card_places);
 	assert.deepEqual(await observer.stop(), { code: 0, signal: null });
 	await becomes(page, health, "away");
 	await page.locator(".banner").waitFor();
 	await becomes(page, row_count, all); // what was seen stays
-	observer = await stage.observer("restart", json_lines(flows()));
+	const later = more.map((c, i) => flow_of(c, i, new Date(flows().at(-1).time)));
+	observer = await stage.observer("restart", json_lines([...flows(), ...later]));
 	await becomes(page, health, "live");
-	await becomes(page, fact, `${2 * all} flows`, "flows");
+	await becomes(page, fact, `${2 * all + count(more)} flows`, "flows");
 	assert.match(await page.evaluate(fact, "gaps"), /^1 gap /);
+
+	await becomes(page, card_count, Object.keys(before).length + 1);
+	const after = await page.evaluate(card_places);
+	assert.deepEqual({ ...after, [name]: undefined }, { ...before, [name]: undefined });
+	await page.getByRole("button", { name: "Dropped", exact: true }).click();
+	await becomes(page, card_count, 4);
+	for (const [key, { x }] of Object.entries(await page.evaluate(card_places)))
+		assert.equal(x, before[key].x, key); // and as high as before without ports that are not shown
+	await page.getByRole("button", { name: "All", exact: true }).click();
+	await becomes(page, card_places, after);
+	await page.getByRole("button", { name: "Arrange anew" }).click();
+	const x_of = (key) => document.querySelector(".canvas")._cyreg.cy.getElementById(key).position().x;
+	await page.waitForFunction(`(${x_of})(${JSON.stringify(name)}) !== ${after[name].x}`);
 	await page.close();
 	await ui.stop();
 	await observer.stop();

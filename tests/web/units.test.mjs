@@ -1,27 +1,9 @@
 // The parts of the page that need no browser: the filter line, the state's reducer, the graph and where its cards go.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, test } from "node:test";
-import { pathToFileURL } from "node:url";
-import { require, sources } from "./stage.mjs";
+import { test } from "node:test";
+import { load } from "./load.mjs";
 
-const folder = mkdtempSync(join(tmpdir(), "tycho-units-"));
-after(() => rmSync(folder, { recursive: true, force: true }));
-
-async function load(name) {
-	const outfile = join(folder, `${name}.mjs`);
-	const options = { bundle: true, format: "esm", platform: "node", logLevel: "error" };
-	// As the page is built: esbuild is what Vite compiles with.
-	await require("esbuild").build({
-		...options,
-		entryPoints: [join(sources, `${name}.ts`)],
-		outfile,
-		absWorkingDir: sources,
-	});
-	return import(pathToFileURL(outfile));
-}
+const address = await load("address");
 const compare = await load("compare");
 const columns = await load("columns");
 const filter = await load("filter");
@@ -56,21 +38,21 @@ test("a range is whole minutes, either way round, and survives the address", () 
 		{ ...live, selection: { kind: "edge", from: "a|b", to: "c|d" } },
 		{ ...live, panels: { hidden: ["map", "flows"], flows: 12, details: 900 } },
 	])
-		assert.deepEqual(time_range.read_address(time_range.address_of(view)), view);
-	assert.equal(time_range.address_of(live), "");
-	assert.equal(time_range.address_of({ ...live, against }), ""); // with nothing to compare it with
+		assert.deepEqual(address.read_address(address.address_of(view)), view);
+	assert.equal(address.address_of(live), "");
+	assert.equal(address.address_of({ ...live, against }), ""); // with nothing to compare it with
 	assert.deepEqual(time_range.last_minutes(at + 59_999, 5), { since: at - 300_000, until: at });
 	// A flow's row is this page's only; sizes have limits, and something is always shown.
 	const flow = { kind: "flow", row: { id: 1, flow: {} } };
-	assert.equal(time_range.address_of({ ...live, selection: flow }), "");
+	assert.equal(address.address_of({ ...live, selection: flow }), "");
 	for (const nonsense of ["#hide=map,details,flows", "#hide=header", "#size-flows=x&size-details="])
-		assert.deepEqual(time_range.read_address(nonsense).panels.hidden, [], nonsense);
-	assert.deepEqual(time_range.read_address("#size-flows=1&size-details=1e9").panels, {
+		assert.deepEqual(address.read_address(nonsense).panels.hidden, [], nonsense);
+	assert.deepEqual(address.read_address("#size-flows=1&size-details=1e9").panels, {
 		...state.usual_panels,
 		...{ flows: 12, details: 900 },
 	});
 	for (const broken of ["", "#since=x&until=y", "#since=2026-01-01T00:00:00Z", `#until=${at}`])
-		assert.equal(time_range.read_address(broken).range, null, broken);
+		assert.equal(address.read_address(broken).range, null, broken);
 	assert.equal(
 		filter.command_of("port=443", "s:1", range),
 		"tycho observe --server s:1 --since 2026-01-01T12:00:00Z --until 2026-01-01T12:02:00Z --port 443",
@@ -710,91 +692,4 @@ test("in a past range a workload is one card, whether or not its kind is known o
 		(c) => fold.identity_of(c, past),
 	);
 	assert.deepEqual(found.differences, []);
-});
-
-function assert_apart(g, places) {
-	const boxes = g.nodes.map((n) => ({ ...places.get(n.key), h: layout.card_height(n) }));
-	for (const [i, a] of boxes.entries())
-		for (const b of boxes.slice(i + 1))
-			assert.ok(
-				Math.abs(a.x - b.x) >= layout.CARD_WIDTH || Math.abs(a.y - b.y) >= (a.h + b.h) / 2,
-				"cards overlap",
-			);
-}
-
-// Does the straight line from @p to @q touch the box of half width @w and half height @h around @c?
-function touches(p, q, c, w, h) {
-	let [from, to] = [0, 1];
-	for (const [at, way, middle, half] of [
-		[p.x, q.x - p.x, c.x, w],
-		[p.y, q.y - p.y, c.y, h],
-	]) {
-		if (way === 0) {
-			if (Math.abs(at - middle) >= half) return false;
-			continue;
-		}
-		const [a, b] = [(middle - half - at) / way, (middle + half - at) / way];
-		from = Math.max(from, Math.min(a, b));
-		to = Math.min(to, Math.max(a, b));
-	}
-	return from < to;
-}
-
-test("lines go past cards, never behind them, and forwards as backwards end at their own", () => {
-	for (const size of [2, 6, 14, 30]) {
-		const cards = Array.from({ length: size }, (_, i) => card(i, `w${i}`, { namespace: `n${i % 3}` }));
-		const pairs = cards.flatMap((_, i) => [
-			[i, (i * 5 + 1) % size],
-			[i, (i * 3 + 2) % size],
-		]);
-		const edges = pairs.map(([from, to], id) => ({ id, from, to, protocol: "TCP", port: 80, forwarded: 1 }));
-		const g = graph.graph_of(cards, edges, []);
-		const { places, routes } = layout.lay_out(g);
-		if (!routes.size) continue; // too large for layers
-		const ways = g.lines
-			.filter((l) => l.from !== l.to)
-			.flatMap((line) => {
-				const [a, b] = [places.get(line.from), places.get(line.to)];
-				const late = layout.way_past(a, b, g.nodes, places); // had it come after the cards
-				return [
-					[line, a, b, routes.get(`${line.from}>${line.to}`)],
-					[line, a, b, late],
-				];
-			});
-		for (const [line, a, b, route] of ways) {
-			const points = layout.corners(a, b, 0, 0, route);
-			assert.equal(Math.abs(points[0].x - a.x), layout.CARD_WIDTH / 2);
-			assert.ok(Math.abs(points.at(-1).x - b.x) <= layout.CARD_WIDTH / 2 + 2);
-			for (const other of g.nodes.filter((n) => n.key !== line.from && n.key !== line.to))
-				for (let i = 1; i < points.length; i++)
-					assert.ok(
-						!touches(
-							...[points[i - 1], points[i], places.get(other.key)],
-							...[layout.CARD_WIDTH / 2, layout.card_height(other) / 2],
-						),
-						`${line.key} of ${size} behind ${other.name}`,
-					);
-		}
-	}
-});
-
-test("cards never overlap, and the same map is laid out the same, few or many", () => {
-	for (const size of [1, 5, 50, 140]) {
-		const cards = Array.from({ length: size }, (_, i) =>
-			card(i, `w${i}`, { namespace: `n${i % 7}` }),
-		);
-		const edges = cards.map((_, i) => ({
-			id: i,
-			from: i,
-			to: (i * 7 + 3) % size,
-			protocol: "TCP",
-			port: 80,
-			forwarded: 1,
-		}));
-		const g = graph.graph_of(cards, edges, []);
-		const { places } = layout.lay_out(g);
-		assert.equal(places.size, size);
-		assert_apart(g, places);
-		assert.deepEqual(layout.lay_out(graph.graph_of(cards, edges, [])).places, places);
-	}
 });

@@ -1,5 +1,6 @@
 // The page: what is where, and which key does what. State comes in, wishes go out.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { sized } from "./address";
 import type { Column } from "./columns";
 import { compare, type Comparison } from "./compare";
 import { CompareBar, type Mark } from "./CompareBar";
@@ -22,7 +23,7 @@ import { rates_of } from "./rates";
 import type { Pulse } from "./wire";
 import { StatusLine } from "./StatusLine";
 import { Strip } from "./Strip";
-import { last_minutes, range_before, range_between, type Range, sized } from "./time_range";
+import { last_minutes, range_before, range_between, type Range } from "./time_range";
 
 export type Scheme = "auto" | "light" | "dark";
 
@@ -38,6 +39,8 @@ export interface Wishes {
 	columns(shown: Column[]): void;
 	log_out(): void;
 }
+
+const YOUNG_MS = 2000; // a map is laid out anew with what comes so soon after its first cards
 
 type Tab = "map" | "flows" | "detail";
 
@@ -188,7 +191,8 @@ function Help({ close }: { close(): void }) {
 		["Space", "pause, resume"],
 		["← → ↑ ↓", "walk the map, or the table"],
 		["Enter", "on the map: only flows of this card"],
-		["+ − 0", "closer, farther, all of the map"],
+		["+ − 0", "on the map: closer, farther, all of it"],
+		["a", "on the map: arrange it anew"],
 		["Esc", "back"],
 		["?", "these keys"],
 	];
@@ -494,6 +498,8 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 				<ServiceMap
 					graph={graph}
 					structure={state.structure}
+					arrangement={state.arrangement}
+					is_young={!state.began_at || now - state.began_at < YOUNG_MS}
 					is_followed={state.marks.length > 1}
 					span_s={(state.totals.newest - state.totals.oldest) / 1000}
 					selection={state.selection}

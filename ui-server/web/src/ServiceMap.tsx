@@ -1,4 +1,5 @@
 // The map: a canvas for the drawing, and beside it, for screen readers, the same as a list.
+import type { ComponentChild } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Drawing, type Tip } from "./drawing";
 import { count_text } from "./flow";
@@ -7,7 +8,9 @@ import type { Selection } from "./state";
 
 export interface Props {
 	graph: Graph;
-	structure: number;
+	structure: number; // grows when cards or lines come or go
+	arrangement: number; // grows when what is shown is chosen anew: all cards are laid out anew
+	is_young: boolean; // it has begun to come: nobody remembers places yet
 	is_followed: boolean; // it is up to date: what changes has changed in the network
 	span_s: number; // that the counts are of
 	selection: Selection;
@@ -18,6 +21,22 @@ export interface Props {
 	on_select(selection: Selection): void;
 	on_isolate(selection: Selection): void;
 	on_unfold(group: string): void;
+}
+
+const buttons: { name: string; key: string; sign: ComponentChild; act(drawing: Drawing): void }[] = [
+	{ name: "Closer", key: "+", sign: "+", act: (d) => d.zoom(1.25) },
+	{ name: "Farther", key: "−", sign: "−", act: (d) => d.zoom(0.8) },
+	{ name: "All of it", key: "0", sign: "⤢", act: (d) => d.fit() },
+	{ name: "Arrange anew", key: "a", sign: <ArrangeSign />, act: (d) => d.arrange() },
+];
+
+// Cards that stand in their columns.
+function ArrangeSign() {
+	return (
+		<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+			<path d="M2 3h5v4H2zM2 9h5v4H2zM10 6h4v4h-4zM7 5h1.5v6H7M8.5 8H10" />
+		</svg>
+	);
 }
 
 export function ServiceMap(props: Props) {
@@ -49,6 +68,7 @@ export function ServiceMap(props: Props) {
 			"+": () => drawing.current?.zoom(1.25),
 			"-": () => drawing.current?.zoom(0.8),
 			"0": () => drawing.current?.fit(),
+			a: () => drawing.current?.arrange(),
 			Enter: () => drawing.current?.enter(),
 		};
 		const step = steps[event.key];
@@ -57,7 +77,7 @@ export function ServiceMap(props: Props) {
 		step();
 	};
 	return (
-		<section class="map" aria-label="Service map">
+		<section class="map" aria-label="Service map" data-young={props.is_young}>
 			<div
 				class="canvas"
 				ref={box}
@@ -67,30 +87,17 @@ export function ServiceMap(props: Props) {
 				onKeyDown={on_key}
 			/>
 			<div class="zoom" role="group" aria-label="Zoom">
-				<button
-					type="button"
-					title="Closer (+)"
-					aria-label="Closer"
-					onClick={() => drawing.current?.zoom(1.25)}
-				>
-					+
-				</button>
-				<button
-					type="button"
-					title="Farther (−)"
-					aria-label="Farther"
-					onClick={() => drawing.current?.zoom(0.8)}
-				>
-					−
-				</button>
-				<button
-					type="button"
-					title="All of it (0)"
-					aria-label="All of it"
-					onClick={() => drawing.current?.fit()}
-				>
-					⤢
-				</button>
+				{buttons.map(({ name, key, sign, act }) => (
+					<button
+						key={key}
+						type="button"
+						title={`${name} (${key})`}
+						aria-label={name}
+						onClick={() => drawing.current && act(drawing.current)}
+					>
+						{sign}
+					</button>
+				))}
 				{props.local && (
 					<button
 						type="button"

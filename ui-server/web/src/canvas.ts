@@ -9,6 +9,7 @@ import type { Outcome } from "./flow";
 import { arrival, distance, middle, type Shape, trace } from "./line_shape";
 import type { Node } from "./graph";
 import type { Place } from "./layout";
+import type { Group } from "./places";
 
 export interface Stroke {
 	key: string;
@@ -22,14 +23,6 @@ export interface Stroke {
 export interface Placed {
 	node: Node;
 	at: Place; // its middle
-}
-
-export interface Group {
-	name: string;
-	left: number;
-	top: number;
-	right: number;
-	bottom: number;
 }
 
 export interface Viewport {
@@ -175,7 +168,7 @@ export class Canvas {
 		this.groups = groups;
 		this.cards = cards;
 		const looks = cards
-			.map(({ node: n, at }) => [at.x, at.y, n.key, n.kind, n.folded, n.dropped > 0, n.change, ...n.ports.slice(0, 5)])
+			.map(({ node: n, at }) => [at.x, at.y, n.key, n.kind, n.folded, n.dropped > 0, n.change, n.rows, ...n.ports.slice(0, 5)])
 			.join();
 		const same_cards = looks === this.looks;
 		this.looks = looks;

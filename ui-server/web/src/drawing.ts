@@ -4,9 +4,10 @@ import cytoscape, { type Core, type NodeSingular } from "cytoscape";
 import { type Colors, read_colors } from "./card";
 import { count_text } from "./flow";
 import type { Line, Node } from "./graph";
-import { CARD_WIDTH, type Place, card_height, corners, lay_out, port_offset, way_past } from "./layout";
-import { type Group, Canvas, type Placed, type Stroke } from "./canvas";
+import { CARD_WIDTH, type Place, card_height, corners, is_past_cards, lay_out, port_offset, way_past } from "./layout";
+import { Canvas, type Placed, type Stroke } from "./canvas";
 import { type Block, curve, type Shape, shape_of } from "./line_shape";
+import { type Group, type Spot, groups_of, placed, spots_of, with_newcomers } from "./places";
 import type { Props } from "./ServiceMap";
 import type { Selection } from "./state";
 
@@ -18,8 +19,6 @@ const FIT_ZOOM_MOST = 1.15;
 const PHONE_PX = 600;
 const PHONE_ZOOM_LEAST = 0.8;
 const REACH_PX = 7; // from the pointer to a line that is meant
-const GROUP_PADDING = 16;
-const GROUP_HEAD = 26; // its name
 const SECOND_CLICK_MS = 400;
 
 // What is said beside the pointer.
@@ -116,11 +115,16 @@ export class Drawing {
 	readonly cy: Core;
 	private readonly layer: Canvas;
 	private colors: Colors;
+	private spots = new Map<string, Spot>(); // of all cards since all was laid out, shown or not
 	private places = new Map<string, Place>(); // where cards belong
 	private seen_at = new Map<string, Place>(); // where they are, while they glide there
+	private is_layered = false;
 	private routes = new Map<string, Place[]>();
 	private shapes = new Map<string, { of: string; shape: Shape }>(); // of lines, and what they were made from
 	private drawn = -1;
+	private arrangement = -1;
+	private folds = false;
+	private is_arranging = false; // what comes with the first cards is laid out with them
 	private touched = false; // the reader chose where to look
 	private gliding = 0;
 	private unfolded_at = -SECOND_CLICK_MS;
@@ -180,7 +184,7 @@ export class Drawing {
 			this.layer.paint(this.colors);
 		}
 		const known = this.lines;
-		this.nodes = new Map(props.graph.nodes.map((n) => [n.key, n]));
+		this.take_nodes();
 		// What a card asks of itself is in its details; a loop would say nothing more.
 		this.lines = new Map(props.graph.lines.filter((l) => l.from !== l.to).map((l) => [l.key, l]));
 		this.cy.batch(() => {
@@ -199,33 +203,87 @@ export class Drawing {
 			if (!known.has(key) && pairs.has(pair(key))) this.layer.pulse(key);
 	}
 
+	// Cards as the graph has them, with as many rows as there is room for.
+	private take_nodes(): void {
+		this.nodes = new Map(
+			this.props.graph.nodes.map((node) => {
+				const spot = this.spots.get(node.key);
+				return [node.key, spot ? placed(node, spot).node : node];
+			}),
+		);
+	}
+
+	// All anew where nothing is known of what is shown, or its reader asked for it; else newcomers find room.
+	private must_arrange(): boolean {
+		const { graph, arrangement, is_young } = this.props;
+		const known = graph.nodes.filter((n) => this.spots.has(n.key)).length;
+		return (
+			known === 0 ||
+			arrangement !== this.arrangement ||
+			graph.folds !== this.folds ||
+			(is_young && (this.is_arranging || known < graph.nodes.length / 2))
+		);
+	}
+
 	private restructure(): void {
+		const { graph, arrangement, structure } = this.props;
 		const known = this.places;
-		const cards = this.props.graph.nodes;
-		const new_cards = cards.some((n) => !known.has(n.key));
-		const first = known.size === 0;
-		this.drawn = this.props.structure;
+		this.drawn = structure;
 		this.cy
 			.elements()
 			.filter((e) => !this.nodes.has(e.id()))
 			.remove();
-		if (new_cards) ({ places: this.places, routes: this.routes } = lay_out(this.props.graph));
-		else this.places = new Map(cards.map((n) => [n.key, known.get(n.key)!]));
 		this.shapes.clear();
+		if (!graph.nodes.length) {
+			this.is_arranging = false;
+			this.places = new Map();
+			return;
+		}
+		this.is_arranging = this.must_arrange();
+		if (this.is_arranging) {
+			this.arrangement = arrangement;
+			this.folds = graph.folds;
+			const { places, is_layered, routes } = lay_out(graph);
+			this.is_layered = is_layered;
+			this.routes = routes;
+			this.spots = spots_of(graph, places);
+		} else this.spots = with_newcomers(graph, this.spots);
+		this.take_nodes();
+		const cards = [...this.nodes.values()];
+		this.places = new Map(cards.map((node) => [node.key, placed(node, this.spots.get(node.key)!).at]));
+		if (!this.is_arranging) this.reroute(cards);
 		for (const node of cards) {
-			const position = this.places.get(node.key)!;
 			if (this.cy.getElementById(node.key).empty())
 				this.cy.add({
 					group: "nodes",
 					data: { id: node.key },
-					position: { ...position },
+					position: { ...this.places.get(node.key)! },
 					pannable: true, // the map is dragged by its cards, too
 					classes: "card",
 				});
 		}
-		const calm = first || is_calm() || cards.length > GLIDING_MOST;
-		this.glide(calm ? this.places : known);
-		if (new_cards && !this.touched) setTimeout(() => this.fit(), calm ? 0 : GLIDE_MS + 20);
+		const calm = !known.size || is_calm() || cards.length > GLIDING_MOST;
+		this.glide(calm || !this.is_arranging ? this.places : known);
+		if (!this.touched && (this.is_arranging || !this.sees_all()))
+			setTimeout(() => this.fit(), calm || !this.is_arranging ? 0 : GLIDE_MS + 20);
+	}
+
+	// Lines that newcomers stand on find another way.
+	private reroute(cards: Node[]): void {
+		for (const { from, to } of this.lines.values()) {
+			const route = this.routes.get(`${from}>${to}`);
+			if (route && !is_past_cards(from, to, route, cards, this.places)) this.routes.delete(`${from}>${to}`);
+		}
+	}
+
+	// All cards anew, for those who ask for it.
+	arrange(): void {
+		this.arrangement = -1;
+		this.touched = false;
+		this.cy.batch(() => {
+			this.restructure();
+			this.refresh();
+		});
 	}
 
 	// Cards that had a place move from there to where they belong now, and lines with them.
@@ -316,8 +374,8 @@ export class Drawing {
 		const out = 20 - card_height(from) / 2;
 		const route =
 			this.routes.get(`${line.from}>${line.to}`) ??
-			(this.routes.size ? way_past(a, b, this.props.graph.nodes, this.seen_at) : undefined);
-		const [block_a, block_b] = [blocks.get(from.group), blocks.get(to.group)];
+			(this.is_layered ? way_past(a, b, [...this.nodes.values()], this.seen_at) : undefined);
+		const [block_a, block_b] = [blocks.get(line.from), blocks.get(line.to)];
 		const shape = route
 			? shape_of(
 					corners(a, b, out + lane / 2, y + lane / 2.5, route.map((p) => ({ x: p.x, y: p.y + lane / 2 }))),
@@ -328,27 +386,30 @@ export class Drawing {
 		return shape;
 	}
 
+	// Around cards where they are seen.
 	private groups(): Group[] {
-		const groups = new Map<string, Group>();
-		for (const node of this.nodes.values()) {
-			const at = this.seen_at.get(node.key);
-			if (!node.group || !at) continue;
-			const [w, h] = [CARD_WIDTH / 2 + GROUP_PADDING, card_height(node) / 2 + GROUP_PADDING];
-			const known = groups.get(node.group);
-			groups.set(node.group, {
-				name: node.group,
-				left: Math.min(known?.left ?? Infinity, at.x - w),
-				top: Math.min(known?.top ?? Infinity, at.y - h - GROUP_HEAD + GROUP_PADDING / 2),
-				right: Math.max(known?.right ?? -Infinity, at.x + w),
-				bottom: Math.max(known?.bottom ?? -Infinity, at.y + h),
-			});
-		}
-		return [...groups.values()];
+		const seen = [...this.nodes.values()].flatMap((node): Spot[] => {
+			const [spot, at] = [this.spots.get(node.key), this.seen_at.get(node.key)];
+			const height = card_height(node);
+			return spot && at ? [{ ...spot, x: at.x, top: at.y - height / 2, height }] : [];
+		});
+		return groups_of(seen);
 	}
 
+	// Of cards, by their keys.
 	private blocks(): Map<string, Block> {
+		const blocks = new Map(
+			this.groups().map((g) => [
+				`${g.name}|${g.part}`,
+				{ left: g.left, right: g.right, middle: (g.top + g.bottom) / 2 },
+			]),
+		);
 		return new Map(
-			this.groups().map((g) => [g.name, { left: g.left, right: g.right, middle: (g.top + g.bottom) / 2 }]),
+			[...this.nodes.keys()].flatMap((key): [string, Block][] => {
+				const spot = this.spots.get(key);
+				const block = spot && blocks.get(`${spot.group}|${spot.part}`);
+				return block ? [[key, block]] : [];
+			}),
 		);
 	}
 
@@ -437,6 +498,12 @@ export class Drawing {
 			right: Math.max(...all.map((b) => b.right)),
 			bottom: Math.max(...all.map((b) => b.bottom)),
 		};
+	}
+
+	private sees_all(): boolean {
+		const { left, top, right, bottom } = this.extent();
+		const { x1, y1, x2, y2 } = this.cy.extent();
+		return left >= x1 && top >= y1 && right <= x2 && bottom <= y2;
 	}
 
 	fit(): void {

@@ -255,6 +255,13 @@ export function values_of(line: string, name: string): string[] {
 	return parsed.ok ? parsed.terms.filter((t) => t.name === name && !t.not).map((t) => t.value) : [];
 }
 
+// Which namespaces a line is about, as one text to compare.
+export function spaces_of(line: string): string {
+	const parsed = parse_line(line);
+	const terms = parsed.ok ? parsed.terms.filter((t) => /^(from-|to-)?(namespace|cluster)$/.test(t.name)) : [];
+	return line_of(terms.sort((a, b) => a.name.localeCompare(b.name) || a.value.localeCompare(b.value)));
+}
+
 function quoted(value: string): string {
 	return /^[-\w./:=@%+,]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }

@@ -4,6 +4,7 @@ import type { Outcome } from "./flow";
 import type { Card, Change, Edge } from "./drawn";
 
 export const FOLD_FROM = 150; // cards
+export const PORTS_SHOWN = 4; // rows of a card
 
 export interface Node {
 	key: string; // stable while the page is open, and across reconnects
@@ -13,6 +14,7 @@ export interface Node {
 	group: string; // "" outside of all groups
 	folded: number; // cards in a folded group
 	ports: string[]; // served, most used first
+	rows: number; // of them that are shown, at most
 	dropped: number;
 	change: "new" | "gone" | ""; // while two ranges are compared
 }
@@ -112,6 +114,7 @@ export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Grap
 			group: fold ? "" : group,
 			folded: fold ? 1 : 0,
 			ports: [],
+			rows: PORTS_SHOWN,
 			dropped: 0,
 			change: "",
 		});

@@ -6,14 +6,15 @@ import type { Graph, Line, Node } from "./graph";
 export const CARD_WIDTH = 164;
 const HEAD_HEIGHT = 40;
 const PORT_HEIGHT = 18;
-const PORTS_SHOWN = 4;
 
 export function shown_ports(node: Node): string[] {
-	return node.card && node.ports.length ? node.ports.slice(0, PORTS_SHOWN) : [];
+	return node.card ? node.ports.slice(0, node.rows) : [];
+}
+export function height_of_rows(rows: number): number {
+	return HEAD_HEIGHT + rows * PORT_HEIGHT + (rows ? 6 : 0);
 }
 export function card_height(node: Node): number {
-	const rows = shown_ports(node).length;
-	return HEAD_HEIGHT + rows * PORT_HEIGHT + (rows ? 6 : 0);
+	return height_of_rows(shown_ports(node).length);
 }
 // From the card's middle to the middle of the row that @line ends at.
 export function port_offset(node: Node, line: Line): number {
@@ -28,7 +29,8 @@ export interface Place {
 
 export interface Layout {
 	places: Map<string, Place>; // middles of cards, by key
-	routes: Map<string, Place[]>; // ways around other cards, by "from>to"; without the ends
+	is_layered: boolean; // lines go past the cards of each column
+	routes: Map<string, Place[]>; // of a layered one: ways around other cards, by "from>to"; without the ends
 }
 
 export function lay_out(graph: Graph): Layout {
@@ -36,7 +38,7 @@ export function lay_out(graph: Graph): Layout {
 		const layered = in_layers(graph);
 		if (extent(layered.places) <= SCREEN) return layered;
 	}
-	return { places: in_columns(graph), routes: new Map() };
+	return { places: in_columns(graph), is_layered: false, routes: new Map() };
 }
 
 const STUB = 10; // px that a line goes on straight from a card, before it turns
@@ -96,6 +98,36 @@ export function way_past(from: Place, to: Place, nodes: Node[], places: Map<stri
 		});
 }
 
+// Whether the straight line from @p to @q touches a card with its middle at @at.
+function touches(p: Place, q: Place, at: Place, height: number): boolean {
+	let [from, to] = [0, 1];
+	for (const [start, way, middle, half] of [
+		[p.x, q.x - p.x, at.x, HALF],
+		[p.y, q.y - p.y, at.y, height / 2],
+	] as const) {
+		if (way === 0) {
+			if (Math.abs(start - middle) >= half) return false;
+			continue;
+		}
+		const [a, b] = [(middle - half - start) / way, (middle + half - start) / way];
+		from = Math.max(from, Math.min(a, b));
+		to = Math.min(to, Math.max(a, b));
+	}
+	return from < to;
+}
+
+// Whether a line along @route from @from to @to, keys of cards, is behind no other card.
+export function is_past_cards(from: string, to: string, route: Place[], nodes: Node[], places: Map<string, Place>): boolean {
+	const [a, b] = [places.get(from), places.get(to)];
+	if (!a || !b) return true;
+	const points = corners(a, b, 0, 0, route);
+	return nodes.every((node) => {
+		const [at, height] = [places.get(node.key)!, card_height(node)];
+		const is_end = node.key === from || node.key === to;
+		return is_end || points.every((p, i) => !i || !touches(points[i - 1]!, p, at, height));
+	});
+}
+
 const LAYERS_MOST = 80; // cards; more take too long
 const SCREEN = 2300; // px, drawn at full size: smaller than that names cannot be read
 
@@ -129,7 +161,7 @@ function in_layers(graph: Graph): Layout {
 			.filter((p) => columns.some((x) => Math.abs(x - p.x) < CARD_WIDTH / 2));
 		routes.set(`${v}>${w}`, inside);
 	}
-	return { places, routes };
+	return { places, is_layered: true, routes };
 }
 
 interface Block {

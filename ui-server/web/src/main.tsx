@@ -1,11 +1,12 @@
 // Ties the parts together: socket → state → page, and the page's wishes back. The only file with a clock.
 import { render } from "preact";
+import { address_of, read_address, type View } from "./address";
 import { App, type Scheme } from "./App";
 import { type Column, read_columns, write_columns } from "./columns";
 import { filters_of, parse_line } from "./filter";
 import "./page.css";
 import { Socket } from "./socket";
-import { address_of, type Range, read_address, type View } from "./time_range";
+import type { Range } from "./time_range";
 import { type Event, type Panels, type State, initial, reduce } from "./state";
 import { read_message, type Watch } from "./wire";
 

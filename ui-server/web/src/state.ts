@@ -1,4 +1,5 @@
 // All that the page knows, and how each event changes it. Pure: no clock, no DOM, no network.
+import { spaces_of } from "./filter";
 import type { Flow } from "./flow";
 import { type Mark, with_mark } from "./rates";
 import type { Range } from "./time_range";
@@ -73,12 +74,15 @@ export interface State {
 	local: boolean; // link-local and multicast peers each on a card of their own
 	line_problem: string; // why the filter is not what is shown; ""
 	watch: number; // number of the question that is being answered
+	spaces: string; // that it is about (spaces_of)
 	upstream: Upstream;
 	totals: Totals;
 	cards: Card[]; // by id
 	edges: Edge[]; // by id
 	untracked: number;
-	structure: number; // grows when cards or edges appear: time to lay out anew
+	structure: number; // grows when cards or edges appear
+	arrangement: number; // grows when others are chosen to be shown: time to lay all out anew
+	began_at: number; // ms since the epoch, when the first cards came; 0: there are none yet
 	pulse: Pulse;
 	rows: Row[]; // newest last
 	next_row: number;
@@ -121,12 +125,14 @@ export function initial(line: string): State {
 		local: false,
 		line_problem: "",
 		watch: 0,
+		spaces: "",
 		...nothing_seen(),
 		paused: { kind: "no" },
 		selection: { kind: "nothing" },
 		panels: usual_panels,
 		unfolded: [],
 		structure: 0,
+		arrangement: 0,
 		next_row: 1,
 	};
 }
@@ -137,6 +143,7 @@ function nothing_seen() {
 		totals: no_totals,
 		cards: [] as Card[],
 		edges: [] as Edge[],
+		began_at: 0,
 		untracked: 0,
 		pulse: no_pulse,
 		marks: [] as Mark[],
@@ -175,15 +182,7 @@ export function reduce(state: State, event: Event): State {
 		case "line":
 			return { ...state, line: event.line, line_problem: event.problem };
 		case "asked":
-			// What was seen belongs to the question before.
-			return {
-				...state,
-				watch: event.watch,
-				range: event.range,
-				...nothing_seen(),
-				paused: { kind: "no" },
-				structure: state.structure + 1,
-			};
+			return take_question(state, event.watch, event.range);
 		case "against":
 			return {
 				...state,
@@ -213,12 +212,28 @@ export function reduce(state: State, event: Event): State {
 			return {
 				...state,
 				structure: state.structure + 1,
+				arrangement: state.arrangement + 1,
 				unfolded: [
 					...state.unfolded.filter((g) => g !== event.group),
 					...(event.on ? [event.group] : []),
 				],
 			};
 	}
+}
+
+// What was seen belongs to the question before.
+function take_question(state: State, watch: number, range: Range | null): State {
+	const spaces = spaces_of(state.line);
+	return {
+		...state,
+		watch,
+		range,
+		...nothing_seen(),
+		paused: { kind: "no" },
+		structure: state.structure + 1,
+		spaces,
+		arrangement: state.arrangement + (spaces === state.spaces ? 0 : 1),
+	};
 }
 
 function take_message(state: State, message: Message, now: number): State {
@@ -292,6 +307,7 @@ function take_update(
 	next.cards = update.map.full ? [] : state.cards.slice();
 	next.edges = update.map.full ? [] : state.edges.slice();
 	for (const card of update.map.cards) next.cards[card.id] = card;
+	if (!next.began_at && next.cards.length) next.began_at = now;
 	const edges_before = next.edges.length;
 	for (const edge of update.map.edges) next.edges[edge.id] = edge;
 	next.untracked = update.map.untracked;
