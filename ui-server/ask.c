@@ -81,6 +81,21 @@ static enum err_code read_range(const json_t *root, struct buf *out, struct err 
 	return ERR_OK;
 }
 
+static enum err_code read_only(const json_t *root, struct buf *out, struct err *e)
+{
+	const json_t *only = json_object_get(root, "only");
+	const char *what = json_string_value(only);
+
+	if (!only)
+		return ERR_OK;
+	if (!what || strcmp(what, "rates") != 0)
+		return err_set(e, ERR_INVALID, "only: expected \"rates\"");
+	if (!json_object_get(root, "since"))
+		return err_set(e, ERR_INVALID, "only rates: of a range, with since and until");
+	wire_put_u64(out, UI_ASK_ONLY_RATES, 1);
+	return ERR_OK;
+}
+
 /* Compiles what a server would compile: its refusal is known before it is asked. */
 static enum err_code check_filters(struct str wire, struct err *e)
 {
@@ -135,6 +150,8 @@ enum err_code ui_ask_read(struct str text, uint32_t *ret_watch, struct buf *ret_
 				    e);
 	if (code == ERR_OK)
 		code = read_range(root, &wire, e);
+	if (code == ERR_OK)
+		code = read_only(root, &wire, e);
 	if (code == ERR_OK)
 		code = check_filters(buf_str(&wire), e);
 	if (code != ERR_OK)

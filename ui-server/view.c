@@ -8,6 +8,7 @@
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 #include "tycho/v1/history.pb-c.h"
+#include "ui-server/ask.h"
 #include "ui-server/wire.h"
 
 enum {
@@ -30,11 +31,13 @@ enum {
 	GET_MAP_WHITELIST = 4,
 	GET_MAP_BLACKLIST = 5,
 	GET_MAP_RATES_STEP = 7,
+	GET_MAP_RATES_ONLY = 8,
 };
 #define STATUS_TIMEOUT_NS (2 * NS_PER_S)
 #define PAUSE_MIN_NS (250 * NS_PER_MS)
 #define PAUSE_MAX_NS                                                                               \
-	(1 * NS_PER_S) /* asking costs next to nothing while there is no connection                \
+	(1 *                                                                                       \
+	 NS_PER_S) /* asking costs next to nothing while there is no connection                \
 			*/
 
 static const struct ui_map_limits map_limits = { CARDS_MOST, EDGES_MOST, ADDRESSES_MOST };
@@ -173,6 +176,8 @@ static void put_map_request(const struct ui_view *v, struct buf *b)
 			if (field.number == fields[i][0])
 				wire_put_len(b, fields[i][1], field.bytes);
 	wire_put_u64(b, GET_MAP_RATES_STEP, minutes_of(v->pulse.step_s));
+	if (v->only_rates)
+		wire_put_u64(b, GET_MAP_RATES_ONLY, 1);
 }
 
 /* What a range's answers add up to. */
@@ -180,6 +185,7 @@ struct recorded {
 	struct ui_map *map;
 	uint64_t flows, dropped;
 	struct ui_pulse pulse;
+	uint64_t rated, rated_drops; /* in it */
 	bool has_rates;
 };
 
@@ -197,9 +203,12 @@ static enum err_code take_answer(struct str message, struct recorded *r, struct 
 		    m->edges[i]->verdict == FLOW__VERDICT__ERROR)
 			r->dropped += m->edges[i]->flows;
 	}
-	for (size_t i = 0; i < m->n_rates; i++)
+	for (size_t i = 0; i < m->n_rates; i++) {
 		ui_pulse_add_sum(&r->pulse, m->rates[i]->step, m->rates[i]->flows,
 				 m->rates[i]->dropped);
+		r->rated += m->rates[i]->flows;
+		r->rated_drops += m->rates[i]->dropped;
+	}
 	r->has_rates |= m->n_rates > 0;
 	tycho__v1__get_service_map_response__free_unpacked(m, NULL);
 	return ERR_OK;
@@ -223,8 +232,8 @@ static enum err_code read_map(struct ui_view *v, struct rpc_stream *stream, stru
 	(void)pthread_mutex_lock(&v->mx);
 	struct ui_map *before = v->map;
 	v->map = r.map;
-	v->flows = r.flows;
-	v->dropped = r.dropped;
+	v->flows = v->only_rates ? r.rated : r.flows;
+	v->dropped = v->only_rates ? r.rated_drops : r.dropped;
 	if (r.has_rates)
 		v->recorded = r.pulse;
 	v->changes++;
@@ -264,6 +273,8 @@ static enum err_code look_back(struct ui_view *v, struct err *e)
 		if (code != ERR_OK && code != ERR_UNSUPPORTED)
 			return code;
 	}
+	if (v->only_rates && v->map_is_whole)
+		return ERR_OK;
 	enum err_code code = follow(v, e);
 	return code == ERR_CLOSED ? ERR_OK : code;
 }
@@ -280,6 +291,17 @@ static struct wall_ns time_in(struct str filters, uint32_t number)
 	while (wire_next(&r, &field))
 		ns += field.number == 1 ? field.value * NS_PER_S : field.value;
 	return (struct wall_ns){ ns };
+}
+
+static bool has_field(struct str filters, uint32_t number)
+{
+	struct wire_reader r = wire_reader_of(filters);
+	struct wire_field field;
+
+	while (wire_next(&r, &field))
+		if (field.number == number)
+			return true;
+	return false;
 }
 
 static void wait_for(struct ui_view *v, uint64_t pause_ns)
@@ -389,6 +411,7 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 	buf_str_put(&v->filters, config->filters);
 	v->since = time_in(config->filters, GET_FLOWS_SINCE);
 	v->until = time_in(config->filters, GET_FLOWS_UNTIL);
+	v->only_rates = has_field(config->filters, UI_ASK_ONLY_RATES);
 	if (v->until.v > v->since.v)
 		v->pulse.step_s =
 			(v->until.v - v->since.v) / ((UI_WIRE_PULSE_SECONDS - 1) * NS_PER_S) + 1;

@@ -19,7 +19,8 @@
  * Filters with a range (since and until of GetFlows) are asked once: the map comes from the
  * server's tycho.v1.History/GetServiceMap, widened to whole minutes, and the table from the newest
  * @history flows of the range. A server without that call, such as Hubble's, has the map of these
- * flows only.
+ * flows only. Where only rates are asked for, that call's are all there is, unless the server does
+ * not know it.
  *
  * Threads  new, free, tell: one thread (the web server's). stop: any thread.
  */

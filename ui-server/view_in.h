@@ -39,6 +39,7 @@ struct ui_view {
 	struct ui_view_config config;
 	struct buf filters;
 	struct wall_ns since, until; /* 0: what comes */
+	bool only_rates;             /* of a range: no flows, no map */
 	pthread_t thread;
 	bool has_thread;
 

@@ -167,6 +167,19 @@ def test_a_server_says_what_the_schema_says_and_all_of_it():
     assert values - recorder.values == set()
 
 
+def test_of_a_range_rates_alone_can_be_asked_for():
+    drops = [of(i, **POLICY_DENIED) for i in (4, 5)]
+    with Observer(lines=[of(i) for i in range(4)] + drops) as observer, Ui(observer.tcp) as ui, Page(ui) as page:
+        observer.wait_seen(6)
+        minute = BASE_S - BASE_S % 60  # rates are of whole minutes
+        page.watch(since=1000 * minute, until=1000 * (minute + 3600), only='rates')
+        told = page.update(lambda m: m['state']['kind'] == 'past')
+        assert (told['rows'], told['left_out']) == ([], 0)
+        assert told.get('map', {'edges': []})['edges'] == []
+        assert (told['totals']['flows'], told['totals']['dropped']) == (6, 2)
+        assert (sum(told['pulse']['flows']), sum(told['pulse']['drops'])) == (6, 2)
+
+
 def test_a_version_is_agreed_on_or_the_upgrade_refused():
     with Ui('127.0.0.1:1') as ui:
         with Page(ui, protocols=['tycho-ui.v9', 'tycho-ui.v1']) as page:

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "flow/flow.pb-c.h"
+#include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 #include "ui-server/ask.h"
 
@@ -153,6 +154,11 @@ static void what_is_no_question_is_refused_with_a_sentence(void **state)
 		  ERR_INVALID, 1 },
 		{ "{\"type\":\"watch\",\"watch\":1,\"deny\":[{\"source_port\":[\"x\"]}]}",
 		  ERR_INVALID, 1 },
+		{ "{\"type\":\"watch\",\"watch\":1,\"only\":\"rates\"}", ERR_INVALID, 1 },
+		{ "{\"type\":\"watch\",\"watch\":1,\"since\":1,\"until\":2,\"only\":\"map\"}",
+		  ERR_INVALID, 1 },
+		{ "{\"type\":\"watch\",\"watch\":1,\"since\":1,\"until\":2,\"only\":1}",
+		  ERR_INVALID, 1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -165,6 +171,29 @@ static void what_is_no_question_is_refused_with_a_sentence(void **state)
 		assert_int_equal(out.len, strlen("before"));
 		assert_true(strlen(e.msg) > 0);
 	}
+}
+
+static void rates_alone_are_another_question(void **state)
+{
+	(void)state;
+	AUTO_BUF struct buf all = buf_init(1 << 16), rates = buf_init(1 << 16);
+	uint32_t watch;
+	struct err e;
+	struct wire_field field;
+
+	assert_int_equal(read_ask("{\"type\":\"watch\",\"watch\":1,\"since\":1,\"until\":2}",
+				  &watch, &all, &e),
+			 ERR_OK);
+	assert_int_equal(read_ask("{\"type\":\"watch\",\"watch\":1,\"since\":1,\"until\":2,"
+				  "\"only\":\"rates\"}",
+				  &watch, &rates, &e),
+			 ERR_OK);
+	assert_true(rates.len > all.len);
+	assert_memory_equal(rates.p, all.p, all.len);
+	struct wire_reader r = wire_reader_of(str_n(rates.p + all.len, rates.len - all.len));
+	assert_true(wire_next(&r, &field));
+	assert_int_equal(field.number, UI_ASK_ONLY_RATES);
+	assert_false(wire_next(&r, &field));
 }
 
 static void one_filter_too_many_is_refused(void **state)
@@ -210,6 +239,7 @@ int main(void)
 		cmocka_unit_test(how_far_a_page_has_read_is_a_number_and_nothing_else),
 		cmocka_unit_test(without_filters_everything_is_asked_for),
 		cmocka_unit_test(what_is_no_question_is_refused_with_a_sentence),
+		cmocka_unit_test(rates_alone_are_another_question),
 		cmocka_unit_test(one_filter_too_many_is_refused),
 		cmocka_unit_test(equal_questions_give_equal_bytes),
 	};

@@ -172,6 +172,7 @@ export interface Watch {
 	until?: number; // ms since the epoch, later than `since`; what begins then is of the next range
 	allow?: FlowFilter[]; // as GetFlowsRequest.whitelist: flows that pass any; none or left out: all
 	deny?: FlowFilter[]; // as GetFlowsRequest.blacklist: not those that pass any
+	only?: "rates"; // of a range: `pulse` and `totals` are asked for, and neither flows nor a map
 }
 
 // How far the page has read. Browsers take messages off a connection that their page has no time for, and the server cannot see that: from the first Taken on, `ahead` messages may be on their way to this page or wait in its browser, and the next is sent when it has read one of them. A page says it once before its first question, and whenever it is done with a message. It is no question, and not counted as one.
