@@ -1,6 +1,7 @@
 #include "evidence/store_check.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "chain/sha256.h"
 #include "evidence/checkpoint.h"
@@ -53,6 +54,9 @@ struct check {
 	uint64_t pruned_to; /* the last entry that went, as the chain says */
 	struct chain_hash pruned_hash;
 	struct buf gaps, policies; /* bodies, a line each */
+	struct store_check_gaps by_cause[STORE_GAP_CAUSES_], unseen;
+	/* where the spans that were counted end */
+	uint64_t cause_end[STORE_GAP_CAUSES_], unseen_end;
 	struct span *damaged;
 	size_t damaged_count, damaged_cap;
 	struct span *missing; /* blocks whose records could not be read */
@@ -483,14 +487,28 @@ static bool check_missing(struct check *c)
 
 /* --- what stands beside the chain --- */
 
+/* Gaps come in the order of their begin. */
+static void count_gap(struct store_check_gaps *sum, uint64_t *end, const struct store_gap *g)
+{
+	uint64_t from = g->from.v > *end ? g->from.v : *end;
+
+	sum->count++;
+	sum->lost += g->lost;
+	sum->unknown += !g->lost && g->cause != STORE_GAP_CLOCK;
+	if (g->to.v > from) {
+		sum->span_ns += g->to.v - from;
+		*end = g->to.v;
+	}
+}
+
 /* A gap as the chain has it is one line of c->gaps. */
 static void look_for_gap(void *ctx, const struct store_gap *g)
 {
 	struct check *c = ctx;
 	AUTO_BUF struct buf want = buf_init(1 << 16);
 
-	if (c->code != ERR_OK || g->cause == STORE_GAP_DAMAGED)
-		return; /* damage that was just met is not written yet */
+	if (c->code != ERR_OK)
+		return;
 	buf_lit(&want, "{\"kind\":\"gap\"");
 	put_member_text(&want, "cause", str_of(store_gap_cause_name(g->cause)));
 	put_member_time(&want, "from", g->from);
@@ -507,12 +525,16 @@ static void look_for_gap(void *ctx, const struct store_gap *g)
 		if (str_eq(line, buf_str(&want))) {
 			/* found: struck out, so that each is found once */
 			c->gaps.p[line.p - c->gaps.p] = ' ';
+			count_gap(&c->by_cause[g->cause], &c->cause_end[g->cause], g);
+			if (g->cause != STORE_GAP_CLOCK)
+				count_gap(&c->unseen, &c->unseen_end, g);
 			return;
 		}
 		rest = str_from(rest, line.len);
 	}
-	/* What was pruned from the chain may still be told. */
-	if (c->first_entry == 1)
+	/* What was pruned from the chain may still be told; damage that was just met is not written
+	 * yet. */
+	if (c->first_entry == 1 && g->cause != STORE_GAP_DAMAGED)
 		(void)FAIL(c, "a gap is told that the chain does not have: %.*s", (int)want.len - 1,
 			   want.p);
 }
@@ -602,33 +624,34 @@ static enum err_code check_all(struct check *c)
 	return c->code;
 }
 
-static void put_summary(const struct check *c, struct buf *b)
+static struct store_check_result result_of(const struct check *c)
 {
 	uint64_t signed_to = c->pin_count ? c->pins[c->pin_count - 1].entry : 0;
+	struct store_check_result r = {
+		.records = c->records,
+		.blocks = c->blocks,
+		.first_entry = c->first_entry,
+		.last_entry = c->last_entry,
+		.damaged_blocks = c->withdrawn,
+		.missing = c->unseen,
+		.checkpoints = c->pin_count,
+		.unsigned_entries = c->last_entry > signed_to ? c->last_entry - signed_to : 0,
+		.kept_agree = c->kept_agree,
+		.kept_older = c->kept_older,
+	};
 
-	buf_printf(b,
-		   "the record is whole: %llu records in %llu blocks, entries %llu to %llu of the "
-		   "chain\n",
-		   (unsigned long long)c->records, (unsigned long long)c->blocks,
-		   (unsigned long long)c->first_entry, (unsigned long long)c->last_entry);
-	if (c->withdrawn)
-		buf_printf(b, "  blocks that are damaged, each a gap of the chain: %llu\n",
-			   (unsigned long long)c->withdrawn);
-	if (c->pin_count)
-		buf_printf(b, "  signed by checkpoints: %zu, the last of %.*s, by key %s\n",
-			   c->pin_count, STR_FMT(buf_str(&c->last_time)),
-			   evidence_key_fingerprint(c->signer));
-	if (c->kept_lines.p)
-		buf_printf(b, "  separately kept checkpoints that agree: %zu\n", c->kept_agree);
-	if (c->kept_older)
-		buf_printf(b, "  and of entries that were pruned since: %zu\n", c->kept_older);
-	if (c->last_entry > signed_to)
-		buf_printf(b, "  entries at its end that are not signed yet: %llu\n",
-			   (unsigned long long)(c->last_entry - signed_to));
+	memcpy(r.gaps, c->by_cause, sizeof r.gaps);
+	if (c->pin_count) {
+		(void)snprintf(r.last_time, sizeof r.last_time, "%.*s",
+			       STR_FMT(buf_str(&c->last_time)));
+		(void)snprintf(r.fingerprint, sizeof r.fingerprint, "%s",
+			       evidence_key_fingerprint(c->signer));
+	}
+	return r;
 }
 
-enum err_code evidence_store_check(const struct store_check_config *config, struct buf *summary,
-				   struct err *e)
+enum err_code evidence_store_check(const struct store_check_config *config,
+				   struct store_check_result *ret, struct err *e)
 {
 	struct err unused;
 	struct check c = { .reader = config->reader,
@@ -644,7 +667,7 @@ enum err_code evidence_store_check(const struct store_check_config *config, stru
 	enum err_code code = check_all(&c);
 
 	if (code == ERR_OK)
-		put_summary(&c, summary);
+		*ret = result_of(&c);
 	store_scan_free(c.scan);
 	chain_block_free(c.block);
 	evidence_key_free(c.signer);

@@ -198,8 +198,10 @@ enum err_code store_gaps(struct store_reader *r, struct wall_ns since, struct wa
 			      " ORDER BY from_ns, id",
 			      DB_I(store_i64(since.v)), DB_I(store_i64(until.v)));
 	while (any && db_next(&r->db, st)) {
+		uint64_t cause = column_u64(st, 0);
 		const struct store_gap gap = {
-			.cause = (enum store_gap_cause)sqlite3_column_int(st, 0),
+			.cause = cause < STORE_GAP_CAUSES_ ? (enum store_gap_cause)cause
+							   : STORE_GAP_UNKNOWN,
 			.from = { column_u64(st, 1) },
 			.to = { column_u64(st, 2) },
 			.lost = column_u64(st, 3),

@@ -1,5 +1,6 @@
 """Evidence from end to end: the observer signs and exports, the command verifies, and so does a second verifier that was
 written from docs/evidence.md alone."""
+import contextlib
 import glob
 import html.parser
 import http.server
@@ -365,11 +366,11 @@ def test_all_is_signed_when_it_ends_and_what_is_not_when_it_is_killed_is_said():
         more(10)
         ob.stop(signal.SIGKILL)
         words = tycho('store', 'verify', '--store', state)
-        assert 'the record is whole' in words and 'entries at its end that are not signed yet: ' in words
+        assert 'nothing was changed' in words and 'entries at its end that are not signed yet: ' in words
         ob.restart()
         assert ob.stop() == 0
         words = tycho('store', 'verify', '--store', state)
-        assert 'the record is whole' in words and 'not signed' not in words
+        assert 'nothing was changed' in words and 'not signed' not in words
 
 
 # --- a store's own chain
@@ -388,8 +389,35 @@ def store(tmp_path_factory):
         state = os.path.join(ob.folder, 'state')
         ob.stop()
         shutil.copytree(state, folder)
-    assert 'the record is whole' in tycho('store', 'verify', '--store', folder)
+    assert 'nothing was changed' in tycho('store', 'verify', '--store', folder)
     return folder
+
+
+def rows(folder, query):
+    with contextlib.closing(sqlite3.connect(os.path.join(folder, 'flows.db'))) as db:
+        return db.execute(query).fetchall()
+
+
+def test_what_the_record_owns_up_to_be_missing_is_counted_and_no_fault(store):
+    lost = {'count': '1', 'seconds': 0, 'lost': '17', 'lost_unknown': '0'}
+    assert tycho('store', 'verify', '--store', store).startswith(store + ': nothing was changed, but the record has gaps: ')
+    assert '\n  missing, by the record\'s own word: 1 gap of 0s, 17 records\n    kernel-lost: 1 gap of 0s, 17 records\n' in \
+        tycho('store', 'verify', '--store', store)
+    said = json.loads(tycho('store', 'verify', '--store', store, '-o', 'json'))
+    assert said['whole'] is False and said['missing'] == lost and said['gaps'] == [{'cause': 'kernel-lost', **lost}]
+    [numbers] = rows(store, 'SELECT min(number), max(number), sum(kind = 1), sum(count) FROM entry')
+    assert [int(said[k]) for k in ('first_entry', 'last_entry', 'blocks', 'records')] == list(numbers)
+    assert (said['store'], said['unsigned_entries'], len(said['key'])) == (store, '0', 64) and int(said['checkpoints']) >= 1
+    # and of an observer that was away for a while, and stopped in good order
+    with observer.Observer(lines=[]) as ob:
+        state = os.path.join(ob.folder, 'state')
+        ob.restart()
+        assert ob.stop() == 0
+        said = json.loads(tycho('store', 'verify', '--store', state, '-o', 'json'))
+        [(cause, ns)] = rows(state, 'SELECT cause, to_ns - from_ns FROM gap')
+        assert cause == 1 and round(said['missing']['seconds'] * 1e9) == ns
+        assert said['gaps'] == [{'cause': 'observer-down', **said['missing']}] and said['missing']['lost_unknown'] == '1'
+        assert ', nobody knows how many records\n' in tycho('store', 'verify', '--store', state)
 
 
 def verdict(folder):

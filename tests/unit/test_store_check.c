@@ -1,0 +1,142 @@
+/* lib/evidence: a store that is right says what it owns up to be missing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "evidence/store_check.h"
+#include "store_fixture.h"
+
+static struct store_check_result check(struct fixture *fx)
+{
+	struct store_check_result found = { .records = 0 };
+	struct err e = { 0 };
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+
+	if (store_reader_open(fx->dir, fx->dict, &r, &e) != ERR_OK ||
+	    evidence_store_check(&(struct store_check_config){ .reader = r, .dict = fx->dict },
+				 &found, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	return found;
+}
+
+/* From @from to @to seconds after noon; enters the chain with the next block. */
+static void note(struct fixture *fx, enum store_gap_cause cause, double from, double to,
+		 uint64_t lost)
+{
+	store_note_gap(fx->store, &(struct store_gap){ .cause = cause,
+						       .from = after(NOON, from),
+						       .to = after(NOON, to),
+						       .lost = lost });
+}
+
+static void expect(const struct store_check_gaps *g, uint64_t count, uint64_t span_s, uint64_t lost,
+		   uint64_t unknown)
+{
+	assert_int_equal(g->count, count);
+	assert_int_equal(g->span_ns, span_s * NS_PER_S);
+	assert_int_equal(g->lost, lost);
+	assert_int_equal(g->unknown, unknown);
+}
+
+static void a_record_without_gaps_misses_nothing(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 50);
+	fixture_close(fx);
+	struct store_check_result found = check(fx);
+	expect(&found.missing, 0, 0, 0, 0);
+	assert_int_equal(found.records, 50);
+	assert_int_equal(found.blocks, 1);
+	assert_int_equal(found.first_entry, 1);
+	assert_int_equal(found.last_entry, 3); /* start, block, stop */
+	assert_int_equal(found.unsigned_entries, 3);
+}
+
+static void gaps_are_counted_by_cause_and_time_once(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	note(fx, STORE_GAP_KERNEL, 10, 20, 5);
+	fixture_block(fx, 10);
+	note(fx, STORE_GAP_KERNEL, 15, 40, 7); /* five seconds of it are told already */
+	fixture_block(fx, 10);
+	note(fx, STORE_GAP_KERNEL, 16, 18, 0); /* all of it */
+	fixture_block(fx, 10);
+	note(fx, STORE_GAP_WRITE, 30, 50, 0);
+	note(fx, STORE_GAP_RING, 60, 60, 9); /* an instant */
+	note(fx, STORE_GAP_CLOCK, 70, 75, 0);
+	fixture_block(fx, 10);
+	fixture_close(fx);
+	struct store_check_result found = check(fx);
+	expect(&found.gaps[STORE_GAP_KERNEL], 3, 30, 12, 1);
+	expect(&found.gaps[STORE_GAP_WRITE], 1, 20, 0, 1);
+	expect(&found.gaps[STORE_GAP_RING], 1, 0, 9, 0);
+	expect(&found.gaps[STORE_GAP_CLOCK], 1, 5, 0, 0);
+	expect(&found.gaps[STORE_GAP_DOWN], 0, 0, 0, 0);
+	expect(&found.missing, 5, 40, 21,
+	       2); /* 10 to 50, and the instant; the clock lost nothing */
+}
+
+/* The table keeps gaps for longer than the chain keeps the records that they lay between. */
+static void gaps_of_a_time_that_was_pruned_are_no_gaps_of_the_record(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	note(fx, STORE_GAP_KERNEL, 0, 1, 5); /* its entry is behind that of the block */
+	fixture_block(fx, 10);
+	fixture_block(fx, 10);
+	fx->now = after(fx->now, 7200);
+	note(fx, STORE_GAP_KERNEL, 7200, 7203, 6);
+	fixture_block(fx, 10);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_tend(fx);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM gap"), 2);
+	struct store_check_result found = check(fx);
+	assert_in_range(found.first_entry, 2, 9);
+	assert_int_equal(found.records, 10);
+	expect(&found.missing, 1, 3, 6, 0);
+}
+
+static void damage_that_the_record_owns_up_to_is_counted(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	fixture_block(fx, 20);
+	fixture_close(fx);
+	(void)fixture_sql(fx, "UPDATE segment_data SET data = zeroblob(40) WHERE first_seq ="
+			      " (SELECT max(first_seq) FROM segment)");
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 10);
+	fixture_block(fx, 5); /* the gap comes with it */
+	fixture_close(fx);
+	struct store_check_result found = check(fx);
+	assert_int_equal(found.damaged_blocks, 1);
+	assert_int_equal(found.gaps[STORE_GAP_DAMAGED].count, 1);
+	assert_int_equal(found.gaps[STORE_GAP_DAMAGED].lost, 20);
+	assert_int_equal(found.missing.lost, 20);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
+	const struct CMUnitTest tests[] = {
+		T(a_record_without_gaps_misses_nothing),
+		T(gaps_are_counted_by_cause_and_time_once),
+		T(gaps_of_a_time_that_was_pruned_are_no_gaps_of_the_record),
+		T(damage_that_the_record_owns_up_to_is_counted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
