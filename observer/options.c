@@ -260,7 +260,8 @@ static const struct opt_row record_rows[] = {
 	  OPT_TEXT(struct obs_options, checkpoint_ca_file) },
 	{ "checkpoint-to", "TARGET",
 	  "send each signed checkpoint there at once: file:/path, syslog, "
-	  "syslog:/path, syslog://host:port, http://… or https://…; repeatable",
+	  "syslog:/path, syslog+udp://host:port, syslog+tcp://host:port, http://… or "
+	  "https://…; repeatable",
 	  OPT_LIST(struct obs_options, checkpoint_to, checkpoint_to_count) },
 	{ "evidence-key", "FILE",
 	  "Ed25519 key (PEM) that signs the record; made if it is not there "

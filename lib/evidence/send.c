@@ -9,32 +9,35 @@
 #include "base/time.h"
 #include "evidence/send_syslog.h"
 
-enum { RETRY_S = 1, GRACE_S = 2, TIMEOUT_MS = 5000 };
+enum { RETRY_S = 1, GRACE_MS = 5000, TIMEOUT_MS = 5000 };
 
 enum target_kind { TO_FILE, TO_SYSLOG, TO_HTTP };
 
 struct target {
+	struct evidence_sender *sender;
 	enum target_kind kind;
 	const char *where; /* path or URL; borrowed from the line below */
 	char *text;        /* as it was given; own */
-	uint64_t next;     /* number of the line it wants next; sender thread */
-	bool is_failing;   /* sender thread */
+	struct syslog_place syslog;
+	CURL *curl;      /* its thread's */
+	bool is_failing; /* its thread's */
+	uint64_t next;   /* guarded by mx: number of the line it wants next */
 };
 
+/* Shared by its owner and the targets' threads; whoever leaves last frees it. */
 struct evidence_sender {
-	struct target targets[SENDER_TARGETS];
+	struct target targets[SENDER_TARGETS]; /* immutable after start, but as above */
 	size_t target_count;
 	char *ca_file; /* NULL: the system's */
-	unsigned timeout_ms;
-	CURL *curl; /* sender thread */
+	unsigned timeout_ms, grace_ms;
 
-	pthread_t thread;
-	bool has_thread;
 	pthread_mutex_t mx;
-	pthread_cond_t cond;
+	pthread_cond_t changed;
 	char *lines[SENDER_QUEUE]; /* guarded by mx: line n is at n % SENDER_QUEUE; own */
 	uint64_t first, end;       /* guarded by mx: [first, end) are kept */
-	bool stop;                 /* guarded by mx */
+	bool is_stopping;          /* guarded by mx */
+	struct mono_ns stop_at;    /* guarded by mx: of one that is stopping */
+	unsigned threads, refs;    /* guarded by mx */
 	struct evidence_sender_counts counts; /* guarded by mx */
 };
 
@@ -61,20 +64,43 @@ static size_t swallow(char *p, size_t size, size_t n, void *ctx)
 	return size * n;
 }
 
-static enum err_code to_http(struct evidence_sender *s, const char *url, struct str line,
-			     struct err *e)
+/* With mx. */
+static bool is_over(const struct evidence_sender *s)
 {
+	return s->is_stopping && mono_now().v >= s->stop_at.v;
+}
+
+/* Breaks off when the sender ends: the TLS library's memory goes with the process. */
+static int on_progress(void *ctx, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
+		       curl_off_t up)
+{
+	struct evidence_sender *s = ctx;
+
+	(void)down_all;
+	(void)down;
+	(void)up_all;
+	(void)up;
+	(void)pthread_mutex_lock(&s->mx);
+	bool over = is_over(s);
+	(void)pthread_mutex_unlock(&s->mx);
+	return over;
+}
+
+static enum err_code to_http(struct target *t, struct str line, struct err *e)
+{
+	struct evidence_sender *s = t->sender;
+	const char *url = t->where;
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
 	char why[CURL_ERROR_SIZE] = "";
 	long status = 0;
 
-	if (!s->curl)
-		s->curl = curl_easy_init();
-	if (!s->curl || !headers) {
+	if (!t->curl)
+		t->curl = curl_easy_init();
+	if (!t->curl || !headers) {
 		curl_slist_free_all(headers);
 		return err_set(e, ERR_NOMEM, "POST to '%s'", url);
 	}
-	CURL *c = s->curl;
+	CURL *c = t->curl;
 	curl_easy_reset(c);
 	(void)curl_easy_setopt(c, CURLOPT_URL, url);
 	(void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, line.p);
@@ -82,6 +108,9 @@ static enum err_code to_http(struct evidence_sender *s, const char *url, struct 
 	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
 	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)s->timeout_ms);
 	(void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+	(void)curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+	(void)curl_easy_setopt(c, CURLOPT_XFERINFODATA, s);
 	(void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, swallow);
 	(void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
 	(void)curl_easy_setopt(c, CURLOPT_USERAGENT, "tycho");
@@ -100,115 +129,140 @@ static enum err_code to_http(struct evidence_sender *s, const char *url, struct 
 	return ERR_OK;
 }
 
-static enum err_code deliver(struct evidence_sender *s, const struct target *t, struct str line,
-			     struct err *e)
+static enum err_code deliver(struct target *t, struct str line, struct err *e)
 {
 	switch (t->kind) {
 	case TO_FILE:
 		return to_file(t->where, line, e); /* with its newline */
 	case TO_SYSLOG:
-		return send_to_syslog(t->where, line, s->timeout_ms, e);
+		return send_to_syslog(&t->syslog, line, t->sender->timeout_ms, e);
 	case TO_HTTP:
-		return to_http(s, t->where, line, e);
+		return to_http(t, line, e);
 	}
 	return ERR_OK;
 }
 
-/* --- the thread --- */
+/* --- a target's thread --- */
 
-static void count(struct evidence_sender *s, uint64_t sent, uint64_t failed, uint64_t dropped)
+static void sender_unref(struct evidence_sender *s)
 {
 	(void)pthread_mutex_lock(&s->mx);
-	s->counts.sent += sent;
-	s->counts.failed += failed;
-	s->counts.dropped += dropped;
+	bool is_last = --s->refs == 0;
 	(void)pthread_mutex_unlock(&s->mx);
+	if (!is_last)
+		return;
+	for (uint64_t n = s->first; n < s->end; n++)
+		free(s->lines[n % SENDER_QUEUE]);
+	for (size_t i = 0; i < s->target_count; i++)
+		free(s->targets[i].text);
+	free(s->ca_file);
+	(void)pthread_cond_destroy(&s->changed);
+	(void)pthread_mutex_destroy(&s->mx);
+	free(s);
 }
 
-/* Line @number copied, with a newline; NULL: it has been dropped (or there is no memory). */
-static char *line_of(struct evidence_sender *s, uint64_t number)
+/* Until @until or a change. With mx. @return false: the time is over. */
+static bool wait_until(struct evidence_sender *s, struct mono_ns until)
 {
-	char *line = NULL;
+	const struct timespec at = { .tv_sec = (time_t)(until.v / NS_PER_S),
+				     .tv_nsec = (long)(until.v % NS_PER_S) };
 
-	(void)pthread_mutex_lock(&s->mx);
-	if (number >= s->first && number < s->end)
-		line = strdup(s->lines[number % SENDER_QUEUE]);
-	(void)pthread_mutex_unlock(&s->mx);
-	return line;
+	return pthread_cond_timedwait(&s->changed, &s->mx, &at) != ETIMEDOUT;
 }
 
-/* Sends what @t has not got yet, up to line @end. @return false: it did not take one. */
-static bool serve(struct evidence_sender *s, struct target *t, uint64_t first, uint64_t end)
+static bool try_line(struct target *t, struct str line)
 {
-	if (t->next < first) {
-		log_warn("checkpoints were not sent: the target was away for too long",
-			 "target=%s lines=%llu", LOG_QUOTE(t->text),
-			 (unsigned long long)(first - t->next));
-		count(s, 0, 0, first - t->next);
-		t->next = first;
+	struct err e;
+
+	if (deliver(t, line, &e) != ERR_OK) {
+		if (!t->is_failing)
+			log_warn("a checkpoint was not sent; tried again each second",
+				 "target=%s err=%s", LOG_QUOTE(t->text), LOG_QUOTE(e.msg));
+		t->is_failing = true;
+		return false;
 	}
-	while (t->next < end) {
-		struct err e;
-		AUTO(own_free) char *line = line_of(s, t->next);
-		if (!line)
-			return true;
-		if (deliver(s, t, str_of(line), &e) != ERR_OK) {
-			if (!t->is_failing)
-				log_warn("a checkpoint was not sent; tried again each second",
-					 "target=%s err=%s", LOG_QUOTE(t->text), LOG_QUOTE(e.msg));
-			t->is_failing = true;
-			count(s, 0, 1, 0);
-			return false;
-		}
-		if (t->is_failing)
-			log_info("checkpoints are sent again", "target=%s", LOG_QUOTE(t->text));
-		t->is_failing = false;
-		t->next++;
-		count(s, 1, 0, 0);
-	}
+	if (t->is_failing)
+		log_info("checkpoints are sent again", "target=%s", LOG_QUOTE(t->text));
+	t->is_failing = false;
 	return true;
+}
+
+/* Passes over what @t can never get any more. With mx, which it gives up while it logs. */
+static void drop_lines(struct target *t, uint64_t up_to, const char *why)
+{
+	struct evidence_sender *s = t->sender;
+	const uint64_t lines = up_to - t->next;
+
+	if (up_to <= t->next) /* the owner has gone, and given them up before */
+		return;
+	s->counts.dropped += lines;
+	t->next = up_to;
+	(void)pthread_mutex_unlock(&s->mx);
+	log_warn("checkpoints were not sent", "target=%s lines=%llu why=%s", LOG_QUOTE(t->text),
+		 (unsigned long long)lines, LOG_QUOTE(why));
+	(void)pthread_mutex_lock(&s->mx);
+}
+
+/* With mx, which it gives up while it sends. */
+static void send_next(struct target *t)
+{
+	struct evidence_sender *s = t->sender;
+	const uint64_t number = t->next, end = s->end;
+	const bool was_stopping = s->is_stopping;
+	bool is_taken = false, fits = true;
+	AUTO(own_free) char *line = strdup(s->lines[number % SENDER_QUEUE]);
+
+	(void)pthread_mutex_unlock(&s->mx);
+	if (line)
+		fits = t->kind != TO_SYSLOG || syslog_takes(&t->syslog, str_of(line));
+	if (line && fits)
+		is_taken = try_line(t, str_of(line));
+	(void)pthread_mutex_lock(&s->mx);
+	if (!fits) {
+		drop_lines(t, number + 1, "too long for a datagram");
+		return;
+	}
+	if (is_taken) {
+		s->counts.sent++;
+		t->next = number + 1;
+		return;
+	}
+	s->counts.failed++;
+	const struct mono_ns again = { mono_now().v + RETRY_S * NS_PER_S };
+	while (s->end == end && s->is_stopping == was_stopping && !is_over(s) &&
+	       wait_until(s, again))
+		;
 }
 
 static void *run(void *arg)
 {
-	struct evidence_sender *s = arg;
-	struct mono_ns stop_at = { 0 };
+	struct target *t = arg;
+	struct evidence_sender *s = t->sender;
 
 	(void)pthread_setname_np(pthread_self(), "tycho-witness");
-	for (;;) {
-		bool all_sent = true;
-		(void)pthread_mutex_lock(&s->mx);
-		uint64_t first = s->first, end = s->end;
-		bool stop = s->stop;
-		(void)pthread_mutex_unlock(&s->mx);
-		for (size_t i = 0; i < s->target_count; i++)
-			all_sent &= serve(s, &s->targets[i], first, end);
-		if (stop && !stop_at.v)
-			stop_at.v = mono_now().v + GRACE_S * NS_PER_S;
-		if (stop && (all_sent || mono_now().v >= stop_at.v))
-			return NULL;
-		(void)pthread_mutex_lock(&s->mx);
-		struct timespec until;
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += RETRY_S;
-		while (s->end == end && s->stop == stop)
-			if (all_sent)
-				(void)pthread_cond_wait(&s->cond, &s->mx);
-			else if (pthread_cond_timedwait(&s->cond, &s->mx, &until) == ETIMEDOUT)
-				break;
-		(void)pthread_mutex_unlock(&s->mx);
+	(void)pthread_mutex_lock(&s->mx);
+	while (!is_over(s)) {
+		if (t->next < s->first)
+			drop_lines(t, s->first, "the target was away for too long");
+		else if (t->next < s->end)
+			send_next(t);
+		else if (s->is_stopping)
+			break;
+		else
+			(void)pthread_cond_wait(&s->changed, &s->mx);
 	}
+	(void)pthread_mutex_unlock(&s->mx);
+	if (t->curl)
+		curl_easy_cleanup(t->curl);
+	(void)pthread_mutex_lock(&s->mx);
+	s->threads--;
+	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_mutex_unlock(&s->mx);
+	sender_unref(s);
+	return NULL;
 }
 
 /* --- life --- */
-
-/* Of "syslog:/path" and "syslog://host:port". */
-static const char *syslog_where(const char *text)
-{
-	static const char far[] = "syslog://";
-
-	return text + (strncmp(text, far, strlen(far)) == 0 ? strlen(far) : strlen("syslog:"));
-}
 
 static enum err_code read_target(struct target *t, const char *text, struct err *e)
 {
@@ -218,59 +272,78 @@ static enum err_code read_target(struct target *t, const char *text, struct err 
 	if (!t->text)
 		return err_set(e, ERR_NOMEM, "target '%s'", text);
 	t->where = t->text;
-	if (str_eq(s, STR("syslog"))) {
+	if (syslog_place_parse(t->text, &t->syslog)) {
 		t->kind = TO_SYSLOG;
-		t->where = "/dev/log";
-	} else if (str_has_prefix(s, STR("syslog:/")) &&
-		   syslog_where_is_valid(syslog_where(t->text))) {
-		t->kind = TO_SYSLOG;
-		t->where = syslog_where(t->text);
 	} else if (str_has_prefix(s, STR("file:")) && s.len > strlen("file:")) {
 		t->kind = TO_FILE;
 		t->where = t->text + strlen("file:");
 	} else if (str_has_prefix(s, STR("http://")) || str_has_prefix(s, STR("https://"))) {
 		t->kind = TO_HTTP;
 	} else {
-		return err_set(
-			e, ERR_INVALID,
-			"checkpoints cannot be sent to '%s': file:/path, syslog, syslog:/path, "
-			"syslog://host:port, http://… and https://… are known",
-			text);
+		return err_set(e, ERR_INVALID,
+			       "checkpoints cannot be sent to '%s': file:/path, syslog, "
+			       "syslog:/path, syslog+udp://host:port, syslog+tcp://host:port, "
+			       "http://… and https://… are known",
+			       text);
 	}
 	return ERR_OK;
+}
+
+/* Detached: what hangs in the system's resolver cannot be waited for. */
+static enum err_code start(struct target *t, struct err *e)
+{
+	struct evidence_sender *s = t->sender;
+	pthread_t thread;
+
+	(void)pthread_mutex_lock(&s->mx);
+	s->threads++;
+	s->refs++;
+	(void)pthread_mutex_unlock(&s->mx);
+	int os = pthread_create(&thread, NULL, run, t);
+	if (os == 0) {
+		(void)pthread_detach(thread);
+		return ERR_OK;
+	}
+	(void)pthread_mutex_lock(&s->mx);
+	s->threads--;
+	s->refs--;
+	(void)pthread_mutex_unlock(&s->mx);
+	return err_errno(e, os, "sender of checkpoints");
 }
 
 enum err_code evidence_sender_new(const struct evidence_sender_config *config,
 				  struct evidence_sender **ret, struct err *e)
 {
 	AUTO(evidence_sender_free) struct evidence_sender *s = calloc(1, sizeof *s);
+	enum err_code code = ERR_OK;
 	pthread_condattr_t attr;
 
 	if (!s)
 		return err_set(e, ERR_NOMEM, "sender of checkpoints");
+	s->refs = 1;
 	(void)pthread_mutex_init(&s->mx, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&s->cond, &attr);
+	(void)pthread_cond_init(&s->changed, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	s->timeout_ms = config->timeout_ms ? config->timeout_ms : TIMEOUT_MS;
+	s->grace_ms = config->grace_ms ? config->grace_ms : GRACE_MS;
 	if (config->target_count > SENDER_TARGETS)
 		return err_set(e, ERR_INVALID, "checkpoints are sent to at most %d targets",
 			       SENDER_TARGETS);
 	if (config->ca_file && !(s->ca_file = str_dup(str_of(config->ca_file))))
 		return err_set(e, ERR_NOMEM, "sender of checkpoints");
-	for (; s->target_count < config->target_count; s->target_count++) {
-		enum err_code code = read_target(&s->targets[s->target_count],
-						 config->targets[s->target_count], e);
-		if (code != ERR_OK) {
-			free(s->targets[s->target_count].text);
-			return code;
-		}
+	for (; code == ERR_OK && s->target_count < config->target_count; s->target_count++) {
+		s->targets[s->target_count].sender = s;
+		code = read_target(&s->targets[s->target_count], config->targets[s->target_count],
+				   e);
 	}
-	int os = pthread_create(&s->thread, NULL, run, s);
-	if (os)
-		return err_errno(e, os, "sender of checkpoints");
-	s->has_thread = true;
+	if (code == ERR_OK && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		code = err_set(e, ERR_NOMEM, "sender of checkpoints");
+	for (size_t i = 0; code == ERR_OK && i < s->target_count; i++)
+		code = start(&s->targets[i], e);
+	if (code != ERR_OK)
+		return code;
 	*ret = TAKE(s);
 	return ERR_OK;
 }
@@ -279,23 +352,18 @@ void evidence_sender_free(struct evidence_sender *s)
 {
 	if (!s)
 		return;
-	if (s->has_thread) {
-		(void)pthread_mutex_lock(&s->mx);
-		s->stop = true;
-		(void)pthread_cond_signal(&s->cond);
-		(void)pthread_mutex_unlock(&s->mx);
-		(void)pthread_join(s->thread, NULL);
-	}
-	for (uint64_t n = s->first; n < s->end; n++)
-		free(s->lines[n % SENDER_QUEUE]);
+	(void)pthread_mutex_lock(&s->mx);
+	s->is_stopping = true;
+	s->stop_at.v = mono_now().v + s->grace_ms * NS_PER_MS;
+	(void)pthread_cond_broadcast(&s->changed);
+	const struct mono_ns leave_at = { s->stop_at.v + s->grace_ms * NS_PER_MS / 2 };
+	while (s->threads && wait_until(s, leave_at))
+		;
 	for (size_t i = 0; i < s->target_count; i++)
-		free(s->targets[i].text);
-	if (s->curl)
-		curl_easy_cleanup(s->curl);
-	free(s->ca_file);
-	(void)pthread_cond_destroy(&s->cond);
-	(void)pthread_mutex_destroy(&s->mx);
-	free(s);
+		if (s->targets[i].next < s->end)
+			drop_lines(&s->targets[i], s->end, "the program ends");
+	(void)pthread_mutex_unlock(&s->mx);
+	sender_unref(s);
 }
 
 void evidence_sender_put(struct evidence_sender *s, struct str line)
@@ -312,7 +380,7 @@ void evidence_sender_put(struct evidence_sender *s, struct str line)
 		if (s->end - s->first == SENDER_QUEUE)
 			free(s->lines[s->first++ % SENDER_QUEUE]);
 		s->lines[s->end++ % SENDER_QUEUE] = copy;
-		(void)pthread_cond_signal(&s->cond);
+		(void)pthread_cond_broadcast(&s->changed);
 	}
 	(void)pthread_mutex_unlock(&s->mx);
 }

@@ -73,7 +73,9 @@ void evidence_tell(void *ctx, struct metrics_page *p)
 	page_counter(p, "tycho_checkpoints_send_errors_total",
 		     "Attempts to send one that failed; they are tried again", c.failed);
 	page_counter(p, "tycho_checkpoints_dropped_total",
-		     "Checkpoints that a target was away for too long to get", c.dropped);
+		     "Checkpoints that a target was away for too long to get, or that are too long "
+		     "for it",
+		     c.dropped);
 }
 
 /* --- one export ------------------------------------------------------------------------------ */

@@ -1,6 +1,9 @@
 /* Checkpoints to syslog and to HTTP servers: what is refused, hung or broken off is counted and
  * comes again, in order. (Files: test_evidence_parts.c; TLS: tests/evidence.) */
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +19,24 @@
 #include "evidence/send_syslog.h"
 
 enum { REQUEST_MAX = 8192, SHORT_MS = 300, LINES = 4 };
+
+/* A name service that gives no answer until it is told to: it is asked by way of this, as the
+ * program's own function goes before the library's. */
+static int stuck[2] = { -1, -1 };
+
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+		struct addrinfo **ret)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	char byte;
+
+	if (strcmp(host, "stuck.test") == 0) {
+		(void)!read(stuck[0], &byte, 1);
+		return EAI_AGAIN;
+	}
+	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	return real(host, port, hints, ret);
+}
 
 static struct evidence_sender *sender_to(const char *target, unsigned timeout_ms)
 {
@@ -230,22 +251,218 @@ static void a_far_daemon_gets_frames_of_rfc_5424(void **state)
 	(void)close(listening);
 }
 
+/* --- by UDP --- */
+
+/* A socket of UDP at *@port; at one that nobody else has, if that is 0. */
+static int udp_socket(uint16_t *port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_port = htons(*port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof at;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), one = 1;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one), 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	*port = ntohs(at.sin_port);
+	return fd;
+}
+
+/* Holds a port, but hears only itself there: others are told that nobody listens. */
+static int deaf_socket(uint16_t *port)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof at;
+	int fd = udp_socket(port);
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&at, sizeof at), 0);
+	return fd;
+}
+
+/* The number of the line in the next datagram, which is as RFC 5424 wants it. */
+static int read_datagram(int fd)
+{
+	char got[SYSLOG_UDP_MAX + 1], stamp[40], host[260];
+	int pid = 0, used = 0, number = 0;
+	ssize_t n = recv(fd, got, sizeof got - 1, 0);
+
+	assert_true(n > 0);
+	got[n] = 0;
+	assert_int_equal(sscanf(got, "<29>1 %39s %259s tycho-observer %d checkpoint - %n", stamp,
+				host, &pid, &used),
+			 3);
+	assert_int_equal(pid, getpid());
+	assert_int_equal(sscanf(got + used, "{\"line\":%d}", &number), 1);
+	assert_int_equal(got[n - 1], '}');
+	return number;
+}
+
+static void datagrams_that_nobody_heard_come_again(void **state)
+{
+	(void)state;
+	char target[64];
+	uint16_t port = 0;
+	int deaf = deaf_socket(&port), last = 0;
+
+	(void)snprintf(target, sizeof target, "syslog+udp://127.0.0.1:%u", port);
+	AUTO(evidence_sender_free) struct evidence_sender *s = sender_to(target, 0);
+	struct evidence_sender_counts c = { 0 };
+	/* A host's word may come too late to be heard (RFC 1122 does not promise it at all). */
+	for (; !c.failed; c = evidence_sender_counts(s)) {
+		put_line(s, ++last);
+		while (c.sent + c.failed < (uint64_t)last) {
+			(void)poll(NULL, 0, 1);
+			c = evidence_sender_counts(s);
+		}
+	}
+	int fd = udp_socket(&port);
+	put_line(s, last + 1);
+	for (int number = (int)c.sent + 1; number <= last + 1; number++)
+		assert_int_equal(read_datagram(fd), number);
+	while (evidence_sender_counts(s).sent < (uint64_t)last + 1)
+		(void)poll(NULL, 0, 1);
+	assert_int_equal(evidence_sender_counts(s).dropped, 0);
+	(void)close(fd);
+	(void)close(deaf);
+}
+
+static void what_no_datagram_can_hold_is_dropped_and_the_next_is_sent(void **state)
+{
+	(void)state;
+	static const char big[SYSLOG_UDP_MAX] = { [0 ... SYSLOG_UDP_MAX - 1] = 'x' };
+	char target[64];
+	uint16_t port = 0;
+	int fd = udp_socket(&port);
+
+	(void)snprintf(target, sizeof target, "syslog+udp://127.0.0.1:%u", port);
+	AUTO(evidence_sender_free) struct evidence_sender *s = sender_to(target, 0);
+	evidence_sender_put(s, str_n(big, sizeof big));
+	put_line(s, 2);
+	assert_int_equal(read_datagram(fd), 2);
+	while (!evidence_sender_counts(s).sent)
+		(void)poll(NULL, 0, 1);
+	assert_int_equal(evidence_sender_counts(s).dropped, 1);
+	assert_int_equal(evidence_sender_counts(s).failed, 0);
+	(void)close(fd);
+}
+
+static void a_datagram_has_room_for_what_it_may_hold_and_not_a_byte_more(void **state)
+{
+	(void)state;
+	static const char xs[SYSLOG_UDP_MAX] = { [0 ... SYSLOG_UDP_MAX - 1] = 'x' };
+	struct syslog_place place;
+	char target[64], got[SYSLOG_UDP_MAX + 1];
+	uint16_t port = 0;
+	int fd = udp_socket(&port);
+	size_t len = 0;
+	struct err e = { .msg = "" };
+
+	(void)snprintf(target, sizeof target, "syslog+udp://127.0.0.1:%u", port);
+	assert_true(syslog_place_parse(target, &place));
+	/* The head's length is the system's affair: host name, process, microseconds. */
+	while (len < sizeof xs && syslog_takes(&place, str_n(xs, len + 1)))
+		len++;
+	assert_true(len > SYSLOG_UDP_MAX - 400 && len < SYSLOG_UDP_MAX - 40);
+	assert_int_not_equal(send_to_syslog(&place, str_n(xs, sizeof xs), 0, &e), ERR_OK);
+	assert_int_equal(send_to_syslog(&place, str_n(xs, len - 8), 0, &e), ERR_OK);
+	ssize_t n = recv(fd, got, sizeof got, 0);
+	assert_true(n > SYSLOG_UDP_MAX - 32 && n <= SYSLOG_UDP_MAX);
+	(void)close(fd);
+}
+
+/* --- names --- */
+
+static void a_name_that_nobody_looks_up_holds_up_nobody(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/tycho-stuck-XXXXXX", path[64], file[80], said[2048] = "";
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof path, "%s/lines", dir);
+	(void)snprintf(file, sizeof file, "file:%s", path);
+	const char *const targets[] = { "syslog+udp://stuck.test:514", file,
+					"syslog+tcp://stuck.test:514" };
+	const struct evidence_sender_config config = { .targets = targets,
+						       .target_count = ARRAY_LEN(targets),
+						       .grace_ms = SHORT_MS };
+	struct evidence_sender *s = NULL;
+	struct err e;
+	int log[2], err_fd = dup(STDERR_FILENO);
+
+	assert_int_equal(pipe2(stuck, O_CLOEXEC), 0);
+	assert_int_equal(evidence_sender_new(&config, &s, &e), ERR_OK);
+	put_line(s, 1);
+	put_line(s, 2);
+	while (evidence_sender_counts(s).sent < 2) /* the file has them */
+		(void)poll(NULL, 0, 1);
+	assert_int_equal(pipe2(log, O_CLOEXEC), 0);
+	assert_true(dup2(log[1], STDERR_FILENO) >= 0);
+	evidence_sender_free(s); /* and does not wait for ever */
+	assert_true(dup2(err_fd, STDERR_FILENO) >= 0);
+	assert_true(read(log[0], said, sizeof said - 1) > 0);
+	assert_non_null(strstr(
+		said, "target=syslog+udp://stuck.test:514 lines=2 why=\"the program ends\""));
+	assert_non_null(strstr(
+		said, "target=syslog+tcp://stuck.test:514 lines=2 why=\"the program ends\""));
+	assert_null(strstr(said, "target=file"));
+	(void)close(stuck[1]); /* lets them go; who is left frees what is left */
+	(void)close(log[0]);
+	(void)close(log[1]);
+	(void)close(err_fd);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
 static void places_are_paths_or_hosts_with_ports(void **state)
 {
 	(void)state;
-	static const char *const good[] = { "/dev/log", "log.example:514", "[::1]:6514",
-					    "10.0.0.1:1" },
-				 *const bad[] = { "",       "log.example", "log.example:", ":514",
-						  "[]:514", "h:0",         "h:65536",      "h:x" };
-	char long_path[200];
+	static const struct {
+		const char *text, *where;
+		int by;
+	} good[] = { { "syslog", "/dev/log", SYSLOG_LOCAL },
+		     { "syslog:/run/log", "/run/log", SYSLOG_LOCAL },
+		     { "syslog://log.example:514", "log.example:514", SYSLOG_TCP },
+		     { "syslog+tcp://[::1]:6514", "[::1]:6514", SYSLOG_TCP },
+		     { "syslog+udp://10.0.0.1:1", "10.0.0.1:1", SYSLOG_UDP },
+		     { "syslog+udp://[fe80::1%lo]:514", "[fe80::1%lo]:514", SYSLOG_UDP } };
+	static const char *const bad[] = { "",
+					   "syslogd",
+					   "syslog:",
+					   "syslog:log",
+					   "syslog://",
+					   "syslog://h",
+					   "syslog://h:",
+					   "syslog://:514",
+					   "syslog://[]:1",
+					   "syslog://h:0",
+					   "syslog://h:65536",
+					   "syslog://h:x",
+					   "syslog://h:1/",
+					   "syslog://::1:1",
+					   "syslog://[h]:1",
+					   "syslog://[::1]",
+					   "syslog+udp://h",
+					   "syslog+udp:/log",
+					   "syslog+tls://h:1",
+					   "syslog+udp",
+					   "SYSLOG://h:1",
+					   "syslog+tcp://::1" };
+	struct syslog_place place = { .where = "" };
+	char long_path[200] = "syslog:";
 
-	for (size_t i = 0; i < ARRAY_LEN(good); i++)
-		assert_true(syslog_where_is_valid(good[i]));
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		assert_true(syslog_place_parse(good[i].text, &place));
+		assert_string_equal(place.where, good[i].where);
+		assert_int_equal(place.by, good[i].by);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_false(syslog_where_is_valid(bad[i]));
-	memset(long_path, '/', sizeof long_path - 1);
-	long_path[sizeof long_path - 1] = 0;
-	assert_false(syslog_where_is_valid(long_path));
+		if (syslog_place_parse(bad[i], &place))
+			fail_msg("%s", bad[i]);
+	memset(long_path + 7, '/', sizeof long_path - 8);
+	assert_false(syslog_place_parse(long_path, &place));
 }
 
 int main(void)
@@ -254,6 +471,10 @@ int main(void)
 		cmocka_unit_test(what_a_server_refuses_breaks_or_holds_up_comes_again),
 		cmocka_unit_test(a_local_daemon_gets_what_came_before_it),
 		cmocka_unit_test(a_far_daemon_gets_frames_of_rfc_5424),
+		cmocka_unit_test(datagrams_that_nobody_heard_come_again),
+		cmocka_unit_test(what_no_datagram_can_hold_is_dropped_and_the_next_is_sent),
+		cmocka_unit_test(a_datagram_has_room_for_what_it_may_hold_and_not_a_byte_more),
+		cmocka_unit_test(a_name_that_nobody_looks_up_holds_up_nobody),
 		cmocka_unit_test(places_are_paths_or_hosts_with_ports),
 	};
 
