@@ -39,6 +39,7 @@ enum {
 	EXT_BYTES_MIN = 256,
 	EXT_BYTES_DEFAULT_MIN = 1 << 20,
 	EXT_BYTES_A_RECORD = 256,
+	EXT_AHEAD = 4096, /* bytes that memory is asked for before they are read */
 	SNATCHES = 32, /* attempts of one read to get hold of a record from under a fast writer */
 };
 #define EXT_BYTES_MAX (UINT64_C(1) << 36)
@@ -255,35 +256,68 @@ static bool is_held(const struct flow_log *log, uint64_t n)
 	return n >= flow_log_range(log).oldest;
 }
 
-/* Copies record @n and its ext to @ext, where @room bytes are left. */
+static void copy_words(const word *from, uint8_t *to, size_t n)
+{
+#pragma GCC unroll 8
+	for (size_t i = 0; i < n; i++) {
+		uint64_t v = atomic_load_explicit(&from[i], memory_order_acquire);
+		memcpy(to + i * sizeof v, &v, sizeof v);
+	}
+}
+
+/* While one ext is copied, memory is asked for those some records on, which lie behind it. Not by
+ * who has caught up with the writer: what that is about to write stays its own. */
+static void ask_ahead(const struct flow_log *log, uint64_t n, uint64_t at, size_t len)
+{
+	uint64_t next = atomic_load_explicit(&log->next, memory_order_relaxed);
+
+	if (next - n <= EXT_AHEAD / sizeof(word))
+		return;
+	for (size_t i = 0; i < len; i += CACHE_LINE)
+		__builtin_prefetch(
+			&log->ext[((at + EXT_AHEAD + i) & (log->ext_size - 1)) / sizeof(word)]);
+}
+
+/* Of the ext that begins at the position @at. */
+static void copy_ext(const struct flow_log *log, uint64_t at, uint8_t *to, size_t len)
+{
+	uint64_t mask = log->ext_size / sizeof(word) - 1, first = at / sizeof(word) & mask;
+	size_t words = len / sizeof(word), till_end = mask + 1 - first,
+	       here = words < till_end ? words : till_end;
+
+	copy_words(&log->ext[first], to, here);
+	copy_words(log->ext, to + here * sizeof(word), words - here);
+	size_t rest = len % sizeof(word);
+	if (rest) {
+		uint64_t v = atomic_load_explicit(&log->ext[(first + words) & mask],
+						  memory_order_acquire);
+		memcpy(to + words * sizeof v, &v, rest);
+	}
+}
+
+/* Copies record @n to @out and its ext to @ext, where @room bytes are left; unless it is COPIED,
+ * both may have been written to. */
 enum copied { COPIED, NO_ROOM, OVERTAKEN };
 static enum copied copy_record(const struct flow_log *log, uint64_t n, struct flow *out,
 			       uint8_t *ext, size_t room)
 {
 	const struct slot *slot = &log->slots[n & log->mask];
-	uint64_t words[FLOW_WORDS];
+	uint64_t *words = (uint64_t *)(void *)out; /* -fno-strict-aliasing */
 
+#pragma GCC unroll 32
 	for (size_t i = 0; i < FLOW_WORDS; i++)
 		words[i] = atomic_load_explicit(&slot->words[i], memory_order_acquire);
 	if (!is_held(log, n))
 		return OVERTAKEN; /* before the length below is believed */
-	memcpy(out, words, sizeof *out);
+	uint64_t at = words[EXT_WORD];
 	out->ext = NULL;
 	if (!out->ext_len)
 		return COPIED;
 	if (out->ext_len > room)
 		return NO_ROOM;
-	uint64_t at = words[EXT_WORD] / sizeof(word), mask = log->ext_size / sizeof(word) - 1;
-	size_t len = out->ext_len;
 	out->ext = ext;
-	for (; len >= sizeof(word); len -= sizeof(word), ext += sizeof(word)) {
-		uint64_t v = atomic_load_explicit(&log->ext[at++ & mask], memory_order_acquire);
-		memcpy(ext, &v, sizeof v);
-	}
-	if (len) {
-		uint64_t v = atomic_load_explicit(&log->ext[at & mask], memory_order_acquire);
-		memcpy(ext, &v, len);
-	}
+	ask_ahead(log, n, at, out->ext_len);
+	copy_ext(log, at, ext, out->ext_len);
 	return is_held(log, n) ? COPIED : OVERTAKEN;
 }
 
