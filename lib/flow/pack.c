@@ -147,7 +147,10 @@ enum err_code flow_packer_new(size_t table_bytes, struct flow_packer **ret, stru
 		/* Pieces are longer than the shortest, most of them: there are places enough. */
 		size_t buckets = power_of_two(((size_t)p->table.mask + 1) / BUCKET);
 		p->bucket_mask = buckets - 1;
-		p->index = calloc(buckets * BUCKET, sizeof *p->index);
+		size_t bytes = buckets * BUCKET * sizeof *p->index;
+		p->index = aligned_alloc(BUCKET * sizeof *p->index, bytes);
+		if (p->index)
+			memset(p->index, 0, bytes);
 	}
 	if (!p || !p->index)
 		return err_set(e, ERR_NOMEM, "packer of flows");
@@ -423,15 +426,10 @@ enum err_code flow_unpacker_new(size_t table_bytes, struct flow_unpacker **ret, 
 	return ERR_OK;
 }
 
-static bool read_varint(struct str *from, uint64_t *ret)
+static bool read_long_varint(struct str *from, uint64_t *ret)
 {
 	uint64_t v = 0;
 
-	if (from->len && (uint8_t)*from->p < 0x80) {
-		*ret = (uint8_t)*from->p++;
-		from->len--;
-		return true;
-	}
 	for (unsigned shift = 0; shift < 64 && from->len; shift += 7) {
 		uint8_t c = (uint8_t)*from->p++;
 		from->len--;
@@ -442,6 +440,20 @@ static bool read_varint(struct str *from, uint64_t *ret)
 		}
 	}
 	return false;
+}
+
+/* Most pieces begin with one byte or two. */
+static inline bool read_varint(struct str *from, uint64_t *ret)
+{
+	const uint8_t *p = (const uint8_t *)from->p;
+	size_t bytes = from->len && p[0] < 0x80 ? 1 : from->len > 1 && p[1] < 0x80 ? 2 : 0;
+
+	if (!bytes)
+		return read_long_varint(from, ret);
+	*ret = bytes == 1 ? p[0] : (uint64_t)p[1] << 7 | (p[0] & 0x7f);
+	from->p += bytes;
+	from->len -= bytes;
+	return true;
 }
 
 enum err_code flow_pack_head(struct str record, struct wall_ns *last, struct flow_pack_head *ret,
