@@ -1,6 +1,6 @@
 /*
  * What naming the policies of a flow costs, with 500 policies in force and 5,000 pods: answers that
- * are kept, and answers that are asked for. Best of several rounds: others share the machine.
+ * are kept, and answers that are asked for. Best of many short rounds: others share the machine.
  */
 #include <stdio.h>
 
@@ -9,7 +9,7 @@
 #include "observer/policy/table.h"
 #include "tests/bench/bench.h"
 
-enum { POLICIES = 500, NAMESPACES = 50, PODS = 5000, ROUNDS = 9, FLOWS = 4096, TURNS = 100 };
+enum { POLICIES = 500, NAMESPACES = 50, PODS = 5000, ROUNDS = 90, FLOWS = 4096, TURNS = 10 };
 
 static const double budget_ns = 300;
 
@@ -158,6 +158,6 @@ int main(void)
 		(void)round_ns(t, flows, 1, false, &ext);
 	}
 	bench_at_most("a flow's policies, answer kept", kept, "ns", budget_ns);
-	bench_note("a flow's policies, answer asked for", asked, "ns");
+	bench_at_most("a flow's policies, answer asked for", asked, "ns", budget_ns);
 	return 0;
 }
