@@ -2,10 +2,9 @@
 // list.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import http from "node:http";
-import https from "node:https";
 import { after, before, test as node_test } from "node:test";
 import { conversations, flow_of, flows, json_lines } from "./flows.mjs";
+import { HASH, request } from "./request.mjs";
 import { Stage, require } from "./stage.mjs";
 
 const WAIT_MS = 10_000;
@@ -170,6 +169,30 @@ test("filters change map and table, live in the address, and Back undoes them", 
 	await page.close();
 });
 
+test("where flows are of several clusters, one can be chosen", async () => {
+	const within = (cluster, verdict) => {
+		const flow = flow_of(["frontend", "catalog", 8080, "TCP", 1, verdict], 0, new Date(0));
+		for (const end of [flow.source, flow.destination]) end.cluster_name = cluster;
+		return flow;
+	};
+	const list = [within("east", "FORWARDED"), within("west", "DROPPED")];
+	const observer = await stage.observer("clusters", json_lines(list));
+	const ui = await stage.ui(observer.address);
+	const page = await open(ui.address);
+	const line = (what) => `frontend to catalog 8080/TCP: 1 ${what}`;
+	await becomes(page, map_lines, [line("dropped"), line("forwarded")]);
+	const clusters = page.getByRole("combobox", { name: "Cluster" });
+	await clusters.selectOption("west");
+	await becomes(page, map_lines, [line("dropped")]);
+	assert.match(page.url(), /filter=cluster%3Dwest$/);
+	await clusters.selectOption({ label: "all clusters" });
+	await becomes(page, row_count, 2);
+	assert.deepEqual(await violations(page), []);
+	await page.close();
+	await ui.stop();
+	await observer.stop();
+});
+
 test("a filter that cannot be is explained, and what was shown stays", async () => {
 	const page = await open(shop_ui.address);
 	await becomes(page, row_count, all);
@@ -194,6 +217,14 @@ test("a flow, a card and a line say all that is known of them, by mouse and by k
 		.or(details.getByText("drop_reason_desc"))
 		.first()
 		.waitFor();
+	// The address has it: for a table that it is in, and for one that it is not in.
+	const address = page.url();
+	const what = await details.innerText();
+	for (const hash of [new URL(address).hash, new URL(address).hash.replace("#", "#filter=verdict%3DFORWARDED&")]) {
+		const other = await open(`${shop_ui.address}/${hash}`);
+		await becomes(other, () => document.querySelector(".detail").innerText, what);
+		await other.close();
+	}
 	await page.keyboard.press("Escape");
 	await details.getByText("10 dropped").waitFor();
 	await page.locator(".canvas").focus();
@@ -282,6 +313,11 @@ test("a past range has the map and the flows of the record, lives in the address
 	const record = page.getByRole("img", { name: `${all} flows, ${count(dropped)} of them dropped` });
 	await record.waitFor();
 	assert.match(await page.evaluate(fact, "missing"), /^1 gap in range \(node-a, .* before its record\)$/);
+	// What is selected has its rates in the range.
+	await page.locator(".canvas").focus();
+	await page.keyboard.press("ArrowRight");
+	await page.getByRole("img", { name: /flows per second on average/ }).waitFor();
+	await page.keyboard.press("Escape");
 	const other = await open(page.url());
 	await becomes(other, health, "past");
 	await becomes(other, row_count, all);
@@ -604,82 +640,6 @@ test("on a phone the panels are tabs", async () => {
 	await page.close();
 });
 
-function request(path, headers, method = "GET", address = shop_ui.address, body = "") {
-	const { hostname, port, protocol } = new URL(address);
-	return new Promise((resolve, reject) => {
-		const options = { hostname, port, path, method, headers, rejectUnauthorized: false };
-		const r = (protocol === "https:" ? https : http).request(options, (answer) => {
-			answer.resume();
-			answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers }));
-		});
-		r.on("upgrade", (answer, socket) => {
-			socket.destroy();
-			resolve({ status: answer.statusCode, headers: answer.headers });
-		});
-		r.on("error", (e) => (e.code === "ECONNRESET" ? resolve({ status: 0 }) : reject(e)));
-		r.end(body);
-	});
-}
-
-test("other names and other sites are turned away", async () => {
-	const { host } = new URL(shop_ui.address);
-	assert.equal((await request("/", { host: "evil.example" })).status, 403);
-	assert.equal(
-		(await request("/", { host: `localhost:${new URL(shop_ui.address).port}` })).status,
-		200,
-	);
-	assert.equal((await request("/", { host }, "POST")).status, 405);
-	assert.equal((await request("/../etc/passwd", { host })).status, 404);
-	const upgrade = (origin, more = {}) => ({
-		host,
-		...(origin ? { origin } : {}),
-		connection: "Upgrade",
-		upgrade: "websocket",
-		"sec-websocket-version": "13",
-		"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-		"sec-websocket-protocol": "tycho-ui.v1",
-		...more,
-	});
-	assert.equal((await request("/live", upgrade(`http://${host}`))).status, 101);
-	for (const origin of ["http://evil.example", `https://${host}`, "null", null])
-		assert.notEqual((await request("/live", upgrade(origin))).status, 101);
-	assert.notEqual(
-		(await request("/live", upgrade("http://evil.example", { host: "evil.example" }))).status,
-		101,
-	);
-	assert.notEqual((await request("/elsewhere", upgrade(`http://${host}`))).status, 101);
-});
-
-test("the page comes compressed, is asked for once, and may use nothing but itself", async () => {
-	const { host } = new URL(shop_ui.address);
-	const first = await request("/page.js", { host, "accept-encoding": "gzip, br" });
-	assert.equal(first.headers["content-encoding"], "gzip");
-	assert.equal(
-		(
-			await request("/page.js", {
-				host,
-				"accept-encoding": "gzip",
-				"if-none-match": first.headers.etag,
-			})
-		).status,
-		304,
-	);
-	assert.equal((await request("/page.js", { host })).headers["content-encoding"], undefined);
-	const policy = (await request("/", { host })).headers["content-security-policy"];
-	for (const rule of [
-		"default-src 'none'",
-		"script-src 'self'",
-		"style-src 'self'",
-		"frame-ancestors 'none'",
-	])
-		assert.ok(policy.split("; ").includes(rule), rule);
-	assert.doesNotMatch(policy, /unsafe|\*|https?:/);
-});
-
-// `openssl passwd -6 -salt tycho0 secret`
-const HASH =
-	"$6$tycho0$1WVN3/Kcvbx4cxZGxvF2mCFYl0rENlLATomBumUwOQBxgJUT5QSHrvplKxiytIj8d3LcX6epUSrvWNT6mk45J0";
-
 test("a login is asked for over TLS, keeps the filter, and ends with log out", async () => {
 	const { cert, key } = stage.certificate();
 	const users = stage.file("users", `alice:${HASH}\n`);
@@ -711,54 +671,8 @@ test("a login is asked for over TLS, keeps the filter, and ends with log out", a
 	await password.waitFor();
 	assert.match(page.url(), /\/login#filter=verdict%3DDROPPED$/);
 	const { host } = new URL(ui.address);
-	const again = await request("/", { host, cookie: `${cookie_name}=${cookie.value}` }, "GET", ui.address);
+	const again = await request(ui.address, "/", { host, cookie: `${cookie_name}=${cookie.value}` });
 	assert.equal(again.status, 303);
 	await page.close();
-	await ui.stop();
-});
-
-test("without a session there are the login page and its looks, and nothing else", async () => {
-	const users = stage.file("users", `alice:${HASH}\n`);
-	const ui = await stage.ui(shop.address, "127.0.0.1:0", "--login-file", users);
-	const { host } = new URL(ui.address);
-	const get = (path, more = {}) => request(path, { host, ...more }, "GET", ui.address);
-	for (const path of ["/login", "/page.css", "/icon.svg"])
-		assert.equal((await get(path)).status, 200, path);
-	for (const path of ["/", "/page.js", "/licenses.txt", "/live", "/elsewhere"]) {
-		const { status, headers } = await get(path, { cookie: "tycho-ui=x" });
-		assert.deepEqual([status, headers.location], [303, "/login"], path);
-	}
-	const socket = {
-		...{ origin: ui.address, connection: "Upgrade", upgrade: "websocket" },
-		...{ "sec-websocket-version": "13", "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==" },
-		"sec-websocket-protocol": "tycho-ui.v1",
-	};
-	assert.notEqual((await get("/live", socket)).status, 101);
-
-	const post = (body, more = {}, path = "/login") =>
-		request(
-			path,
-			{ host, origin: ui.address, "content-length": String(body.length), ...more },
-			"POST",
-			ui.address,
-			body,
-		);
-	const right = "name=alice&password=secret";
-	assert.equal((await post(right, { origin: "http://evil.example" })).status, 403);
-	assert.equal((await post("name=alice&password=s%65cre")).status, 403);
-	assert.equal((await post("password=secret")).status, 403);
-	assert.equal((await post("x".repeat(2049))).status, 413);
-	assert.equal((await post("")).status, 413);
-	const { status, headers } = await post(right);
-	assert.deepEqual([status, headers.location], [303, "/"]);
-	const [set] = headers["set-cookie"];
-	assert.match(set, /^tycho-ui-\d+=[0-9a-f]{64}; Path=\/; HttpOnly; SameSite=Strict$/);
-	const cookie = set.split(";")[0];
-	assert.equal((await get("/", { cookie })).status, 200);
-	assert.equal((await get("/live", { ...socket, cookie })).status, 101);
-	assert.equal((await post("", { cookie, origin: "null" }, "/logout")).status, 403);
-	assert.equal((await get("/", { cookie })).status, 200);
-	assert.equal((await post("", { cookie }, "/logout")).status, 303);
-	assert.equal((await get("/", { cookie })).status, 303);
 	await ui.stop();
 });

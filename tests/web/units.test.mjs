@@ -1,4 +1,4 @@
-// The parts of the page that need no browser: the filter line, the state's reducer, the graph and where its cards go.
+// Parts of the page that need no browser: the state's reducer, ranges and rates, the graph, the table's columns.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./load.mjs";
@@ -14,6 +14,7 @@ const layout = await load("layout");
 const match = await load("match");
 const rates = await load("rates");
 const line_shape = await load("line_shape");
+const shown = await load("shown");
 const socket = await load("socket");
 const state = await load("state");
 const time_range = await load("time_range");
@@ -28,6 +29,7 @@ test("a range is whole minutes, either way round, and survives the address", () 
 		...{ selection: { kind: "nothing" }, panels: state.usual_panels },
 	};
 	const against = time_range.range_before(range, 3_600_000);
+	const time = "2026-01-01T00:00:00.000000001Z";
 	assert.deepEqual(against, { since: at - 3_600_000, until: at - 3_480_000 });
 	for (const view of [
 		live,
@@ -36,15 +38,23 @@ test("a range is whole minutes, either way round, and survives the address", () 
 		{ ...live, local: true },
 		{ ...live, selection: { kind: "card", key: "workload||shop|Deployment|a&b=c|" } },
 		{ ...live, selection: { kind: "edge", from: "a|b", to: "c|d" } },
+		{ ...live, selection: { kind: "sought", flow: { time, uuid: "a_b-c" }, is_gone: false } },
+		{ ...live, selection: { kind: "sought", flow: { time, uuid: "" }, is_gone: false } },
 		{ ...live, panels: { hidden: ["map", "flows"], flows: 12, details: 900 } },
 	])
 		assert.deepEqual(address.read_address(address.address_of(view)), view);
 	assert.equal(address.address_of(live), "");
 	assert.equal(address.address_of({ ...live, against }), ""); // with nothing to compare it with
 	assert.deepEqual(time_range.last_minutes(at + 59_999, 5), { since: at - 300_000, until: at });
-	// A flow's row is this page's only; sizes have limits, and something is always shown.
-	const flow = { kind: "flow", row: { id: 1, flow: {} } };
-	assert.equal(address.address_of({ ...live, selection: flow }), "");
+	// A flow is told by its time and uuid; sizes have limits, and something is always shown.
+	const flow = (of) => ({ ...live, selection: { kind: "flow", row: { id: 1, flow: of } } });
+	assert.equal(address.address_of(flow({})), "");
+	assert.deepEqual(address.read_address(address.address_of(flow({ time, uuid: "u" }))).selection, {
+		...{ kind: "sought", flow: { time, uuid: "u" } },
+		is_gone: false,
+	});
+	for (const nonsense of ["#flow=", "#flow=x_y", "#flow=_u"])
+		assert.equal(address.read_address(nonsense).selection.kind, "nothing", nonsense);
 	for (const nonsense of ["#hide=map,details,flows", "#hide=header", "#size-flows=x&size-details="])
 		assert.deepEqual(address.read_address(nonsense).panels.hidden, [], nonsense);
 	assert.deepEqual(address.read_address("#size-flows=1&size-details=1e9").panels, {
@@ -127,11 +137,24 @@ test("rates are what lies between two notes of the counts, also where those wrap
 	marks = rates.with_mark(marks, [edge(0, 2 ** 32 - 10, 0)], 6000);
 	// One that is new began with nothing; a list of edges has holes.
 	marks = rates.with_mark(marks, [edge(0, 2 ** 32 + 10, 0), undefined, edge(2, 30, 20)], 11_000);
-	assert.deepEqual(rates.rates_of(marks, [edge(2)]), { step_s: 5, flows: [0, 10], drops: [0, 4] });
+	assert.deepEqual(rates.rates_of(marks, [edge(2)]), {
+		...{ step_s: 5, is_past: false },
+		...{ flows: [0, 10], drops: [0, 4] },
+	});
 	assert.deepEqual(rates.rates_of(marks, [edge(0)]).flows, [(2 ** 32 - 110) / 5, 4]);
 	assert.deepEqual(rates.rates_of(marks, [{ ...edge(0), ids: [0, 2] }]).flows[1], 14);
 	for (let i = 0; i < 100; i++) marks = rates.with_mark(marks, [], 20_000 + i * 5000);
 	assert.equal(marks.length, 61); // five minutes
+});
+
+test("rates of a past range are what the server counted within it, a second", () => {
+	const pulse = { from: 540, step: 60, flows: [600, 120, 60, 6], drops: [0, 60, 0, 6] };
+	assert.deepEqual(rates.rates_in(pulse, { since: 600_000, until: 720_000 }), {
+		...{ step_s: 60, is_past: true },
+		...{ flows: [2, 1], drops: [1, 0] },
+	});
+	const nothing = { from: 0, flows: [], drops: [] };
+	assert.deepEqual(rates.rates_in(nothing, { since: 0, until: 60_000 }).flows, []);
 });
 
 test("before the page looked the strip has the record's averages, and from then on what was seen", () => {
@@ -200,6 +223,59 @@ test("a line is hit where it runs, and its middle lies on it", () => {
 	}
 });
 
+test("a flow of the address is selected when it comes, or is said to be gone", () => {
+	const flow = { time: "2026-01-01T00:00:00.000000001Z", uuid: "u", verdict: "DROPPED" };
+	const id = { time: flow.time, uuid: "u" };
+	const sought = state.reduce(state.initial(""), {
+		type: "select",
+		selection: { kind: "sought", flow: id, is_gone: false },
+	});
+	const others = [{ ...flow, uuid: "v" }, { ...flow, time: "2026-01-01T00:00:00.000000002Z" }];
+	const not_yet = state.reduce(sought, update({ rows: others }));
+	assert.equal(not_yet.selection.kind, "sought");
+	const here = state.reduce(not_yet, update({ rows: [flow] }));
+	assert.deepEqual(here.selection, { kind: "flow", row: here.rows.at(-1) });
+	// Of an answer to a question of its own; an answer about another is passed over.
+	const found = state.reduce(sought, { type: "found", id, flow });
+	assert.deepEqual(found.selection, { kind: "flow", row: { id: 0, flow } });
+	assert.equal(state.reduce(sought, { type: "found", id: { ...id, uuid: "v" }, flow }), sought);
+	assert.equal(state.reduce(sought, { type: "found", id, flow: null }).selection.is_gone, true);
+	assert.equal(state.reduce(here, { type: "found", id, flow: null }), here);
+});
+
+test("rates that were asked for are those of the last question, when all are here", () => {
+	const message = (more) => ({ type: "curve_message", message: { ...update({}).message, ...more } });
+	const pulse = { from: 60, step: 60, flows: [3], drops: [1] };
+	let s = state.initial("");
+	assert.equal(state.reduce(s, message({ watch: 1, pulse })), s);
+	s = state.reduce(s, { type: "curve", curve: { watch: 7, of: "x", answer: "waiting" } });
+	assert.equal(state.reduce(s, message({ watch: 6, pulse, state: { kind: "past" } })), s);
+	assert.equal(state.reduce(s, message({ watch: 7, pulse, state: { kind: "connecting" } })), s);
+	const here = state.reduce(s, message({ watch: 7, pulse, state: { kind: "past" } }));
+	assert.deepEqual(here.curve, { watch: 7, of: "x", answer: pulse });
+	const refused = { type: "curve_message", message: { type: "refused", watch: 7, reason: "no" } };
+	assert.equal(state.reduce(s, refused).curve.answer, "refused");
+	assert.equal(state.reduce(here, { type: "curve", curve: null }).curve, null);
+});
+
+test("other namespaces or clusters, folded or not, are a reason to lay all out anew, and nothing else is", () => {
+	let s = state.initial("");
+	const arranged = (line) => {
+		const before = s.arrangement;
+		s = state.reduce(s, { type: "line", line, problem: "" });
+		s = state.reduce(s, { type: "asked", watch: s.watch + 1, range: null });
+		return s.arrangement - before;
+	};
+	const lines = ["verdict=DROPPED", "namespace=a verdict=DROPPED", "verdict=DROPPED namespace=a", "namespace=a"];
+	assert.deepEqual(lines.map(arranged), [0, 1, 0, 0]);
+	assert.deepEqual(["namespace=b", "to-cluster=x namespace=b", ""].map(arranged), [1, 1, 1]);
+	const of = (event) => state.reduce(s, event).arrangement - s.arrangement;
+	assert.equal(of({ type: "unfold", group: "a", on: true }), 1);
+	assert.equal(of({ type: "local", on: true }), 0);
+	// A line that cannot be asked shows nothing else.
+	assert.equal(of({ type: "line", line: "namespace=", problem: "needs a value" }), 0);
+});
+
 test("a server that keeps no record is remembered to keep none, until it says otherwise", () => {
 	const says = (before, more) =>
 		state.reduce(before, {
@@ -238,99 +314,6 @@ test("what is missing from a range is what lies in it, with its cause", () => {
 	assert.equal(time_range.oldest_of([]), 0);
 });
 
-const ask = (line) => {
-	const parsed = filter.parse_line(line);
-	assert.ok(parsed.ok, parsed.reason);
-	const { ok, allow, deny, reason } = filter.filters_of(parsed.terms);
-	assert.ok(ok, reason);
-	return { allow, deny };
-};
-
-test("words of one name are alternatives, different names hold together", () => {
-	assert.deepEqual(ask(""), { allow: [], deny: [] });
-	assert.deepEqual(ask("verdict=dropped verdict=AUDIT to-port=443"), {
-		allow: [{ verdict: ["DROPPED", "AUDIT"], destination_port: ["443"] }],
-		deny: [],
-	});
-});
-
-test("a word about either side is two filters, and two such words are four", () => {
-	assert.deepEqual(ask("port=53").allow, [{ source_port: ["53"] }, { destination_port: ["53"] }]);
-	assert.equal(ask("port=53 ip=10.0.0.0/8").allow.length, 4);
-	assert.deepEqual(ask("port=53 port=443").allow, [
-		{ source_port: ["53", "443"] },
-		{ destination_port: ["53", "443"] },
-	]);
-});
-
-test("what stands after not is denied", () => {
-	assert.deepEqual(ask("not protocol=udp not to-dns=*.example.com"), {
-		allow: [],
-		deny: [{ protocol: ["udp"] }, { destination_fqdn: ["*.example.com"] }],
-	});
-});
-
-test("a namespace and a name in any namespace are that name in the namespace", () => {
-	assert.deepEqual(ask("from-namespace=shop from-pod=/web").allow, [{ source_pod: ["shop/web"] }]);
-	const both = filter.filters_of(filter.parse_line("from-pod=shop/web pod=/db").terms);
-	assert.equal(both.ok, false);
-});
-
-test("words without a name are taken for what they look like", () => {
-	const names = {
-		dropped: "verdict",
-		TCP: "protocol",
-		443: "port",
-		"10.0.0.1": "ip",
-		"2001:db8::/32": "ip",
-		"*.a.example": "dns",
-		"shop/": "pod",
-		web: "pod",
-	};
-	for (const [word, name] of Object.entries(names))
-		assert.equal(filter.parse_line(word).terms[0].name, name, word);
-});
-
-test("what is no filter is refused with a reason", () => {
-	for (const line of ["bogus=1", "port=", "not", "identity=x"]) {
-		const parsed = filter.parse_line(line);
-		assert.equal(parsed.ok, false, line);
-		assert.ok(parsed.reason.length > 5);
-	}
-});
-
-test("a line is the command that shows the same, with quotes where a shell needs them", () => {
-	assert.equal(
-		filter.command_of("to-dns=*.example.com not port=53", "localhost:4245"),
-		"tycho observe --server localhost:4245 --follow --to-fqdn '*.example.com' --not --port 53",
-	);
-	assert.equal(
-		filter.command_of("pod=a'b", "x"),
-		"tycho observe --server x --follow --pod 'a'\\''b'",
-	);
-});
-
-test("a flow is a command with its time, ends and ports, quoted for a shell", () => {
-	const flow = {
-		time: "2026-01-01T00:00:00.000000001Z",
-		verdict: "DROPPED",
-		IP: { source: "10.0.0.1", destination: "2001:db8::1" },
-		l4: { TCP: { source_port: 40000, destination_port: 443 } },
-		source: { namespace: "shop", pod_name: "it's-0" },
-		destination: { identity: 2 },
-	};
-	assert.equal(
-		filter.flow_command(flow, "localhost:4245"),
-		"tycho observe --server localhost:4245 --since 2026-01-01T00:00:00.000000001Z --until 2026-01-01T00:00:00.000000001Z" +
-			" --from-pod 'shop/it'\\''s-0' --to-ip 2001:db8::1 --protocol tcp --from-port 40000 --to-port 443 --verdict DROPPED",
-	);
-	// What is not known, or newer than the page, is not asked for.
-	assert.equal(
-		filter.flow_command({ verdict: 99, l4: { ICMPv6: {} }, uuid: "a b" }, "x"),
-		"tycho observe --server x --protocol icmpv6 --uuid 'a b'",
-	);
-});
-
 test("flows belong to the cards that the server makes of their ends, asked or answered", () => {
 	const a = { namespace: "shop", pod_name: "a-0", workloads: [{ name: "a", kind: "Deployment" }] };
 	const ask = (more) => ({ source: a, IP: { source: "10.0.0.1", destination: "ff02::1" }, ...more });
@@ -352,6 +335,9 @@ test("flows belong to the cards that the server makes of their ends, asked or an
 		assert.ok(!match.is_of_card({}, card), card.kind);
 	}
 	assert.ok(!match.is_of_card(ask({}), { ...own, namespace: "pay" }));
+	const east = { source: { ...a, cluster_name: "east" } };
+	assert.ok(match.is_of_card(ask(east), { ...own, cluster: "east" }));
+	assert.ok(!match.is_of_card(ask(east), { ...own, cluster: "west" }));
 });
 
 test("a curve's steps are as wide as their time, and what is not zero is seen", () => {
@@ -489,6 +475,40 @@ test("between two cards there is one line for each outcome, ending at the port m
 		],
 	);
 	assert.deepEqual(g.nodes[1].ports, ["443/TCP", "80/TCP"]);
+});
+
+test("where there are clusters, cards are told apart by them, in words of the filter line too", () => {
+	const edges = [{ id: 0, from: 0, to: 1, protocol: "TCP", port: 80, forwarded: 1 }];
+	const of = (...clusters) =>
+		graph.graph_of([card(0, "a", { cluster: clusters[0] }), card(1, "a", { cluster: clusters[1] })], edges, []);
+	const two = of("east", "west");
+	assert.deepEqual(two.groups, ["east/shop", "west/shop"]);
+	const words = ["from-cluster=east", "from-namespace=shop", "from-workload=Deployment/a"];
+	assert.deepEqual(graph.node_terms(two.nodes[0], "from"), words);
+	const [one] = graph.graph_of([card(0, "a", { cluster: "east" })], [], []).nodes;
+	assert.deepEqual([one.group, graph.node_terms(one, "from")], ["shop", words.slice(1)]);
+	// Requests and their answers, of the flows that the line is about.
+	const line = two.lines[0];
+	const selection = { kind: "edge", from: line.from, to: line.to };
+	const found = shown.selected_filters(selection, two, "verdict=DROPPED namespace=shop");
+	const side = (name, cluster) => ({
+		[`${name}_cluster_name`]: [cluster],
+		[`${name}_pod`]: ["shop/"],
+		[`${name}_workload`]: [{ name: "a", kind: "Deployment" }],
+	});
+	const verdict = ["DROPPED"];
+	assert.deepEqual(found, {
+		allow: [
+			{ verdict, ...side("source", "east"), ...side("destination", "west") },
+			{ verdict, ...side("source", "west"), ...side("destination", "east"), reply: [true] },
+		],
+		deny: [],
+	});
+	const whole = shown.selected_filters({ kind: "card", key: line.from }, two, "");
+	assert.deepEqual(whole.allow, [side("source", "east"), side("destination", "east")]);
+	assert.equal(shown.selected_filters({ kind: "nothing" }, two, ""), null);
+	const nowhere = graph.graph_of([{ id: 0, kind: "nowhere" }], [], []);
+	assert.equal(shown.selected_filters({ kind: "card", key: nowhere.nodes[0].key }, nowhere, ""), null);
 });
 
 test("a large map folds its namespaces, and shows those that were unfolded", () => {

@@ -7,12 +7,13 @@ import {
 	full_time_text,
 	time_text,
 	type Flow,
+	type FlowId,
 } from "./flow";
 import {
 	type Graph,
 	type Line,
 	type Node,
-	card_terms,
+	node_terms,
 	port_text,
 	summary_of,
 	total,
@@ -31,7 +32,7 @@ interface Props {
 	on_copy(text: string): void;
 	flow_command(flow: Flow): string;
 	command(terms: string[]): string;
-	rates(edges: Edge[]): Rates | null; // null: they are not followed
+	rates(edges: Edge[]): Rates | "waiting" | null; // null: nobody counts them
 	on_unfold(group: string, on: boolean): void;
 	overview: ComponentChildren;
 }
@@ -220,8 +221,8 @@ function EdgeDetail({
 }) {
 	const edges = lines[0]?.edges ?? [];
 	const terms = [
-		...(from.card ? card_terms(from.card, "from") : []),
-		...(to.card ? card_terms(to.card, "to") : []),
+		...node_terms(from, "from"),
+		...node_terms(to, "to"),
 	];
 	return (
 		<>
@@ -308,10 +309,18 @@ function Peers({
 	);
 }
 
+function Narrowing({ terms, text, props }: { terms: string[]; text: string; props: Props }) {
+	return terms.length ? (
+		<button type="button" onClick={() => props.on_filter(terms)}>
+			{text}
+		</button>
+	) : null;
+}
+
 // The filter line's words for all flows of a card; null where it both asks and is asked: one word is about one side.
 function one_side(node: Node, incoming: Line[], outgoing: Line[]): string[] | null {
 	if (!node.card || (incoming.length && outgoing.length)) return null;
-	const terms = card_terms(node.card, incoming.length ? "to" : "from");
+	const terms = node_terms(node, incoming.length ? "to" : "from");
 	return terms.length ? terms : null;
 }
 
@@ -330,16 +339,8 @@ function CardDetail({ node, props }: { node: Node; props: Props }) {
 			<p class="actions">
 				{node.card ? (
 					<>
-						{card_terms(node.card, "from").length > 0 && (
-							<button type="button" onClick={() => props.on_filter(card_terms(node.card!, "from"))}>
-								Flows from here
-							</button>
-						)}
-						{card_terms(node.card, "to").length > 0 && (
-							<button type="button" onClick={() => props.on_filter(card_terms(node.card!, "to"))}>
-								Flows to here
-							</button>
-						)}
+						<Narrowing terms={node_terms(node, "from")} text="Flows from here" props={props} />
+						<Narrowing terms={node_terms(node, "to")} text="Flows to here" props={props} />
 					</>
 				) : (
 					<button type="button" onClick={() => props.on_unfold(node.name, true)}>
@@ -394,6 +395,22 @@ function FlowDetail({ flow, props }: { flow: Flow; props: Props }) {
 	);
 }
 
+// A flow that the address is about.
+function Sought({ flow, is_gone }: { flow: FlowId; is_gone: boolean }) {
+	return (
+		<>
+			<h2>
+				Flow <span class="quiet">{time_text(flow.time)}</span>
+			</h2>
+			<p class="quiet">
+				{is_gone
+					? `It is kept no longer, neither in memory nor in the record: it was seen ${full_time_text(flow.time)}.`
+					: "Asking for it…"}
+			</p>
+		</>
+	);
+}
+
 function Body(props: Props) {
 	const { selection, graph } = props;
 	const node = (key: string) => graph.nodes.find((n) => n.key === key);
@@ -402,6 +419,8 @@ function Body(props: Props) {
 			return <>{props.overview}</>;
 		case "flow":
 			return <FlowDetail flow={selection.row.flow} props={props} />;
+		case "sought":
+			return <Sought flow={selection.flow} is_gone={selection.is_gone} />;
 		case "card": {
 			const card = node(selection.key);
 			return card ? (

@@ -6,6 +6,7 @@ interface Props {
 	line: string;
 	problem: string;
 	seen: Record<string, string[]>;
+	clusters: string[];
 	namespaces: string[];
 	on_line(line: string): void;
 }
@@ -18,6 +19,39 @@ const verdicts: [string, string][] = [
 ];
 const protocols = ["tcp", "udp", "icmp", "sctp", "http", "dns"];
 const COMPLETIONS_SHOWN = 10;
+
+// One value of a word, or any; one that is asked for can be chosen whether it was seen or not.
+function Choice({
+	name,
+	any,
+	values,
+	line,
+	text = (value) => value,
+	on_line,
+}: {
+	name: string;
+	any: string;
+	values: string[];
+	line: string;
+	text?(value: string): string;
+	on_line(line: string): void;
+}) {
+	const asked = values_of(line, name);
+	return (
+		<select
+			aria-label={name[0]!.toUpperCase() + name.slice(1)}
+			value={asked[0] ?? ""}
+			onChange={({ currentTarget: { value } }) => on_line(with_values(line, name, value ? [value] : []))}
+		>
+			<option value="">{any}</option>
+			{[...new Set([...values, ...asked])].map((value) => (
+				<option key={value} value={value}>
+					{text(value)}
+				</option>
+			))}
+		</select>
+	);
+}
 
 export function FilterLine(props: Props) {
 	const [draft, set_draft] = useState(props.line);
@@ -75,22 +109,13 @@ export function FilterLine(props: Props) {
 	};
 	const select = (name: string, value: string) =>
 		props.on_line(with_values(props.line, name, value ? [value] : []));
-	const namespaces = values_of(props.line, "namespace");
-	const protocol = values_of(props.line, "protocol");
+	const { line, on_line, clusters, namespaces } = props;
+	const choice = { line, on_line };
+	const has_clusters = clusters.length > 1 || values_of(line, "cluster").length > 0;
 	return (
 		<div class="filters" role="search">
-			<select
-				aria-label="Namespace"
-				value={namespaces[0] ?? ""}
-				onChange={(e) => select("namespace", e.currentTarget.value)}
-			>
-				<option value="">all namespaces</option>
-				{[...new Set([...props.namespaces, ...namespaces])].map((n) => (
-					<option key={n} value={n}>
-						{n}
-					</option>
-				))}
-			</select>
+			{has_clusters && <Choice {...choice} name="cluster" any="all clusters" values={clusters} />}
+			<Choice {...choice} name="namespace" any="all namespaces" values={namespaces} />
 			<div class="segments" role="group" aria-label="Verdict">
 				{verdicts.map(([text, value]) => (
 					<button
@@ -104,18 +129,13 @@ export function FilterLine(props: Props) {
 					</button>
 				))}
 			</div>
-			<select
-				aria-label="Protocol"
-				value={protocol[0] ?? ""}
-				onChange={(e) => select("protocol", e.currentTarget.value)}
-			>
-				<option value="">any protocol</option>
-				{[...new Set([...protocols, ...protocol])].map((p) => (
-					<option key={p} value={p}>
-						{p.toUpperCase()}
-					</option>
-				))}
-			</select>
+			<Choice
+				{...choice}
+				name="protocol"
+				any="any protocol"
+				values={protocols}
+				text={(value) => value.toUpperCase()}
+			/>
 			<div class="line">
 				<input
 					ref={input}

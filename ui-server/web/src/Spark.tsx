@@ -1,32 +1,43 @@
-// The rate of what is selected, over the last minutes, as a small curve.
-import { CURVE_HEIGHT, outline } from "./curve";
-import { rate_text } from "./flow";
+// The rate of what is selected, over the last minutes or a past range, as a small curve.
+import { CURVE_HEIGHT, outline, steps } from "./curve";
+import { duration_text, rate_text } from "./flow";
 import type { Rates } from "./rates";
 
-const POINTS = 60;
+const POINTS = 60; // of the last minutes
 
-export function Spark({ rates }: { rates: Rates }) {
-	const { flows, drops } = rates;
-	const most = Math.max(0.001, ...flows);
-	const start = POINTS - flows.length;
-	const now = flows.at(-1) ?? 0;
-	const dropped = drops.at(-1) ?? 0;
-	const minutes = Math.max(1, Math.round((flows.length * rates.step_s) / 60));
+export function Spark({ rates }: { rates: Rates | "waiting" }) {
+	if (rates === "waiting")
+		return (
+			<figure class="spark">
+				<svg role="img" aria-label="Rates, not here yet" />
+				<figcaption class="quiet">reading the record…</figcaption>
+			</figure>
+		);
+	const { flows, drops, step_s, is_past } = rates;
+	const most = Math.max(0, ...flows);
+	const top = Math.max(0.001, most);
+	const span = duration_text(Math.max(1, flows.length) * step_s * 1000);
+	const sum = (counts: number[]) => counts.reduce((all, n) => all + n, 0);
+	const said = (counts: number[]) => (is_past ? sum(counts) / Math.max(1, counts.length) : (counts.at(-1) ?? 0));
+	const [now, dropped] = [said(flows), said(drops)];
+	// A step of a past range is as wide as its time; the last minutes end at the right.
+	const start = is_past ? 0 : POINTS - flows.length;
+	const width = is_past ? flows.length : POINTS - 1;
+	const path = (counts: number[]) => (is_past ? steps(counts, top, 0, 1) : outline(counts, top, start));
+	const area = (counts: number[]) => `${path(counts)}V${CURVE_HEIGHT}H${start}Z`;
 	return (
 		<figure class="spark">
 			<svg
-				viewBox={`0 0 ${POINTS - 1} ${CURVE_HEIGHT}`}
+				viewBox={`0 0 ${Math.max(1, width)} ${CURVE_HEIGHT}`}
 				preserveAspectRatio="none"
 				role="img"
-				aria-label={`${rate_text(now)} flows per second now, at most ${rate_text(Math.max(0, ...flows))} in ${minutes} min`}
+				aria-label={`${rate_text(now)} flows per second ${is_past ? "on average" : "now"}, at most ${rate_text(most)} in ${span}`}
 			>
-				{flows.length > 1 && (
+				{flows.length > (is_past ? 0 : 1) && (
 					<>
-						<path class="flows-area" d={`${outline(flows, most, start)}V${CURVE_HEIGHT}H${start}Z`} />
-						<path class="flows-line" d={outline(flows, most, start)} />
-						{drops.some((n) => n > 0) && (
-							<path class="drops-area" d={`${outline(drops, most, start)}V${CURVE_HEIGHT}H${start}Z`} />
-						)}
+						<path class="flows-area" d={area(flows)} />
+						<path class="flows-line" d={path(flows)} />
+						{drops.some((n) => n > 0) && <path class="drops-area" d={area(drops)} />}
 					</>
 				)}
 			</svg>
@@ -35,7 +46,9 @@ export function Spark({ rates }: { rates: Rates }) {
 					<>
 						{rate_text(now)}/s
 						{dropped > 0 && <span class="dropped"> · {rate_text(dropped)}/s dropped</span>}
-						<span class="quiet"> · most {rate_text(most)}/s</span>
+						<span class="quiet">
+							{is_past && " on average"} · most {rate_text(most)}/s
+						</span>
 					</>
 				) : (
 					<span class="quiet">rate: counted from now on</span>

@@ -1,5 +1,6 @@
 // What is looked at, as the page's address says it: it can be sent to somebody. Pure.
 import { type Panel, type Panels, type Selection, usual_panels } from "./state";
+import { flow_id } from "./flow";
 import { iso, range_between, type Range } from "./time_range";
 
 export interface View {
@@ -7,14 +8,14 @@ export interface View {
 	range: Range | null; // null: what comes
 	against: Range | null; // what the range is compared with; null, too, where there is no range
 	local: boolean; // link-local and multicast peers each on a card of their own
-	selection: Selection; // a flow is not in the address: the table moves on
+	selection: Selection;
 	panels: Panels;
 }
 
-const sizes = { flows: [12, 80], details: [220, 900] } as const;
+export const size_limits = { flows: [12, 80], details: [220, 900] } as const;
 
-export function sized(panels: Panels, which: keyof typeof sizes, to: number): Panels {
-	const [least, most] = sizes[which];
+export function sized(panels: Panels, which: keyof typeof size_limits, to: number): Panels {
+	const [least, most] = size_limits[which];
 	return { ...panels, [which]: Math.round(Math.min(most, Math.max(least, to))) };
 }
 
@@ -35,6 +36,8 @@ export function address_of({ line, range, against, local, selection, panels }: V
 		parts.append("select", selection.from);
 		parts.append("select", selection.to);
 	}
+	const flow = selection.kind === "flow" ? flow_id(selection.row.flow) : selection.kind === "sought" && selection.flow;
+	if (flow && flow.time) parts.set("flow", [flow.time, flow.uuid].filter(Boolean).join("_"));
 	if (panels.hidden.length) parts.set("hide", panels.hidden.join());
 	for (const which of ["flows", "details"] as const)
 		if (panels[which] !== usual_panels[which]) parts.set(`size-${which}`, String(panels[which]));
@@ -54,12 +57,16 @@ export function read_address(hash: string): View {
 		range,
 		against: range && range_of("against-since", "against-until"),
 		local: parts.get("local") === "shown",
-		selection: read_selection(parts.getAll("select")),
+		selection: read_selection(parts),
 		panels: read_panels(parts),
 	};
 }
 
-function read_selection([from, to]: string[]): Selection {
+function read_selection(parts: URLSearchParams): Selection {
+	const [time, ...uuid] = (parts.get("flow") ?? "").split("_");
+	if (Date.parse(time!) >= 0)
+		return { kind: "sought", flow: { time: time!, uuid: uuid.join("_") }, is_gone: false };
+	const [from, to] = parts.getAll("select");
 	if (from && to) return { kind: "edge", from, to };
 	return from ? { kind: "card", key: from } : { kind: "nothing" };
 }

@@ -48,6 +48,9 @@ interface Word {
 const upper = (v: string) => v.toUpperCase();
 
 export const words: Record<string, Word> = {
+	cluster: { flag: "cluster", alternatives: on("cluster_name"), help: "either side's cluster" },
+	"from-cluster": { flag: "from-cluster", alternatives: from("cluster_name"), help: "who asked" },
+	"to-cluster": { flag: "to-cluster", alternatives: to("cluster_name"), help: "who was asked" },
 	verdict: {
 		flag: "verdict",
 		alternatives: plain("verdict", upper),
@@ -116,6 +119,8 @@ export const words: Record<string, Word> = {
 		help: "a number",
 	},
 	label: { flag: "label", alternatives: on("label"), help: "a selector, such as k8s:app=web" },
+	"from-label": { flag: "from-label", alternatives: from("label"), help: "a selector" },
+	"to-label": { flag: "to-label", alternatives: to("label"), help: "a selector" },
 	reason: {
 		flag: "drop-reason-desc",
 		alternatives: plain("drop_reason_desc", upper),
@@ -248,6 +253,22 @@ export function with_values(line: string, name: string, values: string[]): strin
 	const parsed = parse_line(line);
 	const rest = parsed.ok ? parsed.terms.filter((t) => t.name !== name || t.not) : [];
 	return line_of([...rest, ...values.map((value) => ({ name, value, not: false }))]);
+}
+
+// @line about the flows that @terms are about: what it asked of the same side before, or by the same name, is replaced, and
+// so is what it asked of either side if it cannot be asked together with them.
+export function narrowed(line: string, terms: string[]): string {
+	const parsed = parse_line(line);
+	const about = (name: string) => /^(from|to)-/.exec(name)?.[1] ?? name;
+	const asked = new Set(terms.map((t) => about(t.slice(0, t.indexOf("=")))));
+	const kept = parsed.ok ? parsed.terms.filter((t) => t.not || !asked.has(about(t.name))) : [];
+	const sides = kept.filter((t) => t.not || !words[`from-${t.name}`]);
+	const lines = [kept, sides].map((list) => [line_of(list), ...terms].filter(Boolean).join(" "));
+	const can_be = (text: string) => {
+		const all = parse_line(text);
+		return all.ok && filters_of(all.terms).ok;
+	};
+	return lines.find(can_be) ?? lines[1]!;
 }
 
 export function values_of(line: string, name: string): string[] {

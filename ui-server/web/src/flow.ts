@@ -42,8 +42,25 @@ export interface Flow {
 	[field: string]: unknown;
 }
 
+// What one flow is told from all others by. A uuid that the server gives none of is "".
+export interface FlowId {
+	time: string;
+	uuid: string;
+}
+
+export function flow_id({ time = "", uuid = "" }: Flow): FlowId {
+	return { time, uuid };
+}
+
+export function is_flow(flow: Partial<FlowId>, { time, uuid }: FlowId): boolean {
+	return flow.time === time && (flow.uuid ?? "") === uuid;
+}
+
 // flow.FlowFilter, as far as the filter line can ask for it.
 export interface FlowFilter {
+	uuid?: string[];
+	source_cluster_name?: string[];
+	destination_cluster_name?: string[];
 	source_pod?: string[];
 	destination_pod?: string[];
 	source_ip?: string[];
@@ -63,6 +80,7 @@ export interface FlowFilter {
 	drop_reason_desc?: string[];
 	node_name?: string[];
 	http_status_code?: string[];
+	reply?: boolean[];
 }
 
 export type Outcome = "forwarded" | "dropped" | "audited" | "unknown";

@@ -10,6 +10,7 @@ export interface Node {
 	key: string; // stable while the page is open, and across reconnects
 	card: Card | null; // null: a folded group
 	name: string;
+	cluster: string; // "" where there is but one
 	kind: string; // Deployment, pod, DNS name, …
 	group: string; // "" outside of all groups
 	folded: number; // cards in a folded group
@@ -77,27 +78,28 @@ export function total(edge: Edge): number {
 }
 
 // Clusters are named only where there is more than one.
-function group_namer(cards: Card[]): (card: Card) => string {
+function cluster_namer(cards: Card[]): (card: Card) => string {
 	const clusters = new Set(cards.filter((c) => c.namespace).map((c) => c.cluster ?? ""));
-	return (card) =>
-		is_outside(card) || !card.namespace
-			? ""
-			: clusters.size > 1 && card.cluster
-				? `${card.cluster}/${card.namespace}`
-				: card.namespace;
+	return (card) => (clusters.size > 1 ? (card.cluster ?? "") : "");
+}
+
+function group_name(card: Card, cluster: string): string {
+	if (is_outside(card) || !card.namespace) return "";
+	return cluster ? `${cluster}/${card.namespace}` : card.namespace;
 }
 
 const OUTSIDE = "outside";
 
 export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Graph {
-	const group_of = group_namer(cards);
+	const cluster_of = cluster_namer(cards);
 	const folds = cards.length > FOLD_FROM;
 	const open = new Set(unfolded);
 	const nodes = new Map<string, Node>();
 	const by_card: string[] = [];
 
 	for (const card of cards) {
-		const group = group_of(card);
+		const cluster = cluster_of(card);
+		const group = group_name(card, cluster);
 		const fold = folds && !open.has(group || OUTSIDE);
 		const key = fold ? `group|${group || OUTSIDE}` : card_key(card);
 		by_card[card.id] = key;
@@ -110,6 +112,7 @@ export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Grap
 			key,
 			card: fold ? null : card,
 			name: fold ? group || OUTSIDE : card_name(card),
+			cluster,
 			kind: fold ? "" : card_kind(card),
 			group: fold ? "" : group,
 			folded: fold ? 1 : 0,
@@ -253,8 +256,13 @@ export function summary_of(edges: Edge[]): Summary {
 	return sum;
 }
 
-// Terms of the filter line for one side.
-export function card_terms(card: Card, side: "from" | "to"): string[] {
+// Terms of the filter line for one side; none where there are no words for it.
+export function node_terms(node: Node | undefined, side: "from" | "to"): string[] {
+	const terms = node?.card ? card_terms(node.card, side) : [];
+	return node?.cluster && terms.length ? [`${side}-cluster=${node.cluster}`, ...terms] : terms;
+}
+
+function card_terms(card: Card, side: "from" | "to"): string[] {
 	const space = card.namespace ? [`${side}-namespace=${card.namespace}`] : [];
 	switch (card.kind) {
 		case "workload":
@@ -262,6 +270,8 @@ export function card_terms(card: Card, side: "from" | "to"): string[] {
 		case "pod":
 			return [`${side}-pod=${card.namespace ?? ""}/${card.name}`];
 		case "reserved":
+			// Of the record only its name is known.
+			return [card.identity ? `${side}-identity=${card.identity}` : `${side}-label=reserved:${card.name}`];
 		case "identity":
 			return [`${side}-identity=${card.identity}`];
 		case "name":

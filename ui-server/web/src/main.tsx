@@ -1,18 +1,21 @@
 // Ties the parts together: socket → state → page, and the page's wishes back. The only file with a clock.
 import { render } from "preact";
 import { address_of, read_address, type View } from "./address";
-import { App, type Scheme } from "./App";
+import { App } from "./App";
 import { type Column, read_columns, write_columns } from "./columns";
 import { filters_of, parse_line } from "./filter";
+import { type FlowId, is_flow } from "./flow";
+import type { Scheme } from "./media";
 import "./page.css";
-import { Socket } from "./socket";
+import { type Handlers, Socket } from "./socket";
 import type { Range } from "./time_range";
-import { type Event, type Panels, type State, initial, reduce } from "./state";
-import { read_message, type Watch } from "./wire";
+import { type Event, type Panels, type Selection, type State, initial, reduce } from "./state";
+import { type Message, read_message, type Watch } from "./wire";
 
 const SCHEME_KEY = "tycho.scheme";
 const COLUMNS_KEY = "tycho.columns";
 const TICK_MS = 1000; // ages of things are shown in seconds
+const CURVE_PAUSE_MS = 150; // who walks over the map asks for the rates of where they stop
 
 let state: State = initial("");
 let scheme: Scheme = read_scheme();
@@ -75,7 +78,7 @@ const LIVE = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host
 const socket = new Socket(LIVE, {
 	opened() {
 		happen({ type: "opened" });
-		happen({ type: "asked", watch, range: state.range }); // a new connection begins anew
+		happen({ type: "asked", watch: state.watch, range: state.range }); // a new connection begins anew
 	},
 	closed(reason) {
 		happen({ type: "closed", reason, now: Date.now() });
@@ -85,23 +88,68 @@ const socket = new Socket(LIVE, {
 	shown,
 });
 
-// The other range of a comparison has a socket of its own, for as long as it is compared with.
-let other: Socket | null = null;
+// Questions beside the view's have sockets of their own, for as long as their answers are wanted.
+class Aside {
+	private socket: Socket | null = null;
+
+	constructor(private readonly handlers: Pick<Handlers, "opened" | "closed" | "text">) {}
+
+	ask(question: Watch | null): void {
+		if (!question) this.socket?.close();
+		this.socket = question && (this.socket ?? new Socket(LIVE, { ...this.handlers, shown }));
+		if (question) this.socket!.ask(question);
+	}
+}
+
+const nothing = () => {};
+const other = new Aside({
+	opened: () => state.against && happen({ type: "against", ...state.against }),
+	closed: (reason) => happen({ type: "against_closed", reason }),
+	text: (text) => happen({ type: "against_message", message: read_message(text) }),
+});
+const curve = new Aside({
+	opened: nothing,
+	closed: nothing,
+	text: (text) => happen({ type: "curve_message", message: read_message(text) }),
+});
+const sought = new Aside({ opened: nothing, closed: nothing, text: (text) => take_sought(read_message(text)) });
 
 function ask_against(range: Range | null, filters: Pick<Watch, "allow" | "deny">): void {
 	happen({ type: "against", watch, range });
-	if (!range) {
-		other?.close();
-		other = null;
-		return;
+	other.ask(range && { type: "watch", watch, ...range, ...filters });
+}
+
+let curve_timer = 0;
+
+function ask_curve(of: string, filters: Pick<Watch, "allow" | "deny"> | null): void {
+	clearTimeout(curve_timer);
+	const { range } = state;
+	if (!range || !filters) {
+		if (state.curve) happen({ type: "curve", curve: null });
+		return curve.ask(null);
 	}
-	other ??= new Socket(LIVE, {
-		opened: () => state.against && happen({ type: "against", ...state.against }),
-		closed: (reason) => happen({ type: "against_closed", reason }),
-		text: (text) => happen({ type: "against_message", message: read_message(text) }),
-		shown,
-	});
-	other.ask({ type: "watch", watch, ...range, ...filters });
+	curve_timer = setTimeout(() => {
+		watch++;
+		happen({ type: "curve", curve: { watch, of, answer: "waiting" } });
+		curve.ask({ type: "watch", watch, ...range, ...filters, only: "rates" });
+	}, CURVE_PAUSE_MS);
+}
+
+// A flow that the address is about may be older than what the table begins with: it is asked for by its time.
+function ask_sought(flow: FlowId): void {
+	const since = Math.floor(Date.parse(flow.time));
+	const allow = flow.uuid ? [{ uuid: [flow.uuid] }] : [];
+	sought.ask({ type: "watch", watch: ++watch, since, until: since + 1, allow });
+}
+
+function take_sought(message: Message): void {
+	const { selection } = state;
+	if (selection.kind !== "sought") return sought.ask(null);
+	const flow = message.type === "update" && message.rows.find((row) => is_flow(row, selection.flow));
+	const is_over = message.type === "refused" || (message.type === "update" && message.state.kind === "past");
+	if (!flow && !is_over) return;
+	happen({ type: "found", id: selection.flow, flow: flow || null });
+	sought.ask(null);
 }
 
 // A browser does not say why a socket was refused. If the page itself is refused too, the session has ended; the filter
@@ -142,6 +190,7 @@ function ask_address(): void {
 	happen({ type: "select", selection: view.selection });
 	happen({ type: "panels", panels: view.panels });
 	ask(view);
+	if (view.selection.kind === "sought") ask_sought(view.selection.flow);
 }
 
 // What only changes how it is looked at is no step that Back would undo.
@@ -156,11 +205,12 @@ const wishes = {
 	},
 	range: (range: Range | null) => go({ range }),
 	compare: (range: Range, against: Range | null) => go({ range, against }),
+	curve: ask_curve,
 	local(on: boolean) {
 		happen({ type: "local", on });
 		keep_address();
 	},
-	select(selection: State["selection"]) {
+	select(selection: Selection) {
 		happen({ type: "select", selection });
 		keep_address();
 	},

@@ -13,6 +13,7 @@ function is_end(flow: Flow, end: End, card: Card): boolean {
 		case "workload":
 		case "pod":
 			return (
+				(!card.cluster || !who.cluster_name || who.cluster_name === card.cluster) &&
 				(who.namespace ?? "") === (card.namespace ?? "") &&
 				(who.pod_name === card.name || (who.workloads ?? []).some((w) => w.name === card.name))
 			);

@@ -12,3 +12,11 @@ export function useMedia(text: string): boolean {
 	}, [query]);
 	return holds;
 }
+
+export type Scheme = "auto" | "light" | "dark";
+
+// Whether dark colours are in force, by choice or by the system's.
+export function useDark(scheme: Scheme): boolean {
+	const system = useMedia("(prefers-color-scheme: dark)");
+	return scheme === "auto" ? system : scheme === "dark";
+}

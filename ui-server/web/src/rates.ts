@@ -1,6 +1,7 @@
 // How fast edges were in the last minutes. The server counts since the view began; every few seconds the page notes where
 // the counts are, and rates are what lies between two notes. Pure.
 import type { Edge } from "./drawn";
+import type { Range } from "./time_range";
 import type * as wire from "./wire";
 
 export const MARK_MS = 5000;
@@ -33,6 +34,7 @@ export function with_mark(marks: Mark[], edges: wire.Edge[], now: number): Mark[
 
 export interface Rates {
 	step_s: number; // usual time between two
+	is_past: boolean; // of a range; else of the last minutes
 	flows: number[]; // a second, oldest first
 	drops: number[];
 }
@@ -40,7 +42,7 @@ export interface Rates {
 // Of some edges together.
 export function rates_of(marks: Mark[], edges: Edge[]): Rates {
 	const ids = edges.flatMap((e) => e.ids ?? [e.id]);
-	const rates: Rates = { step_s: MARK_MS / 1000, flows: [], drops: [] };
+	const rates: Rates = { step_s: MARK_MS / 1000, is_past: false, flows: [], drops: [] };
 	for (let i = 1; i < marks.length; i++) {
 		const [before, mark] = [marks[i - 1]!, marks[i]!];
 		const seconds = (mark.at - before.at) / 1000;
@@ -50,4 +52,13 @@ export function rates_of(marks: Mark[], edges: Edge[]): Rates {
 		rates.drops.push(grown("drops"));
 	}
 	return rates;
+}
+
+// Of a past range, as the server counted them.
+export function rates_in(pulse: wire.Pulse, { since, until }: Range): Rates {
+	const step_s = pulse.step ?? 1;
+	const first = Math.max(0, Math.ceil((since / 1000 - pulse.from) / step_s));
+	const end = Math.ceil((until / 1000 - pulse.from) / step_s);
+	const of = (counts: number[]) => counts.slice(first, end).map((n) => n / step_s);
+	return { step_s, is_past: true, flows: of(pulse.flows), drops: of(pulse.drops) };
 }

@@ -1,6 +1,6 @@
 // All that the page knows, and how each event changes it. Pure: no clock, no DOM, no network.
 import { spaces_of } from "./filter";
-import type { Flow } from "./flow";
+import { type Flow, type FlowId, is_flow } from "./flow";
 import { type Mark, with_mark } from "./rates";
 import type { Range } from "./time_range";
 import {
@@ -9,6 +9,7 @@ import {
 	type Card,
 	type Edge,
 	type Message,
+	type Namespace,
 	type Pulse,
 	type ServerStatus,
 	type Totals,
@@ -32,7 +33,8 @@ export type Selection =
 	| { kind: "nothing" }
 	| { kind: "card"; key: string }
 	| { kind: "edge"; from: string; to: string }
-	| { kind: "flow"; row: Row };
+	| { kind: "flow"; row: Row }
+	| { kind: "sought"; flow: FlowId; is_gone: boolean }; // of an address: a flow that is not here yet
 
 // The parts of the page that can be hidden, and how large they are.
 export type Panel = "map" | "details" | "flows";
@@ -55,6 +57,13 @@ export interface Against {
 	untracked: number;
 }
 
+// Rates of what is selected on the map of a past range: a question of its own, too.
+export interface Curve {
+	watch: number;
+	of: string; // whatever tells it from others
+	answer: Pulse | "waiting" | "refused";
+}
+
 export interface State {
 	link: Link;
 	version: string;
@@ -64,6 +73,7 @@ export interface State {
 		| { kind: "unknown" }
 		| { kind: "known"; status: ServerStatus }
 		| { kind: "away"; reason: string };
+	clusters: string[];
 	namespaces: string[];
 	coverage: Coverage[]; // empty where the server does not know
 	history: Pulse; // rates over all of the record; no numbers where the server does not tell
@@ -91,6 +101,7 @@ export interface State {
 	page_lag: number; // ms from server to page, of the last update
 	paused: { kind: "no" } | { kind: "yes"; rows: Row[]; at: number }; // at: next_row when it began
 	selection: Selection;
+	curve: Curve | null;
 	panels: Panels;
 	marks: Mark[]; // of the edges' counts in the last minutes, while they are followed
 	unfolded: string[]; // groups shown in full though the map is large
@@ -115,6 +126,7 @@ export function initial(line: string): State {
 		login: false,
 		server: "",
 		status: { kind: "unknown" },
+		clusters: [],
 		namespaces: [],
 		coverage: [],
 		history: no_pulse,
@@ -129,6 +141,7 @@ export function initial(line: string): State {
 		...nothing_seen(),
 		paused: { kind: "no" },
 		selection: { kind: "nothing" },
+		curve: null,
 		panels: usual_panels,
 		unfolded: [],
 		structure: 0,
@@ -165,6 +178,9 @@ export type Event =
 	| { type: "against_closed"; reason: string }
 	| { type: "local"; on: boolean }
 	| { type: "select"; selection: Selection }
+	| { type: "found"; id: FlowId; flow: Flow | null } // null: it is not kept
+	| { type: "curve"; curve: Curve | null }
+	| { type: "curve_message"; message: Message }
 	| { type: "panels"; panels: Panels }
 	| { type: "pause"; on: boolean }
 	| { type: "unfold"; group: string; on: boolean };
@@ -201,6 +217,12 @@ export function reduce(state: State, event: Event): State {
 				: { ...state, local: event.on, structure: state.structure + 1 };
 		case "select":
 			return { ...state, selection: event.selection };
+		case "found":
+			return take_found(state, event.id, event.flow);
+		case "curve":
+			return { ...state, curve: event.curve };
+		case "curve_message":
+			return take_curve(state, event.message);
 		case "panels":
 			return { ...state, panels: event.panels };
 		case "pause":
@@ -259,9 +281,10 @@ function take_message(state: State, message: Message, now: number): State {
 				coverage: message.coverage ?? state.coverage,
 				history: message.history ?? state.history,
 				has_record: message.record ?? state.has_record,
-				namespaces: message.namespaces
-					? namespaces_of(message.namespaces.namespaces)
-					: state.namespaces,
+				...(message.namespaces && {
+					namespaces: names_of(message.namespaces.namespaces, "namespace"),
+					clusters: names_of(message.namespaces.namespaces, "cluster"),
+				}),
 			};
 		case "refused":
 			return message.watch === state.watch ? { ...state, line_problem: message.reason } : state;
@@ -270,8 +293,29 @@ function take_message(state: State, message: Message, now: number): State {
 	}
 }
 
-function namespaces_of(list: { namespace?: string }[] | undefined): string[] {
-	return [...new Set((list ?? []).map((n) => n.namespace ?? ""))].filter(Boolean).sort();
+function names_of(list: Namespace[] | undefined, of: "cluster" | "namespace"): string[] {
+	return [...new Set((list ?? []).map((n) => n[of] ?? ""))].filter(Boolean).sort();
+}
+
+function is_sought(selection: Selection, flow: Flow): boolean {
+	return selection.kind === "sought" && is_flow(flow, selection.flow);
+}
+
+function take_found(state: State, id: FlowId, flow: Flow | null): State {
+	const { selection } = state;
+	if (selection.kind !== "sought" || !is_flow(id, selection.flow)) return state;
+	return {
+		...state,
+		selection: flow ? { kind: "flow", row: { id: 0, flow } } : { ...selection, is_gone: true },
+	};
+}
+
+// Of an answer about rates alone, these.
+function take_curve(state: State, message: Message): State {
+	const { curve } = state;
+	if (!curve || !("watch" in message) || message.watch !== curve.watch) return state;
+	if (message.type === "refused") return { ...state, curve: { ...curve, answer: "refused" } };
+	return message.state.kind === "past" ? { ...state, curve: { ...curve, answer: message.pulse } } : state;
 }
 
 function take_update(
@@ -280,8 +324,10 @@ function take_update(
 	now: number,
 ): State {
 	const rows = update.rows.map((flow, i) => ({ id: state.next_row + i, flow }));
+	const sought = rows.find((row) => is_sought(state.selection, row.flow));
 	const next: State = {
 		...state,
+		selection: sought ? { kind: "flow", row: sought } : state.selection,
 		upstream: update.state,
 		totals: update.totals,
 		// That of a past range is always whole.

@@ -1,0 +1,91 @@
+// What is said in the details while nothing is selected.
+import { count_text } from "./flow";
+import { RangeInputs } from "./RangeInputs";
+import type { State } from "./state";
+import type { Range } from "./time_range";
+
+export function Overview({
+	state,
+	on_copy,
+	command,
+	on_compare,
+	on_filter,
+}: {
+	state: State;
+	on_copy(text: string): void;
+	command: string;
+	on_compare(range: Range, against: Range | null): void;
+	on_filter(terms: string[]): void;
+}) {
+	const { range, against } = state;
+	const refused = state.edges
+		.filter((e) => e?.dropped)
+		.sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0));
+	const reasons = new Map<string, number>();
+	for (const edge of refused)
+		for (const [reason, n] of Object.entries(edge.reasons ?? {}))
+			reasons.set(reason, (reasons.get(reason) ?? 0) + n);
+	return (
+		<>
+			<h2>
+				{state.totals.dropped ? (
+					<button type="button" class="link dropped" onClick={() => on_filter(["verdict=DROPPED"])}>
+						{count_text(state.totals.dropped)} dropped
+					</button>
+				) : (
+					"Nothing dropped"
+				)}
+			</h2>
+			<p class="quiet">
+				of {count_text(state.totals.flows)} flows{state.line ? " with this filter" : ""}
+			</p>
+			{reasons.size > 0 && (
+				<>
+					<h3>Why</h3>
+					<ul class="peers">
+						{[...reasons]
+							.sort((a, b) => b[1] - a[1])
+							.slice(0, 8)
+							.map(([reason, n]) => (
+								<li key={reason}>
+									<code>{reason}</code>
+									<button
+										type="button"
+										class="link dropped"
+										title="Only these flows"
+										onClick={() => on_filter(["verdict=DROPPED", `reason=${reason}`])}
+									>
+										{count_text(n)}
+									</button>
+								</li>
+							))}
+					</ul>
+				</>
+			)}
+			{range && (
+				<RangeInputs
+					name={against ? "Now" : "Range"}
+					range={range}
+					on_range={(r) => on_compare(r, against && against.range)}
+				/>
+			)}
+			{range && against && (
+				<RangeInputs
+					name="Before"
+					range={against.range}
+					on_range={(r) => on_compare(range, r)}
+				/>
+			)}
+			<h3>This view as a command</h3>
+			<p class="command">
+				<code>{command}</code>
+			</p>
+			<p class="actions">
+				<button type="button" onClick={() => on_copy(command)}>
+					Copy
+				</button>
+			</p>
+			<p class="quiet">Click a card, a line or a flow to see all that is known of it.</p>
+		</>
+	);
+}
