@@ -78,7 +78,7 @@ static void write_record(struct world *w, struct fixture *fx, size_t records)
 /* The lines that had left the store, in order. */
 struct kept {
 	char *text; /* own */
-	struct str lines[LINES_MAX];
+	struct str all, lines[LINES_MAX];
 	size_t count;
 };
 
@@ -86,7 +86,7 @@ static struct kept read_kept(const struct world *w)
 {
 	size_t len;
 	struct kept k = { .text = read_all(w->kept_path, &len) };
-	struct str rest = str_n(k.text, len);
+	struct str rest = k.all = str_n(k.text, len);
 
 	while (rest.len) {
 		assert_true(k.count < LINES_MAX);
@@ -131,7 +131,7 @@ static void what_retention_took_is_no_fault_and_what_is_left_must_agree(void **s
 	write_record(&w, *state, 10);
 	struct kept k = read_kept(&w);
 	assert_int_equal(k.count, 3);
-	struct store_check_result found = held_against(&w, str_of(k.text), NULL);
+	struct store_check_result found = held_against(&w, k.all, NULL);
 	assert_int_equal(found.first_entry, 4);
 	assert_int_equal(found.records, 10);
 	/* Entry 3 has gone, but 4 holds its hash. */
@@ -162,8 +162,8 @@ static void a_record_written_anew_is_found_though_it_forgets_as_the_old_one_did(
 	fx->next_seq = FIRST_SEQ;
 	write_record(&w, fx, 9); /* a record of each block is to be forgotten, too */
 	struct kept own = read_kept(&w);
-	expect(held_against(&w, str_of(own.text), NULL), 2, 1);
-	(void)held_against(&w, str_of(k.text),
+	expect(held_against(&w, own.all, NULL), 2, 1);
+	(void)held_against(&w, k.all,
 			   "the chain is not the one that was signed: line 2 of the separately "
 			   "kept checkpoints has another hash of entry 3");
 	(void)held_against(&w, k.lines[1], "another hash of entry 3");
@@ -186,7 +186,7 @@ static void a_record_that_forgot_all_that_was_kept_elsewhere_is_not_believed(voi
 	end(&w);
 	struct kept k = read_kept(&w);
 	assert_int_equal(k.count, 1);
-	(void)held_against(&w, str_of(k.text), not_held);
+	(void)held_against(&w, k.all, not_held);
 	free(k.text);
 }
 
