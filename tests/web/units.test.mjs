@@ -138,7 +138,7 @@ test("rates are what lies between two notes of the counts, also where those wrap
 	// One that is new began with nothing; a list of edges has holes.
 	marks = rates.with_mark(marks, [edge(0, 2 ** 32 + 10, 0), undefined, edge(2, 30, 20)], 11_000);
 	assert.deepEqual(rates.rates_of(marks, [edge(2)]), {
-		...{ step_s: 5, is_past: false },
+		...{ step_s: 5, is_past: false, unknown: 0 },
 		...{ flows: [0, 10], drops: [0, 4] },
 	});
 	assert.deepEqual(rates.rates_of(marks, [edge(0)]).flows, [(2 ** 32 - 110) / 5, 4]);
@@ -149,12 +149,25 @@ test("rates are what lies between two notes of the counts, also where those wrap
 
 test("rates of a past range are what the server counted within it, a second", () => {
 	const pulse = { from: 540, step: 60, flows: [600, 120, 60, 6], drops: [0, 60, 0, 6] };
-	assert.deepEqual(rates.rates_in(pulse, { since: 600_000, until: 720_000 }), {
-		...{ step_s: 60, is_past: true },
+	const range = { since: 600_000, until: 720_000 };
+	assert.deepEqual(rates.rates_in(pulse, range, 0), {
+		...{ step_s: 60, is_past: true, unknown: 0 },
 		...{ flows: [2, 1], drops: [1, 0] },
 	});
+	// What was before the record is no rate.
+	const unknown = (oldest) => rates.rates_in(pulse, range, oldest).unknown;
+	assert.deepEqual([659_999, 660_000, 719_999, 720_000, 900_000].map(unknown), [0, 1, 1, 2, 2]);
 	const nothing = { from: 0, flows: [], drops: [] };
-	assert.deepEqual(rates.rates_in(nothing, { since: 0, until: 60_000 }).flows, []);
+	assert.deepEqual(rates.rates_in(nothing, { since: 0, until: 60_000 }, 1).flows, []);
+});
+
+test("a step that goes on is drawn as if it went on, and one that has only begun as the one before", () => {
+	const pulse = { from: 600, step: 60, flows: [100, 30], drops: [6, 2] };
+	const at = (now_s) => [rates.completed(pulse, now_s).flows[1], rates.completed(pulse, now_s).drops[1]];
+	assert.deepEqual([661, 699, 700, 720].map(at), [[100, 6], [100, 6], [45, 3], [30, 2]]);
+	assert.deepEqual(pulse.flows, [100, 30]);
+	for (const short of [{ ...pulse, flows: [], drops: [] }, { ...pulse, flows: [5], drops: [0] }])
+		assert.equal(rates.completed(short, 601), short);
 });
 
 test("before the page looked the strip has the record's averages, and from then on what was seen", () => {

@@ -32,7 +32,7 @@ import {
 import { type Panels, type Selection, type State, visible_rows } from "./state";
 import { StatusLine } from "./StatusLine";
 import { Strip } from "./Strip";
-import { last_minutes, range_before, range_between, type Range } from "./time_range";
+import { last_minutes, oldest_of, range_before, range_between, type Range } from "./time_range";
 import type { Watch } from "./wire";
 
 export interface Wishes {
@@ -100,8 +100,8 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 	const { against, range, selection, panels } = state;
 	// Rates of what is selected in a past range are asked for; live ones are counted here.
 	const curve_filters = useMemo(
-		() => (range && !against ? selected_filters(selection, graph, state.line) : null),
-		[range, against, selection, graph, state.line],
+		() => (range && !against ? selected_filters(selection, graph, state.shown_line) : null),
+		[range, against, selection, graph, state.shown_line],
 	);
 	const curve_question = curve_filters ? JSON.stringify([range, curve_filters]) : "";
 	useEffect(() => wishes.curve(curve_question, curve_filters), [curve_question]);
@@ -109,7 +109,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 		if (!range) return state.marks.length ? rates_of(state.marks, edges) : null;
 		if (!curve_filters) return null;
 		const answer = state.curve?.of === curve_question ? state.curve.answer : "waiting";
-		return answer === "waiting" ? answer : answer === "refused" ? null : rates_in(answer, range);
+		return answer === "waiting" ? answer : answer === "refused" ? null : rates_in(answer, range, oldest_of(state.coverage));
 	};
 
 	const set_range = (to: Range | null) => {
@@ -137,7 +137,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 		<FlowsTitle of={selected?.name ?? ""} on_all={() => wishes.select({ kind: "nothing" })} />
 	);
 	const server = state.server || "localhost:4245";
-	const command = command_of(state.line, server, range);
+	const command = command_of(state.shown_line, server, range);
 	return (
 		<div class="page" data-tab={tab} data-state={h.kind}>
 			<header>
@@ -180,7 +180,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			<Strip
 				pulse={state.pulse}
 				flows={range ? state.totals.flows : 0}
-				history={range ? null : history_of(state)}
+				history={range ? null : history_of(state, now)}
 				followed_from={state.marks[0]?.at ?? now}
 				on_range={(a, b) => set_range(range_between(a, b))}
 			/>

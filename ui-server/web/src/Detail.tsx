@@ -1,5 +1,5 @@
 // What is known of the selected card, line or flow.
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, Fragment } from "preact";
 import {
 	bytes_text,
 	count_text,
@@ -37,10 +37,26 @@ interface Props {
 	overview: ComponentChildren;
 }
 
+// Long names of fields and reasons go on in the next line where a part of them ends.
+function Breakable({ text }: { text: string }) {
+	return (
+		<>
+			{text.split(/(?<=[._])/).map((part, i) => (
+				<Fragment key={i}>
+					{i > 0 && <wbr />}
+					{part}
+				</Fragment>
+			))}
+		</>
+	);
+}
+
 function Fact({ name, children }: { name: string; children: ComponentChildren }) {
 	return (
 		<div class="fact">
-			<dt>{name}</dt>
+			<dt>
+				<Breakable text={name} />
+			</dt>
 			<dd>{children}</dd>
 		</div>
 	);
@@ -96,7 +112,9 @@ function Counts({ edges, terms, props }: { edges: Edge[]; terms: string[] | null
 			)}
 			{sum.reasons.map(([reason, n]) => (
 				<Fact key={reason} name="Reason">
-					<code>{reason}</code>{" "}
+					<code>
+						<Breakable text={reason} />
+					</code>{" "}
 					<Flows n={n} terms={of("verdict=DROPPED", `reason=${reason}`)} props={props} />
 				</Fact>
 			))}
@@ -115,8 +133,8 @@ function Counts({ edges, terms, props }: { edges: Edge[]; terms: string[] | null
 			{sum.bytes > 0 && <Fact name="Bytes">{bytes_text(sum.bytes)}</Fact>}
 			{sum.first > 0 && (
 				<Fact name="Seen">
-					<span title={full_time_text(sum.first)}>{time_text(sum.first)}</span> –{" "}
-					<span title={full_time_text(sum.last)}>{time_text(sum.last)}</span>
+					<span title={full_time_text(sum.first)}>{time_text(sum.first).slice(0, 8)}</span> –{" "}
+					<span title={full_time_text(sum.last)}>{time_text(sum.last).slice(0, 8)}</span>
 				</Fact>
 			)}
 		</dl>

@@ -18,7 +18,7 @@ function Name({ card }: { card: Card }) {
 	return (
 		<span class="who">
 			{card.namespace && <span class="space">{card.namespace}/</span>}
-			{card_name(card)}
+			<span>{card_name(card)}</span>
 		</span>
 	);
 }

@@ -25,7 +25,7 @@ function Name({ side }: { side: Side }) {
 	return (
 		<span class="who" title={side.address}>
 			{side.group && <span class="space">{side.group}/</span>}
-			{side.name}
+			<span>{side.name}</span>
 		</span>
 	);
 }

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { CURVE_HEIGHT, ceiling, steps } from "./curve";
 import { count_text, duration_text, full_time_text, short_time_text } from "./flow";
+import { completed } from "./rates";
 import { missing_in, oldest_of, range_between, type Range } from "./time_range";
 import type { Coverage, Pulse } from "./wire";
 
@@ -42,7 +43,8 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 	};
 	const step = history.step ?? 1;
 	const rate = (n: number) => count_text(Math.round((n / step) * (n < 10 * step ? 100 : 1)) / (n < 10 * step ? 100 : 1));
-	const most = Math.max(0, ...history.flows);
+	const drawn = completed(history, now / 1000);
+	const most = Math.max(0, ...drawn.flows);
 	const top = ceiling(Math.max(1, most));
 	const span_s = (end - start) / 1000;
 	const from = (history.from - start / 1000) / span_s;
@@ -79,8 +81,8 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 						role="img"
 						aria-label={`The record since ${full_time_text(start)}: ${count_text(sum(history.flows))} flows, ${count_text(sum(history.drops))} of them dropped; ${rate(most)} flows per second at most`}
 					>
-						<path class="flows-area" d={path(history.flows)} />
-						<path class="drops-area" d={path(history.drops)} />
+						<path class="flows-area" d={path(drawn.flows)} />
+						<path class="drops-area" d={path(drawn.drops)} />
 					</svg>
 				)}
 				{missing_in(coverage, { since: start, until: end }).map((m, i) => (
@@ -100,9 +102,9 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 				<span class="label">now</span>
 				{i >= 0 && i < history.flows.length && (
 					<div class="tip at-record" style={at! < (start + end) / 2 ? { right: "12px" } : { left: "12px" }}>
-						{short_time_text((history.from + i * step) * 1000)} · {rate(history.flows[i]!)} flows/s
+						{short_time_text((history.from + i * step) * 1000)} · {rate(drawn.flows[i]!)} flows/s
 						{history.drops[i] ? (
-							<span class="dropped"> · {rate(history.drops[i]!)} drops/s</span>
+							<span class="dropped"> · {rate(drawn.drops[i]!)} drops/s</span>
 						) : null}
 					</div>
 				)}

@@ -37,7 +37,7 @@ export function Overview({
 				)}
 			</h2>
 			<p class="quiet">
-				of {count_text(state.totals.flows)} flows{state.line ? " with this filter" : ""}
+				of {count_text(state.totals.flows)} flows{state.shown_line ? " with this filter" : ""}
 			</p>
 			{reasons.size > 0 && (
 				<>

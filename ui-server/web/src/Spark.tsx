@@ -13,12 +13,12 @@ export function Spark({ rates }: { rates: Rates | "waiting" }) {
 				<figcaption class="quiet">reading the record…</figcaption>
 			</figure>
 		);
-	const { flows, drops, step_s, is_past } = rates;
+	const { flows, drops, step_s, is_past, unknown } = rates;
 	const most = Math.max(0, ...flows);
 	const top = Math.max(0.001, most);
 	const span = duration_text(Math.max(1, flows.length) * step_s * 1000);
 	const sum = (counts: number[]) => counts.reduce((all, n) => all + n, 0);
-	const said = (counts: number[]) => (is_past ? sum(counts) / Math.max(1, counts.length) : (counts.at(-1) ?? 0));
+	const said = (counts: number[]) => (is_past ? sum(counts) / Math.max(1, counts.length - unknown) : (counts.at(-1) ?? 0));
 	const [now, dropped] = [said(flows), said(drops)];
 	// A step of a past range is as wide as its time; the last minutes end at the right.
 	const start = is_past ? 0 : POINTS - flows.length;
@@ -45,10 +45,9 @@ export function Spark({ rates }: { rates: Rates | "waiting" }) {
 				{flows.length ? (
 					<>
 						{rate_text(now)}/s
+						{is_past && <span class="quiet"> on average</span>}
 						{dropped > 0 && <span class="dropped"> · {rate_text(dropped)}/s dropped</span>}
-						<span class="quiet">
-							{is_past && " on average"} · most {rate_text(most)}/s
-						</span>
+						<span class="quiet"> · most {rate_text(most)}/s</span>
 					</>
 				) : (
 					<span class="quiet">rate: counted from now on</span>

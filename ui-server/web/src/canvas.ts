@@ -4,11 +4,11 @@
 //	picture  all lines and cards; larger than the pane. While the map moves it is only shifted and scaled; once it rests it
 //	         is drawn anew, sharp. With many lines that goes in slices, between which the browser breathes.
 //	top      what is selected and what is next to it, and the groups' names; drawn anew for each frame that moves
-import { type Colors, draw_card, font } from "./card";
+import { type Colors, draw_card, fit, font } from "./card";
 import type { Outcome } from "./flow";
-import { arrival, distance, middle, type Shape, trace } from "./line_shape";
+import { along, arrival, distance, type Shape, trace } from "./line_shape";
 import type { Node } from "./graph";
-import type { Place } from "./layout";
+import { CARD_WIDTH, type Place, card_height } from "./layout";
 import type { Group } from "./places";
 
 export interface Stroke {
@@ -47,6 +47,8 @@ const CARD_REACH = 100; // px from a card's middle to its corners, at most
 const THIN = 0.4; // px on the screen, at least
 const HEAD_FROM = 3; // px on the screen: smaller heads are left out
 const LABEL_ROOM = 26; // px on the screen between two labels
+const LABEL_SHARES = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8]; // of its line's way, where a label may be
+const LABELS_PAST_CARDS = 150; // cards: among more of them labels are in the middle of their lines
 
 // Lines that are stroked alike.
 interface Batch {
@@ -244,7 +246,7 @@ export class Canvas {
 		const y = this.view.y - scale * (view.y + MARGIN);
 		canvas.style.transform =
 			scale === 1 ? `translate(${whole(x)}px, ${whole(y)}px)` : `translate(${x}px, ${y}px) scale(${scale})`;
-		canvas.style.opacity = this.near ? "0.25" : "1";
+		canvas.style.opacity = this.near ? "0.3" : "1";
 	}
 
 	// True while the picture, moved as it is, has something for every part of the pane, and no blocks for pixels.
@@ -320,7 +322,8 @@ export class Canvas {
 				const batch = job.batches[job.at++]!;
 				this.stroke(c, batch, zoom, job.strokes.length);
 				drawn += batch.strokes.length;
-				if (job.at === job.batches.length) this.put_labels(c, job.strokes, zoom);
+				if (job.at === job.batches.length && !this.has_few(job.cards))
+					this.put_labels(c, job.strokes, job.cards, zoom);
 			} else if (job.card < job.cards.length) {
 				const { node, at } = job.cards[job.card++]!;
 				if (this.is_seen(at, job.view)) draw_card(c, node, at, this.colors, false, zoom);
@@ -329,6 +332,7 @@ export class Canvas {
 		}
 		this.drew_at = budget_ms === Infinity ? 0 : start;
 		if (job.at < job.batches.length || job.card < job.cards.length) return;
+		if (this.has_few(job.cards)) this.put_labels(c, job.strokes, job.cards, zoom);
 		job.canvas.dataset["lines"] = String(job.strokes.length);
 		this.picture.canvas.replaceWith(job.canvas);
 		this.spare = this.picture.canvas;
@@ -337,6 +341,11 @@ export class Canvas {
 		this.finished_at = performance.now();
 		this.took_ms = this.finished_at - job.began_at;
 		this.place();
+	}
+
+	// So few cards that labels look for room between them, and where there is none lie on top.
+	private has_few(cards: Placed[]): boolean {
+		return cards.length <= LABELS_PAST_CARDS;
 	}
 
 	// Whether a card there is on the picture.
@@ -411,15 +420,26 @@ export class Canvas {
 		c.globalAlpha = 1;
 	}
 
-	// At a size that can be read, unless there is no room between them.
-	private put_labels(c: CanvasRenderingContext2D, strokes: Stroke[], zoom: number): void {
+	// At a size that can be read, where there is room between them, and on no card if that can be.
+	private put_labels(c: CanvasRenderingContext2D, strokes: Stroke[], cards: Placed[], zoom: number): void {
 		const size = Math.max(13, Math.min(10 / zoom, 60));
 		const taken: { at: Place; reach: number }[] = [];
+		const obstacles = this.has_few(cards) ? cards : [];
+		const is_on_card = (at: Place, reach: number) =>
+			obstacles.some(
+				({ node, at: card }) =>
+					Math.abs(card.x - at.x) < CARD_WIDTH / 2 + reach &&
+					Math.abs(card.y - at.y) < (card_height(node) + size) / 2,
+			);
 		// Words first: a cross that has no room is seen by its line's dashes.
 		const labelled = strokes.filter((s) => s.label).sort((a, b) => b.label.length - a.label.length);
 		for (const { label, shape, outcome, look } of labelled) {
-			const at = middle(shape);
-			const reach = Math.max(LABEL_ROOM / 2 / zoom, label.length * size * 0.3);
+			const half = Math.max(size * 0.6, label.length * size * 0.3);
+			const reach = Math.max(LABEL_ROOM / 2 / zoom, half);
+			const places = LABEL_SHARES.map((share) => along(shape, share));
+			const free = places.find((place) => !is_on_card(place, half));
+			if (!free && label === "✕") continue;
+			const at = free ?? places[0]!;
 			if (
 				taken.some(
 					(t) =>
@@ -484,10 +504,11 @@ export class Canvas {
 			for (const stroke of near)
 				if (this.selected.has(stroke.key)) this.underlay(c, stroke, 0.28, 10);
 			for (const batch of batches_of(near)) this.stroke(c, batch, zoom, 0, NEAR_PX);
-			this.put_labels(c, near, zoom);
+			if (!this.has_few(this.cards)) this.put_labels(c, near, this.cards, zoom);
 			for (const { node, at } of this.cards)
 				if (this.near.has(node.key))
 					draw_card(c, node, at, this.colors, this.selected.has(node.key), zoom);
+			if (this.has_few(this.cards)) this.put_labels(c, near, this.cards, zoom);
 			if (zoom < NAMES_FROM) this.name_near(c, zoom);
 		}
 		for (const [key, since] of this.pulses) {
@@ -507,8 +528,9 @@ export class Canvas {
 		c.fillStyle = this.colors.quiet;
 		for (const group of this.groups) {
 			const y = size > 24 ? group.top - 3 / zoom : group.top + 6 + size * 0.9;
-			if (zoom < 0.8) c.strokeText(group.name, group.left + 12, y);
-			c.fillText(group.name, group.left + 12, y);
+			const name = fit(c, group.name, group.right - group.left - 12);
+			if (zoom < 0.8) c.strokeText(name, group.left + 12, y);
+			c.fillText(name, group.left + 12, y);
 		}
 	}
 

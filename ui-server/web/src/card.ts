@@ -42,6 +42,7 @@ const TEXT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu
 const MONO = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 const ROWS_FROM = 0.4; // zoom: smaller rows cannot be read
 const NAME_PX = 11; // on the screen, as far as there is room
+const LONG_NAME_PX = 13; // at full size: of one that needs two lines
 const ROW_PX = 8.5; // the same, of ports
 const FAR_NAME_PX = 10; // on the screen, as far as there is room
 const FAR_NAME_MOST = 26; // px at full size
@@ -55,7 +56,7 @@ const fitted = new Map<string, string>();
 const FITTED_MOST = 20_000;
 
 // The end of a name tells more than its middle: both stay.
-function fit(c: CanvasRenderingContext2D, text: string, width: number): string {
+export function fit(c: CanvasRenderingContext2D, text: string, width: number): string {
 	const key = `${c.font}|${width}|${text}`;
 	const known = fitted.get(key);
 	if (known !== undefined) return known;
@@ -63,10 +64,19 @@ function fit(c: CanvasRenderingContext2D, text: string, width: number): string {
 	let cut = text;
 	for (let keep = text.length - 1; keep > 1 && c.measureText(cut).width > width; keep--) {
 		const tail = Math.floor(keep * 0.4);
-		cut = `${text.slice(0, keep - tail)}…${text.slice(text.length - tail)}`;
+		cut = `${text.slice(0, keep - tail).replace(/\.+$/, "")}…${text.slice(text.length - tail).replace(/^\.+/, "")}`;
 	}
 	fitted.set(key, cut);
 	return cut;
+}
+
+// On two lines, if one is too short, at the last place for a break that the first has room for.
+function in_parts(c: CanvasRenderingContext2D, text: string, width: number): string[] {
+	if (c.measureText(text).width <= width) return [text];
+	let at = 0;
+	for (const { index } of text.matchAll(/[-._/:](?=.)/g))
+		if (c.measureText(text.slice(0, index + 1)).width <= width) at = index + 1;
+	return (at ? [text.slice(0, at), text.slice(at)] : [text]).map((part) => fit(c, part, width));
 }
 
 // 16 × 16: what sort of thing it is, without colour.
@@ -138,8 +148,11 @@ function near(
 	const name_px = between(13, NAME_PX / zoom, 20);
 	const row_px = between(11, ROW_PX / zoom, 15);
 	const sort = node.card ? node.kind : `${node.folded} ${node.folded === 1 ? "card" : "cards"}`;
+	const room = w - 46 - (node.dropped ? 12 : 0);
+	c.font = font(name_px, 600);
+	const { width } = c.measureText(node.name);
 	// A name that takes more room takes it from the line below.
-	const kind = name_px > 15.5 ? "" : [node.change, sort].filter(Boolean).join(" · ");
+	const kind = name_px > 15.5 || (width > room && node.card) ? "" : [node.change, sort].filter(Boolean).join(" · ");
 	c.lineWidth = 1;
 	c.strokeStyle = colors.line;
 	if (!node.card) {
@@ -154,9 +167,14 @@ function near(
 	c.strokeStyle = colors.quiet;
 	c.stroke(icon(node));
 	c.restore();
-	c.font = font(name_px, 600);
+	// It becomes smaller first, then it is broken.
+	const px = Math.max(Math.min(name_px, LONG_NAME_PX), name_px * Math.min(1, (room / width) * 0.99));
+	c.font = font(px, 600);
 	c.fillStyle = colors.text;
-	c.fillText(fit(c, node.name, w - 46 - (node.dropped ? 12 : 0)), x + 36, y + (kind ? 18 : 20 + name_px * 0.36));
+	const parts = kind ? [fit(c, node.name, room)] : in_parts(c, node.name, room);
+	parts.forEach((part, i) =>
+		c.fillText(part, x + 36, kind ? y + 18 : y + 20 + px * 0.36 + (i - (parts.length - 1) / 2) * px * 1.2),
+	);
 	c.fillStyle = colors.quiet;
 	if (kind) {
 		c.font = font(11);
@@ -194,17 +212,6 @@ function far(
 	c.fillStyle = colors.text;
 	const room = CARD_WIDTH - 20 - (node.dropped ? 12 : 0);
 	const middle = y + h / 2 + size * 0.35;
-	const cut = fit(c, node.name, room);
-	if (cut === node.name || h < 2.6 * size) {
-		c.fillText(cut, x + 10, middle);
-		return;
-	}
-	// On two lines, at the last place for a break that the first has room for.
-	let at = 0;
-	for (const { index } of node.name.matchAll(/[-._/:](?=.)/g))
-		if (c.measureText(node.name.slice(0, index + 1)).width <= room) at = index + 1;
-	const parts = at ? [node.name.slice(0, at), node.name.slice(at)] : [cut];
-	parts.forEach((part, i) =>
-		c.fillText(fit(c, part, room), x + 10, middle + (i - (parts.length - 1) / 2) * size * 1.15),
-	);
+	const parts = h < 2.6 * size ? [fit(c, node.name, room)] : in_parts(c, node.name, room);
+	parts.forEach((part, i) => c.fillText(part, x + 10, middle + (i - (parts.length - 1) / 2) * size * 1.15));
 }

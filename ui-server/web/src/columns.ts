@@ -106,7 +106,7 @@ export const columns: Record<Column, About> = {
 			return n === undefined ? "" : String(n);
 		},
 	},
-	node: { name: "Node", width: "minmax(60px, 1fr)", text: (f) => f.node_name ?? "" },
+	node: { name: "Node", width: "minmax(84px, 1fr)", text: (f) => f.node_name ?? "" },
 };
 
 export const usual: Column[] = ["time", "verdict", "from", "way", "to", "port", "why", "node"];

@@ -47,9 +47,9 @@ export function empty_text(state: State, what: string): string {
 		return `No ${what} to show: there is no connection to the server.`;
 	if (state.upstream.kind === "connecting") return "Asking the server…";
 	if (state.range)
-		return `No ${what} in this range${state.line ? " with this filter" : ""}. The last line says what is missing from it.`;
+		return `No ${what} in this range${state.shown_line ? " with this filter" : ""}. The last line says what is missing from it.`;
 	const seen = state.history.flows.reduce((sum, n) => sum + n, 0);
-	return state.line
+	return state.shown_line
 		? `No ${what} with this filter. ${seen ? `Traffic seen: ${count_text(seen)} flows. ` : ""}Widen it, or wait: what comes is shown.`
 		: `No ${what} yet. What comes is shown at once.`;
 }

@@ -112,12 +112,16 @@ export function flattened(shape: Shape): Float64Array {
 	return (shape.flat = flat);
 }
 
-// Half of the way along it.
 export function middle(shape: Shape): Place {
+	return along(shape, 0.5);
+}
+
+// A @share of the way along it.
+export function along(shape: Shape, share: number): Place {
 	const flat = flattened(shape);
 	const length = (i: number) => Math.hypot(flat[i + 2]! - flat[i]!, flat[i + 3]! - flat[i + 1]!);
 	let left = 0;
-	for (let i = 0; i + 3 < flat.length; i += 2) left += length(i) / 2;
+	for (let i = 0; i + 3 < flat.length; i += 2) left += length(i) * share;
 	for (let i = 0; i + 3 < flat.length; i += 2) {
 		const l = length(i);
 		if (left <= l) {

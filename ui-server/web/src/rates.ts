@@ -6,6 +6,7 @@ import type * as wire from "./wire";
 
 export const MARK_MS = 5000;
 const MARKS_KEPT = 61; // five minutes
+const BEGUN_S = 40;
 
 // Counts by the edge's id, modulo 2^32: only differences are asked for.
 export interface Mark {
@@ -37,12 +38,13 @@ export interface Rates {
 	is_past: boolean; // of a range; else of the last minutes
 	flows: number[]; // a second, oldest first
 	drops: number[];
+	unknown: number; // of them, so many at the beginning were before there was a record
 }
 
 // Of some edges together.
 export function rates_of(marks: Mark[], edges: Edge[]): Rates {
 	const ids = edges.flatMap((e) => e.ids ?? [e.id]);
-	const rates: Rates = { step_s: MARK_MS / 1000, is_past: false, flows: [], drops: [] };
+	const rates: Rates = { step_s: MARK_MS / 1000, is_past: false, flows: [], drops: [], unknown: 0 };
 	for (let i = 1; i < marks.length; i++) {
 		const [before, mark] = [marks[i - 1]!, marks[i]!];
 		const seconds = (mark.at - before.at) / 1000;
@@ -54,11 +56,30 @@ export function rates_of(marks: Mark[], edges: Edge[]): Rates {
 	return rates;
 }
 
-// Of a past range, as the server counted them.
-export function rates_in(pulse: wire.Pulse, { since, until }: Range): Rates {
+// A step that goes on has counted less than one that is over: at @now_s it is drawn as if it went on as it began, and as the
+// one before it while it has only begun: the record's counts come some seconds late.
+export function completed(pulse: wire.Pulse, now_s: number): wire.Pulse {
+	const step = pulse.step ?? 1;
+	const last = pulse.flows.length - 1;
+	const since_s = now_s - pulse.from - last * step;
+	if (last < 1 || since_s >= step) return pulse;
+	const of = (counts: number[]) =>
+		counts.map((n, i) =>
+			i < last ? n : since_s < BEGUN_S ? counts[last - 1]! : Math.round((n * step) / since_s),
+		);
+	return { ...pulse, flows: of(pulse.flows), drops: of(pulse.drops) };
+}
+
+// Of a past range, as the server counted them. @oldest: ms since the epoch, of the record; 0: not known.
+export function rates_in(pulse: wire.Pulse, { since, until }: Range, oldest: number): Rates {
 	const step_s = pulse.step ?? 1;
 	const first = Math.max(0, Math.ceil((since / 1000 - pulse.from) / step_s));
 	const end = Math.ceil((until / 1000 - pulse.from) / step_s);
 	const of = (counts: number[]) => counts.slice(first, end).map((n) => n / step_s);
-	return { step_s, is_past: true, flows: of(pulse.flows), drops: of(pulse.drops) };
+	const unknown = Math.floor((oldest / 1000 - pulse.from) / step_s) - first;
+	const flows = of(pulse.flows);
+	return {
+		...{ step_s, is_past: true, flows, drops: of(pulse.drops) },
+		unknown: Math.min(flows.length, Math.max(0, unknown)),
+	};
 }

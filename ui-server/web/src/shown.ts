@@ -5,6 +5,7 @@ import type { Flow, FlowFilter } from "./flow";
 import { clusters_of, fold, type Folding, identity_of } from "./fold";
 import { card_name, type Graph, node_terms } from "./graph";
 import { is_of_card, is_of_edge } from "./match";
+import { completed } from "./rates";
 import type { Selection, State } from "./state";
 import type { Pulse, Watch } from "./wire";
 
@@ -90,7 +91,8 @@ export function selected_filters(
 }
 
 // The record's rates, where they are of what is asked for.
-export function history_of({ line, history }: State): Pulse | null {
+export function history_of({ shown_line: line, history: all }: State, now: number): Pulse | null {
+	const history = completed(all, now / 1000);
 	if (line === "verdict=DROPPED") return { ...history, flows: history.drops };
 	return line ? null : history;
 }

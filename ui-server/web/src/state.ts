@@ -84,7 +84,7 @@ export interface State {
 	local: boolean; // link-local and multicast peers each on a card of their own
 	line_problem: string; // why the filter is not what is shown; ""
 	watch: number; // number of the question that is being answered
-	spaces: string; // that it is about (spaces_of)
+	shown_line: string; // the filter that it asks with
 	upstream: Upstream;
 	totals: Totals;
 	cards: Card[]; // by id
@@ -137,7 +137,7 @@ export function initial(line: string): State {
 		local: false,
 		line_problem: "",
 		watch: 0,
-		spaces: "",
+		shown_line: "",
 		...nothing_seen(),
 		paused: { kind: "no" },
 		selection: { kind: "nothing" },
@@ -245,7 +245,7 @@ export function reduce(state: State, event: Event): State {
 
 // What was seen belongs to the question before.
 function take_question(state: State, watch: number, range: Range | null): State {
-	const spaces = spaces_of(state.line);
+	const is_anew = spaces_of(state.line) !== spaces_of(state.shown_line);
 	return {
 		...state,
 		watch,
@@ -253,8 +253,8 @@ function take_question(state: State, watch: number, range: Range | null): State 
 		...nothing_seen(),
 		paused: { kind: "no" },
 		structure: state.structure + 1,
-		spaces,
-		arrangement: state.arrangement + (spaces === state.spaces ? 0 : 1),
+		shown_line: state.line,
+		arrangement: state.arrangement + (is_anew ? 1 : 0),
 	};
 }
 
