@@ -22,6 +22,7 @@
 #include "relay/notes.h"
 #include "relay/outlet.h"
 #include "relay/request.h"
+#include "relay/resume.h"
 #include "relay/speech.h"
 #include "rpc/failure.h"
 
@@ -32,10 +33,8 @@ enum {
 	LANES_MAX = 100000,
 	MESSAGE_ITEMS_MAX = 1 << 16, /* who puts more into one means harm */
 };
-/* How often a follower looks for peers that are back or new; and the pause before a peer is asked
- * again, which doubles when it fails before it has said anything. */
+/* How often a follower looks for peers that are back or new. */
 #define REJOIN_NS (500 * NS_PER_MS)
-#define PAUSE_MAX_NS (30 * NS_PER_S)
 
 enum lane_state {
 	LANE_TO_OPEN,
@@ -54,14 +53,7 @@ struct lane {
 	struct speech *speech;     /* the call's */
 	struct routes routes;      /* of its streams, at the client */
 	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
-	/* To go on where its stream broke: flows it sent, if any with a time, if any in this call. */
-	uint64_t received;
-	bool has_spoken, has_moved;
-	struct wall_ns last; /* the newest time it sent; until then, when we first asked */
-	/* Flows of just that time: asked again, the peer begins with them. */
-	uint64_t at_last, to_skip;
-	uint64_t pause_ns; /* of LANE_LOST … */
-	struct mono_ns retry_at;
+	struct resume resume;
 };
 
 struct query {
@@ -173,34 +165,17 @@ static void close_lane(struct query *q, struct lane *lane, enum lane_state state
 
 static void fail_lane(struct query *q, struct lane *lane, const char *text, struct mono_ns now)
 {
-	uint64_t doubled = 2 * lane->pause_ns < PAUSE_MAX_NS ? 2 * lane->pause_ns : PAUSE_MAX_NS;
-
-	lane->pause_ns = lane->has_moved || !lane->pause_ns ? REJOIN_NS : doubled;
-	lane->retry_at.v = now.v + lane->pause_ns;
+	resume_failed(&lane->resume, now);
 	api_add(&q->api->node_errors, 1);
 	close_lane(q, lane, LANE_LOST);
 	notes_error(&q->notes, lane->peer->name, text, now);
 }
 
-/* As the client wrote it; to one that was asked before, what is missing: from where it stopped, or,
- * if it had only to tell what happens from now on and nothing did, since the client asked. */
-static struct str request_for(struct query *q, struct lane *lane)
-{
-	bool asked_for_past = q->request.number || q->request.has_since;
-
-	if (lane->last.v == 0 || (!lane->has_spoken && asked_for_past))
-		return buf_str(&q->original);
-	buf_reset(&q->resumed);
-	lane->to_skip = lane->at_last;
-	request_put_resumed(&q->resumed, buf_str(&q->original), &q->request, lane->last,
-			    lane->received - lane->to_skip);
-	return buf_str(&q->resumed);
-}
-
 static void open_lane(struct query *q, struct lane *lane, struct mono_ns now)
 {
 	struct err e;
-	struct str request = request_for(q, lane);
+	struct str request =
+		resume_request(&lane->resume, buf_str(&q->original), &q->request, &q->resumed);
 
 	bool is_batched = !atomic_load_explicit(&lane->peer->is_foreign, memory_order_relaxed);
 
@@ -217,9 +192,7 @@ static void open_lane(struct query *q, struct lane *lane, struct mono_ns now)
 		return;
 	}
 	lane->state = LANE_OPEN;
-	lane->has_moved = false;
-	if (lane->last.v == 0)
-		lane->last = q->started;
+	resume_begun(&lane->resume, q->started);
 }
 
 /* @return false when there is more to open: other clients first. */
@@ -240,27 +213,6 @@ static bool open_some(struct query *q, struct mono_ns now)
 
 /* ---- what peers say */
 
-/* Counts a flow that came. @return false when it came before, and does once more because we asked
- * again. */
-static bool accept_flow(struct lane *lane, struct wall_ns time)
-{
-	if (lane->to_skip && time.v == lane->last.v) {
-		lane->to_skip--;
-		return false;
-	}
-	lane->received++;
-	lane->has_moved = true;
-	if (!time.v)
-		return true;
-	if (!lane->has_spoken || time.v > lane->last.v) {
-		lane->last = time;
-		lane->at_last = lane->to_skip = 0;
-	}
-	lane->at_last += time.v == lane->last.v;
-	lane->has_spoken = true;
-	return true;
-}
-
 static void refuse_rest(struct query *q, struct lane *lane, const char *why, struct mono_ns now)
 {
 	lane->is_bad = true;
@@ -277,7 +229,7 @@ static void on_item(struct query *q, struct rpc_fan_event *ev, const struct item
 	struct merge_item merged = { ev, item->stream, item->bytes, ITEM_RESPONSE };
 	struct err e;
 
-	bool came_before = item->is_flow && !accept_flow(lane, item->time);
+	bool came_before = item->is_flow && !resume_take(&lane->resume, item->time);
 	if (item->stream)
 		merged.kind = came_before || item->is_void ? ITEM_VOID : ITEM_RECORD;
 	else if (came_before)
@@ -318,31 +270,6 @@ static size_t on_message(struct query *q, struct rpc_fan_event *ev, struct mono_
 	return n + 1;
 }
 
-/* A server cuts off who does not read for a while; we do not while all the other nodes have older
- * flows, or while our own client does not. Then we go on from there. */
-static bool was_cut_off(const struct query *q, const struct lane *lane,
-			const struct rpc_result *result)
-{
-	return result->status == RPC_RESOURCE_EXHAUSTED && lane->has_moved &&
-	       !request_is_filled(&q->request, lane->received);
-}
-
-/* What the peer has against the request it will have against it the next time. */
-static bool is_refusal(const struct lane *lane, const struct rpc_result *result)
-{
-	switch (result->status) {
-	case RPC_UNKNOWN: /* what Hubble's servers say of a filter that does not compile */
-		return !lane->has_moved;
-	case RPC_INVALID_ARGUMENT:
-	case RPC_PERMISSION_DENIED:
-	case RPC_UNAUTHENTICATED:
-	case RPC_UNIMPLEMENTED:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static void open_again(struct query *q, struct lane *lane)
 {
 	lane->state = LANE_TO_OPEN;
@@ -365,7 +292,7 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 		close_lane(q, lane, LANE_ENDED); /* it would say the same again */
 	} else if (ev->result->status == RPC_OK) {
 		close_lane(q, lane, LANE_ENDED);
-	} else if (was_cut_off(q, lane, ev->result)) {
+	} else if (resume_was_cut_off(&lane->resume, &q->request, ev->result->status)) {
 		open_again(q, lane);
 	} else if (speech->batches && ev->result->status == RPC_UNIMPLEMENTED) {
 		atomic_store_explicit(&lane->peer->is_foreign, true, memory_order_relaxed);
@@ -373,7 +300,7 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 	} else {
 		(void)failure_set(&e, ev->result);
 		fail_lane(q, lane, e.msg, now);
-		if (is_refusal(lane, ev->result))
+		if (resume_is_refused(&lane->resume, ev->result->status))
 			lane->state = LANE_ENDED;
 	}
 	rpc_fan_event_free(ev);
@@ -415,7 +342,8 @@ static enum err_code rejoin_peer(struct query *q, struct peer *p, struct mono_ns
 		return code;
 	}
 	struct lane *lane = q->lanes[i];
-	if (lane->state != LANE_GONE && (lane->state != LANE_LOST || now.v < lane->retry_at.v))
+	if (lane->state != LANE_GONE &&
+	    (lane->state != LANE_LOST || now.v < lane->resume.retry_at.v))
 		return ERR_OK;
 	(void)peer_ref(p);
 	peer_unref(lane->peer);

@@ -1,5 +1,5 @@
-/* The small parts of the relay: options, lists of peers, addresses that are told, requests, notes.
- */
+/* The small parts of the relay: options, lists of peers, addresses that are told, requests, how
+ * they are resumed, notes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #include "relay/notes.h"
 #include "relay/options.h"
 #include "relay/request.h"
+#include "relay/resume.h"
 
 #define READ(o, e, ...)                                                                            \
 	rly_options_read((int)ARRAY_LEN(((const char *[]){ "tycho-relay", __VA_ARGS__ })),         \
@@ -253,6 +254,122 @@ static void a_resumed_request_asks_for_what_is_left_of_a_limit(void **state)
 	assert_false(request_is_filled(&read, 20));
 }
 
+/* ---- resume */
+
+/* What comes of a request for the first @number flows, or for the last and then to follow. */
+static struct request asked_again(struct resume *r, uint64_t number, bool first)
+{
+	uint8_t wire[64];
+	struct request read, again = { .number = UINT64_MAX };
+	AUTO_BUF struct buf b = buf_init(1024);
+	Observer__GetFlowsRequest request = OBSERVER__GET_FLOWS_REQUEST__INIT;
+
+	request.number = number;
+	request.first = first;
+	request.follow = !first;
+	struct str as_asked = pack(&request, wire);
+	assert_int_equal(request_read(as_asked, &read, NULL), ERR_OK);
+	struct str got = resume_request(r, as_asked, &read, &b);
+	assert_false(b.failed);
+	if (got.p != as_asked.p)
+		assert_int_equal(request_read(got, &again, NULL), ERR_OK);
+	return again;
+}
+
+static bool is_as_asked(const struct request *again)
+{
+	return again->number == UINT64_MAX;
+}
+
+static bool takes(struct resume *r, uint64_t time_ns)
+{
+	return resume_take(r, (struct wall_ns){ time_ns });
+}
+
+static void a_stream_goes_on_behind_the_flows_of_its_newest_time(void **state)
+{
+	(void)state;
+	struct resume r = { 0 };
+	struct request again = asked_again(&r, 10, true);
+	assert_true(is_as_asked(&again));
+	resume_begun(&r, (struct wall_ns){ 100 });
+	assert_true(takes(&r, 5) && takes(&r, 7) && takes(&r, 6) && takes(&r, 0) && takes(&r, 7));
+	again = asked_again(&r, 10, true);
+	assert_true(again.has_since);
+	assert_int_equal(r.last.v, 7);
+	assert_int_equal(again.number, 10 - 3); /* the two of 7 come again */
+	resume_begun(&r, (struct wall_ns){ 200 });
+	assert_false(takes(&r, 7));
+	again = asked_again(&r, 10, true); /* it broke once more, between the two */
+	assert_int_equal(again.number, 10 - 3);
+	assert_false(takes(&r, 7));
+	assert_false(takes(&r, 7));
+	assert_true(takes(&r, 7)); /* a third */
+	assert_true(takes(&r, 8));
+	assert_int_equal(r.received, 7);
+}
+
+static void flows_of_the_newest_time_that_are_gone_by_now_are_not_waited_for(void **state)
+{
+	(void)state;
+	struct resume r = { 0 };
+	resume_begun(&r, (struct wall_ns){ 100 });
+	assert_true(takes(&r, 7) && takes(&r, 7));
+	(void)asked_again(&r, 10, true);
+	assert_false(takes(&r, 7));
+	assert_true(takes(&r, 8) && takes(&r, 8));
+	assert_int_equal(r.received, 4);
+}
+
+static void who_has_said_nothing_is_asked_for_what_the_client_asked_for(void **state)
+{
+	(void)state;
+	struct resume backlog = { 0 }, live = { 0 };
+	resume_begun(&backlog, (struct wall_ns){ 100 });
+	resume_begun(&live, (struct wall_ns){ 100 });
+	struct request again = asked_again(&backlog, 20, false);
+	assert_true(is_as_asked(&again));
+	again = asked_again(&live, 0, false);
+	assert_true(again.has_since && again.follow);
+	assert_int_equal(live.last.v, 100);
+	resume_begun(&live, (struct wall_ns){ 300 });
+	assert_int_equal(live.last.v, 100);
+}
+
+static void pauses_double_until_the_peer_has_something_new_to_say(void **state)
+{
+	(void)state;
+	struct resume r = { 0 };
+	uint64_t pause_ns = RESUME_PAUSE_NS;
+
+	for (int i = 0; i < 10; i++, pause_ns *= 2) {
+		uint64_t expected = pause_ns < RESUME_PAUSE_MAX_NS ? pause_ns : RESUME_PAUSE_MAX_NS;
+		resume_failed(&r, (struct mono_ns){ 9 });
+		assert_int_equal(r.retry_at.v, 9 + expected);
+		resume_begun(&r, (struct wall_ns){ 100 });
+	}
+	assert_true(takes(&r, 7));
+	resume_failed(&r, (struct mono_ns){ 9 });
+	assert_int_equal(r.retry_at.v, 9 + RESUME_PAUSE_NS);
+}
+
+static void only_who_was_read_too_slowly_goes_on_and_only_for_what_is_left(void **state)
+{
+	(void)state;
+	struct resume r = { 0 };
+	const struct request two = { .number = 2, .first = true };
+	assert_false(resume_was_cut_off(&r, &two, RPC_RESOURCE_EXHAUSTED)); /* for another reason */
+	assert_true(resume_is_refused(&r, RPC_UNKNOWN));
+	assert_true(takes(&r, 7));
+	assert_true(resume_was_cut_off(&r, &two, RPC_RESOURCE_EXHAUSTED));
+	assert_false(resume_was_cut_off(&r, &two, RPC_UNAVAILABLE));
+	assert_false(resume_is_refused(&r, RPC_UNKNOWN));
+	assert_true(resume_is_refused(&r, RPC_PERMISSION_DENIED));
+	assert_false(resume_is_refused(&r, RPC_UNAVAILABLE));
+	assert_true(takes(&r, 8));
+	assert_false(resume_was_cut_off(&r, &two, RPC_RESOURCE_EXHAUSTED));
+}
+
 /* ---- notes */
 
 static Observer__GetFlowsResponse *next_note(struct notes *n)
@@ -393,6 +510,11 @@ int main(void)
 		cmocka_unit_test(requests_say_what_a_relay_must_know),
 		cmocka_unit_test(a_resumed_request_asks_from_there_on_and_for_nothing_else_anew),
 		cmocka_unit_test(a_resumed_request_asks_for_what_is_left_of_a_limit),
+		cmocka_unit_test(a_stream_goes_on_behind_the_flows_of_its_newest_time),
+		cmocka_unit_test(flows_of_the_newest_time_that_are_gone_by_now_are_not_waited_for),
+		cmocka_unit_test(who_has_said_nothing_is_asked_for_what_the_client_asked_for),
+		cmocka_unit_test(pauses_double_until_the_peer_has_something_new_to_say),
+		cmocka_unit_test(only_who_was_read_too_slowly_goes_on_and_only_for_what_is_left),
 		cmocka_unit_test(states_are_told_of_all_names_and_never_of_none),
 		cmocka_unit_test(errors_of_equal_text_are_one_message_until_the_window_ends),
 		cmocka_unit_test(srv_records_are_targets_with_their_ports),
