@@ -102,7 +102,7 @@ class Observer(Daemon):
 
     def wait_seen(self, n):
         """Until n flows are in the log; asks the server, which is all the pause there is."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 100
         with self.client() as c:
             while True:
                 seen = c.ServerStatus().seen_flows
@@ -118,7 +118,7 @@ class Observer(Daemon):
 
         without_ours leaves out as many as this process has sockets open: grpcio lets go of some when it pleases.
         """
-        end = time.monotonic() + 20
+        end = time.monotonic() + 100
         with self.client() as c:
             while True:
                 c.ServerStatus()

@@ -15,6 +15,9 @@ from daemon import Daemon, together
 from observer import Observer, flow
 
 CONNECTED, UNAVAILABLE, GONE, ERROR = 1, 2, 3, 4  # relay.NodeState
+# A relay's patience with its nodes, so long that one which waits for a processor is not taken for dead. A test of what comes when
+# patience ends gives it less.
+DRAIN, TIMEOUT = '5s', '20s'
 
 
 class Node(Observer):
@@ -73,13 +76,13 @@ def nodes_of(has_store=False, **lines):
         yield nodes
 
 
-def over(nodes, *options, drain='1s', timeout='2s'):
+def over(nodes, *options, **patience):
     """A relay over these nodes."""
-    return Relay(*options, '--sort-buffer-drain-timeout', drain, '--peer-timeout', timeout, peers=[n.peer for n in nodes.values()])
+    return Relay(*options, peers=[n.peer for n in nodes.values()], **patience)
 
 
 @contextlib.contextmanager
-def cluster(*options, drain='1s', timeout='2s', **lines):
+def cluster(*options, drain=DRAIN, timeout=TIMEOUT, **lines):
     """Nodes, as nodes_of has them, and a relay over them."""
     with nodes_of(**lines) as nodes, over(nodes, *options, drain=drain, timeout=timeout) as relay:
         yield relay, nodes
@@ -89,9 +92,10 @@ class Relay(Daemon):
     """listen: set to address before it is started again, it comes back where it was."""
     program = 'tycho-relay'
 
-    def __init__(self, *options, peers=(), listen='127.0.0.1:0'):
+    def __init__(self, *options, peers=(), listen='127.0.0.1:0', drain=DRAIN, timeout=TIMEOUT):
         super().__init__()
-        self.options, self.peers, self.listen = options, peers, listen
+        self.options = ['--sort-buffer-drain-timeout', drain, '--peer-timeout', timeout, *options]
+        self.peers, self.listen = peers, listen
 
     def argv(self):
         words = super().argv() + ['--node-name', 'the-relay', '--listen', self.listen, *self.options]

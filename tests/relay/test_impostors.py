@@ -81,7 +81,7 @@ def test_a_node_that_trickles_its_past_is_waited_for_once(honest):
             all_of_a.get(timeout=30)
             yield response('liar', BASE_S + 2, 'liar-2')
     with Impostor(answer) as liar:
-        with over(honest, '--peer', 'liar=' + liar.address) as relay:
+        with over(honest, '--peer', 'liar=' + liar.address, drain='1s') as relay:
             with relay.client(fast=False) as client:
                 stream = client.GetFlows(first=True, number=wire.ALL)
                 flows, _ = split(itertools.islice(stream, 1 + 101))

@@ -182,7 +182,7 @@ def test_relays_stand_on_relays():
 def test_a_frozen_node_delays_nobody_for_long_and_is_named():
     a, a_lines = every('a', 1, 2000)
     b, b_lines = every('b', 1, 2000)
-    with cluster(timeout='1s', a=a_lines, b=b_lines) as (relay, nodes):
+    with cluster(drain='1s', timeout='2s', a=a_lines, b=b_lines) as (relay, nodes):
         relay.wait_states(a=CONNECTED, b=CONNECTED)
         nodes['b'].freeze()
         try:
