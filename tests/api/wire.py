@@ -86,15 +86,15 @@ class Client:
                        request_serializer=lambda m: m.SerializeToString(),
                        response_deserializer=message(d.output_type.full_name).FromString)
 
-    def call(self, service, method, /, timeout=20, metadata=None, **fields):
+    def call(self, service, method, /, timeout=100, metadata=None, **fields):
         d, stub = self._stub(service, method)
         return stub(message(d.input_type.full_name)(**fields), timeout=timeout, metadata=metadata)
 
-    def converse(self, service, method, requests, path=None, timeout=20):
+    def converse(self, service, method, requests, path=None, timeout=100):
         """A call in which both sides stream."""
         return self._stub(service, method, path)[1](requests, timeout=timeout)
 
-    def raw(self, path, data, timeout=20, streams=False, metadata=None):
+    def raw(self, path, data, timeout=100, streams=False, metadata=None):
         """Any bytes to any path; bytes come back."""
         make = self.channel.unary_stream if streams else self.channel.unary_unary
         return make(path)(data, timeout=timeout, metadata=metadata)

@@ -116,7 +116,7 @@ class Relay(Daemon):
 
     def wait_states(self, **states):
         """Until GetNodes says so of these nodes; asking is all the pause there is."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 100
         while True:
             now = {name: n.state for name, n in self.nodes().items()}
             if all(now.get(name.replace('__', '/')) == state for name, state in states.items()):
@@ -151,7 +151,7 @@ class Follower:
         self.client.close()
 
     def next(self):
-        r = self.came.get(timeout=30)
+        r = self.came.get(timeout=100)
         assert r is not None and not isinstance(r, grpc.RpcError), 'the stream ended: %r' % r
         return r
 

@@ -66,7 +66,7 @@ def test_a_node_that_owes_its_coverage_and_is_silent_is_named():
         yield from ()
     a = speaker(COVERAGE, Coverage(node_name='a'))
     with a, Impostor(dead, ours=[COVERAGE]) as d:
-        with Relay('--sort-buffer-drain-timeout', '200ms', '--peer-timeout', '500ms',
+        with Relay('--sort-buffer-drain-timeout', '200ms', '--peer-timeout', '2s',
                    peers=['a=' + a.address, 'd=' + d.address]) as relay, relay.client() as client:
             try:
                 got = list(client.call('tycho.v1.History', 'GetCoverage', timeout=60))

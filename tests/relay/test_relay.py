@@ -254,7 +254,7 @@ def test_followers_get_each_flow_once_across_death_and_return_of_a_node():
 
 
 def test_a_follower_of_a_frozen_node_gets_what_it_missed_when_the_node_goes_on():
-    with cluster(drain='200ms', timeout='1s', a=None, b=None) as (relay, nodes):
+    with cluster(drain='200ms', timeout='2s', a=None, b=None) as (relay, nodes):
         relay.wait_states(a=CONNECTED, b=CONNECTED)
         with Follower(relay, number=1000) as follower:
             assert follower.status() == (CONNECTED, ['a', 'b'])
