@@ -48,6 +48,22 @@ MUST_CHECK enum err_code observe_printer_new(struct flow_printer_options *option
 					     struct flow_dict *dict, struct flow_printer **ret,
 					     struct err *e);
 
+/* Where an answer goes, message by message. */
+struct observe_sink {
+	/* @message: a GetFlowsResponse, borrowed for the call. @decoded: the flow in it, where it
+	 * was looked at already; else NULL. */
+	enum err_code (*take)(void *ctx, struct str message, const struct flow *decoded,
+			      struct err *e);
+	enum err_code (*pause)(void *ctx, struct err *e); /* no more for now; may be NULL */
+	void *ctx;
+};
+/* All that the request chooses, to @sink; its errors end it. Names are interned in @dict, which
+ * is emptied when it has many. An end by SIGINT is ERR_OK. */
+MUST_CHECK enum err_code observe_file_each(const struct cli *cli, const struct observe_request *r,
+					   struct flow_dict *dict, const struct observe_sink *sink,
+					   struct err *e);
+MUST_CHECK enum err_code observe_server_each(const struct cli *cli, const struct observe_request *r,
+					     const struct observe_sink *sink, struct err *e);
 /* Prints what a file holds. An end by SIGINT is ERR_OK. */
 MUST_CHECK enum err_code observe_from_file(const struct cli *cli, const struct observe_request *r,
 					   struct flow_printer_options *options, struct err *e);

@@ -31,7 +31,7 @@ struct file_source {
 	const struct observe_request *request;
 	struct flow_dict *dict;
 	struct flow_filter *filter;
-	struct flow_printer *printer;
+	const struct observe_sink *sink;
 	struct buf message;  /* the line at hand as protobuf */
 	bool ignore_unknown; /* unknown fields were met and warned of */
 	struct last_ring last;
@@ -151,7 +151,7 @@ static enum err_code take_line(struct file_source *s, struct str line, struct er
 	if (wants_last(s->request))
 		return ring_put(&s->last, buf_str(&s->message), e);
 	s->printed++;
-	return flow_printer_response(s->printer, buf_str(&s->message), decoded ? &flow : NULL, e);
+	return s->sink->take(s->sink->ctx, buf_str(&s->message), decoded ? &flow : NULL, e);
 }
 
 static void forget_names(struct file_source *s)
@@ -166,7 +166,7 @@ static enum err_code print_last(struct file_source *s, struct err *e)
 {
 	for (size_t i = 0; i < s->last.count; i++) {
 		const struct message *m = &s->last.items[(s->last.next + i) % s->last.count];
-		if (flow_printer_response(s->printer, str_n(m->p, m->len), NULL, e) != ERR_OK)
+		if (s->sink->take(s->sink->ctx, str_n(m->p, m->len), NULL, e) != ERR_OK)
 			return e->code;
 		forget_names(s);
 	}
@@ -183,7 +183,8 @@ static enum err_code read_all(struct file_source *s, int fd, struct err *e)
 		return e->code;
 	while (!first || s->printed < s->request->number) {
 		/* A pipe may pause here: what was read before must be seen. */
-		if (!line_reader_has_next(lines) && flow_printer_flush(s->printer, e) != ERR_OK)
+		if (!line_reader_has_next(lines) && s->sink->pause &&
+		    s->sink->pause(s->sink->ctx, e) != ERR_OK)
 			return e->code;
 		enum err_code code = line_reader_next(lines, &line, e);
 		if (code == ERR_CLOSED)
@@ -210,18 +211,17 @@ static void report_faults(struct flow_filter *filter)
 
 static void source_done(struct file_source *s)
 {
-	flow_printer_free(s->printer);
 	flow_filter_free(s->filter);
-	flow_dict_free(s->dict);
 	buf_done(&s->message);
 	ring_done(&s->last);
 }
 
-enum err_code observe_from_file(const struct cli *cli, const struct observe_request *r,
-				struct flow_printer_options *options, struct err *e)
+enum err_code observe_file_each(const struct cli *cli, const struct observe_request *r,
+				struct flow_dict *dict, const struct observe_sink *sink,
+				struct err *e)
 {
 	__attribute__((cleanup(source_done))) struct file_source s = {
-		.request = r, .message = buf_init(MESSAGE_MAX_BYTES)
+		.request = r, .dict = dict, .sink = sink, .message = buf_init(MESSAGE_MAX_BYTES)
 	};
 	const char *path = flags_text(cli->flags, "input-file");
 	AUTO_FD int own_fd = -1;
@@ -235,24 +235,45 @@ enum err_code observe_from_file(const struct cli *cli, const struct observe_requ
 			return e->code;
 		fd = own_fd;
 	}
-	if (flow_dict_new(DICT_ENTRIES, &s.dict, e) != ERR_OK ||
-	    flow_filter_new(r->allow.items, r->allow.count, r->deny.items, r->deny.count, s.dict,
+	if (flow_filter_new(r->allow.items, r->allow.count, r->deny.items, r->deny.count, s.dict,
 			    &s.filter, e) != ERR_OK)
 		return e->code;
 	if (wants_last(r) && r->number > LAST_MOST)
 		return err_set(e, ERR_INVALID, "--last must be <= 1_000_000, got %llu",
 			       (unsigned long long)r->number);
 	s.last.capacity = wants_last(r) ? (size_t)r->number : 0;
-	if (observe_printer_new(options, s.dict, &s.printer, e) != ERR_OK)
-		return e->code;
 	log_debug("Reading flows from a file", "path=%s", LOG_QUOTE(path));
-	struct err at_end;
 	enum err_code code = read_all(&s, fd, e);
 	report_faults(s.filter);
+	return code;
+}
+
+static enum err_code print(void *ctx, struct str message, const struct flow *decoded, struct err *e)
+{
+	return flow_printer_response(ctx, message, decoded, e);
+}
+
+static enum err_code flush(void *ctx, struct err *e)
+{
+	return flow_printer_flush(ctx, e);
+}
+
+enum err_code observe_from_file(const struct cli *cli, const struct observe_request *r,
+				struct flow_printer_options *options, struct err *e)
+{
+	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
+	AUTO(flow_printer_free) struct flow_printer *printer = NULL;
+
+	if (flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
+	    observe_printer_new(options, dict, &printer, e) != ERR_OK)
+		return e->code;
+	const struct observe_sink sink = { print, flush, printer };
+	struct err at_end;
+	enum err_code code = observe_file_each(cli, r, dict, &sink, e);
 	if (code == ERR_CLOSED)
 		return code; /* stdout is gone */
 	/* A fault does not take back what came before it. */
-	if (flow_printer_end(s.printer, &at_end) != ERR_OK && code == ERR_OK) {
+	if (flow_printer_end(printer, &at_end) != ERR_OK && code == ERR_OK) {
 		*e = at_end;
 		return e->code;
 	}

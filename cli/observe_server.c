@@ -59,7 +59,6 @@ static enum err_code pack_request(const struct observe_request *r, struct buf *o
 struct flow_stream {
 	struct flow_printer *printer;
 	struct flow_dict *dict;
-	struct flow_unbatch *unbatch;
 	bool wants_times;
 	bool any; /* a flow had a time: from the earliest to the latest */
 	struct timestamp earliest, latest;
@@ -108,7 +107,7 @@ static struct history_range range_of(const struct observe_request *r, const stru
 	return range;
 }
 
-static enum err_code on_message(void *ctx, struct str message, struct err *e)
+static enum err_code print(void *ctx, struct str message, const struct flow *decoded, struct err *e)
 {
 	struct flow_stream *s = ctx;
 	struct flow_dict_counts c = flow_dict_counts(s->dict);
@@ -117,17 +116,30 @@ static enum err_code on_message(void *ctx, struct str message, struct err *e)
 		flow_dict_reset(s->dict);
 	if (s->wants_times)
 		note_time(s, message);
-	return flow_printer_response(s->printer, message, NULL, e);
+	return flow_printer_response(s->printer, message, decoded, e);
+}
+
+/* An answer as it comes: in messages of one flow, or of many. */
+struct answer {
+	const struct observe_sink *sink;
+	struct flow_unbatch *unbatch;
+};
+
+static enum err_code on_message(void *ctx, struct str message, struct err *e)
+{
+	const struct answer *a = ctx;
+
+	return a->sink->take(a->sink->ctx, message, NULL, e);
 }
 
 static enum err_code on_batch(void *ctx, struct str message, struct err *e)
 {
-	struct flow_stream *s = ctx;
+	struct answer *a = ctx;
 	struct str response;
 	enum err_code code;
 
-	flow_unbatch_message(s->unbatch, message);
-	while ((code = flow_unbatch_next(s->unbatch, &response, e)) == ERR_OK)
+	flow_unbatch_message(a->unbatch, message);
+	while ((code = flow_unbatch_next(a->unbatch, &response, e)) == ERR_OK)
 		if ((code = on_message(ctx, response, e)) != ERR_OK)
 			return code;
 	return code == ERR_CLOSED ? ERR_OK : code;
@@ -135,37 +147,34 @@ static enum err_code on_batch(void *ctx, struct str message, struct err *e)
 
 static enum err_code on_pause(void *ctx, struct err *e)
 {
+	const struct answer *a = ctx;
+
+	return a->sink->pause ? a->sink->pause(a->sink->ctx, e) : ERR_OK;
+}
+
+static enum err_code flush(void *ctx, struct err *e)
+{
 	struct flow_stream *s = ctx;
 
 	return flow_printer_flush(s->printer, e);
 }
 
-enum err_code observe_from_server(const struct cli *cli, const struct observe_request *r,
-				  struct flow_printer_options *options, struct err *e)
+enum err_code observe_server_each(const struct cli *cli, const struct observe_request *r,
+				  const struct observe_sink *sink, struct err *e)
 {
-	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
-	AUTO(flow_printer_free) struct flow_printer *printer = NULL;
 	AUTO(flow_unbatch_free) struct flow_unbatch *unbatch = NULL;
 	AUTO_BUF struct buf request = buf_init(REQUEST_MAX_BYTES);
 	const struct flow_unbatch_limits limits = { RESPONSE_MAX_BYTES, FLOW_TABLE_SERVED,
 						    FLOW_TABLES_SERVED };
 
 	if (pack_request(r, &request, e) != ERR_OK ||
-	    flow_unbatch_new(&limits, &unbatch, e) != ERR_OK ||
-	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
-	    observe_printer_new(options, dict, &printer, e) != ERR_OK)
+	    flow_unbatch_new(&limits, &unbatch, e) != ERR_OK)
 		return e->code;
-	bool history = is_history(cli, r);
-	struct flow_stream stream = {
-		.printer = printer,
-		.dict = dict,
-		.unbatch = unbatch,
-		.wants_times = history,
-	};
+	struct answer answer = { sink, unbatch };
 	/* Servers that are none of ours know only the second. */
 	const struct stream_call calls[] = {
-		{ "/tycho.v1.Flows/GetFlowBatches", { on_batch, on_pause, &stream } },
-		{ "/observer.Observer/GetFlows", { on_message, on_pause, &stream } },
+		{ "/tycho.v1.Flows/GetFlowBatches", { on_batch, on_pause, &answer } },
+		{ "/observer.Observer/GetFlows", { on_message, on_pause, &answer } },
 	};
 	const struct rpc_metadata tables[] = { { FLOW_TABLE_HEADER, FLOW_TABLE_TEXT },
 					       { FLOW_TABLES_HEADER, FLOW_TABLES_TEXT } };
@@ -173,12 +182,30 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 		  "server=%s number=%llu follow=%d filters=%zu bytes=%zu",
 		  LOG_QUOTE(settings_text(cli->settings, "server")), (unsigned long long)r->number,
 		  r->follow, r->allow.count + r->deny.count, request.len);
+	return connection_stream_either(cli->settings, tables, ARRAY_LEN(tables), calls,
+					ARRAY_LEN(calls), buf_str(&request), e);
+}
+
+enum err_code observe_from_server(const struct cli *cli, const struct observe_request *r,
+				  struct flow_printer_options *options, struct err *e)
+{
+	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
+	AUTO(flow_printer_free) struct flow_printer *printer = NULL;
+
+	if (flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
+	    observe_printer_new(options, dict, &printer, e) != ERR_OK)
+		return e->code;
+	bool history = is_history(cli, r);
+	struct flow_stream stream = {
+		.printer = printer,
+		.dict = dict,
+		.wants_times = history,
+	};
+	const struct observe_sink sink = { print, flush, &stream };
 	if (history && r->follow)
 		history_remark(cli->settings,
 			       &(struct history_range){ .has_since = true, .since = r->since });
-	enum err_code code =
-		connection_stream_either(cli->settings, tables, ARRAY_LEN(tables), calls,
-					 ARRAY_LEN(calls), buf_str(&request), e);
+	enum err_code code = observe_server_each(cli, r, &sink, e);
 	if (code == ERR_CLOSED)
 		return code;
 	struct err at_end;

@@ -218,7 +218,7 @@ static enum err_code run_check(struct cli *cli, struct err *e)
 	return code;
 }
 
-static const struct flag_def policy_defs[] = {
+static const struct flag_def output_defs[] = {
 	{ .name = "output",
 	  .short_ = 'o',
 	  .type = FLAG_CHOICE,
@@ -226,6 +226,10 @@ static const struct flag_def policy_defs[] = {
 	  .placeholder = "FORMAT",
 	  .values = "compact json",
 	  .help = "Output format: compact, json" },
+};
+const struct flag_set policy_output_flags = { "Output", output_defs, ARRAY_LEN(output_defs) };
+
+static const struct flag_def policy_defs[] = {
 	{ .name = "meaning",
 	  .type = FLAG_CHOICE,
 	  .def = "cilium",
@@ -240,7 +244,7 @@ static const struct flag_def policy_defs[] = {
 };
 const struct flag_set policy_flags = { "Policies", policy_defs, ARRAY_LEN(policy_defs) };
 
-static const struct flag_set *const check_sets[] = { &policy_flags };
+static const struct flag_set *const check_sets[] = { &policy_output_flags, &policy_flags };
 
 static const struct command policy_check_command = {
 	.name = "check",
@@ -263,12 +267,14 @@ static const struct command policy_check_command = {
 };
 
 static const struct command *const policy_children[] = { &policy_check_command,
-							 &policy_explain_command };
+							 &policy_explain_command,
+							 &policy_preview_command };
 
 const struct command policy_command = {
 	.name = "policy",
-	.help = "Check network policies in files, and explain what they decide",
-	.details = "Works on files; no server is asked.",
+	.help = "Check network policies in files, explain what they decide, and what they would "
+		"change",
+	.details = "check and explain work on files; preview asks a server for flows, too.",
 	.children = policy_children,
 	.child_count = ARRAY_LEN(policy_children),
 };

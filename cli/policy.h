@@ -47,8 +47,8 @@ MUST_CHECK enum err_code policy_side_read(const struct policy_world *w, const ch
 MUST_CHECK enum err_code policy_side_of_pod(const json_t *pod, struct policy_side *ret,
 					    struct err *e);
 
-/* --output, --meaning and --policy-cluster, of all that reads policies. */
-extern const struct flag_set policy_flags;
-extern const struct command policy_explain_command;
+/* --meaning and --policy-cluster, of all that reads policies; --output of check and explain. */
+extern const struct flag_set policy_flags, policy_output_flags;
+extern const struct command policy_explain_command, policy_preview_command;
 
 #endif

@@ -318,7 +318,8 @@ static const struct flag_def explain_defs[] = {
 };
 static const struct flag_set explain_flags = { "Connection", explain_defs,
 					       ARRAY_LEN(explain_defs) };
-static const struct flag_set *const explain_sets[] = { &explain_flags, &policy_flags };
+static const struct flag_set *const explain_sets[] = { &explain_flags, &policy_output_flags,
+						       &policy_flags };
 
 const struct command policy_explain_command = {
 	.name = "explain",

@@ -30,6 +30,7 @@ enum { LABELS_ROOM = POLICY_LABELS_MAX + 128 };
 struct labels {
 	struct label list[LABELS_ROOM];
 	size_t count;
+	bool only_name; /* of the namespace */
 };
 
 static void put(struct labels *l, struct label one)
@@ -96,8 +97,10 @@ static struct str complete_pod(const struct policy_set *set, const struct policy
 			put(l, n->labels[i]);
 	}
 	/* the one label that the API server gives every namespace (since 1.22) */
-	if (!has_namespace_labels(l))
+	if (!has_namespace_labels(l)) {
 		put(l, plain_label(KEY_NAMESPACE_NAME, ns));
+		l->only_name = !object_find(set, "Namespace", STR(""), ns, &at);
+	}
 	return ns;
 }
 
@@ -186,6 +189,7 @@ static struct str labels_of_end(const struct policy_set *set, const struct polic
 				struct labels *l)
 {
 	l->count = 0;
+	l->only_name = false;
 	for (size_t i = 0; i < end->label_count && i < POLICY_LABELS_MAX; i++)
 		put(l, label_read(end->labels[i]));
 	struct str ns = complete_pod(set, end, l);
@@ -230,6 +234,10 @@ void policy_row_fill(const struct policy_set *set, const struct policy_end *end,
 		row->flags |= ROW_HOST;
 	if (has_reserved(&l, "init"))
 		row->flags |= ROW_INIT;
+	if (ns.len)
+		row->flags |= ROW_POD;
+	if (l.only_name)
+		row->flags |= ROW_NAMELESS;
 	uint32_t group;
 	match_group(set, 0, &l, row);
 	if (own_namespace(&l).len && map_get(set->group_ids, own_namespace(&l), &group))
@@ -528,4 +536,36 @@ void policy_ask(const struct policy_set *set, const struct policy_query *q, stru
 	FOR_EACH_SPEC(set, q, i, s)
 	if (!denied || s->default_deny[q->direction])
 		tell(a, s, NULL);
+}
+
+const char *policy_lacks(const struct policy_set *set, const struct policy_query *q,
+			 const struct policy_answer *a)
+{
+	const struct asks *asks = &set->asks;
+	const struct policy_row *subject = q->subject, *peer = q->peer.row;
+	bool in = q->direction == POLICY_INGRESS;
+
+	if (asks->subject_namespaces && (subject->flags & ROW_NAMELESS))
+		return "labels of namespaces are asked for: give the Namespaces";
+	if (a->verdict == POLICY_NOT_SELECTED || a->verdict == POLICY_NOT_ENFORCED)
+		return NULL;
+	/* of a rule with ports, services that are not there are everybody */
+	if (!in && asks->services && !set->services.count)
+		return "services are asked for: give the Services and EndpointSlices";
+	/* one rule more could allow what none allows, and deny what one allows */
+	if (a->verdict != POLICY_DEFAULT_DENIED && !asks->denials)
+		return NULL;
+	if (asks->namespaces && (peer->flags & ROW_NAMELESS))
+		return "labels of namespaces are asked for: give the Namespaces";
+	if (asks->port_names && (in ? !subject->ports : !set->pods.count))
+		return "names of ports are asked for: give the Pods";
+	if (!(peer->flags & ROW_WORLD))
+		return NULL;
+	if (asks->groups && !set->groups.count)
+		return "groups of addresses are asked for: give the CiliumCIDRGroups";
+	if (asks->cloud_groups)
+		return "groups of a cloud are asked for, whose addresses are not known";
+	if (!in && set->uses_names && !q->peer.name_count)
+		return "DNS names are asked for, and the flow has none for the address";
+	return NULL;
 }

@@ -189,6 +189,10 @@ struct policy_set {
 	struct map *group_ids; /* namespace to index in groups_of */
 	bool uses_names, uses_addresses;
 	bool unsure; /* of all ends */
+	struct asks {
+		bool subject_namespaces, namespaces; /* labels of these, beyond the name */
+		bool port_names, services, groups, cloud_groups, denials;
+	} asks; /* what is in the rules; set when finished */
 };
 
 /* Keys of by_object: "KIND NAMESPACE/NAME". */
@@ -215,6 +219,8 @@ enum row_flags {
 	ROW_INIT = 1 << 3,  /* no labels known yet: denied what no rule allows */
 	ROW_BROKEN = 1 << 4,
 	ROW_UNSURE = 1 << 5, /* a selector of doubts matches */
+	ROW_POD = 1 << 6,
+	ROW_NAMELESS = 1 << 7, /* of its namespace nothing but the name is known */
 };
 struct policy_row {
 	uint32_t flags;

@@ -325,8 +325,44 @@ void index_selectors(struct reading *r)
 	}
 }
 
+static bool asks_namespace(const struct selector *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (str_has_prefix(s->requirements[i].key, KEY_NAMESPACE_LABELS) &&
+		    !str_eq(s->requirements[i].key, KEY_NAMESPACE_NAME))
+			return true;
+	return false;
+}
+
+static void note_rule(struct asks *asks, const struct rule *rule)
+{
+	asks->services |= rule->service_count > 0;
+	asks->groups |= rule->group_count > 0;
+	asks->cloud_groups |= rule->unresolved;
+	asks->denials |= rule->section == POLICY_SECTION_INGRESS_DENY ||
+			 rule->section == POLICY_SECTION_EGRESS_DENY;
+	for (size_t i = 0; i < rule->port_count; i++)
+		asks->port_names |= rule->ports[i].name.len > 0;
+}
+
+/* What rules ask for that nobody may have told: policy_lacks. */
+static void note_asks(struct policy_set *set)
+{
+	for (size_t i = 0; i < set->selectors.count; i++)
+		set->asks.namespaces |= asks_namespace(set_selector(set, i));
+	for (size_t i = 0; i < set->specs.count; i++) {
+		const struct spec *s = set_spec(set, i);
+
+		set->asks.subject_namespaces |= asks_namespace(set_selector(set, s->subject));
+		for (size_t k = 0; k < POLICY_SECTION_COUNT_; k++)
+			for (size_t j = 0; j < s->rule_count[k]; j++)
+				note_rule(&set->asks, &s->rules[k][j]);
+	}
+}
+
 void link_rules(struct reading *r)
 {
+	note_asks(r->set);
 	for (size_t i = 0; i < r->set->specs.count; i++)
 		for (size_t k = 0; k < POLICY_SECTION_COUNT_; k++)
 			for (size_t j = 0; j < set_spec(r->set, i)->rule_count[k]; j++) {

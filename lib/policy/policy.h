@@ -261,6 +261,11 @@ struct policy_answer {
 void policy_ask(const struct policy_set *set, const struct policy_query *query,
 		struct policy_answer *ret);
 
+/* What the set's rules ask for, nobody told, and might change the answer: "labels of namespaces, as
+ * Namespace objects", …; NULL: nothing. */
+const char *policy_lacks(const struct policy_set *set, const struct policy_query *query,
+			 const struct policy_answer *answer);
+
 /* Directions in which the policy denies by default what no rule allows. */
 void policy_set_default_deny(const struct policy_set *set, uint32_t policy, bool *ret_ingress,
 			     bool *ret_egress);

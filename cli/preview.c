@@ -1,0 +1,594 @@
+#include "cli/preview.h"
+
+#include <netinet/in.h>
+#include <sys/random.h>
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "flow/dict.h"
+#include "flow/fields.h"
+#include "flow/flow.pb-c.h"
+#include "flow/wire.h"
+
+enum {
+	EVENT_VERDICT = 5,   /* message type of Cilium's monitor */
+	REASON_DENIED = 133, /* flow.DropReason: no rule allows it; a rule denies it */
+	REASON_DENY = 181,
+	NAMES_MAX = 16,  /* DNS names of one address */
+	WHY_REFS = 8,    /* rules told of one decision */
+	TEXT_MAX = 8192, /* of one */
+	ECHO4 = 8,
+	ECHO4_REPLY = 0,
+	ECHO6 = 128,
+	ECHO6_REPLY = 129,
+};
+
+enum {
+	WHY_NONE,
+	WHY_ENDS,
+	WHY_CLUSTER,
+	WHY_PROXY,
+	WHY_LACKS,
+	WHY_UNSURE,
+	WHY_BROKEN,
+	WHY_BOTH,
+	WHY_RECORD,
+	WHY_COUNT_
+};
+static const struct str whys[] = {
+	[WHY_NONE] = STR(""),
+	[WHY_ENDS] = STR("who one of the ends is, is not known"),
+	[WHY_CLUSTER] = STR("a pod of another cluster than --policy-cluster"),
+	[WHY_PROXY] = STR("allowed as far as a proxy, whose rules are not evaluated"),
+	[WHY_LACKS] = STR(""), /* one of its own */
+	[WHY_UNSURE] = STR("a policy there has fields that are not known"),
+	[WHY_BROKEN] = STR("rules ask for different proxies on one port"),
+	[WHY_BOTH] = STR("the record has it both ways"),
+	[WHY_RECORD] = STR("the record is not what the policies of --now decide"),
+};
+_Static_assert(ARRAY_LEN(whys) == WHY_COUNT_, "a reason without words");
+
+enum decided { DECIDED_ALLOWED, DECIDED_DENIED, DECIDED_UNKNOWN };
+
+struct decision {
+	uint8_t is;        /* enum decided */
+	uint8_t direction; /* enum policy_direction */
+	bool to_proxy;     /* allowed, if rules of a proxy allow it */
+	bool by_new;       /* one of the rules is of a new policy */
+	uint32_t why;      /* in texts */
+};
+
+struct connection {
+	struct decision after, before;
+	uint64_t passed, through, denied; /* flows; through: of those passed, up to the other end */
+	uint32_t source, destination;     /* in texts */
+	uint16_t port;
+	uint8_t protocol;
+};
+
+struct preview {
+	const struct policy_set *after, *before;
+	const struct flow_dict *dict;
+	struct map *by_key, *by_text;
+	struct connection *list;
+	size_t count, room;
+	struct str *texts; /* borrowed from by_text */
+	size_t text_count;
+	struct policy_row *rows[2];
+	uint64_t other, left_out;
+	struct policy_answer answer;
+};
+
+const char *preview_change_name(enum preview_change change)
+{
+	static const char *const names[] = { "same", "denied", "allowed", "unknown" };
+
+	_Static_assert(ARRAY_LEN(names) == PREVIEW_CHANGE_COUNT_, "a change without a name");
+	return (unsigned)change < PREVIEW_CHANGE_COUNT_ ? names[change] : "";
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+void preview_free(struct preview *p)
+{
+	if (!p)
+		return;
+	map_free(p->by_key);
+	map_free(p->by_text);
+	free(p->list);
+	free(p->texts);
+	free(p->rows[0]);
+	free(p->rows[1]);
+	free(p);
+}
+
+static size_t row_bytes(const struct policy_set *after, const struct policy_set *before)
+{
+	size_t a = policy_row_bytes(after), b = before ? policy_row_bytes(before) : 0;
+
+	return a > b ? a : b;
+}
+
+/* The id of @text, which is kept once. */
+static enum err_code text_id(struct preview *p, struct str text, uint32_t *ret, struct err *e)
+{
+	if (map_get(p->by_text, text, ret))
+		return ERR_OK;
+	*ret = (uint32_t)p->text_count;
+	if (map_put(p->by_text, text, *ret, &p->texts[*ret], e) != ERR_OK)
+		return err_in(e, "texts of connections");
+	p->text_count++;
+	return ERR_OK;
+}
+
+enum err_code preview_new(const struct policy_set *after, const struct policy_set *before,
+			  const struct flow_dict *dict, struct preview **ret, struct err *e)
+{
+	AUTO(preview_free) struct preview *p = calloc(1, sizeof *p);
+	uint64_t seed;
+	uint32_t id;
+
+	if (!p)
+		return err_set(e, ERR_NOMEM, "preview");
+	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+		return err_os(e, "random seed");
+	p->after = after;
+	p->before = before;
+	p->dict = dict;
+	p->rows[0] = malloc(row_bytes(after, before));
+	p->rows[1] = malloc(row_bytes(after, before));
+	p->texts = malloc(PREVIEW_TEXTS_MAX * sizeof *p->texts);
+	if (!p->rows[0] || !p->rows[1] || !p->texts)
+		return err_set(e, ERR_NOMEM, "preview");
+	if (map_new(PREVIEW_CONNECTIONS_MAX, seed, &p->by_key, e) != ERR_OK ||
+	    map_new(PREVIEW_TEXTS_MAX, seed, &p->by_text, e) != ERR_OK ||
+	    text_id(p, STR(""), &id, e) != ERR_OK)
+		return e->code;
+	*ret = TAKE(p);
+	return ERR_OK;
+}
+
+/* --- one flow as a connection ----------------------------------------------------------------- */
+
+/* From who opened it to whom, whatever way the flow went. */
+struct asked {
+	const struct endpoint *ends[2]; /* NULL: nobody named it */
+	const uint8_t *ips[2];
+	struct endpoint_id ids[2];
+	struct str names[2][NAMES_MAX];
+	size_t name_count[2];
+	uint64_t name_hash;
+	uint8_t protocol;
+	uint16_t port;
+	bool passed, through; /* else denied */
+};
+
+/* What policies decided of it. False: something else did, or nothing was decided. */
+static bool read_verdict(const struct flow *f, struct asked *q)
+{
+	bool reason = f->drop_desc == REASON_DENIED || f->drop_desc == REASON_DENY;
+
+	if (f->type == FLOW__FLOW_TYPE__L7)
+		return false;
+	if (f->verdict == FLOW__VERDICT__FORWARDED || f->verdict == FLOW__VERDICT__REDIRECTED) {
+		q->passed = true;
+		q->through = f->is_reply == FLOW_REPLY_TRUE ||
+			     f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS ||
+			     f->trace_point == FLOW__TRACE_OBSERVATION_POINT__TO_ENDPOINT;
+		return true;
+	}
+	return f->verdict == FLOW__VERDICT__DROPPED && f->is_reply != FLOW_REPLY_TRUE &&
+	       (reason || (flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_VERDICT));
+}
+
+/* A reply, where the flow does not say what it is: 1 yes, 0 no, -1 nobody can tell. */
+static int is_reply(const struct flow *f, const struct asked *q)
+{
+	if (f->is_reply != FLOW_REPLY_ABSENT)
+		return f->is_reply == FLOW_REPLY_TRUE;
+	if (!q->passed || (flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_VERDICT))
+		return 0; /* policies decide on who opens */
+	if (f->l4 != FLOW_L4_TCP || !(f->tcp_flags & FLOW_TCP_SYN))
+		return -1;
+	return (f->tcp_flags & FLOW_TCP_ACK) != 0;
+}
+
+static bool read_ports(const struct flow *f, bool reply, struct asked *q)
+{
+	uint8_t type = f->icmp_type;
+
+	switch (f->l4) {
+	case FLOW_L4_TCP:
+		q->protocol = IPPROTO_TCP;
+		break;
+	case FLOW_L4_UDP:
+		q->protocol = IPPROTO_UDP;
+		break;
+	case FLOW_L4_SCTP:
+		q->protocol = IPPROTO_SCTP;
+		break;
+	case FLOW_L4_ICMP4:
+		q->protocol = IPPROTO_ICMP;
+		q->port = reply ? ECHO4 : type;
+		return type == (reply ? ECHO4_REPLY : ECHO4); /* others are answers to something */
+	case FLOW_L4_ICMP6:
+		q->protocol = IPPROTO_ICMPV6;
+		q->port = reply ? ECHO6 : type;
+		return type == (reply ? ECHO6_REPLY : ECHO6);
+	default:
+		return false;
+	}
+	q->port = reply ? f->src_port : f->dst_port;
+	return true;
+}
+
+static void read_names(const struct flow *f, bool reply, struct asked *q)
+{
+	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
+	struct wire_field wf;
+
+	while (wire_next(&r, &wf)) {
+		bool source = wf.number == FLOW_FIELD_SOURCE_NAMES;
+		size_t side = source != reply ? 0 : 1;
+
+		if ((!source && wf.number != FLOW_FIELD_DESTINATION_NAMES) || wf.type != WIRE_LEN ||
+		    q->name_count[side] == NAMES_MAX)
+			continue;
+		q->names[side][q->name_count[side]++] = wf.bytes;
+		q->name_hash = hash_bytes(wf.bytes.p, wf.bytes.len, q->name_hash + side + 1);
+	}
+}
+
+static bool read_flow(const struct preview *p, const struct flow *f, struct asked *q)
+{
+	if (f->kind != FLOW_KIND_FLOW || !flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP) ||
+	    !read_verdict(f, q))
+		return false;
+	int reply = is_reply(f, q);
+	if (reply < 0 || !read_ports(f, reply, q))
+		return false;
+	const struct endpoint_id ids[2] = { f->src_ep, f->dst_ep };
+	const uint8_t *const ips[2] = { f->src_ip, f->dst_ip };
+	const struct service_id to = reply ? f->src_svc : f->dst_svc;
+	for (int i = 0; i < 2; i++) {
+		q->ids[i] = ids[reply ? 1 - i : i];
+		q->ips[i] = ips[reply ? 1 - i : i];
+		q->ends[i] = flow_dict_get_endpoint(p->dict, q->ids[i]);
+	}
+	/* To a service's own address: the backend is not chosen yet. */
+	if (to.v && !(q->ends[1] && q->ends[1]->pod.len))
+		return false;
+	read_names(f, reply, q);
+	return true;
+}
+
+/* --- decisions -------------------------------------------------------------------------------- */
+
+static bool has_label(const struct endpoint *ep, const char *label)
+{
+	for (size_t i = 0; i < ep->label_count; i++)
+		if (str_is(ep->labels[i], label))
+			return true;
+	return false;
+}
+
+static bool is_known(const struct endpoint *ep)
+{
+	return ep && (ep->label_count || ep->namespace_.len) && !has_label(ep, "reserved:unknown");
+}
+
+static enum err_code put_refs(struct preview *p, const struct policy_set *set, struct decision *d,
+			      struct err *e)
+{
+	char text[TEXT_MAX];
+	struct buf b = buf_fixed(text, sizeof text);
+	const struct policy_answer *a = &p->answer;
+	size_t more = a->left_out;
+
+	for (size_t i = 0; i < a->count; i++) {
+		d->by_new |=
+			str_is(policy_set_info(set, a->by[i].policy)->origin, PREVIEW_ORIGIN_NEW);
+		if (i >= WHY_REFS) {
+			more++;
+			continue;
+		}
+		if (i)
+			buf_lit(&b, ", ");
+		policy_ref_put(set, a->by[i], &b);
+	}
+	if (more)
+		buf_printf(&b, ", and %zu more", more);
+	return text_id(p, buf_str(&b), &d->why, e);
+}
+
+static enum err_code unknown(struct preview *p, struct str why, struct decision *d, struct err *e)
+{
+	d->is = DECIDED_UNKNOWN;
+	return text_id(p, why, &d->why, e);
+}
+
+/* What the policies decide at one end. */
+static enum err_code decide_at(struct preview *p, const struct policy_set *set,
+			       const struct asked *q, enum policy_direction direction,
+			       struct decision *d, struct err *e)
+{
+	int subject = direction == POLICY_EGRESS ? 0 : 1, peer = 1 - subject;
+	uint8_t ip[1][16];
+	const char *lacks;
+
+	memcpy(ip[0], q->ips[peer], 16);
+	const struct policy_query query = {
+		.direction = direction,
+		.subject = p->rows[subject],
+		.peer = { p->rows[peer], (const uint8_t(*)[16])ip, 1, q->names[peer],
+			  q->name_count[peer] },
+		.protocol = q->protocol,
+		.port = q->port,
+	};
+	struct policy_answer *a = &p->answer;
+	policy_ask(set, &query, a);
+	*d = (struct decision){ .direction = (uint8_t)direction };
+	if (a->verdict == POLICY_NOT_ENFORCED)
+		return q->ends[subject]->namespace_.len ? unknown(p, whys[WHY_CLUSTER], d, e)
+							: ERR_OK;
+	if (a->unsure)
+		return unknown(p, whys[WHY_UNSURE], d, e);
+	if (a->verdict == POLICY_BROKEN)
+		return unknown(p, whys[WHY_BROKEN], d, e);
+	if (a->verdict != POLICY_DENIED && (lacks = policy_lacks(set, &query, a)))
+		return unknown(p, str_of(lacks), d, e);
+	if (policy_verdict_denies(a->verdict))
+		d->is = DECIDED_DENIED;
+	d->to_proxy = a->redirect.len > 0;
+	return put_refs(p, set, d, e);
+}
+
+static void fill_row(struct preview *p, const struct policy_set *set, const struct asked *q, int i)
+{
+	const struct endpoint *ep = q->ends[i];
+	const struct policy_end end = {
+		.cluster = ep->cluster,
+		.namespace_ = ep->namespace_,
+		.pod = ep->pod,
+		.labels = ep->labels,
+		.label_count = ep->label_count,
+		.ip = q->ips[i],
+	};
+
+	policy_row_fill(set, &end, p->rows[i]);
+}
+
+/* At both ends: what one denies is denied. */
+static enum err_code decide(struct preview *p, const struct policy_set *set, const struct asked *q,
+			    struct decision *ret, struct err *e)
+{
+	struct decision out, in;
+
+	if (!is_known(q->ends[0]) || !is_known(q->ends[1]))
+		return unknown(p, whys[WHY_ENDS], ret, e);
+	fill_row(p, set, q, 0);
+	fill_row(p, set, q, 1);
+	if (decide_at(p, set, q, POLICY_EGRESS, &out, e) != ERR_OK ||
+	    decide_at(p, set, q, POLICY_INGRESS, &in, e) != ERR_OK)
+		return e->code;
+	if (out.is == DECIDED_DENIED || (in.is != DECIDED_DENIED && out.is == DECIDED_UNKNOWN))
+		*ret = out;
+	else if (in.is != DECIDED_ALLOWED)
+		*ret = in;
+	else {
+		*ret = in.why ? in : out; /* who lets it in says more than who lets it out */
+		ret->to_proxy = in.to_proxy || out.to_proxy;
+		ret->by_new = in.by_new || out.by_new;
+	}
+	return ERR_OK;
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+/* Pods are the same at all their addresses; what is outside is its address. */
+struct key {
+	uint32_t ids[2];
+	uint8_t ips[2][16];
+	uint64_t names;
+	uint16_t port;
+	uint8_t protocol;
+	uint8_t reserved_[5];
+};
+_Static_assert(sizeof(struct key) == 56, "compared as bytes: no holes");
+
+static struct key key_of(const struct preview *p, const struct asked *q)
+{
+	struct key k = { .names = q->name_hash, .port = q->port, .protocol = q->protocol };
+	bool by_ip = policy_set_uses_addresses(p->after) ||
+		     (p->before && policy_set_uses_addresses(p->before));
+
+	for (int i = 0; i < 2; i++) {
+		k.ids[i] = q->ids[i].v;
+		if (by_ip || !q->ends[i] || !q->ends[i]->pod.len)
+			memcpy(k.ips[i], q->ips[i], 16);
+	}
+	return k;
+}
+
+static enum err_code show_end(struct preview *p, const struct asked *q, int i, uint32_t *ret,
+			      struct err *e)
+{
+	const struct endpoint *ep = q->ends[i];
+	char text[TEXT_MAX], ip[FLOW_IP_TEXT_BYTES];
+	struct buf b = buf_fixed(text, sizeof text);
+
+	if (ep && ep->namespace_.len) {
+		buf_str_put(&b, ep->namespace_);
+		buf_char(&b, '/');
+		buf_str_put(&b, ep->workload_count ? ep->workloads[0].name : ep->pod);
+	} else if (q->name_count[i]) {
+		buf_str_put(&b, q->names[i][0]);
+	} else if (ep && ep->label_count && str_has_prefix(ep->labels[0], STR("reserved:")) &&
+		   !str_has_prefix(ep->labels[0], STR("reserved:world")) && is_known(ep)) {
+		buf_str_put(&b, str_from(ep->labels[0], strlen("reserved:")));
+	} else {
+		buf_str_put(&b, ip_text(q->ips[i], ip));
+	}
+	return text_id(p, buf_str(&b), ret, e);
+}
+
+static enum err_code add_connection(struct preview *p, struct str key, const struct asked *q,
+				    struct err *e)
+{
+	struct connection c = { .port = q->port, .protocol = q->protocol };
+
+	if (p->count == p->room) {
+		size_t room = p->room ? p->room * 2 : 256;
+		struct connection *more = reallocarray(p->list, room, sizeof *more);
+		if (!more)
+			return err_set(e, ERR_NOMEM, "connections");
+		p->list = more;
+		p->room = room;
+	}
+	if (decide(p, p->after, q, &c.after, e) != ERR_OK ||
+	    (p->before && decide(p, p->before, q, &c.before, e) != ERR_OK) ||
+	    show_end(p, q, 0, &c.source, e) != ERR_OK ||
+	    show_end(p, q, 1, &c.destination, e) != ERR_OK ||
+	    map_put(p->by_key, key, (uint32_t)p->count, NULL, e) != ERR_OK)
+		return e->code;
+	p->list[p->count++] = c;
+	return ERR_OK;
+}
+
+enum err_code preview_flow(struct preview *p, const struct flow *flow, struct err *e)
+{
+	enum { TEXTS_OF_ONE = 6 }; /* two ends shown, two sets asked at both */
+	struct asked q = { .passed = false };
+	uint32_t at;
+
+	if (!read_flow(p, flow, &q)) {
+		p->other++;
+		return ERR_OK;
+	}
+	const struct key key = key_of(p, &q);
+	const struct str bytes = str_n(&key, sizeof key);
+	if (!map_get(p->by_key, bytes, &at)) {
+		if (p->count == PREVIEW_CONNECTIONS_MAX ||
+		    p->text_count + TEXTS_OF_ONE > PREVIEW_TEXTS_MAX) {
+			p->left_out++;
+			return ERR_OK;
+		}
+		at = (uint32_t)p->count;
+		if (add_connection(p, bytes, &q, e) != ERR_OK)
+			return e->code;
+	}
+	struct connection *c = &p->list[at];
+	c->passed += q.passed;
+	c->through += q.through;
+	c->denied += !q.passed;
+	return ERR_OK;
+}
+
+/* --- what comes of it ------------------------------------------------------------------------- */
+
+/* What policies decided when the flows were recorded. A drop at the destination leaves flows that
+ * passed at the source: only what got through says that it was allowed. */
+static enum decided recorded(const struct connection *c)
+{
+	if (!c->denied)
+		return DECIDED_ALLOWED;
+	return c->through ? DECIDED_UNKNOWN : DECIDED_DENIED;
+}
+
+static enum preview_change unknown_row(const struct connection *c, struct str why,
+				       struct preview_row *row)
+{
+	row->flows = c->passed + c->denied;
+	row->why = why;
+	return PREVIEW_UNKNOWN;
+}
+
+static enum preview_change change_of(const struct preview *p, const struct connection *c,
+				     struct preview_row *row)
+{
+	enum decided was = recorded(c);
+
+	if (c->after.is == DECIDED_UNKNOWN)
+		return unknown_row(c, p->texts[c->after.why], row);
+	if (p->before && c->before.is == DECIDED_UNKNOWN)
+		return unknown_row(c, p->texts[c->before.why], row);
+	if (p->before && was != DECIDED_UNKNOWN && was != c->before.is)
+		return unknown_row(c, whys[WHY_RECORD], row);
+	if (p->before)
+		was = c->before.is;
+	if (was == DECIDED_UNKNOWN)
+		return unknown_row(c, whys[WHY_BOTH], row);
+	row->why = p->texts[c->after.why];
+	row->direction = c->after.direction;
+	if (c->after.is == DECIDED_DENIED) {
+		row->flows = was == DECIDED_DENIED ? c->passed + c->denied : c->passed;
+		return was == DECIDED_DENIED ? PREVIEW_SAME : PREVIEW_DENIED;
+	}
+	if (c->after.to_proxy && !(p->before && c->before.to_proxy && !c->after.by_new))
+		return unknown_row(c, whys[WHY_PROXY], row);
+	row->flows = was == DECIDED_ALLOWED ? c->passed + c->denied : c->denied;
+	return was == DECIDED_ALLOWED ? PREVIEW_SAME : PREVIEW_ALLOWED;
+}
+
+static int compare_edges(const struct preview_row *a, const struct preview_row *b)
+{
+	int c = (a->change > b->change) - (a->change < b->change);
+
+	c = c ? c : str_cmp(a->source, b->source);
+	c = c ? c : str_cmp(a->destination, b->destination);
+	c = c ? c : (a->protocol > b->protocol) - (a->protocol < b->protocol);
+	c = c ? c : (a->port > b->port) - (a->port < b->port);
+	c = c ? c : (a->direction > b->direction) - (a->direction < b->direction);
+	return c ? c : str_cmp(a->why, b->why);
+}
+
+static int by_edge(const void *a, const void *b)
+{
+	return compare_edges(a, b);
+}
+
+static int by_flows(const void *pa, const void *pb)
+{
+	const struct preview_row *a = pa, *b = pb;
+
+	if (a->change != b->change)
+		return a->change < b->change ? -1 : 1;
+	if (a->flows != b->flows)
+		return a->flows > b->flows ? -1 : 1;
+	return compare_edges(a, b);
+}
+
+enum err_code preview_rows(const struct preview *p, struct preview_row **ret_rows,
+			   size_t *ret_count, struct preview_counts *ret_counts, struct err *e)
+{
+	struct preview_row *rows = calloc(p->count + 1, sizeof *rows);
+	size_t n = 0, kept = 0;
+
+	if (!rows)
+		return err_set(e, ERR_NOMEM, "preview");
+	*ret_counts = (struct preview_counts){ .other = p->other, .left_out = p->left_out };
+	for (size_t i = 0; i < p->count; i++) {
+		const struct connection *c = &p->list[i];
+		struct preview_row row = {
+			.source = p->texts[c->source],
+			.destination = p->texts[c->destination],
+			.protocol = c->protocol,
+			.port = c->port,
+		};
+		row.change = change_of(p, c, &row);
+		ret_counts->flows[row.change] += row.flows;
+		ret_counts->connections[row.change]++;
+		if (row.change != PREVIEW_SAME)
+			rows[n++] = row;
+	}
+	qsort(rows, n, sizeof *rows, by_edge);
+	for (size_t i = 0; i < n; i++)
+		if (kept && compare_edges(&rows[kept - 1], &rows[i]) == 0)
+			rows[kept - 1].flows += rows[i].flows;
+		else
+			rows[kept++] = rows[i];
+	qsort(rows, kept, sizeof *rows, by_flows);
+	*ret_rows = rows;
+	*ret_count = kept;
+	return ERR_OK;
+}
