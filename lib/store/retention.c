@@ -216,7 +216,8 @@ static bool prune_names(struct store *s, struct wall_ns now)
 	return more;
 }
 
-/* A minute's edges stay at least as long as its flows do: replayed ones may be of any time. */
+/* A minute's edges stay at least as long as its flows do: replayed ones may be of any time. And a
+ * gap at least as long as its entry: what is in the chain must be told. */
 static bool prune_edges(struct store *s, struct wall_ns now)
 {
 	struct err e;
@@ -227,12 +228,14 @@ static bool prune_edges(struct store *s, struct wall_ns now)
 	if (now.v <= s->config.edges_retention_ns)
 		return false;
 	struct wall_ns cutoff = { now.v - s->config.edges_retention_ns }, oldest;
-	enum err_code code = db_number(&s->db, "SELECT min(from_ns) FROM segment", cutoff.v,
-				       &oldest.v, &e);
+	enum err_code code =
+		db_number(&s->db, "SELECT min(from_ns) FROM segment", cutoff.v, &oldest.v, &e);
 	if (code == ERR_OK)
 		code = edges_prune(&s->db, oldest.v < cutoff.v ? oldest : cutoff, &more, &e);
 	if (code == ERR_OK)
-		code = DB_RUN(&s->db, &e, "DELETE FROM gap WHERE to_ns < ?1",
+		code = DB_RUN(&s->db, &e,
+			      "DELETE FROM gap WHERE to_ns < ?1"
+			      " AND entry < (SELECT min(number) FROM entry)",
 			      DB_I(store_i64(cutoff.v)));
 	if (code != ERR_OK || !more)
 		s->looked = now;

@@ -455,6 +455,38 @@ static void edges_of_flows_that_are_kept_are_kept(void **state)
 	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 1);
 }
 
+static void gaps_are_told_as_long_as_the_chain_has_them(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	/* what a replay reports as lost, say */
+	const struct wall_ns long_ago = { fx->now.v - 1000 * 86400 * NS_PER_S };
+	store_note_gap(fx->store, &(struct store_gap){ .cause = STORE_GAP_KERNEL,
+						       .from = long_ago,
+						       .to = long_ago,
+						       .lost = 7 });
+	fixture_block(fx, 10);
+	fixture_block(fx, 10); /* behind the gap in the chain */
+	fx->now = after(fx->now, 120);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_tend(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM entry WHERE kind = 2"), 1);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(lost) FROM gap"), 7);
+	/* and go with it */
+	fx->now = after(fx->now, 2.0 * 3600);
+	fixture_block(fx, 10);
+	fixture_tend(fx);
+	fx->now = after(fx->now, 120);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_tend(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM entry WHERE kind = 2"), 0);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM gap"), 0);
+}
+
 /* --- edges -------------------------------------------------------------------------------- */
 
 struct edge_sum {
@@ -749,6 +781,7 @@ int main(void)
 		T(space_goes_back_to_the_file_system),
 		T(edges_outlive_flows_and_end_in_their_time),
 		T(edges_of_flows_that_are_kept_are_kept),
+		T(gaps_are_told_as_long_as_the_chain_has_them),
 		T(edges_add_up_by_workload_and_minute),
 		T(replies_count_for_the_edge_of_the_request),
 		T(policies_are_known_for_their_time),
