@@ -14,6 +14,7 @@
 #include "base/wrap.h"
 #include "cli/command.h"
 #include "cli/observe_filter.h"
+#include "cli/report.h"
 
 static enum err_code on_filter(void *ctx, const struct flag_def *def, const char *text,
 			       struct err *e)
@@ -99,6 +100,18 @@ static enum err_code run(const char *argv0, const char *const *args, size_t arg_
 	return may_be_the_way(code, command) ? point_to_doctor(&cli, e) : code;
 }
 
+/* Sentences may quote a server, or a damaged file: that cannot steer the terminal. */
+static void complain(const char *sentence)
+{
+	enum { REPLACED_MAX = 3 }; /* bytes for one that is not UTF-8 */
+	char clean[REPLACED_MAX * ERR_MSG_BYTES + 1];
+	AUTO_BUF struct buf b = buf_init(4 * sizeof clean);
+
+	clean[utf8_sanitize(str_of(sentence), clean, sizeof clean - 1)] = '\0';
+	report_text(&b, clean);
+	(void)fprintf(stderr, "%s\n", buf_cstr(&b));
+}
+
 int main(int argc, char **argv)
 {
 	struct err e = { .code = ERR_OK };
@@ -110,6 +123,6 @@ int main(int argc, char **argv)
 				 argc > 0 ? (size_t)argc - 1 : 0, &e);
 	if (code == ERR_OK || code == ERR_CLOSED)
 		return 0;
-	fprintf(stderr, "%s\n", e.msg);
+	complain(e.msg);
 	return 1;
 }
