@@ -36,7 +36,7 @@ def ask(folder, sql, *args):
         return db.execute(sql, args).fetchall()
 
 
-def wait(what, enough, seconds=20):
+def wait(what, enough, seconds=120):
     end = time.monotonic() + seconds
     while True:
         value = enough()

@@ -3,7 +3,7 @@ import contextlib
 import json
 import os
 import resource
-import select
+import selectors
 import shutil
 import ssl
 
@@ -171,19 +171,18 @@ def closed(s):
 @side_by_side
 def test_who_sends_a_request_bit_by_bit_is_cut():
     beginnings = (b'', b'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ')
-    with Ui('127.0.0.1:1') as ui, contextlib.ExitStack() as stack:
+    with Ui('127.0.0.1:1') as ui, selectors.DefaultSelector() as waiting, contextlib.ExitStack() as stack:
         slow = [stack.enter_context(ui.connect()) for _ in beginnings]
         for s, beginning in zip(slow, beginnings):
             s.sendall(beginning)
-        waiting = list(slow)
-        while waiting:  # a byte now and then is no request either
-            ready, _, _ = select.select(waiting, [], [], 0.5)
-            for s in ready:
-                closed(s)
-                waiting.remove(s)
-            for s in waiting:
+            waiting.register(s, selectors.EVENT_READ)
+        while waiting.get_map():  # a byte now and then is no request either
+            for key, _ in waiting.select(0.5):
+                closed(key.fileobj)
+                waiting.unregister(key.fileobj)
+            for key in waiting.get_map().values():
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    s.sendall(b'x' if s is not slow[0] else b'')
+                    key.fileobj.sendall(b'x' if key.fileobj is not slow[0] else b'')
         assert ui.ask('/')[0] == 200
 
 
