@@ -10,7 +10,7 @@ import wire
 
 BUILD = os.environ.get('TYCHO_BUILD', os.path.join(wire.ROOT, 'build', 'dev'))
 BIN = os.path.join(BUILD, 'bin')
-LONG_S = 30  # nothing here takes so long: what does has failed
+LONG_S = 120  # nothing here takes so long, on however slow a machine: what does has failed
 
 
 class Daemon:

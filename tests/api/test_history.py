@@ -30,7 +30,7 @@ def feed_and_keep(ob, client, wanted):
         part = wanted[i:i + RING // 2]
         ob.feed(part)
         ob.wait_seen(i + len(part))
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while coverage(client).records < i + len(part):
             assert time.monotonic() < end
 

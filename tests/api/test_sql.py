@@ -20,7 +20,7 @@ def kept():
     lines = [flow(i, verdict='DROPPED' if i % 100 == 7 else 'FORWARDED') for i in range(TOTAL)]
     with Observer('--seal-period', '100ms', lines=lines) as ob:
         ob.wait_seen(TOTAL)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while sql(ob, '-o', 'csv', "select count(*) from flows where kind = 'flow'").split() != ['count(*)', str(TOTAL)]:
             assert time.monotonic() < end
         yield ob

@@ -207,7 +207,7 @@ class Observer:
         out = self.tycho('observe', '-o', 'json', *most, *filters)
         return [json.loads(line)['flow'] for line in out.splitlines() if '"flow"' in line]
 
-    def wait_for(self, enough, *filters, timeout=15):
+    def wait_for(self, enough, *filters, timeout=60):
         """Asks until enough(flows) is true; flows are reported within tens of milliseconds, or with the interval."""
         end = time.monotonic() + timeout
         while True:

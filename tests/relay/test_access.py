@@ -72,7 +72,7 @@ def guarded(rules, nodes):
 
 
 def wait_for(is_so):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < end
 

@@ -157,7 +157,7 @@ def with_stores():
 
 
 def stored(node, n):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     with node.client() as client:
         while [c.records for c in client.call('tycho.v1.History', 'GetCoverage')] < [n]:
             assert time.monotonic() < end

@@ -36,7 +36,7 @@ class Following(Observer):
 
     def wait(self, test, what):
         """Until test() holds; asking the server is all the pause there is."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while True:
             got = test()
             if got:
