@@ -75,8 +75,11 @@ static struct policy_set *set_of(const char *text)
 	struct err e = { 0 };
 
 	if (policy_builder_new(&config, &b, &e) != ERR_OK ||
-	    policy_builder_origin(b, STR(PREVIEW_ORIGIN_NEW), &e) != ERR_OK ||
-	    policy_builder_add_text(b, str_of(text), &e) != ERR_OK ||
+	    policy_builder_origin(b, STR(PREVIEW_ORIGIN_NEW), &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	/* a field that nobody knows is for an API server to have */
+	policy_builder_served(b, strstr(text, "newer:") != NULL);
+	if (policy_builder_add_text(b, str_of(text), &e) != ERR_OK ||
 	    policy_builder_finish(b, &set, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 	return set;
@@ -321,6 +324,17 @@ static void what_rules_ask_for_and_nobody_told_is_unknown(void **state)
 	comes_to(w, DB("{ports: [{port: postgres}]}, {}"), NULL, &flow, 1, "");
 }
 
+static void where_policies_are_known_in_part_it_is_unknown(void **state)
+{
+	struct world *w = *state;
+	const struct flow flow = flow_of(w->web, w->db, 5432);
+
+	comes_to(w, DB(FROM_WEB) KNP("x", "{podSelector: {matchLabels: {app: x}}, newer: 1}"), NULL,
+		 &flow, 1,
+		 "unknown 1 shop/web-0 shop/db-0 5432/6 in a policy there has fields that are not "
+		 "known\n");
+}
+
 static void an_address_without_its_name_is_unknown_where_names_are_asked_for(void **state)
 {
 	struct world *w = *state;
@@ -422,6 +436,7 @@ int main(void)
 		TEST(an_end_that_nobody_named_is_unknown),
 		TEST(a_pod_of_another_cluster_is_unknown),
 		TEST(what_rules_ask_for_and_nobody_told_is_unknown),
+		TEST(where_policies_are_known_in_part_it_is_unknown),
 		TEST(an_address_without_its_name_is_unknown_where_names_are_asked_for),
 		TEST(rules_of_a_proxy_are_not_evaluated),
 		TEST(what_both_decide_alike_is_no_change_and_what_they_do_not_is),
