@@ -11,6 +11,7 @@ from observer import BIN
 from test_kubernetes import Api, Node, RECORDED, folder, node, recorded  # noqa: F401: fixtures
 
 WEB, DB = '10.244.2.15', '10.244.2.12'
+LIKELY = 2  # tycho.v1.PolicySource
 
 
 def tycho(*words, binary=False):
@@ -88,22 +89,38 @@ def test_store_and_evidence_say_which_version_was_in_force_when(node, tmp_path):
     tycho('evidence', 'verify', out)
 
 
-def test_a_newer_server_s_fields_leave_a_policy_in_force_and_names_likely(node, folder):  # noqa: F811
-    path = os.path.join(folder, 'newer.jsonl')
+def changed_world(folder, was, now):
+    """The recorded cluster with another allow-front."""
+    path = os.path.join(folder, 'changed.jsonl')
     with open(os.path.join(RECORDED, 'world.jsonl')) as f, open(path, 'w') as out:
         for line in map(json.loads, f):
-            if 'data' in line and 'allow-front' in line['data']:
-                line['data'] = line['data'].replace('"spec":{"podSelector"', '"spec":{"newer":1,"podSelector"')
+            if 'allow-front' in line.get('data', ''):
+                line['data'] = line['data'].replace(was, now)
                 if 'size' in line:
                     line['size'] = len(line['data'].encode())
             out.write(json.dumps(line) + '\n')
-    ob = node(path)
+    return path
+
+
+def test_a_newer_server_s_fields_leave_a_policy_in_force_and_names_likely(node, folder):  # noqa: F811
+    ob = node(changed_world(folder, '"spec":{"podSelector"', '"spec":{"newer":1,"podSelector"'))
     settled(ob)
     assert ob.number('policies_partly_known') == 1 and ob.number('policies_left_out') == 0
     assert 'NetworkPolicy shop/allow-front: spec.newer: no such field is known here' in ob.log()
-    flow = drop(ob, DB, WEB, 9999)
     # where all is known, this is certain: test_a_drop_names_the_policy_that_the_api_server_told_of
-    assert flow.tycho.policy_source == 2
+    assert drop(ob, DB, WEB, 9999).tycho.policy_source == LIKELY
+
+
+def test_where_a_policy_could_not_be_read_nobody_is_named_with_certainty(node, folder, tmp_path):  # noqa: F811
+    path = str(tmp_path / 'own.yaml')
+    write(path, closed('db-closed', app='db'))
+    ob = node(changed_world(folder, '"policyTypes":["Ingress","Egress"]', '"policyTypes":["Sideways"]'), options=('--policies', path))
+    ob.named()
+    ob.wait(lambda: ob.number('policies_left_out') == 1, 'the policy that cannot be read')
+    ob.wait_name(WEB, 'web-856ccf8c9f-knh9k')
+    flow = ob.wait(lambda: (lambda f: f if names(f) else None)(drop(ob, WEB, DB, 9999)), 'a name')
+    assert names(flow) == [('NetworkPolicy', 'shop', 'db-closed')]
+    assert flow.tycho.policy_source == LIKELY
 
 
 def closed(name, **selects):
