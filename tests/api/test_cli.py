@@ -98,6 +98,12 @@ def test_nobody_there_is_one_line_and_exit_code_1(tmp_path):
         assert p.stdout == '' and p.stderr.startswith('rpc error: code = Unavailable desc = ') and p.stderr.count('\n') == 1
 
 
+def test_what_a_sentence_quotes_cannot_steer_the_terminal():
+    p = subprocess.run([BIN + '/tycho', 'observe', '--input-file', b'/no\x1b[2J\rsuch\xff'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert p.returncode == 1 and p.stdout == b''
+    assert p.stderr.decode().rstrip('\n').isprintable() and '/no^[[2J\\rsuch\ufffd' in p.stderr.decode()
+
+
 @pytest.mark.parametrize('words', [['status'], ['observe', '--all'], ['map'], ['version']], ids=' '.join)
 def test_with_stdout_closed_nothing_goes_where_it_should_not(ten, words):
     """What is opened next must not get its number: a connection would have our output written into it."""
