@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <jansson.h>
 
+#include "evidence/filters.h"
 #include "evidence/key.h"
 #include "evidence/redact.h"
-#include "flow/json.h"
 
 void bundle_add_file(struct evidence_collect *c, const char *name, struct str content)
 {
@@ -37,34 +37,12 @@ static enum err_code write_bytes(const struct evidence_collect *c, struct str by
 		       : err_os(e, "write the bundle '%s'", c->path);
 }
 
-enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to,
-			       struct manifest_frames *frames, struct err *e)
+enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to, struct manifest_frames *frames,
+			       struct err *e)
 {
 	enum err_code code = make_frame(c, frames, e);
 
 	return code == ERR_OK ? write_bytes(c, buf_str(&c->frame), to, e) : code;
-}
-
-static enum err_code put_filters(struct buf *b, const char *name, Flow__FlowFilter **list, size_t n,
-				 struct err *e)
-{
-	put_member_name(b, name);
-	buf_char(b, '[');
-	for (size_t i = 0; i < n; i++) {
-		AUTO_BUF struct buf wire = buf_init(TEXT_MAX);
-		uint8_t *to = (uint8_t *)buf_reserve(
-			&wire, flow__flow_filter__get_packed_size(list[i]) + 1);
-		if (!to)
-			return err_set(e, ERR_NOMEM, "filters");
-		wire.len += flow__flow_filter__pack(list[i], to);
-		if (i)
-			buf_char(b, ',');
-		if (json_put_message(b, &flow__flow_filter__descriptor, buf_str(&wire), e) !=
-		    ERR_OK)
-			return ERR_PARSE;
-	}
-	buf_char(b, ']');
-	return ERR_OK;
 }
 
 static void put_time(struct buf *b, const char *name, const Google__Protobuf__Timestamp *t)
@@ -92,9 +70,9 @@ static enum err_code put_scope(const struct evidence_collect *c, struct buf *b, 
 	put_time(b, "since", r->since);
 	put_time(b, "until", r->until);
 	put_member_text(b, "words", str_of(r->words));
-	enum err_code code = put_filters(b, "allow", r->whitelist, r->n_whitelist, e);
+	enum err_code code = put_member_filters(b, "allow", r->whitelist, r->n_whitelist, e);
 	if (code == ERR_OK)
-		code = put_filters(b, "deny", r->blacklist, r->n_blacklist, e);
+		code = put_member_filters(b, "deny", r->blacklist, r->n_blacklist, e);
 	put_member_name(b, "redact");
 	redact_put_json(b, classes_of(r));
 	put_member_hex(b, "nonce", str_n(r->nonce.data, r->nonce.len));

@@ -2,7 +2,7 @@
 
 #include <sys/timex.h>
 
-#include "flow/json.h"
+#include "evidence/filters.h"
 
 struct losses {
 	struct buf *b;
@@ -50,28 +50,6 @@ static void put_losses(struct buf *b, const struct losses *losses)
 	buf_char(b, '}');
 }
 
-static enum err_code put_filters(struct buf *b, const char *name, Flow__FlowFilter **list, size_t n,
-				 struct err *e)
-{
-	put_member_name(b, name);
-	buf_char(b, '[');
-	for (size_t i = 0; i < n; i++) {
-		AUTO_BUF struct buf wire = buf_init(TEXT_BYTES);
-		size_t len = flow__flow_filter__get_packed_size(list[i]);
-		uint8_t *to = (uint8_t *)buf_reserve(&wire, len + 1);
-		if (!to)
-			return err_set(e, ERR_NOMEM, "filters");
-		wire.len += flow__flow_filter__pack(list[i], to);
-		if (i)
-			buf_char(b, ',');
-		if (json_put_message(b, &flow__flow_filter__descriptor, buf_str(&wire), e) !=
-		    ERR_OK)
-			return ERR_PARSE;
-	}
-	buf_char(b, ']');
-	return ERR_OK;
-}
-
 /* What the kernel thinks of the clock that stamps the records. */
 static void put_clock(struct buf *b)
 {
@@ -109,9 +87,9 @@ static enum err_code put_statement(struct evidence_export *x, struct buf *b, str
 	if (x->has_until)
 		put_member_time(b, "until", x->until);
 	put_member_text(b, "words", str_of(r->words));
-	code = put_filters(b, "allow", r->whitelist, r->n_whitelist, e);
+	code = put_member_filters(b, "allow", r->whitelist, r->n_whitelist, e);
 	if (code == ERR_OK)
-		code = put_filters(b, "deny", r->blacklist, r->n_blacklist, e);
+		code = put_member_filters(b, "deny", r->blacklist, r->n_blacklist, e);
 	if (code != ERR_OK)
 		return code;
 	put_member_name(b, "redact");
