@@ -31,12 +31,12 @@ enum {
 	STORE_BODY_BYTES = 1 << 16,      /* of an entry of the chain */
 	STORE_ZONE_BYTES = 1 << 20,
 	STORE_PATH_BYTES = 1024,
-	STORE_MERGED_FLOWS = 65536, /* a segment of so many is large */
-	STORE_MERGED_SPAN_S = 3600, /* or one of such a time */
-	STORE_LEVEL_WHOLE = 8,      /* segment.level: no more merging; to be sorted */
-	STORE_LEVEL_DONE = 9,       /* nothing is to be done with it any more */
-	STORE_CHUNK = 1024,         /* records handled at once */
-	STORE_EXT_BYTES = 4 << 20,  /* a block with so much text is sealed */
+	STORE_MERGED_FLOWS = 131072, /* a segment grows to so many */
+	STORE_MERGED_SPAN_S = 3600,  /* or one of such a time */
+	STORE_LEVEL_WHOLE = 8,       /* segment.level: no more merging; to be sorted */
+	STORE_LEVEL_DONE = 9,        /* nothing is to be done with it any more */
+	STORE_CHUNK = 1024,          /* records handled at once */
+	STORE_EXT_BYTES = 4 << 20,   /* a block with so much text is sealed */
 };
 
 /* Integers of SQLite have 63 bits. */
@@ -252,8 +252,11 @@ MUST_CHECK enum err_code edges_recover(struct store *s, struct wall_ns now, stru
 /* --- shelves.c ----------------------------------------------------------------------------- */
 
 enum {
-	SHELF_GROUPS = 6, /* of hosts; a shelf for each two of them, and for each with itself … */
-	SHELVES = 1 + SHELF_GROUPS * (SHELF_GROUPS + 1) / 2, /* … and one for what is set apart */
+	/* At most: one, one for each two groups of busy hosts and for each with itself, and one for
+	 * each group of those that talk to others. */
+	SHELF_GROUPS = 8,
+	SHELF_LONE = 16,
+	SHELVES = 1 + SHELF_GROUPS * (SHELF_GROUPS + 1) / 2 + SHELF_LONE,
 	SHELVED_LEAST = 16384, /* records; smaller segments stay in one piece */
 };
 /* Sorts the records of a segment onto its shelves; *@row becomes what it then is. In a transaction.

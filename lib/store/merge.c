@@ -13,7 +13,7 @@
 enum {
 	RUN = 16,
 	LOOK = 96,                          /* segments looked at, and merged at once, at most */
-	LARGE = STORE_MERGED_FLOWS * 3 / 8, /* is left as it is: little would be gained */
+	LARGE = STORE_MERGED_FLOWS * 3 / 4, /* is left as it is: little would be gained */
 	MERGED_BYTES = 4 << 20,
 	SEGMENT_LEVEL_GOOD = 3, /* of zstd, for what stays */
 };

@@ -5,26 +5,31 @@
  * Most questions are about few: what was dropped, one pod. So a large segment's records are sorted
  * by what they answer to, and a question opens the shelves that may hold an answer:
  *
- *	0           verdicts other than those of traffic that goes its way
- *	1 + (a, b)  what hosts of group a say to hosts of group b, a >= b
+ *	0             verdicts other than those of traffic that goes its way
+ *	1 + (a, b)    what busy hosts of group a and of group b, a >= b, say to each other
+ *	behind these  what busy hosts say to others, in other groups of the busy ones
  *
- * Hosts fall into groups by a hash of the address. A host that is rarely met counts to the group of
- * the busier end: then one of a node's pods is met on one shelf for each group, and a pod
- * somewhere else on those of the few that it talks to. A shelf is a segment of its own, whose
- * numbers have holes: nothing is written twice.
+ * Hosts fall into groups by a hash of the address; a host is busy that is met often. One of a
+ * node's pods is met on one shelf for each group, and on one of the others; a pod somewhere else on
+ * those of the few that it talks to. A shelf is a segment of its own, whose numbers have holes:
+ * nothing is written twice.
  */
 
 enum {
 	COUNTERS = 1 << 14, /* of hosts, by hash: two that share one are only sorted worse */
 	BUSY_PART = 1024,   /* a host in so many records of a segment is busy */
-	APART_PART = 8,     /* what is set apart is at most such a part of all */
+	FEW_GROUPS = 5, /* of segments with less than MANY: shelves are to have 2,000 and more */
+	FEW_LONE = 8,
+	MANY = STORE_MERGED_FLOWS * 3 / 4,
+	APART_PART = 8, /* what is set apart is at most such a part of all */
 };
 _Static_assert(SHELVED_LEAST > SHELVES, "a piece's number is that of a record of the segment");
 
 struct sorting {
 	struct store *s;
 	size_t count;
-	uint32_t busy; /* records that make a host so */
+	uint32_t busy;         /* records that make a host so */
+	unsigned groups, lone; /* of busy hosts: with each other, with the rest */
 	uint32_t counters[COUNTERS];
 	bool sets_apart;
 	size_t ends[SHELVES];
@@ -56,6 +61,8 @@ static enum err_code sorting_new(struct store *s, size_t count, struct sorting *
 	x->s = s;
 	x->count = count;
 	x->busy = (uint32_t)(count / BUSY_PART);
+	x->groups = count < MANY ? FEW_GROUPS : SHELF_GROUPS;
+	x->lone = count < MANY ? FEW_LONE : SHELF_LONE;
 	*ret = TAKE(x);
 	return ERR_OK;
 }
@@ -87,9 +94,11 @@ static uint8_t shelf_of(const struct sorting *x, const struct flow *f)
 		b = hash;
 		count_b = count_a;
 	}
-	unsigned group = a >> 32 & 0xffff, other = count_b < x->busy ? group : b >> 32 & 0xffff;
-	group %= SHELF_GROUPS;
-	other %= SHELF_GROUPS;
+	unsigned group = a >> 32 & 0xffff, other = b >> 32 & 0xffff;
+	if (count_b < x->busy)
+		return (uint8_t)(1 + x->groups * (x->groups + 1) / 2 + group % x->lone);
+	group %= x->groups;
+	other %= x->groups;
 	unsigned high = group > other ? group : other, low = group > other ? other : group;
 	return (uint8_t)(1 + high * (high + 1) / 2 + low);
 }

@@ -21,6 +21,13 @@ static void put_large(struct fixture *fx)
 	fixture_block(fx, RECORDS / 4);
 }
 
+/* When their hour is over, segments that are large enough are sorted. */
+static void tend_later(struct fixture *fx)
+{
+	fx->now = after(fx->now, 3600);
+	fixture_tend(fx);
+}
+
 static struct flow_filter *filter_of(struct fixture *fx, const char *pod, bool dropped)
 {
 	Flow__FlowFilter f = FLOW__FLOW_FILTER__INIT;
@@ -90,7 +97,7 @@ static void large_segments_are_sorted_and_every_answer_stays(void **state)
 	assert_int_equal(before[0].count, RECORDS);
 	assert_int_equal(before[2].count, RECORDS / 100); /* of each hundred one is dropped */
 	assert_int_equal(sorted(fx), 0);
-	fixture_tend(fx);
+	tend_later(fx);
 	assert_int_equal(sorted(fx), 1);
 	assert_int_equal(fixture_sql(fx, "SELECT sum(count) FROM shelf"), RECORDS);
 	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM segment_data"),
@@ -130,6 +137,54 @@ static void small_segments_are_sorted_when_they_have_become_a_large_one(void **s
 	assert_true(seen.ordered);
 }
 
+/* A block of @n records between 200 hosts that are met equally often; each seventh goes elsewhere. */
+static void put_of_many_hosts(struct fixture *fx, size_t n)
+{
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+		ip_from_v4(f.src_ip, (const uint8_t[4]){ 10, 0, 1, (uint8_t)(i % 200) });
+		if (i % 7)
+			ip_from_v4(f.dst_ip,
+				   (const uint8_t[4]){ 10, 0, 1, (uint8_t)(i / 200 % 200) });
+		else
+			ip_from_v4(f.dst_ip, (const uint8_t[4]){ 10, 9, i >> 8 & 255, i & 255 });
+		assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	}
+	fixture_block(fx, 0);
+}
+
+/* A shelf for each two of five or eight groups of busy hosts, for each of eight or sixteen that talk
+ * to others, and one for what was dropped. */
+static void the_larger_a_segment_the_more_shelves_it_has(void **state)
+{
+	struct fixture *fx = *state;
+	enum { SMALL = 40000, LARGE = 98304 };
+
+	fx->config.seal_flows = LARGE;
+	fixture_open(fx);
+	put_of_many_hosts(fx, SMALL);
+	tend_later(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT max(shelves) FROM segment"), 1 + 15 + 8);
+	put_of_many_hosts(fx, LARGE);
+	fixture_tend(fx); /* at once: it is large enough */
+	assert_int_equal(sorted(fx), 2);
+	assert_int_equal(fixture_sql(fx, "SELECT max(shelves) FROM segment"), 1 + 36 + 16);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	AUTO(flow_filter_free) struct flow_filter *filter = filter_of(fx, NULL, true);
+	struct store_scan_config config = ALL_RECORDS;
+	for (int backward = 0; backward < 2; backward++) {
+		config.backward = backward;
+		config.filter = NULL;
+		struct seen seen = fixture_scan(fx, r, &config);
+		assert_int_equal(seen.count, SMALL + LARGE);
+		assert_true(seen.ordered);
+		config.filter = filter;
+		assert_int_equal(fixture_scan(fx, r, &config).count, (SMALL + LARGE) / 100);
+	}
+}
+
 /* What was dropped lies on the first shelf, by itself: the others could be anything. */
 static void what_a_question_is_not_about_is_not_read(void **state)
 {
@@ -137,7 +192,7 @@ static void what_a_question_is_not_about_is_not_read(void **state)
 
 	fixture_open(fx);
 	put_large(fx);
-	fixture_tend(fx);
+	tend_later(fx);
 	(void)fixture_sql(fx, "UPDATE segment_data SET data = zeroblob(10)"
 			      " WHERE first_seq > (SELECT min(id) FROM shelf)");
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
@@ -166,7 +221,7 @@ static void a_shelf_that_is_not_what_it_was_makes_a_gap_of_its_segment(void **st
 	for (size_t i = 0; i < ARRAY_LEN(harm); i++) {
 		fixture_open(fx);
 		put_large(fx);
-		fixture_tend(fx);
+		tend_later(fx);
 		(void)fixture_sql(fx, harm[i]);
 		AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 		assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 0);
@@ -187,7 +242,7 @@ static void a_damaged_zone_of_a_shelf_hides_nothing(void **state)
 
 	fixture_open(fx);
 	put_large(fx);
-	fixture_tend(fx);
+	tend_later(fx);
 	(void)fixture_sql(fx, "UPDATE shelf SET zone = (SELECT zone FROM shelf ORDER BY id DESC"
 			      " LIMIT 1)");
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
@@ -225,8 +280,9 @@ static void a_scan_survives_sorting_behind_its_back(void **state)
 			}
 			count += n;
 			if (pass == 2)
-				fixture_tend(fx);
+				tend_later(fx);
 		}
+		assert_int_equal(sorted(fx), 1 + backward);
 		assert_int_equal(count, 90000);
 		store_reader_free(TAKE(r));
 		fixture_close(fx);
@@ -239,7 +295,7 @@ static void edges_are_counted_again_from_sorted_segments(void **state)
 
 	fixture_open(fx);
 	fixture_block(fx, 25000); /* edges are written some seconds later */
-	fixture_tend(fx);
+	tend_later(fx);
 	assert_int_equal(sorted(fx), 1);
 	fixture_kill(fx);
 	fixture_open(fx);
@@ -252,10 +308,11 @@ static void nothing_stays_of_shelves_that_are_pruned(void **state)
 	struct fixture *fx = *state;
 	struct err e = { 0 };
 
-	fx->config.retention_ns = 3600 * NS_PER_S;
+	fx->config.retention_ns = 7200 * NS_PER_S;
 	fixture_open(fx);
 	put_large(fx);
-	fixture_tend(fx);
+	tend_later(fx);
+	assert_int_equal(sorted(fx), 1);
 	fx->now = after(fx->now, 4000);
 	fixture_block(fx, 10);
 	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
@@ -271,6 +328,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(large_segments_are_sorted_and_every_answer_stays),
 		T(small_segments_are_sorted_when_they_have_become_a_large_one),
+		T(the_larger_a_segment_the_more_shelves_it_has),
 		T(what_a_question_is_not_about_is_not_read),
 		T(a_shelf_that_is_not_what_it_was_makes_a_gap_of_its_segment),
 		T(a_damaged_zone_of_a_shelf_hides_nothing),
