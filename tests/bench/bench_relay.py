@@ -17,7 +17,7 @@ from observers import BIN, REAL_FLOWS, Observer, at_least, at_most, figure, on_c
 
 COUNT, RATE = 1000, 100
 SECONDS = 10
-RING, REPEAT = 262143, 128
+RING, REPEAT = 524287, 256
 
 
 class Sim:
