@@ -1,4 +1,5 @@
 // What is said in the details while nothing is selected.
+import { Fragment } from "preact";
 import { count_text } from "./flow";
 import { RangeInputs } from "./RangeInputs";
 import type { State } from "./state";
@@ -78,7 +79,14 @@ export function Overview({
 			)}
 			<h3>This view as a command</h3>
 			<p class="command">
-				<code>{command}</code>
+				<code>
+					{command.split(" ").map((word, i) => (
+						<Fragment key={i}>
+							{i > 0 && " "}
+							<span>{word}</span>
+						</Fragment>
+					))}
+				</code>
 			</p>
 			<p class="actions">
 				<button type="button" onClick={() => on_copy(command)}>

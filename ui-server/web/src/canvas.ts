@@ -95,6 +95,12 @@ function batches_of(strokes: Stroke[]): Batch[] {
 		);
 }
 
+// For where there is no room for the words.
+function short_label(label: string): string {
+	const signs: Record<string, string> = { "no longer dropped": "✓", new: "+", gone: "−" };
+	return label.startsWith("✕") ? "✕" : (signs[label] ?? label);
+}
+
 export class Canvas {
 	private readonly box: HTMLDivElement;
 	private readonly ground: HTMLCanvasElement;
@@ -322,8 +328,7 @@ export class Canvas {
 				const batch = job.batches[job.at++]!;
 				this.stroke(c, batch, zoom, job.strokes.length);
 				drawn += batch.strokes.length;
-				if (job.at === job.batches.length && !this.has_few(job.cards))
-					this.put_labels(c, job.strokes, job.cards, zoom);
+				if (job.at === job.batches.length) this.put_labels(c, job.strokes, job.cards, zoom);
 			} else if (job.card < job.cards.length) {
 				const { node, at } = job.cards[job.card++]!;
 				if (this.is_seen(at, job.view)) draw_card(c, node, at, this.colors, false, zoom);
@@ -332,7 +337,6 @@ export class Canvas {
 		}
 		this.drew_at = budget_ms === Infinity ? 0 : start;
 		if (job.at < job.batches.length || job.card < job.cards.length) return;
-		if (this.has_few(job.cards)) this.put_labels(c, job.strokes, job.cards, zoom);
 		job.canvas.dataset["lines"] = String(job.strokes.length);
 		this.picture.canvas.replaceWith(job.canvas);
 		this.spare = this.picture.canvas;
@@ -341,11 +345,6 @@ export class Canvas {
 		this.finished_at = performance.now();
 		this.took_ms = this.finished_at - job.began_at;
 		this.place();
-	}
-
-	// So few cards that labels look for room between them, and where there is none lie on top.
-	private has_few(cards: Placed[]): boolean {
-		return cards.length <= LABELS_PAST_CARDS;
 	}
 
 	// Whether a card there is on the picture.
@@ -424,7 +423,7 @@ export class Canvas {
 	private put_labels(c: CanvasRenderingContext2D, strokes: Stroke[], cards: Placed[], zoom: number): void {
 		const size = Math.max(13, Math.min(10 / zoom, 60));
 		const taken: { at: Place; reach: number }[] = [];
-		const obstacles = this.has_few(cards) ? cards : [];
+		const obstacles = cards.length <= LABELS_PAST_CARDS ? cards : [];
 		const is_on_card = (at: Place, reach: number) =>
 			obstacles.some(
 				({ node, at: card }) =>
@@ -433,13 +432,14 @@ export class Canvas {
 			);
 		// Words first: a cross that has no room is seen by its line's dashes.
 		const labelled = strokes.filter((s) => s.label).sort((a, b) => b.label.length - a.label.length);
-		for (const { label, shape, outcome, look } of labelled) {
-			const half = Math.max(size * 0.6, label.length * size * 0.3);
-			const reach = Math.max(LABEL_ROOM / 2 / zoom, half);
+		for (const { label: words, shape, outcome, look } of labelled) {
+			const half = (text: string) => Math.max(size * 0.6, text.length * size * 0.3);
 			const places = LABEL_SHARES.map((share) => along(shape, share));
-			const free = places.find((place) => !is_on_card(place, half));
-			if (!free && label === "✕") continue;
-			const at = free ?? places[0]!;
+			const free_for = (text: string) => places.find((place) => !is_on_card(place, half(text)));
+			const label = free_for(words) ? words : short_label(words);
+			const at = free_for(label);
+			if (!at) continue;
+			const reach = Math.max(LABEL_ROOM / 2 / zoom, half(label));
 			if (
 				taken.some(
 					(t) =>
@@ -504,11 +504,10 @@ export class Canvas {
 			for (const stroke of near)
 				if (this.selected.has(stroke.key)) this.underlay(c, stroke, 0.28, 10);
 			for (const batch of batches_of(near)) this.stroke(c, batch, zoom, 0, NEAR_PX);
-			if (!this.has_few(this.cards)) this.put_labels(c, near, this.cards, zoom);
+			this.put_labels(c, near, this.cards, zoom);
 			for (const { node, at } of this.cards)
 				if (this.near.has(node.key))
 					draw_card(c, node, at, this.colors, this.selected.has(node.key), zoom);
-			if (this.has_few(this.cards)) this.put_labels(c, near, this.cards, zoom);
 			if (zoom < NAMES_FROM) this.name_near(c, zoom);
 		}
 		for (const [key, since] of this.pulses) {

@@ -264,7 +264,8 @@ export class Drawing {
 		}
 		const calm = !known.size || is_calm() || cards.length > GLIDING_MOST;
 		this.glide(calm || !this.is_arranging ? this.places : known);
-		if (!this.touched && (this.is_arranging || !this.sees_all()))
+		// What is asked for anew is looked at as a whole, and so is who comes where nobody looks.
+		if (!this.touched && (this.is_arranging || this.props.is_young || !this.sees_all()))
 			setTimeout(() => this.fit(), calm || !this.is_arranging ? 0 : GLIDE_MS + 20);
 	}
 
