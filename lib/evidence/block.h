@@ -50,6 +50,18 @@ MUST_CHECK enum err_code evidence_block_take(struct evidence_block *b, struct st
 					     struct err *e);
 /* The parts of record @i as shown. */
 void evidence_block_parts(const struct evidence_block *b, size_t i, struct str ret[CHAIN_PARTS_]);
+/* Asks for what evidence_block_parts will want of record @i, if there is one: a block is larger than
+ * what a core keeps near. */
+static inline void evidence_block_prefetch(const struct evidence_block *b, size_t i)
+{
+	if (i >= b->record_count)
+		return;
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+		if (b->records[i].parts[p])
+			__builtin_prefetch(&b->parts[b->records[i].parts[p] - 1]);
+	__builtin_prefetch(b->records[i].core.p);
+	__builtin_prefetch(b->records[i].core.p + 64);
+}
 /* Of a complete block of @count records: the root that its records and its proof lead to, and the
  * root over its items (docs/evidence.md). ERR_PARSE: the proof does not fit the records. */
 MUST_CHECK enum err_code evidence_block_hash(struct evidence_block *b, uint64_t count,

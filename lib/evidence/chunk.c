@@ -9,7 +9,7 @@
 #include "evidence/text.h"
 #include "flow/wire.h"
 
-enum { LINE_MAX = 256 << 20, RESULT_MAX = 256 << 20 };
+enum { LINE_MAX = 256 << 20, RESULT_MAX = 256 << 20, PREFETCH = 4 /* records ahead */ };
 
 /* A block of the chunk's entries. */
 struct block_note {
@@ -212,6 +212,7 @@ static enum err_code check_lines(struct chunk_checker *c, const struct chunk *ch
 {
 	for (size_t i = 0; i < c->block.record_count; i++) {
 		struct str parts[CHAIN_PARTS_], got;
+		evidence_block_prefetch(&c->block, i + PREFETCH);
 		size_t matched = line_match(c->line_matcher, &c->block, i, json->rest);
 		if (matched) {
 			json->rest = str_from(json->rest, matched);
