@@ -74,9 +74,10 @@ class Heard(list):
 
 
 def test_both_verifiers_agree_on_every_bundle_that_lies(messages, tmp_path):
-    done = subprocess.run([os.path.join(observer.BIN, 'test_evidence_tamper')], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          env=dict(os.environ, TYCHO_EVIDENCE_CASES=str(tmp_path)), timeout=280)
-    assert done.returncode == 0, done.stdout
+    for lies in 'test_evidence_tamper', 'test_evidence_bytes':
+        done = subprocess.run([os.path.join(observer.BIN, lies)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env=dict(os.environ, TYCHO_EVIDENCE_CASES=str(tmp_path)), timeout=280)
+        assert done.returncode == 0, done.stdout
     good, bad = glob.glob(str(tmp_path / 'good-*')), glob.glob(str(tmp_path / 'bad-*'))
     assert len(good) >= 3 and len(bad) > 100
     said = second(messages, good + bad)

@@ -1,9 +1,4 @@
-/*
- * Bundles that lie, each in one way: every one is found out, and the fault is named.
- *
- * With TYCHO_EVIDENCE_CASES, a folder, each bundle is left there as good-NAME.tar.zst or
- * bad-NAME.tar.zst: tests/evidence holds another verifier against them.
- */
+/* Bundles that lie, each in one way: every one is found out, and the fault is named. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,102 +10,9 @@
 #include "evidence/block.h"
 #include "evidence/redact.h"
 #include "evidence/text.h"
-#include "evidence_fixture.h"
+#include "evidence_world.h"
 #include "flow/wire.h"
 #include "tycho/v1/evidence.pb-c.h"
-
-struct world {
-	struct evidence_fixture ef;
-	struct fixture *fx;
-};
-
-static int world_make(void **state)
-{
-	struct world *w = calloc(1, sizeof *w);
-	void *fx = NULL;
-
-	if (!w || fixture_make(&fx) != 0)
-		return -1;
-	w->fx = fx;
-	evidence_make(&w->ef, w->fx);
-	const struct store_gap gap = { .cause = STORE_GAP_KERNEL,
-				       .from = after(NOON, 1),
-				       .to = after(NOON, 1.5),
-				       .lost = 17,
-				       .node = STR(""),
-				       .detail = STR("PERF_EVENT_RING_BUFFER") };
-	const struct store_policy policy = { .kind = STR("NetworkPolicy"),
-					     .namespace_ = STR("shop"),
-					     .name = STR("deny-all"),
-					     .uid = STR("u-1"),
-					     .resource_version = STR("7"),
-					     .json = STR("{\"spec\":{\"podSelector\":{}}}"),
-					     .from = NOON };
-	struct err e;
-	assert_int_equal(store_note_policy(w->fx->store, &policy, w->fx->now, &e), ERR_OK);
-	for (int i = 0; i < 4; i++) {
-		if (i == 2)
-			store_note_gap(w->fx->store, &gap);
-		fixture_block(w->fx, i == 3 ? 3 : 9);
-		evidence_checkpoint(&w->ef);
-	}
-	*state = w;
-	return 0;
-}
-
-static int world_remove(void **state)
-{
-	struct world *w = *state;
-	void *fx = w->fx;
-
-	evidence_done(&w->ef);
-	free(w);
-	return fixture_remove(&fx);
-}
-
-/* --- verdicts ------------------------------------------------------------------------------------
- */
-
-static void leave(const struct world *w, const char *verdict, const char *name)
-{
-	const char *dir = getenv("TYCHO_EVIDENCE_CASES");
-	char path[512];
-	size_t len;
-
-	if (!dir)
-		return;
-	AUTO(own_free) char *bytes = read_all(w->ef.bundle_path, &len);
-	(void)snprintf(path, sizeof path, "%s/%s-%s.tar.zst", dir, verdict, name);
-	write_file(path, str_n(bytes, len));
-}
-
-static void make(struct world *w, const struct ask *ask)
-{
-	struct err e;
-
-	if (evidence_bundle(&w->ef, ask, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
-}
-
-static void assert_good(struct world *w, const char *name)
-{
-	struct err e;
-
-	leave(w, "good", name);
-	if (evidence_check(&w->ef, NULL, &e) != ERR_OK)
-		fail_msg("%s: %s", name, e.msg);
-}
-
-static void assert_bad(struct world *w, const char *name, const char *words)
-{
-	struct err e = { .msg = "" };
-
-	leave(w, "bad", name);
-	enum err_code code = evidence_check(&w->ef, NULL, &e);
-	if (code != ERR_PARSE || !strstr(e.msg, words))
-		fail_msg("%s: %s; '%s' was to be found in: %s", name, err_code_name(code), words,
-			 e.msg);
-}
 
 /* One change to one file of a fresh bundle of everything. */
 static void assert_change_is_found(struct world *w, const struct ask *ask, const char *name,
@@ -119,15 +21,13 @@ static void assert_change_is_found(struct world *w, const struct ask *ask, const
 {
 	struct bundle_edit b;
 
-	make(w, ask);
+	world_bundle(w, ask);
 	bundle_edit_open(&b, w->ef.bundle_path);
 	change(bundle_edit_file(&b, file));
 	bundle_edit_write(&b, w->ef.bundle_path, false);
 	bundle_edit_done(&b);
 	assert_bad(w, name, words);
 }
-
-static const struct ask everything = { .csv = true };
 
 /* --- flows --- */
 
@@ -173,7 +73,7 @@ static void changed_lines_are_found(void **state)
 {
 	struct world *w = *state;
 
-	make(w, &everything);
+	world_bundle(w, &everything);
 	assert_good(w, "everything");
 	assert_change_is_found(w, &everything, "flow-changed", "flows.jsonl", lines_change_verdict,
 			       "line 8: a flow was changed");
@@ -281,7 +181,7 @@ static void assert_record_change_is_found(struct world *w, const struct ask *ask
 {
 	struct bundle_edit b;
 
-	make(w, ask);
+	world_bundle(w, ask);
 	bundle_edit_open(&b, w->ef.bundle_path);
 	edit_first_block(bundle_edit_file(&b, "records.pb"), change);
 	if (old)
@@ -296,7 +196,7 @@ static void changed_records_are_found_though_the_lines_agree(void **state)
 	struct world *w = *state;
 	const struct ask all = { .csv = false }, some = { .verdict = "DROPPED" };
 
-	make(w, &some);
+	world_bundle(w, &some);
 	assert_good(w, "filtered");
 	assert_record_change_is_found(w, &all, "record-port", change_port,
 				      "\"destination_port\":443", "\"destination_port\":444",
@@ -346,7 +246,7 @@ static void a_flow_left_out_is_found_though_proof_and_manifest_agree(void **stat
 	struct chain_hash root, items;
 	struct err e;
 
-	make(w, &(struct ask){ .csv = false });
+	world_bundle(w, &(struct ask){ .csv = false });
 	bundle_edit_open(&b, w->ef.bundle_path);
 	struct edit_file *f = bundle_edit_file(&b, "records.pb");
 	size_t len = ((size_t)(uint8_t)f->content[0] & 0x7f) | (size_t)(uint8_t)f->content[1] << 7;
@@ -502,7 +402,7 @@ static void a_gap_that_the_node_hides_is_found(void **state)
 	struct signed_text s;
 	struct err e;
 
-	make(w, &everything);
+	world_bundle(w, &everything);
 	bundle_edit_open(&b, w->ef.bundle_path);
 	json_t *said = json_object_get(bundle_edit_node(&b), "statement");
 	assert_int_equal(json_array_size(json_object_get(said, "gaps")), 1);
@@ -592,7 +492,7 @@ static void a_manifest_that_does_not_match_is_found(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct bundle_edit b;
-		make(w, &everything);
+		world_bundle(w, &everything);
 		bundle_edit_open(&b, w->ef.bundle_path);
 		cases[i].change(&b);
 		bundle_edit_write(&b, w->ef.bundle_path, false);
@@ -606,7 +506,7 @@ static void a_file_that_the_manifest_does_not_list_so_is_found(void **state)
 	struct world *w = *state;
 	struct bundle_edit b;
 
-	make(w, &everything);
+	world_bundle(w, &everything);
 	bundle_edit_open(&b, w->ef.bundle_path);
 	edit_replace(bundle_edit_file(&b, "report.html"), "evidence", "proof");
 	bundle_edit_write(&b, w->ef.bundle_path, true);
@@ -641,7 +541,7 @@ static void what_is_shown_instead_is_vouched_for(void **state)
 	const struct ask redacted = { .redact = REDACT_ALL };
 	struct bundle_edit b;
 
-	make(w, &redacted);
+	world_bundle(w, &redacted);
 	assert_good(w, "redacted");
 	bundle_edit_open(&b, w->ef.bundle_path);
 	const struct edit_file *lines = bundle_edit_file(&b, "flows.jsonl");
@@ -721,7 +621,7 @@ static void a_chunk_that_is_missing_is_found(void **state)
 	const struct ask ask = { .chunk_bytes = 1, .csv = true };
 	struct bundle_edit b;
 
-	make(w, &ask);
+	world_bundle(w, &ask);
 	assert_good(w, "chunks");
 	bundle_edit_open(&b, w->ef.bundle_path);
 	size_t count = json_array_size(json_object_get(bundle_edit_node(&b), "chunks"));
@@ -730,7 +630,7 @@ static void a_chunk_that_is_missing_is_found(void **state)
 	const size_t lost[] = { 0, 1, count - 1 };
 	for (size_t i = 0; i < ARRAY_LEN(lost); i++) {
 		char name[40];
-		make(w, &ask);
+		world_bundle(w, &ask);
 		bundle_edit_open(&b, w->ef.bundle_path);
 		lose_chunk(&b, lost[i]);
 		bundle_edit_write(&b, w->ef.bundle_path, false);
@@ -738,148 +638,6 @@ static void a_chunk_that_is_missing_is_found(void **state)
 		(void)snprintf(name, sizeof name, "chunk-%zu-lost", lost[i]);
 		assert_bad(w, name, words[i]);
 	}
-}
-
-/* --- bytes --- */
-
-static void every_flipped_byte_is_found(void **state)
-{
-	struct world *w = *state;
-	size_t len;
-
-	make(w, &everything);
-	AUTO(own_free) char *bytes = read_all(w->ef.bundle_path, &len);
-	const struct evidence_verify_config config = { .path = "bundle", .threads = 1 };
-	AUTO_BUF struct buf summary = buf_init(1 << 20);
-	assert_int_equal(evidence_verify_bytes(&config, str_n(bytes, len), &summary, NULL), ERR_OK);
-	for (size_t i = 0; i < len; i++) {
-		struct err e = { .msg = "" };
-		bytes[i] = (char)(bytes[i] ^ 1 << i % 8);
-		enum err_code code =
-			evidence_verify_bytes(&config, str_n(bytes, len), &summary, &e);
-		bytes[i] = (char)(bytes[i] ^ 1 << i % 8);
-		if (code == ERR_OK)
-			fail_msg("byte %zu of %zu", i, len);
-		assert_true(*e.msg);
-		if (i % 97 == 0) {
-			char name[32];
-			(void)snprintf(name, sizeof name, "byte-%zu", i);
-			bytes[i] = (char)(bytes[i] ^ 1 << i % 8);
-			write_file(w->ef.bundle_path, str_n(bytes, len));
-			leave(w, "bad", name);
-			bytes[i] = (char)(bytes[i] ^ 1 << i % 8);
-		}
-	}
-}
-
-static void every_cut_is_found(void **state)
-{
-	struct world *w = *state;
-	size_t len;
-
-	make(w, &everything);
-	AUTO(own_free) char *bytes = read_all(w->ef.bundle_path, &len);
-	const struct evidence_verify_config config = { .path = "bundle", .threads = 1 };
-	AUTO_BUF struct buf summary = buf_init(1 << 20);
-	for (size_t n = 0; n < len; n += n < 300 || n + 300 > len ? 1 : 17) {
-		assert_int_not_equal(
-			evidence_verify_bytes(&config, str_n(bytes, n), &summary, NULL), ERR_OK);
-		if (n % 1700 == 0 || n + 1 == len) {
-			char name[32];
-			(void)snprintf(name, sizeof name, "cut-%zu", n);
-			write_file(w->ef.bundle_path, str_n(bytes, n));
-			leave(w, "bad", name);
-		}
-	}
-}
-
-/* --- keys and checkpoints from elsewhere --- */
-
-static void only_keys_that_were_given_are_believed(void **state)
-{
-	struct world *w = *state;
-	AUTO(evidence_key_free) struct evidence_key *other = NULL;
-	AUTO_BUF struct buf pem = buf_init(4096), other_pem = buf_init(4096),
-			    summary = buf_init(1 << 20);
-	char path[128];
-	struct err e = { .msg = "" };
-
-	(void)snprintf(path, sizeof path, "%s/other.pem", w->fx->dir);
-	assert_int_equal(evidence_key_open(path, true, &other, &e), ERR_OK);
-	evidence_key_put_pem(w->ef.key, &pem);
-	evidence_key_put_pem(other, &other_pem);
-	make(w, &everything);
-	struct str keys[2] = { buf_str(&other_pem), buf_str(&pem) };
-	struct evidence_verify_config config = { .path = w->ef.bundle_path,
-						 .keys = keys,
-						 .key_count = 2 };
-	assert_int_equal(evidence_verify(&config, &summary, &e), ERR_OK);
-	config.key_count = 1;
-	assert_int_equal(evidence_verify(&config, &summary, &e), ERR_PARSE);
-	assert_non_null(strstr(e.msg, "is not signed by a key that was given"));
-	keys[0] = str_of(evidence_key_fingerprint(w->ef.key));
-	assert_int_equal(evidence_verify(&config, &summary, &e), ERR_OK);
-}
-
-struct lines {
-	struct buf text;
-};
-static void keep_checkpoint(void *ctx, struct str message)
-{
-	struct buf *b = ctx;
-	struct str s;
-
-	if (!wire_find(message, 4, &s))
-		return;
-	struct signed_text t = { .text = STR("") };
-	struct str bytes;
-	assert_true(wire_find(s, 1, &t.text));
-	assert_true(wire_find(s, 2, &bytes));
-	memcpy(t.signature, bytes.p, sizeof t.signature);
-	assert_true(wire_find(s, 3, &bytes));
-	memcpy(t.key, bytes.p, sizeof t.key);
-	buf_lit(b, "Nov 21 10:00:00 host tycho: checkpoint "); /* as syslog would */
-	signed_text_put(b, &t);
-	buf_char(b, '\n');
-}
-
-/* Whoever owns the node has its key, too: makes another past and signs it. Not the checkpoints that
- * left the node before. */
-static void a_past_written_anew_is_found_by_checkpoints_kept_elsewhere(void **state)
-{
-	struct world *w = *state;
-	AUTO_BUF struct buf kept = buf_init(1 << 20), summary = buf_init(1 << 20);
-	struct err e = { .msg = "" };
-	char command[256];
-
-	assert_int_equal(evidence_run(&w->ef, &everything, keep_checkpoint, &kept, &e), ERR_OK);
-	make(w, &everything);
-	struct evidence_verify_config config = { .path = w->ef.bundle_path,
-						 .checkpoints = buf_str(&kept) };
-	if (evidence_verify(&config, &summary, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
-	assert_non_null(strstr(buf_cstr(&summary), "that agree: 4"));
-
-	fixture_close(w->fx);
-	(void)snprintf(command, sizeof command, "rm %s/flows.db*", w->fx->dir);
-	assert_int_equal(system(command), 0);
-	checkpoints_free(w->ef.checkpoints);
-	w->fx->now = NOON;
-	w->fx->next_seq = FIRST_SEQ;
-	fixture_open(w->fx);
-	const struct checkpoints_config again = { .store = w->fx->store,
-						  .key = w->ef.key,
-						  .node = w->fx->config.node,
-						  .interval_ns = 1 };
-	assert_int_equal(checkpoints_new(&again, &w->ef.checkpoints, &e), ERR_OK);
-	for (int i = 0; i < 6; i++) {
-		fixture_block(w->fx, 8); /* not nine */
-		evidence_checkpoint(&w->ef);
-	}
-	make(w, &everything);
-	assert_int_equal(evidence_check(&w->ef, NULL, &e), ERR_OK);
-	assert_int_equal(evidence_verify(&config, &summary, &e), ERR_PARSE);
-	assert_non_null(strstr(e.msg, "a separately kept checkpoint"));
 }
 
 int main(void)
@@ -896,10 +654,6 @@ int main(void)
 		T(a_file_that_the_manifest_does_not_list_so_is_found),
 		T(what_is_shown_instead_is_vouched_for),
 		T(a_chunk_that_is_missing_is_found),
-		T(every_flipped_byte_is_found),
-		T(every_cut_is_found),
-		T(only_keys_that_were_given_are_believed),
-		T(a_past_written_anew_is_found_by_checkpoints_kept_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
