@@ -67,9 +67,9 @@ def test_two_peers_at_one_address_have_a_connection_each():
 
 
 def test_clients_that_do_not_read_cost_no_more_than_their_share_of_memory():
-    """The nodes hold some 50 MB for each."""
+    """The nodes hold some 26 MB for each."""
     request = wire.GetFlowsRequest(number=wire.ALL, first=True).SerializeToString()
-    flows = {n: [of(n, i // 25, Summary=4 * long(i)) for i in range(4500)] for n in 'abc'}
+    flows = {n: [of(n, i // 25, Summary=16 * long(i)) for i in range(600)] for n in 'abc'}
     with cluster(**flows) as (relay, _), relay.client() as client, contextlib.ExitStack() as stuck:
         grown = []
         # Two more in each round: each has a queue of 4 MiB and, of each node, 256 KiB held, a window, and a message. What they do not
@@ -78,7 +78,7 @@ def test_clients_that_do_not_read_cost_no_more_than_their_share_of_memory():
             kib = resident_kib(relay.process)
             for path in '/observer.Observer/GetFlows', '/tycho.v1.Flows/GetFlowBatches':
                 stuck.enter_context(half_http2.Stuck(relay.address, path, request))
-            assert len(list(client.GetFlows(number=wire.ALL, first=True))) == 1 + 13500
+            assert len(list(client.GetFlows(number=wire.ALL, first=True))) == 1 + 1800
             grown.append(resident_kib(relay.process) - kib)
         assert grown[-1] < 32 * 1024, grown
 
