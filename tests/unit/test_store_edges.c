@@ -1,0 +1,131 @@
+/* lib/store: the service map by the minute. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "flow/flow.pb-c.h"
+#include "store/inside.h"
+#include "store_fixture.h"
+
+struct edge_sum {
+	uint64_t edges, flows, dropped;
+};
+
+static void add_edge(void *ctx, const struct store_edge *edge)
+{
+	struct edge_sum *sum = ctx;
+
+	assert_true(str_is(edge->node, "here"));
+	assert_true(str_is(edge->dst.name, "world"));
+	assert_true(str_is(edge->src.namespace_, "shop"));
+	assert_int_equal(edge->dst_port, 443);
+	assert_int_equal(edge->minute.v % (60 * NS_PER_S), 0);
+	assert_int_equal(edge->bytes, edge->flows * 120);
+	sum->edges++;
+	sum->flows += edge->flows;
+	if (edge->verdict == FLOW__VERDICT__DROPPED) {
+		assert_int_equal(edge->drop_desc, 133);
+		sum->dropped += edge->flows;
+	}
+}
+
+static void edges_add_up_by_workload_and_minute(void **state)
+{
+	struct fixture *fx = *state;
+	struct edge_sum sum = { 0 }, none = { 0 };
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	for (int second = 0; second < 65; second++)
+		fixture_block(fx, 100);
+	fx->now = after(fx->now, 60);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(store_edges(r, NOON, fx->now, add_edge, &sum, &e), ERR_OK);
+	assert_int_equal(sum.flows, 6500);
+	assert_int_equal(sum.dropped, 65); /* one in a hundred */
+	/* NOON is 20 s into its minute: three minutes of four workloads, and drops */
+	assert_in_range(sum.edges, 3 * 4, 3 * 8);
+	assert_int_equal(store_edges(r, after(NOON, 600), after(NOON, 700), add_edge, &none, &e),
+			 ERR_OK);
+	assert_int_equal(none.edges, 0);
+}
+
+static void replies_count_for_the_edge_of_the_request(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	struct flow f = fixture_flow(fx, fx->next_seq++, fx->now), back = f;
+	back.seq = fx->next_seq++;
+	back.is_reply = FLOW_REPLY_TRUE;
+	back.src_ep = f.dst_ep;
+	back.dst_ep = f.src_ep;
+	back.src_port = f.dst_port;
+	back.dst_port = f.src_port;
+	assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	assert_int_equal(store_put(fx->store, &back, 1, fx->now, &e), ERR_OK);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edges"), 1);
+	assert_int_equal(fixture_sql(fx, "SELECT flows FROM edges WHERE dst_port = 443"), 2);
+}
+
+/* One of those who are called shop/cart, and how many flows it had. */
+struct seen_end {
+	const char *cluster, *kind;
+	uint64_t flows;
+};
+
+static void count_end(void *ctx, const struct store_edge *edge)
+{
+	for (struct seen_end *s = ctx; s->cluster; s++)
+		if (str_is(edge->src.cluster, s->cluster) && str_is(edge->src.kind, s->kind) &&
+		    str_is(edge->src.namespace_, "shop") && str_is(edge->src.name, "cart"))
+			s->flows += edge->flows;
+}
+
+static void workloads_of_one_name_are_told_apart_by_cluster_and_kind(void **state)
+{
+	struct seen_end seen[] = { { "", "Deployment", 0 },   { "c1", "Deployment", 0 },
+				   { "c2", "Deployment", 0 }, { "c1", "StatefulSet", 0 },
+				   { "c1", "", 0 }, /* a pod that is called so */
+				   { NULL, NULL, 0 } };
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	for (size_t i = 0; seen[i].cluster; i++)
+		for (size_t n = 0; n <= i; n++) {
+			const struct workload cart = { STR("cart"), str_of(seen[i].kind) };
+			struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+			f.src_ep = flow_dict_endpoint(
+				fx->dict,
+				&(struct endpoint){ .cluster = str_of(seen[i].cluster),
+						    .namespace_ = STR("shop"),
+						    .pod = STR("cart"),
+						    .workloads = &cart,
+						    .workload_count = *seen[i].kind != 0 });
+			assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+		}
+	fixture_close(fx);
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(store_edges(r, NOON, after(NOON, 60), count_end, seen, &e), ERR_OK);
+	for (size_t i = 0; seen[i].cluster; i++)
+		assert_int_equal(seen[i].flows, i + 1);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
+	const struct CMUnitTest tests[] = {
+		T(edges_add_up_by_workload_and_minute),
+		T(replies_count_for_the_edge_of_the_request),
+		T(workloads_of_one_name_are_told_apart_by_cluster_and_kind),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
