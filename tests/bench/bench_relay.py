@@ -2,8 +2,8 @@
 """A relay over a thousand simulated observers (relay_sim.c), and over three real ones; read by relay_reader.c.
 
 Memory and CPU time are the relay's own, from /proc, so they do not depend on who else is busy on the machine. The simulated
-observers and the reader have the other CPUs; of three real ones the reader shares the relay's, and has it alone where it reads an
-observer directly.
+observers and the reader have the other CPUs; three real ones have one CPU, the relay the other, and the reader runs where there is
+room.
 """
 import os
 import re
@@ -77,8 +77,9 @@ class Relay:
 
 
 def read(address, how, what, number=0, seconds=0, wait=True, cpu=1):
-    p = subprocess.Popen(on_cpu(cpu, [os.path.join(BIN, 'relay_reader'), address, how, what, str(number), str(seconds)]),
-                         stdout=subprocess.PIPE, text=True)
+    """cpu None: where there is room."""
+    argv = [os.path.join(BIN, 'relay_reader'), address, how, what, str(number), str(seconds)]
+    p = subprocess.Popen(argv if cpu is None else on_cpu(cpu, argv), stdout=subprocess.PIPE, text=True)
     if not wait:
         return p
     return result(p)
@@ -136,7 +137,7 @@ def best_of(address, how, rounds=5, **watched):
     best, cpu_ns = None, {}
     for _ in range(rounds):
         before = {who: sum(p.cpu_s() for p in ps) for who, ps in watched.items()}
-        r = read(address, how, 'all', cpu=0)
+        r = read(address, how, 'all', cpu=None)
         spent = {who: sum(p.cpu_s() for p in ps) - before[who] for who, ps in watched.items()}
         spent['reader'] = r['cpu_s']
         for who, s in spent.items():
