@@ -6,17 +6,13 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "flow/dict.h"
-#include "flow/fields.h"
 #include "flow/flow.pb-c.h"
-#include "flow/wire.h"
+#include "policy/flow.h"
 
 enum {
-	EVENT_VERDICT = 5,   /* message type of Cilium's monitor */
-	REASON_DENIED = 133, /* flow.DropReason: no rule allows it; a rule denies it */
-	REASON_DENY = 181,
-	NAMES_MAX = 16,  /* DNS names of one address */
-	WHY_REFS = 8,    /* rules told of one decision */
-	TEXT_MAX = 8192, /* of one */
+	EVENT_VERDICT = 5, /* message type of Cilium's monitor */
+	WHY_REFS = 8,      /* rules told of one decision */
+	TEXT_MAX = 8192,   /* of one */
 	ECHO4 = 8,
 	ECHO4_REPLY = 0,
 	ECHO6 = 128,
@@ -155,9 +151,7 @@ struct asked {
 	const struct endpoint *ends[2]; /* NULL: nobody named it */
 	const uint8_t *ips[2];
 	struct endpoint_id ids[2];
-	struct str names[2][NAMES_MAX];
-	size_t name_count[2];
-	uint64_t name_hash;
+	struct policy_names names;
 	uint8_t protocol;
 	uint16_t port;
 	bool passed, through; /* else denied */
@@ -166,7 +160,8 @@ struct asked {
 /* What policies decided of it. False: something else did, or nothing was decided. */
 static bool read_verdict(const struct flow *f, struct asked *q)
 {
-	bool reason = f->drop_desc == REASON_DENIED || f->drop_desc == REASON_DENY;
+	bool reason = f->drop_desc == FLOW__DROP_REASON__POLICY_DENIED ||
+		      f->drop_desc == FLOW__DROP_REASON__POLICY_DENY;
 
 	if (f->type == FLOW__FLOW_TYPE__L7)
 		return false;
@@ -197,45 +192,21 @@ static bool read_ports(const struct flow *f, bool reply, struct asked *q)
 {
 	uint8_t type = f->icmp_type;
 
-	switch (f->l4) {
-	case FLOW_L4_TCP:
-		q->protocol = IPPROTO_TCP;
-		break;
-	case FLOW_L4_UDP:
-		q->protocol = IPPROTO_UDP;
-		break;
-	case FLOW_L4_SCTP:
-		q->protocol = IPPROTO_SCTP;
-		break;
-	case FLOW_L4_ICMP4:
-		q->protocol = IPPROTO_ICMP;
+	q->protocol = policy_protocol_of(f);
+	switch (q->protocol) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+		q->port = reply ? f->src_port : f->dst_port;
+		return true;
+	case IPPROTO_ICMP:
 		q->port = reply ? ECHO4 : type;
 		return type == (reply ? ECHO4_REPLY : ECHO4); /* others are answers to something */
-	case FLOW_L4_ICMP6:
-		q->protocol = IPPROTO_ICMPV6;
+	case IPPROTO_ICMPV6:
 		q->port = reply ? ECHO6 : type;
 		return type == (reply ? ECHO6_REPLY : ECHO6);
 	default:
 		return false;
-	}
-	q->port = reply ? f->src_port : f->dst_port;
-	return true;
-}
-
-static void read_names(const struct flow *f, bool reply, struct asked *q)
-{
-	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
-	struct wire_field wf;
-
-	while (wire_next(&r, &wf)) {
-		bool source = wf.number == FLOW_FIELD_SOURCE_NAMES;
-		size_t side = source != reply ? 0 : 1;
-
-		if ((!source && wf.number != FLOW_FIELD_DESTINATION_NAMES) || wf.type != WIRE_LEN ||
-		    q->name_count[side] == NAMES_MAX)
-			continue;
-		q->names[side][q->name_count[side]++] = wf.bytes;
-		q->name_hash = hash_bytes(wf.bytes.p, wf.bytes.len, q->name_hash + side + 1);
 	}
 }
 
@@ -258,7 +229,7 @@ static bool read_flow(const struct preview *p, const struct flow *f, struct aske
 	/* To a service's own address: the backend is not chosen yet. */
 	if (to.v && !(q->ends[1] && q->ends[1]->pod.len))
 		return false;
-	read_names(f, reply, q);
+	policy_names_read(&q->names, str_n(f->ext, f->ext_len), reply);
 	return true;
 }
 
@@ -320,8 +291,8 @@ static enum err_code decide_at(struct preview *p, const struct policy_set *set,
 	const struct policy_query query = {
 		.direction = direction,
 		.subject = p->rows[subject],
-		.peer = { p->rows[peer], (const uint8_t(*)[16])ip, 1, q->names[peer],
-			  q->name_count[peer] },
+		.peer = { p->rows[peer], (const uint8_t(*)[16])ip, 1, q->names.of[peer],
+			  q->names.count[peer] },
 		.protocol = q->protocol,
 		.port = q->port,
 	};
@@ -398,7 +369,7 @@ _Static_assert(sizeof(struct key) == 56, "compared as bytes: no holes");
 
 static struct key key_of(const struct preview *p, const struct asked *q)
 {
-	struct key k = { .names = q->name_hash, .port = q->port, .protocol = q->protocol };
+	struct key k = { .names = q->names.hash, .port = q->port, .protocol = q->protocol };
 	bool by_ip = policy_set_uses_addresses(p->after) ||
 		     (p->before && policy_set_uses_addresses(p->before));
 
@@ -421,8 +392,8 @@ static enum err_code show_end(struct preview *p, const struct asked *q, int i, u
 		buf_str_put(&b, ep->namespace_);
 		buf_char(&b, '/');
 		buf_str_put(&b, ep->workload_count ? ep->workloads[0].name : ep->pod);
-	} else if (q->name_count[i]) {
-		buf_str_put(&b, q->names[i][0]);
+	} else if (q->names.count[i]) {
+		buf_str_put(&b, q->names.of[i][0]);
 	} else if (ep && ep->label_count && str_has_prefix(ep->labels[0], STR("reserved:")) &&
 		   !str_has_prefix(ep->labels[0], STR("reserved:world")) && is_known(ep)) {
 		buf_str_put(&b, str_from(ep->labels[0], strlen("reserved:")));

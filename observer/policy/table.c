@@ -1,6 +1,5 @@
 #include "observer/policy/table.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -11,6 +10,7 @@
 #include "flow/wire.h"
 #include "observer/drop_reason.h"
 #include "observer/policy/words.h"
+#include "policy/flow.h"
 #include "tycho/v1/detail.pb-c.h"
 
 enum {
@@ -24,8 +24,6 @@ enum {
 	ROW_AHEAD = 256,      /* bytes of a row that are fetched ahead: all, with some 800 rules */
 	TEXT_BYTES = 2 << 20, /* of answers */
 	TEXT_OF_ONE = 16384,
-	NAMES_MAX = 16, /* DNS names of one address that rules are shown */
-	IPPROTO_VRRP = 112,
 };
 
 /* How sure it is, in the words of tycho.v1.PolicySource. */
@@ -553,36 +551,11 @@ static struct kept *find(struct policy_table *t, const struct answer_key *key)
 
 static bool protocol_of(const struct flow *f, struct asked *q)
 {
-	switch (f->l4) {
-	case FLOW_L4_TCP:
-		q->protocol = IPPROTO_TCP;
-		q->port = f->dst_port;
-		return true;
-	case FLOW_L4_UDP:
-		q->protocol = IPPROTO_UDP;
-		q->port = f->dst_port;
-		return true;
-	case FLOW_L4_SCTP:
-		q->protocol = IPPROTO_SCTP;
-		q->port = f->dst_port;
-		return true;
-	case FLOW_L4_ICMP4:
-		q->protocol = IPPROTO_ICMP;
-		q->port = f->icmp_type;
-		return true;
-	case FLOW_L4_ICMP6:
-		q->protocol = IPPROTO_ICMPV6;
-		q->port = f->icmp_type;
-		return true;
-	case FLOW_L4_VRRP:
-		q->protocol = IPPROTO_VRRP;
-		return true;
-	case FLOW_L4_IGMP:
-		q->protocol = IPPROTO_IGMP;
-		return true;
-	default:
-		return false;
-	}
+	q->protocol = policy_protocol_of(f);
+	/* what has no ports has them zero */
+	q->port = q->protocol == IPPROTO_ICMP || q->protocol == IPPROTO_ICMPV6 ? f->icmp_type
+									       : f->dst_port;
+	return q->protocol;
 }
 
 /* A later packet of a connection: what dropped it need not be what decides on new ones. */
@@ -603,24 +576,15 @@ static bool is_for_us(const struct flow *f)
 	return f->event_type == EVENT_POLICY_VERDICT;
 }
 
-/* DNS names that naming gave the flow, for rules that ask for them. */
-static void take_names(const struct buf *ext, struct str names[2][NAMES_MAX], struct asked *q,
-		       uint64_t *hash)
+/* For rules that ask for them. @return their hash. */
+static uint64_t take_names(const struct buf *ext, struct policy_names *names, struct asked *q)
 {
-	struct wire_reader r = wire_reader_of(buf_str(ext));
-	struct wire_field wf;
-
-	while (wire_next(&r, &wf)) {
-		int side = wf.number == FLOW_FIELD_SOURCE_NAMES        ? 0
-			   : wf.number == FLOW_FIELD_DESTINATION_NAMES ? 1
-								       : -1;
-		if (side < 0 || wf.type != WIRE_LEN || q->name_count[side] == NAMES_MAX)
-			continue;
-		names[side][q->name_count[side]++] = wf.bytes;
-		*hash = hash_bytes(wf.bytes.p, wf.bytes.len, *hash + (uint64_t)side + 1);
+	policy_names_read(names, buf_str(ext), false);
+	for (int i = 0; i < 2; i++) {
+		q->names[i] = names->of[i];
+		q->name_count[i] = names->count[i];
 	}
-	q->names[0] = names[0];
-	q->names[1] = names[1];
+	return names->hash;
 }
 
 static bool read_ends(struct policy_table *t, const struct flow *f, struct asked *q)
@@ -781,7 +745,7 @@ static struct kept *find_now(struct policy_table *t, const struct flow *f, const
 
 void policy_flow(struct policy_table *t, struct flow *f, struct buf *ext)
 {
-	struct str names[2][NAMES_MAX];
+	struct policy_names names;
 	struct asked q = { 0 };
 	struct kept past, *k = &past;
 	uint64_t name_hash = 0;
@@ -793,7 +757,7 @@ void policy_flow(struct policy_table *t, struct flow *f, struct buf *ext)
 	t->set = then->set;
 	t->words = then->words;
 	if (policy_set_uses_names(t->set) && (f->bits & FLOW_HAS_NAMES))
-		take_names(ext, names, &q, &name_hash);
+		name_hash = take_names(ext, &names, &q);
 	if (then == t->in) {
 		k = find_now(t, f, &q, name_hash);
 	} else {

@@ -1,0 +1,39 @@
+/*
+ * flow - what a flow has that policies decide on, beside its ends.
+ */
+#ifndef TYCHO_POLICY_FLOW_H
+#define TYCHO_POLICY_FLOW_H
+
+#include <netinet/in.h>
+
+#include "flow/flow.h"
+
+/* Its protocol as policies know it, IPPROTO_; 0: none of them. In line, since each flow
+ * that policies may have decided is asked. */
+static inline uint8_t policy_protocol_of(const struct flow *f)
+{
+	enum { VRRP = 112 };
+	static const uint8_t protocols[] = {
+		[FLOW_L4_TCP] = IPPROTO_TCP,      [FLOW_L4_UDP] = IPPROTO_UDP,
+		[FLOW_L4_SCTP] = IPPROTO_SCTP,    [FLOW_L4_ICMP4] = IPPROTO_ICMP,
+		[FLOW_L4_ICMP6] = IPPROTO_ICMPV6, [FLOW_L4_VRRP] = VRRP,
+		[FLOW_L4_IGMP] = IPPROTO_IGMP,
+	};
+
+	return f->l4 < sizeof protocols ? protocols[f->l4] : 0;
+}
+
+enum { POLICY_NAMES_MAX = 16 }; /* DNS names of one end that rules are shown; more are left out */
+
+/* DNS names that naming gave to the ends of a flow. */
+struct policy_names {
+	/* of who opened the connection, and of whom it was opened to; borrowed from the ext */
+	struct str of[2][POLICY_NAMES_MAX];
+	size_t count[2];
+	uint64_t hash; /* of all of them; 0: there are none */
+};
+
+/* @ext: of a flow. @is_reply: it goes back to who opened the connection. */
+void policy_names_read(struct policy_names *ret, struct str ext, bool is_reply);
+
+#endif
