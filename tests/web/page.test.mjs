@@ -361,6 +361,40 @@ test("the table's columns are chosen, and stay chosen", async () => {
 	await page.close();
 });
 
+test("what is done twice within one frame is done twice", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	await page.getByRole("button", { name: "Columns" }).click();
+	const heads = await page.evaluate(async () => {
+		for (const name of ["From address", "To address", "Why"])
+			[...document.querySelectorAll("#columns label")]
+				.find((e) => e.textContent.trim() === name)
+				.click();
+		await new Promise(requestAnimationFrame);
+		return [...document.querySelectorAll("[role=columnheader]")].map((e) => e.textContent);
+	});
+	assert.deepEqual(heads, ["Time", "Verdict", "From", "From address", "Way", "To", "To address", "Port", "Node"]);
+	await page.getByRole("button", { name: "As usual" }).click();
+	await page.keyboard.press("Escape");
+
+	const press = (target, keys) =>
+		page.evaluate(
+			([target, keys]) => {
+				for (const key of keys)
+					document
+						.querySelector(target)
+						.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+			},
+			[target, keys],
+		);
+	await press("body", [" ", " ", " "]);
+	await becomes(page, health, "paused");
+	await press("[role=rowgroup]", ["ArrowDown", "ArrowDown", "ArrowDown"]);
+	const selected = () => [...document.querySelectorAll(".row")].findIndex((e) => e.ariaSelected === "true");
+	await becomes(page, selected, 2);
+	await page.close();
+});
+
 test("a flow is copied as JSON, and as a command that finds it and no other", async () => {
 	await browser.grantPermissions(["clipboard-read", "clipboard-write"]);
 	const page = await open(shop_ui.address);

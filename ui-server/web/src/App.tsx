@@ -1,5 +1,5 @@
 // The page: what is where, and which key does what. State comes in, wishes go out.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { type Bottom, BottomSwitch, FlowsTitle } from "./BottomTitle";
 import type { Column } from "./columns";
 import { CompareBar, type Mark } from "./CompareBar";
@@ -310,8 +310,9 @@ function download(text: string): void {
 	setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
+// Keys mean what is drawn: they are told anew with it, not a while later.
 function usePageKeys(state: State, wishes: Wishes, help: () => void): void {
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const on_key = (event: KeyboardEvent) => {
 			const target = event.target as HTMLElement;
 			const typing = target.matches("input, select, textarea, button, summary");

@@ -32,7 +32,21 @@ function set_scheme(to: Scheme): void {
 	scheme = to;
 	localStorage.setItem(SCHEME_KEY, to);
 	document.documentElement.dataset.scheme = to;
-	draw();
+	draw_now();
+}
+
+function draw_now(): void {
+	render(
+		<App
+			state={state}
+			now={Date.now()}
+			scheme={scheme}
+			columns={columns}
+			wishes={wishes}
+			on_scheme={set_scheme}
+		/>,
+		document.getElementById("page")!,
+	);
 }
 
 // Bursts of events are drawn once a frame. A page that is not looked at is not drawn at all.
@@ -41,23 +55,19 @@ function draw(): void {
 	drawing = true;
 	requestAnimationFrame(() => {
 		drawing = false;
-		render(
-			<App
-				state={state}
-				now={Date.now()}
-				scheme={scheme}
-				columns={columns}
-				wishes={wishes}
-				on_scheme={set_scheme}
-			/>,
-			document.getElementById("page")!,
-		);
+		draw_now();
 	});
 }
 
 function happen(event: Event): void {
 	state = reduce(state, event);
 	draw();
+}
+
+// What a person does is drawn at once: what they do next, within the same frame even, builds on it.
+function wish(event: Event): void {
+	state = reduce(state, event);
+	draw_now();
 }
 
 // What is new is drawn in the next frame; there is none while nobody looks.
@@ -179,6 +189,7 @@ function go(change: Partial<View>): void {
 	if (!view.range) view.against = null;
 	history.pushState(null, "", `${location.pathname}${address_of(view)}`);
 	ask(view);
+	draw_now();
 }
 
 function view_of({ line, range, against, local, selection, panels }: State): View {
@@ -207,27 +218,27 @@ const wishes = {
 	compare: (range: Range, against: Range | null) => go({ range, against }),
 	curve: ask_curve,
 	local(on: boolean) {
-		happen({ type: "local", on });
+		wish({ type: "local", on });
 		keep_address();
 	},
 	select(selection: Selection) {
-		happen({ type: "select", selection });
+		wish({ type: "select", selection });
 		keep_address();
 	},
 	// @is_done: nobody is dragging any more
 	panels(panels: Panels, is_done: boolean) {
-		happen({ type: "panels", panels });
+		wish({ type: "panels", panels });
 		if (is_done) keep_address();
 	},
-	pause: (on: boolean) => happen({ type: "pause", on }),
+	pause: (on: boolean) => wish({ type: "pause", on }),
 	columns(shown: Column[]) {
 		columns = shown;
 		localStorage.setItem(COLUMNS_KEY, write_columns(shown));
-		draw();
+		draw_now();
 	},
 	log_out: () =>
 		void fetch("/logout", { method: "POST", redirect: "manual" }).then(leave_if_logged_out, () => {}),
-	unfold: (group: string, on: boolean) => happen({ type: "unfold", group, on }),
+	unfold: (group: string, on: boolean) => wish({ type: "unfold", group, on }),
 };
 
 addEventListener("popstate", ask_address);
