@@ -34,7 +34,7 @@ static const struct opt_row ask_rows[] = {
 	{ "tls", NULL, "speak TLS to the server", OPT_FLAG(struct ui_options, tls) },
 	{ "tls-allow-insecure", NULL, "do not check the server's certificate",
 	  OPT_FLAG(struct ui_options, tls_files.allow_insecure) },
-	{ "tls-ca-cert-file", "FILE", "believe certificates signed by this (PEM); repeatable",
+	{ "tls-ca-cert-files", "FILE", "believe certificates signed by this (PEM); repeatable",
 	  OPT_LIST(struct ui_options, tls_ca_files, tls_files.ca_file_count) },
 	{ "tls-client-cert-file", "FILE", "our certificate (PEM), for servers that ask for one",
 	  OPT_TEXT(struct ui_options, tls_files.cert_file) },

@@ -39,7 +39,7 @@ static void addresses_of_all_kinds_are_taken_apart(void **state)
 	assert_int_equal(READ(&o, &e, "--listen=0.0.0.0:8080", "--insecure-listen", "--no-auth"),
 			 ERR_OK);
 	assert_false(o.listen_is_loopback);
-	assert_int_equal(READ(&o, &e, "--server", "tls://relay:443", "--tls-ca-cert-file", "ca",
+	assert_int_equal(READ(&o, &e, "--server", "tls://relay:443", "--tls-ca-cert-files", "ca",
 			      "--tls-client-cert-file=c", "--tls-client-key-file=k"),
 			 ERR_OK);
 	assert_string_equal(o.tls_files.ca_files[0], "ca");

@@ -153,7 +153,7 @@
 - --listen=0.0.0.0:12000
 {{- if $r.tls.server.enabled }}
 - --server=tls://{{ include "tycho.relayHost" . }}:443
-- --tls-ca-cert-file=/etc/tycho/tls/client/ca.crt
+- --tls-ca-cert-files=/etc/tycho/tls/client/ca.crt
 {{- if $r.tls.server.mtls }}
 - --tls-client-cert-file=/etc/tycho/tls/client/tls.crt
 - --tls-client-key-file=/etc/tycho/tls/client/tls.key
