@@ -176,14 +176,20 @@ static bool is_same(const struct store_gap *a, const struct store_gap *b)
 	       str_eq(a->node, b->node);
 }
 
+static bool touches(const struct store_gap *g, struct wall_ns since, struct wall_ns until)
+{
+	return g->to.v >= since.v && g->from.v <= until.v;
+}
+
 enum err_code store_gaps(struct store_reader *r, struct wall_ns since, struct wall_ns until,
 			 void (*each)(void *ctx, const struct store_gap *gap), void *ctx,
 			 struct err *e)
 {
 	AUTO(own_free) struct gap *pending = NULL;
+	bool is_written[GAPS_PENDING] = { false }; /* meanwhile: of the pending ones */
 	size_t count = 0, at = 0;
 	bool any = false;
-	/* First these: one that is written meanwhile is then seen twice, and not never. */
+	/* First these: one that is written meanwhile is then met twice, and not never. */
 	enum err_code code = copy_pending(r, &pending, &count, e);
 
 	if (code == ERR_OK)
@@ -211,17 +217,16 @@ enum err_code store_gaps(struct store_reader *r, struct wall_ns since, struct wa
 			.detail = column_text(st, 7),
 		};
 		for (; at < count && pending[at].gap.from.v < gap.from.v; at++)
-			if (pending[at].gap.to.v >= since.v && pending[at].gap.from.v <= until.v)
+			if (!is_written[at] && touches(&pending[at].gap, since, until))
 				each(ctx, &pending[at].gap);
 		for (size_t i = at; i < count; i++)
-			if (is_same(&pending[i].gap, &gap))
-				pending[i].gap = (struct store_gap){ .from = pending[i].gap.from };
+			is_written[i] |= is_same(&pending[i].gap, &gap);
 		each(ctx, &gap);
 	}
 	if (any && db_ended(&r->db, "read the gaps", e) != ERR_OK)
 		return db_ended(&r->db, "read the gaps", e);
 	for (; at < count; at++)
-		if (pending[at].gap.to.v >= since.v && pending[at].gap.from.v <= until.v)
+		if (!is_written[at] && touches(&pending[at].gap, since, until))
 			each(ctx, &pending[at].gap);
 	return ERR_OK;
 }

@@ -527,6 +527,27 @@ static void a_file_of_rubbish_is_kept_aside(void **state)
 	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 10);
 }
 
+/* A reader that copies what is pending just before it is written meets it in the file again. */
+static void a_gap_that_is_written_while_it_is_read_is_told_once(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	const struct store_gap gap = { .cause = STORE_GAP_KERNEL,
+				       .from = fx->now,
+				       .to = after(fx->now, 1),
+				       .lost = 7,
+				       .node = STR(""),
+				       .detail = STR("") };
+	store_note_gap(fx->store, &gap);
+	fixture_block(fx, 10);
+	store_note_gap(fx->store, &gap); /* in the file, and pending */
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen_gap told = only_gap(r);
+	assert_int_equal(told.cause, STORE_GAP_KERNEL);
+	assert_int_equal(told.lost, 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -539,6 +560,7 @@ int main(void)
 		T(a_clock_that_is_set_back_is_noted),
 		T(a_clock_that_is_set_back_over_a_restart_is_noted),
 		T(a_step_of_less_than_a_second_is_no_gap),
+		T(a_gap_that_is_written_while_it_is_read_is_told_once),
 		T(two_stores_in_one_folder_are_one_too_many),
 		T(a_newer_file_is_refused_with_a_sentence),
 		T(somebody_elses_database_is_refused_and_left_alone),
