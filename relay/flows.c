@@ -355,17 +355,6 @@ static enum err_code rejoin_peer(struct query *q, struct peer *p, struct mono_ns
 	return ERR_OK;
 }
 
-/* Calls that began while their peer was taken off the list. */
-static void leave_the_gone(struct query *q)
-{
-	for (size_t i = 0; i < q->lane_count; i++) {
-		const struct lane *lane = q->lanes[i];
-		if (lane->state == LANE_OPEN &&
-		    atomic_load_explicit(&lane->peer->is_gone, memory_order_acquire))
-			rpc_fan_call_cancel(lane->call);
-	}
-}
-
 /* Who is new, or back, takes part from now on. */
 static void rejoin(struct query *q, struct mono_ns now)
 {
@@ -379,8 +368,6 @@ static void rejoin(struct query *q, struct mono_ns now)
 	if (peers_snapshot(q->api->config.peers, &list, &e) != ERR_OK)
 		return; /* again in a moment */
 	q->generation = list.generation;
-	if (changed)
-		leave_the_gone(q);
 	notes_flush(&q->notes, now, 0);
 	for (size_t i = 0; i < list.count; i++)
 		if (rejoin_peer(q, list.peers[i], now, &e) != ERR_OK)

@@ -116,13 +116,13 @@ static enum err_code peer_new(struct peers *all, enum peer_source source,
 	return ERR_OK;
 }
 
-/* It is on the list no more. Who sees the new generation sees that it is gone. */
-static void let_go(struct peers *all, struct peer *p)
+/* It is on the list no more. Queries may know it for as long as they last: its calls end, those
+ * that they begin at this very moment too, and it is not connected to any more. */
+static void let_go(struct peer *p)
 {
 	atomic_store_explicit(&p->is_gone, true, memory_order_release);
-	atomic_fetch_add_explicit(&all->generation, 1, memory_order_release);
 	if (p->channel)
-		rpc_fan_channel_reset(p->channel, "no longer a peer");
+		rpc_fan_channel_close(p->channel, "no longer a peer");
 	peer_unref(p);
 }
 
@@ -172,7 +172,7 @@ void peers_free(struct peers *p)
 	if (!p)
 		return;
 	for (size_t i = 0; i < p->count; i++)
-		let_go(p, p->list[i]);
+		let_go(p->list[i]);
 	free(p->list);
 	pthread_mutex_destroy(&p->mx);
 	free(p);
@@ -259,7 +259,7 @@ enum err_code peers_set(struct peers *p, enum peer_source source, const struct p
 	}
 	swap_list(p, list, n);
 	while (gone_count)
-		let_go(p, gone[--gone_count]);
+		let_go(gone[--gone_count]);
 	p->changed(p->ctx);
 	return ERR_OK;
 }
@@ -289,7 +289,7 @@ enum err_code peers_put(struct peers *p, const struct peer_spec *spec, struct er
 	list[n++] = fresh;
 	swap_list(p, list, n);
 	if (old)
-		let_go(p, old);
+		let_go(old);
 	p->changed(p->ctx);
 	return ERR_OK;
 }
@@ -308,7 +308,7 @@ void peers_drop(struct peers *p, struct str name)
 		if (p->list[i] != old)
 			list[n++] = p->list[i];
 	swap_list(p, list, n);
-	let_go(p, old);
+	let_go(old);
 	p->changed(p->ctx);
 }
 

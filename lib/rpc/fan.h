@@ -64,6 +64,9 @@ struct mono_ns rpc_fan_channel_heard(const struct rpc_fan_channel *ch);
 /* The connection is worth nothing (the other end does not answer): ends its calls with UNAVAILABLE
  * and @why, and connects anew. */
 void rpc_fan_channel_reset(struct rpc_fan_channel *ch, const char *why);
+/* For good, while there are still calls that know it: they end with UNAVAILABLE and @why, so does
+ * each that is opened later, and nothing is connected any more. */
+void rpc_fan_channel_close(struct rpc_fan_channel *ch, const char *why);
 /* Connects anew if the certificate files have changed; calls in progress go on with what they began
  * with. New calls see to that by themselves, but who is not connected gets none. */
 void rpc_fan_channel_renew(struct rpc_fan_channel *ch);
@@ -100,8 +103,7 @@ struct rpc_fan_event *rpc_group_take(struct rpc_group *g);
 void rpc_fan_event_free(struct rpc_fan_event *ev);
 
 /* Starts a call with one request and any number of answers. Never waits: when there is no
- * connection after all, the call ends with UNAVAILABLE. @timeout_ns 0: none. Fails with ERR_NOMEM,
- * or with what is wrong with the channel's certificates. */
+ * connection after all, the call ends with UNAVAILABLE. @timeout_ns 0: none. ERR_NOMEM. */
 MUST_CHECK enum err_code rpc_fan_call_open(struct rpc_group *g, struct rpc_fan_channel *ch,
 					   const char *method, struct str request,
 					   uint64_t timeout_ns, void *owner,

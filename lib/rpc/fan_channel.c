@@ -147,8 +147,10 @@ enum rpc_connection rpc_fan_channel_state(const struct rpc_fan_channel *ch)
 static enum err_code replace_core(struct rpc_fan_channel *ch, struct err *e)
 {
 	grpc_channel *fresh, *old = ch->core;
-	enum err_code code = dial_channel(&ch->dial, &pace, &fresh, e);
 
+	if (ch->is_closed)
+		return ERR_OK;
+	enum err_code code = dial_channel(&ch->dial, &pace, &fresh, e);
 	if (code != ERR_OK)
 		return code;
 	ch->core = fresh;
@@ -172,6 +174,20 @@ void rpc_fan_channel_reset(struct rpc_fan_channel *ch, const char *why)
 	set_usable(ch, false);
 	if (replace_core(ch, &e) != ERR_OK)
 		log_warn("connection not renewed", "error=%s", LOG_QUOTE(e.msg));
+	pthread_mutex_unlock(&ch->fan->mx);
+}
+
+void rpc_fan_channel_close(struct rpc_fan_channel *ch, const char *why)
+{
+	pthread_mutex_lock(&ch->fan->mx);
+	ch->is_closed = true;
+	end_calls(ch, why);
+	set_usable(ch, false);
+	ch->generation++; /* the last watch goes with the connection */
+	atomic_store_explicit(&ch->state, (int)GRPC_CHANNEL_SHUTDOWN, memory_order_relaxed);
+	grpc_channel_destroy(ch->core);
+	ch->core = grpc_lame_client_channel_create(ch->dial.target, GRPC_STATUS_UNAVAILABLE,
+						   "the channel was closed");
 	pthread_mutex_unlock(&ch->fan->mx);
 }
 

@@ -43,7 +43,7 @@ struct rpc_fan_channel {
 	void *changed_ctx;
 
 	size_t refs; /* the owner's, each watch's and each call's */
-	bool is_freed;
+	bool is_freed, is_closed;
 	grpc_channel *core;  /* replaced by a reset, and when the certificate files change … */
 	unsigned generation; /* … so many times */
 	/* written under the lock, read by any */

@@ -261,6 +261,37 @@ static void deadlines_cancels_and_resets_end_a_call_in_their_own_words(void **st
 	rpc_server_free(s, 0);
 }
 
+static void a_closed_channel_ends_its_calls_and_calls_nobody_any_more(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_fan *f = fan_of();
+	struct rpc_fan_channel *ch = channel_of(f, s);
+	struct inbox in;
+	inbox_init(&in, f);
+	(void)open_call(&in, ch, "/test.T/Idle", "", 0, NULL);
+	rpc_fan_channel_close(ch, "no longer wanted");
+	struct rpc_fan_event *ev = next(&in);
+	assert_int_equal(ev->result->status, RPC_UNAVAILABLE);
+	assert_string_equal(ev->result->message, "no longer wanted");
+	rpc_fan_event_free(ev);
+	assert_false(rpc_fan_channel_is_usable(ch));
+	assert_int_equal(rpc_fan_channel_state(ch), RPC_CONNECTION_SHUTDOWN);
+
+	/* the server is there, and would answer */
+	(void)open_call(&in, ch, "/test.T/Echo", "", 0, NULL);
+	expect_end(&in, RPC_UNAVAILABLE);
+	rpc_fan_channel_reset(ch, "nothing brings it back");
+	rpc_fan_channel_renew(ch);
+	(void)open_call(&in, ch, "/test.T/Echo", "", 0, NULL);
+	expect_end(&in, RPC_UNAVAILABLE);
+	assert_false(rpc_fan_channel_is_usable(ch));
+	inbox_done(&in);
+	rpc_fan_channel_free(ch);
+	free_fan(f);
+	rpc_server_free(s, 0);
+}
+
 /* How often a channel's state has changed. */
 struct watcher {
 	pthread_mutex_t mx;
@@ -406,6 +437,7 @@ int main(void)
 			every_message_comes_once_in_order_before_the_end_however_late_it_is_fetched),
 		cmocka_unit_test(a_full_inbox_stops_no_other_call_of_the_channel),
 		cmocka_unit_test(deadlines_cancels_and_resets_end_a_call_in_their_own_words),
+		cmocka_unit_test(a_closed_channel_ends_its_calls_and_calls_nobody_any_more),
 		cmocka_unit_test(
 			a_channel_says_when_its_server_goes_and_comes_and_a_reset_makes_it_new),
 		cmocka_unit_test(calls_without_a_server_end_at_once),
