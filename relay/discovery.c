@@ -208,5 +208,6 @@ void discovery_run(struct discovery *d, struct mono_ns now, struct mono_ns *ret_
 		(void)!rpc_fan_call_open(d->group, d->channel, "/grpc.health.v1.Health/Check",
 					 STR(""), d->patience_ns, NULL, &d->check, &e);
 	}
-	*ret_next = d->call ? d->check_at : d->open_at;
+	/* a check pokes when it ends */
+	ret_next->v = !d->call ? d->open_at.v : d->check ? UINT64_MAX : d->check_at.v;
 }

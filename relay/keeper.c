@@ -190,7 +190,8 @@ size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
 		available_count += available;
 		tell(p, available);
 		look_at(k, p, available, now);
-		if (p->channel && p->probe_at.v < ret_next->v)
+		/* one that is being asked pokes when it has answered, or has not */
+		if (p->channel && !p->is_probed && p->probe_at.v < ret_next->v)
 			ret_next->v = p->probe_at.v;
 	}
 	peer_list_done(&list);

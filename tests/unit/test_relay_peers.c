@@ -1,0 +1,125 @@
+/* relay/{keeper,discovery}: who asks whether others live, and does nothing while it waits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+#include <netinet/in.h>
+
+#include "relay/discovery.h"
+#include "relay/keeper.h"
+
+/* A server that takes connections and never says a word. */
+struct silent {
+	int fd;
+	char address[32];
+};
+
+static struct silent silent_of(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct silent s = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	socklen_t len = sizeof at;
+
+	assert_true(s.fd >= 0);
+	assert_int_equal(bind(s.fd, (const struct sockaddr *)&at, len), 0);
+	assert_int_equal(listen(s.fd, 8), 0);
+	assert_int_equal(getsockname(s.fd, (struct sockaddr *)&at, &len), 0);
+	(void)snprintf(s.address, sizeof s.address, "127.0.0.1:%d", ntohs(at.sin_port));
+	return s;
+}
+
+static void on_changed(void *ctx)
+{
+	(void)ctx;
+}
+
+static struct peers *peers_of(struct rpc_fan *f)
+{
+	struct peers *p = NULL;
+
+	assert_int_equal(
+		peers_new(&(struct peers_config){ .fan = f, .changed = on_changed }, &p, NULL),
+		ERR_OK);
+	return p;
+}
+
+static struct mono_ns later(struct mono_ns t, uint64_t seconds)
+{
+	return (struct mono_ns){ t.v + seconds * NS_PER_S };
+}
+
+/* Longer than any of this takes. */
+#define PATIENCE_NS (600 * NS_PER_S)
+
+static void a_keeper_that_waits_for_an_answer_longer_than_its_interval_sleeps(void **state)
+{
+	struct silent s = silent_of();
+	struct mono_ns now = mono_now(), next;
+	struct rpc_fan *f = NULL;
+	struct keeper *k = NULL;
+
+	(void)state;
+	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	assert_int_equal(keeper_new(f, PATIENCE_NS, NS_PER_S, &k, NULL), ERR_OK);
+	struct peers *p = peers_of(f);
+	const struct peer_spec spec = { STR("a"), str_of(s.address), STR("") };
+	assert_int_equal(peers_set(p, PEER_STATIC, &spec, 1, NULL), ERR_OK);
+
+	(void)keeper_run(k, p, now, &next);
+	assert_in_range(next.v, now.v + 1, later(now, 1).v);
+	for (uint64_t i = 1; i <= 5; i++) { /* asked at once, and nobody answers */
+		(void)keeper_run(k, p, later(now, i), &next);
+		assert_in_range(next.v, later(now, i).v + 1, later(now, i + 1).v);
+	}
+	peers_free(p);
+	keeper_free(k);
+	rpc_fan_free(f);
+	(void)close(s.fd);
+}
+
+static void a_silent_peer_service_is_waited_for_asleep(void **state)
+{
+	struct silent s = silent_of();
+	struct mono_ns now = mono_now(), next;
+	struct rpc_fan *f = NULL;
+	struct discovery *d = NULL;
+
+	(void)state;
+	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	struct peers *p = peers_of(f);
+	assert_int_equal(discovery_new(f, s.address, NULL, PATIENCE_NS, NS_PER_S, p, &d, NULL),
+			 ERR_OK);
+	for (uint64_t i = 0; i <= 5; i++) { /* from the first second on its health is asked for */
+		discovery_run(d, later(now, i), &next);
+		assert_true(next.v > later(now, i).v);
+	}
+	discovery_free(d);
+	peers_free(p);
+	rpc_fan_free(f);
+	(void)close(s.fd);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	rpc_init();
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	rpc_shutdown();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_keeper_that_waits_for_an_answer_longer_than_its_interval_sleeps),
+		cmocka_unit_test(a_silent_peer_service_is_waited_for_asleep),
+	};
+	return cmocka_run_group_tests(tests, begin, end);
+}
