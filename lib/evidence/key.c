@@ -25,6 +25,13 @@ static void bio_free_guard(BIO **bio)
 }
 #define AUTO_BIO __attribute__((cleanup(bio_free_guard)))
 
+/* OpenSSL's own would ask on the terminal. */
+static int no_passphrase(char *buf, int size, int writing, void *user)
+{
+	(void)buf, (void)size, (void)writing, (void)user;
+	return -1;
+}
+
 void evidence_key_free(struct evidence_key *k)
 {
 	if (!k)
@@ -94,10 +101,9 @@ static enum err_code make_file(const char *path, struct err *e)
 	if (!ok)
 		return err_set(e, ERR_NOMEM, "make the key '%s'", path);
 	size_t len = (size_t)BIO_get_mem_data(bio, &pem);
-	if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", path) >= sizeof fresh)
+	if ((size_t)snprintf(fresh, sizeof fresh, "%s.XXXXXX", path) >= sizeof fresh)
 		return err_set(e, ERR_INVALID, "the name of the key '%s' is too long", path);
-	(void)unlink(fresh);
-	AUTO_FD int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO_FD int fd = mkostemp(fresh, O_CLOEXEC); /* 0600 */
 	if (fd < 0)
 		return err_os(e, "make the key '%s'", path);
 	ssize_t put = write(fd, pem, len);
@@ -124,7 +130,8 @@ enum err_code evidence_key_open(const char *path, bool make, struct evidence_key
 	if (code != ERR_OK)
 		return code;
 	AUTO_BIO BIO *bio = BIO_new_mem_buf(text.p, (int)text.len);
-	code = key_take(bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL, ret, e);
+	code = key_take(bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL, ret,
+			e);
 	explicit_bzero(pem, sizeof pem);
 	return code == ERR_OK ? ERR_OK : err_in(e, "key '%s'", path);
 }
@@ -145,7 +152,7 @@ enum err_code evidence_key_of_pem(struct str pem, struct evidence_key **ret, str
 		return err_set(e, ERR_PARSE, "no Ed25519 key in PEM");
 	AUTO_BIO BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.len);
 
-	return key_take(bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL, ret, e);
+	return key_take(bio ? PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL) : NULL, ret, e);
 }
 
 struct str evidence_key_public(const struct evidence_key *k)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/time.h"
@@ -46,13 +47,18 @@ struct evidence_sender {
 static enum err_code to_file(const char *path, struct str line, struct err *e)
 {
 	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	struct stat before;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &before) != 0)
 		return err_os(e, "open '%s'", path);
 	ssize_t put = write(fd, line.p, line.len); /* one write: lines stay whole */
-	if (put >= 0 && (size_t)put != line.len)
-		errno = ENOSPC;
-	if (put < 0 || (size_t)put != line.len || fdatasync(fd) != 0)
+	if (put >= 0 && (size_t)put != line.len) {
+		/* the line will come again, and not behind a part of itself */
+		if (S_ISREG(before.st_mode))
+			(void)!ftruncate(fd, before.st_size);
+		return err_errno(e, ENOSPC, "write '%s'", path);
+	}
+	if (put < 0 || fdatasync(fd) != 0)
 		return err_os(e, "write '%s'", path);
 	return ERR_OK;
 }

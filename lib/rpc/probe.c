@@ -178,6 +178,13 @@ static int go_on(int ok, X509_STORE_CTX *ctx)
 	return 1;
 }
 
+/* OpenSSL's own would ask on the terminal. */
+static int no_passphrase(char *buf, int size, int writing, void *user)
+{
+	(void)buf, (void)size, (void)writing, (void)user;
+	return -1;
+}
+
 static enum err_code library_error(struct err *e, enum err_code code, const char *what)
 {
 	const char *why = ERR_reason_error_string(ERR_peek_last_error());
@@ -195,6 +202,7 @@ static enum err_code make_context(const struct rpc_tls *tls, SSL_CTX **ret, stru
 	if (!ctx)
 		return err_set(e, ERR_NOMEM, "TLS");
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, go_on);
+	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 	(void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	if (!tls->ca_file_count)
 		(void)SSL_CTX_set_default_verify_paths(ctx);

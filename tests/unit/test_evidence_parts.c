@@ -1,8 +1,12 @@
 /* lib/evidence's smaller parts: keys, redaction, the sender, signed and flat texts, the archive. */
+#include <openssl/pem.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -80,6 +84,70 @@ static void what_is_no_ed25519_key_is_refused(void **state)
 	assert_int_equal(evidence_key_of_pem(STR("nothing"), &none, &e), ERR_PARSE);
 	assert_int_equal(evidence_key_of_public(STR("short"), &none, &e), ERR_PARSE);
 	assert_null(none);
+}
+
+static void a_passphrase_is_not_asked_for(void **state)
+{
+	(void)state;
+	int ends[2], stdin_before = dup(STDIN_FILENO);
+	struct evidence_key *none = NULL;
+	struct err e;
+	FILE *f = fopen(in_folder("secret"), "we");
+	EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+
+	assert_non_null(f);
+	assert_int_equal(
+		PEM_write_PKCS8PrivateKey(f, pkey, EVP_aes_128_cbc(), "open", 4, NULL, NULL), 1);
+	(void)fclose(f);
+	EVP_PKEY_free(pkey);
+	assert_int_equal(chmod(in_folder("secret"), 0600), 0);
+	/* whoever asked would be answered here */
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "open\n", 5), 5);
+	(void)close(ends[1]);
+	assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+	assert_int_equal(evidence_key_open(in_folder("secret"), false, &none, &e), ERR_PARSE);
+	assert_null(none);
+	(void)dup2(stdin_before, STDIN_FILENO);
+	(void)close(stdin_before);
+	(void)close(ends[0]);
+}
+
+enum { MAKERS = 8 };
+
+static void *make_key(void *arg)
+{
+	struct evidence_key *k = NULL;
+
+	(void)!evidence_key_open(arg, true, &k, NULL);
+	return k;
+}
+
+static void of_many_that_make_a_key_at_once_one_wins_and_all_read_it(void **state)
+{
+	(void)state;
+	pthread_t threads[MAKERS];
+	char name[16], path[128];
+
+	for (int round = 0; round < 30; round++) {
+		struct evidence_key *keys[MAKERS] = { NULL };
+		void *made;
+		(void)snprintf(name, sizeof name, "key%d", round);
+		(void)snprintf(path, sizeof path, "%s", in_folder(name));
+		for (int i = 0; i < MAKERS; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, make_key, path), 0);
+		for (int i = 0; i < MAKERS; i++) {
+			assert_int_equal(pthread_join(threads[i], &made), 0);
+			keys[i] = made;
+		}
+		for (int i = 0; i < MAKERS; i++) {
+			assert_non_null(keys[i]);
+			assert_string_equal(evidence_key_fingerprint(keys[i]),
+					    evidence_key_fingerprint(keys[0]));
+		}
+		for (int i = 0; i < MAKERS; i++)
+			evidence_key_free(keys[i]);
+	}
 }
 
 /* RFC 8032 §7.1, test 2: a public key, the message 0x72, its signature. */
@@ -324,6 +392,40 @@ static void a_target_that_comes_back_gets_what_it_missed(void **state)
 	(void)fclose(f);
 }
 
+/* What a full disk cut off does not stand in front of the line when it comes again. */
+static void a_line_that_was_cut_off_is_whole_when_it_comes_again(void **state)
+{
+	(void)state;
+	enum { ROOM = 20 };
+	char target[160], path[128], text[128];
+	struct evidence_sender *s = NULL;
+	struct rlimit limit;
+	struct err e;
+
+	(void)snprintf(path, sizeof path, "%s", in_folder("lines"));
+	(void)snprintf(target, sizeof target, "file:%s", path);
+	const char *const targets[] = { target };
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	const struct rlimit tight = { ROOM, limit.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	assert_int_equal(new_sender(targets, &s, &e), ERR_OK);
+	evidence_sender_put(s, STR("the first line"));
+	evidence_sender_put(s, STR("the second line"));
+	while (!evidence_sender_counts(s).failed)
+		(void)poll(NULL, 0, 1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	evidence_sender_put(s, STR("the third line"));
+	while (evidence_sender_counts(s).sent < 3)
+		(void)poll(NULL, 0, 1);
+	evidence_sender_free(s);
+	FILE *f = fopen(path, "re");
+	assert_non_null(f);
+	text[fread(text, 1, sizeof text - 1, f)] = 0;
+	(void)fclose(f);
+	assert_string_equal(text, "the first line\nthe second line\nthe third line\n");
+}
+
 /* A target that never answers holds nobody up, and what does not fit is dropped and counted. */
 static void a_full_queue_drops_the_oldest_and_says_so(void **state)
 {
@@ -353,6 +455,8 @@ int main(void)
 #define F(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
 		F(a_key_is_made_once_and_only_its_owner_reads_it),
 		F(what_is_no_ed25519_key_is_refused),
+		F(a_passphrase_is_not_asked_for),
+		F(of_many_that_make_a_key_at_once_one_wins_and_all_read_it),
 		cmocka_unit_test(a_signature_of_the_rfc_verifies_and_no_other),
 		cmocka_unit_test(flat_objects_give_their_members_and_nothing_else),
 		cmocka_unit_test(a_signed_text_has_one_form),
@@ -362,6 +466,7 @@ int main(void)
 		cmocka_unit_test(a_name_that_is_too_long_fails),
 		cmocka_unit_test(targets_that_nobody_knows_are_refused),
 		F(a_target_that_comes_back_gets_what_it_missed),
+		F(a_line_that_was_cut_off_is_whole_when_it_comes_again),
 		F(a_full_queue_drops_the_oldest_and_says_so),
 	};
 
