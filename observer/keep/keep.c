@@ -35,7 +35,7 @@ struct keep {
 	struct wall_ns last;   /* when the last record was read */
 	struct mono_ns tended; /* when there was last nothing to tend */
 	bool failing;          /* the last write failed, and that was told */
-	uint64_t lost_before;  /* records that the store had lost when it began to fail */
+	uint64_t lost_told;    /* records that the store has lost, as far as that was told */
 	pthread_mutex_t policies_mx;
 	/* guarded by policies_mx: given, not told yet: objects, an agent's; may be NULL */
 	struct keep_policies *policies[2];
@@ -67,7 +67,6 @@ static void tell(struct keep *k, enum err_code code, const struct err *e)
 {
 	if (code != ERR_OK && !k->failing) {
 		k->failing = true;
-		k->lost_before = store_counts(k->store).lost;
 		log_warn("history is not written; flows are observed all the same", "err=%s",
 			 LOG_QUOTE(e->msg));
 		tell_agent(k, "store-failed", "reason", str_of(e->msg), 0);
@@ -75,10 +74,11 @@ static void tell(struct keep *k, enum err_code code, const struct err *e)
 		struct store_counts c = store_counts(k->store);
 		if (!c.is_writing)
 			return; /* nothing was written since */
+		uint64_t lost = c.lost - k->lost_told;
 		k->failing = false;
-		log_info("history is written again", "lost=%llu",
-			 (unsigned long long)(c.lost - k->lost_before));
-		tell_agent(k, "store-recovered", "reason", STR(""), c.lost - k->lost_before);
+		k->lost_told = c.lost;
+		log_info("history is written again", "lost=%llu", (unsigned long long)lost);
+		tell_agent(k, "store-recovered", "reason", STR(""), lost);
 	}
 }
 

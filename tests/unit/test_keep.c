@@ -1,9 +1,12 @@
 /* observer/keep: what the log holds goes into the store, and what is lost is owned up to. */
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -116,6 +119,66 @@ static void a_lost_event_is_a_gap_of_the_kernel(void **state)
 	struct store_scan_config config = ALL_RECORDS;
 	config.kinds = 1 << FLOW_KIND_LOST;
 	assert_int_equal(fixture_scan(fx, r, &config).count, 1);
+}
+
+/* --- failures ----------------------------------------------------------------------------- */
+
+struct heard {
+	struct raw_sink sink; /* first */
+	char text[1024];      /* of the event that came last */
+};
+
+static void hear(struct raw_sink *sink, const struct raw_event *ev)
+{
+	struct heard *h = (struct heard *)sink;
+
+	(void)snprintf(h->text, sizeof h->text, "%.*s", STR_FMT(ev->packet));
+}
+
+/* Until the observer says so; one record a look, so that there is something to write. */
+static void wait_for(struct fixture *fx, struct flow_log *log, struct source *events,
+		     struct heard *h, const char *what)
+{
+	while (!strstr(h->text, what)) {
+		put(fx, log, 1);
+		(void)poll(NULL, 0, 1);
+		(void)source_drain(events, &h->sink, 1);
+	}
+}
+
+static void all_that_a_failing_disk_lost_is_told_when_it_works_again(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(16383);
+	AUTO(agent_free) struct agent *agent = NULL;
+	AUTO(source_free) struct source *events = NULL;
+	struct heard h = { .sink = { hear } };
+	struct rlimit limit;
+	struct keep *k = NULL;
+	char want[64];
+
+	assert_int_equal(agent_new(&agent, &events, NULL), ERR_OK);
+	fx->config.seal_ns = NS_PER_MS;
+	fx->now = wall_now();
+	fixture_open(fx);
+	/* no file grows beyond this */
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	const struct rlimit tight = { 4096, limit.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	const struct keep_config config = {
+		.log = log, .dict = fx->dict, .store = fx->store, .agent = agent
+	};
+	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
+	wait_for(fx, log, events, &h, "store-failed");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	wait_for(fx, log, events, &h, "store-recovered");
+	keep_free(k);
+	uint64_t lost = store_counts(fx->store).lost;
+	assert_true(lost > 0);
+	(void)snprintf(want, sizeof want, "\"lost\":\"%llu\"", (unsigned long long)lost);
+	if (!strstr(h.text, want))
+		fail_msg("%s is not in %s", want, h.text);
 }
 
 /* --- policies ----------------------------------------------------------------------------- */
@@ -433,6 +496,7 @@ int main(void)
 		T(all_that_the_log_holds_is_kept),
 		T(what_was_overwritten_before_it_came_is_a_gap),
 		T(a_lost_event_is_a_gap_of_the_kernel),
+		T(all_that_a_failing_disk_lost_is_told_when_it_works_again),
 		T(policies_are_known_as_long_as_they_are_in_the_files),
 		T(what_is_not_known_of_another_origin_stays_in_force),
 		T(texts_of_policies_are_canonical),
