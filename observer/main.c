@@ -406,7 +406,7 @@ static enum err_code open_evidence(struct observer *ob, struct err *e)
 		.key_file = ob->o.evidence_key ? ob->o.evidence_key : key,
 		.targets = ob->o.checkpoint_to,
 		.target_count = ob->o.checkpoint_to_count,
-		.ca_file = ob->o.checkpoint_ca_file,
+		.tls = ob->o.checkpoint_tls,
 	};
 	return evidence_new(&config, &ob->evidence, e);
 }

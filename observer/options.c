@@ -255,13 +255,17 @@ static const struct opt_row name_rows[] = {
 
 static const struct opt_row record_rows[] = {
 	{ "checkpoint-ca-file", "FILE",
-	  "believe https targets of --checkpoint-to if signed by this (PEM) "
+	  "believe https and TLS targets of --checkpoint-to if signed by this (PEM) "
 	  "(default: the system's CAs)",
-	  OPT_TEXT(struct obs_options, checkpoint_ca_file) },
+	  OPT_TEXT(struct obs_options, checkpoint_tls.ca_file) },
+	{ "checkpoint-cert-file", "FILE", "our certificate (PEM), for targets that ask for one",
+	  OPT_TEXT(struct obs_options, checkpoint_tls.cert_file) },
+	{ "checkpoint-key-file", "FILE", "its private key (PEM)",
+	  OPT_TEXT(struct obs_options, checkpoint_tls.key_file) },
 	{ "checkpoint-to", "TARGET",
 	  "send each signed checkpoint there at once: file:/path, syslog, "
-	  "syslog:/path, syslog+udp://host:port, syslog+tcp://host:port, http://… or "
-	  "https://…; repeatable",
+	  "syslog:/path, syslog+tls://host:port, syslog+tcp://host:port, "
+	  "syslog+udp://host:port, http://… or https://…; repeatable",
 	  OPT_LIST(struct obs_options, checkpoint_to, checkpoint_to_count) },
 	{ "evidence-key", "FILE",
 	  "Ed25519 key (PEM) that signs the record; made if it is not there "
@@ -439,6 +443,12 @@ static enum err_code check_hubble(const struct obs_options *o, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code check_record(const struct obs_options *o, struct err *e)
+{
+	return opt_both("checkpoint-cert-file", o->checkpoint_tls.cert_file, "checkpoint-key-file",
+			o->checkpoint_tls.key_file, e);
+}
+
 static enum err_code check_kubernetes(const struct obs_options *o, struct err *e)
 {
 	if (o->doctor && strcmp(o->doctor, "compact") != 0 && strcmp(o->doctor, "json") != 0)
@@ -510,6 +520,8 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 		code = check_sources(ret, e);
 	if (code == ERR_OK)
 		code = check_cilium(ret, e);
+	if (code == ERR_OK)
+		code = check_record(ret, e);
 	if (code == ERR_OK)
 		code = check_kubernetes(ret, e);
 	return code == ERR_OK ? check_hubble(ret, e) : code;

@@ -5,6 +5,7 @@
 #define TYCHO_OBSERVER_OPTIONS_H
 
 #include "base/opt.h"
+#include "evidence/send_tls.h"
 #include "observer/cilium_part.h"
 #include "observer/source/bpf.h"
 #include "observer/source/kernel_log.h"
@@ -57,7 +58,7 @@ struct obs_options {
 	const char *evidence_key; /* NULL: evidence.key beside the store */
 	const char *checkpoint_to[OPTIONS_LIST];
 	size_t checkpoint_to_count;
-	const char *checkpoint_ca_file; /* NULL: the system's */
+	struct send_tls checkpoint_tls;
 	struct store_config store;      /* periods and limits only */
 };
 

@@ -29,7 +29,8 @@ struct target {
 struct evidence_sender {
 	struct target targets[SENDER_TARGETS]; /* immutable after start, but as above */
 	size_t target_count;
-	char *ca_file; /* NULL: the system's */
+	char *tls_files[3];
+	struct send_tls tls; /* borrows from tls_files */
 	unsigned timeout_ms, grace_ms;
 
 	pthread_mutex_t mx;
@@ -120,8 +121,12 @@ static enum err_code to_http(struct target *t, struct str line, struct err *e)
 	(void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, swallow);
 	(void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
 	(void)curl_easy_setopt(c, CURLOPT_USERAGENT, "tycho");
-	if (s->ca_file)
-		(void)curl_easy_setopt(c, CURLOPT_CAINFO, s->ca_file);
+	if (s->tls.ca_file)
+		(void)curl_easy_setopt(c, CURLOPT_CAINFO, s->tls.ca_file);
+	if (s->tls.cert_file)
+		(void)curl_easy_setopt(c, CURLOPT_SSLCERT, s->tls.cert_file);
+	if (s->tls.key_file)
+		(void)curl_easy_setopt(c, CURLOPT_SSLKEY, s->tls.key_file);
 	CURLcode code = curl_easy_perform(c);
 	if (code == CURLE_OK)
 		(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
@@ -141,7 +146,7 @@ static enum err_code deliver(struct target *t, struct str line, struct err *e)
 	case TO_FILE:
 		return to_file(t->where, line, e); /* with its newline */
 	case TO_SYSLOG:
-		return send_to_syslog(&t->syslog, line, t->sender->timeout_ms, e);
+		return send_to_syslog(&t->syslog, line, &t->sender->tls, t->sender->timeout_ms, e);
 	case TO_HTTP:
 		return to_http(t, line, e);
 	}
@@ -161,7 +166,8 @@ static void sender_unref(struct evidence_sender *s)
 		free(s->lines[n % SENDER_QUEUE]);
 	for (size_t i = 0; i < s->target_count; i++)
 		free(s->targets[i].text);
-	free(s->ca_file);
+	for (size_t i = 0; i < ARRAY_LEN(s->tls_files); i++)
+		free(s->tls_files[i]);
 	(void)pthread_cond_destroy(&s->changed);
 	(void)pthread_mutex_destroy(&s->mx);
 	free(s);
@@ -288,8 +294,8 @@ static enum err_code read_target(struct target *t, const char *text, struct err 
 	} else {
 		return err_set(e, ERR_INVALID,
 			       "checkpoints cannot be sent to '%s': file:/path, syslog, "
-			       "syslog:/path, syslog+udp://host:port, syslog+tcp://host:port, "
-			       "http://… and https://… are known",
+			       "syslog:/path, syslog+tls://host:port, syslog+tcp://host:port, "
+			       "syslog+udp://host:port, http://… and https://… are known",
 			       text);
 	}
 	return ERR_OK;
@@ -317,6 +323,19 @@ static enum err_code start(struct target *t, struct err *e)
 	return err_errno(e, os, "sender of checkpoints");
 }
 
+static bool take_tls(struct evidence_sender *s, const struct send_tls *given)
+{
+	const char *const texts[] = { given->ca_file, given->cert_file, given->key_file };
+	const char **const kept[] = { &s->tls.ca_file, &s->tls.cert_file, &s->tls.key_file };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		if (texts[i] && !(s->tls_files[i] = str_dup(str_of(texts[i]))))
+			return false;
+		*kept[i] = s->tls_files[i];
+	}
+	return true;
+}
+
 enum err_code evidence_sender_new(const struct evidence_sender_config *config,
 				  struct evidence_sender **ret, struct err *e)
 {
@@ -337,13 +356,15 @@ enum err_code evidence_sender_new(const struct evidence_sender_config *config,
 	if (config->target_count > SENDER_TARGETS)
 		return err_set(e, ERR_INVALID, "checkpoints are sent to at most %d targets",
 			       SENDER_TARGETS);
-	if (config->ca_file && !(s->ca_file = str_dup(str_of(config->ca_file))))
+	if (!take_tls(s, &config->tls))
 		return err_set(e, ERR_NOMEM, "sender of checkpoints");
 	for (; code == ERR_OK && s->target_count < config->target_count; s->target_count++) {
 		s->targets[s->target_count].sender = s;
 		code = read_target(&s->targets[s->target_count], config->targets[s->target_count],
 				   e);
 	}
+	if (code == ERR_OK)
+		code = send_tls_check(&s->tls, e);
 	if (code == ERR_OK && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		code = err_set(e, ERR_NOMEM, "sender of checkpoints");
 	for (size_t i = 0; code == ERR_OK && i < s->target_count; i++)

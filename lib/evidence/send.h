@@ -12,7 +12,7 @@
  *          order; at most @QUEUE lines wait per target. What is dropped then, cannot be sent at
  *          all or is left at the end, is counted and logged.
  * File     appended and synced, 0640.
- * syslog   send_syslog.h: this machine's daemon, another socket, or a host by TCP or UDP.
+ * syslog   send_syslog.h: this machine's daemon, another socket, or a host by TCP, TLS or UDP.
  * POST     content type application/json, one line each, any status from 200 to 299 is yes.
  */
 #ifndef TYCHO_EVIDENCE_SEND_H
@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "evidence/send_tls.h"
 
 enum { SENDER_QUEUE = 1024, SENDER_TARGETS = 8 };
 
@@ -29,11 +30,11 @@ struct evidence_sender_config {
 	/* "file:/path", "http://…", "https://…", and what syslog_place_parse knows */
 	const char *const *targets;
 	size_t target_count;
-	const char *ca_file; /* of https; NULL: the system's */
+	struct send_tls tls; /* of https and of syslog over TLS */
 	unsigned timeout_ms; /* of one attempt over a network; 0: 5 s */
 	unsigned grace_ms;   /* what is queued at the end is given; 0: 5 s */
 };
-/* @config is copied. ERR_INVALID: no such target. */
+/* @config is copied. ERR_INVALID: no such target, or a file of TLS that cannot be used. */
 MUST_CHECK enum err_code evidence_sender_new(const struct evidence_sender_config *config,
 					     struct evidence_sender **ret, struct err *e);
 /* Gives what is queued @grace_ms; an attempt that is not over half of that later (a name service

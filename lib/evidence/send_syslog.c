@@ -58,6 +58,7 @@ bool syslog_place_parse(const char *text, struct syslog_place *ret)
 		struct syslog_place place;
 	} far[] = { { "syslog://", { .by = SYSLOG_TCP } },
 		    { "syslog+tcp://", { .by = SYSLOG_TCP } },
+		    { "syslog+tls://", { .by = SYSLOG_TLS } },
 		    { "syslog+udp://", { .by = SYSLOG_UDP } } };
 	struct syslog_place place = { .by = SYSLOG_LOCAL, .where = "/dev/log" };
 
@@ -171,17 +172,46 @@ static bool send_all(int fd, struct str s)
 	return true;
 }
 
-static enum err_code to_tcp(const char *where, struct str line, unsigned timeout_ms, struct err *e)
+/* RFC 6587 §3.4.1, RFC 5425 §4.3: its length goes before a message. */
+static bool frame_put(struct buf *b, struct str line)
 {
-	AUTO_BUF struct buf message = buf_init(MESSAGE_MAX), frame = buf_init(MESSAGE_MAX + 16);
-	struct addrinfo *found = NULL;
-	int connected = -EADDRNOTAVAIL;
-	char byte;
+	AUTO_BUF struct buf message = buf_init(MESSAGE_MAX);
 
 	message_put(&message, line);
-	buf_printf(&frame, "%zu ", message.len);
-	buf_str_put(&frame, buf_str(&message));
-	if (frame.failed || message.failed)
+	buf_printf(b, "%zu ", message.len);
+	buf_str_put(b, buf_str(&message));
+	return !b->failed && !message.failed;
+}
+
+static enum err_code over_tcp(int fd, struct str frame, const char *where, struct err *e)
+{
+	char byte;
+
+	if (!send_all(fd, frame) || shutdown(fd, SHUT_WR) != 0 || recv(fd, &byte, 1, 0) < 0)
+		return err_os(e, "syslog at '%s'", where);
+	return ERR_OK;
+}
+
+static enum err_code over_tls(int fd, struct str frame, const char *where,
+			      const struct send_tls *tls, struct err *e)
+{
+	char host[HOST_MAX];
+	const char *port;
+
+	if (!split_where(where, host, &port) || send_over_tls(fd, host, tls, frame, e) != ERR_OK)
+		return err_in(e, "syslog at '%s'", where);
+	return ERR_OK;
+}
+
+/* @tls: NULL for plain TCP. */
+static enum err_code to_stream(const char *where, struct str line, const struct send_tls *tls,
+			       unsigned timeout_ms, struct err *e)
+{
+	AUTO_BUF struct buf frame = buf_init(MESSAGE_MAX + 16);
+	struct addrinfo *found = NULL;
+	int connected = -EADDRNOTAVAIL;
+
+	if (!frame_put(&frame, line))
 		return err_set(e, ERR_NOMEM, "a line to syslog");
 	enum err_code code = look_up(where, SOCK_STREAM, &found, e);
 	if (code != ERR_OK)
@@ -192,10 +222,8 @@ static enum err_code to_tcp(const char *where, struct str line, unsigned timeout
 	if (connected < 0)
 		return err_errno(e, connected, "syslog at '%s'", where);
 	AUTO_FD int fd = connected;
-	if (!send_all(fd, buf_str(&frame)) || shutdown(fd, SHUT_WR) != 0 ||
-	    recv(fd, &byte, 1, 0) < 0)
-		return err_os(e, "syslog at '%s'", where);
-	return ERR_OK;
+	return tls ? over_tls(fd, buf_str(&frame), where, tls, e)
+		   : over_tcp(fd, buf_str(&frame), where, e);
 }
 
 /* @return an errno; 0: it has left, and nobody said no. */
@@ -245,15 +273,17 @@ bool syslog_takes(const struct syslog_place *to, struct str line)
 	return to->by != SYSLOG_UDP || !message.failed;
 }
 
-enum err_code send_to_syslog(const struct syslog_place *to, struct str line, unsigned timeout_ms,
-			     struct err *e)
+enum err_code send_to_syslog(const struct syslog_place *to, struct str line,
+			     const struct send_tls *tls, unsigned timeout_ms, struct err *e)
 {
 	line = str_trim(line);
 	switch (to->by) {
 	case SYSLOG_LOCAL:
 		return to_local(to->where, line, timeout_ms, e);
 	case SYSLOG_TCP:
-		return to_tcp(to->where, line, timeout_ms, e);
+		return to_stream(to->where, line, NULL, timeout_ms, e);
+	case SYSLOG_TLS:
+		return to_stream(to->where, line, tls, timeout_ms, e);
 	case SYSLOG_UDP:
 		return to_udp(to->where, line, timeout_ms, e);
 	}

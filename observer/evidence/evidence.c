@@ -23,7 +23,7 @@ enum err_code evidence_new(const struct evidence_config *config, struct evidence
 	ev->config = *config;
 	const struct evidence_sender_config sender = { .targets = config->targets,
 						       .target_count = config->target_count,
-						       .ca_file = config->ca_file };
+						       .tls = config->tls };
 	enum err_code code = evidence_key_open(config->key_file, true, &ev->key, e);
 	if (code == ERR_OK && config->target_count)
 		code = evidence_sender_new(&sender, &ev->sender, e);

@@ -5,7 +5,7 @@
  *	key file ──► checkpoints ──► store, and where --checkpoint-to says      (keeper's thread)
  *	         └─► tycho.v1.Evidence/Export ◄── tycho evidence export           (server's thread)
  *
- * Threads  as above; the sender has one of its own.
+ * Threads  as above; the sender has one for each target.
  * Limits   EVIDENCE_EXPORTS exports at a time, each with a connection to the store of its own.
  */
 #ifndef TYCHO_OBSERVER_EVIDENCE_H
@@ -27,7 +27,7 @@ struct evidence_config {
 	const char *key_file;       /* made if it is not there */
 	const char *const *targets; /* of checkpoints: evidence/send.h */
 	size_t target_count;
-	const char *ca_file; /* NULL: the system's */
+	struct send_tls tls; /* of targets */
 };
 
 MUST_CHECK enum err_code evidence_new(const struct evidence_config *config, struct evidence **ret,

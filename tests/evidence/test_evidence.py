@@ -268,6 +268,22 @@ class Far(socketserver.StreamRequestHandler):
         self.server.lines.append(frame + '\n')
 
 
+class FarTLS(socketserver.ThreadingTCPServer):
+    """… over TLS, for those who have a certificate of the same authority."""
+
+    def __init__(self, context):
+        self.context = context
+        super().__init__(('127.0.0.1', 0), Far)
+
+    def finish_request(self, request, client_address):
+        with self.context.wrap_socket(request, server_side=True) as secure:
+            super().finish_request(secure, client_address)
+            secure.unwrap()
+
+    def handle_error(self, request, client_address):
+        pass  # handshakes that fail are the client's to tell
+
+
 class Local(socketserver.BaseRequestHandler):
     def handle(self):
         self.server.lines.append(self.request[0].decode() + '\n')
@@ -282,16 +298,22 @@ class Datagram(Local):
 @pytest.fixture
 def receivers(tmp_path):
     """{target: server}; what a server took is in its lines."""
-    pair = pki.Authority(tmp_path, 'ca').issue('receiver')
+    ca = pki.Authority(tmp_path, 'ca')
+    pair = ca.issue('receiver')
+    ca.issue('node')
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
+    mutual = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca.cert)
+    mutual.verify_mode = ssl.CERT_REQUIRED
+    mutual.load_cert_chain(*pair)
     secure = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Secure)
     secure.socket = context.wrap_socket(secure.socket, server_side=True)
     far = socketserver.ThreadingTCPServer(('127.0.0.1', 0), Far)
+    far_tls = FarTLS(mutual)
     local = socketserver.UnixDatagramServer(str(tmp_path / 'log'), Local)
     udp = socketserver.UDPServer(('127.0.0.1', 0), Datagram)
     made = {'https://localhost:%d/in' % secure.server_address[1]: secure, 'syslog://127.0.0.1:%d' % far.server_address[1]: far,
-            'syslog:' + str(tmp_path / 'log'): local, 'syslog+udp://localhost:%d' % udp.server_address[1]: udp}
+            'syslog+tls://localhost:%d' % far_tls.server_address[1]: far_tls, 'syslog:' + str(tmp_path / 'log'): local, 'syslog+udp://localhost:%d' % udp.server_address[1]: udp}
     for server in made.values():
         server.lines, server.asked = Heard(), 0
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -307,7 +329,8 @@ def test_every_copy_of_the_checkpoints_proves_another_past_wrong(receivers, tmp_
     options = ['--evidence-key', str(tmp_path / 'key.pem')]
     targets = [word for target in copies for word in ('--checkpoint-to', target)]
     bundles = [str(tmp_path / name) for name in ('true', 'false')]
-    with observer.Observer(*options, *targets, '--checkpoint-ca-file', str(tmp_path / 'ca.pem'), '--metrics-listen', '127.0.0.1:0',
+    with observer.Observer(*options, *targets, '--checkpoint-ca-file', str(tmp_path / 'ca.pem'), '--checkpoint-cert-file', str(tmp_path / 'node.pem'),
+                           '--checkpoint-key-file', str(tmp_path / 'node.key'), '--metrics-listen', '127.0.0.1:0',
                            lines=[observer.flow(i) for i in range(20)]) as ob:
         exported(ob, bundles[0])
         Heard.wait(lambda: all(server.lines for server in receivers.values()))
@@ -336,6 +359,34 @@ def test_every_copy_of_the_checkpoints_proves_another_past_wrong(receivers, tmp_
     for copy in copies.values():
         assert re.search('separately kept checkpoints that agree: [1-9]', tycho('evidence', 'verify', bundles[0], '--checkpoints', copy))
         assert 'a separately kept checkpoint' in tycho('evidence', 'verify', bundles[1], '--checkpoints', copy, code=1)
+
+
+NOT_THE_ONE = {  # what is wrong: (authority that is believed, whose name the certificate has, our certificate, what the log says)
+    'authority': ('other', 'DNS:localhost', 'node', 'certificate: (unable to get local issuer|self.signed) certificate'),
+    'name': ('ca', 'DNS:elsewhere', 'node', 'certificate: [Hh]ostname mismatch'),
+    'ours': ('ca', 'DNS:localhost', 'stranger', 'unknown ca|reset by peer'),
+}
+
+
+@pytest.mark.parametrize('wrong', NOT_THE_ONE)
+def test_a_log_host_that_is_not_the_one_or_refuses_us_has_taken_nothing(wrong, tmp_path):
+    believed, name, mine, why = NOT_THE_ONE[wrong]
+    ca, other = pki.Authority(tmp_path, 'ca'), pki.Authority(tmp_path, 'other')
+    ca.issue('node')
+    other.issue('stranger')
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca.cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(*ca.issue('receiver', san=name))
+    with FarTLS(context) as far:
+        far.lines = Heard()
+        threading.Thread(target=far.serve_forever, daemon=True).start()
+        with observer.Observer('--checkpoint-to', 'syslog+tls://localhost:%d' % far.server_address[1],
+                               '--checkpoint-ca-file', str(tmp_path / (believed + '.pem')), '--checkpoint-cert-file', str(tmp_path / (mine + '.pem')),
+                               '--checkpoint-key-file', str(tmp_path / (mine + '.key')), lines=[observer.flow(0)]) as ob:
+            wait(lambda: re.search('a checkpoint was not sent.*syslog at .*(%s)' % why, ob.log()))
+            ob.stop(signal.SIGKILL)  # it would go on trying for a while
+        far.shutdown()
+        assert far.lines == []
 
 
 def test_a_store_whose_past_was_made_anew_is_found_by_what_had_left_it(tmp_path):

@@ -366,8 +366,8 @@ static void a_datagram_has_room_for_what_it_may_hold_and_not_a_byte_more(void **
 	while (len < sizeof xs && syslog_takes(&place, str_n(xs, len + 1)))
 		len++;
 	assert_true(len > SYSLOG_UDP_MAX - 400 && len < SYSLOG_UDP_MAX - 40);
-	assert_int_not_equal(send_to_syslog(&place, str_n(xs, sizeof xs), 0, &e), ERR_OK);
-	assert_int_equal(send_to_syslog(&place, str_n(xs, len - 8), 0, &e), ERR_OK);
+	assert_int_not_equal(send_to_syslog(&place, str_n(xs, sizeof xs), NULL, 0, &e), ERR_OK);
+	assert_int_equal(send_to_syslog(&place, str_n(xs, len - 8), NULL, 0, &e), ERR_OK);
 	ssize_t n = recv(fd, got, sizeof got, 0);
 	assert_true(n > SYSLOG_UDP_MAX - 32 && n <= SYSLOG_UDP_MAX);
 	(void)close(fd);
@@ -426,6 +426,7 @@ static void places_are_paths_or_hosts_with_ports(void **state)
 		     { "syslog:/run/log", "/run/log", SYSLOG_LOCAL },
 		     { "syslog://log.example:514", "log.example:514", SYSLOG_TCP },
 		     { "syslog+tcp://[::1]:6514", "[::1]:6514", SYSLOG_TCP },
+		     { "syslog+tls://log.example:6514", "log.example:6514", SYSLOG_TLS },
 		     { "syslog+udp://10.0.0.1:1", "10.0.0.1:1", SYSLOG_UDP },
 		     { "syslog+udp://[fe80::1%lo]:514", "[fe80::1%lo]:514", SYSLOG_UDP } };
 	static const char *const bad[] = { "",
@@ -446,7 +447,8 @@ static void places_are_paths_or_hosts_with_ports(void **state)
 					   "syslog://[::1]",
 					   "syslog+udp://h",
 					   "syslog+udp:/log",
-					   "syslog+tls://h:1",
+					   "syslog+ssl://h:1",
+					   "syslog+tls://h",
 					   "syslog+udp",
 					   "SYSLOG://h:1",
 					   "syslog+tcp://::1" };
