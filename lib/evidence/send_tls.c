@@ -11,6 +11,13 @@
 AUTO_DEFINE(SSL_CTX, SSL_CTX_free);
 AUTO_DEFINE(SSL, SSL_free);
 
+/* OpenSSL's own would ask on the terminal. */
+static int no_passphrase(char *buf, int size, int writing, void *user)
+{
+	(void)buf, (void)size, (void)writing, (void)user;
+	return -1;
+}
+
 /* The library's reason, behind @what. */
 static enum err_code library_error(struct err *e, enum err_code code, const char *what)
 {
@@ -31,6 +38,7 @@ static enum err_code make_context(const struct send_tls *tls, SSL_CTX **ret, str
 	if (!ctx)
 		return err_set(e, ERR_NOMEM, "TLS");
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 	(void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	(void)SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	if (!tls->ca_file)

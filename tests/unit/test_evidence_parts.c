@@ -108,6 +108,9 @@ static void a_passphrase_is_not_asked_for(void **state)
 	assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
 	assert_int_equal(evidence_key_open(in_folder("secret"), false, &none, &e), ERR_PARSE);
 	assert_null(none);
+	const struct send_tls tls = { .key_file = in_folder("secret") };
+	assert_int_equal(send_tls_check(&tls, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "secret: "));
 	(void)dup2(stdin_before, STDIN_FILENO);
 	(void)close(stdin_before);
 	(void)close(ends[0]);
