@@ -254,6 +254,7 @@ def test_an_upgrade_keeps_authority_and_password_and_makes_new_certificates():
     for name in ('tycho-ca', 'tycho-ui-login'):
         assert first.get('Secret', name)['data'] == second.get('Secret', name)['data']
     assert first.get('Secret', 'tycho-server-certs')['data'] != second.get('Secret', 'tycho-server-certs')['data']
+    assert pods(first) == pods(second)  # certificates are read again: no pod is restarted for them, nobody logged out
 
 
 def test_days_are_those_of_the_certificates():

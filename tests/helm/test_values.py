@@ -1,5 +1,6 @@
 """Each value: that it arrives where it should, that nonsense is refused, and by which sentence."""
 import json
+import re
 
 import pytest
 
@@ -274,6 +275,39 @@ def test_a_release_called_otherwise_has_its_own_names():
     assert not [o for o in a.objects if not o['metadata']['name'].startswith('east-tycho')]
 
 
+def test_numbers_may_be_said_as_numbers():
+    """`--set` and YAML make numbers of digits; a large one is not written with an exponent."""
+    a, = render([Case(values(observer__store__retention=0, observer__store__retentionSize=10_000_000_000))])
+    assert {'--retention=0', '--retention-size=10000000000'} <= set(a.container('observer')['args'])
+
+
+EVERY_ROOM = dict(
+    UI_ON, **NFLOG, **REDACT, **METRICS_TLS, **RULES, hubble__metrics__serviceMonitor__enabled=True, hubble__relay__prometheus__enabled=True,
+    hubble__relay__prometheus__serviceMonitor__enabled=True, networkPolicy__enabled=True, hubble__relay__podDisruptionBudget__enabled=True,
+    hubble__ui__podDisruptionBudget__enabled=True)
+SAID_ABOVE = {'observer.nflog.groups', 'hubble.metrics.enabled', 'hubble.ui.login.existingSecret', 'image.repository'}
+MAY_BE_LEFT_OUT = re.compile(r'cluster\.name|.*\.(resources|priorityClassName|tolerations|nodeSelector|updateStrategy|relabelings|maxUnavailable)')
+
+
+def test_a_value_that_is_taken_away_is_empty_or_refused_by_its_name():
+    """As by `key:` with nothing behind it. None of them quietly turns something off that is on."""
+    cases = {path: Case(merged(values(**EVERY_ROOM), nested(path, None))) for path, _, _ in leaves() if path not in SAID_ABOVE}
+    base = Case(values(**EVERY_ROOM))
+    render([base, *cases.values()])
+
+    def of(case):
+        return [dict(o, data=sorted(o['data'])) if o['kind'] == 'Secret' else o for o in case.objects]
+    expected = of(base)
+    for path, default, _ in leaves():
+        case = cases.get(path)
+        if case is None or MAY_BE_LEFT_OUT.fullmatch(path) and case.error is None:
+            continue
+        if default in ('""', '[]', '{}', 'null') and path != 'hubble.tls.auto.certManagerIssuerRef':
+            assert case.error is None and of(case) == expected, (path, case.error)
+        else:
+            assert case.error and case.error.endswith('%s is required' % path.rpartition('.')[2]), (path, case.error)
+
+
 REFUSED = {  # a value, and what the sentence names
     'hubbel': ({}, 'hubbel'),
     'hubble.relay.enable': (True, 'enable'),
@@ -284,10 +318,15 @@ REFUSED = {  # a value, and what the sentence names
     'hubble.metrics.enabled': ('drop,flow', 'hubble.metrics.enabled'),
     'hubble.metrics.port': (70000, 'hubble.metrics.port'),
     'hubble.metrics.series': (10, 'hubble.metrics.series'),
+    'hubble.metrics.serviceMonitor.interval': ('', 'hubble.metrics.serviceMonitor.interval'),
+    'hubble.metrics.dashboards.label': ('', 'hubble.metrics.dashboards.label'),
+    'hubble.redact': (None, 'redact is required'),
     'hubble.relay.sortBufferLenMax': (0, 'hubble.relay.sortBufferLenMax'),
     'hubble.relay.sortBufferDrainTimeout': ('1 s', 'hubble.relay.sortBufferDrainTimeout'),
+    'hubble.ui.history': (0, 'hubble.ui.history'),
     'hubble.ui.login.user': ('a:b', 'hubble.ui.login.user'),
     'observer.store.retention': ('a week', 'observer.store.retention'),
+    'observer.store.retentionEdges': ('0', 'observer.store.retentionEdges'),
     'observer.store.retentionSize': ('10GB', 'observer.store.retentionSize'),
     'observer.store.sealPeriod': ('', 'observer.store.sealPeriod'),
     'observer.sources': (['pcap'], 'observer.sources'),

@@ -244,7 +244,9 @@ func functions(t *template.Template, cluster []dict) template.FuncMap {
 	return f
 }
 
-var separator = regexp.MustCompile(`(?m)^---[ \t]*$`)
+// Helm takes any line that begins so for the beginning of another object, and cuts white space off each: the last line of a
+// block of text at an object's end loses its newline.
+var separator = regexp.MustCompile(`(?m)^---`)
 
 func (c *chart) render(tc testCase) (*result, error) {
 	values := merge(c.values, tc.Values)
@@ -289,7 +291,7 @@ func (c *chart) render(tc testCase) (*result, error) {
 		}
 		for _, document := range separator.Split(said, -1) {
 			var object dict
-			if err := yaml.UnmarshalStrict([]byte(document), &object); err != nil {
+			if err := yaml.UnmarshalStrict([]byte(strings.TrimSpace(document)), &object); err != nil {
 				return nil, fmt.Errorf("%s: %w\n%s", name, err, document)
 			}
 			if object != nil {

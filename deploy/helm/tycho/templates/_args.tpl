@@ -70,7 +70,7 @@
 - --state-dir=/var/lib/tycho
 {{- if $o.store.enabled }}
 - --retention={{ $o.store.retention }}
-- --retention-size={{ $o.store.retentionSize }}
+- --retention-size={{ ternary $o.store.retentionSize (int64 $o.store.retentionSize) (kindIs "string" $o.store.retentionSize) }}
 - --retention-edges={{ $o.store.retentionEdges }}
 - --seal-period={{ $o.store.sealPeriod }}
 {{- else }}
@@ -172,7 +172,7 @@
 {{- else }}
 - --no-auth
 {{- end }}
-{{- range uniq (concat (list (include "tycho.uiHost" .)) $u.allowHosts $u.ingress.hosts) }}
+{{- range uniq (concat (list (include "tycho.uiHost" .)) (default list $u.allowHosts) (default list $u.ingress.hosts)) }}
 - --allow-host={{ . }}
 {{- end }}
 - --history={{ int $u.history }}

@@ -87,14 +87,14 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- $h := .Values.hubble -}}
 {{- $list := list -}}
 {{- if $h.tls.enabled -}}
-{{- $list = append $list (dict "name" "server" "own" $h.tls.server.existingSecret "server" true "dns" (concat (list (include "tycho.peerHost" .)) $h.tls.server.extraDnsNames) "ips" $h.tls.server.extraIpAddresses) -}}
+{{- $list = append $list (dict "name" "server" "own" $h.tls.server.existingSecret "server" true "dns" (concat (list (include "tycho.peerHost" .)) (default list $h.tls.server.extraDnsNames)) "ips" (default list $h.tls.server.extraIpAddresses)) -}}
 {{- if $h.relay.enabled -}}
 {{- $list = append $list (dict "name" "relay-client" "own" $h.relay.tls.client.existingSecret "client" true "dns" (list (include "tycho.relayHost" .)) "ips" list) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $h.relay.enabled $h.relay.tls.server.enabled -}}
 {{- $names := list (include "tycho.relayHost" .) (printf "%s.%s" (include "tycho.relayHost" .) $h.peerService.clusterDomain) -}}
-{{- $list = append $list (dict "name" "relay-server" "own" $h.relay.tls.server.existingSecret "server" true "dns" (concat $names $h.relay.tls.server.extraDnsNames) "ips" $h.relay.tls.server.extraIpAddresses) -}}
+{{- $list = append $list (dict "name" "relay-server" "own" $h.relay.tls.server.existingSecret "server" true "dns" (concat $names (default list $h.relay.tls.server.extraDnsNames)) "ips" (default list $h.relay.tls.server.extraIpAddresses)) -}}
 {{- if $h.relay.tls.server.mtls -}}
 {{- $list = append $list (dict "name" "client" "own" $h.tls.client.existingSecret "client" true "dns" (list (printf "%s-client.%s.svc" $full .Release.Namespace)) "ips" list) -}}
 {{- end -}}
@@ -103,11 +103,11 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- end -}}
 {{- end -}}
 {{- if and $h.ui.enabled $h.ui.tls.server.enabled -}}
-{{- $names := concat (list (include "tycho.uiHost" .) "localhost") $h.ui.allowHosts $h.ui.ingress.hosts $h.ui.tls.server.extraDnsNames -}}
+{{- $names := concat (list (include "tycho.uiHost" .) "localhost") (default list $h.ui.allowHosts) (default list $h.ui.ingress.hosts) (default list $h.ui.tls.server.extraDnsNames) -}}
 {{- $list = append $list (dict "name" "ui-server" "own" $h.ui.tls.server.existingSecret "server" true "dns" (uniq $names) "ips" list) -}}
 {{- end -}}
 {{- if and (include "tycho.metrics" .) $h.metrics.tls.enabled -}}
-{{- $list = append $list (dict "name" "metrics-server" "own" $h.metrics.tls.server.existingSecret "server" true "client" $h.metrics.tls.server.mtls.enabled "dns" (concat (list (include "tycho.metricsHost" .)) $h.metrics.tls.server.extraDnsNames) "ips" list) -}}
+{{- $list = append $list (dict "name" "metrics-server" "own" $h.metrics.tls.server.existingSecret "server" true "client" $h.metrics.tls.server.mtls.enabled "dns" (concat (list (include "tycho.metricsHost" .)) (default list $h.metrics.tls.server.extraDnsNames)) "ips" list) -}}
 {{- end -}}
 {{- $out := list -}}
 {{- range $list -}}
