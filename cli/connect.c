@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/net.h"
+#include "base/thread.h"
 #include "base/watch.h"
 #include "cli/command.h"
 
@@ -182,13 +183,10 @@ static enum err_code watch_start(struct interrupt_watch *w, struct rpc_stream *s
 	w->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (w->stop_fd < 0)
 		return err_os(e, "eventfd");
-	int os = pthread_create(&w->thread, NULL, watch_for_interrupt, w);
-	if (os) {
+	enum err_code code = thread_start("interrupt", watch_for_interrupt, w, &w->thread, e);
+	if (code != ERR_OK)
 		(void)close(w->stop_fd);
-		return err_errno(e, os, "thread");
-	}
-	(void)pthread_setname_np(w->thread, "interrupt");
-	return ERR_OK;
+	return code;
 }
 
 static void watch_stop(struct interrupt_watch *w)

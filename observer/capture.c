@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 
 enum {
 	MAX_SOURCES = 8,
@@ -207,13 +208,12 @@ enum err_code capture_new(const struct capture_config *config, struct capture **
 		return err_os(e, "capture eventfd");
 	memcpy(c->sources, config->sources, config->source_count * sizeof *c->sources);
 	c->source_count = config->source_count;
-	int os = pthread_create(&c->thread, NULL, capture_main, c);
-	if (os) {
+	enum err_code code = thread_start("tycho-capture", capture_main, c, &c->thread, e);
+	if (code != ERR_OK) {
 		c->source_count = 0; /* still the caller's */
-		return err_errno(e, os, "start the capture thread");
+		return code;
 	}
 	c->running = true;
-	(void)pthread_setname_np(c->thread, "tycho-capture");
 	*ret = TAKE(c);
 	return ERR_OK;
 }

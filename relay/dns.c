@@ -5,11 +5,11 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <resolv.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "relay/peers.h"
 #include "rpc/address.h"
 
@@ -227,17 +227,9 @@ static void ask(struct shared *s, size_t i)
 
 static void wait_for_turn(struct shared *s)
 {
-	struct timespec until;
+	const struct mono_ns until = { mono_now().v + s->interval_ns };
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(s->interval_ns / NS_PER_S);
-	until.tv_nsec += (long)(s->interval_ns % NS_PER_S);
-	if (until.tv_nsec >= (long)NS_PER_S) {
-		until.tv_nsec -= (long)NS_PER_S;
-		until.tv_sec++;
-	}
-	while (!s->is_stopping && !s->is_due &&
-	       pthread_cond_timedwait(&s->changed, &s->mx, &until) != ETIMEDOUT)
+	while (!s->is_stopping && !s->is_due && thread_cond_wait(&s->changed, &s->mx, until))
 		;
 	s->is_due = false;
 }
@@ -267,15 +259,11 @@ static void *resolver_main(void *arg)
 static enum err_code shared_new(const struct dns_question *questions, size_t count,
 				uint64_t interval_ns, struct shared **ret, struct err *e)
 {
-	pthread_condattr_t monotonic;
 	struct shared *s = calloc(1, sizeof *s);
 	if (!s)
 		return err_set(e, ERR_NOMEM, "resolver");
 	pthread_mutex_init(&s->mx, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	thread_cond_init(&s->changed);
 	s->refs = 1;
 	s->interval_ns = interval_ns;
 	s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -309,19 +297,14 @@ static enum err_code shared_new(const struct dns_question *questions, size_t cou
 
 static enum err_code start_thread(struct shared *s, struct err *e)
 {
-	sigset_t all, before;
 	pthread_t thread;
 
-	sigfillset(&all); /* signals are main's business */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	s->refs++;
-	int failed = pthread_create(&thread, NULL, resolver_main, s);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failed) {
+	enum err_code code = thread_start("resolver", resolver_main, s, &thread, e);
+	if (code != ERR_OK) {
 		s->refs--;
-		return err_errno(e, failed, "start the resolver's thread");
+		return code;
 	}
-	(void)pthread_setname_np(thread, "resolver");
 	/* A resolver may be silent for half a minute; nobody waits for it at the end either. */
 	(void)pthread_detach(thread);
 	return ERR_OK;

@@ -1,10 +1,9 @@
 #include "ui-server/history.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "base/buf.h"
+#include "base/thread.h"
 #include "flow/wire.h"
 #include "rpc/client.h"
 #include "ui-server/wire.h"
@@ -171,14 +170,12 @@ static void *keep_asking(void *arg)
 	(void)pthread_mutex_lock(&h->mx);
 	while (!h->stopping) {
 		struct wall_ns oldest = h->oldest;
-		struct timespec until;
 		(void)pthread_mutex_unlock(&h->mx);
 		refresh(h, oldest);
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += oldest.v ? EVERY_S : FIRST_S;
+		const struct mono_ns until = { mono_now().v +
+					       (oldest.v ? EVERY_S : FIRST_S) * NS_PER_S };
 		(void)pthread_mutex_lock(&h->mx);
-		while (!h->stopping &&
-		       pthread_cond_timedwait(&h->wake, &h->mx, &until) != ETIMEDOUT)
+		while (!h->stopping && thread_cond_wait(&h->wake, &h->mx, until))
 			;
 	}
 	(void)pthread_mutex_unlock(&h->mx);
@@ -187,23 +184,18 @@ static void *keep_asking(void *arg)
 
 enum err_code ui_history_new(struct rpc_channel *channel, struct ui_history **ret, struct err *e)
 {
-	pthread_condattr_t attr;
 	struct ui_history *made = calloc(1, sizeof *made);
 
 	if (!made)
 		return err_set(e, ERR_NOMEM, "history");
 	made->channel = channel;
 	(void)pthread_mutex_init(&made->mx, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&made->wake, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	thread_cond_init(&made->wake);
 	AUTO(ui_history_free) struct ui_history *h = made; /* from here on free accepts it */
-	int os = pthread_create(&h->thread, NULL, keep_asking, h);
-	if (os)
-		return err_errno(e, os, "thread");
+	enum err_code code = thread_start("history", keep_asking, h, &h->thread, e);
+	if (code != ERR_OK)
+		return code;
 	h->has_thread = true;
-	(void)pthread_setname_np(h->thread, "history");
 	*ret = TAKE(h);
 	return ERR_OK;
 }

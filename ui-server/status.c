@@ -1,12 +1,10 @@
 #include "ui-server/status.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
-#include "base/time.h"
+#include "base/thread.h"
 #include "flow/json.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
@@ -170,7 +168,6 @@ static void *keep_asking(void *arg)
 	bool stopping = false;
 
 	while (!stopping) {
-		struct timespec until;
 		buf_reset(&b);
 		ask(s, &b);
 		(void)pthread_mutex_lock(&s->mx);
@@ -180,11 +177,10 @@ static void *keep_asking(void *arg)
 			s->version++;
 		(void)pthread_mutex_unlock(&s->mx);
 		s->config.notify(s->config.ctx);
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += s->is_away ? EVERY_S_AWAY : EVERY_S;
+		const struct mono_ns until = { mono_now().v +
+					       (s->is_away ? EVERY_S_AWAY : EVERY_S) * NS_PER_S };
 		(void)pthread_mutex_lock(&s->mx);
-		while (!s->stopping &&
-		       pthread_cond_timedwait(&s->wake, &s->mx, &until) != ETIMEDOUT)
+		while (!s->stopping && thread_cond_wait(&s->wake, &s->mx, until))
 			;
 		stopping = s->stopping;
 		(void)pthread_mutex_unlock(&s->mx);
@@ -214,7 +210,6 @@ void ui_status_free(struct ui_status *s)
 enum err_code ui_status_new(const struct ui_status_config *config, struct ui_status **ret,
 			    struct err *e)
 {
-	pthread_condattr_t attr;
 	struct ui_status *made = calloc(1, sizeof *made);
 
 	if (!made)
@@ -223,18 +218,13 @@ enum err_code ui_status_new(const struct ui_status_config *config, struct ui_sta
 	made->text = buf_init(TEXT_BYTES);
 	made->coverage = buf_init(COVERAGE_BYTES);
 	(void)pthread_mutex_init(&made->mx, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&made->wake, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	thread_cond_init(&made->wake);
 	AUTO(ui_status_free) struct ui_status *s = made; /* from here on free accepts it */
 	if (ui_history_new(config->channel, &s->history, e) != ERR_OK)
 		return e->code;
-	int os = pthread_create(&s->thread, NULL, keep_asking, s);
-	if (os)
-		return err_errno(e, os, "thread");
+	if (thread_start("status", keep_asking, s, &s->thread, e) != ERR_OK)
+		return e->code;
 	s->has_thread = true;
-	(void)pthread_setname_np(s->thread, "status");
 	*ret = TAKE(s);
 	return ERR_OK;
 }

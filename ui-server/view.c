@@ -1,10 +1,9 @@
 #include "ui-server/view_in.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 #include "tycho/v1/history.pb-c.h"
@@ -306,14 +305,10 @@ static bool has_field(struct str filters, uint32_t number)
 
 static void wait_for(struct ui_view *v, uint64_t pause_ns)
 {
-	struct timespec until;
+	const struct mono_ns until = { mono_now().v + pause_ns };
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	uint64_t ns = (uint64_t)until.tv_nsec + pause_ns;
-	until.tv_sec += (time_t)(ns / NS_PER_S);
-	until.tv_nsec = (long)(ns % NS_PER_S);
 	(void)pthread_mutex_lock(&v->mx);
-	while (!v->stopping && pthread_cond_timedwait(&v->wake, &v->mx, &until) != ETIMEDOUT)
+	while (!v->stopping && thread_cond_wait(&v->wake, &v->mx, until))
 		;
 	(void)pthread_mutex_unlock(&v->mx);
 }
@@ -392,7 +387,6 @@ struct str ui_view_filters(const struct ui_view *v)
 
 enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **ret, struct err *e)
 {
-	pthread_condattr_t attr;
 	struct ui_view *made = calloc(1, sizeof *made);
 
 	if (!made)
@@ -403,10 +397,7 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 	made->rows = buf_init(ROWS_BYTES);
 	made->text = buf_init(TEXT_BYTES);
 	(void)pthread_mutex_init(&made->mx, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&made->wake, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	thread_cond_init(&made->wake);
 	AUTO(ui_view_free) struct ui_view *v = made; /* from here on free accepts it */
 	buf_str_put(&v->filters, config->filters);
 	v->since = time_in(config->filters, GET_FLOWS_SINCE);
@@ -422,11 +413,9 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 	    ui_recent_new(v->until.v ? VIEW_ROWS_PAST : UI_WIRE_ROWS, UI_WIRE_ROWS_REFUSED,
 			  &v->recent, e) != ERR_OK)
 		return e->code;
-	int os = pthread_create(&v->thread, NULL, watch, v);
-	if (os)
-		return err_errno(e, os, "thread");
+	if (thread_start("view", watch, v, &v->thread, e) != ERR_OK)
+		return e->code;
 	v->has_thread = true;
-	(void)pthread_setname_np(v->thread, "view");
 	*ret = TAKE(v);
 	return ERR_OK;
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/time.h"
 #include "evidence/send_syslog.h"
 
@@ -173,15 +174,6 @@ static void sender_unref(struct evidence_sender *s)
 	free(s);
 }
 
-/* Until @until or a change. With mx. @return false: the time is over. */
-static bool wait_until(struct evidence_sender *s, struct mono_ns until)
-{
-	const struct timespec at = { .tv_sec = (time_t)(until.v / NS_PER_S),
-				     .tv_nsec = (long)(until.v % NS_PER_S) };
-
-	return pthread_cond_timedwait(&s->changed, &s->mx, &at) != ETIMEDOUT;
-}
-
 static bool try_line(struct target *t, struct str line)
 {
 	struct err e;
@@ -242,7 +234,7 @@ static void send_next(struct target *t)
 	s->counts.failed++;
 	const struct mono_ns again = { mono_now().v + RETRY_S * NS_PER_S };
 	while (s->end == end && s->is_stopping == was_stopping && !is_over(s) &&
-	       wait_until(s, again))
+	       thread_cond_wait(&s->changed, &s->mx, again))
 		;
 }
 
@@ -251,7 +243,6 @@ static void *run(void *arg)
 	struct target *t = arg;
 	struct evidence_sender *s = t->sender;
 
-	(void)pthread_setname_np(pthread_self(), "tycho-witness");
 	(void)pthread_mutex_lock(&s->mx);
 	while (!is_over(s)) {
 		if (t->next < s->first)
@@ -311,8 +302,8 @@ static enum err_code start(struct target *t, struct err *e)
 	s->threads++;
 	s->refs++;
 	(void)pthread_mutex_unlock(&s->mx);
-	int os = pthread_create(&thread, NULL, run, t);
-	if (os == 0) {
+	enum err_code code = thread_start("tycho-witness", run, t, &thread, e);
+	if (code == ERR_OK) {
 		(void)pthread_detach(thread);
 		return ERR_OK;
 	}
@@ -320,7 +311,7 @@ static enum err_code start(struct target *t, struct err *e)
 	s->threads--;
 	s->refs--;
 	(void)pthread_mutex_unlock(&s->mx);
-	return err_errno(e, os, "sender of checkpoints");
+	return code;
 }
 
 static bool take_tls(struct evidence_sender *s, const struct send_tls *given)
@@ -341,16 +332,12 @@ enum err_code evidence_sender_new(const struct evidence_sender_config *config,
 {
 	AUTO(evidence_sender_free) struct evidence_sender *s = calloc(1, sizeof *s);
 	enum err_code code = ERR_OK;
-	pthread_condattr_t attr;
 
 	if (!s)
 		return err_set(e, ERR_NOMEM, "sender of checkpoints");
 	s->refs = 1;
 	(void)pthread_mutex_init(&s->mx, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&s->changed, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	thread_cond_init(&s->changed);
 	s->timeout_ms = config->timeout_ms ? config->timeout_ms : TIMEOUT_MS;
 	s->grace_ms = config->grace_ms ? config->grace_ms : GRACE_MS;
 	if (config->target_count > SENDER_TARGETS)
@@ -384,7 +371,7 @@ void evidence_sender_free(struct evidence_sender *s)
 	s->stop_at.v = mono_now().v + s->grace_ms * NS_PER_MS;
 	(void)pthread_cond_broadcast(&s->changed);
 	const struct mono_ns leave_at = { s->stop_at.v + s->grace_ms * NS_PER_MS / 2 };
-	while (s->threads && wait_until(s, leave_at))
+	while (s->threads && thread_cond_wait(&s->changed, &s->mx, leave_at))
 		;
 	for (size_t i = 0; i < s->target_count; i++)
 		if (s->targets[i].next < s->end)

@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "metrics/http.h"
 #include "metrics/https.h"
 #include "metrics/users.h"
@@ -550,11 +551,10 @@ enum err_code metrics_server_new(const struct metrics_server_config *config,
 	if (listen_all(s, config->address, e) != ERR_OK ||
 	    metrics_collect(s->metrics, collect, s, e) != ERR_OK)
 		return e->code;
-	int os = pthread_create(&s->thread, NULL, serve, s);
-	if (os)
-		return err_errno(e, os, "start the metrics thread");
+	enum err_code code = thread_start("tycho-http", serve, s, &s->thread, e);
+	if (code != ERR_OK)
+		return code;
 	s->running = true;
-	(void)pthread_setname_np(s->thread, "tycho-http");
 	*ret = TAKE(s);
 	return ERR_OK;
 }

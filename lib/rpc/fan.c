@@ -1,9 +1,8 @@
 #include "rpc/fan.h"
 
-#include <signal.h>
-
 #include <grpc/byte_buffer.h>
 
+#include "base/thread.h"
 #include "rpc/failure.h"
 #include "rpc/fanning.h"
 
@@ -421,31 +420,18 @@ enum err_code rpc_fan_new_for_server(struct rpc_fan **ret, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code start_thread(struct rpc_fan *f, struct err *e)
-{
-	sigset_t all, before;
-
-	sigfillset(&all); /* signals are main's business */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(&f->thread, NULL, fan_main, f);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failed)
-		return err_errno(e, failed, "start the thread of the outgoing calls");
-	f->has_thread = true;
-	(void)pthread_setname_np(f->thread, "rpc-fan");
-	return ERR_OK;
-}
-
 enum err_code rpc_fan_new(struct rpc_fan **ret, struct err *e)
 {
 	AUTO(rpc_fan_free) struct rpc_fan *f = NULL;
 	enum err_code code = rpc_fan_new_for_server(&f, e);
 
 	if (code == ERR_OK)
-		code = start_thread(f, e);
-	if (code == ERR_OK)
-		*ret = TAKE(f);
-	return code;
+		code = thread_start("rpc-fan", fan_main, f, &f->thread, e);
+	if (code != ERR_OK)
+		return code;
+	f->has_thread = true;
+	*ret = TAKE(f);
+	return ERR_OK;
 }
 
 void rpc_fan_free(struct rpc_fan *f)

@@ -1,11 +1,11 @@
 #include "rpc/server.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
 #include <grpc/support/time.h>
 
+#include "base/thread.h"
 #include "rpc/serving.h"
 
 enum {
@@ -341,22 +341,6 @@ static void make_bell(struct rpc_server *s)
 	grpc_server_shutdown_and_notify(s->bell, s->cq, &s->bell_tag);
 }
 
-static enum err_code start_thread(struct rpc_server *s, struct err *e)
-{
-	sigset_t all, before;
-
-	/* Signals are main's business, by signalfd. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(&s->thread, NULL, server_main, s);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failed)
-		return err_errno(e, failed, "start the server's thread");
-	s->has_thread = true;
-	(void)pthread_setname_np(s->thread, "rpc-server");
-	return ERR_OK;
-}
-
 enum err_code rpc_server_new(const struct rpc_server_config *config, struct rpc_server **ret,
 			     struct err *e)
 {
@@ -375,7 +359,8 @@ enum err_code rpc_server_new(const struct rpc_server_config *config, struct rpc_
 	s->fan = config->fan;
 	s->cq = s->fan ? fan_queue(s->fan) : grpc_completion_queue_create_for_next(NULL);
 	make_bell(s);
-	if (core_start(s, &why) != ERR_OK || start_thread(s, &why) != ERR_OK)
+	if (core_start(s, &why) != ERR_OK ||
+	    thread_start("rpc-server", server_main, s, &s->thread, &why) != ERR_OK)
 		goto failed;
 	accept_watch_add(&s->watch);
 	*ret = s;

@@ -1,3 +1,4 @@
+#include "base/thread.h"
 #include "store/inside.h"
 
 /* The log is moved when it has so many pages (4 MiB), or after so long: what a power cut may take.
@@ -32,13 +33,9 @@ static void move_log(struct sync *sy, bool all)
 					NULL, NULL);
 }
 
-static struct timespec in_seconds(int s)
+static struct mono_ns in_seconds(uint64_t s)
 {
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += s;
-	return t;
+	return (struct mono_ns){ mono_now().v + s * NS_PER_S };
 }
 
 static void *sync_main(void *arg)
@@ -47,10 +44,10 @@ static void *sync_main(void *arg)
 
 	(void)pthread_mutex_lock(&sy->mx);
 	while (!sy->stop) {
-		const struct timespec until = in_seconds(WAIT_S);
-		int rc = 0;
-		while (!sy->stop && sy->pages < PAGES_MOST && !sy->is_full && rc == 0)
-			rc = pthread_cond_timedwait(&sy->cond, &sy->mx, &until);
+		const struct mono_ns until = in_seconds(WAIT_S);
+		while (!sy->stop && sy->pages < PAGES_MOST && !sy->is_full &&
+		       thread_cond_wait(&sy->cond, &sy->mx, until))
+			;
 		bool work = sy->pages && !sy->stop, all = sy->is_full;
 		sy->pages = 0;
 		(void)pthread_mutex_unlock(&sy->mx);
@@ -69,7 +66,6 @@ static void *sync_main(void *arg)
 enum err_code sync_new(const char *path, struct sync **ret, struct err *e)
 {
 	AUTO(own_free) struct sync *sy = calloc(1, sizeof *sy);
-	pthread_condattr_t attr;
 
 	if (!sy)
 		return err_set(e, ERR_NOMEM, "the store's second thread");
@@ -79,17 +75,13 @@ enum err_code sync_new(const char *path, struct sync **ret, struct err *e)
 	(void)sqlite3_busy_timeout(sy->db.h, READERS_WAIT_MS);
 	sy->limit = PAGES_FULL;
 	(void)pthread_mutex_init(&sy->mx, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&sy->cond, &attr);
-	(void)pthread_cond_init(&sy->moved, &attr);
-	(void)pthread_condattr_destroy(&attr);
-	int os = pthread_create(&sy->thread, NULL, sync_main, sy);
-	if (os) {
+	thread_cond_init(&sy->cond);
+	thread_cond_init(&sy->moved);
+	code = thread_start("tycho-sync", sync_main, sy, &sy->thread, e);
+	if (code != ERR_OK) {
 		db_close(&sy->db);
-		return err_errno(e, os, "start the store's second thread");
+		return code;
 	}
-	(void)pthread_setname_np(sy->thread, "tycho-sync");
 	*ret = TAKE(sy);
 	return ERR_OK;
 }
@@ -121,11 +113,10 @@ void sync_poke(struct sync *sy, uint64_t pages)
 	if (pages >= PAGES_MOST)
 		(void)pthread_cond_signal(&sy->cond);
 	if (pages >= sy->limit) {
-		const struct timespec until = in_seconds(FULL_WAIT_S);
-		int rc = 0;
+		const struct mono_ns until = in_seconds(FULL_WAIT_S);
 		sy->is_full = true;
-		while (sy->is_full && rc == 0)
-			rc = pthread_cond_timedwait(&sy->moved, &sy->mx, &until);
+		while (sy->is_full && thread_cond_wait(&sy->moved, &sy->mx, until))
+			;
 		sy->limit = pages + PAGES_FULL; /* if a reader, or the disk, did not let it */
 	}
 	(void)pthread_mutex_unlock(&sy->mx);

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "flow/flow.pb-c.h"
 #include "flow/json.h"
 #include "flow/names.h"
@@ -296,11 +297,10 @@ enum err_code keep_new(const struct keep_config *config, struct keep **ret, stru
 		return err_os(e, "keeper eventfd");
 	if (flow_batch_new(k->log, BATCH, &k->batch, e) != ERR_OK)
 		return err_in(e, "keeper");
-	int os = pthread_create(&k->thread, NULL, keep_main, k);
-	if (os)
-		return err_errno(e, os, "start the keeper's thread");
+	enum err_code code = thread_start("tycho-keep", keep_main, k, &k->thread, e);
+	if (code != ERR_OK)
+		return code;
 	k->running = true;
-	(void)pthread_setname_np(k->thread, "tycho-keep");
 	*ret = TAKE(k);
 	return ERR_OK;
 }

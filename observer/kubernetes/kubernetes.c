@@ -1,11 +1,11 @@
 #include "observer/kubernetes/kubernetes.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "metrics/page.h"
 #include "observer/kubernetes/follow.h"
 #include "observer/kubernetes/thing.h"
@@ -464,7 +464,6 @@ enum err_code kubernetes_new(const struct kubernetes_config *config, struct kube
 			     struct err *e)
 {
 	struct err mine;
-	sigset_t all, before;
 	e = e ? e : &mine;
 	AUTO(kubernetes_free) struct kubernetes *k = calloc(1, sizeof *k);
 	if (!k)
@@ -477,13 +476,9 @@ enum err_code kubernetes_new(const struct kubernetes_config *config, struct kube
 	if (k->config->insecure)
 		log_warn("the API server's certificate is not checked", "server=%s",
 			 LOG_QUOTE(k->config->server));
-	sigfillset(&all); /* signals are main's business */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int os = pthread_create(&k->thread, NULL, kube_main, k);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (os)
-		return err_errno(e, os, "start the thread that follows Kubernetes");
-	(void)pthread_setname_np(k->thread, "tycho-kube");
+	enum err_code code = thread_start("tycho-kube", kube_main, k, &k->thread, e);
+	if (code != ERR_OK)
+		return code;
 	k->is_running = true;
 	*ret = TAKE(k);
 	return ERR_OK;

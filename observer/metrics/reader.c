@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/watch.h"
 #include "flow/wire.h"
 #include "observer/metrics/config.h"
@@ -163,11 +164,10 @@ enum err_code metrics_reader_new(const struct metrics_reader_config *config,
 			return e->code;
 		reload(r); /* watched before it is read: no change falls between the two */
 	}
-	int os = pthread_create(&r->thread, NULL, read_main, r);
-	if (os)
-		return err_errno(e, os, "start the thread of metrics");
+	enum err_code code = thread_start("tycho-metrics", read_main, r, &r->thread, e);
+	if (code != ERR_OK)
+		return code;
 	r->running = true;
-	(void)pthread_setname_np(r->thread, "tycho-metrics");
 	*ret = TAKE(r);
 	return ERR_OK;
 }

@@ -2,11 +2,11 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "metrics/page.h"
 #include "observer/upstream/agent_view.h"
 #include "observer/upstream/rest.h"
@@ -255,7 +255,6 @@ static void *names_main(void *arg)
 enum err_code agent_names_new(const struct agent_names_config *config, struct agent_names **ret,
 			      struct err *e)
 {
-	sigset_t all, before;
 	AUTO(agent_names_free) struct agent_names *a = calloc(1, sizeof *a);
 	if (!a)
 		return err_set(e, ERR_NOMEM, "names from the agent");
@@ -276,13 +275,9 @@ enum err_code agent_names_new(const struct agent_names_config *config, struct ag
 	if (a->wake_fd < 0 || getrandom(&a->random, sizeof a->random, 0) != sizeof a->random)
 		return err_os(e, "names from the agent");
 	a->random |= 1;
-	sigfillset(&all); /* signals are main's business */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int os = pthread_create(&a->thread, NULL, names_main, a);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (os)
-		return err_errno(e, os, "start the thread of the agent's names");
-	(void)pthread_setname_np(a->thread, "tycho-names");
+	code = thread_start("tycho-names", names_main, a, &a->thread, e);
+	if (code != ERR_OK)
+		return code;
 	a->is_running = true;
 	*ret = TAKE(a);
 	return ERR_OK;

@@ -1,6 +1,5 @@
 #include "observer/upstream/hubble.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "flow/wire.h"
 #include "observer/upstream/intake.h"
 #include "observer/upstream/seed.h"
@@ -610,10 +610,9 @@ enum err_code source_hubble_new(const struct source_hubble_config *config, struc
 	if (open_parts(s, config, e) != ERR_OK)
 		return err_in(e, "hubble server");
 	seed(s, config);
-	int os = pthread_create(&s->thread, NULL, upstream_main, s);
-	if (os)
-		return err_errno(e, os, "start the thread of the hubble server");
-	(void)pthread_setname_np(s->thread, "tycho-upstream");
+	enum err_code code = thread_start("tycho-upstream", upstream_main, s, &s->thread, e);
+	if (code != ERR_OK)
+		return code;
 	s->is_running = true;
 	*ret = TAKE(guard);
 	return ERR_OK;

@@ -16,6 +16,7 @@
 #include "base/pages.h"
 #include "base/signals.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "base/time.h"
 #include "base/watch.h"
 
@@ -445,6 +446,77 @@ static void a_signal_is_an_event(void **state)
 	assert_int_equal(signals_next(fd), 0);
 }
 
+struct seen {
+	char name[16];
+	sigset_t blocked;
+};
+
+static void *look_around(void *arg)
+{
+	struct seen *s = arg;
+
+	/* its name may come a moment after it */
+	while (strcmp(s->name, "looks-around") != 0)
+		(void)pthread_getname_np(pthread_self(), s->name, sizeof s->name);
+	(void)pthread_sigmask(SIG_SETMASK, NULL, &s->blocked);
+	return NULL;
+}
+
+static void a_thread_has_a_name_and_is_left_alone_by_signals(void **state)
+{
+	(void)state;
+	struct seen seen = { .name = "" };
+	sigset_t before, behind;
+	pthread_t thread;
+
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
+	assert_int_equal(thread_start("looks-around", look_around, &seen, &thread, NULL), ERR_OK);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_string_equal(seen.name, "looks-around");
+	assert_true(sigismember(&seen.blocked, SIGTERM));
+	assert_true(sigismember(&seen.blocked, SIGCHLD));
+	assert_false(sigismember(&seen.blocked, SIGSEGV));
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &behind), 0);
+	for (int i = 1; i < SIGRTMIN; i++)
+		assert_int_equal(sigismember(&behind, i), sigismember(&before, i));
+}
+
+struct bell {
+	pthread_mutex_t mx;
+	pthread_cond_t cond;
+	bool rang; /* guarded by mx */
+};
+
+static void *ring(void *arg)
+{
+	struct bell *b = arg;
+
+	(void)pthread_mutex_lock(&b->mx);
+	b->rang = true;
+	(void)pthread_cond_signal(&b->cond);
+	(void)pthread_mutex_unlock(&b->mx);
+	return NULL;
+}
+
+static void a_condition_is_waited_for_until_its_time_and_no_longer(void **state)
+{
+	(void)state;
+	struct bell b = { .mx = PTHREAD_MUTEX_INITIALIZER };
+	pthread_t thread;
+
+	thread_cond_init(&b.cond);
+	(void)pthread_mutex_lock(&b.mx);
+	while (thread_cond_wait(&b.cond, &b.mx, mono_now()))
+		; /* nobody rings */
+	assert_int_equal(thread_start("ring", ring, &b, &thread, NULL), ERR_OK);
+	const struct mono_ns far = { mono_now().v + 3600 * NS_PER_S };
+	while (!b.rang)
+		assert_true(thread_cond_wait(&b.cond, &b.mx, far));
+	(void)pthread_mutex_unlock(&b.mx);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	(void)pthread_cond_destroy(&b.cond);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +539,8 @@ int main(void)
 		cmocka_unit_test(an_address_is_local_only_if_nobody_else_can_reach_it),
 		cmocka_unit_test(a_watched_file_is_noticed_when_it_is_written_replaced_or_removed),
 		cmocka_unit_test(a_signal_is_an_event),
+		cmocka_unit_test(a_thread_has_a_name_and_is_left_alone_by_signals),
+		cmocka_unit_test(a_condition_is_waited_for_until_its_time_and_no_longer),
 		cmocka_unit_test(pages_are_zero_and_can_be_written_from_end_to_end),
 		cmocka_unit_test(pages_of_more_bytes_than_there_are_numbers_are_refused),
 	};
