@@ -17,9 +17,10 @@
 #include "doctor/finding.h"
 #include "observer/kubernetes/follow.h"
 #include "observer/paths.h"
+#include "observer/source/reasons.h"
 #include "rpc/address.h"
 
-enum { TEXT_BYTES = 1024, SOON_DAYS = 7, RING_MAJOR = 5, RING_MINOR = 8, ADDRESSES = 16 };
+enum { TEXT_BYTES = 1024, SOON_DAYS = 7, ADDRESSES = 16 };
 #define SKEW_WARN_NS (2 * NS_PER_S) /* the server's clock is told in whole seconds */
 #define SKEW_FAIL_NS (5 * NS_PER_S)
 
@@ -48,26 +49,30 @@ static void say(struct doctor *d, enum verdict v, const char *check, const char 
 
 static void check_kernel(struct doctor *d)
 {
+	AUTO(reasons_free) struct reasons *reasons = NULL;
 	struct utsname u;
-	unsigned major = 0, minor = 0;
+	struct err e;
 
-	if (uname(&u) < 0 || sscanf(u.release, "%u.%u", &major, &minor) != 2) {
+	if (uname(&u) < 0)
 		say(d, VERDICT_WARN, "kernel", "", "its version is not known");
-		return;
-	}
-	bool old = d->o->bpf && (major < RING_MAJOR || (major == RING_MAJOR && minor < RING_MINOR));
-	say(d, old ? VERDICT_FAIL : VERDICT_OK, "kernel",
-	    old ? "take a kernel from 5.8 on, or --no-bpf with --nflog-group" : "", "Linux %s",
-	    u.release);
+	else
+		say(d, VERDICT_OK, "kernel", "", "Linux %s", u.release);
 	if (!d->o->bpf)
 		return;
-	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
-		say(d, VERDICT_OK, "btf", "", "/sys/kernel/btf/vmlinux is there");
-	else
+	if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
 		say(d, VERDICT_FAIL, "btf",
 		    "mount /sys, read-only, into the container; else take a kernel with "
 		    "CONFIG_DEBUG_INFO_BTF, or --no-bpf",
 		    "/sys/kernel/btf/vmlinux: %s", strerror(errno));
+		return;
+	}
+	say(d, VERDICT_OK, "btf", "", "/sys/kernel/btf/vmlinux is there");
+	/* not by version: distributions bring it to older kernels, too */
+	if (reasons_new(&reasons, &e) == ERR_OK)
+		say(d, VERDICT_OK, "drops", "", "this kernel tells why it drops packets");
+	else
+		say(d, VERDICT_FAIL, "drops", "take a newer kernel, or --no-bpf with --nflog-group",
+		    "%s", e.msg);
 }
 
 static void check_bpffs(struct doctor *d)
@@ -124,6 +129,24 @@ static void check_rights(struct doctor *d)
 			  "capabilities.add of a container (which then runs as user 0)",
 		    "%s, for %s%s", rights[i].name, rights[i].what, has ? "" : ": not given");
 	}
+}
+
+/* A command that there is not: who may call bpf at all is told that it is invalid. Capabilities do
+ * not say it: containers have a seccomp profile besides. */
+static void check_call(struct doctor *d)
+{
+	enum { BPF = 39, NO_COMMAND = 0x7fffffff };
+	uint64_t attributes[2] = { 0 };
+
+	if (!(d->o->bpf || d->o->cilium.perf) || !has_right(BPF))
+		return;
+	if (syscall(SYS_bpf, NO_COMMAND, attributes, sizeof attributes) < 0 && errno != EINVAL)
+		say(d, VERDICT_FAIL, "bpf",
+		    "take a seccomp profile that lets who has CAP_BPF call bpf "
+		    "(observer.seccompProfile of the chart), and no user namespace",
+		    "the call bpf is refused, though CAP_BPF is given: %s", strerror(errno));
+	else
+		say(d, VERDICT_OK, "bpf", "", "the call bpf is let through");
 }
 
 static void check_folder(struct doctor *d)
@@ -344,6 +367,7 @@ unsigned doctor_examine(const struct obs_options *o, const char *node, bool json
 	check_kernel(&d);
 	check_bpffs(&d);
 	check_rights(&d);
+	check_call(&d);
 	check_folder(&d);
 	for (size_t i = 0; i < o->serve.listen_count; i++)
 		check_port(&d, o->serve.listen[i]);

@@ -503,7 +503,8 @@ static const struct source_ops bpf_ops = {
 /* --- start ----------------------------------------------------------------------------------- */
 
 /* Names what is missing before the kernel says no in a less helpful way. A kernel that lacks a
- * capability in spite of this (a user namespace, a lockdown) is told by load_error. */
+ * capability in spite of this (a seccomp profile, a user namespace, a lockdown) is told by
+ * load_error. */
 static enum err_code check_rights(struct err *e)
 {
 	static const struct {
@@ -542,9 +543,9 @@ static enum err_code load_error(int rc, const char *what, struct err *e)
 
 	if (rc == -EPERM)
 		return err_set(e, ERR_PERMISSION,
-			       "the kernel does not let us load BPF programs (%s): run as root "
-			       "outside a user namespace, or grant CAP_BPF, CAP_PERFMON and "
-			       "CAP_NET_ADMIN",
+			       "BPF programs (%s) may not be loaded, though we have the "
+			       "capabilities: a seccomp profile, a user namespace or lockdown is "
+			       "in the way",
 			       what);
 	if (rc == -ENOMEM)
 		return err_set(

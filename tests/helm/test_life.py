@@ -195,6 +195,17 @@ def test_what_the_chart_says_runs_and_answers(installed):
         p.kill()
     assert flow['node_name'] == 'east/node-1' and flow['IP']['destination'] == '10.77.0.2'
 
+    # what Helm prints at the end: a command in the observer's container, and one on somebody's machine with the client's certificate
+    said = installed.notes.replace('\\\n', '')
+    env = ['%s=%s' % (v['name'], v['value'].replace('/run/tycho', installed.paths['observer']['/run/tycho'])) for v in observer['env'] if 'value' in v]
+    words = re.search(r'exec daemonset/tycho-observer -- (tycho .*)', said).group(1).split()
+    answer = place.run('env', '-i', *env, os.path.join(BIN, words[0]), *words[1:], '--port', '4711')
+    assert answer.returncode == 0 and ':4711' in answer.stdout, answer.stderr
+    words = re.search(r'tycho observe --verdict DROPPED --follow (--server.*)', said).group(1).replace('localhost:4245', NODE + ':443').split()
+    words = [os.path.join(installed.folder, 'as-tycho-client-certs', w) if re.fullmatch(r'\w+\.(crt|key)', w) else w for w in words]
+    answer = place.run(os.path.join(BIN, 'tycho'), 'observe', '--last', '1', '--port', '4711', *words)
+    assert answer.returncode == 0 and ':4711' in answer.stdout, answer.stderr
+
     # who has another certificate of the same authority is not answered by observers
     direct = client_of(installed, 'tycho-client-certs', 'observe', '--last', '1', server='tls://tycho-peer.obs.svc.cluster.local:4244')
     direct = subprocess.run(direct, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)

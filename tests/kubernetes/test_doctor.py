@@ -1,8 +1,11 @@
 """tycho doctor --node: what an observer would miss on this node and of this API server, and what to do about it."""
+import ctypes
+import errno
 import http.server
 import json
 import os
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -14,6 +17,7 @@ from observer import BIN
 from pki import Authority
 from test_kubernetes import Api, folder  # noqa: F401: a fixture
 
+libc = ctypes.CDLL(None)
 KINDS = ['Namespace', 'Node', 'Pod', 'Service', 'EndpointSlice', 'NetworkPolicy', 'CiliumNetworkPolicy',
          'CiliumClusterwideNetworkPolicy', 'CiliumCIDRGroup', 'CiliumEndpoint', 'CiliumIdentity']
 
@@ -161,6 +165,31 @@ def test_rights_that_are_missing_are_named():
     said = dict(reversed(x) for x in of([json.loads(line) for line in p.stdout.splitlines()], 'rights'))
     assert said == {'CAP_BPF, for kernel programs': 'ok', 'CAP_PERFMON, for kernel programs: not given': 'fail',
                     'CAP_NET_ADMIN, for hooks and netfilter logs: not given': 'fail'}
+
+
+def refuse_bpf():
+    """Before exec: a seccomp profile without the call bpf, as containers have (linux/filter.h, linux/seccomp.h, linux/prctl.h)."""
+    load, jump_if, give, refused, allowed = 0x20, 0x15, 0x06, 0x00050000 | errno.EPERM, 0x7fff0000
+    number = {'x86_64': 321, 'aarch64': 280}[os.uname().machine]
+    rules = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *rule) for rule in (
+        (load, 0, 0, 0), (jump_if, 0, 1, number), (give, 0, 0, refused), (give, 0, 0, allowed))))
+    program = ctypes.create_string_buffer(struct.pack('HP', 4, ctypes.addressof(rules)))
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, program, 0, 0) != 0:
+        os._exit(126)
+
+
+def test_a_seccomp_profile_that_refuses_bpf_is_told_from_missing_rights(folder):  # noqa: F811
+    observer = [os.path.join(BIN, 'tycho-observer'), '--state-dir', folder]
+    for refused in (False, True):
+        p = subprocess.run([*observer, '--doctor', 'json'], capture_output=True, text=True, timeout=30, preexec_fn=refuse_bpf if refused else None)
+        lines = [json.loads(line) for line in p.stdout.splitlines()]
+        assert of(lines, 'drops') == [('ok', 'this kernel tells why it drops packets')]
+        assert {result for result, _ in of(lines, 'rights')} == {'ok'}
+        assert of(lines, 'bpf') == [('fail', 'the call bpf is refused, though CAP_BPF is given: Operation not permitted') if refused else (
+            'ok', 'the call bpf is let through')]
+        assert p.returncode == refused
+    p = subprocess.run([*observer, '--listen', 'unix://%s/o.sock' % folder], capture_output=True, text=True, timeout=30, preexec_fn=refuse_bpf)
+    assert p.returncode == 1 and 'though we have the capabilities: a seccomp profile' in p.stderr
 
 
 def test_the_command_asks_the_observer_and_prints_it_for_people(folder):  # noqa: F811
