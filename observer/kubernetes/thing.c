@@ -195,11 +195,54 @@ static json_t *named_ports(const json_t *pod)
 	return json_pack("{s:[{s:o}]}", "containers", "ports", ports);
 }
 
+/* Every container that was ever there has ended. */
+static bool no_container_runs(const json_t *status)
+{
+	static const char *const lists[] = { "containerStatuses", "initContainerStatuses",
+					     "ephemeralContainerStatuses" };
+	const json_t *one;
+	size_t i;
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		json_array_foreach(json_object_get(status, lists[k]), i, one)
+		{
+			const json_t *state = json_object_get(one, "state");
+			if (!json_is_object(json_object_get(state, "terminated")))
+				return false;
+		}
+	return json_array_size(json_object_get(status, lists[0])) > 0;
+}
+
+/* The kubelet says that the pod has no sandbox, and so no network (KEP 3085). */
+static bool has_no_network(const json_t *status)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "conditions"), i, one)
+	{
+		if (str_is(text_in(one, "type"), "PodReadyToStartContainers"))
+			return str_is(text_in(one, "status"), "False");
+	}
+	return false;
+}
+
+/* The address that is still written down there is not, or will at once not be, this pod's any
+ * more. Before Kubernetes 1.27 the phase of a pod that is deleted stays Running to its end; what is
+ * being deleted starts no container again. */
+static bool is_over(const json_t *pod, bool is_leaving)
+{
+	const json_t *status = json_object_get(pod, "status");
+	struct str phase = text_in(status, "phase");
+
+	return str_is(phase, "Succeeded") || str_is(phase, "Failed") || has_no_network(status) ||
+	       (is_leaving && no_container_runs(status));
+}
+
 static void read_pod(struct draft *d, const json_t *pod)
 {
 	const json_t *spec = json_object_get(pod, "spec"), *ip;
 	const json_t *status = json_object_get(pod, "status");
-	struct str phase = text_in(status, "phase");
 	size_t i;
 
 	if (str_is(text_in(spec, "nodeName"), d->r->node))
@@ -208,8 +251,8 @@ static void read_pod(struct draft *d, const json_t *pod)
 		d->flags |= KUBE_LEAVING;
 	read_pod_labels(d, pod);
 	read_workload(d, pod);
-	if (json_is_true(json_object_get(spec, "hostNetwork")) || str_is(phase, "Succeeded") ||
-	    str_is(phase, "Failed"))
+	if (json_is_true(json_object_get(spec, "hostNetwork")) ||
+	    is_over(pod, d->flags & KUBE_LEAVING))
 		return;
 	json_array_foreach(json_object_get(status, "podIPs"), i, ip) add_ip(d, text_in(ip, "ip"));
 	add_ip(d, text_in(status, "podIP"));

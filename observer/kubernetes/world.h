@@ -9,9 +9,10 @@
  * Kept     pods: addresses, labels (one copy for all pods that share them), workload, named ports;
  *          of policies everything but status and managedFields.
  * Lists    begin, put each, end: what the list did not name is forgotten at its end and not before.
- * Names    as Cilium gives them (docs/kubernetes.md). A pod that is over (Succeeded, Failed) or
- *          shares the node's address (hostNetwork) claims no address; where two pods claim one,
- *          the one that is not on its way out has it, then the younger.
+ * Names    as Cilium gives them (docs/kubernetes.md). A pod that is over (Succeeded, Failed, without
+ *          a sandbox, or to be deleted and without a container that runs) or shares the node's
+ *          address (hostNetwork) claims no address; where two pods claim one, the one that is not
+ *          on its way out has it, then the younger.
  * Bounds   KUBE_THINGS_MAX of a kind, KUBE_LABELS_MAX labels and KUBE_IPS_MAX addresses of one
  *          object; what goes beyond, or cannot be read, is left out and counted.
  * Threads  one at a time.

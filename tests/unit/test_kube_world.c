@@ -148,6 +148,74 @@ static void of_two_pods_with_one_address_the_finished_has_none_and_the_younger_w
 	kube_view_done(&v);
 }
 
+/* What a kubelet writes of a pod that ends, step by step; true: the address is still the pod's. */
+static const struct {
+	const char *says;
+	bool is_leaving, has_it;
+} ends[] = {
+	{ "", false, true },
+	{ "\"phase\":\"Running\",", true, true },
+	/* KEP 3085: the sandbox is there; is gone; nobody said */
+	{ "\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\"},{\"type\":"
+	  "\"PodReadyToStartContainers\",\"status\":\"True\"}],",
+	  false, true },
+	{ "\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\"},{\"type\":"
+	  "\"PodReadyToStartContainers\",\"status\":\"False\"}],",
+	  false, false },
+	{ "\"conditions\":[{\"type\":\"PodReadyToStartContainers\",\"status\":\"Unknown\"}],",
+	  false, true },
+	/* one container of two has ended; both; of a pod that nobody deletes, they start again */
+	{ "\"containerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":0}}},"
+	  "{\"state\":{\"running\":{}}}],",
+	  true, true },
+	{ "\"containerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":0}}},"
+	  "{\"state\":{\"terminated\":{\"exitCode\":137}}}],",
+	  true, false },
+	{ "\"containerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":0}}}],", false, true },
+	/* a sidecar (init containers, 1.28) ends last, and so may what somebody debugs with */
+	{ "\"containerStatuses\":[{\"state\":{\"terminated\":{}}}],\"initContainerStatuses\":"
+	  "[{\"state\":{\"terminated\":{}}},{\"state\":{\"running\":{}}}],",
+	  true, true },
+	{ "\"containerStatuses\":[{\"state\":{\"terminated\":{}}}],\"ephemeralContainerStatuses\":"
+	  "[{\"state\":{\"running\":{}}}],",
+	  true, true },
+	{ "\"containerStatuses\":[{\"state\":{\"terminated\":{}}}],\"initContainerStatuses\":"
+	  "[{\"state\":{\"terminated\":{}}}],",
+	  true, false },
+	/* nothing is known of them, or nothing that can be read */
+	{ "\"containerStatuses\":[],", true, true },
+	{ "\"containerStatuses\":{},\"conditions\":\"x\",", true, true },
+	{ "\"containerStatuses\":[{\"state\":{\"terminated\":null}}],", true, true },
+	{ "\"containerStatuses\":[7],\"conditions\":[7],", true, true },
+};
+
+static void
+a_pod_without_network_or_without_a_container_that_runs_has_its_address_no_more(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		AUTO(kube_world_free) struct kube_world *w = world_new();
+		struct kube_view v;
+		char text[1024];
+		pod_named(w, "a", "2026-01-01T00:00:00Z", "\"phase\":\"Running\",", "10.0.0.1");
+		view_of(w, &v);
+		assert_str(who(&v, "10.0.0.1")->endpoint.pod, "a");
+		kube_view_done(&v);
+		(void)snprintf(
+			text, sizeof text,
+			"{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",%s"
+			"\"creationTimestamp\":\"2026-01-01T00:00:00Z\"},\"status\":{%s"
+			"\"podIP\":\"10.0.0.1\"}}",
+			ends[i].is_leaving ? "\"deletionTimestamp\":\"2026-01-04T00:00:00Z\"," : "",
+			ends[i].says);
+		put(w, KUBE_PODS, text);
+		view_of(w, &v);
+		if ((who(&v, "10.0.0.1") != NULL) != ends[i].has_it)
+			fail_msg("%s has %s", ends[i].says, ends[i].has_it ? "none" : "it");
+		kube_view_done(&v);
+	}
+}
+
 static void nodes_are_host_remote_node_and_kube_apiserver(void **state)
 {
 	(void)state;
@@ -588,6 +656,8 @@ int main(void)
 		cmocka_unit_test(a_pod_has_cilium_s_labels_its_deployment_and_both_addresses),
 		cmocka_unit_test(
 			of_two_pods_with_one_address_the_finished_has_none_and_the_younger_wins),
+		cmocka_unit_test(
+			a_pod_without_network_or_without_a_container_that_runs_has_its_address_no_more),
 		cmocka_unit_test(nodes_are_host_remote_node_and_kube_apiserver),
 		cmocka_unit_test(a_service_is_named_by_address_and_port_and_a_headless_one_is_not),
 		cmocka_unit_test(cilium_s_identities_win_by_endpoint_and_else_by_labels),
