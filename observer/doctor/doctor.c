@@ -255,22 +255,30 @@ static void check_certificate(struct doctor *d, const char *path, bool is_server
 
 /* ---- Kubernetes */
 
-static const char *kube_fix(const struct kube_answer *a)
+static const char *kube_fix(const struct doctor *d, const struct kube_answer *a)
 {
+	const bool in_pod = !d->o->kubeconfig;
+
 	if (a->status == 401)
 		return "the token or client certificate is not known to this server: see whether "
-		       "it "
-		       "has expired, and whose it is";
+		       "it has expired, and whose it is";
 	if (a->status == 403)
 		return "give the role list and watch on this kind, in a ClusterRole "
 		       "(docs/kubernetes.md, Rights)";
 	if (a->status)
 		return "see the API server's log";
+	if (in_pod && strstr(a->why, "open the token"))
+		return "give the pod the token of its service account "
+		       "(automountServiceAccountToken)";
 	if (strstr(a->why, "SSL") || strstr(a->why, "certificate"))
-		return "give the right certificate-authority in the kubeconfig, and the name that "
-		       "the server's certificate is for";
-	return "see whether the server's address in the kubeconfig is right, and a network policy "
-	       "or firewall on the way";
+		return in_pod ? "see whether the service account's ca.crt is that of this server "
+				"(the ConfigMap kube-root-ca.crt)"
+			      : "give the right certificate-authority in the kubeconfig, and the "
+				"name that the server's certificate is for";
+	return in_pod ? "see whether the node reaches the service kubernetes in the namespace "
+			"default: what proxies services (kube-proxy, the CNI), and firewalls"
+		      : "see whether the server's address in the kubeconfig is right, and a "
+			"network policy or firewall on the way";
 }
 
 static void check_clock(struct doctor *d, const struct kube_answer *a)
@@ -307,13 +315,13 @@ static bool check_kind(struct doctor *d, struct kube_follow *f, bool *clock)
 		return true;
 	}
 	if (list.status != 200) {
-		say(d, VERDICT_FAIL, "kubernetes", kube_fix(&list), "%s cannot be listed: %s", name,
-		    list.why);
+		say(d, VERDICT_FAIL, "kubernetes", kube_fix(d, &list), "%s cannot be listed: %s",
+		    name, list.why);
 		return list.status != 0 && list.status != 401;
 	}
 	kube_follow_ask(f, NULL, true, &watch);
 	if (watch.status != 200)
-		say(d, VERDICT_FAIL, "kubernetes", kube_fix(&watch), "%s cannot be watched: %s",
+		say(d, VERDICT_FAIL, "kubernetes", kube_fix(d, &watch), "%s cannot be watched: %s",
 		    name, watch.why);
 	else
 		say(d, VERDICT_OK, "kubernetes", "", "%s can be listed and watched", name);

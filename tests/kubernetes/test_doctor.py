@@ -141,6 +141,39 @@ def test_a_server_that_is_away_and_one_that_is_not_believed(folder, tmp_path):  
     assert 'onnect' in line['detail'] and "server's address" in line['fix']
 
 
+SECRETS = '/var/run/secrets/kubernetes.io/serviceaccount'
+IN_A_POD = '''set -e
+    cd "$1" && shift
+    mount -t tmpfs none "$(realpath /var/run)"
+    mkdir -p %s && cp * %s/
+    KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=$PORT exec "$@"''' % (SECRETS, SECRETS)
+
+
+def in_a_pod(secrets, port):
+    """With the service account's files, and nothing else, where Kubernetes puts them."""
+    p = subprocess.run(['unshare', '-m', '--propagation', 'private', 'sh', '-c', IN_A_POD, 'sh', str(secrets), os.path.join(BIN, 'tycho-observer'),
+                        '--doctor', 'json', '--no-bpf', '--replay', '-', '--kubernetes', '--node-name', 'a', '--state-dir', '/'],
+                       env=dict(os.environ, PORT=str(port)), capture_output=True, text=True, timeout=60)
+    line, = [x for x in map(json.loads, p.stdout.splitlines()) if x['check'] == 'kubernetes']
+    return line
+
+
+def test_in_a_pod_it_speaks_of_what_a_pod_has(folder, tmp_path):  # noqa: F811
+    ca, other = Authority(tmp_path, 'ca'), Authority(tmp_path, 'other')
+    cert, key = ca.issue('server')
+    secrets = tmp_path / 'secrets'
+    secrets.mkdir()
+    (secrets / 'ca.crt').write_bytes(open(other.cert, 'rb').read())
+    with Api(folder, 'world', options=['--tls-cert', cert, '--tls-key', key]) as api:
+        line = in_a_pod(secrets, api.port)
+        assert line['result'] == 'fail' and 'open the token' in line['detail'] and 'automountServiceAccountToken' in line['fix']
+        (secrets / 'token').write_text('secret')
+        line = in_a_pod(secrets, api.port)
+        assert 'certificate' in line['detail'] and 'ca.crt' in line['fix']
+    line = in_a_pod(secrets, api.port)
+    assert 'onnect' in line['detail'] and 'service kubernetes' in line['fix'] and 'kubeconfig' not in line['fix']
+
+
 @pytest.mark.parametrize('expired', [False, True])
 def test_certificates_and_ports_of_its_own(folder, tmp_path, expired):  # noqa: F811
     ca = Authority(tmp_path, 'ca')
