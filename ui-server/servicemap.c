@@ -34,12 +34,6 @@ static const char *const card_kinds[] = {
 };
 _Static_assert(ARRAY_LEN(card_kinds) == CARD_KIND_COUNT_, "a kind of card without a name");
 
-static const char *const l4_names[] = {
-	[FLOW_L4_NONE] = "IP",      [FLOW_L4_TCP] = "TCP",      [FLOW_L4_UDP] = "UDP",
-	[FLOW_L4_ICMP4] = "ICMPv4", [FLOW_L4_ICMP6] = "ICMPv6", [FLOW_L4_SCTP] = "SCTP",
-	[FLOW_L4_VRRP] = "VRRP",    [FLOW_L4_IGMP] = "IGMP",
-};
-
 static const char *const outcome_names[] = {
 	[UI_FORWARDED] = "forwarded",
 	[UI_DROPPED] = "dropped",
@@ -468,9 +462,9 @@ static struct who who_of(const Tycho__V1__Peer *p)
 
 static uint8_t l4_of(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(l4_names); i++)
-		if (l4_names[i] && str_is(str_of(name), l4_names[i]))
-			return (uint8_t)i;
+	for (uint8_t l4 = FLOW_L4_TCP; l4 <= FLOW_L4_IGMP; l4++)
+		if (str_is(str_of(name), l4_name(l4)))
+			return l4;
 	return FLOW_L4_NONE;
 }
 
@@ -555,7 +549,7 @@ static void put_card(struct buf *b, size_t id, const struct card *c)
 
 static void put_edge(struct buf *b, const struct ui_map *m, size_t id, const struct edge *edge)
 {
-	const char *l4 = edge->l4 < ARRAY_LEN(l4_names) ? l4_names[edge->l4] : "IP";
+	const char *l4 = edge->l4 == FLOW_L4_NONE ? "IP" : l4_name(edge->l4);
 	const char *before = ",\"reasons\":{";
 
 	buf_printf(b, "{\"id\":%zu,\"from\":%u,\"to\":%u,\"protocol\":\"%s\"", id, edge->src,

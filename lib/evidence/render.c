@@ -281,12 +281,6 @@ static void put_side(struct renderer *r, struct buf *b, enum flow_side side)
 
 void render_csv(struct renderer *r, struct buf *b)
 {
-	static const struct str protocols[] = {
-		[FLOW_L4_NONE] = { "", 0 },        [FLOW_L4_TCP] = { "TCP", 3 },
-		[FLOW_L4_UDP] = { "UDP", 3 },      [FLOW_L4_ICMP4] = { "ICMPv4", 6 },
-		[FLOW_L4_ICMP6] = { "ICMPv6", 6 }, [FLOW_L4_SCTP] = { "SCTP", 4 },
-		[FLOW_L4_VRRP] = { "VRRP", 4 },    [FLOW_L4_IGMP] = { "IGMP", 4 },
-	};
 	const struct flow *f = &r->flow;
 	const struct node *node = flow_dict_get_node(r->dict, f->node);
 	struct str detail, message = buf_str(&r->message);
@@ -312,7 +306,7 @@ void render_csv(struct renderer *r, struct buf *b)
 							 : STR(","));
 	put_side(r, b, FLOW_SRC);
 	put_side(r, b, FLOW_DST);
-	put_cell(b, protocols[f->l4 < ARRAY_LEN(protocols) ? f->l4 : FLOW_L4_NONE], false);
+	put_cell(b, str_of(l4_name(f->l4)), false);
 	put_cell(b, node ? node->name : STR(""), true);
 }
 

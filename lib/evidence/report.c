@@ -1,6 +1,7 @@
 #include "evidence/report_inside.h"
 
 #include "flow/fields.h"
+#include "flow/names.h"
 #include "flow/wire.h"
 
 enum { KEY_MAX = 2048, VERDICT_DROPPED = 2 };
@@ -73,14 +74,9 @@ static void put_party(struct buf *b, const struct renderer *rendered, enum flow_
 
 static void put_service(struct buf *b, const struct flow *f, bool is_reply)
 {
-	static const char *const names[] = {
-		[FLOW_L4_NONE] = "",        [FLOW_L4_TCP] = "TCP",      [FLOW_L4_UDP] = "UDP",
-		[FLOW_L4_ICMP4] = "ICMPv4", [FLOW_L4_ICMP6] = "ICMPv6", [FLOW_L4_SCTP] = "SCTP",
-		[FLOW_L4_VRRP] = "VRRP",    [FLOW_L4_IGMP] = "IGMP",
-	};
 	uint32_t port;
 
-	buf_str_put(b, str_of(f->l4 < ARRAY_LEN(names) ? names[f->l4] : ""));
+	buf_str_put(b, str_of(l4_name(f->l4)));
 	if (flow_port(f, is_reply ? FLOW_SRC : FLOW_DST, &port))
 		buf_printf(b, " %u", port);
 }

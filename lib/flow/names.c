@@ -1,5 +1,7 @@
 #include "flow/names.h"
 
+#include "flow/flow.h"
+
 /* --- enums --- */
 
 const char *enum_name(const ProtobufCEnumDescriptor *desc, int32_t number)
@@ -178,6 +180,17 @@ const char *policy_match_text(uint32_t match_type)
 	const char *text = NAME_AT(texts, match_type);
 
 	return text ? text : "unknown";
+}
+
+const char *l4_name(uint64_t l4)
+{
+	static const char *const names[] = {
+		[FLOW_L4_NONE] = "",        [FLOW_L4_TCP] = "TCP",      [FLOW_L4_UDP] = "UDP",
+		[FLOW_L4_ICMP4] = "ICMPv4", [FLOW_L4_ICMP6] = "ICMPv6", [FLOW_L4_SCTP] = "SCTP",
+		[FLOW_L4_VRRP] = "VRRP",    [FLOW_L4_IGMP] = "IGMP",
+	};
+
+	return l4 < ARRAY_LEN(names) ? names[l4] : "";
 }
 
 const char *event_type_text(int32_t type)

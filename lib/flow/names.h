@@ -40,6 +40,8 @@ const char *igmp_type_text(uint8_t type);
 const char *dns_type_text(uint16_t type);
 /* "No Error", "Non-Existent Domain", …; "Unknown" otherwise. */
 const char *dns_rcode_text(uint16_t rcode);
+/* "TCP", "ICMPv4", … of an enum flow_l4; "" for none of them. */
+const char *l4_name(uint64_t l4);
 /* "drop", "trace", … for message types 0..5, 7, 129, 130; NULL otherwise. */
 const char *event_type_text(int32_t type);
 

@@ -16,7 +16,23 @@ enum {
 
 /* --- tools for the tables ----------------------------------------------------------------- */
 
-int sql_declare(struct store_sql *q, const struct sql_table *t)
+struct declared {
+	struct store_sql *q;
+	const struct sql_table *table;
+};
+
+int sql_register(struct store_sql *q, const struct sql_table *t, const sqlite3_module *module)
+{
+	struct declared *d = malloc(sizeof *d);
+
+	if (!d)
+		return SQLITE_NOMEM;
+	*d = (struct declared){ q, t };
+	return sqlite3_create_module_v2(q->h, t->name, module, d, free); /* frees in any case */
+}
+
+/* "CREATE TABLE x (a TEXT, …)" */
+static int declare(struct store_sql *q, const struct sql_table *t)
 {
 	AUTO_BUF struct buf b = buf_init(1 << 16);
 
@@ -29,6 +45,42 @@ int sql_declare(struct store_sql *q, const struct sql_table *t)
 	int rc = b.failed ? SQLITE_NOMEM : sqlite3_declare_vtab(q->h, text);
 	q->is_declaring = false;
 	return rc;
+}
+
+int sql_connect(sqlite3 *h, void *data, int argc, const char *const *argv, sqlite3_vtab **ret,
+		char **why)
+{
+	const struct declared *d = data;
+	struct sql_vtab *v = sqlite3_malloc(sizeof *v);
+
+	(void)h;
+	(void)argc;
+	(void)argv;
+	(void)why;
+	if (!v)
+		return SQLITE_NOMEM;
+	*v = (struct sql_vtab){ .q = d->q, .table = d->table };
+	int rc = declare(d->q, d->table);
+	if (rc != SQLITE_OK) {
+		sqlite3_free(v);
+		return rc;
+	}
+	*ret = &v->base;
+	return SQLITE_OK;
+}
+
+int sql_disconnect(sqlite3_vtab *v)
+{
+	sqlite3_free(v);
+	return SQLITE_OK;
+}
+
+int sql_open_reader(struct store_sql *q, struct store_reader **ret)
+{
+	struct err e;
+
+	return store_reader_open(q->dir, q->dict, ret, &e) == ERR_OK ? SQLITE_OK
+								     : sql_failed(q, &e);
 }
 
 int sql_failed(struct store_sql *q, const struct err *e)

@@ -246,8 +246,6 @@ static void put_number(sqlite3_context *x, bool is_known, uint64_t v)
 
 static void put_flow(sqlite3_context *x, struct cells *c, const struct flow *f, int column)
 {
-	static const char *const l4[] = { "",       "TCP",  "UDP",  "ICMPv4",
-					  "ICMPv6", "SCTP", "VRRP", "IGMP" };
 	char tmp[FLOW_IP_TEXT_BYTES];
 	bool has_detail = flow_is(f, FLOW_HAS_DETAIL), has_event = flow_is(f, FLOW_HAS_EVENT_TYPE);
 
@@ -295,7 +293,7 @@ static void put_flow(sqlite3_context *x, struct cells *c, const struct flow *f, 
 		put_number(x, f->ip_version == 1 || f->ip_version == 2, f->ip_version == 1 ? 4 : 6);
 		break;
 	case C_PROTOCOL:
-		sql_result_text(x, str_of(f->l4 < ARRAY_LEN(l4) ? l4[f->l4] : ""));
+		sql_result_text(x, str_of(l4_name(f->l4)));
 		break;
 	case C_TCP_FLAGS:
 		put_flags(x, c, f);

@@ -7,11 +7,6 @@ enum {
 	TEXT_BYTES = 16 << 20,
 };
 
-struct table {
-	sqlite3_vtab base;
-	struct store_sql *q;
-};
-
 struct cursor {
 	sqlite3_vtab_cursor base;
 	struct store_sql *q;
@@ -26,45 +21,18 @@ struct cursor {
 
 /* --- life of a cursor --------------------------------------------------------------------- */
 
-static int connect(sqlite3 *h, void *data, int argc, const char *const *argv, sqlite3_vtab **ret,
-		   char **why)
-{
-	struct table *t = sqlite3_malloc(sizeof *t);
-
-	(void)h;
-	(void)argc;
-	(void)argv;
-	(void)why;
-	if (!t)
-		return SQLITE_NOMEM;
-	*t = (struct table){ .q = data };
-	int rc = sql_declare(t->q, &sql_flows_table);
-	if (rc != SQLITE_OK) {
-		sqlite3_free(t);
-		return rc;
-	}
-	*ret = &t->base;
-	return SQLITE_OK;
-}
-
-static int disconnect(sqlite3_vtab *v)
-{
-	sqlite3_free(v);
-	return SQLITE_OK;
-}
-
 static int open_cursor(sqlite3_vtab *v, sqlite3_vtab_cursor **ret)
 {
-	struct table *t = (struct table *)v;
+	struct store_sql *q = ((struct sql_vtab *)v)->q;
 	struct cursor *c = sqlite3_malloc(sizeof *c);
-	struct err e;
 
 	if (!c)
 		return SQLITE_NOMEM;
-	*c = (struct cursor){ .q = t->q, .text = buf_init(TEXT_BYTES) };
-	if (store_reader_open(t->q->dir, t->q->dict, &c->r, &e) != ERR_OK) {
+	*c = (struct cursor){ .q = q, .text = buf_init(TEXT_BYTES) };
+	int rc = sql_open_reader(q, &c->r);
+	if (rc != SQLITE_OK) {
 		sqlite3_free(c);
-		return sql_failed(t->q, &e);
+		return rc;
 	}
 	*ret = &c->base;
 	return SQLITE_OK;
@@ -73,7 +41,6 @@ static int open_cursor(sqlite3_vtab *v, sqlite3_vtab_cursor **ret)
 static int close_cursor(sqlite3_vtab_cursor *v)
 {
 	struct cursor *c = (struct cursor *)v;
-
 	size_t damaged = gaps_count(&c->r->found);
 
 	c->q->damaged = damaged > c->q->damaged ? damaged : c->q->damaged;
@@ -157,11 +124,10 @@ static int column(sqlite3_vtab_cursor *v, sqlite3_context *x, int i)
 
 int sql_flows_register(struct store_sql *q)
 {
-	/* without xCreate: the table is there under its module's name, and cannot be made */
 	static const sqlite3_module module = {
-		.xConnect = connect,
+		.xConnect = sql_connect,
 		.xBestIndex = flows_best_index,
-		.xDisconnect = disconnect,
+		.xDisconnect = sql_disconnect,
 		.xOpen = open_cursor,
 		.xClose = close_cursor,
 		.xFilter = filter,
@@ -171,5 +137,5 @@ int sql_flows_register(struct store_sql *q)
 		.xRowid = row_id,
 	};
 
-	return sqlite3_create_module(q->h, "flows", &module, q);
+	return sql_register(q, &sql_flows_table, &module);
 }

@@ -22,6 +22,8 @@ struct store_sql {
 	struct err why;    /* code other than ERR_OK: what a table failed with */
 };
 
+struct store_reader;
+
 struct sql_column {
 	const char *name, *type; /* "TEXT", "INTEGER" */
 	const char *help;
@@ -39,8 +41,20 @@ extern const size_t sql_other_tables_count;
 int sql_flows_register(struct store_sql *q);
 int sql_others_register(struct store_sql *q);
 
-/* "CREATE TABLE x (a TEXT, …)" for sqlite3_declare_vtab. */
-int sql_declare(struct store_sql *q, const struct sql_table *t);
+/* What a virtual table is to SQLite. */
+struct sql_vtab {
+	sqlite3_vtab base;
+	struct store_sql *q;
+	const struct sql_table *table;
+};
+/* Makes @t known as @module's, which has the next two as xConnect and xDisconnect, and no xCreate:
+ * the table is there under its module's name, and cannot be made. */
+int sql_register(struct store_sql *q, const struct sql_table *t, const sqlite3_module *module);
+int sql_connect(sqlite3 *h, void *data, int argc, const char *const *argv, sqlite3_vtab **ret,
+		char **why);
+int sql_disconnect(sqlite3_vtab *v);
+/* A reader for a cursor of its own. */
+int sql_open_reader(struct store_sql *q, struct store_reader **ret);
 /* Keeps @e for the answer, and yields SQLITE_ERROR. */
 int sql_failed(struct store_sql *q, const struct err *e);
 

@@ -180,12 +180,10 @@ static void push_kind(struct pushed *p, struct str s)
 
 static void push_protocol(struct pushed *p, struct str s)
 {
-	static const char *const names[] = { "TCP",    "UDP",  "SCTP", "ICMPv4",
-					     "ICMPv6", "VRRP", "IGMP" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (str_is(s, names[i])) {
-			(void)snprintf(p->protocol_text, sizeof p->protocol_text, "%s", names[i]);
+	for (unsigned l4 = FLOW_L4_TCP; l4 <= FLOW_L4_IGMP; l4++)
+		if (str_is(s, l4_name(l4))) {
+			(void)snprintf(p->protocol_text, sizeof p->protocol_text, "%s",
+				       l4_name(l4));
 			p->protocol = p->protocol_text;
 			p->ff.protocol = &p->protocol;
 			p->ff.n_protocol = 1;

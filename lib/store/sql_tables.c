@@ -101,12 +101,6 @@ static const struct inner {
 };
 _Static_assert(ARRAY_LEN(inners) == ARRAY_LEN(sql_other_tables), "one for each");
 
-struct table {
-	sqlite3_vtab base;
-	struct store_sql *q;
-	size_t which;
-};
-
 struct cursor {
 	sqlite3_vtab_cursor base;
 	struct store_reader *r;
@@ -115,49 +109,21 @@ struct cursor {
 	int64_t row;
 };
 
-struct module_data {
-	struct store_sql *q;
-	size_t which;
-};
-
-static int connect(sqlite3 *h, void *data, int argc, const char *const *argv, sqlite3_vtab **ret,
-		   char **why)
+static const struct inner *inner_of(const sqlite3_vtab *v)
 {
-	const struct module_data *m = data;
-	struct table *t = sqlite3_malloc(sizeof *t);
-
-	(void)h;
-	(void)argc;
-	(void)argv;
-	(void)why;
-	if (!t)
-		return SQLITE_NOMEM;
-	*t = (struct table){ .q = m->q, .which = m->which };
-	int rc = sql_declare(t->q, &sql_other_tables[m->which]);
-	if (rc != SQLITE_OK) {
-		sqlite3_free(t);
-		return rc;
-	}
-	*ret = &t->base;
-	return SQLITE_OK;
+	return &inners[((const struct sql_vtab *)v)->table - sql_other_tables];
 }
 
-static int disconnect(sqlite3_vtab *v)
-{
-	sqlite3_free(v);
-	return SQLITE_OK;
-}
-
-enum { BOUND_LOW = 1, BOUND_HIGH = 2 };
+/* Which bounds of column 0 the arguments of filter are. */
+enum { BOUND_LOW = 1, BOUND_HIGH = 2, BOUND_HIGH_FIRST = 4 };
 
 static int best_index(sqlite3_vtab *v, sqlite3_index_info *info)
 {
-	const struct table *t = (const struct table *)v;
 	int args = 0;
 
 	info->estimatedCost = 1e5;
 	info->estimatedRows = 100000;
-	if (!inners[t->which].by_minute)
+	if (!inner_of(v)->by_minute)
 		return SQLITE_OK;
 	for (int i = 0; i < info->nConstraint; i++) {
 		int op = info->aConstraint[i].op;
@@ -168,11 +134,10 @@ static int best_index(sqlite3_vtab *v, sqlite3_index_info *info)
 		if (!info->aConstraint[i].usable || info->aConstraint[i].iColumn != 0 ||
 		    !(low || high) || info->idxNum & (low ? BOUND_LOW : BOUND_HIGH))
 			continue;
-		/* the lower bound is the first argument if both are there */
 		info->idxNum |= low ? BOUND_LOW : BOUND_HIGH;
 		info->aConstraintUsage[i].argvIndex = ++args;
 		if (high && args == 1)
-			info->idxNum |= 4;
+			info->idxNum |= BOUND_HIGH_FIRST;
 		info->estimatedCost /= 4;
 	}
 	if (info->nOrderBy == 1 && info->aOrderBy[0].iColumn == 0 && !info->aOrderBy[0].desc)
@@ -182,16 +147,15 @@ static int best_index(sqlite3_vtab *v, sqlite3_index_info *info)
 
 static int open_cursor(sqlite3_vtab *v, sqlite3_vtab_cursor **ret)
 {
-	struct table *t = (struct table *)v;
 	struct cursor *c = sqlite3_malloc(sizeof *c);
-	struct err e;
 
 	if (!c)
 		return SQLITE_NOMEM;
 	*c = (struct cursor){ .st = NULL };
-	if (store_reader_open(t->q->dir, t->q->dict, &c->r, &e) != ERR_OK) {
+	int rc = sql_open_reader(((struct sql_vtab *)v)->q, &c->r);
+	if (rc != SQLITE_OK) {
 		sqlite3_free(c);
-		return sql_failed(t->q, &e);
+		return rc;
 	}
 	*ret = &c->base;
 	return SQLITE_OK;
@@ -210,7 +174,7 @@ static int close_cursor(sqlite3_vtab_cursor *v)
 static int next(sqlite3_vtab_cursor *v)
 {
 	struct cursor *c = (struct cursor *)v;
-	struct store_sql *q = ((struct table *)v->pVtab)->q;
+	struct store_sql *q = ((struct sql_vtab *)v->pVtab)->q;
 	int rc = sqlite3_step(c->st);
 
 	c->at_end = rc != SQLITE_ROW;
@@ -239,13 +203,13 @@ static int filter(sqlite3_vtab_cursor *v, int number, const char *text, int argc
 		  sqlite3_value **argv)
 {
 	struct cursor *c = (struct cursor *)v;
-	const struct inner *inner = &inners[((struct table *)v->pVtab)->which];
+	const struct inner *inner = inner_of(v->pVtab);
 	int64_t low = 0, high = INT64_MAX;
 
 	(void)text;
 	for (int i = 0; i < argc; i++) {
 		bool is_high = number & BOUND_HIGH &&
-			       (!(number & BOUND_LOW) || (i == 0) == !!(number & 4));
+			       (i == 0) == !!(number & BOUND_HIGH_FIRST);
 
 		if (is_high)
 			high = minute_of(argv[i], true, high);
@@ -259,7 +223,7 @@ static int filter(sqlite3_vtab_cursor *v, int number, const char *text, int argc
 		c->at_end = true;
 		struct err e;
 		(void)err_set(&e, ERR_IO, "read the store: %s", sqlite3_errmsg(c->r->db.h));
-		return sql_failed(((struct table *)v->pVtab)->q, &e);
+		return sql_failed(((struct sql_vtab *)v->pVtab)->q, &e);
 	}
 	if (inner->by_minute) {
 		(void)sqlite3_bind_int64(c->st, 1, low);
@@ -276,9 +240,7 @@ static int at_end(sqlite3_vtab_cursor *v)
 static int column(sqlite3_vtab_cursor *v, sqlite3_context *ctx, int i)
 {
 	const struct cursor *c = (const struct cursor *)v;
-	const enum show *shows = inners[((const struct table *)v->pVtab)->which].shows;
-	static const char *const l4[] = { "",       "TCP",  "UDP",  "ICMPv4",
-					  "ICMPv6", "SCTP", "VRRP", "IGMP" };
+	const enum show *shows = inner_of(v->pVtab)->shows;
 	int64_t number = sqlite3_column_int64(c->st, i);
 	const char *name;
 
@@ -308,9 +270,7 @@ static int column(sqlite3_vtab_cursor *v, sqlite3_context *ctx, int i)
 		sql_result_text(ctx, number ? str_of(name) : STR(""));
 		break;
 	case SHOW_L4:
-		sql_result_text(
-			ctx,
-			str_of(number >= 0 && number < (int64_t)ARRAY_LEN(l4) ? l4[number] : ""));
+		sql_result_text(ctx, str_of(l4_name((uint64_t)number)));
 		break;
 	default:
 		if (sqlite3_column_type(c->st, i) == SQLITE_TEXT)
@@ -329,11 +289,10 @@ static int row_id(sqlite3_vtab_cursor *v, sqlite3_int64 *ret)
 
 int sql_others_register(struct store_sql *q)
 {
-	/* without xCreate: each table is there under its module's name, and cannot be made */
 	static const sqlite3_module module = {
-		.xConnect = connect,
+		.xConnect = sql_connect,
 		.xBestIndex = best_index,
-		.xDisconnect = disconnect,
+		.xDisconnect = sql_disconnect,
 		.xOpen = open_cursor,
 		.xClose = close_cursor,
 		.xFilter = filter,
@@ -344,12 +303,8 @@ int sql_others_register(struct store_sql *q)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(sql_other_tables); i++) {
-		struct module_data *m = malloc(sizeof *m);
+		int rc = sql_register(q, &sql_other_tables[i], &module);
 
-		if (!m)
-			return SQLITE_NOMEM;
-		*m = (struct module_data){ q, i };
-		int rc = sqlite3_create_module_v2(q->h, sql_other_tables[i].name, &module, m, free);
 		if (rc != SQLITE_OK)
 			return rc;
 	}

@@ -12,6 +12,7 @@
 #include <sys/random.h>
 
 #include "edge/map.h"
+#include "flow/names.h"
 #include "flow/wire.h"
 #include "observer/api/inside.h"
 #include "observer/api/rates.h"
@@ -164,17 +165,6 @@ static void put_side(struct buf *b, uint32_t field, const struct edge_side *side
 	wire_end(b, mark);
 }
 
-static struct str protocol_name(uint8_t l4)
-{
-	static const char *const names[] = {
-		[FLOW_L4_NONE] = "",        [FLOW_L4_TCP] = "TCP",      [FLOW_L4_UDP] = "UDP",
-		[FLOW_L4_ICMP4] = "ICMPv4", [FLOW_L4_ICMP6] = "ICMPv6", [FLOW_L4_SCTP] = "SCTP",
-		[FLOW_L4_VRRP] = "VRRP",    [FLOW_L4_IGMP] = "IGMP",
-	};
-
-	return str_of(l4 < ARRAY_LEN(names) ? names[l4] : "");
-}
-
 static bool put_edge(void *ctx, const struct edge_key *key, const struct edge_totals *totals)
 {
 	struct stream *s = ctx;
@@ -186,7 +176,7 @@ static bool put_edge(void *ctx, const struct edge_key *key, const struct edge_to
 	size_t mark = wire_begin(b, ANSWER_EDGES);
 	put_side(b, EDGE_SOURCE, &key->src, STR(""));
 	put_side(b, EDGE_DESTINATION, &key->dst, key->dns);
-	wire_put_str(b, EDGE_PROTOCOL, protocol_name(key->l4));
+	wire_put_str(b, EDGE_PROTOCOL, str_of(l4_name(key->l4)));
 	wire_put_u64(b, EDGE_PORT, key->port);
 	wire_put_u64(b, EDGE_VERDICT, key->verdict);
 	wire_put_u64(b, EDGE_DROP_REASON, key->drop_desc);

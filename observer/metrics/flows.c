@@ -31,11 +31,12 @@ static enum event_class class_of(const struct flow *f)
 	}
 }
 
-static const char *const l4_names[] = {
-	[FLOW_L4_NONE] = "Unknown L4", [FLOW_L4_TCP] = "TCP",      [FLOW_L4_UDP] = "UDP",
-	[FLOW_L4_ICMP4] = "ICMPv4",    [FLOW_L4_ICMP6] = "ICMPv6", [FLOW_L4_SCTP] = "SCTP",
-	[FLOW_L4_VRRP] = "VRRP",       [FLOW_L4_IGMP] = "IGMP",
-};
+static const char *l4_label(const struct flow *f)
+{
+	const char *name = l4_name(f->l4);
+
+	return *name ? name : "Unknown L4";
+}
 
 const char *handler_protocol(const struct flow *f, const struct l7_part *l7)
 {
@@ -48,7 +49,7 @@ const char *handler_protocol(const struct flow *f, const struct l7_part *l7)
 
 	switch (class_of(f)) {
 	case CLASS_PACKET:
-		return l4_names[f->l4];
+		return l4_label(f);
 	case CLASS_L7:
 		return l7_names[l7->kind];
 	default:
@@ -301,7 +302,7 @@ static void put_ports(struct handler *h, const struct flow *f, const struct l7_p
 
 	(void)h, (void)l7;
 	(void)flow_port(f, FLOW_DST, &port);
-	v->values[0] = str_of(l4_names[f->l4]);
+	v->values[0] = str_of(l4_label(f));
 	v->values[1] = number_text(v, port);
 }
 

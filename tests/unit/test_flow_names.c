@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "flow/fields.h"
+#include "flow/flow.h"
 #include "flow/flow.pb-c.h"
 #include "flow/names.h"
 #include "observer/observer.pb-c.h"
@@ -200,6 +201,17 @@ static void events_have_their_texts(void **state)
 	assert_string_equal(dns_rcode_text(UINT16_MAX), "Unknown");
 }
 
+static void protocols_have_their_names(void **state)
+{
+	(void)state;
+	assert_string_equal(l4_name(FLOW_L4_NONE), "");
+	assert_string_equal(l4_name(FLOW_L4_TCP), "TCP");
+	assert_string_equal(l4_name(FLOW_L4_ICMP6), "ICMPv6");
+	assert_string_equal(l4_name(FLOW_L4_IGMP), "IGMP");
+	assert_string_equal(l4_name(FLOW_L4_IGMP + 1), "");
+	assert_string_equal(l4_name(UINT64_MAX), "");
+}
+
 static void icmp_messages_have_their_texts(void **state)
 {
 	(void)state;
@@ -329,6 +341,7 @@ int main(void)
 		cmocka_unit_test(enums_are_those_of_the_reference),
 		cmocka_unit_test(an_unknown_enum_number_is_written_in_decimal),
 		cmocka_unit_test(events_have_their_texts),
+		cmocka_unit_test(protocols_have_their_names),
 		cmocka_unit_test(icmp_messages_have_their_texts),
 		cmocka_unit_test(our_field_numbers_are_those_of_the_descriptors),
 	};
