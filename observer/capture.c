@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 
+#include "base/counter.h"
 #include "base/log.h"
 #include "base/thread.h"
 
@@ -49,13 +50,6 @@ struct capture {
 	bool running;
 };
 
-/* One writer: no read-modify-write needed. */
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
-	atomic_store_explicit(counter, v + n, memory_order_relaxed);
-}
-
 static size_t drain(struct capture *c, size_t i)
 {
 	c->draining = &c->tallies[i];
@@ -85,8 +79,8 @@ static void take_event(struct raw_sink *sink, const struct raw_event *ev)
 {
 	struct capture *c = (struct capture *)sink;
 
-	add(ev->kind == RAW_LOST ? &c->draining->lost : &c->draining->events,
-	    ev->kind == RAW_LOST ? ev->lost : 1);
+	counter_add(ev->kind == RAW_LOST ? &c->draining->lost : &c->draining->events,
+		    ev->kind == RAW_LOST ? ev->lost : 1);
 	compose_event(&c->compose, ev, c->now);
 }
 
@@ -251,7 +245,7 @@ uint64_t capture_lost_of(const struct capture *c, uint32_t cpu)
 
 struct mono_ns capture_seen(const struct capture *c)
 {
-	return (struct mono_ns){ atomic_load_explicit(&c->seen_ns, memory_order_relaxed) };
+	return (struct mono_ns){ counter_get(&c->seen_ns) };
 }
 
 bool capture_source(const struct capture *c, size_t i, struct capture_source *ret)
@@ -261,14 +255,14 @@ bool capture_source(const struct capture *c, size_t i, struct capture_source *re
 	const struct source_tally *t = &c->tallies[i];
 	*ret = (struct capture_source){
 		.name = c->sources[i]->ops->name,
-		.events = atomic_load_explicit(&t->events, memory_order_relaxed),
-		.lost = atomic_load_explicit(&t->lost, memory_order_relaxed),
+		.events = counter_get(&t->events),
+		.lost = counter_get(&t->lost),
 		.figure_count = atomic_load_explicit(&t->figure_count, memory_order_acquire),
 	};
 	for (size_t j = 0; j < ret->figure_count; j++)
 		ret->figures[j] = (struct source_figure){
 			atomic_load_explicit(&t->kinds[j], memory_order_relaxed),
-			atomic_load_explicit(&t->figures[j], memory_order_relaxed),
+			counter_get(&t->figures[j]),
 		};
 	return true;
 }

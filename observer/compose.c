@@ -1,7 +1,6 @@
 #include "observer/compose.h"
 
-#include <stdatomic.h>
-
+#include "base/counter.h"
 #include "bpf/event.h"
 #include "flow/flow.pb-c.h"
 #include "flow/lost.h"
@@ -39,26 +38,19 @@ void compose_init(struct compose *c, struct flow_log *log, struct flow_dict *dic
 	c->ext = buf_fixed(c->ext_bytes, sizeof c->ext_bytes);
 }
 
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	/* one writer: no read-modify-write needed */
-	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
-	atomic_store_explicit(counter, v + n, memory_order_relaxed);
-}
-
 struct compose_counts compose_counts(const struct compose *c)
 {
 	return (struct compose_counts){
-		.events = atomic_load_explicit(&c->events, memory_order_relaxed),
-		.refused = atomic_load_explicit(&c->refused, memory_order_relaxed),
-		.bad_messages = atomic_load_explicit(&c->bad_messages, memory_order_relaxed),
-		.lost = atomic_load_explicit(&c->lost, memory_order_relaxed),
+		.events = counter_get(&c->events),
+		.refused = counter_get(&c->refused),
+		.bad_messages = counter_get(&c->bad_messages),
+		.lost = counter_get(&c->lost),
 	};
 }
 
 uint64_t compose_lost_of(const struct compose *c, uint32_t cpu)
 {
-	return atomic_load_explicit(&c->lost_of[cpu], memory_order_relaxed);
+	return counter_get(&c->lost_of[cpu]);
 }
 
 /* From the number that the log will give it: whoever keeps the number need not keep the uuid. */
@@ -276,11 +268,11 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 	if (ev->l3)
 		start = ev->ethertype == ETHERTYPE_IPV6 ? DECODE_IPV6 : DECODE_IPV4;
 	if (ev->l3 && ev->ethertype != ETHERTYPE_IPV6 && ev->ethertype != ETHERTYPE_IPV4) {
-		count(&c->refused, 1);
+		counter_add(&c->refused, 1);
 		return;
 	}
 	if (!decode_packet(ev->packet, start, true, &f, &payload)) {
-		count(&c->refused, 1);
+		counter_add(&c->refused, 1);
 		return;
 	}
 	name_ahead(c->names, &f);
@@ -331,7 +323,7 @@ static void whole_flow(struct compose *c, const struct raw_event *ev)
 	struct flow f;
 
 	if (flow_decode(ev->packet, c->dict, &f, NULL) != ERR_OK) {
-		count(&c->bad_messages, 1);
+		counter_add(&c->bad_messages, 1);
 		return;
 	}
 	name_flow(c->names, &f, &c->ext); /* it has its names; they are noted */
@@ -340,9 +332,9 @@ static void whole_flow(struct compose *c, const struct raw_event *ev)
 
 static void lost_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
 {
-	count(&c->lost, ev->lost);
+	counter_add(&c->lost, ev->lost);
 	if (ev->cpu >= 0 && ev->cpu < COMPOSE_CPUS)
-		count(&c->lost_of[ev->cpu], ev->lost);
+		counter_add(&c->lost_of[ev->cpu], ev->lost);
 	buf_reset(&c->ext);
 	flow_lost_put(&c->ext, &(struct flow_lost){
 				       .source = FLOW__LOST_EVENT_SOURCE__PERF_EVENT_RING_BUFFER,
@@ -369,7 +361,7 @@ static void cilium_sample_event(struct compose *c, const struct raw_event *ev, s
 	if (c->cilium)
 		outcome = cilium_event(c->cilium, &in, &f, &c->ext);
 	if (outcome == CILIUM_REFUSED || (f.kind != FLOW_KIND_FLOW && c->ext.failed)) {
-		count(&c->refused, 1);
+		counter_add(&c->refused, 1);
 		return;
 	}
 	if (outcome == CILIUM_SKIPPED)
@@ -392,7 +384,7 @@ static void cilium_sample_event(struct compose *c, const struct raw_event *ev, s
 
 void compose_event(struct compose *c, const struct raw_event *ev, struct mono_ns now)
 {
-	count(&c->events, 1);
+	counter_add(&c->events, 1);
 	switch (ev->kind) {
 	case RAW_TRACE:
 	case RAW_DROP:

@@ -16,16 +16,11 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/support/alloc.h>
 
+#include "base/counter.h"
 #include "rpc/serving.h"
 
 /* Bounds a queue of large messages, whatever its length; one message always fits. */
 enum { QUEUE_MAX_BYTES = 4 << 20 };
-
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-			      memory_order_relaxed); /* one writer */
-}
 
 static void start(struct rpc_call *c, const grpc_op *ops, size_t n, struct tag *tag)
 {
@@ -186,8 +181,8 @@ static void send_next(struct rpc_call *c)
 	start(c, &op, 1, &c->send);
 	grpc_byte_buffer_destroy(bb);
 	tally_sent(c->tally);
-	add(&c->server->stat_messages, 1);
-	add(&c->server->stat_bytes, bytes);
+	counter_add(&c->server->stat_messages, 1);
+	counter_add(&c->server->stat_bytes, bytes);
 }
 
 void call_pump(struct rpc_call *c)
@@ -269,7 +264,7 @@ void call_check_stalls(struct rpc_server *s, uint64_t now_ns)
 							   "client reads too slowly", NULL);
 			c->is_dead = true;
 			c->end_status = RPC_RESOURCE_EXHAUSTED;
-			add(&s->stat_stalled, 1);
+			counter_add(&s->stat_stalled, 1);
 			leave_method(c);
 		}
 	}
@@ -321,7 +316,7 @@ static void on_request(struct rpc_call *c, bool ok)
 	}
 	s->unstarted--;
 	s->live_calls++;
-	add(&s->stat_calls, 1);
+	counter_add(&s->stat_calls, 1);
 	atomic_store_explicit(&s->stat_live, s->live_calls, memory_order_relaxed);
 	link_append(&s->calls, &c->in_calls);
 	c->begun_ns = mono_now().v;
@@ -470,8 +465,8 @@ void rpc_call_reply(struct rpc_call *c, struct str message)
 	start(c, ops, ARRAY_LEN(ops), &c->status);
 	grpc_byte_buffer_destroy(bb);
 	tally_sent(c->tally);
-	add(&c->server->stat_messages, 1);
-	add(&c->server->stat_bytes, message.len);
+	counter_add(&c->server->stat_messages, 1);
+	counter_add(&c->server->stat_bytes, message.len);
 }
 
 void rpc_call_end(struct rpc_call *c, enum rpc_status status, const char *fmt, ...)

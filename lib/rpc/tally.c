@@ -1,5 +1,6 @@
 #include "rpc/tally.h"
 
+#include "base/counter.h"
 #include "base/time.h"
 #include "rpc/serving.h"
 
@@ -19,12 +20,6 @@ const uint64_t rpc_duration_bounds_ns[RPC_DURATION_BOUNDS] = {
 	100 * NS_PER_MS,  250 * NS_PER_MS, 500 * NS_PER_MS, 1000 * NS_PER_MS,
 	2500 * NS_PER_MS, 5 * NS_PER_S,    10 * NS_PER_S,
 };
-
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-			      memory_order_relaxed); /* one writer */
-}
 
 struct tally *tally_new(const struct rpc_method *methods, size_t count, const struct reflection *r,
 			size_t *ret_count)
@@ -56,19 +51,19 @@ struct tally *tally_find(struct tally *all, size_t count, struct str path)
 void tally_started(struct tally *t)
 {
 	if (t)
-		add(&t->started, 1);
+		counter_add(&t->started, 1);
 }
 
 void tally_received(struct tally *t)
 {
 	if (t)
-		add(&t->received, 1);
+		counter_add(&t->received, 1);
 }
 
 void tally_sent(struct tally *t)
 {
 	if (t)
-		add(&t->sent, 1);
+		counter_add(&t->sent, 1);
 }
 
 void tally_handled(struct tally *t, enum rpc_status status, uint64_t duration_ns)
@@ -79,9 +74,9 @@ void tally_handled(struct tally *t, enum rpc_status status, uint64_t duration_ns
 		return;
 	while (bucket < RPC_DURATION_BOUNDS && duration_ns > rpc_duration_bounds_ns[bucket])
 		bucket++;
-	add(&t->handled[(unsigned)status < RPC_STATUS_COUNT ? status : RPC_UNKNOWN], 1);
-	add(&t->durations[bucket], 1);
-	add(&t->duration_ns, duration_ns);
+	counter_add(&t->handled[(unsigned)status < RPC_STATUS_COUNT ? status : RPC_UNKNOWN], 1);
+	counter_add(&t->durations[bucket], 1);
+	counter_add(&t->duration_ns, duration_ns);
 }
 
 static uint64_t load(const _Atomic uint64_t *counter)

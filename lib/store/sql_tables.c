@@ -208,8 +208,7 @@ static int filter(sqlite3_vtab_cursor *v, int number, const char *text, int argc
 
 	(void)text;
 	for (int i = 0; i < argc; i++) {
-		bool is_high = number & BOUND_HIGH &&
-			       (i == 0) == !!(number & BOUND_HIGH_FIRST);
+		bool is_high = number & BOUND_HIGH && (i == 0) == !!(number & BOUND_HIGH_FIRST);
 
 		if (is_high)
 			high = minute_of(argv[i], true, high);

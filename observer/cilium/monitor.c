@@ -10,6 +10,7 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
+#include "base/counter.h"
 #include "base/log.h"
 #include "observer/cilium/gob.h"
 #include "observer/source/notice.h"
@@ -36,23 +37,16 @@ struct monitor {
 	_Atomic uint64_t connects, samples, lost, bad_streams;
 };
 
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-	/* one writer: no read-modify-write needed */
-	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
-	atomic_store_explicit(counter, v + n, memory_order_relaxed);
-}
-
 struct source_cilium_monitor_counts source_cilium_monitor_counts(const struct source *s)
 {
 	const struct monitor *m = (const struct monitor *)s;
 
 	return (struct source_cilium_monitor_counts){
 		.connected = atomic_load_explicit(&m->connected, memory_order_relaxed),
-		.connects = atomic_load_explicit(&m->connects, memory_order_relaxed),
-		.samples = atomic_load_explicit(&m->samples, memory_order_relaxed),
-		.lost = atomic_load_explicit(&m->lost, memory_order_relaxed),
-		.bad_streams = atomic_load_explicit(&m->bad_streams, memory_order_relaxed),
+		.connects = counter_get(&m->connects),
+		.samples = counter_get(&m->samples),
+		.lost = counter_get(&m->lost),
+		.bad_streams = counter_get(&m->bad_streams),
 	};
 }
 
@@ -98,7 +92,7 @@ static void note_connected(struct monitor *m, struct raw_sink *sink)
 	gob_types_reset(&m->types);
 	m->told_away = false;
 	atomic_store_explicit(&m->connected, true, memory_order_relaxed);
-	add(&m->connects, 1);
+	counter_add(&m->connects, 1);
 	log_info("reading cilium's monitor socket", "path=%s", LOG_QUOTE(m->path));
 	notice_event(sink, "cilium-connected", m->path, NULL, NULL);
 	if (m->heard_at.v)
@@ -143,7 +137,7 @@ static void hand_lost(struct monitor *m, struct raw_sink *sink, uint64_t lost, i
 {
 	const struct raw_event ev = { .kind = RAW_LOST, .lost = lost, .cpu = cpu };
 
-	add(&m->lost, lost);
+	counter_add(&m->lost, lost);
 	sink->event(sink, &ev);
 }
 
@@ -158,7 +152,7 @@ static size_t hand_payload(struct monitor *m, struct raw_sink *sink, const struc
 		return p->lost != 0;
 	}
 	const struct raw_event ev = { .kind = RAW_CILIUM_MONITOR, .packet = p->data, .cpu = cpu };
-	add(&m->samples, 1);
+	counter_add(&m->samples, 1);
 	sink->event(sink, &ev);
 	return 1;
 }
@@ -277,7 +271,7 @@ static size_t monitor_drain(struct source *source, struct raw_sink *sink, size_t
 	while (m->socket >= 0 && n < max) {
 		enum progress progress = take_messages(m, sink, max, &n);
 		if (progress == BROKEN) {
-			add(&m->bad_streams, 1);
+			counter_add(&m->bad_streams, 1);
 			drop(m, sink, "this is no stream of monitor events");
 		} else if (progress == MORE) {
 			tell_rest(m);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 
+#include "base/counter.h"
 #include "base/log.h"
 #include "observer/cilium/perf_ring.h"
 #include "observer/source/notice.h"
@@ -43,21 +44,14 @@ struct perf {
 	_Atomic uint32_t cpus;
 };
 
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-	/* one writer: no read-modify-write needed */
-	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
-	atomic_store_explicit(counter, v + n, memory_order_relaxed);
-}
-
 struct source_cilium_perf_counts source_cilium_perf_counts(const struct source *s)
 {
 	const struct perf *p = (const struct perf *)s;
 
 	return (struct source_cilium_perf_counts){
-		.samples = atomic_load_explicit(&p->samples, memory_order_relaxed),
-		.lost = atomic_load_explicit(&p->lost, memory_order_relaxed),
-		.opens = atomic_load_explicit(&p->opens, memory_order_relaxed),
+		.samples = counter_get(&p->samples),
+		.lost = counter_get(&p->lost),
+		.opens = counter_get(&p->opens),
 		.cpus = atomic_load_explicit(&p->cpus, memory_order_relaxed),
 	};
 }
@@ -226,7 +220,7 @@ static enum err_code open_map(struct perf *p, struct raw_sink *sink, struct err 
 		close_map(p);
 		return code;
 	}
-	add(&p->opens, 1);
+	counter_add(&p->opens, 1);
 	return ERR_OK;
 }
 
@@ -284,7 +278,7 @@ static void look_at_cpus(struct perf *p, struct raw_sink *sink, struct wall_ns l
 static void look(struct perf *p, struct raw_sink *sink, struct mono_ns now)
 {
 	struct err e = { 0 };
-	uint64_t opens = atomic_load_explicit(&p->opens, memory_order_relaxed);
+	uint64_t opens = counter_get(&p->opens);
 	uint64_t inode = inode_of(p->path);
 	const struct wall_ns last = p->heard_at;
 
@@ -295,7 +289,7 @@ static void look(struct perf *p, struct raw_sink *sink, struct mono_ns now)
 	if (p->map_fd < 0 || (inode && inode != p->inode)) {
 		if (open_map(p, sink, &e) != ERR_OK)
 			note_away(p, sink, e.msg);
-		else if (opens != atomic_load_explicit(&p->opens, memory_order_relaxed))
+		else if (opens != counter_get(&p->opens))
 			note_open(p, sink);
 	} else {
 		look_at_cpus(p, sink, last);
@@ -311,10 +305,10 @@ static void hand_over(struct perf *p, struct raw_sink *sink, const struct perf_r
 	if (r->lost) {
 		ev.kind = RAW_LOST;
 		ev.lost = r->lost;
-		add(&p->lost, r->lost);
+		counter_add(&p->lost, r->lost);
 	} else {
 		ev.packet = r->sample;
-		add(&p->samples, 1);
+		counter_add(&p->samples, 1);
 	}
 	sink->event(sink, &ev);
 }

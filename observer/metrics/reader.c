@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 
+#include "base/counter.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "base/watch.h"
@@ -39,13 +40,6 @@ struct metrics_reader {
 	_Atomic uint64_t lost_events[LOST_SOURCES];
 };
 
-/* One writer: no read-modify-write needed. */
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
-	atomic_store_explicit(counter, v + n, memory_order_relaxed);
-}
-
 static void reload(struct metrics_reader *r)
 {
 	AUTO_BUF struct buf text = buf_init(METRICS_CONFIG_BYTES);
@@ -59,7 +53,7 @@ static void reload(struct metrics_reader *r)
 	else
 		log_error("metrics not configured anew; the old ones stay", "file=%s err=%s",
 			  LOG_QUOTE(r->file), LOG_QUOTE(e.msg));
-	count(code == ERR_OK ? &r->reloads : &r->bad_reloads, 1);
+	counter_add(code == ERR_OK ? &r->reloads : &r->bad_reloads, 1);
 }
 
 static void take_lost(struct metrics_reader *r, const struct flow *f)
@@ -72,7 +66,7 @@ static void take_lost(struct metrics_reader *r, const struct flow *f)
 			source = x.value;
 		else if (x.type == WIRE_VARINT && x.number == LOST_COUNT)
 			n = x.value;
-	count(&r->lost_events[source < LOST_SOURCES ? source : 0], n);
+	counter_add(&r->lost_events[source < LOST_SOURCES ? source : 0], n);
 }
 
 /* @return false when there is no more for now. */
@@ -82,7 +76,7 @@ static bool read_batch(struct metrics_reader *r)
 	size_t n = flow_log_read(r->log, &r->cursor, UINT64_MAX, r->batch, &lost);
 
 	if (lost)
-		count(&r->missed, lost);
+		counter_add(&r->missed, lost);
 	for (size_t i = 0; i < n; i++)
 		if (r->batch->flows[i].kind == FLOW_KIND_LOST)
 			take_lost(r, &r->batch->flows[i]);
@@ -90,9 +84,7 @@ static bool read_batch(struct metrics_reader *r)
 		flow_metrics_count(r->metrics, r->batch->flows, n, wall_now());
 	atomic_store_explicit(&r->at, r->cursor, memory_order_relaxed);
 	/* last: whoever sees the records counted sees all that came of them */
-	atomic_store_explicit(&r->records,
-			      atomic_load_explicit(&r->records, memory_order_relaxed) + n,
-			      memory_order_release);
+	atomic_store_explicit(&r->records, counter_get(&r->records) + n, memory_order_release);
 	return n || lost;
 }
 
@@ -193,17 +185,17 @@ void metrics_reader_free(struct metrics_reader *r)
 struct metrics_reader_counts metrics_reader_counts(const struct metrics_reader *r)
 {
 	uint64_t records = atomic_load_explicit(&r->records, memory_order_acquire);
-	uint64_t at = atomic_load_explicit(&r->at, memory_order_relaxed);
+	uint64_t at = counter_get(&r->at);
 	struct flow_log_range range = flow_log_range(r->log);
 	struct metrics_reader_counts c = {
 		.records = records,
-		.missed = atomic_load_explicit(&r->missed, memory_order_relaxed),
+		.missed = counter_get(&r->missed),
 		.lag = range.next - (at > range.oldest ? at : range.oldest),
-		.reloads = atomic_load_explicit(&r->reloads, memory_order_relaxed),
-		.bad_reloads = atomic_load_explicit(&r->bad_reloads, memory_order_relaxed),
+		.reloads = counter_get(&r->reloads),
+		.bad_reloads = counter_get(&r->bad_reloads),
 	};
 
 	for (size_t i = 0; i < LOST_SOURCES; i++)
-		c.lost_events[i] = atomic_load_explicit(&r->lost_events[i], memory_order_relaxed);
+		c.lost_events[i] = counter_get(&r->lost_events[i]);
 	return c;
 }

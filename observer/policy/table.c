@@ -4,6 +4,7 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
+#include "base/counter.h"
 #include "base/pages.h"
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
@@ -117,22 +118,15 @@ struct policy_table {
 	_Atomic uint64_t derived, likely, contradicted, unexplained, asked;
 };
 
-static void count(_Atomic uint64_t *counter)
-{
-	/* one writer: no read-modify-write needed */
-	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
-	atomic_store_explicit(counter, v + 1, memory_order_relaxed);
-}
-
 struct policy_counts policy_table_counts(const struct policy_table *t)
 {
 	return (struct policy_counts){
-		.derived = atomic_load_explicit(&t->derived, memory_order_relaxed),
-		.likely = atomic_load_explicit(&t->likely, memory_order_relaxed),
-		.contradicted = atomic_load_explicit(&t->contradicted, memory_order_relaxed),
-		.unexplained = atomic_load_explicit(&t->unexplained, memory_order_relaxed),
-		.policies = atomic_load_explicit(&t->policies, memory_order_relaxed),
-		.asked = atomic_load_explicit(&t->asked, memory_order_relaxed),
+		.derived = counter_get(&t->derived),
+		.likely = counter_get(&t->likely),
+		.contradicted = counter_get(&t->contradicted),
+		.unexplained = counter_get(&t->unexplained),
+		.policies = counter_get(&t->policies),
+		.asked = counter_get(&t->asked),
 	};
 }
 
@@ -513,7 +507,7 @@ static const struct side *side_of(struct policy_table *t, struct asked *q, struc
 			q->rows[i] = row_of(t, &q->ends[i], &places[i], q->rows[0]);
 	}
 	if (!k->asked)
-		count(&t->asked);
+		counter_add(&t->asked, 1);
 	do { /* again if room for texts had to be made: what was written before is gone */
 		generation = t->generation;
 		ask_side(t, q, direction, &k->sides[direction]);
@@ -634,7 +628,7 @@ static void put_side(struct policy_table *t, const struct side *s, int source, s
 	buf_put(ext, t->texts + s->at, s->lists);
 	put_source(ext, source, t->texts + s->at + s->lists, s->rules, s->left_out);
 	f->bits |= FLOW_HAS_POLICIES;
-	count(source == SOURCE_DERIVED ? &t->derived : &t->likely);
+	counter_add(source == SOURCE_DERIVED ? &t->derived : &t->likely, 1);
 }
 
 /* A drop of the kernel's: it does not say in which direction, so the end that would have been asked
@@ -656,7 +650,7 @@ static void name_drop(struct policy_table *t, struct kept *k, struct asked *q, s
 			return;
 		}
 	}
-	count(&t->unexplained);
+	counter_add(&t->unexplained, 1);
 }
 
 static void name_verdict_of(struct policy_table *t, const struct side *s, bool sure, struct flow *f,
@@ -672,7 +666,7 @@ static void name_verdict_of(struct policy_table *t, const struct side *s, bool s
 		put_side(t, s, source, f, ext);
 	else if (sure && is_enforced(s)) {
 		put_source(ext, SOURCE_CONTRADICTED, NULL, 0, 0);
-		count(&t->contradicted);
+		counter_add(&t->contradicted, 1);
 	}
 }
 

@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 
+#include "base/counter.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 #include "relay/relay.pb-c.h"
@@ -45,13 +46,6 @@ void intake_done(struct intake *in)
 	buf_done(&in->message);
 }
 
-static void count(_Atomic uint64_t *counter)
-{
-	/* one writer: no read-modify-write needed */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-}
-
 static void put(struct intake *in, int kind, struct str who, struct wall_ns wall,
 		struct str message)
 {
@@ -62,11 +56,11 @@ static void put(struct intake *in, int kind, struct str who, struct wall_ns wall
 	if (!record_queue_fits(in->queue, who.len, message.len) ||
 	    !record_queue_put(in->queue, &r)) {
 		const struct record lost = { .kind = RAW_LOST, .count = 1 };
-		count(&in->bad);
+		counter_add(&in->bad, 1);
 		(void)record_queue_put(in->queue, &lost);
 		return;
 	}
-	count(kind == RAW_FLOW ? &in->flows : &in->other);
+	counter_add(kind == RAW_FLOW ? &in->flows : &in->other, 1);
 }
 
 /* ---- what we say ourselves */
@@ -125,7 +119,7 @@ static void put_time(struct buf *b, uint32_t field, struct wall_ns w)
 
 static void tell_gap(struct intake *in, const struct resume_gap *gap, struct wall_ns wall)
 {
-	count(&in->gaps);
+	counter_add(&in->gaps, 1);
 	tell_json(in, "hubble-gap",
 		  json_pack("{s:o, s:o, s:o, s:o}", "server", json_text(str_of(in->address)),
 			    "node", json_text(gap->node), "from", json_time(gap->from), "to",
@@ -151,7 +145,7 @@ static bool is_new(struct intake *in, enum intake_stream which, struct str node,
 	if (has_gap && which == INTAKE_FLOWS)
 		tell_gap(in, &gap, wall);
 	if (!fresh)
-		count(&in->seen_before);
+		counter_add(&in->seen_before, 1);
 	return fresh;
 }
 
@@ -208,7 +202,7 @@ static bool take_flow(struct intake *in, const struct flow_response *response, s
 	if (!is_new(in, INTAKE_FLOWS, node, id, time, wall))
 		return true;
 	put(in, RAW_FLOW, node, time, response->message);
-	if (time.v > atomic_load_explicit(&in->newest_ns, memory_order_relaxed))
+	if (time.v > counter_get(&in->newest_ns))
 		atomic_store_explicit(&in->newest_ns, time.v, memory_order_relaxed);
 	atomic_store_explicit(&in->nodes, resume_nodes(in->seen[INTAKE_FLOWS]),
 			      memory_order_relaxed);
