@@ -101,6 +101,30 @@ test("cards never overlap, and the same map is laid out the same, few or many", 
 	}
 });
 
+test("a map of some dozen cards fits into a laptop's pane at a size that can be read", () => {
+	const [width, height, legible] = [1060, 470, 0.42]; // from there on a card has its name and its ports
+	for (const size of [5, 20, 35, 50, 60]) {
+		const spaces = Math.ceil(size / 7);
+		const cards = Array.from({ length: size }, (_, i) => card(i, `w${i}`, { namespace: `n${Math.floor(i / 7)}` }));
+		const roll = dice(size);
+		const near = (i) => 7 * Math.floor(i / 7) + roll(7);
+		const edges = cards.flatMap((_, i) =>
+			[near(i), roll(3) ? near(i) : roll(size)].map((to, n) => ({
+				...{ id: 2 * i + n, from: i, to: to % size },
+				...{ protocol: "TCP", port: 80, forwarded: 1 },
+			})),
+		);
+		const g = graph.graph_of(cards, edges, []);
+		const { places: at } = layout.lay_out(g);
+		const groups = places.groups_of(places.spots_of(g, at).values());
+		assert.equal(groups.length, spaces);
+		const [left, top] = ["left", "top"].map((side) => Math.min(...groups.map((b) => b[side])));
+		const [right, bottom] = ["right", "bottom"].map((side) => Math.max(...groups.map((b) => b[side])));
+		const zoom = Math.min(width / (right - left), height / (bottom - top));
+		assert.ok(zoom >= legible, `${size} cards at ${zoom}`);
+	}
+});
+
 const box = (spot) => ({
 	...{ left: spot.x - WIDTH / 2, right: spot.x + WIDTH / 2 },
 	...{ top: spot.top, bottom: spot.top + spot.height },

@@ -378,7 +378,7 @@ export class Canvas {
 	// @of: lines of the whole map. Among thousands each is thinner and lets others through, so that what many share is dark.
 	private stroke(c: CanvasRenderingContext2D, batch: Batch, zoom: number, of: number, thin = THIN): void {
 		const { outcome, look } = batch;
-		const crowd = Math.min(1, Math.max(0, Math.log10(of / 100) / 1.7));
+		const crowd = Math.min(1, Math.max(0, Math.log10(of / 50) / 1.65));
 		const quiet = outcome === "forwarded" || outcome === "unknown";
 		const width = Math.max(thin / zoom, batch.width * (1 - 0.5 * crowd));
 		const dash = Math.max(1, 0.6 / zoom);

@@ -13,11 +13,12 @@ import type { Selection } from "./state";
 
 const GLIDE_MS = 260;
 const GLIDING_MOST = 120; // cards; more would stutter
-const FIT_PADDING = 28;
-const FIT_FOOT = 46; // the legend's, below
-const FIT_ZOOM_MOST = 1.15;
+const FIT_PADDING = 20;
+const FIT_FOOT = 44; // the legend's, below
+const FIT_ZOOM_MOST = 1.3;
 const PHONE_PX = 600;
 const PHONE_ZOOM_LEAST = 0.8;
+const GROUP_HEAD = 34; // px above a card, which its group's name is in
 const REACH_PX = 7; // from the pointer to a line that is meant
 const SECOND_CLICK_MS = 400;
 
@@ -519,8 +520,22 @@ export class Drawing {
 		const small = width < PHONE_PX && fits < PHONE_ZOOM_LEAST;
 		const zoom = small ? PHONE_ZOOM_LEAST : Math.max(this.cy.minZoom(), Math.min(FIT_ZOOM_MOST, fits));
 		const x = small ? FIT_PADDING / 2 - left * zoom : width / 2 - (zoom * (left + right)) / 2;
-		this.cy.viewport({ zoom, pan: { x, y: (height - FIT_FOOT + FIT_PADDING) / 2 - (zoom * (top + bottom)) / 2 } });
+		const room = { width: (width - FIT_PADDING) / zoom, height: (height - FIT_FOOT - FIT_PADDING) / zoom };
+		const middle = bottom - top > room.height ? this.fullest(left, room) : (top + bottom) / 2;
+		this.cy.viewport({ zoom, pan: { x, y: (height - FIT_FOOT + FIT_PADDING) / 2 - zoom * middle } });
 		this.touched = false;
+	}
+
+	// Of what begins at @left, the height around which most cards are seen whole: of a pane that not all of it fits into.
+	private fullest(left: number, { width, height }: { width: number; height: number }): number {
+		const cards = [...this.nodes.values()].flatMap((node) => {
+			const [at, half] = [this.places.get(node.key), card_height(node) / 2];
+			return at && at.x + CARD_WIDTH / 2 < left + width ? [{ top: at.y - half, bottom: at.y + half }] : [];
+		});
+		const seen = (top: number) => cards.filter((c) => c.top >= top && c.bottom <= top + height).length;
+		const tops = cards.map((c) => c.top - GROUP_HEAD).sort((a, b) => a - b);
+		const best = tops.reduce((most, top) => (seen(top) > seen(most) ? top : most), tops[0] ?? 0);
+		return best + height / 2;
 	}
 
 	// The pane has another size: what was seen whole is seen whole.

@@ -34,11 +34,11 @@ export interface Layout {
 }
 
 export function lay_out(graph: Graph): Layout {
-	if (graph.nodes.length <= LAYERS_MOST) {
-		const layered = in_layers(graph);
-		if (extent(layered.places) <= SCREEN) return layered;
-	}
-	return { places: in_columns(graph), is_layered: false, routes: new Map() };
+	const columns: Layout = { places: in_columns(graph), is_layered: false, routes: new Map() };
+	if (graph.nodes.length > LAYERS_MOST) return columns;
+	const layered = in_layers(graph);
+	const zoom = zoom_of(graph, layered.places);
+	return zoom >= LEGIBLE || zoom >= LAYERS_WORTH * zoom_of(graph, columns.places) ? layered : columns;
 }
 
 const STUB = 10; // px that a line goes on straight from a card, before it turns
@@ -129,11 +129,16 @@ export function is_past_cards(from: string, to: string, route: Place[], nodes: N
 }
 
 const LAYERS_MOST = 80; // cards; more take too long
-const SCREEN = 2300; // px, drawn at full size: smaller than that names cannot be read
+const PANE = { width: 1040, height: 450 }; // px: a laptop's, less what is left free around the drawing
+const LEGIBLE = 0.55; // zoom at which names and ports can be read
+const LAYERS_WORTH = 0.8; // as large in layers as in columns: lines that go past cards are worth the rest
 
-function extent(places: Map<string, Place>): number {
-	const xs = [...places.values()].map((p) => p.x);
-	return xs.length ? Math.max(...xs) - Math.min(...xs) + CARD_WIDTH : 0;
+// How large it can be drawn so that all of it is seen; of a pane that is always the same, as is where cards are then.
+function zoom_of(graph: Graph, places: Map<string, Place>): number {
+	const boxes = graph.nodes.map((node) => ({ ...places.get(node.key)!, half: card_height(node) / 2 }));
+	const width = Math.max(...boxes.map((b) => b.x)) - Math.min(...boxes.map((b) => b.x)) + CARD_WIDTH;
+	const height = Math.max(...boxes.map((b) => b.y + b.half)) - Math.min(...boxes.map((b) => b.y - b.half));
+	return Math.min(PANE.width / width, PANE.height / height);
 }
 
 function in_layers(graph: Graph): Layout {
@@ -174,8 +179,10 @@ interface Block {
 
 const GAP = 22;
 const COLUMN_GAP = 110; // lines run here
+const COLUMN_GAP_MOST = 240;
 const GROUP_EDGE = 18;
 const ASPECT = 2.1; // width to height of what is wanted
+const COLUMN_HEIGHTS = [0.7, 0.85, 1, 1.2, 1.4, 1.7]; // to that of a square's as wide: the one is taken that is drawn largest
 
 // How much more a card asks than it is asked.
 function scores(graph: Graph): Map<string, number> {
@@ -230,17 +237,37 @@ function in_columns(graph: Graph): Map<string, Place> {
 		(a, b) => b.score - a.score || a.members[0]!.node.key.localeCompare(b.members[0]!.node.key),
 	);
 	const area = blocks.reduce((sum, b) => sum + (b.width + COLUMN_GAP) * (b.height + 2 * GAP), 0);
-	const column_height = Math.max(Math.sqrt(area / ASPECT), ...blocks.map((b) => b.height));
-	const places = new Map<string, Place>();
-	let [x, y, widest] = [0, 0, 0];
+	const highest = Math.max(...blocks.map((b) => b.height));
+	const ways = COLUMN_HEIGHTS.map((share) => stacked(blocks, Math.max(highest, share * Math.sqrt(area / ASPECT))));
+	const zooms = ways.map((places) => zoom_of(graph, places));
+	return ways[zooms.indexOf(Math.max(...zooms))]!;
+}
+
+// One below the other, in columns of @height at most.
+function stacked(blocks: Block[], height: number): Map<string, Place> {
+	const columns: { blocks: { block: Block; y: number }[]; width: number; height: number }[] = [];
 	for (const block of blocks) {
-		if (y && y + block.height > column_height) {
-			x += widest + COLUMN_GAP;
-			y = widest = 0;
-		}
-		for (const m of block.members) places.set(m.node.key, { x: x + m.x, y: y + m.y });
-		y += block.height + (block.group ? 3 : 1) * GAP;
-		widest = Math.max(widest, block.width);
+		let column = columns.at(-1);
+		// A group's name is above it.
+		const gap = (block.group || column?.blocks.at(-1)?.block.group ? 3 : 1) * GAP;
+		if (!column || column.height + gap + block.height > height)
+			columns.push((column = { blocks: [], width: 0, height: 0 }));
+		const y = column.height && column.height + gap;
+		column.blocks.push({ block, y });
+		column.height = y + block.height;
+		column.width = Math.max(column.width, block.width);
+	}
+	// Where it would be narrow, lines have the room.
+	const narrow = columns.reduce((sum, column) => sum + column.width, 0);
+	const high = Math.max(...columns.map((column) => column.height));
+	const wanted = (ASPECT * high - narrow) / Math.max(1, columns.length - 1);
+	const gap = Math.min(COLUMN_GAP_MOST, Math.max(COLUMN_GAP, wanted));
+	const places = new Map<string, Place>();
+	let x = 0;
+	for (const column of columns) {
+		for (const { block, y } of column.blocks)
+			for (const m of block.members) places.set(m.node.key, { x: x + m.x, y: y + m.y });
+		x += column.width + gap;
 	}
 	return places;
 }

@@ -43,7 +43,7 @@ export interface Panels {
 	flows: number; // % of the height
 	details: number; // px of the width
 }
-export const usual_panels: Panels = { hidden: [], flows: 38, details: 300 };
+export const usual_panels: Panels = { hidden: [], flows: 30, details: 300 };
 
 // The other range of a comparison: asked for beside the first, by a question of its own.
 export interface Against {
