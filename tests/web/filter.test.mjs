@@ -39,8 +39,13 @@ test("what stands after not is denied", () => {
 
 test("a namespace and a name in any namespace are that name in the namespace", () => {
 	assert.deepEqual(ask("from-namespace=shop from-pod=/web").allow, [{ source_pod: ["shop/web"] }]);
-	const both = filter.filters_of(filter.parse_line("from-pod=shop/web pod=/db").terms);
-	assert.equal(both.ok, false);
+	assert.deepEqual(ask("namespace=shop from-pod=pay/web-1 from-namespace=pay").allow, [
+		{ source_pod: ["pay/web-1"], destination_pod: ["shop/"] },
+	]);
+	// Nobody is both, of one side; of the other one may be.
+	assert.deepEqual(ask("from-pod=shop/web pod=/db").allow, [{ source_pod: ["shop/web"], destination_pod: ["/db"] }]);
+	const both = filter.filters_of(filter.parse_line("from-pod=shop/web from-namespace=pay").terms);
+	assert.match(both.reason, /rules out/);
 });
 
 test("words without a name are taken for what they look like", () => {
@@ -68,16 +73,67 @@ test("a cluster is either side's, or the side's that is named", () => {
 	]);
 });
 
-test("a line is narrowed to some flows: what it asked of the same sides is replaced, all else stays", () => {
+test("a line is narrowed to some of its flows: what it asked stays, unless both cannot be asked at once", () => {
 	const terms = ["from-namespace=shop", "from-workload=web"];
-	const narrowed = (line) => filter.narrowed(line, terms);
+	const narrowed = (line) => filter.narrowed(line, [terms]);
 	assert.equal(narrowed(""), "from-namespace=shop from-workload=web");
-	assert.equal(narrowed("from-ip=10.0.0.1 port=53"), "port=53 from-namespace=shop from-workload=web");
+	assert.equal(narrowed("from-ip=10.0.0.1 port=53"), "from-ip=10.0.0.1 port=53 from-namespace=shop from-workload=web");
 	assert.equal(narrowed("to-port=53 not ip=::1"), "to-port=53 not ip=::1 from-namespace=shop from-workload=web");
-	// What is asked of either side, and cannot be asked together with them.
+	assert.equal(narrowed("namespace=pay"), "namespace=pay from-namespace=shop from-workload=web"); // who was asked is in pay
+	assert.equal(narrowed("namespace=shop verdict=DROPPED"), "verdict=DROPPED from-namespace=shop from-workload=web");
+	// Words of one name are alternatives: those remain that both ask for; a flow that is none of them is none of the line.
+	const verdicts = (line, ...of) => filter.narrowed(line, [of.map((v) => `verdict=${v}`)]);
+	assert.equal(verdicts("verdict=DROPPED", "DROPPED", "ERROR"), "verdict=DROPPED");
+	assert.equal(verdicts("verdict=DROPPED verdict=AUDIT", "DROPPED"), "verdict=DROPPED");
+	assert.equal(verdicts("verdict=FORWARDED", "DROPPED"), "verdict=DROPPED");
+	// Not both at once can be asked: two addresses of one side.
+	assert.equal(filter.narrowed("verdict=DROPPED ip=10.0.0.0/8", [["from-ip=10.0.0.1"]]), "verdict=DROPPED from-ip=10.0.0.1");
+	assert.equal(filter.narrowed("from-ip=10.0.0.0/8", [["from-ip=10.0.0.1"], ["to-ip=10.0.0.1"]]), [
+		...["from-ip=10.0.0.1", "or", "from-ip=10.0.0.0/8 to-ip=10.0.0.1"],
+	].join(" "));
+});
+
+test("or is between alternatives of several words, each with all else that the line asks", () => {
+	assert.deepEqual(ask("from-pod=a/ to-port=80 or to-pod=a/ from-port=80 OR verdict=DROPPED"), {
+		allow: [
+			{ source_pod: ["a/"], destination_port: ["80"] },
+			{ destination_pod: ["a/"], source_port: ["80"] },
+			{ verdict: ["DROPPED"] },
+		],
+		deny: [],
+	});
+	// What is denied is denied everywhere; what asks for nothing lets all through.
+	const deny = [{ protocol: ["udp"] }];
+	assert.deepEqual(ask("to-port=80 not protocol=udp or not protocol=udp from-port=80"), {
+		...{ allow: [{ destination_port: ["80"] }, { source_port: ["80"] }], deny },
+	});
+	assert.deepEqual(ask("to-port=80 not protocol=udp or not protocol=udp"), { allow: [], deny });
+	const only_once = filter.parse_line("to-port=80 not protocol=udp or from-port=80");
+	assert.match(filter.filters_of(only_once.terms).reason, /each of the alternatives/);
+	for (const line of ["or", "or port=1", "port=1 or", "port=1 or or port=2", "port=1 not or port=2"])
+		assert.match(filter.parse_line(line).reason, /needs a filter/, line);
+	assert.equal(filter.line_of(filter.parse_line("port=1 or not port=2 tcp").terms), "port=1 or not port=2 protocol=tcp");
+
+	const sides = [["from-namespace=shop"], ["to-namespace=shop"]];
 	assert.equal(
-		narrowed("verdict=DROPPED namespace=pay"),
-		"verdict=DROPPED from-namespace=shop from-workload=web",
+		filter.narrowed("verdict=DROPPED", sides),
+		"verdict=DROPPED from-namespace=shop or verdict=DROPPED to-namespace=shop",
+	);
+	// Of its own flows, all; of another's, those with it.
+	const own = "from-namespace=shop or to-namespace=shop";
+	assert.equal(filter.narrowed(own, sides), own);
+	const others = [["from-namespace=pay"], ["to-namespace=pay"]];
+	assert.equal(
+		filter.narrowed(own, others),
+		"from-namespace=shop to-namespace=pay or to-namespace=shop from-namespace=pay",
+	);
+	assert.equal(filter.with_values(own, "verdict", ["AUDIT"]), "from-namespace=shop verdict=AUDIT or to-namespace=shop verdict=AUDIT");
+	assert.equal(filter.with_values("verdict=AUDIT or verdict=DROPPED", "verdict", []), "");
+	assert.deepEqual(filter.values_of("port=1 or port=1 port=2", "port"), ["1", "2"]);
+	assert.equal(
+		filter.command_of("from-pod=a/ not port=53 or to-pod=a/ not port=53", "s:1"),
+		`tycho observe --server s:1 --follow --allowlist '{"source_pod":["a/"]}' --allowlist '{"destination_pod":["a/"]}'` +
+			` --denylist '{"source_port":["53"]}' --denylist '{"destination_port":["53"]}'`,
 	);
 });
 

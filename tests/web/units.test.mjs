@@ -7,6 +7,7 @@ const address = await load("address");
 const compare = await load("compare");
 const columns = await load("columns");
 const filter = await load("filter");
+const flow_term = await load("flow_term");
 const fold = await load("fold");
 const graph = await load("graph");
 const curve = await load("curve");
@@ -36,6 +37,7 @@ test("a range is whole minutes, either way round, and survives the address", () 
 		{ ...live, line: "verdict=DROPPED", range },
 		{ ...live, range, against },
 		{ ...live, local: true },
+		{ ...live, selection: { kind: "coverage" } },
 		{ ...live, selection: { kind: "card", key: "workload||shop|Deployment|a&b=c|" } },
 		{ ...live, selection: { kind: "edge", from: "a|b", to: "c|d" } },
 		{ ...live, selection: { kind: "sought", flow: { time, uuid: "a_b-c" }, is_gone: false } },
@@ -257,18 +259,24 @@ test("a flow of the address is selected when it comes, or is said to be gone", (
 });
 
 test("rates that were asked for are those of the last question, when all are here", () => {
-	const message = (more) => ({ type: "curve_message", message: { ...update({}).message, ...more } });
+	const message = (more, which = "now") => ({ type: "curve_message", which, message: { ...update({}).message, ...more } });
 	const pulse = { from: 60, step: 60, flows: [3], drops: [1] };
+	const asked = { watch: 7, of: "x", answer: "waiting" };
 	let s = state.initial("");
 	assert.equal(state.reduce(s, message({ watch: 1, pulse })), s);
-	s = state.reduce(s, { type: "curve", curve: { watch: 7, of: "x", answer: "waiting" } });
+	s = state.reduce(s, { type: "curve", which: "now", curve: asked });
 	assert.equal(state.reduce(s, message({ watch: 6, pulse, state: { kind: "past" } })), s);
 	assert.equal(state.reduce(s, message({ watch: 7, pulse, state: { kind: "connecting" } })), s);
+	assert.equal(state.reduce(s, message({ watch: 7, pulse, state: { kind: "past" } }, "before")), s);
 	const here = state.reduce(s, message({ watch: 7, pulse, state: { kind: "past" } }));
-	assert.deepEqual(here.curve, { watch: 7, of: "x", answer: pulse });
-	const refused = { type: "curve_message", message: { type: "refused", watch: 7, reason: "no" } };
-	assert.equal(state.reduce(s, refused).curve.answer, "refused");
-	assert.equal(state.reduce(here, { type: "curve", curve: null }).curve, null);
+	assert.deepEqual(here.curves, { now: { ...asked, answer: pulse }, before: null });
+	const refused = { type: "curve_message", which: "now", message: { type: "refused", watch: 7, reason: "no" } };
+	assert.equal(state.reduce(s, refused).curves.now.answer, "refused");
+	assert.equal(state.reduce(here, { type: "curve", which: "now", curve: null }).curves.now, null);
+	// Those of the range that it is compared with are kept beside.
+	const both = state.reduce(here, { type: "curve", which: "before", curve: { ...asked, watch: 8 } });
+	const after = state.reduce(both, message({ watch: 8, pulse, state: { kind: "past" } }, "before"));
+	assert.deepEqual(after.curves, { now: here.curves.now, before: { ...asked, watch: 8, answer: pulse } });
 });
 
 test("other namespaces or clusters, folded or not, are a reason to lay all out anew, and nothing else is", () => {
@@ -341,10 +349,10 @@ test("flows belong to the cards that the server makes of their ends, asked or an
 		[{ kind: "local", name: "multicast" }, {}],
 	];
 	for (const [card, more] of ends) {
-		assert.ok(match.is_of_edge(ask(more), own, card), card.kind);
-		assert.ok(match.is_of_edge(ask(more), card, own), card.kind); // an answer
+		assert.ok(match.is_between(ask(more), [own], [card]), card.kind);
+		assert.ok(match.is_between(ask(more), [card], [own]), card.kind); // an answer
 		assert.ok(match.is_of_card(ask(more), card), card.kind);
-		assert.ok(!match.is_of_edge(ask(more), own, { ...card, name: "other", identity: 9 }), card.kind);
+		assert.ok(!match.is_between(ask(more), [own], [{ ...card, name: "other", identity: 9 }]), card.kind);
 		assert.ok(!match.is_of_card({}, card), card.kind);
 	}
 	assert.ok(!match.is_of_card(ask({}), { ...own, namespace: "pay" }));
@@ -525,7 +533,8 @@ test("where there are clusters, cards are told apart by them, in words of the fi
 });
 
 test("a large map folds its namespaces, and shows those that were unfolded", () => {
-	const cards = Array.from({ length: graph.FOLD_FROM + 2 }, (_, i) =>
+	assert.equal(graph.graph_of(Array.from({ length: 149 }, (_, i) => card(i, `w${i}`)), [], []).folds, false);
+	const cards = Array.from({ length: graph.FOLD_FROM }, (_, i) =>
 		card(i, `w${i}`, { namespace: i < 3 ? "small" : "big" }),
 	);
 	const edges = [{ id: 0, from: 0, to: 5, protocol: "TCP", port: 1, dropped: 1 }];
@@ -539,6 +548,80 @@ test("a large map folds its namespaces, and shows those that were unfolded", () 
 	);
 	assert.equal(folded.lines.length, 1);
 	assert.equal(graph.graph_of(cards, edges, ["small"]).nodes.length, 4);
+});
+
+test("a folded group has words for all of its flows, or none where one of its cards has none", () => {
+	const cards = Array.from({ length: graph.FOLD_FROM + 1 }, (_, i) => card(i, `w${i}`, { namespace: "big" }));
+	const out = (...list) => {
+		const more = list.map((c, i) => ({ id: cards.length + i, ...c }));
+		const all = [...cards, ...more];
+		const edges = [
+			{ id: 0, from: 0, to: all.length - 1, protocol: "TCP", port: 443, forwarded: 3 },
+			{ id: 1, from: 0, to: 1, protocol: "TCP", port: 80, forwarded: 5 },
+		];
+		return graph.graph_of(all, edges, []);
+	};
+	const stripe = { kind: "name", name: "api.stripe.com" };
+	const g = out({ kind: "address", name: "10.0.0.1" }, { kind: "address", name: "10.0.0.2" }, stripe);
+	const [big, outside] = g.nodes;
+	assert.deepEqual([big.name, outside.name, outside.cards.length], ["big", "outside", 3]);
+	assert.deepEqual(graph.node_ways(big, "from"), [["from-namespace=big"]]);
+	assert.deepEqual(graph.node_ways(outside, "to"), [["to-ip=10.0.0.1", "to-ip=10.0.0.2"], ["to-dns=api.stripe.com"]]);
+	assert.deepEqual(big.own.map((e) => e.id), [1]); // what stays within has no line, but is counted
+	const select = (key) => shown.selected_filters({ kind: "card", key }, g, "verdict=DROPPED");
+	const verdict = ["DROPPED"];
+	assert.deepEqual(select(big.key).allow, [
+		{ verdict, source_pod: ["big/"] },
+		{ verdict, destination_pod: ["big/"] },
+	]);
+	assert.deepEqual(select(outside.key).allow.slice(0, 2), [
+		{ verdict, source_ip: ["10.0.0.1", "10.0.0.2"] },
+		{ verdict, source_fqdn: ["api.stripe.com"] },
+	]);
+	// Requests, and answers from the port that was asked.
+	assert.deepEqual(graph.ways_between(big, outside, g.lines[0].edges), [
+		["from-namespace=big", "to-ip=10.0.0.1", "to-ip=10.0.0.2", "to-port=443", "protocol=tcp"],
+		["from-namespace=big", "to-dns=api.stripe.com", "to-port=443", "protocol=tcp"],
+		["from-ip=10.0.0.1", "from-ip=10.0.0.2", "to-namespace=big", "from-port=443", "protocol=tcp"],
+		["from-dns=api.stripe.com", "to-namespace=big", "from-port=443", "protocol=tcp"],
+	]);
+	// The table is narrowed to it, too.
+	const { name, has } = shown.selected_on_map({ kind: "card", key: outside.key }, g);
+	assert.equal(name, "outside");
+	assert.deepEqual([{ IP: { source: "10.0.0.2" } }, { IP: { source: "10.0.0.3" } }].map(has), [true, false]);
+	for (const wordless of [{ kind: "rest" }, { kind: "nowhere" }]) {
+		const other = out(stripe, wordless);
+		assert.equal(graph.ways_of_node(other.nodes[1]), null);
+		assert.equal(shown.selected_filters({ kind: "card", key: other.nodes[1].key }, other, ""), null);
+		assert.equal(graph.ways_between(...other.nodes, []), null);
+	}
+	const many = out(...Array.from({ length: 41 }, (_, i) => ({ kind: "address", name: `10.0.0.${i}` })));
+	assert.equal(graph.ways_of_node(many.nodes[1]), null); // more than one asks for in a line
+});
+
+test("a field of a flow is the filter line's word for it, where there is one", () => {
+	const flow = {
+		...{ time: "2026-01-01T00:00:00Z", verdict: "DROPPED", drop_reason_desc: "POLICY_DENIED", node_name: "east/node-a" },
+		...{ IP: { source: "10.0.0.1", destination: "::1" }, l4: { UDP: { source_port: 5353, destination_port: 53 } } },
+		source: { identity: 7, namespace: "shop", pod_name: "web-0", workloads: [{ kind: "Deployment", name: "web" }, { name: "it" }] },
+		...{ destination: { pod_name: "alone" }, destination_names: ["a.example", "b.example"], source_names: ["c.example"] },
+		summary: { text: "two words" },
+	};
+	const words = {
+		...{ verdict: "verdict=DROPPED", drop_reason_desc: "reason=POLICY_DENIED", node_name: "node=east/node-a" },
+		...{ "IP.source": "from-ip=10.0.0.1", "IP.destination": "to-ip=::1", source_names: "from-dns=c.example" },
+		...{ "l4.UDP.source_port": "from-port=5353", "l4.UDP.destination_port": "to-port=53" },
+		...{ "source.identity": "from-identity=7", "source.namespace": "from-namespace=shop", "source.pod_name": "from-pod=shop/web-0" },
+		...{ "source.workloads[0].name": "from-workload=Deployment/web", "source.workloads[1].name": "from-workload=it" },
+	};
+	for (const [path, word] of Object.entries(words)) {
+		assert.equal(flow_term.flow_term(flow, path), word);
+		assert.ok(filter.parse_line(word).ok, word);
+	}
+	for (const path of ["time", "summary.text", "destination.pod_name", "destination_names", "source.workloads[0].kind", "l4.TCP.source_port", ""])
+		assert.equal(flow_term.flow_term(flow, path), null, path);
+	assert.equal(flow_term.flow_term({ verdict: 99, source: { namespace: "a b" } }, "source.namespace"), null);
+	assert.equal(flow_term.flow_term({ verdict: 99 }, "verdict"), null);
 });
 
 const side = (cards, edges) => ({ cards, edges: edges.map((e, id) => ({ id, protocol: "TCP", ...e })) });

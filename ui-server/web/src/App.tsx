@@ -4,11 +4,12 @@ import { type Bottom, BottomSwitch, FlowsTitle } from "./BottomTitle";
 import type { Column } from "./columns";
 import { CompareBar, type Mark } from "./CompareBar";
 import { Controls } from "./Controls";
-import { Detail } from "./Detail";
+import { CoverageDetail } from "./CoverageDetail";
+import { type Curve, Detail } from "./Detail";
 import { Differences } from "./Differences";
 import { Divider, grid_of } from "./Divider";
-import type { Edge } from "./drawn";
-import { command_of, flow_command, narrowed } from "./filter";
+import type { Change, Edge } from "./drawn";
+import { command_of, flow_command, narrowed, type Ways } from "./filter";
 import { FilterLine } from "./FilterLine";
 import { count_text, json_lines } from "./flow";
 import { FlowTable } from "./FlowTable";
@@ -26,10 +27,10 @@ import {
 	seen_values,
 	selected_filters,
 	selected_on_map,
-	selected_terms,
+	selected_ways,
 	sides_of,
 } from "./shown";
-import { type Panels, type Selection, type State, visible_rows } from "./state";
+import { type Panels, type Selection, type State, visible_rows, type Which } from "./state";
 import { StatusLine } from "./StatusLine";
 import { Strip } from "./Strip";
 import { last_minutes, oldest_of, range_before, range_between, type Range } from "./time_range";
@@ -38,6 +39,7 @@ import type { Watch } from "./wire";
 export interface Wishes {
 	line(line: string): void;
 	range(range: Range | null): void;
+	flows(line: string, range: Range): void;
 	compare(range: Range, against: Range | null): void;
 	curve(of: string, filters: Pick<Watch, "allow" | "deny"> | null): void;
 	local(on: boolean): void;
@@ -77,6 +79,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 	const [help, set_help] = useState(false);
 	const [mark, set_mark] = useState<Mark>("range");
 	const [bottom, set_bottom] = useState<Bottom>("differences");
+	const [only, set_only] = useState<Change | null>(null);
 	const [copied, set_copied] = useState(false);
 	const dark = useDark(scheme);
 
@@ -86,31 +89,60 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			setTimeout(() => set_copied(false), COPIED_MS);
 		});
 	};
-	const filter = (terms: string[]) => {
-		wishes.line(narrowed(state.line, terms));
-		wishes.select({ kind: "nothing" });
+	const { against, range, selection, panels } = state;
+	const nothing: Selection = { kind: "nothing" };
+	const filter = (ways: Ways, of?: Range) => {
+		const line = narrowed(state.line, ways);
+		if (of) wishes.flows(line, of);
+		else wishes.line(line);
+		wishes.select(nothing);
 	};
 	const isolate = (selection: Selection) => {
-		const terms = selected_terms(selection, graph);
-		if (terms.length) filter(terms);
+		const ways = selected_ways(selection, graph);
+		if (ways) filter(ways);
+	};
+	// A number that is clicked leads to what it counts: the table is there, whatever was hidden.
+	const show_table = () => {
+		set_tab("flows");
+		set_bottom("flows");
+		if (panels.hidden.includes("flows"))
+			wishes.panels({ ...panels, hidden: panels.hidden.filter((p) => p !== "flows") }, true);
+	};
+	const show_flows = (ways: Ways, of?: Range) => {
+		filter(ways, of);
+		show_table();
+	};
+	const show_all = () => {
+		wishes.select(nothing);
+		show_table();
+	};
+	const show_coverage = () => {
+		wishes.select({ kind: "coverage" });
+		set_tab("detail");
+		if (panels.hidden.includes("details"))
+			wishes.panels({ ...panels, hidden: panels.hidden.filter((p) => p !== "details") }, true);
 	};
 
 	usePageKeys(state, wishes, () => set_help(true));
 
-	const { against, range, selection, panels } = state;
 	// Rates of what is selected in a past range are asked for; live ones are counted here.
 	const curve_filters = useMemo(
-		() => (range && !against ? selected_filters(selection, graph, state.shown_line) : null),
-		[range, against, selection, graph, state.shown_line],
+		() => (range ? selected_filters(selection, graph, state.shown_line) : null),
+		[range, selection, graph, state.shown_line],
 	);
-	const curve_question = curve_filters ? JSON.stringify([range, curve_filters]) : "";
+	const curve_question = curve_filters ? JSON.stringify([range, against?.range, curve_filters]) : "";
 	useEffect(() => wishes.curve(curve_question, curve_filters), [curve_question]);
-	const rates = (edges: Edge[]) => {
-		if (!range) return state.marks.length ? rates_of(state.marks, edges) : null;
-		if (!curve_filters) return null;
-		const answer = state.curve?.of === curve_question ? state.curve.answer : "waiting";
-		return answer === "waiting" ? answer : answer === "refused" ? null : rates_in(answer, range, oldest_of(state.coverage));
+	const curve_in = (which: Which, of: Range | null): Curve => {
+		if (!of) return null;
+		if (!curve_filters) return "wordless";
+		const known = state.curves[which];
+		const answer = known?.of === curve_question ? known.answer : "waiting";
+		return answer === "waiting" ? answer : answer === "refused" ? null : rates_in(answer, of, oldest_of(state.coverage));
 	};
+	const rates = (edges: Edge[]) =>
+		range
+			? { now: curve_in("now", range), before: curve_in("before", against && against.range) }
+			: { now: state.marks.length ? rates_of(state.marks, edges) : null, before: null };
 
 	const set_range = (to: Range | null) => {
 		if (to && range && against && mark === "against") wishes.compare(range, to);
@@ -120,6 +152,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 		const now_range = range ?? last_minutes(now, 5);
 		set_mark("against");
 		set_bottom("differences");
+		set_only(null);
 		wishes.compare(now_range, range_before(now_range, now_range.until - now_range.since));
 	};
 
@@ -129,12 +162,30 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 	const all_rows = visible_rows(state);
 	const rows = useMemo(
 		() => (selected ? all_rows.filter((row) => selected.has(row.flow)) : all_rows),
-		[all_rows, selection, graph.nodes.length],
+		[all_rows, selection, state.structure, state.unfolded, state.local],
 	);
+	// A change that none is left of is not asked for any more.
+	const of_only = (seen_sides.differences ?? []).filter((d) => d.change === only);
+	const shown_differences = of_only.length ? of_only : seen_sides.differences;
+	const empty = (what: string) => {
+		const { text, seen, then } = empty_text(state, what);
+		const all = () => wishes.flows("", range_between(state.history.from * 1000, now));
+		return (
+			<>
+				{text}{" "}
+				{seen > 0 && (
+					<button type="button" class="link" title="All of the record, without filters" onClick={all}>
+						Traffic seen: {count_text(seen)} flows.
+					</button>
+				)}{" "}
+				{then}
+			</>
+		);
+	};
 	const title = against ? (
 		<BottomSwitch shown={bottom} on_show={set_bottom} />
 	) : (
-		<FlowsTitle of={selected?.name ?? ""} on_all={() => wishes.select({ kind: "nothing" })} />
+		<FlowsTitle of={selected?.name ?? ""} on_all={() => wishes.select(nothing)} />
 	);
 	const server = state.server || "localhost:4245";
 	const command = command_of(state.shown_line, server, range);
@@ -201,6 +252,13 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					differences={seen_sides.differences}
 					untracked={state.untracked + against.untracked}
 					mark={mark}
+					only={only}
+					on_only={(change) => {
+						set_only(change);
+						set_bottom("differences");
+						set_tab("flows");
+					}}
+					on_coverage={show_coverage}
 					on_mark={set_mark}
 					on_against={(r) => wishes.compare(range, r)}
 				/>
@@ -222,7 +280,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					span_s={(state.totals.newest - state.totals.oldest) / 1000}
 					selection={selection}
 					scheme={dark ? "dark" : "light"}
-					empty={empty_text(state, "connections")}
+					empty={empty("connections")}
 					local={
 						state.local || has_local(state.cards)
 							? { shown: state.local, show: wishes.local }
@@ -238,11 +296,12 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					selection={selection}
 					graph={graph}
 					now={now}
-					on_filter={filter}
+					before={against && against.range}
+					on_flows={show_flows}
 					on_select={wishes.select}
 					on_copy={copy}
 					flow_command={(flow) => flow_command(flow, server)}
-					command={(terms) => command_of(terms.join(" "), server, range)}
+					command={(ways) => command_of(narrowed(state.shown_line, ways), server, range)}
 					rates={rates}
 					on_unfold={wishes.unfold}
 					overview={
@@ -251,7 +310,17 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 							on_copy={copy}
 							command={command}
 							on_compare={wishes.compare}
-							on_filter={filter}
+							on_flows={show_flows}
+							on_all={show_all}
+						/>
+					}
+					coverage={
+						<CoverageDetail
+							state={state}
+							now={now}
+							on_flows={show_flows}
+							on_range={wishes.range}
+							on_copy={() => copy(command)}
 						/>
 					}
 				/>
@@ -259,7 +328,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 				{against && bottom === "differences" ? (
 					<Differences
 						title={title}
-						differences={seen_sides.differences ?? []}
+						differences={shown_differences ?? []}
 						empty={
 							seen_sides.differences
 								? "No connection is new or gone, and no drop count has changed."
@@ -281,17 +350,37 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 						left_out={state.left_out}
 						earlier={state.earlier}
 						since_pause={state.paused.kind === "yes" ? state.next_row - state.paused.at : 0}
+						on_resume={() => wishes.pause(false)}
+						on_coverage={show_coverage}
 						empty={
-							selected && all_rows.length
-								? `None of the ${count_text(all_rows.length)} flows in the table. “Only these flows” asks for them.`
-								: empty_text(state, "flows")
+							selected && all_rows.length ? (
+								<>
+									None of the{" "}
+									<button type="button" class="link" onClick={() => wishes.select(nothing)}>
+										{count_text(all_rows.length)} flows in the table
+									</button>
+									. A number in the details asks for them.
+								</>
+							) : (
+								empty("flows")
+							)
 						}
 						on_download={() => download(json_lines(rows.map((r) => r.flow)))}
-						on_select={(row) => wishes.select(row ? { kind: "flow", row } : { kind: "nothing" })}
+						on_select={(row) => wishes.select(row ? { kind: "flow", row } : nothing)}
 					/>
 				)}
 			</main>
-			<StatusLine state={state} now={now} on_filter={filter} />
+			<StatusLine
+				state={state}
+				now={now}
+				on_flows={show_flows}
+				on_all={show_all}
+				on_coverage={show_coverage}
+				on_newest={() => {
+					const row = state.rows.at(-1);
+					if (row) wishes.select({ kind: "flow", row });
+				}}
+			/>
 			{copied && (
 				<p class="toast" role="status">
 					Copied

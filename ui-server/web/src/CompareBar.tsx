@@ -1,5 +1,7 @@
 // While two ranges are compared: which, how much differs, and what may be missing from either.
+import { Fragment } from "preact";
 import { doubts, tally, type Difference } from "./compare";
+import type { Change } from "./drawn";
 import { count_text, full_time_text, time_text } from "./flow";
 import type { Against } from "./state";
 import { range_before, type Range } from "./time_range";
@@ -14,6 +16,9 @@ interface Props {
 	differences: Difference[] | null; // null: not both ranges are here yet
 	untracked: number;
 	mark: Mark;
+	only: Change | null; // which differences are in the table; null: all
+	on_only(change: Change | null): void;
+	on_coverage(): void;
 	on_mark(mark: Mark): void;
 	on_against(range: Range | null): void;
 }
@@ -73,9 +78,20 @@ export function CompareBar(props: Props) {
 					: !differences
 						? "Reading both ranges…"
 						: differences.length
-							? tally(differences)
-									.map(([change, n]) => `${count_text(n)} ${change}`)
-									.join(" · ")
+							? tally(differences).map(([change, n], i) => (
+									<Fragment key={change}>
+										{i > 0 && " · "}
+										<button
+											type="button"
+											class="link"
+											aria-pressed={props.only === change}
+											title={props.only === change ? "All differences" : "Only these in the table"}
+											onClick={() => props.on_only(props.only === change ? null : change)}
+										>
+											{count_text(n)} {change}
+										</button>
+									</Fragment>
+								))
 							: "No connection is new or gone, and no drop count has changed"}
 			</p>
 			{!same_length && (
@@ -83,7 +99,11 @@ export function CompareBar(props: Props) {
 			)}
 			{differences && doubt.length > 0 && (
 				<p class="warn" data-fact="doubt">
-					What was not seen cannot be compared: {doubt.join("; ")}.
+					What was not seen cannot be compared:{" "}
+					<button type="button" class="link" onClick={props.on_coverage}>
+						{doubt.join("; ")}
+					</button>
+					.
 				</p>
 			)}
 			<button type="button" onClick={() => props.on_against(null)}>

@@ -1,5 +1,8 @@
 // What is known of the selected card, line or flow.
 import { type ComponentChildren, Fragment } from "preact";
+import { useState } from "preact/hooks";
+import type { Edge } from "./drawn";
+import type { Ways } from "./filter";
 import {
 	bytes_text,
 	count_text,
@@ -8,33 +11,43 @@ import {
 	time_text,
 	type Flow,
 	type FlowId,
+	type Outcome,
 } from "./flow";
+import { flow_term } from "./flow_term";
 import {
 	type Graph,
 	type Line,
 	type Node,
 	node_terms,
+	outcome_terms,
 	port_text,
 	summary_of,
 	total,
+	ways_between,
+	ways_of_node,
 } from "./graph";
-import type { Selection } from "./state";
-import type { Edge } from "./drawn";
 import type { Rates } from "./rates";
 import { Spark } from "./Spark";
+import type { Selection } from "./state";
+import type { Range } from "./time_range";
+
+// Null: nobody counts them. "wordless": there are no words to ask for them by.
+export type Curve = Rates | "waiting" | "wordless" | null;
 
 interface Props {
 	selection: Selection;
 	graph: Graph;
 	now: number;
-	on_filter(terms: string[]): void;
+	before: Range | null; // while two ranges are compared: the earlier one
+	on_flows(ways: Ways, of?: Range): void; // @of: another range than the one that is shown
 	on_select(selection: Selection): void;
 	on_copy(text: string): void;
 	flow_command(flow: Flow): string;
-	command(terms: string[]): string;
-	rates(edges: Edge[]): Rates | "waiting" | null; // null: nobody counts them
+	command(ways: Ways): string;
+	rates(edges: Edge[]): { now: Curve; before: Curve };
 	on_unfold(group: string, on: boolean): void;
 	overview: ComponentChildren;
+	coverage: ComponentChildren;
 }
 
 // Long names of fields and reasons go on in the next line where a part of them ends.
@@ -62,37 +75,91 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
 	);
 }
 
-// A number that leads to its flows, where there are words for them.
-function Flows({ n, terms, kind, props }: { n: number; terms: string[] | null; kind?: string; props: Props }) {
-	if (!terms || !n) return <span class={kind ?? ""}>{count_text(n)}</span>;
+// @ways, each with @terms, too.
+function with_terms(ways: Ways | null, terms: string[]): Ways | null {
+	return ways && ways.map((way) => [...way, ...terms]);
+}
+
+// A number that leads to its flows, where there are words for them. @of: those of another range.
+function Flows({
+	n,
+	ways,
+	kind = "",
+	of,
+	children,
+	props,
+}: {
+	n: number;
+	ways: Ways | null;
+	kind?: string;
+	of?: Range | undefined;
+	children?: ComponentChildren;
+	props: Props;
+}) {
+	const text = children ?? count_text(n);
+	if (!ways || !n) return <span class={kind}>{text}</span>;
 	return (
-		<button
-			type="button"
-			class={`link ${kind ?? ""}`}
-			title="Only these flows"
-			onClick={() => props.on_filter(terms)}
-		>
-			{count_text(n)}
+		<button type="button" class={`link ${kind}`} title="Only these flows" onClick={() => props.on_flows(ways, of)}>
+			{text}
 		</button>
 	);
 }
 
-// @terms: of the filter line, for all of their flows; null: there are no such words.
-function Counts({ edges, terms, props }: { edges: Edge[]; terms: string[] | null; props: Props }) {
+// The first @most of a list; the others when somebody asks for them.
+function Some<T>({ list, most, children }: { list: T[]; most: number; children(item: T): ComponentChildren }) {
+	const [all, set_all] = useState(false);
+	const left = list.length - most;
+	return (
+		<>
+			{(all ? list : list.slice(0, most)).map(children)}
+			{!all && left > 0 && (
+				<li>
+					<button type="button" class="link" onClick={() => set_all(true)}>
+						{count_text(left)} more
+					</button>
+				</li>
+			)}
+		</>
+	);
+}
+
+// Rates of all that is selected; while two ranges are compared, of both, at one scale.
+function Curves({ edges, ways, props }: { edges: Edge[]; ways: Ways | null; props: Props }) {
+	const { now, before } = props.rates(edges);
+	if (now === "wordless")
+		return (
+			<p class="quiet spark" data-fact="no-rate">
+				No rate: the filter line has no words for all of these flows at once.
+			</p>
+		);
+	if (!now) return null;
+	const most = (rates: Curve) => (rates && typeof rates === "object" ? Math.max(0, ...rates.flows) : 0);
+	const top = Math.max(most(now), most(before));
+	const on_flows = ways && ((of?: Range) => props.on_flows(ways, of));
+	return (
+		<>
+			{before && before !== "wordless" && (
+				<Spark name="Before" rates={before} top={top} on_flows={on_flows && (() => on_flows(props.before!))} />
+			)}
+			<Spark name={before ? "Now" : ""} rates={now} top={top} on_flows={on_flows && (() => on_flows())} />
+		</>
+	);
+}
+
+// @ways: of the filter line, to all of their flows; null: there are no such words.
+function Counts({ edges, ways, props }: { edges: Edge[]; ways: Ways | null; props: Props }) {
 	const { now } = props;
 	const sum = summary_of(edges);
-	const of = (...more: string[]) => terms && [...terms, ...more];
-	const rates = edges.some((e) => e.change) ? null : props.rates(edges);
-	return (
+	const of = (...more: string[]) => with_terms(ways, more);
+	const facts = (
 		<dl>
-			{rates && <Spark rates={rates} />}
 			<Fact name="Forwarded">
-				<Flows n={sum.forwarded} terms={of("verdict=FORWARDED")} props={props} />
+				<Flows n={sum.forwarded} ways={of(...outcome_terms("forwarded"))} props={props} />
 			</Fact>
 			{sum.dropped > 0 && (
 				<Fact name="Dropped">
 					<strong>
-						<Flows n={sum.dropped} terms={of("verdict=DROPPED")} kind="dropped" props={props} />
+						<Flows n={sum.dropped} ways={of(...outcome_terms("dropped"))} kind="dropped" props={props} />
 					</strong>
 					{sum.last_dropped > 0 && (
 						<span class="quiet">
@@ -105,7 +172,7 @@ function Counts({ edges, terms, props }: { edges: Edge[]; terms: string[] | null
 			{sum.audited > 0 && (
 				<Fact name="Audit">
 					<strong>
-						<Flows n={sum.audited} terms={of("verdict=AUDIT")} kind="audited" props={props} />
+						<Flows n={sum.audited} ways={of(...outcome_terms("audited"))} kind="audited" props={props} />
 					</strong>{" "}
 					<span class="quiet">would be dropped</span>
 				</Fact>
@@ -115,7 +182,7 @@ function Counts({ edges, terms, props }: { edges: Edge[]; terms: string[] | null
 					<code>
 						<Breakable text={reason} />
 					</code>{" "}
-					<Flows n={n} terms={of("verdict=DROPPED", `reason=${reason}`)} props={props} />
+					<Flows n={n} ways={of(...outcome_terms("dropped"), `reason=${reason}`)} kind="dropped" props={props} />
 				</Fact>
 			))}
 			{sum.deciders.map((d) => (
@@ -130,7 +197,13 @@ function Counts({ edges, terms, props }: { edges: Edge[]; terms: string[] | null
 						no policy allows it <span class="quiet">default deny</span>
 					</Fact>
 				)}
-			{sum.bytes > 0 && <Fact name="Bytes">{bytes_text(sum.bytes)}</Fact>}
+			{sum.bytes > 0 && (
+				<Fact name="Bytes">
+					<Flows n={sum.bytes} ways={ways} props={props}>
+						{bytes_text(sum.bytes)}
+					</Flows>
+				</Fact>
+			)}
 			{sum.first > 0 && (
 				<Fact name="Seen">
 					<span title={full_time_text(sum.first)}>{time_text(sum.first).slice(0, 8)}</span> –{" "}
@@ -139,86 +212,105 @@ function Counts({ edges, terms, props }: { edges: Edge[]; terms: string[] | null
 			)}
 		</dl>
 	);
-}
-
-function Ports({ edges, terms, props }: { edges: Edge[]; terms: string[] | null; props: Props }) {
-	const of = (e: Edge, verdict: string) =>
-		terms && [
-			...terms,
-			...(e.port ? [`port=${e.port}`] : []),
-			...(/^(tcp|udp|sctp)$/i.test(e.protocol) ? [`protocol=${e.protocol.toLowerCase()}`] : []),
-			`verdict=${verdict}`,
-		];
-	const by = [...edges]
-		.sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0) || total(b) - total(a))
-		.slice(0, 12);
 	return (
-		<table class="ports">
-			<thead>
-				<tr>
-					<th>Port</th>
-					<th class="number">Forwarded</th>
-					<th class="number">Dropped</th>
-				</tr>
-			</thead>
-			<tbody>
-				{by.map((e) => (
-					<tr key={e.id}>
-						<td>
-							<code>{port_text(e)}</code>
-						</td>
-						<td class="number">
-							<Flows n={e.forwarded ?? 0} terms={of(e, "FORWARDED")} props={props} />
-						</td>
-						<td class="number">
-							<Flows
-								n={e.dropped ?? 0}
-								terms={of(e, "DROPPED")}
-								kind={e.dropped ? "dropped" : ""}
-								props={props}
-							/>
-						</td>
-					</tr>
-				))}
-			</tbody>
-		</table>
+		<>
+			<Curves edges={edges} ways={ways} props={props} />
+			{facts}
+		</>
 	);
 }
 
-// Before and now, by port.
-function Compared({ edges }: { edges: Edge[] }) {
-	const counts = (e: Edge, what: "forwarded" | "dropped") => {
-		const was = (e.change === "gone" ? e : e.was)?.[what] ?? 0;
-		const is = e.change === "gone" ? 0 : (e[what] ?? 0);
-		return (
-			<>
-				<span class="quiet">{count_text(was)} → </span>
-				<span class={what === "dropped" && is ? "dropped" : ""}>{count_text(is)}</span>
-			</>
-		);
-	};
+const PORTS_SHOWN = 12;
+
+// By port; while two ranges are compared, before and now.
+function Ports({ edges, ways_of, props }: { edges: Edge[]; ways_of(edge: Edge): Ways | null; props: Props }) {
+	const comparing = edges.some((e) => e.change);
+	const [all, set_all] = useState(false);
+	const by = comparing
+		? edges
+		: [...edges].sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0) || total(b) - total(a));
+	const left = by.length - PORTS_SHOWN;
 	return (
-		<table class="ports">
-			<thead>
-				<tr>
-					<th>Port</th>
-					<th class="number">Forwarded</th>
-					<th class="number">Dropped</th>
-				</tr>
-			</thead>
-			<tbody>
-				{edges.slice(0, 12).map((e) => (
-					<tr key={e.id}>
-						<td>
-							<code>{port_text(e)}</code>
-							{e.change !== "same" && <div class="quiet">{e.change}</div>}
-						</td>
-						<td class="number">{counts(e, "forwarded")}</td>
-						<td class="number">{counts(e, "dropped")}</td>
+		<>
+			<table class="ports">
+				<thead>
+					<tr>
+						<th>Port</th>
+						<th class="number">Forwarded</th>
+						<th class="number">Dropped</th>
 					</tr>
-				))}
-			</tbody>
-		</table>
+				</thead>
+				<tbody>
+					{(all ? by : by.slice(0, PORTS_SHOWN)).map((e) => (
+						<tr key={e.id}>
+							<td>
+								<code>{port_text(e)}</code>
+								{e.change && e.change !== "same" && <div class="quiet">{e.change}</div>}
+							</td>
+							{(["forwarded", "dropped"] as const).map((what) => (
+								<td key={what} class="number">
+									<Compared edges={[e]} what={what} ways={ways_of(e)} props={props} />
+								</td>
+							))}
+						</tr>
+					))}
+				</tbody>
+			</table>
+			{!all && left > 0 && (
+				<button type="button" class="link" onClick={() => set_all(true)}>
+					{count_text(left)} more ports
+				</button>
+			)}
+		</>
+	);
+}
+
+// How many; while two ranges are compared, how many before and now.
+function Compared({
+	edges,
+	what,
+	ways,
+	props,
+}: {
+	edges: Edge[];
+	what: Exclude<Outcome, "unknown">;
+	ways: Ways | null;
+	props: Props;
+}) {
+	const sum = (count: (e: Edge) => number | undefined) => edges.reduce((n, e) => n + (count(e) ?? 0), 0);
+	const is = sum((e) => (e.change === "gone" ? 0 : e[what]));
+	const was = sum((e) => (e.change === "gone" ? e : e.was)?.[what]);
+	const own = with_terms(ways, outcome_terms(what));
+	const kind = what === "forwarded" || !is ? "" : what;
+	return (
+		<>
+			{edges.some((e) => e.change) && (
+				<span class="quiet">
+					<Flows n={was} ways={own} of={props.before ?? undefined} kind="quiet" props={props} /> →{" "}
+				</span>
+			)}
+			<Flows n={is} ways={own} kind={kind} props={props} />
+		</>
+	);
+}
+
+// Of all that is selected, before and now.
+function ComparedCounts({ edges, ways, props }: { edges: Edge[]; ways: Ways | null; props: Props }) {
+	const has = (what: Outcome) => edges.some((e) => e[what] || e.was?.[what]);
+	const counts = (name: string, what: Exclude<Outcome, "unknown">) => (
+		<Fact name={name}>
+			<Compared edges={edges} what={what} ways={ways} props={props} />
+		</Fact>
+	);
+	return (
+		<>
+			<Curves edges={edges} ways={ways} props={props} />
+			<dl>
+				{counts("Forwarded", "forwarded")}
+				{counts("Dropped", "dropped")}
+				{has("audited") && counts("Audit", "audited")}
+			</dl>
+		</>
 	);
 }
 
@@ -238,10 +330,8 @@ function EdgeDetail({
 	props: Props;
 }) {
 	const edges = lines[0]?.edges ?? [];
-	const terms = [
-		...node_terms(from, "from"),
-		...node_terms(to, "to"),
-	];
+	const ways = ways_between(from, to, edges);
+	const all = { edges, ways, props };
 	return (
 		<>
 			<h2>
@@ -261,20 +351,14 @@ function EdgeDetail({
 					{name_of(to)}
 				</button>
 			</h2>
-			{edges.some((e) => e.change) ? (
-				<Compared edges={edges} />
-			) : (
-				<>
-					<Counts edges={edges} terms={terms.length ? terms : null} props={props} />
-					<Ports edges={edges} terms={terms.length ? terms : null} props={props} />
-				</>
-			)}
-			{terms.length > 0 && (
+			{edges.some((e) => e.change) ? <ComparedCounts {...all} /> : <Counts {...all} />}
+			<Ports edges={edges} ways_of={(e) => ways_between(from, to, [e])} props={props} />
+			{ways && (
 				<p class="actions">
-					<button type="button" onClick={() => props.on_filter(terms)}>
+					<button type="button" onClick={() => props.on_flows(ways)}>
 						Only these flows
 					</button>
-					<button type="button" onClick={() => props.on_copy(props.command(terms))}>
+					<button type="button" onClick={() => props.on_copy(props.command(ways))}>
 						Copy as command
 					</button>
 				</p>
@@ -297,31 +381,38 @@ function Peers({
 	const seen = new Map<string, Line[]>();
 	for (const line of lines) seen.set(line[end], [...(seen.get(line[end]) ?? []), line]);
 	if (!seen.size) return null;
+	const node = (key: string) => props.graph.nodes.find((n) => n.key === key);
 	return (
 		<>
 			<h3>{title}</h3>
 			<ul class="peers">
-				{[...seen].slice(0, 20).map(([key, list]) => {
-					const node = props.graph.nodes.find((n) => n.key === key);
-					const dropped = list.some((l) => l.outcome === "dropped");
-					return (
-						<li key={key}>
-							<button
-								type="button"
-								class="link"
-								onClick={() =>
-									props.on_select({ kind: "edge", from: list[0]!.from, to: list[0]!.to })
-								}
-							>
-								{node ? name_of(node) : key}
-							</button>
-							<span class={dropped ? "dropped" : "quiet"}>
-								{dropped ? "✕ " : ""}
-								{count_text(list.reduce((n, l) => n + l.count, 0))}
-							</span>
-						</li>
-					);
-				})}
+				<Some list={[...seen]} most={20}>
+					{([key, list]: [string, Line[]]) => {
+						const [{ from, to, edges }] = list as [Line];
+						const peer = node(key);
+						const dropped = list.some((l) => l.outcome === "dropped");
+						return (
+							<li key={key}>
+								<button
+									type="button"
+									class="link"
+									onClick={() => props.on_select({ kind: "edge", from, to })}
+								>
+									{peer ? name_of(peer) : key}
+								</button>
+								<Flows
+									n={list.reduce((n, l) => n + l.count, 0)}
+									ways={ways_between(node(from), node(to), edges)}
+									kind={dropped ? "dropped" : "quiet"}
+									props={props}
+								>
+									{dropped ? "✕ " : ""}
+									{count_text(list.reduce((n, l) => n + l.count, 0))}
+								</Flows>
+							</li>
+						);
+					}}
+				</Some>
 			</ul>
 		</>
 	);
@@ -329,31 +420,51 @@ function Peers({
 
 function Narrowing({ terms, text, props }: { terms: string[]; text: string; props: Props }) {
 	return terms.length ? (
-		<button type="button" onClick={() => props.on_filter(terms)}>
+		<button type="button" onClick={() => props.on_flows([terms])}>
 			{text}
 		</button>
 	) : null;
 }
 
-// The filter line's words for all flows of a card; null where it both asks and is asked: one word is about one side.
-function one_side(node: Node, incoming: Line[], outgoing: Line[]): string[] | null {
-	if (!node.card || (incoming.length && outgoing.length)) return null;
-	const terms = node_terms(node, incoming.length ? "to" : "from");
-	return terms.length ? terms : null;
+const SERVED_SHOWN = 6;
+
+// Each leads to the flows to it, and the answers from it.
+function Served({ node, props }: { node: Node; props: Props }) {
+	const ways = (port: string): Ways | null => {
+		const number = /^\d+/.exec(port)?.[0];
+		const [to, from] = (["to", "from"] as const).map((side) => node_terms(node, side)) as [string[], string[]];
+		return number && to.length ? [[...to, `to-port=${number}`], [...from, `from-port=${number}`]] : null;
+	};
+	const left = node.ports.length - SERVED_SHOWN;
+	return (
+		<>
+			{" · serves "}
+			{node.ports.slice(0, SERVED_SHOWN).map((port, i) => (
+				<Fragment key={port}>
+					{i > 0 && ", "}
+					<Flows n={1} ways={ways(port)} props={props}>
+						{port}
+					</Flows>
+				</Fragment>
+			))}
+			{left > 0 && ` and ${count_text(left)} more`}
+		</>
+	);
 }
 
 function CardDetail({ node, props }: { node: Node; props: Props }) {
 	const incoming = props.graph.lines.filter((l) => l.to === node.key);
 	const outgoing = props.graph.lines.filter((l) => l.from === node.key);
-	const edges = [...new Set([...incoming, ...outgoing].flatMap((l) => l.edges))];
+	const edges = [...new Set([...incoming, ...outgoing].flatMap((l) => l.edges).concat(node.own))];
+	const all = { edges, ways: ways_of_node(node), props };
 	return (
 		<>
 			<h2>{name_of(node)}</h2>
 			<p class="quiet">
-				{node.card ? node.kind : `${node.folded} cards, folded`}
-				{node.ports.length > 0 && ` · serves ${node.ports.slice(0, 6).join(", ")}`}
+				{node.card ? node.kind : `${count_text(node.folded)} cards, folded`}
+				{node.ports.length > 0 && <Served node={node} props={props} />}
 			</p>
-			<Counts edges={edges} terms={one_side(node, incoming, outgoing)} props={props} />
+			{edges.some((e) => e.change) ? <ComparedCounts {...all} /> : <Counts {...all} />}
 			<p class="actions">
 				{node.card ? (
 					<>
@@ -368,6 +479,11 @@ function CardDetail({ node, props }: { node: Node; props: Props }) {
 				{props.graph.folds && node.card && (
 					<button type="button" onClick={() => props.on_unfold(node.group || "outside", false)}>
 						Fold {node.group || "outside"}
+					</button>
+				)}
+				{all.ways && (
+					<button type="button" onClick={() => props.on_copy(props.command(all.ways!))}>
+						Copy as command
 					</button>
 				)}
 			</p>
@@ -392,7 +508,10 @@ function FlowDetail({ flow, props }: { flow: Flow; props: Props }) {
 	return (
 		<>
 			<h2>
-				{String(flow.verdict ?? "Flow")} <span class="quiet">{time_text(flow.time)}</span>
+				{String(flow.verdict ?? "Flow")}{" "}
+				<span class="quiet" title={full_time_text(flow.time)}>
+					{time_text(flow.time)}
+				</span>
 			</h2>
 			<p class="actions">
 				<button type="button" onClick={() => props.on_copy(JSON.stringify({ flow }))}>
@@ -403,11 +522,18 @@ function FlowDetail({ flow, props }: { flow: Flow; props: Props }) {
 				</button>
 			</p>
 			<dl class="fields">
-				{leaves(flow, "").map(([name, value]) => (
-					<Fact key={name} name={name}>
-						<code>{value}</code>
-					</Fact>
-				))}
+				{leaves(flow, "").map(([name, value]) => {
+					const term = flow_term(flow, name);
+					return (
+						<Fact key={name} name={name}>
+							<code>
+								<Flows n={1} ways={term ? [[term]] : null} props={props}>
+									{value}
+								</Flows>
+							</code>
+						</Fact>
+					);
+				})}
 			</dl>
 		</>
 	);
@@ -437,6 +563,8 @@ function Body(props: Props) {
 			return <>{props.overview}</>;
 		case "flow":
 			return <FlowDetail flow={selection.row.flow} props={props} />;
+		case "coverage":
+			return <>{props.coverage}</>;
 		case "sought":
 			return <Sought flow={selection.flow} is_gone={selection.is_gone} />;
 		case "card": {

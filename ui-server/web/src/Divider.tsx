@@ -1,5 +1,6 @@
 // A bar between two panels, to be dragged, or moved with the arrow keys.
 import { size_limits, sized } from "./address";
+import { useRef } from "preact/hooks";
 import type { Panels } from "./state";
 
 type Sized = keyof typeof size_limits;
@@ -41,17 +42,18 @@ interface Props {
 
 export function Divider({ of, panels, on_panels }: Props) {
 	const [least, most] = size_limits[of];
+	const now = useRef(panels); // while somebody drags, too
+	now.current = panels;
 	const drag = (event: PointerEvent) => {
 		const bar = event.currentTarget as HTMLElement;
 		bar.setPointerCapture(event.pointerId);
-		let to = panels;
 		bar.onpointermove = (move) => {
 			const box = bar.parentElement!.getBoundingClientRect();
-			on_panels((to = sized(panels, of, measure[of](box, move))), false);
+			on_panels(sized(now.current, of, measure[of](box, move)), false);
 		};
 		bar.onpointerup = bar.onpointercancel = () => {
 			bar.onpointermove = bar.onpointerup = bar.onpointercancel = null;
-			on_panels(to, true);
+			on_panels(now.current, true);
 		};
 	};
 	const on_key = (event: KeyboardEvent) => {
@@ -59,7 +61,7 @@ export function Divider({ of, panels, on_panels }: Props) {
 		const by = event.key === more ? step : event.key === less ? -step : 0;
 		if (!by) return;
 		event.preventDefault();
-		on_panels(sized(panels, of, panels[of] + by), true);
+		on_panels(sized(now.current, of, now.current[of] + by), true);
 	};
 	return (
 		<div

@@ -1,6 +1,8 @@
 // The one filter line, with what could complete it; and beside it the two filters that everybody wants.
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { completions, values_of, with_values, words } from "./filter";
+import { outcome_terms } from "./graph";
+import { useNowState } from "./now_state";
 
 interface Props {
 	line: string;
@@ -53,10 +55,22 @@ function Choice({
 	);
 }
 
+// Which of the verdicts' buttons a line is about; "?": none of them.
+function pressed(asked: string[]): string {
+	const is_of = (value: string) =>
+		value === "" ? !asked.length : asked.includes(value) && asked.every((v) => v === value || of_outcome(value).includes(v));
+	return verdicts.find(([, value]) => is_of(value))?.[1] ?? "?";
+}
+
+function of_outcome(verdict: string): string[] {
+	const terms = (["forwarded", "dropped", "audited"] as const).map(outcome_terms);
+	return (terms.find((list) => list.includes(`verdict=${verdict}`)) ?? []).map((term) => term.slice("verdict=".length));
+}
+
 export function FilterLine(props: Props) {
-	const [draft, set_draft] = useState(props.line);
-	const [open, set_open] = useState(false);
-	const [chosen, set_chosen] = useState(-1);
+	const [draft, draft_now, set_draft] = useNowState(props.line);
+	const [open, open_now, set_open] = useNowState(false);
+	const [chosen, chosen_now, set_chosen] = useNowState(-1);
 	const input = useRef<HTMLInputElement>(null);
 	// A line that was asked here does not come back into the input: its author may be typing on.
 	const own = useRef(props.line);
@@ -69,9 +83,9 @@ export function FilterLine(props: Props) {
 		props.on_line(line);
 	};
 
-	const choices = open ? completions(draft, props.seen).slice(0, COMPLETIONS_SHOWN) : [];
-	const current = values_of(props.line, "verdict");
-	const verdict = current.length === 1 ? current[0] : current.length ? "?" : "";
+	const choices_of = (text: string) => completions(text, props.seen).slice(0, COMPLETIONS_SHOWN);
+	const choices = open ? choices_of(draft) : [];
+	const verdict = pressed(values_of(props.line, "verdict"));
 	const take = (choice: string) => {
 		set_draft(choice);
 		set_chosen(-1);
@@ -79,6 +93,8 @@ export function FilterLine(props: Props) {
 		input.current?.focus();
 	};
 	const on_key = (event: KeyboardEvent) => {
+		const [draft, open, chosen] = [draft_now(), open_now(), chosen_now()];
+		const choices = open ? choices_of(draft) : [];
 		if (event.key === "ArrowDown" || event.key === "ArrowUp") {
 			set_open(true);
 			const by = event.key === "ArrowDown" ? 1 : -1;

@@ -14,7 +14,9 @@ interface Props {
 	left_out: number;
 	earlier: number;
 	since_pause: number;
-	empty: string;
+	on_resume(): void;
+	on_coverage(): void;
+	empty: ComponentChildren;
 	title: ComponentChildren;
 	on_select(row: Row | null): void;
 	on_columns(shown: Column[]): void;
@@ -118,7 +120,7 @@ function Chooser({ shown, on_columns }: { shown: Column[]; on_columns(shown: Col
 				class="small"
 				aria-expanded={open}
 				aria-controls="columns"
-				onClick={() => set_open(!open)}
+				onClick={() => set_open((is) => !is)}
 			>
 				Columns
 			</button>
@@ -202,20 +204,24 @@ export function FlowTable(props: Props) {
 				{props.title}
 				<p class="notice" role="status">
 					{props.since_pause > 0 && (
-						<span class="since">{count_text(props.since_pause)} more since the pause</span>
+						<button type="button" class="link since" title="Show them: go on (Space)" onClick={props.on_resume}>
+							{count_text(props.since_pause)} more since the pause
+						</button>
 					)}
 					{props.earlier > 0 && (
-						<span class="left-out quiet" title="Map and counts have them">
+						<button type="button" class="link left-out quiet" title="Map and counts have them" onClick={props.on_coverage}>
 							{count_text(props.earlier)} earlier ones on the map only
-						</span>
+						</button>
 					)}
 					{props.left_out > 0 && (
-						<span
-							class="left-out"
+						<button
+							type="button"
+							class="link left-out"
 							title="They came faster than this table takes them; map and counts have them"
+							onClick={props.on_coverage}
 						>
 							{count_text(props.left_out)} too fast for the table, on the map only
-						</span>
+						</button>
 					)}
 				</p>
 				<Chooser shown={props.shown} on_columns={props.on_columns} />
@@ -250,8 +256,12 @@ export function FlowTable(props: Props) {
 				<div class="rows" role="rowgroup" style={{ height: `${rows.length * ROW_PX}px` }}>
 					{lines}
 				</div>
-				{rows.length === 0 && <p class="empty">{props.empty}</p>}
 			</div>
+			{rows.length === 0 && (
+				<p class="empty">
+					<span>{props.empty}</span>
+				</p>
+			)}
 		</section>
 	);
 }

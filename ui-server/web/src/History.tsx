@@ -1,7 +1,7 @@
 // What the record covers, and which part of it is looked at: drag to look at a part, or choose how far back.
-import { useState } from "preact/hooks";
 import { CURVE_HEIGHT, ceiling, steps } from "./curve";
 import { count_text, duration_text, full_time_text, short_time_text } from "./flow";
+import { useNowState } from "./now_state";
 import { completed } from "./rates";
 import { missing_in, oldest_of, range_between, type Range } from "./time_range";
 import type { Coverage, Pulse } from "./wire";
@@ -25,8 +25,8 @@ const spans: [string, number][] = [
 ];
 
 export function History({ coverage, history, range, against, now, on_range, on_compare }: Props) {
-	const [drag, set_drag] = useState<{ from: number; to: number } | null>(null);
-	const [at, set_at] = useState<number | null>(null);
+	const [drag, drag_now, set_drag] = useNowState<{ from: number; to: number } | null>(null);
+	const [at, , set_at] = useNowState<number | null>(null);
 	const oldest = oldest_of(coverage);
 	if (!oldest && !range) return null;
 	const start = Math.min(oldest || now, range?.since ?? now, against?.since ?? now, now - 60_000);
@@ -65,12 +65,14 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 				}}
 				onPointerMove={(e) => {
 					set_at(time_at(e));
-					if (drag) set_drag({ ...drag, to: time_at(e) });
+					const begun = drag_now();
+					if (begun) set_drag({ ...begun, to: time_at(e) });
 				}}
 				onPointerLeave={() => set_at(null)}
 				onPointerUp={(e) => {
-					if (drag) on_range(range_between(drag.from, time_at(e)));
+					const begun = drag_now();
 					set_drag(null);
+					if (begun) on_range(range_between(begun.from, time_at(e)));
 				}}
 				onPointerCancel={() => set_drag(null)}
 			>

@@ -1,6 +1,8 @@
 // What is said in the details while nothing is selected.
 import { Fragment } from "preact";
+import type { Ways } from "./filter";
 import { count_text } from "./flow";
+import { outcome_terms } from "./graph";
 import { RangeInputs } from "./RangeInputs";
 import type { State } from "./state";
 import type { Range } from "./time_range";
@@ -10,13 +12,15 @@ export function Overview({
 	on_copy,
 	command,
 	on_compare,
-	on_filter,
+	on_flows,
+	on_all,
 }: {
 	state: State;
 	on_copy(text: string): void;
 	command: string;
 	on_compare(range: Range, against: Range | null): void;
-	on_filter(terms: string[]): void;
+	on_flows(ways: Ways): void;
+	on_all(): void; // flows of this view
 }) {
 	const { range, against } = state;
 	const refused = state.edges
@@ -30,7 +34,7 @@ export function Overview({
 		<>
 			<h2>
 				{state.totals.dropped ? (
-					<button type="button" class="link dropped" onClick={() => on_filter(["verdict=DROPPED"])}>
+					<button type="button" class="link dropped" onClick={() => on_flows([outcome_terms("dropped")])}>
 						{count_text(state.totals.dropped)} dropped
 					</button>
 				) : (
@@ -38,7 +42,11 @@ export function Overview({
 				)}
 			</h2>
 			<p class="quiet">
-				of {count_text(state.totals.flows)} flows{state.shown_line ? " with this filter" : ""}
+				of{" "}
+				<button type="button" class="link" title="All of this view" onClick={on_all}>
+					{count_text(state.totals.flows)} flows
+				</button>
+				{state.shown_line ? " with this filter" : ""}
 			</p>
 			{reasons.size > 0 && (
 				<>
@@ -54,7 +62,7 @@ export function Overview({
 										type="button"
 										class="link dropped"
 										title="Only these flows"
-										onClick={() => on_filter(["verdict=DROPPED", `reason=${reason}`])}
+										onClick={() => on_flows([[...outcome_terms("dropped"), `reason=${reason}`]])}
 									>
 										{count_text(n)}
 									</button>

@@ -1,6 +1,6 @@
 // The map: a canvas for the drawing, and beside it, for screen readers, the same as a list.
-import type { ComponentChild } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import type { ComponentChild, ComponentChildren } from "preact";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Drawing, type Tip } from "./drawing";
 import { count_text } from "./flow";
 import type { Graph } from "./graph";
@@ -15,7 +15,7 @@ export interface Props {
 	span_s: number; // that the counts are of
 	selection: Selection;
 	scheme: string;
-	empty: string;
+	empty: ComponentChildren;
 	local: { shown: boolean; show(on: boolean): void } | null; // null: there are no such peers
 	comparing: boolean;
 	on_select(selection: Selection): void;
@@ -44,7 +44,7 @@ export function ServiceMap(props: Props) {
 	const drawing = useRef<Drawing | null>(null);
 	const [tip, set_tip] = useState<Tip | null>(null);
 
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const made = new Drawing(box.current!, props, set_tip);
 		drawing.current = made;
 		const observer = new ResizeObserver(() => made.resized());
@@ -54,7 +54,8 @@ export function ServiceMap(props: Props) {
 			made.destroy();
 		};
 	}, []);
-	useEffect(() => drawing.current?.update(props));
+	// At once: a key that comes before the next frame walks on from where the last one led.
+	useLayoutEffect(() => drawing.current?.update(props));
 
 	const { graph } = props;
 	const refused = graph.lines.filter((l) => l.outcome === "dropped");
@@ -117,7 +118,11 @@ export function ServiceMap(props: Props) {
 				{props.comparing && <li class="gone">gone</li>}
 				{props.comparing && <li class="same">unchanged</li>}
 			</ul>
-			{graph.nodes.length === 0 && <p class="empty">{props.empty}</p>}
+			{graph.nodes.length === 0 && (
+				<p class="empty">
+					<span>{props.empty}</span>
+				</p>
+			)}
 			{tip && (
 				<div class="tip" style={{ left: `${tip.x + 12}px`, top: `${tip.y + 12}px` }}>
 					{tip.lines.map((line) => (

@@ -1,7 +1,7 @@
 // Flows and drops per second, over the last minutes or a past range. Drag to look at a part.
-import { useState } from "preact/hooks";
 import { CURVE_HEIGHT as HEIGHT, ceiling, outline } from "./curve";
 import { count_text, duration_text, rate_text as rate, time_text } from "./flow";
+import { useNowState } from "./now_state";
 import { PULSE_SECONDS, with_history } from "./state";
 import type { Pulse } from "./wire";
 
@@ -15,8 +15,8 @@ interface Props {
 
 export function Strip({ pulse: seen, flows: known, history, followed_from, on_range }: Props) {
 	const pulse = history ? with_history(seen, history, followed_from) : seen;
-	const [from, set_from] = useState<number | null>(null);
-	const [at, set_at] = useState<number | null>(null);
+	const [from, from_now, set_from] = useNowState<number | null>(null); // where dragging began
+	const [at, , set_at] = useNowState<number | null>(null);
 	// The second that goes on is not counted to its end.
 	const step = pulse.step ?? 1;
 	const last = known ? pulse.flows.length : -1;
@@ -29,6 +29,11 @@ export function Strip({ pulse: seen, flows: known, history, followed_from, on_ra
 	const start = width - flows.length;
 	const i = at === null ? -1 : at - start;
 	const now = flows.at(-1) ?? 0;
+	const place = (e: PointerEvent) => {
+		const box = (e.currentTarget as Element).getBoundingClientRect();
+		const share = Math.min(1, Math.max(0, (e.clientX - box.left) / box.width));
+		return Math.round(share * (width - 1));
+	};
 	return (
 		<section class="strip" aria-label={`Flows per second, ${span}`}>
 			<svg
@@ -38,17 +43,17 @@ export function Strip({ pulse: seen, flows: known, history, followed_from, on_ra
 				aria-label={`${rate(now)} flows per second at the end, at most ${rate(Math.max(0, ...flows))} in ${span}`}
 				onPointerDown={(e) => {
 					e.currentTarget.setPointerCapture(e.pointerId);
-					set_from(at);
+					set_from(place(e));
 				}}
-				onPointerUp={() => {
+				onPointerUp={(e) => {
 					const time = (x: number) => (pulse.from + (x - start) * step) * 1000;
-					if (from !== null && at !== null && from !== at) on_range(time(from), time(at));
+					const begun = from_now();
 					set_from(null);
+					// Of one place, the minute that it is in.
+					if (begun !== null && flows.length) on_range(time(begun), time(place(e)));
 				}}
-				onPointerMove={(e) => {
-					const box = e.currentTarget.getBoundingClientRect();
-					set_at(Math.round(((e.clientX - box.left) / box.width) * (width - 1)));
-				}}
+				onPointerCancel={() => set_from(null)}
+				onPointerMove={(e) => set_at(place(e))}
 				onPointerLeave={() => set_at(null)}
 			>
 				{(known ? [] : [60, 120, 180, 240]).map((x) => (

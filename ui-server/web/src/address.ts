@@ -36,6 +36,7 @@ export function address_of({ line, range, against, local, selection, panels }: V
 		parts.append("select", selection.from);
 		parts.append("select", selection.to);
 	}
+	if (selection.kind === "coverage") parts.set("show", "coverage");
 	const flow = selection.kind === "flow" ? flow_id(selection.row.flow) : selection.kind === "sought" && selection.flow;
 	if (flow && flow.time) parts.set("flow", [flow.time, flow.uuid].filter(Boolean).join("_"));
 	if (panels.hidden.length) parts.set("hide", panels.hidden.join());
@@ -66,6 +67,7 @@ function read_selection(parts: URLSearchParams): Selection {
 	const [time, ...uuid] = (parts.get("flow") ?? "").split("_");
 	if (Date.parse(time!) >= 0)
 		return { kind: "sought", flow: { time: time!, uuid: uuid.join("_") }, is_gone: false };
+	if (parts.get("show") === "coverage") return { kind: "coverage" };
 	const [from, to] = parts.getAll("select");
 	if (from && to) return { kind: "edge", from, to };
 	return from ? { kind: "card", key: from } : { kind: "nothing" };

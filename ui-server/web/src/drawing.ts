@@ -14,7 +14,7 @@ import type { Selection } from "./state";
 const GLIDE_MS = 260;
 const GLIDING_MOST = 120; // cards; more would stutter
 const FIT_PADDING = 20;
-const FIT_FOOT = 44; // the legend's, below
+const FIT_FOOT = 44; // the legend's
 const FIT_ZOOM_MOST = 1.3;
 const PHONE_PX = 600;
 const PHONE_ZOOM_LEAST = 0.8;
@@ -493,7 +493,11 @@ export class Drawing {
 			const [w, h] = [CARD_WIDTH / 2, card_height(node) / 2];
 			return at ? [{ left: at.x - w, top: at.y - h, right: at.x + w, bottom: at.y + h }] : [];
 		});
-		const all = [...boxes, ...this.groups()];
+		const lines = [...this.shapes.values()].map(({ shape: { box } }) => {
+			const [left, top, right, bottom] = box;
+			return { left, top, right, bottom };
+		});
+		const all = [...boxes, ...this.groups(), ...lines];
 		return {
 			left: Math.min(...all.map((b) => b.left)),
 			top: Math.min(...all.map((b) => b.top)),
@@ -522,7 +526,9 @@ export class Drawing {
 		const x = small ? FIT_PADDING / 2 - left * zoom : width / 2 - (zoom * (left + right)) / 2;
 		const room = { width: (width - FIT_PADDING) / zoom, height: (height - FIT_FOOT - FIT_PADDING) / zoom };
 		const middle = bottom - top > room.height ? this.fullest(left, room) : (top + bottom) / 2;
-		this.cy.viewport({ zoom, pan: { x, y: (height - FIT_FOOT + FIT_PADDING) / 2 - zoom * middle } });
+		// On a phone the legend is above.
+		const [head, foot] = width < PHONE_PX ? [FIT_FOOT, FIT_PADDING] : [FIT_PADDING, FIT_FOOT];
+		this.cy.viewport({ zoom, pan: { x, y: (height - foot + head) / 2 - zoom * middle } });
 		this.touched = false;
 	}
 

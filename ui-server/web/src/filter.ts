@@ -1,7 +1,8 @@
 // The filter line: words as the CLI has them, "verdict=DROPPED not from-pod=shop/ port=443", to Hubble's FlowFilters.
 //
 // Words of one name are alternatives, different names must all hold, as with the CLI's flags. A filter's fields are
-// joined by "and", so a word about either side ("pod=") becomes two filters, and words multiply.
+// joined by "and", so a word about either side ("pod=") becomes two filters, and words multiply. "or" stands between
+// alternatives that need several words each: who asks and who is asked may change sides, as in an answer.
 import { range_flags, type Range } from "./time_range";
 import { type Flow, type FlowFilter, protocol_of } from "./flow";
 
@@ -9,7 +10,11 @@ export interface Term {
 	name: string;
 	value: string;
 	not: boolean;
+	way?: number; // which of the alternatives between which "or" stands; left out: the first
 }
+
+// Words of the filter line: any of the lists, all of one list.
+export type Ways = string[][];
 
 export type Parsed = { ok: true; terms: Term[] } | { ok: false; reason: string };
 
@@ -167,7 +172,14 @@ function guess(value: string): Omit<Term, "not"> {
 export function parse_line(line: string): Parsed {
 	const terms: Term[] = [];
 	let not = false;
+	let way = 0;
+	const is_begun = () => terms.some((t) => (t.way ?? 0) === way);
 	for (const word of line.split(/\s+/).filter(Boolean)) {
+		if (word.toLowerCase() === "or") {
+			if (not || !is_begun()) return { ok: false, reason: "“or” needs a filter on either side" };
+			way++;
+			continue;
+		}
 		if (word.toLowerCase() === "not" && !not) {
 			not = true;
 			continue;
@@ -179,29 +191,40 @@ export function parse_line(line: string): Parsed {
 		if (!value) return { ok: false, reason: `“${name}=” needs a value` };
 		if (name.endsWith("identity") && !/^\d{1,10}$/.test(value))
 			return { ok: false, reason: `${name}=${value}: expected a number` };
-		terms.push(at < 0 ? { ...guess(value), not } : { name, value, not });
+		terms.push({ ...(at < 0 ? guess(value) : { name, value }), not, ...(way ? { way } : {}) });
 		not = false;
 	}
 	if (not) return { ok: false, reason: "“not” needs a filter after it" };
+	if (way && !is_begun()) return { ok: false, reason: "“or” needs a filter on either side" };
 	return { ok: true, terms };
 }
 
-// "shop/" and "/web" are "shop/web"; null if they are not a namespace and a name in any namespace.
-function join_pods(a: string[], b: string[]): string[] | null {
-	const [spaces, names] = a.every((v) => v.endsWith("/")) ? [a, b] : [b, a];
-	if (!spaces.every((v) => v.endsWith("/")) || !names.every((v) => v.startsWith("/"))) return null;
-	return spaces.flatMap((space) => names.map((name) => space.slice(0, -1) + name));
+function ways_of(terms: Term[]): Term[][] {
+	const ways = Array.from({ length: 1 + Math.max(0, ...terms.map((t) => t.way ?? 0)) }, (): Term[] => []);
+	for (const term of terms) ways[term.way ?? 0]!.push(term);
+	return ways;
 }
 
-// Both at once: null if they ask for the same field in two ways, which a FlowFilter cannot say.
-function join(a: FlowFilter, b: FlowFilter): FlowFilter | null {
+// Pods that are meant by both, as "namespace/prefix"; null: by none. What has no slash is in the namespace "default".
+function join_pod(a: string, b: string): string | null {
+	const [[space_a, name_a], [space_b, name_b]] = [a, b].map((pod) => {
+		const at = pod.indexOf("/");
+		return at < 0 ? ["default", pod] : [pod.slice(0, at), pod.slice(at + 1)];
+	}) as [[string, string], [string, string]];
+	if (space_a && space_b && space_a !== space_b) return null;
+	if (!name_a.startsWith(name_b) && !name_b.startsWith(name_a)) return null;
+	return `${space_a || space_b}/${name_a.length > name_b.length ? name_a : name_b}`;
+}
+
+// Both at once. "never": no flow is both. Null: they ask for the same field in two ways, which a FlowFilter cannot say.
+function join(a: FlowFilter, b: FlowFilter): FlowFilter | "never" | null {
 	const both = { ...a, ...b };
 	for (const field of Object.keys(b) as (keyof FlowFilter)[]) {
-		if (!(field in a)) continue;
+		if (!(field in a) || JSON.stringify(a[field]) === JSON.stringify(b[field])) continue;
 		if (field !== "source_pod" && field !== "destination_pod") return null;
-		const pods = join_pods(a[field] ?? [], b[field] ?? []);
-		if (!pods) return null;
-		both[field] = pods;
+		const pods = (a[field] ?? []).flatMap((p) => (b[field] ?? []).flatMap((q) => join_pod(p, q) ?? []));
+		if (!pods.length) return "never";
+		both[field] = [...new Set(pods)];
 	}
 	return both;
 }
@@ -220,12 +243,12 @@ function alternatives_of(name: string, values: string[]): FlowFilter[] {
 	return [...merged.values()] as FlowFilter[];
 }
 
-const MOST = 64; // filters the server takes in one list
+export const FILTERS_MOST = 64; // that the server takes in one list
 
-export function filters_of(terms: Term[]): Filters {
+// Of words that must all hold; none: everything.
+function allowed(terms: Term[]): { ok: true; allow: FlowFilter[] } | { ok: false; reason: string } {
 	const by_name = new Map<string, string[]>();
-	for (const term of terms.filter((t) => !t.not))
-		by_name.set(term.name, [...(by_name.get(term.name) ?? []), term.value]);
+	for (const term of terms) by_name.set(term.name, [...(by_name.get(term.name) ?? []), term.value]);
 	let allow: FlowFilter[] = by_name.size ? [{}] : [];
 	for (const [name, values] of by_name) {
 		const next: FlowFilter[] = [];
@@ -234,46 +257,114 @@ export function filters_of(terms: Term[]): Filters {
 				const both = join(have, more);
 				if (!both)
 					return { ok: false, reason: `${name}= asks again for what another filter asks for` };
-				next.push(both);
+				if (both !== "never") next.push(both);
 			}
+		if (!next.length) return { ok: false, reason: `${name}= asks for what another filter rules out` };
 		allow = next;
 	}
-	const deny = terms.filter((t) => t.not).flatMap((t) => words[t.name]!.alternatives(t.value));
-	if (allow.length > MOST || deny.length > MOST)
+	return { ok: true, allow };
+}
+
+export function filters_of(terms: Term[]): Filters {
+	const ways = ways_of(terms);
+	const nots = ways.map((way) => line_of(way.filter((t) => t.not).map((t) => ({ ...t, way: 0 }))));
+	if (nots.some((n) => n !== nots[0]))
+		return { ok: false, reason: "what “not” rules out has to be said in each of the alternatives" };
+	const all: FlowFilter[][] = [];
+	for (const way of ways) {
+		const found = allowed(way.filter((t) => !t.not));
+		if (!found.ok) return found;
+		all.push(found.allow);
+	}
+	const allow = all.every((list) => list.length) ? all.flat() : [];
+	const deny = ways[0]!.filter((t) => t.not).flatMap((t) => words[t.name]!.alternatives(t.value));
+	if (allow.length > FILTERS_MOST || deny.length > FILTERS_MOST)
 		return { ok: false, reason: "too many filters at once" };
 	return { ok: true, allow, deny };
 }
 
 export function line_of(terms: Term[]): string {
-	return terms.map((t) => `${t.not ? "not " : ""}${t.name}=${t.value}`).join(" ");
+	return ways_of(terms)
+		.map((way) => way.map((t) => `${t.not ? "not " : ""}${t.name}=${t.value}`).join(" "))
+		.join(" or ");
 }
 
-// @line with all its @name= words replaced by one for each of @values.
+// @line with all its @name= words, in each of its alternatives, replaced by one for each of @values.
 export function with_values(line: string, name: string, values: string[]): string {
 	const parsed = parse_line(line);
-	const rest = parsed.ok ? parsed.terms.filter((t) => t.name !== name || t.not) : [];
-	return line_of([...rest, ...values.map((value) => ({ name, value, not: false }))]);
+	const own = values.map((value) => ({ name, value, not: false }));
+	const ways = ways_of(parsed.ok ? parsed.terms : []).map((terms) =>
+		line_of([...terms.filter((t) => t.name !== name || t.not).map((t) => ({ ...t, way: 0 })), ...own]),
+	);
+	return ways.includes("") ? "" : [...new Set(ways)].join(" or ");
 }
 
-// @line about the flows that @terms are about: what it asked of the same side before, or by the same name, is replaced, and
-// so is what it asked of either side if it cannot be asked together with them.
-export function narrowed(line: string, terms: string[]): string {
+function can_be(line: string): boolean {
 	const parsed = parse_line(line);
+	return parsed.ok && filters_of(parsed.terms).ok;
+}
+
+// Of which a flow has one.
+function is_single(name: string, value: string): boolean {
+	return /^((from|to)-(cluster|namespace|identity|workload|port)|verdict|reason)$/.test(name) || (/^(from|to)-ip$/.test(name) && !value.includes("/"));
+}
+
+interface Narrowed {
+	terms: string[];
+	kind: "exact" | "replaced" | "never"; // never: no flow is both
+}
+
+// One alternative of a line about the flows that @terms are about, too. What cannot be asked together with them, which is by
+// the same name or of the same side, is left out then.
+function narrowed_once(own: Term[], terms: string[]): Narrowed {
+	const parsed = parse_line(terms.join(" "));
+	const added = parsed.ok ? parsed.terms : [];
+	const values = (list: Term[], name: string) => list.filter((t) => t.name === name && !t.not).map((t) => t.value);
+	// Words of one name are alternatives: of these, those that both ask for, unless there are none.
+	const apart = new Set(
+		added.map((t) => t.name).filter((name) => {
+			const mine = values(own, name);
+			return mine.length && !values(added, name).some((v) => mine.includes(v));
+		}),
+	);
+	const both = added.filter((t) => {
+		const mine = values(own, t.name);
+		return !mine.length || apart.has(t.name) || mine.includes(t.value);
+	});
+	// What is asked of one side need not be asked of either.
+	const is_asked = (t: Term) => both.some((b) => b.name === t.name || (b.value === t.value && b.name.endsWith(`-${t.name}`)));
 	const about = (name: string) => /^(from|to)-/.exec(name)?.[1] ?? name;
-	const asked = new Set(terms.map((t) => about(t.slice(0, t.indexOf("=")))));
-	const kept = parsed.ok ? parsed.terms.filter((t) => t.not || !asked.has(about(t.name))) : [];
-	const sides = kept.filter((t) => t.not || !words[`from-${t.name}`]);
-	const lines = [kept, sides].map((list) => [line_of(list), ...terms].filter(Boolean).join(" "));
-	const can_be = (text: string) => {
-		const all = parse_line(text);
-		return all.ok && filters_of(all.terms).ok;
+	const sides = new Set(both.map((t) => about(t.name)));
+	const kept = own.filter((t) => t.not || !is_asked(t));
+	const of_others = kept.filter((t) => t.not || !sides.has(about(t.name)));
+	const of_no_side = of_others.filter((t) => t.not || !words[`from-${t.name}`]);
+	const lists = [kept, of_others, of_no_side].map((list) =>
+		[...list, ...both].map((t) => line_of([{ ...t, way: 0 }])),
+	);
+	const never = [...apart].some((name) => [...values(own, name), ...values(added, name)].every((v) => is_single(name, v)));
+	const at = lists.findIndex((list) => can_be(list.join(" ")));
+	return {
+		terms: lists[at < 0 ? 2 : at]!,
+		kind: never ? "never" : at === 0 && !apart.size ? "exact" : "replaced",
 	};
-	return lines.find(can_be) ?? lines[1]!;
+}
+
+// @line about those of its flows that @ways are about. What cannot be asked together with these is left out.
+export function narrowed(line: string, ways: Ways): string {
+	const parsed = parse_line(line);
+	const all = ways_of(parsed.ok ? parsed.terms : []).flatMap((own) => ways.map((terms) => narrowed_once(own, terms)));
+	const possible = all.filter((way) => way.kind !== "never");
+	const taken = (possible.length ? possible : all).map((way) => [...new Set(way.terms)]);
+	// What is asked with less, too, is asked already.
+	const is_more = (a: string[], b: string[]) => a.length > b.length && b.every((term) => a.includes(term));
+	const least = taken.filter((a) => !taken.some((b) => is_more(a, b)));
+	return [...new Set(least.map((terms) => terms.join(" ")))].join(" or ");
 }
 
 export function values_of(line: string, name: string): string[] {
 	const parsed = parse_line(line);
-	return parsed.ok ? parsed.terms.filter((t) => t.name === name && !t.not).map((t) => t.value) : [];
+	const values = parsed.ok ? parsed.terms.filter((t) => t.name === name && !t.not).map((t) => t.value) : [];
+	return [...new Set(values)];
 }
 
 // Which namespaces a line is about, as one text to compare.
@@ -290,9 +381,13 @@ function quoted(value: string): string {
 export function command_of(line: string, server: string, range: Range | null = null): string {
 	const parsed = parse_line(line);
 	const terms = parsed.ok ? parsed.terms : [];
-	const flags = terms.map(
-		(t) => `${t.not ? " --not" : ""} --${words[t.name]!.flag} ${quoted(t.value)}`,
-	);
+	const filters = filters_of(terms);
+	// Flags have no "or": then it is the filters themselves.
+	const is_raw = ways_of(terms).length > 1 && filters.ok;
+	const raw = (flag: string, list: FlowFilter[]) => list.map((filter) => ` --${flag} ${quoted(JSON.stringify(filter))}`);
+	const flags = is_raw
+		? [...raw("allowlist", filters.allow), ...raw("denylist", filters.deny)]
+		: terms.map((t) => `${t.not ? " --not" : ""} --${words[t.name]!.flag} ${quoted(t.value)}`);
 	return `tycho observe --server ${quoted(server)}${range ? range_flags(range) : " --follow"}${flags.join("")}`;
 }
 

@@ -1,5 +1,6 @@
 // From cards and edges as the server counts them to what is drawn: one line for each pair of cards and outcome, groups
 // folded where the map is large.
+import type { Ways } from "./filter";
 import type { Outcome } from "./flow";
 import type { Card, Change, Edge } from "./drawn";
 
@@ -9,6 +10,7 @@ export const PORTS_SHOWN = 4; // rows of a card
 export interface Node {
 	key: string; // stable while the page is open, and across reconnects
 	card: Card | null; // null: a folded group
+	cards: Card[]; // it alone, or all of the group
 	name: string;
 	cluster: string; // "" where there is but one
 	kind: string; // Deployment, pod, DNS name, …
@@ -17,6 +19,7 @@ export interface Node {
 	ports: string[]; // served, most used first
 	rows: number; // of them that are shown, at most
 	dropped: number;
+	own: Edge[]; // to itself, or within the group: there may be no line for these
 	change: "new" | "gone" | ""; // while two ranges are compared
 }
 
@@ -92,7 +95,7 @@ const OUTSIDE = "outside";
 
 export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Graph {
 	const cluster_of = cluster_namer(cards);
-	const folds = cards.length > FOLD_FROM;
+	const folds = cards.length >= FOLD_FROM;
 	const open = new Set(unfolded);
 	const nodes = new Map<string, Node>();
 	const by_card: string[] = [];
@@ -106,11 +109,13 @@ export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Grap
 		const known = nodes.get(key);
 		if (known) {
 			known.folded += fold ? 1 : 0;
+			known.cards.push(card);
 			continue;
 		}
 		nodes.set(key, {
 			key,
 			card: fold ? null : card,
+			cards: [card],
 			name: fold ? group || OUTSIDE : card_name(card),
 			cluster,
 			kind: fold ? "" : card_kind(card),
@@ -119,6 +124,7 @@ export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Grap
 			ports: [],
 			rows: PORTS_SHOWN,
 			dropped: 0,
+			own: [],
 			change: "",
 		});
 	}
@@ -149,6 +155,7 @@ function lines_of(edges: Edge[], by_card: string[], nodes: Map<string, Node>): L
 		const list = pairs.get(pair);
 		if (list) list.push(edge);
 		else pairs.set(pair, [edge]);
+		if (from === to) nodes.get(to)!.own.push(edge);
 		const ports = served.get(to) ?? new Map<string, number>();
 		ports.set(port_text(edge), (ports.get(port_text(edge)) ?? 0) + total(edge));
 		served.set(to, ports);
@@ -282,4 +289,70 @@ function card_terms(card: Card, side: "from" | "to"): string[] {
 		default:
 			return [];
 	}
+}
+
+const WAYS_MOST = 40; // cards of a group that has no word of its own
+
+// Terms for all flows of one side, as alternatives; null where there are no words for some of them.
+export function node_ways(node: Node | undefined, side: "from" | "to"): Ways | null {
+	if (!node) return null;
+	if (node.card) {
+		const terms = node_terms(node, side);
+		return terms.length ? [terms] : null;
+	}
+	const cluster = node.cluster ? [`${side}-cluster=${node.cluster}`] : [];
+	const [first] = node.cards;
+	if (node.name !== OUTSIDE) return [[...cluster, `${side}-namespace=${first!.namespace}`]];
+	if (node.cards.length > WAYS_MOST) return null;
+	// Words of one name are alternatives.
+	const ways = new Map<string, string[]>();
+	for (const card of node.cards) {
+		const terms = card_terms(card, side);
+		if (!terms.length) return null;
+		const name = terms.length > 1 ? terms.join(" ") : terms[0]!.slice(0, terms[0]!.indexOf("="));
+		ways.set(name, [...(ways.get(name) ?? []), ...terms]);
+	}
+	return [...ways.values()];
+}
+
+// All flows of a card or group, whichever side it is.
+export function ways_of_node(node: Node | undefined): Ways | null {
+	const [from, to] = [node_ways(node, "from"), node_ways(node, "to")];
+	return from && to && [...from, ...to];
+}
+
+const PORTS_ASKED = 8;
+
+// All flows of @edges, which are from one to the other: requests, and answers, which come from the port that was asked.
+export function ways_between(from: Node | undefined, to: Node | undefined, edges: Edge[]): Ways | null {
+	const both = (a: Ways | null, b: Ways | null, ...more: string[]) =>
+		a && b && a.flatMap((x) => b.map((y) => [...x, ...y, ...more]));
+	const there = [node_ways(from, "from"), node_ways(to, "to")] as const;
+	const back = [node_ways(to, "from"), node_ways(from, "to")] as const;
+	const ports = [...new Set(edges.map((e) => e.port ?? 0))].sort((a, b) => a - b);
+	const asks_ports = ports.length <= PORTS_ASKED && ports.every(Boolean);
+	const of = (side: "from" | "to") => (asks_ports ? ports.map((port) => `${side}-port=${port}`) : []);
+	const protocols = [...new Set(edges.map((e) => e.protocol.toLowerCase()))];
+	const protocol = protocols.length === 1 && is_asked_for(protocols[0]!) ? [`protocol=${protocols[0]}`] : [];
+	const [requests, answers] = [
+		both(...there, ...of("to"), ...protocol),
+		both(...back, ...of("from"), ...protocol),
+	];
+	return requests && answers && [...requests, ...answers];
+}
+
+function is_asked_for(protocol: string): boolean {
+	return ["tcp", "udp", "sctp", "icmpv4", "icmpv6"].includes(protocol);
+}
+
+const verdicts_of: Record<Outcome, string[]> = {
+	forwarded: ["FORWARDED", "REDIRECTED", "TRACED", "TRANSLATED"],
+	dropped: ["DROPPED", "ERROR"],
+	audited: ["AUDIT"],
+	unknown: [],
+};
+
+// Terms for what became of flows.
+export function outcome_terms(outcome: Outcome): string[] {
+	return verdicts_of[outcome].map((verdict) => `verdict=${verdict}`);
 }

@@ -1,5 +1,5 @@
 // How things are, in a word or a sentence. Pure.
-import { count_text, duration_text, full_time_text, time_text } from "./flow";
+import { duration_text, full_time_text, time_text } from "./flow";
 import type { State } from "./state";
 
 export interface Health {
@@ -42,14 +42,26 @@ function plain_reason(reason: string): string {
 		.replace(/\.$/, "");
 }
 
-export function empty_text(state: State, what: string): string {
+// What is said where there is nothing to show: @seen flows, of all the record, stand between the two.
+export interface Empty {
+	text: string;
+	seen: number;
+	then: string;
+}
+
+export function empty_text(state: State, what: string): Empty {
+	const only = (text: string): Empty => ({ text, seen: 0, then: "" });
 	if (state.link.kind === "broken" || state.upstream.kind === "away")
-		return `No ${what} to show: there is no connection to the server.`;
-	if (state.upstream.kind === "connecting") return "Asking the server…";
+		return only(`No ${what} to show: there is no connection to the server.`);
+	if (state.upstream.kind === "connecting") return only("Asking the server…");
 	if (state.range)
-		return `No ${what} in this range${state.shown_line ? " with this filter" : ""}. The last line says what is missing from it.`;
-	const seen = state.history.flows.reduce((sum, n) => sum + n, 0);
-	return state.shown_line
-		? `No ${what} with this filter. ${seen ? `Traffic seen: ${count_text(seen)} flows. ` : ""}Widen it, or wait: what comes is shown.`
-		: `No ${what} yet. What comes is shown at once.`;
+		return only(
+			`No ${what} in this range${state.shown_line ? " with this filter" : ""}. The last line says what is missing from it.`,
+		);
+	if (!state.shown_line) return only(`No ${what} yet. What comes is shown at once.`);
+	return {
+		text: `No ${what} with this filter.`,
+		seen: state.history.flows.reduce((sum, n) => sum + n, 0),
+		then: "Widen it, or wait: what comes is shown.",
+	};
 }

@@ -9,7 +9,7 @@ import type { Scheme } from "./media";
 import "./page.css";
 import { type Handlers, Socket } from "./socket";
 import type { Range } from "./time_range";
-import { type Event, type Panels, type Selection, type State, initial, reduce } from "./state";
+import { type Event, type Panels, type Selection, type State, type Which, initial, reduce } from "./state";
 import { type Message, read_message, type Watch } from "./wire";
 
 const SCHEME_KEY = "tycho.scheme";
@@ -117,11 +117,13 @@ const other = new Aside({
 	closed: (reason) => happen({ type: "against_closed", reason }),
 	text: (text) => happen({ type: "against_message", message: read_message(text) }),
 });
-const curve = new Aside({
-	opened: nothing,
-	closed: nothing,
-	text: (text) => happen({ type: "curve_message", message: read_message(text) }),
-});
+const curve_of = (which: Which) =>
+	new Aside({
+		opened: nothing,
+		closed: nothing,
+		text: (text) => happen({ type: "curve_message", which, message: read_message(text) }),
+	});
+const curves = { now: curve_of("now"), before: curve_of("before") };
 const sought = new Aside({ opened: nothing, closed: nothing, text: (text) => take_sought(read_message(text)) });
 
 function ask_against(range: Range | null, filters: Pick<Watch, "allow" | "deny">): void {
@@ -133,16 +135,21 @@ let curve_timer = 0;
 
 function ask_curve(of: string, filters: Pick<Watch, "allow" | "deny"> | null): void {
 	clearTimeout(curve_timer);
-	const { range } = state;
-	if (!range || !filters) {
-		if (state.curve) happen({ type: "curve", curve: null });
-		return curve.ask(null);
-	}
-	curve_timer = setTimeout(() => {
-		watch++;
-		happen({ type: "curve", curve: { watch, of, answer: "waiting" } });
-		curve.ask({ type: "watch", watch, ...range, ...filters, only: "rates" });
-	}, CURVE_PAUSE_MS);
+	const ask = (which: Which, range: Range | null) => {
+		if (range && filters) {
+			watch++;
+			happen({ type: "curve", which, curve: { watch, of, answer: "waiting" } });
+			return curves[which].ask({ type: "watch", watch, ...range, ...filters, only: "rates" });
+		}
+		if (state.curves[which]) happen({ type: "curve", which, curve: null });
+		curves[which].ask(null);
+	};
+	const ask_both = () => {
+		ask("now", state.range);
+		ask("before", state.range && state.against && state.against.range);
+	};
+	if (state.range && filters) curve_timer = setTimeout(ask_both, CURVE_PAUSE_MS);
+	else ask_both();
 }
 
 // A flow that the address is about may be older than what the table begins with: it is asked for by its time.
@@ -202,6 +209,7 @@ function ask_address(): void {
 	happen({ type: "panels", panels: view.panels });
 	ask(view);
 	if (view.selection.kind === "sought") ask_sought(view.selection.flow);
+	draw_now();
 }
 
 // What only changes how it is looked at is no step that Back would undo.
@@ -215,6 +223,7 @@ const wishes = {
 		go({ line });
 	},
 	range: (range: Range | null) => go({ range }),
+	flows: (line: string, range: Range) => go({ line, range, against: null }),
 	compare: (range: Range, against: Range | null) => go({ range, against }),
 	curve: ask_curve,
 	local(on: boolean) {

@@ -43,10 +43,8 @@ export function is_of_card(flow: Flow, card: Card): boolean {
 	return is_end(flow, "source", card) || is_end(flow, "destination", card);
 }
 
-// Requests and their answers.
-export function is_of_edge(flow: Flow, from: Card, to: Card): boolean {
-	return (
-		(is_end(flow, "source", from) && is_end(flow, "destination", to)) ||
-		(is_end(flow, "source", to) && is_end(flow, "destination", from))
-	);
+// Requests and their answers, from any of the cards to any of the others.
+export function is_between(flow: Flow, from: Card[], to: Card[]): boolean {
+	const is = (end: End, cards: Card[]) => cards.some((card) => is_end(flow, end, card));
+	return (is("source", from) && is("destination", to)) || (is("source", to) && is("destination", from));
 }

@@ -1,10 +1,10 @@
 // What of the state is shown, and by which names it can be asked for. Pure.
 import { compare, type Comparison } from "./compare";
-import { filters_of, narrowed, parse_line } from "./filter";
+import { FILTERS_MOST, filters_of, narrowed, parse_line, type Ways } from "./filter";
 import type { Flow, FlowFilter } from "./flow";
 import { clusters_of, fold, type Folding, identity_of } from "./fold";
-import { card_name, type Graph, node_terms } from "./graph";
-import { is_of_card, is_of_edge } from "./match";
+import { card_name, type Graph, type Node, node_ways, outcome_terms, ways_between, ways_of_node } from "./graph";
+import { is_between, is_of_card } from "./match";
 import { completed } from "./rates";
 import type { Selection, State } from "./state";
 import type { Pulse, Watch } from "./wire";
@@ -32,28 +32,30 @@ export function selected_on_map(
 	selection: Selection,
 	graph: Graph,
 ): { name: string; has(flow: Flow): boolean } | null {
-	const card = (key: string) => graph.nodes.find((n) => n.key === key)?.card;
+	const node = (key: string) => graph.nodes.find((n) => n.key === key);
+	const name = ({ card, name: group }: Node) => (card ? card_name(card) : group);
 	if (selection.kind === "card") {
-		const own = card(selection.key);
-		return own ? { name: card_name(own), has: (flow) => is_of_card(flow, own) } : null;
+		const own = node(selection.key);
+		return own ? { name: name(own), has: (flow) => own.cards.some((card) => is_of_card(flow, card)) } : null;
 	}
 	if (selection.kind !== "edge") return null;
-	const [from, to] = [card(selection.from), card(selection.to)];
+	const [from, to] = [node(selection.from), node(selection.to)];
 	return from && to
 		? {
-				name: `${card_name(from)} → ${card_name(to)}`,
-				has: (flow) => is_of_edge(flow, from, to),
+				name: `${name(from)} → ${name(to)}`,
+				has: (flow) => is_between(flow, from.cards, to.cards),
 			}
 		: null;
 }
 
-// The filter line's words for it: those of a card for the side that says most of it.
-export function selected_terms(selection: Selection, graph: Graph): string[] {
+// The filter line's words for all flows of it; null: there are none.
+export function selected_ways(selection: Selection, graph: Graph): Ways | null {
 	const node = (key: string) => graph.nodes.find((n) => n.key === key);
-	if (selection.kind === "card")
-		return node_terms(node(selection.key), graph.lines.some((l) => l.to === selection.key) ? "to" : "from");
-	if (selection.kind !== "edge") return [];
-	return [...node_terms(node(selection.from), "from"), ...node_terms(node(selection.to), "to")];
+	if (selection.kind === "card") return ways_of_node(node(selection.key));
+	if (selection.kind !== "edge") return null;
+	const { from, to } = selection;
+	const edges = graph.lines.find((l) => l.from === from && l.to === to)?.edges ?? [];
+	return ways_between(node(from), node(to), edges);
 }
 
 // All flows of what is selected, among those of @line: requests and answers. Null: there are no words for them.
@@ -63,37 +65,35 @@ export function selected_filters(
 	line: string,
 ): Pick<Watch, "allow" | "deny"> | null {
 	const node = (key: string) => graph.nodes.find((n) => n.key === key);
-	const ways: { terms: string[][]; more: FlowFilter }[] =
+	const both = (a: Ways | null, b: Ways | null) => a && b && a.flatMap((x) => b.map((y) => [...x, ...y]));
+	const sides: { ways: Ways | null; more: FlowFilter }[] =
 		selection.kind === "card"
-			? (["from", "to"] as const).map((side) => ({
-					terms: [node_terms(node(selection.key), side)],
-					more: {},
-				}))
+			? [{ ways: ways_of_node(node(selection.key)), more: {} }]
 			: selection.kind === "edge"
 				? [
 						{ ends: [selection.from, selection.to], more: {} },
 						{ ends: [selection.to, selection.from], more: { reply: [true] } },
 					].map(({ ends: [from, to], more }) => ({
-						terms: [node_terms(node(from!), "from"), node_terms(node(to!), "to")],
+						ways: both(node_ways(node(from!), "from"), node_ways(node(to!), "to")),
 						more,
 					}))
 				: [];
 	const allow: FlowFilter[] = [];
 	let deny: FlowFilter[] = [];
-	for (const { terms, more } of ways) {
-		const parsed = parse_line(narrowed(line, terms.flat()));
+	for (const { ways, more } of sides) {
+		const parsed = parse_line(ways ? narrowed(line, ways) : line);
 		const filters = parsed.ok ? filters_of(parsed.terms) : parsed;
-		if (!filters.ok || terms.some((side) => !side.length)) return null;
+		if (!filters.ok || !ways) return null;
 		allow.push(...filters.allow.map((filter) => ({ ...filter, ...more })));
 		deny = filters.deny;
 	}
-	return allow.length ? { allow, deny } : null;
+	return allow.length && allow.length <= FILTERS_MOST ? { allow, deny } : null;
 }
 
 // The record's rates, where they are of what is asked for.
 export function history_of({ shown_line: line, history: all }: State, now: number): Pulse | null {
 	const history = completed(all, now / 1000);
-	if (line === "verdict=DROPPED") return { ...history, flows: history.drops };
+	if (line === "verdict=DROPPED" || line === outcome_terms("dropped").join(" ")) return { ...history, flows: history.drops };
 	return line ? null : history;
 }
 

@@ -34,6 +34,7 @@ export type Selection =
 	| { kind: "card"; key: string }
 	| { kind: "edge"; from: string; to: string }
 	| { kind: "flow"; row: Row }
+	| { kind: "coverage" } // what is known, and what is missing
 	| { kind: "sought"; flow: FlowId; is_gone: boolean }; // of an address: a flow that is not here yet
 
 // The parts of the page that can be hidden, and how large they are.
@@ -57,7 +58,8 @@ export interface Against {
 	untracked: number;
 }
 
-// Rates of what is selected on the map of a past range: a question of its own, too.
+// Rates of what is selected on the map of a past range, or of two: questions of their own, too.
+export type Which = "now" | "before";
 export interface Curve {
 	watch: number;
 	of: string; // whatever tells it from others
@@ -101,7 +103,7 @@ export interface State {
 	page_lag: number; // ms from server to page, of the last update
 	paused: { kind: "no" } | { kind: "yes"; rows: Row[]; at: number }; // at: next_row when it began
 	selection: Selection;
-	curve: Curve | null;
+	curves: Record<Which, Curve | null>;
 	panels: Panels;
 	marks: Mark[]; // of the edges' counts in the last minutes, while they are followed
 	unfolded: string[]; // groups shown in full though the map is large
@@ -141,7 +143,7 @@ export function initial(line: string): State {
 		...nothing_seen(),
 		paused: { kind: "no" },
 		selection: { kind: "nothing" },
-		curve: null,
+		curves: { now: null, before: null },
 		panels: usual_panels,
 		unfolded: [],
 		structure: 0,
@@ -179,8 +181,8 @@ export type Event =
 	| { type: "local"; on: boolean }
 	| { type: "select"; selection: Selection }
 	| { type: "found"; id: FlowId; flow: Flow | null } // null: it is not kept
-	| { type: "curve"; curve: Curve | null }
-	| { type: "curve_message"; message: Message }
+	| { type: "curve"; which: Which; curve: Curve | null }
+	| { type: "curve_message"; which: Which; message: Message }
 	| { type: "panels"; panels: Panels }
 	| { type: "pause"; on: boolean }
 	| { type: "unfold"; group: string; on: boolean };
@@ -220,9 +222,9 @@ export function reduce(state: State, event: Event): State {
 		case "found":
 			return take_found(state, event.id, event.flow);
 		case "curve":
-			return { ...state, curve: event.curve };
+			return { ...state, curves: { ...state.curves, [event.which]: event.curve } };
 		case "curve_message":
-			return take_curve(state, event.message);
+			return take_curve(state, event.which, event.message);
 		case "panels":
 			return { ...state, panels: event.panels };
 		case "pause":
@@ -311,11 +313,12 @@ function take_found(state: State, id: FlowId, flow: Flow | null): State {
 }
 
 // Of an answer about rates alone, these.
-function take_curve(state: State, message: Message): State {
-	const { curve } = state;
+function take_curve(state: State, which: Which, message: Message): State {
+	const curve = state.curves[which];
 	if (!curve || !("watch" in message) || message.watch !== curve.watch) return state;
-	if (message.type === "refused") return { ...state, curve: { ...curve, answer: "refused" } };
-	return message.state.kind === "past" ? { ...state, curve: { ...curve, answer: message.pulse } } : state;
+	const answered = (answer: Curve["answer"]) => ({ ...state, curves: { ...state.curves, [which]: { ...curve, answer } } });
+	if (message.type === "refused") return answered("refused");
+	return message.state.kind === "past" ? answered(message.pulse) : state;
 }
 
 function take_update(
