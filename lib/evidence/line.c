@@ -17,18 +17,37 @@ enum {
 	TEXT_MAX = 1 << 16,
 	SECOND_CHARS = 19, /* 2024-03-05T09:46:40 */
 	DEPTH = 4,
+	SHAPES = 8,
+	STEPS = 16,
 };
 
 /* Texts by the bytes that they were made of. */
 enum { A, B, C, END, TEXTS };
 struct slot {
+	uint32_t
+		filled; /* how often: whoever remembers the slot sees whether it is another's now */
 	uint16_t key_len[2], text_len[TEXTS]; /* key_len[0] 0: free */
-	char bytes[SLOT_BYTES - 2 * (2 + TEXTS)];
+	char bytes[SLOT_BYTES - 4 - 2 * (2 + TEXTS)];
 };
 _Static_assert(sizeof(struct slot) == SLOT_BYTES, "slots lie side by side");
 
+/* What is different in each core; everything else is common. */
+enum { TIME, UUID, L4, SOURCE, DESTINATION, TYCHO, PLACES, COMMON = PLACES };
+
+/* How a core was made up that has been seen: its fields in places, and runs of common bytes between
+ * them. Most cores are made up like one of the last few. */
+struct shape {
+	const struct slot *slot; /* what is common; NULL: free */
+	uint32_t filled;         /* as it was in the slot */
+	size_t count;
+	struct {
+		uint16_t place, len; /* len of COMMON: bytes of the run */
+	} steps[STEPS];
+};
+
 struct line_matcher {
 	struct slot *endpoints, *common;
+	struct shape shapes[SHAPES]; /* met last first */
 	uint64_t seed;
 	struct buf message, text; /* scratch, for what was not remembered */
 	const struct schema_message *flow, *ethernet, *ip, *l4, *tycho;
@@ -111,9 +130,64 @@ struct eater {
 	const char *p, *end;
 };
 
+/* Sixteen bytes; signed, so that what is no ASCII is below the blank, too. */
+typedef signed char sixteen __attribute__((vector_size(16)));
+typedef uint64_t two __attribute__((vector_size(16)));
+
+static inline sixteen sixteen_at(const char *p)
+{
+	sixteen v;
+
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+static inline bool is_zero(sixteen v)
+{
+	const two halves = (two)v;
+
+	return !(halves[0] | halves[1]);
+}
+
+/* All of at most eight bytes, some of them twice; of none 'a's. */
+static inline uint64_t few_at(const char *p, size_t n)
+{
+	uint64_t v = SWAR_ONES * 'a';
+
+	if (n >= 4) {
+		uint32_t first, last;
+		memcpy(&first, p, sizeof first);
+		memcpy(&last, p + n - sizeof last, sizeof last);
+		v = (uint64_t)first << 32 | last;
+	} else if (n) {
+		v = (v << 24) | (uint64_t)(uint8_t)p[0] << 16 | (uint64_t)(uint8_t)p[n / 2] << 8 |
+		    (uint8_t)p[n - 1];
+	}
+	return v;
+}
+
+/* Nearly all that is compared is short: a call would cost more than the comparison. */
+static inline bool is_same(const char *a, const char *b, size_t n)
+{
+	if (n > 64)
+		return memcmp(a, b, n) == 0;
+	if (n > 32)
+		return is_zero((sixteen_at(a) ^ sixteen_at(b)) |
+			       (sixteen_at(a + 16) ^ sixteen_at(b + 16)) |
+			       (sixteen_at(a + n - 32) ^ sixteen_at(b + n - 32)) |
+			       (sixteen_at(a + n - 16) ^ sixteen_at(b + n - 16)));
+	if (n > 16)
+		return is_zero((sixteen_at(a) ^ sixteen_at(b)) |
+			       (sixteen_at(a + n - 16) ^ sixteen_at(b + n - 16)));
+	if (n > 8)
+		return !((swar_load(a) ^ swar_load(b)) |
+			 (swar_load(a + n - 8) ^ swar_load(b + n - 8)));
+	return few_at(a, n) == few_at(b, n);
+}
+
 static inline bool eat(struct eater *t, const char *p, size_t n)
 {
-	if ((size_t)(t->end - t->p) < n || memcmp(t->p, p, n) != 0)
+	if ((size_t)(t->end - t->p) < n || !is_same(t->p, p, n))
 		return false;
 	t->p += n;
 	return true;
@@ -125,31 +199,32 @@ static inline bool eat_str(struct eater *t, struct str s)
 	return eat(t, s.p, s.len);
 }
 
-/* Characters that JSON, as lib/flow writes it, does not hold as they are, marked. '"' and '&'
- * differ in one bit, '<' and '>' in another. */
-static inline uint64_t not_plain(uint64_t v)
+/* Characters that JSON, as lib/flow writes it, does not hold as they are, marked. */
+static inline sixteen not_plain(sixteen v)
 {
-	return (v & SWAR_HIGHS) | swar_below(v, 0x20) | swar_equal(v, '\\') |
-	       swar_equal(v | SWAR_ONES * ('"' ^ '&'), '&') |
-	       swar_equal(v | SWAR_ONES * ('<' ^ '>'), '>');
+	return (v < ' ') | (v == '"') | (v == '\\') | (v == '<') | (v == '>') | (v == '&');
 }
 
 static inline bool is_plain(const char *p, size_t n)
 {
-	uint64_t stops = 0, last = SWAR_ONES * 'a';
-
-	if (n < sizeof last) {
-		memcpy(&last, p, n);
-		return !not_plain(last);
+	if (n < sizeof(sixteen)) {
+		const two v = { n > 8 ? swar_load(p) : few_at(p, n),
+				n > 8 ? swar_load(p + n - 8) : SWAR_ONES * 'a' };
+		return is_zero(not_plain((sixteen)v));
 	}
-	for (size_t i = 0; i + sizeof last <= n; i += sizeof last)
-		stops |= not_plain(swar_load(p + i));
-	return !(stops | not_plain(swar_load(p + n - sizeof last)));
+	sixteen stops = not_plain(sixteen_at(p + n - sizeof stops));
+	for (size_t i = 0; i + sizeof stops < n; i += sizeof stops)
+		stops |= not_plain(sixteen_at(p + i));
+	return is_zero(stops);
 }
 
-static bool eat_string(struct eater *t, struct str s)
+static inline bool eat_string(struct eater *t, struct str s)
 {
-	return eat_lit(t, "\"") && eat_str(t, s) && eat_lit(t, "\"") && is_plain(s.p, s.len);
+	if ((size_t)(t->end - t->p) < s.len + 2 || t->p[0] != '"' || t->p[s.len + 1] != '"' ||
+	    !is_same(t->p + 1, s.p, s.len) || !is_plain(s.p, s.len))
+		return false;
+	t->p += s.len + 2;
+	return true;
 }
 
 static bool eat_u64(struct eater *t, uint64_t v)
@@ -199,20 +274,22 @@ static bool eat_message(struct eater *t, const struct schema_message *m, struct 
 			int depth)
 {
 	struct wire_reader reader = wire_reader_of(bytes);
-	int last = -1;
-	bool of_oneof = false;
+	const struct schema_field *f = m->fields, *end = f + m->field_count;
+	bool of_oneof = false, is_first = true;
 
 	if (!depth || m->special != SCHEMA_PLAIN || !eat_lit(t, "{"))
 		return false;
 	for (struct wire_field x; wire_next(&reader, &x);) {
-		const struct schema_field *f = schema_field_numbered(m, x.number);
-		if (!f || f->index <= last || f->repeated || (f->oneof_count && of_oneof))
+		while (f < end && f->number != x.number)
+			f++;
+		if (f == end || f->repeated || (f->oneof_count && of_oneof))
 			return false;
-		if ((last >= 0 && !eat_lit(t, ",")) || !eat_str(t, f->key) ||
+		if ((!is_first && !eat_lit(t, ",")) || !eat_str(t, f->key) ||
 		    !eat_value(t, f, &x, depth))
 			return false;
-		last = f->index;
+		is_first = false;
 		of_oneof |= f->oneof_count != 0;
+		f++;
 	}
 	return !reader.bad && eat_lit(t, "}");
 }
@@ -258,8 +335,8 @@ static bool time_text(struct line_matcher *r, struct str message, char ret[SECON
 static bool slot_is(const struct slot *s, const struct str key[2])
 {
 	return s->key_len[0] == key[0].len && s->key_len[1] == key[1].len &&
-	       memcmp(s->bytes, key[0].p, key[0].len) == 0 &&
-	       (!key[1].len || memcmp(s->bytes + key[0].len, key[1].p, key[1].len) == 0);
+	       is_same(s->bytes, key[0].p, key[0].len) &&
+	       is_same(s->bytes + key[0].len, key[1].p, key[1].len);
 }
 
 static uint64_t key_hash(const struct line_matcher *r, const struct str key[2])
@@ -309,6 +386,7 @@ static bool slot_fill(struct slot *s, const struct str key[2], const struct buf 
 	size_t all = key[0].len + key[1].len + text->len;
 
 	s->key_len[0] = 0;
+	s->filled++;
 	if (text->failed || !key[0].len || all > sizeof s->bytes)
 		return false;
 	memcpy(s->bytes, key[0].p, key[0].len);
@@ -393,45 +471,104 @@ static bool eat_endpoint(struct line_matcher *r, struct eater *t, const struct s
 
 /* A core taken apart. Absent fields: raw.len 0. */
 struct cut {
-	struct wire_field time, uuid, l4, source, destination, tycho;
+	struct wire_field fields[PLACES];
 	struct str common; /* everything else, one field after the other */
+	struct shape shape;
 };
 
-static struct wire_field *place_of(struct cut *cut, const struct wire_field *x)
+static const uint32_t place_numbers[PLACES] = {
+	[TIME] = FLOW_FIELD_TIME,   [UUID] = FLOW_FIELD_UUID,
+	[L4] = FLOW_FIELD_L4,       [SOURCE] = FLOW_FIELD_SOURCE,
+	[TYCHO] = FLOW_FIELD_TYCHO, [DESTINATION] = FLOW_FIELD_DESTINATION,
+};
+
+static void cut_begin(struct cut *cut)
 {
-	switch (x->number) {
-	case FLOW_FIELD_TIME:
-		return &cut->time;
-	case FLOW_FIELD_UUID:
-		return &cut->uuid;
-	case FLOW_FIELD_L4:
-		return &cut->l4;
-	case FLOW_FIELD_SOURCE:
-		return &cut->source;
-	case FLOW_FIELD_DESTINATION:
-		return &cut->destination;
-	case FLOW_FIELD_TYCHO:
-		return &cut->tycho;
-	default:
-		return NULL;
-	}
+	for (size_t i = 0; i < PLACES; i++)
+		cut->fields[i].raw.len = cut->fields[i].bytes.len = 0;
 }
 
-/* @space: for what cut->common refers to. */
+/* Cuts the core as that one was cut. The bytes of a run are whole fields, and the same bytes are
+ * the same fields. */
+static bool cut_as(const struct shape *s, struct str core, struct cut *cut)
+{
+	struct wire_reader reader = wire_reader_of(core);
+
+	if (!s->slot || s->slot->filled != s->filled)
+		return false;
+	const char *common = s->slot->bytes;
+	cut_begin(cut);
+	for (size_t i = 0; i < s->count; i++) {
+		size_t place = s->steps[i].place, len = s->steps[i].len;
+		if (place == COMMON) {
+			if ((size_t)(reader.end - reader.p) < len ||
+			    !is_same((const char *)reader.p, common, len))
+				return false;
+			reader.p += len;
+			common += len;
+			continue;
+		}
+		struct wire_field *x = &cut->fields[place];
+		if (!wire_next(&reader, x) || x->number != place_numbers[place] ||
+		    x->type != WIRE_LEN)
+			return false;
+	}
+	return reader.p == reader.end;
+}
+
+static size_t place_of(uint32_t number)
+{
+	size_t i = 0;
+
+	while (i < PLACES && place_numbers[i] != number)
+		i++;
+	return i;
+}
+
+static void add_step(struct shape *s, size_t place, size_t len)
+{
+	if (s->count < STEPS) {
+		s->steps[s->count].place = (uint16_t)place;
+		s->steps[s->count].len = (uint16_t)len;
+	}
+	s->count++;
+}
+
+/* Of bytes between places. @space: KEY_BYTES for what cut->common refers to. */
+static bool add_run(struct cut *cut, const char *from, size_t len, char *space)
+{
+	size_t used = cut->common.len;
+
+	if (!len)
+		return true;
+	if (used + len > KEY_BYTES)
+		return false;
+	memcpy(space + used, from, len);
+	cut->common = str_n(space, used + len);
+	add_step(&cut->shape, COMMON, len);
+	return true;
+}
+
+/* Cuts a core of any shape. */
 static bool cut_core(struct str core, struct cut *cut, char space[KEY_BYTES])
 {
 	struct wire_reader reader = wire_reader_of(core);
-	const char *from = NULL; /* of fields in common that lie side by side */
-	size_t run = 0, used = 0;
+	const char *from = core.p; /* of a run */
+	size_t run = 0;
 
-	cut->time.raw.len = cut->uuid.raw.len = cut->l4.raw.len = 0;
-	cut->source.raw.len = cut->destination.raw.len = cut->tycho.raw.len = 0;
+	cut_begin(cut);
+	cut->common = str_n(space, 0);
+	cut->shape.count = 0;
 	for (struct wire_field x; wire_next(&reader, &x);) {
-		struct wire_field *place = place_of(cut, &x);
-		if (place) {
-			if (place->raw.len || x.type != WIRE_LEN)
+		size_t place = place_of(x.number);
+		if (place < PLACES) {
+			if (cut->fields[place].raw.len || x.type != WIRE_LEN ||
+			    !add_run(cut, from, run, space))
 				return false;
-			*place = x;
+			cut->fields[place] = x;
+			add_step(&cut->shape, place, 0);
+			from = x.raw.p + x.raw.len;
+			run = 0;
 			continue;
 		}
 		/* parts that are committed to on their own, and what is different each time */
@@ -439,24 +576,10 @@ static bool cut_core(struct str core, struct cut *cut, char space[KEY_BYTES])
 		    x.number == FLOW_FIELD_TUNNEL || x.number == FLOW_FIELD_SOURCE_NAMES ||
 		    x.number == FLOW_FIELD_DESTINATION_NAMES || x.number == FLOW_FIELD_L7)
 			return false;
-		if (run && from + run == x.raw.p) {
-			run += x.raw.len;
-			continue;
-		}
-		if (used + run > KEY_BYTES)
-			return false;
-		if (run)
-			memcpy(space + used, from, run);
-		used += run;
-		from = x.raw.p;
-		run = x.raw.len;
+		run += x.raw.len;
 	}
-	if (reader.bad || used + run > KEY_BYTES)
-		return false;
-	if (run)
-		memcpy(space + used, from, run);
-	cut->common = str_n(space, used + run);
-	return cut->time.raw.len && cut->common.len;
+	return !reader.bad && add_run(cut, from, run, space) && cut->fields[TIME].raw.len &&
+	       cut->common.len;
 }
 
 /* --- A, B, C and the end --- */
@@ -513,6 +636,38 @@ static const struct slot *common(struct line_matcher *r, struct str bytes)
 	return slot_fill(s, key, &r->text, text_len) ? s : NULL;
 }
 
+/* Puts a shape before the others. */
+static void shape_first(struct line_matcher *r, size_t at, const struct shape *shape)
+{
+	struct shape s = *shape; /* may be among those that move */
+
+	memmove(&r->shapes[1], &r->shapes[0], at * sizeof s);
+	r->shapes[0] = s;
+}
+
+/* Takes a core apart. @return the texts of what is common; NULL: not known. */
+static const struct slot *cut(struct line_matcher *r, struct str core, struct cut *ret)
+{
+	char space[KEY_BYTES];
+
+	for (size_t i = 0; i < SHAPES; i++) {
+		if (!cut_as(&r->shapes[i], core, ret))
+			continue;
+		if (i)
+			shape_first(r, i, &r->shapes[i]);
+		return r->shapes[0].slot;
+	}
+	if (!cut_core(core, ret, space))
+		return NULL;
+	const struct slot *s = common(r, ret->common);
+	if (s && ret->shape.count <= STEPS) {
+		ret->shape.slot = s;
+		ret->shape.filled = s->filled;
+		shape_first(r, SHAPES - 1, &ret->shape);
+	}
+	return s;
+}
+
 /* --- parts --- */
 
 static bool eat_addresses(const struct line_matcher *r, struct eater *t, struct str part)
@@ -559,32 +714,30 @@ static bool eat_names(struct eater *t, struct str part)
 size_t line_match(struct line_matcher *r, const struct evidence_block *b, size_t i, struct str text)
 {
 	struct eater t = { text.p, text.p + text.len };
-	char space[KEY_BYTES], time[SECOND_CHARS + 11];
+	char time[SECOND_CHARS + 11];
 	struct str parts[CHAIN_PARTS_];
-	struct cut cut;
+	struct cut core;
+	const struct wire_field *f = core.fields;
 
 	evidence_block_parts(b, i, parts);
-	if (!cut_core(parts[CHAIN_CORE], &cut, space) || !time_text(r, cut.time.bytes, time))
+	const struct slot *s = cut(r, parts[CHAIN_CORE], &core);
+	if (!s || !time_text(r, f[TIME].bytes, time))
 		return 0;
-	const struct side source = side_of(r, cut.source.raw, parts, CHAIN_SOURCE_LABELS),
+	const struct side source = side_of(r, f[SOURCE].raw, parts, CHAIN_SOURCE_LABELS),
 			  destination =
-				  side_of(r, cut.destination.raw, parts, CHAIN_DESTINATION_LABELS);
-	const struct slot *s = common(r, cut.common);
-	if (!s)
-		return 0;
+				  side_of(r, f[DESTINATION].raw, parts, CHAIN_DESTINATION_LABELS);
 	const char *texts = slot_texts(s);
 	if (!eat_lit(&t, "{\"flow\":{\"time\":\"") || !eat(&t, time, sizeof time) ||
 	    !eat_lit(&t, "\"") ||
-	    (cut.uuid.bytes.len &&
-	     (!eat_lit(&t, ",\"uuid\":") || !eat_string(&t, cut.uuid.bytes))) ||
+	    (f[UUID].bytes.len && (!eat_lit(&t, ",\"uuid\":") || !eat_string(&t, f[UUID].bytes))) ||
 	    !eat(&t, texts, s->text_len[A]) || !eat_addresses(r, &t, parts[CHAIN_ADDRESSES]) ||
-	    (cut.l4.raw.len &&
-	     (!eat_lit(&t, ",\"l4\":") || !eat_message(&t, r->l4, cut.l4.bytes, DEPTH))) ||
+	    (f[L4].raw.len &&
+	     (!eat_lit(&t, ",\"l4\":") || !eat_message(&t, r->l4, f[L4].bytes, DEPTH))) ||
 	    !eat_endpoint(r, &t, &source) || !eat_endpoint(r, &t, &destination) ||
 	    !eat(&t, texts + s->text_len[A], s->text_len[B]) || !eat_names(&t, parts[CHAIN_DNS]) ||
 	    !eat(&t, texts + s->text_len[A] + s->text_len[B], s->text_len[C]) ||
-	    (cut.tycho.raw.len &&
-	     (!eat_lit(&t, ",\"tycho\":") || !eat_message(&t, r->tycho, cut.tycho.bytes, DEPTH))) ||
+	    (f[TYCHO].raw.len &&
+	     (!eat_lit(&t, ",\"tycho\":") || !eat_message(&t, r->tycho, f[TYCHO].bytes, DEPTH))) ||
 	    !eat(&t, texts + s->text_len[A] + s->text_len[B] + s->text_len[C], s->text_len[END]) ||
 	    !eat(&t, time, sizeof time) || !eat_lit(&t, "\"}\n"))
 		return 0;

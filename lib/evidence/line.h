@@ -9,6 +9,9 @@
  * are written once by lib/flow's JSON writer and remembered by all bytes that they came from, in
  * tables of fixed size where a newcomer takes the place of whoever has it.
  *
+ * How a core was made up is remembered, too, of the last few: what is common to many flows is then
+ * compared in runs instead of being read field by field.
+ *
  * It may answer "not known" for a line that is right (fields in another order, a DNS record, text
  * that JSON escapes): then render.h writes the line. It never says yes to one that render.h would
  * write otherwise; tests/unit/test_evidence_line.c holds the two against each other.

@@ -209,46 +209,108 @@ static void ordinary_flows_are_known(void **state)
 	}
 }
 
-/* Addresses and names stand in quotes: what would need an escape is not taken as it is. */
+/* Addresses and names stand in quotes: what would need an escape is not taken as it is, wherever it
+ * stands in a text of whatever length. */
 static void text_that_json_escapes_is_not_taken_as_it_is(void **state)
 {
-	static const char *const odd[] = { "a\"b",
-					   "a\\b",
-					   "a<b",
-					   "a>b",
-					   "a&b",
-					   "a\nb",
-					   "a\377b" };
+	static const char odd[] = "\"\\<>&\n\001\037\200\377";
+	const struct str key = STR("\"destination_names\":[\"");
 	struct world *w = *state;
+	struct flow f = ordinary(w, 80, STR("cart-1"));
+	struct one o = one_of(&f, w->dict);
+	char name[48];
 
-	for (size_t i = 0; i < ARRAY_LEN(odd); i++)
-		for (size_t pad = 0; pad < 17; pad++) {
-			struct flow f = ordinary(w, 80, STR("cart-1"));
-			struct one o = one_of(&f, w->dict);
-			AUTO_BUF struct buf name = buf_init(64);
-			for (size_t k = 0; k < pad; k++)
-				buf_char(&name, 'x');
-			buf_str_put(&name, str_of(odd[i]));
-			for (size_t k = pad; k < 11; k++)
-				buf_char(&name, 'y');
+	for (size_t len = 1; len <= 40; len++)
+		for (size_t k = 0; k < (sizeof odd - 1) * len; k++) {
+			AUTO_BUF struct buf raw = buf_init(MAX_BYTES);
+			memset(name, 'x', len);
+			name[k % len] = odd[k / len];
+			buf_reset(&o.parts[CHAIN_DNS]);
 			wire_put_str(&o.parts[CHAIN_DNS], FLOW_FIELD_DESTINATION_NAMES,
-				     buf_str(&name));
+				     str_n(name, len));
 			assert_true(written(w->renderer, &o, &w->line));
 			(void)assert_agrees(w, &o, buf_str(&w->line));
 			/* a line that holds it as it is */
-			AUTO_BUF struct buf raw = buf_init(MAX_BYTES);
-			struct str all = buf_str(&w->line), key = STR("\"destination_names\":[\"");
+			struct str all = buf_str(&w->line);
 			const char *at = memmem(all.p, all.len, key.p, key.len);
 			assert_non_null(at);
 			size_t before = (size_t)(at - all.p) + key.len;
 			buf_str_put(&raw, str_upto(all, before));
-			buf_str_put(&raw, buf_str(&name));
+			buf_str_put(&raw, str_n(name, len));
 			const char *end = memmem(all.p + before, all.len - before, "\"]", 2);
 			assert_non_null(end);
 			buf_str_put(&raw, str_from(all, (size_t)(end - all.p)));
 			assert_int_equal(line_match(w->matcher, block_of(&o), 0, buf_str(&raw)), 0);
-			one_done(&o);
 		}
+	one_done(&o);
+}
+
+static void each_bit_of_an_ordinary_flow_matters(void **state)
+{
+	struct world *w = *state;
+	struct flow f = ordinary(w, 80, STR("cart-1"));
+	struct one o = one_of(&f, w->dict);
+
+	wire_put_str(&o.parts[CHAIN_DNS], FLOW_FIELD_SOURCE_NAMES, STR("a.example"));
+	assert_true(written(w->renderer, &o, &w->line));
+	struct str line = buf_str(&w->line);
+	for (int i = 0; i < 3; i++) /* known; remembered; remembered as a shape */
+		assert_int_equal(line_match(w->matcher, block_of(&o), 0, line), line.len);
+	for (size_t at = 0; at < line.len; at++) {
+		assert_int_equal(line_match(w->matcher, block_of(&o), 0, str_upto(line, at)), 0);
+		for (int bit = 0; bit < 8; bit++) {
+			w->line.p[at] ^= (char)(1 << bit);
+			assert_int_equal(line_match(w->matcher, block_of(&o), 0, line), 0);
+			w->line.p[at] ^= (char)(1 << bit);
+		}
+	}
+	for (enum chain_part p = CHAIN_CORE; p < CHAIN_PARTS_; p++)
+		for (size_t at = 0; at < o.parts[p].len; at++)
+			for (int bit = 0; bit < 8; bit++) {
+				o.parts[p].p[at] ^= (char)(1 << bit);
+				(void)assert_agrees(w, &o, line);
+				o.parts[p].p[at] ^= (char)(1 << bit);
+			}
+	assert_int_equal(line_match(w->matcher, block_of(&o), 0, line), line.len);
+	/* what is longer or shorter is made up otherwise */
+	struct buf *core = &o.parts[CHAIN_CORE];
+	size_t len = core->len;
+	buf_char(core, '\377');
+	assert_false(assert_agrees(w, &o, line));
+	core->len = len;
+	wire_put_str(core, FLOW_FIELD_NODE_NAME, STR("worker-2"));
+	assert_false(assert_agrees(w, &o, line));
+	for (core->len = 0; core->len < len; core->len++)
+		assert_false(assert_agrees(w, &o, line));
+	assert_int_equal(line_match(w->matcher, block_of(&o), 0, line), line.len);
+	one_done(&o);
+}
+
+/* More ways to be made up than are remembered, and more texts, in turns. */
+static void flows_of_many_shapes_are_known(void **state)
+{
+	struct world *w = *state;
+
+	for (uint32_t i = 0; i < 6000; i++) {
+		uint32_t n = i % 3 ? i - i % 17 : i % 5;
+		struct flow f = ordinary(w, 80, STR("cart-1"));
+		if (n % 2)
+			f.bits |= FLOW_HAS_IFACE;
+		if (n % 3 == 0)
+			f.bits &= ~(uint32_t)FLOW_HAS_UUID;
+		if (n % 5 == 0)
+			f.src_ep.v = 0;
+		f.ifindex = n;
+		f.trace_point = n % 7;
+		(void)snprintf(f.ifname, sizeof f.ifname, "lxc%u", n);
+		struct one o = one_of(&f, w->dict);
+		assert_true(written(w->renderer, &o, &w->line));
+		struct str line = buf_str(&w->line);
+		assert_int_equal(line_match(w->matcher, block_of(&o), 0, line), line.len);
+		w->line.p[i % line.len] ^= 1;
+		assert_int_equal(line_match(w->matcher, block_of(&o), 0, line), 0);
+		one_done(&o);
+	}
 }
 
 /* Names that repeat in both lists, and lists that are empty. */
@@ -280,6 +342,8 @@ int main(void)
 		T(a_yes_is_what_would_be_written),
 		T(ordinary_flows_are_known),
 		T(text_that_json_escapes_is_not_taken_as_it_is),
+		T(each_bit_of_an_ordinary_flow_matters),
+		T(flows_of_many_shapes_are_known),
 		T(names_stand_in_their_lists),
 	};
 
