@@ -3,10 +3,12 @@ import contextlib
 import datetime
 import hashlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import time
+import urllib.request
 
 import pytest
 
@@ -136,16 +138,23 @@ def test_a_full_disk(tmp_path):
         check_chain(folder)
 
 
+def lost_records(ob):
+    address = next(a for a in ob.addresses if a.startswith('metrics='))[len('metrics='):]
+    with urllib.request.urlopen('http://' + address + '/metrics', timeout=60) as page:
+        return int(re.search(r'^tycho_store_lost_records_total (\d+)$', page.read().decode(), re.M).group(1))
+
+
 def test_a_read_only_file_system(tmp_path):
     with tmpfs(str(tmp_path), '16M') as folder:
         with Observer('--store', folder, lines=[flow(i) for i in range(100)]) as ob:
             ob.wait_seen(100)
         held = check_segments(folder)
         subprocess.run(['mount', '-o', 'remount,ro', folder], check=True)
-        with Observer('--store', folder, '--seal-period', '100ms') as ob:
+        with Observer('--store', folder, '--seal-period', '100ms', '--metrics-listen', '127.0.0.1:0') as ob:
             ob.feed([flow(i) for i in range(50)])
             ob.wait_seen(50)
             wait('the warning', lambda: 'history is not written' in ob.log())
+            wait('the loss', lambda: lost_records(ob))  # the store may come late to what is seen
             subprocess.run(['mount', '-o', 'remount,rw', folder], check=True)
             wait('writing', lambda: 'history is written again' in ob.log())
             ob.feed([flow(i) for i in range(70)])
