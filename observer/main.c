@@ -607,9 +607,10 @@ static bool on_signal(struct observer *ob)
 	return false;
 }
 
-static void serve(struct observer *ob)
+/* Until a signal says that it is time to stop. */
+static enum err_code serve(struct observer *ob, struct err *e)
 {
-	struct err e;
+	struct err why;
 
 	for (;;) {
 		struct pollfd fds[] = {
@@ -621,11 +622,11 @@ static void serve(struct observer *ob)
 			  .events = POLLIN },
 		};
 		if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
-			return;
+			return err_os(e, "wait for events");
 		if (fds[0].revents && !on_signal(ob))
-			return;
-		if (fds[1].revents && host_poll(ob->host, &e) != ERR_OK)
-			log_warn("own addresses not reread", "err=%s", LOG_QUOTE(e.msg));
+			return ERR_OK;
+		if (fds[1].revents && host_poll(ob->host, &why) != ERR_OK)
+			log_warn("own addresses not reread", "err=%s", LOG_QUOTE(why.msg));
 		if (fds[2].revents) {
 			uint64_t n;
 			if (read(ob->ended_fd, &n, sizeof n) == sizeof n)
@@ -657,8 +658,7 @@ static enum err_code observe(struct observer *ob, struct err *e)
 	lean_image();
 	serve_tell_ready(&ob->o.serve, &ob->o.common, "observing", ob->node_name, ob->server,
 			 ob->telemetry ? telemetry_port(ob->telemetry) : 0);
-	serve(ob);
-	return ERR_OK;
+	return serve(ob, e);
 }
 
 /* @return the exit status. */

@@ -149,9 +149,11 @@ static void on_end(struct discovery *d, const struct rpc_result *result, struct 
 	uint64_t quarter = d->pause_ns / 4;
 	uint64_t jitter = hash_bytes(&now, sizeof now, 0) % (2 * quarter + 1);
 
+	const char *status = rpc_status_name(result->status);
+
 	if (!d->is_failing)
 		log_warn("peer service is away; its peers stay", "service=%s status=%s text=%s",
-			 LOG_QUOTE(d->address), rpc_status_name(result->status),
+			 LOG_QUOTE(d->address), status ? status : "unknown",
 			 LOG_QUOTE(result->message));
 	d->is_failing = true;
 	d->call = NULL;

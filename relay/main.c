@@ -226,7 +226,8 @@ static int wait_ms(struct mono_ns now, struct mono_ns until)
 	return ms < INT32_MAX ? (int)ms : -1;
 }
 
-static void serve(struct relay *r)
+/* Until a signal says that it is time to stop. */
+static enum err_code serve(struct relay *r, struct err *e)
 {
 	for (;;) {
 		struct mono_ns now = mono_now(), keep_at, discover_at = { UINT64_MAX };
@@ -242,9 +243,9 @@ static void serve(struct relay *r)
 		};
 		struct mono_ns until = keep_at.v < discover_at.v ? keep_at : discover_at;
 		if (poll(fds, ARRAY_LEN(fds), wait_ms(mono_now(), until)) < 0 && errno != EINTR)
-			return;
+			return err_os(e, "wait for events");
 		if (fds[0].revents && !on_signal(r))
-			return;
+			return ERR_OK;
 		if (fds[2].revents)
 			reread_peers(r, false);
 		if (fds[4].revents)
@@ -265,8 +266,7 @@ static enum err_code relay(struct relay *r, struct err *e)
 	}
 	serve_tell_ready(&r->o.serve, &r->o.common, "relaying", r->node_name, r->server,
 			 r->telemetry ? telemetry_port(r->telemetry) : 0);
-	serve(r);
-	return ERR_OK;
+	return serve(r, e);
 }
 
 int main(int argc, char **argv)

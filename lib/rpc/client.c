@@ -219,9 +219,10 @@ enum err_code rpc_stream_next(struct rpc_stream *s, uint64_t timeout_ns, struct 
 	}
 	if (s->has_message) {
 		s->has_message = false;
-		if (!message_open(&s->message, TAKE(s->incoming), ret_message))
-			return err_set(e, ERR_PARSE,
-				       "rpc error: code = Internal desc = message cannot be read");
+		if (!message_open(&s->message, TAKE(s->incoming), ret_message)) {
+			s->result = (struct rpc_result){ RPC_INTERNAL, "message cannot be read" };
+			return failure_set(e, &s->result);
+		}
 		start_read(s); /* the next one is fetched while the caller looks at this one */
 		return ERR_OK;
 	}

@@ -43,13 +43,6 @@ void dial_done(struct dial *d)
 	*d = (struct dial){ 0 };
 }
 
-static grpc_arg int_arg(const char *key, int value)
-{
-	return (grpc_arg){ .type = GRPC_ARG_INTEGER,
-			   .key = (char *)(uintptr_t)key,
-			   .value.integer = value };
-}
-
 static grpc_arg text_arg(const char *key, const char *value)
 {
 	return (grpc_arg){ .type = GRPC_ARG_STRING,

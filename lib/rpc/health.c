@@ -54,10 +54,9 @@ static Status status_of(struct health *h, const char *name)
 	return status;
 }
 
-enum err_code health_new(struct rpc_server *s, const char *const *services, size_t count,
-			 struct health **ret, struct err *e)
+enum err_code health_new(const char *const *services, size_t count, struct health **ret,
+			 struct err *e)
 {
-	(void)s;
 	struct health *h = calloc(1, sizeof *h);
 	if (!h)
 		return err_set(e, ERR_NOMEM, "health service");

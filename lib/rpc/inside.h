@@ -28,6 +28,12 @@ static inline grpc_slice slice_of(struct str s)
 {
 	return grpc_slice_from_copied_buffer(s.p, s.len);
 }
+static inline grpc_arg int_arg(const char *key, int value)
+{
+	return (grpc_arg){ .type = GRPC_ARG_INTEGER,
+			   .key = (char *)(uintptr_t)key,
+			   .value.integer = value };
+}
 
 /* Copies of caller's headers as gRPC wants them. Own: metadata_free(md, count). */
 MUST_CHECK enum err_code metadata_copy(const struct rpc_metadata *from, size_t count,

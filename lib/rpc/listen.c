@@ -28,13 +28,6 @@ enum {
 	PING_MIN_MS = 5000,
 };
 
-static grpc_arg int_arg(const char *key, int value)
-{
-	return (grpc_arg){ .type = GRPC_ARG_INTEGER,
-			   .key = (char *)(uintptr_t)key,
-			   .value.integer = value };
-}
-
 static struct core *core_new(struct rpc_server *s)
 {
 	struct core *c = calloc(1, sizeof *c);

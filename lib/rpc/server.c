@@ -282,7 +282,7 @@ static enum err_code copy_config(struct rpc_server *s, const struct rpc_server_c
 	if (metadata_copy(config->metadata, config->metadata_count, &s->metadata, e) != ERR_OK)
 		return e->code;
 	s->metadata_count = config->metadata_count;
-	if (health_new(s, config->health_services, config->health_service_count, &s->health, e) !=
+	if (health_new(config->health_services, config->health_service_count, &s->health, e) !=
 	    ERR_OK)
 		return e->code;
 	if (reflection_new(s, &s->reflection, e) != ERR_OK)

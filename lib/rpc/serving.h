@@ -214,8 +214,8 @@ void call_converse(struct rpc_call *call, void (*on_message)(struct rpc_call *, 
 		   void *state);
 
 /* ---- health.c, reflection.c: methods of their own */
-MUST_CHECK enum err_code health_new(struct rpc_server *s, const char *const *services, size_t count,
-				    struct health **ret, struct err *e);
+MUST_CHECK enum err_code health_new(const char *const *services, size_t count, struct health **ret,
+				    struct err *e);
 void health_free(struct health *h);                                   /* NULL is a no-op */
 void health_set(struct health *h, const char *service, bool serving); /* any thread */
 /* Tells the watchers what has changed. */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <sys/file.h>
 
-/* A file beside the database: SQLite's own locks are for moments, and a folder's may be taken. */
 enum err_code file_lock(struct store *s, struct err *e)
 {
 	char path[sizeof s->path];

@@ -35,9 +35,9 @@ MUST_CHECK enum err_code segment_encoder_new(int zstd_level, struct segment_enco
 void segment_encoder_free(struct segment_encoder *enc);
 AUTO_DEFINE(struct segment_encoder, segment_encoder_free);
 
-/* Adds records to the segment under way; ext is copied. Fails with ERR_INVALID (more than
- * SEGMENT_MAX records, or SEGMENT_EXT_MAX bytes) or ERR_NOMEM; none of the @n is added then, and
- * the segment can be finished and the records added to the next. */
+/* Adds records to the segment under way; ext is copied. ERR_INVALID: more than SEGMENT_MAX records,
+ * or SEGMENT_EXT_MAX bytes; none of the @n is added then, and the segment can be finished and the
+ * records added to the next. ERR_NOMEM: what was added before is forgotten, too. */
 MUST_CHECK enum err_code segment_add(struct segment_encoder *enc, const struct flow *flows,
 				     size_t n, struct err *e);
 /* Appends the segment's bytes; the next one begins, even after a failure. ERR_INVALID: there are

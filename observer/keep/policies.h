@@ -43,7 +43,8 @@ bool keep_policies_are_of_agent(const struct keep_policies *p);
 
 /* Tells the store that these are in force from @now on, and all others no more; but an agent's end
  * nothing of the others, nor they anything of its. What is known is not told again; of an agent's,
- * what derives from an object that the store has, too, is known. On failure some may not have been told: call again. */
+ * what derives from an object that the store has, too, is known. On failure some may not have
+ * been told: call again. */
 MUST_CHECK enum err_code keep_policies_note(const struct keep_policies *p, struct store *s,
 					    struct wall_ns now, struct err *e);
 
