@@ -14,6 +14,7 @@
 #include "evidence/collect.h"
 #include "evidence/manifest.h"
 #include "evidence/report.h"
+#include "evidence/response.h"
 #include "evidence/text.h"
 #include "tycho/v1/evidence.pb-c.h"
 
@@ -22,17 +23,6 @@ enum {
 	TEXT_MAX = 256 << 20,
 	COPY_BYTES = 1 << 20,
 	PATH_BYTES = 4096,
-};
-
-/* ExportResponse */
-enum {
-	RESPONSE_NODE = 1,
-	RESPONSE_ENTRIES,
-	RESPONSE_BLOCK,
-	RESPONSE_CHECKPOINT,
-	RESPONSE_POLICY,
-	RESPONSE_STATEMENT,
-	RESPONSE_ERROR
 };
 
 /* A piece of the block at work, kept until it ends. */
@@ -64,7 +54,7 @@ struct answer {
 	uint64_t flow_count;
 	struct manifest_files files;   /* of its chunks */
 	struct manifest_frames frames; /* the same */
-	struct report *report;       /* of its flows */
+	struct report *report;         /* of its flows */
 };
 
 struct evidence_collect {

@@ -13,6 +13,7 @@
 #include "chain/tree.h"
 #include "evidence/export.h"
 #include "evidence/redact.h"
+#include "evidence/response.h"
 #include "evidence/text.h"
 #include "tycho/v1/evidence.pb-c.h"
 
@@ -24,16 +25,6 @@ enum {
 	TEXT_BYTES = 64 << 20,
 	PARTS_MAX = 1 << 20, /* distinct parts of a block */
 	PART_BYTES = 64 << 20,
-};
-
-/* ExportResponse */
-enum {
-	RESPONSE_NODE = 1,
-	RESPONSE_ENTRIES,
-	RESPONSE_BLOCK,
-	RESPONSE_CHECKPOINT,
-	RESPONSE_POLICY,
-	RESPONSE_STATEMENT
 };
 
 enum phase { POLICIES, FIRST_MATCH, CHECKPOINTS, ENTRIES, BLOCK, STATEMENT, DONE };

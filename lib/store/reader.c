@@ -123,21 +123,6 @@ void store_reader_free(struct store_reader *r)
 	free(r);
 }
 
-enum err_code reader_begin(struct store_reader *r, struct err *e)
-{
-	return db_run(&r->db, e, "BEGIN", NULL, 0);
-}
-
-void reader_end(struct store_reader *r)
-{
-	int rc = r->db.rc, os = r->db.os;
-
-	if (!sqlite3_get_autocommit(r->db.h))
-		(void)!db_run(&r->db, NULL, "COMMIT", NULL, 0);
-	r->db.rc = rc;
-	r->db.os = os;
-}
-
 /* --- gaps and extent ---------------------------------------------------------------------- */
 
 static int by_start(const void *a, const void *b)

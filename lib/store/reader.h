@@ -18,8 +18,5 @@ struct store_reader {
 
 /* Opens what is to be opened. *@ret_any false: there is nothing to be read yet. */
 MUST_CHECK enum err_code reader_ready(struct store_reader *r, bool *ret_any, struct err *e);
-/* One snapshot from begin to end. */
-MUST_CHECK enum err_code reader_begin(struct store_reader *r, struct err *e);
-void reader_end(struct store_reader *r);
 
 #endif

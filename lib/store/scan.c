@@ -320,7 +320,7 @@ static enum err_code open_parts(struct store_scan *sc, struct err *e)
 static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret_end, struct err *e)
 {
 	struct db *db = &sc->r->db;
-	enum err_code code = reader_begin(sc->r, e);
+	enum err_code code = db_begin_reading(db, e);
 
 	if (code != ERR_OK)
 		return code;
@@ -346,7 +346,7 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	code = db_ended(db, "read the segments", e);
 	if (code == ERR_OK && found)
 		code = read_parts(sc, e);
-	reader_end(sc->r);
+	db_rollback(db);
 	if (code == ERR_PARSE && !found)
 		return step_over(sc, ret_end, e);
 	if (code == ERR_OK && found)
