@@ -46,6 +46,18 @@ test("a namespace and a name in any namespace are that name in the namespace", (
 	assert.deepEqual(ask("from-pod=shop/web pod=/db").allow, [{ source_pod: ["shop/web"], destination_pod: ["/db"] }]);
 	const both = filter.filters_of(filter.parse_line("from-pod=shop/web from-namespace=pay").terms);
 	assert.match(both.reason, /rules out/);
+	// The same of what a flow has one of; of what it may have several of, or of ranges, it cannot be asked.
+	assert.deepEqual(ask("workload=web from-workload=Deployment/web to-workload=db").allow, [
+		{ source_workload: [{ name: "web", kind: "Deployment" }], destination_workload: [{ name: "db" }] },
+	]);
+	assert.deepEqual(ask("port=53 to-port=80").allow, [{ source_port: ["53"], destination_port: ["80"] }]);
+	assert.deepEqual(ask("ip=10.0.0.1 from-ip=::1").allow, [{ destination_ip: ["10.0.0.1"], source_ip: ["::1"] }]);
+	assert.deepEqual(ask("identity=7 identity=8 to-identity=8").allow, [
+		{ source_identity: [7, 8], destination_identity: [8] },
+		{ destination_identity: [8] },
+	]);
+	for (const line of ["ip=10.0.0.0/8 from-ip=10.0.0.1", "dns=a.example from-dns=b.example", "label=a from-label=b"])
+		assert.match(filter.filters_of(filter.parse_line(line).terms).reason, /asks again/, line);
 });
 
 test("words without a name are taken for what they look like", () => {
@@ -86,6 +98,11 @@ test("a line is narrowed to some of its flows: what it asked stays, unless both 
 	assert.equal(verdicts("verdict=DROPPED", "DROPPED", "ERROR"), "verdict=DROPPED");
 	assert.equal(verdicts("verdict=DROPPED verdict=AUDIT", "DROPPED"), "verdict=DROPPED");
 	assert.equal(verdicts("verdict=FORWARDED", "DROPPED"), "verdict=DROPPED");
+	// A peer's numbers are of its flows with whom the line is about.
+	assert.equal(
+		filter.narrowed("workload=web", [["from-workload=Deployment/db"], ["to-workload=Deployment/db"]]),
+		"workload=web from-workload=Deployment/db or workload=web to-workload=Deployment/db",
+	);
 	// Not both at once can be asked: two addresses of one side.
 	assert.equal(filter.narrowed("verdict=DROPPED ip=10.0.0.0/8", [["from-ip=10.0.0.1"]]), "verdict=DROPPED from-ip=10.0.0.1");
 	assert.equal(filter.narrowed("from-ip=10.0.0.0/8", [["from-ip=10.0.0.1"], ["to-ip=10.0.0.1"]]), [
@@ -153,6 +170,18 @@ test("a line is the command that shows the same, with quotes where a shell needs
 	assert.equal(
 		filter.command_of("pod=a'b", "x"),
 		"tycho observe --server x --follow --pod 'a'\\''b'",
+	);
+});
+
+test("where flags would mean something else, the command has the filters themselves", () => {
+	const raw = (line) => /list /.test(filter.command_of(line, "s:1"));
+	const as_flags = ["", "namespace=a to-port=80", "from-namespace=a from-workload=b to-pod=c/", "pod=a pod=b", "not port=1 not port=2"];
+	for (const line of as_flags) assert.ok(!raw(line), line);
+	const others = ["namespace=a port=80", "namespace=a from-workload=b from-namespace=c", "from-namespace=a from-pod=/b", "not port=1 not ip=::1"];
+	for (const line of others) assert.ok(raw(line), line);
+	assert.equal(
+		filter.command_of("namespace=a port=80", "s:1").match(/--allowlist/g).length,
+		4, // it may be the other side's port
 	);
 });
 

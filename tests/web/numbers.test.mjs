@@ -159,22 +159,23 @@ test("the last line leads to what is known of each node, and to the times that a
 	await page.close();
 });
 
-// A map that is folded: sixty workloads in each of three namespaces, and a few outside. Each says how often it asks the next
-// namespace, within an hour and the hour before it.
+// A map that is folded: workloads in each of three namespaces, that ask each other and the next namespace within an hour, and
+// the hour before it. (Rates of these are not halfway between two that are said.)
+const WORKLOADS = 64;
 const hours = { before: start - 30 * MINUTE_MS, now: start + 30 * MINUTE_MS };
 const spaces = ["east", "mid", "west"];
 const crowd = Object.keys(hours).flatMap((hour, which) =>
 	spaces.flatMap((namespace, s) =>
-		Array.from({ length: 60 }, (_, i) => {
+		Array.from({ length: WORKLOADS }, (_, i) => {
 			const end = (space, n) => ({
 				...{ namespace: space, pod_name: `w${n}-0`, identity: 2000 + n },
 				workloads: [{ name: `w${n}`, kind: "Deployment" }],
 			});
 			const flow = flow_of(["frontend", "catalog", 8080, "TCP", 1, "FORWARDED"], i, new Date(hours[hour] + (60 * s + i) * 1000));
 			// The second half of "mid" asks twice in the later hour.
-			const times = which && s === 1 && i >= 30 ? 2 : 1;
+			const times = which && s === 1 && i >= WORKLOADS / 2 ? 2 : 1;
 			const to = i % 2 ? spaces[(s + 1) % 3] : namespace;
-			return Array.from({ length: times }, () => ({ ...flow, source: end(namespace, i), destination: end(to, (i + 1) % 60) }));
+			return Array.from({ length: times }, () => ({ ...flow, source: end(namespace, i), destination: end(to, (i + 1) % WORKLOADS) }));
 		}).flat(),
 	),
 );
@@ -194,7 +195,7 @@ test("a folded group has its rate and its flows in a past range, and in both ran
 	const page = await open(`${crowd_ui.address}/#${range}&select=${encodeURIComponent("group|mid")}`);
 	const details = page.getByRole("complementary", { name: "Details" });
 	await details.getByRole("heading", { name: "mid" }).waitFor();
-	await details.getByText("60 cards, folded").waitFor();
+	await details.getByText(`${WORKLOADS} cards, folded`).waitFor();
 	const rate = (hour) => new RegExp(`${a_second(of_space("mid", hour)).replace(".", "\\.")} flows per second on average`);
 	await details.getByRole("img", { name: rate("now") }).waitFor();
 	// What stays within it counts, too; and so in a terminal.

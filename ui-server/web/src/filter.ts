@@ -216,15 +216,31 @@ function join_pod(a: string, b: string): string | null {
 	return `${space_a || space_b}/${name_a.length > name_b.length ? name_a : name_b}`;
 }
 
+// The one of two workloads that says more; null: they are not the same.
+function join_workload(a: { name: string; kind?: string }, b: { name: string; kind?: string }) {
+	const is_same = a.name === b.name && (!a.kind || !b.kind || a.kind === b.kind);
+	return is_same ? (a.kind ? a : b) : null;
+}
+
+// Values of one field that are meant by both lists; null: that cannot be said of them, as of two address ranges.
+function in_common(field: keyof FlowFilter, a: unknown[], b: unknown[]): unknown[] | null {
+	const pairs = <T>(join: (x: T, y: T) => unknown) =>
+		(a as T[]).flatMap((x) => (b as T[]).flatMap((y) => join(x, y) ?? []));
+	if (field.endsWith("_pod")) return [...new Set(pairs(join_pod))];
+	if (field.endsWith("_workload")) return pairs(join_workload);
+	const is_range = [...a, ...b].some((v) => /[^-\w.:]/.test(String(v)));
+	return /_(cluster_name|identity|port|ip)$/.test(field) && !is_range ? a.filter((v) => b.includes(v)) : null;
+}
+
 // Both at once. "never": no flow is both. Null: they ask for the same field in two ways, which a FlowFilter cannot say.
 function join(a: FlowFilter, b: FlowFilter): FlowFilter | "never" | null {
 	const both = { ...a, ...b };
 	for (const field of Object.keys(b) as (keyof FlowFilter)[]) {
 		if (!(field in a) || JSON.stringify(a[field]) === JSON.stringify(b[field])) continue;
-		if (field !== "source_pod" && field !== "destination_pod") return null;
-		const pods = (a[field] ?? []).flatMap((p) => (b[field] ?? []).flatMap((q) => join_pod(p, q) ?? []));
-		if (!pods.length) return "never";
-		both[field] = [...new Set(pods)];
+		const values = in_common(field, a[field] ?? [], b[field] ?? []);
+		if (!values) return null;
+		if (!values.length) return "never";
+		Object.assign(both, { [field]: values });
 	}
 	return both;
 }
@@ -319,16 +335,15 @@ interface Narrowed {
 function narrowed_once(own: Term[], terms: string[]): Narrowed {
 	const parsed = parse_line(terms.join(" "));
 	const added = parsed.ok ? parsed.terms : [];
-	const values = (list: Term[], name: string) => list.filter((t) => t.name === name && !t.not).map((t) => t.value);
 	// Words of one name are alternatives: of these, those that both ask for, unless there are none.
 	const apart = new Set(
 		added.map((t) => t.name).filter((name) => {
-			const mine = values(own, name);
-			return mine.length && !values(added, name).some((v) => mine.includes(v));
+			const mine = values_in(own, name);
+			return mine.length && !values_in(added, name).some((v) => mine.includes(v));
 		}),
 	);
 	const both = added.filter((t) => {
-		const mine = values(own, t.name);
+		const mine = values_in(own, t.name);
 		return !mine.length || apart.has(t.name) || mine.includes(t.value);
 	});
 	// What is asked of one side need not be asked of either.
@@ -341,7 +356,7 @@ function narrowed_once(own: Term[], terms: string[]): Narrowed {
 	const lists = [kept, of_others, of_no_side].map((list) =>
 		[...list, ...both].map((t) => line_of([{ ...t, way: 0 }])),
 	);
-	const never = [...apart].some((name) => [...values(own, name), ...values(added, name)].every((v) => is_single(name, v)));
+	const never = [...apart].some((name) => [...values_in(own, name), ...values_in(added, name)].every((v) => is_single(name, v)));
 	const at = lists.findIndex((list) => can_be(list.join(" ")));
 	return {
 		terms: lists[at < 0 ? 2 : at]!,
@@ -378,12 +393,31 @@ function quoted(value: string): string {
 	return /^[-\w./:=@%+,]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }
 
+// Whether the CLI's flags mean what the line does. They have no "or"; two of them about either side are about the same one;
+// several that are denied are denied together; and of one field there is one.
+function are_flags(terms: Term[]): boolean {
+	const names = (not: boolean) => [...new Set(terms.filter((t) => t.not === not).map((t) => t.name))];
+	const fields = names(false).flatMap((name) => [
+		...new Set(alternatives_of(name, values_in(terms, name)).flatMap((filter) => Object.keys(filter))),
+	]);
+	const either = names(false).filter((name) => words[`from-${name}`]);
+	return (
+		ways_of(terms).length === 1 &&
+		names(true).length <= 1 &&
+		either.length <= 1 &&
+		new Set(fields).size === fields.length
+	);
+}
+
+function values_in(terms: Term[], name: string): string[] {
+	return terms.filter((t) => t.name === name && !t.not).map((t) => t.value);
+}
+
 export function command_of(line: string, server: string, range: Range | null = null): string {
 	const parsed = parse_line(line);
 	const terms = parsed.ok ? parsed.terms : [];
 	const filters = filters_of(terms);
-	// Flags have no "or": then it is the filters themselves.
-	const is_raw = ways_of(terms).length > 1 && filters.ok;
+	const is_raw = filters.ok && !are_flags(terms);
 	const raw = (flag: string, list: FlowFilter[]) => list.map((filter) => ` --${flag} ${quoted(JSON.stringify(filter))}`);
 	const flags = is_raw
 		? [...raw("allowlist", filters.allow), ...raw("denylist", filters.deny)]
