@@ -196,7 +196,7 @@ int tycho_drop(__u64 *ctx)
 		return 0;
 	ev = bpf_ringbuf_reserve(&verdicts, sizeof *ev + BPF_EVENT_CAP_BYTES, 0);
 	if (!ev) {
-		count_up(&lost);
+		count_lost();
 		return 0;
 	}
 	*ev = (struct bpf_event){

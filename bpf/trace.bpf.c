@@ -91,6 +91,15 @@ struct {
 	__type(value, __u64);
 } begun SEC(".maps");
 
+static __always_inline void count_begun(void)
+{
+	__u32 zero = 0;
+	__u64 *n = bpf_map_lookup_elem(&begun, &zero);
+
+	if (n)
+		__sync_fetch_and_add(n, 1); /* a softirq may come in between */
+}
+
 /* Kept by user space: what the events say about the interface. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -141,7 +150,7 @@ static __always_inline void report_packet(struct __sk_buff *skb, const struct pa
 	__u32 len = skb->len;
 
 	if (!ev) {
-		count_up(&lost);
+		count_lost();
 		return;
 	}
 	fill_event(ev, &p->key, c, d, p->dir, cause);
@@ -359,10 +368,10 @@ static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3
 		/* Of two CPUs that come at once, one begins it. */
 		is_new = !bpf_map_update_elem(&connections, &p.key, &fresh, BPF_NOEXIST);
 		if (is_new)
-			count_up(&begun);
+			count_begun();
 		c = bpf_map_lookup_elem(&connections, &p.key);
 		if (!c) { /* no room even after forgetting: nothing to count it in */
-			count_up(&lost);
+			count_lost();
 			return;
 		}
 	} else if (begins_anew(c, &p, now_ns)) {
@@ -382,7 +391,7 @@ static __always_inline void observe(struct __sk_buff *skb, bool ingress, bool l3
 	if (p.fragment && p.key.kind != CONN_UNTRACKED) {
 		/* Decoders do not look into fragments: made headers tell the ports. */
 		if (!report_made(&p.key, c, p.dir, cause, skb->len))
-			count_up(&lost);
+			count_lost();
 	} else if (cause == BPF_CAUSE_DNS) {
 		report_packet(skb, &p, c, d, cause, l3, BPF_EVENT_DNS_CAP_BYTES);
 	} else if (p.payload_off && p.payload_off <= HEADERS_BYTES) {

@@ -255,12 +255,12 @@ static void on_tick(struct source_bpf *s)
 	(void)!read(s->timer_fd, &expirations, sizeof expirations);
 	s->rush = false;
 	if (s->drop)
-		s->lost[RING_VERDICTS] = read_counter(s, s->drop->maps.lost);
+		s->lost[RING_VERDICTS] = s->drop->bss->lost.records;
 	if (s->scope && scope_is_due(s->scope, now))
 		follow_scope(s, now);
 	if (!s->trace)
 		return;
-	s->lost[RING_TRACES] = read_counter(s, s->trace->maps.lost);
+	s->lost[RING_TRACES] = s->trace->bss->lost.records;
 	if (s->sweep_fd < 0 && now.v >= s->sweep_at.v) {
 		s->sweep_at.v = now.v + s->interval_ns;
 		sweep_start(s, s->interval_ns);
