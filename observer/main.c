@@ -443,7 +443,8 @@ static enum err_code start_keeper(struct observer *ob, struct err *e)
 					    .dict = ob->dict,
 					    .store = ob->store,
 					    .checkpoints = evidence_checkpoints(ob->evidence),
-					    .agent = ob->agent };
+					    .agent = ob->agent,
+					    .seal_ns = ob->o.store.seal_ns };
 
 	enum err_code code = ob->store ? keep_new(&config, &ob->keep, e) : ERR_OK;
 	if (code == ERR_OK)

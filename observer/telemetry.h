@@ -24,7 +24,7 @@ struct telemetry;
 
 struct telemetry_config {
 	const struct obs_options *options; /* borrowed, as is the rest; outlives the telemetry */
-	const struct flow_log *log;
+	struct flow_log *log;
 	const struct flow_dict *dict;
 	struct name_table *names;
 	struct api *api;

@@ -16,16 +16,14 @@
 
 enum {
 	BATCH = 2048, /* records read at once */
-	/* When the log was found empty it is looked at again after as long as a sudden flood of
-	 * this many records a millisecond needs for half of it. */
-	FLOOD_A_MS = 50,
-	LOOK_MS_LEAST = 10,
-	LOOK_MS_MOST = 100,
-	TEND_EVERY_MS = 1000 /* for what becomes old by itself */
+	FEW = 64,     /* records that may wait, once it has sealed */
+	LOOK_MS = 1000,
+	TEND_EVERY_MS = 500 /* for what becomes old by itself: each time it has sealed */
 };
 
 struct keep {
 	const struct flow_log *log;
+	struct flow_log_bell *bell; /* the log's */
 	const struct flow_dict *dict;
 	struct store *store;
 	struct checkpoints *checkpoints; /* may be NULL */
@@ -33,6 +31,8 @@ struct keep {
 	struct agent *agent;
 	struct flow_batch *batch;
 	uint64_t cursor;
+	uint64_t seal_ns;
+	struct mono_ns due;    /* when it seals next */
 	struct wall_ns last;   /* when the last record was read */
 	struct mono_ns tended; /* when there was last nothing to tend */
 	bool failing;          /* the last write failed, and that was told */
@@ -40,7 +40,6 @@ struct keep {
 	pthread_mutex_t policies_mx;
 	/* guarded by policies_mx: given, not told yet: objects, an agent's; may be NULL */
 	struct keep_policies *policies[2];
-	int look_ms; /* immutable after start */
 	int stop_fd;
 	pthread_t thread;
 	bool running;
@@ -176,6 +175,22 @@ static void tick(struct keep *k, struct wall_ns now)
 	tell(k, store_tick(k->store, now, &e), &e);
 }
 
+/* Reads all that came until now and seals it, in a flood too: so nothing is older than seal_ns when
+ * it is sealed. @return true if there is much more by now. */
+static bool seal(struct keep *k, struct wall_ns now, struct mono_ns mono)
+{
+	uint64_t end = flow_log_range(k->log).next;
+	struct err e = { 0 };
+
+	while (k->cursor < end && keep_some(k, now))
+		;
+	tell(k, store_seal(k->store, now, &e), &e);
+	k->due.v += k->seal_ns;
+	if (k->due.v <= mono.v)
+		k->due.v = mono.v + k->seal_ns;
+	return flow_log_range(k->log).next - k->cursor > FEW;
+}
+
 /* Signs what there is, when it is due or at the end. */
 static void sign(struct keep *k, struct wall_ns now, bool last)
 {
@@ -244,37 +259,46 @@ static bool tend(struct keep *k, struct wall_ns now)
 	return false;
 }
 
+static int wait_ms(const struct keep *k)
+{
+	uint64_t now = mono_now().v, ns = k->due.v > now ? k->due.v - now : 0;
+
+	return ns < LOOK_MS * NS_PER_MS ? (int)((ns + NS_PER_MS - 1) / NS_PER_MS) : LOOK_MS;
+}
+
 static void *keep_main(void *arg)
 {
 	struct keep *k = arg;
 
 	for (;;) {
 		struct wall_ns now = wall_now();
+		struct mono_ns mono = mono_now();
+		flow_log_bell_set(k->bell);
 		bool busy = keep_some(k, now);
+		if (mono.v >= k->due.v)
+			busy = seal(k, now, mono);
 		tick(k, now);
 		sign(k, now, false);
 		if (!busy)
 			busy = tend(k, now);
-		struct pollfd fd = { .fd = k->stop_fd, .events = POLLIN };
-		if (poll(&fd, 1, busy ? 0 : k->look_ms) < 0 && errno != EINTR) {
+		struct pollfd fds[] = {
+			{ .fd = k->stop_fd, .events = POLLIN },
+			{ .fd = flow_log_bell_fd(k->bell), .events = POLLIN },
+		};
+		if (poll(fds, ARRAY_LEN(fds), busy ? 0 : wait_ms(k)) < 0 && errno != EINTR) {
 			log_error("the keeper stops: poll failed", "errno=%d", errno);
 			return NULL;
 		}
-		if (fd.revents)
+		if (fds[0].revents)
 			break;
+		if (fds[1].revents)
+			flow_log_bell_hear(k->bell);
 	}
 	while (keep_some(k, wall_now()))
 		;
 	note_policies(k, wall_now());
 	sign(k, wall_now(), true);
 	return NULL;
-}
-
-static int look_ms(const struct flow_log *log)
-{
-	uint64_t ms = flow_log_counts(log).capacity / 2 / FLOOD_A_MS;
-
-	return ms < LOOK_MS_LEAST ? LOOK_MS_LEAST : ms < LOOK_MS_MOST ? (int)ms : LOOK_MS_MOST;
 }
 
 enum err_code keep_new(const struct keep_config *config, struct keep **ret, struct err *e)
@@ -290,12 +314,14 @@ enum err_code keep_new(const struct keep_config *config, struct keep **ret, stru
 			    .agent = config->agent,
 			    .cursor = flow_log_range(config->log).oldest,
 			    .last = wall_now(),
-			    .look_ms = look_ms(config->log),
+			    .seal_ns = config->seal_ns ? config->seal_ns : NS_PER_S,
 			    .stop_fd = eventfd(0, EFD_CLOEXEC) };
 	(void)pthread_mutex_init(&k->policies_mx, NULL);
 	if (k->stop_fd < 0)
 		return err_os(e, "keeper eventfd");
-	if (flow_batch_new(k->log, BATCH, &k->batch, e) != ERR_OK)
+	k->due.v = mono_now().v + k->seal_ns;
+	if (flow_batch_new(k->log, BATCH, &k->batch, e) != ERR_OK ||
+	    flow_log_bell_new(config->log, &k->bell, e) != ERR_OK)
 		return err_in(e, "keeper");
 	enum err_code code = thread_start("tycho-keep", keep_main, k, &k->thread, e);
 	if (code != ERR_OK)

@@ -5,7 +5,8 @@
  *	          └ overtaken: a gap     └ fails: told once, a gap when it works again
  *
  * Threads  one of its own, "tycho-keep": the store's writing thread from keep_new to keep_free. It
- *          looks at the log some dozen times a second.
+ *          looks at the log when it is time to seal, each second at least, and when the log's bell
+ *          tells that a quarter of it is new.
  * Loss     what the log overwrote before it was read, and what a LOST record says was lost before
  *          it came to us, is noted as a gap with its count. Nothing here slows the capture thread.
  */
@@ -21,11 +22,13 @@
 struct keep;
 
 struct keep_config {
-	const struct flow_log *log; /* all borrowed, must outlive the keeper */
+	struct flow_log *log; /* all borrowed, must outlive the keeper */
 	const struct flow_dict *dict;
 	struct store *store;
 	struct checkpoints *checkpoints; /* NULL: none are made */
 	struct agent *agent; /* is told when writing fails, and works again; may be NULL */
+	/* No record in the log or in the open block is older; 0: 1 s. As the store was told. */
+	uint64_t seal_ns;
 };
 
 MUST_CHECK enum err_code keep_new(const struct keep_config *config, struct keep **ret,

@@ -2,6 +2,8 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/pages.h"
 
@@ -56,6 +58,15 @@ struct slot {
 	word words[FLOW_WORDS]; /* a struct flow; in place of ext its position in the byte ring */
 };
 
+/* Set for no number and no position: it rings at neither. */
+static const uint64_t never = UINT64_MAX;
+
+struct flow_log_bell {
+	struct flow_log *log;
+	int fd;
+	word at, ext_at; /* rings when that number is put, or text up to that position */
+};
+
 struct flow_log {
 	/* immutable after construction */
 	alignas(CACHE_LINE) struct slot *slots;
@@ -66,14 +77,18 @@ struct flow_log {
 	uint64_t first_seq;
 
 	/* the writer's own */
-	alignas(CACHE_LINE)
-		uint64_t ext_head; /* position after the newest ext, multiple of a word */
-	uint64_t oldest;           /* as readers see it, for eviction */
+	alignas(CACHE_LINE) word ext_head; /* position after the newest ext, multiple of a word */
+	uint64_t oldest;                   /* as readers see it, for eviction */
+	/* no higher than those of any bell; lowered by readers, some times a second */
+	word bell_at, bell_ext_at;
 
 	/* written by the writer, read by all */
 	alignas(CACHE_LINE) word next;
 	word evicted; /* records below are gone because the byte ring needed their room */
 	word seen_flows, cut;
+
+	struct flow_log_bell bells[FLOW_LOG_BELLS];
+	_Atomic unsigned bell_count; /* those before are there */
 };
 
 static uint64_t power_of_two_from(uint64_t n)
@@ -123,6 +138,8 @@ enum err_code flow_log_new(const struct flow_log_config *config, struct flow_log
 		.first_seq = config->first_seq,
 		.oldest = config->first_seq,
 	};
+	atomic_init(&log->bell_at, never);
+	atomic_init(&log->bell_ext_at, never);
 	atomic_init(&log->next, config->first_seq);
 	atomic_init(&log->evicted, config->first_seq);
 	/* a log that is not full yet does not cost its full size */
@@ -141,7 +158,97 @@ void flow_log_free(struct flow_log *log)
 		return;
 	pages_free(log->slots, log->mask + 1, sizeof *log->slots);
 	pages_free(log->ext, log->ext_size / sizeof(word), sizeof(word));
+	for (unsigned i = 0; i < log->bell_count; i++)
+		(void)close(log->bells[i].fd);
 	free(log);
+}
+
+/* --- bells -------------------------------------------------------------------------------- */
+
+/*
+ * The writer compares with the lowest mark of all bells and looks at the bells only there. A reader
+ * writes its bell's mark and then lowers that one; the writer takes that one away and then looks at
+ * the bells: in one order of all four (seq_cst), whoever comes second knows of the first.
+ */
+
+static void lower(word *mark, uint64_t to)
+{
+	uint64_t now = atomic_load_explicit(mark, memory_order_seq_cst);
+
+	while (to < now && !atomic_compare_exchange_weak_explicit(
+				   mark, &now, to, memory_order_seq_cst, memory_order_seq_cst))
+		;
+}
+
+/* Writer thread, which has put record @n: rings what is due. Apart from put, which seldom needs it.
+ */
+static __attribute__((noinline, cold)) void ring(struct flow_log *log, uint64_t n)
+{
+	unsigned count = atomic_load_explicit(&log->bell_count, memory_order_acquire);
+	uint64_t head = atomic_load_explicit(&log->ext_head, memory_order_relaxed), one = 1;
+
+	(void)atomic_exchange_explicit(&log->bell_at, never, memory_order_seq_cst);
+	(void)atomic_exchange_explicit(&log->bell_ext_at, never, memory_order_seq_cst);
+	for (unsigned i = 0; i < count; i++) {
+		struct flow_log_bell *bell = &log->bells[i];
+		uint64_t at = atomic_load_explicit(&bell->at, memory_order_seq_cst);
+		uint64_t ext_at = atomic_load_explicit(&bell->ext_at, memory_order_relaxed);
+
+		if (at == never)
+			continue;
+		if (at > n && ext_at > head) {
+			lower(&log->bell_at, at);
+			lower(&log->bell_ext_at, ext_at);
+		} else if (atomic_compare_exchange_strong_explicit(&bell->at, &at, never,
+								   memory_order_seq_cst,
+								   memory_order_relaxed)) {
+			(void)!write(bell->fd, &one, sizeof one); /* is never full at 1 */
+		} /* else it is just being set anew: its reader is awake */
+	}
+}
+
+enum err_code flow_log_bell_new(struct flow_log *log, struct flow_log_bell **ret, struct err *e)
+{
+	unsigned i = atomic_load_explicit(&log->bell_count, memory_order_relaxed);
+
+	if (i == FLOW_LOG_BELLS)
+		return err_set(e, ERR_NOMEM, "more than %d bells of the log", FLOW_LOG_BELLS);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return err_os(e, "bell of the log");
+	struct flow_log_bell *bell = &log->bells[i];
+	bell->log = log;
+	bell->fd = fd;
+	atomic_init(&bell->at, never);
+	atomic_init(&bell->ext_at, never);
+	atomic_store_explicit(&log->bell_count, i + 1, memory_order_release);
+	*ret = bell;
+	return ERR_OK;
+}
+
+int flow_log_bell_fd(const struct flow_log_bell *bell)
+{
+	return bell->fd;
+}
+
+void flow_log_bell_set(struct flow_log_bell *bell)
+{
+	struct flow_log *log = bell->log;
+	uint64_t at = atomic_load_explicit(&log->next, memory_order_relaxed) + log->mask / 4;
+	uint64_t ext_at =
+		atomic_load_explicit(&log->ext_head, memory_order_relaxed) + log->ext_size / 4;
+
+	atomic_store_explicit(&bell->ext_at, ext_at, memory_order_relaxed);
+	atomic_store_explicit(&bell->at, at, memory_order_seq_cst);
+	lower(&log->bell_at, at);
+	lower(&log->bell_ext_at, ext_at);
+}
+
+void flow_log_bell_hear(struct flow_log_bell *bell)
+{
+	uint64_t times;
+
+	(void)!read(bell->fd, &times, sizeof times);
 }
 
 /* --- writer ------------------------------------------------------------------------------- */
@@ -176,7 +283,8 @@ static void evict(struct flow_log *log, uint64_t n, uint64_t end)
 
 static void put_ext(struct flow_log *log, const uint8_t *p, size_t len)
 {
-	uint64_t at = log->ext_head / sizeof(word), mask = log->ext_size / sizeof(word) - 1;
+	uint64_t at = atomic_load_explicit(&log->ext_head, memory_order_relaxed) / sizeof(word),
+		 mask = log->ext_size / sizeof(word) - 1;
 
 	for (; len >= sizeof(uint64_t); len -= sizeof(uint64_t), p += sizeof(uint64_t)) {
 		uint64_t v;
@@ -188,7 +296,7 @@ static void put_ext(struct flow_log *log, const uint8_t *p, size_t len)
 		memcpy(&v, p, len);
 		put_word(&log->ext[at++ & mask], v);
 	}
-	log->ext_head = at * sizeof(word);
+	atomic_store_explicit(&log->ext_head, at * sizeof(word), memory_order_relaxed);
 }
 
 /* What readers do not know how to skip must not stay half: the text goes, the numbers stay. */
@@ -205,7 +313,7 @@ uint64_t flow_log_put(struct flow_log *log, const struct flow *f)
 {
 	uint64_t n = atomic_load_explicit(&log->next, memory_order_relaxed); /* ours to write */
 	struct slot *slot = &log->slots[n & log->mask];
-	uint64_t ext_at = log->ext_head;
+	uint64_t ext_at = atomic_load_explicit(&log->ext_head, memory_order_relaxed);
 
 	if (n - log->oldest > log->mask)
 		log->oldest = n - log->mask; /* what `next` says implies it */
@@ -225,6 +333,10 @@ uint64_t flow_log_put(struct flow_log *log, const struct flow *f)
 	if (f->kind == FLOW_KIND_FLOW)
 		count_one(&log->seen_flows);
 	atomic_store_explicit(&log->next, n + 1, memory_order_release);
+	if (n >= atomic_load_explicit(&log->bell_at, memory_order_relaxed) ||
+	    atomic_load_explicit(&log->ext_head, memory_order_relaxed) >=
+		    atomic_load_explicit(&log->bell_ext_at, memory_order_relaxed))
+		ring(log, n);
 
 	/* The slots are walked in order, but two rings and a busy thread hide that from the
 	 * hardware. */

@@ -18,6 +18,8 @@
  *          reader takes a lock.
  * Visible  a record can be read as soon as put returns (Hubble hides the newest; we do not copy
  *          that).
+ * Waiting  a reader looks when it likes. One that sleeps for long has a bell, so that it is woken
+ *          before it is overtaken.
  * Loss     a cursor that was overtaken jumps to the oldest record and is told how many it missed,
  *          once each. What is lost lies before the first record of the batch that reports it.
  *          Numbers before first_seq are another run's: no loss of ours.
@@ -76,6 +78,19 @@ AUTO_DEFINE(struct flow_batch, flow_batch_free);
  * set; only numbers below @end count. */
 size_t flow_log_read(const struct flow_log *log, uint64_t *cursor, uint64_t end,
 		     struct flow_batch *batch, uint64_t *ret_lost);
+
+/* A bell rings once a quarter of the log's room, of records or of text, has been used since it was
+ * set; sometimes earlier. It is the log's, and goes with it. */
+enum { FLOW_LOG_BELLS = 4 };
+struct flow_log_bell;
+/* For one reader, for good; one thread at a time. ERR_NOMEM: FLOW_LOG_BELLS there are already. */
+MUST_CHECK enum err_code flow_log_bell_new(struct flow_log *log, struct flow_log_bell **ret,
+					   struct err *e);
+/* To be polled: readable from when it rang until it is heard. */
+int flow_log_bell_fd(const struct flow_log_bell *bell);
+/* That reader, before its last look for more: if that finds nothing, it may sleep. */
+void flow_log_bell_set(struct flow_log_bell *bell);
+void flow_log_bell_hear(struct flow_log_bell *bell);
 
 struct flow_log_counts {
 	size_t capacity, held; /* records */

@@ -17,15 +17,13 @@
 
 enum {
 	BATCH_RECORDS = 128,
-	/* A log is not overtaken as long as its records come at less than this rate: a million a
-	 * second at the usual size. */
-	RECORDS_A_MS = 1300,
 	LOST_SOURCE = 1, /* flow.LostEvent */
 	LOST_COUNT = 2,
 };
 
 struct metrics_reader {
 	const struct flow_log *log;
+	struct flow_log_bell *bell; /* the log's */
 	struct flow_metrics *metrics;
 	char *file; /* own; NULL: none */
 	struct file_watch *watch;
@@ -33,7 +31,7 @@ struct metrics_reader {
 	struct mono_ns gone_at; /* when it was last looked at */
 	struct flow_batch *batch;
 	uint64_t cursor; /* the thread's own */
-	int wait_ms, stop_fd;
+	int stop_fd;
 	pthread_t thread;
 	bool running;
 	_Atomic uint64_t at, records, missed, reloads, bad_reloads;
@@ -111,14 +109,16 @@ static void *read_main(void *arg)
 
 	for (;;) {
 		bool more = false;
+		flow_log_bell_set(r->bell);
 		for (int i = 0; i < 64 && (more = read_batch(r)); i++) {
 		}
 		look_at_pods(r);
 		struct pollfd fds[] = {
 			{ .fd = r->stop_fd, .events = POLLIN },
 			{ .fd = r->watch ? file_watch_fd(r->watch) : -1, .events = POLLIN },
+			{ .fd = flow_log_bell_fd(r->bell), .events = POLLIN },
 		};
-		if (poll(fds, ARRAY_LEN(fds), more ? 0 : r->wait_ms) < 0 && errno != EINTR) {
+		if (poll(fds, ARRAY_LEN(fds), more ? 0 : READER_WAIT_MS) < 0 && errno != EINTR) {
 			log_error("flows are counted no more: poll failed", "errno=%d", errno);
 			return NULL;
 		}
@@ -126,6 +126,8 @@ static void *read_main(void *arg)
 			return NULL;
 		if (fds[1].revents && file_watch_changed(r->watch))
 			reload(r);
+		if (fds[2].revents)
+			flow_log_bell_hear(r->bell);
 	}
 }
 
@@ -142,9 +144,8 @@ enum err_code metrics_reader_new(const struct metrics_reader_config *config,
 	r->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (r->stop_fd < 0)
 		return err_os(e, "eventfd");
-	size_t wait_ms = flow_log_counts(r->log).capacity / RECORDS_A_MS;
-	r->wait_ms = wait_ms < 1 ? 1 : wait_ms < READER_WAIT_MS ? (int)wait_ms : READER_WAIT_MS;
-	if (flow_batch_new(r->log, BATCH_RECORDS, &r->batch, e) != ERR_OK)
+	if (flow_batch_new(r->log, BATCH_RECORDS, &r->batch, e) != ERR_OK ||
+	    flow_log_bell_new(config->log, &r->bell, e) != ERR_OK)
 		return e->code;
 	if (config->names && gone_new(config->names, config->dict, &r->gone, e) != ERR_OK)
 		return e->code;

@@ -7,7 +7,8 @@
  *	names ──► pods that are gone ──► flow_metrics_forget_pod
  *
  * Threads  metrics_reader_new starts one ("tycho-metrics"), metrics_reader_free stops and joins it.
- *          It looks at the log at least every READER_WAIT_MS, more often for small logs.
+ *          It looks at the log every READER_WAIT_MS, and when the log's bell tells that a quarter
+ *          of it is new.
  * Loss     when the log overtakes it, it is told how much, and tells on.
  */
 #ifndef TYCHO_OBSERVER_METRICS_READER_H
@@ -24,7 +25,7 @@ struct name_table;
 enum { READER_WAIT_MS = 50 };
 
 struct metrics_reader_config {
-	const struct flow_log *log; /* borrowed, as is metrics */
+	struct flow_log *log; /* borrowed, as is metrics */
 	struct flow_metrics *metrics;
 	/* Whose pods' series are removed when they are gone (gone.h); NULL: nobody's. Borrowed. */
 	struct name_table *names;

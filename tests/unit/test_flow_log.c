@@ -1,6 +1,8 @@
 /* observer/log: the ring against a plain list, and against readers on other threads. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -419,6 +421,171 @@ static void every_record_is_read_whole_or_counted_lost_by_every_reader(void **st
 	race_once(1023, 8192);
 }
 
+/* --- bells -------------------------------------------------------------------------------- */
+
+static struct flow_log_bell *bell_of(struct flow_log *log)
+{
+	struct flow_log_bell *bell = NULL;
+
+	assert_int_equal(flow_log_bell_new(log, &bell, NULL), ERR_OK);
+	return bell;
+}
+
+static bool rings(const struct flow_log_bell *bell)
+{
+	struct pollfd fd = { .fd = flow_log_bell_fd(bell), .events = POLLIN };
+
+	return poll(&fd, 1, 0) == 1;
+}
+
+static void put_some(struct flow_log *log, size_t n, uint32_t ext_len)
+{
+	for (size_t i = 0; i < n; i++)
+		(void)put(log, i, ext_len);
+}
+
+static void a_bell_rings_once_when_a_quarter_of_the_records_is_new(void **state)
+{
+	(void)state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(1023, 0, 1);
+	struct flow_log_bell *bell = bell_of(log);
+
+	put_some(log, 5000, 0);
+	assert_false(rings(bell)); /* it was not set */
+	flow_log_bell_set(bell);
+	put_some(log, 250, 0);
+	assert_false(rings(bell));
+	put_some(log, 10, 0);
+	assert_true(rings(bell));
+	flow_log_bell_hear(bell);
+	put_some(log, 5000, 0);
+	assert_false(rings(bell));
+	flow_log_bell_hear(bell); /* does not wait for it */
+}
+
+static void a_bell_rings_when_a_quarter_of_the_text_is_new(void **state)
+{
+	(void)state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(1023, 8192, 1);
+	struct flow_log_bell *bell = bell_of(log);
+
+	flow_log_bell_set(bell);
+	put_some(log, 2, 1000);
+	assert_false(rings(bell));
+	put_some(log, 1, 48);
+	assert_true(rings(bell));
+}
+
+static void a_bell_that_is_set_anew_forgets_when_it_was_to_ring(void **state)
+{
+	(void)state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(1023, 0, 1);
+	struct flow_log_bell *bell = bell_of(log);
+
+	for (int i = 0; i < 20; i++) {
+		flow_log_bell_set(bell);
+		put_some(log, 200, 0);
+		assert_false(rings(bell));
+	}
+	put_some(log, 60, 0);
+	assert_true(rings(bell));
+}
+
+static void each_bell_rings_in_its_own_time(void **state)
+{
+	(void)state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(1023, 0, 1);
+	struct flow_log_bell *bells[FLOW_LOG_BELLS], *more = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(bells); i++)
+		bells[i] = bell_of(log);
+	assert_int_equal(flow_log_bell_new(log, &more, NULL), ERR_NOMEM);
+	assert_null(more);
+	for (size_t i = 0; i < ARRAY_LEN(bells); i++) {
+		flow_log_bell_set(bells[i]);
+		put_some(log, 60, 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bells); i++) { /* 60 * (4 + i) since bell 0 was set */
+		put_some(log, 30, 0);
+		for (size_t j = 0; j < ARRAY_LEN(bells); j++)
+			assert_int_equal(rings(bells[j]), j <= i);
+		put_some(log, 30, 0);
+	}
+}
+
+static void a_bell_of_the_smallest_log_rings_for_each_record(void **state)
+{
+	(void)state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(1, 0, 1);
+	struct flow_log_bell *bell = bell_of(log);
+
+	for (int i = 0; i < 3; i++) {
+		flow_log_bell_set(bell);
+		assert_false(rings(bell));
+		put_some(log, 1, 0);
+		assert_true(rings(bell));
+		flow_log_bell_hear(bell);
+	}
+}
+
+/* Sleeps without end until it is woken. The writer waits when it is half a log ahead: a bell that
+ * did not ring would stop both. */
+struct sleeper {
+	struct flow_log *log;
+	struct flow_log_bell *bell;
+	_Atomic uint64_t read;
+	uint64_t lost;
+};
+
+static void *sleep_and_read(void *arg)
+{
+	struct sleeper *sl = arg;
+	AUTO(flow_batch_free) struct flow_batch *b = batch_of(sl->log, 64);
+	uint64_t cursor = 1;
+
+	for (;;) {
+		uint64_t lost;
+		flow_log_bell_set(sl->bell);
+		while (flow_log_read(sl->log, &cursor, UINT64_MAX, b, &lost) || lost)
+			sl->lost += lost;
+		atomic_store_explicit(&sl->read, cursor - 1, memory_order_release);
+		if (cursor > RECORDS)
+			return NULL;
+		struct pollfd fd = { .fd = flow_log_bell_fd(sl->bell), .events = POLLIN };
+		(void)poll(&fd, 1, -1);
+		flow_log_bell_hear(sl->bell);
+	}
+}
+
+static void sleepers_with_a_bell_are_never_overtaken(void **state)
+{
+	(void)state;
+	enum { CAPACITY = 255, SLEEPERS = 2 };
+	AUTO(flow_log_free) struct flow_log *log = log_of(CAPACITY, 8192, 1);
+	struct sleeper sleepers[SLEEPERS];
+	pthread_t threads[SLEEPERS];
+
+	for (size_t i = 0; i < SLEEPERS; i++) {
+		sleepers[i] = (struct sleeper){ .log = log, .bell = bell_of(log) };
+		assert_int_equal(pthread_create(&threads[i], NULL, sleep_and_read, &sleepers[i]),
+				 0);
+	}
+	/* half of a log more, so that the last of them are rung for, too */
+	for (uint64_t id = 1; id <= RECORDS + CAPACITY / 2; id++) {
+		for (size_t i = 0; i < SLEEPERS; i++)
+			while (id <= RECORDS &&
+			       atomic_load_explicit(&sleepers[i].read, memory_order_acquire) +
+					       CAPACITY / 2 <
+				       id)
+				(void)sched_yield();
+		(void)put(log, id, id % 3 ? 0 : 24);
+	}
+	for (size_t i = 0; i < SLEEPERS; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_int_equal(sleepers[i].lost, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -435,6 +602,12 @@ int main(void)
 		cmocka_unit_test(counts_say_what_was_seen_and_when),
 		cmocka_unit_test(it_behaves_as_a_list_that_forgets),
 		cmocka_unit_test(every_record_is_read_whole_or_counted_lost_by_every_reader),
+		cmocka_unit_test(a_bell_rings_once_when_a_quarter_of_the_records_is_new),
+		cmocka_unit_test(a_bell_rings_when_a_quarter_of_the_text_is_new),
+		cmocka_unit_test(a_bell_that_is_set_anew_forgets_when_it_was_to_ring),
+		cmocka_unit_test(each_bell_rings_in_its_own_time),
+		cmocka_unit_test(a_bell_of_the_smallest_log_rings_for_each_record),
+		cmocka_unit_test(sleepers_with_a_bell_are_never_overtaken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

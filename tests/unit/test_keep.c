@@ -1,6 +1,7 @@
 /* observer/keep: what the log holds goes into the store, and what is lost is owned up to. */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <sys/resource.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "base/buf.h"
 #include "flow/wire.h"
@@ -62,6 +64,17 @@ static void all_that_the_log_holds_is_kept(void **state)
 	assert_int_equal(count_gaps(r, STORE_GAP_RING), 0);
 }
 
+static sqlite3 *lock_file(struct fixture *fx)
+{
+	char path[100];
+	sqlite3 *h;
+
+	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
+	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	return h;
+}
+
 static void what_was_overwritten_before_it_came_is_a_gap(void **state)
 {
 	struct fixture *fx = *state;
@@ -69,12 +82,15 @@ static void what_was_overwritten_before_it_came_is_a_gap(void **state)
 	struct seen_gap gaps[64];
 	struct keep *k = NULL;
 
+	fx->config.seal_flows = 64;
 	fixture_open(fx);
-	/* A keeper begins where the log does: so it must have begun before. Its first look may come
-	 * at any time; what it kept and what it lost is all there was. */
+	/* It waits at the first block, whenever it looks: what is a log behind that is overwritten.
+	 */
+	sqlite3 *other = lock_file(fx);
 	const struct keep_config config = { .log = log, .dict = fx->dict, .store = fx->store };
 	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
-	put(fx, log, 50000);
+	put(fx, log, 5000);
+	assert_int_equal(sqlite3_close(other), SQLITE_OK);
 	keep_free(k);
 	struct err e = { 0 };
 	assert_int_equal(store_tick(fx->store, after(wall_now(), 3600), &e), ERR_OK);
@@ -86,7 +102,53 @@ static void what_was_overwritten_before_it_came_is_a_gap(void **state)
 		if (gaps[i].cause == STORE_GAP_RING)
 			lost += gaps[i].lost;
 	assert_true(lost > 0);
-	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count + lost, 50000);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count + lost, 5000);
+}
+
+/* The log is never more than half a log ahead: a keeper that looked each second only would
+ * need minutes. */
+static void a_keeper_is_woken_by_what_comes_fast(void **state)
+{
+	enum { RECORDS = 50000, HALF = 500 };
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(1023);
+	struct keep *k = NULL;
+
+	fixture_open(fx);
+	const struct keep_config config = { .log = log, .dict = fx->dict, .store = fx->store };
+	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
+	for (uint64_t first = fx->next_seq; fx->next_seq < first + RECORDS;) {
+		while (store_taken(fx->store) + HALF <= fx->next_seq)
+			(void)sched_yield();
+		put(fx, log, 1);
+	}
+	keep_free(k);
+	struct err e = { 0 };
+	assert_int_equal(store_tick(fx->store, after(wall_now(), 3600), &e), ERR_OK);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(count_gaps(r, STORE_GAP_RING), 0);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, RECORDS);
+}
+
+static void what_has_come_is_sealed_soon_and_by_itself(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(1023);
+	struct keep *k = NULL;
+
+	fixture_open(fx);
+	const struct keep_config config = {
+		.log = log, .dict = fx->dict, .store = fx->store, .seal_ns = 100 * NS_PER_MS
+	};
+	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
+	for (int i = 0; i < 3; i++) {
+		put(fx, log, 5);
+		while (store_sealed(fx->store) < fx->next_seq)
+			(void)sched_yield();
+	}
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 15);
+	keep_free(k);
 }
 
 static void a_lost_event_is_a_gap_of_the_kernel(void **state)
@@ -495,6 +557,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
 		T(all_that_the_log_holds_is_kept),
 		T(what_was_overwritten_before_it_came_is_a_gap),
+		T(a_keeper_is_woken_by_what_comes_fast),
+		T(what_has_come_is_sealed_soon_and_by_itself),
 		T(a_lost_event_is_a_gap_of_the_kernel),
 		T(all_that_a_failing_disk_lost_is_told_when_it_works_again),
 		T(policies_are_known_as_long_as_they_are_in_the_files),
