@@ -87,11 +87,22 @@ static struct str number_text(struct handler_values *v, int64_t number)
 
 /* --- drop --------------------------------------------------------------------------------- */
 
+/* The kernel's own reason, where Cilium has no name for it: id in the dictionary, 0 for none. */
+static uint16_t kernel_reason_of(const struct flow *f)
+{
+	return flow_is(f, FLOW_HAS_DETAIL) &&
+			       !enum_name(&flow__drop_reason__descriptor, (int32_t)f->drop_desc)
+		       ? f->kernel_reason
+		       : 0;
+}
+
 static void put_drop(struct handler *h, const struct flow *f, const struct l7_part *l7,
 		     struct handler_values *v)
 {
 	(void)h;
-	v->values[0] = enum_text(v, &flow__drop_reason__descriptor, (int32_t)f->drop_desc);
+	v->values[0] = flow_dict_get_kernel_reason(v->dict, kernel_reason_of(f));
+	if (!v->values[0].len)
+		v->values[0] = enum_text(v, &flow__drop_reason__descriptor, (int32_t)f->drop_desc);
 	v->values[1] = str_of(handler_protocol(f, l7));
 }
 
@@ -102,7 +113,8 @@ static void count_drop(struct handler *h, struct handler_env *env, const struct 
 		return;
 	if (env->kernel_drops && !flow_is(f, FLOW_WHOLE) && handler_event(f) == EVENT_VERDICT)
 		return;
-	uint64_t key = (uint64_t)f->drop_desc << 8 | protocol_key(f, l7);
+	uint64_t key = (uint64_t)kernel_reason_of(f) << 40 | (uint64_t)f->drop_desc << 8 |
+		       protocol_key(f, l7);
 	handler_add(env, handler_ref(h, env, f, l7, 0, key, 0, put_drop));
 }
 

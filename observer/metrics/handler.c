@@ -285,7 +285,7 @@ struct metric_ref handler_ref_slow(struct handler *h, struct handler_env *env, c
 	struct buf text = buf_fixed(env->bytes, HANDLER_VALUES_BYTES);
 	struct buf scratch = buf_fixed(env->bytes + HANDLER_VALUES_BYTES, HANDLER_VALUES_BYTES);
 	struct str values[METRIC_LABELS_MAX];
-	struct handler_values own = { .scratch = &scratch };
+	struct handler_values own = { .scratch = &scratch, .dict = env->dict };
 	size_t n = contexts_values(&h->contexts, f, env->dict, &text, values);
 
 	put(h, f, l7, &own);

@@ -122,6 +122,7 @@ struct handler_kind {
 struct handler_values {
 	struct str values[HANDLER_VALUES];
 	struct buf *scratch;
+	const struct flow_dict *dict;
 };
 typedef void handler_put_fn(struct handler *h, const struct flow *f, const struct l7_part *l7,
 			    struct handler_values *ret);

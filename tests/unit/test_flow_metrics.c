@@ -144,6 +144,29 @@ static void a_denied_packet_is_one_drop_where_only_verdicts_are_seen(void **stat
 	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"POLICY_DENIED\"} 1");
 }
 
+static void a_drop_that_cilium_has_no_name_for_has_the_kernels(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, true);
+	configure(&w, "drop");
+	struct flow drop = packet(EVENT_DROP, FLOW__VERDICT__DROPPED);
+	drop.drop_desc = 255;
+	count(&w, &drop); /* as foreign flows may come: no more is known */
+	drop.bits |= FLOW_HAS_DETAIL;
+	drop.kernel_reason = flow_dict_kernel_reason(w.dict, STR("TCP_OLD_DATA"));
+	count(&w, &drop);
+	count(&w, &drop);
+	drop.kernel_reason = flow_dict_kernel_reason(w.dict, STR("NETFILTER_DROP"));
+	count(&w, &drop);
+	drop.drop_desc = POLICY_DENIED;
+	count(&w, &drop);
+	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"255\"} 1");
+	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"TCP_OLD_DATA\"} 2");
+	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"NETFILTER_DROP\"} 1");
+	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"POLICY_DENIED\"} 1");
+}
+
 static void records_that_are_no_flows_are_not_counted(void **state)
 {
 	(void)state;
@@ -516,6 +539,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_denied_packet_is_one_drop_where_the_kernels_drops_are_seen),
 		cmocka_unit_test(a_denied_packet_is_one_drop_where_only_verdicts_are_seen),
+		cmocka_unit_test(a_drop_that_cilium_has_no_name_for_has_the_kernels),
 		cmocka_unit_test(records_that_are_no_flows_are_not_counted),
 		cmocka_unit_test(flows_of_different_pods_addresses_and_directions_are_kept_apart),
 		cmocka_unit_test(no_address_and_the_address_of_zeros_are_kept_apart),
