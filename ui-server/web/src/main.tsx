@@ -21,6 +21,7 @@ let state: State = initial("");
 let scheme: Scheme = read_scheme();
 let columns = read_columns(localStorage.getItem(COLUMNS_KEY));
 let drawing = false;
+let drawing_soon = false;
 let watch = 0;
 
 function read_scheme(): Scheme {
@@ -32,7 +33,7 @@ function set_scheme(to: Scheme): void {
 	scheme = to;
 	localStorage.setItem(SCHEME_KEY, to);
 	document.documentElement.dataset.scheme = to;
-	draw_now();
+	draw_soon();
 }
 
 function draw_now(): void {
@@ -64,10 +65,20 @@ function happen(event: Event): void {
 	draw();
 }
 
-// What a person does is drawn at once: what they do next, within the same frame even, builds on it.
+// What a person does is drawn before the next thing that they do, which builds on it, even within the same frame: when
+// the handlers of an event are through.
+function draw_soon(): void {
+	if (drawing_soon) return;
+	drawing_soon = true;
+	queueMicrotask(() => {
+		drawing_soon = false;
+		draw_now();
+	});
+}
+
 function wish(event: Event): void {
 	state = reduce(state, event);
-	draw_now();
+	draw_soon();
 }
 
 // What is new is drawn in the next frame; there is none while nobody looks.
@@ -196,7 +207,7 @@ function go(change: Partial<View>): void {
 	if (!view.range) view.against = null;
 	history.pushState(null, "", `${location.pathname}${address_of(view)}`);
 	ask(view);
-	draw_now();
+	draw_soon();
 }
 
 function view_of({ line, range, against, local, selection, panels }: State): View {
@@ -209,7 +220,7 @@ function ask_address(): void {
 	happen({ type: "panels", panels: view.panels });
 	ask(view);
 	if (view.selection.kind === "sought") ask_sought(view.selection.flow);
-	draw_now();
+	draw_soon();
 }
 
 // What only changes how it is looked at is no step that Back would undo.
@@ -243,7 +254,7 @@ const wishes = {
 	columns(shown: Column[]) {
 		columns = shown;
 		localStorage.setItem(COLUMNS_KEY, write_columns(shown));
-		draw_now();
+		draw_soon();
 	},
 	log_out: () =>
 		void fetch("/logout", { method: "POST", redirect: "manual" }).then(leave_if_logged_out, () => {}),
