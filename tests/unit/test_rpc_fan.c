@@ -108,6 +108,16 @@ static struct rpc_fan_call *open_call(struct inbox *in, struct rpc_fan_channel *
 	return c;
 }
 
+static void expect_end_with(struct inbox *in, enum rpc_status status, const char *message)
+{
+	struct rpc_fan_event *ev = next(in);
+
+	assert_int_equal(ev->kind, RPC_FAN_END);
+	assert_int_equal(ev->result->status, status);
+	assert_string_equal(ev->result->message, message);
+	rpc_fan_event_free(ev);
+}
+
 static void expect_end(struct inbox *in, enum rpc_status status)
 {
 	struct rpc_fan_event *ev = next(in);
@@ -159,10 +169,7 @@ static void a_refusal_comes_with_the_servers_words(void **state)
 	inbox_init(&in, f);
 	(void)open_call(&in, ch, "/test.T/Fail", "no such thing", 0, NULL);
 
-	struct rpc_fan_event *ev = next(&in);
-	assert_int_equal(ev->result->status, RPC_INVALID_ARGUMENT);
-	assert_string_equal(ev->result->message, "no such thing");
-	rpc_fan_event_free(ev);
+	expect_end_with(&in, RPC_INVALID_ARGUMENT, "no such thing");
 	inbox_done(&in);
 	rpc_fan_channel_free(ch);
 	free_fan(f);
@@ -251,10 +258,7 @@ static void deadlines_cancels_and_resets_end_a_call_in_their_own_words(void **st
 
 	(void)open_call(&in, ch, "/test.T/Idle", "", 0, NULL);
 	rpc_fan_channel_reset(ch, "it does not answer");
-	struct rpc_fan_event *ev = next(&in);
-	assert_int_equal(ev->result->status, RPC_UNAVAILABLE);
-	assert_string_equal(ev->result->message, "it does not answer");
-	rpc_fan_event_free(ev);
+	expect_end_with(&in, RPC_UNAVAILABLE, "it does not answer");
 	inbox_done(&in);
 	rpc_fan_channel_free(ch);
 	free_fan(f);
@@ -271,10 +275,7 @@ static void a_closed_channel_ends_its_calls_and_calls_nobody_any_more(void **sta
 	inbox_init(&in, f);
 	(void)open_call(&in, ch, "/test.T/Idle", "", 0, NULL);
 	rpc_fan_channel_close(ch, "no longer wanted");
-	struct rpc_fan_event *ev = next(&in);
-	assert_int_equal(ev->result->status, RPC_UNAVAILABLE);
-	assert_string_equal(ev->result->message, "no longer wanted");
-	rpc_fan_event_free(ev);
+	expect_end_with(&in, RPC_UNAVAILABLE, "no longer wanted");
 	assert_false(rpc_fan_channel_is_usable(ch));
 	assert_int_equal(rpc_fan_channel_state(ch), RPC_CONNECTION_SHUTDOWN);
 

@@ -20,8 +20,6 @@ const CURVE_PAUSE_MS = 150; // who walks over the map asks for the rates of wher
 let state: State = initial("");
 let scheme: Scheme = read_scheme();
 let columns = read_columns(localStorage.getItem(COLUMNS_KEY));
-let drawing = false;
-let drawing_soon = false;
 let watch = 0;
 
 function read_scheme(): Scheme {
@@ -50,30 +48,28 @@ function draw_now(): void {
 	);
 }
 
-// Bursts of events are drawn once a frame. A page that is not looked at is not drawn at all.
-function draw(): void {
-	if (drawing) return;
-	drawing = true;
-	requestAnimationFrame(() => {
-		drawing = false;
-		draw_now();
-	});
+// Draws once, however often it is asked for, when @schedule calls.
+function once(schedule: (then: () => void) => void): () => void {
+	let is_due = false;
+	return () => {
+		if (is_due) return;
+		is_due = true;
+		schedule(() => {
+			is_due = false;
+			draw_now();
+		});
+	};
 }
+
+// Bursts of events are drawn once a frame. A page that is not looked at is not drawn at all.
+const draw = once(requestAnimationFrame);
+// What a person does is drawn before the next thing that they do, which builds on it, even within the same frame: when
+// the handlers of an event are through.
+const draw_soon = once(queueMicrotask);
 
 function happen(event: Event): void {
 	state = reduce(state, event);
 	draw();
-}
-
-// What a person does is drawn before the next thing that they do, which builds on it, even within the same frame: when
-// the handlers of an event are through.
-function draw_soon(): void {
-	if (drawing_soon) return;
-	drawing_soon = true;
-	queueMicrotask(() => {
-		drawing_soon = false;
-		draw_now();
-	});
 }
 
 function wish(event: Event): void {
