@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 enum err_code file_lock(struct store *s, struct err *e)
 {
@@ -27,19 +28,74 @@ enum err_code file_lock(struct store *s, struct err *e)
 	return ERR_OK;
 }
 
+/* rename(2) that takes nobody's place. Where the file system cannot say so by itself, the folder's
+ * lock has to do: no other store names files here. @return 0 or errno. */
+static int move(const char *from, const char *to)
+{
+	struct stat st;
+
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return errno;
+	if (lstat(to, &st) == 0)
+		return EEXIST;
+	return rename(from, to) == 0 ? 0 : errno;
+}
+
+/* The database with what SQLite has beside it, the log first: without its file it is of no use to
+ * anybody, but SQLite would remove a log that it finds beside a new file. @return 0 or errno: EEXIST
+ * if @to, or a part of it, is there already. */
+static int move_parts(const struct store *s, const char *to)
+{
+	static const char *const parts[] = { "-wal", "-shm", "" };
+	char old[sizeof s->path + 8], new[sizeof s->path + 64];
+	struct stat st;
+	int os = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		(void)snprintf(new, sizeof new, "%s/%s%s", s->dir, to, parts[i]);
+		if (lstat(new, &st) == 0)
+			return EEXIST;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(parts) && !os; i++) {
+		(void)snprintf(old, sizeof old, "%s%s", s->path, parts[i]);
+		(void)snprintf(new, sizeof new, "%s/%s%s", s->dir, to, parts[i]);
+		os = move(old, new);
+		if (os == ENOENT && *parts[i])
+			os = 0; /* there was none */
+	}
+	return os;
+}
+
+/* Under a name of its own; @detail: which, or why not. */
+static void move_aside(const struct store *s, struct wall_ns now, char *detail, size_t size)
+{
+	enum { NAMES = 1000 }; /* of one second */
+	unsigned long long second = now.v / NS_PER_S;
+	char name[64];
+	int os = EEXIST;
+
+	for (unsigned i = 1; os == EEXIST && i <= NAMES; i++) {
+		(void)snprintf(name, sizeof name, "flows.db.damaged-%llu", second);
+		if (i > 1)
+			(void)snprintf(name, sizeof name, "flows.db.damaged-%llu-%u", second, i);
+		os = move_parts(s, name);
+	}
+	if (os)
+		(void)snprintf(detail, size, "flows.db cannot be set aside: %s",
+			       strerrordesc_np(os));
+	else
+		(void)snprintf(detail, size, "kept as %s", name);
+}
+
 void file_set_aside(struct store *s, struct wall_ns now)
 {
-	static const char *const parts[] = { "", "-wal", "-shm" };
+	char detail[160];
 
 	sync_free(TAKE(s->sync));
 	db_close(&s->db);
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		char from[sizeof s->path + 8], to[sizeof s->path + 64];
-		(void)snprintf(from, sizeof from, "%s%s", s->path, parts[i]);
-		(void)snprintf(to, sizeof to, "%s.damaged-%llu%s", s->path,
-			       (unsigned long long)(now.v / NS_PER_S), parts[i]);
-		(void)rename(from, to);
-	}
+	move_aside(s, now, detail, sizeof detail);
 	s->is_known = false;
 	s->head = (struct chain_head){ 0 };
 	dict_rows_reset(&s->rows);
@@ -51,9 +107,6 @@ void file_set_aside(struct store *s, struct wall_ns now)
 	s->counts.records = s->counts.blocks = s->counts.segments = 0;
 	s->counts.oldest.v = 0;
 	(void)pthread_mutex_unlock(&s->counts_mx);
-	char detail[64];
-	(void)snprintf(detail, sizeof detail, "kept as flows.db.damaged-%llu",
-		       (unsigned long long)(now.v / NS_PER_S));
 	const struct store_gap gap = { .cause = STORE_GAP_DAMAGED,
 				       .to = now,
 				       .last_seq = s->first_seq,

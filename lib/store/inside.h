@@ -342,7 +342,8 @@ enum { STORE_CLOCK_STEP_NS = 1000000000 };
 MUST_CHECK enum err_code file_lock(struct store *s, struct err *e);
 /* Opens the file; one that is broken is set aside, and another begun. */
 MUST_CHECK enum err_code file_open(struct store *s, struct wall_ns now, struct err *e);
-/* The file that cannot be used any more stays, under another name. */
+/* The file that cannot be used any more stays, under a name of its own that a gap tells; where that
+ * cannot be done it stays where it is. */
 void file_set_aside(struct store *s, struct wall_ns now);
 
 #endif

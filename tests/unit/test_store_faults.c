@@ -502,29 +502,74 @@ static void any_one_page_may_be_damaged(void **state)
 	}
 }
 
-static void a_file_of_rubbish_is_kept_aside(void **state)
+static void write_text(struct fixture *fx, const char *name, const char *text)
 {
-	struct fixture *fx = *state;
 	char path[100];
 
-	path_in(fx, "flows.db", path);
+	path_in(fx, name, path);
 	FILE *f = fopen(path, "w");
 	assert_non_null(f);
 	for (int i = 0; i < 10000; i++)
-		assert_true(fputs("rubbish ", f) >= 0);
+		assert_true(fputs(text, f) >= 0);
 	assert_int_equal(fclose(f), 0);
+}
+
+/* The file in the folder begins so. */
+static void assert_text(struct fixture *fx, const char *name, const char *text)
+{
+	char path[100], bytes[64] = { 0 };
+
+	path_in(fx, name, path);
+	FILE *f = fopen(path, "r");
+	if (!f)
+		fail_msg("no %s", path);
+	assert_in_range(strlen(text), 1, sizeof bytes - 1);
+	assert_int_equal(fread(bytes, 1, strlen(text), f), strlen(text));
+	assert_int_equal(fclose(f), 0);
+	assert_string_equal(bytes, text);
+}
+
+static void a_file_of_rubbish_is_kept_aside(void **state)
+{
+	struct fixture *fx = *state;
+
+	write_text(fx, "flows.db", "rubbish ");
 	fixture_open(fx);
 	fixture_block(fx, 10);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	struct seen_gap gap = only_gap(r);
 	assert_int_equal(gap.cause, STORE_GAP_DAMAGED);
-	char aside[100], name[64];
-	(void)snprintf(name, sizeof name, "flows.db.damaged-%llu",
-		       (unsigned long long)(NOON.v / NS_PER_S));
-	path_in(fx, name, aside);
-	assert_int_equal(access(aside, F_OK), 0);
-	assert_non_null(strstr(gap.detail, name));
+	assert_text(fx, "flows.db.damaged-1700000000", "rubbish ");
+	assert_string_equal(gap.detail, "kept as flows.db.damaged-1700000000");
 	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 10);
+}
+
+/* What is set aside is all that there is of a history: none may take another's place. */
+static void files_that_are_set_aside_within_one_second_are_all_kept(void **state)
+{
+	static const char *const texts[] = { "first ", "second ", "third ", "fourth " };
+	static const char *const names[] = { "", "-2", "-4", "-5" };
+	struct fixture *fx = *state;
+	char name[64], detail[80];
+
+	/* a log without its file */
+	write_text(fx, "flows.db.damaged-1700000000-3-wal", "of another ");
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		fx->now = NOON;
+		write_text(fx, "flows.db", texts[i]);
+		fixture_open(fx);
+		AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+		(void)snprintf(detail, sizeof detail, "kept as flows.db.damaged-1700000000%s",
+			       names[i]);
+		assert_string_equal(only_gap(r).detail, detail);
+		store_reader_free(TAKE(r));
+		fixture_close(fx);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		(void)snprintf(name, sizeof name, "flows.db.damaged-1700000000%s", names[i]);
+		assert_text(fx, name, texts[i]);
+	}
+	assert_text(fx, "flows.db.damaged-1700000000-3-wal", "of another ");
 }
 
 /* A reader that copies what is pending just before it is written meets it in the file again. */
@@ -572,6 +617,7 @@ int main(void)
 		T(no_single_bit_of_a_segment_may_flip),
 		T(any_one_page_may_be_damaged),
 		T(a_file_of_rubbish_is_kept_aside),
+		T(files_that_are_set_aside_within_one_second_are_all_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
