@@ -48,5 +48,7 @@ void store_telling_collect(void *ctx, struct metrics_page *p)
 		     c.pruned_records);
 	page_counter(p, "tycho_store_pruned_blocks_total", "Blocks removed by retention",
 		     c.pruned_blocks);
+	page_counter(p, "tycho_store_tend_errors_total",
+		     "Attempts at merging and retention that failed", c.tend_errors);
 	tell_gaps(p, &c);
 }

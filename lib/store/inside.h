@@ -242,10 +242,21 @@ void edges_not_written(struct edges *ed); /* the transaction failed */
 MUST_CHECK enum err_code edges_prune(struct db *db, struct wall_ns cutoff, bool *ret_more,
 				     struct err *e);
 
-/* --- merge.c, retention.c: one portion each; true: there may be more ------------------------- */
+/* --- merge.c, retention.c: one portion each ------------------------------------------ */
 
-bool merge_portion(struct store *s, struct wall_ns now);
-bool retention_portion(struct store *s, struct wall_ns now);
+/* Of all of these: *@ret_more becomes true if there may be more; else, and on failure, it stays. */
+MUST_CHECK enum err_code merge_portion(struct store *s, struct wall_ns now, bool *ret_more,
+				       struct err *e);
+MUST_CHECK enum err_code prune_by_age(struct store *s, struct wall_ns now, bool *ret_more,
+				      struct err *e);
+MUST_CHECK enum err_code prune_by_size(struct store *s, struct wall_ns now, bool *ret_more,
+				       struct err *e);
+MUST_CHECK enum err_code prune_edges(struct store *s, struct wall_ns now, bool *ret_more,
+				     struct err *e);
+MUST_CHECK enum err_code prune_names(struct store *s, struct wall_ns now, bool *ret_more,
+				     struct err *e);
+MUST_CHECK enum err_code give_back(struct store *s, struct wall_ns now, bool *ret_more,
+				   struct err *e);
 /* Counts the records behind the last edges written: those before a crash. */
 MUST_CHECK enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e);
 

@@ -164,10 +164,14 @@ static enum err_code merge(struct store *s, const struct segment_row *rows, cons
 	return code;
 }
 
-static enum err_code set_level(struct store *s, uint64_t first_seq, struct err *e)
+/* As it is, for good. */
+static enum err_code leave(struct store *s, uint64_t first_seq, bool *ret_more, struct err *e)
 {
-	return DB_RUN(&s->db, e, "UPDATE segment SET level = 9 WHERE first_seq = ?1",
-		      DB_I(first_seq));
+	enum err_code code = DB_RUN(&s->db, e, "UPDATE segment SET level = 9 WHERE first_seq = ?1",
+				    DB_I(first_seq));
+
+	*ret_more |= code == ERR_OK;
+	return code;
 }
 
 static void count_merge(struct store *s, const struct segment_row *rows, const struct plan *p,
@@ -182,7 +186,8 @@ static void count_merge(struct store *s, const struct segment_row *rows, const s
 	(void)pthread_mutex_unlock(&s->counts_mx);
 }
 
-static size_t read_small(struct store *s, struct segment_row rows[LOOK], struct err *e)
+static enum err_code read_small(struct store *s, struct segment_row rows[LOOK], size_t *ret_count,
+				struct err *e)
 {
 	sqlite3_stmt *st = db_ask(&s->db,
 				  "SELECT " SEGMENT_COLUMNS " FROM segment WHERE level < 9"
@@ -193,42 +198,46 @@ static size_t read_small(struct store *s, struct segment_row rows[LOOK], struct 
 	while (n < LOOK && db_next(&s->db, st))
 		rows[n++] = segment_row_of(st);
 	db_leave(st);
-	return db_ended(&s->db, "read the segments", e) == ERR_OK ? n : 0;
+	*ret_count = n;
+	return db_ended(&s->db, "read the segments", e);
 }
 
-bool merge_portion(struct store *s, struct wall_ns now)
+enum err_code merge_portion(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	struct segment_row rows[LOOK], made;
-	struct err e = { 0 };
-	size_t bad = SIZE_MAX;
-	struct plan p = plan(rows, read_small(s, rows, &e), now);
+	size_t n, bad = SIZE_MAX;
+	enum err_code code = read_small(s, rows, &n, e);
 
+	if (code != ERR_OK)
+		return code;
+	struct plan p = plan(rows, n, now);
 	if (!p.count)
-		return false;
+		return ERR_OK;
 	if (p.count == 1 && p.level == STORE_LEVEL_DONE)
-		return set_level(s, rows[p.from].first_seq, &e) == ERR_OK;
-	enum err_code code = tools_take(s, &e);
+		return leave(s, rows[p.from].first_seq, ret_more, e);
+	code = tools_take(s, e);
 	if (code == ERR_OK)
-		code = db_begin(&s->db, &e);
+		code = db_begin(&s->db, e);
 	if (code == ERR_OK && p.count == 1) {
 		made = rows[bad = p.from];
-		code = segment_shelve(s, &made, &e);
+		code = segment_shelve(s, &made, e);
 	} else if (code == ERR_OK) {
-		code = merge(s, rows, &p, &made, &bad, &e);
+		code = merge(s, rows, &p, &made, &bad, e);
 		made.bytes = made.data.len;
 	}
 	if (code == ERR_OK)
-		code = db_commit(&s->db, &e);
+		code = db_commit(&s->db, e);
 	tools_leave(s);
 	if (code == ERR_OK) {
 		count_merge(s, rows, &p, made.bytes);
-		return true;
+		*ret_more = true;
+		return ERR_OK;
 	}
 	db_rollback(&s->db);
 	if (code != ERR_PARSE || bad == SIZE_MAX)
-		return false; /* a full disk, say: later */
-	segment_note_damage(&s->gaps, &rows[bad], e.msg);
-	return set_level(s, rows[bad].first_seq, &e) == ERR_OK;
+		return code; /* a full disk, say: later */
+	segment_note_damage(&s->gaps, &rows[bad], e->msg);
+	return leave(s, rows[bad].first_seq, ret_more, e);
 }
 
 /* --- after a crash: edges that were counted and not written ---------------------------------- */

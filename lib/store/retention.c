@@ -121,42 +121,41 @@ static void count_prune(struct store *s, const struct pruned *p)
 	(void)pthread_mutex_unlock(&s->counts_mx);
 }
 
-/* @return true if something went. */
-static bool prune(struct store *s, uint64_t upto, uint64_t enough_bytes, const char *why,
-		  struct wall_ns now)
+static enum err_code prune(struct store *s, uint64_t upto, uint64_t enough_bytes, const char *why,
+			   struct wall_ns now, bool *ret_more, struct err *e)
 {
 	struct segment_row rows[PRUNE_AT_ONCE];
-	struct pruned p;
-	struct err e = { 0 };
+	struct pruned p = { 0 };
 
 	/* An entry is to follow: not in front of a block that has its number already. */
-	if (store_seal(s, now, &e) != ERR_OK || !s->db.h ||
-	    choose(s, upto, enough_bytes, rows, &p, &e) != ERR_OK || !p.segments)
-		return false;
-	struct chain_head head = s->head;
-	enum err_code code = db_begin(&s->db, &e);
-	if (code != ERR_OK)
-		return false;
-	code = write_prune(s, &head, rows, &p, why, now, &e);
+	enum err_code code = store_seal(s, now, e);
 	if (code == ERR_OK)
-		code = db_commit(&s->db, &e);
+		code = choose(s, upto, enough_bytes, rows, &p, e);
+	if (code != ERR_OK || !p.segments)
+		return code;
+	struct chain_head head = s->head;
+	code = db_begin(&s->db, e);
+	if (code == ERR_OK)
+		code = write_prune(s, &head, rows, &p, why, now, e);
+	if (code == ERR_OK)
+		code = db_commit(&s->db, e);
 	if (code != ERR_OK) {
 		db_rollback(&s->db);
-		return false;
+		return code;
 	}
 	s->head = head;
 	count_prune(s, &p);
 	store_published(s);
-	return true;
+	*ret_more = true;
+	return ERR_OK;
 }
 
-static bool prune_by_age(struct store *s, struct wall_ns now)
+enum err_code prune_by_age(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
-	struct err e;
 	uint64_t upto = 0;
 
 	if (!s->config.retention_ns || now.v <= s->config.retention_ns)
-		return false;
+		return ERR_OK;
 	/* Not the oldest one's own age: a clock that was ahead for a while must not keep them all.
 	 */
 	sqlite3_stmt *st = DB_ASK(&s->db, "SELECT max(first_seq) FROM segment WHERE sealed_ns < ?1",
@@ -165,106 +164,116 @@ static bool prune_by_age(struct store *s, struct wall_ns now)
 		upto = column_u64(st, 0);
 		db_leave(st);
 	}
-	if (db_ended(&s->db, "read the segments", &e) != ERR_OK || !upto)
-		return false;
-	return prune(s, upto, UINT64_MAX, "age", now);
+	enum err_code code = db_ended(&s->db, "read the segments", e);
+	if (code != ERR_OK || !upto)
+		return code;
+	return prune(s, upto, UINT64_MAX, "age", now, ret_more, e);
 }
 
-static bool prune_by_size(struct store *s, const struct usage *u, struct wall_ns now)
+/* *@ret_oldest: the minute they began with; 0: there were none. */
+static enum err_code prune_oldest_edges(struct store *s, uint64_t *ret_oldest, struct err *e)
 {
-	uint64_t used = (u->pages - u->free_pages) * u->page_bytes;
-	uint64_t limit = s->config.retention_bytes;
-	struct err e;
-	bool more = false;
+	bool any_left;
+	enum err_code code = db_number(&s->db, "SELECT minute FROM edge ORDER BY minute LIMIT 1", 0,
+				       ret_oldest, e);
 
-	if (!limit || used <= limit)
-		return false;
+	if (code != ERR_OK || !*ret_oldest)
+		return code;
+	struct wall_ns cutoff = { (*ret_oldest + HOURS_OF_EDGES * 60) * 60 * NS_PER_S };
+	return edges_prune(&s->db, cutoff, &any_left, e);
+}
+
+enum err_code prune_by_size(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+{
+	uint64_t limit = s->config.retention_bytes, oldest = 0;
+	struct usage u;
+
+	if (!limit)
+		return ERR_OK;
+	enum err_code code = measure(s, &u, e);
+	uint64_t used = code == ERR_OK ? (u.pages - u.free_pages) * u.page_bytes : 0;
+	if (used <= limit)
+		return code;
 	/* Edges, the chain and names are small beside flows; where they are not, edges go first. */
 	uint64_t rest = used > s->segment_bytes ? used - s->segment_bytes : 0;
 	if (s->counts.segments && rest <= limit / 2)
-		return prune(s, UINT64_MAX, used - limit, "size", now);
-	uint64_t oldest = 0;
-	if (db_number(&s->db, "SELECT minute FROM edge ORDER BY minute LIMIT 1", 0, &oldest, &e) ==
-		    ERR_OK &&
-	    oldest) {
-		struct wall_ns cutoff = { (oldest + HOURS_OF_EDGES * 60) * 60 * NS_PER_S };
-		if (edges_prune(&s->db, cutoff, &more, &e) == ERR_OK)
-			return true;
+		return prune(s, UINT64_MAX, used - limit, "size", now, ret_more, e);
+	code = prune_oldest_edges(s, &oldest, e);
+	if (code == ERR_OK && oldest) {
+		*ret_more = true;
+	} else if (s->counts.segments) {
+		struct err other;
+		enum err_code pruned = prune(s, UINT64_MAX, used - limit, "size", now, ret_more,
+					     code == ERR_OK ? e : &other);
+		code = code == ERR_OK ? pruned : code;
 	}
-	return s->counts.segments && prune(s, UINT64_MAX, used - limit, "size", now);
+	return code;
 }
 
 /* --- the rest ------------------------------------------------------------------------------ */
 
 /* Names that only what is gone could mean, once a day. */
-static bool prune_names(struct store *s, struct wall_ns now)
+enum err_code prune_names(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	uint64_t sealed = now.v;
-	struct err e;
 	bool more = false;
+	enum err_code code =
+		db_number(&s->db, "SELECT sealed_ns FROM segment ORDER BY first_seq LIMIT 1", now.v,
+			  &sealed, e);
 
-	if (db_number(&s->db, "SELECT sealed_ns FROM segment ORDER BY first_seq LIMIT 1", now.v,
-		      &sealed, &e) != ERR_OK)
-		return false;
 	uint32_t day = day_of((struct wall_ns){ sealed });
-	if (day <= s->pruned_day + 1)
-		return false;
-	if (dict_rows_prune(&s->db, day - 1, &more, &e) != ERR_OK)
-		return false;
-	if (!more)
+	if (code != ERR_OK || day <= s->pruned_day + 1)
+		return code;
+	code = dict_rows_prune(&s->db, day - 1, &more, e);
+	if (code == ERR_OK && !more)
 		s->pruned_day = day - 1;
-	return more;
+	*ret_more |= code == ERR_OK && more;
+	return code;
 }
 
 /* A minute's edges stay at least as long as its flows do: replayed ones may be of any time. And a
  * gap at least as long as its entry: what is in the chain must be told. */
-static bool prune_edges(struct store *s, struct wall_ns now)
+enum err_code prune_edges(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
-	struct err e;
 	bool more = false;
 
 	if (now.v >= s->looked.v && now.v - s->looked.v < EDGES_EVERY_S * NS_PER_S)
-		return false;
+		return ERR_OK;
 	if (now.v <= s->config.edges_retention_ns)
-		return false;
+		return ERR_OK;
 	struct wall_ns cutoff = { now.v - s->config.edges_retention_ns }, oldest;
 	enum err_code code =
-		db_number(&s->db, "SELECT min(from_ns) FROM segment", cutoff.v, &oldest.v, &e);
+		db_number(&s->db, "SELECT min(from_ns) FROM segment", cutoff.v, &oldest.v, e);
 	if (code == ERR_OK)
-		code = edges_prune(&s->db, oldest.v < cutoff.v ? oldest : cutoff, &more, &e);
+		code = edges_prune(&s->db, oldest.v < cutoff.v ? oldest : cutoff, &more, e);
 	if (code == ERR_OK)
-		code = DB_RUN(&s->db, &e,
+		code = DB_RUN(&s->db, e,
 			      "DELETE FROM gap WHERE to_ns < ?1"
 			      " AND entry < (SELECT min(number) FROM entry)",
 			      DB_I(store_i64(cutoff.v)));
-	if (code != ERR_OK || !more)
+	if (code == ERR_OK && !more)
 		s->looked = now;
-	return code == ERR_OK && more;
+	*ret_more |= code == ERR_OK && more;
+	return code;
 }
 
-static bool give_back(struct store *s, const struct usage *u)
-{
-	char sql[64];
-	uint64_t slack = u->pages / SLACK_PART;
-	uint64_t used = u->pages * u->page_bytes;
-
-	slack = slack > SLACK_PAGES ? slack : SLACK_PAGES;
-	bool too_large = s->config.retention_bytes && used > s->config.retention_bytes;
-	if (u->free_pages <= slack && !(too_large && u->free_pages))
-		return false;
-	(void)snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", VACUUM_PAGES);
-	return db_script(&s->db, sql, NULL) == ERR_OK;
-}
-
-bool retention_portion(struct store *s, struct wall_ns now)
+enum err_code give_back(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	struct usage u;
-	struct err e;
+	char sql[64];
 
-	if (prune_by_age(s, now) || !s->db.h)
-		return true;
-	if (measure(s, &u, &e) != ERR_OK)
-		return false;
-	return prune_by_size(s, &u, now) || !s->db.h || prune_edges(s, now) ||
-	       prune_names(s, now) || give_back(s, &u);
+	(void)now;
+	enum err_code code = measure(s, &u, e);
+	if (code != ERR_OK)
+		return code;
+	uint64_t slack = u.pages / SLACK_PART;
+	slack = slack > SLACK_PAGES ? slack : SLACK_PAGES;
+	uint64_t limit = s->config.retention_bytes;
+	bool too_large = limit && u.pages * u.page_bytes > limit;
+	if (u.free_pages <= slack && !(too_large && u.free_pages))
+		return ERR_OK;
+	(void)snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", VACUUM_PAGES);
+	code = db_script(&s->db, sql, e);
+	*ret_more |= code == ERR_OK;
+	return code;
 }

@@ -578,11 +578,33 @@ enum err_code store_tick(struct store *s, struct wall_ns now, struct err *e)
 	return due ? seal(s, now, false, e) : ERR_OK;
 }
 
-bool store_tend(struct store *s, struct wall_ns now)
+enum err_code store_tend(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
-	if (!s->db.h)
-		return false;
-	return retention_portion(s, now) || (s->db.h && merge_portion(s, now));
+	static enum err_code (*const tasks[])(struct store *, struct wall_ns, bool *,
+					      struct err *) = {
+		prune_by_age, prune_by_size, prune_edges, prune_names, give_back, merge_portion,
+	};
+	struct err one;
+	enum err_code first = ERR_OK;
+	bool more = false;
+
+	/* One that fails holds up no other; without the file there is nothing to do. */
+	for (size_t i = 0; i < ARRAY_LEN(tasks) && s->db.h && !more; i++) {
+		enum err_code code = tasks[i](s, now, &more, &one);
+		if (code == ERR_OK || first != ERR_OK)
+			continue;
+		first = code;
+		if (e)
+			*e = one;
+	}
+	if (first == ERR_OK) {
+		*ret_more = more;
+		return ERR_OK;
+	}
+	(void)pthread_mutex_lock(&s->counts_mx);
+	s->counts.tend_errors++;
+	(void)pthread_mutex_unlock(&s->counts_mx);
+	return first;
 }
 
 void store_note_gap(struct store *s, const struct store_gap *gap)

@@ -64,9 +64,11 @@ MUST_CHECK enum err_code store_put(struct store *s, const struct flow *flows, si
 MUST_CHECK enum err_code store_seal(struct store *s, struct wall_ns now, struct err *e);
 /* Seals what is older than seal_ns; once more per loop pass. */
 MUST_CHECK enum err_code store_tick(struct store *s, struct wall_ns now, struct err *e);
-/* One portion (some ten ms) of merging, pruning, giving space back. @return true if there is more.
- */
-bool store_tend(struct store *s, struct wall_ns now);
+/* One portion (some ten ms) of merging, pruning, giving space back. *@ret_more: call again at once.
+ * On a failure, of which the first is told, the rest was done all the same, and nothing is lost: what
+ * failed is tried again with the next call, and counted. */
+MUST_CHECK enum err_code store_tend(struct store *s, struct wall_ns now, bool *ret_more,
+				    struct err *e);
 
 enum store_gap_cause {
 	STORE_GAP_UNKNOWN,
@@ -113,6 +115,7 @@ struct store_counts {
 	uint64_t seals, seal_errors, merges;
 	uint64_t seal_ns_sum, seal_ns_max;
 	uint64_t pruned_records, pruned_blocks;
+	uint64_t tend_errors; /* calls of store_tend that failed */
 	uint64_t gaps[STORE_GAP_CAUSES_];
 	struct wall_ns oldest;  /* of the oldest record held; 0: none */
 	bool is_writing;        /* the last write worked */

@@ -36,7 +36,9 @@ struct keep {
 	struct wall_ns last;   /* when the last record was read */
 	struct mono_ns tended; /* when there was last nothing to tend */
 	bool failing;          /* the last write failed, and that was told */
-	uint64_t lost_told;    /* records that the store has lost, as far as that was told */
+	/* why it failed, as told last; NULL: it works. Policies: objects, an agent's */
+	char *tend_failure, *policy_failures[2];
+	uint64_t lost_told; /* records that the store has lost, as far as that was told */
 	pthread_mutex_t policies_mx;
 	/* guarded by policies_mx: given, not told yet: objects, an agent's; may be NULL */
 	struct keep_policies *policies[2];
@@ -80,6 +82,30 @@ static void tell(struct keep *k, enum err_code code, const struct err *e)
 		log_info("history is written again", "lost=%llu", (unsigned long long)lost);
 		tell_agent(k, "store-recovered", "reason", STR(""), lost);
 	}
+}
+
+/* Of what is tried again and again: the first failure, another reason, the first success since.
+ * *@told: the reason that was told last. */
+static bool is_news(char **told, enum err_code code, const struct err *e)
+{
+	if (code == ERR_OK ? !*told : *told && strcmp(*told, e->msg) == 0)
+		return false;
+	free(*told);
+	*told = code == ERR_OK ? NULL : str_dup(str_of(e->msg));
+	return true;
+}
+
+static void tell_tending(struct keep *k, enum err_code code, const struct err *e)
+{
+	if (!is_news(&k->tend_failure, code, e))
+		return;
+	if (code == ERR_OK)
+		log_info("history is merged and pruned again");
+	else
+		log_warn("history is not merged or pruned as it should be; tried again", "err=%s",
+			 LOG_QUOTE(e->msg));
+	tell_agent(k, code == ERR_OK ? "store-tending-recovered" : "store-tending-failed", "reason",
+		   str_of(code == ERR_OK ? "" : e->msg), 0);
 }
 
 /* --- loss --------------------------------------------------------------------------------- */
@@ -216,11 +242,17 @@ static void note_policies_of(struct keep *k, bool of_agent, struct wall_ns now)
 	(void)pthread_mutex_unlock(&k->policies_mx);
 	if (!policies)
 		return;
-	if (keep_policies_note(policies, k->store, now, &e) == ERR_OK) {
+	enum err_code code = keep_policies_note(policies, k->store, now, &e);
+	bool news = is_news(&k->policy_failures[of_agent], code, &e);
+	if (code == ERR_OK) {
+		if (news)
+			log_info("policies are in the history again");
 		keep_policies_free(policies);
 		return;
 	}
-	log_debug("policies are not in the history yet", "err=%s", LOG_QUOTE(e.msg));
+	if (news)
+		log_warn("policies are not in the history; tried again", "err=%s",
+			 LOG_QUOTE(e.msg));
 	(void)pthread_mutex_lock(&k->policies_mx);
 	if (!k->policies[of_agent])
 		k->policies[of_agent] = TAKE(policies);
@@ -253,10 +285,14 @@ static bool tend(struct keep *k, struct wall_ns now)
 	if (mono.v - k->tended.v < TEND_EVERY_MS * NS_PER_MS)
 		return false;
 	note_policies(k, now);
-	if (store_tend(k->store, now))
-		return true;
-	k->tended = mono;
-	return false;
+	struct err e = { 0 };
+	bool more = false;
+	enum err_code code = store_tend(k->store, now, &more, &e);
+	if (code != ERR_OK || !more) {
+		tell_tending(k, code, &e);
+		k->tended = mono;
+	}
+	return more;
 }
 
 static int wait_ms(const struct keep *k)
@@ -343,8 +379,11 @@ void keep_free(struct keep *k)
 	if (k->stop_fd >= 0)
 		(void)close(k->stop_fd);
 	flow_batch_free(k->batch);
-	for (size_t i = 0; i < ARRAY_LEN(k->policies); i++)
+	for (size_t i = 0; i < ARRAY_LEN(k->policies); i++) {
 		keep_policies_free(k->policies[i]);
+		free(k->policy_failures[i]);
+	}
+	free(k->tend_failure);
 	(void)pthread_mutex_destroy(&k->policies_mx);
 	free(k);
 }

@@ -94,8 +94,9 @@ static void keep(uint64_t flows_a_second, size_t flows)
 		put += cpu_ns() - from;
 		now.v += PIECE * NS_PER_S / flows_a_second;
 		from = cpu_ns();
-		while (store_tend(s, now))
-			;
+		for (bool more = true; more;)
+			if (store_tend(s, now, &more, NULL) != ERR_OK)
+				break;
 		tended += cpu_ns() - from;
 		double mib = resident_mib() - before;
 		most = mib > most ? mib : most;

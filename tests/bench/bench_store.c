@@ -69,8 +69,9 @@ static struct wall_ns make_store(const char *dir, size_t flows, bool tell)
 		put += cpu_ns() - from;
 	}
 	struct mono_ns from = mono_now();
-	while (store_tend(s, now))
-		;
+	for (bool more = true; more;)
+		if (store_tend(s, now, &more, NULL) != ERR_OK)
+			break;
 	made = mono_now().v - from.v;
 	store_close(s, now);
 	if (tell) {

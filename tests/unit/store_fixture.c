@@ -167,8 +167,11 @@ void fixture_block(struct fixture *fx, size_t n)
 
 void fixture_tend(struct fixture *fx)
 {
-	while (store_tend(fx->store, fx->now))
-		;
+	struct err e = { 0 };
+
+	for (bool more = true; more;)
+		if (store_tend(fx->store, fx->now, &more, &e) != ERR_OK)
+			fail_msg("%s", e.msg);
 }
 
 static bool is_as_put(struct fixture *fx, const struct flow *f)

@@ -1,4 +1,5 @@
 /* observer/keep: what the log holds goes into the store, and what is lost is owned up to. */
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -241,6 +242,89 @@ static void all_that_a_failing_disk_lost_is_told_when_it_works_again(void **stat
 	(void)snprintf(want, sizeof want, "\"lost\":\"%llu\"", (unsigned long long)lost);
 	if (!strstr(h.text, want))
 		fail_msg("%s is not in %s", want, h.text);
+}
+
+/* On the file, by a connection of its own. */
+static void run_sql(struct fixture *fx, const char *sql)
+{
+	char path[100], *why = NULL;
+	sqlite3 *h;
+
+	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
+	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+	(void)sqlite3_busy_timeout(h, 10000);
+	if (sqlite3_exec(h, sql, NULL, NULL, &why) != SQLITE_OK)
+		fail_msg("%s", why);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+}
+
+static size_t lines_with(const char *path, const char *what)
+{
+	char line[1024];
+	size_t n = 0;
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f))
+		n += strstr(line, what) != NULL;
+	assert_int_equal(fclose(f), 0);
+	return n;
+}
+
+static void wait_for_tend_errors(struct fixture *fx, uint64_t count)
+{
+	while (store_counts(fx->store).tend_errors < count)
+		(void)poll(NULL, 0, 1);
+}
+
+/* What is too old cannot be removed, for one reason and then another, and then it can. */
+static void what_keeps_the_store_from_pruning_is_told_once_for_each_reason(void **state)
+{
+	static const char refuse[] = "CREATE TRIGGER no BEFORE DELETE ON segment"
+				     " BEGIN SELECT RAISE(ABORT, 'the first reason'); END";
+	static const char refuse_again[] = "BEGIN IMMEDIATE; DROP TRIGGER no;"
+					   "CREATE TRIGGER no BEFORE DELETE ON segment"
+					   " BEGIN SELECT RAISE(ABORT, 'another'); END; COMMIT";
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = NULL;
+	AUTO(agent_free) struct agent *agent = NULL;
+	AUTO(source_free) struct source *events = NULL;
+	struct heard h = { .sink = { hear } };
+	struct keep *k = NULL;
+	char path[100];
+
+	assert_int_equal(agent_new(&agent, &events, NULL), ERR_OK);
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	fixture_block(fx, 10); /* in 2023 */
+	run_sql(fx, refuse);
+	const struct flow_log_config numbers = { .capacity = 16383, .first_seq = fx->next_seq };
+	assert_int_equal(flow_log_new(&numbers, &log, NULL), ERR_OK);
+	(void)snprintf(path, sizeof path, "%s/log", fx->dir);
+	AUTO_FD int said = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	AUTO_FD int stderr_fd = dup(STDERR_FILENO);
+	assert_int_equal(dup2(said, STDERR_FILENO), STDERR_FILENO);
+	const struct keep_config config = { .log = log,
+					    .dict = fx->dict,
+					    .store = fx->store,
+					    .agent = agent,
+					    .seal_ns = 10 * NS_PER_MS };
+	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
+	wait_for(fx, log, events, &h, "the first reason");
+	wait_for_tend_errors(fx, 2);
+	run_sql(fx, refuse_again);
+	wait_for(fx, log, events, &h, "another");
+	struct store_counts failing = store_counts(fx->store);
+	run_sql(fx, "DROP TRIGGER no");
+	wait_for(fx, log, events, &h, "store-tending-recovered");
+	keep_free(k);
+	assert_int_equal(dup2(stderr_fd, STDERR_FILENO), STDERR_FILENO);
+	assert_true(failing.is_writing);
+	assert_int_equal(failing.pruned_records, 0);
+	assert_int_equal(store_counts(fx->store).pruned_records, 10);
+	assert_int_equal(lines_with(path, "not merged or pruned"), 2);
+	assert_int_equal(lines_with(path, "the first reason"), 1);
+	assert_int_equal(lines_with(path, "merged and pruned again"), 1);
 }
 
 /* --- policies ----------------------------------------------------------------------------- */
@@ -561,6 +645,7 @@ int main(void)
 		T(what_has_come_is_sealed_soon_and_by_itself),
 		T(a_lost_event_is_a_gap_of_the_kernel),
 		T(all_that_a_failing_disk_lost_is_told_when_it_works_again),
+		T(what_keeps_the_store_from_pruning_is_told_once_for_each_reason),
 		T(policies_are_known_as_long_as_they_are_in_the_files),
 		T(what_is_not_known_of_another_origin_stays_in_force),
 		T(texts_of_policies_are_canonical),

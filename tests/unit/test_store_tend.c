@@ -128,7 +128,8 @@ static void a_scan_survives_merging_behind_its_back(void **state)
 				last = flows[i].seq;
 			}
 			count += n;
-			(void)store_tend(fx->store, fx->now);
+			bool is_more;
+			assert_int_equal(store_tend(fx->store, fx->now, &is_more, &e), ERR_OK);
 		}
 		assert_int_equal(count, 10000);
 		assert_true(store_counts(fx->store).merges > 0);
@@ -264,6 +265,38 @@ static void put_bulk(struct fixture *fx, size_t n)
 	fx->now = after(fx->now, 1);
 	if (store_tick(fx->store, fx->now, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
+}
+
+/* What cannot be pruned holds up nothing else, and is told as long as it is so. */
+static void a_task_that_fails_is_told_and_the_others_are_done(void **state)
+{
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+	bool more = false;
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	(void)fixture_sql(fx, "CREATE TRIGGER no BEFORE DELETE ON segment WHEN old.first_seq = 1000"
+			      " BEGIN SELECT RAISE(ABORT, 'not this one'); END");
+	fx->now = after(fx->now, 7200);
+	for (int i = 0; i < 16; i++)
+		fixture_block(fx, 10);
+	for (uint64_t i = 1; i < 4; i++) {
+		assert_int_not_equal(store_tend(fx->store, fx->now, &more, &e), ERR_OK);
+		assert_non_null(strstr(e.msg, "not this one"));
+		assert_false(more);
+		assert_int_equal(store_counts(fx->store).tend_errors, i);
+	}
+	assert_int_equal(store_counts(fx->store).pruned_records, 0);
+	assert_int_equal(store_counts(fx->store).merges, 1);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 170);
+	(void)fixture_sql(fx, "DROP TRIGGER no");
+	fixture_tend(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 160);
+	assert_int_equal(store_counts(fx->store).tend_errors, 3);
+	(void)fixture_chain(r);
 }
 
 static void a_file_that_is_too_large_shrinks_from_the_oldest_end(void **state)
@@ -729,6 +762,7 @@ int main(void)
 		T(what_is_too_old_goes_and_the_chain_holds_from_there),
 		T(a_record_is_as_old_as_its_block_whatever_it_says_itself),
 		T(a_clock_that_was_ahead_does_not_keep_records_for_ever),
+		T(a_task_that_fails_is_told_and_the_others_are_done),
 		T(a_file_that_is_too_large_shrinks_from_the_oldest_end),
 		T(space_goes_back_to_the_file_system),
 		T(edges_outlive_flows_and_end_in_their_time),
