@@ -361,9 +361,10 @@ static void check_clock(struct doctor *d)
 {
 	AUTO_BUF struct buf answer = buf_init(ANSWER_MAX_BYTES);
 	struct rpc_result result;
-	struct wall_ns asked = wall_now(), theirs;
+	struct wall_ns asked_at = wall_now(), theirs;
+	struct mono_ns asked = mono_now();
 	enum err_code code = call(d, "/tycho.v1.Flows/GetTime", STR(""), &answer, &result);
-	struct wall_ns answered = wall_now();
+	uint64_t trip_ns = mono_now().v - asked.v;
 
 	if (code != ERR_OK) {
 		if (result.status == RPC_UNIMPLEMENTED)
@@ -377,9 +378,8 @@ static void check_clock(struct doctor *d)
 		NULL, answer.len, (const uint8_t *)buf_str(&answer).p);
 	if (r && r->time &&
 	    timestamp_to_wall((struct timestamp){ r->time->seconds, r->time->nanos }, &theirs)) {
-		uint64_t trip = answered.v - asked.v;
 		judge_clock(d, *r->node_name ? r->node_name : "the server",
-			    (int64_t)(theirs.v - asked.v - trip / 2), trip);
+			    (int64_t)(theirs.v - asked_at.v - trip_ns / 2), trip_ns);
 	}
 	for (size_t i = 0; r && i < r->n_peers; i++) {
 		const Tycho__V1__PeerTime *p = r->peers[i];

@@ -19,11 +19,12 @@
 enum { NAMED_UNAVAILABLE = 10, ANSWER_MAX_BYTES = 4 << 20 };
 
 struct answer {
-	struct peer *peer;  /* borrowed from the gathering's list */
-	bool was_available; /* asked */
-	bool is_ok;         /* answered with OK and a message */
-	bool is_foreign;    /* knows no tycho.v1 */
-	struct wall_ns asked_at, answered_at;
+	struct peer *peer;       /* borrowed from the gathering's list */
+	bool was_available;      /* asked */
+	bool is_ok;              /* answered with OK and a message */
+	bool is_foreign;         /* knows no tycho.v1 */
+	struct wall_ns asked_at; /* for what its clock says */
+	struct mono_ns asked, answered;
 	char why[PEER_WHY_BYTES]; /* !is_ok */
 	ProtobufCMessage *message;
 };
@@ -238,7 +239,7 @@ static void put_time(struct gathering *g, struct buf *b)
 		if (a->is_ok && one->time &&
 		    timestamp_to_wall((struct timestamp){ one->time->seconds, one->time->nanos },
 				      &theirs)) {
-			peers[i].round_trip_ns = a->answered_at.v - a->asked_at.v;
+			peers[i].round_trip_ns = a->answered.v - a->asked.v;
 			peers[i].ahead_ns =
 				(int64_t)(theirs.v - a->asked_at.v - peers[i].round_trip_ns / 2);
 		} else {
@@ -289,6 +290,7 @@ static void open_some(struct gathering *g)
 			continue;
 		n++;
 		a->asked_at = wall_now();
+		a->asked = mono_now();
 		if (rpc_fan_call_open(g->group, a->peer->channel, g->question->method,
 				      buf_str(&g->request), g->api->config.drain_ns, a, &call,
 				      &e) == ERR_OK)
@@ -305,7 +307,7 @@ static void on_event(struct gathering *g, const struct rpc_fan_event *ev)
 						       (const uint8_t *)ev->message.p);
 	} else if (ev->kind == RPC_FAN_END) {
 		struct err e;
-		a->answered_at = wall_now();
+		a->answered = mono_now();
 		a->is_ok = ev->result->status == RPC_OK && a->message;
 		a->is_foreign = g->question == &filtered_question &&
 				ev->result->status == RPC_UNIMPLEMENTED;
