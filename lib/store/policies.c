@@ -1,8 +1,6 @@
 #include "chain/sha256.h"
 #include "store/inside.h"
 
-enum { POLICY_BYTES = 8 << 20 }; /* of its text and names */
-
 static enum err_code append_policy(struct db *db, struct chain_head *head,
 				   const struct store_policy *p, struct wall_ns now, struct err *e)
 {
@@ -75,51 +73,47 @@ static enum err_code write_policy(struct db *db, struct chain_head *head,
 	return code;
 }
 
-/* One whose entry has gone; false if there is none (or on failure: see @db). */
-static bool next_orphan(struct db *db, uint64_t number, uint64_t *ret_id, struct store_policy *ret,
-			struct buf *texts)
+/* The next one behind *@id whose entry has gone; 0: there is none. Its text may be of any size: it is
+ * read where SQLite has it. */
+static enum err_code say_next_again(struct db *db, struct chain_head *head, uint64_t number,
+				    uint64_t *id, struct wall_ns now, struct err *e)
 {
 	sqlite3_stmt *st =
 		DB_ASK(db,
 		       "SELECT id, kind, namespace, name, uid, resource_version, text,"
-		       " origin, from_ns FROM policy WHERE entry <= ?1 AND to_ns = 0 LIMIT 1",
-		       DB_I(number));
-	struct str *const to[] = { &ret->kind,  &ret->namespace_,       &ret->name,
-				   &ret->uid,   &ret->resource_version, &ret->json,
-				   &ret->origin };
+		       " origin, from_ns FROM policy WHERE id > ?2 AND entry <= ?1 AND to_ns = 0"
+		       " ORDER BY id LIMIT 1",
+		       DB_I(number), DB_I(*id));
 
+	*id = 0;
 	if (!db_next(db, st))
-		return false;
-	*ret_id = column_u64(st, 0);
-	ret->from.v = column_u64(st, 8);
-	buf_reset(texts);
-	for (size_t i = 0; i < ARRAY_LEN(to); i++) {
-		*to[i] = column_text(st, (int)i + 1);
-		buf_str_put(texts, *to[i]);
-	}
-	const char *p = texts->p;
-	for (size_t i = 0; i < ARRAY_LEN(to) && !texts->failed; p += to[i]->len, i++)
-		to[i]->p = p;
+		return db_ended(db, "read the policies", e);
+	const struct store_policy p = { .kind = column_text(st, 1),
+					.namespace_ = column_text(st, 2),
+					.name = column_text(st, 3),
+					.uid = column_text(st, 4),
+					.resource_version = column_text(st, 5),
+					.json = column_text(st, 6),
+					.origin = column_text(st, 7),
+					.from.v = column_u64(st, 8) };
+	*id = column_u64(st, 0);
+	enum err_code code = append_policy(db, head, &p, now, e);
 	db_leave(st);
-	return !texts->failed;
+	if (code == ERR_OK)
+		code = DB_RUN(db, e, "UPDATE policy SET entry = ?1 WHERE id = ?2",
+			      DB_I(head->number), DB_I(*id));
+	return code;
 }
 
 enum err_code policies_say_again(struct db *db, struct chain_head *head, uint64_t number,
 				 struct wall_ns oldest, struct wall_ns now, struct err *e)
 {
-	AUTO_BUF struct buf texts = buf_init(POLICY_BYTES);
-	struct store_policy p = { 0 };
-	uint64_t id;
+	enum err_code code;
+	uint64_t id = 0;
 
-	while (next_orphan(db, number, &id, &p, &texts)) {
-		enum err_code code = append_policy(db, head, &p, now, e);
-		if (code == ERR_OK)
-			code = DB_RUN(db, e, "UPDATE policy SET entry = ?1 WHERE id = ?2",
-				      DB_I(head->number), DB_I(id));
-		if (code != ERR_OK)
-			return code;
-	}
-	enum err_code code = db_ended(db, "read the policies", e);
+	do {
+		code = say_next_again(db, head, number, &id, now, e);
+	} while (code == ERR_OK && id);
 	if (code == ERR_OK)
 		code = DB_RUN(db, e, "DELETE FROM policy WHERE to_ns > 0 AND to_ns < ?1",
 			      DB_I(store_i64(oldest.v)));

@@ -600,6 +600,42 @@ static void a_policy_in_force_is_said_again_when_its_entry_is_pruned(void **stat
 	assert_int_equal(fixture_sql(fx, "SELECT entry FROM policy"), chain.last);
 }
 
+/* A list of addresses, say: the largest that an observer notes is an agent's, of 16 MiB. */
+static void policies_of_any_size_are_said_again(void **state)
+{
+	enum { LARGE = 16 << 20 };
+	static const char *const names[] = { "a-small-one", "large", "one more" };
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+	AUTO(own_free) char *json = malloc(LARGE + 1);
+
+	assert_non_null(json);
+	memset(json, ' ', LARGE);
+	json[0] = '{';
+	json[LARGE - 1] = '}';
+	json[LARGE] = '\0';
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct store_policy p = policy_of(i == 1 ? json : "{}");
+		p.name = str_of(names[i]);
+		assert_int_equal(store_note_policy(fx->store, &p, fx->now, &e), ERR_OK);
+	}
+	fixture_block(fx, 10);
+	fx->now = after(fx->now, 7200);
+	fixture_block(fx, 10);
+	fixture_tend(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_string_equal(fixture_chain(r).kinds, "pppp"); /* pruned, and the policies */
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM policy p JOIN entry e"
+					 " ON e.number = p.entry WHERE e.kind = 5 AND e.body LIKE"
+					 " '%\"name\":\"' || p.name || '\"%'"),
+			 ARRAY_LEN(names));
+	assert_int_equal(
+		fixture_sql(fx, "SELECT min(length(text)) FROM policy WHERE name = 'large'"),
+		LARGE);
+}
+
 struct checkpoint_list {
 	size_t count;
 	uint64_t entry[8];
@@ -770,6 +806,7 @@ int main(void)
 		T(gaps_are_told_as_long_as_the_chain_has_them),
 		T(policies_are_known_for_their_time),
 		T(a_policy_in_force_is_said_again_when_its_entry_is_pruned),
+		T(policies_of_any_size_are_said_again),
 		T(checkpoints_come_back_in_order_until_it_is_enough),
 		T(names_go_with_the_last_record_that_means_them),
 		T(a_clock_set_back_changes_neither_order_nor_ranges),
