@@ -196,6 +196,9 @@ static enum err_code run_verify(struct cli *cli, struct err *e)
 	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    store_reader_open(dir, dict, &reader, e) != ERR_OK)
 		return e->code;
+	/* A store that is written goes on meanwhile: blocks come, and go with their entries. */
+	if (store_reader_hold(reader, e) != ERR_OK)
+		return e->code;
 	config.reader = reader;
 	config.dict = dict;
 	config.key = key;
@@ -218,8 +221,9 @@ static const struct command verify_command = {
 	.details =
 		"Checks from the file alone that every entry of the chain follows from the one "
 		"before, that the records are those the chain holds, that no gap is hidden, and "
-		"that the checkpoints were signed over this chain. The observer may go on running. "
-		"Names the first thing wrong and fails, if there is one.\n"
+		"that the checkpoints were signed over this chain. The observer may go on running: "
+		"what it writes meanwhile is not looked at, and flows.db-wal grows by it until the "
+		"check ends. Names the first thing wrong and fails, if there is one.\n"
 		"\n"
 		"What the record itself owns up to be missing is no fault of it: gaps are counted, "
 		"by cause, with the time that they take and the records that were lost.\n"

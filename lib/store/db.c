@@ -185,6 +185,11 @@ void db_leave(sqlite3_stmt *st)
 		(void)sqlite3_reset(st);
 }
 
+static const char *doing_of(const struct db *db)
+{
+	return sqlite3_db_readonly(db->h, "main") == 1 ? "read the store" : "write the store";
+}
+
 enum err_code db_run(struct db *db, struct err *e, const char *sql, const struct db_value *values,
 		     size_t count)
 {
@@ -192,7 +197,7 @@ enum err_code db_run(struct db *db, struct err *e, const char *sql, const struct
 
 	while (db_next(db, st))
 		;
-	return db_ended(db, "write the store", e);
+	return db_ended(db, doing_of(db), e);
 }
 
 enum err_code db_script(struct db *db, const char *sql, struct err *e)
@@ -202,7 +207,7 @@ enum err_code db_script(struct db *db, const char *sql, struct err *e)
 	if (rc == SQLITE_OK)
 		return ERR_OK;
 	note(db, rc);
-	return fault(db, "write the store", e);
+	return fault(db, doing_of(db), e);
 }
 
 enum err_code db_number(struct db *db, const char *sql, uint64_t otherwise, uint64_t *ret,
@@ -233,7 +238,33 @@ enum err_code db_begin_reading(struct db *db, struct err *e)
 {
 	static const char sql[] = "BEGIN";
 
-	return db_run(db, e, sql, NULL, 0);
+	return db->is_held ? ERR_OK : db_run(db, e, sql, NULL, 0);
+}
+
+void db_end_reading(struct db *db)
+{
+	if (!db->is_held)
+		db_rollback(db);
+}
+
+enum err_code db_hold(struct db *db, struct err *e)
+{
+	uint64_t tables;
+	enum err_code code = db_begin_reading(db, e);
+
+	/* The moment is that of the first question. */
+	if (code == ERR_OK)
+		code = db_number(db, "SELECT count(*) FROM sqlite_schema", 0, &tables, e);
+	db->is_held = db->is_held || code == ERR_OK;
+	if (!db->is_held)
+		db_rollback(db);
+	return code;
+}
+
+void db_let_go(struct db *db)
+{
+	db->is_held = false;
+	db_rollback(db);
 }
 
 enum err_code db_commit(struct db *db, struct err *e)

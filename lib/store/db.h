@@ -33,8 +33,9 @@ struct db {
 		sqlite3_stmt *st;
 	} statements[DB_STATEMENTS];
 	size_t count;
-	int rc; /* SQLite's code of the last call that failed; SQLITE_OK */
-	int os; /* errno of it, if the system said no */
+	bool is_held; /* all that is read is of one moment: db_hold */
+	int rc;       /* SQLite's code of the last call that failed; SQLITE_OK */
+	int os;       /* errno of it, if the system said no */
 };
 
 enum db_mode {
@@ -81,8 +82,13 @@ MUST_CHECK enum err_code db_number(struct db *db, const char *sql, uint64_t othe
 				   uint64_t *ret, struct err *e);
 
 MUST_CHECK enum err_code db_begin(struct db *db, struct err *e);
-/* For several questions: the file is locked once for all of them. Ends with db_rollback. */
+/* For several questions: the file is locked once for all of them, and they are answered as of one
+ * moment. Ends with db_rollback, of a reader with db_end_reading. */
 MUST_CHECK enum err_code db_begin_reading(struct db *db, struct err *e);
+void db_end_reading(struct db *db);
+/* The same of a reader, around all that it asks until it lets go or is closed. */
+MUST_CHECK enum err_code db_hold(struct db *db, struct err *e);
+void db_let_go(struct db *db);
 MUST_CHECK enum err_code db_commit(struct db *db, struct err *e);
 void db_rollback(struct db *db);
 

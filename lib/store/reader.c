@@ -113,6 +113,16 @@ enum err_code store_reader_open(const char *dir, struct flow_dict *dict, struct 
 	return reader_make(path, NULL, dict, ret, e);
 }
 
+enum err_code store_reader_hold(struct store_reader *r, struct err *e)
+{
+	return db_hold(&r->db, e);
+}
+
+void store_reader_let_go(struct store_reader *r)
+{
+	db_let_go(&r->db);
+}
+
 void store_reader_free(struct store_reader *r)
 {
 	if (!r)

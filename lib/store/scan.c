@@ -346,7 +346,7 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	code = db_ended(db, "read the segments", e);
 	if (code == ERR_OK && found)
 		code = read_parts(sc, e);
-	db_rollback(db);
+	db_end_reading(db);
 	if (code == ERR_PARSE && !found)
 		return step_over(sc, ret_end, e);
 	if (code == ERR_OK && found)

@@ -133,6 +133,10 @@ MUST_CHECK enum err_code store_reader_new(struct store *s, struct store_reader *
 					  struct err *e);
 MUST_CHECK enum err_code store_reader_open(const char *dir, struct flow_dict *dict,
 					   struct store_reader **ret, struct err *e);
+/* From here on all that is asked is answered as of one moment, whatever is written meanwhile; the
+ * file's log grows by that until the reader lets go or is freed. Of a file only. */
+MUST_CHECK enum err_code store_reader_hold(struct store_reader *r, struct err *e);
+void store_reader_let_go(struct store_reader *r);
 void store_reader_free(struct store_reader *r);
 AUTO_DEFINE(struct store_reader, store_reader_free);
 

@@ -128,6 +128,42 @@ static void damage_that_the_record_owns_up_to_is_counted(void **state)
 	assert_int_equal(found.missing.lost, 20);
 }
 
+/* Blocks come, are merged, and go with their entries while a check is at work. */
+static void a_store_that_is_written_meanwhile_is_checked_as_of_one_moment(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_check_result found = { .records = 0 };
+	struct err e = { 0 };
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	for (int i = 0; i < 20; i++)
+		fixture_block(fx, 10);
+	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, &e), ERR_OK);
+	assert_int_equal(store_reader_hold(r, &e), ERR_OK);
+	for (int i = 0; i < 20; i++)
+		fixture_block(fx, 10);
+	fixture_tend(fx);
+	fx->now = after(fx->now, 7200);
+	fixture_block(fx, 10);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_tend(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT total(count) FROM segment"), 10);
+	const struct store_check_config config = { .reader = r, .dict = fx->dict };
+	if (evidence_store_check(&config, &found, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	assert_int_equal(found.first_entry, 1);
+	assert_int_equal(found.last_entry, 21); /* the start and what was there */
+	assert_int_equal(found.records, 200);
+	store_reader_let_go(r);
+	if (evidence_store_check(&config, &found, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	assert_int_equal(found.records, 10);
+	assert_true(found.first_entry > 21);
+	fixture_close(fx);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
@@ -136,6 +172,7 @@ int main(void)
 		T(gaps_are_counted_by_cause_and_time_once),
 		T(gaps_of_a_time_that_was_pruned_are_no_gaps_of_the_record),
 		T(damage_that_the_record_owns_up_to_is_counted),
+		T(a_store_that_is_written_meanwhile_is_checked_as_of_one_moment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
