@@ -8,7 +8,8 @@
 static bool is_token(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++)
-		if (!isalnum((unsigned char)s.p[i]) && !strchr("!#$%&'*+-.^_`|~", s.p[i]))
+		if (!isalnum((unsigned char)s.p[i]) &&
+		    (!s.p[i] || !strchr("!#$%&'*+-.^_`|~", s.p[i])))
 			return false;
 	return s.len > 0;
 }

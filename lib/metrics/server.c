@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ enum {
 	REQUEST_S = 10,
 	ANSWER_S = 30,
 	IDLE_S = 300,
+	FULL_S = 1, /* without descriptors */
 	HEAD_BYTES = 1024,
 	GZIP_LEVEL = 1, /* text of this kind shrinks to a fifteenth at once */
 	GZIP_WINDOW = 15 + 16,
@@ -62,6 +64,7 @@ struct metrics_server {
 	bool running;
 	/* the thread's own */
 	struct conn conns[METRICS_CONNECTIONS];
+	struct mono_ns accepts_from; /* not before */
 	struct buf page, scratch;
 	struct tally tally[STATUSES];
 };
@@ -113,10 +116,14 @@ static void put_answer(struct conn *c, unsigned status, const char *extra, bool 
 static void put_sentence(struct conn *c, unsigned status, const char *extra, bool head_only,
 			 const char *sentence)
 {
-	char text[METRICS_WHY_BYTES + 2];
-	int n = snprintf(text, sizeof text, "%s\n", sentence);
+	char text[ERR_MSG_BYTES + 1];
+	struct buf b = buf_fixed(text, sizeof text);
 
-	put_answer(c, status, extra, head_only, str_n(text, (size_t)n));
+	_Static_assert((int)METRICS_WHY_BYTES <= (int)ERR_MSG_BYTES,
+		       "room for both, and a line feed");
+	buf_str_put(&b, str_of(sentence));
+	buf_char(&b, '\n');
+	put_answer(c, status, extra, head_only, buf_str(&b));
 }
 
 /* Appends @body, compressed. False: no memory. */
@@ -301,10 +308,13 @@ static ssize_t ssl_result(struct conn *c, int n)
 	}
 }
 
+/* What another connection left in this thread's queue would be taken for a fault of this one. */
 static ssize_t conn_read(struct conn *c, void *to, size_t n)
 {
-	if (c->ssl)
+	if (c->ssl) {
+		ERR_clear_error();
 		return ssl_result(c, SSL_read(c->ssl, to, (int)n));
+	}
 	ssize_t got = recv(c->fd, to, n, 0);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
 		c->events = POLLIN;
@@ -315,8 +325,10 @@ static ssize_t conn_read(struct conn *c, void *to, size_t n)
 
 static ssize_t conn_write(struct conn *c, const void *from, size_t n)
 {
-	if (c->ssl)
+	if (c->ssl) {
+		ERR_clear_error();
 		return ssl_result(c, SSL_write(c->ssl, from, n < 1 << 30 ? (int)n : 1 << 30));
+	}
 	ssize_t sent = send(c->fd, from, n, MSG_NOSIGNAL);
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
 		c->events = POLLOUT;
@@ -353,10 +365,11 @@ static bool take_request(struct metrics_server *s, struct conn *c, struct mono_n
 	return true;
 }
 
-/* @return false: the connection is over. */
+/* Up to one answer: then it is the others' turn, however much is asked. @return false: the
+ * connection is over. */
 static bool conn_go(struct metrics_server *s, struct conn *c, struct mono_ns now)
 {
-	for (;;) {
+	for (bool has_answered = false;;) {
 		while (c->out_sent < c->out.len) {
 			ssize_t n = conn_write(c, c->out.p + c->out_sent, c->out.len - c->out_sent);
 			if (n <= 0)
@@ -370,9 +383,14 @@ static bool conn_go(struct metrics_server *s, struct conn *c, struct mono_ns now
 			c->out = buf_init(METRICS_PAGE_BYTES + HEAD_BYTES);
 			c->out_sent = 0;
 			c->since = now;
-			c->until = in_seconds(now, IDLE_S);
+			c->until = in_seconds(now, c->in_len ? REQUEST_S : IDLE_S);
 		}
-		if (take_request(s, c, now))
+		if (has_answered) { /* there may be more, where poll does not see it */
+			c->events = POLLIN | POLLOUT;
+			return true;
+		}
+		has_answered = take_request(s, c, now);
+		if (has_answered)
 			continue;
 		ssize_t n = conn_read(c, c->in + c->in_len, sizeof c->in - c->in_len);
 		if (n <= 0)
@@ -402,8 +420,11 @@ static void accept_one(struct metrics_server *s, int listener, struct mono_ns no
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), one = 1;
 
+	/* Without descriptors it stays who wants in: asked at once, poll would never sleep. */
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+		s->accepts_from = in_seconds(now, FULL_S);
 	if (fd < 0)
-		return; /* gone again; or no descriptors, then the next one asks again */
+		return;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	SSL *ssl = s->https ? https_accept(s->https, fd) : NULL;
 	if (s->https && !ssl) {
@@ -423,7 +444,7 @@ static void accept_one(struct metrics_server *s, int listener, struct mono_ns no
 
 static int wait_ms(const struct metrics_server *s, struct mono_ns now)
 {
-	uint64_t until = UINT64_MAX;
+	uint64_t until = s->accepts_from.v > now.v ? s->accepts_from.v : UINT64_MAX;
 
 	for (size_t i = 0; i < METRICS_CONNECTIONS; i++)
 		if (s->conns[i].fd >= 0 && s->conns[i].until.v < until)
@@ -439,20 +460,23 @@ static void *serve(void *arg)
 	struct pollfd fds[1 + LISTENERS + METRICS_CONNECTIONS];
 
 	for (;;) {
+		struct mono_ns now = mono_now();
+		bool is_full = now.v < s->accepts_from.v;
 		nfds_t n = 0;
 		fds[n++] = (struct pollfd){ .fd = s->stop_fd, .events = POLLIN };
 		for (size_t i = 0; i < s->listener_count; i++)
-			fds[n++] = (struct pollfd){ .fd = s->listeners[i], .events = POLLIN };
+			fds[n++] = (struct pollfd){ .fd = is_full ? -1 : s->listeners[i],
+						    .events = POLLIN };
 		for (size_t i = 0; i < METRICS_CONNECTIONS; i++)
 			fds[n++] = (struct pollfd){ .fd = s->conns[i].fd,
 						    .events = s->conns[i].events };
-		if (poll(fds, n, wait_ms(s, mono_now())) < 0 && errno != EINTR) {
+		if (poll(fds, n, wait_ms(s, now)) < 0 && errno != EINTR) {
 			log_error("metrics are told no more: poll failed", "errno=%d", errno);
 			return NULL;
 		}
 		if (fds[0].revents)
 			return NULL;
-		struct mono_ns now = mono_now();
+		now = mono_now();
 		for (size_t i = 0; i < METRICS_CONNECTIONS; i++) {
 			struct conn *c = &s->conns[i];
 			if (c->fd < 0)

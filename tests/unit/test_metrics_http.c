@@ -2,10 +2,14 @@
  * sockets. Accept headers are those that Prometheus 2.42 and 3.2 send. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <zlib.h>
 
@@ -14,6 +18,7 @@
 #include "metrics/http.h"
 #include "metrics/server.h"
 #include "metrics/users.h"
+#include "rpc/rpc.h"
 
 /* --- requests ----------------------------------------------------------------------------- */
 
@@ -88,6 +93,10 @@ static void what_is_no_request_is_bad(void **state)
 		if (read_text(bad[i], &r) != HTTP_BAD)
 			fail_msg("taken: %s", bad[i]);
 	}
+	struct http_request r;
+	size_t used;
+	assert_int_equal(http_request_read(STR("GET / HTTP/1.1\r\nA\0: b\r\n"), &r, &used),
+			 HTTP_BAD);
 }
 
 static void the_format_is_the_one_that_is_asked_for_most(void **state)
@@ -285,15 +294,30 @@ struct served {
 	struct metrics *metrics;
 	struct metrics_server *server;
 	bool is_ready;
+	int held; /* an eventfd that the first to ask whether it is ready waits for; 0: none */
+	unsigned asked, asked_at_page; /* server's thread: how often; and when a page was written */
 };
 
 static bool ready(void *ctx, char why[METRICS_WHY_BYTES])
 {
+	struct served *s = ctx;
+	uint64_t n;
+
+	if (s->held && !s->asked++)
+		assert_int_equal(read(s->held, &n, sizeof n), sizeof n);
 	(void)snprintf(why, METRICS_WHY_BYTES, "the well is dry");
-	return ((const struct served *)ctx)->is_ready;
+	return s->is_ready;
 }
 
-static void serve(struct served *s, const char *users_file)
+static void note_page(void *ctx, struct metrics_page *page)
+{
+	struct served *s = ctx;
+
+	(void)page;
+	s->asked_at_page = s->asked;
+}
+
+static void serve_by(struct served *s, const char *users_file, const struct rpc_tls *tls)
 {
 	static const struct metric_label labels[] = { { "a", false } };
 	static const struct metric_spec spec = {
@@ -306,13 +330,20 @@ static void serve(struct served *s, const char *users_file)
 	assert_int_equal(metrics_new(64, &s->metrics, NULL), ERR_OK);
 	assert_int_equal(metric_family_new(s->metrics, &spec, &f, NULL), ERR_OK);
 	metric_add(metric_series_get(f, (struct str[]){ STR("b") }), 7);
+	assert_int_equal(metrics_collect(s->metrics, note_page, s, NULL), ERR_OK);
 	const struct metrics_server_config config = { .address = "127.0.0.1:0",
 						      .metrics = s->metrics,
+						      .tls = tls,
 						      .users_file = users_file,
 						      .ready = ready,
 						      .ctx = s };
 	if (metrics_server_new(&config, &s->server, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
+}
+
+static void serve(struct served *s, const char *users_file)
+{
+	serve_by(s, users_file, NULL);
 }
 
 static void served_done(struct served *s)
@@ -469,6 +500,32 @@ static void requests_on_one_connection_are_answered_in_turn(void **state)
 	assert_true(strstr(out, "404 Not Found") > strstr(out, "200 OK"));
 }
 
+static void who_asks_much_at_once_does_not_keep_others_waiting(void **state)
+{
+	enum { MANY = 100 };
+	AUTO_BUF struct buf many = buf_init(64 << 10);
+	char out[64 << 10];
+	uint64_t one = 1;
+
+	(void)state;
+	AUTO_SERVED s;
+	serve(&s, NULL);
+	AUTO_FD int held = eventfd(0, EFD_CLOEXEC);
+	s.held = held; /* the server reads it once it is asked */
+	for (int i = 0; i < MANY; i++)
+		buf_printf(&many, "GET /readyz HTTP/1.1\r\n%s\r\n", i + 1 < MANY ? "" : CLOSE);
+	AUTO_FD int eager = dial(&s);
+	say(eager, buf_cstr(&many));
+	AUTO_FD int other = dial(&s);
+	say(other, "GET /metrics HTTP/1.1\r\n" CLOSE "\r\n");
+	assert_int_equal(write(held, &one, sizeof one), sizeof one);
+	(void)hear(other, out, sizeof out);
+	assert_non_null(strstr(out, "x_total{a=\"b\"} 7\n"));
+	assert_in_range(s.asked_at_page, 1, MANY / 2);
+	(void)hear(eager, out, sizeof out);
+	assert_int_equal(s.asked, MANY);
+}
+
 static void more_connections_than_there_is_room_for_push_out_the_oldest(void **state)
 {
 	int fds[METRICS_CONNECTIONS];
@@ -514,6 +571,72 @@ static void a_password_is_asked_for_metrics_and_not_of_probes(void **state)
 	assert_non_null(strstr(out, "200 OK"));
 }
 
+/* A certificate of its own making, and its key, in one file. */
+static void write_identity(const char *path)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *cert = X509_new();
+	FILE *f = fopen(path, "we");
+
+	assert_true(key && cert && f);
+	assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(cert), 1), 1);
+	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(cert), -3600));
+	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(cert), 3600));
+	assert_int_equal(X509_set_pubkey(cert, key), 1);
+	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_X509(f, cert), 1);
+	assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
+	assert_int_equal(fclose(f), 0);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+static void say_by_tls(SSL *ssl, const char *text)
+{
+	assert_int_equal(SSL_write(ssl, text, (int)strlen(text)), strlen(text));
+}
+
+static void hear_ok_by_tls(SSL *ssl)
+{
+	char out[4096];
+	int len = 0;
+
+	do {
+		int n = SSL_read(ssl, out + len, (int)sizeof out - 1 - len);
+		if (n <= 0)
+			fail_msg("the connection ended after %d bytes", len);
+		len += n;
+		out[len] = 0;
+	} while (!strstr(out, "\r\n\r\nok\n"));
+}
+
+static void a_connection_that_fails_takes_no_other_with_it(void **state)
+{
+	char out[4096];
+
+	(void)state;
+	AUTO_FOLDER f = folder_of("");
+	write_identity(f.file);
+	const struct rpc_tls tls = { .cert_file = f.file, .key_file = f.file };
+	AUTO_SERVED s;
+	serve_by(&s, NULL, &tls);
+	AUTO_FD int fd = dial(&s);
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = SSL_new(ctx);
+	assert_int_equal(SSL_set_fd(ssl, fd), 1);
+	assert_int_equal(SSL_connect(ssl), 1);
+	say_by_tls(ssl, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+	hear_ok_by_tls(ssl);
+	for (int i = 0; i < 2; i++) { /* the second time the server waits for the rest of ours */
+		ask(&s, "GET /healthz HTTP/1.0\r\n\r\n", out, sizeof out); /* not by TLS */
+		assert_null(strstr(out, "ok"));
+		say_by_tls(ssl, i ? "Host: x\r\n\r\n" : "GET /healthz HTTP/1.1\r\n");
+	}
+	hear_ok_by_tls(ssl);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+}
+
 static void an_address_in_use_is_said_to_be(void **state)
 {
 	char address[32];
@@ -531,6 +654,7 @@ static void an_address_in_use_is_said_to_be(void **state)
 
 int main(void)
 {
+	(void)signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_is_read_when_its_empty_line_is_there),
 		cmocka_unit_test(who_wants_to_go_on_is_known),
@@ -547,8 +671,10 @@ int main(void)
 		cmocka_unit_test(probes_and_strangers_are_answered),
 		cmocka_unit_test(who_is_not_ready_says_why),
 		cmocka_unit_test(requests_on_one_connection_are_answered_in_turn),
+		cmocka_unit_test(who_asks_much_at_once_does_not_keep_others_waiting),
 		cmocka_unit_test(more_connections_than_there_is_room_for_push_out_the_oldest),
 		cmocka_unit_test(a_password_is_asked_for_metrics_and_not_of_probes),
+		cmocka_unit_test(a_connection_that_fails_takes_no_other_with_it),
 		cmocka_unit_test(an_address_in_use_is_said_to_be),
 	};
 
