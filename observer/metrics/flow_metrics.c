@@ -18,8 +18,8 @@ struct flow_metrics {
 	struct handler *handlers[HANDLERS_MAX];
 	char *filters[HANDLERS_MAX]; /* own: the text of each handler's filters */
 	size_t count;
-	struct handler *own; /* NULL: not asked for */
-	struct past past[METRICS_CONFIG_MAX];
+	struct handler *own;            /* NULL: not asked for */
+	struct past past[HANDLERS_MAX]; /* each kind once */
 	size_t past_count;
 	void (*warn)(void *ctx, const char *sentence);
 	void *ctx;
@@ -191,21 +191,36 @@ static enum err_code check_labels(struct flow_metrics *m, const struct metrics_c
 	return ERR_OK;
 }
 
-/* Of a name that is new. Names beyond METRICS_CONFIG_MAX cannot be metrics that exist. */
+/* Of a metric that was made, not of one that was left out: its options may be mended. */
 static enum err_code remember_labels(struct flow_metrics *m, const struct metric_config *c,
 				     struct err *e)
 {
 	struct past past = { str_dup(c->name), str_dup(c->options_text) };
 
-	if (find_past(m, c->name) || m->past_count == METRICS_CONFIG_MAX || !past.name ||
-	    !past.options) {
-		bool known = find_past(m, c->name) || m->past_count == METRICS_CONFIG_MAX;
+	if (find_past(m, c->name) || !past.name || !past.options) {
+		bool is_known = find_past(m, c->name);
 		free(past.name);
 		free(past.options);
-		return known ? ERR_OK : err_set(e, ERR_NOMEM, "metrics of flows");
+		return is_known ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 	}
 	m->past[m->past_count++] = past;
 	return ERR_OK;
+}
+
+static enum err_code apply_new(struct flow_metrics *m, const struct metrics_config *config,
+			       const struct metric_config *c, const struct handler_kind *kind,
+			       struct err *e)
+{
+	enum err_code code = check_conflict(m, kind, config, e);
+
+	if (code == ERR_OK)
+		code = add_handler(m, c, kind, e);
+	if (code != ERR_OK)
+		return code;
+	code = remember_labels(m, c, e);
+	if (code != ERR_OK)
+		drop_handler(m, m->count - 1);
+	return code;
 }
 
 static enum err_code apply_one(struct flow_metrics *m, const struct metrics_config *config,
@@ -216,10 +231,8 @@ static enum err_code apply_one(struct flow_metrics *m, const struct metrics_conf
 
 	if (!kind)
 		return err_set(e, ERR_NOT_FOUND, "there is no such metric");
-	if (at == m->count) {
-		enum err_code code = check_conflict(m, kind, config, e);
-		return code == ERR_OK ? add_handler(m, c, kind, e) : code;
-	}
+	if (at == m->count)
+		return apply_new(m, config, c, kind, e);
 	if (str_is(c->filters_text, m->filters[at]))
 		return ERR_OK;
 	AUTO(own_free) char *filters = str_dup(c->filters_text);
@@ -242,8 +255,6 @@ enum err_code flow_metrics_file(struct flow_metrics *m, struct str text, struct 
 		return code;
 	metrics_lock(m->env.metrics);
 	code = check_labels(m, config, e);
-	for (size_t i = 0; code == ERR_OK && i < config->count; i++)
-		code = remember_labels(m, &config->metrics[i], e);
 	for (size_t i = m->count; code == ERR_OK && i-- > 0;)
 		if (!lists(config, str_of(m->handlers[i]->kind->name)))
 			drop_handler(m, i);

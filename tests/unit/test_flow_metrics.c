@@ -450,6 +450,36 @@ static void a_bad_file_leaves_everything_as_it_was(void **state)
 		   "type=\"Trace\",verdict=\"FORWARDED\"} 2");
 }
 
+static void labels_may_not_change_but_those_that_never_were_may_be_mended(void **state)
+{
+	static const struct str wrong = STR(
+		"metrics: [{name: drop, contextOptions: [{name: sourceContext, values: [podd]}]}]");
+	static const struct str right = STR(
+		"metrics: [{name: drop, contextOptions: [{name: sourceContext, values: [pod]}]}]");
+	static const struct str other = STR(
+		"metrics: [{name: drop, contextOptions: [{name: sourceContext, values: [ip]}]}]");
+	struct err e;
+
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	struct flow f = packet(EVENT_DROP, FLOW__VERDICT__DROPPED);
+	f.src_ep = pod(&w, "shop", "cart-0");
+	assert_int_equal(flow_metrics_file(w.fm, wrong, NULL), ERR_OK);
+	assert_int_equal(w.warnings, 1);
+	if (flow_metrics_file(w.fm, right, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	count(&w, &f);
+	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"DROP_REASON_UNKNOWN\","
+		   "source=\"shop/cart-0\"} 1");
+	assert_int_equal(flow_metrics_file(w.fm, other, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "metric 'drop' cannot change"));
+	assert_int_equal(flow_metrics_file(w.fm, STR("metrics: []"), NULL), ERR_OK);
+	assert_int_equal(flow_metrics_file(w.fm, other, NULL), ERR_INVALID);
+	assert_int_equal(flow_metrics_file(w.fm, right, NULL), ERR_OK);
+	assert_int_equal(w.warnings, 1);
+}
+
 static void one_plugin_can_take_the_place_of_the_other(void **state)
 {
 	(void)state;
@@ -552,6 +582,7 @@ int main(void)
 		cmocka_unit_test(what_is_wrong_with_a_file_is_said_with_its_line),
 		cmocka_unit_test(a_file_of_aliases_does_not_explode),
 		cmocka_unit_test(a_bad_file_leaves_everything_as_it_was),
+		cmocka_unit_test(labels_may_not_change_but_those_that_never_were_may_be_mended),
 		cmocka_unit_test(one_plugin_can_take_the_place_of_the_other),
 		cmocka_unit_test(a_reader_counts_the_log_and_what_it_missed),
 		cmocka_unit_test(scrapes_and_folding_lose_nothing_while_flows_are_counted),
