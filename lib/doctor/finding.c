@@ -15,16 +15,31 @@ static void put_member(struct buf *b, const char *key, const char *text)
 	json_put_string(b, str_of(text));
 }
 
+/* A control character of the first 128, or what one of the next 32 stands for (ECMA-48 5.3). */
+static void put_control(struct buf *b, unsigned char c)
+{
+	if (c < 128)
+		buf_printf(b, "^%c", c ^ 64);
+	else
+		buf_printf(b, "^[%c", c - 64);
+}
+
 static void put_text(struct buf *b, const char *text)
 {
-	for (; *text; text++) {
-		const unsigned char c = (unsigned char)*text;
+	char clean[3 * FINDING_TEXT_BYTES];
+	struct str s = str_n(clean, utf8_sanitize(str_of(text), clean, sizeof clean));
+
+	for (size_t i = 0; i < s.len; i++) {
+		const unsigned char c = (unsigned char)s.p[i];
+		const unsigned char next = i + 1 < s.len ? (unsigned char)s.p[i + 1] : 0;
 
 		if (c < ' ' || c == 127) {
-			buf_char(b, '^');
-			buf_char(b, (char)(c ^ 64));
+			put_control(b, c);
+		} else if (c == 0xc2 && next < 0xa0) { /* U+0080 … U+009F */
+			put_control(b, next);
+			i++;
 		} else {
-			buf_char(b, *text);
+			buf_char(b, s.p[i]);
 		}
 	}
 }

@@ -9,7 +9,7 @@
  *	{"check":"clock","result":"warn","detail":"…","fix":"…"}
  *
  * Text from elsewhere (a server's, a certificate's) cannot steer the terminal: control characters
- * are shown in caret notation, as "^[" (JSON escapes by itself).
+ * are shown in caret notation, as "^[", and what is no UTF-8 as U+FFFD (JSON escapes by itself).
  *
  * Threads  none of its own.
  */

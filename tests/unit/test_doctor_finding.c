@@ -73,6 +73,14 @@ static void text_from_elsewhere_cannot_steer_the_terminal(void **state)
 	tell(&f, &b, VERDICT_FAIL, "tls", "ask \x1b]0;me\a", "\x1b[2J\r\nok\x7f caf\xc3\xa9");
 	assert_string_equal(buf_cstr(&b), "fail  tls ^[[2J^M^Jok^? caf\xc3\xa9\n"
 					  "          to do: ask ^[]0;me^G\n");
+	/* C1 (ECMA-48 5.3) as what it stands for in seven bits; alone, its bytes are no text */
+	buf_reset(&b);
+	tell(&f, &b, VERDICT_OK, "tls", "",
+	     "\xc2\x9b"
+	     "2J\xc2\x9c\xc2\xa0|\x9b"
+	     "2J");
+	assert_string_equal(buf_cstr(&b), "ok    tls ^[[2J^[\\\xc2\xa0|\xef\xbf\xbd"
+					  "2J\n");
 }
 
 static void what_is_too_long_is_cut(void **state)
