@@ -1,16 +1,14 @@
 /*
  * tycho-ui: serves the page, and asks an observer or relay on behalf of who looks at it.
  */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
 
 #include "base/log.h"
-#include "base/std_fds.h"
 #include "base/notify.h"
+#include "base/signals.h"
+#include "base/std_fds.h"
 #include "config.h"
 #include "rpc/client.h"
 #include "ui-server/hub.h"
@@ -47,20 +45,10 @@ static void ui_done_guard_(struct ui *ui)
 	ui_done(ui);
 }
 
-/* Signals arrive as events; blocked before any thread starts, so that no thread takes them. */
+/* Before any thread starts. */
 static enum err_code take_signals(struct ui *ui, struct err *e)
 {
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGPIPE);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return err_os(e, "block signals");
-	(void)sigdelset(&set, SIGPIPE);
-	ui->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return ui->signals < 0 ? err_os(e, "signalfd") : ERR_OK;
+	return signals_take(&ui->signals, e);
 }
 
 static enum err_code open_channel(struct ui *ui, struct err *e)
