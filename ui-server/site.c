@@ -10,7 +10,7 @@
 #include "ui-server/form.h"
 #include "ui-server/site_in.h"
 
-enum { STATUS_BYTES = 2 << 20, RX_BYTES = 4096, GOODBYE_US = 500000, REQUEST_S = 10 };
+enum { STATUS_BYTES = 6 << 20, RX_BYTES = 4096, GOODBYE_US = 500000, REQUEST_S = 10 };
 
 struct ui_site *site_of(struct lws *wsi)
 {

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 
 import grpc
@@ -290,6 +291,10 @@ def test_connections_are_closed_with_the_codes_of_the_document():
             page.next()
             ui.stop()
             assert page.until_closed() == CLOSE_CODES['stopping']
+    with Ui('127.0.0.1:1') as ui, Page(ui) as page:
+        page.next()
+        ui.process.send_signal(signal.SIGHUP)  # its terminal is closed
+        assert page.until_closed() == CLOSE_CODES['stopping']
 
 
 def test_a_closed_connection_is_nothing_to_the_others():
@@ -318,6 +323,24 @@ def hubble(method, request, context):
         yield wire.message('observer.GetNamespacesResponse')().SerializeToString()
     else:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, method)
+
+
+def test_the_records_of_a_thousand_nodes_are_told():
+    nodes, gap = 1000, {'cause': 1, 'from': {'seconds': BASE_S}, 'to': {'seconds': BASE_S + 60}, 'detail': 'an update of the node'}
+
+    def relay(method, request, context):
+        if not method.endswith('/GetCoverage'):
+            yield from hubble(method, request, context)
+            return
+        for i in range(nodes):
+            yield wire.message('tycho.v1.GetCoverageResponse')(
+                node_name='cluster-1/node-%d.example' % i, oldest={'seconds': BASE_S}, newest={'seconds': BASE_S + 86400},
+                has_store=True, gaps=[gap] * 4, records=10 ** 9, bytes=10 ** 10).SerializeToString()
+
+    with Impostor(relay, ours=['/tycho.v1.History/GetCoverage']) as server, Ui(server.address) as ui, Page(ui) as page:
+        status = page.of('status', lambda m: 'record' in m)
+        assert status['record'] is True
+        assert len({c['node_name'] for c in status['coverage']}) == nodes
 
 
 def test_a_server_without_a_record_is_said_to_have_none():
