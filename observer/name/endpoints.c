@@ -132,6 +132,13 @@ static enum err_code bad(const struct reader *r, const yaml_node_t *at, const ch
 		       at->start_mark.column + 1, what);
 }
 
+static enum err_code too_many(const struct reader *r, const yaml_node_t *at, int max,
+			      const char *what)
+{
+	return err_set(r->e, ERR_INVALID, "line %zu, column %zu: more than %d %s",
+		       at->start_mark.line + 1, at->start_mark.column + 1, max, what);
+}
+
 /* --- YAML nodes --------------------------------------------------------------------------- */
 
 static yaml_node_t *node(const struct reader *r, int id)
@@ -270,6 +277,9 @@ static enum err_code claim(const struct reader *r, struct map *lines, const uint
 	if (map_get(lines, str_n(key, sizeof key), &line))
 		return bad(r, at, "%.*s is given already in line %u", STR_FMT(ip_text(ip, tmp)),
 			   line);
+	if (map_count(lines) == ENDPOINTS_MAX)
+		return too_many(r, at, ENDPOINTS_MAX,
+				lines == r->addresses ? "addresses" : "services");
 	return map_put(lines, str_n(key, sizeof key), (uint32_t)at->start_mark.line + 1, NULL,
 		       r->e);
 }
@@ -366,7 +376,7 @@ static enum err_code take_labels(struct reader *r, const yaml_node_t *n, struct 
 		return bad(r, n, "'labels' is a list like [k8s:app=cart] or a mapping");
 	size_t count = list ? sequence_length(n) : pair_count(n);
 	if (count > ENDPOINTS_LABELS_MAX)
-		return bad(r, n, "%zu labels; at most %d", count, ENDPOINTS_LABELS_MAX);
+		return too_many(r, n, ENDPOINTS_LABELS_MAX, "labels");
 	struct str *labels = keep(r->to, (count + 1) * sizeof *labels);
 	if (!labels)
 		return no_memory(r);
@@ -598,7 +608,6 @@ enum err_code endpoints_parse(struct str text, struct endpoints **ret, struct er
 	if (text.len > ENDPOINTS_TEXT_MAX)
 		return err_set(e, ERR_INVALID, "%zu bytes; at most %d", text.len,
 			       ENDPOINTS_TEXT_MAX);
-	/* The limit of the maps is the limit of endpoints and services. */
 	enum err_code code = map_new(ENDPOINTS_MAX, 0, &addresses, e);
 	if (code == ERR_OK)
 		code = map_new(ENDPOINTS_MAX, 0, &services, e);

@@ -186,6 +186,34 @@ static void aliases_work_but_cannot_multiply_without_bound(void **state)
 	assert_non_null(strstr(e.msg, "aliases"));
 }
 
+static void what_goes_beyond_the_limits_is_said_to(void **state)
+{
+	(void)state;
+	AUTO_BUF struct buf text = buf_init(ENDPOINTS_TEXT_MAX);
+	struct endpoints *ep = NULL;
+	struct err e;
+
+	buf_lit(&text, "endpoints:\n- ips: [10.0.0.0");
+	for (unsigned i = 1; i < ENDPOINTS_MAX; i++)
+		buf_printf(&text, ", 10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
+	size_t full = text.len;
+	buf_lit(&text, "]\n");
+	AUTO(endpoints_free) struct endpoints *most = parsed(buf_cstr(&text));
+	assert_int_equal(endpoints_view(most).prefix_count, ENDPOINTS_MAX);
+	text.len = full;
+	buf_lit(&text, ", 192.0.2.1]\n");
+	assert_int_equal(endpoints_parse(buf_str(&text), &ep, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "more than 131072 addresses"));
+	buf_reset(&text);
+	buf_lit(&text, "endpoints:\n- {ip: 10.0.0.1, labels: [a");
+	for (int i = 0; i < ENDPOINTS_LABELS_MAX; i++)
+		buf_printf(&text, ", l%d", i);
+	buf_lit(&text, "]}\n");
+	assert_int_equal(endpoints_parse(buf_str(&text), &ep, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "line 2, column 26: more than 256 labels"));
+	assert_null(ep);
+}
+
 /* --- the file on disk --------------------------------------------------------------------- */
 
 struct place {
@@ -360,6 +388,7 @@ int main(void)
 		cmocka_unit_test(a_file_without_content_is_an_empty_table),
 		cmocka_unit_test(what_is_wrong_is_said_with_line_and_column),
 		cmocka_unit_test(aliases_work_but_cannot_multiply_without_bound),
+		cmocka_unit_test(what_goes_beyond_the_limits_is_said_to),
 		cmocka_unit_test_setup_teardown(a_written_or_replaced_file_is_reread, make_place,
 						remove_place),
 		cmocka_unit_test_setup_teardown(a_bad_or_missing_file_keeps_the_old_content,
