@@ -243,7 +243,7 @@ void check_dns(struct reading *r, const json_t *rule)
 	if (s.len > 255)
 		bad(r, "a DNS name of more than 255 bytes");
 	for (size_t i = 0; i < s.len; i++)
-		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && !strchr("-_.", s.p[i]) &&
+		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && !memchr("-_.", s.p[i], 3) &&
 		    !(s.p[i] == '*' && pattern.p)) {
 			bad(r, "'%.*s': only letters, digits, '-', '_', '.'%s",
 			    (int)(s.len < 80 ? s.len : 80), s.p, pattern.p ? " and '*'" : "");
@@ -265,7 +265,7 @@ static bool is_server_name(struct str s)
 	if (!s.len || s.p[0] == '.')
 		return false;
 	for (size_t i = 0; i < s.len; i++)
-		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && !strchr("-_.", s.p[i]))
+		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && !memchr("-_.", s.p[i], 3))
 			return false;
 		else if (s.p[i] == '.' && i && s.p[i - 1] == '.')
 			return false;

@@ -117,7 +117,7 @@ static bool is_name(struct str s)
 	if (!s.len || s.len > LABEL_NAME_MAX || !is_alnum(s.p[0]) || !is_alnum(s.p[s.len - 1]))
 		return false;
 	for (size_t i = 0; i < s.len; i++)
-		if (!is_alnum(s.p[i]) && !strchr("-_.", s.p[i]))
+		if (!is_alnum(s.p[i]) && !memchr("-_.", s.p[i], 3))
 			return false;
 	return true;
 }

@@ -284,6 +284,8 @@ static void values_that_cannot_be_are_refused(void **state)
 		{ IN("{from: [{}]}"), "a peer without" },
 		{ IN("{from: [{podSelector: {matchLabels: {app: 'a b'}}}]}"),
 		  "matchLabels.app: 'a b' is no value of a label" },
+		{ IN("{from: [{podSelector: {matchLabels: {app: \"a\\0b\"}}}]}"),
+		  "matchLabels.app: 'a' is no value of a label" }, /* as far as its NUL */
 		{ IN("{from: [{podSelector: {matchLabels: {'a b': x}}}]}"),
 		  "is no key of a label" },
 		{ IN("{from: [{podSelector: {matchLabels: {a: 1}}}]}"),
@@ -440,6 +442,11 @@ static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
 		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {dns: [{matchName: "
 			   "a..b}]}}"),
 		  "before a dot" },
+		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {dns: [{matchName: "
+			   "\"a\\0b\"}]}}"),
+		  "only letters" },
+		{ TO_PORTS("{ports: [{port: '443', protocol: TCP}], serverNames: [\"a\\0b\"]}"),
+		  "no name of a server" },
 		{ CNP("{endpointSelector: {}, ingress: []}"), "at least one rule" },
 		{ CNP("{endpointSelector: {}, egress: [{toCIDRSet: [{cidrGroupRef: Upper}]}]}"),
 		  "cidrGroupRef" },
