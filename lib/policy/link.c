@@ -180,10 +180,8 @@ struct asked {
 	const struct port *port;
 };
 
-static int compare_asked(const void *pa, const void *pb)
+static int compare_asked(const struct asked *a, const struct asked *b)
 {
-	const struct asked *a = pa, *b = pb;
-
 	if (a->egress != b->egress)
 		return a->egress < b->egress ? -1 : 1;
 	if (a->selector != b->selector)
@@ -195,6 +193,14 @@ static int compare_asked(const void *pa, const void *pb)
 	if (a->port->last != b->port->last)
 		return a->port->last < b->port->last ? -1 : 1;
 	return str_cmp(a->port->name, b->port->name);
+}
+
+static int by_asked_and_proxy(const void *pa, const void *pb)
+{
+	const struct asked *a = pa, *b = pb;
+	int order = compare_asked(a, b);
+
+	return order ? order : str_cmp(a->port->redirect, b->port->redirect);
 }
 
 static void add_asked(struct reading *r, struct list *all, struct asked asked)
@@ -242,11 +248,13 @@ static void link_conflicts(struct reading *r)
 	if (r->code != ERR_OK || all.count < 2)
 		return;
 	struct asked *a = all.items;
-	qsort(a, all.count, sizeof *a, compare_asked);
-	for (size_t i = 0; i < all.count; i++)
-		for (size_t j = i + 1; j < all.count && compare_asked(&a[i], &a[j]) == 0; j++) {
-			if (str_eq(a[i].port->redirect, a[j].port->redirect))
-				continue;
+	qsort(a, all.count, sizeof *a, by_asked_and_proxy);
+	for (size_t i = 0, others = 0; i < all.count; i++) {
+		/* thousands may ask for one proxy: only those are compared that ask for others */
+		for (others = others > i ? others : i + 1;
+		     others < all.count && by_asked_and_proxy(&a[i], &a[others]) == 0;)
+			others++;
+		for (size_t j = others; j < all.count && compare_asked(&a[i], &a[j]) == 0; j++) {
 			struct conflict *c =
 				r->set->conflicts.count < CONFLICTS_MAX
 					? list_add(&r->set->mem, &r->set->conflicts, sizeof *c)
@@ -260,6 +268,7 @@ static void link_conflicts(struct reading *r)
 			}
 			*c = (struct conflict){ a[i].spec, a[j].spec };
 		}
+	}
 }
 
 /* The one namespace that the selector asks for; p NULL: none, or several. */
