@@ -7,9 +7,12 @@ static uint64_t step_s(const struct ui_pulse *p)
 	return p->step_s ? p->step_s : 1;
 }
 
-void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, bool dropped)
+void ui_pulse_add(struct ui_pulse *p, struct wall_ns time, struct wall_ns now, bool dropped)
 {
-	ui_pulse_add_sum(p, time.v / NS_PER_S, 1, dropped);
+	uint64_t last_s = now.v / NS_PER_S + UI_WIRE_PULSE_SECONDS / 2 * step_s(p);
+
+	if (time.v / NS_PER_S <= last_s)
+		ui_pulse_add_sum(p, time.v / NS_PER_S, 1, dropped);
 }
 
 static uint32_t sum(uint32_t a, uint64_t b)

@@ -64,14 +64,17 @@ void view_set_state(struct ui_view *v, enum view_state state, const char *reason
 
 /* --- the stream --- */
 
+/* From the last flow on. Where all clocks are ahead, it is ours that is wrong. */
 static void put_request(struct ui_view *v, struct buf *b)
 {
-	wire_put_u64(b, GET_FLOWS_NUMBER, v->newest.v ? 0 : v->config.history);
+	uint64_t newest = v->newest.v ? v->newest.v : v->newest_ahead.v;
+
+	wire_put_u64(b, GET_FLOWS_NUMBER, newest ? 0 : v->config.history);
 	if (!v->until.v)
 		wire_put_u64(b, GET_FLOWS_FOLLOW, 1);
 	buf_str_put(b, buf_str(&v->filters));
-	if (v->newest.v) {
-		struct timestamp since = timestamp_of((struct wall_ns){ v->newest.v + 1 });
+	if (newest) {
+		struct timestamp since = timestamp_of((struct wall_ns){ newest + 1 });
 		size_t mark = wire_begin(b, GET_FLOWS_SINCE);
 		wire_put_u64(b, 1, (uint64_t)since.s);
 		wire_put_u64(b, 2, (uint64_t)since.ns);

@@ -71,7 +71,8 @@ struct ui_view {
 	uint64_t ticks;                /* grows when it is time to tell */
 	uint64_t flows, dropped, lost; /* lost: as the server said */
 	uint64_t gaps, gap_ns;         /* times that nobody watched: the server was a new one */
-	struct wall_ns oldest, newest; /* flows */
+	struct wall_ns oldest, newest; /* flows; of clocks that are not ahead of ours */
+	struct wall_ns newest_ahead;   /* of the others */
 	uint64_t lag_ns;               /* longest from flow to here in the last tick */
 	uint64_t tick_lag_ns;          /* in the tick that goes on */
 

@@ -40,6 +40,7 @@ static void put_state(struct buf *b, const struct ui_view *v)
 
 static void put_totals(struct buf *b, const struct ui_view *v)
 {
+	const bool is_ahead = v->newest_ahead.v > v->newest.v;
 	const struct {
 		const char *member;
 		uint64_t value;
@@ -50,7 +51,7 @@ static void put_totals(struct buf *b, const struct ui_view *v)
 		{ "gaps", v->gaps },
 		{ "gap_ms", v->gap_ns / NS_PER_MS },
 		{ "oldest", v->oldest.v / NS_PER_MS },
-		{ "newest", v->newest.v / NS_PER_MS },
+		{ "newest", (is_ahead ? v->newest_ahead.v : v->newest.v) / NS_PER_MS },
 		{ "lag_ms", v->lag_ns / NS_PER_MS },
 	};
 

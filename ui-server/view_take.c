@@ -10,6 +10,8 @@ enum {
 };
 /* A stream that is silent for so long may be one that nobody is behind: ask. */
 #define QUIET_NS (2 * NS_PER_S)
+/* Clocks differ a little; beyond this one of them is wrong. */
+#define AHEAD_NS (60 * NS_PER_S)
 
 /* Answers of one message of the stream, read but not counted yet. */
 struct taken {
@@ -18,6 +20,15 @@ struct taken {
 	size_t count;
 };
 
+/* With mx. One node whose clock is ahead must not hide, after a break, what the others saw. */
+static void count_newest(struct ui_view *v, struct wall_ns time, struct wall_ns now)
+{
+	struct wall_ns *newest = time.v <= now.v + AHEAD_NS ? &v->newest : &v->newest_ahead;
+
+	if (time.v > newest->v)
+		*newest = time;
+}
+
 /* With mx. */
 static void count_time(struct ui_view *v, const struct flow *f, struct wall_ns now)
 {
@@ -25,11 +36,11 @@ static void count_time(struct ui_view *v, const struct flow *f, struct wall_ns n
 		return;
 	if (!v->oldest.v || f->time.v < v->oldest.v)
 		v->oldest = f->time;
-	if (f->time.v > v->newest.v)
-		v->newest = f->time;
+	count_newest(v, f->time, now);
 	if (f->time.v >= v->connected.v && now.v > f->time.v && now.v - f->time.v > v->tick_lag_ns)
 		v->tick_lag_ns = now.v - f->time.v;
-	ui_pulse_add(&v->pulse, f->time, ui_outcome_of(f) == UI_DROPPED);
+	ui_pulse_add(&v->pulse, f->time, v->until.v ? v->until : now,
+		     ui_outcome_of(f) == UI_DROPPED);
 	v->pulse_flows++;
 }
 

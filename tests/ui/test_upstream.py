@@ -1,6 +1,7 @@
 """What tycho-ui asks: observers, relays, Hubble's servers; killed, frozen, back again. Pages are told, and it comes back by itself."""
 import contextlib
 import tempfile
+import time
 
 import grpc
 import pytest
@@ -221,6 +222,24 @@ def test_of_a_hubble_server_flows_are_shown_and_what_it_has_no_call_for_is_said(
         status = page.of('status', lambda m: 'status' in m)
         assert status['record'] is False and 'coverage' not in status
         assert [method for method, _ in hubble.requests] == ['GetFlows']
+
+
+def test_one_clock_that_is_ahead_hides_nothing_after_a_break():
+    now = int(time.time())
+    with Hubble(seen(now - BASE_S), seen(now + 3600 - BASE_S)) as hubble:
+        def break_off(method, request, context):
+            if method.endswith('/GetFlows') and not hubble.requests:
+                hubble.requests.append((method, GetFlowsRequest.FromString(request)))
+                yield from hubble.flows
+            else:
+                yield from hubble.answer(method, request, context)
+
+        hubble.impostor.answer = break_off
+        with watched(hubble.impostor.address) as (page, _):
+            page.update(lambda m: m['totals']['newest'] == 1000 * (now + 3600))
+            while len(hubble.requests) < 2:
+                page.next()
+            assert hubble.requests[1][1].since.ToNanoseconds() == now * 10 ** 9 + 1
 
 
 def test_the_map_of_a_past_range_of_a_hubble_server_is_that_of_its_flows():
