@@ -14,7 +14,7 @@
 struct kube_labels {
 	uint64_t hash;
 	struct kube_labels *next;
-	size_t refs, count;
+	size_t refs, count, bytes; /* bytes: of the texts, with a NUL each */
 	/* while a view is made: these and what the namespace adds */
 	size_t from, shown;
 	uint64_t view;

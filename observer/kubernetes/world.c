@@ -53,9 +53,7 @@ static void set_unref(struct kube_world *w, struct kube_labels *set)
 
 static bool set_is(const struct kube_labels *set, struct str text)
 {
-	const char *p = (const char *)(set->list + set->count);
-
-	return memcmp(p, text.p, text.len) == 0 && !p[text.len];
+	return str_eq(str_n(set->list + set->count, set->bytes), text);
 }
 
 static bool sets_grow(struct kube_world *w)
@@ -96,7 +94,9 @@ static struct kube_labels *set_of(struct kube_world *w, struct str text)
 	struct kube_labels *set = malloc(sizeof *set + count * sizeof(struct str) + text.len + 1);
 	if (!set)
 		return NULL;
-	*set = (struct kube_labels){ .hash = hash, .next = *bucket, .refs = 1, .count = count };
+	*set = (struct kube_labels){
+		.hash = hash, .next = *bucket, .refs = 1, .count = count, .bytes = text.len
+	};
 	char *p = (char *)(set->list + count);
 	memcpy(p, text.p, text.len);
 	p[text.len] = 0;
