@@ -295,7 +295,7 @@ struct served {
 	struct metrics_server *server;
 	bool is_ready;
 	int held; /* an eventfd that the first to ask whether it is ready waits for; 0: none */
-	unsigned asked, asked_at_page; /* server's thread: how often; and when a page was written */
+	_Atomic unsigned asked, asked_at_page; /* how often; and when a page was written */
 };
 
 static bool ready(void *ctx, char why[METRICS_WHY_BYTES])
