@@ -19,7 +19,7 @@ struct flow_dict;
 struct name_table;
 struct gone;
 
-enum { GONE_AFTER_S = 60 };
+enum { GONE_AFTER_S = 60, GONE_LOOK_EVERY_S = 10 };
 
 /* Both borrowed. */
 MUST_CHECK enum err_code gone_new(struct name_table *names, const struct flow_dict *dict,
@@ -28,7 +28,8 @@ void gone_free(struct gone *g);
 AUTO_DEFINE(struct gone, gone_free);
 
 /* Looks whether names have changed, and calls @forget for each pod whose minute is over. Cheap when
- * nothing has happened. */
+ * nothing has happened; else all pods that are known are put in order (60 ms for 50,000), so that
+ * GONE_LOOK_EVERY_S is often enough. */
 void gone_look(struct gone *g, struct mono_ns now,
 	       void (*forget)(void *ctx, struct str namespace_, struct str pod), void *ctx);
 

@@ -97,7 +97,7 @@ static void look_at_pods(struct metrics_reader *r)
 {
 	struct mono_ns now = mono_now();
 
-	if (!r->gone || now.v - r->gone_at.v < NS_PER_S)
+	if (!r->gone || now.v - r->gone_at.v < GONE_LOOK_EVERY_S * NS_PER_S)
 		return;
 	r->gone_at = now;
 	gone_look(r->gone, now, forget, r);
