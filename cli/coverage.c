@@ -42,14 +42,17 @@ static void put_time(struct buf *b, const Google__Protobuf__Timestamp *m)
 
 static void put_gap(struct buf *b, const char *node, const Tycho__V1__Gap *g)
 {
+	/* A clock set back loses nothing. */
+	bool is_note = g->cause == TYCHO__V1__GAP__CAUSE__CLOCK_SET_BACK;
+
 	report_text(b, *g->node_name ? g->node_name : node);
-	buf_lit(b, "\tmissing\t");
+	buf_str_put(b, is_note ? STR("\tnote\t") : STR("\tmissing\t"));
 	put_time(b, g->from);
 	put_time(b, g->to);
 	if (g->lost)
 		report_grouped(b, g->lost);
 	else
-		buf_char(b, '?');
+		buf_char(b, is_note ? '-' : '?');
 	buf_printf(b, "\t%s", history_cause_words(g->cause));
 	if (*g->detail) {
 		buf_lit(b, ": ");
@@ -58,7 +61,26 @@ static void put_gap(struct buf *b, const char *node, const Tycho__V1__Gap *g)
 	buf_char(b, '\n');
 }
 
-static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n)
+/* What was asked for and lies before the record. */
+static void put_before(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
+		       const struct history_range *range)
+{
+	Google__Protobuf__Timestamp times[2], *since, *until;
+
+	history_set_range(range, times, &since, &until);
+	bool is_all = until &&
+		      timestamp_cmp(range->until,
+				    (struct timestamp){ n->oldest->seconds, n->oldest->nanos }) < 0;
+	report_text(b, n->node_name);
+	buf_lit(b, "\tmissing\t");
+	put_time(b, since);
+	put_time(b, is_all ? until : n->oldest);
+	buf_str_put(b, n->has_store ? STR("?\tits record begins later\n")
+				    : STR("?\tit keeps no history beyond its memory\n"));
+}
+
+static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
+		     const struct history_range *range)
 {
 	report_text(b, n->node_name);
 	if (*n->error) {
@@ -67,7 +89,7 @@ static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n)
 		buf_char(b, '\n');
 		return;
 	}
-	buf_lit(b, "\tcovered\t");
+	buf_str_put(b, n->oldest ? STR("\tcovered\t") : STR("\tempty\t"));
 	put_time(b, n->oldest);
 	put_time(b, n->newest);
 	report_grouped(b, n->records);
@@ -75,17 +97,20 @@ static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n)
 		buf_printf(b, "\tstore, %.1f MiB\n", (double)n->bytes / (double)(1 << 20));
 	else
 		buf_lit(b, "\tmemory only\n");
+	if (history_begins_late(n, range))
+		put_before(b, n, range);
 	for (size_t i = 0; i < n->n_gaps; i++)
 		put_gap(b, n->node_name, n->gaps[i]);
 }
 
-static enum err_code put_table(struct buf *out, const struct history *h, struct err *e)
+static enum err_code put_table(struct buf *out, const struct history *h,
+			       const struct history_range *range, struct err *e)
 {
 	AUTO_BUF struct buf rows = buf_init(TEXT_MAX_BYTES);
 
 	buf_lit(&rows, "NODE\tSTATE\tFROM\tTO\tRECORDS\tREMARK\n");
 	for (size_t i = 0; i < h->count; i++)
-		put_node(&rows, h->nodes[i].said);
+		put_node(&rows, h->nodes[i].said, range);
 	if (rows.failed || !text_table_put(out, buf_str(&rows)))
 		return err_set(e, ERR_NOMEM, "table");
 	return ERR_OK;
@@ -113,7 +138,7 @@ static enum err_code coverage(struct cli *cli, struct err *e)
 
 	if (history_read_range(cli, &range, e) != ERR_OK ||
 	    history_ask(cli->settings, &range, &h, e) != ERR_OK ||
-	    (json ? put_json : put_table)(&out, &h, e) != ERR_OK)
+	    (json ? put_json(&out, &h, e) : put_table(&out, &h, &range, e)) != ERR_OK)
 		return e->code;
 	return cli_write(buf_str(&out), e);
 }

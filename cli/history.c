@@ -55,6 +55,9 @@ enum err_code history_read_range(const struct cli *cli, struct history_range *re
 	if (range.has_since && range.has_until && timestamp_cmp(range.until, range.since) < 0)
 		return err_set(e, ERR_INVALID, "--until %s is before --since %s",
 			       flags_text(cli->flags, "until"), flags_text(cli->flags, "since"));
+	if (range.has_since && timestamp_cmp(range.since, timestamp_of(wall_now())) > 0)
+		return err_set(e, ERR_INVALID, "--since %s is still to come",
+			       flags_text(cli->flags, "since"));
 	*ret = range;
 	return ERR_OK;
 }
@@ -176,10 +179,12 @@ static void put_gap(struct remarks *r, const char *node, const Tycho__V1__Gap *g
 	buf_char(r->b, '\n');
 }
 
-/* Does the record of @n begin after the range does? Nobody asked where to begin: no. */
-static bool begins_late(const Tycho__V1__GetCoverageResponse *n, const struct history_range *range)
+bool history_begins_late(const Tycho__V1__GetCoverageResponse *n, const struct history_range *range)
 {
-	return range->has_since && n->oldest && timestamp_cmp(time_of(n->oldest), range->since) > 0;
+	const struct timestamp oldest = n->oldest ? time_of(n->oldest) : (struct timestamp){ 0 };
+
+	return n->oldest && ((range->has_since && timestamp_cmp(oldest, range->since) > 0) ||
+			     (range->has_until && timestamp_cmp(oldest, range->until) > 0));
 }
 
 static void put_node(struct remarks *r, const Tycho__V1__GetCoverageResponse *n,
@@ -192,7 +197,9 @@ static void put_node(struct remarks *r, const Tycho__V1__GetCoverageResponse *n,
 		}
 		return;
 	}
-	if (begins_late(n, range) && begin(r, n->node_name, false)) {
+	if (!n->oldest && begin(r, n->node_name, false))
+		buf_lit(r->b, "nothing is recorded yet\n");
+	if (history_begins_late(n, range) && begin(r, n->node_name, false)) {
 		buf_lit(r->b, "nothing before ");
 		timestamp_put(r->b, time_of(n->oldest));
 		buf_str_put(r->b, n->has_store ? STR(", where its record begins\n")
@@ -225,17 +232,40 @@ void history_put_remarks(struct buf *b, const struct history *h, const struct hi
 	buf_char(b, '\n');
 }
 
+bool history_put_empty(struct buf *b, const struct history_range *range, struct timestamp now)
+{
+	if (range->has_since && range->has_until && timestamp_cmp(range->until, range->since) < 0) {
+		buf_lit(b, "note: no time is in this range: ");
+		timestamp_put(b, range->until);
+		buf_lit(b, ", its end, is before ");
+		timestamp_put(b, range->since);
+		buf_lit(b, ", its begin\n");
+		return true;
+	}
+	if (range->has_since && timestamp_cmp(range->since, now) > 0) {
+		buf_lit(b, "note: nothing is of this range yet: ");
+		timestamp_put(b, range->since);
+		buf_lit(b, ", its begin, is still to come\n");
+		return true;
+	}
+	return false;
+}
+
 void history_remark(const struct settings *s, const struct history_range *range)
 {
 	AUTO_HISTORY struct history h = { 0 };
 	AUTO_BUF struct buf text = buf_init(REMARKS_MAX_BYTES);
+	struct history_range past = *range;
 	struct err e;
-	enum err_code code = history_ask(s, range, &h, &e);
+
+	/* What is still to come can be neither recorded nor missing. */
+	past.has_until = past.has_until && timestamp_cmp(past.until, timestamp_of(wall_now())) <= 0;
+	enum err_code code = history_ask(s, &past, &h, &e);
 
 	if (code == ERR_UNSUPPORTED)
 		return;
 	if (code == ERR_OK)
-		history_put_remarks(&text, &h, range);
+		history_put_remarks(&text, &h, &past);
 	else
 		buf_printf(&text, "completeness unknown: %s\n", e.msg);
 	(void)!write(STDERR_FILENO, text.p, text.len); /* nobody to tell if it fails */

@@ -19,7 +19,8 @@ struct history_range {
 	struct timestamp since, until;
 };
 
-/* The flags --since and --until; ERR_INVALID where the one is before the other. */
+/* The flags --since and --until; ERR_INVALID where the one is before the other, or --since is still
+ * to come. */
 MUST_CHECK enum err_code history_read_range(const struct cli *cli, struct history_range *ret,
 					    struct err *e);
 
@@ -45,6 +46,12 @@ void history_done(struct history *h);
 /* Asks the server of the settings. ERR_UNSUPPORTED: it knows no history (Hubble's). */
 MUST_CHECK enum err_code history_ask(const struct settings *s, const struct history_range *range,
 				     struct history *ret, struct err *e);
+/* Does the record of @n begin after the range does, or after all of it? Nobody asked where to begin
+ * or to end: no. */
+bool history_begins_late(const Tycho__V1__GetCoverageResponse *n,
+			 const struct history_range *range);
+/* A line on a range that no record can be of: true; false, and nothing, on others. */
+bool history_put_empty(struct buf *b, const struct history_range *range, struct timestamp now);
 /* One line "complete: …", or "incomplete: …" for each thing missing in the range; when there are
  * many, the first of them and how many more. */
 void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range);

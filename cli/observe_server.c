@@ -16,6 +16,7 @@ enum {
 	DICT_FULL = 1 << 16,         /* a long stream of a large cluster: start anew from here on */
 	REQUEST_MAX_BYTES = 4 << 20, /* servers take no more (gRPC's default) */
 	RESPONSE_MAX_BYTES = 4 << 20, /* as of a message */
+	REMARK_MAX_BYTES = 1 << 10,
 };
 
 static enum err_code pack_request(const struct observe_request *r, struct buf *out, struct err *e)
@@ -89,6 +90,17 @@ static bool is_history(const struct cli *cli, const struct observe_request *r)
 		return false;
 	return r->has_since || (!r->follow && (r->has_until || r->first || flags_u64(f, "last") ||
 					       flags_bool(f, "all")));
+}
+
+/* Says so if no record can be of the time that was asked for: then none is missing. */
+static bool is_empty(const struct observe_request *r)
+{
+	AUTO_BUF struct buf text = buf_init(REMARK_MAX_BYTES);
+	const struct history_range asked = { r->has_since, r->has_until, r->since, r->until };
+	bool empty = history_put_empty(&text, &asked, timestamp_of(wall_now()));
+
+	(void)!write(STDERR_FILENO, text.p, text.len); /* nobody to tell if it fails */
+	return empty;
 }
 
 /* The stretch that the answer covers: as asked for, else from its first flow to its last. */
@@ -202,6 +214,8 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 		.wants_times = history,
 	};
 	const struct observe_sink sink = { print, flush, &stream };
+	if (history)
+		history = !is_empty(r);
 	if (history && r->follow)
 		history_remark(cli->settings,
 			       &(struct history_range){ .has_since = true, .since = r->since });

@@ -163,6 +163,35 @@ def test_coverage_prints_what_is_covered_and_what_is_not():
             assert (p.stdout, p.stderr) == ('', '--until 1h is before --since 5m\n')
 
 
+def test_what_lies_before_the_record_is_not_covered(history):
+    ob, _ = history
+    begin = 'incomplete: n0: nothing before %s, where its record begins\n' % stamp(0)
+    for words in ['--until', stamp(-60)], ['--since', stamp(-60), '--until', stamp(-30)]:
+        p = tycho('observe', *words, '--server', ob.tcp, check=0)
+        assert (p.stdout, p.stderr) == ('', begin)
+    rows = [line.split()[1:4] for line in tycho('coverage', '--since', stamp(-60), '--server', ob.tcp, check=0).stdout.splitlines()]
+    assert ['missing', stamp(-60), stamp(0)] in rows
+    rows = [line.split()[1:4] for line in tycho('coverage', '--until', stamp(-60), '--server', ob.tcp, check=0).stdout.splitlines()]
+    assert ['missing', '-', stamp(-60)] in rows
+    rows = [line.split()[1] for line in tycho('coverage', '--since', stamp(0), '--server', ob.tcp, check=0).stdout.splitlines()]
+    assert rows == ['STATE', 'covered']
+
+
+def test_a_range_that_no_record_can_be_of_is_neither_whole_nor_not(history):
+    ob, _ = history
+    p = tycho('observe', '--since', stamp(60), '--until', stamp(30), '--server', ob.tcp, check=0)
+    assert (p.stdout, p.stderr) == ('', 'note: no time is in this range: %s, its end, is before %s, its begin\n' % (stamp(30), stamp(60)))
+    late = '2200-01-01T00:00:00Z'
+    p = tycho('observe', '--since', late, '--server', ob.tcp, check=0)
+    assert (p.stdout, p.stderr) == ('', 'note: nothing is of this range yet: %s, its begin, is still to come\n' % late)
+    for words in ['coverage'], ['map'], ['evidence', 'export', '-o', '/nowhere']:
+        p = tycho(*words, '--since', late, '--server', ob.tcp, check=1)
+        assert (p.stdout, p.stderr) == ('', '--since %s is still to come\n' % late)
+    # up to the end of what is there
+    p = tycho('observe', '--since', stamp(TOTAL - 1), '--until', late, '-o', 'json', '--server', ob.tcp, check=0)
+    assert len(p.stdout.splitlines()) == 1 and p.stderr == 'complete: 1 node, since %s\n' % stamp(TOTAL - 1)
+
+
 def test_a_map_of_a_range_says_whether_the_range_is_whole(history):
     ob, _ = history
     p = tycho('map', '--since', stamp(0), '--server', ob.tcp, check=0)
