@@ -16,7 +16,8 @@ static const struct flag_def selector_defs[] = {
 	{ .name = "last",
 	  .type = FLAG_UINT64,
 	  .def = "0",
-	  .help = "The last N (20 when nothing else is selected). A relay asks each node for N." },
+	  .help = "The last N (20 when nothing else is selected); with --since, the first N from "
+		  "there on, as servers count. A relay asks each node for N." },
 	{ .name = "first",
 	  .type = FLAG_UINT64,
 	  .def = "0",
