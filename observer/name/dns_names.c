@@ -87,7 +87,8 @@ bool dns_name_tidy(struct str name, char ret[DNS_NAME_BYTES], size_t *ret_len)
 		return false;
 	for (size_t i = 0; i < name.len; i++) {
 		char c = name.p[i];
-		if ((unsigned char)c <= ' ' || c == 0x7f)
+		bool is_c1 = (unsigned char)c == 0xc2 && (unsigned char)name.p[i + 1] < 0xa0;
+		if ((unsigned char)c <= ' ' || c == 0x7f || is_c1)
 			return false;
 		ret[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 	}

@@ -156,6 +156,7 @@ static void what_was_told_is_found_by_endpoint_and_address_until_it_ends(void **
 		told_of(8, 42, "far.example.", 100),
 		told_of(7, 42, "", 100),
 		told_of(7, 42, "not a name", 100),
+		told_of(7, 42, "a\xc2\x9b.example", 100), /* U+009B steers terminals */
 	};
 
 	assert_int_equal(told_new(list, ARRAY_LEN(list), &t, NULL), ERR_OK);
