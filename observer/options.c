@@ -445,14 +445,24 @@ static enum err_code check_hubble(const struct obs_options *o, struct err *e)
 
 static enum err_code check_record(const struct obs_options *o, struct err *e)
 {
-	return opt_both("checkpoint-cert-file", o->checkpoint_tls.cert_file, "checkpoint-key-file",
-			o->checkpoint_tls.key_file, e);
+	const struct send_tls *tls = &o->checkpoint_tls;
+
+	if (!o->checkpoint_to_count && (tls->ca_file || tls->cert_file || tls->key_file))
+		return err_set(e, ERR_INVALID,
+			       "the --checkpoint-…-file options need --checkpoint-to");
+	return opt_both("checkpoint-cert-file", tls->cert_file, "checkpoint-key-file",
+			tls->key_file, e);
+}
+
+static enum err_code check_doctor(const struct obs_options *o, struct err *e)
+{
+	if (o->doctor && strcmp(o->doctor, "compact") != 0 && strcmp(o->doctor, "json") != 0)
+		return err_set(e, ERR_INVALID, "--doctor takes compact or json");
+	return ERR_OK;
 }
 
 static enum err_code check_kubernetes(const struct obs_options *o, struct err *e)
 {
-	if (o->doctor && strcmp(o->doctor, "compact") != 0 && strcmp(o->doctor, "json") != 0)
-		return err_set(e, ERR_INVALID, "--doctor takes compact or json");
 	if ((o->kubeconfig || o->kube_context) && !o->kubernetes)
 		return err_set(e, ERR_INVALID,
 			       "--kubeconfig and --kube-context go with --kubernetes");
@@ -480,6 +490,8 @@ static enum err_code check_sources(const struct obs_options *o, struct err *e)
 	if (o->nflog.pattern && !reads_prefixes)
 		return err_set(e, ERR_INVALID,
 			       "--nflog-pattern needs --nflog-group or --kernel-log");
+	if (!o->replay.path && (o->replay.repeat || o->replay.speed > 0 || o->replay.keep_time))
+		return err_set(e, ERR_INVALID, "the --replay-… options need --replay");
 	if (o->replay.repeat > 1 && o->replay.path && strcmp(o->replay.path, "-") == 0)
 		return err_set(e, ERR_INVALID,
 			       "--replay-repeat: standard input can be read only once");
@@ -522,6 +534,8 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 		code = check_cilium(ret, e);
 	if (code == ERR_OK)
 		code = check_record(ret, e);
+	if (code == ERR_OK)
+		code = check_doctor(ret, e);
 	if (code == ERR_OK)
 		code = check_kubernetes(ret, e);
 	return code == ERR_OK ? check_hubble(ret, e) : code;

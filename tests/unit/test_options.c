@@ -212,6 +212,12 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 		  "--hubble-key-file" },
 		{ { "x", "--hubble-ca-file", "c" }, "--hubble-server" },
 		{ { "x", "--replay", "-", "--replay-repeat", "2" }, "--replay-repeat" },
+		{ { "x", "--replay-repeat", "2" }, "need --replay" },
+		{ { "x", "--replay-speed", "2" }, "need --replay" },
+		{ { "x", "--replay-keep-time" }, "need --replay" },
+		{ { "x", "--checkpoint-ca-file", "c" }, "need --checkpoint-to" },
+		{ { "x", "--checkpoint-cert-file", "c", "--checkpoint-key-file", "k" },
+		  "need --checkpoint-to" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		const char *argv[7] = { 0 };
