@@ -66,6 +66,20 @@ void texts_done(struct texts *t)
 	buf_done(&t->scratch);
 }
 
+static bool put_text(struct texts *t, struct str s)
+{
+	if (t->bytes + s.len > TEXTS_BYTES || map_put(t->map, s, t->next, NULL, NULL) != ERR_OK)
+		return false;
+	t->bytes += s.len;
+	return true;
+}
+
+static void forget_texts(struct texts *t)
+{
+	map_reset(t->map);
+	t->bytes = 0;
+}
+
 uint32_t texts_id(struct texts *t, struct str s)
 {
 	uint32_t id;
@@ -73,16 +87,14 @@ uint32_t texts_id(struct texts *t, struct str s)
 	if (map_get(t->map, s, &id))
 		return id;
 	if (t->next == UINT32_MAX) {
-		map_reset(t->map);
+		forget_texts(t);
 		t->next = 1;
 		t->generation++;
 	}
-	if (map_put(t->map, s, t->next, NULL, NULL) == ERR_OK)
+	if (put_text(t, s))
 		return t->next++;
-	map_reset(t->map); /* full: those in use come again */
-	if (map_put(t->map, s, t->next, NULL, NULL) == ERR_OK)
-		return t->next++;
-	return 0;
+	forget_texts(t); /* full: those in use come again */
+	return put_text(t, s) ? t->next++ : 0;
 }
 
 /* --- options ------------------------------------------------------------------------------ */

@@ -70,12 +70,13 @@ struct contexts {
 /* Texts behind small numbers, for values that no dictionary has. */
 struct texts {
 	struct map *map;
+	size_t bytes;        /* in the map */
 	uint32_t next;       /* numbers are not given out twice, also when the map was emptied */
 	uint64_t generation; /* … but for once in 2^32: who keeps numbers forgets them when it grows
 			      */
 	struct buf scratch;
 };
-enum { TEXTS_MAX = 65536, CONTEXT_TEXT_BYTES = 65536 };
+enum { TEXTS_MAX = 65536, TEXTS_BYTES = 16 << 20, CONTEXT_TEXT_BYTES = 65536 };
 MUST_CHECK enum err_code texts_init(struct texts *t, struct err *e);
 void texts_done(struct texts *t);
 /* 0 if it cannot be held. */

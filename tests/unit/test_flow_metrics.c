@@ -15,6 +15,7 @@
 #include "metrics/metrics.h"
 #include "observer/log/log.h"
 #include "observer/metrics/config.h"
+#include "observer/metrics/context.h"
 #include "observer/metrics/flow_metrics.h"
 #include "observer/metrics/gone.h"
 #include "observer/metrics/reader.h"
@@ -247,6 +248,26 @@ static void more_names_than_are_remembered_are_still_told_apart(void **state)
 		   "flag=\"SYN\"} 2");
 	expect(&w, "hubble_tcp_flags_total{destination=\"host-69999.example\",family=\"IPv4\","
 		   "flag=\"SYN\"} 2");
+}
+
+static void long_texts_are_forgotten_before_they_are_too_much(void **state)
+{
+	enum { LONG_BYTES = 1 << 15 };
+	AUTO_BUF struct buf text = buf_init(LONG_BYTES);
+	struct texts t;
+
+	(void)state;
+	assert_int_equal(texts_init(&t, NULL), ERR_OK);
+	assert_non_null(buf_reserve(&text, LONG_BYTES));
+	memset(text.p, 'x', LONG_BYTES);
+	text.len = LONG_BYTES;
+	for (uint32_t i = 0; i < TEXTS_BYTES / LONG_BYTES + 1; i++) {
+		memcpy(text.p, &i, sizeof i);
+		assert_int_equal(texts_id(&t, buf_str(&text)), i + 1); /* none is given twice */
+		assert_int_equal(texts_id(&t, buf_str(&text)), i + 1);
+	}
+	assert_int_equal(map_count(t.map), 1);
+	texts_done(&t);
 }
 
 static void beyond_the_budget_everything_is_still_counted(void **state)
@@ -574,6 +595,7 @@ int main(void)
 		cmocka_unit_test(flows_of_different_pods_addresses_and_directions_are_kept_apart),
 		cmocka_unit_test(no_address_and_the_address_of_zeros_are_kept_apart),
 		cmocka_unit_test(more_names_than_are_remembered_are_still_told_apart),
+		cmocka_unit_test(long_texts_are_forgotten_before_they_are_too_much),
 		cmocka_unit_test(beyond_the_budget_everything_is_still_counted),
 		cmocka_unit_test(a_pod_that_is_gone_takes_its_series_with_it),
 		cmocka_unit_test(a_pod_is_gone_a_minute_after_the_names_forget_it),
