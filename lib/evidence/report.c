@@ -91,8 +91,24 @@ static void put_enum(struct buf *b, const struct schema_enum *e, int32_t number)
 		buf_printf(b, "%d", number);
 }
 
+/* By the kernel's name where there is no other. */
+static void put_reason(struct buf *b, const struct report *r, const struct flow *f,
+		       const struct flow_dict *dict)
+{
+	struct str kernel = { "", 0 };
+
+	if (flow_is(f, FLOW_HAS_DETAIL) &&
+	    (!f->drop_desc || !schema_enum_name(r->drops, (int32_t)f->drop_desc).len))
+		kernel = flow_dict_get_kernel_reason(dict, f->kernel_reason);
+	if (kernel.len)
+		put_clean(b, kernel);
+	else if (f->drop_desc)
+		put_enum(b, r->drops, (int32_t)f->drop_desc);
+}
+
 /* Names of the policies that allowed or denied; of a drop without one, its reason. */
-static void put_by(struct buf *b, const struct report *r, const struct flow *f)
+static void put_by(struct buf *b, const struct report *r, const struct flow *f,
+		   const struct flow_dict *dict)
 {
 	struct wire_reader reader = wire_reader_of(str_n(f->ext, f->ext_len));
 	size_t start = b->len;
@@ -113,8 +129,8 @@ static void put_by(struct buf *b, const struct report *r, const struct flow *f)
 			buf_char(b, '/');
 		put_clean(b, name);
 	}
-	if (b->len == start && f->drop_desc)
-		put_enum(b, r->drops, (int32_t)f->drop_desc);
+	if (b->len == start && (f->drop_desc || f->verdict == VERDICT_DROPPED))
+		put_reason(b, r, f, dict);
 }
 
 /* Flows of an edge; without a key: of one that cannot be shown. */
@@ -161,7 +177,7 @@ enum err_code report_add(struct report *r, const struct renderer *rendered, stru
 	buf_char(&key, 0);
 	put_enum(&key, r->verdicts, flow_enum(f, FLOW_FIELD_VERDICT, f->verdict));
 	buf_char(&key, 0);
-	put_by(&key, r, f);
+	put_by(&key, r, f, renderer_dict(rendered));
 	r->flows++;
 	r->dropped += f->verdict == VERDICT_DROPPED;
 	const struct edge one = { .key = key.failed ? STR("") : buf_str(&key),

@@ -35,9 +35,8 @@ struct report_node {
 struct report_scope {
 	struct str words, since, until, created, redacted, tool; /* texts as to be shown */
 };
-/* The last call: the edges are sorted. @policies: lines of JSON. */
-void report_put_html(struct report *r, const struct report_scope *scope,
-		     const struct report_node *nodes, size_t node_count, struct str policies,
-		     struct buf *b);
+/* The last call: the edges are sorted, and the nodes by name. @policies: lines of JSON. */
+void report_put_html(struct report *r, const struct report_scope *scope, struct report_node *nodes,
+		     size_t node_count, struct str policies, struct buf *b);
 
 #endif

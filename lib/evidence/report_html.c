@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "evidence/text.h"
+#include "store/store.h"
 
 static const char style[] =
 	":root{--ink:#1d2733;--soft:#5b6875;--line:#d8dee5;--wash:#f4f6f8;--good:#1b7340;--bad:#"
@@ -20,7 +21,7 @@ static const char style[] =
 	"h1{font-size:2em;line-height:1.2;margin:.1em 0 .3em}\n"
 	"h2{font-size:1.25em;margin:2em 0 .2em}\n"
 	"h2+p{margin:.1em 0 .8em;color:var(--soft)}\n"
-	".scope{font-size:1.1em;margin:0}\n"
+	".scope{font-size:1.1em;margin:0;white-space:pre-wrap}\n"
 	".tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:1em;margin:0 0 1.5em}\n"
 	".tile{border:1px solid var(--line);border-top:3px solid var(--soft);padding:.7em 1em}\n"
 	".tile b{display:block;font-size:1.8em;line-height:1.2;font-variant-numeric:tabular-nums}\n"
@@ -37,14 +38,16 @@ static const char style[] =
 	"td{overflow-wrap:anywhere;min-width:5em;unicode-bidi:isolate}\n"
 	"td.s,td.t,td.n{white-space:nowrap;min-width:0;font-variant-numeric:tabular-nums}\n"
 	"td.n,th.n{text-align:right}\n"
+	"td.w{min-width:9em}\n"
 	"td.k{font:.85em/1.5 ui-monospace,'DejaVu Sans Mono',monospace;word-break:break-all}\n"
 	".v{display:inline-block;padding:0 .5em;border-radius:.6em;border:1px "
 	"solid;font-size:.85em;"
 	"color:var(--good)}\n"
-	".v.d{color:var(--bad)}\n"
+	".v.d{color:var(--bad)}.v.a{color:var(--warn)}\n"
 	".bad{color:var(--bad)}.none{color:var(--soft)}\n"
 	"footer{margin-top:2.5em;border-top:1px solid "
 	"var(--line);padding-top:.8em;color:var(--soft)}\n"
+	"@media screen and (max-width:80em){td.t{white-space:normal;min-width:6.5em}}\n"
 	"@page{size:A4 landscape;margin:12mm}\n"
 	"@media print{body{font-size:8.5pt;padding:0;max-width:none}"
 	"h2{break-after:avoid}h2+p{break-after:avoid}thead{display:table-header-group}"
@@ -121,6 +124,26 @@ static void put_wall_cell(struct buf *b, struct wall_ns t)
 	put_time_cell(b, buf_str(&to));
 }
 
+/* 12,345,678 */
+static void put_count(struct buf *b, uint64_t v)
+{
+	char digits[24];
+	int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)v);
+
+	for (int i = 0; i < n; i++) {
+		if (i && (n - i) % 3 == 0)
+			buf_char(b, ',');
+		buf_char(b, digits[i]);
+	}
+}
+
+static void put_count_cell(struct buf *b, uint64_t v)
+{
+	buf_lit(b, "<td class=n>");
+	put_count(b, v);
+	buf_lit(b, "</td>");
+}
+
 static void put_fact(struct buf *b, const char *what, struct str value)
 {
 	buf_printf(b, "<dt>%s</dt><dd>", what);
@@ -170,6 +193,12 @@ static int compare_edges(const void *a, const void *b)
 	return str_cmp(x->key, y->key);
 }
 
+/* Neither of what would have been denied, nor of what failed. */
+static bool is_good(struct str verdict)
+{
+	return !str_eq(verdict, STR("AUDIT")) && !str_eq(verdict, STR("ERROR"));
+}
+
 static void put_edges(const struct report *r, bool drops, struct buf *b)
 {
 	const char *const heads[] = {
@@ -187,15 +216,17 @@ static void put_edges(const struct report *r, bool drops, struct buf *b)
 		for (size_t c = FROM; c < COLUMNS_ && str_split(&rest, 0, &cell[c]); c++)
 			;
 		buf_lit(b, "<tr>");
-		put_cell(b, "", cell[FROM]);
-		put_cell(b, "", cell[TO]);
+		put_cell(b, "w", cell[FROM]);
+		put_cell(b, "w", cell[TO]);
 		put_cell(b, "s", cell[SERVICE]);
-		buf_str_put(b, drops ? STR("<td class=s><span class=\"v d\">")
-				     : STR("<td class=s><span class=v>"));
+		buf_printf(b, "<td class=s><span class=\"v%s\">",
+			   drops                    ? " d"
+			   : is_good(cell[VERDICT]) ? ""
+						    : " a");
 		put_html(b, cell[VERDICT]);
 		buf_lit(b, "</span></td>");
 		put_cell(b, "", cell[BY]);
-		buf_printf(b, "<td class=n>%llu</td>", (unsigned long long)edge->flows);
+		put_count_cell(b, edge->flows);
 		put_wall_cell(b, edge->first);
 		put_wall_cell(b, edge->last);
 		buf_lit(b, "</tr>\n");
@@ -214,7 +245,7 @@ static void put_nodes(const struct report_node *nodes, size_t count, struct buf 
 	for (size_t i = 0; i < count; i++) {
 		const struct report_node *node = &nodes[i];
 		buf_lit(b, "<tr>");
-		put_cell(b, "", node->name);
+		put_cell(b, "w", node->name);
 		if (!node->statement.len) {
 			buf_lit(b, "<td colspan=6 class=bad>did not answer: ");
 			put_html(b, node->error);
@@ -222,7 +253,7 @@ static void put_nodes(const struct report_node *nodes, size_t count, struct buf 
 			continue;
 		}
 		json_t *j = json_loadb(node->statement.p, node->statement.len, 0, NULL);
-		buf_printf(b, "<td class=n>%llu</td>", (unsigned long long)node->flows);
+		put_count_cell(b, node->flows);
 		put_time_cell(b, member(j, "oldest"));
 		put_time_cell(b, member(j, "newest"));
 		put_cell(b, "s",
@@ -237,52 +268,112 @@ static void put_nodes(const struct report_node *nodes, size_t count, struct buf 
 	end_table(b, before, 7, "None.");
 }
 
+/* --- what is missing --- */
+
+/* Does the asked range begin before the record does, or all of it lie there? *@ret_to: up to when.
+ */
+static bool lies_before(const json_t *j, struct str *ret_to)
+{
+	struct wall_ns since, until, oldest = { UINT64_MAX };
+	struct str to = member(j, "oldest");
+	bool is_any = time_parse(to, &oldest);
+	bool is_late = !is_any || (time_parse(member(j, "since"), &since) && since.v < oldest.v);
+
+	if (time_parse(member(j, "until"), &until) && until.v < oldest.v) {
+		to = member(j, "until");
+		is_late = true;
+	}
+	*ret_to = to;
+	return is_late;
+}
+
+/* A clock that was set back loses nothing. */
+static bool is_loss(const json_t *gap)
+{
+	return !str_is(member(gap, "cause"), store_gap_cause_name(STORE_GAP_CLOCK));
+}
+
+static uint64_t count_gaps(const json_t *j)
+{
+	struct str to;
+	json_t *gap;
+	uint64_t count = lies_before(j, &to);
+	size_t i;
+
+	json_array_foreach(json_object_get(j, "gaps"), i, gap) count += is_loss(gap);
+	return count;
+}
+
+static void put_lost_cell(const json_t *gap, struct buf *b)
+{
+	struct str lost = member(gap, "lost");
+	uint64_t count;
+
+	if (!is_loss(gap))
+		put_cell(b, "n", STR("none"));
+	else if (str_eq(lost, STR("0")))
+		put_cell(b, "n", STR("not known"));
+	else if (parse_u64(lost, UINT64_MAX, &count))
+		put_count_cell(b, count);
+	else
+		put_cell(b, "n", lost);
+}
+
+/* A row of what is missing as a whole. */
+static void put_missing(struct buf *b, struct str node, const char *cause, struct str from,
+			struct str to, struct str detail)
+{
+	buf_lit(b, "<tr>");
+	put_cell(b, "w", node);
+	put_cell(b, "s", str_of(cause));
+	put_time_cell(b, from);
+	put_time_cell(b, to);
+	put_cell(b, "n", STR("not known"));
+	put_cell(b, "", detail);
+	buf_lit(b, "</tr>\n");
+}
+
 static void put_gaps(const struct report_node *node, struct buf *b)
 {
 	json_t *j = json_loadb(node->statement.p, node->statement.len, 0, NULL), *gap;
-	struct wall_ns since, oldest;
+	struct str to;
 	size_t i;
 
-	if (time_parse(member(j, "since"), &since) && time_parse(member(j, "oldest"), &oldest) &&
-	    since.v < oldest.v) {
-		buf_lit(b, "<tr>");
-		put_cell(b, "", node->name);
-		put_cell(b, "s", STR("no record"));
-		put_time_cell(b, member(j, "since"));
-		put_time_cell(b, member(j, "oldest"));
-		put_cell(b, "n", STR("not known"));
-		put_cell(b, "", STR("the record begins later than was asked"));
-		buf_lit(b, "</tr>\n");
-	}
-
+	if (lies_before(j, &to))
+		put_missing(b, node->name, "no record", member(j, "since"), to,
+			    STR("the record begins later than was asked"));
 	json_array_foreach(json_object_get(j, "gaps"), i, gap)
 	{
-		struct str lost = member(gap, "lost");
 		buf_lit(b, "<tr>");
-		put_cell(b, "", node->name);
+		put_cell(b, "w", node->name);
 		put_cell(b, "s", member(gap, "cause"));
 		put_time_cell(b, member(gap, "from"));
 		put_time_cell(b, member(gap, "to"));
-		put_cell(b, "n", str_eq(lost, STR("0")) ? STR("not known") : lost);
+		put_lost_cell(gap, b);
 		put_cell(b, "", member(gap, "detail"));
 		buf_lit(b, "</tr>\n");
 	}
 	json_decref(j);
 }
 
-static void put_coverage(const struct report_node *nodes, size_t count, struct buf *b)
+static void put_coverage(const struct report_scope *scope, const struct report_node *nodes,
+			 size_t count, struct buf *b)
 {
 	static const char *const heads[] = { "Node",          "Cause",  "From", "To",
 					     "#Records lost", "Detail", NULL };
 
 	put_section(b, "What is not covered",
-		    "Where the record has gaps, as the nodes know and have signed it.");
+		    "Where the record has gaps, as the nodes know and have signed it, and the "
+		    "nodes that did not answer.");
 	begin_table(b, heads);
 	size_t before = b->len;
 	for (size_t i = 0; i < count; i++)
 		if (nodes[i].statement.len)
 			put_gaps(&nodes[i], b);
-	end_table(b, before, 6, "No gap is known in this range, on the nodes that answered.");
+		else
+			put_missing(b, nodes[i].name, "no answer", scope->since, scope->until,
+				    nodes[i].error);
+	end_table(b, before, 6, "No gap is known in this range.");
 }
 
 static void put_policies(struct str lines, struct buf *b)
@@ -314,8 +405,9 @@ static void put_policies(struct str lines, struct buf *b)
 static void put_tile(struct buf *b, const char *kind, uint64_t number, const char *of,
 		     const char *what)
 {
-	buf_printf(b, "<div class=\"tile %s\"><b>%llu%s</b><span>%s</span></div>\n", kind,
-		   (unsigned long long)number, of, what);
+	buf_printf(b, "<div class=\"tile %s\"><b>", kind);
+	put_count(b, number);
+	buf_printf(b, "%s</b><span>%s</span></div>\n", of, what);
 }
 
 static void put_tiles(const struct report *r, const struct report_node *nodes, size_t count,
@@ -327,7 +419,7 @@ static void put_tiles(const struct report *r, const struct report_node *nodes, s
 	for (size_t i = 0; i < count; i++) {
 		json_t *j = json_loadb(nodes[i].statement.p, nodes[i].statement.len, 0, NULL);
 		answered += nodes[i].statement.len != 0;
-		gaps += json_array_size(json_object_get(j, "gaps"));
+		gaps += j ? count_gaps(j) : 0;
 		json_decref(j);
 	}
 	(void)snprintf(of, sizeof of, " of %zu", count);
@@ -361,27 +453,36 @@ static void put_head(const struct report *r, const struct report_scope *scope,
 	buf_lit(b, "</dl>\n");
 }
 
-void report_put_html(struct report *r, const struct report_scope *scope,
-		     const struct report_node *nodes, size_t node_count, struct str policies,
-		     struct buf *b)
+static int by_name(const void *a, const void *b)
 {
+	const struct report_node *x = a, *y = b;
+
+	return str_cmp(x->name, y->name);
+}
+
+void report_put_html(struct report *r, const struct report_scope *scope, struct report_node *nodes,
+		     size_t node_count, struct str policies, struct buf *b)
+{
+	if (node_count)
+		qsort(nodes, node_count, sizeof *nodes, by_name);
 	if (r->count)
 		qsort(r->edges, r->count, sizeof *r->edges, compare_edges);
 	put_head(r, scope, nodes, node_count, b);
 	put_nodes(nodes, node_count, b);
-	put_coverage(nodes, node_count, b);
+	put_coverage(scope, nodes, node_count, b);
 	put_section(b, "Denied",
 		    "Who was kept from whom, by which policy, or else for which reason.");
 	put_edges(r, true, b);
 	put_section(b, "Who talked to whom",
 		    "Answers count with the questions: who asked stands first.");
 	put_edges(r, false, b);
-	if (r->beyond)
-		buf_printf(
-			b,
-			"<p class=bad>%llu more flows are in the bundle; this page has room for %d "
-			"different rows.</p>\n",
-			(unsigned long long)r->beyond, (int)REPORT_EDGES);
+	if (r->beyond) {
+		buf_lit(b, "<p class=bad>");
+		put_count(b, r->beyond);
+		buf_lit(b, " more flows are in the bundle; this page has room for ");
+		put_count(b, REPORT_EDGES);
+		buf_lit(b, " different rows.</p>\n");
+	}
 	put_policies(policies, b);
 	buf_lit(b, "<footer>All times are UTC. This page is for reading: what proves it are the "
 		   "other files of the bundle, and <code>tycho evidence verify</code> checks "
