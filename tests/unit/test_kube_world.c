@@ -436,13 +436,15 @@ static void assert_told(struct kube_world *w, struct told *t)
 	assert_int_equal(v.names.prefix_count, t->count);
 	struct told all = { .count = 0 };
 	learn(&all, &v);
-	for (size_t i = 0; i < t->count; i++)
-		for (size_t k = 0; k < t->count; k++)
-			if (memcmp(t->list[i].ip, all.list[k].ip, 16) == 0) {
-				assert_string_equal(t->list[i].name, all.list[k].name);
-				assert_string_equal(t->list[i].labels, all.list[k].labels);
-				assert_int_equal(t->list[i].identity, all.list[k].identity);
-			}
+	for (size_t i = 0; i < t->count; i++) {
+		size_t k = 0;
+		while (k < t->count && memcmp(t->list[i].ip, all.list[k].ip, 16) != 0)
+			k++;
+		assert_in_range(k, 0, t->count - 1); /* the view has it, too */
+		assert_string_equal(t->list[i].name, all.list[k].name);
+		assert_string_equal(t->list[i].labels, all.list[k].labels);
+		assert_int_equal(t->list[i].identity, all.list[k].identity);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(all.ids); i++)
 		assert_string_equal(t->ids[i], all.ids[i]);
 	kube_view_done(&v);
