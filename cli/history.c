@@ -187,8 +187,14 @@ bool history_begins_late(const Tycho__V1__GetCoverageResponse *n, const struct h
 			     (range->has_until && timestamp_cmp(oldest, range->until) > 0));
 }
 
+/* Gaps are known for longer than flows are kept. */
+static bool is_behind(const Tycho__V1__GetCoverageResponse *n, const Tycho__V1__Gap *g)
+{
+	return n->oldest && g->to && timestamp_cmp(time_of(g->to), time_of(n->oldest)) < 0;
+}
+
 static void put_node(struct remarks *r, const Tycho__V1__GetCoverageResponse *n,
-		     const struct history_range *range)
+		     const struct history_range *range, enum history_of of)
 {
 	if (*n->error) {
 		if (begin(r, n->node_name, false)) {
@@ -206,15 +212,17 @@ static void put_node(struct remarks *r, const Tycho__V1__GetCoverageResponse *n,
 					       : STR(": it keeps no history beyond its memory\n"));
 	}
 	for (size_t i = 0; i < n->n_gaps; i++)
-		put_gap(r, n->node_name, n->gaps[i]);
+		if (of == HISTORY_OF_EDGES || !is_behind(n, n->gaps[i]))
+			put_gap(r, n->node_name, n->gaps[i]);
 }
 
-void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range)
+void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range,
+			 enum history_of of)
 {
 	struct remarks r = { .b = b };
 
 	for (size_t i = 0; i < h->count; i++)
-		put_node(&r, h->nodes[i].said, range);
+		put_node(&r, h->nodes[i].said, range, of);
 	if (r.missing > REMARKS_MAX)
 		buf_printf(b, "incomplete: and %zu more; `tycho coverage` lists them\n",
 			   r.missing - REMARKS_MAX);
@@ -251,7 +259,7 @@ bool history_put_empty(struct buf *b, const struct history_range *range, struct 
 	return false;
 }
 
-void history_remark(const struct settings *s, const struct history_range *range)
+void history_remark(const struct settings *s, const struct history_range *range, enum history_of of)
 {
 	AUTO_HISTORY struct history h = { 0 };
 	AUTO_BUF struct buf text = buf_init(REMARKS_MAX_BYTES);
@@ -265,7 +273,7 @@ void history_remark(const struct settings *s, const struct history_range *range)
 	if (code == ERR_UNSUPPORTED)
 		return;
 	if (code == ERR_OK)
-		history_put_remarks(&text, &h, &past);
+		history_put_remarks(&text, &h, &past, of);
 	else
 		buf_printf(&text, "completeness unknown: %s\n", e.msg);
 	(void)!write(STDERR_FILENO, text.p, text.len); /* nobody to tell if it fails */

@@ -52,12 +52,17 @@ bool history_begins_late(const Tycho__V1__GetCoverageResponse *n,
 			 const struct history_range *range);
 /* A line on a range that no record can be of: true; false, and nothing, on others. */
 bool history_put_empty(struct buf *b, const struct history_range *range, struct timestamp now);
+/* What an answer is made of. Minutes of the service map are kept for longer than flows are, and so
+ * are gaps: of flows, those behind the oldest record are not told. */
+enum history_of { HISTORY_OF_FLOWS, HISTORY_OF_EDGES };
 /* One line "complete: …", or "incomplete: …" for each thing missing in the range; when there are
  * many, the first of them and how many more. */
-void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range);
+void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range,
+			 enum history_of of);
 /* Asks, and says on stderr whether the record of @range is whole. Servers that know no history are
  * let be: the answer that this is about is there already, nothing has failed. */
-void history_remark(const struct settings *s, const struct history_range *range);
+void history_remark(const struct settings *s, const struct history_range *range,
+		    enum history_of of);
 /* "no observer ran" */
 const char *history_cause_words(Tycho__V1__Gap__Cause cause);
 

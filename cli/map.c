@@ -127,7 +127,7 @@ static enum err_code show(struct cli *cli, struct err *e)
 	    cli_write(buf_str(&out), e) != ERR_OK)
 		return e->code;
 	if (range.has_since || range.has_until)
-		history_remark(cli->settings, &range);
+		history_remark(cli->settings, &range, HISTORY_OF_EDGES);
 	if (a.left_out)
 		(void)fprintf(stderr,
 			      "incomplete: %llu flows found no room in the map; narrow it by "

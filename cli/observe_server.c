@@ -218,7 +218,8 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 		history = !is_empty(r);
 	if (history && r->follow)
 		history_remark(cli->settings,
-			       &(struct history_range){ .has_since = true, .since = r->since });
+			       &(struct history_range){ .has_since = true, .since = r->since },
+			       HISTORY_OF_FLOWS);
 	enum err_code code = observe_server_each(cli, r, &sink, e);
 	if (code == ERR_CLOSED)
 		return code;
@@ -229,7 +230,7 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 	}
 	if (code == ERR_OK && history && !r->follow) {
 		const struct history_range range = range_of(r, &stream);
-		history_remark(cli->settings, &range);
+		history_remark(cli->settings, &range, HISTORY_OF_FLOWS);
 	}
 	return code;
 }

@@ -163,7 +163,7 @@ static enum err_code read_flows(const struct cli *cli, struct flows *fs, struct 
 	if (of_file)
 		return ERR_OK;
 	const struct history_range range = { r.has_since, r.has_until, r.since, r.until };
-	history_remark(cli->settings, &range);
+	history_remark(cli->settings, &range, HISTORY_OF_FLOWS);
 	return ERR_OK;
 }
 
