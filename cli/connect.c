@@ -151,6 +151,7 @@ struct interrupt_watch {
 	pthread_t thread;
 	int signal_fd, stop_fd;
 	struct rpc_stream *stream; /* immutable while the thread runs */
+	bool is_hit;               /* the thread's, until it has ended */
 };
 
 /* A second SIGINT, should the server not let go, ends the process as it would any other. */
@@ -171,6 +172,7 @@ static void *watch_for_interrupt(void *arg)
 			continue;
 		if (seen++)
 			_exit(EXIT_BY_SIGINT);
+		w->is_hit = true;
 		rpc_stream_cancel(w->stream);
 	}
 	return NULL;
@@ -247,7 +249,7 @@ static enum err_code pump(struct rpc_stream *stream, const struct stream_handler
 		if (first)
 			warn_of_skew(stream);
 		first = false;
-		if (code == ERR_CLOSED || code == ERR_CANCELLED)
+		if (code == ERR_CLOSED)
 			return ERR_OK;
 		if (code != ERR_OK)
 			return code;
@@ -270,6 +272,8 @@ static enum err_code stream_on(struct connection *c, int signal_fd, const struct
 		return e->code;
 	enum err_code code = pump(stream, &call->handler, is_last, ret_known, e);
 	watch_stop(&watch);
+	if (code == ERR_CANCELLED && watch.is_hit)
+		return err_set(e, ERR_CANCELLED, "interrupted");
 	return code;
 }
 

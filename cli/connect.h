@@ -33,8 +33,8 @@ MUST_CHECK enum err_code connection_call(struct connection *c, const struct sett
 const char *connection_target(const struct settings *s);
 
 /*
- * Streams: every message goes to @on_message until the server ends, SIGINT comes (both ERR_OK) or
- * @on_message fails.
+ * Streams: every message goes to @on_message until the server ends, SIGINT comes (ERR_CANCELLED:
+ * there may have been more) or @on_message fails.
  * @on_pause, if there is one, is called whenever no further message is here yet. SIGINT is blocked
  * in the process from before the connection until the end of the stream.
  */

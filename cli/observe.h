@@ -58,7 +58,7 @@ struct observe_sink {
 	void *ctx;
 };
 /* All that the request chooses, to @sink; its errors end it. Names are interned in @dict, which
- * is emptied when it has many. An end by SIGINT is ERR_OK. */
+ * is emptied when it has many. An end by SIGINT is ERR_OK of a file, of a server ERR_CANCELLED. */
 MUST_CHECK enum err_code observe_file_each(const struct cli *cli, const struct observe_request *r,
 					   struct flow_dict *dict, const struct observe_sink *sink,
 					   struct err *e);

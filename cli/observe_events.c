@@ -84,6 +84,8 @@ static enum err_code observe_events(struct cli *cli, const struct event_kind *ki
 		connection_stream(cli->settings, kind->method, buf_str(&request), &handler, e);
 	if (code == ERR_CLOSED)
 		return code;
+	if (code == ERR_CANCELLED) /* as of flows */
+		code = ERR_OK;
 	struct err at_end;
 	if (flow_printer_end(printer, &at_end) != ERR_OK && code == ERR_OK) {
 		*e = at_end;

@@ -1,6 +1,8 @@
 /*
  * Flows from an observer or relay.
  */
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "base/log.h"
 #include "cli/connect.h"
@@ -223,12 +225,17 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 	enum err_code code = observe_server_each(cli, r, &sink, e);
 	if (code == ERR_CLOSED)
 		return code;
+	bool is_cut = code == ERR_CANCELLED;
+	if (is_cut)
+		code = ERR_OK;
 	struct err at_end;
 	if (flow_printer_end(printer, &at_end) != ERR_OK && code == ERR_OK) {
 		*e = at_end;
 		return e->code;
 	}
-	if (code == ERR_OK && history && !r->follow) {
+	if (code == ERR_OK && history && !r->follow && is_cut) {
+		(void)fprintf(stderr, "incomplete: the answer was interrupted\n");
+	} else if (code == ERR_OK && history && !r->follow) {
 		const struct history_range range = range_of(r, &stream);
 		history_remark(cli->settings, &range, HISTORY_OF_FLOWS);
 	}

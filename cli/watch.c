@@ -43,7 +43,10 @@ static enum err_code watch_peers(struct cli *cli, struct err *e)
 {
 	const struct stream_handler handler = { print_change, nothing_to_flush, NULL };
 
-	return connection_stream(cli->settings, "/peer.Peer/Notify", STR(""), &handler, e);
+	enum err_code code =
+		connection_stream(cli->settings, "/peer.Peer/Notify", STR(""), &handler, e);
+
+	return code == ERR_CANCELLED ? ERR_OK : code; /* it has no other end */
 }
 
 static const struct command watch_peers_command = {

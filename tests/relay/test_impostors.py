@@ -1,6 +1,9 @@
 """Peers that lie, babble or live in another time; and a peer service that tells of peers."""
 import itertools
+import os
 import queue
+import signal
+import subprocess
 import time
 
 import grpc
@@ -9,7 +12,7 @@ import pytest
 import wire
 from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Impostor, Node, Relay, cluster, nodes_of, of, over, response,
                      split)
-from daemon import together
+from daemon import BIN, LONG_S, together
 from observer import BASE_S
 
 GET_FLOWS = '/observer.Observer/GetFlows'
@@ -225,3 +228,39 @@ def test_peers_whose_tls_does_not_fit_ours_are_listed_and_not_called():
             relay.wait_states(a=CONNECTED)
             relay.wait_states(**{'with-tls': UNAVAILABLE, 'no-address': UNAVAILABLE})
             assert 'no CA for it is given' in relay.log() and 'its address is not known' in relay.log()
+
+
+# --- a command that is interrupted before the answer is whole ----------------------------------------------------------
+
+
+def interrupted(words, method, tmp_path):
+    """(exit code, stdout, stderr) of a command, interrupted when it has one message of a server that then hangs."""
+    def answer(path, request, context):
+        if path == GET_FLOWS:
+            yield response('slow', BASE_S, 'slow-0')
+        impostor.stopping.wait(LONG_S)
+
+    with Impostor(answer, ours=(method,)) as impostor:
+        with subprocess.Popen([os.path.join(BIN, 'tycho'), *words, '--server', impostor.address], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=dict(os.environ, HOME=str(tmp_path))) as p:
+            end = time.monotonic() + LONG_S
+            while method not in impostor.paths:
+                assert time.monotonic() < end and p.poll() is None
+            first = p.stdout.readline() if method == GET_FLOWS else ''
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=LONG_S)
+            return p.returncode, first + out, err
+
+
+def test_flows_that_were_interrupted_are_not_called_complete(tmp_path):
+    code, out, err = interrupted(['observe', '--all', '-o', 'json'], GET_FLOWS, tmp_path)
+    assert (code, out.count('slow-0'), err) == (0, 1, 'incomplete: the answer was interrupted\n')
+    assert interrupted(['observe', '--all', '-s', '-o', 'json'], GET_FLOWS, tmp_path)[2] == ''
+
+
+@pytest.mark.parametrize('words, method', [
+    (['coverage'], 'History/GetCoverage'), (['map', '--since', '5m'], 'History/GetServiceMap'),
+    (['evidence', 'export', '-o', 'b.tar.zst'], 'Evidence/Export')])
+def test_an_answer_that_must_be_whole_is_none_when_it_is_interrupted(words, method, tmp_path):
+    assert interrupted(words, '/tycho.v1.' + method, tmp_path) == (1, '', 'interrupted\n')
+    assert os.listdir(tmp_path) == []
