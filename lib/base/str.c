@@ -208,6 +208,20 @@ bool utf8_is_valid(struct str s)
 	return true;
 }
 
+struct str utf8_upto(struct str s, size_t max)
+{
+	enum { TAIL = 3 }; /* bytes of a character behind its first */
+	size_t at = max;
+
+	if (s.len <= max)
+		return s;
+	while (at && max - at < TAIL && ((unsigned char)s.p[at] & 0xc0) == 0x80)
+		at--;
+	if (((unsigned char)s.p[at] & 0xc0) == 0x80)
+		at = max; /* no UTF-8: one place is as good as another */
+	return str_n(s.p, at);
+}
+
 size_t utf8_sanitize(struct str s, char *out, size_t size)
 {
 	static const char replacement[3] = "\xef\xbf\xbd";

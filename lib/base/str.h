@@ -83,6 +83,8 @@ bool parse_bool(struct str s, bool *ret);
 
 /* True if @s is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF). */
 bool utf8_is_valid(struct str s);
+/* At most @max bytes of the beginning of @s, cut at a character. */
+struct str utf8_upto(struct str s, size_t max);
 /* Copies @s to @out, each ill-formed sequence replaced by U+FFFD, at most @size bytes, cut at a
  * character. @out needs no terminator and gets none. @return bytes written. */
 size_t utf8_sanitize(struct str s, char *out, size_t size);

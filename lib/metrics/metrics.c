@@ -318,7 +318,7 @@ static void put_folded(const struct metric_family *f, struct str from, enum leve
 		if (i)
 			buf_char(to, ',');
 		if (level == LEVEL_ALL_FOLDED || label->is_open)
-			page_label_put(to, label->name, STR("other"), METRIC_VALUE_BYTES);
+			page_label_put(to, label->name, STR("other"));
 		else
 			buf_put(to, from.p + begin, end + 1 - begin);
 	}
@@ -424,8 +424,7 @@ struct metric_ref metric_series_get(struct metric_family *f, const struct str *v
 	for (size_t i = 0; i < f->spec.label_count; i++) {
 		if (i)
 			buf_char(&m->text, ',');
-		page_label_put(&m->text, f->spec.labels[f->order[i]].name, values[f->order[i]],
-			       METRIC_VALUE_BYTES);
+		page_label_put(&m->text, f->spec.labels[f->order[i]].name, values[f->order[i]]);
 	}
 	if (m->text.failed)
 		return (struct metric_ref){ 0 };
@@ -496,8 +495,7 @@ size_t metric_series_remove(struct metric_family *f, const struct metric_match *
 	size_t removed = 0, ends[METRIC_LABELS_MAX];
 
 	for (size_t i = 0; i < n; i++) {
-		page_label_put(&written, f->spec.labels[match[i].label].name, match[i].value,
-			       METRIC_VALUE_BYTES);
+		page_label_put(&written, f->spec.labels[match[i].label].name, match[i].value);
 		ends[i] = written.len;
 	}
 	if (written.failed)

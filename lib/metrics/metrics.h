@@ -11,8 +11,8 @@
  *          left but those, into the one where every label does. What a folded series had already
  *          told stays told under its own name; what it had not is told under the new one. So
  *          rate() and increase() over all series stay exact, and no alert sees a jump.
- * Values   of labels are any bytes: they become valid UTF-8, are cut at METRIC_VALUE_BYTES, and are
- *          escaped as the format demands.
+ * Values   of labels are any bytes, as page_label_put writes them: valid UTF-8, escaped; long ones
+ *          are cut and told apart by a hash.
  * Owner    the registry owns families, a family its series. A ref is the caller's to keep: it says
  *          itself when its series is gone (folded, removed).
  * Threads  everything between metrics_lock and metrics_unlock, which metrics_write takes by itself;
@@ -26,7 +26,7 @@
 #include "base/err.h"
 #include "metrics/page.h"
 
-enum { METRIC_LABELS_MAX = 32, METRIC_VALUE_BYTES = 1024, METRIC_TRACE_BYTES = 64 };
+enum { METRIC_LABELS_MAX = 32, METRIC_VALUE_BYTES = PAGE_VALUE_BYTES, METRIC_TRACE_BYTES = 64 };
 
 struct metrics;
 struct metric_family;

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { LABEL_BYTES = 4096, EXACT_INTEGERS = 15 /* decimal digits a double holds exactly */ };
+enum { EXACT_INTEGERS = 15 /* decimal digits a double holds exactly */ };
 
 const double histogram_bounds[HISTOGRAM_BOUNDS] = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 						    0.5,   1,    2.5,   5,    10 };
@@ -82,20 +82,47 @@ static void number_u64(struct buf *b, enum page_format format, uint64_t v)
 		buf_lit(b, ".0");
 }
 
-static size_t cut_at_character(struct str s, size_t max)
+struct page_value page_value_begin(struct buf *to)
 {
-	if (s.len <= max)
-		return s.len;
-	while (max && ((unsigned char)s.p[max] & 0xc0) == 0x80)
-		max--;
-	return max;
+	return (struct page_value){ .to = to, .from = to->len };
 }
 
-void page_label_put(struct buf *b, const char *name, struct str value, size_t max)
+void page_value_put(struct page_value *v, struct str piece)
 {
-	char clean[LABEL_BYTES];
+	size_t room = PAGE_VALUE_BYTES - (v->to->len - v->from);
+	struct str rest = str_from(piece, room);
 
-	value.len = cut_at_character(value, max < sizeof clean / 3 ? max : sizeof clean / 3);
+	buf_str_put(v->to, str_upto(piece, room));
+	if (!rest.len)
+		return;
+	v->rest = hash_bytes(rest.p, rest.len, v->rest);
+	v->is_long = true;
+}
+
+size_t page_value_end(struct page_value *v)
+{
+	enum { MARK = sizeof "…" - 1 + 16 };
+
+	if (v->is_long && !v->to->failed) {
+		struct str head = str_n(v->to->p + v->from, PAGE_VALUE_BYTES);
+		uint64_t whole = hash_bytes(head.p, head.len, v->rest);
+		v->to->len = v->from + utf8_upto(head, PAGE_VALUE_BYTES - MARK).len;
+		buf_printf(v->to, "…%016llx", (unsigned long long)whole);
+	}
+	return v->to->len - v->from;
+}
+
+void page_label_put(struct buf *b, const char *name, struct str value)
+{
+	enum { REPLACED = 3 }; /* what a byte that is no UTF-8 becomes */
+	char bytes[PAGE_VALUE_BYTES], clean[PAGE_VALUE_BYTES * REPLACED];
+
+	if (value.len > PAGE_VALUE_BYTES) {
+		struct buf cut = buf_fixed(bytes, sizeof bytes);
+		struct page_value v = page_value_begin(&cut);
+		page_value_put(&v, value);
+		value = str_n(bytes, page_value_end(&v));
+	}
 	if (!utf8_is_valid(value))
 		value = str_n(clean, utf8_sanitize(value, clean, sizeof clean));
 	buf_str_put(b, str_of(name));
@@ -123,7 +150,7 @@ static void labels_put(struct buf *b, const struct page_label *labels, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (i)
 			buf_char(b, ',');
-		page_label_put(b, labels[i].name, labels[i].value, LABEL_BYTES);
+		page_label_put(b, labels[i].name, labels[i].value);
 	}
 }
 
@@ -147,7 +174,7 @@ static void end_line(struct metrics_page *p, const struct page_exemplar *x)
 {
 	if (x && x->trace.len && p->format == PAGE_OPENMETRICS) {
 		buf_lit(p->out, " # {");
-		page_label_put(p->out, "traceID", x->trace, LABEL_BYTES);
+		page_label_put(p->out, "traceID", x->trace);
 		buf_lit(p->out, "} ");
 		page_number_put(p->out, p->format, x->value);
 		buf_printf(p->out, " %llu.%09llu", (unsigned long long)(x->when.v / NS_PER_S),

@@ -58,8 +58,23 @@ void page_histogram(struct metrics_page *p, const struct page_label *labels, siz
 
 /* --- pieces, for who keeps label texts ready ----------------------------------------------- */
 
-/* name="value", the value escaped, made UTF-8 and cut at @max bytes. */
-void page_label_put(struct buf *b, const char *name, struct str value, size_t max);
+/* A value of PAGE_VALUE_BYTES or less that stands for one of any length, put together from pieces:
+ * what is longer becomes its beginning, cut at a character, "…" and a hash of it all, always the
+ * same, so that two that begin alike stay two. Fails as the buffer does. */
+enum { PAGE_VALUE_BYTES = 1024 };
+struct page_value {
+	struct buf *to;
+	size_t from; /* where it begins */
+	uint64_t rest;
+	bool is_long;
+};
+struct page_value page_value_begin(struct buf *to);
+void page_value_put(struct page_value *v, struct str piece);
+/* @return its bytes; they begin at v->from. */
+size_t page_value_end(struct page_value *v);
+
+/* name="value", the value as page_value has it, escaped and made UTF-8. */
+void page_label_put(struct buf *b, const char *name, struct str value);
 /* A number as the format has it. */
 void page_number_put(struct buf *b, enum page_format format, double v);
 /* "# {traceID=…} value time", or nothing where @trace is "" or the format has none. */

@@ -228,7 +228,7 @@ static uint64_t direction_key(const struct flow *f)
 }
 
 /* The text of source_names or destination_names, comma-joined. */
-static void put_names(struct buf *b, const struct flow *f, size_t side)
+static void put_names(struct page_value *v, const struct flow *f, size_t side)
 {
 	uint32_t field = side == FLOW_SRC ? FLOW_FIELD_SOURCE_NAMES : FLOW_FIELD_DESTINATION_NAMES;
 	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
@@ -240,8 +240,8 @@ static void put_names(struct buf *b, const struct flow *f, size_t side)
 		if (x.number != field || x.type != WIRE_LEN)
 			continue;
 		if (!first)
-			buf_char(b, ',');
-		buf_str_put(b, x.bytes);
+			page_value_put(v, STR(","));
+		page_value_put(v, x.bytes);
 		first = false;
 	}
 }
@@ -249,7 +249,9 @@ static void put_names(struct buf *b, const struct flow *f, size_t side)
 static uint32_t names_id(struct texts *t, const struct flow *f, size_t side)
 {
 	buf_reset(&t->scratch);
-	put_names(&t->scratch, f, side);
+	struct page_value v = page_value_begin(&t->scratch);
+	put_names(&v, f, side);
+	(void)page_value_end(&v);
 	return texts_id(t, buf_str(&t->scratch));
 }
 
@@ -309,21 +311,21 @@ struct piece {
 	size_t from, len;
 };
 
-static void put_path(struct buf *b, struct str ns, struct str name)
+static void put_path(struct page_value *v, struct str ns, struct str name)
 {
 	if (ns.len) {
-		buf_str_put(b, ns);
-		buf_char(b, '/');
+		page_value_put(v, ns);
+		page_value_put(v, STR("/"));
 	}
-	buf_str_put(b, name);
+	page_value_put(v, name);
 }
 
-static void put_labels(struct buf *b, const struct endpoint *ep)
+static void put_labels(struct page_value *v, const struct endpoint *ep)
 {
 	for (size_t i = 0; i < ep->label_count; i++) {
 		if (i)
-			buf_char(b, ',');
-		buf_str_put(b, ep->labels[i]);
+			page_value_put(v, STR(","));
+		page_value_put(v, ep->labels[i]);
 	}
 }
 
@@ -358,67 +360,67 @@ static struct str workload_name(const struct endpoint *ep)
 	return ep->workload_count ? ep->workloads[0].name : STR("");
 }
 
-static void put_context(struct buf *b, enum context_id id, const struct flow *f, size_t side,
+static void put_context(struct page_value *v, enum context_id id, const struct flow *f, size_t side,
 			const struct endpoint *ep)
 {
 	char tmp[FLOW_IP_TEXT_BYTES];
 
 	switch (id) {
 	case CONTEXT_IDENTITY:
-		put_labels(b, ep);
+		put_labels(v, ep);
 		break;
 	case CONTEXT_NAMESPACE:
-		buf_str_put(b, ep->namespace_);
+		page_value_put(v, ep->namespace_);
 		break;
 	case CONTEXT_POD:
-		put_path(b, ep->namespace_, ep->pod);
+		put_path(v, ep->namespace_, ep->pod);
 		break;
 	case CONTEXT_POD_NAME:
-		buf_str_put(b, ep->pod);
+		page_value_put(v, ep->pod);
 		break;
 	case CONTEXT_DNS:
-		put_names(b, f, side);
+		put_names(v, f, side);
 		break;
 	case CONTEXT_IP:
-		buf_str_put(b, flow_ip_text(f, (enum flow_side)side, tmp));
+		page_value_put(v, flow_ip_text(f, (enum flow_side)side, tmp));
 		break;
 	case CONTEXT_RESERVED_IDENTITY:
-		buf_str_put(b, reserved_of(ep));
+		page_value_put(v, reserved_of(ep));
 		break;
 	case CONTEXT_WORKLOAD:
 		if (ep->workload_count)
-			put_path(b, ep->namespace_, workload_name(ep));
+			put_path(v, ep->namespace_, workload_name(ep));
 		break;
 	case CONTEXT_WORKLOAD_NAME:
-		buf_str_put(b, workload_name(ep));
+		page_value_put(v, workload_name(ep));
 		break;
 	default:
-		buf_str_put(b, app_of(ep));
+		page_value_put(v, app_of(ep));
 		break;
 	}
 }
 
-static void put_label(struct buf *b, enum context_label label, const struct flow *f, size_t side,
-		      const struct endpoint *ep)
+static void put_label(struct page_value *v, enum context_label label, const struct flow *f,
+		      size_t side, const struct endpoint *ep)
 {
 	switch (label) {
 	case LABEL_IP:
-		put_context(b, CONTEXT_IP, f, side, ep);
+		put_context(v, CONTEXT_IP, f, side, ep);
 		break;
 	case LABEL_POD:
-		buf_str_put(b, ep->pod);
+		page_value_put(v, ep->pod);
 		break;
 	case LABEL_NAMESPACE:
-		buf_str_put(b, ep->namespace_);
+		page_value_put(v, ep->namespace_);
 		break;
 	case LABEL_WORKLOAD:
-		buf_str_put(b, workload_name(ep));
+		page_value_put(v, workload_name(ep));
 		break;
 	case LABEL_WORKLOAD_KIND:
-		buf_str_put(b, ep->workload_count ? ep->workloads[0].kind : STR(""));
+		page_value_put(v, ep->workload_count ? ep->workloads[0].kind : STR(""));
 		break;
 	default:
-		buf_str_put(b, app_of(ep));
+		page_value_put(v, app_of(ep));
 		break;
 	}
 }
@@ -444,14 +446,13 @@ size_t contexts_values(const struct contexts *c, const struct flow *f, const str
 		if (!(c->labels & (1u << i)))
 			continue;
 		size_t side = (i / LABEL_COUNT_) ^ (c->swapped && i < LABEL_DIRECTION);
-		pieces[n].from = text->len;
+		struct page_value v = page_value_begin(text);
 		if (i == LABEL_DIRECTION)
-			buf_str_put(text, str_of(directions[direction_key(f)]));
+			page_value_put(&v, str_of(directions[direction_key(f)]));
 		else
-			put_label(text, (enum context_label)(i % LABEL_COUNT_), f, side,
+			put_label(&v, (enum context_label)(i % LABEL_COUNT_), f, side,
 				  endpoint_of(dict, f, side));
-		pieces[n].len = text->len - pieces[n].from;
-		n++;
+		pieces[n++] = (struct piece){ v.from, page_value_end(&v) };
 	}
 	for (size_t i = 0; i < 2; i++) {
 		if (!c->has_side[i])
@@ -459,12 +460,11 @@ size_t contexts_values(const struct contexts *c, const struct flow *f, const str
 		/* httpV2 swaps the finished values, so that a label may be without a list */
 		size_t side = i ^ c->swapped;
 		const struct context_list *list = list_for(c, f, side);
-		pieces[n].from = text->len;
-		for (size_t j = 0; j < list->count && text->len == pieces[n].from; j++)
-			put_context(text, (enum context_id)list->ids[j], f, side,
+		struct page_value v = page_value_begin(text);
+		for (size_t j = 0; j < list->count && text->len == v.from; j++)
+			put_context(&v, (enum context_id)list->ids[j], f, side,
 				    endpoint_of(dict, f, side));
-		pieces[n].len = text->len - pieces[n].from;
-		n++;
+		pieces[n++] = (struct piece){ v.from, page_value_end(&v) };
 	}
 	for (size_t i = 0; i < n; i++)
 		values[i] = text->failed ? STR("") : str_n(text->p + pieces[i].from, pieces[i].len);
@@ -493,16 +493,18 @@ static size_t label_at(const struct contexts *c, size_t label)
 size_t contexts_remove_pod(const struct contexts *c, struct metric_family *family,
 			   struct str namespace_, struct str pod)
 {
-	char path[1024];
+	char path[PAGE_VALUE_BYTES];
 	struct buf text = buf_fixed(path, sizeof path);
+	struct page_value v = page_value_begin(&text);
 	size_t removed = 0, at = (size_t)__builtin_popcount(c->labels);
 
-	put_path(&text, namespace_, pod);
+	put_path(&v, namespace_, pod);
+	(void)page_value_end(&v);
 	for (size_t side = 0; side < 2; side++) {
 		size_t first = side * LABEL_COUNT_;
 		if (c->has_side[side]) {
 			struct metric_match match = { at++, buf_str(&text) };
-			if (lists_pods(c, side ^ c->swapped) && !text.failed)
+			if (lists_pods(c, side ^ c->swapped))
 				removed += metric_series_remove(family, &match, 1);
 		}
 		if (!(c->labels & (1u << (first + LABEL_POD))) ||

@@ -67,7 +67,7 @@ struct contexts {
 	uint8_t words;   /* of a key, the handler's own first one included */
 };
 
-/* Texts behind small numbers, for values that no dictionary has. */
+/* Texts behind small numbers, for values that no dictionary has, as page_value has them. */
 struct texts {
 	struct map *map;
 	size_t bytes;        /* in the map */
@@ -76,7 +76,7 @@ struct texts {
 			      */
 	struct buf scratch;
 };
-enum { TEXTS_MAX = 65536, TEXTS_BYTES = 16 << 20, CONTEXT_TEXT_BYTES = 65536 };
+enum { TEXTS_MAX = 65536, TEXTS_BYTES = 16 << 20, CONTEXT_TEXT_BYTES = 4 * PAGE_VALUE_BYTES };
 MUST_CHECK enum err_code texts_init(struct texts *t, struct err *e);
 void texts_done(struct texts *t);
 /* 0 if it cannot be held. */

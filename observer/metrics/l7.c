@@ -54,7 +54,9 @@ static uint64_t text_key(struct handler_env *env, const struct str *values, size
 	buf_reset(b);
 	for (size_t i = 0; i < n; i++) { /* a text may hold any separator: lengths do not */
 		buf_put(b, &values[i].len, sizeof values[i].len);
-		buf_str_put(b, values[i]);
+		struct page_value v = page_value_begin(b);
+		page_value_put(&v, values[i]);
+		(void)page_value_end(&v);
 	}
 	return texts_id(env->texts, buf_str(b));
 }
@@ -144,18 +146,19 @@ static struct dns read_dns(struct str record)
 static struct str put_list(struct buf *b, struct str record, uint32_t field)
 {
 	struct wire_reader r = wire_reader_of(record);
-	size_t from = b->len;
+	struct page_value v = page_value_begin(b);
 	bool first = true;
 
 	for (struct wire_field x; wire_next(&r, &x);) {
 		if (x.type != WIRE_LEN || x.number != field)
 			continue;
 		if (!first)
-			buf_char(b, ',');
-		buf_str_put(b, x.bytes);
+			page_value_put(&v, STR(","));
+		page_value_put(&v, x.bytes);
 		first = false;
 	}
-	return b->failed ? STR("") : str_n(b->p + from, b->len - from);
+	size_t len = page_value_end(&v);
+	return b->failed ? STR("") : str_n(b->p + v.from, len);
 }
 
 /* Not those of flow/names.h: here 9, 11 and 23 are what gopacket calls them. */

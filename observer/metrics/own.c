@@ -33,16 +33,16 @@ static void put_policy(struct handler *h, const struct flow *f, const struct l7_
 		       struct handler_values *v)
 {
 	const struct named *n = (const struct named *)l7;
-	size_t from = v->scratch->len;
+	struct page_value path = page_value_begin(v->scratch);
 
 	(void)h;
 	if (n->namespace_.len) {
-		buf_str_put(v->scratch, n->namespace_);
-		buf_char(v->scratch, '/');
+		page_value_put(&path, n->namespace_);
+		page_value_put(&path, STR("/"));
 	}
-	buf_str_put(v->scratch, n->name);
-	v->values[0] =
-		v->scratch->failed ? STR("") : str_n(v->scratch->p + from, v->scratch->len - from);
+	page_value_put(&path, n->name);
+	size_t len = page_value_end(&path);
+	v->values[0] = v->scratch->failed ? STR("") : str_n(v->scratch->p + path.from, len);
 	v->values[1] = n->ingress ? STR("ingress") : STR("egress");
 	v->values[2] = action_of(f);
 }
@@ -62,8 +62,10 @@ static void count_one(struct handler *h, struct handler_env *env, const struct f
 	buf_reset(b);
 	buf_u64(b, n.namespace_.len);
 	buf_char(b, ' ');
-	buf_str_put(b, n.namespace_);
-	buf_str_put(b, n.name);
+	struct page_value path = page_value_begin(b);
+	page_value_put(&path, n.namespace_);
+	page_value_put(&path, n.name);
+	(void)page_value_end(&path);
 	uint64_t second = texts_id(env->texts, buf_str(b));
 	uint64_t key = (uint64_t)f->verdict << 1 | ingress;
 	handler_add(env, handler_ref(h, env, f, &n.l7, 0, key, second, put_policy));

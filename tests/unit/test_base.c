@@ -150,6 +150,22 @@ static void utf8_follows_rfc_3629(void **state)
 	assert_int_equal(utf8_sanitize(STR("abcdefg\xc3\xa9"), out, sizeof out), 7);
 }
 
+static void a_text_is_cut_at_a_character(void **state)
+{
+	(void)state;
+	const struct str text =
+		STR("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"); /* 1, 2, 3, 4 and 1 bytes */
+	const size_t ends[] = { 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11 };
+	for (size_t max = 0; max < ARRAY_LEN(ends); max++)
+		assert_int_equal(utf8_upto(text, max).len, ends[max]);
+	/* what is no UTF-8 is cut where it is to be */
+	const struct str rubbish = STR("\x80\x80\x80\x80\x80\x80\x80\x80");
+	for (size_t max = 0; max < rubbish.len + 2; max++)
+		assert_int_equal(utf8_upto(rubbish, max).len,
+				 max < rubbish.len ? max : rubbish.len);
+	assert_int_equal(utf8_upto(STR(""), 0).len, 0);
+}
+
 static void a_buffer_stops_at_its_limit_and_says_so(void **state)
 {
 	(void)state;
@@ -526,6 +542,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_read_whole_or_refused),
 		cmocka_unit_test(split_yields_every_piece_empty_ones_too),
 		cmocka_unit_test(utf8_follows_rfc_3629),
+		cmocka_unit_test(a_text_is_cut_at_a_character),
 		cmocka_unit_test(a_buffer_stops_at_its_limit_and_says_so),
 		cmocka_unit_test(times_are_written_as_proto3_json_does),
 		cmocka_unit_test(bad_times_are_refused),

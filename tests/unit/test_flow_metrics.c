@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "flow/dict.h"
+#include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 #include "metrics/metrics.h"
@@ -268,6 +269,101 @@ static void long_texts_are_forgotten_before_they_are_too_much(void **state)
 	}
 	assert_int_equal(map_count(t.map), 1);
 	texts_done(&t);
+}
+
+enum { LONG = 300 << 10 };
+
+/* LONG bytes and a terminator; the last is @last. */
+static const char *long_text(char last)
+{
+	static char text[LONG + 1];
+
+	memset(text, 'x', LONG);
+	text[LONG - 1] = last;
+	text[LONG] = '\0';
+	return text;
+}
+
+/* Series of @family, each of them @ones times counted. */
+static void expect_series(struct world *w, const char *family, unsigned series, uint64_t ones)
+{
+	unsigned found = 0;
+
+	for (const char *at = page(w); (at = strstr(at, family)); at += strlen(family)) {
+		if (at[-1] != '\n')
+			continue;
+		const char *end = strchr(at, '\n');
+		const char *value = end;
+		while (value[-1] != ' ')
+			value--;
+		assert_int_equal(strtoull(value, NULL, 10), ones);
+		found++;
+	}
+	assert_int_equal(found, series);
+}
+
+/* Whatever a server that is followed may say. */
+static void texts_that_are_too_long_for_a_label_are_kept_apart_by_their_ends(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "tcp:sourceContext=pod;destinationContext=dns");
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.tcp_flags = FLOW_TCP_SYN;
+	f.bits |= FLOW_HAS_NAMES;
+	f.src_ep = pod(&w, "shop", "a");
+	for (unsigned i = 0; i < 3 * 2; i++) {
+		AUTO_BUF struct buf ext = buf_init(2 * LONG);
+		wire_put_str(&ext, 14, STR("first.example"));
+		wire_put_str(&ext, 14, str_of(long_text((char)('a' + i % 3))));
+		f.ext = (const uint8_t *)ext.p;
+		f.ext_len = (uint32_t)ext.len;
+		count(&w, &f);
+	}
+	expect_series(&w, "hubble_tcp_flags_total{destination=\"first.example,xxx", 3, 2);
+	expect_none(&w, "source=\"\""); /* the other labels are what they are */
+	assert_non_null(strstr(page(&w), "source=\"shop/a\"} 2"));
+}
+
+static void queries_that_are_too_long_for_a_label_are_kept_apart_by_their_ends(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "dns:query");
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.bits |= FLOW_HAS_L7;
+	for (unsigned i = 0; i < 3 * 2; i++) {
+		AUTO_BUF struct buf ext = buf_init(2 * LONG);
+		size_t l7 = wire_begin(&ext, FLOW_FIELD_L7);
+		size_t dns = wire_begin(&ext, L7_FIELD_DNS);
+		wire_put_str(&ext, 1, str_of(long_text((char)('a' + i % 3))));
+		wire_end(&ext, dns);
+		wire_end(&ext, l7);
+		f.ext = (const uint8_t *)ext.p;
+		f.ext_len = (uint32_t)ext.len;
+		count(&w, &f);
+	}
+	expect_series(&w, "hubble_dns_queries_total{", 3, 2);
+}
+
+static void labels_that_are_too_long_leave_others_as_they_are(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "flow:sourceContext=identity;destinationContext=pod");
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.dst_ep = pod(&w, "shop", "b");
+	for (unsigned i = 0; i < 3 * 2; i++) {
+		const struct str labels[] = { STR("k8s:app=a"),
+					      str_of(long_text((char)('a' + i % 3))) };
+		f.src_ep = flow_dict_endpoint(
+			w.dict, &(struct endpoint){ .labels = labels, .label_count = 2 });
+		count(&w, &f);
+	}
+	expect_series(&w, "hubble_flows_processed_total{destination=\"shop/b\",", 3, 2);
 }
 
 static void beyond_the_budget_everything_is_still_counted(void **state)
@@ -596,6 +692,10 @@ int main(void)
 		cmocka_unit_test(no_address_and_the_address_of_zeros_are_kept_apart),
 		cmocka_unit_test(more_names_than_are_remembered_are_still_told_apart),
 		cmocka_unit_test(long_texts_are_forgotten_before_they_are_too_much),
+		cmocka_unit_test(texts_that_are_too_long_for_a_label_are_kept_apart_by_their_ends),
+		cmocka_unit_test(
+			queries_that_are_too_long_for_a_label_are_kept_apart_by_their_ends),
+		cmocka_unit_test(labels_that_are_too_long_leave_others_as_they_are),
 		cmocka_unit_test(beyond_the_budget_everything_is_still_counted),
 		cmocka_unit_test(a_pod_that_is_gone_takes_its_series_with_it),
 		cmocka_unit_test(a_pod_is_gone_a_minute_after_the_names_forget_it),

@@ -136,18 +136,56 @@ static void no_label_value_breaks_the_format(void **state)
 		"flows_total{pod=\"z\",verdict=\"x\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdy\"} 1\n");
 }
 
-static void a_long_value_is_cut_at_a_character(void **state)
+/* What is cut says so, and two values that begin alike stay two series. */
+static void long_values_that_differ_only_at_their_ends_are_two_series(void **state)
 {
 	(void)state;
 	AUTO(metrics_free) struct metrics *m = metrics_of(64);
 	struct metric_family *f = family_of(m, &flows);
+	char value[METRIC_VALUE_BYTES + 1];
+	const struct str whole = { value, sizeof value };
+
+	memset(value, 'a', sizeof value);
+	for (unsigned i = 0; i < 6; i++) {
+		value[sizeof value - 1] = (char)('0' + i % 3);
+		metric_add(metric_series_get(f, (struct str[]){ STR("v"), whole }), 1);
+	}
+	assert_int_equal(metrics_counts(m).series, 3);
+	const struct metric_match match = { 1, whole }; /* the labels by number are verdict, pod */
+	assert_int_equal(metric_series_remove(f, &match, 1), 1);
+	/* as long as it may be: whole */
+	value[0] = 'b';
+	metric_add(metric_series_get(
+			   f, (struct str[]){ STR("v"), str_upto(whole, METRIC_VALUE_BYTES) }),
+		   1);
+	AUTO_BUF struct buf out = buf_init(1 << 20);
+	assert_int_equal(metrics_write(m, PAGE_TEXT, &out, NULL), ERR_OK);
+	unsigned cut = 0, as_they_are = 0;
+	for (const char *at = buf_cstr(&out); (at = strstr(at, "pod=\"")); at++) {
+		size_t len = strcspn(at + 5, "\"");
+		assert_in_range(len, METRIC_VALUE_BYTES - 3, METRIC_VALUE_BYTES);
+		cut += strstr(at, "aaa…") != NULL && strstr(at, "aaa…") < at + 5 + len;
+		as_they_are += at[5] == 'b';
+	}
+	assert_int_equal(cut, 2);
+	assert_int_equal(as_they_are, 1);
+}
+
+static void a_long_value_is_cut_at_a_character(void **state)
+{
+	enum { MARK = sizeof "…" - 1 + 16, KEPT = METRIC_VALUE_BYTES - MARK - 1 };
+	(void)state;
+	AUTO(metrics_free) struct metrics *m = metrics_of(64);
+	struct metric_family *f = family_of(m, &flows);
+	AUTO_BUF struct buf out = buf_init(1 << 20);
 	char value[METRIC_VALUE_BYTES + 2], line[METRIC_VALUE_BYTES + 100];
 	memset(value, 'a', sizeof value);
-	memcpy(value + METRIC_VALUE_BYTES - 1, "\xc3\xa9", 2); /* é across the border */
+	memcpy(value + KEPT, "\xc3\xa9", 2); /* é across the border */
 	metric_add(metric_series_get(f, (struct str[]){ STR("v"), str_n(value, sizeof value) }), 1);
-	(void)snprintf(line, sizeof line, "flows_total{pod=\"%.*s\",verdict=\"v\"}",
-		       METRIC_VALUE_BYTES - 1, value);
-	assert_true(value_of(m, line) == 1);
+	assert_int_equal(metrics_write(m, PAGE_TEXT, &out, NULL), ERR_OK);
+	(void)snprintf(line, sizeof line, "\nflows_total{pod=\"%.*s…", KEPT, value);
+	assert_non_null(strstr(buf_cstr(&out), line));
+	assert_true(utf8_is_valid(buf_str(&out)));
 }
 
 static void values_that_differ_only_in_where_they_are_split_are_two_series(void **state)
@@ -422,6 +460,7 @@ int main(void)
 		cmocka_unit_test(labels_stand_by_name_and_samples_in_order),
 		cmocka_unit_test(no_label_value_breaks_the_format),
 		cmocka_unit_test(a_long_value_is_cut_at_a_character),
+		cmocka_unit_test(long_values_that_differ_only_at_their_ends_are_two_series),
 		cmocka_unit_test(values_that_differ_only_in_where_they_are_split_are_two_series),
 		cmocka_unit_test(a_name_can_be_taken_once),
 		cmocka_unit_test(a_histogram_counts_up_to_each_bound),
