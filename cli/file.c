@@ -22,7 +22,8 @@ enum err_code file_open(const char *path, int *ret_fd, struct err *e)
 		char why[100];
 		const char *text = strerror_r(os, why, sizeof why);
 		err_errno(e, os, "open");
-		return err_set(e, e->code, "open %s: %c%s", path, text[0] | 0x20, text + 1);
+		err_set(e, e->code, "%c%s", text[0] | 0x20, text + 1);
+		return err_in(e, "open %s", path);
 	}
 	*ret_fd = fd;
 	return ERR_OK;

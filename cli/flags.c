@@ -69,12 +69,13 @@ const char *flag_shown_default(const struct flag_def *def)
 
 const char *flag_quote(const char *text, char *out, size_t size)
 {
-	static const char named[] = "\aa\bb\ff\nn\rr\tt\vv\\\\\"\"";
-	struct buf b = buf_fixed(out, size - 1);
+	static const char named[] = "\aa\bb\ff\nn\rr\tt\vv\\\\\"\"", cut[] = "…\"";
+	struct buf b = buf_fixed(out, size - sizeof cut);
 	struct str s = str_of(text);
+	size_t end = 1;
 
 	buf_char(&b, '"');
-	for (size_t i = 0; i < s.len;) {
+	for (size_t i = 0; i < s.len && !b.failed; end = b.failed ? end : b.len) {
 		unsigned char c = (unsigned char)s.p[i];
 		const char *name = c ? strchr(named, c) : NULL;
 		if (c >= 0x80) {
@@ -93,8 +94,7 @@ const char *flag_quote(const char *text, char *out, size_t size)
 			buf_char(&b, (char)c);
 		i++;
 	}
-	buf_char(&b, '"');
-	out[b.len] = '\0';
+	memcpy(out + end, b.failed ? cut : "\"", b.failed ? sizeof cut : sizeof "\"");
 	return out;
 }
 

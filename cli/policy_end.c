@@ -144,15 +144,14 @@ static enum err_code read_labels(struct str text, struct policy_side *s, struct 
 
 	side_init(s);
 	s->end.namespace_ = str_upto(text, colon);
-	(void)snprintf(s->shown, sizeof s->shown, "%.*s", (int)(text.len < 299 ? text.len : 299),
-		       text.p);
+	(void)str_excerpt(text, s->shown, sizeof s->shown);
 	while (rest.len && str_split(&rest, ',', &one)) {
 		size_t equals = str_find(one, '=');
 
 		if (!equals || equals == one.len || s->end.label_count == POLICY_END_LABELS) {
 			policy_side_done(s);
-			return err_set(e, ERR_INVALID, "'%.*s' is no list of KEY=VALUE,…",
-				       (int)(text.len < 200 ? text.len : 200), text.p);
+			return err_set(e, ERR_INVALID, "'%s' is no list of KEY=VALUE,…",
+				       EXCERPT(text));
 		}
 		add_label(s, "k8s", str_upto(one, equals), str_from(one, equals + 1));
 	}
@@ -196,10 +195,10 @@ enum err_code policy_side_read(const struct policy_world *w, const char *text,
 		return read_pod(w, whole, s, e);
 	} else {
 		return err_set(e, ERR_INVALID,
-			       "'%.200s' is no end: NAMESPACE/POD, NAMESPACE:KEY=VALUE,…, an "
+			       "'%s' is no end: NAMESPACE/POD, NAMESPACE:KEY=VALUE,…, an "
 			       "address, host, remote-node, kube-apiserver, health, ingress, init, "
 			       "unmanaged or world",
-			       text);
+			       EXCERPT(str_of(text)));
 	}
 	(void)snprintf(s->shown, sizeof s->shown, "%s", text);
 	return ERR_OK;

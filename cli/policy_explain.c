@@ -94,8 +94,8 @@ static enum err_code read_port(const char *text, struct question *q, struct err 
 			return ERR_OK;
 		}
 	return err_set(e, ERR_INVALID,
-		       "invalid port '%.80s': PORT, PORT/UDP, PORT/SCTP, TYPE/ICMP or TYPE/ICMPv6",
-		       text);
+		       "invalid port '%s': PORT, PORT/UDP, PORT/SCTP, TYPE/ICMP or TYPE/ICMPv6",
+		       EXCERPT(str_of(text)));
 }
 
 static enum err_code read_question(struct cli *cli, const struct policy_world *w,

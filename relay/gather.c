@@ -313,7 +313,7 @@ static void on_event(struct gathering *g, const struct rpc_fan_event *ev)
 				ev->result->status == RPC_UNIMPLEMENTED;
 		if (!a->is_ok) {
 			(void)failure_set(&e, ev->result);
-			(void)snprintf(a->why, sizeof a->why, "%.*s", PEER_WHY_BYTES - 1, e.msg);
+			(void)str_excerpt(str_of(e.msg), a->why, sizeof a->why);
 		}
 		g->awaited--;
 		if (ev->result->status == RPC_DEADLINE_EXCEEDED)

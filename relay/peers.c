@@ -110,7 +110,7 @@ static enum err_code peer_new(struct peers *all, enum peer_source source,
 		/* What people wrote down should work; what others tell us need not. */
 		if (source == PEER_STATIC || source == PEER_FILE)
 			return err_set(e, why.code, "peer '%s': %s", p->name, why.msg);
-		(void)snprintf(p->why, sizeof p->why, "%.*s", PEER_WHY_BYTES - 1, why.msg);
+		(void)str_excerpt(str_of(why.msg), p->why, sizeof p->why);
 	}
 	*ret = TAKE(p);
 	return ERR_OK;

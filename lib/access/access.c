@@ -125,8 +125,7 @@ static enum err_code read_namespaces(struct held_rights *h, struct str text, str
 	for (struct str rest = text; str_split(&rest, ',', &word);) {
 		word = str_trim(word);
 		if (!is_namespace(word))
-			return err_set(e, ERR_PARSE, "'%.*s' is no namespace",
-				       STR_FMT(str_upto(word, 100)));
+			return err_set(e, ERR_PARSE, "'%s' is no namespace", EXCERPT(word));
 		if (h->count == ACCESS_NAMESPACES_MAX)
 			return err_set(e, ERR_PARSE, "more than %d namespaces",
 				       ACCESS_NAMESPACES_MAX);
@@ -246,8 +245,8 @@ static enum err_code add_line(struct rules *rules, struct str line, struct err *
 	while (kind < RULE_COUNT_ && !str_is(kind_word, rule_names[kind]))
 		kind++;
 	if (kind == RULE_COUNT_)
-		return err_set(e, ERR_PARSE, "'%.*s' is none of cert, token-file, local and anyone",
-			       STR_FMT(str_upto(kind_word, 100)));
+		return err_set(e, ERR_PARSE, "'%s' is none of cert, token-file, local and anyone",
+			       EXCERPT(kind_word));
 	if (kind == RULE_CERT || kind == RULE_TOKEN)
 		name = take_word(&line);
 	if (!line.len)

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
+
 static const char *const code_names[] = {
 	[ERR_OK] = "OK",
 	[ERR_INVALID] = "INVALID",
@@ -33,11 +35,8 @@ const char *err_code_name(enum err_code code)
 static void mark_truncated(char *msg, size_t size)
 {
 	static const char mark[] = "…";
-	size_t at = size - sizeof mark;
 
-	while (at > 0 && ((unsigned char)msg[at] & 0xc0) == 0x80)
-		at--;
-	memcpy(msg + at, mark, sizeof mark);
+	memcpy(msg + utf8_upto(str_n(msg, size - 1), size - sizeof mark).len, mark, sizeof mark);
 }
 
 static void vformat(char *msg, size_t size, const char *fmt, va_list ap)
@@ -112,6 +111,23 @@ static enum err_code code_of_errno(int os)
 	}
 }
 
+/* "@context: @inner" into @msg. Where both are too long each keeps half: the reason is worth as much
+ * as a foreign text in front of it. */
+static void join(char msg[ERR_MSG_BYTES], const char *context, const char *inner)
+{
+	size_t room = ERR_MSG_BYTES - sizeof ": ", outer_len = strlen(context);
+	size_t inner_len = strlen(inner), half = room / 2;
+	size_t outer_room = inner_len < half ? room - inner_len : half;
+	char outer[ERR_MSG_BYTES];
+
+	if (outer_len + inner_len <= room)
+		outer_room = outer_len;
+	(void)str_excerpt(str_n(context, outer_len), outer, outer_room + 1);
+	int n = snprintf(msg, ERR_MSG_BYTES, "%s: %s", outer, inner);
+	if (n >= ERR_MSG_BYTES)
+		mark_truncated(msg, ERR_MSG_BYTES);
+}
+
 static enum err_code from_errno(struct err *e, int os, const char *fmt, va_list ap)
 {
 	enum err_code code = code_of_errno(os);
@@ -120,10 +136,7 @@ static enum err_code from_errno(struct err *e, int os, const char *fmt, va_list 
 		return code;
 	char what[ERR_MSG_BYTES], words[128];
 	vformat(what, sizeof what, fmt, ap);
-	const char *text = strerror_r(os, words, sizeof words);
-	int n = snprintf(e->msg, sizeof e->msg, "%s: %s", what, text);
-	if (n >= 0 && (size_t)n >= sizeof e->msg)
-		mark_truncated(e->msg, sizeof e->msg);
+	join(e->msg, what, strerror_r(os, words, sizeof words));
 	e->code = code;
 	e->os = os;
 	return code;
@@ -158,8 +171,6 @@ enum err_code err_in(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vformat(context, sizeof context, fmt, ap);
 	va_end(ap);
-	int n = snprintf(e->msg, sizeof e->msg, "%s: %s", context, inner);
-	if (n >= 0 && (size_t)n >= sizeof e->msg)
-		mark_truncated(e->msg, sizeof e->msg);
+	join(e->msg, context, inner);
 	return e->code;
 }

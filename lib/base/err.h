@@ -41,8 +41,10 @@ enum { ERR_MSG_BYTES = 512 };
 
 struct err {
 	enum err_code code;
-	int os;                  /* errno at the failing call, 0 when none was involved */
-	char msg[ERR_MSG_BYTES]; /* outermost context first; truncated with "…", terminated */
+	int os; /* errno at the failing call, 0 when none was involved */
+	/* outermost context first; terminated. What does not fit is cut at a character, with "…": of
+	 * a context and what it is about each has half of the room at least */
+	char msg[ERR_MSG_BYTES];
 };
 
 /* Fill *e and return @code. */

@@ -31,28 +31,30 @@ static bool is_plain(const char *z)
 
 const char *log_quote(const char *z, char *out, size_t size)
 {
-	if (is_plain(z)) {
-		(void)snprintf(out, size, "%s", z);
-		return out;
-	}
-	size_t n = 0;
-	out[n++] = '"';
-	for (; *z && n + 6 < size; z++) {
+	static const char cut[] = "…\"";
+	size_t len = strlen(z), end;
+
+	if (len < size && is_plain(z))
+		return memcpy(out, z, len + 1);
+	struct buf b = buf_fixed(out, size - sizeof cut);
+	buf_char(&b, '"');
+	for (end = b.len; *z && !b.failed; end = b.failed ? end : b.len) {
 		unsigned char c = (unsigned char)*z;
-		if (c == '"' || c == '\\') {
-			out[n++] = '\\';
-			out[n++] = (char)c;
-		} else if (c == '\n') {
-			out[n++] = '\\';
-			out[n++] = 'n';
-		} else if (c < 0x20 || c == 0x7f) {
-			n += (size_t)snprintf(out + n, size - n, "\\x%02x", c);
-		} else {
-			out[n++] = (char)c;
+		size_t n = 1; /* bytes of a character */
+		if (c == '"' || c == '\\')
+			buf_printf(&b, "\\%c", c);
+		else if (c == '\n')
+			buf_lit(&b, "\\n");
+		else if (c < 0x20 || c == 0x7f)
+			buf_printf(&b, "\\x%02x", c);
+		else {
+			while (c >= 0xc0 && n < 4 && ((unsigned char)z[n] & 0xc0) == 0x80)
+				n++;
+			buf_put(&b, z, n);
 		}
+		z += n;
 	}
-	out[n++] = '"';
-	out[n] = 0;
+	memcpy(out + end, b.failed ? cut : "\"", b.failed ? sizeof cut : sizeof "\"");
 	return out;
 }
 
@@ -68,14 +70,17 @@ void log_line(enum log_level level, const char *msg, const char *fmt, ...)
 	buf_printf(&b, "time=%04d-%02d-%02dT%02d:%02d:%02d.%03dZ level=%s msg=%s", (int)c.year,
 		   c.month, c.day, c.hour, c.minute, c.second, now.ns / (int)NS_PER_MS,
 		   names[level], log_quote(msg, quoted, sizeof quoted));
-	char tail[1200];
+	char tail[1200], shown[sizeof tail];
 	va_list ap;
 	va_start(ap, fmt);
 	int n = vsnprintf(tail, sizeof tail, fmt, ap);
 	va_end(ap);
+	bool fits = (size_t)n < sizeof tail;
 	if (n > 0) {
 		buf_char(&b, ' ');
-		buf_str_put(&b, str_of(tail));
+		/* its last byte stands for those that did not fit */
+		buf_str_put(&b, str_of(str_excerpt(str_of(tail), shown,
+						   fits ? sizeof shown : sizeof shown - 1)));
 	}
 	line[b.len++] = '\n';
 	/* Nowhere is left to report that stderr is gone. */

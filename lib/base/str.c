@@ -222,6 +222,19 @@ struct str utf8_upto(struct str s, size_t max)
 	return str_n(s.p, at);
 }
 
+const char *str_excerpt(struct str s, char *out, size_t size)
+{
+	static const char mark[] = "…";
+	struct str shown = s.len < size ? s : utf8_upto(s, size - sizeof mark);
+
+	if (shown.len)
+		memcpy(out, shown.p, shown.len);
+	out[shown.len] = '\0';
+	if (shown.len < s.len)
+		memcpy(out + shown.len, mark, sizeof mark);
+	return out;
+}
+
 size_t utf8_sanitize(struct str s, char *out, size_t size)
 {
 	static const char replacement[3] = "\xef\xbf\xbd";

@@ -85,6 +85,11 @@ bool parse_bool(struct str s, bool *ret);
 bool utf8_is_valid(struct str s);
 /* At most @max bytes of the beginning of @s, cut at a character. */
 struct str utf8_upto(struct str s, size_t max);
+/* For sentences about foreign texts: @s, or, if it does not fit into @out, its beginning, cut at a
+ * character, and "…". @size at least 4. Terminated; returns @out, so that it can be an argument. */
+const char *str_excerpt(struct str s, char *out, size_t size);
+enum { EXCERPT_BYTES = 104 };
+#define EXCERPT(s) str_excerpt((s), (char[EXCERPT_BYTES]){ 0 }, EXCERPT_BYTES)
 /* Copies @s to @out, each ill-formed sequence replaced by U+FFFD, at most @size bytes, cut at a
  * character. @out needs no terminator and gets none. @return bytes written. */
 size_t utf8_sanitize(struct str s, char *out, size_t size);

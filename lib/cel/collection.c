@@ -74,7 +74,7 @@ static struct value fault_about(struct eval *ev, const char *sentence, struct va
 
 	buf_printf(&b, "%s: ", sentence);
 	if (v.kind == VALUE_STRING)
-		buf_str_put(&b, str_upto(v.str, FAULT_BYTES / 2));
+		buf_str_put(&b, str_of(EXCERPT(v.str)));
 	else if (v.kind == VALUE_UINT)
 		buf_u64(&b, v.unum);
 	else if (v.kind == VALUE_INT)

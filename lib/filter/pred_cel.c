@@ -26,9 +26,7 @@ static bool cel_matches(struct pred *t, const struct flow *f)
 			return true;
 		if (answer == CEL_NO)
 			continue;
-		size_t len = why.len < WHY_BYTES ? why.len : WHY_BYTES - 1;
-		memcpy(p->why, why.p, len);
-		p->why[len] = '\0';
+		(void)str_excerpt(why, p->why, sizeof p->why);
 		p->faults++;
 		return false;
 	}

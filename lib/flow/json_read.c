@@ -49,8 +49,8 @@ static bool bad_value(struct reader *r, const struct schema_field *f, const stru
 	if (t->kind == TOKEN_END || t->kind == TOKEN_OBJECT_END || t->kind == TOKEN_ARRAY_END ||
 	    t->kind == TOKEN_COMMA || t->kind == TOKEN_COLON)
 		return token_unexpected(&r->x, t);
-	return token_fault(&r->x, t->raw.p, "invalid value for %s field %.*s: %.*s", type_name(f),
-			   STR_FMT(f->json_name), STR_FMT(str_upto(t->raw, 100)));
+	return token_fault(&r->x, t->raw.p, "invalid value for %s field %.*s: %s", type_name(f),
+			   STR_FMT(f->json_name), EXCERPT(t->raw));
 }
 
 /* The integer in @t, a number or a string that holds one, as 64-bit two's complement within [@min,
@@ -370,8 +370,7 @@ static bool read_unknown(struct reader *r, const struct token *name)
 	if (!r->reject_unknown)
 		return token_skip_value(&r->x, TOKEN_MAX_DEPTH - r->depth);
 	r->unknown = true;
-	return token_fault(&r->x, name->raw.p, "unknown field %.*s",
-			   STR_FMT(str_upto(name->raw, 100)));
+	return token_fault(&r->x, name->raw.p, "unknown field %s", EXCERPT(name->raw));
 }
 
 /* Fields and oneofs of one message that have been seen, a bit for each by its place. */
@@ -484,8 +483,8 @@ static bool read_string(struct reader *r, struct token *ret)
 
 static bool special_fault(struct reader *r, const struct schema_message *m, const struct token *t)
 {
-	return token_fault(&r->x, t->raw.p, "invalid %.*s value %.*s", STR_FMT(m->name),
-			   STR_FMT(str_upto(t->raw, 100)));
+	return token_fault(&r->x, t->raw.p, "invalid %.*s value %s", STR_FMT(m->name),
+			   EXCERPT(t->raw));
 }
 
 /* More than nine digits after a point are refused, after a comma they are not: the reference looks
@@ -615,8 +614,8 @@ static bool find_type(struct reader *r, struct str *ret_url,
 				return false;
 			if (t.kind != TOKEN_STRING)
 				return token_fault(&r->x, t.raw.p,
-						   "@type field value is not a string: %.*s",
-						   STR_FMT(str_upto(t.raw, 100)));
+						   "@type field value is not a string: %s",
+						   EXCERPT(t.raw));
 			if (!t.text.len)
 				return token_fault(&r->x, t.raw.p,
 						   "@type field contains empty value");
@@ -625,8 +624,8 @@ static bool find_type(struct reader *r, struct str *ret_url,
 				schema_find(str_from(t.text, slash < t.text.len ? slash + 1 : 0));
 			if (!*ret_inner)
 				return token_fault(&r->x, t.raw.p,
-						   "unable to resolve %.*s: \"not found\"",
-						   STR_FMT(str_upto(t.raw, 100)));
+						   "unable to resolve %s: \"not found\"",
+						   EXCERPT(t.raw));
 			*ret_url = t.raw; /* resolved again when it is written */
 			found = true;
 		} while (token_peek(&r->x) == TOKEN_COMMA && token_expect(&r->x, TOKEN_COMMA));

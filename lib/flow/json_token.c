@@ -27,13 +27,14 @@ static void position_of(const struct lexer *x, const char *at, size_t *ret_line,
 static bool fault(struct lexer *x, const char *at, const char *kind, const char *what,
 		  struct str detail)
 {
+	char shown[204];
 	size_t line, column;
 
 	if (x->code != ERR_OK)
 		return false;
 	position_of(x, at, &line, &column);
-	x->code = err_set(x->e, ERR_PARSE, "proto: %s(line %zu:%zu): %s%.*s", kind, line, column,
-			  what, STR_FMT(str_upto(detail, 200)));
+	x->code = err_set(x->e, ERR_PARSE, "proto: %s(line %zu:%zu): %s%s", kind, line, column,
+			  what, str_excerpt(detail, shown, sizeof shown));
 	return false;
 }
 

@@ -77,9 +77,9 @@ static enum err_code read_line(struct str line, struct user *ret, struct err *e)
 		return err_set(e, ERR_PARSE, "expected name:hash");
 	if (!is_known_hash(hash))
 		return err_set(e, ERR_PARSE,
-			       "the hash of '%.*s' is none of bcrypt, yescrypt, scrypt, SHA-512, "
+			       "the hash of '%s' is none of bcrypt, yescrypt, scrypt, SHA-512, "
 			       "SHA-256 (crypt(5)); `openssl passwd -6` makes one",
-			       STR_FMT(str_upto(name, 64)));
+			       EXCERPT(name));
 	*ret = (struct user){ str_dup(name), str_dup(hash) };
 	return ret->name && ret->hash ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }

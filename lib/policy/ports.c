@@ -634,7 +634,7 @@ static void read_icmp_field(struct reading *r, const json_t *field, struct rule 
 	} else if (!json_is_string(type)) {
 		bad(r, "type must be a number or a name");
 	} else if (!icmp_type(text_of(r, type), v6, &number)) {
-		bad(r, "type '%.40s' is none of ICMP over %s", json_string_value(type),
+		bad(r, "type '%s' is none of ICMP over %s", EXCERPT(text_of(r, type)),
 		    v6 ? "IPv6" : "IPv4");
 	}
 	/* type 0 is kept where ports are kept, where 0 means all of them */

@@ -462,9 +462,8 @@ static enum err_code check_other_kind(struct str kind, struct str api, struct er
 		meant_put(&b, &name, "");
 	if (!b.len)
 		return ERR_OK;
-	return err_set(e, ERR_UNSUPPORTED, "kind '%.*s' of apiVersion '%.*s'%.*s",
-		       (int)(kind.len < 60 ? kind.len : 60), kind.p,
-		       (int)(api.len < 60 ? api.len : 60), api.p, STR_FMT(buf_str(&b)));
+	return err_set(e, ERR_UNSUPPORTED, "kind '%s' of apiVersion '%s'%.*s", EXCERPT(kind),
+		       EXCERPT(api), STR_FMT(buf_str(&b)));
 }
 
 static enum err_code check_names(const json_t *metadata, const struct kind *kind, struct err *e)
@@ -511,14 +510,13 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 		return ERR_OK;
 	}
 	if (!kind)
-		return err_set(e, ERR_UNSUPPORTED, "kind '%.*s' is none that policies are made of",
-			       (int)(kind_text.len < 60 ? kind_text.len : 60), kind_text.p);
+		return err_set(e, ERR_UNSUPPORTED, "kind '%s' is none that policies are made of",
+			       EXCERPT(kind_text));
 	struct str right = str_of(kind->api);
 	bool any_version = str_has_suffix(right, STR("/"));
 	if (any_version ? !str_has_prefix(api, right) : !str_eq(api, right))
-		return err_set(e, ERR_INVALID, "%s of apiVersion '%.*s': must be %s%s", kind->name,
-			       (int)(api.len < 60 ? api.len : 60), api.p, kind->api,
-			       any_version ? "v1" : "");
+		return err_set(e, ERR_INVALID, "%s of apiVersion '%s': must be %s%s", kind->name,
+			       EXCERPT(api), kind->api, any_version ? "v1" : "");
 	struct str name = text_at(metadata, "name"), ns = text_at(metadata, "namespace");
 	if (check_names(metadata, kind, e) != ERR_OK)
 		return e->code;
@@ -528,12 +526,12 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 		ns = STR("default");
 	if (take(b, object, kind, ns, name, e) == ERR_OK)
 		return ERR_OK;
+	char shown[254 + 3]; /* names have 253 bytes at most */
 	/* a copy: without one the code would be lost where the caller wants no sentence */
 	return kind->clusterwide
-		       ? err_in(e, "%s %.*s", kind->name, (int)(name.len < 253 ? name.len : 253),
-				name.p)
-		       : err_in(e, "%s %.*s/%.*s", kind->name, (int)(ns.len < 63 ? ns.len : 63),
-				ns.p, (int)(name.len < 253 ? name.len : 253), name.p);
+		       ? err_in(e, "%s %s", kind->name, str_excerpt(name, shown, sizeof shown))
+		       : err_in(e, "%s %s/%s", kind->name, EXCERPT(ns),
+				str_excerpt(name, shown, sizeof shown));
 }
 
 /* @item of a typed list with what the list says of all of them; one reference more. */

@@ -64,17 +64,18 @@ static void put_rune(struct buf *b, uint32_t rune, struct str bytes, char quote)
 
 const char *go_quote(struct str s, char *out, size_t size)
 {
-	struct buf b = buf_fixed(out, size - 1);
+	static const char cut[] = "…\"";
+	struct buf b = buf_fixed(out, size - sizeof cut);
+	size_t end;
 
 	buf_char(&b, '"');
-	while (s.len && !b.failed) {
+	for (end = b.len; s.len && !b.failed; end = b.failed ? end : b.len) {
 		struct str before = s;
 		uint32_t rune = rune_next(&s);
 
 		put_rune(&b, rune, str_upto(before, before.len - s.len), '"');
 	}
-	buf_char(&b, '"');
-	out[b.len] = '\0';
+	memcpy(out + end, b.failed ? cut : "\"", b.failed ? sizeof cut : sizeof "\"");
 	return out;
 }
 

@@ -14,8 +14,8 @@ enum {
 	GO_QUOTE_BYTES = 420
 }; /* long enough for any name within Kubernetes' limits; beyond, the text is cut */
 
-/* Writes @s in double quotes, escaped, cut to @size, terminated; returns @out, so that it can be an
- * argument. */
+/* Writes @s in double quotes, escaped, terminated; returns @out, so that it can be an argument. What
+ * does not fit is cut at a character and ends in "…" within the quotes. */
 const char *go_quote(struct str s, char *out, size_t size);
 #define GO_QUOTE(s) go_quote((s), (char[GO_QUOTE_BYTES]){ 0 }, GO_QUOTE_BYTES)
 /* The same for one character, in single quotes. */

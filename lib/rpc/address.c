@@ -11,8 +11,8 @@
 static enum err_code refuse(struct str text, const char *why, struct err *e)
 {
 	return err_set(e, ERR_INVALID,
-		       "address '%.*s': %s; expected host:port, tls://host:port or unix:///path",
-		       STR_FMT(text), why);
+		       "address '%s': %s; expected host:port, tls://host:port or unix:///path",
+		       EXCERPT(text), why);
 }
 
 static enum err_code parse_unix(struct str text, struct str path, struct address *ret,
@@ -22,8 +22,8 @@ static enum err_code parse_unix(struct str text, struct str path, struct address
 		return refuse(text, "no path", e);
 	if (path.len >= sizeof ret->path)
 		return err_set(e, ERR_INVALID,
-			       "address '%.*s': a socket's path has at most %zu bytes",
-			       STR_FMT(text), sizeof ret->path - 1);
+			       "address '%s': a socket's path has at most %zu bytes", EXCERPT(text),
+			       sizeof ret->path - 1);
 	*ret = (struct address){ .is_unix = true };
 	memcpy(ret->path, path.p, path.len);
 	return ERR_OK;

@@ -112,7 +112,8 @@ void failure_text(enum rpc_status status, struct str text, const struct address 
 		buf_str_put(&b, rest);
 		buf_char(&b, '"');
 	} else {
-		buf_str_put(&b, str_upto(text, size - 1));
+		(void)str_excerpt(text, out, size);
+		return;
 	}
 	out[b.len] = 0;
 }

@@ -365,8 +365,8 @@ enum err_code store_sql_run(struct store_sql *q, struct str statement,
 	if (!st)
 		code = err_set(e, ERR_INVALID, "there is no statement");
 	else if (str_trim(str_of(rest)).len)
-		code = err_set(e, ERR_INVALID, "one statement at a time: what is '%.40s'?",
-			       str_trim(str_of(rest)).p);
+		code = err_set(e, ERR_INVALID, "one statement at a time: what is '%s'?",
+			       EXCERPT(str_trim(str_of(rest))));
 	else if (!sqlite3_column_count(st) || !sqlite3_stmt_readonly(st))
 		code = explain(q, SQLITE_AUTH, e);
 	else

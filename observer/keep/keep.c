@@ -52,13 +52,13 @@ struct keep {
 static void tell_agent(struct keep *k, const char *type, const char *name, struct str text,
 		       uint64_t lost)
 {
-	char bytes[1024];
+	char bytes[2048], shown[304];
 	struct buf json = buf_fixed(bytes, sizeof bytes);
 
 	if (!k->agent)
 		return;
 	buf_printf(&json, "{\"%s\":", name);
-	json_put_string(&json, str_upto(text, 300));
+	json_put_string(&json, str_of(str_excerpt(text, shown, sizeof shown)));
 	buf_printf(&json, ",\"lost\":\"%llu\"}", (unsigned long long)lost);
 	if (!json.failed)
 		agent_tell(k->agent, type, buf_cstr(&json));

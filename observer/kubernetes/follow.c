@@ -90,12 +90,14 @@ static enum err_code take_error(struct kube_follow *f, const json_t *status, str
 {
 	json_int_t code = json_integer_value(json_object_get(status, "code"));
 	const char *message = json_string_value(json_object_get(status, "message"));
+	char shown[204];
 
 	/* the watch ends, and the list has the rest */
 	f->is_gone = true;
 	if (code == 410)
 		return ERR_OK;
-	return err_set(e, ERR_UNAVAILABLE, "the watch: %.200s", message ? message : "no reason");
+	return err_set(e, ERR_UNAVAILABLE, "the watch: %s",
+		       str_excerpt(str_of(message ? message : "no reason"), shown, sizeof shown));
 }
 
 static enum err_code take_event(struct kube_follow *f, const json_t *event, struct err *e)
@@ -470,8 +472,8 @@ static void put_refusal(const struct kube_follow *f, long status, char *out, siz
 	const char *message = json_string_value(json_object_get(v, "message"));
 	struct str text = str_trim(message ? str_of(message) : buf_str(&f->refusal));
 
-	(void)snprintf(out, size, "status %ld: %.*s", status,
-		       (int)(text.len < 200 ? text.len : 200), text.p);
+	char shown[204];
+	(void)snprintf(out, size, "status %ld: %s", status, str_excerpt(text, shown, sizeof shown));
 	json_decref(v);
 }
 
@@ -618,7 +620,7 @@ static void ask_path(struct asking *a, const char *name)
 	buf_reset(&f->refusal);
 	*f->why = 0;
 	if (set_headers(f, &e) != ERR_OK) {
-		(void)snprintf(a->answer->why, sizeof a->answer->why, "%.299s", e.msg);
+		(void)str_excerpt(str_of(e.msg), a->answer->why, sizeof a->answer->why);
 		return;
 	}
 	CURL *c = f->curl;

@@ -110,8 +110,8 @@ static enum err_code read_list(const struct metric_option *o, struct context_lis
 		       !str_eq_nocase(o->values[i], str_of(context_names[id])))
 			id++;
 		if (id == CONTEXT_COUNT_)
-			return err_set(e, ERR_INVALID, "unknown context '%.*s'",
-				       STR_FMT(str_upto(o->values[i], 100)));
+			return err_set(e, ERR_INVALID, "unknown context '%s'",
+				       EXCERPT(o->values[i]));
 		if (!memchr(list.ids, id, list.count))
 			list.ids[list.count++] = id;
 	}
@@ -128,8 +128,8 @@ static enum err_code read_labels(const struct metric_option *o, uint16_t *ret, s
 		while (at < CONTEXT_LABELS && !str_is(o->values[i], label_names[at]))
 			at++;
 		if (at == CONTEXT_LABELS)
-			return err_set(e, ERR_INVALID, "invalid labelsContext value: %.*s",
-				       STR_FMT(str_upto(o->values[i], 100)));
+			return err_set(e, ERR_INVALID, "invalid labelsContext value: %s",
+				       EXCERPT(o->values[i]));
 		labels |= (uint16_t)(1u << at);
 	}
 	*ret = labels;

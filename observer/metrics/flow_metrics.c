@@ -133,8 +133,8 @@ static void warn(struct flow_metrics *m, struct str name, const char *why)
 {
 	char sentence[SENTENCE_BYTES];
 
-	(void)snprintf(sentence, sizeof sentence, "metric '%.*s' is left out: %s",
-		       STR_FMT(str_upto(name, 100)), why);
+	(void)snprintf(sentence, sizeof sentence, "metric '%s' is left out: %s", EXCERPT(name),
+		       why);
 	m->warn(m->ctx, sentence);
 }
 

@@ -118,7 +118,7 @@ static void note_connected(struct source_hubble *s, struct str version)
 	set_connected(s, true);
 	s->was_told_away = false;
 	atomic_fetch_add_explicit(&s->connects, 1, memory_order_relaxed);
-	(void)snprintf(text, sizeof text, "%.*s", STR_FMT(str_upto(version, 150)));
+	(void)str_excerpt(version, text, sizeof text);
 	log_info("following a hubble server", "server=%s version=%s", LOG_QUOTE(s->address),
 		 LOG_QUOTE(text));
 	intake_tell(&s->intake, "hubble-connected", "version", text, wall_now());

@@ -11,7 +11,6 @@ enum {
 	MESSAGE_BYTES = INTAKE_OWN_BYTES / 2,
 	EVENTS_REMEMBERED = 1 << 12, /* agent and debug events come by the dozen */
 	NODES_NAMED = 20,            /* of a message about nodes; the others are counted */
-	NAME_SHOWN_BYTES = 100,
 	/* flow.Flow */
 	FLOW_TIME = 1,
 	FLOW_NODE_NAME = 11,
@@ -234,8 +233,7 @@ static bool take_nodes(struct intake *in, struct str message, struct wall_ns wal
 		if (is_lost)
 			resume_break_node(in->seen[INTAKE_FLOWS], name, in->taken_before[1]);
 		if (i < NODES_NAMED)
-			(void)json_array_append_new(names,
-						    json_text(str_upto(name, NAME_SHOWN_BYTES)));
+			(void)json_array_append_new(names, json_text(str_of(EXCERPT(name))));
 	}
 	tell_json(in, "hubble-nodes",
 		  json_pack("{s:o, s:s, s:I, s:o, s:o}", "server", json_text(str_of(in->address)),

@@ -33,17 +33,84 @@ static void an_error_gathers_context_from_the_inside_out(void **state)
 	assert_int_equal(err_set(NULL, ERR_PARSE, "x"), ERR_PARSE);
 }
 
+static void assert_cut(const char *text, const char *begin, const char *end)
+{
+	if (!str_has_prefix(str_of(text), str_of(begin)) ||
+	    !str_has_suffix(str_of(text), str_of(end)) || !utf8_is_valid(str_of(text)))
+		fail_msg("'%s' is not '%s' … '%s'", text, begin, end);
+}
+
+/* 3 bytes a character; the first @ascii are of one. */
+static const char *long_text(size_t ascii)
+{
+	static char text[2000];
+
+	memset(text, 'a', ascii);
+	for (size_t i = ascii; i + 3 < sizeof text; i += 3)
+		memcpy(text + i, "\xe2\x82\xac", 4);
+	return text;
+}
+
 static void a_long_error_ends_in_an_ellipsis_and_stays_utf8(void **state)
 {
 	(void)state;
 	struct err e;
-	char text[2000];
-	for (size_t i = 0; i + 3 < sizeof text; i += 3)
-		memcpy(text + i, "\xe2\x82\xac", 4);
-	assert_int_equal(err_set(&e, ERR_INVALID, "%s", text), ERR_INVALID);
-	assert_true(str_has_suffix(str_of(e.msg), STR("…")));
-	assert_true(utf8_is_valid(str_of(e.msg)));
-	assert_true(strlen(e.msg) < sizeof e.msg);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(err_set(&e, ERR_INVALID, "%s", long_text(i)), ERR_INVALID);
+		assert_cut(e.msg, "", "…");
+		assert_in_range(strlen(e.msg), sizeof e.msg - 4, sizeof e.msg - 1);
+	}
+	/* what is no UTF-8 is shown, too */
+	char rubbish[2000];
+	memset(rubbish, 0x80, sizeof rubbish - 1);
+	rubbish[sizeof rubbish - 1] = '\0';
+	assert_int_equal(err_set(&e, ERR_INVALID, "%s", rubbish), ERR_INVALID);
+	assert_int_equal(strlen(e.msg), sizeof e.msg - 1);
+}
+
+/* A name of any length does not hide what is wrong with it. */
+static void a_long_context_leaves_room_for_the_reason(void **state)
+{
+	(void)state;
+	struct err e;
+	char at_most[sizeof e.msg];
+	for (size_t i = 0; i < 3; i++) {
+		errno = ENOENT;
+		assert_int_equal(err_os(&e, "open '%s'", long_text(i)), ERR_NOT_FOUND);
+		assert_cut(e.msg, "open '", "€…: No such file or directory");
+		assert_in_range(strlen(e.msg), sizeof e.msg - 5, sizeof e.msg - 1);
+		/* two that are too long: half for each */
+		assert_int_equal(err_set(&e, ERR_PARSE, "%s", long_text(i)), ERR_PARSE);
+		assert_int_equal(err_in(&e, "read '%s'", long_text(i)), ERR_PARSE);
+		assert_cut(e.msg, "read '", "…");
+		size_t context = (size_t)(strstr(e.msg, "…: ") - e.msg);
+		assert_in_range(context, sizeof e.msg / 2 - 10, sizeof e.msg / 2);
+		assert_in_range(strlen(e.msg), sizeof e.msg - 4, sizeof e.msg - 1);
+	}
+	/* what just fits stays whole */
+	memset(at_most, 'x', sizeof at_most);
+	assert_int_equal(err_set(&e, ERR_PARSE, "%.*s", 400, at_most), ERR_PARSE);
+	assert_int_equal(err_in(&e, "%.*s", ERR_MSG_BYTES - 3 - 400, at_most), ERR_PARSE);
+	assert_int_equal(strlen(e.msg), ERR_MSG_BYTES - 1);
+	assert_null(strstr(e.msg, "…"));
+}
+
+static void an_excerpt_is_whole_or_says_that_it_is_not(void **state)
+{
+	(void)state;
+	char out[8];
+	assert_string_equal(str_excerpt(STR(""), out, sizeof out), "");
+	assert_string_equal(str_excerpt(STR("1234567"), out, sizeof out), "1234567");
+	assert_string_equal(str_excerpt(STR("12345678"), out, sizeof out), "1234…");
+	assert_string_equal(str_excerpt(STR("123\xc3\xa9"
+					    "78"),
+					out, sizeof out),
+			    "123\xc3\xa9"
+			    "78");
+	assert_string_equal(str_excerpt(STR("123\xc3\xa9"
+					    "789"),
+					out, sizeof out),
+			    "123…");
 }
 
 static void every_error_code_has_a_name(void **state)
@@ -392,6 +459,31 @@ static void log_values_cannot_break_the_line(void **state)
 	assert_string_equal(log_quote("plain-value/1", out, sizeof out), "plain-value/1");
 	assert_string_equal(log_quote("a b\"\n\x1b", out, sizeof out), "\"a b\\\"\\n\\x1b\"");
 	assert_string_equal(log_quote("", out, sizeof out), "\"\"");
+	for (size_t size = 6; size < 40; size++) { /* plain ones are quoted where they are cut */
+		char want[64];
+		(void)snprintf(want, sizeof want, "\"%.*s…\"", (int)(size - 6), long_text(100));
+		assert_string_equal(log_quote(long_text(100), out, size), want);
+	}
+	assert_string_equal(log_quote("1234567", out, 8), "1234567");
+}
+
+/* At any size: a beginning of the whole that ends between two characters, and "…". */
+static void what_is_too_long_for_a_log_value_is_cut_between_characters(void **state)
+{
+	static const char text[] = "ab\xc3\xa9\"\xe2\x82\xac\\\n\xf0\x9f\x98\x80\x01z";
+	static const char whole[] = "\"ab\xc3\xa9\\\"\xe2\x82\xac\\\\\\n\xf0\x9f\x98\x80\\x01z\"";
+	/* where a character of the quoted text ends, the first quote being one */
+	static const uint8_t ends[] = { 1, 2, 3, 5, 7, 10, 12, 14, 18, 22, 23 };
+
+	(void)state;
+	for (size_t size = 6; size <= sizeof whole + 4; size++) {
+		char out[64], want[64];
+		size_t n = ARRAY_LEN(ends);
+		while (ends[n - 1] > size - sizeof "…\"")
+			n--;
+		(void)snprintf(want, sizeof want, "%.*s…\"", (int)ends[n - 1], whole);
+		assert_string_equal(log_quote(text, out, size), n < ARRAY_LEN(ends) ? want : whole);
+	}
 }
 
 static void an_address_is_local_only_if_nobody_else_can_reach_it(void **state)
@@ -538,6 +630,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_error_gathers_context_from_the_inside_out),
 		cmocka_unit_test(a_long_error_ends_in_an_ellipsis_and_stays_utf8),
+		cmocka_unit_test(a_long_context_leaves_room_for_the_reason),
+		cmocka_unit_test(an_excerpt_is_whole_or_says_that_it_is_not),
 		cmocka_unit_test(every_error_code_has_a_name),
 		cmocka_unit_test(numbers_are_read_whole_or_refused),
 		cmocka_unit_test(split_yields_every_piece_empty_ones_too),
@@ -553,6 +647,7 @@ int main(void)
 		cmocka_unit_test(a_hash_depends_on_the_order),
 		cmocka_unit_test(a_hash_depends_on_every_bit_of_its_seed),
 		cmocka_unit_test(log_values_cannot_break_the_line),
+		cmocka_unit_test(what_is_too_long_for_a_log_value_is_cut_between_characters),
 		cmocka_unit_test(an_address_is_local_only_if_nobody_else_can_reach_it),
 		cmocka_unit_test(a_watched_file_is_noticed_when_it_is_written_replaced_or_removed),
 		cmocka_unit_test(a_signal_is_an_event),

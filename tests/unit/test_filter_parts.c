@@ -592,6 +592,26 @@ static void texts_are_quoted_as_go_does(void **state)
 	assert_string_equal(go_quote_rune('\t', out, sizeof out), "'\\t'");
 }
 
+/* At any size: a beginning of the whole that ends between two characters, and "…". */
+static void what_is_too_long_to_be_quoted_is_cut_between_characters(void **state)
+{
+	static const char text[] = "ab\xc3\xa9\"\xe2\x82\xac\\\n\xf0\x9f\x98\x80\x01z";
+	static const char whole[] = "\"ab\xc3\xa9\\\"\xe2\x82\xac\\\\\\n\xf0\x9f\x98\x80\\x01z\"";
+	/* where a character of the quoted text ends, the first quote being one */
+	static const uint8_t ends[] = { 1, 2, 3, 5, 7, 10, 12, 14, 18, 22, 23 };
+
+	(void)state;
+	for (size_t size = 6; size <= sizeof whole + 4; size++) {
+		char out[64], want[64];
+		size_t n = ARRAY_LEN(ends);
+		while (ends[n - 1] > size - sizeof "…\"")
+			n--;
+		(void)snprintf(want, sizeof want, "%.*s…\"", (int)ends[n - 1], whole);
+		assert_string_equal(go_quote(str_of(text), out, size),
+				    n < ARRAY_LEN(ends) ? want : whole);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -613,6 +633,7 @@ int main(void)
 		cmocka_unit_test(a_hostile_pattern_gives_up),
 		cmocka_unit_test(the_path_of_a_request_uri_is_found),
 		cmocka_unit_test(texts_are_quoted_as_go_does),
+		cmocka_unit_test(what_is_too_long_to_be_quoted_is_cut_between_characters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
