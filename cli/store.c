@@ -113,6 +113,9 @@ static void put_text(struct buf *b, const struct store_check_config *config,
 	if (r->checkpoints)
 		buf_printf(b, "  signed by checkpoints: %llu, the last of %s, by key %s\n",
 			   n(r->checkpoints), r->last_time, r->fingerprint);
+	else
+		buf_lit(b, "  signed by nobody: there is no checkpoint in it, so whoever can write "
+			   "the file could have made all of it\n");
 	if (config->checkpoints.p)
 		buf_printf(b, "  separately kept checkpoints that agree: %llu\n", n(r->kept_agree));
 	if (r->kept_older)
@@ -206,6 +209,11 @@ static enum err_code run_verify(struct cli *cli, struct err *e)
 		config.checkpoints = lines.len ? buf_str(&lines) : STR("");
 	if (evidence_store_check(&config, &found, e) != ERR_OK)
 		return err_in(e, "%s", dir);
+	if (key && !found.checkpoints)
+		return err_set(e, ERR_PARSE,
+			       "%s: nothing in it is signed by the key that was given: there is no "
+			       "checkpoint",
+			       dir);
 	if (strcmp(flags_text(cli->flags, "output"), "json") == 0) {
 		put_json(&out, dir, &config, &found);
 	} else {

@@ -222,6 +222,20 @@ def test_names_that_are_markup_are_words_in_the_report(tmp_path):
     assert any(word.endswith('<script>') for word in page.words)  # the node
 
 
+def test_a_store_without_its_checkpoints_is_signed_by_nobody(tmp_path):
+    with observer.Observer('--evidence-key', str(tmp_path / 'key'), lines=[observer.flow(i) for i in range(5)]) as ob:
+        exported(ob, str(tmp_path / 'b'))
+        assert ob.stop() == 0
+        (tmp_path / 'pem').write_text(tycho('evidence', 'keys', '--pem', str(tmp_path / 'key')).split('\n', 1)[1])
+        words = ['store', 'verify', '--store', os.path.join(ob.folder, 'state')]
+        signed = tycho(*words, '--pubkey', str(tmp_path / 'pem'))
+        assert 'signed by checkpoints: ' in signed and 'signed by nobody' not in signed
+        with contextlib.closing(sqlite3.connect(os.path.join(ob.folder, 'state', 'flows.db'))) as db, db:
+            db.execute('DELETE FROM checkpoint')
+        assert 'signed by nobody' in tycho(*words)
+        assert 'nothing in it is signed by the key that was given' in tycho(*words, '--pubkey', str(tmp_path / 'pem'), code=1)
+
+
 def test_an_observer_without_a_store_says_so(tmp_path):
     with observer.Observer('--store', 'off', lines=[observer.flow(1)]) as ob:
         assert 'keeps no history' in tycho('evidence', 'export', '--server', ob.socket, '-o', str(tmp_path / 'b'), code=1)
