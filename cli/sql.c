@@ -5,6 +5,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/state.h"
@@ -103,6 +104,19 @@ static void put_table_cell(struct buf *b, struct str s)
 		buf_char(b, '-');
 }
 
+/* With no more digits than it takes to be read as the same number. */
+static void put_real(struct buf *b, double v)
+{
+	char text[40];
+
+	for (int digits = 15; digits <= 17; digits++) {
+		(void)snprintf(text, sizeof text, "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	buf_str_put(b, str_of(text));
+}
+
 static void put_json_cell(struct buf *b, const struct store_sql_cell *c)
 {
 	switch (c->type) {
@@ -117,7 +131,7 @@ static void put_json_cell(struct buf *b, const struct store_sql_cell *c)
 		break;
 	case STORE_SQL_REAL:
 		if (isfinite(c->real))
-			buf_printf(b, "%.17g", c->real);
+			put_real(b, c->real);
 		else
 			json_put_string(b, c->text);
 		break;

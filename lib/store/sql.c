@@ -286,6 +286,18 @@ static enum err_code explain(struct store_sql *q, int rc, struct err *e)
 	return err_set(e, rc == SQLITE_NOMEM ? ERR_NOMEM : ERR_INVALID, "%s", sqlite3_errmsg(q->h));
 }
 
+/* Room for all of the row's bytes in hexadecimal: cells point into it, so it must not move. */
+static void reserve_hex(sqlite3_stmt *st, size_t count, struct buf *hex)
+{
+	size_t bytes = 0;
+
+	buf_reset(hex);
+	for (size_t i = 0; i < count; i++)
+		if (sqlite3_column_type(st, (int)i) == SQLITE_BLOB)
+			bytes += (size_t)sqlite3_column_bytes(st, (int)i);
+	(void)buf_reserve(hex, 2 * bytes + 1);
+}
+
 static struct store_sql_cell cell_of(sqlite3_stmt *st, int i, struct buf *hex)
 {
 	struct store_sql_cell cell = { .type = STORE_SQL_NULL, .text = STR("") };
@@ -335,14 +347,30 @@ static enum err_code run_rows(struct store_sql *q, sqlite3_stmt *st,
 	while (code == ERR_OK && (rc = sqlite3_step(st)) != SQLITE_DONE) {
 		if (rc != SQLITE_ROW)
 			return explain(q, rc, e);
-		buf_reset(&hex);
-		(void)buf_reserve(&hex, 1);
+		reserve_hex(st, count, &hex);
 		for (size_t i = 0; i < count; i++)
 			cells[i] = cell_of(st, (int)i, &hex);
 		code = hex.failed ? err_set(e, ERR_NOMEM, "a cell is too large")
 				  : sink->row(sink->ctx, cells, count, e);
 	}
 	return code;
+}
+
+/* Is there more than blanks and comments? */
+static bool is_more(struct store_sql *q, const char *rest)
+{
+	sqlite3_stmt *st = NULL;
+	const char *end;
+	bool more = false;
+
+	for (; *rest && !more; rest = end) {
+		end = rest;
+		more = sqlite3_prepare_v2(q->h, rest, -1, &st, &end) != SQLITE_OK || st;
+		(void)sqlite3_finalize(st);
+		if (end == rest)
+			break;
+	}
+	return more;
 }
 
 enum err_code store_sql_run(struct store_sql *q, struct str statement,
@@ -364,7 +392,7 @@ enum err_code store_sql_run(struct store_sql *q, struct str statement,
 	enum err_code code;
 	if (!st)
 		code = err_set(e, ERR_INVALID, "there is no statement");
-	else if (str_trim(str_of(rest)).len)
+	else if (is_more(q, rest))
 		code = err_set(e, ERR_INVALID, "one statement at a time: what is '%s'?",
 			       EXCERPT(str_trim(str_of(rest))));
 	else if (!sqlite3_column_count(st) || !sqlite3_stmt_readonly(st))

@@ -55,6 +55,8 @@ def test_json_is_an_object_a_line_and_keeps_large_numbers(kept):
     assert [json.loads(line) for line in lines] == [
         {'time': stamp(i).replace('Z', '.000000000Z'), 'destination_port': 80, 'source_labels': '["k8s:app=cart"]',
          'large': '9007199254740993', 'real': 1.5, 'none': None, 'odd': '\x01'} for i in range(2)]
+    # the fewest digits that are the same number, as Python has them
+    assert sql(kept, '-o', 'json', 'select 0.1 as a, 1e23 as b, 1.0 / 3 as c') == '{"a":0.1,"b":1e+23,"c":%r}\n' % (1 / 3)
 
 
 def test_the_limit_is_said(kept):

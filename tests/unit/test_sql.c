@@ -289,6 +289,29 @@ static void lists_joins_and_orders_are_sqlites(void **state)
 			    "15\n");
 }
 
+/* Each cell stays where it is until the row was seen, however large those behind it are. */
+static void bytes_are_shown_in_hexadecimal(void **state)
+{
+	struct desk *d = *state;
+
+	assert_string_equal(ask(d, "select x'00ff', x'', x'0aB0'"), "00ff||0ab0\n");
+	const char *row = ask(d, "select x'01020304', zeroblob(100), x'05', zeroblob(9000), x'06'");
+	assert_int_equal(strlen(row), 8 + 1 + 200 + 1 + 2 + 1 + 18000 + 1 + 2 + 1);
+	assert_memory_equal(row, "01020304|000000", 15);
+	assert_memory_equal(row + 8 + 1 + 200, "|05|000000", 10);
+	assert_string_equal(row + strlen(row) - 5, "0|06\n");
+}
+
+static void a_comment_behind_the_statement_is_none(void **state)
+{
+	struct desk *d = *state;
+
+	assert_string_equal(ask(d, "select 1; -- what that means"), "1\n");
+	assert_string_equal(ask(d, "select 1 /* in */ ; /* behind */ ; \n -- and\n ;"), "1\n");
+	assert_refused(d, "select 1; -- a\n select 2", ERR_INVALID, "one statement at a time");
+	assert_refused(d, "select 1; /* a */ nonsense", ERR_INVALID, "one statement at a time");
+}
+
 static void gaps_endpoints_edges_and_policies_can_be_asked(void **state)
 {
 	struct desk *d = *state;
@@ -496,6 +519,8 @@ int main(void)
 		cmocka_unit_test(what_is_pushed_finds_what_comparing_finds),
 		cmocka_unit_test(ranges_of_time_and_number_find_what_comparing_finds),
 		cmocka_unit_test(lists_joins_and_orders_are_sqlites),
+		cmocka_unit_test(bytes_are_shown_in_hexadecimal),
+		cmocka_unit_test(a_comment_behind_the_statement_is_none),
 		cmocka_unit_test(gaps_endpoints_edges_and_policies_can_be_asked),
 		cmocka_unit_test(a_minute_of_the_edges_is_found_by_its_time),
 		cmocka_unit_test(nothing_can_be_written_attached_or_set),
