@@ -176,7 +176,10 @@ static enum err_code run_export(struct cli *cli, struct err *e)
 			      &handler, e) != ERR_OK ||
 	    evidence_collect_finish(c, e) != ERR_OK)
 		return e->code;
-	return tell_export(c, path, e);
+	if (tell_export(c, path, e) != ERR_OK)
+		return e->code;
+	history_remark(cli->settings, &range, HISTORY_OF_FLOWS);
+	return ERR_OK;
 }
 
 static const struct command export_command = {
@@ -188,7 +191,9 @@ static const struct command export_command = {
 		"that proves them: the chain's entries, inclusion proofs, signed checkpoints, what "
 		"is not covered, the policies of that time, and a report to read.\n"
 		"\n"
-		"Only what the node has in its store is exported: not the last unsealed second.",
+		"Only what the node has in its store is exported: not the last unsealed second. "
+		"Whether the record of that time is whole is said on stderr, as 'tycho observe' "
+		"does, and stands in the bundle.",
 	.examples = "  tycho evidence export --since 2026-08-01 --until 2026-11-01 -o q3.tar.zst\n"
 		    "  tycho evidence export --since 24h --to-namespace cde --redact ip,labels \\\n"
 		    "    -o cde.tar.zst",

@@ -236,6 +236,17 @@ def test_a_store_without_its_checkpoints_is_signed_by_nobody(tmp_path):
         assert 'nothing in it is signed by the key that was given' in tycho(*words, '--pubkey', str(tmp_path / 'pem'), code=1)
 
 
+def test_an_export_says_whether_the_record_of_its_time_is_whole(tmp_path):
+    path = str(tmp_path / 'b')
+    with observer.Observer(lines=[observer.flow(i) for i in range(5)]) as ob:
+        exported(ob, path, '--uuid', 'flow-4')  # the last: all are sealed
+        for since, words in (0, 'complete: 1 node, since %s\n' % observer.stamp(0)), \
+                (-60, 'incomplete: n0: nothing before %s, where its record begins\n' % observer.stamp(0)):
+            p = subprocess.run([TYCHO, 'evidence', 'export', '--server', ob.socket, '-o', path, '--since', observer.stamp(since)],
+                               check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+            assert (p.stdout, p.stderr) == (path + ': 5 flows of 1 node\n', words)
+
+
 def test_an_observer_without_a_store_says_so(tmp_path):
     with observer.Observer('--store', 'off', lines=[observer.flow(1)]) as ob:
         assert 'keeps no history' in tycho('evidence', 'export', '--server', ob.socket, '-o', str(tmp_path / 'b'), code=1)
