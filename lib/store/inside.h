@@ -49,8 +49,9 @@ static inline int64_t store_i64(uint64_t v)
 
 /* Makes or migrates the tables. ERR_UNSUPPORTED: a newer file, or none of ours. */
 MUST_CHECK enum err_code schema_prepare(struct db *db, const char *path, struct err *e);
-/* Only looks: for readers. */
-MUST_CHECK enum err_code schema_check(struct db *db, const char *path, struct err *e);
+/* For a connection that only reads: older files look as if they were of this version, and stay as they
+ * are. */
+MUST_CHECK enum err_code schema_read(struct db *db, const char *path, struct err *e);
 
 /* --- dict_rows.c --------------------------------------------------------------------------- */
 

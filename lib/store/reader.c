@@ -7,11 +7,13 @@
 static enum err_code prepare(struct store_reader *r, struct err *e)
 {
 	enum err_code code = db_script(&r->db,
-				       "PRAGMA query_only = ON; PRAGMA cache_size = -512;"
-				       "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF",
+				       "PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;"
+				       "PRAGMA trusted_schema = OFF",
 				       e);
 
-	return code == ERR_OK ? schema_check(&r->db, r->path, e) : code;
+	if (code == ERR_OK)
+		code = schema_read(&r->db, r->path, e);
+	return code == ERR_OK ? db_script(&r->db, "PRAGMA query_only = ON", e) : code;
 }
 
 /* A log that is still to be moved into the file. */

@@ -114,6 +114,20 @@ static const char *const steps[] = {
 
 enum { SCHEMA_VERSION = ARRAY_LEN(steps) };
 
+/*
+ * What step v adds to a file of version v, as far as readers ask for it: views of the connection's
+ * own that stand before the tables. A column that is there says what it says, also if the file is
+ * taken to a newer version meanwhile.
+ */
+static const char *const views[] = {
+	NULL, /* of version 0 there is nothing to be read */
+	"CREATE TEMP VIEW segment AS SELECT *, 0 AS shelves FROM main.segment;",
+	"CREATE TEMP VIEW policy AS SELECT *, '' AS origin FROM main.policy;",
+	"CREATE TEMP VIEW edges AS SELECT *, '' AS src_cluster, '' AS src_kind,"
+	" '' AS dst_cluster, '' AS dst_kind FROM main.edges;",
+};
+_Static_assert(ARRAY_LEN(views) == SCHEMA_VERSION, "a version that cannot be read");
+
 static enum err_code look(struct db *db, const char *path, uint64_t *ret_version, struct err *e)
 {
 	uint64_t id = 0, version = 0, tables = 0;
@@ -136,19 +150,17 @@ static enum err_code look(struct db *db, const char *path, uint64_t *ret_version
 	return ERR_OK;
 }
 
-enum err_code schema_check(struct db *db, const char *path, struct err *e)
+enum err_code schema_read(struct db *db, const char *path, struct err *e)
 {
 	uint64_t version;
 	enum err_code code = look(db, path, &version, e);
 
-	if (code != ERR_OK)
-		return code;
-	if (version < SCHEMA_VERSION)
+	if (code == ERR_OK && version == 0)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "'%s' has version %llu and this program reads %d: let its observer "
-			       "open it once",
-			       path, (unsigned long long)version, SCHEMA_VERSION);
-	return ERR_OK;
+			       "there is nothing in '%s' yet: let its observer open it once", path);
+	for (; code == ERR_OK && version < SCHEMA_VERSION; version++)
+		code = db_script(db, views[version], e);
+	return code;
 }
 
 static enum err_code migrate(struct db *db, const char *path, struct err *e)

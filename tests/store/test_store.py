@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 
+from daemon import BIN
 from observer import Observer, flow, golden
 
 BLOCK, GAP, START, STOP, POLICY, PRUNED = range(1, 7)
@@ -181,6 +182,25 @@ def test_a_newer_file_is_refused(tmp_path):
     with pytest.raises(RuntimeError, match='written by a newer Tycho'):
         with Observer('--store', str(tmp_path)):
             pass
+
+
+@pytest.mark.parametrize('version', [1, 3])
+def test_an_older_file_is_read_as_it_is(tmp_path, version):
+    dump = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, 'unit', 'store_v%d.sql' % version)
+    with contextlib.closing(sqlite3.connect(str(tmp_path / 'flows.db'))) as db, open(dump) as script:
+        db.executescript(script.read())
+    before = (tmp_path / 'flows.db').read_bytes()
+
+    def tycho(*args):
+        return subprocess.run([os.path.join(BIN, 'tycho'), *args], check=True, stdout=subprocess.PIPE, text=True,
+                              timeout=60).stdout
+
+    store = ('--store', str(tmp_path))
+    assert tycho('sql', *store, '-o', 'csv', 'select count(*) from flows').split() == ['count(*)', '50']
+    edges = tycho('sql', *store, '-o', 'csv', 'select sum(flows), max(source_cluster || source_kind) from edges')
+    assert edges.split()[-1] == '50,'
+    assert '50 records in 3 blocks' in tycho('store', 'verify', *store)
+    assert (tmp_path / 'flows.db').read_bytes() == before
 
 
 def test_without_a_store_nothing_is_written(tmp_path):

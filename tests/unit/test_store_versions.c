@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <sqlite3.h>
@@ -71,16 +72,110 @@ static void a_file_of_version_1_is_read_and_goes_on(void **state)
 	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edge"), 80);
 }
 
-static void a_reader_says_who_has_to_open_an_old_file_first(void **state)
+struct edge_sum {
+	uint64_t flows, cart;
+};
+
+static void add_edge(void *ctx, const struct store_edge *edge)
+{
+	struct edge_sum *sum = ctx;
+
+	sum->flows += edge->flows;
+	sum->cart += str_is(edge->src.name, "cart") ? edge->flows : 0;
+	assert_true(str_is(edge->src.cluster, "") && str_is(edge->src.kind, ""));
+	assert_true(str_is(edge->dst.cluster, "") && str_is(edge->dst.kind, ""));
+}
+
+static void add_policy(void *ctx, const struct store_policy *policy)
+{
+	++*(size_t *)ctx;
+	assert_true(str_is(policy->origin, ""));
+	assert_true(policy->json.len > 0);
+}
+
+/* All that readers ask for. The numbers are those of the dumps, by hand. */
+static void expect_old_records(struct fixture *fx, struct store_reader *r, size_t policies)
+{
+	const struct wall_ns never = { UINT64_MAX };
+	struct edge_sum edges = { 0 };
+	struct err e = { 0 };
+	size_t found = 0;
+	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
+
+	assert_int_equal(seen.count, 50);
+	assert_int_equal(seen.first, FIRST_SEQ);
+	assert_int_equal(seen.wrong, 0);
+	assert_true(seen.ordered);
+	assert_int_equal(fixture_chain(r).blocks, 3);
+	assert_int_equal(store_edges(r, (struct wall_ns){ 0 }, never, add_edge, &edges, &e),
+			 ERR_OK);
+	assert_int_equal(edges.flows, 50);
+	assert_int_equal(edges.cart, 14);
+	assert_int_equal(store_policies(r, (struct wall_ns){ 0 }, never, add_policy, &found, &e),
+			 ERR_OK);
+	assert_int_equal(found, policies);
+}
+
+static void a_reader_needs_no_observer_for_an_old_file(void **state)
+{
+	static const struct {
+		const char *dump;
+		uint64_t version;
+		size_t policies;
+	} files[] = { { STORE_V1, 1, 1 }, { STORE_V3, 3, 0 } };
+	struct fixture *fx = *state;
+	char path[100];
+
+	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		AUTO(store_reader_free) struct store_reader *r = NULL;
+		struct err e = { 0 };
+		put_file(fx, files[i].dump);
+		if (store_reader_open(fx->dir, fx->dict, &r, &e) != ERR_OK)
+			fail_msg("%s", e.msg);
+		expect_old_records(fx, r, files[i].policies);
+		store_reader_free(TAKE(r));
+		assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), files[i].version);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
+/* An observer is begun while somebody looks: what it writes is seen as it is. */
+static void a_reader_of_an_old_file_goes_on_when_it_becomes_a_new_one(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+	struct err e = { 0 };
+
+	put_file(fx, STORE_V1);
+	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, &e), ERR_OK);
+	expect_old_records(fx, r, 1);
+	fixture_open(fx);
+	fixture_block(fx, 20000);
+	fx->now = after(fx->now, 3600);
+	fixture_tend(fx); /* in several pieces, which only the new column tells */
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM segment WHERE shelves > 1"), 1);
+	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
+	assert_int_equal(seen.count, 50 + 20000);
+	assert_int_equal(seen.wrong, 0);
+	assert_true(seen.ordered);
+}
+
+/* As a crash leaves it that came before the first table. */
+static void a_reader_says_who_has_to_open_an_empty_file_first(void **state)
 {
 	struct fixture *fx = *state;
 	struct store_reader *r = NULL;
 	struct err e = { 0 };
+	char path[100];
 
-	put_file(fx, STORE_V1);
+	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
+	run_sql(path, "PRAGMA user_version = 0");
+	FILE *f = fopen(path, "a");
+	assert_non_null(f);
+	assert_int_equal(fclose(f), 0);
 	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, &e), ERR_UNSUPPORTED);
 	assert_non_null(strstr(e.msg, "let its observer open it once"));
-	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 1);
 }
 
 /* What was large already then is sorted bit by bit, while the store is used. */
@@ -225,7 +320,9 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
 	const struct CMUnitTest tests[] = {
 		T(a_file_of_version_1_is_read_and_goes_on),
-		T(a_reader_says_who_has_to_open_an_old_file_first),
+		T(a_reader_needs_no_observer_for_an_old_file),
+		T(a_reader_of_an_old_file_goes_on_when_it_becomes_a_new_one),
+		T(a_reader_says_who_has_to_open_an_empty_file_first),
 		T(edges_of_version_3_are_kept_and_say_what_is_known_of_their_ends_since),
 		T(large_segments_of_version_1_are_sorted_in_time),
 		T(a_migration_that_fails_leaves_the_old_file),
