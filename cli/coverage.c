@@ -150,7 +150,11 @@ const struct command coverage_command = {
 	.help = "Show since when there is a record, and what is missing from it",
 	.details = "Asks an observer, or every node behind a relay, how far its record reaches "
 		   "back and where it has gaps: while no observer ran, where the kernel or the "
-		   "store lost flows, and how many. Without --since and --until, all of it.",
+		   "store lost flows, and how many. Without --since and --until, all of it.\n"
+		   "\n"
+		   "A row is what is covered, what is missing and why, a note (a clock that was "
+		   "set back, which lost nothing), or a node whose record is empty or unknown: it "
+		   "could not be asked.",
 	.examples = "  # Can the last day be trusted to be whole?\n"
 		    "  tycho coverage --since 24h",
 	.sets = sets,
