@@ -128,13 +128,16 @@ static enum err_code take(void *ctx, struct str message, const struct flow *deco
 static enum err_code read_request(const struct cli *cli, struct observe_request *r, bool of_file,
 				  struct err *e)
 {
-	const struct flags *f = cli->flags;
+	struct history_range range;
 
 	if (observe_filter_check(cli->filter, e) != ERR_OK ||
-	    observe_time_flag(f, "since", &r->has_since, &r->since, e) != ERR_OK ||
-	    observe_time_flag(f, "until", &r->has_until, &r->until, e) != ERR_OK ||
+	    history_read_range(cli, &range, e) != ERR_OK ||
 	    observe_read_filters(cli, r, e) != ERR_OK)
 		return e->code;
+	r->has_since = range.has_since;
+	r->has_until = range.has_until;
+	r->since = range.since;
+	r->until = range.until;
 	if (of_file)
 		return ERR_OK;
 	if (!r->has_since && !r->has_until) {

@@ -177,14 +177,16 @@ def test_what_lies_before_the_record_is_not_covered(history):
     assert rows == ['STATE', 'covered']
 
 
-def test_a_range_that_no_record_can_be_of_is_neither_whole_nor_not(history):
+def test_a_range_that_no_record_can_be_of_is_neither_whole_nor_not(history, tmp_path):
     ob, _ = history
+    (tmp_path / 'policy.yaml').write_text('{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: all}, spec: {podSelector: {}}}')
     p = tycho('observe', '--since', stamp(60), '--until', stamp(30), '--server', ob.tcp, check=0)
     assert (p.stdout, p.stderr) == ('', 'note: no time is in this range: %s, its end, is before %s, its begin\n' % (stamp(30), stamp(60)))
     late = '2200-01-01T00:00:00Z'
     p = tycho('observe', '--since', late, '--server', ob.tcp, check=0)
     assert (p.stdout, p.stderr) == ('', 'note: nothing is of this range yet: %s, its begin, is still to come\n' % late)
-    for words in ['coverage'], ['map'], ['evidence', 'export', '-o', '/nowhere']:
+    for words in ['coverage'], ['map'], ['evidence', 'export', '-o', '/nowhere'], \
+            ['policy', 'preview', '-f', str(tmp_path / 'policy.yaml')]:
         p = tycho(*words, '--since', late, '--server', ob.tcp, check=1)
         assert (p.stdout, p.stderr) == ('', '--since %s is still to come\n' % late)
     # up to the end of what is there
