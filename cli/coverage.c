@@ -97,7 +97,7 @@ static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
 		buf_printf(b, "\tstore, %.1f MiB\n", (double)n->bytes / (double)(1 << 20));
 	else
 		buf_lit(b, "\tmemory only\n");
-	if (history_begins_late(n, range))
+	if (history_begins_late(n, range, HISTORY_OF_FLOWS))
 		put_before(b, n, range);
 	for (size_t i = 0; i < n->n_gaps; i++)
 		put_gap(b, n->node_name, n->gaps[i]);

@@ -12,6 +12,7 @@ enum {
 	WIRE_MAX_BYTES = 256 << 20,
 	REMARKS_MAX = 10,
 	REMARKS_MAX_BYTES = 1 << 20,
+	MINUTE_S = 60,
 };
 
 void history_done(struct history *h)
@@ -179,18 +180,34 @@ static void put_gap(struct remarks *r, const char *node, const Tycho__V1__Gap *g
 	buf_char(r->b, '\n');
 }
 
-bool history_begins_late(const Tycho__V1__GetCoverageResponse *n, const struct history_range *range)
+/* From when on @n can answer: the service map goes back further than flows. NULL: not at all. */
+static const Google__Protobuf__Timestamp *oldest_of(const Tycho__V1__GetCoverageResponse *n,
+						    enum history_of of)
 {
-	const struct timestamp oldest = n->oldest ? time_of(n->oldest) : (struct timestamp){ 0 };
+	/* In the minute that the record began in, it did not begin with the minute. */
+	bool is_further = n->edges_oldest &&
+			  (!n->oldest || n->edges_oldest->seconds + MINUTE_S <= n->oldest->seconds);
 
-	return n->oldest && ((range->has_since && timestamp_cmp(oldest, range->since) > 0) ||
-			     (range->has_until && timestamp_cmp(oldest, range->until) > 0));
+	return of == HISTORY_OF_EDGES && is_further ? n->edges_oldest : n->oldest;
+}
+
+bool history_begins_late(const Tycho__V1__GetCoverageResponse *n, const struct history_range *range,
+			 enum history_of of)
+{
+	const Google__Protobuf__Timestamp *m = oldest_of(n, of);
+	const struct timestamp oldest = m ? time_of(m) : (struct timestamp){ 0 };
+
+	return m && ((range->has_since && timestamp_cmp(oldest, range->since) > 0) ||
+		     (range->has_until && timestamp_cmp(oldest, range->until) > 0));
 }
 
 /* Gaps are known for longer than flows are kept. */
-static bool is_behind(const Tycho__V1__GetCoverageResponse *n, const Tycho__V1__Gap *g)
+static bool is_behind(const Tycho__V1__GetCoverageResponse *n, const Tycho__V1__Gap *g,
+		      enum history_of of)
 {
-	return n->oldest && g->to && timestamp_cmp(time_of(g->to), time_of(n->oldest)) < 0;
+	const Google__Protobuf__Timestamp *oldest = oldest_of(n, of);
+
+	return oldest && g->to && timestamp_cmp(time_of(g->to), time_of(oldest)) < 0;
 }
 
 static void put_node(struct remarks *r, const Tycho__V1__GetCoverageResponse *n,
@@ -203,16 +220,17 @@ static void put_node(struct remarks *r, const Tycho__V1__GetCoverageResponse *n,
 		}
 		return;
 	}
-	if (!n->oldest && begin(r, n->node_name, false))
+	const Google__Protobuf__Timestamp *oldest = oldest_of(n, of);
+	if (!oldest && begin(r, n->node_name, false))
 		buf_lit(r->b, "nothing is recorded yet\n");
-	if (history_begins_late(n, range) && begin(r, n->node_name, false)) {
+	if (oldest && history_begins_late(n, range, of) && begin(r, n->node_name, false)) {
 		buf_lit(r->b, "nothing before ");
-		timestamp_put(r->b, time_of(n->oldest));
+		timestamp_put(r->b, time_of(oldest));
 		buf_str_put(r->b, n->has_store ? STR(", where its record begins\n")
 					       : STR(": it keeps no history beyond its memory\n"));
 	}
 	for (size_t i = 0; i < n->n_gaps; i++)
-		if (of == HISTORY_OF_EDGES || !is_behind(n, n->gaps[i]))
+		if (!is_behind(n, n->gaps[i], of))
 			put_gap(r, n->node_name, n->gaps[i]);
 }
 

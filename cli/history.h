@@ -46,15 +46,16 @@ void history_done(struct history *h);
 /* Asks the server of the settings. ERR_UNSUPPORTED: it knows no history (Hubble's). */
 MUST_CHECK enum err_code history_ask(const struct settings *s, const struct history_range *range,
 				     struct history *ret, struct err *e);
+/* What an answer is made of. Minutes of the service map are kept for longer than flows are, and so
+ * are gaps: those behind the oldest of what was asked for are not told. */
+enum history_of { HISTORY_OF_FLOWS, HISTORY_OF_EDGES };
+
 /* Does the record of @n begin after the range does, or after all of it? Nobody asked where to begin
  * or to end: no. */
-bool history_begins_late(const Tycho__V1__GetCoverageResponse *n,
-			 const struct history_range *range);
+bool history_begins_late(const Tycho__V1__GetCoverageResponse *n, const struct history_range *range,
+			 enum history_of of);
 /* A line on a range that no record can be of: true; false, and nothing, on others. */
 bool history_put_empty(struct buf *b, const struct history_range *range, struct timestamp now);
-/* What an answer is made of. Minutes of the service map are kept for longer than flows are, and so
- * are gaps: of flows, those behind the oldest record are not told. */
-enum history_of { HISTORY_OF_FLOWS, HISTORY_OF_EDGES };
 /* One line "complete: …", or "incomplete: …" for each thing missing in the range; when there are
  * many, the first of them and how many more. */
 void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range,

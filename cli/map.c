@@ -123,11 +123,14 @@ static enum err_code show(struct cli *cli, struct err *e)
 			      &handler, e) != ERR_OK)
 		return e->code;
 	map_merge(&a.edges);
+	/* The sums by the minute know no filter. */
+	const enum history_of of =
+		r.allow.count || r.deny.count ? HISTORY_OF_FLOWS : HISTORY_OF_EDGES;
 	if (put[flags_choice(cli->flags, "output")](&out, &a.edges, e) != ERR_OK ||
 	    cli_write(buf_str(&out), e) != ERR_OK)
 		return e->code;
 	if (range.has_since || range.has_until)
-		history_remark(cli->settings, &range, HISTORY_OF_EDGES);
+		history_remark(cli->settings, &range, of);
 	if (a.left_out)
 		(void)fprintf(stderr,
 			      "incomplete: %llu flows found no room in the map; narrow it by "

@@ -24,6 +24,7 @@ enum {
 	MAP_COMPLETE = 3,     /* of GetServiceMapResponse */
 	COVERAGE_RECORDS = 7, /* of GetCoverageResponse … */
 	COVERAGE_BYTES = 8,
+	COVERAGE_EDGES = 9,
 };
 #define REJOIN_NS (500 * NS_PER_MS)
 
@@ -32,7 +33,7 @@ struct passage {
 	const char *method;
 	uint32_t error; /* field of the answer that says why a node has none; 0: there is none */
 	bool is_map;
-	bool has_counts; /* of flows of all namespaces, for who may see all */
+	bool has_counts; /* and sums of all namespaces, for who may see all */
 };
 
 enum lane_state { LANE_TO_OPEN, LANE_OPEN, LANE_ENDED, LANE_LOST };
@@ -223,7 +224,8 @@ static bool send_uncounted(struct pass *p, struct rpc_call *call, struct str mes
 
 	buf_reset(&p->message);
 	while (wire_next(&fields, &f))
-		if (f.number != COVERAGE_RECORDS && f.number != COVERAGE_BYTES)
+		if (f.number != COVERAGE_RECORDS && f.number != COVERAGE_BYTES &&
+		    f.number != COVERAGE_EDGES)
 			buf_str_put(&p->message, f.raw);
 	if (fields.bad || p->message.failed)
 		return true; /* nothing that one could read */

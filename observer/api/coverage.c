@@ -110,17 +110,21 @@ static bool take_time(struct rpc_call *call, const Google__Protobuf__Timestamp *
 
 /* Without a store the log is all there is; its records have no gaps between them. */
 static enum err_code look(struct api *a, const struct store_range *range, struct coverage *c,
-			  struct wall_ns *ret_oldest, struct wall_ns *ret_newest, struct err *e)
+			  struct wall_ns *ret_oldest, struct wall_ns *ret_newest,
+			  struct wall_ns *ret_edges_oldest, struct err *e)
 {
 	struct flow_log_counts counts = flow_log_counts(a->log);
 	enum err_code code = ERR_OK;
 
 	*ret_oldest = counts.oldest_time;
 	*ret_newest = counts.newest_time;
+	ret_edges_oldest->v = 0;
 	if (!a->past)
 		return ERR_OK;
 	struct wall_ns oldest, newest;
 	code = store_extent(past_reader(a->past), &oldest, &newest, e);
+	if (code == ERR_OK)
+		code = store_edges_oldest(past_reader(a->past), ret_edges_oldest, e);
 	if (code != ERR_OK)
 		return code;
 	if (oldest.v && (!ret_oldest->v || oldest.v < ret_oldest->v))
@@ -135,10 +139,10 @@ static void answer(struct api *a, struct rpc_call *call, const struct store_rang
 	__attribute__((cleanup(coverage_done))) struct coverage c = { 0 };
 	/* of all namespaces: for who may see all */
 	const bool sees_counts = !gate_rights(call);
-	struct wall_ns oldest, newest;
+	struct wall_ns oldest, newest, edges_oldest;
 	struct err e;
 
-	if (look(a, range, &c, &oldest, &newest, &e) != ERR_OK) {
+	if (look(a, range, &c, &oldest, &newest, &edges_oldest, &e) != ERR_OK) {
 		rpc_call_end(call, RPC_INTERNAL, "the store cannot be read: %s", e.msg);
 		return;
 	}
@@ -153,11 +157,13 @@ static void answer(struct api *a, struct rpc_call *call, const struct store_rang
 		return;
 	}
 	Tycho__V1__GetCoverageResponse m;
-	Google__Protobuf__Timestamp from = message_of(oldest), to = message_of(newest);
+	Google__Protobuf__Timestamp from = message_of(oldest), to = message_of(newest),
+				    edges_from = message_of(edges_oldest);
 	tycho__v1__get_coverage_response__init(&m);
 	m.node_name = a->node_name;
 	m.oldest = oldest.v ? &from : NULL;
 	m.newest = newest.v ? &to : NULL;
+	m.edges_oldest = sees_counts && edges_oldest.v ? &edges_from : NULL;
 	m.has_store = a->past != NULL;
 	m.n_gaps = c.count;
 	m.gaps = gaps;

@@ -1,12 +1,15 @@
 """Flows older than the log: answered from the store, over one seam, and how whole the record is."""
+import contextlib
 import json
+import os
 import signal
+import sqlite3
 import time
 
 import pytest
 
 import wire
-from observer import Observer, flow, numbers, stamp, tycho
+from observer import BASE_S, Observer, flow, numbers, stamp, tycho
 from test_get_flows import at, dropped
 
 RING = 255
@@ -161,6 +164,20 @@ def test_coverage_prints_what_is_covered_and_what_is_not():
         for command in ('coverage', 'map'):
             p = tycho(command, '--since', '5m', '--until', '1h', '--server', ob.tcp, check=1)
             assert (p.stdout, p.stderr) == ('', '--until 1h is before --since 5m\n')
+
+
+def test_the_map_of_a_range_goes_back_further_than_flows_are_kept():
+    with Observer('--retention-edges', '9999d', lines=[flow(i) for i in range(5)]) as ob:
+        ob.wait_seen(5)
+        assert ob.stop() == 0
+        with contextlib.closing(sqlite3.connect(os.path.join(ob.folder, 'state', 'flows.db'))) as db, db:
+            db.execute('UPDATE edge SET minute = minute - 10')  # as if flows of then were gone
+        ob.restart('/dev/null')
+        then = stamp(-600 - BASE_S % 60)  # minutes begin on the minute
+        p = tycho('map', '--since', then, '--server', ob.tcp, check=0)
+        assert 'cart' in p.stdout and 'incomplete: n0: nothing before' not in p.stderr
+        p = tycho('map', '--since', then, '--verdict', 'FORWARDED', '--server', ob.tcp, check=0)  # flows are asked, and gone
+        assert 'incomplete: n0: nothing before %s, where its record begins\n' % stamp(0) in p.stderr
 
 
 def test_what_lies_before_the_record_is_not_covered(history):

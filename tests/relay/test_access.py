@@ -130,10 +130,10 @@ def test_whether_the_record_is_whole_is_for_all_how_much_there_is_is_not(guarded
 
     def covered(c, token):
         got = c.call('tycho.v1.History', 'GetCoverage', metadata=as_(token) if token else None)
-        return sorted((x.node_name, x.error, x.records > 0, x.HasField('oldest')) for x in got)
+        return sorted((x.node_name, x.error, x.records > 0, x.HasField('oldest'), x.HasField('edges_oldest')) for x in got)
     # the stores have it when it is sealed
-    wait_for(lambda: covered(client, OPS) == [('a', '', True, True), ('b', '', True, True)])
-    assert covered(client, SHOP) == [('a', '', False, True), ('b', '', False, True)]
+    wait_for(lambda: covered(client, OPS) == [('a', '', True, True, True), ('b', '', True, True, True)])
+    assert covered(client, SHOP) == [('a', '', False, True, False), ('b', '', False, True, False)]
 
 
 def test_what_cannot_be_cut_down_is_for_those_who_may_see_all(guarded):
@@ -207,7 +207,8 @@ def test_an_observer_keeps_the_same_rules(rules):
             assert [n.namespace for n in client.GetNamespaces(metadata=as_(SHOP)).namespaces] == ['shop']
             assert client.GetNodes(metadata=as_(SHOP)).nodes[0].seen_flows == 0
             wait_for(lambda: [x.records > 0 for x in local.call('tycho.v1.History', 'GetCoverage')] == [True])
-            assert [x.records for x in client.call('tycho.v1.History', 'GetCoverage', metadata=as_(SHOP))] == [0]
+            assert [(x.records, x.HasField('edges_oldest')) for x in client.call('tycho.v1.History', 'GetCoverage', metadata=as_(SHOP))] == [
+                (0, False)]
             assert wire.status_of(lambda: client.GetFlows(number=1))[0] == 'UNAUTHENTICATED'
             assert wire.status_of(lambda: client.call('peer.Peer', 'Notify', metadata=as_(SHOP)))[0] == 'PERMISSION_DENIED'
         wait_for(lambda: 'flows=5' in node.log())

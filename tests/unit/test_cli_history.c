@@ -12,7 +12,7 @@ enum { TEXT_BYTES = 1 << 16, GAPS = 4 };
 /* A node whose record begins at second 1000, with gaps of ten seconds. */
 struct world {
 	Tycho__V1__GetCoverageResponse said;
-	Google__Protobuf__Timestamp oldest, from[GAPS], to[GAPS];
+	Google__Protobuf__Timestamp oldest, edges_oldest, from[GAPS], to[GAPS];
 	Tycho__V1__Gap gaps[GAPS], *list[GAPS];
 	struct history_node node;
 	char name[4];
@@ -100,6 +100,25 @@ static void a_node_without_a_record_is_not_complete(void **state)
 	     "incomplete: n1: nothing is recorded yet\n");
 }
 
+static void the_map_reaches_back_further_than_flows(void **state)
+{
+	(void)state;
+	struct world w;
+
+	begin(&w);
+	google__protobuf__timestamp__init(&w.edges_oldest);
+	w.said.edges_oldest = &w.edges_oldest;
+	w.edges_oldest.seconds = 600;
+	says(&w, since(600), HISTORY_OF_FLOWS, LATE);
+	says(&w, since(600), HISTORY_OF_EDGES, "complete: 1 node, since 1970-01-01T00:10:00Z\n");
+	says(&w, since(599), HISTORY_OF_EDGES,
+	     "incomplete: n1: nothing before 1970-01-01T00:10:00Z, where its record begins\n");
+	w.edges_oldest.seconds = 960; /* the minute that the record begins in */
+	says(&w, since(999), HISTORY_OF_EDGES, LATE);
+	w.edges_oldest.seconds = 1200; /* at first nobody talked */
+	says(&w, since(1000), HISTORY_OF_EDGES, "complete: 1 node, since 1970-01-01T00:16:40Z\n");
+}
+
 static void gaps_behind_the_oldest_record_are_the_maps_only(void **state)
 {
 	(void)state;
@@ -109,6 +128,9 @@ static void gaps_behind_the_oldest_record_are_the_maps_only(void **state)
 	add_gap(&w, 900); /* flows of that time are kept no longer */
 	says(&w, (struct history_range){ 0 }, HISTORY_OF_FLOWS, "complete: 1 node\n");
 	says(&w, since(800), HISTORY_OF_FLOWS, LATE);
+	google__protobuf__timestamp__init(&w.edges_oldest);
+	w.said.edges_oldest = &w.edges_oldest;
+	w.edges_oldest.seconds = 600;
 	says(&w, (struct history_range){ 0 }, HISTORY_OF_EDGES,
 	     "incomplete: n1: 1970-01-01T00:15:00Z to 1970-01-01T00:15:10Z: no observer ran\n");
 	add_gap(&w, 995); /* up to the record, and into it */
@@ -145,6 +167,7 @@ int main(void)
 		cmocka_unit_test(a_record_must_reach_back_to_where_the_range_begins),
 		cmocka_unit_test(a_range_wholly_before_the_record_is_not_covered),
 		cmocka_unit_test(a_node_without_a_record_is_not_complete),
+		cmocka_unit_test(the_map_reaches_back_further_than_flows),
 		cmocka_unit_test(gaps_behind_the_oldest_record_are_the_maps_only),
 		cmocka_unit_test(a_range_of_no_time_is_told_from_one_of_an_instant),
 	};
