@@ -5,9 +5,8 @@
  *	frame                      │ frame   │   │ frame   │ frame                       │ skippable
  *
  * `tar --zstd -x` reads it. No file spans two frames, so that frames can be read on their own, by
- * several threads. The manifest has the SHA-256 of all frames but its own, and the end the SHA-256
- * of the first frame: nobody's signature, but a bundle that was damaged or cut off on its way says
- * so.
+ * several threads. The sum is the SHA-256 of all frames: nobody's signature, but a bundle that was
+ * damaged or cut off on its way says so.
  *
  * Bounds   a frame of at most ARCHIVE_FRAME_MAX bytes; names of at most 100; headers only as
  *          tar_put writes them. What differs is ERR_PARSE.
@@ -37,7 +36,7 @@ struct tar_file {
 MUST_CHECK bool tar_next(struct str *bytes, uint64_t mtime_s, struct tar_file *ret, bool *ret_end,
 			 enum err_code *ret_code, struct err *e);
 
-/* Appends one zstd frame, without a checksum: its SHA-256 is the manifest's. */
+/* Appends one zstd frame, without a checksum: the sum at the end covers it. */
 MUST_CHECK enum err_code frame_put(struct buf *b, struct str bytes, struct err *e);
 /* Splits off the first frame of @bytes. */
 MUST_CHECK enum err_code frame_next(struct str *bytes, struct str *ret_frame, struct err *e);

@@ -6,15 +6,24 @@
 #include "flow/wire.h"
 
 /* EvidenceBlock, EvidencePart, EvidenceRecord of tycho/v1/evidence.proto */
-enum { BLOCK_ENTRY = 1, BLOCK_SECRETS, BLOCK_PARTS, BLOCK_RECORDS, BLOCK_PROOF, BLOCK_LAST };
+enum {
+	BLOCK_ENTRY = 1,
+	BLOCK_SECRETS,
+	BLOCK_PARTS,
+	BLOCK_SHARED,
+	BLOCK_RECORDS,
+	BLOCK_PROOF,
+	BLOCK_LAST,
+};
 enum { PART_PART = 1, PART_CONTENT, PART_COMMITMENT };
-enum { RECORD_INDEX = 1, RECORD_SEQ, RECORD_CORE, RECORD_PARTS };
+enum { RECORD_INDEX = 1, RECORD_SEQ, RECORD_HEAD, RECORD_SHARED, RECORD_TAIL, RECORD_PARTS };
 
 enum { SHORT_BYTES = 768 }; /* messages of so many are hashed together: nearly all */
 
 void evidence_block_done(struct evidence_block *b)
 {
 	free(b->parts);
+	free(b->shared);
 	free(b->records);
 	free(b->places);
 	free(b->leaves);
@@ -25,7 +34,8 @@ void evidence_block_done(struct evidence_block *b)
 void evidence_block_reset(struct evidence_block *b)
 {
 	b->has_begun = b->is_complete = false;
-	b->part_count = b->record_count = 0;
+	b->part_count = b->shared_count = b->record_count = 0;
+	b->cores_bytes = 0;
 	b->proof = STR("");
 	memset(b->has_secret, 0, sizeof b->has_secret);
 }
@@ -81,21 +91,43 @@ static enum err_code take_part(struct evidence_block *b, struct str message, str
 	return ERR_OK;
 }
 
-static enum err_code take_references(const struct evidence_block *b, struct str packed,
-				     struct evidence_record *to, struct err *e)
+static enum err_code take_shared(struct evidence_block *b, struct str bytes, struct err *e)
+{
+	if (!grow((void **)&b->shared, &b->shared_cap, b->shared_count, sizeof *b->shared))
+		return err_set(e, ERR_NOMEM, "fragments of a block");
+	struct wire_reader r = wire_reader_of(bytes);
+	struct wire_field x;
+	bool is_one = wire_next(&r, &x) && x.type == WIRE_LEN && r.p == r.end;
+	b->shared[b->shared_count++] =
+		(struct evidence_shared){ .bytes = bytes, .field = is_one ? x.number : 0 };
+	return ERR_OK;
+}
+
+/* A number of a packed field. */
+static bool next_number(const uint8_t **p, const uint8_t *end, uint64_t *ret)
+{
+	uint64_t v = 0;
+	unsigned shift = 0;
+
+	while (*p < end && **p >= 0x80 && shift < 28) {
+		v |= (uint64_t)(*(*p)++ & 0x7f) << shift;
+		shift += 7;
+	}
+	if (*p == end || **p >= 0x80)
+		return false;
+	*ret = v | (uint64_t) * (*p)++ << shift;
+	return true;
+}
+
+static enum err_code take_parts(const struct evidence_block *b, struct str packed,
+				struct evidence_record *to, struct err *e)
 {
 	const uint8_t *p = (const uint8_t *)packed.p, *end = p + packed.len;
+	uint64_t v = 0;
 
 	for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++) {
-		uint64_t v = 0;
-		unsigned shift = 0;
-		while (p < end && *p >= 0x80 && shift < 28) {
-			v |= (uint64_t)(*p++ & 0x7f) << shift;
-			shift += 7;
-		}
-		if (p == end || *p >= 0x80)
+		if (!next_number(&p, end, &v))
 			return malformed(e, "a record does not name its four parts");
-		v |= (uint64_t)*p++ << shift;
 		if (v > b->part_count || (v && b->parts[v - 1].part != part))
 			return malformed(e, "a record names a part that is not there");
 		if (!v && !b->has_secret[part])
@@ -105,11 +137,30 @@ static enum err_code take_references(const struct evidence_block *b, struct str 
 	return p == end ? ERR_OK : malformed(e, "a record names more than four parts");
 }
 
+/* What the record's core has in common with others. */
+static enum err_code take_common(struct evidence_block *b, struct str packed,
+				 struct evidence_record *to, struct err *e)
+{
+	const uint8_t *p = (const uint8_t *)packed.p, *end = p + packed.len;
+
+	b->cores_bytes += to->head.len + to->tail.len;
+	for (size_t i = 0; p < end; i++) {
+		uint64_t v = 0;
+		if (i == RECORD_SHARED_MAX || !next_number(&p, end, &v) || !v ||
+		    v > b->shared_count)
+			return malformed(e, "a record names a fragment that is not there");
+		to->shared[i] = (uint32_t)v;
+		b->cores_bytes += b->shared[v - 1].bytes.len;
+	}
+	return b->cores_bytes <= BLOCK_CORES_MAX ? ERR_OK
+						 : malformed(e, "its records are too large");
+}
+
 static enum err_code take_record(struct evidence_block *b, struct str message, struct err *e)
 {
 	struct wire_reader r = wire_reader_of(message);
-	struct evidence_record record = { .core = STR("") };
-	struct str references = { "", 0 };
+	struct evidence_record record = { .head = { "", 0 }, .tail = { "", 0 } };
+	struct str parts = { "", 0 }, shared = { "", 0 };
 	uint64_t index = 0;
 
 	for (struct wire_field x; wire_next(&r, &x);)
@@ -117,10 +168,14 @@ static enum err_code take_record(struct evidence_block *b, struct str message, s
 			index = x.value;
 		else if (x.number == RECORD_SEQ && x.type == WIRE_VARINT)
 			record.seq = x.value;
-		else if (x.number == RECORD_CORE && x.type == WIRE_LEN)
-			record.core = x.bytes;
+		else if (x.number == RECORD_HEAD && x.type == WIRE_LEN)
+			record.head = x.bytes;
 		else if (x.number == RECORD_PARTS && x.type == WIRE_LEN)
-			references = x.bytes;
+			parts = x.bytes;
+		else if (x.number == RECORD_SHARED && x.type == WIRE_LEN)
+			shared = x.bytes;
+		else if (x.number == RECORD_TAIL && x.type == WIRE_LEN)
+			record.tail = x.bytes;
 		else
 			return malformed(e, "a record has a field that nobody knows");
 	if (r.bad || index >= UINT32_MAX)
@@ -128,7 +183,9 @@ static enum err_code take_record(struct evidence_block *b, struct str message, s
 	size_t n = b->record_count;
 	if (n && (index <= b->places[n - 1] || record.seq <= b->records[n - 1].seq))
 		return malformed(e, "its records are not in order");
-	enum err_code code = take_references(b, references, &record, e);
+	enum err_code code = take_parts(b, parts, &record, e);
+	if (code == ERR_OK)
+		code = take_common(b, shared, &record, e);
 	if (code != ERR_OK)
 		return code;
 	if (!grow((void **)&b->records, &b->record_cap, n, sizeof *b->records) ||
@@ -151,23 +208,34 @@ static enum err_code take_secret(struct evidence_block *b, size_t n, struct str 
 	return ERR_OK;
 }
 
+/* Each piece says which block it is of. */
+static enum err_code take_entry(struct evidence_block *b, uint64_t entry, struct err *e)
+{
+	if (b->has_begun && entry != b->entry)
+		return malformed(e, "its pieces do not follow each other");
+	b->entry = entry;
+	b->has_begun = true;
+	return ERR_OK;
+}
+
 enum err_code evidence_block_take(struct evidence_block *b, struct str piece, struct err *e)
 {
 	struct wire_reader r = wire_reader_of(piece);
 	size_t secrets = 0;
 	bool is_first = !b->has_begun;
-	uint64_t entry = 0;
 	enum err_code code = ERR_OK;
 
 	if (b->is_complete)
 		return malformed(e, "there is a piece behind the last one");
 	for (struct wire_field x; code == ERR_OK && wire_next(&r, &x);)
 		if (x.number == BLOCK_ENTRY && x.type == WIRE_VARINT) {
-			entry = x.value;
+			code = take_entry(b, x.value, e);
 		} else if (x.number == BLOCK_SECRETS && x.type == WIRE_LEN && is_first) {
 			code = take_secret(b, ++secrets, x.bytes, e);
 		} else if (x.number == BLOCK_PARTS && x.type == WIRE_LEN) {
 			code = take_part(b, x.bytes, e);
+		} else if (x.number == BLOCK_SHARED && x.type == WIRE_LEN) {
+			code = take_shared(b, x.bytes, e);
 		} else if (x.number == BLOCK_RECORDS && x.type == WIRE_LEN) {
 			/* only heads of records are read here: nobody else asks in time */
 			__builtin_prefetch(r.p + 512);
@@ -184,22 +252,41 @@ enum err_code evidence_block_take(struct evidence_block *b, struct str piece, st
 		return code;
 	if (r.bad || (is_first && secrets != CHAIN_PARTS_ - 1))
 		return malformed(e, "it is malformed");
-	if (!is_first && entry != b->entry)
-		return malformed(e, "its pieces do not follow each other");
+	if (!b->has_begun)
+		return malformed(e, "it does not say which");
 	if (!b->is_complete && b->proof.len)
 		return malformed(e, "its proof comes before its end");
-	b->entry = entry;
-	b->has_begun = true;
 	return ERR_OK;
 }
 
-void evidence_block_parts(const struct evidence_block *b, size_t i, struct str ret[CHAIN_PARTS_])
+/* The fragments of a core, in order. */
+enum { FRAGMENTS = RECORD_SHARED_MAX + 2 };
+static void fragments_of(const struct evidence_block *b, const struct evidence_record *r,
+			 struct str ret[FRAGMENTS])
+{
+	ret[0] = r->head;
+	for (size_t i = 0; i < RECORD_SHARED_MAX; i++)
+		ret[1 + i] = r->shared[i] ? b->shared[r->shared[i] - 1].bytes : STR("");
+	ret[FRAGMENTS - 1] = r->tail;
+}
+
+bool evidence_block_parts(const struct evidence_block *b, size_t i, struct buf *core,
+			  struct str ret[CHAIN_PARTS_])
 {
 	const struct evidence_record *record = &b->records[i];
+	struct str fragments[FRAGMENTS];
 
-	ret[CHAIN_CORE] = record->core;
 	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
-		ret[p] = record->parts[p] ? b->parts[record->parts[p] - 1].content : STR("");
+		ret[p] = evidence_block_part(b, record, p);
+	ret[CHAIN_CORE] = record->head;
+	if (!record->shared[0] && !record->tail.len)
+		return true;
+	buf_reset(core);
+	fragments_of(b, record, fragments);
+	for (size_t k = 0; k < FRAGMENTS; k++)
+		buf_str_put(core, fragments[k]);
+	ret[CHAIN_CORE] = buf_str(core);
+	return !core->failed;
 }
 
 /* --- hashes --- */
@@ -231,26 +318,47 @@ static uint8_t *wait_for(struct waiting *w, size_t len, struct chain_hash *to)
 	return w->bytes[i];
 }
 
-static void hash_leaf(struct waiting *w, const struct evidence_record *record,
+/* What is hashed of a leaf that is too long to wait: nearly never. */
+static void hash_long(const uint8_t head[CHAIN_LEAF_HEAD], const struct str fragments[FRAGMENTS],
 		      const struct chain_hash *const commitments[CHAIN_PARTS_],
 		      struct chain_hash *to)
 {
-	uint8_t *p = wait_for(
-		w, CHAIN_LEAF_HEAD + record->core.len + (CHAIN_PARTS_ - 1) * SHA256_BYTES, to);
+	struct sha256 sum;
 
+	sha256_init(&sum);
+	sha256_put(&sum, str_n(head, CHAIN_LEAF_HEAD));
+	for (size_t k = 0; k < FRAGMENTS; k++)
+		sha256_put(&sum, fragments[k]);
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+		sha256_put(&sum, str_n(commitments[p]->v, sizeof commitments[p]->v));
+	sha256_end(&sum, to->v);
+}
+
+static void hash_leaf(struct waiting *w, const struct evidence_block *b,
+		      const struct evidence_record *record,
+		      const struct chain_hash *const commitments[CHAIN_PARTS_],
+		      struct chain_hash *to)
+{
+	struct str fragments[FRAGMENTS];
+	uint8_t head[CHAIN_LEAF_HEAD] = { 0x00, FLOW_KIND_FLOW };
+	size_t len = sizeof head + (CHAIN_PARTS_ - 1) * SHA256_BYTES;
+
+	chain_be64_put(head + 2, record->seq);
+	fragments_of(b, record, fragments);
+	for (size_t k = 0; k < FRAGMENTS; k++)
+		len += fragments[k].len;
+	uint8_t *p = wait_for(w, len, to);
 	if (!p) {
-		struct chain_hash all[CHAIN_PARTS_ - 1];
-		for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++)
-			all[part - 1] = *commitments[part];
-		*to = chain_leaf(FLOW_KIND_FLOW, record->seq, record->core, all);
+		hash_long(head, fragments, commitments, to);
 		return;
 	}
-	p[0] = 0x00;
-	p[1] = FLOW_KIND_FLOW;
-	chain_be64_put(p + 2, record->seq);
-	p += CHAIN_LEAF_HEAD;
-	memcpy(p, record->core.p, record->core.len);
-	p += record->core.len;
+	memcpy(p, head, sizeof head);
+	p += sizeof head;
+	for (size_t k = 0; k < FRAGMENTS; k++) {
+		if (fragments[k].len)
+			memcpy(p, fragments[k].p, fragments[k].len);
+		p += fragments[k].len;
+	}
 	for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++) {
 		memcpy(p, commitments[part]->v, SHA256_BYTES);
 		p += SHA256_BYTES;
@@ -268,7 +376,7 @@ static void hash_leaves(struct evidence_block *b, const struct chain_hash nothin
 		for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
 			c[p] = record->parts[p] ? &b->parts[record->parts[p] - 1].commitment
 						: &nothing[p];
-		hash_leaf(&w, record, c, &b->leaves[i]);
+		hash_leaf(&w, b, record, c, &b->leaves[i]);
 	}
 	hash_waiting(&w);
 }

@@ -5,7 +5,8 @@
  * Owner    contents are borrowed from the pieces' bytes, which must stay until the reset.
  * Bounds   shape is checked piece by piece: references to parts that exist, of the right kind;
  *          places and numbers that ascend; hashes and secrets of their length. Memory is a small
- *          multiple of the pieces' bytes.
+ *          multiple of the pieces' bytes; what the cores come to, once what they share is put in, is
+ *          at most BLOCK_CORES_MAX.
  */
 #ifndef TYCHO_EVIDENCE_BLOCK_H
 #define TYCHO_EVIDENCE_BLOCK_H
@@ -20,10 +21,23 @@ struct evidence_part {
 	struct chain_hash commitment; /* of a withheld part; else from evidence_block_hash on */
 };
 
+/* A fragment of cores. */
+struct evidence_shared {
+	struct str bytes;
+	uint32_t field; /* the number of the one field that it is; 0: it is something else */
+	/* What line.h knows of it in this block; from the take on nothing. */
+	uint32_t slot_filled, labels;
+	const void *slot;
+};
+
+enum { RECORD_SHARED_MAX = 2 };
+#define BLOCK_CORES_MAX ((uint64_t)1 << 30)
+
 struct evidence_record {
 	uint64_t seq;
-	struct str core;
-	uint32_t parts[CHAIN_PARTS_]; /* numbers in the table, from 1; 0: empty. [CHAIN_CORE]: 0 */
+	struct str head, tail;              /* of the core, before and behind what is shared */
+	uint32_t shared[RECORD_SHARED_MAX]; /* numbers in the table, from 1; 0: none */
+	uint32_t parts[CHAIN_PARTS_];       /* the same; 0: empty. [CHAIN_CORE]: 0 */
 };
 
 struct evidence_block {
@@ -33,6 +47,9 @@ struct evidence_block {
 	struct chain_secret secrets[CHAIN_PARTS_];
 	struct evidence_part *parts; /* number n at [n - 1] */
 	size_t part_count, part_cap;
+	struct evidence_shared *shared; /* the same */
+	size_t shared_count, shared_cap;
+	uint64_t cores_bytes;
 	struct evidence_record *records;
 	uint32_t *places; /* of the records in the block */
 	size_t record_count, record_cap, place_cap;
@@ -48,19 +65,15 @@ void evidence_block_reset(struct evidence_block *b);
 /* ERR_PARSE with a sentence that goes behind "block N: ". */
 MUST_CHECK enum err_code evidence_block_take(struct evidence_block *b, struct str piece,
 					     struct err *e);
-/* The parts of record @i as shown. */
-void evidence_block_parts(const struct evidence_block *b, size_t i, struct str ret[CHAIN_PARTS_]);
-/* Asks for what evidence_block_parts will want of record @i, if there is one: a block is larger than
- * what a core keeps near. */
-static inline void evidence_block_prefetch(const struct evidence_block *b, size_t i)
+/* The parts of record @i as shown. @core has room for a core that must be put together: @ret may
+ * refer to it. False: that is full. */
+MUST_CHECK bool evidence_block_parts(const struct evidence_block *b, size_t i, struct buf *core,
+				     struct str ret[CHAIN_PARTS_]);
+/* Content of part @p of record @i. */
+static inline struct str evidence_block_part(const struct evidence_block *b,
+					     const struct evidence_record *r, enum chain_part p)
 {
-	if (i >= b->record_count)
-		return;
-	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
-		if (b->records[i].parts[p])
-			__builtin_prefetch(&b->parts[b->records[i].parts[p] - 1]);
-	__builtin_prefetch(b->records[i].core.p);
-	__builtin_prefetch(b->records[i].core.p + 64);
+	return r->parts[p] ? b->parts[r->parts[p] - 1].content : (struct str){ "", 0 };
 }
 /* Of a complete block of @count records: the root that its records and its proof lead to, and the
  * root over its items (docs/evidence.md). ERR_PARSE: the proof does not fit the records. */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 
+#include "chain/sha256.h"
 #include "evidence/filters.h"
 #include "evidence/key.h"
 #include "evidence/redact.h"
@@ -13,20 +14,14 @@ void bundle_add_file(struct evidence_collect *c, const char *name, struct str co
 }
 
 /* The frame at work, compressed, in c->frame. */
-static enum err_code make_frame(struct evidence_collect *c, struct manifest_frames *frames,
-				struct err *e)
+static enum err_code make_frame(struct evidence_collect *c, struct err *e)
 {
-	uint8_t sum[SHA256_BYTES];
-
 	buf_reset(&c->frame);
 	if (c->tar.failed)
 		return err_set(e, ERR_NOMEM, "a part of the bundle is too large");
 	enum err_code code = frame_put(&c->frame, buf_str(&c->tar), e);
 	buf_reset(&c->tar);
-	if (code != ERR_OK || !frames)
-		return code;
-	sha256(buf_str(&c->frame), sum);
-	return manifest_frames_add(frames, c->frame.len, sum, e);
+	return code;
 }
 
 static enum err_code write_bytes(const struct evidence_collect *c, struct str bytes, FILE *to,
@@ -37,10 +32,9 @@ static enum err_code write_bytes(const struct evidence_collect *c, struct str by
 		       : err_os(e, "write the bundle '%s'", c->path);
 }
 
-enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to, struct manifest_frames *frames,
-			       struct err *e)
+enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to, struct err *e)
 {
-	enum err_code code = make_frame(c, frames, e);
+	enum err_code code = make_frame(c, e);
 
 	return code == ERR_OK ? write_bytes(c, buf_str(&c->frame), to, e) : code;
 }
@@ -124,21 +118,9 @@ static void put_files(struct buf *b, const struct manifest_files *files)
 	}
 }
 
-static void put_frames(struct buf *b, const struct manifest_frames *frames)
-{
-	for (size_t i = 0; i < frames->count; i++) {
-		buf_str_put(b, b->p[b->len - 1] == '[' ? STR("\n{") : STR(",\n{"));
-		put_member_u64(b, "bytes", frames->list[i].bytes);
-		put_member_hex(b, "sha256",
-			       str_n(frames->list[i].sha256, sizeof frames->list[i].sha256));
-		buf_char(b, '}');
-	}
-}
-
 /* What lies before and behind the nodes' chunks. */
 struct ends {
 	struct manifest_files small, last;
-	struct manifest_frames last_frame;
 };
 
 static enum err_code put_manifest(const struct evidence_collect *c, const struct ends *ends,
@@ -174,11 +156,6 @@ static enum err_code put_manifest(const struct evidence_collect *c, const struct
 		if (!c->nodes[i].error)
 			put_files(b, &c->nodes[i].files);
 	put_files(b, &ends->last);
-	buf_lit(b, "],\n\"frames\":[");
-	for (size_t i = 0; i < c->count; i++)
-		if (!c->nodes[i].error)
-			put_frames(b, &c->nodes[i].frames);
-	put_frames(b, &ends->last_frame);
 	buf_lit(b, "]}\n");
 	return code;
 }
@@ -270,22 +247,34 @@ static enum err_code put_small(struct evidence_collect *c, struct manifest_files
 	return code;
 }
 
-static enum err_code copy_spool(struct evidence_collect *c, FILE *from, FILE *to, struct err *e)
+/* The bundle's file, and the sum over what is in it. */
+struct out {
+	const struct evidence_collect *c;
+	FILE *file;
+	struct sha256 sum;
+};
+
+static enum err_code out_put(struct out *o, struct str bytes, struct err *e)
+{
+	sha256_put(&o->sum, bytes);
+	return write_bytes(o->c, bytes, o->file, e);
+}
+
+static enum err_code copy_spool(struct out *o, FILE *from, struct err *e)
 {
 	AUTO(own_free) char *bytes = malloc(COPY_BYTES);
+	enum err_code code = ERR_OK;
 
 	if (!bytes)
 		return err_set(e, ERR_NOMEM, "write the bundle");
 	rewind(from);
-	for (size_t n; (n = fread(bytes, 1, COPY_BYTES, from)) > 0;)
-		if (fwrite(bytes, 1, n, to) != n)
-			return err_os(e, "write the bundle '%s'", c->path);
-	return ferror(from) ? err_os(e, "read a part of the bundle") : ERR_OK;
+	for (size_t n; code == ERR_OK && (n = fread(bytes, 1, COPY_BYTES, from)) > 0;)
+		code = out_put(o, str_n(bytes, n), e);
+	return code == ERR_OK && ferror(from) ? err_os(e, "read a part of the bundle") : code;
 }
 
-/* The first frame, which lists all others, in c->frame; its sum to @ret_sum. */
-static enum err_code make_first(struct evidence_collect *c, struct ends *ends,
-				uint8_t ret_sum[SHA256_BYTES], struct err *e)
+/* The first frame, which lists all files, in c->frame. */
+static enum err_code make_first(struct evidence_collect *c, struct ends *ends, struct err *e)
 {
 	AUTO_BUF struct buf manifest = buf_init(TEXT_MAX), small = buf_init(FILE_MAX);
 
@@ -301,10 +290,7 @@ static enum err_code make_first(struct evidence_collect *c, struct ends *ends,
 	bundle_add_file(c, "manifest.json", buf_str(&manifest));
 	buf_str_put(&c->tar, buf_str(&small));
 	c->tar.failed |= small.failed | manifest.failed;
-	code = make_frame(c, NULL, e);
-	if (code == ERR_OK)
-		sha256(buf_str(&c->frame), ret_sum);
-	return code;
+	return make_frame(c, e);
 }
 
 static enum err_code make_last(struct evidence_collect *c, struct ends *ends, struct buf *ret,
@@ -319,7 +305,7 @@ static enum err_code make_last(struct evidence_collect *c, struct ends *ends, st
 	if (code == ERR_OK)
 		code = manifest_files_add(&ends->last, "report.html", buf_str(&report), e);
 	if (code == ERR_OK)
-		code = make_frame(c, &ends->last_frame, e);
+		code = make_frame(c, e);
 	buf_str_put(ret, buf_str(&c->frame));
 	return code == ERR_OK && ret->failed ? err_set(e, ERR_NOMEM, "the report") : code;
 }
@@ -328,21 +314,24 @@ static enum err_code write_frames(struct evidence_collect *c, FILE *to, struct e
 {
 	AUTO_BUF struct buf last = buf_init(FILE_MAX);
 	struct ends ends = { .small = { 0 } };
+	struct out out = { .c = c, .file = to };
 	uint8_t sum[SHA256_BYTES];
 	char space[ARCHIVE_SUM_BYTES];
 	struct buf end = buf_fixed(space, sizeof space);
 	enum err_code code = make_last(c, &ends, &last, e);
 
+	sha256_init(&out.sum);
 	if (code == ERR_OK)
-		code = make_first(c, &ends, sum, e);
+		code = make_first(c, &ends, e);
 	if (code == ERR_OK)
-		code = write_bytes(c, buf_str(&c->frame), to, e);
+		code = out_put(&out, buf_str(&c->frame), e);
 	for (size_t i = 0; i < c->count && code == ERR_OK; i++)
 		if (!c->nodes[i].error && c->nodes[i].spool)
-			code = copy_spool(c, c->nodes[i].spool, to, e);
+			code = copy_spool(&out, c->nodes[i].spool, e);
 	if (code == ERR_OK)
-		code = write_bytes(c, buf_str(&last), to, e);
+		code = out_put(&out, buf_str(&last), e);
 	if (code == ERR_OK) {
+		sha256_end(&out.sum, sum);
 		archive_sum_put(&end, sum);
 		code = write_bytes(c, buf_str(&end), to, e);
 	}
@@ -350,7 +339,6 @@ static enum err_code write_frames(struct evidence_collect *c, FILE *to, struct e
 		code = err_os(e, "write the bundle '%s'", c->path);
 	manifest_files_done(&ends.small);
 	manifest_files_done(&ends.last);
-	manifest_frames_done(&ends.last_frame);
 	return code;
 }
 

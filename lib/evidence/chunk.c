@@ -21,7 +21,7 @@ struct chunk_checker {
 	struct frame_reader *frames;
 	struct renderer *renderer;
 	struct line_matcher *line_matcher;
-	struct buf bytes, line;
+	struct buf bytes, line, core;
 	struct block_note *blocks;
 	size_t block_count, block_cap;
 	struct evidence_block block;
@@ -47,7 +47,7 @@ enum err_code chunk_checker_new(struct chunk_checker **ret, struct err *e)
 	if (!c)
 		return err_set(e, ERR_NOMEM, "verification");
 	c->bytes = buf_init(ARCHIVE_FRAME_MAX + 1);
-	c->line = buf_init(LINE_MAX);
+	c->line = c->core = buf_init(LINE_MAX);
 	enum err_code code = frame_reader_new(&c->frames, e);
 	if (code == ERR_OK)
 		code = renderer_new(&c->renderer, e);
@@ -67,6 +67,7 @@ void chunk_checker_free(struct chunk_checker *c)
 	line_matcher_free(c->line_matcher);
 	buf_done(&c->bytes);
 	buf_done(&c->line);
+	buf_done(&c->core);
 	free(c->blocks);
 	evidence_block_done(&c->block);
 	free(c);
@@ -178,10 +179,8 @@ static bool render_one(struct chunk_checker *c, size_t i, struct buf *to)
 	struct str parts[CHAIN_PARTS_];
 
 	buf_reset(to);
-	if (i >= c->block.record_count)
-		return false;
-	evidence_block_parts(&c->block, i, parts);
-	return renderer_take(c->renderer, parts, NULL) == ERR_OK &&
+	return i < c->block.record_count && evidence_block_parts(&c->block, i, &c->core, parts) &&
+	       renderer_take(c->renderer, parts, NULL) == ERR_OK &&
 	       render_json(c->renderer, to, NULL) == ERR_OK && !to->failed;
 }
 
@@ -212,7 +211,7 @@ static enum err_code check_lines(struct chunk_checker *c, const struct chunk *ch
 {
 	for (size_t i = 0; i < c->block.record_count; i++) {
 		struct str parts[CHAIN_PARTS_], got;
-		evidence_block_prefetch(&c->block, i + PREFETCH);
+		line_prefetch(&c->block, i + PREFETCH);
 		size_t matched = line_match(c->line_matcher, &c->block, i, json->rest);
 		if (matched) {
 			json->rest = str_from(json->rest, matched);
@@ -220,8 +219,10 @@ static enum err_code check_lines(struct chunk_checker *c, const struct chunk *ch
 			if (!csv)
 				continue;
 		}
-		evidence_block_parts(&c->block, i, parts);
 		buf_reset(&c->line);
+		if (!evidence_block_parts(&c->block, i, &c->core, parts))
+			return err_set(e, ERR_PARSE, "record %llu is too large",
+				       (unsigned long long)c->block.records[i].seq);
 		if (renderer_take(c->renderer, parts, e) != ERR_OK ||
 		    (!matched && render_json(c->renderer, &c->line, e) != ERR_OK))
 			return err_in(e, "record %llu",
@@ -292,28 +293,16 @@ static enum err_code finish_block(struct chunk_checker *c, const struct chunk *c
 	buf_put(&r->item_roots, items.v, sizeof items.v);
 	r->flows += b->record_count;
 	r->blocks++;
-	evidence_block_reset(b);
 	return ERR_OK;
 }
 
-static bool next_piece(struct wire_reader *r, struct str *ret)
+/* A block behind its length. */
+static bool next_block(struct wire_reader *r, struct str *ret)
 {
 	uint64_t len = 0;
-	unsigned shift = 0;
 
-	while (r->p < r->end && *r->p >= 0x80 && shift < 28) {
-		len |= (uint64_t)(*r->p++ & 0x7f) << shift;
-		shift += 7;
-	}
-	if (r->p == r->end || *r->p >= 0x80) {
-		r->bad = true;
+	if (!wire_next_varint(r, &len) || len > (size_t)(r->end - r->p))
 		return false;
-	}
-	len |= (uint64_t)*r->p++ << shift;
-	if (len > (size_t)(r->end - r->p)) {
-		r->bad = true;
-		return false;
-	}
 	*ret = str_n(r->p, (size_t)len);
 	r->p += len;
 	return true;
@@ -325,25 +314,23 @@ static enum err_code check_records(struct chunk_checker *c, const struct chunk *
 {
 	struct wire_reader reader = wire_reader_of(records);
 	struct lines json = { flows, 0 }, csv = { csv_text ? *csv_text : STR(""), 0 };
-	struct str piece, more;
+	struct str block, more;
 	size_t at = 0;
 
-	evidence_block_reset(&c->block);
 	while (reader.p < reader.end) {
-		if (!next_piece(&reader, &piece))
+		if (!next_block(&reader, &block))
 			return err_set(e, ERR_PARSE, "%s/records.pb is cut off", chunk->dir);
-		if (evidence_block_take(&c->block, piece, e) != ERR_OK)
+		evidence_block_reset(&c->block);
+		if (evidence_block_take(&c->block, block, e) != ERR_OK)
 			return err_in(e, "%s/records.pb: a block", chunk->dir);
 		if (!c->block.is_complete)
-			continue;
+			return err_set(e, ERR_PARSE, "%s/records.pb: block %llu is cut off",
+				       chunk->dir, (unsigned long long)c->block.entry);
 		enum err_code code =
 			finish_block(c, chunk, &at, &json, csv_text ? &csv : NULL, r, e);
 		if (code != ERR_OK)
 			return code;
 	}
-	if (c->block.has_begun)
-		return err_set(e, ERR_PARSE, "%s/records.pb is cut off in block %llu", chunk->dir,
-			       (unsigned long long)c->block.entry);
 	if (json.rest.len) {
 		(void)next_line(&json, &more);
 		return err_set(e, ERR_PARSE,

@@ -33,8 +33,8 @@ struct chunk {
 struct chunk_result {
 	uint64_t last_entry, flows, blocks, pins_met, external_met;
 	struct chain_hash head;
-	struct buf item_roots; /* a struct chain_hash per block with records */
-	struct buf gaps;       /* bodies of gap entries, a line each */
+	struct buf item_roots;       /* a struct chain_hash per block with records */
+	struct buf gaps;             /* bodies of gap entries, a line each */
 	struct manifest_files files; /* names and sizes */
 };
 void chunk_result_init(struct chunk_result *r);

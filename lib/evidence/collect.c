@@ -13,6 +13,7 @@ static void pieces_free(struct answer *n)
 		next = n->pieces->next;
 		free(n->pieces);
 	}
+	n->pieces_end = &n->pieces;
 }
 
 static void answer_done(struct answer *n)
@@ -27,7 +28,6 @@ static void answer_done(struct answer *n)
 	pieces_free(n);
 	evidence_block_done(&n->block);
 	manifest_files_done(&n->files);
-	manifest_frames_done(&n->frames);
 	if (n->spool)
 		(void)fclose(n->spool);
 	n->spool = NULL;
@@ -50,6 +50,7 @@ void evidence_collect_free(struct evidence_collect *c)
 	report_free(c->report);
 	buf_done(&c->tar);
 	buf_done(&c->frame);
+	buf_done(&c->core);
 	if (c->request)
 		tycho__v1__export_request__free_unpacked(c->request, NULL);
 	free(c->path);
@@ -71,7 +72,7 @@ enum err_code evidence_collect_new(const struct evidence_collect_config *config,
 	if (!c->config.chunk_bytes)
 		c->config.chunk_bytes = COLLECT_CHUNK_BYTES;
 	c->tar = buf_init(FILE_MAX);
-	c->frame = buf_init(FILE_MAX);
+	c->frame = c->core = buf_init(FILE_MAX);
 	c->path = str_dup(str_of(config->path));
 	c->nodes = calloc(COLLECT_NODES, sizeof *c->nodes);
 	c->request = tycho__v1__export_request__unpack(NULL, config->request.len,
@@ -125,7 +126,9 @@ static enum err_code node_of(struct evidence_collect *c, struct str name, struct
 	if (c->count == COLLECT_NODES)
 		return err_set(e, ERR_NOMEM, "a bundle holds at most %d nodes", COLLECT_NODES);
 	struct answer *n = &c->nodes[c->count];
-	*n = (struct answer){ .name = str_dup(name), .number = c->count + 1 };
+	*n = (struct answer){ .name = str_dup(name),
+			      .number = c->count + 1,
+			      .pieces_end = &n->pieces };
 	if (!n->name || report_new(&n->report, e) != ERR_OK) {
 		free(n->name);
 		return err_set(e, ERR_NOMEM, "a node of the bundle");
@@ -184,7 +187,7 @@ static enum err_code end_chunk(struct evidence_collect *c, struct answer *n, str
 		buf_reset(files[i].content);
 	}
 	if (code == ERR_OK)
-		code = bundle_end_frame(c, n->spool, &n->frames, e);
+		code = bundle_end_frame(c, n->spool, e);
 	n->chunk_entries = 0;
 	return code;
 }
@@ -237,7 +240,8 @@ static enum err_code render_records(struct evidence_collect *c, struct answer *n
 	for (size_t i = from; i < n->block.record_count; i++) {
 		struct str parts[CHAIN_PARTS_];
 		struct err why;
-		evidence_block_parts(&n->block, i, parts);
+		if (!evidence_block_parts(&n->block, i, &c->core, parts))
+			return err_set(e, ERR_NOMEM, "a record of the bundle");
 		if (renderer_take(c->renderer, parts, &why) != ERR_OK ||
 		    renderer_read(c->renderer, &why) != ERR_OK ||
 		    render_json(c->renderer, &n->flows, &why) != ERR_OK) {
@@ -257,6 +261,20 @@ static enum err_code render_records(struct evidence_collect *c, struct answer *n
 	return ERR_OK;
 }
 
+/* The block at work is complete: its pieces behind each other are one message, as protobuf has it. */
+static void end_block(struct answer *n)
+{
+	size_t len = 0;
+
+	for (const struct piece *p = n->pieces; p; p = p->next)
+		len += p->len;
+	wire_put_varint(&n->records, len);
+	for (const struct piece *p = n->pieces; p; p = p->next)
+		buf_put(&n->records, p->bytes, p->len);
+	evidence_block_reset(&n->block);
+	pieces_free(n);
+}
+
 static enum err_code on_block(struct evidence_collect *c, struct answer *n, struct str message,
 			      struct err *e)
 {
@@ -265,21 +283,18 @@ static enum err_code on_block(struct evidence_collect *c, struct answer *n, stru
 
 	if (!p)
 		return err_set(e, ERR_NOMEM, "a piece of a block");
-	*p = (struct piece){ .next = n->pieces, .len = message.len };
+	*p = (struct piece){ .len = message.len };
 	memcpy(p->bytes, message.p, message.len);
-	n->pieces = p;
+	*n->pieces_end = p;
+	n->pieces_end = &p->next;
 	size_t from = n->block.record_count;
 	if (evidence_block_take(&n->block, str_n(p->bytes, p->len), &why) != ERR_OK) {
 		fail_node(n, str_of(why.msg));
 		return ERR_OK;
 	}
-	wire_put_varint(&n->records, message.len);
-	buf_str_put(&n->records, message);
 	enum err_code code = render_records(c, n, from, e);
-	if (code == ERR_OK && !n->error && n->block.is_complete) {
-		evidence_block_reset(&n->block);
-		pieces_free(n);
-	}
+	if (code == ERR_OK && !n->error && n->block.is_complete)
+		end_block(n);
 	return code;
 }
 

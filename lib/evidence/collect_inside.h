@@ -27,7 +27,7 @@ enum {
 
 /* A piece of the block at work, kept until it ends. */
 struct piece {
-	struct piece *next;
+	struct piece *next; /* the one that came behind it */
 	size_t len;
 	char bytes[];
 };
@@ -48,13 +48,12 @@ struct answer {
 	struct chunk_note *notes;
 	size_t chunk_count, chunk_cap;
 	struct evidence_block block;
-	struct piece *pieces;
+	struct piece *pieces, **pieces_end;
 	struct buf checkpoints, policies, statement, statement_text;
 	struct signed_text signed_;
 	uint64_t flow_count;
-	struct manifest_files files;   /* of its chunks */
-	struct manifest_frames frames; /* the same */
-	struct report *report;         /* of its flows */
+	struct manifest_files files; /* of its chunks */
+	struct report *report;       /* of its flows */
 };
 
 struct evidence_collect {
@@ -65,14 +64,13 @@ struct evidence_collect {
 	size_t count;
 	struct renderer *renderer;
 	struct report *report;
-	struct buf tar, frame;
+	struct buf tar, frame, core;
 };
 
 /* A chunk's file: into the frame at work. */
 void bundle_add_file(struct evidence_collect *c, const char *name, struct str content);
-/* Compresses the frame at work and writes it. @frames: what lists it; NULL: nothing. */
-MUST_CHECK enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to,
-					  struct manifest_frames *frames, struct err *e);
+/* Compresses the frame at work and writes it. */
+MUST_CHECK enum err_code bundle_end_frame(struct evidence_collect *c, FILE *to, struct err *e);
 /* All answers are in: makes the file. */
 MUST_CHECK enum err_code bundle_write(struct evidence_collect *c, struct err *e);
 

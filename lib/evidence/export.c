@@ -16,6 +16,7 @@ void evidence_export_free(struct evidence_export *x)
 		tycho__v1__export_request__free_unpacked(x->request, NULL);
 	chain_block_free(x->chain);
 	map_free(x->parts_known);
+	map_free(x->shared_known);
 	free(x->items);
 	free(x->places);
 	struct buf *const bufs[] = { &x->policies, &x->checkpoints, &x->page.bodies,
@@ -81,12 +82,14 @@ static enum err_code open_store(struct evidence_export *x, struct err *e)
 		return code;
 	x->redact_key =
 		redact_key_of(&x->secret, str_n(x->request->nonce.data, x->request->nonce.len));
+	uint64_t seed = hash_bytes(&x->secret, sizeof x->secret, 0);
 	code = store_scan_new(x->config.reader, &scan, &x->matching, e);
 	if (code == ERR_OK)
 		code = chain_block_new(&x->chain, e);
 	if (code == ERR_OK)
-		code = map_new(PARTS_MAX, hash_bytes(&x->secret, sizeof x->secret, 0),
-			       &x->parts_known, e);
+		code = map_new(PARTS_MAX, seed, &x->parts_known, e);
+	if (code == ERR_OK)
+		code = map_new(PARTS_MAX, seed, &x->shared_known, e);
 	return code;
 }
 

@@ -1,6 +1,8 @@
 /* Blocks: all their records are hashed, those that match are sent with the proof. */
 #include "evidence/export_inside.h"
 
+#include "evidence/block.h"
+#include "flow/fields.h"
 #include "flow/wire.h"
 
 static enum err_code begin_block(struct evidence_export *x, struct err *e)
@@ -19,7 +21,8 @@ static enum err_code begin_block(struct evidence_export *x, struct err *e)
 	x->block_has_begun = true;
 	chain_block_start(x->chain, &x->secret, x->block.number);
 	map_reset(x->parts_known);
-	x->parts_count = 0;
+	map_reset(x->shared_known);
+	x->parts_count = x->shared_count = 0;
 	x->item_count = 0;
 	if (goes_on)
 		return ERR_OK;
@@ -69,6 +72,50 @@ static uint32_t part_number(struct evidence_export *x, enum chain_part part, str
 	return number;
 }
 
+/* The same of a fragment that cores have in common. */
+static uint32_t shared_number(struct evidence_export *x, struct str bytes)
+{
+	uint32_t number;
+
+	if (map_get(x->shared_known, bytes, &number))
+		return number;
+	number = ++x->shared_count;
+	if (map_put(x->shared_known, bytes, number, NULL, NULL) != ERR_OK) {
+		x->piece_parts.failed = true;
+		return 0;
+	}
+	wire_put_len(&x->piece_parts, 4, bytes);
+	return number;
+}
+
+/* A core without its endpoints, which many flows have: they stand beside each other, since fields
+ * are in order. */
+static void put_core(struct evidence_export *x, struct buf *b, struct str core)
+{
+	struct wire_reader r = wire_reader_of(core);
+	uint32_t numbers[RECORD_SHARED_MAX];
+	size_t count = 0, from = core.len, to = core.len; /* of the endpoints */
+
+	for (struct wire_field f; count < RECORD_SHARED_MAX && wire_next(&r, &f);) {
+		size_t at = (size_t)(f.raw.p - core.p);
+		if (f.number > FLOW_FIELD_DESTINATION || (count && at != to))
+			break;
+		if (f.number != FLOW_FIELD_SOURCE && f.number != FLOW_FIELD_DESTINATION)
+			continue;
+		from = count ? from : at;
+		to = at + f.raw.len;
+		numbers[count++] = shared_number(x, f.raw);
+	}
+	wire_put_str(b, 3, str_upto(core, from));
+	if (count) {
+		size_t packed = wire_begin(b, 4);
+		for (size_t i = 0; i < count; i++)
+			wire_put_varint(b, numbers[i]);
+		wire_end(b, packed);
+	}
+	wire_put_str(b, 5, str_from(core, to));
+}
+
 static bool grow_items(struct evidence_export *x)
 {
 	if (x->item_count < x->item_cap)
@@ -96,13 +143,13 @@ static void add_record(struct evidence_export *x, const struct flow *f, size_t i
 	for (size_t i = 0; i < CHAIN_PARTS_; i++)
 		buf_reset(&x->parts[i]);
 	chain_split(f, x->config.dict, x->parts);
-	size_t mark = wire_begin(b, 4);
+	size_t mark = wire_begin(b, 5);
 	wire_put_u64(b, 1, index);
 	wire_put_u64(b, 2, f->seq);
-	wire_put_str(b, 3, buf_str(&x->parts[CHAIN_CORE]));
+	put_core(x, b, buf_str(&x->parts[CHAIN_CORE]));
 	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
 		numbers[p] = part_number(x, p, buf_str(&x->parts[p]));
-	size_t packed = wire_begin(b, 4);
+	size_t packed = wire_begin(b, 6);
 	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
 		wire_put_varint(b, numbers[p]);
 	wire_end(b, packed);
@@ -136,8 +183,8 @@ static void send_piece(struct evidence_export *x, struct buf *out, struct str pr
 	}
 	buf_str_put(out, buf_str(&x->piece_parts));
 	buf_str_put(out, buf_str(&x->piece_records));
-	wire_put_str(out, 5, proof);
-	wire_put_u64(out, 6, is_last);
+	wire_put_str(out, 6, proof);
+	wire_put_u64(out, 7, is_last);
 	wire_end(out, mark);
 	x->block_is_sent = true;
 	buf_reset(&x->piece_parts);

@@ -87,8 +87,8 @@ struct evidence_export {
 	struct page_entry block;
 	bool block_has_begun, block_is_sent; /* a piece of it, with the secrets */
 	struct chain_block *chain;
-	struct map *parts_known;
-	uint32_t parts_count;
+	struct map *parts_known, *shared_known; /* numbers, by content */
+	uint32_t parts_count, shared_count;
 	struct chain_hash *items;
 	uint32_t *places;
 	size_t item_count, item_cap;

@@ -26,13 +26,14 @@ enum { A, B, C, END, TEXTS };
 struct slot {
 	uint32_t
 		filled; /* how often: whoever remembers the slot sees whether it is another's now */
-	uint16_t key_len[2], text_len[TEXTS]; /* key_len[0] 0: free */
-	char bytes[SLOT_BYTES - 4 - 2 * (2 + TEXTS)];
+	uint16_t key_at, key_len[2], text_len[TEXTS]; /* key_len[0] 0: free */
+	char bytes[SLOT_BYTES - 4 - 2 * (3 + TEXTS)]; /* texts, then the key */
 };
 _Static_assert(sizeof(struct slot) == SLOT_BYTES, "slots lie side by side");
 
-/* What is different in each core; everything else is common. */
-enum { TIME, UUID, L4, SOURCE, DESTINATION, TYCHO, PLACES, COMMON = PLACES };
+/* What is different in each core; everything else is common. The seam is where its shared fragments
+ * are, the endpoints. */
+enum { TIME, UUID, L4, TYCHO, PLACES, COMMON = PLACES, SEAM };
 
 /* How a core was made up that has been seen: its fields in places, and runs of common bytes between
  * them. Most cores are made up like one of the last few. */
@@ -192,11 +193,16 @@ static inline bool eat(struct eater *t, const char *p, size_t n)
 	t->p += n;
 	return true;
 }
-#define eat_lit(t, literal) eat((t), "" literal, sizeof(literal) - 1)
 
-static inline bool eat_str(struct eater *t, struct str s)
+/* Of a length that the compiler knows: a few instructions. */
+#define eat_lit(t, literal) eat_fixed((t), "" literal, sizeof(literal) - 1)
+__attribute__((always_inline)) static inline bool eat_fixed(struct eater *t, const char *p,
+							    size_t n)
 {
-	return eat(t, s.p, s.len);
+	if ((size_t)(t->end - t->p) < n || memcmp(t->p, p, n) != 0)
+		return false;
+	t->p += n;
+	return true;
 }
 
 /* Characters that JSON, as lib/flow writes it, does not hold as they are, marked. */
@@ -227,15 +233,20 @@ static inline bool eat_string(struct eater *t, struct str s)
 	return true;
 }
 
+/* Read rather than written: the digits say how many there are. */
 static bool eat_u64(struct eater *t, uint64_t v)
 {
-	char digits[20];
-	size_t i = sizeof digits;
+	const char *p = t->p;
+	uint64_t read = 0;
 
-	do
-		digits[--i] = (char)('0' + v % 10);
-	while (v /= 10);
-	return eat(t, digits + i, sizeof digits - i);
+	if (p < t->end && *p == '0' && v)
+		return false; /* a number does not begin so */
+	for (; p < t->end && (uint8_t)(*p - '0') < 10 && p - t->p < 19; p++)
+		read = read * 10 + (uint8_t)(*p - '0');
+	if (p == t->p || read != v)
+		return false;
+	t->p = p;
+	return true;
 }
 
 static bool eat_message(struct eater *t, const struct schema_message *m, struct str bytes,
@@ -284,7 +295,7 @@ static bool eat_message(struct eater *t, const struct schema_message *m, struct 
 			f++;
 		if (f == end || f->repeated || (f->oneof_count && of_oneof))
 			return false;
-		if ((!is_first && !eat_lit(t, ",")) || !eat_str(t, f->key) ||
+		if ((!is_first && !eat_lit(t, ",")) || !eat(t, f->key.p, f->key.len) ||
 		    !eat_value(t, f, &x, depth))
 			return false;
 		is_first = false;
@@ -334,9 +345,10 @@ static bool time_text(struct line_matcher *r, struct str message, char ret[SECON
 
 static bool slot_is(const struct slot *s, const struct str key[2])
 {
+	const char *p = s->bytes + s->key_at;
+
 	return s->key_len[0] == key[0].len && s->key_len[1] == key[1].len &&
-	       is_same(s->bytes, key[0].p, key[0].len) &&
-	       is_same(s->bytes + key[0].len, key[1].p, key[1].len);
+	       is_same(p, key[0].p, key[0].len) && is_same(p + key[0].len, key[1].p, key[1].len);
 }
 
 static uint64_t key_hash(const struct line_matcher *r, const struct str key[2])
@@ -365,20 +377,6 @@ static bool slot_find(struct slot *slots, size_t count, uint64_t h, const struct
 	return false;
 }
 
-/* The table is larger than what a core keeps near: asked for before it is needed. */
-static void slot_prefetch(const struct slot *slots, size_t count, uint64_t h)
-{
-	const char *p = (const char *)&slots[h & (count - 1)];
-
-	for (size_t i = 0; i < SLOT_BYTES * 5 / 8; i += 64)
-		__builtin_prefetch(p + i);
-}
-
-static const char *slot_texts(const struct slot *s)
-{
-	return s->bytes + s->key_len[0] + s->key_len[1];
-}
-
 /* Remembers r->text, which is TEXTS texts of these lengths. */
 static bool slot_fill(struct slot *s, const struct str key[2], const struct buf *text,
 		      const size_t text_len[TEXTS])
@@ -389,12 +387,13 @@ static bool slot_fill(struct slot *s, const struct str key[2], const struct buf 
 	s->filled++;
 	if (text->failed || !key[0].len || all > sizeof s->bytes)
 		return false;
-	memcpy(s->bytes, key[0].p, key[0].len);
+	memcpy(s->bytes, text->p, text->len);
+	memcpy(s->bytes + text->len, key[0].p, key[0].len);
 	if (key[1].len)
-		memcpy(s->bytes + key[0].len, key[1].p, key[1].len);
-	memcpy(s->bytes + key[0].len + key[1].len, text->p, text->len);
+		memcpy(s->bytes + text->len + key[0].len, key[1].p, key[1].len);
 	for (size_t i = 0; i < TEXTS; i++)
 		s->text_len[i] = (uint16_t)text_len[i];
+	s->key_at = (uint16_t)text->len;
 	s->key_len[1] = (uint16_t)key[1].len;
 	s->key_len[0] = (uint16_t)key[0].len;
 	return true;
@@ -423,48 +422,77 @@ static bool put_members(struct line_matcher *r, struct str message)
 /* --- endpoints --- */
 
 struct side {
-	struct str key[2]; /* the endpoint in the core, with its tag, and its labels */
-	enum chain_part part;
-	uint64_t hash;
+	struct evidence_shared *shared; /* the endpoint in the core; NULL: none */
+	enum chain_part part;           /* its labels */
+	uint32_t number;                /* of that */
+	struct str labels;
 };
 
-static struct side side_of(const struct line_matcher *r, struct str raw,
-			   const struct str parts[CHAIN_PARTS_], enum chain_part part)
+/* What was found in this block under the numbers of endpoint and labels; NULL: nothing, or its slot
+ * is another's now. */
+static const struct slot *known_slot(const struct side *side)
 {
-	struct side s = { .key = { raw, parts[part] }, .part = part };
+	const struct slot *s = side->shared->slot;
 
-	if (raw.len) {
-		/* labels hang on the endpoint: what shares the rest shares a place, too */
-		s.hash = hash_bytes(raw.p, raw.len, r->seed);
-		slot_prefetch(r->endpoints, ENDPOINT_SLOTS, s.hash);
-	}
-	return s;
+	return s && s->filled == side->shared->slot_filled && side->shared->labels == side->number
+		       ? s
+		       : NULL;
 }
 
-static const struct slot *endpoint(struct line_matcher *r, const struct side *side)
+/* False: the core has in common with others what is no endpoint. */
+static bool find_sides(struct evidence_block *b, const struct evidence_record *record,
+		       struct side *source, struct side *destination)
 {
-	struct str parts[CHAIN_PARTS_] = { side->key[0] };
-	size_t text_len[TEXTS] = { 0 };
-	struct slot *s;
+	*source = (struct side){ .part = CHAIN_SOURCE_LABELS };
+	*destination = (struct side){ .part = CHAIN_DESTINATION_LABELS };
+	for (size_t i = 0; i < RECORD_SHARED_MAX && record->shared[i]; i++) {
+		struct evidence_shared *shared = &b->shared[record->shared[i] - 1];
+		struct side *side = shared->field == FLOW_FIELD_SOURCE        ? source
+				    : shared->field == FLOW_FIELD_DESTINATION ? destination
+									      : NULL;
+		if (!side || side->shared)
+			return false;
+		side->shared = shared;
+		side->number = record->parts[side->part];
+		side->labels = evidence_block_part(b, record, side->part);
+	}
+	return (source->shared || !record->parts[CHAIN_SOURCE_LABELS]) &&
+	       (destination->shared || !record->parts[CHAIN_DESTINATION_LABELS]);
+}
 
-	if (slot_find(r->endpoints, ENDPOINT_SLOTS, side->hash, side->key, &s))
-		return s;
-	parts[side->part] = side->key[1];
+/* Fills @s with the endpoint's text. */
+static bool endpoint_fill(struct line_matcher *r, const struct side *side, const struct str key[2],
+			  struct slot *s)
+{
+	struct str parts[CHAIN_PARTS_] = { key[0] };
+	size_t text_len[TEXTS] = { 0 };
+
+	parts[side->part] = key[1];
 	buf_reset(&r->message);
 	buf_reset(&r->text);
 	chain_join(parts, &r->message);
 	if (r->message.failed || !put_members(r, buf_str(&r->message)))
-		return NULL;
+		return false;
 	text_len[A] = r->text.len;
-	return slot_fill(s, side->key, &r->text, text_len) ? s : NULL;
+	return slot_fill(s, key, &r->text, text_len);
 }
 
 static bool eat_endpoint(struct line_matcher *r, struct eater *t, const struct side *side)
 {
-	if (!side->key[0].len)
-		return !side->key[1].len;
-	const struct slot *s = endpoint(r, side);
-	return s && eat(t, slot_texts(s), s->text_len[A]);
+	if (!side->shared)
+		return true;
+	const struct slot *known = known_slot(side);
+	if (!known) {
+		const struct str key[2] = { side->shared->bytes, side->labels };
+		struct slot *s;
+		if (!slot_find(r->endpoints, ENDPOINT_SLOTS, key_hash(r, key), key, &s) &&
+		    !endpoint_fill(r, side, key, s))
+			return false;
+		known = side->shared->slot = s;
+		side->shared->slot_filled = s->filled;
+		side->shared->labels = side->number;
+	}
+	return eat(t, known->bytes, known->text_len[A]);
 }
 
 /* --- the core --- */
@@ -477,9 +505,10 @@ struct cut {
 };
 
 static const uint32_t place_numbers[PLACES] = {
-	[TIME] = FLOW_FIELD_TIME,   [UUID] = FLOW_FIELD_UUID,
-	[L4] = FLOW_FIELD_L4,       [SOURCE] = FLOW_FIELD_SOURCE,
-	[TYCHO] = FLOW_FIELD_TYCHO, [DESTINATION] = FLOW_FIELD_DESTINATION,
+	[TIME] = FLOW_FIELD_TIME,
+	[UUID] = FLOW_FIELD_UUID,
+	[L4] = FLOW_FIELD_L4,
+	[TYCHO] = FLOW_FIELD_TYCHO,
 };
 
 static void cut_begin(struct cut *cut)
@@ -490,13 +519,13 @@ static void cut_begin(struct cut *cut)
 
 /* Cuts the core as that one was cut. The bytes of a run are whole fields, and the same bytes are
  * the same fields. */
-static bool cut_as(const struct shape *s, struct str core, struct cut *cut)
+static bool cut_as(const struct shape *s, const struct evidence_record *record, struct cut *cut)
 {
-	struct wire_reader reader = wire_reader_of(core);
+	struct wire_reader reader = wire_reader_of(record->head);
 
 	if (!s->slot || s->slot->filled != s->filled)
 		return false;
-	const char *common = s->slot->bytes;
+	const char *common = s->slot->bytes + s->slot->key_at;
 	cut_begin(cut);
 	for (size_t i = 0; i < s->count; i++) {
 		size_t place = s->steps[i].place, len = s->steps[i].len;
@@ -506,6 +535,12 @@ static bool cut_as(const struct shape *s, struct str core, struct cut *cut)
 				return false;
 			reader.p += len;
 			common += len;
+			continue;
+		}
+		if (place == SEAM) {
+			if (reader.p != reader.end)
+				return false;
+			reader = wire_reader_of(record->tail);
 			continue;
 		}
 		struct wire_field *x = &cut->fields[place];
@@ -549,16 +584,13 @@ static bool add_run(struct cut *cut, const char *from, size_t len, char *space)
 	return true;
 }
 
-/* Cuts a core of any shape. */
-static bool cut_core(struct str core, struct cut *cut, char space[KEY_BYTES])
+/* Cuts head or tail of any shape. */
+static bool cut_half(struct str half, struct cut *cut, char space[KEY_BYTES])
 {
-	struct wire_reader reader = wire_reader_of(core);
-	const char *from = core.p; /* of a run */
+	struct wire_reader reader = wire_reader_of(half);
+	const char *from = half.p; /* of a run */
 	size_t run = 0;
 
-	cut_begin(cut);
-	cut->common = str_n(space, 0);
-	cut->shape.count = 0;
 	for (struct wire_field x; wire_next(&reader, &x);) {
 		size_t place = place_of(x.number);
 		if (place < PLACES) {
@@ -571,15 +603,26 @@ static bool cut_core(struct str core, struct cut *cut, char space[KEY_BYTES])
 			run = 0;
 			continue;
 		}
-		/* parts that are committed to on their own, and what is different each time */
+		/* parts that are committed to on their own, and endpoints that are not shared */
 		if (x.number == FLOW_FIELD_ETHERNET || x.number == FLOW_FIELD_IP ||
 		    x.number == FLOW_FIELD_TUNNEL || x.number == FLOW_FIELD_SOURCE_NAMES ||
-		    x.number == FLOW_FIELD_DESTINATION_NAMES || x.number == FLOW_FIELD_L7)
+		    x.number == FLOW_FIELD_DESTINATION_NAMES || x.number == FLOW_FIELD_L7 ||
+		    x.number == FLOW_FIELD_SOURCE || x.number == FLOW_FIELD_DESTINATION)
 			return false;
 		run += x.raw.len;
 	}
-	return !reader.bad && add_run(cut, from, run, space) && cut->fields[TIME].raw.len &&
-	       cut->common.len;
+	return !reader.bad && add_run(cut, from, run, space);
+}
+
+static bool cut_core(const struct evidence_record *record, struct cut *cut, char space[KEY_BYTES])
+{
+	cut_begin(cut);
+	cut->common = str_n(space, 0);
+	cut->shape.count = 0;
+	if (!cut_half(record->head, cut, space))
+		return false;
+	add_step(&cut->shape, SEAM, 0);
+	return cut_half(record->tail, cut, space) && cut->fields[TIME].raw.len && cut->common.len;
 }
 
 /* --- A, B, C and the end --- */
@@ -646,18 +689,19 @@ static void shape_first(struct line_matcher *r, size_t at, const struct shape *s
 }
 
 /* Takes a core apart. @return the texts of what is common; NULL: not known. */
-static const struct slot *cut(struct line_matcher *r, struct str core, struct cut *ret)
+static const struct slot *cut(struct line_matcher *r, const struct evidence_record *record,
+			      struct cut *ret)
 {
 	char space[KEY_BYTES];
 
 	for (size_t i = 0; i < SHAPES; i++) {
-		if (!cut_as(&r->shapes[i], core, ret))
+		if (!cut_as(&r->shapes[i], record, ret))
 			continue;
 		if (i)
 			shape_first(r, i, &r->shapes[i]);
 		return r->shapes[0].slot;
 	}
-	if (!cut_core(core, ret, space))
+	if (!cut_core(record, ret, space))
 		return NULL;
 	const struct slot *s = common(r, ret->common);
 	if (s && ret->shape.count <= STEPS) {
@@ -711,35 +755,55 @@ static bool eat_names(struct eater *t, struct str part)
 
 /* --- the line --- */
 
-size_t line_match(struct line_matcher *r, const struct evidence_block *b, size_t i, struct str text)
+void line_prefetch(const struct evidence_block *b, size_t i)
 {
+	if (i >= b->record_count)
+		return;
+	const struct evidence_record *record = &b->records[i];
+	__builtin_prefetch(record->head.p);
+	__builtin_prefetch(record->tail.p);
+	__builtin_prefetch(record->tail.p + 64);
+	__builtin_prefetch(record->tail.p + 128);
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+		if (record->parts[p])
+			__builtin_prefetch(&b->parts[record->parts[p] - 1]);
+	for (size_t k = 0; k < RECORD_SHARED_MAX && record->shared[k]; k++) {
+		const char *slot = b->shared[record->shared[k] - 1].slot;
+		for (size_t at = 0; slot && at < SLOT_BYTES * 3 / 8; at += 64)
+			__builtin_prefetch(slot + at);
+	}
+}
+
+size_t line_match(struct line_matcher *r, struct evidence_block *b, size_t i, struct str text)
+{
+	const struct evidence_record *record = &b->records[i];
 	struct eater t = { text.p, text.p + text.len };
 	char time[SECOND_CHARS + 11];
-	struct str parts[CHAIN_PARTS_];
+	struct side source, destination;
 	struct cut core;
 	const struct wire_field *f = core.fields;
 
-	evidence_block_parts(b, i, parts);
-	const struct slot *s = cut(r, parts[CHAIN_CORE], &core);
+	if (!find_sides(b, record, &source, &destination))
+		return 0;
+	const struct slot *s = cut(r, record, &core);
 	if (!s || !time_text(r, f[TIME].bytes, time))
 		return 0;
-	const struct side source = side_of(r, f[SOURCE].raw, parts, CHAIN_SOURCE_LABELS),
-			  destination =
-				  side_of(r, f[DESTINATION].raw, parts, CHAIN_DESTINATION_LABELS);
-	const char *texts = slot_texts(s);
-	if (!eat_lit(&t, "{\"flow\":{\"time\":\"") || !eat(&t, time, sizeof time) ||
+	const char *texts = s->bytes;
+	if (!eat_lit(&t, "{\"flow\":{\"time\":\"") || !eat_fixed(&t, time, sizeof time) ||
 	    !eat_lit(&t, "\"") ||
 	    (f[UUID].bytes.len && (!eat_lit(&t, ",\"uuid\":") || !eat_string(&t, f[UUID].bytes))) ||
-	    !eat(&t, texts, s->text_len[A]) || !eat_addresses(r, &t, parts[CHAIN_ADDRESSES]) ||
+	    !eat(&t, texts, s->text_len[A]) ||
+	    !eat_addresses(r, &t, evidence_block_part(b, record, CHAIN_ADDRESSES)) ||
 	    (f[L4].raw.len &&
 	     (!eat_lit(&t, ",\"l4\":") || !eat_message(&t, r->l4, f[L4].bytes, DEPTH))) ||
 	    !eat_endpoint(r, &t, &source) || !eat_endpoint(r, &t, &destination) ||
-	    !eat(&t, texts + s->text_len[A], s->text_len[B]) || !eat_names(&t, parts[CHAIN_DNS]) ||
+	    !eat(&t, texts + s->text_len[A], s->text_len[B]) ||
+	    !eat_names(&t, evidence_block_part(b, record, CHAIN_DNS)) ||
 	    !eat(&t, texts + s->text_len[A] + s->text_len[B], s->text_len[C]) ||
 	    (f[TYCHO].raw.len &&
 	     (!eat_lit(&t, ",\"tycho\":") || !eat_message(&t, r->tycho, f[TYCHO].bytes, DEPTH))) ||
 	    !eat(&t, texts + s->text_len[A] + s->text_len[B] + s->text_len[C], s->text_len[END]) ||
-	    !eat(&t, time, sizeof time) || !eat_lit(&t, "\"}\n"))
+	    !eat_fixed(&t, time, sizeof time) || !eat_lit(&t, "\"}\n"))
 		return 0;
 	return (size_t)(t.p - text.p);
 }

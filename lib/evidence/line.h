@@ -10,7 +10,8 @@
  * tables of fixed size where a newcomer takes the place of whoever has it.
  *
  * How a core was made up is remembered, too, of the last few: what is common to many flows is then
- * compared in runs instead of being read field by field.
+ * compared in runs instead of being read field by field. Endpoints are the block's shared fragments:
+ * met again in it, they are found by their number.
  *
  * It may answer "not known" for a line that is right (fields in another order, a DNS record, text
  * that JSON escapes): then render.h writes the line. It never says yes to one that render.h would
@@ -31,8 +32,10 @@ void line_matcher_free(struct line_matcher *r);
 AUTO_DEFINE(struct line_matcher, line_matcher_free);
 
 /* Length of the line, with its newline, if @text begins with the line of record @i; 0 if that is
- * not known. */
-size_t line_match(struct line_matcher *r, const struct evidence_block *b, size_t i,
-		  struct str text);
+ * not known. Notes in b->shared where it has found what: a block is one matcher's. */
+size_t line_match(struct line_matcher *r, struct evidence_block *b, size_t i, struct str text);
+/* Asks for what line_match will want of record @i, if there is one: a block is larger than what a
+ * core keeps near. */
+void line_prefetch(const struct evidence_block *b, size_t i);
 
 #endif

@@ -49,25 +49,3 @@ enum err_code manifest_files_note(struct manifest_files *f, const char *name, ui
 {
 	return next_file(f, name, bytes, e) ? ERR_OK : ERR_NOMEM;
 }
-
-void manifest_frames_done(struct manifest_frames *f)
-{
-	free(f->list);
-	*f = (struct manifest_frames){ 0 };
-}
-
-enum err_code manifest_frames_add(struct manifest_frames *f, uint64_t bytes,
-				  const uint8_t sha256[32], struct err *e)
-{
-	if (f->count == f->cap) {
-		size_t cap = f->cap ? f->cap * 2 : 64;
-		struct manifest_frame *list = realloc(f->list, cap * sizeof *list);
-		if (!list)
-			return err_set(e, ERR_NOMEM, "parts of a bundle");
-		f->list = list;
-		f->cap = cap;
-	}
-	f->list[f->count] = (struct manifest_frame){ .bytes = bytes };
-	memcpy(f->list[f->count++].sha256, sha256, SHA256_BYTES);
-	return ERR_OK;
-}

@@ -1,8 +1,8 @@
 /*
- * manifest - what a bundle's manifest.json lists: the files of the archive, and its frames.
+ * manifest - what a bundle's manifest.json lists: the files of the archive.
  *
- * What lies in chunks has no sums of its own: the frame's sum covers it, at a twentieth of the
- * bytes.
+ * What lies in chunks has no sums of its own: it is proven, and the sum at the bundle's end covers
+ * it, at a twentieth of the bytes.
  */
 #ifndef TYCHO_EVIDENCE_MANIFEST_H
 #define TYCHO_EVIDENCE_MANIFEST_H
@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { EVIDENCE_FORMAT = 1 };
+enum { EVIDENCE_FORMAT = 2 };
 
 /* A file of the bundle as the manifest lists it. */
 struct manifest_file {
@@ -30,20 +30,6 @@ MUST_CHECK enum err_code manifest_files_add(struct manifest_files *f, const char
 /* A chunk's file. ERR_NOMEM. */
 MUST_CHECK enum err_code manifest_files_note(struct manifest_files *f, const char *name,
 					     uint64_t bytes, struct err *e);
-
-/* A frame behind the first, compressed. */
-struct manifest_frame {
-	uint64_t bytes;
-	uint8_t sha256[32];
-};
-struct manifest_frames {
-	struct manifest_frame *list;
-	size_t count, cap;
-};
-void manifest_frames_done(struct manifest_frames *f);
-/* ERR_NOMEM. */
-MUST_CHECK enum err_code manifest_frames_add(struct manifest_frames *f, uint64_t bytes,
-					     const uint8_t sha256[32], struct err *e);
 
 /* Members of a statement that are the request's, and so the scope's. */
 extern const char *const manifest_scope_members[];

@@ -27,7 +27,6 @@ static void verify_done(struct verify *v)
 	free(v->nodes);
 	free(v->jobs);
 	manifest_files_done(&v->files);
-	manifest_frames_done(&v->frames);
 	json_decref(v->manifest);
 	buf_done(&v->first);
 }
@@ -54,8 +53,7 @@ static enum err_code read_manifest(struct verify *v, struct str text, struct err
 	if (!time_parse(text_of(m, "created"), &created) || !json_is_array(nodes) ||
 	    !json_is_object(json_object_get(m, "scope")) ||
 	    !json_is_array(json_object_get(m, "unanswered")) ||
-	    !json_is_array(json_object_get(m, "files")) ||
-	    !json_is_array(json_object_get(m, "frames")))
+	    !json_is_array(json_object_get(m, "files")))
 		return err_set(e, ERR_PARSE, "manifest.json lacks what every manifest has");
 	if (created.v / NS_PER_S != v->mtime_s)
 		return err_set(e, ERR_PARSE,
@@ -103,7 +101,7 @@ static enum err_code read_first_frame(struct verify *v, struct err *e)
 		code = frame_read(reader, frame, &v->first, e);
 	if (code != ERR_OK)
 		return code;
-	v->first_frame = frame;
+	sha256_put(&v->read, frame);
 	tar = buf_str(&v->first);
 	v->mtime_s = mtime_of(tar);
 	if (!tar_next(&tar, v->mtime_s, &f, &end, &code, e))
@@ -185,8 +183,7 @@ struct outcome {
 	enum err_code code;
 	struct err e;
 	struct chunk_result result;
-	uint8_t sum[SHA256_BYTES]; /* of the frame */
-	size_t chunk;              /* 1 + its number; 0: none yet. guarded by mx */
+	size_t chunk; /* 1 + its number; 0: none yet. guarded by mx */
 };
 struct crew {
 	struct verify *v;
@@ -223,7 +220,6 @@ static void *work(void *arg)
 		o->code = made == ERR_OK
 				  ? chunk_check(checker, &j->chunk, j->frame, &o->result, &o->e)
 				  : made;
-		sha256(j->frame, o->sum);
 		(void)pthread_mutex_lock(&crew->mx);
 		o->chunk = i + 1;
 		(void)pthread_cond_broadcast(&crew->cond);
@@ -274,8 +270,7 @@ static enum err_code merge(struct verify *v, struct proven_node *n, const struct
 					e) != ERR_OK)
 			return ERR_NOMEM;
 	}
-	if (manifest_frames_add(&v->frames, j->frame.len, o->sum, e) != ERR_OK)
-		return ERR_NOMEM;
+	sha256_put(&v->read, j->frame);
 	return s->gaps.failed ? err_set(e, ERR_NOMEM, "gaps of the bundle") : ERR_OK;
 }
 
@@ -438,7 +433,6 @@ static enum err_code read_last_frame(struct verify *v, struct err *e)
 	AUTO_BUF struct buf bytes = buf_init(ARCHIVE_FRAME_MAX + 1);
 	struct str frame, tar;
 	struct tar_file f;
-	uint8_t sum[SHA256_BYTES];
 	bool end = false;
 	enum err_code code = frame_reader_new(&reader, e);
 
@@ -448,10 +442,7 @@ static enum err_code read_last_frame(struct verify *v, struct err *e)
 		code = frame_read(reader, frame, &bytes, e);
 	if (code != ERR_OK)
 		return err_in(e, "report.html");
-	sha256(frame, sum);
-	code = manifest_frames_add(&v->frames, frame.len, sum, e);
-	if (code != ERR_OK)
-		return code;
+	sha256_put(&v->read, frame);
 	tar = buf_str(&bytes);
 	if (!tar_next(&tar, v->mtime_s, &f, &end, &code, e) || !str_eq(f.name, STR("report.html")))
 		return code != ERR_OK
@@ -508,21 +499,15 @@ static enum err_code check_files(const struct verify *v, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code check_frames(const struct verify *v, struct err *e)
+static enum err_code check_sum(struct verify *v, struct err *e)
 {
-	const json_t *frames = json_object_get(v->manifest, "frames");
+	uint8_t sum[SHA256_BYTES];
 
-	for (size_t i = 0; i < v->frames.count; i++)
-		if (!is_listed(json_array_get(frames, i), v->frames.list[i].bytes,
-			       v->frames.list[i].sha256))
-			return err_set(e, ERR_PARSE,
-				       "part %zu of the bundle is not the one that manifest.json "
-				       "lists: its sum is another",
-				       i + 2);
-	return json_array_size(frames) == v->frames.count
+	sha256_end(&v->read, sum);
+	return memcmp(sum, v->sum, sizeof sum) == 0
 		       ? ERR_OK
 		       : err_set(e, ERR_PARSE,
-				 "manifest.json does not match: it lists parts that are missing");
+				 "the sum at the bundle's end is not that of what is before it");
 }
 
 static void put_summary(const struct verify *v, struct buf *b)
@@ -572,9 +557,9 @@ static void put_summary(const struct verify *v, struct buf *b)
 
 static enum err_code check_all(struct verify *v, struct err *e)
 {
-	uint8_t sum[SHA256_BYTES];
 	enum err_code code = archive_sum_split(&v->bytes, v->sum, e);
 
+	sha256_init(&v->read);
 	if (code == ERR_OK)
 		code = read_first_frame(v, e);
 	for (size_t i = 0; i < v->node_count && code == ERR_OK; i++)
@@ -588,15 +573,7 @@ static enum err_code check_all(struct verify *v, struct err *e)
 	if (code == ERR_OK)
 		code = check_files(v, e);
 	/* Last: what is wrong inside says more than that something is. */
-	if (code == ERR_OK)
-		code = check_frames(v, e);
-	if (code != ERR_OK)
-		return code;
-	sha256(v->first_frame, sum);
-	if (memcmp(sum, v->sum, sizeof sum) != 0)
-		return err_set(e, ERR_PARSE,
-			       "the sum at the bundle's end is not that of its first part");
-	return ERR_OK;
+	return code == ERR_OK ? check_sum(v, e) : code;
 }
 
 enum err_code evidence_verify_bytes(const struct evidence_verify_config *config, struct str bytes,

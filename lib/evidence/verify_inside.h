@@ -46,7 +46,7 @@ struct verify {
 	const struct evidence_verify_config *config;
 	struct str bytes;          /* frames, without the sum */
 	uint8_t sum[SHA256_BYTES]; /* as it stands at the end */
-	struct str first_frame;    /* compressed; its sum that is */
+	struct sha256 read;        /* over the frames so far */
 	uint64_t mtime_s;
 	struct buf first; /* frame with the manifest */
 	json_t *manifest;
@@ -54,8 +54,7 @@ struct verify {
 	size_t node_count;
 	struct job *jobs;
 	size_t job_count;
-	struct manifest_files files;   /* as found, in order, without manifest.json */
-	struct manifest_frames frames; /* as found, but for the first */
+	struct manifest_files files; /* as found, in order, without manifest.json */
 	struct str rest;             /* frames not split off yet */
 };
 

@@ -50,16 +50,12 @@ def signed(line, kind):
     return key, said
 
 def blocks(data):
-    at, block = 0, EvidenceBlock()
+    at = 0
     while at < len(data):
         size, at = _DecodeVarint(data, at)
-        entry, at = block.entry, at + size
-        whole = block.MergeFromString(data[at - size:at]) == size
-        check(whole and entry in (0, block.entry), "a piece is cut off, or of another block")
-        if block.last:
-            yield block
-            block = EvidenceBlock()
-    check(not block.entry, "records.pb is cut off")
+        block, at = EvidenceBlock.FromString(data[at:at + size]), at + size
+        check(at <= len(data) and block.last, "a block is cut off")
+        yield block
 
 def check_block(block, body):
     """Root of the items, and what each record says."""
@@ -67,7 +63,9 @@ def check_block(block, body):
     check(body["kind"] == "block" and len(block.secrets) == 4 and block.records, "a block is malformed")
     for record in block.records:
         check(place < record.index < body["count"] and seq < record.seq <= int(body["last_seq"]), "records are not in order")
-        place, seq, commitments, shown, wire = record.index, record.seq, [], b"", record.core
+        check(len(record.shared) < 3 and all(record.shared), "a fragment is not there")
+        core = record.head + b"".join(block.shared[n - 1] for n in record.shared) + record.tail
+        place, seq, commitments, shown, wire = record.index, record.seq, [], b"", core
         for p, (number, secret) in enumerate(zip(record.parts, block.secrets, strict=True), 1):
             part = block.parts[number - 1] if number else EvidencePart(part=p)
             check(part.part == p and len(secret) == (0 if part.commitment else 32), "a part of another kind")
@@ -75,7 +73,7 @@ def check_block(block, body):
                 shown += struct.pack(">BI", p, len(part.content)) + part.content
             commitments.append(part.commitment or H(b"\2", bytes([p]), secret, part.content))
             wire += part.content
-        leaf = leaves[place] = H(struct.pack(">BBQ", 0, 0, seq), record.core, *commitments)
+        leaf = leaves[place] = H(struct.pack(">BBQ", 0, 0, seq), core, *commitments)
         items.append(H(b"\4", leaf, H(shown)) if shown else leaf)
         flow = MessageToDict(Flow.FromString(wire), preserving_proto_field_name=True)
         said.append({"flow": flow, **{m: flow[m] for m in ("node_name", "time") if m in flow}})
@@ -137,18 +135,14 @@ def verify(data):
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         names, files = archive.getnames(), {m.name: archive.extractfile(m).read() for m in archive}
     manifest = json.loads(files["manifest.json"])
-    check(manifest["tycho"] == "evidence" and manifest["format"] == 1, "another format")
-    at = len(data) - 40 - sum(int(f["bytes"]) for f in manifest["frames"])
-    check(data[-40:] == bytes.fromhex("5e2a4d1820000000") + H(data[:at]), "the sum at the end")
-    for f in manifest["frames"]:
-        check(H(data[at:at + int(f["bytes"])]).hex() == f["sha256"], "a frame's sum")
-        at += int(f["bytes"])
-    want = ["manifest.json", *(n["dir"] + "/" + name for n in manifest["nodes"] for name in SMALL)]
+    check(manifest["tycho"] == "evidence" and manifest["format"] == 2, "another format")
+    check(data[-40:] == bytes.fromhex("5e2a4d1820000000") + H(data[:-40]), "the sum at the end")
+    want = [n["dir"] + "/" + name for n in manifest["nodes"] for name in SMALL]
     want += [c["dir"] + "/" + name for n in manifest["nodes"] for c in n["chunks"] for name in CHUNK]
     want = [name for name in want + ["report.html"] if name in files or not name.endswith("/flows.csv")]
-    check(names == want, "files are not where they belong, or twice")
-    sums = [dict({"sha256": H(d).hex()} if n.count("/") < 3 else {}, name=n, bytes=str(len(d))) for n, d in files.items()]
-    check(manifest["files"] == sums[1:], "manifest: files")
+    check(names == ["manifest.json", *want], "files are not where they belong, or twice")
+    sums = [{"name": n, "bytes": str(len(files[n])), **({"sha256": H(files[n]).hex()} if n.count("/") < 3 else {})} for n in want]
+    check(manifest["files"] == sums, "manifest: files")
     for node in manifest["nodes"]:
         check_node(node, manifest["scope"], files)
 

@@ -55,11 +55,12 @@ static void read_block(struct str s)
 {
 	struct evidence_block b = { 0 };
 	struct chain_hash root, items;
+	AUTO_BUF struct buf core = buf_init(1 << 22);
 	struct str parts[CHAIN_PARTS_];
 
 	if (evidence_block_take(&b, s, NULL) == ERR_OK) {
 		for (size_t i = 0; i < b.record_count; i++)
-			evidence_block_parts(&b, i, parts);
+			(void)!evidence_block_parts(&b, i, &core, parts);
 		(void)!evidence_block_hash(&b, s.len, &root, &items, NULL);
 	}
 	evidence_block_done(&b);

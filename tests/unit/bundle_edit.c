@@ -163,7 +163,7 @@ static struct str chunk_of(const char *name)
 	return str_find_last(dir, '/') == 5 || !dir.len ? STR("") : dir;
 }
 
-static void list(json_t *to, const char *name, struct str content, bool with_sum)
+static void list(json_t *files, const char *name, struct str content, bool with_sum)
 {
 	uint8_t sum[SHA256_BYTES];
 	char hex[65], bytes[24];
@@ -174,22 +174,19 @@ static void list(json_t *to, const char *name, struct str content, bool with_sum
 	hex_put(&text, str_n(sum, sizeof sum));
 	(void)buf_cstr(&text);
 	(void)snprintf(bytes, sizeof bytes, "%zu", content.len);
-	if (name)
-		(void)json_object_set_new(one, "name", json_string(name));
+	(void)json_object_set_new(one, "name", json_string(name));
 	(void)json_object_set_new(one, "bytes", json_string(bytes));
 	if (with_sum)
 		(void)json_object_set_new(one, "sha256", json_string(hex));
-	(void)json_array_append_new(to, one);
+	(void)json_array_append_new(files, one);
 }
 
-/* Compresses @tar, lists the frame and empties @tar. */
-static void end_frame(struct buf *out, struct buf *tar, json_t *frames)
+/* Compresses @tar and empties it. */
+static void end_frame(struct buf *out, struct buf *tar)
 {
-	size_t from = out->len;
 	struct err e;
 
 	assert_int_equal(frame_put(out, buf_str(tar), &e), ERR_OK);
-	list(frames, NULL, str_from(buf_str(out), from), true);
 	buf_reset(tar);
 }
 
@@ -206,7 +203,7 @@ void bundle_edit_write(struct bundle_edit *b, const char *path, bool keep_list)
 {
 	AUTO_BUF struct buf out = buf_init(MAX_BYTES), tar = buf_init(MAX_BYTES),
 			    first = buf_init(MAX_BYTES), rest = buf_init(MAX_BYTES);
-	json_t *files = json_array(), *frames = json_array();
+	json_t *files = json_array();
 	uint8_t sum[SHA256_BYTES];
 	struct str frame = STR("");
 	struct err e;
@@ -216,27 +213,24 @@ void bundle_edit_write(struct bundle_edit *b, const char *path, bool keep_list)
 		struct str content = str_n(f->content, f->len), chunk = chunk_of(f->name);
 		bool is_report = strcmp(f->name, "report.html") == 0;
 		if (tar.len && (is_report || !str_eq(chunk, frame)))
-			end_frame(&rest, &tar, frames);
+			end_frame(&rest, &tar);
 		frame = chunk;
 		list(files, f->name, content, !chunk.len);
 		tar_put(chunk.len || is_report ? &tar : &first, f->name, content, b->mtime_s);
 	}
 	tar_end(&tar);
-	end_frame(&rest, &tar, frames);
-	if (!keep_list) {
+	end_frame(&rest, &tar);
+	if (!keep_list)
 		(void)json_object_set(b->manifest, "files", files);
-		(void)json_object_set(b->manifest, "frames", frames);
-	}
 	json_decref(files);
-	json_decref(frames);
 	char *text = json_dumps(b->manifest, JSON_COMPACT);
 	assert_non_null(text);
 	tar_put(&tar, "manifest.json", str_of(text), b->mtime_s);
 	free(text);
 	buf_str_put(&tar, buf_str(&first));
 	assert_int_equal(frame_put(&out, buf_str(&tar), &e), ERR_OK);
-	sha256(buf_str(&out), sum);
 	buf_str_put(&out, buf_str(&rest));
+	sha256(buf_str(&out), sum);
 	archive_sum_put(&out, sum);
 	assert_false(out.failed);
 	write_file(path, buf_str(&out));

@@ -119,9 +119,9 @@ static void edit_first_block(struct edit_file *f, void (*change)(Tycho__V1__Evid
 
 static void change_port(Tycho__V1__EvidenceBlock *m)
 {
-	ProtobufCBinaryData *core = &m->records[0]->core;
+	ProtobufCBinaryData *head = &m->records[0]->head;
 	/* destination port 443 of l4.TCP: field 2, varint bb 03 */
-	uint8_t *at = memmem(core->data, core->len, "\x10\xbb\x03", 3);
+	uint8_t *at = memmem(head->data, head->len, "\x10\xbb\x03", 3);
 
 	assert_non_null(at);
 	at[1] = 0xbc;
@@ -147,10 +147,56 @@ static void change_address(Tycho__V1__EvidenceBlock *m)
 static void swap_records(Tycho__V1__EvidenceBlock *m)
 {
 	Tycho__V1__EvidenceRecord *a = m->records[0], *b = m->records[1];
-	ProtobufCBinaryData core = a->core;
+	ProtobufCBinaryData head = a->head, tail = a->tail;
 
-	a->core = b->core;
-	b->core = core;
+	a->head = b->head;
+	a->tail = b->tail;
+	b->head = head;
+	b->tail = tail;
+}
+static void change_endpoint(Tycho__V1__EvidenceBlock *m)
+{
+	for (size_t i = 0; i < m->n_shared; i++) {
+		uint8_t *at = memmem(m->shared[i].data, m->shared[i].len, "cart-0", 6);
+		if (at)
+			at[5] = '1';
+	}
+}
+/* The same flow for everyone who reads it: protobuf's fields stand in any order. */
+static void swap_endpoints(Tycho__V1__EvidenceBlock *m)
+{
+	for (size_t i = 0; i < m->n_records; i++) {
+		uint32_t *shared = m->records[i]->shared;
+		if (m->records[i]->n_shared < 2)
+			continue;
+		uint32_t first = shared[0];
+		shared[0] = shared[1];
+		shared[1] = first;
+		return;
+	}
+	fail_msg("no record has two endpoints");
+}
+/* What is shared is written out: the same core, put together otherwise. */
+static void write_endpoints_out(Tycho__V1__EvidenceBlock *m)
+{
+	for (size_t i = 0; i < m->n_records; i++) {
+		Tycho__V1__EvidenceRecord *r = m->records[i];
+		AUTO_BUF struct buf b = buf_init(1 << 16);
+		buf_put(&b, r->head.data, r->head.len);
+		for (size_t k = 0; k < r->n_shared; k++)
+			buf_put(&b, m->shared[r->shared[k] - 1].data,
+				m->shared[r->shared[k] - 1].len);
+		buf_put(&b, r->tail.data, r->tail.len);
+		r->head.data = realloc(r->head.data, b.len);
+		assert_non_null(r->head.data);
+		memcpy(r->head.data, b.p, b.len);
+		r->head.len = b.len;
+		r->n_shared = r->tail.len = 0;
+	}
+}
+static void name_a_fragment_that_is_not_there(Tycho__V1__EvidenceBlock *m)
+{
+	m->records[0]->shared[0] = (uint32_t)m->n_shared + 1;
 }
 static void drop_first_record(Tycho__V1__EvidenceBlock *m)
 {
@@ -207,12 +253,31 @@ static void changed_records_are_found_though_the_lines_agree(void **state)
 				      "not in order");
 	assert_record_change_is_found(w, &all, "records-swapped", swap_records, NULL, NULL,
 				      "a flow was");
+	assert_record_change_is_found(w, &all, "endpoint", change_endpoint, NULL, NULL,
+				      "a flow was changed");
+	assert_record_change_is_found(w, &all, "endpoints-swapped", swap_endpoints, NULL, NULL,
+				      "its records are not those that the chain holds");
+	assert_record_change_is_found(w, &all, "no-fragment", name_a_fragment_that_is_not_there,
+				      NULL, NULL, "names a fragment that is not there");
 	assert_record_change_is_found(w, &all, "secret", change_secret, NULL, NULL,
 				      "its records are not those that the chain holds");
 	assert_record_change_is_found(w, &all, "entry", change_entry, NULL, NULL, "block");
 	assert_record_change_is_found(w, &some, "proof", change_proof, NULL, NULL,
 				      "its records are not those that the chain holds");
 	assert_record_change_is_found(w, &some, "place", change_place, NULL, NULL, "block");
+}
+
+static void a_core_may_be_written_out(void **state)
+{
+	struct world *w = *state;
+	struct bundle_edit b;
+
+	world_bundle(w, &(struct ask){ .csv = true });
+	bundle_edit_open(&b, w->ef.bundle_path);
+	edit_first_block(bundle_edit_file(&b, "records.pb"), write_endpoints_out);
+	bundle_edit_write(&b, w->ef.bundle_path, false);
+	bundle_edit_done(&b);
+	assert_good(w, "written-out");
 }
 
 /* A flow left out of a filtered export, by somebody who makes the proof anew and adjusts all that
@@ -646,6 +711,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, world_make, world_remove)
 		T(changed_lines_are_found),
 		T(changed_records_are_found_though_the_lines_agree),
+		T(a_core_may_be_written_out),
 		T(a_flow_left_out_is_found_though_proof_and_manifest_agree),
 		T(a_broken_chain_is_found),
 		T(changes_of_what_is_signed_are_found),
