@@ -1,11 +1,10 @@
 #include "evidence/line.h"
 
 #include "base/time.h"
+#include "evidence/eat.h"
 #include "flow/fields.h"
 #include "flow/json.h"
 #include "flow/names.h"
-#include "flow/schema.h"
-#include "flow/swar.h"
 #include "flow/wire.h"
 #include "observer/observer.pb-c.h"
 
@@ -16,13 +15,12 @@ enum {
 	KEY_BYTES = 512,
 	TEXT_MAX = 1 << 16,
 	SECOND_CHARS = 19, /* 2024-03-05T09:46:40 */
-	DEPTH = 4,
-	SHAPES = 8,
+	SHAPES = 2,
 	STEPS = 16,
 };
 
-/* Texts by the bytes that they were made of. */
-enum { A, B, C, END, TEXTS };
+/* Texts by the bytes that they were made of; A to E as in line.h's picture. */
+enum { A, B, C, D, E, END, TEXTS };
 struct slot {
 	uint32_t
 		filled; /* how often: whoever remembers the slot sees whether it is another's now */
@@ -33,7 +31,18 @@ _Static_assert(sizeof(struct slot) == SLOT_BYTES, "slots lie side by side");
 
 /* What is different in each core; everything else is common. The seam is where its shared fragments
  * are, the endpoints. */
-enum { TIME, UUID, L4, TYCHO, PLACES, COMMON = PLACES, SEAM };
+enum {
+	TIME,
+	UUID,
+	L4,
+	SOURCE_SERVICE,
+	DESTINATION_SERVICE,
+	INTERFACE,
+	TYCHO,
+	PLACES,
+	COMMON = PLACES,
+	SEAM,
+};
 
 /* How a core was made up that has been seen: its fields in places, and runs of common bytes between
  * them. Most cores are made up like one of the last few. */
@@ -51,8 +60,10 @@ struct line_matcher {
 	struct shape shapes[SHAPES]; /* met last first */
 	uint64_t seed;
 	struct buf message, text; /* scratch, for what was not remembered */
-	const struct schema_message *flow, *ethernet, *ip, *l4, *tycho;
-	uint16_t piece_from[C + 1], piece_behind[C + 1]; /* of A, B, C: places in the schema */
+	const struct schema_message *flow;
+	const struct schema_field *fields[PLACES]; /* what stands in a place */
+	const struct schema_field *ethernet, *ip, *l7, *summary;
+	uint16_t piece_from[E + 1], piece_behind[E + 1]; /* of A to E: places in the schema */
 	int64_t second;                                  /* whose text is: */
 	char second_text[SECOND_CHARS];
 };
@@ -62,32 +73,42 @@ static const struct schema_field *flow_field(const struct line_matcher *r, uint3
 	return schema_field_numbered(r->flow, number);
 }
 
-/* Whether fields stand in the declaration as the picture in line.h has them, and where A, B and C
- * begin and end. */
+static const uint32_t place_numbers[PLACES] = {
+	[TIME] = FLOW_FIELD_TIME,
+	[UUID] = FLOW_FIELD_UUID,
+	[L4] = FLOW_FIELD_L4,
+	[SOURCE_SERVICE] = FLOW_FIELD_SOURCE_SERVICE,
+	[DESTINATION_SERVICE] = FLOW_FIELD_DESTINATION_SERVICE,
+	[INTERFACE] = FLOW_FIELD_INTERFACE,
+	[TYCHO] = FLOW_FIELD_TYCHO,
+};
+
+/* Where A to E begin and end: what is read stands between them, in rows. False: it does not stand in
+ * the declaration as the picture in line.h has it. */
 static bool find_pieces(struct line_matcher *r)
 {
-	static const uint32_t row[] = { FLOW_FIELD_ETHERNET, FLOW_FIELD_IP,
-					FLOW_FIELD_L4,       FLOW_FIELD_TUNNEL,
-					FLOW_FIELD_SOURCE,   FLOW_FIELD_DESTINATION };
-	const struct schema_field *uuid = flow_field(r, FLOW_FIELD_UUID),
-				  *ethernet = flow_field(r, FLOW_FIELD_ETHERNET),
-				  *names = flow_field(r, FLOW_FIELD_SOURCE_NAMES),
-				  *to_names = flow_field(r, FLOW_FIELD_DESTINATION_NAMES),
-				  *tycho = flow_field(r, FLOW_FIELD_TYCHO);
+	static const uint32_t rows[][6] = {
+		{ FLOW_FIELD_TIME, FLOW_FIELD_UUID },
+		{ FLOW_FIELD_ETHERNET, FLOW_FIELD_IP, FLOW_FIELD_L4, FLOW_FIELD_TUNNEL,
+		  FLOW_FIELD_SOURCE, FLOW_FIELD_DESTINATION },
+		{ FLOW_FIELD_SOURCE_NAMES, FLOW_FIELD_DESTINATION_NAMES, FLOW_FIELD_L7 },
+		{ FLOW_FIELD_SOURCE_SERVICE, FLOW_FIELD_DESTINATION_SERVICE },
+		{ FLOW_FIELD_INTERFACE },
+		{ FLOW_FIELD_TYCHO },
+	};
+	uint16_t at = 0;
 
-	if (flow_field(r, FLOW_FIELD_TIME)->index != 0 || uuid->index != 1 ||
-	    to_names->index != names->index + 1 || tycho->index + 1 != r->flow->field_count)
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(row); i++)
-		if (flow_field(r, row[i])->index != ethernet->index + i)
-			return false;
-	r->piece_from[A] = (uint16_t)(uuid->index + 1);
-	r->piece_behind[A] = ethernet->index;
-	r->piece_from[B] = (uint16_t)(ethernet->index + ARRAY_LEN(row));
-	r->piece_behind[B] = names->index;
-	r->piece_from[C] = (uint16_t)(to_names->index + 1);
-	r->piece_behind[C] = tycho->index;
-	return true;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		at = flow_field(r, rows[i][0])->index;
+		if (i)
+			r->piece_behind[A + i - 1] = at;
+		for (size_t k = 0; k < ARRAY_LEN(rows[i]) && rows[i][k]; k++, at++)
+			if (flow_field(r, rows[i][k])->index != at)
+				return false;
+		if (i <= E)
+			r->piece_from[A + i] = at;
+	}
+	return flow_field(r, FLOW_FIELD_TIME)->index == 0 && at == r->flow->field_count;
 }
 
 enum err_code line_matcher_new(struct line_matcher **ret, struct err *e)
@@ -104,10 +125,12 @@ enum err_code line_matcher_new(struct line_matcher **ret, struct err *e)
 	r->flow = schema_find(STR("flow.Flow"));
 	if (!r->endpoints || !r->common || !r->flow)
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
-	r->ethernet = flow_field(r, FLOW_FIELD_ETHERNET)->message;
-	r->ip = flow_field(r, FLOW_FIELD_IP)->message;
-	r->l4 = flow_field(r, FLOW_FIELD_L4)->message;
-	r->tycho = flow_field(r, FLOW_FIELD_TYCHO)->message;
+	for (size_t i = 0; i < PLACES; i++)
+		r->fields[i] = flow_field(r, place_numbers[i]);
+	r->ethernet = flow_field(r, FLOW_FIELD_ETHERNET);
+	r->ip = flow_field(r, FLOW_FIELD_IP);
+	r->l7 = flow_field(r, FLOW_FIELD_L7);
+	r->summary = flow_field(r, FLOW_FIELD_SUMMARY);
 	if (!find_pieces(r))
 		return err_set(e, ERR_UNSUPPORTED, "lines of a bundle: another flow.proto");
 	*ret = TAKE(r);
@@ -123,186 +146,6 @@ void line_matcher_free(struct line_matcher *r)
 	buf_done(&r->message);
 	buf_done(&r->text);
 	free(r);
-}
-
-/* --- the text, eaten from the front --- */
-
-struct eater {
-	const char *p, *end;
-};
-
-/* Sixteen bytes; signed, so that what is no ASCII is below the blank, too. */
-typedef signed char sixteen __attribute__((vector_size(16)));
-typedef uint64_t two __attribute__((vector_size(16)));
-
-static inline sixteen sixteen_at(const char *p)
-{
-	sixteen v;
-
-	memcpy(&v, p, sizeof v);
-	return v;
-}
-
-static inline bool is_zero(sixteen v)
-{
-	const two halves = (two)v;
-
-	return !(halves[0] | halves[1]);
-}
-
-/* All of at most eight bytes, some of them twice; of none 'a's. */
-static inline uint64_t few_at(const char *p, size_t n)
-{
-	uint64_t v = SWAR_ONES * 'a';
-
-	if (n >= 4) {
-		uint32_t first, last;
-		memcpy(&first, p, sizeof first);
-		memcpy(&last, p + n - sizeof last, sizeof last);
-		v = (uint64_t)first << 32 | last;
-	} else if (n) {
-		v = (v << 24) | (uint64_t)(uint8_t)p[0] << 16 | (uint64_t)(uint8_t)p[n / 2] << 8 |
-		    (uint8_t)p[n - 1];
-	}
-	return v;
-}
-
-/* Nearly all that is compared is short: a call would cost more than the comparison. */
-static inline bool is_same(const char *a, const char *b, size_t n)
-{
-	if (n > 64)
-		return memcmp(a, b, n) == 0;
-	if (n > 32)
-		return is_zero((sixteen_at(a) ^ sixteen_at(b)) |
-			       (sixteen_at(a + 16) ^ sixteen_at(b + 16)) |
-			       (sixteen_at(a + n - 32) ^ sixteen_at(b + n - 32)) |
-			       (sixteen_at(a + n - 16) ^ sixteen_at(b + n - 16)));
-	if (n > 16)
-		return is_zero((sixteen_at(a) ^ sixteen_at(b)) |
-			       (sixteen_at(a + n - 16) ^ sixteen_at(b + n - 16)));
-	if (n > 8)
-		return !((swar_load(a) ^ swar_load(b)) |
-			 (swar_load(a + n - 8) ^ swar_load(b + n - 8)));
-	return few_at(a, n) == few_at(b, n);
-}
-
-static inline bool eat(struct eater *t, const char *p, size_t n)
-{
-	if ((size_t)(t->end - t->p) < n || !is_same(t->p, p, n))
-		return false;
-	t->p += n;
-	return true;
-}
-
-/* Of a length that the compiler knows: a few instructions. */
-#define eat_lit(t, literal) eat_fixed((t), "" literal, sizeof(literal) - 1)
-__attribute__((always_inline)) static inline bool eat_fixed(struct eater *t, const char *p,
-							    size_t n)
-{
-	if ((size_t)(t->end - t->p) < n || memcmp(t->p, p, n) != 0)
-		return false;
-	t->p += n;
-	return true;
-}
-
-/* Characters that JSON, as lib/flow writes it, does not hold as they are, marked. */
-static inline sixteen not_plain(sixteen v)
-{
-	return (v < ' ') | (v == '"') | (v == '\\') | (v == '<') | (v == '>') | (v == '&');
-}
-
-static inline bool is_plain(const char *p, size_t n)
-{
-	if (n < sizeof(sixteen)) {
-		const two v = { n > 8 ? swar_load(p) : few_at(p, n),
-				n > 8 ? swar_load(p + n - 8) : SWAR_ONES * 'a' };
-		return is_zero(not_plain((sixteen)v));
-	}
-	sixteen stops = not_plain(sixteen_at(p + n - sizeof stops));
-	for (size_t i = 0; i + sizeof stops < n; i += sizeof stops)
-		stops |= not_plain(sixteen_at(p + i));
-	return is_zero(stops);
-}
-
-static inline bool eat_string(struct eater *t, struct str s)
-{
-	if ((size_t)(t->end - t->p) < s.len + 2 || t->p[0] != '"' || t->p[s.len + 1] != '"' ||
-	    !is_same(t->p + 1, s.p, s.len) || !is_plain(s.p, s.len))
-		return false;
-	t->p += s.len + 2;
-	return true;
-}
-
-/* Read rather than written: the digits say how many there are. */
-static bool eat_u64(struct eater *t, uint64_t v)
-{
-	const char *p = t->p;
-	uint64_t read = 0;
-
-	if (p < t->end && *p == '0' && v)
-		return false; /* a number does not begin so */
-	for (; p < t->end && (uint8_t)(*p - '0') < 10 && p - t->p < 19; p++)
-		read = read * 10 + (uint8_t)(*p - '0');
-	if (p == t->p || read != v)
-		return false;
-	t->p = p;
-	return true;
-}
-
-static bool eat_message(struct eater *t, const struct schema_message *m, struct str bytes,
-			int depth);
-
-/* A field with a value that is not its default. */
-static bool eat_value(struct eater *t, const struct schema_field *f, const struct wire_field *x,
-		      int depth)
-{
-	if ((x->type == WIRE_VARINT) != (f->wire_type == WIRE_VARINT))
-		return false;
-	switch (f->type) {
-	case SCHEMA_STRING:
-		return x->bytes.len && eat_string(t, x->bytes);
-	case SCHEMA_UINT32:
-		return x->value && x->value <= UINT32_MAX && eat_u64(t, x->value);
-	case SCHEMA_UINT64:
-		return x->value && eat_lit(t, "\"") && eat_u64(t, x->value) && eat_lit(t, "\"");
-	case SCHEMA_BOOL:
-		return x->value == 1 && eat_lit(t, "true");
-	case SCHEMA_ENUM: {
-		struct str name = x->value && x->value <= INT32_MAX
-					  ? schema_enum_name(f->enumeration, (int32_t)x->value)
-					  : STR("");
-		return name.len && eat_string(t, name);
-	}
-	case SCHEMA_MESSAGE:
-		return eat_message(t, f->message, x->bytes, depth - 1);
-	default:
-		return false;
-	}
-}
-
-/* A message whose fields come once each, in the order of their declaration. */
-static bool eat_message(struct eater *t, const struct schema_message *m, struct str bytes,
-			int depth)
-{
-	struct wire_reader reader = wire_reader_of(bytes);
-	const struct schema_field *f = m->fields, *end = f + m->field_count;
-	bool of_oneof = false, is_first = true;
-
-	if (!depth || m->special != SCHEMA_PLAIN || !eat_lit(t, "{"))
-		return false;
-	for (struct wire_field x; wire_next(&reader, &x);) {
-		while (f < end && f->number != x.number)
-			f++;
-		if (f == end || f->repeated || (f->oneof_count && of_oneof))
-			return false;
-		if ((!is_first && !eat_lit(t, ",")) || !eat(t, f->key.p, f->key.len) ||
-		    !eat_value(t, f, &x, depth))
-			return false;
-		is_first = false;
-		of_oneof |= f->oneof_count != 0;
-		f++;
-	}
-	return !reader.bad && eat_lit(t, "}");
 }
 
 /* --- time --- */
@@ -504,13 +347,6 @@ struct cut {
 	struct shape shape;
 };
 
-static const uint32_t place_numbers[PLACES] = {
-	[TIME] = FLOW_FIELD_TIME,
-	[UUID] = FLOW_FIELD_UUID,
-	[L4] = FLOW_FIELD_L4,
-	[TYCHO] = FLOW_FIELD_TYCHO,
-};
-
 static void cut_begin(struct cut *cut)
 {
 	for (size_t i = 0; i < PLACES; i++)
@@ -625,7 +461,7 @@ static bool cut_core(const struct evidence_record *record, struct cut *cut, char
 	return cut_half(record->tail, cut, space) && cut->fields[TIME].raw.len && cut->common.len;
 }
 
-/* --- A, B, C and the end --- */
+/* --- A to E and the end --- */
 
 /* Appends the fields of @common that stand in piece @p to r->message. False: one belongs nowhere.
  */
@@ -638,7 +474,7 @@ static bool gather(struct line_matcher *r, struct str common, int p, struct str 
 		if (!f)
 			return false;
 		bool is_anywhere = false;
-		for (int i = A; i <= C; i++)
+		for (int i = A; i <= E; i++)
 			is_anywhere |=
 				f->index >= r->piece_from[i] && f->index < r->piece_behind[i];
 		if (!is_anywhere)
@@ -661,7 +497,7 @@ static const struct slot *common(struct line_matcher *r, struct str bytes)
 	if (slot_find(r->common, COMMON_SLOTS, key_hash(r, key), key, &s))
 		return s;
 	buf_reset(&r->text);
-	for (int p = A; p <= C; p++) {
+	for (int p = A; p <= E; p++) {
 		size_t before = r->text.len;
 		buf_reset(&r->message);
 		if (!gather(r, bytes, p, &node) || !put_members(r, buf_str(&r->message)))
@@ -722,35 +558,50 @@ static bool eat_addresses(const struct line_matcher *r, struct eater *t, struct 
 	for (struct wire_field x; wire_next(&reader, &x); last = x.number) {
 		bool is_ip = x.number == FLOW_FIELD_IP;
 		if ((!is_ip && x.number != FLOW_FIELD_ETHERNET) || x.number <= last ||
-		    x.type != WIRE_LEN)
-			return false;
-		if (!(is_ip ? eat_lit(t, ",\"IP\":") : eat_lit(t, ",\"ethernet\":")) ||
-		    !eat_message(t, is_ip ? r->ip : r->ethernet, x.bytes, DEPTH))
+		    !eat_field(t, is_ip ? r->ip : r->ethernet, &x))
 			return false;
 	}
 	return !reader.bad;
 }
 
-static bool eat_names(struct eater *t, struct str part)
+/* What belongs to a DNS record besides names. Absent: raw.len 0. */
+struct dns {
+	struct wire_field l7, summary;
+};
+
+/* Names, and the rest to @ret. */
+static bool eat_names(struct eater *t, struct str part, struct dns *ret)
 {
 	struct wire_reader reader = wire_reader_of(part);
 	uint32_t last = 0;
+	bool is_open = false;
 
+	ret->l7.raw.len = ret->summary.raw.len = 0;
 	for (struct wire_field x; wire_next(&reader, &x); last = x.number) {
+		if (x.type != WIRE_LEN || x.number < last)
+			return false;
+		if (x.number == FLOW_FIELD_L7 || x.number == FLOW_FIELD_SUMMARY) {
+			struct wire_field *to =
+				x.number == FLOW_FIELD_L7 ? &ret->l7 : &ret->summary;
+			if (to->raw.len)
+				return false;
+			*to = x;
+			continue;
+		}
 		bool is_source = x.number == FLOW_FIELD_SOURCE_NAMES;
-		if ((!is_source && x.number != FLOW_FIELD_DESTINATION_NAMES) || x.number < last ||
-		    x.type != WIRE_LEN)
+		if (!is_source && x.number != FLOW_FIELD_DESTINATION_NAMES)
 			return false;
 		if (x.number == last
 			    ? !eat_lit(t, ",")
-			    : (last && !eat_lit(t, "]")) ||
+			    : (is_open && !eat_lit(t, "]")) ||
 				      (is_source ? !eat_lit(t, ",\"source_names\":[")
 						 : !eat_lit(t, ",\"destination_names\":[")))
 			return false;
 		if (!eat_string(t, x.bytes))
 			return false;
+		is_open = true;
 	}
-	return !reader.bad && (!last || eat_lit(t, "]"));
+	return !reader.bad && (!is_open || eat_lit(t, "]"));
 }
 
 /* --- the line --- */
@@ -774,12 +625,22 @@ void line_prefetch(const struct evidence_block *b, size_t i)
 	}
 }
 
+/* The next of the texts that a core's common bytes come to. */
+static inline bool eat_text(struct eater *t, const char **texts, uint16_t len)
+{
+	const char *p = *texts;
+
+	*texts += len;
+	return eat(t, p, len);
+}
+
 size_t line_match(struct line_matcher *r, struct evidence_block *b, size_t i, struct str text)
 {
 	const struct evidence_record *record = &b->records[i];
 	struct eater t = { text.p, text.p + text.len };
 	char time[SECOND_CHARS + 11];
 	struct side source, destination;
+	struct dns dns;
 	struct cut core;
 	const struct wire_field *f = core.fields;
 
@@ -790,20 +651,22 @@ size_t line_match(struct line_matcher *r, struct evidence_block *b, size_t i, st
 		return 0;
 	const char *texts = s->bytes;
 	if (!eat_lit(&t, "{\"flow\":{\"time\":\"") || !eat_fixed(&t, time, sizeof time) ||
-	    !eat_lit(&t, "\"") ||
-	    (f[UUID].bytes.len && (!eat_lit(&t, ",\"uuid\":") || !eat_string(&t, f[UUID].bytes))) ||
-	    !eat(&t, texts, s->text_len[A]) ||
+	    !eat_lit(&t, "\"") || !eat_field(&t, r->fields[UUID], &f[UUID]) ||
+	    !eat_text(&t, &texts, s->text_len[A]) ||
 	    !eat_addresses(r, &t, evidence_block_part(b, record, CHAIN_ADDRESSES)) ||
-	    (f[L4].raw.len &&
-	     (!eat_lit(&t, ",\"l4\":") || !eat_message(&t, r->l4, f[L4].bytes, DEPTH))) ||
-	    !eat_endpoint(r, &t, &source) || !eat_endpoint(r, &t, &destination) ||
-	    !eat(&t, texts + s->text_len[A], s->text_len[B]) ||
-	    !eat_names(&t, evidence_block_part(b, record, CHAIN_DNS)) ||
-	    !eat(&t, texts + s->text_len[A] + s->text_len[B], s->text_len[C]) ||
-	    (f[TYCHO].raw.len &&
-	     (!eat_lit(&t, ",\"tycho\":") || !eat_message(&t, r->tycho, f[TYCHO].bytes, DEPTH))) ||
-	    !eat(&t, texts + s->text_len[A] + s->text_len[B] + s->text_len[C], s->text_len[END]) ||
-	    !eat_fixed(&t, time, sizeof time) || !eat_lit(&t, "\"}\n"))
+	    !eat_field(&t, r->fields[L4], &f[L4]) || !eat_endpoint(r, &t, &source) ||
+	    !eat_endpoint(r, &t, &destination) || !eat_text(&t, &texts, s->text_len[B]) ||
+	    !eat_names(&t, evidence_block_part(b, record, CHAIN_DNS), &dns) ||
+	    !eat_field(&t, r->l7, &dns.l7) || !eat_text(&t, &texts, s->text_len[C]) ||
+	    !eat_field(&t, r->fields[SOURCE_SERVICE], &f[SOURCE_SERVICE]) ||
+	    !eat_field(&t, r->fields[DESTINATION_SERVICE], &f[DESTINATION_SERVICE]) ||
+	    !eat_text(&t, &texts, s->text_len[D]) ||
+	    !eat_field(&t, r->fields[INTERFACE], &f[INTERFACE]) ||
+	    !eat_text(&t, &texts, s->text_len[E]) || (dns.summary.raw.len && s->text_len[E]) ||
+	    !eat_field(&t, r->summary, &dns.summary) ||
+	    !eat_field(&t, r->fields[TYCHO], &f[TYCHO]) ||
+	    !eat_text(&t, &texts, s->text_len[END]) || !eat_fixed(&t, time, sizeof time) ||
+	    !eat_lit(&t, "\"}\n"))
 		return 0;
 	return (size_t)(t.p - text.p);
 }

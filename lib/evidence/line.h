@@ -2,19 +2,18 @@
  * line - does this line say what that record says? For nearly every record of a bundle, without
  * writing the line.
  *
- *	{"flow":{ time uuid │ … │ addresses l4 source destination │ … │ names │ … │ tycho }, … }
- *	          read        A   read, and remembered              B   read    C   read
+ *	{"flow":{ time uuid │A│ addresses l4 endpoints │B│ names l7 │C│ services │D│ interface │E│ tycho }, … }
  *
- * What is different from flow to flow is compared as it is read; an endpoint, and A, B, C together,
- * are written once by lib/flow's JSON writer and remembered by all bytes that they came from, in
- * tables of fixed size where a newcomer takes the place of whoever has it.
+ * What is different from flow to flow is compared as it is read (eat.h); an endpoint, and A to E
+ * together, are written once by lib/flow's JSON writer and remembered by all bytes that they came
+ * from, in tables of fixed size where a newcomer takes the place of whoever has it.
  *
  * How a core was made up is remembered, too, of the last few: what is common to many flows is then
  * compared in runs instead of being read field by field. Endpoints are the block's shared fragments:
  * met again in it, they are found by their number.
  *
- * It may answer "not known" for a line that is right (fields in another order, a DNS record, text
- * that JSON escapes): then render.h writes the line. It never says yes to one that render.h would
+ * It may answer "not known" for a line that is right (fields in another order, text that JSON
+ * escapes): then render.h writes the line. It never says yes to one that render.h would
  * write otherwise; tests/unit/test_evidence_line.c holds the two against each other.
  *
  * Threads  one thread per struct line_matcher.

@@ -398,6 +398,91 @@ static void endpoints_that_push_each_other_out_are_known(void **state)
 		one_done(&ones[i]);
 }
 
+/* flow.Layer7 and flow.DNS */
+enum { LAYER7_TYPE = 1, LAYER7_LATENCY_NS = 2, LAYER7_DNS = 100 };
+enum { DNS_QUERY = 1, DNS_IPS = 2, DNS_TTL = 3, DNS_QTYPES = 7 };
+
+static void drop_field(struct buf *core, uint32_t number)
+{
+	struct wire_reader r = wire_reader_of(buf_str(core));
+	size_t len = 0;
+
+	for (struct wire_field f; wire_next(&r, &f);) {
+		if (f.number == number)
+			continue;
+		memmove(core->p + len, f.raw.p, f.raw.len);
+		len += f.raw.len;
+	}
+	core->len = len;
+}
+
+/* Query and answer of a name, as an observer records them: what is said of it has quotes. */
+static void lookups_are_known(void **state)
+{
+	struct world *w = *state;
+	struct buf *dns;
+
+	for (uint32_t i = 0; i < 400; i++) {
+		struct flow f = ordinary(w, 53, i % 3 ? STR("cart-1") : STR("cart-2"));
+		struct one o = one_of(&f, w->dict);
+		char name[64], summary[128];
+		(void)snprintf(name, sizeof name, "n%u.example.", i);
+		(void)snprintf(summary, sizeof summary, "DNS Answer \"10.0.%u.1\" (Query \\ %s A)",
+			       i % 256, name);
+		drop_field(&o.parts[CHAIN_CORE],
+			   FLOW_FIELD_SUMMARY); /* that of the record is said */
+		dns = &o.parts[CHAIN_DNS];
+		wire_put_str(dns, FLOW_FIELD_SOURCE_NAMES, STR("a.example"));
+		size_t l7 = wire_begin(dns, FLOW_FIELD_L7);
+		wire_put_u64(dns, LAYER7_TYPE, 2);
+		wire_put_u64(dns, LAYER7_LATENCY_NS, UINT64_C(1) << (i % 64));
+		size_t record = wire_begin(dns, LAYER7_DNS);
+		wire_put_str(dns, DNS_QUERY, str_of(name));
+		for (uint32_t k = 0; k < i % 4; k++)
+			wire_put_str(dns, DNS_IPS, STR("10.0.0.1"));
+		wire_put_u64(dns, DNS_TTL, i);
+		wire_put_str(dns, DNS_QTYPES, STR("A"));
+		wire_put_str(dns, DNS_QTYPES, STR("AAAA"));
+		wire_end(dns, record);
+		wire_end(dns, l7);
+		wire_put_str(dns, FLOW_FIELD_SUMMARY, str_of(summary));
+		assert_true(written(w->renderer, &o, &w->line));
+		struct str line = buf_str(&w->line);
+		assert_int_equal(line_match(w->matcher, block_of(&o), 0, line), line.len);
+		for (size_t at = 0; at < line.len; at++) {
+			w->line.p[at] ^= 1;
+			assert_int_equal(line_match(w->matcher, block_of(&o), 0, line), 0);
+			w->line.p[at] ^= 1;
+		}
+		one_done(&o);
+	}
+}
+
+/* The writer takes the last of two; a line with both is no line of its. */
+static void a_summary_that_is_said_twice_stands_once(void **state)
+{
+	struct world *w = *state;
+	struct flow f = ordinary(w, 53, STR("cart-1"));
+	struct one o = one_of(&f, w->dict);
+	AUTO_BUF struct buf both = buf_init(MAX_BYTES);
+	const struct str first = STR(",\"Summary\":\"one\""), second = STR(",\"Summary\":\"two\"");
+
+	drop_field(&o.parts[CHAIN_CORE], FLOW_FIELD_SUMMARY);
+	wire_put_str(&o.parts[CHAIN_CORE], FLOW_FIELD_SUMMARY, STR("one"));
+	wire_put_str(&o.parts[CHAIN_DNS], FLOW_FIELD_SUMMARY, STR("two"));
+	assert_true(written(w->renderer, &o, &w->line));
+	(void)assert_agrees(w, &o, buf_str(&w->line));
+	struct str line = buf_str(&w->line);
+	const char *at = memmem(line.p, line.len, second.p, second.len);
+	assert_non_null(at);
+	size_t before = (size_t)(at - line.p);
+	buf_str_put(&both, str_upto(line, before));
+	buf_str_put(&both, first);
+	buf_str_put(&both, str_from(line, before));
+	assert_int_equal(line_match(w->matcher, block_of(&o), 0, buf_str(&both)), 0);
+	one_done(&o);
+}
+
 /* Labels of an endpoint that the core does not have, an endpoint twice, a fragment that is none. */
 static void odd_fragments_are_left_to_whoever_writes(void **state)
 {
@@ -458,6 +543,8 @@ int main(void)
 		T(each_bit_of_an_ordinary_flow_matters),
 		T(flows_of_many_shapes_are_known),
 		T(endpoints_that_push_each_other_out_are_known),
+		T(lookups_are_known),
+		T(a_summary_that_is_said_twice_stands_once),
 		T(odd_fragments_are_left_to_whoever_writes),
 		T(names_stand_in_their_lists),
 	};
