@@ -1,5 +1,6 @@
 #include "evidence/line.h"
 
+#include "base/pages.h"
 #include "base/time.h"
 #include "evidence/eat.h"
 #include "flow/fields.h"
@@ -120,9 +121,9 @@ enum err_code line_matcher_new(struct line_matcher **ret, struct err *e)
 	r->message = r->text = buf_init(TEXT_MAX);
 	r->seed = (uint64_t)(uintptr_t)r ^ mono_now().v;
 	r->second = INT64_MIN;
-	r->endpoints = calloc(ENDPOINT_SLOTS, sizeof *r->endpoints);
-	r->common = calloc(COMMON_SLOTS, sizeof *r->common);
 	r->flow = schema_find(STR("flow.Flow"));
+	r->endpoints = pages_new(ENDPOINT_SLOTS, sizeof *r->endpoints);
+	r->common = pages_new(COMMON_SLOTS, sizeof *r->common);
 	if (!r->endpoints || !r->common || !r->flow)
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
 	for (size_t i = 0; i < PLACES; i++)
@@ -141,8 +142,8 @@ void line_matcher_free(struct line_matcher *r)
 {
 	if (!r)
 		return;
-	free(r->endpoints);
-	free(r->common);
+	pages_free(r->endpoints, ENDPOINT_SLOTS, sizeof *r->endpoints);
+	pages_free(r->common, COMMON_SLOTS, sizeof *r->common);
 	buf_done(&r->message);
 	buf_done(&r->text);
 	free(r);
@@ -619,9 +620,9 @@ void line_prefetch(const struct evidence_block *b, size_t i)
 		if (record->parts[p])
 			__builtin_prefetch(&b->parts[record->parts[p] - 1]);
 	for (size_t k = 0; k < RECORD_SHARED_MAX && record->shared[k]; k++) {
-		const char *slot = b->shared[record->shared[k] - 1].slot;
-		for (size_t at = 0; slot && at < SLOT_BYTES * 3 / 8; at += 64)
-			__builtin_prefetch(slot + at);
+		const struct slot *slot = b->shared[record->shared[k] - 1].slot;
+		for (size_t at = 0; slot && at < slot->key_at; at += 64)
+			__builtin_prefetch(slot->bytes + at);
 	}
 }
 

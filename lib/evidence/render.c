@@ -1,5 +1,6 @@
 #include "evidence/render.h"
 
+#include "base/pages.h"
 #include "flow/fields.h"
 #include "flow/json.h"
 #include "flow/names.h"
@@ -42,7 +43,7 @@ enum err_code renderer_new(struct renderer **ret, struct err *e)
 	r->drops = schema_find_enum(STR("flow.DropReason"));
 	r->directions = schema_find_enum(STR("flow.TrafficDirection"));
 	r->schema = schema_find(STR("flow.Flow"));
-	r->fragments = calloc(FRAGMENTS, sizeof *r->fragments);
+	r->fragments = pages_new(FRAGMENTS, sizeof *r->fragments);
 	r->seed = (uint64_t)(uintptr_t)r ^ mono_now().v;
 	if (!r->verdicts || !r->drops || !r->directions || !r->schema || !r->fragments)
 		return err_set(e, ERR_NOMEM, "records of a bundle");
@@ -57,7 +58,7 @@ void renderer_free(struct renderer *r)
 	if (!r)
 		return;
 	flow_dict_free(r->dict);
-	free(r->fragments);
+	pages_free(r->fragments, FRAGMENTS, sizeof *r->fragments);
 	buf_done(&r->message);
 	buf_done(&r->response);
 	free(r);
