@@ -250,6 +250,11 @@ static enum err_code read_keys(const struct cli *cli, struct str keys[VERIFY_KEY
 				      "digits)",
 				      KEY_FINGERPRINT_CHARS);
 		keys[i] = buf_str(&files[i]);
+		if (memmem(keys[i].p, keys[i].len, "PRIVATE KEY", 11))
+			return err_set(e, ERR_INVALID,
+				       "--pubkey %s is a private key: `tycho evidence keys --pem` "
+				       "on its node says the public half",
+				       text);
 		if (evidence_key_of_pem(keys[i], &key, e) != ERR_OK)
 			return err_in(e, "--pubkey %s", text);
 	}
@@ -289,8 +294,8 @@ static enum err_code run_verify(struct cli *cli, struct err *e)
 	enum err_code code = read_keys(cli, keys, files, &config.key_count, e);
 	if (code == ERR_OK && *path)
 		code = cli_read(path, &checkpoints, e);
-	if (*path)
-		config.checkpoints = buf_str(&checkpoints);
+	if (*path) /* an empty file is one, too */
+		config.checkpoints = checkpoints.len ? buf_str(&checkpoints) : STR("");
 	if (code == ERR_OK)
 		code = verify_all(cli, &config, e);
 	for (size_t i = 0; i < config.key_count; i++)

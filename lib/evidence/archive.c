@@ -232,6 +232,8 @@ enum err_code frame_read(struct frame_reader *r, struct str frame, struct buf *o
 
 /* --- the sum --- */
 
+/* RFC 8878 §3.1.1: how a frame begins. */
+static const uint8_t frame_head[4] = { 0x28, 0xb5, 0x2f, 0xfd };
 /* RFC 8878 §3.1.2: a skippable frame, magic number and size little-endian. */
 static const uint8_t sum_head[8] = { 0x5e, 0x2a, 0x4d, 0x18, SHA256_BYTES, 0, 0, 0 };
 
@@ -243,11 +245,13 @@ void archive_sum_put(struct buf *b, const uint8_t sum[SHA256_BYTES])
 
 enum err_code archive_sum_split(struct str *bytes, uint8_t ret_sum[SHA256_BYTES], struct err *e)
 {
-	if (bytes->len < ARCHIVE_SUM_BYTES)
-		return err_set(e, ERR_PARSE, "this is no bundle: it is too short");
+	if (bytes->len < ARCHIVE_SUM_BYTES || memcmp(bytes->p, frame_head, sizeof frame_head) != 0)
+		return err_set(e, ERR_PARSE, "this is no bundle: it is no zstd file");
 	struct str rest = str_from(*bytes, bytes->len - ARCHIVE_SUM_BYTES);
 	if (memcmp(rest.p, sum_head, sizeof sum_head) != 0)
-		return err_set(e, ERR_PARSE, "the bundle has no sum at its end: it is cut off");
+		return err_set(e, ERR_PARSE,
+			       "there is no sum at the end, as every bundle has: it is cut off, "
+			       "added to, or none");
 	memcpy(ret_sum, rest.p + sizeof sum_head, SHA256_BYTES);
 	*bytes = str_upto(*bytes, bytes->len - ARCHIVE_SUM_BYTES);
 	return ERR_OK;

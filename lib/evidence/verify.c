@@ -510,6 +510,44 @@ static enum err_code check_sum(struct verify *v, struct err *e)
 				 "the sum at the bundle's end is not that of what is before it");
 }
 
+/* What was kept elsewhere must have said something, or it was held against nothing. */
+static enum err_code check_kept(const struct verify *v, struct err *e)
+{
+	uint64_t met = 0;
+	size_t of_nodes = 0;
+
+	if (!v->config->checkpoints.p)
+		return ERR_OK;
+	for (size_t i = 0; i < v->node_count; i++) {
+		met += v->nodes[i].external_met;
+		of_nodes += v->nodes[i].pin_count - v->nodes[i].own_pins;
+	}
+	if (met)
+		return ERR_OK;
+	return of_nodes ? err_set(e, ERR_PARSE,
+				  "the separately kept checkpoints speak of other parts of the "
+				  "chain than the bundle has: it is held against none")
+			: err_set(e, ERR_PARSE,
+				  "none of the separately kept checkpoints is signed by a key of "
+				  "the bundle's nodes: it is held against none");
+}
+
+/* What of the asked time the record does not reach, behind a node's gaps. */
+static void put_reach(const json_t *said, struct buf *b)
+{
+	struct wall_ns since = { 0 }, until = { UINT64_MAX }, oldest;
+
+	(void)time_parse(text_of(said, "since"), &since);
+	(void)time_parse(text_of(said, "until"), &until);
+	if (!time_parse(text_of(said, "oldest"), &oldest))
+		buf_lit(b, ", but it has no record");
+	else if (oldest.v > until.v)
+		buf_printf(b, ", but its record begins behind the asked time, at %s",
+			   text_of(said, "oldest").p);
+	else if (oldest.v > since.v)
+		buf_printf(b, ", but its record begins at %s", text_of(said, "oldest").p);
+}
+
 static void put_summary(const struct verify *v, struct buf *b)
 {
 	const json_t *unanswered = json_object_get(v->manifest, "unanswered"), *u;
@@ -519,7 +557,11 @@ static void put_summary(const struct verify *v, struct buf *b)
 	for (i = 0; i < v->node_count; i++)
 		flows += v->nodes[i].flows;
 	buf_printf(b, "%s: every flow is proven\n", v->config->path);
-	buf_printf(b, "  scope    %s\n", text_of(json_object_get(v->manifest, "scope"), "words").p);
+	struct str words = text_of(json_object_get(v->manifest, "scope"), "words");
+	buf_lit(b, "  scope    ");
+	for (size_t k = 0; k < words.len; k++)
+		buf_str_put(b, words.p[k] == '\n' ? STR("\n           ") : str_n(words.p + k, 1));
+	buf_char(b, '\n');
 	buf_printf(b, "  flows    %llu of %zu node%s\n", (unsigned long long)flows, v->node_count,
 		   v->node_count == 1 ? "" : "s");
 	for (i = 0; i < v->node_count; i++) {
@@ -527,13 +569,16 @@ static void put_summary(const struct verify *v, struct buf *b)
 		size_t gaps = json_array_size(json_object_get(n->said, "gaps"));
 		buf_printf(
 			b,
-			"  node     %s: %llu flows in %llu blocks, entries %s to %s of its chain",
-			n->name, (unsigned long long)n->flows, (unsigned long long)n->blocks,
+			"  node     %s: %llu flow%s in %llu block%s, entries %s to %s of its chain",
+			n->name, (unsigned long long)n->flows, n->flows == 1 ? "" : "s",
+			(unsigned long long)n->blocks, n->blocks == 1 ? "" : "s",
 			text_of(n->said, "first_entry").p, text_of(n->said, "last_entry").p);
 		if (gaps)
-			buf_printf(b, ", %zu gap%s: see the report\n", gaps, gaps == 1 ? "" : "s");
+			buf_printf(b, ", %zu gap%s (see the report)", gaps, gaps == 1 ? "" : "s");
 		else
-			buf_lit(b, ", no gap known\n");
+			buf_lit(b, ", no gap known");
+		put_reach(n->said, b);
+		buf_char(b, '\n');
 		buf_printf(b, "           signed %s by key %s\n", text_of(n->said, "time").p,
 			   evidence_key_fingerprint(n->key));
 		if (n->pins_met)
@@ -572,6 +617,8 @@ static enum err_code check_all(struct verify *v, struct err *e)
 		code = read_last_frame(v, e);
 	if (code == ERR_OK)
 		code = check_files(v, e);
+	if (code == ERR_OK)
+		code = check_kept(v, e);
 	/* Last: what is wrong inside says more than that something is. */
 	return code == ERR_OK ? check_sum(v, e) : code;
 }
@@ -591,7 +638,8 @@ enum err_code evidence_verify_bytes(const struct evidence_verify_config *config,
 enum err_code evidence_verify(const struct evidence_verify_config *config, struct buf *summary,
 			      struct err *e)
 {
-	AUTO_FD int fd = open(config->path, O_RDONLY | O_CLOEXEC);
+	/* Not waiting for whoever might write into a pipe. */
+	AUTO_FD int fd = open(config->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) != 0)

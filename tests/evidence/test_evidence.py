@@ -245,6 +245,11 @@ def test_an_export_says_whether_the_record_of_its_time_is_whole(tmp_path):
             p = subprocess.run([TYCHO, 'evidence', 'export', '--server', ob.socket, '-o', path, '--since', observer.stamp(since)],
                                check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
             assert (p.stdout, p.stderr) == (path + ': 5 flows of 1 node\n', words)
+            said = tycho('evidence', 'verify', path)
+            assert ('no gap known\n' in said) == (since == 0)
+            assert ('but its record begins at %s' % observer.stamp(0)[:-1] in said) == (since < 0)
+        tycho('evidence', 'export', '--server', ob.socket, '-o', path, '--until', observer.stamp(-30))
+        assert 'but its record begins behind the asked time, at ' in tycho('evidence', 'verify', path)
 
 
 def test_an_observer_without_a_store_says_so(tmp_path):
@@ -261,7 +266,25 @@ def test_wrong_words_are_one_sentence(tmp_path):
     assert '64 hex digits' in tycho('evidence', 'verify', 'x', '--pubkey', 'deadbeef', code=1)
     assert 'which bundle' in tycho('evidence', 'verify', code=1)
     (tmp_path / 'no').write_text('no bundle, but long enough to have a sum at its end, had it one')
-    assert 'no sum at its end' in tycho('evidence', 'verify', str(tmp_path / 'no'), code=1)
+    assert 'it is no zstd file' in tycho('evidence', 'verify', str(tmp_path / 'no'), code=1)
+    other = subprocess.run(['zstd', '-qc'], input=b'a file of that kind, but ' * 9, stdout=subprocess.PIPE, check=True).stdout
+    (tmp_path / 'no').write_bytes(other)
+    assert 'no sum at the end, as every bundle has' in tycho('evidence', 'verify', str(tmp_path / 'no'), code=1)
+    os.mkfifo(tmp_path / 'pipe')
+    assert 'is no bundle' in tycho('evidence', 'verify', str(tmp_path / 'pipe'), code=1)  # nobody writes, nobody waits
+
+
+def test_what_says_nothing_of_a_bundle_is_no_proof_of_it(tmp_path):
+    bundles = [str(tmp_path / name) for name in ('b1', 'b2')]
+    kept = [str(tmp_path / name) for name in ('kept1', 'kept2')]
+    for bundle, lines in zip(bundles, kept, strict=True):
+        with observer.Observer('--evidence-key', bundle + '.key', '--checkpoint-to', 'file:' + lines, lines=[observer.flow(0)]) as ob:
+            exported(ob, bundle)
+            assert ob.stop() == 0
+    assert re.search('that agree: [1-9]', tycho('evidence', 'verify', bundles[0], '--checkpoints', kept[0]))
+    assert 'it is held against none' in tycho('evidence', 'verify', bundles[0], '--checkpoints', kept[1], code=1)
+    assert 'it is held against none' in tycho('evidence', 'verify', bundles[0], '--checkpoints', '/dev/null', code=1)
+    assert 'is a private key' in tycho('evidence', 'verify', bundles[0], '--pubkey', bundles[0] + '.key', code=1)
 
 
 # --- checkpoints sent away
