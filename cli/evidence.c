@@ -218,7 +218,7 @@ static const struct flag_def verify_defs[] = {
 	  .placeholder = "FILE",
 	  .values = "FILE",
 	  .help = "Checkpoints that were kept elsewhere (--checkpoint-to of the observer): the "
-		  "bundle's chain must agree with them" },
+		  "bundle's chain must agree with them, with one at least" },
 };
 static const struct flag_set verify_flags = { "Evidence", verify_defs, ARRAY_LEN(verify_defs) };
 static const struct flag_set *const verify_sets[] = { &verify_flags };
