@@ -13,6 +13,9 @@ enum {
 	SLOT_BYTES = 1024,
 	ENDPOINT_SLOTS = 4096,
 	COMMON_SLOTS = 1024,
+	SAID_SLOTS = 512,
+	SAID_RAW = 78,
+	SAID_TEXT = 112,
 	KEY_BYTES = 512,
 	TEXT_MAX = 1 << 16,
 	SECOND_CHARS = 19, /* 2024-03-05T09:46:40 */
@@ -29,6 +32,13 @@ struct slot {
 	char bytes[SLOT_BYTES - 4 - 2 * (3 + TEXTS)]; /* texts, then the key */
 };
 _Static_assert(sizeof(struct slot) == SLOT_BYTES, "slots lie side by side");
+
+/* What small fields said that many flows share, if not all: an interface, a service, a pair of
+ * Ethernet addresses; and how that stands in a line. */
+struct said {
+	uint8_t raw_len, text_len; /* raw_len 0: free */
+	char raw[SAID_RAW], text[SAID_TEXT];
+};
 
 /* What is different in each core; everything else is common. The seam is where its shared fragments
  * are, the endpoints. */
@@ -58,6 +68,7 @@ struct shape {
 
 struct line_matcher {
 	struct slot *endpoints, *common;
+	struct said *said;
 	struct shape shapes[SHAPES]; /* met last first */
 	uint64_t seed;
 	struct buf message, text; /* scratch, for what was not remembered */
@@ -124,7 +135,8 @@ enum err_code line_matcher_new(struct line_matcher **ret, struct err *e)
 	r->flow = schema_find(STR("flow.Flow"));
 	r->endpoints = pages_new(ENDPOINT_SLOTS, sizeof *r->endpoints);
 	r->common = pages_new(COMMON_SLOTS, sizeof *r->common);
-	if (!r->endpoints || !r->common || !r->flow)
+	r->said = pages_new(SAID_SLOTS, sizeof *r->said);
+	if (!r->endpoints || !r->common || !r->said || !r->flow)
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
 	for (size_t i = 0; i < PLACES; i++)
 		r->fields[i] = flow_field(r, place_numbers[i]);
@@ -144,6 +156,7 @@ void line_matcher_free(struct line_matcher *r)
 		return;
 	pages_free(r->endpoints, ENDPOINT_SLOTS, sizeof *r->endpoints);
 	pages_free(r->common, COMMON_SLOTS, sizeof *r->common);
+	pages_free(r->said, SAID_SLOTS, sizeof *r->said);
 	buf_done(&r->message);
 	buf_done(&r->text);
 	free(r);
@@ -549,9 +562,36 @@ static const struct slot *cut(struct line_matcher *r, const struct evidence_reco
 	return s;
 }
 
+/* --- small fields that are remembered --- */
+
+/* As eat_field. What was read once and was right is right again. */
+static bool eat_said(struct line_matcher *r, struct eater *t, const struct schema_field *f,
+		     const struct wire_field *x)
+{
+	const char *from = t->p;
+
+	if (!x->raw.len)
+		return true;
+	if (x->raw.len > SAID_RAW)
+		return eat_field(t, f, x);
+	struct said *s = &r->said[hash_bytes(x->raw.p, x->raw.len, r->seed) % SAID_SLOTS];
+	if (s->raw_len == x->raw.len && is_same(s->raw, x->raw.p, s->raw_len))
+		return eat(t, s->text, s->text_len);
+	if (!eat_field(t, f, x))
+		return false;
+	size_t len = (size_t)(t->p - from);
+	if (len <= SAID_TEXT) {
+		memcpy(s->raw, x->raw.p, x->raw.len);
+		memcpy(s->text, from, len);
+		s->raw_len = (uint8_t)x->raw.len;
+		s->text_len = (uint8_t)len;
+	}
+	return true;
+}
+
 /* --- parts --- */
 
-static bool eat_addresses(const struct line_matcher *r, struct eater *t, struct str part)
+static bool eat_addresses(struct line_matcher *r, struct eater *t, struct str part)
 {
 	struct wire_reader reader = wire_reader_of(part);
 	uint32_t last = 0;
@@ -559,7 +599,7 @@ static bool eat_addresses(const struct line_matcher *r, struct eater *t, struct 
 	for (struct wire_field x; wire_next(&reader, &x); last = x.number) {
 		bool is_ip = x.number == FLOW_FIELD_IP;
 		if ((!is_ip && x.number != FLOW_FIELD_ETHERNET) || x.number <= last ||
-		    !eat_field(t, is_ip ? r->ip : r->ethernet, &x))
+		    !(is_ip ? eat_field(t, r->ip, &x) : eat_said(r, t, r->ethernet, &x)))
 			return false;
 	}
 	return !reader.bad;
@@ -659,10 +699,10 @@ size_t line_match(struct line_matcher *r, struct evidence_block *b, size_t i, st
 	    !eat_endpoint(r, &t, &destination) || !eat_text(&t, &texts, s->text_len[B]) ||
 	    !eat_names(&t, evidence_block_part(b, record, CHAIN_DNS), &dns) ||
 	    !eat_field(&t, r->l7, &dns.l7) || !eat_text(&t, &texts, s->text_len[C]) ||
-	    !eat_field(&t, r->fields[SOURCE_SERVICE], &f[SOURCE_SERVICE]) ||
-	    !eat_field(&t, r->fields[DESTINATION_SERVICE], &f[DESTINATION_SERVICE]) ||
+	    !eat_said(r, &t, r->fields[SOURCE_SERVICE], &f[SOURCE_SERVICE]) ||
+	    !eat_said(r, &t, r->fields[DESTINATION_SERVICE], &f[DESTINATION_SERVICE]) ||
 	    !eat_text(&t, &texts, s->text_len[D]) ||
-	    !eat_field(&t, r->fields[INTERFACE], &f[INTERFACE]) ||
+	    !eat_said(r, &t, r->fields[INTERFACE], &f[INTERFACE]) ||
 	    !eat_text(&t, &texts, s->text_len[E]) || (dns.summary.raw.len && s->text_len[E]) ||
 	    !eat_field(&t, r->summary, &dns.summary) ||
 	    !eat_field(&t, r->fields[TYCHO], &f[TYCHO]) ||
