@@ -21,7 +21,8 @@ void evidence_export_free(struct evidence_export *x)
 	free(x->places);
 	struct buf *const bufs[] = { &x->policies, &x->checkpoints, &x->page.bodies,
 				     &x->bodies,   &x->scratch,     &x->key,
-				     &x->shown,    &x->piece_parts, &x->piece_records };
+				     &x->shown,    &x->piece_parts, &x->piece_records,
+				     &x->gaps.list };
 	for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
 		buf_done(bufs[i]);
 	for (size_t i = 0; i < CHAIN_PARTS_; i++)
@@ -71,11 +72,6 @@ static enum err_code read_request(struct evidence_export *x, struct str request,
 
 static enum err_code open_store(struct evidence_export *x, struct err *e)
 {
-	const struct store_scan_config scan = {
-		.range = { x->since, x->until, 0, UINT64_MAX },
-		.filter = x->filter,
-		.kinds = 1u << FLOW_KIND_FLOW,
-	};
 	enum err_code code = store_secret(x->config.reader, &x->secret, e);
 
 	if (code != ERR_OK)
@@ -83,9 +79,7 @@ static enum err_code open_store(struct evidence_export *x, struct err *e)
 	x->redact_key =
 		redact_key_of(&x->secret, str_n(x->request->nonce.data, x->request->nonce.len));
 	uint64_t seed = hash_bytes(&x->secret, sizeof x->secret, 0);
-	code = store_scan_new(x->config.reader, &scan, &x->matching, e);
-	if (code == ERR_OK)
-		code = chain_block_new(&x->chain, e);
+	code = chain_block_new(&x->chain, e);
 	if (code == ERR_OK)
 		code = map_new(PARTS_MAX, seed, &x->parts_known, e);
 	if (code == ERR_OK)
@@ -102,6 +96,7 @@ enum err_code evidence_export_new(const struct evidence_export_config *config, s
 		return err_set(e, ERR_NOMEM, "an export");
 	x->config = *config;
 	x->policies = x->checkpoints = x->bodies = x->scratch = x->shown = buf_init(TEXT_BYTES);
+	x->gaps.list = buf_init(TEXT_BYTES);
 	x->page.bodies = buf_init(PAGE_BYTES * 16);
 	x->key = x->piece_parts = x->piece_records = buf_init(2 * PART_BYTES);
 	for (size_t i = 0; i < CHAIN_PARTS_; i++)
@@ -136,55 +131,19 @@ void export_put_signed(const struct evidence_export *x, struct buf *out, uint32_
 
 /* --- policies --- */
 
-static void add_policy(void *ctx, const struct store_policy *p)
+static void step_policies(struct evidence_export *x, struct buf *out)
 {
-	struct evidence_export *x = ctx;
-	struct buf *b = &x->policies;
-	uint8_t sum[SHA256_BYTES];
-
-	sha256(p->json, sum);
-	buf_char(b, '{');
-	put_member_text(b, "kind", p->kind);
-	put_member_text(b, "namespace", p->namespace_);
-	put_member_text(b, "name", p->name);
-	put_member_text(b, "uid", p->uid);
-	put_member_text(b, "resource_version", p->resource_version);
-	if (p->origin.len)
-		put_member_text(b, "origin", p->origin);
-	put_member_time(b, "from", p->from);
-	if (p->to.v)
-		put_member_time(b, "to", p->to);
-	/* policies name addresses, labels and names: none of them with any redaction */
-	if (!x->redact)
-		put_member_text(b, "text", p->json);
-	else
-		put_member_bool(b, "withheld", true);
-	put_member_hex(b, "sha256", str_n(sum, sizeof sum));
-	buf_lit(b, "}\n");
-	x->policy_count++;
-}
-
-static enum err_code step_policies(struct evidence_export *x, struct buf *out, struct err *e)
-{
-	if (!x->policy_count) {
-		enum err_code code =
-			store_policies(x->config.reader, x->since, x->until, add_policy, x, e);
-		if (code != ERR_OK)
-			return code;
-		if (x->policies.failed)
-			return err_set(e, ERR_NOMEM, "the policies of the range");
-	}
 	struct str rest = str_from(buf_str(&x->policies), x->policies_at);
+
 	if (!rest.len) {
-		x->phase = FIRST_MATCH;
-		return ERR_OK;
+		x->phase = CHECKPOINTS;
+		return;
 	}
 	struct str line = str_upto(rest, str_find(rest, '\n'));
 	x->policies_at += line.len + 1;
 	size_t mark = export_begin_response(x, out, RESPONSE_POLICY);
 	wire_put_str(out, 1, line);
 	wire_end(out, mark);
-	return ERR_OK;
 }
 
 /* --- matches --- */
@@ -198,7 +157,12 @@ enum err_code export_find_matches(struct evidence_export *x, struct err *e)
 
 	if (x->match_at < x->match_count || x->has_all_matches)
 		return ERR_OK;
-	enum err_code code = store_scan_next(x->matching, WORK, &flows, &n, &more, e);
+	/* Records that are gone would be stepped over. */
+	uint64_t at = store_scan_at(x->matching);
+	enum err_code code =
+		export_check_held(x, 0, at > x->began.first_seq ? at : x->began.first_seq, e);
+	if (code == ERR_OK)
+		code = store_scan_next(x->matching, WORK, &flows, &n, &more, e);
 	if (code != ERR_OK)
 		return code;
 	x->has_all_matches = !more;
@@ -224,6 +188,8 @@ static bool add_checkpoint(void *ctx, const struct store_checkpoint *c)
 	struct checkpoint_text t;
 	struct signed_text s = { .text = c->text };
 
+	if (c->entry > x->began.last_entry)
+		return false;
 	x->checkpoint_next = c->entry + 1;
 	/* Those of a key before this one are vouched for by nobody here. */
 	if (c->signature.len != sizeof s.signature || c->key.len != sizeof s.key ||
@@ -238,7 +204,7 @@ static bool add_checkpoint(void *ctx, const struct store_checkpoint *c)
 		x->checkpoint_count = 0;
 		sha256_init(&x->checkpoint_sum);
 	}
-	if (!x->end_entry) {
+	if (!x->has_end_checkpoint) {
 		memcpy(s.signature, c->signature.p, sizeof s.signature);
 		memcpy(s.key, c->key.p, sizeof s.key);
 		size_t mark = wire_begin(&x->checkpoints, 1);
@@ -249,7 +215,8 @@ static bool add_checkpoint(void *ctx, const struct store_checkpoint *c)
 		buf_char(&x->scratch, '\n');
 		sha256_put(&x->checkpoint_sum, buf_str(&x->scratch));
 		x->checkpoint_count++;
-		if (x->has_until && t.time.v >= x->until.v)
+		x->has_end_checkpoint = x->has_until && t.time.v >= x->until.v;
+		if (x->has_end_checkpoint)
 			x->end_entry = t.entry;
 	}
 	return ++w->seen < CHECKPOINTS_AT_ONCE;
@@ -277,7 +244,8 @@ static enum err_code step_checkpoints(struct evidence_export *x, struct buf *out
 		return ERR_OK;
 	}
 	/* The entry of the checkpoint itself is the first: its hash is what was signed. */
-	x->next_entry = x->start_entry ? x->start_entry : 1;
+	x->next_entry =
+		x->start_entry > x->began.first_entry ? x->start_entry : x->began.first_entry;
 	x->phase = ENTRIES;
 	return ERR_OK;
 }
@@ -303,7 +271,6 @@ static bool add_entry(void *ctx, const struct store_entry *entry)
 	if (entry->is_block && !flat_u64(entry->body, "last_seq", &to->last_seq))
 		to->last_seq = entry->first_seq + entry->count - 1;
 	buf_str_put(&p->bodies, entry->body);
-	p->is_last = p->count < PAGE_ENTRIES;
 	return p->count < PAGE_ENTRIES && p->bodies.len < PAGE_BYTES;
 }
 
@@ -312,17 +279,17 @@ static enum err_code read_page(struct evidence_export *x, struct err *e)
 	struct page *p = &x->page;
 
 	p->count = p->at = 0;
-	p->is_last = true;
 	buf_reset(&p->bodies);
-	enum err_code code = store_chain(x->config.reader, x->next_entry, add_entry, p, e);
+	enum err_code code = export_check_held(x, x->next_entry, UINT64_MAX, e);
+	if (code == ERR_OK)
+		code = store_chain(x->config.reader, x->next_entry, add_entry, p, e);
 	if (code == ERR_OK && p->bodies.failed)
 		code = err_set(e, ERR_NOMEM, "entries of the chain");
 	if (code != ERR_OK)
 		return code;
-	if (p->count && p->count < PAGE_ENTRIES)
-		p->is_last = p->bodies.len < PAGE_BYTES;
-	if (p->count && x->next_entry > p->entries[0].number)
-		return err_set(e, ERR_INTERNAL, "the chain began before it was asked to");
+	if (!p->count)
+		return err_set(e, ERR_PARSE, "the store's chain ends before its entry %llu",
+			       (unsigned long long)x->next_entry);
 	return ERR_OK;
 }
 
@@ -341,11 +308,11 @@ static void send_entries(struct evidence_export *x, struct buf *out)
 static enum err_code take_entry(struct evidence_export *x, const struct page_entry *entry,
 				struct err *e)
 {
-	if (x->last_entry && (entry->number != x->last_entry + 1 ||
-			      memcmp(entry->before.v, x->head.v, sizeof x->head.v) != 0))
+	if (entry->number != x->next_entry ||
+	    (x->last_entry && memcmp(entry->before.v, x->head.v, sizeof x->head.v) != 0))
 		return err_set(e, ERR_PARSE,
 			       "the store's chain is broken between its entries %llu and %llu",
-			       (unsigned long long)x->last_entry,
+			       (unsigned long long)x->next_entry - 1,
 			       (unsigned long long)entry->number);
 	if (!x->last_entry) {
 		x->first_entry = entry->number;
@@ -362,38 +329,16 @@ static enum err_code take_entry(struct evidence_export *x, const struct page_ent
 	return ERR_OK;
 }
 
-static enum err_code step_entries(struct evidence_export *x, struct buf *out, struct err *e)
+/* Entries up to the block of the next match, or to the end. */
+static enum err_code take_entries(struct evidence_export *x, struct err *e)
 {
 	struct page *p = &x->page;
 
-	enum err_code code = export_find_matches(x, e);
-	if (code != ERR_OK || !export_knows_matches(x))
-		return code;
-	if (p->at == p->count) {
-		/* A record that was found since may stand in a block that was sealed since. */
-		bool was_last = p->count && p->is_last && !export_has_match(x);
-		if (!was_last)
-			code = read_page(x, e);
-		if (code != ERR_OK)
-			return code;
-		if (was_last || !p->count) {
-			if (export_has_match(x))
-				return err_set(e, ERR_PARSE,
-					       "no block of the store's chain has record %llu",
-					       (unsigned long long)x->matches[x->match_at]);
-			send_entries(x, out);
-			x->phase = STATEMENT;
-			return ERR_OK;
-		}
-	}
-	while (p->at < p->count) {
+	while (p->at < p->count && x->bodies.len < EXPORT_PIECE_BYTES) {
 		const struct page_entry *entry = &p->entries[p->at];
-		if (x->end_entry && entry->number > x->end_entry && !export_has_match(x)) {
-			send_entries(x, out);
-			x->phase = STATEMENT;
-			return ERR_OK;
-		}
-		code = take_entry(x, entry, e);
+		if (entry->number > x->end_entry && !export_has_match(x))
+			break;
+		enum err_code code = take_entry(x, entry, e);
 		p->at++;
 		if (code != ERR_OK)
 			return code;
@@ -404,12 +349,31 @@ static enum err_code step_entries(struct evidence_export *x, struct buf *out, st
 			x->phase = BLOCK;
 			break;
 		}
-		if (x->bodies.len >= EXPORT_PIECE_BYTES)
-			break;
 	}
-	if (x->phase == BLOCK || x->bodies.len >= EXPORT_PIECE_BYTES)
-		send_entries(x, out);
 	return ERR_OK;
+}
+
+static enum err_code step_entries(struct evidence_export *x, struct buf *out, struct err *e)
+{
+	enum err_code code = export_find_matches(x, e);
+
+	if (code != ERR_OK || !export_knows_matches(x))
+		return code;
+	if (x->next_entry > x->began.last_entry && export_has_match(x))
+		return err_set(e, ERR_PARSE, "no block of the store's chain has record %llu",
+			       (unsigned long long)x->matches[x->match_at]);
+	if (x->next_entry > x->end_entry && !export_has_match(x)) {
+		send_entries(x, out);
+		x->phase = STATEMENT;
+		return ERR_OK;
+	}
+	if (x->page.at == x->page.count)
+		code = read_page(x, e);
+	if (code == ERR_OK)
+		code = take_entries(x, e);
+	if (code == ERR_OK && (x->phase == BLOCK || x->bodies.len >= EXPORT_PIECE_BYTES))
+		send_entries(x, out);
+	return code;
 }
 
 static enum err_code step(struct evidence_export *x, struct buf *out, struct err *e)
@@ -417,13 +381,16 @@ static enum err_code step(struct evidence_export *x, struct buf *out, struct err
 	enum err_code code = ERR_OK;
 
 	switch (x->phase) {
-	case POLICIES:
-		return step_policies(x, out, e);
 	case FIRST_MATCH:
-		code = export_find_matches(x, e);
+		code = x->matching ? ERR_OK : export_begin(x, e);
+		if (code == ERR_OK)
+			code = export_find_matches(x, e);
 		if (code == ERR_OK && export_knows_matches(x))
-			x->phase = CHECKPOINTS;
+			x->phase = POLICIES;
 		return code;
+	case POLICIES:
+		step_policies(x, out);
+		return ERR_OK;
 	case CHECKPOINTS:
 		return step_checkpoints(x, out, e);
 	case ENTRIES:
@@ -442,7 +409,12 @@ enum err_code evidence_export_next(struct evidence_export *x, struct buf *out, b
 				   struct err *e)
 {
 	buf_reset(out);
-	enum err_code code = step(x, out, e);
+	/* What a step reads is of one moment: what it finds missing then was pruned before, or never
+	 * there. */
+	enum err_code code = store_reader_hold(x->config.reader, e);
+	if (code == ERR_OK)
+		code = step(x, out, e);
+	store_reader_let_go(x->config.reader);
 
 	if (code == ERR_OK && out->failed)
 		code = err_set(e, ERR_NOMEM, "a message of the export");

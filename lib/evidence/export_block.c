@@ -200,7 +200,12 @@ static enum err_code finish_block(struct evidence_export *x, struct buf *out, st
 
 	if (code != ERR_OK)
 		return code;
-	if (memcmp(root.v, x->block.root.v, sizeof root.v) != 0)
+	bool differs = memcmp(root.v, x->block.root.v, sizeof root.v) != 0;
+	if (differs)
+		code = export_check_held(x, 0, x->block.first_seq, e);
+	if (code != ERR_OK)
+		return code;
+	if (differs)
 		return err_set(e, ERR_PARSE,
 			       "block %llu of the store holds other records than its chain says",
 			       (unsigned long long)x->block.number);

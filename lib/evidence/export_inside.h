@@ -2,6 +2,7 @@
  * export_inside - what the files of an export share: its state, phase by phase.
  *
  *	export.c            life, policies, checkpoints, entries
+ *	export_begin.c      the record as it stands when the export begins
  *	export_block.c      records, with their leaves and proofs
  *	export_statement.c  what the node signs in the end
  */
@@ -27,7 +28,7 @@ enum {
 	PART_BYTES = 64 << 20,
 };
 
-enum phase { POLICIES, FIRST_MATCH, CHECKPOINTS, ENTRIES, BLOCK, STATEMENT, DONE };
+enum phase { FIRST_MATCH, POLICIES, CHECKPOINTS, ENTRIES, BLOCK, STATEMENT, DONE };
 
 /* A page of the chain, copied. */
 struct page_entry {
@@ -40,7 +41,13 @@ struct page {
 	struct page_entry entries[PAGE_ENTRIES];
 	size_t count, at;
 	struct buf bodies;
-	bool is_last; /* nothing came behind it */
+};
+
+/* What is missing in the range. */
+struct export_gaps {
+	struct buf list; /* JSON objects, a comma between two */
+	uint64_t count[STORE_GAP_CAUSES_], lost[STORE_GAP_CAUSES_];
+	bool any;
 };
 
 struct evidence_export {
@@ -54,6 +61,10 @@ struct evidence_export {
 	struct chain_secret secret;
 	enum phase phase;
 
+	/* The record as it stood when the export began. */
+	struct store_bounds began;
+	struct wall_ns oldest, newest;
+	struct export_gaps gaps;
 	struct buf policies; /* lines */
 	size_t policies_at;
 	uint64_t policy_count;
@@ -66,8 +77,9 @@ struct evidence_export {
 
 	struct buf checkpoints; /* ExportResponse messages with their length before them */
 	size_t checkpoints_at;
-	uint64_t checkpoint_next, start_entry, end_entry; /* end 0: the head */
-	bool checkpoints_ended;
+	uint64_t checkpoint_next, start_entry;
+	uint64_t end_entry; /* of the first checkpoint behind the range, else the last there was */
+	bool has_end_checkpoint, checkpoints_ended;
 	uint64_t checkpoint_count;
 	struct sha256 checkpoint_sum; /* over the lines of those sent */
 
@@ -103,6 +115,13 @@ struct evidence_export {
 size_t export_begin_response(const struct evidence_export *x, struct buf *out, uint32_t member);
 void export_put_signed(const struct evidence_export *x, struct buf *out, uint32_t member,
 		       const struct signed_text *s);
+/* The first step: all that a later one cannot ask any more, and the scan for what matches. */
+MUST_CHECK enum err_code export_begin(struct evidence_export *x, struct err *e);
+/* Gaps that were found while records were read, too. */
+MUST_CHECK enum err_code export_add_damage(struct evidence_export *x, struct err *e);
+/* Is record @seq, or entry @entry, gone that was there when the export began? The text says so. */
+MUST_CHECK enum err_code export_check_held(struct evidence_export *x, uint64_t entry, uint64_t seq,
+					   struct err *e);
 /* Looks for further matches once those known are used up. */
 MUST_CHECK enum err_code export_find_matches(struct evidence_export *x, struct err *e);
 static inline bool export_knows_matches(const struct evidence_export *x)

@@ -4,47 +4,18 @@
 
 #include "evidence/filters.h"
 
-struct losses {
-	struct buf *b;
-	uint64_t gaps[STORE_GAP_CAUSES_], lost[STORE_GAP_CAUSES_];
-	bool any;
-};
-
-static void add_gap(void *ctx, const struct store_gap *g)
-{
-	struct losses *losses = ctx;
-	struct buf *b = losses->b;
-	uint64_t *lost = &losses->lost[g->cause];
-
-	losses->any = true;
-	losses->gaps[g->cause]++;
-	*lost = *lost > UINT64_MAX - g->lost ? UINT64_MAX : *lost + g->lost;
-	if (b->p[b->len - 1] != '[')
-		buf_char(b, ',');
-	buf_char(b, '{');
-	put_member_text(b, "cause", str_of(store_gap_cause_name(g->cause)));
-	put_member_time(b, "from", g->from);
-	put_member_time(b, "to", g->to);
-	put_member_u64(b, "lost", g->lost);
-	put_member_u64(b, "first_seq", g->first_seq);
-	put_member_u64(b, "last_seq", g->last_seq);
-	put_member_text(b, "node", g->node);
-	put_member_text(b, "detail", g->detail);
-	buf_char(b, '}');
-}
-
 /* Of each cause: how many gaps, and the records lost where that is known. */
-static void put_losses(struct buf *b, const struct losses *losses)
+static void put_losses(struct buf *b, const struct export_gaps *gaps)
 {
 	put_member_name(b, "loss");
 	buf_char(b, '{');
 	for (enum store_gap_cause c = 0; c < STORE_GAP_CAUSES_; c++) {
-		if (!losses->gaps[c])
+		if (!gaps->count[c])
 			continue;
 		put_member_name(b, store_gap_cause_name(c));
 		buf_char(b, '{');
-		put_member_u64(b, "gaps", losses->gaps[c]);
-		put_member_u64(b, "lost", losses->lost[c]);
+		put_member_u64(b, "gaps", gaps->count[c]);
+		put_member_u64(b, "lost", gaps->lost[c]);
 		buf_char(b, '}');
 	}
 	buf_char(b, '}');
@@ -70,10 +41,8 @@ static enum err_code put_statement(struct evidence_export *x, struct buf *b, str
 {
 	const Tycho__V1__ExportRequest *r = x->request;
 	struct chain_hash root = chain_tree_root(&x->root);
-	struct wall_ns oldest = { 0 }, newest = { 0 };
-	struct losses losses = { .b = b };
 	uint8_t policies[SHA256_BYTES], checkpoints[SHA256_BYTES];
-	enum err_code code = store_extent(x->config.reader, &oldest, &newest, e);
+	enum err_code code = export_add_damage(x, e);
 
 	if (code != ERR_OK)
 		return code;
@@ -101,17 +70,17 @@ static enum err_code put_statement(struct evidence_export *x, struct buf *b, str
 	put_member_u64(b, "first_entry", x->first_entry);
 	put_member_u64(b, "last_entry", x->last_entry);
 	put_member_hex(b, "head", str_n(x->head.v, sizeof x->head.v));
-	if (oldest.v)
-		put_member_time(b, "oldest", oldest);
-	if (newest.v)
-		put_member_time(b, "newest", newest);
+	if (x->oldest.v)
+		put_member_time(b, "oldest", x->oldest);
+	if (x->newest.v)
+		put_member_time(b, "newest", x->newest);
 	put_member_name(b, "gaps");
 	buf_char(b, '[');
-	code = store_gaps(x->config.reader, x->since, x->until, add_gap, &losses, e);
+	buf_str_put(b, buf_str(&x->gaps.list));
 	buf_char(b, ']');
-	put_losses(b, &losses);
+	put_losses(b, &x->gaps);
 	put_member_bool(b, "complete",
-			x->has_since && oldest.v && oldest.v <= x->since.v && !losses.any);
+			x->has_since && x->oldest.v && x->oldest.v <= x->since.v && !x->gaps.any);
 	put_member_u64(b, "policies", x->policy_count);
 	put_member_hex(b, "policies_sha256", str_n(policies, sizeof policies));
 	put_member_u64(b, "checkpoints", x->checkpoint_count);

@@ -117,12 +117,16 @@ enum err_code store_reader_open(const char *dir, struct flow_dict *dict, struct 
 
 enum err_code store_reader_hold(struct store_reader *r, struct err *e)
 {
-	return db_hold(&r->db, e);
+	bool any;
+	enum err_code code = reader_ready(r, &any, e);
+
+	return code == ERR_OK && any ? db_hold(&r->db, e) : code;
 }
 
 void store_reader_let_go(struct store_reader *r)
 {
-	db_let_go(&r->db);
+	if (r->db.h)
+		db_let_go(&r->db);
 }
 
 void store_reader_free(struct store_reader *r)
@@ -482,6 +486,40 @@ enum err_code store_chain(struct store_reader *r, uint64_t from,
 		return code;
 	while (walk_page(&w, &body, each, ctx, &code, e))
 		;
+	return code;
+}
+
+static enum err_code read_bounds(struct db *db, struct store_bounds *ret, struct err *e)
+{
+	struct chain_head anchor, head;
+	uint64_t pruned = 0, last = 0;
+	enum err_code code = chain_read_anchor(db, &anchor, e);
+
+	if (code == ERR_OK)
+		code = chain_read_head(db, &head, e);
+	if (code == ERR_OK)
+		code = db_number(db, "SELECT value FROM meta WHERE name = 'pruned'", 0, &pruned, e);
+	if (code == ERR_OK)
+		code = db_number(db, "SELECT last_seq FROM segment ORDER BY first_seq DESC LIMIT 1",
+				 pruned, &last, e);
+	if (code == ERR_OK)
+		*ret = (struct store_bounds){ anchor.number + 1, head.number, pruned + 1, last };
+	return code;
+}
+
+enum err_code store_bounds(struct store_reader *r, struct store_bounds *ret, struct err *e)
+{
+	bool any;
+	enum err_code code = reader_ready(r, &any, e);
+
+	if (code == ERR_OK && !any)
+		*ret = (struct store_bounds){ 1, 0, 1, 0 };
+	if (code != ERR_OK || !any)
+		return code;
+	code = db_begin_reading(&r->db, e);
+	if (code == ERR_OK)
+		code = read_bounds(&r->db, ret, e);
+	db_end_reading(&r->db);
 	return code;
 }
 

@@ -134,7 +134,8 @@ MUST_CHECK enum err_code store_reader_new(struct store *s, struct store_reader *
 MUST_CHECK enum err_code store_reader_open(const char *dir, struct flow_dict *dict,
 					   struct store_reader **ret, struct err *e);
 /* From here on all that is asked is answered as of one moment, whatever is written meanwhile; the
- * file's log grows by that until the reader lets go or is freed. Of a file only. */
+ * file's log grows by that until the reader lets go or is freed: of a running store, not for long.
+ */
 MUST_CHECK enum err_code store_reader_hold(struct store_reader *r, struct err *e);
 void store_reader_let_go(struct store_reader *r);
 void store_reader_free(struct store_reader *r);
@@ -227,6 +228,14 @@ struct store_entry {
 MUST_CHECK enum err_code store_chain(struct store_reader *r, uint64_t from,
 				     bool (*each)(void *ctx, const struct store_entry *entry),
 				     void *ctx, struct err *e);
+/* What is held now: the entries of the chain and the numbers of records from the first one to the
+ * last. Retention takes from the beginnings; first = last + 1: there are none. */
+struct store_bounds {
+	uint64_t first_entry, last_entry;
+	uint64_t first_seq, last_seq;
+};
+MUST_CHECK enum err_code store_bounds(struct store_reader *r, struct store_bounds *ret,
+				      struct err *e);
 /* The chain's own secret, for parts' secrets (chain.h). */
 MUST_CHECK enum err_code store_secret(struct store_reader *r, struct chain_secret *ret,
 				      struct err *e);

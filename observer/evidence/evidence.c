@@ -107,7 +107,10 @@ static enum rpc_fill stream_fill(struct rpc_call *call, void *state)
 	if (!s->message.len && s->more &&
 	    evidence_export_next(s->export, &s->message, &s->more, &e) != ERR_OK) {
 		log_warn("an export ended", "err=%s", LOG_QUOTE(e.msg));
-		rpc_call_end(call, e.code == ERR_PARSE ? RPC_DATA_LOSS : rpc_status_of(e.code),
+		rpc_call_end(call,
+			     e.code == ERR_PARSE   ? RPC_DATA_LOSS
+			     : e.code == ERR_AGAIN ? RPC_ABORTED
+						   : rpc_status_of(e.code),
 			     "%s", e.msg);
 		return RPC_ENDED;
 	}

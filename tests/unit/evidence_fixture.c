@@ -19,10 +19,9 @@ void evidence_make(struct evidence_fixture *ef, struct fixture *fx)
 	(void)snprintf(ef->bundle_path, sizeof ef->bundle_path, "%s/bundle.tar.zst", fx->dir);
 	assert_int_equal(evidence_key_open(ef->key_path, true, &ef->key, &e), ERR_OK);
 	fixture_open(fx);
-	const struct checkpoints_config config = { .store = fx->store,
-						   .key = ef->key,
-						   .node = fx->config.node,
-						   .interval_ns = 1 };
+	const struct checkpoints_config config = {
+		.store = fx->store, .key = ef->key, .node = fx->config.node, .interval_ns = 1
+	};
 	assert_int_equal(checkpoints_new(&config, &ef->checkpoints, &e), ERR_OK);
 }
 
@@ -104,7 +103,11 @@ enum err_code evidence_run(struct evidence_fixture *ef, const struct ask *ask,
 
 	evidence_request(ask, &request);
 	enum err_code code = evidence_export_new(&config, buf_str(&request), &x, e);
+	ef->calls = 0;
 	for (bool more = true; more && code == ERR_OK;) {
+		if (ef->happens && ef->calls && ef->calls == ef->happens_at)
+			ef->happens(ef);
+		ef->calls++;
 		code = evidence_export_next(x, &out, &more, e);
 		if (code == ERR_OK && out.len)
 			each(ctx, buf_str(&out));

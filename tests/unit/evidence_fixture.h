@@ -17,6 +17,10 @@ struct evidence_fixture {
 	struct evidence_key *key;
 	char key_path[100], bundle_path[100];
 	struct checkpoints *checkpoints;
+	/* What happens behind call @happens_at of an export's next; NULL: nothing. */
+	void (*happens)(struct evidence_fixture *ef);
+	size_t happens_at;
+	size_t calls; /* of the last export */
 };
 /* Beside a store fixture that is made; the store is opened. */
 void evidence_make(struct evidence_fixture *ef, struct fixture *fx);

@@ -50,11 +50,150 @@ static void what_a_store_exports_is_proven(void **state)
 	assert_proven(&ef, &(struct ask){ .verdict = "DROPPED" }, "2 flows in 2 blocks");
 	assert_proven(&ef, &(struct ask){ .port = 9 }, "0 flows in 0 blocks");
 	assert_proven(&ef, &(struct ask){ .since = after(NOON, 1), .until = after(NOON, 1.5) },
-		      "40 flows in 1 blocks");
+		      "40 flows in 1 block,");
 	assert_proven(&ef, &(struct ask){ .redact = REDACT_IP }, "120 flows");
 	assert_proven(&ef, &(struct ask){ .redact = REDACT_LABELS, .csv = true }, "120 flows");
 	assert_proven(&ef, &(struct ask){ .redact = REDACT_ALL }, "120 flows");
 	evidence_done(&ef);
+}
+
+/* --- what happens meanwhile --- */
+
+static void more_is_recorded(struct evidence_fixture *ef)
+{
+	struct fixture *fx = ef->store;
+	const struct store_gap gap = { .cause = STORE_GAP_KERNEL,
+				       .from = fx->now,
+				       .to = fx->now,
+				       .lost = 1,
+				       .node = STR(""),
+				       .detail = STR("") };
+	const struct store_policy policy = { .kind = STR("NetworkPolicy"),
+					     .namespace_ = STR("shop"),
+					     .name = STR("late"),
+					     .uid = STR(""),
+					     .resource_version = STR(""),
+					     .json = STR("{}"),
+					     .from = fx->now };
+	struct err e = { 0 };
+
+	assert_int_equal(store_note_policy(fx->store, &policy, fx->now, &e), ERR_OK);
+	store_note_gap(fx->store, &gap);
+	fixture_block(fx, 40);
+	evidence_checkpoint(ef);
+}
+
+/* All that was sent, but for what the kernel thinks of its clock, and what is signed with it. */
+static void keep(void *ctx, struct str message)
+{
+	const char *clock = memmem(message.p, message.len, "\"clock\"", 7);
+	struct buf *all = ctx;
+
+	if (clock) { /* behind the lengths, which tell how long the clock's numbers are */
+		const char *text = memchr(message.p, '{', message.len);
+		message = str_n(text, (size_t)(clock - text));
+	}
+	buf_str_put(all, message);
+}
+
+static void what_is_recorded_meanwhile_is_not_in_it(void **state)
+{
+	struct evidence_fixture ef;
+	struct err e = { 0 };
+	const struct ask asks[] = { { .csv = false },
+				    { .verdict = "DROPPED" },
+				    { .since = after(NOON, 1) } };
+	size_t calls = 1;
+
+	evidence_make(&ef, *state);
+	fill(&ef);
+	for (size_t at = 1; at < calls + 2; at++) {
+		AUTO_BUF struct buf before = buf_init(1 << 24), during = buf_init(1 << 24);
+		const struct ask *ask = &asks[at % ARRAY_LEN(asks)];
+		ef.happens = NULL;
+		assert_int_equal(evidence_run(&ef, ask, keep, &before, &e), ERR_OK);
+		calls = at == 1 ? ef.calls : calls;
+		ef.happens = more_is_recorded;
+		ef.happens_at = at;
+		assert_int_equal(evidence_run(&ef, ask, keep, &during, &e), ERR_OK);
+		if (!str_eq(buf_str(&before), buf_str(&during)))
+			fail_msg("what came behind call %zu is in the answer", at);
+		assert_proven(&ef, ask, " flows in ");
+	}
+	assert_true(calls > 8);
+	evidence_done(&ef);
+}
+
+enum { KEPT_S = 3600 };
+static int pruned_blocks;
+
+static void the_oldest_are_pruned(struct evidence_fixture *ef)
+{
+	struct fixture *fx = ef->store;
+	uint64_t before = store_counts(fx->store).pruned_blocks;
+
+	fx->now = after(NOON, KEPT_S + 0.5 + pruned_blocks);
+	fixture_tend(fx);
+	assert_int_equal(store_counts(fx->store).pruned_blocks - before, pruned_blocks);
+}
+
+/* Prunes @pruned_blocks of three behind call @at. @return how it ended. */
+static enum err_code export_with_pruning(const struct ask *ask, size_t at, const char *whole,
+					 size_t *ret_calls)
+{
+	void *state = NULL;
+	struct evidence_fixture ef;
+	struct err e = { 0 };
+
+	assert_int_equal(fixture_make(&state), 0);
+	struct fixture *fx = state;
+	fx->config.retention_ns = KEPT_S * NS_PER_S;
+	evidence_make(&ef, fx);
+	fill(&ef);
+	ef.happens = the_oldest_are_pruned;
+	ef.happens_at = at;
+	enum err_code code = evidence_bundle(&ef, ask, &e);
+	*ret_calls = ef.calls;
+	if (code == ERR_OK) {
+		AUTO_BUF struct buf summary = buf_init(1 << 20);
+		if (evidence_check(&ef, &summary, &e) != ERR_OK)
+			fail_msg("not proven: %s", e.msg);
+		if (!strstr(buf_cstr(&summary), whole))
+			fail_msg("pruned behind call %zu: '%s' is not in: %s", at, whole,
+				 buf_cstr(&summary));
+	} else if (code != ERR_AGAIN || !strstr(e.msg, "retention pruned what")) {
+		fail_msg("pruned behind call %zu: %s", at, e.msg);
+	}
+	evidence_done(&ef);
+	assert_int_equal(fixture_remove(&state), 0);
+	return code;
+}
+
+static void what_is_pruned_meanwhile_ends_it_or_was_read_before(void **state)
+{
+	(void)state;
+	const struct {
+		struct ask ask;
+		const char *whole;
+	} cases[] = { { { .csv = false }, "120 flows in 3 blocks" },
+		      { { .verdict = "DROPPED" }, "2 flows in 2 blocks" },
+		      { { .since = after(NOON, 1) }, "80 flows in 2 blocks" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (pruned_blocks = 1; pruned_blocks <= 3; pruned_blocks += 2) {
+			size_t ended = 0, through = 0, calls = 2;
+			for (size_t at = 1; at < calls; at++) {
+				enum err_code code = export_with_pruning(&cases[i].ask, at,
+									 cases[i].whole, &calls);
+				ended += code != ERR_OK;
+				through += code == ERR_OK;
+				calls = code == ERR_OK ? calls : at + 2;
+			}
+			/* Between the first two calls it had read next to nothing, before the last
+			 * one all. */
+			assert_true(ended > 0);
+			assert_true(through > 0);
+		}
 }
 
 int main(void)
@@ -62,6 +201,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
 		T(what_a_store_exports_is_proven),
+		T(what_is_recorded_meanwhile_is_not_in_it),
+		cmocka_unit_test(what_is_pruned_meanwhile_ends_it_or_was_read_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
