@@ -148,6 +148,9 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- if and (or .Values.observer.nflog.default .Values.observer.nflog.pattern) (not .Values.observer.nflog.groups) -}}
 {{- fail "observer.nflog.default and observer.nflog.pattern need observer.nflog.groups" -}}
 {{- end -}}
+{{- if and .Values.observer.evidence.checkpointCASecret (not .Values.observer.evidence.checkpointTo) -}}
+{{- fail "observer.evidence.checkpointCASecret needs observer.evidence.checkpointTo" -}}
+{{- end -}}
 {{- if ne (has "cilium-perf" .Values.observer.sources) .Values.cilium.takeEvents -}}
 {{- fail "the source cilium-perf and cilium.takeEvents go together: Cilium's Hubble falls silent" -}}
 {{- end -}}
