@@ -164,8 +164,8 @@ static enum err_code put_report(struct evidence_collect *c, struct buf *b, struc
 {
 	AUTO(own_free) struct report_node *nodes = calloc(c->count + 1, sizeof *nodes);
 	AUTO(own_free) char *fingerprints = calloc(c->count + 1, KEY_FINGERPRINT_CHARS + 1);
-	AUTO_BUF struct buf policies = buf_init(TEXT_MAX), times = buf_init(1024),
-			    redacted = buf_init(64), until = buf_init(128), since = buf_init(128);
+	AUTO_BUF struct buf times = buf_init(1024), redacted = buf_init(64), until = buf_init(128),
+			    since = buf_init(128);
 	const Tycho__V1__ExportRequest *r = c->request;
 
 	if (!nodes || !fingerprints)
@@ -185,10 +185,10 @@ static enum err_code put_report(struct evidence_collect *c, struct buf *b, struc
 						 .fingerprint = str_of(fingerprint),
 						 .statement = buf_str(&n->statement_text),
 						 .error = str_of(n->error),
+						 .policies = buf_str(&n->policies),
 						 .flows = n->flow_count };
 		if (n->error)
-			nodes[i].statement = STR("");
-		buf_str_put(&policies, n->error ? STR("") : buf_str(&n->policies));
+			nodes[i].statement = nodes[i].policies = STR("");
 	}
 	timestamp_put(&times,
 		      timestamp_of((struct wall_ns){ c->config.now.v / NS_PER_S * NS_PER_S }));
@@ -209,7 +209,7 @@ static enum err_code put_report(struct evidence_collect *c, struct buf *b, struc
 					    .created = buf_str(&times),
 					    .redacted = buf_str(&redacted),
 					    .tool = str_of(c->config.tool) };
-	report_put_html(c->report, &scope, nodes, c->count, buf_str(&policies), b);
+	report_put_html(c->report, &scope, nodes, c->count, b);
 	return b->failed ? err_set(e, ERR_NOMEM, "the report") : ERR_OK;
 }
 

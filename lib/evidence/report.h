@@ -30,13 +30,14 @@ MUST_CHECK enum err_code report_merge(struct report *r, const struct report *fro
 struct report_node {
 	struct str name, fingerprint, statement; /* its signed text; "": it did not answer */
 	struct str error;                        /* why not */
+	struct str policies;                     /* lines of JSON */
 	uint64_t flows;
 };
 struct report_scope {
 	struct str words, since, until, created, redacted, tool; /* texts as to be shown */
 };
-/* The last call: the edges are sorted, and the nodes by name. @policies: lines of JSON. */
+/* The last call: the edges are sorted, and the nodes by name. */
 void report_put_html(struct report *r, const struct report_scope *scope, struct report_node *nodes,
-		     size_t node_count, struct str policies, struct buf *b);
+		     size_t node_count, struct buf *b);
 
 #endif

@@ -83,15 +83,25 @@ static void put_html(struct buf *b, struct str s)
 		}
 }
 
-/* @kind: of the style, or "". */
-static void put_cell(struct buf *b, const char *kind, struct str s)
+/* @kind: of the style, or "". @rows: how many it is beside. */
+static void put_cell_over(struct buf *b, const char *kind, size_t rows, struct str s)
 {
-	buf_printf(b, *kind ? "<td class=%s>" : "<td>", kind);
+	buf_lit(b, "<td");
+	if (*kind)
+		buf_printf(b, " class=%s", kind);
+	if (rows > 1)
+		buf_printf(b, " rowspan=%zu", rows);
+	buf_char(b, '>');
 	if (s.len)
 		put_html(b, s);
 	else
 		buf_lit(b, "<span class=none>–</span>");
 	buf_lit(b, "</td>");
+}
+
+static void put_cell(struct buf *b, const char *kind, struct str s)
+{
+	put_cell_over(b, kind, 1, s);
 }
 
 /* 2026-11-21 06:51:19: the page says once that all times are UTC. */
@@ -376,28 +386,139 @@ static void put_coverage(const struct report_scope *scope, const struct report_n
 	end_table(b, before, 6, "No gap is known in this range.");
 }
 
-static void put_policies(struct str lines, struct buf *b)
+/* --- policies --- */
+
+/* One policy at one node, for one time. */
+struct policy_row {
+	json_t *j; /* without the policy's text */
+	struct str node;
+	struct str from, to; /* to "": still in force */
+};
+
+/* What makes two of them the same policy; all but the last are shown. */
+static const char *const policy_members[] = { "kind", "namespace", "name", "resource_version",
+					      "sha256" };
+
+static int compare_policies(const struct policy_row *x, const struct policy_row *y)
 {
-	static const char *const heads[] = { "Kind",          "Namespace", "Name", "Version",
-					     "In force from", "To",        NULL };
-	struct str line;
+	int order = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(policy_members) && !order; i++)
+		order = str_cmp(member(x->j, policy_members[i]), member(y->j, policy_members[i]));
+	return order;
+}
+
+/* To the second, as they are shown: nodes hear of a policy a little apart. */
+static int compare_times(const struct policy_row *x, const struct policy_row *y)
+{
+	enum { UP_TO_THE_SECOND = 19 }; /* 2026-11-21T06:51:19 */
+	int order =
+		str_cmp(str_upto(x->from, UP_TO_THE_SECOND), str_upto(y->from, UP_TO_THE_SECOND));
+
+	return order ? order
+		     : str_cmp(str_upto(x->to, UP_TO_THE_SECOND),
+			       str_upto(y->to, UP_TO_THE_SECOND));
+}
+
+static int compare_policy_rows(const void *a, const void *b)
+{
+	const struct policy_row *x = a, *y = b;
+	int order = compare_policies(x, y);
+
+	order = order ? order : compare_times(x, y);
+	return order ? order : str_cmp(x->node, y->node);
+}
+
+/* Those of @count rows, which are of one policy and time. */
+static void put_policy_nodes(const struct policy_row *rows, size_t count, size_t answered,
+			     struct buf *b)
+{
+	size_t nodes = 1;
+
+	for (size_t i = 1; i < count; i++)
+		nodes += !str_eq(rows[i].node, rows[i - 1].node);
+	buf_lit(b, "<td class=w>");
+	if (nodes > 1 && nodes == answered) {
+		buf_printf(b, "all %zu", nodes);
+		count = 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (i && str_eq(rows[i].node, rows[i - 1].node))
+			continue;
+		buf_str_put(b, i ? STR(", ") : STR(""));
+		put_html(b, rows[i].node);
+	}
+	buf_lit(b, "</td>");
+}
+
+/* Of one policy: a row for each time that it was in force. */
+static void put_policy(const struct policy_row *rows, size_t count, size_t answered, struct buf *b)
+{
+	size_t times = 1;
+
+	for (size_t i = 1; i < count; i++)
+		times += compare_times(&rows[i], &rows[i - 1]) != 0;
+	buf_lit(b, "<tr>");
+	for (size_t i = 0; i + 1 < ARRAY_LEN(policy_members); i++)
+		put_cell_over(b, i == 3 ? "s" : "", times, member(rows->j, policy_members[i]));
+	for (size_t from = 0, to; from < count; from = to) {
+		for (to = from + 1; to < count && !compare_times(&rows[to], &rows[from]);)
+			to++;
+		buf_str_put(b, from ? STR("<tr>") : STR(""));
+		put_policy_nodes(&rows[from], to - from, answered, b);
+		put_time_cell(b, rows[from].from);
+		put_time_cell(b, rows[from].to);
+		buf_lit(b, "</tr>\n");
+	}
+}
+
+static size_t read_policies(const struct report_node *node, struct policy_row *rows)
+{
+	struct str lines = node->policies, line;
+	size_t count = 0;
+
+	while (lines.len && str_split(&lines, '\n', &line) && line.len) {
+		json_t *j = json_loadb(line.p, line.len, 0, NULL);
+
+		(void)json_object_del(j, "text");
+		rows[count++] =
+			(struct policy_row){ j, node->name, member(j, "from"), member(j, "to") };
+	}
+	return count;
+}
+
+static void put_policies(const struct report_node *nodes, size_t node_count, struct buf *b)
+{
+	static const char *const heads[] = { "Kind",  "Namespace",     "Name", "Version",
+					     "Nodes", "In force from", "To",   NULL };
+	size_t lines = 0, count = 0, answered = 0;
 
 	put_section(b, "Policies in force", "Their texts are in the bundle, as policies.jsonl.");
 	begin_table(b, heads);
 	size_t before = b->len;
-	while (lines.len && str_split(&lines, '\n', &line) && line.len) {
-		json_t *j = json_loadb(line.p, line.len, 0, NULL);
-		buf_lit(b, "<tr>");
-		put_cell(b, "", member(j, "kind"));
-		put_cell(b, "", member(j, "namespace"));
-		put_cell(b, "", member(j, "name"));
-		put_cell(b, "s", member(j, "resource_version"));
-		put_time_cell(b, member(j, "from"));
-		put_time_cell(b, member(j, "to"));
-		buf_lit(b, "</tr>\n");
-		json_decref(j);
+	for (size_t i = 0; i < node_count; i++) {
+		answered += nodes[i].statement.len != 0;
+		for (size_t k = 0; k < nodes[i].policies.len; k++)
+			lines += nodes[i].policies.p[k] == '\n';
+		lines++; /* an end without a newline */
 	}
-	end_table(b, before, 6, "None is known.");
+	AUTO(own_free) struct policy_row *rows = calloc(lines + 1, sizeof *rows);
+	if (!rows) {
+		b->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < node_count; i++)
+		count += read_policies(&nodes[i], rows + count);
+	if (count)
+		qsort(rows, count, sizeof *rows, compare_policy_rows);
+	for (size_t from = 0, to; from < count; from = to) {
+		for (to = from + 1; to < count && !compare_policies(&rows[to], &rows[from]);)
+			to++;
+		put_policy(&rows[from], to - from, answered, b);
+	}
+	end_table(b, before, 7, "None is known.");
+	for (size_t i = 0; i < count; i++)
+		json_decref(rows[i].j);
 }
 
 /* --- the head --- */
@@ -461,7 +582,7 @@ static int by_name(const void *a, const void *b)
 }
 
 void report_put_html(struct report *r, const struct report_scope *scope, struct report_node *nodes,
-		     size_t node_count, struct str policies, struct buf *b)
+		     size_t node_count, struct buf *b)
 {
 	if (node_count)
 		qsort(nodes, node_count, sizeof *nodes, by_name);
@@ -483,7 +604,7 @@ void report_put_html(struct report *r, const struct report_scope *scope, struct 
 		put_count(b, REPORT_EDGES);
 		buf_lit(b, " different rows.</p>\n");
 	}
-	put_policies(policies, b);
+	put_policies(nodes, node_count, b);
 	buf_lit(b, "<footer>All times are UTC. This page is for reading: what proves it are the "
 		   "other files of the bundle, and <code>tycho evidence verify</code> checks "
 		   "them.</footer>\n</body></html>\n");

@@ -28,7 +28,7 @@ static char *page_of(struct report_node *nodes, size_t count)
 	struct err e;
 
 	assert_int_equal(report_new(&r, &e), ERR_OK);
-	report_put_html(r, &scope, nodes, count, STR(""), &b);
+	report_put_html(r, &scope, nodes, count, &b);
 	assert_false(b.failed);
 	char *text = calloc(1, b.len + 1), *to = text;
 	assert_non_null(text);
@@ -118,6 +118,44 @@ static void a_clock_set_back_lost_nothing(void **state)
 	ASSERT_SAYS(nodes, "ring-overwritten|–|–|1,234,567|");
 }
 
+#define POLICY(name, version, times)                                                               \
+	"{\"kind\":\"NetworkPolicy\",\"namespace\":\"shop\",\"name\":\"" name                      \
+	"\",\"resource_version\":\"" version "\"," times ",\"text\":\"{}\",\"sha256\":\"00\"}\n"
+#define FROM_SIX "\"from\":\"2026-08-02T06:00:00.25Z\""
+#define SAME_SECOND "\"from\":\"2026-08-02T06:00:00.75Z\""
+#define TO_SEVEN ",\"to\":\"2026-08-02T07:00:00Z\""
+#define FROM_EIGHT "\"from\":\"2026-08-02T08:00:00Z\""
+
+static void a_policy_stands_once_with_the_nodes_that_had_it(void **state)
+{
+	(void)state;
+	struct report_node nodes[] = { node_of("b", "{" BEGAN "}"), node_of("a", "{" BEGAN "}"),
+				       node_of("c", "{" BEGAN "}"), node_of("away", "") };
+
+	nodes[0].policies = STR(POLICY("everywhere", "7", FROM_SIX) POLICY("some", "1", FROM_SIX));
+	nodes[1].policies = STR(POLICY("some", "1", SAME_SECOND) POLICY(
+		"one", "3", FROM_SIX TO_SEVEN) POLICY("everywhere", "7", FROM_SIX));
+	nodes[2].policies =
+		STR(POLICY("everywhere", "7", SAME_SECOND) POLICY("one", "3", FROM_SIX TO_SEVEN)
+			    POLICY("one", "3", FROM_EIGHT) POLICY("one", "4", FROM_EIGHT));
+	ASSERT_SAYS(nodes,
+		    "NodesIn force fromTo\n"
+		    "NetworkPolicy|shop|everywhere|7|all 3|2026-08-02 06:00:00|–|\n"
+		    "NetworkPolicy|shop|one|3|a, c|2026-08-02 06:00:00|2026-08-02 07:00:00|\n"
+		    "c|2026-08-02 08:00:00|–|\n"
+		    "NetworkPolicy|shop|one|4|c|2026-08-02 08:00:00|–|\n"
+		    "NetworkPolicy|shop|some|1|a, b|2026-08-02 06:00:00|–|\n");
+}
+
+static void a_policy_of_the_only_node_is_the_nodes(void **state)
+{
+	(void)state;
+	struct report_node nodes[] = { node_of("n<1>", "{" BEGAN "}") };
+
+	nodes[0].policies = STR(POLICY("p", "7", FROM_SIX));
+	ASSERT_SAYS(nodes, "NetworkPolicy|shop|p|7|n&lt;1&gt;|2026-08-02 06:00:00|–|\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -126,6 +164,8 @@ int main(void)
 		cmocka_unit_test(a_node_that_did_not_answer_is_not_covered),
 		cmocka_unit_test(nodes_stand_in_the_order_of_their_names),
 		cmocka_unit_test(a_clock_set_back_lost_nothing),
+		cmocka_unit_test(a_policy_stands_once_with_the_nodes_that_had_it),
+		cmocka_unit_test(a_policy_of_the_only_node_is_the_nodes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
