@@ -26,8 +26,7 @@ enum {
 /* Texts by the bytes that they were made of; A to E as in line.h's picture. */
 enum { A, B, C, D, E, END, TEXTS };
 struct slot {
-	uint32_t
-		filled; /* how often: whoever remembers the slot sees whether it is another's now */
+	uint32_t filled; /* how often: whoever noted the slot sees whether it is another's now */
 	uint16_t key_at, key_len[2], text_len[TEXTS]; /* key_len[0] 0: free */
 	char bytes[SLOT_BYTES - 4 - 2 * (3 + TEXTS)]; /* texts, then the key */
 };
