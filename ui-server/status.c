@@ -113,7 +113,7 @@ static void refresh_coverage(struct ui_status *s)
 
 	if (s->round++ % COVERAGE_EVERY && !s->record_is_young)
 		return;
-	struct wall_ns oldest;
+	struct wall_ns oldest = { 0 };
 	enum err_code code = ask_coverage(s, &b, &oldest, &e);
 	if (code == ERR_OK)
 		ui_history_from(s->history, oldest);
