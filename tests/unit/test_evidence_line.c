@@ -347,7 +347,7 @@ static void flows_of_many_shapes_are_known(void **state)
  * again once another has taken its place. */
 static void endpoints_that_push_each_other_out_are_known(void **state)
 {
-	enum { ENDPOINTS = 7000, RECORDS = 21000 };
+	enum { ENDPOINTS = 5000, RECORDS = 10000 };
 	struct world *w = *state;
 	AUTO_BUF struct buf core = buf_init(MAX_BYTES);
 	AUTO(own_free) struct evidence_shared *shared = calloc(2 * ENDPOINTS, sizeof *shared);
@@ -422,7 +422,7 @@ static void lookups_are_known(void **state)
 	struct world *w = *state;
 	struct buf *dns;
 
-	for (uint32_t i = 0; i < 400; i++) {
+	for (uint32_t i = 0; i < 70; i++) {
 		struct flow f = ordinary(w, 53, i % 3 ? STR("cart-1") : STR("cart-2"));
 		struct one o = one_of(&f, w->dict);
 		char name[64], summary[128];
