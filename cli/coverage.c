@@ -50,7 +50,7 @@ static void put_gap(struct buf *b, const char *node, const Tycho__V1__Gap *g)
 	put_time(b, g->from);
 	put_time(b, g->to);
 	if (g->lost)
-		report_grouped(b, g->lost);
+		buf_grouped(b, g->lost);
 	else
 		buf_char(b, is_note ? '-' : '?');
 	buf_printf(b, "\t%s", history_cause_words(g->cause));
@@ -92,7 +92,7 @@ static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
 	buf_str_put(b, n->oldest ? STR("\tcovered\t") : STR("\tempty\t"));
 	put_time(b, n->oldest);
 	put_time(b, n->newest);
-	report_grouped(b, n->records);
+	buf_grouped(b, n->records);
 	if (n->has_store)
 		buf_printf(b, "\tstore, %.1f MiB\n", (double)n->bytes / (double)(1 << 20));
 	else

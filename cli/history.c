@@ -170,7 +170,7 @@ static void put_gap(struct remarks *r, const char *node, const Tycho__V1__Gap *g
 	buf_printf(r->b, ": %s", history_cause_words(g->cause));
 	if (g->lost) {
 		buf_lit(r->b, " (");
-		report_grouped(r->b, g->lost);
+		buf_grouped(r->b, g->lost);
 		buf_lit(r->b, " lost)");
 	}
 	if (*g->detail) {

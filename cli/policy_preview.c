@@ -218,7 +218,7 @@ static void put_table(struct buf *out, const struct preview_row *rows, size_t co
 		bool icmp = row->protocol == IPPROTO_ICMP || row->protocol == IPPROTO_ICMPV6;
 
 		buf_printf(&text, "%s\t", preview_change_name(row->change));
-		report_grouped(&text, row->flows);
+		buf_grouped(&text, row->flows);
 		buf_char(&text, '\t');
 		put_cell(&text, row->source);
 		buf_char(&text, '\t');
@@ -297,13 +297,13 @@ static void say_summary(const struct preview_counts *c)
 
 		_Static_assert(ARRAY_LEN(words) == PREVIEW_CHANGE_COUNT_, "a change without words");
 		buf_printf(&b, "%s", i ? "; " : "");
-		report_grouped(&b, c->flows[i]);
+		buf_grouped(&b, c->flows[i]);
 		buf_printf(&b, " %s", words[i]);
 	}
 	buf_lit(&b, " (flows)");
 	if (c->other) {
 		buf_lit(&b, "; ");
-		report_grouped(&b, c->other);
+		buf_grouped(&b, c->other);
 		buf_lit(&b, " that no policy decided");
 	}
 	(void)fprintf(stderr, "%s\n", buf_cstr(&b));

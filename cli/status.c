@@ -49,9 +49,9 @@ static void put_compact(struct buf *b, const Observer__ServerStatusResponse *s)
 	double rate = s->flows_rate;
 
 	buf_lit(b, "Current/Max Flows: ");
-	report_grouped(b, s->num_flows);
+	buf_grouped(b, s->num_flows);
 	buf_char(b, '/');
-	report_grouped(b, s->max_flows);
+	buf_grouped(b, s->max_flows);
 	if (s->max_flows)
 		buf_printf(b, " (%.2f%%)", (double)s->num_flows / (double)s->max_flows * 100);
 	buf_lit(b, "\nFlows/s: ");
@@ -89,13 +89,13 @@ static void put_values(struct buf *b, const Observer__ServerStatusResponse *s,
 		buf_str_put(b, str_of(labels ? labels[i] : ""));
 		switch (i) {
 		case 0:
-			report_grouped(b, s->num_flows);
+			buf_grouped(b, s->num_flows);
 			break;
 		case 1:
-			report_grouped(b, s->max_flows);
+			buf_grouped(b, s->max_flows);
 			break;
 		case 2:
-			report_grouped(b, s->seen_flows);
+			buf_grouped(b, s->seen_flows);
 			break;
 		case 3:
 			put_rate(b, s->flows_rate);

@@ -79,7 +79,7 @@ static void put_gaps(struct buf *b, const struct store_check_gaps *g)
 	duration_put(b, (int64_t)span_ns);
 	if (g->unknown < g->count) {
 		buf_lit(b, ", ");
-		report_grouped(b, g->lost);
+		buf_grouped(b, g->lost);
 		buf_str_put(b, g->lost == 1 ? STR(" record") : STR(" records"));
 		if (g->unknown)
 			buf_printf(b, " and what %llu of them %s not know", n(g->unknown),

@@ -92,3 +92,16 @@ const char *buf_cstr(struct buf *b)
 	*end = 0;
 	return b->p;
 }
+
+void buf_grouped(struct buf *b, uint64_t v)
+{
+	char digits[24];
+	struct buf all = buf_fixed(digits, sizeof digits);
+
+	buf_u64(&all, v);
+	for (size_t i = 0; i < all.len; i++) {
+		if (i && (all.len - i) % 3 == 0)
+			buf_char(b, ',');
+		buf_char(b, digits[i]);
+	}
+}

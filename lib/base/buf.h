@@ -76,6 +76,8 @@ void buf_printf(struct buf *b, const char *fmt, ...) FORMAT(2, 3);
 /* Decimal. */
 void buf_u64(struct buf *b, uint64_t v);
 void buf_i64(struct buf *b, int64_t v);
+/* For people: 12,345,678. */
+void buf_grouped(struct buf *b, uint64_t v);
 /* Terminates (the NUL is not counted in len) and returns the text; "" if failed before any
  * write. */
 const char *buf_cstr(struct buf *b);

@@ -134,23 +134,10 @@ static void put_wall_cell(struct buf *b, struct wall_ns t)
 	put_time_cell(b, buf_str(&to));
 }
 
-/* 12,345,678 */
-static void put_count(struct buf *b, uint64_t v)
-{
-	char digits[24];
-	int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)v);
-
-	for (int i = 0; i < n; i++) {
-		if (i && (n - i) % 3 == 0)
-			buf_char(b, ',');
-		buf_char(b, digits[i]);
-	}
-}
-
 static void put_count_cell(struct buf *b, uint64_t v)
 {
 	buf_lit(b, "<td class=n>");
-	put_count(b, v);
+	buf_grouped(b, v);
 	buf_lit(b, "</td>");
 }
 
@@ -527,7 +514,7 @@ static void put_tile(struct buf *b, const char *kind, uint64_t number, const cha
 		     const char *what)
 {
 	buf_printf(b, "<div class=\"tile %s\"><b>", kind);
-	put_count(b, number);
+	buf_grouped(b, number);
 	buf_printf(b, "%s</b><span>%s</span></div>\n", of, what);
 }
 
@@ -599,9 +586,9 @@ void report_put_html(struct report *r, const struct report_scope *scope, struct 
 	put_edges(r, false, b);
 	if (r->beyond) {
 		buf_lit(b, "<p class=bad>");
-		put_count(b, r->beyond);
+		buf_grouped(b, r->beyond);
 		buf_lit(b, " more flows are in the bundle; this page has room for ");
-		put_count(b, REPORT_EDGES);
+		buf_grouped(b, REPORT_EDGES);
 		buf_lit(b, " different rows.</p>\n");
 	}
 	put_policies(nodes, node_count, b);

@@ -19,6 +19,7 @@
 #include "base/thread.h"
 #include "base/time.h"
 #include "base/watch.h"
+#include "quote_cases.h"
 
 static void an_error_gathers_context_from_the_inside_out(void **state)
 {
@@ -467,23 +468,10 @@ static void log_values_cannot_break_the_line(void **state)
 	assert_string_equal(log_quote("1234567", out, 8), "1234567");
 }
 
-/* At any size: a beginning of the whole that ends between two characters, and "…". */
 static void what_is_too_long_for_a_log_value_is_cut_between_characters(void **state)
 {
-	static const char text[] = "ab\xc3\xa9\"\xe2\x82\xac\\\n\xf0\x9f\x98\x80\x01z";
-	static const char whole[] = "\"ab\xc3\xa9\\\"\xe2\x82\xac\\\\\\n\xf0\x9f\x98\x80\\x01z\"";
-	/* where a character of the quoted text ends, the first quote being one */
-	static const uint8_t ends[] = { 1, 2, 3, 5, 7, 10, 12, 14, 18, 22, 23 };
-
 	(void)state;
-	for (size_t size = 6; size <= sizeof whole + 4; size++) {
-		char out[64], want[64];
-		size_t n = ARRAY_LEN(ends);
-		while (ends[n - 1] > size - sizeof "…\"")
-			n--;
-		(void)snprintf(want, sizeof want, "%.*s…\"", (int)ends[n - 1], whole);
-		assert_string_equal(log_quote(text, out, size), n < ARRAY_LEN(ends) ? want : whole);
-	}
+	assert_quotes_are_cut_between_characters(log_quote);
 }
 
 static void an_address_is_local_only_if_nobody_else_can_reach_it(void **state)

@@ -225,13 +225,13 @@ static void numbers_are_grouped_and_texts_made_harmless(void **state)
 	(void)state;
 	AUTO_BUF struct buf b = buf_init(1000);
 
-	report_grouped(&b, 0);
+	buf_grouped(&b, 0);
 	buf_char(&b, ' ');
-	report_grouped(&b, 999);
+	buf_grouped(&b, 999);
 	buf_char(&b, ' ');
-	report_grouped(&b, 1000);
+	buf_grouped(&b, 1000);
 	buf_char(&b, ' ');
-	report_grouped(&b, UINT64_MAX);
+	buf_grouped(&b, UINT64_MAX);
 	buf_char(&b, ' ');
 	report_text(&b, "a\x1b[31m\r");
 	assert_string_equal(buf_cstr(&b), "0 999 1,000 18,446,744,073,709,551,615 a^[[31m\\r");

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "cli/flags.h"
+#include "quote_cases.h"
 
 static const struct flag_def defs[] = {
 	{ .name = "follow", .short_ = 'f', .type = FLAG_BOOL },
@@ -269,24 +270,10 @@ static void quoting_is_gos(void **state)
 	assert_string_equal(flag_quote("much too long", tiny, sizeof tiny), "\"…\"");
 }
 
-/* At any size: a beginning of the whole that ends between two characters, and "…". */
 static void what_is_too_long_to_be_quoted_is_cut_between_characters(void **state)
 {
-	static const char text[] = "ab\xc3\xa9\"\xe2\x82\xac\\\n\xf0\x9f\x98\x80\x01z";
-	static const char whole[] = "\"ab\xc3\xa9\\\"\xe2\x82\xac\\\\\\n\xf0\x9f\x98\x80\\x01z\"";
-	/* where a character of the quoted text ends, the first quote being one */
-	static const uint8_t ends[] = { 1, 2, 3, 5, 7, 10, 12, 14, 18, 22, 23 };
-
 	(void)state;
-	for (size_t size = 6; size <= sizeof whole + 4; size++) {
-		char out[64], want[64];
-		size_t n = ARRAY_LEN(ends);
-		while (ends[n - 1] > size - sizeof "…\"")
-			n--;
-		(void)snprintf(want, sizeof want, "%.*s…\"", (int)ends[n - 1], whole);
-		assert_string_equal(flag_quote(text, out, size),
-				    n < ARRAY_LEN(ends) ? want : whole);
-	}
+	assert_quotes_are_cut_between_characters(flag_quote);
 }
 
 int main(void)

@@ -16,6 +16,7 @@
 #include "regex/regex.h"
 #include "filter/requri.h"
 #include "filter/selector.h"
+#include "quote_cases.h"
 
 /* --- selectors -------------------------------------------------------------------------------- */
 
@@ -592,24 +593,15 @@ static void texts_are_quoted_as_go_does(void **state)
 	assert_string_equal(go_quote_rune('\t', out, sizeof out), "'\\t'");
 }
 
-/* At any size: a beginning of the whole that ends between two characters, and "…". */
+static const char *quote_text(const char *text, char *out, size_t size)
+{
+	return go_quote(str_of(text), out, size);
+}
+
 static void what_is_too_long_to_be_quoted_is_cut_between_characters(void **state)
 {
-	static const char text[] = "ab\xc3\xa9\"\xe2\x82\xac\\\n\xf0\x9f\x98\x80\x01z";
-	static const char whole[] = "\"ab\xc3\xa9\\\"\xe2\x82\xac\\\\\\n\xf0\x9f\x98\x80\\x01z\"";
-	/* where a character of the quoted text ends, the first quote being one */
-	static const uint8_t ends[] = { 1, 2, 3, 5, 7, 10, 12, 14, 18, 22, 23 };
-
 	(void)state;
-	for (size_t size = 6; size <= sizeof whole + 4; size++) {
-		char out[64], want[64];
-		size_t n = ARRAY_LEN(ends);
-		while (ends[n - 1] > size - sizeof "…\"")
-			n--;
-		(void)snprintf(want, sizeof want, "%.*s…\"", (int)ends[n - 1], whole);
-		assert_string_equal(go_quote(str_of(text), out, size),
-				    n < ARRAY_LEN(ends) ? want : whole);
-	}
+	assert_quotes_are_cut_between_characters(quote_text);
 }
 
 int main(void)
