@@ -325,3 +325,32 @@ uint64_t fixture_sql(struct fixture *fx, const char *sql)
 	assert_int_equal(sqlite3_close(h), SQLITE_OK);
 	return v;
 }
+
+void fixture_bulk(struct fixture *fx, size_t n)
+{
+	static uint64_t x = 1;
+	struct err e = { 0 };
+	uint8_t ext[1500];
+
+	for (size_t i = 0; i < n; i++) {
+		struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+		/* field 100, bytes: flow.proto has none of that number */
+		size_t len = 0;
+		ext[len++] = 0xa2;
+		ext[len++] = 0x06;
+		ext[len++] = 0x80 | (1024 & 0x7f);
+		ext[len++] = 1024 >> 7;
+		for (size_t k = 0; k < 1024 / 8; k++, len += 8) {
+			x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
+			uint64_t mixed = x ^ x >> 29;
+			memcpy(ext + len, &mixed, 8);
+		}
+		f.ext = ext;
+		f.ext_len = (uint32_t)len;
+		if (store_put(fx->store, &f, 1, fx->now, &e) != ERR_OK)
+			fail_msg("%s", e.msg);
+	}
+	fx->now = after(fx->now, 1);
+	if (store_tick(fx->store, fx->now, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+}

@@ -72,4 +72,7 @@ struct store_reader *fixture_reader(struct fixture *fx);
 /* SQL on the file, by a connection of its own. @return the first number. */
 uint64_t fixture_sql(struct fixture *fx, const char *sql);
 
+/* Records that do not compress: a file of some size. */
+void fixture_bulk(struct fixture *fx, size_t n);
+
 #endif

@@ -1,9 +1,7 @@
 /* lib/store: merging, pruning, giving space back; policies and checkpoints over it. */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -237,36 +235,6 @@ static void a_clock_that_was_ahead_does_not_keep_records_for_ever(void **state)
 	assert_int_equal(store_counts(fx->store).records, 10);
 }
 
-/* Records that do not compress: a file of some size. */
-static void put_bulk(struct fixture *fx, size_t n)
-{
-	static uint64_t x = 1;
-	struct err e = { 0 };
-	uint8_t ext[1500];
-
-	for (size_t i = 0; i < n; i++) {
-		struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
-		/* field 100, bytes: flow.proto has none of that number */
-		size_t len = 0;
-		ext[len++] = 0xa2;
-		ext[len++] = 0x06;
-		ext[len++] = 0x80 | (1024 & 0x7f);
-		ext[len++] = 1024 >> 7;
-		for (size_t k = 0; k < 1024 / 8; k++, len += 8) {
-			x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
-			uint64_t mixed = x ^ x >> 29;
-			memcpy(ext + len, &mixed, 8);
-		}
-		f.ext = ext;
-		f.ext_len = (uint32_t)len;
-		if (store_put(fx->store, &f, 1, fx->now, &e) != ERR_OK)
-			fail_msg("%s", e.msg);
-	}
-	fx->now = after(fx->now, 1);
-	if (store_tick(fx->store, fx->now, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
-}
-
 /* What cannot be pruned holds up nothing else, and is told as long as it is so. */
 static void a_task_that_fails_is_told_and_the_others_are_done(void **state)
 {
@@ -307,7 +275,7 @@ static void a_file_that_is_too_large_shrinks_from_the_oldest_end(void **state)
 	fx->config.retention_bytes = limit;
 	fixture_open(fx);
 	for (int i = 0; i < 40; i++) {
-		put_bulk(fx, 500); /* half a MiB */
+		fixture_bulk(fx, 500); /* half a MiB */
 		fixture_tend(fx);
 	}
 	struct store_counts c = store_counts(fx->store);
@@ -332,7 +300,7 @@ static void space_goes_back_to_the_file_system(void **state)
 	fx->config.retention_ns = 3600 * NS_PER_S;
 	fixture_open(fx);
 	for (int i = 0; i < 40; i++)
-		put_bulk(fx, 500);
+		fixture_bulk(fx, 500);
 	fixture_close(fx);
 	uint64_t before = db_bytes(fx);
 	assert_true(before > 20 << 20);
@@ -672,120 +640,6 @@ static void checkpoints_come_back_in_order_until_it_is_enough(void **state)
 	assert_int_equal(list.entry[1], 4);
 }
 
-/* --- the disk ----------------------------------------------------------------------------- */
-
-/* Until another thread has written the file to @bytes. @told: inotify(7), which has watched the file
- * since before that began. */
-static void wait_for_file(struct fixture *fx, int told, uint64_t bytes)
-{
-	char events[4096];
-
-	while (db_bytes(fx) < bytes)
-		if (read(told, events, sizeof events) < 0 && errno != EINTR)
-			fail_msg("inotify: %s", strerror(errno));
-}
-
-/* Else a power cut would take all of the run, and the log would grow as long as it lasts. */
-static void the_log_is_moved_into_the_file_while_the_store_is_open(void **state)
-{
-	enum { LOG = 8 << 20 };
-	struct fixture *fx = *state;
-	char path[100];
-	AUTO_FD int told = inotify_init1(IN_CLOEXEC);
-
-	fixture_open(fx);
-	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
-	assert_true(inotify_add_watch(told, path, IN_MODIFY) >= 0);
-	for (int i = 0; i < 3; i++) {
-		uint64_t before = db_bytes(fx);
-		for (int put = 0; put < LOG; put += 1000 << 10)
-			put_bulk(fx, 1000);
-		wait_for_file(fx, told, before + LOG / 2);
-	}
-}
-
-static uint64_t log_bytes(struct fixture *fx)
-{
-	char path[100];
-	struct stat st;
-
-	(void)snprintf(path, sizeof path, "%s/flows.db-wal", fx->dir);
-	return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
-}
-
-struct rolling {
-	char path[100];
-	_Atomic bool over;
-	unsigned looks;
-};
-
-/* Two readers, of whom one or the other looks at all times: to nobody who does not wait for them is
- * there a moment to begin the log anew. */
-static void *roll(void *arg)
-{
-	struct rolling *r = arg;
-	sqlite3 *h[2];
-
-	for (int i = 0; i < 2; i++)
-		if (sqlite3_open_v2(r->path, &h[i], SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
-			return NULL;
-	for (int i = 0; !atomic_load_explicit(&r->over, memory_order_acquire); i = !i) {
-		if (sqlite3_exec(h[i], "BEGIN; SELECT 1 FROM segment LIMIT 1", NULL, NULL, NULL) ==
-		    SQLITE_OK)
-			r->looks++;
-		(void)sqlite3_exec(h[!i], "COMMIT", NULL, NULL, NULL);
-	}
-	for (int i = 0; i < 2; i++)
-		(void)sqlite3_close(h[i]);
-	return NULL;
-}
-
-/* However long one writes without a pause, and whoever reads meanwhile. */
-static void the_log_stays_small_while_much_is_written(void **state)
-{
-	enum {
-		IMPORT = 48 << 20,
-		AT_MOST = IMPORT * 3 / 4
-	}; /* of a fixed limit, missed some times */
-	struct fixture *fx = *state;
-	struct rolling rolling = { .looks = 0 };
-	pthread_t thread;
-
-	fixture_open(fx);
-	(void)snprintf(rolling.path, sizeof rolling.path, "%s/flows.db", fx->dir);
-	assert_int_equal(pthread_create(&thread, NULL, roll, &rolling), 0);
-	uint64_t most = 0;
-	for (int put = 0; put < IMPORT; put += 1000 << 10) {
-		put_bulk(fx, 1000);
-		most = log_bytes(fx) > most ? log_bytes(fx) : most;
-	}
-	atomic_store_explicit(&rolling.over, true, memory_order_release);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_true(rolling.looks > 0);
-	assert_true(most <= AT_MOST);
-}
-
-/* A reader that holds on to what it sees does not hold up the writer, but the log. */
-static void a_snapshot_that_is_held_makes_the_log_longer_and_nobody_waits_for_ever(void **state)
-{
-	struct fixture *fx = *state;
-	char path[100];
-	sqlite3 *h;
-
-	fixture_open(fx);
-	put_bulk(fx, 10);
-	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
-	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(h, "BEGIN; SELECT count(*) FROM segment", NULL, NULL, NULL),
-			 SQLITE_OK);
-	while (log_bytes(fx) < 14 << 20)
-		put_bulk(fx, 1000);
-	assert_int_equal(sqlite3_close(h), SQLITE_OK);
-	for (int put = 0; put < 16 << 20; put += 1000 << 10)
-		put_bulk(fx, 1000);
-	assert_true(log_bytes(fx) <= 20 << 20);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -810,9 +664,6 @@ int main(void)
 		T(checkpoints_come_back_in_order_until_it_is_enough),
 		T(names_go_with_the_last_record_that_means_them),
 		T(a_clock_set_back_changes_neither_order_nor_ranges),
-		T(the_log_is_moved_into_the_file_while_the_store_is_open),
-		T(the_log_stays_small_while_much_is_written),
-		T(a_snapshot_that_is_held_makes_the_log_longer_and_nobody_waits_for_ever),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
