@@ -555,6 +555,22 @@ static enum err_code examine_node(const struct cli *cli, const char *format, str
 	return up_child_become(program, argv, e);
 }
 
+/* The first is what the others need. */
+static const struct flag_def node_defs[] = {
+	{ .name = "node",
+	  .type = FLAG_BOOL,
+	  .help = "Not the way to a server, but whether an observer can work on this node, or in "
+		  "this pod" },
+	{ .name = "no-bpf", .type = FLAG_BOOL, .help = "With --node: one without kernel programs" },
+	{ .name = "kubernetes",
+	  .type = FLAG_BOOL,
+	  .help = "With --node: one that takes names and policies from Kubernetes" },
+	{ .name = "node-name",
+	  .type = FLAG_STRING,
+	  .placeholder = "NAME",
+	  .help = "With --kubernetes: this node's name there" },
+};
+
 static enum err_code run_doctor(struct cli *cli, struct err *e)
 {
 	const char *format = flags_text(cli->flags, "output");
@@ -566,6 +582,9 @@ static enum err_code run_doctor(struct cli *cli, struct err *e)
 
 	if (flags_bool(cli->flags, "node"))
 		return examine_node(cli, format, e);
+	for (size_t i = 1; i < ARRAY_LEN(node_defs); i++)
+		if (flags_given(cli->flags, node_defs[i].name))
+			return err_set(e, ERR_INVALID, "--%s needs --node", node_defs[i].name);
 	d.with_tls = connection_tls(cli->settings, d.ca_files, &d.tls);
 	examine(&d);
 	connection_done(&d.connection);
@@ -637,20 +656,6 @@ static const struct flag_def doctor_defs[] = {
 	  .placeholder = "FORMAT",
 	  .values = "compact json",
 	  .help = "Output format: compact, json" },
-};
-static const struct flag_def node_defs[] = {
-	{ .name = "node",
-	  .type = FLAG_BOOL,
-	  .help = "Not the way to a server, but whether an observer can work on this node, or in "
-		  "this pod" },
-	{ .name = "no-bpf", .type = FLAG_BOOL, .help = "With --node: one without kernel programs" },
-	{ .name = "kubernetes",
-	  .type = FLAG_BOOL,
-	  .help = "With --node: one that takes names and policies from Kubernetes" },
-	{ .name = "node-name",
-	  .type = FLAG_STRING,
-	  .placeholder = "NAME",
-	  .help = "With --kubernetes: this node's name there" },
 };
 static const struct flag_set node_flags = { "Node", node_defs, ARRAY_LEN(node_defs) };
 static const struct flag_set doctor_flags = { "Formatting", doctor_defs, ARRAY_LEN(doctor_defs) };

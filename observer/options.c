@@ -415,9 +415,6 @@ static enum err_code check_cilium(const struct obs_options *o, struct err *e)
 			       "has ended and the agent is restarted. If that is meant, add "
 			       "--cilium-take-events; --source cilium-monitor reads the same "
 			       "events and disturbs nobody");
-	if ((c->take_events || c->map_path) && !c->perf)
-		return err_set(e, ERR_INVALID, "--%s needs --source cilium-perf",
-			       c->map_path ? "cilium-map" : "cilium-take-events");
 	if (c->redact.allow_count && c->redact.deny_count)
 		return err_set(e, ERR_INVALID,
 			       "--redact-http-headers-allow and --redact-http-headers-deny exclude "
@@ -429,45 +426,10 @@ static enum err_code check_cilium(const struct obs_options *o, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code check_hubble(const struct obs_options *o, struct err *e)
-{
-	enum err_code code = opt_both("hubble-cert-file", o->hubble_tls.cert_file,
-				      "hubble-key-file", o->hubble_tls.key_file, e);
-
-	if (code != ERR_OK)
-		return code;
-	if (o->hubble_tls.cert_file && !o->hubble.tls)
-		return err_set(e, ERR_INVALID, "--hubble-cert-file needs --hubble-tls");
-	if (o->hubble.tls && !o->hubble.address)
-		return err_set(e, ERR_INVALID, "--hubble-tls needs --hubble-server");
-	return ERR_OK;
-}
-
-static enum err_code check_record(const struct obs_options *o, struct err *e)
-{
-	const struct send_tls *tls = &o->checkpoint_tls;
-
-	if (!o->checkpoint_to_count && (tls->ca_file || tls->cert_file || tls->key_file))
-		return err_set(e, ERR_INVALID,
-			       "the --checkpoint-…-file options need --checkpoint-to");
-	return opt_both("checkpoint-cert-file", tls->cert_file, "checkpoint-key-file",
-			tls->key_file, e);
-}
-
 static enum err_code check_doctor(const struct obs_options *o, struct err *e)
 {
 	if (o->doctor && strcmp(o->doctor, "compact") != 0 && strcmp(o->doctor, "json") != 0)
 		return err_set(e, ERR_INVALID, "--doctor takes compact or json");
-	return ERR_OK;
-}
-
-static enum err_code check_kubernetes(const struct obs_options *o, struct err *e)
-{
-	if ((o->kubeconfig || o->kube_context) && !o->kubernetes)
-		return err_set(e, ERR_INVALID,
-			       "--kubeconfig and --kube-context go with --kubernetes");
-	if (o->kube_context && !o->kubeconfig)
-		return err_set(e, ERR_INVALID, "--kube-context goes with --kubeconfig");
 	return ERR_OK;
 }
 
@@ -484,14 +446,6 @@ static enum err_code check_sources(const struct obs_options *o, struct err *e)
 {
 	bool reads_prefixes = o->nflog.group_count || o->kernel_log;
 
-	if (o->nflog.otherwise && !reads_prefixes)
-		return err_set(e, ERR_INVALID,
-			       "--nflog-default needs --nflog-group or --kernel-log");
-	if (o->nflog.pattern && !reads_prefixes)
-		return err_set(e, ERR_INVALID,
-			       "--nflog-pattern needs --nflog-group or --kernel-log");
-	if (!o->replay.path && (o->replay.repeat || o->replay.speed > 0 || o->replay.keep_time))
-		return err_set(e, ERR_INVALID, "the --replay-… options need --replay");
 	if (o->replay.repeat > 1 && o->replay.path && strcmp(o->replay.path, "-") == 0)
 		return err_set(e, ERR_INVALID,
 			       "--replay-repeat: standard input can be read only once");
@@ -501,6 +455,56 @@ static enum err_code check_sources(const struct obs_options *o, struct err *e)
 			       "--no-bpf leaves nothing to observe; add --nflog-group, --replay, "
 			       "--hubble-server or --cilium-monitor");
 	return ERR_OK;
+}
+
+/* Nothing that is asked for is silently left undone. */
+static enum err_code check_needs(const struct obs_options *o, int argc, const char *const *argv,
+				 struct err *e)
+{
+	static const char bpf_what[] =
+		"the kernel programs, which --no-bpf or another --source leaves out";
+	static const char store_what[] = "a store: it contradicts --store off";
+	static const char cilium_what[] = "--source cilium-monitor or cilium-perf";
+	static const char hubble_what[] = "--hubble-server or --source hubble";
+	static const char prefix_what[] = "--nflog-group or --kernel-log";
+	bool store = !o->store_off, prefix = o->nflog.group_count || o->kernel_log;
+	/* Where nobody chose, the agent's socket may be found at the start. */
+	bool cilium = o->cilium.monitor || o->cilium.perf || (o->bpf && o->bpf_by_default);
+	bool metrics = o->metrics || o->metrics_config, policies = o->policies || o->kubernetes;
+	const struct opt_need needs[] = {
+		{ "checkpoint-ca-file", o->checkpoint_to_count, "--checkpoint-to" },
+		{ "checkpoint-cert-file", o->checkpoint_to_count, "--checkpoint-to" },
+		{ "checkpoint-key-file", o->checkpoint_to_count, "--checkpoint-to" },
+		{ "checkpoint-to", store, store_what },
+		{ "cilium-map", o->cilium.perf, "--source cilium-perf" },
+		{ "cilium-release", cilium, cilium_what },
+		{ "cilium-take-events", o->cilium.perf, "--source cilium-perf" },
+		{ "drops-everywhere", o->bpf, bpf_what },
+		{ "evidence-key", store, store_what },
+		{ "hubble-ca-file", o->hubble.address, hubble_what },
+		{ "hubble-cert-file", o->hubble.tls, "--hubble-tls" },
+		{ "hubble-history", o->hubble.address, hubble_what },
+		{ "hubble-tls", o->hubble.address, hubble_what },
+		{ "hubble-tls-name", o->hubble.address, hubble_what },
+		{ "interface", o->bpf, bpf_what },
+		{ "interval", o->bpf, bpf_what },
+		{ "kube-context", o->kubeconfig, "--kubeconfig" },
+		{ "kubeconfig", o->kubernetes, "--kubernetes" },
+		{ "metrics-series", metrics, "--metrics or --metrics-config" },
+		{ "nflog-default", prefix, prefix_what },
+		{ "nflog-pattern", prefix, prefix_what },
+		{ "noise", o->bpf, bpf_what },
+		{ "policy-meaning", policies, "--policies or --kubernetes" },
+		{ "redact-enabled", cilium, cilium_what },
+		{ "replay-keep-time", o->replay.path, "--replay" },
+		{ "replay-repeat", o->replay.path, "--replay" },
+		{ "replay-speed", o->replay.path, "--replay" },
+		{ "retention", store, store_what },
+		{ "retention-edges", store, store_what },
+		{ "retention-size", store, store_what },
+		{ "seal-period", store, store_what },
+	};
+	return opt_check_needs(&obs_program, argc, argv, needs, ARRAY_LEN(needs), e);
 }
 
 enum err_code obs_options_read(int argc, const char *const *argv, struct obs_options *ret,
@@ -533,10 +537,12 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 	if (code == ERR_OK)
 		code = check_cilium(ret, e);
 	if (code == ERR_OK)
-		code = check_record(ret, e);
-	if (code == ERR_OK)
 		code = check_doctor(ret, e);
 	if (code == ERR_OK)
-		code = check_kubernetes(ret, e);
-	return code == ERR_OK ? check_hubble(ret, e) : code;
+		code = opt_both("hubble-cert-file", ret->hubble_tls.cert_file, "hubble-key-file",
+				ret->hubble_tls.key_file, e);
+	if (code == ERR_OK)
+		code = opt_both("checkpoint-cert-file", ret->checkpoint_tls.cert_file,
+				"checkpoint-key-file", ret->checkpoint_tls.key_file, e);
+	return code == ERR_OK ? check_needs(ret, argc, argv, e) : code;
 }

@@ -129,17 +129,31 @@ static enum err_code check_peers(const struct rly_options *o, struct err *e)
 
 	if (opt_both("peer-cert-file", tls->cert_file, "peer-key-file", tls->key_file, e) != ERR_OK)
 		return e->code;
-	if (tls->cert_file && !o->peer_tls)
-		return err_set(e, ERR_INVALID,
-			       "--peer-cert-file needs --peer-tls or --peer-ca-file");
-	if (o->peer_service_tls_name && (!o->peer_service || !o->peer_tls))
-		return err_set(e, ERR_INVALID,
-			       "--peer-service-tls-name needs --peer-service and --peer-tls");
 	if (!o->peer_count && !o->peers_file && !o->peer_service && !o->dns_count)
 		return err_set(e, ERR_INVALID,
 			       "there is nobody to ask; give --peer, --peers-file, --peer-dns, "
 			       "--peer-srv or --peer-service");
+	for (size_t i = 0; i < o->peer_count; i++)
+		if (o->peers[i].tls_name.len && !o->peer_tls)
+			return err_set(e, ERR_INVALID,
+				       "--peer %.*s=…,%.*s: a TLS name needs --peer-tls or "
+				       "--peer-ca-file",
+				       STR_FMT(o->peers[i].name), STR_FMT(o->peers[i].tls_name));
 	return ERR_OK;
+}
+
+/* Nothing that is asked for is silently left undone. */
+static enum err_code check_needs(const struct rly_options *o, int argc, const char *const *argv,
+				 struct err *e)
+{
+	static const char tls_what[] = "--peer-tls or --peer-ca-file";
+	const struct opt_need needs[] = {
+		{ "peer-cert-file", o->peer_tls, tls_what },
+		{ "peer-dns-interval", o->dns_count, "--peer-dns or --peer-srv" },
+		{ "peer-service-tls-name", o->peer_service, "--peer-service" },
+		{ "peer-service-tls-name", o->peer_tls, tls_what },
+	};
+	return opt_check_needs(&rly_program, argc, argv, needs, ARRAY_LEN(needs), e);
 }
 
 enum err_code rly_options_read(int argc, const char *const *argv, struct rly_options *ret,
@@ -159,5 +173,7 @@ enum err_code rly_options_read(int argc, const char *const *argv, struct rly_opt
 	ret->peer_files.ca_files = ret->peer_ca_files;
 	ret->peer_tls = ret->peer_tls || ret->peer_files.ca_file_count;
 	code = serve_check(&ret->serve, e);
-	return code == ERR_OK ? check_peers(ret, e) : code;
+	if (code == ERR_OK)
+		code = check_peers(ret, e);
+	return code == ERR_OK ? check_needs(ret, argc, argv, e) : code;
 }

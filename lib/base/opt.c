@@ -239,6 +239,32 @@ enum err_code opt_read(const struct opt_program *program, int argc, const char *
 	return ERR_OK;
 }
 
+static bool is_given(const struct opt_program *program, int argc, const char *const *argv,
+		     const char *option)
+{
+	for (int i = 1; i < argc; i++) {
+		struct str word = str_from(str_of(argv[i]), 2);
+		size_t eq = str_find(word, '='), base;
+		struct str name = str_upto(word, eq);
+		const struct opt_row *row = find(program, name, &base);
+		if (str_is(name, option))
+			return true;
+		if (row && row->arg && eq == word.len)
+			i++; /* a value, whatever it looks like */
+	}
+	return false;
+}
+
+enum err_code opt_check_needs(const struct opt_program *program, int argc, const char *const *argv,
+			      const struct opt_need *needs, size_t count, struct err *e)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!needs[i].is_met && is_given(program, argc, argv, needs[i].option))
+			return err_set(e, ERR_INVALID, "--%s needs %s", needs[i].option,
+				       needs[i].what);
+	return ERR_OK;
+}
+
 static void put_head(struct buf *b, const struct opt_row *row)
 {
 	buf_printf(b, "  --%s%s%s", row->name, row->arg ? " " : "", row->arg ? row->arg : "");

@@ -107,6 +107,18 @@ enum err_code opt_bad(const struct opt_row *row, const char *value, const char *
 MUST_CHECK enum err_code opt_both(const char *a, const void *a_given, const char *b,
 				  const void *b_given, struct err *e);
 
+/* An option that does nothing by itself. */
+struct opt_need {
+	const char *option;
+	bool is_met;
+	const char *what; /* "--replay" */
+};
+/* "--replay-speed needs --replay": ERR_INVALID if the command line, which opt_read has read, gives
+ * an option whose need is not met. */
+MUST_CHECK enum err_code opt_check_needs(const struct opt_program *program, int argc,
+					 const char *const *argv, const struct opt_need *needs,
+					 size_t count, struct err *e);
+
 /* What every daemon is told. */
 struct opt_common {
 	enum log_level log_level;

@@ -75,6 +75,16 @@ def test_every_option_of_a_container_is_read_by_its_program(case):
         assert p.returncode == 0, p.stderr
 
 
+def test_the_observer_is_given_no_option_without_what_it_needs(case):
+    # what it says of a folder that cannot be made, it says when all options are read and none is at odds with another
+    for component, workload in pods(case).items():
+        container = workload['spec']['template']['spec']['containers'][0]
+        if component == 'observer':
+            p = subprocess.run([os.path.join(BIN, PROGRAMS[component]), *container['args'], '--state-dir=/dev/null/x'],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+            assert p.returncode == 1 and "make folder '/dev/null" in p.stderr, p.stderr
+
+
 def test_the_parser_would_have_said_what_is_wrong():
     p = subprocess.run([os.path.join(BIN, 'tycho-relay'), '--no-such-option', '--help'], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     assert p.returncode == 1

@@ -55,6 +55,12 @@ def test_what_people_read_says_the_same(node):
     assert p.stdout.startswith('fail  name ') and '\n               to do: give --server as host:port' in p.stdout
 
 
+@pytest.mark.parametrize('words', [('--kubernetes',), ('--no-bpf',), ('--node-name', 'a')], ids=lambda words: words[0])
+def test_options_of_a_node_are_refused_where_none_is_looked_at(words):
+    p = tycho('doctor', '--server', 'localhost:1', *words, check=1)
+    assert (p.stdout, p.stderr.splitlines()[0]) == ('', words[0] + ' needs --node')
+
+
 def test_each_node_of_a_relay_is_looked_at(node):
     with Relay(peers=[node.peer, 'b=127.0.0.1:1']) as relay:
         relay.wait_states(a=CONNECTED, b=UNAVAILABLE)

@@ -134,12 +134,49 @@ static void of_two_that_go_together_one_alone_is_refused(void **state)
 	assert_string_equal(e.msg, "--cert and --key are needed together");
 }
 
+static void an_option_without_what_it_needs_is_refused_by_name(void **state)
+{
+	(void)state;
+	static const struct opt_need needs[] = {
+		{ "quiet", true, "quiet" },
+		{ "port", false, "--item" },
+		{ "soft", false, "--exact" },
+	};
+	static const struct {
+		const char *argv[4];
+		const char *sentence; /* NULL: nothing is amiss */
+	} cases[] = {
+		{ { "x", "--quiet" }, NULL },
+		{ { "x", "--port=1" }, "--port needs --item" },
+		{ { "x", "--port", "1" }, "--port needs --item" },
+		{ { "x", "--quiet", "--soft" }, "--soft needs --exact" },
+		{ { "x", "--soft", "--port=1" }, "--port needs --item" },
+		/* values that look like options are none */
+		{ { "x", "--text", "--soft" }, NULL },
+		{ { "x", "--text=", "--soft" }, "--soft needs --exact" },
+		{ { "x", "--text", "--soft", "--soft" }, "--soft needs --exact" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		int argc = 0;
+		struct err e;
+		while (argc < 4 && cases[i].argv[argc])
+			argc++;
+		enum err_code code =
+			opt_check_needs(&program, argc, cases[i].argv, needs, ARRAY_LEN(needs), &e);
+		assert_int_equal(code, cases[i].sentence ? ERR_INVALID : ERR_OK);
+		if (cases[i].sentence)
+			assert_string_equal(e.msg, cases[i].sentence);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_of_row_takes_its_value),
 		cmocka_unit_test(what_is_not_let_in_is_refused_with_a_sentence),
 		cmocka_unit_test(of_two_that_go_together_one_alone_is_refused),
+		cmocka_unit_test(an_option_without_what_it_needs_is_refused_by_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

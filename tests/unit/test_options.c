@@ -158,10 +158,10 @@ static void history_is_kept_for_a_week_unless_told_otherwise(void **state)
 	assert_true(o.store.retention_bytes == UINT64_C(2) << 40);
 	assert_true(o.store.edges_retention_ns == 90 * 86400 * NS_PER_S);
 	assert_true(o.store.seal_ns == 250 * NS_PER_MS);
-	assert_int_equal(READ(&o, &e, "--store", "off", "--retention=0", "--retention-size=0"),
-			 ERR_OK);
-	assert_true(o.store_off);
+	assert_int_equal(READ(&o, &e, "--retention=0", "--retention-size=0"), ERR_OK);
 	assert_true(o.store.retention_ns == 0 && o.store.retention_bytes == 0);
+	assert_int_equal(READ(&o, &e, "--store", "off"), ERR_OK);
+	assert_true(o.store_off);
 	/* the first size that is too small, the first that will do, and what cannot be said in 64
 	 * bits */
 	assert_int_equal(READ(&o, &e, "--retention-size", "16383K"), ERR_INVALID);
@@ -210,14 +210,10 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 		{ { "x", "--hubble-history", "-1s" }, "--hubble-history" },
 		{ { "x", "--hubble-server", "a:1", "--hubble-cert-file", "c" },
 		  "--hubble-key-file" },
+		{ { "x", "--checkpoint-to=syslog", "--checkpoint-key-file=k" },
+		  "--checkpoint-cert-file" },
 		{ { "x", "--hubble-ca-file", "c" }, "--hubble-server" },
 		{ { "x", "--replay", "-", "--replay-repeat", "2" }, "--replay-repeat" },
-		{ { "x", "--replay-repeat", "2" }, "need --replay" },
-		{ { "x", "--replay-speed", "2" }, "need --replay" },
-		{ { "x", "--replay-keep-time" }, "need --replay" },
-		{ { "x", "--checkpoint-ca-file", "c" }, "need --checkpoint-to" },
-		{ { "x", "--checkpoint-cert-file", "c", "--checkpoint-key-file", "k" },
-		  "need --checkpoint-to" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		const char *argv[7] = { 0 };
@@ -232,6 +228,91 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 	}
 }
 
+static void what_does_nothing_by_itself_is_refused_without_what_it_needs(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *argv[6];
+		const char *sentence;
+	} cases[] = {
+		{ { "x", "--replay-repeat", "2" }, "--replay-repeat needs --replay" },
+		{ { "x", "--replay-speed", "0" }, "--replay-speed needs --replay" },
+		{ { "x", "--replay-keep-time" }, "--replay-keep-time needs --replay" },
+		{ { "x", "--checkpoint-ca-file=c" }, "--checkpoint-ca-file needs --checkpoint-to" },
+		{ { "x", "--checkpoint-cert-file=c", "--checkpoint-key-file=k" },
+		  "--checkpoint-cert-file needs --checkpoint-to" },
+		{ { "x", "--store=off", "--checkpoint-to=syslog" },
+		  "--checkpoint-to needs a store: it contradicts --store off" },
+		{ { "x", "--evidence-key", "k", "--store", "off" },
+		  "--evidence-key needs a store: it contradicts --store off" },
+		{ { "x", "--store=off", "--retention=0" },
+		  "--retention needs a store: it contradicts --store off" },
+		{ { "x", "--store=off", "--retention-edges=400d" },
+		  "--retention-edges needs a store: it contradicts --store off" },
+		{ { "x", "--store=off", "--retention-size=10G" },
+		  "--retention-size needs a store: it contradicts --store off" },
+		{ { "x", "--store=off", "--seal-period=1s" },
+		  "--seal-period needs a store: it contradicts --store off" },
+		{ { "x", "--metrics-listen=:1", "--metrics-series=20000" },
+		  "--metrics-series needs --metrics or --metrics-config" },
+		{ { "x", "--source=bpf", "--cilium-release=auto" },
+		  "--cilium-release needs --source cilium-monitor or cilium-perf" },
+		{ { "x", "--interface=a", "--cilium-release=1.19" },
+		  "--cilium-release needs --source cilium-monitor or cilium-perf" },
+		{ { "x", "--source=hubble", "--redact-enabled" },
+		  "--redact-enabled needs --source cilium-monitor or cilium-perf" },
+		{ { "x", "--cilium-map=m", "--source=cilium-monitor" },
+		  "--cilium-map needs --source cilium-perf" },
+		{ { "x", "--cilium-take-events", "--source=cilium-monitor" },
+		  "--cilium-take-events needs --source cilium-perf" },
+		{ { "x", "--hubble-history=1h" },
+		  "--hubble-history needs --hubble-server or --source hubble" },
+		{ { "x", "--hubble-tls" },
+		  "--hubble-tls needs --hubble-server or --source hubble" },
+		{ { "x", "--hubble-tls-name=n" },
+		  "--hubble-tls-name needs --hubble-server or --source hubble" },
+		{ { "x", "--source=hubble", "--hubble-cert-file=c", "--hubble-key-file=k" },
+		  "--hubble-cert-file needs --hubble-tls" },
+		{ { "x", "--policies=p", "--kubeconfig=f" }, "--kubeconfig needs --kubernetes" },
+		{ { "x", "--policy-meaning=cilium" },
+		  "--policy-meaning needs --policies or --kubernetes" },
+		{ { "x", "--nflog-default=deny" },
+		  "--nflog-default needs --nflog-group or --kernel-log" },
+		{ { "x", "--no-bpf", "--replay=r", "--interface=a" },
+		  "--interface needs the kernel programs, which --no-bpf or another --source "
+		  "leaves out" },
+		{ { "x", "--source=hubble", "--interval=5s" }, "--interval needs the kernel" },
+		{ { "x", "--source=hubble", "--noise" }, "--noise needs the kernel" },
+		{ { "x", "--source=hubble", "--drops-everywhere" },
+		  "--drops-everywhere needs the kernel" },
+	};
+	/* The same options where they do something. */
+	static const char *const welcome[][6] = {
+		{ "x", "--replay=r", "--replay-speed", "0" },
+		{ "x", "--metrics=flow", "--metrics-series=64", "--evidence-key=k" },
+		{ "x", "--metrics-config=f", "--metrics-series=64", "--seal-period=1s" },
+		/* the agent's socket may be there, or not: who knows before the start? */
+		{ "x", "--cilium-release=1.19", "--redact-enabled", "--nflog-group=5" },
+		{ "x", "--interval=5s", "--cilium-monitor=/s", "--redact-enabled" },
+		{ "x", "--source=hubble", "--hubble-history=1h", "--hubble-tls" },
+		{ "x", "--policies=p", "--policy-meaning=kubernetes" },
+		{ "x", "--kubernetes", "--policy-meaning=cilium", "--kubeconfig=f" },
+		{ "x", "--kernel-log=k", "--nflog-default=deny", "--nflog-pattern=a" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases) + ARRAY_LEN(welcome); i++) {
+		bool bad = i < ARRAY_LEN(cases);
+		const char *const *argv = bad ? cases[i].argv : welcome[i - ARRAY_LEN(cases)];
+		int argc = 0;
+		struct obs_options o;
+		struct err e = { .code = ERR_OK };
+		while (argc < 6 && argv[argc])
+			argc++;
+		assert_int_equal(obs_options_read(argc, argv, &o, &e), bad ? ERR_INVALID : ERR_OK);
+		if (bad)
+			assert_memory_equal(e.msg, cases[i].sentence, strlen(cases[i].sentence));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +324,7 @@ int main(void)
 		cmocka_unit_test(a_hubble_server_is_one_source_more),
 		cmocka_unit_test(history_is_kept_for_a_week_unless_told_otherwise),
 		cmocka_unit_test(misuse_is_one_sentence_that_names_the_option),
+		cmocka_unit_test(what_does_nothing_by_itself_is_refused_without_what_it_needs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,8 +81,14 @@ static void misuse_is_one_sentence_that_names_the_option(void **state)
 		  "--peer-cert-file needs --peer-tls or --peer-ca-file" },
 		{ { "--peer=a=b:1", "--peer-cert-file=x" },
 		  "--peer-cert-file and --peer-key-file are needed together" },
-		{ { "--peer=a=b:1", "--peer-service-tls-name=x" },
-		  "--peer-service-tls-name needs --peer-service and --peer-tls" },
+		{ { "--peer=a=b:1", "--peer-service-tls-name=x", "--peer-tls" },
+		  "--peer-service-tls-name needs --peer-service" },
+		{ { "--peer-service=b:1", "--peer-service-tls-name=x" },
+		  "--peer-service-tls-name needs --peer-tls or --peer-ca-file" },
+		{ { "--peer=a=b:1", "--peer=c=d:1,e" },
+		  "--peer c=…,e: a TLS name needs --peer-tls or --peer-ca-file" },
+		{ { "--peer=a=b:1", "--peer-dns-interval=1s" },
+		  "--peer-dns-interval needs --peer-dns or --peer-srv" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -21,11 +21,13 @@
 {{- if .Values.kubernetes.enabled }}
 - --kubernetes
 {{- end }}
+{{- if include "tycho.policies" . }}
 {{- $meaning := $o.policyMeaning }}
 {{- if eq $meaning "auto" }}
 {{- $meaning = ternary "cilium" "kubernetes" (eq (include "tycho.hasCilium" .) "yes") }}
 {{- end }}
 - --policy-meaning={{ $meaning }}
+{{- end }}
 {{- range $o.sources }}
 - --source={{ . }}
 {{- end }}
@@ -87,7 +89,9 @@
 {{- end }}
 {{- if include "tycho.metrics" . }}
 - --metrics-listen=:{{ int $h.metrics.port }}
+{{- if or $h.metrics.enabled $h.metrics.dynamic.enabled }}
 - --metrics-series={{ int $h.metrics.series }}
+{{- end }}
 {{- if $h.metrics.dynamic.enabled }}
 - --metrics-config=/etc/tycho/metrics/metrics.yaml
 {{- else if $h.metrics.enabled }}

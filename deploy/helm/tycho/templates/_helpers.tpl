@@ -57,6 +57,10 @@ yes
 {{- define "tycho.metrics" -}}
 {{- if or .Values.hubble.metrics.enabled .Values.hubble.metrics.dynamic.enabled .Values.prometheus.enabled }}yes{{ end -}}
 {{- end -}}
+{{- /* Where the observers know policies from: Kubernetes, or files that somebody mounted. */ -}}
+{{- define "tycho.policies" -}}
+{{- if or .Values.kubernetes.enabled (contains "--policies" (join " " .Values.observer.extraArgs)) }}yes{{ end -}}
+{{- end -}}
 {{- define "tycho.metricsConfigMap" -}}
 {{- default (printf "%s-metrics" (include "tycho.fullname" .)) .Values.hubble.metrics.dynamic.config.configMapName -}}
 {{- end -}}
@@ -150,6 +154,20 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- end -}}
 {{- if and .Values.observer.evidence.checkpointCASecret (not .Values.observer.evidence.checkpointTo) -}}
 {{- fail "observer.evidence.checkpointCASecret needs observer.evidence.checkpointTo" -}}
+{{- end -}}
+{{- if and (not .Values.observer.store.enabled) (or .Values.observer.evidence.existingSecret .Values.observer.evidence.checkpointTo) -}}
+{{- fail "observer.evidence.existingSecret and observer.evidence.checkpointTo need observer.store.enabled" -}}
+{{- end -}}
+{{- if and (ne .Values.observer.policyMeaning "auto") (not (include "tycho.policies" .)) -}}
+{{- fail "observer.policyMeaning needs kubernetes.enabled" -}}
+{{- end -}}
+{{- $ofBpf := or .Values.observer.interfaces .Values.observer.interval .Values.observer.noise -}}
+{{- if and $ofBpf .Values.observer.sources (not (has "bpf" .Values.observer.sources)) -}}
+{{- fail "observer.interfaces, observer.interval and observer.noise need the source bpf, now that observer.sources is given" -}}
+{{- end -}}
+{{- $mayReadCilium := or (has "cilium-monitor" .Values.observer.sources) (has "cilium-perf" .Values.observer.sources) (not (or .Values.observer.sources $ofBpf)) (contains "--cilium-monitor" (join " " .Values.observer.extraArgs)) -}}
+{{- if and $h.redact.enabled (not $mayReadCilium) -}}
+{{- fail "hubble.redact.enabled needs the source cilium-monitor or cilium-perf: it is their records that are redacted" -}}
 {{- end -}}
 {{- if ne (has "cilium-perf" .Values.observer.sources) .Values.cilium.takeEvents -}}
 {{- fail "the source cilium-perf and cilium.takeEvents go together: Cilium's Hubble falls silent" -}}
