@@ -42,12 +42,20 @@ static const struct {
 
 /* ---- what arrives */
 
-static void keep_version(struct kube_follow *f, struct str version)
+/* Without one the next request would ask for what has come already. @of: "the list" */
+static enum err_code keep_version(struct kube_follow *f, const char *of, const json_t *metadata,
+				  struct err *e)
 {
-	if (version.len && version.len < sizeof f->version) {
-		memcpy(f->version, version.p, version.len);
-		f->version[version.len] = 0;
-	}
+	const json_t *version = json_object_get(metadata, "resourceVersion");
+	size_t len = json_string_length(version);
+
+	if (!json_is_object(metadata))
+		return err_set(e, ERR_PARSE, "%s has no metadata", of);
+	if (!len || len >= sizeof f->version)
+		return err_set(e, ERR_PARSE, "%s has no resourceVersion of 1 to %zu bytes", of,
+			       sizeof f->version - 1);
+	memcpy(f->version, json_string_value(version), len + 1);
+	return ERR_OK;
 }
 
 static enum err_code take_item(void *ctx, struct str json, struct err *e)
@@ -63,6 +71,19 @@ static enum err_code take_item(void *ctx, struct str json, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code keep_next_page(struct kube_follow *f, const json_t *metadata, struct err *e)
+{
+	const char *next = json_string_value(json_object_get(metadata, "continue"));
+
+	next = next ? next : "";
+	if (strlen(next) >= sizeof f->next_page)
+		return err_set(e, ERR_PARSE, "a continue token of %zu bytes", strlen(next));
+	if (*next && strcmp(next, f->next_page) == 0)
+		return err_set(e, ERR_PARSE, "a page of the list names itself as the next one");
+	memcpy(f->next_page, next, strlen(next) + 1);
+	return ERR_OK;
+}
+
 static enum err_code take_member(void *ctx, struct str key, struct str json, struct err *e)
 {
 	struct kube_follow *f = ctx;
@@ -73,15 +94,10 @@ static enum err_code take_member(void *ctx, struct str key, struct str json, str
 	json_t *metadata = json_loadb(json.p, json.len, 0, &where);
 	if (!metadata)
 		return err_set(e, ERR_PARSE, "metadata of the list: %s", where.text);
-	const char *version = json_string_value(json_object_get(metadata, "resourceVersion"));
-	const char *next = json_string_value(json_object_get(metadata, "continue"));
-	keep_version(f, str_of(version));
-	next = next ? next : "";
-	enum err_code code = ERR_OK;
-	if (strlen(next) < sizeof f->next_page)
-		memcpy(f->next_page, next, strlen(next) + 1);
-	else
-		code = err_set(e, ERR_PARSE, "a continue token of %zu bytes", strlen(next));
+	enum err_code code = keep_version(f, "the list", metadata, e);
+	if (code == ERR_OK)
+		code = keep_next_page(f, metadata, e);
+	f->has_metadata = true;
 	json_decref(metadata);
 	return code;
 }
@@ -110,9 +126,8 @@ static enum err_code take_event(struct kube_follow *f, const json_t *event, stru
 	if (strcmp(type, "ERROR") == 0)
 		return take_error(f, object, e);
 	/* before the object loses members */
-	const char *version = json_string_value(
-		json_object_get(json_object_get(object, "metadata"), "resourceVersion"));
-	keep_version(f, str_of(version));
+	if (keep_version(f, "an event's object", json_object_get(object, "metadata"), e) != ERR_OK)
+		return e->code;
 	if (strcmp(type, "BOOKMARK") == 0)
 		return ERR_OK;
 	f->counts.events++;
@@ -361,7 +376,7 @@ static enum err_code start(struct kube_follow *f, struct err *e)
 	buf_reset(&f->refusal);
 	f->why[0] = 0;
 	f->error = (struct err){ .code = ERR_OK };
-	f->is_gone = false;
+	f->is_gone = f->has_metadata = false;
 	enum err_code code = set_headers(f, e);
 	if (code != ERR_OK)
 		return code;
@@ -536,10 +551,12 @@ void kube_follow_ended(struct kube_follow *f, CURLcode code, struct mono_ns now)
 		refused(f, status, now);
 	} else if (!was_list) {
 		watch_ended(f, now);
-	} else if (kube_split_is_complete(&f->split)) {
-		list_complete(f, now);
-	} else {
+	} else if (!kube_split_is_complete(&f->split)) {
 		fail(f, 0, "the list breaks off", 0, now);
+	} else if (!f->has_metadata) { /* whether this page is the last is not known */
+		fail(f, 0, "the list has no metadata", 0, now);
+	} else {
+		list_complete(f, now);
 	}
 }
 

@@ -52,6 +52,7 @@ struct kube_follow {
 	enum kube_follow_state state;
 	unsigned path; /* which of the kind's paths */
 	bool is_listed, is_missing, is_settled, was_told, is_gone, has_begun;
+	bool has_metadata;        /* of the page under way: it was there */
 	long told_status;         /* HTTP's, of the refusal that was told last */
 	struct mono_ns at, began; /* when to go on; when the request was made */
 	uint64_t pause_ns, events_before;
