@@ -14,7 +14,8 @@ enum {
 	CHUNK_BYTES = 16 << 10,
 	HOST_BYTES = 300,
 	TOO_MANY_REQUESTS = 429,
-	TAKE_S = 20
+	TAKE_S = 20,
+	CHECK_S = 30 /* a password, those before it included */
 };
 
 static const struct {
@@ -159,10 +160,71 @@ static const char *put_cookie(const struct ui_site *site, const char *token, cha
 	return out;
 }
 
+static void wait_for_login(struct lws *wsi, struct http_session *session, struct str name)
+{
+	struct ui_site *site = site_of(wsi);
+
+	memcpy(session->form, name.p, name.len); /* shorter than the form that it came in */
+	session->form_bytes = name.len;
+	session->wsi = wsi;
+	session->before = &site->logins;
+	session->next = site->logins;
+	if (session->next)
+		session->next->before = &session->next;
+	site->logins = session;
+	lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, CHECK_S);
+}
+
+/* It has its answer, or needs none. */
+static void end_wait(struct http_session *session)
+{
+	*session->before = session->next;
+	if (session->next)
+		session->next->before = session->before;
+	session->attempt = 0;
+}
+
+static void forget_login(struct lws *wsi, struct http_session *session)
+{
+	if (!session || !session->attempt)
+		return;
+	users_forget(ui_login_users(site_of(wsi)->config.login), session->attempt);
+	end_wait(session);
+}
+
+void http_hear_logins(struct ui_site *site)
+{
+	users_hear(ui_login_users(site->config.login));
+	for (struct http_session *s = site->logins; s; s = s->next)
+		(void)lws_callback_on_writable(s->wsi);
+}
+
+static int answer_login(struct lws *wsi, enum users_answer answer, struct str name, char *token)
+{
+	char cookie[HOST_BYTES], shown[HOST_BYTES];
+	const struct ui_site *site = site_of(wsi);
+
+	if (answer == USERS_LATER)
+		return ask_again(wsi, TOO_MANY_REQUESTS,
+				 "Too many attempts. Wait a second, then try again.");
+	if (answer == USERS_BUSY)
+		return ask_again(
+			wsi, HTTP_STATUS_SERVICE_UNAVAILABLE,
+			"Too many passwords are being checked. Wait a second, then try again.");
+	if (answer == USERS_NO) {
+		(void)snprintf(shown, sizeof shown, "%.*s", STR_FMT(name));
+		log_warn("a login was refused", "user=%s", LOG_QUOTE(shown));
+		return ask_again(wsi, HTTP_STATUS_FORBIDDEN, "Wrong name or password.");
+	}
+	int status = send_to(wsi, "/", put_cookie(site, token, cookie, sizeof cookie));
+	explicit_bzero(token, UI_LOGIN_TOKEN_BYTES);
+	explicit_bzero(cookie, sizeof cookie);
+	return status;
+}
+
 static int check_login(struct lws *wsi, struct http_session *session)
 {
-	char name[HOST_BYTES], password[LOGIN_FORM_BYTES], cookie[HOST_BYTES];
-	char token[UI_LOGIN_TOKEN_BYTES];
+	char name[HOST_BYTES], password[LOGIN_FORM_BYTES], token[UI_LOGIN_TOKEN_BYTES];
 	const struct ui_site *site = site_of(wsi);
 	struct str form = str_n(session->form, session->form_bytes), user, secret;
 
@@ -173,22 +235,28 @@ static int check_login(struct lws *wsi, struct http_session *session)
 	explicit_bzero(session->form, sizeof session->form);
 	session->form_bytes = 0;
 	session->posts = false;
-	enum users_answer answer =
-		complete ? ui_login_try(site->config.login, user, secret, mono_now(), token)
-			 : USERS_NO;
+	enum users_answer answer = complete ? ui_login_try(site->config.login, user, secret,
+							   mono_now(), token, &session->attempt)
+					    : USERS_NO;
 	explicit_bzero(password, sizeof password);
-	if (answer == USERS_LATER)
-		return ask_again(wsi, TOO_MANY_REQUESTS,
-				 "Too many attempts. Wait a second, then try again.");
-	if (answer == USERS_NO) {
-		name[complete ? user.len : 0] = '\0';
-		log_warn("a login was refused", "user=%s", LOG_QUOTE(name));
-		return ask_again(wsi, HTTP_STATUS_FORBIDDEN, "Wrong name or password.");
-	}
-	int status = send_to(wsi, "/", put_cookie(site, token, cookie, sizeof cookie));
-	explicit_bzero(token, sizeof token);
-	explicit_bzero(cookie, sizeof cookie);
-	return status;
+	if (!complete)
+		user = STR("");
+	if (answer != USERS_PENDING)
+		return answer_login(wsi, answer, user, token);
+	wait_for_login(wsi, session, user);
+	return 0;
+}
+
+static int go_on_with_login(struct lws *wsi, struct http_session *session)
+{
+	char token[UI_LOGIN_TOKEN_BYTES];
+	enum users_answer answer =
+		ui_login_answer(site_of(wsi)->config.login, session->attempt, mono_now(), token);
+
+	if (answer == USERS_PENDING)
+		return 0;
+	end_wait(session);
+	return answer_login(wsi, answer, str_n(session->form, session->form_bytes), token);
 }
 
 static int take_form(struct lws *wsi, struct http_session *session, struct str bytes)
@@ -315,7 +383,12 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
 		return check_login(wsi, user);
 	case LWS_CALLBACK_HTTP_WRITEABLE:
-		return write_body(wsi, user);
+		return ((struct http_session *)user)->attempt ? go_on_with_login(wsi, user)
+							      : write_body(wsi, user);
+	case LWS_CALLBACK_CLOSED_HTTP:
+	case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+		forget_login(wsi, user);
+		return lws_callback_http_dummy(wsi, reason, user, in, len);
 	default:
 		return lws_callback_http_dummy(wsi, reason, user, in, len);
 	}

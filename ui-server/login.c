@@ -50,11 +50,10 @@ static struct session *seat(struct ui_login *l)
 	return best;
 }
 
-enum users_answer ui_login_try(struct ui_login *l, struct str name, struct str password,
-			       struct mono_ns now, char ret_token[UI_LOGIN_TOKEN_BYTES])
+static enum users_answer begin_session(struct ui_login *l, enum users_answer answer,
+				       struct mono_ns now, char ret_token[UI_LOGIN_TOKEN_BYTES])
 {
 	unsigned char bytes[RANDOM_BYTES];
-	enum users_answer answer = users_check(l->users, name, password, now);
 
 	if (answer != USERS_YES)
 		return answer;
@@ -67,6 +66,25 @@ enum users_answer ui_login_try(struct ui_login *l, struct str name, struct str p
 	(void)SHA256((const unsigned char *)ret_token, UI_LOGIN_TOKEN_BYTES - 1, s->sum);
 	s->until.v = now.v + SESSION_NS;
 	return USERS_YES;
+}
+
+enum users_answer ui_login_try(struct ui_login *l, struct str name, struct str password,
+			       struct mono_ns now, char ret_token[UI_LOGIN_TOKEN_BYTES],
+			       uint64_t *ret_attempt)
+{
+	return begin_session(l, users_check(l->users, name, password, now, ret_attempt), now,
+			     ret_token);
+}
+
+enum users_answer ui_login_answer(struct ui_login *l, uint64_t attempt, struct mono_ns now,
+				  char ret_token[UI_LOGIN_TOKEN_BYTES])
+{
+	return begin_session(l, users_answer(l->users, attempt), now, ret_token);
+}
+
+struct users *ui_login_users(struct ui_login *l)
+{
+	return l->users;
 }
 
 /* All are looked at, whichever it is. */

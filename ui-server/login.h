@@ -31,10 +31,16 @@ MUST_CHECK enum err_code ui_login_new(const char *path, struct ui_login **ret, s
 void ui_login_free(struct ui_login *l); /* NULL is a no-op */
 AUTO_DEFINE(struct ui_login, ui_login_free);
 
-/* USERS_YES: a session has begun, and its token is in @ret_token. USERS_LATER: too many attempts,
- * or no randomness. */
+/* As users_check. USERS_YES: a session has begun, and its token is in @ret_token. USERS_LATER: too
+ * many attempts, or no randomness. */
 enum users_answer ui_login_try(struct ui_login *l, struct str name, struct str password,
-			       struct mono_ns now, char ret_token[UI_LOGIN_TOKEN_BYTES]);
+			       struct mono_ns now, char ret_token[UI_LOGIN_TOKEN_BYTES],
+			       uint64_t *ret_attempt);
+/* As users_answer, and the same of sessions. */
+enum users_answer ui_login_answer(struct ui_login *l, uint64_t attempt, struct mono_ns now,
+				  char ret_token[UI_LOGIN_TOKEN_BYTES]);
+/* Who checks the passwords: for users_forget, users_fd and users_hear. */
+struct users *ui_login_users(struct ui_login *l);
 /* True if @token is of a session that goes on. */
 bool ui_login_holds(const struct ui_login *l, struct str token, struct mono_ns now);
 /* Ends the session of @token, if there is one. */

@@ -1,5 +1,6 @@
 #include "ui-server/site.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,6 +68,19 @@ static int signal_callback(struct lws *wsi, enum lws_callback_reasons reason, vo
 	return 0;
 }
 
+static int password_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
+			     void *in, size_t len)
+{
+	(void)user;
+	(void)in;
+	(void)len;
+	if (reason == LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION)
+		return site_refuse_upgrade(wsi, HTTP_STATUS_NOT_FOUND);
+	if (reason == LWS_CALLBACK_RAW_RX_FILE)
+		http_hear_logins(site_of(wsi));
+	return 0;
+}
+
 /* The library's own lines, which end in a line feed and say at most what a request did wrong. */
 static void take_line(int level, const char *line)
 {
@@ -113,6 +127,23 @@ void site_begin_tls(struct lws *wsi, void *context)
 	SSL_CTX_set_cert_cb(context, show_identity, site_of(wsi)->https);
 }
 
+/* @fd is the library's from here on. */
+static enum err_code adopt(struct ui_site *s, int fd, const char *protocol, struct err *e)
+{
+	lws_sock_file_fd_type what = { .filefd = fd };
+
+	if (!lws_adopt_descriptor_vhost(s->vhost, LWS_ADOPT_RAW_FILE_DESC, what, protocol, NULL))
+		return err_set(e, ERR_INTERNAL, "web server: %s", protocol);
+	return ERR_OK;
+}
+
+static enum err_code adopt_logins(struct ui_site *s, struct err *e)
+{
+	int fd = fcntl(users_fd(ui_login_users(s->config.login)), F_DUPFD_CLOEXEC, 0);
+
+	return fd < 0 ? err_os(e, "web server") : adopt(s, fd, "password", e);
+}
+
 /* Before the library does, which says in three lines of its own that it could not. */
 static enum err_code try_address(const struct ui_site_config *c, struct err *e)
 {
@@ -143,6 +174,7 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 		{ UI_WIRE_SUBPROTOCOL, live_callback, sizeof(struct live_session), RX_BYTES, 0,
 		  NULL, 0 },
 		{ "signal", signal_callback, 0, 0, 0, NULL, 0 },
+		{ "password", password_callback, 0, 0, 0, NULL, 0 },
 		{ NULL, NULL, 0, 0, 0, NULL, 0 },
 	};
 	AUTO(ui_site_free) struct ui_site *s = calloc(1, sizeof *s);
@@ -191,9 +223,9 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 		return err_set(e, ERR_EXISTS,
 			       "listen on '%s:%u': no such address here, or it is in use",
 			       config->host, config->port);
-	lws_sock_file_fd_type fd = { .filefd = config->signals };
-	if (!lws_adopt_descriptor_vhost(s->vhost, LWS_ADOPT_RAW_FILE_DESC, fd, "signal", NULL))
-		return err_set(e, ERR_INTERNAL, "web server: signals");
+	if (adopt(s, config->signals, "signal", e) != ERR_OK ||
+	    (config->login && adopt_logins(s, e) != ERR_OK))
+		return e->code;
 	*ret = TAKE(s);
 	return ERR_OK;
 }

@@ -28,6 +28,7 @@ struct ui_site {
 	bool stopping;
 	lws_sorted_usec_list_t goodbye; /* when it has taken long enough */
 	struct live_session *first;     /* of them */
+	struct http_session *logins;    /* whose passwords are being checked */
 	struct ui_frames frames;        /* texts on their way */
 	uint64_t status_version;        /* of the text below; cursor of ui_status */
 	struct ui_frame *status_frame;
@@ -51,8 +52,13 @@ struct http_session {
 	struct str rest;
 	bool posts; /* a login is on its way */
 	size_t form_bytes;
-	char form[LOGIN_FORM_BYTES];
+	char form[LOGIN_FORM_BYTES]; /* of one that is being checked, the name */
+	uint64_t attempt;            /* to log in, being checked (login.h); 0: none */
+	struct lws *wsi;             /* then, and of the site's logins */
+	struct http_session *next, **before;
 };
+/* Passwords have been checked: who waits for that is answered soon. */
+void http_hear_logins(struct ui_site *site);
 /* The library's context of TLS is there; before the first connection. */
 void site_begin_tls(struct lws *wsi, void *context);
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

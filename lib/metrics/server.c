@@ -42,7 +42,9 @@ struct conn {
 	size_t in_len;
 	struct buf out;
 	size_t out_sent;
-	bool last; /* close after this answer */
+	bool last;            /* close after this answer */
+	uint64_t attempt;     /* the request in @in waits for it (users.h); 0: none */
+	struct mono_ns asked; /* when it came, if so */
 };
 
 /* By status, in order of appearance. */
@@ -177,8 +179,9 @@ static unsigned answer_metrics(struct metrics_server *s, struct conn *c,
 	return 200;
 }
 
-static unsigned refuse_user(struct metrics_server *s, struct conn *c, const struct http_request *r,
-			    bool head_only, struct mono_ns now)
+/* Of the user who asks, for the first time or again. */
+static enum users_answer check_user(struct metrics_server *s, struct conn *c,
+				    const struct http_request *r, struct mono_ns now)
 {
 	struct str name, password;
 	char bytes[HTTP_REQUEST_BYTES];
@@ -186,15 +189,27 @@ static unsigned refuse_user(struct metrics_server *s, struct conn *c, const stru
 	enum users_answer answer = USERS_NO;
 
 	if (!s->users)
-		return 0;
-	if (http_basic_auth(r->authorization, &scratch, &name, &password))
-		answer = users_check(s->users, name, password, now);
+		return USERS_YES;
+	if (c->attempt)
+		answer = users_answer(s->users, c->attempt);
+	else if (http_basic_auth(r->authorization, &scratch, &name, &password))
+		answer = users_check(s->users, name, password, now, &c->attempt);
 	OPENSSL_cleanse(bytes, sizeof bytes);
-	if (answer == USERS_YES)
-		return 0;
+	if (answer != USERS_PENDING)
+		c->attempt = 0;
+	return answer;
+}
+
+static unsigned refuse_user(struct conn *c, enum users_answer answer, bool head_only)
+{
 	if (answer == USERS_LATER) {
 		put_sentence(c, 429, "Retry-After: 1\r\n", head_only, "too many attempts");
 		return 429;
+	}
+	if (answer == USERS_BUSY) {
+		put_sentence(c, 503, "Retry-After: 1\r\n", head_only,
+			     "too many passwords are being checked");
+		return 503;
 	}
 	put_sentence(c, 401, "WWW-Authenticate: Basic realm=\"metrics\"\r\n", head_only,
 		     "user and password are needed");
@@ -221,6 +236,22 @@ static void tally(struct metrics_server *s, unsigned status, uint64_t ns)
 	}
 }
 
+static void answer_scrape(struct metrics_server *s, struct conn *c, const struct http_request *r,
+			  bool head_only, struct mono_ns now)
+{
+	bool is_new = !c->attempt;
+	enum users_answer user = check_user(s, c, r, now);
+
+	if (is_new)
+		c->asked = now;
+	if (user == USERS_PENDING)
+		return;
+	unsigned status = user == USERS_YES ? answer_metrics(s, c, r, head_only)
+					    : refuse_user(c, user, head_only);
+	tally(s, status, mono_now().v - c->asked.v);
+}
+
+/* Appends nothing while the request's user is being checked. */
 static void answer(struct metrics_server *s, struct conn *c, const struct http_request *r,
 		   struct mono_ns now)
 {
@@ -229,10 +260,7 @@ static void answer(struct metrics_server *s, struct conn *c, const struct http_r
 	if (!head_only && !str_is(r->method, "GET")) {
 		put_sentence(c, 405, "Allow: GET, HEAD\r\n", false, "only GET and HEAD");
 	} else if (str_is(r->path, "/metrics")) {
-		unsigned status = refuse_user(s, c, r, head_only, now);
-		if (!status)
-			status = answer_metrics(s, c, r, head_only);
-		tally(s, status, mono_now().v - now.v);
+		answer_scrape(s, c, r, head_only, now);
 	} else if (str_is(r->path, "/healthz")) {
 		put_sentence(c, 200, "", head_only, "ok");
 	} else if (str_is(r->path, "/readyz")) {
@@ -278,8 +306,12 @@ static struct mono_ns in_seconds(struct mono_ns now, unsigned s)
 	return (struct mono_ns){ now.v + s * NS_PER_S };
 }
 
-static void conn_close(struct conn *c)
+static void conn_close(struct metrics_server *s, struct conn *c)
 {
+	if (c->attempt)
+		users_forget(s->users, c->attempt);
+	c->attempt = 0;
+	OPENSSL_cleanse(c->in, c->in_len); /* it may hold a password */
 	if (c->ssl) {
 		(void)SSL_shutdown(c->ssl);
 		SSL_free(c->ssl);
@@ -340,6 +372,7 @@ static ssize_t conn_write(struct conn *c, const void *from, size_t n)
 /* Reads the requests that are there and answers the first. @return false: nothing to answer yet. */
 static bool take_request(struct metrics_server *s, struct conn *c, struct mono_ns now)
 {
+	bool was_waiting = c->attempt;
 	struct http_request r;
 	size_t used;
 
@@ -347,6 +380,11 @@ static bool take_request(struct metrics_server *s, struct conn *c, struct mono_n
 	case HTTP_READY:
 		c->last = !r.keep_alive || r.has_body;
 		answer(s, c, &r, now);
+		if (c->attempt) { /* it stays where it is */
+			if (!was_waiting)
+				c->until = in_seconds(now, ANSWER_S);
+			return false;
+		}
 		OPENSSL_cleanse(c->in, used); /* it may hold a password */
 		memmove(c->in, c->in + used, c->in_len - used);
 		c->in_len -= used;
@@ -392,6 +430,10 @@ static bool conn_go(struct metrics_server *s, struct conn *c, struct mono_ns now
 		has_answered = take_request(s, c, now);
 		if (has_answered)
 			continue;
+		if (c->attempt) { /* hear_users goes on */
+			c->events = 0;
+			return true;
+		}
 		ssize_t n = conn_read(c, c->in + c->in_len, sizeof c->in - c->in_len);
 		if (n <= 0)
 			return n == 0;
@@ -412,7 +454,7 @@ static struct conn *free_conn(struct metrics_server *s)
 		if (!oldest || c->since.v < oldest->since.v)
 			oldest = c;
 	}
-	conn_close(oldest);
+	conn_close(s, oldest);
 	return oldest;
 }
 
@@ -454,16 +496,37 @@ static int wait_ms(const struct metrics_server *s, struct mono_ns now)
 	return until <= now.v ? 0 : (int)((until - now.v) / NS_PER_MS + 1);
 }
 
+/* Passwords have been checked: requests that waited for that are answered. */
+static void hear_users(struct metrics_server *s)
+{
+	users_hear(s->users);
+	for (size_t i = 0; i < METRICS_CONNECTIONS; i++) {
+		struct conn *c = &s->conns[i];
+		if (c->fd >= 0 && c->attempt && !conn_go(s, c, mono_now()))
+			conn_close(s, c);
+	}
+}
+
+/* Who waits for an answer is not read from: an event is its end. */
+static bool is_over(struct metrics_server *s, struct conn *c, short revents)
+{
+	if (!revents)
+		return false;
+	return c->attempt ? (revents & (POLLERR | POLLHUP)) : !conn_go(s, c, mono_now());
+}
+
 static void *serve(void *arg)
 {
 	struct metrics_server *s = arg;
-	struct pollfd fds[1 + LISTENERS + METRICS_CONNECTIONS];
+	struct pollfd fds[2 + LISTENERS + METRICS_CONNECTIONS];
 
 	for (;;) {
 		struct mono_ns now = mono_now();
 		bool is_full = now.v < s->accepts_from.v;
 		nfds_t n = 0;
 		fds[n++] = (struct pollfd){ .fd = s->stop_fd, .events = POLLIN };
+		fds[n++] = (struct pollfd){ .fd = s->users ? users_fd(s->users) : -1,
+					    .events = POLLIN };
 		for (size_t i = 0; i < s->listener_count; i++)
 			fds[n++] = (struct pollfd){ .fd = is_full ? -1 : s->listeners[i],
 						    .events = POLLIN };
@@ -481,13 +544,14 @@ static void *serve(void *arg)
 			struct conn *c = &s->conns[i];
 			if (c->fd < 0)
 				continue;
-			if ((fds[1 + s->listener_count + i].revents &&
-			     !conn_go(s, c, mono_now())) ||
+			if (is_over(s, c, fds[2 + s->listener_count + i].revents) ||
 			    c->until.v <= now.v)
-				conn_close(c);
+				conn_close(s, c);
 		}
+		if (fds[1].revents)
+			hear_users(s);
 		for (size_t i = 0; i < s->listener_count; i++)
-			if (fds[1 + i].revents)
+			if (fds[2 + i].revents)
 				accept_one(s, s->listeners[i], now);
 	}
 }
@@ -594,7 +658,7 @@ void metrics_server_free(struct metrics_server *s)
 	}
 	for (size_t i = 0; i < METRICS_CONNECTIONS; i++)
 		if (s->conns[i].fd >= 0)
-			conn_close(&s->conns[i]);
+			conn_close(s, &s->conns[i]);
 	for (size_t i = 0; i < s->listener_count; i++)
 		(void)close(s->listeners[i]);
 	if (s->stop_fd >= 0)

@@ -142,6 +142,42 @@ def test_passwords_are_tried_so_often_and_no_more(tmp_path):
         assert set(answers) == {403, 429}
 
 
+def test_a_password_that_takes_for_ever_keeps_nobody_else_waiting(tmp_path):
+    users = tmp_path / 'users'  # 2^31 rounds of bcrypt: days
+    users.write_text('alice:%s\nendless:$2b$31$abcdefghijklmnopqrstuu%s\n' % (HASH, '0123456789' * 3 + '0'))
+    guess = b'name=endless&password=x'
+    with Ui('127.0.0.1:1', '--login-file', str(users)) as ui, contextlib.ExitStack() as stack:
+        post = ('POST /login HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\nContent-Length: %d\r\n\r\n'
+                % (ui.host, ui.url, len(guess))).encode() + guess
+        assert ui.ask('/login', 'POST', b'name=alice&password=secret', Origin=ui.url)[0] == 303
+        waiting = []
+        for _ in range(8):
+            waiting.append(stack.enter_context(ui.connect()))
+            waiting[-1].sendall(post)
+        status, _, body = ui.ask('/login', 'POST', guess, Origin=ui.url)
+        assert (status, b'Too many passwords are being checked.' in body) == (503, True)
+        assert ui.ask('/login')[0] == 200
+        status, headers, _ = ui.ask('/login', 'POST', b'name=alice&password=secret', Origin=ui.url)
+        assert status == 303
+        assert ui.ask('/', Cookie=headers['set-cookie'].split(';')[0])[0] == 200
+        for s in waiting:
+            s.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                s.recv(1)
+
+
+def test_who_leaves_while_a_password_is_checked_is_no_loss(tmp_path):
+    users = tmp_path / 'users'
+    users.write_text('alice:%s\n' % HASH)
+    form = b'name=alice&password=wrong'
+    with Ui('127.0.0.1:1', '--login-file', str(users)) as ui:
+        for _ in range(5):
+            with ui.connect() as s:
+                s.sendall(('POST /login HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\nContent-Length: %d\r\n\r\n'
+                           % (ui.host, ui.url, len(form))).encode() + form)
+        assert ui.ask('/login', 'POST', b'name=alice&password=secret', Origin=ui.url)[0] == 303
+
+
 # --- limits --------------------------------------------------------------------------------------------------------
 
 def test_pages_are_as_many_as_the_document_says():

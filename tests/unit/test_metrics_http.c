@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -194,6 +195,8 @@ static void user_and_password_are_read_from_their_base64(void **state)
 #define SECRET_HASH                                                                                \
 	"$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtL"             \
 	"tip/cZ/1GM/O6IND4WQhG."
+/* 2^31 rounds of bcrypt: days. Nobody's password. */
+#define ENDLESS_HASH "$2b$31$abcdefghijklmnopqrstuu0123456789012345678901234567890"
 
 struct folder {
 	char path[64], file[80];
@@ -219,6 +222,22 @@ static void folder_done(struct folder *f)
 }
 #define AUTO_FOLDER __attribute__((cleanup(folder_done))) struct folder
 
+/* The answer, whether known or worked out. */
+static enum users_answer check(struct users *u, const char *name, const char *password,
+			       struct mono_ns now)
+{
+	struct pollfd heard = { .fd = users_fd(u), .events = POLLIN };
+	uint64_t attempt;
+	enum users_answer answer = users_check(u, str_of(name), str_of(password), now, &attempt);
+
+	while (answer == USERS_PENDING) {
+		assert_int_equal(poll(&heard, 1, -1), 1);
+		users_hear(u);
+		answer = users_answer(u, attempt);
+	}
+	return answer;
+}
+
 static void right_passwords_are_right_and_no_others(void **state)
 {
 	(void)state;
@@ -226,12 +245,12 @@ static void right_passwords_are_right_and_no_others(void **state)
 	AUTO(users_free) struct users *u = NULL;
 	struct mono_ns now = { 5 * NS_PER_S };
 	assert_int_equal(users_new(f.file, &u, NULL), ERR_OK);
-	assert_int_equal(users_check(u, STR("prometheus"), STR("secret"), now), USERS_YES);
-	assert_int_equal(users_check(u, STR("prometheus"), STR("secret"), now), USERS_YES);
-	assert_int_equal(users_check(u, STR("prometheus"), STR("Secret"), now), USERS_NO);
-	assert_int_equal(users_check(u, STR("prometheus"), STR(""), now), USERS_NO);
-	assert_int_equal(users_check(u, STR("prometheu"), STR("secret"), now), USERS_NO);
-	assert_int_equal(users_check(u, STR(""), STR("secret"), now), USERS_NO);
+	assert_int_equal(check(u, "prometheus", "secret", now), USERS_YES);
+	assert_int_equal(check(u, "prometheus", "secret", now), USERS_YES);
+	assert_int_equal(check(u, "prometheus", "Secret", now), USERS_NO);
+	assert_int_equal(check(u, "prometheus", "", now), USERS_NO);
+	assert_int_equal(check(u, "prometheu", "secret", now), USERS_NO);
+	assert_int_equal(check(u, "", "secret", now), USERS_NO);
 }
 
 static void guessing_is_slow_and_does_not_keep_others_out(void **state)
@@ -241,13 +260,13 @@ static void guessing_is_slow_and_does_not_keep_others_out(void **state)
 	AUTO(users_free) struct users *u = NULL;
 	struct mono_ns now = { 5 * NS_PER_S };
 	assert_int_equal(users_new(f.file, &u, NULL), ERR_OK);
-	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_YES);
+	assert_int_equal(check(u, "a", "secret", now), USERS_YES);
 	for (unsigned i = 0; i < 9; i++)
-		assert_int_equal(users_check(u, STR("a"), STR("guess"), now), USERS_NO);
-	assert_int_equal(users_check(u, STR("a"), STR("guess"), now), USERS_LATER);
-	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_YES);
+		assert_int_equal(check(u, "a", "guess", now), USERS_NO);
+	assert_int_equal(check(u, "a", "guess", now), USERS_LATER);
+	assert_int_equal(check(u, "a", "secret", now), USERS_YES);
 	now.v += NS_PER_S;
-	assert_int_equal(users_check(u, STR("a"), STR("guess"), now), USERS_NO);
+	assert_int_equal(check(u, "a", "guess", now), USERS_NO);
 }
 
 static void a_changed_file_is_read_and_a_bad_one_is_not_believed(void **state)
@@ -257,14 +276,44 @@ static void a_changed_file_is_read_and_a_bad_one_is_not_believed(void **state)
 	AUTO(users_free) struct users *u = NULL;
 	struct mono_ns now = { 5 * NS_PER_S };
 	assert_int_equal(users_new(f.file, &u, NULL), ERR_OK);
-	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_YES);
+	assert_int_equal(check(u, "a", "secret", now), USERS_YES);
 	FILE *file = fopen(f.file, "we");
 	assert_true(file && fputs("a:secret\n", file) >= 0 && fclose(file) == 0);
-	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_YES);
+	assert_int_equal(check(u, "a", "secret", now), USERS_YES);
 	file = fopen(f.file, "we");
 	assert_true(file && fputs("bob:" SECRET_HASH "\n", file) >= 0 && fclose(file) == 0);
-	assert_int_equal(users_check(u, STR("a"), STR("secret"), now), USERS_NO);
-	assert_int_equal(users_check(u, STR("bob"), STR("secret"), now), USERS_YES);
+	assert_int_equal(check(u, "a", "secret", now), USERS_NO);
+	assert_int_equal(check(u, "bob", "secret", now), USERS_YES);
+}
+
+static void as_many_passwords_wait_as_there_is_room_for(void **state)
+{
+	uint64_t attempts[USERS_WAITING + 1];
+	struct mono_ns now = { 5 * NS_PER_S };
+
+	(void)state;
+	AUTO_FOLDER f = folder_of("a:" ENDLESS_HASH "\n");
+	AUTO(users_free) struct users *u = NULL;
+	assert_int_equal(users_new(f.file, &u, NULL), ERR_OK);
+	for (unsigned i = 0; i < USERS_WAITING; i++)
+		assert_int_equal(users_check(u, STR("a"), STR("x"), now, &attempts[i]),
+				 USERS_PENDING);
+	assert_int_equal(users_check(u, STR("a"), STR("x"), now, &attempts[USERS_WAITING]),
+			 USERS_BUSY);
+	assert_int_equal(attempts[USERS_WAITING], 0);
+	users_forget(u, 0);
+	for (unsigned i = 0; i < USERS_WAITING; i++)
+		assert_int_equal(users_answer(u, attempts[i]), USERS_PENDING);
+	/* the one that is worked on, and one that waits */
+	for (unsigned i = 0; i < 2; i++) {
+		now.v += NS_PER_S;
+		users_forget(u, attempts[i]);
+		assert_int_equal(users_answer(u, attempts[i]), USERS_NO);
+		assert_int_equal(users_check(u, STR("a"), STR("x"), now, &attempts[i]),
+				 USERS_PENDING);
+		assert_int_equal(users_check(u, STR("a"), STR("x"), now, &attempts[USERS_WAITING]),
+				 USERS_BUSY);
+	}
 }
 
 static void what_is_wrong_with_a_users_file_is_said(void **state)
@@ -571,6 +620,44 @@ static void a_password_is_asked_for_metrics_and_not_of_probes(void **state)
 	assert_non_null(strstr(out, "200 OK"));
 }
 
+/* Of endless:guess and quick:secret. */
+#define SCRAPE_ENDLESS                                                                             \
+	"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ZW5kbGVzczpndWVzcw==\r\n\r\n"
+#define SCRAPE_QUICK "GET /metrics HTTP/1.0\r\nAuthorization: Basic cXVpY2s6c2VjcmV0\r\n\r\n"
+
+static void a_password_that_takes_for_ever_keeps_no_other_request_waiting(void **state)
+{
+	int slow[USERS_WAITING];
+	char out[16384];
+
+	(void)state;
+	AUTO_FOLDER f = folder_of("endless:" ENDLESS_HASH "\nquick:" SECRET_HASH "\n");
+	AUTO_SERVED s;
+	serve(&s, f.file);
+	ask(&s, SCRAPE_QUICK, out, sizeof out);
+	assert_non_null(strstr(out, "x_total{a=\"b\"} 7\n"));
+	for (unsigned i = 0; i < USERS_WAITING; i++) {
+		slow[i] = dial(&s);
+		say(slow[i], SCRAPE_ENDLESS);
+	}
+	ask(&s, "GET /healthz HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "200 OK"));
+	ask(&s, SCRAPE_QUICK, out, sizeof out);
+	assert_non_null(strstr(out, "x_total{a=\"b\"} 7\n"));
+	ask(&s, "GET /metrics HTTP/1.0\r\n\r\n", out, sizeof out);
+	assert_non_null(strstr(out, "401 Unauthorized"));
+	AUTO_FD int one_more = dial(&s);
+	say(one_more, SCRAPE_ENDLESS);
+	assert_true(recv(one_more, out, sizeof out, 0) > 0);
+	assert_non_null(strstr(out, "503 Service Unavailable\r\n"));
+	assert_non_null(strstr(out, "Retry-After: 1\r\n"));
+	assert_non_null(strstr(out, "too many passwords are being checked\n"));
+	for (unsigned i = 0; i < USERS_WAITING; i++) {
+		assert_int_equal(recv(slow[i], out, sizeof out, MSG_DONTWAIT), -1);
+		assert_int_equal(close(slow[i]), 0);
+	}
+}
+
 /* A certificate of its own making, and its key, in one file. */
 static void write_identity(const char *path)
 {
@@ -665,6 +752,7 @@ int main(void)
 		cmocka_unit_test(right_passwords_are_right_and_no_others),
 		cmocka_unit_test(guessing_is_slow_and_does_not_keep_others_out),
 		cmocka_unit_test(a_changed_file_is_read_and_a_bad_one_is_not_believed),
+		cmocka_unit_test(as_many_passwords_wait_as_there_is_room_for),
 		cmocka_unit_test(what_is_wrong_with_a_users_file_is_said),
 		cmocka_unit_test(a_page_comes_in_the_format_that_was_asked_for),
 		cmocka_unit_test(a_compressed_page_is_the_same_page),
@@ -674,6 +762,7 @@ int main(void)
 		cmocka_unit_test(who_asks_much_at_once_does_not_keep_others_waiting),
 		cmocka_unit_test(more_connections_than_there_is_room_for_push_out_the_oldest),
 		cmocka_unit_test(a_password_is_asked_for_metrics_and_not_of_probes),
+		cmocka_unit_test(a_password_that_takes_for_ever_keeps_no_other_request_waiting),
 		cmocka_unit_test(a_connection_that_fails_takes_no_other_with_it),
 		cmocka_unit_test(an_address_in_use_is_said_to_be),
 	};

@@ -1,5 +1,6 @@
 /* ui-server/login, ui-server/form: sessions begin with a right password and end; fields and cookies
  * as WHATWG URL §5.1 and RFC 6265 §4.2.1 have them. */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,21 +37,38 @@ static struct ui_login *login_of(const char *text)
 	return l;
 }
 
+/* The answer, whether known or worked out. */
+static enum users_answer try_login(struct ui_login *l, const char *name, const char *password,
+				   struct mono_ns now, char token[UI_LOGIN_TOKEN_BYTES])
+{
+	struct pollfd heard = { .fd = users_fd(ui_login_users(l)), .events = POLLIN };
+	uint64_t attempt;
+	enum users_answer answer =
+		ui_login_try(l, str_of(name), str_of(password), now, token, &attempt);
+
+	while (answer == USERS_PENDING) {
+		assert_int_equal(poll(&heard, 1, -1), 1);
+		users_hear(ui_login_users(l));
+		answer = ui_login_answer(l, attempt, now, token);
+	}
+	return answer;
+}
+
 static void a_right_password_begins_a_session_and_no_other_does(void **state)
 {
 	(void)state;
 	AUTO(ui_login_free) struct ui_login *l = login_of(ALICE);
 	char token[UI_LOGIN_TOKEN_BYTES] = "", other[UI_LOGIN_TOKEN_BYTES];
 
-	assert_int_equal(ui_login_try(l, STR("alice"), STR("wrong"), start, token), USERS_NO);
-	assert_int_equal(ui_login_try(l, STR("bob"), STR("secret"), start, token), USERS_NO);
-	assert_int_equal(ui_login_try(l, STR(""), STR(""), start, token), USERS_NO);
+	assert_int_equal(try_login(l, "alice", "wrong", start, token), USERS_NO);
+	assert_int_equal(try_login(l, "bob", "secret", start, token), USERS_NO);
+	assert_int_equal(try_login(l, "", "", start, token), USERS_NO);
 	assert_string_equal(token, "");
 	assert_false(ui_login_holds(l, STR(""), start));
-	assert_int_equal(ui_login_try(l, STR("alice"), STR("secret"), start, token), USERS_YES);
+	assert_int_equal(try_login(l, "alice", "secret", start, token), USERS_YES);
 	assert_int_equal(strlen(token), UI_LOGIN_TOKEN_BYTES - 1);
 	assert_true(ui_login_holds(l, str_of(token), start));
-	assert_int_equal(ui_login_try(l, STR("alice"), STR("secret"), start, other), USERS_YES);
+	assert_int_equal(try_login(l, "alice", "secret", start, other), USERS_YES);
 	assert_string_not_equal(token, other);
 	token[0] = token[0] == '0' ? '1' : '0';
 	assert_false(ui_login_holds(l, str_of(token), start));
@@ -65,8 +83,8 @@ static void a_session_ends_when_told_or_after_its_hours(void **state)
 	char a[UI_LOGIN_TOKEN_BYTES], b[UI_LOGIN_TOKEN_BYTES];
 	struct mono_ns end = { start.v + UI_LOGIN_HOURS * 3600 * NS_PER_S };
 
-	assert_int_equal(ui_login_try(l, STR("alice"), STR("secret"), start, a), USERS_YES);
-	assert_int_equal(ui_login_try(l, STR("alice"), STR("secret"), start, b), USERS_YES);
+	assert_int_equal(try_login(l, "alice", "secret", start, a), USERS_YES);
+	assert_int_equal(try_login(l, "alice", "secret", start, b), USERS_YES);
 	ui_login_end(l, str_of(a));
 	ui_login_end(l, str_of(a));
 	assert_false(ui_login_holds(l, str_of(a), start));
@@ -81,17 +99,16 @@ static void one_session_too_many_ends_the_oldest_alone(void **state)
 	char oldest[UI_LOGIN_TOKEN_BYTES], second[UI_LOGIN_TOKEN_BYTES], next[UI_LOGIN_TOKEN_BYTES];
 	struct mono_ns now = start;
 
-	assert_int_equal(ui_login_try(l, STR("alice"), STR("secret"), now, oldest), USERS_YES);
+	assert_int_equal(try_login(l, "alice", "secret", now, oldest), USERS_YES);
 	now.v++;
-	assert_int_equal(ui_login_try(l, STR("alice"), STR("secret"), now, second), USERS_YES);
+	assert_int_equal(try_login(l, "alice", "secret", now, second), USERS_YES);
 	for (size_t i = 2; i < UI_LOGIN_SESSIONS; i++) {
 		now.v++;
-		assert_int_equal(ui_login_try(l, STR("alice"), STR("secret"), now, next),
-				 USERS_YES);
+		assert_int_equal(try_login(l, "alice", "secret", now, next), USERS_YES);
 	}
 	assert_true(ui_login_holds(l, str_of(oldest), now));
 	now.v++;
-	assert_int_equal(ui_login_try(l, STR("alice"), STR("secret"), now, next), USERS_YES);
+	assert_int_equal(try_login(l, "alice", "secret", now, next), USERS_YES);
 	assert_false(ui_login_holds(l, str_of(oldest), now));
 	assert_true(ui_login_holds(l, str_of(second), now));
 	assert_true(ui_login_holds(l, str_of(next), now));
