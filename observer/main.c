@@ -72,6 +72,7 @@ struct observer {
 	struct cilium_part cilium;
 	struct source *sources[8];
 	size_t source_count;
+	const struct source *replay; /* one of them; NULL: none */
 	struct api *api;
 	struct gate *gate;
 	bool rpc_up;
@@ -318,7 +319,7 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 		code = source_replay_new(&ob->o.replay, &ob->sources[ob->source_count], e);
 		if (code != ERR_OK)
 			return code;
-		ob->source_count++;
+		ob->replay = ob->sources[ob->source_count++];
 	}
 	if (ob->o.hubble.address) {
 		struct source_hubble_config config = ob->o.hubble;
@@ -608,6 +609,18 @@ static bool on_signal(struct observer *ob)
 	return false;
 }
 
+/* The replay has come to its end. */
+static void tell_replay(const struct observer *ob)
+{
+	uint64_t bad = source_replay_bad_lines(ob->replay);
+
+	if (bad)
+		log_warn("lines of the replay could not be read and are counted as lost",
+			 "file=%s lines=%llu", LOG_QUOTE(ob->o.replay.path),
+			 (unsigned long long)bad);
+	log_info("replay is over", "file=%s", LOG_QUOTE(ob->o.replay.path));
+}
+
 /* Until a signal says that it is time to stop. */
 static enum err_code serve(struct observer *ob, struct err *e)
 {
@@ -631,7 +644,7 @@ static enum err_code serve(struct observer *ob, struct err *e)
 		if (fds[2].revents) {
 			uint64_t n;
 			if (read(ob->ended_fd, &n, sizeof n) == sizeof n)
-				log_info("replay is over", "file=%s", LOG_QUOTE(ob->o.replay.path));
+				tell_replay(ob);
 		}
 		if (fds[3].revents)
 			reread_endpoints(ob);

@@ -7,8 +7,8 @@
  *          `observe -o json` and the exporter write them; a bare flow.Flow is taken too. Blank
  *          lines and node_status are passed over. Unknown members are ignored.
  * Loss     a line that does not parse, says nothing known, or is longer than 1 MiB is counted and
- *          told through a RAW_LOST event; the rest goes on. A file that cannot be read to its end
- *          counts as one such line.
+ *          told through a RAW_LOST event, and the first of them is logged; the rest goes on. A file
+ *          that cannot be read to its end counts as one such line.
  * Pace     at speed 1 events keep the distance of their recorded times (the flow's, else the
  *          response's); one without a time, or earlier than the first, comes at once.
  * Polling  source_fd is readable when an event is due or a pipe has bytes. Nothing in drain
@@ -30,7 +30,7 @@ struct source_replay_config {
  * directory, or a repeat of what can be read only once. */
 MUST_CHECK enum err_code source_replay_new(const struct source_replay_config *config,
 					   struct source **ret, struct err *e);
-/* Lines that did not parse. */
+/* Lines that could not be read, so far. Of the thread that drains; of any after the end. */
 uint64_t source_replay_bad_lines(const struct source *s);
 
 #endif

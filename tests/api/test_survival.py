@@ -245,3 +245,32 @@ def test_running_out_of_descriptors_is_survived():
                     assert stub(b'', timeout=20, wait_for_ready=True) == b'\x08\x01'
             follower.cancel()
             assert 'out of file descriptors' in ob.log()
+
+
+# --- files and pipes that are not what they should be -----------------------------------------------------------
+
+
+def test_lines_of_a_replay_that_cannot_be_read_are_told():
+    lines = [flow(0), 'junk', flow(1), '{"nothing": 1}', 'x' * (1 << 20), flow(2)]
+    with Observer(lines=lines) as ob, ob.client() as c:
+        ob.wait_seen(3)
+        while 'msg="replay is over"' not in ob.log():
+            c.ServerStatus()
+        warnings = [x.split(' ', 1)[1] for x in ob.log().splitlines() if 'level=WARN' in x]
+        assert warnings == [
+            'level=WARN msg="a line of the replay cannot be read: counted as lost, as any others will be" line=2',
+            'level=WARN msg="lines of the replay could not be read and are counted as lost" file=%s lines=3' % ob.path]
+
+
+def test_a_pipe_that_never_ends_is_told_of_its_first_line_that_cannot_be_read():
+    with Observer() as ob:
+        ob.feed([flow(0), flow(1), '', '{', 'junk', flow(2)])
+        ob.wait_seen(3)
+        assert [x.rsplit(' ', 1)[1] for x in ob.log().splitlines() if 'level=WARN' in x] == ['line=4']
+
+
+def test_a_replay_without_fault_is_warned_of_by_nothing():
+    with Observer(lines=[flow(0), '', flow(1)]) as ob, ob.client() as c:
+        while 'msg="replay is over"' not in ob.log():
+            c.ServerStatus()
+        assert 'level=WARN' not in ob.log()
