@@ -61,11 +61,6 @@ uint64_t edge_map_version(const struct edge_map *m)
 	return m->version;
 }
 
-size_t edge_map_count(const struct edge_map *m)
-{
-	return m->count;
-}
-
 uint64_t edge_map_left_out(const struct edge_map *m)
 {
 	return m->left_out;

@@ -48,7 +48,6 @@ void edge_map_add(struct edge_map *m, const struct edge_key *key, const struct e
 
 /* Grows with each addition. */
 uint64_t edge_map_version(const struct edge_map *m);
-size_t edge_map_count(const struct edge_map *m);
 /* Flows that found no room. */
 uint64_t edge_map_left_out(const struct edge_map *m);
 /* Edges that changed after version @since (0: all) from number *@at on, with their totals; stops,

@@ -48,15 +48,6 @@ static void id_set_reset(struct id_set *s)
 	s->any = false;
 }
 
-static void id_set_merge(struct id_set *s, const struct id_set *other)
-{
-	s->any |= other->any;
-	if (other->count > s->count && !id_set_grow(s, (uint32_t)(other->count * 64 - 1)))
-		return;
-	for (size_t w = 0; w < other->count; w++)
-		s->words[w] |= other->words[w];
-}
-
 static size_t id_set_count(const struct id_set *s)
 {
 	size_t n = 0;
@@ -83,14 +74,6 @@ static void few_set_add(struct few_set *s, uint64_t v)
 	if (s->count < ZONE_FEW)
 		s->v[s->count] = v;
 	s->count++;
-}
-
-static void few_set_merge(struct few_set *s, const struct few_set *other)
-{
-	if (few_set_is_any(other))
-		s->count = ZONE_FEW + 1;
-	for (size_t i = 0; i < other->count && !few_set_is_any(other); i++)
-		few_set_add(s, other->v[i]);
 }
 
 /* Three places of a Bloom filter; their low bits are the same in a smaller one. */
@@ -253,37 +236,6 @@ static void or_words(uint64_t *to, const uint64_t *from, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		to[i] |= from[i];
-}
-
-void flow_zone_merge(struct flow_zone *z, const struct flow_zone *other)
-{
-	if (other->is_empty)
-		return;
-	if (z->is_empty)
-		memcpy(z->last_ip, other->last_ip, sizeof z->last_ip);
-	z->is_empty = false;
-	z->kinds |= other->kinds;
-	z->some_bits |= other->some_bits;
-	or_words(z->verdicts, other->verdicts, 4);
-	or_words(z->directions, other->directions, 4);
-	or_words(z->ip_versions, other->ip_versions, 4);
-	z->l4 |= other->l4;
-	for (int i = 0; i < 2; i++) {
-		z->replies[i] |= other->replies[i];
-		z->encrypted[i] |= other->encrypted[i];
-		z->traced[i] |= other->traced[i];
-	}
-	few_set_merge(&z->drops, &other->drops);
-	few_set_merge(&z->events, &other->events);
-	or_words(z->flags, other->flags, ARRAY_LEN(z->flags));
-	or_words(z->ports, other->ports, ARRAY_LEN(z->ports));
-	id_set_merge(&z->endpoints, &other->endpoints);
-	id_set_merge(&z->services, &other->services);
-	id_set_merge(&z->nodes, &other->nodes);
-	or_words(z->ips, other->ips, ARRAY_LEN(z->ips));
-	z->ip4_min = other->ip4_min < z->ip4_min ? other->ip4_min : z->ip4_min;
-	z->ip4_max = other->ip4_max > z->ip4_max ? other->ip4_max : z->ip4_max;
-	z->has_ip6 |= other->has_ip6;
 }
 
 /* --- as bytes ----------------------------------------------------------------------------------

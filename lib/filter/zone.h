@@ -30,8 +30,6 @@ AUTO_DEFINE(struct flow_zone, flow_zone_free);
 void flow_zone_reset(struct flow_zone *z);
 
 void flow_zone_add(struct flow_zone *z, const struct flow *flows, size_t n);
-/* What one of the two holds: for merged segments. */
-void flow_zone_merge(struct flow_zone *z, const struct flow_zone *other);
 
 /* At most FLOW_ZONE_BYTES. */
 enum { FLOW_ZONE_BYTES = 48 << 10 };

@@ -283,20 +283,6 @@ void policy_end_labels_put(const struct policy_set *set, const struct policy_end
 	}
 }
 
-bool policy_row_is_enforced(const struct policy_row *row)
-{
-	return row->flags & ROW_ENFORCED;
-}
-
-bool policy_row_is_selected(const struct policy_set *set, const struct policy_row *row,
-			    uint32_t policy)
-{
-	for (size_t i = 0; i < set->specs.count; i++)
-		if (set_spec(set, i)->policy == policy && row_has_spec(set, row, i))
-			return true;
-	return false;
-}
-
 void policy_row_count_selected(const struct policy_set *set, const struct policy_row *row,
 			       size_t *counts)
 {

@@ -194,12 +194,8 @@ void policy_row_fill(const struct policy_set *set, const struct policy_end *end,
 		     struct policy_row *row);
 /* True if rows of ends with these labels differ by address (labels of CIDR groups). */
 bool policy_row_needs_ip(const struct policy_set *set, const uint8_t ip[16]);
-bool policy_row_is_enforced(const struct policy_row *row);
-/* True if the policy selects the end as its subject. */
-bool policy_row_is_selected(const struct policy_set *set, const struct policy_row *row,
-			    uint32_t policy);
-
-/* Adds one to the count of each policy that selects the end; @counts has one for each policy. */
+/* Adds one to the count of each policy that selects the end as its subject; @counts has one for
+ * each policy. */
 void policy_row_count_selected(const struct policy_set *set, const struct policy_row *row,
 			       size_t *counts);
 

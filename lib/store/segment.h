@@ -46,9 +46,6 @@ MUST_CHECK enum err_code segment_finish(struct segment_encoder *enc, struct buf 
 					struct err *e);
 /* Forgets what was added. */
 void segment_encoder_reset(struct segment_encoder *enc);
-/* All in one: of nothing but @flows. */
-MUST_CHECK enum err_code segment_encode(struct segment_encoder *enc, const struct flow *flows,
-					size_t n, struct buf *out, struct err *e);
 
 struct segment;
 /* An empty reader that keeps its memory from segment to segment. */

@@ -621,11 +621,3 @@ enum err_code segment_finish(struct segment_encoder *enc, struct buf *out, struc
 	segment_encoder_reset(enc);
 	return code;
 }
-
-enum err_code segment_encode(struct segment_encoder *enc, const struct flow *flows, size_t n,
-			     struct buf *out, struct err *e)
-{
-	segment_encoder_reset(enc);
-	enum err_code code = segment_add(enc, flows, n, e);
-	return code == ERR_OK ? segment_finish(enc, out, e) : code;
-}

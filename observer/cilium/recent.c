@@ -44,11 +44,6 @@ void recent_free(struct recent *r)
 	free(r);
 }
 
-uint32_t recent_count(const struct recent *r)
-{
-	return r->count;
-}
-
 struct key {
 	uint64_t v[2];
 };

@@ -31,6 +31,5 @@ AUTO_DEFINE(struct recent, recent_free);
 void recent_put(struct recent *r, struct str id, const struct recent_note *note);
 /* Hands over what is remembered for @id and forgets it; false if there is nothing. */
 bool recent_take(struct recent *r, struct str id, struct recent_note *ret);
-uint32_t recent_count(const struct recent *r);
 
 #endif

@@ -43,11 +43,6 @@ void keep_policies_free(struct keep_policies *p)
 	free(p);
 }
 
-size_t keep_policies_count(const struct keep_policies *p)
-{
-	return p->count;
-}
-
 bool keep_policies_are_of_agent(const struct keep_policies *p)
 {
 	return p->of_agent;

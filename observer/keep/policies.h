@@ -38,7 +38,6 @@ MUST_CHECK enum err_code keep_policies_of_agent(const json_t *answer, struct kee
 						struct err *e);
 void keep_policies_free(struct keep_policies *p);
 AUTO_DEFINE(struct keep_policies, keep_policies_free);
-size_t keep_policies_count(const struct keep_policies *p);
 bool keep_policies_are_of_agent(const struct keep_policies *p);
 
 /* Tells the store that these are in force from @now on, and all others no more; but an agent's end

@@ -296,7 +296,8 @@ static void open_segment(struct recording *r)
 
 	r->segment_bytes = buf_init(FILE_BYTES);
 	assert_int_equal(segment_encoder_new(1, &enc, &e), ERR_OK);
-	assert_int_equal(segment_encode(enc, r->flows, r->count, &r->segment_bytes, &e), ERR_OK);
+	assert_int_equal(segment_add(enc, r->flows, r->count, &e), ERR_OK);
+	assert_int_equal(segment_finish(enc, &r->segment_bytes, &e), ERR_OK);
 	assert_int_equal(segment_new(&r->segment, &e), ERR_OK);
 	assert_int_equal(segment_open(r->segment, buf_str(&r->segment_bytes), &e), ERR_OK);
 }

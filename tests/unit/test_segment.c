@@ -58,7 +58,8 @@ static void encode(struct desk *d, size_t n)
 	struct err e;
 
 	buf_reset(&d->out);
-	if (segment_encode(d->encoder, d->flows, n, &d->out, &e) != ERR_OK)
+	if (segment_add(d->encoder, d->flows, n, &e) != ERR_OK ||
+	    segment_finish(d->encoder, &d->out, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 }
 
@@ -143,9 +144,11 @@ static void the_largest_segment_comes_back_and_one_more_is_refused(void **state)
 					     .dst_port = (uint16_t)(i >> 16) };
 	assert_round_trip(d, SEGMENT_MAX);
 	buf_reset(&d->out);
-	assert_int_equal(segment_encode(d->encoder, d->flows, SEGMENT_MAX + 1, &d->out, &e),
-			 ERR_INVALID);
-	assert_int_equal(segment_encode(d->encoder, d->flows, 0, &d->out, &e), ERR_INVALID);
+	assert_int_equal(segment_add(d->encoder, d->flows, SEGMENT_MAX + 1, &e), ERR_INVALID);
+	/* none of them was added, and a segment of none is none */
+	assert_int_equal(segment_finish(d->encoder, &d->out, &e), ERR_INVALID);
+	assert_int_equal(segment_add(d->encoder, d->flows, 0, &e), ERR_OK);
+	assert_int_equal(segment_finish(d->encoder, &d->out, &e), ERR_INVALID);
 	assert_int_equal(d->out.len, 0);
 }
 
@@ -159,7 +162,8 @@ static void segments_follow_each_other_in_one_buffer(void **state)
 	fill(d, &r, 10);
 	encode(d, 10);
 	size_t first = d->out.len;
-	assert_int_equal(segment_encode(d->encoder, d->flows + 3, 5, &d->out, &e), ERR_OK);
+	assert_int_equal(segment_add(d->encoder, d->flows + 3, 5, &e), ERR_OK);
+	assert_int_equal(segment_finish(d->encoder, &d->out, &e), ERR_OK);
 	assert_int_equal(segment_open(d->segment, str_from(buf_str(&d->out), first), &e), ERR_OK);
 	assert_int_equal(segment_count(d->segment), 5);
 	load(d, FLOW_MEMBERS_ALL, 0, 5);
