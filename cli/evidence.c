@@ -51,6 +51,10 @@ static const struct flag_def export_defs[] = {
 	  .help = "Replace values by keyed hashes, on the node: ip (addresses), labels (their "
 		  "values), dns (names); repeatable. The proofs hold all the same." },
 	{ .name = "csv", .type = FLAG_BOOL, .help = "Add the flows as CSV, too" },
+	{ .name = "overwrite",
+	  .type = FLAG_BOOL,
+	  .help = "Replace FILE.tar.zst if it is there; without, it is left alone and nothing is "
+		  "asked" },
 };
 static const struct flag_set export_flags = { "Evidence", export_defs, ARRAY_LEN(export_defs) };
 static const struct flag_set *const export_sets[] = { &export_flags, &filter_flags,
@@ -140,6 +144,21 @@ static enum err_code tell_export(const struct evidence_collect *c, const char *p
 	return cli_write(buf_str(&out), e);
 }
 
+/* Where the bundle is to go. One that is there may be the only proof of its time. */
+static enum err_code check_output(const struct cli *cli, const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (!*path)
+		return err_set(e, ERR_INVALID, "where is the bundle to go? -o FILE.tar.zst");
+	if (strcmp(path, "-") == 0)
+		return err_set(e, ERR_INVALID, "a bundle goes into a file: -o FILE.tar.zst");
+	if (!flags_bool(cli->flags, "overwrite") && lstat(path, &st) == 0 &&
+	    (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)))
+		return err_set(e, ERR_EXISTS, "not without --overwrite: %s is there already", path);
+	return ERR_OK;
+}
+
 static enum err_code run_export(struct cli *cli, struct err *e)
 {
 	const char *path = flags_text(cli->flags, "output");
@@ -149,10 +168,8 @@ static enum err_code run_export(struct cli *cli, struct err *e)
 	AUTO(evidence_collect_free) struct evidence_collect *c = NULL;
 	char tool[64];
 
-	if (!*path)
-		return err_set(e, ERR_INVALID, "where is the bundle to go? -o FILE.tar.zst");
-	if (strcmp(path, "-") == 0)
-		return err_set(e, ERR_INVALID, "a bundle goes into a file: -o FILE.tar.zst");
+	if (check_output(cli, path, e) != ERR_OK)
+		return e->code;
 	if (observe_filter_check(cli->filter, e) != ERR_OK ||
 	    history_read_range(cli, &range, e) != ERR_OK ||
 	    observe_read_filters(cli, &r, e) != ERR_OK || observe_check_filters(&r, e) != ERR_OK)

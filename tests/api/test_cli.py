@@ -111,6 +111,18 @@ def test_with_stdout_closed_nothing_goes_where_it_should_not(ten, words):
     assert p.returncode == 1 and p.stderr.startswith('write') and p.stderr.endswith(': Bad file descriptor\n')
 
 
+def test_a_bundle_takes_no_files_place_unless_told_to(tmp_path):
+    former, link = tmp_path / 'q3.tar.zst', tmp_path / 'link'
+    former.write_text('of the last quarter')
+    link.symlink_to(tmp_path / 'away')
+    for path in map(str, (former, link)):
+        p = tycho('evidence', 'export', '-o', path, '--server', '127.0.0.1:1', check=1)  # nobody is asked
+        assert (p.stdout, p.stderr.splitlines()[0]) == ('', 'not without --overwrite: %s is there already' % path)
+    p = tycho('evidence', 'export', '--overwrite', '-o', str(former), '--server', '127.0.0.1:1', check=1)
+    assert 'overwrite' not in p.stderr and former.read_text() == 'of the last quarter'
+    assert sorted(os.listdir(tmp_path)) == ['link', 'q3.tar.zst']
+
+
 def test_on_a_terminal_the_way_to_the_doctor_is_told():
     master, slave = os.openpty()
     with os.fdopen(master, 'rb', buffering=0) as screen:

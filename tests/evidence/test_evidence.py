@@ -111,7 +111,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 def exported(ob, path, *options):
     """A bundle, once the store has sealed something."""
     def one():
-        done = subprocess.run([TYCHO, 'evidence', 'export', '--server', ob.socket, '-o', path, *options],
+        done = subprocess.run([TYCHO, 'evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path, *options],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return not done.stdout.startswith(path + ': 0 ')
@@ -242,13 +242,13 @@ def test_an_export_says_whether_the_record_of_its_time_is_whole(tmp_path):
         exported(ob, path, '--uuid', 'flow-4')  # the last: all are sealed
         for since, words in (0, 'complete: 1 node, since %s\n' % observer.stamp(0)), \
                 (-60, 'incomplete: n0: nothing before %s, where its record begins\n' % observer.stamp(0)):
-            p = subprocess.run([TYCHO, 'evidence', 'export', '--server', ob.socket, '-o', path, '--since', observer.stamp(since)],
-                               check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+            p = subprocess.run([TYCHO, 'evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path, '--since',
+                                observer.stamp(since)], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
             assert (p.stdout, p.stderr) == (path + ': 5 flows of 1 node\n', words)
             said = tycho('evidence', 'verify', path)
             assert ('no gap known\n' in said) == (since == 0)
             assert ('but its record begins at %s' % observer.stamp(0)[:-1] in said) == (since < 0)
-        tycho('evidence', 'export', '--server', ob.socket, '-o', path, '--until', observer.stamp(-30))
+        tycho('evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path, '--until', observer.stamp(-30))
         assert 'but its record begins behind the asked time, at ' in tycho('evidence', 'verify', path)
 
 
@@ -495,7 +495,7 @@ def test_all_is_signed_when_it_ends_and_what_is_not_when_it_is_killed_is_said():
         def more(first):
             ob.feed([observer.flow(i) for i in range(first, first + 10)])
             path = os.path.join(ob.folder, 'b.tar.zst')
-            wait(lambda: '%d flows' % (first + 10) in tycho('evidence', 'export', '--server', ob.socket, '-o', path))
+            wait(lambda: '%d flows' % (first + 10) in tycho('evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path))
 
         more(0)
         assert ob.stop() == 0
@@ -524,7 +524,7 @@ def store(tmp_path_factory):
         for part in range(4):
             ob.feed([observer.flow(i) for i in range(part * 40, part * 40 + 40)] + ([lost] if part == 1 else []))
             path = os.path.join(ob.folder, 'b.tar.zst')
-            wait(lambda: '%d flows' % (part * 40 + 40) in tycho('evidence', 'export', '--server', ob.socket, '-o', path))
+            wait(lambda: '%d flows' % (part * 40 + 40) in tycho('evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path))
         state = os.path.join(ob.folder, 'state')
         ob.stop()
         shutil.copytree(state, folder)
