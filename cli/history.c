@@ -107,26 +107,65 @@ void history_set_range(const struct history_range *range, Google__Protobuf__Time
 	*ret_until = range->has_until ? &times[1] : NULL;
 }
 
-enum err_code history_ask(const struct settings *s, const struct history_range *range,
-			  struct history *ret, struct err *e)
+static const char method[] = "/tycho.v1.History/GetCoverage";
+enum { REQUEST_BYTES = 128 };
+
+static struct str pack_request(const struct history_range *range, uint8_t bytes[REQUEST_BYTES])
 {
 	Tycho__V1__GetCoverageRequest request;
 	Google__Protobuf__Timestamp times[2];
-	uint8_t bytes[128];
-	AUTO_HISTORY struct history h = { .wire = buf_init(WIRE_MAX_BYTES) };
-	const struct stream_handler handler = { .on_message = on_message, .ctx = &h };
 
 	tycho__v1__get_coverage_request__init(&request);
 	history_set_range(range, times, &request.since, &request.until);
-	struct str packed = str_n(bytes, tycho__v1__get_coverage_request__pack(&request, bytes));
+	return str_n(bytes, tycho__v1__get_coverage_request__pack(&request, bytes));
+}
+
+/* All nodes have answered: hands over what they said. */
+static void finish(struct history *h, struct history *ret)
+{
+	if (h->count)
+		qsort(h->nodes, h->count, sizeof *h->nodes, by_name);
+	*ret = *h;
+	*h = (struct history){ 0 };
+}
+
+enum err_code history_ask(const struct settings *s, const struct history_range *range,
+			  struct history *ret, struct err *e)
+{
+	uint8_t bytes[REQUEST_BYTES];
+	AUTO_HISTORY struct history h = { .wire = buf_init(WIRE_MAX_BYTES) };
+	const struct stream_handler handler = { .on_message = on_message, .ctx = &h };
+
+	enum err_code code = connection_stream(s, method, pack_request(range, bytes), &handler, e);
+	if (code == ERR_OK)
+		finish(&h, ret);
+	return code;
+}
+
+enum err_code history_ask_over(const struct connection *c, const struct settings *s,
+			       const struct history_range *range, struct history *ret,
+			       struct err *e)
+{
+	uint8_t bytes[REQUEST_BYTES];
+	AUTO_HISTORY struct history h = { .wire = buf_init(WIRE_MAX_BYTES) };
+	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
+	int64_t timeout_ns = settings_duration_ns(s, "request-timeout");
+	const struct mono_ns end = { mono_now().v + (timeout_ns > 0 ? (uint64_t)timeout_ns : 1) };
+	struct str message;
+
 	enum err_code code =
-		connection_stream(s, "/tycho.v1.History/GetCoverage", packed, &handler, e);
-	if (code != ERR_OK)
+		rpc_stream_open(c->channel, method, pack_request(range, bytes), &stream, e);
+	while (code == ERR_OK) {
+		const struct mono_ns now = mono_now();
+		code = rpc_stream_next(stream, end.v > now.v ? end.v - now.v : 1, &message, e);
+		if (code == ERR_OK)
+			code = on_message(&h, message, e);
+	}
+	if (code == ERR_TIMEOUT)
+		return err_set(e, code, "no answer within --request-timeout");
+	if (code != ERR_CLOSED)
 		return code;
-	if (h.count)
-		qsort(h.nodes, h.count, sizeof *h.nodes, by_name);
-	*ret = h;
-	h = (struct history){ 0 };
+	finish(&h, ret);
 	return ERR_OK;
 }
 

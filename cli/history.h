@@ -12,6 +12,7 @@
 #include "tycho/v1/history.pb-c.h"
 
 struct cli;
+struct connection;
 struct settings;
 
 struct history_range {
@@ -46,6 +47,10 @@ void history_done(struct history *h);
 /* Asks the server of the settings. ERR_UNSUPPORTED: it knows no history (Hubble's). */
 MUST_CHECK enum err_code history_ask(const struct settings *s, const struct history_range *range,
 				     struct history *ret, struct err *e);
+/* The same over a connection that is there, within --request-timeout. */
+MUST_CHECK enum err_code history_ask_over(const struct connection *c, const struct settings *s,
+					  const struct history_range *range, struct history *ret,
+					  struct err *e);
 /* What an answer is made of. Minutes of the service map are kept for longer than flows are, and so
  * are gaps: those behind the oldest of what was asked for are not told. */
 enum history_of { HISTORY_OF_FLOWS, HISTORY_OF_EDGES };

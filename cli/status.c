@@ -1,16 +1,21 @@
+#include <ctype.h>
 #include <stdio.h>
 
 #include "base/time.h"
 #include "cli/command.h"
 #include "cli/connect.h"
 #include "cli/report.h"
+#include "cli/status_history.h"
 #include "flow/json.h"
 #include "flow/names.h"
 #include "flow/text_table.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "observer/observer.pb-c.h"
 
-enum { ANSWER_MAX_BYTES = 4 << 20 }; /* gRPC's default */
+enum {
+	ANSWER_MAX_BYTES = 4 << 20, /* gRPC's default */
+	TEXT_MAX_BYTES = 256 << 20, /* with what a thousand nodes say */
+};
 
 static const struct flag_def status_defs[] = {
 	{ .name = "output",
@@ -119,8 +124,59 @@ static void put_values(struct buf *b, const Observer__ServerStatusResponse *s,
 	}
 }
 
+/* In front of a dict's values. */
+enum { LABEL_COLUMNS = 19 };
+
+static void put_dict_history(struct buf *b, const struct history *h)
+{
+	for (unsigned i = 0; i < STATUS_HISTORY_COUNT_; i++) {
+		const char *label = status_history_label(i);
+		buf_printf(b, "%*s", (int)(LABEL_COLUMNS - strlen(label)), "");
+		for (; *label; label++)
+			buf_char(b, (char)toupper((unsigned char)*label));
+		buf_lit(b, ": ");
+		status_history_put(b, h, i);
+		buf_char(b, '\n');
+	}
+}
+
+/* As further cells of the head's line or of the row below. */
+static void put_cells(struct buf *b, const struct history *h, bool is_head)
+{
+	for (unsigned i = 0; h && i < STATUS_HISTORY_COUNT_; i++) {
+		buf_char(b, '\t');
+		for (const char *c = status_history_label(i); is_head && *c; c++)
+			buf_char(b, (char)toupper((unsigned char)*c));
+		if (!is_head)
+			status_history_put(b, h, i);
+	}
+	buf_char(b, '\n');
+}
+
+/* One member more of the object that @b ends with: what each node said. */
+static enum err_code put_json_history(struct buf *b, const struct history *h, struct err *e)
+{
+	if (!b->len || b->p[b->len - 1] != '}')
+		return ERR_OK;
+	b->len--;
+	buf_str_put(b, b->len && b->p[b->len - 1] == '{' ? STR("\"history\":[")
+							 : STR(",\"history\":["));
+	for (size_t i = 0; i < h->count; i++) {
+		const struct history_node *n = &h->nodes[i];
+		if (i)
+			buf_char(b, ',');
+		if (json_put_message(b, &tycho__v1__get_coverage_response__descriptor,
+				     str_upto(str_from(buf_str(&h->wire), n->at), n->len),
+				     e) != ERR_OK)
+			return e->code;
+	}
+	buf_lit(b, "]}");
+	return ERR_OK;
+}
+
+/* @h NULL: the server knows none. */
 static enum err_code put_status(struct buf *out, const char *format, struct str answer,
-				struct err *e)
+				const struct history *h, struct err *e)
 {
 	static const char *const labels[] = {
 		"          NUM FLOWS: ", "          MAX FLOWS: ", "         SEEN FLOWS: ",
@@ -139,18 +195,26 @@ static enum err_code put_status(struct buf *out, const char *format, struct str 
 	enum err_code code = ERR_OK;
 	if (strcmp(format, "compact") == 0) {
 		put_compact(out, s);
+		if (h)
+			status_history_put_lines(out, h);
 	} else if (strcmp(format, "dict") == 0) {
 		put_values(out, s, labels, "\n", "\n");
+		if (h)
+			put_dict_history(out, h);
 	} else if (strcmp(format, "tab") == 0 || strcmp(format, "table") == 0) {
 		buf_lit(&rows, "NUM FLOWS\tMAX FLOWS\tSEEN FLOWS\tFLOWS PER SECOND\tUPTIME\tNUM "
-			       "CONNECTED NODES\tNUM UNAVAILABLE NODES\tVERSION\n");
-		put_values(&rows, s, NULL, "\t", "\n");
+			       "CONNECTED NODES\tNUM UNAVAILABLE NODES\tVERSION");
+		put_cells(&rows, h, true);
+		put_values(&rows, s, NULL, "\t", "");
+		put_cells(&rows, h, false);
 		if (!text_table_put(out, buf_str(&rows)))
 			code = err_set(e, ERR_NOMEM, "table");
 	} else if (strcmp(format, "json") == 0 || strcmp(format, "JSON") == 0 ||
 		   strcmp(format, "jsonpb") == 0) {
 		code = json_put_message(out, &observer__server_status_response__descriptor, answer,
 					e);
+		if (code == ERR_OK && h)
+			code = put_json_history(out, h, e);
 		buf_char(out, '\n');
 	} else {
 		code = err_set(e, ERR_INVALID, "invalid output format: %s", format);
@@ -193,12 +257,28 @@ static enum err_code check_health(struct connection *c, const struct cli *cli, b
 	return ERR_OK;
 }
 
+/* False: the server knows none (Hubble's), or did not say, which is said on stderr: the status itself
+ * is there. */
+static bool ask_history(const struct connection *c, const struct cli *cli, struct history *ret)
+{
+	struct timestamp now = timestamp_of(wall_now());
+	const struct history_range last_day = {
+		.has_since = true, .since = { now.s - STATUS_HISTORY_SPAN_S, now.ns }
+	};
+	struct err e;
+	enum err_code code = history_ask_over(c, cli->settings, &last_day, ret, &e);
+
+	if (code != ERR_OK && code != ERR_UNSUPPORTED)
+		(void)fprintf(stderr, "of history nothing is known: %s\n", e.msg);
+	return code == ERR_OK;
+}
+
 static enum err_code run_status(struct cli *cli, struct err *e)
 {
 	AUTO_CONNECTION struct connection c = { 0 };
+	AUTO_HISTORY struct history h = { 0 };
 	AUTO_BUF struct buf word = buf_init(256), line = buf_init(4096),
-			    answer = buf_init(ANSWER_MAX_BYTES),
-			    out = buf_init(4 * ANSWER_MAX_BYTES);
+			    answer = buf_init(ANSWER_MAX_BYTES), out = buf_init(TEXT_MAX_BYTES);
 	const char *format = flags_text(cli->flags, "output");
 	bool healthy = false;
 
@@ -217,7 +297,8 @@ static enum err_code run_status(struct cli *cli, struct err *e)
 	if (connection_call(&c, cli->settings, "/observer.Observer/ServerStatus", STR(""), &answer,
 			    e) != ERR_OK)
 		return err_in(e, "failed to get hubble server status");
-	if (put_status(&out, format, buf_str(&answer), e) != ERR_OK)
+	bool knows_history = ask_history(&c, cli, &h);
+	if (put_status(&out, format, buf_str(&answer), knows_history ? &h : NULL, e) != ERR_OK)
 		return e->code;
 	return cli_write(buf_str(&out), e);
 }
@@ -228,7 +309,11 @@ const struct command status_command = {
 	.name = "status",
 	.help = "Show the status of an observer or relay",
 	.details = "Shows whether the server is up, how much of its memory is used and how many "
-		   "flows it sees. A basic test of the connection.",
+		   "flows it sees. A basic test of the connection. Of a server of Tycho's also the "
+		   "history that it keeps: since when, how large, for how long, gaps of the last "
+		   "24 hours ('tycho coverage' says which), when it was last signed, and whether "
+		   "its store can write; through a relay, of all nodes together. -o json has it "
+		   "node by node, as 'tycho coverage' does.",
 	.sets = status_sets,
 	.set_count = ARRAY_LEN(status_sets),
 	.ignores_words = true,

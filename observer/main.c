@@ -358,6 +358,8 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 		.tls_server_name = o->tls.cert_file && network ? ob->node : NULL,
 		.started = mono_now(),
 		.store = ob->store,
+		.retention_ns = ob->o.store.retention_ns,
+		.retention_bytes = ob->o.store.retention_bytes,
 	};
 	code = api_new(&api, &ob->api, e);
 	if (code == ERR_OK && o->access_file)

@@ -533,6 +533,33 @@ enum err_code store_secret(struct store_reader *r, struct chain_secret *ret, str
 	return code == ERR_OK ? chain_read_secret(&r->db, false, ret, e) : code;
 }
 
+static struct store_checkpoint column_checkpoint(sqlite3_stmt *st)
+{
+	return (struct store_checkpoint){ .entry = column_u64(st, 0),
+					  .text = column_text(st, 1),
+					  .signature = column_blob(st, 2),
+					  .key = column_blob(st, 3) };
+}
+
+enum err_code store_last_checkpoint(struct store_reader *r,
+				    void (*each)(void *ctx, const struct store_checkpoint *c),
+				    void *ctx, struct err *e)
+{
+	bool any;
+	enum err_code code = reader_ready(r, &any, e);
+
+	if (code != ERR_OK || !any)
+		return code;
+	sqlite3_stmt *st = DB_ASK(&r->db, "SELECT entry, text, signature, key FROM checkpoint"
+					  " ORDER BY id DESC LIMIT 1");
+	while (db_next(&r->db, st)) {
+		const struct store_checkpoint c = column_checkpoint(st);
+		each(ctx, &c);
+	}
+	db_leave(st);
+	return db_ended(&r->db, "read the checkpoints", e);
+}
+
 enum err_code store_checkpoints(struct store_reader *r, uint64_t from_entry,
 				bool (*each)(void *ctx, const struct store_checkpoint *c),
 				void *ctx, struct err *e)
@@ -547,10 +574,7 @@ enum err_code store_checkpoints(struct store_reader *r, uint64_t from_entry,
 				  " WHERE entry >= ?1 ORDER BY entry, id",
 				  DB_I(store_i64(from_entry)));
 	while (go_on && db_next(&r->db, st)) {
-		const struct store_checkpoint c = { .entry = column_u64(st, 0),
-						    .text = column_text(st, 1),
-						    .signature = column_blob(st, 2),
-						    .key = column_blob(st, 3) };
+		const struct store_checkpoint c = column_checkpoint(st);
 		go_on = each(ctx, &c);
 	}
 	db_leave(st);

@@ -251,5 +251,10 @@ MUST_CHECK enum err_code store_checkpoints(struct store_reader *r, uint64_t from
 					   bool (*each)(void *ctx,
 							const struct store_checkpoint *c),
 					   void *ctx, struct err *e);
+/* The newest of them; @each is not called where there is none. */
+MUST_CHECK enum err_code store_last_checkpoint(struct store_reader *r,
+					       void (*each)(void *ctx,
+							    const struct store_checkpoint *c),
+					       void *ctx, struct err *e);
 
 #endif

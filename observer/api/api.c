@@ -35,6 +35,8 @@ enum err_code api_new(const struct api_config *config, struct api **ret, struct 
 		.dict = config->dict,
 		.names = config->names,
 		.started = config->started,
+		.retention_ns = config->retention_ns,
+		.retention_bytes = config->retention_bytes,
 		.version = str_dup(str_of(config->version)),
 		.node_name = str_dup(str_of(config->node_name)),
 		.address = str_dup(str_of(config->address)),

@@ -38,6 +38,8 @@ struct api_config {
 	const char *tls_server_name; /* NULL: that address is plain text */
 	struct mono_ns started;
 	struct store *store; /* history beyond the log; NULL: there is none */
+	/* How long it keeps flows, and how large it may grow, for who asks; 0: no limit. */
+	uint64_t retention_ns, retention_bytes;
 };
 
 MUST_CHECK enum err_code api_new(const struct api_config *config, struct api **ret, struct err *e);

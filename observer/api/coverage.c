@@ -1,6 +1,7 @@
 /* tycho.v1.History/GetCoverage: since when there are records, and where some are missing. One
  * answer: this node's. */
 #include "access/gate.h"
+#include "evidence/checkpoint.h"
 #include "observer/api/inside.h"
 #include "tycho/v1/history.pb-c.h"
 
@@ -108,6 +109,35 @@ static bool take_time(struct rpc_call *call, const Google__Protobuf__Timestamp *
 	return false;
 }
 
+static void take_checkpoint(void *ctx, const struct store_checkpoint *c)
+{
+	struct wall_ns *signed_at = ctx;
+	struct checkpoint_text text;
+
+	if (checkpoint_text_parse(c->text, &text))
+		*signed_at = text.time;
+}
+
+/* What the answer has of the store beyond its records. @signed_at must outlive the message. */
+static enum err_code tell_store(struct api *a, const struct store_counts *counts,
+				Tycho__V1__GetCoverageResponse *m,
+				Google__Protobuf__Timestamp *signed_at, struct err *e)
+{
+	struct wall_ns time = { 0 };
+
+	m->has_store = true;
+	m->retention_s = a->retention_ns / NS_PER_S;
+	m->retention_bytes = a->retention_bytes;
+	/* before the first write, none has failed */
+	m->not_writing = !counts->is_writing && (counts->seal_errors || counts->lost);
+	enum err_code code = store_last_checkpoint(past_reader(a->past), take_checkpoint, &time, e);
+	if (code == ERR_OK && time.v) {
+		*signed_at = message_of(time);
+		m->last_checkpoint = signed_at;
+	}
+	return code;
+}
+
 /* Without a store the log is all there is; its records have no gaps between them. */
 static enum err_code look(struct api *a, const struct store_range *range, struct coverage *c,
 			  struct wall_ns *ret_oldest, struct wall_ns *ret_newest,
@@ -158,19 +188,22 @@ static void answer(struct api *a, struct rpc_call *call, const struct store_rang
 	}
 	Tycho__V1__GetCoverageResponse m;
 	Google__Protobuf__Timestamp from = message_of(oldest), to = message_of(newest),
-				    edges_from = message_of(edges_oldest);
+				    edges_from = message_of(edges_oldest), signed_at;
 	tycho__v1__get_coverage_response__init(&m);
 	m.node_name = a->node_name;
 	m.oldest = oldest.v ? &from : NULL;
 	m.newest = newest.v ? &to : NULL;
 	m.edges_oldest = sees_counts && edges_oldest.v ? &edges_from : NULL;
-	m.has_store = a->past != NULL;
 	m.n_gaps = c.count;
 	m.gaps = gaps;
 	if (a->past) {
 		struct store_counts counts = past_counts(a->past);
 		m.records = sees_counts ? counts.records : 0;
 		m.bytes = sees_counts ? counts.file_bytes : 0;
+		if (tell_store(a, &counts, &m, &signed_at, &e) != ERR_OK) {
+			rpc_call_end(call, RPC_INTERNAL, "the store cannot be read: %s", e.msg);
+			return;
+		}
 	} else {
 		m.records = sees_counts ? flow_log_counts(a->log).held : 0;
 	}

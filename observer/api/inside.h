@@ -25,8 +25,9 @@ struct api {
 	struct flow_dict *dict;
 	struct name_table *names;
 	struct mono_ns started;
-	char *version, *node_name, *address; /* owned */
-	char *tls_server_name;               /* owned; NULL: plain text */
+	char *version, *node_name, *address;    /* owned */
+	char *tls_server_name;                  /* owned; NULL: plain text */
+	uint64_t retention_ns, retention_bytes; /* of the store */
 	struct rpc_method methods[API_METHODS];
 	/* server thread: scratch of the call at work */
 	struct past *past; /* NULL: no store */

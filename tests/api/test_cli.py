@@ -195,7 +195,7 @@ def test_status(ten):
     lines = tycho('status', '--server', ten.tcp, check=0).stdout.splitlines()
     assert lines[0] == 'Healthcheck (via %s): Ok' % ten.tcp
     assert lines[1] == 'Current/Max Flows: 11/127 (8.66%)'  # ten flows and the event of the start
-    assert re.fullmatch(r'Flows/s: \d+\.\d\d', lines[2]) and len(lines) == 3
+    assert re.fullmatch(r'Flows/s: \d+\.\d\d', lines[2]) and lines[3].startswith('History: ')
     s = json.loads(tycho('status', '--server', ten.tcp, '-o', 'json', check=0).stdout)
     assert (s['num_flows'], s['max_flows'], s['seen_flows']) == ('11', '127', '10')
     table = tycho('status', '--server', ten.tcp, '-o', 'table', check=0).stdout.splitlines()

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -125,6 +126,41 @@ def test_without_a_store_the_log_is_all_and_says_so():
             assert not answer.has_store and answer.records == 127 and answer.oldest.seconds == at(500 - 127).seconds
         p = tycho('observe', '--since', stamp(0), '--server', ob.tcp, check=0)
         assert p.stderr == ('incomplete: n0: nothing before %s: it keeps no history beyond its memory\n' % stamp(500 - 127))
+
+
+def test_the_status_says_what_is_kept_since_when_for_how_long_and_that_it_is_signed():
+    with Observer('--retention', '36h', '--retention-size', '32M', '--seal-period', '100ms') as ob, ob.client() as client:
+        feed_and_keep(ob, client, [flow(i) for i in range(100)])
+        while not coverage(client).HasField('last_checkpoint'):
+            pass
+        before = coverage(client).last_checkpoint.ToJsonString()
+        asked = [tycho('status', '--server', ob.tcp, '-o', form, check=0).stdout for form in ('compact', 'dict', 'table', 'json')]
+        after = coverage(client).last_checkpoint.ToJsonString()
+        history = r'1\d\d records since %s, \d+\.\d MiB' % stamp(0)
+        compact = asked[0].splitlines()[3:]
+        assert re.fullmatch('History: ' + history, compact[0])
+        assert compact[1:3] == ['Retention: 36h0m0s, 32.0 MiB', 'Gaps in 24h: 0']
+        signed = re.fullmatch(r'Last Checkpoint: (20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d)Z', compact[3])[1]
+        assert before[:len(signed)] <= signed <= after[:len(signed)] and len(compact) == 4
+        assert re.search(r'^            HISTORY: %s\n          RETENTION: 36h' % history, asked[1], re.M)
+        assert asked[1].endswith('\n        NOT WRITING: 0\n')
+        head, row = [re.split(' {3,}', x) for x in asked[2].splitlines()]
+        assert head[8:] == ['HISTORY', 'RETENTION', 'GAPS IN 24H', 'LAST CHECKPOINT', 'NOT WRITING'] and len(row) == len(head)
+        assert re.fullmatch(history, row[8]) and row[9:11] == ['36h0m0s, 32.0 MiB', '0']
+        [node] = json.loads(asked[3])['history']
+        assert (node['node_name'], node['has_store'], node['retention_s'], node['retention_bytes']) == ('n0', True, str(36 * 3600), str(32 << 20))
+
+
+def test_the_status_counts_the_gaps_of_the_last_day():
+    with Observer() as ob:
+        for _ in range(2):
+            ob.restart()
+        assert '\nGaps in 24h: 2\n' in tycho('status', '--server', ob.tcp, check=0).stdout
+
+
+def test_the_status_of_an_observer_without_a_store_says_so():
+    with Observer('--store', 'off', lines=[flow(0)]) as ob:
+        assert tycho('status', '--server', ob.tcp, check=0).stdout.splitlines()[3:] == ['History: none beyond memory']
 
 
 def test_times_that_are_none_are_refused_in_one_sentence():

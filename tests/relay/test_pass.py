@@ -181,6 +181,44 @@ def test_the_command_shows_the_coverage_of_every_node(with_stores):
     assert got == [('a', True), ('b', True)]
 
 
+def test_the_status_sums_up_what_the_nodes_keep(with_stores):
+    lines = tycho('--server', with_stores.address, 'status', check=0).stdout.splitlines()
+    assert lines[4].startswith('History: 2/2 nodes, 1,') and lines[5] == 'Retention: 7d, 10.0 GiB', lines
+    said = json.loads(tycho('--server', with_stores.address, 'status', '-o', 'json', check=0).stdout)
+    assert [n['node_name'] for n in said['history']] == ['a', 'b'] and said['num_connected_nodes'] == 2
+
+
+def test_of_a_server_without_history_the_status_is_as_hubbles():
+    def answer(path, request, context):
+        if path.endswith('Health/Check'):
+            yield wire.message('grpc.health.v1.HealthCheckResponse')(status=1).SerializeToString()
+        elif path.endswith('/ServerStatus'):
+            yield wire.message('observer.ServerStatusResponse')(num_flows=7, max_flows=10, seen_flows=9, flows_rate=1).SerializeToString()
+
+    with Impostor(answer) as hubble:
+        said = {form: tycho('--server', hubble.address, 'status', '-o', form, check=0) for form in ('compact', 'dict', 'table', 'json')}
+    assert {p.stderr for p in said.values()} == {''}
+    assert said['compact'].stdout.splitlines()[1:] == ['Current/Max Flows: 7/10 (70.00%)', 'Flows/s: 1.00']
+    assert len(said['dict'].stdout.splitlines()) == 8
+    assert said['table'].stdout.splitlines()[0].endswith('NUM UNAVAILABLE NODES   VERSION')
+    assert 'history' not in json.loads(said['json'].stdout)
+
+
+def test_a_status_whose_history_does_not_come_is_a_status_all_the_same():
+    def answer(path, request, context):
+        if path.endswith('Health/Check'):
+            yield wire.message('grpc.health.v1.HealthCheckResponse')(status=1).SerializeToString()
+        elif path.endswith('/ServerStatus'):
+            yield wire.message('observer.ServerStatusResponse')(num_flows=7, max_flows=10).SerializeToString()
+        else:
+            hangs.stopping.wait(60)
+
+    with Impostor(answer, ours=[COVERAGE]) as hangs:
+        p = tycho('--server', hangs.address, 'status', '--request-timeout', '1s', check=0)
+    assert p.stdout.splitlines()[1] == 'Current/Max Flows: 7/10 (70.00%)' and 'History' not in p.stdout
+    assert p.stderr == 'of history nothing is known: no answer within --request-timeout\n'
+
+
 def test_the_evidence_of_every_node_is_exported_and_verifies(with_stores, tmp_path):
     bundle = str(tmp_path / 'bundle.tar.zst')
     tycho('--server', with_stores.address, 'evidence', 'export', '--since', '2023-01-01T00:00:00Z', '-o', bundle, check=0)

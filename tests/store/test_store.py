@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 
 from daemon import BIN
-from observer import Observer, flow, golden
+from observer import Observer, flow, golden, tycho
 
 BLOCK, GAP, START, STOP, POLICY, PRUNED = range(1, 7)
 
@@ -109,6 +109,12 @@ def test_killed_again_and_again_under_load(tmp_path):
     assert check_segments(folder) == held + 1, 'what was sealed is still there, and that the agent started'
 
 
+def status(ob):
+    p = tycho('status', '--server', ob.tcp, check=0)
+    assert 'History: ' in p.stdout, p.stderr
+    return p.stdout
+
+
 def test_a_full_disk(tmp_path):
     with tmpfs(str(tmp_path), '4M') as folder, Observer('--store', folder, '--seal-period', '100ms') as ob:
         fed = 0
@@ -127,8 +133,10 @@ def test_a_full_disk(tmp_path):
                 f.write(bytes(4096))
         wait('no room', lambda: feed() and 'history is not written' in ob.log())
         feed()  # it still observes
+        wait('word of it', lambda: feed() and 'Not Writing: 1\n  - n0\n' in status(ob))
         os.unlink(ballast)
         wait('room', lambda: feed() and 'history is written again' in ob.log())
+        wait('word of it', lambda: feed() and 'Not Writing' not in status(ob))
         assert 'No space left on device' in ob.log()
         assert ob.stop() == 0
         lost = sum(g[0] for g in gaps(folder, WRITE))

@@ -619,6 +619,11 @@ static bool add_checkpoint(void *ctx, const struct store_checkpoint *c)
 	return list->count < 2;
 }
 
+static void keep_checkpoint(void *ctx, const struct store_checkpoint *c)
+{
+	(void)add_checkpoint(ctx, c);
+}
+
 static void checkpoints_come_back_in_order_until_it_is_enough(void **state)
 {
 	struct fixture *fx = *state;
@@ -626,6 +631,9 @@ static void checkpoints_come_back_in_order_until_it_is_enough(void **state)
 	struct err e = { 0 };
 
 	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *early = fixture_reader(fx);
+	assert_int_equal(store_last_checkpoint(early, keep_checkpoint, &list, &e), ERR_OK);
+	assert_int_equal(list.count, 0);
 	for (uint64_t entry = 1; entry < 6; entry++) {
 		const struct store_checkpoint c = { .entry = entry,
 						    .text = STR("text"),
@@ -638,6 +646,10 @@ static void checkpoints_come_back_in_order_until_it_is_enough(void **state)
 	assert_int_equal(list.count, 2);
 	assert_int_equal(list.entry[0], 3);
 	assert_int_equal(list.entry[1], 4);
+	list.count = 0;
+	assert_int_equal(store_last_checkpoint(r, keep_checkpoint, &list, &e), ERR_OK);
+	assert_int_equal(list.count, 1);
+	assert_int_equal(list.entry[0], 5);
 }
 
 int main(void)
