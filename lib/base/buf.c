@@ -3,11 +3,30 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+static void give_back(const struct buf *b)
+{
+	if (b->secret && b->p)
+		explicit_bzero(b->p, b->cap);
+	free(b->p);
+}
+
 void buf_done(struct buf *b)
 {
 	if (!b->fixed)
-		free(b->p);
-	*b = (struct buf){ .max = b->max };
+		give_back(b);
+	*b = (struct buf){ .max = b->max, .secret = b->secret };
+}
+
+static char *grow(const struct buf *b, size_t cap)
+{
+	if (!b->secret)
+		return realloc(b->p, cap);
+	char *p = malloc(cap); /* realloc would leave the old bytes behind */
+	if (p && b->p) {
+		memcpy(p, b->p, b->cap);
+		give_back(b);
+	}
+	return p;
 }
 
 char *buf_reserve_slow_(struct buf *b, size_t n)
@@ -27,7 +46,7 @@ char *buf_reserve_slow_(struct buf *b, size_t n)
 		cap = b->max;
 	if (cap == 0)
 		cap = 1; /* a zero limit still yields a place to write nothing to */
-	char *p = realloc(b->p, cap);
+	char *p = grow(b, cap);
 	if (!p) {
 		b->failed = true;
 		return NULL;

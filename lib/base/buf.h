@@ -16,6 +16,7 @@ struct buf {
 	size_t len, cap, max; /* bytes */
 	bool failed;          /* something did not fit: content is incomplete */
 	bool fixed;           /* memory belongs to the caller */
+	bool secret;          /* memory is wiped before it is given back */
 };
 
 /* Empty; allocates on first use, never beyond @max bytes. */
@@ -26,6 +27,11 @@ static inline struct buf buf_init(size_t max)
 static inline struct buf buf_fixed(void *p, size_t size)
 {
 	return (struct buf){ .p = p, .cap = size, .max = size, .fixed = true };
+}
+/* The same, for keys and tokens: what it holds is wiped when it grows or is done. */
+static inline struct buf buf_init_secret(size_t max)
+{
+	return (struct buf){ .max = max, .secret = true };
 }
 void buf_done(struct buf *b);
 /* Empty again, memory kept. */

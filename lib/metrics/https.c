@@ -149,7 +149,7 @@ SSL *https_accept(struct https *h, int fd)
 
 bool https_certificate_end(const char *path, int64_t *ret_s)
 {
-	AUTO_BUF struct buf text = buf_init(PEM_BYTES);
+	AUTO_BUF struct buf text = buf_init_secret(PEM_BYTES); /* the key may be in it, too */
 	struct tm tm;
 
 	if (file_read(path, "certificate", &text, NULL) != ERR_OK || text.len > INT32_MAX)

@@ -31,10 +31,18 @@ struct tls_files {
 	struct stamp *stamps; /* cert, key, then the CAs: as of the last read */
 };
 
+/* Certificate and key may stand in one file. */
+static void wipe(char *pem)
+{
+	if (pem)
+		explicit_bzero(pem, strlen(pem));
+	free(pem);
+}
+
 void tls_pem_done(struct tls_pem *p)
 {
-	free(p->cert);
-	free(p->key);
+	wipe(p->cert);
+	wipe(p->key);
 	free(p->ca);
 	*p = (struct tls_pem){ 0 };
 }
@@ -220,8 +228,8 @@ static enum err_code check_identity(const struct tls_files *f, const struct tls_
 static enum err_code read_all(struct tls_files *f, struct tls_pem *p, struct err *e)
 {
 	if (f->cert_file) {
-		AUTO_BUF struct buf cert = buf_init(PEM_FILE_MAX_BYTES),
-				    key = buf_init(PEM_FILE_MAX_BYTES);
+		AUTO_BUF struct buf cert = buf_init_secret(PEM_FILE_MAX_BYTES),
+				    key = buf_init_secret(PEM_FILE_MAX_BYTES);
 		if (read_file("certificate", f->cert_file, &cert, e) != ERR_OK ||
 		    read_file("key", f->key_file, &key, e) != ERR_OK)
 			return e->code;

@@ -26,7 +26,8 @@ bool tls_files_changed(const struct tls_files *f);
 /* Name to expect of the server, NULL to take the address's. */
 const char *tls_files_server_name(const struct tls_files *f);
 
-/* What is in the files, checked; each NULL when not given. Own. */
+/* What is in the files, checked; each NULL when not given. Own; what was in
+ * the files of certificate and key is wiped when it is done. */
 struct tls_pem {
 	char *cert, *key, *ca;
 };

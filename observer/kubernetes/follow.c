@@ -289,7 +289,7 @@ void kube_follow_done(struct kube_follow *f)
 /* The token is read for each request: Kubernetes replaces it every hour. */
 static enum err_code set_headers(struct kube_follow *f, struct err *e)
 {
-	AUTO_BUF struct buf b = buf_init(TOKEN_MAX), file = buf_init(TOKEN_MAX);
+	AUTO_BUF struct buf b = buf_init_secret(TOKEN_MAX), file = buf_init_secret(TOKEN_MAX);
 	struct str token = str_of(f->config->token);
 	struct curl_slist *list = curl_slist_append(NULL, "Accept: application/json");
 

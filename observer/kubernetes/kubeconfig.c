@@ -28,6 +28,19 @@ void kube_config_free(struct kube_config *c)
 	free(c);
 }
 
+/* Keys and tokens may be among them. jansson lends its texts for reading; these are about to go. */
+static void wipe_texts(json_t *v)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (json_is_string(v))
+		explicit_bzero((void *)(uintptr_t)json_string_value(v), json_string_length(v));
+	json_object_foreach(v, key, member) wipe_texts(member);
+	json_array_foreach(v, i, member) wipe_texts(member);
+}
+
 /* RFC 4648 §4, blanks between allowed. NULL: it is none, or no memory. */
 static char *base64_text(struct str s)
 {
@@ -45,6 +58,7 @@ static char *base64_text(struct str s)
 		if (s.p[i] == '=' && count >= 2 && count + ++padding <= 4)
 			continue;
 		if (!at || padding) {
+			explicit_bzero(out, n);
 			free(out);
 			return NULL;
 		}
@@ -57,7 +71,10 @@ static char *base64_text(struct str s)
 			bits = 0;
 		}
 	}
-	if (!out || count == 1 || (count && padding && count + padding != 4)) {
+	if (!out)
+		return NULL;
+	if (count == 1 || (count && padding && count + padding != 4)) {
+		explicit_bzero(out, n);
 		free(out);
 		return NULL;
 	}
@@ -244,6 +261,7 @@ enum err_code kube_config_parse(struct str text, const char *folder, const char 
 	if (code != ERR_OK)
 		return code;
 	code = take_all(json_array_get(documents, 0), folder, context, c, e);
+	wipe_texts(documents);
 	json_decref(documents);
 	if (code == ERR_OK)
 		*ret = TAKE(c);
@@ -278,7 +296,7 @@ static enum err_code in_pod(struct kube_config **ret, struct err *e)
 enum err_code kube_config_read(const char *path, const char *context, struct kube_config **ret,
 			       struct err *e)
 {
-	AUTO_BUF struct buf text = buf_init(KUBE_CONFIG_MAX);
+	AUTO_BUF struct buf text = buf_init_secret(KUBE_CONFIG_MAX);
 	struct err mine;
 
 	e = e ? e : &mine;
@@ -292,7 +310,5 @@ enum err_code kube_config_read(const char *path, const char *context, struct kub
 	if (!folder)
 		return err_set(e, ERR_NOMEM, "kubeconfig");
 	code = kube_config_parse(buf_str(&text), folder, context, ret, e);
-	if (text.p)
-		explicit_bzero(text.p, text.len);
 	return code == ERR_OK ? code : err_in(e, "kubeconfig '%s'", path);
 }
