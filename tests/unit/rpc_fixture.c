@@ -56,8 +56,15 @@ static enum rpc_fill fill_idle(struct rpc_call *call, void *p)
 	return RPC_IDLE;
 }
 
+static enum rpc_fill fill_toil(struct rpc_call *call, void *p)
+{
+	(void)call, (void)p;
+	return RPC_MORE;
+}
+
 static const struct rpc_stream_ops ops_count = { fill_count, done },
-				   ops_flood = { fill_flood, done }, ops_idle = { fill_idle, done };
+				   ops_flood = { fill_flood, done }, ops_idle = { fill_idle, done },
+				   ops_toil = { fill_toil, done };
 
 static void stream(struct rpc_call *call, const struct rpc_stream_ops *ops, struct str request)
 {
@@ -109,6 +116,7 @@ struct rpc_server *fixture_serve(struct rpc_server_config config)
 		{ "/test.T/Count", begin_stream, (void *)(uintptr_t)&ops_count },
 		{ "/test.T/Flood", begin_stream, (void *)(uintptr_t)&ops_flood },
 		{ "/test.T/Idle", begin_stream, (void *)(uintptr_t)&ops_idle },
+		{ "/test.T/Toil", begin_stream, (void *)(uintptr_t)&ops_toil },
 		{ "/test.T/Silent", begin_silent, NULL },
 		{ "/test.T/Peer", begin_peer, NULL },
 	};

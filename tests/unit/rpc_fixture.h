@@ -7,6 +7,7 @@
  *	/test.T/Count   streams the decimal numbers 0 … n-1, n from the request, then OK
  *	/test.T/Flood   streams 1 KiB messages for ever
  *	/test.T/Idle    streams nothing; "tick" each time it was asked if the request is "tick"
+ *	/test.T/Toil    works for ever and says nothing, giving way each time
  *	/test.T/Silent  forgets to answer
  */
 #ifndef TYCHO_TEST_RPC_FIXTURE_H

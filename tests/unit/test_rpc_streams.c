@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "rpc_fixture.h"
 
 enum { MANY = 500 };
@@ -225,6 +226,39 @@ static void any_thread_may_wake_and_set_health(void **state)
 	assert_true(given_back(&one));
 }
 
+static bool all_given_back(void *nothing)
+{
+	(void)nothing;
+	return atomic_load(&fixture_done) == atomic_load(&fixture_streams);
+}
+
+static void work_for_a_caller_who_is_gone_ends(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_channel *ch = fixture_channel(s);
+	AUTO_BUF struct buf answer = buf_init(100);
+	struct rpc_result result;
+	struct str message;
+
+	struct rpc_stream *st = fixture_open(ch, "/test.T/Toil", "");
+	wait_until_begun(st, 1);
+	/* others are served meanwhile */
+	assert_int_equal(rpc_unary(ch, "/test.T/Echo", STR("here"), 0, &answer, &result, NULL),
+			 ERR_OK);
+	rpc_stream_cancel(st);
+	assert_int_equal(rpc_stream_next(st, 0, &message, NULL), ERR_CANCELLED);
+	fixture_wait(all_given_back, NULL, "the work of who has cancelled to end");
+	/* and one whose deadline passes */
+	assert_int_equal(
+		rpc_unary(ch, "/test.T/Toil", STR(""), NS_PER_S / 5, &answer, &result, NULL),
+		ERR_TIMEOUT);
+	fixture_wait(all_given_back, NULL, "the work of who has waited long enough to end");
+	rpc_stream_free(st);
+	rpc_channel_free(ch);
+	rpc_server_free(s, NS_PER_S);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +269,7 @@ int main(void)
 		cmocka_unit_test(a_slow_reader_costs_one_queue_of_memory),
 		cmocka_unit_test(threads_share_a_channel),
 		cmocka_unit_test(any_thread_may_wake_and_set_health),
+		cmocka_unit_test(work_for_a_caller_who_is_gone_ends),
 	};
 
 	rpc_init();
