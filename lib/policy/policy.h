@@ -37,7 +37,7 @@
 
 enum policy_limits {
 	POLICY_TEXT_MAX = 64 << 20,     /* bytes of one YAML or JSON text */
-	POLICY_DEPTH_MAX = 48,          /* of nested collections in a text */
+	POLICY_DEPTH_MAX = 48,          /* of nested collections in a text, YAML or JSON */
 	POLICY_OBJECTS_MAX = 1 << 16,   /* of all kinds in a builder */
 	POLICY_RULES_MAX = 1 << 18,     /* in all policies */
 	POLICY_SELECTORS_MAX = 1 << 15, /* different ones in all policies */
@@ -150,7 +150,8 @@ void policy_set_free(struct policy_set *set);
 AUTO_DEFINE(struct policy_set, policy_set_free);
 
 /* The documents of a YAML or JSON text as JSON values, in a new array. Of YAML: No anchors,
- * aliases, tags and merge keys; a key may occur once in a mapping. */
+ * aliases, tags and merge keys; a key may occur once in a mapping. ERR_PARSE: with line and column;
+ * in more than POLICY_DEPTH_MAX levels, too. */
 MUST_CHECK enum err_code policy_yaml(struct str text, json_t **ret, struct err *e);
 
 /* --- what is in force ------------------------------------------------------------------------- */

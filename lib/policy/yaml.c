@@ -6,6 +6,9 @@
 
 enum { NODES_MAX = 1 << 22, PLAIN_NUMBER_MAX = 64 };
 
+#define TOO_DEEP "more than 48 levels"
+_Static_assert(POLICY_DEPTH_MAX == 48, "as TOO_DEEP says");
+
 struct yaml {
 	yaml_parser_t parser;
 	struct err *e;
@@ -175,7 +178,7 @@ static json_t *value(struct yaml *y, const yaml_event_t *event, int depth)
 	if (has_extras(event))
 		fail(y, &event->start_mark, "anchors, aliases and tags are not read");
 	else if (depth >= POLICY_DEPTH_MAX)
-		fail(y, &event->start_mark, "too many levels");
+		fail(y, &event->start_mark, TOO_DEEP);
 	else if (++y->nodes > NODES_MAX)
 		fail(y, &event->start_mark, "too many values");
 	else if (event->type == YAML_SCALAR_EVENT)
@@ -218,13 +221,36 @@ static void documents(struct yaml *y, json_t *to)
 	}
 }
 
+/* True if a value of this JSON is in as many collections as may be, or in more. */
+static bool is_too_deep(struct str s)
+{
+	bool in_string = false;
+	int depth = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.p[i];
+		if (in_string) {
+			i += c == '\\';
+			in_string = c != '"';
+		} else if (c == ']' || c == '}') {
+			depth--;
+		} else if (depth >= POLICY_DEPTH_MAX && !strchr(" \t\r\n", c)) {
+			return true;
+		} else {
+			depth += c == '[' || c == '{';
+			in_string = c == '"';
+		}
+	}
+	return false;
+}
+
 /* JSON is YAML, and read ten times as fast. What is not quite JSON is left to the YAML reader,
  * which says what is wrong with it. */
 static bool read_json(struct str text, json_t *to)
 {
 	struct str s = str_trim(text);
 
-	if (!s.len || (s.p[0] != '{' && s.p[0] != '['))
+	if (!s.len || (s.p[0] != '{' && s.p[0] != '[') || is_too_deep(s))
 		return false;
 	json_t *v = json_loadb(s.p, s.len, JSON_REJECT_DUPLICATES, NULL);
 	return v && json_array_append_new(to, v) == 0;

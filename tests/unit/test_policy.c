@@ -105,31 +105,46 @@ static void text_that_is_no_yaml_is_refused_with_line_and_column(void **state)
 	assert_string_equal(refused("<<: {a: 1}\n"), "line 1, column 1: merge keys are not read");
 }
 
-/* A list of one list of … of YAML; JSON has a limit of its own (jansson, 2,048). */
-static enum err_code read_nested(size_t levels)
+/* A list of one list of …, with @inside in the last. */
+static enum err_code read_nested(bool json, size_t levels, const char *inside, struct err *e)
 {
 	AUTO_BUF struct buf text = buf_init(8192);
 	json_t *v;
 
-	buf_lit(&text, "- "); /* the first of them */
+	buf_str_put(&text, json ? STR("[") : STR("- ")); /* the first of them */
 	for (size_t i = 1; i < levels; i++)
 		buf_char(&text, '[');
-	for (size_t i = 1; i < levels; i++)
+	buf_str_put(&text, str_of(inside));
+	for (size_t i = json ? 0 : 1; i < levels; i++)
 		buf_char(&text, ']');
-	enum err_code code = policy_yaml(buf_str(&text), &v, NULL);
+	enum err_code code = policy_yaml(buf_str(&text), &v, e);
 	if (code == ERR_OK)
 		json_decref(v);
 	return code;
 }
 
-static void nesting_ends_at_its_limit(void **state)
+static void nesting_ends_at_its_limit_in_yaml_as_in_json(void **state)
 {
 	(void)state;
 	char text[8192];
+	struct err e;
 	json_t *v;
 
-	assert_int_equal(read_nested(POLICY_DEPTH_MAX), ERR_OK);
-	assert_int_equal(read_nested(POLICY_DEPTH_MAX + 1), ERR_PARSE);
+	for (int json = 0; json < 2; json++) {
+		assert_int_equal(read_nested(json, POLICY_DEPTH_MAX, "", &e), ERR_OK);
+		assert_int_equal(read_nested(json, POLICY_DEPTH_MAX, " ", &e), ERR_OK);
+		/* brackets in a text are none */
+		assert_int_equal(read_nested(json, POLICY_DEPTH_MAX - 1, "\"[[\\\"[\"", &e),
+				 ERR_OK);
+		assert_int_equal(read_nested(json, POLICY_DEPTH_MAX - 1, "1, {}, []", &e), ERR_OK);
+		assert_int_equal(read_nested(json, POLICY_DEPTH_MAX, "1", &e), ERR_PARSE);
+		assert_non_null(strstr(e.msg, "line 1, column "));
+		assert_non_null(strstr(e.msg, ": more than 48 levels"));
+		assert_int_equal(read_nested(json, POLICY_DEPTH_MAX - 1, "{\"a\": 1}", &e),
+				 ERR_PARSE);
+		assert_int_equal(read_nested(json, POLICY_DEPTH_MAX + 1, "", &e), ERR_PARSE);
+		assert_non_null(strstr(e.msg, ": more than 48 levels"));
+	}
 	memset(text, '[', sizeof text);
 	assert_int_equal(policy_yaml(str_n(text, sizeof text), &v, NULL), ERR_PARSE);
 }
@@ -747,7 +762,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_that_is_no_yaml_is_refused_with_line_and_column),
-		cmocka_unit_test(nesting_ends_at_its_limit),
+		cmocka_unit_test(nesting_ends_at_its_limit_in_yaml_as_in_json),
 		cmocka_unit_test(plain_values_have_the_types_that_kubernetes_gives_them),
 		cmocka_unit_test(what_is_wrong_is_said_with_its_place),
 		cmocka_unit_test(a_field_that_its_kind_does_not_know_is_refused_with_its_place),
