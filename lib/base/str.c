@@ -282,7 +282,10 @@ static uint64_t load32(const unsigned char *p)
  * length, which goes in at the end, tells such texts apart. */
 uint64_t hash_bytes(const void *bytes, size_t len, uint64_t seed)
 {
-	const uint64_t k0 = 0x243f6a8885a308d3u, k1 = 0x13198a2e03707345u, k2 = 0xa4093822299f31d1u;
+	const uint64_t k0 = 0x243f6a8885a308d3u, k2 = 0xa4093822299f31d1u;
+	/* a text that holds this number makes a product zero, whatever the other factor: it must
+	 * not be known */
+	const uint64_t k1 = 0x13198a2e03707345u ^ (seed << 21 | seed >> 43);
 	const unsigned char *p = bytes;
 	/* turned by half: else h + g would not feel a bit of the seed where k0 and k2 differ; of
 	 * seed 0 the store keeps hashes, they stay as they are */

@@ -94,7 +94,8 @@ enum { EXCERPT_BYTES = 104 };
  * character. @out needs no terminator and gets none. @return bytes written. */
 size_t utf8_sanitize(struct str s, char *out, size_t size);
 
-/* 64-bit hash with a seed; fast, not cryptographic: seed it where keys come from outside. */
+/* 64-bit hash with a seed; fast, not cryptographic: where keys come from outside, the seed is random
+ * and told to nobody, so that they cannot be made to collide. */
 uint64_t hash_bytes(const void *p, size_t len, uint64_t seed);
 
 #endif

@@ -187,6 +187,7 @@ struct policy_set {
 	struct selector_group *groups_of; /* [0] any namespace; the rest by namespaces_of */
 	size_t group_count;
 	struct map *group_ids; /* namespace to index in groups_of */
+	uint64_t seed;         /* of the maps */
 	bool uses_names, uses_addresses;
 	bool unsure; /* of all ends */
 	struct asks {

@@ -290,7 +290,7 @@ static size_t group_selectors(struct reading *r, uint32_t *ret_of)
 	struct policy_set *set = r->set;
 	uint32_t groups = 1;
 
-	if (map_new(POLICY_SELECTORS_MAX + 1, 0, &set->group_ids, r->e) != ERR_OK) {
+	if (map_new(POLICY_SELECTORS_MAX + 1, set->seed, &set->group_ids, r->e) != ERR_OK) {
 		no_memory(r);
 		return 0;
 	}

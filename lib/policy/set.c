@@ -94,18 +94,17 @@ enum err_code policy_builder_new(const struct policy_config *config, struct poli
 				 struct err *e)
 {
 	AUTO(policy_builder_free) struct policy_builder *b = calloc(1, sizeof *b);
-	uint64_t seed;
 
 	if (!b || !(b->set = calloc(1, sizeof *b->set)))
 		return err_set(e, ERR_NOMEM, "policies");
-	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+	if (getrandom(&b->set->seed, sizeof b->set->seed, 0) != sizeof b->set->seed)
 		return err_os(e, "random seed");
 	b->skip_other_kinds = config->skip_other_kinds;
 	b->origin = STR("");
 	b->set->mem = mem_init(POLICY_MEMORY_MAX);
-	enum err_code code = map_new(POLICY_SELECTORS_MAX, seed, &b->set->by_selector, e);
+	enum err_code code = map_new(POLICY_SELECTORS_MAX, b->set->seed, &b->set->by_selector, e);
 	if (code == ERR_OK)
-		code = map_new(POLICY_OBJECTS_MAX, seed, &b->set->by_object, e);
+		code = map_new(POLICY_OBJECTS_MAX, b->set->seed, &b->set->by_object, e);
 	if (code == ERR_OK)
 		code = keep_config(b->set, config, e);
 	if (code == ERR_OK)

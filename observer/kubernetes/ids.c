@@ -45,7 +45,7 @@ enum err_code kube_ids_know(struct kube_world *w, struct err *e)
 
 	if (w->ids || !kube_world_count(w, KUBE_CILIUM_IDENTITIES))
 		return ERR_OK;
-	code = map_new(KUBE_THINGS_MAX, 0, &ids, e);
+	code = map_new(KUBE_THINGS_MAX, w->seed, &ids, e);
 	EACH_THING(w, KUBE_CILIUM_IDENTITIES, t)
 	{
 		if (code == ERR_OK)

@@ -14,10 +14,12 @@ struct kube_table {
 	struct kube_thing **buckets;
 	size_t room, count; /* room: a power of two */
 	uint64_t generation;
+	uint64_t seed; /* the world's */
 };
 
 struct kube_world {
 	char *cluster, *node;
+	uint64_t seed; /* for all hashing: names, labels and policies are who uses the cluster's */
 	struct kube_reading reading;
 	struct kube_table things[KUBE_KINDS];
 	struct kube_labels **sets; /* label sets of pods */
@@ -37,6 +39,11 @@ struct kube_world {
 /* Where the thing is, or where it would be; never NULL. */
 struct kube_thing **kube_find(struct kube_table *t, struct str namespace_, struct str name);
 
+/* All of a kind by namespace and name, so that what comes first is the same for everybody; then
+ * NULL. Own (free), the things are not. NULL: no memory. */
+const struct kube_thing **kube_in_order(const struct kube_world *w, enum kube_kind kind);
+
+/* In no order that lasts: that of hashes. */
 #define EACH_THING(w, kind, t)                                                                     \
 	for (size_t t##_at = 0; t##_at < (w)->things[kind].room; t##_at++)                         \
 		for (const struct kube_thing *t = (w)->things[kind].buckets[t##_at]; t; t = t->next)

@@ -241,7 +241,7 @@ static enum err_code gather_all(struct kubernetes *k, struct gathering *g, bool 
 	if (g->builder)
 		policy_builder_served(g->builder, true);
 	if (code == ERR_OK && of_server)
-		kube_world_policies(k->world, &needs, gather, g);
+		code = kube_world_policies(k->world, &needs, gather, g, e);
 	if (code == ERR_OK && g->failure.code != ERR_OK) {
 		*e = g->failure;
 		code = e->code;

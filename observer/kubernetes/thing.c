@@ -483,7 +483,8 @@ static struct kube_thing *pack(const struct draft *d, struct str labels)
 	t->own_label_count = (uint32_t)d->own_count;
 	t->identity = d->identity;
 	t->flags = d->flags;
-	t->content = hash_bytes(text.p, text.len, d->identity ^ (uint64_t)d->flags << 32);
+	t->content =
+		hash_bytes(text.p, text.len, d->r->seed ^ d->identity ^ (uint64_t)d->flags << 32);
 	t->content = hash_bytes(t->ips, ips, t->content);
 	t->content = hash_bytes(t->ports, ports, t->content);
 	t->content = hash_bytes(labels.p, labels.len, t->content);

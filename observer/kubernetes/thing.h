@@ -46,6 +46,7 @@ struct kube_thing {
 /* What objects are read into. Embedded; zero is empty. */
 struct kube_reading {
 	const char *cluster, *node;
+	uint64_t seed; /* of kube_thing's content */
 	struct buf text, label_text;
 };
 

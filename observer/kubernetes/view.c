@@ -147,25 +147,35 @@ static void add_service(struct kube_view *v, const uint8_t ip[16], uint16_t port
 	memcpy(s->ip, ip, 16);
 }
 
-static void show_services(const struct kube_world *w, struct kube_view *v)
+static void show_cluster_addresses(struct kube_view *v, const struct kube_thing *t)
 {
-	EACH_THING(w, KUBE_SERVICES, t)
-	{
-		for (size_t i = 0; i < t->ip_count; i++)
-			for (size_t p = 0; p < t->port_count; p++)
-				add_service(v, t->ips[i], t->ports[p], t);
-	}
+	for (size_t i = 0; i < t->ip_count; i++)
+		for (size_t p = 0; p < t->port_count; p++)
+			add_service(v, t->ips[i], t->ports[p], t);
+}
+
+static void show_node_ports(struct kube_view *v, const struct kube_thing *node,
+			    const struct kube_thing *t)
+{
+	for (size_t i = 0; i < node->ip_count; i++)
+		for (size_t p = 0; p < t->node_port_count; p++)
+			add_service(v, node->ips[i], t->node_ports[p], t);
+}
+
+static enum err_code show_services(const struct kube_world *w, struct kube_view *v, struct err *e)
+{
+	AUTO(own_free) const struct kube_thing **services = kube_in_order(w, KUBE_SERVICES);
+
+	if (!services)
+		return err_set(e, ERR_NOMEM, "names of services");
+	for (size_t i = 0; services[i]; i++)
+		show_cluster_addresses(v, services[i]);
 	EACH_THING(w, KUBE_NODES, node)
 	{
-		if (!(node->flags & KUBE_LOCAL))
-			continue;
-		EACH_THING(w, KUBE_SERVICES, t)
-		{
-			for (size_t i = 0; i < node->ip_count; i++)
-				for (size_t p = 0; p < t->node_port_count; p++)
-					add_service(v, node->ips[i], t->node_ports[p], t);
-		}
+		for (size_t i = 0; node->flags & KUBE_LOCAL && services[i]; i++)
+			show_node_ports(v, node, services[i]);
 	}
+	return ERR_OK;
 }
 
 /* ---- rooms that all of it fits into */
@@ -264,8 +274,8 @@ static enum err_code show(struct kube_world *w, const struct kube_claim *const *
 		return code;
 	for (size_t i = 0; i < count; i++)
 		show_address(w, v, list[i]);
-	if (v->has_services)
-		show_services(w, v);
+	if (v->has_services && show_services(w, v, e) != ERR_OK)
+		return e->code;
 	v->names.prefixes = v->prefixes;
 	v->names.services = v->services;
 	return ERR_OK;

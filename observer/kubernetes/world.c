@@ -1,5 +1,7 @@
 #include "observer/kubernetes/world.h"
 
+#include <sys/random.h>
+
 #include "observer/kubernetes/ids.h"
 
 const char *kube_kind_name(enum kube_kind kind)
@@ -78,7 +80,7 @@ static bool sets_grow(struct kube_world *w)
 /* @text: each label ended by NUL. One reference more; NULL: no memory. */
 static struct kube_labels *set_of(struct kube_world *w, struct str text)
 {
-	uint64_t hash = hash_bytes(text.p, text.len, 0);
+	uint64_t hash = hash_bytes(text.p, text.len, w->seed);
 	size_t count = 0;
 
 	if (w->set_count >= w->set_room && !sets_grow(w))
@@ -111,15 +113,15 @@ static struct kube_labels *set_of(struct kube_world *w, struct str text)
 
 /* ---- things by name */
 
-static uint64_t hash_of(struct str namespace_, struct str name)
+static uint64_t hash_of(const struct kube_table *t, struct str namespace_, struct str name)
 {
-	return hash_bytes(name.p, name.len, hash_bytes(namespace_.p, namespace_.len, 1));
+	return hash_bytes(name.p, name.len, hash_bytes(namespace_.p, namespace_.len, t->seed));
 }
 
 struct kube_thing **kube_find(struct kube_table *t, struct str namespace_, struct str name)
 {
 	static struct kube_thing *none;
-	uint64_t hash = hash_of(namespace_, name);
+	uint64_t hash = hash_of(t, namespace_, name);
 
 	if (!t->room)
 		return &none;
@@ -169,8 +171,15 @@ enum err_code kube_world_new(const char *cluster, const char *node, struct kube_
 	w->node = str_dup(str_of(node));
 	if (!w->cluster || !w->node)
 		return err_set(e, ERR_NOMEM, "Kubernetes");
-	w->reading = (struct kube_reading){ w->cluster, w->node, buf_init(TEXT_MAX),
-					    buf_init(TEXT_MAX) };
+	if (getrandom(&w->seed, sizeof w->seed, 0) != sizeof w->seed)
+		return err_os(e, "random seed");
+	for (int k = 0; k < KUBE_KINDS; k++)
+		w->things[k].seed = w->seed;
+	w->reading = (struct kube_reading){ .cluster = w->cluster,
+					    .node = w->node,
+					    .seed = w->seed,
+					    .text = buf_init(TEXT_MAX),
+					    .label_text = buf_init(TEXT_MAX) };
 	*ret = TAKE(w);
 	return ERR_OK;
 }
@@ -281,7 +290,7 @@ static bool place(struct kube_world *w, enum kube_kind kind, struct kube_thing *
 
 	if (t->count >= t->room && !grow(t))
 		return false;
-	new->hash = hash_of(new->namespace_, new->name);
+	new->hash = hash_of(t, new->namespace_, new->name);
 	new->generation = t->generation;
 	struct kube_thing **at = kube_find(t, new->namespace_, new->name), *old = *at;
 	if (!old && t->count == KUBE_THINGS_MAX)
@@ -394,14 +403,42 @@ static bool names_a_port(struct str json)
 	}
 }
 
-static void each_of(struct kube_world *w, enum kube_kind kind,
-		    void (*each)(void *ctx, enum kube_kind kind, struct str json), void *ctx)
+static int by_name(const void *x, const void *y)
 {
+	const struct kube_thing *const *a = x, *const *b = y;
+	int order = str_cmp((*a)->namespace_, (*b)->namespace_);
+
+	return order ? order : str_cmp((*a)->name, (*b)->name);
+}
+
+const struct kube_thing **kube_in_order(const struct kube_world *w, enum kube_kind kind)
+{
+	size_t n = 0;
+	const struct kube_thing **list =
+		calloc(w->things[kind].count + 1, sizeof(struct kube_thing *));
+
+	if (!list)
+		return NULL;
 	EACH_THING(w, kind, t)
-	{
-		if (t->json.len)
-			each(ctx, kind, t->json);
-	}
+	list[n++] = t;
+	qsort(list, n, sizeof *list, by_name);
+	return list;
+}
+
+struct told {
+	void (*each)(void *ctx, enum kube_kind kind, struct str json);
+	void *ctx;
+	bool failed; /* for want of memory */
+};
+
+static void tell(struct kube_world *w, enum kube_kind kind, struct told *to)
+{
+	AUTO(own_free) const struct kube_thing **list = kube_in_order(w, kind);
+
+	to->failed |= !list;
+	for (size_t i = 0; list && list[i]; i++)
+		if (list[i]->json.len)
+			to->each(to->ctx, kind, list[i]->json);
 }
 
 void kube_needs_of(struct str json, struct kube_needs *needs)
@@ -410,9 +447,11 @@ void kube_needs_of(struct str json, struct kube_needs *needs)
 	needs->port_names |= names_a_port(json);
 }
 
-void kube_world_policies(struct kube_world *w, const struct kube_needs *more,
-			 void (*each)(void *ctx, enum kube_kind kind, struct str json), void *ctx)
+enum err_code kube_world_policies(struct kube_world *w, const struct kube_needs *more,
+				  void (*each)(void *ctx, enum kube_kind kind, struct str json),
+				  void *ctx, struct err *e)
 {
+	struct told to = { each, ctx, false };
 	struct kube_needs needs = *more;
 
 	for (int k = KUBE_NETWORK_POLICIES; k <= KUBE_CIDR_GROUPS; k++) {
@@ -420,15 +459,16 @@ void kube_world_policies(struct kube_world *w, const struct kube_needs *more,
 		{
 			kube_needs_of(t->json, &needs);
 		}
-		each_of(w, (enum kube_kind)k, each, ctx);
+		tell(w, (enum kube_kind)k, &to);
 	}
 	w->uses_services = needs.services;
 	w->uses_port_names = needs.port_names;
-	each_of(w, KUBE_NAMESPACES, each, ctx);
+	tell(w, KUBE_NAMESPACES, &to);
 	if (w->uses_services) {
-		each_of(w, KUBE_SERVICES, each, ctx);
-		each_of(w, KUBE_SLICES, each, ctx);
+		tell(w, KUBE_SERVICES, &to);
+		tell(w, KUBE_SLICES, &to);
 	}
 	if (w->uses_port_names)
-		each_of(w, KUBE_PODS, each, ctx);
+		tell(w, KUBE_PODS, &to);
+	return to.failed ? err_set(e, ERR_NOMEM, "policies of Kubernetes") : ERR_OK;
 }

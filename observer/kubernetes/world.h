@@ -101,9 +101,11 @@ struct kube_needs {
 /* Adds what this policy asks for, JSON without blanks. */
 void kube_needs_of(struct str json, struct kube_needs *needs);
 
-/* Calls @each with the objects that the evaluator wants, as JSON text; policies first. @more:
- * what policies ask for that come from elsewhere. */
-void kube_world_policies(struct kube_world *w, const struct kube_needs *more,
-			 void (*each)(void *ctx, enum kube_kind kind, struct str json), void *ctx);
+/* Calls @each with the objects that the evaluator wants, as JSON text; policies first, of a kind by
+ * namespace and name. @more: what policies ask for that come from elsewhere. ERR_NOMEM: not all. */
+MUST_CHECK enum err_code kube_world_policies(struct kube_world *w, const struct kube_needs *more,
+					     void (*each)(void *ctx, enum kube_kind kind,
+							  struct str json),
+					     void *ctx, struct err *e);
 
 #endif

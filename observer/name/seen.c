@@ -1,6 +1,7 @@
 #include "observer/name/seen.h"
 
 #include <stdatomic.h>
+#include <sys/random.h>
 
 enum { CACHE_SLOTS = 16384, PROBES = 64, NO_SLOT = UINT32_MAX };
 
@@ -13,6 +14,7 @@ struct slot {
 struct seen {
 	const struct flow_dict *dict;
 	struct str own_cluster;
+	uint64_t seed; /* of hashes: namespaces are called as their users like */
 	/* capture thread only: where an endpoint's namespace is */
 	struct {
 		struct endpoint_id ep;
@@ -28,6 +30,10 @@ enum err_code seen_new(const struct flow_dict *dict, struct str own_cluster, str
 
 	if (!s)
 		return err_set(e, ERR_NOMEM, "table of namespaces");
+	if (getrandom(&s->seed, sizeof s->seed, 0) != sizeof s->seed) {
+		seen_free(s);
+		return err_os(e, "random seed");
+	}
 	s->dict = dict;
 	s->own_cluster = own_cluster;
 	*ret = s;
@@ -58,7 +64,7 @@ static uint32_t find_slot(struct seen *s, const struct endpoint *ep, uint64_t no
 {
 	struct str cluster = cluster_of(s, ep);
 	uint64_t h = hash_bytes(ep->namespace_.p, ep->namespace_.len,
-				hash_bytes(cluster.p, cluster.len, 0));
+				hash_bytes(cluster.p, cluster.len, s->seed));
 	uint32_t reuse = NO_SLOT;
 
 	for (uint32_t i = 0; i < PROBES; i++) {

@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <sys/random.h>
 
 #include "base/map.h"
 #include "flow/flow.pb-c.h"
@@ -362,9 +363,12 @@ enum err_code agent_policy_new(const json_t *endpoints, const json_t *selectors,
 			       struct agent_policy **ret, struct err *e)
 {
 	const json_t *v;
+	uint64_t seed;
 	size_t i;
 	AUTO(agent_policy_free) struct agent_policy *p = calloc(1, sizeof *p);
-	if (!p || map_new(SELECTORS_MAX, 1, &p->names, NULL) != ERR_OK)
+	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+		return err_os(e, "random seed");
+	if (!p || map_new(SELECTORS_MAX, seed, &p->names, NULL) != ERR_OK)
 		return err_set(e, ERR_NOMEM, "policies of the agent");
 	p->bytes = buf_init(UINT32_MAX / 4);
 	json_array_foreach(selectors, i, v) read_selector(p, v);

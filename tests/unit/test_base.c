@@ -453,6 +453,27 @@ static void a_hash_depends_on_every_bit_of_its_seed(void **state)
 	}
 }
 
+/* The number that meets each text first, of pi: without a seed in it, a text that holds it there is
+ * multiplied with zero, and what it meets counts no more. */
+static void no_text_takes_the_seed_out_of_a_hash(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t len, at, other; /* bytes; the number's place, and that of its factor */
+	} cases[] = { { 12, 0, 8 },  { 16, 0, 8 }, { 24, 0, 8 },
+		      { 24, 8, 20 }, { 40, 0, 8 }, { 40, 16, 24 } };
+	const uint64_t number = 0x13198a2e03707345u;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[40] = "";
+		memcpy(text + cases[i].at, &number, sizeof number);
+		uint64_t before = hash_bytes(text, cases[i].len, 0x5eed5eed5eedu);
+		text[cases[i].other]++;
+		if (hash_bytes(text, cases[i].len, 0x5eed5eed5eedu) == before)
+			fail_msg("%zu bytes, at %zu", cases[i].len, cases[i].at);
+	}
+}
+
 static void log_values_cannot_break_the_line(void **state)
 {
 	(void)state;
@@ -634,6 +655,7 @@ int main(void)
 		cmocka_unit_test(a_hash_depends_on_every_byte_the_length_and_the_seed),
 		cmocka_unit_test(a_hash_depends_on_the_order),
 		cmocka_unit_test(a_hash_depends_on_every_bit_of_its_seed),
+		cmocka_unit_test(no_text_takes_the_seed_out_of_a_hash),
 		cmocka_unit_test(log_values_cannot_break_the_line),
 		cmocka_unit_test(what_is_too_long_for_a_log_value_is_cut_between_characters),
 		cmocka_unit_test(an_address_is_local_only_if_nobody_else_can_reach_it),

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "observer/kubernetes/inside.h"
+#include "observer/kubernetes/thing.h"
 #include "observer/kubernetes/world.h"
 
 static struct kube_world *world_new(void)
@@ -611,7 +613,8 @@ static void a_policy_is_kept_with_its_kind_and_without_status(void **state)
 	    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\",\"resourceVersion\":\"7\","
 	    "\"managedFields\":[1]},\"spec\":{\"podSelector\":{}},\"status\":{}}");
 	assert_int_equal(kube_world_dirt(w), KUBE_DIRTY_POLICIES);
-	kube_world_policies(w, &(struct kube_needs){ 0 }, take_policy, &b);
+	assert_int_equal(kube_world_policies(w, &(struct kube_needs){ 0 }, take_policy, &b, NULL),
+			 ERR_OK);
 	assert_string_equal(buf_cstr(&b),
 			    "NetworkPolicy {\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":"
 			    "\"NetworkPolicy\",\"metadata\":{\"name\":\"p\",\"namespace\":\"n\","
@@ -629,7 +632,9 @@ static void names_of_ports_are_kept_of_sidecars_too(void **state)
 	    "\"ports\":[{\"name\":\"web\",\"containerPort\":80},{\"containerPort\":81}]}],"
 	    "\"initContainers\":[{\"restartPolicy\":\"Always\",\"ports\":[{\"name\":\"proxy\","
 	    "\"containerPort\":15001}]}]}}");
-	kube_world_policies(w, &(struct kube_needs){ .port_names = true }, take_policy, &b);
+	assert_int_equal(kube_world_policies(w, &(struct kube_needs){ .port_names = true },
+					     take_policy, &b, NULL),
+			 ERR_OK);
 	assert_string_equal(buf_cstr(&b),
 			    "Pod {\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":"
 			    "\"p\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{\"ports\":[{"
@@ -637,8 +642,68 @@ static void names_of_ports_are_kept_of_sidecars_too(void **state)
 			    "\"name\":\"proxy\"}]}]}}\n");
 	/* nobody asks: none are told */
 	buf_reset(&b);
-	kube_world_policies(w, &(struct kube_needs){ 0 }, take_policy, &b);
+	assert_int_equal(kube_world_policies(w, &(struct kube_needs){ 0 }, take_policy, &b, NULL),
+			 ERR_OK);
 	assert_int_equal(b.len, 0);
+}
+
+static void ten_of_each(struct kube_world *w, bool backwards)
+{
+	char text[512];
+
+	for (int i = 0; i < 10; i++) {
+		int n = backwards ? 9 - i : i;
+		(void)snprintf(
+			text, sizeof text,
+			"{\"metadata\":{\"name\":\"p%d\",\"namespace\":\"n%d\",\"labels\":{\"a\":"
+			"\"%d\"}},\"spec\":{\"podSelector\":{},\"clusterIP\":\"10.1.0.1\","
+			"\"ports\":[{\"port\":80}]}}",
+			n, n % 3, n);
+		put(w, KUBE_NETWORK_POLICIES, text);
+		put(w, KUBE_SERVICES, text);
+		put(w, KUBE_PODS, text);
+	}
+}
+
+/* Users choose names, labels and policies: nobody may know where these go. */
+static void each_world_has_hashes_of_its_own(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *a = world_new();
+	AUTO(kube_world_free) struct kube_world *b = world_new();
+
+	ten_of_each(a, false);
+	ten_of_each(b, false);
+	const struct kube_thing *x = *kube_find(&a->things[KUBE_PODS], STR("n1"), STR("p1"));
+	const struct kube_thing *y = *kube_find(&b->things[KUBE_PODS], STR("n1"), STR("p1"));
+	assert_true(x && y);
+	assert_true(x->hash != y->hash);
+	assert_true(x->content != y->content);
+	assert_true(x->labels->hash != y->labels->hash);
+}
+
+/* Of services that share an address, say, the same is shown on every node. */
+static void what_is_told_has_an_order_that_hangs_on_names_alone(void **state)
+{
+	(void)state;
+	struct buf texts[2] = { buf_init(65536), buf_init(65536) };
+
+	for (int i = 0; i < 2; i++) {
+		AUTO(kube_world_free) struct kube_world *w = world_new();
+		struct kube_view v;
+		ten_of_each(w, i);
+		assert_int_equal(kube_world_policies(w, &(struct kube_needs){ .services = true },
+						     take_policy, &texts[i], NULL),
+				 ERR_OK);
+		view_of(w, &v);
+		for (size_t n = 0; n < v.names.service_count; n++)
+			buf_printf(&texts[i], "%.*s\n", STR_FMT(v.names.services[n].service.name));
+		assert_int_equal(v.names.service_count, 10);
+		kube_view_done(&v);
+	}
+	assert_string_equal(buf_cstr(&texts[0]), buf_cstr(&texts[1]));
+	buf_done(&texts[0]);
+	buf_done(&texts[1]);
 }
 
 static void an_object_without_name_is_left_out_and_counted(void **state)
@@ -672,6 +737,8 @@ int main(void)
 		cmocka_unit_test(a_number_that_cilium_gives_later_is_a_change_of_that_pod),
 		cmocka_unit_test(a_policy_is_kept_with_its_kind_and_without_status),
 		cmocka_unit_test(names_of_ports_are_kept_of_sidecars_too),
+		cmocka_unit_test(each_world_has_hashes_of_its_own),
+		cmocka_unit_test(what_is_told_has_an_order_that_hangs_on_names_alone),
 		cmocka_unit_test(an_object_without_name_is_left_out_and_counted),
 	};
 
