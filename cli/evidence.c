@@ -136,8 +136,10 @@ static enum err_code tell_export(const struct evidence_collect *c, const char *p
 	for (size_t i = 0; i < n.unanswered; i++) {
 		struct str name = { "", 0 }, why = { "", 0 };
 		evidence_collect_unanswered(c, i, &name, &why);
-		(void)fprintf(stderr, "%.*s did not answer: %.*s\n", STR_FMT(name), STR_FMT(why));
+		buf_printf(&out, "%.*s did not answer: %.*s\n", STR_FMT(name), STR_FMT(why));
 	}
+	cli_say(buf_str(&out));
+	buf_reset(&out);
 	buf_printf(&out, "%s: %llu flows of %zu node%s%s\n", path, (unsigned long long)n.flows,
 		   n.nodes, n.nodes == 1 ? "" : "s",
 		   n.unanswered ? "; the bundle says which did not answer" : "");

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <sys/signalfd.h>
 
+#include "base/terminal.h"
+
 enum {
 	READ_BYTES = 256 * 1024, /* several lines of any length */
 	PORTION_BYTES = 1 << 16,
@@ -50,17 +52,12 @@ enum err_code cli_read(const char *path, struct buf *b, struct err *e)
 
 enum err_code cli_write(struct str text, struct err *e)
 {
-	while (text.len) {
-		ssize_t n = write(STDOUT_FILENO, text.p, text.len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EPIPE)
-			return err_set(e, ERR_CLOSED, "stdout is closed");
-		if (n < 0)
-			return err_os(e, "write to stdout");
-		text = str_from(text, (size_t)n);
-	}
-	return ERR_OK;
+	return terminal_write(STDOUT_FILENO, text, e);
+}
+
+void cli_say(struct str text)
+{
+	(void)!terminal_write(STDERR_FILENO, text, NULL); /* nobody to tell if it fails */
 }
 
 struct line_reader {

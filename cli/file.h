@@ -13,8 +13,11 @@
 MUST_CHECK enum err_code file_open(const char *path, int *ret_fd, struct err *e);
 /* Appends all that can be read there, from a pipe too. ERR_NOMEM: more than @b takes. */
 MUST_CHECK enum err_code cli_read(const char *path, struct buf *b, struct err *e);
-/* Writes @text to stdout whole. ERR_CLOSED: nobody reads. */
+/* Writes @text to stdout whole; a terminal shows its control characters (base/terminal.h).
+ * ERR_CLOSED: nobody reads. */
 MUST_CHECK enum err_code cli_write(struct str text, struct err *e);
+/* The same to stderr, as far as it goes. */
+void cli_say(struct str text);
 
 /*
  * line_reader - lines of a file, each at most LINE_MAX_BYTES long, until the end or SIGINT.

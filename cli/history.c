@@ -1,7 +1,5 @@
 #include "cli/history.h"
 
-#include <unistd.h>
-
 #include "cli/command.h"
 #include "cli/connect.h"
 #include "cli/observe_time.h"
@@ -333,5 +331,5 @@ void history_remark(const struct settings *s, const struct history_range *range,
 		history_put_remarks(&text, &h, &past, of);
 	else
 		buf_printf(&text, "completeness unknown: %s\n", e.msg);
-	(void)!write(STDERR_FILENO, text.p, text.len); /* nobody to tell if it fails */
+	cli_say(buf_str(&text));
 }

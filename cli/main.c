@@ -109,7 +109,8 @@ static void complain(const char *sentence)
 
 	clean[utf8_sanitize(str_of(sentence), clean, sizeof clean - 1)] = '\0';
 	report_text(&b, clean);
-	(void)fprintf(stderr, "%s\n", buf_cstr(&b));
+	buf_char(&b, '\n');
+	cli_say(buf_str(&b));
 }
 
 int main(int argc, char **argv)

@@ -101,7 +101,7 @@ static bool is_empty(const struct observe_request *r)
 	const struct history_range asked = { r->has_since, r->has_until, r->since, r->until };
 	bool empty = history_put_empty(&text, &asked, timestamp_of(wall_now()));
 
-	(void)!write(STDERR_FILENO, text.p, text.len); /* nobody to tell if it fails */
+	cli_say(buf_str(&text));
 	return empty;
 }
 

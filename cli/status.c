@@ -259,6 +259,14 @@ static enum err_code check_health(struct connection *c, const struct cli *cli, b
 
 /* False: the server knows none (Hubble's), or did not say, which is said on stderr: the status itself
  * is there. */
+static void say_unknown(const char *why)
+{
+	AUTO_BUF struct buf text = buf_init(2 * ERR_MSG_BYTES);
+
+	buf_printf(&text, "of history nothing is known: %s\n", why);
+	cli_say(buf_str(&text));
+}
+
 static bool ask_history(const struct connection *c, const struct cli *cli, struct history *ret)
 {
 	struct timestamp now = timestamp_of(wall_now());
@@ -269,7 +277,7 @@ static bool ask_history(const struct connection *c, const struct cli *cli, struc
 	enum err_code code = history_ask_over(c, cli->settings, &last_day, ret, &e);
 
 	if (code != ERR_OK && code != ERR_UNSUPPORTED)
-		(void)fprintf(stderr, "of history nothing is known: %s\n", e.msg);
+		say_unknown(e.msg);
 	return code == ERR_OK;
 }
 

@@ -47,6 +47,8 @@ const char *log_quote(const char *z, char *out, size_t size)
 			buf_lit(&b, "\\n");
 		else if (c < 0x20 || c == 0x7f)
 			buf_printf(&b, "\\x%02x", c);
+		else if (c == 0xc2 && (unsigned char)z[1] >= 0x80 && (unsigned char)z[1] < 0xa0)
+			buf_printf(&b, "\\u%04x", (unsigned char)z[n++]); /* a control, too */
 		else {
 			while (c >= 0xc0 && n < 4 && ((unsigned char)z[n] & 0xc0) == 0x80)
 				n++;

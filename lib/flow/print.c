@@ -1,8 +1,8 @@
 #include "flow/print.h"
 
-#include <errno.h>
 #include <stdio.h>
 
+#include "base/terminal.h"
 #include "flow/dict.h"
 #include "flow/json.h"
 #include "flow/print_in.h"
@@ -18,17 +18,7 @@ static enum err_code write_fd(void *ctx, struct str bytes, struct err *e)
 {
 	const int *fd = ctx;
 
-	while (bytes.len) {
-		ssize_t n = write(*fd, bytes.p, bytes.len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EPIPE)
-			return err_set(e, ERR_CLOSED, "nobody reads the output");
-		if (n < 0)
-			return err_os(e, "write output");
-		bytes = str_from(bytes, (size_t)n);
-	}
-	return ERR_OK;
+	return terminal_write(*fd, bytes, e);
 }
 
 struct print_sink print_sink_fd(int *fd)

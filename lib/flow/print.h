@@ -8,7 +8,8 @@
  * The texts are those of Hubble's CLI 1.19.4 (hubble-cli.md, sections 5 to 8), byte for byte. Text
  * that comes from a flow cannot steer the terminal: ESC and CR are escaped in every format (JSON
  * escapes by itself); with colours on, the seven colour sequences that the printer itself uses
- * pass, as they do in the reference.
+ * pass, as they do in the reference. What else a terminal would obey is escaped by print_sink_fd on
+ * its way to one, and there only.
  *
  * Owner    the printer owns its buffers; dictionary and sinks are borrowed for its life.
  * Threads  one thread's.
@@ -57,8 +58,8 @@ struct print_sink {
 	enum err_code (*write)(void *ctx, struct str bytes, struct err *e);
 	void *ctx;
 };
-/* Writes to the file descriptor *@fd (blocking), which must outlive the sink. A closed pipe is
- * ERR_CLOSED. */
+/* Writes to the file descriptor *@fd (blocking), which must outlive the sink, as terminal_write. A
+ * closed pipe is ERR_CLOSED. */
 struct print_sink print_sink_fd(int *fd);
 
 struct flow_printer_options {

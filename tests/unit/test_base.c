@@ -481,6 +481,8 @@ static void log_values_cannot_break_the_line(void **state)
 	assert_string_equal(log_quote("plain-value/1", out, sizeof out), "plain-value/1");
 	assert_string_equal(log_quote("a b\"\n\x1b", out, sizeof out), "\"a b\\\"\\n\\x1b\"");
 	assert_string_equal(log_quote("", out, sizeof out), "\"\"");
+	assert_string_equal(log_quote("\xc2\x9b\xc2\x80\xc2\xa0", out, sizeof out),
+			    "\"\\u009b\\u0080\xc2\xa0\"");
 	for (size_t size = 6; size < 40; size++) { /* plain ones are quoted where they are cut */
 		char want[64];
 		(void)snprintf(want, sizeof want, "\"%.*s…\"", (int)(size - 6), long_text(100));
