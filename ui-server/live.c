@@ -170,17 +170,28 @@ static struct ui_frame *refusal(struct ui_site *site, const struct live_session 
 	return ui_frame_new(&site->frames, buf_str(&b));
 }
 
-/* One text for all pages. */
-static struct ui_frame *status_of(struct ui_site *site)
+/* What of the status this page was not told; one text for all that were told the same. NULL: it
+ * knows all, or there is no memory. Own. */
+static struct ui_frame *status_news(struct ui_site *site, struct live_session *s)
 {
-	struct buf *b = &site->status_text;
+	const struct ui_status_text *text = &site->status_text;
 
-	buf_reset(b);
-	if (!site->status || !ui_status_read(site->status, &site->status_version, b))
-		return site->status_frame;
-	ui_frame_unref(site->status_frame);
-	site->status_frame = ui_frame_new(&site->frames, buf_str(b));
-	return site->status_frame;
+	if (site->status && ui_status_read(site->status, &site->status_text))
+		for (size_t i = 0; i < UI_STATUS_SETS; i++)
+			ui_frame_unref(TAKE(site->status_frames[i]));
+	if (s->status == text->version)
+		return NULL;
+	unsigned parts = ui_status_text_news(text, s->status);
+	struct ui_frame **frame = &site->status_frames[parts];
+	if (!*frame) {
+		AUTO_BUF struct buf b = buf_init(UI_STATUS_BYTES);
+		ui_status_text_put(text, parts, &b);
+		*frame = b.failed ? NULL : ui_frame_new(&site->frames, buf_str(&b));
+	}
+	if (!*frame)
+		return NULL;
+	s->status = text->version;
+	return ui_frame_ref(*frame);
 }
 
 /* The next thing that this page should know; NULL if it knows all. Own. */
@@ -200,11 +211,9 @@ static struct ui_frame *next_frame(struct ui_site *site, struct live_session *s)
 		s->refused = false;
 		return refusal(site, s);
 	}
-	status = status_of(site);
-	if (status && s->status != site->status_version) {
-		s->status = site->status_version;
-		return ui_frame_ref(status);
-	}
+	status = status_news(site, s);
+	if (status)
+		return status;
 	if (!s->view || site->frames.bytes > FRAMES_BYTES)
 		return NULL;
 	s->is_update = true;

@@ -11,7 +11,7 @@
 #include "ui-server/form.h"
 #include "ui-server/site_in.h"
 
-enum { STATUS_BYTES = 6 << 20, RX_BYTES = 4096, GOODBYE_US = 500000, REQUEST_S = 10 };
+enum { RX_BYTES = 4096, GOODBYE_US = 500000, REQUEST_S = 10 };
 
 struct ui_site *site_of(struct lws *wsi)
 {
@@ -100,8 +100,9 @@ void ui_site_free(struct ui_site *s)
 	if (s->context)
 		lws_context_destroy(s->context);
 	https_free(s->https);
-	ui_frame_unref(s->status_frame);
-	buf_done(&s->status_text);
+	for (size_t i = 0; i < UI_STATUS_SETS; i++)
+		ui_frame_unref(s->status_frames[i]);
+	ui_status_text_done(&s->status_text);
 	free(s);
 }
 
@@ -181,10 +182,10 @@ enum err_code ui_site_new(const struct ui_site_config *config, struct ui_site **
 
 	if (!s)
 		return err_set(e, ERR_NOMEM, "web server");
+	ui_status_text_init(&s->status_text);
 	s->config = *config;
 	if (read_certificate(s, e) != ERR_OK || try_address(config, e) != ERR_OK)
 		return e->code;
-	s->status_text = buf_init(STATUS_BYTES);
 	lws_set_log_level(LLL_ERR | LLL_WARN, take_line);
 	bool anywhere = str_is(str_of(config->host), "0.0.0.0");
 	struct lws_context_creation_info info = {

@@ -26,13 +26,13 @@ struct ui_site {
 	struct ui_status *status;
 	size_t pages; /* websockets that are open */
 	bool stopping;
-	lws_sorted_usec_list_t goodbye; /* when it has taken long enough */
-	struct live_session *first;     /* of them */
-	struct http_session *logins;    /* whose passwords are being checked */
-	struct ui_frames frames;        /* texts on their way */
-	uint64_t status_version;        /* of the text below; cursor of ui_status */
-	struct ui_frame *status_frame;
-	struct buf status_text;
+	lws_sorted_usec_list_t goodbye;    /* when it has taken long enough */
+	struct live_session *first;        /* of them */
+	struct http_session *logins;       /* whose passwords are being checked */
+	struct ui_frames frames;           /* texts on their way */
+	struct ui_status_text status_text; /* the latest */
+	/* What was made of it, by the set of parts; NULL: nobody has needed that yet. */
+	struct ui_frame *status_frames[UI_STATUS_SETS];
 };
 
 /* A request's header; "" if it has none, or one longer than @size. Borrowed from @out. */
@@ -72,7 +72,7 @@ struct live_session {
 	struct ui_view_cursor cursor;
 	uint32_t watch;
 	struct mono_ns asked_until; /* ASK_EVERY_NS for each question, from now or before on */
-	uint64_t status;            /* version that it was told */
+	uint64_t status;            /* version that it was told; 0: none */
 	bool greeted;
 	bool is_paced;                      /* it says what it has taken */
 	uint64_t messages, taken;           /* begun to be sent, and taken by it */

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/buf.h"
 #include "base/thread.h"
@@ -16,8 +17,15 @@ enum {
 	EVERY_S = 2,
 	EVERY_S_AWAY = 1,
 	COVERAGE_EVERY = 5 /* rounds */,
-	COVERAGE_BYTES = 4 << 20, /* of a thousand nodes, with dozens of gaps each */
-	TEXT_BYTES = 6 << 20
+	MINUTE_S = 60,
+	/* of tycho.v1.GetCoverageResponse, and of its times */
+	COVERAGE_OLDEST = 2,
+	COVERAGE_NEWEST = 3,
+	COVERAGE_RECORDS = 7,
+	COVERAGE_BYTES = 8,
+	COVERAGE_EDGES_OLDEST = 9,
+	COVERAGE_LAST_CHECKPOINT = 13,
+	TIME_SECONDS = 1,
 };
 #define TIMEOUT_NS (2 * NS_PER_S)
 
@@ -26,7 +34,8 @@ struct ui_status {
 	pthread_t thread;
 	bool has_thread;
 	struct ui_history *history;
-	struct buf coverage; /* the thread's: a JSON list, empty if the server knows none */
+	uint64_t seed;              /* immutable: of keys */
+	struct ui_status_text next; /* the thread's; its coverage stays from round to round */
 	unsigned round;
 	bool is_away;         /* the last answer was none */
 	bool record_is_young; /* nobody had one yet: ask again soon */
@@ -35,14 +44,13 @@ struct ui_status {
 	pthread_cond_t wake;
 	/* guarded by mx */
 	bool stopping;
-	struct buf text; /* the latest, as JSON */
-	uint64_t version;
+	struct ui_status_text text; /* the latest */
 };
 
 static enum err_code call(struct ui_status *s, const char *method,
 			  const ProtobufCMessageDescriptor *desc, struct buf *b, struct err *e)
 {
-	AUTO_BUF struct buf answer = buf_init(TEXT_BYTES);
+	AUTO_BUF struct buf answer = buf_init(UI_STATUS_PART_BYTES);
 	struct rpc_result result;
 
 	enum err_code code =
@@ -50,32 +58,62 @@ static enum err_code call(struct ui_status *s, const char *method,
 	return code == ERR_OK ? json_put_message(b, desc, buf_str(&answer), e) : code;
 }
 
-/* Seconds since the epoch, from when on a node has records; 0: it has none. */
-static uint64_t oldest_of(struct str coverage)
+static uint64_t seconds_of(struct str time)
 {
-	enum { OLDEST = 2, SECONDS = 1 }; /* of tycho.v1.GetCoverageResponse, and of its times */
-	struct str time;
-	struct wire_reader r;
+	struct wire_reader r = wire_reader_of(time);
 	struct wire_field f;
 
-	if (!wire_find(coverage, OLDEST, &time))
-		return 0;
-	r = wire_reader_of(time);
 	while (wire_next(&r, &f))
-		if (f.number == SECONDS && f.type == WIRE_VARINT)
+		if (f.number == TIME_SECONDS && f.type == WIRE_VARINT)
 			return f.value;
 	return 0;
 }
 
-/* One message a node; of more than there is room for, @b has none. ERR_UNSUPPORTED: a server other
- * than ours, which does not know the call. */
-static enum err_code ask_coverage(struct ui_status *s, struct buf *b, struct wall_ns *ret_oldest,
-				  struct err *e)
+/* Seconds since the epoch, from when on a node has records; 0: it has none. */
+static uint64_t oldest_of(struct str coverage)
+{
+	struct str time;
+
+	return wire_find(coverage, COVERAGE_OLDEST, &time) ? seconds_of(time) : 0;
+}
+
+/* What a page makes of a node's coverage, as a number: of how much it holds and up to when, which
+ * changes all the time, nothing; of when it begins, the minute. */
+static uint64_t key_of(struct str coverage, uint64_t seed)
+{
+	struct wire_reader r = wire_reader_of(coverage);
+	struct wire_field f;
+	uint64_t key = seed;
+
+	while (wire_next(&r, &f)) {
+		switch (f.number) {
+		case COVERAGE_NEWEST:
+		case COVERAGE_RECORDS:
+		case COVERAGE_BYTES:
+		case COVERAGE_EDGES_OLDEST:
+		case COVERAGE_LAST_CHECKPOINT:
+			break;
+		case COVERAGE_OLDEST: {
+			uint64_t minute = seconds_of(f.bytes) / MINUTE_S;
+			key = hash_bytes(&minute, sizeof minute, key);
+			break;
+		}
+		default:
+			key = hash_bytes(f.raw.p, f.raw.len, key);
+		}
+	}
+	return key;
+}
+
+/* One message a node, in any order; of more than there is room for, @b has none. ERR_UNSUPPORTED: a
+ * server other than ours, which does not know the call. */
+static enum err_code ask_coverage(struct ui_status *s, struct buf *b, uint64_t *ret_key,
+				  struct wall_ns *ret_oldest, struct err *e)
 {
 	AUTO(rpc_stream_free) struct rpc_stream *stream = NULL;
 	struct mono_ns end = { mono_now().v + TIMEOUT_NS };
 	const char *before = "[";
-	uint64_t oldest_s = UINT64_MAX;
+	uint64_t oldest_s = UINT64_MAX, key = 0;
 	struct str message;
 
 	enum err_code code = rpc_stream_open(s->config.channel, "/tycho.v1.History/GetCoverage",
@@ -89,6 +127,7 @@ static enum err_code ask_coverage(struct ui_status *s, struct buf *b, struct wal
 			break;
 		buf_str_put(b, str_of(before));
 		before = ",";
+		key += key_of(message, s->seed); /* whatever their order */
 		uint64_t node_s = oldest_of(message);
 		if (node_s && node_s < oldest_s)
 			oldest_s = node_s;
@@ -102,82 +141,83 @@ static enum err_code ask_coverage(struct ui_status *s, struct buf *b, struct wal
 	buf_str_put(b, *before == '[' ? STR("[]") : STR("]"));
 	if (b->failed)
 		buf_reset(b);
+	*ret_key = key;
 	ret_oldest->v = oldest_s < UINT64_MAX / NS_PER_S ? oldest_s * NS_PER_S : 0;
 	return ERR_OK;
 }
 
 static void refresh_coverage(struct ui_status *s)
 {
-	AUTO_BUF struct buf b = buf_init(COVERAGE_BYTES);
+	struct ui_status_part_text *part = &s->next.parts[UI_STATUS_COVERAGE];
 	struct err e;
 
 	if (s->round++ % COVERAGE_EVERY && !s->record_is_young)
 		return;
 	struct wall_ns oldest = { 0 };
-	enum err_code code = ask_coverage(s, &b, &oldest, &e);
+	buf_reset(&part->json);
+	enum err_code code = ask_coverage(s, &part->json, &part->key, &oldest, &e);
 	if (code == ERR_OK)
 		ui_history_from(s->history, oldest);
+	else
+		buf_reset(&part->json);
 	s->record_is_young = code == ERR_OK && !oldest.v;
 	s->record = code == ERR_OK            ? RECORD_KEPT
 		    : code == ERR_UNSUPPORTED ? RECORD_NONE
 					      : RECORD_UNKNOWN;
-	buf_reset(&s->coverage);
-	if (code == ERR_OK)
-		buf_str_put(&s->coverage, buf_str(&b));
 }
 
-/* Namespaces are for completion only: a server that does not know them is none the worse. */
-static void ask(struct ui_status *s, struct buf *b)
+static void finish_part(const struct ui_status *s, struct ui_status_part_text *part, bool is_there)
 {
+	if (is_there)
+		part->key = hash_bytes(part->json.p, part->json.len, s->seed);
+	else
+		buf_reset(&part->json);
+}
+
+/* Namespaces are for completion only: a server that does not know them is none the worse. While it
+ * is away, it is not known what it has. */
+static void ask(struct ui_status *s)
+{
+	struct ui_status_part_text *parts = s->next.parts;
+	struct buf *b = &s->next.head, *namespaces = &parts[UI_STATUS_NAMESPACES].json,
+		   *history = &parts[UI_STATUS_HISTORY].json;
 	struct err e;
 
+	buf_reset(b);
+	buf_reset(namespaces);
+	buf_reset(history);
 	buf_lit(b, "{\"type\":\"status\",\"server\":");
 	json_put_string(b, str_of(s->config.server));
 	size_t mark = b->len;
 	buf_lit(b, ",\"status\":");
-	if (call(s, "/observer.Observer/ServerStatus",
-		 &observer__server_status_response__descriptor, b, &e) != ERR_OK) {
-		s->is_away = true;
+	s->is_away = call(s, "/observer.Observer/ServerStatus",
+			  &observer__server_status_response__descriptor, b, &e) != ERR_OK;
+	if (s->is_away) {
 		b->len = mark;
 		buf_lit(b, ",\"reason\":");
 		json_put_string(b, str_of(e.msg));
-	} else {
-		s->is_away = false;
-		mark = b->len;
-		buf_lit(b, ",\"namespaces\":");
-		if (call(s, "/observer.Observer/GetNamespaces",
-			 &observer__get_namespaces_response__descriptor, b, &e) != ERR_OK)
-			b->len = mark;
-		refresh_coverage(s);
-		if (s->record != RECORD_UNKNOWN)
-			buf_printf(b, ",\"record\":%s",
-				   s->record == RECORD_KEPT ? "true" : "false");
-		if (s->coverage.len && !s->coverage.failed) {
-			buf_lit(b, ",\"coverage\":");
-			buf_str_put(b, buf_str(&s->coverage));
-		}
-		mark = b->len;
-		buf_lit(b, ",\"history\":");
-		if (!ui_history_put(s->history, b))
-			b->len = mark;
+		buf_reset(&parts[UI_STATUS_COVERAGE].json);
+		s->record_is_young = true; /* asked for as soon as it is back */
+		return;
 	}
-	buf_char(b, '}');
+	finish_part(s, &parts[UI_STATUS_NAMESPACES],
+		    call(s, "/observer.Observer/GetNamespaces",
+			 &observer__get_namespaces_response__descriptor, namespaces, &e) == ERR_OK);
+	refresh_coverage(s);
+	if (s->record != RECORD_UNKNOWN)
+		buf_printf(b, ",\"record\":%s", s->record == RECORD_KEPT ? "true" : "false");
+	finish_part(s, &parts[UI_STATUS_HISTORY], ui_history_put(s->history, history));
 }
 
 static void *keep_asking(void *arg)
 {
 	struct ui_status *s = arg;
-	AUTO_BUF struct buf b = buf_init(TEXT_BYTES);
 	bool stopping = false;
 
 	while (!stopping) {
-		buf_reset(&b);
-		ask(s, &b);
+		ask(s);
 		(void)pthread_mutex_lock(&s->mx);
-		buf_reset(&s->text);
-		buf_str_put(&s->text, buf_str(&b));
-		if (!b.failed && !s->text.failed)
-			s->version++;
+		(void)ui_status_text_take(&s->text, &s->next); /* else pages keep the last one */
 		(void)pthread_mutex_unlock(&s->mx);
 		s->config.notify(s->config.ctx);
 		const struct mono_ns until = { mono_now().v +
@@ -205,8 +245,8 @@ void ui_status_free(struct ui_status *s)
 	ui_history_free(s->history);
 	(void)pthread_mutex_destroy(&s->mx);
 	(void)pthread_cond_destroy(&s->wake);
-	buf_done(&s->coverage);
-	buf_done(&s->text);
+	ui_status_text_done(&s->next);
+	ui_status_text_done(&s->text);
 	free(s);
 }
 
@@ -218,11 +258,13 @@ enum err_code ui_status_new(const struct ui_status_config *config, struct ui_sta
 	if (!made)
 		return err_set(e, ERR_NOMEM, "status");
 	made->config = *config;
-	made->text = buf_init(TEXT_BYTES);
-	made->coverage = buf_init(COVERAGE_BYTES);
+	ui_status_text_init(&made->text);
+	ui_status_text_init(&made->next);
 	(void)pthread_mutex_init(&made->mx, NULL);
 	thread_cond_init(&made->wake);
 	AUTO(ui_status_free) struct ui_status *s = made; /* from here on free accepts it */
+	if (getrandom(&s->seed, sizeof s->seed, 0) != sizeof s->seed)
+		return err_os(e, "random seed");
 	if (ui_history_new(config->channel, &s->history, e) != ERR_OK)
 		return e->code;
 	if (thread_start("status", keep_asking, s, &s->thread, e) != ERR_OK)
@@ -232,14 +274,10 @@ enum err_code ui_status_new(const struct ui_status_config *config, struct ui_sta
 	return ERR_OK;
 }
 
-bool ui_status_read(struct ui_status *s, uint64_t *cursor, struct buf *b)
+bool ui_status_read(struct ui_status *s, struct ui_status_text *copy)
 {
 	(void)pthread_mutex_lock(&s->mx);
-	bool news = s->version != *cursor;
-	if (news) {
-		buf_str_put(b, buf_str(&s->text));
-		*cursor = s->version;
-	}
+	bool news = s->text.version != copy->version && ui_status_text_copy(copy, &s->text);
 	(void)pthread_mutex_unlock(&s->mx);
-	return news && !b->failed;
+	return news;
 }

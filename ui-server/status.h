@@ -7,9 +7,8 @@
 #define TYCHO_UI_STATUS_H
 
 #include "base/err.h"
-#include "base/str.h"
+#include "ui-server/status_text.h"
 
-struct buf;
 struct rpc_channel;
 struct ui_status;
 
@@ -26,8 +25,7 @@ MUST_CHECK enum err_code ui_status_new(const struct ui_status_config *config,
 void ui_status_free(struct ui_status *s); /* waits for the call in flight; NULL is a no-op */
 AUTO_DEFINE(struct ui_status, ui_status_free);
 
-/* Appends the latest status (docs/wire.md) if it is newer than *@cursor, and moves that; false if
- * there is none. */
-bool ui_status_read(struct ui_status *s, uint64_t *cursor, struct buf *b);
+/* Brings @copy, the caller's own, up to date. False: there is nothing newer. */
+bool ui_status_read(struct ui_status *s, struct ui_status_text *copy);
 
 #endif

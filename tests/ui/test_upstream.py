@@ -149,9 +149,9 @@ def test_behind_a_relay_pages_see_all_nodes_and_which_are_missing():
             Relay('--peer-timeout', '2s', '--sort-buffer-drain-timeout', '10ms', peers=[a.peer, b.peer]) as relay, \
             watched(relay.address) as (page, _):
         relay.wait_states(a=1, b=1)
-        status = page.of('status', lambda m: m.get('status', {}).get('num_connected_nodes') == 2)
+        status = page.status(lambda m: m.get('status', {}).get('num_connected_nodes') == 2 and 'record' in m)
         assert status['record'] is True
-        assert [c['node_name'] for c in page.of('status', lambda m: len(m.get('coverage', [])) == 2)['coverage']]
+        page.status(lambda m: sorted(c['node_name'] for c in m.get('coverage', [])) == ['a', 'b'])
         page.update(live)
         a.feed([flow(0, node_name='a')])
         b.feed([flow(1, node_name='b')])

@@ -149,7 +149,7 @@ def test_a_server_says_what_the_schema_says_and_all_of_it():
             assert page.protocol == 'tycho-ui.v1'
             hello = page.next()
             assert (hello['type'], hello['protocol']) == ('hello', SCHEMA['x-version'])
-            page.of('status', lambda m: m.get('record') is True and 'coverage' in m and 'history' in m)
+            page.status(lambda m: m.get('record') is True and 'coverage' in m and 'history' in m)
             page.watch()
             page.update(lambda m: m['totals']['flows'] == len(lines) and 'map' in m)
             page.watch(allow=[{'source_ip': ['not-an-address']}])
@@ -341,6 +341,36 @@ def test_the_records_of_a_thousand_nodes_are_told():
         status = page.of('status', lambda m: 'record' in m)
         assert status['record'] is True
         assert len({c['node_name'] for c in status['coverage']}) == nodes
+
+
+def test_what_a_page_has_been_told_is_not_told_again_until_it_changes():
+    """Of nodes whose record is empty so far, which are asked about each time. How much they hold is news to no page, nor is who
+    answers first."""
+    asked, gaps = [], []
+
+    def relay(method, request, context):
+        if not method.endswith('/GetCoverage'):
+            yield from hubble(method, request, context)
+            return
+        asked.append(method)
+        for name in ('a', 'b', 'c')[::1 if len(asked) % 2 else -1]:
+            yield wire.message('tycho.v1.GetCoverageResponse')(
+                node_name=name, newest={'seconds': BASE_S + len(asked)}, has_store=True, gaps=gaps if name == 'b' else [],
+                records=len(asked), bytes=len(asked)).SerializeToString()
+
+    with Impostor(relay, ours=['/tycho.v1.History/GetCoverage']) as server, Ui(server.address) as ui, Page(ui) as page:
+        first = page.of('status', lambda m: 'record' in m)
+        assert len(first['coverage']) == 3 and 'namespaces' in first
+        before = len(asked)
+        while len(asked) < before + 2:
+            told = page.of('status')
+            assert 'status' in told and 'coverage' not in told and 'namespaces' not in told
+        with Page(ui) as late:
+            known = late.of('status')
+            assert len(known['coverage']) == 3 and int(known['coverage'][0]['records']) > 1 and 'namespaces' in known
+        gaps.append({'cause': 1, 'from': {'seconds': BASE_S}, 'to': {'seconds': BASE_S + 60}})
+        told = page.of('status', lambda m: 'coverage' in m)
+        assert [c['node_name'] for c in told['coverage'] if c.get('gaps')] == ['b'] and 'namespaces' not in told
 
 
 def test_a_server_without_a_record_is_said_to_have_none():

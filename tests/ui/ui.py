@@ -14,6 +14,7 @@ import time
 from daemon import LONG_S, Daemon
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+PARTS = 'namespaces', 'coverage', 'history'  # of a status
 
 _WAITING, _STARTED = [], {}
 
@@ -134,7 +135,7 @@ class Page:
         head.update((k.replace('_', '-'), v) for k, v in headers.items())
         self.socket.sendall(('GET %s HTTP/1.1\r\n%s\r\n' % (path, ''.join(
             '%s: %s\r\n' % kv for kv in head.items() if kv[1] is not None))).encode())
-        self.bytes = b''
+        self.bytes, self.known = b'', {}
         while b'\r\n\r\n' not in self.bytes and self._more():
             pass
         status, answer, self.bytes = split_answer(self.bytes)
@@ -201,7 +202,10 @@ class Page:
                     return b''.join(parts).decode()
 
     def next(self):
-        return json.loads(self.next_text())
+        m = json.loads(self.next_text())
+        if m['type'] == 'status':  # parts of it that have not changed are not told again
+            self.known = {**{k: v for k, v in self.known.items() if k in PARTS}, **m}
+        return m
 
     def until(self, holds):
         """Messages up to and with the first for which @holds is true; that one."""
@@ -214,6 +218,12 @@ class Page:
 
     def of(self, kind, holds=lambda m: True):
         return self.until(lambda m: m['type'] == kind and holds(m))
+
+    def status(self, holds=lambda m: True):
+        """What is known of the upstream, as a page keeps it; as soon as @holds is true of it."""
+        if not self.known or not holds(self.known):
+            self.of('status', lambda m: holds(self.known))
+        return self.known
 
     def watch(self, allow=(), deny=(), **more):
         """Asks a question; its number."""

@@ -280,6 +280,7 @@ function take_message(state: State, message: Message, now: number): State {
 				status: message.status
 					? { kind: "known", status: message.status }
 					: { kind: "away", reason: message.reason ?? "" },
+				// told when they change
 				coverage: message.coverage ?? state.coverage,
 				history: message.history ?? state.history,
 				has_record: message.record ?? state.has_record,

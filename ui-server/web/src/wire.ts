@@ -12,16 +12,16 @@ export interface Hello {
 	login?: boolean; // there is a session, which `POST /logout` ends; else left out
 }
 
-// What the upstream server says of itself. Second on each connection, and again every two seconds, while the upstream is away each second.
+// What the upstream server says of itself. Second on each connection, and again every two seconds, while the upstream is away each second. `namespaces`, `coverage` and `history` come with the first and then only when they have changed: who keeps what came last has all.
 export interface Status {
 	type: "status";
 	server: string; // address of the upstream, as given with --server
 	status?: ServerStatus; // left out while the upstream does not answer
 	reason?: string; // why it does not, in one sentence; exactly where `status` is left out
-	namespaces?: Namespaces; // for completion; left out where the upstream does not tell
+	namespaces?: Namespaces; // for completion; left out where the upstream does not tell, or tells the same as before
 	record?: boolean; // false: the upstream keeps no record that can be asked about (tycho.v1.History is unknown to it, as to Hubble): there are no coverage and no gaps, and the map of a past range is that of its newest flows. Left out while unknown
-	coverage?: Coverage[]; // of each node's record; asked for every ten seconds, left out where there is none
-	history?: Pulse; // of all of the record and all nodes, whatever is filtered; left out where the upstream does not tell (GetServiceMap's rates)
+	coverage?: Coverage[]; // of each node's record; asked for every ten seconds, left out where there is none, or where nothing is new but `newest` and the second of `oldest`
+	history?: Pulse; // of all of the record and all nodes, whatever is filtered; left out where the upstream does not tell (GetServiceMap's rates), or tells the same as before
 }
 
 // A question that is not answered: filters that no server takes, too many views. What was watched before is not watched any more.
