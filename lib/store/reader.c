@@ -285,13 +285,17 @@ enum err_code store_edges_oldest(struct store_reader *r, struct wall_ns *ret, st
 }
 
 enum err_code store_edges(struct store_reader *r, struct wall_ns since, struct wall_ns until,
-			  void (*each)(void *ctx, const struct store_edge *edge), void *ctx,
-			  struct err *e)
+			  size_t at_most, void (*each)(void *ctx, const struct store_edge *edge),
+			  void *ctx, struct wall_ns *ret_next, struct err *e)
 {
 	const uint64_t minute_ns = 60 * NS_PER_S;
+	struct wall_ns last = { 0 }, next = { UINT64_MAX };
+	size_t given = 0;
 	bool any;
 	enum err_code code = reader_ready(r, &any, e);
 
+	if (code == ERR_OK && !any)
+		*ret_next = next;
 	if (code != ERR_OK || !any)
 		return code;
 	sqlite3_stmt *st = DB_ASK(
@@ -325,9 +329,19 @@ enum err_code store_edges(struct store_reader *r, struct wall_ns since, struct w
 			.l7_ok = column_u64(st, 19),
 			.l7_errors = column_u64(st, 20),
 		};
+		if (given >= at_most && edge.minute.v != last.v) {
+			next = edge.minute;
+			db_leave(st);
+			break;
+		}
 		each(ctx, &edge);
+		last = edge.minute;
+		given++;
 	}
-	return db_ended(&r->db, "read the edges", e);
+	code = db_ended(&r->db, "read the edges", e);
+	if (code == ERR_OK)
+		*ret_next = next;
+	return code;
 }
 
 enum err_code store_policies(struct store_reader *r, struct wall_ns since, struct wall_ns until,

@@ -202,10 +202,12 @@ struct store_edge {
 	uint64_t flows, packets, bytes;
 	uint64_t l7_ok, l7_errors;
 };
+/* In order of time, whole minutes: once @at_most edges were given, no other minute begins.
+ * *@ret_next: the minute to go on with; UINT64_MAX when that was all. */
 MUST_CHECK enum err_code store_edges(struct store_reader *r, struct wall_ns since,
-				     struct wall_ns until,
+				     struct wall_ns until, size_t at_most,
 				     void (*each)(void *ctx, const struct store_edge *edge),
-				     void *ctx, struct err *e);
+				     void *ctx, struct wall_ns *ret_next, struct err *e);
 /* The first minute that has edges; 0: none has. */
 MUST_CHECK enum err_code store_edges_oldest(struct store_reader *r, struct wall_ns *ret,
 					    struct err *e);

@@ -21,12 +21,12 @@
 enum {
 	EDGES_MAX = 200000,
 	EDGES_A_MESSAGE = 256,
+	EDGES_A_TURN = 4096, /* of the store's, some milliseconds; and the rest of a minute */
 	INTERVAL_MS = 1000,
 	INTERVAL_MIN_MS = 100,
 };
 #define MINUTE_NS (60 * NS_PER_S)
-#define PORTION_NS (60 * MINUTE_NS) /* of the store's edges at a time */
-#define FLUSHED_NS MINUTE_NS        /* a minute that ended so long ago is in the store */
+#define FLUSHED_NS MINUTE_NS /* a minute that ended so long ago is in the store */
 
 /* Field numbers of history.proto. */
 enum {
@@ -140,15 +140,17 @@ static void take_edge(void *ctx, const struct store_edge *in)
 
 static enum err_code take_edges(struct stream *s, struct err *e)
 {
-	uint64_t end =
-		s->edges_at + PORTION_NS < s->edges_end ? s->edges_at + PORTION_NS : s->edges_end;
+	struct wall_ns next;
 	enum err_code code = store_edges(past_reader(s->api->past), (struct wall_ns){ s->edges_at },
-					 (struct wall_ns){ end - 1 }, take_edge, s, e);
+					 (struct wall_ns){ s->edges_end - 1 }, EDGES_A_TURN,
+					 take_edge, s, &next, e);
 
-	s->edges_at = end;
+	if (code != ERR_OK)
+		return code;
+	s->edges_at = next.v;
 	if (s->edges_at >= s->edges_end)
 		s->phase = FROM_FLOWS;
-	return code;
+	return ERR_OK;
 }
 
 /* --- telling -------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@ static void edges_add_up_by_workload_and_minute(void **state)
 {
 	struct fixture *fx = *state;
 	struct edge_sum sum = { 0 }, none = { 0 };
+	struct wall_ns next;
 	struct err e = { 0 };
 
 	fixture_open(fx);
@@ -43,14 +44,45 @@ static void edges_add_up_by_workload_and_minute(void **state)
 	fx->now = after(fx->now, 60);
 	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
-	assert_int_equal(store_edges(r, NOON, fx->now, add_edge, &sum, &e), ERR_OK);
+	assert_int_equal(store_edges(r, NOON, fx->now, SIZE_MAX, add_edge, &sum, &next, &e),
+			 ERR_OK);
+	assert_true(next.v == UINT64_MAX);
 	assert_int_equal(sum.flows, 6500);
 	assert_int_equal(sum.dropped, 65); /* one in a hundred */
 	/* NOON is 20 s into its minute: three minutes of four workloads, and drops */
 	assert_in_range(sum.edges, 3 * 4, 3 * 8);
-	assert_int_equal(store_edges(r, after(NOON, 600), after(NOON, 700), add_edge, &none, &e),
+	assert_int_equal(store_edges(r, after(NOON, 600), after(NOON, 700), SIZE_MAX, add_edge,
+				     &none, &next, &e),
 			 ERR_OK);
 	assert_int_equal(none.edges, 0);
+}
+
+static void edges_are_read_in_turns_of_whole_minutes(void **state)
+{
+	struct fixture *fx = *state;
+	struct wall_ns next = NOON;
+	struct err e = { 0 };
+	size_t turns = 0;
+
+	fixture_open(fx);
+	for (int second = 0; second < 105; second++) /* NOON is 20 s into its minute: of three */
+		fixture_block(fx, 100);
+	fx->now = after(fx->now, 60);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct edge_sum sum = { 0 };
+	for (uint64_t before = 0; next.v != UINT64_MAX; turns++) {
+		size_t had = sum.edges;
+		assert_int_equal(store_edges(r, next, fx->now, 1, add_edge, &sum, &next, &e),
+				 ERR_OK);
+		assert_in_range(sum.edges - had, 4,
+				8); /* of one minute: four workloads, and drops */
+		assert_true(next.v > before &&
+			    (next.v == UINT64_MAX || next.v % (60 * NS_PER_S) == 0));
+		before = next.v;
+	}
+	assert_int_equal(turns, 3);
+	assert_int_equal(sum.flows, 10500);
 }
 
 static void replies_count_for_the_edge_of_the_request(void **state)
@@ -94,6 +126,7 @@ static void workloads_of_one_name_are_told_apart_by_cluster_and_kind(void **stat
 				   { "c1", "", 0 }, /* a pod that is called so */
 				   { NULL, NULL, 0 } };
 	struct fixture *fx = *state;
+	struct wall_ns next;
 	struct err e = { 0 };
 
 	fixture_open(fx);
@@ -113,7 +146,9 @@ static void workloads_of_one_name_are_told_apart_by_cluster_and_kind(void **stat
 	fixture_close(fx);
 	fixture_open(fx);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
-	assert_int_equal(store_edges(r, NOON, after(NOON, 60), count_end, seen, &e), ERR_OK);
+	assert_int_equal(
+		store_edges(r, NOON, after(NOON, 60), SIZE_MAX, count_end, seen, &next, &e),
+		ERR_OK);
 	for (size_t i = 0; seen[i].cluster; i++)
 		assert_int_equal(seen[i].flows, i + 1);
 }
@@ -123,6 +158,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
 	const struct CMUnitTest tests[] = {
 		T(edges_add_up_by_workload_and_minute),
+		T(edges_are_read_in_turns_of_whole_minutes),
 		T(replies_count_for_the_edge_of_the_request),
 		T(workloads_of_one_name_are_told_apart_by_cluster_and_kind),
 	};

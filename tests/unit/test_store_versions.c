@@ -98,6 +98,7 @@ static void expect_old_records(struct fixture *fx, struct store_reader *r, size_
 {
 	const struct wall_ns never = { UINT64_MAX };
 	struct edge_sum edges = { 0 };
+	struct wall_ns next;
 	struct err e = { 0 };
 	size_t found = 0;
 	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
@@ -107,8 +108,9 @@ static void expect_old_records(struct fixture *fx, struct store_reader *r, size_
 	assert_int_equal(seen.wrong, 0);
 	assert_true(seen.ordered);
 	assert_int_equal(fixture_chain(r).blocks, 3);
-	assert_int_equal(store_edges(r, (struct wall_ns){ 0 }, never, add_edge, &edges, &e),
-			 ERR_OK);
+	assert_int_equal(
+		store_edges(r, (struct wall_ns){ 0 }, never, SIZE_MAX, add_edge, &edges, &next, &e),
+		ERR_OK);
 	assert_int_equal(edges.flows, 50);
 	assert_int_equal(edges.cart, 14);
 	assert_int_equal(store_policies(r, (struct wall_ns){ 0 }, never, add_policy, &found, &e),
