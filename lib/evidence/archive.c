@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <zstd.h>
 
-enum { LEVEL = 3, HUGE_BYTES = 2 << 20 };
+enum { LEVEL = 5, HUGE_BYTES = 2 << 20 };
 
 /* --- tar: IEEE Std 1003.1-2017, pax, ustar Interchange Format ----------------------------------
  */
@@ -148,7 +148,12 @@ enum err_code frame_put(struct buf *b, struct str bytes, struct err *e)
 		(void)ZSTD_freeCCtx(c);
 		return err_set(e, ERR_NOMEM, "compress %zu bytes", bytes.len);
 	}
+	/* Written once, read by whoever doubts it: lines are searched for long matches, for each one
+	 * costs a reader time. tests/bench/bench_evidence.c prints what both cost. */
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, LEVEL);
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_strategy, ZSTD_lazy);
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_searchLog, 4);
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_minMatch, 7);
 	size_t n = ZSTD_compress2(c, to, bound, bytes.p, bytes.len);
 	(void)ZSTD_freeCCtx(c);
 	if (ZSTD_isError(n))

@@ -1,8 +1,5 @@
 #include "evidence/block.h"
 
-#include "chain/sha256.h"
-#include "chain/tree.h"
-#include "evidence/redact.h"
 #include "flow/wire.h"
 
 /* EvidenceBlock, EvidencePart, EvidenceRecord of tycho/v1/evidence.proto */
@@ -14,11 +11,10 @@ enum {
 	BLOCK_RECORDS,
 	BLOCK_PROOF,
 	BLOCK_LAST,
+	BLOCK_MARKS,
 };
 enum { PART_PART = 1, PART_CONTENT, PART_COMMITMENT };
 enum { RECORD_INDEX = 1, RECORD_SEQ, RECORD_HEAD, RECORD_SHARED, RECORD_TAIL, RECORD_PARTS };
-
-enum { SHORT_BYTES = 768 }; /* messages of so many are hashed together: nearly all */
 
 void evidence_block_done(struct evidence_block *b)
 {
@@ -26,8 +22,6 @@ void evidence_block_done(struct evidence_block *b)
 	free(b->shared);
 	free(b->records);
 	free(b->places);
-	free(b->leaves);
-	free(b->items);
 	*b = (struct evidence_block){ 0 };
 }
 
@@ -36,7 +30,7 @@ void evidence_block_reset(struct evidence_block *b)
 	b->has_begun = b->is_complete = false;
 	b->part_count = b->shared_count = b->record_count = 0;
 	b->cores_bytes = 0;
-	b->proof = STR("");
+	b->proof = b->marks = STR("");
 	memset(b->has_secret, 0, sizeof b->has_secret);
 }
 
@@ -95,11 +89,7 @@ static enum err_code take_shared(struct evidence_block *b, struct str bytes, str
 {
 	if (!grow((void **)&b->shared, &b->shared_cap, b->shared_count, sizeof *b->shared))
 		return err_set(e, ERR_NOMEM, "fragments of a block");
-	struct wire_reader r = wire_reader_of(bytes);
-	struct wire_field x;
-	bool is_one = wire_next(&r, &x) && x.type == WIRE_LEN && r.p == r.end;
-	b->shared[b->shared_count++] =
-		(struct evidence_shared){ .bytes = bytes, .field = is_one ? x.number : 0 };
+	b->shared[b->shared_count++] = bytes;
 	return ERR_OK;
 }
 
@@ -150,7 +140,7 @@ static enum err_code take_common(struct evidence_block *b, struct str packed,
 		    v > b->shared_count)
 			return malformed(e, "a record names a fragment that is not there");
 		to->shared[i] = (uint32_t)v;
-		b->cores_bytes += b->shared[v - 1].bytes.len;
+		b->cores_bytes += b->shared[v - 1].len;
 	}
 	return b->cores_bytes <= BLOCK_CORES_MAX ? ERR_OK
 						 : malformed(e, "its records are too large");
@@ -237,12 +227,11 @@ enum err_code evidence_block_take(struct evidence_block *b, struct str piece, st
 		} else if (x.number == BLOCK_SHARED && x.type == WIRE_LEN) {
 			code = take_shared(b, x.bytes, e);
 		} else if (x.number == BLOCK_RECORDS && x.type == WIRE_LEN) {
-			/* only heads of records are read here: nobody else asks in time */
-			__builtin_prefetch(r.p + 512);
-			__builtin_prefetch(r.p + 512 + 64);
 			code = take_record(b, x.bytes, e);
 		} else if (x.number == BLOCK_PROOF && x.type == WIRE_LEN) {
 			b->proof = x.bytes;
+		} else if (x.number == BLOCK_MARKS && x.type == WIRE_LEN) {
+			b->marks = x.bytes;
 		} else if (x.number == BLOCK_LAST && x.type == WIRE_VARINT) {
 			b->is_complete = x.value != 0;
 		} else {
@@ -254,213 +243,28 @@ enum err_code evidence_block_take(struct evidence_block *b, struct str piece, st
 		return malformed(e, "it is malformed");
 	if (!b->has_begun)
 		return malformed(e, "it does not say which");
-	if (!b->is_complete && b->proof.len)
+	if (!b->is_complete && (b->proof.len || b->marks.len))
 		return malformed(e, "its proof comes before its end");
+	if (b->is_complete && b->marks.len != b->record_count * RECORD_MARK_BYTES)
+		return malformed(e, "it has not a mark for each record");
 	return ERR_OK;
-}
-
-/* The fragments of a core, in order. */
-enum { FRAGMENTS = RECORD_SHARED_MAX + 2 };
-static void fragments_of(const struct evidence_block *b, const struct evidence_record *r,
-			 struct str ret[FRAGMENTS])
-{
-	ret[0] = r->head;
-	for (size_t i = 0; i < RECORD_SHARED_MAX; i++)
-		ret[1 + i] = r->shared[i] ? b->shared[r->shared[i] - 1].bytes : STR("");
-	ret[FRAGMENTS - 1] = r->tail;
 }
 
 bool evidence_block_parts(const struct evidence_block *b, size_t i, struct buf *core,
 			  struct str ret[CHAIN_PARTS_])
 {
 	const struct evidence_record *record = &b->records[i];
-	struct str fragments[FRAGMENTS];
 
 	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
-		ret[p] = evidence_block_part(b, record, p);
+		ret[p] = record->parts[p] ? b->parts[record->parts[p] - 1].content : STR("");
 	ret[CHAIN_CORE] = record->head;
 	if (!record->shared[0] && !record->tail.len)
 		return true;
 	buf_reset(core);
-	fragments_of(b, record, fragments);
-	for (size_t k = 0; k < FRAGMENTS; k++)
-		buf_str_put(core, fragments[k]);
+	buf_str_put(core, record->head);
+	for (size_t k = 0; k < RECORD_SHARED_MAX && record->shared[k]; k++)
+		buf_str_put(core, b->shared[record->shared[k] - 1]);
+	buf_str_put(core, record->tail);
 	ret[CHAIN_CORE] = buf_str(core);
 	return !core->failed;
-}
-
-/* --- hashes --- */
-
-/* Short messages wait for others, so that they are hashed together. */
-struct waiting {
-	uint8_t bytes[SHA256_AT_ONCE][SHORT_BYTES];
-	struct str messages[SHA256_AT_ONCE];
-	uint8_t *to[SHA256_AT_ONCE];
-	size_t count;
-};
-
-static void hash_waiting(struct waiting *w)
-{
-	sha256_many(w->messages, w->to, w->count);
-	w->count = 0;
-}
-
-/* Room for a message of @len bytes, to be filled at once; NULL: it is not short. */
-static uint8_t *wait_for(struct waiting *w, size_t len, struct chain_hash *to)
-{
-	if (len > SHORT_BYTES)
-		return NULL;
-	if (w->count == SHA256_AT_ONCE)
-		hash_waiting(w);
-	size_t i = w->count++;
-	w->messages[i] = str_n(w->bytes[i], len);
-	w->to[i] = to->v;
-	return w->bytes[i];
-}
-
-/* What is hashed of a leaf that is too long to wait: nearly never. */
-static void hash_long(const uint8_t head[CHAIN_LEAF_HEAD], const struct str fragments[FRAGMENTS],
-		      const struct chain_hash *const commitments[CHAIN_PARTS_],
-		      struct chain_hash *to)
-{
-	struct sha256 sum;
-
-	sha256_init(&sum);
-	sha256_put(&sum, str_n(head, CHAIN_LEAF_HEAD));
-	for (size_t k = 0; k < FRAGMENTS; k++)
-		sha256_put(&sum, fragments[k]);
-	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
-		sha256_put(&sum, str_n(commitments[p]->v, sizeof commitments[p]->v));
-	sha256_end(&sum, to->v);
-}
-
-static void hash_leaf(struct waiting *w, const struct evidence_block *b,
-		      const struct evidence_record *record,
-		      const struct chain_hash *const commitments[CHAIN_PARTS_],
-		      struct chain_hash *to)
-{
-	struct str fragments[FRAGMENTS];
-	uint8_t head[CHAIN_LEAF_HEAD] = { 0x00, FLOW_KIND_FLOW };
-	size_t len = sizeof head + (CHAIN_PARTS_ - 1) * SHA256_BYTES;
-
-	chain_be64_put(head + 2, record->seq);
-	fragments_of(b, record, fragments);
-	for (size_t k = 0; k < FRAGMENTS; k++)
-		len += fragments[k].len;
-	uint8_t *p = wait_for(w, len, to);
-	if (!p) {
-		hash_long(head, fragments, commitments, to);
-		return;
-	}
-	memcpy(p, head, sizeof head);
-	p += sizeof head;
-	for (size_t k = 0; k < FRAGMENTS; k++) {
-		if (fragments[k].len)
-			memcpy(p, fragments[k].p, fragments[k].len);
-		p += fragments[k].len;
-	}
-	for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++) {
-		memcpy(p, commitments[part]->v, SHA256_BYTES);
-		p += SHA256_BYTES;
-	}
-}
-
-static void hash_leaves(struct evidence_block *b, const struct chain_hash nothing[CHAIN_PARTS_])
-{
-	struct waiting w;
-
-	w.count = 0;
-	for (size_t i = 0; i < b->record_count; i++) {
-		const struct evidence_record *record = &b->records[i];
-		const struct chain_hash *c[CHAIN_PARTS_] = { NULL };
-		for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
-			c[p] = record->parts[p] ? &b->parts[record->parts[p] - 1].commitment
-						: &nothing[p];
-		hash_leaf(&w, b, record, c, &b->leaves[i]);
-	}
-	hash_waiting(&w);
-}
-
-static void hash_parts(struct evidence_block *b)
-{
-	struct waiting w;
-
-	w.count = 0;
-	for (size_t i = 0; i < b->part_count; i++) {
-		struct evidence_part *part = &b->parts[i];
-		const struct chain_secret *secret = &b->secrets[part->part];
-		if (part->withheld)
-			continue;
-		uint8_t *p =
-			wait_for(&w, 2 + sizeof secret->v + part->content.len, &part->commitment);
-		if (!p) {
-			part->commitment = chain_commit(part->part, secret, part->content);
-			continue;
-		}
-		p[0] = 0x02;
-		p[1] = (uint8_t)part->part;
-		memcpy(p + 2, secret->v, sizeof secret->v);
-		memcpy(p + 2 + sizeof secret->v, part->content.p, part->content.len);
-	}
-	hash_waiting(&w);
-}
-
-/* What the statement's tree holds of record @i. */
-static struct chain_hash item_of(const struct evidence_block *b, size_t i)
-{
-	struct chain_hash shown;
-	struct sha256 sum;
-	bool any = false;
-
-	redact_shown_init(&sum);
-	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++) {
-		uint32_t number = b->records[i].parts[p];
-		if (!number || !b->parts[number - 1].withheld)
-			continue;
-		redact_shown_put(&sum, p, b->parts[number - 1].content);
-		any = true;
-	}
-	if (!any)
-		return b->leaves[i];
-	sha256_end(&sum, shown.v);
-	return redact_item(&b->leaves[i], &shown);
-}
-
-enum err_code evidence_block_hash(struct evidence_block *b, uint64_t count,
-				  struct chain_hash *ret_root, struct chain_hash *ret_items,
-				  struct err *e)
-{
-	struct chain_hash nothing[CHAIN_PARTS_];
-
-	if (!b->is_complete || !b->record_count)
-		return malformed(e, "its records are cut off");
-	if (b->record_count > b->hash_cap) {
-		free(b->leaves);
-		free(b->items);
-		b->leaves = malloc(b->record_count * sizeof *b->leaves);
-		b->items = malloc(b->record_count * sizeof *b->items);
-		b->hash_cap = b->leaves && b->items ? b->record_count : 0;
-		if (!b->hash_cap)
-			return err_set(e, ERR_NOMEM, "records of a block");
-	}
-	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
-		nothing[p] = chain_commit(p, &b->secrets[p], STR(""));
-	bool any_withheld = false;
-	for (size_t i = 0; i < b->part_count; i++)
-		any_withheld |= b->parts[i].withheld;
-	hash_parts(b);
-	hash_leaves(b, nothing);
-	/* A whole block with nothing withheld: its items are its leaves, and the tree the same. */
-	bool is_whole = !any_withheld && b->record_count == count;
-	if (!is_whole) {
-		for (size_t i = 0; i < b->record_count; i++)
-			b->items[i] = item_of(b, i);
-		*ret_items = chain_root_in_place(b->items, b->record_count);
-	}
-	const struct chain_places places = { b->places, b->record_count };
-	if (count > UINT32_MAX || !chain_proof_root(b->leaves, places, count, b->proof, ret_root))
-		return malformed(e, "its proof does not fit its records");
-	if (is_whole)
-		*ret_items = *ret_root;
-	return ERR_OK;
 }

@@ -1,6 +1,6 @@
 /*
  * block - the exported records of one block of the chain, gathered from tycho.v1.EvidenceBlock
- * pieces, and the hashes that they come to.
+ * pieces, as a node sends them.
  *
  * Owner    contents are borrowed from the pieces' bytes, which must stay until the reset.
  * Bounds   shape is checked piece by piece: references to parts that exist, of the right kind;
@@ -18,16 +18,7 @@ struct evidence_part {
 	enum chain_part part;
 	bool withheld;
 	struct str content;           /* of a withheld part: what is shown */
-	struct chain_hash commitment; /* of a withheld part; else from evidence_block_hash on */
-};
-
-/* A fragment of cores. */
-struct evidence_shared {
-	struct str bytes;
-	uint32_t field; /* the number of the one field that it is; 0: it is something else */
-	/* What line.h knows of it in this block; from the take on nothing. */
-	uint32_t slot_filled, labels;
-	const void *slot;
+	struct chain_hash commitment; /* of a withheld part */
 };
 
 enum { RECORD_SHARED_MAX = 2 };
@@ -47,17 +38,15 @@ struct evidence_block {
 	struct chain_secret secrets[CHAIN_PARTS_];
 	struct evidence_part *parts; /* number n at [n - 1] */
 	size_t part_count, part_cap;
-	struct evidence_shared *shared; /* the same */
+	struct str *shared; /* fragments of cores; the same */
 	size_t shared_count, shared_cap;
 	uint64_t cores_bytes;
 	struct evidence_record *records;
 	uint32_t *places; /* of the records in the block */
 	size_t record_count, record_cap, place_cap;
-	struct str proof;
-	/* of evidence_block_hash */
-	struct chain_hash *leaves, *items;
-	size_t hash_cap;
+	struct str proof, marks;
 };
+enum { RECORD_MARK_BYTES = 2 };
 
 void evidence_block_done(struct evidence_block *b);
 /* Ready for the next block, memory kept. */
@@ -69,16 +58,5 @@ MUST_CHECK enum err_code evidence_block_take(struct evidence_block *b, struct st
  * refer to it. False: that is full. */
 MUST_CHECK bool evidence_block_parts(const struct evidence_block *b, size_t i, struct buf *core,
 				     struct str ret[CHAIN_PARTS_]);
-/* Content of part @p of record @i. */
-static inline struct str evidence_block_part(const struct evidence_block *b,
-					     const struct evidence_record *r, enum chain_part p)
-{
-	return r->parts[p] ? b->parts[r->parts[p] - 1].content : (struct str){ "", 0 };
-}
-/* Of a complete block of @count records: the root that its records and its proof lead to, and the
- * root over its items (docs/evidence.md). ERR_PARSE: the proof does not fit the records. */
-MUST_CHECK enum err_code evidence_block_hash(struct evidence_block *b, uint64_t count,
-					     struct chain_hash *ret_root,
-					     struct chain_hash *ret_items, struct err *e);
 
 #endif

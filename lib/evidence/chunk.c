@@ -3,13 +3,12 @@
 #include <stdio.h>
 
 #include "evidence/archive.h"
-#include "evidence/block.h"
-#include "evidence/line.h"
-#include "evidence/render.h"
+#include "evidence/lines.h"
+#include "evidence/proof.h"
 #include "evidence/text.h"
 #include "flow/wire.h"
 
-enum { LINE_MAX = 256 << 20, RESULT_MAX = 256 << 20, PREFETCH = 4 /* records ahead */ };
+enum { RESULT_MAX = 256 << 20 };
 
 /* A block of the chunk's entries. */
 struct block_note {
@@ -19,12 +18,11 @@ struct block_note {
 
 struct chunk_checker {
 	struct frame_reader *frames;
-	struct renderer *renderer;
-	struct line_matcher *line_matcher;
-	struct buf bytes, line, core;
+	struct lines_checker *lines;
+	struct buf bytes;
 	struct block_note *blocks;
 	size_t block_count, block_cap;
-	struct evidence_block block;
+	struct evidence_proof proof;
 };
 
 void chunk_result_init(struct chunk_result *r)
@@ -47,12 +45,9 @@ enum err_code chunk_checker_new(struct chunk_checker **ret, struct err *e)
 	if (!c)
 		return err_set(e, ERR_NOMEM, "verification");
 	c->bytes = buf_init(ARCHIVE_FRAME_MAX + 1);
-	c->line = c->core = buf_init(LINE_MAX);
 	enum err_code code = frame_reader_new(&c->frames, e);
 	if (code == ERR_OK)
-		code = renderer_new(&c->renderer, e);
-	if (code == ERR_OK)
-		code = line_matcher_new(&c->line_matcher, e);
+		code = lines_checker_new(&c->lines, e);
 	if (code == ERR_OK)
 		*ret = TAKE(c);
 	return code;
@@ -63,13 +58,10 @@ void chunk_checker_free(struct chunk_checker *c)
 	if (!c)
 		return;
 	frame_reader_free(c->frames);
-	renderer_free(c->renderer);
-	line_matcher_free(c->line_matcher);
+	lines_checker_free(c->lines);
 	buf_done(&c->bytes);
-	buf_done(&c->line);
-	buf_done(&c->core);
 	free(c->blocks);
-	evidence_block_done(&c->block);
+	evidence_proof_done(&c->proof);
 	free(c);
 }
 
@@ -155,149 +147,39 @@ static enum err_code check_entries(struct chunk_checker *c, const struct chunk *
 	return code;
 }
 
-/* --- lines --- */
+/* --- blocks --- */
 
-struct lines {
-	struct str rest;
-	uint64_t read;
-};
-
-static bool next_line(struct lines *l, struct str *ret)
+static enum err_code check_block(struct chunk_checker *c, size_t *at, struct lines_files *files,
+				 struct chunk_result *r, struct err *e)
 {
-	size_t end = str_find(l->rest, '\n');
-
-	if (end == l->rest.len)
-		return false;
-	*ret = str_upto(l->rest, end + 1);
-	l->rest = str_from(l->rest, end + 1);
-	l->read++;
-	return true;
-}
-
-static bool render_one(struct chunk_checker *c, size_t i, struct buf *to)
-{
-	struct str parts[CHAIN_PARTS_];
-
-	buf_reset(to);
-	return i < c->block.record_count && evidence_block_parts(&c->block, i, &c->core, parts) &&
-	       renderer_take(c->renderer, parts, NULL) == ERR_OK &&
-	       render_json(c->renderer, to, NULL) == ERR_OK && !to->failed;
-}
-
-/* Line @got stands where record @i of the block should: what happened? */
-static enum err_code name_difference(struct chunk_checker *c, const struct chunk *chunk, size_t i,
-				     struct str got, struct lines after, struct err *e)
-{
-	AUTO_BUF struct buf want = buf_init(LINE_MAX), next = buf_init(LINE_MAX);
-	struct str then = { "", 0 };
-	bool has_want = render_one(c, i, &want), has_next = render_one(c, i + 1, &next);
-	uint64_t at = after.read;
-	bool has_then = next_line(&after, &then);
-	bool is_next = has_next && str_eq(got, buf_str(&next));
-	bool comes_later = has_want && has_then && str_eq(then, buf_str(&want));
-	const char *what = is_next && comes_later ? "a flow was moved"
-			   : is_next              ? "a flow was removed"
-			   : comes_later          ? "a flow was added"
-						  : "a flow was changed";
-
-	return err_set(e, ERR_PARSE,
-		       "%s/flows.jsonl, line %llu: %s (record %llu says something else)",
-		       chunk->dir, (unsigned long long)at, what,
-		       (unsigned long long)c->block.records[i].seq);
-}
-
-static enum err_code check_lines(struct chunk_checker *c, const struct chunk *chunk,
-				 struct lines *json, struct lines *csv, struct err *e)
-{
-	for (size_t i = 0; i < c->block.record_count; i++) {
-		struct str parts[CHAIN_PARTS_], got;
-		line_prefetch(&c->block, i + PREFETCH);
-		size_t matched = line_match(c->line_matcher, &c->block, i, json->rest);
-		if (matched) {
-			json->rest = str_from(json->rest, matched);
-			json->read++;
-			if (!csv)
-				continue;
-		}
-		buf_reset(&c->line);
-		if (!evidence_block_parts(&c->block, i, &c->core, parts))
-			return err_set(e, ERR_PARSE, "record %llu is too large",
-				       (unsigned long long)c->block.records[i].seq);
-		if (renderer_take(c->renderer, parts, e) != ERR_OK ||
-		    (!matched && render_json(c->renderer, &c->line, e) != ERR_OK))
-			return err_in(e, "record %llu",
-				      (unsigned long long)c->block.records[i].seq);
-		/* What is as it should be need not be looked through for its end. */
-		if (matched) {
-			;
-		} else if (str_has_prefix(json->rest, buf_str(&c->line))) {
-			json->rest = str_from(json->rest, c->line.len);
-			json->read++;
-		} else if (!next_line(json, &got)) {
-			return err_set(e, ERR_PARSE,
-				       "%s/flows.jsonl lacks the line of record %llu: a flow was "
-				       "removed, or the end is cut off",
-				       chunk->dir, (unsigned long long)c->block.records[i].seq);
-		} else {
-			return name_difference(c, chunk, i, got, *json, e);
-		}
-		if (!csv)
-			continue;
-		buf_reset(&c->line);
-		if (renderer_read(c->renderer, e) != ERR_OK)
-			return err_in(e, "record %llu",
-				      (unsigned long long)c->block.records[i].seq);
-		render_csv(c->renderer, &c->line);
-		if (csv->read == 0 && (!next_line(csv, &got) || !str_eq(got, render_csv_head())))
-			return err_set(e, ERR_PARSE, "%s/flows.csv has other columns", chunk->dir);
-		/* a quoted cell may hold newlines: compared by length, not by line */
-		if (!str_has_prefix(csv->rest, buf_str(&c->line)))
-			return err_set(e, ERR_PARSE,
-				       "%s/flows.csv does not say what record %llu says",
-				       chunk->dir, (unsigned long long)c->block.records[i].seq);
-		csv->rest = str_from(csv->rest, c->line.len);
-	}
-	return ERR_OK;
-}
-
-/* --- records --- */
-
-static enum err_code finish_block(struct chunk_checker *c, const struct chunk *chunk, size_t *at,
-				  struct lines *json, struct lines *csv, struct chunk_result *r,
-				  struct err *e)
-{
-	struct evidence_block *b = &c->block;
+	const struct evidence_proof *p = &c->proof;
 	struct chain_hash root, items;
 
-	while (*at < c->block_count && c->blocks[*at].entry < b->entry)
+	while (*at < c->block_count && c->blocks[*at].entry < p->entry)
 		++*at;
-	if (*at == c->block_count || c->blocks[*at].entry != b->entry)
+	if (*at == c->block_count || c->blocks[*at].entry != p->entry)
 		return err_set(e, ERR_PARSE, "block %llu is not in this part of the chain",
-			       (unsigned long long)b->entry);
+			       (unsigned long long)p->entry);
 	const struct block_note *n = &c->blocks[(*at)++];
-	if (!b->record_count || b->records[0].seq < n->first_seq ||
-	    b->records[b->record_count - 1].seq > n->last_seq)
+	if (p->seqs[0] < n->first_seq || p->seqs[p->count - 1] > n->last_seq)
 		return err_set(e, ERR_PARSE, "block %llu has records that are not its own",
-			       (unsigned long long)b->entry);
-	if (evidence_block_hash(b, n->count, &root, &items, e) != ERR_OK)
-		return err_in(e, "block %llu", (unsigned long long)b->entry);
-	/* The lines first: they say more exactly what was changed, if they were. */
-	if (check_lines(c, chunk, json, csv, e) != ERR_OK)
-		return e ? e->code : ERR_PARSE;
+			       (unsigned long long)p->entry);
+	if (lines_check(c->lines, p, n->count, files, &root, &items, e) != ERR_OK)
+		return err_in(e, "block %llu", (unsigned long long)p->entry);
 	if (memcmp(root.v, n->root.v, sizeof root.v) != 0)
 		return err_set(
 			e, ERR_PARSE,
 			"block %llu: its records are not those that the chain holds: one was "
 			"changed, added or moved",
-			(unsigned long long)b->entry);
+			(unsigned long long)p->entry);
 	buf_put(&r->item_roots, items.v, sizeof items.v);
-	r->flows += b->record_count;
+	r->flows += p->count;
 	r->blocks++;
 	return ERR_OK;
 }
 
-/* A block behind its length. */
-static bool next_block(struct wire_reader *r, struct str *ret)
+/* A proof behind its length. */
+static bool next_proof(struct wire_reader *r, struct str *ret)
 {
 	uint64_t len = 0;
 
@@ -308,38 +190,31 @@ static bool next_block(struct wire_reader *r, struct str *ret)
 	return true;
 }
 
-static enum err_code check_records(struct chunk_checker *c, const struct chunk *chunk,
-				   struct str records, struct str flows, const struct str *csv_text,
-				   struct chunk_result *r, struct err *e)
+static enum err_code check_blocks(struct chunk_checker *c, struct str proofs,
+				  struct lines_files *files, struct chunk_result *r, struct err *e)
 {
-	struct wire_reader reader = wire_reader_of(records);
-	struct lines json = { flows, 0 }, csv = { csv_text ? *csv_text : STR(""), 0 };
-	struct str block, more;
+	struct wire_reader reader = wire_reader_of(proofs);
+	struct str proof, more;
 	size_t at = 0;
 
 	while (reader.p < reader.end) {
-		if (!next_block(&reader, &block))
-			return err_set(e, ERR_PARSE, "%s/records.pb is cut off", chunk->dir);
-		evidence_block_reset(&c->block);
-		if (evidence_block_take(&c->block, block, e) != ERR_OK)
-			return err_in(e, "%s/records.pb: a block", chunk->dir);
-		if (!c->block.is_complete)
-			return err_set(e, ERR_PARSE, "%s/records.pb: block %llu is cut off",
-				       chunk->dir, (unsigned long long)c->block.entry);
-		enum err_code code =
-			finish_block(c, chunk, &at, &json, csv_text ? &csv : NULL, r, e);
+		if (!next_proof(&reader, &proof))
+			return err_set(e, ERR_PARSE, "%s/proofs.pb is cut off", files->dir);
+		if (evidence_proof_read(&c->proof, proof, e) != ERR_OK)
+			return err_in(e, "%s/proofs.pb: a block", files->dir);
+		enum err_code code = check_block(c, &at, files, r, e);
 		if (code != ERR_OK)
 			return code;
 	}
-	if (json.rest.len) {
-		(void)next_line(&json, &more);
+	if (files->json.rest.len) {
+		(void)lines_next(&files->json, &more);
 		return err_set(e, ERR_PARSE,
 			       "%s/flows.jsonl, line %llu: a flow was added (no record says it)",
-			       chunk->dir, (unsigned long long)json.read);
+			       files->dir, (unsigned long long)files->json.read);
 	}
-	if (csv.rest.len)
+	if (files->csv.rest.len)
 		return err_set(e, ERR_PARSE, "%s/flows.csv has rows that no record says",
-			       chunk->dir);
+			       files->dir);
 	if (r->item_roots.failed || r->gaps.failed)
 		return err_set(e, ERR_NOMEM, "what a chunk says");
 	return ERR_OK;
@@ -347,12 +222,12 @@ static enum err_code check_records(struct chunk_checker *c, const struct chunk *
 
 /* --- files --- */
 
-enum { CHAIN, RECORDS, FLOWS, CSV, FILES_ };
+enum { CHAIN, PROOFS, FLOWS, CSV, FILES_ };
 
 static enum err_code read_files(const struct chunk *chunk, struct str bytes,
 				struct tar_file files[FILES_], size_t *ret_count, struct err *e)
 {
-	static const char *const names[FILES_] = { "chain.jsonl", "records.pb", "flows.jsonl",
+	static const char *const names[FILES_] = { "chain.jsonl", "proofs.pb", "flows.jsonl",
 						   "flows.csv" };
 	size_t n = 0;
 	bool end = false;
@@ -387,9 +262,14 @@ enum err_code chunk_check_bytes(struct chunk_checker *c, const struct chunk *chu
 	enum err_code code = read_files(chunk, bytes, files, &count, e);
 	if (code == ERR_OK)
 		code = check_entries(c, chunk, files[CHAIN].content, ret, e);
-	if (code == ERR_OK)
-		code = check_records(c, chunk, files[RECORDS].content, files[FLOWS].content,
-				     count > CSV ? &files[CSV].content : NULL, ret, e);
+	if (code == ERR_OK) {
+		struct lines_files lines = { .dir = chunk->dir,
+					     .json = { files[FLOWS].content, 0 },
+					     .csv = { count > CSV ? files[CSV].content : STR(""),
+						      0 },
+					     .has_csv = count > CSV };
+		code = check_blocks(c, files[PROOFS].content, &lines, ret, e);
+	}
 	for (size_t i = 0; i < count && code == ERR_OK; i++) {
 		char name[TAR_NAME_MAX + 1];
 		(void)snprintf(name, sizeof name, "%.*s", STR_FMT(files[i].name));

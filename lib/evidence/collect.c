@@ -18,10 +18,10 @@ static void pieces_free(struct answer *n)
 
 static void answer_done(struct answer *n)
 {
-	struct buf *const bufs[] = { &n->chain,          &n->records,
-				     &n->flows,          &n->csv,
-				     &n->policies,       &n->statement,
-				     &n->statement_text, &n->checkpoints };
+	struct buf *const bufs[] = { &n->chain,      &n->proofs, &n->proof,
+				     &n->flows,      &n->csv,    &n->policies,
+				     &n->statement,  &n->wholes, &n->statement_text,
+				     &n->checkpoints };
 
 	for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
 		buf_done(bufs[i]);
@@ -47,6 +47,7 @@ void evidence_collect_free(struct evidence_collect *c)
 	}
 	free(c->nodes);
 	renderer_free(c->renderer);
+	line_parser_free(c->lines);
 	report_free(c->report);
 	buf_done(&c->tar);
 	buf_done(&c->frame);
@@ -80,6 +81,8 @@ enum err_code evidence_collect_new(const struct evidence_collect_config *config,
 	if (!c->path || !c->nodes || !c->request)
 		return err_set(e, ERR_NOMEM, "a bundle");
 	enum err_code code = renderer_new(&c->renderer, e);
+	if (code == ERR_OK)
+		code = line_parser_new(&c->lines, e);
 	if (code == ERR_OK)
 		code = report_new(&c->report, e);
 	if (code == ERR_OK)
@@ -133,7 +136,7 @@ static enum err_code node_of(struct evidence_collect *c, struct str name, struct
 		free(n->name);
 		return err_set(e, ERR_NOMEM, "a node of the bundle");
 	}
-	n->chain = n->records = n->flows = n->csv = buf_init(FILE_MAX);
+	n->chain = n->proofs = n->proof = n->flows = n->csv = n->wholes = buf_init(FILE_MAX);
 	n->checkpoints = n->policies = n->statement = n->statement_text = buf_init(TEXT_MAX);
 	c->count++;
 	*ret = n;
@@ -158,7 +161,7 @@ static enum err_code end_chunk(struct evidence_collect *c, struct answer *n, str
 		const char *name;
 		struct buf *content;
 	} files[] = { { "chain.jsonl", &n->chain },
-		      { "records.pb", &n->records },
+		      { "proofs.pb", &n->proofs },
 		      { "flows.jsonl", &n->flows },
 		      { "flows.csv", &n->csv } };
 	enum err_code code = ERR_OK;
@@ -233,13 +236,26 @@ static enum err_code on_entries(struct evidence_collect *c, struct answer *n, st
 	return ERR_OK;
 }
 
+/* The line at the end of n->flows, from @at on, says its record to the byte. */
+static bool says_all(const struct evidence_collect *c, const struct answer *n, size_t at,
+		     const struct str parts[CHAIN_PARTS_])
+{
+	struct line_record said;
+	bool same = line_parse(c->lines, str_from(buf_str(&n->flows), at), &said);
+
+	for (size_t p = 0; p < CHAIN_PARTS_ && same; p++)
+		same = str_eq(said.parts[p], parts[p]);
+	return same;
+}
+
 /* Renders what the newest piece brought, from record @from on. */
 static enum err_code render_records(struct evidence_collect *c, struct answer *n, size_t from,
 				    struct err *e)
 {
-	for (size_t i = from; i < n->block.record_count; i++) {
+	for (uint32_t i = (uint32_t)from; i < n->block.record_count; i++) {
 		struct str parts[CHAIN_PARTS_];
 		struct err why;
+		size_t at = n->flows.len;
 		if (!evidence_block_parts(&n->block, i, &c->core, parts))
 			return err_set(e, ERR_NOMEM, "a record of the bundle");
 		if (renderer_take(c->renderer, parts, &why) != ERR_OK ||
@@ -248,6 +264,10 @@ static enum err_code render_records(struct evidence_collect *c, struct answer *n
 			fail_node(n, str_of(why.msg));
 			return ERR_OK;
 		}
+		if (n->flows.failed)
+			return err_set(e, ERR_NOMEM, "a part of the bundle is too large");
+		if (!says_all(c, n, at, parts))
+			buf_put(&n->wholes, &i, sizeof i);
 		if (c->config.csv) {
 			if (!n->csv.len)
 				buf_str_put(&n->csv, render_csv_head());
@@ -261,16 +281,16 @@ static enum err_code render_records(struct evidence_collect *c, struct answer *n
 	return ERR_OK;
 }
 
-/* The block at work is complete: its pieces behind each other are one message, as protobuf has it. */
+/* The block at work is complete. */
 static void end_block(struct answer *n)
 {
-	size_t len = 0;
-
-	for (const struct piece *p = n->pieces; p; p = p->next)
-		len += p->len;
-	wire_put_varint(&n->records, len);
-	for (const struct piece *p = n->pieces; p; p = p->next)
-		buf_put(&n->records, p->bytes, p->len);
+	buf_reset(&n->proof);
+	evidence_proof_put(&n->proof, &n->block, (const uint32_t *)(const void *)n->wholes.p,
+			   n->wholes.len / sizeof(uint32_t));
+	wire_put_varint(&n->proofs, n->proof.len);
+	buf_str_put(&n->proofs, buf_str(&n->proof));
+	n->proofs.failed |= n->proof.failed || n->wholes.failed;
+	buf_reset(&n->wholes);
 	evidence_block_reset(&n->block);
 	pieces_free(n);
 }

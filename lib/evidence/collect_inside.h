@@ -12,7 +12,9 @@
 #include "evidence/archive.h"
 #include "evidence/block.h"
 #include "evidence/collect.h"
+#include "evidence/line.h"
 #include "evidence/manifest.h"
+#include "evidence/proof.h"
 #include "evidence/report.h"
 #include "evidence/response.h"
 #include "evidence/text.h"
@@ -39,10 +41,11 @@ struct chunk_note {
 };
 
 struct answer {
-	char *name, *error;                    /* own; error NULL: none */
-	size_t number;                         /* of its folder, from 1 */
-	FILE *spool;                           /* finished frames */
-	struct buf chain, records, flows, csv; /* of the chunk at work */
+	char *name, *error;                   /* own; error NULL: none */
+	size_t number;                        /* of its folder, from 1 */
+	FILE *spool;                          /* finished frames */
+	struct buf chain, proofs, flows, csv; /* of the chunk at work */
+	struct buf proof, wholes;             /* of the block at work: message, uint32_t each */
 	uint64_t chunk_entries, next_entry;
 	struct chunk_note note; /* of it */
 	struct chunk_note *notes;
@@ -63,6 +66,7 @@ struct evidence_collect {
 	struct answer *nodes;
 	size_t count;
 	struct renderer *renderer;
+	struct line_parser *lines;
 	struct report *report;
 	struct buf tar, frame, core;
 };

@@ -171,7 +171,9 @@ static void add_record(struct evidence_export *x, const struct flow *f, size_t i
 	x->item_count++;
 }
 
-static void send_piece(struct evidence_export *x, struct buf *out, struct str proof, bool is_last)
+/* @marks: of the last piece; else NULL. */
+static void send_piece(struct evidence_export *x, struct buf *out, struct str proof,
+		       const struct buf *marks)
 {
 	size_t mark = export_begin_response(x, out, RESPONSE_BLOCK);
 
@@ -184,7 +186,9 @@ static void send_piece(struct evidence_export *x, struct buf *out, struct str pr
 	buf_str_put(out, buf_str(&x->piece_parts));
 	buf_str_put(out, buf_str(&x->piece_records));
 	wire_put_str(out, 6, proof);
-	wire_put_u64(out, 7, is_last);
+	wire_put_u64(out, 7, marks != NULL);
+	if (marks)
+		wire_put_str(out, 8, buf_str(marks));
 	wire_end(out, mark);
 	x->block_is_sent = true;
 	buf_reset(&x->piece_parts);
@@ -195,7 +199,7 @@ static enum err_code finish_block(struct evidence_export *x, struct buf *out, st
 {
 	struct chain_hash root;
 	size_t count = chain_block_count(x->chain);
-	AUTO_BUF struct buf proof = buf_init(TEXT_BYTES);
+	AUTO_BUF struct buf proof = buf_init(TEXT_BYTES), marks = buf_init(TEXT_BYTES);
 	enum err_code code = chain_block_root(x->chain, &root, e);
 
 	if (code != ERR_OK)
@@ -212,14 +216,16 @@ static enum err_code finish_block(struct evidence_export *x, struct buf *out, st
 	const struct chain_hash *leaves = chain_block_leaves(x->chain);
 	chain_proof_put(leaves, count, (struct chain_places){ x->places, x->item_count }, &proof);
 	for (size_t i = 0; i < x->item_count; i++)
+		buf_put(&marks, leaves[x->places[i]].v, RECORD_MARK_BYTES);
+	for (size_t i = 0; i < x->item_count; i++)
 		x->items[i] = x->redact ? redact_item(&leaves[x->places[i]], &x->items[i])
 					: leaves[x->places[i]];
 	struct chain_hash items = chain_root_in_place(x->items, x->item_count);
 	chain_tree_add(&x->root, &items);
 	x->flows += x->item_count;
 	x->blocks++;
-	send_piece(x, out, buf_str(&proof), true);
-	if (proof.failed || out->failed)
+	send_piece(x, out, buf_str(&proof), &marks);
+	if (proof.failed || marks.failed || out->failed)
 		return err_set(e, ERR_NOMEM, "a block of the export");
 	x->phase = ENTRIES;
 	return ERR_OK;
@@ -273,7 +279,7 @@ enum err_code export_step_block(struct evidence_export *x, struct buf *out, stru
 				return err_set(e, ERR_NOMEM, "a record of the export");
 		}
 		if (x->piece_records.len + x->piece_parts.len >= EXPORT_PIECE_BYTES) {
-			send_piece(x, out, STR(""), false);
+			send_piece(x, out, STR(""), NULL);
 			return code;
 		}
 		if (x->portion_at == x->portion_count)

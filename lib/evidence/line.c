@@ -2,711 +2,502 @@
 
 #include "base/pages.h"
 #include "base/time.h"
-#include "evidence/eat.h"
+#include "evidence/members.h"
+#include "evidence/values.h"
 #include "flow/fields.h"
-#include "flow/json.h"
-#include "flow/names.h"
 #include "flow/wire.h"
-#include "observer/observer.pb-c.h"
 
 enum {
-	SLOT_BYTES = 1024,
 	ENDPOINT_SLOTS = 4096,
-	COMMON_SLOTS = 1024,
-	SAID_SLOTS = 512,
-	SAID_RAW = 78,
-	SAID_TEXT = 112,
-	KEY_BYTES = 512,
-	TEXT_MAX = 1 << 16,
-	SECOND_CHARS = 19, /* 2024-03-05T09:46:40 */
-	SHAPES = 2,
-	STEPS = 16,
+	GUESSES = 8192,
+	RUN_SLOTS = 32,
+	CONTEXTS = 1024,
+	MADE_BYTES = 1 << 16,
 };
 
-/* Texts by the bytes that they were made of; A to E as in line.h's picture. */
-enum { A, B, C, D, E, END, TEXTS };
-struct slot {
-	uint32_t filled; /* how often: whoever noted the slot sees whether it is another's now */
-	uint16_t key_at, key_len[2], text_len[TEXTS]; /* key_len[0] 0: free */
-	char bytes[SLOT_BYTES - 4 - 2 * (3 + TEXTS)]; /* texts, then the key */
-};
-_Static_assert(sizeof(struct slot) == SLOT_BYTES, "slots lie side by side");
+/* Where runs are met: A to F as in line.h's picture. */
+enum { RUN_A, RUN_B, RUN_C, RUN_D, RUN_E, RUN_F, RUNS };
 
-/* What small fields said that many flows share, if not all: an interface, a service, a pair of
- * Ethernet addresses; and how that stands in a line. */
-struct said {
-	uint8_t raw_len, text_len; /* raw_len 0: free */
-	char raw[SAID_RAW], text[SAID_TEXT];
+/* The runs that were met in one place, the last ones first; and which it was behind the runs that
+ * came before it in the line. */
+struct runs {
+	uint8_t order[RUN_SLOTS], behind[CONTEXTS];
+	struct members slots[RUN_SLOTS];
 };
 
-/* What is different in each core; everything else is common. The seam is where its shared fragments
- * are, the endpoints. */
-enum {
+/* Members that are read each time, in the order of their declaration. */
+enum direct {
 	TIME,
 	UUID,
+	ETHERNET,
+	IP,
 	L4,
+	TUNNEL,
+	SOURCE_NAMES,
+	DESTINATION_NAMES,
+	L7,
 	SOURCE_SERVICE,
 	DESTINATION_SERVICE,
 	INTERFACE,
+	SUMMARY,
 	TYCHO,
-	PLACES,
-	COMMON = PLACES,
-	SEAM,
+	DIRECTS
 };
-
-/* How a core was made up that has been seen: its fields in places, and runs of common bytes between
- * them. Most cores are made up like one of the last few. */
-struct shape {
-	const struct slot *slot; /* what is common; NULL: free */
-	uint32_t filled;         /* as it was in the slot */
-	size_t count;
-	struct {
-		uint16_t place, len; /* len of COMMON: bytes of the run */
-	} steps[STEPS];
-};
-
-struct line_matcher {
-	struct slot *endpoints, *common;
-	struct said *said;
-	struct shape shapes[SHAPES]; /* met last first */
-	uint64_t seed;
-	struct buf message, text; /* scratch, for what was not remembered */
-	const struct schema_message *flow;
-	const struct schema_field *fields[PLACES]; /* what stands in a place */
-	const struct schema_field *ethernet, *ip, *l7, *summary;
-	uint16_t piece_from[E + 1], piece_behind[E + 1]; /* of A to E: places in the schema */
-	int64_t second;                                  /* whose text is: */
-	char second_text[SECOND_CHARS];
-};
-
-static const struct schema_field *flow_field(const struct line_matcher *r, uint32_t number)
-{
-	return schema_field_numbered(r->flow, number);
-}
-
-static const uint32_t place_numbers[PLACES] = {
+static const uint32_t direct_numbers[DIRECTS] = {
 	[TIME] = FLOW_FIELD_TIME,
 	[UUID] = FLOW_FIELD_UUID,
+	[ETHERNET] = FLOW_FIELD_ETHERNET,
+	[IP] = FLOW_FIELD_IP,
 	[L4] = FLOW_FIELD_L4,
+	[TUNNEL] = FLOW_FIELD_TUNNEL,
+	[SOURCE_NAMES] = FLOW_FIELD_SOURCE_NAMES,
+	[DESTINATION_NAMES] = FLOW_FIELD_DESTINATION_NAMES,
+	[L7] = FLOW_FIELD_L7,
 	[SOURCE_SERVICE] = FLOW_FIELD_SOURCE_SERVICE,
 	[DESTINATION_SERVICE] = FLOW_FIELD_DESTINATION_SERVICE,
 	[INTERFACE] = FLOW_FIELD_INTERFACE,
+	[SUMMARY] = FLOW_FIELD_SUMMARY,
 	[TYCHO] = FLOW_FIELD_TYCHO,
 };
 
-/* Where A to E begin and end: what is read stands between them, in rows. False: it does not stand in
- * the declaration as the picture in line.h has it. */
-static bool find_pieces(struct line_matcher *r)
-{
-	static const uint32_t rows[][6] = {
-		{ FLOW_FIELD_TIME, FLOW_FIELD_UUID },
-		{ FLOW_FIELD_ETHERNET, FLOW_FIELD_IP, FLOW_FIELD_L4, FLOW_FIELD_TUNNEL,
-		  FLOW_FIELD_SOURCE, FLOW_FIELD_DESTINATION },
-		{ FLOW_FIELD_SOURCE_NAMES, FLOW_FIELD_DESTINATION_NAMES, FLOW_FIELD_L7 },
-		{ FLOW_FIELD_SOURCE_SERVICE, FLOW_FIELD_DESTINATION_SERVICE },
-		{ FLOW_FIELD_INTERFACE },
-		{ FLOW_FIELD_TYCHO },
-	};
-	uint16_t at = 0;
+struct line_parser {
+	struct members_memory memory;
+	struct members endpoints[ENDPOINT_SLOTS];
+	struct runs runs[RUNS];
+	/* Which endpoint it is likely to be, by side and address, and by how its text begins. */
+	uint16_t by_address[GUESSES], by_front[GUESSES];
+	uint64_t seed;
+	const struct schema_field *directs[DIRECTS];
+	uint64_t special;   /* members that no run holds, a bit for each index in the schema */
+	uint64_t addresses; /* places of their fields, a bit for each */
+	uint64_t dns[2];    /* the same of a flow without a DNS record, and of one with it */
+	size_t node_place;
+	struct values_second second;
+	/* What the line at work comes to. */
+	struct flow_fields fields;
+	bool is_dns;
+	int last;         /* index of the last member read */
+	uint32_t context; /* of the runs so far */
+	struct buf made;  /* fields that were read */
+	struct buf parts[CHAIN_PARTS_];
+};
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		at = flow_field(r, rows[i][0])->index;
-		if (i)
-			r->piece_behind[A + i - 1] = at;
-		for (size_t k = 0; k < ARRAY_LEN(rows[i]) && rows[i][k]; k++, at++)
-			if (flow_field(r, rows[i][k])->index != at)
-				return false;
-		if (i <= E)
-			r->piece_from[A + i] = at;
-	}
-	return flow_field(r, FLOW_FIELD_TIME)->index == 0 && at == r->flow->field_count;
+/* --- making --- */
+
+static uint64_t place_bit(const struct line_parser *r, uint32_t number)
+{
+	return UINT64_C(1) << flow_place(&r->memory.places, number);
 }
 
-enum err_code line_matcher_new(struct line_matcher **ret, struct err *e)
+static void learn_fields(struct line_parser *r)
 {
-	AUTO(line_matcher_free) struct line_matcher *r = calloc(1, sizeof *r);
+	static const uint32_t endpoints[] = { FLOW_FIELD_SOURCE, FLOW_FIELD_DESTINATION };
+	const struct schema_message *flow = r->memory.places.flow;
+
+	for (size_t i = 0; i < DIRECTS; i++) {
+		r->directs[i] = schema_field_numbered(flow, direct_numbers[i]);
+		r->special |= UINT64_C(1) << r->directs[i]->index;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(endpoints); i++)
+		r->special |= UINT64_C(1) << schema_field_numbered(flow, endpoints[i])->index;
+	r->addresses = place_bit(r, FLOW_FIELD_ETHERNET) | place_bit(r, FLOW_FIELD_IP) |
+		       place_bit(r, FLOW_FIELD_TUNNEL);
+	r->dns[0] =
+		place_bit(r, FLOW_FIELD_SOURCE_NAMES) | place_bit(r, FLOW_FIELD_DESTINATION_NAMES);
+	r->dns[1] = r->dns[0] | place_bit(r, FLOW_FIELD_L7) | place_bit(r, FLOW_FIELD_SUMMARY);
+	r->node_place = flow_place(&r->memory.places, FLOW_FIELD_NODE_NAME);
+}
+
+enum err_code line_parser_new(struct line_parser **ret, struct err *e)
+{
+	AUTO(line_parser_free) struct line_parser *r = pages_new(1, sizeof *r);
 
 	if (!r)
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
-	r->message = r->text = buf_init(TEXT_MAX);
 	r->seed = (uint64_t)(uintptr_t)r ^ mono_now().v;
-	r->second = INT64_MIN;
-	r->flow = schema_find(STR("flow.Flow"));
-	r->endpoints = pages_new(ENDPOINT_SLOTS, sizeof *r->endpoints);
-	r->common = pages_new(COMMON_SLOTS, sizeof *r->common);
-	r->said = pages_new(SAID_SLOTS, sizeof *r->said);
-	if (!r->endpoints || !r->common || !r->said || !r->flow)
-		return err_set(e, ERR_NOMEM, "lines of a bundle");
-	for (size_t i = 0; i < PLACES; i++)
-		r->fields[i] = flow_field(r, place_numbers[i]);
-	r->ethernet = flow_field(r, FLOW_FIELD_ETHERNET);
-	r->ip = flow_field(r, FLOW_FIELD_IP);
-	r->l7 = flow_field(r, FLOW_FIELD_L7);
-	r->summary = flow_field(r, FLOW_FIELD_SUMMARY);
-	if (!find_pieces(r))
-		return err_set(e, ERR_UNSUPPORTED, "lines of a bundle: another flow.proto");
+	r->made = buf_init(MADE_BYTES);
+	for (size_t i = 0; i < CHAIN_PARTS_; i++)
+		r->parts[i] = buf_init(MADE_BYTES);
+	enum err_code code = members_memory_init(&r->memory, e);
+	if (code != ERR_OK)
+		return code;
+	for (size_t i = 0; i < RUNS; i++)
+		for (size_t k = 0; k < RUN_SLOTS; k++)
+			r->runs[i].order[k] = (uint8_t)k;
+	learn_fields(r);
 	*ret = TAKE(r);
 	return ERR_OK;
 }
 
-void line_matcher_free(struct line_matcher *r)
+void line_parser_free(struct line_parser *r)
 {
 	if (!r)
 		return;
-	pages_free(r->endpoints, ENDPOINT_SLOTS, sizeof *r->endpoints);
-	pages_free(r->common, COMMON_SLOTS, sizeof *r->common);
-	pages_free(r->said, SAID_SLOTS, sizeof *r->said);
-	buf_done(&r->message);
-	buf_done(&r->text);
-	free(r);
+	members_memory_done(&r->memory);
+	buf_done(&r->made);
+	for (size_t i = 0; i < CHAIN_PARTS_; i++)
+		buf_done(&r->parts[i]);
+	pages_free(r, 1, sizeof *r);
 }
 
-/* --- time --- */
+/* --- fields --- */
 
-/* False for times that cannot be written, and for those that are written shorter. */
-static bool time_text(struct line_matcher *r, struct str message, char ret[SECOND_CHARS + 11])
+/* The member after this one stands behind it in the declaration. */
+static bool comes_next(struct line_parser *r, int first, int last)
 {
-	struct wire_reader reader = wire_reader_of(message);
-	struct timestamp t = { 0 };
+	if (first <= r->last)
+		return first < 0; /* an empty run */
+	r->last = last;
+	return true;
+}
 
-	for (struct wire_field x; wire_next(&reader, &x);)
-		if (x.number == 1 && x.type == WIRE_VARINT)
-			t.s = (int64_t)x.value;
-		else if (x.number == 2 && x.type == WIRE_VARINT)
-			t.ns = (int32_t)x.value;
-		else
+static inline void set_field(struct line_parser *r, size_t place, const char *p, size_t len)
+{
+	r->fields.has |= UINT64_C(1) << place;
+	r->fields.bytes += len;
+	r->fields.at[place].p = p;
+	r->fields.at[place].len = len;
+}
+
+/* Puts a run into @m; its fields are used next. */
+static bool remember(struct line_parser *r, struct members *m, struct str text, size_t tail_len)
+{
+	bool is_full = false;
+
+	if (!members_fill(&r->memory, m, text, tail_len, &is_full))
+		return false;
+	if (is_full) { /* begin anew: this line is read again */
+		members_memory_reset(&r->memory);
+		memset(r->endpoints, 0, sizeof r->endpoints);
+		for (size_t i = 0; i < RUNS; i++)
+			memset(r->runs[i].slots, 0, sizeof r->runs[i].slots);
+	}
+	return !is_full;
+}
+
+static bool use(struct line_parser *r, const struct members *m)
+{
+	if (!comes_next(r, m->first, m->last))
+		return false;
+	for (size_t i = 0; i < m->count; i++)
+		set_field(r, m->fields[i].place, m->bytes + m->fields[i].at, m->fields[i].len);
+	r->is_dns |= m->is_dns;
+	return true;
+}
+
+/* Behind a member stands a comma, which is stepped over, or the end of the object. */
+static inline bool past_comma(struct scan *s)
+{
+	if (s->p == s->end || (*s->p != ',' && *s->p != '}'))
+		return false;
+	s->p += *s->p == ',';
+	return true;
+}
+
+/* Of a few bytes of the text: whoever makes up texts that differ in others has them read slowly. */
+static inline uint64_t text_hash(const char *p, size_t n)
+{
+	uint64_t h = few_at(p, n < 8 ? n : 8) + n;
+
+	if (n > 8)
+		h = (h ^ swar_load(p + n - 8)) * UINT64_C(0x9e3779b97f4a7c15) +
+		    swar_load(p + (n - 8) / 2);
+	if (n > 16)
+		h = (h ^ h >> 29 ^ swar_load(p + n - 16)) * UINT64_C(0x9e3779b97f4a7c15) +
+		    swar_load(p + (n - 8) / 4);
+	h *= UINT64_C(0xff51afd7ed558ccd);
+	return h ^ h >> 32;
+}
+
+/* --- runs --- */
+
+/* Bytes of the run at the front: members up to the next special one. False: there is none. */
+static bool find_run(const struct line_parser *r, const struct scan *at, size_t *ret_len,
+		     size_t *ret_tail)
+{
+	struct scan s = *at;
+
+	while (s.p < s.end && *s.p == '"') {
+		struct scan key = { s.p + 1, s.end };
+		size_t n = scan_find(&key, '"');
+		const struct schema_field *f =
+			schema_field_named(r->memory.places.flow, str_n(key.p, n));
+		if (!f)
 			return false;
-	if (reader.bad || t.s < 0 || t.s > TIMESTAMP_MAX_S || t.ns <= 0 ||
-	    t.ns >= (int32_t)NS_PER_S || t.ns % 1000 == 0)
-		return false;
-	if (t.s != r->second) {
-		char text[40];
-		struct buf b = buf_fixed(text, sizeof text);
-		timestamp_put(&b, (struct timestamp){ .s = t.s });
-		if (b.failed || b.len != SECOND_CHARS + 1) /* with its Z */
+		if (r->special >> f->index & 1)
+			break;
+		if (scan_left(&key) < n + 2)
 			return false;
-		memcpy(r->second_text, text, SECOND_CHARS);
-		r->second = t.s;
+		struct scan value = { key.p + n + 2, s.end };
+		size_t len = members_value(&value);
+		if (!len)
+			return false;
+		s.p = value.p + len;
+		if (!past_comma(&s))
+			return false;
 	}
-	memcpy(ret, r->second_text, SECOND_CHARS);
-	ret[SECOND_CHARS] = '.';
-	uint32_t ns = (uint32_t)t.ns;
-	for (size_t i = 9; i; i--, ns /= 10)
-		ret[SECOND_CHARS + i] = (char)('0' + ns % 10);
-	ret[SECOND_CHARS + 10] = 'Z';
+	size_t left = scan_left(&s);
+	*ret_len = (size_t)(s.p - at->p);
+	*ret_tail = left && *s.p == '}' ? 1 : left < MEMBERS_TAIL ? left : MEMBERS_TAIL;
 	return true;
 }
 
-/* --- what is remembered --- */
-
-static bool slot_is(const struct slot *s, const struct str key[2])
+/* The run that is none of those known, in the place of one that was not met for long. */
+static bool remember_run(struct line_parser *r, struct scan *s, struct members *m)
 {
-	const char *p = s->bytes + s->key_at;
+	size_t len, tail;
 
-	return s->key_len[0] == key[0].len && s->key_len[1] == key[1].len &&
-	       is_same(p, key[0].p, key[0].len) && is_same(p + key[0].len, key[1].p, key[1].len);
+	return find_run(r, s, &len, &tail) && remember(r, m, str_n(s->p, len), tail);
 }
 
-static uint64_t key_hash(const struct line_matcher *r, const struct str key[2])
+static bool search_run(struct line_parser *r, struct scan *s, struct runs *runs, uint8_t *ret_slot)
 {
-	uint64_t h = hash_bytes(key[0].p, key[0].len, r->seed);
+	size_t i = 0;
 
-	return key[1].len ? hash_bytes(key[1].p, key[1].len, h) : h;
-}
-
-/* True: *@ret has it. False: it may be put there. Each key has two places: with one, two that are
- * often met may push each other out for ever. @count is a power of two. */
-static bool slot_find(struct slot *slots, size_t count, uint64_t h, const struct str key[2],
-		      struct slot **ret)
-{
-	struct slot *first = &slots[h & (count - 1)], *second = &slots[(h >> 32) & (count - 1)];
-
-	*ret = first;
-	if (slot_is(first, key))
-		return true;
-	if (slot_is(second, key)) {
-		*ret = second;
-		return true;
-	}
-	if (first->key_len[0] && (!second->key_len[0] || h >> 63))
-		*ret = second;
-	return false;
-}
-
-/* Remembers r->text, which is TEXTS texts of these lengths. */
-static bool slot_fill(struct slot *s, const struct str key[2], const struct buf *text,
-		      const size_t text_len[TEXTS])
-{
-	size_t all = key[0].len + key[1].len + text->len;
-
-	s->key_len[0] = 0;
-	s->filled++;
-	if (text->failed || !key[0].len || all > sizeof s->bytes)
+	while (i < RUN_SLOTS && !members_are_at(&runs->slots[runs->order[i]], s))
+		i++;
+	bool is_known = i < RUN_SLOTS;
+	i -= !is_known;
+	uint8_t slot = runs->order[i];
+	if (!is_known && !remember_run(r, s, &runs->slots[slot]))
 		return false;
-	memcpy(s->bytes, text->p, text->len);
-	memcpy(s->bytes + text->len, key[0].p, key[0].len);
-	if (key[1].len)
-		memcpy(s->bytes + text->len + key[0].len, key[1].p, key[1].len);
-	for (size_t i = 0; i < TEXTS; i++)
-		s->text_len[i] = (uint16_t)text_len[i];
-	s->key_at = (uint16_t)text->len;
-	s->key_len[1] = (uint16_t)key[1].len;
-	s->key_len[0] = (uint16_t)key[0].len;
+	/* nearer to the front */
+	memmove(&runs->order[i / 2 + 1], &runs->order[i / 2], i - i / 2);
+	runs->order[i / 2] = slot;
+	*ret_slot = slot;
 	return true;
 }
 
-/* Appends the members of a flow to r->text, each behind a comma; false if lib/flow's writer is not
- * asked so by render.h. */
-static bool put_members(struct line_matcher *r, struct str message)
+static bool read_run(struct line_parser *r, struct scan *s, int place)
 {
-	size_t at = r->text.len;
+	struct runs *runs = &r->runs[place];
+	uint8_t *slot = &runs->behind[r->context % CONTEXTS];
 
-	if (!message.len)
-		return true;
-	if (json_put_message(&r->text, &flow__flow__descriptor, message, NULL) != ERR_OK ||
-	    r->text.failed)
+	if (!members_are_at(&runs->slots[*slot], s) && !search_run(r, s, runs, slot))
 		return false;
-	if (r->text.len - at == 2) {
-		r->text.len = at; /* {}: defaults only */
-		return true;
-	}
-	r->text.p[at] = ',';
-	r->text.len--;
-	return true;
+	const struct members *m = &runs->slots[*slot];
+	r->context = r->context * RUN_SLOTS + *slot;
+	r->context ^= r->context >> 12;
+	s->p += m->text_len;
+	return use(r, m);
 }
 
 /* --- endpoints --- */
 
-struct side {
-	struct evidence_shared *shared; /* the endpoint in the core; NULL: none */
-	enum chain_part part;           /* its labels */
-	uint32_t number;                /* of that */
-	struct str labels;
-};
-
-/* What was found in this block under the numbers of endpoint and labels; NULL: nothing, or its slot
- * is another's now. */
-static const struct slot *known_slot(const struct side *side)
+/* Each text has two places: with one, two that are often met may push each other out for ever. @ret
+ * is where it is, or where it may be put.  */
+static bool find_endpoint(struct line_parser *r, struct str text, struct members **ret)
 {
-	const struct slot *s = side->shared->slot;
+	const struct scan s = { text.p, text.p + text.len };
+	uint64_t h = hash_bytes(text.p, text.len, r->seed);
+	struct members *first = &r->endpoints[h % ENDPOINT_SLOTS],
+		       *second = &r->endpoints[(h >> 32) % ENDPOINT_SLOTS];
 
-	return s && s->filled == side->shared->slot_filled && side->shared->labels == side->number
-		       ? s
-		       : NULL;
-}
-
-/* False: the core has in common with others what is no endpoint. */
-static bool find_sides(struct evidence_block *b, const struct evidence_record *record,
-		       struct side *source, struct side *destination)
-{
-	*source = (struct side){ .part = CHAIN_SOURCE_LABELS };
-	*destination = (struct side){ .part = CHAIN_DESTINATION_LABELS };
-	for (size_t i = 0; i < RECORD_SHARED_MAX && record->shared[i]; i++) {
-		struct evidence_shared *shared = &b->shared[record->shared[i] - 1];
-		struct side *side = shared->field == FLOW_FIELD_SOURCE        ? source
-				    : shared->field == FLOW_FIELD_DESTINATION ? destination
-									      : NULL;
-		if (!side || side->shared)
-			return false;
-		side->shared = shared;
-		side->number = record->parts[side->part];
-		side->labels = evidence_block_part(b, record, side->part);
-	}
-	return (source->shared || !record->parts[CHAIN_SOURCE_LABELS]) &&
-	       (destination->shared || !record->parts[CHAIN_DESTINATION_LABELS]);
-}
-
-/* Fills @s with the endpoint's text. */
-static bool endpoint_fill(struct line_matcher *r, const struct side *side, const struct str key[2],
-			  struct slot *s)
-{
-	struct str parts[CHAIN_PARTS_] = { key[0] };
-	size_t text_len[TEXTS] = { 0 };
-
-	parts[side->part] = key[1];
-	buf_reset(&r->message);
-	buf_reset(&r->text);
-	chain_join(parts, &r->message);
-	if (r->message.failed || !put_members(r, buf_str(&r->message)))
-		return false;
-	text_len[A] = r->text.len;
-	return slot_fill(s, key, &r->text, text_len);
-}
-
-static bool eat_endpoint(struct line_matcher *r, struct eater *t, const struct side *side)
-{
-	if (!side->shared)
+	*ret = first;
+	if (first->text_len == text.len && members_are_at(first, &s))
 		return true;
-	const struct slot *known = known_slot(side);
-	if (!known) {
-		const struct str key[2] = { side->shared->bytes, side->labels };
-		struct slot *s;
-		if (!slot_find(r->endpoints, ENDPOINT_SLOTS, key_hash(r, key), key, &s) &&
-		    !endpoint_fill(r, side, key, s))
-			return false;
-		known = side->shared->slot = s;
-		side->shared->slot_filled = s->filled;
-		side->shared->labels = side->number;
-	}
-	return eat(t, known->bytes, known->text_len[A]);
-}
-
-/* --- the core --- */
-
-/* A core taken apart. Absent fields: raw.len 0. */
-struct cut {
-	struct wire_field fields[PLACES];
-	struct str common; /* everything else, one field after the other */
-	struct shape shape;
-};
-
-static void cut_begin(struct cut *cut)
-{
-	for (size_t i = 0; i < PLACES; i++)
-		cut->fields[i].raw.len = cut->fields[i].bytes.len = 0;
-}
-
-/* Cuts the core as that one was cut. The bytes of a run are whole fields, and the same bytes are
- * the same fields. */
-static bool cut_as(const struct shape *s, const struct evidence_record *record, struct cut *cut)
-{
-	struct wire_reader reader = wire_reader_of(record->head);
-
-	if (!s->slot || s->slot->filled != s->filled)
-		return false;
-	const char *common = s->slot->bytes + s->slot->key_at;
-	cut_begin(cut);
-	for (size_t i = 0; i < s->count; i++) {
-		size_t place = s->steps[i].place, len = s->steps[i].len;
-		if (place == COMMON) {
-			if ((size_t)(reader.end - reader.p) < len ||
-			    !is_same((const char *)reader.p, common, len))
-				return false;
-			reader.p += len;
-			common += len;
-			continue;
-		}
-		if (place == SEAM) {
-			if (reader.p != reader.end)
-				return false;
-			reader = wire_reader_of(record->tail);
-			continue;
-		}
-		struct wire_field *x = &cut->fields[place];
-		if (!wire_next(&reader, x) || x->number != place_numbers[place] ||
-		    x->type != WIRE_LEN)
-			return false;
-	}
-	return reader.p == reader.end;
-}
-
-static size_t place_of(uint32_t number)
-{
-	size_t i = 0;
-
-	while (i < PLACES && place_numbers[i] != number)
-		i++;
-	return i;
-}
-
-static void add_step(struct shape *s, size_t place, size_t len)
-{
-	if (s->count < STEPS) {
-		s->steps[s->count].place = (uint16_t)place;
-		s->steps[s->count].len = (uint16_t)len;
-	}
-	s->count++;
-}
-
-/* Of bytes between places. @space: KEY_BYTES for what cut->common refers to. */
-static bool add_run(struct cut *cut, const char *from, size_t len, char *space)
-{
-	size_t used = cut->common.len;
-
-	if (!len)
+	if (second->text_len == text.len && members_are_at(second, &s)) {
+		*ret = second;
 		return true;
-	if (used + len > KEY_BYTES)
+	}
+	if (first->bytes && (!second->bytes || h >> 63))
+		*ret = second;
+	return false;
+}
+
+static uint16_t *by_address(struct line_parser *r, size_t side, struct str address)
+{
+	return &r->by_address[(text_hash(address.p, address.len) + side) % GUESSES];
+}
+
+/* Asks for the endpoint's bytes, which will be wanted soon: there are more of them than a core keeps
+ * near. */
+static void expect_endpoint(struct line_parser *r, size_t side, struct str address)
+{
+	const struct members *m = &r->endpoints[*by_address(r, side, address)];
+
+	for (size_t at = 0; m->bytes && at < (size_t)m->labels_at + m->labels_len; at += 64)
+		__builtin_prefetch(m->bytes + at);
+}
+
+/* The endpoint of an address is nearly always the one that it was before; if not, one whose text
+ * begins so: with its number on the node. */
+static bool read_endpoint(struct line_parser *r, struct scan *s, size_t key_len, size_t side,
+			  struct str address, struct line_record *ret)
+{
+	enum { FRONT = 32 };
+	struct scan value = { s->p + key_len, s->end };
+	uint16_t *likely = by_address(r, side, address);
+	struct members *m = &r->endpoints[*likely];
+
+	if (!members_are_at(m, s)) {
+		uint64_t front =
+			side +
+			text_hash(value.p, scan_left(&value) < FRONT ? scan_left(&value) : FRONT);
+		uint16_t *by_front = &r->by_front[front & (GUESSES - 1)];
+		m = &r->endpoints[*by_front];
+		if (!members_are_at(m, s)) {
+			struct str text = str_n(s->p, key_len + members_value(&value));
+			if (!find_endpoint(r, text, &m) && !remember(r, m, text, 0))
+				return false;
+			*by_front = (uint16_t)(m - r->endpoints);
+		}
+		*likely = (uint16_t)(m - r->endpoints);
+	}
+	s->p += m->text_len;
+	if (m->labels_len) {
+		ret->parts[side ? CHAIN_DESTINATION_LABELS : CHAIN_SOURCE_LABELS] =
+			str_n(m->bytes + m->labels_at, m->labels_len);
+		ret->labels_key[side] = m->number;
+	}
+	return past_comma(s) && use(r, m);
+}
+
+/* --- members that are read --- */
+
+static bool read_value(struct line_parser *r, struct scan *s, enum direct which, struct str *ret)
+{
+	const struct schema_field *f = r->directs[which];
+
+	switch (which) {
+	case TIME:
+		return values_put_time(&r->made, s, f, &r->second, ret) && scan_past_lit(s, "\"");
+	case IP:
+		return values_put_ip(&r->made, s, f, &ret[0], &ret[1]);
+	default:
+		return values_put_field(&r->made, s, f);
+	}
+}
+
+/* @ret: a time's text, an IP's two addresses. */
+static bool read_direct(struct line_parser *r, struct scan *s, enum direct which, struct str *ret)
+{
+	const struct schema_field *f = r->directs[which];
+	size_t at = r->made.len;
+
+	if (!read_value(r, s, which, ret))
 		return false;
-	memcpy(space + used, from, len);
-	cut->common = str_n(space, used + len);
-	add_step(&cut->shape, COMMON, len);
+	set_field(r, r->memory.places.of_index[f->index], r->made.p + at, r->made.len - at);
+	return comes_next(r, f->index, f->index) && past_comma(s);
+}
+
+/* If it comes next. */
+static inline bool read_if(struct line_parser *r, struct scan *s, enum direct which)
+{
+	return !scan_past_key(s, r->directs[which]->key) || read_direct(r, s, which, NULL);
+}
+
+/* A flow with a DNS record has another part of it, and of its Summary. */
+static bool read_l7(struct line_parser *r, struct scan *s)
+{
+	size_t at = r->made.len;
+	struct str l7, record;
+
+	if (!scan_past_key(s, r->directs[L7]->key))
+		return true;
+	if (!read_direct(r, s, L7, NULL))
+		return false;
+	r->is_dns = wire_find(str_n(r->made.p + at, r->made.len - at), FLOW_FIELD_L7, &l7) &&
+		    wire_find(l7, L7_FIELD_DNS, &record);
 	return true;
-}
-
-/* Cuts head or tail of any shape. */
-static bool cut_half(struct str half, struct cut *cut, char space[KEY_BYTES])
-{
-	struct wire_reader reader = wire_reader_of(half);
-	const char *from = half.p; /* of a run */
-	size_t run = 0;
-
-	for (struct wire_field x; wire_next(&reader, &x);) {
-		size_t place = place_of(x.number);
-		if (place < PLACES) {
-			if (cut->fields[place].raw.len || x.type != WIRE_LEN ||
-			    !add_run(cut, from, run, space))
-				return false;
-			cut->fields[place] = x;
-			add_step(&cut->shape, place, 0);
-			from = x.raw.p + x.raw.len;
-			run = 0;
-			continue;
-		}
-		/* parts that are committed to on their own, and endpoints that are not shared */
-		if (x.number == FLOW_FIELD_ETHERNET || x.number == FLOW_FIELD_IP ||
-		    x.number == FLOW_FIELD_TUNNEL || x.number == FLOW_FIELD_SOURCE_NAMES ||
-		    x.number == FLOW_FIELD_DESTINATION_NAMES || x.number == FLOW_FIELD_L7 ||
-		    x.number == FLOW_FIELD_SOURCE || x.number == FLOW_FIELD_DESTINATION)
-			return false;
-		run += x.raw.len;
-	}
-	return !reader.bad && add_run(cut, from, run, space);
-}
-
-static bool cut_core(const struct evidence_record *record, struct cut *cut, char space[KEY_BYTES])
-{
-	cut_begin(cut);
-	cut->common = str_n(space, 0);
-	cut->shape.count = 0;
-	if (!cut_half(record->head, cut, space))
-		return false;
-	add_step(&cut->shape, SEAM, 0);
-	return cut_half(record->tail, cut, space) && cut->fields[TIME].raw.len && cut->common.len;
-}
-
-/* --- A to E and the end --- */
-
-/* Appends the fields of @common that stand in piece @p to r->message. False: one belongs nowhere.
- */
-static bool gather(struct line_matcher *r, struct str common, int p, struct str *ret_node)
-{
-	struct wire_reader reader = wire_reader_of(common);
-
-	for (struct wire_field x; wire_next(&reader, &x);) {
-		const struct schema_field *f = flow_field(r, x.number);
-		if (!f)
-			return false;
-		bool is_anywhere = false;
-		for (int i = A; i <= E; i++)
-			is_anywhere |=
-				f->index >= r->piece_from[i] && f->index < r->piece_behind[i];
-		if (!is_anywhere)
-			return false;
-		if (f->index >= r->piece_from[p] && f->index < r->piece_behind[p])
-			buf_str_put(&r->message, x.raw);
-		if (x.number == FLOW_FIELD_NODE_NAME && x.type == WIRE_LEN)
-			*ret_node = x.bytes;
-	}
-	return !r->message.failed;
-}
-
-static const struct slot *common(struct line_matcher *r, struct str bytes)
-{
-	const struct str key[2] = { bytes, { NULL, 0 } };
-	struct slot *s;
-	struct str node = { NULL, 0 };
-	size_t text_len[TEXTS];
-
-	if (slot_find(r->common, COMMON_SLOTS, key_hash(r, key), key, &s))
-		return s;
-	buf_reset(&r->text);
-	for (int p = A; p <= E; p++) {
-		size_t before = r->text.len;
-		buf_reset(&r->message);
-		if (!gather(r, bytes, p, &node) || !put_members(r, buf_str(&r->message)))
-			return NULL;
-		text_len[p] = r->text.len - before;
-	}
-	size_t before = r->text.len;
-	buf_char(&r->text, '}');
-	if (node.len) {
-		buf_lit(&r->text, ",\"node_name\":");
-		json_put_string(&r->text, node);
-	}
-	buf_lit(&r->text, ",\"time\":\"");
-	text_len[END] = r->text.len - before;
-	return slot_fill(s, key, &r->text, text_len) ? s : NULL;
-}
-
-/* Puts a shape before the others. */
-static void shape_first(struct line_matcher *r, size_t at, const struct shape *shape)
-{
-	struct shape s = *shape; /* may be among those that move */
-
-	memmove(&r->shapes[1], &r->shapes[0], at * sizeof s);
-	r->shapes[0] = s;
-}
-
-/* Takes a core apart. @return the texts of what is common; NULL: not known. */
-static const struct slot *cut(struct line_matcher *r, const struct evidence_record *record,
-			      struct cut *ret)
-{
-	char space[KEY_BYTES];
-
-	for (size_t i = 0; i < SHAPES; i++) {
-		if (!cut_as(&r->shapes[i], record, ret))
-			continue;
-		if (i)
-			shape_first(r, i, &r->shapes[i]);
-		return r->shapes[0].slot;
-	}
-	if (!cut_core(record, ret, space))
-		return NULL;
-	const struct slot *s = common(r, ret->common);
-	if (s && ret->shape.count <= STEPS) {
-		ret->shape.slot = s;
-		ret->shape.filled = s->filled;
-		shape_first(r, SHAPES - 1, &ret->shape);
-	}
-	return s;
-}
-
-/* --- small fields that are remembered --- */
-
-/* As eat_field. What was read once and was right is right again. */
-static bool eat_said(struct line_matcher *r, struct eater *t, const struct schema_field *f,
-		     const struct wire_field *x)
-{
-	const char *from = t->p;
-
-	if (!x->raw.len)
-		return true;
-	if (x->raw.len > SAID_RAW)
-		return eat_field(t, f, x);
-	struct said *s = &r->said[hash_bytes(x->raw.p, x->raw.len, r->seed) % SAID_SLOTS];
-	if (s->raw_len == x->raw.len && is_same(s->raw, x->raw.p, s->raw_len))
-		return eat(t, s->text, s->text_len);
-	if (!eat_field(t, f, x))
-		return false;
-	size_t len = (size_t)(t->p - from);
-	if (len <= SAID_TEXT) {
-		memcpy(s->raw, x->raw.p, x->raw.len);
-		memcpy(s->text, from, len);
-		s->raw_len = (uint8_t)x->raw.len;
-		s->text_len = (uint8_t)len;
-	}
-	return true;
-}
-
-/* --- parts --- */
-
-static bool eat_addresses(struct line_matcher *r, struct eater *t, struct str part)
-{
-	struct wire_reader reader = wire_reader_of(part);
-	uint32_t last = 0;
-
-	for (struct wire_field x; wire_next(&reader, &x); last = x.number) {
-		bool is_ip = x.number == FLOW_FIELD_IP;
-		if ((!is_ip && x.number != FLOW_FIELD_ETHERNET) || x.number <= last ||
-		    !(is_ip ? eat_field(t, r->ip, &x) : eat_said(r, t, r->ethernet, &x)))
-			return false;
-	}
-	return !reader.bad;
-}
-
-/* What belongs to a DNS record besides names. Absent: raw.len 0. */
-struct dns {
-	struct wire_field l7, summary;
-};
-
-/* Names, and the rest to @ret. */
-static bool eat_names(struct eater *t, struct str part, struct dns *ret)
-{
-	struct wire_reader reader = wire_reader_of(part);
-	uint32_t last = 0;
-	bool is_open = false;
-
-	ret->l7.raw.len = ret->summary.raw.len = 0;
-	for (struct wire_field x; wire_next(&reader, &x); last = x.number) {
-		if (x.type != WIRE_LEN || x.number < last)
-			return false;
-		if (x.number == FLOW_FIELD_L7 || x.number == FLOW_FIELD_SUMMARY) {
-			struct wire_field *to =
-				x.number == FLOW_FIELD_L7 ? &ret->l7 : &ret->summary;
-			if (to->raw.len)
-				return false;
-			*to = x;
-			continue;
-		}
-		bool is_source = x.number == FLOW_FIELD_SOURCE_NAMES;
-		if (!is_source && x.number != FLOW_FIELD_DESTINATION_NAMES)
-			return false;
-		if (x.number == last
-			    ? !eat_lit(t, ",")
-			    : (is_open && !eat_lit(t, "]")) ||
-				      (is_source ? !eat_lit(t, ",\"source_names\":[")
-						 : !eat_lit(t, ",\"destination_names\":[")))
-			return false;
-		if (!eat_string(t, x.bytes))
-			return false;
-		is_open = true;
-	}
-	return !reader.bad && (!is_open || eat_lit(t, "]"));
 }
 
 /* --- the line --- */
 
-void line_prefetch(const struct evidence_block *b, size_t i)
+/* The fields in these places, behind each other in @b. */
+static struct str put_fields(const struct line_parser *r, uint64_t places, struct buf *b)
 {
-	if (i >= b->record_count)
-		return;
-	const struct evidence_record *record = &b->records[i];
-	__builtin_prefetch(record->head.p);
-	__builtin_prefetch(record->tail.p);
-	__builtin_prefetch(record->tail.p + 64);
-	__builtin_prefetch(record->tail.p + 128);
-	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
-		if (record->parts[p])
-			__builtin_prefetch(&b->parts[record->parts[p] - 1]);
-	for (size_t k = 0; k < RECORD_SHARED_MAX && record->shared[k]; k++) {
-		const struct slot *slot = b->shared[record->shared[k] - 1].slot;
-		for (size_t at = 0; slot && at < slot->key_at; at += 64)
-			__builtin_prefetch(slot->bytes + at);
+	buf_reset(b);
+	char *to = buf_reserve(b, r->fields.bytes + FIELD_ROOM), *from = to;
+	if (!to)
+		return (struct str){ NULL, 0 };
+	for (uint64_t left = places; left; left &= left - 1) {
+		const char *p = r->fields.at[__builtin_ctzll(left)].p;
+		size_t len = r->fields.at[__builtin_ctzll(left)].len;
+		memcpy(to, p, FIELD_ROOM); /* more than needed, and quicker */
+		if (len > FIELD_ROOM)
+			memcpy(to + FIELD_ROOM, p + FIELD_ROOM, len - FIELD_ROOM);
+		to += len;
 	}
+	return str_n(from, (size_t)(to - from));
 }
 
-/* The next of the texts that a core's common bytes come to. */
-static inline bool eat_text(struct eater *t, const char **texts, uint16_t len)
+/* What a response repeats of its flow: node_name, time. */
+static bool read_end(struct line_parser *r, struct scan *s, struct str time)
 {
-	const char *p = *texts;
-
-	*texts += len;
-	return eat(t, p, len);
+	if (s->p[-1] == ',' || !scan_past_lit(s, "}"))
+		return false;
+	if (r->fields.has >> r->node_place & 1) {
+		const char *p = r->fields.at[r->node_place].p;
+		size_t len = r->fields.at[r->node_place].len;
+		/* tag and length of a short text: two bytes */
+		if (len < 2 || len >= 0x80 || !scan_past_lit(s, ",\"node_name\":\"") ||
+		    !is_plain(p + 2, len - 2) || !scan_past(s, p + 2, len - 2) ||
+		    !scan_past_lit(s, "\""))
+			return false;
+	}
+	return scan_past_lit(s, ",\"time\":\"") && scan_past(s, time.p, time.len) &&
+	       scan_past_lit(s, "\"}\n");
 }
 
-size_t line_match(struct line_matcher *r, struct evidence_block *b, size_t i, struct str text)
+static bool read_members(struct line_parser *r, struct scan *s, struct line_record *ret)
 {
-	const struct evidence_record *record = &b->records[i];
-	struct eater t = { text.p, text.p + text.len };
-	char time[SECOND_CHARS + 11];
-	struct side source, destination;
-	struct dns dns;
-	struct cut core;
-	const struct wire_field *f = core.fields;
+	struct str addresses[2] = { { "", 0 }, { "", 0 } };
 
-	if (!find_sides(b, record, &source, &destination))
-		return 0;
-	const struct slot *s = cut(r, record, &core);
-	if (!s || !time_text(r, f[TIME].bytes, time))
-		return 0;
-	const char *texts = s->bytes;
-	if (!eat_lit(&t, "{\"flow\":{\"time\":\"") || !eat_fixed(&t, time, sizeof time) ||
-	    !eat_lit(&t, "\"") || !eat_field(&t, r->fields[UUID], &f[UUID]) ||
-	    !eat_text(&t, &texts, s->text_len[A]) ||
-	    !eat_addresses(r, &t, evidence_block_part(b, record, CHAIN_ADDRESSES)) ||
-	    !eat_field(&t, r->fields[L4], &f[L4]) || !eat_endpoint(r, &t, &source) ||
-	    !eat_endpoint(r, &t, &destination) || !eat_text(&t, &texts, s->text_len[B]) ||
-	    !eat_names(&t, evidence_block_part(b, record, CHAIN_DNS), &dns) ||
-	    !eat_field(&t, r->l7, &dns.l7) || !eat_text(&t, &texts, s->text_len[C]) ||
-	    !eat_said(r, &t, r->fields[SOURCE_SERVICE], &f[SOURCE_SERVICE]) ||
-	    !eat_said(r, &t, r->fields[DESTINATION_SERVICE], &f[DESTINATION_SERVICE]) ||
-	    !eat_text(&t, &texts, s->text_len[D]) ||
-	    !eat_said(r, &t, r->fields[INTERFACE], &f[INTERFACE]) ||
-	    !eat_text(&t, &texts, s->text_len[E]) || (dns.summary.raw.len && s->text_len[E]) ||
-	    !eat_field(&t, r->summary, &dns.summary) ||
-	    !eat_field(&t, r->fields[TYCHO], &f[TYCHO]) ||
-	    !eat_text(&t, &texts, s->text_len[END]) || !eat_fixed(&t, time, sizeof time) ||
-	    !eat_lit(&t, "\"}\n"))
-		return 0;
-	return (size_t)(t.p - text.p);
+	if (!read_if(r, s, UUID) || !read_run(r, s, RUN_A) || !read_if(r, s, ETHERNET) ||
+	    (scan_past_lit(s, "\"IP\":") && !read_direct(r, s, IP, addresses)))
+		return false;
+	expect_endpoint(r, 0, addresses[0]);
+	expect_endpoint(r, 1, addresses[1]);
+	if (!read_if(r, s, L4) || !read_if(r, s, TUNNEL))
+		return false;
+	if (scan_at_lit(s, "\"source\":{") &&
+	    !read_endpoint(r, s, sizeof "\"source\":" - 1, 0, addresses[0], ret))
+		return false;
+	if (scan_at_lit(s, "\"destination\":{") &&
+	    !read_endpoint(r, s, sizeof "\"destination\":" - 1, 1, addresses[1], ret))
+		return false;
+	return read_run(r, s, RUN_B) && read_if(r, s, SOURCE_NAMES) &&
+	       read_if(r, s, DESTINATION_NAMES) && read_l7(r, s) && read_run(r, s, RUN_C) &&
+	       read_if(r, s, SOURCE_SERVICE) && read_if(r, s, DESTINATION_SERVICE) &&
+	       read_run(r, s, RUN_D) && read_if(r, s, INTERFACE) && read_run(r, s, RUN_E) &&
+	       read_if(r, s, SUMMARY) && read_run(r, s, RUN_F) && read_if(r, s, TYCHO);
+}
+
+static bool read_usual(struct line_parser *r, struct str text, struct line_record *ret)
+{
+	struct scan s = { text.p, text.p + text.len };
+	struct str time;
+
+	*ret = (struct line_record){ .labels_key = { 0 } };
+	r->fields.has = r->fields.bytes = 0;
+	r->is_dns = false;
+	r->last = -1;
+	r->context = 0;
+	buf_reset(&r->made);
+	/* At once: fields point into it. */
+	const char *made = buf_reserve(&r->made, MADE_BYTES / 2);
+	if (!made || !scan_past_lit(&s, "{\"flow\":{\"time\":\"") ||
+	    !read_direct(r, &s, TIME, &time) || !read_members(r, &s, ret) ||
+	    !read_end(r, &s, time) || r->made.p != made)
+		return false;
+	uint64_t has = r->fields.has, dns = r->dns[r->is_dns];
+	ret->parts[CHAIN_CORE] = put_fields(r, has & ~r->addresses & ~dns, &r->parts[CHAIN_CORE]);
+	ret->parts[CHAIN_ADDRESSES] = put_fields(r, has & r->addresses, &r->parts[CHAIN_ADDRESSES]);
+	ret->parts[CHAIN_DNS] = put_fields(r, has & dns, &r->parts[CHAIN_DNS]);
+	ret->len = (size_t)(s.p - text.p);
+	return ret->parts[CHAIN_CORE].p && ret->parts[CHAIN_ADDRESSES].p && ret->parts[CHAIN_DNS].p;
+}
+
+bool line_parse_generally(struct line_parser *r, struct str text, struct line_record *ret)
+{
+	*ret = (struct line_record){ .labels_key = { 0 } };
+	return canon_line(r->memory.canon, text, ret->parts, &ret->len);
+}
+
+bool line_parse(struct line_parser *r, struct str text, struct line_record *ret)
+{
+	if (read_usual(r, text, ret))
+		return true;
+	return line_parse_generally(r, text, ret);
 }

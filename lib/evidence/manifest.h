@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { EVIDENCE_FORMAT = 2 };
+enum { EVIDENCE_FORMAT = 3 };
 
 /* A file of the bundle as the manifest lists it. */
 struct manifest_file {

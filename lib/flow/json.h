@@ -43,7 +43,7 @@ struct json_options {
 				they are passed over */
 };
 /* Reads one JSON object (and nothing but blanks after it) as a message of @desc and appends its
- * wire bytes to @out; @text may not lie in @out. @options NULL: nothing unknown is rejected. On
+ * wire bytes to @out, fields in ascending order of their numbers, in messages within it, too; @text may not lie in @out. @options NULL: nothing unknown is rejected. On
  * failure @out is as it was. ERR_PARSE with a sentence that names the place, in the reference's
  * words: "proto: (line 1:40): unknown field \"bogus\"". ERR_NOMEM when @out is full. *@ret_unknown
  * (may be NULL) is set on failure only: true if the fault was one that reject_unknown asks for. The

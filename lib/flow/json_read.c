@@ -376,6 +376,8 @@ static bool read_unknown(struct reader *r, const struct token *name)
 /* Fields and oneofs of one message that have been seen, a bit for each by its place. */
 struct seen {
 	uint64_t fields, oneofs;
+	uint32_t last; /* number of the field */
+	bool unsorted; /* one came behind a greater one */
 };
 
 /* The value of @f, after the colon. */
@@ -387,6 +389,8 @@ static bool read_field(struct reader *r, const struct schema_field *f, struct st
 	if (seen->fields & bit)
 		return token_fault(&r->x, name.p, "duplicate field %.*s", STR_FMT(name));
 	seen->fields |= bit;
+	seen->unsorted |= f->number < seen->last;
+	seen->last = f->number;
 	if (token_peek(&r->x) == TOKEN_NULL) {
 		struct token t = token_next(&r->x);
 		return t.kind == TOKEN_NULL;
@@ -457,11 +461,43 @@ static bool read_member(struct reader *r, const struct schema_message *m, bool i
 	return read_field(r, f, name.raw, seen);
 }
 
+/* What was appended from @start on is a message's fields: puts them in the order of their numbers, as
+ * protobuf libraries write them, and as what is made of their bytes can rely on. */
+static void sort_fields(struct buf *b, size_t start)
+{
+	struct run {
+		uint32_t number;
+		size_t at, len;
+	} runs[SCHEMA_MAX_FIELDS];
+	size_t count = 0, last = 0, len = b->len - start;
+	struct wire_reader reader = wire_reader_of(str_n(b->p + start, len));
+
+	for (struct wire_field x; !b->failed && wire_next(&reader, &x);) {
+		if (count && runs[last].number == x.number) {
+			runs[last].len += x.raw.len;
+			continue;
+		}
+		if (count == ARRAY_LEN(runs)) /* none has more */
+			return;
+		size_t i = count++;
+		for (; i && runs[i - 1].number > x.number; i--)
+			runs[i] = runs[i - 1];
+		runs[i] = (struct run){ x.number, (size_t)(x.raw.p - b->p), x.raw.len };
+		last = i;
+	}
+	char *sorted = buf_reserve(b, len);
+	if (!sorted)
+		return;
+	for (size_t i = 0, at = 0; i < count; at += runs[i++].len)
+		memcpy(sorted + at, b->p + runs[i].at, runs[i].len);
+	memcpy(b->p + start, sorted, len);
+}
+
 /* The members of an object that is open. */
 static bool read_members(struct reader *r, const struct schema_message *m, bool in_any)
 {
-	struct seen seen = { 0, 0 };
-	size_t from = 0;
+	struct seen seen = { 0 };
+	size_t from = 0, start = r->out->len;
 
 	if (token_peek(&r->x) == TOKEN_OBJECT_END)
 		return token_expect(&r->x, TOKEN_OBJECT_END);
@@ -469,7 +505,11 @@ static bool read_members(struct reader *r, const struct schema_message *m, bool 
 		if (!read_member(r, m, in_any, &seen, &from))
 			return false;
 	} while (token_peek(&r->x) == TOKEN_COMMA && token_expect(&r->x, TOKEN_COMMA));
-	return token_expect(&r->x, TOKEN_OBJECT_END);
+	if (!token_expect(&r->x, TOKEN_OBJECT_END))
+		return false;
+	if (seen.unsorted)
+		sort_fields(r->out, start);
+	return true;
 }
 
 /* --- well-known types --------------------------------------------------------------- */

@@ -226,6 +226,8 @@ static void build_field(struct schema_field *f, descriptor *d, size_t index,
 			    GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED,
 		.index = (uint16_t)index,
 	};
+	for (uint32_t tag = f->number << 3 | f->wire_type; tag; tag >>= 7)
+		f->tag[f->tag_len++] = (uint8_t)(tag | (tag > 0x7f ? 0x80 : 0));
 	f->has_presence =
 		!f->repeated && (!proto3 || fd->has_oneof_index || f->type == SCHEMA_MESSAGE);
 	if (in_oneof) {

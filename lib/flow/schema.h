@@ -58,6 +58,8 @@ struct schema_field {
 	uint32_t number;
 	uint8_t type;      /* enum schema_type */
 	uint8_t wire_type; /* enum wire_type of one value */
+	uint8_t tag_len;
+	uint8_t tag[8]; /* of one value as it stands before it: tag_len bytes, then zeros */
 	bool repeated;
 	bool has_presence; /* zero and absent differ: messages, members of a oneof, `optional` */
 	uint16_t index;    /* in fields[] */

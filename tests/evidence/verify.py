@@ -4,16 +4,17 @@
 PROTO_DIR holds what protoc --python_out made of proto/. Prints "ok" or the first fault for each bundle."""
 import csv, io, json, struct, subprocess, sys, tarfile
 from hashlib import sha256
+from itertools import accumulate, islice
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 sys.path.insert(0, sys.argv[1])
 from flow.flow_pb2 import Flow                                                       # noqa: E402
 from google.protobuf.internal.decoder import _DecodeVarint                          # noqa: E402
-from google.protobuf.json_format import MessageToDict                               # noqa: E402
-from tycho.v1.evidence_pb2 import EvidenceBlock, EvidencePart                       # noqa: E402
+from google.protobuf.json_format import MessageToDict, ParseDict                    # noqa: E402
+from tycho.v1.evidence_pb2 import EvidenceProof                                     # noqa: E402
 
 SMALL = ["key.pem", "statement.jsonl", "checkpoints.jsonl", "policies.jsonl"]
-CHUNK = ["chain.jsonl", "records.pb", "flows.jsonl", "flows.csv"]
+CHUNK = ["chain.jsonl", "proofs.pb", "flows.jsonl", "flows.csv"]
 COLUMNS = ("seq time verdict drop_reason direction reply source_namespace source_pod source_ip source_port "
            "destination_namespace destination_pod destination_ip destination_port protocol node").split()
 H = lambda *parts: sha256(b"".join(parts)).digest()                                 # noqa: E731
@@ -49,37 +50,46 @@ def signed(line, kind):
     check(said["tycho"] == kind and said["key"] == H(bytes.fromhex(s["key"])).hex(), "not a " + kind)
     return key, said
 
-def blocks(data):
+def proofs(data):
     at = 0
     while at < len(data):
         size, at = _DecodeVarint(data, at)
-        block, at = EvidenceBlock.FromString(data[at:at + size]), at + size
-        check(at <= len(data) and block.last, "a block is cut off")
-        yield block
+        proof, at = EvidenceProof.FromString(data[at:at + size]), at + size
+        check(at <= len(data), "a proof is cut off")
+        yield proof
 
-def check_block(block, body):
-    """Root of the items, and what each record says."""
-    leaves, items, said, place, seq = {}, [], [], -1, int(body["first_seq"]) - 1
-    check(body["kind"] == "block" and len(block.secrets) == 4 and block.records, "a block is malformed")
-    for record in block.records:
-        check(place < record.index < body["count"] and seq < record.seq <= int(body["last_seq"]), "records are not in order")
-        check(len(record.shared) < 3 and all(record.shared), "a fragment is not there")
-        core = record.head + b"".join(block.shared[n - 1] for n in record.shared) + record.tail
-        place, seq, commitments, shown, wire = record.index, record.seq, [], b"", core
-        for p, (number, secret) in enumerate(zip(record.parts, block.secrets, strict=True), 1):
-            part = block.parts[number - 1] if number else EvidencePart(part=p)
-            check(part.part == p and len(secret) == (0 if part.commitment else 32), "a part of another kind")
-            if part.commitment:
-                shown += struct.pack(">BI", p, len(part.content)) + part.content
-            commitments.append(part.commitment or H(b"\2", bytes([p]), secret, part.content))
-            wire += part.content
-        leaf = leaves[place] = H(struct.pack(">BBQ", 0, 0, seq), core, *commitments)
+def split(flow):
+    """The five parts of a flow."""
+    apart = {"ethernet": 1, "IP": 1, "tunnel": 1, "source_names": 4, "destination_names": 4}
+    apart.update({"l7": 4, "Summary": 4} if "dns" in flow.get("l7", {}) else {})
+    parts = [{m: v for m, v in flow.items() if apart.get(m, 0) == p} for p in range(5)]
+    for p, end in (2, "source"), (3, "destination"):
+        if "labels" in flow.get(end, {}):
+            parts[p], parts[0][end] = {end: {"labels": flow[end]["labels"]}}, {m: v for m, v in flow[end].items() if m != "labels"}
+    return [ParseDict(part, Flow()).SerializeToString() for part in parts]
+
+def check_block(proof, body, said):
+    """Root of the items of a block, whose lines say this."""
+    places, seqs, n = [*accumulate(proof.places)], [*accumulate(proof.seqs)], len(said)
+    check(body["kind"] == "block" and len(proof.secrets) == 4 and n == len(places) == len(seqs) > 0, "a block is malformed")
+    check(all(proof.places) and all(proof.seqs[1:]) and places[-1] <= body["count"] and
+          int(body["first_seq"]) <= seqs[0] and seqs[-1] <= int(body["last_seq"]), "records are not in order")
+    wholes, leaves, items, withheld = {w.record: w.parts for w in proof.wholes}, {}, [], iter(proof.withheld)
+    check([w.record for w in proof.wholes] == sorted(wholes) and all(w < n for w in wholes), "a whole record is of nobody")
+    for i, (place, seq, line) in enumerate(zip(places, seqs, said)):
+        core, *parts = wholes.get(i) or split(line["flow"])
+        flow = MessageToDict(Flow.FromString(core + b"".join(parts)), preserving_proto_field_name=True)
+        check(line == {"flow": flow, **{m: flow[m] for m in ("node_name", "time") if m in flow}}, "a line does not say its record")
+        commitments, shown = [], b""
+        for p, (part, secret) in enumerate(zip(parts, proof.secrets, strict=True), 1):
+            commitments.append(H(b"\2", bytes([p]), secret, part) if secret else [None, *proof.commitments][next(withheld)])
+            shown += b"" if secret else struct.pack(">BI", p, len(part)) + part
+        leaf = leaves[place - 1] = H(struct.pack(">BBQ", 0, 0, seq), core, *commitments)
         items.append(H(b"\4", leaf, H(shown)) if shown else leaf)
-        flow = MessageToDict(Flow.FromString(wire), preserving_proto_field_name=True)
-        said.append({"flow": flow, **{m: flow[m] for m in ("node_name", "time") if m in flow}})
-    proof = [block.proof[i:i + 32] for i in range(0, len(block.proof), 32)]
-    check(root(leaves, 0, body["count"], proof).hex() == body["root"] and not proof, "records are not those of the chain")
-    return tree(items), said
+    check(proof.marks == b"".join(leaf[:2] for leaf in leaves.values()) and not [*withheld], "a flow was changed")
+    hashes = [proof.proof[i:i + 32] for i in range(0, len(proof.proof), 32)]
+    check(root(leaves, 0, body["count"], hashes).hex() == body["root"] and not hashes, "records are not those of the chain")
+    return tree(items)
 
 def row(flow):
     protocol, l4 = next(iter(flow.get("l4", {}).items()), ("", {}))
@@ -90,10 +100,9 @@ def row(flow):
             dst.get("namespace"), dst.get("pod_name"), ip.get("destination"), l4.get("destination_port"),
             protocol, flow.get("node_name")]
 
-def check_lines(text, table, flows):
-    said, out = [json.loads(line) for line in lines(text)], io.StringIO()
-    check(said == flows and [compact(s) for s in said] == lines(text), "flows.jsonl does not say what its records say")
-    csv.writer(out, lineterminator="\n").writerows([COLUMNS] * bool(flows) + [row(f["flow"]) for f in flows])
+def check_table(table, said):
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([COLUMNS] * bool(said) + [row(s["flow"]) for s in said])
     check(table in (None, out.getvalue().encode()), "flows.csv does not say what its records say")
 
 def check_node(node, scope, files):
@@ -110,18 +119,19 @@ def check_node(node, scope, files):
 
     number, heads, roots, count, gaps = int(said["first_entry"]) - 1, {}, [], 0, []
     for chunk in node["chunks"]:
-        before, flows, bodies = bytes.fromhex(chunk["before"]), [], {}
-        chain, records, text, table = (files.get(chunk["dir"] + "/" + name) for name in CHUNK)
+        before, bodies = bytes.fromhex(chunk["before"]), {}
+        chain, proven, text, table = (files.get(chunk["dir"] + "/" + name) for name in CHUNK)
         check(heads.setdefault(number, before) == before and int(chunk["first_entry"]) == number + 1, "the chain is broken")
         for number, line in enumerate(lines(chain), number + 1):
             heads[number] = H(struct.pack(">BQ", 3, number), heads[number - 1], line.encode())
             bodies[number] = json.loads(line)
         gaps += [{m: v for m, v in b.items() if m != "kind"} for b in bodies.values() if b["kind"] == "gap"]
-        for block in blocks(records):
-            items, of_block = check_block(block, bodies.pop(block.entry))
-            roots.append(items)
-            flows += of_block
-        check_lines(text, table, flows)
+        flows = [json.loads(line) for line in lines(text)]
+        check([compact(s) for s in flows] == lines(text), "flows.jsonl is written in another way")
+        rest = iter(flows)
+        roots += [check_block(p, bodies.pop(p.entry), [*islice(rest, len(p.places))]) for p in proofs(proven)]
+        check(not [*rest], "a flow was added")
+        check_table(table, flows)
         count += len(flows)
     check((str(number), heads[number].hex()) == (said["last_entry"], said["head"]) if heads else said["last_entry"] == "0",
           "the chain does not lead to the head")
@@ -135,7 +145,7 @@ def verify(data):
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         names, files = archive.getnames(), {m.name: archive.extractfile(m).read() for m in archive}
     manifest = json.loads(files["manifest.json"])
-    check(manifest["tycho"] == "evidence" and manifest["format"] == 2, "another format")
+    check(manifest["tycho"] == "evidence" and manifest["format"] == 3, "another format")
     check(data[-40:] == bytes.fromhex("5e2a4d1820000000") + H(data[:-40]), "the sum at the end")
     want = [n["dir"] + "/" + name for n in manifest["nodes"] for name in SMALL]
     want += [c["dir"] + "/" + name for n in manifest["nodes"] for c in n["chunks"] for name in CHUNK]

@@ -1,7 +1,7 @@
 /*
  * What verifiers and collectors read of others. The first byte chooses: a bundle; a chunk's
  * archive; a chunk made of three texts, so that the archive's sums are no hurdle; a block; signed
- * and flat texts; an answer to an export.
+ * and flat texts; an answer to an export; a proof; lines, read in both ways.
  */
 #include <stdio.h>
 
@@ -10,6 +10,8 @@
 #include "evidence/checkpoint.h"
 #include "evidence/chunk.h"
 #include "evidence/collect.h"
+#include "evidence/line.h"
+#include "evidence/proof.h"
 #include "evidence/redact.h"
 #include "evidence/text.h"
 #include "evidence/verify.h"
@@ -29,11 +31,11 @@ static void check_chunk(struct str tar)
 	chunk_result_done(&r);
 }
 
-/* Chain and records take two bytes for their length each, the lines are the rest. */
+/* Chain and proofs take two bytes for their length each, the lines are the rest. */
 static void make_chunk(struct str s)
 {
 	static const char *const names[] = { "nodes/1/000001/chain.jsonl",
-					     "nodes/1/000001/records.pb",
+					     "nodes/1/000001/proofs.pb",
 					     "nodes/1/000001/flows.jsonl" };
 	AUTO_BUF struct buf tar = buf_init(1 << 22);
 
@@ -54,16 +56,48 @@ static void make_chunk(struct str s)
 static void read_block(struct str s)
 {
 	struct evidence_block b = { 0 };
-	struct chain_hash root, items;
 	AUTO_BUF struct buf core = buf_init(1 << 22);
 	struct str parts[CHAIN_PARTS_];
 
 	if (evidence_block_take(&b, s, NULL) == ERR_OK) {
 		for (size_t i = 0; i < b.record_count; i++)
 			(void)!evidence_block_parts(&b, i, &core, parts);
-		(void)!evidence_block_hash(&b, s.len, &root, &items, NULL);
 	}
 	evidence_block_done(&b);
+}
+
+static void read_proof(struct str s)
+{
+	struct evidence_proof p = { 0 };
+	const struct chain_hash *commitments[CHAIN_PARTS_];
+
+	if (evidence_proof_read(&p, s, NULL) == ERR_OK)
+		for (size_t i = 0; i < p.count; i++) {
+			evidence_proof_commitments(&p, i, commitments);
+			(void)evidence_proof_whole(&p, i);
+		}
+	evidence_proof_done(&p);
+}
+
+/* Both ways say the same, or the quick one is wrong. */
+static void read_lines(struct str s)
+{
+	static struct line_parser *usual, *general;
+	struct line_record a, b;
+
+	if ((!usual && line_parser_new(&usual, NULL) != ERR_OK) ||
+	    (!general && line_parser_new(&general, NULL) != ERR_OK))
+		return;
+	while (s.len) {
+		bool is_read = line_parse(usual, s, &a);
+		if (line_parse_generally(general, s, &b) != is_read || (is_read && a.len != b.len))
+			abort();
+		for (size_t p = 0; p < CHAIN_PARTS_ && is_read; p++)
+			if (!str_eq(a.parts[p], b.parts[p]))
+				abort();
+		size_t end = is_read ? a.len : str_find(s, '\n') + 1;
+		s = str_from(s, end < s.len ? end : s.len);
+	}
 }
 
 static void read_texts(struct str s)
@@ -126,8 +160,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 4:
 		read_texts(s);
 		break;
-	default:
+	case 5:
 		collect(s);
+		break;
+	case 6:
+		read_proof(s);
+		break;
+	default:
+		read_lines(s);
 	}
 	return 0;
 }

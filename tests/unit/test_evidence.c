@@ -7,6 +7,7 @@
 
 #include "evidence/redact.h"
 #include "evidence_fixture.h"
+#include "flow/wire.h"
 
 /* Three blocks of 40 records, a checkpoint behind each, a gap before the last. */
 static void fill(struct evidence_fixture *ef)
@@ -54,6 +55,53 @@ static void what_a_store_exports_is_proven(void **state)
 	assert_proven(&ef, &(struct ask){ .redact = REDACT_IP }, "120 flows");
 	assert_proven(&ef, &(struct ask){ .redact = REDACT_LABELS, .csv = true }, "120 flows");
 	assert_proven(&ef, &(struct ask){ .redact = REDACT_ALL }, "120 flows");
+	evidence_done(&ef);
+}
+
+/* --- records that somebody else's program made --- */
+
+/* The fields of @message the other way round, and then @more. */
+static void turn_round(struct str message, struct str more, struct buf *out)
+{
+	struct str raw[64];
+	struct wire_reader r = wire_reader_of(message);
+	size_t n = 0;
+
+	for (struct wire_field x; wire_next(&r, &x);) {
+		assert_true(n < ARRAY_LEN(raw));
+		raw[n++] = x.raw;
+	}
+	while (n)
+		buf_str_put(out, raw[--n]);
+	buf_str_put(out, more);
+}
+
+/* Their bytes do not follow from what the lines say: an order of fields that is not ours, a field
+ * that we do not know, text that is none. */
+static void records_that_their_lines_do_not_tell_are_proven(void **state)
+{
+	static const char *const more[] = { "", "\xfa\xff\x3e\x01x" /* field 131071 */,
+					    "\x5a\x02\xff\xfe" /* node_name */ };
+	struct evidence_fixture ef;
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	evidence_make(&ef, fx);
+	fixture_block(fx, 5);
+	for (size_t i = 0; i < ARRAY_LEN(more); i++) {
+		AUTO_BUF struct buf made = buf_init(1 << 16), odd = buf_init(1 << 16);
+		struct flow f = fixture_flow(fx, fx->next_seq, fx->now);
+		flow_encode(&made, &f, fx->dict);
+		turn_round(buf_str(&made), str_of(more[i]), &odd);
+		assert_int_equal(flow_decode(buf_str(&odd), fx->dict, &f, &e), ERR_OK);
+		f.seq = fx->next_seq++;
+		f.time = fx->now;
+		assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+		fixture_block(fx, 5);
+	}
+	evidence_checkpoint(&ef);
+	assert_proven(&ef, &(struct ask){ .csv = true }, "23 flows in 4 blocks");
+	assert_proven(&ef, &(struct ask){ .redact = REDACT_ALL }, "23 flows");
 	evidence_done(&ef);
 }
 
@@ -201,6 +249,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
 		T(what_a_store_exports_is_proven),
+		T(records_that_their_lines_do_not_tell_are_proven),
 		T(what_is_recorded_meanwhile_is_not_in_it),
 		cmocka_unit_test(what_is_pruned_meanwhile_ends_it_or_was_read_before),
 	};

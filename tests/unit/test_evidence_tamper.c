@@ -6,11 +6,11 @@
 #include <cmocka.h>
 
 #include "bundle_edit.h"
-#include "chain/tree.h"
-#include "evidence/block.h"
+#include "evidence/line.h"
 #include "evidence/redact.h"
 #include "evidence/text.h"
 #include "evidence_world.h"
+#include "flow/fields.h"
 #include "flow/wire.h"
 #include "tycho/v1/evidence.pb-c.h"
 
@@ -92,240 +92,303 @@ static void changed_lines_are_found(void **state)
 			       "flows.csv has other columns");
 }
 
-/* --- records: the lines say what they say --- */
+/* --- proofs --- */
 
-/* The first block, unpacked, handed to @change, and packed again; of @n the record at work. */
-static void edit_first_block(struct edit_file *f, void (*change)(Tycho__V1__EvidenceBlock *m))
+/* Of the edit at work: the lines of the bundle's first chunk. */
+static struct str all_lines;
+
+static struct str line_at(size_t n)
 {
-	AUTO_BUF struct buf b = buf_init(1 << 20);
-	struct str rest = str_n(f->content, f->len);
-	size_t len = (uint8_t)rest.p[0], head = 1;
+	struct str rest = all_lines;
 
-	if (len >= 0x80) {
-		len = (len & 0x7f) | (size_t)(uint8_t)rest.p[1] << 7;
-		head = 2;
-	}
-	Tycho__V1__EvidenceBlock *m =
-		tycho__v1__evidence_block__unpack(NULL, len, (const uint8_t *)rest.p + head);
+	while (n--)
+		rest = str_from(rest, str_find(rest, '\n') + 1);
+	return str_upto(rest, str_find(rest, '\n') + 1);
+}
+
+/* The first block's proof, unpacked, handed to @change, and packed again. */
+static void edit_first_proof(struct bundle_edit *b, void (*change)(Tycho__V1__EvidenceProof *m))
+{
+	AUTO_BUF struct buf out = buf_init(1 << 20);
+	struct edit_file *f = bundle_edit_file(b, "proofs.pb"),
+			 *lines = bundle_edit_file(b, "flows.jsonl");
+	struct wire_reader r = wire_reader_of(str_n(f->content, f->len));
+	uint64_t len;
+
+	all_lines = str_n(lines->content, lines->len);
+	assert_true(wire_next_varint(&r, &len));
+	Tycho__V1__EvidenceProof *m = tycho__v1__evidence_proof__unpack(NULL, len, r.p);
 	assert_non_null(m);
 	change(m);
-	size_t size = tycho__v1__evidence_block__get_packed_size(m);
-	wire_put_varint(&b, size);
-	b.len += tycho__v1__evidence_block__pack(m, (uint8_t *)buf_reserve(&b, size));
-	tycho__v1__evidence_block__free_unpacked(m, NULL);
-	buf_str_put(&b, str_from(rest, head + len));
-	edit_set(f, buf_str(&b));
+	size_t size = tycho__v1__evidence_proof__get_packed_size(m);
+	wire_put_varint(&out, size);
+	out.len += tycho__v1__evidence_proof__pack(m, (uint8_t *)buf_reserve(&out, size));
+	tycho__v1__evidence_proof__free_unpacked(m, NULL);
+	buf_put(&out, r.p + len, (size_t)(r.end - r.p) - len);
+	edit_set(f, buf_str(&out));
 }
 
-static void change_port(Tycho__V1__EvidenceBlock *m)
+/* The leaf that @line comes to as record @i, nothing of which is withheld. */
+static struct chain_hash leaf_of(const Tycho__V1__EvidenceProof *m, size_t i, struct str line)
 {
-	ProtobufCBinaryData *head = &m->records[0]->head;
-	/* destination port 443 of l4.TCP: field 2, varint bb 03 */
-	uint8_t *at = memmem(head->data, head->len, "\x10\xbb\x03", 3);
+	AUTO(line_parser_free) struct line_parser *reader = NULL;
+	struct line_record said;
+	struct chain_hash commitments[CHAIN_PARTS_ - 1];
+	uint64_t seq = 0;
 
-	assert_non_null(at);
-	at[1] = 0xbc;
+	assert_int_equal(line_parser_new(&reader, NULL), ERR_OK);
+	assert_true(line_parse(reader, line, &said));
+	for (size_t k = 0; k <= i; k++)
+		seq += m->seqs[k];
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++) {
+		struct chain_secret secret;
+		assert_int_equal(m->secrets[p - 1].len, sizeof secret.v);
+		memcpy(secret.v, m->secrets[p - 1].data, sizeof secret.v);
+		commitments[p - 1] = chain_commit(p, &secret, said.parts[p]);
+	}
+	return chain_leaf(0, seq, said.parts[CHAIN_CORE], commitments);
 }
-static void change_seq(Tycho__V1__EvidenceBlock *m)
-{
-	m->records[0]->seq++;
-	m->records[1]->seq++;
-	m->records[2]->seq++;
-}
-static void change_address(Tycho__V1__EvidenceBlock *m)
-{
-	for (size_t i = 0; i < m->n_parts; i++)
-		if (m->parts[i]->part == 1) {
-			uint8_t *at = memmem(m->parts[i]->content.data, m->parts[i]->content.len,
-					     "192.0.2.1", 9);
-			assert_non_null(at);
-			at[8] = '7';
-			return;
-		}
-	fail_msg("no address");
-}
-static void swap_records(Tycho__V1__EvidenceBlock *m)
-{
-	Tycho__V1__EvidenceRecord *a = m->records[0], *b = m->records[1];
-	ProtobufCBinaryData head = a->head, tail = a->tail;
 
-	a->head = b->head;
-	a->tail = b->tail;
-	b->head = head;
-	b->tail = tail;
-}
-static void change_endpoint(Tycho__V1__EvidenceBlock *m)
+/* Marks that are right for the lines as they stand. */
+static void make_marks(Tycho__V1__EvidenceProof *m)
 {
-	for (size_t i = 0; i < m->n_shared; i++) {
-		uint8_t *at = memmem(m->shared[i].data, m->shared[i].len, "cart-0", 6);
-		if (at)
-			at[5] = '1';
+	for (size_t i = 0; i < m->n_places; i++) {
+		struct chain_hash leaf = leaf_of(m, i, line_at(i));
+		memcpy(m->marks.data + 2 * i, leaf.v, 2);
 	}
 }
-/* The same flow for everyone who reads it: protobuf's fields stand in any order. */
-static void swap_endpoints(Tycho__V1__EvidenceBlock *m)
+
+static void change_seq(Tycho__V1__EvidenceProof *m)
 {
-	for (size_t i = 0; i < m->n_records; i++) {
-		uint32_t *shared = m->records[i]->shared;
-		if (m->records[i]->n_shared < 2)
-			continue;
-		uint32_t first = shared[0];
-		shared[0] = shared[1];
-		shared[1] = first;
-		return;
-	}
-	fail_msg("no record has two endpoints");
+	/* one record of nine: there is room for it to have another number */
+	assert_int_equal(m->n_seqs, 1);
+	m->seqs[0] += m->places[0] > 1 ? UINT64_MAX : 1;
 }
-/* What is shared is written out: the same core, put together otherwise. */
-static void write_endpoints_out(Tycho__V1__EvidenceBlock *m)
+static void repeat_seq(Tycho__V1__EvidenceProof *m)
 {
-	for (size_t i = 0; i < m->n_records; i++) {
-		Tycho__V1__EvidenceRecord *r = m->records[i];
-		AUTO_BUF struct buf b = buf_init(1 << 16);
-		buf_put(&b, r->head.data, r->head.len);
-		for (size_t k = 0; k < r->n_shared; k++)
-			buf_put(&b, m->shared[r->shared[k] - 1].data,
-				m->shared[r->shared[k] - 1].len);
-		buf_put(&b, r->tail.data, r->tail.len);
-		r->head.data = realloc(r->head.data, b.len);
-		assert_non_null(r->head.data);
-		memcpy(r->head.data, b.p, b.len);
-		r->head.len = b.len;
-		r->n_shared = r->tail.len = 0;
-	}
+	m->seqs[2] += m->seqs[1];
+	m->seqs[1] = 0;
 }
-static void name_a_fragment_that_is_not_there(Tycho__V1__EvidenceBlock *m)
+static void change_mark(Tycho__V1__EvidenceProof *m)
 {
-	m->records[0]->shared[0] = (uint32_t)m->n_shared + 1;
+	m->marks.data[5] ^= 1;
 }
-static void drop_first_record(Tycho__V1__EvidenceBlock *m)
+static void lose_mark(Tycho__V1__EvidenceProof *m)
 {
-	tycho__v1__evidence_record__free_unpacked(m->records[0], NULL);
-	memmove(m->records, m->records + 1, --m->n_records * sizeof *m->records);
+	m->marks.len -= 2;
 }
-static void change_secret(Tycho__V1__EvidenceBlock *m)
+static void lose_place(Tycho__V1__EvidenceProof *m)
+{
+	m->n_places--;
+}
+static void stay_in_place(Tycho__V1__EvidenceProof *m)
+{
+	m->places[1] = 0;
+}
+static void change_secret(Tycho__V1__EvidenceProof *m)
 {
 	m->secrets[0].data[5] ^= 1;
 }
-static void change_proof(Tycho__V1__EvidenceBlock *m)
+/* … by somebody who makes the marks fit. */
+static void change_secret_well(Tycho__V1__EvidenceProof *m)
+{
+	change_secret(m);
+	make_marks(m);
+}
+static void lose_secret(Tycho__V1__EvidenceProof *m)
+{
+	m->secrets[0].len = 0;
+}
+static void change_proof(Tycho__V1__EvidenceProof *m)
 {
 	assert_true(m->proof.len > 0);
 	m->proof.data[3] ^= 4;
 }
-static void change_place(Tycho__V1__EvidenceBlock *m)
+static void change_place(Tycho__V1__EvidenceProof *m)
 {
-	m->records[0]->index++;
+	m->places[0]++;
 }
-static void change_entry(Tycho__V1__EvidenceBlock *m)
+static void change_entry(Tycho__V1__EvidenceProof *m)
 {
 	m->entry += 2;
 }
 
-static void assert_record_change_is_found(struct world *w, const struct ask *ask, const char *name,
-					  void (*change)(Tycho__V1__EvidenceBlock *m),
-					  const char *old, const char *new, const char *words)
+/* Before the proof's change @old in the lines becomes @new. */
+static void assert_proof_change_is_found(struct world *w, const struct ask *ask, const char *name,
+					 void (*change)(Tycho__V1__EvidenceProof *m),
+					 const char *old, const char *new, const char *words)
 {
 	struct bundle_edit b;
 
 	world_bundle(w, ask);
 	bundle_edit_open(&b, w->ef.bundle_path);
-	edit_first_block(bundle_edit_file(&b, "records.pb"), change);
 	if (old)
 		edit_replace(bundle_edit_file(&b, "flows.jsonl"), old, new);
+	edit_first_proof(&b, change);
 	bundle_edit_write(&b, w->ef.bundle_path, false);
 	bundle_edit_done(&b);
 	assert_bad(w, name, words);
 }
 
-static void changed_records_are_found_though_the_lines_agree(void **state)
+static void a_changed_proof_is_found(void **state)
 {
+	static const char in_order[] = "its records are not in order",
+			  as_many[] = "not as many of everything as it has records",
+			  not_held[] = "its records are not those that the chain holds";
 	struct world *w = *state;
 	const struct ask all = { .csv = false }, some = { .verdict = "DROPPED" };
 
 	world_bundle(w, &some);
 	assert_good(w, "filtered");
-	assert_record_change_is_found(w, &all, "record-port", change_port,
-				      "\"destination_port\":443", "\"destination_port\":444",
-				      "its records are not those that the chain holds");
-	assert_record_change_is_found(w, &all, "record-address", change_address, NULL, NULL,
-				      "a flow was changed");
-	assert_record_change_is_found(w, &all, "record-seq", change_seq, NULL, NULL,
-				      "not in order");
-	assert_record_change_is_found(w, &all, "records-swapped", swap_records, NULL, NULL,
-				      "a flow was");
-	assert_record_change_is_found(w, &all, "endpoint", change_endpoint, NULL, NULL,
-				      "a flow was changed");
-	assert_record_change_is_found(w, &all, "endpoints-swapped", swap_endpoints, NULL, NULL,
-				      "its records are not those that the chain holds");
-	assert_record_change_is_found(w, &all, "no-fragment", name_a_fragment_that_is_not_there,
-				      NULL, NULL, "names a fragment that is not there");
-	assert_record_change_is_found(w, &all, "secret", change_secret, NULL, NULL,
-				      "its records are not those that the chain holds");
-	assert_record_change_is_found(w, &all, "entry", change_entry, NULL, NULL, "block");
-	assert_record_change_is_found(w, &some, "proof", change_proof, NULL, NULL,
-				      "its records are not those that the chain holds");
-	assert_record_change_is_found(w, &some, "place", change_place, NULL, NULL, "block");
+	assert_proof_change_is_found(w, &all, "line-and-mark", make_marks,
+				     "\"destination_port\":443", "\"destination_port\":444",
+				     not_held);
+	assert_proof_change_is_found(w, &all, "address-and-mark", make_marks, "192.0.2.1",
+				     "192.0.2.7", not_held);
+	assert_proof_change_is_found(w, &all, "pod-and-mark", make_marks, "cart-0", "cart-1",
+				     not_held);
+	assert_proof_change_is_found(w, &some, "seq", change_seq, NULL, NULL, "a flow was changed");
+	assert_proof_change_is_found(w, &all, "seq-repeated", repeat_seq, NULL, NULL, in_order);
+	assert_proof_change_is_found(w, &all, "mark", change_mark, NULL, NULL,
+				     "line 3: a flow was changed");
+	assert_proof_change_is_found(w, &all, "mark-lost", lose_mark, NULL, NULL, as_many);
+	assert_proof_change_is_found(w, &all, "place-lost", lose_place, NULL, NULL, as_many);
+	assert_proof_change_is_found(w, &all, "place-twice", stay_in_place, NULL, NULL, in_order);
+	assert_proof_change_is_found(w, &all, "secret", change_secret, NULL, NULL,
+				     "a flow was changed");
+	assert_proof_change_is_found(w, &all, "secret-and-marks", change_secret_well, NULL, NULL,
+				     not_held);
+	assert_proof_change_is_found(w, &all, "secret-lost", lose_secret, NULL, NULL, as_many);
+	assert_proof_change_is_found(w, &all, "entry", change_entry, NULL, NULL, "block");
+	assert_proof_change_is_found(w, &some, "proof", change_proof, NULL, NULL, not_held);
+	assert_proof_change_is_found(w, &some, "place", change_place, NULL, NULL, "block");
 }
 
-static void a_core_may_be_written_out(void **state)
+/* --- whole records --- */
+
+/* Gives record 1 with all parts, @swapped: with its endpoints the other way round, which is the same
+ * flow for everyone who reads it. */
+static void give_whole(Tycho__V1__EvidenceProof *m, bool swapped)
+{
+	AUTO(line_parser_free) struct line_parser *reader = NULL;
+	AUTO_BUF struct buf core = buf_init(1 << 16);
+	struct line_record said;
+	Tycho__V1__EvidenceWhole *whole = malloc(sizeof *whole), **list = malloc(sizeof *list);
+
+	assert_true(whole && list);
+	assert_int_equal(m->n_wholes, 0);
+	assert_int_equal(line_parser_new(&reader, NULL), ERR_OK);
+	assert_true(line_parse(reader, line_at(1), &said));
+	struct str source, destination;
+	assert_true(wire_find(said.parts[CHAIN_CORE], FLOW_FIELD_SOURCE, &source));
+	assert_true(wire_find(said.parts[CHAIN_CORE], FLOW_FIELD_DESTINATION, &destination));
+	struct wire_reader r = wire_reader_of(said.parts[CHAIN_CORE]);
+	for (struct wire_field x; wire_next(&r, &x);) {
+		bool is_source = x.number == FLOW_FIELD_SOURCE;
+		if (swapped && (is_source || x.number == FLOW_FIELD_DESTINATION))
+			wire_put_len(&core, is_source ? FLOW_FIELD_DESTINATION : FLOW_FIELD_SOURCE,
+				     is_source ? destination : source);
+		else
+			buf_str_put(&core, x.raw);
+	}
+	tycho__v1__evidence_whole__init(whole);
+	whole->record = 1;
+	whole->n_parts = CHAIN_PARTS_;
+	whole->parts = calloc(CHAIN_PARTS_, sizeof *whole->parts);
+	assert_non_null(whole->parts);
+	for (size_t p = 0; p < CHAIN_PARTS_; p++) {
+		struct str part = p == CHAIN_CORE ? buf_str(&core) : said.parts[p];
+		whole->parts[p].data = malloc(part.len + 1);
+		assert_non_null(whole->parts[p].data);
+		memcpy(whole->parts[p].data, part.p, part.len);
+		whole->parts[p].len = part.len;
+	}
+	list[0] = whole;
+	m->wholes = list;
+	m->n_wholes = 1;
+}
+static void give_same(Tycho__V1__EvidenceProof *m)
+{
+	give_whole(m, false);
+}
+static void give_swapped(Tycho__V1__EvidenceProof *m)
+{
+	give_whole(m, true);
+}
+static void give_another(Tycho__V1__EvidenceProof *m)
+{
+	give_whole(m, false);
+	uint8_t *at =
+		memmem(m->wholes[0]->parts[1].data, m->wholes[0]->parts[1].len, "192.0.2.1", 9);
+	assert_non_null(at);
+	at[8] = '7';
+}
+static void give_of_nobody(Tycho__V1__EvidenceProof *m)
+{
+	give_whole(m, false);
+	m->wholes[0]->record = (uint32_t)m->n_places;
+}
+static void give_four(Tycho__V1__EvidenceProof *m)
+{
+	give_whole(m, false);
+	free(m->wholes[0]->parts[--m->wholes[0]->n_parts].data);
+}
+
+static void a_record_may_be_there_whole(void **state)
 {
 	struct world *w = *state;
+	const struct ask all = { .csv = true };
 	struct bundle_edit b;
 
-	world_bundle(w, &(struct ask){ .csv = true });
+	world_bundle(w, &all);
 	bundle_edit_open(&b, w->ef.bundle_path);
-	edit_first_block(bundle_edit_file(&b, "records.pb"), write_endpoints_out);
+	edit_first_proof(&b, give_same);
 	bundle_edit_write(&b, w->ef.bundle_path, false);
 	bundle_edit_done(&b);
-	assert_good(w, "written-out");
+	assert_good(w, "whole");
+	assert_proof_change_is_found(w, &all, "whole-swapped", give_swapped, NULL, NULL,
+				     "line 2: a flow was changed");
+	assert_proof_change_is_found(w, &all, "whole-other", give_another, NULL, NULL,
+				     "line 2: a flow was changed");
+	assert_proof_change_is_found(w, &all, "whole-of-nobody", give_of_nobody, NULL, NULL,
+				     "a whole record is none of its records");
+	assert_proof_change_is_found(w, &all, "whole-of-four", give_four, NULL, NULL,
+				     "a whole record is malformed");
 }
 
-/* A flow left out of a filtered export, by somebody who makes the proof anew and adjusts all that
- * is not signed. */
-static void drop_line(struct bundle_edit *b, size_t n)
+/* --- a flow left out --- */
+
+/* By somebody who makes the proof anew and adjusts all that is not signed: all nine records of the
+ * block are there, and the first one's leaf is the whole new proof. */
+static void drop_first(Tycho__V1__EvidenceProof *m)
 {
-	edit_line_remove(bundle_edit_file(b, "flows.jsonl"), n);
-	(void)json_object_set_new(json_object_get(bundle_edit_node(b), "statement"), "flows",
-				  json_string("29"));
-}
+	const struct chain_hash leaf = leaf_of(m, 0, line_at(0));
 
-static struct chain_hash dropped_leaf;
-
-static void drop_with_proof(Tycho__V1__EvidenceBlock *m)
-{
-	/* All nine records of the block are there: the first one's leaf is the whole new proof. */
-	AUTO(own_free) uint8_t *proof = malloc(sizeof dropped_leaf);
-
-	drop_first_record(m);
-	memcpy(proof, dropped_leaf.v, sizeof dropped_leaf.v);
+	m->places[1] += m->places[0];
+	m->seqs[1] += m->seqs[0];
+	memmove(m->places, m->places + 1, --m->n_places * sizeof *m->places);
+	memmove(m->seqs, m->seqs + 1, --m->n_seqs * sizeof *m->seqs);
+	m->marks.len -= 2;
+	memmove(m->marks.data, m->marks.data + 2, m->marks.len);
+	assert_int_equal(m->proof.len, 0);
 	free(m->proof.data);
-	m->proof.data = TAKE(proof);
-	m->proof.len = sizeof dropped_leaf.v;
+	m->proof.data = malloc(sizeof leaf.v);
+	assert_non_null(m->proof.data);
+	memcpy(m->proof.data, leaf.v, sizeof leaf.v);
+	m->proof.len = sizeof leaf.v;
 }
 
 static void a_flow_left_out_is_found_though_proof_and_manifest_agree(void **state)
 {
 	struct world *w = *state;
 	struct bundle_edit b;
-	struct evidence_block block = { 0 };
-	struct chain_hash root, items;
-	struct err e;
 
 	world_bundle(w, &(struct ask){ .csv = false });
 	bundle_edit_open(&b, w->ef.bundle_path);
-	struct edit_file *f = bundle_edit_file(&b, "records.pb");
-	size_t len = ((size_t)(uint8_t)f->content[0] & 0x7f) | (size_t)(uint8_t)f->content[1] << 7;
-	assert_int_equal(evidence_block_take(&block, str_n(f->content + 2, len), &e), ERR_OK);
-	assert_int_equal(evidence_block_hash(&block, 9, &root, &items, &e), ERR_OK);
-	/* leaves are overwritten by the tree: hash one record alone */
-	evidence_block_done(&block);
-	assert_int_equal(evidence_block_take(&block, str_n(f->content + 2, len), &e), ERR_OK);
-	block.record_count = 1;
-	assert_true(evidence_block_hash(&block, 1, &root, &items, &e) == ERR_OK);
-	dropped_leaf = root; /* of a tree of one leaf */
-	evidence_block_done(&block);
-	edit_first_block(f, drop_with_proof);
-	drop_line(&b, 0);
+	edit_first_proof(&b, drop_first);
+	edit_line_remove(bundle_edit_file(&b, "flows.jsonl"), 0);
+	(void)json_object_set_new(json_object_get(bundle_edit_node(&b), "statement"), "flows",
+				  json_string("29"));
 	bundle_edit_write(&b, w->ef.bundle_path, false);
 	assert_bad(w, "left-out", "manifest.json does not match: it has another statement");
 	(void)json_object_set_new(json_object_get(bundle_edit_node(&b), "statement"), "flows",
@@ -581,23 +644,19 @@ static void a_file_that_the_manifest_does_not_list_so_is_found(void **state)
 
 /* --- redaction --- */
 
-static void change_commitment(Tycho__V1__EvidenceBlock *m)
+static void change_commitment(Tycho__V1__EvidenceProof *m)
 {
-	for (size_t i = 0; i < m->n_parts; i++)
-		if (m->parts[i]->commitment.len)
-			m->parts[i]->commitment.data[9] ^= 1;
+	assert_true(m->n_commitments > 0);
+	for (size_t i = 0; i < m->n_commitments; i++)
+		m->commitments[i].data[9] ^= 1;
 }
-
-static char first_token[20];
-
-static void change_shown(Tycho__V1__EvidenceBlock *m)
+static void name_another_commitment(Tycho__V1__EvidenceProof *m)
 {
-	for (size_t i = 0; i < m->n_parts; i++) {
-		ProtobufCBinaryData *c = &m->parts[i]->content;
-		uint8_t *at = c->len ? memmem(c->data, c->len, first_token, 17) : NULL;
-		if (at)
-			at[1] = at[1] == '0' ? '1' : '0';
-	}
+	m->withheld[1] = (uint32_t)m->n_commitments + 1;
+}
+static void lose_withheld(Tycho__V1__EvidenceProof *m)
+{
+	m->n_withheld--;
 }
 
 static void what_is_shown_instead_is_vouched_for(void **state)
@@ -614,33 +673,22 @@ static void what_is_shown_instead_is_vouched_for(void **state)
 	assert_null(strstr(lines->content, "10.0.0."));
 	assert_null(strstr(lines->content, "app=shop"));
 	assert_non_null(strstr(lines->content, "reserved:world"));
-	assert_null(memmem(bundle_edit_file(&b, "records.pb")->content,
-			   bundle_edit_file(&b, "records.pb")->len, "192.0.2.1", 9));
+	assert_null(memmem(bundle_edit_file(&b, "proofs.pb")->content,
+			   bundle_edit_file(&b, "proofs.pb")->len, "192.0.2.1", 9));
 	assert_null(strstr(bundle_edit_file(&b, "policies.jsonl")->content, "podSelector"));
 	char *at = strstr(lines->content, "\"~");
 	assert_non_null(at);
-	(void)snprintf(first_token, sizeof first_token, "%.17s", at + 1);
-	/* the same change everywhere */
-	edit_first_block(bundle_edit_file(&b, "records.pb"), change_shown);
-	char other[20];
-	memcpy(other, first_token, sizeof other);
-	other[1] = other[1] == '0' ? '1' : '0';
-	for (struct edit_file *f = bundle_edit_file(&b, "flows.jsonl");
-	     strstr(f->content, first_token);) {
-		/* only in the first block's nine lines */
-		char *where = strstr(f->content, first_token);
-		size_t line = 0;
-		for (const char *p = f->content; p < where; p++)
-			line += *p == '\n';
-		if (line >= 9)
-			break;
-		edit_replace(f, first_token, other);
-	}
+	/* leaf and mark know nothing of it */
+	at[2] = at[2] == '0' ? '1' : '0';
 	bundle_edit_write(&b, w->ef.bundle_path, false);
 	bundle_edit_done(&b);
 	assert_bad(w, "shown-changed", "what is shown of a withheld part was changed");
-	assert_record_change_is_found(w, &redacted, "commitment", change_commitment, NULL, NULL,
-				      "its records are not those that the chain holds");
+	assert_proof_change_is_found(w, &redacted, "commitment", change_commitment, NULL, NULL,
+				     "line 1: a flow was changed");
+	assert_proof_change_is_found(w, &redacted, "no-commitment", name_another_commitment, NULL,
+				     NULL, "names a commitment that is not there");
+	assert_proof_change_is_found(w, &redacted, "withheld-lost", lose_withheld, NULL, NULL,
+				     "not as many of everything as it has records");
 }
 
 /* --- chunks --- */
@@ -710,8 +758,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, world_make, world_remove)
 		T(changed_lines_are_found),
-		T(changed_records_are_found_though_the_lines_agree),
-		T(a_core_may_be_written_out),
+		T(a_changed_proof_is_found),
+		T(a_record_may_be_there_whole),
 		T(a_flow_left_out_is_found_though_proof_and_manifest_agree),
 		T(a_broken_chain_is_found),
 		T(changes_of_what_is_signed_are_found),

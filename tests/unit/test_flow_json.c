@@ -20,6 +20,22 @@
 static const struct json_options strict = { .reject_unknown = true };
 static const struct json_options lax = { .reject_unknown = false };
 
+/* The bytes are those that a protobuf library writes of the same message: fields in order. */
+static void assert_sorted(const ProtobufCMessageDescriptor *desc, struct str wire)
+{
+	AUTO_BUF struct buf again = buf_init(SIZE_MAX);
+	ProtobufCMessage *m =
+		protobuf_c_message_unpack(desc, NULL, wire.len, (const uint8_t *)wire.p);
+
+	assert_non_null(m);
+	char *to = buf_reserve(&again, protobuf_c_message_get_packed_size(m) + 1);
+	assert_non_null(to);
+	again.len = protobuf_c_message_pack(m, (uint8_t *)to);
+	protobuf_c_message_free_unpacked(m, NULL);
+	assert_int_equal(again.len, wire.len);
+	assert_memory_equal(again.p, wire.p, wire.len);
+}
+
 /* @text read as @desc and written again; fails the test if either does. */
 static void assert_becomes(const ProtobufCMessageDescriptor *desc, const char *text,
 			   const char *expected)
@@ -30,6 +46,8 @@ static void assert_becomes(const ProtobufCMessageDescriptor *desc, const char *t
 
 	if (json_read_message(str_of(text), desc, &strict, &wire, NULL, &e) != ERR_OK)
 		fail_msg("%s: %s", text, e.msg);
+	if (!memchr(buf_str(&wire).p, '\0', wire.len)) /* where protobuf-c ends a text */
+		assert_sorted(desc, buf_str(&wire));
 	if (json_put_message(&json, desc, buf_str(&wire), &e) != ERR_OK)
 		fail_msg("%s: %s", text, e.msg);
 	assert_string_equal(buf_cstr(&json), expected);
