@@ -78,7 +78,9 @@ struct line_parser {
 	bool is_dns;
 	int last;         /* index of the last member read */
 	uint32_t context; /* of the runs so far */
-	struct buf made;  /* fields that were read */
+	/* Fields that were read. */
+	struct values_out out;
+	uint8_t made[MADE_BYTES + VALUES_ROOM];
 	struct buf parts[CHAIN_PARTS_];
 };
 
@@ -115,7 +117,6 @@ enum err_code line_parser_new(struct line_parser **ret, struct err *e)
 	if (!r)
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
 	r->seed = (uint64_t)(uintptr_t)r ^ mono_now().v;
-	r->made = buf_init(MADE_BYTES);
 	for (size_t i = 0; i < CHAIN_PARTS_; i++)
 		r->parts[i] = buf_init(MADE_BYTES);
 	enum err_code code = members_memory_init(&r->memory, e);
@@ -134,7 +135,6 @@ void line_parser_free(struct line_parser *r)
 	if (!r)
 		return;
 	members_memory_done(&r->memory);
-	buf_done(&r->made);
 	for (size_t i = 0; i < CHAIN_PARTS_; i++)
 		buf_done(&r->parts[i]);
 	pages_free(r, 1, sizeof *r);
@@ -361,11 +361,11 @@ static bool read_value(struct line_parser *r, struct scan *s, enum direct which,
 
 	switch (which) {
 	case TIME:
-		return values_put_time(&r->made, s, f, &r->second, ret) && scan_past_lit(s, "\"");
+		return values_put_time(&r->out, s, f, &r->second, ret) && scan_past_lit(s, "\"");
 	case IP:
-		return values_put_ip(&r->made, s, f, &ret[0], &ret[1]);
+		return values_put_ip(&r->out, s, f, &ret[0], &ret[1]);
 	default:
-		return values_put_field(&r->made, s, f);
+		return values_put_field(&r->out, s, f);
 	}
 }
 
@@ -373,11 +373,12 @@ static bool read_value(struct line_parser *r, struct scan *s, enum direct which,
 static bool read_direct(struct line_parser *r, struct scan *s, enum direct which, struct str *ret)
 {
 	const struct schema_field *f = r->directs[which];
-	size_t at = r->made.len;
+	const uint8_t *at = r->out.p;
 
 	if (!read_value(r, s, which, ret))
 		return false;
-	set_field(r, r->memory.places.of_index[f->index], r->made.p + at, r->made.len - at);
+	set_field(r, r->memory.places.of_index[f->index], (const char *)at,
+		  (size_t)(r->out.p - at));
 	return comes_next(r, f->index, f->index) && past_comma(s);
 }
 
@@ -390,14 +391,14 @@ static inline bool read_if(struct line_parser *r, struct scan *s, enum direct wh
 /* A flow with a DNS record has another part of it, and of its Summary. */
 static bool read_l7(struct line_parser *r, struct scan *s)
 {
-	size_t at = r->made.len;
+	const uint8_t *at = r->out.p;
 	struct str l7, record;
 
 	if (!scan_past_key(s, r->directs[L7]->key))
 		return true;
 	if (!read_direct(r, s, L7, NULL))
 		return false;
-	r->is_dns = wire_find(str_n(r->made.p + at, r->made.len - at), FLOW_FIELD_L7, &l7) &&
+	r->is_dns = wire_find(str_n(at, (size_t)(r->out.p - at)), FLOW_FIELD_L7, &l7) &&
 		    wire_find(l7, L7_FIELD_DNS, &record);
 	return true;
 }
@@ -474,12 +475,9 @@ static bool read_usual(struct line_parser *r, struct str text, struct line_recor
 	r->is_dns = false;
 	r->last = -1;
 	r->context = 0;
-	buf_reset(&r->made);
-	/* At once: fields point into it. */
-	const char *made = buf_reserve(&r->made, MADE_BYTES / 2);
-	if (!made || !scan_past_lit(&s, "{\"flow\":{\"time\":\"") ||
-	    !read_direct(r, &s, TIME, &time) || !read_members(r, &s, ret) ||
-	    !read_end(r, &s, time) || r->made.p != made)
+	r->out = (struct values_out){ r->made, r->made + MADE_BYTES };
+	if (!scan_past_lit(&s, "{\"flow\":{\"time\":\"") || !read_direct(r, &s, TIME, &time) ||
+	    !read_members(r, &s, ret) || !read_end(r, &s, time))
 		return false;
 	uint64_t has = r->fields.has, dns = r->dns[r->is_dns];
 	ret->parts[CHAIN_CORE] = put_fields(r, has & ~r->addresses & ~dns, &r->parts[CHAIN_CORE]);

@@ -12,8 +12,7 @@
 #define TYCHO_EVIDENCE_MEMBERS_H
 
 #include "evidence/canon.h"
-#include "evidence/scan.h"
-#include "flow/schema.h"
+#include "evidence/values.h"
 
 /* Top-level fields of a flow. Places are those in ascending order of their numbers. */
 struct flow_fields {
@@ -24,7 +23,7 @@ struct flow_fields {
 		size_t len;
 	} at[SCHEMA_MAX_FIELDS];
 };
-enum { FIELD_ROOM = 64 };
+enum { FIELD_ROOM = VALUES_ROOM };
 
 struct flow_places {
 	const struct schema_message *flow;

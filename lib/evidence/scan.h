@@ -91,10 +91,7 @@ static inline bool scan_past_key(struct scan *s, struct str key)
 		return false;
 	memcpy(&a, s->p, sizeof a);
 	memcpy(&b, key.p, sizeof b);
-	if (a != b || memcmp(s->p, key.p, key.len) != 0)
-		return false;
-	s->p += key.len;
-	return true;
+	return a == b && scan_past(s, key.p, key.len);
 }
 
 /* Of a length that the compiler knows: a few instructions. */
@@ -134,14 +131,24 @@ static inline bool is_plain(const char *p, size_t n)
 	return is_zero(stops);
 }
 
-/* Place of the first byte that is marked, by ones or by a high bit; 16: none. */
+/* Place of the first byte of eight that is not zero. */
+static inline size_t first_set(uint64_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	return (size_t)__builtin_clzll(v) / 8;
+#else
+	return (size_t)__builtin_ctzll(v) / 8;
+#endif
+}
+
+/* Place of the first byte that is marked; 16: none. */
 static inline size_t first_marked(sixteen v)
 {
 	const two halves = (two)v;
 
 	if (halves[0])
-		return swar_first(halves[0]);
-	return halves[1] ? 8 + swar_first(halves[1]) : sizeof v;
+		return first_set(halves[0]);
+	return halves[1] ? 8 + first_set(halves[1]) : sizeof v;
 }
 
 /* The same of 32 bytes; 32: none. */

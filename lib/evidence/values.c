@@ -1,19 +1,24 @@
 #include "evidence/values.h"
 
+#include "base/buf.h"
 #include "base/time.h"
 #include "flow/wire.h"
 
-enum { DEPTH = 6, SECOND_CHARS = sizeof((struct values_second *)0)->text };
+/*
+ * A flow has some twenty values, each read in a few nanoseconds: what is common is short and inline,
+ * what is rare stands apart, so that it costs the common no registers.
+ */
+#define RARE __attribute__((noinline, cold)) static
 
-/* Room for @bytes and what may be read behind them; @end of what was taken of it is told to take. */
-static inline uint8_t *room(struct buf *b, size_t bytes)
-{
-	return (uint8_t *)buf_reserve(b, bytes + VALUES_ROOM);
-}
+enum {
+	DEPTH = 6,
+	SECOND_CHARS = sizeof((struct values_second *)0)->text,
+	HEAD_BYTES = 20, /* of a tag and a number, at most */
+};
 
-static inline void take(struct buf *b, const uint8_t *end)
+static inline bool has_room(const struct values_out *o, size_t bytes)
 {
-	b->len = (size_t)((const char *)end - b->p);
+	return (size_t)(o->end - o->p) >= bytes;
 }
 
 static inline uint8_t *put_varint(uint8_t *p, uint64_t v)
@@ -22,20 +27,6 @@ static inline uint8_t *put_varint(uint8_t *p, uint64_t v)
 		*p++ = (uint8_t)(v | 0x80);
 	*p++ = (uint8_t)v;
 	return p;
-}
-
-/* The same of at most 28 bits, without a branch that nobody can foresee; four bytes are written. */
-static inline uint8_t *put_varint28(uint8_t *p, uint32_t v)
-{
-	uint32_t bytes =
-		(v & 0x7f) | (v & 0x7f << 7) << 1 | (v & 0x7f << 14) << 2 | (v & 0x7f << 21) << 3;
-	unsigned len = (31 - (unsigned)__builtin_clz(v | 1)) / 7; /* less one */
-	const uint32_t more = UINT32_C(0x808080) & ((UINT32_C(1) << 8 * len) - 1);
-
-	bytes |= more;
-	for (size_t i = 0; i < sizeof bytes; i++)
-		p[i] = (uint8_t)(bytes >> 8 * i);
-	return p + len + 1;
 }
 
 /* Eight bytes are written, whatever there is. */
@@ -47,86 +38,93 @@ static inline uint8_t *put_tag(uint8_t *p, const struct schema_field *f)
 
 /* --- scalars --- */
 
-enum { HEAD_BYTES = 20 }; /* of a tag and a number, at most */
-
 /* A value that is not its default. */
-static inline bool put_number(struct buf *b, const struct schema_field *f, uint64_t v)
+static inline bool put_number(struct values_out *o, const struct schema_field *f, uint64_t v)
 {
-	uint8_t *p = room(b, HEAD_BYTES);
-
-	if (!p || !v)
+	if (!v || !has_room(o, HEAD_BYTES))
 		return false;
-	p = put_tag(p, f);
-	take(b, v < 1 << 28 ? put_varint28(p, (uint32_t)v) : put_varint(p, v));
+	o->p = put_varint(put_tag(o->p, f), v);
 	return true;
 }
 
 /* Text with quotes or backslashes in it, which have a backslash before them. */
-__attribute__((noinline)) static bool put_escaped(struct buf *b, const struct schema_field *f,
-						  struct scan *s)
+RARE bool put_escaped(struct values_out *o, const struct schema_field *f, struct scan *s)
 {
 	const char *p = s->p;
 	size_t len = 0;
 
-	for (; p < s->end && *p != '"'; p++, len++)
-		if (*p == '\\' && (++p == s->end || (*p != '"' && *p != '\\')))
+	for (; p < s->end && *p != '"'; p++, len++) {
+		bool is_escaped = *p == '\\';
+		p += is_escaped;
+		if (p == s->end || (is_escaped ? *p != '"' && *p != '\\' : !is_plain(p, 1)))
 			return false;
-		else if (p[-(*p == '"' || *p == '\\')] != '\\' && !is_plain(p, 1))
-			return false;
-	uint8_t *to = room(b, HEAD_BYTES + len);
-	if (p == s->end || !to)
+	}
+	if (p == s->end || !len || !has_room(o, HEAD_BYTES + len))
 		return false;
-	to = put_varint(put_tag(to, f), len);
+	uint8_t *to = put_varint(put_tag(o->p, f), len);
 	for (p = s->p; *p != '"'; p++) {
 		p += *p == '\\';
 		*to++ = (uint8_t)*p;
 	}
-	take(b, to);
+	o->p = to;
 	s->p = p + 1;
-	return len != 0;
+	return true;
 }
 
 /* Of any length. */
-__attribute__((noinline)) static bool put_long(struct buf *b, const struct schema_field *f,
-					       struct scan *s)
+RARE bool put_long(struct values_out *o, const struct schema_field *f, struct scan *s)
 {
 	size_t n = scan_plain(s);
 
 	if (n == scan_left(s) || s->p[n] != '"')
-		return put_escaped(b, f, s);
-	uint8_t *p = room(b, HEAD_BYTES + n);
-	if (!p || !n)
+		return put_escaped(o, f, s);
+	if (!n || !has_room(o, HEAD_BYTES + n))
 		return false;
-	p = put_varint(put_tag(p, f), n);
+	uint8_t *p = put_varint(put_tag(o->p, f), n);
 	memcpy(p, s->p, n);
-	take(b, p + n);
+	o->p = p + n;
 	s->p += n + 1;
 	return true;
 }
 
-/* Behind its first quote. Most are short: copied as they are looked through. */
-static inline bool put_string(struct buf *b, const struct schema_field *f, struct scan *s)
+/* Most are short: copied as they are looked through. */
+static bool put_string(struct values_out *o, const struct schema_field *f, struct scan *s)
 {
 	enum { SHORT = 2 * sizeof(sixteen) };
-	uint8_t *p = room(b, HEAD_BYTES + SHORT);
 
-	if (!p || scan_left(s) < SHORT)
-		return put_long(b, f, s);
+	if (!scan_past_lit(s, "\""))
+		return false;
+	if (scan_left(s) < SHORT || !has_room(o, HEAD_BYTES + SHORT))
+		return put_long(o, f, s);
 	const sixteen first = sixteen_at(s->p), second = sixteen_at(s->p + sizeof first);
 	size_t n = first_marked2(not_plain(first), not_plain(second));
 	if (n == SHORT || s->p[n] != '"' || !n)
-		return put_long(b, f, s);
-	p = put_tag(p, f);
+		return put_long(o, f, s);
+	uint8_t *p = put_tag(o->p, f);
 	*p++ = (uint8_t)n;
 	memcpy(p, &first, sizeof first);
 	memcpy(p + sizeof first, &second, sizeof second);
 	s->p += n + 1;
-	take(b, p + n);
+	o->p = p + n;
 	return true;
 }
 
-__attribute__((noinline)) static bool put_enum(struct buf *b, const struct schema_field *f,
-					       struct scan *s)
+static bool put_uint32(struct values_out *o, const struct schema_field *f, struct scan *s)
+{
+	uint64_t v;
+
+	return scan_u64(s, &v) && v <= UINT32_MAX && put_number(o, f, v);
+}
+
+static bool put_uint64(struct values_out *o, const struct schema_field *f, struct scan *s)
+{
+	uint64_t v;
+
+	return scan_past_lit(s, "\"") && scan_u64(s, &v) && scan_past_lit(s, "\"") &&
+	       put_number(o, f, v);
+}
+
+static bool put_enum(struct values_out *o, const struct schema_field *f, struct scan *s)
 {
 	struct str name;
 	int32_t number;
@@ -134,56 +132,50 @@ __attribute__((noinline)) static bool put_enum(struct buf *b, const struct schem
 	return scan_past_lit(s, "\"") && scan_string(s, &name) &&
 	       schema_enum_number(f->enumeration, name, &number) && number > 0 &&
 	       str_eq(schema_enum_name(f->enumeration, number), name) &&
-	       put_number(b, f, (uint64_t)number);
+	       put_number(o, f, (uint64_t)number);
 }
 
 /* --- messages --- */
 
-static bool put_message(struct buf *b, struct scan *s, const struct schema_field *f, int depth);
+static bool put_message(struct values_out *o, struct scan *s, const struct schema_field *f,
+			int depth);
 
-static bool put_value(struct buf *b, struct scan *s, const struct schema_field *f, int depth)
+static inline bool put_value(struct values_out *o, struct scan *s, const struct schema_field *f,
+			     int depth)
 {
-	uint64_t v;
-
 	switch (f->type) {
 	case SCHEMA_STRING:
-		return scan_past_lit(s, "\"") && put_string(b, f, s);
+		return put_string(o, f, s);
 	case SCHEMA_UINT32:
-		return scan_u64(s, &v) && v <= UINT32_MAX && put_number(b, f, v);
+		return put_uint32(o, f, s);
 	case SCHEMA_UINT64:
-		return scan_past_lit(s, "\"") && scan_u64(s, &v) && scan_past_lit(s, "\"") &&
-		       put_number(b, f, v);
+		return put_uint64(o, f, s);
 	case SCHEMA_BOOL:
-		return scan_past_lit(s, "true") && put_number(b, f, 1);
+		return scan_past_lit(s, "true") && put_number(o, f, 1);
 	case SCHEMA_ENUM:
-		return put_enum(b, f, s);
+		return put_enum(o, f, s);
 	case SCHEMA_MESSAGE:
-		return put_message(b, s, f, depth - 1);
+		return put_message(o, s, f, depth - 1);
 	default:
 		return false;
 	}
 }
 
-__attribute__((noinline)) static bool put_list(struct buf *b, struct scan *s,
-					       const struct schema_field *f, int depth)
+RARE bool put_list(struct values_out *o, struct scan *s, const struct schema_field *f, int depth)
 {
 	/* numbers would be packed */
 	if (f->wire_type != WIRE_LEN || !scan_past_lit(s, "["))
 		return false;
 	do {
-		if (!put_value(b, s, f, depth))
+		if (!put_value(o, s, f, depth))
 			return false;
 	} while (scan_past_lit(s, ","));
 	return scan_past_lit(s, "]");
 }
 
-static bool put_any(struct buf *b, struct scan *s, const struct schema_field *f, int depth)
-{
-	return f->repeated ? put_list(b, s, f, depth) : put_value(b, s, f, depth);
-}
-
 /* The members of @m's object, to its end. */
-static bool put_members(struct buf *b, struct scan *s, const struct schema_message *m, int depth)
+static inline bool put_members(struct values_out *o, struct scan *s, const struct schema_message *m,
+			       int depth)
 {
 	const struct schema_field *f = m->fields, *end = f + m->field_count;
 	uint32_t above = 0;
@@ -195,7 +187,9 @@ static bool put_members(struct buf *b, struct scan *s, const struct schema_messa
 		while (f < end && !scan_past_key(s, f->key))
 			f++;
 		if (f == end || f->number <= above || (f->oneof_count && of_oneof) ||
-		    (f->has_presence && f->type != SCHEMA_MESSAGE) || !put_any(b, s, f, depth))
+		    (f->has_presence && f->type != SCHEMA_MESSAGE))
+			return false;
+		if (f->repeated ? !put_list(o, s, f, depth) : !put_value(o, s, f, depth))
 			return false;
 		of_oneof |= f->oneof_count != 0;
 		above = f->number;
@@ -204,41 +198,45 @@ static bool put_members(struct buf *b, struct scan *s, const struct schema_messa
 	return scan_past_lit(s, "}");
 }
 
-/* What was appended from @at on is a message; the byte before it is kept for its length, which most
- * have room enough in. */
-static bool put_length(struct buf *b, size_t at)
+RARE bool put_great_length(struct values_out *o, uint8_t *at, size_t len)
 {
-	size_t len = b->len - at;
-
-	if (len < 0x80) {
-		b->p[at - 1] = (char)len;
-		return true;
-	}
-	uint8_t head[10];
+	uint8_t head[HEAD_BYTES];
 	size_t more = (size_t)(put_varint(head, len) - head) - 1;
-	if (!room(b, more))
+
+	if (!has_room(o, more))
 		return false;
-	memmove(b->p + at + more, b->p + at, len);
-	memcpy(b->p + at - 1, head, more + 1);
-	b->len += more;
+	memmove(at + more, at, len);
+	memcpy(at - 1, head, more + 1);
+	o->p += more;
 	return true;
 }
 
-static bool put_message(struct buf *b, struct scan *s, const struct schema_field *f, int depth)
+/* What was appended from @at on is a message; the byte before it was kept for its length, which most
+ * have room enough in. */
+static inline bool put_length(struct values_out *o, uint8_t *at)
 {
-	uint8_t *p = room(b, HEAD_BYTES);
+	size_t len = (size_t)(o->p - at);
 
-	if (!p || depth <= 0 || f->message->special != SCHEMA_PLAIN || f->message->is_map_entry ||
-	    !scan_past_lit(s, "{"))
-		return false;
-	take(b, put_tag(p, f) + 1);
-	size_t at = b->len;
-	return put_members(b, s, f->message, depth) && put_length(b, at);
+	if (len >= 0x80)
+		return put_great_length(o, at, len);
+	at[-1] = (uint8_t)len;
+	return true;
 }
 
-bool values_put_field(struct buf *b, struct scan *s, const struct schema_field *f)
+static bool put_message(struct values_out *o, struct scan *s, const struct schema_field *f,
+			int depth)
 {
-	return put_any(b, s, f, DEPTH);
+	if (depth <= 0 || f->message->special != SCHEMA_PLAIN || f->message->is_map_entry ||
+	    !has_room(o, HEAD_BYTES) || !scan_past_lit(s, "{"))
+		return false;
+	o->p = put_tag(o->p, f) + 1;
+	uint8_t *at = o->p;
+	return put_members(o, s, f->message, depth) && put_length(o, at);
+}
+
+bool values_put_field(struct values_out *o, struct scan *s, const struct schema_field *f)
+{
+	return f->repeated ? put_list(o, s, f, DEPTH) : put_value(o, s, f, DEPTH);
 }
 
 /* --- a flow's addresses --- */
@@ -248,7 +246,7 @@ static bool read_text(struct scan *s, struct str *ret)
 	return scan_string(s, ret) && ret->len;
 }
 
-static uint8_t *put_text(uint8_t *p, uint32_t number, struct str text)
+static inline uint8_t *put_text(uint8_t *p, uint32_t number, struct str text)
 {
 	*p++ = (uint8_t)(number << 3 | WIRE_LEN);
 	p = put_varint(p, text.len);
@@ -256,7 +254,7 @@ static uint8_t *put_text(uint8_t *p, uint32_t number, struct str text)
 	return p + text.len;
 }
 
-bool values_put_ip(struct buf *b, struct scan *s, const struct schema_field *f,
+bool values_put_ip(struct values_out *o, struct scan *s, const struct schema_field *f,
 		   struct str *ret_source, struct str *ret_destination)
 {
 	/* flow.IP by number */
@@ -273,12 +271,10 @@ bool values_put_ip(struct buf *b, struct scan *s, const struct schema_field *f,
 	else if (scan_past_lit(s, ",\"ipVersion\":\"IPv6\""))
 		version = 2;
 	bool is_encrypted = scan_past_lit(s, ",\"encrypted\":true");
-	uint8_t *p = room(b, 4 * HEAD_BYTES + ret_source->len + ret_destination->len + xlated.len);
-	if (!p || !scan_past_lit(s, "}"))
+	if (!scan_past_lit(s, "}") ||
+	    !has_room(o, 5 * HEAD_BYTES + ret_source->len + ret_destination->len + xlated.len))
 		return false;
-	take(b, put_tag(p, f) + 1);
-	size_t at = b->len;
-	p = (uint8_t *)b->p + at;
+	uint8_t *p = put_tag(o->p, f) + 1, *at = p;
 	p = put_text(p, SOURCE, *ret_source);
 	p = put_text(p, DESTINATION, *ret_destination);
 	if (version) {
@@ -291,13 +287,13 @@ bool values_put_ip(struct buf *b, struct scan *s, const struct schema_field *f,
 	}
 	if (xlated.len)
 		p = put_text(p, SOURCE_XLATED, xlated);
-	take(b, p);
-	return put_length(b, at);
+	o->p = p;
+	return put_length(o, at);
 }
 
 /* --- times --- */
 
-static bool read_second(struct values_second *second, const char *text)
+RARE bool read_second(struct values_second *second, const char *text)
 {
 	char written[40], z[SECOND_CHARS + 1];
 	struct buf b = buf_fixed(written, sizeof written);
@@ -318,41 +314,39 @@ static bool read_second(struct values_second *second, const char *text)
 /* What stands behind the point: three, six or nine digits, the last three not zeros. */
 static bool read_fraction(struct scan *s, uint32_t *ret_ns)
 {
-	uint32_t ns = 0, last = 0;
-	size_t digits = 0;
+	static const uint32_t unit[] = { [3] = 1000000, [6] = 1000, [9] = 1 };
+	uint64_t v = 0;
+	size_t n = 0;
 
-	for (; digits < 9 && s->p < s->end && (uint8_t)(*s->p - '0') < 10; s->p++, digits++) {
-		last = (digits % 3 ? last * 10 : 0) + (uint8_t)(*s->p - '0');
-		ns = ns * 10 + (uint8_t)(*s->p - '0');
+	if (scan_left(s) >= 8) {
+		uint64_t text = swar_load(s->p);
+		n = digits_of(text);
+		v = n ? digits_value(text, (unsigned)n) : 0;
 	}
-	if (!digits || digits % 3 || !last)
+	for (; n < 9 && n < scan_left(s) && (uint8_t)(s->p[n] - '0') < 10; n++)
+		v = v * 10 + (uint8_t)(s->p[n] - '0');
+	if (n >= ARRAY_LEN(unit) || !unit[n] || !(v % 1000))
 		return false;
-	for (; digits < 9; digits++)
-		ns *= 10;
-	*ret_ns = ns;
+	s->p += n;
+	*ret_ns = (uint32_t)v * unit[n];
 	return true;
 }
 
-bool values_put_time(struct buf *b, struct scan *s, const struct schema_field *f,
+bool values_put_time(struct values_out *o, struct scan *s, const struct schema_field *f,
 		     struct values_second *second, struct str *ret)
 {
 	enum { SECONDS = 1, NANOS };
 	const char *from = s->p;
 	uint32_t ns = 0;
 
-	if (scan_left(s) <= SECOND_CHARS ||
-	    (memcmp(from, second->text, SECOND_CHARS) != 0 && !read_second(second, from)))
+	if (scan_left(s) <= SECOND_CHARS || !has_room(o, 3 * HEAD_BYTES) ||
+	    (!is_same(from, second->text, SECOND_CHARS) && !read_second(second, from)))
 		return false;
 	s->p += SECOND_CHARS;
 	if ((scan_past_lit(s, ".") && !read_fraction(s, &ns)) || !scan_past_lit(s, "Z"))
 		return false;
 	*ret = str_n(from, (size_t)(s->p - from));
-	uint8_t *p = room(b, 3 * HEAD_BYTES);
-	if (!p)
-		return false;
-	take(b, put_tag(p, f) + 1);
-	size_t at = b->len;
-	p = (uint8_t *)b->p + at;
+	uint8_t *p = put_tag(o->p, f) + 1, *at = p;
 	if (second->s) {
 		*p++ = SECONDS << 3 | WIRE_VARINT;
 		p = put_varint(p, (uint64_t)second->s);
@@ -361,6 +355,6 @@ bool values_put_time(struct buf *b, struct scan *s, const struct schema_field *f
 		*p++ = NANOS << 3 | WIRE_VARINT;
 		p = put_varint(p, ns);
 	}
-	take(b, p);
-	return put_length(b, at);
+	o->p = p;
+	return put_length(o, at);
 }

@@ -3,25 +3,29 @@
  *
  * What is read is in the form that canon.h speaks of, text and bytes; false is "not so, or not
  * known": other escapes than those of quotes and backslashes, text that is no ASCII, numbers of
- * twenty digits, messages that declare their fields in another order than that of their numbers and
+ * twenty digits, more than there is room for, messages that declare their fields in another order than that of their numbers and
  * have such fields, well-known types. The text is then anywhere, and bytes may have been appended.
  *
- * Behind what is appended, VALUES_ROOM bytes can be read.
+ * Threads  pure functions.
  */
 #ifndef TYCHO_EVIDENCE_VALUES_H
 #define TYCHO_EVIDENCE_VALUES_H
 
-#include "base/buf.h"
 #include "evidence/scan.h"
 #include "flow/schema.h"
 
+/* Where bytes are appended: @p moves on, to @end at most. Behind @end there are VALUES_ROOM bytes
+ * more, which may be written and read, but mean nothing. */
+struct values_out {
+	uint8_t *p, *end;
+};
 enum { VALUES_ROOM = 64 };
 
 /* Field @f, its key read already: the value, of a repeated one all values. */
-bool values_put_field(struct buf *b, struct scan *s, const struct schema_field *f);
+bool values_put_field(struct values_out *o, struct scan *s, const struct schema_field *f);
 /* The same of a flow's IP, which is declared out of order. *@ret_source, *@ret_destination: as they
  * stand in the text. */
-bool values_put_ip(struct buf *b, struct scan *s, const struct schema_field *f,
+bool values_put_ip(struct values_out *o, struct scan *s, const struct schema_field *f,
 		   struct str *ret_source, struct str *ret_destination);
 
 /* Text of the second that was read last. */
@@ -30,7 +34,7 @@ struct values_second {
 	int64_t s;
 };
 /* The same of a time, without its quotes; *@ret is how it stands in the text. From 1970 on. */
-bool values_put_time(struct buf *b, struct scan *s, const struct schema_field *f,
+bool values_put_time(struct values_out *o, struct scan *s, const struct schema_field *f,
 		     struct values_second *second, struct str *ret);
 
 #endif
