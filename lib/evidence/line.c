@@ -1,7 +1,8 @@
 #include "evidence/line.h"
 
+#include <sys/random.h>
+
 #include "base/pages.h"
-#include "base/time.h"
 #include "evidence/members.h"
 #include "evidence/values.h"
 #include "flow/fields.h"
@@ -116,7 +117,8 @@ enum err_code line_parser_new(struct line_parser **ret, struct err *e)
 
 	if (!r)
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
-	r->seed = (uint64_t)(uintptr_t)r ^ mono_now().v;
+	if (getrandom(&r->seed, sizeof r->seed, 0) != (ssize_t)sizeof r->seed)
+		return err_os(e, "random numbers");
 	for (size_t i = 0; i < CHAIN_PARTS_; i++)
 		r->parts[i] = buf_init(MADE_BYTES);
 	enum err_code code = members_memory_init(&r->memory, e);
@@ -166,7 +168,7 @@ static bool remember(struct line_parser *r, struct members *m, struct str text, 
 
 	if (!members_fill(&r->memory, m, text, tail_len, &is_full))
 		return false;
-	if (is_full) { /* begin anew: this line is read again */
+	if (is_full) { /* begin anew; this line is read generally */
 		members_memory_reset(&r->memory);
 		memset(r->endpoints, 0, sizeof r->endpoints);
 		for (size_t i = 0; i < RUNS; i++)
@@ -181,7 +183,6 @@ static bool use(struct line_parser *r, const struct members *m)
 		return false;
 	for (size_t i = 0; i < m->count; i++)
 		set_field(r, m->fields[i].place, m->bytes + m->fields[i].at, m->fields[i].len);
-	r->is_dns |= m->is_dns;
 	return true;
 }
 
@@ -285,7 +286,7 @@ static bool read_run(struct line_parser *r, struct scan *s, int place)
 /* --- endpoints --- */
 
 /* Each text has two places: with one, two that are often met may push each other out for ever. @ret
- * is where it is, or where it may be put.  */
+ * is where it is, or where it may be put. */
 static bool find_endpoint(struct line_parser *r, struct str text, struct members **ret)
 {
 	const struct scan s = { text.p, text.p + text.len };

@@ -146,13 +146,12 @@ static bool add_parts(struct making *w, const struct flow_places *places,
 		      const struct str parts[CHAIN_PARTS_])
 {
 	struct members *run = &w->run;
-	struct str l7, labels = parts[CHAIN_SOURCE_LABELS].len ? parts[CHAIN_SOURCE_LABELS]
-							       : parts[CHAIN_DESTINATION_LABELS];
+	struct str labels = parts[CHAIN_SOURCE_LABELS].len ? parts[CHAIN_SOURCE_LABELS]
+							   : parts[CHAIN_DESTINATION_LABELS];
 
 	if (!add_part(w, places, parts[CHAIN_CORE]) ||
 	    !add_part(w, places, parts[CHAIN_ADDRESSES]) || !add_part(w, places, parts[CHAIN_DNS]))
 		return false;
-	run->is_dns = wire_find(parts[CHAIN_DNS], FLOW_FIELD_L7, &l7);
 	/* Labels are a part of their own: of one endpoint, then. */
 	run->labels_at = (uint16_t)w->len;
 	run->labels_len = (uint16_t)labels.len;

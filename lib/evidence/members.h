@@ -48,7 +48,6 @@ struct members {
 	uint16_t text_len, labels_at, labels_len;
 	uint8_t tail_len, count;
 	int8_t first, last; /* places in the declaration; -1: nothing at all */
-	bool is_dns;        /* there is an l7 with a DNS record */
 };
 
 static inline bool members_are_at(const struct members *m, const struct scan *s)

@@ -47,25 +47,43 @@ static inline bool put_number(struct values_out *o, const struct schema_field *f
 	return true;
 }
 
-/* Text with quotes or backslashes in it, which have a backslash before them. */
+/* The character at the front of text in quotes, written with a backslash or not, and in how many
+ * bytes. 0: it is not written as lib/flow does, or no ASCII. */
+static size_t character(const char *p, const char *end, char *ret)
+{
+	static const char *const escapes[] = { "\\\"", "\\\\", "\\u003c", "\\u003e", "\\u0026" };
+	static const char meant[] = "\"\\<>&";
+
+	*ret = *p;
+	if (is_plain(p, 1))
+		return 1;
+	for (size_t i = 0; i < ARRAY_LEN(escapes); i++) {
+		size_t len = strlen(escapes[i]);
+		*ret = meant[i];
+		if ((size_t)(end - p) >= len && memcmp(p, escapes[i], len) == 0)
+			return len;
+	}
+	return 0;
+}
+
+/* Text of any kind. */
 RARE bool put_escaped(struct values_out *o, const struct schema_field *f, struct scan *s)
 {
 	const char *p = s->p;
 	size_t len = 0;
+	char c;
 
-	for (; p < s->end && *p != '"'; p++, len++) {
-		bool is_escaped = *p == '\\';
-		p += is_escaped;
-		if (p == s->end || (is_escaped ? *p != '"' && *p != '\\' : !is_plain(p, 1)))
+	for (; p < s->end && *p != '"'; len++) {
+		size_t n = character(p, s->end, &c);
+		if (!n)
 			return false;
+		p += n;
 	}
 	if (p == s->end || !len || !has_room(o, HEAD_BYTES + len))
 		return false;
 	uint8_t *to = put_varint(put_tag(o->p, f), len);
-	for (p = s->p; *p != '"'; p++) {
-		p += *p == '\\';
-		*to++ = (uint8_t)*p;
-	}
+	for (p = s->p; *p != '"'; *to++ = (uint8_t)c)
+		p += character(p, s->end, &c);
 	o->p = to;
 	s->p = p + 1;
 	return true;

@@ -2,9 +2,9 @@
  * values - JSON, as lib/flow writes it, read straight into a record's protobuf bytes.
  *
  * What is read is in the form that canon.h speaks of, text and bytes; false is "not so, or not
- * known": other escapes than those of quotes and backslashes, text that is no ASCII, numbers of
- * twenty digits, more than there is room for, messages that declare their fields in another order than that of their numbers and
- * have such fields, well-known types. The text is then anywhere, and bytes may have been appended.
+ * known": text that is no ASCII, control characters, numbers of twenty digits, more than there is
+ * room for, messages with fields that are declared in another order than that of their numbers,
+ * well-known types. The text is then anywhere, and bytes may have been appended.
  *
  * Threads  pure functions.
  */

@@ -348,8 +348,11 @@ static void text_that_json_escapes_is_not_taken_as_it_is(void **state)
 			wire_put_str(&o.parts[CHAIN_DNS], FLOW_FIELD_DESTINATION_NAMES,
 				     str_n(name, len));
 			assert_true(written(w->renderer, &o, &w->line));
-			struct line_record said;
-			(void)read_both(w, buf_str(&w->line), &said);
+			if (odd[k / len] > 0) {
+				assert_says(w, buf_str(&w->line), &o);
+			} else { /* no UTF-8 */
+				assert_false(says(w, buf_str(&w->line), &o));
+			}
 			/* a line that holds it as it is */
 			struct str all = buf_str(&w->line);
 			const char *at = memmem(all.p, all.len, key.p, key.len);
@@ -362,6 +365,18 @@ static void text_that_json_escapes_is_not_taken_as_it_is(void **state)
 			buf_str_put(&raw, str_from(all, (size_t)(end - all.p)));
 			assert_refused(w, buf_str(&raw));
 		}
+	/* escapes have one form, and only those have one that need it */
+	buf_reset(&o.parts[CHAIN_DNS]);
+	wire_put_str(&o.parts[CHAIN_DNS], FLOW_FIELD_DESTINATION_NAMES, STR("a<b>&\"\\/c"));
+	assert_true(written(w->renderer, &o, &w->line));
+	assert_says(w, buf_str(&w->line), &o);
+	assert_change_is_refused(w, &o, "\\u003c", "\\u003C");
+	assert_change_is_refused(w, &o, "\\u003e", ">");
+	assert_change_is_refused(w, &o, "\\u0026", "\\u026");
+	assert_change_is_refused(w, &o, "\\\"", "\\u0022");
+	assert_change_is_refused(w, &o, "\\\\", "\\u005c");
+	assert_change_is_refused(w, &o, "/c", "\\/c");
+	assert_change_is_refused(w, &o, "/c", "/\\u0063");
 	one_done(&o);
 }
 
