@@ -156,8 +156,18 @@ static enum err_code name_difference(struct lines_checker *c, const struct evide
 
 /* --- a block --- */
 
-static enum err_code make_room(struct lines_checker *c, size_t count, struct err *e)
+/* Not for more records than there can be lines, whatever a proof claims. */
+static enum err_code make_room(struct lines_checker *c, size_t count,
+			       const struct lines_files *files, struct err *e)
 {
+	enum { LINE_LEAST = sizeof "{\"flow\":{}}\n" - 1 };
+
+	if (count > files->json.rest.len / LINE_LEAST)
+		return err_set(
+			e, ERR_PARSE,
+			"%s/flows.jsonl lacks lines of %zu records: flows were removed, or the "
+			"end is cut off",
+			files->dir, count);
 	if (count <= c->cap)
 		return ERR_OK;
 	free(c->leaves);
@@ -227,7 +237,7 @@ enum err_code lines_check(struct lines_checker *c, const struct evidence_proof *
 	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
 		secrets[p] = proof->has_secret[p] ? &proof->secrets[p] : NULL;
 	leaf_begin(c->hasher, secrets);
-	enum err_code code = make_room(c, proof->count, e);
+	enum err_code code = make_room(c, proof->count, files, e);
 	if (code == ERR_OK)
 		code = check_json(c, proof, files, e);
 	if (code == ERR_OK && files->has_csv)

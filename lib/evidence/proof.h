@@ -3,8 +3,8 @@
  *
  * Owner    a proof that was read refers to the bytes that it was read from.
  * Bounds   shape is checked: as many of everything as there are records, numbers that ascend,
- *          references to what is there, hashes and secrets of their length. Memory is a small multiple
- *          of the bytes.
+ *          references to what is there, hashes and secrets of their length. Memory is a small
+ *          multiple of the bytes.
  */
 #ifndef TYCHO_EVIDENCE_PROOF_H
 #define TYCHO_EVIDENCE_PROOF_H

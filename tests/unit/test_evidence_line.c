@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "evidence/line.h"
+#include "evidence/lines.h"
 #include "evidence/render.h"
 #include "flow/fields.h"
 #include "flow/wire.h"
@@ -639,6 +640,21 @@ static void names_stand_in_their_lists(void **state)
 	}
 }
 
+/* No memory is asked for what a proof claims, and no line could say. */
+static void a_proof_claims_no_more_records_than_lines(void **state)
+{
+	AUTO(lines_checker_free) struct lines_checker *c = NULL;
+	const struct evidence_proof proof = { .count = SIZE_MAX / 64 };
+	struct lines_files files = { .dir = "d", .json = { STR("{\"flow\":{}}\n"), 0 } };
+	struct chain_hash root, items;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(lines_checker_new(&c, NULL), ERR_OK);
+	assert_int_equal(lines_check(c, &proof, 1, &files, &root, &items, &e), ERR_PARSE);
+	assert_non_null(strstr(e.msg, "d/flows.jsonl lacks lines of"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -657,6 +673,7 @@ int main(void)
 		T(lookups_are_read),
 		T(a_summary_that_is_said_twice_stands_once),
 		T(names_stand_in_their_lists),
+		T(a_proof_claims_no_more_records_than_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
