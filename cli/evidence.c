@@ -184,6 +184,8 @@ static enum err_code run_export(struct cli *cli, struct err *e)
 		return e->code;
 	(void)snprintf(tool, sizeof tool, "tycho %s", cli_version());
 	const struct evidence_collect_config config = { .path = path,
+							.keep = !flags_bool(cli->flags,
+									    "overwrite"),
 							.request = buf_str(&request),
 							.tool = tool,
 							.csv = flags_bool(cli->flags, "csv"),

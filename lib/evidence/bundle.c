@@ -1,5 +1,6 @@
 #include "evidence/collect_inside.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 
@@ -342,28 +343,42 @@ static enum err_code write_frames(struct evidence_collect *c, FILE *to, struct e
 	return code;
 }
 
+/* The finished file takes its name; with config.keep only if nobody has it. */
+static enum err_code take_name(const struct evidence_collect *c, const char *fresh, struct err *e)
+{
+	unsigned flags = c->config.keep ? RENAME_NOREPLACE : 0;
+
+	if (renameat2(AT_FDCWD, fresh, AT_FDCWD, c->path, flags) == 0)
+		return ERR_OK;
+	if (errno == EEXIST)
+		return err_set(e, ERR_EXISTS, "'%s' is there now, and stays: the bundle is '%s'",
+			       c->path, fresh);
+	/* a file system that cannot tell */
+	if (flags && errno == EINVAL && access(c->path, F_OK) != 0 && rename(fresh, c->path) == 0)
+		return ERR_OK;
+	return err_os(e, "make the bundle '%s'", c->path);
+}
+
 enum err_code bundle_write(struct evidence_collect *c, struct err *e)
 {
 	char fresh[PATH_BYTES];
-	enum err_code code;
 
-	if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", c->path) >= sizeof fresh)
+	if ((size_t)snprintf(fresh, sizeof fresh, "%s.new-XXXXXX", c->path) >= sizeof fresh)
 		return err_set(e, ERR_INVALID, "the name of the bundle is too long");
-	(void)unlink(fresh);
-	int fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = mkostemp(fresh, O_CLOEXEC); /* mode 0600 */
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "w+");
 	if (!f) {
-		code = err_os(e, "make the bundle '%s'", c->path);
+		enum err_code code = err_os(e, "make the bundle '%s'", c->path);
 		if (fd >= 0)
 			(void)close(fd);
 		return code;
 	}
-	code = write_frames(c, f, e);
+	enum err_code code = write_frames(c, f, e);
 	if (fclose(f) != 0 && code == ERR_OK)
 		code = err_os(e, "write the bundle '%s'", c->path);
-	if (code == ERR_OK && rename(fresh, c->path) != 0)
-		code = err_os(e, "make the bundle '%s'", c->path);
-	if (code != ERR_OK)
+	if (code == ERR_OK)
+		code = take_name(c, fresh, e);
+	if (code != ERR_OK && code != ERR_EXISTS)
 		(void)unlink(fresh);
 	return code;
 }

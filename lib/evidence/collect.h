@@ -21,7 +21,8 @@ enum { COLLECT_CHUNK_BYTES = 8 << 20, COLLECT_CHUNK_ENTRIES = 16384, COLLECT_NOD
 struct evidence_collect;
 
 struct evidence_collect_config {
-	const char *path;   /* of the bundle; a file that is there is replaced */
+	const char *path;   /* of the bundle */
+	bool keep;          /* a file that is there at the end stays; else it is replaced */
 	struct str request; /* tycho.v1.ExportRequest, as it was sent; borrowed for the call */
 	const char *tool;   /* "tycho 0.1.0" */
 	bool csv;
@@ -38,7 +39,8 @@ AUTO_DEFINE(struct evidence_collect, evidence_collect_free);
  * fails for lack of memory or room on the disk. */
 MUST_CHECK enum err_code evidence_collect_put(struct evidence_collect *c, struct str response,
 					      struct err *e);
-/* All nodes have ended. ERR_UNAVAILABLE: none answered; there is no bundle then. */
+/* All nodes have ended. ERR_UNAVAILABLE: none answered; there is no bundle then. ERR_EXISTS, with
+ * config.keep: it has another name, which the sentence tells. */
 MUST_CHECK enum err_code evidence_collect_finish(struct evidence_collect *c, struct err *e);
 
 struct evidence_collect_counts {

@@ -133,6 +133,7 @@ enum err_code evidence_bundle(struct evidence_fixture *ef, const struct ask *ask
 							.request = buf_str(&request),
 							.tool = "tycho test",
 							.csv = ask->csv,
+							.keep = ask->keep,
 							.chunk_bytes = ask->chunk_bytes,
 							.now = ef->store->now };
 	enum err_code code = evidence_collect_new(&config, &c, e);

@@ -33,7 +33,7 @@ struct ask {
 	uint16_t port;               /* destination; 0: any */
 	const char *verdict;         /* "DROPPED"; NULL: any */
 	unsigned redact;             /* REDACT_ bits */
-	bool csv;
+	bool csv, keep;
 	size_t chunk_bytes; /* 0: as usual */
 };
 /* Appends the ExportRequest. */

@@ -131,6 +131,43 @@ static void more_is_recorded(struct evidence_fixture *ef)
 	evidence_checkpoint(ef);
 }
 
+static void somebody_takes_the_name(struct evidence_fixture *ef)
+{
+	FILE *f = fopen(ef->bundle_path, "we");
+
+	assert_non_null(f);
+	assert_int_equal(fputs("theirs", f), 1);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* A file that is made while the export is under way: it stays, and the bundle is beside it. */
+static void a_file_that_appears_meanwhile_stays(void **state)
+{
+	struct evidence_fixture ef;
+	struct err e = { 0 };
+	const struct ask keep = { .keep = true };
+	size_t len;
+
+	evidence_make(&ef, *state);
+	fill(&ef);
+	assert_int_equal(evidence_bundle(&ef, &keep, &e), ERR_OK);
+	assert_int_equal(unlink(ef.bundle_path), 0);
+	ef.happens = somebody_takes_the_name;
+	ef.happens_at = 2;
+	assert_int_equal(evidence_bundle(&ef, &keep, &e), ERR_EXISTS);
+	char *theirs = read_all(ef.bundle_path, &len);
+	assert_int_equal(len, 6);
+	assert_memory_equal(theirs, "theirs", 6);
+	free(theirs);
+	const char *name = strrchr(e.msg, ' ');
+	assert_non_null(name);
+	struct str beside = str_n(name + 2, strlen(name) - 3); /* in quotes */
+	assert_true(str_has_prefix(beside, str_of(ef.bundle_path)));
+	(void)snprintf(ef.bundle_path, sizeof ef.bundle_path, "%.*s", STR_FMT(beside));
+	assert_int_equal(evidence_check(&ef, NULL, &e), ERR_OK);
+	evidence_done(&ef);
+}
+
 /* All that was sent, but for what the kernel thinks of its clock, and what is signed with it. */
 static void keep(void *ctx, struct str message)
 {
@@ -251,6 +288,7 @@ int main(void)
 		T(what_a_store_exports_is_proven),
 		T(records_that_their_lines_do_not_tell_are_proven),
 		T(what_is_recorded_meanwhile_is_not_in_it),
+		T(a_file_that_appears_meanwhile_stays),
 		cmocka_unit_test(what_is_pruned_meanwhile_ends_it_or_was_read_before),
 	};
 
