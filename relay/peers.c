@@ -89,6 +89,9 @@ static enum err_code open_channel(struct peers *all, struct peer *p, struct err 
 		return err_set(e, ERR_INVALID, "it has no TLS, which is asked for");
 	if (p->source == PEER_SERVICE && !all->tls && p->tls_name)
 		return err_set(e, ERR_INVALID, "it has TLS, and no CA for it is given");
+	/* Whoever names a certificate means TLS. (--peer is looked at with the options.) */
+	if (p->source == PEER_FILE && !all->tls && p->tls_name)
+		return err_set(e, ERR_INVALID, "a TLS name needs --peer-tls or --peer-ca-file");
 	return rpc_fan_channel_new(all->fan, &config, all->changed, all->ctx, &p->channel, e);
 }
 

@@ -79,6 +79,23 @@ static void a_keeper_that_waits_for_an_answer_longer_than_its_interval_sleeps(vo
 	(void)close(s.fd);
 }
 
+static void a_tls_name_in_the_file_is_no_plain_text(void **state)
+{
+	struct silent s = silent_of();
+	struct rpc_fan *f = NULL;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	struct peers *p = peers_of(f); /* without TLS */
+	const struct peer_spec named = { STR("a"), str_of(s.address), STR("a.example") };
+	assert_int_equal(peers_set(p, PEER_FILE, &named, 1, &e), ERR_INVALID);
+	assert_string_equal(e.msg, "peer 'a': a TLS name needs --peer-tls or --peer-ca-file");
+	peers_free(p);
+	rpc_fan_free(f);
+	(void)close(s.fd);
+}
+
 static void a_silent_peer_service_is_waited_for_asleep(void **state)
 {
 	struct silent s = silent_of();
@@ -119,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_keeper_that_waits_for_an_answer_longer_than_its_interval_sleeps),
+		cmocka_unit_test(a_tls_name_in_the_file_is_no_plain_text),
 		cmocka_unit_test(a_silent_peer_service_is_waited_for_asleep),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
