@@ -461,38 +461,6 @@ static bool read_member(struct reader *r, const struct schema_message *m, bool i
 	return read_field(r, f, name.raw, seen);
 }
 
-/* What was appended from @start on is a message's fields: puts them in the order of their numbers, as
- * protobuf libraries write them, and as what is made of their bytes can rely on. */
-static void sort_fields(struct buf *b, size_t start)
-{
-	struct run {
-		uint32_t number;
-		size_t at, len;
-	} runs[SCHEMA_MAX_FIELDS];
-	size_t count = 0, last = 0, len = b->len - start;
-	struct wire_reader reader = wire_reader_of(str_n(b->p + start, len));
-
-	for (struct wire_field x; !b->failed && wire_next(&reader, &x);) {
-		if (count && runs[last].number == x.number) {
-			runs[last].len += x.raw.len;
-			continue;
-		}
-		if (count == ARRAY_LEN(runs)) /* none has more */
-			return;
-		size_t i = count++;
-		for (; i && runs[i - 1].number > x.number; i--)
-			runs[i] = runs[i - 1];
-		runs[i] = (struct run){ x.number, (size_t)(x.raw.p - b->p), x.raw.len };
-		last = i;
-	}
-	char *sorted = buf_reserve(b, len);
-	if (!sorted)
-		return;
-	for (size_t i = 0, at = 0; i < count; at += runs[i++].len)
-		memcpy(sorted + at, b->p + runs[i].at, runs[i].len);
-	memcpy(b->p + start, sorted, len);
-}
-
 /* The members of an object that is open. */
 static bool read_members(struct reader *r, const struct schema_message *m, bool in_any)
 {
@@ -508,7 +476,7 @@ static bool read_members(struct reader *r, const struct schema_message *m, bool 
 	if (!token_expect(&r->x, TOKEN_OBJECT_END))
 		return false;
 	if (seen.unsorted)
-		sort_fields(r->out, start);
+		wire_sort(r->out, start);
 	return true;
 }
 

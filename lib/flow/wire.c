@@ -1,6 +1,7 @@
 #include "flow/wire.h"
 
 #include "base/buf.h"
+#include "flow/schema.h"
 
 enum { MAX_GROUP_DEPTH = 64 };
 
@@ -195,4 +196,34 @@ void wire_end(struct buf *b, size_t mark)
 	for (; len >= 0x80; len >>= 7)
 		*p++ = (char)(len | 0x80);
 	*p = (char)len;
+}
+
+void wire_sort(struct buf *b, size_t start)
+{
+	struct run {
+		uint32_t number;
+		size_t at, len;
+	} runs[SCHEMA_MAX_FIELDS];
+	size_t count = 0, last = 0, len = b->len - start;
+	struct wire_reader reader = wire_reader_of(str_n(b->p + start, len));
+
+	for (struct wire_field x; !b->failed && wire_next(&reader, &x);) {
+		if (count && runs[last].number == x.number) {
+			runs[last].len += x.raw.len;
+			continue;
+		}
+		if (count == ARRAY_LEN(runs)) /* none has more */
+			return;
+		size_t i = count++;
+		for (; i && runs[i - 1].number > x.number; i--)
+			runs[i] = runs[i - 1];
+		runs[i] = (struct run){ x.number, (size_t)(x.raw.p - b->p), x.raw.len };
+		last = i;
+	}
+	char *sorted = buf_reserve(b, len);
+	if (!sorted)
+		return;
+	for (size_t i = 0, at = 0; i < count; at += runs[i++].len)
+		memcpy(sorted + at, b->p + runs[i].at, runs[i].len);
+	memcpy(b->p + start, sorted, len);
 }

@@ -165,5 +165,9 @@ void wire_put_len(struct buf *b, uint32_t number, struct str s);
 /* A sub-message of unknown length: begin, write its fields, end. Lengths are moved into place. */
 size_t wire_begin(struct buf *b, uint32_t number);
 void wire_end(struct buf *b, size_t mark);
+/* Fields from @start to the end of @b, a message of the schema, into ascending order of their
+ * numbers; those of one number, which stand together, keep theirs. Also writes behind the end, as
+ * buf_reserve does. */
+void wire_sort(struct buf *b, size_t start);
 
 #endif

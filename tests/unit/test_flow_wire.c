@@ -203,6 +203,38 @@ static void what_is_written_is_read(void **state)
 	}
 }
 
+static void fields_are_sorted_and_lists_keep_their_order(void **state)
+{
+	(void)state;
+	static const char *const texts[] = { "a", "bb", "" };
+	AUTO_BUF struct buf b = buf_init(1000), sorted = buf_init(1000);
+
+	buf_str_put(&b, STR("what was there"));
+	buf_str_put(&sorted, STR("what was there"));
+	size_t start = b.len;
+	wire_put_u64(&b, 100000, 7);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		wire_put_len(&b, 13, str_of(texts[i]));
+	wire_put_u64(&b, 2, 300);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		wire_put_len(&b, 5, str_of(texts[i]));
+
+	wire_put_u64(&sorted, 2, 300);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		wire_put_len(&sorted, 5, str_of(texts[i]));
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		wire_put_len(&sorted, 13, str_of(texts[i]));
+	wire_put_u64(&sorted, 100000, 7);
+
+	wire_sort(&b, start);
+	assert_int_equal(b.len, sorted.len);
+	assert_memory_equal(b.p, sorted.p, b.len);
+	wire_sort(&b, start);
+	assert_memory_equal(b.p, sorted.p, b.len);
+	wire_sort(&b, b.len); /* an empty message */
+	assert_memory_equal(b.p, sorted.p, b.len);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +246,7 @@ int main(void)
 		cmocka_unit_test(groups_nest_to_a_limit),
 		cmocka_unit_test(find_yields_the_first_occurrence),
 		cmocka_unit_test(what_is_written_is_read),
+		cmocka_unit_test(fields_are_sorted_and_lists_keep_their_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
