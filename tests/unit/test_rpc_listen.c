@@ -208,18 +208,20 @@ static void a_stale_socket_is_replaced_and_a_file_is_not(void **state)
 	assert_int_equal(stat(sun.sun_path, &st), 0);
 }
 
-static bool fds_are(void *want)
+static bool fds_are_at_most(void *max)
 {
-	return fixture_fds() == *(size_t *)want;
+	return fixture_fds() <= *(size_t *)max;
 }
 
+/* What is forgotten in a round would be there twelve times: gRPC keeps a few of its own, and closes
+ * others a while after the call that gives them back. */
 static void no_descriptor_is_left_behind(void **state)
 {
 	(void)state;
-	size_t before = 0;
+	enum { ROUNDS = 12 };
+	size_t max = fixture_fds() + ROUNDS - 1;
 
-	/* The first round makes gRPC open what it keeps. */
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < ROUNDS; round++) {
 		struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
 		struct rpc_channel *ch = fixture_channel(s);
 		struct rpc_stream *st = fixture_open(ch, "/test.T/Flood", "");
@@ -228,11 +230,8 @@ static void no_descriptor_is_left_behind(void **state)
 		rpc_stream_free(st);
 		rpc_channel_free(ch);
 		rpc_server_free(s, NS_PER_S);
-		if (round == 0)
-			before = fixture_fds();
-		else
-			fixture_wait(fds_are, &before, "the descriptors are closed");
 	}
+	fixture_wait(fds_are_at_most, &max, "the descriptors are closed");
 }
 
 static void peers_that_say_nothing_delay_nobody(void **state)
