@@ -354,3 +354,13 @@ void fixture_bulk(struct fixture *fx, size_t n)
 	if (store_tick(fx->store, fx->now, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 }
+
+uint64_t fixture_file_bytes(const struct fixture *fx)
+{
+	char path[100];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
+	assert_int_equal(stat(path, &st), 0);
+	return (uint64_t)st.st_size;
+}

@@ -74,5 +74,7 @@ uint64_t fixture_sql(struct fixture *fx, const char *sql);
 
 /* Records that do not compress: a file of some size. */
 void fixture_bulk(struct fixture *fx, size_t n);
+/* Of the store's file, without its log. */
+uint64_t fixture_file_bytes(const struct fixture *fx);
 
 #endif

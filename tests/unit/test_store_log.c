@@ -12,23 +12,13 @@
 #include "store/inside.h"
 #include "store_fixture.h"
 
-static uint64_t db_bytes(struct fixture *fx)
-{
-	char path[100];
-	struct stat st;
-
-	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
-	assert_int_equal(stat(path, &st), 0);
-	return (uint64_t)st.st_size;
-}
-
 /* Until another thread has written the file to @bytes. @told: inotify(7), which has watched the file
  * since before that began. */
 static void wait_for_file(struct fixture *fx, int told, uint64_t bytes)
 {
 	char events[4096];
 
-	while (db_bytes(fx) < bytes)
+	while (fixture_file_bytes(fx) < bytes)
 		if (read(told, events, sizeof events) < 0 && errno != EINTR)
 			fail_msg("inotify: %s", strerror(errno));
 }
@@ -45,7 +35,7 @@ static void the_log_is_moved_into_the_file_while_the_store_is_open(void **state)
 	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
 	assert_true(inotify_add_watch(told, path, IN_MODIFY) >= 0);
 	for (int i = 0; i < 3; i++) {
-		uint64_t before = db_bytes(fx);
+		uint64_t before = fixture_file_bytes(fx);
 		for (int put = 0; put < LOG; put += 1000 << 10)
 			fixture_bulk(fx, 1000);
 		wait_for_file(fx, told, before + LOG / 2);

@@ -2,7 +2,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,16 +17,6 @@ static void run_for(struct fixture *fx, int seconds, size_t records)
 		fixture_block(fx, records);
 		fixture_tend(fx);
 	}
-}
-
-static uint64_t db_bytes(struct fixture *fx)
-{
-	char path[100];
-	struct stat st;
-
-	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
-	assert_int_equal(stat(path, &st), 0);
-	return (uint64_t)st.st_size;
 }
 
 /* --- merging ------------------------------------------------------------------------------ */
@@ -289,7 +278,7 @@ static void a_file_that_is_too_large_shrinks_from_the_oldest_end(void **state)
 	(void)fixture_chain(r);
 	store_reader_free(TAKE(r));
 	fixture_close(fx); /* moves the log into the file */
-	assert_true(db_bytes(fx) <= limit);
+	assert_true(fixture_file_bytes(fx) <= limit);
 }
 
 static void space_goes_back_to_the_file_system(void **state)
@@ -302,7 +291,7 @@ static void space_goes_back_to_the_file_system(void **state)
 	for (int i = 0; i < 40; i++)
 		fixture_bulk(fx, 500);
 	fixture_close(fx);
-	uint64_t before = db_bytes(fx);
+	uint64_t before = fixture_file_bytes(fx);
 	assert_true(before > 20 << 20);
 	fx->now = after(fx->now, 7200);
 	fixture_open(fx);
@@ -310,7 +299,7 @@ static void space_goes_back_to_the_file_system(void **state)
 	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
 	fixture_tend(fx);
 	fixture_close(fx);
-	assert_true(db_bytes(fx) < 6 << 20); /* 4 MiB of slack may stay */
+	assert_true(fixture_file_bytes(fx) < 6 << 20); /* 4 MiB of slack may stay */
 }
 
 /* A pod of its own in every record, as where pods come and go. */
