@@ -1,6 +1,6 @@
 /*
- * chunk - one chunk of a bundle checked on its own: entries of the chain, the records of their
- * blocks, and the lines that people read of them.
+ * chunk - one chunk of a bundle checked on its own: entries of the chain, and the lines that
+ * are the records of their blocks.
  *
  * Threads  pure but for the memory it keeps: one struct chunk_checker per thread.
  * Source   docs/evidence.md

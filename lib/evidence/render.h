@@ -1,6 +1,6 @@
 /*
  * render - an exported record as people and programs read it: a JSON line, a CSV row, an edge of
- * the report. What collects a bundle writes them, what verifies it writes them again and compares.
+ * the report. What collects a bundle writes them; line.h reads the JSON back.
  *
  * JSON     one observer.GetFlowsResponse as `tycho observe -o jsonpb` prints it, so that `tycho
  *          observe --input-file` reads it.
