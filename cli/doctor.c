@@ -529,12 +529,19 @@ static void examine(struct doctor *d)
 	check_flows(d);
 }
 
+/* What was typed is passed on, for the observer to refuse where it makes no sense. What the
+ * environment or the configuration file says is a default: it counts only where it is @wanted. */
+static const char *typed_or(const struct cli *cli, bool wanted, const char *key)
+{
+	return wanted || flags_given(cli->flags, key) ? settings_text(cli->settings, key) : "";
+}
+
 /* The observer itself knows best what it needs. */
 static enum err_code examine_node(const struct cli *cli, const char *format, struct err *e)
 {
 	static const char *const names[] = { "kubeconfig", "kube-context", "node-name" };
-	const char *const texts[] = { settings_text(cli->settings, "kubeconfig"),
-				      settings_text(cli->settings, "kube-context"),
+	const char *config = typed_or(cli, flags_bool(cli->flags, "kubernetes"), "kubeconfig");
+	const char *const texts[] = { config, typed_or(cli, *config, "kube-context"),
 				      flags_text(cli->flags, "node-name") };
 	static const char *const bools[] = { "kubernetes", "no-bpf" };
 	char program[] = "tycho-observer", words[8][TEXT_MAX_BYTES];
@@ -673,7 +680,9 @@ const struct command doctor_command = {
 		"rights, "
 		"folder, ports, certificates, and of Kubernetes what it may list and watch, its "
 		"clock, "
-		"and this node's name.",
+		"and this node's name. For that, --kubeconfig and --kube-context say how to reach "
+		"its API server, as with tycho-observer; without them it is asked as the pod that "
+		"this runs in.",
 	.examples = "  tycho doctor --server relay.example:4245 --tls\n"
 		    "  tycho doctor --server unix:///run/tycho/observer.sock -o json\n"
 		    "  tycho doctor --node --kubernetes --node-name \"$NODE_NAME\"",

@@ -22,8 +22,8 @@ KINDS = ['Namespace', 'Node', 'Pod', 'Service', 'EndpointSlice', 'NetworkPolicy'
          'CiliumClusterwideNetworkPolicy', 'CiliumCIDRGroup', 'CiliumEndpoint', 'CiliumIdentity']
 
 
-def doctor(*words, code=0, program='tycho-observer', format='json'):
-    p = subprocess.run([os.path.join(BIN, program), *words], capture_output=True, text=True, timeout=60)
+def doctor(*words, code=0, program='tycho-observer', format='json', **env):
+    p = subprocess.run([os.path.join(BIN, program), *words], capture_output=True, text=True, timeout=60, env=dict(os.environ, **env))
     assert p.returncode == code, p.stdout + p.stderr
     return [json.loads(line) for line in p.stdout.splitlines()] if format == 'json' else p.stdout
 
@@ -231,3 +231,23 @@ def test_the_command_asks_the_observer_and_prints_it_for_people(folder):  # noqa
                   code=1, program='tycho', format='compact')
     assert 'fail  kubernetes  Pod cannot be listed: status 403' in text
     assert '                  to do: give the role list and watch' in text
+
+
+def test_a_kubeconfig_of_the_environment_counts_where_kubernetes_is_asked_about(folder):  # noqa: F811
+    command = 'doctor', '--node', '--no-bpf', '-o', 'json'
+    away = {'TYCHO_KUBECONFIG': '/nowhere', 'TYCHO_KUBE_CONTEXT': 'nobody'}
+    assert not of(doctor(*command, program='tycho', **away), 'kubernetes')
+    server = Server()
+    lines = doctor(*command, '--kubernetes', '--node-name', 'node-a', program='tycho', TYCHO_KUBECONFIG=server.config(folder))
+    assert of(lines, 'node') == [('ok', "'node-a' is a node of the cluster")]
+    lines = doctor(*command, '--kubernetes', program='tycho', code=1, TYCHO_KUBE_CONTEXT='nobody')
+    (result, detail), = of(lines, 'kubernetes')
+    assert result == 'fail' and 'nobody' not in detail  # as a pod, which has no contexts
+
+
+@pytest.mark.parametrize('words, sentence', [
+    (['--kubeconfig', '/nowhere'], '--kubeconfig needs --kubernetes'),
+    (['--kubernetes', '--kube-context', 'c'], '--kube-context needs --kubeconfig')])
+def test_a_kubeconfig_that_was_typed_is_not_passed_over(words, sentence):
+    p = subprocess.run([os.path.join(BIN, 'tycho'), 'doctor', '--node', *words], capture_output=True, text=True, timeout=30)
+    assert (p.returncode, p.stdout, p.stderr) == (1, '', 'tycho-observer: %s\n' % sentence)
