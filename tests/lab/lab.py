@@ -108,17 +108,19 @@ class Netns:
         r, w = os.pipe()
         pid = os.fork()
         if pid == 0:
-            code = 0
+            code = 1
             try:
-                os.close(r)
-                self._enter()
-                result = (True, fn(*args))
-            except BaseException as e:  # noqa: B902: everything goes to the parent
-                result = (False, '%s: %s' % (type(e).__name__, e))
-                code = 1
-            with os.fdopen(w, 'wb') as out:
-                pickle.dump(result, out)
-            os._exit(code)
+                try:
+                    os.close(r)
+                    self._enter()
+                    result = (True, fn(*args))
+                    code = 0
+                except BaseException as e:  # noqa: B902: everything goes to the parent
+                    result = (False, '%s: %s' % (type(e).__name__, e))
+                with os.fdopen(w, 'wb') as out:
+                    pickle.dump(result, out)
+            finally:  # also if the parent is gone: nobody but it goes on from here
+                os._exit(code)
         os.close(w)
         with os.fdopen(r, 'rb') as inp:
             data = inp.read()
@@ -316,7 +318,7 @@ class Lab:
         lines = ['endpoints:']
         for n, pod in enumerate(self.pods):
             lines += ['- ips: [%s, "%s"]' % (pod.ip4, pod.ip6),
-                      '  namespace: shop',
+                      '  namespace: %s' % ('kube-system' if pod is self.dns else 'shop'),
                       '  pod: %s-0' % pod.short,
                       '  labels: [k8s:app=%s, k8s:tier=%s]' % (pod.short, 'back' if pod is self.db else 'front'),
                       '  workload: Deployment/%s' % pod.short,

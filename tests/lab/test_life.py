@@ -127,3 +127,25 @@ def test_without_rights_it_says_which_are_missing(lab):
                        stderr=subprocess.PIPE, text=True, timeout=30, env={'HOME': '/nonexistent', 'PATH': '/bin'})
     assert p.returncode == 1
     assert 'CAP_BPF' in p.stderr and 'sudo' in p.stderr
+
+
+def test_what_the_lab_calls_ends_there_though_its_caller_is_gone(lab):
+    """As when the demo is stopped in the middle of a turn: a child that went on would make traffic for ever."""
+    wait_r, wait_w = os.pipe()
+    said_r, said_w = os.pipe()
+    caller = os.fork()
+    if caller == 0:
+        try:
+            lab.cart.call(lambda: os.write(said_w, b'+') and os.read(wait_r, 1))
+        finally:
+            os.write(said_w, b' and went on')
+            os._exit(0)
+    os.close(said_w)
+    with os.fdopen(said_r, 'rb') as said:
+        assert said.read(1) == b'+'
+        os.kill(caller, signal.SIGKILL)
+        os.waitpid(caller, 0)
+        os.write(wait_w, b'.')
+        assert said.read() == b''
+    os.close(wait_r)
+    os.close(wait_w)
