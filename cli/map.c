@@ -11,7 +11,7 @@
 #include "cli/history.h"
 #include "cli/observe.h"
 
-enum { REQUEST_MAX_BYTES = 4 << 20, TEXT_MAX_BYTES = 256 << 20 };
+enum { REQUEST_MAX_BYTES = 4 << 20, TEXT_MAX_BYTES = 256 << 20, MINUTE_S = 60 };
 
 static const struct flag_def map_defs[] = {
 	{ .name = "since",
@@ -101,6 +101,54 @@ static enum err_code pack_request(const struct history_range *range,
 	return ERR_OK;
 }
 
+/* --- what was counted ----------------------------------------------------------------------- */
+
+static struct timestamp seen(const Google__Protobuf__Timestamp *t)
+{
+	return t ? (struct timestamp){ t->seconds, t->nanos } : (struct timestamp){ 0 };
+}
+
+/* Sums are of whole minutes: of those that @range begins and ends in, what lies outside is counted,
+ * too. They say when their minute began, not when their flows were, and that gives them away. */
+static struct history_range counted_range(const struct map_edges *edges,
+					  const struct history_range *range)
+{
+	const struct timestamp since = { range->since.s - range->since.s % MINUTE_S, 0 };
+	const struct timestamp until = { range->until.s - range->until.s % MINUTE_S, 0 };
+	const bool is_within = timestamp_cmp(until, range->until) != 0;
+	struct history_range counted = *range;
+
+	for (size_t i = 0; i < edges->count; i++) {
+		const Tycho__V1__Edge *edge = edges->list[i];
+		if (range->has_since && timestamp_cmp(seen(edge->first_seen), range->since) < 0)
+			counted.since = since;
+		if (range->has_until && is_within &&
+		    timestamp_cmp(seen(edge->last_seen), until) == 0)
+			counted.until = (struct timestamp){ until.s + MINUTE_S, 0 };
+	}
+	return counted;
+}
+
+static void say_if_wider(const struct history_range *counted, const struct history_range *range)
+{
+	AUTO_BUF struct buf text = buf_init(TEXT_MAX_BYTES);
+
+	if (timestamp_cmp(counted->since, range->since) == 0 &&
+	    timestamp_cmp(counted->until, range->until) == 0)
+		return;
+	buf_lit(&text, "note: counted by whole minutes");
+	if (range->has_since) {
+		buf_lit(&text, ", since ");
+		timestamp_put(&text, counted->since);
+	}
+	if (range->has_until) {
+		buf_lit(&text, ", until ");
+		timestamp_put(&text, counted->until);
+	}
+	buf_lit(&text, "; with filters, flow by flow\n");
+	cli_say(buf_str(&text));
+}
+
 /* --- the command ---------------------------------------------------------------------------- */
 
 static enum err_code show(struct cli *cli, struct err *e)
@@ -122,6 +170,7 @@ static enum err_code show(struct cli *cli, struct err *e)
 	    connection_stream(cli->settings, "/tycho.v1.History/GetServiceMap", buf_str(&request),
 			      &handler, e) != ERR_OK)
 		return e->code;
+	const struct history_range counted = counted_range(&a.edges, &range);
 	map_merge(&a.edges);
 	/* The sums by the minute know no filter. */
 	const enum history_of of =
@@ -129,6 +178,7 @@ static enum err_code show(struct cli *cli, struct err *e)
 	if (put[flags_choice(cli->flags, "output")](&out, &a.edges, e) != ERR_OK ||
 	    cli_write(buf_str(&out), e) != ERR_OK)
 		return e->code;
+	say_if_wider(&counted, &range);
 	if (range.has_since || range.has_until)
 		history_remark(cli->settings, &range, of);
 	if (a.left_out)
@@ -146,8 +196,9 @@ const struct command map_command = {
 	.help = "Show who talks to whom",
 	.details = "Sums up flows as edges between workloads: source, destination, the service's "
 		   "port, what was decided, by which policy, and how often. Of a range of time it "
-		   "takes the record's sums by the minute, so that a month costs little; with "
-		   "filters, the flows themselves. Behind a relay, what several nodes saw of one "
+		   "takes the record's sums by the minute, so that a month costs little, and says "
+		   "so where that counts more than was asked for; with filters, the flows "
+		   "themselves. Behind a relay, what several nodes saw of one "
 		   "edge is added up. Clusters are named where there are several.",
 	.examples = "  # What talked to namespace shop during the last day\n"
 		    "  tycho map --since 24h --to-namespace shop\n"

@@ -229,3 +229,23 @@ def test_map_prints_a_table_json_and_pictures():
         assert mermaid.startswith('flowchart LR\n') and mermaid.count('-.->') == 1 and '80/TCP 5 DROPPED' in mermaid
         p = tycho('map', '-o', 'svg', '--server', ob.tcp, check=1)
         assert p.stderr.strip().endswith('flag: expected table, json, dot or mermaid')
+
+
+def test_a_range_that_the_sums_widen_to_whole_minutes_is_told_as_it_was_counted():
+    note = 'note: counted by whole minutes, since 2023-11-14T22:13:00Z, until 2023-11-14T22:17:00Z; with filters, flow by flow'
+    with Observer() as ob:
+        ob.feed(flows())
+        ob.wait_seen(32)
+        ob.restart('/dev/null')  # nothing in memory
+
+        def mapped(*words):
+            p = tycho('map', '-o', 'json', '--server', ob.tcp, *words, check=0)
+            return sum(int(json.loads(line)['flows']) for line in p.stdout.splitlines()), [
+                line for line in p.stderr.splitlines() if line.startswith('note')]
+
+        # at(0) is 22:13:20, and the drops, from at(200) on, are the last of 22:16
+        assert mapped('--since', stamp(5), '--until', stamp(202)) == (29, [note])
+        assert mapped('--since', stamp(5), '--until', stamp(202), '--not', '--port', '1') == (7 + 12 + 3, [])
+        assert mapped('--since', stamp(-20), '--until', '2023-11-14T22:16:59Z') == (29, [note])
+        assert mapped('--since', stamp(-20)) == (32, [])
+        assert mapped('--since', stamp(-20), '--until', stamp(250)) == (29, [])  # of that minute there is nothing
