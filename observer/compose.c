@@ -135,7 +135,10 @@ static void kernel_reason(struct compose *c, struct flow *f, struct str name)
 	if (!name.len)
 		return;
 	size_t at = ((uintptr_t)name.p >> 4) % COMPOSE_REASONS;
-	if (c->reasons[at].text != name.p) {
+	/* The kernel's names have an address each; those made for numbers without a name share one.
+	 */
+	if (c->reasons[at].text != name.p ||
+	    !str_eq(flow_dict_get_kernel_reason(c->dict, c->reasons[at].id), name)) {
 		c->reasons[at].text = name.p;
 		c->reasons[at].id = flow_dict_kernel_reason(c->dict, name);
 		c->reasons[at].code = (uint8_t)drop_reason_of_kernel(name);

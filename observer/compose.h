@@ -20,8 +20,8 @@
 #include "observer/policy/table.h"
 #include "observer/source/source.h"
 
-/* Kernel reasons arrive as names; each is looked up once and remembered by the address of its
- * (static) text. */
+/* Kernel reasons arrive as names; each is looked up once and remembered by the address of its text,
+ * where another may stand the next time. */
 enum { COMPOSE_REASONS = 256, COMPOSE_EXT_BYTES = 65536, COMPOSE_CPUS = 4096 };
 
 struct agent_names;

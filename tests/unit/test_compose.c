@@ -236,6 +236,27 @@ static void a_kernel_drop_has_cilium_s_code_and_the_kernel_s_name(void **state)
 	assert_true(str_is(summary(w, f, &text), "TCP Flags: SYN; NETFILTER_DROP"));
 }
 
+static void reasons_told_in_one_buffer_are_not_mixed_up(void **state)
+{
+	struct world *w = *state;
+	static const char *const reasons[] = { "SUBSYS_3_12", "SUBSYS_3_4", "NETFILTER_DROP" };
+	uint8_t bytes[128];
+	char text[24];
+	size_t n = packet(bytes, peer_ip, pod_ip, 6, 5, 80, 0x02, NULL, 0);
+
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		struct raw_event ev = raw(RAW_DROP, bytes, n);
+		(void)snprintf(text, sizeof text, "%s", reasons[i]);
+		ev.kernel_reason = str_of(text);
+		compose_event(&w->compose, &ev, (struct mono_ns){ 0 });
+		const struct flow *f = next(w);
+		assert_true(
+			str_is(flow_dict_get_kernel_reason(w->dict, f->kernel_reason), reasons[i]));
+		assert_int_equal(f->drop_desc == FLOW__DROP_REASON__POLICY_DENIED,
+				 strcmp(reasons[i], "NETFILTER_DROP") == 0);
+	}
+}
+
 static void a_logged_packet_is_a_verdict_with_its_policy(void **state)
 {
 	struct world *w = *state;
@@ -369,6 +390,8 @@ int main(void)
 			the_four_ways_past_a_pods_interface_have_their_directions, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_kernel_drop_has_cilium_s_code_and_the_kernel_s_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(reasons_told_in_one_buffer_are_not_mixed_up, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_logged_packet_is_a_verdict_with_its_policy, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(
