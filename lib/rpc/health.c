@@ -16,7 +16,13 @@ typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus Status;
 #define NOT_SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING
 #define SERVICE_UNKNOWN GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN
 
-enum { ANSWER_MAX_BYTES = 16, SERVICES_MAX = 1024 };
+enum {
+	ANSWER_MAX_BYTES = 16,
+	SERVICES_MAX = 1024,
+	/* Kept for as long as the watch lasts, and anybody may watch, whom a gate lets do nothing else,
+	 * too. */
+	WATCHED_NAME_MAX = 1024,
+};
 
 struct service {
 	char *name;
@@ -211,6 +217,12 @@ static void watch(struct rpc_call *call, struct str bytes, void *ctx)
 	__attribute__((cleanup(request_free))) Request *r = decode(call, bytes);
 	if (!r)
 		return;
+	if (strlen(r->service) > WATCHED_NAME_MAX) {
+		rpc_call_end(call, RPC_INVALID_ARGUMENT,
+			     "the name of a service to watch has at most %d bytes",
+			     WATCHED_NAME_MAX);
+		return;
+	}
 	struct watcher *w = calloc(1, sizeof *w);
 	char *name = str_dup(str_of(r->service));
 	if (!w || !name) {

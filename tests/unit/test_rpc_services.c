@@ -23,7 +23,7 @@ typedef Grpc__Reflection__V1__ServerReflectionResponse Answer;
 
 #define HEALTH(name) GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name
 
-static struct str health_request(const char *service, uint8_t out[static 200])
+static struct str health_request(const char *service, uint8_t *out)
 {
 	Grpc__Health__V1__HealthCheckRequest r;
 
@@ -113,6 +113,34 @@ static void a_watcher_hears_of_every_change(void **state)
 	rpc_server_set_health(s, "later", true); /* no change, no message */
 	rpc_server_set_health(s, "later", false);
 	assert_int_equal(next_health(st), HEALTH(NOT_SERVING));
+	rpc_stream_free(st);
+	rpc_channel_free(ch);
+	rpc_server_free(s, NS_PER_S);
+}
+
+/* A watch keeps its name. */
+static void a_name_that_is_watched_has_a_thousand_bytes_at_most(void **state)
+{
+	(void)state;
+	struct rpc_server *s = healthy();
+	struct rpc_channel *ch = fixture_channel(s);
+	char name[1026] = { 0 };
+	uint8_t out[sizeof name + 10];
+	struct rpc_stream *st = NULL;
+	struct str message;
+	struct err e;
+
+	memset(name, 'x', 1024);
+	assert_int_equal(rpc_stream_open(ch, "/grpc.health.v1.Health/Watch",
+					 health_request(name, out), &st, &e),
+			 ERR_OK);
+	assert_int_equal(next_health(st), HEALTH(SERVICE_UNKNOWN));
+	rpc_stream_free(st);
+	name[1024] = 'x';
+	assert_int_equal(rpc_stream_open(ch, "/grpc.health.v1.Health/Watch",
+					 health_request(name, out), &st, &e),
+			 ERR_OK);
+	assert_int_equal(rpc_stream_next(st, 30 * NS_PER_S, &message, &e), ERR_INVALID);
 	rpc_stream_free(st);
 	rpc_channel_free(ch);
 	rpc_server_free(s, NS_PER_S);
@@ -391,6 +419,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(health_is_checked_by_name),
 		cmocka_unit_test(a_watcher_hears_of_every_change),
+		cmocka_unit_test(a_name_that_is_watched_has_a_thousand_bytes_at_most),
 		cmocka_unit_test(all_services_are_listed_with_their_health),
 		cmocka_unit_test(reflection_lists_what_is_served),
 		cmocka_unit_test(reflection_finds_the_file_of_a_symbol),
