@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "access/gate.h"
+#include "base/map.h"
 #include "flow/wire.h"
 #include "relay/inside.h"
 #include "rpc/failure.h"
@@ -19,6 +20,7 @@
 enum {
 	REQUEST_MAX_BYTES = 5 << 20,
 	MESSAGE_MAX_BYTES = 4 << 20,
+	LANES_MAX = 100000,
 	FIELD_NODE_NAME = 1,  /* of all three answers */
 	MAP_FOLLOW = 3,       /* of GetServiceMapRequest */
 	MAP_COMPLETE = 3,     /* of GetServiceMapResponse */
@@ -50,6 +52,7 @@ struct pass {
 	const struct passage *passage;
 	struct rpc_group *group;
 	struct buf request, message;
+	struct map *by_name; /* peer's name to lane's index */
 	struct lane **lanes; /* each at one place for good: calls know it */
 	size_t count, cap;
 	struct rpc_fan_event *inbox; /* taken, not looked at yet */
@@ -74,6 +77,7 @@ static void pass_free(struct pass *p)
 		free(p->lanes[i]);
 	}
 	free(p->lanes);
+	map_free(p->by_name);
 	buf_done(&p->request);
 	buf_done(&p->message);
 	free(p);
@@ -97,20 +101,22 @@ static enum err_code add_lane(struct pass *p, struct peer *peer, struct err *e)
 		p->lanes = lanes;
 		p->cap = cap;
 	}
-	struct lane *lane = calloc(1, sizeof *lane);
+	AUTO(own_free) struct lane *lane = calloc(1, sizeof *lane);
 	if (!lane)
 		return err_set(e, ERR_NOMEM, "stream of a peer");
-	*lane = (struct lane){ .peer = peer_ref(peer) };
-	p->lanes[p->count++] = lane;
+	enum err_code code = map_put(p->by_name, str_of(peer->name), (uint32_t)p->count, NULL, e);
+	if (code != ERR_OK)
+		return code;
+	lane->peer = peer_ref(peer);
+	p->lanes[p->count++] = TAKE(lane);
 	return ERR_OK;
 }
 
 static struct lane *lane_of(const struct pass *p, const char *name)
 {
-	for (size_t i = 0; i < p->count; i++)
-		if (strcmp(p->lanes[i]->peer->name, name) == 0)
-			return p->lanes[i];
-	return NULL;
+	uint32_t i;
+
+	return map_get(p->by_name, str_of(name), &i) ? p->lanes[i] : NULL;
 }
 
 /* Who is on the list now, and does not take part (any more). */
@@ -123,7 +129,7 @@ static enum err_code look_for_peers(struct pass *p, struct mono_ns now, struct e
 		return code;
 	p->generation = list.generation;
 	for (size_t i = 0; code == ERR_OK && i < list.count; i++) {
-		struct lane *lane = p->count ? lane_of(p, list.peers[i]->name) : NULL;
+		struct lane *lane = lane_of(p, list.peers[i]->name);
 		if (!lane) {
 			code = add_lane(p, list.peers[i], e);
 		} else if (lane->state == LANE_LOST && now.v >= lane->retry_at.v &&
@@ -360,6 +366,8 @@ static enum err_code prepare(struct pass *p, const struct rpc_call *call, struct
 	enum err_code code = rpc_group_new(p->api->config.fan, api_wake, p->api, &p->group, e);
 	if (code == ERR_OK)
 		code = api_forward_headers(p->api, call, NULL, 0, p->group, e);
+	if (code == ERR_OK)
+		code = map_new(LANES_MAX, now.v, &p->by_name, e);
 	return code == ERR_OK ? look_for_peers(p, now, e) : code;
 }
 
