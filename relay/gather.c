@@ -25,7 +25,7 @@ struct answer {
 	bool is_foreign;         /* knows no tycho.v1 */
 	struct wall_ns asked_at; /* for what its clock says */
 	struct mono_ns asked, answered;
-	char why[PEER_WHY_BYTES]; /* !is_ok */
+	char why[PEER_WHY_BYTES]; /* it has no answer; "": it gave one, or ended without */
 	ProtobufCMessage *message;
 };
 
@@ -311,7 +311,8 @@ static void on_event(struct gathering *g, const struct rpc_fan_event *ev)
 		a->is_ok = ev->result->status == RPC_OK && a->message;
 		a->is_foreign = g->question == &filtered_question &&
 				ev->result->status == RPC_UNIMPLEMENTED;
-		if (!a->is_ok) {
+		a->why[0] = '\0';
+		if (ev->result->status != RPC_OK) {
 			(void)failure_set(&e, ev->result);
 			(void)str_excerpt(str_of(e.msg), a->why, sizeof a->why);
 		}

@@ -143,6 +143,23 @@ def test_the_words_of_nodes_are_passed_on_as_the_reference_does(honest):
     assert states[1] == (ERROR, ['liar'], 'my own words')
 
 
+def test_a_peer_that_tells_no_time_is_not_called_unreachable():
+    path = '/tycho.v1.Flows/GetTime'
+
+    def empty(method, request, context):
+        yield b''
+
+    def silent(method, request, context):
+        if method != path:
+            yield b''
+    with Impostor(empty, ours=[path]) as a, Impostor(silent, ours=[path]) as b:
+        with Relay(peers=['a=' + a.address, 'b=' + b.address, 'gone=127.0.0.1:1']) as relay, relay.client() as client:
+            relay.wait_states(a=CONNECTED, b=CONNECTED, gone=UNAVAILABLE)
+            answer = client.call('tycho.v1.Flows', 'GetTime')
+    assert [(p.name, p.error) for p in answer.peers] == [
+        ('a', 'it did not say'), ('b', 'it did not say'), ('gone', 'it cannot be reached')]
+
+
 def test_a_node_that_flaps_is_asked_ever_more_rarely_and_disturbs_no_other():
     asked = []
 
