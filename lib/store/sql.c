@@ -31,6 +31,12 @@ int sql_register(struct store_sql *q, const struct sql_table *t, const sqlite3_m
 	return sqlite3_create_module_v2(q->h, t->name, module, d, free); /* frees in any case */
 }
 
+/* time, from_time, to_time: moments as texts */
+static bool is_time(const struct sql_column *c)
+{
+	return str_has_suffix(str_of(c->name), STR("time"));
+}
+
 /* "CREATE TABLE x (a TEXT, …)" */
 static int declare(struct store_sql *q, const struct sql_table *t)
 {
@@ -38,7 +44,9 @@ static int declare(struct store_sql *q, const struct sql_table *t)
 
 	buf_lit(&b, "CREATE TABLE x (");
 	for (size_t i = 0; i < t->count; i++)
-		buf_printf(&b, "%s%s %s", i ? ", " : "", t->columns[i].name, t->columns[i].type);
+		buf_printf(&b, "%s%s %s%s%s", i ? ", " : "", t->columns[i].name, t->columns[i].type,
+			   is_time(&t->columns[i]) ? " COLLATE " : "",
+			   is_time(&t->columns[i]) ? sql_time_collation : "");
 	buf_char(&b, ')');
 	const char *text = buf_cstr(&b);
 	q->is_declaring = true;
@@ -99,6 +107,44 @@ struct str sql_time_text(struct wall_ns t, char tmp[SQL_TIME_BYTES])
 	return str_n(tmp, (size_t)len);
 }
 
+const char sql_time_collation[] = "TIME";
+
+struct str sql_time_key(struct str s, char tmp[SQL_TIME_BYTES])
+{
+	enum { DAY = 10, LONGEST = 35 }; /* "2024-03-01", and with nine digits and an offset */
+	char text[LONGEST];
+	struct timestamp t;
+	struct wall_ns wall;
+
+	if (s.len <= DAY || s.len > LONGEST ||
+	    (s.len == SQL_TIME_BYTES - 1 && s.p[DAY] == 'T' && s.p[s.len - 1] == 'Z'))
+		return s;
+	memcpy(text, s.p, s.len);
+	const bool has_blank = text[DAY] == ' ';
+	if (has_blank)
+		text[DAY] = 'T';
+	if (timestamp_parse(str_n(text, s.len), &t) && timestamp_to_wall(t, &wall))
+		return sql_time_text(wall, tmp);
+	if (!has_blank || s.len >= SQL_TIME_BYTES)
+		return s;
+	memcpy(tmp, text, s.len);
+	return str_n(tmp, s.len);
+}
+
+static int compare_times(void *ctx, int a_len, const void *a, int b_len, const void *b)
+{
+	char tmp[2][SQL_TIME_BYTES];
+
+	(void)ctx;
+	return str_cmp(sql_time_key(str_n(a, (size_t)a_len), tmp[0]),
+		       sql_time_key(str_n(b, (size_t)b_len), tmp[1]));
+}
+
+bool sql_compares_times(sqlite3_index_info *info, int i)
+{
+	return sqlite3_stricmp(sqlite3_vtab_collation(info, i), sql_time_collation) == 0;
+}
+
 void sql_result_time(sqlite3_context *c, struct wall_ns t)
 {
 	char tmp[SQL_TIME_BYTES];
@@ -123,9 +169,10 @@ bool sql_time_span(struct str s, struct wall_ns *ret_first, struct wall_ns *ret_
 		uint64_t s;
 	} open[] = { { 30, 0 },     { 19, 1 },         { 16, 60 },        { 13, 3600 },
 		     { 10, 86400 }, { 7, 31 * 86400 }, { 4, 366 * 86400 } };
-	char text[sizeof lowest];
+	char text[sizeof lowest], tmp[SQL_TIME_BYTES];
 	struct timestamp t;
 
+	s = sql_time_key(s, tmp);
 	if (s.len < 4 || s.len >= sizeof lowest)
 		return false;
 	memcpy(text, lowest, sizeof text);
@@ -219,7 +266,9 @@ static enum err_code prepare(struct store_sql *q, struct err *e)
 	(void)sqlite3_db_config(q->h, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	(void)sqlite3_db_config(q->h, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	sqlite3_progress_handler(q->h, LOOK_UP_STEPS, look_up, q);
-	if (sql_flows_register(q) != SQLITE_OK || sql_others_register(q) != SQLITE_OK ||
+	if (sqlite3_create_collation(q->h, sql_time_collation, SQLITE_UTF8, NULL, compare_times) !=
+		    SQLITE_OK ||
+	    sql_flows_register(q) != SQLITE_OK || sql_others_register(q) != SQLITE_OK ||
 	    sqlite3_create_function(q->h, "ago", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, q, ago,
 				    NULL, NULL) != SQLITE_OK ||
 	    sqlite3_set_authorizer(q->h, authorize, q) != SQLITE_OK)

@@ -58,12 +58,20 @@ int sql_open_reader(struct store_sql *q, struct store_reader **ret);
 /* Keeps @e for the answer, and yields SQLITE_ERROR. */
 int sql_failed(struct store_sql *q, const struct err *e);
 
-/* Texts of times are RFC 3339 in UTC with nine digits, so that they compare as the times do. */
+/* Texts of times are RFC 3339 in UTC with nine digits, so that they compare as the times do. Their
+ * columns have the collation TIME, for which other ways to write a time compare as these. */
 enum { SQL_TIME_BYTES = 31 };
+extern const char sql_time_collation[];
+/* @s in that form, if it says a time in another: with an offset or fewer digits, or with a blank
+ * for its T, as SQLite's datetime() has it; a beginning stays one. Else @s itself. */
+struct str sql_time_key(struct str s, char tmp[SQL_TIME_BYTES]);
+/* Is the constraint @i one that sql_time_span may decide? */
+bool sql_compares_times(sqlite3_index_info *info, int i);
 struct str sql_time_text(struct wall_ns t, char tmp[SQL_TIME_BYTES]);
 void sql_result_time(sqlite3_context *c, struct wall_ns t);
 void sql_result_text(sqlite3_context *c, struct str s); /* copied; "" is NULL */
-/* The span of times whose texts begin with @s; false: it is no beginning of such a text. */
+/* The span of times whose texts begin with @s, or with its key; false: it is no beginning of such a
+ * text. */
 bool sql_time_span(struct str s, struct wall_ns *ret_first, struct wall_ns *ret_last);
 
 #endif

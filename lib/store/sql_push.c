@@ -70,7 +70,9 @@ int flows_best_index(sqlite3_vtab *v, sqlite3_index_info *info)
 		char op = column >= 0 ? op_of(column, info->aConstraint[i].op) : 0;
 
 		if (!op || !info->aConstraint[i].usable ||
-		    sqlite3_stricmp(sqlite3_vtab_collation(info, i), "BINARY") != 0)
+		    !(column == C_TIME
+			      ? sql_compares_times(info, i)
+			      : sqlite3_stricmp(sqlite3_vtab_collation(info, i), "BINARY") == 0))
 			continue;
 		text[len++] = (char)('A' + column);
 		text[len++] = op;

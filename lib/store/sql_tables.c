@@ -132,7 +132,8 @@ static int best_index(sqlite3_vtab *v, sqlite3_index_info *info)
 		bool high = op == SQLITE_INDEX_CONSTRAINT_LT || op == SQLITE_INDEX_CONSTRAINT_LE;
 
 		if (!info->aConstraint[i].usable || info->aConstraint[i].iColumn != 0 ||
-		    !(low || high) || info->idxNum & (low ? BOUND_LOW : BOUND_HIGH))
+		    !(low || high) || info->idxNum & (low ? BOUND_LOW : BOUND_HIGH) ||
+		    !sql_compares_times(info, i))
 			continue;
 		info->idxNum |= low ? BOUND_LOW : BOUND_HIGH;
 		info->aConstraintUsage[i].argvIndex = ++args;

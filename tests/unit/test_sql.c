@@ -267,6 +267,46 @@ static void ranges_of_time_and_number_find_what_comparing_finds(void **state)
 		}
 }
 
+static void times_compare_as_times_however_they_are_written(void **state)
+{
+	/* the instant of NOON, and one between two records, as nanoseconds and otherwise */
+	static const char *const times[][2] = {
+		{ "1700000000000000000", "2023-11-14T22:13:20Z" },
+		{ "1700000000000000000", "2023-11-15T03:58:20+05:45" },
+		{ "1700000000000000000", "2023-11-14 22:13:20Z" },
+		{ "1700000000001500000", "2023-11-14T22:13:20.0015Z" },
+		{ "1700000000001500000", "2023-11-14T21:13:20.001500-01:00" },
+		{ "1700000000001007000", "2023-11-14T22:13:20.001007Z" },
+	};
+	static const char *const ops[] = { "<", "<=", ">", ">=", "=", "<>" };
+	struct desk *d = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(times); i++)
+		for (size_t k = 0; k < ARRAY_LEN(ops); k++) {
+			char statement[300], want[100];
+
+			(void)snprintf(statement, sizeof statement,
+				       "select count(*), min(seq), max(seq) from flows"
+				       " where time_ns %s %s",
+				       ops[k], times[i][0]);
+			(void)snprintf(want, sizeof want, "%s", ask(d, statement));
+			(void)snprintf(statement, sizeof statement,
+				       "select count(*), min(seq), max(seq) from flows"
+				       " where time %s '%s'",
+				       ops[k], times[i][1]);
+			assert_string_equal(ask(d, statement), want);
+		}
+	/* SQLite's own form is a beginning; who wants texts gets them */
+	assert_string_equal(
+		ask(d, "select (select count(*) from flows where time > datetime('2023-11-14"
+		       " 22:13:20')) = (select count(*) from flows where time_ns >="
+		       " 1700000000000000000), (select count(*) from flows where time >"
+		       " datetime('2023-11-14 22:13:59')), (select count(*) from edges where"
+		       " time = '2023-11-14T22:13:00Z') = (select count(*) from edges), (select"
+		       " count(*) from edges where time = '2023-11-14T22:13:00Z' collate binary)"),
+		"1|0|1|0\n");
+}
+
 static void lists_joins_and_orders_are_sqlites(void **state)
 {
 	struct desk *d = *state;
@@ -518,6 +558,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_flow_is_a_row_of_its_kind),
 		cmocka_unit_test(what_is_pushed_finds_what_comparing_finds),
 		cmocka_unit_test(ranges_of_time_and_number_find_what_comparing_finds),
+		cmocka_unit_test(times_compare_as_times_however_they_are_written),
 		cmocka_unit_test(lists_joins_and_orders_are_sqlites),
 		cmocka_unit_test(bytes_are_shown_in_hexadecimal),
 		cmocka_unit_test(a_comment_behind_the_statement_is_none),
