@@ -195,7 +195,7 @@ test("a folded group has its rate and its flows in a past range, and in both ran
 	const page = await open(`${crowd_ui.address}/#${range}&select=${encodeURIComponent("group|mid")}`);
 	const details = page.getByRole("complementary", { name: "Details" });
 	await details.getByRole("heading", { name: "mid" }).waitFor();
-	await details.getByText(`${WORKLOADS} cards, folded`).waitFor();
+	await details.getByText(`${WORKLOADS} workloads, folded`).waitFor();
 	const rate = (hour) => new RegExp(`${a_second(of_space("mid", hour)).replace(".", "\\.")} flows per second on average`);
 	await details.getByRole("img", { name: rate("now") }).waitFor();
 	// What stays within it counts, too; and so in a terminal.

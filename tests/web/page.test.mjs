@@ -640,6 +640,45 @@ test("on a phone the panels are tabs", async () => {
 	await page.close();
 });
 
+// Cards of these names that are seen whole, and how far from the pane's top the topmost of all that are seen is.
+const in_pane = (names) => {
+	const { clientWidth, clientHeight, _cyreg } = document.querySelector(".canvas");
+	const seen = _cyreg.cy
+		.nodes()
+		.map((n) => ({ id: n.id(), ...n.renderedBoundingBox() }))
+		.filter(({ x1, y1, x2, y2 }) => x1 >= 0 && y1 >= 0 && x2 <= clientWidth && y2 <= clientHeight);
+	const [pane, legend] = [".map", ".legend"].map((s) => document.querySelector(s).getBoundingClientRect());
+	return {
+		names: names.filter((name) => seen.some(({ id }) => id.split("|").includes(name))),
+		past_legend: seen.every(({ y1 }) => y1 >= legend.bottom - pane.top),
+	};
+};
+
+test("a phone begins where drops are, and the map's legend lies on no card", async () => {
+	const page = await open(shop_ui.address, (made) => made.setViewportSize({ width: 390, height: 844 }));
+	await becomes(page, row_count, all);
+	const refusing = dropped.map((c) => named(c[1]));
+	await becomes(page, in_pane, { names: refusing, past_legend: true }, refusing);
+	await page.close();
+});
+
+test("in a low window, as at 200 %, the page is scrolled, and its last line stays", async () => {
+	const page = await open(shop_ui.address);
+	for (const size of [{ width: 640, height: 400 }, { width: 844, height: 390 }]) {
+		await page.setViewportSize(size);
+		await becomes(page, row_count, all);
+		const { map, last, wide } = await page.evaluate(() => ({
+			map: document.querySelector(".map").clientHeight,
+			last: document.querySelector(".status").getBoundingClientRect().bottom,
+			wide: document.documentElement.scrollWidth,
+		}));
+		assert.ok(map >= 250, `the map has ${map} px of ${size.height}`);
+		assert.equal(Math.round(last), size.height);
+		assert.equal(wide, size.width);
+	}
+	await page.close();
+});
+
 test("a login is asked for over TLS, keeps the filter, and ends with log out", async () => {
 	const { cert, key } = stage.certificate();
 	const users = stage.file("users", `alice:${HASH}\n`);

@@ -15,6 +15,7 @@ import {
 } from "./flow";
 import { flow_term } from "./flow_term";
 import {
+	folded_text,
 	type Graph,
 	type Line,
 	type Node,
@@ -461,7 +462,7 @@ function CardDetail({ node, props }: { node: Node; props: Props }) {
 		<>
 			<h2>{name_of(node)}</h2>
 			<p class="quiet">
-				{node.card ? node.kind : `${count_text(node.folded)} cards, folded`}
+				{node.card ? node.kind : `${folded_text(node)}, folded`}
 				{node.ports.length > 0 && <Served node={node} props={props} />}
 			</p>
 			{edges.some((e) => e.change) ? <ComparedCounts {...all} /> : <Counts {...all} />}

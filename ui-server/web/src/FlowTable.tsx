@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Column, columns, least_px, narrow, template_of, usual, with_column } from "./columns";
 import { count_text, full_time_text, outcome_of, port_of, protocol_of, side_of, type Side } from "./flow";
-import { useMedia } from "./media";
+import { NARROW, useMedia } from "./media";
 import type { Row } from "./state";
 import { ROW_PX, show_row, useRowsInView } from "./windowed";
 
@@ -151,7 +151,7 @@ function Chooser({ shown, on_columns }: { shown: Column[]; on_columns(shown: Col
 export function FlowTable(props: Props) {
 	const { rows } = props;
 	const box = useRef<HTMLDivElement>(null);
-	const is_narrow = useMedia("(max-width: 760px)");
+	const is_narrow = useMedia(NARROW);
 	const shown = is_narrow ? narrow : props.shown;
 	const newest = useRef(rows.at(-1)?.id ?? 0);
 

@@ -133,20 +133,21 @@ export function StatusLine({ state, now, on_flows, on_all, on_coverage, on_newes
 					{missing.length > 1 ? ", …" : ""})
 				</Fact>
 			)}
-			<span class="spacer" />
-			{!state.range && (
-				<Fact
-					name="lag"
-					kind={lag > 2000 ? "warn" : ""}
-					title="From a flow's time to this page"
-					on_click={on_coverage}
-				>
-					lag {duration_text(lag)}
-				</Fact>
-			)}
-			<a href="/licenses.txt" title="Licences of what this page is made with">
-				tycho {state.version}
-			</a>
+			<span class="end">
+				{!state.range && (
+					<Fact
+						name="lag"
+						kind={lag > 2000 ? "warn" : ""}
+						title="From a flow's time to this page"
+						on_click={on_coverage}
+					>
+						lag {duration_text(lag)}
+					</Fact>
+				)}
+				<a href="/licenses.txt" title="Licences of what this page is made with">
+					tycho {state.version}
+				</a>
+			</span>
 		</footer>
 	);
 }

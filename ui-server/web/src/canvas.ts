@@ -43,6 +43,7 @@ const PULSE_MS = 700;
 const PAUSE_OF_WORK = 8; // times as long as a picture took
 const NAMES_FROM = 0.3; // zoom: on smaller cards names cannot be read
 const NEAR_PX = 1.3; // on the screen, at least, of lines that stand out
+const EDGE_PX = 8; // from the pane's edge to a group's name that is held there
 const CARD_REACH = 100; // px from a card's middle to its corners, at most
 const THIN = 0.4; // px on the screen, at least
 const HEAD_FROM = 3; // px on the screen: smaller heads are left out
@@ -527,9 +528,13 @@ export class Canvas {
 		c.fillStyle = this.colors.quiet;
 		for (const group of this.groups) {
 			const y = size > 24 ? group.top - 3 / zoom : group.top + 6 + size * 0.9;
-			const name = fit(c, group.name, group.right - group.left - 12);
-			if (zoom < 0.8) c.strokeText(name, group.left + 12, y);
-			c.fillText(name, group.left + 12, y);
+			const own = group.left + 12;
+			const name = fit(c, group.name, group.right - own);
+			// Of a group that begins beyond the pane's edge it stays at the edge, for as long as there is group.
+			const last = Math.max(own, group.right - 12 - c.measureText(name).width);
+			const left = Math.min(last, Math.max(own, (EDGE_PX - this.view.x) / zoom));
+			if (zoom < 0.8) c.strokeText(name, left, y);
+			c.fillText(name, left, y);
 		}
 	}
 

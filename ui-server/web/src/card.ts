@@ -1,5 +1,5 @@
 // A card on the map's canvas: name, kind, and a row for each port it serves; from afar its name only.
-import type { Node } from "./graph";
+import { folded_text, type Node } from "./graph";
 import { CARD_WIDTH, type Place, card_height, shown_ports } from "./layout";
 
 export interface Colors {
@@ -147,7 +147,7 @@ function near(
 	const w = CARD_WIDTH;
 	const name_px = between(13, NAME_PX / zoom, 20);
 	const row_px = between(11, ROW_PX / zoom, 15);
-	const sort = node.card ? node.kind : `${node.folded} ${node.folded === 1 ? "card" : "cards"}`;
+	const sort = node.card ? node.kind : folded_text(node);
 	const room = w - 46 - (node.dropped ? 12 : 0);
 	c.font = font(name_px, 600);
 	const { width } = c.measureText(node.name);

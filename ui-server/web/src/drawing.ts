@@ -3,9 +3,10 @@
 import cytoscape, { type Core, type NodeSingular } from "cytoscape";
 import { type Colors, read_colors } from "./card";
 import { count_text } from "./flow";
-import type { Line, Node } from "./graph";
+import { folded_text, type Line, type Node } from "./graph";
 import { CARD_WIDTH, type Place, card_height, corners, is_past_cards, lay_out, port_offset, way_past } from "./layout";
 import { Canvas, type Placed, type Stroke } from "./canvas";
+import { NARROW } from "./media";
 import { type Block, curve, type Shape, shape_of } from "./line_shape";
 import { type Group, type Spot, groups_of, placed, spots_of, with_newcomers } from "./places";
 import type { Props } from "./ServiceMap";
@@ -106,7 +107,7 @@ function describe_card(node: Node, lines: Line[]): string[] {
 	};
 	const name = node.group ? `${node.group}/${node.name}` : node.name;
 	return [
-		node.card ? name : `${name}: ${node.folded} ${node.folded === 1 ? "card" : "cards"}, click to unfold`,
+		node.card ? name : `${name}: ${folded_text(node)}, click to unfold`,
 		...said("to", "asked"),
 		...said("from", "asks"),
 	];
@@ -523,25 +524,36 @@ export class Drawing {
 		// Names that can be read come first; the rest is a finger's move away.
 		const small = width < PHONE_PX && fits < PHONE_ZOOM_LEAST;
 		const zoom = small ? PHONE_ZOOM_LEAST : Math.max(this.cy.minZoom(), Math.min(FIT_ZOOM_MOST, fits));
-		const x = small ? FIT_PADDING / 2 - left * zoom : width / 2 - (zoom * (left + right)) / 2;
 		const room = { width: (width - FIT_PADDING) / zoom, height: (height - FIT_FOOT - FIT_PADDING) / zoom };
-		const middle = bottom - top > room.height ? this.fullest(left, room) : (top + bottom) / 2;
-		// On a phone the legend is above.
-		const [head, foot] = width < PHONE_PX ? [FIT_FOOT, FIT_PADDING] : [FIT_PADDING, FIT_FOOT];
+		const [too_wide, too_high] = [right - left > room.width, bottom - top > room.height];
+		const best = too_wide || too_high ? this.fullest(room) : null;
+		const x = best && too_wide ? FIT_PADDING / 2 - best.left * zoom : width / 2 - (zoom * (left + right)) / 2;
+		const middle = best && too_high ? best.top + room.height / 2 : (top + bottom) / 2;
+		// Where panels are tabs the legend is above.
+		const [head, foot] = matchMedia(NARROW).matches ? [FIT_FOOT, FIT_PADDING] : [FIT_PADDING, FIT_FOOT];
 		this.cy.viewport({ zoom, pan: { x, y: (height - foot + head) / 2 - zoom * middle } });
 		this.touched = false;
 	}
 
-	// Of what begins at @left, the height around which most cards are seen whole: of a pane that not all of it fits into.
-	private fullest(left: number, { width, height }: { width: number; height: number }): number {
+	// Of a pane that not all of the map fits into, the corner from which most cards are seen whole; who was refused something
+	// counts twice.
+	private fullest({ width, height }: { width: number; height: number }): { left: number; top: number } {
 		const cards = [...this.nodes.values()].flatMap((node) => {
 			const [at, half] = [this.places.get(node.key), card_height(node) / 2];
-			return at && at.x + CARD_WIDTH / 2 < left + width ? [{ top: at.y - half, bottom: at.y + half }] : [];
+			const weight = node.dropped ? 2 : 1;
+			return at ? [{ left: at.x - CARD_WIDTH / 2, top: at.y - half, bottom: at.y + half, weight }] : [];
 		});
-		const seen = (top: number) => cards.filter((c) => c.top >= top && c.bottom <= top + height).length;
-		const tops = cards.map((c) => c.top - GROUP_HEAD).sort((a, b) => a - b);
-		const best = tops.reduce((most, top) => (seen(top) > seen(most) ? top : most), tops[0] ?? 0);
-		return best + height / 2;
+		const places = (of: number[]) => [...new Set(of)].sort((a, b) => a - b);
+		let best = { left: 0, top: 0, weight: 0 };
+		for (const left of places(cards.map((c) => c.left))) {
+			const column = cards.filter((c) => c.left >= left && c.left + CARD_WIDTH <= left + width);
+			for (const top of places(column.map((c) => c.top - GROUP_HEAD))) {
+				const seen = column.filter((c) => c.top >= top && c.bottom <= top + height);
+				const weight = seen.reduce((sum, c) => sum + c.weight, 0);
+				if (weight > best.weight) best = { left, top, weight };
+			}
+		}
+		return best;
 	}
 
 	// The pane has another size: what was seen whole is seen whole.

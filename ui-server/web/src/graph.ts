@@ -1,7 +1,7 @@
 // From cards and edges as the server counts them to what is drawn: one line for each pair of cards and outcome, groups
 // folded where the map is large.
 import type { Ways } from "./filter";
-import type { Outcome } from "./flow";
+import { count_text, type Outcome } from "./flow";
 import type { Card, Change, Edge } from "./drawn";
 
 export const FOLD_FROM = 150; // cards
@@ -68,6 +68,11 @@ export function card_key(card: Card): string {
 	return [card.kind, card.cluster, card.namespace, card.workload, card.name, card.identity]
 		.map((part) => part ?? "")
 		.join("|");
+}
+// What stands behind a folded group.
+export function folded_text({ folded: n, name }: Node): string {
+	const one = name === OUTSIDE ? "peer" : "workload";
+	return `${count_text(n)} ${n === 1 ? one : `${one}s`}`;
 }
 export function is_outside(card: Card): boolean {
 	return card.kind !== "workload" && card.kind !== "pod" && card.kind !== "identity";

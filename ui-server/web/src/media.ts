@@ -13,6 +13,9 @@ export function useMedia(text: string): boolean {
 	return holds;
 }
 
+// Panels are tabs there; page.css has it, too.
+export const NARROW = "(max-width: 760px)";
+
 export type Scheme = "auto" | "light" | "dark";
 
 // Whether dark colours are in force, by choice or by the system's.
