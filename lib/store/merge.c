@@ -202,10 +202,50 @@ static enum err_code read_small(struct store *s, struct segment_row rows[LOOK], 
 	return db_ended(&s->db, "read the segments", e);
 }
 
+/* What can be made of the plan when the row at @bad does not fit with those before it: texts that are
+ * alike take little of the file, and may be more than a segment holds. */
+static struct plan less_than(const struct plan *p, const struct segment_row *rows, size_t bad)
+{
+	size_t count = bad - p->from;
+
+	if (count > 1)
+		return (struct plan){ p->from, count, p->level };
+	bool sorted = count && rows[p->from].count >= SHELVED_LEAST;
+	return (struct plan){ p->from, 1, sorted ? STORE_LEVEL_WHOLE : STORE_LEVEL_DONE };
+}
+
+/* *@ret_bad: the row that cannot be read, or does not fit, if that was it. */
+static enum err_code carry_out(struct store *s, const struct segment_row *rows,
+			       const struct plan *p, size_t *ret_bad, struct err *e)
+{
+	struct segment_row made;
+	enum err_code code = tools_take(s, e);
+
+	*ret_bad = SIZE_MAX;
+	if (code == ERR_OK)
+		code = db_begin(&s->db, e);
+	if (code == ERR_OK && p->count == 1) {
+		*ret_bad = p->from;
+		made = rows[p->from];
+		code = segment_shelve(s, &made, e);
+	} else if (code == ERR_OK) {
+		code = merge(s, rows, p, &made, ret_bad, e);
+		made.bytes = made.data.len;
+	}
+	if (code == ERR_OK)
+		code = db_commit(&s->db, e);
+	tools_leave(s);
+	if (code == ERR_OK)
+		count_merge(s, rows, p, made.bytes);
+	else
+		db_rollback(&s->db);
+	return code;
+}
+
 enum err_code merge_portion(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
-	struct segment_row rows[LOOK], made;
-	size_t n, bad = SIZE_MAX;
+	struct segment_row rows[LOOK];
+	size_t n, bad;
 	enum err_code code = read_small(s, rows, &n, e);
 
 	if (code != ERR_OK)
@@ -213,31 +253,17 @@ enum err_code merge_portion(struct store *s, struct wall_ns now, bool *ret_more,
 	struct plan p = plan(rows, n, now);
 	if (!p.count)
 		return ERR_OK;
-	if (p.count == 1 && p.level == STORE_LEVEL_DONE)
-		return leave(s, rows[p.from].first_seq, ret_more, e);
-	code = tools_take(s, e);
-	if (code == ERR_OK)
-		code = db_begin(&s->db, e);
-	if (code == ERR_OK && p.count == 1) {
-		made = rows[bad = p.from];
-		code = segment_shelve(s, &made, e);
-	} else if (code == ERR_OK) {
-		code = merge(s, rows, &p, &made, &bad, e);
-		made.bytes = made.data.len;
+	for (; p.count > 1 || p.level != STORE_LEVEL_DONE; p = less_than(&p, rows, bad)) {
+		code = carry_out(s, rows, &p, &bad, e);
+		*ret_more |= code == ERR_OK;
+		if (code == ERR_PARSE && bad != SIZE_MAX) {
+			segment_note_damage(&s->gaps, &rows[bad], e->msg);
+			return leave(s, rows[bad].first_seq, ret_more, e);
+		}
+		if (code != ERR_INVALID || bad == SIZE_MAX)
+			return code; /* it is done; or a full disk, say: later */
 	}
-	if (code == ERR_OK)
-		code = db_commit(&s->db, e);
-	tools_leave(s);
-	if (code == ERR_OK) {
-		count_merge(s, rows, &p, made.bytes);
-		*ret_more = true;
-		return ERR_OK;
-	}
-	db_rollback(&s->db);
-	if (code != ERR_PARSE || bad == SIZE_MAX)
-		return code; /* a full disk, say: later */
-	segment_note_damage(&s->gaps, &rows[bad], e->msg);
-	return leave(s, rows[bad].first_seq, ret_more, e);
+	return leave(s, rows[p.from].first_seq, ret_more, e);
 }
 
 /* --- after a crash: edges that were counted and not written ---------------------------------- */

@@ -124,6 +124,59 @@ static void a_scan_survives_merging_behind_its_back(void **state)
 	}
 }
 
+/* Texts that are much alike: a hundred megabytes of them take a few in the file. */
+static void put_alike(struct fixture *fx, size_t n)
+{
+	struct err e = { 0 };
+	uint8_t ext[1028] = { 0xa2, 0x06, 0x80, 0x08 }; /* field 100, 1,024 bytes */
+
+	for (size_t i = 0; i < n; i++) {
+		struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+		(void)snprintf((char *)ext + 4, sizeof ext - 4, "/cart/%llu",
+			       (unsigned long long)f.seq);
+		f.ext = ext;
+		f.ext_len = sizeof ext;
+		assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	}
+	fx->now = after(fx->now, 1);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+}
+
+static void segments_of_many_texts_grow_as_far_as_a_segment_may(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < 40; i++) {
+		put_alike(fx, 4096);
+		fixture_tend(fx);
+	}
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, UINT64_C(40) * 4096);
+	assert_true(store_counts(fx->store).merges > 0);
+	assert_int_equal(store_counts(fx->store).tend_errors, 0);
+}
+
+/* Records without a time are in every range of it, also when they lie with others. */
+static void records_without_a_time_are_found_after_merging(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_scan_config config = ALL_RECORDS;
+	struct err e = { 0 };
+
+	config.range.until = after(NOON, -1000);
+	fixture_open(fx);
+	struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+	f.bits &= ~(uint64_t)FLOW_HAS_TIME;
+	f.time.v = 0;
+	assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	run_for(fx, 20, 10);
+	assert_int_equal(store_counts(fx->store).merges, 1);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &config).count, 1);
+	assert_int_equal(fixture_scan(fx, r, &config).first, FIRST_SEQ);
+}
+
 static void a_damaged_segment_is_left_out_of_merging(void **state)
 {
 	struct fixture *fx = *state;
@@ -557,6 +610,36 @@ static void a_policy_in_force_is_said_again_when_its_entry_is_pruned(void **stat
 	assert_int_equal(fixture_sql(fx, "SELECT entry FROM policy"), chain.last);
 }
 
+static void a_policy_that_ended_is_known_as_long_as_records_of_its_time_are(void **state)
+{
+	struct fixture *fx = *state;
+	struct policy_list list = { 0 }, none = { 0 };
+	struct err e = { 0 };
+
+	fx->config.retention_ns = 3600 * NS_PER_S;
+	fixture_open(fx);
+	struct store_policy p = policy_of("{}");
+	assert_int_equal(store_note_policy(fx->store, &p, fx->now, &e), ERR_OK);
+	fixture_block(fx, 10);
+	fx->now = after(fx->now, 3000);
+	fixture_block(fx, 10);
+	p = policy_of("");
+	assert_int_equal(store_note_policy(fx->store, &p, fx->now, &e), ERR_OK);
+	fx->now = after(fx->now, 700); /* the first block goes, the second stays */
+	fixture_block(fx, 10);
+	fixture_tend(fx);
+	assert_int_equal(store_counts(fx->store).pruned_records, 10);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(store_policies(r, NOON, fx->now, add_policy, &list, &e), ERR_OK);
+	assert_int_equal(list.count, 1);
+	assert_int_equal(list.to[0].v, after(NOON, 3002).v);
+	fx->now = after(fx->now, 7200); /* the second goes, and another behind it */
+	fixture_block(fx, 10);
+	fixture_tend(fx);
+	assert_int_equal(store_policies(r, NOON, fx->now, add_policy, &none, &e), ERR_OK);
+	assert_int_equal(none.count, 0);
+}
+
 /* A list of addresses, say: the largest that an observer notes is an agent's, of 16 MiB. */
 static void policies_of_any_size_are_said_again(void **state)
 {
@@ -649,6 +732,8 @@ int main(void)
 		T(an_hour_that_is_over_is_one_segment),
 		T(large_segments_are_left_as_they_are),
 		T(a_scan_survives_merging_behind_its_back),
+		T(segments_of_many_texts_grow_as_far_as_a_segment_may),
+		T(records_without_a_time_are_found_after_merging),
 		T(a_damaged_segment_is_left_out_of_merging),
 		T(what_is_too_old_goes_and_the_chain_holds_from_there),
 		T(a_record_is_as_old_as_its_block_whatever_it_says_itself),
@@ -661,6 +746,7 @@ int main(void)
 		T(gaps_are_told_as_long_as_the_chain_has_them),
 		T(policies_are_known_for_their_time),
 		T(a_policy_in_force_is_said_again_when_its_entry_is_pruned),
+		T(a_policy_that_ended_is_known_as_long_as_records_of_its_time_are),
 		T(policies_of_any_size_are_said_again),
 		T(checkpoints_come_back_in_order_until_it_is_enough),
 		T(names_go_with_the_last_record_that_means_them),
