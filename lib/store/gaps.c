@@ -63,6 +63,21 @@ static bool is_near(const struct store_gap *a, const struct store_gap *b)
 	return a->cause == b->cause && str_eq(a->node, b->node) && (adjoin || near);
 }
 
+/* Without room the newest of its cause takes it up, else the newest that can. */
+static struct gap *without_room(struct gaps *g, enum store_gap_cause cause)
+{
+	struct gap *any = NULL;
+
+	for (size_t i = g->count; i--;) {
+		struct gap *old = &g->list[i];
+		if (!old->lies_in_file && old->gap.cause == cause)
+			return old;
+		if (!old->lies_in_file && !any)
+			any = old;
+	}
+	return any;
+}
+
 void gaps_note(struct gaps *g, const struct store_gap *gap, bool lies_in_file)
 {
 	(void)pthread_mutex_lock(&g->mx);
@@ -76,13 +91,8 @@ void gaps_note(struct gaps *g, const struct store_gap *gap, bool lies_in_file)
 		if (!lies_in_file && !old->lies_in_file && is_near(&old->gap, gap))
 			into = old;
 	}
-	/* Without room the newest of its cause takes it up, else the newest that can. */
-	for (size_t i = g->count; i-- && !lies_in_file && g->count == GAPS_PENDING;)
-		if (!g->list[i].lies_in_file && (!into || g->list[i].gap.cause == gap->cause)) {
-			into = &g->list[i];
-			if (into->gap.cause == gap->cause)
-				break;
-		}
+	if (!into && !lies_in_file && g->count == GAPS_PENDING)
+		into = without_room(g, gap->cause);
 	if (into) {
 		widen(into, gap);
 	} else if (g->count < GAPS_PENDING - (lies_in_file ? KEPT_FREE : 0)) {

@@ -190,6 +190,78 @@ static void a_step_of_less_than_a_second_is_no_gap(void **state)
 
 /* --- who may ------------------------------------------------------------------------------ */
 
+static struct store_gap kernel_gap(struct wall_ns when)
+{
+	return (struct store_gap){
+		.cause = STORE_GAP_KERNEL, .from = when, .to = when, .lost = 1, .node = STR("")
+	};
+}
+
+/* More gaps than there is room for until the next block become wider; none is forgotten, and those
+ * that are near to one that is there make no other wider. */
+static void more_gaps_than_can_wait_become_wider(void **state)
+{
+	enum { COUNT = 3 * GAPS_PENDING };
+	struct fixture *fx = *state;
+	struct seen_gap list[GAPS_PENDING];
+	uint64_t lost = 0;
+
+	fixture_open(fx);
+	fixture_block(fx, 1);
+	for (int i = 0; i < COUNT; i++) {
+		const struct store_gap gap = kernel_gap(after(NOON, 10 * i));
+		store_note_gap(fx->store, &gap);
+	}
+	const struct store_gap near = kernel_gap(after(NOON, 0.5));
+	store_note_gap(fx->store, &near);
+	fixture_block(fx, 1);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_gaps(r, list, ARRAY_LEN(list)), GAPS_PENDING);
+	for (size_t i = 0; i < GAPS_PENDING; i++)
+		lost += list[i].lost;
+	assert_int_equal(lost, COUNT + 1);
+	assert_int_equal(list[0].from.v, NOON.v);
+	assert_int_equal(list[0].to.v, after(NOON, 0.5).v);
+	assert_int_equal(list[GAPS_PENDING - 1].from.v, after(NOON, 10 * (GAPS_PENDING - 1)).v);
+	assert_int_equal(list[GAPS_PENDING - 1].to.v, after(NOON, 10 * (COUNT - 1)).v);
+}
+
+/* Readers may find much that is damaged: it is found again. */
+static void damage_that_is_found_leaves_room_for_gaps_that_are_told_once(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < 2 * GAPS_PENDING; i++)
+		fixture_block(fx, 1);
+	(void)fixture_sql(fx, "DELETE FROM segment_data");
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 0);
+	for (int i = 0; i < 5; i++) {
+		const struct store_gap gap = kernel_gap(after(NOON, 10 * i));
+		store_note_gap(fx->store, &gap);
+	}
+	fixture_block(fx, 1);
+	assert_int_equal(count_gaps(r, STORE_GAP_KERNEL), 5);
+	assert_true(count_gaps(r, STORE_GAP_DAMAGED) > 1);
+}
+
+static void a_gap_that_is_noted_after_the_stop_is_written(void **state)
+{
+	struct fixture *fx = *state;
+	const struct store_gap gap = kernel_gap(NOON);
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 1);
+	assert_int_equal(store_stop(fx->store, fx->now, &e), ERR_OK);
+	store_note_gap(fx->store, &gap);
+	fixture_close(fx);
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(count_gaps(r, STORE_GAP_KERNEL), 1);
+}
+
 static void two_stores_in_one_folder_are_one_too_many(void **state)
 {
 	struct fixture *fx = *state;
@@ -608,6 +680,9 @@ int main(void)
 		T(a_clock_that_is_set_back_over_a_restart_is_noted),
 		T(a_step_of_less_than_a_second_is_no_gap),
 		T(a_gap_that_is_written_while_it_is_read_is_told_once),
+		T(more_gaps_than_can_wait_become_wider),
+		T(damage_that_is_found_leaves_room_for_gaps_that_are_told_once),
+		T(a_gap_that_is_noted_after_the_stop_is_written),
 		T(two_stores_in_one_folder_are_one_too_many),
 		T(a_newer_file_is_refused_with_a_sentence),
 		T(somebody_elses_database_is_refused_and_left_alone),
