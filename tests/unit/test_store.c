@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "store/inside.h"
 #include "store_fixture.h"
 
 static void records_come_back_as_they_were_put(void **state)
@@ -80,6 +81,46 @@ static void a_full_block_is_sealed_at_once(void **state)
 	assert_int_equal(fixture_put(fx, 250, &e), ERR_OK);
 	assert_int_equal(store_counts(fx->store).blocks, 3);
 	assert_int_equal(store_sealed(fx->store), FIRST_SEQ + 300);
+}
+
+static void a_block_of_many_texts_is_sealed_before_its_time(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_bulk(fx, 3000); /* 3 MiB */
+	assert_int_equal(store_counts(fx->store).blocks, 1);
+	fixture_bulk(fx, 5000);
+	assert_int_equal(store_counts(fx->store).blocks, 3);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 8000);
+}
+
+/* What comes at once may be more than fits behind what is there: 64 MiB of texts are in a block. */
+static void records_that_do_not_fit_begin_a_block_of_their_own(void **state)
+{
+	enum { FEW = 7, MANY = 126, BYTES = 1 << 19 };
+	struct fixture *fx = *state;
+	struct flow flows[FEW + MANY];
+	struct err e = { 0 };
+	AUTO(own_free) uint8_t *texts = calloc(ARRAY_LEN(flows), BYTES);
+
+	assert_non_null(texts);
+	for (size_t i = 0; i < ARRAY_LEN(flows); i++) {
+		/* field 100, as long as all that is behind its head; no two are the same */
+		const uint8_t head[] = { 0xa2, 0x06, 0xfb, 0xff, 0x1f, (uint8_t)i };
+		memcpy(texts + i * BYTES, head, sizeof head);
+		flows[i] = fixture_flow(fx, fx->next_seq++, fx->now);
+		flows[i].ext = texts + i * BYTES;
+		flows[i].ext_len = BYTES;
+	}
+	fixture_open(fx);
+	assert_int_equal(store_put(fx->store, flows, FEW, fx->now, &e), ERR_OK);
+	assert_int_equal(store_counts(fx->store).blocks, 0);
+	assert_int_equal(store_put(fx->store, flows + FEW, MANY, fx->now, &e), ERR_OK);
+	assert_int_equal(store_counts(fx->store).blocks, 2);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, FEW + MANY);
 }
 
 static void every_range_of_numbers_holds_exactly_its_records(void **state)
@@ -245,6 +286,8 @@ int main(void)
 		T(records_come_back_newest_first_when_asked_backward),
 		T(what_is_not_sealed_cannot_be_read_yet),
 		T(a_full_block_is_sealed_at_once),
+		T(a_block_of_many_texts_is_sealed_before_its_time),
+		T(records_that_do_not_fit_begin_a_block_of_their_own),
 		T(every_range_of_numbers_holds_exactly_its_records),
 		T(a_range_of_time_holds_its_ends),
 		T(the_chain_holds_from_the_first_entry),
