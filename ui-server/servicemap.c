@@ -66,7 +66,7 @@ struct edge {
 	uint32_t policy; /* 1 + index of texts; 0 none is known */
 	uint64_t changed;
 	uint64_t counts[UI_OUTCOME_COUNT_], bytes;
-	struct wall_ns first, last, last_dropped;
+	struct wall_ns first, last, first_dropped, last_dropped;
 	struct reason reasons[UI_WIRE_REASONS];
 };
 
@@ -394,6 +394,14 @@ static void note_policy(struct ui_map *m, struct edge *edge, const struct flow *
 	}
 }
 
+static void note_drops(struct edge *edge, struct wall_ns first, struct wall_ns last)
+{
+	if (first.v && (!edge->first_dropped.v || first.v < edge->first_dropped.v))
+		edge->first_dropped = first;
+	if (last.v > edge->last_dropped.v)
+		edge->last_dropped = last;
+}
+
 static void count_flow(struct ui_map *m, struct edge *edge, const struct flow *f,
 		       const struct flow_dict *dict)
 {
@@ -408,8 +416,8 @@ static void count_flow(struct ui_map *m, struct edge *edge, const struct flow *f
 			edge->first = f->time;
 		if (f->time.v > edge->last.v)
 			edge->last = f->time;
-		if (outcome == UI_DROPPED && f->time.v > edge->last_dropped.v)
-			edge->last_dropped = f->time;
+		if (outcome == UI_DROPPED)
+			note_drops(edge, f->time, f->time);
 	}
 	if (outcome == UI_DROPPED)
 		count_reason(m, edge, reason_of(f, dict), 1);
@@ -490,8 +498,8 @@ static void count_edge(struct ui_map *m, struct edge *edge, const Tycho__V1__Edg
 		edge->last = last;
 	if (outcome != UI_DROPPED && outcome != UI_AUDITED)
 		return;
-	if (outcome == UI_DROPPED && last.v > edge->last_dropped.v)
-		edge->last_dropped = last;
+	if (outcome == UI_DROPPED)
+		note_drops(edge, first, last);
 	if (outcome == UI_DROPPED && in->drop_reason && reason)
 		count_reason(m, edge, str_of(reason), in->flows);
 	if (in->n_policies && !edge->policy)
@@ -560,6 +568,7 @@ static void put_edge(struct buf *b, const struct ui_map *m, size_t id, const str
 	put_number(b, "bytes", edge->bytes);
 	put_number(b, "first", edge->first.v / NS_PER_MS);
 	put_number(b, "last", edge->last.v / NS_PER_MS);
+	put_number(b, "first_dropped", edge->first_dropped.v / NS_PER_MS);
 	put_number(b, "last_dropped", edge->last_dropped.v / NS_PER_MS);
 	for (size_t i = 0; i < UI_WIRE_REASONS && edge->reasons[i].count; i++) {
 		buf_str_put(b, str_of(before));

@@ -177,7 +177,7 @@ static void every_outcome_is_counted_for_itself_with_reasons_and_who_decided(voi
 	FIXTURE f;
 	set_up(&f, plenty);
 	static const char *const rest[] = {
-		"\"verdict\":\"REDIRECTED\"",
+		"\"verdict\":\"REDIRECTED\",\"time\":\"2024-03-01T08:00:00Z\"",
 		"\"verdict\":\"AUDIT\"",
 		"\"verdict\":99", /* of a later version */
 		DENIED("10:00:00.5",
@@ -206,7 +206,8 @@ static void every_outcome_is_counted_for_itself_with_reasons_and_who_decided(voi
 	assert_string_equal(text(edge, "denied_on"), "ingress");
 	/* date -u -d 2024-03-01T10:00:00 +%s */
 	assert_true(json_integer_value(json_object_get(edge, "last_dropped")) == 1709287200500);
-	assert_true(json_integer_value(json_object_get(edge, "first")) == 1709283600000);
+	assert_true(json_integer_value(json_object_get(edge, "first_dropped")) == 1709283600000);
+	assert_true(json_integer_value(json_object_get(edge, "first")) == 1709280000000);
 }
 
 static void ports_and_protocols_are_edges_of_their_own(void **state)
@@ -376,9 +377,14 @@ static void edges_of_a_server_add_up_over_nodes_and_verdicts(void **state)
 	Tycho__V1__Peer web = peer_of("shop", "web", "Deployment"),
 			db = peer_of("data", "db-0", ""), outside = peer_of("", "world", ""),
 			host = peer_of("", "host", "");
+	Google__Protobuf__Timestamp early, late;
 	Tycho__V1__Edge edge;
 
 	set_up(&f, plenty);
+	google__protobuf__timestamp__init(&early);
+	google__protobuf__timestamp__init(&late);
+	early.seconds = 1000;
+	late.seconds = 2000;
 	outside.dns_names = names;
 	outside.n_dns_names = 1;
 	tycho__v1__edge__init(&edge);
@@ -389,8 +395,11 @@ static void edges_of_a_server_add_up_over_nodes_and_verdicts(void **state)
 	edge.verdict = FLOW__VERDICT__FORWARDED;
 	edge.flows = 5;
 	edge.bytes = 100;
+	edge.first_seen = edge.last_seen = &early;
 	ui_map_add_edge(f.map, &edge); /* of two nodes */
+	edge.last_seen = &late;
 	ui_map_add_edge(f.map, &edge);
+	edge.first_seen = &late;
 	edge.verdict = FLOW__VERDICT__DROPPED;
 	edge.drop_reason = FLOW__DROP_REASON__POLICY_DENIED;
 	edge.policies = policies;
@@ -412,6 +421,8 @@ static void edges_of_a_server_add_up_over_nodes_and_verdicts(void **state)
 	assert_int_equal(json_integer_value(json_object_get(e, "forwarded")), 10);
 	assert_int_equal(json_integer_value(json_object_get(e, "dropped")), 3);
 	assert_int_equal(json_integer_value(json_object_get(e, "bytes")), 300);
+	assert_int_equal(json_integer_value(json_object_get(e, "first")), 1000000);
+	assert_int_equal(json_integer_value(json_object_get(e, "first_dropped")), 2000000);
 	assert_int_equal(
 		json_integer_value(json_object_get(json_object_get(e, "reasons"), "POLICY_DENIED")),
 		3);

@@ -215,6 +215,38 @@ test("who decided a drop is said", async () => {
 	await page.close();
 });
 
+test("before anything is selected it is said who was refused by whom, how often, and by which policy", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	const refused = () =>
+		[...document.querySelectorAll(".detail .peers")[0].children].map((e) => e.innerText.replace(/\s+/g, " "));
+	await becomes(page, refused, [
+		"shop/checkout → payments/ledger 5432/TCP by payments/cde-lockdown 7",
+		"shop/catalog → api.stripe.com 443/TCP 3",
+	]);
+	const details = page.getByRole("complementary", { name: "Details" });
+	await details.getByRole("button", { name: "shop/checkout → payments/ledger" }).click();
+	await details.getByRole("heading", { name: "shop/checkout → payments/ledger" }).waitFor();
+	// So is it of one flow, before all of its fields.
+	await page.locator(".row.dropped").first().click();
+	const said = () => document.querySelector(".detail .ends + dl").innerText.split(/\s+/).join(" ");
+	await becomes(page, said, "Reason POLICY_DENIED Decided by payments/cde-lockdown ingress");
+	assert.match(await page.locator(".ends").innerText(), /^shop\/checkout-5c9b-k8l → payments\/ledger-0 5432\/TCP$/);
+	await page.close();
+});
+
+test("where no server answers, nothing is said to have not been", async () => {
+	const ui = await stage.ui(`unix://${stage.folder}/nobody.sock`);
+	const page = await open(ui.address);
+	await becomes(page, health, "away");
+	await page.getByRole("heading", { name: "Nothing known" }).waitFor();
+	assert.equal(await page.evaluate(fact, "nothing-known"), "nothing known yet");
+	assert.deepEqual(await violations(page), []);
+	assert.doesNotMatch(await page.locator(".page").innerText(), /\b0 (flows|dropped|lost)\b|Nothing dropped/);
+	await page.close();
+	await ui.stop();
+});
+
 test("the table downloads as the flows that it has, as tycho prints them", async () => {
 	const page = await open(shop_ui.address);
 	await page.getByRole("button", { name: "Dropped", exact: true }).click();

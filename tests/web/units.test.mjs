@@ -8,8 +8,10 @@ const compare = await load("compare");
 const columns = await load("columns");
 const filter = await load("filter");
 const flow_term = await load("flow_term");
+const flow_words = await load("flow");
 const fold = await load("fold");
 const graph = await load("graph");
+const health = await load("health");
 const curve = await load("curve");
 const layout = await load("layout");
 const match = await load("match");
@@ -201,11 +203,75 @@ test("what a page begins with was too fast for nobody", () => {
 	const old = state.reduce(state.initial(""), update({}));
 	assert.deepEqual([old.earlier, old.left_out, old.marks.length], [7, 0, 0]);
 	const fresh = state.reduce(old, update({ totals: { newest: 9000 } }));
-	assert.deepEqual([fresh.earlier, fresh.left_out, fresh.marks.length], [14, 0, 1]);
+	assert.deepEqual([fresh.earlier, fresh.left_out, fresh.marks.length], [14, 0, 0]);
 	const next = state.reduce(fresh, update({ totals: { newest: 9000 }, left_out: 3 }));
 	assert.deepEqual([next.earlier, next.left_out], [14, 3]);
 	const again = state.reduce(next, { type: "asked", watch: 1, range: null });
 	assert.deepEqual([again.earlier, again.left_out, again.marks.length], [0, 0, 0]);
+});
+
+test("what was on an edge before it is followed is no rate, though counts come before the map that has it", () => {
+	const edge = (dropped) => ({ id: 0, from: 0, to: 0, protocol: "TCP", dropped });
+	const map = (dropped) => ({ full: false, cards: [], edges: [edge(dropped)], untracked: 0 });
+	const update = (sent, newest, more) => ({
+		type: "message",
+		now: sent,
+		message: {
+			...{ type: "update", watch: 0, sent, state: { kind: "live" }, rows: [], left_out: 0 },
+			...{ pulse: { from: 0, flows: [], drops: [] }, totals: { newest } },
+			...more,
+		},
+	});
+	const updates = [
+		update(10_000, 1000, { map: map(600) }), // of an hour ago
+		update(10_200, 10_100), // all of it has been counted
+		update(10_400, 10_300, { map: map(3600) }),
+		update(15_400, 15_300, { map: map(3610) }),
+	];
+	const { marks } = updates.reduce(state.reduce, state.initial(""));
+	assert.deepEqual(rates.rates_of(marks, [edge()]).drops, [2]);
+});
+
+test("only who has been answered says that there was nothing", () => {
+	const seen = { ...state.initial(""), link: { kind: "open" } };
+	const of = (more) => health.knowledge({ ...seen, ...more });
+	const away = { upstream: { kind: "away", reason: "", since: 0 } };
+	assert.equal(of({}), "asked");
+	assert.equal(of(away), "away");
+	assert.equal(of({ ...away, totals: { ...seen.totals, flows: 1 } }), "known");
+	assert.equal(of({ upstream: { kind: "live" }, link: { kind: "broken", reason: "", since: 0 } }), "away");
+	for (const kind of ["live", "past"]) assert.equal(of({ upstream: { kind } }), "known");
+});
+
+test("in an empty range it is said what there is elsewhere, and that some is missing only where it is so", () => {
+	const range = { since: 60_000, until: 120_000 };
+	const of = (oldest) =>
+		health.empty_text(
+			{
+				...state.initial(""),
+				...{ link: { kind: "open" }, upstream: { kind: "past" }, range },
+				coverage: [{ node_name: "a", oldest: new Date(oldest).toISOString() }],
+				history: { from: 0, step: 60, flows: [0, 0, 7], drops: [0, 0, 0] },
+			},
+			"flows",
+		);
+	assert.deepEqual(of(30_000), { text: "No flows in this range.", seen: 7, then: "" });
+	assert.match(of(90_000).then, /what is missing/);
+});
+
+test("what cannot be seen in a name is shown, and what scripts are written with stays", () => {
+	const { visible } = flow_words;
+	assert.equal(visible("name\u202egnp.exe"), "name\\u202egnp.exe");
+	assert.equal(visible("a\u200bb\u0007\u009b"), "a\\u200bb\\u0007\\u009b");
+	for (const name of ["web-0", "خدمة‌الدفع", "каталог", "👩‍🚀", "在庫"]) assert.equal(visible(name), name);
+});
+
+test("a past range is drawn until it was answered: what goes on is not drawn as less", () => {
+	const pulse = { from: 0, step: 60, flows: [120, 120, 60, 0, 0], drops: [0, 0, 30, 0, 0] };
+	const shown = rates.completed(rates.begun(pulse, 180 - 15), 180 - 15);
+	assert.deepEqual([shown.flows, shown.drops], [[120, 120, 80], [0, 0, 40]]);
+	assert.deepEqual(rates.begun(pulse, 1000), pulse);
+	assert.deepEqual(rates.begun(pulse, -1).flows, []);
 });
 
 test("a line is hit where it runs, and its middle lies on it", () => {
@@ -480,6 +546,20 @@ test("a status of another protocol is a reason to reload", () => {
 		message: { type: "hello", protocol: 2, version: "9" },
 	});
 	assert.equal(s.link.kind, "broken");
+});
+
+test("drops add up: since when, until when, why, and how many for reasons that nobody named", () => {
+	const edge = (id, more) => ({ id, from: 0, to: 1, protocol: "TCP", ...more });
+	const sum = graph.summary_of([
+		edge(0, { forwarded: 1, first: 1, last: 900 }),
+		edge(1, { dropped: 5, first_dropped: 300, last_dropped: 400, reasons: { POLICY_DENIED: 3 }, denied_by: "a/b" }),
+		edge(2, { dropped: 2, first_dropped: 200, last_dropped: 350, reasons: { POLICY_DENIED: 1, NO_SOCKET: 1 } }),
+	]);
+	assert.deepEqual([sum.dropped, sum.first_dropped, sum.last_dropped], [7, 200, 400]);
+	assert.deepEqual(sum.reasons, [["POLICY_DENIED", 4], ["NO_SOCKET", 1]]);
+	assert.equal(sum.unnamed, 2);
+	assert.deepEqual(sum.deciders, [{ policy: "a/b", on: "" }]);
+	assert.equal(graph.summary_of([edge(0, { forwarded: 1 })]).first_dropped, 0);
 });
 
 test("between two cards there is one line for each outcome, ending at the port most used", () => {

@@ -230,7 +230,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			)}
 			<Strip
 				pulse={state.pulse}
-				flows={range ? state.totals.flows : 0}
+				past={range && { range, flows: state.totals.flows, answered: state.answered }}
 				history={range ? null : history_of(state, now)}
 				followed_from={state.marks[0]?.at ?? now}
 				on_range={(a, b) => set_range(range_between(a, b))}
@@ -307,6 +307,8 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					overview={
 						<Overview
 							state={state}
+							graph={graph}
+							on_select={wishes.select}
 							on_copy={copy}
 							command={command}
 							on_compare={wishes.compare}

@@ -1,14 +1,20 @@
 // What is known of the selected card, line or flow.
 import { type ComponentChildren, Fragment } from "preact";
 import { useState } from "preact/hooks";
+import { policies, who } from "./columns";
 import type { Edge } from "./drawn";
-import type { Ways } from "./filter";
+import { type Ways, with_terms } from "./filter";
 import {
+	ago_text,
 	bytes_text,
 	count_text,
-	duration_text,
 	full_time_text,
+	outcome_of,
+	port_of,
+	protocol_of,
 	time_text,
+	visible,
+	why_of,
 	type Flow,
 	type FlowId,
 	type Outcome,
@@ -18,16 +24,19 @@ import {
 	folded_text,
 	type Graph,
 	type Line,
+	name_of,
 	type Node,
 	node_terms,
 	outcome_terms,
 	port_text,
+	type Summary,
 	summary_of,
 	total,
 	ways_between,
 	ways_of_node,
 } from "./graph";
 import type { Rates } from "./rates";
+import { Some } from "./Some";
 import { Spark } from "./Spark";
 import type { Selection } from "./state";
 import type { Range } from "./time_range";
@@ -76,11 +85,6 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
 	);
 }
 
-// @ways, each with @terms, too.
-function with_terms(ways: Ways | null, terms: string[]): Ways | null {
-	return ways && ways.map((way) => [...way, ...terms]);
-}
-
 // A number that leads to its flows, where there are words for them. @of: those of another range.
 function Flows({
 	n,
@@ -103,24 +107,6 @@ function Flows({
 		<button type="button" class={`link ${kind}`} title="Only these flows" onClick={() => props.on_flows(ways, of)}>
 			{text}
 		</button>
-	);
-}
-
-// The first @most of a list; the others when somebody asks for them.
-function Some<T>({ list, most, children }: { list: T[]; most: number; children(item: T): ComponentChildren }) {
-	const [all, set_all] = useState(false);
-	const left = list.length - most;
-	return (
-		<>
-			{(all ? list : list.slice(0, most)).map(children)}
-			{!all && left > 0 && (
-				<li>
-					<button type="button" class="link" onClick={() => set_all(true)}>
-						{count_text(left)} more
-					</button>
-				</li>
-			)}
-		</>
 	);
 }
 
@@ -147,6 +133,27 @@ function Curves({ edges, ways, props }: { edges: Edge[]; ways: Ways | null; prop
 	);
 }
 
+function NoPolicy() {
+	return (
+		<Fact name="Decided by">
+			no policy allows it <span class="quiet">default deny</span>
+		</Fact>
+	);
+}
+
+// Since when, and until when; of the same second once.
+function DropTimes({ sum, now }: { sum: Summary; now: number }) {
+	const { first_dropped: first, last_dropped: last } = sum;
+	if (!last) return null;
+	const clock = (ms: number) => <span title={full_time_text(ms)}>{time_text(ms).slice(0, 8)}</span>;
+	return (
+		<span class="quiet">
+			{first > 0 && last - first >= 1000 && <> · since {clock(first)}</>} · last{" "}
+			<span title={full_time_text(last)}>{ago_text(now - last)}</span>
+		</span>
+	);
+}
+
 // @ways: of the filter line, to all of their flows; null: there are no such words.
 function Counts({ edges, ways, props }: { edges: Edge[]; ways: Ways | null; props: Props }) {
 	const { now } = props;
@@ -162,12 +169,7 @@ function Counts({ edges, ways, props }: { edges: Edge[]; ways: Ways | null; prop
 					<strong>
 						<Flows n={sum.dropped} ways={of(...outcome_terms("dropped"))} kind="dropped" props={props} />
 					</strong>
-					{sum.last_dropped > 0 && (
-						<span class="quiet">
-							{" "}
-							· last {duration_text(Math.max(0, now - sum.last_dropped))} ago
-						</span>
-					)}
+					<DropTimes sum={sum} now={now} />
 				</Fact>
 			)}
 			{sum.audited > 0 && (
@@ -186,6 +188,11 @@ function Counts({ edges, ways, props }: { edges: Edge[]; ways: Ways | null; prop
 					<Flows n={n} ways={of(...outcome_terms("dropped"), `reason=${reason}`)} kind="dropped" props={props} />
 				</Fact>
 			))}
+			{sum.unnamed > 0 && sum.reasons.length > 0 && (
+				<Fact name="Reason">
+					<span class="quiet">other reasons</span> {count_text(sum.unnamed)}
+				</Fact>
+			)}
 			{sum.deciders.map((d) => (
 				<Fact key={d.policy} name="Decided by">
 					<code>{d.policy}</code> <span class="quiet">{d.on}</span>
@@ -193,11 +200,7 @@ function Counts({ edges, ways, props }: { edges: Edge[]; ways: Ways | null; prop
 			))}
 			{sum.dropped > 0 &&
 				sum.deciders.length === 0 &&
-				sum.reasons.some(([r]) => r === "POLICY_DENIED") && (
-					<Fact name="Decided by">
-						no policy allows it <span class="quiet">default deny</span>
-					</Fact>
-				)}
+				sum.reasons.some(([r]) => r === "POLICY_DENIED") && <NoPolicy />}
 			{sum.bytes > 0 && (
 				<Fact name="Bytes">
 					<Flows n={sum.bytes} ways={ways} props={props}>
@@ -313,10 +316,6 @@ function ComparedCounts({ edges, ways, props }: { edges: Edge[]; ways: Ways | nu
 			</dl>
 		</>
 	);
-}
-
-function name_of(node: Node): string {
-	return node.group ? `${node.group}/${node.name}` : node.name;
 }
 
 function EdgeDetail({
@@ -505,15 +504,65 @@ function leaves(value: unknown, path: string): [string, string][] {
 	return [[path, String(value)]];
 }
 
+// Goes on in the next line where the clock begins, and nowhere else.
+function Time({ text }: { text: string }) {
+	const at = text.indexOf("T") + 1;
+	return (
+		<>
+			<span class="whole">{text.slice(0, at)}</span>
+			<span class="whole">{text.slice(at)}</span>
+		</>
+	);
+}
+
+// Who asked whom, what became of it and why: what most want to know of a flow, before all else that it says.
+function FlowSummary({ flow }: { flow: Flow }) {
+	const [port, protocol, outcome] = [port_of(flow), protocol_of(flow), outcome_of(flow)];
+	const why = why_of(flow);
+	const denied = (["ingress", "egress"] as const).flatMap((side) => {
+		const names = policies(flow, [`${side}_denied_by`]);
+		return names ? [{ side, names }] : [];
+	});
+	return (
+		<>
+			<p class="ends">
+				<bdi>{who(flow, "source")}</bdi> → <bdi>{who(flow, "destination")}</bdi>{" "}
+				<code>{port ? `${port}/${protocol}` : protocol}</code>
+				{flow.is_reply && <span class="quiet"> answer</span>}
+			</p>
+			<dl>
+				{why && (
+					<Fact name={outcome === "dropped" ? "Reason" : "Summary"}>
+						{outcome === "dropped" ? (
+							<code>
+								<Breakable text={why} />
+							</code>
+						) : (
+							<bdi>{why}</bdi>
+						)}
+					</Fact>
+				)}
+				{denied.map(({ side, names }) => (
+					<Fact key={side} name="Decided by">
+						<code>{names}</code> <span class="quiet">{side}</span>
+					</Fact>
+				))}
+				{outcome === "dropped" && !denied.length && why === "POLICY_DENIED" && <NoPolicy />}
+			</dl>
+		</>
+	);
+}
+
 function FlowDetail({ flow, props }: { flow: Flow; props: Props }) {
 	return (
 		<>
 			<h2>
-				{String(flow.verdict ?? "Flow")}{" "}
+				<span class={outcome_of(flow)}>{String(flow.verdict ?? "Flow")}</span>{" "}
 				<span class="quiet" title={full_time_text(flow.time)}>
 					{time_text(flow.time)}
 				</span>
 			</h2>
+			<FlowSummary flow={flow} />
 			<p class="actions">
 				<button type="button" onClick={() => props.on_copy(JSON.stringify({ flow }))}>
 					Copy as JSON
@@ -529,7 +578,7 @@ function FlowDetail({ flow, props }: { flow: Flow; props: Props }) {
 						<Fact key={name} name={name}>
 							<code>
 								<Flows n={1} ways={term ? [[term]] : null} props={props}>
-									{value}
+									{name === "time" ? <Time text={value} /> : visible(value)}
 								</Flows>
 							</code>
 						</Fact>

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import type { Difference } from "./compare";
-import { count_text } from "./flow";
+import { count_text, visible } from "./flow";
 import { card_name, port_text } from "./graph";
 import type { Card } from "./drawn";
 import { ROW_PX, show_row, useRowsInView } from "./windowed";
@@ -17,8 +17,12 @@ interface Props {
 function Name({ card }: { card: Card }) {
 	return (
 		<span class="who">
-			{card.namespace && <span class="space">{card.namespace}/</span>}
-			<span>{card_name(card)}</span>
+			{card.namespace && (
+				<span class="space">
+					<bdi>{visible(card.namespace)}</bdi>/
+				</span>
+			)}
+			<bdi>{card_name(card)}</bdi>
 		</span>
 	);
 }

@@ -1,6 +1,7 @@
 // The one filter line, with what could complete it; and beside it the two filters that everybody wants.
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { completions, values_of, with_values, words } from "./filter";
+import { visible } from "./flow";
 import { outcome_terms } from "./graph";
 import { useNowState } from "./now_state";
 
@@ -28,7 +29,7 @@ function Choice({
 	any,
 	values,
 	line,
-	text = (value) => value,
+	text = visible,
 	on_line,
 }: {
 	name: string;

@@ -26,8 +26,12 @@ interface Props {
 function Name({ side }: { side: Side }) {
 	return (
 		<span class="who" title={side.address}>
-			{side.group && <span class="space">{side.group}/</span>}
-			<span>{side.name}</span>
+			{side.group && (
+				<span class="space">
+					<bdi>{side.group}</bdi>/
+				</span>
+			)}
+			<bdi>{side.name}</bdi>
 		</span>
 	);
 }

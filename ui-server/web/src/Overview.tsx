@@ -1,35 +1,93 @@
 // What is said in the details while nothing is selected.
 import { Fragment } from "preact";
-import type { Ways } from "./filter";
+import { type Ways, with_terms } from "./filter";
 import { count_text } from "./flow";
-import { outcome_terms } from "./graph";
+import { type Graph, type Line, name_of, outcome_terms, summary_of, ways_between } from "./graph";
+import { knowledge } from "./health";
 import { RangeInputs } from "./RangeInputs";
-import type { State } from "./state";
+import { Some } from "./Some";
+import type { Selection, State } from "./state";
 import type { Range } from "./time_range";
+
+// What is said where nothing was dropped: that it is so only where something is known.
+function nothing_text(state: State): string {
+	switch (knowledge(state)) {
+		case "away":
+			return "Nothing known";
+		case "asked":
+			return "Asking the server…";
+		case "known":
+			return state.totals.flows > 0 ? "Nothing dropped" : "No flows";
+	}
+}
+
+// Whose requests to whom are refused, and by which policy.
+function Refused({
+	line,
+	graph,
+	on_select,
+	on_flows,
+}: {
+	line: Line;
+	graph: Graph;
+	on_select(selection: Selection): void;
+	on_flows(ways: Ways): void;
+}) {
+	const node = (key: string) => graph.nodes.find((n) => n.key === key)!;
+	const [from, to] = [node(line.from), node(line.to)];
+	const refusing = line.edges.filter((e) => e.dropped);
+	const ways = with_terms(ways_between(from, to, refusing), outcome_terms("dropped"));
+	const { deciders } = summary_of(refusing);
+	return (
+		<li>
+			<span>
+				<button
+					type="button"
+					class="link"
+					onClick={() => on_select({ kind: "edge", from: line.from, to: line.to })}
+				>
+					<bdi>{name_of(from)}</bdi> → <bdi>{name_of(to)}</bdi>
+				</button>{" "}
+				<code>{line.port}</code>
+				{deciders.length > 0 && (
+					<div class="quiet">
+						by <code>{deciders.map((d) => d.policy).join(", ")}</code>
+					</div>
+				)}
+			</span>
+			{ways ? (
+				<button type="button" class="link dropped" title="Only these flows" onClick={() => on_flows(ways)}>
+					{count_text(line.count)}
+				</button>
+			) : (
+				<span class="dropped">{count_text(line.count)}</span>
+			)}
+		</li>
+	);
+}
 
 export function Overview({
 	state,
+	graph,
 	on_copy,
 	command,
 	on_compare,
 	on_flows,
 	on_all,
+	on_select,
 }: {
 	state: State;
+	graph: Graph;
 	on_copy(text: string): void;
 	command: string;
 	on_compare(range: Range, against: Range | null): void;
 	on_flows(ways: Ways): void;
 	on_all(): void; // flows of this view
+	on_select(selection: Selection): void;
 }) {
 	const { range, against } = state;
-	const refused = state.edges
-		.filter((e) => e?.dropped)
-		.sort((a, b) => (b.dropped ?? 0) - (a.dropped ?? 0));
-	const reasons = new Map<string, number>();
-	for (const edge of refused)
-		for (const [reason, n] of Object.entries(edge.reasons ?? {}))
-			reasons.set(reason, (reasons.get(reason) ?? 0) + n);
+	const { reasons, unnamed } = summary_of(state.edges.filter((e) => e?.dropped));
+	const refused = graph.lines.filter((l) => l.outcome === "dropped" && l.change !== "gone").sort((a, b) => b.count - a.count);
 	return (
 		<>
 			<h2>
@@ -38,22 +96,35 @@ export function Overview({
 						{count_text(state.totals.dropped)} dropped
 					</button>
 				) : (
-					"Nothing dropped"
+					nothing_text(state)
 				)}
 			</h2>
-			<p class="quiet">
-				of{" "}
-				<button type="button" class="link" title="All of this view" onClick={on_all}>
-					{count_text(state.totals.flows)} flows
-				</button>
-				{state.shown_line ? " with this filter" : ""}
-			</p>
-			{reasons.size > 0 && (
+			{state.totals.flows > 0 && (
+				<p class="quiet">
+					of{" "}
+					<button type="button" class="link" title="All of this view" onClick={on_all}>
+						{count_text(state.totals.flows)} flows
+					</button>
+					{state.shown_line ? " with this filter" : ""}
+				</p>
+			)}
+			{refused.length > 0 && (
+				<>
+					<h3>Between whom</h3>
+					<ul class="peers">
+						<Some list={refused} most={5}>
+							{(line: Line) => (
+								<Refused key={line.key} line={line} graph={graph} on_select={on_select} on_flows={on_flows} />
+							)}
+						</Some>
+					</ul>
+				</>
+			)}
+			{reasons.length > 0 && (
 				<>
 					<h3>Why</h3>
 					<ul class="peers">
-						{[...reasons]
-							.sort((a, b) => b[1] - a[1])
+						{reasons
 							.slice(0, 8)
 							.map(([reason, n]) => (
 								<li key={reason}>
@@ -68,6 +139,12 @@ export function Overview({
 									</button>
 								</li>
 							))}
+						{unnamed > 0 && (
+							<li>
+								<span class="quiet">other reasons</span>
+								<span>{count_text(unnamed)}</span>
+							</li>
+						)}
 					</ul>
 				</>
 			)}

@@ -1,8 +1,9 @@
 // The last line: what is known, and what is not. Never hidden.
 import type { ComponentChildren } from "preact";
 import type { Ways } from "./filter";
-import { count_text, duration_text, full_time_text, time_text } from "./flow";
+import { ago_text, count_text, duration_text, full_time_text, short_time_text, time_text } from "./flow";
 import { outcome_terms } from "./graph";
+import { knowledge } from "./health";
 import { ROWS_KEPT, type State } from "./state";
 import { missing_in, oldest_of } from "./time_range";
 
@@ -53,29 +54,40 @@ export function StatusLine({ state, now, on_flows, on_all, on_coverage, on_newes
 					{nodes_text(state)}
 				</Fact>
 			)}
-			<Fact name="flows" title="All of this view" on_click={on_all}>
-				{count_text(t.flows)} flows
-			</Fact>
-			{t.dropped ? (
-				<Fact
-					name="dropped"
-					kind="dropped"
-					title="Only these flows"
-					on_click={() => on_flows([outcome_terms("dropped")])}
-				>
-					{count_text(t.dropped)} dropped
-				</Fact>
+			{knowledge(state) === "known" ? (
+				<>
+					<span>
+						<Fact name="flows" title="All of this view" on_click={on_all}>
+							{count_text(t.flows)} flows
+						</Fact>
+						{t.oldest > 0 && (
+							<span title={full_time_text(t.oldest)}> since {time_text(t.oldest).slice(0, 8)}</span>
+						)}
+					</span>
+					{t.dropped ? (
+						<Fact
+							name="dropped"
+							kind="dropped"
+							title="Only these flows"
+							on_click={() => on_flows([outcome_terms("dropped")])}
+						>
+							{count_text(t.dropped)} dropped
+						</Fact>
+					) : (
+						<span data-fact="dropped">0 dropped</span>
+					)}
+					<Fact
+						name="lost"
+						kind={t.lost ? "warn" : ""}
+						title="Events that the server, or the kernel below it, had no room for"
+						on_click={on_coverage}
+					>
+						{count_text(t.lost)} lost
+					</Fact>
+				</>
 			) : (
-				<span data-fact="dropped">0 dropped</span>
+				<span data-fact="nothing-known">nothing known yet</span>
 			)}
-			<Fact
-				name="lost"
-				kind={t.lost ? "warn" : ""}
-				title="Events that the server, or the kernel below it, had no room for"
-				on_click={on_coverage}
-			>
-				{count_text(t.lost)} lost
-			</Fact>
 			{t.gaps > 0 && (
 				<Fact name="gaps" kind="warn" title="The server was restarted; nobody watched meanwhile" on_click={on_coverage}>
 					{t.gaps} {t.gaps === 1 ? "gap" : "gaps"} ({duration_text(t.gap_ms)}, restarted)
@@ -96,17 +108,14 @@ export function StatusLine({ state, now, on_flows, on_all, on_coverage, on_newes
 					{count_text(state.untracked)} flows not on the map: it is full
 				</Fact>
 			)}
-			{t.oldest > 0 && (
-				<span title={full_time_text(t.oldest)}>since {time_text(t.oldest).slice(0, 8)}</span>
-			)}
 			{t.newest > 0 && now - t.newest > 5000 && !state.range && (
 				<Fact title="The newest flow" on_click={on_newest}>
-					last flow {duration_text(now - t.newest)} ago
+					last flow {ago_text(now - t.newest)}
 				</Fact>
 			)}
 			{history > 0 && (
-				<Fact name="history" title={`since ${full_time_text(history)}`} on_click={on_coverage}>
-					history of {duration_text(Math.max(0, now - history))}
+				<Fact name="history" title={full_time_text(history)} on_click={on_coverage}>
+					history since {short_time_text(history)}
 				</Fact>
 			)}
 			{!state.has_record && (
@@ -134,7 +143,7 @@ export function StatusLine({ state, now, on_flows, on_all, on_coverage, on_newes
 				</Fact>
 			)}
 			<span class="end">
-				{!state.range && (
+				{state.link.kind === "open" && state.upstream.kind === "live" && (
 					<Fact
 						name="lag"
 						kind={lag > 2000 ? "warn" : ""}

@@ -2,31 +2,37 @@
 import { CURVE_HEIGHT as HEIGHT, ceiling, outline } from "./curve";
 import { count_text, duration_text, rate_text as rate, time_text } from "./flow";
 import { useNowState } from "./now_state";
+import { begun, completed } from "./rates";
 import { PULSE_SECONDS, with_history } from "./state";
+import type { Range } from "./time_range";
 import type { Pulse } from "./wire";
 
 interface Props {
 	pulse: Pulse;
-	flows: number; // of a past range, as its map counts them; 0 while live
+	past: { range: Range; flows: number; answered: number } | null; // flows: as its map counts them; null: live
 	history: Pulse | null; // of the record, for the time before this page looked; null: it is not of the same flows
 	followed_from: number; // ms since the epoch
 	on_range(from: number, to: number): void; // ms since the epoch
 }
 
-export function Strip({ pulse: seen, flows: known, history, followed_from, on_range }: Props) {
-	const pulse = history ? with_history(seen, history, followed_from) : seen;
+export function Strip({ pulse: seen, past, history, followed_from, on_range }: Props) {
+	const pulse = history
+		? with_history(seen, history, followed_from)
+		: past
+			? completed(begun(seen, past.answered / 1000), past.answered / 1000)
+			: seen;
 	const [from, from_now, set_from] = useNowState<number | null>(null); // where dragging began
 	const [at, , set_at] = useNowState<number | null>(null);
 	// The second that goes on is not counted to its end.
 	const step = pulse.step ?? 1;
-	const last = known ? pulse.flows.length : -1;
+	const last = past ? pulse.flows.length : -1;
 	const flows = pulse.flows.slice(0, last).map((n) => n / step);
 	const drops = pulse.drops.slice(0, last).map((n) => n / step);
-	const span = known ? duration_text(flows.length * step * 1000) : "5 min";
-	const counted = pulse.flows.reduce((sum, n) => sum + n, 0);
-	const top = ceiling(Math.max(known ? 0.01 : 1, ...flows));
-	const width = known ? Math.max(2, flows.length) : PULSE_SECONDS;
-	const start = width - flows.length;
+	const span = past ? duration_text(past.range.until - past.range.since) : "5 min";
+	const counted = seen.flows.reduce((sum, n) => sum + n, 0);
+	const top = ceiling(Math.max(past ? 0.01 : 1, ...flows));
+	const width = past ? Math.max(2, seen.flows.length) : PULSE_SECONDS;
+	const start = past ? 0 : width - flows.length;
 	const i = at === null ? -1 : at - start;
 	const now = flows.at(-1) ?? 0;
 	const place = (e: PointerEvent) => {
@@ -47,16 +53,16 @@ export function Strip({ pulse: seen, flows: known, history, followed_from, on_ra
 				}}
 				onPointerUp={(e) => {
 					const time = (x: number) => (pulse.from + (x - start) * step) * 1000;
-					const begun = from_now();
+					const first = from_now();
 					set_from(null);
 					// Of one place, the minute that it is in.
-					if (begun !== null && flows.length) on_range(time(begun), time(place(e)));
+					if (first !== null && flows.length) on_range(time(first), time(place(e)));
 				}}
 				onPointerCancel={() => set_from(null)}
 				onPointerMove={(e) => set_at(place(e))}
 				onPointerLeave={() => set_at(null)}
 			>
-				{(known ? [] : [60, 120, 180, 240]).map((x) => (
+				{(past ? [] : [60, 120, 180, 240]).map((x) => (
 					<path key={x} class="minute" d={`M${PULSE_SECONDS - 1 - x} 0V${HEIGHT}`} />
 				))}
 				{flows.length > 1 && (
@@ -71,13 +77,13 @@ export function Strip({ pulse: seen, flows: known, history, followed_from, on_ra
 				)}
 				{i >= 0 && i < flows.length && <path class="cursor" d={`M${at} 0V${HEIGHT}`} />}
 			</svg>
-			{counted < known && (
+			{past && counted < past.flows && (
 				<p class="notice at-strip">
-					counts the newest {count_text(counted)} of {count_text(known)} flows
+					counts the newest {count_text(counted)} of {count_text(past.flows)} flows
 				</p>
 			)}
 			<div class="scale">
-				<span>{rate(top)}/s</span>
+				<span>{flows.some((n) => n > 0) && `${rate(top)}/s`}</span>
 				<span class="quiet">{span}</span>
 			</div>
 			{i >= 0 && i < flows.length && (

@@ -1,5 +1,5 @@
 // The table's columns: which there are, which are shown, and what they say of a flow. Pure.
-import { type Flow, outcome_of, port_of, protocol_of, side_of, time_text, why_of } from "./flow";
+import { type Flow, outcome_of, port_of, protocol_of, side_of, time_text, visible, why_of } from "./flow";
 
 export type Column =
 	| "time"
@@ -29,13 +29,12 @@ interface About {
 
 type Named = { name?: string; namespace?: string };
 
-function policies(flow: Flow): string {
-	const fields = [
-		...["ingress_denied_by", "egress_denied_by"],
-		...["ingress_allowed_by", "egress_allowed_by"],
-	];
+const denials = ["ingress_denied_by", "egress_denied_by"];
+
+// Of those that decided, "namespace/name".
+export function policies(flow: Flow, fields = [...denials, "ingress_allowed_by", "egress_allowed_by"]): string {
 	const list = fields.flatMap((field) => (flow[field] as Named[] | undefined) ?? []);
-	return [...new Set(list.map((p) => [p.namespace, p.name].filter(Boolean).join("/")))].join(", ");
+	return visible([...new Set(list.map((p) => [p.namespace, p.name].filter(Boolean).join("/")))].join(", "));
 }
 
 function identity(flow: Flow, side: "source" | "destination"): string {
@@ -43,7 +42,7 @@ function identity(flow: Flow, side: "source" | "destination"): string {
 	return n === undefined ? "" : String(n);
 }
 
-function who(flow: Flow, side: "source" | "destination"): string {
+export function who(flow: Flow, side: "source" | "destination"): string {
 	const { group, name } = side_of(flow, side);
 	return group ? `${group}/${name}` : name;
 }
@@ -91,8 +90,8 @@ export const columns: Record<Column, About> = {
 		text: (f) => (f.traffic_direction ?? "").toLowerCase(),
 	},
 	why: { name: "Why", width: "minmax(100px, 3fr)", text: why_of },
-	policy: { name: "Policy", width: name_width, text: policies },
-	summary: { name: "Summary", width: name_width, text: (f) => f.Summary ?? "" },
+	policy: { name: "Policy", width: name_width, text: (f) => policies(f) },
+	summary: { name: "Summary", width: name_width, text: (f) => visible(f.Summary ?? "") },
 	interface: {
 		name: "Interface",
 		width: "96px",

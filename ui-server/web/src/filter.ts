@@ -464,3 +464,8 @@ export function completions(line: string, seen: Record<string, string[]>): strin
 		.filter((v) => v.toLowerCase().includes(value) && v.toLowerCase() !== value)
 		.map((v) => `${head}${name}=${v} `);
 }
+
+// @ways, each with @terms, too.
+export function with_terms(ways: Ways | null, terms: string[]): Ways | null {
+	return ways && ways.map((way) => [...way, ...terms]);
+}

@@ -102,6 +102,13 @@ export function outcome_of(flow: Flow): Outcome {
 	}
 }
 
+// Control characters, marks that turn the way of writing, and spaces without width, none of which can be seen, as \u202e: a name
+// must not look like another one. Joiners stay, which some scripts are written with.
+const unseen = /[\p{Cc}\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
+export function visible(text: string): string {
+	return text.replace(unseen, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
 // Reserved identities that have a name of their own (Cilium 1.19).
 const reserved: Record<number, string> = {
 	1: "host",
@@ -127,11 +134,11 @@ export function side_of(flow: Flow, side: "source" | "destination"): Side {
 	const address = flow.IP?.[side] ?? "";
 	const dns = (side === "source" ? flow.source_names : flow.destination_names)?.[0];
 	const pod = end?.pod_name ?? end?.workloads?.[0]?.name;
-	if (pod) return { group: end?.namespace ?? "", name: pod, address };
-	if (dns) return { group: "", name: dns, address };
+	if (pod) return { group: visible(end?.namespace ?? ""), name: visible(pod), address };
+	if (dns) return { group: "", name: visible(dns), address };
 	const known = end?.identity === undefined ? undefined : reserved[end.identity];
 	if (known && !known.startsWith("world")) return { group: "", name: known, address };
-	return { group: end?.namespace ?? "", name: address || known || "unknown", address };
+	return { group: visible(end?.namespace ?? ""), name: address || known || "unknown", address };
 }
 
 export function protocol_of(flow: Flow): string {
@@ -146,7 +153,7 @@ export function port_of(flow: Flow): number | undefined {
 
 export function why_of(flow: Flow): string {
 	const reason = flow.drop_reason_desc ?? flow.tycho?.kernel_drop_reason;
-	return outcome_of(flow) === "dropped" && reason ? String(reason) : (flow.Summary ?? "");
+	return visible(outcome_of(flow) === "dropped" && reason ? String(reason) : (flow.Summary ?? ""));
 }
 
 const clock = new Intl.DateTimeFormat(undefined, {
@@ -202,6 +209,15 @@ export function duration_text(ms: number): string {
 	if (s < 3600) return `${Math.round(s / 60)} min`;
 	if (s < 86400) return `${Math.round(s / 3600)} h`;
 	return `${Math.round(s / 86400)} d`;
+}
+
+// Of what grows as one looks: in whole seconds.
+export function whole_duration_text(ms: number): string {
+	const s = Math.max(0, Math.floor(ms / 1000));
+	return s < 60 ? `${s} s` : duration_text(s * 1000);
+}
+export function ago_text(ms: number): string {
+	return ms < 2000 ? "just now" : `${whole_duration_text(ms)} ago`;
 }
 
 export function bytes_text(n: number): string {

@@ -32,8 +32,10 @@ function add(into: Edge, edge: Edge): void {
 	into.ids = [...(into.ids ?? [into.id]), edge.id];
 	for (const field of sums)
 		if (edge[field]) into[field] = (into[field] ?? 0) + (edge[field] ?? 0);
-	into.first = Math.min(into.first || Infinity, edge.first || Infinity);
-	if (into.first === Infinity) delete into.first;
+	for (const field of ["first", "first_dropped"] as const) {
+		const first = Math.min(into[field] || Infinity, edge[field] || Infinity);
+		if (first !== Infinity) into[field] = first;
+	}
 	for (const field of ["last", "last_dropped"] as const)
 		if (edge[field]) into[field] = Math.max(into[field] ?? 0, edge[field] ?? 0);
 	if (edge.reasons) {

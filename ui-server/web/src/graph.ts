@@ -1,7 +1,7 @@
 // From cards and edges as the server counts them to what is drawn: one line for each pair of cards and outcome, groups
 // folded where the map is large.
 import type { Ways } from "./filter";
-import { count_text, type Outcome } from "./flow";
+import { count_text, type Outcome, visible } from "./flow";
 import type { Card, Change, Edge } from "./drawn";
 
 export const FOLD_FROM = 150; // cards
@@ -58,7 +58,7 @@ const kinds: Record<Card["kind"], string> = {
 export function card_name(card: Card): string {
 	if (card.kind === "rest") return "other addresses";
 	if (card.kind === "nowhere") return "no address";
-	return card.name ?? "";
+	return visible(card.name ?? "");
 }
 export function card_kind(card: Card): string {
 	if (card.kind === "local") return `${card.count} ${card.count === 1 ? "address" : "addresses"}`;
@@ -69,6 +69,11 @@ export function card_key(card: Card): string {
 		.map((part) => part ?? "")
 		.join("|");
 }
+// As details and table name it.
+export function name_of(node: Node): string {
+	return node.group ? `${node.group}/${node.name}` : node.name;
+}
+
 // What stands behind a folded group.
 export function folded_text({ folded: n, name }: Node): string {
 	const one = name === OUTSIDE ? "peer" : "workload";
@@ -93,7 +98,7 @@ function cluster_namer(cards: Card[]): (card: Card) => string {
 
 function group_name(card: Card, cluster: string): string {
 	if (is_outside(card) || !card.namespace) return "";
-	return cluster ? `${cluster}/${card.namespace}` : card.namespace;
+	return visible(cluster ? `${cluster}/${card.namespace}` : card.namespace);
 }
 
 const OUTSIDE = "outside";
@@ -231,7 +236,9 @@ export interface Summary {
 	bytes: number;
 	first: number;
 	last: number;
+	first_dropped: number; // ms since the epoch; 0: not known
 	last_dropped: number;
+	unnamed: number; // drops without a reason that is known
 	reasons: [string, number][];
 	deciders: { policy: string; on: string }[];
 }
@@ -246,7 +253,9 @@ export function summary_of(edges: Edge[]): Summary {
 		bytes: 0,
 		first: 0,
 		last: 0,
+		first_dropped: 0,
 		last_dropped: 0,
+		unnamed: 0,
 		reasons: [],
 		deciders: [],
 	};
@@ -257,12 +266,14 @@ export function summary_of(edges: Edge[]): Summary {
 		sum.bytes += e.bytes ?? 0;
 		sum.first = Math.min(sum.first || Infinity, e.first ?? Infinity);
 		sum.last = Math.max(sum.last, e.last ?? 0);
+		sum.first_dropped = Math.min(sum.first_dropped || Infinity, e.first_dropped ?? Infinity);
 		sum.last_dropped = Math.max(sum.last_dropped, e.last_dropped ?? 0);
 		for (const [reason, n] of Object.entries(e.reasons ?? {}))
 			reasons.set(reason, (reasons.get(reason) ?? 0) + n);
 		if (e.denied_by) deciders.set(e.denied_by, e.denied_on ?? "");
 	}
-	if (sum.first === Infinity) sum.first = 0;
+	for (const when of ["first", "first_dropped"] as const) if (sum[when] === Infinity) sum[when] = 0;
+	sum.unnamed = sum.dropped - [...reasons.values()].reduce((n, of) => n + of, 0);
 	sum.reasons = [...reasons].sort((a, b) => b[1] - a[1]);
 	sum.deciders = [...deciders].map(([policy, on]) => ({ policy, on }));
 	return sum;

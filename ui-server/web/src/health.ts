@@ -1,6 +1,7 @@
 // How things are, in a word or a sentence. Pure.
-import { duration_text, full_time_text, time_text } from "./flow";
+import { full_time_text, time_text, whole_duration_text } from "./flow";
 import type { State } from "./state";
+import { missing_in } from "./time_range";
 
 export interface Health {
 	kind: "away" | "connecting" | "past" | "paused" | "live";
@@ -12,17 +13,19 @@ export function health(state: State, now: number): Health {
 	if (state.link.kind === "broken")
 		return {
 			kind: "away",
-			text: `no connection · ${duration_text(Math.max(0, now - state.link.since))}`,
+			text: `no connection · ${whole_duration_text(now - state.link.since)}`,
 			reason: `${state.link.reason}.`,
 		};
 	if (state.upstream.kind === "away")
 		return {
 			kind: "away",
-			text: `server away · ${duration_text(Math.max(0, now - state.upstream.since))}`,
+			text: `server away · ${whole_duration_text(now - state.upstream.since)}`,
 			reason: `The server does not answer: ${plain_reason(state.upstream.reason)}.`,
 		};
-	if (state.link.kind === "connecting" || state.upstream.kind === "connecting")
-		return { kind: "connecting", text: "connecting", reason: "" };
+	if (state.link.kind === "connecting" || state.upstream.kind === "connecting") {
+		const is_reading = state.link.kind === "open" && state.range !== null;
+		return { kind: "connecting", text: is_reading ? "reading the record" : "connecting", reason: "" };
+	}
 	if (state.range)
 		return {
 			kind: "past",
@@ -51,17 +54,23 @@ export interface Empty {
 
 export function empty_text(state: State, what: string): Empty {
 	const only = (text: string): Empty => ({ text, seen: 0, then: "" });
-	if (state.link.kind === "broken" || state.upstream.kind === "away")
-		return only(`No ${what} to show: there is no connection to the server.`);
-	if (state.upstream.kind === "connecting") return only("Asking the server…");
+	const known = knowledge(state);
+	if (known === "away") return only(`No ${what} to show: there is no connection to the server.`);
+	if (known === "asked") return only("Asking the server…");
+	const seen = state.history.flows.reduce((sum, n) => sum + n, 0);
 	if (state.range)
-		return only(
-			`No ${what} in this range${state.shown_line ? " with this filter" : ""}. The last line says what is missing from it.`,
-		);
+		return {
+			text: `No ${what} in this range${state.shown_line ? " with this filter" : ""}.`,
+			seen,
+			then: missing_in(state.coverage, state.range).length ? "The last line says what is missing from the range." : "",
+		};
 	if (!state.shown_line) return only(`No ${what} yet. What comes is shown at once.`);
-	return {
-		text: `No ${what} with this filter.`,
-		seen: state.history.flows.reduce((sum, n) => sum + n, 0),
-		then: "Widen it, or wait: what comes is shown.",
-	};
+	return { text: `No ${what} with this filter.`, seen, then: "Widen it, or wait: what comes is shown." };
+}
+
+// Whether zero means that there were none: only who has been answered knows.
+export function knowledge(state: State): "known" | "asked" | "away" {
+	if (state.totals.flows > 0) return "known";
+	if (state.link.kind === "broken" || state.upstream.kind === "away") return "away";
+	return state.upstream.kind === "connecting" ? "asked" : "known";
 }

@@ -56,6 +56,12 @@ export function rates_of(marks: Mark[], edges: Edge[]): Rates {
 	return rates;
 }
 
+// Without the steps that had not begun at @now_s.
+export function begun(pulse: wire.Pulse, now_s: number): wire.Pulse {
+	const n = Math.max(0, Math.ceil((now_s - pulse.from) / (pulse.step ?? 1)));
+	return { ...pulse, flows: pulse.flows.slice(0, n), drops: pulse.drops.slice(0, n) };
+}
+
 // A step that goes on has counted less than one that is over: at @now_s it is drawn as if it went on as it began, and as the
 // one before it while it has only begun: the record's counts come some seconds late.
 export function completed(pulse: wire.Pulse, now_s: number): wire.Pulse {

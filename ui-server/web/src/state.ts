@@ -100,6 +100,8 @@ export interface State {
 	next_row: number;
 	left_out: number; // flows that this page was never sent, since it is up to date
 	earlier: number; // and from before that
+	is_followed: boolean; // flows come as they happen
+	answered: number; // ms since the epoch, when the server sent the last update; 0: none yet
 	page_lag: number; // ms from server to page, of the last update
 	paused: { kind: "no" } | { kind: "yes"; rows: Row[]; at: number }; // at: next_row when it began
 	selection: Selection;
@@ -165,6 +167,8 @@ function nothing_seen() {
 		rows: [] as Row[],
 		left_out: 0,
 		earlier: 0,
+		is_followed: false,
+		answered: 0,
 		page_lag: 0,
 	};
 }
@@ -339,17 +343,18 @@ function take_update(
 		rows: rows.length ? [...state.rows, ...rows].slice(-ROWS_KEPT) : state.rows,
 		next_row: state.next_row + rows.length,
 		// Of those from before the page was up to date none was too fast for anybody.
-		...(state.marks.length
+		...(state.is_followed
 			? { left_out: state.left_out + update.left_out }
 			: { earlier: state.earlier + update.left_out }),
+		answered: update.sent,
 		page_lag: Math.max(0, now - update.sent),
 	};
-	// What a view begins with has been before: rates are counted once flows come as they happen.
-	const is_followed =
-		update.state.kind === "live" &&
-		(state.marks.length > 0 || update.sent - update.totals.newest < FRESH_MS);
+	// What a view begins with has been before: it is followed once flows come as they happen.
+	if (update.state.kind === "live" && update.sent - update.totals.newest < FRESH_MS) next.is_followed = true;
+	// Rates are counted from edges that have all from before: totals are ahead of them, for a map does not come each time.
+	const is_counted = state.marks.length > 0 || (next.is_followed && update.map !== undefined);
 	const marked = (after: State) => {
-		if (is_followed) after.marks = with_mark(after.marks, after.edges, update.sent);
+		if (is_counted && update.state.kind === "live") after.marks = with_mark(after.marks, after.edges, update.sent);
 		return after;
 	};
 	if (!update.map) return marked(next);

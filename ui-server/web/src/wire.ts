@@ -116,6 +116,7 @@ export interface Edge {
 	bytes?: number; // bytes, where flows say so
 	first?: number; // ms since the epoch, of the oldest flow
 	last?: number; // ms since the epoch, of the newest flow
+	first_dropped?: number; // ms since the epoch, of the oldest drop
 	last_dropped?: number; // ms since the epoch, of the newest drop
 	reasons?: Record<string, number>; // drops by reason
 	denied_by?: string; // namespace/name of the last policy that is known to have denied or audited
