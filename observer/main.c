@@ -127,6 +127,9 @@ static enum err_code take_signals(struct observer *ob, struct err *e)
 
 static enum err_code name_the_node(struct observer *ob, struct err *e)
 {
+	if (ob->o.node_name && (!*ob->o.node_name || strlen(ob->o.node_name) >= sizeof ob->node))
+		return err_set(e, ERR_INVALID, "--node-name: a name of 1 to %zu bytes is needed",
+			       sizeof ob->node - 1);
 	if (ob->o.node_name)
 		(void)snprintf(ob->node, sizeof ob->node, "%s", ob->o.node_name);
 	else

@@ -79,6 +79,9 @@ static enum err_code take_signals(struct relay *r, struct err *e)
 
 static enum err_code name_us(struct relay *r, struct err *e)
 {
+	if (r->o.node_name && (!*r->o.node_name || strlen(r->o.node_name) >= NODE_NAME_BYTES))
+		return err_set(e, ERR_INVALID, "--node-name: a name of 1 to %d bytes is needed",
+			       NODE_NAME_BYTES - 1);
 	if (r->o.node_name)
 		(void)snprintf(r->node_name, sizeof r->node_name, "%s", r->o.node_name);
 	else if (gethostname(r->node_name, sizeof r->node_name - 1) < 0)

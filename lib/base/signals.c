@@ -12,9 +12,11 @@ enum err_code signals_take(int *ret_fd, struct err *e)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGHUP);
 	(void)sigaddset(&set, SIGPIPE);
+	(void)sigaddset(&set, SIGXFSZ);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return err_os(e, "block signals");
 	(void)sigdelset(&set, SIGPIPE);
+	(void)sigdelset(&set, SIGXFSZ);
 	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return err_os(e, "signalfd");

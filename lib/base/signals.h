@@ -1,6 +1,6 @@
 /*
- * signals - signals as events: SIGINT, SIGTERM and SIGHUP through a file descriptor, SIGPIPE not at
- * all.
+ * signals - signals as events: SIGINT, SIGTERM and SIGHUP through a file descriptor; SIGPIPE and
+ * SIGXFSZ not at all, since the write that caused them fails.
  *
  * Call it in main before any thread starts: threads inherit the mask, so that none is interrupted.
  */

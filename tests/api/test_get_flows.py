@@ -283,6 +283,14 @@ def test_lines_that_are_not_utf8_are_lost_and_told_and_harm_no_stream(place):
     assert flows == [wire.recorded(line).flow for line in lines[len(BROKEN):]]
 
 
+@pytest.mark.parametrize('name', ['', 'n' * 256])
+def test_a_node_is_not_called_nothing_and_no_name_is_cut(name):
+    """An empty one is what "$NODE_NAME" is where nobody has set it."""
+    p = subprocess.run([BIN + '/tycho-observer', '--no-bpf', '--replay', '/dev/null', '--node-name', name],
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert (p.returncode, p.stdout, p.stderr) == (1, '', 'tycho-observer: --node-name: a name of 1 to 255 bytes is needed\n')
+
+
 @pytest.mark.parametrize('option', ['--node-name', '--cluster'])
 def test_names_on_the_command_line_must_be_utf8(option):
     p = subprocess.run([BIN + '/tycho-observer', '--no-bpf', '--replay', '/dev/null', option, b'n\xff1'],

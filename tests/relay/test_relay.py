@@ -340,6 +340,8 @@ def test_misuse_is_one_sentence():
     assert misuse('--peer', 'x') == "tycho-relay: --peer: 'x' is not NAME=ADDRESS or NAME=ADDRESS,TLS-NAME\n"
     assert misuse('--peer', 'a=b:0') == "tycho-relay: peer 'a': address 'b:0': not a port\n"
     assert misuse('--peer', 'a=b:1', '--peer', 'a=c:1') == "tycho-relay: peer 'a' is given twice\n"
+    for name in '', 'n' * 256:
+        assert misuse('--peer', 'a=b:1', '--node-name', name) == 'tycho-relay: --node-name: a name of 1 to 255 bytes is needed\n'
     assert misuse('--peers-file', '/nowhere/at-all') == \
         "tycho-relay: watch the folder of '/nowhere/at-all': No such file or directory\n"
     assert '--listen 0.0.0.0:0: plain text on an address that others can reach' in \

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import os
 import re
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -146,6 +147,18 @@ def test_a_full_disk(tmp_path):
         agent = 3  # agent started, store failed, store recovered
         assert check_segments(folder) + lost == fed + agent
         check_chain(folder)
+
+
+def test_a_file_that_may_not_grow(tmp_path):
+    """A limit on the size of files (ulimit -f) makes writes fail, as a full disk does; nothing dies of its signal."""
+    with Observer('--store', str(tmp_path), '--seal-period', '100ms') as ob:
+        ob.feed([flow(i) for i in range(200)])
+        wait('the first block', lambda: check_segments(str(tmp_path)) == 201)  # and that the agent started
+        resource.prlimit(ob.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        ob.feed([flow(200)])
+        wait('no room', lambda: 'history is not written' in ob.log())
+        assert ob.stop() == 0, ob.log()
+    check_chain(str(tmp_path))
 
 
 def lost_records(ob):
