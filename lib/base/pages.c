@@ -1,5 +1,6 @@
 #include "base/pages.h"
 
+#include <stdint.h>
 #include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -31,4 +32,14 @@ void pages_free(void *p, size_t count, size_t bytes)
 		free(p);
 	else if (p)
 		(void)munmap(p, total ? total : 1);
+}
+
+void pages_wish_huge(void *p, size_t size)
+{
+	enum { HUGE_BYTES = 2 << 20 };
+	size_t skipped = -(uintptr_t)p & (HUGE_BYTES - 1);
+
+	if (size > skipped + HUGE_BYTES)
+		(void)madvise((char *)p + skipped, (size - skipped) & ~(size_t)(HUGE_BYTES - 1),
+			      MADV_HUGEPAGE);
 }

@@ -15,4 +15,9 @@ void *pages_new(size_t count, size_t bytes);
 /* @p as pages_new gave it for the same size; NULL is a no-op. */
 void pages_free(void *p, size_t count, size_t bytes);
 
+/* Where the system does so when asked, memory becomes real by 2 MiB at a time: for what is used
+ * densely, or looked up at random. A wish: it is no failure if it does not. Any memory, but what
+ * becomes real then is zeroed only if it is of pages_new. */
+void pages_wish_huge(void *p, size_t size);
+
 #endif
