@@ -1,10 +1,11 @@
 #include "evidence/archive.h"
 
 #include <stdio.h>
-#include <sys/mman.h>
 #include <zstd.h>
 
-enum { LEVEL = 5, HUGE_BYTES = 2 << 20 };
+#include "base/pages.h"
+
+enum { LEVEL = 5 };
 
 /* --- tar: IEEE Std 1003.1-2017, pax, ustar Interchange Format ----------------------------------
  */
@@ -198,17 +199,6 @@ void frame_reader_free(struct frame_reader *r)
 	free(r);
 }
 
-/* Where the system does so when asked, large memory becomes real by 2 MiB at a time. A wish: it is
- * no failure if it does not. */
-static void wish_huge(char *p, size_t size)
-{
-	char *from = p + (-(uintptr_t)p & (HUGE_BYTES - 1));
-
-	if (size > (size_t)(from - p) + HUGE_BYTES)
-		(void)madvise(from, (size_t)(p + size - from) & ~(size_t)(HUGE_BYTES - 1),
-			      MADV_HUGEPAGE);
-}
-
 enum err_code frame_read(struct frame_reader *r, struct str frame, struct buf *out, struct err *e)
 {
 	unsigned long long size = ZSTD_getFrameContentSize(frame.p, frame.len);
@@ -226,7 +216,7 @@ enum err_code frame_read(struct frame_reader *r, struct str frame, struct buf *o
 	if (!to)
 		return err_set(e, ERR_NOMEM, "a part of the bundle: %llu bytes", size);
 	if (to != before)
-		wish_huge(to, out->cap);
+		pages_wish_huge(to, out->cap);
 	size_t n = ZSTD_decompressDCtx(r->d, to, (size_t)size, frame.p, frame.len);
 	if (ZSTD_isError(n) || n != size)
 		return err_set(e, ERR_PARSE, "a part of the bundle is damaged: %s",

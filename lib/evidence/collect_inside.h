@@ -12,12 +12,12 @@
 #include "evidence/archive.h"
 #include "evidence/block.h"
 #include "evidence/collect.h"
-#include "evidence/line.h"
 #include "evidence/manifest.h"
 #include "evidence/proof.h"
 #include "evidence/report.h"
 #include "evidence/response.h"
 #include "evidence/text.h"
+#include "record/line.h"
 #include "tycho/v1/evidence.pb-c.h"
 
 enum {

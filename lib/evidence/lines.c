@@ -3,9 +3,9 @@
 #include "chain/sha256.h"
 #include "chain/tree.h"
 #include "evidence/leaf.h"
-#include "evidence/line.h"
 #include "evidence/redact.h"
-#include "evidence/render.h"
+#include "record/line.h"
+#include "record/render.h"
 
 enum { LINE_MAX = 256 << 20 };
 

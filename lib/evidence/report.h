@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "evidence/render.h"
+#include "record/render.h"
 
 enum { REPORT_EDGES = 20000 };
 

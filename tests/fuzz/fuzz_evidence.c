@@ -10,11 +10,11 @@
 #include "evidence/checkpoint.h"
 #include "evidence/chunk.h"
 #include "evidence/collect.h"
-#include "evidence/line.h"
 #include "evidence/proof.h"
 #include "evidence/redact.h"
 #include "evidence/text.h"
 #include "evidence/verify.h"
+#include "record/line.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "evidence/archive.h"
 #include "evidence/key.h"
+#include "evidence/lines.h"
 #include "evidence/redact.h"
 #include "evidence/send.h"
 #include "evidence/text.h"
@@ -452,6 +453,21 @@ static void a_full_queue_drops_the_oldest_and_says_so(void **state)
 	evidence_sender_free(s);
 }
 
+/* No memory is asked for what a proof claims, and no line could say. */
+static void a_proof_claims_no_more_records_than_lines(void **state)
+{
+	AUTO(lines_checker_free) struct lines_checker *c = NULL;
+	const struct evidence_proof proof = { .count = SIZE_MAX / 64 };
+	struct lines_files files = { .dir = "d", .json = { STR("{\"flow\":{}}\n"), 0 } };
+	struct chain_hash root, items;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(lines_checker_new(&c, NULL), ERR_OK);
+	assert_int_equal(lines_check(c, &proof, 1, &files, &root, &items, &e), ERR_PARSE);
+	assert_non_null(strstr(e.msg, "d/flows.jsonl lacks lines of"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +483,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_known_is_left_out),
 		cmocka_unit_test(an_archive_is_read_as_it_was_written_and_no_other_way),
 		cmocka_unit_test(a_name_that_is_too_long_fails),
+		cmocka_unit_test(a_proof_claims_no_more_records_than_lines),
 		cmocka_unit_test(targets_that_nobody_knows_are_refused),
 		F(a_target_that_comes_back_gets_what_it_missed),
 		F(a_line_that_was_cut_off_is_whole_when_it_comes_again),

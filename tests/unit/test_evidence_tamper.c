@@ -6,12 +6,12 @@
 #include <cmocka.h>
 
 #include "bundle_edit.h"
-#include "evidence/line.h"
 #include "evidence/redact.h"
 #include "evidence/text.h"
 #include "evidence_world.h"
 #include "flow/fields.h"
 #include "flow/wire.h"
+#include "record/line.h"
 #include "tycho/v1/evidence.pb-c.h"
 
 /* One change to one file of a fresh bundle of everything. */

@@ -1,4 +1,4 @@
-#include "evidence/render.h"
+#include "record/render.h"
 
 #include "base/pages.h"
 #include "flow/fields.h"

@@ -9,8 +9,8 @@
  *
  * Threads  one thread per struct canon.
  */
-#ifndef TYCHO_EVIDENCE_CANON_H
-#define TYCHO_EVIDENCE_CANON_H
+#ifndef TYCHO_RECORD_CANON_H
+#define TYCHO_RECORD_CANON_H
 
 #include "base/buf.h"
 #include "base/err.h"

@@ -1,4 +1,4 @@
-#include "evidence/values.h"
+#include "record/values.h"
 
 #include "base/buf.h"
 #include "base/time.h"
@@ -66,26 +66,35 @@ static size_t character(const char *p, const char *end, char *ret)
 	return 0;
 }
 
-/* Text of any kind. */
+/* Text of any kind: pieces that are plain, and characters between them. */
 RARE bool put_escaped(struct values_out *o, const struct schema_field *f, struct scan *s)
 {
-	const char *p = s->p;
-	size_t len = 0;
-	char c;
+	struct scan x = *s;
 
-	for (; p < s->end && *p != '"'; len++) {
-		size_t n = character(p, s->end, &c);
+	if (!has_room(o, HEAD_BYTES))
+		return false;
+	uint8_t *from = o->p + HEAD_BYTES, *to = from;
+	for (size_t n;; x.p += n) {
+		size_t plain = scan_plain(&x);
+		if ((size_t)(o->end - to) <= plain)
+			return false;
+		memcpy(to, x.p, plain);
+		to += plain;
+		x.p += plain;
+		if (x.p == x.end || *x.p == '"')
+			break;
+		char c;
+		n = character(x.p, x.end, &c);
 		if (!n)
 			return false;
-		p += n;
+		*to++ = (uint8_t)c;
 	}
-	if (p == s->end || !len || !has_room(o, HEAD_BYTES + len))
+	if (x.p == x.end || to == from)
 		return false;
-	uint8_t *to = put_varint(put_tag(o->p, f), len);
-	for (p = s->p; *p != '"'; *to++ = (uint8_t)c)
-		p += character(p, s->end, &c);
-	o->p = to;
-	s->p = p + 1;
+	uint8_t *p = put_varint(put_tag(o->p, f), (size_t)(to - from));
+	memmove(p, from, (size_t)(to - from));
+	o->p = p + (to - from);
+	s->p = x.p + 1;
 	return true;
 }
 
@@ -105,23 +114,28 @@ RARE bool put_long(struct values_out *o, const struct schema_field *f, struct sc
 	return true;
 }
 
-/* Most are short: copied as they are looked through. */
-static bool put_string(struct values_out *o, const struct schema_field *f, struct scan *s)
+/* Most are short: copied as they are looked through. The longest common one is a UUID. */
+static inline bool put_string(struct values_out *o, const struct schema_field *f, struct scan *s)
 {
-	enum { SHORT = 2 * sizeof(sixteen) };
+	enum { SIXTEEN = sizeof(sixteen), SHORT = 3 * SIXTEEN };
 
 	if (!scan_past_lit(s, "\""))
 		return false;
 	if (scan_left(s) < SHORT || !has_room(o, HEAD_BYTES + SHORT))
 		return put_long(o, f, s);
-	const sixteen first = sixteen_at(s->p), second = sixteen_at(s->p + sizeof first);
+	const sixteen first = sixteen_at(s->p), second = sixteen_at(s->p + SIXTEEN);
 	size_t n = first_marked2(not_plain(first), not_plain(second));
+	uint8_t *p = put_tag(o->p, f) + 1;
+	memcpy(p, &first, SIXTEEN);
+	memcpy(p + SIXTEEN, &second, SIXTEEN);
+	if (n == 2 * SIXTEEN) {
+		const sixteen third = sixteen_at(s->p + n);
+		memcpy(p + n, &third, SIXTEEN);
+		n += first_marked(not_plain(third));
+	}
 	if (n == SHORT || s->p[n] != '"' || !n)
 		return put_long(o, f, s);
-	uint8_t *p = put_tag(o->p, f);
-	*p++ = (uint8_t)n;
-	memcpy(p, &first, sizeof first);
-	memcpy(p + sizeof first, &second, sizeof second);
+	p[-1] = (uint8_t)n;
 	s->p += n + 1;
 	o->p = p + n;
 	return true;
@@ -307,6 +321,128 @@ bool values_put_ip(struct values_out *o, struct scan *s, const struct schema_fie
 		p = put_text(p, SOURCE_XLATED, xlated);
 	o->p = p;
 	return put_length(o, at);
+}
+
+/* --- ports --- */
+
+static inline uint8_t *put_scalar(uint8_t *p, uint32_t number, uint64_t v)
+{
+	*p++ = (uint8_t)(number << 3 | WIRE_VARINT);
+	return put_varint(p, v);
+}
+
+/* flow.TCPFlags, from its first member to its end; NULL: something else. */
+static inline uint8_t *put_flags(uint8_t *p, struct scan *s)
+{
+	/* in the order of their numbers, from 1 on; eight bytes of each tell it from the others */
+	static const struct {
+		char front[8], rest[2];
+		uint8_t rest_len;
+	} flags[] = {
+		{ "\"FIN\":tr", "ue", 2 }, { "\"SYN\":tr", "ue", 2 }, { "\"RST\":tr", "ue", 2 },
+		{ "\"PSH\":tr", "ue", 2 }, { "\"ACK\":tr", "ue", 2 }, { "\"URG\":tr", "ue", 2 },
+		{ "\"ECE\":tr", "ue", 2 }, { "\"CWR\":tr", "ue", 2 }, { "\"NS\":tru", "e", 1 },
+	};
+	struct scan x = *s;
+
+	for (uint8_t i = 0; i < ARRAY_LEN(flags); i++) {
+		size_t len = sizeof flags[i].front + flags[i].rest_len;
+		if (scan_left(&x) <= len || memcmp(x.p, flags[i].front, sizeof flags[i].front) != 0)
+			continue;
+		if (memcmp(x.p + sizeof flags[i].front, flags[i].rest, flags[i].rest_len) != 0)
+			return NULL;
+		p = put_scalar(p, i + 1U, 1);
+		x.p += len + 1;
+		if (x.p[-1] == '}') {
+			*s = x;
+			return p;
+		}
+		if (x.p[-1] != ',')
+			return NULL;
+	}
+	return NULL;
+}
+
+static inline bool read_uint32(struct scan *s, uint64_t *ret)
+{
+	return scan_u64(s, ret) && *ret && *ret <= UINT32_MAX;
+}
+
+static inline bool put_ports(struct values_out *o, struct scan *s, const struct schema_field *f)
+{
+	/* flow.Layer4 by number; flow.TCP, of which flow.UDP is the beginning */
+	enum { TCP = 1, UDP };
+	enum { SOURCE_PORT = 1, DESTINATION_PORT, FLAGS };
+	struct scan x = *s;
+	bool is_tcp = scan_past_lit(&x, "{\"TCP\":{\"source_port\":");
+	uint64_t source, destination;
+
+	if ((!is_tcp && !scan_past_lit(&x, "{\"UDP\":{\"source_port\":")) ||
+	    !read_uint32(&x, &source) || !scan_past_lit(&x, ",\"destination_port\":") ||
+	    !read_uint32(&x, &destination) || !has_room(o, 4 * HEAD_BYTES))
+		return false;
+	uint8_t *outer = put_tag(o->p, f) + 1, *p = outer;
+	*p = (is_tcp ? TCP : UDP) << 3 | WIRE_LEN;
+	uint8_t *inner = p += 2;
+	p = put_scalar(p, SOURCE_PORT, source);
+	p = put_scalar(p, DESTINATION_PORT, destination);
+	if (is_tcp && scan_past_lit(&x, ",\"flags\":{")) {
+		*p = FLAGS << 3 | WIRE_LEN;
+		uint8_t *flags = p += 2;
+		p = put_flags(p, &x);
+		if (!p)
+			return false;
+		flags[-1] = (uint8_t)(p - flags);
+	}
+	if (!scan_past_lit(&x, "}}"))
+		return false;
+	inner[-1] = (uint8_t)(p - inner);
+	outer[-1] = (uint8_t)(p - outer);
+	o->p = p;
+	s->p = x.p;
+	return true;
+}
+
+bool values_put_l4(struct values_out *o, struct scan *s, const struct schema_field *f)
+{
+	return put_ports(o, s, f) || values_put_field(o, s, f);
+}
+
+/* --- what we say of a flow ourselves --- */
+
+static inline bool read_count(struct scan *s, uint64_t *ret)
+{
+	return scan_u64(s, ret) && *ret && scan_past_lit(s, "\"");
+}
+
+static inline bool put_counts(struct values_out *o, struct scan *s, const struct schema_field *f)
+{
+	/* tycho.v1.FlowDetail by number */
+	enum { SEQ = 1, PACKETS, BYTES, NETNS = 5 };
+	struct scan x = *s;
+	uint64_t seq, packets, bytes, netns = 0;
+
+	if (!scan_past_lit(&x, "{\"seq\":\"") || !read_count(&x, &seq) ||
+	    !scan_past_lit(&x, ",\"packets\":\"") || !read_count(&x, &packets) ||
+	    !scan_past_lit(&x, ",\"bytes\":\"") || !read_count(&x, &bytes) ||
+	    (scan_past_lit(&x, ",\"netns\":") && !read_uint32(&x, &netns)) ||
+	    !scan_past_lit(&x, "}") || !has_room(o, 4 * HEAD_BYTES))
+		return false;
+	uint8_t *p = put_tag(o->p, f) + 1, *at = p;
+	p = put_scalar(p, SEQ, seq);
+	p = put_scalar(p, PACKETS, packets);
+	p = put_scalar(p, BYTES, bytes);
+	if (netns)
+		p = put_scalar(p, NETNS, netns);
+	at[-1] = (uint8_t)(p - at);
+	o->p = p;
+	s->p = x.p;
+	return true;
+}
+
+bool values_put_detail(struct values_out *o, struct scan *s, const struct schema_field *f)
+{
+	return put_counts(o, s, f) || values_put_field(o, s, f);
 }
 
 /* --- times --- */

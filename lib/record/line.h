@@ -13,8 +13,8 @@
  *
  * Threads  one thread per struct line_parser.
  */
-#ifndef TYCHO_EVIDENCE_LINE_H
-#define TYCHO_EVIDENCE_LINE_H
+#ifndef TYCHO_RECORD_LINE_H
+#define TYCHO_RECORD_LINE_H
 
 #include "base/err.h"
 #include "base/own.h"

@@ -6,8 +6,8 @@
  *          observe --input-file` reads it.
  * CSV      RFC 4180 with the columns of render_csv_head, lines end in "\n".
  */
-#ifndef TYCHO_EVIDENCE_RENDER_H
-#define TYCHO_EVIDENCE_RENDER_H
+#ifndef TYCHO_RECORD_RENDER_H
+#define TYCHO_RECORD_RENDER_H
 
 #include "base/buf.h"
 #include "base/err.h"

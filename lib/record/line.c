@@ -1,30 +1,18 @@
-#include "evidence/line.h"
+#include "record/line.h"
 
 #include <sys/random.h>
 
 #include "base/pages.h"
-#include "evidence/members.h"
-#include "evidence/values.h"
 #include "flow/fields.h"
 #include "flow/wire.h"
+#include "record/endpoints.h"
+#include "record/recent.h"
+#include "record/runs.h"
 
-enum {
-	ENDPOINT_SLOTS = 4096,
-	GUESSES = 1 << 15,
-	RUN_SLOTS = 32,
-	CONTEXTS = 1024,
-	MADE_BYTES = 1 << 16,
-};
+enum { MADE_BYTES = 1 << 16 };
 
 /* Where runs are met: A to F as in line.h's picture. */
 enum { RUN_A, RUN_B, RUN_C, RUN_D, RUN_E, RUN_F, RUNS };
-
-/* The runs that were met in one place, the last ones first; and which it was behind the runs that
- * came before it in the line. */
-struct runs {
-	uint8_t order[RUN_SLOTS], behind[CONTEXTS];
-	struct members slots[RUN_SLOTS];
-};
 
 /* Members that are read each time, in the order of their declaration. */
 enum direct {
@@ -43,6 +31,14 @@ enum direct {
 	SUMMARY,
 	TYCHO,
 	DIRECTS
+};
+/* Of members of which a node has few values: by how many bytes of its text is a value looked up?
+ * 0: it is read. */
+static const size_t recent_fronts[DIRECTS] = {
+	[ETHERNET] = 64, /* middle of the first address, end of the second */
+	[SOURCE_NAMES] = 24,   [DESTINATION_NAMES] = 24,
+	[SOURCE_SERVICE] = 24, [DESTINATION_SERVICE] = 24,
+	[INTERFACE] = 28,
 };
 static const uint32_t direct_numbers[DIRECTS] = {
 	[TIME] = FLOW_FIELD_TIME,
@@ -63,11 +59,9 @@ static const uint32_t direct_numbers[DIRECTS] = {
 
 struct line_parser {
 	struct members_memory memory;
-	struct members endpoints[ENDPOINT_SLOTS];
+	struct endpoints endpoints;
 	struct runs runs[RUNS];
-	/* Which endpoint it is likely to be, by side and address, and by how its text begins. */
-	uint16_t by_address[GUESSES], by_front[GUESSES];
-	uint64_t seed;
+	struct recent recent[DIRECTS];
 	const struct schema_field *directs[DIRECTS];
 	uint64_t special;   /* members that no run holds, a bit for each index in the schema */
 	uint64_t addresses; /* places of their fields, a bit for each */
@@ -114,19 +108,20 @@ static void learn_fields(struct line_parser *r)
 enum err_code line_parser_new(struct line_parser **ret, struct err *e)
 {
 	AUTO(line_parser_free) struct line_parser *r = pages_new(1, sizeof *r);
+	uint64_t seed;
 
 	if (!r)
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
-	if (getrandom(&r->seed, sizeof r->seed, 0) != (ssize_t)sizeof r->seed)
+	pages_wish_huge(r, sizeof *r);
+	if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
 		return err_os(e, "random numbers");
 	for (size_t i = 0; i < CHAIN_PARTS_; i++)
 		r->parts[i] = buf_init(MADE_BYTES);
-	enum err_code code = members_memory_init(&r->memory, e);
+	enum err_code code = members_memory_init(&r->memory, seed, e);
 	if (code != ERR_OK)
 		return code;
 	for (size_t i = 0; i < RUNS; i++)
-		for (size_t k = 0; k < RUN_SLOTS; k++)
-			r->runs[i].order[k] = (uint8_t)k;
+		runs_init(&r->runs[i]);
 	learn_fields(r);
 	*ret = TAKE(r);
 	return ERR_OK;
@@ -161,197 +156,57 @@ static inline void set_field(struct line_parser *r, size_t place, const char *p,
 	r->fields.at[place].len = len;
 }
 
-/* Puts a run into @m; its fields are used next. */
-static bool remember(struct line_parser *r, struct members *m, struct str text, size_t tail_len)
-{
-	bool is_full = false;
-
-	if (!members_fill(&r->memory, m, text, tail_len, &is_full))
-		return false;
-	if (is_full) { /* begin anew; this line is read generally */
-		members_memory_reset(&r->memory);
-		memset(r->endpoints, 0, sizeof r->endpoints);
-		for (size_t i = 0; i < RUNS; i++)
-			memset(r->runs[i].slots, 0, sizeof r->runs[i].slots);
-	}
-	return !is_full;
-}
-
 static bool use(struct line_parser *r, const struct members *m)
 {
+	const char *bytes = members_bytes(m);
+
 	if (!comes_next(r, m->first, m->last))
 		return false;
 	for (size_t i = 0; i < m->count; i++)
-		set_field(r, m->fields[i].place, m->bytes + m->fields[i].at, m->fields[i].len);
+		set_field(r, m->fields[i].place, bytes + m->fields[i].at, m->fields[i].len);
 	return true;
 }
 
-/* Behind a member stands a comma, which is stepped over, or the end of the object. */
-static inline bool past_comma(struct scan *s)
+/* --- members that are remembered --- */
+
+static void forget_all(struct line_parser *r)
 {
-	if (s->p == s->end || (*s->p != ',' && *s->p != '}'))
-		return false;
-	s->p += *s->p == ',';
-	return true;
-}
-
-/* Of a few bytes of the text: whoever makes up texts that differ in others has them read slowly. */
-static inline uint64_t text_hash(const char *p, size_t n)
-{
-	uint64_t h = few_at(p, n < 8 ? n : 8) + n;
-
-	if (n > 8)
-		h = (h ^ swar_load(p + n - 8)) * UINT64_C(0x9e3779b97f4a7c15) +
-		    swar_load(p + (n - 8) / 2);
-	if (n > 16)
-		h = (h ^ h >> 29 ^ swar_load(p + n - 16)) * UINT64_C(0x9e3779b97f4a7c15) +
-		    swar_load(p + (n - 8) / 4);
-	h *= UINT64_C(0xff51afd7ed558ccd);
-	return h ^ h >> 32;
-}
-
-/* --- runs --- */
-
-/* Bytes of the run at the front: members up to the next special one. False: there is none. */
-static bool find_run(const struct line_parser *r, const struct scan *at, size_t *ret_len,
-		     size_t *ret_tail)
-{
-	struct scan s = *at;
-
-	while (s.p < s.end && *s.p == '"') {
-		struct scan key = { s.p + 1, s.end };
-		size_t n = scan_find(&key, '"');
-		const struct schema_field *f =
-			schema_field_named(r->memory.places.flow, str_n(key.p, n));
-		if (!f)
-			return false;
-		if (r->special >> f->index & 1)
-			break;
-		if (scan_left(&key) < n + 2)
-			return false;
-		struct scan value = { key.p + n + 2, s.end };
-		size_t len = members_value(&value);
-		if (!len)
-			return false;
-		s.p = value.p + len;
-		if (!past_comma(&s))
-			return false;
-	}
-	size_t left = scan_left(&s);
-	*ret_len = (size_t)(s.p - at->p);
-	*ret_tail = left && *s.p == '}' ? 1 : left < MEMBERS_TAIL ? left : MEMBERS_TAIL;
-	return true;
-}
-
-/* The run that is none of those known, in the place of one that was not met for long. */
-static bool remember_run(struct line_parser *r, struct scan *s, struct members *m)
-{
-	size_t len, tail;
-
-	return find_run(r, s, &len, &tail) && remember(r, m, str_n(s->p, len), tail);
-}
-
-static bool search_run(struct line_parser *r, struct scan *s, struct runs *runs, uint8_t *ret_slot)
-{
-	size_t i = 0;
-
-	while (i < RUN_SLOTS && !members_are_at(&runs->slots[runs->order[i]], s))
-		i++;
-	bool is_known = i < RUN_SLOTS;
-	i -= !is_known;
-	uint8_t slot = runs->order[i];
-	if (!is_known && !remember_run(r, s, &runs->slots[slot]))
-		return false;
-	/* nearer to the front */
-	memmove(&runs->order[i / 2 + 1], &runs->order[i / 2], i - i / 2);
-	runs->order[i / 2] = slot;
-	*ret_slot = slot;
-	return true;
+	members_memory_reset(&r->memory);
+	memset(&r->endpoints, 0, sizeof r->endpoints);
+	for (size_t i = 0; i < RUNS; i++)
+		runs_forget(&r->runs[i]);
 }
 
 static bool read_run(struct line_parser *r, struct scan *s, int place)
 {
-	struct runs *runs = &r->runs[place];
-	uint8_t *slot = &runs->behind[r->context % CONTEXTS];
+	const struct members *m =
+		runs_find(&r->runs[place], &r->memory, s, r->special, &r->context);
 
-	if (!members_are_at(&runs->slots[*slot], s) && !search_run(r, s, runs, slot))
+	if (!m)
 		return false;
-	const struct members *m = &runs->slots[*slot];
-	r->context = r->context * RUN_SLOTS + *slot;
-	r->context ^= r->context >> 12;
 	s->p += m->text_len;
 	return use(r, m);
 }
 
-/* --- endpoints --- */
-
-/* Each text has two places: with one, two that are often met may push each other out for ever. @ret
- * is where it is, or where it may be put. */
-static bool find_endpoint(struct line_parser *r, struct str text, struct members **ret)
+static bool read_endpoint(struct line_parser *r, struct scan *s, size_t key_len,
+			  enum flow_side side, struct str address, struct line_record *ret)
 {
-	const struct scan s = { text.p, text.p + text.len };
-	uint64_t h = hash_bytes(text.p, text.len, r->seed);
-	struct members *first = &r->endpoints[h % ENDPOINT_SLOTS],
-		       *second = &r->endpoints[(h >> 32) % ENDPOINT_SLOTS];
+	static const enum chain_part labels_part[] = {
+		[FLOW_SRC] = CHAIN_SOURCE_LABELS,
+		[FLOW_DST] = CHAIN_DESTINATION_LABELS,
+	};
+	const struct members *m =
+		endpoints_find(&r->endpoints, &r->memory, s, key_len, side, address);
 
-	*ret = first;
-	if (first->text_len == text.len && members_are_at(first, &s))
-		return true;
-	if (second->text_len == text.len && members_are_at(second, &s)) {
-		*ret = second;
-		return true;
-	}
-	if (first->bytes && (!second->bytes || h >> 63))
-		*ret = second;
-	return false;
-}
-
-static uint16_t *by_address(struct line_parser *r, size_t side, struct str address)
-{
-	return &r->by_address[(text_hash(address.p, address.len) + side) % GUESSES];
-}
-
-/* Asks for the endpoint's bytes, which will be wanted soon: there are more of them than a core keeps
- * near. */
-static void expect_endpoint(struct line_parser *r, size_t side, struct str address)
-{
-	const struct members *m = &r->endpoints[*by_address(r, side, address)];
-
-	for (size_t at = 0; m->bytes && at < (size_t)m->labels_at + m->labels_len; at += 64)
-		__builtin_prefetch(m->bytes + at);
-}
-
-/* The endpoint of an address is nearly always the one that it was before; if not, one whose text
- * begins so: with its number on the node. */
-static bool read_endpoint(struct line_parser *r, struct scan *s, size_t key_len, size_t side,
-			  struct str address, struct line_record *ret)
-{
-	enum { FRONT = 32 };
-	struct scan value = { s->p + key_len, s->end };
-	uint16_t *likely = by_address(r, side, address);
-	struct members *m = &r->endpoints[*likely];
-
-	if (!members_are_at(m, s)) {
-		uint64_t front =
-			side +
-			text_hash(value.p, scan_left(&value) < FRONT ? scan_left(&value) : FRONT);
-		uint16_t *by_front = &r->by_front[front & (GUESSES - 1)];
-		m = &r->endpoints[*by_front];
-		if (!members_are_at(m, s)) {
-			struct str text = str_n(s->p, key_len + members_value(&value));
-			if (!find_endpoint(r, text, &m) && !remember(r, m, text, 0))
-				return false;
-			*by_front = (uint16_t)(m - r->endpoints);
-		}
-		*likely = (uint16_t)(m - r->endpoints);
-	}
+	if (!m)
+		return false;
 	s->p += m->text_len;
-	if (m->labels_len) {
-		ret->parts[side ? CHAIN_DESTINATION_LABELS : CHAIN_SOURCE_LABELS] =
-			str_n(m->bytes + m->labels_at, m->labels_len);
-		ret->labels_key[side] = m->number;
+	if (m->labels) {
+		const struct members_labels *labels = members_labels_of(&r->memory, m->labels);
+		ret->parts[labels_part[side]] = str_n(labels->bytes, labels->len);
+		ret->labels_key[side] = labels->number;
 	}
-	return past_comma(s) && use(r, m);
+	return members_past_comma(s) && use(r, m);
 }
 
 /* --- members that are read --- */
@@ -365,13 +220,18 @@ static bool read_value(struct line_parser *r, struct scan *s, enum direct which,
 		return values_put_time(&r->out, s, f, &r->second, ret) && scan_past_lit(s, "\"");
 	case IP:
 		return values_put_ip(&r->out, s, f, &ret[0], &ret[1]);
+	case L4:
+		return values_put_l4(&r->out, s, f);
+	case TYCHO:
+		return values_put_detail(&r->out, s, f);
 	default:
 		return values_put_field(&r->out, s, f);
 	}
 }
 
 /* @ret: a time's text, an IP's two addresses. */
-static bool read_direct(struct line_parser *r, struct scan *s, enum direct which, struct str *ret)
+static inline bool read_direct(struct line_parser *r, struct scan *s, enum direct which,
+			       struct str *ret)
 {
 	const struct schema_field *f = r->directs[which];
 	const uint8_t *at = r->out.p;
@@ -380,13 +240,26 @@ static bool read_direct(struct line_parser *r, struct scan *s, enum direct which
 		return false;
 	set_field(r, r->memory.places.of_index[f->index], (const char *)at,
 		  (size_t)(r->out.p - at));
-	return comes_next(r, f->index, f->index) && past_comma(s);
+	return comes_next(r, f->index, f->index) && members_past_comma(s);
+}
+
+static bool read_recent(struct line_parser *r, struct scan *s, enum direct which)
+{
+	const struct schema_field *f = r->directs[which];
+	struct str field;
+
+	if (!recent_read(&r->recent[which], s, f, recent_fronts[which], &r->out, &field))
+		return false;
+	set_field(r, r->memory.places.of_index[f->index], field.p, field.len);
+	return comes_next(r, f->index, f->index) && members_past_comma(s);
 }
 
 /* If it comes next. */
 static inline bool read_if(struct line_parser *r, struct scan *s, enum direct which)
 {
-	return !scan_past_key(s, r->directs[which]->key) || read_direct(r, s, which, NULL);
+	if (!scan_past_key(s, r->directs[which]->key))
+		return true;
+	return recent_fronts[which] ? read_recent(r, s, which) : read_direct(r, s, which, NULL);
 }
 
 /* A flow with a DNS record has another part of it, and of its Summary. */
@@ -449,15 +322,13 @@ static bool read_members(struct line_parser *r, struct scan *s, struct line_reco
 	if (!read_if(r, s, UUID) || !read_run(r, s, RUN_A) || !read_if(r, s, ETHERNET) ||
 	    (scan_past_lit(s, "\"IP\":") && !read_direct(r, s, IP, addresses)))
 		return false;
-	expect_endpoint(r, 0, addresses[0]);
-	expect_endpoint(r, 1, addresses[1]);
 	if (!read_if(r, s, L4) || !read_if(r, s, TUNNEL))
 		return false;
 	if (scan_at_lit(s, "\"source\":{") &&
-	    !read_endpoint(r, s, sizeof "\"source\":" - 1, 0, addresses[0], ret))
+	    !read_endpoint(r, s, sizeof "\"source\":" - 1, FLOW_SRC, addresses[0], ret))
 		return false;
 	if (scan_at_lit(s, "\"destination\":{") &&
-	    !read_endpoint(r, s, sizeof "\"destination\":" - 1, 1, addresses[1], ret))
+	    !read_endpoint(r, s, sizeof "\"destination\":" - 1, FLOW_DST, addresses[1], ret))
 		return false;
 	return read_run(r, s, RUN_B) && read_if(r, s, SOURCE_NAMES) &&
 	       read_if(r, s, DESTINATION_NAMES) && read_l7(r, s) && read_run(r, s, RUN_C) &&
@@ -494,9 +365,55 @@ bool line_parse_generally(struct line_parser *r, struct str text, struct line_re
 	return canon_line(r->memory.canon, text, ret->parts, &ret->len);
 }
 
+/* --- the line after it --- */
+
+static void expect_endpoint(const struct line_parser *r, struct scan *s, enum flow_side side)
+{
+	const struct str address = str_n(s->p, scan_find(s, '"'));
+
+	endpoints_expect(&r->endpoints, &r->memory, side, address);
+	s->p += address.len;
+}
+
+/* There are more endpoints than a core keeps near: those of the next line, if it looks as most do,
+ * are asked for while this one is still worked at. */
+static void expect_line(const struct line_parser *r, struct str text)
+{
+	enum {
+		FRONT_BYTES = 640, /* of a line, addresses and what is before them */
+		TIME_BYTES = 32,
+		UUID_BYTES = sizeof "\"uuid\":\"01234567-89ab-cdef-0123-456789abcdef\"," - 1,
+		ETHERNET_BYTES = sizeof "\"ethernet\":{\"source\":\"01:23:45:67:89:ab\","
+					"\"destination\":\"01:23:45:67:89:ab\"}," -
+				 1,
+	};
+	const struct members *run = runs_first(&r->runs[RUN_A], &r->memory);
+	struct scan s = { text.p, text.p + FRONT_BYTES };
+
+	if (text.len < FRONT_BYTES || !scan_past_lit(&s, "{\"flow\":{\"time\":\""))
+		return;
+	size_t time = scan_find(&s, '"');
+	if (time > TIME_BYTES || run->text_len > FRONT_BYTES / 2)
+		return;
+	s.p += time + 2;
+	if (scan_at_lit(&s, "\"uuid\":"))
+		s.p += UUID_BYTES;
+	s.p += run->text_len;
+	if (scan_at_lit(&s, "\"ethernet\":"))
+		s.p += ETHERNET_BYTES;
+	if (!scan_past_lit(&s, "\"IP\":{\"source\":\""))
+		return;
+	expect_endpoint(r, &s, FLOW_SRC);
+	if (scan_past_lit(&s, "\",\"destination\":\""))
+		expect_endpoint(r, &s, FLOW_DST);
+}
+
 bool line_parse(struct line_parser *r, struct str text, struct line_record *ret)
 {
-	if (read_usual(r, text, ret))
-		return true;
-	return line_parse_generally(r, text, ret);
+	if (r->memory.is_full)
+		forget_all(r);
+	if (!read_usual(r, text, ret) && !line_parse_generally(r, text, ret))
+		return false;
+	expect_line(r, str_from(text, ret->len));
+	return true;
 }

@@ -1,6 +1,6 @@
-#include "evidence/canon.h"
+#include "record/canon.h"
 
-#include "evidence/render.h"
+#include "record/render.h"
 #include "flow/flow.pb-c.h"
 #include "flow/json.h"
 

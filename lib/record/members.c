@@ -1,4 +1,4 @@
-#include "evidence/members.h"
+#include "record/members.h"
 
 #include "base/pages.h"
 #include "flow/fields.h"
@@ -68,13 +68,16 @@ size_t members_value(const struct scan *s)
 	return 0;
 }
 
-enum { MEMORY_BYTES = 4 << 20, RUN_BYTES = 4 << 10 };
+enum { MEMORY_BYTES = 16 << 20, RUN_BYTES = 4 << 10, LINE = 64, FIRST = LINE };
 
-enum err_code members_memory_init(struct members_memory *ret, struct err *e)
+enum err_code members_memory_init(struct members_memory *ret, uint64_t seed, struct err *e)
 {
-	*ret = (struct members_memory){ .bytes = pages_new(1, MEMORY_BYTES) };
+	*ret = (struct members_memory){ .bytes = pages_new(1, MEMORY_BYTES),
+					.used = FIRST,
+					.seed = seed };
 	if (!ret->bytes || !flow_places_init(&ret->places))
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
+	pages_wish_huge(ret->bytes, MEMORY_BYTES);
 	return canon_new(&ret->canon, e);
 }
 
@@ -86,7 +89,9 @@ void members_memory_done(struct members_memory *m)
 
 void members_memory_reset(struct members_memory *m)
 {
-	m->used = 0;
+	m->used = FIRST;
+	m->is_full = false;
+	memset(m->labels, 0, sizeof m->labels);
 }
 
 /* A run at work. */
@@ -95,6 +100,7 @@ struct making {
 	struct members_field fields[MEMBERS_FIELDS];
 	char bytes[RUN_BYTES];
 	size_t len;
+	struct str labels;
 };
 
 static bool put_bytes(struct making *w, struct str s)
@@ -145,37 +151,66 @@ static bool add_part(struct making *w, const struct flow_places *places, struct 
 static bool add_parts(struct making *w, const struct flow_places *places,
 		      const struct str parts[CHAIN_PARTS_])
 {
-	struct members *run = &w->run;
 	struct str labels = parts[CHAIN_SOURCE_LABELS].len ? parts[CHAIN_SOURCE_LABELS]
 							   : parts[CHAIN_DESTINATION_LABELS];
 
 	if (!add_part(w, places, parts[CHAIN_CORE]) ||
 	    !add_part(w, places, parts[CHAIN_ADDRESSES]) || !add_part(w, places, parts[CHAIN_DNS]))
 		return false;
-	/* Labels are a part of their own: of one endpoint, then. */
-	run->labels_at = (uint16_t)w->len;
-	run->labels_len = (uint16_t)labels.len;
-	return (!labels.len || run->count == 1) && put_bytes(w, labels);
+	w->labels = labels;
+	return !labels.len || w->run.count == 1; /* they are of one endpoint */
 }
 
-/* Moves it to where it stays. */
-static bool keep(struct members_memory *m, struct making *w, struct members *slot)
+/* The next @len bytes, and FIELD_ROOM more. 0: there is no room. */
+static members_ref take(struct members_memory *m, size_t len)
 {
-	size_t fields_at = (m->used + w->len + FIELD_ROOM + 7) & ~(size_t)7;
+	size_t ref = m->used;
+
+	if (len + FIELD_ROOM + LINE > MEMORY_BYTES - ref) {
+		m->is_full = true;
+		return 0;
+	}
+	m->used = (ref + len + FIELD_ROOM - 1) / LINE * LINE + LINE;
+	return (members_ref)ref;
+}
+
+/* 0: there is no room. */
+static members_ref keep_labels(struct members_memory *m, struct str labels)
+{
+	members_ref *slot = &m->labels[hash_bytes(labels.p, labels.len, m->seed) % MEMBERS_LABELS];
+	const struct members_labels *known = members_labels_of(m, *slot);
+
+	if (*slot && str_eq(str_n(known->bytes, known->len), labels))
+		return *slot;
+	members_ref ref = take(m, offsetof(struct members_labels, bytes) + labels.len);
+	if (!ref)
+		return 0;
+	struct members_labels *to = (struct members_labels *)(m->bytes + ref);
+	to->number = ++m->labels_count;
+	to->len = (uint16_t)labels.len;
+	memcpy(to->bytes, labels.p, labels.len);
+	return *slot = ref;
+}
+
+/* Moves it to where it stays. 0: there is no room. */
+static members_ref keep(struct members_memory *m, struct making *w)
+{
+	const size_t head_len = offsetof(struct members, fields);
 	size_t fields_len = w->run.count * sizeof *w->fields;
 
-	if (fields_at + fields_len > MEMORY_BYTES)
-		return false;
-	w->run.bytes = memcpy(m->bytes + m->used, w->bytes, w->len);
-	w->run.fields = memcpy(m->bytes + fields_at, w->fields, fields_len);
-	w->run.number = ++m->count;
-	m->used = fields_at + fields_len;
-	*slot = w->run;
-	return true;
+	if (w->labels.len && !(w->run.labels = keep_labels(m, w->labels)))
+		return 0;
+	members_ref ref = take(m, head_len + fields_len + w->len);
+	if (!ref)
+		return 0;
+	char *p = m->bytes + ref;
+	memcpy(p, &w->run, head_len);
+	memcpy(p + head_len, w->fields, fields_len);
+	memcpy(p + head_len + fields_len, w->bytes, w->len);
+	return ref;
 }
 
-bool members_fill(struct members_memory *m, struct members *slot, struct str text, size_t tail_len,
-		  bool *ret_full)
+members_ref members_put(struct members_memory *m, struct str text, size_t tail_len)
 {
 	AUTO_BUF struct buf object = buf_init(MEMBERS_TEXT + 2);
 	struct making w;
@@ -183,20 +218,19 @@ bool members_fill(struct members_memory *m, struct members *slot, struct str tex
 	struct str inner =
 		text.len && text.p[text.len - 1] == ',' ? str_upto(text, text.len - 1) : text;
 
-	*slot = (struct members){ .bytes = NULL };
 	w.len = 0;
 	w.run = (struct members){ .text_len = (uint16_t)text.len,
 				  .tail_len = (uint8_t)tail_len,
 				  .first = -1,
-				  .last = -1 };
+				  .last = -1,
+				  .is_there = true };
 	if (text.len > MEMBERS_TEXT || !put_bytes(&w, str_n(text.p, text.len + tail_len)))
-		return false;
+		return 0;
 	buf_char(&object, '{');
 	buf_str_put(&object, inner);
 	buf_char(&object, '}');
 	if (object.failed || !canon_object(m->canon, buf_str(&object), parts) ||
 	    !add_parts(&w, &m->places, parts))
-		return false;
-	*ret_full = !keep(m, &w, slot);
-	return true;
+		return 0;
+	return keep(m, &w);
 }

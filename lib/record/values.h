@@ -8,10 +8,10 @@
  *
  * Threads  pure functions.
  */
-#ifndef TYCHO_EVIDENCE_VALUES_H
-#define TYCHO_EVIDENCE_VALUES_H
+#ifndef TYCHO_RECORD_VALUES_H
+#define TYCHO_RECORD_VALUES_H
 
-#include "evidence/scan.h"
+#include "record/scan.h"
 #include "flow/schema.h"
 
 /* Where bytes are appended: @p moves on, to @end at most. Behind @end there are VALUES_ROOM bytes
@@ -27,6 +27,9 @@ bool values_put_field(struct values_out *o, struct scan *s, const struct schema_
  * stand in the text. */
 bool values_put_ip(struct values_out *o, struct scan *s, const struct schema_field *f,
 		   struct str *ret_source, struct str *ret_destination);
+/* The same of a flow's l4 and tycho: quicker for TCP, UDP, and an event's counts. */
+bool values_put_l4(struct values_out *o, struct scan *s, const struct schema_field *f);
+bool values_put_detail(struct values_out *o, struct scan *s, const struct schema_field *f);
 
 /* Text of the second that was read last. */
 struct values_second {

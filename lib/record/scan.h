@@ -3,8 +3,8 @@
  *
  * Nearly all of them are short, and there are many: these are inline.
  */
-#ifndef TYCHO_EVIDENCE_SCAN_H
-#define TYCHO_EVIDENCE_SCAN_H
+#ifndef TYCHO_RECORD_SCAN_H
+#define TYCHO_RECORD_SCAN_H
 
 #include "base/str.h"
 #include "flow/swar.h"
@@ -199,6 +199,22 @@ static inline bool scan_string(struct scan *s, struct str *ret)
 	*ret = str_n(s->p, n);
 	s->p += n + 1;
 	return true;
+}
+
+/* A hash of a few bytes of the text: whoever makes up texts that differ in others has them looked up
+ * slowly, and no more. */
+static inline uint64_t scan_hash(const char *p, size_t n)
+{
+	uint64_t h = few_at(p, n < 8 ? n : 8) + n;
+
+	if (n > 8)
+		h = (h ^ swar_load(p + n - 8)) * UINT64_C(0x9e3779b97f4a7c15) +
+		    swar_load(p + (n - 8) / 2);
+	if (n > 16)
+		h = (h ^ h >> 29 ^ swar_load(p + n - 16)) * UINT64_C(0x9e3779b97f4a7c15) +
+		    swar_load(p + (n - 8) / 4);
+	h *= UINT64_C(0xff51afd7ed558ccd);
+	return h ^ h >> 32;
 }
 
 /* How many of eight bytes, from the first on, are digits. */
