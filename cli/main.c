@@ -94,6 +94,10 @@ static enum err_code run(const char *argv0, const char *const *args, size_t arg_
 	log_set_level(settings_bool(settings, "debug") ? LOG_DEBUG : LOG_INFO);
 	if (settings_file(settings))
 		log_debug("Using config file", "configFile=%s", LOG_QUOTE(settings_file(settings)));
+	const struct err *fault = settings_file_fault(settings);
+	if (!command->unchecked && fault)
+		log_warn("the configuration file is passed over", "file=%s err=%s",
+			 LOG_QUOTE(settings_text(settings, "config")), LOG_QUOTE(fault->msg));
 	if (!command->unchecked && settings_check(settings, e) != ERR_OK)
 		return e->code;
 	enum err_code code = command->run(&cli, e);

@@ -108,6 +108,7 @@ struct settings {
 	const struct flags *flags;
 	struct config_file file;
 	const char *file_path;       /* of the file that was read, NULL if none was */
+	struct err file_fault;       /* why not, if that is to be told; else ERR_OK */
 	char default_path[PATH_MAX]; /* of the configuration file; "" when there is no home */
 	const char *own_server;      /* settings_set_server */
 	char **words; /* lists from the environment, split; NULL-terminated, see settings_item */
@@ -283,11 +284,14 @@ enum err_code settings_load(const struct flags *flags, struct settings **ret, st
 	if (split_env_lists(s, e) != ERR_OK)
 		return e->code;
 	const char *path = settings_text(s, "config");
-	struct err ignored;
-	if (*path && config_file_load(path, &s->file, &ignored) == ERR_OK)
+	const bool is_named = flags_given(flags, "config") || env_of("config");
+	struct err fault = { .code = ERR_OK };
+	if (*path && config_file_load(path, &s->file, &fault) == ERR_OK)
 		s->file_path = path;
 	else
 		s->file = (struct config_file){ 0 };
+	if (fault.code != ERR_NOT_FOUND || is_named)
+		s->file_fault = fault;
 	*ret = TAKE(s);
 	return ERR_OK;
 }
@@ -295,6 +299,11 @@ enum err_code settings_load(const struct flags *flags, struct settings **ret, st
 const char *settings_file(const struct settings *s)
 {
 	return s->file_path;
+}
+
+const struct err *settings_file_fault(const struct settings *s)
+{
+	return s->file_fault.code != ERR_OK ? &s->file_fault : NULL;
 }
 
 void settings_free(struct settings *s)
@@ -356,8 +365,41 @@ static enum err_code check_certificates(const struct settings *s, struct err *e)
 	return ERR_OK;
 }
 
+/* Flags were checked when they were read. */
+static enum err_code check_values(const struct settings *s, struct err *e)
+{
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct flag_def *def = setting_at(i);
+		const char *text = settings_text(s, def->name), *wanted = NULL;
+		int64_t ns;
+		uint64_t number;
+		bool yes;
+
+		if (flags_given(s->flags, def->name) || !*text)
+			continue;
+		if (def->type == FLAG_BOOL && !parse_bool(str_of(text), &yes))
+			wanted = "true or false";
+		if (def->type == FLAG_DURATION && !duration_parse(str_of(text), &ns) &&
+		    !parse_u64(str_of(text), INT64_MAX, &number))
+			wanted = "a duration such as 5s";
+		if (wanted && env_of(def->name))
+			return err_set(
+				e, ERR_INVALID,
+				"invalid value \"%s\" of '%s' in the environment: expected %s",
+				text, def->name, wanted);
+		if (wanted)
+			return err_set(e, ERR_INVALID,
+				       "invalid value \"%s\" of '%s' in %s: expected %s", text,
+				       def->name, s->file_path, wanted);
+	}
+	return ERR_OK;
+}
+
 enum err_code settings_check(const struct settings *s, struct err *e)
 {
+	if (check_values(s, e) != ERR_OK)
+		return e->code;
+
 	bool cert = *settings_text(s, "tls-client-cert-file"),
 	     key = *settings_text(s, "tls-client-key-file");
 	bool user = *settings_text(s, "basic-auth-username"),

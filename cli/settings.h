@@ -24,6 +24,9 @@ MUST_CHECK enum err_code settings_load(const struct flags *flags, struct setting
 				       struct err *e);
 /* The configuration file that was read; NULL if there was none, or none that could be read. */
 const char *settings_file(const struct settings *s);
+/* Why there is none, where one is: it cannot be read, or is none; or one was named that is not
+ * there. Else NULL. Settings are then as without it, as the reference has them. */
+const struct err *settings_file_fault(const struct settings *s);
 void settings_free(struct settings *s);
 AUTO_DEFINE(struct settings, settings_free);
 
@@ -39,7 +42,8 @@ int64_t settings_duration_ns(const struct settings *s, const char *key);
 const char *settings_item(const struct settings *s, const char *key, size_t i);
 
 /* "certificate and private key are both required, …": what the reference checks before any command
- * but config; the certificate files must be readable when TLS is on. */
+ * but config; the certificate files must be readable when TLS is on. And that what the environment
+ * and the file say can be understood: "TLS: yes" is not to mean that there is none. */
 MUST_CHECK enum err_code settings_check(const struct settings *s, struct err *e);
 /* True if connections are to use TLS: --tls, or a server address that begins with tls://. */
 bool settings_want_tls(const struct settings *s);

@@ -136,7 +136,7 @@ def tycho(*args, check=None, env=None, **kw):
     """The CLI; a finished process with text outputs. With check, its exit code must be that."""
     with tempfile.TemporaryDirectory(prefix='tycho-api-') as home:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(('TYCHO_', 'HUBBLE_')) and k != 'NO_COLOR'}
-        clean.update(HOME=home, XDG_CONFIG_HOME=home, LC_ALL='C.UTF-8', **(env or {}))
+        clean.update({'HOME': home, 'XDG_CONFIG_HOME': home, 'LC_ALL': 'C.UTF-8', **(env or {})})
         p = subprocess.run([os.path.join(BIN, 'tycho')] + list(args), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                            text=True, timeout=30, env=clean, **kw)
     assert check is None or p.returncode == check, '%s: exit %d: %s' % (' '.join(args), p.returncode, p.stderr)

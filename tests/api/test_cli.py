@@ -98,6 +98,21 @@ def test_nobody_there_is_one_line_and_exit_code_1(tmp_path):
         assert p.stdout == '' and p.stderr.startswith('rpc error: code = Unavailable desc = ') and p.stderr.count('\n') == 1
 
 
+@pytest.mark.parametrize('text, how, why', [
+    ('tls: [true', ['--config'], 'While parsing config'), (None, ['--config'], 'No such file'),
+    ('tls: [true', [], 'While parsing config'), (None, [], None), ('server: nobody.invalid:1', [], None)])
+def test_a_configuration_file_that_counts_for_nothing_is_told(ten, tmp_path, text, how, why):
+    path = tmp_path / 'tycho' / 'config.yaml'
+    path.parent.mkdir()
+    if text:
+        path.write_text(text)
+    p = tycho('status', '--server', ten.tcp, *[word for flag in how for word in (flag, str(path))], check=0, env={'XDG_CONFIG_HOME': str(tmp_path)})
+    if why:
+        assert 'level=WARN msg="the configuration file is passed over"' in p.stderr and why in p.stderr and str(path) in p.stderr
+    else:
+        assert p.stderr == ''
+
+
 def test_what_a_sentence_quotes_cannot_steer_the_terminal():
     p = subprocess.run([BIN + '/tycho', 'observe', '--input-file', b'/no\x1b[2J\rsuch\xff'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert p.returncode == 1 and p.stdout == b''

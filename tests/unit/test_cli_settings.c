@@ -57,8 +57,10 @@ static void teardown(struct fixture *x)
 
 static void clear_environment(void)
 {
-	static const char *const names[] = { "TYCHO_SERVER", "HUBBLE_SERVER",
-					     "TYCHO_TLS_CA_CERT_FILES", "TYCHO_TLS" };
+	static const char *const names[] = {
+		"TYCHO_SERVER", "HUBBLE_SERVER", "TYCHO_TLS_CA_CERT_FILES",
+		"TYCHO_TLS",    "HUBBLE_TLS",    "TYCHO_REQUEST_TIMEOUT"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		unsetenv(names[i]);
@@ -127,8 +129,12 @@ static void a_broken_file_is_as_none(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
 		setup(&x, broken[i], NULL);
 		assert_string_equal(settings_text(x.settings, "server"), "localhost:4245");
+		assert_non_null(settings_file_fault(x.settings));
 		teardown(&x);
 	}
+	setup(&x, "server: a:1\n", NULL);
+	assert_null(settings_file_fault(x.settings));
+	teardown(&x);
 }
 
 static void expect_refused(const char *file_text, const char *sentence)
@@ -152,6 +158,17 @@ static void contradictions_are_found_before_a_command_runs(void **state)
 	setup(&x, NULL, NULL);
 	assert_int_equal(settings_check(x.settings, &e), ERR_OK);
 	teardown(&x);
+	setup(&x, "tls: F\nrequest-timeout: 5\ntimeout: ''\nserver: maybe\n", NULL);
+	assert_int_equal(settings_check(x.settings, &e), ERR_OK);
+	teardown(&x);
+	setenv("HUBBLE_TLS", "yes", 1);
+	expect_refused(NULL, "invalid value \"yes\" of 'tls' in the environment: expected true or "
+			     "false");
+	clear_environment();
+	setenv("TYCHO_REQUEST_TIMEOUT", "soon", 1);
+	expect_refused(NULL, "invalid value \"soon\" of 'request-timeout' in the environment: "
+			     "expected a duration such as 5s");
+	clear_environment();
 	expect_refused(
 		"basic-auth-username: u\n",
 		"invalid flag(s): must specify both basic-auth-username and basic-auth-password");
