@@ -472,6 +472,16 @@ test("two ranges are compared on the map and in a table, in the address too, wit
 		assert.deepEqual(await violations(page), [], colorScheme);
 	}
 	await page.keyboard.press("Escape");
+	// On a phone it has the columns that there is room for, in one line.
+	await page.setViewportSize({ width: 390, height: 844 });
+	await page.getByRole("tab", { name: "Flows" }).click();
+	const heads = () => {
+		const shown = [...document.querySelectorAll("[role=columnheader]")].map((e) => e.getBoundingClientRect());
+		const tops = shown.filter((box) => box.width).map((box) => box.top);
+		return [tops.length, Math.max(...tops) - Math.min(...tops) < 10];
+	};
+	await becomes(page, heads, [5, true]);
+	await page.setViewportSize({ width: 1280, height: 800 });
 	const other = await open(page.url());
 	await becomes(other, differences, want);
 	await other.getByRole("button", { name: "End comparison" }).press("Enter");
@@ -664,10 +674,19 @@ test("on a phone the panels are tabs", async () => {
 	const page = await open(shop_ui.address);
 	await page.setViewportSize({ width: 390, height: 844 });
 	await becomes(page, row_count, all);
+	const tab = () => document.querySelector("[role=tab][aria-selected=true]").textContent;
 	await page.getByRole("tab", { name: "Flows" }).click();
+	// What is tapped is shown, and Back leads to where it was tapped; so it does by keyboard.
 	await page.locator(".row").first().click();
-	await page.getByRole("tab", { name: "Details" }).click();
 	await page.getByRole("button", { name: "Copy as JSON" }).waitFor();
+	assert.equal(await page.evaluate(tab), "Details");
+	await page.getByRole("button", { name: "Back", exact: true }).click();
+	await becomes(page, tab, "Flows");
+	for (const key of ["ArrowDown", "Enter"]) await page.keyboard.press(key);
+	await becomes(page, () => document.activeElement.id, "panel-detail");
+	await page.keyboard.press("Escape");
+	await becomes(page, () => document.activeElement.getAttribute("aria-label"), "Flows, newest first");
+	assert.deepEqual(await violations(page), []);
 	assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
 	await page.close();
 });
@@ -685,6 +704,35 @@ const in_pane = (names) => {
 		past_legend: seen.every(({ y1 }) => y1 >= legend.bottom - pane.top),
 	};
 };
+
+test("what is selected is said, and what is said at the pointer is seen whole", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	const said = () => document.querySelector("[data-said=selection]").textContent;
+	await page.locator("[role=table]").focus();
+	await page.keyboard.press("ArrowDown");
+	await becomes(page, said, "FORWARDED, payments/gateway-0 to kube-apiserver, 6443 TCP");
+	await page.keyboard.press("Escape");
+	await becomes(page, said, "");
+	await page.locator(".canvas").focus();
+	await page.keyboard.press("ArrowRight");
+	await becomes(page, said, "203.0.113.80, address");
+	await page.getByRole("button", { name: "shop/frontend" }).click();
+	await becomes(page, said, "203.0.113.80 to shop/frontend");
+
+	const box = await page.locator(".canvas").boundingBox();
+	const corner = { x: box.x + box.width - 8, y: box.y + box.height - 8 };
+	await page.evaluate(() => {
+		const { cy } = document.querySelector(".canvas")._cyreg;
+		const { x, y } = cy.nodes().first().position();
+		cy.viewport({ zoom: 1, pan: { x: cy.width() - 10 - x, y: cy.height() - 10 - y } });
+	});
+	await page.mouse.move(corner.x - 20, corner.y - 2);
+	await page.mouse.move(corner.x, corner.y);
+	const tip = await page.locator(".map .tip").boundingBox();
+	assert.ok(tip.x + tip.width <= box.x + box.width && tip.y + tip.height <= box.y + box.height);
+	await page.close();
+});
 
 test("a phone begins where drops are, and the map's legend lies on no card", async () => {
 	const page = await open(shop_ui.address, (made) => made.setViewportSize({ width: 390, height: 844 }));

@@ -18,7 +18,7 @@ import { card_key, graph_of } from "./graph";
 import { empty_text, health } from "./health";
 import { Help } from "./Help";
 import { History } from "./History";
-import { type Scheme, useDark } from "./media";
+import { NARROW, type Scheme, useDark } from "./media";
 import { Overview } from "./Overview";
 import { rates_in, rates_of } from "./rates";
 import { ServiceMap } from "./ServiceMap";
@@ -28,6 +28,7 @@ import {
 	selected_filters,
 	selected_on_map,
 	selected_ways,
+	selected_text,
 	sides_of,
 } from "./shown";
 import { type Panels, type Selection, type State, visible_rows, type Which } from "./state";
@@ -76,6 +77,8 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 		[seen_sides, state.unfolded],
 	);
 	const [tab, set_tab] = useState<Tab>("map");
+	const [opened_from, set_opened_from] = useState<Tab | null>(null);
+	const [focus, set_focus] = useState<{ on: string } | null>(null); // where it belongs now
 	const [help, set_help] = useState(false);
 	const [mark, set_mark] = useState<Mark>("range");
 	const [bottom, set_bottom] = useState<Bottom>("differences");
@@ -123,7 +126,26 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			wishes.panels({ ...panels, hidden: panels.hidden.filter((p) => p !== "details") }, true);
 	};
 
-	usePageKeys(state, wishes, () => set_help(true));
+	// Details take the place of the table where panels are tabs, and give it back.
+	const open_details = (by_key: boolean) => {
+		if (tab !== "detail") set_opened_from(tab);
+		set_tab("detail");
+		if (by_key || matchMedia(NARROW).matches) set_focus({ on: "#panel-detail" });
+	};
+	const go_back = () => {
+		wishes.select(nothing);
+		if (!opened_from) return;
+		if (tab === "detail") {
+			set_tab(opened_from);
+			set_focus({ on: `#panel-${opened_from} [tabindex="0"]` });
+		}
+		set_opened_from(null);
+	};
+	useLayoutEffect(() => {
+		if (focus) document.querySelector<HTMLElement>(focus.on)?.focus();
+	}, [focus]);
+
+	usePageKeys(state, wishes, go_back, () => set_help(true));
 
 	// Rates of what is selected in a past range are asked for; live ones are counted here.
 	const curve_filters = useMemo(
@@ -263,12 +285,22 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					on_against={(r) => wishes.compare(range, r)}
 				/>
 			)}
-			<nav class="tabs" role="tablist" aria-label="Panels">
-				{(Object.keys(tabs) as Tab[]).map((t) => (
-					<button key={t} type="button" role="tab" aria-selected={tab === t} onClick={() => set_tab(t)}>
-						{tabs[t]}
-					</button>
-				))}
+			<nav class="tabs" aria-label="Panels">
+				<div role="tablist">
+					{(Object.keys(tabs) as Tab[]).map((t) => (
+						<button
+							key={t}
+							type="button"
+							role="tab"
+							class={t === "detail" && selection.kind !== "nothing" ? "selected" : ""}
+							aria-selected={tab === t}
+							aria-controls={`panel-${t}`}
+							onClick={() => set_tab(t)}
+						>
+							{tabs[t]}
+						</button>
+					))}
+				</div>
 			</nav>
 			<main class={panels.hidden.map((p) => `no-${p}`).join(" ")} style={grid_of(panels)}>
 				<ServiceMap
@@ -299,6 +331,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					before={against && against.range}
 					on_flows={show_flows}
 					on_select={wishes.select}
+					on_back={go_back}
 					on_copy={copy}
 					flow_command={(flow) => flow_command(flow, server)}
 					command={(ways) => command_of(narrowed(state.shown_line, ways), server, range)}
@@ -341,6 +374,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 						on_select={(d) =>
 							wishes.select({ kind: "edge", from: card_key(d.from), to: card_key(d.to) })
 						}
+						on_open={open_details}
 					/>
 				) : (
 					<FlowTable
@@ -369,6 +403,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 						}
 						on_download={() => download(json_lines(rows.map((r) => r.flow)))}
 						on_select={(row) => wishes.select(row ? { kind: "flow", row } : nothing)}
+						on_open={open_details}
 					/>
 				)}
 			</main>
@@ -383,6 +418,9 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					if (row) wishes.select({ kind: "flow", row });
 				}}
 			/>
+			<p class="unseen" role="status" data-said="selection">
+				{selected_text(selection, graph)}
+			</p>
 			{copied && (
 				<p class="toast" role="status">
 					Copied
@@ -402,14 +440,14 @@ function download(text: string): void {
 }
 
 // Keys mean what is drawn: they are told anew with it, not a while later.
-function usePageKeys(state: State, wishes: Wishes, help: () => void): void {
+function usePageKeys(state: State, wishes: Wishes, back: () => void, help: () => void): void {
 	useLayoutEffect(() => {
 		const on_key = (event: KeyboardEvent) => {
 			const target = event.target as HTMLElement;
 			const typing = target.matches("input, select, textarea, button, summary");
 			if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]"))
 				return;
-			if (event.key === "Escape") wishes.select({ kind: "nothing" });
+			if (event.key === "Escape") back();
 			else if (typing) return;
 			else if (event.key === "/") document.getElementById("filter")?.focus();
 			else if (event.key === " " && !state.range) wishes.pause(state.paused.kind === "no");

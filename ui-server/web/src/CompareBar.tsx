@@ -101,9 +101,8 @@ export function CompareBar(props: Props) {
 				<p class="warn" data-fact="doubt">
 					What was not seen cannot be compared:{" "}
 					<button type="button" class="link" onClick={props.on_coverage}>
-						{doubt.join("; ")}
+						{doubt.join("; ")}.
 					</button>
-					.
 				</p>
 			)}
 			<button type="button" onClick={() => props.on_against(null)}>

@@ -51,6 +51,7 @@ interface Props {
 	before: Range | null; // while two ranges are compared: the earlier one
 	on_flows(ways: Ways, of?: Range): void; // @of: another range than the one that is shown
 	on_select(selection: Selection): void;
+	on_back(): void; // nothing is selected any more
 	on_copy(text: string): void;
 	flow_command(flow: Flow): string;
 	command(ways: Ways): string;
@@ -640,14 +641,14 @@ function Body(props: Props) {
 
 export function Detail(props: Props) {
 	return (
-		<aside class="detail" aria-label="Details" tabIndex={-1}>
+		<aside id="panel-detail" class="detail" aria-label="Details" tabIndex={-1}>
 			{props.selection.kind !== "nothing" && (
 				<button
 					type="button"
 					class="close"
 					title="Back (Esc)"
 					aria-label="Back"
-					onClick={() => props.on_select({ kind: "nothing" })}
+					onClick={props.on_back}
 				>
 					×
 				</button>

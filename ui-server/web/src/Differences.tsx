@@ -12,6 +12,7 @@ interface Props {
 	empty: string;
 	title: ComponentChildren;
 	on_select(difference: Difference): void;
+	on_open(by_key: boolean): void; // its details
 }
 
 function Name({ card }: { card: Card }) {
@@ -38,12 +39,12 @@ function Counted({ before, now }: { before: number; now: number }) {
 
 function Line({
 	difference: d,
-	top,
+	at,
 	selected,
 	on_select,
 }: {
 	difference: Difference;
-	top: number;
+	at: number; // of the table's rows
 	selected: boolean;
 	on_select(): void;
 }) {
@@ -54,7 +55,8 @@ function Line({
 			role="row"
 			aria-selected={selected}
 			data-change={d.change}
-			style={{ top: `${top}px` }}
+			aria-rowindex={at + 1}
+			style={{ top: `${at * ROW_PX}px` }}
 			onClick={on_select}
 		>
 			<span role="cell" class="change">
@@ -81,7 +83,7 @@ function Line({
 	);
 }
 
-export function Differences({ differences, empty, title, on_select }: Props) {
+export function Differences({ differences, empty, title, on_select, on_open }: Props) {
 	const box = useRef<HTMLDivElement>(null);
 	const [at, set_at] = useState("");
 	const [first, last] = useRowsInView(box, differences.length);
@@ -96,11 +98,12 @@ export function Differences({ differences, empty, title, on_select }: Props) {
 		const here = differences.findIndex((d) => d.key === at);
 		if (event.key === "ArrowDown") go(here + 1);
 		else if (event.key === "ArrowUp") go(here - 1);
+		else if (event.key === "Enter" && here >= 0) on_open(true);
 		else return;
 		event.preventDefault();
 	};
 	return (
-		<section class="flows differences" aria-label="Differences">
+		<section id="panel-flows" class="flows differences" aria-label="Differences">
 			<div class="bar">{title}</div>
 			<div
 				class="body"
@@ -117,7 +120,7 @@ export function Differences({ differences, empty, title, on_select }: Props) {
 							<span
 								role="columnheader"
 								key={name}
-								class={name === "Dropped" || name === "Forwarded" ? "counted" : ""}
+								class={name === "Dropped" || name === "Forwarded" ? "counted" : name.toLowerCase()}
 							>
 								{name || <span class="unseen">Way</span>}
 							</span>
@@ -129,9 +132,12 @@ export function Differences({ differences, empty, title, on_select }: Props) {
 						<Line
 							key={d.key}
 							difference={d}
-							top={(first + i) * ROW_PX}
+							at={first + i}
 							selected={d.key === at}
-							on_select={() => go(first + i)}
+							on_select={() => {
+								go(first + i);
+								on_open(false);
+							}}
 						/>
 					))}
 				</div>

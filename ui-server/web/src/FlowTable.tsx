@@ -19,6 +19,7 @@ interface Props {
 	empty: ComponentChildren;
 	title: ComponentChildren;
 	on_select(row: Row | null): void;
+	on_open(by_key: boolean): void; // the details of what is selected
 	on_columns(shown: Column[]): void;
 	on_download(): void;
 }
@@ -77,13 +78,13 @@ function Cell({ column, row }: { column: Column; row: Row }) {
 function Line({
 	row,
 	shown,
-	top,
+	at,
 	selected,
 	on_select,
 }: {
 	row: Row;
 	shown: Column[];
-	top: number;
+	at: number; // of the table's rows
 	selected: boolean;
 	on_select(row: Row): void;
 }) {
@@ -92,7 +93,8 @@ function Line({
 			class={`row ${outcome_of(row.flow)}${selected ? " selected" : ""}`}
 			role="row"
 			aria-selected={selected}
-			style={{ top: `${top}px` }}
+			aria-rowindex={at + 1}
+			style={{ top: `${at * ROW_PX}px` }}
 			onClick={() => on_select(row)}
 		>
 			{shown.map((c) => (
@@ -171,6 +173,10 @@ export function FlowTable(props: Props) {
 		element.scrollTop += came * ROW_PX;
 		look();
 	}, [rows]);
+	const open_row = (row: Row) => {
+		props.on_select(row);
+		props.on_open(false);
+	};
 	const lines = [];
 	for (let i = first; i < last; i++) {
 		const row = rows[rows.length - 1 - i]!;
@@ -179,9 +185,9 @@ export function FlowTable(props: Props) {
 				key={row.id}
 				row={row}
 				shown={shown}
-				top={i * ROW_PX}
+				at={i}
 				selected={row.id === props.selected}
-				on_select={props.on_select}
+				on_select={open_row}
 			/>,
 		);
 	}
@@ -196,6 +202,7 @@ export function FlowTable(props: Props) {
 	const on_key = (event: KeyboardEvent) => {
 		if (event.key === "ArrowDown") step(1);
 		else if (event.key === "ArrowUp") step(-1);
+		else if (event.key === "Enter" && props.selected) props.on_open(true);
 		else return;
 		event.preventDefault();
 	};
@@ -203,7 +210,7 @@ export function FlowTable(props: Props) {
 		? {}
 		: { "--columns": template_of(shown), "--least": `${least_px(shown)}px` };
 	return (
-		<section class="flows" aria-label="Flows" style={style}>
+		<section id="panel-flows" class="flows" aria-label="Flows" style={style}>
 			<div class="bar">
 				{props.title}
 				<p class="notice" role="status">

@@ -6,7 +6,9 @@ export function Help({ close }: { close(): void }) {
 		["/", "filter"],
 		["Space", "pause, resume"],
 		["← → ↑ ↓", "walk the map, or the table"],
-		["Enter", "on the map: only flows of this card"],
+		["Enter", "on the map: only flows of this card; in the table: its details"],
+		["click", "on the map: select a card or a line"],
+		["double click", "on the map: only flows of it"],
 		["+ − 0", "on the map: closer, farther, all of it"],
 		["a", "on the map: arrange it anew"],
 		["Esc", "back"],
@@ -22,6 +24,7 @@ export function Help({ close }: { close(): void }) {
 			onClose={close}
 			onClick={() => box.current?.close()}
 		>
+			<h2>Keys</h2>
 			<dl>
 				{keys.map(([key, text]) => (
 					<div class="fact" key={key}>

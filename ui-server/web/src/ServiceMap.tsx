@@ -23,6 +23,9 @@ export interface Props {
 	on_unfold(group: string): void;
 }
 
+const TIP_PX = 12; // from the pointer
+const TIP_ROOM = { width: 280, height: 120 }; // px that hold what is said there
+
 const buttons: { name: string; key: string; sign: ComponentChild; act(drawing: Drawing): void }[] = [
 	{ name: "Closer", key: "+", sign: "+", act: (d) => d.zoom(1.25) },
 	{ name: "Farther", key: "−", sign: "−", act: (d) => d.zoom(0.8) },
@@ -37,6 +40,14 @@ function ArrangeSign() {
 			<path d="M2 3h5v4H2zM2 9h5v4H2zM10 6h4v4h-4zM7 5h1.5v6H7M8.5 8H10" />
 		</svg>
 	);
+}
+
+// Beside the pointer, on the side that has room for it.
+function beside({ x, y }: Tip, { clientWidth: width, clientHeight: height }: HTMLElement): Record<string, string> {
+	return {
+		...(x < width - TIP_ROOM.width ? { left: `${x + TIP_PX}px` } : { right: `${width - x + TIP_PX}px` }),
+		...(y < height - TIP_ROOM.height ? { top: `${y + TIP_PX}px` } : { bottom: `${height - y + TIP_PX}px` }),
+	};
 }
 
 export function ServiceMap(props: Props) {
@@ -78,7 +89,7 @@ export function ServiceMap(props: Props) {
 		step();
 	};
 	return (
-		<section class="map" aria-label="Service map" data-young={props.is_young}>
+		<section id="panel-map" class="map" aria-label="Service map" data-young={props.is_young}>
 			<div
 				class="canvas"
 				ref={box}
@@ -124,7 +135,7 @@ export function ServiceMap(props: Props) {
 				</p>
 			)}
 			{tip && (
-				<div class="tip" style={{ left: `${tip.x + 12}px`, top: `${tip.y + 12}px` }}>
+				<div class="tip" style={beside(tip, box.current!)}>
 					{tip.lines.map((line) => (
 						<div key={line}>{line}</div>
 					))}

@@ -1,9 +1,10 @@
 // What of the state is shown, and by which names it can be asked for. Pure.
+import { columns, who } from "./columns";
 import { compare, type Comparison } from "./compare";
 import { FILTERS_MOST, filters_of, narrowed, parse_line, type Ways } from "./filter";
 import type { Flow, FlowFilter } from "./flow";
 import { clusters_of, fold, type Folding, identity_of } from "./fold";
-import { card_name, type Graph, type Node, node_ways, outcome_terms, ways_between, ways_of_node } from "./graph";
+import { card_name, folded_text, type Graph, name_of, type Node, node_ways, outcome_terms, ways_between, ways_of_node } from "./graph";
 import { is_between, is_of_card } from "./match";
 import { completed } from "./rates";
 import type { Selection, State } from "./state";
@@ -46,6 +47,29 @@ export function selected_on_map(
 				has: (flow) => is_between(flow, from.cards, to.cards),
 			}
 		: null;
+}
+
+// What is selected, for those who hear it: on the map and in the table nothing else tells them.
+export function selected_text(selection: Selection, graph: Graph): string {
+	const node = (key: string) => graph.nodes.find((n) => n.key === key);
+	const refused = (dropped: boolean) => (dropped ? ", drops" : "");
+	switch (selection.kind) {
+		case "card": {
+			const card = node(selection.key);
+			return card ? [name_of(card), card.card ? card.kind : folded_text(card)].filter(Boolean).join(", ") + refused(card.dropped > 0) : "";
+		}
+		case "edge": {
+			const [from, to] = [node(selection.from), node(selection.to)];
+			const lines = graph.lines.filter((l) => l.from === selection.from && l.to === selection.to);
+			return from && to ? `${name_of(from)} to ${name_of(to)}${refused(lines.some((l) => l.outcome === "dropped"))}` : "";
+		}
+		case "flow": {
+			const { flow } = selection.row;
+			return `${String(flow.verdict ?? "flow")}, ${who(flow, "source")} to ${who(flow, "destination")}, ${columns.port.text(flow)}`;
+		}
+		default:
+			return "";
+	}
 }
 
 // The filter line's words for all flows of it; null: there are none.
