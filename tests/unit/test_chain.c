@@ -199,6 +199,21 @@ static void every_proof_holds_and_no_other(void **state)
 	}
 }
 
+/* Two leaves of a larger tree are no proof that one of them is all of a tree with that root. */
+static void a_path_is_as_long_as_the_tree_is_high(void **state)
+{
+	(void)state;
+	struct chain_hash leaves[8], path[CHAIN_PROOF_MAX];
+
+	leaves_of(leaves);
+	struct chain_hash root = chain_root(leaves, 2);
+	assert_true(chain_proof_holds(&leaves[1], 1, 2, &leaves[0], 1, &root));
+	assert_false(chain_proof_holds(&leaves[1], 0, 1, &leaves[0], 1, &root));
+	root = chain_root(leaves, 8);
+	assert_int_equal(chain_proof(leaves, 8, 7, path), 3);
+	assert_false(chain_proof_holds(&leaves[7], 3, 4, path, 3, &root));
+}
+
 static void one_proof_for_several_leaves_leads_to_the_root(void **state)
 {
 	(void)state;
@@ -350,6 +365,29 @@ static void a_block_remembers_and_still_says_the_same(void **state)
 	}
 }
 
+/* Ids begin anew with a reset: what was remembered of the one before means somebody else. */
+static void a_dictionary_may_be_reset_in_the_middle_of_a_block(void **state)
+{
+	(void)state;
+	static const char *const pods[] = { "cart-0", "front-0" };
+	AUTO(flow_dict_free) struct flow_dict *d = dict_of(64);
+	AUTO(chain_block_free) struct chain_block *b = NULL;
+	struct chain_secret store = counting_secret();
+	struct chain_hash want[ARRAY_LEN(pods)];
+
+	assert_int_equal(chain_block_new(&b, NULL), ERR_OK);
+	chain_block_start(b, &store, 1);
+	for (size_t i = 0; i < ARRAY_LEN(pods); i++) {
+		const struct str label = str_of(pods[i]);
+		const struct endpoint ep = { .pod = label, .labels = &label, .label_count = 1 };
+		flow_dict_reset(d);
+		struct flow f = { .seq = 5 + i, .src_ep = flow_dict_endpoint(d, &ep) };
+		want[i] = plain_leaf(&f, d, &store, 1);
+		assert_int_equal(chain_block_add(b, &f, d, NULL), ERR_OK);
+	}
+	assert_memory_equal(chain_block_leaves(b), want, sizeof want);
+}
+
 static void one_changed_member_is_another_leaf(void **state)
 {
 	(void)state;
@@ -433,9 +471,11 @@ int main(void)
 		cmocka_unit_test(roots_are_those_of_certificate_transparency),
 		cmocka_unit_test(paths_are_those_of_certificate_transparency),
 		cmocka_unit_test(every_proof_holds_and_no_other),
+		cmocka_unit_test(a_path_is_as_long_as_the_tree_is_high),
 		cmocka_unit_test(one_proof_for_several_leaves_leads_to_the_root),
 		cmocka_unit_test(commitments_leaves_and_entries_follow_their_formulas),
 		cmocka_unit_test(a_block_remembers_and_still_says_the_same),
+		cmocka_unit_test(a_dictionary_may_be_reset_in_the_middle_of_a_block),
 		cmocka_unit_test(one_changed_member_is_another_leaf),
 		cmocka_unit_test(an_empty_block_has_the_empty_root),
 	};

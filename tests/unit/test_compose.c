@@ -292,13 +292,14 @@ static void a_logged_packet_is_a_verdict_with_its_policy(void **state)
 		assert_int_equal(f->drop_desc, cases[i].verdict == RAW_DENY
 						       ? FLOW__DROP_REASON__POLICY_DENIED
 						       : 0);
-		struct str policy, name;
-		assert_int_equal(wire_find(str_n(f->ext, f->ext_len),
-					   cases[i].list ? cases[i].list : 21001, &policy),
-				 cases[i].list != 0);
-		if (cases[i].list) {
-			assert_true(wire_find(policy, 1, &name));
-			assert_true(str_is(name, "no-db"));
+		for (uint32_t list = 21001; list <= 21005; list++) {
+			struct str policy, name;
+			bool found = wire_find(str_n(f->ext, f->ext_len), list, &policy);
+			assert_int_equal(found, list == cases[i].list);
+			if (found) {
+				assert_true(wire_find(policy, 1, &name));
+				assert_true(str_is(name, "no-db"));
+			}
 		}
 	}
 }
@@ -342,6 +343,34 @@ static void a_dns_answer_is_an_l7_flow_and_names_the_address_from_then_on(void *
 	struct str name;
 	assert_true(wire_find(str_n(f->ext, f->ext_len), 14, &name));
 	assert_true(str_is(name, "db.example"));
+}
+
+static void a_dns_answer_that_is_an_error_names_nobody(void **state)
+{
+	struct world *w = *state;
+	uint8_t bytes[256], refused[sizeof dns_answer];
+	static const uint8_t resolver[4] = { 10, 0, 0, 53 };
+
+	memcpy(refused, dns_answer, sizeof refused);
+	refused[3] |= 3; /* RCODE: NXDOMAIN, with an address all the same */
+	size_t n = packet(bytes, resolver, pod_ip, 17, 53, 40000, 0, refused, sizeof refused);
+	struct raw_event ev = raw(RAW_TRACE, bytes, n);
+	ev.direction = RAW_DIR_EGRESS;
+	ev.endpoint_side = ev.reply_known = ev.reply = true;
+	ev.cause = BPF_CAUSE_DNS;
+	ev.packets = ev.bytes = 0;
+	compose_event(&w->compose, &ev, (struct mono_ns){ 0 });
+	assert_non_null(next(w));
+
+	n = packet(bytes, pod_ip, peer_ip, 6, 41000, 5432, 0x02, NULL, 0);
+	ev = raw(RAW_TRACE, bytes, n);
+	ev.direction = RAW_DIR_INGRESS;
+	ev.endpoint_side = ev.reply_known = true;
+	ev.cause = BPF_CAUSE_NEW;
+	compose_event(&w->compose, &ev, (struct mono_ns){ 0 });
+	const struct flow *f = next(w);
+	struct str name;
+	assert_false(wire_find(str_n(f->ext, f->ext_len), 14, &name));
 }
 
 static void what_no_decoder_accepts_is_counted_not_logged(void **state)
@@ -397,6 +426,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_dns_answer_is_an_l7_flow_and_names_the_address_from_then_on, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(a_dns_answer_that_is_an_error_names_nobody, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(what_no_decoder_accepts_is_counted_not_logged,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_source_lost_is_told_in_the_stream, setup,

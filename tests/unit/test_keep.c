@@ -184,6 +184,31 @@ static void a_lost_event_is_a_gap_of_the_kernel(void **state)
 	assert_int_equal(fixture_scan(fx, r, &config).count, 1);
 }
 
+static void a_lost_event_that_ends_before_it_begins_is_a_gap_of_an_instant(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(63);
+	struct seen_gap gaps[4];
+	char bytes[64];
+	struct buf ext = buf_fixed(bytes, sizeof bytes);
+
+	fixture_open(fx);
+	wire_put_u64(&ext, 2, 1);
+	wire_put_str(&ext, 4, STR("\x08\x64")); /* first: 100 s after 1970 */
+	wire_put_str(&ext, 5, STR("\x08\x32")); /* last: 50 s */
+	struct flow f = { .kind = FLOW_KIND_LOST,
+			  .bits = FLOW_HAS_TIME,
+			  .time = NOON,
+			  .ext = (const uint8_t *)ext.p,
+			  .ext_len = (uint32_t)ext.len };
+	(void)flow_log_put(log, &f);
+	keep(fx, log);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_gaps(r, gaps, ARRAY_LEN(gaps)), 1);
+	assert_int_equal(gaps[0].from.v, 100 * NS_PER_S);
+	assert_int_equal(gaps[0].to.v, 100 * NS_PER_S);
+}
+
 /* --- failures ----------------------------------------------------------------------------- */
 
 struct heard {
@@ -649,6 +674,7 @@ int main(void)
 		T(a_keeper_is_woken_by_what_comes_fast),
 		T(what_has_come_is_sealed_soon_and_by_itself),
 		T(a_lost_event_is_a_gap_of_the_kernel),
+		T(a_lost_event_that_ends_before_it_begins_is_a_gap_of_an_instant),
 		T(all_that_a_failing_disk_lost_is_told_when_it_works_again),
 		T(what_keeps_the_store_from_pruning_is_told_once_for_each_reason),
 		T(policies_are_known_as_long_as_they_are_in_the_files),

@@ -440,6 +440,50 @@ static void more_readings_than_scans_each_keep_their_place(void **state)
 	}
 }
 
+/* Each look is a few records, most of them of no interest: a place must not need its scan to know
+ * how far it came. */
+static void places_without_a_scan_of_their_own_miss_nothing(void **state)
+{
+	enum { PLACES = PAST_SCANS + 1, RECORDS = 500 };
+	struct scene *s = *state;
+	size_t wanted = 0;
+
+	give_store(s);
+	for (size_t i = 0; i < RECORDS; i++) {
+		bool is_wanted = i % 37 == 0 || i % 37 == 36 || i % 13 == 5;
+		put(s, is_wanted ? FLOW_KIND_AGENT : FLOW_KIND_FLOW, 0, 1000 + i);
+		wanted += is_wanted;
+	}
+	keep(s, true);
+	for (size_t work = 1; work < 80; work += 3) {
+		struct past_place places[PLACES] = { 0 };
+		size_t found[PLACES] = { 0 }, over = 0;
+		bool more[PLACES];
+		for (size_t i = 0; i < PLACES; i++) {
+			places[i].config = (struct store_scan_config){
+				.range = { { 0 }, { UINT64_MAX }, 0, UINT64_MAX },
+				.kinds = 1U << FLOW_KIND_AGENT,
+				.backward = i % 2
+			};
+			more[i] = true;
+		}
+		for (size_t i = 0; over < PLACES; i = (i + 1) % PLACES) {
+			const struct flow *flows;
+			size_t n;
+			if (!more[i])
+				continue;
+			assert_int_equal(
+				past_peek(s->past, &places[i], work, &flows, &n, &more[i], NULL),
+				ERR_OK);
+			past_took(&places[i], n);
+			found[i] += n;
+			over += !more[i];
+		}
+		for (size_t i = 0; i < PLACES; i++)
+			assert_int_equal(found[i], wanted);
+	}
+}
+
 static void contradictions_and_impossible_times_are_refused_in_the_references_words(void **state)
 {
 	struct scene *s = *state;
@@ -620,6 +664,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_neither_log_nor_store_has_is_lost_and_told,
 						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(more_readings_than_scans_each_keep_their_place,
+						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(places_without_a_scan_of_their_own_miss_nothing,
 						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(
 			contradictions_and_impossible_times_are_refused_in_the_references_words,

@@ -100,7 +100,7 @@ static void a_watcher_hears_of_every_change(void **state)
 	struct rpc_server *s = healthy();
 	struct rpc_channel *ch = fixture_channel(s);
 	uint8_t out[200];
-	struct rpc_stream *st = NULL;
+	struct rpc_stream *st = NULL, *other = NULL;
 	struct err e;
 
 	assert_int_equal(rpc_stream_open(ch, "/grpc.health.v1.Health/Watch",
@@ -109,10 +109,16 @@ static void a_watcher_hears_of_every_change(void **state)
 	assert_int_equal(next_health(st), HEALTH(SERVICE_UNKNOWN));
 	rpc_server_set_health(s, "later", true);
 	assert_int_equal(next_health(st), HEALTH(SERVING));
-	rpc_server_set_health(s, "other", true);
+	assert_int_equal(rpc_stream_open(ch, "/grpc.health.v1.Health/Watch",
+					 health_request("other", out), &other, &e),
+			 ERR_OK);
+	assert_int_equal(next_health(other), HEALTH(SERVICE_UNKNOWN));
 	rpc_server_set_health(s, "later", true); /* no change, no message */
+	rpc_server_set_health(s, "other", true);
+	assert_int_equal(next_health(other), HEALTH(SERVING)); /* all watchers have been told */
 	rpc_server_set_health(s, "later", false);
 	assert_int_equal(next_health(st), HEALTH(NOT_SERVING));
+	rpc_stream_free(other);
 	rpc_stream_free(st);
 	rpc_channel_free(ch);
 	rpc_server_free(s, NS_PER_S);

@@ -590,6 +590,25 @@ static void policies_are_known_for_their_time(void **state)
 	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 32);
 }
 
+static void a_policy_that_was_made_anew_is_another_one(void **state)
+{
+	struct fixture *fx = *state;
+	struct policy_list list = { 0 };
+	struct store_policy p = policy_of("{}");
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	assert_int_equal(store_note_policy(fx->store, &p, fx->now, &e), ERR_OK);
+	p.uid = STR("u2"); /* deleted meanwhile, and the same made again */
+	fx->now = after(fx->now, 10);
+	assert_int_equal(store_note_policy(fx->store, &p, fx->now, &e), ERR_OK);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(store_policies(r, NOON, fx->now, add_policy, &list, &e), ERR_OK);
+	assert_int_equal(list.count, 2);
+	assert_int_equal(list.to[0].v, fx->now.v);
+	assert_int_equal(list.from[1].v, fx->now.v);
+}
+
 static void a_policy_in_force_is_said_again_when_its_entry_is_pruned(void **state)
 {
 	struct fixture *fx = *state;
@@ -745,6 +764,7 @@ int main(void)
 		T(edges_of_flows_that_are_kept_are_kept),
 		T(gaps_are_told_as_long_as_the_chain_has_them),
 		T(policies_are_known_for_their_time),
+		T(a_policy_that_was_made_anew_is_another_one),
 		T(a_policy_in_force_is_said_again_when_its_entry_is_pruned),
 		T(a_policy_that_ended_is_known_as_long_as_records_of_its_time_are),
 		T(policies_of_any_size_are_said_again),
