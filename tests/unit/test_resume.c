@@ -188,6 +188,19 @@ static void what_is_no_longer_remembered_counts_as_seen_after_a_break_only(void 
 	assert_int_equal(take(r, "a", "7", 107, NULL), 'n');
 }
 
+static void what_was_forgotten_before_the_clock_was_set_back_hides_nothing(void **state)
+{
+	(void)state;
+	AUTO(resume_free) struct resume *r = resume_of(4);
+	const char *ids[] = { "1", "2", "3", "4", "5", "6" };
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(take(r, "a", ids[i], 1001 + i, NULL), 'n');
+	assert_int_equal(take(r, "a", "7", 500, NULL), 'n');
+	resume_break(r);
+	assert_int_equal(take(r, "a", "7", 500, NULL), 's');
+	assert_int_equal(take(r, "a", "8", 501, NULL), 'n');
+}
+
 static void all_that_is_remembered_is_known_however_it_is_pushed_about(void **state)
 {
 	(void)state;
@@ -345,6 +358,7 @@ int main(void)
 		cmocka_unit_test(a_clock_that_is_set_back_is_followed),
 		cmocka_unit_test(a_lost_node_is_judged_alone_and_a_late_word_of_it_does_not_count),
 		cmocka_unit_test(what_is_no_longer_remembered_counts_as_seen_after_a_break_only),
+		cmocka_unit_test(what_was_forgotten_before_the_clock_was_set_back_hides_nothing),
 		cmocka_unit_test(all_that_is_remembered_is_known_however_it_is_pushed_about),
 		cmocka_unit_test(more_nodes_than_there_is_room_for_share_one_place),
 		cmocka_unit_test(no_break_makes_a_hole_or_a_duplicate_that_is_not_told),
