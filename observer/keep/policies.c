@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "flow/json.h"
 
 enum { RULES_BYTES = 16 << 20 };
@@ -322,31 +323,46 @@ enum err_code keep_policies_of_agent(const json_t *answer, struct keep_policies 
 
 struct gone {
 	const struct keep_policies *now;
+	struct map *by_name; /* indices of now's by kind, namespace and name */
+	struct buf key;
 	bool *is_known;           /* [now->count]: an object in force says it */
 	struct keep_policies old; /* in force so far, and not any more */
 	bool failed;
 };
 
-/* The agent's rules of an object that is in force by itself. */
-static bool derives_from(const struct noted *n, const struct store_policy *object)
+/* None of the texts has a zero in it. */
+static struct str key_of(struct gone *gone, struct str kind, struct str namespace_, struct str name)
 {
-	size_t kind = object->kind.len;
-
-	return str_is(object->namespace_, n->namespace_) && strlen(n->name) > kind &&
-	       memcmp(n->name, object->kind.p, kind) == 0 && n->name[kind] == '/' &&
-	       str_is(object->name, n->name + kind + 1);
+	buf_reset(&gone->key);
+	buf_str_put(&gone->key, kind);
+	buf_char(&gone->key, 0);
+	buf_str_put(&gone->key, namespace_);
+	buf_char(&gone->key, 0);
+	buf_str_put(&gone->key, name);
+	gone->failed |= gone->key.failed;
+	return buf_str(&gone->key);
 }
 
-static bool holds(const struct gone *gone, const struct store_policy *policy)
+static enum err_code index_names(struct gone *gone, struct err *e)
 {
 	const struct keep_policies *p = gone->now;
+	enum err_code code = map_new(p->count + 1, (uint64_t)(uintptr_t)p, &gone->by_name, e);
 
-	for (size_t i = 0; i < p->count; i++)
-		if (!gone->is_known[i] && str_is(policy->kind, p->list[i].kind) &&
-		    str_is(policy->namespace_, p->list[i].namespace_) &&
-		    str_is(policy->name, p->list[i].name))
-			return true;
-	return false;
+	for (size_t i = 0; i < p->count && code == ERR_OK; i++) {
+		const struct noted *n = &p->list[i];
+		struct str key =
+			key_of(gone, str_of(n->kind), str_of(n->namespace_), str_of(n->name));
+		code = map_put(gone->by_name, key, (uint32_t)i, NULL, e);
+	}
+	return code;
+}
+
+static bool holds(struct gone *gone, const struct store_policy *policy)
+{
+	struct str key = key_of(gone, policy->kind, policy->namespace_, policy->name);
+	uint32_t i;
+
+	return map_get(gone->by_name, key, &i) && !gone->is_known[i];
 }
 
 static bool is_of_agent(const struct store_policy *policy)
@@ -363,13 +379,20 @@ static bool stays(const struct keep_policies *p, const struct store_policy *poli
 	return p->unknown.len && (!policy->origin.len || str_eq(policy->origin, p->unknown));
 }
 
+/* The agent's rules of an object that is in force by itself: "NetworkPolicy/web". */
 static void find_known(void *ctx, const struct store_policy *policy)
 {
 	struct gone *gone = ctx;
+	uint32_t i;
 
-	for (size_t i = 0; i < gone->now->count; i++)
-		gone->is_known[i] |= !policy->to.v && !is_of_agent(policy) &&
-				     derives_from(&gone->now->list[i], policy);
+	if (policy->to.v || is_of_agent(policy))
+		return;
+	(void)key_of(gone, STR(AGENT_KIND), policy->namespace_, policy->kind);
+	buf_char(&gone->key, '/');
+	buf_str_put(&gone->key, policy->name);
+	gone->failed |= gone->key.failed;
+	if (map_get(gone->by_name, buf_str(&gone->key), &i))
+		gone->is_known[i] = true;
 }
 
 static void add_gone(void *ctx, const struct store_policy *policy)
@@ -396,8 +419,10 @@ static enum err_code find_gone(struct gone *gone, struct store *s, struct wall_n
 			       struct err *e)
 {
 	AUTO(store_reader_free) struct store_reader *r = NULL;
-	enum err_code code = store_reader_new(s, &r, e);
+	enum err_code code = index_names(gone, e);
 
+	if (code == ERR_OK)
+		code = store_reader_new(s, &r, e);
 	if (code == ERR_OK && gone->now->of_agent)
 		code = store_policies(r, now, now, find_known, gone, e);
 	if (code == ERR_OK)
@@ -427,7 +452,7 @@ enum err_code keep_policies_note(const struct keep_policies *p, struct store *s,
 				 struct err *e)
 {
 	AUTO(own_free) bool *is_known = calloc(p->count + 1, sizeof *is_known);
-	struct gone gone = { .now = p, .is_known = is_known };
+	struct gone gone = { .now = p, .key = buf_init(RULES_BYTES), .is_known = is_known };
 	enum err_code code = is_known ? find_gone(&gone, s, now, e)
 				      : err_set(e, ERR_NOMEM, "policies for the store");
 
@@ -439,5 +464,7 @@ enum err_code keep_policies_note(const struct keep_policies *p, struct store *s,
 	for (size_t i = 0; i < gone.old.count; i++)
 		noted_done(&gone.old.list[i]);
 	free(gone.old.list);
+	map_free(gone.by_name);
+	buf_done(&gone.key);
 	return code;
 }
