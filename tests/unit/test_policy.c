@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "flow/flow.h"
 #include "policy/policy.h"
 
 static struct policy_builder *builder(void)
@@ -609,6 +610,27 @@ static void an_object_that_fails_leaves_nothing_behind(void **state)
 	assert_true(!in && out);
 }
 
+/* Also of a policy of which some was well. */
+static void the_first_part_of_an_object_that_fails_is_not_in_force(void **state)
+{
+	(void)state;
+	AUTO(policy_builder_free) struct policy_builder *b = builder();
+	AUTO(policy_set_free) struct policy_set *set = NULL;
+
+	assert_int_equal(
+		policy_builder_add_text(
+			b,
+			STR("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
+			    "metadata: {name: p, namespace: shop}\n"
+			    "specs: [{endpointSelector: {}, ingress: [{fromEntities: [host]}]},"
+			    " {endpointSelector: {}, ingress: 1}]\n"),
+			NULL),
+		ERR_INVALID);
+	assert_int_equal(policy_builder_finish(b, &set, NULL), ERR_OK);
+	assert_int_equal(ask(set, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_NOT_SELECTED);
+}
+
 static void items_of_a_list_are_objects_and_may_leave_out_their_kind(void **state)
 {
 	(void)state;
@@ -657,6 +679,33 @@ static void an_end_without_labels_is_the_world(void **state)
 	assert_int_equal(a.verdict, POLICY_ALLOWED);
 	a = ask(set, POLICY_EGRESS, &nobody, &web, NULL, IPPROTO_TCP, 80);
 	assert_int_equal(a.verdict, POLICY_NOT_ENFORCED);
+}
+
+static void bits_behind_the_length_of_a_block_do_not_count(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(
+		KNP("a", "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.255/24}},"
+			 " {ipBlock: {cidr: '2001:db8:ff::/33'}},"
+			 " {ipBlock: {cidr: '2001:db9:0:0:ffff::/65'}}]}]}"));
+	static const struct {
+		const char *ip;
+		bool in;
+	} cases[] = { { "10.0.0.0", true },         { "10.0.0.129", true },
+		      { "10.0.1.0", false },        { "9.255.255.255", false },
+		      { "2001:db8::", true },       { "2001:db8:7fff::1", true },
+		      { "2001:db8:8000::", false }, { "2001:db9:0:0:8000::", true },
+		      { "2001:db9::", false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint8_t ip[1][16];
+		assert_true(ip_parse(str_of(cases[i].ip), ip[0]));
+		const struct policy_end from = { .ips = (const uint8_t(*)[16])ip, .ip_count = 1 };
+		assert_int_equal(
+			ask(set, POLICY_INGRESS, &web, &from, NULL, IPPROTO_TCP, 80).verdict,
+			cases[i].in ? POLICY_ALLOWED : POLICY_DEFAULT_DENIED);
+	}
 }
 
 static void a_namespace_is_known_by_its_name_without_an_object(void **state)
@@ -777,10 +826,12 @@ int main(void)
 		cmocka_unit_test(kinds_of_others_that_share_a_name_are_not_ours),
 		cmocka_unit_test(json_and_what_is_nearly_json_are_read_alike),
 		cmocka_unit_test(an_object_that_fails_leaves_nothing_behind),
+		cmocka_unit_test(the_first_part_of_an_object_that_fails_is_not_in_force),
 		cmocka_unit_test(items_of_a_list_are_objects_and_may_leave_out_their_kind),
 		cmocka_unit_test(a_policy_keeps_its_version),
 		cmocka_unit_test(an_empty_set_selects_nobody),
 		cmocka_unit_test(an_end_without_labels_is_the_world),
+		cmocka_unit_test(bits_behind_the_length_of_a_block_do_not_count),
 		cmocka_unit_test(a_namespace_is_known_by_its_name_without_an_object),
 		cmocka_unit_test(more_rules_than_an_answer_holds_are_counted),
 		cmocka_unit_test(labels_beyond_the_limit_are_not_looked_at),

@@ -444,13 +444,13 @@ static void more_readings_than_scans_each_keep_their_place(void **state)
  * how far it came. */
 static void places_without_a_scan_of_their_own_miss_nothing(void **state)
 {
-	enum { PLACES = PAST_SCANS + 1, RECORDS = 500 };
+	enum { PLACES = PAST_SCANS + 1, RECORDS = 900, BLOCK = 37 };
 	struct scene *s = *state;
 	size_t wanted = 0;
 
 	give_store(s);
-	for (size_t i = 0; i < RECORDS; i++) {
-		bool is_wanted = i % 37 == 0 || i % 37 == 36 || i % 13 == 5;
+	for (size_t i = 0; i < RECORDS; i++) { /* the ends of every fifth block */
+		bool is_wanted = i / BLOCK % 5 == 2 && (i % BLOCK == 0 || i % BLOCK == BLOCK - 1);
 		put(s, is_wanted ? FLOW_KIND_AGENT : FLOW_KIND_FLOW, 0, 1000 + i);
 		wanted += is_wanted;
 	}
