@@ -16,7 +16,8 @@ enum {
 	PAIRS_MAX = 512,   /* fields of a generic record */
 	LABEL_BYTES = 16384,
 	SUMMARY_BYTES = 16384,
-	FIELD_HTTP = 101, /* members of flow.Layer7 */
+	URL_BYTES = 65536, /* proxies take fewer */
+	FIELD_HTTP = 101,  /* members of flow.Layer7 */
 	FIELD_DNS = 100,
 	FIELD_KAFKA = 102,
 };
@@ -26,7 +27,7 @@ struct l7 {
 	struct recent *times;    /* of requests: when, in ns */
 	struct recent *contexts; /* of requests: trace ids */
 	struct gob_types types;
-	char labels[LABEL_BYTES];
+	char labels[LABEL_BYTES], url[URL_BYTES];
 };
 
 enum err_code l7_new(const struct l7_config *config, struct l7 **ret, struct err *e)
@@ -422,8 +423,7 @@ static void put_headers(const struct record *r, struct buf *ext)
 static void put_http(const struct record *r, struct buf *ext)
 {
 	const struct access_http *http = &r->log.http;
-	char text[8192];
-	struct buf url = buf_fixed(text, sizeof text);
+	struct buf url = buf_fixed(r->l->url, sizeof r->l->url);
 	size_t mark = wire_begin(ext, FIELD_HTTP);
 
 	redact_url_put(&url, &r->l->config.redact, http->url);

@@ -218,6 +218,52 @@ static void an_answer_teaches_the_name_that_later_flows_show(void **state)
 	assert_true(str_is(name, "shop.example"));
 }
 
+/* LogRecord { Type "Request", Timestamp, HTTP { URL } }, of which the URL is behind it. */
+static const uint8_t http_request[] = {
+	0x81, 0x38, 0xff, 0x81, 0x03, 0x01, 0x01, 0x09, 'L',  'o',  'g',  'R',  'e',  'c',
+	'o',  'r',  'd',  0x01, 0xff, 0x82, 0x00, 0x01, 0x03, 0x01, 0x04, 'T',  'y',  'p',
+	'e',  0x01, 0x0c, 0x00, 0x01, 0x09, 'T',  'i',  'm',  'e',  's',  't',  'a',  'm',
+	'p',  0x01, 0x0c, 0x00, 0x01, 0x04, 'H',  'T',  'T',  'P',  0x01, 0xff, 0x84, 0x00,
+	0x00, 0x00, 0x17, 0xff, 0x83, 0x03, 0x01, 0x01, 0x01, 'H',  0x01, 0xff, 0x84, 0x00,
+	0x01, 0x01, 0x01, 0x03, 'U',  'R',  'L',  0x01, 0x0c, 0x00, 0x00, 0x00,
+};
+
+static void put_uint(struct buf *b, size_t n) /* of two bytes */
+{
+	buf_char(b, (char)0xfe);
+	buf_char(b, (char)(n >> 8));
+	buf_char(b, (char)n);
+}
+
+static void a_long_url_is_told_whole(void **state)
+{
+	enum { URL_BYTES = 20000 };
+	struct world *w = *state;
+	AUTO_BUF struct buf message = buf_init(1 << 16), url = buf_init(1 << 16),
+			    body = buf_init(1 << 16);
+	struct str l7, http, got;
+
+	buf_lit(&url, "http://shop/");
+	while (url.len < URL_BYTES)
+		buf_char(&url, (char)('a' + url.len % 26));
+	buf_put(&body, "\xff\x82\x01\x07Request\x01\x14", 13);
+	buf_lit(&body, "2026-01-20T10:00:00Z");
+	buf_put(&body, "\x01\x01", 2);
+	put_uint(&body, url.len);
+	buf_str_put(&body, buf_str(&url));
+	buf_put(&body, "\0\0", 2);
+	buf_put(&message, http_request, sizeof http_request);
+	put_uint(&message, body.len);
+	buf_str_put(&message, buf_str(&body));
+	feed(w, RAW_CILIUM_MONITOR, message.p, message.len, 0);
+	const struct flow *f = next(w);
+	assert_non_null(f);
+	assert_true(wire_find(str_n(f->ext, f->ext_len), 15, &l7)); /* flow.Flow.l7 */
+	assert_true(wire_find(l7, 101, &http));
+	assert_true(wire_find(http, 3, &got));
+	assert_true(str_eq(got, buf_str(&url)));
+}
+
 static void losses_are_told_with_their_cpu(void **state)
 {
 	struct world *w = *state;
@@ -253,6 +299,7 @@ int main(void)
 		WITH_WORLD(a_socket_trace_of_nobody_is_left_out_uncounted),
 		WITH_WORLD(debug_messages_and_notifications_are_records_of_their_own),
 		WITH_WORLD(an_answer_teaches_the_name_that_later_flows_show),
+		WITH_WORLD(a_long_url_is_told_whole),
 		WITH_WORLD(losses_are_told_with_their_cpu),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
