@@ -326,6 +326,9 @@ static enum err_code judge(const struct cli *cli, const struct preview_counts *c
 		seen += c->flows[i];
 	if (on >= FAIL_DENIED && !seen)
 		return err_set(e, ERR_INVALID, "no flow to judge by: nothing is shown by this");
+	if (on >= FAIL_DENIED && seen == c->flows[PREVIEW_UNKNOWN])
+		return err_set(e, ERR_INVALID,
+			       "no flow to judge by: of none is it known what would be decided");
 	if (on >= FAIL_DENIED && c->flows[PREVIEW_DENIED])
 		return err_set(e, ERR_INVALID, "flows that passed would be denied");
 	if (on >= FAIL_CHANGED && c->flows[PREVIEW_ALLOWED])

@@ -155,6 +155,17 @@ def test_without_flows_nothing_is_proved(folder):
     preview([], '-f', folder / 'new.json', '--fail-on', 'never')
 
 
+def test_flows_of_which_nothing_is_known_prove_nothing(folder):
+    """A pipeline that forgot --policy-cluster must not pass: it would whatever the policies were."""
+    elsewhere = [line.replace('"pod_name"', '"cluster_name": "east", "pod_name"') for line in FLOWS]
+    rows, summary, said = preview(elsewhere, '-f', folder / 'now.json', status=1)
+    assert {r['reason'] for r in rows} == {'a pod of another cluster than --policy-cluster'} and summary['unknown']['flows'] == len(FLOWS)
+    assert said.splitlines()[-1] == 'no flow to judge by: of none is it known what would be decided'
+    preview(elsewhere, '-f', folder / 'now.json', '--fail-on', 'never')
+    preview(elsewhere, '-f', folder / 'now.json', '--policy-cluster', 'east')
+    preview([*elsewhere, *FLOWS], '-f', folder / 'now.json')  # some are known
+
+
 def test_filters_and_times_choose_flows(folder):
     assert preview(FLOWS, '-f', folder / 'new.json', '--to-port', '5432')[1]['same']['flows'] == 2
     assert 'no flow' in preview(FLOWS, '-f', folder / 'new.json', '--since', '1h', status=1)[2]  # they have no time
