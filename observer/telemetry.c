@@ -31,7 +31,7 @@ struct telemetry {
 static void warn(void *ctx, const char *sentence)
 {
 	(void)ctx;
-	log_warn("a metric is not counted", "err=%s", LOG_QUOTE(sentence));
+	log_warn("metrics are not as configured", "err=%s", LOG_QUOTE(sentence));
 }
 
 static bool is_ready(void *ctx, char why[METRICS_WHY_BYTES])

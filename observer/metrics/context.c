@@ -172,29 +172,38 @@ static void find_needs(struct contexts *c)
 	c->words += (c->needs & NEED_SRC_IP ? 2 : 0) + (c->needs & NEED_DST_IP ? 2 : 0);
 }
 
+static const char *const list_names[] = {
+	"sourceContext",        "destinationContext",
+	"sourceEgressContext",  "destinationEgressContext",
+	"sourceIngressContext", "destinationIngressContext",
+};
+static const char labels_name[] = "labelsContext";
+
+bool contexts_option_is_known(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(list_names); i++)
+		if (str_eq_nocase(name, str_of(list_names[i])))
+			return true;
+	return str_eq_nocase(name, str_of(labels_name));
+}
+
 enum err_code contexts_read(const struct metric_config *m, bool swapped, struct contexts *ret,
 			    struct err *e)
 {
 	struct contexts c = { .swapped = swapped };
-	const struct {
-		const char *name;
-		struct context_list *list;
-	} lists[] = {
-		{ "sourceContext", &c.plain[FLOW_SRC] },
-		{ "destinationContext", &c.plain[FLOW_DST] },
-		{ "sourceEgressContext", &c.egress[FLOW_SRC] },
-		{ "destinationEgressContext", &c.egress[FLOW_DST] },
-		{ "sourceIngressContext", &c.ingress[FLOW_SRC] },
-		{ "destinationIngressContext", &c.ingress[FLOW_DST] },
+	struct context_list *const lists[] = {
+		&c.plain[FLOW_SRC],  &c.plain[FLOW_DST],   &c.egress[FLOW_SRC],
+		&c.egress[FLOW_DST], &c.ingress[FLOW_SRC], &c.ingress[FLOW_DST],
 	};
+	_Static_assert(ARRAY_LEN(lists) == ARRAY_LEN(list_names), "a list without a name");
 
 	for (size_t i = 0; i < m->option_count; i++) {
 		const struct metric_option *o = &m->options[i];
 		enum err_code code = ERR_OK;
 		for (size_t j = 0; j < ARRAY_LEN(lists); j++)
-			if (str_eq_nocase(o->name, str_of(lists[j].name)))
-				code = read_list(o, lists[j].list, e);
-		if (str_eq_nocase(o->name, STR("labelsContext")))
+			if (str_eq_nocase(o->name, str_of(list_names[j])))
+				code = read_list(o, lists[j], e);
+		if (str_eq_nocase(o->name, str_of(labels_name)))
 			code = read_labels(o, &c.labels, e);
 		if (code != ERR_OK)
 			return code;

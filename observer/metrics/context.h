@@ -82,6 +82,8 @@ void texts_done(struct texts *t);
 /* 0 if it cannot be held. */
 uint32_t texts_id(struct texts *t, struct str s);
 
+/* sourceContext and its like, labelsContext */
+bool contexts_option_is_known(struct str name);
 /* ERR_INVALID: "unknown context 'x'", "invalid labelsContext value: x". */
 MUST_CHECK enum err_code contexts_read(const struct metric_config *m, bool swapped,
 				       struct contexts *ret, struct err *e);

@@ -1,5 +1,6 @@
 #include "observer/metrics/flow_metrics.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "flow/flow.h"
@@ -116,6 +117,28 @@ static enum err_code check_conflict(const struct flow_metrics *m, const struct h
 		       STR_FMT(other));
 }
 
+static void warn(struct flow_metrics *m, struct str name, const char *fmt, ...) FORMAT(3, 4);
+static void warn(struct flow_metrics *m, struct str name, const char *fmt, ...)
+{
+	char why[SENTENCE_BYTES], sentence[2 * SENTENCE_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(why, sizeof why, fmt, ap);
+	va_end(ap);
+	(void)snprintf(sentence, sizeof sentence, "metric '%s' %s", EXCERPT(name), why);
+	m->warn(m->ctx, sentence);
+}
+
+/* The reference says nothing, and "labelContext" leaves the labels out. */
+static void warn_of_options(struct flow_metrics *m, const struct metric_config *config)
+{
+	for (size_t i = 0; i < config->option_count; i++)
+		if (!handler_option_is_known(config->options[i].name))
+			warn(m, config->name, "has no option '%s'",
+			     EXCERPT(config->options[i].name));
+}
+
 static enum err_code add_handler(struct flow_metrics *m, const struct metric_config *config,
 				 const struct handler_kind *kind, struct err *e)
 {
@@ -126,16 +149,8 @@ static enum err_code add_handler(struct flow_metrics *m, const struct metric_con
 	if (code != ERR_OK)
 		return code;
 	m->filters[m->count++] = TAKE(filters);
+	warn_of_options(m, config);
 	return ERR_OK;
-}
-
-static void warn(struct flow_metrics *m, struct str name, const char *why)
-{
-	char sentence[SENTENCE_BYTES];
-
-	(void)snprintf(sentence, sizeof sentence, "metric '%s' is left out: %s", EXCERPT(name),
-		       why);
-	m->warn(m->ctx, sentence);
 }
 
 enum err_code flow_metrics_list(struct flow_metrics *m, struct str list, struct err *e)
@@ -150,7 +165,7 @@ enum err_code flow_metrics_list(struct flow_metrics *m, struct str list, struct 
 		const struct metric_config *c = &config->metrics[i];
 		const struct handler_kind *kind = handler_kind_find(c->name);
 		if (!kind) {
-			warn(m, c->name, "there is no such metric");
+			warn(m, c->name, "is left out: there is no such metric");
 			continue;
 		}
 		if (find_handler(m, c->name) < m->count)
@@ -261,7 +276,7 @@ enum err_code flow_metrics_file(struct flow_metrics *m, struct str text, struct 
 	for (size_t i = 0; code == ERR_OK && i < config->count; i++) {
 		struct err why;
 		if (apply_one(m, config, &config->metrics[i], &why) != ERR_OK)
-			warn(m, config->metrics[i].name, why.msg);
+			warn(m, config->metrics[i].name, "is left out: %s", why.msg);
 	}
 	metrics_unlock(m->env.metrics);
 	return code;

@@ -25,7 +25,8 @@ struct flow_metrics_config {
 	 */
 	bool kernel_drops;
 	bool own; /* count tycho_policy_verdicts_total, too */
-	/* A metric of the configuration is left out: one sentence. */
+	/* A metric of the configuration is left out, or an option of one that is kept: one
+	 * sentence. */
 	void (*warn)(void *ctx, const char *sentence);
 	void *ctx;
 };

@@ -70,6 +70,17 @@ static bool has_option(const struct metric_config *m, const char *name)
 	return false;
 }
 
+bool handler_option_is_known(struct str name)
+{
+	static const char *const own[] = { "query", "ignoreAAAA", "any-drop",
+					   "port",  "syn-only",   "exemplars" };
+
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (str_eq_nocase(name, str_of(own[i])))
+			return true;
+	return contexts_option_is_known(name);
+}
+
 static bool first_value_is_true(const struct metric_config *m, const char *name)
 {
 	bool yes = false;

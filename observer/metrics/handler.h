@@ -77,6 +77,9 @@ const struct handler_kind *handler_kind_find(struct str name);
 /* A kind that cannot be there at the same time; NULL: none. */
 const char *handler_conflict(const struct handler_kind *kind);
 
+/* Does any metric have such an option? What none has is passed over, as the reference does. */
+bool handler_option_is_known(struct str name);
+
 /* Registers its families. ERR_INVALID: "unable to initialize metric 'flow': unknown context 'x'";
  * ERR_EXISTS: a family is there already. */
 MUST_CHECK enum err_code handler_new(const struct handler_kind *kind,

@@ -512,6 +512,19 @@ static void an_unknown_metric_among_others_is_warned_of(void **state)
 	assert_int_equal(w.warnings, 1);
 }
 
+static void an_option_that_no_metric_has_is_warned_of(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "flow:labelContext=source_namespace;sourcecontext=pod dns:query;ignoreAAAA "
+		      "drop:quary");
+	assert_int_equal(w.warnings, 2);
+	struct flow f = packet(EVENT_DROP, FLOW__VERDICT__DROPPED);
+	count(&w, &f);
+	expect(&w, "hubble_drop_total{protocol=\"TCP\",reason=\"DROP_REASON_UNKNOWN\"} 1");
+}
+
 static void expect_yaml_fault(const char *text, const char *sentence)
 {
 	struct metrics_config *config = NULL;
@@ -701,6 +714,7 @@ int main(void)
 		cmocka_unit_test(a_pod_is_gone_a_minute_after_the_names_forget_it),
 		cmocka_unit_test(what_is_wrong_with_a_list_is_said),
 		cmocka_unit_test(an_unknown_metric_among_others_is_warned_of),
+		cmocka_unit_test(an_option_that_no_metric_has_is_warned_of),
 		cmocka_unit_test(what_is_wrong_with_a_file_is_said_with_its_line),
 		cmocka_unit_test(a_file_of_aliases_does_not_explode),
 		cmocka_unit_test(a_bad_file_leaves_everything_as_it_was),
