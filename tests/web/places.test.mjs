@@ -125,6 +125,25 @@ test("a map of some dozen cards fits into a laptop's pane at a size that can be 
 	}
 });
 
+test("a map that dagre fails on is laid out, too", () => {
+	for (const seed of [274, 403, 493, 557]) {
+		const roll = dice(Math.imul(seed, 2_654_435_761) >>> 0);
+		for (let i = 0; i < 3; i++) roll(2);
+		const size = 8 + roll(50);
+		const lines = Math.min(80, Math.round(size * (1 + roll(4))));
+		const spaces = 1 + roll(10);
+		const cards = Array.from({ length: size }, (_, i) => card(i, `w${i}`, { namespace: `n${roll(spaces)}` }));
+		const edges = Array.from({ length: lines }, (_, id) => ({
+			...{ id, from: roll(size), to: roll(size) },
+			...{ protocol: "TCP", port: 80 + roll(4), forwarded: 1 },
+		}));
+		const g = graph.graph_of(cards, edges, []);
+		const { places, is_layered } = layout.lay_out(g);
+		assert.equal(is_layered, false);
+		assert_apart(g, places);
+	}
+});
+
 const box = (spot) => ({
 	...{ left: spot.x - WIDTH / 2, right: spot.x + WIDTH / 2 },
 	...{ top: spot.top, bottom: spot.top + spot.height },
