@@ -12,6 +12,7 @@
 #include "observer/cilium/debug.h"
 #include "observer/cilium/recent.h"
 #include "observer/cilium/redact.h"
+#include "observer/cilium/tunnel.h"
 
 /* --- recent ------------------------------------------------------------------------------- */
 
@@ -365,6 +366,28 @@ static void an_original_address_that_is_unspecified_is_none(void **state)
 	}
 }
 
+/* RFC 8926 §3.4, §3.5: one word of options; the option says how many words follow its head. */
+static void options_of_geneve_lie_within_their_length(void **state)
+{
+	(void)state;
+	static const struct {
+		uint8_t words;
+		bool taken;
+	} cases[] = { { 0, true }, { 1, false }, { 15, false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const uint8_t payload[128] = { 1, [2] = 0x86, [3] = 0xdd, [6] = 77,
+					       [8 + 3] = cases[i].words };
+		struct flow f = { .l4 = FLOW_L4_UDP };
+		struct tunnel t;
+		assert_int_equal(
+			tunnel_open(TUNNEL_GENEVE, str_n((const char *)payload, 12), &f, &t),
+			cases[i].taken);
+		if (cases[i].taken)
+			assert_int_equal(t.vni, 77);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +404,7 @@ int main(void)
 		cmocka_unit_test(the_length_of_a_verdict_tells_its_release),
 		cmocka_unit_test(a_verdict_has_the_subtype_of_its_message),
 		cmocka_unit_test(an_original_address_that_is_unspecified_is_none),
+		cmocka_unit_test(options_of_geneve_lie_within_their_length),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

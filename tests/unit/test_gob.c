@@ -58,6 +58,9 @@ static void a_fault_is_sticky(void **state)
 	assert_int_equal(gob_bytes(&g).len, 0);
 	assert_true(g.bad);
 	assert_ptr_equal(g.p, g.end);
+	g = gob_bytes_of("\xfe\x01\x02", 2); /* two bytes of which one is there */
+	assert_int_equal(gob_uint(&g), 0);
+	assert_true(g.bad);
 }
 
 static void frames_are_short_until_they_are_whole(void **state)
