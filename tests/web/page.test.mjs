@@ -719,6 +719,16 @@ test("what is selected is said, and what is said at the pointer is seen whole", 
 	await becomes(page, said, "203.0.113.80, address");
 	await page.getByRole("button", { name: "shop/frontend" }).click();
 	await becomes(page, said, "203.0.113.80 to shop/frontend");
+	// What is not beside it is dim; nothing is where it is not on the map.
+	const is_dim = () => [...document.querySelectorAll(".lines canvas")].some((c) => c.style.opacity === "0.3");
+	await becomes(page, is_dim, true);
+	await page.getByRole("button", { name: "203.0.113.80" }).click();
+	await page.getByRole("button", { name: "Dropped", exact: true }).click();
+	await becomes(page, map_lines, lines_of(dropped));
+	await becomes(page, is_dim, false);
+	await page.getByText("Not seen with this filter.").waitFor();
+	await page.getByRole("button", { name: "All", exact: true }).click();
+	await becomes(page, is_dim, true);
 
 	const box = await page.locator(".canvas").boundingBox();
 	const corner = { x: box.x + box.width - 8, y: box.y + box.height - 8 };

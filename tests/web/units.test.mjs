@@ -630,6 +630,24 @@ test("a large map folds its namespaces, and shows those that were unfolded", () 
 	assert.equal(graph.graph_of(cards, edges, ["small"]).nodes.length, 4);
 });
 
+test("what is folded or unfolded takes the selection along", () => {
+	const cards = Array.from({ length: graph.FOLD_FROM }, (_, id) => ({
+		...{ id, kind: "workload", namespace: `n${id % 2}`, workload: "Deployment", name: `w${id}` },
+	}));
+	const edges = [{ id: 0, from: 0, to: 1, protocol: "TCP", forwarded: 1 }];
+	const of = (unfolded, selection, group, on) =>
+		shown.selected_after(selection, graph.graph_of(cards, edges, unfolded), group, on);
+	const card = (key) => ({ kind: "card", key });
+	const [own, other] = [card(graph.group_key("n0")), card(graph.card_key(cards[0]))];
+	assert.deepEqual(of([], own, "n0", true), { kind: "nothing" });
+	assert.deepEqual(of([], own, "n1", true), own);
+	assert.deepEqual(of(["n0"], other, "n0", false), own);
+	assert.deepEqual(of(["n0"], other, "n1", false), other);
+	const edge = { kind: "edge", from: own.key, to: graph.group_key("n1") };
+	assert.deepEqual(of([], edge, "n1", true), { kind: "nothing" });
+	assert.deepEqual(of([], { kind: "coverage" }, "n1", true), { kind: "coverage" });
+});
+
 test("a folded group has words for all of its flows, or none where one of its cards has none", () => {
 	const cards = Array.from({ length: graph.FOLD_FROM + 1 }, (_, i) => card(i, `w${i}`, { namespace: "big" }));
 	const out = (...list) => {

@@ -25,6 +25,7 @@ import { ServiceMap } from "./ServiceMap";
 import {
 	history_of,
 	seen_values,
+	selected_after,
 	selected_filters,
 	selected_on_map,
 	selected_ways,
@@ -126,6 +127,10 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			wishes.panels({ ...panels, hidden: panels.hidden.filter((p) => p !== "details") }, true);
 	};
 
+	const unfold = (group: string, on: boolean) => {
+		wishes.select(selected_after(selection, graph, group, on));
+		wishes.unfold(group, on);
+	};
 	// Details take the place of the table where panels are tabs, and give it back.
 	const open_details = (by_key: boolean) => {
 		if (tab !== "detail") set_opened_from(tab);
@@ -321,7 +326,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					comparing={seen_sides.differences !== null}
 					on_select={wishes.select}
 					on_isolate={isolate}
-					on_unfold={(group) => wishes.unfold(group, true)}
+					on_unfold={(group) => unfold(group, true)}
 				/>
 				<Divider of="details" panels={panels} on_panels={wishes.panels} />
 				<Detail
@@ -336,7 +341,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 					flow_command={(flow) => flow_command(flow, server)}
 					command={(ways) => command_of(narrowed(state.shown_line, ways), server, range)}
 					rates={rates}
-					on_unfold={wishes.unfold}
+					on_unfold={unfold}
 					overview={
 						<Overview
 							state={state}

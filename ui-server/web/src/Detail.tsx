@@ -391,7 +391,9 @@ function Peers({
 					{([key, list]: [string, Line[]]) => {
 						const [{ from, to, edges }] = list as [Line];
 						const peer = node(key);
-						const dropped = list.some((l) => l.outcome === "dropped");
+						const ways = ways_between(node(from), node(to), edges);
+						const sum = (of: Line[]) => of.reduce((n, l) => n + l.count, 0);
+						const dropped = sum(list.filter((l) => l.outcome === "dropped"));
 						return (
 							<li key={key}>
 								<button
@@ -401,15 +403,14 @@ function Peers({
 								>
 									{peer ? name_of(peer) : key}
 								</button>
-								<Flows
-									n={list.reduce((n, l) => n + l.count, 0)}
-									ways={ways_between(node(from), node(to), edges)}
-									kind={dropped ? "dropped" : "quiet"}
-									props={props}
-								>
-									{dropped ? "✕ " : ""}
-									{count_text(list.reduce((n, l) => n + l.count, 0))}
-								</Flows>
+								<span class="counts">
+									{dropped > 0 && (
+										<Flows n={dropped} ways={with_terms(ways, outcome_terms("dropped"))} kind="dropped" props={props}>
+											✕ {count_text(dropped)}
+										</Flows>
+									)}
+									{sum(list) > dropped && <Flows n={sum(list)} ways={ways} kind="quiet" props={props} />}
+								</span>
 							</li>
 						);
 					}}

@@ -416,7 +416,7 @@ export class Drawing {
 		);
 	}
 
-	// What the selection touches; null while nothing is selected.
+	// What the selection touches; null while nothing that is on the map is selected.
 	private near(selection: Selection): Set<string> | null {
 		if (selection.kind !== "card" && selection.kind !== "edge") return null;
 		const near = new Set<string>();
@@ -427,7 +427,7 @@ export class Drawing {
 					: line.from === selection.from && line.to === selection.to;
 			if (hit) for (const key of [line.key, line.from, line.to]) near.add(key);
 		}
-		if (selection.kind === "card") near.add(selection.key);
+		if (selection.kind === "card" && this.nodes.has(selection.key)) near.add(selection.key);
 		return near.size ? near : null;
 	}
 

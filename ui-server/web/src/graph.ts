@@ -101,7 +101,10 @@ function group_name(card: Card, cluster: string): string {
 	return visible(cluster ? `${cluster}/${card.namespace}` : card.namespace);
 }
 
-const OUTSIDE = "outside";
+export const OUTSIDE = "outside"; // the group of all who are in none
+
+// Of a folded group.
+export const group_key = (group: string) => `group|${group}`;
 
 export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Graph {
 	const cluster_of = cluster_namer(cards);
@@ -114,7 +117,7 @@ export function graph_of(cards: Card[], edges: Edge[], unfolded: string[]): Grap
 		const cluster = cluster_of(card);
 		const group = group_name(card, cluster);
 		const fold = folds && !open.has(group || OUTSIDE);
-		const key = fold ? `group|${group || OUTSIDE}` : card_key(card);
+		const key = fold ? group_key(group || OUTSIDE) : card_key(card);
 		by_card[card.id] = key;
 		const known = nodes.get(key);
 		if (known) {

@@ -4,7 +4,7 @@ import { compare, type Comparison } from "./compare";
 import { FILTERS_MOST, filters_of, narrowed, parse_line, type Ways } from "./filter";
 import type { Flow, FlowFilter } from "./flow";
 import { clusters_of, fold, type Folding, identity_of } from "./fold";
-import { card_name, folded_text, type Graph, name_of, type Node, node_ways, outcome_terms, ways_between, ways_of_node } from "./graph";
+import { card_name, folded_text, type Graph, group_key, name_of, type Node, node_ways, OUTSIDE, outcome_terms, ways_between, ways_of_node } from "./graph";
 import { is_between, is_of_card } from "./match";
 import { completed } from "./rates";
 import type { Selection, State } from "./state";
@@ -47,6 +47,21 @@ export function selected_on_map(
 				has: (flow) => is_between(flow, from.cards, to.cards),
 			}
 		: null;
+}
+
+// What stays selected of @selection when @group is unfolded, or folded if not @on: of a folded card its group.
+export function selected_after(selection: Selection, graph: Graph, group: string, on: boolean): Selection {
+	const own = group_key(group);
+	const goes = (key: string) =>
+		on ? key === own : graph.nodes.some((n) => n.key === key && n.card && (n.group || OUTSIDE) === group);
+	switch (selection.kind) {
+		case "card":
+			return !goes(selection.key) ? selection : on ? { kind: "nothing" } : { kind: "card", key: own };
+		case "edge":
+			return goes(selection.from) || goes(selection.to) ? { kind: "nothing" } : selection;
+		default:
+			return selection;
+	}
 }
 
 // What is selected, for those who hear it: on the map and in the table nothing else tells them.
