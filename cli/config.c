@@ -119,7 +119,9 @@ static enum err_code set_one(const struct cli *cli, struct config_file *file, co
 	const char *value = *text ? text : settings_default(cli->settings, def);
 	const char *item;
 	enum err_code code;
-	if (def->type == FLAG_STRING_SLICE) {
+	if (!utf8_is_valid(str_of(value))) { /* it would be a file that nobody can read */
+		code = err_set(e, ERR_INVALID, "no valid UTF-8");
+	} else if (def->type == FLAG_STRING_SLICE) {
 		code = set_list(file, def, value, e);
 	} else if ((code = normal_word(def, value, &word, e)) == ERR_OK) {
 		item = buf_cstr(&word);

@@ -113,6 +113,15 @@ def test_a_configuration_file_that_counts_for_nothing_is_told(ten, tmp_path, tex
         assert p.stderr == ''
 
 
+@pytest.mark.parametrize('key', ['server', 'tls-ca-cert-files'])
+def test_what_no_file_can_hold_is_not_written_into_it(tmp_path, key):
+    command, path = [BIN + '/tycho', '--config', str(tmp_path / 'c.yaml'), 'config', 'set', key], tmp_path / 'c.yaml'
+    assert subprocess.run([*command, 'good:1']).returncode == 0
+    before = path.read_text()
+    p = subprocess.run([*command, b'bad\xff:1'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert p.returncode == 1 and p.stderr.endswith(b'no valid UTF-8\n') and path.read_text() == before
+
+
 def test_what_a_sentence_quotes_cannot_steer_the_terminal():
     p = subprocess.run([BIN + '/tycho', 'observe', '--input-file', b'/no\x1b[2J\rsuch\xff'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert p.returncode == 1 and p.stdout == b''
