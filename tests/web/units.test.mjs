@@ -401,6 +401,27 @@ test("what is missing from a range is what lies in it, with its cause", () => {
 	assert.equal(time_range.oldest_of([]), 0);
 });
 
+test("nodes that need somebody come first, and what is missing from many is one stretch", () => {
+	const node = (name, more = { oldest: new Date(1000).toISOString() }) => ({ node_name: name, ...more });
+	const list = [node("w10"), node("w2"), node("w30", { error: "away" }), node("w4", {}), node("w3")];
+	assert.deepEqual(
+		time_range.sorted_nodes(list).map((c) => c.node_name),
+		["w30", "w4", "w2", "w3", "w10"],
+	);
+	const of = (name, since, until) => ({ node: name, since, until, cause: "observer down", lost: 0 });
+	const told = (missing, nodes) => time_range.stretches(missing, nodes).map((s) => [s.since, s.until, s.nodes]);
+	assert.deepEqual(told([], 3), []);
+	assert.deepEqual(told([of("a", 10, 30), of("b", 20, 40)], 2), [[10, 20, 1], [20, 30, 2], [30, 40, 1]]);
+	assert.deepEqual(told([of("a", 10, 20), of("b", 30, 40)], 2), [[10, 20, 1], [30, 40, 1]]);
+	assert.deepEqual(told([of("a", 10, 10)], 1), [[10, 11, 1]]);
+	// Of a thousand that began one after the other there are as many stretches as shades, and all time has one.
+	const begun = Array.from({ length: 1000 }, (_, i) => of(`n${i}`, 0, i + 1));
+	const all = told(begun, 1000);
+	assert.equal(all.length, 8);
+	assert.deepEqual([all[0][0], all.at(-1)[1], all[0][2]], [0, 1000, 1000]);
+	for (const [i, [since]] of all.slice(1).entries()) assert.equal(since, all[i][1]);
+});
+
 test("flows belong to the cards that the server makes of their ends, asked or answered", () => {
 	const a = { namespace: "shop", pod_name: "a-0", workloads: [{ name: "a", kind: "Deployment" }] };
 	const ask = (more) => ({ source: a, IP: { source: "10.0.0.1", destination: "ff02::1" }, ...more });

@@ -2,10 +2,13 @@
 import type { ComponentChildren } from "preact";
 import type { Ways } from "./filter";
 import { count_text, duration_text, full_time_text, short_time_text } from "./flow";
+import { Some } from "./Some";
 import { ROWS_KEPT, type State } from "./state";
-import { missing_in, type Missing, oldest_of, range_between, type Range } from "./time_range";
+import { missing_in, type Missing, oldest_of, range_between, type Range, sorted_nodes } from "./time_range";
+import type { Coverage } from "./wire";
 
 const GAPS_SHOWN = 50;
+const NODES_SHOWN = 12;
 
 interface Props {
 	state: State;
@@ -34,50 +37,60 @@ function around({ since, until }: Missing): Range {
 export function CoverageDetail({ state, now, on_flows, on_range, on_copy }: Props) {
 	const t = state.totals;
 	const known = state.status.kind === "known" ? state.status.status : null;
-	const gone = known?.unavailable_nodes ?? [];
+	const asked = new Set(state.coverage.map((c) => c.node_name));
+	const gone = (known?.unavailable_nodes ?? []).filter((name) => !asked.has(name));
 	const oldest = oldest_of(state.coverage);
 	const gaps = missing_in(state.coverage, { since: oldest, until: now }).filter((m) => m.cause !== "before its record");
+	const nodes = sorted_nodes(state.coverage);
+	const troubled = nodes.filter((c) => c.error).length + gone.length;
 	const record_of = (text: string | undefined) => Date.parse(text ?? "");
 	return (
 		<>
 			<h2>What is known</h2>
 			<p class="quiet">and what is missing from it</p>
 			<h3>Nodes</h3>
-			<ul class="peers">
-				{state.coverage.map((c) => (
-					<li key={c.node_name}>
-						<button
-							type="button"
-							class="link"
-							title="Only flows that this node saw"
-							onClick={() => on_flows([[`node=${c.node_name}`]])}
-						>
-							{c.node_name}
-						</button>
-						{c.error ? (
-							<span class="warn" title={c.error}>
-								not reached
-							</span>
-						) : record_of(c.oldest) > 0 ? (
-							<button
-								type="button"
-								class="link"
-								title={`Look at all of it, since ${full_time_text(c.oldest)}`}
-								onClick={() => on_range(range_between(record_of(c.oldest), now))}
-							>
-								since {short_time_text(record_of(c.oldest))}
-							</button>
-						) : (
-							<span class="quiet">no record</span>
-						)}
-					</li>
-				))}
+			{troubled > 0 && (
+				<p class="warn">
+					{count_text(troubled)} of {count_text(state.coverage.length + gone.length)} not reached
+				</p>
+			)}
+			<ul class="peers nodes">
 				{gone.map((name) => (
 					<li key={name}>
 						<span>{name}</span>
 						<span class="warn">not connected</span>
 					</li>
 				))}
+				<Some list={nodes} most={Math.max(NODES_SHOWN, troubled)}>
+					{(c: Coverage) => (
+						<li key={c.node_name}>
+							<button
+								type="button"
+								class="link"
+								title="Only flows that this node saw"
+								onClick={() => on_flows([[`node=${c.node_name}`]])}
+							>
+								{c.node_name}
+							</button>
+							{c.error ? (
+								<span class="warn" title={c.error}>
+									not reached
+								</span>
+							) : record_of(c.oldest) > 0 ? (
+								<button
+									type="button"
+									class="link"
+									title={`Look at all of it, since ${full_time_text(c.oldest)}`}
+									onClick={() => on_range(range_between(record_of(c.oldest), now))}
+								>
+									since {short_time_text(record_of(c.oldest))}
+								</button>
+							) : (
+								<span class="quiet">no record</span>
+							)}
+						</li>
+					)}
+				</Some>
 			</ul>
 			{state.coverage.length === 0 && (
 				<p class="quiet">

@@ -3,7 +3,7 @@ import { CURVE_HEIGHT, ceiling, steps } from "./curve";
 import { count_text, duration_text, full_time_text, short_time_text } from "./flow";
 import { useNowState } from "./now_state";
 import { completed } from "./rates";
-import { missing_in, oldest_of, range_between, type Range } from "./time_range";
+import { missing_in, oldest_of, range_between, type Range, stretches } from "./time_range";
 import type { Coverage, Pulse } from "./wire";
 
 interface Props {
@@ -87,12 +87,16 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 						<path class="drops-area" d={path(drawn.drops)} />
 					</svg>
 				)}
-				{missing_in(coverage, { since: start, until: end }).map((m, i) => (
+				{stretches(missing_in(coverage, { since: start, until: end }), coverage.length).map((m, i) => (
 					<span
 						key={i}
 						class="missing"
-						style={block(m.since, m.until)}
-						title={`${m.node}: ${m.cause}, ${duration_text(m.until - m.since)}`}
+						style={{ ...block(m.since, m.until), opacity: 0.4 + (0.6 * m.nodes) / coverage.length }}
+						title={
+							m.nodes > 1
+								? `${count_text(m.nodes)} of ${count_text(coverage.length)} nodes, such as ${m.one.node}: ${m.one.cause}`
+								: `${m.one.node}: ${m.one.cause}, ${duration_text(m.one.until - m.one.since)}`
+						}
 					/>
 				))}
 				{against && <span class="marked before" style={block(against.since, against.until)} />}

@@ -10,7 +10,7 @@ import { missing_in, oldest_of } from "./time_range";
 function nodes_text(state: State): string {
 	if (state.status.kind !== "known") return "";
 	const { num_connected_nodes: here, num_unavailable_nodes: gone = 0 } = state.status.status;
-	return here === undefined ? "" : `${here} of ${here + gone} nodes`;
+	return here === undefined ? "" : `${count_text(here)} of ${count_text(here + gone)} nodes`;
 }
 
 interface Props {

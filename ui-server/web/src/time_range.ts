@@ -39,6 +39,13 @@ export function oldest_of(coverage: Coverage[]): number {
 	return times.length ? Math.min(...times) : 0;
 }
 
+// Those that are not reached, or keep no record, first; then as people count: 2 before 10.
+export function sorted_nodes(coverage: Coverage[]): Coverage[] {
+	const rank = (c: Coverage) => (c.error ? 0 : Date.parse(c.oldest ?? "") > 0 ? 2 : 1);
+	const { compare } = new Intl.Collator("en", { numeric: true });
+	return [...coverage].sort((a, b) => rank(a) - rank(b) || compare(a.node_name ?? "", b.node_name ?? ""));
+}
+
 export interface Missing extends Range {
 	node: string;
 	cause: string;
@@ -68,4 +75,38 @@ export function missing_in(coverage: Coverage[], range: Range): Missing[] {
 			add(gap.node_name || name, Date.parse(gap.from ?? ""), Date.parse(gap.to ?? ""), gap);
 	}
 	return missing;
+}
+
+// A stretch of time from which some nodes' flows are missing.
+export interface Stretch extends Range {
+	nodes: number; // how many, at most
+	one: Missing; // of them
+}
+
+const SHADES = 8; // shares of all nodes that are told apart
+
+// Of a record of @nodes, in the order of time; neighbours from which about as many nodes are missing are one.
+export function stretches(missing: Missing[], nodes: number): Stretch[] {
+	const turns = missing.flatMap((m) => [
+		{ at: m.since, begins: true, m },
+		{ at: Math.max(m.until, m.since + 1), begins: false, m },
+	]);
+	turns.sort((a, b) => a.at - b.at);
+	const shade = (n: number) => Math.ceil((SHADES * n) / Math.max(1, nodes));
+	const open = new Set<Missing>();
+	const list: Stretch[] = [];
+	turns.forEach(({ at, begins, m }, i) => {
+		if (begins) open.add(m);
+		else open.delete(m);
+		const until = turns[i + 1]?.at ?? at;
+		const [one] = open;
+		if (!one || until === at) return;
+		const n = Math.min(Math.max(1, nodes), open.size);
+		const last = list.at(-1);
+		if (last && last.until === at && shade(last.nodes) === shade(n)) {
+			last.until = until;
+			last.nodes = Math.max(last.nodes, n);
+		} else list.push({ since: at, until, nodes: n, one });
+	});
+	return list;
 }
