@@ -69,5 +69,7 @@ enum err_code paths_make_socket_folder(const char *address, struct err *e)
 		return ERR_OK;
 	char dir[PATHS_BYTES];
 	(void)snprintf(dir, sizeof dir, "%.*s", (int)slash, path.p);
-	return paths_make_folder(dir, e);
+	if (paths_make_folder(dir, e) != ERR_OK) /* where nobody named it, too */
+		return err_in(e, "listen on '%s'", address);
+	return ERR_OK;
 }

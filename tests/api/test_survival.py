@@ -203,6 +203,13 @@ def test_a_second_observer_on_a_state_folder_is_refused_in_one_sentence():
         assert p.returncode == 1 and p.stderr.count('\n') == 1 and ob.folder in p.stderr
 
 
+def test_a_socket_that_cannot_be_made_is_named(tmp_path):
+    p = subprocess.run([BIN + '/tycho-observer', '--no-bpf', '--replay', '/dev/null', '--state-dir', tmp_path,
+                        '--listen', 'unix:///dev/null/tycho/observer.sock'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert p.returncode == 1 and p.stdout == ''
+    assert p.stderr == "tycho-observer: listen on 'unix:///dev/null/tycho/observer.sock': make folder '/dev/null/tycho': Not a directory\n"
+
+
 def test_the_socket_of_an_observer_that_was_killed_is_taken_over():
     with Observer(lines=[flow(0)]) as ob:
         assert ob.stop(signal.SIGKILL) == -signal.SIGKILL
