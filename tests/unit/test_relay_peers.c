@@ -1,4 +1,6 @@
-/* relay/{keeper,discovery}: who asks whether others live, and does nothing while it waits. */
+/* relay/{keeper,discovery,dns}: who asks whether others live and who they are, and does nothing while it
+ * waits. */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +10,7 @@
 #include <netinet/in.h>
 
 #include "relay/discovery.h"
+#include "relay/dns.h"
 #include "relay/keeper.h"
 
 /* A server that takes connections and never says a word. */
@@ -118,6 +121,39 @@ static void a_silent_peer_service_is_waited_for_asleep(void **state)
 	(void)close(s.fd);
 }
 
+static bool has_peers(struct peers *p, size_t count)
+{
+	struct peer_list list;
+
+	assert_int_equal(peers_snapshot(p, &list, NULL), ERR_OK);
+	bool same = list.count == count;
+	peer_list_done(&list);
+	return same;
+}
+
+static void two_names_of_one_node_are_one_peer(void **state)
+{
+	/* addresses: no name service is asked */
+	static const struct dns_question questions[] = { { false, "127.0.0.1:4244" },
+							 { false, "127.0.0.2:4244" },
+							 { false, "127.0.0.1:4244" } };
+	struct rpc_fan *f = NULL;
+	struct dns_peers *d = NULL;
+
+	(void)state;
+	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	struct peers *p = peers_of(f);
+	assert_int_equal(dns_peers_new(questions, ARRAY_LEN(questions), PATIENCE_NS, p, &d, NULL),
+			 ERR_OK);
+	struct pollfd news = { .fd = dns_peers_fd(d), .events = POLLIN };
+	assert_int_equal(poll(&news, 1, 60000), 1);
+	dns_peers_run(d);
+	assert_true(has_peers(p, 2));
+	dns_peers_free(d);
+	peers_free(p);
+	rpc_fan_free(f);
+}
+
 static int begin(void **state)
 {
 	(void)state;
@@ -138,6 +174,7 @@ int main(void)
 		cmocka_unit_test(a_keeper_that_waits_for_an_answer_longer_than_its_interval_sleeps),
 		cmocka_unit_test(a_tls_name_in_the_file_is_no_plain_text),
 		cmocka_unit_test(a_silent_peer_service_is_waited_for_asleep),
+		cmocka_unit_test(two_names_of_one_node_are_one_peer),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
 }
