@@ -55,11 +55,13 @@ enum err_code reader_ready(struct store_reader *r, bool *ret_any, struct err *e)
 		r->store ? atomic_load_explicit(&r->store->generation, memory_order_relaxed) : 0;
 
 	if (r->db.h && generation != r->generation) {
-		db_close(&r->db);
-		dict_back_free(TAKE(r->back));
-		enum err_code code = dict_back_new(r->dict, &r->back, e);
+		struct dict_back *fresh;
+		enum err_code code = dict_back_new(r->dict, &fresh, e);
 		if (code != ERR_OK)
-			return code;
+			return code; /* as it is until the next call */
+		db_close(&r->db);
+		dict_back_free(r->back);
+		r->back = fresh;
 	}
 	r->generation = generation;
 	if (!r->db.h && r->store && stat(r->path, &st) != 0) {
