@@ -115,15 +115,13 @@ static struct history_range counted_range(const struct map_edges *edges,
 {
 	const struct timestamp since = { range->since.s - range->since.s % MINUTE_S, 0 };
 	const struct timestamp until = { range->until.s - range->until.s % MINUTE_S, 0 };
-	const bool is_within = timestamp_cmp(until, range->until) != 0;
 	struct history_range counted = *range;
 
 	for (size_t i = 0; i < edges->count; i++) {
 		const Tycho__V1__Edge *edge = edges->list[i];
 		if (range->has_since && timestamp_cmp(seen(edge->first_seen), range->since) < 0)
 			counted.since = since;
-		if (range->has_until && is_within &&
-		    timestamp_cmp(seen(edge->last_seen), until) == 0)
+		if (range->has_until && timestamp_cmp(seen(edge->last_seen), until) == 0)
 			counted.until = (struct timestamp){ until.s + MINUTE_S, 0 };
 	}
 	return counted;

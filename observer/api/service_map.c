@@ -309,8 +309,10 @@ static enum err_code divide(struct stream *s, const Tycho__V1__GetServiceMapRequ
 	    timestamp_to_wall((struct timestamp){ in->until->seconds, in->until->nanos }, &w))
 		until = w.v;
 	uint64_t boundary = now.v / MINUTE_NS * MINUTE_NS - FLUSHED_NS;
-	uint64_t last = until < UINT64_MAX - MINUTE_NS ? until / MINUTE_NS * MINUTE_NS + MINUTE_NS
-						       : UINT64_MAX;
+	/* Where a minute begins, another one ends: it is not counted whole for one instant. */
+	uint64_t last = until < UINT64_MAX - MINUTE_NS
+				? (until + MINUTE_NS - 1) / MINUTE_NS * MINUTE_NS
+				: UINT64_MAX;
 	s->has_flows = last > boundary;
 	s->edges_end = last < boundary ? last : boundary;
 	enum err_code code = store_edges_oldest(past_reader(s->api->past), &w, e);

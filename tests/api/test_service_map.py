@@ -248,4 +248,5 @@ def test_a_range_that_the_sums_widen_to_whole_minutes_is_told_as_it_was_counted(
         assert mapped('--since', stamp(5), '--until', stamp(202), '--not', '--port', '1') == (7 + 12 + 3, [])
         assert mapped('--since', stamp(-20), '--until', '2023-11-14T22:16:59Z') == (29, [note])
         assert mapped('--since', stamp(-20)) == (32, [])
+        assert mapped('--since', stamp(-20), '--until', '2023-11-14T22:16:00Z') == (24, [])  # and not that minute, too
         assert mapped('--since', stamp(-20), '--until', stamp(250)) == (29, [])  # of that minute there is nothing
