@@ -408,11 +408,13 @@ static void add_gone(void *ctx, const struct store_policy *policy)
 		return;
 	}
 	gone->old.list = list;
-	list[gone->old.count++] = (struct noted){
+	struct noted *n = &list[gone->old.count++];
+	*n = (struct noted){
 		.kind = str_dup(policy->kind),
 		.namespace_ = str_dup(policy->namespace_),
 		.name = str_dup(policy->name),
 	};
+	gone->failed |= !n->kind || !n->namespace_ || !n->name;
 }
 
 static enum err_code find_gone(struct gone *gone, struct store *s, struct wall_ns now,
