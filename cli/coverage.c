@@ -92,11 +92,14 @@ static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
 	buf_str_put(b, n->oldest ? STR("\tcovered\t") : STR("\tempty\t"));
 	put_time(b, n->oldest);
 	put_time(b, n->newest);
-	buf_grouped(b, n->records);
-	if (n->has_store)
-		buf_printf(b, "\tstore, %.1f MiB\n", (double)n->bytes / (double)(1 << 20));
+	if (n->oldest && !n->records) /* the counts are not for who asks */
+		buf_char(b, '-');
 	else
-		buf_lit(b, "\tmemory only\n");
+		buf_grouped(b, n->records);
+	buf_str_put(b, n->has_store ? STR("\tstore") : STR("\tmemory only"));
+	if (n->bytes)
+		buf_printf(b, ", %.1f MiB", (double)n->bytes / (double)(1 << 20));
+	buf_char(b, '\n');
 	if (history_begins_late(n, range, HISTORY_OF_FLOWS))
 		put_before(b, n, range);
 	for (size_t i = 0; i < n->n_gaps; i++)

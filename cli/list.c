@@ -110,7 +110,10 @@ static void put_node(struct buf *b, const Observer__Node *n, bool wide)
 	buf_printf(b, "\t%s\t", state_text(n->state));
 	if (uptime_s) {
 		duration_put(b, (int64_t)(uptime_s * NS_PER_S));
-		buf_printf(b, "\t%.2f\t", (double)n->seen_flows / (double)uptime_s);
+		if (n->max_flows || n->seen_flows)
+			buf_printf(b, "\t%.2f\t", (double)n->seen_flows / (double)uptime_s);
+		else /* the counts are not for who asks */
+			buf_lit(b, "\tN/A\t");
 	} else {
 		buf_lit(b, "N/A\tN/A\t");
 	}

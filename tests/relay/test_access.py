@@ -242,3 +242,18 @@ def test_the_command_shows_its_token_from_a_file_and_not_in_plain_text_to_others
     assert 'code = Unauthenticated' in tycho(*flags, check=1).stderr
     p = tycho('--server', 'example.org:4245', 'status', '--token-file', rules.token('mine', SHOP), check=1)
     assert p.stderr == 'the token would travel in plain text (use --tls)\n'
+
+
+def test_counts_that_are_not_told_are_not_printed_as_none(guarded, rules):
+    """A node with "0 records" and 0.00 flows a second is something else than one whose counts are for others."""
+    relay, _, client = guarded
+    wait_for(lambda: all(n.uptime_ns > 10**9 for n in client.GetNodes(metadata=as_(OPS)).nodes))
+
+    def rows(name, text, *words):
+        p = tycho(*words, '--server', relay.address, '--token-file', rules.token(name, text), check=0)
+        return [line.split() for line in p.stdout.splitlines()[1:]]
+
+    wait_for(lambda: all(row[4] == '10' for row in rows('all', OPS, 'coverage')))  # nine flows, and that the agent started
+    assert [row[:2] + row[4:] for row in rows('mine', SHOP, 'coverage')] == [['a', 'covered', '-', 'store'], ['b', 'covered', '-', 'store']]
+    assert [(row[3] == 'N/A', row[4]) for row in rows('mine', SHOP, 'list', 'nodes')] == [(True, 'N/A')] * 2
+    assert [(row[3] == 'N/A', row[4]) for row in rows('all', OPS, 'list', 'nodes')] == [(False, '10/65535')] * 2
