@@ -154,6 +154,14 @@ test("or is between alternatives of several words, each with all else that the l
 	);
 });
 
+test("who mistypes a filter is told which is near, and of none where none is", () => {
+	const reason = (line) => filter.parse_line(line).reason;
+	assert.equal(reason("from-pdo=x"), "“from-pdo=” is no filter; did you mean “from-pod=”?");
+	assert.equal(reason("namespce=x"), "“namespce=” is no filter; did you mean “namespace=”?");
+	assert.equal(reason("bogus=1"), "“bogus=” is no filter");
+	assert.equal(reason("x=1"), "“x=” is no filter");
+});
+
 test("what is no filter is refused with a reason", () => {
 	for (const line of ["bogus=1", "port=", "not", "identity=x"]) {
 		const parsed = filter.parse_line(line);

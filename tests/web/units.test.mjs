@@ -257,6 +257,13 @@ test("in an empty range it is said what there is elsewhere, and that some is mis
 		);
 	assert.deepEqual(of(30_000), { text: "No flows in this range.", seen: 7, then: "" });
 	assert.match(of(90_000).then, /what is missing/);
+	const live = (line) =>
+		health.empty_text(
+			{ ...state.initial(""), shown_line: line, link: { kind: "open" }, upstream: { kind: "live" } },
+			"connections",
+		).text;
+	assert.equal(live("verdict=DROPPED"), "No drops.");
+	assert.equal(live("verdict=DROPPED port=53"), "No connections with this filter.");
 });
 
 test("what cannot be seen in a name is shown, and what scripts are written with stays", () => {
@@ -325,7 +332,7 @@ test("a flow of the address is selected when it comes, or is said to be gone", (
 });
 
 test("rates that were asked for are those of the last question, when all are here", () => {
-	const message = (more, which = "now") => ({ type: "curve_message", which, message: { ...update({}).message, ...more } });
+	const message = (more, which = "now") => ({ type: "curve_message", which, message: { ...update({}).message, sent: 120_000, ...more } });
 	const pulse = { from: 60, step: 60, flows: [3], drops: [1] };
 	const asked = { watch: 7, of: "x", answer: "waiting" };
 	let s = state.initial("");
@@ -336,6 +343,9 @@ test("rates that were asked for are those of the last question, when all are her
 	assert.equal(state.reduce(s, message({ watch: 7, pulse, state: { kind: "past" } }, "before")), s);
 	const here = state.reduce(s, message({ watch: 7, pulse, state: { kind: "past" } }));
 	assert.deepEqual(here.curves, { now: { ...asked, answer: pulse }, before: null });
+	// A minute that goes on is as it will be if it goes on so; what is to come is not zero.
+	const going_on = { watch: 7, sent: 165_000, state: { kind: "past" }, pulse: { from: 0, step: 60, flows: [6, 6, 3, 0], drops: [0, 0, 0, 0] } };
+	assert.deepEqual(state.reduce(s, message(going_on)).curves.now.answer.flows, [6, 6, 4]);
 	const refused = { type: "curve_message", which: "now", message: { type: "refused", watch: 7, reason: "no" } };
 	assert.equal(state.reduce(s, refused).curves.now.answer, "refused");
 	assert.equal(state.reduce(here, { type: "curve", which: "now", curve: null }).curves.now, null);
@@ -420,6 +430,14 @@ test("nodes that need somebody come first, and what is missing from many is one 
 	assert.equal(all.length, 8);
 	assert.deepEqual([all[0][0], all.at(-1)[1], all[0][2]], [0, 1000, 1000]);
 	for (const [i, [since]] of all.slice(1).entries()) assert.equal(since, all[i][1]);
+});
+
+test("of a range that goes on only what is over is compared, and a rate that is not zero does not say so", () => {
+	const range = { since: 60_000, until: 360_000 };
+	assert.deepEqual(time_range.part_over(range, 335_000), { since: 60_000, until: 300_000 });
+	assert.deepEqual(time_range.part_over(range, 400_000), range);
+	assert.deepEqual(time_range.part_over(range, 100_000), range);
+	assert.deepEqual([0, 0.001, 0.0049, 0.005, 12.4].map(flow_words.rate_text), ["0", "< 0.01", "< 0.01", "0.01", "12"]);
 });
 
 test("flows belong to the cards that the server makes of their ends, asked or answered", () => {

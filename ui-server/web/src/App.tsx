@@ -35,7 +35,7 @@ import {
 import { type Panels, type Selection, type State, visible_rows, type Which } from "./state";
 import { StatusLine } from "./StatusLine";
 import { Strip } from "./Strip";
-import { last_minutes, oldest_of, range_before, range_between, type Range } from "./time_range";
+import { last_minutes, oldest_of, part_over, range_before, range_between, type Range } from "./time_range";
 import type { Watch } from "./wire";
 
 export interface Wishes {
@@ -176,7 +176,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 		else wishes.range(to);
 	};
 	const begin_comparison = () => {
-		const now_range = range ?? last_minutes(now, 5);
+		const now_range = range ? part_over(range, now) : last_minutes(now, 5);
 		set_mark("against");
 		set_bottom("differences");
 		set_only(null);
@@ -226,6 +226,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 				<FilterLine
 					line={state.line}
 					problem={state.line_problem}
+					still={state.line === state.shown_line ? null : state.shown_line}
 					seen={seen}
 					clusters={state.clusters}
 					namespaces={state.namespaces}

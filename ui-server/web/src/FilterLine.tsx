@@ -8,6 +8,7 @@ import { useNowState } from "./now_state";
 interface Props {
 	line: string;
 	problem: string;
+	still: string | null; // the line that is shown meanwhile; null: it is this one
 	seen: Record<string, string[]>;
 	clusters: string[];
 	namespaces: string[];
@@ -218,6 +219,11 @@ export function FilterLine(props: Props) {
 				</ul>
 				<p id="filter-problem" class="problem" role="alert">
 					{props.problem}
+					{props.problem && props.still !== null && (
+						<span class="still">
+							Still shown: {props.still ? <code>{props.still}</code> : "all flows"}
+						</span>
+					)}
 				</p>
 			</div>
 		</div>

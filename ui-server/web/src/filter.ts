@@ -3,6 +3,7 @@
 // Words of one name are alternatives, different names must all hold, as with the CLI's flags. A filter's fields are
 // joined by "and", so a word about either side ("pod=") becomes two filters, and words multiply. "or" stands between
 // alternatives that need several words each: who asks and who is asked may change sides, as in an answer.
+import { nearest } from "./nearest";
 import { range_flags, type Range } from "./time_range";
 import { type Flow, type FlowFilter, protocol_of } from "./flow";
 
@@ -187,7 +188,7 @@ export function parse_line(line: string): Parsed {
 		const at = word.indexOf("=");
 		const name = at < 0 ? "" : word.slice(0, at).toLowerCase();
 		const value = at < 0 ? word : word.slice(at + 1);
-		if (at >= 0 && !words[name]) return { ok: false, reason: `“${name}=” is no filter` };
+		if (at >= 0 && !words[name]) return { ok: false, reason: no_filter(name) };
 		if (!value) return { ok: false, reason: `“${name}=” needs a value` };
 		if (name.endsWith("identity") && !/^\d{1,10}$/.test(value))
 			return { ok: false, reason: `${name}=${value}: expected a number` };
@@ -197,6 +198,11 @@ export function parse_line(line: string): Parsed {
 	if (not) return { ok: false, reason: "“not” needs a filter after it" };
 	if (way && !is_begun()) return { ok: false, reason: "“or” needs a filter on either side" };
 	return { ok: true, terms };
+}
+
+function no_filter(name: string): string {
+	const meant = nearest(name, Object.keys(words));
+	return `“${name}=” is no filter${meant ? `; did you mean “${meant}=”?` : ""}`;
 }
 
 function ways_of(terms: Term[]): Term[][] {

@@ -199,6 +199,7 @@ export function count_text(n: number | bigint): string {
 
 // Of something a second.
 export function rate_text(n: number): string {
+	if (n > 0 && n < 0.005) return "< 0.01";
 	return count_text(n < 10 ? Math.round(n * 100) / 100 : Math.round(n));
 }
 

@@ -1,5 +1,6 @@
 // How things are, in a word or a sentence. Pure.
 import { full_time_text, time_text, whole_duration_text } from "./flow";
+import { outcome_terms } from "./graph";
 import type { State } from "./state";
 import { missing_in } from "./time_range";
 
@@ -58,14 +59,18 @@ export function empty_text(state: State, what: string): Empty {
 	if (known === "away") return only(`No ${what} to show: there is no connection to the server.`);
 	if (known === "asked") return only("Asking the server…");
 	const seen = state.history.flows.reduce((sum, n) => sum + n, 0);
+	// Who asks for drops alone is told that there were none.
+	const is_of_drops = state.shown_line === "verdict=DROPPED" || state.shown_line === outcome_terms("dropped").join(" ");
+	const none = `No ${is_of_drops ? "drops" : what}`;
+	const with_filter = state.shown_line && !is_of_drops ? " with this filter" : "";
 	if (state.range)
 		return {
-			text: `No ${what} in this range${state.shown_line ? " with this filter" : ""}.`,
+			text: `${none} in this range${with_filter}.`,
 			seen,
 			then: missing_in(state.coverage, state.range).length ? "The last line says what is missing from the range." : "",
 		};
 	if (!state.shown_line) return only(`No ${what} yet. What comes is shown at once.`);
-	return { text: `No ${what} with this filter.`, seen, then: "Widen it, or wait: what comes is shown." };
+	return { text: `${none}${with_filter}.`, seen, then: is_of_drops ? "The next is shown at once." : "Widen it, or wait: what comes is shown." };
 }
 
 // Whether zero means that there were none: only who has been answered knows.

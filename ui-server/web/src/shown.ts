@@ -28,6 +28,9 @@ export function sides_of(state: State): Drawn {
 	return compare(before, now, share, (card) => identity_of(card, folding));
 }
 
+// Whatever way @name is written, what stands beside it stays on its side (Unicode's FSI and PDI).
+const isolated = (name: string) => `\u2068${name}\u2069`;
+
 // What of the map the table is narrowed to.
 export function selected_on_map(
 	selection: Selection,
@@ -43,7 +46,7 @@ export function selected_on_map(
 	const [from, to] = [node(selection.from), node(selection.to)];
 	return from && to
 		? {
-				name: `${name(from)} → ${name(to)}`,
+				name: `${isolated(name(from))} → ${isolated(name(to))}`,
 				has: (flow) => is_between(flow, from.cards, to.cards),
 			}
 		: null;

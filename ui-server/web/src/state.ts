@@ -1,7 +1,7 @@
 // All that the page knows, and how each event changes it. Pure: no clock, no DOM, no network.
 import { spaces_of } from "./filter";
 import { type Flow, type FlowId, is_flow } from "./flow";
-import { type Mark, with_mark } from "./rates";
+import { begun, completed, type Mark, with_mark } from "./rates";
 import type { Range } from "./time_range";
 import {
 	PROTOCOL,
@@ -323,7 +323,9 @@ function take_curve(state: State, which: Which, message: Message): State {
 	if (!curve || !("watch" in message) || message.watch !== curve.watch) return state;
 	const answered = (answer: Curve["answer"]) => ({ ...state, curves: { ...state.curves, [which]: { ...curve, answer } } });
 	if (message.type === "refused") return answered("refused");
-	return message.state.kind === "past" ? answered(message.pulse) : state;
+	if (message.state.kind !== "past") return state;
+	const sent_s = message.sent / 1000;
+	return answered(completed(begun(message.pulse, sent_s), sent_s));
 }
 
 function take_update(

@@ -29,6 +29,12 @@ export function last_minutes(now: number, minutes: number): Range {
 	return { since: until - minutes * MINUTE_MS, until };
 }
 
+// Of a range that goes on, the part that is over; all of it where that is less than a minute.
+export function part_over(range: Range, now: number): Range {
+	const until = Math.min(range.until, Math.floor(now / MINUTE_MS) * MINUTE_MS);
+	return until > range.since ? { ...range, until } : range;
+}
+
 export function range_flags({ since, until }: Range): string {
 	return ` --since ${iso(since)} --until ${iso(until)}`;
 }
