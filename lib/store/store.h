@@ -92,7 +92,7 @@ struct store_gap {
 	struct str detail;            /* "No space left on device"; may be "" */
 };
 /* Enters the chain with the next block. Gaps of one cause that follow each other within a second,
- * or number after number, become one. */
+ * or number after number, become one; so do, with the newest, more than can wait till then. */
 void store_note_gap(struct store *s, const struct store_gap *gap);
 /* A policy object as it is in force from now on (@json is its canonical text), or gone (json "").
  */
