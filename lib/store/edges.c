@@ -57,6 +57,7 @@ struct edges {
 	uint32_t *by_endpoint, *by_node;
 	size_t by_endpoint_count, by_node_count;
 	struct wall_ns flushed;
+	uint32_t oldest; /* minute of what is in the list; UINT32_MAX: nothing is */
 	bool full;
 };
 _Static_assert(EDGES_MOST < UINT16_MAX, "indices of edges");
@@ -82,6 +83,7 @@ enum err_code edges_new(const struct flow_dict *dict, struct edges **ret, struct
 	if (!ed)
 		return err_set(e, ERR_NOMEM, "edges of the store");
 	ed->dict = dict;
+	ed->oldest = UINT32_MAX;
 	ed->list = pages_new(EDGES_MOST, sizeof *ed->list);
 	ed->slots = calloc(EDGE_SLOTS, sizeof *ed->slots);
 	ed->parties = pages_new(PARTIES_MOST + 1, sizeof *ed->parties);
@@ -242,6 +244,7 @@ static struct edge *find(struct edges *ed, const struct edge_key *key)
 	}
 	struct edge *edge = &ed->list[ed->count++];
 	*edge = (struct edge){ .key = *key };
+	ed->oldest = key->minute < ed->oldest ? key->minute : ed->oldest;
 	ed->slots[at] = (uint16_t)ed->count;
 	return edge;
 }
@@ -283,6 +286,11 @@ bool edges_are_due(const struct edges *ed, struct wall_ns now)
 {
 	return ed->full || (ed->count && (now.v < ed->flushed.v ||
 					  now.v - ed->flushed.v >= FLUSH_NS_S * NS_PER_S));
+}
+
+struct wall_ns edges_pending(const struct edges *ed)
+{
+	return (struct wall_ns){ ed->count ? ed->oldest * MINUTE_NS : UINT64_MAX };
 }
 
 static enum err_code settle(struct edges *ed, struct db *db, uint32_t id, uint32_t day,
@@ -362,6 +370,7 @@ void edges_written(struct edges *ed, struct wall_ns now)
 {
 	memset(ed->slots, 0, EDGE_SLOTS * sizeof *ed->slots);
 	ed->count = 0;
+	ed->oldest = UINT32_MAX;
 	ed->flushed = now;
 	if (!ed->full && ed->dns_count < DNS_MOST)
 		return;

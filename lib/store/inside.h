@@ -234,6 +234,8 @@ void edges_free(struct edges *ed);
 /* Counts a record; ids are the process's. */
 void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now);
 bool edges_are_due(const struct edges *ed, struct wall_ns now);
+/* Begin of the oldest minute of what waits to be written; UINT64_MAX: nothing does. */
+struct wall_ns edges_pending(const struct edges *ed);
 /* Adds what was counted to the rows; it is forgotten by edges_written, after the commit. */
 MUST_CHECK enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day,
 				     uint64_t up_to_seq, struct err *e);

@@ -89,6 +89,7 @@ enum err_code store_open(const struct store_config *config, struct wall_ns now, 
 			     .piece = buf_init(STORE_SEGMENT_BYTES) };
 	(void)pthread_mutex_init(&s->gaps.mx, NULL);
 	(void)pthread_mutex_init(&s->counts_mx, NULL);
+	s->counts.edges_pending.v = UINT64_MAX;
 	dict_rows_init(&s->rows, config->dict);
 	atomic_init(&s->sealed, first_seq);
 	atomic_init(&s->taken, first_seq);
@@ -362,6 +363,7 @@ static void count_seal(struct store *s, const struct written *w, struct mono_ns 
 	c->is_writing = true;
 	c->head = s->head.hash;
 	c->entries = s->head.number;
+	c->edges_pending = edges_pending(s->edges);
 	for (int i = 0; i < STORE_GAP_CAUSES_; i++)
 		c->gaps[i] += w->gap_counts[i];
 	if (s->block.count) {
@@ -562,6 +564,7 @@ enum err_code store_put(struct store *s, const struct flow *flows, size_t n, str
 	}
 	(void)pthread_mutex_lock(&s->counts_mx);
 	s->counts.put += n;
+	s->counts.edges_pending = edges_pending(s->edges);
 	(void)pthread_mutex_unlock(&s->counts_mx);
 	return first;
 }

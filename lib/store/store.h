@@ -121,6 +121,9 @@ struct store_counts {
 	bool is_writing;        /* the last write worked */
 	struct chain_hash head; /* of the chain */
 	uint64_t entries;       /* its length */
+	/* begin of the oldest minute whose edges are not all written yet: those of flows that are
+	 * read long after they happened, too; UINT64_MAX: all are */
+	struct wall_ns edges_pending;
 };
 struct store_counts store_counts(struct store *s);
 

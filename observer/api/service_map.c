@@ -309,6 +309,10 @@ static enum err_code divide(struct stream *s, const Tycho__V1__GetServiceMapRequ
 	    timestamp_to_wall((struct timestamp){ in->until->seconds, in->until->nanos }, &w))
 		until = w.v;
 	uint64_t boundary = now.v / MINUTE_NS * MINUTE_NS - FLUSHED_NS;
+	/* Flows that are read late, of a history that is taken over, say, have sums that are not
+	 * written yet. */
+	uint64_t pending = past_counts(s->api->past).edges_pending.v;
+	boundary = pending < boundary ? pending : boundary;
 	/* Where a minute begins, another one ends: it is not counted whole for one instant. */
 	uint64_t last = until < UINT64_MAX - MINUTE_NS
 				? (until + MINUTE_NS - 1) / MINUTE_NS * MINUTE_NS

@@ -77,6 +77,22 @@ def test_the_stores_sums_by_the_minute_say_the_same_as_its_flows():
             assert edges_of(ask(client, since=at(1000))) == {}
 
 
+def test_of_flows_that_are_read_late_the_map_does_not_wait_for_their_sums():
+    """A history that is taken over, say: for a quarter of a minute it is in the store, and its sums are not."""
+    lines = list(flows())
+    with Observer('--seal-period', '100ms') as ob, ob.client() as client:
+        def stored(n):
+            ob.feed(lines[:n] if n < len(lines) else lines[1:])
+            ob.wait_seen(n)
+            while [x.records for x in client.call('tycho.v1.History', 'GetCoverage')] != [n + 1]:  # the agent's start is one
+                pass
+
+        stored(1)  # the first sums are written at once
+        stored(len(lines))
+        assert edges_of(ask(client, since=at(0), until=at(1000))) == WANT
+        assert sum(r[1] for r in rates_of(ask(client, since=at(0), until=at(1000), rates_only=True, rates_step_s=60))) == len(lines)
+
+
 def end(cluster, name, kind=''):
     """An end of flows: a workload of shop, or a pod on its own."""
     return {'namespace': 'shop', 'pod_name': name + ('-0' if kind else ''), 'cluster_name': cluster,
