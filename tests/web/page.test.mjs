@@ -752,6 +752,22 @@ test("a phone begins where drops are, and the map's legend lies on no card", asy
 	await page.close();
 });
 
+test("the map's legend and buttons leave each other room, however narrow it is", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	const are_apart = () => {
+		const [a, b] = [".zoom", ".legend"].map((s) => document.querySelector(s).getBoundingClientRect());
+		return a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+	};
+	await page.getByRole("separator", { name: "Width of the details" }).focus();
+	for (let step = 0; step < 20; step++) await page.keyboard.press("ArrowLeft");
+	for (const width of [1280, 900, 780, 390]) {
+		await page.setViewportSize({ width, height: 800 });
+		await becomes(page, are_apart, true);
+	}
+	await page.close();
+});
+
 test("in a low window, as at 200 %, the page is scrolled, and its last line stays", async () => {
 	const page = await open(shop_ui.address);
 	for (const size of [{ width: 640, height: 400 }, { width: 844, height: 390 }]) {

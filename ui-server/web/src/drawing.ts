@@ -6,7 +6,6 @@ import { count_text } from "./flow";
 import { folded_text, type Line, type Node } from "./graph";
 import { CARD_WIDTH, type Place, card_height, corners, is_past_cards, lay_out, port_offset, way_past } from "./layout";
 import { Canvas, type Placed, type Stroke } from "./canvas";
-import { NARROW } from "./media";
 import { type Block, curve, type Shape, shape_of } from "./line_shape";
 import { type Group, type Spot, groups_of, placed, spots_of, with_newcomers } from "./places";
 import type { Props } from "./ServiceMap";
@@ -18,6 +17,7 @@ const FIT_PADDING = 20;
 const FIT_FOOT = 44; // the legend's
 const FIT_ZOOM_MOST = 1.3;
 const PHONE_PX = 600;
+const LEGEND_ABOVE_PX = 720; // of the pane; page.css has it, too
 const PHONE_ZOOM_LEAST = 0.8;
 const GROUP_HEAD = 34; // px above a card, which its group's name is in
 const REACH_PX = 7; // from the pointer to a line that is meant
@@ -228,6 +228,7 @@ export class Drawing {
 	}
 
 	private restructure(): void {
+		this.say(null); // what the pointer was over may be elsewhere
 		const { graph, arrangement, structure } = this.props;
 		const known = this.places;
 		this.drawn = structure;
@@ -529,8 +530,7 @@ export class Drawing {
 		const best = too_wide || too_high ? this.fullest(room) : null;
 		const x = best && too_wide ? FIT_PADDING / 2 - best.left * zoom : width / 2 - (zoom * (left + right)) / 2;
 		const middle = best && too_high ? best.top + room.height / 2 : (top + bottom) / 2;
-		// Where panels are tabs the legend is above.
-		const [head, foot] = matchMedia(NARROW).matches ? [FIT_FOOT, FIT_PADDING] : [FIT_PADDING, FIT_FOOT];
+		const [head, foot] = width <= LEGEND_ABOVE_PX ? [FIT_FOOT, FIT_PADDING] : [FIT_PADDING, FIT_FOOT];
 		this.cy.viewport({ zoom, pan: { x, y: (height - foot + head) / 2 - zoom * middle } });
 		this.touched = false;
 	}
