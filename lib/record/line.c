@@ -14,7 +14,7 @@ enum { MADE_BYTES = 1 << 16 };
 /* Where runs are met: A to F as in line.h's picture. */
 enum { RUN_A, RUN_B, RUN_C, RUN_D, RUN_E, RUN_F, RUNS };
 
-/* Members that are read each time, in the order of their declaration. */
+/* Members that are no run's, in the order of their declaration. */
 enum direct {
 	TIME,
 	UUID,

@@ -3,12 +3,13 @@
  *
  *	{"flow":{ time uuid │A│ addresses l4 endpoints │B│ names l7 │C│ services │D│ interface │E│ Summary │F│ tycho }, … }
  *
- * What differs from flow to flow is read; an endpoint, a name, and the runs A to F are remembered
- * with the fields that they are (members.h), in tables of fixed size where a newcomer takes the
- * place of whoever has it. Whatever is not as usual, canon.h reads.
+ * What differs from flow to flow is read (values.h). Endpoints (endpoints.h), the runs A to F
+ * (runs.h), and members of which a node has few values (recent.h) are remembered with the fields
+ * that they are, in tables of fixed size where a newcomer takes the place of whoever has it.
+ * Whatever is not as usual, canon.h reads.
  *
  * A line that is not exactly as render.h writes the record is refused: no two lines say the same
- * record. tests/unit/test_evidence_line.c holds the two ways of reading against each other and
+ * record. tests/unit/test_record_line.c holds the two ways of reading against each other and
  * against what was recorded.
  *
  * Threads  one thread per struct line_parser.
