@@ -234,6 +234,9 @@ void edges_free(struct edges *ed);
 /* Counts a record; ids are the process's. */
 void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now);
 bool edges_are_due(const struct edges *ed, struct wall_ns now);
+/* Makes them due if so many flows more might not find room: what finds none is not counted. @return
+ * whether they are to be written first. */
+bool edges_make_due(struct edges *ed, size_t flows);
 /* Begin of the oldest minute of what waits to be written; UINT64_MAX: nothing does. */
 struct wall_ns edges_pending(const struct edges *ed);
 /* Adds what was counted to the rows; it is forgotten by edges_written, after the commit. */

@@ -510,8 +510,11 @@ static void lose_records(struct store *s, const struct flow *flows, size_t n, st
 static enum err_code put_chunk(struct store *s, const struct flow *flows, size_t n,
 			       struct wall_ns now, struct err *e)
 {
-	enum err_code code = ERR_OK;
+	enum err_code code = ERR_OK, sealed = ERR_OK;
 
+	/* A port scan has as many edges as flows. Where nothing can be written, they go uncounted. */
+	if (s->db.h && s->counts.is_writing && edges_make_due(s->edges, n))
+		sealed = seal(s, now, false, e);
 	for (size_t i = 0; i < n; i++)
 		edges_add(s->edges, &flows[i], now);
 	if (!s->db.h && is_time(now, s->tried, s->config.seal_ns))
@@ -536,7 +539,7 @@ static enum err_code put_chunk(struct store *s, const struct flow *flows, size_t
 		lose_records(s, flows, n, now, e->msg);
 		lose_block(s, now, e->msg);
 	}
-	return code;
+	return code != ERR_OK ? code : sealed;
 }
 
 enum err_code store_put(struct store *s, const struct flow *flows, size_t n, struct wall_ns now,

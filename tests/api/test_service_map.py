@@ -93,6 +93,18 @@ def test_of_flows_that_are_read_late_the_map_does_not_wait_for_their_sums():
         assert sum(r[1] for r in rates_of(ask(client, since=at(0), until=at(1000), rates_only=True, rates_step_s=60))) == len(lines)
 
 
+def test_the_sums_have_all_of_a_port_scan():
+    """More edges within a second than the observer holds before it writes them (16,384), twice."""
+    ports = 40000
+    with Observer('--seal-period', '1m') as ob:
+        ob.feed(flow(0, l4={'TCP': {'source_port': 999, 'destination_port': 1 + i, 'flags': {'SYN': True}}}) for i in range(ports))
+        ob.wait_seen(ports)
+        ob.restart('/dev/null')  # nothing in memory
+        with ob.client() as client:
+            got = [e for a in ask(client, since=at(0)) for e in a.edges]
+            assert sorted((e.port, e.flows) for e in got) == [(1 + i, 1) for i in range(ports)]
+
+
 def end(cluster, name, kind=''):
     """An end of flows: a workload of shop, or a pod on its own."""
     return {'namespace': 'shop', 'pod_name': name + ('-0' if kind else ''), 'cluster_name': cluster,
