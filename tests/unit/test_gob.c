@@ -99,12 +99,15 @@ static void put_message(struct buf *b, struct str body)
 	buf_str_put(b, body);
 }
 
-/* type T struct { A int; X []string; S string }, id 65, and []string, id 66. */
+/* type T struct { A int; X []string; S string }, id 65, []string, id 66, and type U struct { B int
+ * }, id 68, whose field is kept behind those of T. */
 static void put_types(struct buf *b)
 {
 	put_message(b, STR("\xff\x81\x03\x01\x01\x01T\x01\xff\x82\x00\x01\x03\x01\x01"
 			   "A\x01\x04\x00\x01\x01X\x01\xff\x84\x00\x01\x01S\x01\x0c\x00\x00\x00"));
 	put_message(b, STR("\xff\x83\x02\x01\x02\xff\x84\x00\x01\x0c\x00\x00"));
+	put_message(b, STR("\xff\x87\x03\x01\x01\x01U\x01\xff\x88\x00\x01\x01\x01\x01"
+			   "B\x01\x04\x00\x00\x00"));
 }
 
 static bool read_pair(struct str value_body, struct pair *ret)
@@ -153,6 +156,16 @@ static void values_that_contradict_themselves_are_refused(void **state)
 
 	/* a fourth field of three */
 	assert_false(read_pair(STR("\xff\x82\x04\x01\x00"), &p));
+	/* the third field, and then one more than there are */
+	assert_false(read_pair(STR("\xff\x82\x03\x03"
+				   "end\x01\x0a\x00"),
+			       &p));
+	/* the first field, and a step of all three from there */
+	assert_false(read_pair(STR("\xff\x82\x01\x0a\x03\x0a\x00"), &p));
+	/* a step so wide that it would be one back, to a field that was there */
+	assert_false(read_pair(STR("\xff\x82\x02\x00\xf8\xff\xff\xff\xff\xff\xff\xff\xff\x0a"
+				   "\x00"),
+			       &p));
 	/* more elements than bytes */
 	assert_false(read_pair(STR("\xff\x82\x02\xfe\xff\xff\x00"), &p));
 	/* no end */

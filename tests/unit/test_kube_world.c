@@ -306,6 +306,9 @@ static void a_workload_is_what_owns_the_pod(void **state)
 		{ "Job", "report-28391234", "CronJob", "report" },
 		{ "Job", "report-1", "Job", "report-1" },
 		{ "Job", "report-1234567", "Job", "report-1234567" }, /* seven digits */
+		{ "Job", "report-1234567890", "CronJob", "report" },
+		/* eleven */
+		{ "Job", "report-12345678901", "Job", "report-12345678901" },
 		{ "ReplicaSet", "bare", "ReplicaSet", "bare" },
 	};
 
