@@ -47,6 +47,19 @@ static enum rpc_fill fill_flood(struct rpc_call *call, void *p)
 	return RPC_MORE;
 }
 
+static enum rpc_fill fill_heavy(struct rpc_call *call, void *p)
+{
+	enum { BYTES = 1 << 20 };
+
+	(void)p;
+	for (uint8_t *room; (room = rpc_call_reserve(call, BYTES));) {
+		memset(room, 'x', BYTES);
+		rpc_call_commit(call, BYTES);
+	}
+	rpc_call_end(call, RPC_OK, "%s", "");
+	return RPC_ENDED;
+}
+
 static enum rpc_fill fill_idle(struct rpc_call *call, void *p)
 {
 	struct state *st = p;
@@ -63,6 +76,7 @@ static enum rpc_fill fill_toil(struct rpc_call *call, void *p)
 }
 
 static const struct rpc_stream_ops ops_count = { fill_count, done },
+				   ops_heavy = { fill_heavy, done },
 				   ops_flood = { fill_flood, done }, ops_idle = { fill_idle, done },
 				   ops_toil = { fill_toil, done };
 
@@ -114,6 +128,7 @@ struct rpc_server *fixture_serve(struct rpc_server_config config)
 		{ "/test.T/Echo", begin_echo, NULL },
 		{ "/test.T/Fail", begin_fail, NULL },
 		{ "/test.T/Count", begin_stream, (void *)(uintptr_t)&ops_count },
+		{ "/test.T/Heavy", begin_stream, (void *)(uintptr_t)&ops_heavy },
 		{ "/test.T/Flood", begin_stream, (void *)(uintptr_t)&ops_flood },
 		{ "/test.T/Idle", begin_stream, (void *)(uintptr_t)&ops_idle },
 		{ "/test.T/Toil", begin_stream, (void *)(uintptr_t)&ops_toil },

@@ -5,6 +5,7 @@
  *	/test.T/Echo    answers with the request
  *	/test.T/Fail    ends with INVALID_ARGUMENT and the request as text
  *	/test.T/Count   streams the decimal numbers 0 … n-1, n from the request, then OK
+ *	/test.T/Heavy   streams as many messages of 1 MiB as have room at once, then OK
  *	/test.T/Flood   streams 1 KiB messages for ever
  *	/test.T/Idle    streams nothing; "tick" each time it was asked if the request is "tick"
  *	/test.T/Toil    works for ever and says nothing, giving way each time

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "rpc/failure.h"
 #include "rpc_fixture.h"
 
 static enum err_code call(struct rpc_channel *ch, const char *method, struct str request,
@@ -61,6 +62,43 @@ static void an_error_becomes_one_sentence(void **state)
 	assert_int_equal(answer.len, 0);
 	rpc_channel_free(ch);
 	rpc_server_free(s, NS_PER_S);
+}
+
+static void a_unary_call_takes_one_answer_neither_none_nor_several(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_channel *ch = fixture_channel(s);
+	AUTO_BUF struct buf answer = buf_init(100);
+	struct rpc_result result;
+	struct err e;
+
+	assert_int_equal(call(ch, "/test.T/Count", STR("1"), &answer, &result, &e), ERR_OK);
+	assert_true(str_is(buf_str(&answer), "0"));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+			call(ch, "/test.T/Count", i ? STR("2") : STR("0"), &answer, &result, &e),
+			ERR_INTERNAL);
+		assert_int_equal(result.status, RPC_INTERNAL);
+		assert_string_equal(result.message, "the server sent no single answer");
+		assert_true(str_is(buf_str(&answer), "0")); /* nothing is appended */
+	}
+	rpc_channel_free(ch);
+	rpc_server_free(s, NS_PER_S);
+}
+
+/* google.golang.org/grpc: Code.String; the reference CLI leaves out what says nothing. */
+static void codes_without_a_name_are_shown_as_numbers_and_unknown_not_at_all(void **state)
+{
+	(void)state;
+	struct rpc_result unknown = { RPC_UNKNOWN, "boom" },
+			  strange = { (enum rpc_status)42, "boom" };
+	struct err e;
+
+	assert_int_equal(failure_set(&e, &unknown), rpc_status_to_err(RPC_UNKNOWN));
+	assert_string_equal(e.msg, "boom");
+	assert_int_not_equal(failure_set(&e, &strange), ERR_OK);
+	assert_string_equal(e.msg, "rpc error: code = Code(42) desc = boom");
 }
 
 static void a_status_text_is_made_valid_utf8(void **state)
@@ -350,6 +388,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_unary_call_brings_its_answer),
 		cmocka_unit_test(an_error_becomes_one_sentence),
+		cmocka_unit_test(a_unary_call_takes_one_answer_neither_none_nor_several),
+		cmocka_unit_test(codes_without_a_name_are_shown_as_numbers_and_unknown_not_at_all),
 		cmocka_unit_test(a_status_text_is_made_valid_utf8),
 		cmocka_unit_test(an_unknown_method_is_unimplemented),
 		cmocka_unit_test(a_deadline_ends_the_call),

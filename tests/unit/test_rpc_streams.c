@@ -166,6 +166,22 @@ static void a_slow_reader_costs_one_queue_of_memory(void **state)
 	rpc_server_free(s, 0);
 }
 
+static void a_queue_holds_four_mebibytes_whatever_its_length(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ .queue_messages = 8 });
+	struct rpc_channel *ch = fixture_channel(s);
+	struct rpc_stream *st = fixture_open(ch, "/test.T/Heavy", "");
+	size_t messages = 0;
+
+	while (fixture_next(st))
+		messages++;
+	assert_int_equal(messages, 4);
+	rpc_stream_free(st);
+	rpc_channel_free(ch);
+	rpc_server_free(s, NS_PER_S);
+}
+
 static void *read_thousand(void *ch)
 {
 	struct rpc_stream *st = fixture_open(ch, "/test.T/Count", "1000");
@@ -267,6 +283,7 @@ int main(void)
 		cmocka_unit_test(a_hundred_followers_each_get_everything),
 		cmocka_unit_test(a_stuck_follower_is_cut_off_while_others_go_on),
 		cmocka_unit_test(a_slow_reader_costs_one_queue_of_memory),
+		cmocka_unit_test(a_queue_holds_four_mebibytes_whatever_its_length),
 		cmocka_unit_test(threads_share_a_channel),
 		cmocka_unit_test(any_thread_may_wake_and_set_health),
 		cmocka_unit_test(work_for_a_caller_who_is_gone_ends),
