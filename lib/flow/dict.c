@@ -170,6 +170,18 @@ struct flow_dict_counts flow_dict_counts(const struct flow_dict *d)
 	};
 }
 
+static bool is_half_full(const struct table *t, size_t max)
+{
+	return atomic_load_explicit(&t->count, memory_order_relaxed) > max / 2;
+}
+
+bool flow_dict_is_half_full(const struct flow_dict *d)
+{
+	return is_half_full(&d->endpoints, d->max) || is_half_full(&d->services, d->max) ||
+	       is_half_full(&d->nodes, d->max) ||
+	       is_half_full(&d->reasons, FLOW_DICT_MAX_KERNEL_REASONS);
+}
+
 static void count_overflow(struct flow_dict *d)
 {
 	atomic_fetch_add_explicit(&d->overflows, 1, memory_order_relaxed);

@@ -86,6 +86,8 @@ struct flow_dict_counts {
 	size_t bytes;                                      /* memory held */
 };
 struct flow_dict_counts flow_dict_counts(const struct flow_dict *d);
+/* More than half of the room for entries of any kind is taken. */
+bool flow_dict_is_half_full(const struct flow_dict *d);
 /* Forgets everything and starts a new generation: for readers of foreign files, whose names are
  * unbounded. No other thread may use the dictionary meanwhile; all ids and borrowed entries end
  * here. */

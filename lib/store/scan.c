@@ -48,6 +48,7 @@ struct store_scan {
 	bool is_open;  /* a segment is, and hits [low, high) of it are left */
 	struct segment_row row;
 	size_t low, high;
+	uint64_t overflows; /* of the dictionary, before this scan */
 	bool plain; /* the next segment is asked for by its first number only: the table is damaged
 		     */
 };
@@ -109,6 +110,7 @@ enum err_code store_scan_new(struct store_reader *r, const struct store_scan_con
 		return err_set(e, ERR_NOMEM, "a scan of the store");
 	sc->r = r;
 	sc->config = *config;
+	sc->overflows = flow_dict_counts(r->dict).overflows;
 	if (sc->config.filter && flow_filter_is_empty(sc->config.filter))
 		sc->config.filter = NULL;
 	sc->at = config->backward ? config->range.to_seq : config->range.from_seq;
@@ -137,6 +139,24 @@ enum err_code store_scan_new(struct store_reader *r, const struct store_scan_con
 uint64_t store_scan_at(const struct store_scan *sc)
 {
 	return sc->is_open ? sc->next : sc->at;
+}
+
+/* No segment is open: nobody knows an id. */
+static void forget_names(struct store_scan *sc)
+{
+	struct flow_dict *dict = sc->r->dict;
+
+	if (sc->config.forgets_names && flow_dict_is_half_full(dict))
+		flow_dict_reset(dict);
+}
+
+/* Names without a place would be nobody's, or one another's. */
+static enum err_code check_names(const struct store_scan *sc, struct err *e)
+{
+	if (!sc->config.forgets_names || flow_dict_counts(sc->r->dict).overflows == sc->overflows)
+		return ERR_OK;
+	return err_set(e, ERR_NOMEM,
+		       "a segment of the store has more names than there is room for");
 }
 
 /* --- which segment ------------------------------------------------------------------------ */
@@ -329,6 +349,7 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	while (db_next(db, st)) {
 		struct segment_row row = segment_row_of(st);
 		end = false;
+		forget_names(sc);
 		if (zone_may_match(sc, column_blob(st, SEGMENT_COLUMN_COUNT))) {
 			sc->row = row;
 			found = true;
@@ -620,6 +641,8 @@ enum err_code store_scan_next(struct store_scan *sc, size_t work, const struct f
 			pass(sc, &sc->row);
 		}
 	}
+	if (code == ERR_OK)
+		code = check_names(sc, e);
 	if (code != ERR_OK)
 		return code;
 	*ret_flows = sc->out;

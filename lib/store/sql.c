@@ -2,11 +2,13 @@
 
 #include <stdio.h>
 
+#include "store/segment.h"
 #include "store/sql_inside.h"
 #include "store/store.h"
 
 enum {
-	DICT_ENTRIES = 1 << 18,
+	/* Half full, it still takes the names of any segment: a record has two ends. */
+	DICT_ENTRIES = 4 * SEGMENT_MAX,
 	TEXT_MAX = 64 << 20, /* a cell */
 	STATEMENT_MAX = 1 << 20,
 	DEPTH_MAX = 100,
@@ -83,12 +85,11 @@ int sql_disconnect(sqlite3_vtab *v)
 	return SQLITE_OK;
 }
 
-int sql_open_reader(struct store_sql *q, struct store_reader **ret)
+int sql_open_reader(struct store_sql *q, struct flow_dict *dict, struct store_reader **ret)
 {
 	struct err e;
 
-	return store_reader_open(q->dir, q->dict, ret, &e) == ERR_OK ? SQLITE_OK
-								     : sql_failed(q, &e);
+	return store_reader_open(q->dir, dict, ret, &e) == ERR_OK ? SQLITE_OK : sql_failed(q, &e);
 }
 
 int sql_failed(struct store_sql *q, const struct err *e)
@@ -287,7 +288,8 @@ enum err_code store_sql_new(const char *dir, struct wall_ns now, struct store_sq
 	if (!q || !q->dir)
 		return err_set(e, ERR_NOMEM, "SQL");
 	q->now = now;
-	enum err_code code = flow_dict_new(DICT_ENTRIES, &q->dict, e);
+	q->dict_entries = DICT_ENTRIES;
+	enum err_code code = flow_dict_new(1, &q->dict, e);
 	if (code == ERR_OK)
 		code = store_reader_open(dir, q->dict, &r, e); /* to hear at once what is wrong */
 	if (code == ERR_OK)

@@ -10,6 +10,7 @@ enum {
 struct cursor {
 	sqlite3_vtab_cursor base;
 	struct store_sql *q;
+	struct flow_dict *dict; /* its own: rows of other cursors outlast a reset */
 	struct store_reader *r;
 	struct store_scan *scan;
 	struct flow_filter *filter; /* NULL: all */
@@ -29,8 +30,12 @@ static int open_cursor(sqlite3_vtab *v, sqlite3_vtab_cursor **ret)
 	if (!c)
 		return SQLITE_NOMEM;
 	*c = (struct cursor){ .q = q, .text = buf_init(TEXT_BYTES) };
-	int rc = sql_open_reader(q, &c->r);
+	struct err e;
+	int rc = flow_dict_new(q->dict_entries, &c->dict, &e) == ERR_OK
+			 ? sql_open_reader(q, c->dict, &c->r)
+			 : sql_failed(q, &e);
 	if (rc != SQLITE_OK) {
+		flow_dict_free(c->dict);
 		sqlite3_free(c);
 		return rc;
 	}
@@ -47,6 +52,7 @@ static int close_cursor(sqlite3_vtab_cursor *v)
 	store_scan_free(c->scan);
 	flow_filter_free(c->filter);
 	store_reader_free(c->r);
+	flow_dict_free(c->dict);
 	buf_done(&c->text);
 	sqlite3_free(c);
 	return SQLITE_OK;
@@ -81,11 +87,12 @@ static int filter(sqlite3_vtab_cursor *v, int number, const char *what, int argc
 	flows_push(&p, what, argc, argv);
 	c->more = !p.nothing && p.config.kinds;
 	/* a filter that cannot be made is not needed: SQLite compares */
-	if (p.any && flow_filter_new(&list, 1, NULL, 0, c->q->dict, &c->filter, NULL) != ERR_OK)
+	if (p.any && flow_filter_new(&list, 1, NULL, 0, c->dict, &c->filter, NULL) != ERR_OK)
 		c->filter = NULL;
 	flows_pushed_done(&p);
 	p.config.filter = c->filter;
 	p.config.backward = number & FLOWS_BACKWARD;
+	p.config.forgets_names = true;
 	if (c->more && store_scan_new(c->r, &p.config, &c->scan, &e) != ERR_OK)
 		return sql_failed(c->q, &e);
 	return advance(c);
@@ -118,7 +125,7 @@ static int column(sqlite3_vtab_cursor *v, sqlite3_context *x, int i)
 {
 	struct cursor *c = (struct cursor *)v;
 
-	flows_cell(x, &c->flows[c->at], c->q->dict, &c->text, i);
+	flows_cell(x, &c->flows[c->at], c->dict, &c->text, i);
 	return SQLITE_OK;
 }
 

@@ -14,7 +14,8 @@ struct store_sql {
 	sqlite3 *h;
 	char *dir;
 	struct wall_ns now;
-	struct flow_dict *dict; /* of what is read */
+	struct flow_dict *dict; /* of tables without names of the store's; it stays empty */
+	size_t dict_entries;    /* of each cursor over flows, which has its own dictionary */
 	size_t damaged;         /* parts stepped over */
 	atomic_bool is_cancelled;
 	bool is_declaring; /* a table of ours: what SQLite does for it is not the statement's doing
@@ -53,8 +54,8 @@ int sql_register(struct store_sql *q, const struct sql_table *t, const sqlite3_m
 int sql_connect(sqlite3 *h, void *data, int argc, const char *const *argv, sqlite3_vtab **ret,
 		char **why);
 int sql_disconnect(sqlite3_vtab *v);
-/* A reader for a cursor of its own. */
-int sql_open_reader(struct store_sql *q, struct store_reader **ret);
+/* A reader for a cursor of its own; names of records go to @dict. */
+int sql_open_reader(struct store_sql *q, struct flow_dict *dict, struct store_reader **ret);
 /* Keeps @e for the answer, and yields SQLITE_ERROR. */
 int sql_failed(struct store_sql *q, const struct err *e);
 

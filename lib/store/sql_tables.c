@@ -148,12 +148,13 @@ static int best_index(sqlite3_vtab *v, sqlite3_index_info *info)
 
 static int open_cursor(sqlite3_vtab *v, sqlite3_vtab_cursor **ret)
 {
+	struct store_sql *q = ((struct sql_vtab *)v)->q;
 	struct cursor *c = sqlite3_malloc(sizeof *c);
 
 	if (!c)
 		return SQLITE_NOMEM;
 	*c = (struct cursor){ .st = NULL };
-	int rc = sql_open_reader(((struct sql_vtab *)v)->q, &c->r);
+	int rc = sql_open_reader(q, q->dict, &c->r);
 	if (rc != SQLITE_OK) {
 		sqlite3_free(c);
 		return rc;

@@ -156,6 +156,10 @@ struct store_scan_config {
 	uint32_t kinds;             /* bit k: records of enum flow_kind k are wanted */
 	uint32_t unfiltered;        /* bit k: of these, all, whatever the filter (lost events) */
 	bool backward;
+	/* Nothing else uses the reader's dictionary. Between two segments it is reset when it is more
+	 * than half full, so names may be unbounded, and those of what was given out last until the
+	 * next call. One segment's names for which it has no room end the scan: ERR_NOMEM. */
+	bool forgets_names;
 };
 /* Many scans may be open on one reader. */
 struct store_scan;

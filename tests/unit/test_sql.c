@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "store/sql.h"
+#include "store/sql_inside.h"
 
 enum { RECORDS = 3000, ANSWER_BYTES = 1 << 22 };
 
@@ -551,6 +551,64 @@ static void the_schema_names_every_column_that_a_star_shows(void **state)
 	assert_int_equal(rest.len, 0);
 }
 
+/* Two records of each of @count pods that no block before had, in a block of their own. */
+static void put_pods(struct fixture *fx, int first, int count)
+{
+	struct err e;
+
+	for (int i = 0; i < 2 * count; i++) {
+		struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+		char pod[16];
+
+		(void)snprintf(pod, sizeof pod, "many-%d", first + i / 2);
+		f.src_ep =
+			flow_dict_endpoint(fx->dict, &(struct endpoint){ .namespace_ = STR("crowd"),
+									 .pod = str_of(pod) });
+		assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	}
+	fx->now = after(fx->now, 1);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+}
+
+static void names_beyond_the_room_for_them_are_found(void **state)
+{
+	enum { ROOM = 16, BLOCKS = 20, PODS = 7 }; /* and one destination: half of the room */
+	struct desk *d = *state;
+
+	fixture_open(d->fx);
+	for (int i = 0; i < BLOCKS; i++)
+		put_pods(d->fx, i * PODS, PODS);
+	fixture_close(d->fx);
+	d->q->dict_entries = ROOM;
+	assert_string_equal(
+		ask(d, "select count(*), count(distinct source_pod), sum(source_labels is not null)"
+		       " from flows where source_namespace = 'crowd'"),
+		"280|140|0\n");
+	for (int i = 0; i < BLOCKS * PODS; i++) {
+		char statement[100];
+
+		(void)snprintf(statement, sizeof statement,
+			       "select count(*) from flows where source_pod = 'many-%d'", i);
+		assert_string_equal(ask(d, statement), "2\n");
+	}
+	assert_string_equal(
+		ask(d, "select a.source_pod, b.source_pod from flows a, flows b"
+		       " where a.source_pod = 'many-3' and b.seq = a.seq + 100 order by a.seq"),
+		"many-3|many-53\nmany-3|many-53\n");
+	assert_string_equal(ask(d, "select source_pod from flows where source_namespace = 'crowd'"
+				   " order by seq desc limit 1"),
+			    "many-139\n");
+}
+
+static void a_segment_with_more_names_than_room_is_no_wrong_answer(void **state)
+{
+	struct desk *d = *state;
+
+	d->q->dict_entries = 4;
+	assert_refused(d, "select count(*) from flows where source_pod = 'cart-0'", ERR_NOMEM,
+		       "more names than there is room for");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -569,6 +627,9 @@ int main(void)
 		cmocka_unit_test(ago_counts_from_the_given_now),
 		cmocka_unit_test(the_caller_can_end_a_query_at_a_row),
 		cmocka_unit_test(the_schema_names_every_column_that_a_star_shows),
+		/* they leave blocks behind, and little room */
+		cmocka_unit_test(names_beyond_the_room_for_them_are_found),
+		cmocka_unit_test(a_segment_with_more_names_than_room_is_no_wrong_answer),
 		cmocka_unit_test(damaged_parts_are_counted), /* it leaves them so */
 		cmocka_unit_test(a_cancelled_query_ends),    /* the last one: it stays cancelled */
 	};
