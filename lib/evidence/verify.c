@@ -548,6 +548,16 @@ static void put_reach(const json_t *said, struct buf *b)
 		buf_printf(b, ", but its record begins at %s", text_of(said, "oldest").p);
 }
 
+/* Is each node's key one that somebody else than the bundle vouches for? */
+static bool keys_are_known(const struct verify *v)
+{
+	size_t known = 0;
+
+	for (size_t i = 0; i < v->node_count; i++)
+		known += v->config->key_count || v->nodes[i].external_met;
+	return known == v->node_count;
+}
+
 static void put_summary(const struct verify *v, struct buf *b)
 {
 	const json_t *unanswered = json_object_get(v->manifest, "unanswered"), *u;
@@ -556,7 +566,9 @@ static void put_summary(const struct verify *v, struct buf *b)
 
 	for (i = 0; i < v->node_count; i++)
 		flows += v->nodes[i].flows;
-	buf_printf(b, "%s: every flow is proven\n", v->config->path);
+	buf_printf(b, "%s: every flow is %s\n", v->config->path,
+		   keys_are_known(v) ? "proven"
+				     : "as it was signed; by whom, only the bundle says");
 	struct str words = text_of(json_object_get(v->manifest, "scope"), "words");
 	buf_lit(b, "  scope    ");
 	for (size_t k = 0; k < words.len; k++)
@@ -594,7 +606,7 @@ static void put_summary(const struct verify *v, struct buf *b)
 	json_array_foreach(unanswered, i, u)
 		buf_printf(b, "  missing  %s did not answer: %s\n", text_of(u, "name").p,
 			   text_of(u, "error").p);
-	if (!v->config->key_count)
+	if (!keys_are_known(v))
 		buf_lit(b,
 			"  The keys are those in the bundle: compare their fingerprints with the "
 			"nodes', or give them with --pubkey.\n");

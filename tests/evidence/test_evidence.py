@@ -145,7 +145,11 @@ def test_recorded_flows_are_proven_to_both_verifiers(recorded, messages, tmp_pat
     assert lines and Receiver.lines[0] == lines[0]  # at the start; the last may come when the server is gone
     (tmp_path / 'key.pem').write_text(pem)
     words = tycho('evidence', 'verify', *paths, '--pubkey', str(tmp_path / 'key.pem'), '--pubkey', fingerprint, '--checkpoints', kept)
-    assert words.count('every flow is proven') == 3
+    assert words.count('every flow is proven\n') == 3 and 'only the bundle' not in words
+    # who signed it is not known of the file alone
+    words = tycho('evidence', 'verify', paths[0])
+    assert 'every flow is as it was signed; by whom, only the bundle says' in words and fingerprint in words and 'is proven' not in words
+    assert 'every flow is proven\n' in tycho('evidence', 'verify', paths[0], '--checkpoints', kept)
     assert all(line.startswith('ok') for line in second(messages, paths).values())
     # another key than the one given
     assert 'not signed by a key that was given' in tycho('evidence', 'verify', paths[0], '--pubkey', '0' * 64, code=1)
@@ -186,7 +190,7 @@ def test_what_is_redacted_is_nowhere_in_the_bundle_and_the_rest_is(recorded, tmp
             for name, values in classes.items():
                 seen = {v for v in values if v in (text if name == 'labels' else words)}
                 assert not seen if name in chosen else len(seen) > len(values) * .8, (chosen, name, sorted(seen)[:5])
-    assert tycho('evidence', 'verify', *paths).count('every flow is proven') == 5
+    assert tycho('evidence', 'verify', *paths).count('every flow is as it was signed') == 5
 
 
 class Page(html.parser.HTMLParser):
@@ -403,7 +407,7 @@ def test_every_copy_of_the_checkpoints_proves_another_past_wrong(receivers, tmp_
     # Whoever owns the node has its key: makes another past, and signs it.
     with observer.Observer(*options, lines=[observer.flow(i, verdict='DROPPED') for i in range(20)]) as ob:
         exported(ob, bundles[1])
-    assert 'every flow is proven' in tycho('evidence', 'verify', bundles[1])
+    assert 'every flow is as it was signed' in tycho('evidence', 'verify', bundles[1])
     for copy in copies.values():
         assert re.search('separately kept checkpoints that agree: [1-9]', tycho('evidence', 'verify', bundles[0], '--checkpoints', copy))
         assert 'a separately kept checkpoint' in tycho('evidence', 'verify', bundles[1], '--checkpoints', copy, code=1)
