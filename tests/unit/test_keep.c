@@ -524,6 +524,41 @@ static void the_keeper_tells_the_store_what_it_was_given_last(void **state)
 	assert_int_equal(all_policies(fx).in_force, 2);
 }
 
+static void wait_for_lines(const char *path, const char *what, size_t n)
+{
+	while (lines_with(path, what) < n)
+		(void)poll(NULL, 0, 1);
+}
+
+static void policies_that_could_not_be_written_are_written_when_it_works_again(void **state)
+{
+	struct fixture *fx = *state;
+	AUTO(flow_log_free) struct flow_log *log = log_of(63);
+	struct keep *k = NULL;
+	char path[100];
+
+	fixture_open(fx);
+	run_sql(fx, "CREATE TRIGGER no BEFORE INSERT ON policy"
+		    " BEGIN SELECT RAISE(ABORT, 'not now'); END");
+	(void)snprintf(path, sizeof path, "%s/log", fx->dir);
+	AUTO_FD int said = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	AUTO_FD int stderr_fd = dup(STDERR_FILENO);
+	assert_int_equal(dup2(said, STDERR_FILENO), STDERR_FILENO);
+	const struct keep_config config = {
+		.log = log, .dict = fx->dict, .store = fx->store, .seal_ns = 10 * NS_PER_MS
+	};
+	assert_int_equal(keep_new(&config, &k, NULL), ERR_OK);
+	keep_take_policies(k, policies_of(DENY "---\n" LIST));
+	wait_for_lines(path, "policies are not in the history", 1);
+	run_sql(fx, "DROP TRIGGER no");
+	keep_free(k); /* tries once more at the latest */
+	assert_int_equal(dup2(stderr_fd, STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(lines_with(path, "policies are not in the history"), 1);
+	assert_int_equal(lines_with(path, "policies are in the history again"), 1);
+	fx->now = after(wall_now(), 60);
+	assert_int_equal(all_policies(fx).in_force, 2);
+}
+
 static void rules_of_an_agent_are_one_policy_for_each_name(void **state)
 {
 	static const char text[] =
@@ -681,6 +716,7 @@ int main(void)
 		T(what_is_not_known_of_another_origin_stays_in_force),
 		T(texts_of_policies_are_canonical),
 		T(the_keeper_tells_the_store_what_it_was_given_last),
+		T(policies_that_could_not_be_written_are_written_when_it_works_again),
 		T(rules_of_an_agent_are_one_policy_for_each_name),
 		T(objects_and_rules_end_on_their_own_and_an_object_is_not_told_twice),
 		T(what_is_no_list_of_rules_ends_none),
