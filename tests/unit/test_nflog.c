@@ -1,9 +1,15 @@
-/* observer/source/nflog: log prefixes to verdicts. What needs a kernel is in
+/* observer/source/nflog: log prefixes to verdicts, and what is missing. A real kernel logs in
  * tests/lab/test_nflog.c. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_log.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -215,6 +221,121 @@ static void groups_are_checked_before_the_kernel_is_asked(void **state)
 	assert_null(s);
 }
 
+/* --- a kernel of our own ---------------------------------------------------------------------- */
+
+/* What the source asks of libmnl, instead of it: requests are granted, batches are those below. */
+enum { GROUP = 7 };
+static struct {
+	int fds[2];       /* the first one can always be read */
+	uint32_t request; /* its number, not answered yet */
+	const uint32_t *seqs;
+	size_t count; /* of packets that are still to come, one in each batch */
+} kernel;
+
+struct mnl_socket *mnl_socket_open2(int bus, int flags)
+{
+	(void)bus, (void)flags;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, kernel.fds), 0);
+	assert_int_equal(write(kernel.fds[1], "", 1), 1);
+	return (struct mnl_socket *)(void *)&kernel;
+}
+
+int mnl_socket_bind(struct mnl_socket *nl, unsigned groups, pid_t pid)
+{
+	(void)nl, (void)groups, (void)pid;
+	return 0;
+}
+
+int mnl_socket_get_fd(const struct mnl_socket *nl)
+{
+	(void)nl;
+	return kernel.fds[0];
+}
+
+ssize_t mnl_socket_sendto(const struct mnl_socket *nl, const void *request, size_t bytes)
+{
+	(void)nl;
+	kernel.request = ((const struct nlmsghdr *)request)->nlmsg_seq;
+	return (ssize_t)bytes;
+}
+
+ssize_t mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_t bytes)
+{
+	struct nlmsghdr *m = mnl_nlmsg_put_header(buf);
+
+	(void)nl, (void)bytes;
+	if (kernel.request) {
+		struct nlmsgerr *granted = mnl_nlmsg_put_extra_header(m, sizeof *granted);
+		m->nlmsg_type = NLMSG_ERROR;
+		m->nlmsg_seq = kernel.request;
+		granted->error = 0;
+		kernel.request = 0;
+	} else if (kernel.count) {
+		struct nfgenmsg *header = mnl_nlmsg_put_extra_header(m, sizeof *header);
+		m->nlmsg_type = NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET;
+		header->res_id = htons(GROUP);
+		mnl_attr_put_u32(m, NFULA_SEQ, htonl(*kernel.seqs++));
+		kernel.count--;
+	} else {
+		errno = EAGAIN;
+		return -1;
+	}
+	return m->nlmsg_len;
+}
+
+int mnl_socket_close(struct mnl_socket *nl)
+{
+	(void)nl;
+	return close(kernel.fds[0]) | close(kernel.fds[1]);
+}
+
+struct heard {
+	struct raw_sink sink;
+	size_t packets;
+	uint64_t lost;
+};
+
+static void hear(struct raw_sink *sink, const struct raw_event *ev)
+{
+	struct heard *h = (struct heard *)sink;
+
+	h->packets += ev->kind == RAW_VERDICT;
+	h->lost += ev->kind == RAW_LOST ? ev->lost : 0;
+}
+
+static void numbers_left_out_are_losses_and_numbers_set_back_are_none(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t seqs[5];
+		size_t count;
+		uint64_t lost;
+	} cases[] = {
+		{ { 0, 1, 2 }, 3, 0 },
+		{ { 3 }, 1, 3 }, /* the kernel counts from 0 */
+		{ { 0, 1, 5, 6 }, 4, 3 },
+		{ { 0, 1, 0, 1, 2 }, 5, 0 }, /* the kernel has begun again */
+		{ { 0, 1000, 0, 3, 4 }, 5, 999 + 2 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		static const uint16_t group = GROUP;
+		AUTO(source_free) struct source *s = NULL;
+		struct heard h = { .sink = { hear } };
+		struct err e;
+
+		if (source_nflog_new(
+			    &(struct source_nflog_config){ .groups = &group, .group_count = 1 }, &s,
+			    &e) != ERR_OK)
+			fail_msg("%s", e.msg);
+		kernel.seqs = cases[i].seqs;
+		kernel.count = cases[i].count;
+		(void)source_drain(s, &h.sink, 100);
+		assert_int_equal(h.packets, cases[i].count);
+		assert_int_equal(h.lost, cases[i].lost);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +346,7 @@ int main(void)
 		cmocka_unit_test(a_bad_pattern_is_refused_with_the_place),
 		cmocka_unit_test(a_pattern_that_backtracks_without_end_gives_up),
 		cmocka_unit_test(groups_are_checked_before_the_kernel_is_asked),
+		cmocka_unit_test(numbers_left_out_are_losses_and_numbers_set_back_are_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
