@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "rpc/fan.h"
+#include "rpc/fanning.h"
 #include "rpc_fixture.h"
 
 static void ring(void *ctx)
@@ -211,6 +211,62 @@ every_message_comes_once_in_order_before_the_end_however_late_it_is_fetched(void
 	inbox_done(&in);
 	rpc_fan_channel_free(ch);
 	free_fan(f);
+	rpc_server_free(s, 0);
+}
+
+/* The next of the call's tags off the queue that nobody else works at; channels' own are done. */
+static struct tag *next_tag(struct rpc_fan *f)
+{
+	for (;;) {
+		grpc_event ev = grpc_completion_queue_next(
+			fan_queue(f), gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+		struct tag *t = fan_unmark(ev.tag);
+		assert_int_equal(ev.type, GRPC_OP_COMPLETE);
+		if (t->kind != TAG_WATCH)
+			return t;
+		fan_take(f, ev.tag);
+	}
+}
+
+/* Threads of the core finish the two in any order. */
+static void a_status_that_comes_before_the_last_message_is_told_after_it(void **state)
+{
+	(void)state;
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_fan *f = NULL;
+	struct tag *message = NULL, *status = NULL;
+	struct inbox in;
+	assert_int_equal(rpc_fan_new_for_server(&f, NULL), ERR_OK);
+	struct rpc_fan_channel *ch = channel_of(f, s);
+	inbox_init(&in, f);
+	(void)open_call(&in, ch, "/test.T/Echo", "hello", 0, NULL);
+
+	while (!message || !status) {
+		struct tag *t = next_tag(f);
+		if (t->kind == TAG_MESSAGE)
+			message = t;
+		else if (t->kind == TAG_STATUS)
+			status = t;
+		else
+			fan_take(f, fan_mark(t));
+	}
+	fan_take(f, fan_mark(status));
+	fan_tell(f);
+	assert_null(rpc_group_take(in.group));
+	fan_take(f, fan_mark(message));
+	do { /* until there is no other message */
+		message = next_tag(f);
+		fan_take(f, fan_mark(message));
+	} while (message->kind != TAG_MESSAGE);
+	fan_tell(f);
+	struct rpc_fan_event *ev = next(&in);
+	assert_int_equal(ev->kind, RPC_FAN_MESSAGE);
+	assert_true(str_is(ev->message, "hello"));
+	rpc_fan_event_free(ev);
+	expect_end(&in, RPC_OK);
+	inbox_done(&in);
+	rpc_fan_channel_free(ch);
+	rpc_fan_free(f);
 	rpc_server_free(s, 0);
 }
 
@@ -436,6 +492,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_comes_with_the_servers_words),
 		cmocka_unit_test(
 			every_message_comes_once_in_order_before_the_end_however_late_it_is_fetched),
+		cmocka_unit_test(a_status_that_comes_before_the_last_message_is_told_after_it),
 		cmocka_unit_test(a_full_inbox_stops_no_other_call_of_the_channel),
 		cmocka_unit_test(deadlines_cancels_and_resets_end_a_call_in_their_own_words),
 		cmocka_unit_test(a_closed_channel_ends_its_calls_and_calls_nobody_any_more),
