@@ -16,9 +16,9 @@ enum {
 	EDGES_MOST = 1 << 14, /* in memory */
 	EDGE_SLOTS = 1 << 15, /* half of them free */
 	PARTIES_MOST = 1 << 15,
-	PARTIES_A_FLOW = 5, /* at most */
-	DNS_MOST = 1 << 13, /* names of outside peers; more of them count without */
-	NAME_BYTES = 512,   /* of one text, at most */
+	PARTIES_OF_FLOW = 5, /* that it may bring: two sides, DNS name, policy, node */
+	DNS_MOST = 1 << 13,  /* names of outside peers; more of them count without */
+	NAME_BYTES = 512,    /* of one text, at most */
 	PARTY_BYTES = 4 * (NAME_BYTES + sizeof(uint16_t)),
 	FLUSH_NS_S = 15, /* seconds */
 	DELETE_MINUTES = 240,
@@ -250,6 +250,15 @@ static struct edge *find(struct edges *ed, const struct edge_key *key)
 	return edge;
 }
 
+bool edges_have_room(struct edges *ed, size_t flows)
+{
+	bool has_room = ed->count + flows <= EDGES_MOST &&
+			ed->party_count + PARTIES_OF_FLOW * flows <= PARTIES_MOST;
+
+	ed->full |= !has_room;
+	return has_room;
+}
+
 void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now)
 {
 	if (f->kind != FLOW_KIND_FLOW || !edge_has_ends(f))
@@ -287,14 +296,6 @@ bool edges_are_due(const struct edges *ed, struct wall_ns now)
 {
 	return ed->full || (ed->count && (now.v < ed->flushed.v ||
 					  now.v - ed->flushed.v >= FLUSH_NS_S * NS_PER_S));
-}
-
-bool edges_make_due(struct edges *ed, size_t flows)
-{
-	if (ed->count + flows > EDGES_MOST ||
-	    ed->party_count + flows * PARTIES_A_FLOW > PARTIES_MOST)
-		ed->full = true;
-	return ed->full;
 }
 
 struct wall_ns edges_pending(const struct edges *ed)

@@ -231,12 +231,12 @@ MUST_CHECK enum err_code policies_say_again(struct db *db, struct chain_head *he
 struct edges;
 MUST_CHECK enum err_code edges_new(const struct flow_dict *dict, struct edges **ret, struct err *e);
 void edges_free(struct edges *ed);
-/* Counts a record; ids are the process's. */
+/* For so many records, whatever they are; else they are due, and all of it is there once they are
+ * written. At least STORE_CHUNK fit into what is empty. */
+bool edges_have_room(struct edges *ed, size_t flows);
+/* Counts a record; ids are the process's. Without room it is left out. */
 void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now);
 bool edges_are_due(const struct edges *ed, struct wall_ns now);
-/* Makes them due if so many flows more might not find room: what finds none is not counted. @return
- * whether they are to be written first. */
-bool edges_make_due(struct edges *ed, size_t flows);
 /* Begin of the oldest minute of what waits to be written; UINT64_MAX: nothing does. */
 struct wall_ns edges_pending(const struct edges *ed);
 /* Adds what was counted to the rows; it is forgotten by edges_written, after the commit. */
@@ -331,6 +331,7 @@ struct store {
 	struct wall_ns last_now;             /* what the caller passed last */
 	struct wall_ns alive;                /* when the file was last written */
 	struct wall_ns tried;   /* when it was last tried to open it, or to write without a block */
+	bool is_failing;        /* the last write did */
 	bool start_due;         /* the start entry is not written yet */
 	bool stopped;           /* the stop entry is, and nothing came behind it */
 	uint64_t first_seq;     /* of this run */

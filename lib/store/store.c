@@ -397,6 +397,7 @@ void store_fail(struct store *s, struct wall_ns now, const struct err *e)
 	bool damaged = s->db.h && db_is_damaged(&s->db);
 	int rc = s->db.rc & 0xff;
 
+	s->is_failing = true;
 	(void)pthread_mutex_lock(&s->counts_mx);
 	s->counts.seal_errors++;
 	s->counts.is_writing = false;
@@ -444,6 +445,7 @@ static enum err_code seal(struct store *s, struct wall_ns now, bool last, struct
 	}
 	s->head = head;
 	s->alive = now;
+	s->is_failing = false;
 	s->start_due = false;
 	s->damage_streak = 0;
 	dict_rows_written(&s->rows);
@@ -507,14 +509,24 @@ static void lose_records(struct store *s, const struct flow *flows, size_t n, st
 	note_lost(s, from, to, n, flows[0].seq, flows[n - 1].seq, why);
 }
 
+/* A port scan has as many edges as flows, and what finds no room would be missing in the map
+ * without a word: they are written before, with the number up to which they count. While nothing
+ * can be written the records go with them, and a gap tells. */
+static enum err_code make_edge_room(struct store *s, size_t n, struct wall_ns now, struct err *e)
+{
+	if (edges_have_room(s->edges, n))
+		return ERR_OK;
+	if (!s->block.count && (!s->db.h || s->is_failing) &&
+	    !is_time(now, s->tried, s->config.seal_ns))
+		return err_set(e, ERR_AGAIN, "store in '%s': not written yet", s->dir);
+	return seal(s, now, false, e);
+}
+
 static enum err_code put_chunk(struct store *s, const struct flow *flows, size_t n,
 			       struct wall_ns now, struct err *e)
 {
-	enum err_code code = ERR_OK, sealed = ERR_OK;
+	enum err_code code = ERR_OK;
 
-	/* A port scan has as many edges as flows. Where nothing can be written, they go uncounted. */
-	if (s->db.h && s->counts.is_writing && edges_make_due(s->edges, n))
-		sealed = seal(s, now, false, e);
 	for (size_t i = 0; i < n; i++)
 		edges_add(s->edges, &flows[i], now);
 	if (!s->db.h && is_time(now, s->tried, s->config.seal_ns))
@@ -539,7 +551,7 @@ static enum err_code put_chunk(struct store *s, const struct flow *flows, size_t
 		lose_records(s, flows, n, now, e->msg);
 		lose_block(s, now, e->msg);
 	}
-	return code != ERR_OK ? code : sealed;
+	return code;
 }
 
 enum err_code store_put(struct store *s, const struct flow *flows, size_t n, struct wall_ns now,
@@ -554,8 +566,12 @@ enum err_code store_put(struct store *s, const struct flow *flows, size_t n, str
 		size_t room = s->config.seal_flows - s->block.count;
 		size_t k = n - done < STORE_CHUNK ? n - done : STORE_CHUNK;
 		k = k < room ? k : room;
+		enum err_code code = make_edge_room(s, k, now, &one);
 		atomic_store_explicit(&s->taken, flows[done + k - 1].seq + 1, memory_order_release);
-		enum err_code code = put_chunk(s, &flows[done], k, now, &one);
+		if (code == ERR_OK)
+			code = put_chunk(s, &flows[done], k, now, &one);
+		else
+			lose_records(s, &flows[done], k, now, one.msg);
 		if (code == ERR_OK && (s->block.count == s->config.seal_flows ||
 				       s->block.ext_bytes >= STORE_EXT_BYTES))
 			code = seal(s, now, false, &one);

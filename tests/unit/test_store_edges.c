@@ -113,6 +113,66 @@ static void a_full_table_of_edges_is_written_before_more_come(void **state)
 	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 1 + FULL + 1 + MORE);
 }
 
+/* Ports from @first on, all in one call. */
+static enum err_code put_at_once(struct fixture *fx, int first, size_t count, struct err *e)
+{
+	AUTO(own_free) struct flow *flows = calloc(count, sizeof *flows);
+
+	assert_non_null(flows);
+	for (size_t i = 0; i < count; i++) {
+		flows[i] = fixture_flow(fx, FIRST_SEQ, fx->now);
+		flows[i].seq = fx->next_seq++;
+		flows[i].dst_port = (uint16_t)(first + (int)i);
+	}
+	return store_put(fx->store, flows, count, fx->now, e);
+}
+
+/* What is written early says up to which record it counts: what came later is counted again. */
+static void edges_behind_a_full_table_are_counted_over_a_kill(void **state)
+{
+	enum { FULL = 1 << 14, CHUNK = STORE_CHUNK };
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 1);
+	assert_int_equal(put_at_once(fx, 1000, FULL + CHUNK, &e), ERR_OK);
+	assert_int_equal(store_seal(fx->store, fx->now, &e), ERR_OK);
+	fixture_kill(fx);
+	fixture_open(fx);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 1 + FULL + CHUNK);
+}
+
+/* The table is full and cannot be written: what finds no room is not kept without its edges. */
+static void records_without_room_for_their_edges_are_a_gap(void **state)
+{
+	enum { FULL = 1 << 14, MORE = 3000 };
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 1);
+	uint64_t first = fx->next_seq;
+	assert_int_equal(put_at_once(fx, 1000, FULL, &e), ERR_OK);
+	assert_int_equal(db_script(&fx->store->db, "PRAGMA max_page_count = 1", &e), ERR_OK);
+	assert_int_equal(put_at_once(fx, 1000 + FULL, MORE, &e), ERR_IO);
+	assert_int_equal(db_script(&fx->store->db, "PRAGMA max_page_count = 1000000", &e), ERR_OK);
+	fx->now = after(fx->now, 1);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	assert_int_equal(store_counts(fx->store).lost, FULL + MORE);
+	fixture_block(fx, 10);
+	struct seen_gap gap;
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_gaps(r, &gap, 1), 1);
+	assert_int_equal(gap.cause, STORE_GAP_WRITE);
+	assert_int_equal(gap.first_seq, first);
+	assert_int_equal(gap.lost, FULL + MORE);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 1 + 10);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 1 + FULL + 10);
+}
+
 static void replies_count_for_the_edge_of_the_request(void **state)
 {
 	struct fixture *fx = *state;
@@ -188,6 +248,8 @@ int main(void)
 		T(edges_add_up_by_workload_and_minute),
 		T(edges_are_read_in_turns_of_whole_minutes),
 		T(a_full_table_of_edges_is_written_before_more_come),
+		T(edges_behind_a_full_table_are_counted_over_a_kill),
+		T(records_without_room_for_their_edges_are_a_gap),
 		T(replies_count_for_the_edge_of_the_request),
 		T(workloads_of_one_name_are_told_apart_by_cluster_and_kind),
 	};
