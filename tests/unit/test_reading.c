@@ -382,6 +382,87 @@ static void a_follower_that_the_log_overtakes_finds_its_flows_in_the_store(void 
 	reading_done(&r);
 }
 
+/* --- overtaken between two looks ---------------------------------------------------------- */
+
+/* What the log's range is asked for, by the reading too, comes here (--wrap): once it was, or just
+ * before, the log moves on. */
+static struct {
+	struct scene *scene; /* NULL: nothing happens */
+	int looks;           /* that still come before */
+	bool before;
+} overtake;
+
+struct flow_log_range __real_flow_log_range(const struct flow_log *log);
+struct flow_log_range __wrap_flow_log_range(const struct flow_log *log);
+
+static void move_on(struct scene *s)
+{
+	for (size_t i = 0; i < 2 * CAPACITY; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + s->count);
+	keep(s, true);
+}
+
+struct flow_log_range __wrap_flow_log_range(const struct flow_log *log)
+{
+	struct scene *s = overtake.scene && overtake.looks-- == 0 ? TAKE(overtake.scene) : NULL;
+
+	if (s && overtake.before)
+		move_on(s);
+	struct flow_log_range range = __real_flow_log_range(log);
+	if (s && !overtake.before)
+		move_on(s);
+	return range;
+}
+
+static void a_follower_that_is_overtaken_while_it_looks_finds_its_flows_in_the_store(void **state)
+{
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	for (size_t i = 0; i < 100; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	collector_init(&got, 0);
+	overtake.scene = s;
+	overtake.looks = 0;
+	overtake.before = false; /* they are in the log when that is asked for */
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_IDLE);
+	assert_null(overtake.scene);
+	expect_numbers(&got, FIRST_SEQ, 100 + 2 * CAPACITY);
+	assert_int_equal(got.lost, 0);
+	reading_done(&r);
+}
+
+static void the_last_flows_are_found_when_the_log_moves_on_while_they_are_counted(void **state)
+{
+	enum { OTHERS = 150, FLOWS = 64 /* one look back */ };
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	for (size_t i = 0; i < OTHERS + FLOWS; i++)
+		put(s, i < OTHERS ? FLOW_KIND_AGENT : FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED,
+		    1000 + i);
+	keep(s, true);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .number = 100 }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	collector_init(&got, 0);
+	overtake.scene = s;
+	overtake.looks = 1;
+	overtake.before = true;
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_ENDED);
+	assert_null(overtake.scene);
+	expect_numbers(&got, FIRST_SEQ + OTHERS, FLOWS);
+	assert_int_equal(got.lost, 0);
+	reading_done(&r);
+}
+
 static void what_neither_log_nor_store_has_is_lost_and_told(void **state)
 {
 	static struct collector got;
@@ -661,6 +742,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_follower_that_the_log_overtakes_finds_its_flows_in_the_store, make_scene,
 			free_scene),
+		cmocka_unit_test_setup_teardown(
+			a_follower_that_is_overtaken_while_it_looks_finds_its_flows_in_the_store,
+			make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(
+			the_last_flows_are_found_when_the_log_moves_on_while_they_are_counted,
+			make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(what_neither_log_nor_store_has_is_lost_and_told,
 						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(more_readings_than_scans_each_keep_their_place,
