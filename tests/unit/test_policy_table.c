@@ -42,7 +42,7 @@ static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof *w);
 
-	assert_int_equal(flow_dict_new(1000, &w->dict, NULL), ERR_OK);
+	assert_int_equal(flow_dict_new(1 << 16, &w->dict, NULL), ERR_OK);
 	assert_int_equal(policy_table_new(w->dict, &w->table, NULL), ERR_OK);
 	w->web = endpoint(w, 1, "shop", "web-0", "k8s:app=web"); /* lives here */
 	w->db = endpoint(w, 2, "shop", "db-0", "k8s:app=db");    /* so does it */
@@ -406,7 +406,8 @@ static void answers_stay_right_when_room_runs_out(void **state)
 			   "9}]}]}\n---\n",
 			   i);
 	in_force(w, buf_cstr(&text));
-	for (uint16_t port = 1; port < 3000; port++) {
+	for (uint16_t i = 1; i < 3009; i++) {
+		uint16_t port = i < 3000 ? i : i - 2999; /* the first ones again: made room with */
 		struct flow f = flow_of(EVENT_VERDICT, w->far, w->db, port);
 		f.direction = FLOW__TRAFFIC_DIRECTION__INGRESS;
 		f.verdict = port < 10 ? FLOW__VERDICT__FORWARDED : FLOW__VERDICT__DROPPED;
@@ -421,6 +422,37 @@ static void answers_stay_right_when_room_runs_out(void **state)
 		buf_reset(&w->ext);
 	}
 	assert_true(policy_table_counts(w->table).asked >= 2999);
+}
+
+/* Ends whose rows fill what there is for them: a row that is made for one end never takes the place
+ * of the other's. */
+static void two_ends_of_a_flow_are_told_apart_when_room_runs_out(void **state)
+{
+	enum { SELECTORS = 16000, PODS = 12000 };
+	struct world *w = *state;
+	AUTO_BUF struct buf text = buf_init(2 << 20);
+
+	/* Rows are long with selectors of other namespaces. */
+	buf_lit(&text, DB_FROM_WEB "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+				   "metadata: {name: many, namespace: other}\n"
+				   "spec: {podSelector: {}, ingress: [{from: [");
+	for (int i = 0; i < SELECTORS; i++)
+		buf_printf(&text, "{podSelector: {matchLabels: {a: '%d'}}},\n", i);
+	buf_lit(&text, "]}]}\n");
+	assert_false(text.failed);
+	in_force(w, buf_cstr(&text));
+	for (uint32_t i = 0; i < PODS; i++) {
+		char pod[16];
+		(void)snprintf(pod, sizeof pod, "db-%u", i);
+		struct flow f = flow_of(EVENT_VERDICT, w->web,
+					endpoint(w, 0, "shop", pod, "k8s:app=db"), PORT);
+		f.direction = FLOW__TRAFFIC_DIRECTION__INGRESS;
+		f.verdict = FLOW__VERDICT__FORWARDED;
+		policy_flow(w->table, &f, &w->ext);
+		assert_true(f.bits & FLOW_HAS_POLICIES);
+		buf_reset(&w->ext);
+	}
+	assert_int_equal(policy_table_counts(w->table).derived, PODS);
 }
 
 struct race {
@@ -706,6 +738,7 @@ int main(void)
 		TEST(an_answer_is_asked_for_once),
 		TEST(new_policies_are_in_force_at_the_next_flow),
 		TEST(answers_stay_right_when_room_runs_out),
+		TEST(two_ends_of_a_flow_are_told_apart_when_room_runs_out),
 		TEST(policies_may_change_while_flows_are_named),
 		TEST(a_folder_is_read_again_when_it_changes_and_kept_when_it_is_bad),
 		TEST(a_flow_is_put_to_the_policies_with_the_labels_of_its_time),
