@@ -393,6 +393,12 @@ void edges_written(struct edges *ed, struct wall_ns now)
 	ed->full = false;
 }
 
+void edges_forget(struct edges *ed)
+{
+	ed->full = true; /* names, too */
+	edges_written(ed, ed->flushed);
+}
+
 enum err_code edges_prune(struct db *db, struct wall_ns cutoff, bool *ret_more, struct err *e)
 {
 	uint64_t oldest, end = cutoff.v / MINUTE_NS;

@@ -256,8 +256,19 @@ enum err_code file_open(struct store *s, struct wall_ns now, struct err *e)
 {
 	enum err_code code = open_file(s, now, e);
 
-	if (code != ERR_PARSE)
+	if (code == ERR_PARSE) {
+		file_set_aside(s, now);
+		code = open_file(s, now, e);
+	}
+	if (code != ERR_OK || s->is_recounted)
 		return code;
-	file_set_aside(s, now);
-	return open_file(s, now, e);
+	code = edges_recover(s, now, e);
+	if (code != ERR_OK &&
+	    code != ERR_PARSE) { /* damage stays; what else fails is tried again */
+		sync_free(TAKE(s->sync));
+		db_close(&s->db);
+		return code;
+	}
+	s->is_recounted = true;
+	return ERR_OK;
 }

@@ -244,6 +244,7 @@ MUST_CHECK enum err_code edges_write(struct edges *ed, struct db *db, uint32_t d
 				     uint64_t up_to_seq, struct err *e);
 void edges_written(struct edges *ed, struct wall_ns now);
 void edges_not_written(struct edges *ed); /* the transaction failed */
+void edges_forget(struct edges *ed);      /* all that waits; there is room for a full table */
 /* Minutes before @cutoff go, a portion of them. *@ret_more: call again. */
 MUST_CHECK enum err_code edges_prune(struct db *db, struct wall_ns cutoff, bool *ret_more,
 				     struct err *e);
@@ -263,7 +264,8 @@ MUST_CHECK enum err_code prune_names(struct store *s, struct wall_ns now, bool *
 				     struct err *e);
 MUST_CHECK enum err_code give_back(struct store *s, struct wall_ns now, bool *ret_more,
 				   struct err *e);
-/* Counts the records behind the last edges written: those before a crash. */
+/* Counts the records behind the last edges written: those before a crash. What waits already, of a
+ * file that could not be opened before, is written first. Without success nothing is counted. */
 MUST_CHECK enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e);
 
 /* --- shelves.c ----------------------------------------------------------------------------- */
@@ -315,7 +317,8 @@ struct store {
 	int lock_fd;
 	struct db db; /* h NULL: cannot be opened now */
 	struct sync *sync;
-	bool is_known; /* the file was opened at least once: head, secret are right */
+	bool is_known;     /* the file was opened at least once: head, secret are right */
+	bool is_recounted; /* edges of the run before are */
 	struct chain_head head;
 	struct chain_secret secret;
 	struct dict_rows rows;

@@ -312,15 +312,31 @@ static enum err_code recount(struct store *s, struct dict_back *back, const stru
 	return code == ERR_PARSE ? ERR_OK : code;
 }
 
-enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e)
+static enum err_code write_waiting(struct store *s, uint64_t from_seq, struct err *e)
+{
+	if (edges_pending(s->edges).v == UINT64_MAX)
+		return ERR_OK;
+	enum err_code code = db_begin(&s->db, e);
+	if (code != ERR_OK)
+		return code;
+	code = edges_write(s->edges, &s->db, s->rows.day, from_seq, e);
+	if (code == ERR_OK)
+		code = db_commit(&s->db, e);
+	if (code == ERR_OK) {
+		edges_forget(s->edges);
+	} else {
+		db_rollback(&s->db);
+		edges_not_written(s->edges);
+	}
+	return code;
+}
+
+static enum err_code recount_from(struct store *s, uint64_t from_seq, struct wall_ns now,
+				  struct err *e)
 {
 	struct dict_back *back;
-	uint64_t from_seq = 0;
-	enum err_code code = db_number(&s->db, "SELECT value FROM meta WHERE name = 'edges_seq'", 0,
-				       &from_seq, e);
+	enum err_code code = dict_back_new(s->dict, &back, e);
 
-	if (code == ERR_OK)
-		code = dict_back_new(s->dict, &back, e);
 	if (code != ERR_OK)
 		return code;
 	code = segment_new(&s->segment, e);
@@ -343,5 +359,23 @@ enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e)
 	}
 	dict_back_free(back);
 	tools_leave(s);
+	if (code != ERR_OK)
+		edges_forget(s->edges);
 	return code;
+}
+
+enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e)
+{
+	uint64_t from_seq = 0, last_seq = 0;
+	enum err_code code = db_number(&s->db, "SELECT value FROM meta WHERE name = 'edges_seq'", 0,
+				       &from_seq, e);
+
+	if (code == ERR_OK)
+		code = db_number(&s->db,
+				 "SELECT last_seq FROM segment ORDER BY first_seq DESC LIMIT 1", 0,
+				 &last_seq, e);
+	if (code != ERR_OK || !last_seq || last_seq < from_seq)
+		return code;
+	code = write_waiting(s, from_seq, e);
+	return code == ERR_OK ? recount_from(s, from_seq, now, e) : code;
 }

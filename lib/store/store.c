@@ -116,8 +116,6 @@ enum err_code store_open(const struct store_config *config, struct wall_ns now, 
 	if (code != ERR_OK && is_final(code))
 		return err_in(e, "store in '%s'", s->dir);
 	if (code == ERR_OK)
-		code = edges_recover(s, now, e);
-	if (code == ERR_OK)
 		code = seal(s, now, false, e);
 	/* A disk that is full or read-only now may not be so for ever: the gap will tell. */
 	s->tried = now;

@@ -136,6 +136,38 @@ static void edges_count_each_record_once_over_a_kill(void **state)
 			 30 * 120);
 }
 
+/* The file is there, but cannot be opened until later: what the run before left is counted then. */
+static void edges_are_recounted_when_the_file_opens_late(void **state)
+{
+	static const char *const parts[] = { "flows.db", "flows.db-wal" };
+	struct fixture *fx = *state;
+	char path[2][100], aside[2][120];
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		path_in(fx, parts[i], path[i]);
+		(void)snprintf(aside[i], sizeof aside[i], "%s.aside", path[i]);
+	}
+	fixture_open(fx);
+	fixture_block(fx, 50);
+	fixture_block(fx, 60);
+	fixture_kill(fx);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		assert_int_equal(rename(path[i], aside[i]), 0);
+	assert_int_equal(mkdir(path[0], 0700), 0);
+	fixture_open(fx);
+	assert_int_not_equal(fixture_put(fx, 7, &e), ERR_OK); /* lost, but counted */
+	assert_int_equal(rmdir(path[0]), 0);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		assert_int_equal(rename(aside[i], path[i]), 0);
+	fx->now = after(fx->now, 1);
+	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+	fixture_block(fx, 5);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edge"), 50 + 60 + 7 + 5);
+	assert_int_equal(fixture_sql(fx, "SELECT count(DISTINCT src) FROM edges"), 4);
+}
+
 /* --- clocks ------------------------------------------------------------------------------- */
 
 static void a_clock_that_is_set_back_is_noted(void **state)
@@ -676,6 +708,7 @@ int main(void)
 		T(a_quiet_store_gives_a_sign_of_life),
 		T(killed_again_and_again_it_keeps_all_that_was_sealed),
 		T(edges_count_each_record_once_over_a_kill),
+		T(edges_are_recounted_when_the_file_opens_late),
 		T(a_clock_that_is_set_back_is_noted),
 		T(a_clock_that_is_set_back_over_a_restart_is_noted),
 		T(a_step_of_less_than_a_second_is_no_gap),
