@@ -520,6 +520,47 @@ static void no_single_bit_of_a_segment_may_flip(void **state)
 	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 200);
 }
 
+/* Bytes that are as they were written, and are no records from some place on. */
+static void a_segment_that_cannot_be_read_to_its_end_is_stepped_over(void **state)
+{
+	struct fixture *fx = *state;
+	char path[100], text[200];
+	uint8_t bytes[16384];
+	sqlite3_blob *blob;
+	sqlite3 *h;
+
+	fixture_open(fx);
+	for (int i = 0; i < 5; i++)
+		fixture_block(fx, 500);
+	path_in(fx, "flows.db", path);
+	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_blob_open(h, "main", "segment_data", "data", FIRST_SEQ + 500, 1, &blob),
+		SQLITE_OK);
+	int size = sqlite3_blob_bytes(blob), kept = size - size / 4;
+	assert_in_range(size, 100, sizeof bytes);
+	assert_int_equal(sqlite3_blob_read(blob, bytes, size, 0), SQLITE_OK);
+	memset(bytes + kept, 0xff, (size_t)(size - kept));
+	assert_int_equal(sqlite3_blob_write(blob, bytes, size, 0), SQLITE_OK);
+	assert_int_equal(sqlite3_blob_close(blob), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	(void)snprintf(text, sizeof text, "UPDATE segment SET sum = %lld WHERE first_seq = %d",
+		       (long long)hash_bytes(bytes, (size_t)size, 0), FIRST_SEQ + 500);
+	(void)fixture_sql(fx, text);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct store_scan_config config = ALL_RECORDS;
+	for (int i = 0; i < 2; i++) {
+		config.backward = i;
+		struct seen seen = fixture_scan(fx, r, &config);
+		assert_int_equal(seen.count, 2000);
+		assert_int_equal(seen.wrong, 0);
+	}
+	struct seen_gap gap = only_gap(r);
+	assert_int_equal(gap.cause, STORE_GAP_DAMAGED);
+	assert_int_equal(gap.lost, 500);
+	assert_int_equal(gap.first_seq, FIRST_SEQ + 500);
+}
+
 /* Every page in turn: nothing that is read is wrong, and what is missing is said to be. */
 static void any_one_page_may_be_damaged(void **state)
 {
@@ -725,6 +766,7 @@ int main(void)
 		T(a_store_that_cannot_be_written_at_first_is_when_it_can),
 		T(a_damaged_segment_is_stepped_over_and_becomes_a_gap),
 		T(no_single_bit_of_a_segment_may_flip),
+		T(a_segment_that_cannot_be_read_to_its_end_is_stepped_over),
 		T(any_one_page_may_be_damaged),
 		T(a_file_of_rubbish_is_kept_aside),
 		T(files_that_are_set_aside_within_one_second_are_all_kept),
