@@ -331,6 +331,7 @@ struct back_map {
 enum { BACK_FIRST = 256, BACK_MOST = 1 << 20, BACK_RECENT = 1 << 11 };
 struct dict_back {
 	struct flow_dict *dict;
+	struct err why; /* code other than ERR_OK: what a row could not be read for */
 	uint64_t generation;
 	/* what was asked for last, by its lowest bits: a look at one place, nearly always */
 	uint64_t recent[DICT_KINDS_][BACK_RECENT];
@@ -440,12 +441,28 @@ uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, u
 		return id;
 	}
 	sqlite3_stmt *st = DB_ASK(db, sql[kind].read, DB_I(stored));
-	if (!db_next(db, st))
+	if (!db_next(db, st)) {
+		struct err e;
+		enum err_code code = db_ended(db, "read a name", &e);
+		/* a damaged page stays so: its names are nobody's, and the rest is read */
+		if (code != ERR_OK && code != ERR_PARSE)
+			d->why = e;
 		return 0;
+	}
 	id = intern(d->dict, kind, column_blob(st, 0));
 	db_leave(st);
 	back_put(&d->kinds[kind], stored, id);
 	return id;
+}
+
+enum err_code dict_back_ended(struct dict_back *d, struct err *e)
+{
+	enum err_code code = d->why.code;
+
+	if (code != ERR_OK && e)
+		*e = d->why;
+	d->why.code = ERR_OK;
+	return code;
 }
 
 void dict_back_flows(struct dict_back *d, struct db *db, flow_members members, struct flow *flows,

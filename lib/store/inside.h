@@ -101,8 +101,10 @@ struct dict_back;
 MUST_CHECK enum err_code dict_back_new(struct flow_dict *dict, struct dict_back **ret,
 				       struct err *e);
 void dict_back_free(struct dict_back *d);
-/* 0: there is no such row, or the dictionary is full. */
+/* 0: there is no such row, or the dictionary is full, or dict_back_ended says why. */
 uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, uint32_t stored);
+/* Why a row could not be read since this was last asked: ids may be 0 that are not. */
+MUST_CHECK enum err_code dict_back_ended(struct dict_back *d, struct err *e);
 /* Translates the ids of @members in place. */
 void dict_back_flows(struct dict_back *d, struct db *db, flow_members members, struct flow *flows,
 		     size_t n);

@@ -284,7 +284,8 @@ static enum err_code recount_piece(struct store *s, struct dict_back *back, uint
 		if (code != ERR_OK)
 			break;
 		dict_back_flows(back, &s->db, FLOW_MEMBERS_ALL, s->scratch, n);
-		for (size_t i = 0; i < n; i++)
+		code = dict_back_ended(back, e);
+		for (size_t i = 0; i < n && code == ERR_OK; i++)
 			if (s->scratch[i].seq >= from_seq)
 				edges_add(s->edges, &s->scratch[i], now);
 	}

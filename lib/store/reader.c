@@ -388,12 +388,14 @@ struct chain_walk {
 	bool is_held;
 };
 
-static bool walk_is_held(struct chain_walk *w, uint64_t seq)
+static enum err_code walk_is_held(struct chain_walk *w, uint64_t seq, bool *ret, struct err *e)
 {
 	struct db *db = &w->r->db;
 
-	if (seq >= w->first_seq && seq <= w->last_seq && w->last_seq)
-		return w->is_held;
+	if (seq >= w->first_seq && seq <= w->last_seq && w->last_seq) {
+		*ret = w->is_held;
+		return ERR_OK;
+	}
 	sqlite3_stmt *st = DB_ASK(db,
 				  "SELECT first_seq, last_seq, damaged FROM segment"
 				  " WHERE first_seq <= ?1 ORDER BY first_seq DESC LIMIT 1",
@@ -405,7 +407,11 @@ static bool walk_is_held(struct chain_walk *w, uint64_t seq)
 		w->is_held = !column_u64(st, 2) && seq <= w->last_seq;
 		db_leave(st);
 	}
-	return w->is_held;
+	/* now: the next step of the walk would hide it */
+	enum err_code code = db_ended(db, "read the segments", e);
+	if (code == ERR_OK)
+		*ret = w->is_held;
+	return code;
 }
 
 /* Where the walk begins: at @from, or behind what was cut off. */
@@ -474,7 +480,11 @@ static bool walk_page(struct chain_walk *w, struct buf *body,
 			entry.root = row.root;
 			entry.first_seq = row.first_seq;
 			entry.count = row.count;
-			entry.is_held = walk_is_held(w, row.first_seq);
+			*ret_code = walk_is_held(w, row.first_seq, &entry.is_held, e);
+			if (*ret_code != ERR_OK) {
+				db_leave(st);
+				return false;
+			}
 		}
 		w->before = entry.hash;
 		w->next = entry.number + 1;

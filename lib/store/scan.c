@@ -623,6 +623,7 @@ enum err_code store_scan_next(struct store_scan *sc, size_t work, const struct f
 	bool any, end = false;
 
 	e = e ? e : &mine; /* a damaged segment is stepped over, whoever listens */
+	(void)!dict_back_ended(sc->r->back, NULL); /* what failed before was told */
 	enum err_code code = sc->is_open ? ERR_OK : reader_ready(sc->r, &any, e);
 	if (code == ERR_OK && !sc->is_open && !any)
 		end = true;
@@ -641,6 +642,8 @@ enum err_code store_scan_next(struct store_scan *sc, size_t work, const struct f
 			pass(sc, &sc->row);
 		}
 	}
+	if (code == ERR_OK)
+		code = dict_back_ended(sc->r->back, e);
 	if (code == ERR_OK)
 		code = check_names(sc, e);
 	if (code != ERR_OK)

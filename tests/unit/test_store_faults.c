@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "store/inside.h"
+#include "store/reader.h"
 #include "store_fixture.h"
 
 static void path_in(struct fixture *fx, const char *name, char path[100])
@@ -473,6 +473,70 @@ static void a_damaged_segment_is_stepped_over_and_becomes_a_gap(void **state)
 	assert_string_equal(fixture_chain(r).kinds, "sg");
 }
 
+/* Refuses to read a table, once. */
+struct refusal {
+	const char *table;
+	int left;
+};
+
+static int refuse(void *ctx, int action, const char *a, const char *b, const char *c, const char *d)
+{
+	struct refusal *refusal = ctx;
+
+	(void)b;
+	(void)c;
+	(void)d;
+	return action == SQLITE_READ && strcmp(a, refusal->table) == 0 && refusal->left-- > 0
+		       ? SQLITE_DENY
+		       : SQLITE_OK;
+}
+
+static bool see_entry(void *ctx, const struct store_entry *entry)
+{
+	(void)ctx;
+	(void)entry;
+	return true;
+}
+
+static void a_name_that_cannot_be_read_is_no_missing_name(void **state)
+{
+	struct refusal refusal = { "endpoint", 1 };
+	struct fixture *fx = *state;
+	const struct flow *flows;
+	struct err e = { 0 };
+	size_t n;
+	bool more;
+
+	fixture_open(fx);
+	fixture_block(fx, 100);
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+	AUTO(store_scan_free) struct store_scan *sc = NULL;
+	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, &e), ERR_OK);
+	assert_int_equal(store_scan_new(r, &ALL_RECORDS, &sc, &e), ERR_OK);
+	assert_int_equal(sqlite3_set_authorizer(r->db.h, refuse, &refusal), SQLITE_OK);
+	assert_int_equal(store_scan_next(sc, 1000, &flows, &n, &more, &e), ERR_PERMISSION);
+	assert_non_null(strstr(e.msg, "read a name"));
+	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS); /* another one finds it well */
+	assert_int_equal(seen.count, 100);
+	assert_int_equal(seen.wrong, 0);
+}
+
+static void a_segment_that_cannot_be_looked_up_ends_the_walk(void **state)
+{
+	struct refusal refusal = { "segment", 1 };
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 100);
+	fixture_block(fx, 100);
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, &e), ERR_OK);
+	assert_int_equal(sqlite3_set_authorizer(r->db.h, refuse, &refusal), SQLITE_OK);
+	assert_int_equal(store_chain(r, 0, see_entry, NULL, &e), ERR_PERMISSION);
+	assert_int_equal(store_chain(r, 0, see_entry, NULL, &e), ERR_OK);
+}
+
 static void set_data(sqlite3 *h, const void *bytes, int size)
 {
 	sqlite3_stmt *st;
@@ -765,6 +829,8 @@ int main(void)
 		T(names_of_a_lost_block_are_there_for_the_next),
 		T(a_store_that_cannot_be_written_at_first_is_when_it_can),
 		T(a_damaged_segment_is_stepped_over_and_becomes_a_gap),
+		T(a_name_that_cannot_be_read_is_no_missing_name),
+		T(a_segment_that_cannot_be_looked_up_ends_the_walk),
 		T(no_single_bit_of_a_segment_may_flip),
 		T(a_segment_that_cannot_be_read_to_its_end_is_stepped_over),
 		T(any_one_page_may_be_damaged),
