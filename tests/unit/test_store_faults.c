@@ -146,7 +146,7 @@ static void edges_are_recounted_when_the_file_opens_late(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		path_in(fx, parts[i], path[i]);
-		(void)snprintf(aside[i], sizeof aside[i], "%s.aside", path[i]);
+		(void)snprintf(aside[i], sizeof aside[i], "%.99s.aside", path[i]);
 	}
 	fixture_open(fx);
 	fixture_block(fx, 50);
