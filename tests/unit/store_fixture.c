@@ -360,7 +360,26 @@ uint64_t fixture_file_bytes(const struct fixture *fx)
 	char path[100];
 	struct stat st;
 
-	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
+	fixture_path(fx, "flows.db", path);
 	assert_int_equal(stat(path, &st), 0);
 	return (uint64_t)st.st_size;
+}
+
+void fixture_path(const struct fixture *fx, const char *name, char path[100])
+{
+	assert_in_range(snprintf(path, 100, "%.40s/%.50s", fx->dir, name), 1, 99);
+}
+
+struct seen_gap fixture_only_gap(struct store_reader *r)
+{
+	struct seen_gap gaps[4] = { 0 };
+	size_t n = fixture_gaps(r, gaps, ARRAY_LEN(gaps));
+
+	for (size_t i = 0; n != 1 && i < n && i < ARRAY_LEN(gaps); i++)
+		print_message("%s %llu to %llu, lost %llu: %s\n",
+			      store_gap_cause_name(gaps[i].cause),
+			      (unsigned long long)gaps[i].from.v, (unsigned long long)gaps[i].to.v,
+			      (unsigned long long)gaps[i].lost, gaps[i].detail);
+	assert_int_equal(n, 1);
+	return gaps[0];
 }

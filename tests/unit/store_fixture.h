@@ -59,6 +59,8 @@ struct seen_gap {
 };
 size_t fixture_gaps(struct store_reader *r, struct seen_gap *list, size_t max);
 size_t count_gaps(struct store_reader *r, enum store_gap_cause cause);
+/* There must be one. */
+struct seen_gap fixture_only_gap(struct store_reader *r);
 
 /* Walks the chain: every hash must follow from the body and the one before. @return entries. */
 struct seen_chain {
@@ -74,6 +76,8 @@ uint64_t fixture_sql(struct fixture *fx, const char *sql);
 
 /* Records that do not compress: a file of some size. */
 void fixture_bulk(struct fixture *fx, size_t n);
+/* Of a file in the folder. */
+void fixture_path(const struct fixture *fx, const char *name, char path[100]);
 /* Of the store's file, without its log. */
 uint64_t fixture_file_bytes(const struct fixture *fx);
 
