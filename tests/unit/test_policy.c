@@ -1,4 +1,4 @@
-/* Edges of lib/policy that the recorded verdicts do not reach. */
+/* lib/policy: texts and objects that are read, and those that are refused. */
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,35 +7,7 @@
 
 #include <cmocka.h>
 
-#include "flow/flow.h"
-#include "policy/policy.h"
-
-static struct policy_builder *builder(void)
-{
-	static const struct policy_config config = { .cluster = "c1" };
-	struct policy_builder *b = NULL;
-
-	assert_int_equal(policy_builder_new(&config, &b, NULL), ERR_OK);
-	return b;
-}
-
-static struct policy_set *set_by(const char *text, bool served)
-{
-	AUTO(policy_builder_free) struct policy_builder *b = builder();
-	struct policy_set *set = NULL;
-	struct err e;
-
-	policy_builder_served(b, served);
-	if (policy_builder_add_text(b, str_of(text), &e) != ERR_OK ||
-	    policy_builder_finish(b, &set, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
-	return set;
-}
-
-static struct policy_set *set_of(const char *text)
-{
-	return set_by(text, false);
-}
+#include "policy_fixture.h"
 
 /* The sentence with which @text is refused. */
 static const char *refused(const char *text)
@@ -46,49 +18,6 @@ static const char *refused(const char *text)
 	e = (struct err){ 0 };
 	assert_int_not_equal(policy_builder_add_text(b, str_of(text), &e), ERR_OK);
 	return e.msg;
-}
-
-#define KNP(name, spec)                                                                            \
-	"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"                                  \
-	"metadata: {name: " name ", namespace: shop, uid: u-1, resourceVersion: '42'}\n"           \
-	"spec: " spec "\n"
-#define CNP(spec)                                                                                  \
-	"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"                                    \
-	"metadata: {name: p, namespace: shop}\nspec: " spec "\n"
-
-#define CCNP(spec)                                                                                 \
-	"apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\n"                         \
-	"metadata: {name: p}\nspec: " spec "\n"
-
-static const struct str web_labels[] = { { "k8s:app=web", 11 } };
-static const struct str db_labels[] = { { "k8s:app=db", 10 } };
-static const struct policy_end web = {
-	.namespace_ = { "shop", 4 }, .pod = { "web-0", 5 }, .labels = web_labels, .label_count = 1
-};
-static const struct policy_end db = {
-	.namespace_ = { "shop", 4 }, .pod = { "db-0", 4 }, .labels = db_labels, .label_count = 1
-};
-
-static struct policy_answer ask(const struct policy_set *set, enum policy_direction direction,
-				const struct policy_end *subject, const struct policy_end *peer,
-				const char *peer_name, uint8_t protocol, uint16_t port)
-{
-	struct policy_row *a = malloc(policy_row_bytes(set)), *b = malloc(policy_row_bytes(set));
-	const struct str name = str_of(peer_name);
-	struct policy_answer answer;
-
-	assert_true(a && b);
-	policy_row_fill(set, subject, a);
-	policy_row_fill(set, peer, b);
-	const struct policy_query q = { direction,
-					a,
-					{ b, peer->ips, peer->ip_count, &name, peer_name ? 1 : 0 },
-					protocol,
-					port };
-	policy_ask(set, &q, &answer);
-	free(a);
-	free(b);
-	return answer;
 }
 
 /* --- text ------------------------------------------------------------------------------------- */
@@ -656,157 +585,6 @@ static void a_policy_keeps_its_version(void **state)
 	assert_int_equal(info->revision, 42);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
-
-static void an_empty_set_selects_nobody(void **state)
-{
-	(void)state;
-	AUTO(policy_set_free) struct policy_set *set = set_of("");
-	const struct policy_answer a = ask(set, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80);
-
-	assert_int_equal(a.verdict, POLICY_NOT_SELECTED);
-}
-
-static void an_end_without_labels_is_the_world(void **state)
-{
-	(void)state;
-	AUTO(policy_set_free)
-	struct policy_set *set =
-		set_of(CNP("{endpointSelector: {}, ingress: [{fromEntities: [world]}]}"));
-	const struct policy_end nobody = { 0 };
-	struct policy_answer a = ask(set, POLICY_INGRESS, &web, &nobody, NULL, IPPROTO_TCP, 80);
-
-	assert_int_equal(a.verdict, POLICY_ALLOWED);
-	a = ask(set, POLICY_EGRESS, &nobody, &web, NULL, IPPROTO_TCP, 80);
-	assert_int_equal(a.verdict, POLICY_NOT_ENFORCED);
-}
-
-static void bits_behind_the_length_of_a_block_do_not_count(void **state)
-{
-	(void)state;
-	AUTO(policy_set_free)
-	struct policy_set *set = set_of(
-		KNP("a", "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.255/24}},"
-			 " {ipBlock: {cidr: '2001:db8:ff::/33'}},"
-			 " {ipBlock: {cidr: '2001:db9:0:0:ffff::/65'}}]}]}"));
-	static const struct {
-		const char *ip;
-		bool in;
-	} cases[] = { { "10.0.0.0", true },         { "10.0.0.129", true },
-		      { "10.0.1.0", false },        { "9.255.255.255", false },
-		      { "2001:db8::", true },       { "2001:db8:7fff::1", true },
-		      { "2001:db8:8000::", false }, { "2001:db9:0:0:8000::", true },
-		      { "2001:db9::", false } };
-
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		uint8_t ip[1][16];
-		assert_true(ip_parse(str_of(cases[i].ip), ip[0]));
-		const struct policy_end from = { .ips = (const uint8_t(*)[16])ip, .ip_count = 1 };
-		assert_int_equal(
-			ask(set, POLICY_INGRESS, &web, &from, NULL, IPPROTO_TCP, 80).verdict,
-			cases[i].in ? POLICY_ALLOWED : POLICY_DEFAULT_DENIED);
-	}
-}
-
-static void a_namespace_is_known_by_its_name_without_an_object(void **state)
-{
-	(void)state;
-	AUTO(policy_set_free)
-	struct policy_set *set = set_of(
-		KNP("a", "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: "
-			 "{kubernetes.io/metadata.name: shop}}}]}]}"));
-	AUTO(policy_set_free)
-	struct policy_set *told = set_of(
-		KNP("a", "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: "
-			 "{team: a}}}]}]}") "---\napiVersion: v1\nkind: Namespace\n"
-					    "metadata: {name: shop, labels: {team: a}}\n");
-
-	assert_int_equal(ask(set, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
-			 POLICY_ALLOWED);
-	assert_int_equal(ask(told, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
-			 POLICY_ALLOWED);
-}
-
-static void more_rules_than_an_answer_holds_are_counted(void **state)
-{
-	(void)state;
-	AUTO_BUF struct buf text = buf_init(1 << 20);
-
-	buf_lit(&text, KNP("a", "\n  podSelector: {}\n  ingress:"));
-	for (int i = 0; i < POLICY_BY_MAX + 3; i++)
-		buf_lit(&text, "  - {}\n");
-	AUTO(policy_set_free) struct policy_set *set = set_of(buf_cstr(&text));
-	const struct policy_answer a = ask(set, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80);
-	assert_int_equal(a.verdict, POLICY_ALLOWED);
-	assert_int_equal(a.count, POLICY_BY_MAX);
-	assert_int_equal(a.left_out, 3);
-	assert_int_equal(a.by[POLICY_BY_MAX - 1].rule, POLICY_BY_MAX - 1);
-}
-
-static void labels_beyond_the_limit_are_not_looked_at(void **state)
-{
-	(void)state;
-	AUTO(policy_set_free)
-	struct policy_set *set =
-		set_of(CNP("{endpointSelector: {matchLabels: {last: x}}, ingress: [{}]}"));
-	struct str labels[POLICY_LABELS_MAX + 1];
-	struct policy_end end = web;
-
-	for (size_t i = 0; i <= POLICY_LABELS_MAX; i++)
-		labels[i] = STR("k8s:other=x");
-	end.labels = labels;
-	end.label_count = POLICY_LABELS_MAX + 1;
-	labels[POLICY_LABELS_MAX] = STR("k8s:last=x");
-	assert_int_equal(ask(set, POLICY_INGRESS, &end, &db, NULL, IPPROTO_TCP, 80).verdict,
-			 POLICY_NOT_SELECTED);
-	labels[POLICY_LABELS_MAX - 1] = STR("k8s:last=x");
-	assert_int_equal(ask(set, POLICY_INGRESS, &end, &db, NULL, IPPROTO_TCP, 80).verdict,
-			 POLICY_DEFAULT_DENIED);
-}
-
-/* What Cilium's documentation says of matchPattern (security/policy/language, DNS based). */
-static void stars_in_names_mean_what_is_documented(void **state)
-{
-	(void)state;
-	static const struct {
-		const char *pattern, *name;
-		bool matches;
-	} cases[] = {
-		{ "*.cilium.io", "www.cilium.io", true },
-		{ "*.cilium.io", "WWW.Cilium.IO.", true },
-		{ "*.cilium.io", "cilium.io", false },
-		{ "*.cilium.io", "sub.www.cilium.io", false },
-		{ "*cilium.io", "cilium.io", true },
-		{ "*cilium.io", "sub-cilium.io", true },
-		{ "*cilium.io", "www.cilium.io", false },
-		{ "sub*.cilium.io", "subdomain.cilium.io", true },
-		{ "sub*.cilium.io", "www.cilium.io", false },
-		{ "sub*.cilium.io", "blog.cilium.io", false },
-		{ "**.cilium.io", "a.b.cilium.io", true },
-		{ "**.cilium.io", "b.cilium.io", true },
-		{ "**.cilium.io", "cilium.io", false },
-		{ "*", "any.name.at.all", true },
-		{ "a*b*c.io", "abbbc.io", true },
-		{ "a*b*c.io", "ab.bc.io", false },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		static const struct str world[] = { { "reserved:world", 14 } };
-		const struct policy_end out = { .labels = world, .label_count = 1 };
-		char text[512];
-
-		(void)snprintf(text, sizeof text,
-			       CNP("{endpointSelector: {}, egress: [{toFQDNs: [{matchPattern: "
-				   "'%s'}]}]}"),
-			       cases[i].pattern);
-		AUTO(policy_set_free) struct policy_set *set = set_of(text);
-		const struct policy_answer a =
-			ask(set, POLICY_EGRESS, &web, &out, cases[i].name, IPPROTO_TCP, 443);
-		if ((a.verdict == POLICY_ALLOWED) != cases[i].matches)
-			fail_msg("%s, %s", cases[i].pattern, cases[i].name);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -829,13 +607,6 @@ int main(void)
 		cmocka_unit_test(the_first_part_of_an_object_that_fails_is_not_in_force),
 		cmocka_unit_test(items_of_a_list_are_objects_and_may_leave_out_their_kind),
 		cmocka_unit_test(a_policy_keeps_its_version),
-		cmocka_unit_test(an_empty_set_selects_nobody),
-		cmocka_unit_test(an_end_without_labels_is_the_world),
-		cmocka_unit_test(bits_behind_the_length_of_a_block_do_not_count),
-		cmocka_unit_test(a_namespace_is_known_by_its_name_without_an_object),
-		cmocka_unit_test(more_rules_than_an_answer_holds_are_counted),
-		cmocka_unit_test(labels_beyond_the_limit_are_not_looked_at),
-		cmocka_unit_test(stars_in_names_mean_what_is_documented),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,33 @@
+/*
+ * policy_fixture - policies of namespace shop, and two pods of it to ask about.
+ */
+#ifndef TYCHO_TESTS_POLICY_FIXTURE_H
+#define TYCHO_TESTS_POLICY_FIXTURE_H
+
+#include "policy/policy.h"
+
+/* Of cluster c1; nothing is in it yet. */
+struct policy_builder *builder(void);
+/* @text must be well; @served: as an API server gave it. */
+struct policy_set *set_by(const char *text, bool served);
+struct policy_set *set_of(const char *text);
+
+#define KNP(name, spec)                                                                            \
+	"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"                                  \
+	"metadata: {name: " name ", namespace: shop, uid: u-1, resourceVersion: '42'}\n"           \
+	"spec: " spec "\n"
+#define CNP(spec)                                                                                  \
+	"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"                                    \
+	"metadata: {name: p, namespace: shop}\nspec: " spec "\n"
+
+#define CCNP(spec)                                                                                 \
+	"apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\n"                         \
+	"metadata: {name: p}\nspec: " spec "\n"
+
+extern const struct policy_end web, db;
+/* May @subject and @peer talk? @peer_name: by which DNS name it was asked for, or NULL. */
+struct policy_answer ask(const struct policy_set *set, enum policy_direction direction,
+			 const struct policy_end *subject, const struct policy_end *peer,
+			 const char *peer_name, uint8_t protocol, uint16_t port);
+
+#endif
