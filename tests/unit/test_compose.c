@@ -311,6 +311,19 @@ static const uint8_t dns_answer[] = {
 	0,    1,    0,    1,    0,   0,   0,   60,  0, 4, 192, 0, 2, 9,
 };
 
+static const struct flow *connection_to_peer(struct world *w)
+{
+	uint8_t bytes[256];
+	size_t n = packet(bytes, pod_ip, peer_ip, 6, 41000, 5432, 0x02, NULL, 0);
+	struct raw_event ev = raw(RAW_TRACE, bytes, n);
+
+	ev.direction = RAW_DIR_INGRESS;
+	ev.endpoint_side = ev.reply_known = true;
+	ev.cause = BPF_CAUSE_NEW;
+	compose_event(&w->compose, &ev, (struct mono_ns){ 0 });
+	return next(w);
+}
+
 static void a_dns_answer_is_an_l7_flow_and_names_the_address_from_then_on(void **state)
 {
 	struct world *w = *state;
@@ -333,13 +346,7 @@ static void a_dns_answer_is_an_l7_flow_and_names_the_address_from_then_on(void *
 	assert_true(str_has_prefix(summary(w, f, &text), STR("DNS Answer \"192.0.2.9\" TTL: 60")));
 	assert_null(next(w));
 
-	n = packet(bytes, pod_ip, peer_ip, 6, 41000, 5432, 0x02, NULL, 0);
-	ev = raw(RAW_TRACE, bytes, n);
-	ev.direction = RAW_DIR_INGRESS;
-	ev.endpoint_side = ev.reply_known = true;
-	ev.cause = BPF_CAUSE_NEW;
-	compose_event(&w->compose, &ev, (struct mono_ns){ 0 });
-	f = next(w);
+	f = connection_to_peer(w);
 	struct str name;
 	assert_true(wire_find(str_n(f->ext, f->ext_len), 14, &name));
 	assert_true(str_is(name, "db.example"));
@@ -362,13 +369,7 @@ static void a_dns_answer_that_is_an_error_names_nobody(void **state)
 	compose_event(&w->compose, &ev, (struct mono_ns){ 0 });
 	assert_non_null(next(w));
 
-	n = packet(bytes, pod_ip, peer_ip, 6, 41000, 5432, 0x02, NULL, 0);
-	ev = raw(RAW_TRACE, bytes, n);
-	ev.direction = RAW_DIR_INGRESS;
-	ev.endpoint_side = ev.reply_known = true;
-	ev.cause = BPF_CAUSE_NEW;
-	compose_event(&w->compose, &ev, (struct mono_ns){ 0 });
-	const struct flow *f = next(w);
+	const struct flow *f = connection_to_peer(w);
 	struct str name;
 	assert_false(wire_find(str_n(f->ext, f->ext_len), 14, &name));
 }
