@@ -24,6 +24,13 @@ static inline uint64_t swar_load(const char *p)
 #endif
 	return v; /* the first byte is the lowest */
 }
+static inline void swar_store(char *p, uint64_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	v = __builtin_bswap64(v);
+#endif
+	memcpy(p, &v, sizeof v);
+}
 /* A byte below @n, at most 128. */
 static inline uint64_t swar_below(uint64_t v, unsigned n)
 {

@@ -1,5 +1,7 @@
 #include "flow/text.h"
 
+#include "flow/swar.h"
+
 static const char hex_digits[] = "0123456789abcdef";
 
 static inline void put_hex8(char *p, uint8_t v)
@@ -26,14 +28,33 @@ static inline uint8_t parse_hex8(const char *p, unsigned *ok)
 	return (uint8_t)(high << 4 | (low & 15));
 }
 
+/* Eight digits at once: each byte of @v is spread over two, then 10 to 15 are moved up to letters. */
+static inline void put_hex32(char p[8], uint32_t v)
+{
+	uint64_t x = __builtin_bswap32(v); /* the first two digits are the lowest byte */
+
+	x = (x | x << 16) & UINT64_C(0x0000ffff0000ffff);
+	x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
+	x = (x >> 4 | x << 8) & (SWAR_ONES * 0x0f);
+	x += SWAR_ONES * '0' + (((x + SWAR_ONES * 6) >> 4) & SWAR_ONES) * ('a' - '0' - 10);
+	swar_store(p, x);
+}
+
 /* RFC 9562 section 4: 8-4-4-4-12 digits. Where the two digits of each byte stand. */
 static const uint8_t uuid_at[16] = { 0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34 };
 
 void uuid_put(char out[UUID_CHARS], const uint64_t uuid[2])
 {
-	for (int i = 0; i < 16; i++)
-		put_hex8(out + uuid_at[i], (uint8_t)(uuid[i / 8] >> (56 - i % 8 * 8)));
-	out[8] = out[13] = out[18] = out[23] = '-';
+	char middle[16];
+
+	put_hex32(out, (uint32_t)(uuid[0] >> 32));
+	put_hex32(middle, (uint32_t)uuid[0]);
+	put_hex32(middle + 8, (uint32_t)(uuid[1] >> 32));
+	for (size_t i = 0; i < 4; i++) {
+		out[8 + 5 * i] = '-';
+		memcpy(out + 9 + 5 * i, middle + 4 * i, 4);
+	}
+	put_hex32(out + 28, (uint32_t)uuid[1]);
 }
 
 bool uuid_parse(struct str s, uint64_t ret[2])

@@ -249,37 +249,29 @@ static inline uint8_t *put_ext_below(uint8_t *p, struct ext *x, uint32_t number)
  * one after the other). */
 static uint8_t *put_detail(uint8_t *p, const struct flow *f, struct str reason, struct ext *x)
 {
-	size_t more = 0;
 	bool in_ext = x->next.number == FLOW_FIELD_TYCHO;
-	struct ext again = *x;
+	uint8_t *body = put_tag(p, FLOW_FIELD_TYCHO, WIRE_LEN) + 1, *end = body;
 
-	for (; x->next.number == FLOW_FIELD_TYCHO; ext_step(x))
-		more += x->next.bytes.len;
-	uint8_t fixed[64], *end = fixed;
 	end = put_u64(end, DETAIL_FIELD_SEQ, f->seq);
 	end = put_u64(end, DETAIL_FIELD_PACKETS, f->packets);
 	end = put_u64(end, DETAIL_FIELD_BYTES, f->bytes);
-	uint8_t netns[16], *netns_end = put_u64(netns, DETAIL_FIELD_NETNS, f->netns);
-	size_t reason_bytes = 0;
-	if (reason.len) {
-		uint8_t head[16];
-		reason_bytes = (size_t)(put_varint(put_tag(head, DETAIL_FIELD_KERNEL_DROP_REASON,
-							   WIRE_LEN),
-						   reason.len) -
-					head) +
-			       reason.len;
-	}
-	size_t len = (size_t)(end - fixed) + reason_bytes + (size_t)(netns_end - netns) + more;
+	if (reason.len)
+		end = put_len(end, DETAIL_FIELD_KERNEL_DROP_REASON, reason);
+	end = put_u64(end, DETAIL_FIELD_NETNS, f->netns);
+	for (; x->next.number == FLOW_FIELD_TYCHO; ext_step(x))
+		end = put_bytes(end, x->next.bytes);
+	size_t len = (size_t)(end - body);
 	if (!len && !in_ext)
 		return p;
-	p = put_varint(put_tag(p, FLOW_FIELD_TYCHO, WIRE_LEN), len);
-	p = put_bytes(p, str_n(fixed, (size_t)(end - fixed)));
-	if (reason.len)
-		p = put_len(p, DETAIL_FIELD_KERNEL_DROP_REASON, reason);
-	p = put_bytes(p, str_n(netns, (size_t)(netns_end - netns)));
-	for (; again.next.number == FLOW_FIELD_TYCHO; ext_step(&again))
-		p = put_bytes(p, again.next.bytes);
-	return p;
+	if (len < 0x80) {
+		end_short(body, end);
+		return end;
+	}
+	uint8_t head[10];
+	size_t head_bytes = (size_t)(put_varint(head, len) - head);
+	memmove(body - 1 + head_bytes, body, len);
+	memcpy(body - 1, head, head_bytes);
+	return end + head_bytes - 1;
 }
 
 /* --- a flow --- */
@@ -292,29 +284,40 @@ struct names {
 	size_t bytes; /* of all, with room for tags and lengths */
 };
 
-static struct names names_of(const struct flow *f, const struct flow_dict *d)
+/* @src_ep, @dst_ep: in two pieces each. Inline, or the whole struct is cleared first and copied
+ * afterwards. */
+__attribute__((always_inline)) static inline struct names names_of(const struct flow *f,
+								   const struct flow_dict *d,
+								   const struct str src_ep[2],
+								   const struct str dst_ep[2])
 {
 	static const struct str absent = { NULL, 0 };
-	const struct endpoint *src = flow_dict_get_endpoint(d, f->src_ep);
-	const struct endpoint *dst = flow_dict_get_endpoint(d, f->dst_ep);
 	const struct node *node = flow_dict_get_node(d, f->node);
-	struct names n = { .src_ep = src ? src->wire : absent, .dst_ep = dst ? dst->wire : absent };
+	struct str src_svc = absent, dst_svc = absent, reason = absent;
 
 	if (f->src_svc.v | f->dst_svc.v) {
-		const struct service *src_svc = flow_dict_get_service(d, f->src_svc);
-		const struct service *dst_svc = flow_dict_get_service(d, f->dst_svc);
-		n.src_svc = src_svc ? src_svc->wire : absent;
-		n.dst_svc = dst_svc ? dst_svc->wire : absent;
-	}
-	if (node) {
-		n.node_name = node->name_wire;
-		n.node_labels = node->labels_wire;
-		n.emitter = node->emitter_wire;
+		const struct service *src = flow_dict_get_service(d, f->src_svc);
+		const struct service *dst = flow_dict_get_service(d, f->dst_svc);
+		src_svc = src ? src->wire : absent;
+		dst_svc = dst ? dst->wire : absent;
 	}
 	if (f->kernel_reason)
-		n.reason = flow_dict_get_kernel_reason(d, f->kernel_reason);
-	n.bytes = n.src_ep.len + n.dst_ep.len + n.src_svc.len + n.dst_svc.len + n.node_name.len +
-		  n.node_labels.len + n.emitter.len + n.reason.len;
+		reason = flow_dict_get_kernel_reason(d, f->kernel_reason);
+	struct names n = {
+		.src_ep = src_ep[0],
+		.dst_ep = dst_ep[0],
+		.src_svc = src_svc,
+		.dst_svc = dst_svc,
+		.src_ep_rest = src_ep[1],
+		.dst_ep_rest = dst_ep[1],
+		.node_name = node ? node->name_wire : absent,
+		.node_labels = node ? node->labels_wire : absent,
+		.emitter = node ? node->emitter_wire : absent,
+		.reason = reason,
+	};
+	n.bytes = n.src_ep.len + n.src_ep_rest.len + n.dst_ep.len + n.dst_ep_rest.len +
+		  n.src_svc.len + n.dst_svc.len + n.node_name.len + n.node_labels.len +
+		  n.emitter.len + n.reason.len;
 	return n;
 }
 
@@ -421,7 +424,11 @@ static uint8_t *append_flow(struct buf *b, const struct flow *f, const struct fl
 		buf_put(b, f->ext, f->ext_len);
 		return (uint8_t *)to + before;
 	}
-	struct names n = names_of(f, d);
+	const struct endpoint *src = flow_dict_get_endpoint(d, f->src_ep);
+	const struct endpoint *dst = flow_dict_get_endpoint(d, f->dst_ep);
+	const struct str src_ep[2] = { src ? src->wire : (struct str){ NULL, 0 } },
+			 dst_ep[2] = { dst ? dst->wire : (struct str){ NULL, 0 } };
+	const struct names n = names_of(f, d, src_ep, dst_ep);
 	char space[SUMMARY_FIXED_BYTES];
 	AUTO_BUF struct buf summary = buf_fixed(space, sizeof space);
 	put_summary(&summary, f, d, n.bytes);
@@ -462,14 +469,10 @@ bool flow_has_dns(const struct flow *f)
 void flow_encode_core(struct buf *b, const struct flow *f, const struct flow_dict *d,
 		      const struct str src_ep[2], const struct str dst_ep[2])
 {
-	struct names n = names_of(f, d);
+	const struct names n = names_of(f, d, src_ep, dst_ep);
 	char space[SUMMARY_FIXED_BYTES];
 	AUTO_BUF struct buf summary = buf_fixed(space, sizeof space);
 
-	n.src_ep = src_ep[0];
-	n.src_ep_rest = src_ep[1];
-	n.dst_ep = dst_ep[0];
-	n.dst_ep_rest = dst_ep[1];
 	if (!flow_has_dns(f))
 		put_summary(&summary, f, d, n.bytes);
 	char *to = buf_reserve(b, MEMBERS_MAX_BYTES + n.bytes + summary.len + f->ext_len);

@@ -298,6 +298,26 @@ static void a_made_flow_is_written_as_protobuf_writes_it(void **state)
 	}
 }
 
+/* The detail's length takes one byte or two. */
+static void a_detail_of_any_length_is_written_as_protobuf_writes_it(void **state)
+{
+	(void)state;
+	AUTO(flow_dict_free) struct flow_dict *d = dict_of(1 << 10);
+	AUTO_BUF struct buf b = buf_init(MAX_BYTES);
+	char reason[200];
+
+	memset(reason, 'R', sizeof reason);
+	for (size_t len = 100; len < sizeof reason; len++) {
+		pool_reset();
+		struct flow f = { .seq = 300,
+				  .netns = 4026531840,
+				  .kernel_reason = flow_dict_kernel_reason(d, str_n(reason, len)) };
+		buf_reset(&b);
+		flow_encode(&b, &f, d);
+		assert_bytes_equal(buf_str(&b), pack(expected(&f, d)));
+	}
+}
+
 static void a_whole_flow_goes_out_as_it_came(void **state)
 {
 	(void)state;
@@ -455,6 +475,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_made_flow_is_written_as_protobuf_writes_it),
+		cmocka_unit_test(a_detail_of_any_length_is_written_as_protobuf_writes_it),
 		cmocka_unit_test(a_whole_flow_goes_out_as_it_came),
 		cmocka_unit_test(an_empty_flow_is_no_bytes),
 		cmocka_unit_test(a_buffer_that_is_too_small_fails_and_nothing_else),
