@@ -30,14 +30,22 @@ struct chain_secret chain_part_secret(const struct chain_secret *store, uint64_t
 	return s;
 }
 
+void chain_commit_head(uint8_t to[CHAIN_COMMIT_HEAD], enum chain_part part,
+		       const struct chain_secret *part_secret)
+{
+	to[0] = 0x02;
+	to[1] = (uint8_t)part;
+	memcpy(to + 2, part_secret->v, sizeof part_secret->v);
+}
+
 struct chain_hash chain_commit(enum chain_part part, const struct chain_secret *part_secret,
 			       struct str bytes)
 {
-	uint8_t head[2 + sizeof part_secret->v] = { 0x02, (uint8_t)part };
+	uint8_t head[CHAIN_COMMIT_HEAD];
 	struct sha256 s;
 	struct chain_hash h;
 
-	memcpy(head + 2, part_secret->v, sizeof part_secret->v);
+	chain_commit_head(head, part, part_secret);
 	sha256_init(&s);
 	sha256_put(&s, str_n(head, sizeof head));
 	sha256_put(&s, bytes);

@@ -66,6 +66,10 @@ void chain_split(const struct flow *f, const struct flow_dict *d, struct buf par
 void chain_join(const struct str parts[CHAIN_PARTS_], struct buf *out);
 struct chain_hash chain_commit(enum chain_part part, const struct chain_secret *part_secret,
 			       struct str bytes);
+/* What it hashes before @bytes. */
+enum { CHAIN_COMMIT_HEAD = 1 + 1 + 32 };
+void chain_commit_head(uint8_t to[CHAIN_COMMIT_HEAD], enum chain_part part,
+		       const struct chain_secret *part_secret);
 /* @commitments: of the four parts after the core. */
 struct chain_hash chain_leaf(uint8_t kind, uint64_t seq, struct str core,
 			     const struct chain_hash commitments[CHAIN_PARTS_ - 1]);

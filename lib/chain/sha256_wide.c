@@ -136,62 +136,104 @@ WIDE static void block_of_thirtytwo(__m512i state[][8], const uint8_t *const *p,
 	block_of_each(state, p, lanes, 2);
 }
 
-/* As sha256_pad, without the calls that copy and clear so few bytes: what is masked off is not
- * read, and zero. */
+/* As sha256_pad, without calls and branches: what is masked off is not read, and zero. */
 WIDE_INLINE size_t pad(const uint8_t *left, uint64_t bytes, uint8_t tail[2 * SHA256_BLOCK])
 {
 	size_t n = bytes % SHA256_BLOCK, blocks = n + 9 > SHA256_BLOCK ? 2 : 1;
-	uint8_t *end = tail + blocks * SHA256_BLOCK;
+	const __mmask64 first = UINT64_C(1) << n;
+	const __mmask8 last_word = 0x80;
+	long long bits = (long long)__builtin_bswap64(bytes << 3);
+	__m512i block = _mm512_or_si512(_mm512_maskz_loadu_epi8(first - 1, (const void *)left),
+					_mm512_maskz_set1_epi8(first, (char)0x80));
 
-	_mm512_storeu_si512(tail,
-			    _mm512_maskz_loadu_epi8((UINT64_C(1) << n) - 1, (const void *)left));
-	_mm512_storeu_si512(tail + SHA256_BLOCK, _mm512_setzero_si512());
-	tail[n] = 0x80;
-	sha256_put_be32(end - 8, (uint32_t)(bytes >> 29));
-	sha256_put_be32(end - 4, (uint32_t)(bytes << 3));
+	_mm512_store_si512(
+		tail,
+		_mm512_or_si512(block, _mm512_maskz_set1_epi64(blocks == 1 ? last_word : 0, bits)));
+	_mm512_store_si512(tail + SHA256_BLOCK, _mm512_maskz_set1_epi64(last_word, bits));
 	return blocks;
+}
+
+/* The states of sixteen lanes as hashes, for the first @n of them. */
+WIDE_INLINE void put_hashes(const __m512i state[8], uint8_t *const *ret, size_t n)
+{
+	const __m256i swap =
+		_mm256_broadcastsi128_si256(_mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203));
+	__m512i v[16];
+
+	for (int i = 0; i < 8; i++) {
+		v[i] = state[i];
+		v[8 + i] = _mm512_setzero_si512();
+	}
+	transpose(v);
+	for (size_t l = 0; l < n; l++)
+		_mm256_storeu_si256((__m256i *)ret[l],
+				    _mm256_shuffle_epi8(_mm512_castsi512_si256(v[l]), swap));
+}
+
+/* Where each message's blocks are: in the message, the last one or two in its tail. Eight lanes to
+ * a vector, so that no branch is to be guessed. */
+struct places {
+	uint64_t message[SHA256_LANES],
+		tail[SHA256_LANES]; /* addresses of block 0, if it was there */
+	uint64_t in_place[SHA256_LANES], total[SHA256_LANES]; /* blocks */
+} __attribute__((aligned(64)));
+
+WIDE_INLINE void places_of_block(const struct places *w, size_t block,
+				 const uint8_t *p[SHA256_LANES], __mmask16 lanes[GROUPS])
+{
+	static const uint8_t nothing[SHA256_BLOCK];
+	const __m512i now = _mm512_set1_epi64((long long)block),
+		      from = _mm512_set1_epi64((long long)(block * SHA256_BLOCK)),
+		      none = _mm512_set1_epi64((long long)(uintptr_t)nothing);
+
+	lanes[0] = lanes[1] = 0;
+#pragma GCC unroll 4
+	for (size_t l = 0; l < SHA256_LANES; l += 8) {
+		__mmask8 in_place =
+			_mm512_cmplt_epu64_mask(now, _mm512_load_si512(w->in_place + l));
+		__mmask8 is_there = _mm512_cmplt_epu64_mask(now, _mm512_load_si512(w->total + l));
+		__m512i base = _mm512_mask_blend_epi64(in_place, _mm512_load_si512(w->tail + l),
+						       _mm512_load_si512(w->message + l));
+		_mm512_storeu_si512(p + l, _mm512_mask_add_epi64(none, is_there, base, from));
+		lanes[l / 16] = (__mmask16)(lanes[l / 16] | (unsigned)is_there << l % 16);
+	}
 }
 
 WIDE void sha256_wide(const struct str *messages, uint8_t *const *ret, size_t n)
 {
-	static const uint8_t nothing[SHA256_BLOCK];
-	uint8_t tails[SHA256_LANES][2 * SHA256_BLOCK];
-	const uint8_t *from[SHA256_LANES];
-	size_t in_place[SHA256_LANES] = { 0 }, total[SHA256_LANES] = { 0 }, most = 0;
-	uint32_t words[8][16];
+	uint8_t tails[SHA256_LANES][2 * SHA256_BLOCK] __attribute__((aligned(64)));
+	struct places where;
+	size_t most = 0;
 	__m512i state[GROUPS][8];
 
+	for (size_t l = 0; l < SHA256_LANES; l++)
+		where.message[l] = where.tail[l] = where.in_place[l] = where.total[l] = 0;
 	for (size_t l = 0; l < n; l++) {
-		from[l] = (const uint8_t *)(messages[l].len ? messages[l].p : "");
-		in_place[l] = messages[l].len / SHA256_BLOCK;
-		total[l] = in_place[l] +
-			   pad(from[l] + in_place[l] * SHA256_BLOCK, messages[l].len, tails[l]);
-		most = total[l] > most ? total[l] : most;
+		const uint8_t *p = (const uint8_t *)(messages[l].len ? messages[l].p : "");
+		size_t in_place = messages[l].len / SHA256_BLOCK;
+		size_t total =
+			in_place + pad(p + in_place * SHA256_BLOCK, messages[l].len, tails[l]);
+		where.message[l] = (uintptr_t)p;
+		where.tail[l] = (uintptr_t)tails[l] - in_place * SHA256_BLOCK;
+		where.in_place[l] = in_place;
+		where.total[l] = total;
+		most = total > most ? total : most;
 	}
 	for (int i = 0; i < 8; i++)
 		state[0][i] = state[1][i] = _mm512_set1_epi32((int)sha256_initial[i]);
 	for (size_t block = 0; block < most; block++) {
 		const uint8_t *p[SHA256_LANES];
-		__mmask16 lanes[GROUPS] = { 0 };
+		__mmask16 lanes[GROUPS];
 
-		for (size_t l = 0; l < SHA256_LANES; l++) {
-			p[l] = block < in_place[l] ? from[l] + block * SHA256_BLOCK
-			       : block < total[l]  ? tails[l] + (block - in_place[l]) * SHA256_BLOCK
-						   : nothing;
-			lanes[l / 16] =
-				(__mmask16)(lanes[l / 16] | (unsigned)(block < total[l]) << l % 16);
-		}
+		places_of_block(&where, block, p, lanes);
 		if (n > 16)
 			block_of_thirtytwo(state, p, lanes);
 		else
 			block_of_sixteen(state, p, lanes);
 	}
-	for (size_t l = 0; l < n; l++) {
-		for (int i = 0; i < 8 && l % 16 == 0; i++)
-			_mm512_storeu_si512(words[i], state[l / 16][i]);
-		for (size_t i = 0; i < 8; i++)
-			sha256_put_be32(ret[l] + 4 * i, words[i][l % 16]);
-	}
+	put_hashes(state[0], ret, n < 16 ? n : 16);
+	if (n > 16)
+		put_hashes(state[1], ret + 16, n - 16);
 }
 
 #else

@@ -15,6 +15,8 @@
 #include "chain/chain.h"
 #include "chain/sha256.h"
 #include "chain/tree.h"
+#include "flow/fields.h"
+#include "flow/wire.h"
 #include "flow_random.h"
 
 static struct chain_hash hash_of_hex(const char *hex)
@@ -365,6 +367,64 @@ static void a_block_remembers_and_still_says_the_same(void **state)
 	}
 }
 
+/* Commitments wait to be hashed together: to DNS names, and to pairs of addresses that are new, that
+ * come again while they wait and after it, that take each other's place, that there are none of,
+ * and that are forgotten with the dictionary. */
+static void commitments_wait_and_no_leaf_gets_those_of_another(void **state)
+{
+	(void)state;
+	enum { FLOWS = 40000, AGAIN = 301, BEFORE = 70 };
+	static const uint8_t source_name[] = { FLOW_FIELD_SOURCE_NAMES << 3 | WIRE_LEN, 1, 'a' };
+	AUTO(flow_dict_free) struct flow_dict *d = dict_of(64);
+	AUTO(chain_block_free) struct chain_block *b = NULL;
+	const struct chain_secret store = counting_secret();
+	static struct flow flows[FLOWS];
+	struct chain_secret secrets[CHAIN_PARTS_];
+	struct random r = random_of(__func__, 6);
+
+	assert_int_equal(chain_block_new(&b, NULL), ERR_OK);
+	chain_block_start(b, &store, 1);
+	for (size_t i = 0; i < FLOWS; i++) {
+		struct flow *f = &flows[i];
+		*f = (struct flow){ .bits = FLOW_HAS_IP | FLOW_HAS_SRC_IP, .ip_version = 1 };
+		if (random_below(&r, 3) == 0)
+			f->bits = 0;
+		ip_from_v4(f->src_ip,
+			   (uint8_t[]){ 10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i });
+		uint64_t back = random_below(&r, 4) ? 0 : 1 + random_below(&r, AGAIN);
+		if (back && back <= i)
+			*f = flows[i - back];
+		f->seq = i;
+		if (random_below(&r, 4) == 0) {
+			f->ext = source_name;
+			f->ext_len = sizeof source_name;
+		}
+		if (i == BEFORE) /* what waits is of no block any longer */
+			chain_block_start(b, &store, 2);
+		if (i % 997 % 40 == 0 && i % 997 < 100)
+			flow_dict_reset(d);
+		assert_int_equal(chain_block_add(b, f, d, NULL), ERR_OK);
+	}
+	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+		secrets[p] = chain_part_secret(&store, 2, p);
+	const struct chain_hash *got = chain_block_leaves(b);
+	for (size_t i = BEFORE; i < FLOWS; i++) {
+		AUTO_BUF struct buf core = buf_init(1 << 10), addresses = buf_init(1 << 10);
+		const struct str dns = str_n(flows[i].ext, flows[i].ext_len);
+		const struct str no_endpoint[2] = { { NULL, 0 }, { NULL, 0 } };
+		struct chain_hash c[CHAIN_PARTS_ - 1];
+		flow_encode_core(&core, &flows[i], d, no_endpoint, no_endpoint);
+		flow_encode_addresses(&addresses, &flows[i]);
+		for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
+			c[p - 1] = chain_commit(p, &secrets[p],
+						p == CHAIN_ADDRESSES ? buf_str(&addresses)
+						: p == CHAIN_DNS     ? dns
+								     : STR(""));
+		struct chain_hash want = chain_leaf(FLOW_KIND_FLOW, i, buf_str(&core), c);
+		assert_memory_equal(got[i - BEFORE].v, want.v, sizeof want.v);
+	}
+}
+
 /* Ids begin anew with a reset: what was remembered of the one before means somebody else. */
 static void a_dictionary_may_be_reset_in_the_middle_of_a_block(void **state)
 {
@@ -475,6 +535,7 @@ int main(void)
 		cmocka_unit_test(one_proof_for_several_leaves_leads_to_the_root),
 		cmocka_unit_test(commitments_leaves_and_entries_follow_their_formulas),
 		cmocka_unit_test(a_block_remembers_and_still_says_the_same),
+		cmocka_unit_test(commitments_wait_and_no_leaf_gets_those_of_another),
 		cmocka_unit_test(a_dictionary_may_be_reset_in_the_middle_of_a_block),
 		cmocka_unit_test(one_changed_member_is_another_leaf),
 		cmocka_unit_test(an_empty_block_has_the_empty_root),
