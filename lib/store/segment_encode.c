@@ -119,10 +119,11 @@ struct ends {
 	bool swapped;
 };
 
-static struct ends ends_of(const struct flow *f)
+/* Filled in place: a copy of what was just written in small pieces waits for them. */
+static inline void ends_of(const struct flow *f, struct ends *x)
 {
-	struct ends x = { .swapped = f->src_port < f->dst_port, .l4 = f->l4 };
-	struct host *src = x.swapped ? &x.b : &x.a, *dst = x.swapped ? &x.a : &x.b;
+	x->swapped = f->src_port < f->dst_port;
+	struct host *src = x->swapped ? &x->b : &x->a, *dst = x->swapped ? &x->a : &x->b;
 
 	memcpy(src->ip, f->src_ip, sizeof src->ip);
 	src->ep = f->src_ep.v;
@@ -130,9 +131,9 @@ static struct ends ends_of(const struct flow *f)
 	memcpy(dst->ip, f->dst_ip, sizeof dst->ip);
 	dst->ep = f->dst_ep.v;
 	dst->svc = f->dst_svc.v;
-	x.port_a = x.swapped ? f->dst_port : f->src_port;
-	x.port_b = x.swapped ? f->src_port : f->dst_port;
-	return x;
+	x->port_a = x->swapped ? f->dst_port : f->src_port;
+	x->port_b = x->swapped ? f->src_port : f->dst_port;
+	x->l4 = f->l4;
 }
 
 static bool is_talk(const struct segment_encoder *enc, uint32_t number, const struct ends *x)
@@ -256,6 +257,14 @@ static bool put_shape(struct segment_encoder *enc, const struct flow *f, bool sw
 	return true;
 }
 
+static bool is_point(const struct point_row *p, const struct flow *f)
+{
+	return p->ifindex == f->ifindex && p->netns == f->netns &&
+	       memcmp(p->src_mac, f->src_mac, sizeof p->src_mac) == 0 &&
+	       memcmp(p->dst_mac, f->dst_mac, sizeof p->dst_mac) == 0 &&
+	       memcmp(p->ifname, f->ifname, sizeof p->ifname) == 0;
+}
+
 static bool put_point(struct segment_encoder *enc, const struct flow *f, uint32_t link,
 		      bool swapped, unsigned way)
 {
@@ -264,18 +273,18 @@ static bool put_point(struct segment_encoder *enc, const struct flow *f, uint32_
 		&enc->guess.point[0][guess_point_at(swapped ? l->b : l->a, way)],
 		&enc->guess.point[1][guess_point_at(swapped ? l->a : l->b, way)],
 	};
-	struct point_row row = { .ifindex = f->ifindex, .netns = f->netns };
 	uint32_t number;
 
-	memcpy(row.src_mac, f->src_mac, sizeof row.src_mac);
-	memcpy(row.dst_mac, f->dst_mac, sizeof row.dst_mac);
-	memcpy(row.ifname, f->ifname, sizeof row.ifname);
 	for (unsigned i = 0; i < 2; i++)
 		if (*guess[i] < enc->points.count &&
-		    memcmp(rows_at(&enc->points, *guess[i]), &row, sizeof row) == 0) {
+		    is_point(rows_at(&enc->points, *guess[i]), f)) {
 			put(enc, COLUMN_POINT, i);
 			return true;
 		}
+	struct point_row row = { .ifindex = f->ifindex, .netns = f->netns };
+	memcpy(row.src_mac, f->src_mac, sizeof row.src_mac);
+	memcpy(row.dst_mac, f->dst_mac, sizeof row.dst_mac);
+	memcpy(row.ifname, f->ifname, sizeof row.ifname);
 	if (!rows_put(&enc->points, &row, &number))
 		return false;
 	put(enc, COLUMN_POINT, 2 + number);
@@ -427,9 +436,10 @@ static bool put_uuid(struct segment_encoder *enc, const struct flow *f)
 
 static bool add_record(struct segment_encoder *enc, const struct flow *f)
 {
-	struct ends x = ends_of(f);
+	struct ends x;
 	uint32_t talk, link, shape;
 
+	ends_of(f, &x);
 	if (!put_talk(enc, &x, &talk, &link) || !put_shape(enc, f, x.swapped, talk, link, &shape))
 		return false;
 	unsigned way = enc->ways[shape];
