@@ -126,6 +126,22 @@ static struct flow_filter *filter_for(const char *question, const struct flow_di
 	return filter;
 }
 
+/* Of this program's memory, the most there was. getrusage would count what the process had before
+ * it became this program: that of whoever started it. */
+static long most_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[200];
+	long kib = 0;
+
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "VmHWM: %ld kB", &kib) == 1)
+			break;
+	if (f)
+		(void)fclose(f);
+	return kib;
+}
+
 static int ask(const char *dir, const char *question)
 {
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
@@ -156,10 +172,8 @@ static int ask(const char *dir, const char *question)
 			bytes += flows[i].bytes;
 		found += count;
 	}
-	struct rusage use;
-	(void)getrusage(RUSAGE_SELF, &use);
 	(void)printf("%llu %llu %ld\n", (unsigned long long)found, (unsigned long long)bytes,
-		     use.ru_maxrss);
+		     most_kib());
 	return 0;
 }
 
@@ -308,26 +322,32 @@ static void measure(const char *self)
 	bench_at_most("--verdict DROPPED over 10,000,000, cold process", c.s, "s", 0.3);
 	bench_note("the same, processor time", c.cpu_s, "s");
 	bench_note("of them found", (double)c.found, "flows");
-	bench_at_most("memory of that process", (double)c.kib / 1024, "MiB", 32);
+	long most = c.kib;
 	c = ask_cold(self, dir, "pod");
+	most = c.kib > most ? c.kib : most;
 	bench_at_most("one pod's last hour, cold process", c.s, "s", 0.1);
 	bench_note("the same, processor time", c.cpu_s, "s");
 	bench_note("found", (double)c.found, "flows");
 	c = ask_cold(self, dir, "quiet");
+	most = c.kib > most ? c.kib : most;
 	bench_at_most("a small service's last hour, cold process", c.s, "s", 0.1);
 	bench_note("the same, processor time", c.cpu_s, "s");
 	bench_note("found", (double)c.found, "flows");
 	c = ask_cold(self, dir, "scan");
+	most = c.kib > most ? c.kib : most;
 	bench_at_least("scan for a port that no zone rules out, cold process", FLOWS / c.s,
 		       "flows/s", 20e6);
 	bench_note("the same, by processor time", FLOWS / c.cpu_s, "flows/s");
 	bench_note("found", (double)c.found, "flows");
 	c = ask_cold(self, dir, "port");
+	most = c.kib > most ? c.kib : most;
 	bench_note("scan for port 443, by processor time", FLOWS / c.cpu_s, "flows/s");
 	bench_note("found", (double)c.found, "flows");
 	c = ask_cold(self, dir, "all");
 	bench_note("all members of all flows, by processor time", FLOWS / c.cpu_s, "flows/s");
-	bench_note("memory of that process", (double)c.kib / 1024, "MiB");
+	most = c.kib > most ? c.kib : most;
+	bench_at_most("memory of such a process, the most of all questions", (double)most / 1024,
+		      "MiB", 32);
 	(void)snprintf(path, sizeof path, "%s/rows.db", dir);
 	make_rows(path, ROW_FLOWS, &ns);
 	double row_bytes = bytes_of(dir, "rows.db") / ROW_FLOWS;
