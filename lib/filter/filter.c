@@ -312,26 +312,49 @@ static enum known any_known(const struct rules *rules, const struct flow *f, flo
 	return best;
 }
 
+enum {
+	ODD_BITS = FLOW_ODD_TIME | FLOW_ODD_IP | FLOW_ODD_MAC | FLOW_ODD_UUID | FLOW_ODD_L4 |
+		   FLOW_ODD_IFACE,
+};
+
+/* Predicates would look into ext. */
+static bool asks_ext(const struct flow *f, flow_members known)
+{
+	enum { BEYOND = 255 };
+
+	return !(known & FLOW_MEMBER(FLOW_MEMBER_EXT)) &&
+	       (f->bits & ODD_BITS || f->kind != FLOW_KIND_FLOW || f->verdict == BEYOND ||
+		f->direction == BEYOND || f->ip_version == BEYOND);
+}
+
 bool flow_filter_may_match_known(struct flow_filter *ff, const struct flow *f, flow_members known)
 {
-	enum {
-		ODD = FLOW_ODD_TIME | FLOW_ODD_IP | FLOW_ODD_MAC | FLOW_ODD_UUID | FLOW_ODD_L4 |
-		      FLOW_ODD_IFACE,
-		BEYOND = 255
-	};
-
-	if (!ff)
-		return true;
-	/* predicates would look into ext */
-	if (!(known & FLOW_MEMBER(FLOW_MEMBER_EXT)) &&
-	    (f->bits & ODD || f->kind != FLOW_KIND_FLOW || f->verdict == BEYOND ||
-	     f->direction == BEYOND || f->ip_version == BEYOND))
+	if (!ff || asks_ext(f, known))
 		return true;
 	check_generation(ff);
 	/* with bits that it may not have, a yes is none */
 	bool sure = known & FLOW_MEMBER(FLOW_MEMBER_BITS);
 	return (!ff->whitelist.count || any_known(&ff->whitelist, f, known) != NO) &&
 	       (!sure || any_known(&ff->blacklist, f, known) != YES);
+}
+
+bool flow_filter_must_match_known(struct flow_filter *ff, const struct flow *f, flow_members known)
+{
+	struct flow most;
+
+	if (!ff)
+		return true;
+	if (asks_ext(f, known))
+		return false;
+	check_generation(ff);
+	if (ff->whitelist.count && any_known(&ff->whitelist, f, known) != YES)
+		return false;
+	if (!ff->blacklist.count)
+		return true;
+	most = *f;
+	if (!(known & FLOW_MEMBER(FLOW_MEMBER_BITS)))
+		most.bits = ~(uint32_t)ODD_BITS;
+	return any_known(&ff->blacklist, &most, known) == NO;
 }
 
 bool flow_filter_is_empty(const struct flow_filter *ff)

@@ -2,6 +2,7 @@
 
 #include "filter/zone_sets.h"
 #include "flow/flow.pb-c.h"
+#include "flow/swar.h"
 #include "flow/wire.h"
 
 enum {
@@ -374,6 +375,21 @@ static uint64_t get_varint(struct zone_reader *r)
 	return r->bad ? 0 : v;
 }
 
+/* Passes over @n numbers: each ends with a byte that has no high bit. */
+static void skip_varints(struct zone_reader *r, uint64_t n)
+{
+	while (n >= 8 && r->end - r->p >= 8) {
+		uint64_t ends = ~swar_load((const char *)r->p) & SWAR_HIGHS;
+
+		n -= (uint64_t)__builtin_popcountll(ends);
+		r->p += 8;
+	}
+	/* the last bytes may be those of a number that goes on */
+	while (n && r->p < r->end)
+		n -= *r->p++ < 0x80;
+	r->bad |= n != 0;
+}
+
 static void get_bits(struct zone_reader *r, uint64_t *words, size_t end)
 {
 	uint64_t at = 0;
@@ -388,34 +404,39 @@ static void get_bits(struct zone_reader *r, uint64_t *words, size_t end)
 	}
 }
 
-enum id_kind { ENDPOINTS, SERVICES, NODES };
-
-static uint32_t translate(const struct flow_zone_ids *ids, enum id_kind kind, uint32_t stored)
+static void get_ids(struct zone_reader *r, struct id_set *s, bool is_asked,
+		    void (*translate)(void *ctx, uint32_t *ids, size_t n), void *ctx)
 {
-	if (kind == ENDPOINTS)
-		return ids->endpoint ? ids->endpoint(ids->ctx, stored).v : stored;
-	if (kind == SERVICES)
-		return ids->service ? ids->service(ids->ctx, stored).v : stored;
-	return ids->node ? ids->node(ids->ctx, stored).v : stored;
-}
+	enum { AT_ONCE = 64 };
+	uint32_t ids[AT_ONCE];
+	uint64_t any = get_byte(r), at = 0, left = any ? 0 : get_varint(r);
 
-static void get_ids(struct zone_reader *r, struct id_set *s, const struct flow_zone_ids *ids,
-		    enum id_kind kind)
-{
-	uint64_t any = get_byte(r), at = 0;
+	s->any = any || !is_asked;
+	if (!is_asked) {
+		skip_varints(r, left);
+		return;
+	}
+	while (left && !r->bad) {
+		size_t n = 0;
 
-	s->any = any;
-	for (uint64_t n = any ? 0 : get_varint(r); n && !r->bad; n--) {
-		at += get_varint(r);
-		if (at >= ID_WORDS * 64) {
-			r->bad = true;
-			return;
+		for (; left && n < AT_ONCE; left--) {
+			at += get_varint(r);
+			r->bad |= at >= ID_WORDS * 64;
+			if (r->bad)
+				return;
+			if (at)
+				ids[n++] = (uint32_t)at;
+			else
+				id_set_add(s, 0); /* of those without a name */
 		}
-		uint32_t id = at ? translate(ids, kind, (uint32_t)at) : 0;
-		if (at && !id)
-			s->any = true; /* a name that the dictionary does not have */
-		else
-			id_set_add(s, id);
+		if (translate && n)
+			translate(ctx, ids, n);
+		for (size_t i = 0; i < n; i++) {
+			if (ids[i])
+				id_set_add(s, ids[i]);
+			else
+				s->any = true; /* a name that the dictionary does not have */
+		}
 	}
 }
 
@@ -428,10 +449,16 @@ static void get_few(struct zone_reader *r, struct few_set *s)
 		s->v[i] = get_varint(r);
 }
 
-static void get_ports(struct zone_reader *r, uint64_t *ports)
+static void get_ports(struct zone_reader *r, uint64_t *ports, bool is_asked)
 {
 	uint64_t blocks[4] = { 0 };
 
+	if (!is_asked) {
+		if (get_byte(r))
+			skip_varints(r, get_varint(r));
+		skip_varints(r, get_varint(r));
+		return;
+	}
 	if (get_byte(r))
 		get_bits(r, ports, HIGH_PORT);
 	get_bits(r, blocks, 256);
@@ -441,13 +468,17 @@ static void get_ports(struct zone_reader *r, uint64_t *ports)
 			       4 * sizeof *ports);
 }
 
-static void get_bloom(struct zone_reader *r, uint64_t *bits)
+static void get_bloom(struct zone_reader *r, uint64_t *bits, bool is_asked)
 {
 	uint64_t words = get_varint(r);
 
 	if (r->bad || !words || words > ZONE_IP_BITS / 64 || (words & (words - 1)) ||
 	    (size_t)(r->end - r->p) < words * 8) {
 		r->bad = true;
+		return;
+	}
+	if (!is_asked) {
+		r->p += words * 8;
 		return;
 	}
 	for (size_t i = 0; i < words; i++, r->p += 8) {
@@ -460,9 +491,16 @@ static void get_bloom(struct zone_reader *r, uint64_t *bits)
 		memcpy(bits + words, bits, words * sizeof *bits);
 }
 
-enum err_code flow_zone_get(struct flow_zone *z, struct str bytes, const struct flow_zone_ids *ids,
-			    struct err *e)
+enum err_code flow_zone_get(struct flow_zone *z, struct str bytes, flow_members members,
+			    const struct flow_zone_ids *ids, struct err *e)
 {
+	const flow_members of_ports = FLOW_MEMBER(FLOW_MEMBER_L4) |
+				      FLOW_MEMBER(FLOW_MEMBER_SRC_PORT) |
+				      FLOW_MEMBER(FLOW_MEMBER_DST_PORT),
+			   of_ips = FLOW_MEMBER(FLOW_MEMBER_SRC_IP) |
+				    FLOW_MEMBER(FLOW_MEMBER_DST_IP),
+			   of_endpoints = FLOW_MEMBER(FLOW_MEMBER_SRC_EP) |
+					  FLOW_MEMBER(FLOW_MEMBER_DST_EP);
 	const uint8_t *p = (const uint8_t *)bytes.p;
 	struct zone_reader r = { p, p + bytes.len, bytes.len == 0 };
 
@@ -485,13 +523,14 @@ enum err_code flow_zone_get(struct flow_zone *z, struct str bytes, const struct 
 	get_few(&r, &z->drops);
 	get_few(&r, &z->events);
 	get_bits(&r, z->flags, ZONE_FLAG_SETS);
-	get_ports(&r, z->ports);
-	get_ids(&r, &z->endpoints, ids, ENDPOINTS);
-	get_ids(&r, &z->services, ids, SERVICES);
-	get_ids(&r, &z->nodes, ids, NODES);
+	get_ports(&r, z->ports, members & of_ports);
+	get_ids(&r, &z->endpoints, members & of_endpoints, ids->endpoints, ids->ctx);
+	get_ids(&r, &z->services, members & FLOW_MEMBER(FLOW_MEMBER_SERVICES), ids->services,
+		ids->ctx);
+	get_ids(&r, &z->nodes, members & FLOW_MEMBER(FLOW_MEMBER_NODE), ids->nodes, ids->ctx);
 	z->ip4_min = (uint32_t)get_varint(&r);
 	z->ip4_max = (uint32_t)get_varint(&r);
-	get_bloom(&r, z->ips);
+	get_bloom(&r, z->ips, members & of_ips);
 	if (r.bad || r.p != r.end)
 		return err_set(e, ERR_PARSE, "damaged zone");
 	return ERR_OK;

@@ -35,16 +35,19 @@ void flow_zone_add(struct flow_zone *z, const struct flow *flows, size_t n);
 enum { FLOW_ZONE_BYTES = 48 << 10 };
 void flow_zone_put(struct buf *b, const struct flow_zone *z);
 
-/* They translate stored ids into those of the filter's dictionary; 0 means "unknown": the zone then
- * cannot say no by names. A NULL translates nothing: ids are the dictionary's own. */
+/* They translate @n stored ids, none of them 0, into those of the filter's dictionary, in place; 0
+ * means "unknown": the zone then cannot say no by names. A NULL translates nothing: ids are the
+ * dictionary's own. */
 struct flow_zone_ids {
-	struct endpoint_id (*endpoint)(void *ctx, uint32_t stored);
-	struct service_id (*service)(void *ctx, uint32_t stored);
-	struct node_id (*node)(void *ctx, uint32_t stored);
+	void (*endpoints)(void *ctx, uint32_t *ids, size_t n);
+	void (*services)(void *ctx, uint32_t *ids, size_t n);
+	void (*nodes)(void *ctx, uint32_t *ids, size_t n);
 	void *ctx;
 };
-/* Replaces what @z holds. ERR_PARSE: damaged; @z then holds anything. */
-MUST_CHECK enum err_code flow_zone_get(struct flow_zone *z, struct str bytes,
+/* Replaces what @z holds, for filters that look at none but the @members (flow_filter_members): of
+ * the others @z may know nothing, and is not to be put or asked. ERR_PARSE: damaged; @z then holds
+ * anything. */
+MUST_CHECK enum err_code flow_zone_get(struct flow_zone *z, struct str bytes, flow_members members,
 				       const struct flow_zone_ids *ids, struct err *e);
 
 /* False: no record of the zone can match. Not const: predicates remember answers. NULL filter:
@@ -59,5 +62,8 @@ flow_members flow_filter_members(const struct flow_filter *ff);
  * the others are. @f->kind is always filled in; without FLOW_MEMBER_BITS in @known, @f->bits holds
  * all bits that the record could have, FLOW_ODD_ ones apart. */
 bool flow_filter_may_match_known(struct flow_filter *ff, const struct flow *f, flow_members known);
+/* The other way round: true if it matches, whatever the others are. Without FLOW_MEMBER_BITS in
+ * @known that holds for records that have @f's bits and perhaps more, FLOW_ODD_ ones apart. */
+bool flow_filter_must_match_known(struct flow_filter *ff, const struct flow *f, flow_members known);
 
 #endif

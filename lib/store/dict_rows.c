@@ -328,7 +328,7 @@ struct back_map {
 	uint64_t *slots; /* stored << 32 | id; 0: free */
 	size_t mask, count;
 };
-enum { BACK_FIRST = 256, BACK_MOST = 1 << 20, BACK_RECENT = 1 << 11 };
+enum { BACK_FIRST = 256, BACK_MOST = 1 << 20, BACK_RECENT = 1 << 13 };
 struct dict_back {
 	struct flow_dict *dict;
 	struct err why; /* code other than ERR_OK: what a row could not be read for */
@@ -453,6 +453,21 @@ uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, u
 	db_leave(st);
 	back_put(&d->kinds[kind], stored, id);
 	return id;
+}
+
+void dict_back_ids(struct dict_back *d, struct db *db, enum dict_kind kind, uint32_t *ids, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		const uint64_t *recent = d->recent[kind];
+
+		if (d->generation == flow_dict_generation(d->dict))
+			for (; i < n && recent[ids[i] % BACK_RECENT] >> 32 == ids[i]; i++)
+				ids[i] = (uint32_t)recent[ids[i] % BACK_RECENT];
+		if (i < n) {
+			ids[i] = dict_back_id(d, db, kind, ids[i]);
+			i++;
+		}
+	}
 }
 
 enum err_code dict_back_ended(struct dict_back *d, struct err *e)

@@ -103,6 +103,9 @@ MUST_CHECK enum err_code dict_back_new(struct flow_dict *dict, struct dict_back 
 void dict_back_free(struct dict_back *d);
 /* 0: there is no such row, or the dictionary is full, or dict_back_ended says why. */
 uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, uint32_t stored);
+/* The same of @n, in place. */
+void dict_back_ids(struct dict_back *d, struct db *db, enum dict_kind kind, uint32_t *ids,
+		   size_t n);
 /* Why a row could not be read since this was last asked: ids may be 0 that are not. */
 MUST_CHECK enum err_code dict_back_ended(struct dict_back *d, struct err *e);
 /* Translates the ids of @members in place. */
@@ -206,6 +209,9 @@ struct segment_row segment_row_of(sqlite3_stmt *st);
  * read. */
 MUST_CHECK enum err_code piece_read(struct db *db, uint64_t id, uint64_t sum, struct buf *to,
 				    struct err *e);
+/* The same, behind what @to holds. */
+MUST_CHECK enum err_code piece_append(struct db *db, uint64_t id, uint64_t sum, struct buf *to,
+				      struct err *e);
 MUST_CHECK enum err_code piece_insert(struct db *db, uint64_t id, struct str data, struct err *e);
 MUST_CHECK enum err_code pieces_delete(struct db *db, const struct segment_row *row, struct err *e);
 /* A large segment's records lie in several pieces, one for each shelf that has some: numbered from

@@ -115,5 +115,7 @@ static inline uint64_t nums_get(struct nums_in *in)
 	in->at += bits;
 	return (UINT64_C(2) | (code & 1)) << bits | low;
 }
+/* The next @n of them. Much faster than one by one. */
+void nums_get_n(struct nums_in *in, uint64_t *ret, size_t n);
 
 #endif

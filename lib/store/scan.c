@@ -10,7 +10,6 @@
 
 enum {
 	CHUNK = 1024,
-	PIECE = 64,     /* of a part, while its members are loaded one after the other */
 	OUT = 4096,     /* records given out at once */
 	FEW = 4,        /* one in more than so many matches: only these are worked out */
 	SKIP_WORK = 64, /* what a segment costs that is not looked into, in records */
@@ -20,8 +19,8 @@ enum {
 /* A shelf of the open segment that may hold a match, or all of the segment. */
 struct part {
 	struct segment *segment;
-	struct buf bytes;
 	uint64_t id, count, sum;
+	size_t end; /* of its bytes in the scan's */
 };
 
 /* A record that is to be given out. */
@@ -34,12 +33,14 @@ struct store_scan {
 	struct store_reader *r;
 	struct store_scan_config config;
 	struct flow_zone *zone;
+	flow_members asked_members; /* that the filter looks at */
 	struct part parts[SHELVES]; /* the first one's segment is always there */
 	size_t part_count;
-	struct flow *chunk, *piece, *out; /* CHUNK, PIECE, OUT */
-	uint64_t *bits;                   /* of one part: records that match */
-	struct hit *hits, *spare;         /* of the open segment, by number; as much again */
-	uint32_t *places;                 /* twice as much again, for sorting */
+	struct buf bytes;         /* of all parts */
+	struct flow *chunk, *out; /* CHUNK, OUT */
+	uint64_t *bits;           /* of one part: records that match */
+	struct hit *hits, *spare; /* of the open segment, by number; as much again */
+	uint32_t *places;         /* twice as much again, for sorting */
 	size_t hit_room;
 	bool is_asked; /* the hits are there */
 	/* forward: numbers below are done; backward: numbers from here on are */
@@ -57,13 +58,11 @@ void store_scan_free(struct store_scan *sc)
 {
 	if (!sc)
 		return;
-	for (size_t i = SHELVES; i-- > 0;) { /* the first one last: others borrow from it */
+	for (size_t i = SHELVES; i-- > 0;) /* the first one last: others borrow from it */
 		segment_free(sc->parts[i].segment);
-		buf_done(&sc->parts[i].bytes);
-	}
+	buf_done(&sc->bytes);
 	flow_zone_free(sc->zone);
 	free(sc->chunk);
-	free(sc->piece);
 	free(sc->out);
 	free(sc->bits);
 	free(sc->hits);
@@ -113,14 +112,13 @@ enum err_code store_scan_new(struct store_reader *r, const struct store_scan_con
 	sc->overflows = flow_dict_counts(r->dict).overflows;
 	if (sc->config.filter && flow_filter_is_empty(sc->config.filter))
 		sc->config.filter = NULL;
+	sc->asked_members = flow_filter_members(sc->config.filter);
 	sc->at = config->backward ? config->range.to_seq : config->range.from_seq;
-	for (size_t i = 0; i < SHELVES; i++)
-		sc->parts[i].bytes = buf_init(STORE_SEGMENT_BYTES);
+	sc->bytes = buf_init(STORE_SEGMENT_BYTES);
 	sc->chunk = calloc(CHUNK, sizeof *sc->chunk);
-	sc->piece = calloc(PIECE, sizeof *sc->piece);
 	sc->out = calloc(OUT, sizeof *sc->out);
 	sc->bits = calloc(SEGMENT_MAX / 64, sizeof *sc->bits);
-	if (!sc->chunk || !sc->piece || !sc->out || !sc->bits)
+	if (!sc->chunk || !sc->out || !sc->bits)
 		return err_set(e, ERR_NOMEM, "a scan of the store");
 	enum err_code code = segment_new(&sc->parts[0].segment, e);
 	if (code == ERR_OK)
@@ -161,28 +159,34 @@ static enum err_code check_names(const struct store_scan *sc, struct err *e)
 
 /* --- which segment ------------------------------------------------------------------------ */
 
-static struct endpoint_id zone_endpoint(void *ctx, uint32_t stored)
+static void zone_endpoints(void *ctx, uint32_t *ids, size_t n)
 {
-	return (struct endpoint_id){ back_endpoint(ctx, stored) };
+	struct store_scan *sc = ctx;
+
+	dict_back_ids(sc->r->back, &sc->r->db, DICT_ENDPOINT, ids, n);
 }
 
-static struct service_id zone_service(void *ctx, uint32_t stored)
+static void zone_services(void *ctx, uint32_t *ids, size_t n)
 {
-	return (struct service_id){ back_service(ctx, stored) };
+	struct store_scan *sc = ctx;
+
+	dict_back_ids(sc->r->back, &sc->r->db, DICT_SERVICE, ids, n);
 }
 
-static struct node_id zone_node(void *ctx, uint32_t stored)
+static void zone_nodes(void *ctx, uint32_t *ids, size_t n)
 {
-	return (struct node_id){ back_node(ctx, stored) };
+	struct store_scan *sc = ctx;
+
+	dict_back_ids(sc->r->back, &sc->r->db, DICT_NODE, ids, n);
 }
 
 static bool zone_may_match(struct store_scan *sc, struct str zone)
 {
-	const struct flow_zone_ids ids = { zone_endpoint, zone_service, zone_node, sc };
+	const struct flow_zone_ids ids = { zone_endpoints, zone_services, zone_nodes, sc };
 
 	if (!sc->config.filter || sc->config.unfiltered & sc->config.kinds)
 		return true;
-	if (flow_zone_get(sc->zone, zone, &ids, NULL) != ERR_OK)
+	if (flow_zone_get(sc->zone, zone, sc->asked_members, &ids, NULL) != ERR_OK)
 		return true; /* a damaged zone cannot say no */
 	return flow_filter_may_match(sc->config.filter, sc->zone);
 }
@@ -316,9 +320,11 @@ static enum err_code read_parts(struct store_scan *sc, struct err *e)
 {
 	enum err_code code = choose_parts(sc, e);
 
+	buf_reset(&sc->bytes);
 	for (size_t i = 0; i < sc->part_count && code == ERR_OK; i++) {
 		struct part *p = &sc->parts[i];
-		code = piece_read(&sc->r->db, p->id, p->sum, &p->bytes, e);
+		code = piece_append(&sc->r->db, p->id, p->sum, &sc->bytes, e);
+		p->end = sc->bytes.len;
 	}
 	return code;
 }
@@ -327,9 +333,10 @@ static enum err_code open_parts(struct store_scan *sc, struct err *e)
 {
 	enum err_code code = ERR_OK;
 
-	for (size_t i = 0; i < sc->part_count && code == ERR_OK; i++) {
+	for (size_t i = 0, from = 0; i < sc->part_count && code == ERR_OK; i++) {
 		struct part *p = &sc->parts[i];
-		code = segment_open(p->segment, buf_str(&p->bytes), e);
+		code = segment_open(p->segment, str_n(sc->bytes.p + from, p->end - from), e);
+		from = p->end;
 		if (code == ERR_OK && segment_count(p->segment) != p->count)
 			code = not_what_it_should(&sc->row, e);
 	}
@@ -424,20 +431,19 @@ static enum err_code ask_part(struct store_scan *sc, uint32_t part, struct err *
 	struct segment *segment = sc->parts[part].segment;
 	size_t count = segment_count(segment), found;
 	uint32_t rows[CHUNK];
-	uint64_t all[CHUNK], numbers[CHUNK];
+	uint64_t numbers[CHUNK];
 	enum err_code code = segment_match(segment, 0, count, sc->bits, &found, e);
 
 	if (code == ERR_OK && sc->config.filter && found * FEW < count)
 		code = segment_expect(segment, sc->bits, e);
 	for (size_t from = 0; from < count && code == ERR_OK && found; from += CHUNK) {
-		size_t n = count - from < CHUNK ? count - from : CHUNK, hits = 0;
+		size_t to = count - from < CHUNK ? count : from + CHUNK, hits = 0;
 
-		code = segment_numbers(segment, from, n, all, e);
-		for (size_t i = 0; i < n && code == ERR_OK; i++)
-			if (sc->bits[(from + i) / 64] >> (from + i) % 64 & 1) {
-				numbers[hits] = all[i];
-				rows[hits++] = (uint32_t)(from + i);
-			}
+		for (size_t base = from; base < to; base += 64)
+			for (uint64_t bits = sc->bits[base / 64]; bits; bits &= bits - 1)
+				rows[hits++] = (uint32_t)base + (uint32_t)__builtin_ctzll(bits);
+		if (hits)
+			code = segment_numbers(segment, rows, hits, numbers, e);
 		if (code == ERR_OK && hits)
 			code = add_hits(sc, part, rows, hits, numbers, e);
 	}
@@ -540,23 +546,6 @@ static enum err_code ask_segment(struct store_scan *sc, size_t *work, struct err
 	return code;
 }
 
-/* Rows of one part, each to its place. All members are written, so that nothing is left of what
- * was in the piece before. */
-static enum err_code take_part(struct store_scan *sc, size_t part, const uint32_t *rows,
-			       const uint32_t *places, size_t n, struct flow *out, struct err *e)
-{
-	enum err_code code = ERR_OK;
-
-	for (size_t at = 0; at < n && code == ERR_OK; at += PIECE) {
-		size_t k = n - at < PIECE ? n - at : PIECE;
-		code = segment_load_rows(sc->parts[part].segment, FLOW_MEMBERS_ALL, rows + at, k,
-					 sc->piece, e);
-		for (size_t i = 0; i < k && code == ERR_OK; i++)
-			out[places[at + i]] = sc->piece[i];
-	}
-	return code;
-}
-
 /* Appends @n hits from @from on, whole, in the scan's order. */
 static enum err_code take(struct store_scan *sc, size_t from, size_t n, size_t *count,
 			  struct err *e)
@@ -579,7 +568,8 @@ static enum err_code take(struct store_scan *sc, size_t from, size_t n, size_t *
 	for (size_t p = 0; p < sc->part_count && code == ERR_OK; p++) {
 		size_t begin = ends[p], end = p + 1 < sc->part_count ? ends[p + 1] : n;
 		if (begin < end)
-			code = take_part(sc, p, rows + begin, places + begin, end - begin, out, e);
+			code = segment_load_whole(sc->parts[p].segment, rows + begin,
+						  places + begin, end - begin, out, e);
 	}
 	if (code == ERR_OK)
 		*count += n;

@@ -1,54 +1,16 @@
 #include "store/segment.h"
 
-#include "base/pages.h"
 #include "flow/swar.h"
 #include "flow/uuid.h"
 #include "store/segment_read.h"
-
-enum rooms {
-	ROOM_SHAPES,
-	ROOM_WAYS,
-	ROOM_HOSTS,
-	ROOM_LINKS,
-	ROOM_TALKS,
-	ROOM_POINTS,
-	ROOM_RARES,
-	ROOM_EXT_AT,
-	ROOM_EXT_BYTES,
-	ROOM_TALK_OF,
-	ROOM_SHAPE_OF,
-	ROOM_POINT_OF,
-	ROOM_RARE_OF,
-	ROOM_EXT_OF,
-	ROOM_TIME,
-	ROOM_SEQ,
-	ROOM_COUNTS,
-	ROOM_UUID_SEED,
-	ROOM_UUID_FROM,
-	ROOM_NEW_TALKS,
-	ROOMS_
-};
-_Static_assert((int)ROOMS_ <= (int)ROOM_EXPECTED, "a room for each");
-
-static void work_free(struct segment_work *w)
-{
-	if (!w)
-		return;
-	(void)ZSTD_freeDCtx(w->zstd);
-	for (size_t i = 0; i < ARRAY_LEN(w->unpacked); i++)
-		free(w->unpacked[i].p);
-	pages_free(w, 1, sizeof *w);
-}
 
 enum err_code segment_new(struct segment **ret, struct err *e)
 {
 	AUTO(segment_free) struct segment *s = calloc(1, sizeof *s);
 
 	if (s)
-		s->work = pages_new(1, sizeof *s->work);
-	if (s && s->work)
-		s->work->zstd = ZSTD_createDCtx();
-	if (!s || !s->work || !s->work->zstd)
+		s->work = segment_work_new();
+	if (!s || !s->work)
 		return err_set(e, ERR_NOMEM, "segment");
 	s->asked.kinds = UINT32_MAX;
 	*ret = TAKE(s);
@@ -74,9 +36,7 @@ void segment_free(struct segment *s)
 	if (!s)
 		return;
 	if (!s->is_guest)
-		work_free(s->work);
-	for (size_t i = 0; i < ARRAY_LEN(s->rooms); i++)
-		free(s->rooms[i].p);
+		segment_work_free(s->work);
 	free(s);
 }
 
@@ -172,8 +132,10 @@ static enum err_code damaged(struct err *e)
 enum err_code segment_open(struct segment *s, struct str bytes, struct err *e)
 {
 	s->have = 0;
-	s->shape_answers = NULL;
+	s->answers = s->shape_answers = NULL;
 	s->expected = NULL;
+	if (!s->is_guest)
+		segment_work_reset(s->work);
 	if (bytes.len < 4 + sizeof s->start || memcmp(bytes.p, SEGMENT_MAGIC, 4) != 0 ||
 	    !read_head(s, bytes)) {
 		s->count = 0;
@@ -190,7 +152,7 @@ enum { NEED_SPARSE = NEED_POINTS | NEED_RARES | NEED_EXTS | NEED_COUNTS };
 enum err_code segment_expect(struct segment *s, const uint64_t *bits, struct err *e)
 {
 	size_t words = (s->count + 63) / 64;
-	uint64_t *copy = segment_room(s, &s->rooms[ROOM_EXPECTED], words * sizeof *copy);
+	uint64_t *copy = segment_room(s, words * sizeof *copy);
 
 	if (!copy)
 		return err_set(e, ERR_NOMEM, "segment of %zu records", s->count);
@@ -202,17 +164,7 @@ enum err_code segment_expect(struct segment *s, const uint64_t *bits, struct err
 
 /* --- streams ------------------------------------------------------------------------------ */
 
-void *segment_room(struct segment *s, struct room *r, size_t bytes)
-{
-	if (bytes > r->bytes || !r->p) {
-		free(r->p);
-		r->p = malloc(bytes ? bytes : 1);
-		r->bytes = r->p ? bytes : 0;
-		s->no_memory |= !r->p;
-	}
-	return r->p;
-}
-
+/* @room NULL: it stays until the next open. */
 static bool unpack(struct segment *s, enum stream stream, struct room *room, struct str *ret)
 {
 	const struct stored_stream *in = &s->streams[stream];
@@ -221,7 +173,7 @@ static bool unpack(struct segment *s, enum stream stream, struct room *room, str
 		*ret = in->bytes;
 		return true;
 	}
-	char *to = segment_room(s, room, in->len);
+	char *to = room ? segment_passing(s, room, in->len) : segment_room(s, in->len);
 	if (!to)
 		return false;
 	if (in->how == STORED_ONE)
@@ -245,6 +197,17 @@ static bool column_open(struct segment *s, enum column column, size_t count, uns
 		return false;
 	*ret = nums_in_of(codes, bits->bytes);
 	return true;
+}
+
+/* Numbers @from on of a column of @count, into @ret.
+ * @return how many: AT_ONCE, or what is left. */
+enum { AT_ONCE = 64 };
+static size_t next_numbers(struct nums_in *in, size_t from, size_t count, uint64_t ret[AT_ONCE])
+{
+	size_t n = count - from < AT_ONCE ? count - from : AT_ONCE;
+
+	nums_get_n(in, ret, n);
+	return n;
 }
 
 /* Nothing but zeros, one for each record. */
@@ -319,7 +282,7 @@ static bool read_hosts(struct segment *s)
 {
 	struct nums_in ep, svc;
 
-	s->hosts = segment_room(s, &s->rooms[ROOM_HOSTS], s->host_count * sizeof *s->hosts);
+	s->hosts = segment_room(s, s->host_count * sizeof *s->hosts);
 	if (!s->hosts ||
 	    !rows_read(s, STREAM_HOSTS, s->hosts, sizeof s->hosts->ip, sizeof *s->hosts,
 		       s->host_count) ||
@@ -344,7 +307,7 @@ static bool read_links(struct segment *s)
 	struct nums_in x, y;
 	uint64_t beyond = 0;
 
-	s->links = segment_room(s, &s->rooms[ROOM_LINKS], s->link_count * sizeof *s->links);
+	s->links = segment_room(s, s->link_count * sizeof *s->links);
 	if (!s->links || !column_open(s, COLUMN_LINK_A, s->link_count, 0, &x) ||
 	    !column_open(s, COLUMN_LINK_B, s->link_count, 1, &y))
 		return false;
@@ -368,39 +331,45 @@ static bool read_links(struct segment *s)
 static bool read_talks(struct segment *s)
 {
 	struct nums_in x, y;
-	uint64_t links = 0;
+	uint64_t links = 0, numbers[AT_ONCE], ports[AT_ONCE];
 
-	s->talks = segment_room(s, &s->rooms[ROOM_TALKS], s->talk_count * sizeof *s->talks);
-	s->talk_of = segment_room(s, &s->rooms[ROOM_TALK_OF], s->count * sizeof *s->talk_of);
+	s->talks = segment_room(s, s->talk_count * sizeof *s->talks);
+	s->talk_of = segment_room(s, s->count * sizeof *s->talk_of);
 	if (!s->talks || !s->talk_of || !column_open(s, COLUMN_TALK_LINK, s->talk_count, 0, &x) ||
 	    !column_open(s, COLUMN_TALK_PORT, s->talk_count, 1, &y))
 		return false;
-	for (size_t i = 0; i < s->talk_count; i++) {
-		uint64_t link = nums_get(&x);
+	for (size_t i = 0, n; i < s->talk_count; i += n) {
+		n = next_numbers(&x, i, s->talk_count, numbers);
+		nums_get_n(&y, ports, n);
+		for (size_t k = 0; k < n; k++) {
+			uint64_t link = numbers[k] ? numbers[k] - 1 : links++;
 
-		link = link ? link - 1 : links++;
-		if (link >= s->link_count)
-			return false;
-		s->talks[i] =
-			(struct talk){ .link = (uint32_t)link, .port = (uint16_t)nums_get(&y) };
+			if (link >= s->link_count)
+				return false;
+			s->talks[i + k] =
+				(struct talk){ .link = (uint32_t)link, .port = (uint16_t)ports[k] };
+		}
 	}
 	if (x.bad || y.bad || !column_open(s, COLUMN_TALK, s->count, 0, &x))
 		return false;
 	uint64_t talks = 0, bad = 0;
 	const struct str codes = str_n(x.code, s->count);
-	s->new_talks = segment_room(s, &s->rooms[ROOM_NEW_TALKS],
-				    (s->count + 63) / 64 * sizeof *s->new_talks);
+	s->new_talks = segment_room(s, (s->count + 63) / 64 * sizeof *s->new_talks);
 	if (!s->new_talks)
 		return false;
 	for (size_t i = 0; i < s->count; i += 64)
 		s->new_talks[i / 64] = ~codes_from(&codes, i, 1);
 	if (s->count % 64)
 		s->new_talks[s->count / 64] &= (UINT64_C(1) << s->count % 64) - 1;
-	for (size_t i = 0; i < s->count; i++) {
-		uint64_t back = nums_get(&x), talk = back ? talks - back : talks++;
+	for (size_t i = 0, n; i < s->count; i += n) {
+		n = next_numbers(&x, i, s->count, numbers);
+		for (size_t k = 0; k < n; k++) {
+			uint64_t back = numbers[k], talk = back ? talks - back : talks;
 
-		bad |= talk >= s->talk_count; /* a huge number if it is too far back */
-		s->talk_of[i] = (uint32_t)talk;
+			talks += !back;
+			bad |= talk >= s->talk_count; /* a huge number if it is too far back */
+			s->talk_of[i + k] = (uint32_t)talk;
+		}
 	}
 	return !bad && !x.bad;
 }
@@ -423,10 +392,11 @@ static bool read_shapes(struct segment *s)
 	struct nums_in in;
 	struct guesses *g = &s->work->guess;
 	uint32_t talks = 0;
+	uint64_t numbers[AT_ONCE];
 
-	s->shapes = segment_room(s, &s->rooms[ROOM_SHAPES], s->shape_count * sizeof *s->shapes);
-	s->ways = segment_room(s, &s->rooms[ROOM_WAYS], s->shape_count);
-	s->shape_of = segment_room(s, &s->rooms[ROOM_SHAPE_OF], s->count * sizeof *s->shape_of);
+	s->shapes = segment_room(s, s->shape_count * sizeof *s->shapes);
+	s->ways = segment_room(s, s->shape_count);
+	s->shape_of = segment_room(s, s->count * sizeof *s->shape_of);
 	if (!s->shapes || !s->ways || !s->shape_of ||
 	    !rows_read(s, STREAM_SHAPES, s->shapes, sizeof *s->shapes, sizeof *s->shapes,
 		       s->shape_count) ||
@@ -446,20 +416,27 @@ static bool read_shapes(struct segment *s)
 	memset(g->next_shape, 0, (shapes_touched(s) + 1) * sizeof *g->next_shape);
 	memset(g->next_shape + GUESS_SHAPES, 0,
 	       guess_touched(s->link_count, GUESS_SHAPES) * sizeof *g->next_shape);
-	for (size_t i = 0; i < s->count; i++) {
-		uint32_t talk = s->talk_of[i];
+	for (size_t i = 0, n; i < s->count; i += n) {
+		n = next_numbers(&in, i, s->count, numbers);
+		for (size_t k = 0; k < n; k++) {
+			uint32_t talk = s->talk_of[i + k];
 
-		if (talk == talks) {
-			g->last_shape[talk % GUESS_TALKS] = 0;
-			talks++;
+			if (talk == talks) {
+				g->last_shape[talk % GUESS_TALKS] = 0;
+				talks++;
+			}
+			uint32_t *guess = guess_shape(g, talk, s->talks[talk].link);
+			uint64_t code = numbers[k], shape = guess[0];
+			if (code) {
+				shape = code == 1 ? guess[1] : code - 2;
+				if (shape >= s->shape_count)
+					return false;
+				guess[1] = guess[0]; /* any code says: not that one */
+				guess[0] = (uint32_t)shape;
+			}
+			g->last_shape[talk % GUESS_TALKS] = (uint32_t)shape + 1;
+			s->shape_of[i + k] = (uint32_t)shape;
 		}
-		uint32_t *guess = guess_shape(g, talk, s->talks[talk].link);
-		uint64_t code = nums_get(&in), shape = code < 2 ? guess[code] : code - 2;
-
-		if (shape >= s->shape_count)
-			return false;
-		guess_shape_was(g, talk, guess, (uint32_t)shape);
-		s->shape_of[i] = (uint32_t)shape;
 	}
 	return !in.bad;
 }
@@ -471,8 +448,8 @@ static bool read_points(struct segment *s)
 	struct nums_in in;
 	uint32_t(*guesses)[GUESS_POINTS] = s->work->guess.point;
 
-	s->points = segment_room(s, &s->rooms[ROOM_POINTS], s->point_count * sizeof *s->points);
-	s->point_of = segment_room(s, &s->rooms[ROOM_POINT_OF], s->count * sizeof *s->point_of);
+	s->points = segment_room(s, s->point_count * sizeof *s->points);
+	s->point_of = segment_room(s, s->count * sizeof *s->point_of);
 	if (!s->points || !s->point_of ||
 	    !rows_read(s, STREAM_POINTS, s->points, sizeof *s->points, sizeof *s->points,
 		       s->point_count) ||
@@ -507,14 +484,14 @@ static bool read_rares(struct segment *s)
 	struct nums_in in;
 	uint32_t talks = 0, (*last)[2] = s->work->guess.last_rare;
 
-	s->rares = segment_room(s, &s->rooms[ROOM_RARES], s->rare_count * sizeof *s->rares);
+	s->rares = segment_room(s, s->rare_count * sizeof *s->rares);
 	s->rare_of = NULL;
 	if (!s->rares || !rows_read(s, STREAM_RARES, s->rares, sizeof *s->rares, sizeof *s->rares,
 				    s->rare_count))
 		return false;
 	if (is_all_zero(s, COLUMN_RARE))
 		return true; /* guesses begin with 0, and no other was right */
-	s->rare_of = segment_room(s, &s->rooms[ROOM_RARE_OF], s->count * sizeof *s->rare_of);
+	s->rare_of = segment_room(s, s->count * sizeof *s->rare_of);
 	if (!s->rare_of || !column_open(s, COLUMN_RARE, s->count, 0, &in))
 		return false;
 	memset(last, 0, talks_touched(s) * sizeof *last);
@@ -541,14 +518,14 @@ static bool read_ext_table(struct segment *s, bool any)
 	struct str bytes;
 	uint64_t at = 0;
 
-	s->ext_at = segment_room(s, &s->rooms[ROOM_EXT_AT], (s->ext_count + 1) * sizeof *s->ext_at);
+	s->ext_at = segment_room(s, (s->ext_count + 1) * sizeof *s->ext_at);
 	if (!s->ext_at)
 		return false;
 	s->ext_at[0] = s->ext_at[1] = 0;
 	if (!any)
 		return true;
 	if (!column_open(s, COLUMN_EXT_LEN, s->ext_count - 1, 0, &lens) ||
-	    !unpack(s, STREAM_EXTS, &s->rooms[ROOM_EXT_BYTES], &bytes))
+	    !unpack(s, STREAM_EXTS, NULL, &bytes))
 		return false;
 	s->ext_bytes = (const uint8_t *)bytes.p;
 	for (size_t i = 1; i < s->ext_count; i++) {
@@ -569,7 +546,7 @@ static bool read_exts(struct segment *s)
 
 	uint64_t any = 0;
 
-	s->ext_of = segment_room(s, &s->rooms[ROOM_EXT_OF], s->count * sizeof *s->ext_of);
+	s->ext_of = segment_room(s, s->count * sizeof *s->ext_of);
 	if (!s->ext_of || !column_open(s, COLUMN_EXT, s->count, 0, &in))
 		return false;
 	memset(g->ext, 0, sizeof g->ext);
@@ -602,30 +579,62 @@ static bool read_exts(struct segment *s)
 static bool read_time(struct segment *s)
 {
 	struct nums_in in;
-	uint64_t now = s->start.time;
+	uint64_t now = s->start.time, numbers[AT_ONCE];
 
-	s->time = segment_room(s, &s->rooms[ROOM_TIME], s->count * sizeof *s->time);
+	s->time = segment_room(s, s->count * sizeof *s->time);
 	if (!s->time || !column_open(s, COLUMN_TIME, s->count, 0, &in))
 		return false;
-	for (size_t i = 0; i < s->count; i++)
-		s->time[i] = now += nums_unzigzag(nums_get(&in));
+	for (size_t i = 0, n; i < s->count; i += n) {
+		n = next_numbers(&in, i, s->count, numbers);
+		for (size_t k = 0; k < n; k++)
+			s->time[i + k] = now += nums_unzigzag(numbers[k]);
+	}
 	return !in.bad;
 }
 
 static bool read_seq(struct segment *s)
 {
 	struct nums_in in;
-	uint64_t seq = s->start.seq;
+	uint64_t seq = s->start.seq, numbers[AT_ONCE];
 
 	s->seq = NULL;
 	if (is_all_zero(s, COLUMN_SEQ))
 		return true;
-	s->seq = segment_room(s, &s->rooms[ROOM_SEQ], s->count * sizeof *s->seq);
+	s->seq = segment_room(s, s->count * sizeof *s->seq);
 	if (!s->seq || !column_open(s, COLUMN_SEQ, s->count, 0, &in))
 		return false;
-	for (size_t i = 0; i < s->count; i++)
-		s->seq[i] = seq += nums_get(&in) + 1;
+	for (size_t i = 0, n; i < s->count; i += n) {
+		n = next_numbers(&in, i, s->count, numbers);
+		for (size_t k = 0; k < n; k++)
+			s->seq[i + k] = seq += numbers[k] + 1;
+	}
 	return !in.bad;
+}
+
+/* Which conversations records are expected of; NULL: any, or where more of them than the guesses'
+ * table has places take one another's. */
+static const uint8_t *talks_expected(struct segment *s)
+{
+	if (!s->expected || s->talk_count > GUESS_TALKS)
+		return NULL;
+	memset(s->work->is_expected, 0, s->talk_count);
+	EACH_LOOKED_AT(i, s->expected[base / 64])
+	s->work->is_expected[s->talk_of[i]] = 1;
+	return s->work->is_expected;
+}
+
+/* As many as there are, AT_ONCE at most. */
+static void next_counts(struct nums_in *packets, struct nums_in *bytes, uint64_t *ret_packets,
+			uint64_t *ret_bytes)
+{
+	size_t left = (size_t)(packets->codes_end - packets->code),
+	       other = (size_t)(bytes->codes_end - bytes->code);
+
+	left = left < other ? left : other;
+	memset(ret_packets, 0, AT_ONCE * sizeof *ret_packets);
+	memset(ret_bytes, 0, AT_ONCE * sizeof *ret_bytes);
+	(void)next_numbers(packets, 0, left, ret_packets);
+	(void)next_numbers(bytes, 0, left, ret_bytes);
 }
 
 /* Those that are given come in the order in which they are asked for: read as one column behind the
@@ -634,8 +643,10 @@ static bool read_counts(struct segment *s)
 {
 	struct nums_in in, packets, bytes;
 	struct guesses *g = &s->work->guess;
+	uint64_t given_packets[AT_ONCE], given_bytes[AT_ONCE];
+	size_t given = 0;
 
-	s->counts = segment_room(s, &s->rooms[ROOM_COUNTS], s->count * sizeof *s->counts);
+	s->counts = segment_room(s, s->count * sizeof *s->counts);
 	if (!s->counts || !column_open_all(s, COLUMN_PACKETS, 0, &packets) ||
 	    !column_open_all(s, COLUMN_BYTES, 1, &bytes) ||
 	    !column_open(s, COLUMN_COUNTS, s->count, 2, &in))
@@ -643,24 +654,34 @@ static bool read_counts(struct segment *s)
 	memset(g->last_counts, 0, talks_touched(s) * sizeof *g->last_counts);
 	memset(g->shape_counts, 0, shapes_touched(s) * sizeof *g->shape_counts);
 	const struct str codes = str_n(in.code, s->count);
-	EACH_LOOKED_AT(i, to_look_at(s, &codes, base, 1) | s->new_talks[base / 64])
+	/* Only conversations that are asked for must be followed; all, if they share places. */
+	const uint8_t *is_expected = talks_expected(s);
+	const uint64_t shared = is_expected ? 0 : UINT64_MAX;
+	EACH_LOOKED_AT(i, to_look_at(s, &codes, base, 1) | (s->new_talks[base / 64] & shared))
 	{
 		uint32_t talk = s->talk_of[i];
 		struct guess_counts *of_talk = g->last_counts[talk % GUESS_TALKS], now;
+		uint64_t from = (uint8_t)codes.p[i];
 
+		if (is_expected && from == COUNTS_OF_SHAPE && !is_expected[talk])
+			continue;
 		if (s->new_talks[i / 64] >> i % 64 & 1)
 			of_talk[0] = of_talk[1] = (struct guess_counts){ 0, 0 };
-		in.code = (const uint8_t *)codes.p + i;
-		uint64_t from = nums_get(&in);
 		if (from == COUNTS_OF_TALK && !segment_expects(s, i))
 			continue;
 		uint32_t shape = s->shape_of[i];
 		struct guess_counts *of_shape = &g->shape_counts[shape % GUESS_SHAPES];
 		of_talk += s->shapes[shape].swapped;
-		if (from == COUNTS_GIVEN)
-			now = (struct guess_counts){ nums_get(&packets), nums_get(&bytes) };
-		else
+		if (from > COUNTS_GIVEN)
+			return false;
+		if (from == COUNTS_GIVEN) {
+			size_t at = given++ % AT_ONCE;
+			if (!at)
+				next_counts(&packets, &bytes, given_packets, given_bytes);
+			now = (struct guess_counts){ given_packets[at], given_bytes[at] };
+		} else {
 			now = from == COUNTS_OF_TALK ? *of_talk : *of_shape;
+		}
 		s->counts[i] = now;
 		if (from == COUNTS_OF_TALK)
 			continue;
@@ -668,7 +689,8 @@ static bool read_counts(struct segment *s)
 			*of_talk = now;
 		*of_shape = now;
 	}
-	return !in.bad && !packets.bad && !bytes.bad;
+	return given <= s->streams[2 * COLUMN_PACKETS].len &&
+	       given <= s->streams[2 * COLUMN_BYTES].len && !packets.bad && !bytes.bad;
 }
 
 static bool read_uuids(struct segment *s)
@@ -680,8 +702,8 @@ static bool read_uuids(struct segment *s)
 	s->uuid_from = NULL;
 	if (is_all_zero(s, COLUMN_UUID))
 		return true;
-	s->uuid_seed = segment_room(s, &s->rooms[ROOM_UUID_SEED], s->count * sizeof *s->uuid_seed);
-	s->uuid_from = segment_room(s, &s->rooms[ROOM_UUID_FROM], s->count);
+	s->uuid_seed = segment_room(s, s->count * sizeof *s->uuid_seed);
+	s->uuid_from = segment_room(s, s->count);
 	if (!s->uuid_seed || !s->uuid_from ||
 	    !unpack(s, STREAM_UUIDS, &s->work->unpacked[1], &bytes) ||
 	    !column_open(s, COLUMN_UUID, s->count, 0, &in))

@@ -50,8 +50,8 @@ void segment_encoder_reset(struct segment_encoder *enc);
 struct segment;
 /* An empty reader that keeps its memory from segment to segment. */
 MUST_CHECK enum err_code segment_new(struct segment **ret, struct err *e);
-/* Another one beside @other, for the same question and ids; borrows its working memory: only one
- * thread may use the two, and @other goes last. */
+/* Another one beside @other, for the same question and ids; borrows its memory: only one thread may
+ * use the two, @other goes last, and opening it closes those beside it. */
 MUST_CHECK enum err_code segment_new_beside(struct segment *other, struct segment **ret,
 					    struct err *e);
 void segment_free(struct segment *s);
@@ -78,10 +78,14 @@ MUST_CHECK enum err_code segment_load(struct segment *s, flow_members members, s
 MUST_CHECK enum err_code segment_load_rows(struct segment *s, flow_members members,
 					   const uint32_t *rows, size_t n, struct flow *out,
 					   struct err *e);
+/* All members of @n records, and nothing else: that at @rows[i] becomes out[places[i]]. */
+MUST_CHECK enum err_code segment_load_whole(struct segment *s, const uint32_t *rows,
+					    const uint32_t *places, size_t n, struct flow *out,
+					    struct err *e);
 
-/* Numbers of the records [@from, @from + @n). */
-MUST_CHECK enum err_code segment_numbers(struct segment *s, size_t from, size_t n, uint64_t *ret,
-					 struct err *e);
+/* Numbers of the @n records at @rows. */
+MUST_CHECK enum err_code segment_numbers(struct segment *s, const uint32_t *rows, size_t n,
+					 uint64_t *ret, struct err *e);
 
 /* Only the records whose bits are set in @bits (bit i % 64 of bits[i / 64]: record i) will be
  * loaded until the next open: what the others refer to need not be worked out. Loading others is

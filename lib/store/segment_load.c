@@ -145,26 +145,48 @@ static void load_ends(const struct segment *s, bool addresses, const uint32_t *r
 	EACH(put_ends(s, s->talk_of[row], s->shapes[s->shape_of[row]].swapped, addresses, f));
 }
 
+static inline void put_point(const struct segment *s, uint32_t row, struct flow *f)
+{
+	const struct point_row *r = &s->points[s->point_of[row]];
+
+	f->ifindex = r->ifindex;
+	f->netns = r->netns;
+	memcpy(f->src_mac, r->src_mac, sizeof f->src_mac);
+	memcpy(f->dst_mac, r->dst_mac, sizeof f->dst_mac);
+	memcpy(f->ifname, r->ifname, sizeof f->ifname);
+}
+
+static inline void put_rare(const struct segment *s, uint32_t row, struct flow *f)
+{
+	const struct rare_row *r = &s->rares[s->rare_of ? s->rare_of[row] : 0];
+
+	f->ip_trace_id = r->ip_trace_id;
+	f->socket_cookie = r->socket_cookie;
+	f->cgroup_id = r->cgroup_id;
+	memcpy(f->src_xlated, r->src_xlated, sizeof f->src_xlated);
+}
+
+static inline void put_ext(const struct segment *s, uint32_t row, struct flow *f)
+{
+	const uint32_t *at = &s->ext_at[s->ext_of[row]];
+
+	f->ext_len = at[1] - at[0];
+	f->ext = f->ext_len ? s->ext_bytes + at[0] : NULL;
+}
+
 static void load_points(const struct segment *s, const uint32_t *rows, size_t n, struct flow *out)
 {
-	EACH(const struct point_row *r = &s->points[s->point_of[row]]; f->ifindex = r->ifindex;
-	     f->netns = r->netns; memcpy(f->src_mac, r->src_mac, sizeof f->src_mac);
-	     memcpy(f->dst_mac, r->dst_mac, sizeof f->dst_mac);
-	     memcpy(f->ifname, r->ifname, sizeof f->ifname));
+	EACH(put_point(s, row, f));
 }
 
 static void load_rares(const struct segment *s, const uint32_t *rows, size_t n, struct flow *out)
 {
-	EACH(const struct rare_row *r = &s->rares[s->rare_of ? s->rare_of[row] : 0];
-	     f->ip_trace_id = r->ip_trace_id; f->socket_cookie = r->socket_cookie;
-	     f->cgroup_id = r->cgroup_id;
-	     memcpy(f->src_xlated, r->src_xlated, sizeof f->src_xlated));
+	EACH(put_rare(s, row, f));
 }
 
 static void load_exts(const struct segment *s, const uint32_t *rows, size_t n, struct flow *out)
 {
-	EACH(const uint32_t *at = &s->ext_at[s->ext_of[row]]; f->ext_len = at[1] - at[0];
-	     f->ext = f->ext_len ? s->ext_bytes + at[0] : NULL);
+	EACH(put_ext(s, row, f));
 }
 
 static inline uint64_t seq_of(const struct segment *s, uint32_t row)
@@ -172,16 +194,14 @@ static inline uint64_t seq_of(const struct segment *s, uint32_t row)
 	return s->seq ? s->seq[row] : s->start.seq + 1 + row;
 }
 
-static void load_uuids(const struct segment *s, const uint32_t *rows, size_t n, struct flow *out)
+static inline void put_uuid(const struct segment *s, uint32_t row, struct flow *f)
 {
-	for (size_t i = 0; i < n; i++) {
-		const uint64_t *given = s->uuid_from ? s->uuid_seed[rows[i]] : s->start.seed;
+	const uint64_t *given = s->uuid_from ? s->uuid_seed[row] : s->start.seed;
 
-		if (!s->uuid_from || s->uuid_from[rows[i]] <= UUID_SEED)
-			flow_uuid_make(given, seq_of(s, rows[i]), out[i].uuid);
-		else
-			memcpy(out[i].uuid, given, sizeof out[i].uuid);
-	}
+	if (!s->uuid_from || s->uuid_from[row] <= UUID_SEED)
+		flow_uuid_make(given, seq_of(s, row), f->uuid);
+	else
+		memcpy(f->uuid, given, sizeof f->uuid);
 }
 
 static void load(const struct segment *s, flow_members members, const uint32_t *rows, size_t n,
@@ -206,7 +226,7 @@ static void load(const struct segment *s, flow_members members, const uint32_t *
 	if (members & M(COUNTS))
 		EACH(f->packets = s->counts[row].packets; f->bytes = s->counts[row].bytes);
 	if (members & M(UUID))
-		load_uuids(s, rows, n, out);
+		EACH(put_uuid(s, row, f));
 }
 
 /* Members that are worked out for expected records only. */
@@ -225,17 +245,52 @@ static enum err_code not_expected(struct err *e)
 	return err_set(e, ERR_INVALID, "records that were not expected to be loaded");
 }
 
-enum err_code segment_load_rows(struct segment *s, flow_members members, const uint32_t *rows,
-				size_t n, struct flow *out, struct err *e)
+static enum err_code may_load_rows(const struct segment *s, flow_members members,
+				   const uint32_t *rows, size_t n, struct err *e)
 {
 	for (size_t i = 0; i < n; i++)
 		if (rows[i] >= s->count)
 			return err_set(e, ERR_INVALID, "records beyond the segment");
-	if (!may_load(s, members, rows, n))
-		return not_expected(e);
-	enum err_code code = segment_need(s, needed(members), e);
+	return may_load(s, members, rows, n) ? ERR_OK : not_expected(e);
+}
+
+enum err_code segment_load_rows(struct segment *s, flow_members members, const uint32_t *rows,
+				size_t n, struct flow *out, struct err *e)
+{
+	enum err_code code = may_load_rows(s, members, rows, n, e);
+
+	if (code == ERR_OK)
+		code = segment_need(s, needed(members), e);
 	if (code == ERR_OK)
 		load(s, members, rows, n, out);
+	return code;
+}
+
+enum err_code segment_load_whole(struct segment *s, const uint32_t *rows, const uint32_t *places,
+				 size_t n, struct flow *out, struct err *e)
+{
+	enum err_code code = may_load_rows(s, FLOW_MEMBERS_ALL, rows, n, e);
+
+	if (code == ERR_OK)
+		code = segment_need(s, needed(FLOW_MEMBERS_ALL), e);
+	for (size_t i = 0; i < n && code == ERR_OK; i++) {
+		struct flow *f = &out[places[i]];
+		uint32_t row = rows[i], talk = s->talk_of[row];
+		const struct shape_row *shape = &s->shapes[s->shape_of[row]];
+
+		memset(f, 0, sizeof *f);
+		segment_shape_members(shape, f);
+		put_ports(s, talk, shape->swapped, f);
+		put_ends(s, talk, shape->swapped, true, f);
+		put_point(s, row, f);
+		put_rare(s, row, f);
+		put_ext(s, row, f);
+		f->time.v = s->time[row];
+		f->seq = seq_of(s, row);
+		f->packets = s->counts[row].packets;
+		f->bytes = s->counts[row].bytes;
+		put_uuid(s, row, f);
+	}
 	return code;
 }
 
@@ -260,13 +315,14 @@ enum err_code segment_load(struct segment *s, flow_members members, size_t from,
 	return code;
 }
 
-enum err_code segment_numbers(struct segment *s, size_t from, size_t n, uint64_t *ret,
+enum err_code segment_numbers(struct segment *s, const uint32_t *rows, size_t n, uint64_t *ret,
 			      struct err *e)
 {
-	if (from > s->count || n > s->count - from)
-		return err_set(e, ERR_INVALID, "records beyond the segment");
-	enum err_code code = segment_need(s, NEED_SEQ, e);
-	for (size_t i = 0; code == ERR_OK && i < n; i++)
-		ret[i] = seq_of(s, (uint32_t)(from + i));
+	enum err_code code = may_load_rows(s, FLOW_MEMBER(FLOW_MEMBER_SEQ), rows, n, e);
+
+	if (code == ERR_OK)
+		code = segment_need(s, NEED_SEQ, e);
+	for (size_t i = 0; i < n && code == ERR_OK; i++)
+		ret[i] = seq_of(s, rows[i]);
 	return code;
 }

@@ -32,20 +32,28 @@ struct stored_stream {
 	enum stored how;
 };
 
-enum { SEGMENT_LOOK = 64 }; /* records looked at together */
+enum {
+	SEGMENT_LOOK = 64,             /* records looked at together */
+	SEGMENT_FIRST_TALKS = 1 << 12, /* links whose first conversation is remembered */
+};
 
-/* Memory that grows and is kept. */
+/* Memory that grows. */
 struct room {
 	void *p;
 	size_t bytes;
 };
 
-/* What is used while columns are read and means nothing afterwards: segments may share it. */
+/* Memory of segments that are open together, and what is used while columns are read and means
+ * nothing afterwards. */
 struct segment_work {
 	ZSTD_DCtx *zstd;
 	struct guesses guess;
-	struct room unpacked[3]; /* codes and bytes being read */
+	struct room unpacked[3];         /* codes and bytes being read */
+	struct work_block *blocks, **at; /* memory of the open segments; what is being used up */
+	size_t used;                     /* of *at */
 	struct flow looked_at[SEGMENT_LOOK];
+	uint32_t first_talk[SEGMENT_FIRST_TALKS]; /* by link: any number */
+	uint8_t is_expected[GUESS_TALKS];         /* by conversation */
 };
 
 struct segment {
@@ -76,10 +84,10 @@ struct segment {
 	struct guess_counts *counts;
 	uint64_t (*uuid_seed)[2]; /* as the uuid is: see uuid_from */
 	uint8_t *uuid_from;
-	struct room rooms[24];
 	struct segment_ids ids;
 	/* the question, and its answers since the last open (segment_match.c) */
 	struct segment_question asked;
+	uint8_t *answers;       /* room for both, since the last open */
 	uint8_t *shape_answers; /* NULL: none */
 	uint8_t *talk_answers;  /* [talk_count][2]: by swapped */
 };
@@ -91,9 +99,14 @@ static inline bool segment_expects(const struct segment *s, size_t row)
 
 /* Works out what is not there yet. ERR_PARSE, ERR_NOMEM. */
 MUST_CHECK enum err_code segment_need(struct segment *s, unsigned need, struct err *e);
-/* Memory of one of the rooms, at least @bytes; NULL, and noted, if there is none. */
-enum { ROOM_EXPECTED = 21, ROOM_SHAPE_ANSWERS, ROOM_TALK_ANSWERS };
-void *segment_room(struct segment *s, struct room *r, size_t bytes);
+/* --- segment_work.c --- */
+struct segment_work *segment_work_new(void); /* NULL without memory */
+void segment_work_free(struct segment_work *w);
+void segment_work_reset(struct segment_work *w); /* what segment_room gave is free again */
+/* @bytes until the segments are opened anew, @r until it is asked for again; NULL, and noted, if
+ * there is no memory. */
+void *segment_room(struct segment *s, size_t bytes);
+void *segment_passing(struct segment *s, struct room *r, size_t bytes);
 /* Without members read from elsewhere: what shapes and conversations say of a record. */
 void segment_shape_members(const struct shape_row *row, struct flow *f);
 void segment_talk_members(const struct segment *s, uint32_t talk, bool swapped, struct flow *f);

@@ -67,11 +67,17 @@ enum err_code pieces_delete(struct db *db, const struct segment_row *row, struct
 
 enum err_code piece_read(struct db *db, uint64_t id, uint64_t sum, struct buf *to, struct err *e)
 {
+	buf_reset(to);
+	return piece_append(db, id, sum, to, e);
+}
+
+enum err_code piece_append(struct db *db, uint64_t id, uint64_t sum, struct buf *to, struct err *e)
+{
 	sqlite3_stmt *st =
 		DB_ASK(db, "SELECT data FROM segment_data WHERE first_seq = ?1", DB_I(id));
 	bool found = db_next(db, st);
+	size_t before = to->len;
 
-	buf_reset(to);
 	if (found) {
 		struct str data = column_blob(st, 0);
 		buf_put(to, data.p, data.len);
@@ -85,7 +91,7 @@ enum err_code piece_read(struct db *db, uint64_t id, uint64_t sum, struct buf *t
 		return code;
 	if (to->failed)
 		return err_set(e, ERR_NOMEM, "a segment of %zu bytes", to->len);
-	if (!found || hash_bytes(to->p, to->len, 0) != sum)
+	if (!found || hash_bytes(to->p + before, to->len - before, 0) != sum)
 		return err_set(e, ERR_PARSE, "segment %llu is damaged", (unsigned long long)id);
 	return ERR_OK;
 }

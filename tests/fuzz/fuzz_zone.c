@@ -31,18 +31,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct flow_dict *dict;
 	static struct flow_zone *z;
 	static struct flow_filter *filter;
-	const struct flow_zone_ids same = { .endpoint = NULL };
+	const struct flow_zone_ids same = { .endpoints = NULL };
 	AUTO_BUF struct buf out = buf_init(FLOW_ZONE_BYTES);
 
 	if (!z && (flow_dict_new(64, &dict, NULL) != ERR_OK || flow_zone_new(&z, NULL) != ERR_OK))
 		abort();
 	if (!filter)
 		filter = make_filter(dict);
-	if (flow_zone_get(z, str_n(data, size), &same, NULL) != ERR_OK)
+	if (flow_zone_get(z, str_n(data, size), FLOW_MEMBERS_ALL, &same, NULL) != ERR_OK)
 		return 0;
 	(void)flow_filter_may_match(filter, z);
 	flow_zone_put(&out, z);
-	if (out.failed || flow_zone_get(z, buf_str(&out), &same, NULL) != ERR_OK)
+	if (out.failed || flow_zone_get(z, buf_str(&out), FLOW_MEMBERS_ALL, &same, NULL) != ERR_OK)
 		abort(); /* what was read can be written, within its bound, and read */
 	return 0;
 }

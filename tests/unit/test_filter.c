@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "flow/wire.h"
+#include "filter/zone.h"
 #include "filter_short.h"
 
 static bool matches(Flow__FlowFilter *white, const struct flow *f, const struct flow_dict *d)
@@ -71,6 +72,19 @@ static void the_blacklist_takes_from_what_any_whitelist_filter_lets_in(void **st
 	assert_int_equal(flow_filter_new(white, 2, &black, 1, d, &ff, NULL), ERR_OK);
 	assert_int_equal(flow_filter_match_n(ff, flows, ARRAY_LEN(flows), &bits), 2);
 	assert_int_equal(bits, 0x3);
+	for (size_t i = 0; i < ARRAY_LEN(flows); i++) {
+		const struct flow *f = &flows[i];
+		const flow_members ports = FLOW_MEMBER(FLOW_MEMBER_SRC_PORT) |
+					   FLOW_MEMBER(FLOW_MEMBER_DST_PORT),
+				   l4 = FLOW_MEMBER(FLOW_MEMBER_L4);
+
+		assert_int_equal(flow_filter_must_match_known(ff, f, ports | l4), i < 2);
+		assert_false(flow_filter_must_match_known(ff, f, ports)); /* it could be TCP */
+		assert_false(flow_filter_must_match_known(ff, f, l4));
+		struct flow odd = *f;
+		odd.bits = FLOW_ODD_L4;
+		assert_false(flow_filter_must_match_known(ff, &odd, ports | l4));
+	}
 }
 
 /* --- numbers at their edges ------------------------------------------------------------------- */

@@ -170,7 +170,7 @@ static struct flow_zone *zone_of(const struct flow *flows, size_t n)
 {
 	AUTO(flow_zone_free) struct flow_zone *made = NULL;
 	AUTO_BUF struct buf bytes = buf_init(FLOW_ZONE_BYTES);
-	const struct flow_zone_ids same = { .endpoint = NULL };
+	const struct flow_zone_ids same = { .endpoints = NULL };
 	struct flow_zone *z = NULL;
 	struct err e;
 
@@ -179,8 +179,26 @@ static struct flow_zone *zone_of(const struct flow *flows, size_t n)
 	flow_zone_add(made, flows, n);
 	flow_zone_put(&bytes, made);
 	assert_false(bytes.failed);
-	assert_int_equal(flow_zone_get(z, buf_str(&bytes), &same, &e), ERR_OK);
+	assert_int_equal(flow_zone_get(z, buf_str(&bytes), FLOW_MEMBERS_ALL, &same, &e), ERR_OK);
 	return z;
+}
+
+/* What is read of a zone for this filter says the same as the whole. */
+static bool same_of_less(struct flow_filter *filter, const struct flow_zone *whole, bool may)
+{
+	static struct flow_zone *less;
+	AUTO_BUF struct buf bytes = buf_init(FLOW_ZONE_BYTES);
+	const struct flow_zone_ids same = { .endpoints = NULL };
+	struct err e;
+
+	if (!less)
+		assert_int_equal(flow_zone_new(&less, &e), ERR_OK);
+	flow_zone_put(&bytes, whole);
+	assert_false(bytes.failed);
+	assert_int_equal(
+		flow_zone_get(less, buf_str(&bytes), flow_filter_members(filter), &same, &e),
+		ERR_OK);
+	return flow_filter_may_match(filter, less) == may;
 }
 
 /* No group of which one flow matches is ever refused unseen. */
@@ -202,6 +220,11 @@ static bool check_zones(struct golden *g, struct flow_filter *filter, struct rec
 		g->zones++;
 		g->refused += !may;
 		g->idle += may && !any;
+		if (!same_of_less(filter, *z, may)) {
+			print_error("%s lines %zu to %zu: less of their zone says otherwise\n",
+				    r->name, i + 1, i + n);
+			good = false;
+		}
 		if (any && !may) {
 			print_error("%s lines %zu to %zu match, their zone says no\n", r->name,
 				    i + 1, i + n);
@@ -274,18 +297,23 @@ static bool check_members(struct flow_filter *filter, const struct flow *f, bool
 
 		o = only_members(f, without, false);
 		good &= flow_filter_may_match_known(filter, &o, without) || !matches;
+		good &= !flow_filter_must_match_known(filter, &o, without) || matches;
 		o = only_members(f, with, false);
 		good &= flow_filter_may_match_known(filter, &o, with) || !matches;
+		good &= !flow_filter_must_match_known(filter, &o, with) || matches;
 		if (m == FLOW_MEMBER_BITS || f->bits & odd)
 			continue;
 		with &= ~FLOW_MEMBER(FLOW_MEMBER_BITS);
 		o.bits = UINT32_MAX & ~odd;
 		good &= flow_filter_may_match_known(filter, &o, with) || !matches;
+		o.bits = 0;
+		good &= !flow_filter_must_match_known(filter, &o, with) || matches;
 	}
 	/* what is wholly known is decided, where nothing has to be looked up in ext */
 	o = only_members(f, asked, false);
 	if (is_plain)
-		good &= flow_filter_may_match_known(filter, &o, asked) == matches;
+		good &= flow_filter_may_match_known(filter, &o, asked) == matches &&
+			flow_filter_must_match_known(filter, &o, asked) == matches;
 	return good;
 }
 

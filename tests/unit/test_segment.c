@@ -10,6 +10,7 @@
 #include "filter/filter.h"
 #include "flow/flow.pb-c.h"
 #include "flow/uuid.h"
+#include "store/nums.h"
 #include "store/segment.h"
 
 enum { SOME = 700, OUT_BYTES = 64 << 20 };
@@ -312,6 +313,24 @@ static void ids_are_translated_once_each_and_0_stays(void **state)
 	assert_in_range(calls, 1, 20); /* once in each row of a table, not in each record */
 }
 
+/* More than a few hundred: behind these, other conversations and counts, and the rest as before. */
+static void fill_many(struct desk *d, struct random *r, size_t n)
+{
+	size_t made = n < 200 ? n : 200;
+
+	fill(d, r, made);
+	for (size_t i = made; i < n; i++) {
+		struct flow *f = &d->flows[i];
+
+		*f = d->flows[random_below(r, random_bool(r) ? i : made)];
+		f->seq = d->flows[i - 1].seq + 1;
+		if (random_bool(r))
+			f->src_port = (uint16_t)random_u64(r);
+		if (random_bool(r))
+			f->packets = random_below(r, 4);
+	}
+}
+
 static void rows_in_any_order_are_as_in_the_whole(void **state)
 {
 	struct desk *d = *state;
@@ -331,43 +350,210 @@ static void rows_in_any_order_are_as_in_the_whole(void **state)
 		ERR_OK);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		assert_same(&d->back[i], &d->flows[rows[i]]);
+	uint32_t places[ARRAY_LEN(rows)];
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		places[i] = (uint32_t)(2 * (ARRAY_LEN(rows) - i)); /* every other one, backwards */
+	memset(d->back, 0xa5, (2 * ARRAY_LEN(rows) + 2) * sizeof *d->back);
+	struct flow untouched = d->back[1];
+	assert_int_equal(segment_load_whole(d->segment, rows, places, ARRAY_LEN(rows), d->back, &e),
+			 ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_same(&d->back[places[i]], &d->flows[rows[i]]);
+		assert_memory_equal(&d->back[places[i] - 1], &untouched, sizeof untouched);
+	}
 	rows[3] = 200;
 	assert_int_equal(segment_load_rows(d->segment, FLOW_MEMBERS_ALL, rows, 4, d->back, &e),
+			 ERR_INVALID);
+	assert_int_equal(segment_load_whole(d->segment, rows, places, 4, d->back, &e), ERR_INVALID);
+	assert_int_equal(segment_numbers(d->segment, rows, 4, &(uint64_t[4]){ 0 }[0], &e),
 			 ERR_INVALID);
 }
 
 static void expected_rows_are_as_in_the_whole_and_others_refused(void **state)
 {
+	enum { FEW = 200, MANY = 12000 }; /* of many, conversations share places of guesses */
 	struct desk *d = *state;
 	struct random r = random_of("segment", 38);
 	struct err e;
 
 	for (int round = 0; round < 20; round++) {
-		uint64_t bits[4] = { 0 };
-		uint32_t rows[200];
-		size_t n = 0;
+		static uint32_t rows[MANY];
+		uint64_t bits[MANY / 64 + 1] = { 0 };
+		size_t count = round < 18 ? FEW : MANY, n = 0;
 
 		pool_reset();
-		fill(d, &r, 200);
-		encode(d, 200);
-		for (uint32_t i = 0; i < 200; i++)
+		fill_many(d, &r, count);
+		encode(d, count);
+		for (uint32_t i = 0; i < count; i++)
 			if (random_below(&r, 10) == 0) {
 				bits[i / 64] |= UINT64_C(1) << i % 64;
 				rows[n++] = i;
 			}
 		assert_int_equal(segment_open(d->segment, buf_str(&d->out), &e), ERR_OK);
 		if (round % 2)
-			load(d, FLOW_MEMBERS_ALL, 0, 200); /* what was there before does no harm */
+			load(d, FLOW_MEMBERS_ALL, 0, count); /* what was there does no harm */
 		assert_int_equal(segment_expect(d->segment, bits, &e), ERR_OK);
-		memset(d->back, 0, 200 * sizeof *d->back);
+		memset(d->back, 0, count * sizeof *d->back);
 		assert_int_equal(
 			segment_load_rows(d->segment, FLOW_MEMBERS_ALL, rows, n, d->back, &e),
 			ERR_OK);
 		for (size_t i = 0; i < n; i++)
 			assert_same(&d->back[i], &d->flows[rows[i]]);
-		assert_int_equal(segment_load(d->segment, FLOW_MEMBERS_ALL, 0, 200, d->back, &e),
+		assert_int_equal(segment_load(d->segment, FLOW_MEMBERS_ALL, 0, count, d->back, &e),
 				 ERR_INVALID);
-		load(d, FLOW_MEMBER(FLOW_MEMBER_TIME) | FLOW_MEMBER(FLOW_MEMBER_SEQ), 0, 200);
+		load(d, FLOW_MEMBER(FLOW_MEMBER_TIME) | FLOW_MEMBER(FLOW_MEMBER_SEQ), 0, count);
+	}
+}
+
+/* What ends say is asked once for a link: of more links than are remembered, with a few
+ * conversations each in both directions, none is told another's answer. */
+static void ends_are_asked_for_in_each_link_of_many(void **state)
+{
+	enum { LINKS = 6000, COUNT = 4 * LINKS };
+	struct desk *d = *state;
+	struct random r = random_of("segment", 43);
+	char from[] = "10.0.0.0/9", to[] = "10.1.2.0/24", *sources[] = { from }, *ends[] = { to };
+	Flow__FlowFilter a = FLOW__FLOW_FILTER__INIT, b = FLOW__FLOW_FILTER__INIT,
+			 *white[] = { &a, &b };
+	struct flow_filter *made = NULL;
+	static uint64_t got[COUNT / 64 + 1], want[COUNT / 64 + 1];
+	size_t found;
+	struct err e;
+
+	for (size_t i = 0; i < COUNT; i++) {
+		size_t link = i < LINKS ? i : random_below(&r, LINKS);
+		const uint8_t ip[] = { 10, (uint8_t)(link * 7 % 251), (uint8_t)(link / 251),
+				       (uint8_t)link };
+		struct flow *f = &d->flows[i];
+
+		*f = (struct flow){ .seq = i + 1,
+				    .bits = FLOW_HAS_IP | FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP,
+				    .verdict = FLOW__VERDICT__FORWARDED,
+				    .l4 = FLOW_L4_TCP,
+				    .src_port = (uint16_t)(40000 + random_below(&r, 3)),
+				    .dst_port = 80 };
+		assert_true(ip_parse(STR("10.1.2.3"), f->dst_ip));
+		memcpy(f->src_ip, f->dst_ip, 12); /* the prefix of IPv4 */
+		memcpy(f->src_ip + 12, ip, sizeof ip);
+		if (random_bool(&r)) {
+			struct flow other = *f;
+			memcpy(f->src_ip, other.dst_ip, 16);
+			memcpy(f->dst_ip, other.src_ip, 16);
+			f->src_port = other.dst_port;
+			f->dst_port = other.src_port;
+		}
+	}
+	a.n_source_ip = a.n_destination_ip = b.n_source_ip = 1;
+	a.source_ip = sources;
+	a.destination_ip = ends;
+	b.source_ip = ends;
+	assert_int_equal(flow_filter_new(white, 1, &white[1], 1, d->dict, &made, &e), ERR_OK);
+	AUTO(flow_filter_free) struct flow_filter *filter = made;
+	const struct segment_question q = { .filter = filter, .kinds = UINT32_MAX },
+				      all = { .kinds = UINT32_MAX };
+	encode(d, COUNT);
+	assert_int_equal(segment_open(d->segment, buf_str(&d->out), &e), ERR_OK);
+	segment_ask(d->segment, &q);
+	assert_int_equal(segment_match(d->segment, 0, COUNT, got, &found, &e), ERR_OK);
+	segment_ask(d->segment, &all);
+	assert_int_equal(found, flow_filter_match_n(filter, d->flows, COUNT, want));
+	assert_in_range(found, COUNT / 8, COUNT / 2);
+	assert_memory_equal(got, want, COUNT / 8);
+}
+
+/* They share memory: none takes another's, however large they are, and whatever was there. */
+static void segments_open_together_keep_what_is_theirs(void **state)
+{
+	enum { PARTS = 5 };
+	static const size_t counts[3][PARTS] = { { 3, 900, 1, 7000, 40 },
+						 { 7000, 1, 2000, 3, 900 },
+						 { 1, 1, 20000, 1, 1 } };
+	struct desk *d = *state;
+	struct random r = random_of("segment", 39);
+	struct segment *parts[PARTS] = { d->segment };
+	struct err e;
+
+	for (size_t p = 1; p < PARTS; p++)
+		assert_int_equal(segment_new_beside(d->segment, &parts[p], &e), ERR_OK);
+	for (size_t round = 0; round < ARRAY_LEN(counts); round++) {
+		struct buf bytes[PARTS];
+		size_t from = 0, at = 0;
+
+		pool_reset();
+		fill_many(d, &r, 20100);
+		for (size_t p = 0; p < PARTS; from += counts[round][p++]) {
+			bytes[p] = buf_init(OUT_BYTES);
+			assert_int_equal(
+				segment_add(d->encoder, d->flows + from, counts[round][p], &e),
+				ERR_OK);
+			assert_int_equal(segment_finish(d->encoder, &bytes[p], &e), ERR_OK);
+			assert_int_equal(segment_open(parts[p], buf_str(&bytes[p]), &e), ERR_OK);
+		}
+		memset(d->back, 0, from * sizeof *d->back);
+		for (int piece = 0; piece < 2; piece++) /* in turns */
+			for (size_t p = at = 0; p < PARTS; at += counts[round][p++]) {
+				size_t half = counts[round][p] / 2;
+				assert_int_equal(segment_load(parts[p],
+							      piece ? FLOW_MEMBERS_ALL
+								    : FLOW_MEMBER(FLOW_MEMBER_TIME),
+							      0, piece ? counts[round][p] : half,
+							      d->back + at, &e),
+						 ERR_OK);
+			}
+		for (size_t i = 0; i < from; i++)
+			assert_same(&d->back[i], &d->flows[i]);
+		for (size_t p = 0; p < PARTS; p++)
+			buf_done(&bytes[p]);
+	}
+	for (size_t p = 1; p < PARTS; p++)
+		segment_free(parts[p]);
+}
+
+/* Numbers of all sizes, and columns that are cut: many at a time as one by one. */
+static void numbers_read_at_once_are_as_one_by_one(void **state)
+{
+	enum { MOST = 300 };
+	struct random r = random_of("segment", 42);
+
+	(void)state;
+	for (int round = 0; round < 2000; round++) {
+		struct nums_out o = { 0 };
+		uint64_t put[MOST], got[MOST];
+		size_t n = random_below(&r, MOST), taken = 0;
+		unsigned widest = (unsigned)random_below(&r, 64);
+
+		assert_true(nums_reserve(&o, n));
+		for (size_t i = 0; i < n; i++) {
+			put[i] = random_u64(&r) >> (63 - random_below(&r, widest + 1));
+			nums_put(&o, put[i]);
+		}
+		nums_end(&o);
+		/* in memory of its own: reading on would be seen */
+		AUTO(own_free) char *codes = malloc(n + 1), *bits = malloc(o.bytes + 1);
+		assert_true(codes && bits);
+		memcpy(codes + 1, o.codes ? (const char *)o.codes : "", n);
+		memcpy(bits + 1, o.bits ? (const char *)o.bits : "", o.bytes);
+		struct nums_in in = nums_in_of(str_n(codes + 1, n), str_n(bits + 1, o.bytes));
+		while (taken < n) {
+			size_t some = 1 + random_below(&r, n - taken);
+			nums_get_n(&in, got + taken, some);
+			taken += some;
+		}
+		assert_false(in.bad);
+		assert_memory_equal(got, put, n * sizeof *got);
+		nums_get_n(&in, got, 1);
+		assert_true(in.bad);
+		if (n && o.bytes) {
+			struct nums_in one = nums_in_of(str_n(codes + 1, n),
+							str_n(bits + 1, o.bytes - 1)),
+				       many = one;
+			nums_get_n(&many, got, n);
+			for (size_t i = 0; i < n; i++)
+				put[i] = nums_get(&one);
+			assert_true(one.bad && many.bad);
+			assert_memory_equal(got, put, n * sizeof *got);
+		}
+		nums_done(&o);
 	}
 }
 
@@ -428,6 +614,9 @@ int main(void)
 		cmocka_unit_test(ids_are_translated_once_each_and_0_stays),
 		cmocka_unit_test(rows_in_any_order_are_as_in_the_whole),
 		cmocka_unit_test(expected_rows_are_as_in_the_whole_and_others_refused),
+		cmocka_unit_test(ends_are_asked_for_in_each_link_of_many),
+		cmocka_unit_test(segments_open_together_keep_what_is_theirs),
+		cmocka_unit_test(numbers_read_at_once_are_as_one_by_one),
 		cmocka_unit_test(kinds_are_chosen_and_some_pass_unfiltered),
 		cmocka_unit_test(damaged_bytes_are_told_or_yield_some_record),
 		cmocka_unit_test(bytes_that_end_early_are_damaged),

@@ -89,11 +89,11 @@ static void store_and_get(struct flow_zone *to, const struct flow_zone *from,
 
 	flow_zone_put(&b, from);
 	assert_false(b.failed);
-	if (flow_zone_get(to, buf_str(&b), ids, &e) != ERR_OK)
+	if (flow_zone_get(to, buf_str(&b), FLOW_MEMBERS_ALL, ids, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 }
 
-static const struct flow_zone_ids same_ids = { .endpoint = NULL };
+static const struct flow_zone_ids same_ids = { .endpoints = NULL };
 
 static void low_ports_are_known_exactly_and_high_ones_by_256(void **state)
 {
@@ -178,16 +178,16 @@ static void addresses_are_known_one_by_one_and_by_range(void **state)
 	assert_true(ip_may_be(z, d, "fd00::/8"));
 }
 
-static struct endpoint_id shifted(void *ctx, uint32_t stored)
+static void shifted(void *ctx, uint32_t *ids, size_t n)
 {
-	return (struct endpoint_id){ stored + *(const uint32_t *)ctx };
+	for (size_t i = 0; i < n; i++)
+		ids[i] += *(const uint32_t *)ctx;
 }
 
-static struct endpoint_id unknown(void *ctx, uint32_t stored)
+static void unknown(void *ctx, uint32_t *ids, size_t n)
 {
 	(void)ctx;
-	(void)stored;
-	return (struct endpoint_id){ 0 };
+	memset(ids, 0, n * sizeof *ids);
 }
 
 static void names_are_found_by_the_ids_of_the_reader(void **state)
@@ -216,12 +216,47 @@ static void names_are_found_by_the_ids_of_the_reader(void **state)
 		assert_int_equal(flow_filter_may_match(filter, z), k == 0);
 		/* stored 1 is the reader's 2, the till */
 		shift = 1;
-		const struct flow_zone_ids moved = { .endpoint = shifted, .ctx = &shift };
+		const struct flow_zone_ids moved = { .endpoints = shifted, .ctx = &shift };
 		store_and_get(z, made, &moved);
 		assert_int_equal(flow_filter_may_match(filter, z), k == 1);
-		const struct flow_zone_ids lost = { .endpoint = unknown };
+		const struct flow_zone_ids lost = { .endpoints = unknown };
 		store_and_get(z, made, &lost);
 		assert_true(flow_filter_may_match(filter, z));
+	}
+}
+
+/* More names than are translated at once, and the last of them. */
+static void every_one_of_many_names_is_translated(void **state)
+{
+	enum { NAMES = 200 };
+	AUTO(flow_dict_free) struct flow_dict *d = dict_of(2 * NAMES);
+	AUTO(flow_zone_free) struct flow_zone *made = zone_new(), *z = zone_new();
+	struct flow f = tcp_flow("10.0.0.1", "10.0.0.2", 4000, 80);
+	uint32_t shift = NAMES;
+	const struct flow_zone_ids moved = { .endpoints = shifted, .ctx = &shift };
+
+	(void)state;
+	for (uint32_t i = 1; i <= 2 * NAMES; i++) {
+		char pod[16];
+
+		(void)snprintf(pod, sizeof pod, "pod-%u-", i);
+		struct endpoint_id id = flow_dict_endpoint(
+			d, &(struct endpoint){ .namespace_ = STR("shop"), .pod = str_of(pod) });
+		assert_int_equal(id.v, i);
+	}
+	for (f.src_ep.v = 1; f.src_ep.v <= NAMES; f.src_ep.v++)
+		flow_zone_add(made, &f, 1);
+	store_and_get(z, made, &moved);
+	for (uint32_t i = 1; i <= 2 * NAMES; i++) {
+		pool_reset();
+		Flow__FlowFilter *ff = NEW(flow__flow_filter);
+		char pod[24], *name = pod;
+
+		(void)snprintf(pod, sizeof pod, "shop/pod-%u-", i);
+		ff->n_source_pod = 1;
+		ff->source_pod = &name;
+		AUTO(flow_filter_free) struct flow_filter *filter = filter_of(ff, d);
+		assert_int_equal(flow_filter_may_match(filter, z), i > NAMES);
 	}
 }
 
@@ -303,6 +338,7 @@ static void any_change_or_cut_of_the_bytes_is_survived(void **state)
 	AUTO(flow_zone_free) struct flow_zone *made = zone_new(), *z = zone_new();
 	AUTO_BUF struct buf b = buf_init(FLOW_ZONE_BYTES);
 	struct random r = random_of("zone", 41);
+	const flow_members asked[] = { FLOW_MEMBERS_ALL, 0, FLOW_MEMBER(FLOW_MEMBER_NODE) };
 	struct err e;
 
 	(void)state;
@@ -318,12 +354,16 @@ static void any_change_or_cut_of_the_bytes_is_survived(void **state)
 
 		assert_non_null(cut);
 		memcpy(cut, b.p, len);
-		assert_int_equal(flow_zone_get(z, str_n(cut, len), &same_ids, &e), ERR_PARSE);
+		for (size_t k = 0; k < ARRAY_LEN(asked); k++)
+			assert_int_equal(flow_zone_get(z, str_n(cut, len), asked[k], &same_ids, &e),
+					 ERR_PARSE);
 	}
 	for (size_t i = 0; i < b.len; i++) {
 		b.p[i] = (char)(b.p[i] ^ 1 << random_below(&r, 8));
-		enum err_code code = flow_zone_get(z, buf_str(&b), &same_ids, &e);
-		assert_true(code == ERR_OK || code == ERR_PARSE);
+		for (size_t k = 0; k < ARRAY_LEN(asked); k++) {
+			enum err_code code = flow_zone_get(z, buf_str(&b), asked[k], &same_ids, &e);
+			assert_true(code == ERR_OK || code == ERR_PARSE);
+		}
 	}
 }
 
@@ -335,6 +375,7 @@ int main(void)
 		cmocka_unit_test(more_ports_than_a_zone_names_are_still_all_there),
 		cmocka_unit_test(addresses_are_known_one_by_one_and_by_range),
 		cmocka_unit_test(names_are_found_by_the_ids_of_the_reader),
+		cmocka_unit_test(every_one_of_many_names_is_translated),
 		cmocka_unit_test(what_is_no_flow_is_refused_only_by_filters_that_do_not_look_at_it),
 		cmocka_unit_test(the_same_records_make_the_same_bytes),
 		cmocka_unit_test(any_change_or_cut_of_the_bytes_is_survived),
