@@ -1,73 +1,156 @@
 #include "record/endpoints.h"
 
+#include "flow/fields.h"
+#include "flow/wire.h"
+
+enum { TEXT_MAX = 1 << 10 };
+
+void endpoints_forget(struct endpoints *t)
+{
+	memset(t->slots, 0, sizeof t->slots);
+	memset(t->labels, 0, sizeof t->labels);
+	memset(t->by_address, 0, sizeof t->by_address);
+	memset(t->by_front, 0, sizeof t->by_front);
+}
+
+static const struct known_endpoint *known(const struct endpoints *t, memory_ref ref)
+{
+	return memory_at(t->memory, ref);
+}
+
+static inline bool is_there(const struct endpoints *t, memory_ref ref, const struct scan *s,
+			    enum flow_side side)
+{
+	const struct known_endpoint *k = known(t, ref);
+	size_t n = k->text_len;
+
+	/* Others mostly end elsewhere. */
+	return n && k->side == side && scan_left(s) >= n &&
+	       (n < 16 || is_zero(sixteen_at(s->p + n - 16) ^ sixteen_at(k->bytes + n - 16))) &&
+	       is_same(s->p, k->bytes, n);
+}
+
+/* --- those that nobody has met --- */
+
+/* 0: there is no room. */
+static memory_ref keep_labels(struct endpoints *t, struct str labels)
+{
+	memory_ref *slot = &t->labels[hash_bytes(labels.p, labels.len, t->seed) % ENDPOINTS_LABELS];
+	struct known_labels *k = memory_at(t->memory, *slot);
+
+	if (*slot && str_eq(str_n(k->bytes, k->len), labels))
+		return *slot;
+	memory_ref ref = memory_take(t->memory, offsetof(struct known_labels, bytes) + labels.len);
+	if (!ref)
+		return 0;
+	k = memory_at(t->memory, ref);
+	k->number = ++t->labels_count;
+	k->len = (uint16_t)labels.len;
+	memcpy(k->bytes, labels.p, labels.len);
+	return *slot = ref;
+}
+
+/* An endpoint as parts of a flow that has nothing else. 0: it is none, or there is no room. */
+static memory_ref keep(struct endpoints *t, struct str text, enum flow_side side)
+{
+	static const char *const heads[] = {
+		[FLOW_SRC] = "{\"source\":", [FLOW_DST] = "{\"destination\":"
+	};
+	char written[sizeof "{\"destination\":" + TEXT_MAX + 1];
+	struct buf object = buf_fixed(written, sizeof written);
+	struct str parts[CHAIN_PARTS_];
+	memory_ref labels_ref = 0;
+
+	buf_put(&object, heads[side], strlen(heads[side]));
+	buf_str_put(&object, text);
+	buf_char(&object, '}');
+	if (object.failed || !canon_object(t->canon, buf_str(&object), parts))
+		return 0;
+	struct str field = parts[CHAIN_CORE],
+		   labels =
+			   parts[side == FLOW_SRC ? CHAIN_SOURCE_LABELS : CHAIN_DESTINATION_LABELS];
+	if (!field.len || (labels.len && !(labels_ref = keep_labels(t, labels))))
+		return 0;
+	memory_ref ref = memory_take(t->memory,
+				     offsetof(struct known_endpoint, bytes) + text.len + field.len);
+	if (!ref)
+		return 0;
+	struct known_endpoint *k = memory_at(t->memory, ref);
+	*k = (struct known_endpoint){ .labels = labels_ref,
+				      .text_len = (uint16_t)text.len,
+				      .field_len = (uint16_t)field.len,
+				      .side = (uint8_t)side };
+	memcpy(k->bytes, text.p, text.len);
+	memcpy(k->bytes + text.len, field.p, field.len);
+	return ref;
+}
+
 /* Each text has two places: with one, two that are often met may push each other out for ever.
  * @return where it is, or where it may be put. */
-static members_ref *find_slot(struct endpoints *t, const struct members_memory *m, struct str text,
-			      bool *ret_known)
+static memory_ref *find_slot(struct endpoints *t, struct str text, enum flow_side side,
+			     bool *ret_known)
 {
 	const struct scan s = { text.p, text.p + text.len };
-	uint64_t h = hash_bytes(text.p, text.len, m->seed);
-	members_ref *first = &t->slots[h % ENDPOINTS_SLOTS],
-		    *second = &t->slots[(h >> 32) % ENDPOINTS_SLOTS];
+	uint64_t h = hash_bytes(text.p, text.len, t->seed + side);
+	memory_ref *first = &t->slots[h % ENDPOINTS_SLOTS],
+		   *second = &t->slots[(h >> 32) % ENDPOINTS_SLOTS];
 
 	*ret_known = true;
-	if (members_are_there(m, *first, &s))
+	if (is_there(t, *first, &s, side))
 		return first;
-	if (members_are_there(m, *second, &s))
+	if (is_there(t, *second, &s, side))
 		return second;
 	*ret_known = false;
 	return *first && (!*second || h >> 63) ? second : first;
 }
 
-/* 0: it is none, or cannot be remembered. */
-static members_ref look_up(struct endpoints *t, struct members_memory *m, const struct scan *s,
-			   size_t key_len)
+static memory_ref look_up(struct endpoints *t, const struct scan *s, enum flow_side side)
 {
-	const struct scan value = { s->p + key_len, s->end };
-	struct str text = str_n(s->p, key_len + members_value(&value));
+	struct str text = str_n(s->p, scan_value(s));
 	bool is_known;
-	members_ref *slot = find_slot(t, m, text, &is_known);
 
+	if (!text.len || text.len > TEXT_MAX || *text.p != '{')
+		return 0;
+	memory_ref *slot = find_slot(t, text, side, &is_known);
 	if (!is_known)
-		*slot = members_put(m, text, 0);
+		*slot = keep(t, text, side);
 	return *slot;
 }
+
+/* --- guesses --- */
 
 static size_t address_guess(enum flow_side side, struct str address)
 {
 	return (scan_hash(address.p, address.len) + side) % ENDPOINTS_GUESSES;
 }
 
-static size_t front_guess(enum flow_side side, const struct scan *value)
+static size_t front_guess(enum flow_side side, const struct scan *s)
 {
 	enum { FRONT = 32 };
-	size_t left = scan_left(value);
+	size_t left = scan_left(s);
 
-	return (scan_hash(value->p, left < FRONT ? left : FRONT) + side) % ENDPOINTS_GUESSES;
+	return (scan_hash(s->p, left < FRONT ? left : FRONT) + side) % ENDPOINTS_GUESSES;
 }
 
-const struct members *endpoints_find(struct endpoints *t, struct members_memory *m,
-				     const struct scan *s, size_t key_len, enum flow_side side,
-				     struct str address)
+const struct known_endpoint *endpoints_find(struct endpoints *t, const struct scan *s,
+					    enum flow_side side, struct str address)
 {
-	members_ref *likely = &t->by_address[address_guess(side, address)];
+	memory_ref *likely = &t->by_address[address_guess(side, address)];
 
-	if (!members_are_there(m, *likely, s)) {
-		const struct scan value = { s->p + key_len, s->end };
-		members_ref *by_front = &t->by_front[front_guess(side, &value)];
-		if (!members_are_there(m, *by_front, s))
-			*by_front = look_up(t, m, s, key_len);
+	if (!is_there(t, *likely, s, side)) {
+		memory_ref *by_front = &t->by_front[front_guess(side, s)];
+		if (!is_there(t, *by_front, s, side))
+			*by_front = look_up(t, s, side);
 		*likely = *by_front;
 	}
-	return *likely ? members_of(m, *likely) : NULL;
+	return *likely ? known(t, *likely) : NULL;
 }
 
-void endpoints_expect(const struct endpoints *t, const struct members_memory *m,
-		      enum flow_side side, struct str address)
+void endpoints_expect(const struct endpoints *t, enum flow_side side, struct str address)
 {
 	enum { USUAL_BYTES = 448, CACHE_LINE = 64 };
-	const struct members *likely = members_of(m, t->by_address[address_guess(side, address)]);
+	const char *likely = (const char *)known(t, t->by_address[address_guess(side, address)]);
 
 	for (size_t at = 0; at < USUAL_BYTES; at += CACHE_LINE)
-		__builtin_prefetch((const char *)likely + at);
+		__builtin_prefetch(likely + at);
 }

@@ -11,24 +11,48 @@
 #define TYCHO_RECORD_ENDPOINTS_H
 
 #include "flow/flow.h"
-#include "record/members.h"
+#include "record/canon.h"
+#include "record/memory.h"
+#include "record/scan.h"
 
-enum { ENDPOINTS_SLOTS = 1 << 14, ENDPOINTS_GUESSES = 1 << 15 };
-
-/* Zeros: none is known. */
-struct endpoints {
-	members_ref slots[ENDPOINTS_SLOTS];
-	members_ref by_address[ENDPOINTS_GUESSES], by_front[ENDPOINTS_GUESSES];
+enum {
+	ENDPOINTS_SLOTS = 1 << 14,
+	ENDPOINTS_GUESSES = 1 << 15,
+	ENDPOINTS_LABELS = 1 << 12,
 };
 
-/* The member at the front of @s, which has a key of @key_len bytes, of a flow whose address on that
- * side is @address. NULL: it is none, or cannot be remembered. */
-const struct members *endpoints_find(struct endpoints *t, struct members_memory *m,
-				     const struct scan *s, size_t key_len, enum flow_side side,
-				     struct str address);
+/* Source or destination of a flow: everything that is wanted of one that is met again is in one
+ * place, but for labels, which are a part of their own, and the same of many. */
+struct known_endpoint {
+	memory_ref labels;
+	uint16_t text_len, field_len; /* 0: this is nothing */
+	uint8_t side;
+	char bytes[]; /* the member's value, then the field */
+};
+struct known_labels {
+	uint32_t number; /* no other labels ever have it; they may have two */
+	uint16_t len;
+	char bytes[]; /* their part of the record */
+};
+
+/* Zeros but for what is borrowed: none is known. */
+struct endpoints {
+	struct memory *memory;
+	struct canon *canon;
+	uint64_t seed; /* of hashes, nobody else's to know */
+	uint32_t labels_count;
+	memory_ref slots[ENDPOINTS_SLOTS], labels[ENDPOINTS_LABELS];
+	memory_ref by_address[ENDPOINTS_GUESSES], by_front[ENDPOINTS_GUESSES];
+};
+/* When the memory is to be reset. */
+void endpoints_forget(struct endpoints *t);
+
+/* The endpoint whose object is at the front of @s, of a flow whose address on that side is
+ * @address. NULL: it is none, or cannot be remembered. */
+const struct known_endpoint *endpoints_find(struct endpoints *t, const struct scan *s,
+					    enum flow_side side, struct str address);
 /* Asks for the bytes of the one that @address stands for: there are more of them than a core keeps
  * near. */
-void endpoints_expect(const struct endpoints *t, const struct members_memory *m,
-		      enum flow_side side, struct str address);
+void endpoints_expect(const struct endpoints *t, enum flow_side side, struct str address);
 
 #endif

@@ -7,72 +7,78 @@
 #include "flow/wire.h"
 #include "record/endpoints.h"
 #include "record/recent.h"
-#include "record/runs.h"
+#include "record/templates.h"
 
 enum { MADE_BYTES = 1 << 16 };
 
-/* Where runs are met: A to F as in line.h's picture. */
-enum { RUN_A, RUN_B, RUN_C, RUN_D, RUN_E, RUN_F, RUNS };
-
-/* Members that are no run's, in the order of their declaration. */
-enum direct {
-	TIME,
+/* Members whose values differ from flow to flow. */
+enum slot {
+	TIME = TEMPLATE_SLOTS,
 	UUID,
 	ETHERNET,
 	IP,
 	L4,
 	TUNNEL,
+	SOURCE,
+	DESTINATION,
 	SOURCE_NAMES,
 	DESTINATION_NAMES,
 	L7,
 	SOURCE_SERVICE,
 	DESTINATION_SERVICE,
 	INTERFACE,
+	PROXY_PORT,
+	TRACE_CONTEXT,
+	SOCKET_COOKIE,
+	CGROUP_ID,
+	IP_TRACE_ID,
 	SUMMARY,
 	TYCHO,
-	DIRECTS
+	SLOTS
 };
-/* Of members of which a node has few values: by how many bytes of its text is a value looked up?
- * 0: it is read. */
-static const size_t recent_fronts[DIRECTS] = {
-	[ETHERNET] = 64, /* middle of the first address, end of the second */
-	[SOURCE_NAMES] = 24,   [DESTINATION_NAMES] = 24,
-	[SOURCE_SERVICE] = 24, [DESTINATION_SERVICE] = 24,
-	[INTERFACE] = 28,
-};
-static const uint32_t direct_numbers[DIRECTS] = {
-	[TIME] = FLOW_FIELD_TIME,
-	[UUID] = FLOW_FIELD_UUID,
-	[ETHERNET] = FLOW_FIELD_ETHERNET,
-	[IP] = FLOW_FIELD_IP,
-	[L4] = FLOW_FIELD_L4,
-	[TUNNEL] = FLOW_FIELD_TUNNEL,
-	[SOURCE_NAMES] = FLOW_FIELD_SOURCE_NAMES,
-	[DESTINATION_NAMES] = FLOW_FIELD_DESTINATION_NAMES,
-	[L7] = FLOW_FIELD_L7,
-	[SOURCE_SERVICE] = FLOW_FIELD_SOURCE_SERVICE,
-	[DESTINATION_SERVICE] = FLOW_FIELD_DESTINATION_SERVICE,
-	[INTERFACE] = FLOW_FIELD_INTERFACE,
-	[SUMMARY] = FLOW_FIELD_SUMMARY,
-	[TYCHO] = FLOW_FIELD_TYCHO,
+static const struct {
+	uint32_t number;
+	/* Of members of which a node has few values: by how many bytes of its text is a value looked
+	 * up? 0: it is read. */
+	uint8_t recent_front;
+} members[SLOTS] = {
+	[TIME] = { FLOW_FIELD_TIME, 0 },
+	[UUID] = { FLOW_FIELD_UUID, 0 },
+	/* middle of the first address, end of the second */
+	[ETHERNET] = { FLOW_FIELD_ETHERNET, 64 },
+	[IP] = { FLOW_FIELD_IP, 0 },
+	[L4] = { FLOW_FIELD_L4, 0 },
+	[TUNNEL] = { FLOW_FIELD_TUNNEL, 0 },
+	[SOURCE] = { FLOW_FIELD_SOURCE, 0 },
+	[DESTINATION] = { FLOW_FIELD_DESTINATION, 0 },
+	[SOURCE_NAMES] = { FLOW_FIELD_SOURCE_NAMES, 24 },
+	[DESTINATION_NAMES] = { FLOW_FIELD_DESTINATION_NAMES, 24 },
+	[L7] = { FLOW_FIELD_L7, 0 },
+	[SOURCE_SERVICE] = { FLOW_FIELD_SOURCE_SERVICE, 24 },
+	[DESTINATION_SERVICE] = { FLOW_FIELD_DESTINATION_SERVICE, 24 },
+	[INTERFACE] = { FLOW_FIELD_INTERFACE, 28 },
+	[PROXY_PORT] = { FLOW_FIELD_PROXY_PORT, 0 },
+	[TRACE_CONTEXT] = { FLOW_FIELD_TRACE_CONTEXT, 0 },
+	[SOCKET_COOKIE] = { FLOW_FIELD_SOCKET_COOKIE, 0 },
+	[CGROUP_ID] = { FLOW_FIELD_CGROUP_ID, 0 },
+	[IP_TRACE_ID] = { FLOW_FIELD_IP_TRACE_ID, 0 },
+	[SUMMARY] = { FLOW_FIELD_SUMMARY, 24 },
+	[TYCHO] = { FLOW_FIELD_TYCHO, 0 },
 };
 
 struct line_parser {
-	struct members_memory memory;
+	struct canon *canon;
+	struct memory memory;
+	struct templates templates;
 	struct endpoints endpoints;
-	struct runs runs[RUNS];
-	struct recent recent[DIRECTS];
-	const struct schema_field *directs[DIRECTS];
-	uint64_t special;   /* members that no run holds, a bit for each index in the schema */
-	uint64_t addresses; /* places of their fields, a bit for each */
-	uint64_t dns[2];    /* the same of a flow without a DNS record, and of one with it */
-	size_t node_place;
+	struct recent recent[SLOTS];
+	const struct schema_field *fields[SLOTS];
 	struct values_second second;
+	size_t ip_at[2]; /* where lines say addresses: the last one, and one before it */
 	/* What the line at work comes to. */
-	struct flow_fields fields;
+	struct str values[SLOTS]; /* fields; VALUES_ROOM bytes more can be read */
+	struct str time, addresses[2];
 	bool is_dns;
-	int last;         /* index of the last member read */
-	uint32_t context; /* of the runs so far */
 	/* Fields that were read. */
 	struct values_out out;
 	uint8_t made[MADE_BYTES + VALUES_ROOM];
@@ -81,48 +87,43 @@ struct line_parser {
 
 /* --- making --- */
 
-static uint64_t place_bit(const struct line_parser *r, uint32_t number)
+static bool learn_members(struct line_parser *r)
 {
-	return UINT64_C(1) << flow_place(&r->memory.places, number);
-}
+	const struct schema_message *flow = schema_find(STR("flow.Flow"));
 
-static void learn_fields(struct line_parser *r)
-{
-	static const uint32_t endpoints[] = { FLOW_FIELD_SOURCE, FLOW_FIELD_DESTINATION };
-	const struct schema_message *flow = r->memory.places.flow;
-
-	for (size_t i = 0; i < DIRECTS; i++) {
-		r->directs[i] = schema_field_numbered(flow, direct_numbers[i]);
-		r->special |= UINT64_C(1) << r->directs[i]->index;
+	if (!flow)
+		return false;
+	r->templates.flow = flow;
+	for (size_t i = TEMPLATE_SLOTS; i < SLOTS; i++) {
+		r->fields[i] = schema_field_numbered(flow, members[i].number);
+		if (!r->fields[i])
+			return false;
+		r->templates.slots[r->fields[i]->index] = (uint8_t)i;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(endpoints); i++)
-		r->special |= UINT64_C(1) << schema_field_numbered(flow, endpoints[i])->index;
-	r->addresses = place_bit(r, FLOW_FIELD_ETHERNET) | place_bit(r, FLOW_FIELD_IP) |
-		       place_bit(r, FLOW_FIELD_TUNNEL);
-	r->dns[0] =
-		place_bit(r, FLOW_FIELD_SOURCE_NAMES) | place_bit(r, FLOW_FIELD_DESTINATION_NAMES);
-	r->dns[1] = r->dns[0] | place_bit(r, FLOW_FIELD_L7) | place_bit(r, FLOW_FIELD_SUMMARY);
-	r->node_place = flow_place(&r->memory.places, FLOW_FIELD_NODE_NAME);
+	return true;
 }
 
 enum err_code line_parser_new(struct line_parser **ret, struct err *e)
 {
 	AUTO(line_parser_free) struct line_parser *r = pages_new(1, sizeof *r);
-	uint64_t seed;
 
 	if (!r)
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
 	pages_wish_huge(r, sizeof *r);
-	if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+	if (getrandom(&r->endpoints.seed, sizeof r->endpoints.seed, 0) !=
+	    (ssize_t)sizeof r->endpoints.seed)
 		return err_os(e, "random numbers");
 	for (size_t i = 0; i < CHAIN_PARTS_; i++)
 		r->parts[i] = buf_init(MADE_BYTES);
-	enum err_code code = members_memory_init(&r->memory, seed, e);
+	enum err_code code = memory_init(&r->memory, e);
+	if (code == ERR_OK)
+		code = canon_new(&r->canon, e);
+	if (code == ERR_OK && !learn_members(r))
+		code = err_set(e, ERR_INTERNAL, "the flow's description is not there");
 	if (code != ERR_OK)
 		return code;
-	for (size_t i = 0; i < RUNS; i++)
-		runs_init(&r->runs[i]);
-	learn_fields(r);
+	r->templates.memory = r->endpoints.memory = &r->memory;
+	r->endpoints.canon = r->canon;
 	*ret = TAKE(r);
 	return ERR_OK;
 }
@@ -131,238 +132,196 @@ void line_parser_free(struct line_parser *r)
 {
 	if (!r)
 		return;
-	members_memory_done(&r->memory);
+	canon_free(r->canon);
+	memory_done(&r->memory);
 	for (size_t i = 0; i < CHAIN_PARTS_; i++)
 		buf_done(&r->parts[i]);
 	pages_free(r, 1, sizeof *r);
 }
 
-/* --- fields --- */
+/* --- values --- */
 
-/* The member after this one stands behind it in the declaration. */
-static bool comes_next(struct line_parser *r, int first, int last)
+static inline bool read_time(struct line_parser *r, struct scan *s)
 {
-	if (first <= r->last)
-		return first < 0; /* an empty run */
-	r->last = last;
+	const char *from = s->p;
+	struct str text;
+
+	if (!scan_past_lit(s, "\"") ||
+	    !values_put_time(&r->out, s, r->fields[TIME], &r->second, &text) ||
+	    !scan_past_lit(s, "\""))
+		return false;
+	r->time = str_n(from, (size_t)(s->p - from));
 	return true;
 }
 
-static inline void set_field(struct line_parser *r, size_t place, const char *p, size_t len)
+/* Where the addresses of the next lines will be. */
+static inline void note_place(struct line_parser *r, size_t at)
 {
-	r->fields.has |= UINT64_C(1) << place;
-	r->fields.bytes += len;
-	r->fields.at[place].p = p;
-	r->fields.at[place].len = len;
+	if (at == r->ip_at[0])
+		return;
+	r->ip_at[1] = r->ip_at[0];
+	r->ip_at[0] = at;
 }
 
-static bool use(struct line_parser *r, const struct members *m)
+static inline bool read_endpoint(struct line_parser *r, struct scan *s, enum flow_side side,
+				 struct str *ret, struct line_record *record)
 {
-	const char *bytes = members_bytes(m);
+	const struct known_endpoint *k = endpoints_find(&r->endpoints, s, side, r->addresses[side]);
 
-	if (!comes_next(r, m->first, m->last))
+	if (!k)
 		return false;
-	for (size_t i = 0; i < m->count; i++)
-		set_field(r, m->fields[i].place, bytes + m->fields[i].at, m->fields[i].len);
+	s->p += k->text_len;
+	*ret = str_n(k->bytes + k->text_len, k->field_len);
+	if (k->labels) {
+		const struct known_labels *labels = memory_at(&r->memory, k->labels);
+		record->parts[side == FLOW_SRC ? CHAIN_SOURCE_LABELS : CHAIN_DESTINATION_LABELS] =
+			str_n(labels->bytes, labels->len);
+		record->labels_key[side] = labels->number;
+	}
 	return true;
-}
-
-/* --- members that are remembered --- */
-
-static void forget_all(struct line_parser *r)
-{
-	members_memory_reset(&r->memory);
-	memset(&r->endpoints, 0, sizeof r->endpoints);
-	for (size_t i = 0; i < RUNS; i++)
-		runs_forget(&r->runs[i]);
-}
-
-static bool read_run(struct line_parser *r, struct scan *s, int place)
-{
-	const struct members *m =
-		runs_find(&r->runs[place], &r->memory, s, r->special, &r->context);
-
-	if (!m)
-		return false;
-	s->p += m->text_len;
-	return use(r, m);
-}
-
-static bool read_endpoint(struct line_parser *r, struct scan *s, size_t key_len,
-			  enum flow_side side, struct str address, struct line_record *ret)
-{
-	static const enum chain_part labels_part[] = {
-		[FLOW_SRC] = CHAIN_SOURCE_LABELS,
-		[FLOW_DST] = CHAIN_DESTINATION_LABELS,
-	};
-	const struct members *m =
-		endpoints_find(&r->endpoints, &r->memory, s, key_len, side, address);
-
-	if (!m)
-		return false;
-	s->p += m->text_len;
-	if (m->labels) {
-		const struct members_labels *labels = members_labels_of(&r->memory, m->labels);
-		ret->parts[labels_part[side]] = str_n(labels->bytes, labels->len);
-		ret->labels_key[side] = labels->number;
-	}
-	return members_past_comma(s) && use(r, m);
-}
-
-/* --- members that are read --- */
-
-static bool read_value(struct line_parser *r, struct scan *s, enum direct which, struct str *ret)
-{
-	const struct schema_field *f = r->directs[which];
-
-	switch (which) {
-	case TIME:
-		return values_put_time(&r->out, s, f, &r->second, ret) && scan_past_lit(s, "\"");
-	case IP:
-		return values_put_ip(&r->out, s, f, &ret[0], &ret[1]);
-	case L4:
-		return values_put_l4(&r->out, s, f);
-	case TYCHO:
-		return values_put_detail(&r->out, s, f);
-	default:
-		return values_put_field(&r->out, s, f);
-	}
-}
-
-/* @ret: a time's text, an IP's two addresses. */
-static inline bool read_direct(struct line_parser *r, struct scan *s, enum direct which,
-			       struct str *ret)
-{
-	const struct schema_field *f = r->directs[which];
-	const uint8_t *at = r->out.p;
-
-	if (!read_value(r, s, which, ret))
-		return false;
-	set_field(r, r->memory.places.of_index[f->index], (const char *)at,
-		  (size_t)(r->out.p - at));
-	return comes_next(r, f->index, f->index) && members_past_comma(s);
-}
-
-static bool read_recent(struct line_parser *r, struct scan *s, enum direct which)
-{
-	const struct schema_field *f = r->directs[which];
-	struct str field;
-
-	if (!recent_read(&r->recent[which], s, f, recent_fronts[which], &r->out, &field))
-		return false;
-	set_field(r, r->memory.places.of_index[f->index], field.p, field.len);
-	return comes_next(r, f->index, f->index) && members_past_comma(s);
-}
-
-/* If it comes next. */
-static inline bool read_if(struct line_parser *r, struct scan *s, enum direct which)
-{
-	if (!scan_past_key(s, r->directs[which]->key))
-		return true;
-	return recent_fronts[which] ? read_recent(r, s, which) : read_direct(r, s, which, NULL);
 }
 
 /* A flow with a DNS record has another part of it, and of its Summary. */
-static bool read_l7(struct line_parser *r, struct scan *s)
+static bool has_dns(struct str field)
 {
-	const uint8_t *at = r->out.p;
 	struct str l7, record;
 
-	if (!scan_past_key(s, r->directs[L7]->key))
-		return true;
-	if (!read_direct(r, s, L7, NULL))
-		return false;
-	r->is_dns = wire_find(str_n(at, (size_t)(r->out.p - at)), FLOW_FIELD_L7, &l7) &&
-		    wire_find(l7, L7_FIELD_DNS, &record);
-	return true;
+	return wire_find(field, FLOW_FIELD_L7, &l7) && wire_find(l7, L7_FIELD_DNS, &record);
+}
+
+/* The value at the front of @s to *@ret; its text begins at @line's. */
+static inline bool read_value(struct line_parser *r, struct scan *s, enum slot slot,
+			      const char *line, struct str *ret, struct line_record *record)
+{
+	const struct schema_field *f = r->fields[slot];
+	const uint8_t *at = r->out.p;
+	bool is_read;
+
+	switch (slot) {
+	case SOURCE:
+		return read_endpoint(r, s, FLOW_SRC, ret, record);
+	case DESTINATION:
+		return read_endpoint(r, s, FLOW_DST, ret, record);
+	case TIME:
+		is_read = read_time(r, s);
+		break;
+	case IP:
+		note_place(r, (size_t)(s->p - line));
+		is_read = values_put_ip(&r->out, s, f, &r->addresses[FLOW_SRC],
+					&r->addresses[FLOW_DST]);
+		break;
+	case L4:
+		is_read = values_put_l4(&r->out, s, f);
+		break;
+	case TYCHO:
+		is_read = values_put_detail(&r->out, s, f);
+		break;
+	default:
+		if (members[slot].recent_front)
+			return recent_read(&r->recent[slot], s, f, members[slot].recent_front,
+					   &r->out, ret);
+		is_read = values_put_field(&r->out, s, f);
+		break;
+	}
+	*ret = str_n(at, (size_t)(r->out.p - at));
+	if (slot == L7)
+		r->is_dns = is_read && has_dns(*ret);
+	return is_read;
 }
 
 /* --- the line --- */
 
-/* The fields in these places, behind each other in @b. */
-static struct str put_fields(const struct line_parser *r, uint64_t places, struct buf *b)
+/* A part of @bytes at most. */
+static struct str put_part(const struct line_parser *r, const struct leaf *leaf,
+			   enum chain_part part, size_t bytes, struct buf *b)
 {
+	const char *own = leaf_bytes(leaf);
+	size_t i = part ? leaf->ends[part - 1] : 0;
+
 	buf_reset(b);
-	char *to = buf_reserve(b, r->fields.bytes + FIELD_ROOM), *from = to;
+	char *to = buf_reserve(b, bytes + VALUES_ROOM), *from = to;
 	if (!to)
 		return (struct str){ NULL, 0 };
-	for (uint64_t left = places; left; left &= left - 1) {
-		const char *p = r->fields.at[__builtin_ctzll(left)].p;
-		size_t len = r->fields.at[__builtin_ctzll(left)].len;
-		memcpy(to, p, FIELD_ROOM); /* more than needed, and quicker */
-		if (len > FIELD_ROOM)
-			memcpy(to + FIELD_ROOM, p + FIELD_ROOM, len - FIELD_ROOM);
+	for (; i < leaf->ends[part]; i++) {
+		const struct chunk *c = &leaf->chunks[i];
+		const char *p = c->slot ? r->values[c->slot].p : own + c->at;
+		size_t len = c->slot ? r->values[c->slot].len : c->len;
+		memcpy(to, p, VALUES_ROOM); /* more than needed, and quicker */
+		if (len > VALUES_ROOM)
+			memcpy(to + VALUES_ROOM, p + VALUES_ROOM, len - VALUES_ROOM);
 		to += len;
 	}
 	return str_n(from, (size_t)(to - from));
 }
 
-/* What a response repeats of its flow: node_name, time. */
-static bool read_end(struct line_parser *r, struct scan *s, struct str time)
+static bool put_parts(struct line_parser *r, const struct leaf *leaf, size_t bytes,
+		      struct line_record *ret)
 {
-	if (s->p[-1] == ',' || !scan_past_lit(s, "}"))
-		return false;
-	if (r->fields.has >> r->node_place & 1) {
-		const char *p = r->fields.at[r->node_place].p;
-		size_t len = r->fields.at[r->node_place].len;
-		/* tag and length of a short text: two bytes */
-		if (len < 2 || len >= 0x80 || !scan_past_lit(s, ",\"node_name\":\"") ||
-		    !is_plain(p + 2, len - 2) || !scan_past(s, p + 2, len - 2) ||
-		    !scan_past_lit(s, "\""))
+	static const enum chain_part parts[] = { CHAIN_CORE, CHAIN_ADDRESSES, CHAIN_DNS };
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		enum chain_part p = parts[i];
+		ret->parts[p] = put_part(r, leaf, p, bytes, &r->parts[p]);
+		if (!ret->parts[p].p)
 			return false;
 	}
-	return scan_past_lit(s, ",\"time\":\"") && scan_past(s, time.p, time.len) &&
-	       scan_past_lit(s, "\"}\n");
+	return true;
 }
 
-static bool read_members(struct line_parser *r, struct scan *s, struct line_record *ret)
-{
-	struct str addresses[2] = { { "", 0 }, { "", 0 } };
-
-	if (!read_if(r, s, UUID) || !read_run(r, s, RUN_A) || !read_if(r, s, ETHERNET) ||
-	    (scan_past_lit(s, "\"IP\":") && !read_direct(r, s, IP, addresses)))
-		return false;
-	if (!read_if(r, s, L4) || !read_if(r, s, TUNNEL))
-		return false;
-	if (scan_at_lit(s, "\"source\":{") &&
-	    !read_endpoint(r, s, sizeof "\"source\":" - 1, FLOW_SRC, addresses[0], ret))
-		return false;
-	if (scan_at_lit(s, "\"destination\":{") &&
-	    !read_endpoint(r, s, sizeof "\"destination\":" - 1, FLOW_DST, addresses[1], ret))
-		return false;
-	return read_run(r, s, RUN_B) && read_if(r, s, SOURCE_NAMES) &&
-	       read_if(r, s, DESTINATION_NAMES) && read_l7(r, s) && read_run(r, s, RUN_C) &&
-	       read_if(r, s, SOURCE_SERVICE) && read_if(r, s, DESTINATION_SERVICE) &&
-	       read_run(r, s, RUN_D) && read_if(r, s, INTERFACE) && read_run(r, s, RUN_E) &&
-	       read_if(r, s, SUMMARY) && read_run(r, s, RUN_F) && read_if(r, s, TYCHO);
-}
-
-static bool read_usual(struct line_parser *r, struct str text, struct line_record *ret)
+/* A line like others before it. */
+static bool read_known(struct line_parser *r, struct str text, struct line_record *ret)
 {
 	struct scan s = { text.p, text.p + text.len };
-	struct str time;
+	memory_ref *children = &r->templates.first;
+	struct piece *p;
+	size_t bytes = 0;
 
 	*ret = (struct line_record){ .labels_key = { 0 } };
-	r->fields.has = r->fields.bytes = 0;
+	r->addresses[FLOW_SRC] = r->addresses[FLOW_DST] = STR("");
 	r->is_dns = false;
-	r->last = -1;
-	r->context = 0;
 	r->out = (struct values_out){ r->made, r->made + MADE_BYTES };
-	if (!scan_past_lit(&s, "{\"flow\":{\"time\":\"") || !read_direct(r, &s, TIME, &time) ||
-	    !read_members(r, &s, ret) || !read_end(r, &s, time))
+	while ((p = templates_next(&r->templates, children, &s, r->is_dns))) {
+		s.p += p->text_len;
+		if (p->slot == TEMPLATE_END)
+			break;
+		if (p->slot == TEMPLATE_AGAIN) {
+			if (!scan_past(&s, r->time.p, r->time.len))
+				return false;
+		} else {
+			struct str *value = &r->values[p->slot];
+			if (!read_value(r, &s, p->slot, text.p, value, ret))
+				return false;
+			bytes += value->len;
+		}
+		children = &p->first;
+	}
+	if (!p)
 		return false;
-	uint64_t has = r->fields.has, dns = r->dns[r->is_dns];
-	ret->parts[CHAIN_CORE] = put_fields(r, has & ~r->addresses & ~dns, &r->parts[CHAIN_CORE]);
-	ret->parts[CHAIN_ADDRESSES] = put_fields(r, has & r->addresses, &r->parts[CHAIN_ADDRESSES]);
-	ret->parts[CHAIN_DNS] = put_fields(r, has & dns, &r->parts[CHAIN_DNS]);
 	ret->len = (size_t)(s.p - text.p);
-	return ret->parts[CHAIN_CORE].p && ret->parts[CHAIN_ADDRESSES].p && ret->parts[CHAIN_DNS].p;
+	const struct leaf *leaf = memory_at(&r->memory, p->leaf);
+	return put_parts(r, leaf, bytes + leaf->len, ret);
 }
 
 bool line_parse_generally(struct line_parser *r, struct str text, struct line_record *ret)
 {
 	*ret = (struct line_record){ .labels_key = { 0 } };
-	return canon_line(r->memory.canon, text, ret->parts, &ret->len);
+	return canon_line(r->canon, text, ret->parts, &ret->len);
+}
+
+/* A line unlike the others: the next one like it is known. */
+static bool read_new(struct line_parser *r, struct str text, struct line_record *ret)
+{
+	if (!line_parse_generally(r, text, ret))
+		return false;
+	templates_learn(&r->templates, str_upto(text, ret->len), ret->parts);
+	return true;
+}
+
+static void forget_all(struct line_parser *r)
+{
+	memory_reset(&r->memory);
+	endpoints_forget(&r->endpoints);
+	r->templates.first = 0;
 }
 
 /* --- the line after it --- */
@@ -371,48 +330,32 @@ static void expect_endpoint(const struct line_parser *r, struct scan *s, enum fl
 {
 	const struct str address = str_n(s->p, scan_find(s, '"'));
 
-	endpoints_expect(&r->endpoints, &r->memory, side, address);
+	endpoints_expect(&r->endpoints, side, address);
 	s->p += address.len;
 }
 
-/* There are more endpoints than a core keeps near: those of the next line, if it looks as most do,
- * are asked for while this one is still worked at. */
+/* There are more endpoints than a core keeps near: those of the next line, if it looks as the last
+ * ones did, are asked for while this one is still worked at. */
 static void expect_line(const struct line_parser *r, struct str text)
 {
-	enum {
-		FRONT_BYTES = 640, /* of a line, addresses and what is before them */
-		TIME_BYTES = 32,
-		UUID_BYTES = sizeof "\"uuid\":\"01234567-89ab-cdef-0123-456789abcdef\"," - 1,
-		ETHERNET_BYTES = sizeof "\"ethernet\":{\"source\":\"01:23:45:67:89:ab\","
-					"\"destination\":\"01:23:45:67:89:ab\"}," -
-				 1,
-	};
-	const struct members *run = runs_first(&r->runs[RUN_A], &r->memory);
-	struct scan s = { text.p, text.p + FRONT_BYTES };
+	enum { IP_BYTES = 128 };
 
-	if (text.len < FRONT_BYTES || !scan_past_lit(&s, "{\"flow\":{\"time\":\""))
+	for (size_t i = 0; i < ARRAY_LEN(r->ip_at); i++) {
+		struct scan s = { text.p + r->ip_at[i], text.p + r->ip_at[i] + IP_BYTES };
+		if (r->ip_at[i] + IP_BYTES > text.len || !scan_past_lit(&s, "{\"source\":\""))
+			continue;
+		expect_endpoint(r, &s, FLOW_SRC);
+		if (scan_past_lit(&s, "\",\"destination\":\""))
+			expect_endpoint(r, &s, FLOW_DST);
 		return;
-	size_t time = scan_find(&s, '"');
-	if (time > TIME_BYTES || run->text_len > FRONT_BYTES / 2)
-		return;
-	s.p += time + 2;
-	if (scan_at_lit(&s, "\"uuid\":"))
-		s.p += UUID_BYTES;
-	s.p += run->text_len;
-	if (scan_at_lit(&s, "\"ethernet\":"))
-		s.p += ETHERNET_BYTES;
-	if (!scan_past_lit(&s, "\"IP\":{\"source\":\""))
-		return;
-	expect_endpoint(r, &s, FLOW_SRC);
-	if (scan_past_lit(&s, "\",\"destination\":\""))
-		expect_endpoint(r, &s, FLOW_DST);
+	}
 }
 
 bool line_parse(struct line_parser *r, struct str text, struct line_record *ret)
 {
 	if (r->memory.is_full)
 		forget_all(r);
-	if (!read_usual(r, text, ret) && !line_parse_generally(r, text, ret))
+	if (!read_known(r, text, ret) && !read_new(r, text, ret))
 		return false;
 	expect_line(r, str_from(text, ret->len));
 	return true;

@@ -201,6 +201,10 @@ static inline bool scan_string(struct scan *s, struct str *ret)
 	return true;
 }
 
+/* Bytes of the JSON value at the front: to the end of a string, an object, a list; to the next comma
+ * or bracket of others. 0: there is none. */
+size_t scan_value(const struct scan *s);
+
 /* A hash of a few bytes of the text: whoever makes up texts that differ in others has them looked up
  * slowly, and no more. */
 static inline uint64_t scan_hash(const char *p, size_t n)

@@ -1,0 +1,35 @@
+/*
+ * memory - what was read before, in one place: pieces that are there until all are forgotten.
+ */
+#ifndef TYCHO_RECORD_MEMORY_H
+#define TYCHO_RECORD_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/own.h"
+
+/* Where a piece is; zero, with which tables begin: there is none. What lies there is zeros. */
+typedef uint32_t memory_ref;
+
+struct memory {
+	char *bytes;
+	size_t used;
+	bool is_full; /* for what was asked for last: drop all refs, then memory_reset */
+};
+MUST_CHECK enum err_code memory_init(struct memory *ret, struct err *e);
+void memory_done(struct memory *m);
+/* Nothing is there any more. */
+void memory_reset(struct memory *m);
+
+/* @len bytes, which may hold anything, from the front of a line of the cache on; VALUES_ROOM bytes
+ * more can be read. 0: there is no room. */
+memory_ref memory_take(struct memory *m, size_t len);
+
+static inline void *memory_at(const struct memory *m, memory_ref ref)
+{
+	return m->bytes + ref;
+}
+
+#endif
