@@ -137,7 +137,6 @@ void leaf_add(struct leaf_hasher *h, uint64_t seq, const struct str parts[CHAIN_
 	      const uint64_t labels_key[2], struct chain_hash *to)
 {
 	size_t len = CHAIN_LEAF_HEAD + parts[CHAIN_CORE].len + COMMITMENTS_BYTES;
-	uint8_t head[CHAIN_LEAF_HEAD] = { 0x00, FLOW_KIND_FLOW };
 
 	if (len > SHORT_BYTES) {
 		*to = long_leaf(h, seq, parts, commitments);
@@ -148,16 +147,19 @@ void leaf_add(struct leaf_hasher *h, uint64_t seq, const struct str parts[CHAIN_
 	size_t i = h->leaves.count++;
 	h->leaves.messages[i] = str_n(h->leaf_bytes[i], len);
 	h->leaves.to[i] = to->v;
-	chain_be64_put(head + 2, seq);
-	(void)put(put(h->leaf_bytes[i], head, sizeof head), parts[CHAIN_CORE].p,
-		  parts[CHAIN_CORE].len);
+	char *p = h->leaf_bytes[i];
+	p[0] = 0x00;
+	p[1] = FLOW_KIND_FLOW;
+	chain_be64_put((uint8_t *)p + 2, seq);
+	(void)put(p + CHAIN_LEAF_HEAD, parts[CHAIN_CORE].p, parts[CHAIN_CORE].len);
 	h->labels_keys[i][0] = h->labels_keys[i][1] = 0;
-	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++) {
-		uint64_t key = p == CHAIN_SOURCE_LABELS        ? labels_key[0]
-			       : p == CHAIN_DESTINATION_LABELS ? labels_key[1]
-							       : 0;
-		h->parts[i][p] =
-			h->secrets[p] ? commitment(h, i, p, parts[p], key) : commitments[p];
+	for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++) {
+		uint64_t key = part == CHAIN_SOURCE_LABELS        ? labels_key[0]
+			       : part == CHAIN_DESTINATION_LABELS ? labels_key[1]
+								  : 0;
+		h->parts[i][part] = h->secrets[part]
+					    ? commitment(h, i, part, parts[part], key)
+					    : commitments[part];
 	}
 }
 

@@ -119,38 +119,72 @@ static memory_ref look_up(struct endpoints *t, const struct scan *s, enum flow_s
 
 /* --- guesses --- */
 
-static size_t address_guess(enum flow_side side, struct str address)
+enum { TAG = MEMORY_LINE - 1 }; /* bits that no ref has */
+
+static uint64_t address_hash(enum flow_side side, struct str address)
 {
-	return (scan_hash(address.p, address.len) + side) % ENDPOINTS_GUESSES;
+	return scan_hash(address.p, address.len) + side;
 }
 
-static size_t front_guess(enum flow_side side, const struct scan *s)
+static uint64_t front_hash(enum flow_side side, const struct scan *s)
 {
 	enum { FRONT = 32 };
 	size_t left = scan_left(s);
 
-	return (scan_hash(s->p, left < FRONT ? left : FRONT) + side) % ENDPOINTS_GUESSES;
+	return scan_hash(s->p, left < FRONT ? left : FRONT) + side;
+}
+
+static memory_ref tag_of(uint64_t hash)
+{
+	return (memory_ref)(hash >> 32 & TAG);
+}
+
+static memory_ref guess(const struct guesses *all, uint64_t hash)
+{
+	const struct guesses *g = &all[hash % ENDPOINTS_GUESSES];
+
+	for (size_t i = 0; i < ENDPOINTS_WAYS; i++)
+		if ((g->ways[i] & TAG) == tag_of(hash))
+			return g->ways[i] & ~(memory_ref)TAG;
+	return 0;
+}
+
+/* The newest takes the place of that with the same bits, or of the oldest. */
+static void guess_was(struct guesses *all, uint64_t hash, memory_ref ref)
+{
+	struct guesses *g = &all[hash % ENDPOINTS_GUESSES];
+	size_t i = 0;
+
+	while (i < ENDPOINTS_WAYS - 1 && (g->ways[i] & TAG) != tag_of(hash))
+		i++;
+	memmove(&g->ways[1], &g->ways[0], i * sizeof g->ways[0]);
+	g->ways[0] = ref | tag_of(hash);
 }
 
 const struct known_endpoint *endpoints_find(struct endpoints *t, const struct scan *s,
 					    enum flow_side side, struct str address)
 {
-	memory_ref *likely = &t->by_address[address_guess(side, address)];
+	uint64_t by_address = address_hash(side, address);
+	memory_ref likely = guess(t->by_address, by_address);
 
-	if (!is_there(t, *likely, s, side)) {
-		memory_ref *by_front = &t->by_front[front_guess(side, s)];
-		if (!is_there(t, *by_front, s, side))
-			*by_front = look_up(t, s, side);
-		*likely = *by_front;
+	if (!is_there(t, likely, s, side)) {
+		uint64_t by_front = front_hash(side, s);
+		likely = guess(t->by_front, by_front);
+		if (!is_there(t, likely, s, side)) {
+			likely = look_up(t, s, side);
+			guess_was(t->by_front, by_front, likely);
+		}
+		guess_was(t->by_address, by_address, likely);
 	}
-	return *likely ? known(t, *likely) : NULL;
+	return likely ? known(t, likely) : NULL;
 }
 
 void endpoints_expect(const struct endpoints *t, enum flow_side side, struct str address)
 {
-	enum { USUAL_BYTES = 448, CACHE_LINE = 64 };
-	const char *likely = (const char *)known(t, t->by_address[address_guess(side, address)]);
+	enum { USUAL_BYTES = 448 };
+	const char *likely =
+		(const char *)known(t, guess(t->by_address, address_hash(side, address)));
 
-	for (size_t at = 0; at < USUAL_BYTES; at += CACHE_LINE)
+	for (size_t at = 0; at < USUAL_BYTES; at += MEMORY_LINE)
 		__builtin_prefetch(likely + at);
 }

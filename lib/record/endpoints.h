@@ -17,7 +17,8 @@
 
 enum {
 	ENDPOINTS_SLOTS = 1 << 14,
-	ENDPOINTS_GUESSES = 1 << 15,
+	ENDPOINTS_GUESSES = 1 << 13,
+	ENDPOINTS_WAYS = 4,
 	ENDPOINTS_LABELS = 1 << 12,
 };
 
@@ -35,6 +36,12 @@ struct known_labels {
 	char bytes[]; /* their part of the record */
 };
 
+/* Where those may be of which a hash is known: a few that share a place, the newest first, each with
+ * bits of its hash where a ref has none. */
+struct guesses {
+	memory_ref ways[ENDPOINTS_WAYS];
+};
+
 /* Zeros but for what is borrowed: none is known. */
 struct endpoints {
 	struct memory *memory;
@@ -42,7 +49,7 @@ struct endpoints {
 	uint64_t seed; /* of hashes, nobody else's to know */
 	uint32_t labels_count;
 	memory_ref slots[ENDPOINTS_SLOTS], labels[ENDPOINTS_LABELS];
-	memory_ref by_address[ENDPOINTS_GUESSES], by_front[ENDPOINTS_GUESSES];
+	struct guesses by_address[ENDPOINTS_GUESSES], by_front[ENDPOINTS_GUESSES];
 };
 /* When the memory is to be reset. */
 void endpoints_forget(struct endpoints *t);

@@ -13,57 +13,62 @@ enum { MADE_BYTES = 1 << 16 };
 
 /* Members whose values differ from flow to flow. */
 enum slot {
-	TIME = TEMPLATE_SLOTS,
-	UUID,
-	ETHERNET,
-	IP,
-	L4,
-	TUNNEL,
-	SOURCE,
-	DESTINATION,
+	/* of which a node has few values: these are remembered */
+	ETHERNET = TEMPLATE_SLOTS,
 	SOURCE_NAMES,
 	DESTINATION_NAMES,
-	L7,
 	SOURCE_SERVICE,
 	DESTINATION_SERVICE,
 	INTERFACE,
+	SUMMARY,
+	RECENT_END,
+	/* endpoints.h */
+	SOURCE = RECENT_END,
+	DESTINATION,
+	/* and these are read */
+	TIME,
+	UUID,
+	IP,
+	L4,
+	TUNNEL,
+	L7,
 	PROXY_PORT,
 	TRACE_CONTEXT,
 	SOCKET_COOKIE,
 	CGROUP_ID,
 	IP_TRACE_ID,
-	SUMMARY,
 	TYCHO,
 	SLOTS
 };
-static const struct {
-	uint32_t number;
-	/* Of members of which a node has few values: by how many bytes of its text is a value looked
-	 * up? 0: it is read. */
-	uint8_t recent_front;
-} members[SLOTS] = {
-	[TIME] = { FLOW_FIELD_TIME, 0 },
-	[UUID] = { FLOW_FIELD_UUID, 0 },
-	/* middle of the first address, end of the second */
-	[ETHERNET] = { FLOW_FIELD_ETHERNET, 64 },
-	[IP] = { FLOW_FIELD_IP, 0 },
-	[L4] = { FLOW_FIELD_L4, 0 },
-	[TUNNEL] = { FLOW_FIELD_TUNNEL, 0 },
-	[SOURCE] = { FLOW_FIELD_SOURCE, 0 },
-	[DESTINATION] = { FLOW_FIELD_DESTINATION, 0 },
-	[SOURCE_NAMES] = { FLOW_FIELD_SOURCE_NAMES, 24 },
-	[DESTINATION_NAMES] = { FLOW_FIELD_DESTINATION_NAMES, 24 },
-	[L7] = { FLOW_FIELD_L7, 0 },
-	[SOURCE_SERVICE] = { FLOW_FIELD_SOURCE_SERVICE, 24 },
-	[DESTINATION_SERVICE] = { FLOW_FIELD_DESTINATION_SERVICE, 24 },
-	[INTERFACE] = { FLOW_FIELD_INTERFACE, 28 },
-	[PROXY_PORT] = { FLOW_FIELD_PROXY_PORT, 0 },
-	[TRACE_CONTEXT] = { FLOW_FIELD_TRACE_CONTEXT, 0 },
-	[SOCKET_COOKIE] = { FLOW_FIELD_SOCKET_COOKIE, 0 },
-	[CGROUP_ID] = { FLOW_FIELD_CGROUP_ID, 0 },
-	[IP_TRACE_ID] = { FLOW_FIELD_IP_TRACE_ID, 0 },
-	[SUMMARY] = { FLOW_FIELD_SUMMARY, 24 },
-	[TYCHO] = { FLOW_FIELD_TYCHO, 0 },
+static const uint32_t slot_numbers[SLOTS] = {
+	[ETHERNET] = FLOW_FIELD_ETHERNET,
+	[SOURCE_NAMES] = FLOW_FIELD_SOURCE_NAMES,
+	[DESTINATION_NAMES] = FLOW_FIELD_DESTINATION_NAMES,
+	[SOURCE_SERVICE] = FLOW_FIELD_SOURCE_SERVICE,
+	[DESTINATION_SERVICE] = FLOW_FIELD_DESTINATION_SERVICE,
+	[INTERFACE] = FLOW_FIELD_INTERFACE,
+	[SUMMARY] = FLOW_FIELD_SUMMARY,
+	[SOURCE] = FLOW_FIELD_SOURCE,
+	[DESTINATION] = FLOW_FIELD_DESTINATION,
+	[TIME] = FLOW_FIELD_TIME,
+	[UUID] = FLOW_FIELD_UUID,
+	[IP] = FLOW_FIELD_IP,
+	[L4] = FLOW_FIELD_L4,
+	[TUNNEL] = FLOW_FIELD_TUNNEL,
+	[L7] = FLOW_FIELD_L7,
+	[PROXY_PORT] = FLOW_FIELD_PROXY_PORT,
+	[TRACE_CONTEXT] = FLOW_FIELD_TRACE_CONTEXT,
+	[SOCKET_COOKIE] = FLOW_FIELD_SOCKET_COOKIE,
+	[CGROUP_ID] = FLOW_FIELD_CGROUP_ID,
+	[IP_TRACE_ID] = FLOW_FIELD_IP_TRACE_ID,
+	[TYCHO] = FLOW_FIELD_TYCHO,
+};
+/* By how many bytes of its text a value is looked up. */
+static const uint8_t recent_fronts[RECENT_END] = {
+	[ETHERNET] = 64, /* middle of the first address, end of the second */
+	[SOURCE_NAMES] = 24,   [DESTINATION_NAMES] = 24,
+	[SOURCE_SERVICE] = 24, [DESTINATION_SERVICE] = 24,
+	[INTERFACE] = 28,      [SUMMARY] = 24,
 };
 
 struct line_parser {
@@ -71,7 +76,7 @@ struct line_parser {
 	struct memory memory;
 	struct templates templates;
 	struct endpoints endpoints;
-	struct recent recent[SLOTS];
+	struct recent recent[RECENT_END - TEMPLATE_SLOTS];
 	const struct schema_field *fields[SLOTS];
 	struct values_second second;
 	size_t ip_at[2]; /* where lines say addresses: the last one, and one before it */
@@ -95,7 +100,7 @@ static bool learn_members(struct line_parser *r)
 		return false;
 	r->templates.flow = flow;
 	for (size_t i = TEMPLATE_SLOTS; i < SLOTS; i++) {
-		r->fields[i] = schema_field_numbered(flow, members[i].number);
+		r->fields[i] = schema_field_numbered(flow, slot_numbers[i]);
 		if (!r->fields[i])
 			return false;
 		r->templates.slots[r->fields[i]->index] = (uint8_t)i;
@@ -217,9 +222,9 @@ static inline bool read_value(struct line_parser *r, struct scan *s, enum slot s
 		is_read = values_put_detail(&r->out, s, f);
 		break;
 	default:
-		if (members[slot].recent_front)
-			return recent_read(&r->recent[slot], s, f, members[slot].recent_front,
-					   &r->out, ret);
+		if (slot < RECENT_END)
+			return recent_read(&r->recent[slot - TEMPLATE_SLOTS], s, f,
+					   recent_fronts[slot], &r->out, ret);
 		is_read = values_put_field(&r->out, s, f);
 		break;
 	}
@@ -271,13 +276,16 @@ static bool put_parts(struct line_parser *r, const struct leaf *leaf, size_t byt
 /* A line like others before it. */
 static bool read_known(struct line_parser *r, struct str text, struct line_record *ret)
 {
+	static const struct str none = { "", 0 };
 	struct scan s = { text.p, text.p + text.len };
 	memory_ref *children = &r->templates.first;
 	struct piece *p;
 	size_t bytes = 0;
 
-	*ret = (struct line_record){ .labels_key = { 0 } };
-	r->addresses[FLOW_SRC] = r->addresses[FLOW_DST] = STR("");
+	/* one by one: all of it at once takes longer */
+	ret->parts[CHAIN_SOURCE_LABELS] = ret->parts[CHAIN_DESTINATION_LABELS] = none;
+	ret->labels_key[FLOW_SRC] = ret->labels_key[FLOW_DST] = 0;
+	r->addresses[FLOW_SRC] = r->addresses[FLOW_DST] = none;
 	r->is_dns = false;
 	r->out = (struct values_out){ r->made, r->made + MADE_BYTES };
 	while ((p = templates_next(&r->templates, children, &s, r->is_dns))) {

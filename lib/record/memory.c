@@ -3,7 +3,7 @@
 #include "base/pages.h"
 #include "record/values.h"
 
-enum { MEMORY_BYTES = 16 << 20, LINE = 64 };
+enum { MEMORY_BYTES = 16 << 20 };
 
 enum err_code memory_init(struct memory *ret, struct err *e)
 {
@@ -22,7 +22,7 @@ void memory_done(struct memory *m)
 
 void memory_reset(struct memory *m)
 {
-	m->used = LINE; /* the first one stays zeros */
+	m->used = MEMORY_LINE; /* the first one stays zeros */
 	m->is_full = false;
 }
 
@@ -30,10 +30,10 @@ memory_ref memory_take(struct memory *m, size_t len)
 {
 	size_t ref = m->used;
 
-	if (len + VALUES_ROOM + LINE > MEMORY_BYTES - ref) {
+	if (len + VALUES_ROOM + MEMORY_LINE > MEMORY_BYTES - ref) {
 		m->is_full = true;
 		return 0;
 	}
-	m->used = (ref + len + VALUES_ROOM - 1) / LINE * LINE + LINE;
+	m->used = (ref + len + VALUES_ROOM - 1) / MEMORY_LINE * MEMORY_LINE + MEMORY_LINE;
 	return (memory_ref)ref;
 }

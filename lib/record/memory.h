@@ -10,8 +10,10 @@
 #include "base/err.h"
 #include "base/own.h"
 
-/* Where a piece is; zero, with which tables begin: there is none. What lies there is zeros. */
+/* Where a piece is: at the front of a line of the cache, so that it has bits to spare. Zero, with which
+ * tables begin: there is none. What lies there is zeros. */
 typedef uint32_t memory_ref;
+enum { MEMORY_LINE = 64 };
 
 struct memory {
 	char *bytes;
@@ -23,8 +25,7 @@ void memory_done(struct memory *m);
 /* Nothing is there any more. */
 void memory_reset(struct memory *m);
 
-/* @len bytes, which may hold anything, from the front of a line of the cache on; VALUES_ROOM bytes
- * more can be read. 0: there is no room. */
+/* @len bytes, which may hold anything; VALUES_ROOM bytes more can be read. 0: there is no room. */
 memory_ref memory_take(struct memory *m, size_t len);
 
 static inline void *memory_at(const struct memory *m, memory_ref ref)

@@ -63,6 +63,6 @@ struct flow pod_flow(const struct pod_flows *pods, uint64_t seq, uint32_t i)
 	};
 
 	ip_from_v4(f.src_ip, (uint8_t[]){ 10, 9, (uint8_t)(src >> 8), (uint8_t)src });
-	ip_from_v4(f.dst_ip, (uint8_t[]){ 10, 14, (uint8_t)(dst >> 8), (uint8_t)pair });
+	ip_from_v4(f.dst_ip, (uint8_t[]){ 10, 14, (uint8_t)(dst >> 8), (uint8_t)dst });
 	return f;
 }
