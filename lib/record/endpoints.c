@@ -136,7 +136,7 @@ static uint64_t front_hash(enum flow_side side, const struct scan *s)
 
 static memory_ref tag_of(uint64_t hash)
 {
-	return (memory_ref)(hash >> 32 & TAG);
+	return (memory_ref)(hash >> 26 & TAG);
 }
 
 static memory_ref guess(const struct guesses *all, uint64_t hash)

@@ -205,7 +205,7 @@ static inline bool scan_string(struct scan *s, struct str *ret)
  * or bracket of others. 0: there is none. */
 size_t scan_value(const struct scan *s);
 
-/* A hash of a few bytes of the text: whoever makes up texts that differ in others has them looked up
+/* A hash of 32 bits of a few bytes of the text: whoever makes up texts that differ in others has them looked up
  * slowly, and no more. */
 static inline uint64_t scan_hash(const char *p, size_t n)
 {
@@ -217,8 +217,8 @@ static inline uint64_t scan_hash(const char *p, size_t n)
 	if (n > 16)
 		h = (h ^ h >> 29 ^ swar_load(p + n - 16)) * UINT64_C(0x9e3779b97f4a7c15) +
 		    swar_load(p + (n - 8) / 4);
-	h *= UINT64_C(0xff51afd7ed558ccd);
-	return h ^ h >> 32;
+	/* what differs in the last bytes alone is in the upper bits until now */
+	return (h ^ h >> 32) * UINT64_C(0xff51afd7ed558ccd) >> 32;
 }
 
 /* How many of eight bytes, from the first on, are digits. */
