@@ -34,6 +34,16 @@ void pages_free(void *p, size_t count, size_t bytes)
 		(void)munmap(p, total ? total : 1);
 }
 
+void pages_want(void *p, size_t size)
+{
+#ifdef MADV_POPULATE_WRITE /* Linux 5.14 */
+	if (!BY_MALLOC)
+		(void)madvise(p, size, MADV_POPULATE_WRITE);
+#else
+	(void)p, (void)size;
+#endif
+}
+
 void pages_wish_huge(void *p, size_t size)
 {
 	enum { HUGE_BYTES = 2 << 20 };

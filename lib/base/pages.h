@@ -15,6 +15,10 @@ void *pages_new(size_t count, size_t bytes);
 /* @p as pages_new gave it for the same size; NULL is a no-op. */
 void pages_free(void *p, size_t count, size_t bytes);
 
+/* Makes memory of pages_new real at once, which takes less than page by page: for what will be used
+ * all over. A wish: it is no failure if memory is short. */
+void pages_want(void *p, size_t size);
+
 /* Where the system does so when asked, memory becomes real by 2 MiB at a time: for what is used
  * densely, or looked up at random. A wish: it is no failure if it does not. Any memory, but what
  * becomes real then is zeroed only if it is of pages_new. */

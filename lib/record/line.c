@@ -79,7 +79,8 @@ struct line_parser {
 	struct recent recent[RECENT_END - TEMPLATE_SLOTS];
 	const struct schema_field *fields[SLOTS];
 	struct values_second second;
-	size_t ip_at[2]; /* where lines say addresses: the last one, and one before it */
+	/* Where lines say addresses: the last one, and one before it; and those of interfaces. */
+	size_t ip_at[2], ethernet_at;
 	/* What the line at work comes to. */
 	struct str values[SLOTS]; /* fields; VALUES_ROOM bytes more can be read */
 	struct str time, addresses[2];
@@ -114,7 +115,7 @@ enum err_code line_parser_new(struct line_parser **ret, struct err *e)
 
 	if (!r)
 		return err_set(e, ERR_NOMEM, "lines of a bundle");
-	pages_wish_huge(r, sizeof *r);
+	pages_want(r, sizeof *r);
 	if (getrandom(&r->endpoints.seed, sizeof r->endpoints.seed, 0) !=
 	    (ssize_t)sizeof r->endpoints.seed)
 		return err_os(e, "random numbers");
@@ -222,6 +223,8 @@ static inline bool read_value(struct line_parser *r, struct scan *s, enum slot s
 		is_read = values_put_detail(&r->out, s, f);
 		break;
 	default:
+		if (slot == ETHERNET)
+			r->ethernet_at = (size_t)(s->p - line);
 		if (slot < RECENT_END)
 			return recent_read(&r->recent[slot - TEMPLATE_SLOTS], s, f,
 					   recent_fronts[slot], &r->out, ret);
@@ -342,12 +345,15 @@ static void expect_endpoint(const struct line_parser *r, struct scan *s, enum fl
 	s->p += address.len;
 }
 
-/* There are more endpoints than a core keeps near: those of the next line, if it looks as the last
- * ones did, are asked for while this one is still worked at. */
+/* There is more in the tables than a core keeps near: what the next line needs of them, if it looks as
+ * the last ones did, is asked for while this one is still worked at. */
 static void expect_line(const struct line_parser *r, struct str text)
 {
 	enum { IP_BYTES = 128 };
 
+	if (r->ethernet_at + IP_BYTES <= text.len)
+		recent_expect(&r->recent[ETHERNET - TEMPLATE_SLOTS], text.p + r->ethernet_at,
+			      recent_fronts[ETHERNET]);
 	for (size_t i = 0; i < ARRAY_LEN(r->ip_at); i++) {
 		struct scan s = { text.p + r->ip_at[i], text.p + r->ip_at[i] + IP_BYTES };
 		if (r->ip_at[i] + IP_BYTES > text.len || !scan_past_lit(&s, "{\"source\":\""))

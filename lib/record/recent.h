@@ -11,14 +11,15 @@
 
 #include "record/values.h"
 
-enum { RECENT_SLOTS = 1024, RECENT_BYTES = 190 };
+enum { RECENT_SLOTS = 1024, RECENT_BYTES = 126 };
 
 /* Zeros: nothing was read. */
 struct recent {
-	struct recent_value {
-		uint8_t text_len, bytes_len;            /* 0: free */
-		char bytes[RECENT_BYTES + VALUES_ROOM]; /* the text, then the field */
+	_Alignas(64) struct recent_value {
+		uint8_t text_len, bytes_len; /* 0: free */
+		char bytes[RECENT_BYTES];    /* the text, then the field */
 	} slots[RECENT_SLOTS];
+	char room[VALUES_ROOM]; /* that can be read behind the last one */
 };
 
 /* The value of @f at the front of @s, its key read already, looked up by its first @front bytes.
@@ -26,5 +27,13 @@ struct recent {
  * as values_put_field says. */
 bool recent_read(struct recent *r, struct scan *s, const struct schema_field *f, size_t front,
 		 struct values_out *o, struct str *ret);
+/* Asks for the slot of the value that begins with the @front bytes at @text. */
+static inline void recent_expect(const struct recent *r, const char *text, size_t front)
+{
+	const struct recent_value *slot = &r->slots[scan_hash(text, front) % RECENT_SLOTS];
+
+	__builtin_prefetch(slot);
+	__builtin_prefetch((const char *)slot + sizeof *slot / 2);
+}
 
 #endif
