@@ -1,12 +1,13 @@
 /*
  * line - which record does this line say?
  *
- *	{"flow":{ time uuid │A│ addresses l4 endpoints │B│ names l7 │C│ services │D│ interface │E│ Summary │F│ tycho }, … }
+ *	{"flow":{"time":▒▒▒,"uuid":▒▒▒,"verdict":"FORWARDED","IP":▒▒▒ … }\n
  *
- * What differs from flow to flow is read (values.h). Endpoints (endpoints.h), the runs A to F
- * (runs.h), and members of which a node has few values (recent.h) are remembered with the fields
- * that they are, in tables of fixed size where a newcomer takes the place of whoever has it.
- * Whatever is not as usual, canon.h reads.
+ * What lines have in common is remembered (templates.h) with the fields that it stands for. What
+ * differs from flow to flow, ▒ above, is read (values.h); endpoints (endpoints.h) and members of
+ * which a node has few values (recent.h) are remembered, too. All of it in memory of fixed size:
+ * when that is full, all is forgotten and learned anew. A line unlike all others is read by
+ * canon.h.
  *
  * A line that is not exactly as render.h writes the record is refused: no two lines say the same
  * record. tests/unit/test_record_line.c holds the two ways of reading against each other and

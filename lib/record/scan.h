@@ -205,8 +205,8 @@ static inline bool scan_string(struct scan *s, struct str *ret)
  * or bracket of others. 0: there is none. */
 size_t scan_value(const struct scan *s);
 
-/* A hash of 32 bits of a few bytes of the text: whoever makes up texts that differ in others has them looked up
- * slowly, and no more. */
+/* A hash, of 32 bits, of a few bytes of the text: whoever makes up texts that differ in others has
+ * them looked up slowly, and no more. */
 static inline uint64_t scan_hash(const char *p, size_t n)
 {
 	uint64_t h = few_at(p, n < 8 ? n : 8) + n;

@@ -486,6 +486,48 @@ static void flows_of_many_shapes_are_read(void **state)
 	}
 }
 
+static void drop_field(struct buf *core, uint32_t number)
+{
+	struct wire_reader r = wire_reader_of(buf_str(core));
+	size_t len = 0;
+
+	for (struct wire_field f; wire_next(&r, &f);) {
+		if (f.number == number)
+			continue;
+		memmove(core->p + len, f.raw.p, f.raw.len);
+		len += f.raw.len;
+	}
+	core->len = len;
+}
+
+/* Policies are text that lines of one kind have in common: of a length that is remembered, of one that
+ * is not, and of one that would not fit into sixteen bits. */
+static void what_lines_have_in_common_may_be_long(void **state)
+{
+	static const size_t lengths[] = { 100, 7000, 8200, 70000 };
+	static char name[70000];
+	struct world *w = *state;
+	struct flow f = ordinary(w, 80, STR("cart-1"));
+
+	for (size_t i = 0; i < 3 * ARRAY_LEN(lengths); i++) {
+		size_t len = lengths[i % ARRAY_LEN(lengths)];
+		struct one o = one_of(&f, w->dict);
+		memset(name, 'a' + (int)(i % 2), len);
+		drop_field(&o.parts[CHAIN_CORE], FLOW_FIELD_TYCHO);
+		drop_field(&o.parts[CHAIN_CORE], FLOW_FIELD_SUMMARY);
+		size_t policy = wire_begin(&o.parts[CHAIN_CORE], FLOW_FIELD_EGRESS_ALLOWED_BY);
+		wire_put_str(&o.parts[CHAIN_CORE], 1, str_n(name, len)); /* flow.Policy.name */
+		wire_end(&o.parts[CHAIN_CORE], policy);
+		assert_true(written(w->renderer, &o, &w->line));
+		assert_says(w, buf_str(&w->line), &o);
+		char *in_name = memchr(w->line.p + w->line.len - len, name[0], len);
+		assert_non_null(in_name);
+		*in_name ^= 1;
+		assert_false(says(w, buf_str(&w->line), &o));
+		one_done(&o);
+	}
+}
+
 /* All take as much memory, and divide it in seven ways between name and label. */
 static struct endpoint_id endpoint_number(struct world *w, uint32_t i)
 {
@@ -592,20 +634,6 @@ static void labels_have_a_key_of_their_own(void **state)
 enum { LAYER7_TYPE = 1, LAYER7_LATENCY_NS = 2, LAYER7_DNS = 100 };
 enum { DNS_QUERY = 1, DNS_IPS = 2, DNS_TTL = 3, DNS_QTYPES = 7 };
 
-static void drop_field(struct buf *core, uint32_t number)
-{
-	struct wire_reader r = wire_reader_of(buf_str(core));
-	size_t len = 0;
-
-	for (struct wire_field f; wire_next(&r, &f);) {
-		if (f.number == number)
-			continue;
-		memmove(core->p + len, f.raw.p, f.raw.len);
-		len += f.raw.len;
-	}
-	core->len = len;
-}
-
 /* Query and answer of a name, as an observer records them: what is said of it has quotes. */
 static void lookups_are_read(void **state)
 {
@@ -644,6 +672,50 @@ static void lookups_are_read(void **state)
 			assert_false(says(w, line, &o));
 			w->line.p[at] ^= 1;
 		}
+		one_done(&o);
+	}
+}
+
+/* @field where the order of numbers has it. */
+static void put_between(struct buf *core, uint32_t number, struct str field)
+{
+	struct wire_reader r = wire_reader_of(buf_str(core));
+	size_t at = core->len;
+
+	for (struct wire_field f; at == core->len && wire_next(&r, &f);)
+		if (f.number > number)
+			at = (size_t)(f.raw.p - core->p);
+	assert_non_null(buf_reserve(core, field.len));
+	memmove(core->p + at + field.len, core->p + at, core->len - at);
+	memcpy(core->p + at, field.p, field.len);
+	core->len += field.len;
+}
+
+/* A lookup is in a part of its own, what else layer 7 says is not, and the lines may be the same but
+ * for that. */
+static void lookups_and_requests_are_told_apart(void **state)
+{
+	enum { HTTP = 101, HTTP_CODE = 1 };
+	struct world *w = *state;
+	struct flow f = ordinary(w, 53, STR("cart-1"));
+
+	for (uint32_t i = 0; i < 6; i++) {
+		struct one o = one_of(&f, w->dict);
+		struct buf l7 = buf_init(MAX_BYTES);
+		bool is_dns = i % 2 == 0;
+		size_t whole = wire_begin(&l7, FLOW_FIELD_L7);
+		size_t record = wire_begin(&l7, is_dns ? (uint32_t)LAYER7_DNS : HTTP);
+		if (is_dns)
+			wire_put_str(&l7, DNS_QUERY, STR("a.example."));
+		else
+			wire_put_u64(&l7, HTTP_CODE, 200);
+		wire_end(&l7, record);
+		wire_end(&l7, whole);
+		drop_field(&o.parts[CHAIN_CORE], FLOW_FIELD_SUMMARY);
+		put_between(&o.parts[is_dns ? CHAIN_DNS : CHAIN_CORE], FLOW_FIELD_L7, buf_str(&l7));
+		assert_true(written(w->renderer, &o, &w->line));
+		assert_says(w, buf_str(&w->line), &o);
+		buf_done(&l7);
 		one_done(&o);
 	}
 }
@@ -708,10 +780,12 @@ int main(void)
 		T(text_that_json_escapes_is_not_taken_as_it_is),
 		T(each_bit_of_an_ordinary_line_matters),
 		T(flows_of_many_shapes_are_read),
+		T(what_lines_have_in_common_may_be_long),
 		T(endpoints_that_push_each_other_out_are_read),
 		T(tunnels_are_read),
 		T(labels_have_a_key_of_their_own),
 		T(lookups_are_read),
+		T(lookups_and_requests_are_told_apart),
 		T(a_summary_that_is_said_twice_stands_once),
 		T(names_stand_in_their_lists),
 	};
