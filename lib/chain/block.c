@@ -348,20 +348,31 @@ static void add_other(struct chain_block *b, struct buf *leaf, const struct flow
 		c->of[p] = commit(b, p, buf_str(&b->parts[p]));
 }
 
+static void put_head(struct buf *leaf, const struct flow *f)
+{
+	uint8_t *head = (uint8_t *)buf_reserve(leaf, CHAIN_LEAF_HEAD);
+
+	if (!head)
+		return;
+	head[0] = 0x00;
+	head[1] = f->kind;
+	chain_be64_put(head + 2, f->seq);
+	leaf->len += CHAIN_LEAF_HEAD;
+}
+
 enum err_code chain_block_add(struct chain_block *b, const struct flow *f,
 			      const struct flow_dict *d, struct err *e)
 {
 	struct buf *leaf = &b->waiting[b->waiting_count];
-	struct commitments c = { .waits = { 0 } };
-	uint8_t head[CHAIN_LEAF_HEAD] = { 0x00, f->kind };
+	struct commitments c;
 
+	memset(c.waits, 0, sizeof c.waits); /* the others are set, or to come */
 	if (!grow(b))
 		return err_set(e, ERR_NOMEM, "leaf %zu of a block", b->count);
 	if (b->commits.count > COMMITS_WAIT - COMMITS_OF_LEAF)
 		hash_commits(b);
-	chain_be64_put(head + 2, f->seq);
 	buf_reset(leaf);
-	buf_put(leaf, head, sizeof head);
+	put_head(leaf, f);
 	if (f->kind == FLOW_KIND_FLOW && !(f->bits & FLOW_WHOLE))
 		add_made(b, leaf, f, d, &c);
 	else
