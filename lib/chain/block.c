@@ -354,9 +354,7 @@ static void put_head(struct buf *leaf, const struct flow *f)
 
 	if (!head)
 		return;
-	head[0] = 0x00;
-	head[1] = f->kind;
-	chain_be64_put(head + 2, f->seq);
+	chain_leaf_head(head, f->kind, f->seq);
 	leaf->len += CHAIN_LEAF_HEAD;
 }
 

@@ -53,14 +53,21 @@ struct chain_hash chain_commit(enum chain_part part, const struct chain_secret *
 	return h;
 }
 
+void chain_leaf_head(uint8_t to[CHAIN_LEAF_HEAD], uint8_t kind, uint64_t seq)
+{
+	to[0] = 0x00;
+	to[1] = kind;
+	chain_be64_put(to + 2, seq);
+}
+
 struct chain_hash chain_leaf(uint8_t kind, uint64_t seq, struct str core,
 			     const struct chain_hash commitments[CHAIN_PARTS_ - 1])
 {
-	uint8_t head[CHAIN_LEAF_HEAD] = { 0x00, kind };
+	uint8_t head[CHAIN_LEAF_HEAD];
 	struct sha256 s;
 	struct chain_hash h;
 
-	chain_be64_put(head + 2, seq);
+	chain_leaf_head(head, kind, seq);
 	sha256_init(&s);
 	sha256_put(&s, str_n(head, sizeof head));
 	sha256_put(&s, core);

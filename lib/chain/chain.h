@@ -44,7 +44,9 @@ struct chain_hash {
 	uint8_t v[32];
 };
 
-enum { CHAIN_LEAF_HEAD = 1 + 1 + 8 }; /* bytes of a leaf before the core */
+/* What a leaf has before the core. */
+enum { CHAIN_LEAF_HEAD = 1 + 1 + 8 };
+void chain_leaf_head(uint8_t to[CHAIN_LEAF_HEAD], uint8_t kind, uint64_t seq);
 /* Eight bytes, most significant first. */
 void chain_be64_put(uint8_t to[8], uint64_t v);
 

@@ -1,8 +1,8 @@
 /*
  * Many messages at once, with AVX-512: word i of each of sixteen messages' blocks lies in vector i,
  * a lane for each message, and all go through the rounds together; two such groups fill each
- * other's waits. Three times what two messages with SHA's own instructions come to on a Zen 5
- * (tests/bench/bench_chain.c). Lanes whose message is over keep what they have.
+ * other's waits. Three times what two messages with SHA's own instructions come to on a Zen 5, a
+ * sixth more on a Zen 4 (tests/bench/bench_chain.c). Lanes whose message is over keep what they have.
  */
 #include "chain/sha256_inside.h"
 

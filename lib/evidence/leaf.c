@@ -70,7 +70,7 @@ static void commit(struct leaf_hasher *h, enum chain_part part, struct str bytes
 		   struct chain_hash *to)
 {
 	struct waiting *w = &h->commitments;
-	size_t len = 2 + SHA256_BYTES + bytes.len;
+	size_t len = CHAIN_COMMIT_HEAD + bytes.len;
 	char *p = h->commitment_bytes[w->count];
 
 	if (len > sizeof h->commitment_bytes[0]) {
@@ -79,10 +79,8 @@ static void commit(struct leaf_hasher *h, enum chain_part part, struct str bytes
 	}
 	w->messages[w->count] = str_n(p, len);
 	w->to[w->count++] = to->v;
-	p[0] = 0x02;
-	p[1] = (char)part;
-	memcpy(p + 2, h->secrets[part]->v, SHA256_BYTES);
-	memcpy(p + 2 + SHA256_BYTES, bytes.p, bytes.len);
+	chain_commit_head((uint8_t *)p, part, h->secrets[part]);
+	memcpy(p + CHAIN_COMMIT_HEAD, bytes.p, bytes.len);
 }
 
 static void hash_waiting(struct waiting *w)
@@ -148,18 +146,15 @@ void leaf_add(struct leaf_hasher *h, uint64_t seq, const struct str parts[CHAIN_
 	h->leaves.messages[i] = str_n(h->leaf_bytes[i], len);
 	h->leaves.to[i] = to->v;
 	char *p = h->leaf_bytes[i];
-	p[0] = 0x00;
-	p[1] = FLOW_KIND_FLOW;
-	chain_be64_put((uint8_t *)p + 2, seq);
+	chain_leaf_head((uint8_t *)p, FLOW_KIND_FLOW, seq);
 	(void)put(p + CHAIN_LEAF_HEAD, parts[CHAIN_CORE].p, parts[CHAIN_CORE].len);
 	h->labels_keys[i][0] = h->labels_keys[i][1] = 0;
 	for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++) {
 		uint64_t key = part == CHAIN_SOURCE_LABELS        ? labels_key[0]
 			       : part == CHAIN_DESTINATION_LABELS ? labels_key[1]
 								  : 0;
-		h->parts[i][part] = h->secrets[part]
-					    ? commitment(h, i, part, parts[part], key)
-					    : commitments[part];
+		h->parts[i][part] = h->secrets[part] ? commitment(h, i, part, parts[part], key)
+						     : commitments[part];
 	}
 }
 

@@ -190,12 +190,27 @@ static void a_segment_that_cannot_be_read_to_its_end_is_stepped_over(void **stat
 	assert_int_equal(gap.first_seq, FIRST_SEQ + 500);
 }
 
+enum { PAGE = 4096 };
+
+/* @from as @to, but for the page at @at. */
+static void copy_damaged(const char *from, const char *to, off_t at)
+{
+	char command[2100];
+	uint8_t bytes[PAGE];
+
+	(void)snprintf(command, sizeof command, "cp %s %s", from, to);
+	assert_int_equal(system(command), 0);
+	int fd = open(to, O_RDWR);
+	memset(bytes, 0xa5, sizeof bytes);
+	assert_int_equal(pwrite(fd, bytes, PAGE, at), PAGE);
+	assert_int_equal(close(fd), 0);
+}
+
 /* Every page in turn: nothing that is read is wrong, and what is missing is said to be. */
 static void any_one_page_may_be_damaged(void **state)
 {
 	struct fixture *fx = *state;
 	char path[100], saved[120], command[300];
-	enum { PAGE = 4096 };
 	struct stat st;
 
 	fixture_open(fx);
@@ -209,13 +224,7 @@ static void any_one_page_may_be_damaged(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	size_t whole = 0, short_of = 0, refused = 0;
 	for (off_t at = 0; at < st.st_size; at += PAGE) {
-		uint8_t bytes[PAGE];
-		(void)snprintf(command, sizeof command, "cp %s %s", saved, path);
-		assert_int_equal(system(command), 0);
-		int fd = open(path, O_RDWR);
-		memset(bytes, 0xa5, sizeof bytes);
-		assert_int_equal(pwrite(fd, bytes, PAGE, at), PAGE);
-		assert_int_equal(close(fd), 0);
+		copy_damaged(saved, path, at);
 		AUTO(store_reader_free) struct store_reader *r = NULL;
 		AUTO(store_scan_free) struct store_scan *sc = NULL;
 		struct err e = { 0 };
@@ -253,13 +262,7 @@ static void any_one_page_may_be_damaged(void **state)
 	assert_true(whole > 0 && short_of > 0 && refused > 0);
 	/* The writer: it opens whatever it finds, or another file. */
 	for (off_t at = 0; at < st.st_size; at += PAGE) {
-		uint8_t bytes[PAGE];
-		(void)snprintf(command, sizeof command, "cp %s %s", saved, path);
-		assert_int_equal(system(command), 0);
-		int fd = open(path, O_RDWR);
-		memset(bytes, 0xa5, sizeof bytes);
-		assert_int_equal(pwrite(fd, bytes, PAGE, at), PAGE);
-		assert_int_equal(close(fd), 0);
+		copy_damaged(saved, path, at);
 		fx->next_seq += 100000;
 		fx->now = after(fx->now, 10);
 		fixture_open(fx);
