@@ -232,9 +232,9 @@ static enum err_code run_query(struct store_sql *q, const char *statement, struc
 	bool is_cut = code == ERR_AGAIN;
 	if (store_sql_damaged(q))
 		(void)fprintf(stderr,
-			      "The store is damaged: %zu parts of it could not be read and are "
-			      "missing here.\n",
-			      store_sql_damaged(q));
+			      "The store is damaged: %zu part%s of it could not be read. Flows, or "
+			      "their names, are missing here.\n",
+			      store_sql_damaged(q), store_sql_damaged(q) == 1 ? "" : "s");
 	if (code == ERR_CLOSED)
 		return code;
 	/* before the sentence about a query that is wrong there is nothing to be shown */

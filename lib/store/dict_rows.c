@@ -202,19 +202,19 @@ static const struct {
 	const char *find, *read, *prune;
 } sql[DICT_KINDS_] = {
 	[DICT_ENDPOINT] = { "SELECT id FROM endpoint WHERE hash = ?1 AND wire = ?2",
-			    "SELECT wire FROM endpoint WHERE id = ?1",
+			    "SELECT wire, hash FROM endpoint WHERE id = ?1",
 			    "DELETE FROM endpoint WHERE id IN (SELECT id FROM endpoint"
 			    " WHERE day < ?1 LIMIT ?2)" },
 	[DICT_SERVICE] = { "SELECT id FROM service WHERE hash = ?1 AND wire = ?2",
-			   "SELECT wire FROM service WHERE id = ?1",
+			   "SELECT wire, hash FROM service WHERE id = ?1",
 			   "DELETE FROM service WHERE id IN (SELECT id FROM service"
 			   " WHERE day < ?1 LIMIT ?2)" },
 	[DICT_NODE] = { "SELECT id FROM node WHERE hash = ?1 AND wire = ?2",
-			"SELECT wire FROM node WHERE id = ?1",
+			"SELECT wire, hash FROM node WHERE id = ?1",
 			"DELETE FROM node WHERE id IN (SELECT id FROM node"
 			" WHERE day < ?1 LIMIT ?2)" },
 	[DICT_REASON] = { "SELECT id FROM kernel_reason WHERE hash = ?1 AND wire = ?2",
-			  "SELECT wire FROM kernel_reason WHERE id = ?1", NULL },
+			  "SELECT wire, hash FROM kernel_reason WHERE id = ?1", NULL },
 };
 
 static enum err_code find(struct db *db, enum dict_kind kind, struct str wire, uint64_t hash,
@@ -332,6 +332,7 @@ enum { BACK_FIRST = 256, BACK_MOST = 1 << 20, BACK_RECENT = 1 << 13 };
 struct dict_back {
 	struct flow_dict *dict;
 	struct err why; /* code other than ERR_OK: what a row could not be read for */
+	uint64_t unreadable;
 	uint64_t generation;
 	/* what was asked for last, by its lowest bits: a look at one place, nearly always */
 	uint64_t recent[DICT_KINDS_][BACK_RECENT];
@@ -444,15 +445,28 @@ uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, u
 	if (!db_next(db, st)) {
 		struct err e;
 		enum err_code code = db_ended(db, "read a name", &e);
-		/* a damaged page stays so: its names are nobody's, and the rest is read */
-		if (code != ERR_OK && code != ERR_PARSE)
+		/* a damaged page stays so: whoever asks goes on without its names, and says so */
+		if (code == ERR_OK || code == ERR_PARSE)
+			d->unreadable++;
+		else
 			d->why = e;
 		return 0;
 	}
-	id = intern(d->dict, kind, column_blob(st, 0));
+	struct str wire = column_blob(st, 0);
+	bool is_whole = hash_bytes(wire.p, wire.len, 0) == column_u64(st, 1);
+	if (is_whole)
+		id = intern(d->dict, kind, wire);
 	db_leave(st);
-	back_put(&d->kinds[kind], stored, id);
+	if (is_whole)
+		back_put(&d->kinds[kind], stored, id);
+	else
+		d->unreadable++;
 	return id;
+}
+
+uint64_t dict_back_unreadable(const struct dict_back *d)
+{
+	return d->unreadable;
 }
 
 void dict_back_ids(struct dict_back *d, struct db *db, enum dict_kind kind, uint32_t *ids, size_t n)

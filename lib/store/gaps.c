@@ -57,7 +57,8 @@ static void widen(struct gap *g, const struct store_gap *by)
 /* One after the other in time, or in number. */
 static bool is_near(const struct store_gap *a, const struct store_gap *b)
 {
-	bool adjoin = a->last_seq && a->last_seq + 1 == b->first_seq;
+	bool adjoin = (a->last_seq && a->last_seq + 1 == b->first_seq) ||
+		      (b->last_seq && b->last_seq + 1 == a->first_seq);
 	bool near = b->from.v <= a->to.v + NEAR_NS && a->from.v <= b->to.v + NEAR_NS;
 
 	return a->cause == b->cause && str_eq(a->node, b->node) && (adjoin || near);

@@ -10,6 +10,7 @@ static enum err_code count_each(struct store_reader *r, uint64_t from, uint64_t 
 	const struct store_scan_config config = {
 		.range = { .until = { UINT64_MAX }, .from_seq = from, .to_seq = to },
 		.kinds = UINT32_MAX,
+		.takes_nameless = true,
 	};
 	AUTO(store_scan_free) struct store_scan *scan = NULL;
 	enum err_code code = store_scan_new(r, &config, &scan, e);

@@ -101,13 +101,15 @@ struct dict_back;
 MUST_CHECK enum err_code dict_back_new(struct flow_dict *dict, struct dict_back **ret,
 				       struct err *e);
 void dict_back_free(struct dict_back *d);
-/* 0: there is no such row, or the dictionary is full, or dict_back_ended says why. */
+/* 0: the row is damaged or gone, or the dictionary is full, or dict_back_ended says why. */
 uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, uint32_t stored);
 /* The same of @n, in place. */
 void dict_back_ids(struct dict_back *d, struct db *db, enum dict_kind kind, uint32_t *ids,
 		   size_t n);
 /* Why a row could not be read since this was last asked: ids may be 0 that are not. */
 MUST_CHECK enum err_code dict_back_ended(struct dict_back *d, struct err *e);
+/* How often a row was damaged or gone so far: it is looked for anew each time. */
+uint64_t dict_back_unreadable(const struct dict_back *d);
 /* Translates the ids of @members in place. */
 void dict_back_flows(struct dict_back *d, struct db *db, flow_members members, struct flow *flows,
 		     size_t n);
@@ -226,6 +228,8 @@ struct shelf_row shelf_row_of(sqlite3_stmt *st);
 MUST_CHECK enum err_code shelf_insert(struct db *db, const struct shelf_row *row, struct err *e);
 /* Its records cannot be had any more. */
 void segment_note_damage(struct gaps *g, const struct segment_row *row, const char *why);
+/* Its records can, but not the names of some of them. */
+void segment_note_nameless(struct gaps *g, const struct segment_row *row);
 
 /* --- policies.c ---------------------------------------------------------------------------- */
 

@@ -228,6 +228,31 @@ static void note_damage(struct store_scan *sc, const struct segment_row *row, co
 	segment_note_damage(sc->r->store ? &sc->r->store->gaps : &sc->r->found, row, why);
 }
 
+/* Is it an entry of the chain that names of the segment cannot be read? Unlike a damaged segment, it
+ * is met again by every question. */
+static bool is_told_nameless(struct store_scan *sc, const struct segment_row *row)
+{
+	struct db *db = &sc->r->db;
+	sqlite3_stmt *st =
+		DB_ASK(db,
+		       "SELECT 1 FROM gap WHERE cause = ?1 AND first_seq BETWEEN 1 AND ?2"
+		       " AND last_seq >= ?3 LIMIT 1",
+		       DB_I(STORE_GAP_DAMAGED), DB_I(store_i64(row->first_seq)),
+		       DB_I(store_i64(row->last_seq)));
+	bool is_told = db_next(db, st);
+
+	db_leave(st);
+	return is_told;
+}
+
+static void note_nameless(struct store_scan *sc)
+{
+	if (!sc->r->store)
+		segment_note_nameless(&sc->r->found, &sc->row);
+	else if (!is_told_nameless(sc, &sc->row))
+		segment_note_nameless(&sc->r->store->gaps, &sc->row);
+}
+
 /* The table of segments itself cannot be read at this place. An index, which lies elsewhere, knows
  * where the next one begins. */
 static enum err_code step_over(struct store_scan *sc, bool *ret_end, struct err *e)
@@ -531,6 +556,7 @@ static enum err_code make_room(struct store_scan *sc, struct err *e)
 /* Which of the open segment's records are to be given out. */
 static enum err_code ask_segment(struct store_scan *sc, size_t *work, struct err *e)
 {
+	uint64_t unreadable = dict_back_unreadable(sc->r->back);
 	size_t ends[SHELVES], looked = 0;
 	enum err_code code = make_room(sc, e);
 
@@ -541,6 +567,12 @@ static enum err_code ask_segment(struct store_scan *sc, size_t *work, struct err
 	}
 	if (code == ERR_OK)
 		sort_hits(sc, ends, sc->part_count);
+	/* All names of what is open have been asked for now. */
+	if (code == ERR_OK && dict_back_unreadable(sc->r->back) != unreadable) {
+		note_nameless(sc);
+		if (!sc->config.takes_nameless)
+			sc->low = sc->high = 0;
+	}
 	*work -= *work > looked ? looked : *work;
 	sc->is_asked = true;
 	return code;

@@ -127,18 +127,30 @@ struct shelf_row shelf_row_of(sqlite3_stmt *st)
 	return row;
 }
 
-void segment_note_damage(struct gaps *g, const struct segment_row *row, const char *why)
+static struct store_gap gap_of(const struct segment_row *row, uint64_t lost, const char *why)
 {
-	const struct store_gap gap = {
+	return (struct store_gap){
 		.cause = STORE_GAP_DAMAGED,
 		.from = row->from,
 		.to = row->to,
-		.lost = row->count,
+		.lost = lost,
 		.first_seq = row->first_seq,
 		.last_seq = row->last_seq,
 		.node = STR(""),
 		.detail = str_of(why),
 	};
+}
+
+void segment_note_damage(struct gaps *g, const struct segment_row *row, const char *why)
+{
+	const struct store_gap gap = gap_of(row, row->count, why);
 
 	gaps_note(g, &gap, true);
+}
+
+void segment_note_nameless(struct gaps *g, const struct segment_row *row)
+{
+	const struct store_gap gap = gap_of(row, 0, "names that cannot be read");
+
+	gaps_note(g, &gap, false);
 }

@@ -49,7 +49,8 @@ struct store_sql_sink {
  * ERR_CANCELLED; ERR_IO, ERR_PARSE: the store. */
 MUST_CHECK enum err_code store_sql_run(struct store_sql *q, struct str statement,
 				       const struct store_sql_sink *sink, struct err *e);
-/* Parts of the store that could not be read, and whose flows are missing in the answers so far. */
+/* Parts of the store that could not be read: their flows, or names of flows, are missing in the
+ * answers so far. */
 size_t store_sql_damaged(const struct store_sql *q);
 /* Ends the running query soon, and those after it. Any thread, and signal handlers. */
 void store_sql_cancel(struct store_sql *q);

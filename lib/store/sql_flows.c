@@ -93,6 +93,7 @@ static int filter(sqlite3_vtab_cursor *v, int number, const char *what, int argc
 	p.config.filter = c->filter;
 	p.config.backward = number & FLOWS_BACKWARD;
 	p.config.forgets_names = true;
+	p.config.takes_nameless = true;
 	if (c->more && store_scan_new(c->r, &p.config, &c->scan, &e) != ERR_OK)
 		return sql_failed(c->q, &e);
 	return advance(c);

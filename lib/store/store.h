@@ -160,6 +160,10 @@ struct store_scan_config {
 	 * than half full, so names may be unbounded, and those of what was given out last until the
 	 * next call. One segment's names for which it has no room end the scan: ERR_NOMEM. */
 	bool forgets_names;
+	/* Records whose names cannot be read, for the file is damaged there, come without them, and a
+	 * filter takes them for nobody's. Else their whole segment is stepped over: what is to be
+	 * proven is not proven in part. Either is a gap of store_gaps. */
+	bool takes_nameless;
 };
 /* Many scans may be open on one reader. */
 struct store_scan;

@@ -170,6 +170,7 @@ static struct past_place place_of(const struct reading *r, uint64_t from, uint64
 			.kinds = 1U << r->kind | lost,
 			.unfiltered = lost,
 			.backward = backward,
+			.takes_nameless = true,
 		},
 	};
 }

@@ -24,6 +24,7 @@ static enum err_code scan(struct store_reader *r, bool backward, struct wall_ns 
 		.kinds = 1U << FLOW_KIND_FLOW | 1U << FLOW_KIND_LOST | 1U << FLOW_KIND_AGENT |
 			 1U << FLOW_KIND_DEBUG,
 		.backward = backward,
+		.takes_nameless = true,
 	};
 	AUTO(store_scan_free) struct store_scan *sc = NULL;
 	const struct flow *flows;

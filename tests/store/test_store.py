@@ -92,7 +92,7 @@ def gaps(folder, cause):
     return ask(folder, 'SELECT lost, from_ns, to_ns, detail FROM gap WHERE cause = ? ORDER BY id', cause)
 
 
-CRASHED, WRITE = 2, 5
+CRASHED, WRITE, DAMAGED = 2, 5, 6
 
 
 def test_killed_again_and_again_under_load(tmp_path):
@@ -223,6 +223,38 @@ def test_an_older_file_is_read_as_it_is(tmp_path, version):
     assert edges.split()[-1] == '50,'
     assert '50 records in 3 blocks' in tycho('store', 'verify', *store)
     assert (tmp_path / 'flows.db').read_bytes() == before
+
+
+def damage_names(folder):
+    """Rubbish over the page that the names of endpoints lie on, as a bad disk leaves it."""
+    with contextlib.closing(sqlite3.connect(os.path.join(folder, 'flows.db'))) as db:
+        [(page,)] = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'endpoint'")
+        [(size,)] = db.execute('PRAGMA page_size')
+    with open(os.path.join(folder, 'flows.db'), 'r+b') as f:
+        f.seek((page - 1) * size)
+        f.write(b'\xa5' * size)
+
+
+def test_names_that_cannot_be_read_are_said_to_be_missing(tmp_path):
+    folder, said = str(tmp_path), 'the store is damaged there: names that cannot be read\n'
+    with Observer('--store', folder, lines=[flow(i) for i in range(10)]) as ob:
+        ob.wait_seen(10)
+    damage_names(folder)
+    p = tycho('sql', '--store', folder, '-o', 'csv', "select count(*), max(source_pod) from flows where kind = 'flow'", check=0)
+    assert p.stdout.split() == ['count(*),max(source_pod)', '10,']
+    assert p.stderr == 'The store is damaged: 1 part of it could not be read. Flows, or their names, are missing here.\n'
+    p = tycho('store', 'verify', '--store', folder, check=1)
+    assert 'are missing or damaged, and no gap of the chain owns up to it' in p.stderr
+    with Observer('--store', folder) as ob:
+        for words, count in [(('--pod', 'x'), 0), ((), 10)]:
+            p = tycho('observe', '--server', ob.tcp, '--all', '-o', 'json', *words, check=0)
+            assert len(p.stdout.splitlines()) == count
+            assert said in p.stderr
+        p = tycho('evidence', 'export', '--server', ob.tcp, '-o', os.path.join(folder, 'bundle.tar.zst'), check=0)
+        assert said in p.stderr
+    assert len(gaps(folder, DAMAGED)) == 1
+    assert check_chain(folder).count(GAP) == 2  # and that no observer ran
+    assert '    store-damaged: 1 gap of ' in tycho('store', 'verify', '--store', folder, check=0).stdout
 
 
 def test_without_a_store_nothing_is_written(tmp_path):

@@ -174,7 +174,7 @@ void fixture_tend(struct fixture *fx)
 			fail_msg("%s", e.msg);
 }
 
-static bool is_as_put(struct fixture *fx, const struct flow *f)
+bool fixture_is_as_put(struct fixture *fx, const struct flow *f)
 {
 	struct flow want = fixture_flow(fx, f->seq, f->time);
 
@@ -206,7 +206,7 @@ struct seen fixture_scan(struct fixture *fx, struct store_reader *r,
 			seen.ordered &= !seen.count || in_order;
 			seen.first = seen.count ? seen.first : flows[i].seq;
 			seen.last = flows[i].seq;
-			seen.wrong += !is_as_put(fx, &flows[i]);
+			seen.wrong += !fixture_is_as_put(fx, &flows[i]);
 			seen.count++;
 		}
 	}

@@ -32,6 +32,8 @@ void fixture_kill(struct fixture *fx);
 
 /* Record @seq, as it always is: TCP from pod seq % 8 of a few, dropped where seq % 100 == 7. */
 struct flow fixture_flow(struct fixture *fx, uint64_t seq, struct wall_ns time);
+/* Is a record that was read the one that was put, names and all? */
+bool fixture_is_as_put(struct fixture *fx, const struct flow *f);
 /* Puts @n records, a microsecond each, from fx->now on; fx->now stays. */
 enum err_code fixture_put(struct fixture *fx, size_t n, struct err *e);
 /* Puts @n records and seals them: a block. Then a second has passed. */

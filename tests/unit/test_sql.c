@@ -496,13 +496,28 @@ static void damaged_parts_are_counted(void **state)
 	struct desk *d = *state;
 	struct err e;
 
-	assert_int_equal(store_sql_damaged(d->q), 0);
 	(void)fixture_sql(d->fx, "UPDATE segment_data SET data = zeroblob(100)");
 	store_sql_free(d->q);
 	assert_int_equal(store_sql_new(d->fx->dir, NOON, &d->q, &e), ERR_OK);
+	assert_int_equal(store_sql_damaged(d->q), 0);
 	assert_string_equal(ask(d, "select count(*) from flows"), "0\n");
 	assert_true(store_sql_damaged(d->q) > 0);
 	assert_string_equal(ask(d, "select count(*) > 0 from edges"), "1\n");
+}
+
+static void names_that_cannot_be_read_are_counted_as_damage(void **state)
+{
+	struct desk *d = *state;
+	struct err e;
+
+	assert_int_equal(store_sql_damaged(d->q), 0);
+	(void)fixture_sql(d->fx, "UPDATE endpoint SET wire = zeroblob(length(wire))"
+				 " WHERE pod = 'db-0'");
+	store_sql_free(d->q);
+	assert_int_equal(store_sql_new(d->fx->dir, NOON, &d->q, &e), ERR_OK);
+	assert_string_equal(ask(d, "select count(*) from flows where source_pod = 'db-0'"), "0\n");
+	assert_true(store_sql_damaged(d->q) > 0);
+	assert_string_equal(ask(d, "select count(*) from flows where seq <= 4000"), "3001\n");
 }
 
 static void a_cancelled_query_ends(void **state)
@@ -630,8 +645,10 @@ int main(void)
 		/* they leave blocks behind, and little room */
 		cmocka_unit_test(names_beyond_the_room_for_them_are_found),
 		cmocka_unit_test(a_segment_with_more_names_than_room_is_no_wrong_answer),
-		cmocka_unit_test(damaged_parts_are_counted), /* it leaves them so */
-		cmocka_unit_test(a_cancelled_query_ends),    /* the last one: it stays cancelled */
+		cmocka_unit_test(
+			names_that_cannot_be_read_are_counted_as_damage), /* they stay so */
+		cmocka_unit_test(damaged_parts_are_counted),              /* it leaves them so */
+		cmocka_unit_test(a_cancelled_query_ends), /* the last one: it stays cancelled */
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

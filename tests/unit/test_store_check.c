@@ -128,6 +128,36 @@ static void damage_that_the_record_owns_up_to_is_counted(void **state)
 	assert_int_equal(found.missing.lost, 20);
 }
 
+static void names_that_cannot_be_read_are_damage_and_no_change_of_records(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_check_result found = { .records = 0 };
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	fixture_block(fx, 4); /* of other pods than the second */
+	fixture_block(fx, 4);
+	fixture_close(fx);
+	(void)fixture_sql(fx, "UPDATE endpoint SET wire = zeroblob(length(wire))"
+			      " WHERE pod = 'db-0'");
+	AUTO(store_reader_free) struct store_reader *file = NULL;
+	assert_int_equal(store_reader_open(fx->dir, fx->dict, &file, &e), ERR_OK);
+	const struct store_check_config config = { .reader = file, .dict = fx->dict };
+	assert_int_equal(evidence_store_check(&config, &found, &e), ERR_PARSE);
+	assert_non_null(strstr(e.msg, "the records 1004 to 1007 are missing or damaged"));
+	store_reader_free(TAKE(file));
+
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 4);
+	fixture_block(fx, 5); /* the gap comes with it */
+	fixture_close(fx);
+	found = check(fx);
+	assert_int_equal(found.damaged_blocks, 1);
+	assert_int_equal(found.gaps[STORE_GAP_DAMAGED].count, 1);
+	assert_int_equal(found.gaps[STORE_GAP_DAMAGED].unknown, 1);
+}
+
 /* Blocks come, are merged, and go with their entries while a check is at work. */
 static void a_store_that_is_written_meanwhile_is_checked_as_of_one_moment(void **state)
 {
@@ -172,6 +202,7 @@ int main(void)
 		T(gaps_are_counted_by_cause_and_time_once),
 		T(gaps_of_a_time_that_was_pruned_are_no_gaps_of_the_record),
 		T(damage_that_the_record_owns_up_to_is_counted),
+		T(names_that_cannot_be_read_are_damage_and_no_change_of_records),
 		T(a_store_that_is_written_meanwhile_is_checked_as_of_one_moment),
 	};
 

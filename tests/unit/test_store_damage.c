@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "flow/flow.pb-c.h"
 #include "store/reader.h"
 #include "store_fixture.h"
 
@@ -84,6 +85,99 @@ static void a_name_that_cannot_be_read_is_no_missing_name(void **state)
 	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS); /* another one finds it well */
 	assert_int_equal(seen.count, 100);
 	assert_int_equal(seen.wrong, 0);
+}
+
+/* Two blocks of four records each: the first one's pods are others than the second one's. */
+static void open_with_a_damaged_name(struct fixture *fx)
+{
+	fixture_open(fx);
+	fixture_block(fx, 4);
+	fixture_block(fx, 4);
+	(void)fixture_sql(fx, "UPDATE endpoint SET wire = zeroblob(length(wire))"
+			      " WHERE pod = 'db-0'");
+}
+
+static void expect_nameless(struct store_reader *r)
+{
+	struct seen_gap gap = fixture_only_gap(r);
+
+	assert_int_equal(gap.cause, STORE_GAP_DAMAGED);
+	assert_int_equal(gap.lost, 0);
+	assert_int_equal(gap.first_seq, FIRST_SEQ + 4);
+	assert_int_equal(gap.last_seq, FIRST_SEQ + 7);
+	assert_string_equal(gap.detail, "names that cannot be read");
+}
+
+static void records_whose_names_cannot_be_read_come_without_and_it_is_told_once(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_scan_config config = ALL_RECORDS;
+
+	open_with_a_damaged_name(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	config.takes_nameless = true;
+	for (int i = 0; i < 2; i++) {
+		config.backward = i;
+		struct seen seen = fixture_scan(fx, r, &config);
+		assert_int_equal(seen.count, 8);
+		assert_int_equal(seen.wrong, 1);
+	}
+	expect_nameless(r);
+	/* With the next block it is an entry of the chain, once, however often it is asked. */
+	fixture_block(fx, 4);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(fixture_scan(fx, r, &config).count, 12);
+		fixture_block(fx, 0);
+	}
+	expect_nameless(r);
+	assert_string_equal(fixture_chain(r).kinds, "sg");
+	assert_int_equal(fixture_sql(fx, "SELECT total(damaged) FROM segment"), 0);
+}
+
+static void what_is_to_be_proven_steps_over_records_whose_names_cannot_be_read(void **state)
+{
+	struct fixture *fx = *state;
+
+	open_with_a_damaged_name(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
+	assert_int_equal(seen.count, 4);
+	assert_int_equal(seen.last, FIRST_SEQ + 3);
+	assert_int_equal(seen.wrong, 0);
+	expect_nameless(r);
+}
+
+/* Whoever asks for a name learns that some cannot be read: here nobody else does. */
+static void a_question_by_name_tells_that_it_cannot_know(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_scan_config config = ALL_RECORDS;
+	char pod[] = "shop/db-0", *pods[] = { pod };
+	Flow__FlowFilter ff, *list = &ff;
+	AUTO(flow_filter_free) struct flow_filter *filter = NULL;
+	struct err e = { 0 };
+
+	open_with_a_damaged_name(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	flow__flow_filter__init(&ff);
+	ff.source_pod = pods;
+	ff.n_source_pod = 1;
+	assert_int_equal(flow_filter_new(&list, 1, NULL, 0, fx->dict, &filter, &e), ERR_OK);
+	config.filter = filter;
+	config.takes_nameless = true;
+	assert_int_equal(fixture_scan(fx, r, &config).count, 0);
+	expect_nameless(r);
+}
+
+static void a_name_that_is_gone_is_told_like_one_that_is_damaged(void **state)
+{
+	struct fixture *fx = *state;
+
+	open_with_a_damaged_name(fx);
+	(void)fixture_sql(fx, "DELETE FROM endpoint WHERE pod = 'db-0'");
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 4);
+	expect_nameless(r);
 }
 
 static void a_segment_that_cannot_be_looked_up_ends_the_walk(void **state)
@@ -206,11 +300,52 @@ static void copy_damaged(const char *from, const char *to, off_t at)
 	assert_int_equal(close(fd), 0);
 }
 
+struct looked {
+	size_t whole, nameless, short_of, refused;
+};
+
+/* Asks the file for all that was put. */
+static void look_at(struct fixture *fx, bool takes_nameless, struct looked *looked)
+{
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+	AUTO(store_scan_free) struct store_scan *sc = NULL;
+	struct store_scan_config config = ALL_RECORDS;
+	struct err e = { 0 };
+	const struct flow *flows;
+	size_t n, seen = 0, nameless = 0;
+	bool more = true;
+
+	config.takes_nameless = takes_nameless;
+	enum err_code code = store_reader_open(fx->dir, fx->dict, &r, &e);
+	if (code == ERR_OK)
+		code = store_scan_new(r, &config, &sc, &e);
+	while (code == ERR_OK && more) {
+		code = store_scan_next(sc, 1000, &flows, &n, &more, &e);
+		for (size_t i = 0; code == ERR_OK && i < n; i++) {
+			assert_int_equal(flows[i].verdict,
+					 fixture_flow(fx, flows[i].seq, NOON).verdict);
+			nameless += !fixture_is_as_put(fx, &flows[i]);
+		}
+		seen += code == ERR_OK ? n : 0;
+	}
+	if (code != ERR_OK) {
+		looked->refused++;
+		return;
+	}
+	looked->whole += seen == 3200 && !nameless;
+	looked->nameless += nameless > 0;
+	looked->short_of += seen < 3200;
+	assert_true(takes_nameless || !nameless);
+	/* What is not there is a gap. */
+	assert_true((seen == 3200 && !nameless) || count_gaps(r, STORE_GAP_DAMAGED) > 0);
+}
+
 /* Every page in turn: nothing that is read is wrong, and what is missing is said to be. */
 static void any_one_page_may_be_damaged(void **state)
 {
 	struct fixture *fx = *state;
 	char path[100], saved[120], command[300];
+	struct looked proven = { 0 }, asked = { 0 };
 	struct stat st;
 
 	fixture_open(fx);
@@ -222,44 +357,16 @@ static void any_one_page_may_be_damaged(void **state)
 	(void)snprintf(command, sizeof command, "cp %s %s", path, saved);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(stat(path, &st), 0);
-	size_t whole = 0, short_of = 0, refused = 0;
 	for (off_t at = 0; at < st.st_size; at += PAGE) {
 		copy_damaged(saved, path, at);
-		AUTO(store_reader_free) struct store_reader *r = NULL;
-		AUTO(store_scan_free) struct store_scan *sc = NULL;
-		struct err e = { 0 };
-		const struct flow *flows;
-		size_t n, seen = 0;
-		bool more = true;
-		if (store_reader_open(fx->dir, fx->dict, &r, &e) != ERR_OK) {
-			refused++;
-			continue;
-		}
-		enum err_code code = store_scan_new(r, &ALL_RECORDS, &sc, &e);
-		while (code == ERR_OK && more) {
-			code = store_scan_next(sc, 1000, &flows, &n, &more, &e);
-			for (size_t i = 0; code == ERR_OK && i < n; i++)
-				assert_int_equal(flows[i].verdict,
-						 fixture_flow(fx, flows[i].seq, NOON).verdict);
-			seen += code == ERR_OK ? n : 0;
-		}
-		if (code != ERR_OK)
-			refused++;
-		else if (seen == 3200)
-			whole++;
-		else
-			short_of++;
-		/* What is not there is a gap, if the gaps can be read. */
-		struct seen_gap gaps[16];
-		uint64_t lost = 0;
-		if (code != ERR_OK || seen == 3200)
-			continue;
-		size_t count = fixture_gaps(r, gaps, ARRAY_LEN(gaps));
-		for (size_t i = 0; i < count && i < ARRAY_LEN(gaps); i++)
-			lost += gaps[i].cause == STORE_GAP_DAMAGED;
-		assert_true(lost > 0);
+		look_at(fx, false, &proven);
+		look_at(fx, true, &asked);
 	}
-	assert_true(whole > 0 && short_of > 0 && refused > 0);
+	assert_true(proven.whole > 0 && proven.short_of > 0 && proven.refused > 0);
+	assert_int_equal(asked.refused, proven.refused);
+	assert_int_equal(asked.whole, proven.whole);
+	assert_in_range(asked.nameless, 1, proven.short_of - 1);
+	assert_int_equal(asked.nameless + asked.short_of, proven.short_of);
 	/* The writer: it opens whatever it finds, or another file. */
 	for (off_t at = 0; at < st.st_size; at += PAGE) {
 		copy_damaged(saved, path, at);
@@ -357,6 +464,10 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
 		T(a_damaged_segment_is_stepped_over_and_becomes_a_gap),
 		T(a_name_that_cannot_be_read_is_no_missing_name),
+		T(records_whose_names_cannot_be_read_come_without_and_it_is_told_once),
+		T(what_is_to_be_proven_steps_over_records_whose_names_cannot_be_read),
+		T(a_question_by_name_tells_that_it_cannot_know),
+		T(a_name_that_is_gone_is_told_like_one_that_is_damaged),
 		T(a_segment_that_cannot_be_looked_up_ends_the_walk),
 		T(no_single_bit_of_a_segment_may_flip),
 		T(a_segment_that_cannot_be_read_to_its_end_is_stepped_over),
