@@ -2,7 +2,7 @@
  * tycho doctor - the way to a server, and what is behind it, one step after the other; what is
  * wrong, and what to do about it.
  *
- *	name ► connect ► tls ► health ► version ► clock ► nodes ► flows
+ *	name ► connect ► tls ► health ► version ► clock ► nodes ► stores ► flows
  *
  * A step that fails ends the way where the later ones could only say the same again.
  */
@@ -15,6 +15,8 @@
 #include "base/time.h"
 #include "cli/command.h"
 #include "cli/connect.h"
+#include "cli/history.h"
+#include "cli/status_history.h"
 #include "cli/up_child.h"
 #include "doctor/finding.h"
 #include "grpc/health/v1/health.pb-c.h"
@@ -439,6 +441,60 @@ static void check_nodes(struct doctor *d)
 		observer__get_nodes_response__free_unpacked(r, NULL);
 }
 
+/* Why the store could not write, as its newest gap says. */
+static const char *why_not_written(const Tycho__V1__GetCoverageResponse *n)
+{
+	const Tycho__V1__Gap *newest = NULL;
+
+	for (size_t i = 0; i < n->n_gaps; i++) {
+		const Tycho__V1__Gap *g = n->gaps[i];
+		if (g->cause != TYCHO__V1__GAP__CAUSE__STORE_WRITE_FAILED || !*g->detail || !g->to)
+			continue;
+		if (!newest || g->to->seconds >= newest->to->seconds)
+			newest = g;
+	}
+	return newest ? newest->detail : "the last write failed";
+}
+
+/* That what the nodes see is kept. */
+static void check_stores(struct doctor *d)
+{
+	AUTO_HISTORY struct history h = { 0 };
+	struct timestamp now = timestamp_of(wall_now());
+	const struct history_range day = { .has_since = true,
+					   .since = { now.s - STATUS_HISTORY_SPAN_S, now.ns } };
+	size_t stores = 0, failing = 0, asked = 0;
+	struct err e;
+
+	enum err_code code = history_ask_over(&d->connection, d->cli->settings, &day, &h, &e);
+	if (code == ERR_UNSUPPORTED) /* Hubble's */
+		return;
+	if (code != ERR_OK) {
+		say(d, VERDICT_WARN, "store", "see the server's log",
+		    "whether history is written is not known: %s", e.msg);
+		return;
+	}
+	for (size_t i = 0; i < h.count; i++) {
+		const Tycho__V1__GetCoverageResponse *n = h.nodes[i].said;
+		asked += !*n->error; /* who cannot be asked is told above */
+		stores += n->has_store;
+		failing += n->not_writing;
+		if (n->not_writing)
+			say(d, VERDICT_FAIL, "store",
+			    "see to the disk of its --store folder: room, rights, mounted for "
+			    "writing. It goes on by itself once it can write; until then what "
+			    "leaves its memory is lost",
+			    "%s does not write its history: %s", n->node_name, why_not_written(n));
+	}
+	if (asked && !stores)
+		say(d, VERDICT_OK, "store", "", "no history is kept beyond memory");
+	else if (stores && !failing && asked == 1)
+		say(d, VERDICT_OK, "store", "", "history is written");
+	else if (stores && !failing)
+		say(d, VERDICT_OK, "store", "", "history is written by %zu of %zu nodes", stores,
+		    asked);
+}
+
 /* The newest flow of each node: that flows come through, and that there are any. */
 static void check_flows(struct doctor *d)
 {
@@ -526,6 +582,7 @@ static void examine(struct doctor *d)
 		return;
 	check_clock(d);
 	check_nodes(d);
+	check_stores(d);
 	check_flows(d);
 }
 
@@ -673,8 +730,9 @@ const struct command doctor_command = {
 	.help = "Check the way to a server step by step",
 	.details =
 		"Checks name, connection, TLS chain and names, health, version, clock, each node "
-		"behind a relay, and whether flows come; says what is wrong and what to do about "
-		"it. A line is 'ok', 'warn' or 'fail', the check's name, and what was found; with "
+		"behind a relay, whether history is written, and whether flows come; says what is "
+		"wrong and what to do about it. A line is 'ok', 'warn' or 'fail', the check's "
+		"name, and what was found; with "
 		"-o json, an object with check, result, detail and fix. The exit status is 1 when "
 		"a check failed. With --node, what tycho-observer needs: kernel, BTF, mounts, "
 		"rights, "

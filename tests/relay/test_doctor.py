@@ -42,7 +42,7 @@ def node():
 
 
 def test_a_healthy_observer_passes_every_check(node):
-    want = [('connect', 'ok'), ('health', 'ok'), ('version', 'ok'), ('clock', 'ok'), ('node', 'ok'), ('flows', 'ok')]
+    want = [('connect', 'ok'), ('health', 'ok'), ('version', 'ok'), ('clock', 'ok'), ('node', 'ok'), ('store', 'ok'), ('flows', 'ok')]
     assert results(doctor(node.socket, code=0)) == want
     assert results(doctor(node.tcp, code=0)) == [('name', 'ok')] + want
 
@@ -50,7 +50,7 @@ def test_a_healthy_observer_passes_every_check(node):
 def test_what_people_read_says_the_same(node):
     p = tycho('doctor', '--server', node.socket, check=0)
     assert [x.split()[:2] for x in p.stdout.splitlines()] == [
-        ['ok', c] for c in ('connect', 'health', 'version', 'clock', 'node', 'flows')]
+        ['ok', c] for c in ('connect', 'health', 'version', 'clock', 'node', 'store', 'flows')]
     p = tycho('doctor', '--server', '/nowhere', check=1)
     assert p.stdout.startswith('fail  name ') and '\n               to do: give --server as host:port' in p.stdout
 

@@ -2,6 +2,7 @@
 import contextlib
 import datetime
 import hashlib
+import json
 import os
 import re
 import resource
@@ -117,8 +118,15 @@ def status(ob):
     return p.stdout
 
 
+def doctor(ob):
+    """Its exit status, and what it says of the store."""
+    p = tycho('doctor', '--server', ob.tcp, '-o', 'json')
+    [store] = [x for x in map(json.loads, p.stdout.splitlines()) if x['check'] == 'store']
+    return p.returncode, store['result'], store['detail'], store.get('fix', '')
+
+
 def test_a_full_disk(tmp_path):
-    with tmpfs(str(tmp_path), '4M') as folder, Observer('--store', folder, '--seal-period', '100ms') as ob:
+    with tmpfs(str(tmp_path), '4M') as folder, Observer('--store', folder, '--seal-period', '100ms', keep_time=False) as ob:
         fed = 0
 
         def feed(n=200):
@@ -136,9 +144,14 @@ def test_a_full_disk(tmp_path):
         wait('no room', lambda: feed() and 'history is not written' in ob.log())
         feed()  # it still observes
         wait('word of it', lambda: feed() and 'Not Writing: 1\n  - n0\n' in status(ob))
+        # a gap alone may find room
+        code, result, detail, fix = wait('a failure', lambda: feed() and next((x for x in [doctor(ob)] if x[0]), None))
+        assert (code, result) == (1, 'fail') and 'see to the disk' in fix
+        assert re.fullmatch('n0 does not write its history: .*No space left on device', detail)
         os.unlink(ballast)
         wait('room', lambda: feed() and 'history is written again' in ob.log())
         wait('word of it', lambda: feed() and 'Not Writing' not in status(ob))
+        assert doctor(ob) == (0, 'ok', 'history is written', '')
         assert 'No space left on device' in ob.log()
         assert ob.stop() == 0
         lost = sum(g[0] for g in gaps(folder, WRITE))
