@@ -156,11 +156,9 @@ static int by_name(const void *a, const void *b)
 	return strcmp((*(struct peer *const *)a)->name, (*(struct peer *const *)b)->name);
 }
 
-/* Puts @list in place of the old one. */
+/* Puts @list, which is in order, in place of the old one. */
 static void swap_list(struct peers *p, struct peer **list_take, size_t count)
 {
-	if (count)
-		qsort(list_take, count, sizeof(struct peer *), by_name);
 	pthread_mutex_lock(&p->mx);
 	struct peer **old = p->list;
 	p->list = list_take;
@@ -181,59 +179,76 @@ void peers_free(struct peers *p)
 	free(p);
 }
 
-/* Main's view: it alone changes the list, so it reads without the lock. */
-static struct peer *find(const struct peers *p, struct str name)
+/* Where @name is on the list, or would be. Main's view: it alone changes the list, so it reads
+ * without the lock. */
+static size_t place_of(const struct peers *p, struct str name)
 {
 	size_t low = 0, high = p->count;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		int order = str_cmp(str_of(p->list[mid]->name), name);
-		if (order == 0)
-			return p->list[mid];
-		if (order < 0)
+		if (str_cmp(str_of(p->list[mid]->name), name) < 0)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return NULL;
+	return low;
 }
 
-static bool is_among(const struct peer_spec *specs, size_t count, struct str name)
+static struct peer *find(const struct peers *p, struct str name)
 {
-	for (size_t i = 0; i < count; i++)
-		if (str_eq(specs[i].name, name))
-			return true;
-	return false;
+	size_t at = place_of(p, name);
+
+	return at < p->count && str_is(name, p->list[at]->name) ? p->list[at] : NULL;
 }
 
-/* Names that stand twice, or that are another source's. */
+static int by_spec_name(const void *a, const void *b)
+{
+	return str_cmp((*(const struct peer_spec *const *)a)->name,
+		       (*(const struct peer_spec *const *)b)->name);
+}
+
+/* Names that stand twice, or that are another source's. @sorted: by name. */
 static enum err_code check_names(const struct peers *p, enum peer_source source,
-				 const struct peer_spec *specs, size_t count, struct err *e)
+				 const struct peer_spec *const *sorted, size_t count, struct err *e)
 {
-	if (count > PEERS_MAX)
-		return err_set(e, ERR_INVALID, "more than %d peers", PEERS_MAX);
 	for (size_t i = 0; i < count; i++) {
-		const struct peer *other = find(p, specs[i].name);
-		if (is_among(specs, i, specs[i].name) || (other && other->source != source))
+		const struct peer *other = find(p, sorted[i]->name);
+		if ((i && str_eq(sorted[i]->name, sorted[i - 1]->name)) ||
+		    (other && other->source != source))
 			return err_set(e, ERR_EXISTS, "peer '%.*s' is given twice",
-				       STR_FMT(specs[i].name));
+				       STR_FMT(sorted[i]->name));
 	}
 	return ERR_OK;
+}
+
+/* Is the peer, which is of the source, one of the @sorted? */
+static bool stays(const struct peer *peer, const struct peer_spec *const *sorted, size_t count)
+{
+	const struct peer_spec key = { .name = str_of(peer->name) }, *wanted = &key;
+	const struct peer_spec *const *found =
+		count ? bsearch(&wanted, sorted, count, sizeof wanted, by_spec_name) : NULL;
+
+	return found && is_as_before(peer, *found);
 }
 
 enum err_code peers_set(struct peers *p, enum peer_source source, const struct peer_spec *specs,
 			size_t count, struct err *e)
 {
-	enum err_code code = check_names(p, source, specs, count, e);
-	if (code != ERR_OK)
-		return code;
-	struct peer **list = calloc(p->count + count + 1, sizeof(struct peer *));
+	if (count > PEERS_MAX)
+		return err_set(e, ERR_INVALID, "more than %d peers", PEERS_MAX);
+	AUTO(own_free) const struct peer_spec **sorted = calloc(count + 1, sizeof *sorted);
+	AUTO(own_free) struct peer **list = calloc(p->count + count + 1, sizeof(struct peer *));
 	AUTO(own_free) struct peer **fresh = calloc(count + 1, sizeof(struct peer *));
 	AUTO(own_free) struct peer **gone = calloc(p->count + 1, sizeof(struct peer *));
-	size_t n = 0, fresh_count = 0;
-	if (!list || !fresh || !gone)
-		code = err_set(e, ERR_NOMEM, "peers");
+	size_t n = 0, fresh_count = 0, gone_count = 0;
+	if (!sorted || !list || !fresh || !gone)
+		return err_set(e, ERR_NOMEM, "peers");
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = &specs[i];
+	if (count)
+		qsort(sorted, count, sizeof *sorted, by_spec_name);
+	enum err_code code = check_names(p, source, sorted, count, e);
 	for (size_t i = 0; code == ERR_OK && i < count; i++) {
 		struct peer *old = find(p, specs[i].name);
 		if (old && is_as_before(old, &specs[i])) {
@@ -247,20 +262,17 @@ enum err_code peers_set(struct peers *p, enum peer_source source, const struct p
 	if (code != ERR_OK) {
 		while (fresh_count)
 			peer_unref(fresh[--fresh_count]);
-		free(list);
 		return code;
 	}
-	size_t gone_count = 0;
 	for (size_t i = 0; i < p->count; i++) {
-		bool stays = p->list[i]->source != source;
-		for (size_t k = 0; !stays && k < n; k++)
-			stays = list[k] == p->list[i];
 		if (p->list[i]->source != source)
 			list[n++] = p->list[i];
-		else if (!stays)
+		else if (!stays(p->list[i], sorted, count))
 			gone[gone_count++] = p->list[i];
 	}
-	swap_list(p, list, n);
+	if (n)
+		qsort(list, n, sizeof(struct peer *), by_name);
+	swap_list(p, TAKE(list), n);
 	while (gone_count)
 		let_go(gone[--gone_count]);
 	p->changed(p->ctx);
@@ -285,11 +297,12 @@ enum err_code peers_put(struct peers *p, const struct peer_spec *spec, struct er
 		free(list);
 		return code;
 	}
-	size_t n = 0;
-	for (size_t i = 0; i < p->count; i++)
-		if (p->list[i] != old)
-			list[n++] = p->list[i];
+	size_t at = place_of(p, spec->name), n = 0;
+	for (size_t i = 0; i < at; i++)
+		list[n++] = p->list[i];
 	list[n++] = fresh;
+	for (size_t i = at + (old != NULL); i < p->count; i++)
+		list[n++] = p->list[i];
 	swap_list(p, list, n);
 	if (old)
 		let_go(old);

@@ -60,6 +60,70 @@ static void colliding_texts_get_numbers_of_their_own_until_there_are_none(void *
 	}
 }
 
+/* As the header says it, place by place. */
+enum { PLACES = 100, TEXTS = 160, CHANGES = 20000 };
+struct naive {
+	int text[PLACES]; /* - 1: never used */
+	unsigned held[PLACES];
+};
+
+static size_t naive_get(struct naive *n, int text, size_t home)
+{
+	size_t at = home;
+
+	for (size_t i = 0; i < PLACES; i++)
+		if (n->text[i] == text) {
+			n->held[i]++;
+			return i;
+		}
+	for (size_t probe = PLACES; probe-- > 0;) /* the nearest one is what stays */
+		if (!n->held[(home + probe) % PLACES])
+			at = (home + probe) % PLACES;
+	for (size_t probe = PLACES; probe-- > 0;)
+		if (n->text[(home + probe) % PLACES] < 0)
+			at = (home + probe) % PLACES;
+	if (!n->held[at])
+		n->text[at] = text;
+	n->held[at]++;
+	return at;
+}
+
+static void numbers_are_those_of_looking_place_by_place(void **state)
+{
+	uint64_t random = 0x9e3779b97f4a7c15;
+	struct naive naive = { .held = { 0 } };
+	AUTO(numbers_free) struct numbers *n = NULL;
+	size_t home[TEXTS];
+	char text[16];
+
+	(void)state;
+	print_message("seed %llx\n", (unsigned long long)random);
+	memset(naive.text, 0xff, sizeof naive.text);
+	for (int i = 0; i < TEXTS; i++) { /* the first of all texts is where its hash points */
+		AUTO(numbers_free) struct numbers *alone = NULL;
+		(void)snprintf(text, sizeof text, "t%d", i);
+		assert_int_equal(numbers_new(7, 6 + PLACES, &alone, NULL), ERR_OK);
+		home[i] = numbers_get(alone, str_of(text)) - 7;
+	}
+	assert_int_equal(numbers_new(7, 6 + PLACES, &n, NULL), ERR_OK);
+	for (int i = 0; i < CHANGES; i++) {
+		random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+		unsigned what = (unsigned)(random >> 33);
+		/* fuller and emptier by turns; at times to the last place */
+		bool get = what % 16 < (i / 1000 % 2 ? 6 : 10);
+		if (get) {
+			int which = (int)(what / 16 % TEXTS);
+			(void)snprintf(text, sizeof text, "t%d", which);
+			size_t at = naive_get(&naive, which, home[which]);
+			assert_int_equal(numbers_get(n, str_of(text)), 7 + at);
+		} else {
+			size_t at = what / 16 % PLACES;
+			naive.held[at] -= naive.held[at] > 0;
+			numbers_drop(n, (uint32_t)(7 + at));
+		}
+	}
+}
+
 static void an_address_keeps_the_sixteen_names_that_last_longest(void **state)
 {
 	(void)state;
@@ -208,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_fnv1a_of_the_text),
 		cmocka_unit_test(colliding_texts_get_numbers_of_their_own_until_there_are_none),
+		cmocka_unit_test(numbers_are_those_of_looking_place_by_place),
 		cmocka_unit_test(an_address_keeps_the_sixteen_names_that_last_longest),
 		cmocka_unit_test(a_full_table_forgets_what_is_not_used),
 		cmocka_unit_test(names_are_in_the_order_they_have_with_their_last_dots),

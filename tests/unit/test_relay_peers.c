@@ -154,6 +154,94 @@ static void two_names_of_one_node_are_one_peer(void **state)
 	rpc_fan_free(f);
 }
 
+/* Names as "b=1 c=2": peers with the last digit of their address. */
+static void expect_peers(struct peers *p, const char *want)
+{
+	struct peer_list list;
+	char seen[256] = "";
+
+	assert_int_equal(peers_snapshot(p, &list, NULL), ERR_OK);
+	for (size_t i = 0; i < list.count; i++) {
+		const struct peer *one = list.peers[i];
+		size_t len = strlen(seen);
+		(void)snprintf(seen + len, sizeof seen - len, "%s%s=%c", i ? " " : "", one->name,
+			       one->address[strlen(one->address) - 1]);
+	}
+	peer_list_done(&list);
+	assert_string_equal(seen, want);
+}
+
+static const struct peer *peer_at(struct peers *p, size_t i)
+{
+	struct peer_list list;
+
+	assert_int_equal(peers_snapshot(p, &list, NULL), ERR_OK);
+	assert_true(i < list.count);
+	const struct peer *peer = list.peers[i];
+	peer_list_done(&list);
+	return peer; /* the list has it */
+}
+
+static struct peer_spec spec_of(const char *name, const char *address)
+{
+	return (struct peer_spec){ str_of(name), str_of(address), STR("") };
+}
+
+static void the_list_is_in_order_whoever_changes_it(void **state)
+{
+	struct rpc_fan *f = NULL;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	struct peers *p = peers_of(f);
+	const struct peer_spec put[] = { spec_of("m", "unix:///1"), spec_of("z", "unix:///2"),
+					 spec_of("a", "unix:///3"), spec_of("n", "unix:///4") };
+	for (size_t i = 0; i < ARRAY_LEN(put); i++)
+		assert_int_equal(peers_put(p, &put[i], &e), ERR_OK);
+	expect_peers(p, "a=3 m=1 n=4 z=2");
+	const struct peer_spec files[] = { spec_of("y", "unix:///5"), spec_of("b", "unix:///6"),
+					   spec_of("o", "unix:///7") };
+	assert_int_equal(peers_set(p, PEER_FILE, files, ARRAY_LEN(files), &e), ERR_OK);
+	expect_peers(p, "a=3 b=6 m=1 n=4 o=7 y=5 z=2");
+	const struct peer *kept = peer_at(p, 4);
+	/* one goes, one has another address, one is new, one stays */
+	const struct peer_spec later[] = { spec_of("y", "unix:///8"), spec_of("c", "unix:///9"),
+					   spec_of("o", "unix:///7") };
+	assert_int_equal(peers_set(p, PEER_FILE, later, ARRAY_LEN(later), &e), ERR_OK);
+	expect_peers(p, "a=3 c=9 m=1 n=4 o=7 y=8 z=2");
+	assert_ptr_equal(peer_at(p, 4), kept);
+	const struct peer_spec moved = spec_of("m", "unix:///0");
+	assert_int_equal(peers_put(p, &moved, &e), ERR_OK);
+	peers_drop(p, STR("a"));
+	peers_drop(p, STR("o")); /* a file's */
+	expect_peers(p, "c=9 m=0 n=4 o=7 y=8 z=2");
+	peers_free(p);
+	rpc_fan_free(f);
+}
+
+static void a_name_is_on_the_list_once(void **state)
+{
+	struct rpc_fan *f = NULL;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	struct peers *p = peers_of(f);
+	const struct peer_spec twice[] = { spec_of("b", "unix:///1"), spec_of("a", "unix:///2"),
+					   spec_of("c", "unix:///3"), spec_of("b", "unix:///4") };
+	assert_int_equal(peers_set(p, PEER_STATIC, twice, 4, &e), ERR_EXISTS);
+	assert_string_equal(e.msg, "peer 'b' is given twice");
+	assert_int_equal(peers_set(p, PEER_STATIC, twice, 3, &e), ERR_OK);
+	const struct peer_spec files[] = { spec_of("d", "unix:///5"), spec_of("c", "unix:///6") };
+	assert_int_equal(peers_set(p, PEER_FILE, files, 2, &e), ERR_EXISTS);
+	assert_string_equal(e.msg, "peer 'c' is given twice");
+	assert_int_equal(peers_put(p, &files[1], &e), ERR_EXISTS);
+	expect_peers(p, "a=2 b=1 c=3");
+	peers_free(p);
+	rpc_fan_free(f);
+}
+
 static int begin(void **state)
 {
 	(void)state;
@@ -175,6 +263,8 @@ int main(void)
 		cmocka_unit_test(a_tls_name_in_the_file_is_no_plain_text),
 		cmocka_unit_test(a_silent_peer_service_is_waited_for_asleep),
 		cmocka_unit_test(two_names_of_one_node_are_one_peer),
+		cmocka_unit_test(the_list_is_in_order_whoever_changes_it),
+		cmocka_unit_test(a_name_is_on_the_list_once),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
 }
