@@ -6,6 +6,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#define UNCOUNTED_NS (60 * NS_PER_S) /* a minute of the map is one row */
+
 enum err_code file_lock(struct store *s, struct err *e)
 {
 	char path[sizeof s->path];
@@ -252,6 +254,22 @@ static enum err_code open_file(struct store *s, struct wall_ns now, struct err *
 	return ERR_OK;
 }
 
+/* Edges wait a quarter of a minute at most; what the run before left begins that long before its
+ * last sign of life. */
+static void note_uncounted(struct store *s, struct wall_ns now, struct str why)
+{
+	uint64_t alive = now.v;
+
+	(void)!db_number(&s->db, "SELECT value FROM meta WHERE name = 'alive'", now.v, &alive,
+			 NULL);
+	const struct store_gap gap = { .cause = STORE_GAP_DAMAGED,
+				       .from = { alive > UNCOUNTED_NS ? alive - UNCOUNTED_NS : 0 },
+				       .to = now,
+				       .node = STR(""),
+				       .detail = why };
+	gaps_note(&s->gaps, &gap, false);
+}
+
 enum err_code file_open(struct store *s, struct wall_ns now, struct err *e)
 {
 	enum err_code code = open_file(s, now, e);
@@ -263,8 +281,10 @@ enum err_code file_open(struct store *s, struct wall_ns now, struct err *e)
 	if (code != ERR_OK || s->is_recounted)
 		return code;
 	code = edges_recover(s, now, e);
-	if (code != ERR_OK &&
-	    code != ERR_PARSE) { /* damage stays; what else fails is tried again */
+	if (code == ERR_PARSE) { /* damage stays; what else fails is tried again */
+		(void)err_in(e, "the service map was not counted to its end");
+		note_uncounted(s, now, str_of(e->msg));
+	} else if (code != ERR_OK) {
 		sync_free(TAKE(s->sync));
 		db_close(&s->db);
 		return code;

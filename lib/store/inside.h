@@ -207,6 +207,11 @@ MUST_CHECK enum err_code segment_delete(struct db *db, const struct segment_row 
 	" last_entry, damaged, sum, bytes, shelves"
 enum { SEGMENT_COLUMN_COUNT = 14 };
 struct segment_row segment_row_of(sqlite3_stmt *st);
+/* The first one from @at on (@backward: the last one before it), where the table cannot be read: an
+ * index, which lies elsewhere, knows where it begins, when it was sealed, and what is beside it.
+ * first_seq 0: there is none. */
+MUST_CHECK enum err_code segment_find_bare(struct db *db, uint64_t at, bool backward,
+					   struct segment_row *ret, struct err *e);
 /* Bytes of a segment or a shelf, as they were written: ERR_PARSE if they are not, or cannot be
  * read. */
 MUST_CHECK enum err_code piece_read(struct db *db, uint64_t id, uint64_t sum, struct buf *to,
@@ -228,8 +233,12 @@ struct shelf_row shelf_row_of(sqlite3_stmt *st);
 MUST_CHECK enum err_code shelf_insert(struct db *db, const struct shelf_row *row, struct err *e);
 /* Its records cannot be had any more. */
 void segment_note_damage(struct gaps *g, const struct segment_row *row, const char *why);
-/* Its records can, but not the names of some of them. */
-void segment_note_nameless(struct gaps *g, const struct segment_row *row);
+/* The same, but the row is not to be marked: it cannot be, or its records can be had, if not the
+ * names of some of them. Who may meet it again asks segment_is_told. */
+void segment_note_unmarked(struct gaps *g, const struct segment_row *row, const char *why);
+extern const char segment_is_nameless[], segment_is_bare[]; /* why */
+/* Is it an entry of the chain that the segment is damaged? */
+bool segment_is_told(struct db *db, const struct segment_row *row);
 
 /* --- policies.c ---------------------------------------------------------------------------- */
 

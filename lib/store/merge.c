@@ -292,22 +292,42 @@ static enum err_code recount_piece(struct store *s, struct dict_back *back, uint
 	return code;
 }
 
+static enum err_code recount_shelves(struct store *s, struct dict_back *back,
+				     const struct segment_row *row, uint64_t from_seq,
+				     struct wall_ns now, struct err *e)
+{
+	struct shelf_row shelves[SHELVES];
+	uint64_t count = 0, records = 0;
+	sqlite3_stmt *st = shelves_ask(&s->db, row);
+
+	for (; count < SHELVES && db_next(&s->db, st); count++) {
+		shelves[count] = shelf_row_of(st);
+		records += shelves[count].count;
+	}
+	db_leave(st);
+	enum err_code code = db_ended(&s->db, "read the shelves of a segment", e);
+	if (code == ERR_OK && (count != row->shelves || records != row->count))
+		code = err_set(e, ERR_PARSE, "segment %llu does not hold what it should",
+			       (unsigned long long)row->first_seq);
+	for (size_t i = 0; i < count && code == ERR_OK; i++)
+		code = recount_piece(s, back, shelves[i].id, shelves[i].sum, from_seq, now, e);
+	return code;
+}
+
 static enum err_code recount(struct store *s, struct dict_back *back, const struct segment_row *row,
 			     uint64_t from_seq, struct wall_ns now, struct err *e)
 {
-	struct shelf_row shelves[SHELVES] = { { .id = row->first_seq, .sum = row->sum } };
-	size_t count = row->shelves ? 0 : 1;
-	sqlite3_stmt *st = row->shelves ? shelves_ask(&s->db, row) : NULL;
+	uint64_t unreadable = dict_back_unreadable(back);
 	enum err_code code = ERR_OK;
 
-	while (st && count < SHELVES && db_next(&s->db, st))
-		shelves[count++] = shelf_row_of(st);
-	if (st) {
-		db_leave(st);
-		code = db_ended(&s->db, "read the shelves of a segment", e);
-	}
-	for (size_t i = 0; i < count && code == ERR_OK; i++)
-		code = recount_piece(s, back, shelves[i].id, shelves[i].sum, from_seq, now, e);
+	if (row->damaged) /* it is told already */
+		return ERR_OK;
+	if (row->shelves)
+		code = recount_shelves(s, back, row, from_seq, now, e);
+	else
+		code = recount_piece(s, back, row->first_seq, row->sum, from_seq, now, e);
+	if (code == ERR_OK && dict_back_unreadable(back) != unreadable)
+		segment_note_unmarked(&s->gaps, row, segment_is_nameless);
 	if (code == ERR_PARSE)
 		segment_note_damage(&s->gaps, row, e->msg);
 	return code == ERR_PARSE ? ERR_OK : code;
@@ -332,31 +352,53 @@ static enum err_code write_waiting(struct store *s, uint64_t from_seq, struct er
 	return code;
 }
 
+/* The first one from @at on. *@ret_is_bare: its row cannot be read, but for where it begins. */
+static enum err_code next_row(struct db *db, uint64_t at, struct segment_row *ret,
+			      bool *ret_is_bare, struct err *e)
+{
+	sqlite3_stmt *st = DB_ASK(db,
+				  "SELECT " SEGMENT_COLUMNS " FROM segment WHERE first_seq >= ?1"
+				  " ORDER BY first_seq LIMIT 1",
+				  DB_I(store_i64(at)));
+
+	*ret = (struct segment_row){ .first_seq = 0 };
+	if (db_next(db, st))
+		*ret = segment_row_of(st);
+	db_leave(st);
+	enum err_code code = db_ended(db, "read the segments", e);
+	*ret_is_bare = code == ERR_PARSE;
+	return *ret_is_bare ? segment_find_bare(db, at, false, ret, e) : code;
+}
+
 static enum err_code recount_from(struct store *s, uint64_t from_seq, struct wall_ns now,
 				  struct err *e)
 {
+	struct segment_row row = { .first_seq = 0 };
 	struct dict_back *back;
+	uint64_t at = from_seq;
+	bool is_bare;
 	enum err_code code = dict_back_new(s->dict, &back, e);
 
 	if (code != ERR_OK)
 		return code;
 	code = segment_new(&s->segment, e);
-	for (uint64_t at = from_seq; code == ERR_OK;) {
-		sqlite3_stmt *st =
-			DB_ASK(&s->db,
-			       "SELECT " SEGMENT_COLUMNS " FROM segment WHERE first_seq >= "
-			       "coalesce((SELECT max(first_seq) FROM segment WHERE"
-			       " first_seq <= ?1), ?1) AND last_seq >= ?1"
-			       " ORDER BY first_seq LIMIT 1",
-			       DB_I(at));
-		if (!db_next(&s->db, st)) {
-			code = db_ended(&s->db, "read the segments", e);
+	/* where the segment begins that holds the first one */
+	sqlite3_stmt *st =
+		DB_ASK(&s->db, "SELECT max(first_seq) FROM segment WHERE first_seq <= ?1",
+		       DB_I(store_i64(at)));
+	if (code == ERR_OK && db_next(&s->db, st) && column_u64(st, 0))
+		at = column_u64(st, 0);
+	db_leave(st);
+	if (code == ERR_OK)
+		code = db_ended(&s->db, "read the segments", e);
+	for (; code == ERR_OK; at = row.last_seq + 1) {
+		code = next_row(&s->db, at, &row, &is_bare, e);
+		if (code != ERR_OK || !row.first_seq)
 			break;
-		}
-		struct segment_row row = segment_row_of(st);
-		db_leave(st);
-		code = recount(s, back, &row, from_seq, now, e);
-		at = row.last_seq + 1;
+		if (is_bare)
+			segment_note_unmarked(&s->gaps, &row, segment_is_bare);
+		else
+			code = recount(s, back, &row, from_seq, now, e);
 	}
 	dict_back_free(back);
 	tools_leave(s);

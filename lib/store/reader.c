@@ -409,6 +409,8 @@ static enum err_code walk_is_held(struct chain_walk *w, uint64_t seq, bool *ret,
 	}
 	/* now: the next step of the walk would hide it */
 	enum err_code code = db_ended(db, "read the segments", e);
+	if (code == ERR_PARSE) /* what lies on a damaged page is not held any more */
+		code = ERR_OK;
 	if (code == ERR_OK)
 		*ret = w->is_held;
 	return code;

@@ -228,63 +228,28 @@ static void note_damage(struct store_scan *sc, const struct segment_row *row, co
 	segment_note_damage(sc->r->store ? &sc->r->store->gaps : &sc->r->found, row, why);
 }
 
-/* Is it an entry of the chain that names of the segment cannot be read? Unlike a damaged segment, it
- * is met again by every question. */
-static bool is_told_nameless(struct store_scan *sc, const struct segment_row *row)
-{
-	struct db *db = &sc->r->db;
-	sqlite3_stmt *st =
-		DB_ASK(db,
-		       "SELECT 1 FROM gap WHERE cause = ?1 AND first_seq BETWEEN 1 AND ?2"
-		       " AND last_seq >= ?3 LIMIT 1",
-		       DB_I(STORE_GAP_DAMAGED), DB_I(store_i64(row->first_seq)),
-		       DB_I(store_i64(row->last_seq)));
-	bool is_told = db_next(db, st);
-
-	db_leave(st);
-	return is_told;
-}
-
-static void note_nameless(struct store_scan *sc)
+/* Every question meets it again. */
+static void note_unmarked(struct store_scan *sc, const struct segment_row *row, const char *why)
 {
 	if (!sc->r->store)
-		segment_note_nameless(&sc->r->found, &sc->row);
-	else if (!is_told_nameless(sc, &sc->row))
-		segment_note_nameless(&sc->r->store->gaps, &sc->row);
+		segment_note_unmarked(&sc->r->found, row, why);
+	else if (!segment_is_told(&sc->r->db, row))
+		segment_note_unmarked(&sc->r->store->gaps, row, why);
 }
 
-/* The table of segments itself cannot be read at this place. An index, which lies elsewhere, knows
- * where the next one begins. */
+/* The table of segments itself cannot be read at this place. */
 static enum err_code step_over(struct store_scan *sc, bool *ret_end, struct err *e)
 {
-	struct db *db = &sc->r->db;
-	struct segment_row row = { 0 };
-	sqlite3_stmt *st = sc->config.backward ? DB_ASK(db,
-							"SELECT first_seq, sealed_ns FROM segment "
-							"INDEXED BY segment_sealed"
-							" WHERE sealed_ns > 0 AND first_seq < ?1"
-							" ORDER BY first_seq DESC LIMIT 1",
-							DB_I(store_i64(sc->at)))
-					       : DB_ASK(db,
-							"SELECT first_seq, sealed_ns FROM segment "
-							"INDEXED BY segment_sealed"
-							" WHERE sealed_ns > 0 AND first_seq >= ?1"
-							" ORDER BY first_seq LIMIT 1",
-							DB_I(store_i64(sc->at)));
+	struct segment_row row;
+	enum err_code code = segment_find_bare(&sc->r->db, sc->at, sc->config.backward, &row, e);
 
-	if (db_next(db, st)) {
-		row.first_seq = row.last_seq = column_u64(st, 0);
-		row.from.v = row.to.v = row.sealed.v = column_u64(st, 1);
-		db_leave(st);
-	}
-	enum err_code code = db_ended(db, "read the segments", e);
 	if (code != ERR_OK)
 		return code;
 	if (!row.first_seq) {
 		*ret_end = true;
 		return ERR_OK;
 	}
-	note_damage(sc, &row, "a page of the table of segments");
+	note_unmarked(sc, &row, segment_is_bare);
 	pass(sc, &row);
 	sc->plain = true;
 	return ERR_OK;
@@ -569,7 +534,7 @@ static enum err_code ask_segment(struct store_scan *sc, size_t *work, struct err
 		sort_hits(sc, ends, sc->part_count);
 	/* All names of what is open have been asked for now. */
 	if (code == ERR_OK && dict_back_unreadable(sc->r->back) != unreadable) {
-		note_nameless(sc);
+		note_unmarked(sc, &sc->row, segment_is_nameless);
 		if (!sc->config.takes_nameless)
 			sc->low = sc->high = 0;
 	}

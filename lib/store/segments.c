@@ -44,6 +44,63 @@ struct segment_row segment_row_of(sqlite3_stmt *st)
 	};
 }
 
+/* It begins where the one before was sealed, and ends before the next one begins. */
+static enum err_code find_neighbours(struct db *db, struct segment_row *row, struct err *e)
+{
+	uint64_t before = 0, next = 0;
+	sqlite3_stmt *st = DB_ASK(db,
+				  "SELECT max(sealed_ns) FROM segment INDEXED BY segment_sealed"
+				  " WHERE sealed_ns > 0 AND first_seq < ?1",
+				  DB_I(row->first_seq));
+
+	if (db_next(db, st))
+		before = column_u64(st, 0);
+	db_leave(st);
+	enum err_code code = db_ended(db, "read the segments", e);
+	if (code != ERR_OK)
+		return code;
+	st = DB_ASK(db,
+		    "SELECT min(first_seq) FROM segment INDEXED BY segment_sealed"
+		    " WHERE sealed_ns > 0 AND first_seq > ?1",
+		    DB_I(row->first_seq));
+	if (db_next(db, st))
+		next = column_u64(st, 0);
+	db_leave(st);
+	row->from.v = before && before < row->sealed.v ? before : row->sealed.v;
+	row->last_seq = next ? next - 1 : row->first_seq;
+	return db_ended(db, "read the segments", e);
+}
+
+enum err_code segment_find_bare(struct db *db, uint64_t at, bool backward, struct segment_row *ret,
+				struct err *e)
+{
+	struct segment_row row = { .first_seq = 0 };
+	sqlite3_stmt *st = backward ? DB_ASK(db,
+					     "SELECT first_seq, sealed_ns FROM segment"
+					     " INDEXED BY segment_sealed"
+					     " WHERE sealed_ns > 0 AND first_seq < ?1"
+					     " ORDER BY first_seq DESC LIMIT 1",
+					     DB_I(store_i64(at)))
+				    : DB_ASK(db,
+					     "SELECT first_seq, sealed_ns FROM segment"
+					     " INDEXED BY segment_sealed"
+					     " WHERE sealed_ns > 0 AND first_seq >= ?1"
+					     " ORDER BY first_seq LIMIT 1",
+					     DB_I(store_i64(at)));
+
+	if (db_next(db, st)) {
+		row.first_seq = column_u64(st, 0);
+		row.to.v = row.sealed.v = column_u64(st, 1);
+		db_leave(st);
+	}
+	enum err_code code = db_ended(db, "read the segments", e);
+	if (code == ERR_OK && row.first_seq)
+		code = find_neighbours(db, &row, e);
+	if (code == ERR_OK)
+		*ret = row;
+	return code;
+}
+
 /* --- pieces ------------------------------------------------------------------------------- */
 
 enum err_code piece_insert(struct db *db, uint64_t id, struct str data, struct err *e)
@@ -148,9 +205,26 @@ void segment_note_damage(struct gaps *g, const struct segment_row *row, const ch
 	gaps_note(g, &gap, true);
 }
 
-void segment_note_nameless(struct gaps *g, const struct segment_row *row)
+const char segment_is_nameless[] = "names that cannot be read";
+const char segment_is_bare[] = "a page of the table of segments";
+
+void segment_note_unmarked(struct gaps *g, const struct segment_row *row, const char *why)
 {
-	const struct store_gap gap = gap_of(row, 0, "names that cannot be read");
+	const struct store_gap gap = gap_of(row, 0, why);
 
 	gaps_note(g, &gap, false);
+}
+
+bool segment_is_told(struct db *db, const struct segment_row *row)
+{
+	sqlite3_stmt *st =
+		DB_ASK(db,
+		       "SELECT 1 FROM gap WHERE cause = ?1 AND first_seq BETWEEN 1 AND ?2"
+		       " AND last_seq >= ?3 LIMIT 1",
+		       DB_I(STORE_GAP_DAMAGED), DB_I(store_i64(row->first_seq)),
+		       DB_I(store_i64(row->last_seq)));
+	bool is_told = db_next(db, st);
+
+	db_leave(st);
+	return is_told;
 }

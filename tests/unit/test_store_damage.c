@@ -388,6 +388,176 @@ static void any_one_page_may_be_damaged(void **state)
 	}
 }
 
+/* Rubbish over a page of a file that is open: by another process, since who closes a file drops the
+ * locks that SQLite has on it. */
+static void damage_page(struct fixture *fx, uint64_t number)
+{
+	char path[100], command[300];
+
+	(void)fixture_sql(fx, "PRAGMA wal_checkpoint(TRUNCATE)");
+	fixture_path(fx, "flows.db", path);
+	(void)snprintf(command, sizeof command,
+		       "tr '\\0' '\\245' </dev/zero | dd of=%s bs=%d seek=%llu count=1"
+		       " iflag=fullblock conv=notrunc status=none",
+		       path, PAGE, (unsigned long long)number - 1);
+	assert_int_equal(system(command), 0);
+}
+
+static void a_page_of_the_table_of_segments_is_stepped_over_and_the_store_goes_on(void **state)
+{
+	enum { BLOCKS = 200 };
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < BLOCKS; i++)
+		fixture_block(fx, 10);
+	damage_page(fx, fixture_sql(fx, "SELECT pageno FROM dbstat WHERE name = 'segment' AND"
+					" pagetype = 'leaf' ORDER BY path LIMIT 1 OFFSET 1"));
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	uint64_t left = fixture_scan(fx, r, &ALL_RECORDS).count;
+	assert_in_range(left, 10, 10 * BLOCKS - 10);
+	for (int i = 0; i < 5; i++) {
+		fixture_block(fx, 10);
+		left += 10;
+		assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, left);
+	}
+	struct seen_gap gap = fixture_only_gap(r);
+	assert_int_equal(gap.cause, STORE_GAP_DAMAGED);
+	uint64_t lost = 10 * BLOCKS + 50 - left;
+	assert_int_equal(gap.last_seq + 1 - gap.first_seq, lost);
+	/* a block has ten records, and a second */
+	assert_int_equal(gap.from.v, after(NOON, (double)(gap.first_seq - FIRST_SEQ) / 10).v);
+	assert_int_equal(gap.to.v, after(gap.from, (double)lost / 10).v);
+	assert_string_equal(fixture_chain(r).kinds, "sg");
+}
+
+/* A block whose edges are written, and others whose edges a kill takes. */
+static void leave_uncounted(struct fixture *fx, size_t blocks, size_t records)
+{
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	for (size_t i = 0; i < blocks; i++)
+		fixture_block(fx, records);
+	fx->now = after(fx->now, 3600); /* what is large is sorted onto shelves */
+	fixture_tend(fx);
+	fixture_kill(fx);
+}
+
+/* They are counted again. @return flows of the map by the minute. */
+static uint64_t count_again(struct fixture *fx)
+{
+	fixture_open(fx);
+	fixture_close(fx);
+	return fixture_sql(fx, "SELECT sum(flows) FROM edge");
+}
+
+static struct seen_gap only_damage(struct fixture *fx)
+{
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+	struct seen_gap gaps[16];
+	size_t at = SIZE_MAX;
+
+	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, NULL), ERR_OK);
+	size_t n = fixture_gaps(r, gaps, ARRAY_LEN(gaps));
+	for (size_t i = 0; i < n; i++)
+		if (gaps[i].cause == STORE_GAP_DAMAGED) {
+			assert_int_equal(at, SIZE_MAX);
+			at = i;
+		}
+	assert_in_range(at, 0, n - 1);
+	return gaps[at];
+}
+
+static void names_that_cannot_be_read_while_edges_are_counted_again_are_told(void **state)
+{
+	struct fixture *fx = *state;
+
+	leave_uncounted(fx, 2, 4);
+	(void)fixture_sql(fx, "UPDATE endpoint SET wire = x'00' WHERE pod = 'cart-0'");
+	assert_int_equal(count_again(fx), 18);
+	assert_string_equal(only_damage(fx).detail, "names that cannot be read");
+}
+
+enum { LARGE = 20000 };
+
+static void a_shelf_that_is_gone_when_edges_are_counted_again_is_told(void **state)
+{
+	struct fixture *fx = *state;
+
+	leave_uncounted(fx, 1, LARGE);
+	(void)fixture_sql(fx, "DELETE FROM shelf WHERE id = (SELECT max(id) FROM shelf)");
+	assert_int_equal(count_again(fx), 10);
+	struct seen_gap gap = only_damage(fx);
+	assert_int_equal(gap.first_seq, FIRST_SEQ); /* merged with the small one */
+	assert_int_equal(gap.lost, 10 + LARGE);
+}
+
+static void damage_that_is_told_is_not_told_again_when_edges_are_counted_again(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < 3; i++)
+		fixture_block(fx, 10);
+	(void)fixture_sql(fx, "UPDATE segment_data SET data = zeroblob(9) WHERE first_seq = 1010");
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 20);
+	store_reader_free(TAKE(r));
+	fixture_block(fx, 10); /* the gap comes with it */
+	fixture_kill(fx);
+	assert_int_equal(count_again(fx), 30);
+	assert_int_equal(only_damage(fx).first_seq, 1010);
+}
+
+/* A row whose zone lies on other pages, to the first of which nothing leads. */
+static void leave_a_row_without_its_end(struct fixture *fx)
+{
+	uint8_t bytes[PAGE], number[4];
+	char path[100];
+
+	leave_uncounted(fx, 1, LARGE);
+	(void)fixture_sql(fx, "UPDATE segment SET zone = zeroblob(20000)");
+	uint64_t page = fixture_sql(fx, "SELECT pageno FROM dbstat WHERE name = 'segment' AND"
+					" pagetype = 'overflow' ORDER BY path LIMIT 1");
+	off_t leaf = (off_t)fixture_sql(fx, "SELECT pageno FROM dbstat WHERE name = 'segment' AND"
+					    " pagetype = 'leaf'");
+	for (size_t i = 0; i < sizeof number; i++)
+		number[i] = (uint8_t)(page >> (24 - 8 * i));
+	fixture_path(fx, "flows.db", path);
+	int fd = open(path, O_RDWR);
+	assert_int_equal(pread(fd, bytes, PAGE, (leaf - 1) * PAGE), PAGE);
+	uint8_t *at = memmem(bytes, PAGE, number, sizeof number);
+	assert_non_null(at);
+	memset(at, 0xff, sizeof number);
+	assert_int_equal(pwrite(fd, bytes, PAGE, (leaf - 1) * PAGE), PAGE);
+	assert_int_equal(close(fd), 0);
+}
+
+static void a_segment_whose_row_cannot_be_read_when_edges_are_counted_again_is_told(void **state)
+{
+	struct fixture *fx = *state;
+
+	leave_a_row_without_its_end(fx);
+	assert_int_equal(count_again(fx), 10);
+	struct seen_gap gap = only_damage(fx);
+	assert_string_equal(gap.detail, "a page of the table of segments");
+	assert_int_equal(gap.first_seq, FIRST_SEQ);
+}
+
+static void edges_that_cannot_be_counted_again_at_all_are_told(void **state)
+{
+	struct fixture *fx = *state;
+
+	leave_a_row_without_its_end(fx);
+	damage_page(fx, fixture_sql(fx, "SELECT rootpage FROM sqlite_schema"
+					" WHERE name = 'segment_sealed'"));
+	assert_int_equal(count_again(fx), 10);
+	struct seen_gap gap = only_damage(fx);
+	assert_string_equal(gap.detail, "the service map was not counted to its end: read the "
+					"segments: database disk image is malformed");
+	assert_true(gap.from.v <= NOON.v && gap.to.v == fx->now.v);
+}
+
 static void write_text(struct fixture *fx, const char *name, const char *text)
 {
 	char path[100];
@@ -472,6 +642,12 @@ int main(void)
 		T(no_single_bit_of_a_segment_may_flip),
 		T(a_segment_that_cannot_be_read_to_its_end_is_stepped_over),
 		T(any_one_page_may_be_damaged),
+		T(a_page_of_the_table_of_segments_is_stepped_over_and_the_store_goes_on),
+		T(names_that_cannot_be_read_while_edges_are_counted_again_are_told),
+		T(a_shelf_that_is_gone_when_edges_are_counted_again_is_told),
+		T(damage_that_is_told_is_not_told_again_when_edges_are_counted_again),
+		T(a_segment_whose_row_cannot_be_read_when_edges_are_counted_again_is_told),
+		T(edges_that_cannot_be_counted_again_at_all_are_told),
 		T(a_file_of_rubbish_is_kept_aside),
 		T(files_that_are_set_aside_within_one_second_are_all_kept),
 	};
