@@ -64,6 +64,41 @@ enum { XOR3 = 0x96, CHOOSE = 0xca, MAJORITY = 0xe8 }; /* of three bits, as _tern
 	_mm512_ternarylogic_epi32(_mm512_ror_epi32(x, a), _mm512_ror_epi32(x, b),                  \
 				  _mm512_srli_epi32(x, c), XOR3)
 
+/* Sixteen rounds from @from on; words become those of the sixteen after them, if there are any. */
+WIDE_INLINE void rounds(__m512i letters[][8], __m512i words[][16], int from, int groups,
+			bool are_more)
+{
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++) {
+		const __m512i k = _mm512_set1_epi32((int)sha256_constants[from + i]);
+#pragma GCC unroll 2
+		for (int n = 0; n < groups; n++) {
+			/* a is s[-i], b is s[1 - i], …: the letters move, and not what they stand
+			 * for */
+			__m512i *s = letters[n], *w = words[n];
+			__m512i *a = &s[(0 - i) & 7], *b = &s[(1 - i) & 7], *c = &s[(2 - i) & 7],
+				*d = &s[(3 - i) & 7], *e = &s[(4 - i) & 7], *f = &s[(5 - i) & 7],
+				*g = &s[(6 - i) & 7], *h = &s[(7 - i) & 7];
+			__m512i one = _mm512_add_epi32(
+				_mm512_add_epi32(_mm512_add_epi32(*h, k), w[i]),
+				_mm512_add_epi32(BIG_SIGMA(*e, 6, 11, 25),
+						 _mm512_ternarylogic_epi32(*e, *f, *g, CHOOSE)));
+			__m512i two =
+				_mm512_add_epi32(BIG_SIGMA(*a, 2, 13, 22),
+						 _mm512_ternarylogic_epi32(*a, *b, *c, MAJORITY));
+			*d = _mm512_add_epi32(*d, one);
+			*h = _mm512_add_epi32(one, two);
+			if (are_more)
+				w[i] = _mm512_add_epi32(
+					_mm512_add_epi32(w[i],
+							 SMALL_SIGMA(w[(i + 1) & 15], 7, 18, 3)),
+					_mm512_add_epi32(
+						w[(i + 9) & 15],
+						SMALL_SIGMA(w[(i + 14) & 15], 17, 19, 10)));
+		}
+	}
+}
+
 /* One block of each lane of @groups (1 or 2, known when this is compiled) vectors: two fill each
  * other's waits. */
 WIDE_INLINE void block_of_each(__m512i state[][8], const uint8_t *const *p, const __mmask16 *lanes,
@@ -83,39 +118,9 @@ WIDE_INLINE void block_of_each(__m512i state[][8], const uint8_t *const *p, cons
 		for (int i = 0; i < 8; i++)
 			letters[n][i] = state[n][i];
 	}
-	for (int from = 0; from < 64; from += 16) {
-#pragma GCC unroll 16
-		for (int i = 0; i < 16; i++) {
-			const __m512i k = _mm512_set1_epi32((int)sha256_constants[from + i]);
-#pragma GCC unroll 2
-			for (int n = 0; n < groups; n++) {
-				/* a is s[-i], b is s[1 - i], …: the letters move, and not what they
-				 * stand for */
-				__m512i *s = letters[n], *w = words[n];
-				__m512i *a = &s[(0 - i) & 7], *b = &s[(1 - i) & 7],
-					*c = &s[(2 - i) & 7], *d = &s[(3 - i) & 7],
-					*e = &s[(4 - i) & 7], *f = &s[(5 - i) & 7],
-					*g = &s[(6 - i) & 7], *h = &s[(7 - i) & 7];
-				__m512i one = _mm512_add_epi32(
-					_mm512_add_epi32(_mm512_add_epi32(*h, k), w[i]),
-					_mm512_add_epi32(
-						BIG_SIGMA(*e, 6, 11, 25),
-						_mm512_ternarylogic_epi32(*e, *f, *g, CHOOSE)));
-				__m512i two = _mm512_add_epi32(
-					BIG_SIGMA(*a, 2, 13, 22),
-					_mm512_ternarylogic_epi32(*a, *b, *c, MAJORITY));
-				*d = _mm512_add_epi32(*d, one);
-				*h = _mm512_add_epi32(one, two);
-				/* the word sixteen rounds on; of the last sixteen nobody asks */
-				w[i] = _mm512_add_epi32(
-					_mm512_add_epi32(w[i],
-							 SMALL_SIGMA(w[(i + 1) & 15], 7, 18, 3)),
-					_mm512_add_epi32(
-						w[(i + 9) & 15],
-						SMALL_SIGMA(w[(i + 14) & 15], 17, 19, 10)));
-			}
-		}
-	}
+	for (int from = 0; from < 48; from += 16)
+		rounds(letters, words, from, groups, true);
+	rounds(letters, words, 48, groups, false);
 #pragma GCC unroll 2
 	for (int n = 0; n < groups; n++)
 #pragma GCC unroll 8
