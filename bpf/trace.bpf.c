@@ -1,9 +1,9 @@
 /*
- * trace - who talks to whom, from tc on clsact, both ways, of the chosen interfaces.
+ * trace - who talks to whom, from tcx or clsact, both ways, of the chosen interfaces.
  *
  * A packet is parsed, counted with its connection, and reported only when that says something new
- * (enum bpf_event_cause). It is never changed, and the verdict is always TC_ACT_UNSPEC: "not mine,
- * ask the next filter".
+ * (enum bpf_event_cause). It is never changed, and the verdict is always TC_ACT_UNSPEC (TCX_NEXT is
+ * the same): "not mine, ask the next one".
  *
  * Counts are gathered in the table and taken by whichever report comes next. A report that finds
  * the ring full is counted as lost, but its counts stay for the next one; what a connection that
@@ -13,7 +13,7 @@
  * space reckons how often from what came in (`begun`), what was taken out, and what is there.
  *
  * Program names start with "tycho_": by that an observer knows the filters that a killed one left
- * behind.
+ * behind on clsact.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>

@@ -42,8 +42,7 @@ static const uint64_t slice_ns = 2 * NS_PER_MS;
 
 struct attached {
 	struct link link;
-	bool hooked; /* else the hook was refused; not tried again until the interface changes */
-	bool own_qdisc;
+	struct hooks hooks; /* none: it was refused; not tried again until the interface changes */
 };
 
 struct source_bpf {
@@ -59,6 +58,7 @@ struct source_bpf {
 	size_t attached_count;
 	int epoll_fd, timer_fd, lock_fd;
 	uint32_t netns; /* the network namespace we are in, by inode */
+	bool by_clsact;
 	uint64_t interval_ns;
 	struct mono_ns sweep_at;
 	int sweep_fd;          /* -1: none is under way */
@@ -283,20 +283,18 @@ static enum err_code attach(struct source_bpf *s, struct attached *a, struct err
 	/* Before the first packet needs it. A full table costs a name, no event. */
 	(void)bpf_map_update_elem(bpf_map__fd(s->trace->maps.points), &link->ifindex, &point,
 				  BPF_ANY);
-	if (a->hooked)
+	if (a->hooks.by != HOOKS_NONE)
 		return ERR_OK;
-	if (hooks_attach(link->ifindex, bpf_program__fd(in), bpf_program__fd(out), &a->own_qdisc,
-			 e) != ERR_OK)
-		return err_in(e, "interface '%s'", link->name);
-	a->hooked = true;
-	return ERR_OK;
+	return hooks_attach(link->ifindex, bpf_program__fd(in), bpf_program__fd(out), s->by_clsact,
+			    &a->hooks, e) == ERR_OK
+		       ? ERR_OK
+		       : err_in(e, "interface '%s'", link->name);
 }
 
 /* @gone: the kernel has removed the interface, and all that was on it. */
-static void detach(struct source_bpf *s, const struct attached *a, bool gone)
+static void detach(struct source_bpf *s, struct attached *a, bool gone)
 {
-	if (a->hooked && !gone)
-		hooks_detach(a->link.ifindex, a->own_qdisc);
+	hooks_detach(a->link.ifindex, &a->hooks, gone);
 	(void)bpf_map_delete_elem(bpf_map__fd(s->trace->maps.points), &a->link.ifindex);
 }
 
@@ -332,8 +330,7 @@ static enum err_code follow_links(struct source_bpf *s, struct err *e)
 			detach(s, &s->attached[old++], true);
 		known = old < s->attached_count && s->attached[old].link.ifindex == list[i].ifindex;
 		if (known) {
-			a.hooked = s->attached[old].hooked;
-			a.own_qdisc = s->attached[old].own_qdisc;
+			a.hooks = s->attached[old].hooks;
 			changed = !same_link(&a.link, &s->attached[old].link);
 			old++;
 		}
@@ -432,8 +429,8 @@ struct source_bpf_stats source_bpf_stats(const struct source *base)
 	};
 
 	for (size_t i = 0; i < s->attached_count; i++) {
-		stats.interfaces += s->attached[i].hooked;
-		stats.refused += !s->attached[i].hooked;
+		stats.interfaces += s->attached[i].hooks.by != HOOKS_NONE;
+		stats.refused += s->attached[i].hooks.by == HOOKS_NONE;
 	}
 	return stats;
 }
@@ -724,6 +721,7 @@ enum err_code source_bpf_new(const struct source_bpf_config *config, struct sour
 		.timer_fd = -1,
 		.lock_fd = -1,
 		.sweep_fd = -1,
+		.by_clsact = config->by_clsact,
 		.interval_ns = config->interval_ns ? config->interval_ns : 5 * NS_PER_S,
 		.cpus = libbpf_num_possible_cpus(),
 	};

@@ -1,9 +1,10 @@
 /*
- * source bpf - our own kernel programs: tc on clsact for traces, tp_btf/kfree_skb for drops.
+ * source bpf - our own kernel programs: tcx or clsact (hooks.h) for traces, tp_btf/kfree_skb for
+ * drops.
  *
  * Interfaces are chosen once and then followed through netlink: new ones are picked up as they
- * appear, gone ones let go. A packet is never changed; on free every hook is taken back, and what a
- * killed observer left behind is removed at the next start.
+ * appear, gone ones let go. A packet is never changed; on free every hook is taken back. A killed
+ * observer leaves nothing where there is tcx; what it left else is removed at the next start.
  *
  * Scope    traces: the network namespace source_bpf_new is called in, one observer at a time.
  *          Drops: this node's, see enum source_bpf_scope.
@@ -47,7 +48,8 @@ struct source_bpf_config {
 	uint32_t connections; /* tracked at once, oldest forgotten first; 0: 262,144 */
 	bool traces, drops;   /* which programs to load */
 	enum source_bpf_scope drop_scope;
-	bool noise; /* also report drop reasons that are part of normal operation */
+	bool noise;     /* also report drop reasons that are part of normal operation */
+	bool by_clsact; /* as on a kernel without tcx, for tests */
 };
 
 /* ERR_PERMISSION (no root / CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON), ERR_UNSUPPORTED (no BTF, kernel

@@ -20,7 +20,8 @@ enum {
 	HANDLE_OWNER = 0x74790002, /* we made the qdisc */
 };
 
-static const enum bpf_tc_attach_point sides[] = { BPF_TC_INGRESS, BPF_TC_EGRESS };
+enum { SIDES = 2 }; /* in, out */
+static const enum bpf_tc_attach_point sides[SIDES] = { BPF_TC_INGRESS, BPF_TC_EGRESS };
 
 static struct bpf_tc_hook hook_on(uint32_t ifindex, enum bpf_tc_attach_point side)
 {
@@ -58,6 +59,8 @@ enum err_code hooks_lock(int *ret_fd, struct err *e)
 	return ERR_OK;
 }
 
+/* --- clsact --- */
+
 static int count_filter(const struct nlmsghdr *h, void *arg)
 {
 	const struct tcmsg *tc = mnl_nlmsg_get_payload(h);
@@ -77,7 +80,7 @@ static unsigned filters_on(uint32_t ifindex)
 
 	if (!nl)
 		return UINT32_MAX;
-	for (size_t i = 0; i < 2 && n != UINT32_MAX; i++) {
+	for (size_t i = 0; i < SIDES && n != UINT32_MAX; i++) {
 		struct nlmsghdr *h = mnl_nlmsg_put_header(buffer);
 		struct tcmsg *tc;
 		ssize_t got;
@@ -107,7 +110,7 @@ static unsigned filters_on(uint32_t ifindex)
 
 static void remove_filters(uint32_t ifindex, uint32_t handle)
 {
-	for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
+	for (size_t i = 0; i < SIDES; i++) {
 		struct bpf_tc_hook hook = hook_on(ifindex, sides[i]);
 		struct bpf_tc_opts opts = filter_named(handle);
 
@@ -122,7 +125,7 @@ static void remove_qdisc(uint32_t ifindex)
 	(void)bpf_tc_hook_destroy(&hook);
 }
 
-void hooks_detach(uint32_t ifindex, bool own_qdisc)
+static void take_back(uint32_t ifindex, bool own_qdisc)
 {
 	remove_filters(ifindex, own_qdisc ? HANDLE_OWNER : HANDLE_GUEST);
 	if (own_qdisc && filters_on(ifindex) == 0)
@@ -137,7 +140,7 @@ static enum err_code attach_error(int os, struct err *e)
 	case EPERM:
 	case EACCES:
 		return err_set(e, ERR_PERMISSION,
-			       "tc filters need CAP_NET_ADMIN: run with sudo or grant it");
+			       "hooks on interfaces need CAP_NET_ADMIN: run with sudo or grant it");
 	case EINVAL:
 	case EEXIST:
 	case EOPNOTSUPP:
@@ -146,14 +149,13 @@ static enum err_code attach_error(int os, struct err *e)
 			       "of priority %d: %s",
 			       PRIORITY, libbpf_log_words());
 	}
-	return err_errno(e, os, "attach to tc");
+	return err_errno(e, os, "attach to the interface");
 }
 
-enum err_code hooks_attach(uint32_t ifindex, int in_fd, int out_fd, bool *ret_own_qdisc,
-			   struct err *e)
+static enum err_code attach_filters(uint32_t ifindex, const int fds[SIDES], struct hooks *ret,
+				    struct err *e)
 {
 	struct bpf_tc_hook qdisc = hook_on(ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS);
-	int fds[] = { in_fd, out_fd };
 	bool own;
 	int rc;
 
@@ -162,7 +164,7 @@ enum err_code hooks_attach(uint32_t ifindex, int in_fd, int out_fd, bool *ret_ow
 	if (rc && rc != -EEXIST)
 		return attach_error(-rc, e);
 	own = rc == 0;
-	for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
+	for (size_t i = 0; i < SIDES; i++) {
 		struct bpf_tc_hook hook = hook_on(ifindex, sides[i]);
 		struct bpf_tc_opts opts = filter_named(own ? HANDLE_OWNER : HANDLE_GUEST);
 
@@ -170,13 +172,64 @@ enum err_code hooks_attach(uint32_t ifindex, int in_fd, int out_fd, bool *ret_ow
 		rc = bpf_tc_attach(&hook, &opts);
 		if (rc) {
 			(void)attach_error(-rc, e); /* before its words are overwritten */
-			hooks_detach(ifindex, own);
+			take_back(ifindex, own);
 			return e ? e->code : ERR_IO;
 		}
 	}
-	*ret_own_qdisc = own;
+	*ret = (struct hooks){ .by = HOOKS_CLSACT, .own_qdisc = own };
 	return ERR_OK;
 }
+
+/* --- tcx --- */
+
+/* Of linux/bpf.h since 6.6: the headers that we are built with may be older than the kernel. */
+enum { TCX_INGRESS = 46, TCX_EGRESS = 47, BEFORE_ALL = 1 << 3 };
+
+/* 0, or an errno value. */
+static int attach_links(uint32_t ifindex, const int fds[SIDES], struct hooks *ret)
+{
+	static const int points[SIDES] = { TCX_INGRESS, TCX_EGRESS };
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = BEFORE_ALL);
+	struct hooks h = { .by = HOOKS_TCX };
+
+	for (size_t i = 0; i < SIDES; i++) {
+		h.links[i] = bpf_link_create(fds[i], (int)ifindex, (enum bpf_attach_type)points[i],
+					     &opts);
+		if (h.links[i] < 0) {
+			if (i)
+				(void)close(h.links[0]);
+			return -h.links[i];
+		}
+	}
+	*ret = h;
+	return 0;
+}
+
+/* --- either --- */
+
+enum err_code hooks_attach(uint32_t ifindex, int in_fd, int out_fd, bool by_clsact,
+			   struct hooks *ret, struct err *e)
+{
+	const int fds[SIDES] = { in_fd, out_fd };
+	int os = by_clsact ? EINVAL : attach_links(ifindex, fds, ret);
+
+	/* What a kernel without it says; and one that was built without (CONFIG_NET_XGRESS). */
+	if (os == EINVAL || os == EOPNOTSUPP)
+		return attach_filters(ifindex, fds, ret, e);
+	return os ? attach_error(os, e) : ERR_OK;
+}
+
+void hooks_detach(uint32_t ifindex, struct hooks *h, bool gone)
+{
+	if (h->by == HOOKS_TCX)
+		for (size_t i = 0; i < SIDES; i++)
+			(void)close(h->links[i]);
+	else if (h->by == HOOKS_CLSACT && !gone)
+		take_back(ifindex, h->own_qdisc);
+	h->by = HOOKS_NONE;
+}
+
+/* --- what was left behind --- */
 
 /* True if the program was loaded by an observer. */
 static bool is_ours(uint32_t prog_id)
@@ -197,14 +250,14 @@ bool hooks_clean(uint32_t ifindex)
 	for (size_t h = 0; h < ARRAY_LEN(handles); h++) {
 		bool ours = false;
 
-		for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
+		for (size_t i = 0; i < SIDES; i++) {
 			struct bpf_tc_hook hook = hook_on(ifindex, sides[i]);
 			struct bpf_tc_opts opts = filter_named(handles[h]);
 
 			ours |= bpf_tc_query(&hook, &opts) == 0 && is_ours(opts.prog_id);
 		}
 		if (ours)
-			hooks_detach(ifindex, handles[h] == HANDLE_OWNER);
+			take_back(ifindex, handles[h] == HANDLE_OWNER);
 		found |= ours;
 	}
 	return found;

@@ -2,10 +2,12 @@
 #include "source_bpf_place.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_tun.h>
+#include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -312,6 +314,19 @@ static void what_lies_behind_a_route_out_is_not_the_node(void **state)
  * ----------------------------------------------------------------------------------------------------------
  */
 
+/* enum bpf_attach_type of linux/bpf.h, since 6.6 */
+enum { TCX_INGRESS = 46, TCX_EGRESS = 47 };
+
+static unsigned programs_on(const char *interface, int point)
+{
+	uint32_t ids[8], n = ARRAY_LEN(ids);
+
+	assert_int_equal(bpf_prog_query((int)if_nametoindex(interface), (enum bpf_attach_type)point,
+					0, NULL, ids, &n),
+			 0);
+	return n;
+}
+
 static unsigned wanted_interfaces;
 
 static bool as_many_interfaces(const struct watch *w)
@@ -341,13 +356,13 @@ static void interfaces_are_followed_as_they_come_and_go(void **state)
 	HAS_INTERFACES(w, 2);
 	MUST_RUN("ip link set new1 name old1"); /* no longer chosen */
 	HAS_INTERFACES(w, 1);
-	assert_int_equal(lines_of("tc qdisc show dev old1 clsact"), 0);
+	assert_int_equal(programs_on("old1", TCX_INGRESS), 0);
 	MUST_RUN("ip link set old1 name new1");
 	HAS_INTERFACES(w, 2);
 	MUST_RUN("ip link del new1");
 	HAS_INTERFACES(w, 1);
 	unwatch(w);
-	assert_int_equal(lines_of("tc qdisc show | grep clsact"), 0);
+	assert_int_equal(programs_on("new2", TCX_INGRESS) + programs_on("new2", TCX_EGRESS), 0);
 	MUST_RUN("ip link del new2");
 }
 
@@ -359,10 +374,10 @@ static void by_default_pods_and_ways_out_are_watched(void **state)
 	(void)state;
 	w = watch_with(&config);
 	HAS_INTERFACES(w, 1); /* v0: its peer is in the pod */
-	assert_int_not_equal(lines_of("tc filter show dev v0 ingress"), 0);
+	assert_int_equal(programs_on("v0", TCX_INGRESS), 1);
 	MUST_RUN("ip link set dead1 up && ip route add default via 10.78.0.2 dev dead0");
 	HAS_INTERFACES(w, 2);
-	assert_int_not_equal(lines_of("tc filter show dev dead0 egress"), 0);
+	assert_int_equal(programs_on("dead0", TCX_EGRESS), 1);
 	MUST_RUN("ip route del default");
 	HAS_INTERFACES(w, 1);
 	MUST_RUN("ip link add pod2 type veth peer name pod2p"); /* as a CNI plugin does it */
@@ -412,48 +427,28 @@ static void an_interface_without_ethernet_is_read_from_its_ip_header(void **stat
  * ---------------------------------------------------------------------------------------------------------------
  */
 
-static void nothing_is_left_behind_and_the_filters_of_others_stay(void **state)
-{
-	struct watch *w;
-
-	(void)state;
-	unwatch(watch_with(&traces_of_v0));
-	assert_int_equal(lines_of("tc qdisc show dev v0 clsact"), 0);
-
-	/* a qdisc of others */
-	MUST_RUN("tc qdisc add dev v0 clsact");
-	unwatch(watch_with(&traces_of_v0));
-	assert_int_equal(lines_of("tc qdisc show dev v0 clsact"), 1);
-	assert_int_equal(lines_of("tc filter show dev v0 ingress"), 0);
-	assert_int_equal(lines_of("tc filter show dev v0 egress"), 0);
-	MUST_RUN("tc qdisc del dev v0 clsact");
-
-	/* a qdisc of ours that others use by now */
-	w = watch_with(&traces_of_v0);
-	MUST_RUN("tc filter add dev v0 ingress prio 5 u32 match u32 0 0");
-	unwatch(w);
-	assert_int_not_equal(lines_of("tc filter show dev v0 ingress | grep 'pref 5'"), 0);
-	assert_int_equal(lines_of("tc filter show dev v0 ingress | grep tycho"), 0);
-	MUST_RUN("tc qdisc del dev v0 clsact");
-}
-
-static void what_a_killed_observer_left_is_removed_by_the_next(void **state)
+static struct source_bpf_config by_clsact(void)
 {
 	struct source_bpf_config config = traces_of_v0;
-	struct watch *w;
+
+	config.by_clsact = true;
+	return config;
+}
+
+/* An observer in a process of its own, which is killed. */
+static void watch_and_be_killed(const struct source_bpf_config *config)
+{
 	int ready[2];
 	pid_t pid;
 	char c;
 
-	(void)state;
 	assert_int_equal(pipe(ready), 0);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		struct source *s;
 
-		if (source_bpf_new(&traces_of_v0, &s, NULL) != ERR_OK ||
-		    write(ready[1], "", 1) != 1)
+		if (source_bpf_new(config, &s, NULL) != ERR_OK || write(ready[1], "", 1) != 1)
 			_exit(1);
 		for (;;)
 			(void)pause();
@@ -463,9 +458,113 @@ static void what_a_killed_observer_left_is_removed_by_the_next(void **state)
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	(void)close(ready[0]);
 	(void)close(ready[1]);
+}
+
+/* A program that drops all that comes in by v0: a link to close. */
+static int drop_all(void)
+{
+	const struct bpf_insn drop[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = TC_ACT_SHOT },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int program =
+		bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "drop", "GPL", drop, ARRAY_LEN(drop), NULL);
+	int link = bpf_link_create(program, (int)if_nametoindex("v0"),
+				   (enum bpf_attach_type)TCX_INGRESS, NULL);
+
+	assert_true(link >= 0);
+	(void)close(program);
+	return link;
+}
+
+/* What others drop on its way in is seen all the same, and they go on dropping. */
+static void programs_stand_before_those_of_others(void **state)
+{
+	int link = drop_all();
+	struct watch *w;
+
+	(void)state;
+	MUST_RUN(
+		"tc qdisc add dev v0 clsact && tc filter add dev v0 ingress prio 1 u32 match u32 0 "
+		"0");
+	w = watch_with(&traces_of_v0);
+	assert_int_equal(programs_on("v0", TCX_INGRESS), 2);
+	assert_int_equal(programs_on("v0", TCX_EGRESS), 1);
+	assert_int_equal(lines_of("tc filter show dev v0 ingress | grep tycho"), 0);
+	send_from_pod(node_ip, 7006, 64);
+	drain(w);
+	IS_EVENT(nth(w, IPPROTO_UDP, 7006, 0), BPF_CAUSE_NEW, false, 1, 50);
+	unwatch(w);
+	assert_int_equal(programs_on("v0", TCX_INGRESS), 1);
+	assert_int_equal(programs_on("v0", TCX_EGRESS), 0);
+	assert_int_not_equal(lines_of("tc filter show dev v0 ingress"), 0);
+	MUST_RUN("tc qdisc del dev v0 clsact");
+	(void)close(link);
+}
+
+static void a_killed_observer_leaves_nothing(void **state)
+{
+	(void)state;
+	watch_and_be_killed(&traces_of_v0);
+	assert_int_equal(programs_on("v0", TCX_INGRESS) + programs_on("v0", TCX_EGRESS), 0);
+	assert_int_equal(lines_of("tc qdisc show dev v0 clsact"), 0);
+}
+
+/* --- hooks, where there is no tcx
+ * --------------------------------------------------------------------------------------------- */
+
+static void packets_are_seen_by_filters_too(void **state)
+{
+	const struct source_bpf_config config = by_clsact();
+	struct watch *w = watch_with(&config);
+
+	(void)state;
+	assert_int_equal(programs_on("v0", TCX_INGRESS) + programs_on("v0", TCX_EGRESS), 0);
+	assert_int_not_equal(lines_of("tc filter show dev v0 ingress | grep tycho_in"), 0);
+	assert_int_not_equal(lines_of("tc filter show dev v0 egress | grep tycho_out"), 0);
+	send_from_pod(node_ip, 7007, 64);
+	drain(w);
+	IS_EVENT(nth(w, IPPROTO_UDP, 7007, 0), BPF_CAUSE_NEW, false, 1, 50);
+	unwatch(w);
+}
+
+static void nothing_is_left_behind_and_the_filters_of_others_stay(void **state)
+{
+	const struct source_bpf_config config = by_clsact();
+	struct watch *w;
+
+	(void)state;
+	unwatch(watch_with(&config));
+	assert_int_equal(lines_of("tc qdisc show dev v0 clsact"), 0);
+
+	/* a qdisc of others */
+	MUST_RUN("tc qdisc add dev v0 clsact");
+	unwatch(watch_with(&config));
+	assert_int_equal(lines_of("tc qdisc show dev v0 clsact"), 1);
+	assert_int_equal(lines_of("tc filter show dev v0 ingress"), 0);
+	assert_int_equal(lines_of("tc filter show dev v0 egress"), 0);
+	MUST_RUN("tc qdisc del dev v0 clsact");
+
+	/* a qdisc of ours that others use by now */
+	w = watch_with(&config);
+	MUST_RUN("tc filter add dev v0 ingress prio 5 u32 match u32 0 0");
+	unwatch(w);
+	assert_int_not_equal(lines_of("tc filter show dev v0 ingress | grep 'pref 5'"), 0);
+	assert_int_equal(lines_of("tc filter show dev v0 ingress | grep tycho"), 0);
+	MUST_RUN("tc qdisc del dev v0 clsact");
+}
+
+static void what_a_killed_observer_left_is_removed_by_the_next(void **state)
+{
+	struct source_bpf_config config = by_clsact();
+	struct watch *w;
+
+	(void)state;
+	watch_and_be_killed(&config);
 	assert_int_not_equal(lines_of("tc filter show dev v0 ingress | grep tycho_"), 0);
 
-	/* the next one watches something else, and yet */
+	/* the next one watches something else, and in another way, and yet */
+	config = traces_of_v0;
 	config.interfaces = (const char *const[]){ "dead0" };
 	w = watch_with(&config);
 	assert_int_equal(lines_of("tc qdisc show dev v0 clsact"), 0);
@@ -503,7 +602,8 @@ static void mistakes_are_told_apart(void **state)
 
 	MUST_RUN("tc qdisc add dev v0 clsact && tc filter add dev v0 egress prio 1 u32 match u32 0 "
 		 "0");
-	assert_int_equal(source_bpf_new(&traces_of_v0, &s, &e), ERR_EXISTS);
+	config = by_clsact();
+	assert_int_equal(source_bpf_new(&config, &s, &e), ERR_EXISTS);
 	assert_non_null(strstr(e.msg, "v0"));
 	assert_int_equal(lines_of("tc filter show dev v0 ingress"), 0); /* half done is undone */
 	MUST_RUN("tc qdisc del dev v0 clsact");
@@ -548,6 +648,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_teardown(by_default_pods_and_ways_out_are_watched, stop_watching),
 	cmocka_unit_test_teardown(an_interface_without_ethernet_is_read_from_its_ip_header,
 				  stop_watching),
+	cmocka_unit_test_teardown(programs_stand_before_those_of_others, stop_watching),
+	cmocka_unit_test_teardown(a_killed_observer_leaves_nothing, stop_watching),
+	cmocka_unit_test_teardown(packets_are_seen_by_filters_too, stop_watching),
 	cmocka_unit_test_teardown(nothing_is_left_behind_and_the_filters_of_others_stay,
 				  stop_watching),
 	cmocka_unit_test_teardown(what_a_killed_observer_left_is_removed_by_the_next,
