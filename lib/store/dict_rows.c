@@ -233,7 +233,8 @@ static enum err_code find(struct db *db, enum dict_kind kind, struct str wire, u
 	return code;
 }
 
-/* The stored number of process id @id: known, found or given out. */
+/* The stored number of process id @id: known, found or given out. What lies on a damaged page is
+ * looked for again when a day begins, for its row is to be written then, and gets another number. */
 static enum err_code settle(struct dict_rows *d, struct db *db, enum dict_kind kind, uint32_t id,
 			    struct str wire, struct err *e)
 {
@@ -243,11 +244,17 @@ static enum err_code settle(struct dict_rows *d, struct db *db, enum dict_kind k
 		code = grow(d, kind, id, e);
 	if (code != ERR_OK)
 		return code;
-	uint32_t stored = d->kinds[kind].slots[id].stored;
-	if (!stored && sqlite3_get_autocommit(db->h))
+	uint32_t stored = d->kinds[kind].slots[id].stored, found = 0;
+	if (sqlite3_get_autocommit(db->h))
 		code = db_begin_reading(db, e); /* others will follow: new names come in crowds */
-	if (!stored && code == ERR_OK)
-		code = find(db, kind, wire, hash_bytes(wire.p, wire.len, 0), &stored, e);
+	if (code == ERR_OK)
+		code = find(db, kind, wire, hash_bytes(wire.p, wire.len, 0), &found, e);
+	if (code == ERR_PARSE) {
+		stored = 0;
+		code = ERR_OK;
+	} else if (!stored) {
+		stored = found;
+	}
 	if (code == ERR_OK)
 		code = make_due(d, kind, id, e);
 	if (code != ERR_OK)

@@ -359,7 +359,7 @@ struct store {
 	bool start_due;         /* the start entry is not written yet */
 	bool stopped;           /* the stop entry is, and nothing came behind it */
 	uint64_t first_seq;     /* of this run */
-	unsigned damage_streak; /* writes in a row that found the file broken */
+	unsigned damage_streak; /* blocks in a row for which the file was found broken */
 
 	_Atomic uint64_t sealed, taken;
 	_Atomic uint64_t generation; /* grows when another file takes the place of a damaged one */

@@ -9,7 +9,7 @@ enum {
 	SEAL_FLOWS = 65536,
 	SEGMENT_LEVEL_FAST = 1, /* of zstd, for what is sealed: it is soon written again */
 	ALIVE_S = 10,           /* a quiet store says so often that it lives */
-	DAMAGE_MOST = 3,        /* writes in a row that fail so: another file is begun */
+	DAMAGE_MOST = 3,        /* blocks in a row that fail so: another file is begun */
 };
 #define EDGES_RETENTION_NS (400 * 86400 * NS_PER_S)
 
@@ -445,7 +445,8 @@ static enum err_code seal(struct store *s, struct wall_ns now, bool last, struct
 	s->alive = now;
 	s->is_failing = false;
 	s->start_due = false;
-	s->damage_streak = 0;
+	if (s->block.count) /* a gap may find a sound place where blocks do not */
+		s->damage_streak = 0;
 	dict_rows_written(&s->rows);
 	gaps_drop(&s->gaps, w.gaps);
 	if (w.edges)

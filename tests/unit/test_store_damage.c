@@ -367,22 +367,24 @@ static void any_one_page_may_be_damaged(void **state)
 	assert_int_equal(asked.whole, proven.whole);
 	assert_in_range(asked.nameless, 1, proven.short_of - 1);
 	assert_int_equal(asked.nameless + asked.short_of, proven.short_of);
-	/* The writer: it opens whatever it finds, or another file. */
+	/* The writer: it opens whatever it finds, or another file, and then keeps what comes. */
 	for (off_t at = 0; at < st.st_size; at += PAGE) {
 		copy_damaged(saved, path, at);
 		fx->next_seq += 100000;
 		fx->now = after(fx->now, 10);
 		fixture_open(fx);
 		struct err e = { 0 };
-		for (int i = 0; i < 6; i++) {
-			(void)!fixture_put(fx, 10, &e);
+		enum err_code code = ERR_OK;
+		for (int i = 0; i < 10; i++) {
+			code = fixture_put(fx, 10, &e);
 			fx->now = after(fx->now, 1);
-			(void)!store_tick(fx->store, fx->now, &e);
+			if (store_tick(fx->store, fx->now, &e) != ERR_OK)
+				code = e.code;
 			for (bool more = true; more;)
 				if (store_tend(fx->store, fx->now, &more, &e) != ERR_OK)
 					break;
 		}
-		if (!store_counts(fx->store).is_writing)
+		if (code != ERR_OK || !store_counts(fx->store).is_writing)
 			fail_msg("page %d: %s", (int)(at / PAGE), e.msg);
 		fixture_close(fx);
 	}
@@ -558,6 +560,64 @@ static void edges_that_cannot_be_counted_again_at_all_are_told(void **state)
 	assert_true(gap.from.v <= NOON.v && gap.to.v == fx->now.v);
 }
 
+/* The names of the fixture's records lie on the first of several pages, which is damaged. */
+static void leave_names_on_a_damaged_page(struct fixture *fx)
+{
+	enum { OTHERS = 100 };
+	struct err e;
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	for (int i = 0; i < OTHERS; i++) {
+		struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+		char pod[16];
+		const struct endpoint src = { .namespace_ = STR("shop"),
+					      .pod = str_n(pod, (size_t)snprintf(pod, sizeof pod,
+										 "other-%d", i)) };
+		f.src_ep = flow_dict_endpoint(fx->dict, &src);
+		assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	}
+	assert_int_equal(store_seal(fx->store, fx->now, &e), ERR_OK);
+	damage_page(fx, fixture_sql(fx, "SELECT pageno FROM dbstat WHERE name = 'endpoint' AND"
+					" pagetype = 'leaf' ORDER BY path LIMIT 1"));
+	assert_int_equal(db_script(&fx->store->db, "PRAGMA shrink_memory", &e), ERR_OK);
+}
+
+/* Of @count that came last, all are there, with their names. */
+static void expect_last(struct fixture *fx, uint64_t count)
+{
+	struct store_scan_config config = ALL_RECORDS;
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+
+	config.range.from_seq = fx->next_seq - count;
+	struct seen seen = fixture_scan(fx, r, &config);
+	assert_int_equal(seen.count, count);
+	assert_int_equal(seen.wrong, 0);
+	assert_int_equal(store_counts(fx->store).lost, 0);
+}
+
+static void names_on_a_damaged_page_are_written_anew_when_the_store_is_opened(void **state)
+{
+	struct fixture *fx = *state;
+
+	leave_names_on_a_damaged_page(fx);
+	fixture_close(fx);
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	expect_last(fx, 10);
+}
+
+static void names_on_a_damaged_page_are_written_anew_when_a_day_begins(void **state)
+{
+	struct fixture *fx = *state;
+
+	leave_names_on_a_damaged_page(fx);
+	fx->now = after(fx->now, 86400);
+	fixture_block(fx, 10); /* the day begins when it is sealed */
+	fixture_block(fx, 10);
+	expect_last(fx, 10);
+}
+
 static void write_text(struct fixture *fx, const char *name, const char *text)
 {
 	char path[100];
@@ -648,6 +708,8 @@ int main(void)
 		T(damage_that_is_told_is_not_told_again_when_edges_are_counted_again),
 		T(a_segment_whose_row_cannot_be_read_when_edges_are_counted_again_is_told),
 		T(edges_that_cannot_be_counted_again_at_all_are_told),
+		T(names_on_a_damaged_page_are_written_anew_when_the_store_is_opened),
+		T(names_on_a_damaged_page_are_written_anew_when_a_day_begins),
 		T(a_file_of_rubbish_is_kept_aside),
 		T(files_that_are_set_aside_within_one_second_are_all_kept),
 	};
