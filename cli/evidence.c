@@ -1,7 +1,9 @@
 /*
  * tycho evidence: bundles that prove what a node or a cluster recorded.
  */
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -25,6 +27,7 @@ enum {
 	FILE_MAX_BYTES = 256 << 20,
 	CLASSES = 3,
 	KEY_FILE_BYTES = 1 << 20,
+	PATH_BYTES = 4096,
 };
 
 /* --- export ---------------------------------------------------------------------------------- */
@@ -282,6 +285,35 @@ static enum err_code read_keys(const struct cli *cli, struct str keys[VERIFY_KEY
 	return ERR_OK;
 }
 
+/* A bundle is mapped: where it was cut off meanwhile, or its disk fails, there is no error to be
+ * returned, but a signal. */
+static struct buf unreadable; /* what is then to be said */
+
+static void on_bus_error(int number)
+{
+	(void)number;
+	(void)!write(STDERR_FILENO, unreadable.p, unreadable.len);
+	_exit(EXIT_FAILURE);
+}
+
+static enum err_code verify_one(const struct evidence_verify_config *config, struct buf *summary,
+				struct err *e)
+{
+	const struct sigaction end = { .sa_handler = on_bus_error };
+	struct sigaction before;
+	char sentence[PATH_BYTES];
+
+	unreadable = buf_fixed(sentence, sizeof sentence);
+	buf_printf(
+		&unreadable,
+		"%.*s: it cannot be read to its end: it was cut off meanwhile, or its disk fails\n",
+		(int)sizeof sentence / 2, config->path);
+	(void)sigaction(SIGBUS, &end, &before);
+	enum err_code code = evidence_verify(config, summary, e);
+	(void)sigaction(SIGBUS, &before, NULL);
+	return code;
+}
+
 static enum err_code verify_all(const struct cli *cli, struct evidence_verify_config *config,
 				struct err *e)
 {
@@ -292,7 +324,7 @@ static enum err_code verify_all(const struct cli *cli, struct evidence_verify_co
 
 	for (size_t i = 0; i < n && code == ERR_OK; i++) {
 		config->path = flags_word(cli->flags, i);
-		code = evidence_verify(config, &summary, e);
+		code = verify_one(config, &summary, e);
 	}
 	struct err on_write;
 	if (summary.len && cli_write(buf_str(&summary), &on_write) != ERR_OK && code == ERR_OK) {

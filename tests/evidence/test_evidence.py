@@ -19,6 +19,7 @@ import urllib.request
 
 import pytest
 
+import disk
 import observer
 import pki
 import wire
@@ -276,6 +277,21 @@ def test_wrong_words_are_one_sentence(tmp_path):
     assert 'no sum at the end, as every bundle has' in tycho('evidence', 'verify', str(tmp_path / 'no'), code=1)
     os.mkfifo(tmp_path / 'pipe')
     assert 'is no bundle' in tycho('evidence', 'verify', str(tmp_path / 'pipe'), code=1)  # nobody writes, nobody waits
+
+
+def test_a_bundle_whose_disk_fails_is_not_read_to_its_end(recorded, tmp_path):
+    small = tmp_path / 'small'
+    small.mkdir()
+    with disk.tmpfs(str(small), '4M'):
+        bundle = str(small / 'b.tar.zst')
+        with observer.Observer(path=recorded) as ob:
+            wait_sealed(ob)
+            exported(ob, bundle)
+        tycho('evidence', 'verify', bundle)
+        # a hole in the file, and no room for the page that would be there: what is mapped cannot be had, as on a broken disk
+        subprocess.run(['fallocate', '-p', '-o', str(os.path.getsize(bundle) // 2 // 4096 * 4096), '-l', '4096', bundle], check=True)
+        disk.fill(str(small))
+        assert tycho('evidence', 'verify', bundle, code=1) == bundle + ': it cannot be read to its end: it was cut off meanwhile, or its disk fails\n'
 
 
 def test_what_says_nothing_of_a_bundle_is_no_proof_of_it(tmp_path):

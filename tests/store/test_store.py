@@ -15,21 +15,10 @@ import urllib.request
 import pytest
 
 from daemon import BIN
+from disk import fill, tmpfs
 from observer import Observer, flow, golden, tycho
 
 BLOCK, GAP, START, STOP, POLICY, PRUNED = range(1, 7)
-
-
-@contextlib.contextmanager
-def tmpfs(path, size):
-    """A file system of its own, so small that it can be filled."""
-    if os.geteuid() != 0:
-        pytest.fail('a small disk needs root: mount (run sudo make test)')
-    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=' + size, 'tmpfs', path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(['umount', path], check=True)
 
 
 def read(folder):
@@ -137,10 +126,7 @@ def test_a_full_disk(tmp_path):
 
         feed()
         wait('the first block', lambda: check_segments(folder) == fed + 1)  # and that the agent started
-        ballast = os.path.join(folder, 'ballast')
-        with open(ballast, 'wb', buffering=0) as f, contextlib.suppress(OSError):
-            while True:
-                f.write(bytes(4096))
+        fill(folder)
         wait('no room', lambda: feed() and 'history is not written' in ob.log())
         feed()  # it still observes
         wait('word of it', lambda: feed() and 'Not Writing: 1\n  - n0\n' in status(ob))
@@ -148,7 +134,7 @@ def test_a_full_disk(tmp_path):
         code, result, detail, fix = wait('a failure', lambda: feed() and next((x for x in [doctor(ob)] if x[0]), None))
         assert (code, result) == (1, 'fail') and 'see to the disk' in fix
         assert re.fullmatch('n0 does not write its history: .*No space left on device', detail)
-        os.unlink(ballast)
+        os.unlink(os.path.join(folder, 'ballast'))
         wait('room', lambda: feed() and 'history is written again' in ob.log())
         wait('word of it', lambda: feed() and 'Not Writing' not in status(ob))
         assert doctor(ob) == (0, 'ok', 'history is written', '')
