@@ -5,12 +5,24 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 
 import wire
 
 BUILD = os.environ.get('TYCHO_BUILD', os.path.join(wire.ROOT, 'build', 'dev'))
 BIN = os.path.join(BUILD, 'bin')
 LONG_S = 120  # nothing here takes so long, on however slow a machine: what does has failed
+
+
+def until(enough, *, fault=lambda: '', seconds=LONG_S):
+    """What enough() says, as soon as that is true. It is asked at once and then after ever longer pauses, of 20 ms at most: what is waited
+    for needs the processor more than we do. fault() says what is wrong when it takes too long; it may also raise earlier."""
+    end, pause_s = time.monotonic() + seconds, 0.0005
+    while not (said := enough()):
+        assert time.monotonic() < end, fault()
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.02)
+    return said
 
 
 class Daemon:

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import wire
-from daemon import BIN, Daemon
+from daemon import BIN, Daemon, until
 
 SHARED = os.environ.get('TYCHO_SHARED', os.path.join(os.path.dirname(wire.ROOT), 'shared'))
 GOLDEN = os.path.join(SHARED, 'golden')
@@ -101,14 +101,17 @@ class Observer(Daemon):
         return wire.Client(self.tcp, **kw)
 
     def wait_seen(self, n):
-        """Until n flows are in the log; asks the server, which is all the pause there is."""
-        end = time.monotonic() + 100
+        """Until n flows are in the log."""
         with self.client() as c:
-            while True:
-                seen = c.ServerStatus().seen_flows
-                if seen >= n:
-                    return seen
-                assert time.monotonic() < end, '%d of %d flows were read: %s' % (seen, n, self.log())
+            until(lambda: c.ServerStatus().seen_flows >= n,
+                  fault=lambda: '%d of %d flows were read: %s' % (c.ServerStatus().seen_flows, n, self.log()))
+
+    def wait_replayed(self):
+        """Until all that there was to replay has been read."""
+        def is_over():
+            assert self.process.poll() is None, self.log()
+            return 'msg="replay is over"' in self.log()
+        until(is_over, fault=self.log)
 
     def fds(self):
         return len(os.listdir('/proc/%d/fd' % self.pid))
@@ -118,14 +121,16 @@ class Observer(Daemon):
 
         without_ours leaves out as many as this process has sockets open: grpcio lets go of some when it pleases.
         """
-        end = time.monotonic() + 100
+        held = []
+
+        def are_few():
+            c.ServerStatus()
+            held.append(self.fds() - (own_sockets() if without_ours else 0))
+            return held[-1] <= most
+
         with self.client() as c:
-            while True:
-                c.ServerStatus()
-                fds = self.fds() - (own_sockets() if without_ours else 0)
-                if fds <= most:
-                    return fds
-                assert time.monotonic() < end, '%d file descriptors, at most %d expected' % (fds, most)
+            until(are_few, fault=lambda: '%d file descriptors, at most %d expected' % (held[-1], most))
+        return held[-1]
 
     def resident_kib(self):
         with open('/proc/%d/status' % self.pid) as f:

@@ -5,11 +5,11 @@ import os
 import re
 import signal
 import sqlite3
-import time
 
 import pytest
 
 import wire
+from daemon import until
 from observer import BASE_S, Observer, flow, numbers, stamp, tycho
 from test_get_flows import at, dropped
 
@@ -35,9 +35,7 @@ def feed_and_keep(ob, client, wanted):
         part = wanted[i:i + RING // 2]
         ob.feed(part)
         ob.wait_seen(i + len(part))
-        end = time.monotonic() + 120
-        while coverage(client).records < i + len(part):
-            assert time.monotonic() < end
+        until(lambda: coverage(client).records >= i + len(part))
 
 
 @pytest.fixture(scope='module')
@@ -132,8 +130,7 @@ def test_without_a_store_the_log_is_all_and_says_so():
 def test_the_status_says_what_is_kept_since_when_for_how_long_and_that_it_is_signed():
     with Observer('--retention', '36h', '--retention-size', '32M', '--seal-period', '100ms') as ob, ob.client() as client:
         feed_and_keep(ob, client, [flow(i) for i in range(100)])
-        while not coverage(client).HasField('last_checkpoint'):
-            pass
+        until(lambda: coverage(client).HasField('last_checkpoint'))
         before = coverage(client)
         asked = [tycho('status', '--server', ob.tcp, '-o', form, check=0).stdout for form in ('compact', 'dict', 'table', 'json')]
         after = coverage(client)  # segments may have been merged meanwhile, another checkpoint signed

@@ -13,6 +13,7 @@ import pytest
 
 import pki
 import wire
+from daemon import until
 from observer import BIN, GOLDEN, Observer, flow, tycho
 from prometheus import Prometheus, fetch, promtool
 
@@ -50,10 +51,7 @@ def golden_lines():
 
 def wait_counted(ob, n):
     """Until n records of the log are counted."""
-    while True:
-        match = re.search(r'^tycho_metrics_records_total (\d+)$', page_of(ob)[1], re.M)
-        if int(match.group(1)) >= n:
-            return
+    until(lambda: int(re.search(r'^tycho_metrics_records_total (\d+)$', page_of(ob)[1], re.M).group(1)) >= n)
 
 
 @pytest.fixture(scope='module')
@@ -100,8 +98,7 @@ def test_calls_are_counted_by_method(full):
     with ob.client() as c:
         assert len(list(c.GetFlows(number=3))) == 3
         c.GetNodes()
-    while calls()[('grpc_server_handled_total', 'GetNodes', 'OK')] == before[('grpc_server_handled_total', 'GetNodes', 'OK')]:
-        pass
+    until(lambda: calls()[('grpc_server_handled_total', 'GetNodes', 'OK')] > before[('grpc_server_handled_total', 'GetNodes', 'OK')])
     after = calls()
     moved = {k: v - before.get(k, 0) for k, v in after.items() if k[1] in ('GetFlows', 'GetNodes')}
     assert {k: v for k, v in moved.items() if v} == {
@@ -247,15 +244,13 @@ def test_the_file_is_followed(tmp_path):
     with observer('--metrics-config', str(path)) as ob:  # it need not be there yet
         assert 'hubble_drop_total' not in page_of(ob)[1]
         say('metrics: [{name: flow}]')
-        while not reloads('good'):
-            pass
+        until(lambda: reloads('good'))
         ob.feed([flow(1), flow(2)])
         wait_counted(ob, 3)
         assert re.search(r'^hubble_flows_processed_total\{.*\} 2$', page_of(ob)[1], re.M)
         bad = reloads('bad')
         say('metrics: [{name: ')
-        while reloads('bad') == bad:
-            pass
+        until(lambda: reloads('bad') > bad)
         ob.feed([flow(3)])
         wait_counted(ob, 4)
         assert re.search(r'^hubble_flows_processed_total\{.*\} 3$', page_of(ob)[1], re.M)

@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 import wire
+from daemon import until
 from observer import BASE_S, Observer, flow, stamp, tycho
 from test_get_flows import at
 
@@ -84,8 +85,7 @@ def test_of_flows_that_are_read_late_the_map_does_not_wait_for_their_sums():
         def stored(n):
             ob.feed(lines[:n] if n < len(lines) else lines[1:])
             ob.wait_seen(n)
-            while [x.records for x in client.call('tycho.v1.History', 'GetCoverage')] != [n + 1]:  # the agent's start is one
-                pass
+            until(lambda: [x.records for x in client.call('tycho.v1.History', 'GetCoverage')] == [n + 1])  # the agent's start is one
 
         stored(1)  # the first sums are written at once
         stored(len(lines))

@@ -5,10 +5,10 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
+from daemon import until
 from observer import BIN, Observer, flow, golden, stamp, tycho
 
 TOTAL = 500
@@ -20,9 +20,7 @@ def kept():
     lines = [flow(i, verdict='DROPPED' if i % 100 == 7 else 'FORWARDED') for i in range(TOTAL)]
     with Observer('--seal-period', '100ms', lines=lines) as ob:
         ob.wait_seen(TOTAL)
-        end = time.monotonic() + 120
-        while sql(ob, '-o', 'csv', "select count(*) from flows where kind = 'flow'").split() != ['count(*)', str(TOTAL)]:
-            assert time.monotonic() < end
+        until(lambda: sql(ob, '-o', 'csv', "select count(*) from flows where kind = 'flow'").split() == ['count(*)', str(TOTAL)])
         yield ob
 
 

@@ -261,8 +261,7 @@ def test_lines_of_a_replay_that_cannot_be_read_are_told():
     lines = [flow(0), 'junk', flow(1), '{"nothing": 1}', 'x' * (1 << 20), flow(2)]
     with Observer(lines=lines) as ob, ob.client() as c:
         ob.wait_seen(3)
-        while 'msg="replay is over"' not in ob.log():
-            c.ServerStatus()
+        ob.wait_replayed()
         warnings = [x.split(' ', 1)[1] for x in ob.log().splitlines() if 'level=WARN' in x]
         assert warnings == [
             'level=WARN msg="a line of the replay cannot be read: counted as lost, as any others will be" line=2',
@@ -277,7 +276,6 @@ def test_a_pipe_that_never_ends_is_told_of_its_first_line_that_cannot_be_read():
 
 
 def test_a_replay_without_fault_is_warned_of_by_nothing():
-    with Observer(lines=[flow(0), '', flow(1)]) as ob, ob.client() as c:
-        while 'msg="replay is over"' not in ob.log():
-            c.ServerStatus()
+    with Observer(lines=[flow(0), '', flow(1)]) as ob:
+        ob.wait_replayed()
         assert 'level=WARN' not in ob.log()

@@ -5,13 +5,12 @@ import os
 import queue
 import signal
 import threading
-import time
 from concurrent import futures
 
 import grpc
 
 import wire
-from daemon import Daemon, together
+from daemon import Daemon, together, until
 from observer import Observer, flow
 
 CONNECTED, UNAVAILABLE, GONE, ERROR = 1, 2, 3, 4  # relay.NodeState
@@ -29,10 +28,6 @@ class Node(Observer):
         self.options += ['--node-name', name]  # the last one counts
         if not has_store:
             self.options += ['--store', 'off']
-
-    def wait_replayed(self):
-        while 'replay is over' not in self.log():
-            assert self.process.poll() is None, self.log()
 
     def kill(self):
         self.process.kill()
@@ -115,13 +110,13 @@ class Relay(Daemon):
             return {n.name: n for n in c.GetNodes().nodes}
 
     def wait_states(self, **states):
-        """Until GetNodes says so of these nodes; asking is all the pause there is."""
-        end = time.monotonic() + 100
-        while True:
-            now = {name: n.state for name, n in self.nodes().items()}
-            if all(now.get(name.replace('__', '/')) == state for name, state in states.items()):
-                return
-            assert time.monotonic() < end, '%s, not %s: %s' % (now, states, self.log())
+        """Until GetNodes says so of these nodes."""
+        now = {}
+
+        def is_so():
+            now.update({name: n.state for name, n in self.nodes().items()})
+            return all(now.get(name.replace('__', '/')) == state for name, state in states.items())
+        until(is_so, fault=lambda: '%s, not %s: %s' % (now, states, self.log()))
 
 
 class Follower:

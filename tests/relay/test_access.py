@@ -1,12 +1,12 @@
 """Authorization: who comes with which certificate or token sees which flows; and every query is in the log."""
 import os
-import time
 
 import grpc
 import pytest
 
 import wire
 from cluster import CONNECTED, Impostor, Node, Relay, cluster, nodes_of, of, over, response, split
+from daemon import until
 from observer import BASE_S, tycho
 from test_tls import Authority
 
@@ -66,15 +66,9 @@ def nodes():
 def guarded(rules, nodes):
     with over(nodes, '--access-file', rules.path) as relay:
         with relay.client() as client:
-            wait_for(lambda: len(client.GetNodes(metadata=as_(OPS)).nodes) == 2 and all(
+            until(lambda: len(client.GetNodes(metadata=as_(OPS)).nodes) == 2 and all(
                 n.state == CONNECTED for n in client.GetNodes(metadata=as_(OPS)).nodes))
             yield relay, nodes, client
-
-
-def wait_for(is_so):
-    end = time.monotonic() + 120
-    while not is_so():
-        assert time.monotonic() < end
 
 
 def seen(client, token, **request):
@@ -132,7 +126,7 @@ def test_whether_the_record_is_whole_is_for_all_how_much_there_is_is_not(guarded
         got = c.call('tycho.v1.History', 'GetCoverage', metadata=as_(token) if token else None)
         return sorted((x.node_name, x.error, x.records > 0, x.HasField('oldest'), x.HasField('edges_oldest')) for x in got)
     # the stores have it when it is sealed
-    wait_for(lambda: covered(client, OPS) == [('a', '', True, True, True), ('b', '', True, True, True)])
+    until(lambda: covered(client, OPS) == [('a', '', True, True, True), ('b', '', True, True, True)])
     assert covered(client, SHOP) == [('a', '', False, True, False), ('b', '', False, True, False)]
 
 
@@ -145,13 +139,13 @@ def test_what_cannot_be_cut_down_is_for_those_who_may_see_all(guarded):
 def test_every_query_is_in_the_log_and_no_token_is(guarded):
     relay, _, client = guarded
     seen(client, SHOP, number=3, whitelist=[{'verdict': ['FORWARDED']}])
-    wait_for(lambda: 'flows=6' in relay.log())
+    until(lambda: 'flows=6' in relay.log())
     line = [x for x in relay.log().splitlines() if 'flows=6' in x][0]
     for part in ('msg="query ended"', 'token-file', 'method=/observer.Observer/GetFlows', 'peer=ipv4:127.0.0.1',
                  r'\"number\":\"3\"', 'FORWARDED'):
         assert part in line, line
     wire.status_of(lambda: client.ServerStatus())
-    wait_for(lambda: 'msg="query refused" who=unknown' in relay.log())
+    until(lambda: 'msg="query refused" who=unknown' in relay.log())
     assert SHOP not in relay.log() and OPS not in relay.log()
 
 
@@ -164,14 +158,14 @@ def test_new_rules_hold_for_the_next_query_and_for_followers_that_lose_their_rig
     assert wire.status_of(lambda: streams[SHOP]) == ('PERMISSION_DENIED', 'your rights have changed; ask again')
     assert seen(client, SHOP) == ['%s-%d' % (n, i) for i, p in enumerate(PAIRS) if 'bank' in p for n in 'ab']
     rules.write('nonsense')
-    wait_for(lambda: seen(client, OPS) and 'access file not reread; the old rules stay' in relay.log())
+    until(lambda: seen(client, OPS) and 'access file not reread; the old rules stay' in relay.log())
     streams[OPS].cancel()
 
 
 def test_a_new_token_takes_the_old_ones_place(guarded, rules):
     _, _, client = guarded
     rules.token('shop', 'another token of the shop')
-    wait_for(lambda: wire.status_of_or_none(lambda: list(client.GetFlows(metadata=as_(SHOP), number=1))) == 'UNAUTHENTICATED')
+    until(lambda: wire.status_of_or_none(lambda: list(client.GetFlows(metadata=as_(SHOP), number=1))) == 'UNAUTHENTICATED')
     assert seen(client, 'another token of the shop') == ['%s-%d' % (n, i) for i in OF_SHOP for n in 'ab']
 
 
@@ -189,7 +183,7 @@ def test_certificates_say_who_it_is(tmp_path):
                  '--tls-client-ca-file', authority.cert, a=lines('a')) as (relay, _):
         with client_of(relay, 'ui', 'ui.example') as ui, client_of(relay, 'cart', 'x.test', 'cart.shop.example') as cart, \
                 client_of(relay, 'stranger', 'shop.example') as stranger:
-            wait_for(lambda: ui.GetNodes().nodes[0].state == CONNECTED)
+            until(lambda: ui.GetNodes().nodes[0].state == CONNECTED)
             assert split(ui.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in range(9)]
             assert split(cart.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in OF_SHOP]
             assert wire.status_of(lambda: stranger.GetFlows(**EVERYTHING))[0] == 'UNAUTHENTICATED'
@@ -199,19 +193,19 @@ def test_an_observer_keeps_the_same_rules(rules):
     rules.write('local *', 'token-file %s shop' % rules.token('shop', SHOP))
     with Node('a', '--access-file', rules.path, has_store=True, lines=lines('a')) as node:
         with wire.Client(node.socket) as local, node.client() as client:
-            wait_for(lambda: local.ServerStatus().seen_flows == 9)
+            until(lambda: local.ServerStatus().seen_flows == 9)
             assert split(local.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in range(9)]
             assert seen(client, SHOP) == ['a-%d' % i for i in OF_SHOP]
             part = client.ServerStatus(metadata=as_(SHOP))
             assert (part.num_flows, part.seen_flows) == (5, 5)
             assert [n.namespace for n in client.GetNamespaces(metadata=as_(SHOP)).namespaces] == ['shop']
             assert client.GetNodes(metadata=as_(SHOP)).nodes[0].seen_flows == 0
-            wait_for(lambda: [x.records > 0 for x in local.call('tycho.v1.History', 'GetCoverage')] == [True])
+            until(lambda: [x.records > 0 for x in local.call('tycho.v1.History', 'GetCoverage')] == [True])
             assert [(x.records, x.HasField('edges_oldest')) for x in client.call('tycho.v1.History', 'GetCoverage', metadata=as_(SHOP))] == [
                 (0, False)]
             assert wire.status_of(lambda: client.GetFlows(number=1))[0] == 'UNAUTHENTICATED'
             assert wire.status_of(lambda: client.call('peer.Peer', 'Notify', metadata=as_(SHOP)))[0] == 'PERMISSION_DENIED'
-        wait_for(lambda: 'flows=5' in node.log())
+        until(lambda: 'flows=5' in node.log())
 
 
 def test_of_a_hubble_agent_no_counts_are_told_to_those_who_see_a_part(rules):
@@ -224,7 +218,7 @@ def test_of_a_hubble_agent_no_counts_are_told_to_those_who_see_a_part(rules):
             yield response('hubble', BASE_S, 'asked-for-' + ','.join(pods))
     with Impostor(answer) as hubble:
         with Relay('--access-file', rules.path, peers=['hubble=' + hubble.address]) as relay, relay.client() as client:
-            wait_for(lambda: client.ServerStatus(metadata=as_(OPS)).seen_flows == 1000)
+            until(lambda: client.ServerStatus(metadata=as_(OPS)).seen_flows == 1000)
             part = client.ServerStatus(metadata=as_(SHOP))
             assert (part.seen_flows, part.num_connected_nodes.value) == (0, 1)
             assert seen(client, SHOP, number=1) == ['asked-for-shop/,shop/']
@@ -247,13 +241,13 @@ def test_the_command_shows_its_token_from_a_file_and_not_in_plain_text_to_others
 def test_counts_that_are_not_told_are_not_printed_as_none(guarded, rules):
     """A node with "0 records" and 0.00 flows a second is something else than one whose counts are for others."""
     relay, _, client = guarded
-    wait_for(lambda: all(n.uptime_ns > 10**9 for n in client.GetNodes(metadata=as_(OPS)).nodes))
+    until(lambda: all(n.uptime_ns > 10**9 for n in client.GetNodes(metadata=as_(OPS)).nodes))
 
     def rows(name, text, *words):
         p = tycho(*words, '--server', relay.address, '--token-file', rules.token(name, text), check=0)
         return [line.split() for line in p.stdout.splitlines()[1:]]
 
-    wait_for(lambda: all(row[4] == '10' for row in rows('all', OPS, 'coverage')))  # nine flows, and that the agent started
+    until(lambda: all(row[4] == '10' for row in rows('all', OPS, 'coverage')))  # nine flows, and that the agent started
     assert [row[:2] + row[4:] for row in rows('mine', SHOP, 'coverage')] == [['a', 'covered', '-', 'store'], ['b', 'covered', '-', 'store']]
     assert [(row[3] == 'N/A', row[4]) for row in rows('mine', SHOP, 'list', 'nodes')] == [(True, 'N/A')] * 2
     assert [(row[3] == 'N/A', row[4]) for row in rows('all', OPS, 'list', 'nodes')] == [(False, '10/65535')] * 2

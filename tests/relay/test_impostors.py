@@ -12,7 +12,7 @@ import pytest
 import wire
 from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Impostor, Node, Relay, cluster, nodes_of, of, over, response,
                      split)
-from daemon import BIN, LONG_S, together
+from daemon import BIN, LONG_S, together, until
 from observer import BASE_S
 
 GET_FLOWS = '/observer.Observer/GetFlows'
@@ -260,9 +260,8 @@ def interrupted(words, method, tmp_path):
     with Impostor(answer, ours=(method,)) as impostor:
         with subprocess.Popen([os.path.join(BIN, 'tycho'), *words, '--server', impostor.address], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=dict(os.environ, HOME=str(tmp_path))) as p:
-            end = time.monotonic() + LONG_S
-            while method not in impostor.paths:
-                assert time.monotonic() < end and p.poll() is None
+            until(lambda: method in impostor.paths or p.poll() is not None)
+            assert p.poll() is None
             first = p.stdout.readline() if method == GET_FLOWS else ''
             p.send_signal(signal.SIGINT)
             out, err = p.communicate(timeout=LONG_S)

@@ -1,14 +1,13 @@
 """Calls of tycho.v1 in which each node speaks for itself, through a relay: each one's words in order, and who has none."""
 import json
 import threading
-import time
 
 import grpc
 import pytest
 
 import wire
 from cluster import CONNECTED, UNAVAILABLE, Impostor, Node, Relay, of, split
-from daemon import together
+from daemon import together, until
 from observer import BASE_S, tycho
 
 COVERAGE, MAP, EXPORT = '/tycho.v1.History/GetCoverage', '/tycho.v1.History/GetServiceMap', '/tycho.v1.Evidence/Export'
@@ -157,10 +156,8 @@ def with_stores():
 
 
 def stored(node, n):
-    end = time.monotonic() + 120
     with node.client() as client:
-        while [c.records for c in client.call('tycho.v1.History', 'GetCoverage')] < [n]:
-            assert time.monotonic() < end
+        until(lambda: [c.records for c in client.call('tycho.v1.History', 'GetCoverage')] >= [n])
 
 
 IN_ORDER = ['%s-%d' % (n, i) for i in range(FLOWS) for n in 'ab']

@@ -3,19 +3,13 @@ import contextlib
 import os
 import resource
 import socket
-import time
 
 import half_http2
 import half_server
 import wire
 from cluster import CONNECTED, UNAVAILABLE, Follower, Node, Relay, cluster, long, of, response
+from daemon import until
 from observer import BASE_S
-
-
-def wait_for(is_so, seconds=100):
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
 
 
 def resident_kib(process):
@@ -49,7 +43,7 @@ def test_no_ping_is_sent_that_a_foreign_server_could_punish():
     """Not by a keepalive, and not to measure the line while much is received (the library's default)."""
     flows = [response('p', BASE_S + i, 'p-%d' % i + 'x' * 10000) for i in range(300)]
     with half_server.Server(flows) as peer, Relay(peers=['p=' + peer.address]) as relay, relay.client() as client:
-        wait_for(lambda: relay.nodes()['p'].state != UNAVAILABLE)
+        until(lambda: relay.nodes()['p'].state != UNAVAILABLE)
         before = peer.calls
         # It says the same to all calls; what the relay makes of that is not the question.
         for _ in range(5):
@@ -60,10 +54,10 @@ def test_no_ping_is_sent_that_a_foreign_server_could_punish():
 
 def test_two_peers_at_one_address_have_a_connection_each():
     with half_server.Server() as peer, Relay(peers=['p=' + peer.address, 'q=' + peer.address]) as relay:
-        wait_for(lambda: len(peer.connections) == 2)
-        wait_for(lambda: all(n.state != UNAVAILABLE for n in relay.nodes().values()))
+        until(lambda: len(peer.connections) == 2)
+        until(lambda: all(n.state != UNAVAILABLE for n in relay.nodes().values()))
         peer.connections[0].shutdown(socket.SHUT_RDWR)  # the other one does not notice
-        wait_for(lambda: len(peer.connections) == 3)
+        until(lambda: len(peer.connections) == 3)
 
 
 def test_clients_that_do_not_read_cost_no_more_than_their_share_of_memory():
@@ -87,12 +81,12 @@ def test_a_peer_service_that_is_frozen_is_found_out_and_its_peers_stay():
     """Half open: the connection stands and nobody is behind it."""
     with Node('service', lines=[of('service', 0)], listen=['127.0.0.1:0']) as service:
         with Relay('--peer-service', service.tcp, '--peer-timeout', '1s', '--peer-interval', '1s') as relay:
-            wait_for(lambda: 'service' in relay.nodes())
+            until(lambda: 'service' in relay.nodes())
             service.freeze()
             try:
-                wait_for(lambda: 'peer service is away; its peers stay' in relay.log())
+                until(lambda: 'peer service is away; its peers stay' in relay.log())
                 assert 'service' in relay.nodes()
             finally:
                 service.thaw()
-            wait_for(lambda: 'peer service is back' in relay.log())
+            until(lambda: 'peer service is back' in relay.log())
             assert 'service' in relay.nodes()

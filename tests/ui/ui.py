@@ -11,7 +11,7 @@ import ssl
 import struct
 import time
 
-from daemon import LONG_S, Daemon
+from daemon import LONG_S, Daemon, until
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 PARTS = 'namespaces', 'coverage', 'history'  # of a status
@@ -56,9 +56,8 @@ class Ui(Daemon):
         return self.url.startswith('https')
 
     def wait_log(self, words):
-        end = time.monotonic() + LONG_S
-        while words not in self.log():
-            assert time.monotonic() < end and self.process.poll() is None, self.log()
+        until(lambda: words in self.log() or self.process.poll() is not None, fault=self.log)
+        assert words in self.log(), self.log()
 
     def connect(self, tls=None):
         """A connection, of TLS where the server speaks it; believes anybody unless @tls says otherwise."""

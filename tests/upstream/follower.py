@@ -1,8 +1,8 @@
 """A tycho-observer that follows a Hubble server, and what it has kept of it."""
 import json
-import time
 
 from cluster import Node
+from daemon import until
 from observer import Observer
 
 HISTORY = '1000000h'  # our own flows are from 2023
@@ -35,13 +35,8 @@ class Following(Observer):
         return [m for m in self.messages() if m.HasField('lost_events')]
 
     def wait(self, test, what):
-        """Until test() holds; asking the server is all the pause there is."""
-        end = time.monotonic() + 120
-        while True:
-            got = test()
-            if got:
-                return got
-            assert time.monotonic() < end, '%s: %s' % (what, self.log())
+        """What test() says, once that is true."""
+        return until(test, fault=lambda: '%s: %s' % (what, self.log()))
 
     def wait_uuids(self, n):
         return self.wait(lambda: (lambda u: u if len(u) >= n else None)(self.uuids()), '%d flows' % n)
