@@ -36,11 +36,16 @@ function(tycho_library name)
 	target_link_libraries(tycho_${name} PUBLIC project_options project_sanitize ${arg_LINK})
 endfunction()
 
+# What has one thread is neither built nor run under the thread sanitizer.
+if(TYCHO_SANITIZE MATCHES "thread")
+	set(TYCHO_LEAVE_ONE_THREAD ON)
+endif()
+
 # tycho_unit_test(err LINK tycho_base): tests/unit/test_err.c as one cmocka program and one ctest. RECORDED: it compares with recorded
-# data (tests/unit/recorded.h).
+# data (tests/unit/recorded.h). ONE_THREAD: it makes no others, and takes long.
 function(tycho_unit_test name)
-	cmake_parse_arguments(arg "RECORDED" "" "LINK;SOURCES" ${ARGN})
-	if(TYCHO_FUZZ)
+	cmake_parse_arguments(arg "RECORDED;ONE_THREAD" "" "LINK;SOURCES" ${ARGN})
+	if(TYCHO_FUZZ OR (arg_ONE_THREAD AND TYCHO_LEAVE_ONE_THREAD))
 		return()
 	endif()
 	add_executable(test_${name} ${PROJECT_SOURCE_DIR}/tests/unit/test_${name}.c ${arg_SOURCES})
@@ -55,7 +60,7 @@ endfunction()
 
 # tycho_nomem_test(json LINK …): tests/unit/test_json_nomem.c, whose allocations fail when tests/unit/nomem.h says so.
 function(tycho_nomem_test name)
-	tycho_unit_test(${name}_nomem SOURCES ${PROJECT_SOURCE_DIR}/tests/unit/nomem.c ${ARGN})
+	tycho_unit_test(${name}_nomem ONE_THREAD SOURCES ${PROJECT_SOURCE_DIR}/tests/unit/nomem.c ${ARGN})
 	if(TARGET test_${name}_nomem)
 		target_link_options(test_${name}_nomem PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 	endif()
@@ -67,6 +72,9 @@ function(tycho_fuzz_target name)
 	cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
 	set(source ${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_${name}.c)
 	set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+	if(TYCHO_LEAVE_ONE_THREAD)
+		return()
+	endif()
 	if(TYCHO_FUZZ)
 		add_executable(fuzz_${name} ${source})
 		target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)

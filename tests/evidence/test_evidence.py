@@ -14,7 +14,6 @@ import sqlite3
 import ssl
 import subprocess
 import threading
-import time
 import urllib.request
 
 import pytest
@@ -23,6 +22,7 @@ import disk
 import observer
 import pki
 import wire
+from daemon import until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TYCHO = os.path.join(observer.BIN, 'tycho')
@@ -52,13 +52,6 @@ def second(messages, paths):
     return {line.split('\t')[1]: line for line in done.stdout.splitlines()}
 
 
-def wait(what):
-    """What takes its time itself: to run a command, or to ask the observer."""
-    end = time.monotonic() + 120
-    while not what():
-        assert time.monotonic() < end
-
-
 class Heard(list):
     """What a receiver of checkpoints took, a line each."""
     news = threading.Condition()
@@ -74,6 +67,7 @@ class Heard(list):
             assert cls.news.wait_for(enough, 120)
 
 
+@pytest.mark.repeats_units  # these two; what is new here is the verifier in Python
 def test_both_verifiers_agree_on_every_bundle_that_lies(messages, tmp_path):
     for lies in 'test_evidence_tamper', 'test_evidence_bytes':
         done = subprocess.run([os.path.join(observer.BIN, lies)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -116,7 +110,7 @@ def exported(ob, path, *options):
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return not done.stdout.startswith(path + ': 0 ')
-    wait(one)
+    until(one)
 
 
 def wait_sealed(ob):
@@ -408,7 +402,7 @@ def test_every_copy_of_the_checkpoints_proves_another_past_wrong(receivers, tmp_
             return {line.split()[0]: float(line.split()[1]) for line in urllib.request.urlopen(page, timeout=20).read().decode().splitlines()
                     if line.startswith('tycho_checkpoints_')}
 
-        wait(lambda: counts()['tycho_checkpoints_sent_total'] >= len(copies))
+        until(lambda: counts()['tycho_checkpoints_sent_total'] >= len(copies))
         assert counts()['tycho_checkpoints_send_errors_total'] >= 1  # the 503
     kept = copies['file:' + str(tmp_path / 'kept')]
     with open(kept) as f:
@@ -451,7 +445,7 @@ def test_a_log_host_that_is_not_the_one_or_refuses_us_has_taken_nothing(wrong, t
         with observer.Observer('--checkpoint-to', 'syslog+tls://localhost:%d' % far.server_address[1],
                                '--checkpoint-ca-file', str(tmp_path / (believed + '.pem')), '--checkpoint-cert-file', str(tmp_path / (mine + '.pem')),
                                '--checkpoint-key-file', str(tmp_path / (mine + '.key')), lines=[observer.flow(0)]) as ob:
-            wait(lambda: re.search('a checkpoint was not sent.*syslog at .*(%s)' % why, ob.log()))
+            until(lambda: re.search('a checkpoint was not sent.*syslog at .*(%s)' % why, ob.log()))
             ob.stop(signal.SIGKILL)  # it would go on trying for a while
         far.shutdown()
         assert far.lines == []
@@ -464,7 +458,7 @@ def test_a_store_whose_past_was_made_anew_is_found_by_what_had_left_it(tmp_path)
         exported(ob, str(tmp_path / 'b'))
         state = os.path.join(ob.folder, 'state')
         with ob.client() as c:
-            wait(lambda: c.ServerStatus() and os.path.exists(kept))
+            until(lambda: c.ServerStatus() and os.path.exists(kept))
         words = tycho('store', 'verify', '--store', state, '--checkpoints', kept)  # while it goes on
         assert re.search('separately kept checkpoints that agree: [1-9]', words)
         assert ob.stop() == 0
@@ -515,7 +509,7 @@ def test_all_is_signed_when_it_ends_and_what_is_not_when_it_is_killed_is_said():
         def more(first):
             ob.feed([observer.flow(i) for i in range(first, first + 10)])
             path = os.path.join(ob.folder, 'b.tar.zst')
-            wait(lambda: '%d flows' % (first + 10) in tycho('evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path))
+            until(lambda: '%d flows' % (first + 10) in tycho('evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path))
 
         more(0)
         assert ob.stop() == 0
@@ -544,7 +538,7 @@ def store(tmp_path_factory):
         for part in range(4):
             ob.feed([observer.flow(i) for i in range(part * 40, part * 40 + 40)] + ([lost] if part == 1 else []))
             path = os.path.join(ob.folder, 'b.tar.zst')
-            wait(lambda: '%d flows' % (part * 40 + 40) in tycho('evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path))
+            until(lambda: '%d flows' % (part * 40 + 40) in tycho('evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path))
         state = os.path.join(ob.folder, 'state')
         ob.stop()
         shutil.copytree(state, folder)

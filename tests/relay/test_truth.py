@@ -30,6 +30,7 @@ def relayed(request):
 
 
 # Which flows, not in which order: a relay puts them in that of their times, and recorded files are not.
+@pytest.mark.repeats_units  # unit_filter_golden
 def test_every_filter_of_the_truth_table_selects_its_flows_through_a_relay(relayed):
     column, one = relayed
     wrong = []

@@ -15,7 +15,7 @@ struct world {
 	Google__Protobuf__Timestamp oldest[NODES], checkpoint[NODES];
 	Tycho__V1__Gap gaps[GAPS], *list[GAPS];
 	struct history_node nodes[NODES];
-	char names[NODES][4];
+	char names[NODES][24];
 	struct history history;
 };
 

@@ -268,7 +268,7 @@ static void a_reset_forgets_and_starts_a_generation(void **state)
 	uint64_t generation = flow_dict_generation(d);
 
 	for (int round = 0; round < 3; round++) {
-		char name[16];
+		char name[32];
 		for (int i = 0; i < 3000; i++) { /* beyond one chunk of everything */
 			(void)snprintf(name, sizeof name, "%d-%d", round, i);
 			assert_int_equal(put_pod(d, name, 0).v, i + 1);

@@ -30,7 +30,7 @@ static void colliding_texts_get_numbers_of_their_own_until_there_are_none(void *
 	(void)state;
 	AUTO(numbers_free) struct numbers *n = NULL;
 	bool taken[8] = { false };
-	char text[8];
+	char text[16];
 
 	assert_int_equal(numbers_new(1, 8, &n, NULL), ERR_OK);
 	uint32_t given[9];
