@@ -22,14 +22,19 @@ enum {
 	ENDPOINTS_LABELS = 1 << 12,
 };
 
-/* Source or destination of a flow: everything that is wanted of one that is met again is in one
- * place, but for labels, which are a part of their own, and the same of many. */
+/* Source or destination of a flow, and soon the other one: everything that is wanted of one that is
+ * met again is in one place, but for labels, which are parts of their own, and the same of many. */
 struct known_endpoint {
-	memory_ref labels;
+	memory_ref labels[2];         /* by enum flow_side, as below */
 	uint16_t text_len, field_len; /* 0: this is nothing */
-	uint8_t side;
-	char bytes[]; /* the member's value, then the field */
+	char bytes
+		[]; /* the member's value, then the field that it is as source, and as destination */
 };
+static inline struct str known_field(const struct known_endpoint *k, enum flow_side side)
+{
+	return str_n(k->bytes + k->text_len + side * k->field_len, k->field_len);
+}
+
 struct known_labels {
 	uint32_t number; /* no other labels ever have it; they may have two */
 	uint16_t len;
@@ -54,12 +59,12 @@ struct endpoints {
 /* When the memory is to be reset. */
 void endpoints_forget(struct endpoints *t);
 
-/* The endpoint whose object is at the front of @s, of a flow whose address on that side is
- * @address. NULL: it is none, or cannot be remembered. */
+/* The endpoint whose object is at the front of @s, of a flow whose address on its side is @address.
+ * NULL: it is none, or cannot be remembered. */
 const struct known_endpoint *endpoints_find(struct endpoints *t, const struct scan *s,
-					    enum flow_side side, struct str address);
+					    struct str address);
 /* Asks for the bytes of the one that @address stands for: there are more of them than a core keeps
  * near. */
-void endpoints_expect(const struct endpoints *t, enum flow_side side, struct str address);
+void endpoints_expect(const struct endpoints *t, struct str address);
 
 #endif

@@ -172,14 +172,14 @@ static inline void note_place(struct line_parser *r, size_t at)
 static inline bool read_endpoint(struct line_parser *r, struct scan *s, enum flow_side side,
 				 struct str *ret, struct line_record *record)
 {
-	const struct known_endpoint *k = endpoints_find(&r->endpoints, s, side, r->addresses[side]);
+	const struct known_endpoint *k = endpoints_find(&r->endpoints, s, r->addresses[side]);
 
 	if (!k)
 		return false;
 	s->p += k->text_len;
-	*ret = str_n(k->bytes + k->text_len, k->field_len);
-	if (k->labels) {
-		const struct known_labels *labels = memory_at(&r->memory, k->labels);
+	*ret = known_field(k, side);
+	if (k->labels[side]) {
+		const struct known_labels *labels = memory_at(&r->memory, k->labels[side]);
 		record->parts[side == FLOW_SRC ? CHAIN_SOURCE_LABELS : CHAIN_DESTINATION_LABELS] =
 			str_n(labels->bytes, labels->len);
 		record->labels_key[side] = labels->number;
@@ -337,11 +337,11 @@ static void forget_all(struct line_parser *r)
 
 /* --- the line after it --- */
 
-static void expect_endpoint(const struct line_parser *r, struct scan *s, enum flow_side side)
+static void expect_endpoint(const struct line_parser *r, struct scan *s)
 {
 	const struct str address = str_n(s->p, scan_find(s, '"'));
 
-	endpoints_expect(&r->endpoints, side, address);
+	endpoints_expect(&r->endpoints, address);
 	s->p += address.len;
 }
 
@@ -358,9 +358,9 @@ static void expect_line(const struct line_parser *r, struct str text)
 		struct scan s = { text.p + r->ip_at[i], text.p + r->ip_at[i] + IP_BYTES };
 		if (r->ip_at[i] + IP_BYTES > text.len || !scan_past_lit(&s, "{\"source\":\""))
 			continue;
-		expect_endpoint(r, &s, FLOW_SRC);
+		expect_endpoint(r, &s);
 		if (scan_past_lit(&s, "\",\"destination\":\""))
-			expect_endpoint(r, &s, FLOW_DST);
+			expect_endpoint(r, &s);
 		return;
 	}
 }
