@@ -14,13 +14,11 @@ enum { MADE_BYTES = 1 << 16 };
 /* Members whose values differ from flow to flow. */
 enum slot {
 	/* of which a node has few values: these are remembered */
-	ETHERNET = TEMPLATE_SLOTS,
-	SOURCE_NAMES,
+	SOURCE_NAMES = TEMPLATE_SLOTS,
 	DESTINATION_NAMES,
 	SOURCE_SERVICE,
 	DESTINATION_SERVICE,
 	INTERFACE,
-	SUMMARY,
 	RECENT_END,
 	/* endpoints.h */
 	SOURCE = RECENT_END,
@@ -28,6 +26,8 @@ enum slot {
 	/* and these are read */
 	TIME,
 	UUID,
+	SUMMARY,
+	ETHERNET,
 	IP,
 	L4,
 	TUNNEL,
@@ -65,10 +65,8 @@ static const uint32_t slot_numbers[SLOTS] = {
 };
 /* By how many bytes of its text a value is looked up. */
 static const uint8_t recent_fronts[RECENT_END] = {
-	[ETHERNET] = 64, /* middle of the first address, end of the second */
-	[SOURCE_NAMES] = 24,   [DESTINATION_NAMES] = 24,
-	[SOURCE_SERVICE] = 24, [DESTINATION_SERVICE] = 24,
-	[INTERFACE] = 28,      [SUMMARY] = 24,
+	[SOURCE_NAMES] = 24,        [DESTINATION_NAMES] = 24, [SOURCE_SERVICE] = 24,
+	[DESTINATION_SERVICE] = 24, [INTERFACE] = 28,
 };
 
 struct line_parser {
@@ -79,8 +77,8 @@ struct line_parser {
 	struct recent recent[RECENT_END - TEMPLATE_SLOTS];
 	const struct schema_field *fields[SLOTS];
 	struct values_second second;
-	/* Where lines say addresses: the last one, and one before it; and those of interfaces. */
-	size_t ip_at[2], ethernet_at;
+	/* Where lines say addresses: the last one, and one before it. */
+	size_t ip_at[2];
 	/* What the line at work comes to. */
 	struct str values[SLOTS]; /* fields; VALUES_ROOM bytes more can be read */
 	struct str time, addresses[2];
@@ -211,6 +209,9 @@ static inline bool read_value(struct line_parser *r, struct scan *s, enum slot s
 	case TIME:
 		is_read = read_time(r, s);
 		break;
+	case ETHERNET:
+		is_read = values_put_ethernet(&r->out, s, f);
+		break;
 	case IP:
 		note_place(r, (size_t)(s->p - line));
 		is_read = values_put_ip(&r->out, s, f, &r->addresses[FLOW_SRC],
@@ -223,8 +224,6 @@ static inline bool read_value(struct line_parser *r, struct scan *s, enum slot s
 		is_read = values_put_detail(&r->out, s, f);
 		break;
 	default:
-		if (slot == ETHERNET)
-			r->ethernet_at = (size_t)(s->p - line);
 		if (slot < RECENT_END)
 			return recent_read(&r->recent[slot - TEMPLATE_SLOTS], s, f,
 					   recent_fronts[slot], &r->out, ret);
@@ -351,9 +350,6 @@ static void expect_line(const struct line_parser *r, struct str text)
 {
 	enum { IP_BYTES = 128 };
 
-	if (r->ethernet_at + IP_BYTES <= text.len)
-		recent_expect(&r->recent[ETHERNET - TEMPLATE_SLOTS], text.p + r->ethernet_at,
-			      recent_fronts[ETHERNET]);
 	for (size_t i = 0; i < ARRAY_LEN(r->ip_at); i++) {
 		struct scan s = { text.p + r->ip_at[i], text.p + r->ip_at[i] + IP_BYTES };
 		if (r->ip_at[i] + IP_BYTES > text.len || !scan_past_lit(&s, "{\"source\":\""))

@@ -1,6 +1,6 @@
 /*
- * recent - values of a member of which a node has few, with the fields that they are: addresses of
- * interfaces, services, names.
+ * recent - values of a member of which a node has few, with the fields that they are: interfaces,
+ * services, names.
  *
  * A slot has the value that was read last of those that share it.
  *
@@ -27,13 +27,4 @@ struct recent {
  * as values_put_field says. */
 bool recent_read(struct recent *r, struct scan *s, const struct schema_field *f, size_t front,
 		 struct values_out *o, struct str *ret);
-/* Asks for the slot of the value that begins with the @front bytes at @text. */
-static inline void recent_expect(const struct recent *r, const char *text, size_t front)
-{
-	const struct recent_value *slot = &r->slots[scan_hash(text, front) % RECENT_SLOTS];
-
-	__builtin_prefetch(slot);
-	__builtin_prefetch((const char *)slot + sizeof *slot / 2);
-}
-
 #endif

@@ -286,6 +286,39 @@ static inline uint8_t *put_text(uint8_t *p, uint32_t number, struct str text)
 	return p + text.len;
 }
 
+/* Both as texts of one length. */
+static inline bool put_macs(struct values_out *o, struct scan *s, const struct schema_field *f)
+{
+	/* flow.Ethernet by number */
+	enum { SOURCE = 1, DESTINATION };
+	enum { MAC_CHARS = sizeof "02:42:0a:00:00:11" - 1 };
+	struct scan x = *s;
+
+	if (!scan_past_lit(&x, "{\"source\":\"") || scan_left(&x) < MAC_CHARS)
+		return false;
+	const struct str source = str_n(x.p, MAC_CHARS);
+	x.p += MAC_CHARS;
+	if (!scan_past_lit(&x, "\",\"destination\":\"") || scan_left(&x) < MAC_CHARS)
+		return false;
+	const struct str destination = str_n(x.p, MAC_CHARS);
+	x.p += MAC_CHARS;
+	if (!scan_past_lit(&x, "\"}") || !is_plain(source.p, MAC_CHARS) ||
+	    !is_plain(destination.p, MAC_CHARS) || !has_room(o, 3 * HEAD_BYTES + 2 * MAC_CHARS))
+		return false;
+	uint8_t *p = put_tag(o->p, f) + 1, *at = p;
+	p = put_text(p, SOURCE, source);
+	p = put_text(p, DESTINATION, destination);
+	at[-1] = (uint8_t)(p - at);
+	o->p = p;
+	s->p = x.p;
+	return true;
+}
+
+bool values_put_ethernet(struct values_out *o, struct scan *s, const struct schema_field *f)
+{
+	return put_macs(o, s, f) || values_put_field(o, s, f);
+}
+
 bool values_put_ip(struct values_out *o, struct scan *s, const struct schema_field *f,
 		   struct str *ret_source, struct str *ret_destination)
 {

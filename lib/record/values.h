@@ -27,7 +27,9 @@ bool values_put_field(struct values_out *o, struct scan *s, const struct schema_
  * stand in the text. */
 bool values_put_ip(struct values_out *o, struct scan *s, const struct schema_field *f,
 		   struct str *ret_source, struct str *ret_destination);
-/* The same of a flow's l4 and tycho: quicker for TCP, UDP, and an event's counts. */
+/* The same of a flow's ethernet, l4 and tycho: quicker for MAC addresses, for TCP and UDP, and for an
+ * event's counts. */
+bool values_put_ethernet(struct values_out *o, struct scan *s, const struct schema_field *f);
 bool values_put_l4(struct values_out *o, struct scan *s, const struct schema_field *f);
 bool values_put_detail(struct values_out *o, struct scan *s, const struct schema_field *f);
 
