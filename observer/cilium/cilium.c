@@ -512,6 +512,10 @@ static enum cilium_outcome datapath_event(struct cilium *c, const struct cilium_
 		put_file(&ev, ext);
 	if (ev.tunnel.protocol != TUNNEL_NONE)
 		tunnel_put(ext, &ev.tunnel);
+	if (ev.tunnel.last_layer.len) {
+		wire_put_str(ext, FLOW_FIELD_SUMMARY, ev.tunnel.last_layer);
+		f->bits |= FLOW_HAS_SUMMARY;
+	}
 	return CILIUM_TAKEN;
 }
 

@@ -8,6 +8,7 @@
 enum {
 	VXLAN_BYTES = 8,
 	GENEVE_BYTES = 8,
+	OPTION_BYTES = 4,
 	VXLAN_PORT = 4789,
 	GENEVE_PORT = 6081,
 	TYPE_BRIDGED = 0x6558,
@@ -42,17 +43,21 @@ static bool open_vxlan(struct str s, struct opened *ret)
 	return true;
 }
 
-/* RFC 8926 §3.5: class (2 bytes), type, length of the data in words of 4 bytes. */
-static bool options_are_sound(const uint8_t *p, size_t len)
+/* RFC 8926 §3.5: class (2 bytes), type, length of the data in words of 4 bytes. Steps over @bytes of
+ * options; as in the reference, the last one may run over that length, not over the packet. */
+static bool skip_options(struct str *s, size_t bytes)
 {
-	while (len) {
-		size_t bytes = len < 4 ? 4 : (size_t)(p[3] & 0x0f) * 4 + 4;
+	size_t at = 0;
 
-		if (bytes > len)
+	while (at < bytes) {
+		if (s->len - at < OPTION_BYTES)
 			return false;
-		p += bytes;
-		len -= bytes;
+		size_t option = (size_t)(s->p[at + 3] & 0x1f) * 4 + OPTION_BYTES;
+		if (option > s->len - at)
+			return false;
+		at += option;
 	}
+	*s = str_from(*s, at);
 	return true;
 }
 
@@ -62,12 +67,10 @@ static bool open_geneve(struct str s, struct opened *ret)
 
 	if (s.len < GENEVE_BYTES)
 		return false;
-	size_t options = (size_t)(p[0] & 0x3f) * 4;
-	if (s.len < GENEVE_BYTES + options || !options_are_sound(p + GENEVE_BYTES, options))
+	struct str inner = str_from(s, GENEVE_BYTES);
+	if (!skip_options(&inner, (size_t)(p[0] & 0x3f) * 4))
 		return false;
-	*ret = (struct opened){ .vni = be24(p + 4),
-				.inner = str_from(s, GENEVE_BYTES + options),
-				.known = true };
+	*ret = (struct opened){ .vni = be24(p + 4), .inner = inner, .known = true };
 	switch (be16(p + 2)) {
 	case TYPE_BRIDGED:
 		ret->start = DECODE_ETHERNET;
@@ -109,11 +112,16 @@ static enum tunnel_protocol next_tunnel(const struct flow *f)
 		case 546:
 		case 547:
 		case 623:
+		case 666:
+		case 1000:
 		case 1812:
+		case 2123:
 		case 2152:
+		case 2222:
 		case 3784:
 		case 5060:
 		case 6343:
+		case 44818:
 			return TUNNEL_NONE;
 		default:
 			break;
@@ -148,6 +156,20 @@ static void take_inner(struct flow *f, const struct flow *inner)
 	f->bits |= inner->bits & MEMBERS;
 }
 
+static struct str header_name(enum tunnel_protocol protocol)
+{
+	return protocol == TUNNEL_VXLAN ? STR("VXLAN") : STR("Geneve");
+}
+
+/* The last layer of @f where its l4 is not; empty where it is. */
+static struct str layer_name(const struct flow *f)
+{
+	return f->l4                ? STR("")
+	       : f->ip_version == 1 ? STR("IPv4")
+	       : f->ip_version == 2 ? STR("IPv6")
+				    : STR("Ethernet");
+}
+
 bool tunnel_open(enum tunnel_protocol protocol, struct str payload, struct flow *f,
 		 struct tunnel *ret)
 {
@@ -156,17 +178,15 @@ bool tunnel_open(enum tunnel_protocol protocol, struct str payload, struct flow 
 
 	if (f->l4 != FLOW_L4_UDP)
 		return false;
-	*ret = (struct tunnel){ .protocol = TUNNEL_NONE };
-	if (!payload.len)
-		return true;
-	ret->protocol = protocol;
-	ret->ip_version = f->ip_version;
-	ret->src_port = f->src_port;
-	ret->dst_port = f->dst_port;
+	*ret = (struct tunnel){ .protocol = protocol,
+				.ip_version = f->ip_version,
+				.src_port = f->src_port,
+				.dst_port = f->dst_port };
 	memcpy(ret->src_ip, f->src_ip, sizeof ret->src_ip);
 	memcpy(ret->dst_ip, f->dst_ip, sizeof ret->dst_ip);
 	clear_packet(f);
-	while (at != TUNNEL_NONE && payload.len) {
+	/* The flagged header must be there, even if nothing is; a nested one begins with a byte. */
+	do {
 		struct flow inner = { 0 };
 		struct decode_payload rest = { 0 };
 
@@ -174,14 +194,18 @@ bool tunnel_open(enum tunnel_protocol protocol, struct str payload, struct flow 
 			return false;
 		if (at == protocol)
 			ret->vni = opened.vni;
+		if (f->l4)
+			ret->last_layer = header_name(at);
 		if (!opened.known || !opened.inner.len)
 			break;
 		if (!decode_packet(opened.inner, opened.start, false, &inner, &rest))
 			return false;
+		if (f->l4)
+			ret->last_layer = layer_name(&inner);
 		take_inner(f, &inner);
 		at = next_tunnel(&inner);
 		payload = rest.bytes;
-	}
+	} while (at != TUNNEL_NONE && payload.len);
 	return true;
 }
 

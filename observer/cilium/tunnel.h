@@ -25,11 +25,14 @@ struct tunnel {
 	uint32_t vni;
 	uint8_t src_ip[16], dst_ip[16], ip_version; /* of the outer packet */
 	uint16_t src_port, dst_port;
+	/* The last layer's name where the flow's members tell another one: in a nested tunnel an
+	 * outer layer's l4 stays if the innermost packet has none. Static; else empty. */
+	struct str last_layer;
 };
 
 /* @f holds the outer packet and @payload that of its UDP. On success @f's packet members are those
- * of the inner one (none, if nothing follows that is known) and *@ret says what was outside; an
- * empty payload leaves @f alone and gives TUNNEL_NONE. False: refused. */
+ * of the inner one (none, if nothing follows that is known) and *@ret says what was outside. False:
+ * refused, as is a payload without room for the header. */
 bool tunnel_open(enum tunnel_protocol protocol, struct str payload, struct flow *f,
 		 struct tunnel *ret);
 /* Appends flow.Flow's field tunnel. */

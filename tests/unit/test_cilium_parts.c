@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "flow/fields.h"
 #include "flow/flow.pb-c.h"
+#include "flow/wire.h"
 #include "observer/cilium/cilium.h"
 #include "observer/cilium/debug.h"
 #include "observer/cilium/recent.h"
@@ -366,25 +368,148 @@ static void an_original_address_that_is_unspecified_is_none(void **state)
 	}
 }
 
-/* RFC 8926 §3.4, §3.5: one word of options; the option says how many words follow its head. */
-static void options_of_geneve_lie_within_their_length(void **state)
+/* --- tunnels ------------------------------------------------------------------------------ */
+
+/* RFC 8926 §3.4, §3.5: @words of options, of which the first says that @first words follow its head;
+ * behind them lies an IPv6 header of 40 bytes with nothing in it. The reference steps over whole
+ * options until their declared length is used up, whether or not the last one runs over it. */
+static void options_of_geneve_lie_within_the_packet(void **state)
 {
 	(void)state;
+	enum { HEADER = 8, IPV6 = 40, OPTIONS_MAX = 64 };
 	static const struct {
-		uint8_t words;
+		uint8_t words, first;
+		size_t bytes; /* of options in the packet */
 		bool taken;
-	} cases[] = { { 0, true }, { 1, false }, { 15, false } };
+	} cases[] = {
+		{ 0, 0, 0, true },   { 1, 0, 4, true },   { 1, 1, 4, false },
+		{ 1, 1, 8, true },   { 2, 1, 8, true },   { 15, 14, 60, true },
+		{ 1, 15, 4, false }, { 1, 15, 64, true }, { 17, 16, 68, true },
+		{ 2, 0, 4, false },
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const uint8_t payload[128] = { 1, [2] = 0x86, [3] = 0xdd, [6] = 77,
-					       [8 + 3] = cases[i].words };
+		uint8_t payload[HEADER + 72 + IPV6] = {
+			cases[i].words, [2] = 0x86, [3] = 0xdd, [6] = 77
+		};
+		uint8_t *options = payload + HEADER, *inner = options + cases[i].bytes;
 		struct flow f = { .l4 = FLOW_L4_UDP };
 		struct tunnel t;
+
+		options[3] = cases[i].first;
+		size_t len = HEADER + cases[i].bytes;
+		if (cases[i].taken) {
+			memcpy(inner, (const uint8_t[IPV6]){ 0x60, [5] = 1, [6] = 59, [23] = 1 },
+			       IPV6);
+			len += IPV6;
+		}
 		assert_int_equal(
-			tunnel_open(TUNNEL_GENEVE, str_n((const char *)payload, 12), &f, &t),
+			tunnel_open(TUNNEL_GENEVE, str_n((const char *)payload, len), &f, &t),
 			cases[i].taken);
-		if (cases[i].taken)
-			assert_int_equal(t.vni, 77);
+		if (!cases[i].taken)
+			continue;
+		assert_int_equal(t.vni, 77);
+		assert_int_equal(f.ip_version, 2);
+		assert_int_equal(f.src_ip[15], 1);
+	}
+}
+
+static void a_packet_that_is_flagged_has_the_header(void **state)
+{
+	(void)state;
+	struct tunnel t;
+
+	for (size_t len = 0; len <= 8; len++)
+		for (enum tunnel_protocol p = TUNNEL_VXLAN; p <= TUNNEL_GENEVE; p++) {
+			struct flow f = { .l4 = FLOW_L4_UDP };
+			assert_int_equal(tunnel_open(p, str_n("\0\0\0\0\0\0\0", len), &f, &t),
+					 len == 8);
+		}
+}
+
+enum {
+	VXLAN_HEAD = 14 + 20 + 8 + 8,
+	VXLAN_UDP = 14 + 20,
+	VXLAN_LENGTH = VXLAN_UDP + 4,
+};
+
+/* Ethernet, IPv4, UDP from 4789 to @port, VXLAN with @vni; of @len bytes from there on. */
+static void put_vxlan(uint8_t *p, uint16_t port, uint8_t vni, size_t len)
+{
+	memcpy(p,
+	       (const uint8_t[VXLAN_HEAD]){ [12] = 0x08,
+					    [14] = 0x45,
+					    [23] = 17,
+					    [29] = vni,
+					    [VXLAN_UDP] = 4789 >> 8,
+					    [VXLAN_UDP + 1] = 4789 & 0xff,
+					    [VXLAN_UDP + 2] = (uint8_t)(port >> 8),
+					    [VXLAN_UDP + 3] = (uint8_t)port,
+					    [VXLAN_LENGTH] = (uint8_t)((len - VXLAN_UDP) >> 8),
+					    [VXLAN_LENGTH + 1] = (uint8_t)(len - VXLAN_UDP),
+					    [VXLAN_HEAD - 2] = vni },
+	       VXLAN_HEAD);
+}
+
+/* Of an inner packet the destination port says what follows, before the source port does: a port
+ * that belongs to another protocol ends it, any other leaves the word to the source. */
+static void a_known_destination_port_hides_a_tunnels_source_port(void **state)
+{
+	(void)state;
+	static const uint16_t known[] = { 53,   67,   68,   123,  546,  547,  623,  666,  1000,
+					  1812, 2123, 2152, 2222, 3784, 5060, 6343, 44818 };
+	const uint8_t vxlan[8] = { 8, [6] = 1 };
+
+	for (size_t i = 0; i <= ARRAY_LEN(known); i++) {
+		uint8_t payload[sizeof vxlan + 2 * VXLAN_HEAD];
+		struct flow f = { .l4 = FLOW_L4_UDP };
+		struct tunnel t;
+
+		memcpy(payload, vxlan, sizeof vxlan);
+		put_vxlan(payload + sizeof vxlan, i < ARRAY_LEN(known) ? known[i] : 8472, 2,
+			  2 * VXLAN_HEAD);
+		put_vxlan(payload + sizeof vxlan + VXLAN_HEAD, 80, 3, VXLAN_HEAD);
+		assert_true(tunnel_open(TUNNEL_VXLAN, str_n((const char *)payload, sizeof payload),
+					&f, &t));
+		/* the innermost VXLAN header is the last packet's own, to port 80 */
+		assert_int_equal(t.vni, i < ARRAY_LEN(known) ? 1 : 3);
+	}
+}
+
+/* The innermost packet need not have a layer 4; the one around it, UDP, is then still told. */
+static void the_summary_of_a_nested_tunnel_is_its_last_layer(void **state)
+{
+	(void)state;
+	enum { TRACE = 32, ALL = TRACE + 2 * VXLAN_HEAD };
+	static const struct {
+		uint8_t inner[40];
+		size_t len;
+		struct str want;
+	} cases[] = {
+		{ { 0 }, 0, { "VXLAN", 5 } },
+		{ { [12] = 0x08, [13] = 0x06 }, 40, { "Ethernet", 8 } },
+		{ { [12] = 0x08, [14] = 0x45, [17] = 20, [23] = 47 }, 34, { "IPv4", 4 } },
+		{ { [12] = 0x08, [14] = 0x45, [17] = 26, [23] = 58 }, 40, { "", 0 } },
+	};
+	AUTO_READER r = reader_of(CILIUM_RELEASE_1_19);
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_BUF struct buf ext = buf_init(1 << 16);
+		uint8_t trace[ALL + 40] = { [0] = 4, [26] = 1, [27] = 4 };
+		struct flow f = { .time = { 1 }, .bits = FLOW_HAS_TIME };
+		struct str summary = { "", 0 };
+
+		put_vxlan(trace + TRACE, 8472, 1, 2 * VXLAN_HEAD + cases[i].len);
+		put_vxlan(trace + TRACE + VXLAN_HEAD, 4789, 2, VXLAN_HEAD + cases[i].len);
+		memcpy(trace + ALL, cases[i].inner, sizeof cases[i].inner);
+		const struct cilium_sample in = {
+			.bytes = str_n((const char *)trace, ALL + cases[i].len), .cpu = 0
+		};
+		assert_int_equal(cilium_event(r.cilium, &in, &f, &ext), CILIUM_TAKEN);
+		assert_int_equal(f.l4, cases[i].want.len ? FLOW_L4_UDP : FLOW_L4_ICMP6);
+		(void)wire_find(buf_str(&ext), FLOW_FIELD_SUMMARY, &summary);
+		assert_true(str_eq(summary, cases[i].want));
+		assert_int_equal(flow_is(&f, FLOW_HAS_SUMMARY), cases[i].want.len != 0);
 	}
 }
 
@@ -404,7 +529,10 @@ int main(void)
 		cmocka_unit_test(the_length_of_a_verdict_tells_its_release),
 		cmocka_unit_test(a_verdict_has_the_subtype_of_its_message),
 		cmocka_unit_test(an_original_address_that_is_unspecified_is_none),
-		cmocka_unit_test(options_of_geneve_lie_within_their_length),
+		cmocka_unit_test(options_of_geneve_lie_within_the_packet),
+		cmocka_unit_test(a_packet_that_is_flagged_has_the_header),
+		cmocka_unit_test(a_known_destination_port_hides_a_tunnels_source_port),
+		cmocka_unit_test(the_summary_of_a_nested_tunnel_is_its_last_layer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
