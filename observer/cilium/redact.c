@@ -37,14 +37,21 @@ static bool find_password(struct str url, size_t *ret_from, size_t *ret_to)
 	return true;
 }
 
+/* Go takes the '?' of an empty query for a part of its own: the reference leaves it there. */
+static struct str without_query(struct str url)
+{
+	struct str rest = str_upto(url, str_find(url, '#'));
+	size_t query = str_find(rest, '?');
+
+	return str_upto(rest, query + 1 == rest.len ? rest.len : query);
+}
+
 void redact_url_put(struct buf *b, const struct redact *r, struct str url)
 {
 	size_t from, to;
 
-	if (r->enabled && r->http_urlquery) {
-		size_t query = str_find(url, '?'), fragment = str_find(url, '#');
-		url = str_upto(url, query < fragment ? query : fragment);
-	}
+	if (r->enabled && r->http_urlquery)
+		url = without_query(url);
 	if ((r->enabled && !r->http_userinfo) || !find_password(url, &from, &to)) {
 		buf_str_put(b, url);
 		return;

@@ -162,7 +162,10 @@ static void the_query_goes_with_the_fragment(void **state)
 
 	assert_url(&r, "http://u:p@h/a?b=c#d", "http://u:HUBBLE_REDACTED@h/a");
 	assert_url(&r, "/a#d?e", "/a");
-	assert_url(&r, "?", "");
+	/* of an empty query Go keeps the mark */
+	assert_url(&r, "?", "?");
+	assert_url(&r, "/a?#d", "/a?");
+	assert_url(&r, "/a??", "/a");
 }
 
 static void header_lists_say_what_stays_or_what_goes(void **state)
