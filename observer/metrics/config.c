@@ -232,6 +232,19 @@ static bool is_number(struct str s)
 	return i == s.len;
 }
 
+/* YAML 1.1, as the reference reads it. */
+static const char *const yes[] = { "true", "True", "TRUE", "yes", "Yes", "YES",
+				   "on",   "On",   "ON",   "y",   "Y",   NULL };
+static const char *const no[] = { "false", "False", "FALSE", "no", "No", "NO",
+				  "off",   "Off",   "OFF",   "n",  "N",  NULL };
+
+static bool is_among(struct str s, const char *const *words)
+{
+	while (*words && !str_is(s, *words))
+		words++;
+	return *words;
+}
+
 static void put_scalar(struct buf *out, const yaml_node_t *n)
 {
 	struct str s = scalar_of(n);
@@ -240,9 +253,9 @@ static void put_scalar(struct buf *out, const yaml_node_t *n)
 		buf_lit(out, "null");
 	else if (is_plain(n) && is_number(s))
 		buf_str_put(out, s);
-	else if (is_plain(n) && str_eq_nocase(s, STR("true")))
+	else if (is_plain(n) && is_among(s, yes))
 		buf_lit(out, "true");
-	else if (is_plain(n) && str_eq_nocase(s, STR("false")))
+	else if (is_plain(n) && is_among(s, no))
 		buf_lit(out, "false");
 	else
 		json_put_string(out, s);
@@ -298,6 +311,9 @@ static const yaml_node_t *item_of(const struct reader *r, const yaml_node_t *seq
 static enum err_code read_filters(struct reader *r, const yaml_node_t *list,
 				  Flow__FlowFilter ***ret, size_t *ret_count, struct buf *text)
 {
+	/* a misspelt filter would count everything */
+	static const struct json_options strict = { .reject_unknown = true };
+
 	if (!list)
 		return ERR_OK;
 	if (list->type != YAML_SEQUENCE_NODE)
@@ -313,8 +329,8 @@ static enum err_code read_filters(struct reader *r, const yaml_node_t *list,
 			return fault(r, item, "a filter is a mapping");
 		if (put_json(r, item, 0, &json) != ERR_OK)
 			return r->e->code;
-		if (json_read_message(buf_str(&json), &flow__flow_filter__descriptor, NULL, &wire,
-				      NULL, r->e) != ERR_OK)
+		if (json_read_message(buf_str(&json), &flow__flow_filter__descriptor, &strict,
+				      &wire, NULL, r->e) != ERR_OK)
 			return err_in(r->e, "line %zu: filter", item->start_mark.line + 1);
 		Flow__FlowFilter *f = flow__flow_filter__unpack(NULL, wire.len,
 								(const uint8_t *)buf_str(&wire).p);

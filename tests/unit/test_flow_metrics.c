@@ -549,6 +549,38 @@ static void what_is_wrong_with_a_file_is_said_with_its_line(void **state)
 	expect_yaml_fault("metrics:\n- name: flow\n  includeFilters:\n  - verdict: [7.5]\n",
 			  "line 4: filter: proto: (line 1:13): invalid value for enum field "
 			  "verdict: 7.5");
+	/* what a filter does not have must not make it a filter that everything passes */
+	expect_yaml_fault("metrics:\n- name: flow\n  includeFilters:\n  - source_pods: [shop/]\n",
+			  "line 4: filter: proto: (line 1:2): unknown field \"source_pods\"");
+	expect_yaml_fault("metrics:\n- name: flow\n  excludeFilters:\n  - verdict: [DROP]\n",
+			  "line 4: filter: proto: (line 1:13): invalid value for enum field "
+			  "verdict: \"DROP\"");
+	expect_yaml_fault("metrics:\n- name: flow\n  excludeFilters:\n  - reply: [oN]\n",
+			  "line 4: filter: proto: (line 1:11): invalid value for bool field "
+			  "reply: \"oN\"");
+}
+
+/* YAML 1.1, https://yaml.org/type/bool.html */
+static void a_truth_is_written_in_any_of_yamls_ways(void **state)
+{
+	(void)state;
+	static const char *const words[] = { "true", "True", "TRUE", "yes", "Yes", "YES",
+					     "on",   "On",   "ON",   "y",   "Y" };
+	static const char *const others[] = { "false", "False", "FALSE", "no", "No", "NO",
+					      "off",   "Off",   "OFF",   "n",  "N" };
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		char text[128];
+		struct metrics_config *config = NULL;
+		(void)snprintf(text, sizeof text,
+			       "metrics: [{name: flow, includeFilters: [{reply: [%s, %s]}]}]",
+			       words[i], others[i]);
+		assert_int_equal(metrics_config_yaml(str_of(text), &config, NULL), ERR_OK);
+		const Flow__FlowFilter *f = config->metrics[0].include[0];
+		assert_int_equal(f->n_reply, 2);
+		assert_true(f->reply[0]);
+		assert_false(f->reply[1]);
+		metrics_config_free(config);
+	}
 }
 
 static void a_file_of_aliases_does_not_explode(void **state)
@@ -716,6 +748,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_metric_among_others_is_warned_of),
 		cmocka_unit_test(an_option_that_no_metric_has_is_warned_of),
 		cmocka_unit_test(what_is_wrong_with_a_file_is_said_with_its_line),
+		cmocka_unit_test(a_truth_is_written_in_any_of_yamls_ways),
 		cmocka_unit_test(a_file_of_aliases_does_not_explode),
 		cmocka_unit_test(a_bad_file_leaves_everything_as_it_was),
 		cmocka_unit_test(labels_may_not_change_but_those_that_never_were_may_be_mended),
