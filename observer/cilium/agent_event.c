@@ -38,7 +38,7 @@ static void put_time(struct buf *b, const json_t *v, uint32_t field)
 {
 	struct timestamp t;
 
-	if (!timestamp_parse(str_n(json_string_value(v), json_string_length(v)), &t))
+	if (!timestamp_parse_lax(str_n(json_string_value(v), json_string_length(v)), &t))
 		return;
 	size_t mark = wire_begin(b, field);
 	wire_put_u64(b, 1, (uint64_t)t.s);

@@ -553,19 +553,12 @@ static void learn(const struct record *r)
 	}
 }
 
-/* RFC 3339 as Go reads it: also a comma before the fraction. */
+/* RFC 3339 as Go reads it. */
 static bool read_time(struct str text, int64_t *ret_ns)
 {
-	char tmp[64];
 	struct timestamp t;
-	size_t comma = str_find(text, ',');
 
-	if (text.len >= sizeof tmp)
-		return false;
-	memcpy(tmp, text.p, text.len);
-	if (comma < text.len)
-		tmp[comma] = '.';
-	if (!timestamp_parse(str_n(tmp, text.len), &t))
+	if (!timestamp_parse_lax(text, &t))
 		return false;
 	/* in 64 bits wherever it matters: 1677 to 2262 */
 	if (__builtin_mul_overflow(t.s, (int64_t)NS_PER_S, ret_ns) ||

@@ -516,6 +516,109 @@ static void the_summary_of_a_nested_tunnel_is_its_last_layer(void **state)
 	}
 }
 
+/* --- times -------------------------------------------------------------------------------- */
+
+/* One gob message: its length, which fits a byte, and @body. */
+static void put_message(struct buf *b, const struct buf *body)
+{
+	buf_char(b, (char)body->len);
+	buf_str_put(b, buf_str(body));
+}
+
+static void put_name(struct buf *b, const char *name)
+{
+	buf_char(b, (char)strlen(name));
+	buf_str_put(b, str_of(name));
+}
+
+/* The agent's message @kind: a struct of a first member, of gob's type @type and encoded as @value,
+ * and of a text. */
+static void put_agents(struct buf *b, uint8_t kind, const char *first, uint8_t type,
+		       struct str value, const char *second, const char *text)
+{
+	char tmp[2][256];
+	struct buf def = buf_fixed(tmp[0], sizeof tmp[0]), body = buf_fixed(tmp[1], sizeof tmp[1]);
+
+	buf_char(b, (char)kind);
+	buf_put(&def, "\xff\x81\x03\x01\x01", 5);
+	put_name(&def, "T");
+	buf_put(&def, "\x01\xff\x82\x00\x01\x02\x01", 7);
+	put_name(&def, first);
+	buf_put(&def, (const char[]){ 1, (char)type, 0, 1 }, 4);
+	put_name(&def, second);
+	buf_put(&def, "\x01\x0c\x00\x00\x00", 5);
+	put_message(b, &def);
+	buf_put(&body, "\xff\x82\x01", 3);
+	buf_str_put(&body, value);
+	buf_char(&body, 1);
+	put_name(&body, text);
+	buf_char(&body, 0);
+	put_message(b, &body);
+}
+
+/* Whether the agent's record of the time @text is one. */
+static bool record_is_read(const struct reader *r, const char *text)
+{
+	AUTO_BUF struct buf b = buf_init(1 << 10), ext = buf_init(1 << 16);
+	struct flow f = { .time = { 1 }, .bits = FLOW_HAS_TIME };
+
+	put_agents(&b, 129, "Type", 12, STR("\007Request"), "Timestamp", text);
+	const struct cilium_sample in = { .bytes = buf_str(&b), .monitor = true };
+	return cilium_event(r->cilium, &in, &f, &ext) == CILIUM_TAKEN;
+}
+
+/* The time of its notification of a start, 0 if it has none. */
+static int64_t start_time(const struct reader *r, const char *text)
+{
+	AUTO_BUF struct buf b = buf_init(1 << 10), ext = buf_init(1 << 16);
+	struct flow f = { .time = { 1 }, .bits = FLOW_HAS_TIME };
+	char tmp[128];
+	struct buf json = buf_fixed(tmp, sizeof tmp);
+
+	buf_printf(&json, "{\"time\":\"%s\"}", text);
+	put_agents(&b, 130, "Type", 6, STR("\x02"), "Text", buf_cstr(&json));
+	const struct cilium_sample in = { .bytes = buf_str(&b), .monitor = true };
+	assert_int_equal(cilium_event(r->cilium, &in, &f, &ext), CILIUM_TAKEN);
+	Flow__AgentEvent *event =
+		flow__agent_event__unpack(NULL, ext.len, (const uint8_t *)buf_str(&ext).p);
+	assert_non_null(event);
+	assert_int_equal(event->type, FLOW__AGENT_EVENT_TYPE__AGENT_STARTED);
+	const Google__Protobuf__Timestamp *time = event->agent_start->time;
+	int64_t ns = time ? time->seconds * NS_PER_S + time->nanos : 0;
+	flow__agent_event__free_unpacked(event, NULL);
+	return ns;
+}
+
+/* The agent's own parser of times is the measure, Go's time.Parse with RFC3339Nano. */
+static void times_are_read_as_the_agent_reads_them(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int64_t ns; /* 0 none */
+	} cases[] = {
+		{ "1970-01-01T10:00:00.5Z", 36000500000000 },
+		{ "1970-01-01T1:00:00Z", 3600000000000 },
+		{ "1970-01-01T01:00:00,25Z", 3600250000000 },
+		{ "1970-01-01T01:00:00.123456789987Z", 3600123456789 },
+		{ "1970-01-03T00:00:00+24:00", 86400000000000 },
+		{ "1970-01-01T04:00:00+02:60", 3600000000000 },
+		{ "1970-01-03T00:00:00+25:00", 0 },
+		{ "1970-01-01T04:00:00+02:61", 0 },
+		{ "1970-01-01T01:00:60Z", 0 },
+		{ "1970-01-01T01:00:00.Z", 0 },
+		{ "1970-01-01t01:00:00Z", 0 },
+		{ "0000-01-01T01:00:00Z", 0 },
+		{ "", 0 },
+	};
+	AUTO_READER r = reader_of(CILIUM_RELEASE_1_19);
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(record_is_read(&r, cases[i].text), cases[i].ns != 0);
+		assert_int_equal(start_time(&r, cases[i].text), cases[i].ns);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -536,6 +639,7 @@ int main(void)
 		cmocka_unit_test(a_packet_that_is_flagged_has_the_header),
 		cmocka_unit_test(a_known_destination_port_hides_a_tunnels_source_port),
 		cmocka_unit_test(the_summary_of_a_nested_tunnel_is_its_last_layer),
+		cmocka_unit_test(times_are_read_as_the_agent_reads_them),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
