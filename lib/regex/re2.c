@@ -16,6 +16,7 @@ enum { MAX_NESTING = 1000, MAX_REPEAT = 1000 };
 struct group {
 	unsigned weight; /* the largest product of nested repeat counts inside */
 	bool has_atom;   /* something stands right before, and can be repeated */
+	bool any_case;   /* flag "i" */
 	unsigned atom_weight;
 };
 
@@ -147,8 +148,72 @@ static bool read_perl_class(struct parser *p, bool in_brackets)
 	return true;
 }
 
-/* \pN, \p{Greek}, \P{^Lu}. Names longer than a category's are scripts, which PCRE2 would otherwise
- * read more widely. */
+/* What PCRE2 calls the category @name of \p{@name}; "" for what can only be a script. Go compares these
+ * names without case, blanks, hyphens and underscores. */
+static struct str category_named(struct str name)
+{
+	static const char *const known[][2] = {
+		{ "any", "Any" },
+		{ "ascii", "ASCII" },
+		{ "assigned", "assigned" }, /* PCRE2 knows the contrary only */
+		{ "casedletter", "L&" },
+		{ "closepunctuation", "Pe" },
+		{ "cntrl", "Cc" },
+		{ "combiningmark", "M" },
+		{ "connectorpunctuation", "Pc" },
+		{ "control", "Cc" },
+		{ "currencysymbol", "Sc" },
+		{ "dashpunctuation", "Pd" },
+		{ "decimalnumber", "Nd" },
+		{ "digit", "Nd" },
+		{ "enclosingmark", "Me" },
+		{ "finalpunctuation", "Pf" },
+		{ "format", "Cf" },
+		{ "initialpunctuation", "Pi" },
+		{ "lc", "L&" },
+		{ "letter", "L" },
+		{ "letternumber", "Nl" },
+		{ "lineseparator", "Zl" },
+		{ "lowercaseletter", "Ll" },
+		{ "mark", "M" },
+		{ "mathsymbol", "Sm" },
+		{ "modifierletter", "Lm" },
+		{ "modifiersymbol", "Sk" },
+		{ "nonspacingmark", "Mn" },
+		{ "number", "N" },
+		{ "openpunctuation", "Ps" },
+		{ "other", "C" },
+		{ "otherletter", "Lo" },
+		{ "othernumber", "No" },
+		{ "otherpunctuation", "Po" },
+		{ "othersymbol", "So" },
+		{ "paragraphseparator", "Zp" },
+		{ "privateuse", "Co" },
+		{ "punct", "P" },
+		{ "punctuation", "P" },
+		{ "separator", "Z" },
+		{ "spaceseparator", "Zs" },
+		{ "spacingmark", "Mc" },
+		{ "surrogate", "Cs" },
+		{ "symbol", "S" },
+		{ "titlecaseletter", "Lt" },
+		{ "unassigned", "Cn" },
+		{ "uppercaseletter", "Lu" },
+	};
+	char bare[32];
+	size_t n = 0;
+
+	for (size_t i = 0; i < name.len && n < sizeof bare; i++)
+		if (!strchr("_- ", name.p[i]))
+			bare[n++] = name.p[i];
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (str_eq_nocase(str_n(bare, n), str_of(known[i][0])))
+			return str_of(known[i][1]);
+	return n <= 2 ? name : STR("");
+}
+
+/* \pN, \p{Greek}, \P{^Lu}. What is no category is a script, which PCRE2 would otherwise read more
+ * widely. */
 static enum err_code read_unicode_class(struct parser *p, bool *ret_found)
 {
 	struct str start = p->rest, name;
@@ -179,11 +244,20 @@ static enum err_code read_unicode_class(struct parser *p, bool *ret_found)
 	bool plain = name.len > 0;
 	for (size_t i = 0; i < name.len; i++)
 		plain = plain && ((is_word_char((uint8_t)name.p[i]) && (uint8_t)name.p[i] < 0x80) ||
-				  name.p[i] == '_');
+				  strchr("_- ", name.p[i]));
 	if (!plain)
 		return fault(p, "invalid character class range", since(p, start));
+	struct str category = category_named(name);
+	if (str_is(category, "assigned")) {
+		negated = !negated;
+		category = STR("Cn");
+	}
+	/* PCRE2 looks at the letter's own case, whatever the flags say. */
+	if (p->groups[p->depth].any_case &&
+	    (str_eq_nocase(category, STR("Lu")) || str_eq_nocase(category, STR("Ll"))))
+		category = STR("L&");
 	buf_printf(p->out, "\\%c{%s%.*s}", negated ? 'P' : 'p',
-		   name.len > 2 && !str_is(name, "Any") ? "sc:" : "", STR_FMT(name));
+		   category.len ? "" : "sc:", STR_FMT(category.len ? category : name));
 	return ERR_OK;
 }
 
@@ -278,8 +352,9 @@ static enum err_code open_group(struct parser *p, const char *how)
 {
 	if (p->depth == MAX_NESTING)
 		return fault(p, "expression nests too deeply", p->all);
+	bool any_case = p->groups[p->depth].any_case;
 	p->depth++;
-	p->groups[p->depth] = (struct group){ .weight = 1 };
+	p->groups[p->depth] = (struct group){ .weight = 1, .any_case = any_case };
 	buf_put(p->out, how, strlen(how));
 	return ERR_OK;
 }
@@ -289,6 +364,7 @@ static enum err_code read_perl_group(struct parser *p)
 {
 	struct str start = p->rest, name;
 	bool negated = false, saw_flag = false;
+	bool any_case = p->groups[p->depth].any_case;
 	size_t skip = str_has_prefix(start, STR("(?P<")) && start.len > 4  ? 4
 		      : str_has_prefix(start, STR("(?<")) && start.len > 3 ? 3
 									   : 0;
@@ -313,6 +389,7 @@ static enum err_code read_perl_group(struct parser *p)
 
 		if (c == 'i' || c == 'm' || c == 's' || c == 'U') {
 			saw_flag = true;
+			any_case = c == 'i' ? !negated : any_case;
 		} else if (c == '-' && !negated) {
 			negated = true;
 			saw_flag = false;
@@ -320,8 +397,13 @@ static enum err_code read_perl_group(struct parser *p)
 			struct str flags = since(p, start);
 
 			buf_str_put(p->out, str_upto(flags, flags.len - 1));
-			if (c == ':')
-				return open_group(p, ":");
+			if (c == ':') {
+				enum err_code code = open_group(p, ":");
+
+				p->groups[p->depth].any_case = any_case;
+				return code;
+			}
+			p->groups[p->depth].any_case = any_case;
 			buf_char(p->out, ')');
 			return ERR_OK;
 		} else {

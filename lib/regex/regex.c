@@ -22,9 +22,8 @@ static enum err_code compile(struct regex *r, struct str pattern, struct str sou
 {
 	/* '$' and '^' as in RE2: the one does not stop before a last newline, the other (with "m")
 	 * stands behind it. */
-	static const uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF |
-					PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY |
-					PCRE2_ALT_CIRCUMFLEX;
+	static const uint32_t options =
+		PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_CIRCUMFLEX;
 	pcre2_compile_context *context = pcre2_compile_context_create(NULL);
 	int error = 0;
 	size_t where = 0;
@@ -86,8 +85,31 @@ void regex_free(struct regex *r)
 	free(r);
 }
 
+static int match(const struct regex *r, struct str text)
+{
+	return pcre2_match(r->code, (PCRE2_SPTR)text.p, text.len, 0, 0, r->data, r->limits);
+}
+
+/* To RE2 each byte that is no UTF-8 is a U+FFFD, which '.' matches like any other: a path may hold
+ * such bytes, escaped ("/caf%e9"). */
+static int match_mended(const struct regex *r, struct str text)
+{
+	AUTO_BUF struct buf mended = buf_init(SIZE_MAX);
+	size_t room = 3 * text.len; /* of which an ill-formed byte takes all */
+	char *to = buf_reserve(&mended, room);
+
+	if (!to)
+		return PCRE2_ERROR_NOMEMORY;
+	mended.len = utf8_sanitize(text, to, room);
+	return match(r, buf_str(&mended));
+}
+
 bool regex_match(const struct regex *r, struct str text)
 {
+	int answer = match(r, text);
+
+	if (answer <= PCRE2_ERROR_UTF8_ERR1 && answer >= PCRE2_ERROR_UTF8_ERR21)
+		answer = match_mended(r, text);
 	/* any negative answer, be it "no match" or a limit, is a no */
-	return pcre2_match(r->code, (PCRE2_SPTR)text.p, text.len, 0, 0, r->data, r->limits) >= 0;
+	return answer >= 0;
 }

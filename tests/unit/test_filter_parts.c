@@ -460,6 +460,43 @@ static void patterns_mean_what_they_mean_to_re2(void **state)
 	assert_true(re_matches("(?U)a+", "aa"));
 }
 
+/* Go's unicode/utf8: a byte that belongs to no character is read as U+FFFD, one by one. */
+static void bytes_that_are_no_characters_match_like_one(void **state)
+{
+	(void)state;
+	assert_true(re_matches("^/caf.$", "/caf\xe9"));
+	assert_false(re_matches("^/caf..$", "/caf\xe9"));
+	assert_true(re_matches("^..$", "\xe2\x82"));
+	assert_true(re_matches("^.{3}x$", "\xed\xa0\x80x"));
+	assert_true(re_matches("[^a]$", "a\xff"));
+	assert_true(re_matches("x*$", "a\xff"));
+	assert_true(re_matches("^a\\x{fffd}b$", "a\xff"
+						"b"));
+	assert_false(re_matches("\\xff", "\xff"));
+	assert_false(re_matches("^a$", "a\xff"));
+}
+
+/* Go's regexp/syntax: "i" folds the letters of a category, too; since 1.25 categories have their long
+ * names, and names are compared without case, blanks, hyphens and underscores. */
+static void categories_are_what_they_are_to_go(void **state)
+{
+	(void)state;
+	assert_true(re_matches("(?i)^\\p{Lu}$", "a"));
+	assert_true(re_matches("(?i)^[\\p{Ll}]$", "A"));
+	assert_false(re_matches("(?i)^\\P{Lu}$", "\xc3\xa9"));
+	assert_false(re_matches("(?i)^[^\\p{Lu}]$", "a"));
+	assert_false(re_matches("(?i)^\\p{Lu}$", "1"));
+	assert_true(re_matches("^(?i:x(\\p{Lu}))$", "xa"));
+	assert_false(re_matches("^(?i:x)\\p{Lu}$", "xa"));
+	assert_false(re_matches("(?i)^(?-i)\\p{Lu}$", "a"));
+	assert_true(re_matches("^(x|y(?i))\\p{Lu}$", "yA"));
+	assert_false(re_matches("^(x|y(?i))\\p{Lu}$", "ya"));
+	assert_true(re_matches("^\\p{Letter}\\p{Decimal_Number}\\p{punct}$", "a1."));
+	assert_true(re_matches("^\\p{uppercase letter}\\p{LC}\\p{ASCII}\\p{Assigned}$", "Aa1x"));
+	assert_false(re_matches("\\p{Unassigned}|\\P{Any}|\\P{ascii}", "a"));
+	assert_true(re_matches("^\\p{old-italic}$", "\xf0\x90\x8c\x80"));
+}
+
 static void patterns_that_re2_refuses_are_refused_in_its_words(void **state)
 {
 	static const char *const cases[][2] = {
@@ -621,6 +658,8 @@ int main(void)
 		cmocka_unit_test(bad_prefixes_are_explained_as_netip_does),
 		cmocka_unit_test(a_prefix_contains_addresses_of_its_own_family),
 		cmocka_unit_test(patterns_mean_what_they_mean_to_re2),
+		cmocka_unit_test(bytes_that_are_no_characters_match_like_one),
+		cmocka_unit_test(categories_are_what_they_are_to_go),
 		cmocka_unit_test(patterns_that_re2_refuses_are_refused_in_its_words),
 		cmocka_unit_test(a_hostile_pattern_gives_up),
 		cmocka_unit_test(the_path_of_a_request_uri_is_found),
