@@ -2,82 +2,113 @@
 
 #include "flow/swar.h"
 
-static const char hex_digits[] = "0123456789abcdef";
+/*
+ * Sixteen digits at once, in the vectors that every 64-bit processor has: digit by digit, these
+ * texts took a tenth of the time in which a flow is read.
+ */
+typedef int8_t bytes16 __attribute__((vector_size(16)));
+typedef uint16_t pairs8 __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
 
-static inline void put_hex8(char *p, uint8_t v)
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a number's first byte is the first");
+
+static inline uint64_t load16(const void *p)
 {
-	p[0] = hex_digits[v >> 4];
-	p[1] = hex_digits[v & 15];
+	uint16_t v;
+
+	memcpy(&v, p, sizeof v);
+	return v;
 }
 
-/* Lower-case digits to their value and a bit that all digits have: it tells them from other
- * characters without a branch. */
-enum { IS_DIGIT = 0x10 };
-static const uint8_t digits[256] = {
-	['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14, ['5'] = 0x15,
-	['6'] = 0x16, ['7'] = 0x17, ['8'] = 0x18, ['9'] = 0x19, ['a'] = 0x1a, ['b'] = 0x1b,
-	['c'] = 0x1c, ['d'] = 0x1d, ['e'] = 0x1e, ['f'] = 0x1f,
-};
-
-/* Clears IS_DIGIT in *@ok if one of the two is none. */
-static inline uint8_t parse_hex8(const char *p, unsigned *ok)
+static inline uint64_t load32(const void *p)
 {
-	unsigned high = digits[(uint8_t)p[0]], low = digits[(uint8_t)p[1]];
+	uint32_t v;
 
-	*ok &= high & low;
-	return (uint8_t)(high << 4 | (low & 15));
+	memcpy(&v, p, sizeof v);
+	return v;
 }
 
-/* Eight digits at once: each byte of @v is spread over two, then 10 to 15 are moved up to letters. */
-static inline void put_hex32(char p[8], uint32_t v)
+static inline bytes16 digits_of(bytes16 values)
 {
-	uint64_t x = __builtin_bswap32(v); /* the first two digits are the lowest byte */
-
-	x = (x | x << 16) & UINT64_C(0x0000ffff0000ffff);
-	x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
-	x = (x >> 4 | x << 8) & (SWAR_ONES * 0x0f);
-	x += SWAR_ONES * '0' + (((x + SWAR_ONES * 6) >> 4) & SWAR_ONES) * ('a' - '0' - 10);
-	swar_store(p, x);
+	return values + '0' + ((values > 9) & ('a' - '0' - 10));
 }
 
-/* RFC 9562 section 4: 8-4-4-4-12 digits. Where the two digits of each byte stand. */
-static const uint8_t uuid_at[16] = { 0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34 };
+/* Two lower-case digits for each byte. */
+static inline void put_digits(char out[32], halves bytes)
+{
+	const bytes16 high = (bytes16)bytes >> 4 & 15, low = (bytes16)bytes & 15;
+	const bytes16 text[2] = {
+		digits_of(__builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5,
+						  21, 6, 22, 7, 23)),
+		digits_of(__builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28,
+						  13, 29, 14, 30, 15, 31)),
+	};
+
+	memcpy(out, text, sizeof text);
+}
+
+/* Clears in *@ok what belongs to a character that is no lower-case digit. */
+static inline bytes16 values_of(halves digits, bytes16 *ok)
+{
+	bytes16 c = (bytes16)digits, is_letter = (c >= 'a') & (c <= 'f');
+
+	*ok &= is_letter | ((c >= '0') & (c <= '9'));
+	return (c & 15) + (is_letter & 9);
+}
+
+/* Bytes of 32 digits. */
+static inline bool get_bytes(halves first, halves last, halves *ret)
+{
+	bytes16 ok = ~(bytes16){ 0 };
+	/* of two digits the higher one comes first: it is the lower half of a pair */
+	pairs8 a = (pairs8)values_of(first, &ok), b = (pairs8)values_of(last, &ok);
+
+	*ret = (halves)__builtin_shufflevector((bytes16)(a << 4 | a >> 8),
+					       (bytes16)(b << 4 | b >> 8), 0, 2, 4, 6, 8, 10, 12,
+					       14, 16, 18, 20, 22, 24, 26, 28, 30);
+	return (((halves)ok)[0] & ((halves)ok)[1]) == UINT64_MAX;
+}
+
+/* --- RFC 9562 section 4: 8-4-4-4-12 digits ------------------------------------------------ */
 
 void uuid_put(char out[UUID_CHARS], const uint64_t uuid[2])
 {
-	char middle[16];
+	char digits[32];
 
-	put_hex32(out, (uint32_t)(uuid[0] >> 32));
-	put_hex32(middle, (uint32_t)uuid[0]);
-	put_hex32(middle + 8, (uint32_t)(uuid[1] >> 32));
+	put_digits(digits, (halves){ __builtin_bswap64(uuid[0]), __builtin_bswap64(uuid[1]) });
+	memcpy(out, digits, 8);
 	for (size_t i = 0; i < 4; i++) {
 		out[8 + 5 * i] = '-';
-		memcpy(out + 9 + 5 * i, middle + 4 * i, 4);
+		memcpy(out + 9 + 5 * i, digits + 8 + 4 * i, 4);
 	}
-	put_hex32(out + 28, (uint32_t)uuid[1]);
+	memcpy(out + 28, digits + 24, 8);
 }
 
 bool uuid_parse(struct str s, uint64_t ret[2])
 {
-	uint64_t v[2] = { 0, 0 };
-	unsigned ok = IS_DIGIT;
+	halves v;
 
 	if (s.len != UUID_CHARS || s.p[8] != '-' || s.p[13] != '-' || s.p[18] != '-' ||
 	    s.p[23] != '-')
 		return false;
-	for (int i = 0; i < 16; i++)
-		v[i / 8] = v[i / 8] << 8 | parse_hex8(s.p + uuid_at[i], &ok);
-	if (!ok)
+	if (!get_bytes((halves){ swar_load(s.p), load32(s.p + 9) | load32(s.p + 14) << 32 },
+		       (halves){ load32(s.p + 19) | load32(s.p + 24) << 32, swar_load(s.p + 28) },
+		       &v))
 		return false;
-	ret[0] = v[0];
-	ret[1] = v[1];
+	ret[0] = __builtin_bswap64(v[0]);
+	ret[1] = __builtin_bswap64(v[1]);
 	return true;
 }
 
+/* --- MAC addresses: 2:2:2:2:2:2 ------------------------------------------------------------- */
+
 void mac_put(char out[MAC_CHARS], const uint8_t mac[6])
 {
-	for (int i = 0; i < 6; i++) {
-		put_hex8(out + 3 * i, mac[i]);
+	char digits[32];
+
+	put_digits(digits, (halves){ load32(mac) | load16(mac + 4) << 32, 0 });
+	for (size_t i = 0; i < 6; i++) {
+		memcpy(out + 3 * i, digits + 2 * i, 2);
 		if (i < 5)
 			out[3 * i + 2] = ':';
 	}
@@ -85,18 +116,17 @@ void mac_put(char out[MAC_CHARS], const uint8_t mac[6])
 
 bool mac_parse(struct str s, uint8_t ret[6])
 {
-	uint8_t mac[6];
-	unsigned ok = IS_DIGIT;
+	static const halves zeros = { SWAR_ONES * '0', SWAR_ONES * '0' };
+	halves v;
 
-	if (s.len != MAC_CHARS)
+	if (s.len != MAC_CHARS || s.p[2] != ':' || s.p[5] != ':' || s.p[8] != ':' ||
+	    s.p[11] != ':' || s.p[14] != ':')
 		return false;
-	for (int i = 0; i < 6; i++) {
-		mac[i] = parse_hex8(s.p + 3 * i, &ok);
-		if (i < 5 && s.p[3 * i + 2] != ':')
-			return false;
-	}
-	if (!ok)
+	uint64_t first = load16(s.p) | load16(s.p + 3) << 16 | load16(s.p + 6) << 32 |
+			 load16(s.p + 9) << 48,
+		 last = load16(s.p + 12) | load16(s.p + 15) << 16 | zeros[0] << 32;
+	if (!get_bytes((halves){ first, last }, zeros, &v))
 		return false;
-	memcpy(ret, mac, 6);
+	memcpy(ret, &v, 6);
 	return true;
 }
