@@ -20,10 +20,14 @@ enum {
 	DNS_MOST = 1 << 13,  /* names of outside peers; more of them count without */
 	NAME_BYTES = 512,    /* of one text, at most */
 	PARTY_BYTES = 4 * (NAME_BYTES + sizeof(uint16_t)),
-	FLUSH_NS_S = 15, /* seconds */
 	DELETE_MINUTES = 240,
 };
 #define MINUTE_NS (60 * NS_PER_S)
+/* What is counted of a minute is written once, when it has ended and its last records have come; of
+ * records that come later, or of a time that is still to come, some time after them. */
+#define LAST_COME_NS (2 * NS_PER_S)
+#define LATE_WAIT_NS (15 * NS_PER_S)
+#define WAIT_NS (MINUTE_NS + LATE_WAIT_NS)
 
 struct edge_key {
 	uint32_t minute;                      /* since 1970 */
@@ -294,8 +298,10 @@ void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now)
 
 bool edges_are_due(const struct edges *ed, struct wall_ns now)
 {
-	return ed->full || (ed->count && (now.v < ed->flushed.v ||
-					  now.v - ed->flushed.v >= FLUSH_NS_S * NS_PER_S));
+	if (ed->full || !ed->count || now.v < ed->flushed.v)
+		return ed->full || ed->count;
+	bool has_ended = now.v >= (ed->oldest + UINT64_C(1)) * MINUTE_NS + LAST_COME_NS;
+	return now.v - ed->flushed.v >= (has_ended ? LATE_WAIT_NS : WAIT_NS);
 }
 
 struct wall_ns edges_pending(const struct edges *ed)

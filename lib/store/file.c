@@ -6,7 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define UNCOUNTED_NS (60 * NS_PER_S) /* a minute of the map is one row */
+#define UNCOUNTED_NS (120 * NS_PER_S) /* a minute of the map is one row */
 
 enum err_code file_lock(struct store *s, struct err *e)
 {
@@ -254,7 +254,7 @@ static enum err_code open_file(struct store *s, struct wall_ns now, struct err *
 	return ERR_OK;
 }
 
-/* Edges wait a quarter of a minute at most; what the run before left begins that long before its
+/* Edges wait a minute and a quarter at most; what the run before left begins that long before its
  * last sign of life. */
 static void note_uncounted(struct store *s, struct wall_ns now, struct str why)
 {

@@ -257,6 +257,7 @@ void edges_free(struct edges *ed);
 bool edges_have_room(struct edges *ed, size_t flows);
 /* Counts a record; ids are the process's. Without room it is left out. */
 void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now);
+/* A minute that has ended, or too many to be held. */
 bool edges_are_due(const struct edges *ed, struct wall_ns now);
 /* Begin of the oldest minute of what waits to be written; UINT64_MAX: nothing does. */
 struct wall_ns edges_pending(const struct edges *ed);

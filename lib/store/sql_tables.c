@@ -67,8 +67,8 @@ const struct sql_table sql_other_tables[] = {
 	{ "gaps", "What is missing in the record, and why.", gap_columns, ARRAY_LEN(gap_columns) },
 	{ "endpoints", "Whose names are known: sources and destinations of flows.",
 	  endpoint_columns, ARRAY_LEN(endpoint_columns) },
-	{ "edges", "The service map by the minute; kept longer than flows.", edge_columns,
-	  ARRAY_LEN(edge_columns) },
+	{ "edges", "The service map by the minute, once it has ended; kept longer than flows.",
+	  edge_columns, ARRAY_LEN(edge_columns) },
 	{ "policies", "Policies and when they were in force.", policy_columns,
 	  ARRAY_LEN(policy_columns) },
 };

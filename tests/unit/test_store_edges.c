@@ -85,6 +85,67 @@ static void edges_are_read_in_turns_of_whole_minutes(void **state)
 	assert_int_equal(sum.flows, 10500);
 }
 
+static uint64_t written(struct fixture *fx)
+{
+	return fixture_sql(fx, "SELECT coalesce(sum(flows), 0) FROM edge");
+}
+
+/* A row that is written four times a minute costs four times as much. */
+static void what_is_counted_of_a_minute_is_written_when_it_has_ended(void **state)
+{
+	/* NOON is 20 s into its minute, which ends 40 s later; its last records come a second late */
+	const struct wall_ns end = after(NOON, 40);
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 10); /* the first ones are written at once: it is long since the last */
+	assert_int_equal(written(fx), 10);
+	while (fx->now.v < after(end, 1).v) {
+		fixture_block(fx, 10);
+		assert_int_equal(written(fx), 10);
+		assert_int_equal(store_counts(fx->store).edges_pending.v, NOON.v - 20 * NS_PER_S);
+	}
+	fixture_block(fx, 10);
+	assert_int_equal(written(fx), 10 * (1 + 40 + 1));
+	assert_true(store_counts(fx->store).edges_pending.v == UINT64_MAX);
+	for (int second = 0; second < 59; second++) {
+		fixture_block(fx, 10);
+		assert_int_equal(written(fx), 10 * (1 + 40 + 1));
+	}
+	fixture_block(fx, 10);
+	assert_int_equal(written(fx), 10 * (1 + 40 + 1 + 60));
+}
+
+/* @return seconds from the time at which others were written until a record of @time was. */
+static unsigned seconds_until_written(struct fixture *fx, struct wall_ns time)
+{
+	struct err e = { 0 };
+	struct flow f = fixture_flow(fx, FIRST_SEQ, time);
+	uint64_t before = written(fx);
+
+	assert_true(store_counts(fx->store).edges_pending.v == UINT64_MAX);
+	f.seq = fx->next_seq++;
+	assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	for (unsigned seconds = 1; seconds < 200; seconds++) {
+		fx->now = after(fx->now, 1);
+		assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
+		if (written(fx) == before + 1)
+			return seconds;
+	}
+	return 0;
+}
+
+/* A history that is taken over, and clocks that are wrong. */
+static void records_of_another_time_are_counted_a_little_later(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 10);
+	assert_int_equal(seconds_until_written(fx, after(NOON, -3600)), 15);
+	assert_int_equal(seconds_until_written(fx, after(NOON, 3600)), 75);
+}
+
 static void put_ports(struct fixture *fx, int first, int count)
 {
 	struct err e = { 0 };
@@ -247,6 +308,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(edges_add_up_by_workload_and_minute),
 		T(edges_are_read_in_turns_of_whole_minutes),
+		T(what_is_counted_of_a_minute_is_written_when_it_has_ended),
+		T(records_of_another_time_are_counted_a_little_later),
 		T(a_full_table_of_edges_is_written_before_more_come),
 		T(edges_behind_a_full_table_are_counted_over_a_kill),
 		T(records_without_room_for_their_edges_are_a_gap),
