@@ -411,9 +411,9 @@ static bool port_range(const struct port *p, const struct policy_query *q, uint1
 	return false;
 }
 
-/* True if the rule is for the port. A proxy that it asks for there goes to *@redirect, if none is
- * in it yet: a rule with a proxy wins over those without. */
-static bool ports_match(const struct rule *rule, const struct policy_query *q, struct str *redirect)
+/* True if the rule is for the port. A proxy that it asks for there goes to *@proxy, if that one does
+ * not rank before it: a rule with a proxy wins over those without. */
+static bool ports_match(const struct rule *rule, const struct policy_query *q, struct proxy *proxy)
 {
 	bool any = !rule->narrowed;
 
@@ -424,8 +424,8 @@ static bool ports_match(const struct rule *rule, const struct policy_query *q, s
 		if (p->protocol != q->protocol || !port_range(p, q, &first, &last) ||
 		    q->port < first || q->port > last)
 			continue;
-		if (!redirect->len)
-			*redirect = p->redirect;
+		if (p->proxy.name.len && (!proxy->name.len || p->proxy.rank < proxy->rank))
+			*proxy = p->proxy;
 		any = true;
 	}
 	return any;
@@ -458,7 +458,7 @@ static void tell(struct policy_answer *a, const struct spec *s, const struct rul
 				    ->applies[(q)->direction])
 
 struct found {
-	struct str redirect;
+	struct proxy proxy;
 	bool any, selected, default_deny;
 };
 
@@ -468,7 +468,7 @@ static void match_section(const struct policy_query *q, const struct spec *s,
 	for (size_t i = 0; i < s->rule_count[section]; i++) {
 		const struct rule *rule = &s->rules[section][i];
 
-		if (!peer_matches(rule, &q->peer) || !ports_match(rule, q, &f->redirect))
+		if (!peer_matches(rule, &q->peer) || !ports_match(rule, q, &f->proxy))
 			continue;
 		f->any = true;
 		tell(a, s, rule);
@@ -506,7 +506,7 @@ void policy_ask(const struct policy_set *set, const struct policy_query *q, stru
 	match_section(q, s, in ? POLICY_SECTION_INGRESS : POLICY_SECTION_EGRESS, a, &allow);
 	if (allow.any) {
 		a->verdict = POLICY_ALLOWED;
-		a->redirect = allow.redirect;
+		a->redirect = allow.proxy.name;
 		return;
 	}
 	if (!deny.selected && !(q->subject->flags & ROW_INIT)) {

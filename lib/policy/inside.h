@@ -67,6 +67,11 @@ struct service_ref {
 	const struct selector *selector; /* over the service's labels; NULL: by name */
 };
 
+struct proxy {
+	struct str name; /* "" none */
+	uint8_t rank;    /* where several are asked for: the lowest wins */
+};
+
 struct port {
 	uint8_t protocol;     /* IPPROTO_ */
 	uint16_t first, last; /* 0 … 65535: all. ICMP: types */
@@ -74,7 +79,7 @@ struct port {
 	uint16_t named_last;  /* a range from there on; 0 none */
 	bool of_peer;         /* at egress, too, the name is looked up in the destination */
 	bool never;           /* a name that nobody, or more than one port, has */
-	struct str redirect;  /* proxy; "" none */
+	struct proxy proxy;
 };
 
 struct rule {
@@ -89,6 +94,7 @@ struct rule {
 	size_t selector_count;
 	struct block *blocks;
 	size_t block_count;
+	size_t own_blocks; /* the first ones: not those of groups and services */
 	struct str *names; /* DNS patterns, lower case, without the last dot */
 	size_t name_count;
 	struct group_ref *groups;

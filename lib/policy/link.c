@@ -146,6 +146,7 @@ static void link_rule(struct reading *r, struct rule *rule)
 	bool egress = rule->section == POLICY_SECTION_EGRESS ||
 		      rule->section == POLICY_SECTION_EGRESS_DENY;
 
+	rule->own_blocks = rule->block_count;
 	if (rule->group_count || rule->service_count) {
 		struct list selectors = { 0 }, blocks = { 0 };
 
@@ -174,25 +175,77 @@ static void link_rule(struct reading *r, struct rule *rule)
 /* --- proxies that exclude each other ------------------------------------------------------------
  */
 
+/* Of whom a proxy is asked for: everybody, a selector, a block or a name. */
+struct asked_of {
+	bool all;
+	uint32_t selector; /* 1 + its index; 0 none */
+	const struct block *block;
+	struct str name;
+};
+
 struct asked {
-	uint32_t spec, selector; /* selector UINT32_MAX: everybody */
+	uint32_t spec;
 	bool egress;
+	struct asked_of of;
 	const struct port *port;
 };
 
+static int compare(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int compare_prefixes(const struct prefix *a, const struct prefix *b)
+{
+	int order = compare(a->hi, b->hi);
+
+	if (!order)
+		order = compare(a->lo, b->lo);
+	return order ? order : compare(a->bits, b->bits);
+}
+
+/* NULL is before all. */
+static int compare_blocks(const struct block *a, const struct block *b)
+{
+	if (!a || !b)
+		return compare(a != NULL, b != NULL);
+	int order = compare_prefixes(&a->prefix, &b->prefix);
+	if (!order)
+		order = compare(a->except_count, b->except_count);
+	for (size_t i = 0; !order && i < a->except_count; i++)
+		order = compare_prefixes(&a->except[i], &b->except[i]);
+	return order;
+}
+
+static int compare_peers(const struct asked_of *a, const struct asked_of *b)
+{
+	int order = compare(a->all, b->all);
+
+	if (!order)
+		order = compare(a->selector, b->selector);
+	if (!order)
+		order = compare_blocks(a->block, b->block);
+	return order ? order : str_cmp(a->name, b->name);
+}
+
+static int compare_ports(const struct port *a, const struct port *b)
+{
+	int order = compare(a->protocol, b->protocol);
+
+	if (!order)
+		order = compare(a->first, b->first);
+	if (!order)
+		order = compare(a->last, b->last);
+	return order ? order : str_cmp(a->name, b->name);
+}
+
 static int compare_asked(const struct asked *a, const struct asked *b)
 {
-	if (a->egress != b->egress)
-		return a->egress < b->egress ? -1 : 1;
-	if (a->selector != b->selector)
-		return a->selector < b->selector ? -1 : 1;
-	if (a->port->protocol != b->port->protocol)
-		return a->port->protocol < b->port->protocol ? -1 : 1;
-	if (a->port->first != b->port->first)
-		return a->port->first < b->port->first ? -1 : 1;
-	if (a->port->last != b->port->last)
-		return a->port->last < b->port->last ? -1 : 1;
-	return str_cmp(a->port->name, b->port->name);
+	int order = compare(a->egress, b->egress);
+
+	if (!order)
+		order = compare_peers(&a->of, &b->of);
+	return order ? order : compare_ports(a->port, b->port);
 }
 
 static int by_asked_and_proxy(const void *pa, const void *pb)
@@ -200,50 +253,82 @@ static int by_asked_and_proxy(const void *pa, const void *pb)
 	const struct asked *a = pa, *b = pb;
 	int order = compare_asked(a, b);
 
-	return order ? order : str_cmp(a->port->redirect, b->port->redirect);
+	return order ? order : str_cmp(a->port->proxy.name, b->port->proxy.name);
 }
 
-static void add_asked(struct reading *r, struct list *all, struct asked asked)
+static void add_asked(struct reading *r, struct list *all, const struct asked *like,
+		      struct asked_of of)
 {
 	struct asked *to = list_add(&r->set->mem, all, sizeof *to);
 
-	if (to)
-		*to = asked;
-	else
+	if (!to) {
 		no_memory(r);
+		return;
+	}
+	*to = *like;
+	to->of = of;
+}
+
+static bool is_everybody(const struct policy_set *set, const struct rule *rule)
+{
+	bool all = rule->everybody;
+
+	for (size_t i = 0; i < rule->selector_count; i++)
+		all |= !set_selector(set, rule->selectors[i])->count;
+	return all;
+}
+
+static void add_all_asked(struct reading *r, const struct rule *rule, const struct asked *like,
+			  struct list *all)
+{
+	if (is_everybody(r->set, rule)) { /* the other peers then do not count */
+		add_asked(r, all, like, (struct asked_of){ .all = true });
+		return;
+	}
+	for (size_t i = 0; i < rule->selector_count; i++)
+		add_asked(r, all, like, (struct asked_of){ .selector = rule->selectors[i] + 1 });
+	for (size_t i = 0; i < rule->own_blocks; i++)
+		add_asked(r, all, like, (struct asked_of){ .block = &rule->blocks[i] });
+	for (size_t i = 0; i < rule->name_count; i++)
+		add_asked(r, all, like, (struct asked_of){ .name = rule->names[i] });
+}
+
+/* Names of servers alone ("tls") give way to what looks into TLS: they are held against the others
+ * only. */
+static bool is_held_against(struct str proxy, bool names_of_servers)
+{
+	bool tls = str_is(proxy, "tls");
+
+	if (!names_of_servers)
+		return proxy.len && !tls;
+	return tls || str_is(proxy, "dns") || str_is(proxy, "crd");
 }
 
 static void list_asked(struct reading *r, uint32_t spec, enum policy_section section,
-		       struct list *all)
+		       bool names_of_servers, struct list *all)
 {
 	const struct spec *s = set_spec(r->set, spec);
-	bool egress = section == POLICY_SECTION_EGRESS;
 
 	for (size_t i = 0; i < s->rule_count[section]; i++) {
 		const struct rule *rule = &s->rules[section][i];
 
 		for (size_t j = 0; j < rule->port_count && r->code == ERR_OK; j++) {
-			const struct port *p = &rule->ports[j];
-
-			/* server names alone give way to any other proxy */
-			if (!p->redirect.len || str_is(p->redirect, "tls"))
-				continue;
-			if (rule->everybody)
-				add_asked(r, all, (struct asked){ spec, UINT32_MAX, egress, p });
-			for (size_t k = 0; k < rule->selector_count; k++)
-				add_asked(r, all,
-					  (struct asked){ spec, rule->selectors[k], egress, p });
+			const struct asked like = { .spec = spec,
+						    .egress = section == POLICY_SECTION_EGRESS,
+						    .port = &rule->ports[j] };
+			if (is_held_against(like.port->proxy.name, names_of_servers))
+				add_all_asked(r, rule, &like, all);
 		}
 	}
 }
 
-static void link_conflicts(struct reading *r)
+static void link_conflicts(struct reading *r, bool names_of_servers)
 {
 	struct list all = { 0 };
 
 	for (uint32_t i = 0; i < r->set->specs.count && r->code == ERR_OK; i++) {
-		list_asked(r, i, POLICY_SECTION_INGRESS, &all);
-		list_asked(r, i, POLICY_SECTION_EGRESS, &all);
+		list_asked(r, i, POLICY_SECTION_INGRESS, names_of_servers, &all);
+		list_asked(r, i, POLICY_SECTION_EGRESS, names_of_servers, &all);
 	}
 	if (r->code != ERR_OK || all.count < 2)
 		return;
@@ -379,5 +464,7 @@ void link_rules(struct reading *r)
 				if (r->code != ERR_OK)
 					return;
 			}
-	link_conflicts(r);
+	link_conflicts(r, false);
+	if (r->code == ERR_OK)
+		link_conflicts(r, true);
 }

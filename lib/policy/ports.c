@@ -352,8 +352,30 @@ static void check_port(struct reading *r, const struct port *port,
 /* --- toPorts ------------------------------------------------------------------------------------
  */
 
+/* What a toPorts entry asks for: of TCP, and of other protocols, which most proxies do not know. */
+struct proxies {
+	struct proxy tcp, other;
+};
+
+/* Cilium's order of proxies; a listener may say another one itself, 1 to 100. */
+static struct proxy proxy_of(struct str name)
+{
+	static const struct {
+		const char *name;
+		uint8_t rank;
+	} known[] = {
+		{ "http", 101 }, { "kafka", 106 }, { "tls", 116 }, { "dns", 121 }, { "crd", 126 }
+	};
+	enum { RANK_OWN = 111 }; /* proxies of one's own */
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (str_is(name, known[i].name))
+			return (struct proxy){ name, known[i].rank };
+	return (struct proxy){ name, name.len ? RANK_OWN : 0 };
+}
+
 static void read_ports_of(struct reading *r, const json_t *ports, const struct l7 *l7,
-			  struct str proxy, struct rule *rule)
+			  const struct proxies *proxies, struct rule *rule)
 {
 	static const char *const keys[] = { "port", "endPort", "protocol", NULL };
 	size_t n = json_array_size(ports);
@@ -373,8 +395,12 @@ static void read_ports_of(struct reading *r, const json_t *ports, const struct l
 
 			check_port(r, &port, &protocols);
 			check_proxy_port(r, l7, &port, &protocols);
-			port.redirect = proxy;
-			add_protocols(r, rule, &protocols, port);
+			for (size_t j = 0; j < protocols.count; j++) {
+				port.protocol = protocols.list[j];
+				port.proxy = port.protocol == IPPROTO_TCP ? proxies->tcp
+									  : proxies->other;
+				add_port(r, rule, port);
+			}
 		}
 		back(r, at);
 	}
@@ -394,18 +420,29 @@ static void check_tls(struct reading *r, const json_t *entry, const char *key)
 	back(r, at);
 }
 
-static void check_listener(struct reading *r, const json_t *listener)
+/* @return its proxy, none if there is no listener */
+static struct proxy read_listener(struct reading *r, const json_t *listener)
 {
+	enum { PRIORITY_MAX = 100 };
 	static const char *const keys[] = { "envoyConfig", "name", "priority", NULL };
 	static const char *const config[] = { "kind", "name", NULL };
+	struct proxy proxy = { STR(""), 0 };
 	size_t at = step(r, "listener");
 
 	if (listener) {
 		only(r, listener, keys);
 		only_in(r, listener, "envoyConfig", config);
 		(void)member_text(r, listener, "name");
+		proxy = proxy_of(STR("crd"));
 	}
+	const json_t *priority = json_object_get(listener, "priority");
+	if (json_is_integer(priority) && json_integer_value(priority) >= 1 &&
+	    json_integer_value(priority) <= PRIORITY_MAX)
+		proxy.rank = (uint8_t)json_integer_value(priority);
+	else if (priority && !json_is_null(priority))
+		bad(r, "priority must be 1 to %d", PRIORITY_MAX);
 	back(r, at);
+	return proxy;
 }
 
 static void read_to_port(struct reading *r, const json_t *entry, struct port_context where,
@@ -422,10 +459,11 @@ static void read_to_port(struct reading *r, const json_t *entry, struct port_con
 	json_t *rules = member_object(r, entry, "rules");
 	json_t *listener = member_object(r, entry, "listener");
 	json_t *terminating = member_object(r, entry, "terminatingTLS");
+	json_t *originating = member_object(r, entry, "originatingTLS");
 
 	check_tls(r, entry, "terminatingTLS");
 	check_tls(r, entry, "originatingTLS");
-	check_listener(r, listener);
+	struct proxy of_listener = read_listener(r, listener);
 	if (rules && !where.deny) {
 		size_t at = step(r, "rules");
 		l7 = read_rules(r, rules);
@@ -440,7 +478,6 @@ static void read_to_port(struct reading *r, const json_t *entry, struct port_con
 		back(r, below);
 	}
 	back(r, at);
-	struct str proxy = l7.proxy;
 	if (json_array_size(names) && l7.any && !terminating)
 		bad(r, "serverNames beside rules need terminatingTLS");
 	if (listener && where.ingress)
@@ -449,12 +486,13 @@ static void read_to_port(struct reading *r, const json_t *entry, struct port_con
 		bad(r, "a listener and rules for a proxy exclude each other");
 	if (l7.dns_list && !json_array_size(ports))
 		bad(r, "rules for DNS need a port");
-	if (!proxy.len && listener)
-		proxy = STR("crd");
-	if (!proxy.len && (json_array_size(names) || terminating))
-		proxy = STR("tls");
+	bool tls = json_array_size(names) || terminating || originating;
+	struct proxies proxies = { .other = listener ? of_listener
+					    : l7.dns ? proxy_of(l7.proxy)
+						     : proxy_of(tls ? STR("tls") : STR("")) };
+	proxies.tcp = listener || !l7.proxy.len ? proxies.other : proxy_of(l7.proxy);
 	at = step(r, "ports");
-	read_ports_of(r, ports, &l7, proxy, rule);
+	read_ports_of(r, ports, &l7, &proxies, rule);
 	back(r, at);
 }
 

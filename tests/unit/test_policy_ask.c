@@ -159,6 +159,134 @@ static void stars_in_names_mean_what_is_documented(void **state)
 	}
 }
 
+/* Of @egress, two rules, asked for 203.0.113.7, or www.example: 443/TCP, or UDP. */
+static struct policy_answer ask_for_proxy(const char *egress, uint8_t protocol, char proxy[16])
+{
+	static const struct str world[] = { { "reserved:world", 14 } };
+	uint8_t ip[1][16];
+	char text[2048];
+
+	assert_true(ip_parse(STR("203.0.113.7"), ip[0]));
+	const struct policy_end out = {
+		.labels = world, .label_count = 1, .ips = (const uint8_t(*)[16])ip, .ip_count = 1
+	};
+	(void)snprintf(text, sizeof text, CNP("{endpointSelector: {}, egress: [%s]}"), egress);
+	AUTO(policy_set_free) struct policy_set *set = set_of(text);
+	const struct policy_answer a =
+		ask(set, POLICY_EGRESS, &web, &out, "www.example", protocol, 443);
+	(void)snprintf(proxy, 16, "%.*s", STR_FMT(a.redirect)); /* the set goes */
+	return a;
+}
+
+#define WORLD "toEntities: [world]"
+#define TO_443(peer, more)                                                                         \
+	"{" peer ", toPorts: [{ports: [{port: '443', protocol: TCP}], " more "}]}"
+#define TO_RANGE(more)                                                                             \
+	"{" WORLD ", toPorts: [{ports: [{port: '400', endPort: 500, protocol: TCP}], " more "}]}"
+#define HTTP "rules: {http: [{method: GET}]}"
+#define KAFKA "rules: {kafka: [{topic: t}]}"
+#define OWN "rules: {l7proto: pg, l7: [{a: b}]}"
+#define DNS "rules: {dns: [{matchPattern: '*'}]}"
+#define NAMES "serverNames: [www.example]"
+#define LISTENER(more) "listener: {envoyConfig: {name: c}, name: l" more "}"
+
+/* Cilium's order of what rules ask for of one packet, whichever rule comes first (pkg/policy, the
+ * priorities of listeners). */
+static void of_proxies_one_wins(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *one, *other, *proxy;
+	} cases[] = {
+		{ TO_443(WORLD, NAMES), TO_443(WORLD, HTTP), "http" },
+		{ TO_443(WORLD, NAMES), TO_443(WORLD, OWN), "pg" },
+		{ TO_443(WORLD, KAFKA), TO_RANGE(HTTP), "http" },
+		{ TO_443(WORLD, OWN), TO_RANGE(KAFKA), "kafka" },
+		{ TO_443(WORLD, NAMES), TO_RANGE(OWN), "pg" },
+		{ TO_443(WORLD, DNS), TO_RANGE(NAMES), "tls" },
+		{ TO_443(WORLD, DNS), TO_RANGE(LISTENER("")), "dns" },
+		{ TO_443(WORLD, HTTP), TO_RANGE(LISTENER(", priority: 100")), "crd" },
+		{ TO_443(WORLD, "originatingTLS: {secret: {name: s}}"), TO_RANGE("rules: null"),
+		  "tls" },
+		{ TO_443(WORLD, NAMES ", " LISTENER("")), TO_RANGE("rules: null"), "crd" },
+		{ TO_443(WORLD, "rules: null"), TO_RANGE(LISTENER("")), "crd" },
+	};
+	char proxy[16], both[1024];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (size_t turn = 0; turn < 2; turn++) {
+			(void)snprintf(both, sizeof both, "%s, %s",
+				       turn ? cases[i].other : cases[i].one,
+				       turn ? cases[i].one : cases[i].other);
+			assert_int_equal(ask_for_proxy(both, IPPROTO_TCP, proxy).verdict,
+					 POLICY_ALLOWED);
+			assert_string_equal(proxy, cases[i].proxy);
+		}
+}
+
+/* All but DNS, TLS and listeners look at TCP only, where the rule is for any protocol. */
+static void proxies_of_tcp_are_no_others(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *more, *tcp, *udp;
+	} cases[] = { { "rules: {l7proto: pg}", "pg", "" },
+		      { DNS, "dns", "dns" },
+		      { NAMES, "tls", "tls" },
+		      { LISTENER(""), "crd", "crd" } };
+	char text[512], proxy[16];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		(void)snprintf(text, sizeof text,
+			       "{" WORLD ", toPorts: [{ports: [{port: '443'}], %s}]}",
+			       cases[i].more);
+		assert_int_equal(ask_for_proxy(text, IPPROTO_TCP, proxy).verdict, POLICY_ALLOWED);
+		assert_string_equal(proxy, cases[i].tcp);
+		assert_int_equal(ask_for_proxy(text, IPPROTO_UDP, proxy).verdict, POLICY_ALLOWED);
+		assert_string_equal(proxy, cases[i].udp);
+	}
+}
+
+/* Two rules that ask for different proxies of one peer on one port: Cilium cannot compute the
+ * policy of the end (pkg/policy, how parsers are merged). */
+static void proxies_that_exclude_each_other_break_the_end(void **state)
+{
+	(void)state;
+#define CIDR "toCIDR: [203.0.113.0/24]"
+#define SET "toCIDRSet: [{cidr: 203.0.113.0/24, except: [203.0.113.128/25]}]"
+#define NAME "toFQDNs: [{matchName: www.example}]"
+	static const struct {
+		const char *rules;
+		bool breaks;
+	} cases[] = {
+		{ TO_443(WORLD, HTTP) ", " TO_443(WORLD, KAFKA), true },
+		{ TO_443(WORLD, HTTP) ", " TO_RANGE(KAFKA), false },
+		{ TO_443(WORLD, HTTP) ", " TO_443(CIDR, KAFKA), false },
+		{ TO_443(CIDR, HTTP) ", " TO_443(CIDR, KAFKA), true },
+		{ TO_443(CIDR, HTTP) ", " TO_443("toCIDR: [203.0.0.0/16]", KAFKA), false },
+		{ TO_443(SET, HTTP) ", " TO_443(SET, KAFKA), true },
+		{ TO_443(SET, HTTP) ", " TO_443(CIDR, KAFKA), false },
+		{ TO_443(NAME, HTTP) ", " TO_443(NAME, KAFKA), true },
+		{ TO_443(NAME, HTTP) ", " TO_443("toFQDNs: [{matchPattern: '*.example'}]", KAFKA),
+		  false },
+		{ TO_443("toEntities: [all]", HTTP) ", " TO_443("toEntities: [all]", KAFKA), true },
+		{ "{toPorts: [{ports: [{port: '443', protocol: TCP}], " HTTP "}]}, " //
+		  TO_443("toEntities: [all, host]", KAFKA),
+		  true },
+		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, HTTP), false },
+		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, DNS), true },
+		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, LISTENER("")), true },
+		{ TO_443(WORLD, HTTP) ", " TO_443(WORLD, LISTENER("")), true },
+		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, NAMES), false },
+	};
+	char proxy[16];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if ((ask_for_proxy(cases[i].rules, IPPROTO_TCP, proxy).verdict == POLICY_BROKEN) !=
+		    cases[i].breaks)
+			fail_msg("%s", cases[i].rules);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +297,9 @@ int main(void)
 		cmocka_unit_test(more_rules_than_an_answer_holds_are_counted),
 		cmocka_unit_test(labels_beyond_the_limit_are_not_looked_at),
 		cmocka_unit_test(stars_in_names_mean_what_is_documented),
+		cmocka_unit_test(of_proxies_one_wins),
+		cmocka_unit_test(proxies_of_tcp_are_no_others),
+		cmocka_unit_test(proxies_that_exclude_each_other_break_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
