@@ -155,6 +155,8 @@ static struct value to_duration(struct eval *ev, struct value v)
 
 	if (v.kind == VALUE_DURATION)
 		return v;
+	if (v.kind == VALUE_INT) /* declared, but no number is a duration */
+		return cannot(ev, v, "google.protobuf.Duration");
 	if (v.kind != VALUE_STRING)
 		return VALUE_NO_OVERLOAD;
 	return duration_parse(v.str, &ns) ? value_duration(ns)

@@ -31,7 +31,7 @@ static const struct function functions[] = {
 	{ "bool", "bb bs", OP_TO_BOOL },
 	{ "bytes", "yy ys", OP_TO_BYTES },
 	{ "double", "dd di ds du", OP_TO_DOUBLE },
-	{ "duration", "DD Ds", OP_TO_DURATION },
+	{ "duration", "DD Di Ds", OP_TO_DURATION },
 	{ "int", "ii id iD is it iu", OP_TO_INT },
 	{ "string", "ss sb sy sd sD si st su", OP_TO_STRING },
 	{ "timestamp", "tt ti ts", OP_TO_TIMESTAMP },

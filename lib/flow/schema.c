@@ -284,22 +284,27 @@ static void build_message(descriptor *d, bool proto3, size_t *next)
 		build_message(d->nested_type[i], proto3, next);
 }
 
-/* google.protobuf.Duration: no .proto file here uses it, but an Any may hold one. */
-static void add_duration(void)
+/* No .proto file here uses these, but an Any may hold one. */
+static const char *const lone_messages[] = { "google.protobuf.Duration", "google.protobuf.Empty" };
+enum { LONE_MESSAGES = ARRAY_LEN(lone_messages) };
+
+static void add_lone(struct str name)
 {
 	struct schema_message *m = &schema.messages[schema.message_count];
+	uint32_t seen;
 
-	m->name = STR("google.protobuf.Duration");
-	m->special = SCHEMA_DURATION;
-	add_name(schema.names, m->name, schema.message_count++);
+	if (schema.failed || map_get(schema.names, name, &seen))
+		return;
+	m->name = name;
+	m->special = special_of(name);
+	add_name(schema.names, name, schema.message_count++);
 }
 
 static void build(void)
 {
 	Google__Protobuf__FileDescriptorSet *set = google__protobuf__file_descriptor_set__unpack(
 		NULL, proto_descriptors_bytes, proto_descriptors);
-	size_t messages = 1, enums = 0, next = 0;
-	uint32_t seen;
+	size_t messages = LONE_MESSAGES, enums = 0, next = 0;
 
 	if (!set || map_new(65536, 0, &schema.names, NULL) != ERR_OK ||
 	    map_new(65536, 0, &schema.enum_names, NULL) != ERR_OK) {
@@ -327,8 +332,8 @@ static void build(void)
 		for (size_t k = 0; k < set->file[i]->n_message_type; k++)
 			build_message(set->file[i]->message_type[k], proto3, &next);
 	}
-	if (!schema.failed && !map_get(schema.names, STR("google.protobuf.Duration"), &seen))
-		add_duration();
+	for (size_t i = 0; i < LONE_MESSAGES; i++)
+		add_lone(str_of(lone_messages[i]));
 out:
 	if (set)
 		google__protobuf__file_descriptor_set__free_unpacked(set, NULL);

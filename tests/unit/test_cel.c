@@ -290,7 +290,9 @@ static void times_and_durations_have_arithmetic_and_parts(void **state)
 	      FAULT("timestamp('yesterday') > timestamp(0)",
 		    "type conversion error from 'string' to 'google.protobuf.Timestamp'"),
 	      FAULT("duration('1 hour') > duration('0')",
-		    "type conversion error from 'string' to 'google.protobuf.Duration'"));
+		    "type conversion error from 'string' to 'google.protobuf.Duration'"),
+	      FAULT("duration(1) > duration('0')",
+		    "type conversion error from 'int' to 'google.protobuf.Duration'"));
 }
 
 static void messages_are_made_and_compared(void **state)

@@ -238,6 +238,11 @@ static void well_known_types_have_their_own_form(void **state)
 		"{\"extensions\":{\"value\":\"-.s\",\"@type\":\"x/google.protobuf.Duration\"}}",
 		"{\"extensions\":{\"@type\":\"x/google.protobuf.Duration\",\"value\":\"0s\"}}");
 	assert_refused(FLOW, "{\"extensions\":{\"@type\":\"x/google.protobuf.Duration\"}}");
+	/* an Empty needs no value, and is written with one */
+	assert_becomes(FLOW, "{\"extensions\":{\"@type\":\"x/google.protobuf.Empty\"}}",
+		       "{\"extensions\":{\"@type\":\"x/google.protobuf.Empty\",\"value\":{}}}");
+	assert_refused(FLOW,
+		       "{\"extensions\":{\"@type\":\"x/google.protobuf.Empty\",\"value\":[]}}");
 }
 
 static void an_any_of_unknown_type_is_shown_as_its_bytes(void **state)
