@@ -287,6 +287,14 @@ void check_each(struct reading *r, const json_t *list, const char *key,
 		void (*check)(struct reading *, const json_t *));
 /* The same: they must be texts. */
 void check_texts(struct reading *r, const json_t *list, const char *key);
+static inline bool is_alpha(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+static inline bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
 /* A name as Kubernetes wants it (RFC 1123 subdomain); "" is one, too. */
 bool is_subdomain(struct str s);
 
@@ -318,6 +326,20 @@ struct port_context {
 void read_to_ports(struct reading *r, const json_t *list, struct port_context where,
 		   struct rule *rule);
 void read_kube_ports(struct reading *r, const json_t *list, struct rule *rule);
+/* `rules` of a toPorts entry. */
+struct l7 {
+	struct str proxy; /* that they ask for; "" none: lists may be empty */
+	bool any;         /* one of the lists is there, though it may be empty */
+	bool dns;         /* there are rules for DNS */
+	bool dns_list;    /* or at least their list */
+};
+/* What a toPorts entry asks for: of TCP, and of other protocols, which most proxies do not know. */
+struct proxies {
+	struct proxy tcp, other;
+};
+/* All of an entry of toPorts but its ports. */
+struct proxies read_proxies(struct reading *r, const json_t *entry, struct port_context where,
+			    struct l7 *ret);
 /* matchName or matchPattern: of DNS rules and of toFQDNs. */
 void check_dns(struct reading *r, const json_t *rule);
 void read_icmps(struct reading *r, const json_t *list, struct rule *rule);

@@ -1,20 +1,9 @@
-/* Ports, ICMP types and what a proxy is asked to look at. */
+/* Ports and ICMP types. */
 #include <netinet/in.h>
 
 #include "policy/inside.h"
-#include "regex/regex.h"
 
 enum { PORTS_MAX = 40, ICMP_FIELDS_MAX = 40, PORT_NAME_MAX = 15, IPPROTO_VRRP = 112 };
-
-static bool is_alpha(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
 
 /* RFC 6335 §5.1: 1 to 15 letters, digits and hyphens, at least one letter, no hyphen at an end or
  * beside another. */
@@ -173,157 +162,6 @@ static struct port make_port(struct reading *r, struct str text, const json_t *e
 	return port;
 }
 
-/* --- what proxies look at --------------------------------------------------------------------- */
-
-static void check_regex(struct reading *r, struct str pattern, const char *what)
-{
-	AUTO(regex_free) struct regex *x = NULL;
-	struct err e;
-
-	if (r->code == ERR_OK && pattern.len && regex_new(pattern, &x, &e) != ERR_OK)
-		bad(r, "%s: %s", what, e.msg);
-}
-
-static const char *const secret_keys[] = { "name", "namespace", NULL };
-
-static void check_header(struct reading *r, const json_t *match)
-{
-	static const char *const keys[] = { "mismatch", "name", "secret", "value", NULL };
-
-	only(r, match, keys);
-	only_in(r, match, "secret", secret_keys);
-	(void)member_text(r, match, "mismatch");
-	(void)member_text(r, match, "name");
-	(void)member_text(r, match, "value");
-}
-
-static void check_http(struct reading *r, const json_t *rule)
-{
-	static const char *const keys[] = { "path",    "method",        "host",
-					    "headers", "headerMatches", NULL };
-
-	if (!is_object(r, rule))
-		return;
-	only(r, rule, keys);
-	check_regex(r, member_text(r, rule, "path"), "path");
-	check_regex(r, member_text(r, rule, "method"), "method");
-	check_regex(r, member_text(r, rule, "host"), "host");
-	check_texts(r, member_array(r, rule, "headers"), "headers");
-	check_each(r, member_array(r, rule, "headerMatches"), "headerMatches", check_header);
-}
-
-static void check_kafka(struct reading *r, const json_t *rule)
-{
-	static const char *const keys[] = { "role",     "apiKey", "apiVersion",
-					    "clientID", "topic",  NULL };
-
-	if (!is_object(r, rule))
-		return;
-	only(r, rule, keys);
-	struct str role = member_text(r, rule, "role"), key = member_text(r, rule, "apiKey");
-	if (role.len && key.len)
-		bad(r, "role and apiKey cannot be combined");
-	if (role.len && !str_eq_nocase(role, STR("produce")) &&
-	    !str_eq_nocase(role, STR("consume")))
-		bad(r, "role must be produce or consume");
-}
-
-void check_dns(struct reading *r, const json_t *rule)
-{
-	static const char *const keys[] = { "matchName", "matchPattern", NULL };
-
-	if (!is_object(r, rule))
-		return;
-	only(r, rule, keys);
-	struct str name = member_text(r, rule, "matchName");
-	struct str pattern = member_text(r, rule, "matchPattern");
-	if (!!name.p == !!pattern.p)
-		bad(r, "either matchName or matchPattern");
-	struct str s = name.p ? name : pattern.p ? pattern : STR("");
-	if (s.len > 255)
-		bad(r, "a DNS name of more than 255 bytes");
-	for (size_t i = 0; i < s.len; i++)
-		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && !memchr("-_.", s.p[i], 3) &&
-		    !(s.p[i] == '*' && pattern.p)) {
-			bad(r, "'%.*s': only letters, digits, '-', '_', '.'%s",
-			    (int)(s.len < 80 ? s.len : 80), s.p, pattern.p ? " and '*'" : "");
-			return;
-		} else if (s.p[i] == '.' && (!i || s.p[i - 1] == '.')) {
-			bad(r, "a DNS name with nothing before a dot");
-			return;
-		}
-	if (!s.len)
-		bad(r, "a DNS name that is empty");
-}
-
-static bool is_server_name(struct str s)
-{
-	if (str_has_prefix(s, STR("**.")))
-		s = str_from(s, 3);
-	else if (str_has_prefix(s, STR("*.")))
-		s = str_from(s, 2);
-	if (!s.len || s.p[0] == '.')
-		return false;
-	for (size_t i = 0; i < s.len; i++)
-		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && !memchr("-_.", s.p[i], 3))
-			return false;
-		else if (s.p[i] == '.' && i && s.p[i - 1] == '.')
-			return false;
-	return true;
-}
-
-/* `rules` of a toPorts entry. */
-struct l7 {
-	struct str proxy; /* that they ask for; "" none: lists may be empty */
-	bool any;         /* one of the lists is there, though it may be empty */
-	bool dns;         /* there are rules for DNS */
-	bool dns_list;    /* or at least their list */
-};
-
-static struct l7 read_rules(struct reading *r, const json_t *rules)
-{
-	static const char *const keys[] = { "http", "kafka", "dns", "l7proto", "l7", NULL };
-
-	only(r, rules, keys);
-	json_t *http = member_array(r, rules, "http"), *kafka = member_array(r, rules, "kafka");
-	json_t *dns = member_array(r, rules, "dns"), *l7 = member_array(r, rules, "l7");
-	struct str proto = member_text(r, rules, "l7proto");
-	int kinds = (http != NULL) + (kafka != NULL) + (dns != NULL) + (proto.p != NULL);
-	struct l7 to = { STR(""), http || kafka || dns || l7, json_array_size(dns) > 0,
-			 dns != NULL };
-
-	check_each(r, http, "http", check_http);
-	check_each(r, kafka, "kafka", check_kafka);
-	check_each(r, dns, "dns", check_dns);
-	check_each(r, l7, "l7", NULL);
-	if (l7 && !proto.len)
-		bad(r, "l7 needs l7proto");
-	if (!kinds)
-		bad(r, "one of http, kafka, dns and l7proto");
-	if (kinds > 1)
-		bad(r, "rules of more than one proxy: http, kafka, dns and l7 exclude each other");
-	if (json_array_size(http))
-		to.proxy = STR("http");
-	else if (json_array_size(kafka))
-		to.proxy = STR("kafka");
-	else if (json_array_size(dns))
-		to.proxy = STR("dns");
-	else if (proto.len)
-		to.proxy = keep(r, proto);
-	return to;
-}
-
-static void check_proxy(struct reading *r, const struct l7 *l7, struct port_context where)
-{
-	if (where.ingress && l7->dns)
-		bad(r, "rules for DNS are for egress only");
-	if (where.node && where.ingress && l7->any)
-		bad(r, "a policy of a node has no rules for proxies at ingress");
-	if (where.node && !where.ingress &&
-	    (str_is(l7->proxy, "http") || str_is(l7->proxy, "kafka")))
-		bad(r, "a policy of a node has rules for DNS only");
-}
-
 static void check_proxy_port(struct reading *r, const struct l7 *l7, const struct port *port,
 			     const struct protocols *protocols)
 {
@@ -351,28 +189,6 @@ static void check_port(struct reading *r, const struct port *port,
 
 /* --- toPorts ------------------------------------------------------------------------------------
  */
-
-/* What a toPorts entry asks for: of TCP, and of other protocols, which most proxies do not know. */
-struct proxies {
-	struct proxy tcp, other;
-};
-
-/* Cilium's order of proxies; a listener may say another one itself, 1 to 100. */
-static struct proxy proxy_of(struct str name)
-{
-	static const struct {
-		const char *name;
-		uint8_t rank;
-	} known[] = {
-		{ "http", 101 }, { "kafka", 106 }, { "tls", 116 }, { "dns", 121 }, { "crd", 126 }
-	};
-	enum { RANK_OWN = 111 }; /* proxies of one's own */
-
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (str_is(name, known[i].name))
-			return (struct proxy){ name, known[i].rank };
-	return (struct proxy){ name, name.len ? RANK_OWN : 0 };
-}
 
 static void read_ports_of(struct reading *r, const json_t *ports, const struct l7 *l7,
 			  const struct proxies *proxies, struct rule *rule)
@@ -406,92 +222,20 @@ static void read_ports_of(struct reading *r, const json_t *ports, const struct l
 	}
 }
 
-static void check_tls(struct reading *r, const json_t *entry, const char *key)
-{
-	static const char *const keys[] = { "secret", "trustedCA", "certificate", "privateKey",
-					    NULL };
-	const json_t *tls = member_object(r, entry, key);
-	size_t at = step(r, key);
-
-	if (tls) {
-		only(r, tls, keys);
-		only_in(r, tls, "secret", secret_keys);
-	}
-	back(r, at);
-}
-
-/* @return its proxy, none if there is no listener */
-static struct proxy read_listener(struct reading *r, const json_t *listener)
-{
-	enum { PRIORITY_MAX = 100 };
-	static const char *const keys[] = { "envoyConfig", "name", "priority", NULL };
-	static const char *const config[] = { "kind", "name", NULL };
-	struct proxy proxy = { STR(""), 0 };
-	size_t at = step(r, "listener");
-
-	if (listener) {
-		only(r, listener, keys);
-		only_in(r, listener, "envoyConfig", config);
-		(void)member_text(r, listener, "name");
-		proxy = proxy_of(STR("crd"));
-	}
-	const json_t *priority = json_object_get(listener, "priority");
-	if (json_is_integer(priority) && json_integer_value(priority) >= 1 &&
-	    json_integer_value(priority) <= PRIORITY_MAX)
-		proxy.rank = (uint8_t)json_integer_value(priority);
-	else if (priority && !json_is_null(priority))
-		bad(r, "priority must be 1 to %d", PRIORITY_MAX);
-	back(r, at);
-	return proxy;
-}
-
 static void read_to_port(struct reading *r, const json_t *entry, struct port_context where,
 			 struct rule *rule)
 {
 	static const char *const keys[] = { "ports",    "rules",          "serverNames",
 					    "listener", "terminatingTLS", "originatingTLS",
 					    NULL };
-	struct l7 l7 = { .proxy = STR("") };
+	struct l7 l7;
 
 	only(r, entry, keys);
 	json_t *ports = member_array(r, entry, "ports");
-	json_t *names = member_array(r, entry, "serverNames");
-	json_t *rules = member_object(r, entry, "rules");
-	json_t *listener = member_object(r, entry, "listener");
-	json_t *terminating = member_object(r, entry, "terminatingTLS");
-	json_t *originating = member_object(r, entry, "originatingTLS");
-
-	check_tls(r, entry, "terminatingTLS");
-	check_tls(r, entry, "originatingTLS");
-	struct proxy of_listener = read_listener(r, listener);
-	if (rules && !where.deny) {
-		size_t at = step(r, "rules");
-		l7 = read_rules(r, rules);
-		check_proxy(r, &l7, where);
-		back(r, at);
-	}
-	size_t at = step(r, "serverNames");
-	for (size_t i = 0; i < json_array_size(names) && r->code == ERR_OK; i++) {
-		size_t below = step_to(r, i);
-		if (!is_server_name(text_of(r, json_array_get(names, i))))
-			bad(r, "it is no name of a server");
-		back(r, below);
-	}
-	back(r, at);
-	if (json_array_size(names) && l7.any && !terminating)
-		bad(r, "serverNames beside rules need terminatingTLS");
-	if (listener && where.ingress)
-		bad(r, "a listener is for egress only");
-	if (listener && l7.any)
-		bad(r, "a listener and rules for a proxy exclude each other");
+	struct proxies proxies = read_proxies(r, entry, where, &l7);
 	if (l7.dns_list && !json_array_size(ports))
 		bad(r, "rules for DNS need a port");
-	bool tls = json_array_size(names) || terminating || originating;
-	struct proxies proxies = { .other = listener ? of_listener
-					    : l7.dns ? proxy_of(l7.proxy)
-						     : proxy_of(tls ? STR("tls") : STR("")) };
-	proxies.tcp = listener || !l7.proxy.len ? proxies.other : proxy_of(l7.proxy);
-	at = step(r, "ports");
+	size_t at = step(r, "ports");
 	read_ports_of(r, ports, &l7, &proxies, rule);
 	back(r, at);
 }
@@ -589,7 +333,8 @@ struct icmp_name {
 	const char *name;
 	uint8_t type;
 };
-/* Names of the resource definition (CiliumNetworkPolicy, v2); numbers: IANA. */
+/* Names of the resource definition (CiliumNetworkPolicy, v2), which has no ExtendedEchoReply: it writes
+ * it as two words, that the agent does not know. Numbers: IANA. */
 static const struct icmp_name icmp4_names[] = {
 	{ "EchoReply", 0 },
 	{ "DestinationUnreachable", 3 },
@@ -604,7 +349,6 @@ static const struct icmp_name icmp4_names[] = {
 	{ "TimestampReply", 14 },
 	{ "Photuris", 40 },
 	{ "ExtendedEchoRequest", 42 },
-	{ "ExtendedEchoReply", 43 },
 };
 static const struct icmp_name icmp6_names[] = {
 	{ "DestinationUnreachable", 1 },
@@ -633,7 +377,6 @@ static const struct icmp_name icmp6_names[] = {
 	{ "DuplicateAddressRequestCodeSuffix", 157 },
 	{ "DuplicateAddressConfirmationCodeSuffix", 158 },
 	{ "ExtendedEchoRequest", 160 },
-	{ "ExtendedEchoReply", 161 },
 };
 
 static bool icmp_type(struct str text, bool v6, uint8_t *ret)

@@ -498,6 +498,33 @@ static void check_label(struct reading *r, const json_t *label)
 	static const char *const keys[] = { "key", "value", "source", "cidr", NULL };
 
 	only(r, label, keys);
+	if (!member_text(r, label, "key").p)
+		bad(r, "key is missing");
+	(void)member_text(r, label, "value");
+	(void)member_text(r, label, "source");
+}
+
+/* What flows that match are to show: at most 32 characters, none of them for control. */
+static void check_log(struct reading *r, const json_t *spec)
+{
+	enum { LOG_MAX = 32 };
+	static const char *const keys[] = { "value", NULL };
+	const json_t *log = member_object(r, spec, "log");
+	size_t at = step(r, "log"), characters = 0;
+
+	if (log) {
+		only(r, log, keys);
+		struct str value = member_text(r, log, "value");
+		for (size_t i = 0; i < value.len; i++) {
+			uint8_t c = (uint8_t)value.p[i];
+			if (c < 0x20 || c == 0x7f)
+				bad(r, "value has a control character");
+			characters += (c & 0xc0) != 0x80;
+		}
+		if (characters > LOG_MAX)
+			bad(r, "value: at most %d characters", LOG_MAX);
+	}
+	back(r, at);
 }
 
 static void read_spec(struct reading *r, const json_t *json, struct owner owner, uint32_t policy,
@@ -515,7 +542,6 @@ static void read_spec(struct reading *r, const json_t *json, struct owner owner,
 					    "log",
 					    NULL };
 	static const char *const directions[] = { "ingress", "egress", NULL };
-	static const char *const of_log[] = { "value", NULL };
 
 	only(r, json, keys);
 	struct selector *subject = read_subject(r, json, &owner);
@@ -536,7 +562,7 @@ static void read_spec(struct reading *r, const json_t *json, struct owner owner,
 		bad(r, "at least one rule of ingress, ingressDeny, egress or egressDeny");
 	check_each(r, member_array(r, json, "labels"), "labels", check_label);
 	(void)member_text(r, json, "description");
-	only_in(r, json, "log", of_log);
+	check_log(r, json);
 	only_in(r, json, "enableDefaultDeny", directions);
 	uint32_t id = intern_selector(r, subject);
 	struct spec *spec = add_spec(r, policy, index);

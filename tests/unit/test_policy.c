@@ -360,6 +360,8 @@ static void where_something_in_force_is_not_known_answers_are_unsure(void **stat
 
 #define TO_PORTS(to_ports) CNP("{endpointSelector: {}, egress: [{toPorts: [" to_ports "]}]}")
 
+#define TO_443(more) TO_PORTS("{ports: [{port: '443', protocol: TCP}], " more "}")
+
 /* Cilium, pkg/policy/api/rule_validation.go, and the resource definition (oneOf of rules). */
 static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
 {
@@ -392,6 +394,43 @@ static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
 		  "only letters" },
 		{ TO_PORTS("{ports: [{port: '443', protocol: TCP}], serverNames: [\"a\\0b\"]}"),
 		  "no name of a server" },
+		{ TO_443("listener: {envoyConfig: {name: c}}"), "listener.name: it is missing" },
+		{ TO_443("listener: {name: l}"), "listener.envoyConfig: it is missing" },
+		{ TO_443("listener: {name: l, envoyConfig: {}}"),
+		  "envoyConfig.name: it is missing" },
+		{ TO_443("listener: {name: l, envoyConfig: {name: c, kind: X}}"), "kind must be" },
+		{ TO_443("listener: {name: l, envoyConfig: {name: c}, priority: 101}"),
+		  "priority must be 1 to 100" },
+		{ TO_443("listener: {name: l, envoyConfig: {name: c}, priority: 0}"),
+		  "priority must be 1 to 100" },
+		{ TO_443("listener: {name: l, envoyConfig: {name: c}, priority: '1'}"),
+		  "priority must be 1 to 100" },
+		{ TO_443("terminatingTLS: {}"), "terminatingTLS: secret is missing" },
+		{ TO_443("originatingTLS: {secret: {namespace: n}}"),
+		  "originatingTLS.secret.name: it is missing" },
+		{ TO_443("serverNames: []"), "serverNames: at least one" },
+		{ TO_443("serverNames: [a.b, c.d, a.b]"), "serverNames[2]: it is there already" },
+		{ TO_443("rules: {http: [{headerMatches: [{value: x}]}]}"),
+		  "headerMatches[0].name: it is missing" },
+		{ TO_443("rules: {http: [{headerMatches: [{name: x, mismatch: log}]}]}"),
+		  "mismatch must be" },
+		{ TO_443("rules: {http: [{headerMatches: [{name: x, secret: {}}]}]}"),
+		  "secret.name: it is missing" },
+		{ TO_443("rules: {kafka: [{role: Produce}]}"), "role must be" },
+		{ TO_443("rules: {kafka: [{apiKey: createtopic}]}"), "apiKey is no request" },
+		{ TO_443("rules: {kafka: [{apiVersion: '32768'}]}"), "apiVersion must be" },
+		{ TO_443("rules: {kafka: [{apiVersion: v1}]}"), "apiVersion must be" },
+		{ TO_443("rules: {kafka: [{topic: a/b}]}"), "topic: at most" },
+		{ CNP("{endpointSelector: {}, egress: [{icmps: [{fields: [{type: "
+		      "ExtendedEchoReply}]}]}]}"),
+		  "is none of ICMP" },
+		{ CNP("{endpointSelector: {}, egress: [{}], labels: [{value: x}]}"),
+		  "labels[0]: key is missing" },
+		{ CNP("{endpointSelector: {}, egress: [{}], log: {value: \"a\\tb\"}}"),
+		  "control character" },
+		{ CNP("{endpointSelector: {}, egress: [{}], log: {value: "
+		      "a23456789b123456789c123456789d123}}"),
+		  "log: value: at most 32" },
 		{ CNP("{endpointSelector: {}, ingress: []}"), "at least one rule" },
 		{ CNP("{endpointSelector: {}, egress: [{toCIDRSet: [{cidrGroupRef: Upper}]}]}"),
 		  "cidrGroupRef" },
@@ -413,6 +452,20 @@ static void what_the_agent_lets_pass_of_them_is_let_pass(void **state)
 			 "'**.a.b.'}]}}"),
 		TO_PORTS("{ports: [{port: '0', protocol: IGMP}]}"),
 		TO_PORTS("{ports: [{port: web, protocol: TCP, endPort: 90}]}"),
+		TO_443("listener: {name: l, priority: 100, envoyConfig: {name: c, kind: "
+		       "CiliumClusterwideEnvoyConfig}}"),
+		TO_443("serverNames: [a.b, c.d], terminatingTLS: {secret: {name: s, namespace: "
+		       "n}}"),
+		TO_443("rules: {http: [{headerMatches: [{name: x, mismatch: LOG, secret: {name: "
+		       "s}}]}]}"),
+		TO_443("rules: {kafka: [{apiKey: createTopics, apiVersion: '32767', topic: "
+		       "A-z_0.9, "
+		       "clientID: 'a b'}]}"),
+		TO_443("rules: {kafka: [{role: consume, topic: ''}]}"),
+		CNP("{endpointSelector: {}, egressDeny: [{toPorts: [{ports: [{port: '443'}], "
+		    "serverNames: [], listener: {}}]}]}"),
+		CNP("{endpointSelector: {}, egress: [{}], labels: [{key: ''}], log: {value: "
+		    "äöü456789b123456789c123456789d12}}"),
 		CNP("{endpointSelector: {}, ingress: [], egress: [{}]}"),
 		CNP("{endpointSelector: {}, egress: [{toCIDRSet: [{cidrGroupRef: a-b.c}]}]}"),
 	};
