@@ -90,6 +90,7 @@ struct rule {
 	bool narrowed;    /* it names ports or ICMP types */
 	bool any_address; /* blocks select pods and nodes as well */
 	bool unresolved;  /* cloud groups: unknown addresses, so never "everybody" */
+	struct str authentication; /* mode; "" nothing said */
 	uint32_t *selectors;
 	size_t selector_count;
 	struct block *blocks;
@@ -150,7 +151,7 @@ struct pod_ports {
 	size_t count;
 };
 
-/* Two specs that ask for different proxies for one peer and port. */
+/* Two specs that ask for different proxies, or authentication, for one peer and port. */
 struct conflict {
 	uint32_t a, b;
 };

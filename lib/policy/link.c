@@ -172,10 +172,10 @@ static void link_rule(struct reading *r, struct rule *rule)
 	}
 }
 
-/* --- proxies that exclude each other ------------------------------------------------------------
+/* --- rules that exclude each other ------------------------------------------------------------
  */
 
-/* Of whom a proxy is asked for: everybody, a selector, a block or a name. */
+/* Of whom something is asked: everybody, a selector, a block or a name. */
 struct asked_of {
 	bool all;
 	uint32_t selector; /* 1 + its index; 0 none */
@@ -188,6 +188,7 @@ struct asked {
 	bool egress;
 	struct asked_of of;
 	const struct port *port;
+	struct str what; /* proxy, or mode of authentication */
 };
 
 static int compare(uint64_t a, uint64_t b)
@@ -248,12 +249,12 @@ static int compare_asked(const struct asked *a, const struct asked *b)
 	return order ? order : compare_ports(a->port, b->port);
 }
 
-static int by_asked_and_proxy(const void *pa, const void *pb)
+static int by_asked_and_what(const void *pa, const void *pb)
 {
 	const struct asked *a = pa, *b = pb;
 	int order = compare_asked(a, b);
 
-	return order ? order : str_cmp(a->port->proxy.name, b->port->proxy.name);
+	return order ? order : str_cmp(a->what, b->what);
 }
 
 static void add_asked(struct reading *r, struct list *all, const struct asked *like,
@@ -293,51 +294,65 @@ static void add_all_asked(struct reading *r, const struct rule *rule, const stru
 		add_asked(r, all, like, (struct asked_of){ .name = rule->names[i] });
 }
 
-/* Names of servers alone ("tls") give way to what looks into TLS: they are held against the others
- * only. */
-static bool is_held_against(struct str proxy, bool names_of_servers)
+/* What is held against each other. Names of servers alone ("tls") give way to what looks into TLS:
+ * they are held against the others only. */
+enum asked_kind { ASKED_PROXY, ASKED_SERVER_NAMES, ASKED_AUTHENTICATION, ASKED_KIND_COUNT_ };
+
+/* What the rule asks of that kind at the port; "" nothing. */
+static struct str asked_what(const struct rule *rule, const struct port *port, enum asked_kind kind)
 {
+	struct str proxy = port->proxy.name;
 	bool tls = str_is(proxy, "tls");
 
-	if (!names_of_servers)
-		return proxy.len && !tls;
-	return tls || str_is(proxy, "dns") || str_is(proxy, "crd");
+	if (kind == ASKED_AUTHENTICATION)
+		return rule->authentication;
+	if (kind == ASKED_PROXY ? tls : !tls && !str_is(proxy, "dns") && !str_is(proxy, "crd"))
+		return STR("");
+	return proxy;
+}
+
+static void list_rule(struct reading *r, const struct rule *rule, struct asked like,
+		      const struct port *port, enum asked_kind kind, struct list *all)
+{
+	like.port = port;
+	like.what = asked_what(rule, port, kind);
+	if (like.what.len && !rule->nobody)
+		add_all_asked(r, rule, &like, all);
 }
 
 static void list_asked(struct reading *r, uint32_t spec, enum policy_section section,
-		       bool names_of_servers, struct list *all)
+		       enum asked_kind kind, struct list *all)
 {
+	static const struct port any_port;
 	const struct spec *s = set_spec(r->set, spec);
+	const struct asked like = { .spec = spec, .egress = section == POLICY_SECTION_EGRESS };
 
 	for (size_t i = 0; i < s->rule_count[section]; i++) {
 		const struct rule *rule = &s->rules[section][i];
 
-		for (size_t j = 0; j < rule->port_count && r->code == ERR_OK; j++) {
-			const struct asked like = { .spec = spec,
-						    .egress = section == POLICY_SECTION_EGRESS,
-						    .port = &rule->ports[j] };
-			if (is_held_against(like.port->proxy.name, names_of_servers))
-				add_all_asked(r, rule, &like, all);
-		}
+		if (!rule->narrowed)
+			list_rule(r, rule, like, &any_port, kind, all);
+		for (size_t j = 0; j < rule->port_count && r->code == ERR_OK; j++)
+			list_rule(r, rule, like, &rule->ports[j], kind, all);
 	}
 }
 
-static void link_conflicts(struct reading *r, bool names_of_servers)
+static void link_conflicts(struct reading *r, enum asked_kind kind)
 {
 	struct list all = { 0 };
 
 	for (uint32_t i = 0; i < r->set->specs.count && r->code == ERR_OK; i++) {
-		list_asked(r, i, POLICY_SECTION_INGRESS, names_of_servers, &all);
-		list_asked(r, i, POLICY_SECTION_EGRESS, names_of_servers, &all);
+		list_asked(r, i, POLICY_SECTION_INGRESS, kind, &all);
+		list_asked(r, i, POLICY_SECTION_EGRESS, kind, &all);
 	}
 	if (r->code != ERR_OK || all.count < 2)
 		return;
 	struct asked *a = all.items;
-	qsort(a, all.count, sizeof *a, by_asked_and_proxy);
+	qsort(a, all.count, sizeof *a, by_asked_and_what);
 	for (size_t i = 0, others = 0; i < all.count; i++) {
-		/* thousands may ask for one proxy: only those are compared that ask for others */
+		/* thousands may ask for one thing: only those are compared that ask for others */
 		for (others = others > i ? others : i + 1;
-		     others < all.count && by_asked_and_proxy(&a[i], &a[others]) == 0;)
+		     others < all.count && by_asked_and_what(&a[i], &a[others]) == 0;)
 			others++;
 		for (size_t j = others; j < all.count && compare_asked(&a[i], &a[j]) == 0; j++) {
 			struct conflict *c =
@@ -345,9 +360,7 @@ static void link_conflicts(struct reading *r, bool names_of_servers)
 					? list_add(&r->set->mem, &r->set->conflicts, sizeof *c)
 					: NULL;
 			if (!c) {
-				bad(r,
-				    "more than %d rules that ask for different proxies on one "
-				    "port",
+				bad(r, "more than %d rules that exclude each other on one port",
 				    CONFLICTS_MAX);
 				return;
 			}
@@ -464,7 +477,6 @@ void link_rules(struct reading *r)
 				if (r->code != ERR_OK)
 					return;
 			}
-	link_conflicts(r, false);
-	if (r->code == ERR_OK)
-		link_conflicts(r, true);
+	for (int kind = 0; kind < ASKED_KIND_COUNT_ && r->code == ERR_OK; kind++)
+		link_conflicts(r, (enum asked_kind)kind);
 }

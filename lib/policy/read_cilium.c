@@ -364,7 +364,8 @@ static void check_group(struct reading *r, const json_t *group)
 	only_in(r, group, "aws", of_aws);
 }
 
-static void check_rest(struct reading *r, const json_t *json, const struct section *in)
+static void read_rest(struct reading *r, const json_t *json, const struct section *in,
+		      struct rule *rule)
 {
 	static const char *const keys[] = { "mode", NULL };
 	json_t *authentication = member_object(r, json, "authentication");
@@ -379,6 +380,7 @@ static void check_rest(struct reading *r, const json_t *json, const struct secti
 		    !str_is(mode, "test-always-fail"))
 			bad(r,
 			    "authentication.mode must be disabled, required or test-always-fail");
+		rule->authentication = keep(r, mode);
 	}
 }
 
@@ -400,7 +402,7 @@ static void read_rule(struct reading *r, const json_t *json, const struct sectio
 	if (!is_object(r, json))
 		return;
 	check_rule_keys(r, json, in);
-	check_rest(r, json, in);
+	read_rest(r, json, in, rule);
 	const struct peer_lists p = {
 		.endpoints = member_array(r, json, endpoints_key),
 		.entities = member_array(r, json, entities_key),

@@ -247,14 +247,16 @@ static void proxies_of_tcp_are_no_others(void **state)
 	}
 }
 
-/* Two rules that ask for different proxies of one peer on one port: Cilium cannot compute the
- * policy of the end (pkg/policy, how parsers are merged). */
-static void proxies_that_exclude_each_other_break_the_end(void **state)
+/* Two rules that ask for different proxies, or authentication, of one peer on one port: Cilium
+ * cannot compute the policy of the end (pkg/policy, how the rules of a port are merged). */
+static void rules_that_exclude_each_other_break_the_end(void **state)
 {
 	(void)state;
 #define CIDR "toCIDR: [203.0.113.0/24]"
 #define SET "toCIDRSet: [{cidr: 203.0.113.0/24, except: [203.0.113.128/25]}]"
 #define NAME "toFQDNs: [{matchName: www.example}]"
+#define AUTH(peer, mode) "{" peer ", authentication: {mode: " mode "}}"
+#define PORT_443 "toPorts: [{ports: [{port: '443', protocol: TCP}]}]"
 	static const struct {
 		const char *rules;
 		bool breaks;
@@ -278,6 +280,14 @@ static void proxies_that_exclude_each_other_break_the_end(void **state)
 		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, LISTENER("")), true },
 		{ TO_443(WORLD, HTTP) ", " TO_443(WORLD, LISTENER("")), true },
 		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, NAMES), false },
+		{ AUTH(WORLD, "required") ", " AUTH(WORLD, "disabled"), true },
+		{ AUTH(WORLD, "required") ", " AUTH(WORLD, "required"), false },
+		{ AUTH(WORLD, "required") ", {" WORLD "}", false },
+		{ AUTH(WORLD, "required") ", " AUTH(CIDR, "disabled"), false },
+		{ AUTH(CIDR, "required") ", " AUTH(CIDR, "disabled"), true },
+		{ AUTH(WORLD, "required") ", " AUTH(WORLD ", " PORT_443, "disabled"), false },
+		{ AUTH(WORLD ", " PORT_443, "required") ", " AUTH(WORLD ", " PORT_443, "disabled"),
+		  true },
 	};
 	char proxy[16];
 
@@ -299,7 +309,7 @@ int main(void)
 		cmocka_unit_test(stars_in_names_mean_what_is_documented),
 		cmocka_unit_test(of_proxies_one_wins),
 		cmocka_unit_test(proxies_of_tcp_are_no_others),
-		cmocka_unit_test(proxies_that_exclude_each_other_break_the_end),
+		cmocka_unit_test(rules_that_exclude_each_other_break_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
