@@ -284,8 +284,18 @@ static bool prints_json(const struct flow_printer *p)
 	       p->options.format == FLOW_FORMAT_JSON_LEGACY;
 }
 
+/* Of GetAgentEventsResponse and GetDebugEventsResponse. */
+static bool has_event(struct str response)
+{
+	struct str event;
+
+	return wire_find(response, 1, &event);
+}
+
 enum err_code flow_printer_agent_event(struct flow_printer *p, struct str response, struct err *e)
 {
+	if (!has_event(response))
+		return err_set(e, ERR_PARSE, "not an agent event");
 	enum err_code code =
 		prints_json(p)
 			? print_event_json(p, &observer__get_agent_events_response__descriptor,
@@ -297,6 +307,8 @@ enum err_code flow_printer_agent_event(struct flow_printer *p, struct str respon
 
 enum err_code flow_printer_debug_event(struct flow_printer *p, struct str response, struct err *e)
 {
+	if (!has_event(response))
+		return err_set(e, ERR_PARSE, "not a debug event");
 	enum err_code code =
 		prints_json(p)
 			? print_event_json(p, &observer__get_debug_events_response__descriptor,

@@ -93,10 +93,10 @@ AUTO_DEFINE(struct flow_printer, flow_printer_free);
  * otherwise. An empty response, or one of an unknown kind, prints nothing. */
 MUST_CHECK enum err_code flow_printer_response(struct flow_printer *p, struct str response,
 					       const struct flow *flow, struct err *e);
-/* observer.GetAgentEventsResponse; not for FLOW_FORMAT_JSON_LEGACY, which is as JSON here. */
+/* observer.GetAgentEventsResponse; one without an event is malformed. */
 MUST_CHECK enum err_code flow_printer_agent_event(struct flow_printer *p, struct str response,
 						  struct err *e);
-/* observer.GetDebugEventsResponse. */
+/* observer.GetDebugEventsResponse, likewise. */
 MUST_CHECK enum err_code flow_printer_debug_event(struct flow_printer *p, struct str response,
 						  struct err *e);
 

@@ -178,12 +178,10 @@ static void put_details(const struct flow_printer *p, struct buf *b, const Flow_
 
 static void put_agent(struct flow_printer *p, const Observer__GetAgentEventsResponse *r)
 {
-	Flow__AgentEvent none;
-	const Flow__AgentEvent *a = r->agent_event ? r->agent_event : &none;
+	const Flow__AgentEvent *a = r->agent_event;
 	struct buf *b = print_output(p);
 	size_t from = b->len;
 
-	flow__agent_event__init(&none);
 	switch (p->options.format) {
 	case FLOW_FORMAT_DICT:
 		print_dict_begin(p, b, true);
@@ -266,12 +264,10 @@ static void put_event_cpu(struct buf *b, const Google__Protobuf__Int32Value *cpu
 
 static void put_debug(struct flow_printer *p, const Observer__GetDebugEventsResponse *r)
 {
-	Flow__DebugEvent none;
-	const Flow__DebugEvent *d = r->debug_event ? r->debug_event : &none;
+	const Flow__DebugEvent *d = r->debug_event;
 	struct buf *b = print_output(p);
 	size_t from = b->len;
 
-	flow__debug_event__init(&none);
 	switch (p->options.format) {
 	case FLOW_FORMAT_DICT:
 		print_dict_begin(p, b, true);

@@ -71,3 +71,13 @@ def test_debug_names_the_configuration_file(tmp_path):
     assert tycho('config', 'get', 'server', '-D', '--config', file)[2] == ''
     file.write_text('server: x:1\n')
     assert f'level=DEBUG msg="Using config file" configFile={file}' in tycho('config', 'get', 'server', '-D', '--config', file)[2]
+
+
+# WriteProtoNodeStatusEvent in hubble/pkg/printer/printer.go counts an entry of a dict also where --silent-errors hides it
+@pytest.mark.parametrize('state, flags, separated', [('NODE_ERROR', [], True), ('NODE_ERROR', ['-s'], True), ('NODE_CONNECTED', ['-s'], False)])
+def test_an_entry_is_set_off_from_a_hidden_node_status(state, flags, separated):
+    status = json.dumps({'node_status': {'state_change': state, 'node_names': ['n']}})
+    code, out, err = observe([status, '{"flow":{}}'], '-o', 'dict', *flags)
+    assert code == 0
+    assert out.startswith('------------\n  TIMESTAMP' if separated else '  TIMESTAMP')
+    assert ('STATE' in err) == (state == 'NODE_ERROR' and not flags)

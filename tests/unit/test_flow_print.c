@@ -211,6 +211,24 @@ static void output_is_the_references_to_the_byte(void **state)
 #define DEBUG_EVENT(event)                                                                         \
 	"{\"debug_event\":{" event "},\"node_name\":\"n1\",\"time\":\"2025-11-20T20:47:22.152Z\"}"
 
+/* WriteProtoAgentEvent and WriteProtoDebugEvent of the reference's printer: whatever the format. */
+static void a_response_without_its_event_is_refused(void **state)
+{
+	const struct str node_only = STR("\xc2\x3e\x02n1"); /* node_name, 1000 */
+	struct err e;
+	(void)state;
+
+	for (enum flow_format f = FLOW_FORMAT_COMPACT; f <= FLOW_FORMAT_JSON_LEGACY; f++) {
+		AUTO_PAPER struct paper p;
+		paper_init(&p, (struct flow_printer_options){ .format = f }, 8);
+		assert_int_equal(flow_printer_agent_event(p.printer, node_only, &e), ERR_PARSE);
+		assert_string_equal(e.msg, "not an agent event");
+		assert_int_equal(flow_printer_debug_event(p.printer, node_only, &e), ERR_PARSE);
+		assert_string_equal(e.msg, "not a debug event");
+		assert_string_equal(end_of(&p), "");
+	}
+}
+
 static void agent_events_tell_what_happened(void **state)
 {
 	AUTO_PAPER struct paper p;
@@ -240,7 +258,7 @@ static void agent_events_tell_what_happened(void **state)
 	put_agent_event(&p, AGENT("\"type\":12,\"service_delete\":{\"id\":4}"));
 	put_agent_event(&p, AGENT("\"type\":12,\"service_upsert\":{\"id\":4}"));
 	put_agent_event(&p, AGENT("\"type\":2,\"policy_update\":{}"));
-	put_agent_event(&p, "{}");
+	put_agent_event(&p, "{\"agent_event\":{}}");
 	assert_string_equal(
 		end_of(&p),
 		"Nov 20 20:47:22.152: AGENT_STARTED (start time: Nov 14 22:13:20.000)\n"
@@ -321,7 +339,7 @@ static void debug_events_tell_from_where(void **state)
 			DEBUG_EVENT("\"source\":{\"ID\":12,\"labels\":[\"reserved:host\"]}"));
 	put_debug_event(&compact,
 			DEBUG_EVENT("\"source\":{\"ID\":12,\"labels\":[\"reserved:host\",\"x\"]}"));
-	put_debug_event(&compact, "{}");
+	put_debug_event(&compact, "{\"debug_event\":{}}");
 	assert_string_equal(
 		end_of(&compact),
 		"Nov 20 20:47:22.152: ID: 12 DBG_CT_LOOKUP MARK: 0xabcd CPU: 02 "
@@ -599,6 +617,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(output_is_the_references_to_the_byte),
+		cmocka_unit_test(a_response_without_its_event_is_refused),
 		cmocka_unit_test(agent_events_tell_what_happened),
 		cmocka_unit_test(agent_events_fit_the_other_formats),
 		cmocka_unit_test(debug_events_tell_from_where),
