@@ -311,6 +311,8 @@ static enum err_code parse_requirement(struct selector *s, struct lexer *l, stru
 	/* translation put a '.' into every key: what stands before the first one is the source */
 	size_t dot = str_find(key, '.');
 	r->source = str_upto(key, dot);
+	if (str_is(r->source, "unspec")) /* of a selector, that is any */
+		r->source = STR("any");
 	r->key = str_from(key, dot + 1);
 	r->is_cidr = str_is(r->source, "cidr") && label_prefix(r->key, &r->cidr);
 

@@ -68,6 +68,11 @@ static void a_selector_knows_the_sources_of_labels(void **state)
 	assert_true(selects("reserved:host", "reserved:=host"));
 	assert_true(selects("unspec:app", "app=foo"));
 	assert_true(selects("unspec:app", ":app=foo"));
+	/* ParseSelectDotLabel of pkg/labels: a selector without a source asks for any, however it
+	 * says so */
+	assert_true(selects("unspec:app", "k8s:app=foo"));
+	assert_true(selects("unspec:app=foo", "container:app=foo"));
+	assert_false(selects("unspec:app!=foo", "k8s:app=foo"));
 	assert_true(selects("app=b", "k8s:app=b"));
 	assert_false(selects("app=b", "a:k8s:app=b"));
 	/* what follows the first '=' is the value */
