@@ -46,14 +46,11 @@ static bool take_loss(struct reading_sink *sink, const struct reading_loss *loss
 	return true;
 }
 
-/* Of a log that has lost part of the last minute, the part that it still has is the measure. */
-static double rate_of(const struct count *c, const struct flow_log_counts *log)
+static double rate_of(const struct count *c, const struct flow_log_counts *log, uint64_t uptime_ns)
 {
-	uint64_t covered_ns = RATE_WINDOW_S * NS_PER_S;
+	uint64_t covered_ns =
+		rate_covered_ns(c->now, log->oldest_time, log->records > log->held, uptime_ns);
 
-	if (log->records > log->held && log->oldest_time.v && log->oldest_time.v < c->now.v &&
-	    c->now.v - log->oldest_time.v < covered_ns)
-		covered_ns = c->now.v - log->oldest_time.v;
 	return (double)c->recent * (double)NS_PER_S / (double)covered_ns;
 }
 
@@ -71,7 +68,7 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 	answer.max_flows = counts.capacity;
 	answer.uptime_ns = mono_now().v - a->started.v;
 	answer.version = a->version;
-	answer.flows_rate = rate_of(c, &counts);
+	answer.flows_rate = rate_of(c, &counts, answer.uptime_ns);
 	uint8_t *to =
 		rpc_call_reserve(call, observer__server_status_response__get_packed_size(&answer));
 	if (to)

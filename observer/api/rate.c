@@ -25,7 +25,21 @@ static void count(struct tally *t, const struct flow_batch *b)
 	}
 }
 
-double rate_of_flows(const struct flow_log *log, struct flow_batch *batch, struct wall_ns now)
+uint64_t rate_covered_ns(struct wall_ns now, struct wall_ns oldest, bool is_cut, uint64_t uptime_ns)
+{
+	const uint64_t window_ns = RATE_WINDOW_S * NS_PER_S;
+	uint64_t covered_ns = oldest.v && now.v > oldest.v ? now.v - oldest.v : 0;
+
+	/* Of an observer that has just begun, one flow is no thousand a second. */
+	if (!is_cut || !covered_ns) {
+		covered_ns = uptime_ns > covered_ns ? uptime_ns : covered_ns;
+		covered_ns = covered_ns > NS_PER_S ? covered_ns : NS_PER_S;
+	}
+	return covered_ns < window_ns ? covered_ns : window_ns;
+}
+
+double rate_of_flows(const struct flow_log *log, struct flow_batch *batch, struct wall_ns now,
+		     uint64_t uptime_ns)
 {
 	const uint64_t window_ns = RATE_WINDOW_S * NS_PER_S;
 	struct flow_log_range range = flow_log_range(log);
@@ -43,6 +57,7 @@ double rate_of_flows(const struct flow_log *log, struct flow_batch *batch, struc
 	/* Records were overwritten or left out, and all we saw is younger than a minute: there was
 	 * more. */
 	bool is_cut = !t.is_complete && flow_log_counts(log).records > range.next - stop;
-	uint64_t covered_ns = is_cut && now.v > t.oldest.v ? now.v - t.oldest.v : window_ns;
+	uint64_t covered_ns =
+		t.is_complete ? window_ns : rate_covered_ns(now, t.oldest, is_cut, uptime_ns);
 	return (double)t.flows * (double)NS_PER_S / (double)covered_ns;
 }

@@ -6,8 +6,13 @@
 
 enum { RATE_WINDOW_S = 60, RATE_RECORDS_MAX = 1 << 18 };
 
-/* Walks back from the newest record. Where the log, or RATE_RECORDS_MAX, is shorter than a minute,
- * the rate is that of the time covered. @batch is scratch. */
-double rate_of_flows(const struct flow_log *log, struct flow_batch *batch, struct wall_ns now);
+/* Walks back from the newest record. Where the log, RATE_RECORDS_MAX or the observer's life is
+ * shorter than a minute, the rate is that of the time covered. @batch is scratch. */
+double rate_of_flows(const struct flow_log *log, struct flow_batch *batch, struct wall_ns now,
+		     uint64_t uptime_ns);
+/* How much of the last minute is covered: from @oldest on if older records were lost, else since the
+ * observer began, or since @oldest if that was earlier. @oldest 0: no record. */
+uint64_t rate_covered_ns(struct wall_ns now, struct wall_ns oldest, bool is_cut,
+			 uint64_t uptime_ns);
 
 #endif

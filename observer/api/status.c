@@ -28,7 +28,7 @@ void api_server_status(struct rpc_call *call, struct str request, void *ctx)
 	answer.seen_flows = counts.seen_flows;
 	answer.uptime_ns = uptime_ns(a);
 	answer.version = a->version;
-	answer.flows_rate = rate_of_flows(a->log, a->batch, wall_now());
+	answer.flows_rate = rate_of_flows(a->log, a->batch, wall_now(), answer.uptime_ns);
 	api_reply(a, call, &answer.base);
 }
 

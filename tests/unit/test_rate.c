@@ -12,8 +12,9 @@
 static const struct wall_ns noon = { UINT64_C(1700000000) * NS_PER_S };
 
 /* Rate at noon of a log of @capacity after @n records of @kind, one each @step_ms, the newest at
- * noon. */
-static double rate(size_t capacity, size_t n, uint64_t step_ms, enum flow_kind kind)
+ * noon, of an observer that began @uptime_ms ago. */
+static double rate_since(size_t capacity, size_t n, uint64_t step_ms, enum flow_kind kind,
+			 uint64_t uptime_ms)
 {
 	AUTO(flow_log_free) struct flow_log *log = NULL;
 	AUTO(flow_batch_free) struct flow_batch *b = NULL;
@@ -27,7 +28,12 @@ static double rate(size_t capacity, size_t n, uint64_t step_ms, enum flow_kind k
 				  .time = { noon.v - (n - 1 - i) * step_ms * NS_PER_MS } };
 		(void)flow_log_put(log, &f);
 	}
-	return rate_of_flows(log, b, noon);
+	return rate_of_flows(log, b, noon, uptime_ms * NS_PER_MS);
+}
+
+static double rate(size_t capacity, size_t n, uint64_t step_ms, enum flow_kind kind)
+{
+	return rate_since(capacity, n, step_ms, kind, 3600 * 1000);
 }
 
 static void assert_near(double got, double want)
@@ -55,11 +61,28 @@ static void a_log_shorter_than_a_minute_gives_the_rate_of_what_it_holds(void **s
 	assert_true(isfinite(rate(127, 1000, 0, FLOW_KIND_FLOW)));
 }
 
+static void a_young_observer_has_the_rate_of_its_life(void **state)
+{
+	(void)state;
+	/* ten a second, for five seconds */
+	assert_near(rate_since(1023, 50, 100, FLOW_KIND_FLOW, 5000), 50 / 5.0);
+	assert_near(rate_since(1023, 1, 1, FLOW_KIND_FLOW, 30000), 1 / 30.0);
+	/* hardly begun: as if it were a second */
+	assert_near(rate_since(1023, 7, 1, FLOW_KIND_FLOW, 10), 7);
+	/* what it was told of the time before counts with that time */
+	assert_near(rate_since(1023, 21, 1000, FLOW_KIND_FLOW, 5000), 21 / 20.0);
+	/* a minute is the most */
+	assert_near(rate_since(1023, 500, 1000, FLOW_KIND_FLOW, 5000), 61 / 60.0);
+	/* lost all but the last 1.26 s of its 10 s */
+	assert_near(rate_since(127, 1000, 10, FLOW_KIND_FLOW, 10000), 127 / 1.26);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flows_of_the_last_minute_count),
 		cmocka_unit_test(a_log_shorter_than_a_minute_gives_the_rate_of_what_it_holds),
+		cmocka_unit_test(a_young_observer_has_the_rate_of_its_life),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
