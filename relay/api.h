@@ -34,7 +34,6 @@ struct api_config {
 	const char *node_name;      /* who says what we say ourselves */
 	size_t window;              /* live flows held back to be put in order */
 	uint64_t drain_ns;          /* how long one peer's silence may hold the others up */
-	bool has_tls;               /* to peers */
 	bool forward_authorization; /* of the caller, too, goes on to the peers */
 };
 

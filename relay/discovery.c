@@ -134,7 +134,8 @@ static void on_message(struct discovery *d, struct str message)
 	discovery_address(str_of(n->address), address);
 	const struct peer_spec spec = { .name = str_of(n->name),
 					.address = str_of(address),
-					.tls_name = str_of(n->tls ? n->tls->server_name : "") };
+					.tls_name = str_of(n->tls ? n->tls->server_name : ""),
+					.tells_tls = n->tls };
 	bool is_named = spec.name.len && utf8_is_valid(spec.name);
 	if (n->type == PEER__CHANGE_NOTIFICATION_TYPE__PEER_DELETED)
 		peers_drop(d->peers, spec.name);

@@ -150,7 +150,7 @@ static void put_nodes(struct gathering *g, struct buf *b)
 		Observer__TLS tls;
 		observer__node__init(&node);
 		observer__tls__init(&tls);
-		tls.enabled = g->api->config.has_tls;
+		tls.enabled = a->peer->has_tls;
 		tls.server_name = lend(a->peer->tls_name);
 		node.name = a->peer->name;
 		node.address = a->peer->address;

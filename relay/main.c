@@ -142,7 +142,6 @@ static enum err_code open_server(struct relay *r, struct err *e)
 					.node_name = r->node_name,
 					.window = r->o.sort_window,
 					.drain_ns = r->o.drain_ns,
-					.has_tls = r->o.peer_tls,
 					.forward_authorization = r->o.forward_authorization };
 	code = api_new(&api, &r->api, e);
 	if (code == ERR_OK && o->access_file)

@@ -86,7 +86,9 @@ static enum err_code open_channel(struct peers *all, struct peer *p, struct err 
 	if (p->source == PEER_SERVICE && !*p->address)
 		return err_set(e, ERR_INVALID, "its address is not known");
 	if (p->source == PEER_SERVICE && all->tls && !p->tls_name)
-		return err_set(e, ERR_INVALID, "it has no TLS, which is asked for");
+		return err_set(e, ERR_INVALID, "%s",
+			       p->has_tls ? "its TLS name is not known"
+					  : "it has no TLS, which is asked for");
 	if (p->source == PEER_SERVICE && !all->tls && p->tls_name)
 		return err_set(e, ERR_INVALID, "it has TLS, and no CA for it is given");
 	/* Whoever names a certificate means TLS. (--peer is looked at with the options.) */
@@ -103,6 +105,7 @@ static enum err_code peer_new(struct peers *all, enum peer_source source,
 	if (!p)
 		return err_set(e, ERR_NOMEM, "peer");
 	p->source = source;
+	p->has_tls = source == PEER_SERVICE ? spec->tells_tls : all->tls != NULL;
 	p->name = str_dup(spec->name);
 	p->address = str_dup(spec->address);
 	p->tls_name = spec->tls_name.len ? str_dup(spec->tls_name) : NULL;
@@ -132,6 +135,7 @@ static void let_go(struct peer *p)
 static bool is_as_before(const struct peer *p, const struct peer_spec *spec)
 {
 	return str_is(spec->address, p->address) &&
+	       (p->source != PEER_SERVICE || p->has_tls == spec->tells_tls) &&
 	       str_is(spec->tls_name, p->tls_name ? p->tls_name : "");
 }
 

@@ -30,6 +30,7 @@ struct peer_spec {
 	struct str name;     /* "cluster/node" or "node" */
 	struct str address;  /* as rpc_channel_config has it */
 	struct str tls_name; /* expected of its certificate; "": the address's host */
+	bool tells_tls;      /* of PEER_SERVICE, which says who has TLS; else it is as configured */
 };
 /* Borrows from @text. ERR_INVALID with one sentence. */
 MUST_CHECK enum err_code peer_spec_parse(struct str text, struct peer_spec *ret, struct err *e);
@@ -40,6 +41,7 @@ struct peer {
 	/* immutable */
 	char *name, *address, *tls_name; /* tls_name NULL: none expected */
 	enum peer_source source;
+	bool has_tls;
 	struct rpc_fan_channel *channel; /* NULL: it cannot be called */
 	char why[PEER_WHY_BYTES];        /* … because */
 

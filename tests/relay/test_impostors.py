@@ -189,9 +189,9 @@ ADDED, DELETED, UPDATED = 1, 2, 3
 
 
 class PeerService(Impostor):
-    def __init__(self):
+    def __init__(self, listen='127.0.0.1:0'):
         self.told = queue.Queue()
-        super().__init__(self._notify)
+        super().__init__(self._notify, listen=listen)
 
     def _notify(self, path, request, context):
         assert path == '/peer.Peer/Notify'
@@ -245,6 +245,25 @@ def test_peers_whose_tls_does_not_fit_ours_are_listed_and_not_called():
             relay.wait_states(a=CONNECTED)
             relay.wait_states(**{'with-tls': UNAVAILABLE, 'no-address': UNAVAILABLE})
             assert 'no CA for it is given' in relay.log() and 'its address is not known' in relay.log()
+            service.say(ADDED, 'nameless', a.socket, server_name='')  # has TLS, and no name to ask for
+            relay.wait_states(nameless=CONNECTED)
+            assert {n: (x.tls.enabled, x.tls.server_name) for n, x in relay.nodes().items()} == {
+                'a': (False, ''), 'no-address': (False, ''), 'nameless': (True, ''),
+                'with-tls': (True, 'a.default.hubble-grpc.cilium.io')}
+
+
+def test_peers_without_tls_are_listed_so_by_a_relay_that_asks_for_it():
+    with Node('a', lines=[of('a', 0)]) as a:
+        # a socket: the service itself is asked in plain text
+        with PeerService('unix://%s/service.sock' % a.folder) as service, \
+                Relay('--peer-service', service.address, '--peer-tls') as relay:
+            service.say(ADDED, 'plain', a.socket)
+            service.say(ADDED, 'nameless', a.socket, server_name='')
+            relay.wait_states(plain=UNAVAILABLE, nameless=UNAVAILABLE)
+            assert {n: x.tls.enabled for n, x in relay.nodes().items()} == {'plain': False, 'nameless': True}
+            assert 'it has no TLS, which is asked for' in relay.log() and 'its TLS name is not known' in relay.log()
+            service.say(UPDATED, 'plain', a.socket, server_name='')
+            until(lambda: relay.nodes()['plain'].tls.enabled)
 
 
 # --- a command that is interrupted before the answer is whole ----------------------------------------------------------

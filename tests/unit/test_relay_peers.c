@@ -67,7 +67,7 @@ static void a_keeper_that_waits_for_an_answer_longer_than_its_interval_sleeps(vo
 	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
 	assert_int_equal(keeper_new(f, PATIENCE_NS, NS_PER_S, &k, NULL), ERR_OK);
 	struct peers *p = peers_of(f);
-	const struct peer_spec spec = { STR("a"), str_of(s.address), STR("") };
+	const struct peer_spec spec = { .name = STR("a"), .address = str_of(s.address) };
 	assert_int_equal(peers_set(p, PEER_STATIC, &spec, 1, NULL), ERR_OK);
 
 	(void)keeper_run(k, p, now, &next);
@@ -91,7 +91,9 @@ static void a_tls_name_in_the_file_is_no_plain_text(void **state)
 	(void)state;
 	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
 	struct peers *p = peers_of(f); /* without TLS */
-	const struct peer_spec named = { STR("a"), str_of(s.address), STR("a.example") };
+	const struct peer_spec named = { .name = STR("a"),
+					 .address = str_of(s.address),
+					 .tls_name = STR("a.example") };
 	assert_int_equal(peers_set(p, PEER_FILE, &named, 1, &e), ERR_INVALID);
 	assert_string_equal(e.msg, "peer 'a': a TLS name needs --peer-tls or --peer-ca-file");
 	peers_free(p);
@@ -184,7 +186,7 @@ static const struct peer *peer_at(struct peers *p, size_t i)
 
 static struct peer_spec spec_of(const char *name, const char *address)
 {
-	return (struct peer_spec){ str_of(name), str_of(address), STR("") };
+	return (struct peer_spec){ .name = str_of(name), .address = str_of(address) };
 }
 
 static void the_list_is_in_order_whoever_changes_it(void **state)
