@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 
 #include "access/gate.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/net.h"
@@ -53,6 +54,7 @@ struct observer {
 	struct obs_options o;
 	char node_name[512]; /* "cluster/node" or "node" */
 	char node[256];
+	char tls_name[768]; /* "node.cluster.hubble-grpc.cilium.io" */
 	int signals, ended_fd;
 	struct flow_dict *dict;
 	struct name_table *names;
@@ -125,6 +127,26 @@ static enum err_code take_signals(struct observer *ob, struct err *e)
 	return signals_take(&ob->signals, e);
 }
 
+/* Names of nodes and clusters may have dots; in a certificate's name each is one label, so that one
+ * wildcard is good for all nodes of a cluster. */
+static void put_label(struct buf *b, const char *name)
+{
+	for (; *name; name++)
+		buf_char(b, *name == '.' ? '-' : *name);
+}
+
+/* The name that Hubble's relay, and ours, expect in the certificate. */
+static void name_for_tls(struct observer *ob, const char *cluster)
+{
+	struct buf b = buf_fixed(ob->tls_name, sizeof ob->tls_name - 1);
+
+	put_label(&b, ob->node);
+	buf_char(&b, '.');
+	put_label(&b, cluster);
+	buf_lit(&b, ".hubble-grpc.cilium.io");
+	ob->tls_name[b.len] = '\0';
+}
+
 static enum err_code name_the_node(struct observer *ob, struct err *e)
 {
 	if (ob->o.node_name && (!*ob->o.node_name || strlen(ob->o.node_name) >= sizeof ob->node))
@@ -143,6 +165,7 @@ static enum err_code name_the_node(struct observer *ob, struct err *e)
 	bool in_cluster = ob->o.cluster && *ob->o.cluster && strcmp(ob->o.cluster, "default") != 0;
 	(void)snprintf(ob->node_name, sizeof ob->node_name, "%.200s%s%s",
 		       in_cluster ? ob->o.cluster : "", in_cluster ? "/" : "", ob->node);
+	name_for_tls(ob, in_cluster ? ob->o.cluster : "default");
 	return ERR_OK;
 }
 
@@ -350,15 +373,16 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 		code = paths_make_socket_folder(o->listen[i], e);
 	if (code != ERR_OK)
 		return code;
-	const char *network = serve_network_address(o);
+	size_t network;
+	bool has_network = serve_network_listen(o, &network);
 	const struct api_config api = {
 		.log = ob->log,
 		.dict = ob->dict,
 		.names = ob->names,
 		.version = "tycho v" TYCHO_VERSION,
 		.node_name = ob->node_name,
-		.address = network ? network : "",
-		.tls_server_name = o->tls.cert_file && network ? ob->node : NULL,
+		.address = has_network ? o->listen[network] : "",
+		.tls_server_name = o->tls.cert_file && has_network ? ob->tls_name : NULL,
 		.started = mono_now(),
 		.store = ob->store,
 		.retention_ns = ob->o.store.retention_ns,
@@ -388,7 +412,10 @@ static enum err_code open_server(struct observer *ob, struct err *e)
 	methods[api_count] = evidence_method(ob->evidence);
 	config.methods = methods;
 	config.method_count = api_count + 1;
-	return rpc_server_new(&config, &ob->server, e);
+	code = rpc_server_new(&config, &ob->server, e);
+	if (code == ERR_OK && has_network)
+		api_set_port(ob->api, rpc_server_port(ob->server, network));
+	return code;
 }
 
 /* The store's key, its checkpoints, its exports. */

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -180,6 +182,76 @@ static enum err_code probe_unix(const struct address *a, struct err *e)
 		return err_os(e, "listen on 'unix://%s'", a->path);
 	(void)unlink(a->path); /* gRPC binds it again */
 	return ERR_OK;
+}
+
+/* Puts the text of an address that means this machine to others, too. */
+static bool put_own(const struct sockaddr *sa, char *out, size_t size)
+{
+	socklen_t len = sizeof(struct sockaddr_in);
+
+	if (sa->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+		if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr))
+			return false;
+		len = sizeof *in6;
+	} else if (sa->sa_family != AF_INET) {
+		return false;
+	}
+	return getnameinfo(sa, len, out, (socklen_t)size, NULL, 0, NI_NUMERICHOST) == 0;
+}
+
+/* The address that calls to anywhere come from. A datagram socket that is connected has looked up
+ * its route; nothing is sent. */
+static bool own_by_route(int family, char *out, size_t size)
+{
+	/* Of the blocks for examples (RFC 5737, RFC 3849), where hardly any but the default route
+	 * leads. */
+	struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(9) };
+	struct sockaddr_in6 to6 = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
+	struct sockaddr_storage from;
+	socklen_t len = sizeof from;
+	AUTO_FD int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)inet_pton(AF_INET, "192.0.2.1", &to4.sin_addr);
+	(void)inet_pton(AF_INET6, "2001:db8::1", &to6.sin6_addr);
+	int failed = family == AF_INET ? connect(fd, (const struct sockaddr *)&to4, sizeof to4)
+				       : connect(fd, (const struct sockaddr *)&to6, sizeof to6);
+	return !failed && getsockname(fd, (struct sockaddr *)&from, &len) == 0 &&
+	       put_own((const struct sockaddr *)&from, out, size);
+}
+
+/* The first address of an interface that is up. */
+static bool own_by_interface(int family, char *out, size_t size)
+{
+	struct ifaddrs *list;
+	bool found = false;
+
+	if (getifaddrs(&list) < 0)
+		return false;
+	for (const struct ifaddrs *i = list; i && !found; i = i->ifa_next)
+		found = i->ifa_addr && i->ifa_addr->sa_family == family &&
+			(i->ifa_flags & IFF_UP) && !(i->ifa_flags & IFF_LOOPBACK) &&
+			put_own(i->ifa_addr, out, size);
+	freeifaddrs(list);
+	return found;
+}
+
+bool address_for_others(const struct address *a, char out[static ADDRESS_TARGET_BYTES])
+{
+	struct address told = *a;
+
+	if (a->is_unix)
+		return false;
+	/* The IPv6 wildcard takes both families, as gRPC listens. */
+	bool takes_v6 = !*a->host || strcmp(a->host, "::") == 0;
+	if ((takes_v6 || strcmp(a->host, "0.0.0.0") == 0) &&
+	    !own_by_route(AF_INET, told.host, sizeof told.host) &&
+	    !(takes_v6 && own_by_route(AF_INET6, told.host, sizeof told.host)) &&
+	    !own_by_interface(AF_INET, told.host, sizeof told.host) &&
+	    !(takes_v6 && own_by_interface(AF_INET6, told.host, sizeof told.host)))
+		return false;
+	address_port_name(&told, out);
+	return true;
 }
 
 enum err_code address_probe(const struct address *a, struct err *e)

@@ -32,6 +32,10 @@ void address_port_name(const struct address *a, char out[static ADDRESS_TARGET_B
  * families. Fails with ERR_NOT_FOUND: no such host. */
 MUST_CHECK enum err_code address_resolve(const struct address *a, struct address *out, size_t max,
 					 size_t *ret_count, struct err *e);
+/* Where others reach who listens on @a, as "host:port". One who listens on every interface is told
+ * of by the address that this machine calls others from, IPv4 first. false: others cannot. No
+ * waiting: asks routes and interfaces only. */
+bool address_for_others(const struct address *a, char out[static ADDRESS_TARGET_BYTES]);
 /* Whether one could listen on a numeric address just now: gRPC itself only answers yes or no. Fails
  * with ERR_EXISTS, ERR_PERMISSION, …. A unix socket nobody listens on any more is removed. */
 MUST_CHECK enum err_code address_probe(const struct address *a, struct err *e);

@@ -92,12 +92,16 @@ enum err_code serve_listens(const struct serve_options *o, struct rpc_listen ret
 	return ERR_OK;
 }
 
-const char *serve_network_address(const struct serve_options *o)
+bool serve_network_listen(const struct serve_options *o, size_t *ret_i)
 {
-	for (size_t i = 0; i < o->listen_count; i++)
-		if (!address_is_unix(o->listen[i]))
-			return o->listen[i];
-	return NULL;
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < o->listen_count; i++)
+			if (!address_is_unix(o->listen[i]) &&
+			    (pass || !address_is_local(o->listen[i]))) {
+				*ret_i = i;
+				return true;
+			}
+	return false;
 }
 
 enum err_code serve_metrics(const struct serve_options *o,

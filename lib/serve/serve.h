@@ -52,8 +52,9 @@ MUST_CHECK enum err_code serve_check(struct serve_options *o, struct err *e);
  * of. */
 MUST_CHECK enum err_code serve_listens(const struct serve_options *o,
 				       struct rpc_listen ret[SERVE_LIST], struct err *e);
-/* The first address that other machines may ask; NULL: none. */
-const char *serve_network_address(const struct serve_options *o);
+/* Which of the addresses others are told of: the first that other machines can reach, else the first
+ * that is no unix socket. false: there is none. */
+bool serve_network_listen(const struct serve_options *o, size_t *ret_i);
 
 /* The endpoint of --metrics-listen; @config says all but where and for whom. */
 MUST_CHECK enum err_code serve_metrics(const struct serve_options *o,

@@ -76,6 +76,11 @@ void api_free(struct api *a)
 	free(a);
 }
 
+void api_set_port(struct api *a, int port)
+{
+	atomic_store_explicit(&a->port, port, memory_order_relaxed);
+}
+
 const struct rpc_method *api_methods(const struct api *a, size_t *ret_count)
 {
 	*ret_count = API_METHODS;

@@ -34,7 +34,7 @@ struct api_config {
 	struct name_table *names;
 	const char *version;   /* "tycho v0.1.0" */
 	const char *node_name; /* "cluster/node" or "node" */
-	const char *address;   /* where peers reach this observer, "10.0.0.1:4244"; may be "" */
+	const char *address; /* where it listens for peers, "10.0.0.1:4244" or ":4244"; may be "" */
 	const char *tls_server_name; /* NULL: that address is plain text */
 	struct mono_ns started;
 	struct store *store; /* history beyond the log; NULL: there is none */
@@ -44,6 +44,8 @@ struct api_config {
 
 MUST_CHECK enum err_code api_new(const struct api_config *config, struct api **ret, struct err *e);
 void api_free(struct api *a); /* after the server that uses its methods */
+/* The port that the address was given, where it asked for any (0). Any thread. */
+void api_set_port(struct api *a, int port);
 AUTO_DEFINE(struct api, api_free);
 
 /* The methods to give to rpc_server_config; borrowed for the api's life. */

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "observer/api/api.h"
 #include "observer/api/reading.h"
+#include "rpc/address.h"
 
 enum { API_METHODS = 12, API_MESSAGE_MAX = 64 << 20 };
 
@@ -37,6 +38,7 @@ struct api {
 	pthread_mutex_t subscribers_mx;
 	struct subscriber *subscribers; /* guarded by subscribers_mx */
 	_Atomic uint64_t lost_records, filter_faults;
+	_Atomic int port; /* 0: the address's own */
 };
 
 /* @s may be zero: it then never was a subscriber, and removing it is a no-op. */
@@ -65,6 +67,8 @@ ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request,
 void api_reply(struct api *a, struct rpc_call *call, const ProtobufCMessage *m);
 /* Ends @call with what a request's fault maps to. */
 void api_refuse(struct rpc_call *call, const struct err *e);
+/* Where peers reach this observer; "": nowhere. */
+void api_address(const struct api *a, char out[static ADDRESS_TARGET_BYTES]);
 /* Who says a record that is no flow: the node it came from, else this one. */
 struct str api_node_of(const struct api *a, const struct flow *f);
 /* Appends @w as a Timestamp in field @field. */

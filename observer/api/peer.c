@@ -8,6 +8,21 @@ struct stream {
 	bool told;
 };
 
+/* Looked up for each who asks: addresses come and go. */
+void api_address(const struct api *a, char out[static ADDRESS_TARGET_BYTES])
+{
+	int port = atomic_load_explicit(&a->port, memory_order_relaxed);
+	struct address at;
+
+	out[0] = '\0';
+	if (address_parse(str_of(a->address), &at, NULL) != ERR_OK)
+		return;
+	if (port)
+		at.port = (uint16_t)port;
+	if (!address_for_others(&at, out))
+		out[0] = '\0';
+}
+
 static enum rpc_fill fill(struct rpc_call *call, void *state)
 {
 	struct stream *s = state;
@@ -15,6 +30,8 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 
 	if (s->told)
 		return RPC_IDLE;
+	char address[ADDRESS_TARGET_BYTES];
+	api_address(a, address);
 	Peer__TLS tls;
 	peer__tls__init(&tls);
 	if (a->tls_server_name)
@@ -22,7 +39,7 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 	Peer__ChangeNotification note;
 	peer__change_notification__init(&note);
 	note.name = a->node_name;
-	note.address = a->address;
+	note.address = address;
 	note.type = PEER__CHANGE_NOTIFICATION_TYPE__PEER_ADDED;
 	note.tls = a->tls_server_name ? &tls : NULL;
 	uint8_t *room = rpc_call_reserve(call, peer__change_notification__get_packed_size(&note));

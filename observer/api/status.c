@@ -48,11 +48,13 @@ void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
 	tls.enabled = a->tls_server_name != NULL;
 	if (a->tls_server_name)
 		tls.server_name = a->tls_server_name;
+	char address[ADDRESS_TARGET_BYTES];
+	api_address(a, address);
 	Observer__Node node;
 	observer__node__init(&node);
 	node.name = a->node_name;
 	node.version = a->version;
-	node.address = a->address;
+	node.address = address;
 	node.state = RELAY__NODE_STATE__NODE_CONNECTED;
 	node.tls = &tls;
 	node.uptime_ns = uptime_ns(a);

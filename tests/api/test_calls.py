@@ -1,6 +1,8 @@
 """Every other call, and calls that no client should make."""
 import csv
+import json
 import os
+import subprocess
 import threading
 
 import grpc
@@ -98,6 +100,36 @@ def test_notify_tells_of_this_node_and_stays_open(client):
     with pytest.raises(grpc.RpcError) as e:
         next(stream)
     assert e.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def own_addresses():
+    """What others may know this machine by, as IPv4."""
+    links = json.loads(subprocess.run(['ip', '-j', '-4', 'address', 'show', 'up', 'scope', 'global'], check=True,
+                                      stdout=subprocess.PIPE, timeout=20).stdout)
+    return [a['local'] for link in links for a in link.get('addr_info', ())]
+
+
+@pytest.mark.parametrize('first', ['127.0.0.1:0', 'localhost:0'])
+@pytest.mark.parametrize('everywhere', [':0', '0.0.0.0:0', '[::]:0'])
+def test_peers_are_told_an_address_that_they_can_call(first, everywhere):
+    """Not the wildcard, which each of them would take for itself, nor the loopback if there is another; and the real port."""
+    with Observer('--insecure-listen', lines=[], listen=[first, everywhere]) as ob:
+        with ob.client() as c:
+            told = next(c.call('peer.Peer', 'Notify')).address
+            assert c.GetNodes().nodes[0].address == told
+        host, _, port = told.rpartition(':')
+        ours = own_addresses()
+        assert host in ours if ours else told == '' or ':' in host
+        assert port in (ob.addresses[1].rpartition(':')[2], '' if not told else None)
+    with Observer(lines=[], listen=[first]) as ob:
+        with ob.client() as c:
+            assert next(c.call('peer.Peer', 'Notify')).address == ob.tcp
+
+
+def test_who_has_but_a_socket_tells_peers_no_address(tmp_path):
+    with Observer(lines=[], listen=['unix://%s/s.sock' % tmp_path]) as ob:
+        with ob.client() as c:
+            assert next(c.call('peer.Peer', 'Notify')).address == ''
 
 
 def test_agent_events_begin_with_the_start(client):

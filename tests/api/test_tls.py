@@ -85,12 +85,19 @@ def test_the_name_must_be_one_of_the_certificate(made):
         assert refused(lambda: flows(ob, made.ca.cert, name='a.b.lab.hubble-grpc.cilium.io'))
 
 
-def test_peers_are_told_the_name_to_ask_for(made):
-    with observer(made.server) as ob:
+@pytest.mark.parametrize('options, name', [
+    ([], 'n0.default.hubble-grpc.cilium.io'),
+    (['--cluster', 'default'], 'n0.default.hubble-grpc.cilium.io'),
+    (['--cluster', 'lab'], 'n0.lab.hubble-grpc.cilium.io'),
+    (['--cluster', 'eu.west', '--node-name', 'n0.rack-7.example'], 'n0-rack-7-example.eu-west.hubble-grpc.cilium.io')])
+def test_peers_are_told_the_name_to_ask_for(made, options, name):
+    """One label for the node, one for the cluster, so that a wildcard fits: hubble-api.md section 2."""
+    with observer(made.server, *options) as ob:
         with wire.Client(ob.socket) as c:
             note = next(c.call('peer.Peer', 'Notify'))
             [node] = c.GetNodes().nodes
-        assert note.tls.server_name and node.tls.enabled and node.tls.server_name == note.tls.server_name
+        assert note.tls.server_name == name
+        assert node.tls.enabled and node.tls.server_name == name
 
 
 @pytest.mark.filterwarnings('ignore:ssl.TLSVersion.TLSv1_1 is deprecated')

@@ -7,6 +7,7 @@ import pytest
 
 import wire
 from cluster import CONNECTED, UNAVAILABLE, Node, Relay, of, split
+from daemon import until
 from observer import tycho
 
 NAMES = {'a': 'a.default.hubble-grpc.cilium.io', 'b': 'b.default.hubble-grpc.cilium.io'}
@@ -79,6 +80,18 @@ def test_peers_are_called_under_their_own_names_with_our_certificate(authority, 
         with relay.client() as client:
             flows, _ = split(client.GetFlows(number=wire.ALL, first=True))
     assert flows == ['a-0', 'b-0', 'a-1', 'b-1', 'a-2', 'b-2']
+
+
+def test_an_observer_that_tells_of_itself_is_called_by_the_name_it_tells(authority):
+    cert, key = authority.issue('all-of-lab', '*.lab.hubble-grpc.cilium.io')
+    with Node('n.one', '--cluster', 'lab', '--tls-cert-file', cert, '--tls-key-file', key, '--tls-client-ca-file',
+              authority.cert, lines=[of('n.one', 0)]) as node:
+        with Relay(*to_peers(authority), '--peer-service', node.socket) as relay:
+            until(lambda: [n.state for n in relay.nodes().values()] == [CONNECTED], fault=relay.log)
+            listed = relay.nodes()['lab/n.one']
+            assert (listed.address, listed.tls.server_name) == (node.tcp, 'n-one.lab.hubble-grpc.cilium.io')
+            with relay.client() as client:
+                assert split(client.GetFlows(number=1)) == (['n.one-0'], [(CONNECTED, ['lab/n.one'], '')])
 
 
 def test_a_peer_of_another_name_is_unavailable(authority, nodes):
