@@ -55,6 +55,12 @@ static enum err_code point_to_doctor(const struct cli *cli, struct err *e)
 	return err_set(e, e->code, "%s", buf_cstr(&text));
 }
 
+/* What is said of servers does not matter to who asks none, and the reference does not look. */
+static bool stays_here(const struct flags *f)
+{
+	return *flags_text(f, "input-file") || flags_bool(f, "print-raw-filters");
+}
+
 static enum err_code run(const char *argv0, const char *const *args, size_t arg_count,
 			 struct err *e)
 {
@@ -95,10 +101,12 @@ static enum err_code run(const char *argv0, const char *const *args, size_t arg_
 	if (settings_file(settings))
 		log_debug("Using config file", "configFile=%s", LOG_QUOTE(settings_file(settings)));
 	const struct err *fault = settings_file_fault(settings);
-	if (!command->unchecked && fault)
+	bool asks = command->uses_server && !command->unchecked && !stays_here(flags);
+	if (asks && fault)
 		log_warn("the configuration file is passed over", "file=%s err=%s",
 			 LOG_QUOTE(settings_text(settings, "config")), LOG_QUOTE(fault->msg));
-	if (!command->unchecked && settings_check(settings, e) != ERR_OK)
+	if ((asks && settings_check_values(settings, e) != ERR_OK) ||
+	    (!command->unchecked && settings_check(settings, e) != ERR_OK))
 		return e->code;
 	enum err_code code = command->run(&cli, e);
 	return may_be_the_way(code, command) ? point_to_doctor(&cli, e) : code;

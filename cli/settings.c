@@ -365,9 +365,9 @@ static enum err_code check_certificates(const struct settings *s, struct err *e)
 	return ERR_OK;
 }
 
-/* Flags were checked when they were read. */
-static enum err_code check_values(const struct settings *s, struct err *e)
+enum err_code settings_check_values(const struct settings *s, struct err *e)
 {
+	/* Flags were checked when they were read. */
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct flag_def *def = setting_at(i);
 		const char *text = settings_text(s, def->name), *wanted = NULL;
@@ -397,9 +397,6 @@ static enum err_code check_values(const struct settings *s, struct err *e)
 
 enum err_code settings_check(const struct settings *s, struct err *e)
 {
-	if (check_values(s, e) != ERR_OK)
-		return e->code;
-
 	bool cert = *settings_text(s, "tls-client-cert-file"),
 	     key = *settings_text(s, "tls-client-key-file");
 	bool user = *settings_text(s, "basic-auth-username"),

@@ -81,3 +81,14 @@ def test_an_entry_is_set_off_from_a_hidden_node_status(state, flags, separated):
     assert code == 0
     assert out.startswith('------------\n  TIMESTAMP' if separated else '  TIMESTAMP')
     assert ('STATE' in err) == (state == 'NODE_ERROR' and not flags)
+
+
+# hubble/cmd/root.go passes over a file that cannot be read, and viper over a word that is none; where no server is asked, nobody need be told
+@pytest.mark.parametrize('text, env', [('server: [x', {}), (None, {}), ('tls: maybe', {}), ('', {'HUBBLE_TLS': 'yes', 'HUBBLE_REQUEST_TIMEOUT': 'x'})])
+def test_flows_of_a_file_need_no_settings_of_servers(tmp_path, text, env):
+    if text is not None:
+        (tmp_path / 'c.yaml').write_text(text)
+    words = '-o', 'json', '--config', str(tmp_path / 'c.yaml')
+    assert observe(['{"flow":{"uuid":"u"}}'], *words, **env) == (0, '{"flow":{"uuid":"u"}}\n', '')
+    assert tycho('observe', '--print-raw-filters', *words, **env) == (0, '{}\n', '')
+    assert tycho('observe', '--server', f'unix://{tmp_path}/none', *words, **env)[2].count('\n') == (2 if not env and text != 'tls: maybe' else 1)
