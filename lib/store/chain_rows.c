@@ -177,20 +177,21 @@ enum err_code chain_append(struct db *db, struct chain_head *head, enum entry_ki
 
 enum err_code chain_cut(struct db *db, uint64_t number, struct chain_hash *ret_hash, struct err *e)
 {
-	sqlite3_stmt *st = DB_ASK(db, "SELECT hash FROM entry WHERE number = ?1", DB_I(number));
-	struct chain_hash hash = { 0 };
-	enum err_code code = ERR_OK;
-	bool found = db_next(db, st);
-
-	if (found) {
+	struct chain_head anchor = { 0 };
+	enum err_code code = chain_read_anchor(db, &anchor, e);
+	if (code != ERR_OK)
+		return code;
+	/* The last one there is: where damage took some, the chain is broken before and after. */
+	sqlite3_stmt *st =
+		DB_ASK(db, "SELECT hash FROM entry WHERE number <= ?1 ORDER BY number DESC LIMIT 1",
+		       DB_I(number));
+	struct chain_hash hash = anchor.hash;
+	if (db_next(db, st)) {
 		code = to_hash(column_blob(st, 0), &hash, e);
 		db_leave(st);
 	}
 	if (code == ERR_OK)
 		code = db_ended(db, "read the chain", e);
-	if (code == ERR_OK && !found)
-		code = err_set(e, ERR_PARSE, "the store's chain has no entry %llu",
-			       (unsigned long long)number);
 	if (code == ERR_OK)
 		code = DB_RUN(db, e, "INSERT OR REPLACE INTO meta VALUES ('anchor', ?1)",
 			      DB_I(number));

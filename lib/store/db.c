@@ -161,6 +161,17 @@ sqlite3_stmt *db_ask(struct db *db, const char *sql, const struct db_value *valu
 	return st;
 }
 
+sqlite3_stmt *db_once(struct db *db, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(db->h, sql, -1, &st, NULL);
+
+	db->rc = SQLITE_OK;
+	if (rc != SQLITE_OK)
+		note(db, rc);
+	return st;
+}
+
 bool db_next(struct db *db, sqlite3_stmt *st)
 {
 	if (!st)
@@ -224,6 +235,51 @@ enum err_code db_number(struct db *db, const char *sql, uint64_t otherwise, uint
 	enum err_code code = db_ended(db, "read the store", e);
 	if (code == ERR_OK)
 		*ret = v;
+	return code;
+}
+
+/* Is there a row from @key on that can be read, or none at all? */
+static enum err_code can_be_read(struct db *db, sqlite3_stmt *st, uint64_t key, bool *ret,
+				 struct err *e)
+{
+	if (st) {
+		(void)sqlite3_reset(st);
+		(void)sqlite3_bind_int64(st, 1, (int64_t)key);
+	}
+	bool found = db_next(db, st);
+	enum err_code code = found ? ERR_OK : db_ended(db, "read the store", e);
+	if (st)
+		(void)sqlite3_reset(st);
+	*ret = code == ERR_OK;
+	return code == ERR_PARSE ? ERR_OK : code;
+}
+
+enum err_code db_next_readable(struct db *db, const char *table, const char *key, int64_t at,
+			       int64_t *ret_next, struct err *e)
+{
+	uint64_t from = (uint64_t)at, room = (uint64_t)INT64_MAX - from, good = 1, bad = 0;
+	char text[128];
+	bool can = false;
+
+	(void)snprintf(text, sizeof text, "SELECT * FROM %s WHERE %s >= ?1 ORDER BY %s LIMIT 1",
+		       table, key, key);
+	sqlite3_stmt *st = db_once(db, text);
+	enum err_code code = ERR_OK;
+
+	for (; code == ERR_OK && !can && good < room; good = can ? good : 2 * good)
+		code = can_be_read(db, st, from + good, &can, e);
+	for (bad = good / 2; code == ERR_OK && can && good - bad > 1;) {
+		uint64_t middle = bad + (good - bad) / 2;
+		bool here;
+		code = can_be_read(db, st, from + middle, &here, e);
+		if (here)
+			good = middle;
+		else
+			bad = middle;
+	}
+	(void)sqlite3_finalize(st);
+	if (code == ERR_OK)
+		*ret_next = can ? (int64_t)(from + good) : INT64_MAX;
 	return code;
 }
 

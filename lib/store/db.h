@@ -63,6 +63,8 @@ sqlite3_stmt *db_ask(struct db *db, const char *sql, const struct db_value *valu
 #define DB_ASK(db, sql, ...)                                                                       \
 	db_ask((db), (sql), (const struct db_value[]){ __VA_ARGS__ },                              \
 	       sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value))
+/* The same of a text that is made for once: finalize it. */
+sqlite3_stmt *db_once(struct db *db, const char *sql);
 /* True: @st is at a row. */
 bool db_next(struct db *db, sqlite3_stmt *st);
 /* How it ended. @doing: "read the gaps", in front of the reason. */
@@ -80,6 +82,11 @@ MUST_CHECK enum err_code db_script(struct db *db, const char *sql, struct err *e
 /* The first column of the first row; @otherwise if there is none. ERR_OK or as db_ended. */
 MUST_CHECK enum err_code db_number(struct db *db, const char *sql, uint64_t otherwise,
 				   uint64_t *ret, struct err *e);
+
+/* Rows of @table at and behind @at, in the order of the number @key, cannot be read: *@ret_next, which
+ * is larger, is where they can be again; INT64_MAX: nowhere. */
+MUST_CHECK enum err_code db_next_readable(struct db *db, const char *table, const char *key,
+					  int64_t at, int64_t *ret_next, struct err *e);
 
 MUST_CHECK enum err_code db_begin(struct db *db, struct err *e);
 /* For several questions: the file is locked once for all of them, and they are answered as of one

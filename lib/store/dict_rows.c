@@ -35,6 +35,13 @@ void dict_rows_reset(struct dict_rows *d)
 	d->day = d->day_written = 0;
 }
 
+void dict_rows_again(struct dict_rows *d)
+{
+	for (int k = 0; k < DICT_KINDS_; k++)
+		for (size_t i = 0; i < d->kinds[k].count; i++)
+			d->kinds[k].slots[i].day = 0;
+}
+
 enum err_code dict_rows_open(struct dict_rows *d, struct db *db, struct err *e)
 {
 	static const char *const last[DICT_KINDS_] = {
@@ -340,6 +347,7 @@ struct dict_back {
 	struct flow_dict *dict;
 	struct err why; /* code other than ERR_OK: what a row could not be read for */
 	uint64_t unreadable;
+	bool met_damage;
 	uint64_t generation;
 	/* what was asked for last, by its lowest bits: a look at one place, nearly always */
 	uint64_t recent[DICT_KINDS_][BACK_RECENT];
@@ -457,6 +465,7 @@ uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, u
 			d->unreadable++;
 		else
 			d->why = e;
+		d->met_damage |= code == ERR_PARSE;
 		return 0;
 	}
 	struct str wire = column_blob(st, 0);
@@ -469,6 +478,11 @@ uint32_t dict_back_id(struct dict_back *d, struct db *db, enum dict_kind kind, u
 	else
 		d->unreadable++;
 	return id;
+}
+
+bool dict_back_met_damage(const struct dict_back *d)
+{
+	return d->met_damage;
 }
 
 uint64_t dict_back_unreadable(const struct dict_back *d)

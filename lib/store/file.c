@@ -117,6 +117,7 @@ void file_set_aside(struct store *s, struct wall_ns now)
 	gaps_note(&s->gaps, &gap, false);
 }
 
+/* *@ret_end: the number behind the last record. */
 static enum err_code read_counts(struct store *s, uint64_t *ret_end, struct err *e)
 {
 	struct store_counts held = { 0 };
@@ -148,6 +149,13 @@ static enum err_code read_counts(struct store *s, uint64_t *ret_end, struct err 
 	(void)pthread_mutex_unlock(&s->counts_mx);
 	*ret_end = held.segments ? end : 0;
 	return ERR_OK;
+}
+
+enum err_code file_count(struct store *s, struct err *e)
+{
+	uint64_t end;
+
+	return read_counts(s, &end, e);
 }
 
 /* What the run before left: how it ended, and since when nobody watched. */
@@ -184,14 +192,12 @@ static enum err_code look_back(struct store *s, struct wall_ns now, struct err *
 	return ERR_OK;
 }
 
-static enum err_code read_file(struct store *s, struct wall_ns now, struct err *e)
+static enum err_code read_tables(struct store *s, struct wall_ns now, struct err *e)
 {
 	struct chain_head head;
 	uint64_t end = 0;
-	enum err_code code = schema_prepare(&s->db, s->path, e);
+	enum err_code code = chain_read_head(&s->db, &head, e);
 
-	if (code == ERR_OK)
-		code = chain_read_head(&s->db, &head, e);
 	if (code == ERR_OK)
 		code = chain_read_secret(&s->db, true, &s->secret, e);
 	if (code == ERR_OK)
@@ -236,14 +242,44 @@ static int on_commit(void *ctx, sqlite3 *h, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+static enum err_code connect(struct store *s, struct err *e)
+{
+	enum err_code code = db_open(&s->db, s->path, DB_WRITE, e);
+
+	return code == ERR_OK ? schema_prepare(&s->db, s->path, e) : code;
+}
+
+/* Tables that are damaged are mended, if they can be: when it shows here, or a block could not be
+ * written. */
+static enum err_code read_file(struct store *s, struct wall_ns now, struct err *e)
+{
+	struct err mending;
+	bool any = false;
+	enum err_code code = connect(s, e);
+
+	if (code == ERR_OK && !s->damage_streak) {
+		code = read_tables(s, now, e);
+		if (code != ERR_PARSE)
+			return code;
+	} else if (code != ERR_OK) {
+		return code;
+	}
+	code = mend(s, now, &any, &mending);
+	if (code != ERR_OK && code != ERR_PARSE && !s->damage_streak)
+		return err_set(e, code, "%s", mending.msg); /* the disk is full, say: later */
+	if (code != ERR_OK) {
+		db_close(&s->db);
+		code = connect(s, e);
+	}
+	return code == ERR_OK ? read_tables(s, now, e) : code;
+}
+
 static enum err_code open_file(struct store *s, struct wall_ns now, struct err *e)
 {
 	if (s->lock_fd < 0 && file_lock(s, e) != ERR_OK)
 		return e->code;
 	make_private(s);
-	enum err_code code = db_open(&s->db, s->path, DB_WRITE, e);
-	if (code == ERR_OK)
-		code = read_file(s, now, e);
+	enum err_code code = read_file(s, now, e);
 	if (code == ERR_OK)
 		code = sync_new(s->path, &s->sync, e);
 	if (code != ERR_OK) {

@@ -59,7 +59,7 @@ enum err_code store_held(struct store_reader *r, uint64_t from, uint64_t to, uin
 			unsure[unsure_count++] = (struct part){ a, b };
 	}
 	if (any)
-		code = db_ended(&r->db, "count what is held", e);
+		code = reader_ended(r, "count what is held", e);
 	for (size_t i = 0; code == ERR_OK && i < unsure_count; i++) {
 		uint64_t n = 0;
 		code = count_each(r, unsure[i].from, unsure[i].to, &n, e);

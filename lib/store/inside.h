@@ -9,6 +9,7 @@
  *	shelves.c     what is in large ones, sorted    segments.c    their rows
  *	retention.c   age and size; space back         sync.c        the write-ahead log's thread
  *	reader.c      connections that read            scan.c        records, filtered
+ *	mend.c        tables with a damaged page, made anew
  *
  * Numbers  "stored" ids (uint32_t) are rows of the file's dictionary tables; typed ids
  *          (endpoint_id, …) are the process's.
@@ -81,6 +82,7 @@ void dict_rows_done(struct dict_rows *d);
 /* What the file holds: its highest numbers. */
 MUST_CHECK enum err_code dict_rows_open(struct dict_rows *d, struct db *db, struct err *e);
 void dict_rows_reset(struct dict_rows *d); /* for another file */
+void dict_rows_again(struct dict_rows *d); /* rows may be gone: each is looked for, and written */
 void dict_rows_at(struct dict_rows *d, struct wall_ns now);
 /* Translates the ids of @flows in place; looks into the file, writes nothing. */
 MUST_CHECK enum err_code dict_rows_store(struct dict_rows *d, struct db *db, struct flow *flows,
@@ -110,6 +112,8 @@ void dict_back_ids(struct dict_back *d, struct db *db, enum dict_kind kind, uint
 MUST_CHECK enum err_code dict_back_ended(struct dict_back *d, struct err *e);
 /* How often a row was damaged or gone so far: it is looked for anew each time. */
 uint64_t dict_back_unreadable(const struct dict_back *d);
+/* Was one of them on a page that cannot be read? */
+bool dict_back_met_damage(const struct dict_back *d);
 /* Translates the ids of @members in place. */
 void dict_back_flows(struct dict_back *d, struct db *db, flow_members members, struct flow *flows,
 		     size_t n);
@@ -201,6 +205,13 @@ MUST_CHECK enum err_code segment_insert(struct db *db, const struct segment_row 
 /* With its pieces. */
 MUST_CHECK enum err_code segment_delete(struct db *db, const struct segment_row *row,
 					struct err *e);
+/* The same but for the pieces of @stuck: they stay in the file, and nothing leads to them any more. */
+MUST_CHECK enum err_code segment_prune(struct db *db, const struct segment_row *row, uint64_t stuck,
+				       struct err *e);
+/* Which pieces cannot be deleted, for their pages are damaged: bit i of *@ret_stuck is the i-th. Not in
+ * a transaction: once SQLite has met damage in one it writes no more. */
+MUST_CHECK enum err_code pieces_try(struct db *db, const struct segment_row *row,
+				    uint64_t *ret_stuck, struct err *e);
 /* Columns in this order, for segment_row_of. */
 #define SEGMENT_COLUMNS                                                                            \
 	"first_seq, last_seq, count, blocks, level, from_ns, to_ns, untimed, sealed_ns,"           \
@@ -290,6 +301,19 @@ MUST_CHECK enum err_code give_back(struct store *s, struct wall_ns now, bool *re
  * file that could not be opened before, is written first. Without success nothing is counted. */
 MUST_CHECK enum err_code edges_recover(struct store *s, struct wall_ns now, struct err *e);
 
+/* --- mend.c -------------------------------------------------------------------------------- */
+
+/* Makes anew what is damaged of all tables but the columns' own, of the rows that can be read and of
+ * what else is known; what is lost is a gap. *@ret_any: something was damaged.
+ * ERR_PARSE: no more can be done. On failure the connection is to be closed. */
+MUST_CHECK enum err_code mend(struct store *s, struct wall_ns now, bool *ret_any, struct err *e);
+/* The same, if somebody met damage since, and it was not just tried in vain. */
+MUST_CHECK enum err_code mend_if_due(struct store *s, struct wall_ns now, struct err *e);
+/* @code of a portion of tending: mended at once where that helps, and *@ret_more. */
+MUST_CHECK enum err_code mend_tending(struct store *s, enum err_code code, struct wall_ns now,
+				      bool *ret_more, struct err *e);
+/* Would it be tried now? */
+bool mend_helps(struct store *s, struct wall_ns now);
 /* --- shelves.c ----------------------------------------------------------------------------- */
 
 enum {
@@ -301,8 +325,9 @@ enum {
 	SHELVED_LEAST = 16384, /* records; smaller segments stay in one piece */
 };
 /* Sorts the records of a segment onto its shelves; *@row becomes what it then is. In a transaction.
- */
-MUST_CHECK enum err_code segment_shelve(struct store *s, struct segment_row *row, struct err *e);
+ * On failure *@ret_is_read: it could be read, at least. */
+MUST_CHECK enum err_code segment_shelve(struct store *s, struct segment_row *row, bool *ret_is_read,
+					struct err *e);
 
 /* --- sync.c -------------------------------------------------------------------------------- */
 
@@ -367,10 +392,20 @@ struct store {
 	struct gaps gaps;            /* has its own lock */
 	uint64_t segment_bytes;      /* writing thread only: of all segments held */
 	struct wall_ns looked;       /* writing thread only: when old edges were last looked for */
+	_Atomic bool mend_due;       /* somebody met a small table that is damaged */
+	bool is_mended;              /* writing thread only: at @mended, and no more can be done */
+	struct wall_ns mended;       /* writing thread only */
 	uint32_t pruned_day;         /* writing thread only: names before it are gone */
 	pthread_mutex_t counts_mx;
 	struct store_counts counts; /* guarded by counts_mx */
 };
+/* @code of something that is tried again: damage makes mending due. Any thread. */
+static inline enum err_code mend_after(struct store *s, enum err_code code)
+{
+	if (code == ERR_PARSE)
+		atomic_store_explicit(&s->mend_due, true, memory_order_relaxed);
+	return code;
+}
 /* A write failed: what is open is lost, the file perhaps opened anew. */
 void store_fail(struct store *s, struct wall_ns now, const struct err *e);
 /* The counts say what the chain's end is now. */
@@ -385,6 +420,8 @@ enum { STORE_CLOCK_STEP_NS = 1000000000 };
 MUST_CHECK enum err_code file_lock(struct store *s, struct err *e);
 /* Opens the file; one that is broken is set aside, and another begun. */
 MUST_CHECK enum err_code file_open(struct store *s, struct wall_ns now, struct err *e);
+/* What is held, for the counts. */
+MUST_CHECK enum err_code file_count(struct store *s, struct err *e);
 /* The file that cannot be used any more stays, under a name of its own that a gap tells; where that
  * cannot be done it stays where it is. */
 void file_set_aside(struct store *s, struct wall_ns now);

@@ -119,9 +119,11 @@ static enum err_code add_segment(struct store *s, const struct segment_row *row,
 	return code;
 }
 
-/* *@ret_bad: the row that cannot be read, if that was it. */
+/* *@ret_bad: the row that it failed for, if that was it; *@ret_is_read: that one could be read, but
+ * not be taken away from its place. */
 static enum err_code merge(struct store *s, const struct segment_row *rows, const struct plan *p,
-			   struct segment_row *made, size_t *ret_bad, struct err *e)
+			   struct segment_row *made, size_t *ret_bad, bool *ret_is_read,
+			   struct err *e)
 {
 	enum err_code code = ERR_OK;
 
@@ -135,6 +137,7 @@ static enum err_code merge(struct store *s, const struct segment_row *rows, cons
 		code = piece_read(&s->db, row->first_seq, row->sum, &s->bytes, e);
 		if (code == ERR_OK)
 			code = add_segment(s, row, e);
+		*ret_is_read = code == ERR_OK;
 		if (code == ERR_OK)
 			code = segment_delete(&s->db, row, e);
 		if (row->from.v < made->from.v)
@@ -189,14 +192,20 @@ static void count_merge(struct store *s, const struct segment_row *rows, const s
 static enum err_code read_small(struct store *s, struct segment_row rows[LOOK], size_t *ret_count,
 				struct err *e)
 {
-	sqlite3_stmt *st = db_ask(&s->db,
-				  "SELECT " SEGMENT_COLUMNS " FROM segment WHERE level < 9"
-				  " ORDER BY first_seq LIMIT 96",
-				  NULL, 0);
+	sqlite3_stmt *st =
+		db_ask(&s->db,
+		       "SELECT " SEGMENT_COLUMNS " FROM segment WHERE damaged = 0 AND"
+		       " first_seq >= (SELECT min(first_seq) FROM segment WHERE level < 9)"
+		       " ORDER BY first_seq LIMIT 96",
+		       NULL, 0);
 	size_t n = 0;
 
-	while (n < LOOK && db_next(&s->db, st))
-		rows[n++] = segment_row_of(st);
+	while (n < LOOK && db_next(&s->db, st)) {
+		rows[n] = segment_row_of(st);
+		if (rows[n].level == STORE_LEVEL_DONE)
+			break; /* it could not be moved: nothing is merged across it */
+		n++;
+	}
 	db_leave(st);
 	*ret_count = n;
 	return db_ended(&s->db, "read the segments", e);
@@ -214,22 +223,24 @@ static struct plan less_than(const struct plan *p, const struct segment_row *row
 	return (struct plan){ p->from, 1, sorted ? STORE_LEVEL_WHOLE : STORE_LEVEL_DONE };
 }
 
-/* *@ret_bad: the row that cannot be read, or does not fit, if that was it. */
+/* *@ret_bad: the row that cannot be read or moved, or does not fit, if that was it. */
 static enum err_code carry_out(struct store *s, const struct segment_row *rows,
-			       const struct plan *p, size_t *ret_bad, struct err *e)
+			       const struct plan *p, size_t *ret_bad, bool *ret_is_read,
+			       struct err *e)
 {
 	struct segment_row made;
 	enum err_code code = tools_take(s, e);
 
 	*ret_bad = SIZE_MAX;
+	*ret_is_read = false;
 	if (code == ERR_OK)
 		code = db_begin(&s->db, e);
 	if (code == ERR_OK && p->count == 1) {
 		*ret_bad = p->from;
 		made = rows[p->from];
-		code = segment_shelve(s, &made, e);
+		code = segment_shelve(s, &made, ret_is_read, e);
 	} else if (code == ERR_OK) {
-		code = merge(s, rows, p, &made, ret_bad, e);
+		code = merge(s, rows, p, &made, ret_bad, ret_is_read, e);
 		made.bytes = made.data.len;
 	}
 	if (code == ERR_OK)
@@ -242,10 +253,11 @@ static enum err_code carry_out(struct store *s, const struct segment_row *rows,
 	return code;
 }
 
-enum err_code merge_portion(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+static enum err_code merge_some(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	struct segment_row rows[LOOK];
 	size_t n, bad;
+	bool is_read;
 	enum err_code code = read_small(s, rows, &n, e);
 
 	if (code != ERR_OK)
@@ -254,16 +266,25 @@ enum err_code merge_portion(struct store *s, struct wall_ns now, bool *ret_more,
 	if (!p.count)
 		return ERR_OK;
 	for (; p.count > 1 || p.level != STORE_LEVEL_DONE; p = less_than(&p, rows, bad)) {
-		code = carry_out(s, rows, &p, &bad, e);
+		code = carry_out(s, rows, &p, &bad, &is_read, e);
 		*ret_more |= code == ERR_OK;
-		if (code == ERR_PARSE && bad != SIZE_MAX) {
+		if (code == ERR_PARSE && bad != SIZE_MAX && !is_read) {
 			segment_note_damage(&s->gaps, &rows[bad], e->msg);
 			return leave(s, rows[bad].first_seq, ret_more, e);
 		}
+		/* beside a damaged page, which cannot be mended */
+		if (code == ERR_PARSE && !mend_helps(s, now))
+			return leave(s, rows[bad == SIZE_MAX ? p.from : bad].first_seq, ret_more,
+				     e);
 		if (code != ERR_INVALID || bad == SIZE_MAX)
 			return code; /* it is done; or a full disk, say: later */
 	}
 	return leave(s, rows[p.from].first_seq, ret_more, e);
+}
+
+enum err_code merge_portion(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+{
+	return mend_tending(s, merge_some(s, now, ret_more, e), now, ret_more, e);
 }
 
 /* --- after a crash: edges that were counted and not written ---------------------------------- */

@@ -74,6 +74,16 @@ enum err_code reader_ready(struct store_reader *r, bool *ret_any, struct err *e)
 	return code;
 }
 
+enum err_code reader_told(struct store_reader *r, enum err_code code)
+{
+	return r->store ? mend_after(r->store, code) : code;
+}
+
+enum err_code reader_ended(struct store_reader *r, const char *doing, struct err *e)
+{
+	return reader_told(r, db_ended(&r->db, doing, e));
+}
+
 static enum err_code reader_make(const char *path, struct store *s, struct flow_dict *dict,
 				 struct store_reader **ret, struct err *e)
 {
@@ -226,8 +236,9 @@ enum err_code store_gaps(struct store_reader *r, struct wall_ns since, struct wa
 			is_written[i] |= is_same(&pending[i].gap, &gap);
 		each(ctx, &gap);
 	}
-	if (any && db_ended(&r->db, "read the gaps", e) != ERR_OK)
-		return db_ended(&r->db, "read the gaps", e);
+	code = any ? reader_ended(r, "read the gaps", e) : ERR_OK;
+	if (code != ERR_OK)
+		return code;
 	for (; at < count; at++)
 		if (!is_written[at] && touches(&pending[at].gap, since, until))
 			each(ctx, &pending[at].gap);
@@ -262,7 +273,7 @@ enum err_code store_extent(struct store_reader *r, struct wall_ns *ret_oldest,
 				&sealed.v, e);
 	}
 	if (code != ERR_OK)
-		return code;
+		return reader_told(r, code);
 	if (!pruned && began.v && (!oldest.v || began.v < oldest.v))
 		oldest = began;
 	*ret_oldest = oldest;
@@ -283,7 +294,7 @@ enum err_code store_edges_oldest(struct store_reader *r, struct wall_ns *ret, st
 				 &minute, e);
 	if (code == ERR_OK)
 		ret->v = minute * 60 * NS_PER_S;
-	return code;
+	return reader_told(r, code);
 }
 
 enum err_code store_edges(struct store_reader *r, struct wall_ns since, struct wall_ns until,
@@ -340,7 +351,7 @@ enum err_code store_edges(struct store_reader *r, struct wall_ns since, struct w
 		last = edge.minute;
 		given++;
 	}
-	code = db_ended(&r->db, "read the edges", e);
+	code = reader_ended(r, "read the edges", e);
 	if (code == ERR_OK)
 		*ret_next = next;
 	return code;
@@ -374,7 +385,7 @@ enum err_code store_policies(struct store_reader *r, struct wall_ns since, struc
 		};
 		each(ctx, &policy);
 	}
-	return db_ended(&r->db, "read the policies", e);
+	return reader_ended(r, "read the policies", e);
 }
 
 /* --- the chain ---------------------------------------------------------------------------- */
@@ -514,7 +525,7 @@ enum err_code store_chain(struct store_reader *r, uint64_t from,
 		return code;
 	while (walk_page(&w, &body, each, ctx, &code, e))
 		;
-	return code;
+	return reader_told(r, code);
 }
 
 static enum err_code read_bounds(struct db *db, struct store_bounds *ret, struct err *e)
@@ -548,7 +559,7 @@ enum err_code store_bounds(struct store_reader *r, struct store_bounds *ret, str
 	if (code == ERR_OK)
 		code = read_bounds(&r->db, ret, e);
 	db_end_reading(&r->db);
-	return code;
+	return reader_told(r, code);
 }
 
 enum err_code store_secret(struct store_reader *r, struct chain_secret *ret, struct err *e)
@@ -585,7 +596,7 @@ enum err_code store_last_checkpoint(struct store_reader *r,
 		each(ctx, &c);
 	}
 	db_leave(st);
-	return db_ended(&r->db, "read the checkpoints", e);
+	return reader_ended(r, "read the checkpoints", e);
 }
 
 enum err_code store_checkpoints(struct store_reader *r, uint64_t from_entry,
@@ -606,5 +617,5 @@ enum err_code store_checkpoints(struct store_reader *r, uint64_t from_entry,
 		go_on = each(ctx, &c);
 	}
 	db_leave(st);
-	return db_ended(&r->db, "read the checkpoints", e);
+	return reader_ended(r, "read the checkpoints", e);
 }

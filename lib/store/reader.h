@@ -18,5 +18,9 @@ struct store_reader {
 
 /* Opens what is to be opened. *@ret_any false: there is nothing to be read yet. */
 MUST_CHECK enum err_code reader_ready(struct store_reader *r, bool *ret_any, struct err *e);
+/* How a question ended: db_ended. Damage that is met in a table is mended soon, if there is a writer. */
+MUST_CHECK enum err_code reader_ended(struct store_reader *r, const char *doing, struct err *e);
+/* The same of @code. */
+enum err_code reader_told(struct store_reader *r, enum err_code code);
 
 #endif

@@ -36,6 +36,7 @@ static enum err_code measure(struct store *s, struct usage *ret, struct err *e)
 
 struct pruned {
 	uint64_t segments, records, blocks, bytes, last_entry;
+	uint64_t stuck; /* of one alone: pieces that cannot be deleted */
 };
 
 /* The oldest ones: numbered up to @upto, or until @enough_bytes are gone. */
@@ -90,7 +91,7 @@ static enum err_code write_prune(struct store *s, struct chain_head *head,
 	enum err_code code = ERR_OK;
 
 	for (uint64_t i = 0; i < p->segments && code == ERR_OK; i++)
-		code = segment_delete(&s->db, &rows[i], e);
+		code = segment_prune(&s->db, &rows[i], p->stuck, e);
 	if (code == ERR_OK)
 		code = chain_cut(&s->db, p->last_entry, &hash, e);
 	if (code == ERR_OK)
@@ -121,11 +122,48 @@ static void count_prune(struct store *s, const struct pruned *p)
 	(void)pthread_mutex_unlock(&s->counts_mx);
 }
 
+static enum err_code carry_out(struct store *s, struct chain_head *head,
+			       const struct segment_row *rows, const struct pruned *p,
+			       const char *why, struct wall_ns now, struct err *e)
+{
+	enum err_code code = db_begin(&s->db, e);
+
+	*head = s->head;
+	if (code == ERR_OK)
+		code = write_prune(s, head, rows, p, why, now, e);
+	if (code == ERR_OK)
+		code = db_commit(&s->db, e);
+	if (code != ERR_OK)
+		db_rollback(&s->db);
+	return code;
+}
+
+/* The oldest one alone, as far as it can be deleted: beside a damaged page not even what is sound can
+ * always be. */
+static enum err_code prune_one(struct store *s, struct chain_head *head,
+			       const struct segment_row *row, struct pruned *p, const char *why,
+			       struct wall_ns now, struct err *e)
+{
+	*p = (struct pruned){ .segments = 1,
+			      .records = row->count,
+			      .blocks = row->blocks,
+			      .bytes = row->bytes,
+			      .last_entry = row->last_entry };
+	enum err_code code = pieces_try(&s->db, row, &p->stuck, e);
+	if (code == ERR_OK)
+		code = carry_out(s, head, row, p, why, now, e);
+	if (code != ERR_PARSE)
+		return code;
+	p->stuck = UINT64_MAX;
+	return carry_out(s, head, row, p, why, now, e);
+}
+
 static enum err_code prune(struct store *s, uint64_t upto, uint64_t enough_bytes, const char *why,
 			   struct wall_ns now, bool *ret_more, struct err *e)
 {
 	struct segment_row rows[PRUNE_AT_ONCE];
-	struct pruned p = { 0 };
+	struct chain_head head;
+	struct pruned p;
 
 	/* An entry is to follow: not in front of a block that has its number already. */
 	enum err_code code = store_seal(s, now, e);
@@ -133,16 +171,11 @@ static enum err_code prune(struct store *s, uint64_t upto, uint64_t enough_bytes
 		code = choose(s, upto, enough_bytes, rows, &p, e);
 	if (code != ERR_OK || !p.segments)
 		return code;
-	struct chain_head head = s->head;
-	code = db_begin(&s->db, e);
-	if (code == ERR_OK)
-		code = write_prune(s, &head, rows, &p, why, now, e);
-	if (code == ERR_OK)
-		code = db_commit(&s->db, e);
-	if (code != ERR_OK) {
-		db_rollback(&s->db);
+	code = carry_out(s, &head, rows, &p, why, now, e);
+	if (code == ERR_PARSE)
+		code = prune_one(s, &head, rows, &p, why, now, e);
+	if (code != ERR_OK)
 		return code;
-	}
 	s->head = head;
 	count_prune(s, &p);
 	store_published(s);
@@ -150,7 +183,7 @@ static enum err_code prune(struct store *s, uint64_t upto, uint64_t enough_bytes
 	return ERR_OK;
 }
 
-enum err_code prune_by_age(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+static enum err_code by_age(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	uint64_t upto = 0;
 
@@ -183,7 +216,7 @@ static enum err_code prune_oldest_edges(struct store *s, uint64_t *ret_oldest, s
 	return edges_prune(&s->db, cutoff, &any_left, e);
 }
 
-enum err_code prune_by_size(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+static enum err_code by_size(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	uint64_t limit = s->config.retention_bytes, oldest = 0;
 	struct usage u;
@@ -213,7 +246,7 @@ enum err_code prune_by_size(struct store *s, struct wall_ns now, bool *ret_more,
 /* --- the rest ------------------------------------------------------------------------------ */
 
 /* Names that only what is gone could mean, once a day. */
-enum err_code prune_names(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+static enum err_code old_names(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	uint64_t sealed = now.v;
 	bool more = false;
@@ -233,7 +266,7 @@ enum err_code prune_names(struct store *s, struct wall_ns now, bool *ret_more, s
 
 /* A minute's edges stay at least as long as its flows do: replayed ones may be of any time. And a
  * gap at least as long as its entry: what is in the chain must be told. */
-enum err_code prune_edges(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+static enum err_code old_edges(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	bool more = false;
 
@@ -257,7 +290,7 @@ enum err_code prune_edges(struct store *s, struct wall_ns now, bool *ret_more, s
 	return code;
 }
 
-enum err_code give_back(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+static enum err_code vacuum(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	struct usage u;
 	char sql[64];
@@ -276,4 +309,37 @@ enum err_code give_back(struct store *s, struct wall_ns now, bool *ret_more, str
 	code = db_script(&s->db, sql, e);
 	*ret_more |= code == ERR_OK;
 	return code;
+}
+
+/* --- and where a page is damaged ----------------------------------------------------------- */
+
+enum err_code prune_by_age(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+{
+	enum err_code code = mend_if_due(s, now, e);
+
+	return code == ERR_OK ? mend_tending(s, by_age(s, now, ret_more, e), now, ret_more, e)
+			      : code;
+}
+
+enum err_code prune_by_size(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+{
+	return mend_tending(s, by_size(s, now, ret_more, e), now, ret_more, e);
+}
+
+enum err_code prune_edges(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+{
+	return mend_tending(s, old_edges(s, now, ret_more, e), now, ret_more, e);
+}
+
+enum err_code prune_names(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+{
+	return mend_tending(s, old_names(s, now, ret_more, e), now, ret_more, e);
+}
+
+enum err_code give_back(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
+{
+	enum err_code code = vacuum(s, now, ret_more, e);
+
+	/* A page at the end of the file that cannot be moved: what is free before it is used again. */
+	return code == ERR_PARSE ? ERR_OK : code;
 }

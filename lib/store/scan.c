@@ -49,6 +49,7 @@ struct store_scan {
 	bool is_open;  /* a segment is, and hits [low, high) of it are left */
 	struct segment_row row;
 	size_t low, high;
+	bool is_bare;       /* the rows of its shelves cannot be read, which may not be for ever */
 	uint64_t overflows; /* of the dictionary, before this scan */
 	bool plain; /* the next segment is asked for by its first number only: the table is damaged
 		     */
@@ -250,6 +251,7 @@ static enum err_code step_over(struct store_scan *sc, bool *ret_end, struct err 
 		return ERR_OK;
 	}
 	note_unmarked(sc, &row, segment_is_bare);
+	(void)reader_told(sc->r, ERR_PARSE);
 	pass(sc, &row);
 	sc->plain = true;
 	return ERR_OK;
@@ -287,6 +289,7 @@ static enum err_code choose_parts(struct store_scan *sc, struct err *e)
 	struct shelf_row shelf;
 
 	sc->part_count = 0;
+	sc->is_bare = false;
 	if (!row->shelves)
 		return part_add(sc, row->first_seq, row->count, row->sum, e);
 	sqlite3_stmt *st = shelves_ask(&sc->r->db, row);
@@ -298,8 +301,10 @@ static enum err_code choose_parts(struct store_scan *sc, struct err *e)
 			code = part_add(sc, shelf.id, shelf.count, shelf.sum, e);
 	}
 	db_leave(st);
-	if (code == ERR_OK)
-		code = db_ended(&sc->r->db, "read the shelves of a segment", e);
+	if (code == ERR_OK) {
+		code = reader_ended(sc->r, "read the shelves of a segment", e);
+		sc->is_bare = code == ERR_PARSE;
+	}
 	if (code == ERR_OK && (shelves != row->shelves || count != row->count))
 		code = not_what_it_should(row, e);
 	return code;
@@ -370,7 +375,10 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	if (code == ERR_OK && found)
 		code = open_parts(sc, e);
 	if (code == ERR_PARSE && found) {
-		note_damage(sc, &sc->row, e->msg);
+		if (sc->is_bare)
+			note_unmarked(sc, &sc->row, e->msg);
+		else
+			note_damage(sc, &sc->row, e->msg);
 		pass(sc, &sc->row);
 		return ERR_OK;
 	}
@@ -535,6 +543,8 @@ static enum err_code ask_segment(struct store_scan *sc, size_t *work, struct err
 	/* All names of what is open have been asked for now. */
 	if (code == ERR_OK && dict_back_unreadable(sc->r->back) != unreadable) {
 		note_unmarked(sc, &sc->row, segment_is_nameless);
+		if (dict_back_met_damage(sc->r->back))
+			(void)reader_told(sc->r, ERR_PARSE);
 		if (!sc->config.takes_nameless)
 			sc->low = sc->high = 0;
 	}

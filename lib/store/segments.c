@@ -24,6 +24,50 @@ enum err_code segment_delete(struct db *db, const struct segment_row *row, struc
 	return code == ERR_OK ? pieces_delete(db, row, e) : code;
 }
 
+static uint64_t last_piece(const struct segment_row *row)
+{
+	return row->shelves ? row->first_seq + row->shelves - 1 : row->first_seq;
+}
+
+static const char pieces_of_range[] = "DELETE FROM segment_data WHERE first_seq BETWEEN ?1 AND ?2",
+		  shelves_of_range[] = "DELETE FROM shelf WHERE id BETWEEN ?1 AND ?2";
+
+enum err_code pieces_try(struct db *db, const struct segment_row *row, uint64_t *ret_stuck,
+			 struct err *e)
+{
+	uint64_t stuck = 0;
+	enum err_code code = ERR_OK;
+
+	for (uint64_t i = 0, id = row->first_seq; id <= last_piece(row); i++, id++) {
+		code = db_begin(db, e);
+		if (code == ERR_OK)
+			code = DB_RUN(db, e, pieces_of_range, DB_I(id), DB_I(id));
+		db_rollback(db);
+		if (code == ERR_PARSE)
+			stuck |= UINT64_C(1) << i;
+		else if (code != ERR_OK)
+			return code;
+	}
+	*ret_stuck = stuck;
+	return ERR_OK;
+}
+
+enum err_code segment_prune(struct db *db, const struct segment_row *row, uint64_t stuck,
+			    struct err *e)
+{
+	if (!stuck)
+		return segment_delete(db, row, e);
+	uint64_t first = row->first_seq, last = last_piece(row);
+	enum err_code code = DB_RUN(db, e, "DELETE FROM segment WHERE first_seq = ?1", DB_I(first));
+
+	for (uint64_t i = 0; first + i <= last && code == ERR_OK; i++)
+		if (!(stuck >> i & 1))
+			code = DB_RUN(db, e, pieces_of_range, DB_I(first + i), DB_I(first + i));
+	if (code == ERR_OK && row->shelves)
+		code = DB_RUN(db, e, shelves_of_range, DB_I(first), DB_I(last));
+	return code;
+}
+
 struct segment_row segment_row_of(sqlite3_stmt *st)
 {
 	return (struct segment_row){
@@ -111,14 +155,11 @@ enum err_code piece_insert(struct db *db, uint64_t id, struct str data, struct e
 
 enum err_code pieces_delete(struct db *db, const struct segment_row *row, struct err *e)
 {
-	const struct db_value first = DB_I(row->first_seq),
-			      last = DB_I(row->shelves ? row->first_seq + row->shelves - 1
-						       : row->first_seq);
-	enum err_code code = DB_RUN(
-		db, e, "DELETE FROM segment_data WHERE first_seq BETWEEN ?1 AND ?2", first, last);
+	const struct db_value first = DB_I(row->first_seq), last = DB_I(last_piece(row));
+	enum err_code code = DB_RUN(db, e, pieces_of_range, first, last);
 
 	if (code == ERR_OK && row->shelves)
-		code = DB_RUN(db, e, "DELETE FROM shelf WHERE id BETWEEN ?1 AND ?2", first, last);
+		code = DB_RUN(db, e, shelves_of_range, first, last);
 	return code;
 }
 

@@ -23,6 +23,7 @@ enum {
 	MANY = STORE_MERGED_FLOWS * 3 / 4,
 	APART_PART = 8, /* what is set apart is at most such a part of all */
 };
+_Static_assert(SHELVES <= 64, "a bit for each piece");
 _Static_assert(SHELVED_LEAST > SHELVES, "a piece's number is that of a record of the segment");
 
 struct sorting {
@@ -193,7 +194,8 @@ static enum err_code write_shelf(struct sorting *x, const uint32_t *rows, size_t
 	return code == ERR_OK ? shelf_insert(&s->db, &row, e) : code;
 }
 
-enum err_code segment_shelve(struct store *s, struct segment_row *row, struct err *e)
+enum err_code segment_shelve(struct store *s, struct segment_row *row, bool *ret_is_read,
+			     struct err *e)
 {
 	AUTO(sorting_free) struct sorting *x = NULL;
 	uint64_t shelves = 0;
@@ -208,6 +210,7 @@ enum err_code segment_shelve(struct store *s, struct segment_row *row, struct er
 		code = sorting_new(s, row->count, &x, e);
 	if (code == ERR_OK)
 		code = sort(x, e);
+	*ret_is_read = code == ERR_OK;
 	if (code == ERR_OK)
 		code = pieces_delete(&s->db, row, e);
 	for (size_t i = 0, from = 0; i < SHELVES && code == ERR_OK; from = x->ends[i++])

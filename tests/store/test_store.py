@@ -223,10 +223,10 @@ def test_an_older_file_is_read_as_it_is(tmp_path, version):
     assert (tmp_path / 'flows.db').read_bytes() == before
 
 
-def damage_names(folder):
-    """Rubbish over the page that the names of endpoints lie on, as a bad disk leaves it."""
+def damage(folder, name):
+    """Rubbish over the page that a small table, or an index, lies on, as a bad disk leaves it."""
     with contextlib.closing(sqlite3.connect(os.path.join(folder, 'flows.db'))) as db:
-        [(page,)] = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'endpoint'")
+        [(page,)] = db.execute('SELECT rootpage FROM sqlite_schema WHERE name = ?', (name,))
         [(size,)] = db.execute('PRAGMA page_size')
     with open(os.path.join(folder, 'flows.db'), 'r+b') as f:
         f.seek((page - 1) * size)
@@ -237,7 +237,7 @@ def test_names_that_cannot_be_read_are_said_to_be_missing(tmp_path):
     folder, said = str(tmp_path), 'the store is damaged there: names that cannot be read\n'
     with Observer('--store', folder, lines=[flow(i) for i in range(10)]) as ob:
         ob.wait_seen(10)
-    damage_names(folder)
+    damage(folder, 'endpoint')
     p = tycho('sql', '--store', folder, '-o', 'csv', "select count(*), max(source_pod) from flows where kind = 'flow'", check=0)
     assert p.stdout.split() == ['count(*),max(source_pod)', '10,']
     assert p.stderr == 'The store is damaged: 1 part of it could not be read. Flows, or their names, are missing here.\n'
@@ -253,6 +253,31 @@ def test_names_that_cannot_be_read_are_said_to_be_missing(tmp_path):
     assert len(gaps(folder, DAMAGED)) == 1
     assert check_chain(folder).count(GAP) == 2  # and that no observer ran
     assert '    store-damaged: 1 gap of ' in tycho('store', 'verify', '--store', folder, check=0).stdout
+
+
+@pytest.mark.parametrize('name, all_of_it', [
+    ('segment', 'SELECT zone FROM segment'),
+    ('segment_sealed', 'SELECT count(*) FROM segment INDEXED BY segment_sealed'),
+    ('gap', 'SELECT detail FROM gap'),
+    ('checkpoint', 'SELECT text FROM checkpoint'),
+])
+def test_a_damaged_table_is_made_anew_and_no_flow_is_lost(tmp_path, name, all_of_it):
+    def can_be_read():
+        tycho('coverage', '--server', ob.tcp)
+        with contextlib.suppress(sqlite3.DatabaseError):
+            return ask(folder, all_of_it)
+
+    folder = str(tmp_path)
+    for run in range(2):
+        with Observer('--store', folder, lines=[flow(10 * run + i) for i in range(10)]) as ob:
+            ob.wait_seen(10)
+    damage(folder, name)
+    with Observer('--store', folder) as ob:
+        wait(name, can_be_read)
+        out = tycho('observe', '--server', ob.tcp, '--all', '-o', 'json', check=0).stdout
+        assert len(out.splitlines()) == 20
+    assert not [x for x in os.listdir(folder) if 'damaged' in x]
+    tycho('store', 'verify', '--store', folder, check=0)
 
 
 def test_without_a_store_nothing_is_written(tmp_path):

@@ -1,0 +1,583 @@
+/* lib/store: what a damaged page of the small tables costs: at most what lay on it. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "store/inside.h"
+#include "store/reader.h"
+#include "store_fixture.h"
+
+enum { PAGE = 4096, LARGE = 17000, BLOCKS = 120, OTHERS = 2, RECORDS = 10 };
+
+/* --- a store with something in every table --------------------------------------------------- */
+
+static void put_other(struct fixture *fx, int number)
+{
+	struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+	struct err e;
+	char pod[32];
+	const struct endpoint src = { .namespace_ = STR("shop"),
+				      .pod = str_n(pod, (size_t)snprintf(pod, sizeof pod,
+									 "other-%d", number)) };
+
+	f.src_ep = flow_dict_endpoint(fx->dict, &src);
+	assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+}
+
+static enum err_code note_policy(struct fixture *fx, int number, char *json, size_t bytes,
+				 struct err *e)
+{
+	char name[32];
+	const struct store_policy p = {
+		.kind = STR("NetworkPolicy"),
+		.namespace_ = STR("shop"),
+		.name = str_n(name, (size_t)snprintf(name, sizeof name, "policy-%d", number)),
+		.uid = STR("u-1"),
+		.resource_version = STR("7"),
+		.origin = STR("files"),
+		.json = str_n(json, bytes),
+		.from = fx->now,
+	};
+
+	return store_note_policy(fx->store, &p, fx->now, e);
+}
+
+static void fill(struct fixture *fx)
+{
+	AUTO(own_free) char *text = malloc(20000);
+	struct err e;
+
+	memset(text, 'x', 20000);
+	fixture_open(fx);
+	fixture_block(fx, LARGE); /* which is sorted onto shelves */
+	fx->now = after(fx->now, 3600);
+	fixture_tend(fx);
+	for (int i = 0; i < BLOCKS; i++) {
+		for (int k = 0; k < OTHERS; k++)
+			put_other(fx, OTHERS * i + k);
+		if (i % 8 == 0)
+			assert_int_equal(note_policy(fx, i, text, i == 40 ? 20000 : 600, &e),
+					 ERR_OK);
+		const struct store_gap gap = { .cause = STORE_GAP_KERNEL,
+					       .from = fx->now,
+					       .to = after(fx->now, 1),
+					       .lost = 3,
+					       .first_seq = 7,
+					       .last_seq = 9,
+					       .node = STR("a/b"),
+					       .detail = STR("the \"ring\" was full") };
+		store_note_gap(fx->store, &gap);
+		fixture_block(fx, RECORDS - OTHERS);
+		fx->now = after(fx->now, 60);
+		const struct store_checkpoint c = { .entry = store_counts(fx->store).entries,
+						    .text = str_n(text, 300),
+						    .signature = str_n(text, 64),
+						    .key = STR("key") };
+		if (i % 3 == 0)
+			assert_int_equal(store_put_checkpoint(fx->store, &c, &e), ERR_OK);
+	}
+	fixture_close(fx);
+}
+
+/* --- what is answered ------------------------------------------------------------------------ */
+
+struct answers {
+	uint64_t records, backward, flows, known_flows, policies, checkpoints, entries;
+	uint64_t kernel_gaps, damage_gaps;
+	enum err_code code; /* the first one that is none of ERR_OK */
+};
+
+static void count_gap(void *ctx, const struct store_gap *gap)
+{
+	struct answers *a = ctx;
+
+	a->damage_gaps += gap->cause == STORE_GAP_DAMAGED;
+	a->kernel_gaps += gap->cause == STORE_GAP_KERNEL && gap->lost == 3 &&
+			  gap->to.v == gap->from.v + NS_PER_S && gap->first_seq == 7 &&
+			  gap->last_seq == 9 && str_is(gap->node, "a/b") &&
+			  str_is(gap->detail, "the \"ring\" was full");
+}
+
+static void count_edge(void *ctx, const struct store_edge *edge)
+{
+	struct answers *a = ctx;
+
+	a->flows += edge->flows;
+	a->known_flows += str_is(edge->dst.name, "world") ? edge->flows : 0;
+}
+
+static void count_policy(void *ctx, const struct store_policy *policy)
+{
+	(void)policy;
+	((struct answers *)ctx)->policies++;
+}
+
+static bool count_checkpoint(void *ctx, const struct store_checkpoint *c)
+{
+	(void)c;
+	((struct answers *)ctx)->checkpoints++;
+	return true;
+}
+
+static bool count_entry(void *ctx, const struct store_entry *entry)
+{
+	(void)entry;
+	((struct answers *)ctx)->entries++;
+	return true;
+}
+
+static void keep(struct answers *a, enum err_code code)
+{
+	a->code = a->code == ERR_OK ? code : a->code;
+}
+
+static uint64_t scan(struct store_reader *r, bool backward, struct answers *a)
+{
+	AUTO(store_scan_free) struct store_scan *sc = NULL;
+	struct store_scan_config config = ALL_RECORDS;
+	const struct flow *flows;
+	uint64_t seen = 0, last = backward ? UINT64_MAX : 0;
+	size_t n;
+
+	config.backward = backward;
+	config.takes_nameless = true;
+	enum err_code code = store_scan_new(r, &config, &sc, NULL);
+	for (bool more = true; more && code == ERR_OK;) {
+		code = store_scan_next(sc, 1000, &flows, &n, &more, NULL);
+		for (size_t i = 0; i < n && code == ERR_OK; i++, seen++) {
+			assert_true(backward ? flows[i].seq < last : flows[i].seq > last);
+			last = flows[i].seq;
+		}
+	}
+	keep(a, code);
+	return seen;
+}
+
+static struct answers ask(struct fixture *fx)
+{
+	const struct wall_ns since = { 0 }, until = { UINT64_MAX };
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	struct answers a = { .code = ERR_OK };
+	struct store_bounds bounds;
+	struct wall_ns from, to;
+	uint64_t held = 0;
+
+	a.records = scan(r, false, &a);
+	a.backward = scan(r, true, &a);
+	keep(&a, store_gaps(r, since, until, count_gap, &a, NULL));
+	keep(&a, store_edges(r, since, until, SIZE_MAX, count_edge, &a, &to, NULL));
+	keep(&a, store_policies(r, since, until, count_policy, &a, NULL));
+	keep(&a, store_checkpoints(r, 0, count_checkpoint, &a, NULL));
+	keep(&a, store_chain(r, 0, count_entry, &a, NULL));
+	keep(&a, store_extent(r, &from, &to, NULL));
+	keep(&a, store_bounds(r, &bounds, NULL));
+	keep(&a, store_held(r, 0, INT64_MAX, &held, NULL));
+	keep(&a, store_edges_oldest(r, &from, NULL));
+	return a;
+}
+
+/* --- every page ------------------------------------------------------------------------------ */
+
+struct page {
+	uint64_t number;
+	char table[40];
+	bool is_leaf, is_last; /* of the table's leaves */
+};
+
+static size_t list_pages(const char *path, struct page *list, size_t max)
+{
+	static const char sql[] = "SELECT pageno, name, pagetype = 'leaf', path = max(path)"
+				  " OVER (PARTITION BY name, pagetype) FROM dbstat"
+				  " WHERE name != 'segment_data' OR pagetype != 'overflow'";
+	size_t n = 0;
+	sqlite3_stmt *st;
+	sqlite3 *h;
+
+	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(h, sql, -1, &st, NULL), SQLITE_OK);
+	for (; sqlite3_step(st) == SQLITE_ROW; n++) {
+		assert_true(n < max);
+		list[n] = (struct page){ .number = column_u64(st, 0),
+					 .is_leaf = column_u64(st, 2) != 0,
+					 .is_last = column_u64(st, 3) != 0 };
+		(void)snprintf(list[n].table, sizeof list[n].table, "%s",
+			       (const char *)sqlite3_column_text(st, 1));
+	}
+	assert_int_equal(sqlite3_finalize(st), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	return n;
+}
+
+static bool is_one_of(const char *table, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(table, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Without these nobody can tell what the rest means, or where a block would go. */
+static bool may_be_set_aside(const struct page *p)
+{
+	static const char *const keys[] = { "sqlite_schema", "sqlite_sequence", "meta" };
+	static const char *const ends[] = { "entry", "segment_data" };
+
+	return is_one_of(p->table, keys, ARRAY_LEN(keys)) ||
+	       (is_one_of(p->table, ends, ARRAY_LEN(ends)) && (!p->is_leaf || p->is_last));
+}
+
+static bool is_set_aside(struct fixture *fx)
+{
+	char command[200];
+
+	(void)snprintf(command, sizeof command, "ls %s | grep -q damaged", fx->dir);
+	return system(command) == 0;
+}
+
+/* The file as it was saved, but for a page; another process's dictionary. */
+static void restore(struct fixture *fx, uint64_t page, int rubbish)
+{
+	char path[100], command[600];
+	uint8_t bytes[PAGE];
+
+	fixture_path(fx, "flows.db", path);
+	(void)snprintf(command, sizeof command, "rm -f %s*; cp %s/saved %s", path, fx->dir, path);
+	assert_int_equal(system(command), 0);
+	flow_dict_free(fx->dict);
+	assert_int_equal(flow_dict_new(4096, &fx->dict, NULL), ERR_OK);
+	fx->config.dict = fx->dict;
+	if (!page)
+		return;
+	int fd = open(path, O_RDWR);
+	memset(bytes, rubbish, sizeof bytes);
+	assert_int_equal(pwrite(fd, bytes, PAGE, (off_t)(page - 1) * PAGE), PAGE);
+	assert_int_equal(close(fd), 0);
+}
+
+static void save(struct fixture *fx)
+{
+	char command[200];
+
+	(void)snprintf(command, sizeof command, "cp %s/flows.db %s/saved", fx->dir, fx->dir);
+	assert_int_equal(system(command), 0);
+}
+
+/* Blocks, as they come: some may be lost. */
+static void go_on(struct fixture *fx, int blocks)
+{
+	for (int i = 0; i < blocks; i++) {
+		(void)!fixture_put(fx, RECORDS, NULL);
+		fx->now = after(fx->now, 1);
+		(void)!store_tick(fx->store, fx->now, NULL);
+	}
+}
+
+/* Until nothing is left to do, over a few failures. */
+static void tend(struct fixture *fx, const struct page *p)
+{
+	struct err e = { 0 };
+	bool more = true;
+
+	for (int failures = 0; more;) {
+		more = false;
+		if (store_tend(fx->store, fx->now, &more, &e) == ERR_OK)
+			continue;
+		if (++failures > 3)
+			fail_msg("page %d of %s: %s", (int)p->number, p->table, e.msg);
+		more = true;
+	}
+}
+
+/* A run that meets what there is, one that is asked for it, and one after long. */
+static struct answers live_with(struct fixture *fx, const struct page *p, uint64_t *ret_lost,
+				uint64_t *ret_left)
+{
+	fx->config.retention_ns = 0;
+	fixture_open(fx);
+	go_on(fx, 8);
+	tend(fx, p);
+	(void)ask(fx); /* what is met is mended */
+	tend(fx, p);
+	go_on(fx, 2);
+	assert_true(store_counts(fx->store).is_writing);
+	*ret_lost = store_counts(fx->store).lost;
+	fixture_close(fx);
+	fixture_open(fx);
+	struct answers a = ask(fx);
+	fixture_close(fx);
+	fx->config.retention_ns = 7 * 86400 * NS_PER_S;
+	fx->now = after(fx->now, 8 * 86400);
+	fixture_open(fx);
+	go_on(fx, 3);
+	tend(fx, p);
+	*ret_left = store_counts(fx->store).records;
+	assert_true(store_counts(fx->store).is_writing);
+	keep(&a, ask(fx).code);
+	fixture_close(fx);
+	return a;
+}
+
+static void expect(const struct page *p, const struct answers *a, const struct answers *whole,
+		   uint64_t lost)
+{
+	const bool is_data = strcmp(p->table, "segment_data") == 0;
+	const bool is_told = a->damage_gaps > 0;
+
+	if (a->code != ERR_OK)
+		fail_msg("page %d of %s: a question failed", (int)p->number, p->table);
+	assert_int_equal(a->records, a->backward);
+	if (is_data)
+		assert_true(is_told);
+	else
+		assert_int_equal(a->records + lost, whole->records);
+	assert_int_equal(a->kernel_gaps, whole->kernel_gaps);
+	assert_true(a->flows == whole->flows || (is_told && strcmp(p->table, "edge") == 0));
+	assert_true(a->known_flows == a->flows || (is_told && strcmp(p->table, "party") == 0));
+	assert_true(a->policies == whole->policies ||
+		    (is_told && strcmp(p->table, "policy") == 0 && a->policies < whole->policies));
+	assert_true(a->checkpoints == whole->checkpoints ||
+		    (is_told && strcmp(p->table, "checkpoint") == 0));
+	assert_true(a->entries + lost / RECORDS >= whole->entries ||
+		    (is_told && strcmp(p->table, "entry") == 0));
+}
+
+static void any_page_of_any_table_may_be_damaged(void **state)
+{
+	struct fixture *fx = *state;
+	struct page pages[400], none = { .table = "" };
+	uint64_t lost, left;
+	size_t aside = 0;
+	char path[100];
+
+	fill(fx);
+	save(fx);
+	fixture_path(fx, "saved", path);
+	size_t count = list_pages(path, pages, ARRAY_LEN(pages));
+	const struct wall_ns now = after(fx->now, 10);
+	const uint64_t next_seq = fx->next_seq + 1000;
+	fx->now = now;
+	fx->next_seq = next_seq;
+	restore(fx, 0, 0);
+	const struct answers whole = live_with(fx, &none, &lost, &left);
+	assert_int_equal(whole.code, ERR_OK);
+	assert_int_equal(whole.records, LARGE + BLOCKS * RECORDS + 10 * RECORDS);
+	assert_int_equal(whole.kernel_gaps, BLOCKS);
+	assert_int_equal(whole.damage_gaps, 0);
+	for (size_t i = 0; i < count; i++) {
+		fx->now = now;
+		fx->next_seq = next_seq;
+		restore(fx, pages[i].number, i % 2 ? 0xa5 : 0);
+		struct answers a = live_with(fx, &pages[i], &lost, &left);
+		if (is_set_aside(fx)) {
+			if (!may_be_set_aside(&pages[i]))
+				fail_msg("page %d of %s", (int)pages[i].number, pages[i].table);
+			assert_true(a.damage_gaps > 0);
+			aside++;
+		} else {
+			expect(&pages[i], &a, &whole, lost);
+		}
+		assert_int_equal(left, 3 * RECORDS);
+	}
+	assert_in_range(aside, 1, count / 4);
+}
+
+/* --- what is said elsewhere, too ------------------------------------------------------------- */
+
+/* All that @sql says. */
+static uint64_t sum_of(struct fixture *fx, const char *sql)
+{
+	char path[100];
+	sqlite3_stmt *st;
+	sqlite3 *h;
+	uint64_t sum = 0;
+
+	fixture_path(fx, "flows.db", path);
+	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(h, sql, -1, &st, NULL), SQLITE_OK);
+	while (sqlite3_step(st) == SQLITE_ROW)
+		for (int i = 0; i < sqlite3_column_count(st); i++) {
+			struct str cell = column_blob(st, i);
+			sum = hash_bytes(cell.p, cell.len, sum + 1);
+		}
+	assert_int_equal(sqlite3_finalize(st), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	return sum;
+}
+
+/* Each leaf of @table in turn: what @sql says is the same again once the store was opened and asked. */
+static void expect_restored(struct fixture *fx, const char *table, const char *sql)
+{
+	struct page pages[400];
+	size_t tried = 0;
+	char path[100];
+
+	fill(fx);
+	save(fx);
+	fixture_path(fx, "saved", path);
+	size_t count = list_pages(path, pages, ARRAY_LEN(pages));
+	uint64_t before = sum_of(fx, sql);
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(pages[i].table, table) != 0 || !pages[i].is_leaf)
+			continue;
+		restore(fx, pages[i].number, 0xa5);
+		fixture_open(fx);
+		(void)ask(fx);
+		fx->now = after(fx->now, 1);
+		assert_int_equal(store_tick(fx->store, fx->now, NULL), ERR_OK);
+		assert_int_equal(mend_if_due(fx->store, fx->now, NULL), ERR_OK);
+		fixture_close(fx);
+		assert_false(is_set_aside(fx));
+		assert_int_equal(sum_of(fx, sql), before);
+		tried++;
+	}
+	assert_true(tried > 0);
+}
+
+static void rows_of_segments_are_made_of_their_columns_and_the_chain(void **state)
+{
+	expect_restored(*state, "segment",
+			"SELECT first_seq, last_seq, count, blocks, from_ns, to_ns, untimed,"
+			" sealed_ns, last_entry, damaged, bytes, sum, zone, shelves FROM segment"
+			" ORDER BY first_seq");
+}
+
+static void rows_of_shelves_are_made_of_their_columns(void **state)
+{
+	expect_restored(*state, "shelf", "SELECT * FROM shelf ORDER BY id");
+}
+
+static void gaps_are_made_of_the_chain(void **state)
+{
+	expect_restored(
+		*state, "gap",
+		"SELECT cause, from_ns, to_ns, lost, first_seq, last_seq, node, detail, entry"
+		" FROM gap WHERE cause = 3 ORDER BY entry");
+}
+
+/* --- while the store runs -------------------------------------------------------------------- */
+
+/* Rubbish over the leaf of @table that is @order: by another process, since who closes a file drops the
+ * locks that SQLite has on it. */
+static void damage_leaf(struct fixture *fx, const char *table, const char *order)
+{
+	char path[100], text[300];
+	struct err e;
+
+	(void)fixture_sql(fx, "PRAGMA wal_checkpoint(TRUNCATE)");
+	(void)snprintf(text, sizeof text,
+		       "SELECT pageno FROM dbstat WHERE name = '%s' AND pagetype = 'leaf'"
+		       " ORDER BY path %s LIMIT 1",
+		       table, order);
+	uint64_t number = fixture_sql(fx, text);
+	fixture_path(fx, "flows.db", path);
+	(void)snprintf(text, sizeof text,
+		       "tr '\\0' '\\245' </dev/zero | dd of=%s bs=%d seek=%llu count=1"
+		       " iflag=fullblock conv=notrunc status=none",
+		       path, PAGE, (unsigned long long)number - 1);
+	assert_int_equal(system(text), 0);
+	assert_int_equal(db_script(&fx->store->db, "PRAGMA shrink_memory", &e), ERR_OK);
+}
+
+static void names_that_are_still_in_use_are_there_again_for_what_was_said_before(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_scan_config config = ALL_RECORDS;
+
+	config.takes_nameless = true;
+	fixture_open(fx);
+	fixture_block(fx, 100);
+	damage_leaf(fx, "endpoint", "ASC");
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, NULL), ERR_OK);
+	assert_int_equal(fixture_scan(fx, r, &config).wrong, 100);
+	store_reader_free(TAKE(r));
+	r = fixture_reader(fx);
+	(void)fixture_scan(fx, r, &config);
+	fixture_tend(fx);
+	fixture_block(fx, 100);
+	store_reader_free(TAKE(r));
+	r = fixture_reader(fx);
+	struct seen seen = fixture_scan(fx, r, &config);
+	assert_int_equal(seen.count, 200);
+	assert_int_equal(seen.wrong, 0);
+}
+
+static void numbers_of_entries_go_on_behind_an_end_that_was_lost(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < 60; i++)
+		fixture_block(fx, 10);
+	uint64_t last = store_counts(fx->store).entries;
+	damage_leaf(fx, "entry", "DESC");
+	go_on(fx, 3);
+	assert_true(store_counts(fx->store).is_writing);
+	fixture_kill(fx);
+	fixture_open(fx);
+	assert_false(is_set_aside(fx));
+	char text[200];
+	(void)snprintf(text, sizeof text, "SELECT min(number) FROM entry WHERE number >= %llu",
+		       (unsigned long long)last);
+	assert_int_equal(fixture_sql(fx, text), last + 1);
+	assert_true(store_counts(fx->store).entries > last + 1);
+}
+
+static void numbers_of_names_that_were_lost_are_not_given_again(void **state)
+{
+	static const char last_of_all[] = "SELECT sum(seq) FROM sqlite_sequence"
+					  " WHERE name IN ('party', 'endpoint')";
+	struct fixture *fx = *state;
+
+	fill(fx);
+	uint64_t last = fixture_sql(fx, last_of_all);
+	assert_int_equal(fixture_sql(fx, "SELECT (SELECT max(id) FROM party)"
+					 " + (SELECT max(id) FROM endpoint)"),
+			 last);
+	fixture_open(fx);
+	damage_leaf(fx, "endpoint", "DESC");
+	damage_leaf(fx, "party", "DESC");
+	(void)ask(fx);
+	fixture_tend(fx);
+	assert_int_equal(fixture_sql(fx, last_of_all), last);
+	assert_true(fixture_sql(fx, "SELECT count(*) FROM party WHERE name = 'unknown'") > 0);
+	assert_true(fixture_sql(fx, "SELECT max(id) < seq FROM endpoint, sqlite_sequence"
+				    " WHERE name = 'endpoint'"));
+}
+
+static void edges_that_come_have_their_names(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 100);
+	damage_leaf(fx, "party", "ASC");
+	(void)ask(fx);
+	fixture_tend(fx);
+	fx->now = after(fx->now, 60);
+	fixture_block(fx, 50);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 150);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges WHERE dst = 'world'"), 50);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
+		T(any_page_of_any_table_may_be_damaged),
+		T(rows_of_segments_are_made_of_their_columns_and_the_chain),
+		T(rows_of_shelves_are_made_of_their_columns),
+		T(gaps_are_made_of_the_chain),
+		T(names_that_are_still_in_use_are_there_again_for_what_was_said_before),
+		T(numbers_of_entries_go_on_behind_an_end_that_was_lost),
+		T(numbers_of_names_that_were_lost_are_not_given_again),
+		T(edges_that_come_have_their_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
