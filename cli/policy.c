@@ -97,9 +97,9 @@ static enum err_code check_file(void *ctx, const char *path, struct str text, st
 	return code;
 }
 
-/* How many of the pods each policy selects. */
+/* How many of the pods there are, and how many of them each policy selects. */
 static enum err_code count_selected(const struct policy_set *set, const json_t *pods,
-				    size_t *counts, struct err *e)
+				    size_t *counts, size_t *ret_pods, struct err *e)
 {
 	AUTO(own_free) struct policy_row *row = malloc(policy_row_bytes(set));
 	size_t i;
@@ -111,8 +111,9 @@ static enum err_code count_selected(const struct policy_set *set, const json_t *
 	{
 		struct policy_side side;
 
-		if (policy_side_of_pod(pod, &side, NULL) != ERR_OK)
+		if (!policy_pod_counts(pod) || policy_side_of_pod(pod, &side, NULL) != ERR_OK)
 			continue;
+		++*ret_pods;
 		policy_row_fill(set, &side.end, row);
 		policy_row_count_selected(set, row, counts);
 		policy_side_done(&side);
@@ -120,7 +121,8 @@ static enum err_code count_selected(const struct policy_set *set, const json_t *
 	return ERR_OK;
 }
 
-static void put_policy(struct check *c, const struct policy_set *set, uint32_t policy, size_t n)
+static void put_policy(struct check *c, const struct policy_set *set, uint32_t policy, size_t n,
+		       size_t of)
 {
 	AUTO_BUF struct buf key = buf_init(2048);
 	bool in, out, pods = json_array_size(c->pods) > 0;
@@ -146,7 +148,7 @@ static void put_policy(struct check *c, const struct policy_set *set, uint32_t p
 	report_text(&c->out, buf_cstr(&key));
 	buf_printf(&c->out, ": denies %s by default", closes);
 	if (pods)
-		buf_printf(&c->out, "; selects %zu of %zu pods", n, json_array_size(c->pods));
+		buf_printf(&c->out, "; selects %zu of %zu pods", n, of);
 	buf_char(&c->out, '\n');
 }
 
@@ -160,11 +162,12 @@ static enum err_code put_policies(struct check *c, struct err *e)
 	AUTO(own_free) size_t *counts = calloc(policy_set_count(set) + 1, sizeof *counts);
 	if (!counts)
 		return err_set(e, ERR_NOMEM, "policies");
-	code = count_selected(set, c->pods, counts, e);
+	size_t pods = 0;
+	code = count_selected(set, c->pods, counts, &pods, e);
 	if (code != ERR_OK)
 		return code;
 	for (uint32_t i = 0; i < policy_set_count(set); i++)
-		put_policy(c, set, i, counts[i]);
+		put_policy(c, set, i, counts[i], pods);
 	return ERR_OK;
 }
 

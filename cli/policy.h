@@ -43,6 +43,9 @@ void policy_side_done(struct policy_side *s);
  */
 MUST_CHECK enum err_code policy_side_read(const struct policy_world *w, const char *text,
 					  struct policy_side *ret, struct err *e);
+/* False of a Pod that policies neither select nor name as a peer: it is on its node's network, or
+ * it is over. */
+bool policy_pod_counts(const json_t *pod);
 /* A Pod object as an end. */
 MUST_CHECK enum err_code policy_side_of_pod(const json_t *pod, struct policy_side *ret,
 					    struct err *e);

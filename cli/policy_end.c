@@ -67,6 +67,23 @@ void policy_keep_pods(json_t *pods, json_t *object)
 		json_array_append(pods, item);
 }
 
+static bool is_on_host_network(const json_t *pod)
+{
+	return json_is_true(json_object_get(json_object_get(pod, "spec"), "hostNetwork"));
+}
+
+static bool is_over(const json_t *pod)
+{
+	const char *phase = text_at(json_object_get(pod, "status"), "phase");
+
+	return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
+}
+
+bool policy_pod_counts(const json_t *pod)
+{
+	return !is_on_host_network(pod) && !is_over(pod);
+}
+
 enum err_code policy_side_of_pod(const json_t *pod, struct policy_side *s, struct err *e)
 {
 	const json_t *metadata = json_object_get(pod, "metadata");
@@ -105,14 +122,15 @@ static bool is_pod_named(const json_t *pod, struct str ns, struct str name)
 	return str_is(name, text_at(metadata, "name")) && str_is(ns, *its ? its : "default");
 }
 
-/* Pods on the node's own network have the node's address. */
+/* Pods on the node's own network have the node's address; that of one that is over may be another's
+ * by now. */
 static bool is_pod_at(const json_t *pod, const char *ip)
 {
 	const json_t *status = json_object_get(pod, "status");
 	json_t *one;
 	size_t i;
 
-	if (json_is_true(json_object_get(json_object_get(pod, "spec"), "hostNetwork")))
+	if (!policy_pod_counts(pod))
 		return false;
 	if (strcmp(text_at(status, "podIP"), ip) == 0)
 		return true;
@@ -127,11 +145,17 @@ static enum err_code read_pod(const struct policy_world *w, struct str text, str
 	size_t slash = str_find(text, '/'), i;
 	json_t *pod;
 
-	json_array_foreach(
-		w->pods, i,
-		pod) if (is_pod_named(pod, str_upto(text, slash),
-				      str_from(text, slash + 1))) return policy_side_of_pod(pod, s,
-											    e);
+	json_array_foreach(w->pods, i, pod)
+	{
+		if (!is_pod_named(pod, str_upto(text, slash), str_from(text, slash + 1)))
+			continue;
+		if (!is_on_host_network(pod))
+			return policy_side_of_pod(pod, s, e);
+		return err_set(e, ERR_INVALID,
+			       "pod %s is on its node's network, and policies see the node: ask "
+			       "for host or remote-node",
+			       EXCERPT(text));
+	}
 	return err_set(e, ERR_NOT_FOUND,
 		       "no pod %.*s among the objects; NAMESPACE:KEY=VALUE,… needs none",
 		       (int)(text.len < 200 ? text.len : 200), text.p);

@@ -239,6 +239,13 @@ static bool is_over(const json_t *pod, bool is_leaving)
 	       (is_leaving && no_container_runs(status));
 }
 
+/* Not its node's, and not what another pod may have by now. */
+static bool has_own_address(const json_t *pod, bool is_leaving)
+{
+	return !json_is_true(json_object_get(json_object_get(pod, "spec"), "hostNetwork")) &&
+	       !is_over(pod, is_leaving);
+}
+
 static void read_pod(struct draft *d, const json_t *pod)
 {
 	const json_t *spec = json_object_get(pod, "spec"), *ip;
@@ -251,8 +258,7 @@ static void read_pod(struct draft *d, const json_t *pod)
 		d->flags |= KUBE_LEAVING;
 	read_pod_labels(d, pod);
 	read_workload(d, pod);
-	if (json_is_true(json_object_get(spec, "hostNetwork")) ||
-	    is_over(pod, d->flags & KUBE_LEAVING))
+	if (!has_own_address(pod, d->flags & KUBE_LEAVING))
 		return;
 	json_array_foreach(json_object_get(status, "podIPs"), i, ip) add_ip(d, text_in(ip, "ip"));
 	add_ip(d, text_in(status, "podIP"));
@@ -504,7 +510,9 @@ static void read_kind(struct draft *d, enum kube_kind kind, json_t *object)
 		break;
 	case KUBE_PODS: {
 		read_pod(d, object);
-		json_t *ports = named_ports(object);
+		json_t *ports = has_own_address(object, d->flags & KUBE_LEAVING)
+					? named_ports(object)
+					: NULL;
 		if (ports) {
 			const json_t *metadata = metadata_of(object);
 			json_t *small =

@@ -142,3 +142,19 @@ def test_a_network_policy_may_be_taken_by_the_letter_of_kubernetes(folder):
     assert [explain(folder, *e)['result'] for e in ends] == ['denied', 'denied']
     assert [explain(folder, *e, '--meaning', 'kubernetes')['ingress']['verdict'] for e in ends] == ['denied:default', 'allowed:rule']
     assert 'expected cilium or kubernetes' in tycho('check', '--meaning', 'x', folder, status=1)
+
+
+def pod(name, address, phase='Running', **spec):
+    return {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': name, 'namespace': 'shop', 'labels': {'app': 'db'}},
+            'spec': {'containers': [], **spec}, 'status': {'podIP': address, 'phase': phase}}
+
+
+def test_pods_that_are_no_endpoint_are_neither_selected_nor_asked_about(folder):
+    """On the node's network a pod is the node to policies; the address of one that is over may be another's."""
+    more = [pod('agent', '192.0.2.1', hostNetwork=True), pod('job', '10.0.0.6', phase='Succeeded'), pod('gone', '10.0.0.7', phase='Failed')]
+    (folder / 'pods.json').write_text(json.dumps({**PODS, 'items': more + PODS['items']}))
+    assert 'knp:shop/db-from-web: denies ingress by default; selects 1 of 2 pods' in tycho('check', folder)
+    assert explain(folder, '10.0.0.6', 'shop/db-0', '5432')['from'] == explain(folder, 'shop/web-0', 'shop/db-0', '5432')['from']
+    for ends in (('--from', 'shop/agent', '--to', 'shop/db-0'), ('--from', 'shop/web-0', '--to', 'shop/agent')):
+        assert 'pod shop/agent is on its node\'s network, and policies see the node: ask for host or remote-node' in tycho(
+            'explain', *ends, '--port', '5432', folder, status=1)

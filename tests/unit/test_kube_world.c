@@ -650,6 +650,32 @@ static void names_of_ports_are_kept_of_sidecars_too(void **state)
 	assert_int_equal(b.len, 0);
 }
 
+static void names_of_ports_are_those_of_pods_with_an_address_of_their_own(void **state)
+{
+	(void)state;
+	static const char *const others[] = {
+		"\"spec\":{\"hostNetwork\":true,%s}",
+		"\"spec\":{%s},\"status\":{\"phase\":\"Succeeded\"}",
+		"\"spec\":{%s},\"status\":{\"phase\":\"Failed\"}",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		AUTO(kube_world_free) struct kube_world *w = world_new();
+		AUTO_BUF struct buf b = buf_init(4096), text = buf_init(1024);
+
+		buf_lit(&text, "{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},");
+		buf_printf(
+			&text, others[i],
+			"\"containers\":[{\"ports\":[{\"name\":\"web\",\"containerPort\":80}]}]");
+		buf_char(&text, '}');
+		put(w, KUBE_PODS, buf_cstr(&text));
+		assert_int_equal(kube_world_policies(w, &(struct kube_needs){ .port_names = true },
+						     take_policy, &b, NULL),
+				 ERR_OK);
+		assert_int_equal(b.len, 0);
+	}
+}
+
 static void ten_of_each(struct kube_world *w, bool backwards)
 {
 	char text[512];
@@ -740,6 +766,7 @@ int main(void)
 		cmocka_unit_test(a_number_that_cilium_gives_later_is_a_change_of_that_pod),
 		cmocka_unit_test(a_policy_is_kept_with_its_kind_and_without_status),
 		cmocka_unit_test(names_of_ports_are_kept_of_sidecars_too),
+		cmocka_unit_test(names_of_ports_are_those_of_pods_with_an_address_of_their_own),
 		cmocka_unit_test(each_world_has_hashes_of_its_own),
 		cmocka_unit_test(what_is_told_has_an_order_that_hangs_on_names_alone),
 		cmocka_unit_test(an_object_without_name_is_left_out_and_counted),
