@@ -344,17 +344,21 @@ static bool name_rest_matches(struct str pattern, struct str name)
 	return true;
 }
 
-/* Cilium, pkg/fqdn/matchpattern: "*" alone is any name; "**." at the front is one label or more;
- * any other star is part of one label. */
+/* Cilium, pkg/fqdn/matchpattern: stars alone are any name; two or more and a dot at the front are
+ * one label or more; any other star is part of one label. */
 static bool name_matches(struct str pattern, struct str name)
 {
+	size_t stars = 0;
+
 	if (name.len && name.p[name.len - 1] == '.')
 		name.len--;
-	if (str_is(pattern, "*"))
+	while (stars < pattern.len && pattern.p[stars] == '*')
+		stars++;
+	if (stars && stars == pattern.len)
 		return name.len > 0;
-	if (!str_has_prefix(pattern, STR("**.")))
+	if (stars < 2 || pattern.p[stars] != '.')
 		return name_rest_matches(pattern, name);
-	pattern = str_from(pattern, 3);
+	pattern = str_from(pattern, stars + 1);
 	for (size_t dot = 1; dot < name.len; dot++)
 		if (name.p[dot] == '.' && name_rest_matches(pattern, str_from(name, dot + 1)))
 			return true;
@@ -374,6 +378,24 @@ static bool world_matches(const struct rule *rule, const struct policy_peer *pee
 	return false;
 }
 
+/* A selector of groups by what an address is not in selects pods and nodes, too. */
+static bool group_matches(const struct group_ref *g, const struct policy_peer *peer)
+{
+	bool any = !peer->ip_count;
+
+	if (g->name.len || !row_has_selector(peer->row, g->selector))
+		return false;
+	if (!(peer->row->flags &
+	      ROW_WORLD)) /* blocks, and so exceptions, are of addresses outside */
+		return true;
+	for (size_t i = 0; i < peer->ip_count && !any; i++) {
+		any = true;
+		for (size_t j = 0; j < g->except_count; j++)
+			any &= !prefix_contains(&g->except[j], peer->ips[i]);
+	}
+	return any;
+}
+
 static bool peer_matches(const struct rule *rule, const struct policy_peer *peer)
 {
 	if (rule->nobody)
@@ -382,6 +404,9 @@ static bool peer_matches(const struct rule *rule, const struct policy_peer *peer
 		return true;
 	for (size_t i = 0; i < rule->selector_count; i++)
 		if (row_has_selector(peer->row, rule->selectors[i]))
+			return true;
+	for (size_t i = 0; i < rule->group_count; i++)
+		if (group_matches(&rule->groups[i], peer))
 			return true;
 	return ((peer->row->flags & ROW_WORLD) || rule->any_address) && world_matches(rule, peer);
 }

@@ -46,18 +46,23 @@ bool selector_matches(const struct selector *s, const struct label *labels, size
 struct prefix {
 	uint64_t hi, lo; /* first byte highest; host bits zero */
 	uint8_t bits;    /* 0 … 128; IPv4 as 96 + n */
+	bool v4;
 };
+/* Addresses of the other family are in none, not even in "::/0". */
 bool prefix_contains(const struct prefix *p, const uint8_t ip[16]);
+/* @bits: of @ip as it stands here, 96 more for IPv4. */
+struct prefix prefix_of(const uint8_t ip[16], unsigned bits, bool v4);
 
 struct block {
 	struct prefix prefix;
 	const struct prefix *except;
 	size_t except_count;
 };
-/* `cidrGroupRef` (by name) or `cidrGroupSelector`; becomes blocks when the set is finished. */
+/* `cidrGroupRef`, which becomes blocks when the set is finished; or `cidrGroupSelector`, which asks
+ * for the labels that an address has from all groups it is in, and that pods and nodes have not. */
 struct group_ref {
-	struct str name;                 /* "": by selector */
-	const struct selector *selector; /* over the group's labels */
+	struct str name; /* "": by selector */
+	uint32_t selector;
 	const struct prefix *except;
 	size_t except_count;
 };
@@ -327,12 +332,11 @@ struct port_context {
 void read_to_ports(struct reading *r, const json_t *list, struct port_context where,
 		   struct rule *rule);
 void read_kube_ports(struct reading *r, const json_t *list, struct rule *rule);
-/* `rules` of a toPorts entry. */
+/* `rules` of a toPorts entry. Lists may be empty: then nothing is asked for. */
 struct l7 {
-	struct str proxy; /* that they ask for; "" none: lists may be empty */
-	bool any;         /* one of the lists is there, though it may be empty */
-	bool dns;         /* there are rules for DNS */
-	bool dns_list;    /* or at least their list */
+	struct str proxy; /* that they ask for; "" none */
+	bool any;         /* there are rules */
+	bool dns;         /* and they are for DNS */
 };
 /* What a toPorts entry asks for: of TCP, and of other protocols, which most proxies do not know. */
 struct proxies {

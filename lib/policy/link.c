@@ -1,4 +1,5 @@
 /* When all objects are there: what rules refer to by name becomes selectors, blocks and numbers. */
+#include "flow/flow.h"
 #include "policy/inside.h"
 
 enum { LINKED_MAX = 1 << 16, CONFLICTS_MAX = 4096 };
@@ -30,19 +31,13 @@ static void add_block(struct reading *r, struct list *to, struct block block)
 
 /* --- groups --------------------------------------------------------------------------------- */
 
-static bool group_is_meant(const struct group_ref *ref, const struct group *g)
-{
-	return ref->name.len ? str_eq(ref->name, g->name)
-			     : selector_matches(ref->selector, g->labels, g->label_count);
-}
-
 static void link_groups(struct reading *r, const struct rule *rule, struct list *blocks)
 {
 	for (size_t i = 0; i < rule->group_count; i++)
 		for (size_t j = 0; j < r->set->groups.count; j++) {
 			const struct group *g = group_at(r->set, j);
 
-			if (!group_is_meant(&rule->groups[i], g))
+			if (!rule->groups[i].name.len || !str_eq(rule->groups[i].name, g->name))
 				continue;
 			for (size_t k = 0; k < g->prefix_count; k++)
 				add_block(r, blocks,
@@ -69,15 +64,10 @@ static void link_backends(struct reading *r, const struct service_entry *s, stru
 
 		if (!str_eq(b->name, s->name) || !str_eq(b->namespace_, s->namespace_))
 			continue;
-		for (size_t j = 0; j < b->count; j++) {
-			struct prefix p = { .bits = 128 };
-
-			for (int k = 0; k < 8; k++) {
-				p.hi = p.hi << 8 | b->ips[j][k];
-				p.lo = p.lo << 8 | b->ips[j][k + 8];
-			}
-			add_block(r, blocks, (struct block){ .prefix = p });
-		}
+		for (size_t j = 0; j < b->count; j++)
+			add_block(r, blocks,
+				  (struct block){ .prefix = prefix_of(b->ips[j], 128,
+								      ip_is_v4(b->ips[j])) });
 	}
 }
 
@@ -161,11 +151,17 @@ static void link_rule(struct reading *r, struct rule *rule)
 		rule->blocks = blocks.items;
 		rule->block_count = blocks.count;
 	}
+	bool selects_groups = false;
+	for (size_t i = 0; i < rule->group_count; i++) {
+		selects_groups |= !rule->groups[i].name.len;
+		r->set->uses_addresses |= rule->groups[i].except_count > 0;
+	}
 	r->set->uses_addresses |= rule->block_count > 0;
 	for (size_t i = 0; i < rule->port_count; i++)
 		if (rule->ports[i].name.len && egress && !rule->ports[i].of_peer)
 			link_port(r->set, &rule->ports[i]);
-	if (!rule->selector_count && !rule->block_count && !rule->name_count && !rule->nobody) {
+	if (!rule->selector_count && !rule->block_count && !rule->name_count && !selects_groups &&
+	    !rule->nobody) {
 		/* Ports without peers are open to everybody; a rule with neither means nobody. */
 		rule->everybody = rule->narrowed && !rule->unresolved && !rule->group_count;
 		rule->nobody = !rule->everybody;
@@ -202,7 +198,9 @@ static int compare_prefixes(const struct prefix *a, const struct prefix *b)
 
 	if (!order)
 		order = compare(a->lo, b->lo);
-	return order ? order : compare(a->bits, b->bits);
+	if (!order)
+		order = compare(a->bits, b->bits);
+	return order ? order : compare(a->v4, b->v4);
 }
 
 /* NULL is before all. */

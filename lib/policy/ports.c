@@ -233,7 +233,7 @@ static void read_to_port(struct reading *r, const json_t *entry, struct port_con
 	only(r, entry, keys);
 	json_t *ports = member_array(r, entry, "ports");
 	struct proxies proxies = read_proxies(r, entry, where, &l7);
-	if (l7.dns_list && !json_array_size(ports))
+	if (l7.dns && !json_array_size(ports))
 		bad(r, "rules for DNS need a port");
 	size_t at = step(r, "ports");
 	read_ports_of(r, ports, &l7, &proxies, rule);

@@ -64,7 +64,7 @@ static void check_http(struct reading *r, const json_t *rule)
 	only(r, rule, keys);
 	check_regex(r, member_text(r, rule, "path"), "path");
 	check_regex(r, member_text(r, rule, "method"), "method");
-	check_regex(r, member_text(r, rule, "host"), "host");
+	(void)member_text(r, rule, "host"); /* only the proxy reads it as one */
 	check_texts(r, member_array(r, rule, "headers"), "headers");
 	check_each(r, member_array(r, rule, "headerMatches"), "headerMatches", check_header);
 }
@@ -204,6 +204,24 @@ static bool is_server_name(struct str s)
 	return true;
 }
 
+/* An entry of `l7`: names and texts. */
+static void check_pairs(struct reading *r, const json_t *pairs)
+{
+	const char *key;
+	json_t *value;
+
+	/* jansson's iterators take what they do not change without const */
+	json_object_foreach((json_t *)(uintptr_t)pairs, key, value)
+	{
+		size_t at = step(r, key);
+
+		if (!*key)
+			bad(r, "a key that is empty");
+		(void)text_of(r, value);
+		back(r, at);
+	}
+}
+
 static struct l7 read_rules(struct reading *r, const json_t *rules)
 {
 	static const char *const keys[] = { "http", "kafka", "dns", "l7proto", "l7", NULL };
@@ -213,13 +231,14 @@ static struct l7 read_rules(struct reading *r, const json_t *rules)
 	json_t *dns = member_array(r, rules, "dns"), *l7 = member_array(r, rules, "l7");
 	struct str proto = member_text(r, rules, "l7proto");
 	int kinds = (http != NULL) + (kafka != NULL) + (dns != NULL) + (proto.p != NULL);
-	struct l7 to = { STR(""), http || kafka || dns || l7, json_array_size(dns) > 0,
-			 dns != NULL };
+	struct l7 to = { .proxy = STR(""), .dns = json_array_size(dns) > 0 };
+
+	to.any = json_array_size(http) || json_array_size(kafka) || to.dns || json_array_size(l7);
 
 	check_each(r, http, "http", check_http);
 	check_each(r, kafka, "kafka", check_kafka);
 	check_each(r, dns, "dns", check_dns);
-	check_each(r, l7, "l7", NULL);
+	check_each(r, l7, "l7", check_pairs);
 	if (l7 && !proto.len)
 		bad(r, "l7 needs l7proto");
 	if (!kinds)

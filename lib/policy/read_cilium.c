@@ -34,14 +34,13 @@ static void complete_peer(struct reading *r, struct selector *s, const struct ow
 	if (!selector_has_key(s, k8s, KEY_CLUSTER) && !selector_has_key(s, any, KEY_CLUSTER))
 		selector_require(r, s, REQ_IN, k8s, KEY_CLUSTER, r->set->cluster);
 	if (owner->init || selector_has_key(s, k8s, KEY_NAMESPACE) ||
-	    selector_has_key(s, any, KEY_NAMESPACE) ||
-	    selector_has_key_prefix(s, k8s, KEY_NAMESPACE_LABELS) ||
-	    selector_has_key_prefix(s, any, KEY_NAMESPACE_LABELS))
+	    selector_has_key(s, any, KEY_NAMESPACE))
 		return;
-	if (owner->namespace_.len)
-		selector_require(r, s, REQ_IN, k8s, KEY_NAMESPACE, owner->namespace_);
-	else
+	if (!owner->namespace_.len)
 		selector_require(r, s, REQ_EXISTS, k8s, KEY_NAMESPACE, STR(""));
+	else if (!selector_has_key_prefix(s, k8s, KEY_NAMESPACE_LABELS) &&
+		 !selector_has_key_prefix(s, any, KEY_NAMESPACE_LABELS))
+		selector_require(r, s, REQ_IN, k8s, KEY_NAMESPACE, owner->namespace_);
 }
 
 static void read_peers(struct reading *r, const json_t *list, const char *key,
@@ -219,7 +218,8 @@ static void read_block_entry(struct reading *r, const json_t *entry, struct rule
 	g->except = read_except(r, except, NULL, &g->except_count);
 	if (selector) {
 		size_t at = step(r, "cidrGroupSelector");
-		g->selector = read_selector(r, selector, STR("cidrgroup"), STR(""));
+		g->selector =
+			intern_selector(r, read_selector(r, selector, STR("cidrgroup"), STR("")));
 		back(r, at);
 	}
 }

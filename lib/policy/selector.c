@@ -1,12 +1,7 @@
 /* Label selectors: read, made equal, matched. */
 #include "policy/inside.h"
 
-enum {
-	SELECTOR_REQUIREMENTS_MAX = 256,
-	SELECTOR_VALUES_MAX = 1024,
-	LABEL_NAME_MAX = 63,
-	LABEL_PREFIX_MAX = 253
-};
+enum { SELECTOR_REQUIREMENTS_MAX = 256, SELECTOR_VALUES_MAX = 1024, LABEL_NAME_MAX = 63 };
 
 uint32_t label_hash(struct str s)
 {
@@ -44,9 +39,10 @@ bool policy_label_counts(struct str key)
 						"controller-uid",
 						"etcd_node",
 						"statefulset.kubernetes.io/pod-name",
-						"batch.kubernetes.io/job-name",
+						"batch.kubernetes.io/job-completion-index",
 						"batch.kubernetes.io/controller-uid",
 						"apps.kubernetes.io/pod-index",
+						"topology.kubernetes.io",
 						"annotation" };
 
 	for (size_t i = 0; i < ARRAY_LEN(counted); i++)
@@ -78,25 +74,37 @@ static const struct label *find(const struct requirement *q, const struct label 
 	return NULL;
 }
 
+/* An address has the labels of all groups it is in, and so more than one value of a key. */
+static bool has_any_value(const struct requirement *q, const struct label *labels, size_t count)
+{
+	if (!str_is(q->source, "cidrgroup")) {
+		const struct label *l = find(q, labels, count);
+		return l && has_value(q, l);
+	}
+	for (size_t i = 0; i < count; i++)
+		if (find(q, &labels[i], 1) && has_value(q, &labels[i]))
+			return true;
+	return false;
+}
+
 bool selector_matches(const struct selector *s, const struct label *labels, size_t count)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		const struct requirement *q = &s->requirements[i];
-		const struct label *l = find(q, labels, count);
 		bool holds = false;
 
 		switch (q->op) {
 		case REQ_IN:
-			holds = l && has_value(q, l);
+			holds = has_any_value(q, labels, count);
 			break;
 		case REQ_NOT_IN: /* a label that is not there has none of the values */
-			holds = !l || !has_value(q, l);
+			holds = !has_any_value(q, labels, count);
 			break;
 		case REQ_EXISTS:
-			holds = l != NULL;
+			holds = find(q, labels, count) != NULL;
 			break;
 		case REQ_ABSENT:
-			holds = !l;
+			holds = !find(q, labels, count);
 			break;
 		}
 		if (!holds)
@@ -122,26 +130,27 @@ static bool is_name(struct str s)
 	return true;
 }
 
-/* A DNS subdomain; sources of labels ("k8s") stand before it. */
-static bool is_key_prefix(struct str s)
+static bool is_qualified_name(struct str s)
 {
-	if (!s.len || s.len > LABEL_PREFIX_MAX || !is_alnum(s.p[0]) || !is_alnum(s.p[s.len - 1]))
-		return false;
-	for (size_t i = 0; i < s.len; i++)
-		if (!is_alnum(s.p[i]) && s.p[i] != '-' && s.p[i] != '.')
-			return false;
-	return true;
+	size_t slash = str_find(s, '/');
+
+	if (slash == s.len)
+		return is_name(s);
+	return slash && is_subdomain(str_upto(s, slash)) && is_name(str_from(s, slash + 1));
 }
 
-static void check_key(struct reading *r, struct str key)
+/* @source: "" of what Kubernetes checks. Cilium's agent checks "SOURCE.KEY", and so allows a key
+ * shorter by that much; up to 1.19 with the prefix of namespaces' labels, too (Cilium's issue
+ * 47817). */
+static void check_key(struct reading *r, struct str source, struct str key)
 {
-	size_t slash = str_find(key, '/');
-	bool good =
-		slash < key.len
-			? is_key_prefix(str_upto(key, slash)) && is_name(str_from(key, slash + 1))
-			: is_name(key) || (key.len <= LABEL_PREFIX_MAX && is_key_prefix(key));
+	char text[512];
+	struct buf whole = buf_fixed(text, sizeof text);
 
-	if (!good)
+	if (source.len)
+		buf_printf(&whole, "%.*s.", STR_FMT(source));
+	buf_str_put(&whole, key);
+	if (whole.failed || !is_qualified_name(buf_str(&whole)))
 		bad(r, "'%.*s' is no key of a label", (int)(key.len < 80 ? key.len : 80), key.p);
 }
 
@@ -167,7 +176,7 @@ void check_labels(struct reading *r, const json_t *labels)
 	{
 		size_t below = step(r, key);
 
-		check_key(r, str_of(key));
+		check_key(r, STR(""), str_of(key));
 		check_value(r, text_of(r, value));
 		back(r, below);
 	}
@@ -181,9 +190,14 @@ static void set_key(struct reading *r, struct requirement *q, struct str text, s
 {
 	size_t colon = str_find(text, ':');
 	AUTO_BUF struct buf joined = buf_init(1024);
+	struct str reserved = STR("reserved.");
 
 	if (source.len) {
 		q->source = source;
+	} else if (colon == text.len &&
+		   str_has_prefix(text, reserved)) { /* as older ones wrote it */
+		q->source = str_upto(reserved, reserved.len - 1);
+		text = str_from(text, reserved.len);
 	} else if (colon < text.len) {
 		q->source = keep(r, str_upto(text, colon));
 		text = str_from(text, colon + 1);
@@ -192,7 +206,13 @@ static void set_key(struct reading *r, struct requirement *q, struct str text, s
 	} else {
 		q->source = STR("any");
 	}
-	check_key(r, text);
+	/* Keys in its own objects Kubernetes has checked, and the agent does not. The agent of a
+	 * server may be a newer one, which takes what 1.19 finds too long. */
+	size_t prefix = r->served && str_has_prefix(text, KEY_NAMESPACE_LABELS)
+				? KEY_NAMESPACE_LABELS.len
+				: 0;
+	check_key(r, str_is(source, "k8s") || r->served ? STR("") : q->source,
+		  str_from(text, prefix));
 	buf_str_put(&joined, key_prefix);
 	buf_str_put(&joined, text);
 	if (joined.failed) {

@@ -28,13 +28,13 @@ bool prefix_contains(const struct prefix *p, const uint8_t ip[16])
 	uint64_t hi, lo;
 
 	split(ip, &hi, &lo);
-	return (hi & high_bits(p->bits)) == p->hi &&
+	return ip_is_v4(ip) == p->v4 && (hi & high_bits(p->bits)) == p->hi &&
 	       (lo & high_bits(p->bits > 64 ? p->bits - 64 : 0)) == p->lo;
 }
 
-static struct prefix prefix_of(const uint8_t ip[16], unsigned bits)
+struct prefix prefix_of(const uint8_t ip[16], unsigned bits, bool v4)
 {
-	struct prefix p = { .bits = (uint8_t)bits };
+	struct prefix p = { .bits = (uint8_t)bits, .v4 = v4 };
 
 	split(ip, &p.hi, &p.lo);
 	p.hi &= high_bits(bits);
@@ -59,7 +59,7 @@ struct prefix read_prefix(struct reading *r, struct str text, uint8_t ret_ip[16]
 		return (struct prefix){ 0 };
 	}
 	memcpy(ret_ip, p.addr.ip, 16);
-	return prefix_of(p.addr.ip, p.addr.is_v4 ? p.bits + 96 : p.bits);
+	return prefix_of(p.addr.ip, p.addr.is_v4 ? p.bits + 96 : p.bits, p.addr.is_v4);
 }
 
 /* --- labels -------------------------------------------------------------------------------------
@@ -193,9 +193,12 @@ void read_service(struct reading *r, const json_t *object)
 		}
 		s.selector = read_selector(r, as_selector, STR("k8s"), STR(""));
 		json_decref(as_selector);
-		if (s.selector)
+		if (s.selector) { /* as peers of endpoints: those of the local cluster */
 			selector_require(r, s.selector, REQ_IN, STR("k8s"), KEY_NAMESPACE,
 					 s.namespace_);
+			selector_require(r, s.selector, REQ_IN, STR("k8s"), KEY_CLUSTER,
+					 r->set->cluster);
+		}
 	}
 	struct service_entry *to = add_item(r, &r->set->services, sizeof *to);
 	if (to)
@@ -290,9 +293,14 @@ void read_pod(struct reading *r, const json_t *object)
 {
 	static const char *const lists[] = { "containers", "initContainers" };
 	json_t *spec = member_object(r, object, "spec"), *container;
+	struct str phase = member_text(r, member_object(r, object, "status"), "phase");
 	struct pod_ports p = { 0 };
 	size_t total = 0, i;
 
+	/* no endpoint, and so without names to look up: it has its node's address, or none any more */
+	if (json_is_true(json_object_get(spec, "hostNetwork")) || str_is(phase, "Succeeded") ||
+	    str_is(phase, "Failed"))
+		spec = NULL;
 	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
 		json_array_foreach(member_array(r, spec, lists[k]), i, container) total +=
 			json_array_size(json_object_get(container, "ports"));

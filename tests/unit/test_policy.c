@@ -374,10 +374,12 @@ static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
 		  "exclude each other" },
 		{ TO_PORTS("{ports: [{port: '0', protocol: TCP}], rules: {http: [{}]}}"),
 		  "port 0" },
-		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {http: []}}"),
+		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {http: [{}]}}"),
 		  "only apply to TCP" },
-		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {dns: []}}"),
-		  "only apply to TCP" },
+		{ TO_443("rules: {http: [{path: '*'}]}"), "path: " },
+		{ TO_443("rules: {l7proto: x, l7: [{a: 1}]}"),
+		  "l7[0].a: it is a number, must be text" },
+		{ TO_443("rules: {l7proto: x, l7: [{'': a}]}"), "a key that is empty" },
 		{ TO_PORTS("{rules: {dns: [{matchPattern: '*'}]}}"), "need a port" },
 		{ TO_PORTS("{ports: [{port: '80', protocol: TCP}], rules: {http: [{}]}, listener: "
 			   "{name: x, envoyConfig: {name: y}}}"),
@@ -450,6 +452,11 @@ static void what_the_agent_lets_pass_of_them_is_let_pass(void **state)
 		TO_PORTS("{ports: [{port: '80', protocol: UDP}], rules: {l7proto: x}}"),
 		TO_PORTS("{ports: [{port: '53', protocol: ANY}], rules: {dns: [{matchPattern: "
 			 "'**.a.b.'}]}}"),
+		/* what is empty asks for nothing */
+		TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {http: []}}"),
+		TO_PORTS("{ports: [{port: '0'}], rules: {kafka: []}, serverNames: [a]}"),
+		TO_PORTS("{rules: {dns: []}}"),
+		TO_443("rules: {http: [{host: 'a['}]}"),
 		TO_PORTS("{ports: [{port: '0', protocol: IGMP}]}"),
 		TO_PORTS("{ports: [{port: web, protocol: TCP, endPort: 90}]}"),
 		TO_443("listener: {name: l, priority: 100, envoyConfig: {name: c, kind: "
@@ -472,6 +479,56 @@ static void what_the_agent_lets_pass_of_them_is_let_pass(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		policy_set_free(set_of(texts[i]));
+}
+
+#define TEN "aaaaaaaaaa"
+#define NINE "aaaaaaaaa"
+#define SELECT(key) CNP("{endpointSelector: {matchLabels: {" key ": x}}, ingress: [{}]}")
+#define GROUP(key)                                                                                 \
+	CNP("{endpointSelector: {}, egress: [{toCIDRSet: [{cidrGroupSelector: {matchLabels: {" key \
+	    ": x}}}]}]}")
+#define FROM_NAMESPACES(key)                                                                       \
+	KNP("a", "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {" key     \
+		 ": x}}}]}]}")
+
+/* Kubernetes allows 63 bytes behind the slash, or without one. Cilium's agent checks its own
+ * policies with the source before the key, and NetworkPolicy not at all. */
+static void a_key_of_a_label_may_be_as_long_as_who_checks_it_allows(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool good;
+	} cases[] = {
+		{ SELECT(NINE TEN TEN TEN TEN TEN), true },
+		{ SELECT(TEN TEN TEN TEN TEN TEN), false },
+		{ SELECT("'k8s:" NINE TEN TEN TEN TEN TEN "'"), true },
+		{ SELECT("'k8s:" TEN TEN TEN TEN TEN TEN "'"), false },
+		{ SELECT("a.b/aaa" TEN TEN TEN TEN TEN TEN), true },
+		{ SELECT("a.b/aaaa" TEN TEN TEN TEN TEN TEN), false },
+		{ SELECT("A.b/a"), false },
+		{ SELECT("a..b/a"), false },
+		{ SELECT("a/b/c"), false },
+		{ SELECT("'k8s:'"), false },
+		{ GROUP("aaa" TEN TEN TEN TEN TEN), true },
+		{ GROUP("aaaa" TEN TEN TEN TEN TEN), false },
+		{ KNP("a", "{podSelector: {matchLabels: {aaa" TEN TEN TEN TEN TEN TEN ": x}}}"),
+		  true },
+		{ KNP("a", "{podSelector: {matchLabels: {aaaa" TEN TEN TEN TEN TEN TEN ": x}}}"),
+		  false },
+		{ FROM_NAMESPACES("aaa" TEN TEN TEN TEN TEN TEN), true },
+		{ FROM_NAMESPACES("-a"), false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (cases[i].good)
+			policy_set_free(set_of(cases[i].text));
+		else
+			fails_with(cases[i].text, "is no key of a label");
+	/* newer agents allow more */
+	policy_set_free(set_by(
+		SELECT("'k8s:io.cilium.k8s.namespace.labels.aaa" TEN TEN TEN TEN TEN TEN "'"),
+		true));
 }
 
 /* Cilium, pkg/policy/portrange.go: a last port that is not above the first is none; a range may
@@ -652,6 +709,7 @@ int main(void)
 		cmocka_unit_test(where_something_in_force_is_not_known_answers_are_unsure),
 		cmocka_unit_test(ranges_of_ports_are_what_the_agent_makes_of_them),
 		cmocka_unit_test(what_the_agent_lets_pass_of_them_is_let_pass),
+		cmocka_unit_test(a_key_of_a_label_may_be_as_long_as_who_checks_it_allows),
 		cmocka_unit_test(what_the_agent_refuses_of_ports_and_proxies_is_refused),
 		cmocka_unit_test(a_policy_that_is_there_twice_is_refused),
 		cmocka_unit_test(kinds_of_others_that_share_a_name_are_not_ours),

@@ -60,6 +60,192 @@ static void bits_behind_the_length_of_a_block_do_not_count(void **state)
 	}
 }
 
+static enum policy_verdict egress_to(const struct policy_set *set, const char *address)
+{
+	uint8_t ip[1][16];
+
+	assert_true(ip_parse(str_of(address), ip[0]));
+	const struct policy_end to = { .ips = (const uint8_t(*)[16])ip, .ip_count = 1 };
+	return ask(set, POLICY_EGRESS, &web, &to, NULL, IPPROTO_TCP, 80).verdict;
+}
+
+static void a_block_has_no_address_of_the_other_family(void **state)
+{
+	(void)state;
+	static const char *const policies[] = {
+		CNP("{endpointSelector: {}, egress: [{toCIDR: ['::/0']}]}"),
+		CNP("{endpointSelector: {}, egress: [{toCIDRSet: [{cidr: '::/1'}]}]}"),
+		CNP("{endpointSelector: {}, egress: [{toCIDR: ['::ffff:0:0/96']}]}"),
+		KNP("a", "{podSelector: {}, egress: [{to: [{ipBlock: {cidr: '::/0'}}]}]}"),
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(policies); i++) {
+		AUTO(policy_set_free) struct policy_set *set = set_of(policies[i]);
+
+		assert_int_equal(egress_to(set, "192.0.2.7"), POLICY_DEFAULT_DENIED);
+	}
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(CNP("{endpointSelector: {}, egress: [{toCIDR: ['::/0']}],"
+					    " egressDeny: [{toCIDR: [0.0.0.0/0]}]}"));
+	assert_int_equal(egress_to(set, "2001:db8::7"), POLICY_ALLOWED);
+	assert_int_equal(egress_to(set, "192.0.2.7"), POLICY_DENIED);
+}
+
+/* Cilium 1.19.4, pkg/policy/types/requirements.go: labels of all groups that an address is in. */
+static void groups_are_selected_by_all_that_an_address_is_in(void **state)
+{
+	(void)state;
+#define GROUP(name, labels, block)                                                                 \
+	"---\napiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\n"                                   \
+	"metadata: {name: " name ", labels: {" labels "}}\nspec: {externalCIDRs: [" block "]}\n"
+	static const struct {
+		const char *selector, *address;
+		bool selected;
+	} cases[] = {
+		{ "{matchLabels: {zone: corp}}", "10.1.0.1", true },
+		{ "{matchLabels: {zone: corp}}", "192.0.2.7", false },
+		{ "{matchLabels: {zone: lab}}", "10.1.0.1", true },
+		{ "{matchLabels: {zone: corp, team: net}}", "10.1.0.1", true },
+		{ "{matchLabels: {zone: corp, team: net}}", "10.2.0.1", false },
+		{ "{matchExpressions: [{key: zone, operator: NotIn, values: [lab]}]}", "10.1.0.1",
+		  false },
+		{ "{matchExpressions: [{key: zone, operator: NotIn, values: [lab]}]}", "10.2.0.1",
+		  true },
+		{ "{matchExpressions: [{key: zone, operator: NotIn, values: [lab]}]}", "192.0.2.7",
+		  true },
+		{ "{matchExpressions: [{key: team, operator: DoesNotExist}]}", NULL, true },
+		{ "{matchExpressions: [{key: team, operator: Exists}]}", NULL, false },
+		{ "{}", NULL, true },
+		{ "{}, except: [192.0.2.0/24]", "192.0.2.7", false },
+		{ "{}, except: [192.0.2.0/24]", "192.0.3.7", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[2048];
+		uint8_t ip[1][16] = { 0 };
+
+		(void)snprintf(text, sizeof text,
+			       CNP("{endpointSelector: {}, egress: [{toCIDRSet: "
+				   "[{cidrGroupSelector: %s}]}]}")
+				       GROUP("a", "zone: corp", "10.0.0.0/8")
+					       GROUP("b", "team: net, zone: lab", "10.1.0.0/16"),
+			       cases[i].selector);
+		AUTO(policy_set_free) struct policy_set *set = set_of(text);
+		assert_true(!cases[i].address || ip_parse(str_of(cases[i].address), ip[0]));
+		const struct policy_end out = { .ip = ip[0],
+						.ips = (const uint8_t(*)[16])ip,
+						.ip_count = 1 };
+		const struct policy_end *to = cases[i].address ? &out : &db;
+		const struct policy_answer a =
+			ask(set, POLICY_EGRESS, &web, to, NULL, IPPROTO_TCP, 80);
+		if ((a.verdict == POLICY_ALLOWED) != cases[i].selected)
+			fail_msg("case %zu: %s", i, policy_verdict_name(a.verdict));
+	}
+}
+
+static const struct str far_labels[] = { { "k8s:app=db", 10 },
+					 { "k8s:io.cilium.k8s.policy.cluster=c2", 35 } };
+static const struct policy_end far_db = {
+	.namespace_ = { "shop", 4 }, .pod = { "db-0", 4 }, .labels = far_labels, .label_count = 2
+};
+
+static void a_service_stands_for_pods_of_the_local_cluster(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(
+		CNP("{endpointSelector: {}, egress: [{toServices: [{k8sService: {serviceName: db, "
+		    "namespace: shop}}]}]}") "---\napiVersion: v1\nkind: Service\n"
+					     "metadata: {name: db, namespace: shop}\n"
+					     "spec: {selector: {app: db}}\n");
+
+	assert_int_equal(ask(set, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_ALLOWED);
+	assert_int_equal(ask(set, POLICY_EGRESS, &web, &far_db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_DEFAULT_DENIED);
+}
+
+static void peers_of_a_clusterwide_policy_are_pods_whatever_is_asked_of_namespaces(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(CCNP(
+		"{endpointSelector: {}, egress: [{toEndpoints: [{matchExpressions: ["
+		"{key: 'k8s:io.cilium.k8s.namespace.labels.env', operator: NotIn, values: [prod]}, "
+		"{key: 'k8s:io.cilium.k8s.policy.cluster', operator: NotIn, values: [c2]}]}]}]}"));
+
+	assert_int_equal(egress_to(set, "192.0.2.7"), POLICY_DEFAULT_DENIED);
+	assert_int_equal(ask(set, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_ALLOWED);
+}
+
+/* Cilium, pkg/labels: "reserved." before a key is a source without a colon. */
+static void reserved_labels_may_be_asked_for_with_a_dot(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(
+		CNP("{endpointSelector: {}, egress: [{toEndpoints: [{matchLabels: {reserved.world: "
+		    "''}}]}]}"));
+
+	assert_int_equal(egress_to(set, "192.0.2.7"), POLICY_ALLOWED);
+}
+
+#define POD(name, rest)                                                                            \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: " name ", namespace: shop}\n" rest "\n"
+#define PORTS(number) "containers: [{ports: [{name: metrics, containerPort: " number "}]}]"
+
+/* A pod on its node's network is no endpoint, one that is over has no address any more. */
+static void names_of_ports_are_looked_up_in_pods_with_an_address_of_their_own(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(
+		CNP("{endpointSelector: {}, egress: [{toPorts: [{ports: [{port: metrics, protocol: "
+		    "TCP}]}]}]}") POD("db-0", "spec: {" PORTS("8080") "}")
+			POD("agent-0", "spec: {hostNetwork: true, " PORTS("9100") "}") POD(
+				"job-0", "spec: {" PORTS("9200") "}\nstatus: {phase: Succeeded}")
+				POD("job-1", "spec: {" PORTS("9300") "}\nstatus: {phase: Failed}"));
+
+	assert_int_equal(ask(set, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 8080).verdict,
+			 POLICY_ALLOWED);
+	assert_int_equal(ask(set, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 9100).verdict,
+			 POLICY_DEFAULT_DENIED);
+}
+
+/* Cilium 1.19, pkg/labelsfilter: the default filter. */
+static void labels_that_are_part_of_an_identity_count(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *key;
+		bool counts;
+	} cases[] = {
+		{ "app", true },
+		{ "app.kubernetes.io/name", true },
+		{ "ioXkubernetes", true },
+		{ "io.kubernetes.pod.namespace", true },
+		{ "io.kubernetes.pod.name", false },
+		{ "kubernetes.io/arch", false },
+		{ "beta.kubernetes.io/os", false },
+		{ "node.beta.kubernetes.io/x", false },
+		{ "topology.kubernetes.io/zone", false },
+		{ "job-name", true },
+		{ "batch.kubernetes.io/job-name", true },
+		{ "batch.kubernetes.io/job-completion-index", false },
+		{ "batch.kubernetes.io/controller-uid", false },
+		{ "controller-uid", false },
+		{ "statefulset.kubernetes.io/pod-name", false },
+		{ "apps.kubernetes.io/pod-index", false },
+		{ "pod-template-hash", false },
+		{ "annotation.hello", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (policy_label_counts(str_of(cases[i].key)) != cases[i].counts)
+			fail_msg("%s", cases[i].key);
+}
+
 static void a_namespace_is_known_by_its_name_without_an_object(void **state)
 {
 	(void)state;
@@ -137,7 +323,14 @@ static void stars_in_names_mean_what_is_documented(void **state)
 		{ "**.cilium.io", "a.b.cilium.io", true },
 		{ "**.cilium.io", "b.cilium.io", true },
 		{ "**.cilium.io", "cilium.io", false },
+		{ "****.cilium.io", "a.b.cilium.io", true },
+		{ "****.cilium.io", "cilium.io", false },
+		{ "***cilium.io", "sub-cilium.io", true },
+		{ "***cilium.io", "a.b.cilium.io", false },
 		{ "*", "any.name.at.all", true },
+		{ "*.", "any.name.at.all", true },
+		{ "**", "any.name.at.all", true },
+		{ "***.", "any.name.at.all", true },
 		{ "a*b*c.io", "abbbc.io", true },
 		{ "a*b*c.io", "ab.bc.io", false },
 	};
@@ -303,6 +496,14 @@ int main(void)
 		cmocka_unit_test(an_empty_set_selects_nobody),
 		cmocka_unit_test(an_end_without_labels_is_the_world),
 		cmocka_unit_test(bits_behind_the_length_of_a_block_do_not_count),
+		cmocka_unit_test(a_block_has_no_address_of_the_other_family),
+		cmocka_unit_test(groups_are_selected_by_all_that_an_address_is_in),
+		cmocka_unit_test(a_service_stands_for_pods_of_the_local_cluster),
+		cmocka_unit_test(
+			peers_of_a_clusterwide_policy_are_pods_whatever_is_asked_of_namespaces),
+		cmocka_unit_test(reserved_labels_may_be_asked_for_with_a_dot),
+		cmocka_unit_test(names_of_ports_are_looked_up_in_pods_with_an_address_of_their_own),
+		cmocka_unit_test(labels_that_are_part_of_an_identity_count),
 		cmocka_unit_test(a_namespace_is_known_by_its_name_without_an_object),
 		cmocka_unit_test(more_rules_than_an_answer_holds_are_counted),
 		cmocka_unit_test(labels_beyond_the_limit_are_not_looked_at),
