@@ -82,6 +82,35 @@ static void addresses_are_read_in_every_form(void **state)
 	assert_int_equal(address_parse(str_of(path), &a, &e), ERR_OK);
 }
 
+static void others_are_told_what_they_can_call(void **state)
+{
+	(void)state;
+	static const char *const as_they_are[] = { "127.0.0.1:4244", "[::1]:4244", "node1:4244",
+						   "192.0.2.7:1", "[2001:db8::7]:65535" };
+	static const char *const everywhere[] = { ":4244", "0.0.0.0:4244", "[::]:4244" };
+	struct address a;
+	char told[ADDRESS_TARGET_BYTES];
+
+	for (size_t i = 0; i < ARRAY_LEN(as_they_are); i++) {
+		assert_int_equal(address_parse(str_of(as_they_are[i]), &a, NULL), ERR_OK);
+		assert_true(address_for_others(&a, told));
+		assert_string_equal(told, as_they_are[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(everywhere); i++) {
+		assert_int_equal(address_parse(str_of(everywhere[i]), &a, NULL), ERR_OK);
+		if (!address_for_others(&a, told))
+			continue; /* the loopback is all there is */
+		assert_int_equal(address_parse(str_of(told), &a, NULL), ERR_OK);
+		assert_int_equal(a.port, 4244);
+		assert_true(*a.host && strcmp(a.host, "0.0.0.0") != 0 && strcmp(a.host, "::") != 0);
+		assert_true(strncmp(a.host, "127.", 4) != 0 && strcmp(a.host, "::1") != 0);
+		if (strcmp(everywhere[i], "0.0.0.0:4244") == 0)
+			assert_null(strchr(a.host, ':'));
+	}
+	assert_int_equal(address_parse(STR("unix:///run/t.sock"), &a, NULL), ERR_OK);
+	assert_false(address_for_others(&a, told));
+}
+
 static void a_port_in_use_is_refused(void **state)
 {
 	(void)state;
@@ -374,6 +403,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_read_in_every_form),
+		cmocka_unit_test(others_are_told_what_they_can_call),
 		cmocka_unit_test(a_port_in_use_is_refused),
 		cmocka_unit_test(bad_listen_addresses_are_refused),
 		cmocka_unit_test(localhost_and_any_interface_can_be_called),
