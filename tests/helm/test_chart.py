@@ -241,12 +241,20 @@ def test_certificates_of_helm_are_signed_by_its_authority_and_have_the_names_tha
             ca.public_key().verify(cert.signature, cert.tbs_certificate_bytes, ec.ECDSA(cert.signature_hash_algorithm))
             assert pem(o, 'ca.crt') == pem(c.get('Secret', 'tycho-ca'), 'tls.crt')
     peers = [a for a in c.container('relay')['args'] if a.startswith('--peer-dns=')]
-    assert peers == ['--peer-dns=%s:4244' % name for name in names_of(c.get('Secret', 'tycho-server-certs'))]
+    assert peers == ['--peer-dns=%s:4244' % names_of(c.get('Secret', 'tycho-server-certs'))[0]]
     server = [a for a in c.container('ui')['args'] if a.startswith('--server=')]
     assert server == ['--server=tls://%s:443' % names_of(c.get('Secret', 'tycho-relay-server-certs'))[0]]
     assert 'tycho.example' in names_of(c.get('Secret', 'tycho-ui-server-certs'))
     assert c.get('ConfigMap', 'tycho-observer')['data']['observer'].split('\n')[0] == 'cert %s *' % names_of(
         c.get('Secret', 'tycho-relay-client-certs'))[0]
+
+
+def test_observers_have_the_names_that_they_tell_of_themselves():
+    """Any node's, and the cluster's as one label."""
+    labels = {'default': 'default', '': 'default', 'eu.west': 'eu-west'}
+    for case, label in zip(render(Case(values(cluster__name=name)) for name in labels), labels.values()):
+        assert names_of(case.get('Secret', 'tycho-server-certs')) == [
+            'tycho-peer.obs.svc.cluster.local', '*.%s.hubble-grpc.cilium.io' % label]
 
 
 def test_cert_manager_is_asked_for_the_same_certificates():

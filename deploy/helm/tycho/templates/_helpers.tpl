@@ -69,6 +69,10 @@ yes
 {{- define "tycho.peerHost" -}}
 {{- printf "%s-peer.%s.svc.%s" (include "tycho.fullname" .) .Release.Namespace .Values.hubble.peerService.clusterDomain -}}
 {{- end -}}
+{{- /* What an observer tells of itself (peer.Peer/Notify), and Hubble Relay expects: the node's name is the star. */ -}}
+{{- define "tycho.nodeHosts" -}}
+{{- printf "*.%s.hubble-grpc.cilium.io" (default "default" .Values.cluster.name | replace "." "-") -}}
+{{- end -}}
 {{- define "tycho.peerPort" -}}
 {{- regexFind "[0-9]+$" .Values.hubble.listenAddress -}}
 {{- end -}}
@@ -91,7 +95,7 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- $h := .Values.hubble -}}
 {{- $list := list -}}
 {{- if $h.tls.enabled -}}
-{{- $list = append $list (dict "name" "server" "own" $h.tls.server.existingSecret "server" true "dns" (concat (list (include "tycho.peerHost" .)) (default list $h.tls.server.extraDnsNames)) "ips" (default list $h.tls.server.extraIpAddresses)) -}}
+{{- $list = append $list (dict "name" "server" "own" $h.tls.server.existingSecret "server" true "dns" (concat (list (include "tycho.peerHost" .) (include "tycho.nodeHosts" .)) (default list $h.tls.server.extraDnsNames)) "ips" (default list $h.tls.server.extraIpAddresses)) -}}
 {{- if $h.relay.enabled -}}
 {{- $list = append $list (dict "name" "relay-client" "own" $h.relay.tls.client.existingSecret "client" true "dns" (list (include "tycho.relayHost" .)) "ips" list) -}}
 {{- end -}}
