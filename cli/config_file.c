@@ -8,6 +8,7 @@
 #include <yaml.h>
 
 #include "base/buf.h"
+#include "cli/flags.h"
 #include "cli/yaml_text.h"
 
 enum { CONFIG_MAX_BYTES = 1 << 20 };
@@ -95,6 +96,45 @@ static struct str scalar_text(const yaml_node_t *node)
 	return str_n(node->data.scalar.value, node->data.scalar.length);
 }
 
+static bool whole_number_put(struct buf *b, struct str s)
+{
+	char digits[72]; /* more than 64 bits have */
+	size_t n = 0;
+	bool negative = str_has_prefix(s, STR("-"));
+	uint64_t v;
+
+	for (size_t i = negative || str_has_prefix(s, STR("+")); i < s.len; i++) {
+		if (n + 1 == sizeof digits)
+			return false;
+		if (s.p[i] != '_')
+			digits[n++] = s.p[i];
+	}
+	digits[n] = '\0';
+	if (flag_parse_uint(digits, 0, 64, &v, NULL) != ERR_OK &&
+	    flag_parse_uint(digits, 10, 64, &v, NULL) != ERR_OK)
+		return false;
+	buf_printf(b, "%s%llu", negative && v ? "-" : "", (unsigned long long)v);
+	return true;
+}
+
+/* What is not quoted may be a truth value or a number, and is then kept in its one form, as the
+ * reference does, whose reader keeps values, not words: 0x10 is 16. Fractions stay as they stand. */
+static bool add_node(struct config_value *v, const yaml_node_t *node)
+{
+	struct str text = scalar_text(node);
+	enum yaml_kind kind = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE
+				      ? yaml_kind_of(text)
+				      : YAML_KIND_STRING;
+	AUTO_BUF struct buf number = buf_init(CONFIG_MAX_BYTES);
+
+	v->quoted &= kind != YAML_KIND_BOOL && kind != YAML_KIND_NUMBER;
+	if (kind == YAML_KIND_BOOL)
+		return add_item(v, str_eq_nocase(text, STR("true")) ? STR("true") : STR("false"));
+	if (kind == YAML_KIND_NUMBER && whole_number_put(&number, text))
+		return !number.failed && add_item(v, buf_str(&number));
+	return add_item(v, text);
+}
+
 /* As good as not there. */
 static bool is_null(const yaml_node_t *n)
 {
@@ -124,16 +164,17 @@ static enum err_code take_pair(struct config_file *f, yaml_document_t *doc, cons
 		return ERR_OK;
 	struct config_value *v = value_at(f, scalar_text(key));
 	bool ok = v != NULL;
+	if (ok)
+		v->quoted = true;
 	if (ok && value->type == YAML_SCALAR_NODE) {
-		v->quoted = value->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
-		ok = add_item(v, scalar_text(value));
+		ok = add_node(v, value);
 	} else if (ok) {
 		v->is_list = true;
 		for (yaml_node_item_t *i = value->data.sequence.items.start;
 		     ok && i < value->data.sequence.items.top; i++) {
 			const yaml_node_t *item = yaml_document_get_node(doc, *i);
 			if (item && item->type == YAML_SCALAR_NODE)
-				ok = add_item(v, scalar_text(item));
+				ok = add_node(v, item);
 		}
 	}
 	return ok ? ERR_OK : err_set(e, ERR_NOMEM, "settings");

@@ -17,7 +17,7 @@ struct buf;
 struct config_value {
 	char *key;
 	bool is_list;
-	bool quoted;  /* the word was quoted, or the items are strings: whatever they look like */
+	bool quoted;  /* the word or the items are strings, whatever they look like */
 	char **items; /* is_list: the items; otherwise items[0] is the word */
 	size_t count;
 };

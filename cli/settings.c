@@ -425,10 +425,14 @@ bool settings_has_key(const struct settings *s, const char *key)
 static void put_typed(struct buf *b, const struct flag_def *def, const char *text)
 {
 	AUTO_BUF struct buf normal = buf_init(64);
+	uint64_t number;
 	int64_t ns;
 	bool yes;
 
-	if (def->type == FLAG_BOOL && parse_bool(str_of(text), &yes)) {
+	if (def->type == FLAG_UINT16 && flag_parse_uint(text, 0, 16, &number, NULL) == ERR_OK) {
+		buf_u64(&normal, number);
+		yaml_put_string(b, buf_str(&normal));
+	} else if (def->type == FLAG_BOOL && parse_bool(str_of(text), &yes)) {
 		buf_str_put(b, yes ? STR("true") : STR("false"));
 	} else if (def->type == FLAG_DURATION && duration_parse(str_of(text), &ns)) {
 		duration_put(&normal, ns);
@@ -522,6 +526,8 @@ enum err_code settings_put_one(const struct settings *s, const char *key, struct
 	} else if (def->type == FLAG_DURATION) {
 		duration_put(&normal, settings_duration_ns(s, key));
 		yaml_put_string(b, buf_str(&normal));
+	} else if (flags_given(s->flags, key)) {
+		put_typed(b, def, settings_text(s, key));
 	} else {
 		yaml_put_string(b, str_of(settings_text(s, key)));
 	}

@@ -113,7 +113,7 @@ enum yaml_kind yaml_kind_of(struct str s)
 		return YAML_KIND_NULL;
 	if (one_of(s, bools, ARRAY_LEN(bools)))
 		return YAML_KIND_BOOL;
-	if (str_is(s, "<<") || is_timestamp(s))
+	if (is_timestamp(s))
 		return YAML_KIND_OTHER;
 	return is_number(s) ? YAML_KIND_NUMBER : YAML_KIND_STRING;
 }
@@ -207,14 +207,12 @@ void yaml_put_string(struct buf *b, struct str s)
 	for (size_t i = 0, n; i < s.len && !special; i += n) {
 		uint32_t c;
 		n = char_at(s, i, &c);
-		special = (!is_printable(c) && c != '\t') || is_break(c);
+		special = !is_printable(c) || is_break(c);
 	}
 	if (special || yaml_kind_of(s) != YAML_KIND_STRING || misread_by_old_readers(s)) {
 		put_escaped(b, s);
 	} else if (plain_is_allowed(s)) {
 		buf_str_put(b, s);
-	} else if (s.p[0] == ' ' || s.p[s.len - 1] == ' ') {
-		put_escaped(b, s); /* single quotes would do; yaml.v3 folds there */
 	} else {
 		buf_char(b, '\'');
 		for (size_t i = 0; i < s.len; i++) {

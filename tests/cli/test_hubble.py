@@ -92,3 +92,28 @@ def test_flows_of_a_file_need_no_settings_of_servers(tmp_path, text, env):
     assert observe(['{"flow":{"uuid":"u"}}'], *words, **env) == (0, '{"flow":{"uuid":"u"}}\n', '')
     assert tycho('observe', '--print-raw-filters', *words, **env) == (0, '{}\n', '')
     assert tycho('observe', '--server', f'unix://{tmp_path}/none', *words, **env)[2].count('\n') == (2 if not env and text != 'tls: maybe' else 1)
+
+
+# viper keeps what yaml.v3 made of the words of a file: numbers and truth values, unless they are quoted
+@pytest.mark.parametrize('text, shown, got', [
+    ('0x10', '16', '"16"'), ('1_000', '1000', '"1000"'), ('010', '8', '"8"'), ('08', '8', '"8"'), ('+5', '5', '"5"'), ('-0b11', '-3', '"-3"'),
+    ('-0', '0', '"0"'), ('0xffffffffffffffff', '18446744073709551615', '"18446744073709551615"'), ('TRUE', 'true', '"true"'),
+    ('False', 'false', '"false"'), ('"0x10"', '"0x10"', '"0x10"'), ("'TRUE'", '"TRUE"', '"TRUE"'), ('yes', '"yes"', '"yes"'), ('1.5', '1.5', '"1.5"')])
+def test_a_file_holds_values(tmp_path, text, shown, got):
+    (tmp_path / 'c.yaml').write_text(f'server: {text}\n')
+    assert f'\nserver: {shown}\n' in tycho('config', 'view', '--config', tmp_path / 'c.yaml')[1]
+    assert tycho('config', 'get', 'server', '--config', tmp_path / 'c.yaml') == (0, got + '\n', '')
+
+
+# ... and so in lists
+@pytest.mark.parametrize('text, shown', [('["1", "true"]', '    - "1"\n    - "true"\n'), ('[0x10, TRUE]', '    - 16\n    - true\n'),
+                                         ('[a, " b"]', "    - a\n    - ' b'\n")])
+def test_a_list_holds_values(tmp_path, text, shown):
+    (tmp_path / 'c.yaml').write_text(f'tls-ca-cert-files: {text}\n')
+    assert f'\ntls-ca-cert-files:\n{shown}tls-client' in tycho('config', 'view', '--config', tmp_path / 'c.yaml')[1]
+
+
+# pflag's uint16 shows itself in decimal
+def test_a_port_is_shown_in_decimal():
+    assert tycho('config', 'get', 'port-forward-port', '--port-forward-port', '0x10') == (0, '"16"\n', '')
+    assert '\nport-forward-port: "16"\n' in tycho('config', 'view', '--port-forward-port', '020')[1]

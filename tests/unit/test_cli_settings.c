@@ -269,6 +269,11 @@ static void strings_are_quoted_where_they_could_be_misread(void **state)
 		{ "😀", "\"\\U0001F600\"" },
 		{ "\x7f", "\"\\x7F\"" },
 		{ "---", "'---'" },
+		{ "a ", "'a '" },
+		{ " a", "' a'" },
+		{ "a  b", "a  b" },
+		{ "a\tb", "\"a\\tb\"" },
+		{ "it's ", "'it''s '" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		AUTO_BUF struct buf b = buf_init(1000);
