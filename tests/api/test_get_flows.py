@@ -182,6 +182,11 @@ def test_time_and_node_name_of_the_answer_are_those_the_mask_leaves(client):
     r = only(client, 'time', 'node_name')
     assert r.time == at(99) and r.node_name == 'n1'
     assert r.flow == wire.Flow(time=at(99), node_name='n1')
+    with Observer(lines=[flow(0, time='2023-11-14T22:13:20.000000007Z')]) as ob, ob.client() as other:
+        ob.wait_seen(1)
+        for path, left in ('time.seconds', at(0)), ('time.nanos', timestamp_pb2.Timestamp(nanos=7)), ('time', at(0, 7)):
+            r = only(other, path)
+            assert r.time == r.flow.time == left
 
 
 def test_parents_of_nested_paths_are_there_even_when_empty(client):
