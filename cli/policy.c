@@ -18,6 +18,7 @@ struct check {
 	size_t document, item;    /* in it, from 1 and from 0 */
 	bool has_more, is_a_list; /* documents than one; items */
 	json_t *pods;             /* those among the objects */
+	enum policy_meaning meaning;
 	struct buf out;
 	bool json;
 	unsigned refused;
@@ -98,7 +99,7 @@ static enum err_code check_file(void *ctx, const char *path, struct str text, st
 }
 
 /* How many of the pods there are, and how many of them each policy selects. */
-static enum err_code count_selected(const struct policy_set *set, const json_t *pods,
+static enum err_code count_selected(const struct check *c, const struct policy_set *set,
 				    size_t *counts, size_t *ret_pods, struct err *e)
 {
 	AUTO(own_free) struct policy_row *row = malloc(policy_row_bytes(set));
@@ -107,11 +108,12 @@ static enum err_code count_selected(const struct policy_set *set, const json_t *
 
 	if (!row)
 		return err_set(e, ERR_NOMEM, "policies");
-	json_array_foreach(pods, i, pod)
+	json_array_foreach(c->pods, i, pod)
 	{
 		struct policy_side side;
 
-		if (!policy_pod_counts(pod) || policy_side_of_pod(pod, &side, NULL) != ERR_OK)
+		if (!policy_pod_counts(pod) ||
+		    policy_side_of_pod(pod, c->meaning, &side, NULL) != ERR_OK)
 			continue;
 		++*ret_pods;
 		policy_row_fill(set, &side.end, row);
@@ -163,7 +165,7 @@ static enum err_code put_policies(struct check *c, struct err *e)
 	if (!counts)
 		return err_set(e, ERR_NOMEM, "policies");
 	size_t pods = 0;
-	code = count_selected(set, c->pods, counts, &pods, e);
+	code = count_selected(c, set, counts, &pods, e);
 	if (code != ERR_OK)
 		return code;
 	for (uint32_t i = 0; i < policy_set_count(set); i++)
@@ -212,6 +214,7 @@ static enum err_code run_check(struct cli *cli, struct err *e)
 		code = policy_builder_new(&config, &c.builder, e);
 	if (code != ERR_OK)
 		return code;
+	c.meaning = config.meaning;
 	c.out = buf_init(OUTPUT_MAX);
 	c.pods = json_array();
 	code = c.pods ? check_paths(cli, &c, e) : err_set(e, ERR_NOMEM, "policies");

@@ -13,6 +13,7 @@
 struct policy_world {
 	struct policy_set *set;
 	json_t *pods; /* array of Pod objects */
+	enum policy_meaning meaning;
 };
 void policy_world_done(struct policy_world *w);
 /* From --meaning and --policy-cluster. */
@@ -46,9 +47,9 @@ MUST_CHECK enum err_code policy_side_read(const struct policy_world *w, const ch
 /* False of a Pod that policies neither select nor name as a peer: it is on its node's network, or
  * it is over. */
 bool policy_pod_counts(const json_t *pod);
-/* A Pod object as an end. */
-MUST_CHECK enum err_code policy_side_of_pod(const json_t *pod, struct policy_side *ret,
-					    struct err *e);
+/* A Pod object as an end: as Cilium has it, without the labels that are not part of identities. */
+MUST_CHECK enum err_code policy_side_of_pod(const json_t *pod, enum policy_meaning meaning,
+					    struct policy_side *ret, struct err *e);
 
 /* --meaning and --policy-cluster, of all that reads policies; --output of check and explain. */
 extern const struct flag_set policy_flags, policy_output_flags;

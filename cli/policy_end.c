@@ -84,7 +84,16 @@ bool policy_pod_counts(const json_t *pod)
 	return !is_on_host_network(pod) && !is_over(pod);
 }
 
-enum err_code policy_side_of_pod(const json_t *pod, struct policy_side *s, struct err *e)
+/* Cilium's policies see identities, and so not each label of a pod. */
+static void add_pod_label(struct policy_side *s, enum policy_meaning meaning, struct str key,
+			  struct str value)
+{
+	if (meaning == POLICY_AS_KUBERNETES || policy_label_counts(key))
+		add_label(s, "k8s", key, value);
+}
+
+enum err_code policy_side_of_pod(const json_t *pod, enum policy_meaning meaning,
+				 struct policy_side *s, struct err *e)
 {
 	const json_t *metadata = json_object_get(pod, "metadata");
 	const json_t *status = json_object_get(pod, "status");
@@ -98,9 +107,11 @@ enum err_code policy_side_of_pod(const json_t *pod, struct policy_side *s, struc
 	s->end.pod = str_of(text_at(metadata, "name"));
 	(void)snprintf(s->shown, sizeof s->shown, "%.*s/%.*s", STR_FMT(s->end.namespace_),
 		       STR_FMT(s->end.pod));
-	json_object_foreach(json_object_get(metadata, "labels"), key,
-			    value) if (json_is_string(value) && policy_label_counts(str_of(key)))
-		add_label(s, "k8s", str_of(key), str_of(json_string_value(value)));
+	json_object_foreach(json_object_get(metadata, "labels"), key, value)
+	{
+		if (json_is_string(value))
+			add_pod_label(s, meaning, str_of(key), str_of(json_string_value(value)));
+	}
 	if (*account)
 		add_label(s, "k8s", STR("io.cilium.k8s.policy.serviceaccount"), str_of(account));
 	add_ip(s, text_at(status, "podIP"));
@@ -150,7 +161,7 @@ static enum err_code read_pod(const struct policy_world *w, struct str text, str
 		if (!is_pod_named(pod, str_upto(text, slash), str_from(text, slash + 1)))
 			continue;
 		if (!is_on_host_network(pod))
-			return policy_side_of_pod(pod, s, e);
+			return policy_side_of_pod(pod, w->meaning, s, e);
 		return err_set(e, ERR_INVALID,
 			       "pod %s is on its node's network, and policies see the node: ask "
 			       "for host or remote-node",
@@ -161,7 +172,8 @@ static enum err_code read_pod(const struct policy_world *w, struct str text, str
 		       (int)(text.len < 200 ? text.len : 200), text.p);
 }
 
-static enum err_code read_labels(struct str text, struct policy_side *s, struct err *e)
+static enum err_code read_labels(const struct policy_world *w, struct str text,
+				 struct policy_side *s, struct err *e)
 {
 	size_t colon = str_find(text, ':');
 	struct str rest = str_from(text, colon + 1), one;
@@ -177,7 +189,7 @@ static enum err_code read_labels(struct str text, struct policy_side *s, struct 
 			return err_set(e, ERR_INVALID, "'%s' is no list of KEY=VALUE,…",
 				       EXCERPT(text));
 		}
-		add_label(s, "k8s", str_upto(one, equals), str_from(one, equals + 1));
+		add_pod_label(s, w->meaning, str_upto(one, equals), str_from(one, equals + 1));
 	}
 	return ERR_OK;
 }
@@ -202,9 +214,11 @@ enum err_code policy_side_read(const struct policy_world *w, const char *text,
 	size_t i;
 
 	if (ip_parse(whole, ip)) {
-		json_array_foreach(w->pods, i,
-				   pod) if (is_pod_at(pod, text)) return policy_side_of_pod(pod, s,
-											    e);
+		json_array_foreach(w->pods, i, pod)
+		{
+			if (is_pod_at(pod, text))
+				return policy_side_of_pod(pod, w->meaning, s, e);
+		}
 		side_init(s);
 		add_label(s, "reserved", STR("world"), STR(""));
 		add_ip(s, text);
@@ -214,7 +228,7 @@ enum err_code policy_side_read(const struct policy_world *w, const char *text,
 		if (strcmp(text, "kube-apiserver") == 0) /* a node, too, unless it is outside */
 			add_label(s, "reserved", STR("remote-node"), STR(""));
 	} else if (str_find(whole, ':') < whole.len) {
-		return read_labels(whole, s, e);
+		return read_labels(w, whole, s, e);
 	} else if (str_find(whole, '/') < whole.len) {
 		return read_pod(w, whole, s, e);
 	} else {

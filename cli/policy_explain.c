@@ -53,6 +53,8 @@ static enum err_code read_world(struct cli *cli, struct policy_world *w, struct 
 	enum err_code code = policy_config_read(cli, &config, e);
 	if (code == ERR_OK)
 		code = policy_builder_new(&config, &b, e);
+	if (code == ERR_OK)
+		w->meaning = config.meaning;
 	struct reading r = { b, w->pods };
 	for (size_t i = 0; code == ERR_OK && i < flags_word_count(cli->flags); i++)
 		code = policy_path_each(flags_word(cli->flags, i), read_file, &r, e);

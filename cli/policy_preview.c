@@ -80,6 +80,7 @@ static enum err_code read_set(const struct cli *cli, bool with_new, struct polic
 	struct policy_config config;
 	enum err_code code = policy_config_read(cli, &config, e);
 
+	config.counted_labels = true; /* flows have no others */
 	if (code == ERR_OK)
 		code = policy_builder_new(&config, &b, e);
 	struct reading r = { b, false };

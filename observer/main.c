@@ -212,6 +212,7 @@ static enum err_code open_policies(struct observer *ob, struct err *e)
 		.cluster = ob->o.cluster && *ob->o.cluster ? ob->o.cluster : NULL,
 		.node_labels = ob->o.node_labels,
 		.node_label_count = ob->o.node_label_count,
+		.counted_labels = ob->o.kubernetes,
 	};
 	enum err_code code = policy_table_new(ob->dict, &ob->policies, e);
 	if (code == ERR_OK && ob->o.policies)

@@ -177,6 +177,7 @@ struct policy_set {
 	struct mem mem;
 	struct str cluster;
 	bool host_firewall, kubernetes;
+	bool counted_labels; /* of ends */
 	struct label *node_labels;
 	size_t node_label_count;
 	struct list policies;    /* struct policy_info */
@@ -258,6 +259,7 @@ struct reading {
 	enum err_code code;
 	size_t at;      /* length of path */
 	char path[192]; /* "spec.egress[0].toPorts" */
+	bool uncounted; /* it asks for labels that ends have, and that are not told here */
 	bool served;    /* an API server gave it: fields we do not know are counted, and no error */
 	size_t unknown; /* of these; and where the first is */
 	char first_unknown[192];

@@ -89,6 +89,8 @@ struct policy_config {
 	bool host_firewall;  /* policies of nodeSelector are enforced on the local node */
 	const char *const *node_labels; /* of the local node, "key=value" */
 	size_t node_label_count;
+	bool counted_labels; /* ends have only labels that policy_label_counts: of what asks as KUBERNETES
+			      * for others, answers are unsure */
 	bool skip_other_kinds; /* Deployments and whatever else stands in the same files: counted */
 };
 

@@ -213,6 +213,8 @@ static void set_key(struct reading *r, struct requirement *q, struct str text, s
 				: 0;
 	check_key(r, str_is(source, "k8s") || r->served ? STR("") : q->source,
 		  str_from(text, prefix));
+	r->uncounted |= r->set->kubernetes && r->set->counted_labels && str_is(source, "k8s") &&
+			!key_prefix.len && !policy_label_counts(text);
 	buf_str_put(&joined, key_prefix);
 	buf_str_put(&joined, text);
 	if (joined.failed) {

@@ -76,6 +76,7 @@ static enum err_code keep_config(struct policy_set *set, const struct policy_con
 	set->cluster = keep(&r, str_of(config->cluster ? config->cluster : "default"));
 	set->host_firewall = config->host_firewall;
 	set->kubernetes = config->meaning == POLICY_AS_KUBERNETES;
+	set->counted_labels = config->counted_labels;
 	set->node_labels = room(&r, (config->node_label_count + 1) * sizeof *set->node_labels);
 	if (r.code != ERR_OK)
 		return r.code;
@@ -333,7 +334,7 @@ static void read_policy(struct reading *r, const json_t *object, const struct ki
 		read_network_policy(r, object, policy);
 	else
 		read_cilium_policy(r, object, policy);
-	if (r->unknown)
+	if (r->unknown || r->uncounted)
 		doubt(r, namespace_);
 }
 

@@ -144,6 +144,16 @@ def test_a_network_policy_may_be_taken_by_the_letter_of_kubernetes(folder):
     assert 'expected cilium or kubernetes' in tycho('check', '--meaning', 'x', folder, status=1)
 
 
+def test_labels_that_are_no_part_of_identities_are_for_the_letter_of_kubernetes_only(folder):
+    (folder / 'a.yaml').write_text(
+        'kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: hash, namespace: shop}\n'
+        'spec: {podSelector: {matchLabels: {pod-template-hash: x}}, policyTypes: [Ingress]}\n')
+    for meaning, n, result in ('cilium', 0, 'allowed'), ('kubernetes', 1, 'denied'):
+        assert f'knp:shop/hash: denies ingress by default; selects {n} of 2 pods' in tycho('check', '--meaning', meaning, folder)
+        for end in 'shop/db-0', '10.0.0.5', 'shop:pod-template-hash=x':
+            assert explain(folder, '192.0.2.1', end, '80', '--meaning', meaning)['result'] == result
+
+
 def pod(name, address, phase='Running', **spec):
     return {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': name, 'namespace': 'shop', 'labels': {'app': 'db'}},
             'spec': {'containers': [], **spec}, 'status': {'podIP': address, 'phase': phase}}

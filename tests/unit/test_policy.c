@@ -358,6 +358,47 @@ static void where_something_in_force_is_not_known_answers_are_unsure(void **stat
 	}
 }
 
+/* Flows have the labels that are part of identities: others are asked for in vain. */
+static void where_labels_are_asked_for_that_ends_do_not_tell_answers_are_unsure(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		enum policy_meaning meaning;
+		bool counted, unsure;
+	} cases[] = {
+		{ KNP("a", "{podSelector: {matchLabels: {pod-template-hash: x}}}"),
+		  POLICY_AS_KUBERNETES, true, true },
+		{ KNP("a", "{podSelector: {matchLabels: {pod-template-hash: x}}}"),
+		  POLICY_AS_KUBERNETES, false, false },
+		{ KNP("a", "{podSelector: {matchLabels: {pod-template-hash: x}}}"),
+		  POLICY_AS_CILIUM, true, false },
+		{ KNP("a", "{podSelector: {}, ingress: [{from: [{podSelector: {matchExpressions: "
+			   "[{key: statefulset.kubernetes.io/pod-name, operator: Exists}]}}]}]}"),
+		  POLICY_AS_KUBERNETES, true, true },
+		{ KNP("a", "{podSelector: {matchLabels: {app: db}}, ingress: [{from: "
+			   "[{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: "
+			   "shop}}}]}]}"),
+		  POLICY_AS_KUBERNETES, true, false },
+		{ CNP("{endpointSelector: {matchLabels: {pod-template-hash: x}}, ingress: [{}]}"),
+		  POLICY_AS_KUBERNETES, true, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct policy_config config = { .cluster = "c1",
+						      .meaning = cases[i].meaning,
+						      .counted_labels = cases[i].counted };
+		AUTO(policy_builder_free) struct policy_builder *b = NULL;
+		AUTO(policy_set_free) struct policy_set *set = NULL;
+
+		assert_int_equal(policy_builder_new(&config, &b, NULL), ERR_OK);
+		assert_int_equal(policy_builder_add_text(b, str_of(cases[i].text), NULL), ERR_OK);
+		assert_int_equal(policy_builder_finish(b, &set, NULL), ERR_OK);
+		if (is_unsure(set, &db) != cases[i].unsure)
+			fail_msg("case %zu", i);
+	}
+}
+
 #define TO_PORTS(to_ports) CNP("{endpointSelector: {}, egress: [{toPorts: [" to_ports "]}]}")
 
 #define TO_443(more) TO_PORTS("{ports: [{port: '443', protocol: TCP}], " more "}")
@@ -707,6 +748,8 @@ int main(void)
 		cmocka_unit_test(a_kind_that_is_nearly_a_policy_is_not_passed_over),
 		cmocka_unit_test(what_a_server_gave_may_have_fields_nobody_here_knows),
 		cmocka_unit_test(where_something_in_force_is_not_known_answers_are_unsure),
+		cmocka_unit_test(
+			where_labels_are_asked_for_that_ends_do_not_tell_answers_are_unsure),
 		cmocka_unit_test(ranges_of_ports_are_what_the_agent_makes_of_them),
 		cmocka_unit_test(what_the_agent_lets_pass_of_them_is_let_pass),
 		cmocka_unit_test(a_key_of_a_label_may_be_as_long_as_who_checks_it_allows),
