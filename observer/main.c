@@ -43,6 +43,7 @@
 enum {
 	DICT_ENTRIES = 1 << 20, /* distinct endpoints, services, nodes */
 	SHUTDOWN_GRACE_S = 2,
+	CLUSTER_MAX_BYTES = 200, /* of its name */
 	SEAL_FLOWS = 65536,      /* a block of the store at most */
 	PROVIDER_KUBERNETES = 0, /* slots in the name table */
 	PROVIDER_FILE = 1,
@@ -156,6 +157,9 @@ static enum err_code name_the_node(struct observer *ob, struct err *e)
 		(void)snprintf(ob->node, sizeof ob->node, "%s", ob->o.node_name);
 	else
 		host_name(ob->node, sizeof ob->node);
+	if (ob->o.cluster && strlen(ob->o.cluster) > CLUSTER_MAX_BYTES)
+		return err_set(e, ERR_INVALID, "--cluster: a name of at most %d bytes is needed",
+			       CLUSTER_MAX_BYTES);
 	if (strchr(ob->node, '/') || (ob->o.cluster && strchr(ob->o.cluster, '/')))
 		return err_set(e, ERR_INVALID, "--node-name and --cluster must not contain '/'");
 	/* A Go client gives up a stream that carries one string of other bytes. */
@@ -163,7 +167,7 @@ static enum err_code name_the_node(struct observer *ob, struct err *e)
 	    (ob->o.cluster && !utf8_is_valid(str_of(ob->o.cluster))))
 		return err_set(e, ERR_INVALID, "--node-name and --cluster must be valid UTF-8");
 	bool in_cluster = ob->o.cluster && *ob->o.cluster && strcmp(ob->o.cluster, "default") != 0;
-	(void)snprintf(ob->node_name, sizeof ob->node_name, "%.200s%s%s",
+	(void)snprintf(ob->node_name, sizeof ob->node_name, "%.*s%s%s", CLUSTER_MAX_BYTES,
 		       in_cluster ? ob->o.cluster : "", in_cluster ? "/" : "", ob->node);
 	name_for_tls(ob, in_cluster ? ob->o.cluster : "default");
 	return ERR_OK;

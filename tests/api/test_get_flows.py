@@ -296,6 +296,14 @@ def test_a_node_is_not_called_nothing_and_no_name_is_cut(name):
     assert (p.returncode, p.stdout, p.stderr) == (1, '', 'tycho-observer: --node-name: a name of 1 to 255 bytes is needed\n')
 
 
+def test_no_name_of_a_cluster_is_cut():
+    with Observer('--cluster', 'c' * 200, lines=[]) as ob, ob.client() as client:
+        assert client.GetNodes().nodes[0].name == 'c' * 200 + '/n0'
+    p = subprocess.run([BIN + '/tycho-observer', '--no-bpf', '--replay', '/dev/null', '--cluster', 'c' * 201],
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert (p.returncode, p.stdout, p.stderr) == (1, '', 'tycho-observer: --cluster: a name of at most 200 bytes is needed\n')
+
+
 @pytest.mark.parametrize('option', ['--node-name', '--cluster'])
 def test_names_on_the_command_line_must_be_utf8(option):
     p = subprocess.run([BIN + '/tycho-observer', '--no-bpf', '--replay', '/dev/null', option, b'n\xff1'],
