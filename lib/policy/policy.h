@@ -156,6 +156,10 @@ AUTO_DEFINE(struct policy_set, policy_set_free);
  * in more than POLICY_DEPTH_MAX levels, too. */
 MUST_CHECK enum err_code policy_yaml(struct str text, json_t **ret, struct err *e);
 
+/* False of an endpoint of an EndpointSlice that is no backend of its service: neither ready, nor
+ * serving until it has ended (Cilium, pkg/k8s/endpoints.go). */
+bool policy_backend_serves(const json_t *endpoint);
+
 /* --- what is in force ------------------------------------------------------------------------- */
 
 struct policy_info {

@@ -238,6 +238,15 @@ void read_endpoints(struct reading *r, const json_t *object)
 		*to = b;
 }
 
+bool policy_backend_serves(const json_t *endpoint)
+{
+	const json_t *conditions = json_object_get(endpoint, "conditions");
+
+	return !json_is_false(json_object_get(conditions, "ready")) ||
+	       (json_is_true(json_object_get(conditions, "terminating")) &&
+		json_is_true(json_object_get(conditions, "serving")));
+}
+
 void read_endpoint_slice(struct reading *r, const json_t *object)
 {
 	json_t *metadata = member_object(r, object, "metadata");
@@ -253,8 +262,12 @@ void read_endpoint_slice(struct reading *r, const json_t *object)
 		json_array_size(json_object_get(endpoint, "addresses"));
 	b.ips = room(r, (total + 1) * 16);
 	json_array_foreach(endpoints, i, endpoint)
+	{
+		if (!policy_backend_serves(endpoint))
+			continue;
 		json_array_foreach(json_object_get(endpoint, "addresses"), j, address)
 			add_address(r, &b, text_of(r, address));
+	}
 	struct backends_entry *to = add_item(r, &r->set->backends, sizeof *to);
 	if (to)
 		*to = b;

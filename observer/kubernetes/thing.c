@@ -383,7 +383,8 @@ static void read_slice(struct draft *d, const json_t *slice)
 		json_t *addresses = json_object_get(endpoint, "addresses");
 		if (!addresses)
 			continue;
-		json_array_append_new(list, json_pack("{s:O}", "addresses", addresses));
+		if (policy_backend_serves(endpoint))
+			json_array_append_new(list, json_pack("{s:O}", "addresses", addresses));
 		if (is_api)
 			json_array_foreach(addresses, j, address)
 				add_ip(d, str_of(json_string_value(address)));

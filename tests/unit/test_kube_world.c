@@ -676,6 +676,23 @@ static void names_of_ports_are_those_of_pods_with_an_address_of_their_own(void *
 	}
 }
 
+static void backends_that_do_not_serve_are_left_out(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	AUTO_BUF struct buf b = buf_init(4096);
+
+	put(w, KUBE_SLICES,
+	    "{\"metadata\":{\"name\":\"s-1\",\"namespace\":\"n\",\"labels\":{"
+	    "\"kubernetes.io/service-name\":\"s\"}},\"addressType\":\"IPv4\",\"endpoints\":["
+	    "{\"addresses\":[\"192.0.2.1\"],\"conditions\":{\"ready\":false}},"
+	    "{\"addresses\":[\"192.0.2.2\"],\"conditions\":{\"ready\":true}}]}");
+	assert_int_equal(kube_world_policies(w, &(struct kube_needs){ .services = true },
+					     take_policy, &b, NULL),
+			 ERR_OK);
+	assert_non_null(strstr(buf_cstr(&b), "\"endpoints\":[{\"addresses\":[\"192.0.2.2\"]}]"));
+}
+
 static void ten_of_each(struct kube_world *w, bool backwards)
 {
 	char text[512];
@@ -766,6 +783,7 @@ int main(void)
 		cmocka_unit_test(a_number_that_cilium_gives_later_is_a_change_of_that_pod),
 		cmocka_unit_test(a_policy_is_kept_with_its_kind_and_without_status),
 		cmocka_unit_test(names_of_ports_are_kept_of_sidecars_too),
+		cmocka_unit_test(backends_that_do_not_serve_are_left_out),
 		cmocka_unit_test(names_of_ports_are_those_of_pods_with_an_address_of_their_own),
 		cmocka_unit_test(each_world_has_hashes_of_its_own),
 		cmocka_unit_test(what_is_told_has_an_order_that_hangs_on_names_alone),

@@ -165,6 +165,39 @@ static void a_service_stands_for_pods_of_the_local_cluster(void **state)
 			 POLICY_DEFAULT_DENIED);
 }
 
+static void backends_of_a_service_are_those_that_serve(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(CNP(
+		"{endpointSelector: {}, egress: [{toServices: [{k8sService: {serviceName: out, "
+		"namespace: shop}}]}]}") "---\napiVersion: v1\nkind: Service\n"
+					 "metadata: {name: out, namespace: shop}\nspec: {}\n"
+					 "---\napiVersion: discovery.k8s.io/v1\n"
+					 "kind: EndpointSlice\nmetadata: {name: out-1, "
+					 "namespace: shop, labels: "
+					 "{kubernetes.io/service-name: out}}\nendpoints:\n"
+					 "- addresses: [192.0.2.1]\n"
+					 "- {addresses: [192.0.2.2], conditions: {ready: true}}\n"
+					 "- {addresses: [192.0.2.3], conditions: {ready: "
+					 "false}}\n"
+					 "- {addresses: [192.0.2.4], conditions: {ready: false, "
+					 "serving: true, terminating: true}}\n"
+					 "- {addresses: [192.0.2.5], conditions: {ready: false, "
+					 "serving: false, terminating: true}}\n");
+	static const struct {
+		const char *address;
+		enum policy_verdict verdict;
+	} cases[] = { { "192.0.2.1", POLICY_ALLOWED },
+		      { "192.0.2.2", POLICY_ALLOWED },
+		      { "192.0.2.3", POLICY_DEFAULT_DENIED },
+		      { "192.0.2.4", POLICY_ALLOWED },
+		      { "192.0.2.5", POLICY_DEFAULT_DENIED } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(egress_to(set, cases[i].address), cases[i].verdict);
+}
+
 static void peers_of_a_clusterwide_policy_are_pods_whatever_is_asked_of_namespaces(void **state)
 {
 	(void)state;
@@ -499,6 +532,7 @@ int main(void)
 		cmocka_unit_test(a_block_has_no_address_of_the_other_family),
 		cmocka_unit_test(groups_are_selected_by_all_that_an_address_is_in),
 		cmocka_unit_test(a_service_stands_for_pods_of_the_local_cluster),
+		cmocka_unit_test(backends_of_a_service_are_those_that_serve),
 		cmocka_unit_test(
 			peers_of_a_clusterwide_policy_are_pods_whatever_is_asked_of_namespaces),
 		cmocka_unit_test(reserved_labels_may_be_asked_for_with_a_dot),
