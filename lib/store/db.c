@@ -246,6 +246,7 @@ static enum err_code can_be_read(struct db *db, sqlite3_stmt *st, uint64_t key, 
 		(void)sqlite3_reset(st);
 		(void)sqlite3_bind_int64(st, 1, (int64_t)key);
 	}
+	db->rc = st ? SQLITE_OK : db->rc;
 	bool found = db_next(db, st);
 	enum err_code code = found ? ERR_OK : db_ended(db, "read the store", e);
 	if (st)

@@ -431,6 +431,7 @@ enum err_code store_sql_run(struct store_sql *q, struct str statement,
 	const char *rest = "";
 
 	q->why.code = ERR_OK;
+	q->unread = 0;
 	if (statement.len > STATEMENT_MAX)
 		return err_set(e, ERR_INVALID, "the statement is longer than %d bytes",
 			       STATEMENT_MAX);
@@ -451,6 +452,12 @@ enum err_code store_sql_run(struct store_sql *q, struct str statement,
 	else
 		code = run_rows(q, st, sink, e);
 	(void)sqlite3_finalize(st);
+	if (code == ERR_OK && q->unread)
+		code = err_set(
+			e, ERR_PARSE,
+			"the store is damaged: %zu part%s of it could not be read, and rows are "
+			"missing here",
+			q->unread, q->unread == 1 ? "" : "s");
 	return code;
 }
 

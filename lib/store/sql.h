@@ -46,7 +46,7 @@ struct store_sql_sink {
 	void *ctx;
 };
 /* One statement. ERR_INVALID: SQLite's sentence about it; ERR_PERMISSION: it does not only read;
- * ERR_CANCELLED; ERR_IO, ERR_PARSE: the store. */
+ * ERR_CANCELLED; ERR_IO, ERR_PARSE: the store; rows that could be read were given. */
 MUST_CHECK enum err_code store_sql_run(struct store_sql *q, struct str statement,
 				       const struct store_sql_sink *sink, struct err *e);
 /* Parts of the store that could not be read: their flows, or names of flows, are missing in the

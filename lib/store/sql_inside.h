@@ -16,7 +16,8 @@ struct store_sql {
 	struct wall_ns now;
 	struct flow_dict *dict; /* of tables without names of the store's; it stays empty */
 	size_t dict_entries;    /* of each cursor over flows, which has its own dictionary */
-	size_t damaged;         /* parts stepped over */
+	size_t damaged;         /* parts of flows stepped over */
+	size_t unread;          /* the same of the other tables, by this statement */
 	atomic_bool is_cancelled;
 	bool is_declaring; /* a table of ours: what SQLite does for it is not the statement's doing
 			    */

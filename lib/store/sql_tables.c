@@ -74,30 +74,31 @@ const struct sql_table sql_other_tables[] = {
 };
 const size_t sql_other_tables_count = ARRAY_LEN(sql_other_tables);
 
-/* The same tables in the file. ?1 and ?2 are the first and last minute asked for, where @by_minute;
- * column 0 then has the minute. */
+/* The same tables in the file: rows from number ?3 of @key on, which is the last column. ?1 and ?2 are
+ * the first and last minute asked for, where @by_minute; column 0 then has the minute. */
 static const struct inner {
-	const char *sql;
+	const char *sql, *order, *table, *key;
 	bool by_minute;
 	const enum show *shows;
 } inners[] = {
 	{ "SELECT from_ns, to_ns, cause, nullif(lost, 0), nullif(first_seq, 0), nullif(last_seq, "
-	  "0),"
-	  " node, detail FROM gap ORDER BY from_ns, id",
-	  false, (const enum show[]){ SHOW_TIME, SHOW_TIME, SHOW_CAUSE, 0, 0, 0, 0, 0 } },
-	{ "SELECT identity, cluster, namespace, pod, workload, workload_kind, labels FROM endpoint"
-	  " ORDER BY id",
-	  false, (const enum show[ARRAY_LEN(endpoint_columns)]){ 0 } },
+	  "0), node, detail, id FROM gap WHERE id >= ?3",
+	  "from_ns, id", "gap", "id", false,
+	  (const enum show[]){ SHOW_TIME, SHOW_TIME, SHOW_CAUSE, 0, 0, 0, 0, 0 } },
+	{ "SELECT identity, cluster, namespace, pod, workload, workload_kind, labels, id"
+	  " FROM endpoint WHERE id >= ?3",
+	  "id", "endpoint", "id", false, (const enum show[ARRAY_LEN(endpoint_columns)]){ 0 } },
 	{ "SELECT minute, node, src_cluster, src_namespace, src, src_kind, dst_cluster,"
 	  " dst_namespace, dst, dst_kind, dst_dns, nullif(dst_port, 0), l4, verdict, drop_desc,"
-	  " policy, flows, packets, bytes, l7_ok, l7_errors FROM edges"
-	  " WHERE minute >= ?1 AND minute <= ?2 ORDER BY minute",
-	  true,
+	  " policy, flows, packets, bytes, l7_ok, l7_errors, minute FROM edges"
+	  " WHERE minute >= max(?1, ?3) AND minute <= ?2",
+	  "minute", "edge", "minute", true,
 	  (const enum show[ARRAY_LEN(edge_columns)]){
 		  [0] = SHOW_MINUTE, [12] = SHOW_L4, [13] = SHOW_VERDICT, [14] = SHOW_DROP } },
 	{ "SELECT kind, namespace, name, uid, resource_version, from_ns, nullif(to_ns, 0), text,"
-	  " origin FROM policy ORDER BY from_ns, id",
-	  false, (const enum show[]){ 0, 0, 0, 0, 0, SHOW_TIME, SHOW_TIME, 0, 0 } },
+	  " origin, id FROM policy WHERE id >= ?3",
+	  "from_ns, id", "policy", "id", false,
+	  (const enum show[]){ 0, 0, 0, 0, 0, SHOW_TIME, SHOW_TIME, 0, 0 } },
 };
 _Static_assert(ARRAY_LEN(inners) == ARRAY_LEN(sql_other_tables), "one for each");
 
@@ -107,6 +108,9 @@ struct cursor {
 	sqlite3_stmt *st;
 	bool at_end;
 	int64_t row;
+	int64_t low, high; /* minutes asked for */
+	bool walks;        /* around damage: in the order of the key */
+	int64_t at;        /* the key to go on with */
 };
 
 static const struct inner *inner_of(const sqlite3_vtab *v)
@@ -173,20 +177,91 @@ static int close_cursor(sqlite3_vtab_cursor *v)
 	return SQLITE_OK;
 }
 
+static int failed(struct cursor *c, int rc)
+{
+	struct err e;
+
+	c->at_end = true;
+	(void)err_set(&e, (rc & 0xff) == SQLITE_CORRUPT ? ERR_PARSE : ERR_IO, "read the store: %s",
+		      sqlite3_errmsg(c->r->db.h));
+	return sql_failed(((struct sql_vtab *)c->base.pVtab)->q, &e);
+}
+
+/* From c->at on. */
+static int begin(struct cursor *c)
+{
+	const struct inner *inner = inner_of(c->base.pVtab);
+	char text[600];
+
+	(void)snprintf(text, sizeof text, "%s ORDER BY %s", inner->sql,
+		       c->walks ? inner->key : inner->order);
+	(void)sqlite3_finalize(c->st);
+	c->st = NULL;
+	int rc = sqlite3_prepare_v2(c->r->db.h, text, -1, &c->st, NULL);
+	if (rc != SQLITE_OK)
+		return rc;
+	if (inner->by_minute) {
+		(void)sqlite3_bind_int64(c->st, 1, c->low);
+		(void)sqlite3_bind_int64(c->st, 2, c->high);
+	}
+	(void)sqlite3_bind_int64(c->st, 3, c->at);
+	return SQLITE_OK;
+}
+
+/* The row at c->at, or the next one, cannot be read: it, or what it names, lies on a damaged page. A
+ * minute has many rows; those of it that are left go with it. */
+static int step_over(struct cursor *c)
+{
+	const struct inner *inner = inner_of(c->base.pVtab);
+	struct store_sql *q = ((struct sql_vtab *)c->base.pVtab)->q;
+	struct db *db = &c->r->db;
+	struct err e;
+	char text[128];
+	int64_t next;
+
+	q->unread++;
+	(void)snprintf(text, sizeof text, "SELECT %s FROM %s WHERE %s >= ?1 ORDER BY 1 LIMIT 1",
+		       inner->key, inner->table, inner->key);
+	sqlite3_stmt *st = db_once(db, text);
+	(void)sqlite3_bind_int64(st, 1, c->at);
+	if (db_next(db, st))
+		c->at = sqlite3_column_int64(st, 0);
+	(void)sqlite3_finalize(st);
+	if (db_next_readable(db, inner->table, inner->key, c->at, &next, &e) != ERR_OK)
+		return SQLITE_IOERR;
+	c->at_end = next == INT64_MAX;
+	c->at = next;
+	return c->at_end ? SQLITE_OK : begin(c);
+}
+
 static int next(sqlite3_vtab_cursor *v)
 {
 	struct cursor *c = (struct cursor *)v;
 	struct store_sql *q = ((struct sql_vtab *)v->pVtab)->q;
-	int rc = sqlite3_step(c->st);
+	int rc;
 
-	c->at_end = rc != SQLITE_ROW;
 	c->row++;
-	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
-		return SQLITE_OK;
-	struct err e;
-	(void)err_set(&e, (rc & 0xff) == SQLITE_CORRUPT ? ERR_PARSE : ERR_IO, "read the store: %s",
-		      sqlite3_errmsg(c->r->db.h));
-	return sql_failed(q, &e);
+	while ((rc = sqlite3_step(c->st)) != SQLITE_ROW && rc != SQLITE_DONE) {
+		if ((rc & 0xff) != SQLITE_CORRUPT)
+			return failed(c, rc);
+		if (atomic_load_explicit(&q->is_cancelled, memory_order_relaxed))
+			return SQLITE_INTERRUPT;
+		/* what is sorted first meets damage before there is a row: then not in that order */
+		bool is_first = !c->walks && c->row == 1;
+		c->walks = true;
+		rc = is_first ? begin(c) : step_over(c);
+		if (rc != SQLITE_OK)
+			return failed(c, rc);
+		if (c->at_end)
+			return SQLITE_OK;
+	}
+	c->at_end = rc != SQLITE_ROW;
+	if (rc == SQLITE_ROW) {
+		const struct inner *inner = inner_of(v->pVtab);
+		int64_t key = sqlite3_column_int64(c->st, sqlite3_column_count(c->st) - 1);
+		c->at = inner->by_minute ? key : key + 1;
+	}
+	return SQLITE_OK;
 }
 
 static int64_t minute_of(sqlite3_value *v, bool last, int64_t otherwise)
@@ -205,32 +280,23 @@ static int filter(sqlite3_vtab_cursor *v, int number, const char *text, int argc
 		  sqlite3_value **argv)
 {
 	struct cursor *c = (struct cursor *)v;
-	const struct inner *inner = inner_of(v->pVtab);
-	int64_t low = 0, high = INT64_MAX;
 
 	(void)text;
+	c->low = 0;
+	c->high = INT64_MAX;
 	for (int i = 0; i < argc; i++) {
 		bool is_high = number & BOUND_HIGH && (i == 0) == !!(number & BOUND_HIGH_FIRST);
 
 		if (is_high)
-			high = minute_of(argv[i], true, high);
+			c->high = minute_of(argv[i], true, c->high);
 		else
-			low = minute_of(argv[i], false, low);
+			c->low = minute_of(argv[i], false, c->low);
 	}
-	(void)sqlite3_finalize(c->st);
-	c->st = NULL;
 	c->row = 0;
-	if (sqlite3_prepare_v2(c->r->db.h, inner->sql, -1, &c->st, NULL) != SQLITE_OK) {
-		c->at_end = true;
-		struct err e;
-		(void)err_set(&e, ERR_IO, "read the store: %s", sqlite3_errmsg(c->r->db.h));
-		return sql_failed(((struct sql_vtab *)v->pVtab)->q, &e);
-	}
-	if (inner->by_minute) {
-		(void)sqlite3_bind_int64(c->st, 1, low);
-		(void)sqlite3_bind_int64(c->st, 2, high);
-	}
-	return next(v);
+	c->at = c->low; /* of minutes; other keys begin with 1 */
+	c->walks = false;
+	int rc = begin(c);
+	return rc == SQLITE_OK ? next(v) : failed(c, rc);
 }
 
 static int at_end(sqlite3_vtab_cursor *v)

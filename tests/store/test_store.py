@@ -223,10 +223,11 @@ def test_an_older_file_is_read_as_it_is(tmp_path, version):
     assert (tmp_path / 'flows.db').read_bytes() == before
 
 
-def damage(folder, name):
-    """Rubbish over the page that a small table, or an index, lies on, as a bad disk leaves it."""
+def damage(folder, name=None, page=None):
+    """Rubbish over a page, or that which a small table, or an index, lies on, as a bad disk leaves it."""
     with contextlib.closing(sqlite3.connect(os.path.join(folder, 'flows.db'))) as db:
-        [(page,)] = db.execute('SELECT rootpage FROM sqlite_schema WHERE name = ?', (name,))
+        if name:
+            [(page,)] = db.execute('SELECT rootpage FROM sqlite_schema WHERE name = ?', (name,))
         [(size,)] = db.execute('PRAGMA page_size')
     with open(os.path.join(folder, 'flows.db'), 'r+b') as f:
         f.seek((page - 1) * size)
@@ -253,6 +254,20 @@ def test_names_that_cannot_be_read_are_said_to_be_missing(tmp_path):
     assert len(gaps(folder, DAMAGED)) == 1
     assert check_chain(folder).count(GAP) == 2  # and that no observer ran
     assert '    store-damaged: 1 gap of ' in tycho('store', 'verify', '--store', folder, check=0).stdout
+
+
+def test_sql_shows_the_rows_around_damage_and_fails(tmp_path):
+    folder = str(tmp_path)
+    with Observer('--store', folder, lines=[flow(i, source={'namespace': 'shop', 'pod_name': 'p-%d' % i, 'labels': ['k8s:a=' + 100 * 'b']})
+                                            for i in range(100)]) as ob:
+        ob.wait_seen(100)
+    [(page,)] = ask(folder, "SELECT pageno FROM dbstat WHERE name = 'endpoint' AND pagetype = 'leaf' ORDER BY path LIMIT 1 OFFSET 1")
+    damage(folder, page=page)
+    p = tycho('sql', '--store', folder, '-o', 'csv', 'select pod from endpoints', check=1)
+    pods = p.stdout.split()
+    assert 10 < len(pods) < 100
+    assert {'p-0', 'p-99'} <= set(pods)
+    assert p.stderr == 'the store is damaged: 1 part of it could not be read, and rows are missing here\n'
 
 
 @pytest.mark.parametrize('name, all_of_it', [
