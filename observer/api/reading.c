@@ -255,8 +255,9 @@ static enum step offer(struct reading *r, const struct flow *f, bool is_match,
 	bool is_loss = f->kind == FLOW_KIND_LOST && r->kind == FLOW_KIND_FLOW;
 
 	/* Not the end yet: a later record may stand before an earlier one, sources differ by a
-	 * bit. */
-	if (place > 0 && f->kind == r->kind)
+	 * bit. Flows tell the time to readers of rarer events, too; not these to readers of flows:
+	 * a replay's flows are older than what the observer itself has to say. */
+	if (place > 0 && (f->kind == r->kind || f->kind == FLOW_KIND_FLOW))
 		r->is_past = true;
 	if (place != 0 || !(is_match || is_loss))
 		return STEP_ON;

@@ -153,6 +153,18 @@ def test_until_ends_a_follower_with_the_first_later_flow(fed):
         assert stream.code().name == 'OK'
 
 
+@pytest.mark.parametrize('method', ['GetAgentEvents', 'GetDebugEvents'])
+def test_until_ends_a_follower_of_rare_events_with_the_first_later_flow(fed, method):
+    """Who follows these would wait for hours for one of them that is later."""
+    century_s = 100 * 365 * 86400
+    with fed.client() as client:
+        stream = getattr(client, method)(follow=True, until=at(century_s))
+        stream.initial_metadata()
+        fed.feed([flow(10), flow(11, time='2323-01-01T00:00:00Z')])
+        assert list(stream) == []
+        assert stream.code().name == 'OK'
+
+
 def test_headers_of_an_idle_follower_are_sent_at_once(fed):
     with fed.client() as client:
         headers = dict(client.GetFlows(follow=True, timeout=10).initial_metadata())

@@ -187,7 +187,8 @@ static void naive_answer(const struct scene *s, const struct question *q, struct
 {
 	const struct reading_request *rq = &q->request;
 	bool is_history = s->store && (rq->first || rq->since || rq->number);
-	size_t start = s->count > CAPACITY && !is_history ? s->count - CAPACITY : 0, end = s->count;
+	size_t log_start = s->count > CAPACITY ? s->count - CAPACITY : 0;
+	size_t start = is_history ? 0 : log_start, end = s->count;
 	uint64_t left = rq->number && !rq->follow ? rq->number : UINT64_MAX;
 
 	if (!rq->first && !rq->since && rq->number) {
@@ -201,7 +202,10 @@ static void naive_answer(const struct scene *s, const struct question *q, struct
 	}
 	for (size_t i = start; i < end && left; i++) {
 		const struct flow *f = &s->put[i];
-		want->is_over |= f->kind == q->kind && place(q, f) > 0;
+		/* flows end a reading of rare events, too: those that it meets, in the log */
+		bool tells_time =
+			f->kind == q->kind || (f->kind == FLOW_KIND_FLOW && i >= log_start);
+		want->is_over |= tells_time && place(q, f) > 0;
 		bool loss =
 			q->kind == FLOW_KIND_FLOW && f->kind == FLOW_KIND_LOST && place(q, f) == 0;
 		if (!is_wanted(q, f) && !loss)
