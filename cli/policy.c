@@ -88,7 +88,7 @@ static enum err_code check_file(void *ctx, const char *path, struct str text, st
 	{
 		if (json_is_null(one) || code != ERR_OK)
 			continue;
-		policy_keep_pods(c->pods, one);
+		policy_keep(c->pods, "Pod", one);
 		c->document = i + 1;
 		c->item = 0;
 		c->is_a_list = json_is_array(json_object_get(one, "items"));

@@ -12,15 +12,15 @@
 /* What was read from the paths of the command line. */
 struct policy_world {
 	struct policy_set *set;
-	json_t *pods; /* array of Pod objects */
+	json_t *pods, *services; /* arrays of Pod and Service objects */
 	enum policy_meaning meaning;
 };
 void policy_world_done(struct policy_world *w);
 /* From --meaning and --policy-cluster. */
 MUST_CHECK enum err_code policy_config_read(const struct cli *cli, struct policy_config *ret,
 					    struct err *e);
-/* Appends @object to @pods if it is a Pod, or those among its items. */
-void policy_keep_pods(json_t *pods, json_t *object);
+/* Appends @object to @kept if it is of the kind, or those among its items. */
+void policy_keep(json_t *kept, const char *kind, json_t *object);
 
 /* One end as the user names it; texts are borrowed from the world or kept here. */
 enum { POLICY_END_LABELS = 64, POLICY_END_IPS = 8, POLICY_END_NAMES = 16 };
@@ -38,7 +38,8 @@ void policy_side_done(struct policy_side *s);
  * @text is one of
  *	NAMESPACE/POD			a Pod among the objects
  *	NAMESPACE:KEY=VALUE,…		a pod with these labels, whether it exists or not
- *	ADDRESS				the Pod that has it, else an address outside
+ *	ADDRESS				the Pod that has it, else an address outside; none of a
+ *					node or service
  *	host, remote-node, …		what Cilium calls a reserved identity
  * ERR_NOT_FOUND: no such Pod. ERR_INVALID: none of these.
  */

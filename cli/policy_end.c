@@ -10,6 +10,7 @@ void policy_world_done(struct policy_world *w)
 {
 	policy_set_free(w->set);
 	json_decref(w->pods);
+	json_decref(w->services);
 }
 
 void policy_side_done(struct policy_side *s)
@@ -53,18 +54,22 @@ static void add_ip(struct policy_side *s, const char *text)
 	s->end.ips = (const uint8_t(*)[16])s->ips;
 }
 
-void policy_keep_pods(json_t *pods, json_t *object)
+void policy_keep(json_t *kept, const char *kind, json_t *object)
 {
+	struct str list = str_of(text_at(object, "kind"));
+	bool typed = str_has_prefix(list, str_of(kind)) &&
+		     str_eq(str_from(list, strlen(kind)), STR("List"));
 	json_t *item;
 	size_t i;
 
-	if (strcmp(text_at(object, "kind"), "Pod") == 0)
-		(void)json_array_append(pods, object);
+	if (str_is(list, kind))
+		(void)json_array_append(kept, object);
 	/* a list stands for its items, one level deep */
-	json_array_foreach(json_object_get(object, "items"), i,
-			   item) if (strcmp(text_at(item, "kind"), "Pod") == 0 ||
-				     strcmp(text_at(object, "kind"), "PodList") == 0)(void)
-		json_array_append(pods, item);
+	json_array_foreach(json_object_get(object, "items"), i, item)
+	{
+		if (typed || strcmp(text_at(item, "kind"), kind) == 0)
+			(void)json_array_append(kept, item);
+	}
 }
 
 static bool is_on_host_network(const json_t *pod)
@@ -133,9 +138,17 @@ static bool is_pod_named(const json_t *pod, struct str ns, struct str name)
 	return str_is(name, text_at(metadata, "name")) && str_is(ns, *its ? its : "default");
 }
 
+static bool is_address(const json_t *text, const uint8_t ip[16])
+{
+	uint8_t its[16];
+
+	return json_is_string(text) && ip_parse(str_of(json_string_value(text)), its) &&
+	       memcmp(its, ip, 16) == 0;
+}
+
 /* Pods on the node's own network have the node's address; that of one that is over may be another's
  * by now. */
-static bool is_pod_at(const json_t *pod, const char *ip)
+static bool is_pod_at(const json_t *pod, const uint8_t ip[16])
 {
 	const json_t *status = json_object_get(pod, "status");
 	json_t *one;
@@ -143,11 +156,85 @@ static bool is_pod_at(const json_t *pod, const char *ip)
 
 	if (!policy_pod_counts(pod))
 		return false;
-	if (strcmp(text_at(status, "podIP"), ip) == 0)
+	if (is_address(json_object_get(status, "podIP"), ip))
 		return true;
-	json_array_foreach(json_object_get(status, "podIPs"), i,
-			   one) if (strcmp(text_at(one, "ip"), ip) == 0) return true;
+	json_array_foreach(json_object_get(status, "podIPs"), i, one)
+	{
+		if (is_address(json_object_get(one, "ip"), ip))
+			return true;
+	}
 	return false;
+}
+
+/* Pods tell the addresses of their nodes. */
+static bool is_of_node(const json_t *pods, const uint8_t ip[16])
+{
+	json_t *pod, *one;
+	size_t i, j;
+
+	json_array_foreach(pods, i, pod)
+	{
+		const json_t *status = json_object_get(pod, "status");
+
+		if (is_address(json_object_get(status, "hostIP"), ip))
+			return true;
+		json_array_foreach(json_object_get(status, "hostIPs"), j, one)
+		{
+			if (is_address(json_object_get(one, "ip"), ip))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool is_of_service(const json_t *services, const uint8_t ip[16])
+{
+	json_t *service, *one;
+	size_t i, j;
+
+	json_array_foreach(services, i, service)
+	{
+		const json_t *spec = json_object_get(service, "spec");
+
+		if (is_address(json_object_get(spec, "clusterIP"), ip))
+			return true;
+		json_array_foreach(json_object_get(spec, "clusterIPs"), j, one)
+		{
+			if (is_address(one, ip))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The Pod that has it, or nobody known: of Cilium's policies no block and no name selects a node. */
+static enum err_code read_address(const struct policy_world *w, const char *text,
+				  const uint8_t ip[16], struct policy_side *s, struct err *e)
+{
+	json_t *pod;
+	size_t i;
+
+	json_array_foreach(w->pods, i, pod)
+	{
+		if (is_pod_at(pod, ip))
+			return policy_side_of_pod(pod, w->meaning, s, e);
+	}
+	/* to Kubernetes a node is an address like any other */
+	if (w->meaning == POLICY_AS_CILIUM && is_of_node(w->pods, ip))
+		return err_set(e, ERR_INVALID,
+			       "%s is a node's address, and policies see the node: ask for host "
+			       "or remote-node",
+			       text);
+	if (is_of_service(w->services, ip))
+		return err_set(e, ERR_INVALID,
+			       "%s is a service's address, and policies see its backends: ask for "
+			       "one of them",
+			       text);
+	side_init(s);
+	add_label(s, "reserved", STR("world"), STR(""));
+	add_ip(s, text);
+	(void)snprintf(s->shown, sizeof s->shown, "%s", text);
+	return ERR_OK;
 }
 
 static enum err_code read_pod(const struct policy_world *w, struct str text, struct policy_side *s,
@@ -210,19 +297,10 @@ enum err_code policy_side_read(const struct policy_world *w, const char *text,
 {
 	struct str whole = str_of(text);
 	uint8_t ip[16];
-	json_t *pod;
-	size_t i;
 
-	if (ip_parse(whole, ip)) {
-		json_array_foreach(w->pods, i, pod)
-		{
-			if (is_pod_at(pod, text))
-				return policy_side_of_pod(pod, w->meaning, s, e);
-		}
-		side_init(s);
-		add_label(s, "reserved", STR("world"), STR(""));
-		add_ip(s, text);
-	} else if (is_reserved(text)) {
+	if (ip_parse(whole, ip))
+		return read_address(w, text, ip, s, e);
+	if (is_reserved(text)) {
 		side_init(s);
 		add_label(s, "reserved", whole, STR(""));
 		if (strcmp(text, "kube-apiserver") == 0) /* a node, too, unless it is outside */

@@ -13,7 +13,7 @@ enum { OUTPUT_MAX = 1 << 20 };
 
 struct reading {
 	struct policy_builder *builder;
-	json_t *pods;
+	struct policy_world *world;
 };
 
 static enum err_code read_file(void *ctx, const char *path, struct str text, struct err *e)
@@ -29,7 +29,8 @@ static enum err_code read_file(void *ctx, const char *path, struct str text, str
 	{
 		if (json_is_null(one))
 			continue;
-		policy_keep_pods(r->pods, one);
+		policy_keep(r->world->pods, "Pod", one);
+		policy_keep(r->world->services, "Service", one);
 		code = policy_builder_add(r->builder, one, e);
 		if (code != ERR_OK) {
 			code = json_array_size(documents) > 1
@@ -48,14 +49,15 @@ static enum err_code read_world(struct cli *cli, struct policy_world *w, struct 
 	struct policy_config config;
 
 	w->pods = json_array();
-	if (!w->pods)
+	w->services = json_array();
+	if (!w->pods || !w->services)
 		return err_set(e, ERR_NOMEM, "policies");
 	enum err_code code = policy_config_read(cli, &config, e);
 	if (code == ERR_OK)
 		code = policy_builder_new(&config, &b, e);
 	if (code == ERR_OK)
 		w->meaning = config.meaning;
-	struct reading r = { b, w->pods };
+	struct reading r = { b, w };
 	for (size_t i = 0; code == ERR_OK && i < flags_word_count(cli->flags); i++)
 		code = policy_path_each(flags_word(cli->flags, i), read_file, &r, e);
 	if (code == ERR_OK)

@@ -168,3 +168,25 @@ def test_pods_that_are_no_endpoint_are_neither_selected_nor_asked_about(folder):
     for ends in (('--from', 'shop/agent', '--to', 'shop/db-0'), ('--from', 'shop/web-0', '--to', 'shop/agent')):
         assert 'pod shop/agent is on its node\'s network, and policies see the node: ask for host or remote-node' in tycho(
             'explain', *ends, '--port', '5432', folder, status=1)
+
+
+@pytest.mark.parametrize('address,sentence', [
+    ('192.0.2.10', '192.0.2.10 is a node\'s address, and policies see the node: ask for host or remote-node'),
+    ('fd00:0::a', 'fd00:0::a is a node\'s address'),
+    ('10.96.0.10', '10.96.0.10 is a service\'s address, and policies see its backends: ask for one of them'),
+    ('fd00:96::a', 'fd00:96::a is a service\'s address'),
+])
+def test_addresses_of_nodes_and_services_are_none_outside(folder, address, sentence):
+    items = json.loads(json.dumps(PODS['items']))
+    items[0]['status'].update(hostIP='192.0.2.10', hostIPs=[{'ip': '192.0.2.10'}, {'ip': 'fd00::a'}])
+    items.append({'apiVersion': 'v1', 'kind': 'Service', 'metadata': {'name': 'dns', 'namespace': 'shop'},
+                  'spec': {'clusterIP': '10.96.0.10', 'clusterIPs': ['10.96.0.10', 'fd00:96::a']}})
+    (folder / 'pods.json').write_text(json.dumps({**PODS, 'items': items}))
+    assert sentence in tycho('explain', '--from', 'shop/web-0', '--to', address, '--port', '53', folder, status=1)
+    by_letter = tycho('explain', '--from', 'shop/web-0', '--to', address, '--port', '53', '--meaning', 'kubernetes', folder,
+                      status=1 if 'service' in sentence else 0)
+    assert (sentence in by_letter) == ('service' in sentence)  # a node is an address like any other there
+
+
+def test_an_address_of_a_pod_may_be_written_in_any_way(folder):
+    assert explain(folder, 'fd00:0::6', 'shop/db-0', '5432')['from'] == explain(folder, 'shop/web-0', 'shop/db-0', '5432')['from']
