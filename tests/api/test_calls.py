@@ -106,7 +106,7 @@ def own_addresses():
     """What others may know this machine by."""
     links = json.loads(subprocess.run(['ip', '-j', 'address', 'show', 'up', 'scope', 'global'], check=True,
                                       stdout=subprocess.PIPE, timeout=20).stdout)
-    return [('[%s]' if a['family'] == 'inet6' else '%s') % a['local'] for link in links for a in link.get('addr_info', ())]
+    return [('[%s]' if a['family'] == 'inet6' else '%s') % a['local'] for link in links for a in link.get('addr_info', ()) if a]
 
 
 @pytest.mark.parametrize('first', ['127.0.0.1:0', 'localhost:0'])
