@@ -149,7 +149,9 @@ static void put_policy(struct check *c, const struct policy_set *set, uint32_t p
 	buf_lit(&c->out, "ok       ");
 	report_text(&c->out, buf_cstr(&key));
 	buf_printf(&c->out, ": denies %s by default", closes);
-	if (pods)
+	if (policy_set_is_of_nodes(set, policy))
+		buf_lit(&c->out, "; selects nodes, which are not evaluated");
+	else if (pods)
 		buf_printf(&c->out, "; selects %zu of %zu pods", n, of);
 	buf_char(&c->out, '\n');
 }

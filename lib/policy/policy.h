@@ -269,6 +269,8 @@ void policy_ask(const struct policy_set *set, const struct policy_query *query,
 const char *policy_lacks(const struct policy_set *set, const struct policy_query *query,
 			 const struct policy_answer *answer);
 
+/* True if the policy has a nodeSelector, and selects no pod. */
+bool policy_set_is_of_nodes(const struct policy_set *set, uint32_t policy);
 /* Directions in which the policy denies by default what no rule allows. */
 void policy_set_default_deny(const struct policy_set *set, uint32_t policy, bool *ret_ingress,
 			     bool *ret_egress);

@@ -705,6 +705,20 @@ void policy_ref_put(const struct policy_set *set, struct policy_ref ref, struct 
 	policy_ref_rule_put(set, ref, out);
 }
 
+bool policy_set_is_of_nodes(const struct policy_set *set, uint32_t policy)
+{
+	bool nodes = false;
+
+	for (size_t i = 0; i < set->specs.count; i++) {
+		if (set_spec(set, i)->policy != policy)
+			continue;
+		if (!set_spec(set, i)->node)
+			return false;
+		nodes = true;
+	}
+	return nodes;
+}
+
 void policy_set_default_deny(const struct policy_set *set, uint32_t policy, bool *ret_ingress,
 			     bool *ret_egress)
 {

@@ -190,3 +190,14 @@ def test_addresses_of_nodes_and_services_are_none_outside(folder, address, sente
 
 def test_an_address_of_a_pod_may_be_written_in_any_way(folder):
     assert explain(folder, 'fd00:0::6', 'shop/db-0', '5432')['from'] == explain(folder, 'shop/web-0', 'shop/db-0', '5432')['from']
+
+
+def test_a_policy_of_nodes_is_none_that_selects_no_pod_by_mistake(folder):
+    spec = 'ingress: [{fromEntities: [cluster]}]}'
+    head = 'apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: %s}\n'
+    (folder / 'nodes.yaml').write_text(
+        (head + 'spec: {nodeSelector: {}, %s\n---\n') % ('nodes', spec) +
+        (head + 'specs: [{nodeSelector: {}, %s, {endpointSelector: {matchLabels: {app: web}}, %s]\n') % ('both', spec, spec))
+    said = tycho('check', folder).splitlines()
+    assert 'ok       ccnp:nodes: denies ingress by default; selects nodes, which are not evaluated' in said
+    assert 'ok       ccnp:both: denies ingress by default; selects 1 of 2 pods' in said
