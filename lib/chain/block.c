@@ -24,7 +24,6 @@ enum {
 	COMMITS_OF_LEAF = 2,
 	COMMIT_BYTES = 4 * 64 - 9, /* longer ones do not wait */
 	RECORD_MAX_BYTES = 64 << 20,
-	AHEAD = 4, /* records between each two of: asked for, looked up, added */
 	COMMITMENTS_BYTES = (CHAIN_PARTS_ - 1) * SHA256_BYTES,
 };
 
@@ -197,15 +196,10 @@ static void check_dict(struct chain_block *b, const struct flow_dict *d)
 	forget(b);
 }
 
-static struct endpoint_slot *place_of(struct chain_block *b, struct endpoint_id id)
-{
-	return &b->endpoints[id.v % ENDPOINT_SLOTS];
-}
-
 static struct endpoint_slot *endpoint_slot(struct chain_block *b, const struct flow_dict *d,
 					   struct endpoint_id id)
 {
-	struct endpoint_slot *s = place_of(b, id);
+	struct endpoint_slot *s = &b->endpoints[id.v % ENDPOINT_SLOTS];
 
 	if (s->epoch == b->epoch && s->id == id.v)
 		return s;
@@ -254,50 +248,22 @@ static void pair_key(const struct flow *f, uint8_t key[PAIR_KEY_BYTES])
 	_Static_assert(BYTES + sizeof said == PAIR_KEY_BYTES - 1, "one byte is left");
 }
 
-/* What a record to come will be looked up by. */
-struct ahead {
+static void addresses_of(struct chain_block *b, const struct flow *f, struct commitments *c)
+{
 	uint8_t key[PAIR_KEY_BYTES];
-	uint16_t *at; /* of b->pair_at */
-};
-
-/* What a block remembers is more than a core keeps near, and one record after the other would wait
- * for its part: memory is asked for it some records before, and some later for what that names. */
-static void ask(struct chain_block *b, const struct flow *f, struct ahead *ret)
-{
-	pair_key(f, ret->key);
-	ret->at = &b->pair_at[hash_bytes(ret->key, sizeof ret->key, 0) % PAIR_SLOTS];
-	__builtin_prefetch(ret->at);
-	__builtin_prefetch(place_of(b, f->src_ep));
-	__builtin_prefetch(place_of(b, f->src_ep)->labels);
-	__builtin_prefetch(place_of(b, f->dst_ep));
-	__builtin_prefetch(place_of(b, f->dst_ep)->labels);
-}
-
-static void look(struct chain_block *b, const struct flow *f, const struct ahead *a)
-{
-	const struct pair *p = &b->pairs[*a->at ? *a->at - 1u : b->pair_count];
-
-	__builtin_prefetch(p);
-	__builtin_prefetch(&p->addresses);
-	__builtin_prefetch(place_of(b, f->src_ep)->split.rest[0].p);
-	__builtin_prefetch(place_of(b, f->dst_ep)->split.rest[0].p);
-}
-
-static void addresses_of(struct chain_block *b, const struct flow *f, const struct ahead *a,
-			 struct commitments *c)
-{
 	struct buf *bytes = &b->parts[CHAIN_ADDRESSES];
-	uint16_t *at = a->at;
-	struct pair *p = &b->pairs[*at ? *at - 1u : b->pair_count];
 
-	if (!*at || memcmp(p->key, a->key, sizeof p->key) != 0) {
+	pair_key(f, key);
+	uint16_t *at = &b->pair_at[hash_bytes(key, sizeof key, 0) % PAIR_SLOTS];
+	struct pair *p = &b->pairs[*at ? *at - 1u : b->pair_count];
+	if (!*at || memcmp(p->key, key, sizeof p->key) != 0) {
 		buf_reset(bytes);
 		flow_encode_addresses(bytes, f);
 		if (bytes->failed)
 			return;
 		if (*at && p->waits)
 			b->commits.pair[p->waits - 1] = NULL; /* its place is taken */
-		memcpy(p->key, a->key, sizeof p->key);
+		memcpy(p->key, key, sizeof p->key);
 		p->waits = commit_soon(b, CHAIN_ADDRESSES, buf_str(bytes), &p->addresses);
 		if (p->waits)
 			b->commits.pair[p->waits - 1] = p;
@@ -342,7 +308,7 @@ static void hash_waiting(struct chain_block *b)
 
 /* The core to @leaf; the commitments of a made flow. */
 static void add_made(struct chain_block *b, struct buf *leaf, const struct flow *f,
-		     const struct ahead *a, const struct flow_dict *d, struct commitments *c)
+		     const struct flow_dict *d, struct commitments *c)
 {
 	struct str tunnel;
 
@@ -361,7 +327,7 @@ static void add_made(struct chain_block *b, struct buf *leaf, const struct flow 
 			commit_soon(b, CHAIN_ADDRESSES, buf_str(&b->parts[CHAIN_ADDRESSES]),
 				    &c->of[CHAIN_ADDRESSES]);
 	} else {
-		addresses_of(b, f, a, c);
+		addresses_of(b, f, c);
 	}
 	buf_reset(&b->parts[CHAIN_DNS]);
 	if (f->ext_len)
@@ -392,8 +358,8 @@ static void put_head(struct buf *leaf, const struct flow *f)
 	leaf->len += CHAIN_LEAF_HEAD;
 }
 
-static enum err_code add_one(struct chain_block *b, const struct flow *f, const struct ahead *a,
-			     const struct flow_dict *d, struct err *e)
+enum err_code chain_block_add(struct chain_block *b, const struct flow *f,
+			      const struct flow_dict *d, struct err *e)
 {
 	struct buf *leaf = &b->waiting[b->waiting_count];
 	struct commitments c;
@@ -406,7 +372,7 @@ static enum err_code add_one(struct chain_block *b, const struct flow *f, const 
 	buf_reset(leaf);
 	put_head(leaf, f);
 	if (f->kind == FLOW_KIND_FLOW && !(f->bits & FLOW_WHOLE))
-		add_made(b, leaf, f, a, d, &c);
+		add_made(b, leaf, f, d, &c);
 	else
 		add_other(b, leaf, f, d, &c);
 	buf_put(leaf, &c.of[CHAIN_ADDRESSES], COMMITMENTS_BYTES);
@@ -423,24 +389,6 @@ static enum err_code add_one(struct chain_block *b, const struct flow *f, const 
 	if (b->waiting_count == ARRAY_LEN(b->waiting))
 		hash_waiting(b);
 	return ERR_OK;
-}
-
-enum err_code chain_block_add(struct chain_block *b, const struct flow *flows, size_t n,
-			      const struct flow_dict *d, struct err *e)
-{
-	enum { LOOKED = AHEAD, ASKED = 2 * AHEAD, RING = 4 * AHEAD };
-	struct ahead ring[RING];
-	enum err_code code = ERR_OK;
-
-	for (size_t i = 0; i < n + ASKED && code == ERR_OK; i++) {
-		if (i < n)
-			ask(b, &flows[i], &ring[i % RING]);
-		if (i >= LOOKED && i - LOOKED < n)
-			look(b, &flows[i - LOOKED], &ring[(i - LOOKED) % RING]);
-		if (i >= ASKED)
-			code = add_one(b, &flows[i - ASKED], &ring[(i - ASKED) % RING], d, e);
-	}
-	return code;
 }
 
 size_t chain_block_count(const struct chain_block *b)

@@ -85,8 +85,7 @@ void chain_block_free(struct chain_block *b);
 AUTO_DEFINE(struct chain_block, chain_block_free);
 /* Empties it for block @number. */
 void chain_block_start(struct chain_block *b, const struct chain_secret *store, uint64_t number);
-/* Many at once cost less. ERR_NOMEM: what was added is unknown, and of no use. */
-MUST_CHECK enum err_code chain_block_add(struct chain_block *b, const struct flow *flows, size_t n,
+MUST_CHECK enum err_code chain_block_add(struct chain_block *b, const struct flow *f,
 					 const struct flow_dict *d, struct err *e);
 size_t chain_block_count(const struct chain_block *b);
 /* Leaves so far, borrowed until the next add. */

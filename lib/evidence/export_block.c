@@ -269,7 +269,7 @@ enum err_code export_step_block(struct evidence_export *x, struct buf *out, stru
 		if (f->seq < x->block.first_seq)
 			continue;
 		size_t index = chain_block_count(x->chain);
-		code = chain_block_add(x->chain, f, 1, x->config.dict, e);
+		code = chain_block_add(x->chain, f, x->config.dict, e);
 		if (code == ERR_OK && export_has_match(x) && x->matches[x->match_at] == f->seq) {
 			x->match_at++;
 			if (!grow_items(x))

@@ -350,7 +350,7 @@ static bool check_block(struct check *c, const struct store_entry *entry)
 			return FAIL(c,
 				    "record %llu is filed under other names or values than it has",
 				    (unsigned long long)f->seq);
-		c->code = chain_block_add(c->block, f, 1, c->dict, c->e);
+		c->code = chain_block_add(c->block, f, c->dict, c->e);
 		if (c->code != ERR_OK)
 			return false;
 	}

@@ -226,7 +226,8 @@ static enum err_code add_records(struct store *s, const struct flow *flows, size
 		return ERR_AGAIN;
 	if (code != ERR_OK)
 		return code;
-	code = chain_block_add(s->tree, flows, n, s->dict, e);
+	for (size_t i = 0; i < n && code == ERR_OK; i++)
+		code = chain_block_add(s->tree, &flows[i], s->dict, e);
 	if (code != ERR_OK)
 		return code;
 	flow_zone_add(s->zone, s->scratch, n);

@@ -44,7 +44,7 @@ int main(void)
 		chain_block_start(b, &secret, r + 1);
 		uint64_t at = mono_now().v;
 		for (size_t i = 0; i < FLOWS; i++)
-			if (chain_block_add(b, &flows[i], 1, d, &e) != ERR_OK)
+			if (chain_block_add(b, &flows[i], d, &e) != ERR_OK)
 				return 1;
 		add = best(add, mono_now().v - at, FLOWS);
 		at = mono_now().v;

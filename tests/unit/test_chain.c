@@ -349,7 +349,7 @@ static void a_block_remembers_and_still_says_the_same(void **state)
 				f.kind = FLOW_KIND_LOST;
 			last = f;
 			want[i] = plain_leaf(&f, d, &store, block);
-			assert_int_equal(chain_block_add(b, &f, 1, d, NULL), ERR_OK);
+			assert_int_equal(chain_block_add(b, &f, d, NULL), ERR_OK);
 			if (i % 50 == 0) {
 				assert_memory_equal(chain_block_leaves(b), want,
 						    (i + 1) * sizeof *want);
@@ -403,7 +403,7 @@ static void commitments_wait_and_no_leaf_gets_those_of_another(void **state)
 			chain_block_start(b, &store, 2);
 		if (i % 997 % 40 == 0 && i % 997 < 100)
 			flow_dict_reset(d);
-		assert_int_equal(chain_block_add(b, f, 1, d, NULL), ERR_OK);
+		assert_int_equal(chain_block_add(b, f, d, NULL), ERR_OK);
 	}
 	for (enum chain_part p = CHAIN_ADDRESSES; p < CHAIN_PARTS_; p++)
 		secrets[p] = chain_part_secret(&store, 2, p);
@@ -443,7 +443,7 @@ static void a_dictionary_may_be_reset_in_the_middle_of_a_block(void **state)
 		flow_dict_reset(d);
 		struct flow f = { .seq = 5 + i, .src_ep = flow_dict_endpoint(d, &ep) };
 		want[i] = plain_leaf(&f, d, &store, 1);
-		assert_int_equal(chain_block_add(b, &f, 1, d, NULL), ERR_OK);
+		assert_int_equal(chain_block_add(b, &f, d, NULL), ERR_OK);
 	}
 	assert_memory_equal(chain_block_leaves(b), want, sizeof want);
 }
@@ -468,7 +468,7 @@ static void one_changed_member_is_another_leaf(void **state)
 	chain_block_start(b, &store, 1);
 	const struct flow *all[] = { &f, &g, &h, &other_seq, &f };
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		assert_int_equal(chain_block_add(b, all[i], 1, d, NULL), ERR_OK);
+		assert_int_equal(chain_block_add(b, all[i], d, NULL), ERR_OK);
 	const struct chain_hash *leaves = chain_block_leaves(b);
 	for (size_t i = 1; i < 4; i++)
 		assert_memory_not_equal(leaves[0].v, leaves[i].v, 32);

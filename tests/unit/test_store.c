@@ -225,7 +225,7 @@ static void roots_follow_from_what_is_read_back(void **state)
 	assert_int_equal(store_scan_next(sc, 2000, &flows, &n, &more, &e), ERR_OK);
 	assert_int_equal(n, 900);
 	for (size_t i = 0; i < n; i++)
-		assert_int_equal(chain_block_add(tree, &flows[i], 1, fx->dict, &e), ERR_OK);
+		assert_int_equal(chain_block_add(tree, &flows[i], fx->dict, &e), ERR_OK);
 	assert_int_equal(chain_block_root(tree, &root, &e), ERR_OK);
 	char hex[65];
 	for (size_t i = 0; i < sizeof root.v; i++)
