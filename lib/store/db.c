@@ -249,6 +249,8 @@ static enum err_code can_be_read(struct db *db, sqlite3_stmt *st, uint64_t key, 
 	db->rc = st ? SQLITE_OK : db->rc;
 	bool found = db_next(db, st);
 	enum err_code code = found ? ERR_OK : db_ended(db, "read the store", e);
+	if (found && column_u64(st, 0) < key) /* another page lies there */
+		code = ERR_PARSE;
 	if (st)
 		(void)sqlite3_reset(st);
 	*ret = code == ERR_OK;

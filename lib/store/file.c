@@ -121,21 +121,26 @@ void file_set_aside(struct store *s, struct wall_ns now)
 static enum err_code read_counts(struct store *s, uint64_t *ret_end, struct err *e)
 {
 	struct store_counts held = { 0 };
-	uint64_t end = 0;
+	uint64_t end = 0, bytes = 0;
+	bool in_order = true;
 	sqlite3_stmt *st = db_ask(&s->db,
-				  "SELECT count(*), sum(count), sum(blocks), max(last_seq),"
-				  " sum(bytes) FROM segment",
+				  "SELECT first_seq, last_seq, count, blocks, bytes FROM segment"
+				  " ORDER BY first_seq",
 				  NULL, 0);
 
-	if (db_next(&s->db, st)) {
-		held.segments = column_u64(st, 0);
-		held.records = column_u64(st, 1);
-		held.blocks = column_u64(st, 2);
-		end = column_u64(st, 3) + 1;
-		s->segment_bytes = column_u64(st, 4);
-		db_leave(st);
+	while (in_order && db_next(&s->db, st)) {
+		in_order = column_u64(st, 0) >= end; /* or a page lies where another should */
+		end = column_u64(st, 1) + 1;
+		held.segments++;
+		held.records += column_u64(st, 2);
+		held.blocks += column_u64(st, 3);
+		bytes += column_u64(st, 4);
 	}
+	db_leave(st);
 	enum err_code code = db_ended(&s->db, "read the store", e);
+	if (code == ERR_OK && !in_order)
+		code = err_set(e, ERR_PARSE, "the store's segments are not in order");
+	s->segment_bytes = bytes;
 	if (code == ERR_OK)
 		code = db_number(&s->db, "SELECT from_ns FROM segment ORDER BY first_seq LIMIT 1",
 				 0, &held.oldest.v, e);

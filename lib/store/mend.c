@@ -86,12 +86,19 @@ static sqlite3_stmt *ask(struct db *db, const char *format, const char *table, c
 
 /* --- is it damaged? ------------------------------------------------------------------------- */
 
-/* Steps through all rows. ERR_PARSE: not all can be read. */
+/* Steps through all rows. ERR_PARSE: not all can be read, or they are not in the order of their first
+ * column. */
 static enum err_code read_through(struct mend *m, sqlite3_stmt *st, struct err *e)
 {
-	while (db_next(&m->from, st))
-		;
+	bool in_order = true;
+
+	for (int64_t last = 0, key; in_order && db_next(&m->from, st); last = key) {
+		key = sqlite3_column_int64(st, 0);
+		in_order = key >= last;
+	}
 	enum err_code code = db_ended(&m->from, "read the store", e);
+	if (code == ERR_OK && !in_order)
+		code = err_set(e, ERR_PARSE, "a table of the store is not in order");
 	(void)sqlite3_finalize(st);
 	return code;
 }

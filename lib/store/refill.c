@@ -227,8 +227,18 @@ static enum err_code read_before(struct mend *m, const struct hole *hole, uint64
 static enum err_code refill_hole(struct mend *m, const struct hole *hole, struct err *e)
 {
 	struct segment_row row, lost = { .first_seq = 0 };
-	uint64_t after, id, before = (uint64_t)hole->before;
+	uint64_t after, id, before = INT64_MAX;
 	enum err_code code = read_before(m, hole, &after, &row, e);
+	/* up to the next row there is, which may be far behind where rows can be read again */
+	sqlite3_stmt *st = DB_ASK(m->db,
+				  "SELECT first_seq FROM segment WHERE first_seq >= ?1"
+				  " ORDER BY first_seq LIMIT 1",
+				  DB_I(hole->from));
+	if (code == ERR_OK && db_next(m->db, st))
+		before = column_u64(st, 0);
+	db_leave(st);
+	if (code == ERR_OK)
+		code = db_ended(m->db, "read the segments", e);
 
 	while (code == ERR_OK) {
 		code = next_piece(m, after, before, &id, e);
@@ -254,6 +264,29 @@ static enum err_code refill_hole(struct mend *m, const struct hole *hole, struct
 					     .last_seq = after + 1 };
 	mend_note(m, lost.from, m->now, lost.first_seq, lost.last_seq, segment_is_bare);
 	return ERR_OK;
+}
+
+/* Before each row, and behind the last one: where a page was in another's place nobody knows of a hole. */
+static enum err_code refill_segments(struct mend *m, struct err *e)
+{
+	struct hole hole = { 0, INT64_MAX };
+	enum err_code code = ERR_OK;
+	bool more = true;
+
+	while (code == ERR_OK && more) {
+		code = refill_hole(m, &hole, e);
+		sqlite3_stmt *st = DB_ASK(m->db,
+					  "SELECT last_seq FROM segment WHERE first_seq >= ?1"
+					  " ORDER BY first_seq LIMIT 1",
+					  DB_I(hole.from));
+		more = code == ERR_OK && db_next(m->db, st);
+		if (more)
+			hole.from = sqlite3_column_int64(st, 0) + 1;
+		db_leave(st);
+		if (code == ERR_OK)
+			code = db_ended(m->db, "read the segments", e);
+	}
+	return code;
 }
 
 /* The row of a shelf whose piece is there. */
@@ -311,8 +344,8 @@ enum err_code mend_refill(struct mend *m, struct err *e)
 
 	if (m->damage[MEND_GAPS].is_there)
 		code = refill_gaps(m, e);
-	for (size_t i = 0; i < m->damage[MEND_SEGMENTS].count && code == ERR_OK; i++)
-		code = refill_hole(m, &m->damage[MEND_SEGMENTS].holes[i], e);
+	if (code == ERR_OK && m->damage[MEND_SEGMENTS].is_there)
+		code = refill_segments(m, e);
 	if (code == ERR_OK && m->damage[MEND_SHELVES].count)
 		code = refill_shelves(m, e);
 	if (code == ERR_OK && m->damage[MEND_PARTIES].is_there)

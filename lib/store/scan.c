@@ -347,9 +347,13 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	if (code != ERR_OK)
 		return code;
 	sqlite3_stmt *st = ask(sc);
-	bool found = false, end = true;
+	bool found = false, end = true, is_astray = false;
 	while (db_next(db, st)) {
 		struct segment_row row = segment_row_of(st);
+		/* a page that lies where another should: it would lead back again and again */
+		is_astray = sc->config.backward ? row.first_seq >= sc->at : row.last_seq < sc->at;
+		if (is_astray)
+			break;
 		end = false;
 		forget_names(sc);
 		if (zone_may_match(sc, column_blob(st, SEGMENT_COLUMN_COUNT))) {
@@ -367,6 +371,8 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 	}
 	db_leave(st);
 	code = db_ended(db, "read the segments", e);
+	if (code == ERR_OK && is_astray)
+		code = err_set(e, ERR_PARSE, "the segments are not in order");
 	if (code == ERR_OK && found)
 		code = read_parts(sc, e);
 	db_end_reading(db);

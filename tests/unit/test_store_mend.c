@@ -452,6 +452,61 @@ static void rows_of_segments_are_made_of_their_columns_and_the_chain(void **stat
 			" ORDER BY first_seq");
 }
 
+/* A page that was written to another one's place. */
+static void a_page_in_anothers_place_leads_nobody_in_a_circle(void **state)
+{
+	struct fixture *fx = *state;
+	struct page pages[400];
+	uint8_t bytes[PAGE];
+	size_t before = SIZE_MAX, tried = 0;
+	char path[100];
+
+	fill(fx);
+	save(fx);
+	fixture_path(fx, "saved", path);
+	size_t count = list_pages(path, pages, ARRAY_LEN(pages));
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(pages[i].table, "segment") != 0 || !pages[i].is_leaf)
+			continue;
+		for (int later = 0; later < 2 && before != SIZE_MAX; later++, tried++) {
+			const struct page *from = &pages[later ? i : before];
+			const struct page *to = &pages[later ? before : i];
+			AUTO(store_reader_free) struct store_reader *r = NULL;
+			struct answers a = { .code = ERR_OK };
+			restore(fx, 0, 0);
+			fixture_path(fx, "flows.db", path);
+			int fd = open(path, O_RDWR);
+			assert_int_equal(pread(fd, bytes, PAGE, (off_t)(from->number - 1) * PAGE),
+					 PAGE);
+			assert_int_equal(pwrite(fd, bytes, PAGE, (off_t)(to->number - 1) * PAGE),
+					 PAGE);
+			assert_int_equal(close(fd), 0);
+			assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, NULL), ERR_OK);
+			for (int backward = 0; backward < 2; backward++) {
+				AUTO(store_scan_free) struct store_scan *sc = NULL;
+				struct store_scan_config config = ALL_RECORDS;
+				const struct flow *flows;
+				bool more = true;
+				size_t n, calls = 0;
+				config.backward = backward;
+				assert_int_equal(store_scan_new(r, &config, &sc, NULL), ERR_OK);
+				while (more && calls++ < 10 * BLOCKS)
+					assert_int_equal(
+						store_scan_next(sc, 1000, &flows, &n, &more, NULL),
+						ERR_OK);
+				assert_false(more);
+			}
+			fixture_open(fx);
+			a = ask(fx);
+			assert_int_equal(a.records, LARGE + BLOCKS * RECORDS);
+			assert_int_equal(a.backward, a.records);
+			fixture_close(fx);
+		}
+		before = i;
+	}
+	assert_true(tried > 0);
+}
+
 static void rows_of_shelves_are_made_of_their_columns(void **state)
 {
 	expect_restored(*state, "shelf", "SELECT * FROM shelf ORDER BY id");
@@ -578,6 +633,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
 		T(any_page_of_any_table_may_be_damaged),
 		T(rows_of_segments_are_made_of_their_columns_and_the_chain),
+		T(a_page_in_anothers_place_leads_nobody_in_a_circle),
 		T(rows_of_shelves_are_made_of_their_columns),
 		T(gaps_are_made_of_the_chain),
 		T(names_that_are_still_in_use_are_there_again_for_what_was_said_before),
