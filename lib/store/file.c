@@ -270,6 +270,8 @@ static enum err_code read_file(struct store *s, struct wall_ns now, struct err *
 		return code;
 	}
 	code = mend(s, now, &any, &mending);
+	if (code == ERR_INTERNAL) /* of tables that say what they cannot */
+		code = ERR_PARSE;
 	if (code != ERR_OK && code != ERR_PARSE && !s->damage_streak)
 		return err_set(e, code, "%s", mending.msg); /* the disk is full, say: later */
 	if (code != ERR_OK) {

@@ -10,24 +10,26 @@ static enum err_code refill_gaps(struct mend *m, struct err *e)
 {
 	AUTO_BUF struct buf b = buf_init(1 << 14);
 
-	buf_lit(&b, "INSERT INTO gap (entry, from_ns, to_ns, lost, first_seq, last_seq, node,"
-		    " detail, cause) SELECT number,"
-		    " CAST(strftime('%s', substr(a, 1, 19)) * 1000000000 + substr(a, 21, 9)"
-		    " AS INTEGER),"
-		    " CAST(strftime('%s', substr(b, 1, 19)) * 1000000000 + substr(b, 21, 9)"
-		    " AS INTEGER),"
-		    " CAST(lost AS INTEGER), CAST(first_seq AS INTEGER), CAST(last_seq AS INTEGER),"
-		    " node, detail, CASE cause");
+	buf_lit(&b,
+		"INSERT OR IGNORE INTO gap (entry, from_ns, to_ns, lost, first_seq, last_seq, node,"
+		" detail, cause) SELECT number,"
+		" CAST(strftime('%s', substr(a, 1, 19)) * 1000000000 + substr(a, 21, 9)"
+		" AS INTEGER),"
+		" CAST(strftime('%s', substr(b, 1, 19)) * 1000000000 + substr(b, 21, 9)"
+		" AS INTEGER),"
+		" CAST(lost AS INTEGER), CAST(first_seq AS INTEGER), CAST(last_seq AS INTEGER),"
+		" node, detail, CASE cause");
 	for (int i = 0; i < STORE_GAP_CAUSES_; i++)
 		buf_printf(&b, " WHEN '%s' THEN %d", store_gap_cause_name((enum store_gap_cause)i),
 			   i);
-	buf_printf(&b,
-		   " ELSE 0 END FROM (SELECT number, body ->> 'from' AS a, body ->> 'to' AS b,"
-		   " body ->> 'lost' AS lost, body ->> 'first_seq' AS first_seq,"
-		   " body ->> 'last_seq' AS last_seq, body ->> 'node' AS node,"
-		   " body ->> 'detail' AS detail, body ->> 'cause' AS cause FROM entry"
-		   " WHERE kind = %d AND number NOT IN (SELECT entry FROM gap))",
-		   ENTRY_GAP);
+	buf_printf(
+		&b,
+		" ELSE 0 END FROM (SELECT number, body ->> 'from' AS a, body ->> 'to' AS b,"
+		" body ->> 'lost' AS lost, body ->> 'first_seq' AS first_seq,"
+		" body ->> 'last_seq' AS last_seq, body ->> 'node' AS node,"
+		" body ->> 'detail' AS detail, body ->> 'cause' AS cause FROM entry"
+		" WHERE kind = %d AND json_valid(body) AND number NOT IN (SELECT entry FROM gap))",
+		ENTRY_GAP);
 	enum err_code code = db_script(m->db, buf_cstr(&b), e);
 	m->refilled_gaps = sqlite3_changes(m->db->h);
 	return code;

@@ -520,6 +520,33 @@ static void gaps_are_made_of_the_chain(void **state)
 		" FROM gap WHERE cause = 3 ORDER BY entry");
 }
 
+/* Damage in two places: what cannot be made again is left out. */
+static void a_gap_that_the_chain_cannot_tell_either_is_left_out(void **state)
+{
+	struct fixture *fx = *state;
+	struct page pages[400];
+	char path[100];
+
+	fill(fx);
+	(void)fixture_sql(fx, "UPDATE entry SET body = '{' WHERE number ="
+			      " (SELECT min(entry) FROM gap)");
+	save(fx);
+	fixture_path(fx, "saved", path);
+	for (size_t i = list_pages(path, pages, ARRAY_LEN(pages)); i-- > 0;) {
+		if (strcmp(pages[i].table, "gap_to") != 0 && strcmp(pages[i].table, "gap") != 0)
+			continue;
+		restore(fx, pages[i].number, 0xa5);
+		fixture_open(fx);
+		(void)ask(fx);
+		fx->now = after(fx->now, 1);
+		assert_int_equal(store_tick(fx->store, fx->now, NULL), ERR_OK);
+		assert_int_equal(mend_if_due(fx->store, fx->now, NULL), ERR_OK);
+		fixture_close(fx);
+		assert_in_range(fixture_sql(fx, "SELECT count(*) FROM gap WHERE cause = 3"),
+				BLOCKS - 1, BLOCKS);
+	}
+}
+
 /* --- while the store runs -------------------------------------------------------------------- */
 
 /* Rubbish over the leaf of @table that is @order: by another process, since who closes a file drops the
@@ -636,6 +663,7 @@ int main(void)
 		T(a_page_in_anothers_place_leads_nobody_in_a_circle),
 		T(rows_of_shelves_are_made_of_their_columns),
 		T(gaps_are_made_of_the_chain),
+		T(a_gap_that_the_chain_cannot_tell_either_is_left_out),
 		T(names_that_are_still_in_use_are_there_again_for_what_was_said_before),
 		T(numbers_of_entries_go_on_behind_an_end_that_was_lost),
 		T(numbers_of_names_that_were_lost_are_not_given_again),
