@@ -10,8 +10,9 @@ TYCHO = os.path.join(os.environ['TYCHO_BUILD'], 'bin', 'tycho')
 
 
 def tycho(*words, **env):
-    """Exit code, stdout and stderr of a run without input, in an environment of these variables alone."""
-    done = subprocess.run([TYCHO, *map(str, words)], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    """Exit code, stdout and stderr of a run without input, in an environment of these variables alone, and of a sanitizer's."""
+    of_sanitizers = {k: v for k, v in os.environ.items() if k.endswith('SAN_OPTIONS')}
+    done = subprocess.run([TYCHO, *map(str, words)], env=of_sanitizers | env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=30)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
