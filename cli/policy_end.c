@@ -146,63 +146,53 @@ static bool is_address(const json_t *text, const uint8_t ip[16])
 	       memcmp(its, ip, 16) == 0;
 }
 
-/* Pods on the node's own network have the node's address; that of one that is over may be another's
- * by now. */
-static bool is_pod_at(const json_t *pod, const uint8_t ip[16])
+/* The address in member @one, or one of those in the list @all: texts, or objects with an `ip`. */
+static bool has_address(const json_t *in, const char *one, const char *all, const uint8_t ip[16])
 {
-	const json_t *status = json_object_get(pod, "status");
-	json_t *one;
+	json_t *entry;
 	size_t i;
 
-	if (!policy_pod_counts(pod))
-		return false;
-	if (is_address(json_object_get(status, "podIP"), ip))
+	if (is_address(json_object_get(in, one), ip))
 		return true;
-	json_array_foreach(json_object_get(status, "podIPs"), i, one)
+	json_array_foreach(json_object_get(in, all), i, entry)
 	{
-		if (is_address(json_object_get(one, "ip"), ip))
+		if (is_address(json_is_object(entry) ? json_object_get(entry, "ip") : entry, ip))
 			return true;
 	}
 	return false;
 }
 
+/* Pods on the node's own network have the node's address; that of one that is over may be another's
+ * by now. */
+static bool is_pod_at(const json_t *pod, const uint8_t ip[16])
+{
+	return policy_pod_counts(pod) &&
+	       has_address(json_object_get(pod, "status"), "podIP", "podIPs", ip);
+}
+
 /* Pods tell the addresses of their nodes. */
 static bool is_of_node(const json_t *pods, const uint8_t ip[16])
 {
-	json_t *pod, *one;
-	size_t i, j;
+	json_t *pod;
+	size_t i;
 
 	json_array_foreach(pods, i, pod)
 	{
-		const json_t *status = json_object_get(pod, "status");
-
-		if (is_address(json_object_get(status, "hostIP"), ip))
+		if (has_address(json_object_get(pod, "status"), "hostIP", "hostIPs", ip))
 			return true;
-		json_array_foreach(json_object_get(status, "hostIPs"), j, one)
-		{
-			if (is_address(json_object_get(one, "ip"), ip))
-				return true;
-		}
 	}
 	return false;
 }
 
 static bool is_of_service(const json_t *services, const uint8_t ip[16])
 {
-	json_t *service, *one;
-	size_t i, j;
+	json_t *service;
+	size_t i;
 
 	json_array_foreach(services, i, service)
 	{
-		const json_t *spec = json_object_get(service, "spec");
-
-		if (is_address(json_object_get(spec, "clusterIP"), ip))
+		if (has_address(json_object_get(service, "spec"), "clusterIP", "clusterIPs", ip))
 			return true;
-		json_array_foreach(json_object_get(spec, "clusterIPs"), j, one)
-		{
-			if (is_address(one, ip))
-				return true;
-		}
 	}
 	return false;
 }
