@@ -154,6 +154,20 @@ enum err_code fixture_put(struct fixture *fx, size_t n, struct err *e)
 	return first;
 }
 
+void fixture_put_other(struct fixture *fx, int number)
+{
+	struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+	struct err e;
+	char pod[32];
+	const struct endpoint src = { .namespace_ = STR("shop"),
+				      .pod = str_n(pod, (size_t)snprintf(pod, sizeof pod,
+									 "other-%d", number)) };
+
+	f.src_ep = flow_dict_endpoint(fx->dict, &src);
+	if (store_put(fx->store, &f, 1, fx->now, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+}
+
 void fixture_block(struct fixture *fx, size_t n)
 {
 	struct err e = { 0 };

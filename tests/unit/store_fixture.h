@@ -36,6 +36,8 @@ struct flow fixture_flow(struct fixture *fx, uint64_t seq, struct wall_ns time);
 bool fixture_is_as_put(struct fixture *fx, const struct flow *f);
 /* Puts @n records, a microsecond each, from fx->now on; fx->now stays. */
 enum err_code fixture_put(struct fixture *fx, size_t n, struct err *e);
+/* One record more, whose source no other has: pod "other-@number". */
+void fixture_put_other(struct fixture *fx, int number);
 /* Puts @n records and seals them: a block. Then a second has passed. */
 void fixture_block(struct fixture *fx, size_t n);
 /* Tends until there is nothing left to do. */

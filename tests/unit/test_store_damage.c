@@ -568,15 +568,8 @@ static void leave_names_on_a_damaged_page(struct fixture *fx)
 
 	fixture_open(fx);
 	fixture_block(fx, 10);
-	for (int i = 0; i < OTHERS; i++) {
-		struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
-		char pod[16];
-		const struct endpoint src = { .namespace_ = STR("shop"),
-					      .pod = str_n(pod, (size_t)snprintf(pod, sizeof pod,
-										 "other-%d", i)) };
-		f.src_ep = flow_dict_endpoint(fx->dict, &src);
-		assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
-	}
+	for (int i = 0; i < OTHERS; i++)
+		fixture_put_other(fx, i);
 	assert_int_equal(store_seal(fx->store, fx->now, &e), ERR_OK);
 	damage_page(fx, fixture_sql(fx, "SELECT pageno FROM dbstat WHERE name = 'endpoint' AND"
 					" pagetype = 'leaf' ORDER BY path LIMIT 1"));

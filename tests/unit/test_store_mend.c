@@ -15,19 +15,6 @@ enum { PAGE = 4096, LARGE = 17000, BLOCKS = 120, OTHERS = 2, RECORDS = 10 };
 
 /* --- a store with something in every table --------------------------------------------------- */
 
-static void put_other(struct fixture *fx, int number)
-{
-	struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
-	struct err e;
-	char pod[32];
-	const struct endpoint src = { .namespace_ = STR("shop"),
-				      .pod = str_n(pod, (size_t)snprintf(pod, sizeof pod,
-									 "other-%d", number)) };
-
-	f.src_ep = flow_dict_endpoint(fx->dict, &src);
-	assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
-}
-
 static enum err_code note_policy(struct fixture *fx, int number, char *json, size_t bytes,
 				 struct err *e)
 {
@@ -58,7 +45,7 @@ static void fill(struct fixture *fx)
 	fixture_tend(fx);
 	for (int i = 0; i < BLOCKS; i++) {
 		for (int k = 0; k < OTHERS; k++)
-			put_other(fx, OTHERS * i + k);
+			fixture_put_other(fx, OTHERS * i + k);
 		if (i % 8 == 0)
 			assert_int_equal(note_policy(fx, i, text, i == 40 ? 20000 : 600, &e),
 					 ERR_OK);
@@ -415,6 +402,18 @@ static uint64_t sum_of(struct fixture *fx, const char *sql)
 	return sum;
 }
 
+/* Of the store that was saved one page is damaged; it is opened, asked and closed. */
+static void mend_page(struct fixture *fx, uint64_t number)
+{
+	restore(fx, number, 0xa5);
+	fixture_open(fx);
+	(void)ask(fx);
+	fx->now = after(fx->now, 1);
+	assert_int_equal(store_tick(fx->store, fx->now, NULL), ERR_OK);
+	assert_int_equal(mend_if_due(fx->store, fx->now, NULL), ERR_OK);
+	fixture_close(fx);
+}
+
 /* Each leaf of @table in turn: what @sql says is the same again once the store was opened and asked. */
 static void expect_restored(struct fixture *fx, const char *table, const char *sql)
 {
@@ -430,13 +429,7 @@ static void expect_restored(struct fixture *fx, const char *table, const char *s
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(pages[i].table, table) != 0 || !pages[i].is_leaf)
 			continue;
-		restore(fx, pages[i].number, 0xa5);
-		fixture_open(fx);
-		(void)ask(fx);
-		fx->now = after(fx->now, 1);
-		assert_int_equal(store_tick(fx->store, fx->now, NULL), ERR_OK);
-		assert_int_equal(mend_if_due(fx->store, fx->now, NULL), ERR_OK);
-		fixture_close(fx);
+		mend_page(fx, pages[i].number);
 		assert_false(is_set_aside(fx));
 		assert_int_equal(sum_of(fx, sql), before);
 		tried++;
@@ -535,13 +528,7 @@ static void a_gap_that_the_chain_cannot_tell_either_is_left_out(void **state)
 	for (size_t i = list_pages(path, pages, ARRAY_LEN(pages)); i-- > 0;) {
 		if (strcmp(pages[i].table, "gap_to") != 0 && strcmp(pages[i].table, "gap") != 0)
 			continue;
-		restore(fx, pages[i].number, 0xa5);
-		fixture_open(fx);
-		(void)ask(fx);
-		fx->now = after(fx->now, 1);
-		assert_int_equal(store_tick(fx->store, fx->now, NULL), ERR_OK);
-		assert_int_equal(mend_if_due(fx->store, fx->now, NULL), ERR_OK);
-		fixture_close(fx);
+		mend_page(fx, pages[i].number);
 		assert_in_range(fixture_sql(fx, "SELECT count(*) FROM gap WHERE cause = 3"),
 				BLOCKS - 1, BLOCKS);
 	}
