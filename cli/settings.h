@@ -44,8 +44,8 @@ const char *settings_item(const struct settings *s, const char *key, size_t i);
 /* "certificate and private key are both required, …": what the reference checks before any command
  * but config; the certificate files must be readable when TLS is on. */
 MUST_CHECK enum err_code settings_check(const struct settings *s, struct err *e);
-/* Before a server is asked: that what the environment and the file say can be understood, so that "TLS: yes" does
- * not mean that there is none. */
+/* Before a server is asked: that what the environment and the file say can be understood, so that
+ * "TLS: yes" does not mean that there is none. */
 MUST_CHECK enum err_code settings_check_values(const struct settings *s, struct err *e);
 /* True if connections are to use TLS: --tls, or a server address that begins with tls://. */
 bool settings_want_tls(const struct settings *s);

@@ -83,8 +83,8 @@ MUST_CHECK enum err_code db_script(struct db *db, const char *sql, struct err *e
 MUST_CHECK enum err_code db_number(struct db *db, const char *sql, uint64_t otherwise,
 				   uint64_t *ret, struct err *e);
 
-/* Rows of @table at and behind @at, in the order of its first column, the number @key, cannot be read: *@ret_next, which
- * is larger, is where they can be again; INT64_MAX: nowhere. */
+/* Rows of @table at and behind @at, in the order of its first column, the number @key, cannot be
+ * read: *@ret_next, which is larger, is where they can be again; INT64_MAX: nowhere. */
 MUST_CHECK enum err_code db_next_readable(struct db *db, const char *table, const char *key,
 					  int64_t at, int64_t *ret_next, struct err *e);
 

@@ -4,9 +4,9 @@
 #include "store/inside.h"
 
 /*
- * Edges are counted in memory by (minute, who, whom, port, …) and added to their rows some seconds
- * later, together with the number up to which records are counted: after a crash the blocks behind
- * it are counted again, and none twice. Late records of a minute add to the row that is there.
+ * Edges are counted in memory by (minute, who, whom, port, …) and added to their rows when the minute
+ * has ended, together with the number up to which records are counted: after a crash the blocks
+ * behind it are counted again, and none twice. Late records of a minute add to the row that is there.
  *
  * The two sides are "parties": cluster, kind of workload, namespace and name. So are policies, DNS
  * names and nodes, which have a name only.

@@ -9,7 +9,7 @@
  *	shelves.c     what is in large ones, sorted    segments.c    their rows
  *	retention.c   age and size; space back         sync.c        the write-ahead log's thread
  *	reader.c      connections that read            scan.c        records, filtered
- *	mend.c        tables with a damaged page, made anew
+ *	mend.c        tables with a damaged page       refill.c      what else says what lay on it
  *
  * Numbers  "stored" ids (uint32_t) are rows of the file's dictionary tables; typed ids
  *          (endpoint_id, …) are the process's.
@@ -314,6 +314,7 @@ MUST_CHECK enum err_code mend_tending(struct store *s, enum err_code code, struc
 				      bool *ret_more, struct err *e);
 /* Would it be tried now? */
 bool mend_helps(struct store *s, struct wall_ns now);
+
 /* --- shelves.c ----------------------------------------------------------------------------- */
 
 enum {
