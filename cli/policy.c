@@ -21,7 +21,7 @@ struct check {
 	enum policy_meaning meaning;
 	struct buf out;
 	bool json;
-	unsigned refused;
+	unsigned refused, conflicts;
 };
 
 static void put_member(struct buf *b, const char *key, struct str text)
@@ -98,15 +98,28 @@ static enum err_code check_file(void *ctx, const char *path, struct str text, st
 	return code;
 }
 
-/* How many of the pods there are, and how many of them each policy selects. */
+/* How many pods there are, how many of them each policy selects, and of each two rules that contradict
+ * each other, both. */
+struct selected {
+	size_t pods, *by_policy, *by_conflict;
+};
+
+static void selected_done(struct selected *s)
+{
+	free(s->by_policy);
+	free(s->by_conflict);
+}
+
 static enum err_code count_selected(const struct check *c, const struct policy_set *set,
-				    size_t *counts, size_t *ret_pods, struct err *e)
+				    struct selected *to, struct err *e)
 {
 	AUTO(own_free) struct policy_row *row = malloc(policy_row_bytes(set));
 	size_t i;
 	json_t *pod;
 
-	if (!row)
+	to->by_policy = calloc(policy_set_count(set) + 1, sizeof *to->by_policy);
+	to->by_conflict = calloc(policy_set_conflict_count(set) + 1, sizeof *to->by_conflict);
+	if (!row || !to->by_policy || !to->by_conflict)
 		return err_set(e, ERR_NOMEM, "policies");
 	json_array_foreach(c->pods, i, pod)
 	{
@@ -115,9 +128,11 @@ static enum err_code count_selected(const struct check *c, const struct policy_s
 		if (!policy_pod_counts(pod) ||
 		    policy_side_of_pod(pod, c->meaning, &side, NULL) != ERR_OK)
 			continue;
-		++*ret_pods;
+		to->pods++;
 		policy_row_fill(set, &side.end, row);
-		policy_row_count_selected(set, row, counts);
+		policy_row_count_selected(set, row, to->by_policy);
+		for (size_t j = 0; j < policy_set_conflict_count(set); j++)
+			to->by_conflict[j] += policy_row_has_conflict(set, row, j);
 		policy_side_done(&side);
 	}
 	return ERR_OK;
@@ -156,6 +171,84 @@ static void put_policy(struct check *c, const struct policy_set *set, uint32_t p
 	buf_char(&c->out, '\n');
 }
 
+static bool is_same_ref(const struct policy_ref *a, const struct policy_ref *b)
+{
+	return a->policy == b->policy && a->spec == b->spec && a->section == b->section &&
+	       a->rule == b->rule;
+}
+
+/* Two rules contradict each other at several ports, and of several peers: told once. */
+static bool is_told(const struct policy_set *set, size_t i, const struct policy_conflict *one)
+{
+	for (size_t j = 0; j < i; j++) {
+		struct policy_conflict other;
+
+		policy_set_conflict(set, j, &other);
+		if (other.clash == one->clash && is_same_ref(&other.rules[0], &one->rules[0]) &&
+		    is_same_ref(&other.rules[1], &one->rules[1]))
+			return true;
+	}
+	return false;
+}
+
+/* What the two ask for, and what becomes of it. */
+static void put_clash(struct buf *b, const struct policy_conflict *conflict)
+{
+	buf_printf(b,
+		   "%s (%.*s, %.*s) for one peer and port: ", policy_clash_words(conflict->clash),
+		   STR_FMT(conflict->asked[0]), STR_FMT(conflict->asked[1]));
+	buf_lit(b, "Cilium computes no policy for pods that both select");
+}
+
+static void put_conflict(struct check *c, const struct policy_set *set,
+			 const struct policy_conflict *conflict, size_t n, size_t of)
+{
+	AUTO_BUF struct buf one = buf_init(2048);
+	AUTO_BUF struct buf other = buf_init(2048);
+	AUTO_BUF struct buf clash = buf_init(OUTPUT_MAX);
+
+	c->conflicts++;
+	policy_ref_put(set, conflict->rules[0], &one);
+	policy_ref_put(set, conflict->rules[1], &other);
+	put_clash(&clash, conflict);
+	if (c->json) {
+		buf_lit(&c->out, "{\"result\":\"conflict\",\"rules\":[");
+		json_put_string(&c->out, buf_str(&one));
+		buf_char(&c->out, ',');
+		json_put_string(&c->out, buf_str(&other));
+		buf_char(&c->out, ']');
+		put_member(&c->out, "error", buf_str(&clash));
+		if (of)
+			buf_printf(&c->out, ",\"selected_pods\":%zu", n);
+		buf_lit(&c->out, "}\n");
+		return;
+	}
+	buf_lit(&c->out, "conflict ");
+	report_text(&c->out, buf_cstr(&one));
+	buf_lit(&c->out, ", ");
+	report_text(&c->out, buf_cstr(&other));
+	buf_lit(&c->out, ": ");
+	report_text(&c->out, buf_cstr(&clash));
+	if (of)
+		buf_printf(&c->out, " (%zu of %zu pods)", n, of);
+	buf_char(&c->out, '\n');
+}
+
+/* What may never meet is not told: rules of which nobody knows one pod that both select. */
+static void put_conflicts(struct check *c, const struct policy_set *set, const struct selected *s)
+{
+	for (size_t i = 0; i < policy_set_conflict_count(set); i++) {
+		struct policy_conflict conflict;
+
+		policy_set_conflict(set, i, &conflict);
+		bool meet = conflict.same_subject ||
+			    (s->pods ? s->by_conflict[i] > 0 : !conflict.apart);
+		if (meet && !policy_set_is_of_nodes(set, conflict.rules[0].policy) &&
+		    !is_told(set, i, &conflict))
+			put_conflict(c, set, &conflict, s->by_conflict[i], s->pods);
+	}
+}
+
 static enum err_code put_policies(struct check *c, struct err *e)
 {
 	AUTO(policy_set_free) struct policy_set *set = NULL;
@@ -163,16 +256,14 @@ static enum err_code put_policies(struct check *c, struct err *e)
 
 	if (code != ERR_OK)
 		return code;
-	AUTO(own_free) size_t *counts = calloc(policy_set_count(set) + 1, sizeof *counts);
-	if (!counts)
-		return err_set(e, ERR_NOMEM, "policies");
-	size_t pods = 0;
-	code = count_selected(c, set, counts, &pods, e);
-	if (code != ERR_OK)
-		return code;
-	for (uint32_t i = 0; i < policy_set_count(set); i++)
-		put_policy(c, set, i, counts[i], pods);
-	return ERR_OK;
+	struct selected s = { 0 };
+	code = count_selected(c, set, &s, e);
+	for (uint32_t i = 0; code == ERR_OK && i < policy_set_count(set); i++)
+		put_policy(c, set, i, s.by_policy[i], s.pods);
+	if (code == ERR_OK)
+		put_conflicts(c, set, &s);
+	selected_done(&s);
+	return code;
 }
 
 static enum err_code check_paths(struct cli *cli, struct check *c, struct err *e)
@@ -187,8 +278,13 @@ static enum err_code check_paths(struct cli *cli, struct check *c, struct err *e
 		code = err_set(e, ERR_NOMEM, "more than %d bytes to say", OUTPUT_MAX);
 	if (code == ERR_OK)
 		code = cli_write(buf_str(&c->out), e);
-	if (code == ERR_OK && c->refused)
+	if (code == ERR_OK && c->refused && c->conflicts)
+		code = err_set(e, ERR_INVALID, "%u refused, %u in conflict", c->refused,
+			       c->conflicts);
+	else if (code == ERR_OK && c->refused)
 		code = err_set(e, ERR_INVALID, "%u refused", c->refused);
+	else if (code == ERR_OK && c->conflicts)
+		code = err_set(e, ERR_INVALID, "%u in conflict", c->conflicts);
 	return code;
 }
 
@@ -264,8 +360,11 @@ static const struct command policy_check_command = {
 		   "refuse, and fields that a kind does not have: a misspelt 'port' opens all of "
 		   "them. It says file, document, object and place. Of the good ones it says which "
 		   "directions they close and, where Pods are among the objects, how many they "
-		   "select: none is a typing mistake more often than not. The exit status is 1 "
-		   "when something was refused.",
+		   "select: none is a typing mistake more often than not. Rules of good ones that "
+		   "contradict each other (two proxies for one peer and port, two secrets, two "
+		   "modes of authentication) are told as conflicts: Cilium computes no policy for "
+		   "pods that both select. The exit status is 1 when something was refused or is "
+		   "in conflict.",
 	.examples =
 		"  tycho policy check policies/\n"
 		"  kubectl get netpol,pods -A -o json > now.json && tycho policy check now.json",

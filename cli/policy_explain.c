@@ -132,6 +132,11 @@ struct answer {
 	bool denied, broken;
 };
 
+static bool never_passes(const struct policy_answer *a)
+{
+	return str_is(a->authentication, "test-always-fail");
+}
+
 static enum err_code ask(const struct policy_world *w, const struct question *q, struct answer *a,
 			 struct err *e)
 {
@@ -151,7 +156,8 @@ static enum err_code ask(const struct policy_world *w, const struct question *q,
 	policy_ask(w->set, &out, &a->sides[POLICY_EGRESS]);
 	policy_ask(w->set, &in, &a->sides[POLICY_INGRESS]);
 	for (int i = 0; i < 2; i++) {
-		a->denied |= policy_verdict_denies(a->sides[i].verdict);
+		a->denied |=
+			policy_verdict_denies(a->sides[i].verdict) || never_passes(&a->sides[i]);
 		a->broken |= a->sides[i].verdict == POLICY_BROKEN;
 	}
 	return ERR_OK;
@@ -180,16 +186,28 @@ static const char *words_of(enum policy_verdict verdict)
 	case POLICY_DEFAULT_DENIED:
 		return "denied: no rule allows it, and these deny by default:";
 	default:
-		return "cannot be computed: rules ask for different proxies on one port";
+		return "cannot be computed: ";
 	}
+}
+
+/* What Cilium's agent or its datapath makes of it beyond the rules. */
+static void put_more(struct buf *b, const struct policy_answer *a)
+{
+	if (a->verdict == POLICY_BROKEN)
+		buf_printf(b, "%s for one peer and port:", policy_clash_words(a->clash));
+	if (a->redirect.len)
+		buf_printf(b, " (through the proxy for %.*s)", STR_FMT(a->redirect));
+	if (never_passes(a))
+		buf_lit(b, " (but dropped: authentication test-always-fail never succeeds)");
+	else if (a->authentication.len)
+		buf_lit(b, " (but dropped until both ends are authenticated)");
 }
 
 static void put_side(struct buf *b, const struct policy_world *w, const char *name,
 		     const struct policy_answer *a)
 {
 	buf_printf(b, "%-8s %s", name, words_of(a->verdict));
-	if (a->redirect.len)
-		buf_printf(b, " (through the proxy for %.*s)", STR_FMT(a->redirect));
+	put_more(b, a);
 	buf_char(b, '\n');
 	for (size_t i = 0; i < a->count; i++) {
 		AUTO_BUF struct buf ref = buf_init(2048);
@@ -233,6 +251,14 @@ static void put_json_side(struct buf *b, const struct policy_world *w, const cha
 	if (a->redirect.len) {
 		buf_lit(b, ",\"proxy\":");
 		json_put_string(b, a->redirect);
+	}
+	if (a->authentication.len) {
+		buf_lit(b, ",\"authentication\":");
+		json_put_string(b, a->authentication);
+	}
+	if (a->verdict == POLICY_BROKEN) {
+		buf_lit(b, ",\"error\":");
+		json_put_string(b, str_of(policy_clash_words(a->clash)));
 	}
 	buf_lit(b, ",\"by\":[");
 	for (size_t i = 0; i < a->count; i++) {

@@ -24,6 +24,7 @@ enum {
 	WHY_ENDS,
 	WHY_CLUSTER,
 	WHY_PROXY,
+	WHY_AUTHENTICATION,
 	WHY_LACKS,
 	WHY_UNSURE,
 	WHY_BROKEN,
@@ -36,9 +37,11 @@ static const struct str whys[] = {
 	[WHY_ENDS] = STR("who one of the ends is, is not known"),
 	[WHY_CLUSTER] = STR("a pod of another cluster than --policy-cluster"),
 	[WHY_PROXY] = STR("allowed as far as a proxy, whose rules are not evaluated"),
+	[WHY_AUTHENTICATION] =
+		STR("allowed once both ends are authenticated, which nobody here knows"),
 	[WHY_LACKS] = STR(""), /* one of its own */
 	[WHY_UNSURE] = STR("a policy there has fields that are not known"),
-	[WHY_BROKEN] = STR("rules ask for different proxies on one port"),
+	[WHY_BROKEN] = STR(""), /* with the rules */
 	[WHY_BOTH] = STR("the record has it both ways"),
 	[WHY_RECORD] = STR("the record is not what the policies of --now decide"),
 };
@@ -50,6 +53,7 @@ struct decision {
 	uint8_t is;        /* enum decided */
 	uint8_t direction; /* enum policy_direction */
 	bool to_proxy;     /* allowed, if rules of a proxy allow it */
+	bool needs_auth;   /* allowed, if both ends are authenticated */
 	bool by_new;       /* one of the rules is of a new policy */
 	uint32_t why;      /* in texts */
 };
@@ -162,6 +166,8 @@ static bool read_verdict(const struct flow *f, struct asked *q)
 {
 	bool reason = f->drop_desc == FLOW__DROP_REASON__POLICY_DENIED ||
 		      f->drop_desc == FLOW__DROP_REASON__POLICY_DENY;
+	/* rules allowed it; it was not authenticated yet */
+	bool allowed = f->drop_desc == FLOW__DROP_REASON__AUTH_REQUIRED;
 
 	if (f->type == FLOW__FLOW_TYPE__L7)
 		return false;
@@ -173,7 +179,8 @@ static bool read_verdict(const struct flow *f, struct asked *q)
 		return true;
 	}
 	return f->verdict == FLOW__VERDICT__DROPPED && f->is_reply != FLOW_REPLY_TRUE &&
-	       (reason || (flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_VERDICT));
+	       (reason ||
+		(flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_VERDICT && !allowed));
 }
 
 /* A reply, where the flow does not say what it is: 1 yes, 0 no, -1 nobody can tell. */
@@ -278,6 +285,21 @@ static enum err_code unknown(struct preview *p, struct str why, struct decision 
 	return text_id(p, why, &d->why, e);
 }
 
+/* Two rules contradict each other: which, and in what. */
+static enum err_code broken(struct preview *p, const struct policy_set *set, struct decision *d,
+			    struct err *e)
+{
+	const struct policy_answer *a = &p->answer;
+	char text[TEXT_MAX];
+	struct buf b = buf_fixed(text, sizeof text);
+
+	buf_printf(&b, "%s: ", policy_clash_words(a->clash));
+	policy_ref_put(set, a->by[0], &b);
+	buf_lit(&b, " and ");
+	policy_ref_put(set, a->by[1], &b);
+	return unknown(p, buf_str(&b), d, e);
+}
+
 /* What the policies decide at one end. */
 static enum err_code decide_at(struct preview *p, const struct policy_set *set,
 			       const struct asked *q, enum policy_direction direction,
@@ -305,12 +327,13 @@ static enum err_code decide_at(struct preview *p, const struct policy_set *set,
 	if (a->unsure)
 		return unknown(p, whys[WHY_UNSURE], d, e);
 	if (a->verdict == POLICY_BROKEN)
-		return unknown(p, whys[WHY_BROKEN], d, e);
+		return broken(p, set, d, e);
 	if (a->verdict != POLICY_DENIED && (lacks = policy_lacks(set, &query, a)))
 		return unknown(p, str_of(lacks), d, e);
-	if (policy_verdict_denies(a->verdict))
+	if (policy_verdict_denies(a->verdict) || str_is(a->authentication, "test-always-fail"))
 		d->is = DECIDED_DENIED;
 	d->to_proxy = a->redirect.len > 0;
+	d->needs_auth = a->authentication.len > 0;
 	return put_refs(p, set, d, e);
 }
 
@@ -349,7 +372,10 @@ static enum err_code decide(struct preview *p, const struct policy_set *set, con
 	else {
 		*ret = in.why ? in : out; /* who lets it in says more than who lets it out */
 		ret->to_proxy = in.to_proxy || out.to_proxy;
-		ret->by_new = in.by_new || out.by_new;
+		ret->needs_auth = in.needs_auth || out.needs_auth;
+		/* at an end where it depends on more than rules */
+		ret->by_new = (in.by_new && (in.to_proxy || in.needs_auth)) ||
+			      (out.by_new && (out.to_proxy || out.needs_auth));
 	}
 	return ERR_OK;
 }
@@ -495,8 +521,11 @@ static enum preview_change change_of(const struct preview *p, const struct conne
 		row->flows = was == DECIDED_DENIED ? c->passed + c->denied : c->passed;
 		return was == DECIDED_DENIED ? PREVIEW_SAME : PREVIEW_DENIED;
 	}
-	if (c->after.to_proxy && !(p->before && c->before.to_proxy && !c->after.by_new))
+	bool new_rules = !p->before || c->after.by_new;
+	if (c->after.to_proxy && (new_rules || !c->before.to_proxy))
 		return unknown_row(c, whys[WHY_PROXY], row);
+	if (c->after.needs_auth && (new_rules || !c->before.needs_auth))
+		return unknown_row(c, whys[WHY_AUTHENTICATION], row);
 	row->flows = was == DECIDED_ALLOWED ? c->passed + c->denied : c->denied;
 	return was == DECIDED_ALLOWED ? PREVIEW_SAME : PREVIEW_ALLOWED;
 }

@@ -35,6 +35,7 @@ enum {
 	DROP_REASON_NO_SOCKET = 178,
 	DROP_REASON_POLICY_DENY = 181,
 	DROP_REASON_VLAN = 182,
+	DROP_REASON_AUTH_REQUIRED = 189,
 	DROP_REASON_TTL_EXCEEDED = 196,
 	DROP_REASON_RATE_LIMITED = 198,
 	/* Nothing comes near. A code that Cilium leaves unnamed, so that nobody is misled by a

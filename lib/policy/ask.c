@@ -18,6 +18,24 @@ const char *policy_verdict_name(enum policy_verdict verdict)
 	return (unsigned)verdict < POLICY_VERDICT_COUNT_ ? verdict_names[verdict] : "";
 }
 
+const char *policy_clash_words(enum policy_clash clash)
+{
+	static const char *const words[] = {
+		[POLICY_CLASH_NONE] = "",
+		[POLICY_CLASH_PROXY] = "rules ask for different proxies",
+		[POLICY_CLASH_LISTENER] = "rules ask for different listeners of one priority",
+		[POLICY_CLASH_TERMINATING] = "rules ask for different secrets of terminatingTLS",
+		[POLICY_CLASH_ORIGINATING] = "rules ask for different secrets of originatingTLS",
+		[POLICY_CLASH_NAMES] =
+			"rules ask for serverNames and for rules of a proxy, without "
+			"terminatingTLS",
+		[POLICY_CLASH_AUTHENTICATION] = "rules ask for different authentication",
+	};
+
+	_Static_assert(ARRAY_LEN(words) == POLICY_CLASH_COUNT_, "a clash without words");
+	return (unsigned)clash < POLICY_CLASH_COUNT_ ? words[clash] : "";
+}
+
 bool policy_verdict_denies(enum policy_verdict verdict)
 {
 	return verdict == POLICY_DENIED || verdict == POLICY_DEFAULT_DENIED;
@@ -162,6 +180,13 @@ static bool is_doubted(const struct policy_set *set, const struct policy_row *ro
 	return false;
 }
 
+bool policy_row_has_conflict(const struct policy_set *set, const struct policy_row *row, size_t i)
+{
+	const struct conflict *c = set_conflict(set, i);
+
+	return row_has_spec(set, row, c->specs[0]) && row_has_spec(set, row, c->specs[1]);
+}
+
 static void select_specs(const struct policy_set *set, struct policy_row *row)
 {
 	bool host = row->flags & ROW_HOST;
@@ -176,12 +201,9 @@ static void select_specs(const struct policy_set *set, struct policy_row *row)
 			 : row_has_selector(row, s->subject))
 			set_bit(row->bits + set->selector_words, i);
 	}
-	for (size_t i = 0; i < set->conflicts.count; i++) {
-		const struct conflict *c = (struct conflict *)set->conflicts.items + i;
-
-		if (row_has_spec(set, row, c->a) && row_has_spec(set, row, c->b))
+	for (size_t i = 0; i < set->conflicts.count; i++)
+		if (policy_row_has_conflict(set, row, i))
 			row->flags |= ROW_BROKEN;
-	}
 }
 
 /* All labels of an end. @return its namespace, "" if it is no pod. */
@@ -436,11 +458,17 @@ static bool port_range(const struct port *p, const struct policy_query *q, uint1
 	return false;
 }
 
+enum { ALL_PORTS = UINT16_MAX + 1 };
+
 /* True if the rule is for the port. A proxy that it asks for there goes to *@proxy, if that one does
- * not rank before it: a rule with a proxy wins over those without. */
-static bool ports_match(const struct rule *rule, const struct policy_query *q, struct proxy *proxy)
+ * not rank before it: a rule with a proxy wins over those without. *@ret_width: how many ports the
+ * narrowest range has that matches. */
+static bool ports_match(const struct rule *rule, const struct policy_query *q, struct proxy *proxy,
+			uint32_t *ret_width)
 {
 	bool any = !rule->narrowed;
+
+	*ret_width = ALL_PORTS;
 
 	for (size_t i = 0; i < rule->port_count; i++) {
 		const struct port *p = &rule->ports[i];
@@ -451,6 +479,8 @@ static bool ports_match(const struct rule *rule, const struct policy_query *q, s
 			continue;
 		if (p->proxy.name.len && (!proxy->name.len || p->proxy.rank < proxy->rank))
 			*proxy = p->proxy;
+		if (*ret_width > (uint32_t)(last - first))
+			*ret_width = (uint32_t)(last - first);
 		any = true;
 	}
 	return any;
@@ -484,20 +514,59 @@ static void tell(struct policy_answer *a, const struct spec *s, const struct rul
 
 struct found {
 	struct proxy proxy;
+	struct str authentication;
+	uint32_t width; /* of the rule that asks for it */
 	bool any, selected, default_deny;
 };
+
+static int authentication_rank(struct str mode)
+{
+	return str_is(mode, "disabled") ? 0 : str_is(mode, "required") ? 1 : 2;
+}
+
+/* Of rules that say something of authentication the most specific one counts, for those that say
+ * nothing, too; of two alike the one that asks for more (Cilium, pkg/policy, how entries of the
+ * policy map are merged). */
+static void weigh_authentication(struct found *f, const struct rule *rule, uint32_t width)
+{
+	width = width * 2 + rule->everybody;
+	if (!rule->authentication.len || (f->authentication.len && width > f->width))
+		return;
+	if (f->authentication.len && width == f->width &&
+	    authentication_rank(rule->authentication) <= authentication_rank(f->authentication))
+		return;
+	f->authentication = rule->authentication;
+	f->width = width;
+}
 
 static void match_section(const struct policy_query *q, const struct spec *s,
 			  enum policy_section section, struct policy_answer *a, struct found *f)
 {
 	for (size_t i = 0; i < s->rule_count[section]; i++) {
 		const struct rule *rule = &s->rules[section][i];
+		uint32_t width;
 
-		if (!peer_matches(rule, &q->peer) || !ports_match(rule, q, &f->proxy))
+		if (!peer_matches(rule, &q->peer) || !ports_match(rule, q, &f->proxy, &width))
 			continue;
 		f->any = true;
+		weigh_authentication(f, rule, width);
 		tell(a, s, rule);
 	}
+}
+
+/* Which rules break the policy of the subject. */
+static void tell_conflict(const struct policy_set *set, const struct policy_row *subject,
+			  struct policy_answer *a)
+{
+	size_t i = 0;
+
+	while (!policy_row_has_conflict(set, subject, i))
+		i++;
+	const struct conflict *c = set_conflict(set, i);
+	a->verdict = POLICY_BROKEN;
+	a->clash = c->clash;
+	a->by[a->count++] = c->refs[0];
+	a->by[a->count++] = c->refs[1];
 }
 
 void policy_ask(const struct policy_set *set, const struct policy_query *q, struct policy_answer *a)
@@ -507,13 +576,14 @@ void policy_ask(const struct policy_set *set, const struct policy_query *q, stru
 	const struct spec *s;
 
 	a->verdict = POLICY_NOT_ENFORCED;
-	a->redirect = STR("");
+	a->redirect = a->authentication = STR("");
+	a->clash = POLICY_CLASH_NONE;
 	a->unsure = q->subject->flags & ROW_UNSURE;
 	a->count = a->left_out = 0;
 	if (!(q->subject->flags & ROW_ENFORCED))
 		return;
 	if (q->subject->flags & ROW_BROKEN) {
-		a->verdict = POLICY_BROKEN;
+		tell_conflict(set, q->subject, a);
 		return;
 	}
 	FOR_EACH_SPEC(set, q, i, s)
@@ -532,6 +602,8 @@ void policy_ask(const struct policy_set *set, const struct policy_query *q, stru
 	if (allow.any) {
 		a->verdict = POLICY_ALLOWED;
 		a->redirect = allow.proxy.name;
+		if (!str_is(allow.authentication, "disabled"))
+			a->authentication = allow.authentication;
 		return;
 	}
 	if (!deny.selected && !(q->subject->flags & ROW_INIT)) {

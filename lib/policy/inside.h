@@ -77,6 +77,15 @@ struct proxy {
 	uint8_t rank;    /* where several are asked for: the lowest wins */
 };
 
+/* What a toPorts entry asks for that others, for the same peer and port, must not ask for
+ * differently; "" nothing. */
+struct port_asks {
+	struct str listener; /* "NAMESPACE/CONFIG/NAME" */
+	struct str terminating,
+		originating; /* "NAMESPACE/NAME" of the secret, or "NAME", as written */
+	struct str within;   /* "serverNames" or "rules", without terminatingTLS */
+};
+
 struct port {
 	uint8_t protocol;     /* IPPROTO_ */
 	uint16_t first, last; /* 0 … 65535: all. ICMP: types */
@@ -85,6 +94,7 @@ struct port {
 	bool of_peer;         /* at egress, too, the name is looked up in the destination */
 	bool never;           /* a name that nobody, or more than one port, has */
 	struct proxy proxy;
+	const struct port_asks *asks; /* NULL: nothing */
 };
 
 struct rule {
@@ -156,9 +166,12 @@ struct pod_ports {
 	size_t count;
 };
 
-/* Two specs that ask for different proxies, or authentication, for one peer and port. */
+/* Two rules that ask for different things for one peer and port. */
 struct conflict {
-	uint32_t a, b;
+	enum policy_clash clash;
+	uint32_t specs[2];
+	struct policy_ref refs[2];
+	struct str asked[2];
 };
 
 /* A list in memory of the set that grows by doubling. */
@@ -224,6 +237,11 @@ static inline struct spec *set_spec(const struct policy_set *s, size_t i)
 static inline struct selector *set_selector(const struct policy_set *s, size_t i)
 {
 	return (struct selector *)s->selectors.items + i;
+}
+
+static inline struct conflict *set_conflict(const struct policy_set *s, size_t i)
+{
+	return (struct conflict *)s->conflicts.items + i;
 }
 
 enum row_flags {
@@ -330,6 +348,7 @@ struct prefix read_prefix(struct reading *r, struct str text, uint8_t ret_ip[16]
 /* Into @rule: `toPorts` of Cilium's policies, `ports` of NetworkPolicy, `icmps`. */
 struct port_context {
 	bool ingress, deny, node;
+	struct str namespace_; /* of the policy; "": clusterwide */
 };
 void read_to_ports(struct reading *r, const json_t *list, struct port_context where,
 		   struct rule *rule);
@@ -343,6 +362,7 @@ struct l7 {
 /* What a toPorts entry asks for: of TCP, and of other protocols, which most proxies do not know. */
 struct proxies {
 	struct proxy tcp, other;
+	const struct port_asks *asks; /* NULL: nothing */
 };
 /* All of an entry of toPorts but its ports. */
 struct proxies read_proxies(struct reading *r, const json_t *entry, struct port_context where,

@@ -181,10 +181,12 @@ struct asked_of {
 
 struct asked {
 	uint32_t spec;
+	const struct rule *rule;
 	bool egress;
 	struct asked_of of;
 	const struct port *port;
-	struct str what; /* proxy, or mode of authentication */
+	uint8_t rank;    /* of listeners: those of another one give way */
+	struct str what; /* proxy, secret, mode of authentication, … */
 };
 
 static int compare(uint64_t a, uint64_t b)
@@ -243,6 +245,8 @@ static int compare_asked(const struct asked *a, const struct asked *b)
 	int order = compare(a->egress, b->egress);
 
 	if (!order)
+		order = compare(a->rank, b->rank);
+	if (!order)
 		order = compare_peers(&a->of, &b->of);
 	return order ? order : compare_ports(a->port, b->port);
 }
@@ -292,28 +296,63 @@ static void add_all_asked(struct reading *r, const struct rule *rule, const stru
 		add_asked(r, all, like, (struct asked_of){ .name = rule->names[i] });
 }
 
-/* What is held against each other. Names of servers alone ("tls") give way to what looks into TLS:
- * they are held against the others only. */
-enum asked_kind { ASKED_PROXY, ASKED_SERVER_NAMES, ASKED_AUTHENTICATION, ASKED_KIND_COUNT_ };
+/* What is held against each other. What only looks at TLS ("tls") gives way to what looks into it: it is
+ * held against the others only. */
+enum asked_kind {
+	ASKED_PROXY,
+	ASKED_TLS,
+	ASKED_LISTENER,
+	ASKED_TERMINATING,
+	ASKED_ORIGINATING,
+	ASKED_WITHIN,
+	ASKED_AUTHENTICATION,
+	ASKED_KIND_COUNT_
+};
+static const enum policy_clash clash_of[] = {
+	[ASKED_PROXY] = POLICY_CLASH_PROXY,
+	[ASKED_TLS] = POLICY_CLASH_PROXY,
+	[ASKED_LISTENER] = POLICY_CLASH_LISTENER,
+	[ASKED_TERMINATING] = POLICY_CLASH_TERMINATING,
+	[ASKED_ORIGINATING] = POLICY_CLASH_ORIGINATING,
+	[ASKED_WITHIN] = POLICY_CLASH_NAMES,
+	[ASKED_AUTHENTICATION] = POLICY_CLASH_AUTHENTICATION,
+};
+_Static_assert(ARRAY_LEN(clash_of) == ASKED_KIND_COUNT_, "a kind without a clash");
 
 /* What the rule asks of that kind at the port; "" nothing. */
 static struct str asked_what(const struct rule *rule, const struct port *port, enum asked_kind kind)
 {
+	static const struct port_asks nothing;
+	const struct port_asks *asks = port->asks ? port->asks : &nothing;
 	struct str proxy = port->proxy.name;
 	bool tls = str_is(proxy, "tls");
 
-	if (kind == ASKED_AUTHENTICATION)
+	switch (kind) {
+	case ASKED_PROXY:
+		return tls ? STR("") : proxy;
+	case ASKED_TLS:
+		return tls || str_is(proxy, "dns") || str_is(proxy, "crd") ? proxy : STR("");
+	case ASKED_LISTENER:
+		return asks->listener;
+	case ASKED_TERMINATING:
+		return asks->terminating;
+	case ASKED_ORIGINATING:
+		return asks->originating;
+	case ASKED_WITHIN: /* without a proxy nobody looks */
+		return proxy.len ? asks->within : STR("");
+	default:
 		return rule->authentication;
-	if (kind == ASKED_PROXY ? tls : !tls && !str_is(proxy, "dns") && !str_is(proxy, "crd"))
-		return STR("");
-	return proxy;
+	}
 }
 
 static void list_rule(struct reading *r, const struct rule *rule, struct asked like,
 		      const struct port *port, enum asked_kind kind, struct list *all)
 {
+	like.rule = rule;
 	like.port = port;
 	like.what = asked_what(rule, port, kind);
+	if (kind == ASKED_LISTENER)
+		like.rank = port->proxy.rank;
 	if (like.what.len && !rule->nobody)
 		add_all_asked(r, rule, &like, all);
 }
@@ -335,6 +374,65 @@ static void list_asked(struct reading *r, uint32_t spec, enum policy_section sec
 	}
 }
 
+/* The one namespace that the selector asks for; p NULL: none, or several. */
+static struct str namespace_asked(const struct selector *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		const struct requirement *q = &s->requirements[i];
+
+		if (q->op == REQ_IN && q->value_count == 1 && str_is(q->source, "k8s") &&
+		    str_eq(q->key, KEY_NAMESPACE))
+			return q->values[0];
+	}
+	return (struct str){ NULL, 0 };
+}
+
+/* No pod is in two namespaces, and none is a node. */
+static bool specs_can_meet(const struct policy_set *set, const struct spec *a, const struct spec *b)
+{
+	struct str one = namespace_asked(set_selector(set, a->subject));
+	struct str other = namespace_asked(set_selector(set, b->subject));
+
+	return a->node == b->node && (!one.p || !other.p || str_eq(one, other));
+}
+
+static struct policy_ref ref_of(const struct policy_set *set, const struct asked *a)
+{
+	const struct spec *s = set_spec(set, a->spec);
+
+	return (struct policy_ref){ s->policy, s->index, a->rule->section, a->rule->index };
+}
+
+/* In the order of the files. */
+static bool is_before(const struct asked *a, const struct asked *b)
+{
+	return a->spec != b->spec ? a->spec < b->spec : a->rule->index < b->rule->index;
+}
+
+static void add_conflict(struct reading *r, enum asked_kind kind, const struct asked *a,
+			 const struct asked *b)
+{
+	struct list *conflicts = &r->set->conflicts;
+	struct conflict *c = conflicts->count < CONFLICTS_MAX
+				     ? list_add(&r->set->mem, conflicts, sizeof *c)
+				     : NULL;
+
+	if (!c) {
+		bad(r, "more than %d rules that exclude each other on one port", CONFLICTS_MAX);
+		return;
+	}
+	if (!is_before(a, b)) {
+		const struct asked *later = a;
+
+		a = b;
+		b = later;
+	}
+	*c = (struct conflict){ .clash = clash_of[kind],
+				.specs = { a->spec, b->spec },
+				.refs = { ref_of(r->set, a), ref_of(r->set, b) },
+				.asked = { a->what, b->what } };
+}
+
 static void link_conflicts(struct reading *r, enum asked_kind kind)
 {
 	struct list all = { 0 };
@@ -352,32 +450,52 @@ static void link_conflicts(struct reading *r, enum asked_kind kind)
 		for (others = others > i ? others : i + 1;
 		     others < all.count && by_asked_and_what(&a[i], &a[others]) == 0;)
 			others++;
-		for (size_t j = others; j < all.count && compare_asked(&a[i], &a[j]) == 0; j++) {
-			struct conflict *c =
-				r->set->conflicts.count < CONFLICTS_MAX
-					? list_add(&r->set->mem, &r->set->conflicts, sizeof *c)
-					: NULL;
-			if (!c) {
-				bad(r, "more than %d rules that exclude each other on one port",
-				    CONFLICTS_MAX);
-				return;
-			}
-			*c = (struct conflict){ a[i].spec, a[j].spec };
-		}
+		for (size_t j = others; j < all.count && compare_asked(&a[i], &a[j]) == 0; j++)
+			if (r->code == ERR_OK && specs_can_meet(r->set, set_spec(r->set, a[i].spec),
+								set_spec(r->set, a[j].spec)))
+				add_conflict(r, kind, &a[i], &a[j]);
 	}
 }
 
-/* The one namespace that the selector asks for; p NULL: none, or several. */
-static struct str namespace_asked(const struct selector *s)
+/* True if one label would have to have two values. */
+static bool selectors_exclude(const struct selector *a, const struct selector *b)
 {
-	for (size_t i = 0; i < s->count; i++) {
-		const struct requirement *q = &s->requirements[i];
+	for (size_t i = 0; i < a->count; i++)
+		for (size_t j = 0; j < b->count; j++) {
+			const struct requirement *one = &a->requirements[i];
+			const struct requirement *other = &b->requirements[j];
+			bool shared = false;
 
-		if (q->op == REQ_IN && q->value_count == 1 && str_is(q->source, "k8s") &&
-		    str_eq(q->key, KEY_NAMESPACE))
-			return q->values[0];
-	}
-	return (struct str){ NULL, 0 };
+			if (one->op != REQ_IN || other->op != REQ_IN ||
+			    !str_eq(one->key, other->key) || !str_eq(one->source, other->source))
+				continue;
+			for (size_t k = 0; k < one->value_count * other->value_count; k++)
+				shared |= str_eq(one->values[k / other->value_count],
+						 other->values[k % other->value_count]);
+			if (!shared)
+				return true;
+		}
+	return false;
+}
+
+size_t policy_set_conflict_count(const struct policy_set *set)
+{
+	return set->conflicts.count;
+}
+
+void policy_set_conflict(const struct policy_set *set, size_t i, struct policy_conflict *ret)
+{
+	const struct conflict *c = set_conflict(set, i);
+	uint32_t one = set_spec(set, c->specs[0])->subject;
+	uint32_t other = set_spec(set, c->specs[1])->subject;
+
+	*ret = (struct policy_conflict){
+		.clash = c->clash,
+		.rules = { c->refs[0], c->refs[1] },
+		.asked = { c->asked[0], c->asked[1] },
+		.same_subject = one == other,
+		.apart = selectors_exclude(set_selector(set, one), set_selector(set, other)),
+	};
 }
 
 /* The group of each selector in @ret_of. @return how many there are, 0 after an error. */

@@ -67,12 +67,28 @@ enum policy_verdict {
 	POLICY_LOCALHOST,       /* allowed: the local node reaches its own pods */
 	POLICY_DENIED,          /* denied by a rule that denies */
 	POLICY_DEFAULT_DENIED,  /* denied: policies select this end and no rule matches */
-	POLICY_BROKEN,          /* cannot be computed: rules ask for two proxies on one port */
+	POLICY_BROKEN,          /* cannot be computed: two rules contradict each other */
 	POLICY_VERDICT_COUNT_
 };
 /* "n/a", "allowed:no-policy", "allowed:rule", …; never NULL. */
 const char *policy_verdict_name(enum policy_verdict verdict);
 bool policy_verdict_denies(enum policy_verdict verdict);
+
+/* What two rules ask for differently, for one peer and port: Cilium's agent then computes no policy
+ * for ends that both select (pkg/policy, how the rules of a port are merged). */
+enum policy_clash {
+	POLICY_CLASH_NONE,
+	POLICY_CLASH_PROXY,       /* http and kafka, tls and dns, … */
+	POLICY_CLASH_LISTENER,    /* of one priority */
+	POLICY_CLASH_TERMINATING, /* secrets of terminatingTLS */
+	POLICY_CLASH_ORIGINATING,
+	POLICY_CLASH_NAMES, /* serverNames and rules for a proxy, without terminatingTLS; Cilium refuses
+			     * them or not by which of them it meets first, which is not settled */
+	POLICY_CLASH_AUTHENTICATION,
+	POLICY_CLASH_COUNT_
+};
+/* "rules ask for different proxies", …; never NULL. */
+const char *policy_clash_words(enum policy_clash clash);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
@@ -254,11 +270,16 @@ struct policy_answer {
 	enum policy_verdict verdict;
 	struct str
 		redirect; /* "http", "dns", "tls", …: the proxy an allowed connection goes to; "" */
-	bool unsure;      /* a policy that may select the subject is not known, or not all of it */
-	size_t count;     /* of @by */
+	/* Of an allowed connection: "required", and it is dropped until both ends are
+	 * authenticated; "test-always-fail", and it always is; "" */
+	struct str authentication;
+	enum policy_clash clash; /* of BROKEN */
+	bool unsure;     /* a policy that may select the subject is not known, or not all of it */
+	size_t count;    /* of @by */
 	size_t left_out; /* more than POLICY_BY_MAX */
 	/* ALLOWED, DENIED: all rules that match. DEFAULT_DENIED: policies that select the end and
-	 * deny by default. DEFAULT_ALLOWED: policies that select it. By policy, then rule. */
+	 * deny by default. DEFAULT_ALLOWED: policies that select it. By policy, then rule. BROKEN: two
+	 * rules that contradict each other. */
 	struct policy_ref by[POLICY_BY_MAX];
 };
 void policy_ask(const struct policy_set *set, const struct policy_query *query,
@@ -271,6 +292,19 @@ const char *policy_lacks(const struct policy_set *set, const struct policy_query
 
 /* True if the policy has a nodeSelector, and selects no pod. */
 bool policy_set_is_of_nodes(const struct policy_set *set, uint32_t policy);
+/* Two rules that contradict each other. */
+struct policy_conflict {
+	enum policy_clash clash;
+	struct policy_ref rules[2];
+	struct str asked[2]; /* what each of them asks for: "http", "shop/secret", … */
+	bool same_subject;   /* both select the same ends */
+	bool apart;          /* nobody can be both, by values of one label */
+};
+size_t policy_set_conflict_count(const struct policy_set *set);
+void policy_set_conflict(const struct policy_set *set, size_t i, struct policy_conflict *ret);
+/* True if both select the end as their subject. */
+bool policy_row_has_conflict(const struct policy_set *set, const struct policy_row *row, size_t i);
+
 /* Directions in which the policy denies by default what no rule allows. */
 void policy_set_default_deny(const struct policy_set *set, uint32_t policy, bool *ret_ingress,
 			     bool *ret_egress);

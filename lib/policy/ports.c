@@ -215,6 +215,7 @@ static void read_ports_of(struct reading *r, const json_t *ports, const struct l
 				port.protocol = protocols.list[j];
 				port.proxy = port.protocol == IPPROTO_TCP ? proxies->tcp
 									  : proxies->other;
+				port.asks = proxies->asks;
 				add_port(r, rule, port);
 			}
 		}

@@ -33,6 +33,7 @@ static void check_secret(struct reading *r, const json_t *object)
 	if (secret) {
 		only(r, secret, keys);
 		need_text(r, secret, "name");
+		(void)member_text(r, secret, "namespace");
 	}
 	back(r, at);
 }
@@ -286,20 +287,40 @@ static struct proxy proxy_of(struct str name)
 	return (struct proxy){ name, name.len ? RANK_OWN : 0 };
 }
 
-static void check_tls(struct reading *r, const json_t *entry, const char *key)
+/* One text of several, which the set keeps. */
+static struct str joined(struct reading *r, struct buf *b)
+{
+	if (b->failed)
+		no_memory(r);
+	return r->code == ERR_OK ? keep(r, buf_str(b)) : STR("");
+}
+
+/* Whose certificates: that of two contexts is compared as it is written, for the agent does not read
+ * the secrets (Cilium's default: the proxy is told their names). */
+static struct str read_tls(struct reading *r, const json_t *entry, const char *key)
 {
 	static const char *const keys[] = { "secret", "trustedCA", "certificate", "privateKey",
 					    NULL };
 	const json_t *tls = member_object(r, entry, key);
+	AUTO_BUF struct buf name = buf_init(POLICY_TEXT_MAX);
 	size_t at = step(r, key);
 
 	if (tls) {
+		const json_t *secret = member_object(r, tls, "secret");
+
 		only(r, tls, keys);
-		if (!member_object(r, tls, "secret"))
+		if (!secret)
 			bad(r, "secret is missing");
 		check_secret(r, tls);
+		struct str namespace_ = member_text(r, secret, "namespace");
+
+		buf_str_put(&name, namespace_);
+		if (namespace_.len)
+			buf_char(&name, '/');
+		buf_str_put(&name, member_text(r, secret, "name"));
 	}
 	back(r, at);
+	return tls ? joined(r, &name) : STR("");
 }
 
 static void check_envoy_config(struct reading *r, const json_t *listener)
@@ -319,8 +340,32 @@ static void check_envoy_config(struct reading *r, const json_t *listener)
 	back(r, at);
 }
 
+/* The listener's whole name: of a CiliumEnvoyConfig it begins with the policy's namespace. */
+static struct str listener_name(struct reading *r, const json_t *listener, struct str namespace_)
+{
+	const json_t *config = member_object(r, listener, "envoyConfig");
+	struct str name = member_text(r, listener, "name");
+	struct str kind = member_text(r, config, "kind");
+	AUTO_BUF struct buf b = buf_init(POLICY_TEXT_MAX);
+
+	if (str_is(kind, "CiliumEnvoyConfig") && !namespace_.len)
+		bad(r, "a clusterwide policy needs a CiliumClusterwideEnvoyConfig");
+	if (str_is(kind, "CiliumClusterwideEnvoyConfig"))
+		namespace_ = STR("");
+	size_t slash = str_find(name, '/');
+	if (slash == name.len || !str_eq(str_upto(name, slash), namespace_)) {
+		buf_str_put(&b, namespace_);
+		buf_char(&b, '/');
+		buf_str_put(&b, member_text(r, config, "name"));
+		buf_char(&b, '/');
+	}
+	buf_str_put(&b, name);
+	return joined(r, &b);
+}
+
 /* @return its proxy */
-static struct proxy read_listener(struct reading *r, const json_t *listener)
+static struct proxy read_listener(struct reading *r, const json_t *listener, struct str namespace_,
+				  struct str *ret_name)
 {
 	enum { PRIORITY_MAX = 100 };
 	static const char *const keys[] = { "envoyConfig", "name", "priority", NULL };
@@ -336,6 +381,7 @@ static struct proxy read_listener(struct reading *r, const json_t *listener)
 		proxy.rank = (uint8_t)json_integer_value(priority);
 	else if (priority && !json_is_null(priority))
 		bad(r, "priority must be 1 to %d", PRIORITY_MAX);
+	*ret_name = listener_name(r, listener, namespace_);
 	back(r, at);
 	return proxy;
 }
@@ -360,10 +406,22 @@ static void check_server_names(struct reading *r, const json_t *names)
 	back(r, at);
 }
 
+static const struct port_asks *keep_asks(struct reading *r, const struct port_asks *asks)
+{
+	if (!asks->listener.len && !asks->terminating.len && !asks->originating.len &&
+	    !asks->within.len)
+		return NULL;
+	struct port_asks *own = room(r, sizeof *own);
+	if (own)
+		*own = *asks;
+	return own;
+}
+
 struct proxies read_proxies(struct reading *r, const json_t *entry, struct port_context where,
 			    struct l7 *l7)
 {
-	struct proxies proxies = { { STR(""), 0 }, { STR(""), 0 } };
+	struct proxies proxies = { { STR(""), 0 }, { STR(""), 0 }, NULL };
+	struct port_asks asks = { STR(""), STR(""), STR(""), STR("") };
 
 	*l7 = (struct l7){ .proxy = STR("") };
 	if (where.deny) /* there they are left out */
@@ -371,11 +429,11 @@ struct proxies read_proxies(struct reading *r, const json_t *entry, struct port_
 	json_t *names = member_array(r, entry, "serverNames");
 	json_t *rules = member_object(r, entry, "rules");
 	json_t *listener = member_object(r, entry, "listener");
-	json_t *terminating = member_object(r, entry, "terminatingTLS");
-	json_t *originating = member_object(r, entry, "originatingTLS");
+	bool terminating = member_object(r, entry, "terminatingTLS");
+	bool originating = member_object(r, entry, "originatingTLS");
 
-	check_tls(r, entry, "terminatingTLS");
-	check_tls(r, entry, "originatingTLS");
+	asks.terminating = read_tls(r, entry, "terminatingTLS");
+	asks.originating = read_tls(r, entry, "originatingTLS");
 	check_server_names(r, names);
 	if (rules) {
 		size_t at = step(r, "rules");
@@ -389,12 +447,15 @@ struct proxies read_proxies(struct reading *r, const json_t *entry, struct port_
 		bad(r, "a listener is for egress only");
 	if (listener && l7->any)
 		bad(r, "a listener and rules for a proxy exclude each other");
+	if (!terminating && (names || l7->any))
+		asks.within = names ? STR("serverNames") : STR("rules");
 	if (listener)
-		proxies.other = read_listener(r, listener);
+		proxies.other = read_listener(r, listener, where.namespace_, &asks.listener);
 	else if (l7->dns)
 		proxies.other = proxy_of(l7->proxy);
 	else if (names || terminating || originating)
 		proxies.other = proxy_of(STR("tls"));
 	proxies.tcp = listener || !l7->proxy.len ? proxies.other : proxy_of(l7->proxy);
+	proxies.asks = keep_asks(r, &asks);
 	return proxies;
 }

@@ -433,7 +433,9 @@ static void read_rule(struct reading *r, const json_t *json, const struct sectio
 	read_blocks(r, p.cidr, cidr_key, p.cidr_set, cidr_set_key, rule);
 	read_services(r, p.services, rule);
 	read_names(r, p.names, rule);
-	read_to_ports(r, ports, (struct port_context){ ingress, in->deny, owner->node }, rule);
+	read_to_ports(r, ports,
+		      (struct port_context){ ingress, in->deny, owner->node, owner->namespace_ },
+		      rule);
 	read_icmps(r, icmps, rule);
 }
 

@@ -567,7 +567,8 @@ static bool is_for_us(const struct flow *f)
 	if (f->event_type == EVENT_DROP)
 		return f->drop_desc == DROP_REASON_POLICY_DENIED ||
 		       f->drop_desc == DROP_REASON_POLICY_DENY;
-	return f->event_type == EVENT_POLICY_VERDICT;
+	/* what rules allowed and is not authenticated yet, none of them denied */
+	return f->event_type == EVENT_POLICY_VERDICT && f->drop_desc != DROP_REASON_AUTH_REQUIRED;
 }
 
 /* For rules that ask for them. @return their hash. */

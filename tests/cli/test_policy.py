@@ -201,3 +201,63 @@ def test_a_policy_of_nodes_is_none_that_selects_no_pod_by_mistake(folder):
     said = tycho('check', folder).splitlines()
     assert 'ok       ccnp:nodes: denies ingress by default; selects nodes, which are not evaluated' in said
     assert 'ok       ccnp:both: denies ingress by default; selects 1 of 2 pods' in said
+
+
+def cilium_policy(name, subject, section, *rules):
+    return json.dumps({'apiVersion': 'cilium.io/v2', 'kind': 'CiliumNetworkPolicy', 'metadata': {'name': name, 'namespace': 'shop'},
+                       'spec': {'endpointSelector': {'matchLabels': subject}, section: list(rules)}})
+
+
+def to_world(**more):
+    return {'toEntities': ['world'], 'toPorts': [{'ports': [{'port': '443'}], **more}]}
+
+
+def by_secret(name):
+    return to_world(terminatingTLS={'secret': {'name': name}})
+
+
+WORDS = ('rules ask for different secrets of terminatingTLS (one, two) for one peer and port: '
+         'Cilium computes no policy for pods that both select')
+
+
+def test_rules_that_contradict_each_other_are_told_where_a_pod_may_meet_both(folder):
+    """Each policy is good: the API server takes it, and no status shows that the agent stops at the pair."""
+    def said(subject, *paths, status):
+        (folder / 'a.yaml').write_text('%s\n---\n%s\n' % (
+            cilium_policy('one', {'app': 'web'}, 'egress', by_secret('one')), cilium_policy('two', subject, 'egress', by_secret('two'))))
+        return [row for row in tycho('check', *paths, status=status).splitlines() if not row.startswith('ok ')]
+
+    pair = 'conflict cnp:shop/one#spec.egress[0], cnp:shop/two#spec.egress[0]: ' + WORDS
+    assert said({'app': 'web'}, folder, status=1) == [pair + ' (1 of 2 pods)', '1 in conflict']
+    assert said({'tier': 'front'}, folder / 'a.yaml', status=1) == [pair, '1 in conflict']
+    assert said({'tier': 'front'}, folder, status=0) == []              # no pod is both
+    assert said({'app': 'db'}, folder / 'a.yaml', status=0) == []       # none can be
+
+
+def test_two_rules_that_contradict_each_other_in_many_ways_are_told_once(folder):
+    """Three protocols, three selectors of the world: a pair each."""
+    (folder / 'a.yaml').write_text(cilium_policy('x', {'app': 'web'}, 'egress', by_secret('one'), by_secret('two')))
+    (folder / 'b.yaml').write_text('kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: x}\nspec: {podSelector: 1}\n')
+    rows = [json.loads(row) for row in tycho('check', '-o', 'json', folder, status=1).splitlines()[:-1]]
+    assert [row for row in rows if row['result'] == 'conflict'] == [
+        {'result': 'conflict', 'rules': ['cnp:shop/x#spec.egress[0]', 'cnp:shop/x#spec.egress[1]'], 'error': WORDS, 'selected_pods': 1}]
+    assert tycho('check', folder, status=1).splitlines()[-1] == '1 refused, 1 in conflict'
+    got = tycho('explain', '--from', 'shop/web-0', '--to', '192.0.2.1', '--port', '80', folder / 'a.yaml', folder / 'pods.json').splitlines()
+    assert got[3:6] == ['egress   cannot be computed: rules ask for different secrets of terminatingTLS for one peer and port:',
+                        '           cnp:shop/x#spec.egress[0]', '           cnp:shop/x#spec.egress[1]']
+    assert got[-1] == 'result   error'
+
+
+def test_explain_says_that_authentication_is_asked_for(folder):
+    def asked(mode, *more, status=0):
+        (folder / 'a.yaml').write_text(cilium_policy('db', {'app': 'db'}, 'ingress', {
+            'fromEndpoints': [{'matchLabels': {'app': 'web'}}], 'authentication': {'mode': mode}}))
+        return tycho('explain', '--from', 'shop/web-0', '--to', 'shop/db-0', '--port', '80', *more, folder, status=status)
+
+    assert asked('disabled').splitlines()[4:] == ['ingress  allowed by', '           cnp:shop/db#spec.ingress[0]', 'result   allowed']
+    assert asked('required', '--expect', 'allowed').splitlines()[4:] == [
+        'ingress  allowed by (but dropped until both ends are authenticated)', '           cnp:shop/db#spec.ingress[0]', 'result   allowed']
+    assert json.loads(asked('required', '-o', 'json'))['ingress']['authentication'] == 'required'
+    assert asked('test-always-fail', '--expect', 'denied').splitlines()[4:] == [
+        'ingress  allowed by (but dropped: authentication test-always-fail never succeeds)', '           cnp:shop/db#spec.ingress[0]',
+        'result   denied']

@@ -136,6 +136,20 @@ def test_a_new_policy_takes_the_place_of_the_one_of_its_name(folder):
     assert rows == []
 
 
+def test_authentication_that_was_asked_for_before_is_no_change(folder):
+    """What passed under the same rule was authenticated; under a new one nobody knows."""
+    asks = {'apiVersion': 'cilium.io/v2', 'kind': 'CiliumNetworkPolicy', 'metadata': {'name': 'auth', 'namespace': 'shop'},
+            'spec': {'endpointSelector': {'matchLabels': {'app': 'db'}},
+                     'ingress': [{'fromEndpoints': [{'matchLabels': {'app': 'web'}}], 'authentication': {'mode': 'required'}}]}}
+    (folder / 'auth.json').write_text(json.dumps(asks))
+    (folder / 'other.json').write_text(json.dumps({**asks, 'metadata': {'name': 'other', 'namespace': 'shop'},
+                                                   'spec': {'endpointSelector': {'matchLabels': {'app': 'web'}}, 'egress': [{'toEntities': ['all']}]}}))
+    rows, _, _ = preview(FLOWS[:3], '-f', folder / 'other.json', '--now', folder / 'auth.json', '--fail-on', 'never')
+    assert rows == []
+    rows, _, _ = preview(FLOWS[:3], '-f', folder / 'auth.json', '--now', folder / 'auth.json', '--fail-on', 'never')
+    assert {r['reason'] for r in rows} == {'allowed once both ends are authenticated, which nobody here knows'}
+
+
 @pytest.mark.parametrize('file,fail_on,status', [('new', 'never', 0), ('now', 'denied', 0), ('wide', 'denied', 0), ('wide', 'changed', 1),
                                                  ('now', 'unknown', 0)])
 def test_what_fails_is_what_was_asked_for(folder, file, fail_on, status):

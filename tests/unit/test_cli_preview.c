@@ -369,6 +369,53 @@ static void rules_of_a_proxy_are_not_evaluated(void **state)
 		 "are not evaluated\n");
 }
 
+#define OF_DB(rules)                                                                               \
+	"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"                                    \
+	"metadata: {name: db, namespace: shop}\n"                                                  \
+	"spec: {endpointSelector: {matchLabels: {app: db}}, ingress: [" rules "]}\n"
+
+static void authentication_is_not_known_to_succeed(void **state)
+{
+	struct world *w = *state;
+	const struct flow flow = flow_of(w->web, w->db, 80);
+	static const char always_fails[] = OF_DB("{authentication: {mode: test-always-fail}, "
+						 "fromEndpoints: [{}]}");
+	static const char required[] = OF_DB("{authentication: {mode: required}, "
+					     "fromEndpoints: [{}]}");
+
+	comes_to(w, required, NULL, &flow, 1,
+		 "unknown 1 shop/web-0 shop/db-0 80/6 in allowed once both ends are "
+		 "authenticated, which nobody here knows\n");
+	comes_to(w, always_fails, NULL, &flow, 1,
+		 "denied 1 shop/web-0 shop/db-0 80/6 in cnp:shop/db#spec.ingress[0]\n");
+}
+
+static void what_is_dropped_until_it_is_authenticated_was_denied_by_nobody(void **state)
+{
+	struct world *w = *state;
+	struct flow flow = drop_of(w->web, w->db, 80);
+
+	flow.drop_desc = FLOW__DROP_REASON__AUTH_REQUIRED;
+	flow.event_type = EVENT_VERDICT;
+	struct seen s = put_to(w, OF_DB("{fromEndpoints: [{}]}"), NULL, &flow, 1);
+	assert_int_equal(s.counts.other, 1);
+	assert_string_equal(buf_cstr(&s.text), "");
+	buf_done(&s.text);
+}
+
+static void rules_that_contradict_each_other_are_named(void **state)
+{
+	struct world *w = *state;
+	const struct flow flow = flow_of(w->web, w->db, 80);
+	static const char policy[] =
+		OF_DB("{fromEndpoints: [{}], authentication: {mode: required}}, "
+		      "{fromEndpoints: [{}], authentication: {mode: disabled}}");
+
+	comes_to(w, policy, NULL, &flow, 1,
+		 "unknown 1 shop/web-0 shop/db-0 80/6 in rules ask for different authentication: "
+		 "cnp:shop/db#spec.ingress[0] and cnp:shop/db#spec.ingress[1]\n");
+}
+
 /* --- with what was in force ----------------------------------------------------------------- */
 
 static void what_both_decide_alike_is_no_change_and_what_they_do_not_is(void **state)
@@ -439,6 +486,9 @@ int main(void)
 		TEST(where_policies_are_known_in_part_it_is_unknown),
 		TEST(an_address_without_its_name_is_unknown_where_names_are_asked_for),
 		TEST(rules_of_a_proxy_are_not_evaluated),
+		TEST(authentication_is_not_known_to_succeed),
+		TEST(what_is_dropped_until_it_is_authenticated_was_denied_by_nobody),
+		TEST(rules_that_contradict_each_other_are_named),
 		TEST(what_both_decide_alike_is_no_change_and_what_they_do_not_is),
 		TEST(a_record_that_the_policies_in_force_do_not_explain_is_unknown),
 		TEST(connections_beyond_the_limit_are_counted),

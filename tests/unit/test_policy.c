@@ -448,6 +448,11 @@ static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
 		  "priority must be 1 to 100" },
 		{ TO_443("listener: {name: l, envoyConfig: {name: c}, priority: '1'}"),
 		  "priority must be 1 to 100" },
+		{ TO_443("listener: {name: l, envoyConfig: {name: c}, priority: 256}"),
+		  "priority must be 1 to 100" },
+		{ CCNP("{endpointSelector: {}, egress: [{toPorts: [{ports: [{port: '443'}], "
+		       "listener: {name: l, envoyConfig: {name: c, kind: CiliumEnvoyConfig}}}]}]}"),
+		  "needs a CiliumClusterwideEnvoyConfig" },
 		{ TO_443("terminatingTLS: {}"), "terminatingTLS: secret is missing" },
 		{ TO_443("originatingTLS: {secret: {namespace: n}}"),
 		  "originatingTLS.secret.name: it is missing" },

@@ -386,7 +386,8 @@ static void stars_in_names_mean_what_is_documented(void **state)
 }
 
 /* Of @egress, two rules, asked for 203.0.113.7, or www.example: 443/TCP, or UDP. */
-static struct policy_answer ask_for_proxy(const char *egress, uint8_t protocol, char proxy[16])
+static struct policy_answer ask_for(const char *egress, uint8_t protocol, char proxy[16],
+				    char mode[32])
 {
 	static const struct str world[] = { { "reserved:world", 14 } };
 	uint8_t ip[1][16];
@@ -401,7 +402,15 @@ static struct policy_answer ask_for_proxy(const char *egress, uint8_t protocol, 
 	const struct policy_answer a =
 		ask(set, POLICY_EGRESS, &web, &out, "www.example", protocol, 443);
 	(void)snprintf(proxy, 16, "%.*s", STR_FMT(a.redirect)); /* the set goes */
+	(void)snprintf(mode, 32, "%.*s", STR_FMT(a.authentication));
 	return a;
+}
+
+static struct policy_answer ask_for_proxy(const char *egress, uint8_t protocol, char proxy[16])
+{
+	char mode[32];
+
+	return ask_for(egress, protocol, proxy, mode);
 }
 
 #define WORLD "toEntities: [world]"
@@ -414,6 +423,8 @@ static struct policy_answer ask_for_proxy(const char *egress, uint8_t protocol, 
 #define OWN "rules: {l7proto: pg, l7: [{a: b}]}"
 #define DNS "rules: {dns: [{matchPattern: '*'}]}"
 #define NAMES "serverNames: [www.example]"
+#define TERMINATING(secret) "terminatingTLS: {secret: {" secret "}}"
+#define ORIGINATING(secret) "originatingTLS: {secret: {" secret "}}"
 #define LISTENER(more) "listener: {envoyConfig: {name: c}, name: l" more "}"
 
 /* Cilium's order of what rules ask for of one packet, whichever rule comes first (pkg/policy, the
@@ -424,8 +435,8 @@ static void of_proxies_one_wins(void **state)
 	static const struct {
 		const char *one, *other, *proxy;
 	} cases[] = {
-		{ TO_443(WORLD, NAMES), TO_443(WORLD, HTTP), "http" },
-		{ TO_443(WORLD, NAMES), TO_443(WORLD, OWN), "pg" },
+		{ TO_443(WORLD, NAMES ", " TERMINATING("name: s")), TO_443(WORLD, HTTP), "http" },
+		{ TO_443(WORLD, TERMINATING("name: s")), TO_443(WORLD, OWN), "pg" },
 		{ TO_443(WORLD, KAFKA), TO_RANGE(HTTP), "http" },
 		{ TO_443(WORLD, OWN), TO_RANGE(KAFKA), "kafka" },
 		{ TO_443(WORLD, NAMES), TO_RANGE(OWN), "pg" },
@@ -482,6 +493,7 @@ static void rules_that_exclude_each_other_break_the_end(void **state)
 #define SET "toCIDRSet: [{cidr: 203.0.113.0/24, except: [203.0.113.128/25]}]"
 #define NAME "toFQDNs: [{matchName: www.example}]"
 #define AUTH(peer, mode) "{" peer ", authentication: {mode: " mode "}}"
+#define OTHER_LISTENER(more) "listener: {envoyConfig: {name: c}, name: m" more "}"
 #define PORT_443 "toPorts: [{ports: [{port: '443', protocol: TCP}]}]"
 	static const struct {
 		const char *rules;
@@ -501,7 +513,49 @@ static void rules_that_exclude_each_other_break_the_end(void **state)
 		{ "{toPorts: [{ports: [{port: '443', protocol: TCP}], " HTTP "}]}, " //
 		  TO_443("toEntities: [all, host]", KAFKA),
 		  true },
-		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, HTTP), false },
+		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, HTTP), true },
+		{ TO_443(WORLD, HTTP) ", " TO_443(WORLD, NAMES), true },
+		{ TO_443(WORLD, NAMES ", " TERMINATING("name: s")) ", " TO_443(WORLD, HTTP),
+		  false },
+		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, HTTP ", " TERMINATING("name: s")),
+		  false },
+		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, "rules: {http: []}"), false },
+		{ TO_443(WORLD, NAMES) ", " TO_443(CIDR, HTTP), false },
+		{ TO_443(WORLD, TERMINATING("name: s")) ", " TO_443(WORLD, TERMINATING("name: t")),
+		  true },
+		{ TO_443(WORLD, TERMINATING("name: s")) ", " //
+		  TO_443(WORLD, TERMINATING("name: s, namespace: shop")),
+		  true },
+		{ TO_443(WORLD, TERMINATING("name: s")) ", " TO_443(WORLD, TERMINATING("name: s")),
+		  false },
+		{ TO_443(WORLD, TERMINATING("name: s")) ", " TO_443(WORLD, ORIGINATING("name: t")),
+		  false },
+		{ TO_443(WORLD, TERMINATING("name: s")) ", " TO_443(CIDR, TERMINATING("name: t")),
+		  false },
+		{ TO_443(WORLD, ORIGINATING("name: s")) ", " TO_443(WORLD, ORIGINATING("name: t")),
+		  true },
+		{ TO_443(WORLD, ORIGINATING("name: s, namespace: a")) ", " //
+		  TO_443(WORLD, ORIGINATING("name: s, namespace: b") ", " HTTP),
+		  true },
+		{ TO_443(WORLD, LISTENER("")) ", " TO_443(WORLD, LISTENER("")), false },
+		{ TO_443(WORLD, LISTENER("")) ", " TO_443(WORLD, OTHER_LISTENER("")), true },
+		{ TO_443(WORLD, LISTENER(", priority: 7")) ", " //
+		  TO_443(WORLD, OTHER_LISTENER(", priority: 7")),
+		  true },
+		{ TO_443(WORLD, LISTENER(", priority: 7")) ", " TO_443(WORLD, OTHER_LISTENER("")),
+		  false },
+		{ TO_443(WORLD, LISTENER("")) ", " //
+		  TO_443(WORLD, "listener: {envoyConfig: {name: d}, name: l}"),
+		  true },
+		{ TO_443(WORLD, LISTENER("")) ", " //
+		  TO_443(WORLD, "listener: {envoyConfig: {name: c, kind: "
+				"CiliumClusterwideEnvoyConfig}, name: l}"),
+		  true },
+		{ TO_443(WORLD, LISTENER("")) ", " //
+		  TO_443(WORLD, "listener: {envoyConfig: {name: c, kind: CiliumEnvoyConfig}, "
+				"name: l}"),
+		  false },
+		{ TO_443(WORLD, LISTENER("")) ", " TO_443(CIDR, OTHER_LISTENER("")), false },
 		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, DNS), true },
 		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, LISTENER("")), true },
 		{ TO_443(WORLD, HTTP) ", " TO_443(WORLD, LISTENER("")), true },
@@ -521,6 +575,82 @@ static void rules_that_exclude_each_other_break_the_end(void **state)
 		if ((ask_for_proxy(cases[i].rules, IPPROTO_TCP, proxy).verdict == POLICY_BROKEN) !=
 		    cases[i].breaks)
 			fail_msg("%s", cases[i].rules);
+}
+
+/* Which rules, for whoever has to mend them. */
+static void what_breaks_an_end_is_told(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(CNP("{endpointSelector: {}, ingress: [{}], egress: [{" WORLD
+					    "}, " TO_443(WORLD, TERMINATING("name: t")) ", " TO_443(
+						    WORLD, TERMINATING("name: s")) "]}"));
+	const struct policy_answer a = ask(set, POLICY_INGRESS, &web, &db, NULL, IPPROTO_TCP, 80);
+	AUTO_BUF struct buf by = buf_init(256);
+
+	assert_int_equal(a.verdict, POLICY_BROKEN);
+	assert_int_equal(a.clash, POLICY_CLASH_TERMINATING);
+	assert_int_equal(a.count, 2);
+	for (size_t i = 0; i < a.count; i++)
+		policy_ref_rule_put(set, a.by[i], &by);
+	assert_string_equal(buf_cstr(&by), "#spec.egress[1]#spec.egress[2]");
+}
+
+/* Thousands of namespaces may ask the same world for different things. */
+static void rules_for_pods_of_different_namespaces_never_meet(void **state)
+{
+	(void)state;
+	enum { NAMESPACES = 100 }; /* pairs of them: more than a set takes of contradictions */
+	AUTO_BUF struct buf text = buf_init(1 << 20);
+
+	for (int i = 0; i < NAMESPACES; i++)
+		buf_printf(&text,
+			   "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
+			   "metadata: {name: x, namespace: n%d}\n"
+			   "spec: {endpointSelector: {}, egress: [%s]}\n",
+			   i, i % 2 ? TO_443(WORLD, HTTP) : TO_443(WORLD, NAMES));
+	AUTO(policy_set_free) struct policy_set *set = set_of(buf_cstr(&text));
+	assert_int_equal(policy_set_count(set), NAMESPACES);
+	assert_int_equal(policy_set_conflict_count(set), 0);
+}
+
+/* Cilium: an entry of the policy map says what is asked for; the most specific one that says it
+ * counts, for wider ones, too. */
+static void authentication_is_told_of_what_is_allowed(void **state)
+{
+	(void)state;
+#define AT_443(peer, mode) "{" peer ", " PORT_443 ", authentication: {mode: " mode "}}"
+	static const struct {
+		const char *rules, *mode;
+	} cases[] = {
+		{ "{" WORLD "}", "" },
+		{ AUTH(WORLD, "required"), "required" },
+		{ AUTH(WORLD, "disabled"), "" },
+		{ AUTH(WORLD, "test-always-fail"), "test-always-fail" },
+		{ AUTH(WORLD, "required") ", " TO_443(WORLD, "rules: null"), "required" },
+		{ AUTH("toCIDR: [198.51.100.0/24]", "required") ", {" WORLD "}", "" },
+		{ AUTH(WORLD, "required") ", " AT_443(WORLD, "disabled"), "" },
+		{ AUTH(WORLD, "disabled") ", " AT_443(WORLD, "required"), "required" },
+		{ AUTH(WORLD, "disabled") ", " AUTH(CIDR, "required"), "required" },
+		{ AUTH(CIDR, "required") ", " AUTH(WORLD, "test-always-fail"), "test-always-fail" },
+		{ "{" PORT_443 ", authentication: {mode: required}}, " AT_443(WORLD, "disabled"),
+		  "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (int turn = 0; turn < 2; turn++) {
+			char proxy[16], mode[32], text[1024], *comma;
+
+			(void)snprintf(text, sizeof text, "%s", cases[i].rules);
+			if (turn && (comma = strstr(text, "}, {"))) /* the other way round */
+				(void)snprintf(text, sizeof text, "%s, %.*s", //
+					       cases[i].rules + (comma - text) + 3,
+					       (int)(comma - text) + 1, cases[i].rules);
+			assert_int_equal(ask_for(text, IPPROTO_TCP, proxy, mode).verdict,
+					 POLICY_ALLOWED);
+			if (strcmp(mode, cases[i].mode) != 0)
+				fail_msg("%s: '%s'", text, mode);
+		}
 }
 
 int main(void)
@@ -545,6 +675,9 @@ int main(void)
 		cmocka_unit_test(of_proxies_one_wins),
 		cmocka_unit_test(proxies_of_tcp_are_no_others),
 		cmocka_unit_test(rules_that_exclude_each_other_break_the_end),
+		cmocka_unit_test(what_breaks_an_end_is_told),
+		cmocka_unit_test(rules_for_pods_of_different_namespaces_never_meet),
+		cmocka_unit_test(authentication_is_told_of_what_is_allowed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -353,6 +353,22 @@ static void what_is_not_ours_to_say_is_left_alone(void **state)
 	assert_int_equal(policy_table_counts(w->table).asked, 0);
 }
 
+/* Cilium: a rule allows it, and asks for authentication that has not taken place. */
+static void what_is_dropped_until_it_is_authenticated_contradicts_nobody(void **state)
+{
+	struct world *w = *state;
+
+	in_force(w, DB_FROM_WEB);
+	struct flow f = flow_of(EVENT_VERDICT, w->web, w->db, PORT);
+	f.direction = FLOW__TRAFFIC_DIRECTION__INGRESS;
+	f.drop_desc = DROP_REASON_AUTH_REQUIRED;
+	Flow__Flow *m = named(w, f);
+	assert_int_equal(policies_of(m), 0);
+	assert_int_equal(source_of(m), 0);
+	assert_int_equal(policy_table_counts(w->table).contradicted, 0);
+	done(m);
+}
+
 static void without_policies_nothing_is_said(void **state)
 {
 	struct world *w = *state;
@@ -734,6 +750,7 @@ int main(void)
 		TEST(more_policies_than_a_list_holds_are_counted),
 		TEST(names_from_dns_open_what_rules_open_to_them),
 		TEST(what_is_not_ours_to_say_is_left_alone),
+		TEST(what_is_dropped_until_it_is_authenticated_contradicts_nobody),
 		TEST(without_policies_nothing_is_said),
 		TEST(an_answer_is_asked_for_once),
 		TEST(new_policies_are_in_force_at_the_next_flow),
