@@ -339,18 +339,18 @@ static uint32_t intern_text(struct ui_map *m, struct str text)
 	return (uint32_t)++m->text_count;
 }
 
-static struct str reason_of(const struct flow *f, const struct flow_dict *dict)
+/* By name, or by number where this version has no name for it: what filters ask for either way. Who
+ * says neither may have the kernel's own name, @kernel. */
+static void count_reason(struct ui_map *m, struct edge *edge, int32_t reason, struct str kernel,
+			 uint64_t n)
 {
-	const char *name = enum_name(&flow__drop_reason__descriptor, (int32_t)f->drop_desc);
+	const char *name = enum_name(&flow__drop_reason__descriptor, reason);
+	char bytes[sizeof "-2147483648"];
+	struct buf number = buf_fixed(bytes, sizeof bytes);
 
-	if (f->drop_desc && name)
-		return str_of(name);
-	return flow_dict_get_kernel_reason(dict, f->kernel_reason);
-}
-
-static void count_reason(struct ui_map *m, struct edge *edge, struct str reason, uint64_t n)
-{
-	uint32_t text = intern_text(m, reason);
+	if (!name)
+		buf_i64(&number, reason);
+	uint32_t text = intern_text(m, !reason ? kernel : name ? str_of(name) : buf_str(&number));
 
 	for (size_t i = 0; text && i < UI_WIRE_REASONS; i++) {
 		struct reason *r = &edge->reasons[i];
@@ -420,7 +420,8 @@ static void count_flow(struct ui_map *m, struct edge *edge, const struct flow *f
 			note_drops(edge, f->time, f->time);
 	}
 	if (outcome == UI_DROPPED)
-		count_reason(m, edge, reason_of(f, dict), 1);
+		count_reason(m, edge, (int32_t)f->drop_desc,
+			     flow_dict_get_kernel_reason(dict, f->kernel_reason), 1);
 	if (outcome == UI_DROPPED || outcome == UI_AUDITED)
 		note_policy(m, edge, f);
 }
@@ -486,7 +487,6 @@ static struct wall_ns wall_of(const Google__Protobuf__Timestamp *t)
 static void count_edge(struct ui_map *m, struct edge *edge, const Tycho__V1__Edge *in)
 {
 	enum ui_outcome outcome = outcome_of((int)in->verdict);
-	const char *reason = enum_name(&flow__drop_reason__descriptor, (int32_t)in->drop_reason);
 	struct wall_ns first = wall_of(in->first_seen), last = wall_of(in->last_seen);
 
 	edge->changed = m->version;
@@ -500,8 +500,8 @@ static void count_edge(struct ui_map *m, struct edge *edge, const Tycho__V1__Edg
 		return;
 	if (outcome == UI_DROPPED)
 		note_drops(edge, first, last);
-	if (outcome == UI_DROPPED && in->drop_reason && reason)
-		count_reason(m, edge, str_of(reason), in->flows);
+	if (outcome == UI_DROPPED)
+		count_reason(m, edge, (int32_t)in->drop_reason, STR(""), in->flows);
 	if (in->n_policies && !edge->policy)
 		edge->policy = intern_text(m, str_of(in->policies[0]));
 }

@@ -210,6 +210,33 @@ static void every_outcome_is_counted_for_itself_with_reasons_and_who_decided(voi
 	assert_true(json_integer_value(json_object_get(edge, "first")) == 1709280000000);
 }
 
+static void a_reason_without_a_name_is_its_number_whatever_the_kernel_calls_it(void **state)
+{
+	(void)state;
+	FIXTURE f;
+	set_up(&f, plenty);
+	static const char *const reasons[] = {
+		"\"drop_reason_desc\":212",
+		"\"drop_reason_desc\":212,\"tycho\":{\"kernel_drop_reason\":\"NO_SOCKET\"}",
+		"\"drop_reason_desc\":-7",
+		"\"drop_reason_desc\":0",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		char json[1000];
+		(void)snprintf(json, sizeof json,
+			       "{\"is_reply\":false,\"source\":" WEB ",\"destination\":" DB
+			       "," TCP(41000, 443) ",\"verdict\":\"DROPPED\",%s}",
+			       reasons[i]);
+		add(&f, json);
+	}
+	read_map(&f, 0);
+	const json_t *counts = json_object_get(edge_at(&f, 0), "reasons");
+	assert_int_equal(number(edge_at(&f, 0), "dropped"), 4);
+	assert_int_equal(number(counts, "212"), 2);
+	assert_int_equal(number(counts, "-7"), 1);
+	assert_int_equal(json_object_size(counts), 2);
+}
+
 static void ports_and_protocols_are_edges_of_their_own(void **state)
 {
 	(void)state;
@@ -407,6 +434,7 @@ static void edges_of_a_server_add_up_over_nodes_and_verdicts(void **state)
 	edge.flows = 3;
 	ui_map_add_edge(f.map, &edge);
 	edge.destination = &outside;
+	edge.drop_reason = (Flow__DropReason)212; /* of a later version */
 	ui_map_add_edge(f.map, &edge);
 	edge.destination = &host;
 	ui_map_add_edge(f.map, &edge);
@@ -429,6 +457,7 @@ static void edges_of_a_server_add_up_over_nodes_and_verdicts(void **state)
 	assert_string_equal(json_string_value(json_object_get(e, "denied_by")), "data/deny");
 	assert_null(json_object_get(e, "denied_on"));
 	assert_end(&f, edge_at(&f, 1), "to", "name /api.example");
+	assert_int_equal(number(json_object_get(edge_at(&f, 1), "reasons"), "212"), 3);
 	assert_end(&f, edge_at(&f, 2), "to", "reserved /host");
 	assert_int_equal(json_integer_value(json_object_get(f.json, "untracked")), 3);
 }
@@ -455,6 +484,8 @@ int main(void)
 			pods_of_a_workload_share_a_card_and_answers_the_edge_of_the_request),
 		cmocka_unit_test(drops_that_do_not_say_who_asked_are_told_by_flags_and_ports),
 		cmocka_unit_test(every_outcome_is_counted_for_itself_with_reasons_and_who_decided),
+		cmocka_unit_test(
+			a_reason_without_a_name_is_its_number_whatever_the_kernel_calls_it),
 		cmocka_unit_test(ports_and_protocols_are_edges_of_their_own),
 		cmocka_unit_test(the_outside_has_the_most_telling_name_there_is),
 		cmocka_unit_test(a_reader_gets_only_what_changed_since_its_version),

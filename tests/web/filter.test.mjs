@@ -60,6 +60,14 @@ test("a namespace and a name in any namespace are that name in the namespace", (
 		assert.match(filter.filters_of(filter.parse_line(line).terms).reason, /asks again/, line);
 });
 
+test("a drop's reason is asked for by name or number, in a terminal too, whose flag takes names only", () => {
+	assert.deepEqual(ask("reason=policy_denied reason=212").allow, [{ drop_reason_desc: ["POLICY_DENIED", 212] }]);
+	const command = "tycho observe --server s:1 --follow";
+	assert.equal(filter.command_of("reason=POLICY_DENIED", "s:1"), `${command} --drop-reason-desc POLICY_DENIED`);
+	assert.equal(filter.command_of("reason=212", "s:1"), `${command} --allowlist '{"drop_reason_desc":[212]}'`);
+	assert.equal(filter.command_of("not reason=212", "s:1"), `${command} --denylist '{"drop_reason_desc":[212]}'`);
+});
+
 test("words without a name are taken for what they look like", () => {
 	const names = {
 		dropped: "verdict",

@@ -135,6 +135,52 @@ test("what is said of the whole view leads to its flows, and shows the table if 
 	await page.close();
 });
 
+test("a reason without a name is shown by its number, and leads to its flows, of the record too", async () => {
+	const drops = conversations.filter((c) => c[5] === "DROPPED");
+	const reasons = [212, 212, 213, "POLICY_DENIED"];
+	const list = drops.flatMap((c, i) =>
+		reasons.map((drop_reason_desc, n) => {
+			const time = new Date(start + (10 * i + n) * 1000);
+			const kernel = drop_reason_desc === 213 && { tycho: { kernel_drop_reason: "FULL_MOON" } };
+			return { ...flow_of(c, 10 * i + n, time), drop_reason_desc, ...kernel };
+		}),
+	);
+	const observer = await stage.observer("numbered", json_lines(list), "--replay-keep-time");
+	const numbered_ui = await stage.ui(observer.address);
+	const range = `since=${iso(start)}&until=${iso(start + 30 * MINUTE_MS)}`;
+	const of_212 = 2 * drops.length;
+	for (const address of ["", range]) {
+		const page = await open(`${numbered_ui.address}/#${address}`);
+		const details = page.getByRole("complementary", { name: "Details" });
+		await becomes(page, row_count, list.length);
+		const why = () => [...document.querySelectorAll(".detail .peers:last-of-type li")].map((e) => [...e.children].map((c) => c.textContent.trim()).join(": "));
+		await becomes(page, why, [`reason 212: ${of_212}`, `reason 213 FULL_MOON: ${drops.length}`, `POLICY_DENIED: ${drops.length}`]);
+		await details.locator("li", { hasText: "reason 212" }).getByRole("button").press("Enter");
+		await becomes(page, row_count, of_212);
+		await becomes(page, () => [...new Set([...document.querySelectorAll(".row .why")].map((e) => e.textContent))], ["reason 212"]);
+		assert.match(page.url(), /reason%3D212/);
+		// So in a terminal.
+		await page.evaluate(() => navigator.clipboard.writeText(""));
+		await details.getByRole("button", { name: "Copy" }).press("Enter");
+		const command = await (await page.waitForFunction(() => navigator.clipboard.readText())).jsonValue();
+		assert.equal(stage.shell(`${command.replace("--follow", "--last 100")} -o json`).length, of_212);
+		// And of a line's counts, and of one flow's fields.
+		await page.goBack();
+		await becomes(page, row_count, list.length);
+		await details.getByRole("button", { name: /→/ }).first().press("Enter");
+		await details.getByText("reason 213").locator("xpath=..").getByRole("button", { name: "1" }).press("Enter");
+		await becomes(page, row_count, 1);
+		await page.getByRole("button", { name: "Clear the filter" }).click();
+		await becomes(page, row_count, list.length);
+		await page.locator(".row", { hasText: "FULL_MOON (reason 213)" }).first().click();
+		await details.getByRole("button", { name: "213", exact: true }).press("Enter");
+		await becomes(page, row_count, drops.length);
+		await page.close();
+	}
+	await numbered_ui.stop();
+	await observer.stop();
+});
+
 test("the last line leads to what is known of each node, and to the times that are missing", async () => {
 	const page = await open(ui.address);
 	await becomes(page, row_count, list.length);

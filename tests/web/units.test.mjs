@@ -597,6 +597,18 @@ test("drops add up: since when, until when, why, and how many for reasons that n
 	assert.deepEqual([sum.dropped, sum.first_dropped, sum.last_dropped], [7, 200, 400]);
 	assert.deepEqual(sum.reasons, [["POLICY_DENIED", 4], ["NO_SOCKET", 1]]);
 	assert.equal(sum.unnamed, 2);
+	// A reason that has no name is its number: in words, in the table, and to be asked for.
+	assert.deepEqual(["POLICY_DENIED", "212", "-7"].map(flow_words.reason_text), ["POLICY_DENIED", "reason 212", "reason -7"]);
+	const drop = { verdict: "DROPPED", drop_reason_desc: 212, tycho: { kernel_drop_reason: "X" } };
+	assert.equal(flow_words.why_of(drop), "X (reason 212)");
+	assert.equal(flow_words.why_of({ ...drop, tycho: undefined }), "reason 212");
+	assert.equal(flow_words.why_of({ ...drop, drop_reason_desc: "NO_SOCKET" }), "NO_SOCKET");
+	assert.equal(flow_words.kernel_names([drop, drop, {}], "212"), "X");
+	const named = ["D", "C", "B", "A"].map((kernel_drop_reason) => ({ ...drop, tycho: { kernel_drop_reason } }));
+	assert.equal(flow_words.kernel_names(named, "212"), "A, B, C, …");
+	assert.equal(flow_words.kernel_names([{ ...drop, drop_reason_desc: "NO_SOCKET" }], "NO_SOCKET"), "");
+	assert.equal(flow_words.why_of({ ...drop, drop_reason_desc: 0 }), "X");
+	assert.equal(flow_term.flow_term(drop, "drop_reason_desc"), "reason=212");
 	assert.deepEqual(sum.deciders, [{ policy: "a/b", on: "" }]);
 	assert.equal(graph.summary_of([edge(0, { forwarded: 1 })]).first_dropped, 0);
 });

@@ -12,6 +12,7 @@ import {
 	outcome_of,
 	port_of,
 	protocol_of,
+	reason_text,
 	time_text,
 	visible,
 	why_of,
@@ -184,7 +185,7 @@ function Counts({ edges, ways, props }: { edges: Edge[]; ways: Ways | null; prop
 			{sum.reasons.map(([reason, n]) => (
 				<Fact key={reason} name="Reason">
 					<code>
-						<Breakable text={reason} />
+						<Breakable text={reason_text(reason)} />
 					</code>{" "}
 					<Flows n={n} ways={of(...outcome_terms("dropped"), `reason=${reason}`)} kind="dropped" props={props} />
 				</Fact>

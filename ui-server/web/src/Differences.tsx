@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import type { Difference } from "./compare";
-import { count_text, visible } from "./flow";
+import { count_text, reason_text, visible } from "./flow";
 import { card_name, port_text } from "./graph";
 import type { Card } from "./drawn";
 import { ROW_PX, show_row, useRowsInView } from "./windowed";
@@ -77,7 +77,7 @@ function Line({
 			<Counted before={dropped[0]} now={dropped[1]} />
 			<Counted before={d.before?.forwarded ?? 0} now={d.now?.forwarded ?? 0} />
 			<span role="cell" class="why">
-				{Object.keys((d.now ?? d.before)?.reasons ?? {}).join(", ")}
+				{Object.keys((d.now ?? d.before)?.reasons ?? {}).map(reason_text).join(", ")}
 			</span>
 		</div>
 	);

@@ -1,7 +1,7 @@
 // What is said in the details while nothing is selected.
 import { Fragment } from "preact";
 import { type Ways, with_terms } from "./filter";
-import { count_text } from "./flow";
+import { count_text, kernel_names, reason_text } from "./flow";
 import { type Graph, type Line, name_of, outcome_terms, summary_of, ways_between } from "./graph";
 import { knowledge } from "./health";
 import { RangeInputs } from "./RangeInputs";
@@ -86,6 +86,7 @@ export function Overview({
 	on_select(selection: Selection): void;
 }) {
 	const { range, against } = state;
+	const flows = state.rows.map((row) => row.flow);
 	const { reasons, unnamed } = summary_of(state.edges.filter((e) => e?.dropped));
 	const refused = graph.lines.filter((l) => l.outcome === "dropped" && l.change !== "gone").sort((a, b) => b.count - a.count);
 	return (
@@ -124,11 +125,13 @@ export function Overview({
 				<>
 					<h3>Why</h3>
 					<ul class="peers">
-						{reasons
-							.slice(0, 8)
-							.map(([reason, n]) => (
+						<Some list={reasons} most={8}>
+							{([reason, n]: [string, number]) => (
 								<li key={reason}>
-									<code>{reason}</code>
+									<span>
+										<code>{reason_text(reason)}</code>
+										<span class="quiet"> {kernel_names(flows, reason)}</span>
+									</span>
 									<button
 										type="button"
 										class="link dropped"
@@ -138,7 +141,8 @@ export function Overview({
 										{count_text(n)}
 									</button>
 								</li>
-							))}
+							)}
+						</Some>
 						{unnamed > 0 && (
 							<li>
 								<span class="quiet">other reasons</span>

@@ -5,7 +5,7 @@
 // alternatives that need several words each: who asks and who is asked may change sides, as in an answer.
 import { nearest } from "./nearest";
 import { range_flags, type Range } from "./time_range";
-import { type Flow, type FlowFilter, protocol_of } from "./flow";
+import { type Flow, type FlowFilter, is_reason_number, protocol_of } from "./flow";
 
 export interface Term {
 	name: string;
@@ -129,8 +129,8 @@ export const words: Record<string, Word> = {
 	"to-label": { flag: "to-label", alternatives: to("label"), help: "a selector" },
 	reason: {
 		flag: "drop-reason-desc",
-		alternatives: plain("drop_reason_desc", upper),
-		help: "POLICY_DENIED, …",
+		alternatives: (v) => [{ drop_reason_desc: [is_reason_number(v) ? Number(v) : upper(v)] }],
+		help: "POLICY_DENIED, …, or a number",
 	},
 	node: { flag: "node-name", alternatives: plain("node_name"), help: "cluster/node, globs" },
 	status: { flag: "http-status", alternatives: plain("http_status_code"), help: "404, 5+" },
@@ -400,7 +400,7 @@ function quoted(value: string): string {
 }
 
 // Whether the CLI's flags mean what the line does. They have no "or"; two of them about either side are about the same one;
-// several that are denied are denied together; and of one field there is one.
+// several that are denied are denied together; of one field there is one; and reasons have names.
 function are_flags(terms: Term[]): boolean {
 	const names = (not: boolean) => [...new Set(terms.filter((t) => t.not === not).map((t) => t.name))];
 	const fields = names(false).flatMap((name) => [
@@ -411,7 +411,8 @@ function are_flags(terms: Term[]): boolean {
 		ways_of(terms).length === 1 &&
 		names(true).length <= 1 &&
 		either.length <= 1 &&
-		new Set(fields).size === fields.length
+		new Set(fields).size === fields.length &&
+		!terms.some((t) => t.name === "reason" && is_reason_number(t.value))
 	);
 }
 

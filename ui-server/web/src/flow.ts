@@ -77,7 +77,7 @@ export interface FlowFilter {
 	destination_identity?: number[];
 	verdict?: string[];
 	protocol?: string[];
-	drop_reason_desc?: string[];
+	drop_reason_desc?: (string | number)[];
 	node_name?: string[];
 	http_status_code?: string[];
 	reply?: boolean[];
@@ -151,9 +151,27 @@ export function port_of(flow: Flow): number | undefined {
 	return flow.is_reply ? ports?.source_port : ports?.destination_port;
 }
 
+// A drop's reason that has no name, as one of a later version, is its number.
+export const is_reason_number = (reason: string) => /^-?\d+$/.test(reason);
+export function reason_text(reason: string): string {
+	return is_reason_number(reason) ? `reason ${reason}` : reason;
+}
+
 export function why_of(flow: Flow): string {
-	const reason = flow.drop_reason_desc ?? flow.tycho?.kernel_drop_reason;
-	return visible(outcome_of(flow) === "dropped" && reason ? String(reason) : (flow.Summary ?? ""));
+	const [reason, kernel] = [String(flow.drop_reason_desc || ""), flow.tycho?.kernel_drop_reason];
+	if (outcome_of(flow) !== "dropped" || !(reason || kernel)) return visible(flow.Summary ?? "");
+	const says_more = reason && kernel && is_reason_number(reason);
+	return visible(says_more ? `${kernel} (${reason_text(reason)})` : reason_text(reason || kernel!));
+}
+
+const KERNEL_NAMES_MOST = 3;
+
+// The kernel's own names for a reason that is only a number, as far as @flows have some.
+export function kernel_names(flows: Flow[], reason: string): string {
+	if (!is_reason_number(reason)) return "";
+	const own = flows.filter((f) => String(f.drop_reason_desc) === reason).map((f) => f.tycho?.kernel_drop_reason ?? "");
+	const names = [...new Set(own)].filter(Boolean).sort();
+	return visible(names.slice(0, KERNEL_NAMES_MOST).join(", ") + (names.length > KERNEL_NAMES_MOST ? ", …" : ""));
 }
 
 const clock = new Intl.DateTimeFormat(undefined, {

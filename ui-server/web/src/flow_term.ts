@@ -47,7 +47,7 @@ export function flow_term(flow: Flow, path: string): string | null {
 		case "destination_names":
 			return flow.destination_names?.length === 1 ? term("to-dns", flow.destination_names[0]) : null;
 		case "drop_reason_desc":
-			return typeof flow.drop_reason_desc === "string" ? term("reason", flow.drop_reason_desc) : null;
+			return term("reason", flow.drop_reason_desc);
 		case "node_name":
 			return term("node", flow.node_name);
 		default:

@@ -118,7 +118,7 @@ export interface Edge {
 	last?: number; // ms since the epoch, of the newest flow
 	first_dropped?: number; // ms since the epoch, of the oldest drop
 	last_dropped?: number; // ms since the epoch, of the newest drop
-	reasons?: Record<string, number>; // drops by reason
+	reasons?: Record<string, number>; // drops by reason: its name, or its number where it has none (a later version's flow.DropReason)
 	denied_by?: string; // namespace/name of the last policy that is known to have denied or audited
 	denied_on?: "ingress" | "egress"; // the side it did so on
 }
