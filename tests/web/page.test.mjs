@@ -8,6 +8,7 @@ import { becomes, fact, faults, health, map_lines, open as open_in, pixels, row_
 import { HASH, request } from "./request.mjs";
 import { Stage } from "./stage.mjs";
 
+const MINUTE_MS = 60_000;
 const DROPPED_RGB = [0xc6, 0x2a, 0x2f]; // --dropped of the light scheme
 const outcome = { FORWARDED: "forwarded", DROPPED: "dropped", AUDIT: "audited" };
 const shown_name = {
@@ -301,6 +302,71 @@ test("a past range has the map and the flows of the record, lives in the address
 	await page.close();
 });
 
+test("a keyboard goes along the record and the strip, hears what is there, and looks at what it marks", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	await page.getByLabel("Time range").selectOption({ label: "Last 24 h" });
+	await becomes(page, health, "past");
+	await becomes(page, row_count, all);
+	const last = () => {
+		const hash = new URLSearchParams(location.hash.slice(1));
+		return [hash.get("since"), hash.get("until")].map((time) => Date.parse(time));
+	};
+	const [since, until] = await page.evaluate(last);
+	const record = page.getByRole("slider", { name: "Time in the record" });
+	const value = async () => Number(await record.getAttribute("aria-valuenow"));
+	const text = () => document.activeElement.getAttribute("aria-valuetext");
+	await record.focus();
+	await page.keyboard.press("Home");
+	assert.equal(await value(), since);
+	assert.match(await page.evaluate(text), /missing: node-a, before its record$/);
+	await becomes(page, () => document.querySelectorAll(".strip .missing").length, 1);
+	assert.deepEqual(await violations(page), []);
+	// Of what is marked nothing remains after Escape, nor after a step without Shift; Back is not meant before.
+	for (const keys of [["Shift+ArrowRight", "Escape"], ["Shift+End", "ArrowLeft"]]) {
+		await page.keyboard.press(keys[0]);
+		await becomes(page, () => document.querySelectorAll(".record .marked").length, 2);
+		assert.match(await page.evaluate(text), /, marked from .*, (1 min|24 h|1 d)$/);
+		await page.keyboard.press(keys[1]);
+		await becomes(page, () => document.querySelectorAll(".record .marked").length, 1);
+		assert.doesNotMatch(await page.evaluate(text), /marked/);
+	}
+	await page.keyboard.press("Home");
+	for (const key of ["Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowLeft", "Enter"])
+		await page.keyboard.press(key);
+	await becomes(page, last, [since, since + 2 * MINUTE_MS]);
+	await becomes(page, row_count, 0); // before anything was seen
+	await becomes(page, () => document.activeElement.getAttribute("aria-label"), "Time in the record");
+	await page.goBack();
+	await becomes(page, row_count, all);
+	// One place is the minute that it is in.
+	for (const key of ["End", "PageDown"]) await page.keyboard.press(key);
+	const at = await value();
+	assert.ok(at > since && at < until, String(at));
+	await page.keyboard.press("Space");
+	await becomes(page, last, [Math.floor(at / MINUTE_MS) * MINUTE_MS, Math.floor(at / MINUTE_MS) * MINUTE_MS + MINUTE_MS]);
+	await page.getByRole("button", { name: "Back to live" }).click();
+	await becomes(page, health, "live");
+	await becomes(page, row_count, all);
+
+	const strip = page.getByRole("slider", { name: "Time in the strip, 5 min" });
+	await strip.focus();
+	await becomes(page, () => /^\d\d:\d\d:\d\d, .* flows per second/.test(document.activeElement.ariaValueText), true);
+	const end = Number(await strip.getAttribute("aria-valuenow"));
+	await page.keyboard.press("Shift+ArrowLeft");
+	await page.locator(".strip .marked").waitFor({ state: "attached" });
+	assert.deepEqual(await violations(page), []);
+	await page.keyboard.press("Enter");
+	await becomes(page, health, "past");
+	const [from, to] = await page.evaluate(last);
+	assert.ok(from <= end && to >= end && to - from <= 2 * MINUTE_MS, `${from} ${end} ${to}`);
+	await becomes(page, () => document.activeElement.className, "handle");
+	// Nothing is marked any more: Escape is the page's, and without a handle so are the arrows.
+	await page.keyboard.press("Escape");
+	await becomes(page, health, "past");
+	await page.close();
+});
+
 test("the table's columns are chosen, and stay chosen", async () => {
 	const page = await open(shop_ui.address);
 	await becomes(page, row_count, all);
@@ -406,7 +472,6 @@ test("a flow is copied as JSON, and as a command that finds it and no other", as
 });
 
 // An hour, and the hour before it, of which each conversation says how many flows it had in either.
-const MINUTE_MS = 60_000;
 const hours = (() => {
 	const now = (Math.floor(Date.now() / MINUTE_MS) - 60) * MINUTE_MS;
 	return { before: now - 60 * MINUTE_MS, now, end: now + 60 * MINUTE_MS };

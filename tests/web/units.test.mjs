@@ -20,6 +20,7 @@ const line_shape = await load("line_shape");
 const shown = await load("shown");
 const socket = await load("socket");
 const state = await load("state");
+const time_cursor = await load("time_cursor");
 const time_range = await load("time_range");
 
 test("a range is whole minutes, either way round, and survives the address", () => {
@@ -71,6 +72,52 @@ test("a range is whole minutes, either way round, and survives the address", () 
 		filter.command_of("port=443", "s:1", range),
 		"tycho observe --server s:1 --since 2026-01-01T12:00:00Z --until 2026-01-01T12:02:00Z --port 443",
 	);
+});
+
+test("what is missing is said of the time it is missing from, and not of what a page saw itself", () => {
+	const at = (s) => new Date(s * 1000).toISOString();
+	const coverage = [
+		{ node_name: "a", oldest: at(100), gaps: [{ from: at(300), to: at(320), cause: "OBSERVER_RESTARTED" }] },
+		{ node_name: "b", oldest: at(200) },
+		{ node_name: "c" },
+		{ node_name: "d", error: "no" },
+	];
+	const range = { since: 50_000, until: 500_000 };
+	const texts = (list) => [60, 150, 250, 310, 400].map((s) => time_range.gone_text(time_range.missing_in(list, range), s * 1000));
+	assert.deepEqual(texts(coverage), [
+		"missing: a, before its record, and 3 more",
+		"missing: b, before its record, and 2 more",
+		...["missing: c, before its record, and 1 more", "missing: a, observer restarted, and 2 more"],
+		"missing: c, before its record, and 1 more",
+	]);
+	const a = { ...coverage[0], oldest: at(50) };
+	const seen = time_range.looked_since([a, ...coverage.slice(1)], 240_000);
+	assert.deepEqual(texts(seen), [
+		...["missing: b, before its record, and 1 more", "missing: b, before its record, and 1 more"],
+		...["", "missing: a, observer restarted", ""],
+	]);
+	assert.equal(time_range.shade_of({ nodes: 2 }, 2), 1);
+});
+
+test("a keyboard moves by steps that begin where others do, no further than the ends, and marks with Shift alone", () => {
+	const extent = { since: 130, until: 1250, step: 100, zero: 0 };
+	const at = (cursor, keys) =>
+		keys.split(" ").reduce((c, key) => time_cursor.moved(c, key.replace("+", ""), key.startsWith("+"), extent), cursor);
+	const end = time_cursor.within(null, extent);
+	assert.deepEqual(end, { at: 1250, marked_from: 1250 });
+	const moves = {
+		...{ ArrowLeft: 1200, "ArrowLeft ArrowDown": 1100, "ArrowLeft ArrowRight": 1250, "Home ArrowUp": 200 },
+		...{ PageDown: 1200, Home: 130, "Home ArrowLeft": 130, "Home PageUp End": 1250 },
+	};
+	for (const [keys, to] of Object.entries(moves)) assert.deepEqual(at(end, keys), { at: to, marked_from: to }, keys);
+	assert.deepEqual(at(end, "Home +ArrowRight +ArrowRight +ArrowLeft"), { at: 200, marked_from: 130 });
+	assert.deepEqual(at(end, "+Home"), { at: 130, marked_from: 1250 });
+	assert.equal(time_cursor.has_mark(at(end, "+Home ArrowRight")), false);
+	for (const key of ["Enter", "Escape", "Tab", "x"]) assert.equal(time_cursor.moved(end, key, false, extent), null, key);
+	// Ten pages are the whole; what has moved on takes the mark's begin along.
+	const long = { since: 0, until: 3000, step: 10, zero: 0 };
+	assert.equal(time_cursor.moved({ at: 1500, marked_from: 1500 }, "PageUp", false, long).at, 1800);
+	assert.deepEqual(time_cursor.within({ at: 900, marked_from: 100 }, extent), { at: 900, marked_from: 130 });
 });
 
 test("the page says how far it has read, once what it was told is shown", () => {

@@ -259,6 +259,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 			<Strip
 				pulse={state.pulse}
 				past={range && { range, flows: state.totals.flows, answered: state.answered }}
+				coverage={state.coverage}
 				history={range ? null : history_of(state, now)}
 				followed_from={state.marks[0]?.at ?? now}
 				on_range={(a, b) => set_range(range_between(a, b))}

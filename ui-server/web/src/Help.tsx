@@ -10,6 +10,7 @@ export function Help({ close }: { close(): void }) {
 		["click", "on the map: select a card or a line"],
 		["double click", "on the map: only flows of it"],
 		["+ − 0", "on the map: closer, farther, all of it"],
+		["Shift ← →", "in the strip, or the record below it: mark a time; Enter looks at it"],
 		["a", "on the map: arrange it anew"],
 		["Esc", "back"],
 		["?", "these keys"],

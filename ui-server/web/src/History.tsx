@@ -1,9 +1,12 @@
-// What the record covers, and which part of it is looked at: drag to look at a part, or choose how far back.
+// What the record covers, and which part of it is looked at: drag to look at a part, mark it with the keyboard, or choose how far
+// back.
 import { CURVE_HEIGHT, ceiling, steps } from "./curve";
 import { count_text, duration_text, full_time_text, short_time_text } from "./flow";
 import { useNowState } from "./now_state";
 import { completed } from "./rates";
-import { missing_in, oldest_of, range_between, type Range, stretches } from "./time_range";
+import { type Cursor, has_mark, within } from "./time_cursor";
+import { TimeHandle } from "./TimeHandle";
+import { gone_text, MINUTE_MS, missing_in, oldest_of, range_between, type Range, shade_of, stretches } from "./time_range";
 import type { Coverage, Pulse } from "./wire";
 
 interface Props {
@@ -26,7 +29,8 @@ const spans: [string, number][] = [
 
 export function History({ coverage, history, range, against, now, on_range, on_compare }: Props) {
 	const [drag, drag_now, set_drag] = useNowState<{ from: number; to: number } | null>(null);
-	const [at, , set_at] = useNowState<number | null>(null);
+	const [pointed, , set_pointed] = useNowState<number | null>(null);
+	const [, cursor_now, set_cursor] = useNowState<Cursor | null>(null); // of the keyboard
 	const oldest = oldest_of(coverage);
 	if (!oldest && !range) return null;
 	const start = Math.min(oldest || now, range?.since ?? now, against?.since ?? now, now - 60_000);
@@ -53,8 +57,25 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 		return `${line}V${CURVE_HEIGHT}H${(from * 1000).toFixed(3)}Z`;
 	};
 	const sum = (counts: number[]) => counts.reduce((n, c) => n + c, 0);
-	const i = at === null ? -1 : Math.floor((at / 1000 - history.from) / step);
-	const dragged = drag && range_between(drag.from, drag.to);
+	const extent = { since: start, until: end, step: Math.max(step * 1000, MINUTE_MS), zero: 0 };
+	const cursor = cursor_now() && within(cursor_now(), extent);
+	const at = pointed ?? (cursor && cursor.at);
+	// What comes late is as what came last.
+	const i_of = (ms: number) => {
+		const n = Math.floor((ms / 1000 - history.from) / step);
+		return n < history.flows.length ? n : ms <= now ? history.flows.length - 1 : -1;
+	};
+	const i = at === null ? -1 : i_of(at);
+	const marked = drag ? range_between(drag.from, drag.to) : cursor && has_mark(cursor) ? range_between(cursor.marked_from, cursor.at) : null;
+	const missing = missing_in(coverage, { since: start, until: end });
+	const known = (ms: number) => {
+		const n = i_of(ms);
+		return [
+			n >= 0 && `${rate(drawn.flows[n]!)} flows per second`,
+			n >= 0 && drawn.drops[n]! > 0 && `${rate(drawn.drops[n]!)} drops per second`,
+			gone_text(missing, ms),
+		].filter(Boolean).join(", ");
+	};
 	return (
 		<section class="history" aria-label="Time">
 			<div
@@ -64,11 +85,11 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 					set_drag({ from: time_at(e), to: time_at(e) });
 				}}
 				onPointerMove={(e) => {
-					set_at(time_at(e));
+					set_pointed(time_at(e));
 					const begun = drag_now();
 					if (begun) set_drag({ ...begun, to: time_at(e) });
 				}}
-				onPointerLeave={() => set_at(null)}
+				onPointerLeave={() => set_pointed(null)}
 				onPointerUp={(e) => {
 					const begun = drag_now();
 					set_drag(null);
@@ -87,11 +108,11 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 						<path class="drops-area" d={path(drawn.drops)} />
 					</svg>
 				)}
-				{stretches(missing_in(coverage, { since: start, until: end }), coverage.length).map((m, i) => (
+				{stretches(missing, coverage.length).map((m, i) => (
 					<span
 						key={i}
 						class="missing"
-						style={{ ...block(m.since, m.until), opacity: 0.4 + (0.6 * m.nodes) / coverage.length }}
+						style={{ ...block(m.since, m.until), opacity: shade_of(m, coverage.length) }}
 						title={
 							m.nodes > 1
 								? `${count_text(m.nodes)} of ${count_text(coverage.length)} nodes, such as ${m.one.node}: ${m.one.cause}`
@@ -101,12 +122,12 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 				))}
 				{against && <span class="marked before" style={block(against.since, against.until)} />}
 				{range && <span class="marked" style={block(range.since, range.until)} />}
-				{dragged && <span class="marked" style={block(dragged.since, dragged.until)} />}
+				{marked && <span class="marked" style={block(marked.since, marked.until)} />}
 				<span class="label" title={`Record since ${full_time_text(start)}. Drag to look at a part of it.`}>
 					{short_time_text(start)}
 				</span>
 				<span class="label">now</span>
-				{i >= 0 && i < history.flows.length && (
+				{i >= 0 && (
 					<div class="tip at-record" style={at! < (start + end) / 2 ? { right: "12px" } : { left: "12px" }}>
 						{short_time_text((history.from + i * step) * 1000)} · {rate(drawn.flows[i]!)} flows/s
 						{history.drops[i] ? (
@@ -114,6 +135,15 @@ export function History({ coverage, history, range, against, now, on_range, on_c
 						) : null}
 					</div>
 				)}
+				<TimeHandle
+					name="Time in the record"
+					extent={extent}
+					cursor={cursor_now}
+					time={short_time_text}
+					text={known}
+					on_cursor={set_cursor}
+					on_take={(from, to) => on_range(range_between(from, to))}
+				/>
 			</div>
 			{on_compare && (
 				<button

@@ -1,4 +1,4 @@
-// A range's two ends, to be typed: what dragging over the strip does, for a keyboard.
+// A range's two ends, to be typed: what dragging over the strip does, to the minute.
 import { range_between, type Range } from "./time_range";
 
 // As <input type="datetime-local"> wants it: local, to the minute.

@@ -1,4 +1,5 @@
 // Past ranges: what the record covers, and what is missing from it. Pure.
+import { count_text } from "./flow";
 import type { Coverage, Gap } from "./wire";
 
 // Milliseconds since the epoch, in whole minutes: what the service map of the record is counted by.
@@ -88,6 +89,24 @@ export interface Stretch extends Range {
 	nodes: number; // how many, at most
 	one: Missing; // of them
 }
+
+// What a page knows that has looked since @from: what it saw itself, whoever keeps a record of it, or cannot be reached now.
+export function looked_since(coverage: Coverage[], from: number): Coverage[] {
+	return coverage
+		.filter((c) => !c.error)
+		.map((c) => (Date.parse(c.oldest ?? "") <= from ? c : { ...c, oldest: iso(from) }));
+}
+
+// Whose flows of a time are missing, and why; "" if nobody's are.
+export function gone_text(missing: Missing[], at: number): string {
+	const gone = missing.filter((m) => m.since <= at && at < Math.max(m.until, m.since + 1));
+	const [one] = gone;
+	const more = gone.length > 1 ? `, and ${count_text(gone.length - 1)} more` : "";
+	return one ? `missing: ${one.node}, ${one.cause}${more}` : "";
+}
+
+// How much of the record is missing, as opacity of what is drawn over it.
+export const shade_of = ({ nodes }: Stretch, of: number) => 0.4 + (0.6 * nodes) / Math.max(1, of);
 
 const SHADES = 8; // shares of all nodes that are told apart
 
