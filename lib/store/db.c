@@ -12,6 +12,8 @@ enum {
 
 static enum err_code code_of(int rc)
 {
+	if (rc == SQLITE_IOERR_CORRUPTFS)
+		return ERR_PARSE;
 	switch (rc & 0xff) {
 	case SQLITE_NOMEM:
 		return ERR_NOMEM;
@@ -36,12 +38,19 @@ static enum err_code code_of(int rc)
 	}
 }
 
+void db_note_faults(struct db *db)
+{
+	if (disk_fault_take(&db->fault) && db->faults && !db->fault.is_everywhere)
+		disk_faults_note(db->faults, &db->fault);
+}
+
 static void note(struct db *db, int rc)
 {
 	db->rc = db->h ? sqlite3_extended_errcode(db->h) : rc;
 	if ((db->rc & 0xff) != (rc & 0xff))
 		db->rc = rc;
 	db->os = 0;
+	db_note_faults(db);
 	if ((rc & 0xff) == SQLITE_FULL)
 		db->os = ENOSPC;
 	else if (db->h && ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN))
@@ -51,7 +60,10 @@ static void note(struct db *db, int rc)
 static enum err_code fault(struct db *db, const char *doing, struct err *e)
 {
 	enum err_code code = code_of(db->rc);
+	char words[DISK_WORDS];
 
+	if (db->fault.os && !db->fault.is_everywhere)
+		return err_set(e, code, "%s: %s", doing, disk_words(&db->fault, words));
 	if (db->os) {
 		(void)err_errno(e, db->os, "%s", doing);
 		if (e)
@@ -60,6 +72,14 @@ static enum err_code fault(struct db *db, const char *doing, struct err *e)
 	}
 	return err_set(e, code, "%s: %s", doing,
 		       db->h ? sqlite3_errmsg(db->h) : sqlite3_errstr(db->rc));
+}
+
+/* Of a call that may fail: nothing has yet. */
+static void begin(struct db *db)
+{
+	db->rc = SQLITE_OK;
+	db->fault.os = 0;
+	(void)disk_fault_take(NULL);
 }
 
 /* The path as a URI: what would end it or mean more is escaped. */
@@ -75,14 +95,18 @@ static void put_uri(struct buf *b, const char *path)
 	buf_lit(b, "?immutable=1");
 }
 
-enum err_code db_open(struct db *ret, const char *path, enum db_mode mode, struct err *e)
+enum err_code db_open(struct db *ret, const char *path, enum db_mode mode,
+		      struct disk_faults *faults, struct err *e)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
 		    (mode == DB_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
 				      : SQLITE_OPEN_READONLY);
 	char bytes[PATH_BYTES];
 	struct buf uri = buf_fixed(bytes, sizeof bytes);
-	const char *name = path;
+	const char *name = path, *vfs = disk_vfs();
+
+	if (!vfs)
+		return err_set(e, ERR_NOMEM, "open '%s'", path);
 
 	if (mode == DB_IMMUTABLE) {
 		put_uri(&uri, path);
@@ -91,8 +115,9 @@ enum err_code db_open(struct db *ret, const char *path, enum db_mode mode, struc
 		if (uri.failed)
 			return err_set(e, ERR_INVALID, "open '%s': the name is too long", path);
 	}
-	struct db db = { 0 };
-	int rc = sqlite3_open_v2(name, &db.h, flags, NULL);
+	struct db db = { .faults = faults };
+	begin(&db);
+	int rc = sqlite3_open_v2(name, &db.h, flags, vfs);
 	if (rc != SQLITE_OK) {
 		note(&db, rc);
 		enum err_code code = fault(&db, path, e);
@@ -108,7 +133,12 @@ void db_close(struct db *db)
 {
 	for (size_t i = 0; i < db->count; i++)
 		(void)sqlite3_finalize(db->statements[i].st);
+	/* The last one to close moves the log into the file. */
+	if (db->h)
+		disk_fill(db->h);
+	begin(db);
 	(void)sqlite3_close(db->h);
+	db_note_faults(db);
 	*db = (struct db){ 0 };
 }
 
@@ -134,6 +164,7 @@ static sqlite3_stmt *prepare(struct db *db, const char *sql)
 
 sqlite3_stmt *db_ask(struct db *db, const char *sql, const struct db_value *values, size_t count)
 {
+	begin(db);
 	sqlite3_stmt *st = prepare(db, sql);
 	int rc = SQLITE_OK;
 
@@ -157,16 +188,15 @@ sqlite3_stmt *db_ask(struct db *db, const char *sql, const struct db_value *valu
 		note(db, rc);
 		return NULL;
 	}
-	db->rc = SQLITE_OK;
 	return st;
 }
 
 sqlite3_stmt *db_once(struct db *db, const char *sql)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(db->h, sql, -1, &st, NULL);
 
-	db->rc = SQLITE_OK;
+	begin(db);
+	int rc = sqlite3_prepare_v2(db->h, sql, -1, &st, NULL);
 	if (rc != SQLITE_OK)
 		note(db, rc);
 	return st;
@@ -213,6 +243,7 @@ enum err_code db_run(struct db *db, struct err *e, const char *sql, const struct
 
 enum err_code db_script(struct db *db, const char *sql, struct err *e)
 {
+	begin(db);
 	int rc = sqlite3_exec(db->h, sql, NULL, NULL, NULL);
 
 	if (rc == SQLITE_OK)
@@ -246,7 +277,8 @@ static enum err_code can_be_read(struct db *db, sqlite3_stmt *st, uint64_t key, 
 		(void)sqlite3_reset(st);
 		(void)sqlite3_bind_int64(st, 1, (int64_t)key);
 	}
-	db->rc = st ? SQLITE_OK : db->rc;
+	if (st)
+		begin(db);
 	bool found = db_next(db, st);
 	enum err_code code = found ? ERR_OK : db_ended(db, "read the store", e);
 	if (found && column_u64(st, 0) < key) /* another page lies there */
@@ -337,15 +369,23 @@ void db_rollback(struct db *db)
 {
 	static const char sql[] = "ROLLBACK";
 	int rc = db->rc, os = db->os;
+	struct disk_fault fault = db->fault;
 
 	/* Some failures have rolled back already. */
 	if (!sqlite3_get_autocommit(db->h))
 		(void)!db_run(db, NULL, sql, NULL, 0);
 	db->rc = rc;
 	db->os = os;
+	db->fault = fault;
 }
 
 bool db_is_damaged(const struct db *db)
 {
-	return (db->rc & 0xff) == SQLITE_CORRUPT || (db->rc & 0xff) == SQLITE_NOTADB;
+	return code_of(db->rc) == ERR_PARSE;
+}
+
+bool db_log_is_damaged(const struct db *db)
+{
+	return (db->rc & 0xff) == SQLITE_IOERR && db->fault.os && db->fault.is_log &&
+	       !db->fault.is_everywhere;
 }

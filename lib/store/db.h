@@ -12,8 +12,8 @@
  * borrowed until the next use of the statement; those of columns until the next step.
  *
  * Errors   in the system's words where the system said no ("No space left on device"), else in
- *          SQLite's. A damaged file is ERR_PARSE, a full or failing disk ERR_IO, a file that may
- *          not be written ERR_PERMISSION.
+ *          SQLite's. A damaged file is ERR_PARSE, also where a page of it cannot be read (disk.h); a
+ *          full or failing disk ERR_IO, a file that may not be written ERR_PERMISSION.
  * Threads  one thread per connection.
  */
 #ifndef TYCHO_STORE_DB_H
@@ -23,6 +23,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "store/disk.h"
 
 enum { DB_STATEMENTS = 96 };
 
@@ -36,6 +37,9 @@ struct db {
 	bool is_held; /* all that is read is of one moment: db_hold */
 	int rc;       /* SQLite's code of the last call that failed; SQLITE_OK */
 	int os;       /* errno of it, if the system said no */
+	/* of it: what could not be read; os 0: that was not it */
+	struct disk_fault fault;
+	struct disk_faults *faults; /* where all of them are told; may be NULL */
 };
 
 enum db_mode {
@@ -43,8 +47,9 @@ enum db_mode {
 	DB_READ,     /* of a file that others may write */
 	DB_IMMUTABLE /* of a file that nobody writes, in a folder that we may not write */
 };
+/* @faults (may be NULL) is borrowed until the close. */
 MUST_CHECK enum err_code db_open(struct db *ret, const char *path, enum db_mode mode,
-				 struct err *e);
+				 struct disk_faults *faults, struct err *e);
 void db_close(struct db *db); /* harmless on zeros */
 
 struct db_value {
@@ -99,8 +104,12 @@ void db_let_go(struct db *db);
 MUST_CHECK enum err_code db_commit(struct db *db, struct err *e);
 void db_rollback(struct db *db);
 
+/* After a call of SQLite's own: what could not be read is told. */
+void db_note_faults(struct db *db);
 /* True if the last failure says that the file itself is broken. */
 bool db_is_damaged(const struct db *db);
+/* True if the last failure says that the write-ahead log cannot be used: a part of it cannot be read. */
+bool db_log_is_damaged(const struct db *db);
 
 static inline uint64_t column_u64(sqlite3_stmt *st, int i)
 {

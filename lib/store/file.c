@@ -46,21 +46,22 @@ static int move(const char *from, const char *to)
 }
 
 /* The database with what SQLite has beside it, the log first: without its file it is of no use to
- * anybody, but SQLite would remove a log that it finds beside a new file. @return 0 or errno: EEXIST
- * if @to, or a part of it, is there already. */
-static int move_parts(const struct store *s, const char *to)
+ * anybody, but SQLite would remove a log that it finds beside a new file. */
+static const char *const file_parts[] = { "-wal", "-shm", "" };
+
+/* @return 0 or errno: EEXIST if @to, or a part of it, is there already. */
+static int move_parts(const struct store *s, const char *to, const char *const *parts, size_t count)
 {
-	static const char *const parts[] = { "-wal", "-shm", "" };
 	char old[sizeof s->path + 8], new[sizeof s->path + 64];
 	struct stat st;
 	int os = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+	for (size_t i = 0; i < count; i++) {
 		(void)snprintf(new, sizeof new, "%s/%s%s", s->dir, to, parts[i]);
 		if (lstat(new, &st) == 0)
 			return EEXIST;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(parts) && !os; i++) {
+	for (size_t i = 0; i < count && !os; i++) {
 		(void)snprintf(old, sizeof old, "%s%s", s->path, parts[i]);
 		(void)snprintf(new, sizeof new, "%s/%s%s", s->dir, to, parts[i]);
 		os = move(old, new);
@@ -70,8 +71,9 @@ static int move_parts(const struct store *s, const char *to)
 	return os;
 }
 
-/* Under a name of its own; @detail: which, or why not. */
-static void move_aside(const struct store *s, struct wall_ns now, char *detail, size_t size)
+/* Under a name of its own; @detail: which, of the last part, or why not. @return 0 or errno. */
+static int move_aside(const struct store *s, struct wall_ns now, const char *const *parts,
+		      size_t count, char *detail, size_t size)
 {
 	enum { NAMES = 1000 }; /* of one second */
 	unsigned long long second = now.v / NS_PER_S;
@@ -82,13 +84,14 @@ static void move_aside(const struct store *s, struct wall_ns now, char *detail, 
 		(void)snprintf(name, sizeof name, "flows.db.damaged-%llu", second);
 		if (i > 1)
 			(void)snprintf(name, sizeof name, "flows.db.damaged-%llu-%u", second, i);
-		os = move_parts(s, name);
+		os = move_parts(s, name, parts, count);
 	}
 	if (os)
-		(void)snprintf(detail, size, "flows.db cannot be set aside: %s",
+		(void)snprintf(detail, size, "flows.db%s cannot be set aside: %s", parts[count - 1],
 			       strerrordesc_np(os));
 	else
-		(void)snprintf(detail, size, "kept as %s", name);
+		(void)snprintf(detail, size, "kept as %s%s", name, parts[count - 1]);
+	return os;
 }
 
 void file_set_aside(struct store *s, struct wall_ns now)
@@ -97,7 +100,7 @@ void file_set_aside(struct store *s, struct wall_ns now)
 
 	sync_free(TAKE(s->sync));
 	db_close(&s->db);
-	move_aside(s, now, detail, sizeof detail);
+	(void)move_aside(s, now, file_parts, ARRAY_LEN(file_parts), detail, sizeof detail);
 	s->is_known = false;
 	s->head = (struct chain_head){ 0 };
 	dict_rows_reset(&s->rows);
@@ -249,9 +252,40 @@ static int on_commit(void *ctx, sqlite3 *h, const char *name, int pages)
 
 static enum err_code connect(struct store *s, struct err *e)
 {
-	enum err_code code = db_open(&s->db, s->path, DB_WRITE, e);
+	enum err_code code = db_open(&s->db, s->path, DB_WRITE, &s->faults, e);
 
 	return code == ERR_OK ? schema_prepare(&s->db, s->path, e) : code;
+}
+
+/* The log of a run that did not end by itself, of which a part cannot be read: the file is used as it was
+ * when the log was last moved into it. It cannot be used up to that part: what is behind it may be in
+ * the file already. */
+static enum err_code connect_without_log(struct store *s, struct wall_ns now, char *detail,
+					 size_t size, struct err *e)
+{
+	static const char *const log[] = { "-wal" };
+
+	db_close(&s->db);
+	if (move_aside(s, now, log, ARRAY_LEN(log), detail, size) != 0)
+		return err_set(e, ERR_IO, "%s", detail);
+	return connect(s, e);
+}
+
+/* What was written since the log was last moved is lost. */
+static void note_torn(struct store *s, struct wall_ns now, struct str why)
+{
+	struct wall_ns alive = { 0 }, sealed = { 0 };
+
+	(void)!db_number(&s->db, "SELECT value FROM meta WHERE name = 'alive'", now.v, &alive.v,
+			 NULL);
+	(void)!db_number(&s->db, "SELECT max(sealed_ns) FROM segment", alive.v, &sealed.v, NULL);
+	alive.v = alive.v > sealed.v ? alive.v : sealed.v;
+	const struct store_gap gap = { .cause = STORE_GAP_DAMAGED,
+				       .from = alive.v < now.v ? alive : now,
+				       .to = now,
+				       .node = STR(""),
+				       .detail = why };
+	gaps_note(&s->gaps, &gap, false);
 }
 
 /* Tables that are damaged are mended, if they can be: when it shows here, or a block could not be
@@ -259,10 +293,16 @@ static enum err_code connect(struct store *s, struct err *e)
 static enum err_code read_file(struct store *s, struct wall_ns now, struct err *e)
 {
 	struct err mending;
-	bool any = false;
+	bool any = false, is_torn = false;
+	char detail[160];
+	struct chain_head kept = s->head;
 	enum err_code code = connect(s, e);
 
-	if (code == ERR_OK && !s->damage_streak) {
+	if (code != ERR_OK && s->db.h && db_log_is_damaged(&s->db)) {
+		code = connect_without_log(s, now, detail, sizeof detail, e);
+		is_torn = code == ERR_OK;
+	}
+	if (code == ERR_OK && !s->damage_streak && !is_torn) {
 		code = read_tables(s, now, e);
 		if (code != ERR_PARSE)
 			return code;
@@ -278,7 +318,15 @@ static enum err_code read_file(struct store *s, struct wall_ns now, struct err *
 		db_close(&s->db);
 		code = connect(s, e);
 	}
-	return code == ERR_OK ? read_tables(s, now, e) : code;
+	bool was_known = s->is_known;
+	code = code == ERR_OK ? read_tables(s, now, e) : code;
+	if (code != ERR_OK || !is_torn)
+		return code;
+	/* Numbers of entries that were lost are not given out again, if they are known. */
+	if (was_known && s->head.number < kept.number)
+		s->head = kept;
+	note_torn(s, now, str_of(detail));
+	return ERR_OK;
 }
 
 static enum err_code open_file(struct store *s, struct wall_ns now, struct err *e)
@@ -288,7 +336,7 @@ static enum err_code open_file(struct store *s, struct wall_ns now, struct err *
 	make_private(s);
 	enum err_code code = read_file(s, now, e);
 	if (code == ERR_OK)
-		code = sync_new(s->path, &s->sync, e);
+		code = sync_new(s->path, &s->faults, &s->sync, e);
 	if (code != ERR_OK) {
 		db_close(&s->db);
 		return code;

@@ -10,6 +10,7 @@
  *	retention.c   age and size; space back         sync.c        the write-ahead log's thread
  *	reader.c      connections that read            scan.c        records, filtered
  *	mend.c        tables with a damaged page       refill.c      what else says what lay on it
+ *	db.c          one connection                   disk.c        what of the file cannot be read
  *
  * Numbers  "stored" ids (uint32_t) are rows of the file's dictionary tables; typed ids
  *          (endpoint_id, …) are the process's.
@@ -335,7 +336,8 @@ MUST_CHECK enum err_code segment_shelve(struct store *s, struct segment_row *row
 /* Moves the write-ahead log into the file, on a thread of its own: the keeper does not wait for
  * the disk, unless it writes so fast that the log would grow without end. */
 struct sync;
-MUST_CHECK enum err_code sync_new(const char *path, struct sync **ret, struct err *e);
+MUST_CHECK enum err_code sync_new(const char *path, struct disk_faults *faults, struct sync **ret,
+				  struct err *e);
 void sync_free(struct sync *sy);
 /* Writing thread, between two transactions: the log has so many pages now. Waits if these are more
  * than a dozen MiB, for two seconds at most. */
@@ -391,6 +393,7 @@ struct store {
 	_Atomic uint64_t sealed, taken;
 	_Atomic uint64_t generation; /* grows when another file takes the place of a damaged one */
 	struct gaps gaps;            /* has its own lock */
+	struct disk_faults faults;   /* has its own lock: what could not be read of the file */
 	uint64_t segment_bytes;      /* writing thread only: of all segments held */
 	struct wall_ns looked;       /* writing thread only: when old edges were last looked for */
 	_Atomic bool mend_due;       /* somebody met a small table that is damaged */

@@ -509,7 +509,7 @@ enum err_code mend(struct store *s, struct wall_ns now, bool *ret_any, struct er
 	m->db = &s->db;
 	m->now = now;
 	(void)pthread_mutex_init(&m->lost.mx, NULL);
-	enum err_code code = db_open(&m->from, s->path, DB_READ, e);
+	enum err_code code = db_open(&m->from, s->path, DB_READ, &s->faults, e);
 	if (code == ERR_OK)
 		code = db_hold(&m->from, e);
 	for (size_t i = 0; i < MEND_TABLES && code == ERR_OK; i++) {

@@ -28,7 +28,8 @@ static bool has_log(const struct store_reader *r)
 
 static enum err_code open_reader(struct store_reader *r, struct err *e)
 {
-	enum err_code code = db_open(&r->db, r->path, DB_READ, e);
+	struct disk_faults *faults = r->store ? &r->store->faults : NULL;
+	enum err_code code = db_open(&r->db, r->path, DB_READ, faults, e);
 
 	if (code == ERR_OK)
 		code = prepare(r, e);
@@ -39,7 +40,7 @@ static enum err_code open_reader(struct store_reader *r, struct err *e)
 		       (r->db.rc & 0xff) != SQLITE_READONLY && (r->db.rc & 0xff) != SQLITE_IOERR);
 	if (!shared && r->db.h) {
 		db_close(&r->db);
-		code = db_open(&r->db, r->path, DB_IMMUTABLE, e);
+		code = db_open(&r->db, r->path, DB_IMMUTABLE, faults, e);
 		if (code == ERR_OK)
 			code = prepare(r, e);
 	}

@@ -11,6 +11,7 @@ enum {
 	ALIVE_S = 10,           /* a quiet store says so often that it lives */
 	DAMAGE_MOST = 3,        /* blocks in a row that fail so: another file is begun */
 };
+_Static_assert((int)STORE_PLACE_BYTES == (int)DISK_WORDS, "the same words");
 #define EDGES_RETENTION_NS (400 * 86400 * NS_PER_S)
 
 /* --- life --------------------------------------------------------------------------------- */
@@ -38,6 +39,7 @@ static void store_free(struct store *s)
 	free(s->node);
 	free(s->version);
 	(void)pthread_mutex_destroy(&s->gaps.mx);
+	(void)pthread_mutex_destroy(&s->faults.mx);
 	(void)pthread_mutex_destroy(&s->counts_mx);
 	free(s);
 }
@@ -88,6 +90,7 @@ enum err_code store_open(const struct store_config *config, struct wall_ns now, 
 			     .zone_bytes = buf_init(STORE_ZONE_BYTES),
 			     .piece = buf_init(STORE_SEGMENT_BYTES) };
 	(void)pthread_mutex_init(&s->gaps.mx, NULL);
+	(void)pthread_mutex_init(&s->faults.mx, NULL);
 	(void)pthread_mutex_init(&s->counts_mx, NULL);
 	s->counts.edges_pending.v = UINT64_MAX;
 	dict_rows_init(&s->rows, config->dict);
@@ -643,6 +646,16 @@ uint64_t store_sealed(const struct store *s)
 uint64_t store_taken(const struct store *s)
 {
 	return atomic_load_explicit(&s->taken, memory_order_acquire);
+}
+
+bool store_unreadable(struct store *s, char ret_place[STORE_PLACE_BYTES])
+{
+	struct disk_fault fault;
+	bool any = disk_faults_next(&s->faults, &fault);
+
+	if (any)
+		(void)disk_words(&fault, ret_place);
+	return any;
 }
 
 struct store_counts store_counts(struct store *s)

@@ -12,7 +12,8 @@
  *          missing is a *gap*, an entry of the chain like any other, never silence.
  * Failure  a write that fails (disk full, I/O error, read-only file system) loses the block, not
  *          the observer: it is counted, told once by ERR_… from the call, and owned up to by a gap
- *          as soon as writing works again. A damaged page or segment is a gap, too.
+ *          as soon as writing works again. A damaged page or segment is a gap, too, and so is one
+ *          that the disk cannot read while it reads others; a disk that reads nothing is a failure.
  * File     <dir>/flows.db (WAL), schema versions with migrations; a newer one than we know is
  *          refused (ERR_UNSUPPORTED or the nearest code). One writer: the folder's lock.
  * Threads  writing: one thread, the keeper's. Readers: any number, each with its own connection,
@@ -126,6 +127,11 @@ struct store_counts {
 	struct wall_ns edges_pending;
 };
 struct store_counts store_counts(struct store *s);
+/* The next place of the file that could not be read and was not told yet, and why: "page 12 (byte
+ * 45056) of flows.db: Input/output error". What lay there is damaged: a gap, or made anew. False:
+ * there is none. Each place is told once, up to some tens. */
+enum { STORE_PLACE_BYTES = 128 };
+bool store_unreadable(struct store *s, char ret_place[STORE_PLACE_BYTES]);
 
 /* --- reading ------------------------------------------------------------------------------- */
 

@@ -28,9 +28,12 @@ static void move_log(struct sync *sy, bool all)
 	 * then does nothing, successfully. */
 	if (db_number(&sy->db, "SELECT count(*) FROM sqlite_schema", 0, &tables, NULL) != ERR_OK)
 		return;
+	/* What cannot be read there can be nowhere else: else nothing behind it would be moved. */
+	disk_fill(sy->db.h);
 	(void)sqlite3_wal_checkpoint_v2(sy->db.h, NULL,
 					all ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
 					NULL, NULL);
+	db_note_faults(&sy->db);
 }
 
 static struct mono_ns in_seconds(uint64_t s)
@@ -63,13 +66,14 @@ static void *sync_main(void *arg)
 	return NULL;
 }
 
-enum err_code sync_new(const char *path, struct sync **ret, struct err *e)
+enum err_code sync_new(const char *path, struct disk_faults *faults, struct sync **ret,
+		       struct err *e)
 {
 	AUTO(own_free) struct sync *sy = calloc(1, sizeof *sy);
 
 	if (!sy)
 		return err_set(e, ERR_NOMEM, "the store's second thread");
-	enum err_code code = db_open(&sy->db, path, DB_WRITE, e);
+	enum err_code code = db_open(&sy->db, path, DB_WRITE, faults, e);
 	if (code != ERR_OK)
 		return code;
 	(void)sqlite3_busy_timeout(sy->db.h, READERS_WAIT_MS);

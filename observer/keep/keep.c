@@ -108,6 +108,16 @@ static void tell_tending(struct keep *k, enum err_code code, const struct err *e
 		   str_of(code == ERR_OK ? "" : e->msg), 0);
 }
 
+/* Damage that the disk reports; each place once. */
+static void tell_unreadable(struct keep *k)
+{
+	char place[STORE_PLACE_BYTES];
+
+	while (store_unreadable(k->store, place))
+		log_warn("a part of the history cannot be read; what it cost is a gap", "err=%s",
+			 LOG_QUOTE(place));
+}
+
 /* --- loss --------------------------------------------------------------------------------- */
 
 static void note_overtaken(struct keep *k, uint64_t lost, uint64_t before, struct wall_ns now)
@@ -288,6 +298,7 @@ static bool tend(struct keep *k, struct wall_ns now)
 	struct err e = { 0 };
 	bool more = false;
 	enum err_code code = store_tend(k->store, now, &more, &e);
+	tell_unreadable(k);
 	if (code != ERR_OK || !more) {
 		tell_tending(k, code, &e);
 		k->tended = mono;

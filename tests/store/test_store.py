@@ -270,6 +270,43 @@ def test_sql_shows_the_rows_around_damage_and_fails(tmp_path):
     assert p.stderr == 'the store is damaged: 1 part of it could not be read, and rows are missing here\n'
 
 
+def unreadable(folder, page, size=4096):
+    """An environment in which the disk cannot read a page."""
+    asan = [x for x in [os.environ.get('ASAN_OPTIONS')] if x]
+    return {'LD_PRELOAD': os.path.join(BIN, 'bad_disk.so'), 'ASAN_OPTIONS': ':'.join([*asan, 'verify_asan_link_order=0']),
+            'BAD_DISK': '%d:%d:%s' % ((page - 1) * size, page * size, os.path.join(folder, 'flows.db'))}
+
+
+def test_a_page_that_the_disk_cannot_read_is_damage_and_all_goes_on(tmp_path):
+    folder = str(tmp_path)
+    for run in range(2):
+        with Observer('--store', folder, lines=[flow(1000 * run + i) for i in range(1000)]) as ob:
+            ob.wait_seen(1000)
+    page = ask(folder, "SELECT pageno FROM dbstat WHERE name = 'segment_data' AND pagetype = 'overflow' ORDER BY path")[0][0]
+    bad, where = unreadable(folder, page), 'page %d (byte %d) of flows.db: Input/output error' % (page, (page - 1) * 4096)
+    p = tycho('sql', '--store', folder, '-o', 'csv', "select count(*) from flows where kind = 'flow'", check=0, env=bad)
+    left = int(p.stdout.split()[1])
+    assert 0 < left < 2000
+    assert p.stderr.startswith('The store is damaged: ')
+    p = tycho('store', 'verify', '--store', folder, check=1, env=bad)
+    assert 'missing or damaged, and no gap of the chain owns up to it' in p.stderr
+    with Observer('--store', folder, env=bad) as ob:
+        for _ in range(2):
+            p = tycho('observe', '--server', ob.tcp, '--all', '-o', 'json', check=0)
+            assert len(p.stdout.splitlines()) == left
+            assert where in p.stderr
+        tycho('evidence', 'export', '--server', ob.tcp, '-o', os.path.join(folder, 'bundle.tar.zst'), check=0)
+        ob.feed([flow(i) for i in range(10)])
+        ob.wait_seen(10)
+        wait('word of it', lambda: where in ob.log())
+        assert ob.log().count('a part of the history cannot be read; what it cost is a gap') == 1
+        assert 'history is not' not in ob.log()
+    assert not [x for x in os.listdir(folder) if 'damaged' in x]
+    assert {detail.partition(': ')[2] for _, _, _, detail in gaps(folder, DAMAGED)} == {where}
+    check_chain(folder)
+    assert '    store-damaged: ' in tycho('store', 'verify', '--store', folder, check=0, env=bad).stdout
+
+
 @pytest.mark.parametrize('name, all_of_it', [
     ('segment', 'SELECT zone FROM segment'),
     ('segment_sealed', 'SELECT count(*) FROM segment INDEXED BY segment_sealed'),

@@ -7,10 +7,13 @@
 
 #include <cmocka.h>
 
+#include "disk_fault.h"
 #include "store/inside.h"
 #include "store/reader.h"
 #include "store_fixture.h"
 
+/* what a page is filled with: this stands for none, it cannot be read */
+enum { UNREADABLE = -1 };
 enum { PAGE = 4096, LARGE = 17000, BLOCKS = 120, OTHERS = 2, RECORDS = 10 };
 
 /* --- a store with something in every table --------------------------------------------------- */
@@ -227,7 +230,7 @@ static bool is_set_aside(struct fixture *fx)
 	return system(command) == 0;
 }
 
-/* The file as it was saved, but for a page; another process's dictionary. */
+/* The file as it was saved, but for a page, unless that is 0; another process's dictionary. */
 static void restore(struct fixture *fx, uint64_t page, int rubbish)
 {
 	char path[100], command[600];
@@ -239,7 +242,10 @@ static void restore(struct fixture *fx, uint64_t page, int rubbish)
 	flow_dict_free(fx->dict);
 	assert_int_equal(flow_dict_new(4096, &fx->dict, NULL), ERR_OK);
 	fx->config.dict = fx->dict;
-	if (!page)
+	disk_fault_clear();
+	if (page && rubbish == UNREADABLE)
+		disk_fault_add(path, (int64_t)(page - 1) * PAGE, (int64_t)page * PAGE);
+	if (!page || rubbish == UNREADABLE)
 		return;
 	int fd = open(path, O_RDWR);
 	memset(bytes, rubbish, sizeof bytes);
@@ -339,9 +345,8 @@ static void expect(const struct page *p, const struct answers *a, const struct a
 		    (is_told && strcmp(p->table, "entry") == 0));
 }
 
-static void any_page_of_any_table_may_be_damaged(void **state)
+static void damage_each_page(struct fixture *fx, const int rubbish[2])
 {
-	struct fixture *fx = *state;
 	struct page pages[400], none = { .table = "" };
 	uint64_t lost, left;
 	size_t aside = 0;
@@ -364,7 +369,7 @@ static void any_page_of_any_table_may_be_damaged(void **state)
 	for (size_t i = 0; i < count; i++) {
 		fx->now = now;
 		fx->next_seq = next_seq;
-		restore(fx, pages[i].number, i % 2 ? 0xa5 : 0);
+		restore(fx, pages[i].number, rubbish[i % 2]);
 		struct answers a = live_with(fx, &pages[i], &lost, &left);
 		if (is_set_aside(fx)) {
 			if (!may_be_set_aside(&pages[i]))
@@ -377,6 +382,16 @@ static void any_page_of_any_table_may_be_damaged(void **state)
 		assert_int_equal(left, 3 * RECORDS);
 	}
 	assert_in_range(aside, 1, count / 4);
+}
+
+static void any_page_of_any_table_may_be_damaged(void **state)
+{
+	damage_each_page(*state, (const int[2]){ 0, 0xa5 });
+}
+
+static void any_page_of_any_table_may_be_one_that_the_disk_cannot_read(void **state)
+{
+	damage_each_page(*state, (const int[2]){ UNREADABLE, UNREADABLE });
 }
 
 /* --- what is said elsewhere, too ------------------------------------------------------------- */
@@ -643,9 +658,11 @@ static void edges_that_come_have_their_names(void **state)
 
 int main(void)
 {
+	disk_fault_install();
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
 		T(any_page_of_any_table_may_be_damaged),
+		T(any_page_of_any_table_may_be_one_that_the_disk_cannot_read),
 		T(rows_of_segments_are_made_of_their_columns_and_the_chain),
 		T(a_page_in_anothers_place_leads_nobody_in_a_circle),
 		T(rows_of_shelves_are_made_of_their_columns),

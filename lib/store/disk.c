@@ -1,0 +1,274 @@
+#include "store/disk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	PAGE = 4096,      /* SQLite's own choice, which is never changed */
+	PAGE_LEAST = 512, /* of any database */
+	PLACES = 8,       /* that are looked at, evenly over the file */
+	LOOK_BYTES = 512,
+};
+
+/* --- what was met ------------------------------------------------------------------------- */
+
+/* As errno is: between a read within SQLite and the call that led there. */
+static _Thread_local struct disk_fault met;
+
+bool disk_fault_take(struct disk_fault *ret)
+{
+	bool any = met.os != 0;
+
+	if (ret)
+		*ret = met;
+	met.os = 0;
+	return any;
+}
+
+const char *disk_words(const struct disk_fault *f, char words[DISK_WORDS])
+{
+	const char *os = strerrordesc_np(f->os);
+
+	if (f->is_log)
+		(void)snprintf(words, DISK_WORDS, "byte %llu of flows.db-wal: %s",
+			       (unsigned long long)f->offset, os ? os : "unknown error");
+	else
+		(void)snprintf(words, DISK_WORDS, "page %llu (byte %llu) of flows.db: %s",
+			       (unsigned long long)(f->offset / PAGE + 1),
+			       (unsigned long long)f->offset, os ? os : "unknown error");
+	return words;
+}
+
+void disk_faults_note(struct disk_faults *to, const struct disk_fault *f)
+{
+	bool is_known = false;
+
+	(void)pthread_mutex_lock(&to->mx);
+	for (size_t i = 0; i < to->count && !is_known; i++)
+		is_known = to->list[i].is_log == f->is_log && to->list[i].offset == f->offset;
+	if (!is_known && to->count < DISK_PLACES)
+		to->list[to->count++] = *f;
+	(void)pthread_mutex_unlock(&to->mx);
+}
+
+bool disk_faults_next(struct disk_faults *from, struct disk_fault *ret)
+{
+	(void)pthread_mutex_lock(&from->mx);
+	bool any = from->told < from->count;
+	if (any)
+		*ret = from->list[from->told++];
+	(void)pthread_mutex_unlock(&from->mx);
+	return any;
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+struct file {
+	sqlite3_file base;
+	bool is_log, is_other; /* a temporary one, say */
+	bool fills;
+	sqlite3_file *real;
+};
+
+static struct file *of(sqlite3_file *f)
+{
+	return (struct file *)f;
+}
+#define PASS(f, call, ...) of(f)->real->pMethods->call(of(f)->real __VA_OPT__(, ) __VA_ARGS__)
+
+static bool is_failure(int rc)
+{
+	return (rc & 0xff) == SQLITE_IOERR && rc != SQLITE_IOERR_SHORT_READ;
+}
+
+/* Can half of the places be read that are not in [@at, @at + @n)? */
+static bool others_can_be_read(sqlite3_file *f, uint64_t at, uint64_t n)
+{
+	sqlite3_int64 size = 0;
+	char bytes[LOOK_BYTES];
+	unsigned good = 0, bad = 0;
+
+	if (PASS(f, xFileSize, &size) != SQLITE_OK)
+		return false;
+	for (uint64_t i = 0; i < PLACES && good < PLACES / 2 && bad <= PLACES / 2; i++) {
+		uint64_t place = (uint64_t)size / PLACES * i / LOOK_BYTES * LOOK_BYTES;
+		if (place + LOOK_BYTES > at && place < at + n)
+			continue;
+		if (is_failure(PASS(f, xRead, bytes, sizeof bytes, (sqlite3_int64)place)))
+			bad++;
+		else
+			good++;
+	}
+	return good && good >= bad;
+}
+
+static int on_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
+{
+	int rc = PASS(f, xRead, to, n, at), os = errno;
+
+	if (!is_failure(rc) || of(f)->is_other)
+		return rc;
+	bool is_confined = others_can_be_read(f, (uint64_t)at, (uint64_t)n);
+	/* It may have been for that moment only. */
+	int again = PASS(f, xRead, to, n, at);
+	if (!is_failure(again))
+		return again;
+	met = (struct disk_fault){ .is_log = of(f)->is_log,
+				   .is_everywhere = !is_confined,
+				   .offset = (uint64_t)at,
+				   .bytes = (uint64_t)n,
+				   .os = os ? os : EIO };
+	errno = met.os; /* which SQLite looks at */
+	if (!is_confined)
+		return SQLITE_IOERR_READ;
+	if (!of(f)->is_log)
+		return SQLITE_IOERR_CORRUPTFS;
+	/* Its head, or a page with that page's own: the log as a whole is looked at, and cannot be
+	 * used (https://sqlite.org/walformat.html). */
+	if (n < PAGE_LEAST || (n & (n - 1)))
+		return SQLITE_IOERR_READ;
+	if (!of(f)->fills)
+		return SQLITE_IOERR_CORRUPTFS;
+	memset(to, 0, (size_t)n);
+	return SQLITE_OK;
+}
+
+/* --- the rest, as it is ------------------------------------------------------------------- */
+
+static int on_close(sqlite3_file *f)
+{
+	return PASS(f, xClose);
+}
+static int on_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 at)
+{
+	return PASS(f, xWrite, bytes, n, at);
+}
+static int on_truncate(sqlite3_file *f, sqlite3_int64 size)
+{
+	return PASS(f, xTruncate, size);
+}
+static int on_sync(sqlite3_file *f, int flags)
+{
+	return PASS(f, xSync, flags);
+}
+static int on_size(sqlite3_file *f, sqlite3_int64 *ret)
+{
+	return PASS(f, xFileSize, ret);
+}
+static int on_lock(sqlite3_file *f, int level)
+{
+	return PASS(f, xLock, level);
+}
+static int on_unlock(sqlite3_file *f, int level)
+{
+	return PASS(f, xUnlock, level);
+}
+static int on_reserved(sqlite3_file *f, int *ret)
+{
+	return PASS(f, xCheckReservedLock, ret);
+}
+static int on_control(sqlite3_file *f, int op, void *arg)
+{
+	return PASS(f, xFileControl, op, arg);
+}
+static int on_sector(sqlite3_file *f)
+{
+	return PASS(f, xSectorSize);
+}
+static int on_character(sqlite3_file *f)
+{
+	return PASS(f, xDeviceCharacteristics);
+}
+static int on_map(sqlite3_file *f, int page, int bytes, int extend, void volatile **ret)
+{
+	return PASS(f, xShmMap, page, bytes, extend, ret);
+}
+static int on_shm_lock(sqlite3_file *f, int at, int n, int flags)
+{
+	return PASS(f, xShmLock, at, n, flags);
+}
+static void on_barrier(sqlite3_file *f)
+{
+	PASS(f, xShmBarrier);
+}
+static int on_unmap(sqlite3_file *f, int remove)
+{
+	return PASS(f, xShmUnmap, remove);
+}
+
+static const sqlite3_io_methods methods = {
+	.iVersion = 2, /* nothing is mapped: all that is read passes here */
+	.xClose = on_close,
+	.xRead = on_read,
+	.xWrite = on_write,
+	.xTruncate = on_truncate,
+	.xSync = on_sync,
+	.xFileSize = on_size,
+	.xLock = on_lock,
+	.xUnlock = on_unlock,
+	.xCheckReservedLock = on_reserved,
+	.xFileControl = on_control,
+	.xSectorSize = on_sector,
+	.xDeviceCharacteristics = on_character,
+	.xShmMap = on_map,
+	.xShmLock = on_shm_lock,
+	.xShmBarrier = on_barrier,
+	.xShmUnmap = on_unmap,
+};
+
+void disk_fill(sqlite3 *h)
+{
+	sqlite3_file *f = NULL;
+
+	if (sqlite3_file_control(h, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) == SQLITE_OK && f &&
+	    f->pMethods == &methods)
+		of(f)->fills = true;
+}
+
+/* --- the VFS ------------------------------------------------------------------------------ */
+
+static sqlite3_vfs *real_of(sqlite3_vfs *vfs)
+{
+	return vfs->pAppData;
+}
+
+static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *ret_flags)
+{
+	struct file *file = of(f);
+
+	*file = (struct file){ .is_log = (flags & SQLITE_OPEN_WAL) != 0,
+			       .is_other = !(flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_DB)),
+			       .real = (sqlite3_file *)(file + 1) };
+	int rc = real_of(vfs)->xOpen(real_of(vfs), name, file->real, flags, ret_flags);
+	if (file->real->pMethods)
+		file->base.pMethods = &methods;
+	return rc;
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static sqlite3_vfs disk; /* SQLite's list of them is the process's: made once, and never changed */
+
+/* What is not given here is SQLite's own: it needs no file of ours. */
+static void make(void)
+{
+	sqlite3_vfs *real = sqlite3_vfs_find(NULL);
+
+	if (!real)
+		return;
+	disk = *real;
+	disk.pNext = NULL;
+	disk.zName = "tycho";
+	disk.pAppData = real;
+	disk.szOsFile = (int)sizeof(struct file) + real->szOsFile;
+	disk.xOpen = on_open;
+	if (sqlite3_vfs_register(&disk, 0) != SQLITE_OK)
+		disk.zName = NULL;
+}
+
+const char *disk_vfs(void)
+{
+	(void)pthread_once(&once, make);
+	return disk.zName;
+}
