@@ -232,6 +232,11 @@ def test_rules_that_contradict_each_other_are_told_where_a_pod_may_meet_both(fol
     assert said({'tier': 'front'}, folder / 'a.yaml', status=1) == [pair, '1 in conflict']
     assert said({'tier': 'front'}, folder, status=0) == []              # no pod is both
     assert said({'app': 'db'}, folder / 'a.yaml', status=0) == []       # none can be
+    two = json.loads(cilium_policy('two', {}, 'egress', by_secret('two')))
+    for values, n in (['db', 'web'], 1), (['db', 'dbs'], 0):
+        two['spec']['endpointSelector'] = {'matchExpressions': [{'key': 'app', 'operator': 'In', 'values': values}]}
+        (folder / 'a.yaml').write_text('%s\n---\n%s\n' % (cilium_policy('one', {'app': 'web'}, 'egress', by_secret('one')), json.dumps(two)))
+        assert tycho('check', folder / 'a.yaml', status=n).count('conflict ') == n
 
 
 def test_two_rules_that_contradict_each_other_in_many_ways_are_told_once(folder):

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 #include "observer/compose.h"
@@ -264,6 +265,115 @@ static void a_long_url_is_told_whole(void **state)
 	assert_true(str_eq(got, buf_str(&url)));
 }
 
+/* The same answer with RCODE 3, as Go's own encoder writes it. */
+static const uint8_t dns_refused[] = {
+	0x81, 'z',  0xff, 0x83, 0x03, 0x01, 0x01, 0x09, 'L',  'o',  'g',  'R',  'e',  'c',  'o',
+	'r',  'd',  0x01, 0xff, 0x84, 0x00, 0x01, 0x06, 0x01, 0x04, 'T',  'y',  'p',  'e',  0x01,
+	0x0c, 0x00, 0x01, 0x09, 'T',  'i',  'm',  'e',  's',  't',  'a',  'm',  'p',  0x01, 0x0c,
+	0x00, 0x01, 0x0e, 'S',  'o',  'u',  'r',  'c',  'e',  'E',  'n',  'd',  'p',  'o',  'i',
+	'n',  't',  0x01, 0xff, 0x86, 0x00, 0x01, 0x13, 'D',  'e',  's',  't',  'i',  'n',  'a',
+	't',  'i',  'o',  'n',  'E',  'n',  'd',  'p',  'o',  'i',  'n',  't',  0x01, 0xff, 0x86,
+	0x00, 0x01, 0x11, 'T',  'r',  'a',  'n',  's',  'p',  'o',  'r',  't',  'P',  'r',  'o',
+	't',  'o',  'c',  'o',  'l',  0x01, 0x06, 0x00, 0x01, 0x03, 'D',  'N',  'S',  0x01, 0xff,
+	0x88, 0x00, 0x00, 0x00, '(',  0xff, 0x85, 0x03, 0x01, 0x01, 0x01, 'E',  0x01, 0xff, 0x86,
+	0x00, 0x01, 0x03, 0x01, 0x02, 'I',  'D',  0x01, 0x06, 0x00, 0x01, 0x04, 'I',  'P',  'v',
+	'4',  0x01, 0x0c, 0x00, 0x01, 0x04, 'P',  'o',  'r',  't',  0x01, 0x06, 0x00, 0x00, 0x00,
+	'4',  0xff, 0x87, 0x03, 0x01, 0x01, 0x01, 'D',  0x01, 0xff, 0x88, 0x00, 0x01, 0x04, 0x01,
+	0x05, 'Q',  'u',  'e',  'r',  'y',  0x01, 0x0c, 0x00, 0x01, 0x03, 'I',  'P',  's',  0x01,
+	0xff, 0x8a, 0x00, 0x01, 0x03, 'T',  'T',  'L',  0x01, 0x06, 0x00, 0x01, 0x05, 'R',  'C',
+	'o',  'd',  'e',  0x01, 0x04, 0x00, 0x00, 0x00, 0x17, 0xff, 0x89, 0x02, 0x01, 0x01, 0x09,
+	'[',  ']',  '[',  ']',  'u',  'i',  'n',  't',  '8',  0x01, 0xff, 0x8a, 0x00, 0x01, 0x0a,
+	0x00, 0x00, 'c',  0xff, 0x84, 0x01, 0x08, 'R',  'e',  's',  'p',  'o',  'n',  's',  'e',
+	0x01, 0x14, '2',  '0',  '2',  '6',  '-',  '0',  '1',  '-',  '2',  '0',  'T',  '1',  '0',
+	':',  '0',  '0',  ':',  '0',  '0',  'Z',  0x01, 0x02, 0x09, '1',  '0',  '.',  '0',  '.',
+	'0',  '.',  '3',  '4',  0x01, '5',  0x00, 0x01, 0x01, 0x0c, 0x01, 0x09, '1',  '0',  '.',
+	'0',  '.',  '0',  '.',  '1',  '2',  0x01, 0xfe, 0x9c, '@',  0x00, 0x01, 0x11, 0x01, 0x01,
+	0x0d, 's',  'h',  'o',  'p',  '.',  'e',  'x',  'a',  'm',  'p',  'l',  'e',  '.',  0x01,
+	0x01, 0x04, 0xc0, 0x00, 0x02, 0x07, 0x01, '<',  0x01, 0x06, 0x00, 0x00,
+};
+
+static void an_answer_that_says_no_teaches_nothing(void **state)
+{
+	struct world *w = *state;
+
+	feed(w, RAW_CILIUM_MONITOR, dns_refused, sizeof dns_refused, 0);
+	const struct flow *f = next(w);
+	struct str l7, dns;
+	assert_non_null(f);
+	assert_true(wire_find(str_n(f->ext, f->ext_len), 15, &l7)); /* flow.Flow.l7 */
+	assert_true(wire_find(l7, 100, &dns));
+	Flow__DNS *m = flow__dns__unpack(NULL, dns.len, (const uint8_t *)dns.p);
+	assert_non_null(m);
+	assert_int_equal(m->rcode, 3);
+	assert_int_equal(m->n_ips, 1);
+	flow__dns__free_unpacked(m, NULL);
+	feed(w, RAW_CILIUM, trace, sizeof trace, 0);
+	assert_false(next(w)->bits & FLOW_HAS_NAMES);
+}
+
+/* LogRecord { Type "Request", Timestamp, IPVersion 2 }, as Go's own encoder writes it. */
+static const uint8_t odd_version[] = {
+	0x81, '<',  0xff, 0x81, 0x03, 0x01, 0x01, 0x09, 'L',  'o',  'g', 'R', 'e',  'c',  'o',
+	'r',  'd',  0x01, 0xff, 0x82, 0x00, 0x01, 0x03, 0x01, 0x04, 'T', 'y', 'p',  'e',  0x01,
+	0x0c, 0x00, 0x01, 0x09, 'T',  'i',  'm',  'e',  's',  't',  'a', 'm', 'p',  0x01, 0x0c,
+	0x00, 0x01, 0x09, 'I',  'P',  'V',  'e',  'r',  's',  'i',  'o', 'n', 0x01, 0x06, 0x00,
+	0x00, 0x00, '$',  0xff, 0x82, 0x01, 0x07, 'R',  'e',  'q',  'u', 'e', 's',  't',  0x01,
+	0x14, '2',  '0',  '2',  '6',  '-',  '0',  '1',  '-',  '2',  '0', 'T', '1',  '0',  ':',
+	'0',  '0',  ':',  '0',  '0',  'Z',  0x01, 0x02, 0x00,
+};
+
+static void a_record_of_neither_ipv4_nor_ipv6_is_refused(void **state)
+{
+	struct world *w = *state;
+
+	feed(w, RAW_CILIUM_MONITOR, odd_version, sizeof odd_version, 0);
+	assert_null(next(w));
+	assert_int_equal(compose_counts(&w->compose).refused, 1);
+}
+
+/* LogRecord { Type, Timestamp, L7 { Proto, Fields } }, of which the value is behind it. */
+static const uint8_t generic_request[] = {
+	0x81, '6',  0xff, 0x8b, 0x03, 0x01, 0x01, 0x09, 'L',  'o',  'g',  'R',  'e',  'c',  'o',
+	'r',  'd',  0x01, 0xff, 0x8c, 0x00, 0x01, 0x03, 0x01, 0x04, 'T',  'y',  'p',  'e',  0x01,
+	0x0c, 0x00, 0x01, 0x09, 'T',  'i',  'm',  'e',  's',  't',  'a',  'm',  'p',  0x01, 0x0c,
+	0x00, 0x01, 0x02, 'L',  '7',  0x01, 0xff, 0x8e, 0x00, 0x00, 0x00, '%',  0xff, 0x8d, 0x03,
+	0x01, 0x01, 0x01, 'L',  0x01, 0xff, 0x8e, 0x00, 0x01, 0x02, 0x01, 0x05, 'P',  'r',  'o',
+	't',  'o',  0x01, 0x0c, 0x00, 0x01, 0x06, 'F',  'i',  'e',  'l',  'd',  's',  0x01, 0xff,
+	0x90, 0x00, 0x00, 0x00, '!',  0xff, 0x8f, 0x04, 0x01, 0x01, 0x11, 'm',  'a',  'p',  '[',
+	's',  't',  'r',  'i',  'n',  'g',  ']',  's',  't',  'r',  'i',  'n',  'g',  0x01, 0xff,
+	0x90, 0x00, 0x01, 0x0c, 0x01, 0x0c, 0x00, 0x00,
+};
+
+static void of_a_record_with_very_many_fields_the_first_are_told(void **state)
+{
+	enum { FIELDS = 520, TOLD = 512 };
+	struct world *w = *state;
+	AUTO_BUF struct buf message = buf_init(1 << 16), body = buf_init(1 << 16),
+			    want = buf_init(1 << 16);
+	struct str got;
+
+	buf_put(&body, "\xff\x8c\x01\x07Request\x01\x14", 13);
+	buf_lit(&body, "2026-01-20T10:00:00Z");
+	buf_put(&body, "\x01\x01\x02pg\x01", 6);
+	put_uint(&body, FIELDS);
+	buf_lit(&want, "pg Fields: map[");
+	for (int i = 0; i < FIELDS; i++) {
+		buf_printf(&body, "\x03%03d\x01x", i);
+		if (i < TOLD)
+			buf_printf(&want, "%s%03d:x", i ? " " : "", i);
+	}
+	buf_lit(&want, "]");
+	buf_put(&body, "\0\0", 2);
+	buf_put(&message, generic_request, sizeof generic_request);
+	put_uint(&message, body.len);
+	buf_str_put(&message, buf_str(&body));
+	feed(w, RAW_CILIUM_MONITOR, message.p, message.len, 0);
+	const struct flow *f = next(w);
+	assert_non_null(f);
+	assert_true(wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_SUMMARY, &got));
+	assert_true(str_eq(got, buf_str(&want)));
+}
+
 static void losses_are_told_with_their_cpu(void **state)
 {
 	struct world *w = *state;
@@ -300,6 +410,9 @@ int main(void)
 		WITH_WORLD(debug_messages_and_notifications_are_records_of_their_own),
 		WITH_WORLD(an_answer_teaches_the_name_that_later_flows_show),
 		WITH_WORLD(a_long_url_is_told_whole),
+		WITH_WORLD(an_answer_that_says_no_teaches_nothing),
+		WITH_WORLD(a_record_of_neither_ipv4_nor_ipv6_is_refused),
+		WITH_WORLD(of_a_record_with_very_many_fields_the_first_are_told),
 		WITH_WORLD(losses_are_told_with_their_cpu),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

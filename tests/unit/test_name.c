@@ -269,6 +269,7 @@ static void lookups_agree_with_trying_every_prefix(void **state)
 static void the_same_labels_are_the_same_identity_in_any_order_and_after_a_restart(void **state)
 {
 	(void)state;
+	const struct str ac[] = { STR("k8s:a=1"), STR("k8s:c=2") };
 	const struct str ab[] = { STR("k8s:a=1"), STR("k8s:b=2") },
 			 ba[] = { STR("k8s:b=2"), STR("k8s:a=1"), STR("k8s:b=2") };
 	uint32_t first = 0;
@@ -277,21 +278,25 @@ static void the_same_labels_are_the_same_identity_in_any_order_and_after_a_resta
 		AUTO_WORLD w = world_of("");
 		struct name_prefix p[] = { prefix_of("10.0.0.1", "x", "p1", NULL, false),
 					   prefix_of("10.0.0.2", "y", "p2", NULL, false),
-					   prefix_of("10.0.0.3", "x", "p3", &ab[0], false) };
+					   prefix_of("10.0.0.3", "x", "p3", &ab[0], false),
+					   prefix_of("10.0.0.4", "x", "p4", NULL, false) };
 		p[0].endpoint.labels = ab;
 		p[0].endpoint.label_count = 2;
 		p[1].endpoint.labels = ba;
 		p[1].endpoint.label_count = 3;
+		p[3].endpoint.labels = ac;
+		p[3].endpoint.label_count = 2;
 		if (restart) {
 			struct name_prefix swap = p[0];
 			p[0] = p[2];
 			p[2] = swap;
 		}
-		update(&w, restart ? 3 : 0, p, 3);
+		update(&w, restart ? 3 : 0, p, 4);
 		const struct endpoint *one = who(&w, "10.0.0.1"), *two = who(&w, "10.0.0.2");
 		assert_in_range(one->identity, 256, 65535);
 		assert_int_equal(one->identity, two->identity);
 		assert_int_not_equal(one->identity, who(&w, "10.0.0.3")->identity);
+		assert_int_not_equal(one->identity, who(&w, "10.0.0.4")->identity);
 		assert_int_equal(two->label_count, 2);
 		assert_str(two->labels[0], "k8s:a=1");
 		assert_str(two->labels[1], "k8s:b=2");

@@ -317,6 +317,43 @@ static void of_many_changes_the_last_are_known(void **state)
 	world_done(&w);
 }
 
+/* @n addresses, of which the one that assert_pod asks for is @pod's from @ms after noon on. */
+static void say_many(struct world *w, size_t n, unsigned pod, uint64_t ms)
+{
+	struct name_prefix *list = calloc(n, sizeof *list);
+	struct texts t;
+
+	assert_non_null(list);
+	for (size_t i = 0; i < n; i++) {
+		fill(1, &(struct claim){ pod, true }, &list[i], &t);
+		if (i)
+			memcpy(list[i].ip, (uint32_t[]){ 0xfd, 0, 0, (uint32_t)i }, 16);
+	}
+	assert_int_equal(name_update(w->table, 0,
+				     &(struct name_view){ .since = { noon + ms * NS_PER_MS },
+							  .prefixes = list,
+							  .prefix_count = n },
+				     NULL),
+			 ERR_OK);
+	free(list);
+}
+
+static void what_takes_too_much_room_is_not_remembered(void **state)
+{
+	enum { FEW = 100, MANY = 1 << 17 }; /* more than NAME_PAST_BYTES */
+	(void)state;
+	struct world w;
+
+	world_init(&w);
+	say_many(&w, FEW, 1, 0);
+	say_many(&w, FEW, 2, 1000);
+	assert_pod(&w, noon, 1);
+	say_many(&w, MANY, 3, 2000); /* shares nothing with what it replaces */
+	assert_pod(&w, noon, 3);
+	assert_pod(&w, noon + 1500 * NS_PER_MS, 3);
+	world_done(&w);
+}
+
 static void what_one_more_provider_says_first_was_true_before(void **state)
 {
 	(void)state;
@@ -371,6 +408,7 @@ int main(void)
 		cmocka_unit_test(services_are_replaced_only_when_they_are_given),
 		cmocka_unit_test(what_one_more_provider_says_first_was_true_before),
 		cmocka_unit_test(of_many_changes_the_last_are_known),
+		cmocka_unit_test(what_takes_too_much_room_is_not_remembered),
 		cmocka_unit_test(a_flow_from_before_a_change_has_the_names_of_its_time),
 		cmocka_unit_test(a_change_that_is_wrong_changes_nothing),
 	};

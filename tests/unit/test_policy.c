@@ -418,6 +418,11 @@ static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
 		{ TO_PORTS("{ports: [{port: '53', protocol: UDP}], rules: {http: [{}]}}"),
 		  "only apply to TCP" },
 		{ TO_443("rules: {http: [{path: '*'}]}"), "path: " },
+		{ TO_443("rules: {http: [{headers: [a, 1]}]}"), "headers[1]: it is a number" },
+		{ CNP("{endpointSelector: {matchLabels: {a: b}, matchExpressions: [{key: a, "
+		      "operator: "
+		      "Is}]}, egress: [{}]}"),
+		  "spec.endpointSelector.matchExpressions[0]" },
 		{ TO_443("rules: {l7proto: x, l7: [{a: 1}]}"),
 		  "l7[0].a: it is a number, must be text" },
 		{ TO_443("rules: {l7proto: x, l7: [{'': a}]}"), "a key that is empty" },
@@ -520,6 +525,8 @@ static void what_the_agent_lets_pass_of_them_is_let_pass(void **state)
 		CNP("{endpointSelector: {}, egress: [{}], labels: [{key: ''}], log: {value: "
 		    "äöü456789b123456789c123456789d12}}"),
 		CNP("{endpointSelector: {}, ingress: [], egress: [{}]}"),
+		CNP("{endpointSelector: {matchLabels: {a: A, b: Z0, c: '9', d: 0.z}}, egress: "
+		    "[{}]}"),
 		CNP("{endpointSelector: {}, egress: [{toCIDRSet: [{cidrGroupRef: a-b.c}]}]}"),
 	};
 

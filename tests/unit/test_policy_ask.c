@@ -149,6 +149,41 @@ static const struct policy_end far_db = {
 	.namespace_ = { "shop", 4 }, .pod = { "db-0", 4 }, .labels = far_labels, .label_count = 2
 };
 
+/* One list may have blocks, groups by name and groups by label. */
+static void a_list_of_blocks_and_groups_means_all_of_them(void **state)
+{
+	(void)state;
+#define LISTS(list)                                                                                \
+	CNP("{endpointSelector: {}, egress: [{toCIDRSet: [" list "{cidrGroupRef: none}, "          \
+	    "{cidrGroupSelector: {matchLabels: {zone: lab}}}]}]}")                                 \
+	GROUP("a", "zone: corp", "10.0.0.0/8, 172.16.0.0/12")                                      \
+	GROUP("b", "zone: lab", "198.51.100.0/24")                                                 \
+	GROUP("c", "zone: none", "203.0.113.0/24")
+	static const struct {
+		const char *text, *address;
+		bool in;
+	} cases[] = { { LISTS("{cidr: 192.0.2.0/28}, {cidrGroupRef: a}, "), "192.0.2.1", true },
+		      { LISTS("{cidr: 192.0.2.0/28}, {cidrGroupRef: a}, "), "192.0.2.16", false },
+		      { LISTS("{cidr: 192.0.2.0/28}, {cidrGroupRef: a}, "), "10.0.0.1", true },
+		      { LISTS("{cidr: 192.0.2.0/28}, {cidrGroupRef: a}, "), "172.16.0.1", true },
+		      { LISTS("{cidr: 192.0.2.0/28}, {cidrGroupRef: a}, "), "198.51.100.1", true },
+		      { LISTS("{cidr: 192.0.2.0/28}, {cidrGroupRef: a}, "), "203.0.113.1", false },
+		      { LISTS(""), "198.51.100.1", true },
+		      { LISTS(""), "203.0.113.1", false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(policy_set_free) struct policy_set *set = set_of(cases[i].text);
+		uint8_t ip[1][16];
+		assert_true(ip_parse(str_of(cases[i].address), ip[0]));
+		const struct policy_end to = { .ip = ip[0],
+					       .ips = (const uint8_t(*)[16])ip,
+					       .ip_count = 1 };
+		if ((ask(set, POLICY_EGRESS, &web, &to, NULL, IPPROTO_TCP, 80).verdict ==
+		     POLICY_ALLOWED) != cases[i].in)
+			fail_msg("case %zu: %s", i, cases[i].address);
+	}
+}
+
 static void a_service_stands_for_pods_of_the_local_cluster(void **state)
 {
 	(void)state;
@@ -162,6 +197,43 @@ static void a_service_stands_for_pods_of_the_local_cluster(void **state)
 	assert_int_equal(ask(set, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
 			 POLICY_ALLOWED);
 	assert_int_equal(ask(set, POLICY_EGRESS, &web, &far_db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_DEFAULT_DENIED);
+}
+
+static void backends_are_those_of_the_service_that_is_meant(void **state)
+{
+	(void)state;
+#define BACKEND(service, ns, ip)                                                                   \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: " service ", namespace: " ns         \
+	"}\nspec: {}\n---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: " service             \
+	", namespace: " ns "}\nsubsets: [{addresses: [{ip: " ip "}]}]\n"
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(
+		CNP("{endpointSelector: {}, egress: [{toServices: [{k8sService: {serviceName: out, "
+		    "namespace: shop}}]}]}") BACKEND("out", "shop", "192.0.2.1")
+			BACKEND("other", "shop", "192.0.2.2") BACKEND("out", "far", "192.0.2.3"));
+
+	assert_int_equal(egress_to(set, "192.0.2.1"), POLICY_ALLOWED);
+	assert_int_equal(egress_to(set, "192.0.2.2"), POLICY_DEFAULT_DENIED);
+	assert_int_equal(egress_to(set, "192.0.2.3"), POLICY_DEFAULT_DENIED);
+}
+
+/* Whichever of its labels asks for them. */
+static void a_peer_by_its_namespaces_labels_need_not_be_in_the_policys_own(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(
+		CNP("{endpointSelector: {}, egress: [{toEndpoints: [{matchLabels: {app: db, "
+		    "'k8s:io.cilium.k8s.namespace.labels.team': b}}]}]}") //
+		"---\napiVersion: v1\nkind: Namespace\nmetadata: {name: far, labels: {team: b}}\n");
+	static const struct str labels[] = { STR("k8s:app=db") };
+	struct policy_end to = { .namespace_ = STR("far"), .labels = labels, .label_count = 1 };
+
+	assert_int_equal(ask(set, POLICY_EGRESS, &web, &to, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_ALLOWED);
+	to.namespace_ = STR("farther");
+	assert_int_equal(ask(set, POLICY_EGRESS, &web, &to, NULL, IPPROTO_TCP, 80).verdict,
 			 POLICY_DEFAULT_DENIED);
 }
 
@@ -504,6 +576,8 @@ static void rules_that_exclude_each_other_break_the_end(void **state)
 		{ TO_443(WORLD, HTTP) ", " TO_443(CIDR, KAFKA), false },
 		{ TO_443(CIDR, HTTP) ", " TO_443(CIDR, KAFKA), true },
 		{ TO_443(CIDR, HTTP) ", " TO_443("toCIDR: [203.0.0.0/16]", KAFKA), false },
+		{ TO_443(CIDR, HTTP) ", " TO_443(NAME, KAFKA), false },
+		{ TO_443("toEntities: [host, world]", HTTP) ", " TO_443(WORLD, KAFKA), true },
 		{ TO_443(SET, HTTP) ", " TO_443(SET, KAFKA), true },
 		{ TO_443(SET, HTTP) ", " TO_443(CIDR, KAFKA), false },
 		{ TO_443(NAME, HTTP) ", " TO_443(NAME, KAFKA), true },
@@ -556,6 +630,15 @@ static void rules_that_exclude_each_other_break_the_end(void **state)
 				"name: l}"),
 		  false },
 		{ TO_443(WORLD, LISTENER("")) ", " TO_443(CIDR, OTHER_LISTENER("")), false },
+		{ TO_443(WORLD, LISTENER("")) ", " //
+		  TO_443(WORLD, "listener: {envoyConfig: {name: d}, name: shop/c/l}"),
+		  false },
+		{ TO_443(WORLD, LISTENER("")) ", " //
+		  TO_443(WORLD, "listener: {envoyConfig: {name: c}, name: far/c/l}"),
+		  true },
+		{ TO_443(WORLD, "listener: {envoyConfig: {name: c}, name: far/l}") ", " //
+		  TO_443(WORLD, "listener: {envoyConfig: {name: d}, name: shop/c/far/l}"),
+		  false },
 		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, DNS), true },
 		{ TO_443(WORLD, NAMES) ", " TO_443(WORLD, LISTENER("")), true },
 		{ TO_443(WORLD, HTTP) ", " TO_443(WORLD, LISTENER("")), true },
@@ -614,6 +697,35 @@ static void rules_for_pods_of_different_namespaces_never_meet(void **state)
 	assert_int_equal(policy_set_conflict_count(set), 0);
 }
 
+static void policies_contradict_each_other_up_to_a_limit(void **state)
+{
+	(void)state;
+	enum { FEW = 4, MANY = 130 }; /* policies; two halves, 65 * 65 pairs */
+	struct err e;
+
+	for (int n = FEW; n <= MANY; n += MANY - FEW) {
+		AUTO(policy_builder_free) struct policy_builder *b = builder();
+		AUTO(policy_set_free) struct policy_set *set = NULL;
+		AUTO_BUF struct buf text = buf_init(1 << 20);
+
+		for (int i = 0; i < n; i++)
+			buf_printf(&text,
+				   "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
+				   "metadata: {name: x%d, namespace: shop}\n"
+				   "spec: {endpointSelector: {}, egress: [%s]}\n",
+				   i, i % 2 ? TO_443(CIDR, HTTP) : TO_443(CIDR, KAFKA));
+		assert_int_equal(policy_builder_add_text(b, buf_str(&text), &e), ERR_OK);
+		enum err_code code = policy_builder_finish(b, &set, &e);
+		if (n == FEW) {
+			assert_int_equal(code, ERR_OK);
+			assert_int_equal(policy_set_conflict_count(set), FEW / 2 * (FEW / 2));
+		} else {
+			assert_int_equal(code, ERR_INVALID);
+			assert_non_null(strstr(e.msg, "more than 4096 rules that exclude"));
+		}
+	}
+}
+
 /* Cilium: an entry of the policy map says what is asked for; the most specific one that says it
  * counts, for wider ones, too. */
 static void authentication_is_told_of_what_is_allowed(void **state)
@@ -661,7 +773,11 @@ int main(void)
 		cmocka_unit_test(bits_behind_the_length_of_a_block_do_not_count),
 		cmocka_unit_test(a_block_has_no_address_of_the_other_family),
 		cmocka_unit_test(groups_are_selected_by_all_that_an_address_is_in),
+		cmocka_unit_test(a_list_of_blocks_and_groups_means_all_of_them),
 		cmocka_unit_test(a_service_stands_for_pods_of_the_local_cluster),
+		cmocka_unit_test(backends_are_those_of_the_service_that_is_meant),
+		cmocka_unit_test(a_peer_by_its_namespaces_labels_need_not_be_in_the_policys_own),
+		cmocka_unit_test(policies_contradict_each_other_up_to_a_limit),
 		cmocka_unit_test(backends_of_a_service_are_those_that_serve),
 		cmocka_unit_test(
 			peers_of_a_clusterwide_policy_are_pods_whatever_is_asked_of_namespaces),

@@ -226,6 +226,83 @@ static void a_verdict_that_policies_contradict_is_marked_and_names_nobody(void *
 	done(m);
 }
 
+/* The rule did not say which way: whoever agrees with it is named, and nobody contradicts. */
+static void a_verdict_without_a_direction_is_given_to_who_agrees(void **state)
+{
+	struct world *w = *state;
+
+	in_force(w, DB_FROM_WEB KNP("web", "{podSelector: {matchLabels: {app: web}}, policyTypes: "
+					   "[Egress], egress: [{ports: [{port: 8080}, {port: "
+					   "9090}]}]}"));
+	static const struct {
+		uint16_t port;
+		bool passed;
+		size_t egress_allowed, ingress_allowed, egress_denied, ingress_denied;
+	} cases[] = { { PORT, true, 1, 1, 0, 0 },
+		      { 9090, false, 0, 0, 0, 1 },
+		      { 22, false, 0, 0, 1, 0 },
+		      { PORT, false, 0, 0, 0, 0 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct flow f = flow_of(EVENT_VERDICT, w->web, w->db, cases[i].port);
+		f.direction = FLOW__TRAFFIC_DIRECTION__TRAFFIC_DIRECTION_UNKNOWN;
+		if (cases[i].passed)
+			f.verdict = FLOW__VERDICT__FORWARDED;
+		Flow__Flow *m = named(w, f);
+		assert_int_equal(m->n_egress_allowed_by, cases[i].egress_allowed);
+		assert_int_equal(m->n_ingress_allowed_by, cases[i].ingress_allowed);
+		assert_int_equal(m->n_egress_denied_by, cases[i].egress_denied);
+		assert_int_equal(m->n_ingress_denied_by, cases[i].ingress_denied);
+		assert_int_equal(source_of(m), policies_of(m) ? 2 : 0); /* derived, likely */
+		done(m);
+	}
+}
+
+/* Nor do policies contradict where they decide nothing. */
+static void a_verdict_at_an_end_without_policies_contradicts_nobody(void **state)
+{
+	struct world *w = *state;
+
+	in_force(w, DB_FROM_WEB);
+	struct flow f = flow_of(EVENT_VERDICT, w->outside, w->db, PORT);
+	f.direction = FLOW__TRAFFIC_DIRECTION__EGRESS; /* asked at an address outside */
+	Flow__Flow *m = named(w, f);
+	assert_int_equal(source_of(m), 0);
+	done(m);
+	in_force(w, "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
+		    "metadata: {name: db, namespace: shop}\n"
+		    "spec: {endpointSelector: {matchLabels: {app: db}}, ingress: [{authentication: "
+		    "{mode: required}, fromEntities: [all]}, {authentication: {mode: disabled}, "
+		    "fromEntities: [all]}]}\n");
+	f = flow_of(EVENT_VERDICT, w->web, w->db, PORT);
+	f.direction = FLOW__TRAFFIC_DIRECTION__INGRESS; /* these rules cannot be computed */
+	m = named(w, f);
+	assert_int_equal(source_of(m), 0);
+	assert_int_equal(policy_table_counts(w->table).contradicted, 0);
+	done(m);
+}
+
+/* All that is outside is one endpoint. */
+static void addresses_outside_have_answers_of_their_own(void **state)
+{
+	struct world *w = *state;
+
+	in_force(w, KNP("db", "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: "
+			      "{cidr: 192.0.2.1/32}}]}]}"));
+	for (uint8_t last = 1; last <= 2; last++) {
+		struct flow f = flow_of(EVENT_VERDICT, w->outside, w->db, PORT);
+
+		f.direction = FLOW__TRAFFIC_DIRECTION__INGRESS;
+		f.verdict = last == 1 ? FLOW__VERDICT__FORWARDED : FLOW__VERDICT__DROPPED;
+		ip_from_v4(f.src_ip, (const uint8_t[]){ 192, 0, 2, last });
+		Flow__Flow *m = named(w, f);
+		assert_int_equal(source_of(m), 1);
+		assert_int_equal(m->n_ingress_allowed_by, last == 1);
+		assert_int_equal(m->n_ingress_denied_by, last == 2);
+		done(m);
+	}
+}
+
 /* An API server newer than we are gave a policy there of which we know only a part. */
 static void where_policies_are_known_in_part_only_nothing_is_certain(void **state)
 {
@@ -744,6 +821,9 @@ int main(void)
 		TEST(a_drop_that_no_policy_explains_names_nobody),
 		TEST(a_verdict_of_a_rule_is_given_to_the_policies_that_agree),
 		TEST(a_verdict_that_policies_contradict_is_marked_and_names_nobody),
+		TEST(a_verdict_without_a_direction_is_given_to_who_agrees),
+		TEST(a_verdict_at_an_end_without_policies_contradicts_nobody),
+		TEST(addresses_outside_have_answers_of_their_own),
 		TEST(where_policies_are_known_in_part_only_nothing_is_certain),
 		TEST(a_later_packet_of_a_connection_is_less_sure),
 		TEST(a_drop_between_pods_of_this_node_blames_the_sender_first),
