@@ -273,6 +273,8 @@ static enum err_code check_paths(struct cli *cli, struct check *c, struct err *e
 		if (code != ERR_OK)
 			return code;
 	}
+	policy_say_foreign(c->builder);
+	bool none = !policy_builder_count(c->builder);
 	enum err_code code = put_policies(c, e);
 	if (code == ERR_OK && c->out.failed)
 		code = err_set(e, ERR_NOMEM, "more than %d bytes to say", OUTPUT_MAX);
@@ -285,7 +287,25 @@ static enum err_code check_paths(struct cli *cli, struct check *c, struct err *e
 		code = err_set(e, ERR_INVALID, "%u refused", c->refused);
 	else if (code == ERR_OK && c->conflicts)
 		code = err_set(e, ERR_INVALID, "%u in conflict", c->conflicts);
+	else if (code == ERR_OK && none)
+		code = err_set(e, ERR_INVALID, "no policy in what was read");
 	return code;
+}
+
+void policy_say_foreign(const struct policy_builder *b)
+{
+	const char *first;
+	size_t n = policy_builder_foreign(b, &first);
+
+	if (n == 1)
+		(void)fprintf(stderr,
+			      "a policy of another kind is not read, and may decide, too: %s\n",
+			      first);
+	else if (n)
+		(void)fprintf(
+			stderr,
+			"%zu policies of other kinds are not read, and may decide, too: %s, …\n", n,
+			first);
 }
 
 enum err_code policy_config_read(const struct cli *cli, struct policy_config *ret, struct err *e)
@@ -364,7 +384,7 @@ static const struct command policy_check_command = {
 		   "contradict each other (two proxies for one peer and port, two secrets, two "
 		   "modes of authentication) are told as conflicts: Cilium computes no policy for "
 		   "pods that both select. The exit status is 1 when something was refused or is "
-		   "in conflict.",
+		   "in conflict, and when there was no policy.",
 	.examples =
 		"  tycho policy check policies/\n"
 		"  kubectl get netpol,pods -A -o json > now.json && tycho policy check now.json",

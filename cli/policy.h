@@ -19,6 +19,8 @@ void policy_world_done(struct policy_world *w);
 /* From --meaning and --policy-cluster. */
 MUST_CHECK enum err_code policy_config_read(const struct cli *cli, struct policy_config *ret,
 					    struct err *e);
+/* On stderr, if there are policies among the objects that nobody here reads. */
+void policy_say_foreign(const struct policy_builder *b);
 /* Appends @object to @kept if it is of the kind, or those among its items. */
 void policy_keep(json_t *kept, const char *kind, json_t *object);
 

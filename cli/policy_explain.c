@@ -61,6 +61,8 @@ static enum err_code read_world(struct cli *cli, struct policy_world *w, struct 
 	for (size_t i = 0; code == ERR_OK && i < flags_word_count(cli->flags); i++)
 		code = policy_path_each(flags_word(cli->flags, i), read_file, &r, e);
 	if (code == ERR_OK)
+		policy_say_foreign(b);
+	if (code == ERR_OK)
 		code = policy_builder_finish(b, &w->set, e);
 	return code;
 }
@@ -129,12 +131,20 @@ static enum err_code read_question(struct cli *cli, const struct policy_world *w
 
 struct answer {
 	struct policy_answer sides[2]; /* by enum policy_direction */
+	const char *lacks[2];          /* what is not known of it; NULL nothing */
 	bool denied, broken;
 };
 
 static bool never_passes(const struct policy_answer *a)
 {
 	return str_is(a->authentication, "test-always-fail");
+}
+
+/* A rule that denies is all that it takes. */
+static const char *lacks(const struct policy_set *set, const struct policy_query *q,
+			 const struct policy_answer *a)
+{
+	return a->verdict == POLICY_DENIED ? NULL : policy_lacks(set, q, a);
 }
 
 static enum err_code ask(const struct policy_world *w, const struct question *q, struct answer *a,
@@ -155,6 +165,8 @@ static enum err_code ask(const struct policy_world *w, const struct question *q,
 	const struct policy_query in = { POLICY_INGRESS, to, source, q->protocol, q->port };
 	policy_ask(w->set, &out, &a->sides[POLICY_EGRESS]);
 	policy_ask(w->set, &in, &a->sides[POLICY_INGRESS]);
+	a->lacks[POLICY_EGRESS] = lacks(w->set, &out, &a->sides[POLICY_EGRESS]);
+	a->lacks[POLICY_INGRESS] = lacks(w->set, &in, &a->sides[POLICY_INGRESS]);
 	for (int i = 0; i < 2; i++) {
 		a->denied |=
 			policy_verdict_denies(a->sides[i].verdict) || never_passes(&a->sides[i]);
@@ -196,7 +208,8 @@ static void put_more(struct buf *b, const struct policy_answer *a)
 	if (a->verdict == POLICY_BROKEN)
 		buf_printf(b, "%s for one peer and port:", policy_clash_words(a->clash));
 	if (a->redirect.len)
-		buf_printf(b, " (through the proxy for %.*s)", STR_FMT(a->redirect));
+		buf_printf(b, " (as far as the proxy for %.*s, whose rules are not evaluated)",
+			   STR_FMT(a->redirect));
 	if (never_passes(a))
 		buf_lit(b, " (but dropped: authentication test-always-fail never succeeds)");
 	else if (a->authentication.len)
@@ -204,7 +217,7 @@ static void put_more(struct buf *b, const struct policy_answer *a)
 }
 
 static void put_side(struct buf *b, const struct policy_world *w, const char *name,
-		     const struct policy_answer *a)
+		     const struct policy_answer *a, const char *lacking)
 {
 	buf_printf(b, "%-8s %s", name, words_of(a->verdict));
 	put_more(b, a);
@@ -218,6 +231,8 @@ static void put_side(struct buf *b, const struct policy_world *w, const char *na
 	}
 	if (a->left_out)
 		buf_printf(b, "%-8s   and %zu more\n", "", a->left_out);
+	if (lacking)
+		buf_printf(b, "%-8s not sure: %s\n", "", lacking);
 }
 
 static void put_end(struct buf *b, const struct policy_world *w, const char *name,
@@ -239,13 +254,13 @@ static void put_text(struct buf *b, const struct policy_world *w, const struct q
 	put_end(b, w, "from", &q->from);
 	put_end(b, w, "to", &q->to);
 	buf_printf(b, "%-8s %s\n", "port", q->shown);
-	put_side(b, w, "egress", &a->sides[POLICY_EGRESS]);
-	put_side(b, w, "ingress", &a->sides[POLICY_INGRESS]);
+	put_side(b, w, "egress", &a->sides[POLICY_EGRESS], a->lacks[POLICY_EGRESS]);
+	put_side(b, w, "ingress", &a->sides[POLICY_INGRESS], a->lacks[POLICY_INGRESS]);
 	buf_printf(b, "%-8s %s\n", "result", result_of(a));
 }
 
 static void put_json_side(struct buf *b, const struct policy_world *w, const char *name,
-			  const struct policy_answer *a)
+			  const struct policy_answer *a, const char *lacking)
 {
 	buf_printf(b, ",\"%s\":{\"verdict\":\"%s\"", name, policy_verdict_name(a->verdict));
 	if (a->redirect.len) {
@@ -259,6 +274,10 @@ static void put_json_side(struct buf *b, const struct policy_world *w, const cha
 	if (a->verdict == POLICY_BROKEN) {
 		buf_lit(b, ",\"error\":");
 		json_put_string(b, str_of(policy_clash_words(a->clash)));
+	}
+	if (lacking) {
+		buf_lit(b, ",\"not_sure\":");
+		json_put_string(b, str_of(lacking));
 	}
 	buf_lit(b, ",\"by\":[");
 	for (size_t i = 0; i < a->count; i++) {
@@ -279,8 +298,8 @@ static void put_json(struct buf *b, const struct policy_world *w, const struct q
 	buf_lit(b, ",\"to\":");
 	json_put_string(b, str_of(q->to.shown));
 	buf_printf(b, ",\"port\":\"%s\"", q->shown);
-	put_json_side(b, w, "egress", &a->sides[POLICY_EGRESS]);
-	put_json_side(b, w, "ingress", &a->sides[POLICY_INGRESS]);
+	put_json_side(b, w, "egress", &a->sides[POLICY_EGRESS], a->lacks[POLICY_EGRESS]);
+	put_json_side(b, w, "ingress", &a->sides[POLICY_INGRESS], a->lacks[POLICY_INGRESS]);
 	buf_printf(b, ",\"result\":\"%s\"}\n", result_of(a));
 }
 

@@ -98,6 +98,8 @@ static enum err_code read_set(const struct cli *cli, bool with_new, struct polic
 	code = policy_builder_origin(b, STR(""), e);
 	if (code == ERR_OK)
 		code = read_files(cli, "now", &r, e);
+	if (code == ERR_OK && with_new)
+		policy_say_foreign(b);
 	return code == ERR_OK ? policy_builder_finish(b, ret, e) : code;
 }
 

@@ -321,6 +321,8 @@ static enum err_code decide_at(struct preview *p, const struct policy_set *set,
 	struct policy_answer *a = &p->answer;
 	policy_ask(set, &query, a);
 	*d = (struct decision){ .direction = (uint8_t)direction };
+	if (a->verdict == POLICY_NOT_ENFORCED && (lacks = policy_lacks(set, &query, a)))
+		return unknown(p, str_of(lacks), d, e);
 	if (a->verdict == POLICY_NOT_ENFORCED)
 		return q->ends[subject]->namespace_.len ? unknown(p, whys[WHY_CLUSTER], d, e)
 							: ERR_OK;

@@ -254,6 +254,8 @@ void policy_row_fill(const struct policy_set *set, const struct policy_end *end,
 		row->flags |= ROW_WORLD;
 	if (has_reserved(&l, "host"))
 		row->flags |= ROW_HOST;
+	if (has_reserved(&l, "host") || has_reserved(&l, "remote-node"))
+		row->flags |= ROW_NODE;
 	if (has_reserved(&l, "init"))
 		row->flags |= ROW_INIT;
 	if (ns.len)
@@ -621,34 +623,58 @@ void policy_ask(const struct policy_set *set, const struct policy_query *q, stru
 		tell(a, s, NULL);
 }
 
+/* Of the policies that select the subject. */
+static struct asks asks_of(const struct policy_set *set, const struct policy_query *q)
+{
+	struct asks all = { 0 };
+	const struct spec *s;
+
+	FOR_EACH_SPEC(set, q, i, s)
+	{
+		const struct asks *one = &s->asks[q->direction];
+
+		all.namespaces |= one->namespaces;
+		all.port_names |= one->port_names;
+		all.services |= one->services;
+		all.groups |= one->groups;
+		all.cloud_groups |= one->cloud_groups;
+		all.names |= one->names;
+		all.denials |= one->denials;
+	}
+	return all;
+}
+
 const char *policy_lacks(const struct policy_set *set, const struct policy_query *q,
 			 const struct policy_answer *a)
 {
-	const struct asks *asks = &set->asks;
 	const struct policy_row *subject = q->subject, *peer = q->peer.row;
 	bool in = q->direction == POLICY_INGRESS;
 
-	if (asks->subject_namespaces && (subject->flags & ROW_NAMELESS))
+	if (a->verdict == POLICY_NOT_ENFORCED && set->has_node_specs && (subject->flags & ROW_NODE))
+		return "policies of nodes decide there, if Cilium's host firewall is on: they are "
+		       "not evaluated";
+	if (set->subjects_ask_namespaces && (subject->flags & ROW_NAMELESS))
 		return "labels of namespaces are asked for: give the Namespaces";
 	if (a->verdict == POLICY_NOT_SELECTED || a->verdict == POLICY_NOT_ENFORCED)
 		return NULL;
+	const struct asks asks = asks_of(set, q);
 	/* of a rule with ports, services that are not there are everybody */
-	if (!in && asks->services && !set->services.count)
+	if (!in && asks.services && !set->services.count)
 		return "services are asked for: give the Services and EndpointSlices";
 	/* one rule more could allow what none allows, and deny what one allows */
-	if (a->verdict != POLICY_DEFAULT_DENIED && !asks->denials)
+	if (a->verdict != POLICY_DEFAULT_DENIED && !asks.denials)
 		return NULL;
-	if (asks->namespaces && (peer->flags & ROW_NAMELESS))
+	if (asks.namespaces && (peer->flags & ROW_NAMELESS))
 		return "labels of namespaces are asked for: give the Namespaces";
-	if (asks->port_names && (in ? !subject->ports : !set->pods.count))
+	if (asks.port_names && (in ? !subject->ports : !set->pods.count))
 		return "names of ports are asked for: give the Pods";
 	if (!(peer->flags & ROW_WORLD))
 		return NULL;
-	if (asks->groups && !set->groups.count)
+	if (asks.groups && !set->groups.count)
 		return "groups of addresses are asked for: give the CiliumCIDRGroups";
-	if (asks->cloud_groups)
+	if (asks.cloud_groups)
 		return "groups of a cloud are asked for, whose addresses are not known";
-	if (!in && set->uses_names && !q->peer.name_count)
-		return "DNS names are asked for, and the flow has none for the address";
+	if (!in && asks.names && !q->peer.name_count)
+		return "DNS names are asked for, and none is known of the address";
 	return NULL;
 }

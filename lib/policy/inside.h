@@ -121,6 +121,12 @@ struct rule {
 	size_t port_count;
 };
 
+/* What rules ask for that nobody may have told. */
+struct asks {
+	bool namespaces; /* labels of these, beyond the name */
+	bool port_names, services, groups, cloud_groups, names, denials;
+};
+
 struct spec {
 	uint32_t policy, subject;         /* indices: policies, selectors */
 	int32_t index;                    /* POLICY_SPEC or in specs */
@@ -128,6 +134,7 @@ struct spec {
 	bool applies[2], default_deny[2]; /* by enum policy_direction */
 	struct rule *rules[POLICY_SECTION_COUNT_];
 	size_t rule_count[POLICY_SECTION_COUNT_];
+	struct asks asks[2]; /* by enum policy_direction; set when finished */
 };
 
 /* --- what policies refer to ------------------------------------------------------------------- */
@@ -215,11 +222,9 @@ struct policy_set {
 	struct map *group_ids; /* namespace to index in groups_of */
 	uint64_t seed;         /* of the maps */
 	bool uses_names, uses_addresses;
-	bool unsure; /* of all ends */
-	struct asks {
-		bool subject_namespaces, namespaces; /* labels of these, beyond the name */
-		bool port_names, services, groups, cloud_groups, denials;
-	} asks; /* what is in the rules; set when finished */
+	bool unsure;                  /* of all ends */
+	bool subjects_ask_namespaces; /* their labels, beyond the name; set when finished */
+	bool has_node_specs;
 };
 
 /* Keys of by_object: "KIND NAMESPACE/NAME". */
@@ -253,6 +258,7 @@ enum row_flags {
 	ROW_UNSURE = 1 << 5, /* a selector of doubts matches */
 	ROW_POD = 1 << 6,
 	ROW_NAMELESS = 1 << 7, /* of its namespace nothing but the name is known */
+	ROW_NODE = 1 << 8,     /* a node, the local one or another */
 };
 struct policy_row {
 	uint32_t flags;

@@ -557,29 +557,35 @@ static bool asks_namespace(const struct selector *s)
 	return false;
 }
 
-static void note_rule(struct asks *asks, const struct rule *rule)
+static void note_rule(const struct policy_set *set, struct asks *asks, const struct rule *rule)
 {
 	asks->services |= rule->service_count > 0;
 	asks->groups |= rule->group_count > 0;
 	asks->cloud_groups |= rule->unresolved;
+	asks->names |= rule->name_count > 0;
 	asks->denials |= rule->section == POLICY_SECTION_INGRESS_DENY ||
 			 rule->section == POLICY_SECTION_EGRESS_DENY;
 	for (size_t i = 0; i < rule->port_count; i++)
 		asks->port_names |= rule->ports[i].name.len > 0;
+	for (size_t i = 0; i < rule->selector_count; i++)
+		asks->namespaces |= asks_namespace(set_selector(set, rule->selectors[i]));
 }
 
 /* What rules ask for that nobody may have told: policy_lacks. */
 static void note_asks(struct policy_set *set)
 {
-	for (size_t i = 0; i < set->selectors.count; i++)
-		set->asks.namespaces |= asks_namespace(set_selector(set, i));
 	for (size_t i = 0; i < set->specs.count; i++) {
-		const struct spec *s = set_spec(set, i);
+		struct spec *s = set_spec(set, i);
 
-		set->asks.subject_namespaces |= asks_namespace(set_selector(set, s->subject));
-		for (size_t k = 0; k < POLICY_SECTION_COUNT_; k++)
+		set->subjects_ask_namespaces |= asks_namespace(set_selector(set, s->subject));
+		set->has_node_specs |= s->node;
+		for (size_t k = 0; k < POLICY_SECTION_COUNT_; k++) {
+			bool egress = k == POLICY_SECTION_EGRESS || k == POLICY_SECTION_EGRESS_DENY;
+
 			for (size_t j = 0; j < s->rule_count[k]; j++)
-				note_rule(&set->asks, &s->rules[k][j]);
+				note_rule(set, &s->asks[egress ? POLICY_EGRESS : POLICY_INGRESS],
+					  &s->rules[k][j]);
+		}
 	}
 }
 

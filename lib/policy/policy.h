@@ -152,6 +152,9 @@ MUST_CHECK enum err_code policy_items_each(const json_t *object,
 /* Policies taken so far; objects of other kinds skipped. */
 size_t policy_builder_count(const struct policy_builder *b);
 size_t policy_builder_skipped(const struct policy_builder *b);
+/* Of those skipped the policies of others, which may decide where they are in force; of the first of
+ * them "KIND of APIVERSION", borrowed for the builder's life, "" if there is none. */
+size_t policy_builder_foreign(const struct policy_builder *b, const char **ret_first);
 /* The file @path; of a folder all *.yaml, *.yml and *.json in it, in order of their names, but
  * hidden ones. The error names the file. */
 MUST_CHECK enum err_code policy_builder_add_path(struct policy_builder *b, const char *path,
@@ -285,8 +288,8 @@ struct policy_answer {
 void policy_ask(const struct policy_set *set, const struct policy_query *query,
 		struct policy_answer *ret);
 
-/* What the set's rules ask for, nobody told, and might change the answer: "labels of namespaces, as
- * Namespace objects", …; NULL: nothing. */
+/* What rules for the subject ask for, nobody told, and might change the answer, as a sentence: "names
+ * of ports are asked for: give the Pods", …; NULL: nothing. */
 const char *policy_lacks(const struct policy_set *set, const struct policy_query *query,
 			 const struct policy_answer *answer);
 

@@ -9,9 +9,10 @@
 struct policy_builder {
 	struct policy_set *set; /* NULL once finished */
 	bool skip_other_kinds, served;
-	size_t skipped, partly;
-	char first_partly[512]; /* a sentence */
-	struct str origin;      /* of what is added now */
+	size_t skipped, foreign, partly;
+	char first_foreign[128]; /* "KIND of APIVERSION" */
+	char first_partly[512];  /* a sentence */
+	struct str origin;       /* of what is added now */
 };
 
 static const char *const kind_names[] = {
@@ -168,6 +169,12 @@ void policy_builder_miss(struct policy_builder *b, struct str namespace_)
 size_t policy_builder_skipped(const struct policy_builder *b)
 {
 	return b->skipped;
+}
+
+size_t policy_builder_foreign(const struct policy_builder *b, const char **ret_first)
+{
+	*ret_first = b->first_foreign;
+	return b->foreign;
 }
 
 size_t policy_builder_count(const struct policy_builder *b)
@@ -492,6 +499,15 @@ static enum err_code check_names(const json_t *metadata, const struct kind *kind
 	return ERR_OK;
 }
 
+/* Other policies may decide, too: Calico's, Antrea's, AdminNetworkPolicy, … */
+static void tell_skipped(struct policy_builder *b, struct str kind, struct str api)
+{
+	b->skipped++;
+	if (str_has_suffix(kind, STR("NetworkPolicy")) && !b->foreign++)
+		(void)snprintf(b->first_foreign, sizeof b->first_foreign, "%s of %s", EXCERPT(kind),
+			       EXCERPT(api));
+}
+
 static enum err_code add_one(struct policy_builder *b, const json_t *object, struct err *e)
 {
 	struct str kind_text = text_at(object, "kind"), api = text_at(object, "apiVersion");
@@ -506,7 +522,7 @@ static enum err_code add_one(struct policy_builder *b, const json_t *object, str
 	if (!kind && b->skip_other_kinds && api.len) {
 		if (check_other_kind(kind_text, api, e) != ERR_OK)
 			return e->code;
-		b->skipped++;
+		tell_skipped(b, kind_text, api);
 		return ERR_OK;
 	}
 	if (!kind)

@@ -266,3 +266,65 @@ def test_explain_says_that_authentication_is_asked_for(folder):
     assert asked('test-always-fail', '--expect', 'denied').splitlines()[4:] == [
         'ingress  allowed by (but dropped: authentication test-always-fail never succeeds)', '           cnp:shop/db#spec.ingress[0]',
         'result   denied']
+
+
+def test_explain_says_what_it_would_have_to_know(folder):
+    """A peer by its namespace's labels, without the Namespace: 'denied' would send whoever asks the wrong way."""
+    rules = {'by labels of its namespace': {'from': [{'namespaceSelector': {'matchLabels': {'team': 'a'}}}]}, 'by name': {'from': [{'podSelector': {}}]}}
+    for name, rule in rules.items():
+        (folder / 'a.yaml').write_text(json.dumps({
+            'apiVersion': 'networking.k8s.io/v1', 'kind': 'NetworkPolicy', 'metadata': {'name': 'db', 'namespace': 'shop'},
+            'spec': {'podSelector': {'matchLabels': {'app': 'db'}}, 'ingress': [rule]}}))
+        got = tycho('explain', '--from', 'far:app=web', '--to', 'shop/db-0', '--port', '80', folder).splitlines()
+        lacking = '         not sure: labels of namespaces are asked for: give the Namespaces'
+        assert got[4:] == ['ingress  denied: no rule allows it, and these deny by default:', '           knp:shop/db'] + (
+            [lacking] if name != 'by name' else []) + ['result   denied'], name
+        side = explain(folder, 'far:app=web', 'shop/db-0', '80')['ingress']
+        assert side.get('not_sure') == (lacking.split(': ', 1)[1] if name != 'by name' else None)
+    (folder / 'ns.yaml').write_text('apiVersion: v1\nkind: Namespace\nmetadata: {name: far, labels: {team: a}}\n')
+    (folder / 'a.yaml').write_text((folder / 'a.yaml').read_text().replace('"podSelector": {}}', '"namespaceSelector": {"matchLabels": {"team": "a"}}}'))
+    assert explain(folder, 'far:app=web', 'shop/db-0', '80')['ingress'] == {'verdict': 'allowed:rule', 'by': ['knp:shop/db#ingress[0]']}
+
+
+def test_explain_says_that_policies_of_nodes_are_not_evaluated(folder):
+    (folder / 'nodes.yaml').write_text('apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: nodes}\n'
+                                       'spec: {nodeSelector: {}, ingress: [{fromEntities: [cluster]}]}\n')
+    sentence = "policies of nodes decide there, if Cilium's host firewall is on: they are not evaluated"
+    for node in 'host', 'remote-node':
+        assert explain(folder, '192.0.2.1', node, '22')['ingress'] == {'verdict': 'n/a', 'not_sure': sentence, 'by': []}
+    assert explain(folder, '192.0.2.1', 'shop/web-0', '22')['ingress'] == {'verdict': 'allowed:no-policy', 'by': []}
+    (folder / 'nodes.yaml').unlink()
+    assert explain(folder, '192.0.2.1', 'host', '22')['ingress'] == {'verdict': 'n/a', 'by': []}
+
+
+OTHERS = '''
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: x, namespace: shop}
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: x}
+'''
+
+
+def test_policies_that_nobody_here_reads_are_told(folder):
+    """A folder of Calico's policies is no folder without a mistake."""
+    others, note = folder / 'others.yaml', '2 policies of other kinds are not read, and may decide, too: NetworkPolicy of projectcalico.org/v3, …'
+    others.write_text(OTHERS)
+    assert tycho('check', others, status=1).splitlines() == [note, 'no policy in what was read']
+    assert tycho('check', folder / 'pods.json', status=1).splitlines() == ['no policy in what was read']
+    ends = '--from', 'shop/web-0', '--to', 'shop/db-0', '--port', '80'
+    for args in ('check', folder), ('explain', *ends, folder):
+        done = subprocess.run([TYCHO, 'policy', *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
+        assert (done.returncode, done.stderr) == (0, note + '\n')
+    others.write_text(OTHERS.split('---')[1])
+    assert tycho('check', others, status=1).splitlines() == [
+        'a policy of another kind is not read, and may decide, too: AdminNetworkPolicy of policy.networking.k8s.io/v1alpha1', 'no policy in what was read']
+
+
+def test_a_proxy_is_no_last_word(folder):
+    (folder / 'a.yaml').write_text(cilium_policy('api', {'app': 'db'}, 'ingress', {
+        'toPorts': [{'ports': [{'port': '80', 'protocol': 'TCP'}], 'rules': {'http': [{'method': 'GET'}]}}]}))
+    got = tycho('explain', '--from', 'shop/web-0', '--to', 'shop/db-0', '--port', '80', folder).splitlines()
+    assert got[4] == 'ingress  allowed by (as far as the proxy for http, whose rules are not evaluated)'

@@ -324,6 +324,38 @@ static void what_rules_ask_for_and_nobody_told_is_unknown(void **state)
 	comes_to(w, DB("{ports: [{port: postgres}]}, {}"), NULL, &flow, 1, "");
 }
 
+/* Another pod's policy decides nothing, whatever it asks for; nor does the other direction. */
+static void what_others_ask_for_makes_nothing_unknown(void **state)
+{
+	struct world *w = *state;
+	const struct flow flow = flow_of(w->web, w->db, 5432);
+	static const char other[] = KNP(
+		"x", "{podSelector: {matchLabels: {app: x}}, ingress: [{ports: [{port: "
+		     "postgres}]}, {from: [{namespaceSelector: {matchLabels: {team: a}}}]}]}")
+		KNP("out", "{podSelector: {matchLabels: {app: db}}, policyTypes: [Egress], egress: "
+			   "[{ports: [{port: postgres}]}]}");
+	AUTO_BUF struct buf text = buf_init(4096);
+
+	buf_printf(&text, "%s%s", DB("{ports: [{port: 1}]}"), other);
+	comes_to(w, buf_cstr(&text), NULL, &flow, 1,
+		 "denied 1 shop/web-0 shop/db-0 5432/6 in knp:shop/db\n");
+}
+
+static void what_policies_of_nodes_decide_is_unknown(void **state)
+{
+	struct world *w = *state;
+	const struct flow flow = flow_of(w->web, endpoint(w, "", "", "reserved:host"), 22);
+	static const char nodes[] =
+		"apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\n"
+		"metadata: {name: n}\nspec: {nodeSelector: {}, ingress: [{fromEntities: "
+		"[remote-node]}]}\n";
+
+	comes_to(w, nodes, NULL, &flow, 1,
+		 "unknown 1 shop/web-0 host 22/6 in policies of nodes decide there, if Cilium's "
+		 "host firewall is on: they are not evaluated\n");
+	comes_to(w, DB(FROM_WEB), NULL, &flow, 1, "");
+}
+
 static void where_policies_are_known_in_part_it_is_unknown(void **state)
 {
 	struct world *w = *state;
@@ -345,8 +377,8 @@ static void an_address_without_its_name_is_unknown_where_names_are_asked_for(voi
 		"spec: {endpointSelector: {}, egress: [{toFQDNs: [{matchName: api.example}]}]}\n";
 
 	comes_to(w, policy, NULL, &flow, 1,
-		 "unknown 1 shop/web-0 10.0.0.3 443/6 in DNS names are asked for, and the flow has "
-		 "none for the address\n");
+		 "unknown 1 shop/web-0 10.0.0.3 443/6 in DNS names are asked for, and none is "
+		 "known of the address\n");
 	wire_put_str(&w->ext, FLOW_FIELD_DESTINATION_NAMES, STR("other.example"));
 	flow.ext = (const uint8_t *)w->ext.p;
 	flow.ext_len = (uint32_t)w->ext.len;
@@ -483,6 +515,8 @@ int main(void)
 		TEST(an_end_that_nobody_named_is_unknown),
 		TEST(a_pod_of_another_cluster_is_unknown),
 		TEST(what_rules_ask_for_and_nobody_told_is_unknown),
+		TEST(what_others_ask_for_makes_nothing_unknown),
+		TEST(what_policies_of_nodes_decide_is_unknown),
 		TEST(where_policies_are_known_in_part_it_is_unknown),
 		TEST(an_address_without_its_name_is_unknown_where_names_are_asked_for),
 		TEST(rules_of_a_proxy_are_not_evaluated),
