@@ -688,6 +688,20 @@ test("an observer that comes back is told, as a gap, and followed on: newcomers 
 	await becomes(page, health, "away");
 	await page.locator(".banner").waitFor();
 	await becomes(page, row_count, all); // what was seen stays
+	// How long it has been so is seen, but not said anew each second; and what nobody told is not taken for silence.
+	const said = (where) => {
+		const copy = document.querySelector(where).cloneNode(true);
+		for (const hidden of copy.querySelectorAll("[aria-hidden=true]")) hidden.remove();
+		return copy.textContent;
+	};
+	assert.equal(await page.evaluate(said, ".health"), "server away");
+	assert.match(await page.locator(".health").innerText(), /^server away\s+· \d+ s$/);
+	await page.locator(".strip .handle").focus();
+	const at_end = () => {
+		document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "End", bubbles: true }));
+		return /, missing: all nodes, server away$/.test(document.activeElement.ariaValueText);
+	};
+	await becomes(page, at_end, true);
 	const later = more.map((c, i) => flow_of(c, i, new Date(flows().at(-1).time)));
 	observer = await stage.observer("restart", json_lines([...flows(), ...later]));
 	await becomes(page, health, "live");
@@ -733,6 +747,46 @@ test("nothing on the page is hard to read or to reach (axe), in both schemes", a
 		assert.deepEqual(await violations(page), [], scheme);
 		await page.close();
 	}
+});
+
+test("a number beside a long name is not broken", async () => {
+	const list = Array.from({ length: 1234 }, (_, i) => {
+		const flow = flow_of(dropped[0], i, new Date(Date.UTC(2026, 0, 1) + i));
+		for (const [end, n] of [["source", "a"], ["destination", "b"]]) flow[end].workloads[0].name = `${n.repeat(30)}-${"name-".repeat(6)}end`;
+		return flow;
+	});
+	const observer = await stage.observer("long", json_lines(list));
+	const ui = await stage.ui(observer.address);
+	const page = await open(ui.address);
+	await page.getByRole("separator", { name: "Width of the details" }).focus();
+	for (let step = 0; step < 10; step++) await page.keyboard.press("ArrowRight");
+	const details = page.getByRole("complementary", { name: "Details" });
+	for (const within of [details.locator("li"), details.locator("li", { hasText: "POLICY_DENIED" })]) {
+		const number = within.first().getByRole("button", { name: "1,234", exact: true });
+		await number.waitFor();
+		assert.ok((await number.boundingBox()).height < 24);
+	}
+	assert.equal(await page.evaluate(() => document.querySelector(".detail").scrollWidth - document.querySelector(".detail").clientWidth), 0);
+	await page.close();
+	await ui.stop();
+	await observer.stop();
+});
+
+test("on paper the page is light, whatever its reader chose, and has nothing to click", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	await page.evaluate(() => localStorage.setItem("tycho.scheme", "dark"));
+	await page.reload();
+	await becomes(page, row_count, all);
+	await becomes(page, pixels, false, DROPPED_RGB);
+	await page.emulateMedia({ media: "print" });
+	await becomes(page, pixels, true, DROPPED_RGB);
+	await becomes(page, () => getComputedStyle(document.querySelector("h2 button")).color, `rgb(${DROPPED_RGB.join(", ")})`);
+	assert.equal(await page.getByRole("button", { name: "Pause" }).isVisible(), false);
+	assert.equal(await page.getByLabel("Coverage").isVisible(), true);
+	await page.emulateMedia({ media: "screen" });
+	await page.evaluate(() => localStorage.removeItem("tycho.scheme"));
+	await page.close();
 });
 
 test("on a phone the panels are tabs", async () => {
@@ -814,6 +868,21 @@ test("a phone begins where drops are, and the map's legend lies on no card", asy
 	await becomes(page, row_count, all);
 	const refusing = dropped.map((c) => named(c[1]));
 	await becomes(page, in_pane, { names: refusing, past_legend: true }, refusing);
+	await page.close();
+});
+
+test("of a range of days the head has both ends, and room for all of its buttons, on a phone too", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	await page.getByLabel("Time range").selectOption({ label: "Last 7 d" });
+	await becomes(page, health, "past");
+	for (const width of [1280, 1024, 761, 390, 320]) {
+		await page.setViewportSize({ width, height: 844 });
+		const ends = () => [...document.querySelectorAll("header button")].map((e) => e.getBoundingClientRect().right > innerWidth);
+		await becomes(page, () => document.documentElement.scrollWidth <= innerWidth, true);
+		assert.equal((await page.evaluate(ends)).includes(true), false, `at ${width} px`);
+	}
+	assert.match(await page.locator(".health").innerText(), /^\S+ \d+, \d\d:\d\d – \S+ \d+, \d\d:\d\d$/);
 	await page.close();
 });
 

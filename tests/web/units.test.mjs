@@ -226,15 +226,15 @@ test("before the page looked the strip has the record's averages, and from then 
 	// Seconds 1000 to 1004; the record by the minute from 900 on; up to date since 1002.
 	const pulse = { from: 1000, flows: [1, 30, 5, 6, 7], drops: [0, 0, 1, 0, 0] };
 	const history = { from: 900, step: 60, flows: [600, 1200], drops: [60, 0] };
-	const filled = with_history(pulse, history, 1_002_000);
+	const filled = with_history(pulse, history, 930_000, 1_002_000);
 	assert.equal(filled.from, 1005 - PULSE_SECONDS);
 	assert.equal(filled.flows.length, PULSE_SECONDS);
 	const at = (s) => [filled.flows[s - filled.from], filled.drops[s - filled.from]];
-	assert.deepEqual([899, 900, 959, 960, 999].map(at), [[0, 0], [10, 1], [10, 1], [20, 0], [20, 0]]);
+	assert.deepEqual([899, 929, 930, 959, 960, 999].map(at), [[0, 0], [0, 0], [10, 1], [10, 1], [20, 0], [20, 0]]);
 	assert.deepEqual([1000, 1001, 1002, 1003, 1004].map(at), [[20, 0], [30, 0], [5, 1], [6, 0], [7, 0]]);
-	assert.equal(with_history(pulse, { from: 0, flows: [], drops: [] }, 0), pulse);
+	assert.equal(with_history(pulse, { from: 0, flows: [], drops: [] }, 0, 0), pulse);
 	const nothing = { from: 0, flows: [], drops: [] };
-	assert.equal(with_history(nothing, history, 0), nothing);
+	assert.equal(with_history(nothing, history, 0, 0), nothing);
 });
 
 test("what a page begins with was too fast for nobody", () => {
@@ -311,6 +311,30 @@ test("in an empty range it is said what there is elsewhere, and that some is mis
 		).text;
 	assert.equal(live("verdict=DROPPED"), "No drops.");
 	assert.equal(live("verdict=DROPPED port=53"), "No connections with this filter.");
+});
+
+test("a past range is said by the clock today, and with its days else", () => {
+	const at = (...time) => new Date(2026, 4, ...time).getTime();
+	const said = (since, until, now) =>
+		health.health({ ...state.initial(""), link: { kind: "open" }, upstream: { kind: "past" }, range: { since, until } }, now).text;
+	assert.equal(said(at(5, 9, 0), at(5, 9, 30), at(5, 10)), "09:00 – 09:30");
+	const [since, until] = [at(4, 10, 0), at(5, 10, 0)];
+	assert.equal(said(since, until, at(5, 10)), `${flow_words.short_time_text(since)} – ${flow_words.short_time_text(until)}`);
+	assert.equal(said(since, since + 60_000, at(5, 10)), [since, since + 60_000].map(flow_words.short_time_text).join(" – "));
+});
+
+test("what has a space in its name is not asked for by two words", () => {
+	const cards = [card(0, "a b"), card(1, "c"), { id: 2, kind: "address", name: "10.0.0.1" }];
+	const [two, one] = graph.graph_of(cards, [], []).nodes;
+	assert.deepEqual(graph.node_terms(two, "from"), []);
+	assert.equal(graph.ways_of_node(two), null);
+	assert.equal(graph.ways_between(two, one, []), null);
+	assert.notEqual(graph.ways_of_node(one), null);
+	const of_space = (namespace) => {
+		const many = Array.from({ length: graph.FOLD_FROM }, (_, i) => card(i, `w${i}`, { namespace }));
+		return graph.ways_of_node(graph.graph_of(many, [], []).nodes[0]);
+	};
+	assert.deepEqual([of_space("a b"), of_space("ab")], [null, [["from-namespace=ab"], ["to-namespace=ab"]]]);
 });
 
 test("what cannot be seen in a name is shown, and what scripts are written with stays", () => {

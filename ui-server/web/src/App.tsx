@@ -262,6 +262,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 				coverage={state.coverage}
 				history={range ? null : history_of(state, now)}
 				followed_from={state.marks[0]?.at ?? now}
+				away_since={!range && state.upstream.kind === "away" ? state.upstream.since : 0}
 				on_range={(a, b) => set_range(range_between(a, b))}
 			/>
 			<History

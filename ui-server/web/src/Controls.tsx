@@ -28,6 +28,8 @@ export function Controls(props: Props) {
 		<div class="controls">
 			<span class={`health ${health.kind}`} role="status" title={health.reason}>
 				{health.text}
+				{/* Who hears it is not told again each second. */}
+				{health.since && <span aria-hidden="true">· {health.since}</span>}
 			</span>
 			<PanelButtons panels={props.panels} on_panels={props.on_panels} />
 			{props.is_past ? (

@@ -102,7 +102,7 @@ export function CoverageDetail({ state, now, on_flows, on_range, on_copy }: Prop
 			{gaps.length > 0 && (
 				<>
 					<h3>Gaps in the record</h3>
-					<ul class="peers">
+					<ul class="peers gaps">
 						{gaps.slice(-GAPS_SHOWN).map((m, i) => (
 							<li key={i}>
 								<button

@@ -213,7 +213,11 @@ export function FlowTable(props: Props) {
 		<section id="panel-flows" class="flows" aria-label="Flows" style={style}>
 			<div class="bar">
 				{props.title}
-				<p class="notice" role="status">
+				<p class="unseen" role="status">
+					{props.since_pause > 0 && "More flows have come since the pause. "}
+					{props.left_out > 0 && "Some flows come too fast for the table."}
+				</p>
+				<p class="notice">
 					{props.since_pause > 0 && (
 						<button type="button" class="link since" title="Show them: go on (Space)" onClick={props.on_resume}>
 							{count_text(props.since_pause)} more since the pause

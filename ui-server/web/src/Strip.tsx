@@ -6,7 +6,7 @@ import { begun, completed } from "./rates";
 import { PULSE_SECONDS, with_history } from "./state";
 import { type Cursor, has_mark, within } from "./time_cursor";
 import { TimeHandle } from "./TimeHandle";
-import { gone_text, looked_since, missing_in, type Range, shade_of, stretches } from "./time_range";
+import { gone_text, looked_since, type Missing, missing_in, oldest_of, type Range, shade_of, stretches } from "./time_range";
 import type { Coverage, Pulse } from "./wire";
 
 interface Props {
@@ -15,12 +15,13 @@ interface Props {
 	coverage: Coverage[];
 	history: Pulse | null; // of the record, for the time before this page looked; null: it is not of the same flows
 	followed_from: number; // ms since the epoch
+	away_since: number; // the same, of the server; 0: it is not
 	on_range(from: number, to: number): void; // ms since the epoch
 }
 
-export function Strip({ pulse: seen, past, coverage, history, followed_from, on_range }: Props) {
+export function Strip({ pulse: seen, past, coverage, history, followed_from, away_since, on_range }: Props) {
 	const pulse = history
-		? with_history(seen, history, followed_from)
+		? with_history(seen, history, oldest_of(coverage), followed_from)
 		: past
 			? completed(begun(seen, past.answered / 1000), past.answered / 1000)
 			: seen;
@@ -45,7 +46,16 @@ export function Strip({ pulse: seen, past, coverage, history, followed_from, on_
 	const at = pointed ?? (cursor && x_of(cursor.at));
 	const marked_from = pointed !== null ? from : cursor && has_mark(cursor) ? x_of(cursor.marked_from) : null;
 	const i = at === null ? -1 : at - start;
-	const missing = extent ? missing_in(past ? coverage : looked_since(coverage, followed_from), extent) : [];
+	const of_nodes = extent ? missing_in(past ? coverage : looked_since(coverage, followed_from), extent) : [];
+	const of_all: Missing[] =
+		extent && away_since && away_since < extent.until
+			? [{ since: Math.max(away_since, extent.since), until: extent.until, node: "all nodes", cause: "server away", lost: 0 }]
+			: [];
+	const missing = [...of_all, ...of_nodes];
+	const hatched = [
+		...stretches(of_nodes, coverage.length).map((m) => ({ ...m, shade: shade_of(m, coverage.length) })),
+		...of_all.map((m) => ({ ...m, shade: 1 })),
+	];
 	const rates = (ms: number) => {
 		const n = x_of(ms) - start;
 		return [
@@ -107,14 +117,13 @@ export function Strip({ pulse: seen, past, coverage, history, followed_from, on_
 						{gone_text(missing, time(at!)) && <span class="warn"> · {gone_text(missing, time(at!))}</span>}
 					</div>
 				)}
-				{extent &&
-					stretches(missing, coverage.length).map((m) => (
-						<span
-							key={m.since}
-							class="missing"
-							style={{ left: share(m.since), right: `calc(100% - ${share(m.until)})`, opacity: shade_of(m, coverage.length) }}
-						/>
-					))}
+				{hatched.map((m, i) => (
+					<span
+						key={i}
+						class="missing"
+						style={{ left: share(m.since), right: `calc(100% - ${share(m.until)})`, opacity: m.shade }}
+					/>
+				))}
 				<TimeHandle
 					name={`Time in the strip, ${span}`}
 					extent={extent}

@@ -285,10 +285,19 @@ export function summary_of(edges: Edge[]): Summary {
 // Terms of the filter line for one side; none where there are no words for it.
 export function node_terms(node: Node | undefined, side: "from" | "to"): string[] {
 	const terms = node?.card ? card_terms(node.card, side) : [];
-	return node?.cluster && terms.length ? [`${side}-cluster=${node.cluster}`, ...terms] : terms;
+	return node?.cluster && terms.length ? worded([`${side}-cluster=${node.cluster}`, ...terms]) : terms;
+}
+
+// What has a space in it would be two words of the line, about something else.
+function worded(terms: string[]): string[] {
+	return terms.some((term) => /\s/.test(term)) ? [] : terms;
 }
 
 function card_terms(card: Card, side: "from" | "to"): string[] {
+	return worded(card_values(card, side));
+}
+
+function card_values(card: Card, side: "from" | "to"): string[] {
 	const space = card.namespace ? [`${side}-namespace=${card.namespace}`] : [];
 	switch (card.kind) {
 		case "workload":
@@ -321,7 +330,10 @@ export function node_ways(node: Node | undefined, side: "from" | "to"): Ways | n
 	}
 	const cluster = node.cluster ? [`${side}-cluster=${node.cluster}`] : [];
 	const [first] = node.cards;
-	if (node.name !== OUTSIDE) return [[...cluster, `${side}-namespace=${first!.namespace}`]];
+	if (node.name !== OUTSIDE) {
+		const terms = worded([...cluster, `${side}-namespace=${first!.namespace}`]);
+		return terms.length ? [terms] : null;
+	}
 	if (node.cards.length > WAYS_MOST) return null;
 	// Words of one name are alternatives.
 	const ways = new Map<string, string[]>();

@@ -1,40 +1,51 @@
 // How things are, in a word or a sentence. Pure.
-import { full_time_text, time_text, whole_duration_text } from "./flow";
+import { full_time_text, short_time_text, time_text, whole_duration_text } from "./flow";
 import { outcome_terms } from "./graph";
 import type { State } from "./state";
-import { missing_in } from "./time_range";
+import { missing_in, type Range } from "./time_range";
 
 export interface Health {
 	kind: "away" | "connecting" | "past" | "paused" | "live";
 	text: string;
+	since: string; // how long it has been so, where that is said
 	reason: string;
+}
+
+function range_text({ since, until }: Range, now: number): string {
+	const day = (ms: number) => new Date(ms).toDateString();
+	const is_today = day(since) === day(now) && day(until) === day(now);
+	const text = (ms: number) => (is_today ? time_text(ms).slice(0, 5) : short_time_text(ms));
+	return `${text(since)} – ${text(until)}`;
 }
 
 export function health(state: State, now: number): Health {
 	if (state.link.kind === "broken")
 		return {
 			kind: "away",
-			text: `no connection · ${whole_duration_text(now - state.link.since)}`,
+			text: "no connection",
+			since: whole_duration_text(now - state.link.since),
 			reason: `${state.link.reason}.`,
 		};
 	if (state.upstream.kind === "away")
 		return {
 			kind: "away",
-			text: `server away · ${whole_duration_text(now - state.upstream.since)}`,
+			text: "server away",
+			since: whole_duration_text(now - state.upstream.since),
 			reason: `The server does not answer: ${plain_reason(state.upstream.reason)}.`,
 		};
 	if (state.link.kind === "connecting" || state.upstream.kind === "connecting") {
 		const is_reading = state.link.kind === "open" && state.range !== null;
-		return { kind: "connecting", text: is_reading ? "reading the record" : "connecting", reason: "" };
+		return { kind: "connecting", text: is_reading ? "reading the record" : "connecting", since: "", reason: "" };
 	}
 	if (state.range)
 		return {
 			kind: "past",
-			text: `${time_text(state.range.since).slice(0, 5)} – ${time_text(state.range.until).slice(0, 5)}`,
+			text: range_text(state.range, now),
+			since: "",
 			reason: `${full_time_text(state.range.since)} – ${full_time_text(state.range.until)}`,
 		};
-	if (state.paused.kind === "yes") return { kind: "paused", text: "paused", reason: "" };
-	return { kind: "live", text: "live", reason: "" };
+	if (state.paused.kind === "yes") return { kind: "paused", text: "paused", since: "", reason: "" };
+	return { kind: "live", text: "live", since: "", reason: "" };
 }
 
 // Without what only says that it was gRPC's.

@@ -18,8 +18,9 @@ export const NARROW = "(max-width: 760px)";
 
 export type Scheme = "auto" | "light" | "dark";
 
-// Whether dark colours are in force, by choice or by the system's.
+// Whether dark colours are in force, by choice or by the system's; never on paper.
 export function useDark(scheme: Scheme): boolean {
 	const system = useMedia("(prefers-color-scheme: dark)");
-	return scheme === "auto" ? system : scheme === "dark";
+	const paper = useMedia("print");
+	return !paper && (scheme === "auto" ? system : scheme === "dark");
 }

@@ -426,15 +426,15 @@ export function merge_pulse(old: Pulse, add: Pulse): Pulse {
 	return merged;
 }
 
-// @pulse of the last five minutes, with the record's averages where the page was not up to date yet.
-export function with_history(pulse: Pulse, history: Pulse, followed_from: number): Pulse {
+// @pulse of the last five minutes, with the record's averages, since @oldest, where the page was not up to date yet.
+export function with_history(pulse: Pulse, history: Pulse, oldest: number, followed_from: number): Pulse {
 	if (!pulse.flows.length || !history.flows.length) return pulse;
 	const end = pulse.from + pulse.flows.length;
 	const filled: Pulse = { from: end - PULSE_SECONDS, flows: [], drops: [] };
 	const step = history.step ?? 1;
 	for (let s = filled.from; s < end; s++) {
 		const i = Math.floor((s - history.from) / step);
-		const is_old = s * 1000 < followed_from && i >= 0 && i < history.flows.length;
+		const is_old = s * 1000 >= oldest && s * 1000 < followed_from && i >= 0 && i < history.flows.length;
 		for (const what of ["flows", "drops"] as const)
 			filled[what].push(
 				Math.max(pulse[what][s - pulse.from] ?? 0, is_old ? (history[what][i] ?? 0) / step : 0),
