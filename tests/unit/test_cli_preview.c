@@ -302,9 +302,15 @@ static void a_pod_of_another_cluster_is_unknown(void **state)
 		 "--policy-cluster\n");
 }
 
+#define OUT(peers)                                                                                 \
+	"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"                                    \
+	"metadata: {name: out, namespace: shop}\n"                                                 \
+	"spec: {endpointSelector: {}, egress: [{" peers "}]}\n"
+
 static void what_rules_ask_for_and_nobody_told_is_unknown(void **state)
 {
 	struct world *w = *state;
+	const struct flow outside = flow_of(w->web, w->outside, 443);
 	const struct flow flow = flow_of(w->web, w->db, 5432);
 	static const char namespaces[] = "{from: [{namespaceSelector: {matchLabels: {team: a}}}]}";
 	static const char namespace_object[] =
@@ -320,6 +326,20 @@ static void what_rules_ask_for_and_nobody_told_is_unknown(void **state)
 	comes_to(w, DB("{ports: [{port: postgres}]}"), NULL, &flow, 1,
 		 "unknown 1 shop/web-0 shop/db-0 5432/6 in names of ports are asked for: give the "
 		 "Pods\n");
+	comes_to(w, OUT("toCIDRSet: [{cidrGroupRef: a}]"), NULL, &outside, 1,
+		 "unknown 1 shop/web-0 10.0.0.3 443/6 in groups of addresses are asked for: give "
+		 "the CiliumCIDRGroups\n");
+	comes_to(w,
+		 OUT("toCIDRSet: [{cidrGroupRef: a}]") "---\napiVersion: cilium.io/v2\nkind: "
+						       "CiliumCIDRGroup\nmetadata: {name: "
+						       "b}\nspec: {externalCIDRs: [10.0.0.0/8]}\n",
+		 NULL, &outside, 1, "denied 1 shop/web-0 10.0.0.3 443/6 out cnp:shop/out\n");
+	comes_to(w, OUT("toGroups: [{aws: {region: x}}]"), NULL, &outside, 1,
+		 "unknown 1 shop/web-0 10.0.0.3 443/6 in groups of a cloud are asked for, whose "
+		 "addresses are not known\n");
+	comes_to(w, OUT("toServices: [{k8sService: {serviceName: a}}]"), NULL, &outside, 1,
+		 "unknown 1 shop/web-0 10.0.0.3 443/6 in services are asked for: give the Services "
+		 "and EndpointSlices\n");
 	/* what is allowed anyway needs none of it */
 	comes_to(w, DB("{ports: [{port: postgres}]}, {}"), NULL, &flow, 1, "");
 }

@@ -319,6 +319,33 @@ static void names_of_ports_are_looked_up_in_pods_with_an_address_of_their_own(vo
 }
 
 /* Cilium 1.19, pkg/labelsfilter: the default filter. */
+/* Cilium's agent does not see which containers for the start run on beside the others: all count. */
+static void names_of_ports_are_those_of_containers_for_the_start_too(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of(
+		CNP("{endpointSelector: {}, egress: [{toPorts: [{ports: [{port: metrics, protocol: "
+		    "TCP}, {port: first, protocol: TCP}, {port: last, protocol: TCP}, {port: none, "
+		    "protocol: TCP}]}]}]}")
+			POD("db-0",
+			    "spec: {containers: [{ports: [{name: first, containerPort: 1}, "
+			    "{name: last, containerPort: 65535}, {name: none, containerPort: "
+			    "65536}, {name: none, containerPort: 0}]}], initContainers: "
+			    "[{restartPolicy: Always, ports: [{name: metrics, containerPort: "
+			    "8080}]}]}"));
+	static const struct {
+		uint16_t port;
+		bool open;
+	} cases[] = { { 1, true }, { 65535, true }, { 8080, true }, { 0, false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(
+			ask(set, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, cases[i].port)
+				.verdict,
+			cases[i].open ? POLICY_ALLOWED : POLICY_DEFAULT_DENIED);
+}
+
 static void labels_that_are_part_of_an_identity_count(void **state)
 {
 	(void)state;
@@ -417,6 +444,8 @@ static void stars_in_names_mean_what_is_documented(void **state)
 	} cases[] = {
 		{ "*.cilium.io", "www.cilium.io", true },
 		{ "*.cilium.io", "WWW.Cilium.IO.", true },
+		{ "az.example", "AZ.Example", true },
+		{ "AZ.example", "az.example", true },
 		{ "*.cilium.io", "cilium.io", false },
 		{ "*.cilium.io", "sub.www.cilium.io", false },
 		{ "*cilium.io", "cilium.io", true },
@@ -679,6 +708,24 @@ static void what_breaks_an_end_is_told(void **state)
 	assert_string_equal(buf_cstr(&by), "#spec.egress[1]#spec.egress[2]");
 }
 
+/* Of other pods' rules nothing is broken here, nor do they hide what is. */
+static void only_ends_that_both_rules_select_are_broken(void **state)
+{
+	(void)state;
+#define OF(app, what)                                                                              \
+	"---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: " app what     \
+	", namespace: shop}\nspec: {endpointSelector: {matchLabels: {app: " app                    \
+	"}}, egress: [" TO_443(WORLD, TERMINATING("name: " what)) "]}\n"
+	AUTO(policy_set_free)
+	struct policy_set *set =
+		set_of(OF("a", "s") OF("a", "t") OF("web", "s") OF("web", "t") OF("db", "s"));
+
+	assert_int_equal(ask(set, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_BROKEN);
+	assert_int_equal(ask(set, POLICY_EGRESS, &db, &web, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_DEFAULT_DENIED);
+}
+
 /* Thousands of namespaces may ask the same world for different things. */
 static void rules_for_pods_of_different_namespaces_never_meet(void **state)
 {
@@ -783,6 +830,7 @@ int main(void)
 			peers_of_a_clusterwide_policy_are_pods_whatever_is_asked_of_namespaces),
 		cmocka_unit_test(reserved_labels_may_be_asked_for_with_a_dot),
 		cmocka_unit_test(names_of_ports_are_looked_up_in_pods_with_an_address_of_their_own),
+		cmocka_unit_test(names_of_ports_are_those_of_containers_for_the_start_too),
 		cmocka_unit_test(labels_that_are_part_of_an_identity_count),
 		cmocka_unit_test(a_namespace_is_known_by_its_name_without_an_object),
 		cmocka_unit_test(more_rules_than_an_answer_holds_are_counted),
@@ -792,6 +840,7 @@ int main(void)
 		cmocka_unit_test(proxies_of_tcp_are_no_others),
 		cmocka_unit_test(rules_that_exclude_each_other_break_the_end),
 		cmocka_unit_test(what_breaks_an_end_is_told),
+		cmocka_unit_test(only_ends_that_both_rules_select_are_broken),
 		cmocka_unit_test(rules_for_pods_of_different_namespaces_never_meet),
 		cmocka_unit_test(authentication_is_told_of_what_is_allowed),
 	};
