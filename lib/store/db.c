@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "store/edge_table.h"
 
 enum {
 	BUSY_MS = 5000, /* others lock the file for moments only, when it is opened or closed */
@@ -118,6 +119,8 @@ enum err_code db_open(struct db *ret, const char *path, enum db_mode mode,
 	struct db db = { .faults = faults };
 	begin(&db);
 	int rc = sqlite3_open_v2(name, &db.h, flags, vfs);
+	if (rc == SQLITE_OK)
+		rc = edge_table_register(db.h);
 	if (rc != SQLITE_OK) {
 		note(&db, rc);
 		enum err_code code = fault(&db, path, e);

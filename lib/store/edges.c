@@ -1,12 +1,15 @@
 #include "base/map.h"
 #include "base/pages.h"
 #include "edge/edge.h"
+#include "store/edge_rows.h"
+#include "store/edge_table.h"
 #include "store/inside.h"
 
 /*
- * Edges are counted in memory by (minute, who, whom, port, …) and added to their rows when the minute
- * has ended, together with the number up to which records are counted: after a crash the blocks
- * behind it are counted again, and none twice. Late records of a minute add to the row that is there.
+ * Edges are counted in memory by (minute, who, whom, port, …) and written when the minute has ended,
+ * together with the number up to which records are counted: after a crash the blocks behind it are
+ * counted again, and none twice. A minute is one row of the file, all of its edges packed
+ * (edge_rows.h); late records add to what is there.
  *
  * The two sides are "parties": cluster, kind of workload, namespace and name. So are policies, DNS
  * names and nodes, which have a name only.
@@ -336,8 +339,9 @@ static enum err_code settle(struct edges *ed, struct db *db, uint32_t id, uint32
 	return ERR_OK;
 }
 
-static enum err_code write_edge(struct edges *ed, struct db *db, const struct edge *edge,
-				uint32_t day, struct err *e)
+/* What was counted for an edge, as the file has it. */
+static enum err_code add_row(struct edges *ed, struct db *db, const struct edge *edge, uint32_t day,
+			     struct edge_rows *to, struct err *e)
 {
 	const uint32_t parties[] = { edge->key.src, edge->key.dst, edge->key.dns, edge->key.policy,
 				     edge->key.node };
@@ -348,18 +352,109 @@ static enum err_code write_edge(struct edges *ed, struct db *db, const struct ed
 		if (code != ERR_OK)
 			return code;
 	}
-	return DB_RUN(
-		db, e,
-		"INSERT INTO edge (minute, src, dst, dns, policy, node, drop_desc, port, l4,"
-		" verdict, flows, packets, bytes, l7_ok, l7_errors) VALUES (?1, ?2, ?3, ?4, ?5,"
-		" ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO UPDATE SET"
-		" flows = flows + excluded.flows, packets = packets + excluded.packets,"
-		" bytes = bytes + excluded.bytes, l7_ok = l7_ok + excluded.l7_ok,"
-		" l7_errors = l7_errors + excluded.l7_errors",
-		DB_I(edge->key.minute), DB_I(rows[0]), DB_I(rows[1]), DB_I(rows[2]), DB_I(rows[3]),
-		DB_I(rows[4]), DB_I(edge->key.drop_desc), DB_I(edge->key.port), DB_I(edge->key.l4),
-		DB_I(edge->key.verdict), DB_I(edge->flows), DB_I(store_i64(edge->packets)),
-		DB_I(store_i64(edge->bytes)), DB_I(edge->l7_ok), DB_I(edge->l7_errors));
+	to->list[to->count++] = (struct edge_row){ .src = rows[0],
+						   .dst = rows[1],
+						   .dns = rows[2],
+						   .policy = rows[3],
+						   .node = rows[4],
+						   .drop_desc = edge->key.drop_desc,
+						   .port = edge->key.port,
+						   .l4 = edge->key.l4,
+						   .verdict = edge->key.verdict,
+						   .flows = edge->flows,
+						   .packets = edge->packets,
+						   .bytes = edge->bytes,
+						   .l7_ok = edge->l7_ok,
+						   .l7_errors = edge->l7_errors };
+	return ERR_OK;
+}
+
+static int64_t piece_id(uint32_t minute)
+{
+	return (int64_t)minute << EDGE_PIECE_BITS;
+}
+
+/* Behind those of @to: a row of edge_minute. */
+static enum err_code read_piece(sqlite3_stmt *st, struct edge_rows *to, struct err *e)
+{
+	struct str data = column_blob(st, 2);
+
+	if (edge_rows_sum(data) != column_u64(st, 1))
+		return err_set(e, ERR_PARSE, "damaged minute of the service map");
+	return edge_rows_unpack(data, to, e);
+}
+
+bool edges_is_whole(sqlite3_stmt *st)
+{
+	AUTO_EDGE_ROWS struct edge_rows rows = { 0 };
+
+	return read_piece(st, &rows, NULL) != ERR_PARSE;
+}
+
+/* Where the rows of @minute go that come now, which what is there already of that piece is added to.
+ * A piece that is large is left alone: a port scan's minute would be written anew for each part of
+ * it. So is a damaged one, for whoever asks for it to be told. */
+static enum err_code find_piece(struct db *db, uint32_t minute, int64_t *ret_id,
+				struct edge_rows *rows, struct err *e)
+{
+	size_t now = rows->count;
+	enum err_code code = ERR_OK;
+	sqlite3_stmt *st = DB_ASK(db,
+				  "SELECT id, sum, data FROM edge_minute WHERE id >= ?1"
+				  " AND id < ?2 ORDER BY id DESC LIMIT 1",
+				  DB_I(piece_id(minute)), DB_I(piece_id(minute + 1)));
+
+	*ret_id = piece_id(minute);
+	if (db_next(db, st)) {
+		*ret_id = sqlite3_column_int64(st, 0);
+		code = read_piece(st, rows, e);
+		db_leave(st);
+	}
+	bool is_left = code == ERR_PARSE || rows->count - now > EDGES_MOST;
+	if (is_left) {
+		rows->count = now;
+		++*ret_id;
+	}
+	return code == ERR_NOMEM ? code : db_ended(db, "read the service map", e);
+}
+
+/* All that was counted of a minute. */
+static enum err_code write_minute(struct edges *ed, struct db *db, uint32_t minute, uint32_t day,
+				  struct err *e)
+{
+	AUTO_EDGE_ROWS struct edge_rows rows = { 0 };
+	AUTO_BUF struct buf bytes = buf_init(SIZE_MAX);
+	enum err_code code = ERR_OK;
+	int64_t id;
+
+	if (!edge_rows_reserve(&rows, ed->count))
+		return err_set(e, ERR_NOMEM, "the service map of a minute");
+	for (size_t i = 0; i < ed->count && code == ERR_OK; i++)
+		if (ed->list[i].key.minute == minute)
+			code = add_row(ed, db, &ed->list[i], day, &rows, e);
+	if (code == ERR_OK)
+		code = find_piece(db, minute, &id, &rows, e);
+	if (code != ERR_OK)
+		return code;
+	edge_rows_sort(&rows);
+	code = edge_rows_pack(&rows, &bytes, e);
+	if (code != ERR_OK)
+		return code;
+	return DB_RUN(db, e,
+		      "INSERT OR REPLACE INTO edge_minute (id, sum, data) VALUES (?1, ?2, ?3)",
+		      DB_I(id), DB_I(edge_rows_sum(buf_str(&bytes))), DB_B(buf_str(&bytes)));
+}
+
+/* The first minute behind @minute of which something was counted; UINT32_MAX: there is none. */
+static uint32_t minute_after(const struct edges *ed, int64_t minute)
+{
+	uint32_t next = UINT32_MAX;
+
+	for (size_t i = 0; i < ed->count; i++) {
+		uint32_t m = ed->list[i].key.minute;
+		next = m > minute && m < next ? m : next;
+	}
+	return next;
 }
 
 enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day, uint64_t up_to_seq,
@@ -367,8 +462,9 @@ enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day, uint64_
 {
 	enum err_code code = ERR_OK;
 
-	for (size_t i = 0; i < ed->count && code == ERR_OK; i++)
-		code = write_edge(ed, db, &ed->list[i], day, e);
+	for (uint32_t minute = minute_after(ed, -1); minute != UINT32_MAX && code == ERR_OK;
+	     minute = minute_after(ed, minute))
+		code = write_minute(ed, db, minute, day, e);
 	if (code == ERR_OK)
 		code = DB_RUN(db, e, "INSERT OR REPLACE INTO meta VALUES ('edges_seq', ?1)",
 			      DB_I(up_to_seq));
@@ -405,16 +501,30 @@ void edges_forget(struct edges *ed)
 	edges_written(ed, ed->flushed);
 }
 
+enum err_code edges_oldest(struct db *db, uint64_t otherwise, uint64_t *ret, struct err *e)
+{
+	/* of the table, not of what is packed in it: it may be damaged */
+	sqlite3_stmt *st = DB_ASK(db, "SELECT id >> ?1 FROM edge_minute ORDER BY id LIMIT 1",
+				  DB_I(EDGE_PIECE_BITS));
+
+	*ret = otherwise;
+	if (db_next(db, st)) {
+		*ret = column_u64(st, 0);
+		db_leave(st);
+	}
+	return db_ended(db, "read the service map", e);
+}
+
 enum err_code edges_prune(struct db *db, struct wall_ns cutoff, bool *ret_more, struct err *e)
 {
 	uint64_t oldest, end = cutoff.v / MINUTE_NS;
-	enum err_code code =
-		db_number(db, "SELECT minute FROM edge ORDER BY minute LIMIT 1", end, &oldest, e);
+	enum err_code code = edges_oldest(db, end, &oldest, e);
 
 	if (code != ERR_OK || oldest >= end)
 		return code;
 	uint64_t upto = oldest + DELETE_MINUTES < end ? oldest + DELETE_MINUTES : end;
-	code = DB_RUN(db, e, "DELETE FROM edge WHERE minute < ?1", DB_I(upto));
+	code = DB_RUN(db, e, "DELETE FROM edge_minute WHERE id < ?1",
+		      DB_I(upto << EDGE_PIECE_BITS));
 	if (code == ERR_OK && upto == end)
 		code = DB_RUN(db, e,
 			      "DELETE FROM party WHERE id IN (SELECT id FROM party WHERE day < ?1"

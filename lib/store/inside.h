@@ -5,7 +5,8 @@
  *	file.c        the file: locked, opened, found broken; what the run before left
  *	schema.c      tables, versions                 dict_rows.c   names ◄─► numbers of the file
  *	chain_rows.c  entries of the chain             gaps.c        gaps, policies, checkpoints
- *	edges.c       the service map by the minute    merge.c       small segments into large ones
+ *	edges.c       the service map by the minute    edge_rows.c   a minute of it, packed
+ *	edge_table.c  as SQL sees it                   merge.c       small segments into large ones
  *	shelves.c     what is in large ones, sorted    segments.c    their rows
  *	retention.c   age and size; space back         sync.c        the write-ahead log's thread
  *	reader.c      connections that read            scan.c        records, filtered
@@ -273,12 +274,17 @@ void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now);
 bool edges_are_due(const struct edges *ed, struct wall_ns now);
 /* Begin of the oldest minute of what waits to be written; UINT64_MAX: nothing does. */
 struct wall_ns edges_pending(const struct edges *ed);
-/* Adds what was counted to the rows; it is forgotten by edges_written, after the commit. */
+/* Adds what was counted to what the file has; it is forgotten by edges_written, after the commit. */
 MUST_CHECK enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day,
 				     uint64_t up_to_seq, struct err *e);
 void edges_written(struct edges *ed, struct wall_ns now);
 void edges_not_written(struct edges *ed); /* the transaction failed */
 void edges_forget(struct edges *ed);      /* all that waits; there is room for a full table */
+/* The first minute, since 1970, of the file's map; @otherwise if there is none. */
+MUST_CHECK enum err_code edges_oldest(struct db *db, uint64_t otherwise, uint64_t *ret,
+				      struct err *e);
+/* A row of edge_minute: does it say what was written? */
+bool edges_is_whole(sqlite3_stmt *st);
 /* Minutes before @cutoff go, a portion of them. *@ret_more: call again. */
 MUST_CHECK enum err_code edges_prune(struct db *db, struct wall_ns cutoff, bool *ret_more,
 				     struct err *e);

@@ -49,11 +49,11 @@ static const struct table tables[] = {
 	  " FROM checkpoint WHERE id < ?1 ORDER BY id DESC LIMIT 1) ORDER BY number DESC LIMIT 1),"
 	  " (SELECT sealed_ns FROM entry WHERE kind = 1 AND number >= (SELECT entry"
 	  " FROM checkpoint WHERE id >= ?2 ORDER BY id LIMIT 1) ORDER BY number LIMIT 1)" },
-	{ "edge", "minute", "a page of the service map",
-	  "SELECT ?1 * 60000000000,"
-	  " (SELECT minute * 60000000000 FROM edge WHERE minute >= ?2 ORDER BY minute LIMIT 1)" },
+	{ "edge_minute", "id", "a page of the service map",
+	  "SELECT (?1 >> 20) * 60000000000, max((?1 >> 20) + 1, (SELECT id >> 20 FROM edge_minute"
+	  " WHERE id >= ?2 ORDER BY id LIMIT 1)) * 60000000000" },
 	{ "party", "id", "a page of the names in the service map",
-	  "SELECT (SELECT minute * 60000000000 FROM edge ORDER BY minute LIMIT 1), NULL" },
+	  "SELECT (SELECT (id >> 20) * 60000000000 FROM edge_minute ORDER BY id LIMIT 1), NULL" },
 	/* whoever meets such a name says so */
 	{ "endpoint", "id", NULL, NULL },
 	{ "service", "id", NULL, NULL },
@@ -86,19 +86,25 @@ static sqlite3_stmt *ask(struct db *db, const char *format, const char *table, c
 
 /* --- is it damaged? ------------------------------------------------------------------------- */
 
+/* Does a row that can be read say what was written? Of packed ones that can be told. */
+static bool is_whole(const struct mend *m, sqlite3_stmt *st)
+{
+	return m->t != &tables[MEND_EDGES] || edges_is_whole(st);
+}
+
 /* Steps through all rows. ERR_PARSE: not all can be read, or they are not in the order of their first
- * column. */
+ * column, or not whole. */
 static enum err_code read_through(struct mend *m, sqlite3_stmt *st, struct err *e)
 {
-	bool in_order = true;
+	bool is_good = true;
 
-	for (int64_t last = 0, key; in_order && db_next(&m->from, st); last = key) {
+	for (int64_t last = 0, key; is_good && db_next(&m->from, st); last = key) {
 		key = sqlite3_column_int64(st, 0);
-		in_order = key >= last;
+		is_good = key >= last && is_whole(m, st);
 	}
 	enum err_code code = db_ended(&m->from, "read the store", e);
-	if (code == ERR_OK && !in_order)
-		code = err_set(e, ERR_PARSE, "a table of the store is not in order");
+	if (code == ERR_OK && !is_good)
+		code = err_set(e, ERR_PARSE, "a table of the store is damaged");
 	(void)sqlite3_finalize(st);
 	return code;
 }
@@ -186,6 +192,10 @@ static enum err_code copy_rows(struct mend *m, sqlite3_stmt *st, bool down, sqli
 		if (!in_order)
 			break; /* a page that is in two places, say */
 		*ret_last = key;
+		if (!is_whole(m, st)) {
+			add_hole(m, key, key + 1);
+			continue;
+		}
 		code = copy_row(m, st, to, e);
 		if (code == ERR_OK && !down && n % PORTION == 0)
 			code = add_mark(m->d, key, e);
@@ -224,9 +234,7 @@ static enum err_code copy(struct mend *m, sqlite3_stmt *to, struct err *e)
 		code = copy_part(m, at, INT64_MAX, false, to, &last, &is_end, e);
 		if (code != ERR_OK || is_end)
 			break;
-		/* of a minute there are many rows */
-		bool is_edge = strcmp(m->t->key, "minute") == 0;
-		at = is_edge && last >= at ? last : last + 1;
+		at = last + 1;
 		code = db_next_readable(&m->from, m->t->name, m->t->key, at, &low, e);
 		if (code != ERR_OK)
 			break;

@@ -207,8 +207,7 @@ static enum err_code by_age(struct store *s, struct wall_ns now, bool *ret_more,
 static enum err_code prune_oldest_edges(struct store *s, uint64_t *ret_oldest, struct err *e)
 {
 	bool any_left;
-	enum err_code code = db_number(&s->db, "SELECT minute FROM edge ORDER BY minute LIMIT 1", 0,
-				       ret_oldest, e);
+	enum err_code code = edges_oldest(&s->db, 0, ret_oldest, e);
 
 	if (code != ERR_OK || !*ret_oldest)
 		return code;

@@ -110,6 +110,18 @@ static const char *const steps[] = {
 	" JOIN party_known s ON s.id = e.src JOIN party_known d ON d.id = e.dst"
 	" LEFT JOIN party x ON x.id = e.dns LEFT JOIN party p ON p.id = e.policy"
 	" LEFT JOIN party n ON n.id = e.node;",
+
+	/* A minute of the service map is one row: a fifth of the bytes. The view means the table that
+	 * each connection has of them (edge_table.h). */
+	"CREATE TABLE edge_minute (id INTEGER PRIMARY KEY, sum INTEGER NOT NULL,"
+	" data BLOB NOT NULL);"
+	"INSERT INTO edge_minute SELECT id, edge_sum(data), data FROM (SELECT minute << 20 | piece"
+	" AS id, edge_pack(src, dst, port, l4, verdict, drop_desc, policy, dns, node, flows,"
+	" packets, bytes, l7_ok, l7_errors) AS data FROM (SELECT *, (row_number() OVER (PARTITION"
+	" BY minute ORDER BY src, dst, port, l4, verdict, drop_desc, policy, dns, node) - 1) / "
+	"16384"
+	" AS piece FROM edge) GROUP BY minute, piece);"
+	"DROP TABLE edge;",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LEN(steps) };
@@ -125,6 +137,7 @@ static const char *const views[] = {
 	"CREATE TEMP VIEW policy AS SELECT *, '' AS origin FROM main.policy;",
 	"CREATE TEMP VIEW edges AS SELECT *, '' AS src_cluster, '' AS src_kind,"
 	" '' AS dst_cluster, '' AS dst_kind FROM main.edges;",
+	"", /* edge is there, in one form or the other */
 };
 _Static_assert(ARRAY_LEN(views) == SCHEMA_VERSION, "a version that cannot be read");
 

@@ -206,7 +206,7 @@ def test_the_map_of_a_range_goes_back_further_than_flows_are_kept():
         ob.wait_seen(5)
         assert ob.stop() == 0
         with contextlib.closing(sqlite3.connect(os.path.join(ob.folder, 'state', 'flows.db'))) as db, db:
-            db.execute('UPDATE edge SET minute = minute - 10')  # as if flows of then were gone
+            db.execute('UPDATE edge_minute SET id = id - (10 << 20)')  # as if flows of then were gone
         ob.restart('/dev/null')
         then = stamp(-600 - BASE_S % 60)  # minutes begin on the minute
         p = tycho('map', '--since', then, '--server', ob.tcp, check=0)

@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 
 #include "flow/flow.pb-c.h"
+#include "store/edge_table.h"
 #include "store/inside.h"
 
 int fixture_make(void **state)
@@ -328,6 +329,7 @@ uint64_t fixture_sql(struct fixture *fx, const char *sql)
 	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
 	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
 	(void)sqlite3_busy_timeout(h, 10000);
+	assert_int_equal(edge_table_register(h), SQLITE_OK);
 	if (sqlite3_prepare_v2(h, sql, -1, &st, NULL) != SQLITE_OK)
 		fail_msg("%s", sqlite3_errmsg(h));
 	int rc = sqlite3_step(st);

@@ -599,7 +599,7 @@ static void rows_around_a_damaged_page_are_answered_and_it_is_told(void **state)
 	} cases[] = {
 		{ "gap", "gaps", "min(from_time) || max(from_time)" },
 		{ "endpoint", "endpoints", "max(pod = 'other-0') + max(pod = 'other-199')" },
-		{ "edge", "edges", "min(time) || max(time)" },
+		{ "edge_minute", "edges", "min(time) || max(time)" },
 		{ "policy", "policies", "max(name = 'other-0') + max(name = 'other-190')" },
 	};
 	struct desk *d = *state;

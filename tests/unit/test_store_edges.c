@@ -31,6 +31,14 @@ static void add_edge(void *ctx, const struct store_edge *edge)
 	}
 }
 
+static void count_flows(void *ctx, const struct store_edge *edge)
+{
+	struct edge_sum *sum = ctx;
+
+	sum->edges++;
+	sum->flows += edge->flows;
+}
+
 static void edges_add_up_by_workload_and_minute(void **state)
 {
 	struct fixture *fx = *state;
@@ -146,6 +154,22 @@ static void records_of_another_time_are_counted_a_little_later(void **state)
 	assert_int_equal(seconds_until_written(fx, after(NOON, 3600)), 75);
 }
 
+/* What comes behind the end of its minute is added to what is there: of one edge there is one row. */
+static void late_records_of_a_minute_add_to_its_rows(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	fixture_block(fx, 1);
+	const uint64_t rows = fixture_sql(fx, "SELECT count(*) FROM edges");
+	for (int late = 1; late <= 3; late++) {
+		assert_true(seconds_until_written(fx, NOON));
+		assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 1 + late);
+		assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edges"), rows);
+		assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edge_minute"), 1);
+	}
+}
+
 static void put_ports(struct fixture *fx, int first, int count)
 {
 	struct err e = { 0 };
@@ -172,6 +196,39 @@ static void a_full_table_of_edges_is_written_before_more_come(void **state)
 	put_ports(fx, 1000 + FULL + 1, MORE);
 	fixture_close(fx);
 	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 1 + FULL + 1 + MORE);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edges"), 1 + FULL + 1 + MORE);
+}
+
+/* A scan's minute comes in several portions: what is there of it is not written anew for each. */
+static void a_minute_with_many_edges_is_in_pieces(void **state)
+{
+	enum { FULL = 1 << 14 };
+	struct fixture *fx = *state;
+	struct wall_ns next;
+	struct edge_sum sum = { 0 };
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	for (int i = 0; i < 5; i++) {
+		struct flow f = fixture_flow(fx, FIRST_SEQ, fx->now);
+		for (int k = 0; k < FULL; k++) {
+			f.seq = fx->next_seq++;
+			f.dst_port = (uint16_t)k;
+			f.drop_desc = (uint32_t)i;
+			assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+		}
+		assert_int_equal(store_seal(fx->store, fx->now, &e), ERR_OK);
+		assert_int_equal(store_tick(fx->store, after(fx->now, 1), &e), ERR_OK);
+	}
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edges"), 5 * FULL);
+	assert_in_range(fixture_sql(fx, "SELECT count(*) FROM edge_minute"), 3, 5);
+	fixture_open(fx);
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	assert_int_equal(store_edges(r, NOON, NOON, SIZE_MAX, count_flows, &sum, &next, &e),
+			 ERR_OK);
+	assert_int_equal(sum.edges, 5 * FULL);
+	assert_int_equal(sum.flows, 5 * FULL);
 }
 
 /* Ports from @first on, all in one call. */
@@ -310,7 +367,9 @@ int main(void)
 		T(edges_are_read_in_turns_of_whole_minutes),
 		T(what_is_counted_of_a_minute_is_written_when_it_has_ended),
 		T(records_of_another_time_are_counted_a_little_later),
+		T(late_records_of_a_minute_add_to_its_rows),
 		T(a_full_table_of_edges_is_written_before_more_come),
+		T(a_minute_with_many_edges_is_in_pieces),
 		T(edges_behind_a_full_table_are_counted_over_a_kill),
 		T(records_without_room_for_their_edges_are_a_gap),
 		T(replies_count_for_the_edge_of_the_request),

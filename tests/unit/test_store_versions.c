@@ -45,7 +45,7 @@ static void a_file_of_version_1_is_read_and_goes_on(void **state)
 
 	put_file(fx, STORE_V1);
 	fixture_open(fx);
-	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 4);
+	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 5);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	struct seen seen = fixture_scan(fx, r, &ALL_RECORDS);
 	assert_int_equal(seen.count, 50);
@@ -194,8 +194,11 @@ static void large_segments_of_version_1_are_sorted_in_time(void **state)
 	fixture_close(fx);
 	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
 	run_sql(path,
+		"DROP VIEW edges; DROP VIEW party_known; DROP TABLE edge_minute;"
+		"CREATE TABLE edge (minute, src, dst, port, l4, verdict, drop_desc, policy, dns,"
+		" node, flows, packets, bytes, l7_ok, l7_errors);"
 		"ALTER TABLE segment DROP COLUMN shelves; DROP TABLE shelf;"
-		"ALTER TABLE policy DROP COLUMN origin; DROP VIEW edges; DROP VIEW party_known;"
+		"ALTER TABLE policy DROP COLUMN origin;"
 		"ALTER TABLE party RENAME TO known; CREATE TABLE party (id INTEGER PRIMARY KEY"
 		" AUTOINCREMENT, namespace TEXT, name TEXT, day INTEGER);"
 		"INSERT INTO party SELECT id, namespace, name, day FROM known;"
@@ -264,7 +267,7 @@ static void edges_of_version_3_are_kept_and_say_what_is_known_of_their_ends_sinc
 
 	put_file(fx, STORE_V3);
 	fixture_open(fx);
-	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 4);
+	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 5);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 50);
 	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edges"), 9);
@@ -293,6 +296,38 @@ static void edges_of_version_3_are_kept_and_say_what_is_known_of_their_ends_sinc
 	assert_int_equal(fixture_sql(fx, "SELECT min(id) FROM party WHERE cluster IS NOT NULL"), 7);
 }
 
+/* A minute of a port scan, say: as it was in version 4, a row for each edge. */
+static void a_minute_of_many_edges_of_version_4_is_kept(void **state)
+{
+	enum { ROWS = 40000 };
+	struct fixture *fx = *state;
+	char path[100];
+
+	fixture_open(fx);
+	fixture_block(fx, 1);
+	fixture_close(fx);
+	(void)snprintf(path, sizeof path, "%s/flows.db", fx->dir);
+	run_sql(path,
+		"DROP TABLE edge_minute;"
+		"CREATE TABLE edge (minute, src, dst, port, l4, verdict, drop_desc, policy, dns,"
+		" node, flows, packets, bytes, l7_ok, l7_errors);"
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)"
+		" INSERT INTO edge SELECT 28333400, 1, 2, i, 1, 2, 133, 0, 0, 0, i, 2 * i, 3 * i,"
+		" 4, 5 FROM n;"
+		"PRAGMA user_version = 4");
+	fixture_open(fx);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edge_minute"),
+			 (ROWS + 16383) / 16384);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edge WHERE minute = 28333400"
+					 " AND src = 1 AND dst = 2 AND l4 = 1 AND verdict = 2"
+					 " AND drop_desc = 133 AND flows = port"
+					 " AND packets = 2 * port AND bytes = 3 * port"
+					 " AND l7_ok = 4 AND l7_errors = 5"),
+			 ROWS);
+	assert_int_equal(fixture_sql(fx, "SELECT count(DISTINCT port) FROM edge"), ROWS);
+}
+
 /* A migration is one transaction: one that fails leaves the old file. */
 static void a_migration_that_fails_leaves_the_old_file(void **state)
 {
@@ -312,7 +347,7 @@ static void a_migration_that_fails_leaves_the_old_file(void **state)
 			 0);
 	run_sql(path, "DROP TABLE shelf");
 	fixture_open(fx);
-	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 4);
+	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 5);
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	assert_int_equal(fixture_scan(fx, r, &ALL_RECORDS).count, 50);
 }
@@ -326,6 +361,7 @@ int main(void)
 		T(a_reader_of_an_old_file_goes_on_when_it_becomes_a_new_one),
 		T(a_reader_says_who_has_to_open_an_empty_file_first),
 		T(edges_of_version_3_are_kept_and_say_what_is_known_of_their_ends_since),
+		T(a_minute_of_many_edges_of_version_4_is_kept),
 		T(large_segments_of_version_1_are_sorted_in_time),
 		T(a_migration_that_fails_leaves_the_old_file),
 	};
