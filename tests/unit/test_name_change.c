@@ -391,6 +391,11 @@ static void a_change_that_is_wrong_changes_nothing(void **state)
 				     &e),
 			 ERR_INVALID);
 	assert_string_equal(e.msg, "a prefix of 129 bits");
+	const struct name_prefix two[] = { pod_at(2, "q"), pod };
+	assert_int_equal(name_update(w.table, 0,
+				     &(struct name_view){ .prefixes = two, .prefix_count = 2 }, &e),
+			 ERR_INVALID);
+	assert_null(name_find(w.table, two[0].ip).ep);
 	pod.bits = 128;
 	assert_int_equal(name_change(w.table, NAME_PROVIDERS,
 				     &(struct name_change){ .prefixes = &pod, .prefix_count = 1 },
