@@ -674,10 +674,10 @@ test("drops add up: since when, until when, why, and how many for reasons that n
 	assert.equal(flow_words.why_of(drop), "X (reason 212)");
 	assert.equal(flow_words.why_of({ ...drop, tycho: undefined }), "reason 212");
 	assert.equal(flow_words.why_of({ ...drop, drop_reason_desc: "NO_SOCKET" }), "NO_SOCKET");
-	assert.equal(flow_words.kernel_names([drop, drop, {}], "212"), "X");
-	const named = ["D", "C", "B", "A"].map((kernel_drop_reason) => ({ ...drop, tycho: { kernel_drop_reason } }));
+	assert.equal(flow_words.kernel_names([drop, drop, {}].map((flow) => ({ flow })), "212"), "X");
+	const named = ["D", "C", "B", "A"].map((kernel_drop_reason) => ({ flow: { ...drop, tycho: { kernel_drop_reason } } }));
 	assert.equal(flow_words.kernel_names(named, "212"), "A, B, C, …");
-	assert.equal(flow_words.kernel_names([{ ...drop, drop_reason_desc: "NO_SOCKET" }], "NO_SOCKET"), "");
+	assert.equal(flow_words.kernel_names([{ flow: { ...drop, drop_reason_desc: "NO_SOCKET" } }], "NO_SOCKET"), "");
 	assert.equal(flow_words.why_of({ ...drop, drop_reason_desc: 0 }), "X");
 	assert.equal(flow_term.flow_term(drop, "drop_reason_desc"), "reason=212");
 	assert.deepEqual(sum.deciders, [{ policy: "a/b", on: "" }]);

@@ -86,7 +86,6 @@ export function Overview({
 	on_select(selection: Selection): void;
 }) {
 	const { range, against } = state;
-	const flows = state.rows.map((row) => row.flow);
 	const { reasons, unnamed } = summary_of(state.edges.filter((e) => e?.dropped));
 	const refused = graph.lines.filter((l) => l.outcome === "dropped" && l.change !== "gone").sort((a, b) => b.count - a.count);
 	return (
@@ -130,7 +129,7 @@ export function Overview({
 								<li key={reason}>
 									<span>
 										<code>{reason_text(reason)}</code>
-										<span class="quiet"> {kernel_names(flows, reason)}</span>
+										<span class="quiet"> {kernel_names(state.rows, reason)}</span>
 									</span>
 									<button
 										type="button"

@@ -166,11 +166,13 @@ export function why_of(flow: Flow): string {
 
 const KERNEL_NAMES_MOST = 3;
 
-// The kernel's own names for a reason that is only a number, as far as @flows have some.
-export function kernel_names(flows: Flow[], reason: string): string {
+// The kernel's own names for a reason that is only a number, as far as the flows of @rows have some.
+export function kernel_names(rows: { flow: Flow }[], reason: string): string {
 	if (!is_reason_number(reason)) return "";
-	const own = flows.filter((f) => String(f.drop_reason_desc) === reason).map((f) => f.tycho?.kernel_drop_reason ?? "");
-	const names = [...new Set(own)].filter(Boolean).sort();
+	const own = new Set<string>();
+	for (const { flow } of rows)
+		if (String(flow.drop_reason_desc) === reason) own.add(flow.tycho?.kernel_drop_reason ?? "");
+	const names = [...own].filter(Boolean).sort();
 	return visible(names.slice(0, KERNEL_NAMES_MOST).join(", ") + (names.length > KERNEL_NAMES_MOST ? ", …" : ""));
 }
 
