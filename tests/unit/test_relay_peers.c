@@ -222,6 +222,40 @@ static void the_list_is_in_order_whoever_changes_it(void **state)
 	rpc_fan_free(f);
 }
 
+/* Whoever still knows it asks it nothing more, and says so. */
+static void a_peer_that_is_off_the_list_is_gone_for_all_who_know_it(void **state)
+{
+	struct rpc_fan *f = NULL;
+	struct peer_list before;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	struct peers *p = peers_of(f);
+	struct peer_spec told = spec_of("a", "unix:///1"), kept = spec_of("b", "unix:///2");
+	const struct peer_spec written[] = { spec_of("c", "unix:///3") };
+	told.tells_tls = true;
+	assert_int_equal(peers_put(p, &told, &e), ERR_OK);
+	assert_int_equal(peers_put(p, &kept, &e), ERR_OK);
+	assert_int_equal(peers_set(p, PEER_FILE, written, 1, &e), ERR_OK);
+	assert_int_equal(peers_snapshot(p, &before, &e), ERR_OK);
+	assert_int_equal(before.count, 3);
+	static const bool has_tls[] = { true, false, false }; /* as it says; as configured */
+	for (size_t i = 0; i < before.count; i++) {
+		assert_false(atomic_load(&before.peers[i]->is_gone));
+		assert_int_equal(before.peers[i]->has_tls, has_tls[i]);
+	}
+	peers_drop(p, STR("a"));
+	assert_int_not_equal(peers_generation(p), before.generation);
+	assert_int_equal(peers_set(p, PEER_FILE, NULL, 0, &e), ERR_OK);
+	expect_peers(p, "b=2");
+	for (size_t i = 0; i < before.count; i++)
+		assert_int_equal(atomic_load(&before.peers[i]->is_gone), i != 1);
+	peer_list_done(&before);
+	peers_free(p);
+	rpc_fan_free(f);
+}
+
 static void a_name_is_on_the_list_once(void **state)
 {
 	struct rpc_fan *f = NULL;
@@ -266,6 +300,7 @@ int main(void)
 		cmocka_unit_test(a_silent_peer_service_is_waited_for_asleep),
 		cmocka_unit_test(two_names_of_one_node_are_one_peer),
 		cmocka_unit_test(the_list_is_in_order_whoever_changes_it),
+		cmocka_unit_test(a_peer_that_is_off_the_list_is_gone_for_all_who_know_it),
 		cmocka_unit_test(a_name_is_on_the_list_once),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
