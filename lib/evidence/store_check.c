@@ -27,6 +27,14 @@ struct kept_head {
 	struct chain_hash head;
 };
 
+/* Entries that are missing. Nothing vouches for the first one behind them, nor for what came before since
+ * it was last signed: that is no chain any more, whoever owns up to it. */
+struct hole {
+	uint64_t first, last;         /* 0, 0: there is none */
+	struct wall_ns after, before; /* the times of the blocks on both sides; 0: not known */
+	uint64_t gap;                 /* the entry that owns up to it; 0: none was found */
+};
+
 struct check {
 	struct store_reader *reader;
 	struct flow_dict *dict;
@@ -51,6 +59,8 @@ struct check {
 	/* the chain */
 	uint64_t first_entry, last_entry, entries, blocks, records, withdrawn;
 	struct chain_hash head, before_first;
+	struct wall_ns last_sealed; /* of the newest block that was met; 0: none was */
+	struct hole hole;
 	uint64_t pruned_to; /* the last entry that went, as the chain says */
 	struct chain_hash pruned_hash;
 	struct buf gaps, policies; /* bodies, a line each */
@@ -404,19 +414,73 @@ static bool check_pins(struct check *c, uint64_t number, const struct chain_hash
 	return true;
 }
 
+static void note_sealed(struct check *c, const struct store_entry *entry)
+{
+	struct wall_ns sealed;
+
+	if (!entry->is_block || !flat_time(entry->body, "sealed", &sealed))
+		return;
+	c->last_sealed = sealed;
+	if (c->hole.first && !c->hole.before.v)
+		c->hole.before = sealed;
+}
+
+/* Behind a hole: is there a gap of damage that is as long? */
+static bool look_for_owner(struct check *c, const struct store_entry *entry)
+{
+	struct hole *h = &c->hole;
+	struct wall_ns from, to;
+	struct str cause;
+
+	note_sealed(c, entry);
+	if (entry->is_block || !flat_get(entry->body, "cause", &cause) ||
+	    !str_is(cause, store_gap_cause_name(STORE_GAP_DAMAGED)) ||
+	    !flat_time(entry->body, "from", &from) || !flat_time(entry->body, "to", &to))
+		return true;
+	if (from.v > h->after.v || to.v < h->before.v)
+		return true;
+	h->gap = entry->number;
+	return false;
+}
+
+static bool tell_hole(struct check *c)
+{
+	const struct hole *h = &c->hole;
+
+	if (!h->first)
+		return true;
+	if (h->gap)
+		return FAIL(c,
+			    "the chain is broken: its entries %llu to %llu are missing. Entry %llu "
+			    "owns up to damage at that time; that they were lost by it nobody can "
+			    "prove",
+			    (unsigned long long)h->first, (unsigned long long)h->last,
+			    (unsigned long long)h->gap);
+	return FAIL(c,
+		    "the chain is broken: its entries %llu to %llu are missing, and no gap behind "
+		    "them owns up to damage at that time",
+		    (unsigned long long)h->first, (unsigned long long)h->last);
+}
+
 static bool on_entry(void *ctx, const struct store_entry *entry)
 {
 	struct check *c = ctx;
 	struct str kind, node;
+
+	if (c->hole.first)
+		return look_for_owner(c, entry);
+	if (c->entries && entry->number > c->last_entry + 1) {
+		c->hole = (struct hole){ .first = c->last_entry + 1,
+					 .last = entry->number - 1,
+					 .after = c->last_sealed };
+		return look_for_owner(c, entry);
+	}
+	note_sealed(c, entry);
 	struct chain_hash hash = chain_entry(entry->number, &entry->before, entry->body);
 
 	if (memcmp(hash.v, entry->hash.v, sizeof hash.v) != 0)
 		return FAIL(c, "entry %llu of the chain was changed: its hash is another",
 			    (unsigned long long)entry->number);
-	if (c->entries && (entry->number != c->last_entry + 1 ||
-			   memcmp(entry->before.v, c->head.v, sizeof c->head.v) != 0))
-		return FAIL(c, "the chain is broken between its entries %llu and %llu",
-			    (unsigned long long)c->last_entry, (unsigned long long)entry->number);
 	if (!c->entries) {
 		static const struct chain_hash zeros;
 		c->first_entry = entry->number;
@@ -606,7 +670,7 @@ static enum err_code check_all(struct check *c)
 		code = store_chain(c->reader, 0, on_entry, c, c->e);
 	if (code != ERR_OK)
 		return code;
-	if (c->code != ERR_OK)
+	if (c->code != ERR_OK || !tell_hole(c))
 		return c->code;
 	if (c->pin_count && c->pins[c->pin_count - 1].entry > c->last_entry)
 		(void)FAIL(

@@ -158,6 +158,54 @@ static void names_that_cannot_be_read_are_damage_and_no_change_of_records(void *
 	assert_int_equal(found.gaps[STORE_GAP_DAMAGED].unknown, 1);
 }
 
+static void expect_broken(struct fixture *fx, const char *why)
+{
+	struct store_check_result found;
+	struct err e = { 0 };
+	AUTO(store_reader_free) struct store_reader *r = NULL;
+
+	assert_int_equal(store_reader_open(fx->dir, fx->dict, &r, &e), ERR_OK);
+	const struct store_check_config config = { .reader = r, .dict = fx->dict };
+	assert_int_equal(evidence_store_check(&config, &found, &e), ERR_PARSE);
+	assert_string_equal(e.msg, why);
+}
+
+/* Which it stays, whoever says that damage took them; but who reads it learns what was said. */
+static void entries_that_are_missing_are_a_break_and_who_owns_up_is_named(void **state)
+{
+	static const char nobody[] =
+		"the chain is broken: its entries 4 to 6 are missing, and no gap "
+		"behind them owns up to damage at that time";
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < 10; i++)
+		fixture_block(fx, 5); /* entries 2 to 11; a second each */
+	fixture_close(fx);
+	(void)fixture_sql(fx, "DELETE FROM entry WHERE number BETWEEN 4 AND 6");
+	expect_broken(fx, nobody);
+	fixture_open(fx);
+	note(fx, STORE_GAP_DAMAGED, 2.5, 7, 0); /* begins too late: entry 3 was sealed after 2 */
+	fixture_block(fx, 5);
+	note(fx, STORE_GAP_DAMAGED, 0, 5.5, 0); /* ends too early: entry 7, after 6 */
+	fixture_block(fx, 5);
+	note(fx, STORE_GAP_KERNEL, 2, 6, 0);
+	fixture_block(fx, 5);
+	fixture_close(fx);
+	expect_broken(fx, nobody);
+	fixture_open(fx);
+	note(fx, STORE_GAP_DAMAGED, 2, 6, 0);
+	fixture_block(fx, 5);
+	fixture_close(fx);
+	char want[200];
+	(void)snprintf(want, sizeof want,
+		       "the chain is broken: its entries 4 to 6 are missing. Entry %llu owns up to "
+		       "damage at that time; that they were lost by it nobody can prove",
+		       (unsigned long long)fixture_sql(fx, "SELECT max(number) FROM entry WHERE"
+							   " body LIKE '%damaged%'"));
+	expect_broken(fx, want);
+}
+
 /* Blocks come, are merged, and go with their entries while a check is at work. */
 static void a_store_that_is_written_meanwhile_is_checked_as_of_one_moment(void **state)
 {
@@ -203,6 +251,7 @@ int main(void)
 		T(gaps_of_a_time_that_was_pruned_are_no_gaps_of_the_record),
 		T(damage_that_the_record_owns_up_to_is_counted),
 		T(names_that_cannot_be_read_are_damage_and_no_change_of_records),
+		T(entries_that_are_missing_are_a_break_and_who_owns_up_is_named),
 		T(a_store_that_is_written_meanwhile_is_checked_as_of_one_moment),
 	};
 
