@@ -244,6 +244,77 @@ static void what_is_too_old_goes_and_the_chain_holds_from_there(void **state)
 	assert_int_equal(store_counts(fx->store).records, c.records);
 }
 
+static struct chain_hash hash_of_entry(struct fixture *fx, uint64_t number)
+{
+	sqlite3_stmt *st =
+		DB_ASK(&fx->store->db, "SELECT hash FROM entry WHERE number = ?1", DB_I(number));
+	struct chain_hash hash;
+
+	assert_true(db_next(&fx->store->db, st));
+	assert_int_equal(column_blob(st, 0).len, sizeof hash.v);
+	memcpy(hash.v, column_blob(st, 0).p, sizeof hash.v);
+	db_leave(st);
+	return hash;
+}
+
+/* Cuts the chain behind @number; @hash must be what is left of what was before. */
+static void cut(struct fixture *fx, uint64_t number, const struct chain_hash *hash)
+{
+	struct chain_head anchor;
+	struct chain_hash told;
+
+	assert_int_equal(chain_cut(&fx->store->db, number, &told, NULL), ERR_OK);
+	assert_memory_equal(told.v, hash->v, sizeof told.v);
+	assert_int_equal(chain_read_anchor(&fx->store->db, &anchor, NULL), ERR_OK);
+	assert_int_equal(anchor.number, number);
+	assert_memory_equal(anchor.hash.v, hash->v, sizeof told.v);
+	assert_int_equal(fixture_sql(fx, "SELECT min(number) FROM entry"), number + 1);
+}
+
+/* Of what damage has left of the chain. */
+static void what_is_cut_off_leaves_the_hash_of_the_last_entry_that_was_there(void **state)
+{
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < 12; i++)
+		fixture_block(fx, 1);
+	const struct chain_hash second = hash_of_entry(fx, 2), fourth = hash_of_entry(fx, 4);
+	cut(fx, 2, &second);
+	(void)fixture_sql(fx, "DELETE FROM entry WHERE number IN (5, 6)");
+	cut(fx, 6, &fourth);
+	(void)fixture_sql(fx, "DELETE FROM entry WHERE number IN (7, 8)");
+	cut(fx, 8, &fourth); /* nothing is left: that of the cut before */
+}
+
+/* The last one before what is left vouches for its beginning. */
+static void what_is_cut_off_takes_its_checkpoints_but_the_last_one_along(void **state)
+{
+	static const uint64_t signed_entries[] = { 1, 3, 4, 7, 7, 9 };
+	static const struct {
+		uint64_t at, left, first;
+	} cuts[] = { { 2, 6, 1 }, { 6, 4, 4 }, { 7, 3, 7 }, { 8, 3, 7 }, { 11, 1, 9 } };
+	struct fixture *fx = *state;
+	struct chain_hash hash;
+
+	fixture_open(fx);
+	for (int i = 0; i < 12; i++)
+		fixture_block(fx, 1);
+	for (size_t i = 0; i < ARRAY_LEN(signed_entries); i++) {
+		const struct store_checkpoint c = { .entry = signed_entries[i],
+						    .text = STR("{}"),
+						    .signature = STR("s"),
+						    .key = STR("k") };
+		assert_int_equal(store_put_checkpoint(fx->store, &c, NULL), ERR_OK);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
+		assert_int_equal(chain_cut(&fx->store->db, cuts[i].at, &hash, NULL), ERR_OK);
+		assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM checkpoint"), cuts[i].left);
+		assert_int_equal(fixture_sql(fx, "SELECT min(entry) FROM checkpoint"),
+				 cuts[i].first);
+	}
+}
+
 static void a_record_is_as_old_as_its_block_whatever_it_says_itself(void **state)
 {
 	struct fixture *fx = *state;
@@ -757,6 +828,8 @@ int main(void)
 		T(records_without_a_time_are_found_after_merging),
 		T(a_damaged_segment_is_left_out_of_merging),
 		T(what_is_too_old_goes_and_the_chain_holds_from_there),
+		T(what_is_cut_off_leaves_the_hash_of_the_last_entry_that_was_there),
+		T(what_is_cut_off_takes_its_checkpoints_but_the_last_one_along),
 		T(a_record_is_as_old_as_its_block_whatever_it_says_itself),
 		T(a_clock_that_was_ahead_does_not_keep_records_for_ever),
 		T(a_task_that_fails_is_told_and_the_others_are_done),
