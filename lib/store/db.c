@@ -52,7 +52,9 @@ static void note(struct db *db, int rc)
 		db->rc = rc;
 	db->os = 0;
 	db_note_faults(db);
-	if ((rc & 0xff) == SQLITE_FULL)
+	if ((rc & 0xff) == SQLITE_FULL && !disk_was_full())
+		db->rc = SQLITE_CORRUPT;
+	else if ((rc & 0xff) == SQLITE_FULL)
 		db->os = ENOSPC;
 	else if (db->h && ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN))
 		db->os = sqlite3_system_errno(db->h);
@@ -71,8 +73,9 @@ static enum err_code fault(struct db *db, const char *doing, struct err *e)
 			e->code = code;
 		return code;
 	}
+	bool is_its_word = db->h && (sqlite3_errcode(db->h) & 0xff) == (db->rc & 0xff);
 	return err_set(e, code, "%s: %s", doing,
-		       db->h ? sqlite3_errmsg(db->h) : sqlite3_errstr(db->rc));
+		       is_its_word ? sqlite3_errmsg(db->h) : sqlite3_errstr(db->rc));
 }
 
 /* Of a call that may fail: nothing has yet. */
@@ -81,6 +84,7 @@ static void begin(struct db *db)
 	db->rc = SQLITE_OK;
 	db->fault.os = 0;
 	(void)disk_fault_take(NULL);
+	(void)disk_was_full();
 }
 
 /* The path as a URI: what would end it or mean more is escaped. */

@@ -16,6 +16,15 @@ enum {
 
 /* As errno is: between a read within SQLite and the call that led there. */
 static _Thread_local struct disk_fault met;
+static _Thread_local bool met_full;
+
+bool disk_was_full(void)
+{
+	bool was = met_full;
+
+	met_full = false;
+	return was;
+}
 
 bool disk_fault_take(struct disk_fault *ret)
 {
@@ -143,7 +152,10 @@ static int on_close(sqlite3_file *f)
 }
 static int on_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 at)
 {
-	return PASS(f, xWrite, bytes, n, at);
+	int rc = PASS(f, xWrite, bytes, n, at);
+
+	met_full |= rc == SQLITE_FULL;
+	return rc;
 }
 static int on_truncate(sqlite3_file *f, sqlite3_int64 size)
 {

@@ -32,6 +32,9 @@ struct disk_fault {
 const char *disk_vfs(void);
 /* The last fault of this thread since it was last asked. */
 bool disk_fault_take(struct disk_fault *ret);
+/* True if a write of this thread found no room since this was last asked. SQLite says "full" of pages
+ * that are far beyond the end of the file, too, to which only damage leads. */
+bool disk_was_full(void);
 /* From here on pages of the log that cannot be read are zeros to this connection. */
 void disk_fill(sqlite3 *h);
 /* "page 12 (byte 45056) of flows.db: Input/output error" */

@@ -179,8 +179,10 @@ static enum err_code look_back(struct store *s, struct wall_ns now, struct err *
 				 "SELECT sealed_ns FROM segment ORDER BY first_seq DESC LIMIT 1", 0,
 				 &sealed.v, e);
 	if (code == ERR_OK)
-		code = db_number(&s->db, "SELECT kind FROM entry ORDER BY number DESC LIMIT 1", 0,
-				 &last_kind, e);
+		code = db_number(
+			&s->db, /* gaps may have been told since, by a mending */
+			"SELECT kind FROM entry WHERE kind != 2 ORDER BY number DESC LIMIT 1", 0,
+			&last_kind, e);
 	if (code != ERR_OK || !s->head.number)
 		return code;
 	alive.v = alive.v > sealed.v ? alive.v : sealed.v;

@@ -22,6 +22,7 @@ enum {
 	TRIES = 65536,  /* walks of one table: a page that leads back would have no end */
 	PORTION = 512,  /* rows deleted at once */
 	AGAIN_S = 3600, /* when nothing could be done */
+	SOON_S = 60,    /* when the disk was full, say */
 };
 
 struct table {
@@ -286,9 +287,11 @@ static enum err_code move_away(struct mend *m, struct err *e)
 static enum err_code make_insert(struct mend *m, sqlite3_stmt **ret, struct err *e)
 {
 	sqlite3_stmt *st = ask(m->db, "SELECT * FROM %s", m->t->name, NULL);
-	int columns = st ? sqlite3_column_count(st) : 1;
+	int columns = sqlite3_column_count(st);
 	AUTO_BUF struct buf b = buf_init(1024);
 
+	if (!st)
+		return db_ended(m->db, "write the store", e);
 	(void)sqlite3_finalize(st);
 	buf_printf(&b, "INSERT OR IGNORE INTO %s VALUES (?", m->t->name);
 	for (int i = 1; i < columns; i++)
@@ -443,9 +446,9 @@ static enum err_code make_all_anew(struct mend *m, struct chain_head *head, size
 		code = mend_refill(m, e);
 	if (code == ERR_OK)
 		code = tell(m, e);
-	/* With what was lost, so that it is told and numbers go on, whatever comes next; but at a start
-	 * the end is looked at first, and a block that is open has its number already. */
-	if (code != ERR_OK || !m->s->is_known || m->s->block.count)
+	/* With what was lost, so that it is told and numbers go on, whatever comes next; but a block that
+	 * is open has its number already. */
+	if (code != ERR_OK || m->s->block.count)
 		return code;
 	code = chain_read_head(m->db, head, e);
 	*head = head->number < kept.number ? kept : *head;
@@ -527,9 +530,11 @@ enum err_code mend(struct store *s, struct wall_ns now, bool *ret_any, struct er
 	}
 	if (code == ERR_OK && any)
 		code = carry_out(m, e);
+	bool is_tried = code == ERR_OK || code == ERR_PARSE;
 	s->mended = now;
 	s->is_mended = code != ERR_OK || !any;
-	atomic_store_explicit(&s->mend_due, false, memory_order_relaxed);
+	s->mend_again_s = is_tried ? AGAIN_S : SOON_S;
+	atomic_store_explicit(&s->mend_due, !is_tried, memory_order_relaxed);
 	if (code == ERR_OK)
 		*ret_any = any;
 	return code;
@@ -537,7 +542,8 @@ enum err_code mend(struct store *s, struct wall_ns now, bool *ret_any, struct er
 
 bool mend_helps(struct store *s, struct wall_ns now)
 {
-	return !s->is_mended || now.v < s->mended.v || now.v - s->mended.v >= AGAIN_S * NS_PER_S;
+	return !s->is_mended || now.v < s->mended.v ||
+	       now.v - s->mended.v >= s->mend_again_s * NS_PER_S;
 }
 
 enum err_code mend_if_due(struct store *s, struct wall_ns now, struct err *e)

@@ -30,8 +30,12 @@ static enum err_code refill_gaps(struct mend *m, struct err *e)
 		" body ->> 'detail' AS detail, body ->> 'cause' AS cause FROM entry"
 		" WHERE kind = %d AND json_valid(body) AND number NOT IN (SELECT entry FROM gap))",
 		ENTRY_GAP);
-	enum err_code code = db_script(m->db, buf_cstr(&b), e);
-	m->refilled_gaps = sqlite3_changes(m->db->h);
+	/* Until none is left: a body for which SQLite has no memory is taken for one that says nothing. */
+	enum err_code code = ERR_OK;
+	for (int made = 1; code == ERR_OK && made; m->refilled_gaps += made) {
+		code = db_script(m->db, buf_cstr(&b), e);
+		made = code == ERR_OK ? sqlite3_changes(m->db->h) : 0;
+	}
 	return code;
 }
 
@@ -57,6 +61,8 @@ static enum err_code read_piece(struct mend *m, uint64_t id, struct err *e)
 	if (found) {
 		struct str data = column_blob(st, 0);
 		buf_put(to, data.p, data.len);
+		if (sqlite3_errcode(m->from.h) == SQLITE_NOMEM)
+			to->failed = true;
 		db_leave(st);
 	}
 	enum err_code code = db_ended(&m->from, "read a segment", e);
@@ -141,13 +147,13 @@ static enum err_code ask_chain(struct mend *m, struct segment_row *row, uint64_t
 	return code;
 }
 
-static bool is_shelf(struct mend *m, uint64_t id)
+static enum err_code is_shelf(struct mend *m, uint64_t id, bool *ret, struct err *e)
 {
 	sqlite3_stmt *st = DB_ASK(m->db, "SELECT 1 FROM shelf WHERE id = ?1", DB_I(id));
-	bool found = db_next(m->db, st);
 
+	*ret = db_next(m->db, st);
 	db_leave(st);
-	return found;
+	return db_ended(m->db, "read the shelves of a segment", e);
 }
 
 /* The row of the segment whose first piece @id is, out of its columns and the chain. */
@@ -155,13 +161,17 @@ static enum err_code refill_segment(struct mend *m, uint64_t id, uint64_t after_
 				    struct segment_row *ret, struct err *e)
 {
 	struct segment_row row = { .first_seq = id, .from.v = UINT64_MAX };
-	enum err_code code = ERR_OK;
+	bool any;
+	enum err_code code = is_shelf(m, id, &any, e);
 
 	flow_zone_reset(m->s->merge_zone);
-	for (; code == ERR_OK && is_shelf(m, id + row.shelves); row.shelves++) {
+	while (code == ERR_OK && any) {
 		code = read_piece(m, id + row.shelves, e);
 		if (code == ERR_OK)
 			code = add_piece(m, &row, e);
+		row.shelves++;
+		if (code == ERR_OK)
+			code = is_shelf(m, id + row.shelves, &any, e);
 	}
 	if (code == ERR_OK && !row.shelves) {
 		code = read_piece(m, id, e);
@@ -333,9 +343,12 @@ static enum err_code refill_shelves(struct mend *m, struct err *e)
 		code = db_ended(m->db, "read the segments", e);
 		if (!shelves)
 			break;
-		for (uint64_t i = 0; i < shelves && code == ERR_OK; i++)
-			if (!is_shelf(m, first + i))
+		for (uint64_t i = 0; i < shelves && code == ERR_OK; i++) {
+			bool any;
+			code = is_shelf(m, first + i, &any, e);
+			if (code == ERR_OK && !any)
 				code = refill_shelf(m, first + i, e);
+		}
 	}
 	return code;
 }

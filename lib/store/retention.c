@@ -15,6 +15,7 @@ enum {
 	VACUUM_PAGES = 512, /* given back at once */
 	EDGES_EVERY_S = 60,
 	HOURS_OF_EDGES = 4,
+	HELD_UP_S = 3600,
 };
 
 struct usage {
@@ -310,19 +311,41 @@ static enum err_code vacuum(struct store *s, struct wall_ns now, bool *ret_more,
 	return code;
 }
 
+/* @code of what must not be held up for long, or the file grows without end: damage that cannot be mended
+ * is tried for an hour, and once more; then another file is begun. */
+static enum err_code not_for_ever(struct store *s, enum err_code code, struct wall_ns *held_up,
+				  struct wall_ns now)
+{
+	if (code != ERR_PARSE || mend_helps(s, now)) {
+		held_up->v = 0;
+		return code;
+	}
+	if (!held_up->v || now.v < held_up->v)
+		*held_up = now;
+	if (now.v - held_up->v < HELD_UP_S * NS_PER_S)
+		return code;
+	held_up->v = 0;
+	if (s->db.h && s->block.count)
+		(void)!store_seal(s, now, NULL);
+	file_set_aside(s, now);
+	return code;
+}
+
 /* --- and where a page is damaged ----------------------------------------------------------- */
 
 enum err_code prune_by_age(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
 	enum err_code code = mend_if_due(s, now, e);
 
-	return code == ERR_OK ? mend_tending(s, by_age(s, now, ret_more, e), now, ret_more, e)
-			      : code;
+	if (code == ERR_OK)
+		code = mend_tending(s, by_age(s, now, ret_more, e), now, ret_more, e);
+	return not_for_ever(s, code, &s->held_up[0], now);
 }
 
 enum err_code prune_by_size(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)
 {
-	return mend_tending(s, by_size(s, now, ret_more, e), now, ret_more, e);
+	return not_for_ever(s, mend_tending(s, by_size(s, now, ret_more, e), now, ret_more, e),
+			    &s->held_up[1], now);
 }
 
 enum err_code prune_edges(struct store *s, struct wall_ns now, bool *ret_more, struct err *e)

@@ -22,6 +22,7 @@ static struct {
 	} list[BAD_MOST];
 	size_t count;
 	unsigned failed;
+	bool is_full;
 } disk = { .mx = PTHREAD_MUTEX_INITIALIZER };
 
 static bool is_of(const struct bad *b, int fd)
@@ -52,8 +53,11 @@ static ssize_t bad_pread(int fd, void *to, size_t n, off_t at)
 
 static ssize_t mending_pwrite(int fd, const void *from, size_t n, off_t at)
 {
-	ssize_t written = pwrite(fd, from, n, at);
-	int os = errno;
+	(void)pthread_mutex_lock(&disk.mx);
+	bool is_full = disk.is_full;
+	(void)pthread_mutex_unlock(&disk.mx);
+	ssize_t written = is_full ? -1 : pwrite(fd, from, n, at);
+	int os = is_full ? ENOSPC : errno;
 
 	(void)pthread_mutex_lock(&disk.mx);
 	for (size_t i = 0; i < disk.count; i++) {
@@ -118,6 +122,14 @@ void disk_fault_clear(void)
 	(void)pthread_mutex_lock(&disk.mx);
 	disk.count = 0;
 	disk.failed = 0;
+	disk.is_full = false;
+	(void)pthread_mutex_unlock(&disk.mx);
+}
+
+void disk_fault_full(bool is_full)
+{
+	(void)pthread_mutex_lock(&disk.mx);
+	disk.is_full = is_full;
 	(void)pthread_mutex_unlock(&disk.mx);
 }
 

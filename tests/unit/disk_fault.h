@@ -11,6 +11,7 @@
 #ifndef TYCHO_TESTS_DISK_FAULT_H
 #define TYCHO_TESTS_DISK_FAULT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Before SQLite opens its first file. */
@@ -21,6 +22,8 @@ void disk_fault_add(const char *path, int64_t from, int64_t before);
 void disk_fault_add_once(const char *path, int64_t from, int64_t before);
 /* No write makes it good: the disk is gone. */
 void disk_fault_add_for_good(const char *path, int64_t from, int64_t before);
+/* Or there is no room: no write works. */
+void disk_fault_full(bool is_full);
 void disk_fault_clear(void);
 /* How many reads have failed since the last clear. */
 unsigned disk_fault_count(void);

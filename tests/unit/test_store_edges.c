@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "flow/flow.pb-c.h"
+#include "disk_fault.h"
 #include "store/inside.h"
 #include "store_fixture.h"
 
@@ -273,9 +274,9 @@ static void records_without_room_for_their_edges_are_a_gap(void **state)
 	fixture_block(fx, 1);
 	uint64_t first = fx->next_seq;
 	assert_int_equal(put_at_once(fx, 1000, FULL, &e), ERR_OK);
-	assert_int_equal(db_script(&fx->store->db, "PRAGMA max_page_count = 1", &e), ERR_OK);
+	disk_fault_full(true);
 	assert_int_equal(put_at_once(fx, 1000 + FULL, MORE, &e), ERR_IO);
-	assert_int_equal(db_script(&fx->store->db, "PRAGMA max_page_count = 1000000", &e), ERR_OK);
+	disk_fault_full(false);
 	fx->now = after(fx->now, 1);
 	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_OK);
 	assert_int_equal(store_counts(fx->store).lost, FULL + MORE);
@@ -376,5 +377,6 @@ int main(void)
 		T(workloads_of_one_name_are_told_apart_by_cluster_and_kind),
 	};
 
+	disk_fault_install();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "disk_fault.h"
 #include "store/reader.h"
 #include "store_fixture.h"
 
@@ -334,12 +335,6 @@ static void numbers_go_on_behind_what_the_file_holds(void **state)
 
 /* --- disks -------------------------------------------------------------------------------- */
 
-/* SQLite says "full" as it does when the file system is. */
-static void limit_pages(struct fixture *fx, const char *sql)
-{
-	assert_int_equal(db_script(&fx->store->db, sql, NULL), ERR_OK);
-}
-
 static void a_full_disk_loses_blocks_and_a_gap_says_which(void **state)
 {
 	struct fixture *fx = *state;
@@ -348,7 +343,7 @@ static void a_full_disk_loses_blocks_and_a_gap_says_which(void **state)
 
 	fixture_open(fx);
 	fixture_block(fx, 100);
-	limit_pages(fx, "PRAGMA max_page_count = 1");
+	disk_fault_full(true);
 	struct wall_ns failed = fx->now;
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(fixture_put(fx, 2000, &e), ERR_OK);
@@ -361,7 +356,7 @@ static void a_full_disk_loses_blocks_and_a_gap_says_which(void **state)
 	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
 	assert_int_equal(fixture_only_gap(r).cause,
 			 STORE_GAP_WRITE); /* known before it can be written */
-	limit_pages(fx, "PRAGMA max_page_count = 1000000");
+	disk_fault_full(false);
 	fixture_block(fx, 100);
 	assert_true(store_counts(fx->store).is_writing);
 	assert_int_equal(store_counts(fx->store).lost, 6000);
@@ -382,11 +377,11 @@ static void names_of_a_lost_block_are_there_for_the_next(void **state)
 	struct err e = { 0 };
 
 	fixture_open(fx);
-	limit_pages(fx, "PRAGMA max_page_count = 1");
+	disk_fault_full(true);
 	assert_int_equal(fixture_put(fx, 2000, &e), ERR_OK);
 	fx->now = after(fx->now, 1);
 	assert_int_equal(store_tick(fx->store, fx->now, &e), ERR_IO);
-	limit_pages(fx, "PRAGMA max_page_count = 1000000");
+	disk_fault_full(false);
 	fixture_block(fx, 300);
 	fixture_close(fx);
 	flow_dict_free(fx->dict); /* another process has its own */
@@ -472,5 +467,6 @@ int main(void)
 		T(a_store_that_cannot_be_written_at_first_is_when_it_can),
 	};
 
+	disk_fault_install();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

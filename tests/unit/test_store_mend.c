@@ -14,7 +14,7 @@
 
 /* what a page is filled with: this stands for none, it cannot be read */
 enum { UNREADABLE = -1 };
-enum { PAGE = 4096, LARGE = 17000, BLOCKS = 120, OTHERS = 2, RECORDS = 10 };
+enum { PAGE = 4096, LARGE = 17000, BLOCKS = 120, OTHERS = 2, RECORDS = 10, SEEDS = 130 };
 
 /* --- a store with something in every table --------------------------------------------------- */
 
@@ -230,11 +230,26 @@ static bool is_set_aside(struct fixture *fx)
 	return system(command) == 0;
 }
 
+static void damage(struct fixture *fx, uint64_t page, int rubbish)
+{
+	uint8_t bytes[PAGE];
+	char path[100];
+
+	fixture_path(fx, "flows.db", path);
+	if (rubbish == UNREADABLE) {
+		disk_fault_add(path, (int64_t)(page - 1) * PAGE, (int64_t)page * PAGE);
+		return;
+	}
+	int fd = open(path, O_RDWR);
+	memset(bytes, rubbish, sizeof bytes);
+	assert_int_equal(pwrite(fd, bytes, PAGE, (off_t)(page - 1) * PAGE), PAGE);
+	assert_int_equal(close(fd), 0);
+}
+
 /* The file as it was saved, but for a page, unless that is 0; another process's dictionary. */
 static void restore(struct fixture *fx, uint64_t page, int rubbish)
 {
 	char path[100], command[600];
-	uint8_t bytes[PAGE];
 
 	fixture_path(fx, "flows.db", path);
 	(void)snprintf(command, sizeof command, "rm -f %s*; cp %s/saved %s", path, fx->dir, path);
@@ -243,14 +258,8 @@ static void restore(struct fixture *fx, uint64_t page, int rubbish)
 	assert_int_equal(flow_dict_new(4096, &fx->dict, NULL), ERR_OK);
 	fx->config.dict = fx->dict;
 	disk_fault_clear();
-	if (page && rubbish == UNREADABLE)
-		disk_fault_add(path, (int64_t)(page - 1) * PAGE, (int64_t)page * PAGE);
-	if (!page || rubbish == UNREADABLE)
-		return;
-	int fd = open(path, O_RDWR);
-	memset(bytes, rubbish, sizeof bytes);
-	assert_int_equal(pwrite(fd, bytes, PAGE, (off_t)(page - 1) * PAGE), PAGE);
-	assert_int_equal(close(fd), 0);
+	if (page)
+		damage(fx, page, rubbish);
 }
 
 static void save(struct fixture *fx)
@@ -392,6 +401,83 @@ static void any_page_of_any_table_may_be_damaged(void **state)
 static void any_page_of_any_table_may_be_one_that_the_disk_cannot_read(void **state)
 {
 	damage_each_page(*state, (const int[2]){ UNREADABLE, UNREADABLE });
+}
+
+static uint64_t next_of(uint64_t *x)
+{
+	*x = *x * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return *x >> 33;
+}
+
+/* Until nothing is left to do, or nothing helps. */
+static void tend_at_all(struct fixture *fx)
+{
+	bool more = true;
+
+	for (int failures = 0; more && failures < 4;) {
+		more = false;
+		if (store_tend(fx->store, fx->now, &more, NULL) != ERR_OK) {
+			failures++;
+			more = true;
+		}
+	}
+}
+
+/* A run that meets what there is; then all of it is too old. */
+static void outlive(struct fixture *fx, uint64_t seed)
+{
+	fx->config.retention_ns = 0;
+	fixture_open(fx);
+	go_on(fx, 8);
+	tend_at_all(fx);
+	(void)ask(fx);
+	tend_at_all(fx);
+	go_on(fx, 2);
+	fixture_close(fx);
+	fx->config.retention_ns = 7 * 86400 * NS_PER_S;
+	fx->now = after(fx->now, 8 * 86400);
+	const struct wall_ns since = fx->now;
+	fixture_open(fx);
+	for (int hour = 0; hour < 3; hour++) {
+		go_on(fx, 3);
+		tend_at_all(fx);
+		fx->now = after(fx->now, 3600);
+	}
+	go_on(fx, 3);
+	const struct store_counts c = store_counts(fx->store);
+	if (!c.is_writing || c.oldest.v < since.v || c.records < 3 * RECORDS ||
+	    c.records > 4 * 3 * RECORDS)
+		fail_msg("seed %d: %d records are left", (int)seed, (int)c.records);
+	const struct answers a = ask(fx);
+	if (a.code != ERR_OK || a.records != c.records || a.backward != c.records)
+		fail_msg("seed %d: code %d, %d and %d records of %d", (int)seed, a.code,
+			 (int)a.records, (int)a.backward, (int)c.records);
+	fixture_close(fx);
+}
+
+/* Several places at once: whatever they are, what is too old goes, and what comes is kept. */
+static void any_pages_may_be_damaged_at_once(void **state)
+{
+	static const int rubbish[] = { 0, 0xa5, UNREADABLE };
+	struct fixture *fx = *state;
+
+	fill(fx);
+	save(fx);
+	const uint64_t pages = fixture_file_bytes(fx) / PAGE, next_seq = fx->next_seq + 1000;
+	const struct wall_ns now = after(fx->now, 10);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		uint64_t x = seed;
+		fx->now = now;
+		fx->next_seq = next_seq;
+		restore(fx, 0, 0);
+		size_t n = 2 + next_of(&x) % 9;
+		for (size_t i = 0; i < n; i++) {
+			uint64_t page = 1 + next_of(&x) % pages;
+
+			damage(fx, page, rubbish[next_of(&x) % ARRAY_LEN(rubbish)]);
+		}
+		outlive(fx, seed);
+	}
 }
 
 /* --- what is said elsewhere, too ------------------------------------------------------------- */
@@ -707,13 +793,20 @@ static void a_minute_of_the_map_that_is_not_what_was_written_is_told(void **stat
 	}
 }
 
+static int make(void **state)
+{
+	disk_fault_clear();
+	return fixture_make(state);
+}
+
 int main(void)
 {
 	disk_fault_install();
 	const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
+#define T(name) cmocka_unit_test_setup_teardown(name, make, fixture_remove)
 		T(any_page_of_any_table_may_be_damaged),
 		T(any_page_of_any_table_may_be_one_that_the_disk_cannot_read),
+		T(any_pages_may_be_damaged_at_once),
 		T(rows_of_segments_are_made_of_their_columns_and_the_chain),
 		T(a_page_in_anothers_place_leads_nobody_in_a_circle),
 		T(rows_of_shelves_are_made_of_their_columns),
