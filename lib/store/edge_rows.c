@@ -305,7 +305,7 @@ enum err_code edge_rows_unpack(struct str bytes, struct edge_rows *r, struct err
 		return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation ? no_memory(e)
 									      : damaged(e);
 	struct nums_in in = nums_in_of(str_n(text, codes), str_from(bytes, stored));
-	if (!read_columns(&in, r->list + r->count, rows))
+	if (rows && !read_columns(&in, r->list + r->count, rows))
 		return damaged(e);
 	r->count += rows;
 	return ERR_OK;
