@@ -179,9 +179,9 @@ static enum err_code copy_row(struct mend *m, sqlite3_stmt *from, sqlite3_stmt *
 	return db_ended(m->db, "write the store", e);
 }
 
-/* Rows of @st, from whose first column, which only grows (@down: falls), *@ret_last becomes the last
- * one; without a row it stays. *@ret_is_end: there are no more, rather than none that can be read. */
-static enum err_code copy_rows(struct mend *m, sqlite3_stmt *st, bool down, sqlite3_stmt *to,
+/* Rows of @st, from whose first column, which only grows, *@ret_last becomes the last one; without a row
+ * it stays. *@ret_is_end: there are no more, rather than none that can be read. */
+static enum err_code copy_rows(struct mend *m, sqlite3_stmt *st, sqlite3_stmt *to,
 			       int64_t *ret_last, bool *ret_is_end, struct err *e)
 {
 	enum err_code code = ERR_OK;
@@ -189,7 +189,7 @@ static enum err_code copy_rows(struct mend *m, sqlite3_stmt *st, bool down, sqli
 
 	for (size_t n = 0; code == ERR_OK && db_next(&m->from, st); n++) {
 		int64_t key = sqlite3_column_int64(st, 0);
-		in_order = down ? !n || key <= *ret_last : key >= *ret_last;
+		in_order = key >= *ret_last;
 		if (!in_order)
 			break; /* a page that is in two places, say */
 		*ret_last = key;
@@ -198,7 +198,7 @@ static enum err_code copy_rows(struct mend *m, sqlite3_stmt *st, bool down, sqli
 			continue;
 		}
 		code = copy_row(m, st, to, e);
-		if (code == ERR_OK && !down && n % PORTION == 0)
+		if (code == ERR_OK && n % PORTION == 0)
 			code = add_mark(m->d, key, e);
 	}
 	if (code != ERR_OK)
@@ -208,18 +208,16 @@ static enum err_code copy_rows(struct mend *m, sqlite3_stmt *st, bool down, sqli
 	return code == ERR_PARSE ? ERR_OK : code;
 }
 
-static enum err_code copy_part(struct mend *m, int64_t from, int64_t before, bool down,
-			       sqlite3_stmt *to, int64_t *ret_last, bool *ret_is_end, struct err *e)
+/* Those from @from on. */
+static enum err_code copy_from(struct mend *m, int64_t from, sqlite3_stmt *to, int64_t *ret_last,
+			       bool *ret_is_end, struct err *e)
 {
-	sqlite3_stmt *st = ask(&m->from,
-			       down ? "SELECT * FROM %s WHERE %s >= ?1 AND %s < ?2 ORDER BY 1 DESC"
-				    : "SELECT * FROM %s WHERE %s >= ?1 AND %s < ?2 ORDER BY 1",
-			       m->t->name, m->t->key);
-	if (st) {
+	sqlite3_stmt *st =
+		ask(&m->from, "SELECT * FROM %s WHERE %s >= ?1 ORDER BY 1", m->t->name, m->t->key);
+
+	if (st)
 		(void)sqlite3_bind_int64(st, 1, from);
-		(void)sqlite3_bind_int64(st, 2, before);
-	}
-	enum err_code code = copy_rows(m, st, down, to, ret_last, ret_is_end, e);
+	enum err_code code = copy_rows(m, st, to, ret_last, ret_is_end, e);
 	(void)sqlite3_finalize(st);
 	return code;
 }
@@ -227,23 +225,19 @@ static enum err_code copy_part(struct mend *m, int64_t from, int64_t before, boo
 static enum err_code copy(struct mend *m, sqlite3_stmt *to, struct err *e)
 {
 	enum err_code code = ERR_OK;
-	bool is_end = false, is_low;
+	bool is_end = false;
 
 	int64_t at = 0;
 	for (size_t tries = 0; code == ERR_OK && !is_end && tries < TRIES; tries++) {
 		int64_t last = at - 1, low;
-		code = copy_part(m, at, INT64_MAX, false, to, &last, &is_end, e);
+		code = copy_from(m, at, to, &last, &is_end, e);
 		if (code != ERR_OK || is_end)
 			break;
 		at = last + 1;
 		code = db_next_readable(&m->from, m->t->name, m->t->key, at, &low, e);
-		if (code != ERR_OK)
-			break;
-		if (low == INT64_MAX)
+		if (code != ERR_OK || low == INT64_MAX)
 			break;
 		add_hole(m, at, low);
-		int64_t back = low;
-		code = copy_part(m, at, low, true, to, &back, &is_low, e);
 		at = low;
 	}
 	if (code == ERR_OK && !is_end)
