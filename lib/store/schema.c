@@ -118,9 +118,8 @@ static const char *const steps[] = {
 	"INSERT INTO edge_minute SELECT id, edge_sum(data), data FROM (SELECT minute << 20 | piece"
 	" AS id, edge_pack(src, dst, port, l4, verdict, drop_desc, policy, dns, node, flows,"
 	" packets, bytes, l7_ok, l7_errors) AS data FROM (SELECT *, (row_number() OVER (PARTITION"
-	" BY minute ORDER BY src, dst, port, l4, verdict, drop_desc, policy, dns, node) - 1) / "
-	"16384"
-	" AS piece FROM edge) GROUP BY minute, piece);"
+	" BY minute ORDER BY src, dst, port, l4, verdict, drop_desc, policy, dns, node) - 1)"
+	" / 16384 AS piece FROM edge) GROUP BY minute, piece);"
 	"DROP TABLE edge;",
 };
 
