@@ -9,24 +9,6 @@
 #define MAGIC "tyE\001"
 enum { MAGIC_BYTES = sizeof MAGIC - 1, VARINT_BYTES = 5, LEVEL = 3 };
 
-enum edge_column {
-	COLUMN_SRC,
-	COLUMN_DST,
-	COLUMN_PORT,
-	COLUMN_L4,
-	COLUMN_VERDICT,
-	COLUMN_DROP,
-	COLUMN_POLICY,
-	COLUMN_DNS,
-	COLUMN_NODE,
-	COLUMN_FLOWS,
-	COLUMN_PACKETS,
-	COLUMN_BYTES,
-	COLUMN_L7_OK,
-	COLUMN_L7_ERRORS,
-	COLUMNS_
-};
-
 bool edge_rows_reserve(struct edge_rows *r, size_t n)
 {
 	size_t want = r->count + n, room = r->room * 2 > want ? r->room * 2 : want;
@@ -47,35 +29,105 @@ void edge_rows_done(struct edge_rows *r)
 	*r = (struct edge_rows){ 0 };
 }
 
+/* --- members ------------------------------------------------------------------------------ */
+
+uint64_t edge_row_get(const struct edge_row *row, enum edge_column column)
+{
+	switch (column) {
+	case EDGE_ROW_SRC:
+		return row->src;
+	case EDGE_ROW_DST:
+		return row->dst;
+	case EDGE_ROW_PORT:
+		return row->port;
+	case EDGE_ROW_L4:
+		return row->l4;
+	case EDGE_ROW_VERDICT:
+		return row->verdict;
+	case EDGE_ROW_DROP_DESC:
+		return row->drop_desc;
+	case EDGE_ROW_POLICY:
+		return row->policy;
+	case EDGE_ROW_DNS:
+		return row->dns;
+	case EDGE_ROW_NODE:
+		return row->node;
+	case EDGE_ROW_FLOWS:
+		return row->flows;
+	case EDGE_ROW_PACKETS:
+		return row->packets;
+	case EDGE_ROW_BYTES:
+		return row->bytes;
+	case EDGE_ROW_L7_OK:
+		return row->l7_ok;
+	default:
+		return row->l7_errors;
+	}
+}
+
+void edge_row_set(struct edge_row *row, enum edge_column column, uint64_t v)
+{
+	switch (column) {
+	case EDGE_ROW_SRC:
+		row->src = (uint32_t)v;
+		break;
+	case EDGE_ROW_DST:
+		row->dst = (uint32_t)v;
+		break;
+	case EDGE_ROW_PORT:
+		row->port = (uint16_t)v;
+		break;
+	case EDGE_ROW_L4:
+		row->l4 = (uint8_t)v;
+		break;
+	case EDGE_ROW_VERDICT:
+		row->verdict = (uint8_t)v;
+		break;
+	case EDGE_ROW_DROP_DESC:
+		row->drop_desc = (uint32_t)v;
+		break;
+	case EDGE_ROW_POLICY:
+		row->policy = (uint32_t)v;
+		break;
+	case EDGE_ROW_DNS:
+		row->dns = (uint32_t)v;
+		break;
+	case EDGE_ROW_NODE:
+		row->node = (uint32_t)v;
+		break;
+	case EDGE_ROW_FLOWS:
+		row->flows = v;
+		break;
+	case EDGE_ROW_PACKETS:
+		row->packets = v;
+		break;
+	case EDGE_ROW_BYTES:
+		row->bytes = v;
+		break;
+	case EDGE_ROW_L7_OK:
+		row->l7_ok = (uint32_t)v;
+		break;
+	default:
+		row->l7_errors = (uint32_t)v;
+	}
+}
+
 /* --- sorted ------------------------------------------------------------------------------- */
 
 static int compare(const void *x, const void *y)
 {
-	const struct edge_row *a = x, *b = y;
-
-#define BY(member)                                                                                 \
-	if (a->member != b->member)                                                                \
-	return a->member < b->member ? -1 : 1
-	BY(src);
-	BY(dst);
-	BY(port);
-	BY(l4);
-	BY(verdict);
-	BY(drop_desc);
-	BY(policy);
-	BY(dns);
-	BY(node);
-#undef BY
+	for (enum edge_column c = 0; c < EDGE_ROW_KEY_COLUMNS; c++) {
+		uint64_t a = edge_row_get(x, c), b = edge_row_get(y, c);
+		if (a != b)
+			return a < b ? -1 : 1;
+	}
 	return 0;
 }
 
 static void add(struct edge_row *to, const struct edge_row *row)
 {
-	to->flows += row->flows;
-	to->packets += row->packets;
-	to->bytes += row->bytes;
-	to->l7_ok += row->l7_ok;
-	to->l7_errors += row->l7_errors;
+	for (enum edge_column c = EDGE_ROW_KEY_COLUMNS; c < EDGE_ROW_COLUMNS_; c++)
+		edge_row_set(to, c, edge_row_get(to, c) + edge_row_get(row, c));
 }
 
 void edge_rows_sort(struct edge_rows *r)
@@ -96,87 +148,23 @@ void edge_rows_sort(struct edge_rows *r)
 
 /* --- columns ------------------------------------------------------------------------------ */
 
+/* As it is written beside the row before: rows are sorted, so their ends differ little. */
 static uint64_t cell(const struct edge_row *row, const struct edge_row *before,
 		     enum edge_column column)
 {
-	switch (column) {
-	case COLUMN_SRC:
-		return row->src - before->src;
-	case COLUMN_DST:
-		return nums_zigzag((uint64_t)row->dst - before->dst);
-	case COLUMN_PORT:
-		return row->port;
-	case COLUMN_L4:
-		return row->l4;
-	case COLUMN_VERDICT:
-		return row->verdict;
-	case COLUMN_DROP:
-		return row->drop_desc;
-	case COLUMN_POLICY:
-		return row->policy;
-	case COLUMN_DNS:
-		return row->dns;
-	case COLUMN_NODE:
-		return row->node;
-	case COLUMN_FLOWS:
-		return row->flows;
-	case COLUMN_PACKETS:
-		return row->packets;
-	case COLUMN_BYTES:
-		return row->bytes;
-	case COLUMN_L7_OK:
-		return row->l7_ok;
-	default:
-		return row->l7_errors;
-	}
+	uint64_t v = edge_row_get(row, column);
+
+	if (column == EDGE_ROW_SRC)
+		return (uint32_t)(v - before->src);
+	return column == EDGE_ROW_DST ? nums_zigzag(v - before->dst) : v;
 }
 
 static void set_cell(struct edge_row *row, const struct edge_row *before, enum edge_column column,
 		     uint64_t v)
 {
-	switch (column) {
-	case COLUMN_SRC:
-		row->src = (uint32_t)(before->src + v);
-		break;
-	case COLUMN_DST:
-		row->dst = (uint32_t)(before->dst + nums_unzigzag(v));
-		break;
-	case COLUMN_PORT:
-		row->port = (uint16_t)v;
-		break;
-	case COLUMN_L4:
-		row->l4 = (uint8_t)v;
-		break;
-	case COLUMN_VERDICT:
-		row->verdict = (uint8_t)v;
-		break;
-	case COLUMN_DROP:
-		row->drop_desc = (uint32_t)v;
-		break;
-	case COLUMN_POLICY:
-		row->policy = (uint32_t)v;
-		break;
-	case COLUMN_DNS:
-		row->dns = (uint32_t)v;
-		break;
-	case COLUMN_NODE:
-		row->node = (uint32_t)v;
-		break;
-	case COLUMN_FLOWS:
-		row->flows = v;
-		break;
-	case COLUMN_PACKETS:
-		row->packets = v;
-		break;
-	case COLUMN_BYTES:
-		row->bytes = v;
-		break;
-	case COLUMN_L7_OK:
-		row->l7_ok = (uint32_t)v;
-		break;
-	default:
-		row->l7_errors = (uint32_t)v;
-	}
+	if (column == EDGE_ROW_SRC)
+		v += before->src;
+	edge_row_set(row, column, column == EDGE_ROW_DST ? before->dst + nums_unzigzag(v) : v);
 }
 
 static const struct edge_row nothing;
@@ -236,11 +224,11 @@ enum err_code edge_rows_pack(const struct edge_rows *r, struct buf *to, struct e
 {
 	struct nums_out o = { 0 };
 
-	if (!nums_reserve(&o, r->count * COLUMNS_)) {
+	if (!nums_reserve(&o, r->count * EDGE_ROW_COLUMNS_)) {
 		nums_done(&o);
 		return no_memory(e);
 	}
-	for (enum edge_column c = 0; c < COLUMNS_; c++)
+	for (enum edge_column c = 0; c < EDGE_ROW_COLUMNS_; c++)
 		for (size_t i = 0; i < r->count; i++)
 			nums_put(&o, cell(&r->list[i], i ? &r->list[i - 1] : &nothing, c));
 	nums_end(&o);
@@ -258,16 +246,16 @@ static enum err_code damaged(struct err *e)
 static bool fits(enum edge_column column, uint64_t v)
 {
 	switch (column) {
-	case COLUMN_FLOWS:
-	case COLUMN_PACKETS:
-	case COLUMN_BYTES:
+	case EDGE_ROW_FLOWS:
+	case EDGE_ROW_PACKETS:
+	case EDGE_ROW_BYTES:
 		return true;
-	case COLUMN_DST: /* zigzag */
+	case EDGE_ROW_DST: /* zigzag */
 		return v <= UINT64_C(2) * UINT32_MAX;
-	case COLUMN_PORT:
+	case EDGE_ROW_PORT:
 		return v <= UINT16_MAX;
-	case COLUMN_L4:
-	case COLUMN_VERDICT:
+	case EDGE_ROW_L4:
+	case EDGE_ROW_VERDICT:
 		return v <= UINT8_MAX;
 	default:
 		return v <= UINT32_MAX;
@@ -276,7 +264,7 @@ static bool fits(enum edge_column column, uint64_t v)
 
 static bool read_columns(struct nums_in *in, struct edge_row *list, size_t count)
 {
-	for (enum edge_column c = 0; c < COLUMNS_; c++)
+	for (enum edge_column c = 0; c < EDGE_ROW_COLUMNS_; c++)
 		for (size_t i = 0; i < count; i++) {
 			uint64_t v = nums_get(in);
 			if (!fits(c, v))
@@ -294,8 +282,8 @@ enum err_code edge_rows_unpack(struct str bytes, struct edge_rows *r, struct err
 		return damaged(e);
 	bytes = str_from(bytes, MAGIC_BYTES);
 	if (!get_varint(&bytes, &rows) || !get_varint(&bytes, &codes) ||
-	    !get_varint(&bytes, &stored) || rows > EDGE_ROWS_MOST || codes != rows * COLUMNS_ ||
-	    stored > bytes.len)
+	    !get_varint(&bytes, &stored) || rows > EDGE_ROWS_MOST ||
+	    codes != rows * EDGE_ROW_COLUMNS_ || stored > bytes.len)
 		return damaged(e);
 	AUTO(own_free) char *text = malloc(codes ? codes : 1);
 	if (!text || !edge_rows_reserve(r, rows))

@@ -27,6 +27,28 @@ struct edge_row {
 	uint64_t flows, packets, bytes;
 	uint32_t l7_ok, l7_errors;
 };
+/* Its members one by one: what tells edges apart, in the order of rows, then what is counted. */
+enum edge_column {
+	EDGE_ROW_SRC,
+	EDGE_ROW_DST,
+	EDGE_ROW_PORT,
+	EDGE_ROW_L4,
+	EDGE_ROW_VERDICT,
+	EDGE_ROW_DROP_DESC,
+	EDGE_ROW_POLICY,
+	EDGE_ROW_DNS,
+	EDGE_ROW_NODE,
+	EDGE_ROW_FLOWS,
+	EDGE_ROW_PACKETS,
+	EDGE_ROW_BYTES,
+	EDGE_ROW_L7_OK,
+	EDGE_ROW_L7_ERRORS,
+	EDGE_ROW_COLUMNS_,
+	EDGE_ROW_KEY_COLUMNS = EDGE_ROW_FLOWS
+};
+uint64_t edge_row_get(const struct edge_row *row, enum edge_column column);
+/* Cut to what the member can hold. */
+void edge_row_set(struct edge_row *row, enum edge_column column, uint64_t v);
 
 /* Zeros: none. */
 struct edge_rows {

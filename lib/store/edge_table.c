@@ -1,6 +1,16 @@
 #include "store/db.h"
 #include "store/edge_rows.h"
 #include "store/edge_table.h"
+#include "store/minutes.h"
+
+enum err_code edge_piece_read(sqlite3_stmt *st, struct edge_rows *to, struct err *e)
+{
+	struct str data = column_blob(st, 2);
+
+	if (edge_rows_sum(data) != column_u64(st, 1))
+		return err_set(e, ERR_PARSE, "damaged minute of the service map");
+	return edge_rows_unpack(data, to, e);
+}
 
 /* --- functions ---------------------------------------------------------------------------- */
 
@@ -18,51 +28,18 @@ static void sum_of(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 	sqlite3_result_int64(ctx, (sqlite3_int64)edge_rows_sum(value_blob(argv[0])));
 }
 
-/* The columns of edge but the minute. */
-enum {
-	SRC,
-	DST,
-	PORT,
-	L4,
-	VERDICT,
-	DROP_DESC,
-	POLICY,
-	DNS,
-	NODE,
-	FLOWS,
-	PACKETS,
-	BYTES,
-	L7_OK,
-	L7_ERRORS,
-	CELLS_
-};
-
 static void pack_step(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 {
 	struct edge_rows *r = sqlite3_aggregate_context(ctx, sizeof *r);
-	uint64_t v[CELLS_];
 
-	(void)argc;
 	if (!r || !edge_rows_reserve(r, 1)) {
 		sqlite3_result_error_nomem(ctx);
 		return;
 	}
-	for (int i = 0; i < CELLS_; i++)
-		v[i] = (uint64_t)sqlite3_value_int64(argv[i]);
-	r->list[r->count++] = (struct edge_row){ .src = (uint32_t)v[SRC],
-						 .dst = (uint32_t)v[DST],
-						 .dns = (uint32_t)v[DNS],
-						 .policy = (uint32_t)v[POLICY],
-						 .node = (uint32_t)v[NODE],
-						 .drop_desc = (uint32_t)v[DROP_DESC],
-						 .port = (uint16_t)v[PORT],
-						 .l4 = (uint8_t)v[L4],
-						 .verdict = (uint8_t)v[VERDICT],
-						 .flows = v[FLOWS],
-						 .packets = v[PACKETS],
-						 .bytes = v[BYTES],
-						 .l7_ok = (uint32_t)v[L7_OK],
-						 .l7_errors = (uint32_t)v[L7_ERRORS] };
+	struct edge_row *row = &r->list[r->count++];
+	*row = (struct edge_row){ .src = 0 };
+	for (int i = 0; i < argc; i++) /* in the order of edge_column */
+		edge_row_set(row, (enum edge_column)i, (uint64_t)sqlite3_value_int64(argv[i]));
 }
 
 static void pack_final(sqlite3_context *ctx)
@@ -128,34 +105,12 @@ static int disconnect_table(sqlite3_vtab *v)
 	return SQLITE_OK;
 }
 
-/* Which bounds of the minute the arguments of filter are. */
-enum { BOUND_LOW = 1, BOUND_HIGH = 2, BOUND_HIGH_FIRST = 4 };
-
 static int best_index(sqlite3_vtab *v, sqlite3_index_info *info)
 {
-	int args = 0;
-
 	(void)v;
 	info->estimatedCost = 1e6;
 	info->estimatedRows = 1000000;
-	for (int i = 0; i < info->nConstraint; i++) {
-		int op = info->aConstraint[i].op;
-		bool low = op == SQLITE_INDEX_CONSTRAINT_GT || op == SQLITE_INDEX_CONSTRAINT_GE ||
-			   op == SQLITE_INDEX_CONSTRAINT_EQ;
-		bool high = op == SQLITE_INDEX_CONSTRAINT_LT || op == SQLITE_INDEX_CONSTRAINT_LE;
-
-		if (!info->aConstraint[i].usable || info->aConstraint[i].iColumn != 0 ||
-		    !(low || high) || info->idxNum & (low ? BOUND_LOW : BOUND_HIGH))
-			continue;
-		info->idxNum |= low ? BOUND_LOW : BOUND_HIGH;
-		info->aConstraintUsage[i].argvIndex = ++args;
-		if (high && args == 1)
-			info->idxNum |= BOUND_HIGH_FIRST;
-		info->estimatedCost /= 4;
-		info->estimatedRows /= 4;
-	}
-	if (info->nOrderBy == 1 && info->aOrderBy[0].iColumn == 0 && !info->aOrderBy[0].desc)
-		info->orderByConsumed = 1;
+	minutes_plan(info, NULL);
 	return SQLITE_OK;
 }
 
@@ -198,11 +153,8 @@ static int next_piece(struct cursor *c)
 		c->at_end = rc != SQLITE_ROW;
 		if (c->at_end)
 			return rc == SQLITE_DONE ? SQLITE_OK : rc;
-		struct str data = column_blob(c->st, 2);
 		c->minute = sqlite3_column_int64(c->st, 0) >> EDGE_PIECE_BITS;
-		enum err_code code = edge_rows_sum(data) == column_u64(c->st, 1)
-					     ? edge_rows_unpack(data, &c->rows, &e)
-					     : ERR_PARSE;
+		enum err_code code = edge_piece_read(c->st, &c->rows, &e);
 		c->at_end = code != ERR_OK;
 		if (code != ERR_OK)
 			return code == ERR_NOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
@@ -228,13 +180,13 @@ static int filter(sqlite3_vtab_cursor *v, int number, const char *text, int argc
 
 	(void)text;
 	for (int i = 0; i < argc; i++) {
-		bool is_high = number & BOUND_HIGH && (i == 0) == !!(number & BOUND_HIGH_FIRST);
+		bool is_end = minutes_is_end(number, i);
 		if (sqlite3_value_type(argv[i]) != SQLITE_INTEGER)
 			continue;
 		int64_t minute = sqlite3_value_int64(argv[i]);
-		if (is_high && minute < high)
+		if (is_end && minute < high)
 			high = minute;
-		if (!is_high && minute > low)
+		if (!is_end && minute > low)
 			low = minute < MINUTES ? minute : MINUTES;
 	}
 	(void)sqlite3_reset(c->st);
@@ -253,15 +205,10 @@ static int column(sqlite3_vtab_cursor *v, sqlite3_context *ctx, int i)
 {
 	const struct cursor *c = (const struct cursor *)v;
 	const struct edge_row *row = &c->rows.list[c->at];
-	const uint64_t cells[CELLS_] = { [SRC] = row->src,         [DST] = row->dst,
-					 [PORT] = row->port,       [L4] = row->l4,
-					 [VERDICT] = row->verdict, [DROP_DESC] = row->drop_desc,
-					 [POLICY] = row->policy,   [DNS] = row->dns,
-					 [NODE] = row->node,       [FLOWS] = row->flows,
-					 [PACKETS] = row->packets, [BYTES] = row->bytes,
-					 [L7_OK] = row->l7_ok,     [L7_ERRORS] = row->l7_errors };
 
-	sqlite3_result_int64(ctx, i ? (sqlite3_int64)cells[i - 1] : c->minute);
+	/* the minute, then those of edge_column */
+	sqlite3_result_int64(ctx, i ? (sqlite3_int64)edge_row_get(row, (enum edge_column)(i - 1))
+				    : c->minute);
 	return SQLITE_OK;
 }
 
@@ -292,7 +239,7 @@ int edge_table_register(sqlite3 *h)
 	if (rc == SQLITE_OK)
 		rc = sqlite3_create_function(h, "edge_sum", 1, flags, NULL, sum_of, NULL, NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_create_function(h, "edge_pack", CELLS_, flags, NULL, NULL, pack_step,
-					     pack_final);
+		rc = sqlite3_create_function(h, "edge_pack", EDGE_ROW_COLUMNS_, flags, NULL, NULL,
+					     pack_step, pack_final);
 	return rc;
 }

@@ -17,10 +17,16 @@
 
 #include <sqlite3.h>
 
+#include "store/edge_rows.h"
+
 enum {
 	/* edge_minute.id: the minute since 1970, and which of its pieces it is */
 	EDGE_PIECE_BITS = 20,
 };
+
+/* The rows of @st's row of edge_minute (id, sum, data), behind those of @to, as edge_rows_unpack. ERR_PARSE
+ * also if they are not what was written. */
+MUST_CHECK enum err_code edge_piece_read(sqlite3_stmt *st, struct edge_rows *to, struct err *e);
 
 /* @return SQLite's code. */
 MUST_CHECK int edge_table_register(sqlite3 *h);

@@ -1,7 +1,6 @@
 #include "base/map.h"
 #include "base/pages.h"
 #include "edge/edge.h"
-#include "store/edge_rows.h"
 #include "store/edge_table.h"
 #include "store/inside.h"
 
@@ -374,21 +373,11 @@ static int64_t piece_id(uint32_t minute)
 	return (int64_t)minute << EDGE_PIECE_BITS;
 }
 
-/* Behind those of @to: a row of edge_minute. */
-static enum err_code read_piece(sqlite3_stmt *st, struct edge_rows *to, struct err *e)
-{
-	struct str data = column_blob(st, 2);
-
-	if (edge_rows_sum(data) != column_u64(st, 1))
-		return err_set(e, ERR_PARSE, "damaged minute of the service map");
-	return edge_rows_unpack(data, to, e);
-}
-
 bool edges_is_whole(sqlite3_stmt *st)
 {
 	AUTO_EDGE_ROWS struct edge_rows rows = { 0 };
 
-	return read_piece(st, &rows, NULL) != ERR_PARSE;
+	return edge_piece_read(st, &rows, NULL) != ERR_PARSE;
 }
 
 /* Where the rows of @minute go that come now, which what is there already of that piece is added to.
@@ -407,7 +396,7 @@ static enum err_code find_piece(struct db *db, uint32_t minute, int64_t *ret_id,
 	*ret_id = piece_id(minute);
 	if (db_next(db, st)) {
 		*ret_id = sqlite3_column_int64(st, 0);
-		code = read_piece(st, rows, e);
+		code = edge_piece_read(st, rows, e);
 		db_leave(st);
 	}
 	bool is_left = code == ERR_PARSE || rows->count - now > EDGES_MOST;

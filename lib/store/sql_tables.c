@@ -3,6 +3,7 @@
 
 #include "flow/flow.pb-c.h"
 #include "flow/names.h"
+#include "store/minutes.h"
 #include "store/reader.h"
 #include "store/sql_inside.h"
 
@@ -118,35 +119,12 @@ static const struct inner *inner_of(const sqlite3_vtab *v)
 	return &inners[((const struct sql_vtab *)v)->table - sql_other_tables];
 }
 
-/* Which bounds of column 0 the arguments of filter are. */
-enum { BOUND_LOW = 1, BOUND_HIGH = 2, BOUND_HIGH_FIRST = 4 };
-
 static int best_index(sqlite3_vtab *v, sqlite3_index_info *info)
 {
-	int args = 0;
-
 	info->estimatedCost = 1e5;
 	info->estimatedRows = 100000;
-	if (!inner_of(v)->by_minute)
-		return SQLITE_OK;
-	for (int i = 0; i < info->nConstraint; i++) {
-		int op = info->aConstraint[i].op;
-		bool low = op == SQLITE_INDEX_CONSTRAINT_GT || op == SQLITE_INDEX_CONSTRAINT_GE ||
-			   op == SQLITE_INDEX_CONSTRAINT_EQ;
-		bool high = op == SQLITE_INDEX_CONSTRAINT_LT || op == SQLITE_INDEX_CONSTRAINT_LE;
-
-		if (!info->aConstraint[i].usable || info->aConstraint[i].iColumn != 0 ||
-		    !(low || high) || info->idxNum & (low ? BOUND_LOW : BOUND_HIGH) ||
-		    !sql_compares_times(info, i))
-			continue;
-		info->idxNum |= low ? BOUND_LOW : BOUND_HIGH;
-		info->aConstraintUsage[i].argvIndex = ++args;
-		if (high && args == 1)
-			info->idxNum |= BOUND_HIGH_FIRST;
-		info->estimatedCost /= 4;
-	}
-	if (info->nOrderBy == 1 && info->aOrderBy[0].iColumn == 0 && !info->aOrderBy[0].desc)
-		info->orderByConsumed = 1;
+	if (inner_of(v)->by_minute)
+		minutes_plan(info, sql_compares_times);
 	return SQLITE_OK;
 }
 
@@ -285,9 +263,7 @@ static int filter(sqlite3_vtab_cursor *v, int number, const char *text, int argc
 	c->low = 0;
 	c->high = INT64_MAX;
 	for (int i = 0; i < argc; i++) {
-		bool is_high = number & BOUND_HIGH && (i == 0) == !!(number & BOUND_HIGH_FIRST);
-
-		if (is_high)
+		if (minutes_is_end(number, i))
 			c->high = minute_of(argv[i], true, c->high);
 		else
 			c->low = minute_of(argv[i], false, c->low);
