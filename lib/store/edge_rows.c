@@ -4,10 +4,11 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "flow/wire.h"
 #include "store/nums.h"
 
 #define MAGIC "tyE\001"
-enum { MAGIC_BYTES = sizeof MAGIC - 1, VARINT_BYTES = 5, LEVEL = 3 };
+enum { MAGIC_BYTES = sizeof MAGIC - 1, LEVEL = 3 };
 
 bool edge_rows_reserve(struct edge_rows *r, size_t n)
 {
@@ -169,30 +170,6 @@ static void set_cell(struct edge_row *row, const struct edge_row *before, enum e
 
 static const struct edge_row nothing;
 
-static void put_varint(struct buf *b, size_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		buf_char(b, (char)(v | 0x80));
-	buf_char(b, (char)v);
-}
-
-/* Of at most five bytes; the front of @bytes goes. */
-static bool get_varint(struct str *bytes, size_t *ret)
-{
-	size_t v = 0;
-
-	for (size_t i = 0; i < VARINT_BYTES && i < bytes->len; i++) {
-		uint8_t byte = (uint8_t)bytes->p[i];
-		v |= (size_t)(byte & 0x7f) << 7 * i;
-		if (byte & 0x80)
-			continue;
-		*bytes = str_from(*bytes, i + 1);
-		*ret = v;
-		return true;
-	}
-	return false;
-}
-
 /* --- packed ------------------------------------------------------------------------------- */
 
 static enum err_code no_memory(struct err *e)
@@ -212,9 +189,9 @@ static enum err_code put_streams(const struct nums_out *o, size_t rows, struct b
 	if (ZSTD_isError(len)) /* room there is: it found no memory */
 		return no_memory(e);
 	buf_put(to, MAGIC, MAGIC_BYTES);
-	put_varint(to, rows);
-	put_varint(to, o->count);
-	put_varint(to, len);
+	wire_put_varint(to, rows);
+	wire_put_varint(to, o->count);
+	wire_put_varint(to, len);
 	buf_put(to, packed, len);
 	buf_put(to, o->bits, o->bytes);
 	return to->failed ? no_memory(e) : ERR_OK;
@@ -276,23 +253,24 @@ static bool read_columns(struct nums_in *in, struct edge_row *list, size_t count
 
 enum err_code edge_rows_unpack(struct str bytes, struct edge_rows *r, struct err *e)
 {
-	size_t rows, codes, stored;
+	uint64_t rows, codes, stored;
 
 	if (!str_has_prefix(bytes, str_n(MAGIC, MAGIC_BYTES)))
 		return damaged(e);
-	bytes = str_from(bytes, MAGIC_BYTES);
-	if (!get_varint(&bytes, &rows) || !get_varint(&bytes, &codes) ||
-	    !get_varint(&bytes, &stored) || rows > EDGE_ROWS_MOST ||
-	    codes != rows * EDGE_ROW_COLUMNS_ || stored > bytes.len)
+	struct wire_reader w = wire_reader_of(str_from(bytes, MAGIC_BYTES));
+	if (!wire_next_varint(&w, &rows) || !wire_next_varint(&w, &codes) ||
+	    !wire_next_varint(&w, &stored) || rows > EDGE_ROWS_MOST ||
+	    codes != rows * EDGE_ROW_COLUMNS_ || stored > (size_t)(w.end - w.p))
 		return damaged(e);
 	AUTO(own_free) char *text = malloc(codes ? codes : 1);
 	if (!text || !edge_rows_reserve(r, rows))
 		return no_memory(e);
-	size_t got = ZSTD_decompress(text, codes, bytes.p, stored);
+	size_t got = ZSTD_decompress(text, codes, w.p, stored);
 	if (got != codes)
 		return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation ? no_memory(e)
 									      : damaged(e);
-	struct nums_in in = nums_in_of(str_n(text, codes), str_from(bytes, stored));
+	struct nums_in in =
+		nums_in_of(str_n(text, codes), str_n(w.p + stored, (size_t)(w.end - w.p) - stored));
 	if (rows && !read_columns(&in, r->list + r->count, rows))
 		return damaged(e);
 	r->count += rows;
