@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/pass.h"
+
 enum {
 	PAGE = 4096,      /* SQLite's own choice, which is never changed */
 	PAGE_LEAST = 512, /* of any database */
@@ -75,17 +77,15 @@ bool disk_faults_next(struct disk_faults *from, struct disk_fault *ret)
 /* --- reading ------------------------------------------------------------------------------ */
 
 struct file {
-	sqlite3_file base;
+	struct pass_file pass;
 	bool is_log, is_other; /* a temporary one, say */
 	bool fills;
-	sqlite3_file *real;
 };
 
 static struct file *of(sqlite3_file *f)
 {
 	return (struct file *)f;
 }
-#define PASS(f, call, ...) of(f)->real->pMethods->call(of(f)->real __VA_OPT__(, ) __VA_ARGS__)
 
 static bool is_failure(int rc)
 {
@@ -144,12 +144,8 @@ static int on_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 	return SQLITE_OK;
 }
 
-/* --- the rest, as it is ------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------ */
 
-static int on_close(sqlite3_file *f)
-{
-	return PASS(f, xClose);
-}
 static int on_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 at)
 {
 	int rc = PASS(f, xWrite, bytes, n, at);
@@ -157,78 +153,13 @@ static int on_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 at)
 	met_full |= rc == SQLITE_FULL;
 	return rc;
 }
-static int on_truncate(sqlite3_file *f, sqlite3_int64 size)
-{
-	return PASS(f, xTruncate, size);
-}
-static int on_sync(sqlite3_file *f, int flags)
-{
-	return PASS(f, xSync, flags);
-}
-static int on_size(sqlite3_file *f, sqlite3_int64 *ret)
-{
-	return PASS(f, xFileSize, ret);
-}
-static int on_lock(sqlite3_file *f, int level)
-{
-	return PASS(f, xLock, level);
-}
-static int on_unlock(sqlite3_file *f, int level)
-{
-	return PASS(f, xUnlock, level);
-}
-static int on_reserved(sqlite3_file *f, int *ret)
-{
-	return PASS(f, xCheckReservedLock, ret);
-}
-static int on_control(sqlite3_file *f, int op, void *arg)
-{
-	return PASS(f, xFileControl, op, arg);
-}
-static int on_sector(sqlite3_file *f)
-{
-	return PASS(f, xSectorSize);
-}
-static int on_character(sqlite3_file *f)
-{
-	return PASS(f, xDeviceCharacteristics);
-}
-static int on_map(sqlite3_file *f, int page, int bytes, int extend, void volatile **ret)
-{
-	return PASS(f, xShmMap, page, bytes, extend, ret);
-}
-static int on_shm_lock(sqlite3_file *f, int at, int n, int flags)
-{
-	return PASS(f, xShmLock, at, n, flags);
-}
-static void on_barrier(sqlite3_file *f)
-{
-	PASS(f, xShmBarrier);
-}
-static int on_unmap(sqlite3_file *f, int remove)
-{
-	return PASS(f, xShmUnmap, remove);
-}
 
-static const sqlite3_io_methods methods = {
-	.iVersion = 2, /* nothing is mapped: all that is read passes here */
-	.xClose = on_close,
-	.xRead = on_read,
-	.xWrite = on_write,
-	.xTruncate = on_truncate,
-	.xSync = on_sync,
-	.xFileSize = on_size,
-	.xLock = on_lock,
-	.xUnlock = on_unlock,
-	.xCheckReservedLock = on_reserved,
-	.xFileControl = on_control,
-	.xSectorSize = on_sector,
-	.xDeviceCharacteristics = on_character,
-	.xShmMap = on_map,
-	.xShmLock = on_shm_lock,
-	.xShmBarrier = on_barrier,
-	.xShmUnmap = on_unmap,
-};
+/* --- the VFS ------------------------------------------------------------------------------ */
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* SQLite's list of them is the process's: made once, and never changed. */
+static sqlite3_vfs disk;
+static sqlite3_io_methods methods;
 
 void disk_fill(sqlite3 *h)
 {
@@ -239,8 +170,6 @@ void disk_fill(sqlite3 *h)
 		of(f)->fills = true;
 }
 
-/* --- the VFS ------------------------------------------------------------------------------ */
-
 static sqlite3_vfs *real_of(sqlite3_vfs *vfs)
 {
 	return vfs->pAppData;
@@ -248,19 +177,10 @@ static sqlite3_vfs *real_of(sqlite3_vfs *vfs)
 
 static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *ret_flags)
 {
-	struct file *file = of(f);
-
-	*file = (struct file){ .is_log = (flags & SQLITE_OPEN_WAL) != 0,
-			       .is_other = !(flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_DB)),
-			       .real = (sqlite3_file *)(file + 1) };
-	int rc = real_of(vfs)->xOpen(real_of(vfs), name, file->real, flags, ret_flags);
-	if (file->real->pMethods)
-		file->base.pMethods = &methods;
-	return rc;
+	*of(f) = (struct file){ .is_log = (flags & SQLITE_OPEN_WAL) != 0,
+				.is_other = !(flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_DB)) };
+	return pass_open(f, sizeof(struct file), &methods, real_of(vfs), name, flags, ret_flags);
 }
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static sqlite3_vfs disk; /* SQLite's list of them is the process's: made once, and never changed */
 
 /* What is not given here is SQLite's own: it needs no file of ours. */
 static void make(void)
@@ -269,6 +189,9 @@ static void make(void)
 
 	if (!real)
 		return;
+	methods = pass_methods;
+	methods.xRead = on_read;
+	methods.xWrite = on_write;
 	disk = *real;
 	disk.pNext = NULL;
 	disk.zName = "tycho";

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sqlite3.h>
+#include "store/pass.h"
 
 enum { FILES = 3, SECTOR = 512 };
 static const char *const suffixes[FILES] = { "", "-wal", "-journal" };
@@ -55,26 +55,15 @@ static void note(enum what what, int file, size_t at, const void *bytes, size_t 
 /* --- SQLite's side ------------------------------------------------------------------------ */
 
 struct file {
-	sqlite3_file base;
+	struct pass_file pass;
 	int which; /* of suffixes; -1: another */
-	sqlite3_file *real;
 };
 
 static struct file *of(sqlite3_file *f)
 {
 	return (struct file *)f;
 }
-#define REAL(f) of(f)->real
-#define PASS(f, call, ...) REAL(f)->pMethods->call(REAL(f) __VA_OPT__(, ) __VA_ARGS__)
 
-static int on_close(sqlite3_file *f)
-{
-	return PASS(f, xClose);
-}
-static int on_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
-{
-	return PASS(f, xRead, to, n, at);
-}
 static int on_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 at)
 {
 	note(WRITE, of(f)->which, (size_t)at, bytes, (size_t)n);
@@ -91,50 +80,6 @@ static int on_sync(sqlite3_file *f, int flags)
 	note(SYNC, of(f)->which, 0, NULL, 0);
 	return SQLITE_OK;
 }
-static int on_size(sqlite3_file *f, sqlite3_int64 *ret)
-{
-	return PASS(f, xFileSize, ret);
-}
-static int on_lock(sqlite3_file *f, int level)
-{
-	return PASS(f, xLock, level);
-}
-static int on_unlock(sqlite3_file *f, int level)
-{
-	return PASS(f, xUnlock, level);
-}
-static int on_reserved(sqlite3_file *f, int *ret)
-{
-	return PASS(f, xCheckReservedLock, ret);
-}
-static int on_control(sqlite3_file *f, int op, void *arg)
-{
-	return PASS(f, xFileControl, op, arg);
-}
-static int on_sector(sqlite3_file *f)
-{
-	return PASS(f, xSectorSize);
-}
-static int on_character(sqlite3_file *f)
-{
-	return PASS(f, xDeviceCharacteristics);
-}
-static int on_map(sqlite3_file *f, int page, int bytes, int extend, void volatile **ret)
-{
-	return PASS(f, xShmMap, page, bytes, extend, ret);
-}
-static int on_shm_lock(sqlite3_file *f, int at, int n, int flags)
-{
-	return PASS(f, xShmLock, at, n, flags);
-}
-static void on_barrier(sqlite3_file *f)
-{
-	PASS(f, xShmBarrier);
-}
-static int on_unmap(sqlite3_file *f, int remove)
-{
-	return PASS(f, xShmUnmap, remove);
-}
 
 static int which_of(const char *name)
 {
@@ -148,14 +93,9 @@ static int which_of(const char *name)
 
 static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *ret_flags)
 {
-	struct file *file = of(f);
-
 	(void)vfs;
-	*file = (struct file){ .which = which_of(name), .real = (sqlite3_file *)(file + 1) };
-	int rc = disk.real->xOpen(disk.real, name, file->real, flags, ret_flags);
-	if (file->real->pMethods)
-		file->base.pMethods = &disk.methods;
-	return rc;
+	*of(f) = (struct file){ .which = which_of(name) };
+	return pass_open(f, sizeof(struct file), &disk.methods, disk.real, name, flags, ret_flags);
 }
 
 static int on_delete(sqlite3_vfs *vfs, const char *name, int sync_folder)
@@ -176,25 +116,10 @@ void disk_log_install(void)
 	disk.vfs.szOsFile = (int)sizeof(struct file) + disk.real->szOsFile;
 	disk.vfs.xOpen = on_open;
 	disk.vfs.xDelete = on_delete;
-	disk.methods = (sqlite3_io_methods){
-		.iVersion = 2, /* nothing is mapped: what is written passes here */
-		.xClose = on_close,
-		.xRead = on_read,
-		.xWrite = on_write,
-		.xTruncate = on_truncate,
-		.xSync = on_sync,
-		.xFileSize = on_size,
-		.xLock = on_lock,
-		.xUnlock = on_unlock,
-		.xCheckReservedLock = on_reserved,
-		.xFileControl = on_control,
-		.xSectorSize = on_sector,
-		.xDeviceCharacteristics = on_character,
-		.xShmMap = on_map,
-		.xShmLock = on_shm_lock,
-		.xShmBarrier = on_barrier,
-		.xShmUnmap = on_unmap,
-	};
+	disk.methods = pass_methods;
+	disk.methods.xWrite = on_write;
+	disk.methods.xTruncate = on_truncate;
+	disk.methods.xSync = on_sync;
 	if (sqlite3_vfs_register(&disk.vfs, 1) != SQLITE_OK)
 		abort();
 }
