@@ -1,5 +1,6 @@
 #include "store/edge_rows.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -32,84 +33,55 @@ void edge_rows_done(struct edge_rows *r)
 
 /* --- members ------------------------------------------------------------------------------ */
 
+#define MEMBER(m)                                                                                  \
+	{                                                                                          \
+		offsetof(struct edge_row, m), sizeof(((struct edge_row *)0)->m)                    \
+	}
+static const struct {
+	uint8_t at, bytes;
+} members[EDGE_ROW_COLUMNS_] = {
+	[EDGE_ROW_SRC] = MEMBER(src),         [EDGE_ROW_DST] = MEMBER(dst),
+	[EDGE_ROW_PORT] = MEMBER(port),       [EDGE_ROW_L4] = MEMBER(l4),
+	[EDGE_ROW_VERDICT] = MEMBER(verdict), [EDGE_ROW_DROP_DESC] = MEMBER(drop_desc),
+	[EDGE_ROW_POLICY] = MEMBER(policy),   [EDGE_ROW_DNS] = MEMBER(dns),
+	[EDGE_ROW_NODE] = MEMBER(node),       [EDGE_ROW_FLOWS] = MEMBER(flows),
+	[EDGE_ROW_PACKETS] = MEMBER(packets), [EDGE_ROW_BYTES] = MEMBER(bytes),
+	[EDGE_ROW_L7_OK] = MEMBER(l7_ok),     [EDGE_ROW_L7_ERRORS] = MEMBER(l7_errors),
+};
+#undef MEMBER
+
 uint64_t edge_row_get(const struct edge_row *row, enum edge_column column)
 {
-	switch (column) {
-	case EDGE_ROW_SRC:
-		return row->src;
-	case EDGE_ROW_DST:
-		return row->dst;
-	case EDGE_ROW_PORT:
-		return row->port;
-	case EDGE_ROW_L4:
-		return row->l4;
-	case EDGE_ROW_VERDICT:
-		return row->verdict;
-	case EDGE_ROW_DROP_DESC:
-		return row->drop_desc;
-	case EDGE_ROW_POLICY:
-		return row->policy;
-	case EDGE_ROW_DNS:
-		return row->dns;
-	case EDGE_ROW_NODE:
-		return row->node;
-	case EDGE_ROW_FLOWS:
-		return row->flows;
-	case EDGE_ROW_PACKETS:
-		return row->packets;
-	case EDGE_ROW_BYTES:
-		return row->bytes;
-	case EDGE_ROW_L7_OK:
-		return row->l7_ok;
+	const void *p = (const char *)row + members[column].at;
+
+	switch (members[column].bytes) {
+	case sizeof(uint8_t):
+		return *(const uint8_t *)p;
+	case sizeof(uint16_t):
+		return *(const uint16_t *)p;
+	case sizeof(uint32_t):
+		return *(const uint32_t *)p;
 	default:
-		return row->l7_errors;
+		return *(const uint64_t *)p;
 	}
 }
 
 void edge_row_set(struct edge_row *row, enum edge_column column, uint64_t v)
 {
-	switch (column) {
-	case EDGE_ROW_SRC:
-		row->src = (uint32_t)v;
+	void *p = (char *)row + members[column].at;
+
+	switch (members[column].bytes) {
+	case sizeof(uint8_t):
+		*(uint8_t *)p = (uint8_t)v;
 		break;
-	case EDGE_ROW_DST:
-		row->dst = (uint32_t)v;
+	case sizeof(uint16_t):
+		*(uint16_t *)p = (uint16_t)v;
 		break;
-	case EDGE_ROW_PORT:
-		row->port = (uint16_t)v;
-		break;
-	case EDGE_ROW_L4:
-		row->l4 = (uint8_t)v;
-		break;
-	case EDGE_ROW_VERDICT:
-		row->verdict = (uint8_t)v;
-		break;
-	case EDGE_ROW_DROP_DESC:
-		row->drop_desc = (uint32_t)v;
-		break;
-	case EDGE_ROW_POLICY:
-		row->policy = (uint32_t)v;
-		break;
-	case EDGE_ROW_DNS:
-		row->dns = (uint32_t)v;
-		break;
-	case EDGE_ROW_NODE:
-		row->node = (uint32_t)v;
-		break;
-	case EDGE_ROW_FLOWS:
-		row->flows = v;
-		break;
-	case EDGE_ROW_PACKETS:
-		row->packets = v;
-		break;
-	case EDGE_ROW_BYTES:
-		row->bytes = v;
-		break;
-	case EDGE_ROW_L7_OK:
-		row->l7_ok = (uint32_t)v;
+	case sizeof(uint32_t):
+		*(uint32_t *)p = (uint32_t)v;
 		break;
 	default:
-		row->l7_errors = (uint32_t)v;
+		*(uint64_t *)p = v;
 	}
 }
 
@@ -222,21 +194,9 @@ static enum err_code damaged(struct err *e)
 /* What a column cannot hold is no row that was written. */
 static bool fits(enum edge_column column, uint64_t v)
 {
-	switch (column) {
-	case EDGE_ROW_FLOWS:
-	case EDGE_ROW_PACKETS:
-	case EDGE_ROW_BYTES:
-		return true;
-	case EDGE_ROW_DST: /* zigzag */
-		return v <= UINT64_C(2) * UINT32_MAX;
-	case EDGE_ROW_PORT:
-		return v <= UINT16_MAX;
-	case EDGE_ROW_L4:
-	case EDGE_ROW_VERDICT:
-		return v <= UINT8_MAX;
-	default:
-		return v <= UINT32_MAX;
-	}
+	unsigned bits = members[column].bytes * 8U + (column == EDGE_ROW_DST); /* zigzag */
+
+	return bits >= 64 || !(v >> bits);
 }
 
 static bool read_columns(struct nums_in *in, struct edge_row *list, size_t count)

@@ -11,9 +11,8 @@
  *	retention.c   age and size; space back         sync.c        the write-ahead log's thread
  *	reader.c      connections that read            scan.c        records, filtered
  *	mend.c        tables with a damaged page       refill.c      what else says what lay on it
- *	disk.c        SQLite's way to its files        pass.c        a VFS that passes all on
- *	minutes.c     ranges of minutes, asked for
  *	db.c          one connection                   disk.c        what of the file cannot be read
+ *	minutes.c     ranges of minutes, asked for     pass.c        what a VFS passes on
  *
  * Numbers  "stored" ids (uint32_t) are rows of the file's dictionary tables; typed ids
  *          (endpoint_id, …) are the process's.
