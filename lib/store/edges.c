@@ -407,22 +407,34 @@ static enum err_code find_piece(struct db *db, uint32_t minute, int64_t *ret_id,
 	return code == ERR_NOMEM ? code : db_ended(db, "read the service map", e);
 }
 
+/* Where in the list, by minute. */
+struct place {
+	uint32_t minute;
+	uint16_t at;
+};
+
+static int by_minute(const void *x, const void *y)
+{
+	const struct place *a = x, *b = y;
+
+	return a->minute < b->minute ? -1 : a->minute > b->minute;
+}
+
 /* All that was counted of a minute. */
-static enum err_code write_minute(struct edges *ed, struct db *db, uint32_t minute, uint32_t day,
-				  struct err *e)
+static enum err_code write_minute(struct edges *ed, struct db *db, const struct place *places,
+				  size_t count, uint32_t day, struct err *e)
 {
 	AUTO_EDGE_ROWS struct edge_rows rows = { 0 };
 	AUTO_BUF struct buf bytes = buf_init(SIZE_MAX);
 	enum err_code code = ERR_OK;
 	int64_t id;
 
-	if (!edge_rows_reserve(&rows, ed->count))
+	if (!edge_rows_reserve(&rows, count))
 		return err_set(e, ERR_NOMEM, "the service map of a minute");
-	for (size_t i = 0; i < ed->count && code == ERR_OK; i++)
-		if (ed->list[i].key.minute == minute)
-			code = add_row(ed, db, &ed->list[i], day, &rows, e);
+	for (size_t i = 0; i < count && code == ERR_OK; i++)
+		code = add_row(ed, db, &ed->list[places[i].at], day, &rows, e);
 	if (code == ERR_OK)
-		code = find_piece(db, minute, &id, &rows, e);
+		code = find_piece(db, places->minute, &id, &rows, e);
 	if (code != ERR_OK)
 		return code;
 	edge_rows_sort(&rows);
@@ -434,26 +446,30 @@ static enum err_code write_minute(struct edges *ed, struct db *db, uint32_t minu
 		      DB_I(id), DB_I(edge_rows_sum(buf_str(&bytes))), DB_B(buf_str(&bytes)));
 }
 
-/* The first minute behind @minute of which something was counted; UINT32_MAX: there is none. */
-static uint32_t minute_after(const struct edges *ed, int64_t minute)
+/* Minute by minute. */
+static enum err_code write_list(struct edges *ed, struct db *db, uint32_t day, struct err *e)
 {
-	uint32_t next = UINT32_MAX;
+	AUTO(own_free) struct place *places = calloc(ed->count, sizeof *places);
+	enum err_code code = ERR_OK;
 
-	for (size_t i = 0; i < ed->count; i++) {
-		uint32_t m = ed->list[i].key.minute;
-		next = m > minute && m < next ? m : next;
+	if (!places)
+		return err_set(e, ERR_NOMEM, "the service map of a minute");
+	for (size_t i = 0; i < ed->count; i++)
+		places[i] = (struct place){ ed->list[i].key.minute, (uint16_t)i };
+	qsort(places, ed->count, sizeof *places, by_minute);
+	for (size_t from = 0, to; from < ed->count && code == ERR_OK; from = to) {
+		for (to = from + 1; to < ed->count && places[to].minute == places[from].minute;)
+			to++;
+		code = write_minute(ed, db, places + from, to - from, day, e);
 	}
-	return next;
+	return code;
 }
 
 enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day, uint64_t up_to_seq,
 			  struct err *e)
 {
-	enum err_code code = ERR_OK;
+	enum err_code code = ed->count ? write_list(ed, db, day, e) : ERR_OK;
 
-	for (uint32_t minute = minute_after(ed, -1); minute != UINT32_MAX && code == ERR_OK;
-	     minute = minute_after(ed, minute))
-		code = write_minute(ed, db, minute, day, e);
 	if (code == ERR_OK)
 		code = DB_RUN(db, e, "INSERT OR REPLACE INTO meta VALUES ('edges_seq', ?1)",
 			      DB_I(up_to_seq));

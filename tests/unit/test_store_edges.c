@@ -292,6 +292,25 @@ static void records_without_room_for_their_edges_are_a_gap(void **state)
 	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), 1 + FULL + 10);
 }
 
+/* A history that is taken over: each record of a minute of its own, backwards. */
+static void records_of_many_minutes_are_counted_each_in_its_own(void **state)
+{
+	enum { MINUTES = 3000 };
+	struct fixture *fx = *state;
+
+	fixture_open(fx);
+	for (int i = 0; i < MINUTES; i++) {
+		struct flow f = fixture_flow(fx, fx->next_seq++, after(NOON, -60 * (i / 2)));
+		assert_int_equal(store_put(fx->store, &f, 1, fx->now, NULL), ERR_OK);
+	}
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), MINUTES);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edge_minute"), MINUTES / 2);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM (SELECT minute FROM edges GROUP BY"
+					 " minute HAVING sum(flows) = 2)"),
+			 MINUTES / 2);
+}
+
 static void replies_count_for_the_edge_of_the_request(void **state)
 {
 	struct fixture *fx = *state;
@@ -373,6 +392,7 @@ int main(void)
 		T(a_minute_with_many_edges_is_in_pieces),
 		T(edges_behind_a_full_table_are_counted_over_a_kill),
 		T(records_without_room_for_their_edges_are_a_gap),
+		T(records_of_many_minutes_are_counted_each_in_its_own),
 		T(replies_count_for_the_edge_of_the_request),
 		T(workloads_of_one_name_are_told_apart_by_cluster_and_kind),
 	};
