@@ -189,6 +189,14 @@ void fixture_tend(struct fixture *fx)
 			fail_msg("%s", e.msg);
 }
 
+void fixture_run(struct fixture *fx, int seconds, size_t records)
+{
+	for (int i = 0; i < seconds; i++) {
+		fixture_block(fx, records);
+		fixture_tend(fx);
+	}
+}
+
 bool fixture_is_as_put(struct fixture *fx, const struct flow *f)
 {
 	struct flow want = fixture_flow(fx, f->seq, f->time);

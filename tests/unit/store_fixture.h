@@ -42,6 +42,8 @@ void fixture_put_other(struct fixture *fx, int number);
 void fixture_block(struct fixture *fx, size_t n);
 /* Tends until there is nothing left to do. */
 void fixture_tend(struct fixture *fx);
+/* Blocks of a second each, tended as the keeper does. */
+void fixture_run(struct fixture *fx, int seconds, size_t records);
 
 struct seen {
 	uint64_t count, first, last; /* numbers, in the order they came */
