@@ -4,8 +4,10 @@
  * check: each object of each file by itself, so that one mistake does not hide the next.
  */
 #include <stdio.h>
+#include <sys/random.h>
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "cli/policy.h"
 #include "cli/report.h"
 #include "flow/json.h"
@@ -102,18 +104,29 @@ static enum err_code check_file(void *ctx, const char *path, struct str text, st
  * each other, both. */
 struct selected {
 	size_t pods, *by_policy, *by_conflict;
+	struct map *by_namespace; /* pods of it */
 };
 
 static void selected_done(struct selected *s)
 {
 	free(s->by_policy);
 	free(s->by_conflict);
+	map_free(s->by_namespace);
+}
+
+static enum err_code count_namespace(struct selected *to, struct str namespace_, struct err *e)
+{
+	uint32_t n = 0;
+
+	(void)map_get(to->by_namespace, namespace_, &n); /* 0 if it is not there */
+	return map_put(to->by_namespace, namespace_, n + 1, NULL, e);
 }
 
 static enum err_code count_selected(const struct check *c, const struct policy_set *set,
 				    struct selected *to, struct err *e)
 {
 	AUTO(own_free) struct policy_row *row = malloc(policy_row_bytes(set));
+	uint64_t seed;
 	size_t i;
 	json_t *pod;
 
@@ -121,9 +134,14 @@ static enum err_code count_selected(const struct check *c, const struct policy_s
 	to->by_conflict = calloc(policy_set_conflict_count(set) + 1, sizeof *to->by_conflict);
 	if (!row || !to->by_policy || !to->by_conflict)
 		return err_set(e, ERR_NOMEM, "policies");
+	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+		return err_os(e, "random seed");
+	if (map_new(POLICY_OBJECTS_MAX, seed, &to->by_namespace, e) != ERR_OK)
+		return e->code;
 	json_array_foreach(c->pods, i, pod)
 	{
 		struct policy_side side;
+		enum err_code code;
 
 		if (!policy_pod_counts(pod) ||
 		    policy_side_of_pod(pod, c->meaning, &side, NULL) != ERR_OK)
@@ -133,7 +151,10 @@ static enum err_code count_selected(const struct check *c, const struct policy_s
 		policy_row_count_selected(set, row, to->by_policy);
 		for (size_t j = 0; j < policy_set_conflict_count(set); j++)
 			to->by_conflict[j] += policy_row_has_conflict(set, row, j);
+		code = count_namespace(to, side.end.namespace_, e);
 		policy_side_done(&side);
+		if (code != ERR_OK)
+			return code;
 	}
 	return ERR_OK;
 }
@@ -169,6 +190,83 @@ static void put_policy(struct check *c, const struct policy_set *set, uint32_t p
 	else if (pods)
 		buf_printf(&c->out, "; selects %zu of %zu pods", n, of);
 	buf_char(&c->out, '\n');
+}
+
+static void put_warning(struct check *c, struct str policy, struct str rules[2], struct str words)
+{
+	if (!c->json) {
+		buf_lit(&c->out, "warning  ");
+		report_text(&c->out, rules[0].len ? rules[0].p : policy.p);
+		if (rules[1].len) {
+			buf_lit(&c->out, ", ");
+			report_text(&c->out, rules[1].p);
+		}
+		buf_lit(&c->out, ": ");
+		report_text(&c->out, words.p);
+		buf_char(&c->out, '\n');
+		return;
+	}
+	buf_char(&c->out, '{');
+	put_member(&c->out, "result", STR("warning"));
+	put_member(&c->out, "policy", policy);
+	if (rules[0].len) {
+		buf_lit(&c->out, ",\"rules\":[");
+		json_put_string(&c->out, rules[0]);
+		if (rules[1].len) {
+			buf_char(&c->out, ',');
+			json_put_string(&c->out, rules[1]);
+		}
+		buf_char(&c->out, ']');
+	}
+	put_member(&c->out, "warning", words);
+	buf_lit(&c->out, "}\n");
+}
+
+struct warned {
+	struct check *c;
+	const struct policy_set *set;
+};
+
+static void warn(void *ctx, const struct policy_warning *w)
+{
+	const struct warned *of = ctx;
+	AUTO_BUF struct buf policy = buf_init(2048);
+	AUTO_BUF struct buf one = buf_init(2048);
+	AUTO_BUF struct buf other = buf_init(2048);
+
+	policy_key_put(of->set, w->rules[0].policy, &policy);
+	if (w->rules[0].rule != POLICY_NO_RULE)
+		policy_ref_put(of->set, w->rules[0], &one);
+	if (w->rule_count > 1)
+		policy_ref_put(of->set, w->rules[1], &other);
+	struct str rules[] = { str_of(buf_cstr(&one)), str_of(buf_cstr(&other)) };
+	put_warning(of->c, str_of(buf_cstr(&policy)), rules, str_of(policy_warning_words(w)));
+}
+
+/* Labels that no pod has are a typing mistake, if there are pods that could have them. */
+static void warn_selects_none(struct check *c, const struct policy_set *set, uint32_t policy,
+			      const struct selected *s)
+{
+	const struct policy_info *info = policy_set_info(set, policy);
+	AUTO_BUF struct buf key = buf_init(2048);
+	AUTO_BUF struct buf words = buf_init(256);
+	struct str rules[2] = { 0 };
+	uint32_t of = (uint32_t)s->pods;
+
+	if (info->namespace_.len && !map_get(s->by_namespace, info->namespace_, &of))
+		return;
+	if (!of || s->by_policy[policy] || policy_set_is_of_nodes(set, policy) ||
+	    !policy_set_asks_labels(set, policy))
+		return;
+	policy_key_put(set, policy, &key);
+	if (of == 1)
+		buf_lit(&words, "the only pod");
+	else
+		buf_printf(&words, "none of the %u pods", of);
+	if (info->namespace_.len)
+		buf_lit(&words, " of its namespace");
+	buf_printf(&words, " %s the labels that it selects", of == 1 ? "does not have" : "has");
+	put_warning(c, str_of(buf_cstr(&key)), rules, str_of(buf_cstr(&words)));
 }
 
 static bool is_same_ref(const struct policy_ref *a, const struct policy_ref *b)
@@ -258,8 +356,11 @@ static enum err_code put_policies(struct check *c, struct err *e)
 		return code;
 	struct selected s = { 0 };
 	code = count_selected(c, set, &s, e);
-	for (uint32_t i = 0; code == ERR_OK && i < policy_set_count(set); i++)
+	for (uint32_t i = 0; code == ERR_OK && i < policy_set_count(set); i++) {
 		put_policy(c, set, i, s.by_policy[i], s.pods);
+		warn_selects_none(c, set, i, &s);
+		policy_set_warn(set, i, warn, &(struct warned){ c, set });
+	}
 	if (code == ERR_OK)
 		put_conflicts(c, set, &s);
 	selected_done(&s);
@@ -380,11 +481,13 @@ static const struct command policy_check_command = {
 		   "refuse, and fields that a kind does not have: a misspelt 'port' opens all of "
 		   "them. It says file, document, object and place. Of the good ones it says which "
 		   "directions they close and, where Pods are among the objects, how many they "
-		   "select: none is a typing mistake more often than not. Rules of good ones that "
+		   "select. It warns of what is valid and hardly ever meant: peers and ports that "
+		   "became two items, rules that others of the policy make pointless, labels that "
+		   "no pod has, toFQDNs without a rule for DNS, … Rules of good ones that "
 		   "contradict each other (two proxies for one peer and port, two secrets, two "
 		   "modes of authentication) are told as conflicts: Cilium computes no policy for "
 		   "pods that both select. The exit status is 1 when something was refused or is "
-		   "in conflict, and when there was no policy.",
+		   "in conflict, and when there was no policy; warnings do not change it.",
 	.examples =
 		"  tycho policy check policies/\n"
 		"  kubectl get netpol,pods -A -o json > now.json && tycho policy check now.json",

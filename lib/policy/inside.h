@@ -103,8 +103,12 @@ struct rule {
 	bool nobody;      /* an empty list of endpoints, or nothing but what cannot be resolved */
 	bool everybody;   /* ports without peers; set when finished */
 	bool narrowed;    /* it names ports or ICMP types */
-	bool any_address; /* blocks select pods and nodes as well */
-	bool unresolved;  /* cloud groups: unknown addresses, so never "everybody" */
+	bool no_peers;    /* none are written */
+	bool empty_peers; /* of NetworkPolicy: a list of them without one */
+	bool empty_ports;
+	bool two_peers; /* of NetworkPolicy: all it has are a podSelector and a namespaceSelector */
+	bool any_address;          /* blocks select pods and nodes as well */
+	bool unresolved;           /* cloud groups: unknown addresses, so never "everybody" */
 	struct str authentication; /* mode; "" nothing said */
 	uint32_t *selectors;
 	size_t selector_count;
@@ -132,10 +136,16 @@ struct spec {
 	int32_t index;                    /* POLICY_SPEC or in specs */
 	bool node;                        /* nodeSelector */
 	bool applies[2], default_deny[2]; /* by enum policy_direction */
+	bool untyped[2];                  /* there are rules, and policyTypes leaves them out */
 	struct rule *rules[POLICY_SECTION_COUNT_];
 	size_t rule_count[POLICY_SECTION_COUNT_];
 	struct asks asks[2]; /* by enum policy_direction; set when finished */
 };
+
+/* True if an end may be the subject of both: no pod is in two namespaces, none is a node, and no label
+ * has two values. */
+bool specs_can_meet(const struct policy_set *set, const struct spec *a, const struct spec *b);
+bool selectors_exclude(const struct selector *a, const struct selector *b);
 
 /* --- what policies refer to ------------------------------------------------------------------- */
 

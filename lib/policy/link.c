@@ -387,8 +387,7 @@ static struct str namespace_asked(const struct selector *s)
 	return (struct str){ NULL, 0 };
 }
 
-/* No pod is in two namespaces, and none is a node. */
-static bool specs_can_meet(const struct policy_set *set, const struct spec *a, const struct spec *b)
+bool specs_can_meet(const struct policy_set *set, const struct spec *a, const struct spec *b)
 {
 	struct str one = namespace_asked(set_selector(set, a->subject));
 	struct str other = namespace_asked(set_selector(set, b->subject));
@@ -457,8 +456,7 @@ static void link_conflicts(struct reading *r, enum asked_kind kind)
 	}
 }
 
-/* True if one label would have to have two values. */
-static bool selectors_exclude(const struct selector *a, const struct selector *b)
+bool selectors_exclude(const struct selector *a, const struct selector *b)
 {
 	for (size_t i = 0; i < a->count; i++)
 		for (size_t j = 0; j < b->count; j++) {

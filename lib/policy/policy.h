@@ -308,6 +308,37 @@ void policy_set_conflict(const struct policy_set *set, size_t i, struct policy_c
 /* True if both select the end as their subject. */
 bool policy_row_has_conflict(const struct policy_set *set, const struct policy_row *row, size_t i);
 
+/* --- what is valid, and hardly ever meant ------------------------------------------------------ */
+
+enum policy_warning_kind {
+	POLICY_WARN_SPLIT,       /* peers without ports, and beside them ports without peers */
+	POLICY_WARN_TWO_PEERS,   /* labels of pods and a namespace, each a peer of its own */
+	POLICY_WARN_EVERY_PEER,  /* a peer without labels beside those that have some */
+	POLICY_WARN_EMPTY_PEERS, /* a list of none, which means anybody */
+	POLICY_WARN_EMPTY_PORTS, /* a list of none, which means all */
+	POLICY_WARN_NO_PORT,     /* toPorts without a port, which matches nothing */
+	POLICY_WARN_EVERYTHING,  /* anybody on all ports: those beside it add nothing */
+	POLICY_WARN_NOTHING,     /* an empty rule of Cilium's, beside others */
+	POLICY_WARN_COVERED,     /* the second rule lets pass, or denies, all that the first does */
+	POLICY_WARN_DENIED,      /* the second rule denies all that the first allows */
+	POLICY_WARN_TYPES,       /* policyTypes leaves out a direction for which there are rules */
+	POLICY_WARN_NAMES, /* toFQDNs, and no rule of the set shows these pods' DNS to Cilium */
+	POLICY_WARN_COUNT_
+};
+struct policy_warning {
+	enum policy_warning_kind kind;
+	struct policy_ref rules[2]; /* the rules, or POLICY_NO_RULE of the section */
+	size_t rule_count;          /* 1 or 2 */
+};
+/* Calls @each with what @policy by itself, or for NAMES beside the others of the set, is warned of. What
+ * rules cover is compared up to a bound for each policy, some thousand rules; beyond it nothing is told. */
+void policy_set_warn(const struct policy_set *set, uint32_t policy,
+		     void (*each)(void *ctx, const struct policy_warning *w), void *ctx);
+/* What the mistake is and what it means, as a sentence; never NULL. */
+const char *policy_warning_words(const struct policy_warning *w);
+/* True if each subject of the policy asks for labels, beyond a namespace. */
+bool policy_set_asks_labels(const struct policy_set *set, uint32_t policy);
+
 /* Directions in which the policy denies by default what no rule allows. */
 void policy_set_default_deny(const struct policy_set *set, uint32_t policy, bool *ret_ingress,
 			     bool *ret_egress);

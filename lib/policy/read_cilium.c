@@ -389,6 +389,14 @@ static bool is_empty(const json_t *list)
 	return list && !json_array_size(list);
 }
 
+static bool has_peers(const struct peer_lists *p)
+{
+	return json_array_size(p->endpoints) || json_array_size(p->entities) ||
+	       json_array_size(p->cidr) || json_array_size(p->cidr_set) ||
+	       json_array_size(p->groups) || json_array_size(p->services) ||
+	       json_array_size(p->names);
+}
+
 static void read_rule(struct reading *r, const json_t *json, const struct section *in,
 		      const struct owner *owner, struct rule *rule)
 {
@@ -425,6 +433,7 @@ static void read_rule(struct reading *r, const json_t *json, const struct sectio
 	rule->nobody = is_empty(p.endpoints) || is_empty(p.nodes) || is_empty(p.entities) ||
 		       is_empty(p.cidr) || is_empty(p.cidr_set);
 	rule->unresolved = json_array_size(p.groups) > 0;
+	rule->no_peers = !rule->nobody && !has_peers(&p);
 	size_t room_for =
 		json_array_size(p.endpoints) + json_array_size(p.entities) * ENTITY_SELECTORS;
 	check_each(r, p.groups, ingress ? "fromGroups" : "toGroups", check_group);

@@ -103,6 +103,30 @@ static void read_peer(struct reading *r, const json_t *json, struct str own, siz
 		bad(r, "a peer without podSelector, namespaceSelector or ipBlock");
 }
 
+static bool asks_labels(const json_t *selector)
+{
+	return json_object_size(json_object_get(selector, "matchLabels")) ||
+	       json_array_size(json_object_get(selector, "matchExpressions"));
+}
+
+/* Labels of pods, and namespaces, each a peer of its own, and no other peer. */
+static bool is_two_peers(const json_t *peers)
+{
+	const json_t *one = json_array_get(peers, 0), *other = json_array_get(peers, 1);
+
+	if (json_array_size(peers) != 2)
+		return false;
+	if (json_object_get(one, "namespaceSelector")) {
+		const json_t *swapped = one;
+
+		one = other;
+		other = swapped;
+	}
+	return json_object_size(one) == 1 && json_object_size(other) == 1 &&
+	       asks_labels(json_object_get(one, "podSelector")) &&
+	       json_object_get(other, "namespaceSelector");
+}
+
 static void read_rule(struct reading *r, const json_t *json, const char *peers_key, struct str own,
 		      struct rule *rule)
 {
@@ -123,7 +147,12 @@ static void read_rule(struct reading *r, const json_t *json, const char *peers_k
 		back(r, below);
 	}
 	back(r, at);
-	read_kube_ports(r, member_array(r, json, "ports"), rule);
+	json_t *ports = member_array(r, json, "ports");
+	read_kube_ports(r, ports, rule);
+	rule->no_peers = !n;
+	rule->empty_peers = !n && json_object_get(json, peers_key);
+	rule->empty_ports = !json_array_size(ports) && json_object_get(json, "ports");
+	rule->two_peers = is_two_peers(peers);
 	rule->any_address = r->set->kubernetes;
 	for (size_t i = 0; i < rule->port_count; i++)
 		rule->ports[i].of_peer = r->set->kubernetes;
@@ -162,6 +191,9 @@ static void read_types(struct reading *r, const json_t *json, struct spec *spec)
 			bad(r, "policyTypes[%zu] '%.*s': must be Ingress or Egress", i,
 			    (int)(type.len < 40 ? type.len : 40), type.p);
 	}
+	spec->untyped[POLICY_INGRESS] = !in && spec->rule_count[POLICY_SECTION_INGRESS];
+	spec->untyped[POLICY_EGRESS] =
+		json_array_size(types) && !out && spec->rule_count[POLICY_SECTION_EGRESS];
 	if (!r->set->kubernetes) { /* Cilium enforces rules outside policyTypes as well */
 		in |= spec->rule_count[POLICY_SECTION_INGRESS] > 0;
 		out |= spec->rule_count[POLICY_SECTION_EGRESS] > 0;

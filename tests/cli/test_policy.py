@@ -55,10 +55,15 @@ def explain(folder, src, dst, port, *more):
     return json.loads(tycho('explain', '-o', 'json', '--from', src, '--to', dst, '--port', port, *more, folder))
 
 
+NO_DNS = ("no rule for DNS (toPorts.rules.dns) of the same pods among these policies: Cilium learns a name's addresses only from "
+          'answers that pass its proxy, so that toFQDNs matches none')
+
+
 def test_good_policies_say_what_they_close_and_how_many_pods_they_select(folder):
     assert tycho('check', folder).splitlines() == [
         'ok       knp:shop/db-from-web: denies ingress by default; selects 1 of 2 pods',
-        'ok       cnp:shop/out: denies egress by default; selects 1 of 2 pods']
+        'ok       cnp:shop/out: denies egress by default; selects 1 of 2 pods',
+        'warning  cnp:shop/out#spec.egress[1]: ' + NO_DNS]
     first = json.loads(tycho('check', '-o', 'json', folder / 'a.yaml').splitlines()[0])
     assert first == {'result': 'ok', 'policy': 'knp:shop/db-from-web', 'default_deny_ingress': True, 'default_deny_egress': False}
 
@@ -203,6 +208,54 @@ def test_a_policy_of_nodes_is_none_that_selects_no_pod_by_mistake(folder):
     assert 'ok       ccnp:both: denies ingress by default; selects 1 of 2 pods' in said
 
 
+def network_policy(name, subject, **spec):
+    return json.dumps({'apiVersion': 'networking.k8s.io/v1', 'kind': 'NetworkPolicy', 'metadata': {'name': name, 'namespace': 'shop'},
+                       'spec': {'podSelector': {'matchLabels': subject}, **spec}})
+
+
+WEB, PORT = {'podSelector': {'matchLabels': {'app': 'web'}}}, {'port': 5432}
+TEAM = {'namespaceSelector': {'matchLabels': {'team': 'shop'}}}
+
+
+@pytest.mark.parametrize('spec,right,rules,words', [
+    ({'ingress': [{'from': [WEB]}, {'ports': [PORT]}]}, {'ingress': [{'from': [WEB], 'ports': [PORT]}]}, ['#ingress[0]', '#ingress[1]'],
+     'peers and ports are two items, of which either one is enough: these peers pass on all ports, and anybody on these ports; '
+     'one item with both asks for both'),
+    ({'egress': [{'to': [TEAM, WEB]}]}, {'egress': [{'to': [{**TEAM, **WEB}]}]}, ['#egress[0]'],
+     "podSelector and namespaceSelector are two peers, of which either one is enough: pods with these labels in the policy's own "
+     'namespace, and all pods of those namespaces; one peer with both asks for both'),
+    ({'policyTypes': ['Ingress'], 'egress': [{'to': [WEB]}]}, {'policyTypes': ['Ingress', 'Egress'], 'egress': [{'to': [WEB]}]}, [],
+     'policyTypes leaves out Egress, for which there are rules: Kubernetes does not look at them, Cilium enforces them'),
+])
+def test_what_is_hardly_ever_meant_is_a_warning_and_no_failure(folder, spec, right, rules, words):
+    path = folder / 'a.yaml'
+    path.write_text(network_policy('db', {'app': 'db'}, **spec))
+    names = ['knp:shop/db' + rule for rule in rules]
+    assert tycho('check', folder).splitlines()[1:] == ['warning  %s: %s' % (', '.join(names) or 'knp:shop/db', words)]
+    assert [json.loads(row) for row in tycho('check', '-o', 'json', folder).splitlines()[1:]] == [
+        {'result': 'warning', 'policy': 'knp:shop/db', **({'rules': names} if names else {}), 'warning': words}]
+    path.write_text(network_policy('db', {'app': 'db'}, **right))
+    assert 'warning' not in tycho('check', folder)
+
+
+def test_labels_that_no_pod_of_the_namespace_has_are_a_warning(folder):
+    def warned(policy):
+        (folder / 'a.yaml').write_text(policy)
+        return [row for row in tycho('check', folder).splitlines() if row.startswith('warning ')]
+
+    assert warned(network_policy('typo', {'app': 'bd'})) == [
+        'warning  knp:shop/typo: none of the 2 pods of its namespace has the labels that it selects']
+    assert warned(network_policy('db', {'app': 'db'})) == []
+    assert warned(network_policy('all', {}).replace('"shop"', '"empty"')) == []       # to come
+    assert warned(network_policy('typo', {'app': 'bd'}).replace('"shop"', '"other"')) == []   # nobody told its pods
+    clusterwide = cilium_policy('typo', {'app': 'bd'}, 'ingress', {}).replace('CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy')
+    assert warned(clusterwide.replace(', "namespace": "shop"', '')) == [
+        'warning  ccnp:typo: none of the 2 pods has the labels that it selects']
+    (folder / 'pods.json').write_text(json.dumps({**PODS, 'items': PODS['items'][:1]}))
+    assert warned(network_policy('typo', {'app': 'bd'})) == [
+        'warning  knp:shop/typo: the only pod of its namespace does not have the labels that it selects']
+
+
 def cilium_policy(name, subject, section, *rules):
     return json.dumps({'apiVersion': 'cilium.io/v2', 'kind': 'CiliumNetworkPolicy', 'metadata': {'name': name, 'namespace': 'shop'},
                        'spec': {'endpointSelector': {'matchLabels': subject}, section: list(rules)}})
@@ -225,7 +278,7 @@ def test_rules_that_contradict_each_other_are_told_where_a_pod_may_meet_both(fol
     def said(subject, *paths, status):
         (folder / 'a.yaml').write_text('%s\n---\n%s\n' % (
             cilium_policy('one', {'app': 'web'}, 'egress', by_secret('one')), cilium_policy('two', subject, 'egress', by_secret('two'))))
-        return [row for row in tycho('check', *paths, status=status).splitlines() if not row.startswith('ok ')]
+        return [row for row in tycho('check', *paths, status=status).splitlines() if not row.startswith(('ok ', 'warning '))]
 
     pair = 'conflict cnp:shop/one#spec.egress[0], cnp:shop/two#spec.egress[0]: ' + WORDS
     assert said({'app': 'web'}, folder, status=1) == [pair + ' (1 of 2 pods)', '1 in conflict']
