@@ -68,6 +68,7 @@ struct observer {
 	struct agent_names *cilium_agent;
 	struct epoch *epoch;
 	char state[PATHS_BYTES];   /* the folder; "" if there is none */
+	uint64_t first_seq;        /* number of the first record of this run */
 	struct store *store;       /* NULL: no history */
 	struct evidence *evidence; /* NULL: no history, nothing to prove */
 	struct flow_log *log;
@@ -229,7 +230,7 @@ static enum err_code open_policies(struct observer *ob, struct err *e)
 
 /* Where the numbers of this run begin. A folder that was asked for must work; without one, the
  * clock does. */
-static enum err_code open_epoch(struct observer *ob, uint64_t *ret_first_seq, struct err *e)
+static enum err_code open_epoch(struct observer *ob, struct err *e)
 {
 	char usual[PATHS_BYTES];
 
@@ -240,20 +241,20 @@ static enum err_code open_epoch(struct observer *ob, uint64_t *ret_first_seq, st
 		code = epoch_open(dir, wall_now(), &ob->epoch, e);
 	if (code == ERR_OK) {
 		(void)snprintf(ob->state, sizeof ob->state, "%s", dir);
-		*ret_first_seq = epoch_first_seq(ob->epoch);
+		ob->first_seq = epoch_first_seq(ob->epoch);
 		return ERR_OK;
 	}
 	if (ob->o.state_dir || code == ERR_EXISTS || code == ERR_PARSE)
 		return code;
 	log_warn("no folder to keep state in; flows are numbered by the clock", "err=%s",
 		 LOG_QUOTE(e->msg));
-	*ret_first_seq = epoch_from_clock(wall_now());
+	ob->first_seq = epoch_from_clock(wall_now());
 	return ERR_OK;
 }
 
 /* History. As with the epoch: what was asked for must work; so must what others hold, or have
  * written with a newer program. Otherwise the observer observes without. */
-static enum err_code open_store(struct observer *ob, uint64_t *first_seq, struct err *e)
+static enum err_code open_store(struct observer *ob, struct err *e)
 {
 	const char *dir = ob->o.store_dir ? ob->o.store_dir : ob->state;
 	struct store_config config = ob->o.store;
@@ -270,11 +271,11 @@ static enum err_code open_store(struct observer *ob, uint64_t *first_seq, struct
 	config.seal_flows = config.seal_flows ? config.seal_flows : 1;
 	enum err_code code = ob->o.store_dir ? paths_make_folder(dir, e) : ERR_OK;
 	if (code == ERR_OK)
-		code = store_open(&config, wall_now(), *first_seq, &ob->store, e);
+		code = store_open(&config, wall_now(), ob->first_seq, &ob->store, e);
 	if (code == ERR_OK) {
 		/* A store that was kept without its state directory may be ahead of it. */
-		if (store_taken(ob->store) > *first_seq)
-			*first_seq = store_taken(ob->store);
+		if (store_taken(ob->store) > ob->first_seq)
+			ob->first_seq = store_taken(ob->store);
 		return ERR_OK;
 	}
 	if (ob->o.store_dir || code == ERR_EXISTS || code == ERR_UNSUPPORTED)
@@ -285,14 +286,9 @@ static enum err_code open_store(struct observer *ob, uint64_t *first_seq, struct
 
 static enum err_code open_log(struct observer *ob, struct err *e)
 {
-	uint64_t first_seq;
-	enum err_code code = open_epoch(ob, &first_seq, e);
-	if (code == ERR_OK)
-		code = open_store(ob, &first_seq, e);
-	if (code != ERR_OK)
-		return code;
 	const struct flow_log_config config = { .capacity = ob->o.ring_capacity,
-						.first_seq = first_seq };
+						.first_seq = ob->first_seq };
+
 	return flow_log_new(&config, &ob->log, e);
 }
 
@@ -352,16 +348,21 @@ static enum err_code open_sources(struct observer *ob, struct err *e)
 			return code;
 		ob->replay = ob->sources[ob->source_count++];
 	}
-	if (ob->o.hubble.address) {
-		struct source_hubble_config config = ob->o.hubble;
-		config.store = ob->store;
-		config.dict = ob->dict;
-		code = source_hubble_new(&config, &ob->sources[ob->source_count], e);
-		if (code != ERR_OK)
-			return code;
-		ob->source_count++;
-	}
 	return ERR_OK;
+}
+
+/* It asks the store where it was, and the server for what has happened since. */
+static enum err_code open_upstream(struct observer *ob, struct err *e)
+{
+	struct source_hubble_config config = ob->o.hubble;
+
+	if (!config.address)
+		return ERR_OK;
+	config.store = ob->store;
+	config.dict = ob->dict;
+	enum err_code code = source_hubble_new(&config, &ob->sources[ob->source_count], e);
+	ob->source_count += code == ERR_OK;
+	return code;
 }
 
 static enum err_code open_server(struct observer *ob, struct err *e)
@@ -692,10 +693,13 @@ static enum err_code serve(struct observer *ob, struct err *e)
 
 static enum err_code observe(struct observer *ob, struct err *e)
 {
+	/* The store's gap ends when it is opened: by then the kernel's hooks must be there, and what they
+	 * see waits in their rings. But only one observer of a folder may touch them. */
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals,      name_the_node,   open_names,    open_policies,  open_log,
-		start_rpc,         open_sources,    open_evidence, open_server,    start_keeper,
-		open_cilium_agent, open_kubernetes, start_capture, open_telemetry,
+		take_signals,  name_the_node,  open_names,   open_policies,     open_epoch,
+		open_sources,  open_store,     open_log,     start_rpc,         open_upstream,
+		open_evidence, open_server,    start_keeper, open_cilium_agent, open_kubernetes,
+		start_capture, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

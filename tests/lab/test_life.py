@@ -1,9 +1,11 @@
 """An observer's life: interfaces come and go, kill -9, restart, a second one, everything taken back at the end."""
+import concurrent.futures
 import ctypes
 import json
 import os
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 
@@ -66,6 +68,27 @@ def test_sequence_numbers_do_not_repeat_across_restarts(lab, port):
         assert numbers == sorted(set(numbers))
         assert len(numbers) == 4 * run
         ob.stop()
+
+
+def test_what_passes_while_history_is_opened_is_seen(lab, port):
+    """The gap that a restart leaves ends when the store is opened: from then on everything is watched, also while the
+    store keeps the start waiting."""
+    lab.db.serve(L.udp_server, lab.db.ip4, port)
+    lab.observer(lab.node1).start().stop()
+    ob = lab.observer(lab.node1)
+    busy = sqlite3.connect(os.path.join(ob.state, 'flows.db'), isolation_level=None)
+    busy.execute('BEGIN IMMEDIATE')
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        starting = pool.submit(ob.start)
+        try:
+            while min(programs(lab.node1, dev) for dev in ('v-cart', 'v-db')) < 2:
+                assert not starting.done(), 'nothing was watched when the store was opened'
+            lab.cart.call(L.udp_client, lab.db.ip4, port, [1])
+        finally:
+            busy.close()
+        starting.result()
+    ob.wait_for(lambda fs: len(fs) == 4, '--port', str(port))
+    assert ob.stop() == 0
 
 
 def test_a_new_interface_is_picked_up_and_a_gone_one_let_go(lab, port):
