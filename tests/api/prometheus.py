@@ -112,7 +112,7 @@ class Prometheus:
         return {tuple(sorted((k, v) for k, v in r['metric'].items() if k != '__name__')): float(r['value'][1])
                 for r in data['result']}
 
-    def wait(self, expr, enough, timeout=30):
+    def wait(self, expr, enough, timeout=120):
         """Asks until enough(answer)."""
         end = time.monotonic() + timeout
         while True:

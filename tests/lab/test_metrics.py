@@ -52,14 +52,16 @@ def value(prometheus, expr):
     return next(iter(got.values())) if got else 0
 
 
-def change(node, prometheus, expressions, drive):
-    """How much the values of @expressions grow while drive() runs. Expressions name a protocol: the kernels of the lab throw
-    away a multicast packet of their own now and then."""
+def change(node, prometheus, wanted, drive):
+    """How much the values of @wanted's expressions grow while drive() runs: waited for until it is as much as wanted, however slow this
+    machine is. Expressions name a protocol: the kernels of the lab throw away a multicast packet of their own now and then."""
     settle(node, prometheus)
-    before = {e: value(prometheus, e) for e in expressions}
+    before = {e: value(prometheus, e) for e in wanted}
     drive()
-    settle(node, prometheus)
-    return {e: value(prometheus, e) - before[e] for e in expressions}
+    for e, growth in wanted.items():
+        prometheus.wait(e, lambda got, least=before[e] + growth: next(iter(got.values()), 0) >= least)
+    settle(node, prometheus)  # is it more than that?
+    return {e: value(prometheus, e) - before[e] for e in wanted}
 
 
 def test_tcp_flags_are_those_of_the_connections_that_were_made(lab, node, prometheus, port):
@@ -79,13 +81,13 @@ def test_tcp_flags_are_those_of_the_connections_that_were_made(lab, node, promet
               'sum(hubble_tcp_flags_total{flag="SYN",source="shop/cart-0"})': 10,
               # A busy machine answers so late that something is sent twice, which its TCP throws away: not for a policy, though.
               'sum(hubble_drop_total{protocol="TCP",reason="POLICY_DENIED"})': 0}
-    assert change(node, prometheus, list(wanted), drive) == wanted
+    assert change(node, prometheus, wanted, drive) == wanted
 
 
 def test_a_refused_connection_is_a_syn_and_an_rst(lab, node, prometheus, port):
     wanted = {'sum(hubble_tcp_flags_total{flag="SYN"})': 4, 'sum(hubble_tcp_flags_total{flag="RST"})': 4,
               'sum(hubble_tcp_flags_total{flag="SYN-ACK"})': 0}
-    assert change(node, prometheus, list(wanted), lambda: [lab.cart.call(L.tcp_refused, lab.db.ip4, port) for _ in range(4)]) == wanted
+    assert change(node, prometheus, wanted, lambda: [lab.cart.call(L.tcp_refused, lab.db.ip4, port) for _ in range(4)]) == wanted
 
 
 def test_dns_is_counted_by_rcode_and_question(lab, node, prometheus, resolver):
@@ -100,7 +102,7 @@ def test_dns_is_counted_by_rcode_and_question(lab, node, prometheus, resolver):
               'sum(hubble_dns_responses_total{rcode="Non-Existent Domain"})': 3,
               'sum(hubble_dns_responses_total{rcode="No Error",ips_returned="1",qtypes="A"})': 5,
               'sum(hubble_dns_response_types_total{type="A"})': 5}
-    assert change(node, prometheus, list(wanted), drive) == wanted
+    assert change(node, prometheus, wanted, drive) == wanted
 
 
 def test_a_denied_packet_is_one_drop_and_one_verdict(lab, node, prometheus, port):
@@ -112,7 +114,7 @@ def test_a_denied_packet_is_one_drop_and_one_verdict(lab, node, prometheus, port
               'sum(tycho_policy_verdicts_total{policy="db-only",action="dropped",source_namespace="shop"})': 6,
               'sum(hubble_flows_processed_total{type="Drop",verdict="DROPPED",protocol="UDP"})': 6,
               'sum(hubble_flows_processed_total{type="PolicyVerdict",verdict="DROPPED"})': 6}
-    assert change(node, prometheus, list(wanted), lambda: lab.cart.call(L.udp_send, lab.db.ip4, port, [10] * 6)) == wanted
+    assert change(node, prometheus, wanted, lambda: lab.cart.call(L.udp_send, lab.db.ip4, port, [10] * 6)) == wanted
 
 
 def test_drops_are_told_by_the_kernels_reason(lab, node, prometheus, port):
@@ -120,7 +122,7 @@ def test_drops_are_told_by_the_kernels_reason(lab, node, prometheus, port):
     wanted = {'sum(hubble_drop_total{protocol="UDP",reason!="POLICY_DENIED"})': 5,
               'sum(hubble_drop_total{protocol="UDP"})': 5}
     # one by one: a socket that was told so does not send again
-    assert change(node, prometheus, list(wanted), lambda: [lab.cart.call(L.udp_send, lab.db.ip4, port, [10]) for _ in range(5)]) \
+    assert change(node, prometheus, wanted, lambda: [lab.cart.call(L.udp_send, lab.db.ip4, port, [10]) for _ in range(5)]) \
         == wanted
 
 

@@ -3,11 +3,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/own.h"
 #include "observer/source/ring.h"
 
 enum { BYTES = 4096, BUSY = 1U << 31, DISCARDED = 1U << 30, RECORD = 8 + sizeof(struct bpf_event) };
@@ -260,6 +264,57 @@ static void a_record_larger_than_any_of_ours_is_passed_over(void **state)
 	assert_int_equal(take(k), 0);
 }
 
+/* Of "ring", as memfd_create() calls it there. */
+static size_t mapped_pages(void)
+{
+	size_t bytes = 0;
+	char line[512];
+	FILE *f = fopen("/proc/self/maps", "re");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f)) {
+		unsigned long from, to;
+
+		if (strstr(line, "/memfd:ring") && sscanf(line, "%lx-%lx", &from, &to) == 2)
+			bytes += to - from;
+	}
+	assert_int_equal(fclose(f), 0);
+	return bytes / (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A file in the place of the map: the consumer's page, the producer's, and the data. */
+static void nothing_stays_mapped_of_a_ring_that_is_unmapped(void **state)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = 4 * page;
+	const uint32_t header[2] = { sizeof(struct bpf_event) };
+	const struct bpf_event ev = { .mono_ns = 7, .kind = BPF_EVENT_TRACE };
+	const unsigned long end = RECORD;
+	unsigned long read_to = 0;
+	struct ring ring;
+	struct err e;
+	AUTO_FD int fd = memfd_create("ring", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, (off_t)(2 * page + bytes)), 0);
+	assert_int_equal(pwrite(fd, &end, sizeof end, (off_t)page), sizeof end);
+	assert_int_equal(pwrite(fd, header, sizeof header, (off_t)(2 * page)), sizeof header);
+	assert_int_equal(pwrite(fd, &ev, sizeof ev, (off_t)(2 * page + sizeof header)), sizeof ev);
+	assert_int_equal(ring_map(fd, bytes, &ring, &e), ERR_OK);
+	assert_int_equal(mapped_pages(), 2 + bytes / page);
+	ring_look(&ring);
+	assert_int_equal(ring_peek(&ring)->mono_ns, 7);
+	ring_take(&ring);
+	ring_release(&ring);
+	assert_int_equal(pread(fd, &read_to, sizeof read_to, 0), sizeof read_to);
+	assert_int_equal(read_to, RECORD);
+	ring_unmap(&ring);
+	assert_int_equal(mapped_pages(), 0);
+	ring_unmap(&ring); /* zero by now */
+	/* more than there are addresses: the first page is there, and is given back */
+	assert_int_not_equal(ring_map(fd, SIZE_MAX / 2 / page * page, &ring, &e), ERR_OK);
+	assert_int_equal(mapped_pages(), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_ring_that_is_not_there_is_empty),
 	cmocka_unit_test_setup_teardown(what_comes_after_the_look_waits_for_the_next, setup,
@@ -278,6 +333,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(a_record_across_the_end_is_whole, setup, teardown),
 	cmocka_unit_test_setup_teardown(a_record_larger_than_any_of_ours_is_passed_over, setup,
 					teardown),
+	cmocka_unit_test(nothing_stays_mapped_of_a_ring_that_is_unmapped),
 };
 
 int main(void)
