@@ -184,7 +184,7 @@ AUTO_DEFINE(struct store_scan, store_scan_free);
 MUST_CHECK enum err_code store_scan_next(struct store_scan *sc, size_t work,
 					 const struct flow **ret_flows, size_t *ret_count,
 					 bool *ret_more, struct err *e);
-/* Number of the next record that it would look at. */
+/* Forward, numbers below are done; backward, this one and those above. */
 uint64_t store_scan_at(const struct store_scan *sc);
 
 /* How many records numbered in [from, to) there are: fewer than numbers where some were lost. */

@@ -103,7 +103,7 @@ static enum err_code look_on(struct past_place *place, struct store_scan *scan, 
 	place->is_last = !more;
 	/* Should the scan be taken away, it goes on here. */
 	if (!place->count && more && place->config.backward)
-		range->to_seq = store_scan_at(scan) + 1;
+		range->to_seq = store_scan_at(scan);
 	else if (!place->count && more)
 		range->from_seq = store_scan_at(scan);
 	return ERR_OK;

@@ -569,6 +569,43 @@ static void places_without_a_scan_of_their_own_miss_nothing(void **state)
 	}
 }
 
+/* Blocks that only a look at each record shows to have nothing of interest, each more than a look's work. */
+static void places_without_a_scan_of_their_own_get_on(void **state)
+{
+	enum { PLACES = PAST_SCANS + 1, RECORDS = 370, BLOCKS_MAX = 20 };
+	struct scene *s = *state;
+
+	give_store(s);
+	for (size_t i = 0; i < RECORDS; i++) /* to the left and to the right of what is asked for */
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, i % 2 ? 1000 : 3000);
+	keep(s, true);
+	for (int backward = 0; backward < 2; backward++) {
+		struct past_place places[PLACES] = { 0 };
+		bool more[PLACES];
+		for (size_t i = 0; i < PLACES; i++)
+			places[i].config =
+				(struct store_scan_config){ .range = { { 1500 * NS_PER_S },
+								       { 2000 * NS_PER_S },
+								       0,
+								       UINT64_MAX },
+							    .kinds = UINT32_MAX,
+							    .backward = backward };
+		for (size_t look = 0; look < BLOCKS_MAX; look++)
+			for (size_t i = 0; i < PLACES; i++) {
+				const struct flow *flows;
+				size_t n;
+				assert_int_equal(past_peek(s->past, &places[i], 1, &flows, &n,
+							   &more[i], NULL),
+						 ERR_OK);
+				assert_int_equal(n, 0);
+			}
+		for (size_t i = 0; i < PLACES; i++) {
+			assert_false(more[i]);
+			past_leave(s->past, &places[i]);
+		}
+	}
+}
+
 static void contradictions_and_impossible_times_are_refused_in_the_references_words(void **state)
 {
 	struct scene *s = *state;
@@ -757,6 +794,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(more_readings_than_scans_each_keep_their_place,
 						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(places_without_a_scan_of_their_own_miss_nothing,
+						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(places_without_a_scan_of_their_own_get_on,
 						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(
 			contradictions_and_impossible_times_are_refused_in_the_references_words,
