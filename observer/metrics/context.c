@@ -158,8 +158,10 @@ static void find_needs(struct contexts *c)
 			c->plain[side].count || c->egress[side].count || c->ingress[side].count;
 		if (c->egress[side].count || c->ingress[side].count)
 			c->needs |= NEED_DIRECTION;
-		uint16_t mine =
-			(uint16_t)(c->labels >> (side * LABEL_COUNT_)) & ((1u << LABEL_COUNT_) - 1);
+		/* unlike the lists, labels are of the side that their names say after the swap */
+		size_t named = side ^ c->swapped;
+		uint16_t mine = (uint16_t)(c->labels >> (named * LABEL_COUNT_)) &
+				((1u << LABEL_COUNT_) - 1);
 		if (mine & (1u << LABEL_IP))
 			c->needs |= side == FLOW_SRC ? NEED_SRC_IP : NEED_DST_IP;
 		if (mine & ~(1u << LABEL_IP))

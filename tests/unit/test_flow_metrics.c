@@ -12,6 +12,7 @@
 #include "flow/dict.h"
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
+#include "flow/json.h"
 #include "flow/wire.h"
 #include "metrics/metrics.h"
 #include "observer/log/log.h"
@@ -89,6 +90,20 @@ static void count(struct world *w, const struct flow *f)
 	flow_metrics_count(w->fm, f, 1, (struct wall_ns){ 1 });
 }
 
+/* A flow of a server that is followed, which may say whatever the message can hold. */
+static void count_message(struct world *w, const char *json)
+{
+	AUTO_BUF struct buf wire = buf_init(1 << 20);
+	struct flow f;
+	struct err e;
+
+	if (json_read_message(str_of(json), &flow__flow__descriptor, NULL, &wire, NULL, &e) !=
+		    ERR_OK ||
+	    flow_decode(buf_str(&wire), w->dict, &f, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	count(w, &f);
+}
+
 static const char *page(struct world *w)
 {
 	AUTO_BUF struct buf out = buf_init(16 << 20);
@@ -113,6 +128,24 @@ static void expect_none(struct world *w, const char *text)
 {
 	if (strstr(page(w), text))
 		fail_msg("'%s' in:\n%s", text, w->page);
+}
+
+/* Series of @family, each of them @ones times counted. */
+static void expect_series(struct world *w, const char *family, unsigned series, uint64_t ones)
+{
+	unsigned found = 0;
+
+	for (const char *at = page(w); (at = strstr(at, family)); at += strlen(family)) {
+		if (at[-1] != '\n')
+			continue;
+		const char *end = strchr(at, '\n');
+		const char *value = end;
+		while (value[-1] != ' ')
+			value--;
+		assert_int_equal(strtoull(value, NULL, 10), ones);
+		found++;
+	}
+	assert_int_equal(found, series);
 }
 
 /* --- what is counted ---------------------------------------------------------------------- */
@@ -209,6 +242,30 @@ static void flows_of_different_pods_addresses_and_directions_are_kept_apart(void
 	assert_int_equal(metrics_counts(w.metrics).series, 8);
 }
 
+/* httpV2 tells of the request, whose source is the response's destination: what a label's value
+ * depends on is on the other side of the flow. */
+static void sides_that_change_places_are_kept_apart(void **state)
+{
+	static const char *const sides[] = { "source", "destination" };
+
+	(void)state;
+	for (size_t side = 0; side < ARRAY_LEN(sides); side++) {
+		AUTO_WORLD w;
+		char list[64], json[256];
+		open_world(&w, 1000, false);
+		(void)snprintf(list, sizeof list, "httpV2:labelsContext=%s_ip", sides[side]);
+		configure(&w, list);
+		for (unsigned i = 0; i < 4; i++) {
+			(void)snprintf(json, sizeof json,
+				       "{\"IP\":{\"%s\":\"10.0.0.%u\",\"%s\":\"10.0.1.1\"},\"l7\":"
+				       "{\"type\":\"RESPONSE\",\"http\":{\"code\":200}}}",
+				       sides[!side], i % 2, sides[side]);
+			count_message(&w, json);
+		}
+		expect_series(&w, "hubble_http_requests_total{", 2, 2);
+	}
+}
+
 static void no_address_and_the_address_of_zeros_are_kept_apart(void **state)
 {
 	(void)state;
@@ -282,24 +339,6 @@ static const char *long_text(char last)
 	text[LONG - 1] = last;
 	text[LONG] = '\0';
 	return text;
-}
-
-/* Series of @family, each of them @ones times counted. */
-static void expect_series(struct world *w, const char *family, unsigned series, uint64_t ones)
-{
-	unsigned found = 0;
-
-	for (const char *at = page(w); (at = strstr(at, family)); at += strlen(family)) {
-		if (at[-1] != '\n')
-			continue;
-		const char *end = strchr(at, '\n');
-		const char *value = end;
-		while (value[-1] != ' ')
-			value--;
-		assert_int_equal(strtoull(value, NULL, 10), ones);
-		found++;
-	}
-	assert_int_equal(found, series);
 }
 
 /* Whatever a server that is followed may say. */
@@ -544,7 +583,7 @@ static void what_is_wrong_with_a_file_is_said_with_its_line(void **state)
 			  "line 3: duplicate metric specified: drop");
 	expect_yaml_fault("metrics: 7\n", "line 1: metrics are a list");
 	expect_yaml_fault("metrics:\n- contextOptions: []\n", "line 2: a metric without a name");
-	expect_yaml_fault("metrics:\n- name: 7\n", "line 2: the name of a metric is a text");
+	expect_yaml_fault("metrics:\n- name: [drop]\n", "line 2: the name of a metric is a text");
 	expect_yaml_fault("- a\n", "line 1: expected a mapping with 'metrics'");
 	expect_yaml_fault("metrics:\n- name: flow\n  includeFilters:\n  - verdict: [7.5]\n",
 			  "line 4: filter: proto: (line 1:13): invalid value for enum field "
@@ -734,6 +773,7 @@ int main(void)
 		cmocka_unit_test(a_drop_that_cilium_has_no_name_for_has_the_kernels),
 		cmocka_unit_test(records_that_are_no_flows_are_not_counted),
 		cmocka_unit_test(flows_of_different_pods_addresses_and_directions_are_kept_apart),
+		cmocka_unit_test(sides_that_change_places_are_kept_apart),
 		cmocka_unit_test(no_address_and_the_address_of_zeros_are_kept_apart),
 		cmocka_unit_test(more_names_than_are_remembered_are_still_told_apart),
 		cmocka_unit_test(long_texts_are_forgotten_before_they_are_too_much),
