@@ -60,8 +60,9 @@ void page_histogram(struct metrics_page *p, const struct page_label *labels, siz
 
 /* A value of PAGE_VALUE_BYTES or less that stands for one of any length, put together from pieces:
  * what is longer becomes its beginning, cut at a character, "…" and a hash of it all, always the
- * same, so that two that begin alike stay two. Fails as the buffer does. */
-enum { PAGE_VALUE_BYTES = 1024 };
+ * same, so that two that begin alike stay two. Fails as the buffer does. The labels of a real
+ * identity are up to 1,300 bytes together. */
+enum { PAGE_VALUE_BYTES = 2048 };
 struct page_value {
 	struct buf *to;
 	size_t from; /* where it begins */

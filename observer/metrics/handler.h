@@ -36,7 +36,7 @@ struct handler_env {
 	struct wall_ns now; /* stamp of exemplars; set once a batch */
 	char *bytes;        /* scratch of HANDLER_BYTES */
 };
-enum { HANDLER_VALUES_BYTES = 32 << 10, HANDLER_BYTES = 2 * HANDLER_VALUES_BYTES };
+enum { HANDLER_VALUES_BYTES = 64 << 10, HANDLER_BYTES = 2 * HANDLER_VALUES_BYTES };
 _Static_assert((size_t)METRIC_LABELS_MAX *PAGE_VALUE_BYTES <= HANDLER_VALUES_BYTES,
 	       "values that could not be told");
 

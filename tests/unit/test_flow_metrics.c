@@ -266,6 +266,33 @@ static void sides_that_change_places_are_kept_apart(void **state)
 	}
 }
 
+/* What people run: the labels of a pod and of its namespace. */
+static void the_labels_of_a_real_identity_are_told_whole(void **state)
+{
+	enum { LABELS = 24, LABEL_BYTES = 64 };
+	static char texts[LABELS][LABEL_BYTES + 1];
+	struct str labels[LABELS];
+	char wanted[LABELS * (LABEL_BYTES + 1) + 32] = "source=\"";
+
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "flow:sourceContext=identity");
+	for (size_t i = 0; i < LABELS; i++) {
+		(void)snprintf(texts[i], sizeof texts[i], "k8s:%060zu", i);
+		labels[i] = str_of(texts[i]);
+		(void)snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), "%s%s",
+			       i ? "," : "", texts[i]);
+	}
+	struct flow f = packet(EVENT_TRACE, FLOW__VERDICT__FORWARDED);
+	f.src_ep = flow_dict_endpoint(
+		w.dict, &(struct endpoint){ .labels = labels, .label_count = LABELS });
+	count(&w, &f);
+	const char *told = strstr(page(&w), wanted);
+	assert_non_null(told);
+	assert_int_equal(told[strlen(wanted)], '"');
+}
+
 static void no_address_and_the_address_of_zeros_are_kept_apart(void **state)
 {
 	(void)state;
@@ -774,6 +801,7 @@ int main(void)
 		cmocka_unit_test(records_that_are_no_flows_are_not_counted),
 		cmocka_unit_test(flows_of_different_pods_addresses_and_directions_are_kept_apart),
 		cmocka_unit_test(sides_that_change_places_are_kept_apart),
+		cmocka_unit_test(the_labels_of_a_real_identity_are_told_whole),
 		cmocka_unit_test(no_address_and_the_address_of_zeros_are_kept_apart),
 		cmocka_unit_test(more_names_than_are_remembered_are_still_told_apart),
 		cmocka_unit_test(long_texts_are_forgotten_before_they_are_too_much),
