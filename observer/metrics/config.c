@@ -198,12 +198,12 @@ static bool is_null(const yaml_node_t *n)
 }
 
 /* The value of @key in a mapping, NULL if there is none. Keys are found in any case, as Go's JSON
- * does. */
+ * does; of a key that is there twice the last counts. */
 static const yaml_node_t *member(const struct reader *r, const yaml_node_t *map, const char *key)
 {
-	const yaml_node_pair_t *pair = map->data.mapping.pairs.start;
+	const yaml_node_pair_t *pair = map->data.mapping.pairs.top;
 
-	for (; pair < map->data.mapping.pairs.top; pair++) {
+	while (pair-- > map->data.mapping.pairs.start) {
 		const yaml_node_t *k = yaml_document_get_node(r->doc, pair->key);
 		const yaml_node_t *v = yaml_document_get_node(r->doc, pair->value);
 		if (k->type == YAML_SCALAR_NODE && str_eq_nocase(scalar_of(k), str_of(key)))
@@ -344,14 +344,18 @@ static enum err_code read_filters(struct reader *r, const yaml_node_t *list,
 	return ERR_OK;
 }
 
+/* Where a text is wanted, a number or a truth is its text: [yes] is "true". */
 static enum err_code read_text(struct reader *r, const yaml_node_t *n, const char *what,
 			       struct str *ret)
 {
 	if (++r->nodes > YAML_NODES_MAX)
 		return fault(r, n, "too much when its aliases are followed");
-	if (n->type != YAML_SCALAR_NODE || (is_plain(n) && is_number(scalar_of(n))))
+	if (n->type != YAML_SCALAR_NODE)
 		return fault(r, n, what);
-	*ret = keep(r->c, scalar_of(n));
+	struct str text = scalar_of(n);
+	if (is_plain(n) && (is_among(text, yes) || is_among(text, no)))
+		text = is_among(text, yes) ? STR("true") : STR("false");
+	*ret = keep(r->c, text);
 	return ret->p ? ERR_OK : err_set(r->e, ERR_NOMEM, "out of memory");
 }
 

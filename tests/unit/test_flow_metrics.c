@@ -649,6 +649,29 @@ static void a_truth_is_written_in_any_of_yamls_ways(void **state)
 	}
 }
 
+/* sigs.k8s.io/yaml, which reads the reference's file: where a text is wanted, numbers and truths
+ * become one, and of a key that is there twice the last counts. */
+static void what_is_no_text_is_made_one(void **state)
+{
+	(void)state;
+	struct metrics_config *config = NULL;
+	assert_int_equal(
+		metrics_config_yaml(STR("metrics:\n- name: 7\n- name: flow\n  name: httpV2\n"
+					"  contextOptions:\n  - name: exemplars\n"
+					"    values: [yes, \"yes\", off, 80]\n"),
+				    &config, NULL),
+		ERR_OK);
+	assert_int_equal(config->count, 2);
+	assert_true(str_is(config->metrics[0].name, "7"));
+	assert_true(str_is(config->metrics[1].name, "httpV2"));
+	const struct metric_option *o = &config->metrics[1].options[0];
+	static const char *const texts[] = { "true", "yes", "false", "80" };
+	assert_int_equal(o->value_count, ARRAY_LEN(texts));
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		assert_true(str_is(o->values[i], texts[i]));
+	metrics_config_free(config);
+}
+
 static void a_file_of_aliases_does_not_explode(void **state)
 {
 	(void)state;
@@ -817,6 +840,7 @@ int main(void)
 		cmocka_unit_test(an_option_that_no_metric_has_is_warned_of),
 		cmocka_unit_test(what_is_wrong_with_a_file_is_said_with_its_line),
 		cmocka_unit_test(a_truth_is_written_in_any_of_yamls_ways),
+		cmocka_unit_test(what_is_no_text_is_made_one),
 		cmocka_unit_test(a_file_of_aliases_does_not_explode),
 		cmocka_unit_test(a_bad_file_leaves_everything_as_it_was),
 		cmocka_unit_test(labels_may_not_change_but_those_that_never_were_may_be_mended),
