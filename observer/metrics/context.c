@@ -231,11 +231,24 @@ size_t contexts_labels(const struct contexts *c, struct metric_label *labels)
 
 /* --- keys --------------------------------------------------------------------------------- */
 
-static uint64_t direction_key(const struct flow *f)
+/* By flow.TrafficDirection; one that a newer server knows is told by its number. */
+static const char *const directions[] = {
+	[FLOW__TRAFFIC_DIRECTION__TRAFFIC_DIRECTION_UNKNOWN] = "unknown",
+	[FLOW__TRAFFIC_DIRECTION__INGRESS] = "ingress",
+	[FLOW__TRAFFIC_DIRECTION__EGRESS] = "egress",
+};
+
+static void put_direction(struct page_value *v, const struct flow *f)
 {
-	return f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS  ? 1
-	       : f->direction == FLOW__TRAFFIC_DIRECTION__EGRESS ? 2
-								 : 0;
+	char bytes[16];
+	struct buf number = buf_fixed(bytes, sizeof bytes);
+
+	if (f->direction < ARRAY_LEN(directions)) {
+		page_value_put(v, str_of(directions[f->direction]));
+		return;
+	}
+	buf_i64(&number, flow_enum(f, FLOW_FIELD_TRAFFIC_DIRECTION, f->direction));
+	page_value_put(v, buf_str(&number));
 }
 
 /* The text of source_names or destination_names, comma-joined. */
@@ -284,13 +297,16 @@ static size_t ip_key(const struct flow *f, enum flow_side side, struct texts *t,
 	return at + 2;
 }
 
-void contexts_key_slow_(const struct contexts *c, const struct flow *f, struct texts *texts,
+bool contexts_key_slow_(const struct contexts *c, const struct flow *f, struct texts *texts,
 			uint64_t *key)
 {
 	size_t at = 1;
 
-	if (c->needs & NEED_DIRECTION)
-		key[0] |= direction_key(f) << KEY_DIRECTION_SHIFT;
+	if (c->needs & NEED_DIRECTION) {
+		if (f->direction >= ARRAY_LEN(directions))
+			return false;
+		key[0] |= (uint64_t)f->direction << KEY_DIRECTION_SHIFT;
+	}
 	if (c->needs & NEED_ENDPOINTS)
 		key[at++] = (uint64_t)f->src_ep.v << 32 | f->dst_ep.v;
 	if (c->needs & NEED_SRC_IP)
@@ -301,6 +317,7 @@ void contexts_key_slow_(const struct contexts *c, const struct flow *f, struct t
 		uint32_t src = names_id(texts, f, FLOW_SRC), dst = names_id(texts, f, FLOW_DST);
 		key[at++] = (uint64_t)src << 32 | dst;
 	}
+	return true;
 }
 
 /* --- values ------------------------------------------------------------------------------- */
@@ -449,7 +466,6 @@ static const struct context_list *list_for(const struct contexts *c, const struc
 size_t contexts_values(const struct contexts *c, const struct flow *f, const struct flow_dict *dict,
 		       struct buf *text, struct str *values)
 {
-	static const char *const directions[] = { "unknown", "ingress", "egress" };
 	struct piece pieces[CONTEXT_LABELS_MAX];
 	size_t n = 0;
 
@@ -459,7 +475,7 @@ size_t contexts_values(const struct contexts *c, const struct flow *f, const str
 		size_t side = (i / LABEL_COUNT_) ^ (c->swapped && i < LABEL_DIRECTION);
 		struct page_value v = page_value_begin(text);
 		if (i == LABEL_DIRECTION)
-			page_value_put(&v, str_of(directions[direction_key(f)]));
+			put_direction(&v, f);
 		else
 			put_label(&v, (enum context_label)(i % LABEL_COUNT_), f, side,
 				  endpoint_of(dict, f, side));

@@ -92,14 +92,14 @@ size_t contexts_labels(const struct contexts *c, struct metric_label *labels);
 
 /* Own part of a handler in the first word of a key; what is above it belongs to the contexts. */
 enum { CONTEXT_KEY_BITS = 56, CONTEXT_KEY_WORDS = 8 };
-/* Fills the words from 1 on, and ors the upper bits of word 0. */
-void contexts_key_slow_(const struct contexts *c, const struct flow *f, struct texts *texts,
+/* Fills the words from 1 on, and ors the upper bits of word 0. @return false: no key can hold what
+ * the flow's values depend on. */
+bool contexts_key_slow_(const struct contexts *c, const struct flow *f, struct texts *texts,
 			uint64_t *key);
-static inline void contexts_key(const struct contexts *c, const struct flow *f, struct texts *texts,
+static inline bool contexts_key(const struct contexts *c, const struct flow *f, struct texts *texts,
 				uint64_t *key)
 {
-	if (c->needs)
-		contexts_key_slow_(c, f, texts, key);
+	return !c->needs || contexts_key_slow_(c, f, texts, key);
 }
 /* The values, in the order of contexts_labels; they borrow @text and the dictionary. */
 size_t contexts_values(const struct contexts *c, const struct flow *f, const struct flow_dict *dict,

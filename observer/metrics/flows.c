@@ -3,6 +3,7 @@
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/names.h"
+#include "flow/wire.h"
 #include "observer/metrics/handler.h"
 
 /* Message types of Cilium's monitor (reference/cilium-events.md section 2). */
@@ -197,6 +198,15 @@ static bool is_world(struct handler *h, struct handler_env *env, struct endpoint
 	return *known & 1;
 }
 
+/* Of a message that came whole, an empty layer 4 is there, too. */
+static bool has_l4(const struct flow *f)
+{
+	struct str l4;
+
+	return f->l4 != FLOW_L4_NONE ||
+	       (flow_is(f, FLOW_WHOLE) && wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_L4, &l4));
+}
+
 static void put_to_world(struct handler *h, const struct flow *f, const struct l7_part *l7,
 			 struct handler_values *v)
 {
@@ -214,8 +224,7 @@ static void count_to_world(struct handler *h, struct handler_env *env, const str
 	bool reply = f->is_reply == FLOW_REPLY_TRUE, dropped = f->verdict == FLOW__VERDICT__DROPPED;
 	uint32_t port = 0;
 
-	if (!flow_is(f, FLOW_HAS_EVENT_TYPE) || f->l4 == FLOW_L4_NONE ||
-	    !is_world(h, env, f->dst_ep))
+	if (!flow_is(f, FLOW_HAS_EVENT_TYPE) || !is_world(h, env, f->dst_ep) || !has_l4(f))
 		return;
 	if (dropped ? !h->any_drop && f->drop_desc != REASON_POLICY_DENIED : reply)
 		return;

@@ -81,14 +81,13 @@ bool handler_option_is_known(struct str name)
 	return contexts_option_is_known(name);
 }
 
+/* Of an option that is given more than once the first counts here, unlike elsewhere. */
 static bool first_value_is_true(const struct metric_config *m, const char *name)
 {
-	bool yes = false;
-
 	for (size_t i = 0; i < m->option_count; i++)
 		if (str_eq_nocase(m->options[i].name, str_of(name)))
-			yes = m->options[i].value_count && str_is(m->options[i].values[0], "true");
-	return yes;
+			return m->options[i].value_count && str_is(m->options[i].values[0], "true");
+	return false;
 }
 
 /* Labels of the contexts first, then the kind's own, but for those that an option adds. */
@@ -312,7 +311,8 @@ struct metric_ref handler_ref(struct handler *h, struct handler_env *env, const 
 	uint64_t key[HANDLER_KEY_WORDS];
 
 	key[0] = own << 2 | family;
-	contexts_key(&h->contexts, f, env->texts, key);
+	if (!contexts_key(&h->contexts, f, env->texts, key))
+		return handler_ref_slow(h, env, f, l7, family, put);
 	if (h->kind->own_word)
 		key[h->words - 1] = second;
 	if (h->cache.generation != env->texts->generation) {

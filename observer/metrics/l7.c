@@ -115,7 +115,7 @@ enum { DNS_QUERIES, DNS_RESPONSES, DNS_TYPES };
 struct dns {
 	struct str query;
 	uint64_t ips;
-	uint8_t rcode; /* the reference's text is of eight bits, too */
+	uint32_t rcode;
 	size_t qtypes_count, rrtypes;
 	struct str only_qtype; /* the last one */
 };
@@ -131,7 +131,7 @@ static struct dns read_dns(struct str record)
 		else if (x.type == WIRE_LEN && x.number == DNS_IPS)
 			d.ips++;
 		else if (x.type == WIRE_VARINT && x.number == DNS_RCODE)
-			d.rcode = (uint8_t)x.value;
+			d.rcode = (uint32_t)x.value;
 		else if (x.type == WIRE_LEN && x.number == DNS_QTYPES) {
 			d.qtypes_count++;
 			d.only_qtype = x.bytes;
@@ -161,8 +161,8 @@ static struct str put_list(struct buf *b, struct str record, uint32_t field)
 	return b->failed ? STR("") : str_n(b->p + v.from, len);
 }
 
-/* Not those of flow/names.h: here 9, 11 and 23 are what gopacket calls them. */
-static const char *rcode_text(uint8_t rcode)
+/* Not those of flow/names.h: the reference calls 9, 11 and 23 otherwise here. */
+static const char *rcode_text(uint32_t rcode)
 {
 	static const char *const texts[] = {
 		[0] = "No Error",
@@ -239,8 +239,10 @@ static void count_dns(struct handler *h, struct handler_env *env, const struct f
 	struct str qtypes = qtypes_of(&d, l7, bytes);
 	const struct str texts[] = { qtypes, h->query ? d.query : STR("") };
 	unsigned family = response ? DNS_RESPONSES : DNS_QUERIES;
+	/* codes beyond have no text: all are told alike */
+	uint8_t rcode = d.rcode < UINT8_MAX ? (uint8_t)d.rcode : UINT8_MAX;
 	uint64_t key = (d.ips & 0xffffff) << 16 | (uint64_t)dropped << 9 | (uint64_t)response << 8 |
-		       (response ? d.rcode : 0);
+		       (response ? rcode : 0);
 
 	if (!qtypes.p || d.ips > 0xffffff)
 		handler_add(env, handler_ref_slow(h, env, f, l7, family, put_dns));

@@ -104,15 +104,20 @@ static void count_message(struct world *w, const char *json)
 	count(w, &f);
 }
 
-static const char *page(struct world *w)
+static const char *page_as(struct world *w, enum page_format format)
 {
 	AUTO_BUF struct buf out = buf_init(16 << 20);
 
-	assert_int_equal(metrics_write(w->metrics, PAGE_TEXT, &out, NULL), ERR_OK);
+	assert_int_equal(metrics_write(w->metrics, format, &out, NULL), ERR_OK);
 	free(w->page);
 	w->page = str_dup(buf_str(&out));
 	assert_non_null(w->page);
 	return w->page;
+}
+
+static const char *page(struct world *w)
+{
+	return page_as(w, PAGE_TEXT);
 }
 
 static void expect(struct world *w, const char *line)
@@ -232,14 +237,19 @@ static void flows_of_different_pods_addresses_and_directions_are_kept_apart(void
 		f.direction = n / 4 == 2 ? 77 : (uint8_t)(n / 4);
 		count(&w, &f);
 	}
-	/* no direction and one that is not known are both "unknown" */
 	expect(&w, "hubble_flows_processed_total{destination=\"10.0.0.1\",protocol=\"TCP\","
 		   "source=\"shop/a\",subtype=\"to-endpoint\",traffic_direction=\"unknown\","
-		   "type=\"Trace\",verdict=\"FORWARDED\"} 4");
+		   "type=\"Trace\",verdict=\"FORWARDED\"} 2");
+	/* a direction without a name is its number: Cilium pkg/hubble/metrics/api/context.go */
+	expect(&w, "hubble_flows_processed_total{destination=\"10.0.0.1\",protocol=\"TCP\","
+		   "source=\"shop/a\",subtype=\"to-endpoint\",traffic_direction=\"77\","
+		   "type=\"Trace\",verdict=\"FORWARDED\"} 2");
 	expect(&w, "hubble_flows_processed_total{destination=\"10.0.0.2\",protocol=\"TCP\","
 		   "source=\"shop/b\",subtype=\"to-endpoint\",traffic_direction=\"ingress\","
 		   "type=\"Trace\",verdict=\"FORWARDED\"} 2");
-	assert_int_equal(metrics_counts(w.metrics).series, 8);
+	assert_int_equal(metrics_counts(w.metrics).series, 12);
+	count_message(&w, "{\"event_type\":{\"type\":4},\"traffic_direction\":70000}");
+	assert_non_null(strstr(page(&w), "traffic_direction=\"70000\""));
 }
 
 /* httpV2 tells of the request, whose source is the response's destination: what a label's value
@@ -263,6 +273,60 @@ static void sides_that_change_places_are_kept_apart(void **state)
 			count_message(&w, json);
 		}
 		expect_series(&w, "hubble_http_requests_total{", 2, 2);
+	}
+}
+
+/* Cilium pkg/hubble/metrics/flows-to-world/handler.go (1.18): the message is asked for, not what is
+ * in it. */
+static void a_layer_4_that_says_nothing_is_one(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "flows-to-world:port");
+	count_message(&w, "{\"event_type\":{\"type\":4},\"verdict\":\"FORWARDED\",\"l4\":{},"
+			  "\"destination\":{\"labels\":[\"reserved:world\"]}}");
+	count_message(&w, "{\"event_type\":{\"type\":4},\"verdict\":\"FORWARDED\","
+			  "\"destination\":{\"labels\":[\"reserved:world\"]}}");
+	expect(&w, "hubble_flows_to_world_total{port=\"\",protocol=\"Unknown L4\","
+		   "verdict=\"FORWARDED\"} 1");
+}
+
+/* Cilium pkg/hubble/metrics/dns/rcode.go: codes have 32 bits. */
+static void a_response_code_is_not_cut(void **state)
+{
+	static const unsigned codes[] = { 3, 24, 255, 256, 259, 1 << 16 };
+
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "dns");
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+		char json[128];
+		(void)snprintf(json, sizeof json,
+			       "{\"is_reply\":true,\"l7\":{\"dns\":{\"rcode\":%u}}}", codes[i]);
+		count_message(&w, json);
+	}
+	expect(&w, "hubble_dns_responses_total{ips_returned=\"0\",qtypes=\"\","
+		   "rcode=\"Non-Existent Domain\"} 1");
+	expect(&w, "hubble_dns_responses_total{ips_returned=\"0\",qtypes=\"\",rcode=\"\"} 5");
+}
+
+/* Cilium pkg/hubble/metrics/http/handler.go (1.18) looks no further than the first. */
+static void of_several_words_on_exemplars_the_first_counts(void **state)
+{
+	static const char flow[] = "{\"l7\":{\"type\":\"RESPONSE\",\"http\":{\"code\":200}},"
+				   "\"trace_context\":{\"parent\":{\"trace_id\":\"4bf92f35\"}}}";
+	static const char *const lists[] = { "httpV2:exemplars=false;exemplars=true",
+					     "httpV2:exemplars=true;exemplars=false" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		AUTO_WORLD w;
+		open_world(&w, 1000, false);
+		configure(&w, lists[i]);
+		count_message(&w, flow);
+		assert_int_equal(strstr(page_as(&w, PAGE_OPENMETRICS), "4bf92f35") != NULL, i == 1);
 	}
 }
 
@@ -824,6 +888,9 @@ int main(void)
 		cmocka_unit_test(records_that_are_no_flows_are_not_counted),
 		cmocka_unit_test(flows_of_different_pods_addresses_and_directions_are_kept_apart),
 		cmocka_unit_test(sides_that_change_places_are_kept_apart),
+		cmocka_unit_test(a_layer_4_that_says_nothing_is_one),
+		cmocka_unit_test(a_response_code_is_not_cut),
+		cmocka_unit_test(of_several_words_on_exemplars_the_first_counts),
 		cmocka_unit_test(the_labels_of_a_real_identity_are_told_whole),
 		cmocka_unit_test(no_address_and_the_address_of_zeros_are_kept_apart),
 		cmocka_unit_test(more_names_than_are_remembered_are_still_told_apart),
