@@ -122,16 +122,42 @@ static struct str complete_pod(const struct policy_set *set, const struct policy
 	return ns;
 }
 
+/* Bits of the longest block of the group that the address is in, and one more; 0: it is in none. */
+static unsigned group_depth(const struct group *g, const uint8_t ip[16])
+{
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < g->prefix_count; i++)
+		if (g->prefixes[i].bits >= depth && prefix_contains(&g->prefixes[i], ip))
+			depth = g->prefixes[i].bits + 1u;
+	return depth;
+}
+
+/* An address has the labels of all groups it is in; where they give one key several values, that of the
+ * longest block (Cilium, pkg/ipcache: labels of a block are those of the blocks around it, too). */
 static void add_group_labels(const struct policy_set *set, const uint8_t ip[16], struct labels *l)
 {
+	unsigned depths[LABELS_ROOM];
+	size_t first = l->count;
+
 	for (size_t i = 0; i < set->groups.count; i++) {
 		const struct group *g = (struct group *)set->groups.items + i;
-		bool in = false;
+		unsigned depth = group_depth(g, ip);
 
-		for (size_t j = 0; j < g->prefix_count && !in; j++)
-			in = prefix_contains(&g->prefixes[j], ip);
-		for (size_t j = 0; in && j < g->label_count; j++)
-			put(l, g->labels[j]);
+		for (size_t j = 0; depth && j < g->label_count; j++) {
+			size_t at = first;
+
+			while (at < l->count && !str_eq(l->list[at].key, g->labels[j].key))
+				at++;
+			if (at < l->count && depths[at] >= depth)
+				continue;
+			if (at == l->count)
+				put(l, g->labels[j]);
+			else
+				l->list[at] = g->labels[j];
+			if (at < LABELS_ROOM)
+				depths[at] = depth;
+		}
 	}
 }
 

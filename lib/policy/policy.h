@@ -316,7 +316,7 @@ enum policy_warning_kind {
 	POLICY_WARN_EVERY_PEER,  /* a peer without labels beside those that have some */
 	POLICY_WARN_EMPTY_PEERS, /* a list of none, which means anybody */
 	POLICY_WARN_EMPTY_PORTS, /* a list of none, which means all */
-	POLICY_WARN_NO_PORT,     /* toPorts without a port, which matches nothing */
+	POLICY_WARN_NO_PORT,     /* toPorts, icmps without one: it matches nothing */
 	POLICY_WARN_EVERYTHING,  /* anybody on all ports: those beside it add nothing */
 	POLICY_WARN_NOTHING,     /* an empty rule of Cilium's, beside others */
 	POLICY_WARN_COVERED,     /* the second rule lets pass, or denies, all that the first does */

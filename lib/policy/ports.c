@@ -424,7 +424,6 @@ static void read_icmp_field(struct reading *r, const json_t *field, struct rule 
 		 (struct port){ .protocol = v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
 				.first = number,
 				.last = number ? number : UINT16_MAX });
-	rule->narrowed = true;
 }
 
 void read_icmps(struct reading *r, const json_t *list, struct rule *rule)
@@ -448,6 +447,7 @@ void read_icmps(struct reading *r, const json_t *list, struct rule *rule)
 				back(r, down);
 			}
 		}
+		rule->narrowed = true; /* an entry without fields is for none of them */
 		back(r, below);
 	}
 	back(r, at);

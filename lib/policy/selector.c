@@ -74,37 +74,25 @@ static const struct label *find(const struct requirement *q, const struct label 
 	return NULL;
 }
 
-/* An address has the labels of all groups it is in, and so more than one value of a key. */
-static bool has_any_value(const struct requirement *q, const struct label *labels, size_t count)
-{
-	if (!str_is(q->source, "cidrgroup")) {
-		const struct label *l = find(q, labels, count);
-		return l && has_value(q, l);
-	}
-	for (size_t i = 0; i < count; i++)
-		if (find(q, &labels[i], 1) && has_value(q, &labels[i]))
-			return true;
-	return false;
-}
-
 bool selector_matches(const struct selector *s, const struct label *labels, size_t count)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		const struct requirement *q = &s->requirements[i];
+		const struct label *l = find(q, labels, count);
 		bool holds = false;
 
 		switch (q->op) {
 		case REQ_IN:
-			holds = has_any_value(q, labels, count);
+			holds = l && has_value(q, l);
 			break;
 		case REQ_NOT_IN: /* a label that is not there has none of the values */
-			holds = !has_any_value(q, labels, count);
+			holds = !l || !has_value(q, l);
 			break;
 		case REQ_EXISTS:
-			holds = find(q, labels, count) != NULL;
+			holds = l != NULL;
 			break;
 		case REQ_ABSENT:
-			holds = !find(q, labels, count);
+			holds = !l;
 			break;
 		}
 		if (!holds)

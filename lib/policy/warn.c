@@ -485,8 +485,8 @@ static const struct {
 		NULL,
 	},
 	[POLICY_WARN_NO_PORT] = {
-		"toPorts names no port, so that the rule allows nothing",
-		"toPorts names no port, so that the rule denies nothing",
+		"toPorts or icmps name no port and no type, so that the rule allows nothing",
+		"toPorts or icmps name no port and no type, so that the rule denies nothing",
 	},
 	[POLICY_WARN_EVERYTHING] = {
 		"it lets anybody pass on all ports, so that rules beside it add nothing",

@@ -33,6 +33,39 @@ static void an_end_without_labels_is_the_world(void **state)
 	assert_int_equal(a.verdict, POLICY_NOT_ENFORCED);
 }
 
+/* Cilium, pkg/policy/api/icmp.go and pkg/policy/rule.go: a rule is for all ports only where it has neither
+ * ports nor ICMP's types, and one of ICMP's entries has none of them. */
+static void entries_without_a_port_or_a_type_are_for_none(void **state)
+{
+	(void)state;
+#define FROM_WEB(more)                                                                             \
+	CNP("{endpointSelector: {}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}], " more  \
+	    "}]}")
+	static const struct {
+		const char *text;
+		bool tcp, ping;
+	} cases[] = {
+		{ FROM_WEB("icmps: []"), true, true },
+		{ FROM_WEB("icmps: [{}]"), false, false },
+		{ FROM_WEB("icmps: [{fields: []}]"), false, false },
+		{ FROM_WEB("icmps: [{fields: []}, {fields: [{type: 8}]}]"), false, true },
+		{ FROM_WEB("toPorts: []"), true, true },
+		{ FROM_WEB("toPorts: [{}]"), false, false },
+		{ FROM_WEB("toPorts: [{ports: []}]"), false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(policy_set_free) struct policy_set *set = set_of(cases[i].text);
+		bool tcp = ask(set, POLICY_INGRESS, &db, &web, NULL, IPPROTO_TCP, 80).verdict ==
+			   POLICY_ALLOWED;
+		bool ping = ask(set, POLICY_INGRESS, &db, &web, NULL, IPPROTO_ICMP, 8).verdict ==
+			    POLICY_ALLOWED;
+
+		if (tcp != cases[i].tcp || ping != cases[i].ping)
+			fail_msg("case %zu: %d %d", i, tcp, ping);
+	}
+}
+
 #define POD(name, rest)                                                                            \
 	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: " name ", namespace: shop}\n" rest "\n"
 #define PORTS(number) "containers: [{ports: [{name: metrics, containerPort: " number "}]}]"
@@ -228,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_set_selects_nobody),
 		cmocka_unit_test(an_end_without_labels_is_the_world),
+		cmocka_unit_test(entries_without_a_port_or_a_type_are_for_none),
 		cmocka_unit_test(names_of_ports_are_looked_up_in_pods_with_an_address_of_their_own),
 		cmocka_unit_test(names_of_ports_are_those_of_containers_for_the_start_too),
 		cmocka_unit_test(labels_that_are_part_of_an_identity_count),

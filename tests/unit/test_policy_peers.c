@@ -68,7 +68,8 @@ static void a_block_has_no_address_of_the_other_family(void **state)
 	assert_int_equal(egress_to(set, "192.0.2.7"), POLICY_DENIED);
 }
 
-/* Cilium 1.19.4, pkg/policy/types/requirements.go: labels of all groups that an address is in. */
+/* Cilium 1.19, pkg/ipcache/metadata.go (mergeParentLabels): labels of all groups that an address is in,
+ * the longest block first. */
 static void groups_are_selected_by_all_that_an_address_is_in(void **state)
 {
 	(void)state;
@@ -79,10 +80,14 @@ static void groups_are_selected_by_all_that_an_address_is_in(void **state)
 		const char *selector, *address;
 		bool selected;
 	} cases[] = {
-		{ "{matchLabels: {zone: corp}}", "10.1.0.1", true },
+		{ "{matchLabels: {zone: corp}}", "10.200.0.1", true },
+		{ "{matchLabels: {zone: corp}}", "10.2.0.1", false },
+		{ "{matchLabels: {zone: edge}}", "10.2.0.1", true },
+		{ "{matchLabels: {zone: edge}}", "10.1.0.1", false },
 		{ "{matchLabels: {zone: corp}}", "192.0.2.7", false },
 		{ "{matchLabels: {zone: lab}}", "10.1.0.1", true },
-		{ "{matchLabels: {zone: corp, team: net}}", "10.1.0.1", true },
+		{ "{matchLabels: {zone: lab, team: net}}", "10.1.0.1", true },
+		{ "{matchLabels: {size: big, team: net}}", "10.1.0.1", true },
 		{ "{matchLabels: {zone: corp, team: net}}", "10.2.0.1", false },
 		{ "{matchExpressions: [{key: zone, operator: NotIn, values: [lab]}]}", "10.1.0.1",
 		  false },
@@ -104,8 +109,9 @@ static void groups_are_selected_by_all_that_an_address_is_in(void **state)
 		(void)snprintf(text, sizeof text,
 			       CNP("{endpointSelector: {}, egress: [{toCIDRSet: "
 				   "[{cidrGroupSelector: %s}]}]}")
-				       GROUP("a", "zone: corp", "10.0.0.0/8")
-					       GROUP("b", "team: net, zone: lab", "10.1.0.0/16"),
+				       GROUP("a", "zone: corp, size: big", "10.0.0.0/8")
+					       GROUP("b", "team: net, zone: lab", "10.1.0.0/16")
+						       GROUP("c", "zone: edge", "10.0.0.0/9"),
 			       cases[i].selector);
 		AUTO(policy_set_free) struct policy_set *set = set_of(text);
 		assert_true(!cases[i].address || ip_parse(str_of(cases[i].address), ip[0]));

@@ -126,6 +126,7 @@ static void lists_without_anything_are_told(void **state)
 	expect(ONE("ingress: []"), "");                     /* denies all of it, as meant */
 	expect(EACH("ingress: [{fromEndpoints: []}]"), ""); /* nobody, as meant */
 	expect(EACH("ingress: [{" E_WEB ", toPorts: [{ports: []}]}]"), "no port #spec.ingress[0]");
+	expect(EACH("ingress: [{" E_WEB ", icmps: [{}]}]"), "no port #spec.ingress[0]");
 }
 
 static void a_rule_that_is_everything_beside_others_is_told_once(void **state)
