@@ -88,6 +88,33 @@ static void a_side_is_its_workload_else_pod_else_block_else_reserved_name(void *
 	expect_name(s, (struct endpoint_id){ 0 }, "", "unknown", "");
 }
 
+/* Names of what is not in a namespace have none, whatever the endpoint says. */
+static void a_block_comes_before_a_reserved_name_and_a_label_is_better_than_nothing(void **state)
+{
+	struct scene *s = *state;
+	const struct str block[] = { STR("reserved:world"), STR("cidr:198.51.100.0/24") },
+			 cidr[] = { STR("cidr:") }, app[] = { STR("k8s:app=x"), STR("k8s:b") };
+	const struct {
+		struct endpoint endpoint;
+		const char *namespace_, *name;
+	} cases[] = {
+		{ { .identity = 2, .namespace_ = STR("n"), .labels = block, .label_count = 2 },
+		  "",
+		  "198.51.100.0/24" },
+		{ { .identity = 1, .namespace_ = STR("n"), .labels = cidr, .label_count = 1 },
+		  "",
+		  "host" },
+		{ { .identity = 5000, .namespace_ = STR("n"), .labels = app, .label_count = 2 },
+		  "n",
+		  "k8s:app=x" },
+		{ { .identity = 5000, .namespace_ = STR("n") }, "n", "unknown" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		expect_name(s, flow_dict_endpoint(s->dict, &cases[i].endpoint), cases[i].namespace_,
+			    cases[i].name, "");
+}
+
 static void an_answer_is_known_by_its_word_its_flags_or_its_ports(void **state)
 {
 	struct scene *s = *state;
@@ -109,6 +136,26 @@ static void an_answer_is_known_by_its_word_its_flags_or_its_ports(void **state)
 	assert_false(edge_is_answer(&f)); /* nothing tells */
 }
 
+/* Linux gives clients ports from 32768 on. */
+static void ports_of_clients_begin_where_linux_begins_them(void **state)
+{
+	struct scene *s = *state;
+	static const struct {
+		uint16_t src, dst;
+		bool answers;
+	} cases[] = { { 32767, 32768, true },
+		      { 32767, 32767, false },
+		      { 32768, 32768, false },
+		      { 1, 65535, true },
+		      { 0, 40000, false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct flow f = tcp(s->db, s->web, cases[i].src, cases[i].dst, FLOW_REPLY_ABSENT);
+
+		assert_int_equal(edge_is_answer(&f), cases[i].answers);
+	}
+}
+
 static void the_policy_that_denied_comes_before_the_one_that_allowed(void **state)
 {
 	char ext[128], text[128];
@@ -127,6 +174,61 @@ static void the_policy_that_denied_comes_before_the_one_that_allowed(void **stat
 	f.ext_len = (uint32_t)b.len;
 	edge_policy_put(&out, &f);
 	assert_true(str_is(buf_str(&out), "shop/deny"));
+}
+
+static void a_policy_of_the_whole_cluster_has_its_name_only(void **state)
+{
+	char ext[128], text[128];
+	struct buf b = buf_fixed(ext, sizeof ext), out = buf_fixed(text, sizeof text);
+
+	(void)state;
+	size_t mark = wire_begin(&b, 21004); /* egress_denied_by */
+	wire_put_str(&b, 1, STR("all"));
+	wire_put_len(&b, 2, STR(""));
+	wire_end(&b, mark);
+	const struct flow f = { .bits = FLOW_HAS_POLICIES,
+				.ext = (const uint8_t *)b.p,
+				.ext_len = (uint32_t)b.len };
+	edge_policy_put(&out, &f);
+	assert_true(str_is(buf_str(&out), "all"));
+}
+
+/* Only answers say it: HTTP's 4xx and 5xx (RFC 9110), and what DNS calls an rcode but 0. */
+static void a_request_went_wrong_if_its_answer_says_so(void **state)
+{
+	enum { DNS = 100, HTTP = 101, REQUEST = 1, RESPONSE = 2, SAMPLE = 3 };
+	static const struct {
+		uint32_t type, record, field;
+		uint64_t value;
+		enum edge_l7 how;
+	} cases[] = {
+		{ RESPONSE, HTTP, 1, 399, EDGE_L7_OK },
+		{ RESPONSE, HTTP, 1, 400, EDGE_L7_ERROR },
+		{ RESPONSE, HTTP, 1, 503, EDGE_L7_ERROR },
+		{ REQUEST, HTTP, 1, 400, EDGE_L7_NONE },
+		{ SAMPLE, HTTP, 1, 400, EDGE_L7_NONE },
+		{ RESPONSE, DNS, 6, 0, EDGE_L7_OK },
+		{ RESPONSE, DNS, 6, 3, EDGE_L7_ERROR },
+		{ REQUEST, DNS, 6, 3, EDGE_L7_NONE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char ext[128];
+		struct buf b = buf_fixed(ext, sizeof ext);
+		size_t l7 = wire_begin(&b, FLOW_FIELD_L7);
+		wire_put_u64(&b, 1, cases[i].type);
+		size_t record = wire_begin(&b, cases[i].record);
+		wire_put_u64(&b, cases[i].field, cases[i].value);
+		wire_end(&b, record);
+		wire_end(&b, l7);
+		struct flow f = { .bits = FLOW_HAS_L7,
+				  .ext = (const uint8_t *)b.p,
+				  .ext_len = (uint32_t)b.len };
+		assert_int_equal(edge_l7_of(&f), cases[i].how);
+		f.bits = 0;
+		assert_int_equal(edge_l7_of(&f), EDGE_L7_NONE);
+	}
 }
 
 static void a_dns_name_is_for_those_who_have_no_better_one(void **state)
@@ -215,6 +317,68 @@ static void request_and_answer_are_one_edge_with_their_sum(void **state)
 	assert_int_equal(l.totals.last.v, 9 * NS_PER_S);
 }
 
+/* Nor are losses, and what agents tell, flows. */
+static void what_a_flow_does_not_say_is_not_summed(void **state)
+{
+	struct scene *s = *state;
+	struct flow f = tcp(s->web, s->db, 40000, 5432, FLOW_REPLY_FALSE);
+	struct listed l = { .stop_after = 9 };
+	size_t at = 0;
+
+	f.packets = f.bytes = 77; /* without the bit that they mean something */
+	edge_map_add_flow(s->map, &f, s->dict);
+	f.kind = FLOW_KIND_LOST;
+	edge_map_add_flow(s->map, &f, s->dict);
+	f.kind = FLOW_KIND_AGENT;
+	edge_map_add_flow(s->map, &f, s->dict);
+	assert_true(edge_map_each(s->map, 0, &at, list, &l));
+	assert_int_equal(l.count, 1);
+	assert_int_equal(l.totals.flows, 1);
+	assert_int_equal(l.totals.packets, 0);
+	assert_int_equal(l.totals.bytes, 0);
+}
+
+struct model {
+	size_t count;
+	uint64_t flows;
+};
+
+static bool expect_flows(void *ctx, const struct edge_key *key, const struct edge_totals *totals)
+{
+	struct model *m = ctx;
+
+	(void)key;
+	m->count++;
+	assert_int_equal(totals->flows, m->flows);
+	return true;
+}
+
+/* More of them than are found by their numbers at once. */
+static void each_number_of_a_key_tells_edges_apart(void **state)
+{
+	enum { DROPS = 500, VERDICTS = 4, PORTS = 3, L4S = 3, ROUNDS = 3 };
+	static const uint8_t l4s[L4S] = { FLOW_L4_TCP, FLOW_L4_UDP, FLOW_L4_SCTP };
+	struct scene *s = *state;
+	AUTO(edge_map_free) struct edge_map *map = NULL;
+	struct model m = { 0, 2 * ROUNDS };
+	size_t at = 0;
+
+	assert_int_equal(edge_map_new(2 * DROPS * VERDICTS * PORTS * L4S, 1, &map, NULL), ERR_OK);
+	for (int i = 0; i < ROUNDS * VERDICTS * PORTS * L4S * DROPS; i++) {
+		int rest = i / DROPS;
+		struct flow f =
+			tcp(s->web, s->db, 40000, (uint16_t)(1 + rest % PORTS), FLOW_REPLY_FALSE);
+		f.drop_desc = (uint32_t)(i % DROPS);
+		f.l4 = l4s[rest / PORTS % L4S];
+		f.verdict = (uint8_t)(rest / PORTS / L4S % VERDICTS);
+		for (int twice = 0; twice < 2; twice++)
+			edge_map_add_flow(map, &f, s->dict);
+	}
+	assert_true(edge_map_each(map, 0, &at, expect_flows, &m));
+	assert_int_equal(m.count, DROPS * VERDICTS * PORTS * L4S);
+	assert_int_equal(edge_map_left_out(map), 0);
+}
+
 static void a_flow_and_a_row_of_the_record_are_one_edge_where_cluster_and_kind_agree(void **state)
 {
 	struct scene *s = *state;
@@ -287,6 +451,9 @@ static void beyond_the_limit_flows_are_counted_as_left_out(void **state)
 	struct flow known = tcp(s->web, s->db, 1, 2, FLOW_REPLY_FALSE);
 	edge_map_add_flow(s->map, &known, s->dict);
 	assert_int_equal(edge_map_left_out(s->map), 2);
+	/* of a sum, all flows */
+	edge_map_add(s->map, &(struct edge_key){ .port = 9 }, &(struct edge_totals){ .flows = 10 });
+	assert_int_equal(edge_map_left_out(s->map), 12);
 }
 
 static void a_sum_from_the_store_adds_to_the_edge_of_its_flows(void **state)
@@ -319,11 +486,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SCENE(a_side_is_its_workload_else_pod_else_block_else_reserved_name),
+		SCENE(a_block_comes_before_a_reserved_name_and_a_label_is_better_than_nothing),
+		SCENE(ports_of_clients_begin_where_linux_begins_them),
 		SCENE(an_answer_is_known_by_its_word_its_flags_or_its_ports),
 		cmocka_unit_test(the_policy_that_denied_comes_before_the_one_that_allowed),
+		cmocka_unit_test(a_policy_of_the_whole_cluster_has_its_name_only),
+		cmocka_unit_test(a_request_went_wrong_if_its_answer_says_so),
 		SCENE(a_dns_name_is_for_those_who_have_no_better_one),
 		SCENE(a_frame_without_addresses_connects_nobody),
 		SCENE(request_and_answer_are_one_edge_with_their_sum),
+		SCENE(what_a_flow_does_not_say_is_not_summed),
+		SCENE(each_number_of_a_key_tells_edges_apart),
 		SCENE(a_flow_and_a_row_of_the_record_are_one_edge_where_cluster_and_kind_agree),
 		SCENE(only_what_changed_is_told_again),
 		SCENE(a_listing_that_was_stopped_goes_on_where_it_was),

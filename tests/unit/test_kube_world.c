@@ -253,6 +253,27 @@ static void nodes_are_host_remote_node_and_kube_apiserver(void **state)
 	kube_view_done(&v);
 }
 
+/* As after a node was made anew under another name. */
+static void an_address_that_two_nodes_claim_is_this_ones(void **state)
+{
+	(void)state;
+	static const char *const names[] = { "a-node", "node-a", "z-node" };
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		char text[256];
+		(void)snprintf(text, sizeof text,
+			       "{\"metadata\":{\"name\":\"%s\"},\"status\":{\"addresses\":"
+			       "[{\"type\":\"InternalIP\",\"address\":\"192.0.2.1\"}]}}",
+			       names[i]);
+		put(w, KUBE_NODES, text);
+	}
+	view_of(w, &v);
+	assert_int_equal(v.names.prefix_count, 1);
+	assert_int_equal(who(&v, "192.0.2.1")->endpoint.identity, 1); /* host */
+	kube_view_done(&v);
+}
+
 static void a_service_is_named_by_address_and_port_and_a_headless_one_is_not(void **state)
 {
 	(void)state;
@@ -487,6 +508,29 @@ static void changes_come_to_what_a_view_says(void **state)
 	assert_int_equal(t.count, 3);
 }
 
+static void of_more_changes_than_are_noted_all_is_told(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	struct kube_view v;
+
+	for (size_t some = 0; some < 2; some++) { /* noted is what came after what was told */
+		view_of(w, &v);
+		kube_view_done(&v);
+		assert_false(kube_world_wants_all(w));
+		for (unsigned i = 0; i <= KUBE_CHANGED_MAX; i++) {
+			char name[16], ip[24];
+			(void)snprintf(name, sizeof name, "p%u", i);
+			(void)snprintf(ip, sizeof ip, "10.%zu.%u.%u", some, i >> 8, i & 255);
+			pod_named(w, name, "2026-01-01T00:00:00Z", "", ip);
+		}
+		assert_true(kube_world_wants_all(w));
+	}
+	view_of(w, &v);
+	assert_int_equal(v.names.prefix_count, KUBE_CHANGED_MAX + 1);
+	kube_view_done(&v);
+}
+
 static void a_number_that_cilium_gives_later_is_a_change_of_that_pod(void **state)
 {
 	(void)state;
@@ -574,16 +618,32 @@ static void an_identity_is_a_change_of_the_pods_that_have_it_and_of_no_other(voi
 	assert_false(kube_world_wants_all(w));
 }
 
+/* Each pod has the lowest identity of its app, or 0. @app: of pods by number, 1 and up. @of: of
+ * identities, from 300 on; NO_APP: it is not there. */
+enum { NO_APP = 99 };
+static void expect_lowest(const struct told *t, const unsigned app[21], const unsigned of[16])
+{
+	for (size_t i = 0; i < t->count; i++) {
+		unsigned pod = (unsigned)atoi(t->list[i].name + 1), want = 0;
+		for (unsigned k = 16; k-- > 0;)
+			want = of[k] == app[pod] ? 300 + k : want;
+		assert_int_equal(t->list[i].identity, want);
+	}
+}
+
 static void identities_that_come_and_go_come_to_what_a_view_says(void **state)
 {
 	(void)state;
 	AUTO(kube_world_free) struct kube_world *w = world_new();
 	struct told t = { .count = 0 };
 	uint64_t random = UINT64_C(0x9e3779b97f4a7c15);
+	unsigned app_of[21], of[16];
 
 	put(w, KUBE_NAMESPACES, "{\"metadata\":{\"name\":\"n\",\"labels\":{\"team\":\"x\"}}}");
 	for (unsigned i = 1; i <= 20; i++)
-		pod_with_app(w, i, i % 4);
+		pod_with_app(w, i, app_of[i] = i % 4);
+	for (unsigned i = 0; i < 16; i++)
+		of[i] = NO_APP;
 	assert_told(w, &t);
 	for (int round = 0; round < 300; round++) {
 		for (unsigned k = 0; k <= round % 5u; k++) {
@@ -591,12 +651,17 @@ static void identities_that_come_and_go_come_to_what_a_view_says(void **state)
 			random ^= random >> 7;
 			random ^= random << 17;
 			unsigned id = 300 + random % 16, app = (random >> 8) % 5;
-			if ((random >> 16) % 4 == 0)
+			bool there = (random >> 16) % 4 > 1;
+			if ((random >> 16) % 4 == 0) {
 				pod_with_app(w, 1 + random % 20, app);
-			else
-				identity_of_app(w, id, app, (random >> 16) % 4 > 1);
+				app_of[1 + random % 20] = app;
+			} else {
+				identity_of_app(w, id, app, there);
+				of[id - 300] = there ? app : NO_APP;
+			}
 		}
 		assert_told(w, &t);
+		expect_lowest(&t, app_of, of);
 	}
 }
 
@@ -772,6 +837,7 @@ int main(void)
 		cmocka_unit_test(
 			a_pod_without_network_or_without_a_container_that_runs_has_its_address_no_more),
 		cmocka_unit_test(nodes_are_host_remote_node_and_kube_apiserver),
+		cmocka_unit_test(an_address_that_two_nodes_claim_is_this_ones),
 		cmocka_unit_test(a_service_is_named_by_address_and_port_and_a_headless_one_is_not),
 		cmocka_unit_test(cilium_s_identities_win_by_endpoint_and_else_by_labels),
 		cmocka_unit_test(a_workload_is_what_owns_the_pod),
@@ -780,6 +846,7 @@ int main(void)
 		cmocka_unit_test(changes_come_to_what_a_view_says),
 		cmocka_unit_test(identities_that_come_and_go_come_to_what_a_view_says),
 		cmocka_unit_test(an_identity_is_a_change_of_the_pods_that_have_it_and_of_no_other),
+		cmocka_unit_test(of_more_changes_than_are_noted_all_is_told),
 		cmocka_unit_test(a_number_that_cilium_gives_later_is_a_change_of_that_pod),
 		cmocka_unit_test(a_policy_is_kept_with_its_kind_and_without_status),
 		cmocka_unit_test(names_of_ports_are_kept_of_sidecars_too),

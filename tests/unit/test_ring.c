@@ -264,6 +264,24 @@ static void a_record_larger_than_any_of_ours_is_passed_over(void **state)
 	assert_int_equal(take(k), 0);
 }
 
+/* As no program of ours writes it: what it says of itself would lead behind its end. */
+static void a_record_that_is_shorter_than_it_says_is_passed_over(void **state)
+{
+	struct kernel *k = *state;
+	const uint32_t no_event[2] = { sizeof(struct bpf_event) - 8 };
+	const struct bpf_event ev = { .mono_ns = 2, .kind = BPF_EVENT_TRACE, .cap_bytes = 1 };
+
+	poke(k, 0, no_event, sizeof no_event);
+	poke(k, 8, &(struct bpf_event){ .mono_ns = 1 }, sizeof ev - 8);
+	atomic_store(&k->producer, RECORD - 8);
+	put(k, 2, 0);
+	poke(k, RECORD - 8 + 8, &ev, sizeof ev);
+	put(k, 3, 0);
+	ring_look(&k->ring);
+	assert_int_equal(take(k), 3);
+	assert_int_equal(take(k), 0);
+}
+
 /* Of "ring", as memfd_create() calls it there. */
 static size_t mapped_pages(void)
 {
@@ -332,6 +350,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(it_goes_round, setup, teardown),
 	cmocka_unit_test_setup_teardown(a_record_across_the_end_is_whole, setup, teardown),
 	cmocka_unit_test_setup_teardown(a_record_larger_than_any_of_ours_is_passed_over, setup,
+					teardown),
+	cmocka_unit_test_setup_teardown(a_record_that_is_shorter_than_it_says_is_passed_over, setup,
 					teardown),
 	cmocka_unit_test(nothing_stays_mapped_of_a_ring_that_is_unmapped),
 };

@@ -102,6 +102,7 @@ static void who_names_no_cluster_is_in_our_own_and_the_default_one_has_no_name(v
 
 	seen_mark(w->seen, pod_in(w, "", "shop"), NOON);
 	seen_mark(w->seen, pod_in(w, "mine", "shop"), NOON);
+	assert_string_equal(listed(w, NOON), "mine/shop ");
 	seen_mark(w->seen, pod_in(w, "default", "shop"), NOON);
 	assert_string_equal(listed(w, NOON), "/shop mine/shop ");
 }
