@@ -8,7 +8,10 @@
 #include "cli/yaml_text.h"
 #include "flow/json.h"
 
-enum { FILTER_MAX_BYTES = 16 << 20 }; /* of one filter as JSON or protobuf */
+enum {
+	FILTER_MAX_BYTES = 16 << 20, /* of one filter as JSON or protobuf */
+	FAULTS_MAX_BYTES = 16 << 10, /* of what is wrong with one flag: ten complaints */
+};
 
 /* Flags that exclude each other. A fault names the first of the group that was used, then the
  * other. */
@@ -86,37 +89,44 @@ static struct str namespace_in(const char *name)
 	return slash < s.len ? str_upto(s, slash) : STR("");
 }
 
-static enum err_code check_names(const struct words *namespaces, char *const *names, size_t count,
-				 struct err *e)
+/* Each pair of lists has one complaint at most; as in the reference, all are told, one to a line. */
+static void complain(struct buf *faults, const char *what, const char *a, const char *does,
+		     const char *b)
+{
+	buf_printf(faults, "%s%s %s %s %s", faults->len ? "\n" : "", what, FLAG_QUOTE(a), does,
+		   FLAG_QUOTE(b));
+}
+
+static void check_names(const struct words *namespaces, char *const *names, size_t count,
+			struct buf *faults)
 {
 	for (size_t n = 0; n < namespaces->count; n++) {
 		for (size_t i = 0; i < count; i++) {
 			struct str own = namespace_in(names[i]);
-			if (own.len && !str_is(own, namespaces->items[n]))
-				return err_set(e, ERR_INVALID,
-					       "namespace conflict: %s does not contain %s",
-					       FLAG_QUOTE(namespaces->items[n]),
-					       FLAG_QUOTE(names[i]));
+			if (own.len && !str_is(own, namespaces->items[n])) {
+				complain(faults, "namespace conflict:", namespaces->items[n],
+					 "does not contain", names[i]);
+				return;
+			}
 		}
 	}
-	return ERR_OK;
 }
 
-static enum err_code check_services(char *const *pods, size_t pod_count, char *const *services,
-				    size_t service_count, struct err *e)
+static void check_services(char *const *pods, size_t pod_count, char *const *services,
+			   size_t service_count, struct buf *faults)
 {
 	for (size_t p = 0; p < pod_count; p++) {
 		struct str own = namespace_in(pods[p]);
 		for (size_t s = 0; own.len && s < service_count; s++) {
 			char ns[256];
 			snprintf(ns, sizeof ns, "%.*s", STR_FMT(own));
-			if (!str_eq(own, namespace_in(services[s])))
-				return err_set(e, ERR_INVALID,
-					       "namespace of service %s conflict with pod %s",
-					       FLAG_QUOTE(services[s]), FLAG_QUOTE(ns));
+			if (!str_eq(own, namespace_in(services[s]))) {
+				complain(faults, "namespace of service", services[s],
+					 "conflict with pod", ns);
+				return;
+			}
 		}
 	}
-	return ERR_OK;
 }
 
 static enum err_code check_namespaces(const struct polarity *p, const Flow__FlowFilter *f,
@@ -124,22 +134,25 @@ static enum err_code check_namespaces(const struct polarity *p, const Flow__Flow
 {
 	const struct words *both = &p->namespaces[SIDE_BOTH], *from = &p->namespaces[SIDE_FROM];
 	const struct words *to = &p->namespaces[SIDE_TO];
+	AUTO_BUF struct buf faults = buf_init(FAULTS_MAX_BYTES);
 
 	if (!f)
 		return ERR_OK;
-	if (check_names(both, f->source_pod, f->n_source_pod, e) != ERR_OK ||
-	    check_names(both, f->source_service, f->n_source_service, e) != ERR_OK ||
-	    check_names(both, f->destination_pod, f->n_destination_pod, e) != ERR_OK ||
-	    check_names(both, f->destination_service, f->n_destination_service, e) != ERR_OK ||
-	    check_names(from, f->source_pod, f->n_source_pod, e) != ERR_OK ||
-	    check_names(from, f->source_service, f->n_source_service, e) != ERR_OK ||
-	    check_names(to, f->destination_pod, f->n_destination_pod, e) != ERR_OK ||
-	    check_names(to, f->destination_service, f->n_destination_service, e) != ERR_OK ||
-	    check_services(f->source_pod, f->n_source_pod, f->source_service, f->n_source_service,
-			   e) != ERR_OK)
-		return e->code;
-	return check_services(f->destination_pod, f->n_destination_pod, f->destination_service,
-			      f->n_destination_service, e);
+	check_names(both, f->source_pod, f->n_source_pod, &faults);
+	check_names(both, f->source_service, f->n_source_service, &faults);
+	check_names(both, f->destination_pod, f->n_destination_pod, &faults);
+	check_names(both, f->destination_service, f->n_destination_service, &faults);
+	check_names(from, f->source_pod, f->n_source_pod, &faults);
+	check_names(from, f->source_service, f->n_source_service, &faults);
+	check_names(to, f->destination_pod, f->n_destination_pod, &faults);
+	check_names(to, f->destination_service, f->n_destination_service, &faults);
+	check_services(f->source_pod, f->n_source_pod, f->source_service, f->n_source_service,
+		       &faults);
+	check_services(f->destination_pod, f->n_destination_pod, f->destination_service,
+		       f->n_destination_service, &faults);
+	if (!faults.len)
+		return faults.failed ? no_memory(e) : ERR_OK;
+	return err_set(e, ERR_INVALID, "%.*s", STR_FMT(buf_str(&faults)));
 }
 
 /* --- the builder --- */

@@ -117,6 +117,23 @@ static void namespaces_that_contradict_names_are_faults(void **state)
 		     "namespace of service \"b/y\" conflict with pod \"a\"");
 }
 
+/* Joined as in Cilium 1.19.4's hubble/cmd/observe/flows_filter.go. */
+static void all_names_that_a_namespace_contradicts_are_told(void **state)
+{
+	(void)state;
+	expect_fault(USES("pod", "a/x", "service", "a/y", "namespace", "b"),
+		     "namespace conflict: \"b\" does not contain \"a/x\"\n"
+		     "namespace conflict: \"b\" does not contain \"a/y\"");
+	/* of each list of names, the first */
+	expect_fault(USES("from-pod", "a/x", "from-pod", "a/z", "to-service", "c/s", "to-pod",
+			  "c/p", "from-namespace", "b"),
+		     "namespace conflict: \"b\" does not contain \"a/x\"");
+	expect_fault(USES("from-namespace", "b", "to-namespace", "b", "to-pod", "b/p", "from-pod",
+			  "b/x", "from-service", "a/y"),
+		     "namespace conflict: \"b\" does not contain \"a/y\"\n"
+		     "namespace of service \"a/y\" conflict with pod \"b\"");
+}
+
 static void groups_exclude_each_other_but_not_across_not(void **state)
 {
 	(void)state;
@@ -207,6 +224,7 @@ int main(void)
 		cmocka_unit_test(a_not_without_a_flag_is_a_fault),
 		cmocka_unit_test(namespaces_extend_the_names_of_their_side),
 		cmocka_unit_test(namespaces_that_contradict_names_are_faults),
+		cmocka_unit_test(all_names_that_a_namespace_contradicts_are_told),
 		cmocka_unit_test(groups_exclude_each_other_but_not_across_not),
 		cmocka_unit_test(values_are_read_by_their_rules),
 		cmocka_unit_test(bad_values_are_named),
