@@ -7,6 +7,8 @@
  * Source   github.com/google/re2/wiki/Syntax; error sentences of Go's regexp/syntax, which the
  *          reference uses.
  */
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "regex/gotext.h"
 #include "regex/regex.h"
@@ -18,6 +20,8 @@ struct group {
 	bool has_atom;   /* something stands right before, and can be repeated */
 	bool any_case;   /* flag "i" */
 	unsigned atom_weight;
+	size_t from;               /* where the group stands in the output */
+	size_t atom_from, atom_to; /* and the atom */
 };
 
 struct parser {
@@ -39,11 +43,14 @@ static struct str since(const struct parser *p, struct str from)
 	return str_upto(from, from.len - p->rest.len);
 }
 
-static void atom(struct parser *p, unsigned weight)
+/* What was put since @from is one. */
+static void atom(struct parser *p, size_t from, unsigned weight)
 {
 	struct group *g = &p->groups[p->depth];
 
 	g->has_atom = true;
+	g->atom_from = from;
+	g->atom_to = p->out->len;
 	g->atom_weight = weight;
 	if (weight > g->weight)
 		g->weight = weight;
@@ -67,19 +74,24 @@ static int hex_value(uint32_t c)
 				      : -1;
 }
 
-/* "\x41" or "\x{41}", behind the x. */
+/* "\x41" or "\x{41}", behind the x. Without braces two characters are read, whatever they are. */
 static bool read_hex(struct parser *p, uint32_t *ret)
 {
 	uint32_t c = 0;
-	bool braces = str_has_prefix(p->rest, STR("{"));
 	size_t digits = 0;
 
-	if (braces)
-		p->rest = str_from(p->rest, 1);
-	while (p->rest.len && (braces || digits < 2)) {
+	if (!str_has_prefix(p->rest, STR("{"))) {
+		int high = p->rest.len ? hex_value(rune_next(&p->rest)) : -1;
+		int low = p->rest.len ? hex_value(rune_next(&p->rest)) : -1;
+
+		*ret = (uint32_t)(high * 16 + low);
+		return high >= 0 && low >= 0;
+	}
+	p->rest = str_from(p->rest, 1);
+	while (p->rest.len) {
 		uint32_t d = rune_next(&p->rest);
 
-		if (braces && d == '}') {
+		if (d == '}') {
 			*ret = c;
 			return digits > 0;
 		}
@@ -90,8 +102,7 @@ static bool read_hex(struct parser *p, uint32_t *ret)
 		if (c > 0x10ffff)
 			return false;
 	}
-	*ret = c;
-	return !braces && digits == 2;
+	return false;
 }
 
 /* One escaped character, outside and inside of brackets alike. */
@@ -252,12 +263,16 @@ static enum err_code read_unicode_class(struct parser *p, bool *ret_found)
 		negated = !negated;
 		category = STR("Cn");
 	}
+	char property[64];
+	(void)snprintf(property, sizeof property, "%s%.*s",
+		       category.len ? "" : "sc:", STR_FMT(category.len ? category : name));
+	if (!pcre_has_property(property))
+		return fault(p, "invalid character class range", since(p, start));
 	/* PCRE2 looks at the letter's own case, whatever the flags say. */
 	if (p->groups[p->depth].any_case &&
 	    (str_eq_nocase(category, STR("Lu")) || str_eq_nocase(category, STR("Ll"))))
-		category = STR("L&");
-	buf_printf(p->out, "\\%c{%s%.*s}", negated ? 'P' : 'p',
-		   category.len ? "" : "sc:", STR_FMT(category.len ? category : name));
+		(void)snprintf(property, sizeof property, "L&");
+	buf_printf(p->out, "\\%c{%s}", negated ? 'P' : 'p', property);
 	return ERR_OK;
 }
 
@@ -304,6 +319,7 @@ static enum err_code read_class_char(struct parser *p, struct str class, uint32_
 static enum err_code read_class(struct parser *p)
 {
 	struct str class = p->rest;
+	size_t from = p->out->len;
 	enum err_code code;
 
 	p->rest = str_from(p->rest, 1);
@@ -344,7 +360,7 @@ static enum err_code read_class(struct parser *p)
 	}
 	p->rest = str_from(p->rest, 1);
 	buf_char(p->out, ']');
-	atom(p, 1);
+	atom(p, from, 1);
 	return ERR_OK;
 }
 
@@ -354,7 +370,8 @@ static enum err_code open_group(struct parser *p, const char *how)
 		return fault(p, "expression nests too deeply", p->all);
 	bool any_case = p->groups[p->depth].any_case;
 	p->depth++;
-	p->groups[p->depth] = (struct group){ .weight = 1, .any_case = any_case };
+	p->groups[p->depth] =
+		(struct group){ .weight = 1, .any_case = any_case, .from = p->out->len };
 	buf_put(p->out, how, strlen(how));
 	return ERR_OK;
 }
@@ -396,15 +413,18 @@ static enum err_code read_perl_group(struct parser *p)
 		} else if ((c == ':' || c == ')') && (!negated || saw_flag)) {
 			struct str flags = since(p, start);
 
-			buf_str_put(p->out, str_upto(flags, flags.len - 1));
 			if (c == ':') {
+				size_t from = p->out->len;
+
+				buf_str_put(p->out, str_upto(flags, flags.len - 1));
 				enum err_code code = open_group(p, ":");
 
 				p->groups[p->depth].any_case = any_case;
+				p->groups[p->depth].from = from;
 				return code;
 			}
 			p->groups[p->depth].any_case = any_case;
-			buf_char(p->out, ')');
+			buf_str_put(p->out, flags);
 			return ERR_OK;
 		} else {
 			break;
@@ -451,6 +471,29 @@ static bool read_counts(struct str *s, int *ret_min, int *ret_max)
 	return true;
 }
 
+/* Puts a repetition behind the atom. Flags ("a(?i)*") do not stand between the two for RE2. */
+static void put_repeat(struct parser *p, struct str op)
+{
+	struct group *g = &p->groups[p->depth];
+	size_t more = 4 + op.len, flags = p->out->len - g->atom_to;
+
+	if (!flags) {
+		buf_str_put(p->out, op);
+	} else if (buf_reserve(p->out, more)) {
+		char *from = p->out->p + g->atom_from, *to = p->out->p + g->atom_to;
+
+		memmove(to + more, to, flags);
+		memmove(from + 3, from, (size_t)(to - from));
+		memcpy(from, "(?:", 3);
+		to[3] = ')';
+		memcpy(to + 4, op.p, op.len);
+		p->out->len += more;
+		g->atom_to += more;
+		return;
+	}
+	g->atom_to = p->out->len;
+}
+
 /* @before: where the operator begins; @stacked: where the operator right before it began, or NULL.
  */
 static enum err_code repeat(struct parser *p, struct str before, struct str stacked, int min,
@@ -458,43 +501,46 @@ static enum err_code repeat(struct parser *p, struct str before, struct str stac
 {
 	struct group *g = &p->groups[p->depth];
 	struct str op = since(p, before);
-	bool counted = min >= 0;
+	unsigned factor = min < 0 ? 1 : max >= 0 ? (unsigned)max : (unsigned)min;
 
+	if (min > MAX_REPEAT || max > MAX_REPEAT || (max >= 0 && min > max))
+		return fault(p, "invalid repeat count", op);
 	if (str_has_prefix(p->rest, STR("?")))
 		p->rest = str_from(p->rest, 1);
 	if (stacked.p)
 		return fault(p, "invalid nested repetition operator", since(p, stacked));
 	if (!g->has_atom)
 		return fault(p, "missing argument to repetition operator", since(p, before));
-	if (counted) {
-		unsigned factor = max >= 0 ? (unsigned)max : (unsigned)min;
-
-		if (min > MAX_REPEAT || max > MAX_REPEAT || (max >= 0 && min > max))
-			return fault(p, "invalid repeat count", op);
-		if ((uint64_t)g->atom_weight * (factor ? factor : 1) > MAX_REPEAT)
-			return fault(p, "invalid repeat count", since(p, before));
-		atom(p, g->atom_weight * (factor ? factor : 1));
-	}
-	buf_str_put(p->out, since(p, before));
+	if ((uint64_t)g->atom_weight * (factor ? factor : 1) > MAX_REPEAT)
+		return fault(p, "invalid repeat count", since(p, before));
+	g->atom_weight *= factor ? factor : 1;
+	if (g->atom_weight > g->weight)
+		g->weight = g->atom_weight;
+	put_repeat(p, since(p, before));
 	return ERR_OK;
 }
 
 static void literal(struct parser *p, uint32_t c)
 {
+	size_t from = p->out->len;
+
 	put_char(p, c);
-	atom(p, 1);
+	atom(p, from, 1);
 }
 
 /* Assertions stand in groups of their own: RE2 lets them be repeated. */
 static void assertion(struct parser *p, const char *text)
 {
+	size_t from = p->out->len;
+
 	buf_printf(p->out, "(?:%s)", text);
-	atom(p, 1);
+	atom(p, from, 1);
 }
 
 static enum err_code read_backslash(struct parser *p)
 {
 	char c = p->rest.len > 1 ? p->rest.p[1] : '\0';
+	size_t from = p->out->len;
 	enum err_code code;
 	bool found;
 	uint32_t rune;
@@ -515,7 +561,7 @@ static enum err_code read_backslash(struct parser *p)
 	if (code != ERR_OK)
 		return code;
 	if (found || read_perl_class(p, false)) {
-		atom(p, 1);
+		atom(p, from, 1);
 		return ERR_OK;
 	}
 	code = read_escape(p, &rune);
@@ -528,10 +574,10 @@ static enum err_code close_group(struct parser *p)
 {
 	if (p->depth == 0)
 		return fault(p, "unexpected )", p->all);
-	unsigned weight = p->groups[p->depth--].weight;
+	struct group closed = p->groups[p->depth--];
 	p->rest = str_from(p->rest, 1);
 	buf_char(p->out, ')');
-	atom(p, weight);
+	atom(p, closed.from, closed.weight);
 	return ERR_OK;
 }
 
@@ -565,7 +611,7 @@ static enum err_code step(struct parser *p, struct str *stacked)
 	case '.':
 		p->rest = str_from(p->rest, 1);
 		buf_char(p->out, '.');
-		atom(p, 1);
+		atom(p, p->out->len - 1, 1);
 		return ERR_OK;
 	case '[':
 		return read_class(p);

@@ -2,6 +2,7 @@
 #include "regex/regex.h"
 
 #include <pcre2.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 
@@ -37,17 +38,26 @@ static enum err_code compile(struct regex *r, struct str pattern, struct str sou
 	pcre2_compile_context_free(context);
 	if (r->code)
 		return ERR_OK;
-	if (error == PCRE2_ERROR_UNKNOWN_UNICODE_PROPERTY ||
-	    error == PCRE2_ERROR_MALFORMED_UNICODE_PROPERTY)
-		return err_set(e, ERR_INVALID,
-			       "error parsing regexp: invalid character class range: `%.*s`",
-			       STR_FMT(source));
 	if (error == PCRE2_ERROR_PATTERN_TOO_LARGE || error == PCRE2_ERROR_PATTERN_STRING_TOO_LONG)
 		return err_set(e, ERR_INVALID, "error parsing regexp: expression too large: `%.*s`",
 			       STR_FMT(source));
 	char words[128] = "";
 	(void)pcre2_get_error_message(error, (PCRE2_UCHAR *)words, sizeof words);
 	return err_set(e, ERR_INVALID, "error parsing regexp: %s: `%.*s`", words, STR_FMT(source));
+}
+
+bool pcre_has_property(const char *name)
+{
+	char pattern[80];
+	int error = 0;
+	size_t where = 0;
+
+	(void)snprintf(pattern, sizeof pattern, "\\p{%s}", name);
+	pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF,
+					 &error, &where, NULL);
+	pcre2_code_free(code);
+	return error != PCRE2_ERROR_UNKNOWN_UNICODE_PROPERTY &&
+	       error != PCRE2_ERROR_MALFORMED_UNICODE_PROPERTY;
 }
 
 enum err_code regex_new(struct str pattern, struct regex **ret, struct err *e)

@@ -27,5 +27,7 @@ bool regex_match(const struct regex *r, struct str text);
 /* Appends to @out a PCRE2 pattern that matches what @pattern matches in RE2; errors as regex_new.
  */
 MUST_CHECK enum err_code re2_to_pcre(struct str pattern, struct buf *out, struct err *e);
+/* Does PCRE2 know what \p{@name} is? */
+bool pcre_has_property(const char *name);
 
 #endif

@@ -502,6 +502,21 @@ static void categories_are_what_they_are_to_go(void **state)
 	assert_true(re_matches("^\\p{old-italic}$", "\xf0\x90\x8c\x80"));
 }
 
+/* Go's regexp/syntax: flags are no part of the sequence, and end a stack of repetitions. */
+static void flags_do_not_part_an_atom_from_its_repetition(void **state)
+{
+	(void)state;
+	assert_true(re_matches("^ba(?i)*$", "b"));
+	assert_true(re_matches("^ba(?i)*$", "baa"));
+	assert_false(re_matches("^ba(?i)*$", "bA"));
+	assert_true(re_matches("^(?:ab|c(?s))(?i)+C$", "abcabc"));
+	assert_true(re_matches("^(ab)(?U)(?i){2}c$", "ababC"));
+	assert_false(re_matches("^(ab)(?i){2}c$", "abc"));
+	assert_true(re_matches("^a?(?i)+a$", "aa")); /* "a?+a" would give nothing back */
+	assert_true(re_matches("^[ab](?m)*(?s){2}\\d(?i)?$", "abab"));
+	assert_true(re_matches("^(?i:x(?-i)+)y$", "xXxy"));
+}
+
 static void patterns_that_re2_refuses_are_refused_in_its_words(void **state)
 {
 	static const char *const cases[][2] = {
@@ -513,9 +528,15 @@ static void patterns_that_re2_refuses_are_refused_in_its_words(void **state)
 		{ "[z-a]", "invalid character class range: `z-a`" },
 		{ "[[:foo:]]", "invalid character class range: `[:foo:]`" },
 		{ "\\p{Nope}", "invalid character class range: `\\p{Nope}`" },
+		{ "a\\p{Nope}*b**", "invalid character class range: `\\p{Nope}`" },
+		{ "[\\p{Nope}", "invalid character class range: `\\p{Nope}`" },
+		{ "\\pXa", "invalid character class range: `\\pX`" },
 		{ "*a", "missing argument to repetition operator: `*`" },
 		{ "a|*", "missing argument to repetition operator: `*`" },
 		{ "(+)", "missing argument to repetition operator: `+`" },
+		{ "(?i)*", "missing argument to repetition operator: `*`" },
+		{ "{1001}", "invalid repeat count: `{1001}`" },
+		{ "a*{2,1}?", "invalid repeat count: `{2,1}`" },
 		{ "a**", "invalid nested repetition operator: `**`" },
 		{ "a*+", "invalid nested repetition operator: `*+`" },
 		{ "a{2}{3}", "invalid nested repetition operator: `{2}{3}`" },
@@ -525,6 +546,8 @@ static void patterns_that_re2_refuses_are_refused_in_its_words(void **state)
 		{ "\\1", "invalid escape sequence: `\\1`" },
 		{ "(a)\\1", "invalid escape sequence: `\\1`" },
 		{ "\\Z", "invalid escape sequence: `\\Z`" },
+		{ "\\xg0a", "invalid escape sequence: `\\xg0`" },
+		{ "\\x1", "invalid escape sequence: `\\x1`" },
 		{ "\\x{110000}", "invalid escape sequence: `\\x{110000`" },
 		{ "a\\", "trailing backslash at end of expression: ``" },
 		{ "(?=a)", "invalid or unsupported Perl syntax: `(?=`" },
@@ -665,6 +688,7 @@ int main(void)
 		cmocka_unit_test(patterns_mean_what_they_mean_to_re2),
 		cmocka_unit_test(bytes_that_are_no_characters_match_like_one),
 		cmocka_unit_test(categories_are_what_they_are_to_go),
+		cmocka_unit_test(flags_do_not_part_an_atom_from_its_repetition),
 		cmocka_unit_test(patterns_that_re2_refuses_are_refused_in_its_words),
 		cmocka_unit_test(a_hostile_pattern_gives_up),
 		cmocka_unit_test(the_path_of_a_request_uri_is_found),
