@@ -1,7 +1,9 @@
 """Peers that lie, babble or live in another time; and a peer service that tells of peers."""
 import itertools
+import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import time
@@ -13,7 +15,7 @@ import wire
 from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Impostor, Node, Relay, cluster, nodes_of, of, over, response,
                      split)
 from daemon import BIN, LONG_S, together, until
-from observer import BASE_S
+from observer import BASE_S, tycho
 
 GET_FLOWS = '/observer.Observer/GetFlows'
 
@@ -299,3 +301,34 @@ def test_flows_that_were_interrupted_are_not_called_complete(tmp_path):
 def test_an_answer_that_must_be_whole_is_none_when_it_is_interrupted(words, method, tmp_path):
     assert interrupted(words, '/tycho.v1.' + method, tmp_path) == (1, '', 'interrupted\n')
     assert os.listdir(tmp_path) == []
+
+
+# --- what the command line makes of it -----------------------------------------------------------------------------
+
+
+def test_nodes_and_namespaces_are_listed_by_name_with_all_that_is_known_of_them():
+    def answer(path, request, context):
+        if path == '/observer.Observer/GetNodes':
+            yield wire.message('observer.GetNodesResponse')(nodes=[
+                {'name': 'gone', 'state': GONE},
+                {'name': 'east', 'state': CONNECTED, 'version': 'v1.2', 'address': '192.0.2.1:4244', 'tls': {'enabled': True},
+                 'uptime_ns': 90_600_000_000, 'num_flows': 1, 'max_flows': 4, 'seen_flows': 182},
+                {'name': 'bad', 'state': ERROR, 'tls': {'enabled': False}, 'uptime_ns': 3_600_000_000_000}]).SerializeToString()
+        else:
+            yield wire.message('observer.GetNamespacesResponse')(namespaces=[
+                {'namespace': 'shop'}, {'namespace': 'bank', 'cluster': 'east'}]).SerializeToString()
+
+    def listed(*words):
+        return [re.split(r'\s{2,}', line) for line in tycho('--server', server.address, 'list', *words, check=0).stdout.splitlines()]
+    with Impostor(answer) as server:
+        wide = [['NAME', 'STATUS', 'AGE', 'FLOWS/S', 'CURRENT/MAX-FLOWS', 'VERSION', 'ADDRESS', 'TLS'],
+                ['bad', 'Error', '1h0m0s', 'N/A', 'N/A', 'N/A', '', 'Disabled'],
+                ['east', 'Connected', '1m31s', '2.00', '1/4 ( 25.00%)', 'v1.2', '192.0.2.1:4244', 'Enabled'],  # 182 in 91 s
+                ['gone', 'Gone', 'N/A', 'N/A', 'N/A', 'N/A', '', 'N/A']]
+        assert [[c for c in row if c] for row in listed('nodes', '-o', 'wide')] == [[c for c in row if c] for row in wide]
+        assert listed('nodes') == [row[:5] for row in wide]
+        out = tycho('--server', server.address, 'list', 'nodes', '-o', 'json', check=0).stdout
+        assert [node['name'] for node in json.loads(out)] == ['bad', 'east', 'gone']
+        assert listed('namespaces', '-o', 'wide') == [['NAMESPACE', 'CLUSTER'], ['shop'], ['bank', 'east']]
+    with Impostor(lambda path, request, context: iter([b''])) as server:
+        assert tycho('--server', server.address, 'list', 'nodes', '-o', 'json', check=0).stdout == 'null\n'

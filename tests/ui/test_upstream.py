@@ -86,6 +86,19 @@ def test_a_server_that_is_killed_is_said_to_be_away_and_its_absence_is_a_gap():
         assert update['totals']['flows'] == 2
 
 
+def test_who_asks_as_the_last_one_leaves_follows_too():
+    with Node('n') as node, Ui(node.tcp) as ui, Page(ui) as leaving, Page(ui) as coming:
+        for i in range(5):
+            question = [{'destination_port': ['80', str(1000 + i)]}]
+            leaving.watch(allow=question)
+            leaving.update()
+            leaving.watch()
+            coming.watch(allow=question)  # while the answers to it end
+            coming.update()
+            node.feed([flow(i)])
+            coming.update(lambda m, new='flow-%d' % i: new in uuids(m))
+
+
 @side_by_side
 def test_a_server_that_is_frozen_is_said_to_be_away_and_nothing_is_missed_when_it_thaws():
     with Node('n0') as node, watched(node.socket) as (page, _):

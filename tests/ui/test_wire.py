@@ -11,6 +11,7 @@ import pytest
 
 import wire
 from cluster import Impostor
+from daemon import until
 from observer import BASE_S, Observer, flow
 from ui import CLOSE, TEXT, Closed, Page, Refused, Ui
 
@@ -264,6 +265,12 @@ def test_views_are_as_many_as_the_document_says():
         assert 'different filters' in pages[-1].of('refused')['reason']
         pages[-1].watch(allow=[{'destination_port': ['1']}])  # of those there are
         pages[-1].update()
+        pages[1].watch(allow=[{'destination_port': ['1']}])  # nobody watches the second any more: soon there is room
+
+        def is_answered():
+            pages[-1].watch(allow=[{'destination_port': ['9999']}])
+            return pages[-1].until(lambda m: m.get('watch') == pages[-1].watched)['type'] == 'update'
+        until(is_answered)
 
 
 # --- close codes ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ struct objects {
 
 static struct objects objects_of(unsigned version)
 {
-	char name[32], app[32], ip[32];
+	char name[32], app[32], ip[32], six[32];
 	struct objects o = {
 		.namespaces = json_pack("{s:{s:s,s:{s:s}}}", "metadata", "name", "shop", "labels",
 					"team", version % 2 ? "a" : "b"),
@@ -31,11 +31,12 @@ static struct objects objects_of(unsigned version)
 		(void)snprintf(name, sizeof name, "web-%u-%u", version, i);
 		(void)snprintf(app, sizeof app, "app-%u-%u", version, i % 3);
 		(void)snprintf(ip, sizeof ip, "10.0.%u.%u", i % 2 ? version % 2 : 7, i);
-		o.pods[i] =
-			json_pack("{s:{s:s,s:s,s:s,s:{s:s}},s:{s:s},s:{s:s,s:s}}", "metadata",
-				  "name", name, "namespace", "shop", "creationTimestamp",
-				  "2026-01-01T00:00:00Z", "labels", "app", app, "spec", "nodeName",
-				  "node-a", "status", "phase", "Running", "podIP", ip);
+		(void)snprintf(six, sizeof six, "fd00::%u:%u", version % 2, i);
+		o.pods[i] = json_pack(
+			"{s:{s:s,s:s,s:s,s:{s:s}},s:{s:s},s:{s:s,s:s,s:[{s:s},{s:s}]}}", "metadata",
+			"name", name, "namespace", "shop", "creationTimestamp",
+			"2026-01-01T00:00:00Z", "labels", "app", app, "spec", "nodeName", "node-a",
+			"status", "phase", "Running", "podIP", ip, "podIPs", "ip", ip, "ip", six);
 	}
 	return o;
 }
