@@ -317,6 +317,7 @@ enum policy_warning_kind {
 	POLICY_WARN_EMPTY_PEERS, /* a list of none, which means anybody */
 	POLICY_WARN_EMPTY_PORTS, /* a list of none, which means all */
 	POLICY_WARN_NO_PORT,     /* toPorts, icmps without one: it matches nothing */
+	POLICY_WARN_EXCEPT,      /* of Cilium's: it takes in all of its cidr */
 	POLICY_WARN_EVERYTHING,  /* anybody on all ports: those beside it add nothing */
 	POLICY_WARN_NOTHING,     /* an empty rule of Cilium's, beside others */
 	POLICY_WARN_COVERED,     /* the second rule lets pass, or denies, all that the first does */

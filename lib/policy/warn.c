@@ -255,6 +255,16 @@ static bool has_every_peer(struct warning *w, const struct rule *rule)
 	return false;
 }
 
+/* NetworkPolicy does not allow it. */
+static bool excepts_all(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->own_blocks; i++)
+		for (size_t j = 0; j < rule->blocks[i].except_count; j++)
+			if (prefix_within(&rule->blocks[i].prefix, &rule->blocks[i].except[j]))
+				return true;
+	return false;
+}
+
 static void warn_rule(struct warning *w, const struct rule *rule, size_t rules)
 {
 	bool none = rule->no_peers && !rule->narrowed &&
@@ -270,6 +280,8 @@ static void warn_rule(struct warning *w, const struct rule *rule, size_t rules)
 		say(w, POLICY_WARN_EVERY_PEER, rule);
 	if (rule->narrowed && !rule->port_count)
 		say(w, POLICY_WARN_NO_PORT, rule);
+	if (excepts_all(rule))
+		say(w, POLICY_WARN_EXCEPT, rule);
 	if (none && rules > 1)
 		say(w, POLICY_WARN_NOTHING, rule);
 }
@@ -487,6 +499,10 @@ static const struct {
 	[POLICY_WARN_NO_PORT] = {
 		"toPorts or icmps name no port and no type, so that the rule allows nothing",
 		"toPorts or icmps name no port and no type, so that the rule denies nothing",
+	},
+	[POLICY_WARN_EXCEPT] = {
+		"an except takes in all of its cidr, of which nothing is left",
+		NULL,
 	},
 	[POLICY_WARN_EVERYTHING] = {
 		"it lets anybody pass on all ports, so that rules beside it add nothing",

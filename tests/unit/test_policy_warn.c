@@ -16,8 +16,9 @@ struct told {
 static void tell(void *ctx, const struct policy_warning *w)
 {
 	static const char *const names[] = {
-		"split",      "two peers", "every peer", "empty peers", "empty ports", "no port",
-		"everything", "nothing",   "covered",    "denied",      "types",       "names",
+		"split",   "two peers", "every peer", "empty peers", "empty ports",
+		"no port", "except",    "everything", "nothing",     "covered",
+		"denied",  "types",     "names",
 	};
 	_Static_assert(ARRAY_LEN(names) == POLICY_WARN_COUNT_, "a kind without a name");
 	struct told *told = ctx;
@@ -114,6 +115,7 @@ static void a_peer_that_is_everybody_there_beside_narrower_ones_is_told(void **s
 		    "'k8s:io.kubernetes.pod.namespace': other}}]}]"),
 	       "");
 	expect(EACH("ingress: [{fromEntities: [cluster, host]}]"), "");
+	expect(EACH("ingress: [{fromEntities: [all, host]}]"), "");
 }
 
 static void lists_without_anything_are_told(void **state)
@@ -123,6 +125,10 @@ static void lists_without_anything_are_told(void **state)
 	expect(ONE("ingress: [{from: null}]"), "empty peers #ingress[0]");
 	expect(ONE("egress: [{to: [" WEB "], ports: []}]"), "empty ports #egress[0]");
 	expect(ONE("ingress: [{ports: [{port: 80}]}]"), "");
+	/* once is enough */
+	expect(ONE("ingress: [{from: [" WEB "]}, {from: [], ports: [{port: 80}]}]"),
+	       "empty peers #ingress[1]");
+	expect(ONE("ingress: [{from: []}, {from: [" WEB "]}]"), "empty peers #ingress[0]");
 	expect(ONE("ingress: []"), "");                     /* denies all of it, as meant */
 	expect(EACH("ingress: [{fromEndpoints: []}]"), ""); /* nobody, as meant */
 	expect(EACH("ingress: [{" E_WEB ", toPorts: [{ports: []}]}]"), "no port #spec.ingress[0]");
@@ -166,7 +172,7 @@ static void a_rule_that_another_covers_is_told(void **state)
 		   "], ports: [{port: 80}]}]"),
 	       "");
 	expect(ONE("ingress: [{from: [" WEB "], ports: [{port: http}]}, {from: [" WEB
-		   "], ports: [{port: 80}]}]"),
+		   "], ports: [{port: 80}]}, {from: [" WEB "], ports: [{port: metrics}]}]"),
 	       "");
 }
 
@@ -185,6 +191,17 @@ static void blocks_cover_what_they_do_not_leave_out(void **state)
 	expect(TWO("cidr: 0.0.0.0/0", "cidr: 2001:db8::/32"), "");
 	expect(TWO("cidr: '::/0'", "cidr: 2001:db8::/32"), "covered #egress[1] #egress[0]");
 	expect(TWO("cidr: '::/0'", "cidr: 192.0.2.0/24"), "");
+}
+
+static void an_except_that_takes_in_its_block_is_told(void **state)
+{
+	(void)state;
+#define EXCEPT(cidr, except)                                                                       \
+	EACH("egress: [{toCIDRSet: [{cidr: 192.0.2.0/24}, {cidr: " cidr ", except: [" except       \
+	     "]}]}]")
+	expect(EXCEPT("10.0.0.0/16", "10.0.0.0/8"), "except #spec.egress[0]");
+	expect(EXCEPT("10.0.0.0/16", "10.0.1.0/24, 10.0.0.0/16"), "except #spec.egress[0]");
+	expect(EXCEPT("10.0.0.0/16", "10.0.0.0/17"), "");
 }
 
 static void selectors_cover_those_that_ask_for_more(void **state)
@@ -222,11 +239,28 @@ static void what_asks_for_more_than_to_pass_is_covered_by_nothing(void **state)
 		    "protocol: TCP}], rules: {http: [{method: GET}]}}]}]"),
 	       "");
 	expect(EACH("ingress: [{" E_WEB "}, {" E_WEB ", authentication: {mode: required}}]"), "");
-	expect(EACH("egress: [{toServices: [{k8sService: {serviceName: a, namespace: b}}]}, "
-		    "{toServices: [{k8sService: {serviceName: c, namespace: b}}]}]"),
+	/* what they stand for may change */
+#define SERVICE "{toServices: [{k8sService: {serviceName: web, namespace: shop}}]}"
+#define WITH_SERVICE                                                                               \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n"             \
+	"spec: {selector: {app: web}}\n"
+#define WITH_GROUP                                                                                 \
+	"---\napiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\nmetadata: {name: a}\n"              \
+	"spec: {externalCIDRs: [192.0.2.0/24]}\n"
+	expect(EACH("egress: [" SERVICE ", {toEndpoints: [{matchLabels: {'k8s:app': web}}]}]")
+		       WITH_SERVICE,
 	       "");
-	expect(EACH("egress: [{toCIDRSet: [{cidrGroupRef: a}]}, {toCIDRSet: [{cidrGroupRef: b}]}]"),
+	expect(EACH("egress: [" SERVICE ", {toEndpoints: [{matchLabels: {'k8s:app': web, a: b}}]}]")
+		       WITH_SERVICE,
 	       "");
+	expect(EACH("egress: [{toCIDRSet: [{cidrGroupRef: a}]}, {toCIDR: [192.0.0.0/16]}]")
+		       WITH_GROUP,
+	       "");
+	expect(EACH("egress: [{toCIDRSet: [{cidrGroupRef: a}]}, {toCIDR: [192.0.2.0/25]}]")
+		       WITH_GROUP,
+	       "");
+	expect(EACH("egress: [" SERVICE ", {toEntities: [all]}]") WITH_SERVICE,
+	       "everything #spec.egress[1]");
 	expect(EACH("ingress: [{" E_WEB "}, {" E_WEB ", " P80 "}]"),
 	       "covered #spec.ingress[1] #spec.ingress[0]");
 }
@@ -270,6 +304,9 @@ static void names_that_nobody_shows_to_the_proxy_are_told(void **state)
 	expect(CNP("{endpointSelector: {matchLabels: {app: web}}, egress: [" FQDN
 		   "]}") "---\n" CCNP("{endpointSelector: {matchLabels: {app: db}}, egress: [" DNS
 				      "]}"),
+	       "names #spec.egress[0]");
+	/* nodes are no pods */
+	expect(EACH("egress: [" FQDN "]") "---\n" CCNP("{nodeSelector: {}, egress: [" DNS "]}"),
 	       "names #spec.egress[0]");
 }
 
@@ -319,6 +356,7 @@ int main(void)
 		cmocka_unit_test(an_empty_rule_of_ciliums_is_nobody_and_told_beside_others),
 		cmocka_unit_test(a_rule_that_another_covers_is_told),
 		cmocka_unit_test(blocks_cover_what_they_do_not_leave_out),
+		cmocka_unit_test(an_except_that_takes_in_its_block_is_told),
 		cmocka_unit_test(selectors_cover_those_that_ask_for_more),
 		cmocka_unit_test(what_asks_for_more_than_to_pass_is_covered_by_nothing),
 		cmocka_unit_test(what_is_denied_and_allowed_is_told),
