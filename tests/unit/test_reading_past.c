@@ -1,0 +1,305 @@
+/* observer/api/reading and past: what the log no longer has, or never had, is looked for in the store. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "flow/flow.pb-c.h"
+#include "reading_scene.h"
+
+static void what_the_store_has_taken_and_not_sealed_is_waited_for(void **state)
+{
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	for (size_t i = 0; i < 30; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	keep(s, false);
+	for (size_t i = 30; i < 30 + CAPACITY; i++) /* overwrites these 30 in the log */
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .number = 270 }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	collector_init(&got, 0);
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_IDLE);
+	assert_int_equal(got.count, 0);
+	keep(s, true);
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_ENDED);
+	expect_numbers(&got, FIRST_SEQ + 15, 270);
+	assert_int_equal(got.lost, 0);
+	reading_done(&r);
+}
+
+static void a_follower_that_the_log_overtakes_finds_its_flows_in_the_store(void **state)
+{
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	collector_init(&got, 0);
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_IDLE);
+	for (size_t i = 0; i < 700; i++) {
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+		if (i % 100 == 99)
+			keep(s, i != 699);
+	}
+	assert_int_equal(pull_all(s, &r, &got, 9), READING_IDLE);
+	expect_numbers(&got, FIRST_SEQ, 700);
+	assert_int_equal(got.lost, 0);
+	reading_done(&r);
+}
+
+/* --- overtaken between two looks ---------------------------------------------------------- */
+
+/* What the log's range is asked for, by the reading too, comes here (--wrap): once it was, or just
+ * before, the log moves on. */
+static struct {
+	struct scene *scene; /* NULL: nothing happens */
+	int looks;           /* that still come before */
+	bool before;
+} overtake;
+
+struct flow_log_range __real_flow_log_range(const struct flow_log *log);
+struct flow_log_range __wrap_flow_log_range(const struct flow_log *log);
+
+static void move_on(struct scene *s)
+{
+	for (size_t i = 0; i < 2 * CAPACITY; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + s->count);
+	keep(s, true);
+}
+
+struct flow_log_range __wrap_flow_log_range(const struct flow_log *log)
+{
+	struct scene *s = overtake.scene && overtake.looks-- == 0 ? TAKE(overtake.scene) : NULL;
+
+	if (s && overtake.before)
+		move_on(s);
+	struct flow_log_range range = __real_flow_log_range(log);
+	if (s && !overtake.before)
+		move_on(s);
+	return range;
+}
+
+static void a_follower_that_is_overtaken_while_it_looks_finds_its_flows_in_the_store(void **state)
+{
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	for (size_t i = 0; i < 100; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	collector_init(&got, 0);
+	overtake.scene = s;
+	overtake.looks = 0;
+	overtake.before = false; /* they are in the log when that is asked for */
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_IDLE);
+	assert_null(overtake.scene);
+	expect_numbers(&got, FIRST_SEQ, 100 + 2 * CAPACITY);
+	assert_int_equal(got.lost, 0);
+	reading_done(&r);
+}
+
+static void the_last_flows_are_found_when_the_log_moves_on_while_they_are_counted(void **state)
+{
+	enum { OTHERS = 150, FLOWS = 64 /* one look back */ };
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	for (size_t i = 0; i < OTHERS + FLOWS; i++)
+		put(s, i < OTHERS ? FLOW_KIND_AGENT : FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED,
+		    1000 + i);
+	keep(s, true);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .number = 100 }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	collector_init(&got, 0);
+	overtake.scene = s;
+	overtake.looks = 1;
+	overtake.before = true;
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_ENDED);
+	assert_null(overtake.scene);
+	expect_numbers(&got, FIRST_SEQ + OTHERS, FLOWS);
+	assert_int_equal(got.lost, 0);
+	reading_done(&r);
+}
+
+static void what_neither_log_nor_store_has_is_lost_and_told(void **state)
+{
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	for (size_t i = 0; i < 600; i++) {
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+		if (i == 99)
+			keep(s, false);
+		if (i == 109)
+			s->kept = 110; /* ten that the store never gets */
+	}
+	keep(s, true);
+	collector_init(&got, 0);
+	assert_int_equal(pull_all(s, &r, &got, 50), READING_IDLE);
+	assert_int_equal(got.count, 590);
+	assert_int_equal(got.lost, 10);
+	reading_done(&r);
+}
+
+static void more_readings_than_scans_each_keep_their_place(void **state)
+{
+	enum { READINGS = PAST_SCANS + 2 };
+	static struct collector got[READINGS];
+	struct scene *s = *state;
+	struct reading r[READINGS];
+
+	give_store(s);
+	for (size_t i = 0; i < 900; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	keep(s, true);
+	for (size_t i = 0; i < READINGS; i++) {
+		collector_init(&got[i], 0);
+		/* every other one walks back first */
+		assert_int_equal(
+			reading_init(&r[i],
+				     &(struct reading_request){ .number = 800, .first = i % 2 },
+				     s->log, s->past, FLOW_KIND_FLOW, NULL, NULL),
+			ERR_OK);
+	}
+	for (size_t over = 0; over < READINGS;) {
+		over = 0;
+		for (size_t i = 0; i < READINGS; i++) {
+			got[i].room = 5 + i;
+			over += pull_at(s, &r[i], &got[i], 0) == READING_ENDED;
+		}
+	}
+	for (size_t i = 0; i < READINGS; i++) {
+		expect_numbers(&got[i], FIRST_SEQ + (i % 2 ? 0 : 100), 800);
+		reading_done(&r[i]);
+	}
+}
+
+/* Each look is a few records, most of them of no interest: a place must not need its scan to know
+ * how far it came. */
+static void places_without_a_scan_of_their_own_miss_nothing(void **state)
+{
+	enum { PLACES = PAST_SCANS + 1, RECORDS = 900, BLOCK = 37 };
+	struct scene *s = *state;
+	size_t wanted = 0;
+
+	give_store(s);
+	for (size_t i = 0; i < RECORDS; i++) { /* the ends of every fifth block */
+		bool is_wanted = i / BLOCK % 5 == 2 && (i % BLOCK == 0 || i % BLOCK == BLOCK - 1);
+		put(s, is_wanted ? FLOW_KIND_AGENT : FLOW_KIND_FLOW, 0, 1000 + i);
+		wanted += is_wanted;
+	}
+	keep(s, true);
+	for (size_t work = 1; work < 80; work += 3) {
+		struct past_place places[PLACES] = { 0 };
+		size_t found[PLACES] = { 0 }, over = 0;
+		bool more[PLACES];
+		for (size_t i = 0; i < PLACES; i++) {
+			places[i].config = (struct store_scan_config){
+				.range = { { 0 }, { UINT64_MAX }, 0, UINT64_MAX },
+				.kinds = 1U << FLOW_KIND_AGENT,
+				.backward = i % 2
+			};
+			more[i] = true;
+		}
+		for (size_t i = 0; over < PLACES; i = (i + 1) % PLACES) {
+			const struct flow *flows;
+			size_t n;
+			if (!more[i])
+				continue;
+			assert_int_equal(
+				past_peek(s->past, &places[i], work, &flows, &n, &more[i], NULL),
+				ERR_OK);
+			past_took(&places[i], n);
+			found[i] += n;
+			over += !more[i];
+		}
+		for (size_t i = 0; i < PLACES; i++)
+			assert_int_equal(found[i], wanted);
+	}
+}
+
+/* Blocks that only a look at each record shows to have nothing of interest, each more than a look's work. */
+static void places_without_a_scan_of_their_own_get_on(void **state)
+{
+	enum { PLACES = PAST_SCANS + 1, RECORDS = 370, BLOCKS_MAX = 20 };
+	struct scene *s = *state;
+
+	give_store(s);
+	for (size_t i = 0; i < RECORDS; i++) /* to the left and to the right of what is asked for */
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, i % 2 ? 1000 : 3000);
+	keep(s, true);
+	for (int backward = 0; backward < 2; backward++) {
+		struct past_place places[PLACES] = { 0 };
+		bool more[PLACES];
+		for (size_t i = 0; i < PLACES; i++)
+			places[i].config =
+				(struct store_scan_config){ .range = { { 1500 * NS_PER_S },
+								       { 2000 * NS_PER_S },
+								       0,
+								       UINT64_MAX },
+							    .kinds = UINT32_MAX,
+							    .backward = backward };
+		for (size_t look = 0; look < BLOCKS_MAX; look++)
+			for (size_t i = 0; i < PLACES; i++) {
+				const struct flow *flows;
+				size_t n;
+				assert_int_equal(past_peek(s->past, &places[i], 1, &flows, &n,
+							   &more[i], NULL),
+						 ERR_OK);
+				assert_int_equal(n, 0);
+			}
+		for (size_t i = 0; i < PLACES; i++) {
+			assert_false(more[i]);
+			past_leave(s->past, &places[i]);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			what_the_store_has_taken_and_not_sealed_is_waited_for, make_scene,
+			free_scene),
+		cmocka_unit_test_setup_teardown(
+			a_follower_that_the_log_overtakes_finds_its_flows_in_the_store, make_scene,
+			free_scene),
+		cmocka_unit_test_setup_teardown(
+			a_follower_that_is_overtaken_while_it_looks_finds_its_flows_in_the_store,
+			make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(
+			the_last_flows_are_found_when_the_log_moves_on_while_they_are_counted,
+			make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(what_neither_log_nor_store_has_is_lost_and_told,
+						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(more_readings_than_scans_each_keep_their_place,
+						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(places_without_a_scan_of_their_own_miss_nothing,
+						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(places_without_a_scan_of_their_own_get_on,
+						make_scene, free_scene),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
