@@ -239,6 +239,37 @@ static void a_file_that_is_rewritten_keeps_what_else_it_holds(void **state)
 	assert_int_equal(unlink(path) | rmdir(inner) | rmdir(dir), 0);
 }
 
+/* As the reference's reader does, which keeps values, not words. */
+static void what_a_file_says_is_kept_in_one_form(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *kept;
+	} cases[] = {
+		{ "AzZ: a\n", "azz: a\n" },
+		{ "n: 1_000\n", "\"n\": 1000\n" },
+		{ "n: 0x10\n", "\"n\": 16\n" },
+		{ "k: -0\n", "k: 0\n" },
+		{ "k: -7\n", "k: -7\n" },
+		{ "k: TRUE\n", "k: true\n" },
+		{ "k: 'true'\n", "k: \"true\"\n" },
+		{ "k: []\n", "k: []\n" },
+		{ "k: [1, a]\n", "k:\n    - 1\n    - a\n" },
+		{ "k: [a, '1']\n", "k:\n    - a\n    - \"1\"\n" },
+		{ "k: ~\n", "" },
+		{ "k: null\n", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_CONFIG_FILE struct config_file f = { 0 };
+		AUTO_BUF struct buf b = buf_init(1000);
+		assert_int_equal(config_file_parse(str_of(cases[i].text), &f, NULL), ERR_OK);
+		for (size_t k = 0; k < f.count; k++)
+			config_value_put(&b, &f.values[k]);
+		assert_string_equal(buf_cstr(&b), cases[i].kept);
+	}
+}
+
 static void strings_are_quoted_where_they_could_be_misread(void **state)
 {
 	(void)state;
@@ -291,6 +322,7 @@ int main(void)
 		cmocka_unit_test(contradictions_are_found_before_a_command_runs),
 		cmocka_unit_test(one_setting_prints_by_its_type),
 		cmocka_unit_test(a_file_that_is_rewritten_keeps_what_else_it_holds),
+		cmocka_unit_test(what_a_file_says_is_kept_in_one_form),
 		cmocka_unit_test(strings_are_quoted_where_they_could_be_misread),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
