@@ -210,7 +210,12 @@ bool policy_row_has_conflict(const struct policy_set *set, const struct policy_r
 {
 	const struct conflict *c = set_conflict(set, i);
 
-	return row_has_spec(set, row, c->specs[0]) && row_has_spec(set, row, c->specs[1]);
+	if (!row_has_spec(set, row, c->specs[0]) || !row_has_spec(set, row, c->specs[1]))
+		return false;
+	for (size_t j = 0; j < c->settled_count; j++)
+		if (row_has_spec(set, row, c->settled_by[j]))
+			return false;
+	return true;
 }
 
 static void select_specs(const struct policy_set *set, struct policy_row *row)

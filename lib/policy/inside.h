@@ -189,6 +189,8 @@ struct conflict {
 	uint32_t specs[2];
 	struct policy_ref refs[2];
 	struct str asked[2];
+	const uint32_t *settled_by; /* specs: an end that one of them selects has no conflict */
+	size_t settled_count;
 };
 
 /* A list in memory of the set that grows by doubling. */

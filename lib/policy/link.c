@@ -240,15 +240,26 @@ static int compare_ports(const struct port *a, const struct port *b)
 	return order ? order : str_cmp(a->name, b->name);
 }
 
-static int compare_asked(const struct asked *a, const struct asked *b)
+/* One peer, one port: what Cilium merges. */
+static int compare_places(const struct asked *a, const struct asked *b)
 {
 	int order = compare(a->egress, b->egress);
 
 	if (!order)
-		order = compare(a->rank, b->rank);
-	if (!order)
 		order = compare_peers(&a->of, &b->of);
 	return order ? order : compare_ports(a->port, b->port);
+}
+
+static int by_place(const void *pa, const void *pb)
+{
+	return compare_places(pa, pb);
+}
+
+static int compare_asked(const struct asked *a, const struct asked *b)
+{
+	int order = compare(a->rank, b->rank);
+
+	return order ? order : compare_places(a, b);
 }
 
 static int by_asked_and_what(const void *pa, const void *pb)
@@ -402,16 +413,109 @@ static struct policy_ref ref_of(const struct policy_set *set, const struct asked
 	return (struct policy_ref){ s->policy, s->index, a->rule->section, a->rule->index };
 }
 
+/* In the order in which Cilium merges them: clusterwide policies first, then by their names (pkg/policy,
+ * ruleSlice.sort; the keys are "ccnp//NAME", "cnp/NAMESPACE/NAME"), in a policy by spec and section. */
+static bool is_merged_before(const struct policy_set *set, const struct asked *a,
+			     const struct asked *b)
+{
+	uint32_t one = set_spec(set, a->spec)->policy, other = set_spec(set, b->spec)->policy;
+	const struct policy_info *of_a = set_policy(set, one), *of_b = set_policy(set, other);
+	int order = 0;
+
+	if (one != other) {
+		order = compare(of_b->kind, of_a->kind);
+		if (!order)
+			order = str_cmp(of_a->name, of_b->name);
+	}
+	if (!order)
+		order = compare(a->spec, b->spec);
+	if (!order)
+		order = compare(a->rule->section, b->rule->section);
+	return order ? order < 0 : a->rule->index < b->rule->index;
+}
+
+/* What goes before what is asked for: rules that deny, and listeners of a better rank. By place. */
+struct settlers {
+	struct list denials, listeners;
+	bool listed; /* denials */
+};
+
+static size_t first_at(const struct list *l, const struct asked *place)
+{
+	const struct asked *all = l->items;
+	size_t first = 0, end = l->count;
+
+	while (first < end) {
+		size_t middle = first + (end - first) / 2;
+
+		if (compare_places(&all[middle], place) < 0)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first;
+}
+
+/* Once @settler is merged, what @later asks for counts no more. */
+static bool settles(const struct policy_set *set, const struct asked *settler,
+		    const struct asked *later)
+{
+	bool wins = settler->rank < later->rank || !later->rank;
+
+	return wins && is_merged_before(set, settler, later) &&
+	       specs_can_meet(set, set_spec(set, settler->spec), set_spec(set, later->spec));
+}
+
+static bool has_spec(const struct list *specs, uint32_t spec)
+{
+	for (size_t i = 0; i < specs->count; i++)
+		if (((const uint32_t *)specs->items)[i] == spec)
+			return true;
+	return false;
+}
+
+/* Appends the specs that settle the conflict of @a and @b to @specs. @return false if no end has the
+ * conflict, for whoever is the subject of both is the subject of one of these. */
+static bool find_settlers(struct reading *r, const struct list *l, const struct asked *a,
+			  const struct asked *b, struct list *specs)
+{
+	const struct asked *all = l->items, *later = is_merged_before(r->set, a, b) ? b : a;
+
+	for (size_t i = first_at(l, later); i < l->count && compare_places(&all[i], later) == 0;
+	     i++) {
+		uint32_t subject = set_spec(r->set, all[i].spec)->subject;
+
+		if (!settles(r->set, &all[i], later) || has_spec(specs, all[i].spec))
+			continue;
+		if (subject == set_spec(r->set, a->spec)->subject ||
+		    subject == set_spec(r->set, b->spec)->subject ||
+		    !set_selector(r->set, subject)->count)
+			return false;
+		uint32_t *to = list_add(&r->set->mem, specs, sizeof *to);
+		if (!to) {
+			no_memory(r);
+			return true;
+		}
+		*to = all[i].spec;
+	}
+	return true;
+}
+
 /* In the order of the files. */
 static bool is_before(const struct asked *a, const struct asked *b)
 {
 	return a->spec != b->spec ? a->spec < b->spec : a->rule->index < b->rule->index;
 }
 
-static void add_conflict(struct reading *r, enum asked_kind kind, const struct asked *a,
-			 const struct asked *b)
+static void add_conflict(struct reading *r, enum asked_kind kind, const struct settlers *settlers,
+			 const struct asked *a, const struct asked *b)
 {
 	struct list *conflicts = &r->set->conflicts;
+	struct list specs = { 0 };
+
+	if (!find_settlers(r, &settlers->denials, a, b, &specs) ||
+	    !find_settlers(r, &settlers->listeners, a, b, &specs))
+		return;
 	struct conflict *c = conflicts->count < CONFLICTS_MAX
 				     ? list_add(&r->set->mem, conflicts, sizeof *c)
 				     : NULL;
@@ -429,10 +533,55 @@ static void add_conflict(struct reading *r, enum asked_kind kind, const struct a
 	*c = (struct conflict){ .clash = clash_of[kind],
 				.specs = { a->spec, b->spec },
 				.refs = { ref_of(r->set, a), ref_of(r->set, b) },
-				.asked = { a->what, b->what } };
+				.asked = { a->what, b->what },
+				.settled_by = specs.items,
+				.settled_count = specs.count };
 }
 
-static void link_conflicts(struct reading *r, enum asked_kind kind)
+static void list_denials(struct reading *r, uint32_t spec, enum policy_section section,
+			 struct list *all)
+{
+	static const struct port any_port;
+	const struct spec *s = set_spec(r->set, spec);
+	struct asked like = { .spec = spec,
+			      .egress = section == POLICY_SECTION_EGRESS_DENY,
+			      .port = &any_port };
+
+	for (size_t i = 0; i < s->rule_count[section]; i++) {
+		const struct rule *rule = &s->rules[section][i];
+
+		like.rule = rule;
+		for (size_t j = 0; j < (rule->narrowed ? rule->port_count : 1); j++) {
+			if (rule->narrowed)
+				like.port = &rule->ports[j];
+			if (!rule->nobody && r->code == ERR_OK)
+				add_all_asked(r, rule, &like, all);
+		}
+		like.port = &any_port;
+	}
+}
+
+static void list_settlers(struct reading *r, enum asked_kind kind, const struct list *asked,
+			  struct settlers *to)
+{
+	for (uint32_t i = 0; !to->listed && i < r->set->specs.count && r->code == ERR_OK; i++) {
+		list_denials(r, i, POLICY_SECTION_INGRESS_DENY, &to->denials);
+		list_denials(r, i, POLICY_SECTION_EGRESS_DENY, &to->denials);
+	}
+	if (!to->listed && to->denials.count)
+		qsort(to->denials.items, to->denials.count, sizeof(struct asked), by_place);
+	to->listed = true;
+	to->listeners.count = 0;
+	for (size_t i = 0; kind == ASKED_LISTENER && i < asked->count && r->code == ERR_OK; i++) {
+		const struct asked *one = (const struct asked *)asked->items + i;
+
+		add_asked(r, &to->listeners, one, one->of);
+	}
+	if (to->listeners.count)
+		qsort(to->listeners.items, to->listeners.count, sizeof(struct asked), by_place);
+}
+
+static void link_conflicts(struct reading *r, enum asked_kind kind, struct settlers *settlers)
 {
 	struct list all = { 0 };
 
@@ -442,6 +591,7 @@ static void link_conflicts(struct reading *r, enum asked_kind kind)
 	}
 	if (r->code != ERR_OK || all.count < 2)
 		return;
+	list_settlers(r, kind, &all, settlers);
 	struct asked *a = all.items;
 	qsort(a, all.count, sizeof *a, by_asked_and_what);
 	for (size_t i = 0, others = 0; i < all.count; i++) {
@@ -452,7 +602,7 @@ static void link_conflicts(struct reading *r, enum asked_kind kind)
 		for (size_t j = others; j < all.count && compare_asked(&a[i], &a[j]) == 0; j++)
 			if (r->code == ERR_OK && specs_can_meet(r->set, set_spec(r->set, a[i].spec),
 								set_spec(r->set, a[j].spec)))
-				add_conflict(r, kind, &a[i], &a[j]);
+				add_conflict(r, kind, settlers, &a[i], &a[j]);
 	}
 }
 
@@ -589,6 +739,8 @@ static void note_asks(struct policy_set *set)
 
 void link_rules(struct reading *r)
 {
+	struct settlers settlers = { 0 };
+
 	note_asks(r->set);
 	for (size_t i = 0; i < r->set->specs.count; i++)
 		for (size_t k = 0; k < POLICY_SECTION_COUNT_; k++)
@@ -598,5 +750,5 @@ void link_rules(struct reading *r)
 					return;
 			}
 	for (int kind = 0; kind < ASKED_KIND_COUNT_ && r->code == ERR_OK; kind++)
-		link_conflicts(r, (enum asked_kind)kind);
+		link_conflicts(r, (enum asked_kind)kind, &settlers);
 }

@@ -250,6 +250,89 @@ static void only_ends_that_both_rules_select_are_broken(void **state)
 			 POLICY_DEFAULT_DENIED);
 }
 
+/* Cilium merges rule by rule, in the order of the policies' keys, "ccnp//NAME" before "cnp/NAMESPACE/NAME"
+ * (1.19, pkg/policy/rules.go, sort; pkg/policy/rule.go: mergePortProto skips what meets a rule that
+ * denies, mergeRedirect a listener that meets a better one). */
+static void rules_that_are_merged_into_what_goes_before_contradict_nothing(void **state)
+{
+	(void)state;
+#define NAMED(name, more)                                                                          \
+	"---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"                               \
+	"metadata: {name: " name ", namespace: shop}\n" more "\n"
+#define CLUSTERWIDE(name, more)                                                                    \
+	"---\napiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\n"                    \
+	"metadata: {name: " name "}\n" more "\n"
+#define SPEC(subject, more) "spec: {endpointSelector: " subject ", " more "}"
+#define WEB "{matchLabels: {app: web}}"
+#define BOTH "egress: [" TO_443(WORLD, HTTP) ", " TO_443(WORLD, KAFKA) "]"
+#define DENY "egressDeny: [{" WORLD ", " PORT_443 "}]"
+#define THIRD                                                                                      \
+	"listener: {envoyConfig: {name: c, kind: CiliumClusterwideEnvoyConfig}, name: n, "         \
+	"priority: 3}"
+#define TWO_LISTENERS                                                                              \
+	TO_443(WORLD, LISTENER(", priority: 7"))                                                   \
+	", " TO_443(WORLD, OTHER_LISTENER(", priority: 7"))
+	static const struct {
+		const char *text;
+		enum policy_verdict web, db;
+	} cases[] = {
+		{ CLUSTERWIDE("z", SPEC("{}", DENY)) NAMED("m", SPEC("{}", BOTH)), POLICY_DENIED,
+		  POLICY_DENIED },
+		{ NAMED("m", SPEC("{}", BOTH)) NAMED("a", SPEC("{}", DENY)), POLICY_DENIED,
+		  POLICY_DENIED },
+		{ NAMED("m", SPEC("{}", BOTH)) NAMED("a", SPEC(WEB, DENY)), POLICY_DENIED,
+		  POLICY_BROKEN },
+		{ NAMED("m", SPEC("{}", BOTH)) NAMED("n", SPEC("{}", DENY)), POLICY_BROKEN,
+		  POLICY_BROKEN },
+		{ CLUSTERWIDE("a", SPEC(WEB, BOTH)) NAMED("a", SPEC(WEB, DENY)), POLICY_BROKEN,
+		  POLICY_NOT_SELECTED },
+		{ NAMED("m", SPEC(WEB, DENY ", " BOTH)), POLICY_BROKEN, POLICY_NOT_SELECTED },
+		{ NAMED("m", "specs: [{endpointSelector: {}, " DENY
+			     "}, {endpointSelector: {}, " BOTH "}]"),
+		  POLICY_DENIED, POLICY_DENIED },
+		{ NAMED("m", "specs: [{endpointSelector: {}, " BOTH
+			     "}, {endpointSelector: {}, " DENY "}]"),
+		  POLICY_BROKEN, POLICY_BROKEN },
+		/* between the two is early enough */
+		{ NAMED("a", SPEC("{}", "egress: [" TO_443(WORLD, HTTP) "]"))
+			  NAMED("b", SPEC("{}", DENY))
+				  NAMED("c", SPEC("{}", "egress: [" TO_443(WORLD, KAFKA) "]")),
+		  POLICY_DENIED, POLICY_DENIED },
+		/* other ports, other peers, another direction */
+		{ NAMED("a", SPEC("{}", "egressDeny: [{" WORLD "}]")) NAMED("m", SPEC("{}", BOTH)),
+		  POLICY_BROKEN, POLICY_BROKEN },
+		{ NAMED("a", SPEC("{}", "egressDeny: [{" CIDR ", " PORT_443 "}]"))
+			  NAMED("m", SPEC("{}", BOTH)),
+		  POLICY_BROKEN, POLICY_BROKEN },
+		{ NAMED("a", SPEC("{}", "ingressDeny: [{fromEntities: [world], " PORT_443 "}]"))
+			  NAMED("m", SPEC("{}", BOTH)),
+		  POLICY_BROKEN, POLICY_BROKEN },
+		{ CLUSTERWIDE("z", SPEC(WEB, "egress: [" TO_443(WORLD, THIRD) "]"))
+			  NAMED("m", SPEC("{}", "egress: [" TWO_LISTENERS "]")),
+		  POLICY_ALLOWED, POLICY_BROKEN },
+		{ NAMED("n", SPEC("{}", "egress: [" TO_443(WORLD, THIRD) "]"))
+			  NAMED("m", SPEC("{}", "egress: [" TWO_LISTENERS "]")),
+		  POLICY_BROKEN, POLICY_BROKEN },
+		{ NAMED("m", SPEC("{}", "egress: [" TO_443(WORLD, THIRD) ", " TWO_LISTENERS "]")),
+		  POLICY_ALLOWED, POLICY_ALLOWED },
+		{ NAMED("m", SPEC("{}", "egress: [" TWO_LISTENERS ", " TO_443(WORLD, THIRD) "]")),
+		  POLICY_BROKEN, POLICY_BROKEN },
+	};
+	const struct policy_end out = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(policy_set_free) struct policy_set *set = set_of(cases[i].text);
+		enum policy_verdict of_web =
+			ask(set, POLICY_EGRESS, &web, &out, NULL, IPPROTO_TCP, 443).verdict;
+		enum policy_verdict of_db =
+			ask(set, POLICY_EGRESS, &db, &out, NULL, IPPROTO_TCP, 443).verdict;
+
+		if (of_web != cases[i].web || of_db != cases[i].db)
+			fail_msg("case %zu: %s, %s\n%s", i, policy_verdict_name(of_web),
+				 policy_verdict_name(of_db), cases[i].text);
+	}
+}
+
 /* Thousands of namespaces may ask the same world for different things. */
 static void rules_for_pods_of_different_namespaces_never_meet(void **state)
 {
@@ -344,6 +427,7 @@ int main(void)
 		cmocka_unit_test(proxies_of_tcp_are_no_others),
 		cmocka_unit_test(rules_that_exclude_each_other_break_the_end),
 		cmocka_unit_test(what_breaks_an_end_is_told),
+		cmocka_unit_test(rules_that_are_merged_into_what_goes_before_contradict_nothing),
 		cmocka_unit_test(only_ends_that_both_rules_select_are_broken),
 		cmocka_unit_test(rules_for_pods_of_different_namespaces_never_meet),
 		cmocka_unit_test(authentication_is_told_of_what_is_allowed),
