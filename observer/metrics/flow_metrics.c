@@ -274,9 +274,14 @@ enum err_code flow_metrics_file(struct flow_metrics *m, struct str text, struct 
 		if (!lists(config, str_of(m->handlers[i]->kind->name)))
 			drop_handler(m, i);
 	for (size_t i = 0; code == ERR_OK && i < config->count; i++) {
+		struct str name = config->metrics[i].name;
 		struct err why;
-		if (apply_one(m, config, &config->metrics[i], &why) != ERR_OK)
-			warn(m, config->metrics[i].name, "is left out: %s", why.msg);
+		if (apply_one(m, config, &config->metrics[i], &why) == ERR_OK)
+			continue;
+		if (find_handler(m, name) < m->count)
+			warn(m, name, "keeps its filters: %s", why.msg);
+		else
+			warn(m, name, "is left out: %s", why.msg);
 	}
 	metrics_unlock(m->env.metrics);
 	return code;

@@ -30,6 +30,7 @@ struct world {
 	struct flow_dict *dict;
 	struct flow_metrics *fm;
 	unsigned warnings;
+	char warning[256]; /* the last one */
 	char *page;
 };
 
@@ -44,8 +45,10 @@ static void world_done(struct world *w)
 
 static void warn(void *ctx, const char *sentence)
 {
-	(void)sentence;
-	++*(unsigned *)ctx;
+	struct world *w = ctx;
+
+	(void)snprintf(w->warning, sizeof w->warning, "%s", sentence);
+	w->warnings++;
 }
 
 static void open_world(struct world *w, size_t series, bool kernel_drops)
@@ -57,7 +60,7 @@ static void open_world(struct world *w, size_t series, bool kernel_drops)
 						    .dict = w->dict,
 						    .kernel_drops = kernel_drops,
 						    .warn = warn,
-						    .ctx = &w->warnings };
+						    .ctx = w };
 	assert_int_equal(flow_metrics_new(&config, &w->fm, NULL), ERR_OK);
 }
 
@@ -765,6 +768,28 @@ static void a_bad_file_leaves_everything_as_it_was(void **state)
 		   "type=\"Trace\",verdict=\"FORWARDED\"} 2");
 }
 
+static void a_filter_that_cannot_be_made_leaves_the_old_one(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	struct flow f = packet(EVENT_DROP, FLOW__VERDICT__DROPPED);
+	assert_int_equal(
+		flow_metrics_file(
+			w.fm, STR("metrics: [{name: drop, includeFilters: [{source_pod: [a/]}]}]"),
+			NULL),
+		ERR_OK);
+	assert_int_equal(flow_metrics_file(
+				 w.fm,
+				 STR("metrics: [{name: drop, includeFilters: [{source_ip: [x]}]}]"),
+				 NULL),
+			 ERR_OK);
+	assert_int_equal(w.warnings, 1);
+	assert_non_null(strstr(w.warning, "metric 'drop' keeps its filters: invalid IP address"));
+	count(&w, &f);
+	expect_none(&w, "hubble_drop_total{");
+}
+
 static void labels_may_not_change_but_those_that_never_were_may_be_mended(void **state)
 {
 	static const struct str wrong = STR(
@@ -910,6 +935,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_text_is_made_one),
 		cmocka_unit_test(a_file_of_aliases_does_not_explode),
 		cmocka_unit_test(a_bad_file_leaves_everything_as_it_was),
+		cmocka_unit_test(a_filter_that_cannot_be_made_leaves_the_old_one),
 		cmocka_unit_test(labels_may_not_change_but_those_that_never_were_may_be_mended),
 		cmocka_unit_test(one_plugin_can_take_the_place_of_the_other),
 		cmocka_unit_test(a_reader_counts_the_log_and_what_it_missed),
