@@ -212,6 +212,21 @@ static const yaml_node_t *member(const struct reader *r, const yaml_node_t *map,
 	return NULL;
 }
 
+/* A mapping without YAML's merge key: passed over as one that is not known, it would take labels
+ * with it. */
+static enum err_code check_mapping(const struct reader *r, const yaml_node_t *n, const char *what)
+{
+	if (n->type != YAML_MAPPING_NODE)
+		return fault(r, n, what);
+	const yaml_node_pair_t *pair = n->data.mapping.pairs.start;
+	for (; pair < n->data.mapping.pairs.top; pair++) {
+		const yaml_node_t *key = yaml_document_get_node(r->doc, pair->key);
+		if (is_plain(key) && str_is(scalar_of(key), "<<"))
+			return fault(r, key, "merge keys (<<) are not understood");
+	}
+	return ERR_OK;
+}
+
 /* JSON's grammar of numbers: what YAML calls one beyond that (octal, .5) stays a text. */
 static bool is_number(struct str s)
 {
@@ -364,8 +379,8 @@ static enum err_code read_file_option(struct reader *r, const yaml_node_t *n,
 {
 	if (++r->nodes > YAML_NODES_MAX)
 		return fault(r, n, "too much when its aliases are followed");
-	if (n->type != YAML_MAPPING_NODE)
-		return fault(r, n, "a context option is a mapping of name and values");
+	if (check_mapping(r, n, "a context option is a mapping of name and values") != ERR_OK)
+		return r->e->code;
 	const yaml_node_t *name = member(r, n, "name"), *values = member(r, n, "values");
 	*ret = (struct metric_option){ .name = STR("") };
 	if (name && read_text(r, name, "the name of an option is a text", &ret->name) != ERR_OK)
@@ -408,8 +423,8 @@ static enum err_code read_file_metric(struct reader *r, const yaml_node_t *n,
 {
 	AUTO_BUF struct buf filters = buf_init(METRICS_CONFIG_BYTES * 2);
 
-	if (n->type != YAML_MAPPING_NODE)
-		return fault(r, n, "a metric is a mapping");
+	if (check_mapping(r, n, "a metric is a mapping") != ERR_OK)
+		return r->e->code;
 	const yaml_node_t *name = member(r, n, "name");
 	if (!name)
 		return fault(r, n, "a metric without a name");
@@ -441,8 +456,8 @@ static enum err_code read_document(struct reader *r)
 
 	if (!root || is_null(root))
 		return ERR_OK;
-	if (root->type != YAML_MAPPING_NODE)
-		return fault(r, root, "expected a mapping with 'metrics'");
+	if (check_mapping(r, root, "expected a mapping with 'metrics'") != ERR_OK)
+		return r->e->code;
 	const yaml_node_t *list = member(r, root, "metrics");
 	if (!list)
 		return ERR_OK;

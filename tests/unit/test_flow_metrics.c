@@ -682,6 +682,8 @@ static void what_is_wrong_with_a_file_is_said_with_its_line(void **state)
 	expect_yaml_fault("metrics:\n- name: flow\n  includeFilters:\n  - verdict: [7.5]\n",
 			  "line 4: filter: proto: (line 1:13): invalid value for enum field "
 			  "verdict: 7.5");
+	expect_yaml_fault("x: &x {contextOptions: []}\nmetrics:\n- name: flow\n  <<: *x\n",
+			  "line 4: merge keys (<<) are not understood");
 	/* what a filter does not have must not make it a filter that everything passes */
 	expect_yaml_fault("metrics:\n- name: flow\n  includeFilters:\n  - source_pods: [shop/]\n",
 			  "line 4: filter: proto: (line 1:2): unknown field \"source_pods\"");
