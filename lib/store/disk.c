@@ -12,6 +12,15 @@ enum {
 	PAGE_LEAST = 512, /* of any database */
 	PLACES = 8,       /* that are looked at, evenly over the file */
 	LOOK_BYTES = 512,
+	/* https://sqlite.org/fileformat2.html: its header, and in it */
+	HEADER_BYTES = 100,
+	LARGEST_ROOT = 52, /* four bytes; 0: there is no pointer map */
+	APPLICATION = 68,
+	/* the pointer map: from the second page on, one page for so many others */
+	MAP_ENTRY_BYTES = 5, /* a kind, and the number of the page that leads there */
+	MAP_ENTRIES = PAGE / MAP_ENTRY_BYTES,
+	MAP_KIND_ROOT = 1, /* nothing leads there */
+	MAP_KINDS = 5,
 };
 
 /* --- what was met ------------------------------------------------------------------------- */
@@ -74,12 +83,13 @@ bool disk_faults_next(struct disk_faults *from, struct disk_fault *ret)
 	return any;
 }
 
-/* --- reading ------------------------------------------------------------------------------ */
+/* --- a file ------------------------------------------------------------------------------- */
 
 struct file {
 	struct pass_file pass;
 	bool is_log, is_other; /* a temporary one, say */
 	bool fills;
+	bool has_map; /* a pointer map: the header says so */
 };
 
 static struct file *of(sqlite3_file *f)
@@ -113,17 +123,67 @@ static bool others_can_be_read(sqlite3_file *f, uint64_t at, uint64_t n)
 	return good && good >= bad;
 }
 
+/* --- the pointer map ---------------------------------------------------------------------- */
+
+static void look_at_header(struct file *f, const uint8_t *header)
+{
+	static const uint8_t none[4];
+
+	f->has_map = memcmp(header + APPLICATION, "Tych", 4) == 0 &&
+		     memcmp(header + LARGEST_ROOT, none, sizeof none) != 0;
+}
+
+static bool is_of_map(const struct file *f, int n, sqlite3_int64 at)
+{
+	return f->has_map && n == PAGE && at % PAGE == 0 &&
+	       (at / PAGE + 1) % (MAP_ENTRIES + 1) == 2;
+}
+
+/*
+ * Entries that nobody can have written say that nothing leads to their pages. SQLite looks there first when it
+ * deletes, or steps over, what does not fit into a row's own page, and takes any other kind, as here, for "not
+ * known"; rubbish for the end. Only who moves a page must know, and gives up then. What is written later is
+ * right again.
+ */
+static void mend_map(uint8_t *page)
+{
+	static const uint8_t unknown[MAP_ENTRY_BYTES] = { MAP_KIND_ROOT };
+
+	for (uint8_t *p = page; p < page + MAP_ENTRIES * MAP_ENTRY_BYTES; p += MAP_ENTRY_BYTES)
+		if (*p < MAP_KIND_ROOT || *p > MAP_KINDS)
+			memcpy(p, unknown, sizeof unknown);
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+/* @rc of a read that has not failed. */
+static int taken(struct file *f, int rc, void *to, int n, sqlite3_int64 at)
+{
+	if (rc != SQLITE_OK || f->is_log || f->is_other)
+		return rc;
+	if (at == 0 && n >= HEADER_BYTES)
+		look_at_header(f, to);
+	if (is_of_map(f, n, at))
+		mend_map(to);
+	return rc;
+}
+
 static int on_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
 	int rc = PASS(f, xRead, to, n, at), os = errno;
 
 	if (!is_failure(rc) || of(f)->is_other)
-		return rc;
+		return taken(of(f), rc, to, n, at);
 	bool is_confined = others_can_be_read(f, (uint64_t)at, (uint64_t)n);
 	/* It may have been for that moment only. */
 	int again = PASS(f, xRead, to, n, at);
 	if (!is_failure(again))
-		return again;
+		return taken(of(f), again, to, n, at);
+	if (is_confined && is_of_map(of(f), n, at)) {
+		memset(to, 0, (size_t)n);
+		mend_map(to);
+		return SQLITE_OK;
+	}
 	met = (struct disk_fault){ .is_log = of(f)->is_log,
 				   .is_everywhere = !is_confined,
 				   .offset = (uint64_t)at,

@@ -10,6 +10,8 @@
  * Log      what is damaged in the write-ahead log would keep the rest of it from being moved into the
  *          file for ever: a connection may ask for such pages to be moved as zeros, which are damage
  *          there.
+ * Map      a page of SQLite's pointer map that is damaged, or cannot be read, knows nothing of its pages
+ *          any more; it is no damage of the rows there, of which SQLite would take it for one.
  * Threads  any; a fault is told to the thread whose read it was.
  */
 #ifndef TYCHO_STORE_DISK_H

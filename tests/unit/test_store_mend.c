@@ -151,6 +151,35 @@ static void any_page_of_any_table_may_be_one_that_the_disk_cannot_read(void **st
 	damage_each_page(*state, (const int[2]){ UNREADABLE, UNREADABLE });
 }
 
+/* Which leads from a page to the one before it, for those who move pages: nothing else is said there. */
+static void a_page_of_the_pointer_map_costs_nothing(void **state)
+{
+	static const int rubbish[] = { 0, 0xa5, UNREADABLE };
+	const struct page map = { .number = 2, .table = "the pointer map" };
+	struct fixture *fx = *state;
+	uint64_t lost, left;
+
+	fill(fx);
+	save(fx);
+	const uint64_t next_seq = fx->next_seq + 1000;
+	const struct wall_ns now = after(fx->now, 10);
+	for (size_t i = 0; i < ARRAY_LEN(rubbish); i++) {
+		fx->now = now;
+		fx->next_seq = next_seq;
+		restore(fx, map.number, rubbish[i]);
+		const struct answers a = live_with(fx, &map, &lost, &left);
+		assert_int_equal(a.code, ERR_OK);
+		assert_false(is_set_aside(fx));
+		assert_int_equal(lost, 0);
+		assert_int_equal(left, 3 * RECORDS);
+		assert_int_equal(a.records, LARGE + BLOCKS * RECORDS + 10 * RECORDS);
+		assert_int_equal(a.backward, a.records);
+		assert_int_equal(a.kernel_gaps, BLOCKS);
+		assert_int_equal(a.damage_gaps, 0);
+		assert_int_equal(a.policies, BLOCKS / 8);
+	}
+}
+
 static uint64_t next_of(uint64_t *x)
 {
 	*x = *x * UINT64_C(6364136223846793005) + 1442695040888963407;
@@ -235,6 +264,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, make, fixture_remove)
 		T(any_page_of_any_table_may_be_damaged),
 		T(any_page_of_any_table_may_be_one_that_the_disk_cannot_read),
+		T(a_page_of_the_pointer_map_costs_nothing),
 		T(any_pages_may_be_damaged_at_once),
 	};
 
