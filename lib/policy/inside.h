@@ -137,6 +137,7 @@ struct spec {
 	bool node;                        /* nodeSelector */
 	bool applies[2], default_deny[2]; /* by enum policy_direction */
 	bool untyped[2];                  /* there are rules, and policyTypes leaves them out */
+	bool idle_deny[2];                /* enableDefaultDeny is true, and there are no rules */
 	struct rule *rules[POLICY_SECTION_COUNT_];
 	size_t rule_count[POLICY_SECTION_COUNT_];
 	struct asks asks[2]; /* by enum policy_direction; set when finished */

@@ -323,6 +323,8 @@ enum policy_warning_kind {
 	POLICY_WARN_COVERED,     /* the second rule lets pass, or denies, all that the first does */
 	POLICY_WARN_DENIED,      /* the second rule denies all that the first allows */
 	POLICY_WARN_TYPES,       /* policyTypes leaves out a direction for which there are rules */
+	POLICY_WARN_IDLE_DENY,   /* enableDefaultDeny of a direction without rules */
+	POLICY_WARN_ONLY_DENIES, /* a rule that denies, where nothing of the set allows anything */
 	POLICY_WARN_NAMES, /* toFQDNs, and no rule of the set shows these pods' DNS to Cilium */
 	POLICY_WARN_COUNT_
 };
@@ -331,7 +333,7 @@ struct policy_warning {
 	struct policy_ref rules[2]; /* the rules, or POLICY_NO_RULE of the section */
 	size_t rule_count;          /* 1 or 2 */
 };
-/* Calls @each with what @policy by itself, or for NAMES beside the others of the set, is warned of. What
+/* Calls @each with what @policy by itself, or for NAMES and ONLY_DENIES beside the others of the set, is warned of. What
  * rules cover is compared up to a bound for each policy, some thousand rules; beyond it nothing is told. */
 void policy_set_warn(const struct policy_set *set, uint32_t policy,
 		     void (*each)(void *ctx, const struct policy_warning *w), void *ctx);

@@ -594,6 +594,8 @@ static void read_spec(struct reading *r, const json_t *json, struct owner owner,
 	spec->applies[POLICY_EGRESS] = out;
 	spec->default_deny[POLICY_INGRESS] = switched(r, deny, "ingress", true) && in;
 	spec->default_deny[POLICY_EGRESS] = switched(r, deny, "egress", true) && out;
+	spec->idle_deny[POLICY_INGRESS] = switched(r, deny, "ingress", false) && !in;
+	spec->idle_deny[POLICY_EGRESS] = switched(r, deny, "egress", false) && !out;
 }
 
 void read_cilium_policy(struct reading *r, const json_t *object, uint32_t policy)

@@ -384,17 +384,18 @@ static bool shows_names(const struct spec *s)
 	return false;
 }
 
+static bool may_share_subjects(const struct policy_set *set, const struct spec *a,
+			       const struct spec *b)
+{
+	return specs_can_meet(set, a, b) &&
+	       !selectors_exclude(set_selector(set, a->subject), set_selector(set, b->subject));
+}
+
 static bool names_are_shown(const struct policy_set *set, const struct spec *to)
 {
-	const struct selector *subject = set_selector(set, to->subject);
-
-	for (size_t i = 0; i < set->specs.count; i++) {
-		const struct spec *s = set_spec(set, i);
-
-		if (shows_names(s) && specs_can_meet(set, s, to) &&
-		    !selectors_exclude(set_selector(set, s->subject), subject))
+	for (size_t i = 0; i < set->specs.count; i++)
+		if (shows_names(set_spec(set, i)) && may_share_subjects(set, set_spec(set, i), to))
 			return true;
-	}
 	return false;
 }
 
@@ -413,23 +414,55 @@ static void warn_names(const struct warning *w)
 	}
 }
 
-static void warn_types(const struct warning *w)
+static bool allows_something(const struct spec *s, enum policy_section section)
 {
-	static const uint8_t sections[] = {
-		[POLICY_INGRESS] = POLICY_SECTION_INGRESS, [POLICY_EGRESS] = POLICY_SECTION_EGRESS
-	};
+	for (size_t i = 0; i < s->rule_count[section]; i++)
+		if (!s->rules[section][i].nobody)
+			return true;
+	return false;
+}
 
-	for (size_t i = 0; i < ARRAY_LEN(sections); i++)
-		if (w->spec->untyped[i])
-			say(w, POLICY_WARN_TYPES,
-			    &(struct rule){ .section = sections[i], .index = POLICY_NO_RULE });
+static bool something_is_allowed(const struct policy_set *set, const struct spec *to,
+				 enum policy_section section)
+{
+	for (size_t i = 0; i < set->specs.count; i++)
+		if (allows_something(set_spec(set, i), section) &&
+		    may_share_subjects(set, set_spec(set, i), to))
+			return true;
+	return false;
+}
+
+static void warn_directions(const struct warning *w)
+{
+	static const struct {
+		enum policy_section allow, deny;
+	} sections[] = {
+		[POLICY_INGRESS] = { POLICY_SECTION_INGRESS, POLICY_SECTION_INGRESS_DENY },
+		[POLICY_EGRESS] = { POLICY_SECTION_EGRESS, POLICY_SECTION_EGRESS_DENY },
+	};
+	const struct spec *s = w->spec;
+
+	for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+		const struct rule whole = { .section = (uint8_t)sections[i].allow,
+					    .index = POLICY_NO_RULE };
+
+		if (s->untyped[i])
+			say(w, POLICY_WARN_TYPES, &whole);
+		if (s->idle_deny[i])
+			say(w, POLICY_WARN_IDLE_DENY, &whole);
+		/* who writes an empty rule means it */
+		if (s->default_deny[i] && s->rule_count[sections[i].deny] &&
+		    !s->rule_count[sections[i].allow] &&
+		    !something_is_allowed(w->set, s, sections[i].allow))
+			say(w, POLICY_WARN_ONLY_DENIES, s->rules[sections[i].deny]);
+	}
 }
 
 static void warn_spec(struct warning *w)
 {
 	const struct spec *s = w->spec;
 
-	warn_types(w);
+	warn_directions(w);
 	for (size_t k = 0; k < POLICY_SECTION_COUNT_; k++) {
 		for (size_t i = 0; i < s->rule_count[k]; i++)
 			warn_rule(w, &s->rules[k][i], s->rule_count[k]);
@@ -466,9 +499,9 @@ bool policy_set_asks_labels(const struct policy_set *set, uint32_t policy)
 
 /* --- words ------------------------------------------------------------------------------------ */
 
-/* Of what allows, and of what denies where that is another sentence. */
+/* The others where they are other sentences. */
 static const struct {
-	const char *of_allow, *of_deny;
+	const char *of_allow, *of_deny, *of_egress;
 } words[] = {
 	[POLICY_WARN_SPLIT] = {
 		"peers and ports are two items, of which either one is enough: these peers pass on "
@@ -481,20 +514,16 @@ static const struct {
 		"podSelector and namespaceSelector are two peers, of which either one is enough: "
 		"pods with these labels in the policy's own namespace, and all pods of those "
 		"namespaces; one peer with both asks for both",
-		NULL,
 	},
 	[POLICY_WARN_EVERY_PEER] = {
 		"a peer that asks for no labels of pods selects all of them there, so that "
 		"narrower ones beside it add nothing",
-		NULL,
 	},
 	[POLICY_WARN_EMPTY_PEERS] = {
 		"an empty list of peers means anybody, not nobody",
-		NULL,
 	},
 	[POLICY_WARN_EMPTY_PORTS] = {
 		"an empty list of ports means all ports, not none",
-		NULL,
 	},
 	[POLICY_WARN_NO_PORT] = {
 		"toPorts or icmps name no port and no type, so that the rule allows nothing",
@@ -502,7 +531,6 @@ static const struct {
 	},
 	[POLICY_WARN_EXCEPT] = {
 		"an except takes in all of its cidr, of which nothing is left",
-		NULL,
 	},
 	[POLICY_WARN_EVERYTHING] = {
 		"it lets anybody pass on all ports, so that rules beside it add nothing",
@@ -519,13 +547,27 @@ static const struct {
 	},
 	[POLICY_WARN_DENIED] = {
 		"the first has no effect: the second denies all that it allows",
-		NULL,
+	},
+	[POLICY_WARN_TYPES] = {
+		"policyTypes leaves out Ingress, for which there are rules: Kubernetes does not "
+		"look at them, Cilium enforces them",
+		.of_egress = "policyTypes leaves out Egress, for which there are rules: Kubernetes "
+			     "does not look at them, Cilium enforces them",
+	},
+	[POLICY_WARN_IDLE_DENY] = {
+		"enableDefaultDeny.ingress is true, which denies nothing without a rule for "
+		"ingress; an empty one is enough, ingress: [{}]",
+		.of_egress = "enableDefaultDeny.egress is true, which denies nothing without a rule "
+			     "for egress; an empty one is enough, egress: [{}]",
+	},
+	[POLICY_WARN_ONLY_DENIES] = {
+		"none of these policies allows these pods anything in that direction, so that all "
+		"is denied by default; with enableDefaultDeny false only what the rules say is",
 	},
 	[POLICY_WARN_NAMES] = {
 		"no rule for DNS (toPorts.rules.dns) of the same pods among these policies: Cilium "
 		"learns a name's addresses only from answers that pass its proxy, so that toFQDNs "
 		"matches none",
-		NULL,
 	},
 };
 _Static_assert(ARRAY_LEN(words) == POLICY_WARN_COUNT_, "a warning without words");
@@ -534,13 +576,9 @@ const char *policy_warning_words(const struct policy_warning *w)
 {
 	enum policy_section section = (enum policy_section)w->rules[0].section;
 
-	if (w->kind == POLICY_WARN_TYPES)
-		return is_egress(section)
-			       ? "policyTypes leaves out Egress, for which there are rules: "
-				 "Kubernetes "
-				 "does not look at them, Cilium enforces them"
-			       : "policyTypes leaves out Ingress, for which there are rules: "
-				 "Kubernetes does not look at them, Cilium enforces them";
-	const char *of_deny = words[w->kind].of_deny;
-	return is_deny(section) && of_deny ? of_deny : words[w->kind].of_allow;
+	if (is_deny(section) && words[w->kind].of_deny)
+		return words[w->kind].of_deny;
+	if (is_egress(section) && words[w->kind].of_egress)
+		return words[w->kind].of_egress;
+	return words[w->kind].of_allow;
 }

@@ -238,6 +238,25 @@ def test_what_is_hardly_ever_meant_is_a_warning_and_no_failure(folder, spec, rig
     assert 'warning' not in tycho('check', folder)
 
 
+def test_a_policy_that_only_denies_is_told_that_it_closes_the_direction(folder):
+    def warned(**spec):
+        policy = json.loads(cilium_policy('guard', {'app': 'web'}, 'egressDeny', {'toCIDR': ['192.0.2.0/24']}))
+        policy['spec'].update(spec)
+        (folder / 'a.yaml').write_text(json.dumps(policy))
+        return [row for row in tycho('check', folder).splitlines() if row.startswith('warning ')]
+
+    assert warned() == [
+        'warning  cnp:shop/guard#spec.egressDeny[0]: none of these policies allows these pods anything in that direction, so that '
+        'all is denied by default; with enableDefaultDeny false only what the rules say is']
+    assert explain(folder, 'shop/web-0', '198.51.100.1', '80')['result'] == 'denied'
+    assert warned(enableDefaultDeny={'egress': False}) == []
+    assert explain(folder, 'shop/web-0', '198.51.100.1', '80')['result'] == 'allowed'
+    assert warned(enableDefaultDeny={'egress': False, 'ingress': True}) == [
+        'warning  cnp:shop/guard: enableDefaultDeny.ingress is true, which denies nothing without a rule for ingress; an empty one '
+        'is enough, ingress: [{}]']
+    assert explain(folder, '198.51.100.1', 'shop/web-0', '80')['result'] == 'allowed'
+
+
 def test_labels_that_no_pod_of_the_namespace_has_are_a_warning(folder):
     def warned(policy):
         (folder / 'a.yaml').write_text(policy)

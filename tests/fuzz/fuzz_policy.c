@@ -44,6 +44,26 @@ static void ask(const struct policy_set *set, bool may_be_unsure)
 	free(peer);
 }
 
+/* What is warned of can be said. */
+static void tell(void *ctx, const struct policy_warning *w)
+{
+	const struct policy_set *set = ctx;
+	AUTO_BUF struct buf text = buf_init(1 << 20);
+
+	for (size_t i = 0; i < w->rule_count; i++)
+		policy_ref_put(set, w->rules[i], &text);
+	if (!w->rule_count || text.failed || !*policy_warning_words(w))
+		abort();
+}
+
+static void warn(struct policy_set *set)
+{
+	for (uint32_t i = 0; i < policy_set_count(set); i++) {
+		policy_set_warn(set, i, tell, set);
+		(void)policy_set_asks_labels(set, i);
+	}
+}
+
 static enum err_code read_as(struct str text, bool served)
 {
 	const struct policy_config config = { .meaning = text.len % 2 ? POLICY_AS_KUBERNETES
@@ -67,10 +87,12 @@ static enum err_code read_as(struct str text, bool served)
 		abort();
 	if (code != ERR_OK && served)
 		policy_builder_miss(b, STR("shop"));
-	if (policy_builder_finish(b, &set, &e) == ERR_OK)
+	if (policy_builder_finish(b, &set, &e) == ERR_OK) {
 		ask(set, served && (partly || code != ERR_OK));
-	else if (!*e.msg)
+		warn(set);
+	} else if (!*e.msg) {
 		abort();
+	}
 	return code;
 }
 

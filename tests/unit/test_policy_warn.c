@@ -18,7 +18,7 @@ static void tell(void *ctx, const struct policy_warning *w)
 	static const char *const names[] = {
 		"split",   "two peers", "every peer", "empty peers", "empty ports",
 		"no port", "except",    "everything", "nothing",     "covered",
-		"denied",  "types",     "names",
+		"denied",  "types",     "idle deny",  "only denies", "names",
 	};
 	_Static_assert(ARRAY_LEN(names) == POLICY_WARN_COUNT_, "a kind without a name");
 	struct told *told = ctx;
@@ -49,6 +49,7 @@ static void expect(const char *text, const char *warnings)
 #define EACH(of_spec) CNP("{endpointSelector: {}, " of_spec "}")
 #define WEB "{podSelector: {matchLabels: {app: web}}}"
 #define SHOP "{namespaceSelector: {matchLabels: {team: shop}}}"
+#define OPEN "enableDefaultDeny: {ingress: false, egress: false}"
 #define E_WEB "fromEndpoints: [{matchLabels: {app: web}}]"
 #define P80 "toPorts: [{ports: [{port: '80', protocol: TCP}]}]"
 
@@ -62,7 +63,7 @@ static void peers_and_ports_that_became_two_items_are_told(void **state)
 	expect(ONE("ingress: [{from: [" WEB "], ports: [{port: 80}]}]"), "");
 	expect(EACH("ingress: [{" E_WEB "}, {" P80 "}]"),
 	       "split #spec.ingress[0] #spec.ingress[1]");
-	expect(EACH("ingressDeny: [{" E_WEB "}, {" P80 "}]"),
+	expect(EACH("ingressDeny: [{" E_WEB "}, {" P80 "}], " OPEN),
 	       "split #spec.ingressDeny[0] #spec.ingressDeny[1]");
 	expect(EACH("egress: [{toCIDR: [192.0.2.0/24]}, {" P80 "}]"),
 	       "split #spec.egress[0] #spec.egress[1]");
@@ -144,7 +145,7 @@ static void a_rule_that_is_everything_beside_others_is_told_once(void **state)
 	expect(ONE("ingress: [{}], egress: [{to: [" WEB "]}]"), "");
 	expect(EACH("ingress: [{fromEntities: [all]}, {" E_WEB "}]"),
 	       "everything #spec.ingress[0]");
-	expect(EACH("ingressDeny: [{" E_WEB "}, {fromEntities: [all]}]"),
+	expect(EACH("ingressDeny: [{" E_WEB "}, {fromEntities: [all]}], " OPEN),
 	       "everything #spec.ingressDeny[1]");
 }
 
@@ -271,7 +272,7 @@ static void what_is_denied_and_allowed_is_told(void **state)
 	expect(EACH("ingress: [{" E_WEB ", " P80 "}], ingressDeny: [{" E_WEB "}]"),
 	       "denied #spec.ingress[0] #spec.ingressDeny[0]");
 	expect(EACH("ingress: [{" E_WEB "}], ingressDeny: [{" E_WEB ", " P80 "}]"), "");
-	expect(EACH("ingress: [{" E_WEB "}], egressDeny: [{toEndpoints: [{}]}]"), "");
+	expect(EACH("ingress: [{" E_WEB "}], egressDeny: [{toEndpoints: [{}]}], " OPEN), "");
 }
 
 static void policy_types_that_leave_rules_out_are_told(void **state)
@@ -282,6 +283,36 @@ static void policy_types_that_leave_rules_out_are_told(void **state)
 	expect(ONE("policyTypes: [Egress, Ingress], ingress: [{from: [" WEB "]}]"), "");
 	expect(ONE("policyTypes: [Egress]"), "");
 	expect(ONE("egress: [{to: [" WEB "]}]"), "");
+}
+
+static void what_denies_by_default_and_not_is_told(void **state)
+{
+	(void)state;
+#define ALLOWED "ingress: [{" E_WEB "}]"
+#define DENIED "ingressDeny: [{" E_WEB "}]"
+	expect(EACH(ALLOWED ", enableDefaultDeny: {egress: true}"), "idle deny ");
+	expect(EACH("egress: [{}], enableDefaultDeny: {ingress: true, egress: true}"),
+	       "idle deny ");
+	expect(EACH(ALLOWED ", enableDefaultDeny: {ingress: true, egress: false}"), "");
+	expect(EACH("egress: [{}], enableDefaultDeny: {egress: true}"), "");
+
+	expect(EACH(DENIED), "only denies #spec.ingressDeny[0]");
+	expect(EACH("egressDeny: [{toCIDR: [192.0.2.0/24]}, {toCIDR: [198.51.100.0/24]}]"),
+	       "only denies #spec.egressDeny[0]");
+	expect(EACH(DENIED ", enableDefaultDeny: {ingress: false}"), "");
+	expect(EACH(DENIED ", ingress: [{fromEntities: [world]}]"), "");
+	expect(EACH(DENIED ", ingress: [{}]"), "");
+	expect(EACH(DENIED ", egress: [{toEntities: [world]}]"),
+	       "only denies #spec.ingressDeny[0]");
+	/* another policy may allow the rest */
+	expect(EACH(DENIED) "---\n" CCNP(
+		       "{endpointSelector: {}, ingress: [{fromEntities: [world]}]}"),
+	       "");
+	expect(EACH(DENIED) "---\n" KNP("a", "{podSelector: {}, ingress: [{}]}"), "");
+	expect(CNP("{endpointSelector: {matchLabels: {app: web}}, " DENIED
+		   "}") "---\n" CCNP("{endpointSelector: {matchLabels: {app: db}}, ingress: "
+				     "[{fromEntities: [all]}]}"),
+	       "only denies #spec.ingressDeny[0]");
 }
 
 #define DNS                                                                                        \
@@ -361,6 +392,7 @@ int main(void)
 		cmocka_unit_test(what_asks_for_more_than_to_pass_is_covered_by_nothing),
 		cmocka_unit_test(what_is_denied_and_allowed_is_told),
 		cmocka_unit_test(policy_types_that_leave_rules_out_are_told),
+		cmocka_unit_test(what_denies_by_default_and_not_is_told),
 		cmocka_unit_test(names_that_nobody_shows_to_the_proxy_are_told),
 		cmocka_unit_test(subjects_that_are_everybody_ask_for_no_labels),
 		cmocka_unit_test(many_rules_are_compared_up_to_a_bound),
