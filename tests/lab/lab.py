@@ -18,6 +18,7 @@ side by side and a lab that was killed is removed by the next one of that name.
 """
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import pickle
@@ -33,6 +34,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get('TYCHO_BUILD', os.path.join(ROOT, 'build'))
 BIN = os.path.join(BUILD, 'bin')
 CLONE_NEWNET = 0x40000000
+PATIENCE_S = 120  # for what must come; nothing here waits that long when it is well
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -55,7 +57,7 @@ class Process:
     def pid(self):
         return self.popen.pid
 
-    def stop(self, sig=signal.SIGTERM, timeout=20):
+    def stop(self, sig=signal.SIGTERM, timeout=PATIENCE_S):
         if self.popen.poll() is None:
             self.popen.send_signal(sig)
         try:
@@ -209,7 +211,7 @@ class Observer:
         out = self.tycho('observe', '-o', 'json', *most, *filters)
         return [json.loads(line)['flow'] for line in out.splitlines() if '"flow"' in line]
 
-    def wait_for(self, enough, *filters, timeout=60):
+    def wait_for(self, enough, *filters, timeout=PATIENCE_S):
         """Asks until enough(flows) is true; flows are reported within tens of milliseconds, or with the interval."""
         end = time.monotonic() + timeout
         while True:
@@ -450,10 +452,10 @@ def tcp_server(ready, ip, port):
         c.close()
 
 
-def tcp_client(ip, port, payload_bytes, source_port=0, timeout=5):
+def tcp_client(ip, port, payload_bytes, source_port=0):
     """One connection; returns (local port, bytes sent, bytes received)."""
     s = socket.socket(_family(ip), socket.SOCK_STREAM)
-    s.settimeout(timeout)
+    s.settimeout(PATIENCE_S)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if source_port:
         s.bind(('', source_port))
@@ -471,19 +473,23 @@ def tcp_client(ip, port, payload_bytes, source_port=0, timeout=5):
     return port_used, payload_bytes, got
 
 
-def tcp_refused(ip, port, timeout=5):
-    """Connects where nobody listens or nobody answers: "refused", "timeout" or "connected"."""
-    s = socket.socket(_family(ip), socket.SOCK_STREAM)
-    s.settimeout(timeout)
-    try:
-        s.connect((ip, port))
-        return 'connected', s.getsockname()[1]
-    except ConnectionRefusedError:
-        return 'refused', s.getsockname()[1]
-    except (socket.timeout, TimeoutError):
-        return 'timeout', s.getsockname()[1]
-    finally:
-        s.close()
+def tcp_refused(ip, port):
+    """Connects where nobody listens: "refused" or "connected"."""
+    with socket.socket(_family(ip), socket.SOCK_STREAM) as s:
+        s.settimeout(PATIENCE_S)
+        try:
+            s.connect((ip, port))
+            return 'connected', s.getsockname()[1]
+        except ConnectionRefusedError:
+            return 'refused', s.getsockname()[1]
+
+
+def tcp_knock(ip, port):
+    """One SYN, which is not said again: nobody waits for an answer. Returns the local port."""
+    with socket.socket(_family(ip), socket.SOCK_STREAM) as s:
+        s.setblocking(False)
+        assert s.connect_ex((ip, port)) == errno.EINPROGRESS
+        return s.getsockname()[1]
 
 
 def udp_server(ready, ip, port):
@@ -495,10 +501,10 @@ def udp_server(ready, ip, port):
         s.sendto(data, peer)
 
 
-def udp_client(ip, port, sizes, timeout=5):
+def udp_client(ip, port, sizes):
     """One datagram after the other, each answered; returns the local port."""
     s = socket.socket(_family(ip), socket.SOCK_DGRAM)
-    s.settimeout(timeout)
+    s.settimeout(PATIENCE_S)
     s.connect((ip, port))
     for n in sizes:
         s.send(b'z' * n)
@@ -621,11 +627,11 @@ def dns_question(name, ident=0x7463):
     return struct.pack('>6H', ident, 0x0100, 1, 0, 0, 0) + labels + b'\0' + struct.pack('>HH', 1, 1)
 
 
-def dns_client(server, name, tcp=False, timeout=5):
+def dns_client(server, name, tcp=False):
     """Asks for an A record; returns (local port, response code)."""
     query = dns_question(name)
     s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
-    s.settimeout(timeout)
+    s.settimeout(PATIENCE_S)
     s.connect((server, 53))
     if tcp:
         s.sendall(struct.pack('>H', len(query)) + query)

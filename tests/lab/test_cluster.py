@@ -16,8 +16,6 @@ import time
 import lab as L
 import pytest
 
-PATIENCE_S = 60  # for what must come; nothing here waits that long when it is well
-
 
 @pytest.fixture(scope='module')
 def cluster():
@@ -81,7 +79,7 @@ class Follower:
 
     def _take(self, what):
         try:
-            event = self.came.get(timeout=PATIENCE_S)
+            event = self.came.get(timeout=L.PATIENCE_S)
         except queue.Empty:
             raise AssertionError('waited in vain for %s; %s, %s' % (what, self.states, self.seen[-5:]))
         assert event is not None, 'the command ended'
@@ -140,7 +138,7 @@ def states(relay):
 
 
 def wait_for(is_so):
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + L.PATIENCE_S
     while not is_so():
         assert time.monotonic() < end
 

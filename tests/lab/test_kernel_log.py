@@ -44,7 +44,7 @@ def test_a_line_of_the_kernel_is_a_verdict(lab, observer, port, prefix, verdict,
 
 def test_ipv6_and_the_flags_of_tcp_are_in_the_line(lab, observer, port):
     lab.nft(lab.node1, 'tcp dport %d log prefix "tycho:deny:ingress:web-closed" drop' % port)
-    assert lab.cart.call(L.tcp_refused, lab.web.ip6, port, 0.5)[0] == 'timeout'
+    lab.cart.call(L.tcp_knock, lab.web.ip6, port)
     f = observer.wait_for(lambda fs: fs, '--port', str(port), '--type', 'policy-verdict')[0]
     assert (f['verdict'], f['traffic_direction'], f['IP']['ipVersion']) == ('DROPPED', 'INGRESS', 'IPv6')
     assert f['l4']['TCP']['flags'] == {'SYN': True}

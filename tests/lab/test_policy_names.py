@@ -44,7 +44,7 @@ def observer(lab, folder):
 
 def test_a_drop_of_netfilter_names_the_policy_that_explains_it(lab, observer, port):
     lab.nft(lab.node1, 'ip daddr %s tcp dport %d drop' % (lab.web.ip4, port))
-    assert lab.cart.call(L.tcp_refused, lab.web.ip4, port, 0.5)[0] == 'timeout'
+    lab.cart.call(L.tcp_knock, lab.web.ip4, port)
     f, = observer.wait_for(lambda fs: fs, '--port', str(port), '--verdict', 'DROPPED')
     assert f['ingress_denied_by'] == [{'name': 'web-from-db', 'namespace': 'shop', 'labels': ['tycho:derived', 'tycho:from=files'], 'revision': '7',
                                        'kind': 'NetworkPolicy'}]
@@ -74,13 +74,13 @@ def test_policies_that_change_are_read_again_and_bad_ones_are_not(lab, observer,
     lab.nft(lab.node1, 'ip daddr %s tcp dport %d drop' % (lab.web.ip4, port))
 
     (folder / 'bad.yaml').write_text('kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: x}\n')
-    lab.cart.call(L.tcp_refused, lab.web.ip4, port, 0.3)
+    lab.cart.call(L.tcp_knock, lab.web.ip4, port)
     f, = observer.wait_for(lambda fs: fs, '--port', str(port), '--verdict', 'DROPPED')
     assert [p['name'] for p in f['ingress_denied_by']] == ['web-from-db']
     os.unlink(folder / 'bad.yaml')
     (folder / 'shop.yaml').write_text(OPEN)
     for sent in range(2, 30):  # until it has been read: each try is one packet more
-        lab.cart.call(L.tcp_refused, lab.web.ip4, port, 0.1)
+        lab.cart.call(L.tcp_knock, lab.web.ip4, port)
         flows = observer.wait_for(lambda fs: len(fs) >= sent, '--port', str(port), '--verdict', 'DROPPED')
         if flows[-1]['ingress_denied_by'][0]['name'] == 'web-closed':
             break

@@ -1,5 +1,7 @@
 """Authorization: who comes with which certificate or token sees which flows; and every query is in the log."""
+import collections
 import os
+import re
 
 import grpc
 import pytest
@@ -119,6 +121,22 @@ def test_counts_and_namespaces_are_cut_the_same_way(guarded):
     assert [n.namespace for n in client.GetNamespaces(metadata=as_(SHOP)).namespaces] == ['shop']
 
 
+@pytest.mark.parametrize('request_', [
+    {}, {'whitelist': [{'verdict': ['FORWARDED']}]}, {'since': {'seconds': BASE_S}, 'until': {'seconds': BASE_S + 600}, 'rates_step_s': 60}])
+def test_the_service_map_has_the_edges_that_ones_own_namespaces_are_an_end_of(guarded, request_):
+    _, _, client = guarded
+
+    def told(token):
+        answers = list(client.call('tycho.v1.History', 'GetServiceMap', metadata=as_(token), **request_))
+        edges = collections.Counter()
+        for e in (e for a in answers for e in a.edges):
+            edges[e.source.namespace, e.destination.namespace] += e.flows
+        return edges, sum(r.flows for a in answers for r in a.rates)
+    has_rates = 'rates_step_s' in request_
+    until(lambda: told(OPS) == ({p: 2 for p in PAIRS}, 18 * has_rates), fault=lambda: told(OPS))  # the stores have it when it is sealed
+    assert told(SHOP) == ({PAIRS[i]: 2 for i in OF_SHOP}, 10 * has_rates)
+
+
 def test_whether_the_record_is_whole_is_for_all_how_much_there_is_is_not(guarded):
     _, nodes, client = guarded
 
@@ -144,6 +162,14 @@ def test_every_query_is_in_the_log_and_no_token_is(guarded):
     for part in ('msg="query ended"', 'token-file', 'method=/observer.Observer/GetFlows', 'peer=ipv4:127.0.0.1',
                  r'\"number\":\"3\"', 'FORWARDED'):
         assert part in line, line
+    list(client.call('tycho.v1.Flows', 'GetFlowBatches', metadata=as_(SHOP), number=4, whitelist=[{'protocol': ['x' * 600]}]))
+    until(lambda: 'method=/tycho.v1.Flows/GetFlowBatches' in relay.log())
+    line = [x for x in relay.log().splitlines() if 'GetFlowBatches' in x][0]
+    assert r'\"number\":\"4\"' in line and 'x' * 400 + '…' in re.sub('x{400,}', 'x' * 400, line), line  # what is long is cut
+    follower = client.GetFlows(metadata=as_(SHOP), follow=True, number=5)
+    next(follower)
+    until(lambda: re.search(r'msg=query who=.*method=/observer.Observer/GetFlows request=.*\\"number\\":\\"5\\"', relay.log()))  # before its end
+    follower.cancel()
     wire.status_of(lambda: client.ServerStatus())
     until(lambda: 'msg="query refused" who=unknown' in relay.log())
     assert SHOP not in relay.log() and OPS not in relay.log()

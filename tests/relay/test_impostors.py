@@ -162,6 +162,30 @@ def test_a_peer_that_tells_no_time_is_not_called_unreachable():
         ('a', 'it did not say'), ('b', 'it did not say'), ('gone', 'it cannot be reached')]
 
 
+def test_of_the_way_to_a_clock_and_back_one_half_is_the_way_there():
+    """An answer that is long in coming and says the time of its middle: when it was asked follows from what is told."""
+    asked_ns = []
+
+    def slow(method, request, context):
+        if method != path:
+            yield b''
+            return
+        asked_ns.append(time.time_ns())
+        slow_clock.stopping.wait(0.2)
+        m = wire.message('tycho.v1.GetTimeResponse')(node_name='slow')
+        m.time.FromNanoseconds(time.time_ns())
+        said_ns.append(m.time.ToNanoseconds())
+        slow_clock.stopping.wait(0.2)
+        yield m.SerializeToString()
+    path, said_ns = '/tycho.v1.Flows/GetTime', []
+    with Impostor(slow, ours=[path]) as slow_clock, Relay(peers=['s=' + slow_clock.address]) as relay, relay.client() as client:
+        relay.wait_states(s=CONNECTED)
+        begun_ns = time.time_ns()
+        [p] = client.call('tycho.v1.Flows', 'GetTime').peers
+    assert p.round_trip_ns >= 400_000_000
+    assert begun_ns <= said_ns[0] - p.ahead_ns - p.round_trip_ns // 2 <= asked_ns[0]
+
+
 def test_a_node_that_flaps_is_asked_ever_more_rarely_and_disturbs_no_other():
     asked = []
 

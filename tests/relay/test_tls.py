@@ -107,17 +107,19 @@ def test_a_peer_of_another_authority_is_unavailable(authority, nodes, tmp_path):
         relay.wait_states(a=UNAVAILABLE)
 
 
-def test_a_new_certificate_is_used_for_the_next_connection(authority, nodes, tmp_path):
+@pytest.mark.parametrize('is_told', [True, False])
+def test_a_new_certificate_is_used_for_the_next_connection(authority, nodes, tmp_path, is_told):
     a, _ = nodes
     other = Authority(tmp_path, 'other')
     cert, key = other.issue('stranger', 'relay.hubble-relay.cilium.io')
     with Relay('--peer-ca-file', authority.cert, '--peer-cert-file', cert, '--peer-key-file', key,
-               peers=[peer(a)]) as relay:
+               '--peer-interval', '1h' if is_told else '1s', peers=[peer(a)]) as relay:
         relay.wait_states(a=UNAVAILABLE)
         ours = authority.issue('successor', 'relay.hubble-relay.cilium.io')
         for new, old in zip(ours, (cert, key)):
             os.replace(new, old)
-        relay.process.send_signal(signal.SIGHUP)
+        if is_told:  # else it looks itself, each time that it is the peer's turn
+            relay.process.send_signal(signal.SIGHUP)
         relay.wait_states(a=CONNECTED)
 
 

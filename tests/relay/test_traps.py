@@ -1,5 +1,6 @@
 """What is known to go wrong with many gRPC peers, each once: descriptors, pings, shared connections, buffers, half-open."""
 import contextlib
+import itertools
 import os
 import resource
 import socket
@@ -7,9 +8,11 @@ import socket
 import half_http2
 import half_server
 import wire
-from cluster import CONNECTED, UNAVAILABLE, Follower, Node, Relay, cluster, long, of, response
-from daemon import until
+from cluster import CONNECTED, UNAVAILABLE, Follower, Impostor, Node, Relay, cluster, long, of, response
+from daemon import LONG_S, until
 from observer import BASE_S
+
+GET_FLOWS = '/observer.Observer/GetFlows'
 
 
 def resident_kib(process):
@@ -90,3 +93,34 @@ def test_a_peer_service_that_is_frozen_is_found_out_and_its_peers_stay():
                 service.thaw()
             until(lambda: 'peer service is back' in relay.log())
             assert 'service' in relay.nodes()
+
+
+def test_a_node_that_speaks_is_not_dead_however_late_it_says_how_it_is():
+    checks = []
+
+    def answer(path, request, context):
+        if path.endswith('/Check'):
+            checks.append(path)
+            busy.stopping.wait(LONG_S)
+        for i in itertools.count():
+            if path != GET_FLOWS or not context.is_active() or busy.stopping.wait(0.02):
+                return
+            yield response('busy', i, 'busy-%d' % i)
+    with Impostor(answer) as busy, Relay('--peer-interval', '1s', peers=['busy=' + busy.address], timeout='2s') as relay:
+        with relay.client() as client:
+            stream = client.GetFlows(follow=True, since={'seconds': 0})
+            while len(checks) < 3:  # each has waited in vain for the one before
+                next(stream)
+            stream.cancel()
+    assert busy.paths.count(GET_FLOWS) == 1
+
+
+def test_a_node_that_a_question_waits_for_in_vain_is_asked_at_once_whether_it_lives():
+    with Node('n') as node, Relay('--peer-interval', '1h', peers=[node.peer], drain='200ms', timeout='1s') as relay:
+        relay.wait_states(n=CONNECTED)
+        node.freeze()
+        try:
+            until(lambda: relay.nodes()['n'].state and 'peer does not answer, connecting anew' in relay.log())
+        finally:
+            node.thaw()
+        relay.wait_states(n=CONNECTED)
