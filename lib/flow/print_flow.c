@@ -313,8 +313,9 @@ static bool is_derived(struct str policy)
 	return false;
 }
 
-/* " BY name (Kind), name (Kind)" of one of the policy lists; what lacks either is left out. */
-static void put_policies(struct buf *b, const struct flow *f, uint32_t field)
+/* " BY name (Kind), name (Kind)" of one of the policy lists; what lacks either is left out, and with
+ * @derived_only what others told. */
+static void put_policies(struct buf *b, const struct flow *f, uint32_t field, bool derived_only)
 {
 	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
 	struct wire_field wf;
@@ -326,7 +327,8 @@ static void put_policies(struct buf *b, const struct flow *f, uint32_t field)
 			continue;
 		(void)wire_find(wf.bytes, POLICY_NAME, &name);
 		(void)wire_find(wf.bytes, POLICY_KIND, &kind);
-		if (!name.len || !kind.len)
+		bool is_ours = is_derived(wf.bytes);
+		if (!name.len || !kind.len || (derived_only && !is_ours))
 			continue;
 		buf_str_put(b, any ? STR(", ") : STR(" BY "));
 		any = true;
@@ -334,7 +336,7 @@ static void put_policies(struct buf *b, const struct flow *f, uint32_t field)
 		buf_lit(b, " (");
 		buf_str_put(b, kind);
 		buf_char(b, ')');
-		derived |= is_derived(wf.bytes);
+		derived |= is_ours;
 	}
 	if (derived)
 		buf_lit(b, " [derived]");
@@ -374,10 +376,9 @@ static void put_verdict(const struct flow_printer *p, struct buf *b, const struc
 			 flow_enum(f, FLOW_FIELD_VERDICT, f->verdict));
 	bool named = p->options.policy_names && flow_is(f, FLOW_HAS_POLICIES);
 	if (named && flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_DROP) {
-		/* Cilium names none in drops; where Tycho derived them, it says in which direction
-		 */
-		put_policies(b, f, FLOW_FIELD_EGRESS_DENIED_BY);
-		put_policies(b, f, FLOW_FIELD_INGRESS_DENIED_BY);
+		/* Hubble names none in drops, whatever the flow says */
+		put_policies(b, f, FLOW_FIELD_EGRESS_DENIED_BY, true);
+		put_policies(b, f, FLOW_FIELD_INGRESS_DENIED_BY, true);
 	}
 	if (named && by_policy) {
 		uint32_t field =
@@ -385,7 +386,7 @@ static void put_verdict(const struct flow_printer *p, struct buf *b, const struc
 			: f->direction == FLOW__TRAFFIC_DIRECTION__EGRESS ? kinds[kind].egress
 									  : 0;
 		if (field)
-			put_policies(b, f, field);
+			put_policies(b, f, field, false);
 	}
 	print_color_end(b, color, kinds[kind].color);
 }
