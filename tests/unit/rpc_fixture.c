@@ -175,7 +175,7 @@ void fixture_wait(bool (*fn)(void *), void *arg, const char *what)
 	struct mono_ns start = mono_now();
 
 	while (!fn(arg)) {
-		if (mono_now().v - start.v > 30 * NS_PER_S)
+		if (mono_now().v - start.v > 120 * NS_PER_S)
 			fail_msg("waited in vain until %s", what);
 		(void)usleep(1000); /* between looks; what is awaited has no descriptor to poll */
 	}

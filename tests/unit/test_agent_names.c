@@ -206,7 +206,7 @@ static void start(struct set_up *s, uint64_t interval_ns)
 static struct agent_names_counts wait_counts(struct set_up *s, uint64_t refreshes,
 					     uint64_t failures)
 {
-	struct mono_ns end = { mono_now().v + 30 * NS_PER_S };
+	struct mono_ns end = { mono_now().v + 120 * NS_PER_S };
 
 	for (;;) {
 		struct agent_names_counts c = agent_names_counts(s->agent);

@@ -22,7 +22,7 @@ static void wait_until_begun(struct rpc_stream *st, size_t want)
 		enum err_code code = rpc_stream_next(st, NS_PER_MS, &message, &e);
 		if (code != ERR_OK && code != ERR_TIMEOUT)
 			fail_msg("the stream ended: %s", e.msg);
-		if (mono_now().v - start.v > 30 * NS_PER_S)
+		if (mono_now().v - start.v > 120 * NS_PER_S)
 			fail_msg("%zu of %zu streams have begun", atomic_load(&fixture_streams),
 				 want);
 	}
@@ -115,8 +115,7 @@ static bool one_is_stalled(void *s)
 static void a_stuck_follower_is_cut_off_while_others_go_on(void **state)
 {
 	(void)state;
-	struct rpc_server *s =
-		fixture_serve((struct rpc_server_config){ .stall_ns = 300 * NS_PER_MS });
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ .stall_ns = NS_PER_S });
 	struct rpc_channel *ch = fixture_channel(s), *other = fixture_channel(s);
 	struct rpc_stream *stuck = fixture_open(ch, "/test.T/Flood", "");
 	struct rpc_stream *idle = fixture_open(ch, "/test.T/Idle", "");
