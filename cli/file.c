@@ -62,6 +62,7 @@ void cli_say(struct str text)
 
 struct line_reader {
 	int fd;
+	const char *path;
 	int signal_fd;
 	sigset_t old_mask;
 	size_t from, to; /* what is in @bytes and not handed out */
@@ -70,7 +71,7 @@ struct line_reader {
 	char bytes[READ_BYTES];
 };
 
-enum err_code line_reader_new(int fd, struct line_reader **ret, struct err *e)
+enum err_code line_reader_new(int fd, const char *path, struct line_reader **ret, struct err *e)
 {
 	struct line_reader *r = malloc(sizeof *r);
 	sigset_t interrupts;
@@ -78,6 +79,7 @@ enum err_code line_reader_new(int fd, struct line_reader **ret, struct err *e)
 	if (!r)
 		return err_set(e, ERR_NOMEM, "read lines");
 	r->fd = fd;
+	r->path = path;
 	r->from = r->to = r->searched = 0;
 	r->ended = false;
 	sigemptyset(&interrupts);
@@ -141,7 +143,7 @@ static enum err_code fill(struct line_reader *r, struct err *e)
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
-			return err_os(e, "read");
+			return err_os(e, "read '%s'", r->path);
 		r->to += (size_t)n;
 		r->ended = n == 0;
 		return ERR_OK;

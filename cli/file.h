@@ -29,9 +29,10 @@ void cli_say(struct str text);
 enum { LINE_MAX_BYTES = 65535 };
 struct line_reader;
 
-/* @fd is borrowed. SIGINT is blocked for the process until the reader is freed; it ends the lines.
- */
-MUST_CHECK enum err_code line_reader_new(int fd, struct line_reader **ret, struct err *e);
+/* @fd and @path, which is only for its faults, are borrowed. SIGINT is blocked for the process until
+ * the reader is freed; it ends the lines. */
+MUST_CHECK enum err_code line_reader_new(int fd, const char *path, struct line_reader **ret,
+					 struct err *e);
 void line_reader_free(struct line_reader *r);
 AUTO_DEFINE(struct line_reader, line_reader_free);
 /* Next line without its LF or CR LF, borrowed until the next call. ERR_CLOSED: the end.

@@ -173,13 +173,13 @@ static enum err_code print_last(struct file_source *s, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code read_all(struct file_source *s, int fd, struct err *e)
+static enum err_code read_all(struct file_source *s, int fd, const char *path, struct err *e)
 {
 	AUTO(line_reader_free) struct line_reader *lines = NULL;
 	bool first = s->request->first && s->request->number != UINT64_MAX;
 	struct str line;
 
-	if (line_reader_new(fd, &lines, e) != ERR_OK)
+	if (line_reader_new(fd, path, &lines, e) != ERR_OK)
 		return e->code;
 	while (!first || s->printed < s->request->number) {
 		/* A pipe may pause here: what was read before must be seen. */
@@ -243,7 +243,7 @@ enum err_code observe_file_each(const struct cli *cli, const struct observe_requ
 			       (unsigned long long)r->number);
 	s.last.capacity = wants_last(r) ? (size_t)r->number : 0;
 	log_debug("Reading flows from a file", "path=%s", LOG_QUOTE(path));
-	enum err_code code = read_all(&s, fd, e);
+	enum err_code code = read_all(&s, fd, path, e);
 	report_faults(s.filter);
 	return code;
 }

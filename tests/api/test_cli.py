@@ -135,6 +135,16 @@ def test_with_stdout_closed_nothing_goes_where_it_should_not(ten, words):
     assert p.returncode == 1 and p.stderr.startswith('write') and p.stderr.endswith(': Bad file descriptor\n')
 
 
+def test_with_stdin_closed_there_is_nothing_to_read():
+    p = subprocess.run(['sh', '-c', 'exec "$0" observe --input-file - <&-', BIN + '/tycho'], capture_output=True, text=True)
+    assert (p.returncode, p.stdout, p.stderr) == (0, '', '')
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    p = tycho('observe', '--input-file', str(tmp_path), check=1)
+    assert (p.stdout, p.stderr) == ('', "read '%s': Is a directory\n" % tmp_path)
+
+
 def test_a_bundle_takes_no_files_place_unless_told_to(tmp_path):
     former, link = tmp_path / 'q3.tar.zst', tmp_path / 'link'
     former.write_text('of the last quarter')

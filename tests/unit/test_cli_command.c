@@ -158,7 +158,7 @@ static struct line_reader *reader_of(const char *text, size_t len, int *ret_fd)
 	assert_int_equal(pipe(fds), 0);
 	assert_int_equal(write(fds[1], text, len), len);
 	assert_int_equal(close(fds[1]), 0);
-	assert_int_equal(line_reader_new(fds[0], &r, &e), ERR_OK);
+	assert_int_equal(line_reader_new(fds[0], "pipe", &r, &e), ERR_OK);
 	*ret_fd = fds[0];
 	return r;
 }
@@ -195,7 +195,7 @@ static void a_line_may_have_65535_bytes_and_no_more(void **state)
 		assert_true(fputs("\nnext\n", f) >= 0);
 		assert_int_equal(fseek(f, 0, SEEK_SET), 0);
 		struct line_reader *r = NULL;
-		assert_int_equal(line_reader_new(fileno(f), &r, &e), ERR_OK);
+		assert_int_equal(line_reader_new(fileno(f), "file", &r, &e), ERR_OK);
 		if (!extra) {
 			assert_int_equal(line_reader_next(r, &line, &e), ERR_OK);
 			assert_int_equal(line.len, LINE_MAX_BYTES);
