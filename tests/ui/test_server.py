@@ -130,7 +130,9 @@ def test_a_session_ends_the_websockets_that_it_began(tmp_path):
             assert page.next()['login'] is True
             page.watch()
             page.update()
-            assert ui.ask('/logout', 'POST', Origin=ui.url, Cookie=cookie, Content_Length='0')[0] == 303
+            status, headers, _ = ui.ask('/logout', 'POST', Origin=ui.url, Cookie=cookie, Content_Length='0')
+            assert status == 303 and headers['location'] == '/login'
+            assert headers['set-cookie'].startswith(cookie.split('=')[0] + '=;') and '; Max-Age=0' in headers['set-cookie']  # a browser forgets it
             assert page.until_closed() == CLOSE_CODES['session']
 
 
