@@ -140,12 +140,13 @@ struct spec {
 	bool idle_deny[2];                /* enableDefaultDeny is true, and there are no rules */
 	struct rule *rules[POLICY_SECTION_COUNT_];
 	size_t rule_count[POLICY_SECTION_COUNT_];
-	struct asks asks[2]; /* by enum policy_direction; set when finished */
+	struct asks asks[2];   /* by enum policy_direction; set when finished */
+	struct str namespace_; /* of the subject; p NULL: any. Set when finished */
 };
 
 /* True if an end may be the subject of both: no pod is in two namespaces, none is a node, and no label
  * has two values. */
-bool specs_can_meet(const struct policy_set *set, const struct spec *a, const struct spec *b);
+bool specs_can_meet(const struct spec *a, const struct spec *b);
 bool selectors_exclude(const struct selector *a, const struct selector *b);
 
 /* --- what policies refer to ------------------------------------------------------------------- */
@@ -213,15 +214,19 @@ struct policy_set {
 	bool counted_labels; /* of ends */
 	struct label *node_labels;
 	size_t node_label_count;
-	struct list policies;    /* struct policy_info */
-	struct list specs;       /* struct spec */
-	struct list selectors;   /* struct selector */
-	struct list groups;      /* struct group */
-	struct list services;    /* struct service_entry */
-	struct list backends;    /* struct backends_entry */
-	struct list namespaces;  /* struct namespace_entry */
-	struct list pods;        /* struct pod_ports */
-	struct list conflicts;   /* struct conflict */
+	struct list policies;   /* struct policy_info */
+	struct list specs;      /* struct spec */
+	struct list selectors;  /* struct selector */
+	struct list groups;     /* struct group */
+	struct list services;   /* struct service_entry */
+	struct list backends;   /* struct backends_entry */
+	struct list namespaces; /* struct namespace_entry */
+	struct list pods;       /* struct pod_ports */
+	struct list conflicts;  /* struct conflict */
+	struct list
+		allowing[2]; /* uint32_t: specs that allow somebody something; set when finished */
+	struct list
+		showing; /* uint32_t: specs that show names to Cilium's proxy; set when finished */
 	struct list doubts;      /* uint32_t: selectors of ends about which not all is known */
 	struct map *by_selector; /* canonical text of a selector to its index */
 	struct map *by_object;   /* "kind/namespace/name" to 1 + index in its list */
@@ -252,6 +257,9 @@ static inline struct spec *set_spec(const struct policy_set *s, size_t i)
 {
 	return (struct spec *)s->specs.items + i;
 }
+/* The first of a policy's specs, which are neighbours; the count where it has none. */
+size_t set_first_spec(const struct policy_set *s, uint32_t policy);
+bool is_spec_of(const struct policy_set *s, size_t i, uint32_t policy);
 static inline struct selector *set_selector(const struct policy_set *s, size_t i)
 {
 	return (struct selector *)s->selectors.items + i;

@@ -398,12 +398,10 @@ static struct str namespace_asked(const struct selector *s)
 	return (struct str){ NULL, 0 };
 }
 
-bool specs_can_meet(const struct policy_set *set, const struct spec *a, const struct spec *b)
+bool specs_can_meet(const struct spec *a, const struct spec *b)
 {
-	struct str one = namespace_asked(set_selector(set, a->subject));
-	struct str other = namespace_asked(set_selector(set, b->subject));
-
-	return a->node == b->node && (!one.p || !other.p || str_eq(one, other));
+	return a->node == b->node &&
+	       (!a->namespace_.p || !b->namespace_.p || str_eq(a->namespace_, b->namespace_));
 }
 
 static struct policy_ref ref_of(const struct policy_set *set, const struct asked *a)
@@ -463,7 +461,7 @@ static bool settles(const struct policy_set *set, const struct asked *settler,
 	bool wins = settler->rank < later->rank || !later->rank;
 
 	return wins && is_merged_before(set, settler, later) &&
-	       specs_can_meet(set, set_spec(set, settler->spec), set_spec(set, later->spec));
+	       specs_can_meet(set_spec(set, settler->spec), set_spec(set, later->spec));
 }
 
 static bool has_spec(const struct list *specs, uint32_t spec)
@@ -600,7 +598,7 @@ static void link_conflicts(struct reading *r, enum asked_kind kind, struct settl
 		     others < all.count && by_asked_and_what(&a[i], &a[others]) == 0;)
 			others++;
 		for (size_t j = others; j < all.count && compare_asked(&a[i], &a[j]) == 0; j++)
-			if (r->code == ERR_OK && specs_can_meet(r->set, set_spec(r->set, a[i].spec),
+			if (r->code == ERR_OK && specs_can_meet(set_spec(r->set, a[i].spec),
 								set_spec(r->set, a[j].spec)))
 				add_conflict(r, kind, settlers, &a[i], &a[j]);
 	}
@@ -727,6 +725,7 @@ static void note_asks(struct policy_set *set)
 
 		set->subjects_ask_namespaces |= asks_namespace(set_selector(set, s->subject));
 		set->has_node_specs |= s->node;
+		s->namespace_ = namespace_asked(set_selector(set, s->subject));
 		for (size_t k = 0; k < POLICY_SECTION_COUNT_; k++) {
 			bool egress = k == POLICY_SECTION_EGRESS || k == POLICY_SECTION_EGRESS_DENY;
 
@@ -734,6 +733,53 @@ static void note_asks(struct policy_set *set)
 				note_rule(set, &s->asks[egress ? POLICY_EGRESS : POLICY_INGRESS],
 					  &s->rules[k][j]);
 		}
+	}
+}
+
+static bool allows_something(const struct spec *s, enum policy_section section)
+{
+	for (size_t i = 0; i < s->rule_count[section]; i++)
+		if (!s->rules[section][i].nobody)
+			return true;
+	return false;
+}
+
+static bool shows_names(const struct spec *s)
+{
+	for (size_t i = 0; i < s->rule_count[POLICY_SECTION_EGRESS]; i++) {
+		const struct rule *rule = &s->rules[POLICY_SECTION_EGRESS][i];
+
+		for (size_t j = 0; j < rule->port_count; j++)
+			if (str_is(rule->ports[j].proxy.name, "dns"))
+				return true;
+	}
+	return false;
+}
+
+static void note_spec(struct reading *r, struct list *to, uint32_t spec)
+{
+	uint32_t *at = r->code == ERR_OK ? list_add(&r->set->mem, to, sizeof *at) : NULL;
+
+	if (at)
+		*at = spec;
+	else
+		no_memory(r);
+}
+
+/* What policies are warned of where no other one does it. */
+static void note_specs(struct reading *r)
+{
+	struct policy_set *set = r->set;
+
+	for (uint32_t i = 0; i < set->specs.count; i++) {
+		const struct spec *s = set_spec(set, i);
+
+		if (allows_something(s, POLICY_SECTION_INGRESS))
+			note_spec(r, &set->allowing[POLICY_INGRESS], i);
+		if (allows_something(s, POLICY_SECTION_EGRESS))
+			note_spec(r, &set->allowing[POLICY_EGRESS], i);
+		if (shows_names(s))
+			note_spec(r, &set->showing, i);
 	}
 }
 
@@ -749,6 +795,7 @@ void link_rules(struct reading *r)
 				if (r->code != ERR_OK)
 					return;
 			}
+	note_specs(r);
 	for (int kind = 0; kind < ASKED_KIND_COUNT_ && r->code == ERR_OK; kind++)
 		link_conflicts(r, (enum asked_kind)kind, &settlers);
 }

@@ -721,13 +721,31 @@ void policy_ref_put(const struct policy_set *set, struct policy_ref ref, struct 
 	policy_ref_rule_put(set, ref, out);
 }
 
+size_t set_first_spec(const struct policy_set *s, uint32_t policy)
+{
+	size_t first = 0, end = s->specs.count;
+
+	while (first < end) { /* they were added policy after policy */
+		size_t middle = first + (end - first) / 2;
+
+		if (set_spec(s, middle)->policy < policy)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first;
+}
+
+bool is_spec_of(const struct policy_set *set, size_t i, uint32_t policy)
+{
+	return i < set->specs.count && set_spec(set, i)->policy == policy;
+}
+
 bool policy_set_is_of_nodes(const struct policy_set *set, uint32_t policy)
 {
 	bool nodes = false;
 
-	for (size_t i = 0; i < set->specs.count; i++) {
-		if (set_spec(set, i)->policy != policy)
-			continue;
+	for (size_t i = set_first_spec(set, policy); is_spec_of(set, i, policy); i++) {
 		if (!set_spec(set, i)->node)
 			return false;
 		nodes = true;
@@ -739,9 +757,8 @@ void policy_set_default_deny(const struct policy_set *set, uint32_t policy, bool
 			     bool *ret_egress)
 {
 	*ret_ingress = *ret_egress = false;
-	for (size_t i = 0; i < set->specs.count; i++)
-		if (set_spec(set, i)->policy == policy) {
-			*ret_ingress |= set_spec(set, i)->default_deny[POLICY_INGRESS];
-			*ret_egress |= set_spec(set, i)->default_deny[POLICY_EGRESS];
-		}
+	for (size_t i = set_first_spec(set, policy); is_spec_of(set, i, policy); i++) {
+		*ret_ingress |= set_spec(set, i)->default_deny[POLICY_INGRESS];
+		*ret_egress |= set_spec(set, i)->default_deny[POLICY_EGRESS];
+	}
 }

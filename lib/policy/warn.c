@@ -372,29 +372,19 @@ static void warn_denied(struct warning *w, enum policy_section allow, enum polic
 
 /* --- one spec --------------------------------------------------------------------------------- */
 
-static bool shows_names(const struct spec *s)
-{
-	for (size_t i = 0; i < s->rule_count[POLICY_SECTION_EGRESS]; i++) {
-		const struct rule *rule = &s->rules[POLICY_SECTION_EGRESS][i];
-
-		for (size_t j = 0; j < rule->port_count; j++)
-			if (str_is(rule->ports[j].proxy.name, "dns"))
-				return true;
-	}
-	return false;
-}
-
 static bool may_share_subjects(const struct policy_set *set, const struct spec *a,
 			       const struct spec *b)
 {
-	return specs_can_meet(set, a, b) &&
+	return specs_can_meet(a, b) &&
 	       !selectors_exclude(set_selector(set, a->subject), set_selector(set, b->subject));
 }
 
-static bool names_are_shown(const struct policy_set *set, const struct spec *to)
+/* Of @specs, indices, one may have a subject that @to has. */
+static bool has_one_for(const struct policy_set *set, const struct list *specs,
+			const struct spec *to)
 {
-	for (size_t i = 0; i < set->specs.count; i++)
-		if (shows_names(set_spec(set, i)) && may_share_subjects(set, set_spec(set, i), to))
+	for (size_t i = 0; i < specs->count; i++)
+		if (may_share_subjects(set, set_spec(set, ((const uint32_t *)specs->items)[i]), to))
 			return true;
 	return false;
 }
@@ -408,28 +398,10 @@ static void warn_names(const struct warning *w)
 
 		if (!rule->name_count)
 			continue;
-		if (!names_are_shown(w->set, s))
+		if (!has_one_for(w->set, &w->set->showing, s))
 			say(w, POLICY_WARN_NAMES, rule);
 		return;
 	}
-}
-
-static bool allows_something(const struct spec *s, enum policy_section section)
-{
-	for (size_t i = 0; i < s->rule_count[section]; i++)
-		if (!s->rules[section][i].nobody)
-			return true;
-	return false;
-}
-
-static bool something_is_allowed(const struct policy_set *set, const struct spec *to,
-				 enum policy_section section)
-{
-	for (size_t i = 0; i < set->specs.count; i++)
-		if (allows_something(set_spec(set, i), section) &&
-		    may_share_subjects(set, set_spec(set, i), to))
-			return true;
-	return false;
 }
 
 static void warn_directions(const struct warning *w)
@@ -453,7 +425,7 @@ static void warn_directions(const struct warning *w)
 		/* who writes an empty rule means it */
 		if (s->default_deny[i] && s->rule_count[sections[i].deny] &&
 		    !s->rule_count[sections[i].allow] &&
-		    !something_is_allowed(w->set, s, sections[i].allow))
+		    !has_one_for(w->set, &w->set->allowing[i], s))
 			say(w, POLICY_WARN_ONLY_DENIES, s->rules[sections[i].deny]);
 	}
 }
@@ -479,19 +451,18 @@ void policy_set_warn(const struct policy_set *set, uint32_t policy,
 {
 	struct warning w = { .set = set, .left = COMPARED_MAX, .each = each, .ctx = ctx };
 
-	for (size_t i = 0; i < set->specs.count; i++)
-		if (set_spec(set, i)->policy == policy) {
-			w.spec = set_spec(set, i);
-			warn_spec(&w);
-		}
+	for (size_t i = set_first_spec(set, policy); is_spec_of(set, i, policy); i++) {
+		w.spec = set_spec(set, i);
+		warn_spec(&w);
+	}
 }
 
 bool policy_set_asks_labels(const struct policy_set *set, uint32_t policy)
 {
-	for (size_t i = 0; i < set->specs.count; i++) {
+	for (size_t i = set_first_spec(set, policy); is_spec_of(set, i, policy); i++) {
 		const struct selector *s = set_selector(set, set_spec(set, i)->subject);
 
-		if (set_spec(set, i)->policy == policy && (!s->count || is_any_pod(s)))
+		if (!s->count || is_any_pod(s))
 			return false;
 	}
 	return true;
