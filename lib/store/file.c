@@ -96,11 +96,9 @@ static int move_aside(const struct store *s, struct wall_ns now, const char *con
 
 void file_set_aside(struct store *s, struct wall_ns now)
 {
-	char detail[160];
-
 	sync_free(TAKE(s->sync));
 	db_close(&s->db);
-	(void)move_aside(s, now, file_parts, ARRAY_LEN(file_parts), detail, sizeof detail);
+	(void)move_aside(s, now, file_parts, ARRAY_LEN(file_parts), s->aside, sizeof s->aside);
 	s->is_known = false;
 	s->head = (struct chain_head){ 0 };
 	dict_rows_reset(&s->rows);
@@ -116,7 +114,7 @@ void file_set_aside(struct store *s, struct wall_ns now)
 				       .to = now,
 				       .last_seq = s->first_seq,
 				       .node = STR(""),
-				       .detail = str_of(detail) };
+				       .detail = str_of(s->aside) };
 	gaps_note(&s->gaps, &gap, false);
 }
 

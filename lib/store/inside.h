@@ -403,12 +403,13 @@ struct store {
 	struct disk_faults faults;   /* has its own lock: what could not be read of the file */
 	uint64_t segment_bytes;      /* writing thread only: of all segments held */
 	struct wall_ns looked;       /* writing thread only: when old edges were last looked for */
-	_Atomic bool mend_due;       /* somebody met a small table that is damaged */
-	struct wall_ns held_up[2];   /* writing thread only: since when pruning is */
-	bool is_mended;              /* writing thread only: at @mended, and no more can be done */
-	struct wall_ns mended;       /* writing thread only */
-	uint64_t mend_again_s;       /* writing thread only: so long after it */
-	uint32_t pruned_day;         /* writing thread only: names before it are gone */
+	char aside[STORE_ASIDE_BYTES]; /* of the file that was set aside; "": that was told */
+	_Atomic bool mend_due;         /* somebody met a small table that is damaged */
+	struct wall_ns held_up[2];     /* writing thread only: since when pruning is */
+	bool is_mended;        /* writing thread only: at @mended, and no more can be done */
+	struct wall_ns mended; /* writing thread only */
+	uint64_t mend_again_s; /* writing thread only: so long after it */
+	uint32_t pruned_day;   /* writing thread only: names before it are gone */
 	pthread_mutex_t counts_mx;
 	struct store_counts counts; /* guarded by counts_mx */
 };

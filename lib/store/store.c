@@ -658,6 +658,16 @@ bool store_unreadable(struct store *s, char ret_place[STORE_PLACE_BYTES])
 	return any;
 }
 
+bool store_was_set_aside(struct store *s, char ret_what[STORE_ASIDE_BYTES])
+{
+	bool any = s->aside[0] != '\0';
+
+	if (any)
+		memcpy(ret_what, s->aside, sizeof s->aside);
+	s->aside[0] = '\0';
+	return any;
+}
+
 struct store_counts store_counts(struct store *s)
 {
 	(void)pthread_mutex_lock(&s->counts_mx);

@@ -132,6 +132,10 @@ struct store_counts store_counts(struct store *s);
  * there is none. Each place is told once, up to some tens. */
 enum { STORE_PLACE_BYTES = 128 };
 bool store_unreadable(struct store *s, char ret_place[STORE_PLACE_BYTES]);
+/* What became of a file that could not be used any more, if that was not told yet: "kept as
+ * flows.db.damaged-1700000000", or why it could not be. The writing thread. */
+enum { STORE_ASIDE_BYTES = 160 };
+bool store_was_set_aside(struct store *s, char ret_what[STORE_ASIDE_BYTES]);
 
 /* --- reading ------------------------------------------------------------------------------- */
 

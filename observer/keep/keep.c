@@ -118,6 +118,18 @@ static void tell_unreadable(struct keep *k)
 			 LOG_QUOTE(place));
 }
 
+/* Nobody is to believe that it is gone. */
+static void tell_set_aside(struct keep *k)
+{
+	char what[STORE_ASIDE_BYTES];
+
+	if (!store_was_set_aside(k->store, what))
+		return;
+	log_warn("the history's file cannot be used any more; a new one is begun", "old=%s",
+		 LOG_QUOTE(what));
+	tell_agent(k, "store-set-aside", "reason", str_of(what), 0);
+}
+
 /* --- loss --------------------------------------------------------------------------------- */
 
 static void note_overtaken(struct keep *k, uint64_t lost, uint64_t before, struct wall_ns now)
@@ -299,6 +311,7 @@ static bool tend(struct keep *k, struct wall_ns now)
 	bool more = false;
 	enum err_code code = store_tend(k->store, now, &more, &e);
 	tell_unreadable(k);
+	tell_set_aside(k);
 	if (code != ERR_OK || !more) {
 		tell_tending(k, code, &e);
 		k->tended = mono;

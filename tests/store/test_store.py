@@ -270,6 +270,22 @@ def test_sql_shows_the_rows_around_damage_and_fails(tmp_path):
     assert p.stderr == 'the store is damaged: 1 part of it could not be read, and rows are missing here\n'
 
 
+def test_a_file_that_was_set_aside_is_named_and_can_be_asked(tmp_path):
+    folder, old = tmp_path / 'store', tmp_path / 'old'
+    with Observer('--store', str(folder), lines=[flow(i) for i in range(10)]) as ob:
+        ob.wait_seen(10)
+    damage(str(folder), 'meta')
+    with Observer('--store', str(folder)) as ob:
+        wait('the new file', lambda: 'a new one is begun' in ob.log())
+        [aside] = [x for x in os.listdir(folder) if re.fullmatch(r'flows\.db\.damaged-\d+', x)]
+        assert 'level=WARN msg="the history\'s file cannot be used any more; a new one is begun" old="kept as %s"' % aside in ob.log()
+        old.mkdir()
+        (old / 'flows.db').symlink_to(folder / aside)
+        p = tycho('sql', '--store', str(old), '-o', 'csv', "select count(*) from flows where kind = 'flow'", check=0)
+        assert p.stdout.split() == ['count(*)', '10']
+        wait('the event', lambda: 'store-set-aside' in tycho('observe', 'agent-events', '--server', ob.tcp, '--all', check=0).stdout)
+
+
 def unreadable(folder, page, size=4096):
     """An environment in which the disk cannot read a page."""
     asan = [x for x in [os.environ.get('ASAN_OPTIONS')] if x]
