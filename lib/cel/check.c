@@ -397,7 +397,9 @@ static void check_map(struct checker *c, struct expr *n)
 		check_expr(c, x->last);
 		of = join(c, of, x->last);
 	}
-	n->type = type_map(c->t, key ? key : type_unknown(c->t), of ? of : type_unknown(c->t));
+	/* the key's is numbered before the value's */
+	key = key ? key : type_unknown(c->t);
+	n->type = type_map(c->t, key, of ? of : type_unknown(c->t));
 }
 
 /* The message that a type is made of, by its name, be it one that CEL has a type of its own for. */

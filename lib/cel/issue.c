@@ -75,6 +75,10 @@ static void put_issue(struct buf *b, struct str text, const struct issue *issue)
 		buf_printf(b, "ERROR: <input>:-1:0: %.*s", STR_FMT(issue->sentence));
 		return;
 	}
+	if (!text.len) { /* no line to show: cel-go is before its first column */
+		buf_printf(b, "ERROR: <input>:1:0: %.*s", STR_FMT(issue->sentence));
+		return;
+	}
 	struct str line = line_of(text, issue->at, &number, &column);
 	buf_printf(b, "ERROR: <input>:%zu:%zu: %.*s", number, column + 1, STR_FMT(issue->sentence));
 	put_excerpt(b, line, column);

@@ -5,15 +5,17 @@ static void refuse(struct issues *issues, struct expr *call, const struct expr *
 		   const char *sentence)
 {
 	call->kind = EXPR_BAD;
+	call->at = arg->at;
 	issue_add(issues, arg->at, "%s", sentence);
 }
 
-/* has(a.b): the selection, asked for its presence. */
+/* has(a.b): the selection, asked for its presence. In has(has(a.b)) it is already, which cel-go lets
+ * pass (parser/macro.go: such a selection is one, too). */
 static void expand_has(struct issues *issues, struct expr **call)
 {
 	struct expr *arg = (*call)->args;
 
-	if (arg->kind != EXPR_SELECT) {
+	if (arg->kind != EXPR_SELECT && arg->kind != EXPR_HAS) {
 		refuse(issues, *call, arg, "invalid argument to has() macro");
 		return;
 	}

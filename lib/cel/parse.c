@@ -439,7 +439,8 @@ static struct expr *parse_unary(struct parser *p)
 
 	while (is_sign && accept_token(p, sign))
 		count++;
-	if (count && sign == TOKEN_MINUS && !token_in(p->next, TOKENS_START)) {
+	if (count && sign == TOKEN_MINUS &&
+	    (p->next->kind == TOKEN_NOT || !token_in(p->next, TOKENS_START))) {
 		no_alternative(p, "-");
 		return NULL;
 	}

@@ -357,7 +357,7 @@ static void what_does_not_parse_is_marked(void **state)
 	(void)snprintf(text, sizeof text, "1:5: Syntax error: mismatched input '+' expecting %s",
 		       starts);
 	expect_refusal("1 + +", text);
-	expect_refusal("", "1:1: Syntax error: mismatched input '<EOF>'");
+	expect_refusal("", "1:0: Syntax error: mismatched input '<EOF>'");
 	expect_refusal("(true", "1:6: Syntax error: missing ')' at '<EOF>'\n | (true\n | .....^");
 	expect_refusal("[1, 2", "1:6: Syntax error: mismatched input '<EOF>' expecting {']', ','}");
 	expect_refusal("a[1", "1:4: Syntax error: missing ']' at '<EOF>'");
@@ -381,6 +381,7 @@ static void what_does_not_parse_is_marked(void **state)
 	expect_refusal("a.?b", "1:2: unsupported syntax '.?'");
 	expect_refusal("a.`b`", "1:3: unsupported syntax: '`'");
 	expect_refusal("has(a)", "1:5: invalid argument to has() macro");
+	expect_refusal("has(has(a))", "1:9: invalid argument to has() macro");
 	expect_refusal("[1].all(1, true)", "1:9: argument must be a simple name");
 	expect_refusal("[1].map(a.b, true)", "1:10: argument is not an identifier");
 	expect_refusal("[1].all(__result__, true)",
@@ -427,6 +428,8 @@ static void mistakes_are_mended_as_the_generated_parser_does(void **state)
 	expect_refusal("{a}", "1:3: Syntax error: mismatched input '}' expecting ':'");
 	expect_refusal("ind[a{b}]", "1:8: Syntax error: mismatched input '}' expecting ':'");
 	expect_refusal("--", "1:3: Syntax error: no viable alternative at input '-'");
+	expect_refusal("-!a", "1:2: Syntax error: no viable alternative at input '-!'");
+	expect_refusal("{} || true", "expected type 'bool' but found 'map(_var0, _var1)'");
 	expect_refusal("?", "1:1: Syntax error: mismatched input '?' expecting ");
 	expect_refusal("in", "1:1: Syntax error: mismatched input 'in' expecting ");
 	expect_refusal("[?a, ?b]", "1:2: unsupported syntax '?'\n | [?a, ?b]\n | .^\n"

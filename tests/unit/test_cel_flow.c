@@ -110,6 +110,7 @@ static void empty_messages_are_there(void **state)
 	(void)state;
 	expect_yes("has(_flow.time) && has(_flow.IP) && has(_flow.source) && has(_flow.l7)", &f);
 	expect_yes("has(_flow.l4) && has(_flow.l4.TCP) && !has(_flow.l4.UDP)", &f);
+	expect_yes("has(has(_flow.l4.TCP)) && !has(has(_flow.l4.UDP))", &f);
 	expect_yes("has(_flow.is_reply) && !_flow.is_reply", &f);
 	expect_yes("!has(_flow.destination) && _flow.source == Endpoint{} && _flow != Flow{}", &f);
 	struct flow bare = whole(STR("\x32\x00"));
