@@ -1,7 +1,7 @@
 #include "cel/token.h"
 
 #include "base/buf.h"
-#include "regex/gotext.h"
+#include "base/gotext.h"
 
 enum { SHOWN_BYTES = 256 }; /* of what is no token */
 

@@ -1,6 +1,6 @@
 #include "filter/glob.h"
 
-#include "regex/gotext.h"
+#include "base/gotext.h"
 
 struct glob {
 	size_t len;

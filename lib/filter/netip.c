@@ -1,6 +1,6 @@
 #include "filter/netip.h"
 
-#include "regex/gotext.h"
+#include "base/gotext.h"
 
 /* What is wrong with an address: a sentence and, where the reference says so, the rest of the text
  * from there on. */

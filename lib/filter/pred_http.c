@@ -1,6 +1,6 @@
 /* Predicates on DNS and HTTP records. */
 #include "base/buf.h"
-#include "regex/gotext.h"
+#include "base/gotext.h"
 #include "filter/l7.h"
 #include "regex/regex.h"
 #include "filter/requri.h"

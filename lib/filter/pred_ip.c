@@ -1,5 +1,5 @@
 /* Addresses: the same text, or within a prefix. */
-#include "regex/gotext.h"
+#include "base/gotext.h"
 #include "filter/netip.h"
 #include "filter/pred.h"
 #include "filter/zone_sets.h"

@@ -2,7 +2,7 @@
  * dictionary entry once and remembers the answer by id. */
 #include "filter/answers.h"
 #include "filter/glob.h"
-#include "regex/gotext.h"
+#include "base/gotext.h"
 #include "filter/selector.h"
 #include "filter/pred.h"
 #include "filter/zone_sets.h"

@@ -1,6 +1,6 @@
 /* Ports and protocols: what most filters ask for, so these have the fastest loops. */
 #include "base/buf.h"
-#include "regex/gotext.h"
+#include "base/gotext.h"
 #include "filter/l7.h"
 #include "filter/pred.h"
 #include "filter/zone_sets.h"

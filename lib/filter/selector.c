@@ -1,7 +1,7 @@
 #include "filter/selector.h"
 
 #include "base/buf.h"
-#include "regex/gotext.h"
+#include "base/gotext.h"
 #include "filter/netip.h"
 
 enum { SELECTOR_BYTES = 1 << 16 };

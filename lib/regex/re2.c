@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "regex/gotext.h"
+#include "base/gotext.h"
 #include "regex/regex.h"
 
 enum { MAX_NESTING = 1000, MAX_REPEAT = 1000 };

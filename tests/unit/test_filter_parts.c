@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "filter/glob.h"
-#include "regex/gotext.h"
+#include "base/gotext.h"
 #include "filter/netip.h"
 #include "regex/regex.h"
 #include "filter/requri.h"

@@ -1,4 +1,4 @@
-#include "regex/gotext.h"
+#include "base/gotext.h"
 
 #include "base/buf.h"
 

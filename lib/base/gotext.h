@@ -5,8 +5,8 @@
  * Source   Go's strconv.Quote and strconv.QuoteRune (what %q prints).
  * Threads  pure functions.
  */
-#ifndef TYCHO_REGEX_GOTEXT_H
-#define TYCHO_REGEX_GOTEXT_H
+#ifndef TYCHO_BASE_GOTEXT_H
+#define TYCHO_BASE_GOTEXT_H
 
 #include "base/str.h"
 
