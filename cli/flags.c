@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/gotext.h"
 #include "base/meant.h"
 #include "base/time.h"
 
@@ -69,33 +70,7 @@ const char *flag_shown_default(const struct flag_def *def)
 
 const char *flag_quote(const char *text, char *out, size_t size)
 {
-	static const char named[] = "\aa\bb\ff\nn\rr\tt\vv\\\\\"\"", cut[] = "…\"";
-	struct buf b = buf_fixed(out, size - sizeof cut);
-	struct str s = str_of(text);
-	size_t end = 1;
-
-	buf_char(&b, '"');
-	for (size_t i = 0; i < s.len && !b.failed; end = b.failed ? end : b.len) {
-		unsigned char c = (unsigned char)s.p[i];
-		const char *name = c ? strchr(named, c) : NULL;
-		if (c >= 0x80) {
-			size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-			if (utf8_is_valid(str_upto(str_from(s, i), n)) && i + n <= s.len) {
-				buf_put(&b, s.p + i, n);
-				i += n;
-				continue;
-			}
-		}
-		if (name && (name - named) % 2 == 0)
-			buf_printf(&b, "\\%c", name[1]);
-		else if (c < 0x20 || c >= 0x7f)
-			buf_printf(&b, "\\x%02x", c);
-		else
-			buf_char(&b, (char)c);
-		i++;
-	}
-	memcpy(out + end, b.failed ? cut : "\"", b.failed ? sizeof cut : sizeof "\"");
-	return out;
+	return go_quote(str_of(text), out, size);
 }
 
 static unsigned digit_value(char c)

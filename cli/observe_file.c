@@ -94,9 +94,8 @@ static bool read_line(struct file_source *s, struct str line)
 			return true;
 		}
 	}
-	AUTO(own_free) char *text = str_dup(line);
 	log_warn("Failed to unmarshal json to flow", "error=%s line=%s", LOG_QUOTE(e.msg),
-		 LOG_QUOTE(text ? text : ""));
+		 LOG_QUOTE_STR(line));
 	return false;
 }
 

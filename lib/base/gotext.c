@@ -62,6 +62,23 @@ static void put_rune(struct buf *b, uint32_t rune, struct str bytes, char quote)
 	}
 }
 
+/* The first character of *@s, which is taken off it. */
+static void put_next(struct buf *b, struct str *s)
+{
+	struct str before = *s;
+	uint32_t rune = rune_next(s);
+
+	put_rune(b, rune, str_upto(before, before.len - s->len), '"');
+}
+
+void go_quote_put(struct buf *b, struct str s)
+{
+	buf_char(b, '"');
+	while (s.len)
+		put_next(b, &s);
+	buf_char(b, '"');
+}
+
 const char *go_quote(struct str s, char *out, size_t size)
 {
 	static const char cut[] = "…\"";
@@ -69,12 +86,8 @@ const char *go_quote(struct str s, char *out, size_t size)
 	size_t end;
 
 	buf_char(&b, '"');
-	for (end = b.len; s.len && !b.failed; end = b.failed ? end : b.len) {
-		struct str before = s;
-		uint32_t rune = rune_next(&s);
-
-		put_rune(&b, rune, str_upto(before, before.len - s.len), '"');
-	}
+	for (end = b.len; s.len && !b.failed; end = b.failed ? end : b.len)
+		put_next(&b, &s);
 	memcpy(out + end, b.failed ? cut : "\"", b.failed ? sizeof cut : sizeof "\"");
 	return out;
 }

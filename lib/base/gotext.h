@@ -10,6 +10,8 @@
 
 #include "base/str.h"
 
+struct buf;
+
 enum {
 	GO_QUOTE_BYTES = 420
 }; /* long enough for any name within Kubernetes' limits; beyond, the text is cut */
@@ -17,6 +19,8 @@ enum {
 /* Writes @s in double quotes, escaped, terminated; returns @out, so that it can be an argument. What
  * does not fit is cut at a character and ends in "…" within the quotes. */
 const char *go_quote(struct str s, char *out, size_t size);
+/* The whole of it, appended to @b. */
+void go_quote_put(struct buf *b, struct str s);
 #define GO_QUOTE(s) go_quote((s), (char[GO_QUOTE_BYTES]){ 0 }, GO_QUOTE_BYTES)
 /* The same for one character, in single quotes. */
 const char *go_quote_rune(uint32_t rune, char *out, size_t size);

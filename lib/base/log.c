@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/gotext.h"
 #include "base/time.h"
 
 static atomic_int threshold = LOG_INFO;
@@ -19,45 +20,26 @@ enum log_level log_level(void)
 	return (enum log_level)atomic_load_explicit(&threshold, memory_order_relaxed);
 }
 
-static bool is_plain(const char *z)
+static bool is_plain(struct str s)
 {
-	if (!*z)
-		return false;
-	for (; *z; z++)
-		if (*z <= ' ' || *z == '"' || *z == '=' || *z == '\\' || *z == 0x7f)
+	for (size_t i = 0; i < s.len; i++)
+		if (s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f || strchr("\"=\\", s.p[i]))
 			return false;
-	return true;
+	return s.len > 0;
+}
+
+const char *log_quote_str(struct str s, char *out, size_t size)
+{
+	if (s.len >= size || !is_plain(s))
+		return go_quote(s, out, size);
+	memcpy(out, s.p, s.len);
+	out[s.len] = '\0';
+	return out;
 }
 
 const char *log_quote(const char *z, char *out, size_t size)
 {
-	static const char cut[] = "…\"";
-	size_t len = strlen(z), end;
-
-	if (len < size && is_plain(z))
-		return memcpy(out, z, len + 1);
-	struct buf b = buf_fixed(out, size - sizeof cut);
-	buf_char(&b, '"');
-	for (end = b.len; *z && !b.failed; end = b.failed ? end : b.len) {
-		unsigned char c = (unsigned char)*z;
-		size_t n = 1; /* bytes of a character */
-		if (c == '"' || c == '\\')
-			buf_printf(&b, "\\%c", c);
-		else if (c == '\n')
-			buf_lit(&b, "\\n");
-		else if (c < 0x20 || c == 0x7f)
-			buf_printf(&b, "\\x%02x", c);
-		else if (c == 0xc2 && (unsigned char)z[1] >= 0x80 && (unsigned char)z[1] < 0xa0)
-			buf_printf(&b, "\\u%04x", (unsigned char)z[n++]); /* a control, too */
-		else {
-			while (c >= 0xc0 && n < 4 && ((unsigned char)z[n] & 0xc0) == 0x80)
-				n++;
-			buf_put(&b, z, n);
-		}
-		z += n;
-	}
-	memcpy(out + end, b.failed ? cut : "\"", b.failed ? sizeof cut : sizeof "\"");
-	return out;
+	return log_quote_str(str_of(z), out, size);
 }
 
 void log_line(enum log_level level, const char *msg, const char *fmt, ...)

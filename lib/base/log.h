@@ -11,6 +11,7 @@
 #define TYCHO_BASE_LOG_H
 
 #include "base/own.h"
+#include "base/str.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
@@ -36,5 +37,8 @@ void log_line(enum log_level level, const char *msg, const char *fmt, ...) FORMA
  * always terminated) and returns it, so that it can stand in an argument list. */
 const char *log_quote(const char *z, char *out, size_t size);
 #define LOG_QUOTE(z) log_quote((z), (char[600]){ 0 }, 600)
+/* The same of a text that may hold NULs. */
+const char *log_quote_str(struct str s, char *out, size_t size);
+#define LOG_QUOTE_STR(s) log_quote_str((s), (char[600]){ 0 }, 600)
 
 #endif

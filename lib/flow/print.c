@@ -84,24 +84,6 @@ void print_escape(const struct flow_printer *p, struct buf *b, size_t from)
 	}
 }
 
-void print_quoted(struct buf *b, struct str s)
-{
-	static const char plain[] = "\a\b\f\n\r\t\v\\\"", letters[] = "abfnrtv\\\"";
-
-	buf_char(b, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		const char *at = c ? strchr(plain, c) : NULL;
-		if (at)
-			buf_put(b, (char[2]){ '\\', letters[at - plain] }, 2);
-		else if (c < 0x20 || c == 0x7f)
-			buf_printf(b, "\\x%02x", c);
-		else
-			buf_char(b, (char)c);
-	}
-	buf_char(b, '"');
-}
-
 void print_time(const struct flow_printer *p, struct buf *b, const struct timestamp *t)
 {
 	bool valid = t && t->s >= TIMESTAMP_MIN_S && t->s <= TIMESTAMP_MAX_S && t->ns >= 0 &&

@@ -38,8 +38,6 @@ struct buf *print_output(struct flow_printer *p);
  * becomes "^[", CR becomes "\r". In coloured output the printer's own colour sequences pass,
  * whoever wrote them. */
 void print_escape(const struct flow_printer *p, struct buf *b, size_t from);
-/* As Go's %q. */
-void print_quoted(struct buf *b, struct str s);
 /* The time in the printer's format, "N/A" for none and for what no timestamp may hold. */
 void print_time(const struct flow_printer *p, struct buf *b, const struct timestamp *t);
 /* The line between two blocks of a dict; @unfinished: without its line feed, as the reference has

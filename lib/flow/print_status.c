@@ -1,4 +1,5 @@
 /* Lost events, and what a relay says of its nodes: hubble-cli.md sections 6 and 7. */
+#include "base/gotext.h"
 #include "flow/json.h"
 #include "flow/names.h"
 #include "flow/print_in.h"
@@ -134,12 +135,12 @@ static void put_status_text(struct buf *b, const Relay__NodeStatusEvent *s)
 	for (size_t i = 0; i < s->n_node_names; i++, blank = " ") {
 		buf_str_put(b, str_of(blank));
 		buf_lit(b, "node_names:");
-		print_quoted(b, str_of(s->node_names[i]));
+		go_quote_put(b, str_of(s->node_names[i]));
 	}
 	if (s->message[0]) {
 		buf_str_put(b, str_of(blank));
 		buf_lit(b, "message:");
-		print_quoted(b, str_of(s->message));
+		go_quote_put(b, str_of(s->message));
 	}
 	buf_char(b, '\n');
 }
@@ -163,7 +164,7 @@ static void put_status_line(const struct flow_printer *p, struct buf *b,
 		break;
 	case RELAY__NODE_STATE__NODE_ERROR:
 		buf_lit(b, "Error ");
-		print_quoted(b, str_of(s->message));
+		go_quote_put(b, str_of(s->message));
 		buf_printf(b, " on %zu nodes: ", s->n_node_names);
 		break;
 	default:
@@ -187,7 +188,7 @@ static void put_status_dict(struct flow_printer *p, struct buf *b, const struct 
 	put_node_list(b, s);
 	buf_lit(b, "\n    MESSAGE: ");
 	if (s->message[0])
-		print_quoted(b, str_of(s->message));
+		go_quote_put(b, str_of(s->message));
 	else
 		buf_lit(b, "N/A");
 	buf_char(b, '\n');

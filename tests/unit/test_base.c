@@ -482,7 +482,12 @@ static void log_values_cannot_break_the_line(void **state)
 	assert_string_equal(log_quote("a b\"\n\x1b", out, sizeof out), "\"a b\\\"\\n\\x1b\"");
 	assert_string_equal(log_quote("", out, sizeof out), "\"\"");
 	assert_string_equal(log_quote("\xc2\x9b\xc2\x80\xc2\xa0", out, sizeof out),
-			    "\"\\u009b\\u0080\xc2\xa0\"");
+			    "\"\\u009b\\u0080\\u00a0\"");
+	/* as Go's slog, in which the log of Hubble 1.19.4's command is written, quotes them */
+	assert_string_equal(log_quote("\ta\r\xff\xe2\x80\xae", out, sizeof out),
+			    "\"\\ta\\r\\xff\\u202e\"");
+	assert_string_equal(log_quote_str(STR("a\0b"), out, sizeof out), "\"a\\x00b\"");
+	assert_string_equal(log_quote_str(str_upto(STR("abc"), 2), out, sizeof out), "ab");
 	for (size_t size = 6; size < 40; size++) { /* plain ones are quoted where they are cut */
 		char want[64];
 		(void)snprintf(want, sizeof want, "\"%.*s…\"", (int)(size - 6), long_text(100));

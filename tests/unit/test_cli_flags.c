@@ -267,6 +267,8 @@ static void quoting_is_gos(void **state)
 			    "\"a\\\"b\\\\c\\n\\t\\x01\\x7f\"");
 	assert_string_equal(flag_quote("ü😀", out, sizeof out), "\"ü😀\"");
 	assert_string_equal(flag_quote("\xc3", out, sizeof out), "\"\\xc3\"");
+	assert_string_equal(flag_quote("a\xc2\x9b\xe2\x80\x8b", out, sizeof out),
+			    "\"a\\u009b\\u200b\"");
 	assert_string_equal(flag_quote("much too long", tiny, sizeof tiny), "\"…\"");
 }
 

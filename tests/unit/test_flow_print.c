@@ -416,6 +416,27 @@ static void node_status_goes_to_the_other_sink(void **state)
 	assert_string_equal(end_of(&all), "");
 }
 
+/* %q and strconv.Quote in Cilium 1.19.4's hubble/pkg/printer/printer.go. */
+static void messages_of_nodes_are_quoted_as_go_does(void **state)
+{
+	static const char event[] = STATUS("\"state_change\":\"NODE_ERROR\",\"node_names\":[\"n\"],"
+					   "\"message\":\"\\t\\u001b\\u009b\\u202e\\u00e9\"");
+	AUTO_PAPER struct paper line, dict;
+	(void)state;
+
+	paper_init(&line, (struct flow_printer_options){ 0 }, 8);
+	paper_init(&dict, (struct flow_printer_options){ .format = FLOW_FORMAT_DICT }, 8);
+	put(&line, event);
+	put(&dict, event);
+	assert_string_equal(buf_cstr(&line.status), "Nov 20 20:47:29.094 [node-a]: Error "
+						    "\"\\t\\x1b\\u009b\\u202eé\" on 1 nodes: n\n");
+	assert_string_equal(buf_cstr(&dict.status), "  TIMESTAMP: Nov 20 20:47:29.094\n"
+						    "      STATE: NODE_ERROR\n"
+						    "      NODES: n\n"
+						    "    MESSAGE: "
+						    "\"\\t\\x1b\\u009b\\u202eé\"\n");
+}
+
 static void a_decoded_flow_prints_like_its_bytes(void **state)
 {
 	static const char text[] = "{\"flow\":{\"verdict\":200,\"IP\":{\"source\":\"fd00::5\","
@@ -623,6 +644,7 @@ int main(void)
 		cmocka_unit_test(agent_events_fit_the_other_formats),
 		cmocka_unit_test(debug_events_tell_from_where),
 		cmocka_unit_test(node_status_goes_to_the_other_sink),
+		cmocka_unit_test(messages_of_nodes_are_quoted_as_go_does),
 		cmocka_unit_test(a_decoded_flow_prints_like_its_bytes),
 		cmocka_unit_test(policies_of_drops_are_named_and_derived_ones_marked),
 		cmocka_unit_test(paths_of_pods_are_cleaned_as_go_does),
