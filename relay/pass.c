@@ -34,6 +34,7 @@ enum {
 struct passage {
 	const char *method;
 	uint32_t error; /* field of the answer that says why a node has none; 0: there is none */
+	const char *unknown; /* why a node that does not know the call has none */
 	bool is_map;
 	bool has_counts; /* and sums of all namespaces, for who may see all */
 };
@@ -254,7 +255,8 @@ static bool on_end(struct pass *p, struct rpc_call *call, const struct rpc_fan_e
 
 	if (ev->result->status != RPC_OK) {
 		(void)failure_set(&e, ev->result);
-		if (!send_error(p, call, lane, e.msg))
+		bool is_unknown = ev->result->status == RPC_UNIMPLEMENTED;
+		if (!send_error(p, call, lane, is_unknown ? p->passage->unknown : e.msg))
 			return false;
 		api_add(&p->api->node_errors, 1);
 	}
@@ -396,21 +398,31 @@ static void begin(struct rpc_call *call, struct str request, struct api *a,
 
 void api_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 {
-	static const struct passage coverage = { "/tycho.v1.History/GetCoverage", 6, false, true };
+	static const struct passage coverage = {
+		.method = "/tycho.v1.History/GetCoverage",
+		.error = 6,
+		.unknown = "it does not tell what it keeps, as Hubble's servers do not",
+		.has_counts = true,
+	};
 
 	begin(call, request, ctx, &coverage);
 }
 
 void api_get_service_map(struct rpc_call *call, struct str request, void *ctx)
 {
-	static const struct passage map = { "/tycho.v1.History/GetServiceMap", 0, true, false };
+	static const struct passage map = { .method = "/tycho.v1.History/GetServiceMap",
+					    .is_map = true };
 
 	begin(call, request, ctx, &map);
 }
 
 void api_export(struct rpc_call *call, struct str request, void *ctx)
 {
-	static const struct passage export = { "/tycho.v1.Evidence/Export", 7, false, false };
+	static const struct passage export = {
+		.method = "/tycho.v1.Evidence/Export",
+		.error = 7,
+		.unknown = "it has no evidence to export, as Hubble's servers have none",
+	};
 
 	begin(call, request, ctx, &export);
 }

@@ -53,7 +53,7 @@ def test_the_coverage_of_every_node_and_why_a_node_has_none():
     assert sorted((c.node_name, c.records, c.error) for c in got) == [
         ('a', 7, ''), ('b', 0, 'rpc error: code = DataLoss desc = the store is damaged'), ('b', 9, ''),
         ('gone', 0, 'it cannot be reached'),
-        ('h', 0, 'rpc error: code = Unimplemented desc = Method not found!')]
+        ('h', 0, "it does not tell what it keeps, as Hubble's servers do not")]
     assert a.asked == b.asked == [b'\x0a\x02\x08\x05']
 
 
@@ -87,6 +87,15 @@ def test_what_a_node_exports_keeps_its_order():
         assert [x.block.entry for x in mine[:-1]] == list(range(n))
         assert mine[-1].statement.text == 'the end of ' + name
     assert len(got) == 502
+
+
+def test_a_node_that_knows_no_evidence_says_so_in_words():
+    a, h = speaker(EXPORT, Exported(node_name='a')), speaker(COVERAGE)
+    with a, h, relayed(a=a, h=h) as relay, relay.client() as client:
+        relay.wait_states(a=CONNECTED, h=CONNECTED)
+        got = list(client.call('tycho.v1.Evidence', 'Export', nonce=b'x' * 16))
+    assert sorted((x.node_name, x.error) for x in got) == [
+        ('a', ''), ('h', "it has no evidence to export, as Hubble's servers have none")]
 
 
 def test_a_map_is_complete_when_every_node_has_told_its_part():
