@@ -63,6 +63,13 @@ static enum err_code take_file(struct reflection *r, struct str file, struct err
 	return cli_write(buf_str(&line), e);
 }
 
+/* What every server has: Hubble's command does not tell of them. */
+static bool is_of_grpc(const char *service)
+{
+	return strcmp(service, "grpc.health.v1.Health") == 0 ||
+	       strcmp(service, "grpc.reflection.v1alpha.ServerReflection") == 0;
+}
+
 static enum err_code take_answer(struct reflection *r, const reflection_response *answer,
 				 struct err *e)
 {
@@ -73,7 +80,8 @@ static enum err_code take_answer(struct reflection *r, const reflection_response
 		const Grpc__Reflection__V1__ListServiceResponse *list =
 			answer->list_services_response;
 		for (size_t i = 0; code == ERR_OK && i < list->n_service; i++)
-			code = names_add(&r->services, list->service[i]->name, e);
+			if (!is_of_grpc(list->service[i]->name))
+				code = names_add(&r->services, list->service[i]->name, e);
 	} else if (
 		answer->message_response_case ==
 		GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE) {
