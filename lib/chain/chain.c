@@ -1,8 +1,5 @@
 #include "chain/chain.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include "chain/sha256.h"
 
 _Static_assert(sizeof(struct chain_hash) == SHA256_BYTES, "hashes lie side by side");
@@ -18,15 +15,12 @@ struct chain_secret chain_part_secret(const struct chain_secret *store, uint64_t
 {
 	static const char label[] = "tycho part";
 	uint8_t message[sizeof label - 1 + 8 + 1];
-	struct chain_secret s = { 0 };
-	unsigned len = sizeof s.v;
+	struct chain_secret s;
 
 	memcpy(message, label, sizeof label - 1);
 	chain_be64_put(message + sizeof label - 1, block);
 	message[sizeof message - 1] = (uint8_t)part;
-	/* Fails only without memory; zeros would then be a secret that everybody knows. */
-	if (!HMAC(EVP_sha256(), store->v, sizeof store->v, message, sizeof message, s.v, &len))
-		abort();
+	sha256_hmac(str_n(store->v, sizeof store->v), str_n(message, sizeof message), s.v);
 	return s;
 }
 

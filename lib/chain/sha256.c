@@ -303,3 +303,25 @@ void sha256_end(struct sha256 *s, uint8_t ret[SHA256_BYTES])
 	blocks_of(s->state, tail, sha256_pad(s->part, s->bytes, tail));
 	put_state(s->state, ret);
 }
+
+void sha256_hmac(struct str key, struct str message, uint8_t ret[SHA256_BYTES])
+{
+	enum { INNER = 0x36, OUTER = 0x5c };
+	uint8_t pad[BLOCK] = { 0 };
+	struct sha256 s;
+
+	memcpy(pad, key.p, key.len);
+	for (size_t i = 0; i < BLOCK; i++)
+		pad[i] ^= INNER;
+	sha256_init(&s);
+	sha256_put(&s, str_n(pad, BLOCK));
+	sha256_put(&s, message);
+	sha256_end(&s, ret);
+	for (size_t i = 0; i < BLOCK; i++)
+		pad[i] ^= INNER ^ OUTER;
+	sha256_init(&s);
+	sha256_put(&s, str_n(pad, BLOCK));
+	sha256_put(&s, str_n(ret, SHA256_BYTES));
+	sha256_end(&s, ret);
+	explicit_bzero(pad, sizeof pad);
+}

@@ -34,6 +34,10 @@ void sha256_init(struct sha256 *s);
 void sha256_put(struct sha256 *s, struct str bytes);
 void sha256_end(struct sha256 *s, uint8_t ret[SHA256_BYTES]);
 
+/* HMAC (RFC 2104) by a key of at most a block of 64 bytes. libcrypto's would leave 1.2 MB of it in
+ * the memory of a process that needs nothing else of it. */
+void sha256_hmac(struct str key, struct str message, uint8_t ret[SHA256_BYTES]);
+
 /* Without the processor's instructions: for tests. */
 void sha256_two_plain(const struct str messages[2], uint8_t *const ret[2]);
 

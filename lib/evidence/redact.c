@@ -1,8 +1,6 @@
 #include "evidence/redact.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
+#include "chain/sha256.h"
 #include "evidence/text.h"
 #include "flow/fields.h"
 #include "flow/wire.h"
@@ -36,16 +34,6 @@ void redact_put_json(struct buf *b, unsigned classes)
 	buf_char(b, ']');
 }
 
-static void hmac(const void *key, size_t key_len, struct str message, uint8_t ret[32])
-{
-	unsigned len = 32;
-
-	/* Fails only without memory; what it leaves would show more than it should. */
-	if (!HMAC(EVP_sha256(), key, (int)key_len, (const uint8_t *)message.p, message.len, ret,
-		  &len))
-		abort();
-}
-
 struct redact_key redact_key_of(const struct chain_secret *store, struct str nonce)
 {
 	AUTO_BUF struct buf b = buf_init(1024);
@@ -53,7 +41,7 @@ struct redact_key redact_key_of(const struct chain_secret *store, struct str non
 
 	buf_lit(&b, "tycho redact");
 	buf_str_put(&b, str_upto(nonce, 256));
-	hmac(store->v, sizeof store->v, buf_str(&b), k.v);
+	sha256_hmac(str_n(store->v, sizeof store->v), buf_str(&b), k.v);
 	return k;
 }
 
@@ -146,7 +134,7 @@ static void put_token(const struct redactor *r, char class_, struct str value)
 		r->out->failed = true;
 		return;
 	}
-	hmac(r->key->v, sizeof r->key->v, buf_str(&b), sum);
+	sha256_hmac(str_n(r->key->v, sizeof r->key->v), buf_str(&b), sum);
 	buf_char(r->out, '~');
 	hex_put(r->out, str_n(sum, TOKEN_BYTES));
 }

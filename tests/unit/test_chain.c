@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "chain/chain.h"
 #include "chain/sha256.h"
@@ -88,6 +89,34 @@ static void a_message_in_pieces_hashes_as_one(void **state)
 		sha256_end(&s, got);
 		libcrypto_sha256(all, want);
 		assert_memory_equal(got, want, sizeof want);
+	}
+}
+
+/* RFC 4231, test cases 1 and 2; and libcrypto's own for every length of key. */
+static void hmac_is_that_of_rfc_2104(void **state)
+{
+	static const char by_eleven[] = "b0344c61d8db38535ca8afceaf0bf12b"
+					"881dc200c9833da726e9376c2e32cff7",
+			  of_jefe[] = "5bdcc146bf60754e6a042426089575c7"
+				      "5a003f089d2739839dec58b964ec3843";
+	struct random r = random_of(__func__, 1);
+	struct chain_hash got, want;
+	char key[64];
+	(void)state;
+
+	memset(key, 0x0b, 20);
+	sha256_hmac(str_n(key, 20), STR("Hi There"), got.v);
+	assert_hash(got, by_eleven);
+	sha256_hmac(STR("Jefe"), STR("what do ya want for nothing?"), got.v);
+	assert_hash(got, of_jefe);
+	for (size_t n = 0; n < sizeof key; n++)
+		key[n] = (char)random_below(&r, 256);
+	for (size_t n = 1; n <= sizeof key; n++) {
+		unsigned len = sizeof want.v;
+		assert_non_null(HMAC(EVP_sha256(), key, (int)n, (const uint8_t *)"message", 7,
+				     want.v, &len));
+		sha256_hmac(str_n(key, n), STR("message"), got.v);
+		assert_memory_equal(got.v, want.v, sizeof got.v);
 	}
 }
 
@@ -528,6 +557,7 @@ int main(void)
 		cmocka_unit_test(many_messages_are_hashed_as_each_alone),
 		cmocka_unit_test(every_length_of_two_messages_hashes_as_libcrypto_says),
 		cmocka_unit_test(a_message_in_pieces_hashes_as_one),
+		cmocka_unit_test(hmac_is_that_of_rfc_2104),
 		cmocka_unit_test(roots_are_those_of_certificate_transparency),
 		cmocka_unit_test(paths_are_those_of_certificate_transparency),
 		cmocka_unit_test(every_proof_holds_and_no_other),
