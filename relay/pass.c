@@ -6,7 +6,7 @@
  *
  * A service map's first part is complete when every node's is: so the nodes' word for it is taken
  * out and the relay's own comes when all have spoken, or failed. With follow, nodes that come, or
- * come back, are asked from then on.
+ * come back, are asked from then on. A request that all who answer refuse is refused.
  */
 #include <stdio.h>
 
@@ -21,6 +21,7 @@ enum {
 	REQUEST_MAX_BYTES = 5 << 20,
 	MESSAGE_MAX_BYTES = 4 << 20,
 	LANES_MAX = 100000,
+	RESULT_BYTES = sizeof((struct rpc_result *)0)->message,
 	FIELD_NODE_NAME = 1,  /* of all three answers */
 	MAP_FOLLOW = 3,       /* of GetServiceMapRequest */
 	MAP_COMPLETE = 3,     /* of GetServiceMapResponse */
@@ -58,6 +59,9 @@ struct pass {
 	size_t count, cap;
 	struct rpc_fan_event *inbox; /* taken, not looked at yet */
 	bool follow, has_completed;
+	/* Of a map: a node has told of its own; and what one finds wrong with the request. */
+	bool has_spoken;
+	char refused[RESULT_BYTES];
 	bool hides_counts;
 	uint64_t generation;
 	struct mono_ns rejoin_at, suspect_at;
@@ -220,6 +224,7 @@ static bool send_map(struct pass *p, struct rpc_call *call, struct lane *lane, s
 	if (!rpc_call_send(call, buf_str(&p->message)))
 		return false;
 	lane->is_complete |= completes;
+	p->has_spoken = true;
 	return true;
 }
 
@@ -259,6 +264,8 @@ static bool on_end(struct pass *p, struct rpc_call *call, const struct rpc_fan_e
 		if (!send_error(p, call, lane, is_unknown ? p->passage->unknown : e.msg))
 			return false;
 		api_add(&p->api->node_errors, 1);
+		if (p->passage->is_map && ev->result->status == RPC_INVALID_ARGUMENT)
+			memcpy(p->refused, ev->result->message, sizeof p->refused);
 	}
 	/* Who does not know the call will not know it in a moment. */
 	bool is_final = ev->result->status == RPC_OK || ev->result->status == RPC_UNIMPLEMENTED;
@@ -332,6 +339,10 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 		return RPC_MORE;
 	suspect_the_silent(p, now);
 	if (p->passage->is_map && !p->has_completed && all_complete(p)) {
+		if (p->refused[0] && !p->has_spoken) { /* an empty map would be a lie */
+			rpc_call_end(call, RPC_INVALID_ARGUMENT, "%s", p->refused);
+			return RPC_ENDED;
+		}
 		buf_reset(&p->message);
 		wire_put_str(&p->message, FIELD_NODE_NAME, str_of(p->api->config.node_name));
 		wire_put_u64(&p->message, MAP_COMPLETE, 1);

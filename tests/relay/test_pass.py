@@ -109,6 +109,22 @@ def test_a_map_is_complete_when_every_node_has_told_its_part():
     assert got[-1].snapshot_complete
 
 
+def test_a_map_that_all_nodes_refuse_is_refused_and_one_that_some_tell_is_told():
+    wrong = (grpc.StatusCode.INVALID_ARGUMENT, 'rates of 9000 steps')
+    a, b, c = speaker(MAP, then=wrong), speaker(MAP, then=wrong), speaker(MAP, Map(node_name='c', snapshot_complete=True))
+    with a, b, c:
+        with relayed(a=a, b=b) as relay, relay.client() as client:
+            relay.wait_states(a=CONNECTED, b=CONNECTED)
+            with pytest.raises(grpc.RpcError) as refused:
+                list(client.call('tycho.v1.History', 'GetServiceMap'))
+        assert (refused.value.code(), refused.value.details()) == wrong
+        with relayed(a=a, c=c) as relay, relay.client() as client:
+            relay.wait_states(a=CONNECTED, c=CONNECTED)
+            got = list(client.call('tycho.v1.History', 'GetServiceMap'))
+    assert [m.node_name for m in got if not m.snapshot_complete] == ['c']
+    assert got[-1].snapshot_complete
+
+
 def test_a_map_that_is_followed_goes_on_when_a_node_comes_back():
     rounds = []
     again = threading.Event()
