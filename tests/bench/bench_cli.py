@@ -1,12 +1,14 @@
 #!/usr/bin/python3
-"""The CLI by itself: how soon it is there, and how fast it reads a file of recorded flows."""
+"""bench_cli.py [--reference PATH/TO/hubble] - the CLI by itself: how soon it is there, and how fast it reads a file of recorded
+flows; beside the reference's, if that is given, in turns with it."""
+import argparse
 import os
 import re
 import subprocess
 import tempfile
 import time
 
-from observers import BIN, REAL_FLOWS, at_least, at_most
+from observers import BIN, REAL_FLOWS, at_least, at_most, figure
 
 STARTS, ROUNDS, REPEAT = 30, 5, 200
 START_BUDGET_MS = 10
@@ -14,12 +16,14 @@ START_BUDGET_MS = 10
 BUDGETS = {'compact': 10 / 4.6, 'json': 10 / 7.5}
 
 
-def best_s(argv, rounds):
-    best = float('inf')
+def best_s(rounds, *programs):
+    """The shortest time of each command, in turns."""
+    best = [float('inf')] * len(programs)
     for _ in range(rounds):
-        start = time.monotonic()
-        subprocess.run(argv, stdout=subprocess.DEVNULL, check=True)
-        best = min(best, time.monotonic() - start)
+        for n, argv in enumerate(programs):
+            start = time.monotonic()
+            subprocess.run(argv, stdout=subprocess.DEVNULL, check=True)
+            best[n] = min(best[n], time.monotonic() - start)
     return best
 
 
@@ -31,25 +35,34 @@ def with_other_flows(flows, n):
                   lambda m: m[1] + b'%d' % ((int(m[2]) + 331 * n) % 65536), flows)
 
 
-def measure(tycho, what, copies, lines):
+def measure(tycho, reference, what, copies, lines):
     with tempfile.NamedTemporaryFile(prefix='tycho-bench-') as f:
         for copy in copies:
             f.write(copy)
         f.flush()
         os.fsync(f.fileno())  # or the kernel writes it out meanwhile
         for form, per_s in BUDGETS.items():
-            took = best_s([tycho, 'observe', '--input-file', f.name, '-o', form], ROUNDS)
+            argv = ['observe', '--input-file', f.name, '-o', form]
+            took, *beside = best_s(ROUNDS, *([program] + argv for program in [tycho] + reference))
             at_least('tycho observe --input-file -o %s%s' % (form, what), lines / took, '/s', lines * per_s)
+            for theirs in beside:
+                figure('the same by the reference', lines / theirs, '/s')
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--reference', nargs=1, default=[], metavar='PATH', help="Hubble's command line, to be measured, too")
+    reference = parser.parse_args().reference
     tycho = os.path.join(BIN, 'tycho')
-    at_most('tycho version', 1000 * best_s([tycho, 'version'], STARTS), 'ms', START_BUDGET_MS)
+    started, *beside = best_s(STARTS, *([program, 'version'] for program in [tycho] + reference))
+    at_most('tycho version', 1000 * started, 'ms', START_BUDGET_MS)
+    for theirs in beside:
+        figure('the same by the reference', 1000 * theirs, 'ms')
     with open(REAL_FLOWS, 'rb') as f:
         flows = f.read()
     lines = REPEAT * flows.count(b'\n')
-    measure(tycho, '', (flows for _ in range(REPEAT)), lines)
-    measure(tycho, ', copies that differ', (with_other_flows(flows, n) for n in range(REPEAT)), lines)
+    measure(tycho, reference, '', (flows for _ in range(REPEAT)), lines)
+    measure(tycho, reference, ', copies that differ', (with_other_flows(flows, n) for n in range(REPEAT)), lines)
 
 
 if __name__ == '__main__':

@@ -236,7 +236,7 @@ def test_a_status_whose_history_does_not_come_is_a_status_all_the_same():
             hangs.stopping.wait(60)
 
     with Impostor(answer, ours=[COVERAGE]) as hangs:
-        p = tycho('--server', hangs.address, 'status', '--request-timeout', '1s', check=0)
+        p = tycho('--server', hangs.address, 'status', '--request-timeout', '4s', check=0)
     assert p.stdout.splitlines()[1] == 'Current/Max Flows: 7/10 (70.00%)' and 'History' not in p.stdout
     assert p.stderr == 'of history nothing is known: no answer within --request-timeout\n'
 
