@@ -413,8 +413,10 @@ void read_pod(struct reading *r, const json_t *object);
 
 /* Sorts the selectors by the namespace they ask for. */
 void index_selectors(struct reading *r);
-/* After the last object: services and groups to peers, names of egress ports to numbers. */
+/* After the last object: services and groups to peers, names of egress ports to numbers; then conflicts. */
 void link_rules(struct reading *r);
+/* Pairs of rules that exclude each other, into the set; once rules are linked. */
+void link_conflicts(struct reading *r);
 
 /* Labels and keys that Cilium gives a meaning (pkg/k8s/apis/cilium.io, pkg/labels). */
 #define KEY_NAMESPACE STR("io.kubernetes.pod.namespace")
