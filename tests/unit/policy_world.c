@@ -51,27 +51,6 @@ int world_free(void **state)
 	return 0;
 }
 
-struct policy_set *set_by(const char *text, bool served)
-{
-	static const struct policy_config config = { 0 };
-	AUTO(policy_builder_free) struct policy_builder *b = NULL;
-	struct policy_set *set = NULL;
-	struct err e;
-
-	if (policy_builder_new(&config, &b, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
-	policy_builder_served(b, served);
-	if (policy_builder_add_text(b, str_of(text), &e) != ERR_OK ||
-	    policy_builder_finish(b, &set, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
-	return set;
-}
-
-struct policy_set *set_of(const char *text)
-{
-	return set_by(text, false);
-}
-
 void in_force(struct world *w, const char *text)
 {
 	assert_int_equal(policy_publish(w->table, set_of(text), (struct wall_ns){ 1 }, NULL),

@@ -6,6 +6,7 @@
 
 #include "flow/flow.pb-c.h"
 #include "observer/policy/table.h"
+#include "policy_text.h"
 
 enum { EVENT_DROP = 1, EVENT_TRACE = 4, EVENT_VERDICT = 5, PORT = 8080 };
 
@@ -28,9 +29,6 @@ struct endpoint_id endpoint(struct world *w, uint32_t id, const char *ns, const 
 	KNP("db", "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: "       \
 		  "{matchLabels: {app: web}}}], ports: [{port: 8080}]}]}")
 
-/* @text must be well; @served: as an API server gave it. */
-struct policy_set *set_by(const char *text, bool served);
-struct policy_set *set_of(const char *text);
 /* @text is all that there is from now on. */
 void in_force(struct world *w, const char *text);
 
