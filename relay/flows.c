@@ -10,7 +10,8 @@
  * Other clients have calls of their own.
  *
  * With follow, a peer that failed is asked again when it is back, from where it stopped; so is one
- * that joins later. The stream then ends only when the peers have ended it (until), or the client.
+ * that joins later. The stream then ends only when the peers have ended it (until; those that are
+ * away by then are not waited for), or the client.
  */
 #include <stdio.h>
 
@@ -388,13 +389,19 @@ static void suspect_the_silent(struct query *q, struct mono_ns now)
 			api_suspect(q->api, q->lanes[i]->peer);
 }
 
+/* Of those that are away nothing more is expected. */
+static bool waits_for_nobody(const struct query *q)
+{
+	return !q->request.follow || wall_now().v > q->request.until.v;
+}
+
 static bool is_over(const struct query *q)
 {
 	size_t ended = 0;
 
 	if (q->inbox || q->stuck.owner || merge_held(q->merge) || merge_open_lanes(q->merge))
 		return false;
-	if (!q->request.follow)
+	if (waits_for_nobody(q))
 		return true;
 	for (size_t i = 0; i < q->lane_count; i++) {
 		if (q->lanes[i]->state == LANE_LOST)

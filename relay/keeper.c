@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #include "base/log.h"
+#include "rpc/failure.h"
 
 struct keeper {
 	struct rpc_fan *fan;
@@ -72,8 +73,22 @@ int keeper_fd(const struct keeper *k)
 	return k->fd;
 }
 
+/* A channel knows that its connection failed, the calls on it why. */
+static void tell_why(struct peer *p, const struct rpc_result *result)
+{
+	struct err e;
+
+	if (!p->asks_why)
+		return;
+	p->asks_why = false;
+	if (failure_set(&e, result) != ERR_OK)
+		log_warn("peer is unavailable", "peer=%s address=%s why=%s", LOG_QUOTE(p->name),
+			 LOG_QUOTE(p->address), LOG_QUOTE(e.msg));
+}
+
 static void on_end(struct peer *p, const struct rpc_result *result)
 {
+	tell_why(p, result);
 	/* Busy is not dead: a stream that speaks excuses an answer that is late. */
 	bool was_heard = rpc_fan_channel_heard(p->channel).v >= p->probed_at.v;
 	if (result->status == RPC_DEADLINE_EXCEEDED && !was_heard) {
@@ -114,6 +129,14 @@ static void probe(struct keeper *k, struct peer *p, struct mono_ns now)
 	k->probed = p;
 }
 
+/* The call fails at once, or the one under way does, and says why: tell_why. */
+static void ask_why(struct keeper *k, struct peer *p, struct mono_ns now)
+{
+	p->asks_why = true;
+	if (!p->is_probed)
+		probe(k, p, now);
+}
+
 /* Some peers' turn is sooner by up to a fifth, so that a thousand are not asked in one moment. */
 static struct mono_ns next_turn(const struct keeper *k, const struct peer *p, struct mono_ns now)
 {
@@ -122,7 +145,7 @@ static struct mono_ns next_turn(const struct keeper *k, const struct peer *p, st
 	return (struct mono_ns){ now.v + k->interval_ns - spread };
 }
 
-static void tell(struct peer *p, bool available)
+static void tell(struct keeper *k, struct peer *p, bool available, struct mono_ns now)
 {
 	if (p->is_seen && p->was_available == available)
 		return;
@@ -130,8 +153,7 @@ static void tell(struct peer *p, bool available)
 		log_warn("peer cannot be called", "peer=%s address=%s why=%s", LOG_QUOTE(p->name),
 			 LOG_QUOTE(p->address), LOG_QUOTE(p->why));
 	else if (!available)
-		log_warn("peer is unavailable", "peer=%s address=%s", LOG_QUOTE(p->name),
-			 LOG_QUOTE(p->address));
+		ask_why(k, p, now);
 	else
 		log_info(p->is_seen ? "peer is available again" : "peer added",
 			 "peer=%s address=%s", LOG_QUOTE(p->name), LOG_QUOTE(p->address));
@@ -188,7 +210,7 @@ size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
 		struct peer *p = list.peers[i];
 		bool available = peer_is_available(p);
 		available_count += available;
-		tell(p, available);
+		tell(k, p, available, now);
 		look_at(k, p, available, now);
 		/* one that is being asked pokes when it has answered, or has not */
 		if (p->channel && !p->is_probed && p->probe_at.v < ret_next->v)

@@ -54,6 +54,7 @@ struct peer {
 
 	/* the keeper's thread only */
 	bool is_probed, is_seen, was_available;
+	bool asks_why;            /* became unavailable; the call that ends next says why */
 	struct mono_ns probe_at;  /* the next one; 0: not planned yet */
 	struct mono_ns probed_at; /* of the last one */
 	struct peer *next_probed, **prev_probed;

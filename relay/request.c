@@ -8,16 +8,36 @@ enum {
 	FIELD_NUMBER = 1,
 	FIELD_FOLLOW = 3,
 	FIELD_SINCE = 7,
+	FIELD_UNTIL = 8,
 	FIELD_FIRST = 9,
 	TIMESTAMP_SECONDS = 1,
 	TIMESTAMP_NANOS = 2
 };
 
+/* A time beyond what a clock can say is one that it never says. */
+static struct wall_ns read_until(struct str message)
+{
+	struct wire_reader r = wire_reader_of(message);
+	struct timestamp t = { 0 };
+	struct wall_ns until;
+	struct wire_field f;
+
+	while (wire_next(&r, &f)) {
+		if (f.type == WIRE_VARINT && f.number == TIMESTAMP_SECONDS)
+			t.s = (int64_t)f.value;
+		else if (f.type == WIRE_VARINT && f.number == TIMESTAMP_NANOS)
+			t.ns = (int32_t)f.value;
+	}
+	if (timestamp_to_wall(t, &until))
+		return until;
+	return (struct wall_ns){ t.s < 0 ? 0 : UINT64_MAX };
+}
+
 enum err_code request_read(struct str bytes, struct request *ret, struct err *e)
 {
 	struct wire_reader r = wire_reader_of(bytes);
 	struct wire_field f;
-	struct request request = { 0 };
+	struct request request = { .until = { UINT64_MAX } };
 
 	while (wire_next(&r, &f)) {
 		if (f.type == WIRE_VARINT && f.number == FIELD_NUMBER)
@@ -28,6 +48,8 @@ enum err_code request_read(struct str bytes, struct request *ret, struct err *e)
 			request.first = f.value != 0;
 		else if (f.type == WIRE_LEN && f.number == FIELD_SINCE)
 			request.has_since = true;
+		else if (f.type == WIRE_LEN && f.number == FIELD_UNTIL)
+			request.until = read_until(f.bytes);
 	}
 	if (r.bad)
 		return err_set(e, ERR_PARSE, "the request is no valid observer.GetFlowsRequest");

@@ -12,6 +12,7 @@ struct buf;
 struct request {
 	uint64_t number;
 	bool first, follow, has_since;
+	struct wall_ns until; /* UINT64_MAX: open */
 };
 
 /* ERR_PARSE: no protobuf; ERR_INVALID: first and follow. */

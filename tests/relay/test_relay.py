@@ -1,6 +1,7 @@
 """Real observers under a real relay: what was seen is what arrives, in order, whoever fails on the way."""
 import itertools
 import os
+import re
 import signal
 import subprocess
 
@@ -8,8 +9,8 @@ import pytest
 
 import half_http2
 import wire
-from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Node, Relay, cluster, events, long, of, split)
-from daemon import together
+from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Node, Relay, cluster, events, long, nodes_of, of, split)
+from daemon import together, until
 from observer import BASE_S, BIN, tycho
 
 
@@ -147,6 +148,16 @@ def test_a_relay_without_a_reachable_peer_is_up_and_says_so():
             assert split(client.GetFlows(number=5)) == ([], [(UNAVAILABLE, ['away'], '')])
         p = tycho('--server', relay.address, 'status')
         assert p.returncode == 1 and 'NOT_SERVING' in p.stdout
+
+
+def test_the_log_says_why_a_peer_is_unavailable():
+    with cluster('--peer', 'away=unix:///nowhere/at-all.sock', a=None) as (relay, nodes):
+        relay.wait_states(a=CONNECTED, away=UNAVAILABLE)
+        nodes['a'].kill()
+        relay.wait_states(a=UNAVAILABLE)
+        for name, why in ('away', 'No such file or directory'), ('a', 'connection refused|No such file or directory'):
+            line = re.compile('msg="peer is unavailable" peer=%s .* why=".*(%s)' % (name, why), re.IGNORECASE)
+            until(lambda: line.search(relay.log()), fault=relay.log)
 
 
 def test_health_follows_the_peers():
@@ -291,6 +302,19 @@ def test_an_end_of_time_ends_a_follower():
         with relay.client() as client:
             flows, _ = split(client.GetFlows(follow=True, since=ALL_FROM, until={'seconds': BASE_S + 4}))
     assert flows == in_order(*[['%s-%d' % (n, i) for i in range(5)] for n in 'ab'])
+
+
+# Who waits for a node that is away, waits for ever: nothing that it has still to say is asked for any more.
+def test_an_end_of_time_ends_a_follower_though_nodes_are_away():
+    with nodes_of(a=[of('a', i) for i in range(10)]) as nodes:
+        with Relay(peers=[nodes['a'].peer, 'away=unix:///nowhere/at-all.sock']) as relay, relay.client() as client:
+            relay.wait_states(a=CONNECTED, away=UNAVAILABLE)
+            flows, states = split(client.GetFlows(follow=True, since=ALL_FROM, until={'seconds': BASE_S + 4}))
+            assert flows == ['a-%d' % i for i in range(5)]
+            assert states == [(CONNECTED, ['a'], ''), (UNAVAILABLE, ['away'], '')]
+            nodes['a'].kill()
+            relay.wait_states(a=UNAVAILABLE)
+            assert split(client.GetFlows(follow=True, until={'seconds': BASE_S + 4})) == ([], [(UNAVAILABLE, ['a', 'away'], '')])
 
 
 # --- whom to ask ------------------------------------------------------------------------------------------------
