@@ -1,0 +1,82 @@
+-- The tables of Tycho in ClickHouse, for who makes them by hand: docs/clickhouse.md.
+-- Servers before 19.1 know no CODEC(…): leave those out.
+
+-- Flows, and what was lost of them.
+CREATE TABLE IF NOT EXISTS tycho_flows (
+	node String,
+	seq UInt64 CODEC(Delta, ZSTD),
+	time_ns UInt64 CODEC(Delta, ZSTD),
+	kind String,
+	uuid String CODEC(ZSTD),
+	verdict String,
+	drop_reason_desc String,
+	type String,
+	node_name String,
+	source_ip String,
+	source_port UInt32,
+	source_identity UInt32,
+	source_cluster String,
+	source_namespace String,
+	source_pod String,
+	source_workload String,
+	source_labels Array(String),
+	source_service String,
+	source_names Array(String),
+	destination_ip String,
+	destination_port UInt32,
+	destination_identity UInt32,
+	destination_cluster String,
+	destination_namespace String,
+	destination_pod String,
+	destination_workload String,
+	destination_labels Array(String),
+	destination_service String,
+	destination_names Array(String),
+	ip_version UInt8,
+	protocol String,
+	tcp_flags String,
+	traffic_direction String,
+	is_reply Nullable(UInt8),
+	trace_observation_point String,
+	trace_reason String,
+	event_type Int32,
+	event_sub_type Int32,
+	interface String,
+	interface_index UInt32,
+	encrypted UInt8,
+	packets UInt64,
+	bytes UInt64,
+	netns UInt32,
+	kernel_drop_reason String,
+	policies Array(String),
+	l7_type String,
+	l7_latency_ns UInt64,
+	dns_query String,
+	dns_rcode UInt32,
+	http_method String,
+	http_url String,
+	http_code UInt32,
+	http_protocol String,
+	summary String,
+	response String CODEC(ZSTD),
+	time DateTime ALIAS toDateTime(intDiv(time_ns, 1000000000))
+) ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(toDateTime(intDiv(time_ns, 1000000000)), 'UTC')
+ORDER BY (time_ns, node, seq);
+
+-- What is missing in the record, and why.
+CREATE TABLE IF NOT EXISTS tycho_gaps (
+	node String,
+	entry UInt64,
+	cause String,
+	from_ns UInt64,
+	to_ns UInt64,
+	lost UInt64,
+	first_seq UInt64,
+	last_seq UInt64,
+	of_node String,
+	detail String,
+	from_time DateTime ALIAS toDateTime(intDiv(from_ns, 1000000000)),
+	to_time DateTime ALIAS toDateTime(intDiv(to_ns, 1000000000))
+) ENGINE = MergeTree
+ORDER BY (node, entry);
