@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "cli/filter_rule.h"
 #include "cli/flags.h"
+#include "cli/json_piece.h"
 #include "cli/yaml_text.h"
 #include "flow/json.h"
 
@@ -390,8 +391,9 @@ enum err_code filter_list_add_json(struct filter_list *list, const char *json, s
 			rest = str_from(rest, 1);
 		if (!rest.len)
 			return ERR_OK;
-		if (json_read_prefix(rest, &flow__flow_filter__descriptor, &strict, &wire, &used,
-				     e) != ERR_OK)
+		if (json_piece(rest, &used, e) != ERR_OK ||
+		    json_read_message(str_upto(rest, used), &flow__flow_filter__descriptor, &strict,
+				      &wire, NULL, e) != ERR_OK)
 			return err_in(e, "failed to decode '%s'", json);
 		Flow__FlowFilter *f = flow__flow_filter__unpack(NULL, wire.len,
 								(const uint8_t *)buf_str(&wire).p);
