@@ -1,21 +1,10 @@
 #include "observer/kubernetes/follow.h"
 
 #include "base/log.h"
-#include "base/watch.h"
-#include "config.h"
 
-#define PAUSE_MIN_NS (200 * NS_PER_MS)
-#define PAUSE_MAX_NS (30 * NS_PER_S)
 #define MISSING_NS (60 * NS_PER_S)
 #define FOR_LONG_NS (5 * NS_PER_S) /* a watch that worked for so long has worked */
-enum {
-	REFUSAL_MAX = 8 << 10,
-	TOKEN_MAX = 64 << 10,
-	CONNECT_MS = 10000,
-	STALL_S = 30, /* a list that gives nothing for so long is over */
-	RETRY_AFTER_MAX_S = 60,
-	ALIVE_S = 30,
-};
+enum { STALL_S = 30 /* a list that gives nothing for so long is over */ };
 
 /* Where the objects are; the newer version first. */
 static const struct {
@@ -186,7 +175,7 @@ static size_t take_bytes(char *p, size_t size, size_t n, void *ctx)
 
 	(void)curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (status != 200) {
-		buf_str_put(&f->refusal, str_upto(in, REFUSAL_MAX - f->refusal.len));
+		buf_str_put(&f->refusal, str_upto(in, KUBE_REFUSAL_MAX - f->refusal.len));
 		return in.len;
 	}
 	if (f->state == KUBE_WATCHING)
@@ -197,59 +186,6 @@ static size_t take_bytes(char *p, size_t size, size_t n, void *ctx)
 }
 
 /* ---- requests */
-
-static bool set_blob(CURL *c, CURLoption option, const char *text)
-{
-	struct curl_blob blob = { (void *)(uintptr_t)text, strlen(text), CURL_BLOB_COPY };
-
-	return curl_easy_setopt(c, option, &blob) == CURLE_OK;
-}
-
-static bool set_credentials(struct kube_follow *f)
-{
-	const struct kube_config *k = f->config;
-	CURL *c = f->curl;
-	bool ok = true;
-
-	if (k->insecure)
-		ok = curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
-		     curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK;
-	if (k->ca_pem)
-		ok = ok && set_blob(c, CURLOPT_CAINFO_BLOB, k->ca_pem);
-	else if (k->ca_file)
-		ok = ok && curl_easy_setopt(c, CURLOPT_CAINFO, k->ca_file) == CURLE_OK;
-	if (k->cert_pem)
-		ok = ok && set_blob(c, CURLOPT_SSLCERT_BLOB, k->cert_pem);
-	else if (k->cert_file)
-		ok = ok && curl_easy_setopt(c, CURLOPT_SSLCERT, k->cert_file) == CURLE_OK;
-	if (k->key_pem)
-		ok = ok && set_blob(c, CURLOPT_SSLKEY_BLOB, k->key_pem);
-	else if (k->key_file)
-		ok = ok && curl_easy_setopt(c, CURLOPT_SSLKEY, k->key_file) == CURLE_OK;
-	return ok;
-}
-
-static bool set_options(struct kube_follow *f)
-{
-	CURL *c = f->curl;
-
-	/* each watch its own connection: HTTP/1.1. An agent that begins with "curl" is sent
-	 * indented JSON. */
-	return curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_USERAGENT, "tycho-observer/" TYCHO_VERSION) ==
-		       CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_NOPROXY, "*") == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_TCP_KEEPIDLE, (long)ALIVE_S) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_TCP_KEEPINTVL, (long)ALIVE_S / 3) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_ERRORBUFFER, f->why) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_PRIVATE, (void *)f) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_bytes) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_WRITEDATA, (void *)f) == CURLE_OK;
-}
 
 enum err_code kube_follow_init(struct kube_follow *f, enum kube_kind kind,
 			       const struct kube_config *config, struct kube_world *world,
@@ -263,11 +199,13 @@ enum err_code kube_follow_init(struct kube_follow *f, enum kube_kind kind,
 				   .multi = multi,
 				   .random = random,
 				   .line = buf_init(KUBE_ITEM_MAX),
-				   .refusal = buf_init(REFUSAL_MAX),
+				   .refusal = buf_init(KUBE_REFUSAL_MAX),
 				   .url = buf_init(KUBE_CONTINUE_BYTES * 4) };
 	kube_split_init(&f->split, &to);
-	f->curl = curl_easy_init();
-	if (!f->curl || !set_options(f) || !set_credentials(f))
+	f->curl = kube_client_new(config, f->why);
+	if (!f->curl || curl_easy_setopt(f->curl, CURLOPT_PRIVATE, (void *)f) != CURLE_OK ||
+	    curl_easy_setopt(f->curl, CURLOPT_WRITEFUNCTION, take_bytes) != CURLE_OK ||
+	    curl_easy_setopt(f->curl, CURLOPT_WRITEDATA, (void *)f) != CURLE_OK)
 		return err_set(e, ERR_NOMEM, "a client of the API server");
 	return ERR_OK;
 }
@@ -284,44 +222,6 @@ void kube_follow_done(struct kube_follow *f)
 	buf_done(&f->line);
 	buf_done(&f->refusal);
 	buf_done(&f->url);
-}
-
-/* The token is read for each request: Kubernetes replaces it every hour. */
-static enum err_code set_headers(struct kube_follow *f, struct err *e)
-{
-	AUTO_BUF struct buf b = buf_init_secret(TOKEN_MAX), file = buf_init_secret(TOKEN_MAX);
-	struct str token = str_of(f->config->token);
-	struct curl_slist *list = curl_slist_append(NULL, "Accept: application/json");
-
-	curl_slist_free_all(f->headers);
-	f->headers = list;
-	if (f->config->token_file) {
-		enum err_code code = file_read(f->config->token_file, "the token", &file, e);
-		if (code != ERR_OK)
-			return code;
-		token = str_trim(buf_str(&file));
-	}
-	for (size_t i = 0; i < token.len; i++)
-		if ((unsigned char)token.p[i] <= ' ')
-			return err_set(e, ERR_INVALID, "the token holds blanks");
-	if (token.len) {
-		buf_lit(&b, "Authorization: Bearer ");
-		buf_str_put(&b, token);
-		list = curl_slist_append(f->headers, buf_cstr(&b));
-		f->headers = list ? list : f->headers;
-	}
-	if (!list || b.failed ||
-	    curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, f->headers) != CURLE_OK)
-		return err_set(e, ERR_NOMEM, "a request");
-	return ERR_OK;
-}
-
-static uint64_t random_below(struct kube_follow *f, uint64_t n)
-{
-	*f->random ^= *f->random << 13; /* xorshift64 */
-	*f->random ^= *f->random >> 7;
-	*f->random ^= *f->random << 17;
-	return n ? *f->random % n : 0;
 }
 
 static void put_path(struct kube_follow *f)
@@ -350,7 +250,8 @@ static bool set_list(struct kube_follow *f)
 
 static bool set_watch(struct kube_follow *f)
 {
-	unsigned s = KUBE_WATCH_S - KUBE_WATCH_S / 10 + (unsigned)random_below(f, KUBE_WATCH_S / 5);
+	unsigned s = KUBE_WATCH_S - KUBE_WATCH_S / 10 +
+		     (unsigned)kube_random_below(f->random, KUBE_WATCH_S / 5);
 
 	put_path(f);
 	buf_printf(&f->url,
@@ -377,7 +278,7 @@ static enum err_code start(struct kube_follow *f, struct err *e)
 	f->why[0] = 0;
 	f->error = (struct err){ .code = ERR_OK };
 	f->is_gone = f->has_metadata = false;
-	enum err_code code = set_headers(f, e);
+	enum err_code code = kube_client_headers(f->curl, f->config, NULL, &f->headers, e);
 	if (code != ERR_OK)
 		return code;
 	if (!(list ? set_list(f) : set_watch(f)) || f->url.failed ||
@@ -399,25 +300,18 @@ static void go_on(struct kube_follow *f, struct mono_ns now, uint64_t pause_ns)
 	f->at.v = now.v + pause_ns;
 }
 
-static uint64_t next_pause(struct kube_follow *f)
-{
-	f->pause_ns = f->pause_ns ? 2 * f->pause_ns : PAUSE_MIN_NS;
-	f->pause_ns = f->pause_ns < PAUSE_MAX_NS ? f->pause_ns : PAUSE_MAX_NS;
-	return f->pause_ns - random_below(f, f->pause_ns / 2);
-}
-
 /* @status: of an answer that refuses, 0 where there is none. */
 static void fail(struct kube_follow *f, long status, const char *why, uint64_t least_ns,
 		 struct mono_ns now)
 {
-	uint64_t pause_ns = next_pause(f);
+	uint64_t pause_ns = kube_next_pause(&f->pause_ns, f->random);
 
 	f->counts.failures++;
 	f->is_settled = true;
 	f->has_begun = false;
 	/* one break alone is nothing to tell: balancers and updates make them */
 	bool is_news =
-		f->was_told ? status && status != f->told_status : f->pause_ns > PAUSE_MIN_NS;
+		f->was_told ? status && status != f->told_status : f->pause_ns > KUBE_PAUSE_MIN_NS;
 	if (is_news)
 		log_warn("the API server of Kubernetes does not give what it is asked; what it "
 			 "gave stays",
@@ -477,32 +371,19 @@ static void list_missing(struct kube_follow *f, struct mono_ns now)
 	kube_world_end(f->world, f->kind);
 	f->is_missing = f->is_settled = true;
 	works(f);
-	go_on(f, now, MISSING_NS - random_below(f, MISSING_NS / 5));
-}
-
-/* What the server says of it: a Status, or text. */
-static void put_refusal(const struct kube_follow *f, long status, char *out, size_t size)
-{
-	json_t *v = json_loadb(f->refusal.p ? f->refusal.p : "", f->refusal.len, 0, NULL);
-	const char *message = json_string_value(json_object_get(v, "message"));
-	struct str text = str_trim(message ? str_of(message) : buf_str(&f->refusal));
-
-	char shown[204];
-	(void)snprintf(out, size, "status %ld: %s", status, str_excerpt(text, shown, sizeof shown));
-	json_decref(v);
+	go_on(f, now, MISSING_NS - kube_random_below(f->random, MISSING_NS / 5));
 }
 
 static void refused(struct kube_follow *f, long status, struct mono_ns now)
 {
-	char why[300];
-	curl_off_t after_s = 0;
+	char why[KUBE_WHY_BYTES];
 
 	/* 410: the version, or the page, is too old. 400, 500, 504: not one it can take. Both: the
 	 * whole list again. */
 	if (status == 410 && f->is_listed) {
 		f->counts.gone++;
 		f->is_listed = false;
-		go_on(f, now, next_pause(f));
+		go_on(f, now, kube_next_pause(&f->pause_ns, f->random));
 		return;
 	}
 	if (status == 404 && !f->is_listed) {
@@ -512,10 +393,8 @@ static void refused(struct kube_follow *f, long status, struct mono_ns now)
 	if (status == 400 || status == 404 || status == 500 || status == 504)
 		f->is_listed = false;
 	f->counts.gone += status == 410;
-	(void)curl_easy_getinfo(f->curl, CURLINFO_RETRY_AFTER, &after_s);
-	after_s = after_s < 0 ? 0 : after_s < RETRY_AFTER_MAX_S ? after_s : RETRY_AFTER_MAX_S;
-	put_refusal(f, status, why, sizeof why);
-	fail(f, status, why, (uint64_t)after_s * NS_PER_S, now);
+	kube_refusal_put(buf_str(&f->refusal), status, why, sizeof why);
+	fail(f, status, why, kube_retry_after_ns(f->curl), now);
 }
 
 static void watch_ended(struct kube_follow *f, struct mono_ns now)
@@ -529,7 +408,7 @@ static void watch_ended(struct kube_follow *f, struct mono_ns now)
 		f->counts.gone++;
 		f->is_listed = false;
 	}
-	go_on(f, now, was_long ? 0 : next_pause(f));
+	go_on(f, now, was_long ? 0 : kube_next_pause(&f->pause_ns, f->random));
 }
 
 void kube_follow_ended(struct kube_follow *f, CURLcode code, struct mono_ns now)
@@ -611,8 +490,9 @@ static void read_answer(struct asking *a, CURLcode code)
 			       *f->why ? f->why : curl_easy_strerror(code));
 	} else if (answer->status != 200) {
 		buf_put(&f->refusal, f->line.p ? f->line.p : "",
-			f->line.len < REFUSAL_MAX ? f->line.len : REFUSAL_MAX);
-		put_refusal(f, answer->status, answer->why, sizeof answer->why);
+			f->line.len < KUBE_REFUSAL_MAX ? f->line.len : KUBE_REFUSAL_MAX);
+		kube_refusal_put(buf_str(&f->refusal), answer->status, answer->why,
+				 sizeof answer->why);
 	}
 }
 
@@ -636,7 +516,7 @@ static void ask_path(struct asking *a, const char *name)
 	buf_reset(&f->line);
 	buf_reset(&f->refusal);
 	*f->why = 0;
-	if (set_headers(f, &e) != ERR_OK) {
+	if (kube_client_headers(f->curl, f->config, NULL, &f->headers, &e) != ERR_OK) {
 		(void)str_excerpt(str_of(e.msg), a->answer->why, sizeof a->answer->why);
 		return;
 	}
@@ -646,7 +526,7 @@ static void ask_path(struct asking *a, const char *name)
 	    curl_easy_setopt(c, CURLOPT_WRITEDATA, (void *)a) != CURLE_OK ||
 	    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header) != CURLE_OK ||
 	    curl_easy_setopt(c, CURLOPT_HEADERDATA, (void *)a) != CURLE_OK ||
-	    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)CONNECT_MS) != CURLE_OK) {
+	    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)KUBE_CONNECT_MS) != CURLE_OK) {
 		(void)snprintf(a->answer->why, sizeof a->answer->why, "no memory");
 		return;
 	}

@@ -15,10 +15,7 @@
 #ifndef TYCHO_OBSERVER_KUBERNETES_FOLLOW_H
 #define TYCHO_OBSERVER_KUBERNETES_FOLLOW_H
 
-#include <curl/curl.h>
-
-#include "base/time.h"
-#include "observer/kubernetes/kubeconfig.h"
+#include "observer/kubernetes/client.h"
 #include "observer/kubernetes/split.h"
 #include "observer/kubernetes/world.h"
 
@@ -74,7 +71,7 @@ void kube_follow_ended(struct kube_follow *f, CURLcode code, struct mono_ns now)
 /* One question and its answer, for who wants to know whether it would work. */
 struct kube_answer {
 	long status;                      /* HTTP's; 0: none came */
-	char why[300];                    /* it is not 200 */
+	char why[KUBE_WHY_BYTES];         /* it is not 200 */
 	struct wall_ns asked, their_time; /* when; the server's clock then, 0: not told */
 	int64_t items;                    /* of a list: 0, or 1 for some; -1: not known */
 };
