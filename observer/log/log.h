@@ -80,8 +80,9 @@ size_t flow_log_read(const struct flow_log *log, uint64_t *cursor, uint64_t end,
 		     struct flow_batch *batch, uint64_t *ret_lost);
 
 /* A bell rings once a quarter of the log's room, of records or of text, has been used since it was
- * set; sometimes earlier. It is the log's, and goes with it. */
-enum { FLOW_LOG_BELLS = 4 };
+ * set; sometimes earlier. It is the log's, and goes with it. Keeper, metrics, drop events and what
+ * sends flows elsewhere have one each; the writer looks at them only when the first one is due. */
+enum { FLOW_LOG_BELLS = 8 };
 struct flow_log_bell;
 /* For one reader, for good; one thread at a time. ERR_NOMEM: FLOW_LOG_BELLS there are already. */
 MUST_CHECK enum err_code flow_log_bell_new(struct flow_log *log, struct flow_log_bell **ret,
