@@ -23,10 +23,12 @@
 #include "observer/api/api.h"
 #include "observer/capture.h"
 #include "observer/doctor/doctor.h"
+#include "observer/drop_events/drop_events.h"
 #include "observer/history.h"
 #include "observer/host.h"
 #include "observer/identity.h"
 #include "observer/kubernetes/kubernetes.h"
+#include "observer/kubernetes/local_pods.h"
 #include "observer/lean.h"
 #include "observer/name/file.h"
 #include "observer/paths.h"
@@ -65,14 +67,19 @@ struct observer {
 	bool rpc_up;
 	struct rpc_server *server;
 	struct capture *capture;
-	struct kubernetes *kubernetes; /* NULL: not asked for */
-	struct telemetry *telemetry;   /* NULL: not asked for */
+	struct local_pods *pods; /* both NULL: not asked for */
+	struct drop_events *drop_events;
+	struct kubernetes *kubernetes;    /* NULL: not asked for */
+	struct telling_reader readers[1]; /* of the log, beside those that telemetry knows */
+	struct telemetry *telemetry;      /* NULL: not asked for */
 };
 
 static void observer_done(struct observer *ob)
 {
 	telemetry_free(ob->telemetry);
 	kubernetes_free(ob->kubernetes);
+	drop_events_free(ob->drop_events);
+	local_pods_free(ob->pods);
 	rpc_server_free(ob->server, SHUTDOWN_GRACE_S * NS_PER_S);
 	capture_free(ob->capture);
 	source_set_done(&ob->sources);
@@ -330,6 +337,26 @@ static enum err_code start_capture(struct observer *ob, struct err *e)
 	return code;
 }
 
+static enum err_code open_drop_events(struct observer *ob, struct err *e)
+{
+	const struct obs_options *o = &ob->o;
+
+	if (!o->drop_events.on)
+		return ERR_OK;
+	enum err_code code = local_pods_new(&ob->pods, e);
+	const struct drop_events_config config = {
+		.log = ob->log,
+		.dict = ob->dict,
+		.pods = ob->pods,
+		.wanted = o->drop_events,
+		.kubeconfig = o->kubeconfig,
+		.context = o->kube_context,
+		.node = ob->id.node,
+		.kernel_drops = obs_options_see_drops(o),
+	};
+	return code == ERR_OK ? drop_events_new(&config, &ob->drop_events, e) : code;
+}
+
 /* Names come when the API server has answered; nobody waits for them. */
 static enum err_code open_kubernetes(struct observer *ob, struct err *e)
 {
@@ -344,6 +371,7 @@ static enum err_code open_kubernetes(struct observer *ob, struct err *e)
 		.meaning = &ob->policy_config,
 		.files = ob->policy_file,
 		.keep = ob->history.keep,
+		.local = ob->pods,
 	};
 
 	return ob->o.kubernetes ? kubernetes_new(&config, &ob->kubernetes, e) : ERR_OK;
@@ -357,12 +385,16 @@ static void collect_more(void *ctx, struct metrics_page *page)
 		agent_names_collect(ob->cilium_agent, page);
 	if (ob->kubernetes)
 		kubernetes_collect(ob->kubernetes, page);
+	if (ob->drop_events)
+		drop_events_collect(ob->drop_events, page);
 }
 
 static enum err_code open_telemetry(struct observer *ob, struct err *e)
 {
 	if (!ob->o.serve.metrics_listen)
 		return ERR_OK;
+	ob->readers[0] =
+		(struct telling_reader){ "drop-events", drop_events_reader, ob->drop_events };
 	const struct telemetry_config config = {
 		.options = &ob->o,
 		.log = ob->log,
@@ -373,6 +405,8 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 		.server = ob->server,
 		.store = ob->history.store,
 		.evidence = ob->history.evidence,
+		.readers = ob->readers,
+		.reader_count = ob->drop_events != NULL,
 		.collect = collect_more,
 		.ctx = ob,
 	};
@@ -479,10 +513,10 @@ static enum err_code observe(struct observer *ob, struct err *e)
 	/* The store's gap ends when it is opened: by then the kernel's hooks must be there, and what they
 	 * see waits in their rings. But only one observer of a folder may touch them. */
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals,  name_the_node,  open_names,   open_policies,     number_records,
-		open_sources,  open_history,   open_log,     start_rpc,         open_upstream,
-		sign_history,  open_server,    start_keeper, open_cilium_agent, open_kubernetes,
-		start_capture, open_telemetry,
+		take_signals,    name_the_node, open_names,     open_policies,     number_records,
+		open_sources,    open_history,  open_log,       start_rpc,         open_upstream,
+		sign_history,    open_server,   start_keeper,   open_cilium_agent, open_drop_events,
+		open_kubernetes, start_capture, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

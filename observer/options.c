@@ -93,6 +93,16 @@ static enum err_code take_meaning(const struct opt_row *row, void *options, cons
 		       : opt_bad(row, value, "cilium or kubernetes", e);
 }
 
+static enum err_code take_reasons(const struct opt_row *row, void *options, const char *value,
+				  struct err *e)
+{
+	struct obs_options *o = options;
+
+	return drop_wanted_reasons(&o->drop_events, str_of(value), e) == ERR_OK
+		       ? ERR_OK
+		       : err_in(e, "--%s", row->name);
+}
+
 static enum err_code take_store(const struct opt_row *row, void *options, const char *value,
 				struct err *e)
 {
@@ -253,6 +263,25 @@ static const struct opt_row name_rows[] = {
 	  OPT_OWN(take_meaning) },
 };
 
+static const struct opt_row event_rows[] = {
+	{ "drop-events", NULL,
+	  "tell drops of this node's pods as events of Kubernetes, which 'kubectl describe pod' "
+	  "shows",
+	  OPT_FLAG(struct obs_options, drop_events.on) },
+	{ "drop-events-extended", NULL, "name policies in these events, too",
+	  OPT_FLAG(struct obs_options, drop_events.extended) },
+	{ "drop-events-interval", "TIME",
+	  "tell the same of one pod only once in this time; 0: each time (default 2m)",
+	  OPT_DURATION(struct obs_options, drop_events.interval_ns), .min = NS_PER_S,
+	  .max = 86400 * NS_PER_S, .or_zero = true, .want = "a time from 1s to 24h, or 0" },
+	{ "drop-events-rate-limit", "N", "events a second at most; 0: without limit (default 1)",
+	  OPT_NUMBER(struct obs_options, drop_events.rate), .max = DROP_RATE_MAX,
+	  .want = "a number from 0 to 1000" },
+	{ "drop-events-reasons", "LIST",
+	  "which drops, by their reasons (default auth_required,policy_denied)",
+	  OPT_OWN(take_reasons) },
+};
+
 static const struct opt_row record_rows[] = {
 	{ "checkpoint-ca-file", "FILE",
 	  "believe https and TLS targets of --checkpoint-to if signed by this (PEM) "
@@ -341,6 +370,7 @@ static const struct opt_group groups[] = {
 	{ "What is watched", source_rows, ARRAY_LEN(source_rows), 0 },
 	{ "Cilium and Hubble", cilium_rows, ARRAY_LEN(cilium_rows), 0 },
 	{ "Names and policies", name_rows, ARRAY_LEN(name_rows), 0 },
+	{ "Drops as events of Kubernetes", event_rows, ARRAY_LEN(event_rows), 0 },
 	{ "The record", record_rows, ARRAY_LEN(record_rows), 0 },
 	{ "Answers", answer_rows, ARRAY_LEN(answer_rows), 0 },
 	SERVE_GROUP(struct obs_options, serve),
@@ -467,6 +497,8 @@ static enum err_code check_needs(const struct obs_options *o, int argc, const ch
 	static const char cilium_what[] = "--source cilium-monitor or cilium-perf";
 	static const char hubble_what[] = "--hubble-server or --source hubble";
 	static const char prefix_what[] = "--nflog-group or --kernel-log";
+	static const char drops_what[] = "--drop-events";
+	bool drops = o->drop_events.on;
 	bool store = !o->store_off, prefix = o->nflog.group_count || o->kernel_log;
 	/* Where nobody chose, the agent's socket may be found at the start. */
 	bool cilium = o->cilium.monitor || o->cilium.perf || (o->bpf && o->bpf_by_default);
@@ -479,6 +511,11 @@ static enum err_code check_needs(const struct obs_options *o, int argc, const ch
 		{ "cilium-map", o->cilium.perf, "--source cilium-perf" },
 		{ "cilium-release", cilium, cilium_what },
 		{ "cilium-take-events", o->cilium.perf, "--source cilium-perf" },
+		{ "drop-events", o->kubernetes, "--kubernetes" },
+		{ "drop-events-extended", drops, drops_what },
+		{ "drop-events-interval", drops, drops_what },
+		{ "drop-events-rate-limit", drops, drops_what },
+		{ "drop-events-reasons", drops, drops_what },
 		{ "drops-everywhere", o->bpf, bpf_what },
 		{ "evidence-key", store, store_what },
 		{ "hubble-ca-file", o->hubble.address, hubble_what },
@@ -519,6 +556,7 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 		.store = { .retention_ns = 7 * 86400 * NS_PER_S,
 			   .retention_bytes = UINT64_C(10) << 30 },
 		.cilium = { .redact.http_userinfo = true },
+		.drop_events = drop_wanted_default(),
 		.common = OPT_COMMON_DEFAULT,
 	};
 	enum err_code code = opt_read(&obs_program, argc, argv, ret, e);

@@ -7,6 +7,7 @@
 #include "base/opt.h"
 #include "evidence/send_tls.h"
 #include "observer/cilium_part.h"
+#include "observer/drop_events/wanted.h"
 #include "observer/source/bpf.h"
 #include "observer/source/kernel_log.h"
 #include "observer/source/nflog.h"
@@ -28,16 +29,17 @@ struct obs_options {
 	const char *endpoints; /* NULL: none */
 	const char
 		*cilium_agent; /* socket of an agent to take names from, "none"; NULL: not said */
-	const char *doctor; /* "compact", "json": say whether it can work, and end; NULL: no */
+	const char *doctor;    /* "compact", "json": say whether it can work, and end; NULL: no */
 	bool kubernetes;
 	const char *kubeconfig, *kube_context; /* NULL: the pod's own; the current one */
+	struct drop_wanted drop_events;
 	const char *interfaces[OPTIONS_LIST];
 	uint32_t sources; /* bits of those named with --source; 0: none was */
 	bool bpf;
 	uint16_t nflog_groups[OPTIONS_LIST];
 	struct source_bpf_config bpf_config;
 	struct source_nflog_config nflog;
-	const char *kernel_log; /* device or pipe; NULL: not read */
+	const char *kernel_log;             /* device or pipe; NULL: not read */
 	struct source_replay_config replay; /* path NULL: none */
 	bool bpf_by_default; /* nobody asked for it: Cilium's socket takes its place */
 	struct cilium_options cilium;
@@ -59,13 +61,19 @@ struct obs_options {
 	const char *checkpoint_to[OPTIONS_LIST];
 	size_t checkpoint_to_count;
 	struct send_tls checkpoint_tls;
-	struct store_config store;      /* periods and limits only */
+	struct store_config store; /* periods and limits only */
 };
 
 /* ERR_INVALID with one sentence that names the option. *@ret holds pointers into itself: it stays
  * where it is. */
 MUST_CHECK enum err_code obs_options_read(int argc, const char *const *argv,
 					  struct obs_options *ret, struct err *e);
+/* The kernel's drops are seen, once the sources are open: a rule's denial of the same packet is no
+ * second drop. */
+static inline bool obs_options_see_drops(const struct obs_options *o)
+{
+	return (o->bpf && o->bpf_config.drops) || o->cilium.monitor || o->cilium.perf;
+}
 /* For --help and --version. */
 extern const struct opt_program obs_program;
 

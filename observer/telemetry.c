@@ -53,8 +53,7 @@ static enum err_code open_flows(struct telemetry *t, const struct telemetry_conf
 	const struct flow_metrics_config flows = {
 		.metrics = t->metrics,
 		.dict = config->dict,
-		.kernel_drops =
-			(o->bpf && o->bpf_config.drops) || o->cilium.monitor || o->cilium.perf,
+		.kernel_drops = obs_options_see_drops(o),
 		.own = true,
 		.warn = warn,
 	};
@@ -104,6 +103,8 @@ enum err_code telemetry_new(const struct telemetry_config *config, struct teleme
 		.metrics = t->metrics,
 		.reader = t->reader,
 		.store = config->store,
+		.readers = config->readers,
+		.reader_count = config->reader_count,
 	};
 	if (code == ERR_OK)
 		code = metrics_collect(t->metrics, telling_collect, &t->telling, e);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "metrics/metrics.h"
 #include "observer/options.h"
+#include "observer/telling.h"
 
 struct api;
 struct capture;
@@ -32,7 +33,10 @@ struct telemetry_config {
 	struct rpc_server *server;
 	struct store *store;       /* NULL: none is kept */
 	struct evidence *evidence; /* of the store; NULL without one */
-	/* More families, by rooms that this one does not know. NULL: none. */
+	/* More readers of the log, and more families, by rooms that this one does not know. NULL:
+	 * none. */
+	const struct telling_reader *readers;
+	size_t reader_count;
 	metrics_collect_fn *collect;
 	void *ctx;
 };

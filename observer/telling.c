@@ -179,6 +179,17 @@ static uint64_t store_lag(const struct telling *t)
 	return at < next ? next - at : 0;
 }
 
+/* The others, in a family of one label: what was lost, or the lag. */
+static void tell_readers(const struct telling *t, struct metrics_page *p, bool lost)
+{
+	for (size_t i = 0; i < t->reader_count; i++) {
+		const struct telling_reader *r = &t->readers[i];
+		uint64_t counts[2];
+		r->counts(r->ctx, &counts[0], &counts[1]);
+		put_labelled(p, "reader", r->name, counts[!lost]);
+	}
+}
+
 static void tell_loss(const struct telling *t, struct metrics_page *p)
 {
 	static const char *const sources[] = { "unknown_lost_event_source",
@@ -197,6 +208,7 @@ static void tell_loss(const struct telling *t, struct metrics_page *p)
 		    "Records of the log that a reader was too slow for, by reader");
 	put_labelled(p, "reader", "api", api.lost_records);
 	put_labelled(p, "reader", "metrics", reader.missed);
+	tell_readers(t, p, true);
 	page_counter(p, "tycho_metrics_records_total", "Records of the log that were counted",
 		     reader.records);
 	page_family(p, "tycho_reader_lag_records", METRIC_GAUGE,
@@ -205,6 +217,7 @@ static void tell_loss(const struct telling *t, struct metrics_page *p)
 	put_labelled(p, "reader", "metrics", reader.lag);
 	if (t->store)
 		put_labelled(p, "reader", "store", store_lag(t));
+	tell_readers(t, p, false);
 	page_family(p, "tycho_metrics_reloads_total", METRIC_COUNTER,
 		    "Readings of the metrics file, by how they went");
 	put_labelled(p, "outcome", "good", reader.reloads);

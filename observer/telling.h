@@ -14,6 +14,13 @@ struct flow_log;
 struct metrics_reader;
 struct store;
 
+/* One more reader of the log: how many records it was too slow for, and has not come to yet. */
+struct telling_reader {
+	const char *name;
+	void (*counts)(const void *ctx, uint64_t *ret_lost, uint64_t *ret_lag);
+	const void *ctx;
+};
+
 struct telling {
 	const struct flow_log *log;
 	const struct flow_dict *dict;
@@ -22,6 +29,8 @@ struct telling {
 	struct metrics *metrics;
 	const struct metrics_reader *reader;
 	const struct store *store; /* NULL: none is kept */
+	const struct telling_reader *readers;
+	size_t reader_count;
 };
 
 /* A metrics_collect_fn; @ctx is a struct telling. */

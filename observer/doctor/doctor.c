@@ -16,6 +16,7 @@
 
 #include "doctor/finding.h"
 #include "observer/kubernetes/follow.h"
+#include "observer/kubernetes/may.h"
 #include "observer/paths.h"
 #include "observer/source/reasons.h"
 #include "rpc/address.h"
@@ -340,6 +341,27 @@ static void check_node(struct doctor *d, struct kube_follow *f)
 		say(d, VERDICT_OK, "node", "", "'%s' is a node of the cluster", d->node);
 }
 
+/* What --drop-events asks for beside reading. */
+static void check_events(struct doctor *d, const struct kube_config *config)
+{
+	static const char *const verbs[] = { "create", "patch" };
+	struct err e;
+
+	for (size_t i = 0; d->o->drop_events.on && i < ARRAY_LEN(verbs); i++) {
+		bool may = false;
+		if (kube_may(config, verbs[i], "", "events", &may, &e) != ERR_OK)
+			say(d, VERDICT_WARN, "kubernetes", "",
+			    "whether the right to %s events is given is not known: %s", verbs[i],
+			    e.msg);
+		else
+			say(d, may ? VERDICT_OK : VERDICT_FAIL, "kubernetes",
+			    may ? ""
+				: "give the role create and patch on events (apiGroups \"\"), in a "
+				  "ClusterRole (docs/kubernetes.md, Rights)",
+			    "Event: the right to %s is %sgiven", verbs[i], may ? "" : "not ");
+	}
+}
+
 static void check_kubernetes(struct doctor *d)
 {
 	AUTO(kube_config_free) struct kube_config *config = NULL;
@@ -364,6 +386,8 @@ static void check_kubernetes(struct doctor *d)
 			check_node(d, &f);
 		kube_follow_done(&f);
 	}
+	if (go_on)
+		check_events(d, config);
 }
 
 unsigned doctor_examine(const struct obs_options *o, const char *node, bool json)

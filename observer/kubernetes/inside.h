@@ -32,6 +32,7 @@ struct kube_world {
 	bool wants_all;      /* changes cannot be told one by one */
 	bool wants_services; /* of services, or of this node's address */
 	uint64_t left_out, views;
+	struct local_pods *local; /* is told of this node's pods; may be NULL */
 	unsigned dirt;
 	bool uses_services, uses_port_names; /* some policy does */
 };

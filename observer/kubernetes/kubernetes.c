@@ -445,6 +445,7 @@ static enum err_code make(struct kubernetes *k, struct err *e)
 		code = kube_world_new(c->cluster, c->node, &k->world, e);
 	if (code != ERR_OK)
 		return code;
+	kube_world_tell_local(k->world, c->local);
 	if (getrandom(&k->random, sizeof k->random, 0) != sizeof k->random)
 		return err_os(e, "random numbers");
 	k->random |= 1;

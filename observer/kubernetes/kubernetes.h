@@ -39,6 +39,7 @@ struct kubernetes_config {
 	const struct policy_config *meaning;
 	struct policy_file *files; /* shared; NULL: none */
 	struct keep *keep;         /* NULL: none are kept */
+	struct local_pods *local;  /* is told of this node's pods; may be NULL */
 };
 
 /* Reads the credentials and starts the thread; a server that does not answer is no failure. Borrows

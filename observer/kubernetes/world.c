@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include "observer/kubernetes/ids.h"
+#include "observer/kubernetes/local_pods.h"
 
 const char *kube_kind_name(enum kube_kind kind)
 {
@@ -313,10 +314,32 @@ static bool place(struct kube_world *w, enum kube_kind kind, struct kube_thing *
 	return true;
 }
 
+void kube_world_tell_local(struct kube_world *w, struct local_pods *local)
+{
+	w->local = local;
+}
+
+static bool is_local(const struct kube_thing *t)
+{
+	return t && t->flags & KUBE_LOCAL;
+}
+
+/* A name may go from one node to another between two lists. */
+static void tell_local(struct kube_world *w, const json_t *pod, bool is_here)
+{
+	struct str namespace_ = kube_metadata(pod, "namespace"), name = kube_metadata(pod, "name");
+
+	if (w->local && is_here)
+		local_pods_put(w->local, namespace_, name, kube_metadata(pod, "uid"));
+	else if (w->local)
+		local_pods_remove(w->local, namespace_, name);
+}
+
 bool kube_world_put(struct kube_world *w, enum kube_kind kind, json_t *object)
 {
 	struct str labels;
 	struct kube_thing *new = kube_thing_read(&w->reading, kind, object, &labels);
+	bool is_here = is_local(new); /* it may be gone once it has its place */
 
 	if (new &&kind == KUBE_PODS)
 		new->labels = set_of(w, labels);
@@ -326,6 +349,8 @@ bool kube_world_put(struct kube_world *w, enum kube_kind kind, json_t *object)
 			thing_free(w, new);
 		return false;
 	}
+	if (kind == KUBE_PODS)
+		tell_local(w, object, is_here);
 	return true;
 }
 
@@ -335,6 +360,8 @@ static void remove_at(struct kube_world *w, enum kube_kind kind, struct kube_thi
 
 	*at = old->next;
 	w->things[kind].count--;
+	if (kind == KUBE_PODS && w->local)
+		local_pods_remove(w->local, old->namespace_, old->name);
 	if (claims(kind, old))
 		kube_claims_remove(&w->claims, old);
 	soil(w, kind, old, NULL);

@@ -55,6 +55,10 @@ MUST_CHECK enum err_code kube_world_new(const char *cluster, const char *node,
 void kube_world_free(struct kube_world *w);
 AUTO_DEFINE(struct kube_world, kube_world_free);
 
+struct local_pods;
+/* Before the first object: which pods live here is told there, too. Borrowed. */
+void kube_world_tell_local(struct kube_world *w, struct local_pods *local);
+
 void kube_world_begin(struct kube_world *w, enum kube_kind kind);
 /* @object is borrowed for the call, and may lose members. False: left out. */
 bool kube_world_put(struct kube_world *w, enum kube_kind kind, json_t *object);

@@ -7,6 +7,7 @@ EVERYTHING = dict(
     hubble__relay__podDisruptionBudget__enabled=True, hubble__relay__prometheus__enabled=True,
     hubble__relay__prometheus__serviceMonitor__enabled=True, hubble__relay__access='cert *.shop.example shop\n',
     hubble__relay__accessTokensSecret='tokens', hubble__redact__enabled=True,
+    hubble__dropEventEmitter__enabled=True, hubble__dropEventEmitter__extended=True,
     hubble__metrics__enabled=['drop:labelsContext=source_namespace,destination_namespace', 'flow'],
     hubble__metrics__tls__enabled=True, hubble__metrics__tls__server__mtls__enabled=True, hubble__metrics__serviceMonitor__enabled=True,
     hubble__metrics__dashboards__enabled=True, prometheus__enabled=True, prometheus__rules__enabled=True, networkPolicy__enabled=True,

@@ -213,6 +213,11 @@ def test_the_role_is_what_the_observer_lists_and_watches():
     assert all(rule['verbs'] == ['list', 'watch'] and set(rule) == {'apiGroups', 'resources', 'verbs'} for rule in rules)
 
 
+def test_events_are_written_only_where_drops_are_told():
+    rules = [CASES[name].get('ClusterRole', 'tycho-observer')['rules'] for name in ('default', 'everything')]
+    assert [rule for rule in rules[1] if rule not in rules[0]] == [{'apiGroups': [''], 'resources': ['events'], 'verbs': ['create', 'patch']}]
+
+
 def test_without_kubernetes_there_is_no_token_and_no_role():
     c = CASES['observers alone']
     assert not c.has('ClusterRole', 'tycho-observer') and not c.has('ServiceAccount', 'tycho-observer')

@@ -17,6 +17,7 @@ RELAY_METRICS = dict(hubble__relay__prometheus__enabled=True)
 RELAY_MONITOR = dict(RELAY_METRICS, hubble__relay__prometheus__serviceMonitor__enabled=True)
 INGRESS = dict(UI_ON, hubble__ui__ingress__enabled=True, hubble__ui__ingress__hosts=['a.example'])
 REDACT = dict(hubble__redact__enabled=True)
+DROPS = dict(hubble__dropEventEmitter__enabled=True)
 NFLOG = dict(observer__nflog__groups=[5])
 RULES = dict(prometheus__rules__enabled=True)
 POLICIES = dict(UI_ON, networkPolicy__enabled=True)
@@ -106,6 +107,11 @@ CHANGES = {
     'hubble.redact.http.headers.allow': (['x-a'], OBSERVER, '"--redact-http-headers-allow=x-a"', REDACT),
     'hubble.redact.http.headers.deny': (['x-a'], OBSERVER, '"--redact-http-headers-deny=x-a"', REDACT),
     'hubble.redact.kafka.apiKey': (False, OBSERVER, '- "--redact-kafka-apikey"', REDACT),
+    'hubble.dropEventEmitter.enabled': (True, 'ClusterRole/tycho-observer', '{"apiGroups":[""],"resources":["events"],"verbs":["create","patch"]}', {}),
+    'hubble.dropEventEmitter.interval': ('5m', OBSERVER, '"--drop-events-interval=5m"', DROPS),
+    'hubble.dropEventEmitter.reasons': (['policy_deny', 'vlan_filtered'], OBSERVER, '"--drop-events-reasons=policy_deny,vlan_filtered"', DROPS),
+    'hubble.dropEventEmitter.rateLimit': (0, OBSERVER, '"--drop-events-rate-limit=0"', DROPS),
+    'hubble.dropEventEmitter.extended': (True, OBSERVER, '"--drop-events-extended"', DROPS),
     'hubble.metrics.enabled': (['drop:labelsContext=source_namespace', 'flow'], OBSERVER,
                                '"--metrics=drop:labelsContext=source_namespace flow"', {}),
     'hubble.metrics.port': (9975, OBSERVER, '"--metrics-listen=:9975"', METRICS),
@@ -335,6 +341,9 @@ REFUSED = {  # a value, and what the sentence names
     'observer.state.path': ('var/lib', 'observer.state.path'),
     'observer.extraArgs': (['stall-timeout=1s'], 'observer.extraArgs'),
     'observer.evidence.checkpointTo': (['file:/tmp/x'], 'observer.evidence.checkpointTo'),
+    'hubble.dropEventEmitter.interval': ('5 m', 'hubble.dropEventEmitter.interval'),
+    'hubble.dropEventEmitter.reasons': ([], 'hubble.dropEventEmitter.reasons'),
+    'hubble.dropEventEmitter.rateLimit': (-1, 'hubble.dropEventEmitter.rateLimit'),
     'image.digest': ('sha256:1', 'image.digest'),
     'image.pullPolicy': ('Sometimes', 'image.pullPolicy'),
     'cilium.sockets': ('maybe', 'cilium.sockets'),
@@ -351,6 +360,7 @@ TOGETHER = {  # what each of these may be, but not all at once
     'checkpointCASecret needs observer.evidence.checkpointTo': (IMAGE, dict(observer__evidence__checkpointCASecret='ca')),
     'observer.evidence.checkpointTo need observer.store.enabled': (IMAGE, dict(observer__store__enabled=False, observer__evidence__existingSecret='key')),
     'policyMeaning needs kubernetes.enabled': (IMAGE, dict(kubernetes__enabled=False, observer__policyMeaning='cilium')),
+    'hubble.dropEventEmitter.enabled needs kubernetes.enabled': (IMAGE, dict(DROPS, kubernetes__enabled=False)),
     'observer.noise need the source bpf': (IMAGE, dict(observer__sources=['nflog'], observer__noise=True, **NFLOG)),
     'hubble.redact.enabled needs the source cilium-monitor': (IMAGE, dict(REDACT, observer__sources=['bpf'])),
     'hubble.redact.enabled needs the source cilium-monitor or': (IMAGE, dict(REDACT, observer__interval='2s')),

@@ -36,9 +36,9 @@ class Server(http.server.ThreadingHTTPServer):
     """An API server that knows who may what: no = {path: status}."""
     daemon_threads = True
 
-    def __init__(self, no=(), ahead_s=0, nodes=('node-a',)):
+    def __init__(self, no=(), ahead_s=0, nodes=('node-a',), may=()):
         super().__init__(('127.0.0.1', 0), Handler)
-        self.no, self.ahead_s, self.nodes, self.asked = dict(no), ahead_s, nodes, []
+        self.no, self.ahead_s, self.nodes, self.may, self.asked = dict(no), ahead_s, nodes, may, []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def config(self, folder):  # noqa: F811
@@ -57,6 +57,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def date_time_string(self, timestamp=None):
         return formatdate(time.time() + self.server.ahead_s, usegmt=True)
+
+    def do_POST(self):
+        """What we may do, as every API server answers it."""
+        review = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+        assert self.path == '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
+        assert (review['apiVersion'], review['kind']) == ('authorization.k8s.io/v1', 'SelfSubjectAccessReview')
+        what = review['spec']['resourceAttributes']
+        assert (what['group'], what['resource']) == ('', 'events')
+        status = self.server.no.get(self.path, 201)
+        body = json.dumps(dict(review, status={'allowed': what['verb'] in self.server.may}) if status == 201
+                          else {'kind': 'Status', 'message': 'not now'}).encode()
+        self.send_response(status)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def do_GET(self):
         path, _, query = self.path.partition('?')
@@ -104,6 +119,20 @@ def test_what_is_forbidden_and_what_is_not_there_are_told_apart(folder):  # noqa
     assert ('ok', 'CiliumEndpoint: not in this cluster') in said
     assert len(said) == len(KINDS)
     assert all('list and watch' in x['fix'] for x in lines if '403' in x['detail'])
+
+
+def test_the_right_to_tell_of_drops_is_asked_for_where_it_is_needed(folder):  # noqa: F811
+    server = Server(may=('create', 'patch'))
+    assert not any('Event' in x['detail'] for x in kubernetes(server.config(folder)))
+    said = of(kubernetes(server.config(folder), '--drop-events'), 'kubernetes')
+    assert said[-2:] == [('ok', 'Event: the right to create is given'), ('ok', 'Event: the right to patch is given')]
+    server.may = ('patch',)
+    lines = kubernetes(server.config(folder), '--drop-events', code=1)
+    assert of(lines, 'kubernetes')[-2:] == [('fail', 'Event: the right to create is not given'), ('ok', 'Event: the right to patch is given')]
+    assert all('create and patch on events' in x['fix'] for x in lines if x['result'] == 'fail')
+    server.no = {'/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': 500}
+    lines = kubernetes(server.config(folder), '--drop-events')
+    assert of(lines, 'kubernetes')[-1] == ('warn', 'whether the right to patch events is given is not known: status 500: not now')
 
 
 def test_a_node_name_that_the_cluster_does_not_know_and_a_clock_that_is_wrong(folder):  # noqa: F811

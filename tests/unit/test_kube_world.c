@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "kube_fixture.h"
 #include "observer/kubernetes/inside.h"
+#include "observer/kubernetes/local_pods.h"
 #include "observer/kubernetes/thing.h"
 
 #define WEB                                                                                        \
@@ -451,6 +452,42 @@ static void what_is_told_has_an_order_that_hangs_on_names_alone(void **state)
 	buf_done(&texts[1]);
 }
 
+#define POD_AT(node, uid)                                                                          \
+	"{\"metadata\":{\"name\":\"db-0\",\"namespace\":\"shop\",\"uid\":\"" uid                   \
+	"\"},\"spec\":{\"nodeName\":\"" node "\"},\"status\":{\"phase\":\"Running\"}}"
+
+/* The uid of the pod shop/db-0 of this node; "": there is none. */
+static const char *uid_of(struct local_pods *pods, char uid[LOCAL_POD_UID_BYTES])
+{
+	return local_pods_find(pods, STR("shop"), STR("db-0"), uid) ? uid : "";
+}
+
+static void pods_of_this_node_are_told_with_the_uid_that_they_have_now(void **state)
+{
+	(void)state;
+	AUTO(local_pods_free) struct local_pods *pods = NULL;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	char uid[LOCAL_POD_UID_BYTES];
+	assert_int_equal(local_pods_new(&pods, NULL), ERR_OK);
+	kube_world_tell_local(w, pods);
+	assert_string_equal(uid_of(pods, uid), "");
+	put(w, KUBE_PODS, POD_AT("node-a", "one"));
+	assert_string_equal(uid_of(pods, uid), "one");
+	assert_false(local_pods_find(pods, STR("sho"), STR("pdb-0"), uid));
+	put(w, KUBE_PODS, POD_AT("node-a", "two")); /* all else is as it was */
+	assert_string_equal(uid_of(pods, uid), "two");
+	put(w, KUBE_PODS, POD_AT("node-b", "three"));
+	assert_string_equal(uid_of(pods, uid), "");
+	put(w, KUBE_PODS, POD_AT("node-a", "four"));
+	take_out(w, KUBE_PODS, POD_AT("node-a", "four"));
+	assert_string_equal(uid_of(pods, uid), "");
+	put(w, KUBE_PODS, POD_AT("node-a", "five"));
+	kube_world_begin(w, KUBE_PODS); /* a list that does not name it */
+	assert_string_equal(uid_of(pods, uid), "five");
+	kube_world_end(w, KUBE_PODS);
+	assert_string_equal(uid_of(pods, uid), "");
+}
+
 static void an_object_without_name_is_left_out_and_counted(void **state)
 {
 	(void)state;
@@ -482,6 +519,7 @@ int main(void)
 		cmocka_unit_test(names_of_ports_are_those_of_pods_with_an_address_of_their_own),
 		cmocka_unit_test(each_world_has_hashes_of_its_own),
 		cmocka_unit_test(what_is_told_has_an_order_that_hangs_on_names_alone),
+		cmocka_unit_test(pods_of_this_node_are_told_with_the_uid_that_they_have_now),
 		cmocka_unit_test(an_object_without_name_is_left_out_and_counted),
 	};
 

@@ -21,6 +21,17 @@
 {{- if .Values.kubernetes.enabled }}
 - --kubernetes
 {{- end }}
+{{- with $h.dropEventEmitter }}
+{{- if .enabled }}
+- --drop-events
+- --drop-events-interval={{ .interval }}
+- --drop-events-reasons={{ join "," .reasons }}
+- --drop-events-rate-limit={{ int .rateLimit }}
+{{- if .extended }}
+- --drop-events-extended
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if include "tycho.policies" . }}
 {{- $meaning := $o.policyMeaning }}
 {{- if eq $meaning "auto" }}

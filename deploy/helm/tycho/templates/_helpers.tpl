@@ -165,6 +165,9 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- if and (ne .Values.observer.policyMeaning "auto") (not (include "tycho.policies" .)) -}}
 {{- fail "observer.policyMeaning needs kubernetes.enabled" -}}
 {{- end -}}
+{{- if and $h.dropEventEmitter.enabled (not .Values.kubernetes.enabled) -}}
+{{- fail "hubble.dropEventEmitter.enabled needs kubernetes.enabled" -}}
+{{- end -}}
 {{- $ofBpf := or .Values.observer.interfaces .Values.observer.interval .Values.observer.noise -}}
 {{- if and $ofBpf .Values.observer.sources (not (has "bpf" .Values.observer.sources)) -}}
 {{- fail "observer.interfaces, observer.interval and observer.noise need the source bpf, now that observer.sources is given" -}}
