@@ -97,6 +97,21 @@ enum err_code history_keep(struct history *h, const struct obs_options *o, struc
 	return h->store ? keep_new(&config, &h->keep, e) : ERR_OK;
 }
 
+enum err_code history_ship(struct history *h, const struct obs_options *o,
+			   const struct flow_dict *dict, const char *node, struct err *e)
+{
+	if (!o->clickhouse.url)
+		return ERR_OK;
+	if (!h->store)
+		return err_set(e, ERR_INVALID, "--clickhouse: nothing is shipped without a store");
+	const struct ship_config config = { .clickhouse = &o->clickhouse,
+					    .store = h->store,
+					    .dict = dict,
+					    .node = node,
+					    .period_ns = o->clickhouse_period_ns };
+	return ship_new(&config, &h->ship, e);
+}
+
 static enum err_code note_policy(void *ctx, const json_t *object, struct err *e)
 {
 	return keep_policies_add(ctx, object, STR(POLICY_ORIGIN_FILES), e);
@@ -124,6 +139,7 @@ void history_take_policies(struct history *h, struct policy_file *file)
 void history_done(struct history *h)
 {
 	keep_free(h->keep);
+	ship_free(h->ship); /* after it: what it sealed last is sent, too */
 	evidence_free(h->evidence);
 	store_close(h->store, wall_now());
 	epoch_free(h->epoch);

@@ -6,6 +6,7 @@
  *	history_open   ─► store            before that the kernel's hooks must be there: here the gap
  *	history_sign   ─► key, checkpoints                                  of the restart ends
  *	history_keep   ─► keeper: log ──► store
+ *	history_ship   ─► shipper: store ──► ClickHouse, if one is named
  *
  * In this order, each once. What was asked for must work; so must what others hold, or have written
  * with a newer program. Otherwise the observer observes without history, and says so.
@@ -19,6 +20,7 @@
 #include "observer/options.h"
 #include "observer/paths.h"
 #include "observer/policy/file.h"
+#include "observer/ship/ship.h"
 
 /* Zero is one that keeps nothing. */
 struct history {
@@ -28,6 +30,7 @@ struct history {
 	struct store *store;       /* NULL: no history */
 	struct evidence *evidence; /* NULL: no history, nothing to prove */
 	struct keep *keep;         /* the same */
+	struct ship *ship;         /* NULL: not asked for */
 };
 
 MUST_CHECK enum err_code history_number(struct history *h, const struct obs_options *o,
@@ -41,6 +44,9 @@ MUST_CHECK enum err_code history_sign(struct history *h, const struct obs_option
 MUST_CHECK enum err_code history_keep(struct history *h, const struct obs_options *o,
 				      struct flow_log *log, const struct flow_dict *dict,
 				      struct agent *agent, struct err *e);
+MUST_CHECK enum err_code history_ship(struct history *h, const struct obs_options *o,
+				      const struct flow_dict *dict, const char *node,
+				      struct err *e);
 /* What these policies say is kept, too, from now on. A failure is logged. */
 void history_take_policies(struct history *h, struct policy_file *file);
 /* After capture: what the log still holds is taken. Before agent, log and dictionary. */

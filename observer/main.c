@@ -4,6 +4,7 @@
  *	main thread      signals, endpoint file, own addresses ──► name table
  *	tycho-capture    sources ──► decode ──► name ──► flow log
  *	tycho-keep       flow log ──► store; tycho-sync, the store's, waits for the disk
+ *	tycho-ship       store ──► ClickHouse, if one is named
  *	tycho-rpc        flow log ──► gRPC
  *	tycho-kube       Kubernetes' API server ──► name table, policies, if one is followed
  *	tycho-upstream   a Hubble server's flows ──► capture, if one is followed
@@ -278,7 +279,7 @@ static enum err_code start_keeper(struct observer *ob, struct err *e)
 		history_keep(&ob->history, &ob->o, ob->log, ob->dict, ob->sources.agent, e);
 	if (code == ERR_OK)
 		keep_policies(ob);
-	return code;
+	return code == ERR_OK ? history_ship(&ob->history, &ob->o, ob->dict, ob->id.full, e) : code;
 }
 
 /* On the thread of the agent's names. */
@@ -387,6 +388,7 @@ static void collect_more(void *ctx, struct metrics_page *page)
 		kubernetes_collect(ob->kubernetes, page);
 	if (ob->drop_events)
 		drop_events_collect(ob->drop_events, page);
+	ship_collect(ob->history.ship, page);
 }
 
 static enum err_code open_telemetry(struct observer *ob, struct err *e)

@@ -366,12 +366,21 @@ static const struct opt_row program_rows[] = {
 	  OPT_TEXT(struct obs_options, doctor) },
 };
 
+static const struct opt_row ship_rows[] = {
+	{ "clickhouse-period", "TIME",
+	  "flows are shipped to --clickhouse this often, and when 65,536 wait (default 10s)",
+	  OPT_DURATION(struct obs_options, clickhouse_period_ns), .min = NS_PER_S,
+	  .max = 60 * MINUTE_NS, .want = "a time from 1s to 1h, such as 10s" },
+};
+
 static const struct opt_group groups[] = {
 	{ "What is watched", source_rows, ARRAY_LEN(source_rows), 0 },
 	{ "Cilium and Hubble", cilium_rows, ARRAY_LEN(cilium_rows), 0 },
 	{ "Names and policies", name_rows, ARRAY_LEN(name_rows), 0 },
 	{ "Drops as events of Kubernetes", event_rows, ARRAY_LEN(event_rows), 0 },
 	{ "The record", record_rows, ARRAY_LEN(record_rows), 0 },
+	CLICKHOUSE_GROUP(struct obs_options, clickhouse),
+	{ CLICKHOUSE_TITLE, ship_rows, ARRAY_LEN(ship_rows), 0 },
 	{ "Answers", answer_rows, ARRAY_LEN(answer_rows), 0 },
 	SERVE_GROUP(struct obs_options, serve),
 	{ "Metrics", metrics_rows, ARRAY_LEN(metrics_rows), 0 },
@@ -511,6 +520,8 @@ static enum err_code check_needs(const struct obs_options *o, int argc, const ch
 		{ "cilium-map", o->cilium.perf, "--source cilium-perf" },
 		{ "cilium-release", cilium, cilium_what },
 		{ "cilium-take-events", o->cilium.perf, "--source cilium-perf" },
+		{ "clickhouse", store, store_what },
+		{ "clickhouse-period", o->clickhouse.url, "--clickhouse" },
 		{ "drop-events", o->kubernetes, "--kubernetes" },
 		{ "drop-events-extended", drops, drops_what },
 		{ "drop-events-interval", drops, drops_what },
@@ -582,5 +593,7 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 	if (code == ERR_OK)
 		code = opt_both("checkpoint-cert-file", ret->checkpoint_tls.cert_file,
 				"checkpoint-key-file", ret->checkpoint_tls.key_file, e);
-	return code == ERR_OK ? check_needs(ret, argc, argv, e) : code;
+	if (code == ERR_OK)
+		code = check_needs(ret, argc, argv, e);
+	return code == ERR_OK ? clickhouse_options_check(&ret->clickhouse, e) : code;
 }

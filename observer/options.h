@@ -5,6 +5,7 @@
 #define TYCHO_OBSERVER_OPTIONS_H
 
 #include "base/opt.h"
+#include "clickhouse/options.h"
 #include "evidence/send_tls.h"
 #include "observer/cilium_part.h"
 #include "observer/drop_events/wanted.h"
@@ -61,7 +62,9 @@ struct obs_options {
 	const char *checkpoint_to[OPTIONS_LIST];
 	size_t checkpoint_to_count;
 	struct send_tls checkpoint_tls;
-	struct store_config store; /* periods and limits only */
+	struct store_config store;           /* periods and limits only */
+	struct clickhouse_config clickhouse; /* url NULL: nothing is shipped */
+	uint64_t clickhouse_period_ns;
 };
 
 /* ERR_INVALID with one sentence that names the option. *@ret holds pointers into itself: it stays

@@ -90,9 +90,8 @@ enum err_code clickhouse_failure_code(int code)
 	case CLICKHOUSE_TOO_MANY_QUERIES:
 	case CLICKHOUSE_MEMORY_LIMIT:
 	case CLICKHOUSE_TOO_MANY_PARTS:
+	case CLICKHOUSE_CANCELLED: /* by somebody else: by us it is not said any more */
 		return ERR_UNAVAILABLE;
-	case CLICKHOUSE_CANCELLED:
-		return ERR_CANCELLED;
 	case CLICKHOUSE_SYNTAX_ERROR:
 	case CLICKHOUSE_UNKNOWN_SETTING:
 		break;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "clickhouse/place.h"
+
 const struct opt_row clickhouse_rows[CLICKHOUSE_ROWS] = {
 	{ "clickhouse", "URL", "http:// or https://host:port/database of a ClickHouse server",
 	  OPT_TEXT(struct clickhouse_config, url) },
@@ -35,8 +37,6 @@ enum err_code clickhouse_options_check(const struct clickhouse_config *o, struct
 	if (strncmp(o->url, "http://", strlen("http://")) == 0 && (o->ca_file || o->cert_file))
 		return err_set(e, ERR_INVALID, "--%s needs an https:// URL with --clickhouse",
 			       o->ca_file ? "clickhouse-ca-file" : "clickhouse-cert-file");
-	struct clickhouse *c = NULL;
-	code = clickhouse_new(o, &c, e);
-	clickhouse_free(c);
-	return code;
+	struct clickhouse_place place;
+	return clickhouse_place_parse(o->url, &place, e);
 }

@@ -18,8 +18,8 @@ extern const struct opt_row clickhouse_rows[CLICKHOUSE_ROWS];
 		CLICKHOUSE_TITLE, clickhouse_rows, CLICKHOUSE_ROWS, offsetof(type, field)          \
 	}
 
-/* What was read belongs together (all of it needs --clickhouse), the URL is one and the files can
- * be used, or ERR_INVALID with a sentence that names the option. */
+/* What was read belongs together (all of it needs --clickhouse), and the URL is one; or ERR_INVALID
+ * with a sentence that names the option. Whether the files can be used, says clickhouse_new. */
 MUST_CHECK enum err_code clickhouse_options_check(const struct clickhouse_config *o, struct err *e);
 
 #endif

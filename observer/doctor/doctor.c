@@ -14,6 +14,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "clickhouse/schema.h"
 #include "doctor/finding.h"
 #include "observer/kubernetes/follow.h"
 #include "observer/kubernetes/may.h"
@@ -390,6 +391,68 @@ static void check_kubernetes(struct doctor *d)
 		check_events(d, config);
 }
 
+/* ---- ClickHouse */
+
+static const char *clickhouse_fix(enum err_code code)
+{
+	switch (code) {
+	case ERR_PERMISSION:
+		return "give --clickhouse-user and --clickhouse-password-file of a user who may "
+		       "SELECT and INSERT there, and for https --clickhouse-ca-file";
+	case ERR_UNAVAILABLE:
+	case ERR_TIMEOUT:
+		return "see whether the server runs, and whether this machine may reach it";
+	case ERR_PARSE:
+		return "give the URL of ClickHouse's HTTP port: 8123, or 8443 for https";
+	case ERR_NOT_FOUND:
+		return "make the database: CREATE DATABASE";
+	default:
+		return "";
+	}
+}
+
+static void check_table(struct doctor *d, struct clickhouse *c, const struct clickhouse_table *t)
+{
+	struct err e;
+	enum err_code code = clickhouse_table_check(c, t, &e);
+
+	if (code == ERR_OK)
+		say(d, VERDICT_OK, "clickhouse", "", "table %s of %s fits", t->name,
+		    clickhouse_server(c));
+	else if (code == ERR_NOT_FOUND && !clickhouse_code(c))
+		say(d, VERDICT_WARN, "clickhouse",
+		    "the observer makes it if its user may; else: deploy/clickhouse/schema.sql",
+		    "%s", e.msg);
+	else
+		say(d, VERDICT_FAIL, "clickhouse", clickhouse_fix(code), "%s", e.msg);
+}
+
+static void check_clickhouse(struct doctor *d)
+{
+	AUTO(clickhouse_free) struct clickhouse *c = NULL;
+	AUTO_BUF struct buf answer = buf_init(TEXT_BYTES);
+	const struct clickhouse_statement s = { .sql = STR(
+							"SELECT version() FORMAT TabSeparated") };
+	struct clickhouse_config config = d->o->clickhouse;
+	struct err e;
+
+	if (!config.url)
+		return;
+	config.quiet_ms = CLICKHOUSE_CONNECT_MS;
+	enum err_code code = clickhouse_new(&config, &c, &e);
+	if (code == ERR_OK)
+		code = clickhouse_ask(c, s, &answer, &e);
+	if (code != ERR_OK) {
+		say(d, VERDICT_FAIL, "clickhouse", clickhouse_fix(code), "%s", e.msg);
+		return;
+	}
+	struct str version = str_trim(buf_str(&answer));
+	say(d, VERDICT_OK, "clickhouse", "", "%s answers, version %s", clickhouse_server(c),
+	    EXCERPT(version));
+	check_table(d, c, &clickhouse_flows);
+	check_table(d, c, &clickhouse_gaps);
+}
+
 unsigned doctor_examine(const struct obs_options *o, const char *node, bool json)
 {
 	struct doctor d = { .o = o,
@@ -407,5 +470,6 @@ unsigned doctor_examine(const struct obs_options *o, const char *node, bool json
 		check_port(&d, o->serve.metrics_listen);
 	check_certificate(&d, o->serve.tls.cert_file, true);
 	check_kubernetes(&d);
+	check_clickhouse(&d);
 	return d.findings.failed;
 }

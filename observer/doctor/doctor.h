@@ -2,6 +2,7 @@
  * doctor - whether an observer with these options can work here: what is wrong, and what to do.
  *
  *	kernel ► rights ► state ► ports ► certificates ► Kubernetes: what may be listed, clock, node
+ *	       ► ClickHouse: server, tables
  *
  * A line is "ok", "warn" or "fail", the check's name and what was found; below it, what is to be
  * done. As JSON an object a line: check, result, detail, fix. Nothing is changed, loaded or

@@ -19,6 +19,7 @@ INGRESS = dict(UI_ON, hubble__ui__ingress__enabled=True, hubble__ui__ingress__ho
 REDACT = dict(hubble__redact__enabled=True)
 DROPS = dict(hubble__dropEventEmitter__enabled=True)
 NFLOG = dict(observer__nflog__groups=[5])
+CLICKHOUSE = dict(observer__clickhouse__url='https://ch.example/tycho')
 RULES = dict(prometheus__rules__enabled=True)
 POLICIES = dict(UI_ON, networkPolicy__enabled=True)
 MANAGER = dict(hubble__tls__auto__method='certmanager', hubble__tls__auto__certManagerIssuerRef={'name': 'x'})
@@ -73,6 +74,11 @@ CHANGES = {
     'observer.evidence.checkpointTo': (['https://a.example'], OBSERVER, '"--checkpoint-to=https://a.example"', {}),
     'observer.evidence.checkpointCASecret': ('ca', OBSERVER, '"--checkpoint-ca-file=/etc/tycho/checkpoint-ca/ca.crt"',
                                                dict(observer__evidence__checkpointTo=['https://a.example'])),
+    'observer.clickhouse.url': ('https://ch.example/tycho', OBSERVER, '"--clickhouse=https://ch.example/tycho"', {}),
+    'observer.clickhouse.user': ('tycho', OBSERVER, '"--clickhouse-user=tycho"', CLICKHOUSE),
+    'observer.clickhouse.passwordSecret': ('ch', OBSERVER, '"--clickhouse-password-file=/etc/tycho/clickhouse/password"', CLICKHOUSE),
+    'observer.clickhouse.caSecret': ('ca', OBSERVER, '"--clickhouse-ca-file=/etc/tycho/clickhouse-ca/ca.crt"', CLICKHOUSE),
+    'observer.clickhouse.period': ('1m', OBSERVER, '"--clickhouse-period=1m"', CLICKHOUSE),
     'observer.resources': ({'limits': {'memory': '1Gi'}}, OBSERVER, '"limits":{"memory":"1Gi"}', {}),
     'observer.priorityClassName': ('mine', OBSERVER, '"priorityClassName":"mine"', {}),
     'observer.tolerations': ([], OBSERVER, '- "tolerations"', {}),
@@ -344,6 +350,8 @@ REFUSED = {  # a value, and what the sentence names
     'hubble.dropEventEmitter.interval': ('5 m', 'hubble.dropEventEmitter.interval'),
     'hubble.dropEventEmitter.reasons': ([], 'hubble.dropEventEmitter.reasons'),
     'hubble.dropEventEmitter.rateLimit': (-1, 'hubble.dropEventEmitter.rateLimit'),
+    'observer.clickhouse.url': ('https://me:secret@ch.example/', 'observer.clickhouse.url'),
+    'observer.clickhouse.period': ('', 'observer.clickhouse.period'),
     'image.digest': ('sha256:1', 'image.digest'),
     'image.pullPolicy': ('Sometimes', 'image.pullPolicy'),
     'cilium.sockets': ('maybe', 'cilium.sockets'),
@@ -359,6 +367,9 @@ TOGETHER = {  # what each of these may be, but not all at once
     'observer.nflog.pattern need observer.nflog.groups': (IMAGE, dict(observer__nflog__default='deny')),
     'checkpointCASecret needs observer.evidence.checkpointTo': (IMAGE, dict(observer__evidence__checkpointCASecret='ca')),
     'observer.evidence.checkpointTo need observer.store.enabled': (IMAGE, dict(observer__store__enabled=False, observer__evidence__existingSecret='key')),
+    'passwordSecret and caSecret need observer.clickhouse.url': (IMAGE, dict(observer__clickhouse__user='tycho')),
+    'caSecret needs an https observer.clickhouse.url': (IMAGE, dict(observer__clickhouse__url='http://ch', observer__clickhouse__caSecret='ca')),
+    'observer.clickhouse.url needs observer.store.enabled': (IMAGE, dict(observer__store__enabled=False, **CLICKHOUSE)),
     'policyMeaning needs kubernetes.enabled': (IMAGE, dict(kubernetes__enabled=False, observer__policyMeaning='cilium')),
     'hubble.dropEventEmitter.enabled needs kubernetes.enabled': (IMAGE, dict(DROPS, kubernetes__enabled=False)),
     'observer.noise need the source bpf': (IMAGE, dict(observer__sources=['nflog'], observer__noise=True, **NFLOG)),

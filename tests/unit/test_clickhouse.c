@@ -127,6 +127,23 @@ static void options_that_do_nothing_alone_are_refused(void **state)
 		  "--clickhouse-cert-file and --clickhouse-key-file are needed together" },
 		{ { .url = "http://ch", .ca_file = "/x" },
 		  "--clickhouse-ca-file needs an https:// URL with --clickhouse" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err e;
+		assert_int_equal(clickhouse_options_check(&cases[i].o, &e), ERR_INVALID);
+		assert_string_equal(e.msg, cases[i].said);
+	}
+	assert_int_equal(clickhouse_options_check(&(struct clickhouse_config){ 0 }, NULL), ERR_OK);
+}
+
+static void files_and_names_that_cannot_be_used_are_refused(void **state)
+{
+	static const struct {
+		struct clickhouse_config o;
+		const char *said;
+	} cases[] = {
 		{ { .url = "https://ch", .ca_file = "/nowhere/ca" },
 		  "--clickhouse-ca-file '/nowhere/ca': No such file or directory" },
 		{ { .url = "http://ch", .password_file = "/nowhere/p" },
@@ -137,11 +154,12 @@ static void options_that_do_nothing_alone_are_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct clickhouse *c = NULL;
 		struct err e;
-		assert_int_equal(clickhouse_options_check(&cases[i].o, &e), ERR_INVALID);
+		assert_int_equal(clickhouse_new(&cases[i].o, &c, &e), ERR_INVALID);
 		assert_string_equal(e.msg, cases[i].said);
+		assert_null(c);
 	}
-	assert_int_equal(clickhouse_options_check(&(struct clickhouse_config){ 0 }, NULL), ERR_OK);
 }
 
 /* --- SQL ----------------------------------------------------------------------------------- */
@@ -330,6 +348,7 @@ int main(void)
 		cmocka_unit_test(a_url_says_server_and_database),
 		cmocka_unit_test(other_urls_are_refused),
 		cmocka_unit_test(options_that_do_nothing_alone_are_refused),
+		cmocka_unit_test(files_and_names_that_cannot_be_used_are_refused),
 		cmocka_unit_test(quoted_texts_cannot_end_their_literal),
 		cmocka_unit_test(rows_are_read_wherever_they_are_cut),
 		cmocka_unit_test(an_answer_that_ends_within_a_row_is_not_whole),

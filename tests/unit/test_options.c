@@ -167,11 +167,12 @@ static void history_is_kept_for_a_week_unless_told_otherwise(void **state)
 	assert_int_equal(READ(&o, &e, "--retention-size", "16383K"), ERR_INVALID);
 	assert_int_equal(READ(&o, &e, "--retention-size", "16384K"), ERR_OK);
 	assert_int_equal(READ(&o, &e, "--retention-size", "9000000P"), ERR_INVALID);
-	static const char *const bad[] = { "--retention=59s",    "--retention=7",
-					   "--retention=-7d",    "--retention=d",
-					   "--retention-size=",  "--retention-size=10Gi",
-					   "--seal-period=99ms", "--seal-period=61s",
-					   "--store=",           "--retention-edges=59m" };
+	static const char *const bad[] = { "--retention=59s",           "--retention=7",
+					   "--retention=-7d",           "--retention=d",
+					   "--retention-size=",         "--retention-size=10Gi",
+					   "--clickhouse-period=999ms", "--seal-period=99ms",
+					   "--seal-period=61s",         "--store=",
+					   "--retention-edges=59m" };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_int_equal(READ(&o, &e, bad[i]), ERR_INVALID);
 		assert_memory_equal(e.msg, bad[i], strcspn(bad[i], "="));
@@ -239,6 +240,10 @@ static void what_does_nothing_by_itself_is_refused_without_what_it_needs(void **
 		{ { "x", "--replay-speed", "0" }, "--replay-speed needs --replay" },
 		{ { "x", "--replay-keep-time" }, "--replay-keep-time needs --replay" },
 		{ { "x", "--checkpoint-ca-file=c" }, "--checkpoint-ca-file needs --checkpoint-to" },
+		{ { "x", "--clickhouse-user=u" }, "--clickhouse-user needs --clickhouse" },
+		{ { "x", "--clickhouse-period=5s" }, "--clickhouse-period needs --clickhouse" },
+		{ { "x", "--store=off", "--clickhouse=http://ch" },
+		  "--clickhouse needs a store: it contradicts --store off" },
 		{ { "x", "--checkpoint-cert-file=c", "--checkpoint-key-file=k" },
 		  "--checkpoint-cert-file needs --checkpoint-to" },
 		{ { "x", "--store=off", "--checkpoint-to=syslog" },

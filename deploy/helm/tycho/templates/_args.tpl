@@ -98,6 +98,21 @@
 {{- if $o.evidence.checkpointCASecret }}
 - --checkpoint-ca-file=/etc/tycho/checkpoint-ca/ca.crt
 {{- end }}
+{{- with $o.clickhouse }}
+{{- if .url }}
+- {{ printf "--clickhouse=%s" .url | quote }}
+- --clickhouse-period={{ .period }}
+{{- if .user }}
+- {{ printf "--clickhouse-user=%s" .user | quote }}
+{{- end }}
+{{- if .passwordSecret }}
+- --clickhouse-password-file=/etc/tycho/clickhouse/password
+{{- end }}
+{{- if .caSecret }}
+- --clickhouse-ca-file=/etc/tycho/clickhouse-ca/ca.crt
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if include "tycho.metrics" . }}
 - --metrics-listen=:{{ int $h.metrics.port }}
 {{- if or $h.metrics.enabled $h.metrics.dynamic.enabled }}

@@ -162,6 +162,17 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- if and (not .Values.observer.store.enabled) (or .Values.observer.evidence.existingSecret .Values.observer.evidence.checkpointTo) -}}
 {{- fail "observer.evidence.existingSecret and observer.evidence.checkpointTo need observer.store.enabled" -}}
 {{- end -}}
+{{- with .Values.observer.clickhouse -}}
+{{- if and (not .url) (or .user .passwordSecret .caSecret) -}}
+{{- fail "observer.clickhouse.user, passwordSecret and caSecret need observer.clickhouse.url" -}}
+{{- end -}}
+{{- if and .caSecret (hasPrefix "http:" .url) -}}
+{{- fail "observer.clickhouse.caSecret needs an https observer.clickhouse.url" -}}
+{{- end -}}
+{{- if and .url (not $.Values.observer.store.enabled) -}}
+{{- fail "observer.clickhouse.url needs observer.store.enabled" -}}
+{{- end -}}
+{{- end -}}
 {{- if and (ne .Values.observer.policyMeaning "auto") (not (include "tycho.policies" .)) -}}
 {{- fail "observer.policyMeaning needs kubernetes.enabled" -}}
 {{- end -}}

@@ -1,0 +1,217 @@
+"""A ClickHouse server as a process of its own, in a folder that goes with it; and a proxy before it that misbehaves."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from daemon import LONG_S, until
+
+CONFIG = '''<yandex>
+<logger><level>information</level><log>{folder}/log</log><errorlog>{folder}/err</errorlog></logger>
+<http_port>{http}</http_port><tcp_port>{tcp}</tcp_port><listen_host>127.0.0.1</listen_host>
+<path>{folder}/data/</path><tmp_path>{folder}/tmp/</tmp_path><users_config>users.xml</users_config>
+<default_profile>default</default_profile><default_database>default</default_database>
+<mark_cache_size>67108864</mark_cache_size>
+</yandex>
+'''
+USERS = '''<yandex><profiles><default><max_memory_usage>2000000000</max_memory_usage></default>
+<reader><readonly>1</readonly></reader></profiles>
+<users>
+<default><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota></default>
+<tycho><password>{password}</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota></tycho>
+<reader><password></password><networks><ip>::/0</ip></networks><profile>reader</profile><quota>default</quota></reader>
+</users><quotas><default/></quotas></yandex>
+'''
+PASSWORD = 'a "secret" & more'
+
+
+def free_ports(n):
+    """Ports that nobody has just now."""
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(('127.0.0.1', 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+class Failed(Exception):
+    pass
+
+
+class ClickHouse:
+    """with ClickHouse() as ch: it answers while the block runs. kill() and start() in between keep what it holds."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix='tycho-clickhouse-')
+        self.http, tcp = free_ports(2)
+        self.process, self.databases = None, []
+        for name in ('data', 'tmp'):
+            os.mkdir(os.path.join(self.folder, name))
+        self._write('config.xml', CONFIG.format(folder=self.folder, http=self.http, tcp=tcp))
+        self._write('users.xml', USERS.format(password=PASSWORD.replace('&', '&amp;')))
+
+    def _write(self, name, text):
+        with open(os.path.join(self.folder, name), 'w') as f:
+            f.write(text)
+
+    def __enter__(self):
+        return self.start()
+
+    def start(self):
+        with open(os.path.join(self.folder, 'out'), 'ab') as out:
+            self.process = subprocess.Popen(['clickhouse-server', '--config-file=' + os.path.join(self.folder, 'config.xml')],
+                                            stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=self.folder)
+        until(self._answers, fault=self.log)
+        return self
+
+    def _answers(self):
+        assert self.process.poll() is None, self.log()
+        try:
+            return self.ask('SELECT 1') == '1'
+        except OSError:
+            return False
+
+    def kill(self):
+        """Ends it as a power failure would."""
+        self.process.kill()
+        self.process.wait(LONG_S)
+
+    def __exit__(self, *exc):
+        try:
+            if self.process and self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+                try:
+                    self.process.wait(20)
+                except subprocess.TimeoutExpired:
+                    self.kill()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log(self):
+        with open(os.path.join(self.folder, 'out'), errors='replace') as f:
+            return f.read()
+
+    def raw(self, sql, **settings):
+        """The answer's bytes."""
+        url = 'http://127.0.0.1:%d/?%s' % (self.http, urllib.parse.urlencode(settings))
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(url, data=sql.encode(), timeout=LONG_S) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as e:
+            raise Failed(e.read().decode(errors='replace')) from None
+
+    def ask(self, sql, **settings):
+        return self.raw(sql, **settings).decode().rstrip('\n')
+
+    def database(self, name):
+        return Database(self, name)
+
+
+class Database:
+    """One database of a server."""
+
+    def __init__(self, server, name):
+        self.server, self.name = server, name
+
+    @property
+    def url(self):
+        return self.url_at(self.server.http)
+
+    def url_at(self, port):
+        return 'http://127.0.0.1:%d/%s' % (port, self.name)
+
+    def raw(self, sql):
+        return self.server.raw(sql, database=self.name)
+
+    def ask(self, sql):
+        return self.server.ask(sql, database=self.name)
+
+    def number(self, sql):
+        return int(self.ask(sql))
+
+    def flows(self):
+        """How many there are; 0 while there is no table."""
+        try:
+            return self.number("SELECT count() FROM tycho_flows WHERE kind = 'flow'")
+        except (Failed, OSError):
+            return 0
+
+
+class Proxy:
+    """with Proxy(server_port) as p: passes on what comes to p.port. cut_inserts: of so many INSERTs the whole request is passed on, and
+    then, once the server has answered, the client's connection is cut before it sees a byte of that. refuse: connections are closed at once."""
+
+    def __init__(self, server_port, cut_inserts=0):
+        self.server_port, self.cut_inserts, self.cuts = server_port, cut_inserts, 0
+        self.refuse = False
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self.listener.getsockname()[1]
+        self.threads = [threading.Thread(target=self._accept, daemon=True)]
+
+    def __enter__(self):
+        self.threads[0].start()
+        return self
+
+    def __exit__(self, *exc):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for t in self.threads:
+            t.join(LONG_S)
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            t = threading.Thread(target=self._serve, args=(client,), daemon=True)
+            self.threads.append(t)
+            t.start()
+
+    @staticmethod
+    def _request(f):
+        """A whole request: its bytes and its first line; None at the end."""
+        line = f.readline()
+        if not line:
+            return None
+        head, length = [line], 0
+        while (h := f.readline()) not in (b'\r\n', b''):
+            head.append(h)
+            if h.lower().startswith(b'content-length:'):
+                length = int(h.split(b':')[1])
+        return b''.join(head) + b'\r\n' + f.read(length), line
+
+    def _serve(self, client):
+        """One request after the other, each with a connection of its own to the server."""
+        with client, client.makefile('rb') as f:
+            if self.refuse:
+                return
+            while request := self._request(f):
+                bytes_, line = request
+                try:
+                    with socket.create_connection(('127.0.0.1', self.server_port)) as server:
+                        server.sendall(bytes_.replace(b'\r\n\r\n', b'\r\nConnection: close\r\n\r\n', 1))
+                        answer = b''
+                        while piece := server.recv(65536):
+                            answer += piece
+                except OSError:
+                    return
+                if self.cut_inserts > self.cuts and b'INSERT' in line:
+                    self.cuts += 1
+                    return
+                try:
+                    client.sendall(answer)
+                except OSError:
+                    return
+                if b'\r\nConnection: close' in answer.split(b'\r\n\r\n')[0]:
+                    return
