@@ -35,6 +35,26 @@ bool timestamp_to_wall(struct timestamp t, struct wall_ns *ret)
 	return true;
 }
 
+enum err_code timestamp_check(int64_t s, int32_t ns, struct timestamp *ret, struct err *e)
+{
+	const long long seconds = s;
+
+	if (s < TIMESTAMP_MIN_S)
+		return err_set(e, ERR_PARSE,
+			       "proto: timestamp (seconds:%lld nanos:%d) before 0001-01-01",
+			       seconds, ns);
+	if (s > TIMESTAMP_MAX_S)
+		return err_set(e, ERR_PARSE,
+			       "proto: timestamp (seconds:%lld nanos:%d) after 9999-12-31", seconds,
+			       ns);
+	if (ns < 0 || ns >= (int)NS_PER_S)
+		return err_set(e, ERR_PARSE,
+			       "proto: timestamp (seconds:%lld nanos:%d) has out-of-range nanos",
+			       seconds, ns);
+	*ret = (struct timestamp){ s, ns };
+	return ERR_OK;
+}
+
 int timestamp_cmp(struct timestamp a, struct timestamp b)
 {
 	if (a.s != b.s)

@@ -8,6 +8,7 @@
 #ifndef TYCHO_BASE_TIME_H
 #define TYCHO_BASE_TIME_H
 
+#include "base/err.h"
 #include "base/str.h"
 
 struct buf;
@@ -38,6 +39,10 @@ struct timestamp {
 struct timestamp timestamp_of(struct wall_ns w);
 /* False where a wall_ns cannot hold it. */
 bool timestamp_to_wall(struct timestamp t, struct wall_ns *ret);
+/* A message's fields as a timestamp; ERR_PARSE, in the words of Go's timestamppb (CheckValid): it is
+ * outside the years 1 to 9999, or has odd nanoseconds. */
+MUST_CHECK enum err_code timestamp_check(int64_t s, int32_t ns, struct timestamp *ret,
+					 struct err *e);
 /* Negative, zero, positive, as memcmp. */
 int timestamp_cmp(struct timestamp a, struct timestamp b);
 

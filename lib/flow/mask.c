@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 
@@ -195,4 +196,44 @@ void flow_mask_apply(const struct flow_mask *m, struct str message, struct buf *
 		wire_end(out, mark);
 	}
 	put_missing(m, seen, out);
+}
+
+/* The bytes of the last LEN field @number. false: there is none. */
+static bool find_field(struct str message, uint32_t number, struct str *ret)
+{
+	struct wire_reader r = wire_reader_of(message);
+	struct wire_field f;
+	bool found = false;
+
+	while (wire_next(&r, &f)) {
+		if (f.number != number || f.type != WIRE_LEN)
+			continue;
+		*ret = f.bytes;
+		found = true;
+	}
+	return found;
+}
+
+void flow_mask_response(const struct flow_mask *m, struct str flow, struct buf *out)
+{
+	enum { RESPONSE_FLOW = 1, RESPONSE_NODE_NAME = 1000, RESPONSE_TIME = 1001 };
+	enum { BEHIND_BYTES = 64 }; /* tags and lengths of these two, and room for wire_begin */
+	struct str node = STR(""), time;
+	size_t mark = wire_begin(out, RESPONSE_FLOW), begin = out->len;
+
+	flow_mask_apply(m, flow, out);
+	const size_t len = out->len - begin;
+	wire_end(out, mark); /* which may move what is in it */
+	if (!buf_reserve(out, len + BEHIND_BYTES))
+		return;
+	/* from here on it stays where it is: what follows is no longer than it */
+	const struct str left = str_n(out->p + out->len - len, len);
+	(void)find_field(left, FLOW_FIELD_NODE_NAME, &node);
+	wire_put_str(out, RESPONSE_NODE_NAME, node);
+	/* a mask may leave the seconds alone, and a time, empty, that the flow did not have */
+	if (!find_field(flow, FLOW_FIELD_TIME, &time) || !find_field(left, FLOW_FIELD_TIME, &time))
+		return;
+	mark = wire_begin(out, RESPONSE_TIME);
+	buf_str_put(out, time);
+	wire_end(out, mark);
 }

@@ -10,13 +10,8 @@
 #include "rpc/batch.h"
 
 enum {
-	FIELD_FLOW = 1, /* of GetFlowsResponse */
-	FIELD_LOST_EVENTS = 3,
-	FLOW_TIME = 1, /* of flow.Flow */
-	FLOW_NODE_NAME = 11,
-	TIMESTAMP_SECONDS = 1,
-	TIMESTAMP_NANOS = 2,
-	LOST_SOURCE = 1, /* of flow.LostEvent */
+	FIELD_LOST_EVENTS = 3, /* of GetFlowsResponse */
+	LOST_SOURCE = 1,       /* of flow.LostEvent */
 	LOST_COUNT = 2,
 	LOST_FIRST = 4,
 	LOST_LAST = 5,
@@ -59,58 +54,6 @@ AUTO_DEFINE(struct stream, stream_free);
 static void done(void *state)
 {
 	stream_free(state);
-}
-
-/* The bytes of the last LEN field @number. false: there is none. */
-static bool find_field(struct str message, uint32_t number, struct str *ret)
-{
-	struct wire_reader r = wire_reader_of(message);
-	struct wire_field f;
-	bool found = false;
-
-	while (wire_next(&r, &f)) {
-		if (f.number != number || f.type != WIRE_LEN)
-			continue;
-		*ret = f.bytes;
-		found = true;
-	}
-	return found;
-}
-
-/* As much of its time as the mask has left (a mask may name the seconds alone). */
-static bool masked_time(struct str response, struct timestamp *ret)
-{
-	struct str flow, time;
-	struct wire_field f;
-
-	if (!find_field(response, FIELD_FLOW, &flow) || !find_field(flow, FLOW_TIME, &time))
-		return false;
-	*ret = (struct timestamp){ 0 };
-	for (struct wire_reader r = wire_reader_of(time); wire_next(&r, &f);) {
-		if (f.number == TIMESTAMP_SECONDS)
-			ret->s = (int64_t)f.value;
-		else if (f.number == TIMESTAMP_NANOS)
-			ret->ns = (int32_t)f.value;
-	}
-	return true;
-}
-
-/* node_name and time are taken from what the mask leaves of the flow. */
-static void put_masked(struct stream *s, const struct flow *f)
-{
-	struct api *a = s->api;
-	const struct node *node = flow_dict_get_node(a->dict, f->node);
-	struct timestamp t = { 0 };
-
-	buf_reset(&a->flow);
-	flow_encode(&a->flow, f, a->dict);
-	size_t mark = wire_begin(&a->message, FIELD_FLOW);
-	flow_mask_apply(s->mask, buf_str(&a->flow), &a->message);
-	wire_end(&a->message, mark);
-	bool has_time = flow_time(f, &t) && masked_time(buf_str(&a->message), &t);
-	api_put_node_and_time(&a->message,
-			      node && flow_mask_has(s->mask, FLOW_NODE_NAME) ? node->name : STR(""),
-			      has_time, t);
 }
 
 /* Sends one response, or adds it to the batch. @return false when there is no room. */
@@ -168,11 +111,14 @@ static bool send_record(struct reading_sink *sink, const struct flow *f)
 		return sent;
 	}
 	buf_reset(b);
-	if (s->mask && f->kind == FLOW_KIND_FLOW)
-		put_masked(s, f);
-	else
+	if (s->mask && f->kind == FLOW_KIND_FLOW) {
+		buf_reset(&s->api->flow);
+		flow_encode(&s->api->flow, f, s->api->dict);
+		flow_mask_response(s->mask, buf_str(&s->api->flow), b);
+	} else {
 		flow_encode_response(b, f, s->api->dict,
 				     f->kind == FLOW_KIND_FLOW ? STR("") : api_node_of(s->api, f));
+	}
 	if (b->failed || s->api->flow.failed || !send(s, buf_str(b)))
 		return false;
 	gate_count(s->call, 1);

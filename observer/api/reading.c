@@ -2,27 +2,6 @@
 
 enum { CHUNK = 64 }; /* records of one look into the log; one word of filter answers */
 
-/* The words of Go's timestamppb (CheckValid), which the reference returns. */
-static enum err_code take_timestamp(const Google__Protobuf__Timestamp *in, struct timestamp *ret,
-				    struct err *e)
-{
-	long long s = (long long)in->seconds;
-	int ns = (int)in->nanos;
-
-	if (s < TIMESTAMP_MIN_S)
-		return err_set(e, ERR_PARSE,
-			       "proto: timestamp (seconds:%lld nanos:%d) before 0001-01-01", s, ns);
-	if (s > TIMESTAMP_MAX_S)
-		return err_set(e, ERR_PARSE,
-			       "proto: timestamp (seconds:%lld nanos:%d) after 9999-12-31", s, ns);
-	if (ns < 0 || ns >= (int)NS_PER_S)
-		return err_set(e, ERR_PARSE,
-			       "proto: timestamp (seconds:%lld nanos:%d) has out-of-range nanos", s,
-			       ns);
-	*ret = (struct timestamp){ s, ns };
-	return ERR_OK;
-}
-
 /* Records that the store has, or will have: at most so many. */
 static uint64_t past_most(const struct past *past)
 {
@@ -53,9 +32,11 @@ enum err_code reading_init(struct reading *r, const struct reading_request *requ
 	if (request->first && request->follow)
 		return err_set(e, ERR_INVALID, "first cannot be specified with follow");
 	if (request->since)
-		code = take_timestamp(request->since, &new.since, e);
+		code = timestamp_check(request->since->seconds, request->since->nanos, &new.since,
+				       e);
 	if (code == ERR_OK && request->until)
-		code = take_timestamp(request->until, &new.until, e);
+		code = timestamp_check(request->until->seconds, request->until->nanos, &new.until,
+				       e);
 	if (code != ERR_OK)
 		return code;
 	bool everything = request->number >= range.next - range.oldest + past_most(past);

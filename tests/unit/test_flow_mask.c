@@ -182,6 +182,44 @@ static void repeated_fields_are_named_as_a_whole(void **state)
 	assert_string_equal(m->source->labels[1], "b");
 }
 
+/* Of a flow with a time and a node, the response that is left. */
+static struct str response_of(const char *path, struct str flow, struct buf *b)
+{
+	AUTO(flow_mask_free) struct flow_mask *m = NULL;
+
+	assert_int_equal(flow_mask_new(&path, 1, &m, NULL), ERR_OK);
+	buf_reset(b);
+	flow_mask_response(m, flow, b);
+	assert_false(b->failed);
+	return buf_str(b);
+}
+
+static void a_response_has_as_much_of_node_and_time_as_the_flow_that_is_left(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path, *response;
+	} cases[] = {
+		{ "node_name", "\x0a\x04\x5a\x02k8\xc2\x3e\x02k8" },
+		{ "time", "\x0a\x06\x0a\x04\x08\x07\x10\x09\xca\x3e\x04\x08\x07\x10\x09" },
+		{ "time.seconds", "\x0a\x04\x0a\x02\x08\x07\xca\x3e\x02\x08\x07" },
+	};
+	const struct str flow = STR("\x0a\x04\x08\x07\x10\x09\x5a\x02k8");
+	AUTO_BUF struct buf b = buf_init(MAX_BYTES);
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_bytes_equal(response_of(cases[i].path, flow, &b), str_of(cases[i].response));
+	assert_bytes_equal(response_of("uuid", flow, &b), str_n("\x0a\x00", 2));
+	/* the mask leaves an empty time, which is not that of the flow */
+	assert_bytes_equal(response_of("time.nanos", STR("\x5a\x02k8"), &b),
+			   str_n("\x0a\x02\x0a\x00", 4));
+	struct buf small = buf_fixed((char[8]){ 0 }, 8);
+	AUTO(flow_mask_free) struct flow_mask *m = NULL;
+	assert_int_equal(flow_mask_new((const char *[]){ "time" }, 1, &m, NULL), ERR_OK);
+	flow_mask_response(m, flow, &small);
+	assert_true(small.failed);
+}
+
 static void a_bad_path_is_named(void **state)
 {
 	(void)state;
@@ -273,6 +311,7 @@ int main(void)
 		cmocka_unit_test(a_path_may_be_named_twice),
 		cmocka_unit_test(a_message_in_pieces_is_masked_in_each),
 		cmocka_unit_test(repeated_fields_are_named_as_a_whole),
+		cmocka_unit_test(a_response_has_as_much_of_node_and_time_as_the_flow_that_is_left),
 		cmocka_unit_test(a_bad_path_is_named),
 		cmocka_unit_test(the_default_mask_of_the_cli_is_valid),
 		cmocka_unit_test(every_field_may_be_named),
