@@ -39,6 +39,8 @@ const char *history_cause_words(Tycho__V1__Gap__Cause cause)
 		return "the store is damaged there";
 	case TYCHO__V1__GAP__CAUSE__CLOCK_SET_BACK:
 		return "the clock was set back, times overlap";
+	case TYCHO__V1__GAP__CAUSE__NOT_SHIPPED:
+		return "the node had to delete it before ClickHouse had it";
 	default:
 		return "for a reason that this command does not know";
 	}

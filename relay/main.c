@@ -1,12 +1,15 @@
 /*
- * tycho-relay - many observers, one answer.
+ * tycho-relay - many observers, one answer: theirs (nodes.h), or that of the ClickHouse they ship to
+ * (archive/archive.h).
  *
  *	main thread   signals, peers file, peer service, life of the peers ──► list of peers, health
  *	resolver      names of --peer-dns and --peer-srv ──► main
  *	rpc-server    calls to the peers ──► inboxes of the queries ──► merge ──► clients
+ *
+ *	archive       is ClickHouse there? ──► health
+ *	clickhouse    one for each query: rows ──► its queue ──► rpc-server ──► client
  */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -16,12 +19,9 @@
 #include "base/signals.h"
 #include "base/std_fds.h"
 #include "config.h"
-#include "relay/api.h"
-#include "relay/discovery.h"
-#include "relay/keeper.h"
+#include "relay/archive/archive.h"
+#include "relay/nodes.h"
 #include "relay/options.h"
-#include "relay/peers.h"
-#include "relay/peers_file.h"
 #include "relay/telemetry.h"
 #include "rpc/server.h"
 
@@ -36,32 +36,24 @@ struct relay {
 	char node_name[NODE_NAME_BYTES];
 	int signals;
 	bool rpc_up;
-	struct rpc_fan *fan;
-	struct keeper *keeper;
-	struct peers *peers;
-	struct peers_file *file;
-	struct dns_peers *dns;
-	struct rpc_tls service_tls;
-	struct discovery *discovery;
-	struct api *api;
+	struct nodes *nodes;     /* who answers: NULL, or … */
+	struct archive *archive; /* … NULL */
 	struct gate *gate;
 	struct rpc_server *server;
 	struct telemetry *telemetry; /* NULL: not asked for */
-	bool is_healthy;             /* as was last told */
+	bool is_healthy;             /* as was last told; with nodes */
 };
 
 static void relay_done(struct relay *r)
 {
 	telemetry_free(r->telemetry);
+	if (r->archive)
+		archive_stop(r->archive);
 	rpc_server_free(r->server, SHUTDOWN_GRACE_S * NS_PER_S);
-	api_free(r->api);
+	nodes_free_api(r->nodes);
+	archive_free(r->archive);
 	gate_free(r->gate);
-	discovery_free(r->discovery);
-	dns_peers_free(r->dns);
-	peers_file_free(r->file);
-	peers_free(r->peers);
-	keeper_free(r->keeper);
-	rpc_fan_free(r->fan);
+	nodes_free(r->nodes);
 	if (r->rpc_up)
 		rpc_shutdown();
 	if (r->signals >= 0)
@@ -89,40 +81,39 @@ static enum err_code name_us(struct relay *r, struct err *e)
 	return ERR_OK;
 }
 
-static void on_peer_changed(void *ctx)
+/* Healthy is who can answer for at least one node. */
+static void tell_health(struct relay *r, bool healthy)
 {
-	keeper_poke(ctx);
+	for (size_t i = 0; i < ARRAY_LEN(health_names); i++)
+		rpc_server_set_health(r->server, health_names[i], healthy);
 }
 
-static enum err_code open_peers(struct relay *r, struct err *e)
+static void on_archive_changed(void *ctx, bool is_well, const char *why)
+{
+	struct relay *r = ctx;
+
+	tell_health(r, is_well);
+	if (is_well)
+		log_info("ClickHouse answers", "url=%s", LOG_QUOTE(r->o.clickhouse.url));
+	else
+		log_warn("ClickHouse does not answer, asking on", "url=%s err=%s",
+			 LOG_QUOTE(r->o.clickhouse.url), LOG_QUOTE(why));
+}
+
+/* Who answers. */
+static enum err_code open_answers(struct relay *r, struct err *e)
 {
 	rpc_init();
 	r->rpc_up = true;
-	r->service_tls = r->o.peer_files;
-	r->service_tls.server_name = r->o.peer_service_tls_name;
-	enum err_code code = rpc_fan_new_for_server(&r->fan, e);
-	if (code == ERR_OK)
-		code = keeper_new(r->fan, r->o.peer_timeout_ns, r->o.peer_interval_ns, &r->keeper,
-				  e);
-	if (code != ERR_OK)
-		return code;
-	const struct peers_config config = { .fan = r->fan,
-					     .tls = r->o.peer_tls ? &r->o.peer_files : NULL,
-					     .changed = on_peer_changed,
-					     .ctx = r->keeper };
-	code = peers_new(&config, &r->peers, e);
-	if (code == ERR_OK && r->o.peer_count)
-		code = peers_set(r->peers, PEER_STATIC, r->o.peers, r->o.peer_count, e);
-	if (code == ERR_OK && r->o.peers_file)
-		code = peers_file_new(r->o.peers_file, r->peers, &r->file, e);
-	if (code == ERR_OK && r->o.dns_count)
-		code = dns_peers_new(r->o.dns, r->o.dns_count, r->o.dns_interval_ns, r->peers,
-				     &r->dns, e);
-	if (code == ERR_OK && r->o.peer_service)
-		code = discovery_new(r->fan, r->o.peer_service,
-				     r->o.peer_tls ? &r->service_tls : NULL, r->o.peer_timeout_ns,
-				     r->o.peer_interval_ns, r->peers, &r->discovery, e);
-	return code;
+	if (!r->o.clickhouse.url)
+		return nodes_new(&r->o, r->node_name, &r->nodes, e);
+	const struct archive_config config = { .clickhouse = &r->o.clickhouse,
+					       .version = RLY_VERSION,
+					       .node_name = r->node_name,
+					       .queries = r->o.clickhouse_queries,
+					       .changed = on_archive_changed,
+					       .ctx = r };
+	return archive_new(&config, &r->archive, e);
 }
 
 static enum err_code open_server(struct relay *r, struct err *e)
@@ -135,15 +126,6 @@ static enum err_code open_server(struct relay *r, struct err *e)
 	enum err_code code = serve_listens(o, listens, e);
 	if (code != ERR_OK)
 		return code;
-	const struct api_config api = { .fan = r->fan,
-					.peers = r->peers,
-					.keeper = r->keeper,
-					.version = "tycho-relay v" TYCHO_VERSION,
-					.node_name = r->node_name,
-					.window = r->o.sort_window,
-					.drain_ns = r->o.drain_ns,
-					.forward_authorization = r->o.forward_authorization };
-	code = api_new(&api, &r->api, e);
 	if (code == ERR_OK && o->access_file)
 		code = gate_new(o->access_file, &r->gate, e);
 	if (code != ERR_OK)
@@ -153,16 +135,21 @@ static enum err_code open_server(struct relay *r, struct err *e)
 					    .metadata = metadata,
 					    .metadata_count = ARRAY_LEN(metadata),
 					    .gate = gate_of(r->gate),
-					    .fan = r->fan,
+					    .fan = r->nodes ? nodes_fan(r->nodes) : NULL,
 					    .health_services = health_names,
 					    .health_service_count = ARRAY_LEN(health_names) };
-	config.methods = api_methods(r->api, &config.method_count);
+	config.methods = r->nodes ? api_methods(nodes_api(r->nodes), &config.method_count)
+				  : archive_methods(r->archive, &config.method_count);
 	code = rpc_server_new(&config, &r->server, e);
 	if (code != ERR_OK)
 		return code;
-	api_set_server(r->api, r->server);
 	r->is_healthy = true;
-	return ERR_OK;
+	if (r->nodes) {
+		api_set_server(nodes_api(r->nodes), r->server);
+		return ERR_OK;
+	}
+	archive_set_server(r->archive, r->server);
+	return archive_start(r->archive, e);
 }
 
 static enum err_code open_telemetry(struct relay *r, struct err *e)
@@ -170,22 +157,13 @@ static enum err_code open_telemetry(struct relay *r, struct err *e)
 	if (!r->o.serve.metrics_listen)
 		return ERR_OK;
 	const struct telemetry_config config = {
-		.options = &r->o, .peers = r->peers, .api = r->api, .server = r->server
+		.options = &r->o,
+		.peers = r->nodes ? nodes_peers(r->nodes) : NULL,
+		.api = r->nodes ? nodes_api(r->nodes) : NULL,
+		.archive = r->archive,
+		.server = r->server,
 	};
 	return telemetry_new(&config, &r->telemetry, e);
-}
-
-static void reread_peers(struct relay *r, bool always)
-{
-	struct err e;
-
-	if (!r->file)
-		return;
-	enum err_code code = peers_file_poll(r->file, always, &e);
-	if (code == ERR_OK)
-		log_info("peers reread", "file=%s", LOG_QUOTE(r->o.peers_file));
-	else if (code != ERR_AGAIN)
-		log_warn("peers not reread; the old ones stay", "err=%s", LOG_QUOTE(e.msg));
 }
 
 /* @return false when it is time to stop. */
@@ -193,12 +171,8 @@ static bool on_signal(struct relay *r)
 {
 	int number = signals_next(r->signals);
 
-	if (number == SIGHUP) {
-		reread_peers(r, true);
-		if (r->dns)
-			dns_peers_refresh(r->dns);
-		keeper_renew(r->peers);
-	}
+	if (number == SIGHUP && r->nodes)
+		nodes_reread(r->nodes);
 	if (number == SIGHUP || !number)
 		return true;
 	notify_send("STOPPING=1");
@@ -206,14 +180,14 @@ static bool on_signal(struct relay *r)
 	return false;
 }
 
-/* Healthy is who can answer for at least one node. */
-static void tell_health(struct relay *r, bool healthy)
+static void note_available(struct relay *r, size_t peers)
 {
+	bool healthy = peers > 0;
+
 	if (healthy == r->is_healthy)
 		return;
 	r->is_healthy = healthy;
-	for (size_t i = 0; i < ARRAY_LEN(health_names); i++)
-		rpc_server_set_health(r->server, health_names[i], healthy);
+	tell_health(r, healthy);
 	if (healthy)
 		log_info("at least one peer is available");
 	else
@@ -232,33 +206,27 @@ static int wait_ms(struct mono_ns now, struct mono_ns until)
 static enum err_code serve(struct relay *r, struct err *e)
 {
 	for (;;) {
-		struct mono_ns now = mono_now(), keep_at, discover_at = { UINT64_MAX };
-		if (r->discovery)
-			discovery_run(r->discovery, now, &discover_at);
-		tell_health(r, keeper_run(r->keeper, r->peers, now, &keep_at) > 0);
-		struct pollfd fds[] = {
-			{ .fd = r->signals, .events = POLLIN },
-			{ .fd = keeper_fd(r->keeper), .events = POLLIN },
-			{ .fd = r->file ? peers_file_fd(r->file) : -1, .events = POLLIN },
-			{ .fd = r->discovery ? discovery_fd(r->discovery) : -1, .events = POLLIN },
-			{ .fd = r->dns ? dns_peers_fd(r->dns) : -1, .events = POLLIN },
-		};
-		struct mono_ns until = keep_at.v < discover_at.v ? keep_at : discover_at;
-		if (poll(fds, ARRAY_LEN(fds), wait_ms(mono_now(), until)) < 0 && errno != EINTR)
+		struct mono_ns until = { UINT64_MAX };
+		struct pollfd fds[1 + NODES_FDS] = { { .fd = r->signals, .events = POLLIN } };
+		size_t count = 1;
+		if (r->nodes) {
+			note_available(r, nodes_run(r->nodes, mono_now(), &until));
+			nodes_fds(r->nodes, fds + count);
+			count += NODES_FDS;
+		}
+		if (poll(fds, count, wait_ms(mono_now(), until)) < 0 && errno != EINTR)
 			return err_os(e, "wait for events");
 		if (fds[0].revents && !on_signal(r))
 			return ERR_OK;
-		if (fds[2].revents)
-			reread_peers(r, false);
-		if (fds[4].revents)
-			dns_peers_run(r->dns);
+		if (r->nodes)
+			nodes_take(r->nodes, fds + 1);
 	}
 }
 
 static enum err_code relay(struct relay *r, struct err *e)
 {
 	static enum err_code (*const steps[])(struct relay *, struct err *) = {
-		take_signals, name_us, open_peers, open_server, open_telemetry,
+		take_signals, name_us, open_answers, open_server, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

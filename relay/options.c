@@ -1,13 +1,12 @@
 #include "relay/options.h"
 
-#include "config.h"
-
 enum {
 	DEFAULT_SORT_WINDOW = 100, /* both as Hubble Relay's */
 	DEFAULT_DRAIN_S = 1,
 	DEFAULT_PEER_TIMEOUT_S = 3,
 	DEFAULT_PEER_INTERVAL_S = 20,
 	DEFAULT_DNS_INTERVAL_S = 30,
+	DEFAULT_CLICKHOUSE_QUERIES = 32,
 };
 
 static enum err_code take_peer(const struct opt_row *row, void *options, const char *value,
@@ -85,6 +84,12 @@ static const struct opt_row peer_rows[] = {
 	  OPT_TEXT(struct rly_options, peers_file) },
 };
 
+static const struct opt_row archive_rows[] = {
+	{ "clickhouse-queries", "N", "how many are answered at a time (default 32)",
+	  OPT_NUMBER(struct rly_options, clickhouse_queries), .min = 1, .max = 1000,
+	  .want = "a number of queries from 1 to 1000" },
+};
+
 static const struct opt_row answer_rows[] = {
 	{ "forward-authorization", NULL, "pass the caller's authorization on to the peers",
 	  OPT_FLAG(struct rly_options, forward_authorization) },
@@ -112,6 +117,8 @@ static const struct opt_row metrics_rows[] = {
 
 static const struct opt_group groups[] = {
 	{ "Whom it asks", peer_rows, ARRAY_LEN(peer_rows), 0 },
+	CLICKHOUSE_GROUP(struct rly_options, clickhouse),
+	{ CLICKHOUSE_TITLE, archive_rows, ARRAY_LEN(archive_rows), 0 },
 	{ "Answers", answer_rows, ARRAY_LEN(answer_rows), 0 },
 	SERVE_GROUP(struct rly_options, serve),
 	{ "Metrics", metrics_rows, ARRAY_LEN(metrics_rows), 0 },
@@ -132,7 +139,7 @@ static enum err_code check_peers(const struct rly_options *o, struct err *e)
 	if (!o->peer_count && !o->peers_file && !o->peer_service && !o->dns_count)
 		return err_set(e, ERR_INVALID,
 			       "there is nobody to ask; give --peer, --peers-file, --peer-dns, "
-			       "--peer-srv or --peer-service");
+			       "--peer-srv, --peer-service or --clickhouse");
 	for (size_t i = 0; i < o->peer_count; i++)
 		if (o->peers[i].tls_name.len && !o->peer_tls)
 			return err_set(e, ERR_INVALID,
@@ -142,12 +149,32 @@ static enum err_code check_peers(const struct rly_options *o, struct err *e)
 	return ERR_OK;
 }
 
+/* Who is asked about ClickHouse asks nobody else: its options are of no use beside those. */
+static enum err_code check_archive(const struct rly_options *o, int argc, const char *const *argv,
+				   struct err *e)
+{
+	static const char *const others[] = { "forward-authorization", "sort-buffer-drain-timeout",
+					      "sort-buffer-len-max" };
+
+	for (size_t i = 0; i < ARRAY_LEN(peer_rows) + ARRAY_LEN(others); i++) {
+		const char *name = i < ARRAY_LEN(peer_rows) ? peer_rows[i].name
+							    : others[i - ARRAY_LEN(peer_rows)];
+		if (opt_is_given(&rly_program, argc, argv, name))
+			return err_set(e, ERR_INVALID,
+				       "--%s is of no use with --clickhouse, where no peers are "
+				       "asked",
+				       name);
+	}
+	return clickhouse_options_check(&o->clickhouse, e);
+}
+
 /* Nothing that is asked for is silently left undone. */
 static enum err_code check_needs(const struct rly_options *o, int argc, const char *const *argv,
 				 struct err *e)
 {
 	static const char tls_what[] = "--peer-tls or --peer-ca-file";
 	const struct opt_need needs[] = {
+		{ "clickhouse-queries", o->clickhouse.url, "--clickhouse" },
 		{ "peer-cert-file", o->peer_tls, tls_what },
 		{ "peer-dns-interval", o->dns_count, "--peer-dns or --peer-srv" },
 		{ "peer-service-tls-name", o->peer_service, "--peer-service" },
@@ -165,6 +192,7 @@ enum err_code rly_options_read(int argc, const char *const *argv, struct rly_opt
 		.dns_interval_ns = DEFAULT_DNS_INTERVAL_S * NS_PER_S,
 		.peer_timeout_ns = DEFAULT_PEER_TIMEOUT_S * NS_PER_S,
 		.peer_interval_ns = DEFAULT_PEER_INTERVAL_S * NS_PER_S,
+		.clickhouse_queries = DEFAULT_CLICKHOUSE_QUERIES,
 		.common = OPT_COMMON_DEFAULT,
 	};
 	enum err_code code = opt_read(&rly_program, argc, argv, ret, e);
@@ -173,6 +201,10 @@ enum err_code rly_options_read(int argc, const char *const *argv, struct rly_opt
 	ret->peer_files.ca_files = ret->peer_ca_files;
 	ret->peer_tls = ret->peer_tls || ret->peer_files.ca_file_count;
 	code = serve_check(&ret->serve, e);
+	if (code == ERR_OK && ret->clickhouse.url)
+		return check_archive(ret, argc, argv, e);
+	if (code == ERR_OK)
+		code = clickhouse_options_check(&ret->clickhouse, e);
 	if (code == ERR_OK)
 		code = check_peers(ret, e);
 	return code == ERR_OK ? check_needs(ret, argc, argv, e) : code;

@@ -5,10 +5,13 @@
 #define TYCHO_RELAY_OPTIONS_H
 
 #include "base/opt.h"
+#include "clickhouse/options.h"
+#include "config.h"
 #include "relay/dns.h"
 #include "relay/peers.h"
 #include "serve/serve.h"
 
+#define RLY_VERSION "tycho-relay v" TYCHO_VERSION
 enum { RLY_OPTIONS_LIST = 64, RLY_OPTIONS_PEERS = 1000 };
 
 /* Texts are borrowed from argv. */
@@ -30,6 +33,8 @@ struct rly_options {
 	bool forward_authorization;
 	size_t sort_window;
 	uint64_t drain_ns, peer_timeout_ns, peer_interval_ns;
+	struct clickhouse_config clickhouse; /* url NULL: peers are asked */
+	size_t clickhouse_queries;
 };
 
 /* ERR_INVALID with one sentence that names the option; *@ret is then of no use. It holds pointers

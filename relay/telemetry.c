@@ -12,6 +12,7 @@ enum { SERIES = 64 /* the relay keeps none: all it tells is collected */, STATUS
 struct telemetry {
 	struct peers *peers;
 	const struct api *api;
+	struct archive *archive;
 	struct metrics *metrics;
 	struct metrics_server *server;
 	struct process_info process;
@@ -35,7 +36,7 @@ static void count_connections(struct peers *peers, size_t statuses[STATUSES], si
 	peer_list_done(&list);
 }
 
-static void collect(void *ctx, struct metrics_page *p)
+static void collect_nodes(void *ctx, struct metrics_page *p)
 {
 	static const char *const names[STATUSES] = { "IDLE",     "CONNECTING",
 						     "READY",    "TRANSIENT_FAILURE",
@@ -66,12 +67,45 @@ static void collect(void *ctx, struct metrics_page *p)
 		     "Questions for status, nodes or namespaces put to all peers", api.gathers);
 }
 
+static void collect_archive(void *ctx, struct metrics_page *p)
+{
+	const struct telemetry *t = ctx;
+	struct archive_counts c;
+	char why[ARCHIVE_WHY_BYTES];
+
+	archive_counts(t->archive, &c);
+	page_gauge(p, "tycho_relay_clickhouse_up", "1 when ClickHouse has answered",
+		   archive_is_well(t->archive, why));
+	page_counter(p, "tycho_relay_clickhouse_queries_total", "Calls answered from ClickHouse",
+		     c.queries);
+	page_gauge(p, "tycho_relay_clickhouse_live_queries", "Calls being answered",
+		   (double)c.live_queries);
+	page_counter(p, "tycho_relay_clickhouse_refused_total",
+		     "Calls refused because there were too many at a time", c.refused);
+	page_counter(p, "tycho_relay_clickhouse_failures_total", "Calls that ended in a fault",
+		     c.failed);
+	page_counter(p, "tycho_relay_clickhouse_rows_total", "Rows of ClickHouse's answers",
+		     c.rows);
+	page_counter(p, "tycho_relay_clickhouse_bytes_total", "Bytes of ClickHouse's answers",
+		     c.bytes);
+	page_family(p, "tycho_relay_clickhouse_statement_seconds", METRIC_HISTOGRAM,
+		    "How long statements took, until the last row was taken");
+	page_histogram(p, NULL, 0, &c.statements);
+}
+
 /* Somebody must be there to be asked; the same that gRPC's health says. */
 static bool is_ready(void *ctx, char why[METRICS_WHY_BYTES])
 {
 	const struct telemetry *t = ctx;
 	size_t statuses[STATUSES], available;
+	char reason[ARCHIVE_WHY_BYTES];
 
+	if (t->archive) {
+		bool is_well = archive_is_well(t->archive, reason);
+		if (!is_well)
+			(void)snprintf(why, METRICS_WHY_BYTES, "%s", reason);
+		return is_well;
+	}
 	count_connections(t->peers, statuses, &available);
 	if (!available)
 		(void)snprintf(why, METRICS_WHY_BYTES, "no peer is available");
@@ -81,7 +115,8 @@ static bool is_ready(void *ctx, char why[METRICS_WHY_BYTES])
 static enum err_code add_collectors(struct telemetry *t, const struct telemetry_config *config,
 				    struct err *e)
 {
-	enum err_code code = metrics_collect(t->metrics, collect, t, e);
+	enum err_code code =
+		metrics_collect(t->metrics, t->archive ? collect_archive : collect_nodes, t, e);
 
 	if (code == ERR_OK)
 		code = metrics_collect(t->metrics, rpc_metrics_collect, config->server, e);
@@ -99,6 +134,7 @@ enum err_code telemetry_new(const struct telemetry_config *config, struct teleme
 		return err_set(e, ERR_NOMEM, "metrics");
 	t->peers = config->peers;
 	t->api = config->api;
+	t->archive = config->archive;
 	t->certificates[0] = o->serve.tls.cert_file;
 	t->certificates[1] = o->peer_files.cert_file;
 	t->certificates[2] = o->serve.metrics_tls.cert_file;

@@ -9,14 +9,16 @@
 
 #include "base/err.h"
 #include "relay/api.h"
+#include "relay/archive/archive.h"
 #include "relay/options.h"
 
 struct telemetry;
 
 struct telemetry_config {
 	const struct rly_options *options; /* borrowed, as is the rest; outlives the telemetry */
-	struct peers *peers;
+	struct peers *peers;               /* NULL with an archive, as is … */
 	const struct api *api;
+	struct archive *archive; /* NULL without */
 	struct rpc_server *server;
 };
 

@@ -239,8 +239,8 @@ enum err_code opt_read(const struct opt_program *program, int argc, const char *
 	return ERR_OK;
 }
 
-static bool is_given(const struct opt_program *program, int argc, const char *const *argv,
-		     const char *option)
+bool opt_is_given(const struct opt_program *program, int argc, const char *const *argv,
+		  const char *option)
 {
 	for (int i = 1; i < argc; i++) {
 		struct str word = str_from(str_of(argv[i]), 2);
@@ -259,7 +259,7 @@ enum err_code opt_check_needs(const struct opt_program *program, int argc, const
 			      const struct opt_need *needs, size_t count, struct err *e)
 {
 	for (size_t i = 0; i < count; i++)
-		if (!needs[i].is_met && is_given(program, argc, argv, needs[i].option))
+		if (!needs[i].is_met && opt_is_given(program, argc, argv, needs[i].option))
 			return err_set(e, ERR_INVALID, "--%s needs %s", needs[i].option,
 				       needs[i].what);
 	return ERR_OK;

@@ -107,6 +107,9 @@ enum err_code opt_bad(const struct opt_row *row, const char *value, const char *
 MUST_CHECK enum err_code opt_both(const char *a, const void *a_given, const char *b,
 				  const void *b_given, struct err *e);
 
+/* The command line, which opt_read has read, has @option. */
+bool opt_is_given(const struct opt_program *program, int argc, const char *const *argv,
+		  const char *option);
 /* An option that does nothing by itself. */
 struct opt_need {
 	const char *option;

@@ -1,11 +1,12 @@
-"""A ClickHouse server of the distribution for the tests of this folder, and what tests/api has for all."""
+"""A ClickHouse server of the distribution for the tests of this folder, and what tests/api and tests/relay have for all."""
 import os
 import sys
 
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, os.pardir, 'api')]
+# where both have a file of a name, the relay's is meant
+sys.path[:0] = [HERE, os.path.join(HERE, os.pardir, 'relay'), os.path.join(HERE, os.pardir, 'api')]
 
 from clickhouse import ClickHouse  # noqa: E402
 

@@ -360,7 +360,7 @@ def misuse(*argv):
 
 
 def test_misuse_is_one_sentence():
-    assert misuse() == 'tycho-relay: there is nobody to ask; give --peer, --peers-file, --peer-dns, --peer-srv or --peer-service\n'
+    assert misuse() == 'tycho-relay: there is nobody to ask; give --peer, --peers-file, --peer-dns, --peer-srv, --peer-service or --clickhouse\n'
     assert misuse('--peer', 'x') == "tycho-relay: --peer: 'x' is not NAME=ADDRESS or NAME=ADDRESS,TLS-NAME\n"
     assert misuse('--peer', 'a=b:0') == "tycho-relay: peer 'a': address 'b:0': not a port\n"
     assert misuse('--peer', 'a=b:1', '--peer', 'a=c:1') == "tycho-relay: peer 'a' is given twice\n"

@@ -1,0 +1,69 @@
+#include "relay/archive/held.h"
+
+#include "clickhouse/schema.h"
+#include "relay/archive/inside.h"
+#include "relay/archive/query.h"
+
+enum { NODES_MAX = 100000 };
+
+void held_done(struct held *h)
+{
+	for (size_t i = 0; i < h->count; i++)
+		free(h->nodes[i].name);
+	free(h->nodes);
+	*h = (struct held){ 0 };
+}
+
+struct taking {
+	struct held *held;
+	bool failed;
+};
+
+static bool take_node(void *ctx, struct rowbinary_reader *r)
+{
+	struct taking *t = ctx;
+	struct held *h = t->held;
+	struct str name = rowbinary_text(r);
+	struct held_node n = { .oldest = { rowbinary_u64(r) }, .newest = { rowbinary_u64(r) } };
+
+	n.rows = rowbinary_u64(r);
+	n.flows = rowbinary_u64(r);
+	if (!rowbinary_is_well(r))
+		return true;
+	if (h->count == h->cap) {
+		size_t cap = h->cap ? 2 * h->cap : 64;
+		struct held_node *nodes =
+			cap < 2 * NODES_MAX ? realloc(h->nodes, cap * sizeof *nodes) : NULL;
+		t->failed = !nodes;
+		if (!nodes)
+			return false;
+		h->nodes = nodes;
+		h->cap = cap;
+	}
+	char clean[ERR_MSG_BYTES];
+	n.name = str_dup(str_n(clean, utf8_sanitize(name, clean, sizeof clean)));
+	t->failed = !n.name;
+	if (n.name)
+		h->nodes[h->count++] = n;
+	return !t->failed;
+}
+
+enum err_code held_ask(struct query *q, struct held *ret, struct err *e)
+{
+	AUTO_HELD struct held h = { 0 };
+	struct taking t = { .held = &h };
+
+	enum err_code code = query_ask(
+		q,
+		STR("SELECT node, minIf(time_ns, time_ns > 0), max(time_ns), toUInt64(count()), "
+		    "toUInt64(countIf(kind = '" CLICKHOUSE_KIND_FLOW "')) FROM " CLICKHOUSE_FLOWS
+		    " GROUP BY node ORDER BY node FORMAT RowBinary"),
+		take_node, &t, e);
+	if (code == ERR_OK && t.failed)
+		code = err_set(e, ERR_NOMEM, "more nodes than there is memory for");
+	if (code != ERR_OK)
+		return code;
+	*ret = h;
+	h = (struct held){ 0 };
+	return ERR_OK;
+}

@@ -1,0 +1,30 @@
+/*
+ * held - what is in tycho_flows of each node.
+ *
+ * Threads  the query's.
+ */
+#ifndef TYCHO_RELAY_HELD_H
+#define TYCHO_RELAY_HELD_H
+
+#include "base/err.h"
+#include "base/time.h"
+
+struct query;
+
+struct held_node {
+	char *name;                    /* own */
+	struct wall_ns oldest, newest; /* of records that have a time; 0: none has */
+	uint64_t rows, flows;          /* flows: without what tells of losses */
+};
+/* In order of their names; zeros are empty. */
+struct held {
+	struct held_node *nodes;
+	size_t count, cap;
+};
+#define AUTO_HELD __attribute__((cleanup(held_done)))
+
+/* Asks of all rows. ERR_NOMEM: or there are more than 100,000 nodes. */
+MUST_CHECK enum err_code held_ask(struct query *q, struct held *ret, struct err *e);
+void held_done(struct held *h);
+
+#endif
