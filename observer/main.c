@@ -5,6 +5,7 @@
  *	tycho-capture    sources ──► decode ──► name ──► flow log
  *	tycho-keep       flow log ──► store; tycho-sync, the store's, waits for the disk
  *	tycho-ship       store ──► ClickHouse, if one is named
+ *	tycho-export     flow log ──► files of JSON lines, if asked for
  *	tycho-rpc        flow log ──► gRPC
  *	tycho-kube       Kubernetes' API server ──► name table, policies, if one is followed
  *	tycho-upstream   a Hubble server's flows ──► capture, if one is followed
@@ -25,6 +26,7 @@
 #include "observer/capture.h"
 #include "observer/doctor/doctor.h"
 #include "observer/drop_events/drop_events.h"
+#include "observer/export/export.h"
 #include "observer/history.h"
 #include "observer/host.h"
 #include "observer/identity.h"
@@ -71,7 +73,8 @@ struct observer {
 	struct local_pods *pods; /* both NULL: not asked for */
 	struct drop_events *drop_events;
 	struct kubernetes *kubernetes;    /* NULL: not asked for */
-	struct telling_reader readers[1]; /* of the log, beside those that telemetry knows */
+	struct export *export;            /* NULL: not asked for */
+	struct telling_reader readers[2]; /* of the log, beside those that telemetry knows */
 	struct telemetry *telemetry;      /* NULL: not asked for */
 };
 
@@ -83,6 +86,7 @@ static void observer_done(struct observer *ob)
 	local_pods_free(ob->pods);
 	rpc_server_free(ob->server, SHUTDOWN_GRACE_S * NS_PER_S);
 	capture_free(ob->capture);
+	export_free(ob->export); /* after capture: it writes what the log still holds */
 	source_set_done(&ob->sources);
 	if (ob->rpc_up)
 		rpc_shutdown();
@@ -282,6 +286,16 @@ static enum err_code start_keeper(struct observer *ob, struct err *e)
 	return code == ERR_OK ? history_ship(&ob->history, &ob->o, ob->dict, ob->id.full, e) : code;
 }
 
+static enum err_code start_export(struct observer *ob, struct err *e)
+{
+	const struct export_config config = {
+		.options = &ob->o.exports, .log = ob->log, .dict = ob->dict, .node = ob->id.node
+	};
+
+	return ob->o.exports.path || ob->o.exports.config ? export_new(&config, &ob->export, e)
+							  : ERR_OK;
+}
+
 /* On the thread of the agent's names. */
 static void keep_rules(void *ctx, const json_t *answer)
 {
@@ -388,6 +402,8 @@ static void collect_more(void *ctx, struct metrics_page *page)
 		kubernetes_collect(ob->kubernetes, page);
 	if (ob->drop_events)
 		drop_events_collect(ob->drop_events, page);
+	if (ob->export)
+		export_collect(ob->export, page);
 	ship_collect(ob->history.ship, page);
 }
 
@@ -395,8 +411,13 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 {
 	if (!ob->o.serve.metrics_listen)
 		return ERR_OK;
-	ob->readers[0] =
-		(struct telling_reader){ "drop-events", drop_events_reader, ob->drop_events };
+	size_t readers = 0;
+	if (ob->drop_events)
+		ob->readers[readers++] = (struct telling_reader){ "drop-events", drop_events_reader,
+								  ob->drop_events };
+	if (ob->export)
+		ob->readers[readers++] =
+			(struct telling_reader){ "export", export_reader, ob->export };
 	const struct telemetry_config config = {
 		.options = &ob->o,
 		.log = ob->log,
@@ -408,7 +429,7 @@ static enum err_code open_telemetry(struct observer *ob, struct err *e)
 		.store = ob->history.store,
 		.evidence = ob->history.evidence,
 		.readers = ob->readers,
-		.reader_count = ob->drop_events != NULL,
+		.reader_count = readers,
 		.collect = collect_more,
 		.ctx = ob,
 	};
@@ -515,10 +536,10 @@ static enum err_code observe(struct observer *ob, struct err *e)
 	/* The store's gap ends when it is opened: by then the kernel's hooks must be there, and what they
 	 * see waits in their rings. But only one observer of a folder may touch them. */
 	static enum err_code (*const steps[])(struct observer *, struct err *) = {
-		take_signals,    name_the_node, open_names,     open_policies,     number_records,
-		open_sources,    open_history,  open_log,       start_rpc,         open_upstream,
-		sign_history,    open_server,   start_keeper,   open_cilium_agent, open_drop_events,
-		open_kubernetes, start_capture, open_telemetry,
+		take_signals,     name_the_node,   open_names,    open_policies,  number_records,
+		open_sources,     open_history,    open_log,      start_rpc,      open_upstream,
+		sign_history,     open_server,     start_keeper,  start_export,   open_cilium_agent,
+		open_drop_events, open_kubernetes, start_capture, open_telemetry,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

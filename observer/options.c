@@ -349,6 +349,42 @@ static const struct opt_row metrics_rows[] = {
 	  .want = "a number of series from 64 to 1000000" },
 };
 
+static const struct opt_row export_rows[] = {
+	{ "export-aggregation-interval", "TIME",
+	  "how often the groups of --export-fieldaggregate are written, such as 30s",
+	  OPT_DURATION(struct obs_options, exports.interval_ns), .min = EXPORT_INTERVAL_MIN_NS,
+	  .or_zero = true, .want = "a time from 100ms on, such as 30s, or 0" },
+	{ "export-allowlist", "FILTERS",
+	  "export only what passes one of these flow filters: JSON objects, one behind the other; "
+	  "repeatable",
+	  OPT_LIST(struct obs_options, exports.allow, exports.allow_count) },
+	{ "export-denylist", "FILTERS",
+	  "export nothing that passes one of these flow filters; repeatable",
+	  OPT_LIST(struct obs_options, exports.deny, exports.deny_count) },
+	{ "export-fieldaggregate", "FIELDS",
+	  "count flows that are equal in these fields instead of writing each, such as "
+	  "source.namespace,destination.namespace",
+	  OPT_TEXT(struct obs_options, exports.aggregate) },
+	{ "export-fieldmask", "FIELDS",
+	  "write only these fields of flows, such as time,source.pod_name,verdict (default all)",
+	  OPT_TEXT(struct obs_options, exports.mask) },
+	{ "export-file-compress", NULL, "pack full files with gzip",
+	  OPT_FLAG(struct obs_options, exports.compress) },
+	{ "export-file-max-backups", "N", "full files that are kept (default 5)",
+	  OPT_NUMBER(struct obs_options, exports.max_backups), .min = 1, .max = EXPORT_MAX_BACKUPS,
+	  .want = "a number of files from 1 to 10000" },
+	{ "export-file-max-size-mb", "N",
+	  "how large the file may grow, in MiB, before another is begun (default 10)",
+	  OPT_NUMBER(struct obs_options, exports.max_size_mb), .min = 1, .max = EXPORT_MAX_SIZE_MB,
+	  .want = "a number of MiB from 1 to 1048576" },
+	{ "export-file-path", "FILE|stdout",
+	  "write flows there, as JSON lines, as they come (default: nowhere)",
+	  OPT_TEXT(struct obs_options, exports.path) },
+	{ "flowlogs-config-path", "FILE",
+	  "YAML file of further exporters, as Hubble reads it; reread when it changes",
+	  OPT_TEXT(struct obs_options, exports.config) },
+};
+
 static const struct opt_row answer_rows[] = {
 	{ "listen", "ADDRESS",
 	  "where to answer: unix:///path or host:port; repeatable (default "
@@ -381,6 +417,7 @@ static const struct opt_group groups[] = {
 	{ "The record", record_rows, ARRAY_LEN(record_rows), 0 },
 	CLICKHOUSE_GROUP(struct obs_options, clickhouse),
 	{ CLICKHOUSE_TITLE, ship_rows, ARRAY_LEN(ship_rows), 0 },
+	{ "Export", export_rows, ARRAY_LEN(export_rows), 0 },
 	{ "Answers", answer_rows, ARRAY_LEN(answer_rows), 0 },
 	SERVE_GROUP(struct obs_options, serve),
 	{ "Metrics", metrics_rows, ARRAY_LEN(metrics_rows), 0 },
@@ -505,6 +542,7 @@ static enum err_code check_needs(const struct obs_options *o, int argc, const ch
 	static const char store_what[] = "a store: it contradicts --store off";
 	static const char cilium_what[] = "--source cilium-monitor or cilium-perf";
 	static const char hubble_what[] = "--hubble-server or --source hubble";
+	static const char export_what[] = "--export-file-path";
 	static const char prefix_what[] = "--nflog-group or --kernel-log";
 	static const char drops_what[] = "--drop-events";
 	bool drops = o->drop_events.on;
@@ -529,6 +567,16 @@ static enum err_code check_needs(const struct obs_options *o, int argc, const ch
 		{ "drop-events-reasons", drops, drops_what },
 		{ "drops-everywhere", o->bpf, bpf_what },
 		{ "evidence-key", store, store_what },
+		{ "export-aggregation-interval", o->exports.aggregate, "--export-fieldaggregate" },
+		{ "export-allowlist", o->exports.path, export_what },
+		{ "export-denylist", o->exports.path, export_what },
+		{ "export-fieldaggregate", o->exports.path, export_what },
+		{ "export-fieldaggregate", o->exports.interval_ns,
+		  "--export-aggregation-interval" },
+		{ "export-fieldmask", o->exports.path, export_what },
+		{ "export-file-compress", o->exports.path, export_what },
+		{ "export-file-max-backups", o->exports.path, export_what },
+		{ "export-file-max-size-mb", o->exports.path, export_what },
 		{ "hubble-ca-file", o->hubble.address, hubble_what },
 		{ "hubble-cert-file", o->hubble.tls, "--hubble-tls" },
 		{ "hubble-history", o->hubble.address, hubble_what },
@@ -562,6 +610,8 @@ enum err_code obs_options_read(int argc, const char *const *argv, struct obs_opt
 		.bpf = true,
 		.ring_capacity = 65535,
 		.metrics_series = 20000,
+		.exports = { .max_size_mb = EXPORT_DEFAULT_SIZE_MB,
+			     .max_backups = EXPORT_DEFAULT_BACKUPS },
 		.bpf_config = { .traces = true, .drops = true },
 		.hubble = { .history_ns = 3600 * NS_PER_S },
 		.store = { .retention_ns = 7 * 86400 * NS_PER_S,

@@ -9,6 +9,7 @@
 #include "evidence/send_tls.h"
 #include "observer/cilium_part.h"
 #include "observer/drop_events/wanted.h"
+#include "observer/export/config.h"
 #include "observer/source/bpf.h"
 #include "observer/source/kernel_log.h"
 #include "observer/source/nflog.h"
@@ -55,6 +56,7 @@ struct obs_options {
 	const char *metrics;        /* list of Hubble's metrics; NULL: none */
 	const char *metrics_config; /* or a file of them; NULL: none */
 	size_t metrics_series;
+	struct export_options exports; /* path and config NULL: none */
 	const char *state_dir;
 	const char *store_dir; /* NULL: the state directory */
 	bool store_off;

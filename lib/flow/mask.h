@@ -23,7 +23,7 @@ AUTO_DEFINE(struct flow_mask, flow_mask_free);
 
 /* Appends what the mask leaves of @message (flow.Flow bytes). NULL mask: all of it. */
 void flow_mask_apply(const struct flow_mask *m, struct str message, struct buf *out);
-/* Appends an observer.GetFlowsResponse with what @m, not NULL, leaves of @flow (flow.Flow bytes): its
+/* Appends an observer.GetFlowsResponse with what @m (NULL: all) leaves of @flow (flow.Flow bytes): its
  * node_name and time are as much of the flow's. */
 void flow_mask_response(const struct flow_mask *m, struct str flow, struct buf *out);
 /* True if the top-level field @number survives, whole or in part. */

@@ -1,14 +1,11 @@
 #include "observer/metrics/config.h"
 
 #include <ctype.h>
-#include <yaml.h>
 
 #include "base/buf.h"
 #include "flow/flow.pb-c.h"
 #include "flow/intern.h"
-#include "flow/json.h"
-
-enum { YAML_NODES_MAX = 100000, YAML_DEPTH_MAX = 64 };
+#include "observer/yaml/doc.h"
 
 /* What a caller sees, and the memory behind it. */
 struct config {
@@ -170,183 +167,25 @@ enum err_code metrics_config_list(struct str list, struct metrics_config **ret, 
 
 struct reader {
 	struct config *c;
-	yaml_document_t *doc;
-	size_t nodes; /* looked at, aliases followed */
+	struct yaml_doc doc;
 	struct err *e;
 };
-
-static struct str scalar_of(const yaml_node_t *n)
-{
-	return str_n(n->data.scalar.value, n->data.scalar.length);
-}
-
-static enum err_code fault(const struct reader *r, const yaml_node_t *at, const char *what)
-{
-	return err_set(r->e, ERR_PARSE, "line %zu: %s", at->start_mark.line + 1, what);
-}
-
-static bool is_plain(const yaml_node_t *n)
-{
-	return n->type == YAML_SCALAR_NODE && n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-}
-
-static bool is_null(const yaml_node_t *n)
-{
-	struct str s = n->type == YAML_SCALAR_NODE ? scalar_of(n) : STR("x");
-
-	return is_plain(n) && (!s.len || str_is(s, "~") || str_eq_nocase(s, STR("null")));
-}
-
-/* The value of @key in a mapping, NULL if there is none. Keys are found in any case, as Go's JSON
- * does; of a key that is there twice the last counts. */
-static const yaml_node_t *member(const struct reader *r, const yaml_node_t *map, const char *key)
-{
-	const yaml_node_pair_t *pair = map->data.mapping.pairs.top;
-
-	while (pair-- > map->data.mapping.pairs.start) {
-		const yaml_node_t *k = yaml_document_get_node(r->doc, pair->key);
-		const yaml_node_t *v = yaml_document_get_node(r->doc, pair->value);
-		if (k->type == YAML_SCALAR_NODE && str_eq_nocase(scalar_of(k), str_of(key)))
-			return is_null(v) ? NULL : v;
-	}
-	return NULL;
-}
-
-/* A mapping without YAML's merge key: passed over as one that is not known, it would take labels
- * with it. */
-static enum err_code check_mapping(const struct reader *r, const yaml_node_t *n, const char *what)
-{
-	if (n->type != YAML_MAPPING_NODE)
-		return fault(r, n, what);
-	const yaml_node_pair_t *pair = n->data.mapping.pairs.start;
-	for (; pair < n->data.mapping.pairs.top; pair++) {
-		const yaml_node_t *key = yaml_document_get_node(r->doc, pair->key);
-		if (is_plain(key) && str_is(scalar_of(key), "<<"))
-			return fault(r, key, "merge keys (<<) are not understood");
-	}
-	return ERR_OK;
-}
-
-/* JSON's grammar of numbers: what YAML calls one beyond that (octal, .5) stays a text. */
-static bool is_number(struct str s)
-{
-	size_t i = s.len && s.p[0] == '-';
-	size_t digits = i;
-
-	while (i < s.len && isdigit((unsigned char)s.p[i]))
-		i++;
-	if (i == digits || (s.p[digits] == '0' && i > digits + 1))
-		return false;
-	if (i < s.len && s.p[i] == '.') {
-		size_t from = ++i;
-		while (i < s.len && isdigit((unsigned char)s.p[i]))
-			i++;
-		if (i == from)
-			return false;
-	}
-	return i == s.len;
-}
-
-/* YAML 1.1, as the reference reads it. */
-static const char *const yes[] = { "true", "True", "TRUE", "yes", "Yes", "YES",
-				   "on",   "On",   "ON",   "y",   "Y",   NULL };
-static const char *const no[] = { "false", "False", "FALSE", "no", "No", "NO",
-				  "off",   "Off",   "OFF",   "n",  "N",  NULL };
-
-static bool is_among(struct str s, const char *const *words)
-{
-	while (*words && !str_is(s, *words))
-		words++;
-	return *words;
-}
-
-static void put_scalar(struct buf *out, const yaml_node_t *n)
-{
-	struct str s = scalar_of(n);
-
-	if (is_null(n))
-		buf_lit(out, "null");
-	else if (is_plain(n) && is_number(s))
-		buf_str_put(out, s);
-	else if (is_plain(n) && is_among(s, yes))
-		buf_lit(out, "true");
-	else if (is_plain(n) && is_among(s, no))
-		buf_lit(out, "false");
-	else
-		json_put_string(out, s);
-}
-
-static enum err_code put_json(struct reader *r, const yaml_node_t *n, size_t depth, struct buf *out)
-{
-	enum err_code code = ERR_OK;
-
-	if (++r->nodes > YAML_NODES_MAX || depth > YAML_DEPTH_MAX)
-		return fault(r, n, "too much when its aliases are followed");
-	if (n->type == YAML_SEQUENCE_NODE) {
-		buf_char(out, '[');
-		const yaml_node_item_t *item = n->data.sequence.items.start;
-		for (; code == ERR_OK && item < n->data.sequence.items.top; item++) {
-			if (item > n->data.sequence.items.start)
-				buf_char(out, ',');
-			code = put_json(r, yaml_document_get_node(r->doc, *item), depth + 1, out);
-		}
-		buf_char(out, ']');
-	} else if (n->type == YAML_MAPPING_NODE) {
-		buf_char(out, '{');
-		const yaml_node_pair_t *pair = n->data.mapping.pairs.start;
-		for (; code == ERR_OK && pair < n->data.mapping.pairs.top; pair++) {
-			const yaml_node_t *key = yaml_document_get_node(r->doc, pair->key);
-			if (key->type != YAML_SCALAR_NODE)
-				return fault(r, key, "a key that is no text");
-			if (pair > n->data.mapping.pairs.start)
-				buf_char(out, ',');
-			json_put_string(out, scalar_of(key));
-			buf_char(out, ':');
-			code = put_json(r, yaml_document_get_node(r->doc, pair->value), depth + 1,
-					out);
-		}
-		buf_char(out, '}');
-	} else {
-		put_scalar(out, n);
-	}
-	return code;
-}
-
-static size_t items_of(const yaml_node_t *sequence)
-{
-	return (size_t)(sequence->data.sequence.items.top - sequence->data.sequence.items.start);
-}
-
-static const yaml_node_t *item_of(const struct reader *r, const yaml_node_t *sequence, size_t i)
-{
-	return yaml_document_get_node(r->doc, sequence->data.sequence.items.start[i]);
-}
 
 /* @text collects the wire bytes of all, to tell a change. */
 static enum err_code read_filters(struct reader *r, const yaml_node_t *list,
 				  Flow__FlowFilter ***ret, size_t *ret_count, struct buf *text)
 {
-	/* a misspelt filter would count everything */
-	static const struct json_options strict = { .reject_unknown = true };
-
 	if (!list)
 		return ERR_OK;
 	if (list->type != YAML_SEQUENCE_NODE)
-		return fault(r, list, "filters are a list");
-	*ret = arena_take(&r->c->arena, (items_of(list) + 1) * sizeof(Flow__FlowFilter *));
+		return yaml_fault(&r->doc, list, "filters are a list");
+	*ret = arena_take(&r->c->arena, (yaml_items(list) + 1) * sizeof(Flow__FlowFilter *));
 	if (!*ret)
 		return err_set(r->e, ERR_NOMEM, "filters");
-	for (size_t i = 0; i < items_of(list); i++) {
-		AUTO_BUF struct buf json = buf_init(METRICS_CONFIG_BYTES);
+	for (size_t i = 0; i < yaml_items(list); i++) {
 		AUTO_BUF struct buf wire = buf_init(METRICS_CONFIG_BYTES);
-		const yaml_node_t *item = item_of(r, list, i);
-		if (item->type != YAML_MAPPING_NODE)
-			return fault(r, item, "a filter is a mapping");
-		if (put_json(r, item, 0, &json) != ERR_OK)
+		if (yaml_filter(&r->doc, yaml_item(&r->doc, list, i), &wire) != ERR_OK)
 			return r->e->code;
-		if (json_read_message(buf_str(&json), &flow__flow_filter__descriptor, &strict,
-				      &wire, NULL, r->e) != ERR_OK)
-			return err_in(r->e, "line %zu: filter", item->start_mark.line + 1);
 		Flow__FlowFilter *f = flow__flow_filter__unpack(NULL, wire.len,
 								(const uint8_t *)buf_str(&wire).p);
 		if (!f)
@@ -359,17 +198,13 @@ static enum err_code read_filters(struct reader *r, const yaml_node_t *list,
 	return ERR_OK;
 }
 
-/* Where a text is wanted, a number or a truth is its text: [yes] is "true". */
 static enum err_code read_text(struct reader *r, const yaml_node_t *n, const char *what,
 			       struct str *ret)
 {
-	if (++r->nodes > YAML_NODES_MAX)
-		return fault(r, n, "too much when its aliases are followed");
-	if (n->type != YAML_SCALAR_NODE)
-		return fault(r, n, what);
-	struct str text = scalar_of(n);
-	if (is_plain(n) && (is_among(text, yes) || is_among(text, no)))
-		text = is_among(text, yes) ? STR("true") : STR("false");
+	struct str text;
+
+	if (yaml_text(&r->doc, n, what, &text) != ERR_OK)
+		return r->e->code;
 	*ret = keep(r->c, text);
 	return ret->p ? ERR_OK : err_set(r->e, ERR_NOMEM, "out of memory");
 }
@@ -377,24 +212,26 @@ static enum err_code read_text(struct reader *r, const yaml_node_t *n, const cha
 static enum err_code read_file_option(struct reader *r, const yaml_node_t *n,
 				      struct metric_option *ret)
 {
-	if (++r->nodes > YAML_NODES_MAX)
-		return fault(r, n, "too much when its aliases are followed");
-	if (check_mapping(r, n, "a context option is a mapping of name and values") != ERR_OK)
+	if (yaml_look(&r->doc, n) != ERR_OK)
 		return r->e->code;
-	const yaml_node_t *name = member(r, n, "name"), *values = member(r, n, "values");
+	if (yaml_check_mapping(&r->doc, n, "a context option is a mapping of name and values") !=
+	    ERR_OK)
+		return r->e->code;
+	const yaml_node_t *name = yaml_member(&r->doc, n, "name"),
+			  *values = yaml_member(&r->doc, n, "values");
 	*ret = (struct metric_option){ .name = STR("") };
 	if (name && read_text(r, name, "the name of an option is a text", &ret->name) != ERR_OK)
 		return r->e->code;
 	if (!values)
 		return ERR_OK;
 	if (values->type != YAML_SEQUENCE_NODE)
-		return fault(r, values, "values are a list");
-	struct str *list = arena_take(&r->c->arena, (items_of(values) + 1) * sizeof *list);
+		return yaml_fault(&r->doc, values, "values are a list");
+	struct str *list = arena_take(&r->c->arena, (yaml_items(values) + 1) * sizeof *list);
 	if (!list)
 		return err_set(r->e, ERR_NOMEM, "out of memory");
 	ret->values = list;
-	for (size_t i = 0; i < items_of(values); i++)
-		if (read_text(r, item_of(r, values, i), "a value is a text",
+	for (size_t i = 0; i < yaml_items(values); i++)
+		if (read_text(r, yaml_item(&r->doc, values, i), "a value is a text",
 			      &list[ret->value_count++]) != ERR_OK)
 			return r->e->code;
 	return ERR_OK;
@@ -406,14 +243,15 @@ static enum err_code read_options(struct reader *r, const yaml_node_t *list,
 	if (!list)
 		return ERR_OK;
 	if (list->type != YAML_SEQUENCE_NODE)
-		return fault(r, list, "contextOptions are a list");
+		return yaml_fault(&r->doc, list, "contextOptions are a list");
 	struct metric_option *options =
-		arena_take(&r->c->arena, (items_of(list) + 1) * sizeof *options);
+		arena_take(&r->c->arena, (yaml_items(list) + 1) * sizeof *options);
 	if (!options)
 		return err_set(r->e, ERR_NOMEM, "out of memory");
 	m->options = options;
-	for (size_t i = 0; i < items_of(list); i++)
-		if (read_file_option(r, item_of(r, list, i), &options[m->option_count++]) != ERR_OK)
+	for (size_t i = 0; i < yaml_items(list); i++)
+		if (read_file_option(r, yaml_item(&r->doc, list, i), &options[m->option_count++]) !=
+		    ERR_OK)
 			return r->e->code;
 	return ERR_OK;
 }
@@ -423,25 +261,25 @@ static enum err_code read_file_metric(struct reader *r, const yaml_node_t *n,
 {
 	AUTO_BUF struct buf filters = buf_init(METRICS_CONFIG_BYTES * 2);
 
-	if (check_mapping(r, n, "a metric is a mapping") != ERR_OK)
+	if (yaml_check_mapping(&r->doc, n, "a metric is a mapping") != ERR_OK)
 		return r->e->code;
-	const yaml_node_t *name = member(r, n, "name");
+	const yaml_node_t *name = yaml_member(&r->doc, n, "name");
 	if (!name)
-		return fault(r, n, "a metric without a name");
+		return yaml_fault(&r->doc, n, "a metric without a name");
 	if (read_text(r, name, "the name of a metric is a text", &m->name) != ERR_OK ||
-	    read_options(r, member(r, n, "contextOptions"), m) != ERR_OK ||
-	    read_filters(r, member(r, n, "includeFilters"), &m->include, &m->include_count,
-			 &filters) != ERR_OK)
+	    read_options(r, yaml_member(&r->doc, n, "contextOptions"), m) != ERR_OK ||
+	    read_filters(r, yaml_member(&r->doc, n, "includeFilters"), &m->include,
+			 &m->include_count, &filters) != ERR_OK)
 		return r->e->code;
 	buf_char(&filters, '\n');
-	if (read_filters(r, member(r, n, "excludeFilters"), &m->exclude, &m->exclude_count,
-			 &filters) != ERR_OK)
+	if (read_filters(r, yaml_member(&r->doc, n, "excludeFilters"), &m->exclude,
+			 &m->exclude_count, &filters) != ERR_OK)
 		return r->e->code;
 	m->filters_text = keep(r->c, buf_str(&filters));
 	if (filters.failed || !m->filters_text.p || !put_options_text(r->c, m))
 		return err_set(r->e, ERR_NOMEM, "out of memory");
 	if (!m->name.len)
-		return fault(r, n, "a metric without a name");
+		return yaml_fault(&r->doc, n, "a metric without a name");
 	for (const struct metric_config *other = r->c->metrics; other < m; other++)
 		if (str_eq(other->name, m->name))
 			return err_set(r->e, ERR_PARSE,
@@ -452,22 +290,22 @@ static enum err_code read_file_metric(struct reader *r, const yaml_node_t *n,
 
 static enum err_code read_document(struct reader *r)
 {
-	const yaml_node_t *root = yaml_document_get_root_node(r->doc);
+	const yaml_node_t *root = yaml_doc_root(&r->doc);
 
-	if (!root || is_null(root))
+	if (!root)
 		return ERR_OK;
-	if (check_mapping(r, root, "expected a mapping with 'metrics'") != ERR_OK)
+	if (yaml_check_mapping(&r->doc, root, "expected a mapping with 'metrics'") != ERR_OK)
 		return r->e->code;
-	const yaml_node_t *list = member(r, root, "metrics");
+	const yaml_node_t *list = yaml_member(&r->doc, root, "metrics");
 	if (!list)
 		return ERR_OK;
 	if (list->type != YAML_SEQUENCE_NODE)
-		return fault(r, list, "metrics are a list");
-	if (items_of(list) > METRICS_CONFIG_MAX)
-		return fault(r, list, "too many metrics");
-	for (size_t i = 0; i < items_of(list); i++)
-		if (read_file_metric(r, item_of(r, list, i), &r->c->metrics[r->c->pub.count++]) !=
-		    ERR_OK)
+		return yaml_fault(&r->doc, list, "metrics are a list");
+	if (yaml_items(list) > METRICS_CONFIG_MAX)
+		return yaml_fault(&r->doc, list, "too many metrics");
+	for (size_t i = 0; i < yaml_items(list); i++)
+		if (read_file_metric(r, yaml_item(&r->doc, list, i),
+				     &r->c->metrics[r->c->pub.count++]) != ERR_OK)
 			return r->e->code;
 	return ERR_OK;
 }
@@ -477,25 +315,15 @@ enum err_code metrics_config_yaml(struct str text, struct metrics_config **ret, 
 	struct err mine;
 	struct config *c = config_new();
 	AUTO(metrics_config_free) struct metrics_config *guard = c ? &c->pub : NULL;
-	yaml_parser_t parser;
-	yaml_document_t doc;
 
 	e = e ? e : &mine;
-	if (text.len > METRICS_CONFIG_BYTES)
-		return err_set(e, ERR_INVALID, "larger than %d bytes", METRICS_CONFIG_BYTES);
-	if (!c || !yaml_parser_initialize(&parser))
+	if (!c)
 		return err_set(e, ERR_NOMEM, "configuration of metrics");
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text.p, text.len);
-	if (!yaml_parser_load(&parser, &doc)) {
-		(void)err_set(e, ERR_PARSE, "line %zu: %s", parser.problem_mark.line + 1,
-			      parser.problem ? parser.problem : "no YAML");
-		yaml_parser_delete(&parser);
+	struct reader r = { .c = c, .e = e };
+	if (yaml_doc_load(&r.doc, text, METRICS_CONFIG_BYTES, e) != ERR_OK)
 		return e->code;
-	}
-	struct reader r = { .c = c, .doc = &doc, .e = e };
 	enum err_code code = read_document(&r);
-	yaml_document_delete(&doc);
-	yaml_parser_delete(&parser);
+	yaml_doc_done(&r.doc);
 	if (code == ERR_OK)
 		*ret = TAKE(guard);
 	return code;
