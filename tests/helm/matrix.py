@@ -7,6 +7,10 @@ EVERYTHING = dict(
     hubble__relay__podDisruptionBudget__enabled=True, hubble__relay__prometheus__enabled=True,
     hubble__relay__prometheus__serviceMonitor__enabled=True, hubble__relay__access='cert *.shop.example shop\n',
     hubble__relay__accessTokensSecret='tokens', hubble__redact__enabled=True,
+    hubble__export__static__enabled=True, hubble__export__static__fieldMask=['time', 'verdict'],
+    hubble__export__static__allowList=['{"verdict":["DROPPED"]}'], hubble__export__static__fileCompress=True,
+    hubble__export__dynamic__enabled=True, hubble__export__dynamic__config__content=[
+        {'name': 'groups', 'filePath': '/var/log/tycho/groups.log', 'fieldAggregate': ['verdict'], 'aggregationInterval': '30s'}],
     hubble__dropEventEmitter__enabled=True, hubble__dropEventEmitter__extended=True,
     hubble__metrics__enabled=['drop:labelsContext=source_namespace,destination_namespace', 'flow'],
     hubble__metrics__tls__enabled=True, hubble__metrics__tls__server__mtls__enabled=True, hubble__metrics__serviceMonitor__enabled=True,

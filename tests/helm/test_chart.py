@@ -186,7 +186,7 @@ def test_no_pod_has_a_right_that_it_does_not_need(case):
         assert 'hostPID' not in pod and 'hostIPC' not in pod
         paths = {v['hostPath']['path'] for v in pod.get('volumes') or [] if 'hostPath' in v}
         if component == 'observer':
-            assert paths <= {'/var/lib/tycho', '/var/run/cilium', '/sys/fs/bpf', '/run/netns'}
+            assert paths <= {'/var/lib/tycho', '/var/log/tycho', '/var/run/cilium', '/sys/fs/bpf', '/run/netns'}
         else:
             assert not paths and 'hostNetwork' not in pod and 'add' not in context['capabilities']
             assert pod['securityContext']['runAsNonRoot'] is True and pod['automountServiceAccountToken'] is False

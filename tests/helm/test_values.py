@@ -17,6 +17,8 @@ RELAY_METRICS = dict(hubble__relay__prometheus__enabled=True)
 RELAY_MONITOR = dict(RELAY_METRICS, hubble__relay__prometheus__serviceMonitor__enabled=True)
 INGRESS = dict(UI_ON, hubble__ui__ingress__enabled=True, hubble__ui__ingress__hosts=['a.example'])
 REDACT = dict(hubble__redact__enabled=True)
+EXPORT = dict(hubble__export__static__enabled=True)
+FLOWLOGS = dict(hubble__export__dynamic__enabled=True, hubble__export__dynamic__config__content=[{'name': 'a', 'filePath': '/var/log/tycho/a.log'}])
 DROPS = dict(hubble__dropEventEmitter__enabled=True)
 NFLOG = dict(observer__nflog__groups=[5])
 CLICKHOUSE = dict(observer__clickhouse__url='https://ch.example/tycho')
@@ -118,6 +120,25 @@ CHANGES = {
     'hubble.dropEventEmitter.reasons': (['policy_deny', 'vlan_filtered'], OBSERVER, '"--drop-events-reasons=policy_deny,vlan_filtered"', DROPS),
     'hubble.dropEventEmitter.rateLimit': (0, OBSERVER, '"--drop-events-rate-limit=0"', DROPS),
     'hubble.dropEventEmitter.extended': (True, OBSERVER, '"--drop-events-extended"', DROPS),
+    'hubble.export.path': ('/srv/flows', OBSERVER, '"mountPath":"/srv/flows"', EXPORT),
+    'hubble.export.static.enabled': (True, OBSERVER, '"--export-file-path=/var/log/tycho/flows.log"', {}),
+    'hubble.export.static.filePath': ('stdout', OBSERVER, '"--export-file-path=stdout"', EXPORT),
+    'hubble.export.static.fieldMask': (['time', 'source.pod_name'], OBSERVER, '"--export-fieldmask=time,source.pod_name"', EXPORT),
+    'hubble.export.static.fieldAggregate': (['verdict', 'time'], OBSERVER, '"--export-fieldaggregate=verdict,time"',
+                                            dict(EXPORT, hubble__export__static__fieldAggregate=['verdict'],
+                                                 hubble__export__static__aggregationInterval='30s')),
+    'hubble.export.static.aggregationInterval': ('1m30s', OBSERVER, '"--export-aggregation-interval=1m30s"',
+                                                 dict(EXPORT, hubble__export__static__fieldAggregate=['verdict'],
+                                                      hubble__export__static__aggregationInterval='30s')),
+    'hubble.export.static.allowList': (['{"verdict":["DROPPED"]}'], OBSERVER, r'"--export-allowlist={\"verdict\":[\"DROPPED\"]}"', EXPORT),
+    'hubble.export.static.denyList': (['{"verdict":["DROPPED"]}'], OBSERVER, r'"--export-denylist={\"verdict\":[\"DROPPED\"]}"', EXPORT),
+    'hubble.export.static.fileMaxSizeMb': (20, OBSERVER, '"--export-file-max-size-mb=20"', EXPORT),
+    'hubble.export.static.fileMaxBackups': (7, OBSERVER, '"--export-file-max-backups=7"', EXPORT),
+    'hubble.export.static.fileCompress': (True, OBSERVER, '"--export-file-compress"', EXPORT),
+    'hubble.export.dynamic.enabled': (True, OBSERVER, '"--flowlogs-config-path=/etc/tycho/flowlogs/flowlogs.yaml"', {}),
+    'hubble.export.dynamic.config.configMapName': ('mine', OBSERVER, '"name":"mine"', FLOWLOGS),
+    'hubble.export.dynamic.config.createConfigMap': (False, 'ConfigMap/tycho-flowlogs', None, FLOWLOGS),
+    'hubble.export.dynamic.config.content': ([{'name': 'b', 'filePath': 'stdout'}], 'ConfigMap/tycho-flowlogs', 'name: b', FLOWLOGS),
     'hubble.metrics.enabled': (['drop:labelsContext=source_namespace', 'flow'], OBSERVER,
                                '"--metrics=drop:labelsContext=source_namespace flow"', {}),
     'hubble.metrics.port': (9975, OBSERVER, '"--metrics-listen=:9975"', METRICS),
@@ -348,6 +369,12 @@ REFUSED = {  # a value, and what the sentence names
     'observer.extraArgs': (['stall-timeout=1s'], 'observer.extraArgs'),
     'observer.evidence.checkpointTo': (['file:/tmp/x'], 'observer.evidence.checkpointTo'),
     'hubble.dropEventEmitter.interval': ('5 m', 'hubble.dropEventEmitter.interval'),
+    'hubble.export.path': ('log', 'hubble.export.path'),
+    'hubble.export.static.filePath': ('', 'hubble.export.static.filePath'),
+    'hubble.export.static.aggregationInterval': ('30', 'hubble.export.static.aggregationInterval'),
+    'hubble.export.static.allowList': ('{}', 'hubble.export.static.allowList'),
+    'hubble.export.static.fileMaxBackups': (0, 'hubble.export.static.fileMaxBackups'),
+    'hubble.export.dynamic.config.content': ([{'name': 'a'}], 'filePath'),
     'hubble.dropEventEmitter.reasons': ([], 'hubble.dropEventEmitter.reasons'),
     'hubble.dropEventEmitter.rateLimit': (-1, 'hubble.dropEventEmitter.rateLimit'),
     'observer.clickhouse.url': ('https://me:secret@ch.example/', 'observer.clickhouse.url'),
@@ -371,6 +398,8 @@ TOGETHER = {  # what each of these may be, but not all at once
     'caSecret needs an https observer.clickhouse.url': (IMAGE, dict(observer__clickhouse__url='http://ch', observer__clickhouse__caSecret='ca')),
     'observer.clickhouse.url needs observer.store.enabled': (IMAGE, dict(observer__store__enabled=False, **CLICKHOUSE)),
     'policyMeaning needs kubernetes.enabled': (IMAGE, dict(kubernetes__enabled=False, observer__policyMeaning='cilium')),
+    'hubble.export.static.fieldAggregate and aggregationInterval are needed together':
+        (IMAGE, dict(EXPORT, hubble__export__static__fieldAggregate=['verdict'])),
     'hubble.dropEventEmitter.enabled needs kubernetes.enabled': (IMAGE, dict(DROPS, kubernetes__enabled=False)),
     'observer.noise need the source bpf': (IMAGE, dict(observer__sources=['nflog'], observer__noise=True, **NFLOG)),
     'hubble.redact.enabled needs the source cilium-monitor': (IMAGE, dict(REDACT, observer__sources=['bpf'])),

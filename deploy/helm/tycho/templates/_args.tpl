@@ -113,6 +113,32 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- with $h.export.static }}
+{{- if .enabled }}
+- {{ printf "--export-file-path=%s" .filePath | quote }}
+{{- range .allowList }}
+- {{ printf "--export-allowlist=%s" . | quote }}
+{{- end }}
+{{- range .denyList }}
+- {{ printf "--export-denylist=%s" . | quote }}
+{{- end }}
+{{- if .fieldMask }}
+- --export-fieldmask={{ join "," .fieldMask }}
+{{- end }}
+{{- if .fieldAggregate }}
+- --export-fieldaggregate={{ join "," .fieldAggregate }}
+- --export-aggregation-interval={{ .aggregationInterval }}
+{{- end }}
+- --export-file-max-size-mb={{ int .fileMaxSizeMb }}
+- --export-file-max-backups={{ int .fileMaxBackups }}
+{{- if .fileCompress }}
+- --export-file-compress
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if $h.export.dynamic.enabled }}
+- --flowlogs-config-path=/etc/tycho/flowlogs/flowlogs.yaml
+{{- end }}
 {{- if include "tycho.metrics" . }}
 - --metrics-listen=:{{ int $h.metrics.port }}
 {{- if or $h.metrics.enabled $h.metrics.dynamic.enabled }}

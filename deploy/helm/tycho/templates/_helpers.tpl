@@ -61,6 +61,10 @@ yes
 {{- define "tycho.policies" -}}
 {{- if or .Values.kubernetes.enabled (contains "--policies" (join " " .Values.observer.extraArgs)) }}yes{{ end -}}
 {{- end -}}
+{{- define "tycho.exportConfigMap" -}}
+{{- default (printf "%s-flowlogs" (include "tycho.fullname" .)) .Values.hubble.export.dynamic.config.configMapName -}}
+{{- end -}}
+
 {{- define "tycho.metricsConfigMap" -}}
 {{- default (printf "%s-metrics" (include "tycho.fullname" .)) .Values.hubble.metrics.dynamic.config.configMapName -}}
 {{- end -}}
@@ -178,6 +182,11 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- end -}}
 {{- if and $h.dropEventEmitter.enabled (not .Values.kubernetes.enabled) -}}
 {{- fail "hubble.dropEventEmitter.enabled needs kubernetes.enabled" -}}
+{{- end -}}
+{{- with $h.export.static -}}
+{{- if ne (empty .fieldAggregate) (empty .aggregationInterval) -}}
+{{- fail "hubble.export.static.fieldAggregate and aggregationInterval are needed together" -}}
+{{- end -}}
 {{- end -}}
 {{- $ofBpf := or .Values.observer.interfaces .Values.observer.interval .Values.observer.noise -}}
 {{- if and $ofBpf .Values.observer.sources (not (has "bpf" .Values.observer.sources)) -}}
