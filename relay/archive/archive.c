@@ -321,7 +321,7 @@ static bool tell(struct archive *a, bool is_well, const char *why)
 	bool changed = is_well != a->is_well || !a->has_looked, goes_on = !a->is_stopping;
 	a->is_well = is_well;
 	a->has_looked = true;
-	(void)snprintf(a->why, sizeof a->why, "%s", is_well ? "" : why);
+	(void)str_excerpt(str_of(is_well ? "" : why), a->why, sizeof a->why);
 	pthread_mutex_unlock(&a->mx);
 	if (changed && goes_on)
 		a->config.changed(a->config.ctx, is_well, why);
