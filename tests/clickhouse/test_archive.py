@@ -488,3 +488,30 @@ def test_a_row_that_is_no_flow_is_an_error_and_not_left_out(house):
     with Archive(house.url) as archive, archive.client() as c:
         code, text = wire.status_of(lambda: c.GetFlows(blacklist=[{'verdict': ['DROPPED']}]))
         assert (code, text) == ('INTERNAL', "row 1 of node 'n' in tycho_flows is no flow, though it says so")
+
+
+def test_what_observers_ship_is_answered_as_their_histories_would(db):
+    """From end to end: their own rows, of two nodes."""
+    lines = recorded('synthetic.jsonl', 'l7.jsonl', 'l4.jsonl')
+    shipped = ['--clickhouse', db.url, '--clickhouse-period', '1s', '--seal-period', '100ms']
+    with Observer('--cluster', 'east', *shipped, lines=lines) as a, Observer('--node-name', 'n1', *shipped, lines=[flow(i) for i in range(20)]) as b:
+        for observer in (a, b):
+            observer.wait_replayed()
+        with a.client() as history, b.client() as other, Archive(db.url) as archive, archive.client() as c:
+            flows = len(history.flows(**EVERYTHING)) + 20
+            until(lambda: db.flows() >= flows, fault=lambda: '%d of %d: %s' % (db.flows(), flows, a.log()))
+            archive.wait_well()
+            for question in ('all', 'last', 'range', 'verdict', 'pods', 'labels', 'ports', 'prefixes', 'protocols', 'http', 'nodes', 'replies', 'cel',
+                             'blacklist', 'both lists'):
+                request = dict(EVERYTHING, **QUESTIONS[question])
+                request.update(since={'seconds': 1_709_000_000}, until={'seconds': 1_709_900_000})  # those of b are older
+                assert [f.uuid for f in c.flows(**request)] == [f.uuid for f in history.flows(**request)], question
+            assert [f.uuid for f in c.flows(until={'seconds': BASE_S + 100})] == ['flow-%d' % i for i in range(20)]
+            assert [n.name for n in c.GetNodes().nodes] == ['east/n0', 'n1']
+            assert sorted((n.namespace, n.cluster) for n in c.GetNamespaces().namespaces) == sorted(
+                {(e.namespace, e.cluster_name) for client in (history, other) for f in client.flows(**EVERYTHING) for e in (f.source, f.destination)
+                 if e.namespace})
+            covered = {n.node_name: n for n in c.call('tycho.v1.History', 'GetCoverage')}
+            for client in (history, other):
+                mine = next(iter(client.call('tycho.v1.History', 'GetCoverage')))
+                assert covered[mine.node_name].oldest == mine.oldest

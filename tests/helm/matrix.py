@@ -22,7 +22,8 @@ EVERYTHING = dict(
     observer__nodeIsContainer=True, observer__interfaces=['eth*', '!eth1'], observer__interval='1s',
     observer__evidence__existingSecret='evidence', observer__evidence__checkpointTo=['https://log.example/'],
     observer__clickhouse__url='https://ch.example/tycho', observer__clickhouse__user='tycho', observer__clickhouse__passwordSecret='ch',
-    observer__clickhouse__caSecret='ch-ca', observer__evidence__checkpointCASecret='log-ca', imagePullSecrets=[{'name': 'pull'}], commonLabels={'team': 'net'})
+    observer__clickhouse__caSecret='ch-ca', archive__enabled=True, archive__user='reader', archive__passwordSecret='reader',
+    observer__evidence__checkpointCASecret='log-ca', imagePullSecrets=[{'name': 'pull'}], commonLabels={'team': 'net'})
 OWN = dict(
     hubble__tls__auto__enabled=False, hubble__tls__server__existingSecret='a', hubble__relay__tls__client__existingSecret='b',
     hubble__relay__tls__server__existingSecret='c', hubble__ui__enabled=True, hubble__ui__tls__server__existingSecret='d',

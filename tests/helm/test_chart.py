@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from chart import BIN, CHART, ROOT, Case, leaves, render, validate, values
 from matrix import CASES
 
-PROGRAMS = {'observer': 'tycho-observer', 'relay': 'tycho-relay', 'ui': 'tycho-ui'}
+PROGRAMS = {'observer': 'tycho-observer', 'relay': 'tycho-relay', 'archive': 'tycho-relay', 'ui': 'tycho-ui'}
 CLUSTER_WIDE = {'ClusterRole', 'ClusterRoleBinding'}
 
 

@@ -22,6 +22,8 @@ FLOWLOGS = dict(hubble__export__dynamic__enabled=True, hubble__export__dynamic__
 DROPS = dict(hubble__dropEventEmitter__enabled=True)
 NFLOG = dict(observer__nflog__groups=[5])
 CLICKHOUSE = dict(observer__clickhouse__url='https://ch.example/tycho')
+ARCHIVE_ON = dict(CLICKHOUSE, archive__enabled=True)
+ARCHIVE = 'Deployment/tycho-archive'
 RULES = dict(prometheus__rules__enabled=True)
 POLICIES = dict(UI_ON, networkPolicy__enabled=True)
 MANAGER = dict(hubble__tls__auto__method='certmanager', hubble__tls__auto__certManagerIssuerRef={'name': 'x'})
@@ -165,6 +167,17 @@ CHANGES = {
     'hubble.metrics.dashboards.label': ('board', 'ConfigMap/tycho-dns-dashboard', '"board":"1"', DASHBOARDS),
     'hubble.metrics.dashboards.labelValue': ('yes', 'ConfigMap/tycho-dns-dashboard', '"grafana_dashboard":"yes"', DASHBOARDS),
     'hubble.relay.enabled': (False, RELAY, None, {}),
+    'archive.enabled': (True, 'Service/tycho-archive', '"port":443', CLICKHOUSE),
+    'archive.replicas': (3, ARCHIVE, '"replicas":3', ARCHIVE_ON),
+    'archive.user': ('reader', ARCHIVE, '"--clickhouse-user=reader"', ARCHIVE_ON),
+    'archive.passwordSecret': ('ch', ARCHIVE, '"--clickhouse-password-file=/etc/tycho/clickhouse/password"', ARCHIVE_ON),
+    'archive.queries': (5, ARCHIVE, '"--clickhouse-queries=5"', ARCHIVE_ON),
+    'archive.logLevel': ('warn', ARCHIVE, '"--log-level=warn"', ARCHIVE_ON),
+    'archive.extraArgs': (['--node-name=x'], ARCHIVE, '"--node-name=x"', ARCHIVE_ON),
+    'archive.resources': ({'limits': {'memory': '1Gi'}}, ARCHIVE, '"limits":{"memory":"1Gi"}', ARCHIVE_ON),
+    'archive.tolerations': ([{'operator': 'Exists'}], ARCHIVE, '"tolerations":[{"operator":"Exists"}]', ARCHIVE_ON),
+    'archive.nodeSelector': ({'a': 'b'}, ARCHIVE, '"a":"b"', ARCHIVE_ON),
+    'archive.affinity': ({'podAffinity': {}}, ARCHIVE, '"affinity":{"podAffinity":{}}', ARCHIVE_ON),
     'hubble.relay.replicas': (3, RELAY, '"replicas":3', {}),
     'hubble.relay.listenHost': ('127.0.0.1', RELAY, '"--listen=127.0.0.1:4245"', {}),
     'hubble.relay.listenPort': (4999, RELAY, '"--listen=:4999"', {}),
@@ -379,6 +392,7 @@ REFUSED = {  # a value, and what the sentence names
     'hubble.dropEventEmitter.rateLimit': (-1, 'hubble.dropEventEmitter.rateLimit'),
     'observer.clickhouse.url': ('https://me:secret@ch.example/', 'observer.clickhouse.url'),
     'observer.clickhouse.period': ('', 'observer.clickhouse.period'),
+    'archive.queries': (0, 'archive.queries'),
     'image.digest': ('sha256:1', 'image.digest'),
     'image.pullPolicy': ('Sometimes', 'image.pullPolicy'),
     'cilium.sockets': ('maybe', 'cilium.sockets'),
@@ -396,6 +410,8 @@ TOGETHER = {  # what each of these may be, but not all at once
     'observer.evidence.checkpointTo need observer.store.enabled': (IMAGE, dict(observer__store__enabled=False, observer__evidence__existingSecret='key')),
     'passwordSecret and caSecret need observer.clickhouse.url': (IMAGE, dict(observer__clickhouse__user='tycho')),
     'caSecret needs an https observer.clickhouse.url': (IMAGE, dict(observer__clickhouse__url='http://ch', observer__clickhouse__caSecret='ca')),
+    'archive.enabled needs observer.clickhouse.url': (IMAGE, dict(archive__enabled=True)),
+    'archive.enabled needs hubble.relay.enabled': (IMAGE, dict(hubble__relay__enabled=False, **ARCHIVE_ON)),
     'observer.clickhouse.url needs observer.store.enabled': (IMAGE, dict(observer__store__enabled=False, **CLICKHOUSE)),
     'policyMeaning needs kubernetes.enabled': (IMAGE, dict(kubernetes__enabled=False, observer__policyMeaning='cilium')),
     'hubble.export.static.fieldAggregate and aggregationInterval are needed together':

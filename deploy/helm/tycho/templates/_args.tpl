@@ -163,7 +163,8 @@
 {{- end }}
 {{- end -}}
 
-{{- define "tycho.relay.args" -}}
+{{- /* Where a relay listens, and for whom. */ -}}
+{{- define "tycho.relay.listen.args" -}}
 {{- $r := .Values.hubble.relay }}
 - --listen={{ $r.listenHost }}:{{ int $r.listenPort }}
 {{- if $r.tls.server.enabled }}
@@ -179,6 +180,14 @@
 {{- if or (not $r.tls.server.enabled) $r.prometheus.enabled }}
 - --insecure-listen
 {{- end }}
+{{- if $r.prometheus.enabled }}
+- --metrics-listen=:{{ int $r.prometheus.port }}
+{{- end }}
+{{- end -}}
+
+{{- define "tycho.relay.args" -}}
+{{- $r := .Values.hubble.relay }}
+{{- include "tycho.relay.listen.args" . }}
 - --peer-dns={{ include "tycho.peerHost" . }}:{{ include "tycho.peerPort" . }}
 {{- with $r.peerInterval }}
 - --peer-dns-interval={{ . }}
@@ -194,11 +203,28 @@
 {{- with $r.sortBufferDrainTimeout }}
 - --sort-buffer-drain-timeout={{ . }}
 {{- end }}
-{{- if $r.prometheus.enabled }}
-- --metrics-listen=:{{ int $r.prometheus.port }}
-{{- end }}
 - --log-level={{ $r.logLevel }}
 {{- range $r.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "tycho.archive.args" -}}
+{{- $a := .Values.archive }}
+{{- include "tycho.relay.listen.args" . }}
+- {{ printf "--clickhouse=%s" .Values.observer.clickhouse.url | quote }}
+- --clickhouse-queries={{ int $a.queries }}
+{{- if $a.user }}
+- {{ printf "--clickhouse-user=%s" $a.user | quote }}
+{{- end }}
+{{- if $a.passwordSecret }}
+- --clickhouse-password-file=/etc/tycho/clickhouse/password
+{{- end }}
+{{- if .Values.observer.clickhouse.caSecret }}
+- --clickhouse-ca-file=/etc/tycho/clickhouse-ca/ca.crt
+{{- end }}
+- --log-level={{ $a.logLevel }}
+{{- range $a.extraArgs }}
 - {{ . | quote }}
 {{- end }}
 {{- end -}}

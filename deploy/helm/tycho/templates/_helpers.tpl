@@ -83,6 +83,9 @@ yes
 {{- define "tycho.relayHost" -}}
 {{- printf "%s-relay.%s.svc" (include "tycho.fullname" .) .Release.Namespace -}}
 {{- end -}}
+{{- define "tycho.archiveHost" -}}
+{{- printf "%s-archive.%s.svc" (include "tycho.fullname" .) .Release.Namespace -}}
+{{- end -}}
 {{- define "tycho.uiHost" -}}
 {{- printf "%s-ui.%s.svc" (include "tycho.fullname" .) .Release.Namespace -}}
 {{- end -}}
@@ -106,6 +109,9 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- end -}}
 {{- if and $h.relay.enabled $h.relay.tls.server.enabled -}}
 {{- $names := list (include "tycho.relayHost" .) (printf "%s.%s" (include "tycho.relayHost" .) $h.peerService.clusterDomain) -}}
+{{- if .Values.archive.enabled -}}
+{{- $names = concat $names (list (include "tycho.archiveHost" .) (printf "%s.%s" (include "tycho.archiveHost" .) $h.peerService.clusterDomain)) -}}
+{{- end -}}
 {{- $list = append $list (dict "name" "relay-server" "own" $h.relay.tls.server.existingSecret "server" true "dns" (concat $names (default list $h.relay.tls.server.extraDnsNames)) "ips" (default list $h.relay.tls.server.extraIpAddresses)) -}}
 {{- if $h.relay.tls.server.mtls -}}
 {{- $list = append $list (dict "name" "client" "own" $h.tls.client.existingSecret "client" true "dns" (list (printf "%s-client.%s.svc" $full .Release.Namespace)) "ips" list) -}}
@@ -142,6 +148,9 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- if and $h.ui.enabled (not $h.relay.enabled) -}}
 {{- fail "hubble.ui.enabled needs hubble.relay.enabled" -}}
 {{- end -}}
+{{- if and .Values.archive.enabled (not $h.relay.enabled) -}}
+{{- fail "archive.enabled needs hubble.relay.enabled" -}}
+{{- end -}}
 {{- if and $h.metrics.enabled $h.metrics.dynamic.enabled -}}
 {{- fail "hubble.metrics.enabled and hubble.metrics.dynamic.enabled exclude each other" -}}
 {{- end -}}
@@ -172,6 +181,9 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- end -}}
 {{- if and .caSecret (hasPrefix "http:" .url) -}}
 {{- fail "observer.clickhouse.caSecret needs an https observer.clickhouse.url" -}}
+{{- end -}}
+{{- if and $.Values.archive.enabled (not .url) -}}
+{{- fail "archive.enabled needs observer.clickhouse.url" -}}
 {{- end -}}
 {{- if and .url (not $.Values.observer.store.enabled) -}}
 {{- fail "observer.clickhouse.url needs observer.store.enabled" -}}
