@@ -44,6 +44,8 @@ struct exporter {
 	struct buf wire, scratch, lines;
 	uint64_t line_count;   /* in lines */
 	struct loss overtaken; /* by the log, not told yet */
+	struct loss telling;   /* that, as one of the lines to be written says */
+	uint64_t telling_at;   /* which of them */
 	struct mono_ns told;   /* when that was told last */
 	struct loss unwritten; /* since writing failed; told when it works again */
 	bool failing;          /* the last write failed, and that was told */
@@ -317,8 +319,17 @@ static void write_out(struct exporter *x, struct export_now now)
 	enum err_code code = write_lines(x, buf_str(&x->lines), x->line_count, now, &written, &e);
 	if (code == ERR_OK)
 		code = write_unwritten(x, now, &e);
-	if (written < x->line_count)
-		lose(x, x->line_count - written, now);
+	uint64_t lost = x->line_count - written;
+	if (x->telling.count && written <= x->telling_at) {
+		lost--; /* it is told again, with what has come since */
+		if (x->overtaken.count)
+			note_loss(&x->telling, x->overtaken.count, x->overtaken.first,
+				  x->overtaken.last);
+		x->overtaken = x->telling;
+	}
+	x->telling = (struct loss){ 0 };
+	if (lost)
+		lose(x, lost, now);
 	tell(x, code, &e);
 	x->line_count = 0;
 	buf_reset(&x->lines);
@@ -409,9 +420,14 @@ static void tell_overtaken(struct exporter *x, struct export_now now, bool at_on
 	if (!x->overtaken.count || !x->file ||
 	    (!at_once && x->told.v && now.mono.v - x->told.v < TELL_EVERY_S * NS_PER_S))
 		return;
+	if (x->telling.count)
+		write_out(x, now); /* one at a time */
 	if (x->passes_lost &&
-	    put_lost_line(x, &x->overtaken, FLOW__LOST_EVENT_SOURCE__HUBBLE_RING_BUFFER, &x->lines))
-		x->line_count++;
+	    put_lost_line(x, &x->overtaken, FLOW__LOST_EVENT_SOURCE__HUBBLE_RING_BUFFER,
+			  &x->lines)) {
+		x->telling = x->overtaken;
+		x->telling_at = x->line_count++;
+	}
 	x->overtaken = (struct loss){ 0 };
 	x->told = now.mono;
 }

@@ -15,8 +15,12 @@ enum err_code yaml_doc_load(struct yaml_doc *d, struct str text, size_t max_byte
 	yaml_parser_set_input_string(&d->parser, (const unsigned char *)text.p, text.len);
 	if (yaml_parser_load(&d->parser, &d->doc))
 		return ERR_OK;
-	enum err_code code = err_set(e, ERR_PARSE, "line %zu: %s", d->parser.problem_mark.line + 1,
-				     d->parser.problem ? d->parser.problem : "no YAML");
+	enum err_code code = ERR_NOMEM;
+	if (d->parser.error == YAML_MEMORY_ERROR)
+		(void)err_set(e, code, "YAML");
+	else
+		code = err_set(e, ERR_PARSE, "line %zu: %s", d->parser.problem_mark.line + 1,
+			       d->parser.problem ? d->parser.problem : "no YAML");
 	yaml_parser_delete(&d->parser);
 	return code;
 }

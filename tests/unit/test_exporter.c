@@ -328,6 +328,27 @@ static void what_could_not_be_written_is_counted_and_told_when_it_can(void **sta
 	assert_int_equal(exporter_counts(s.x).lines, 4);
 }
 
+static void what_the_log_overtook_is_told_even_if_it_could_not_be_written_at_once(void **state)
+{
+	(void)state;
+	AUTO_STAGE s = { 0 };
+	const struct flow f = a_flow(FORWARDED, 0);
+	open_stage(&s, "");
+	set_file_size_limit(strlen(FLOW_LINE));
+	exporter_put(s.x, &f, 1, s.now);
+	exporter_put_overtaken(s.x, 7, s.now.wall, s.now.wall, s.now);
+	exporter_pass(s.x, s.now);
+	expect(&s, FLOW_LINE);
+	pass_later(&s, 1);
+	exporter_put_overtaken(s.x, 2, s.now.wall, s.now.wall, s.now);
+	exporter_pass(s.x, s.now);
+	set_file_size_limit(RLIM_INFINITY);
+	assert_int_equal(exporter_counts(s.x).lost, 0);
+	pass_later(&s, 1);
+	exporter_pass(s.x, s.now);
+	expect(&s, FLOW_LINE OVERTAKEN("9", "0", "1"));
+}
+
 static void beyond_its_end_an_exporter_writes_nothing(void **state)
 {
 	(void)state;
@@ -399,6 +420,8 @@ int main(void)
 		cmocka_unit_test(what_the_log_overtook_is_told_once_a_second),
 		cmocka_unit_test(who_filters_lost_events_is_not_told),
 		cmocka_unit_test(what_could_not_be_written_is_counted_and_told_when_it_can),
+		cmocka_unit_test(
+			what_the_log_overtook_is_told_even_if_it_could_not_be_written_at_once),
 		cmocka_unit_test(beyond_its_end_an_exporter_writes_nothing),
 		cmocka_unit_test(one_that_has_ended_before_it_began_leaves_its_file_alone),
 		cmocka_unit_test(masks_and_filters_that_are_none_are_refused),
