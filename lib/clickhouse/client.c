@@ -333,6 +333,10 @@ static void set_options(struct clickhouse *c, const struct clickhouse_statement 
 	(void)curl_easy_setopt(h, CURLOPT_WRITEDATA, c);
 	(void)curl_easy_setopt(h, CURLOPT_ERRORBUFFER, c->why);
 	(void)curl_easy_setopt(h, CURLOPT_USERAGENT, "tycho");
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* a name service that does not answer is not waited for by clickhouse_free */
+	(void)curl_easy_setopt(h, CURLOPT_QUICK_EXIT, 1L);
+#endif
 	if (c->ca_file)
 		(void)curl_easy_setopt(h, CURLOPT_CAINFO, c->ca_file);
 	if (c->cert_file)

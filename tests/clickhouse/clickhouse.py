@@ -17,9 +17,13 @@ CONFIG = '''<yandex>
 <http_port>{http}</http_port><tcp_port>{tcp}</tcp_port><listen_host>127.0.0.1</listen_host>
 <path>{folder}/data/</path><tmp_path>{folder}/tmp/</tmp_path><users_config>users.xml</users_config>
 <default_profile>default</default_profile><default_database>default</default_database>
-<mark_cache_size>67108864</mark_cache_size>
+<mark_cache_size>67108864</mark_cache_size>{tls}
 </yandex>
 '''
+TLS = '''
+<https_port>{https}</https_port>
+<openSSL><server><certificateFile>{cert}</certificateFile><privateKeyFile>{key}</privateKeyFile><caConfig>{ca}</caConfig>
+<verificationMode>{mode}</verificationMode><loadDefaultCAFile>false</loadDefaultCAFile></server></openSSL>'''
 USERS = '''<yandex><profiles><default><max_memory_usage>2000000000</max_memory_usage></default>
 <reader><readonly>1</readonly></reader></profiles>
 <users>
@@ -48,15 +52,21 @@ class Failed(Exception):
 
 
 class ClickHouse:
-    """with ClickHouse() as ch: it answers while the block runs. kill() and start() in between keep what it holds."""
+    """with ClickHouse() as ch: it answers while the block runs. kill() and start() in between keep what it holds.
 
-    def __init__(self):
+    authority: who signs its certificate, for https too; mutual: callers must have one of that authority, too."""
+
+    def __init__(self, authority=None, mutual=False):
         self.folder = tempfile.mkdtemp(prefix='tycho-clickhouse-')
-        self.http, tcp = free_ports(2)
+        self.http, tcp, self.https = free_ports(3)
+        tls = ''
+        if authority:
+            cert, key = authority.issue('clickhouse')
+            tls = TLS.format(https=self.https, cert=cert, key=key, ca=authority.cert, mode='strict' if mutual else 'none')
         self.process, self.databases = None, []
         for name in ('data', 'tmp'):
             os.mkdir(os.path.join(self.folder, name))
-        self._write('config.xml', CONFIG.format(folder=self.folder, http=self.http, tcp=tcp))
+        self._write('config.xml', CONFIG.format(folder=self.folder, http=self.http, tcp=tcp, tls=tls))
         self._write('users.xml', USERS.format(password=PASSWORD.replace('&', '&amp;')))
 
     def _write(self, name, text):

@@ -14,6 +14,7 @@ import wire
 from clickhouse import PASSWORD, ClickHouse, Failed, Proxy, free_ports
 from daemon import BIN, until
 from observer import Observer, flow, golden, tycho
+from pki import Authority
 
 
 def shipper(url, *options, **kw):
@@ -233,6 +234,32 @@ def metric(port, name):
     with opener.open('http://127.0.0.1:%d/metrics' % port, timeout=30) as answer:
         found = re.search('^%s ([0-9.e+]+)$' % name, answer.read().decode(), re.M)
     return float(found[1]) if found else 0
+
+
+# --- over TLS
+
+
+def test_over_tls_the_server_must_prove_itself(tmp_path):
+    ours, others = Authority(tmp_path, 'ours'), Authority(tmp_path, 'others')
+    with ClickHouse(authority=ours) as ch:
+        url = 'https://localhost:%d/default' % ch.https
+        with shipper(url, '--clickhouse-ca-file', others.cert, lines=[flow(0)]) as ob:
+            until(lambda: 'SSL certificate problem' in ob.log(), fault=ob.log)
+        with shipper(url, '--clickhouse-ca-file', ours.cert, lines=[flow(1)]) as ob:
+            wait(ch.database('default'), ob, 1)
+        assert ch.ask('SELECT uuid FROM tycho_flows') == 'flow-1'
+
+
+def test_over_tls_we_prove_ourselves_where_that_is_asked_for(tmp_path):
+    ca = Authority(tmp_path, 'ca')
+    cert, key = ca.issue('observer')
+    with ClickHouse(authority=ca, mutual=True) as ch:
+        options = ['https://localhost:%d' % ch.https, '--clickhouse-ca-file', ca.cert]
+        with shipper(*options, lines=[flow(0)]) as ob:
+            until(lambda: 'flows are not shipped' in ob.log(), fault=ob.log)
+        with shipper(*options, '--clickhouse-cert-file', cert, '--clickhouse-key-file', key, lines=[flow(1)]) as ob:
+            wait(ch.database('default'), ob, 1)
+        assert ch.ask('SELECT uuid FROM tycho_flows') == 'flow-1'
 
 
 # --- servers that do not let us, or are none
