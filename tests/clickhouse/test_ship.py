@@ -1,6 +1,8 @@
 """What observers ship to ClickHouse: all of it, once, whatever happens in between."""
+import base64
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -184,6 +186,7 @@ def test_what_came_while_clickhouse_was_away_is_sent_when_it_is_there(tmp_path):
     with shipper('http://127.0.0.1:%d' % port, lines=[flow(i) for i in range(50)]) as ob:
         until(lambda: 'flows are not shipped to ClickHouse' in ob.log(), fault=ob.log)
         assert ob.log().count('flows are not shipped to ClickHouse') == 1
+        ob.wait_replayed()
         with ob.client() as c:
             assert len(list(c.GetFlows(number=50))) == 50
         assert ob.stop() == 0
@@ -206,14 +209,23 @@ def test_what_is_sealed_last_is_sent_at_the_end(db):
         check_once(db, 20)
 
 
+def large_flow(i):
+    """Of some 2 KB that do not compress well, so that few fill the smallest store."""
+    url = 'http://a/' + base64.urlsafe_b64encode(random.Random(i).randbytes(1500)).decode()
+    return flow(i, Type='L7', l7={'type': 'REQUEST', 'http': {'method': 'GET', 'url': url}})
+
+
 def test_what_retention_removed_first_is_a_gap_that_readers_see():
     [port] = free_ports(1)
     with ClickHouse() as ch, Proxy(ch.http) as proxy:
         proxy.refuse = True
         db = ch.database('default')
-        with shipper('http://127.0.0.1:%d' % proxy.port, '--retention-size', '16M', '--metrics-listen', '127.0.0.1:%d' % port,
-                     '--replay-repeat', '400', path=golden('synthetic.jsonl'), keep_time=False) as ob:
-            ob.wait_replayed()
+        with shipper('http://127.0.0.1:%d' % proxy.port, '--retention-size', '16M', '--metrics-listen', '127.0.0.1:%d' % port) as ob:
+            for n in range(0, 40000, 2000):  # no more than the log can hold until the store has it
+                ob.feed(large_flow(i) for i in range(n, n + 2000))
+                until(lambda: metric(port, 'tycho_store_put_records_total') >= n + 2000, fault=ob.log)
+                if metric(port, 'tycho_store_pruned_records_total'):
+                    break
             until(lambda: metric(port, 'tycho_store_pruned_records_total') > 0, fault=ob.log)
             proxy.refuse = False
             until(lambda: metric(port, 'tycho_clickhouse_up') == 1 and metric(port, 'tycho_clickhouse_waiting_records') == 0, fault=ob.log)
@@ -381,6 +393,7 @@ def test_who_is_no_clickhouse_is_told_apart(answer, said):
 def test_a_server_that_says_nothing_holds_up_neither_flows_nor_the_end():
     with socket.create_server(('127.0.0.1', 0)) as silent:
         with shipper('http://127.0.0.1:%d' % silent.getsockname()[1], lines=[flow(i) for i in range(100)]) as ob:
+            ob.wait_replayed()
             with ob.client() as c:
                 assert len(list(c.GetFlows(number=100))) == 100
             assert ob.stop() == 0
