@@ -600,7 +600,7 @@ static enum err_code examine_node(const struct cli *cli, const char *format, str
 	const char *config = typed_or(cli, flags_bool(cli->flags, "kubernetes"), "kubeconfig");
 	const char *const texts[] = { config, typed_or(cli, *config, "kube-context"),
 				      flags_text(cli->flags, "node-name") };
-	static const char *const bools[] = { "kubernetes", "no-bpf" };
+	static const char *const bools[] = { "kubernetes", "drop-events", "no-bpf" };
 	char program[] = "tycho-observer", words[8][TEXT_MAX_BYTES];
 	char *argv[10] = { program };
 	size_t n = 0;
@@ -629,6 +629,9 @@ static const struct flag_def node_defs[] = {
 	{ .name = "kubernetes",
 	  .type = FLAG_BOOL,
 	  .help = "With --node: one that takes names and policies from Kubernetes" },
+	{ .name = "drop-events",
+	  .type = FLAG_BOOL,
+	  .help = "With --kubernetes: one that tells drops as events there" },
 	{ .name = "node-name",
 	  .type = FLAG_STRING,
 	  .placeholder = "NAME",
@@ -738,7 +741,8 @@ const struct command doctor_command = {
 		"rights, "
 		"folder, ports, certificates, and of Kubernetes what it may list and watch, its "
 		"clock, "
-		"and this node's name. For that, --kubeconfig and --kube-context say how to reach "
+		"this node's name, and with --drop-events whether it may tell of drops. For that, "
+		"--kubeconfig and --kube-context say how to reach "
 		"its API server, as with tycho-observer; without them it is asked as the pod that "
 		"this runs in.",
 	.examples = "  tycho doctor --server relay.example:4245 --tls\n"

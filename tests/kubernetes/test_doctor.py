@@ -260,6 +260,10 @@ def test_the_command_asks_the_observer_and_prints_it_for_people(folder):  # noqa
                   code=1, program='tycho', format='compact')
     assert 'fail  kubernetes  Pod cannot be listed: status 403' in text
     assert '                  to do: give the role list and watch' in text
+    assert 'Event' not in text
+    text = doctor('doctor', '--node', '--no-bpf', '--kubernetes', '--drop-events', '--kubeconfig', server.config(folder), '--node-name',
+                  'node-a', code=1, program='tycho', format='compact')
+    assert 'fail  kubernetes  Event: the right to create is not given' in text
 
 
 def test_a_kubeconfig_of_the_environment_counts_where_kubernetes_is_asked_about(folder):  # noqa: F811
@@ -276,7 +280,8 @@ def test_a_kubeconfig_of_the_environment_counts_where_kubernetes_is_asked_about(
 
 @pytest.mark.parametrize('words, sentence', [
     (['--kubeconfig', '/nowhere'], '--kubeconfig needs --kubernetes'),
-    (['--kubernetes', '--kube-context', 'c'], '--kube-context needs --kubeconfig')])
-def test_a_kubeconfig_that_was_typed_is_not_passed_over(words, sentence):
+    (['--kubernetes', '--kube-context', 'c'], '--kube-context needs --kubeconfig'),
+    (['--drop-events'], '--drop-events needs --kubernetes')])
+def test_what_was_typed_is_not_passed_over(words, sentence):
     p = subprocess.run([os.path.join(BIN, 'tycho'), 'doctor', '--node', *words], capture_output=True, text=True, timeout=30)
     assert (p.returncode, p.stdout, p.stderr) == (1, '', 'tycho-observer: %s\n' % sentence)
