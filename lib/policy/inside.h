@@ -40,6 +40,8 @@ struct selector {
 	size_t labels; /* the first ones come from matchLabels */
 };
 bool selector_matches(const struct selector *s, const struct label *labels, size_t count);
+/* A label that has a value, and that selectors of all kinds can ask for. */
+bool label_is_selectable(struct str key, struct str value);
 
 /* --- rules ------------------------------------------------------------------------------------ */
 

@@ -142,6 +142,15 @@ static void check_key(struct reading *r, struct str source, struct str key)
 		bad(r, "'%.*s' is no key of a label", (int)(key.len < 80 ? key.len : 80), key.p);
 }
 
+bool label_is_selectable(struct str key, struct str value)
+{
+	enum { ANY = sizeof "any." - 1 };
+	size_t name = str_find(key, '/') < key.len ? 0 : key.len;
+
+	return is_qualified_name(key) && key.len <= 253 && name + ANY <= LABEL_NAME_MAX &&
+	       is_name(value);
+}
+
 static void check_value(struct reading *r, struct str value)
 {
 	if (value.len > LABEL_NAME_MAX)

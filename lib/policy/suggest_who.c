@@ -1,0 +1,484 @@
+/* Who the ends of connections are, and by which labels policies can select them. */
+#include <stdio.h>
+
+#include "policy/inside.h"
+#include "policy/suggest_inside.h"
+
+/* Labels that tell what a pod is, the most usual first. */
+static const char *const telling[] = {
+	"app.kubernetes.io/name",
+	"app",
+	"k8s-app",
+	"app.kubernetes.io/component",
+	"app.kubernetes.io/instance",
+	"component",
+	"role",
+	"tier",
+	"name",
+	"run",
+};
+
+/* Beside what policy_label_counts leaves out: labels of one pod, one run or one release, and those
+ * that Cilium makes. */
+static bool is_passing(struct str key)
+{
+	static const char *const keys[] = {
+		"app.kubernetes.io/version",
+		"app.kubernetes.io/managed-by",
+		"app.kubernetes.io/created-by",
+		"batch.kubernetes.io/job-name",
+		"job-name",
+		"version",
+		"chart",
+		"heritage",
+		"helm.sh/chart",
+		"rollouts-pod-template-hash",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (str_is(key, keys[i]))
+			return true;
+	return str_has_prefix(key, STR("io.kubernetes.")) ||
+	       str_has_prefix(key, STR("io.cilium.")) || !policy_label_counts(key);
+}
+
+static size_t rank_of(const struct pair *p)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(telling) && !str_is(p->key, telling[i]))
+		i++;
+	return i;
+}
+
+static int by_rank(const void *pa, const void *pb)
+{
+	const struct pair *a = pa, *b = pb;
+	size_t i = rank_of(a), j = rank_of(b);
+
+	return i != j ? (i < j ? -1 : 1) : str_cmp(a->key, b->key);
+}
+
+void pair_put(struct buf *b, const struct pair *p)
+{
+	buf_str_put(b, p->key);
+	buf_char(b, '=');
+	buf_str_put(b, p->value);
+}
+
+static bool pair_eq(const struct pair *a, const struct pair *b)
+{
+	return str_eq(a->key, b->key) && str_eq(a->value, b->value);
+}
+
+static bool has_pair(const struct label_set *set, const struct pair *p)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (pair_eq(&set->pairs[i], p))
+			return true;
+	return false;
+}
+
+static struct label_set *set_at(const struct suggest *s, uint32_t i)
+{
+	return &s->sets[i];
+}
+
+void label_sets_free(struct suggest *s)
+{
+	for (size_t i = 0; i < s->set_count; i++)
+		free(s->sets[i].pairs);
+	for (size_t i = 0; i < s->group_count; i++) {
+		free(s->groups[i].shared);
+		free(s->groups[i].chosen);
+	}
+	free(s->sets);
+	free(s->groups);
+}
+
+/* --- what an endpoint is ---------------------------------------------------------------------- */
+
+static struct str label_of(const struct endpoint *ep, struct str prefix)
+{
+	for (size_t i = 0; i < ep->label_count; i++)
+		if (str_has_prefix(ep->labels[i], prefix))
+			return str_from(ep->labels[i], prefix.len);
+	return STR("");
+}
+
+static bool has_label(const struct endpoint *ep, struct str label)
+{
+	for (size_t i = 0; i < ep->label_count; i++)
+		if (str_eq(ep->labels[i], label))
+			return true;
+	return false;
+}
+
+static struct str namespace_of(const struct endpoint *ep)
+{
+	return ep->namespace_.len ? ep->namespace_
+				  : label_of(ep, STR("k8s:io.kubernetes.pod.namespace="));
+}
+
+static bool is_local(const struct suggest *s, const struct endpoint *ep)
+{
+	const char *own = s->config.cluster ? s->config.cluster : "default";
+	struct str said = label_of(ep, STR("k8s:io.cilium.k8s.policy.cluster="));
+
+	if (said.len)
+		return str_is(said, own);
+	return !ep->cluster.len || str_is(ep->cluster, "default") || str_is(ep->cluster, own);
+}
+
+static struct end nobody(const char *why)
+{
+	return (struct end){ .kind = END_NOBODY, .why = why };
+}
+
+/* All but the group of a pod. */
+static struct end look_at(const struct suggest *s, const struct endpoint *ep)
+{
+	static const struct str entities[] = { STR("kube-apiserver"), STR("remote-node"),
+					       STR("host"),           STR("health"),
+					       STR("ingress"),        STR("init"),
+					       STR("unmanaged") };
+	char text[64];
+
+	if (!ep || has_label(ep, STR("reserved:unknown")))
+		return nobody("nobody named the other end");
+	if (has_label(ep, STR(FLOW_DICT_OVERFLOW_LABEL)))
+		return nobody("more names than are held");
+	for (size_t i = 0; i < ARRAY_LEN(entities); i++) {
+		int n = snprintf(text, sizeof text, "reserved:%.*s", STR_FMT(entities[i]));
+		if (has_label(ep, str_n(text, (size_t)n)))
+			return (struct end){ .kind = END_ENTITY, .entity = entities[i] };
+	}
+	if (has_label(ep, STR("reserved:world")) || has_label(ep, STR("reserved:world-ipv4")) ||
+	    has_label(ep, STR("reserved:world-ipv6")) || label_of(ep, STR("cidr:")).len)
+		return (struct end){ .kind = END_WORLD };
+	struct str ns = namespace_of(ep);
+	if (!ns.len)
+		return nobody("nobody named the other end");
+	if (!is_local(s, ep))
+		return nobody("a pod of another cluster than --policy-cluster");
+	if (ns.len > 63 || str_find(ns, '.') < ns.len || !is_subdomain(ns))
+		return nobody("a namespace whose name none can have");
+	return (struct end){ .kind = END_POD };
+}
+
+/* Labels that selectors can ask for, of which two sources do not say different things. */
+static enum err_code read_pairs(const struct endpoint *ep, struct pair **ret, size_t *ret_count,
+				struct err *e)
+{
+	size_t n = ep->label_count < POLICY_LABELS_MAX ? ep->label_count : POLICY_LABELS_MAX;
+	size_t count = 0;
+	struct pair *pairs = calloc(n + 1, sizeof *pairs);
+
+	if (!pairs)
+		return err_set(e, ERR_NOMEM, "labels of pods");
+	for (size_t i = 0; i < n; i++) {
+		const struct label one = label_read(ep->labels[i]);
+		bool twice = false;
+
+		if (!str_is(one.source, "k8s") || is_passing(one.key) ||
+		    !label_is_selectable(one.key, one.value))
+			continue;
+		for (size_t j = 0; j < ep->label_count && !twice; j++)
+			twice = i != j && str_eq(label_read(ep->labels[j]).key, one.key);
+		if (!twice)
+			pairs[count++] = (struct pair){ one.key, one.value };
+	}
+	qsort(pairs, count, sizeof *pairs, by_rank);
+	*ret = pairs;
+	*ret_count = count;
+	return ERR_OK;
+}
+
+/* Labels that all pods have stay. */
+static void share(struct suggest_group *g, const struct label_set *set)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < g->shared_count; i++)
+		if (has_pair(set, &g->shared[i]))
+			g->shared[kept++] = g->shared[i];
+	g->shared_count = kept;
+}
+
+static enum err_code find_group(struct suggest *s, const struct endpoint *ep, struct str key,
+				const struct pair *pairs, size_t count, uint32_t *ret,
+				struct err *e)
+{
+	if (map_get(s->by_group, key, ret))
+		return ERR_OK;
+	uint32_t at = (uint32_t)s->group_count;
+	struct suggest_group g = { .namespace_ = namespace_of(ep), .leader = at };
+
+	if (ep->workload_count) {
+		g.name = ep->workloads[0].name;
+		g.kind = ep->workloads[0].kind;
+	} else if (count && rank_of(pairs) < ARRAY_LEN(telling)) {
+		g.name = pairs[0].value;
+	}
+	if (suggest_grow(&s->groups, at, &s->group_room, sizeof *s->groups, e) != ERR_OK)
+		return e->code;
+	g.shared = calloc(count + 1, sizeof *g.shared);
+	if (!g.shared)
+		return err_set(e, ERR_NOMEM, "labels of pods");
+	memcpy(g.shared, pairs, count * sizeof *pairs);
+	g.shared_count = count;
+	if (map_put(s->by_group, key, at, &g.key, e) != ERR_OK) {
+		free(g.shared);
+		return e->code;
+	}
+	s->groups[at] = g;
+	s->group_count++;
+	*ret = at;
+	return ERR_OK;
+}
+
+/* Takes @pairs, whatever comes of it. */
+static enum err_code add_set(struct suggest *s, const struct endpoint *ep, struct pair *pairs,
+			     size_t count, uint32_t *ret_group, struct err *e)
+{
+	AUTO(own_free) struct pair *mine = pairs;
+	AUTO_BUF struct buf labels = buf_init(1 << 20);
+	AUTO_BUF struct buf key = buf_init(1 << 20);
+	uint32_t at;
+
+	for (size_t i = 0; i < count; i++) {
+		pair_put(&labels, &pairs[i]);
+		buf_char(&labels, ',');
+	}
+	buf_str_put(&key, namespace_of(ep));
+	buf_char(&key, '\0');
+	buf_str_put(&key, ep->workload_count ? ep->workloads[0].name : STR(""));
+	buf_char(&key, '\0');
+	buf_str_put(&key, ep->workload_count ? ep->workloads[0].kind : buf_str(&labels));
+	if (key.failed || labels.failed)
+		return err_set(e, ERR_CLOSED, "labels of a pod");
+	size_t group_bytes = key.len;
+	buf_char(&key, '\0');
+	buf_str_put(&key, buf_str(&labels));
+	if (key.failed)
+		return err_set(e, ERR_CLOSED, "labels of a pod");
+	if (map_get(s->by_labels, buf_str(&key), &at)) {
+		*ret_group = set_at(s, at)->group;
+		return ERR_OK;
+	}
+	if (s->set_count == SUGGEST_LABEL_SETS_MAX)
+		return err_set(e, ERR_CLOSED, "more than %d sets of labels",
+			       SUGGEST_LABEL_SETS_MAX);
+	at = (uint32_t)s->set_count;
+	if (suggest_grow(&s->sets, at, &s->set_room, sizeof *s->sets, e) != ERR_OK ||
+	    find_group(s, ep, str_upto(buf_str(&key), group_bytes), pairs, count, ret_group, e) !=
+		    ERR_OK ||
+	    map_put(s->by_labels, buf_str(&key), at, NULL, e) != ERR_OK)
+		return e->code;
+	s->sets[at] = (struct label_set){ *ret_group, TAKE(mine), count };
+	s->set_count++;
+	share(&s->groups[*ret_group], &s->sets[at]);
+	return ERR_OK;
+}
+
+enum err_code suggest_end(struct suggest *s, struct endpoint_id id, const struct end **ret,
+			  struct err *e)
+{
+	const struct endpoint *ep = flow_dict_get_endpoint(s->dict, id);
+	struct pair *pairs;
+	size_t count;
+
+	while (id.v >= s->end_room) {
+		size_t from = s->end_room;
+		if (suggest_grow(&s->ends, from, &s->end_room, sizeof *s->ends, e) != ERR_OK)
+			return e->code;
+		memset(s->ends + from, 0, (s->end_room - from) * sizeof *s->ends);
+	}
+	*ret = &s->ends[id.v];
+	if (s->ends[id.v].kind != END_UNSEEN)
+		return ERR_OK;
+	struct end end = look_at(s, ep);
+	if (end.kind == END_POD) {
+		if (read_pairs(ep, &pairs, &count, e) != ERR_OK ||
+		    add_set(s, ep, pairs, count, &end.group, e) != ERR_OK)
+			return e->code;
+		struct suggest_group *g = &s->groups[end.group];
+		if (!g->pod.len || str_cmp(ep->pod, g->pod) < 0)
+			g->pod = ep->pod;
+	}
+	s->ends[id.v] = end;
+	return ERR_OK;
+}
+
+/* --- telling them apart ----------------------------------------------------------------------- */
+
+static void join(struct suggest *s, uint32_t a, uint32_t b)
+{
+	struct suggest_group *to = &s->groups[a];
+	const struct suggest_group *from = &s->groups[b];
+	const struct label_set shared = { b, from->shared, from->shared_count };
+
+	share(to, &shared);
+	to->asked |= from->asked;
+	for (size_t i = 0; i < s->group_count; i++)
+		if (s->groups[i].leader == b)
+			s->groups[i].leader = a;
+}
+
+static uint32_t leader_of(const struct suggest *s, uint32_t set)
+{
+	return s->groups[s->sets[set].group].leader;
+}
+
+/* Of sets of other pods of the namespace, those that @p is among stay. */
+static size_t keep_with(const struct suggest *s, const struct pair *p, uint32_t *sets, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (has_pair(&s->sets[sets[i]], p))
+			sets[kept++] = sets[i];
+	return kept;
+}
+
+/* The telling label, and of the others those that leave fewer pods. *@ret: in @sets, room for all
+ * of them, what is left of others. */
+static size_t choose(const struct suggest *s, struct suggest_group *g, uint32_t leader,
+		     uint32_t *sets)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < s->set_count; i++)
+		if (leader_of(s, i) != leader &&
+		    str_eq(s->groups[leader_of(s, i)].namespace_, g->namespace_))
+			sets[n++] = i;
+	g->chosen_count = 0;
+	for (size_t i = 0; i < g->shared_count && (n || !i); i++) {
+		size_t left = keep_with(s, &g->shared[i], sets, n);
+
+		if (!i || left < n)
+			g->chosen[g->chosen_count++] = g->shared[i];
+		n = left;
+	}
+	return n;
+}
+
+static enum err_code settle(struct suggest *s, uint32_t leader, uint32_t *sets, struct err *e)
+{
+	struct suggest_group *g = &s->groups[leader];
+	size_t n;
+
+	free(g->chosen);
+	g->chosen = calloc(g->shared_count + 1, sizeof *g->chosen);
+	if (!g->chosen)
+		return err_set(e, ERR_NOMEM, "labels of pods");
+	while ((n = choose(s, g, leader, sets)) > 0)
+		for (size_t i = 0; i < n; i++)
+			if (leader_of(s, sets[i]) != leader)
+				join(s, leader, leader_of(s, sets[i]));
+	return ERR_OK;
+}
+
+struct keyed {
+	struct str key;
+	uint32_t group;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	return str_cmp(((const struct keyed *)a)->key, ((const struct keyed *)b)->key);
+}
+
+/* A name as Kubernetes takes it. */
+static size_t put_name(char *out, size_t room, struct str name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < name.len && n < room; i++) {
+		char c = name.p[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c + 'a' - 'A');
+		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
+			out[n++] = c;
+		else if (n && out[n - 1] != '-')
+			out[n++] = '-';
+	}
+	while (n && out[n - 1] == '-')
+		n--;
+	return n;
+}
+
+static bool is_taken(const struct suggest *s, const struct keyed *before, size_t count,
+		     const struct suggest_group *g)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct suggest_group *other = &s->groups[before[i].group];
+
+		if (str_eq(other->namespace_, g->namespace_) && !strcmp(other->policy, g->policy))
+			return true;
+	}
+	return false;
+}
+
+static void name_policy(const struct suggest *s, const struct keyed *before, size_t count,
+			struct suggest_group *g)
+{
+	enum { NUMBER_BYTES = 8 };
+	char base[sizeof g->policy - NUMBER_BYTES];
+	size_t n = put_name(base, sizeof base, g->name.len ? g->name : g->pod);
+
+	if (!n)
+		n = put_name(base, sizeof base, STR("workload"));
+	(void)snprintf(g->policy, sizeof g->policy, "%.*s", (int)n, base);
+	for (unsigned i = 2; is_taken(s, before, count, g); i++)
+		(void)snprintf(g->policy, sizeof g->policy, "%.*s-%u", (int)n, base, i);
+}
+
+enum err_code suggest_tell_apart(struct suggest *s, struct err *e)
+{
+	AUTO(own_free) struct keyed *order = calloc(s->group_count + 1, sizeof *order);
+	AUTO(own_free) uint32_t *sets = calloc(s->set_count + 1, sizeof *sets);
+
+	if (!order || !sets)
+		return err_set(e, ERR_NOMEM, "labels of pods");
+	for (size_t i = 0; i < s->group_count; i++)
+		order[i] = (struct keyed){ s->groups[i].key, (uint32_t)i };
+	qsort(order, s->group_count, sizeof *order, by_key);
+	for (size_t i = 0; i < s->group_count; i++)
+		if (s->groups[order[i].group].leader == order[i].group &&
+		    settle(s, order[i].group, sets, e) != ERR_OK)
+			return e->code;
+	for (size_t i = 0; i < s->group_count; i++)
+		name_policy(s, order, i, &s->groups[order[i].group]);
+	return ERR_OK;
+}
+
+static void put_one(const struct suggest_group *g, struct buf *out)
+{
+	buf_str_put(out, g->namespace_);
+	buf_char(out, '/');
+	buf_str_put(out, g->name.len ? g->name : g->pod);
+	if (g->kind.len)
+		buf_printf(out, " (%.*s)", STR_FMT(g->kind));
+}
+
+void group_put(const struct suggest *s, uint32_t leader, struct buf *out)
+{
+	AUTO(own_free) struct keyed *order = calloc(s->group_count + 1, sizeof *order);
+	size_t n = 0;
+
+	for (size_t i = 0; order && i < s->group_count; i++)
+		if (s->groups[i].leader == leader)
+			order[n++] = (struct keyed){ s->groups[i].key, (uint32_t)i };
+	out->failed |= !order;
+	if (!order)
+		return;
+	qsort(order, n, sizeof *order, by_key);
+	for (size_t i = 0; i < n && i < SUGGEST_TOLD_MAX; i++) {
+		buf_str_put(out, i ? STR(", ") : STR(""));
+		put_one(&s->groups[order[i].group], out);
+	}
+	if (n > SUGGEST_TOLD_MAX)
+		buf_printf(out, " and %zu more", n - SUGGEST_TOLD_MAX);
+}

@@ -1,0 +1,162 @@
+"""tycho policy suggest: flows as policies. What it writes is read by another reader of YAML, and put back to the flows by preview."""
+import itertools
+import json
+import os
+import random
+import subprocess
+
+import pytest
+import yaml
+
+TYCHO = os.path.join(os.environ['TYCHO_BUILD'], 'bin', 'tycho')
+
+
+def pod(name, labels, namespace='shop', address='10.0.0.1', workload=None):
+    names = {'namespace': namespace, 'pod_name': name, 'labels': labels}
+    if workload:
+        names['workloads'] = [{'name': workload, 'kind': 'Deployment'}]
+    return names, address
+
+
+WEB = pod('web-0', ['k8s:app=web', 'k8s:pod-template-hash=5f'], workload='web')
+DB = pod('db-0', ['k8s:app=db'], address='10.0.0.2', workload='db')
+DNS = pod('coredns-0', ['k8s:k8s-app=kube-dns'], namespace='kube-system', address='10.0.0.3', workload='coredns')
+OUTSIDE = {'labels': ['reserved:world']}, '192.0.2.7'
+
+
+def line(src, dst, port, protocol='TCP', verdict='FORWARDED', names=(), second=0):
+    time = f'2026-11-20T10:00:{second:02}Z'
+    return json.dumps({'time': time, 'flow': {
+        'time': time, 'verdict': verdict, 'drop_reason_desc': 'POLICY_DENIED' if verdict == 'DROPPED' else 'DROP_REASON_UNKNOWN',
+        'IP': {'source': src[1], 'destination': dst[1]}, 'l4': {protocol: {'source_port': 40000, 'destination_port': port}},
+        'source': src[0], 'destination': dst[0], 'destination_names': list(names), 'traffic_direction': 'INGRESS', 'is_reply': False,
+        'Type': 'L3_L4', 'event_type': {'type': 4}}})
+
+
+FLOWS = [line(WEB, DB, 5432), line(WEB, DB, 5432, second=9), line(WEB, DNS, 53, 'UDP'), line(OUTSIDE, WEB, 80),
+         line(WEB, OUTSIDE, 443, names=['api.example.org.']), line(WEB, DB, 22, verdict='DROPPED')]
+
+
+def run(*words, flows=(), status=0):
+    p = subprocess.run([TYCHO, 'policy', *map(str, words)], input='\n'.join(flows), capture_output=True, text=True, timeout=60)
+    assert p.returncode == status, p.stderr
+    return p.stdout, p.stderr
+
+
+def suggest(flows, *words, status=0):
+    return run('suggest', '--input-file', '-', *words, flows=flows, status=status)
+
+
+def test_the_policies_of_a_namespace():
+    text, said = suggest(FLOWS, '-n', 'shop')
+    labels = {'web': {'app': 'web'}, 'db': {'app': 'db'}}
+    web, db = {'podSelector': {'matchLabels': labels['web']}}, {'podSelector': {'matchLabels': labels['db']}}
+    dns = {'namespaceSelector': {'matchLabels': {'kubernetes.io/metadata.name': 'kube-system'}},
+           'podSelector': {'matchLabels': {'k8s-app': 'kube-dns'}}}
+    outside = {'ipBlock': {'cidr': '192.0.2.7/32'}}
+    rules = {
+        'db': {'ingress': [{'from': [web], 'ports': [{'port': 5432, 'protocol': 'TCP'}]}], 'egress': []},
+        'web': {'ingress': [{'from': [outside], 'ports': [{'port': 80, 'protocol': 'TCP'}]}],
+                'egress': [{'to': [dns], 'ports': [{'port': 53, 'protocol': 'UDP'}, {'port': 53, 'protocol': 'TCP'}]},
+                           {'to': [db], 'ports': [{'port': 5432, 'protocol': 'TCP'}]},
+                           {'to': [outside], 'ports': [{'port': 443, 'protocol': 'TCP'}]}]}}
+    assert list(yaml.safe_load_all(text)) == [
+        {'apiVersion': 'networking.k8s.io/v1', 'kind': 'NetworkPolicy', 'metadata': {'name': name, 'namespace': 'shop'},
+         'spec': {'podSelector': {'matchLabels': labels[name]}, 'policyTypes': ['Ingress', 'Egress'], **rules[name]}} for name in ('db', 'web')]
+    assert text.startswith('# Made by tycho policy suggest of 5 flows, 2026-11-20T10:00:00Z to 2026-11-20T10:00:09Z.\n')
+    assert '  # shop/web (Deployment): 2 flows, 2026-11-20T10:00:00Z to 2026-11-20T10:00:09Z\n  - from:\n' in text
+    assert '#   from shop/web (Deployment), TCP 22: 1 flow\n' in text
+    assert said == 'note: flows that policies denied, which stay denied without --with-denied: 1\n'
+    assert '\t' not in text
+
+
+def test_for_cilium_names_are_names():
+    text, _ = suggest(FLOWS, '-n', 'shop', '--kind', 'cilium')
+    db, web = yaml.safe_load_all(text)
+    assert db['kind'] == 'CiliumNetworkPolicy' and db['spec']['egress'] == [{}]
+    assert {'toFQDNs': [{'matchName': 'api.example.org'}], 'toPorts': [{'ports': [{'port': '443', 'protocol': 'TCP'}]}]} in web['spec']['egress']
+    assert web['spec']['egress'][0]['toPorts'][0]['rules'] == {'dns': [{'matchPattern': '*'}]}
+
+
+@pytest.mark.parametrize('kind', ['kubernetes', 'cilium'])
+def test_check_and_preview_agree(tmp_path, kind):
+    (tmp_path / 'p.yaml').write_text(suggest(FLOWS, '--kind', kind)[0])
+    checked, _ = run('check', tmp_path / 'p.yaml')
+    assert {row.split()[0] for row in checked.splitlines()} == {'ok'}
+    out, _ = run('preview', '-f', tmp_path / 'p.yaml', '--meaning', kind, '--input-file', '-', '-o', 'json', '--fail-on', 'never', flows=FLOWS)
+    rows = [json.loads(row) for row in out.splitlines()]
+    assert rows[-1]['summary']['denied']['flows'] == 0
+    assert {r.get('reason') for r in rows[:-1]} <= {'allowed as far as a proxy, whose rules are not evaluated'}
+    out, _ = run('preview', '-f', tmp_path / 'p.yaml', '--meaning', kind, '--input-file', '-', '-o', 'json', flows=[line(WEB, DB, 5433)], status=1)
+    assert json.loads(out.splitlines()[0])['change'] == 'denied'
+
+
+def test_json_is_the_same_as_one_list():
+    text, _ = suggest(FLOWS, '-n', 'shop')
+    out, _ = suggest(FLOWS, '-n', 'shop', '-o', 'json')
+    assert json.loads(out) == {'apiVersion': 'v1', 'kind': 'List', 'items': list(yaml.safe_load_all(text))}
+
+
+def test_the_order_of_flows_does_not_matter():
+    flows, texts = list(FLOWS), set()
+    for seed in range(5):
+        random.Random(seed).shuffle(flows)
+        texts.add(suggest(flows, '-n', 'shop')[0])
+    assert len(texts) == 1
+
+
+def test_pods_are_chosen_as_by_other_commands():
+    def subjects(*words):
+        return [p['metadata']['name'] for p in yaml.safe_load_all(suggest(FLOWS, *words)[0])]
+    assert subjects() == ['coredns', 'db', 'web']
+    assert subjects('-n', 'shop', '-n', 'kube-system') == ['coredns', 'db', 'web']
+    assert subjects('--pod', 'shop/web') == ['web'] == subjects('-l', 'app=web') == subjects('--workload', 'Deployment/web')
+    assert subjects('-n', 'shop', '--workload', 'db') == ['db']
+
+
+def test_one_direction_leaves_the_other_open():
+    for direction, other in itertools.permutations(('ingress', 'egress')):
+        for policy in yaml.safe_load_all(suggest(FLOWS, '-n', 'shop', '--direction', direction)[0]):
+            assert policy['spec']['policyTypes'] == [direction.capitalize()] and other not in policy['spec']
+
+
+def test_what_was_denied_is_allowed_on_demand():
+    assert 'port: 22\n' not in suggest(FLOWS)[0]
+    assert 'port: 22\n' in suggest(FLOWS, '--with-denied')[0]
+
+
+def test_addresses_are_joined_on_demand():
+    assert 'cidr: 192.0.2.0/24\n' in suggest(FLOWS, '--cidr-prefix', '24')[0]
+
+
+@pytest.mark.parametrize('value', ['on', 'null', '1e3', 'yes', '0x1', '1_000', '2001-01-01', '12.50', 'No', 'a_b.c-d'])
+def test_values_stay_texts(value):
+    """As a label, and as a name, for a reader of YAML 1.1."""
+    web = pod('web-0', ['k8s:app=' + value], workload=value)
+    policy, = yaml.safe_load_all(suggest([line(web, web, 80)])[0])
+    assert policy['spec']['podSelector'] == {'matchLabels': {'app': value}} == policy['spec']['ingress'][0]['from'][0]['podSelector']
+    assert isinstance(policy['metadata']['name'], str)
+
+
+def test_what_was_lost_is_in_the_text_too():
+    lost = json.dumps({'lost_events': {'source': 'HUBBLE_RING_BUFFER', 'num_events_lost': '7'}, 'node_name': 'n1'})
+    text, said = suggest([*FLOWS, lost])
+    assert 'EVENTS LOST: HUBBLE_RING_BUFFER' in said
+    assert any(row.startswith('# ') and 'EVENTS LOST: HUBBLE_RING_BUFFER' in row for row in text.splitlines())
+
+
+@pytest.mark.parametrize('words,sentence', [
+    (['-n', 'nix'], 'no forwarded connection of these pods was seen'),
+    (['--kind', 'calico'], 'expected kubernetes or cilium'),
+    (['--direction', 'x'], 'expected both, ingress or egress'),
+    (['--cidr-prefix', '33'], '--cidr-prefix 33: it is a length of 1 to 32'),
+    (['--cidr-prefix', '24,129'], '--cidr-prefix 24,129:'),
+    (['--cidr-prefix', '0'], '--cidr-prefix 0:'),
+    (['--cidr-prefix', '24,'], '--cidr-prefix 24,:'),
+    (['--since', 'x'], 'failed to parse the since time'),
+    (['-l', '!!'], '--label: invalid source label filter'),
+    (['-o', 'table'], 'expected yaml or json'),
+])
+def test_misuse_gets_a_sentence_and_no_policy(words, sentence):
+    text, said = suggest(FLOWS, *words, status=1)
+    assert sentence in said and not text
