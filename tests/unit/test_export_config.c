@@ -104,7 +104,8 @@ static void entries_are_equal_where_they_mean_the_same(void **state)
 		"{name: b, filePath: /a, includeFilters: [{verdict: [DROPPED]}]}",
 		"{name: a, filePath: /b, includeFilters: [{verdict: [DROPPED]}]}",
 		"{name: a, filePath: /a, includeFilters: [{verdict: [AUDIT]}]}",
-		"{name: a, filePath: /a, excludeFilters: [{verdict: [DROPPED]}]}",
+		"{name: a, filePath: /a, includeFilters: [{verdict: [DROPPED]}], excludeFilters: "
+		"[{}]}",
 		"{name: a, filePath: /a, includeFilters: [{verdict: [DROPPED]}], fileMaxSizeMb: 1}",
 		"{name: a, filePath: /a, includeFilters: [{verdict: [DROPPED]}], fileMaxBackups: "
 		"1}",

@@ -269,6 +269,26 @@ static void a_file_that_is_moved_away_has_a_new_one_begin(void **state)
 	assert_int_equal(export_file_rotations(p.file), 0);
 }
 
+/* logrotate's way: `create 0640` */
+static void a_file_that_others_put_in_its_place_is_gone_on_with(void **state)
+{
+	(void)state;
+	AUTO_PLACE p = { 0 };
+	char old[128];
+	open_place(&p);
+	open_file(&p, 100, 5);
+	put(&p, "a\n");
+	(void)snprintf(old, sizeof old, "%s/old", p.folder);
+	assert_int_equal(rename(p.path, old), 0);
+	int fd = open(p.path, O_CREAT | O_WRONLY, 0640);
+	assert_int_equal(write(fd, "x\n", 2), 2);
+	(void)close(fd);
+	put(&p, "b\n");
+	expect_text(old, "a\n");
+	expect_text(p.path, "x\nb\n");
+	assert_int_equal(mode_of(p.path), 0640);
+}
+
 static void a_file_that_is_truncated_is_gone_on_with(void **state)
 {
 	(void)state;
@@ -383,6 +403,7 @@ int main(void)
 		cmocka_unit_test(half_a_line_that_somebody_left_is_ended),
 		cmocka_unit_test(files_are_private_and_a_new_one_has_the_mode_of_the_old),
 		cmocka_unit_test(a_file_that_is_moved_away_has_a_new_one_begin),
+		cmocka_unit_test(a_file_that_others_put_in_its_place_is_gone_on_with),
 		cmocka_unit_test(a_file_that_is_truncated_is_gone_on_with),
 		cmocka_unit_test(a_write_that_fails_leaves_whole_lines_only),
 		cmocka_unit_test(

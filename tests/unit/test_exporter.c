@@ -336,7 +336,8 @@ static void what_the_log_overtook_is_told_even_if_it_could_not_be_written_at_onc
 	open_stage(&s, "");
 	set_file_size_limit(strlen(FLOW_LINE));
 	exporter_put(s.x, &f, 1, s.now);
-	exporter_put_overtaken(s.x, 7, s.now.wall, s.now.wall, s.now);
+	exporter_put_overtaken(s.x, 4, s.now.wall, s.now.wall, s.now);
+	exporter_put_overtaken(s.x, 3, s.now.wall, s.now.wall, s.now);
 	exporter_pass(s.x, s.now);
 	expect(&s, FLOW_LINE);
 	pass_later(&s, 1);
