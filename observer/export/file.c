@@ -79,6 +79,15 @@ static void dress(const struct export_file *f, int fd)
 	(void)fchmod(fd, f->mode);
 }
 
+/* What stands for a descriptor (/dev/stdout) is no name that a file can be renamed by. */
+static bool is_no_name(const char *path)
+{
+	struct str s = str_of(path);
+
+	return str_has_prefix(s, STR("/dev/std")) || str_has_prefix(s, STR("/dev/fd/")) ||
+	       str_has_prefix(s, STR("/proc/"));
+}
+
 static enum err_code open_path(struct export_file *f, struct err *e)
 {
 	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
@@ -95,7 +104,7 @@ static enum err_code open_path(struct export_file *f, struct err *e)
 	}
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_os(e, "open '%s'", f->path);
-	f->is_stream = !S_ISREG(st.st_mode);
+	f->is_stream = !S_ISREG(st.st_mode) || is_no_name(f->path);
 	if (!f->is_stream)
 		take_over(f, &st);
 	f->fd = TAKE_FD(fd);

@@ -9,8 +9,9 @@
  *          before the next. So is one that somebody else left.
  * Moved    who moves or removes the file (logrotate) has a new one begin with the next lines; who
  *          truncates it has it go on.
- * Streams  "stdout", and whatever at the path is no regular file, is never renamed. One that nobody
- *          reads is waited for a second, and no more until it takes something again.
+ * Streams  "stdout", whatever at the path is no regular file, and what stands for a descriptor
+ *          (/dev/stdout, /proc/…) is never renamed. One that nobody reads is waited for a second,
+ *          and no more until it takes something again.
  * Threads  one.
  */
 #ifndef TYCHO_OBSERVER_EXPORT_FILE_H

@@ -363,6 +363,23 @@ static void a_pipe_that_nobody_reads_is_waited_for_once_and_has_whole_lines_afte
 	(void)close(fds[1]);
 }
 
+static void a_file_that_stands_for_a_descriptor_is_never_renamed(void **state)
+{
+	(void)state;
+	AUTO_PLACE p = { 0 };
+	char path[96];
+	open_place(&p);
+	(void)snprintf(path, sizeof path, "%s", p.path);
+	int fd = open(path, O_CREAT | O_WRONLY, 0600);
+	assert_true(fd >= 0);
+	(void)snprintf(p.path, sizeof p.path, "/proc/self/fd/%d", fd);
+	open_file(&p, 4, 5);
+	put(&p, "aaaaaa\nbbbbbb\n");
+	expect_text(path, "aaaaaa\nbbbbbb\n");
+	expect_files(&p, "flows.log");
+	(void)close(fd);
+}
+
 static void a_path_that_cannot_be_written_is_said_at_once(void **state)
 {
 	(void)state;
@@ -408,6 +425,7 @@ int main(void)
 		cmocka_unit_test(a_write_that_fails_leaves_whole_lines_only),
 		cmocka_unit_test(
 			a_pipe_that_nobody_reads_is_waited_for_once_and_has_whole_lines_after_it),
+		cmocka_unit_test(a_file_that_stands_for_a_descriptor_is_never_renamed),
 		cmocka_unit_test(a_path_that_cannot_be_written_is_said_at_once),
 		cmocka_unit_test(folders_that_are_missing_are_made),
 	};
