@@ -4,7 +4,9 @@
  *
  * Once     every statement of a node has the same query_id: while one of them runs, whatever became
  *          of its connection, the server refuses the next (ERR_AGAIN). So an answer to
- *          ship_tables_ask is true until this node puts something.
+ *          ship_tables_ask is true until this node puts something. (A server lets an INSERT run once
+ *          it has read a megabyte of it, or all: of a shorter one whose connection was lost, the
+ *          rest must not be delivered by others after that answer.)
  * Threads  one, as the client.
  */
 #ifndef TYCHO_OBSERVER_SHIP_TABLES_H

@@ -159,10 +159,13 @@ class Database:
 
 class Proxy:
     """with Proxy(server_port) as p: passes on what comes to p.port. cut_inserts: of so many INSERTs the whole request is passed on, and
-    then, once the server has answered, the client's connection is cut before it sees a byte of that. refuse: connections are closed at once."""
+    then, once the server has answered, the client's connection is cut before it sees a byte of that. hold_inserts: of so many large ones the
+    connection is cut while the server still waits for the last byte, which it gets once it has refused somebody else for that. (A server begins
+    to run an INSERT when it has a megabyte of it, or all.) refuse: connections are closed at once."""
 
-    def __init__(self, server_port, cut_inserts=0):
+    def __init__(self, server_port, cut_inserts=0, hold_inserts=0):
         self.server_port, self.cut_inserts, self.cuts = server_port, cut_inserts, 0
+        self.hold_inserts, self.holds, self.refused = hold_inserts, 0, threading.Event()
         self.refuse = False
         self.listener = socket.create_server(('127.0.0.1', 0))
         self.port = self.listener.getsockname()[1]
@@ -201,6 +204,14 @@ class Proxy:
                 length = int(h.split(b':')[1])
         return b''.join(head) + b'\r\n' + f.read(length), line
 
+    def _hold(self, request):
+        self.refused.clear()
+        with socket.create_connection(('127.0.0.1', self.server_port)) as server:
+            server.sendall(request[:-1])
+            self.refused.wait(LONG_S)
+            server.sendall(request[-1:])
+            assert server.recv(65536).startswith(b'HTTP/1.1 200')
+
     def _serve(self, client):
         """One request after the other, each with a connection of its own to the server."""
         with client, client.makefile('rb') as f:
@@ -208,6 +219,11 @@ class Proxy:
                 return
             while request := self._request(f):
                 bytes_, line = request
+                if self.hold_inserts > self.holds and b'INSERT' in line and len(bytes_) > 2 << 20:
+                    self.holds += 1
+                    client.shutdown(socket.SHUT_RDWR)
+                    self._hold(bytes_)
+                    return
                 try:
                     with socket.create_connection(('127.0.0.1', self.server_port)) as server:
                         server.sendall(bytes_.replace(b'\r\n\r\n', b'\r\nConnection: close\r\n\r\n', 1))
@@ -216,6 +232,8 @@ class Proxy:
                             answer += piece
                 except OSError:
                     return
+                if b'Code: 216' in answer:
+                    self.refused.set()
                 if self.cut_inserts > self.cuts and b'INSERT' in line:
                     self.cuts += 1
                     return

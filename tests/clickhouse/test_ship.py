@@ -215,6 +215,21 @@ def large_flow(i):
     return flow(i, Type='L7', l7={'type': 'REQUEST', 'http': {'method': 'GET', 'url': url}})
 
 
+def test_an_insert_that_still_runs_is_waited_for(db, server):
+    size = 1000
+    with shipper('http://127.0.0.1:1') as ob, Proxy(server.http, hold_inserts=1) as proxy:
+        ob.feed(large_flow(i) for i in range(size))
+        ob.wait_seen(size)
+        ob.stop()
+        ob.options[ob.options.index('http://127.0.0.1:1')] = db.url_at(proxy.port)
+        ob.path = None
+        with ob:
+            wait(db, ob, size)
+            assert ob.log().count('flows are not shipped to ClickHouse') == 2, 'before, and when its connection was cut: not while it ran'
+        assert proxy.holds == 1 and proxy.refused.is_set()
+    check_once(db, size)
+
+
 def test_what_retention_removed_first_is_a_gap_that_readers_see():
     [port] = free_ports(1)
     with ClickHouse() as ch, Proxy(ch.http) as proxy:
