@@ -73,8 +73,10 @@ static bool take_count(void *ctx, struct rowbinary_reader *r)
 static enum err_code count(struct scan *s, const struct plan_task *task, struct err *e)
 {
 	buf_reset(&s->sql);
+	/* a difference is signed there: made what it was again */
 	buf_printf(&s->sql,
-		   "SELECT toUInt64(intDiv(time_ns - %llu, %llu)) AS step, toUInt64(count())",
+		   "SELECT intDiv(toUInt64(time_ns - %llu), toUInt64(%llu)) AS step, "
+		   "toUInt64(count())",
 		   (unsigned long long)task->from.v, (unsigned long long)task->step_ns);
 	put_conditions(s, task->from, task->until);
 	buf_lit(&s->sql, " GROUP BY step");

@@ -208,6 +208,15 @@ def test_flows_without_a_time_are_of_every_range(house):
         assert [f.uuid for f in c.flows(number=9)] == ['none', 'flow-0', 'flow-1', 'flow-2']
 
 
+def test_times_at_the_end_of_time_are_times(house):
+    times = [1, 2**63 - 1, 2**63, 2**63 + 2**62, 2**64 - 2, 2**64 - 1]
+    answers = [json_format.Parse(flow(i), wire.GetFlowsResponse()).SerializeToString() for i in range(len(times))]
+    house.insert(dict(row_of(a, i, 'n'), time_ns=t) for i, (a, t) in enumerate(zip(answers, times)))
+    with Archive(house.url) as archive, archive.client() as c:
+        assert answers_of(c) == answers
+        assert answers_of(c, number=4) == answers[2:]
+
+
 # ---- more rows than one statement reads
 
 MANY = 100_000
