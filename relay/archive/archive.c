@@ -208,11 +208,9 @@ static enum err_code run(struct archive *a, struct clickhouse *c, struct clickho
 		    (said != CLICKHOUSE_READONLY && said != CLICKHOUSE_UNKNOWN_SETTING))
 			return code;
 		s->setting_count = 0;
-	}
-	enum err_code code = clickhouse_run(c, s, e);
-	if (code == ERR_OK)
 		atomic_store_explicit(&a->is_plain, true, memory_order_relaxed);
-	return code;
+	}
+	return clickhouse_run(c, s, e);
 }
 
 enum err_code archive_ask(struct archive *a, struct clickhouse *c, struct str sql,

@@ -32,7 +32,7 @@ static struct plan_task count(struct plan *p, uint64_t from_ns, uint64_t until_n
 	l->at = 0;
 	memset(l->counts, 0, sizeof l->counts);
 	p->is_counting = true;
-	return (struct plan_task){ PLAN_COUNT, { from_ns }, { until_ns }, l->step_ns };
+	return (struct plan_task){ PLAN_COUNT, { from_ns }, { until_ns }, l->step_ns, 0 };
 }
 
 /* The step that is the @i-th in the plan's order. */
@@ -94,10 +94,11 @@ static struct plan_task open_window(struct plan *p)
 
 /* ---- tasks */
 
-static struct plan_task read_task(struct plan *p, uint64_t from_ns, uint64_t until_ns)
+static struct plan_task read_task(struct plan *p, uint64_t from_ns, uint64_t until_ns,
+				  uint64_t rows)
 {
 	p->rows = p->rows < PLAN_ROWS_MAX ? p->rows * ROWS_FACTOR : PLAN_ROWS_MAX;
-	return (struct plan_task){ PLAN_READ, { from_ns }, { until_ns }, 0 };
+	return (struct plan_task){ PLAN_READ, { from_ns }, { until_ns }, 0, rows };
 }
 
 /* The next rows of the level that is being read, or a finer count of some. @return false: there is
@@ -121,8 +122,8 @@ static bool next_of_level(struct plan *p, struct plan_level *l, struct plan_task
 		rows += l->counts[step];
 		last = l->counts[step] ? step : last;
 	}
-	*ret = p->is_backward ? read_task(p, begin_of(l, last), end_of(l, first))
-			      : read_task(p, begin_of(l, first), end_of(l, last));
+	*ret = p->is_backward ? read_task(p, begin_of(l, last), end_of(l, first), rows)
+			      : read_task(p, begin_of(l, first), end_of(l, last), rows);
 	return true;
 }
 

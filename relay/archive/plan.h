@@ -58,6 +58,7 @@ struct plan_task {
 	enum plan_kind kind;
 	struct wall_ns from, until; /* inclusive */
 	uint64_t step_ns;           /* PLAN_COUNT */
+	uint64_t rows;              /* PLAN_READ: that were counted */
 };
 struct plan_task plan_next(struct plan *p);
 /* Of the task that plan_next gave last: step @step, from 0 at its from, has @rows. Steps that it

@@ -190,18 +190,28 @@ static enum err_code read_page(struct scan *s, struct wall_ns from, struct wall_
 	return s->fault.code;
 }
 
+/* With less than the @counted rows an answer is no whole one, though it may look so: old servers end
+ * a statement that somebody kills as if it were done. */
 static enum err_code read_slice(struct scan *s, struct wall_ns from, struct wall_ns until,
-				struct err *e)
+				uint64_t counted, struct err *e)
 {
 	enum err_code code;
 	bool is_first = true;
+	uint64_t rows = 0;
 
 	do {
 		struct wall_ns low = is_first || s->config->backward ? from : s->last.time,
 			       high = is_first || !s->config->backward ? until : s->last.time;
 		code = read_page(s, low, high, is_first, e);
 		is_first = false;
+		rows += s->page_rows;
 	} while (code == ERR_OK && !s->has_enough && s->page_rows == PAGE_ROWS);
+	if (code == ERR_OK && !s->has_enough && rows < counted)
+		return err_set(
+			e, ERR_UNAVAILABLE,
+			"ClickHouse gave %llu rows of %llu that it had counted: it was told to "
+			"stop, or rows were deleted meanwhile; ask again",
+			(unsigned long long)rows, (unsigned long long)counted);
 	return code;
 }
 
@@ -214,7 +224,7 @@ static enum err_code read_planned(struct scan *s, struct err *e)
 		if (task.kind == PLAN_END)
 			break;
 		code = task.kind == PLAN_COUNT ? count(s, &task, e)
-					       : read_slice(s, task.from, task.until, e);
+					       : read_slice(s, task.from, task.until, task.rows, e);
 	}
 	return code;
 }
@@ -227,7 +237,7 @@ static enum err_code read_all(struct scan *s, struct err *e)
 	enum err_code code = ERR_OK;
 
 	if (c->has_timeless && !c->backward)
-		code = read_slice(s, timeless, timeless, e);
+		code = read_slice(s, timeless, timeless, 0, e);
 	/* forward, the plan begins where there is something: the windows grow from there */
 	if (code == ERR_OK && !c->backward)
 		code = scan_oldest(s->query, from, c->until, &from, e);
@@ -236,7 +246,7 @@ static enum err_code read_all(struct scan *s, struct err *e)
 		code = read_planned(s, e);
 	}
 	if (code == ERR_OK && c->has_timeless && c->backward && !s->has_enough)
-		code = read_slice(s, timeless, timeless, e);
+		code = read_slice(s, timeless, timeless, 0, e);
 	return code;
 }
 

@@ -72,6 +72,7 @@ static struct outcome go_through(const struct rows *r, uint64_t from, uint64_t u
 		has_edge = true;
 		size_t n = count_in(r, t.from.v, t.until.v);
 		assert_true(n > 0);
+		assert_int_equal(t.rows, n);
 		o.largest = n > o.largest ? n : o.largest;
 		o.rows += n;
 		o.reads++;
