@@ -150,6 +150,23 @@ static void records_of_every_kind_are_lines(void **state)
 	assert_int_equal(exporter_counts(s.x).bytes, strlen(FLOW_LINE LOST_LINE AGENT_LINE));
 }
 
+/* Cilium's datapath tells them, when it is asked to: they have a message of their own. */
+static void debug_events_are_lines_that_a_filter_of_types_finds(void **state)
+{
+	(void)state;
+	AUTO_STAGE s = { 0 };
+	static const uint8_t ext[] = { 0x08, 1 };
+	const struct flow records[] = { { .kind = FLOW_KIND_DEBUG,
+					  .bits = FLOW_HAS_EVENT_TYPE,
+					  .event_type = 2,
+					  .ext = ext,
+					  .ext_len = sizeof ext },
+					an_agent_event() };
+	open_stage(&s, ", includeFilters: [{event_type: [{type: 2}]}]");
+	put(&s, records, ARRAY_LEN(records));
+	expect(&s, "{\"debug_event\":{\"type\":\"DBG_GENERIC\"},\"node_name\":\"n0\"}\n");
+}
+
 static void expect_of_each(const char *members, const char *want)
 {
 	AUTO_STAGE s = { 0 };
@@ -411,6 +428,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(records_of_every_kind_are_lines),
+		cmocka_unit_test(debug_events_are_lines_that_a_filter_of_types_finds),
 		cmocka_unit_test(filters_apply_to_every_event),
 		cmocka_unit_test(a_mask_leaves_its_fields_of_flows_and_other_events_alone),
 		cmocka_unit_test(flows_are_counted_by_group_and_direction),
