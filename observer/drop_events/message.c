@@ -13,10 +13,28 @@ enum {
 	POLICY_NAME = 1, /* flow.Policy */
 	POLICY_NAMESPACE = 2,
 	POLICY_KIND = 5,
-	POLICIES_MAX = 32,  /* looked at; a flow of ours names eight at most */
-	POLICY_BYTES = 400, /* kind and name */
-	COUNT_BYTES = 24,   /* ",… (12 more)." */
+	NAME_BYTES = 253, /* of names in Kubernetes: RFC 1123 */
+	KIND_BYTES = 100,
+	POLICIES_MAX = 32, /* looked at; a flow of ours names eight at most */
+	POLICY_BYTES = 3 * KIND_BYTES + NAME_BYTES + 2,
+	COUNT_BYTES = 24, /* ",… (12 more)." */
 };
+
+/* What others wrote: valid UTF-8, cut to what a name may have, and nothing that steers the terminal
+ * of who runs kubectl (ECMA-48: C0, DEL, C1). */
+static void put_name(struct buf *b, struct str s)
+{
+	char clean[NAME_BYTES];
+	size_t len = utf8_sanitize(s, clean, sizeof clean);
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)clean[i];
+		unsigned char next = i + 1 < len ? (unsigned char)clean[i + 1] : 0;
+		bool is_c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;
+		buf_char(b, c < ' ' || c == 0x7f || is_c1 ? '?' : clean[i]);
+		i += is_c1;
+	}
+}
 
 static void put_reason(struct buf *b, uint32_t reason)
 {
@@ -35,22 +53,22 @@ static void put_peer(struct buf *b, const struct flow *f, const struct flow_dict
 	char tmp[FLOW_IP_TEXT_BYTES];
 	const struct endpoint *ep =
 		flow_dict_get_endpoint(dict, side == FLOW_SRC ? f->src_ep : f->dst_ep);
-	struct str ip = utf8_upto(flow_ip_text(f, side, tmp), FLOW_IP_TEXT_BYTES);
+	struct str ip = str_upto(flow_ip_text(f, side, tmp), FLOW_IP_TEXT_BYTES);
 	const char *reserved = identity_name(ep ? ep->identity : 0);
 
 	if (ep && ep->pod.len) {
-		buf_str_put(b, utf8_upto(ep->namespace_, 253)); /* RFC 1123 names */
+		put_name(b, ep->namespace_);
 		buf_char(b, '/');
-		buf_str_put(b, utf8_upto(ep->pod, 253));
+		put_name(b, ep->pod);
 	} else if (reserved) {
 		buf_str_put(b, str_of(reserved));
 	} else {
-		buf_str_put(b, ip.len ? ip : STR("an unknown address"));
+		put_name(b, ip.len ? ip : STR("an unknown address"));
 		return;
 	}
 	if (ip.len) {
 		buf_lit(b, " (");
-		buf_str_put(b, ip);
+		put_name(b, ip);
 		buf_char(b, ')');
 	}
 }
@@ -100,10 +118,10 @@ static void collect(struct policies *p, const struct flow *f, uint32_t list, boo
 			continue;
 		char text[POLICY_BYTES];
 		struct buf b = buf_fixed(text, sizeof text);
-		buf_str_put(&b, utf8_upto(kind, 100));
+		put_name(&b, str_upto(kind, KIND_BYTES));
 		if (kind.len)
 			buf_char(&b, '/');
-		buf_str_put(&b, utf8_upto(name, 253));
+		put_name(&b, name);
 		(void)snprintf(p->texts[p->count++], POLICY_BYTES, "%.*s", (int)b.len, text);
 	}
 	qsort(p->texts, p->count, sizeof p->texts[0], by_text);

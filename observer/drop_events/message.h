@@ -8,6 +8,8 @@
  * Extended the policies that the flow names for the pod's direction, by kind and name, sorted, each
  *          once: "Denied by" where a rule denies (policy_deny), else "Applied": they close the
  *          direction, and none of them lets the packet in. Those without a namespace are clusterwide.
+ * Foreign  texts that others wrote are cut to what names may have; what is no UTF-8 becomes U+FFFD,
+ *          control characters '?': kubectl prints messages to terminals.
  * Bounds   DROP_MESSAGE_BYTES, which is what Kubernetes takes: policies that do not fit are counted.
  */
 #ifndef TYCHO_OBSERVER_DROP_EVENTS_MESSAGE_H

@@ -113,19 +113,17 @@ static void put_request(struct drop_post *p, const struct drop_note *n)
 	drop_event_patch_put(&p->body, n);
 }
 
-static enum err_code begin(struct drop_post *p, const struct drop_note *n, struct err *e)
+static enum err_code begin(struct drop_post *p, struct err *e)
 {
 	CURL *c = p->curl;
 
-	put_request(p, n);
 	p->why[0] = 0;
 	enum err_code code = kube_client_headers(
 		c, p->config, p->is_patch ? "application/merge-patch+json" : "application/json",
 		&p->headers, e);
 	if (code != ERR_OK)
 		return code;
-	if (p->url.failed || p->body.failed ||
-	    curl_easy_setopt(c, CURLOPT_URL, buf_cstr(&p->url)) != CURLE_OK ||
+	if (curl_easy_setopt(c, CURLOPT_URL, buf_cstr(&p->url)) != CURLE_OK ||
 	    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, p->is_patch ? "PATCH" : NULL) != CURLE_OK ||
 	    curl_easy_setopt(c, CURLOPT_POSTFIELDS, p->body.p) != CURLE_OK ||
 	    curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, (long)p->body.len) != CURLE_OK ||
@@ -247,7 +245,14 @@ enum drop_post_result drop_post_step(struct drop_post *p, struct drop_note *next
 
 	if (!p->is_busy && (!next || now.v < p->at.v))
 		return POST_IDLE;
-	if (!p->is_busy && begin(p, next, &e) != ERR_OK) {
+	if (!p->is_busy) {
+		put_request(p, next);
+		if (p->url.failed || p->body.failed) {
+			tell_failure(p, AWAY, "no memory for an event");
+			return POST_FAILED;
+		}
+	}
+	if (!p->is_busy && begin(p, &e) != ERR_OK) {
 		tell_failure(p, AWAY, e.msg);
 		pause_from(p, 0, now);
 		return POST_IDLE;

@@ -32,7 +32,7 @@ void drop_post_free(struct drop_post *p);
 AUTO_DEFINE(struct drop_post, drop_post_free);
 
 enum drop_post_result {
-	POST_IDLE,   /* nothing is under way: a pause, or @next was NULL */
+	POST_IDLE, /* nothing is under way: @next was NULL, or is to be tried again, perhaps later */
 	POST_BUSY,   /* a request is */
 	POST_TOLD,   /* the note is */
 	POST_FAILED, /* it will not be */

@@ -14,8 +14,11 @@ static void tell(const struct flow *f, const struct flow_dict *dict, bool incomi
 	struct buf b = buf_fixed(text, sizeof text);
 
 	drop_message_put(&b, f, dict, incoming, true);
-	if (b.failed || !b.len || text[b.len - 1] != '.')
+	if (b.failed || !b.len || text[b.len - 1] != '.' || !utf8_is_valid(buf_str(&b)))
 		abort();
+	for (size_t i = 0; i < b.len; i++)
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

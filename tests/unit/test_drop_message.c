@@ -14,7 +14,7 @@
 #include "flow/wire.h"
 #include "observer/drop_events/message.h"
 
-/* The message of a flow as JSON has it; @incoming to its destination. */
+/* The message of a flow as JSON has it; @incoming to its destination. '~' is a byte that is no UTF-8. */
 static void says(const char *json, bool incoming, bool extended, const char *want)
 {
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
@@ -26,8 +26,11 @@ static void says(const char *json, bool incoming, bool extended, const char *wan
 
 	assert_int_equal(flow_dict_new(100, &dict, NULL), ERR_OK);
 	if (json_read_message(str_of(json), &flow__flow__descriptor, NULL, &wire, NULL, &e) !=
-		    ERR_OK ||
-	    flow_decode(buf_str(&wire), dict, &f, &e) != ERR_OK)
+	    ERR_OK)
+		fail_msg("%s", e.msg);
+	for (size_t i = 0; i < wire.len; i++)
+		wire.p[i] = wire.p[i] == '~' ? (char)0xff : wire.p[i];
+	if (flow_decode(buf_str(&wire), dict, &f, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 	drop_message_put(&b, &f, dict, incoming, extended);
 	assert_false(b.failed);
@@ -203,6 +206,19 @@ static void the_longest_names_there_are_fit(void **state)
 	says(buf_cstr(&json), true, true, buf_cstr(&want));
 }
 
+static void what_others_wrote_steers_no_terminal_and_is_utf_8(void **state)
+{
+	(void)state;
+	says("{\"drop_reason_desc\":\"POLICY_DENY\",\"IP\":{\"source\":\"1~2\\u001b[2J\"},"
+	     "\"source\":{\"namespace\":\"a\\u001b[31m\\n\",\"pod_name\":\"\\u009bb\\u007f~"
+	     "\u00e9\"},"
+	     "\"ingress_denied_by\":[" POLICY("n~\\u0007", "K~") "]}",
+	     true, true,
+	     "Incoming packet dropped (policy_deny) from a?[31m?/?b?\xef\xbf\xbd\xc3\xa9 "
+	     "(1\xef\xbf\xbd"
+	     "2?[2J). Denied by policies: K\xef\xbf\xbd/n\xef\xbf\xbd?.");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +229,7 @@ int main(void)
 		cmocka_unit_test(policies_of_that_direction_are_named_in_order_and_once),
 		cmocka_unit_test(policies_that_do_not_fit_are_counted),
 		cmocka_unit_test(the_longest_names_there_are_fit),
+		cmocka_unit_test(what_others_wrote_steers_no_terminal_and_is_utf_8),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
