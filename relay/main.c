@@ -113,6 +113,9 @@ static enum err_code open_answers(struct relay *r, struct err *e)
 					       .queries = r->o.clickhouse_queries,
 					       .changed = on_archive_changed,
 					       .ctx = r };
+	if (clickhouse_password_is_open(&r->o.clickhouse))
+		log_warn("flows and the password of ClickHouse travel in plain text", "url=%s",
+			 LOG_QUOTE(r->o.clickhouse.url));
 	return archive_new(&config, &r->archive, e);
 }
 

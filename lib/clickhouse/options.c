@@ -40,3 +40,11 @@ enum err_code clickhouse_options_check(const struct clickhouse_config *o, struct
 	struct clickhouse_place place;
 	return clickhouse_place_parse(o->url, &place, e);
 }
+
+bool clickhouse_password_is_open(const struct clickhouse_config *o)
+{
+	struct clickhouse_place place;
+
+	return o->password_file && clickhouse_place_parse(o->url, &place, NULL) == ERR_OK &&
+	       !place.is_https && !place.is_local;
+}

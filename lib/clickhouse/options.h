@@ -21,5 +21,7 @@ extern const struct opt_row clickhouse_rows[CLICKHOUSE_ROWS];
 /* What was read belongs together (all of it needs --clickhouse), and the URL is one; or ERR_INVALID
  * with a sentence that names the option. Whether the files can be used, says clickhouse_new. */
 MUST_CHECK enum err_code clickhouse_options_check(const struct clickhouse_config *o, struct err *e);
+/* Whether a password would travel in plain text to another machine: to be warned of. */
+bool clickhouse_password_is_open(const struct clickhouse_config *o);
 
 #endif

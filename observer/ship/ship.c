@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "base/thread.h"
-#include "clickhouse/place.h"
+#include "clickhouse/options.h"
 #include "metrics/page.h"
 #include "observer/ship/feed.h"
 #include "observer/ship/tables.h"
@@ -270,16 +270,6 @@ static void *run(void *arg)
 
 /* --- life ---------------------------------------------------------------------------------- */
 
-static void warn_of_plain_password(const struct clickhouse_config *c)
-{
-	struct clickhouse_place place;
-
-	if (c->password_file && clickhouse_place_parse(c->url, &place, NULL) == ERR_OK &&
-	    !place.is_https && !place.is_local)
-		log_warn("flows and the password of ClickHouse travel in plain text", "server=%s",
-			 LOG_QUOTE(place.server));
-}
-
 enum err_code ship_new(const struct ship_config *config, struct ship **ret, struct err *e)
 {
 	AUTO(ship_free) struct ship *s = calloc(1, sizeof *s);
@@ -298,7 +288,9 @@ enum err_code ship_new(const struct ship_config *config, struct ship **ret, stru
 		code = feed_new(config->store, config->dict, s->node, &s->feed, e);
 	if (code != ERR_OK)
 		return code;
-	warn_of_plain_password(config->clickhouse);
+	if (clickhouse_password_is_open(config->clickhouse))
+		log_warn("flows and the password of ClickHouse travel in plain text", "server=%s",
+			 LOG_QUOTE(clickhouse_server(s->client)));
 	code = thread_start("tycho-ship", run, s, &s->thread, e);
 	if (code != ERR_OK)
 		return code;

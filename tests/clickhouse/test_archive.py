@@ -412,6 +412,16 @@ def test_a_wrong_password_is_clickhouses_matter_and_in_no_log(house, tmp_path):
         assert PASSWORD not in archive.log() and 'another' not in archive.log()
 
 
+def test_a_password_in_plain_text_to_another_machine_is_warned_of(tmp_path):
+    secret = tmp_path / 'secret'
+    secret.write_text('a word\n')
+    warning = 'flows and the password of ClickHouse travel in plain text'
+    for host, options, warned in (('192.0.2.1', ['--clickhouse-password-file', str(secret)], True), ('192.0.2.1', [], False),
+                                  ('127.0.0.1:1', ['--clickhouse-password-file', str(secret)], False)):
+        with Archive('http://%s/x' % host, *options) as archive:
+            assert (warning in archive.log()) == warned
+
+
 # ---- clients that are slow, or gone
 
 def test_a_slow_client_slows_its_query_only(house):
