@@ -2,14 +2,12 @@
  * exporter - one exporter: records that pass its filters become JSON lines in its file.
  *
  *	record ──► filters ──► mask ──► JSON line ──┐
- *	                  └──► aggregate ── interval ─┴──► export_file
+ *	                  └──► aggregate ── interval ─┴──► lines.h ──► file.h
  *
  * Lines are observer.ExportEvent's; those of flows are as GetFlows answers, and `tycho observe -o
  * json` prints. A mask leaves lost, agent and debug events alone; groups have no mask.
  *
- * Loss     what cannot be written is counted and told once; behind the first lines that can be
- *          again, one says how much it was (lost_events, without a source), where the filters let
- *          such a line pass.
+ * Loss     as lines.h says; where the filters let lost events pass, the file has it, too.
  * End      beyond its end an exporter writes nothing, and lets go of its file.
  * Threads  one; exporter_counts: any.
  */
@@ -18,6 +16,7 @@
 
 #include "base/err.h"
 #include "flow/flow.h"
+#include "observer/export/lines.h"
 
 struct export_backups;
 struct export_spec;
@@ -27,12 +26,6 @@ struct exporter_env {
 	const struct flow_dict *dict; /* borrowed, as is all */
 	const char *node;             /* this node's name, for what is no flow */
 	struct export_backups *backups;
-};
-
-/* Now: on both clocks, read once per pass. */
-struct export_now {
-	struct wall_ns wall;
-	struct mono_ns mono;
 };
 
 /* Opens the file. ERR_INVALID, with the words of the spec: a mask or filter that is none. The spec
