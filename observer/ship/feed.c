@@ -5,7 +5,9 @@
 #include "base/time.h"
 #include "observer/ship/row.h"
 
-enum { PORTION = 16384, GAP_BYTES = 4 << 20 };
+/* EXT_MAX: variable bytes of a record; a row, which has them up to three times, is then well below
+ * FEED_BYTES_MAX. */
+enum { PORTION = 16384, GAP_BYTES = 4 << 20, EXT_MAX = 4 << 20 };
 
 struct feed {
 	struct store *store;
@@ -27,6 +29,7 @@ struct feed {
 	struct store_scan *scan;
 	const struct flow *flows;
 	size_t at, count;
+	bool is_out;       /* of memory, for a block's first record */
 	bool more, is_cut; /* is_cut: retention removed records while they were read */
 
 	uint64_t counted_from, counted_to, counted; /* records that waited at the last look */
@@ -179,9 +182,12 @@ static bool take_entry(void *ctx, const struct store_entry *entry)
 	struct feed_block *b = w->block;
 	json_error_t where;
 
-	b->next = entry->number + 1;
 	if (!entry->is_block && str_has_prefix(entry->body, STR("{\"kind\":\"gap\""))) {
 		json_t *o = json_loadb(entry->body.p, entry->body.len, 0, &where);
+		if (!o) { /* the store wrote it: no memory */
+			w->feed->rows.failed = true;
+			return false;
+		}
 		const struct store_gap gap = { .from = time_of(o, "from"),
 					       .to = time_of(o, "to"),
 					       .lost = number_of(o, "lost"),
@@ -196,6 +202,7 @@ static bool take_entry(void *ctx, const struct store_entry *entry)
 		b->last = entry->number;
 		b->count++;
 	}
+	b->next = entry->number + 1;
 	return b->count < FEED_GAPS && w->feed->rows.len < GAP_BYTES;
 }
 
@@ -279,16 +286,18 @@ static bool take_record(struct feed *f, struct feed_block *b)
 			return false;
 		f->last = 0; /* of that block nothing is left */
 	}
-	ship_row_put(&f->row, &f->rows, flow, time_ns);
-	if (f->rows.failed) {
-		f->rows.failed = false;
-		f->rows.len = len;
-		if (b->count)
-			return false; /* alone it may fit */
+	if (flow->ext_len > EXT_MAX) {
 		f->left_out++;
 		b->next = flow->seq + 1;
 		f->at++;
 		return true;
+	}
+	ship_row_put(&f->row, &f->rows, flow, time_ns);
+	if (f->rows.failed) { /* no memory: what is there already goes without it */
+		f->rows.failed = false;
+		f->rows.len = len;
+		f->is_out = !b->count;
+		return false;
 	}
 	b->first = b->count ? b->first : flow->seq;
 	b->last = flow->seq;
@@ -301,7 +310,7 @@ static bool take_record(struct feed *f, struct feed_block *b)
 
 static enum err_code take_records(struct feed *f, struct feed_block *ret, struct err *e)
 {
-	f->is_cut = false;
+	f->is_cut = f->is_out = false;
 	*ret = (struct feed_block){ .table = &clickhouse_flows,
 				    .next = f->next,
 				    .time_ns = f->time_ns };
@@ -309,6 +318,8 @@ static enum err_code take_records(struct feed *f, struct feed_block *ret, struct
 	while (code == ERR_OK) {
 		while (f->at < f->count && take_record(f, ret))
 			;
+		if (f->is_out)
+			code = err_set(e, ERR_NOMEM, "a block of flows");
 		if (f->at < f->count || !f->scan)
 			break; /* full */
 		if (!f->more || f->is_cut) {
