@@ -12,10 +12,10 @@
 #include <sys/random.h>
 
 #include "edge/map.h"
-#include "flow/names.h"
+#include "edge/put.h"
+#include "edge/rates.h"
 #include "flow/wire.h"
 #include "observer/api/inside.h"
-#include "observer/api/rates.h"
 #include "tycho/v1/history.pb-c.h"
 
 enum {
@@ -31,29 +31,9 @@ enum {
 /* Field numbers of history.proto. */
 enum {
 	ANSWER_NODE = 1,
-	ANSWER_EDGES = 2,
 	ANSWER_COMPLETE = 3,
 	ANSWER_LEFT_OUT = 4,
 	ANSWER_RATES = 5,
-	PEER_CLUSTER = 1,
-	PEER_NAMESPACE = 2,
-	PEER_WORKLOAD = 3,
-	PEER_KIND = 4,
-	PEER_DNS = 5,
-	EDGE_SOURCE = 1,
-	EDGE_DESTINATION = 2,
-	EDGE_PROTOCOL = 3,
-	EDGE_PORT = 4,
-	EDGE_VERDICT = 5,
-	EDGE_DROP_REASON = 6,
-	EDGE_POLICIES = 7,
-	EDGE_FLOWS = 8,
-	EDGE_PACKETS = 9,
-	EDGE_BYTES = 10,
-	EDGE_FIRST = 11,
-	EDGE_LAST = 12,
-	EDGE_L7_REQUESTS = 13,
-	EDGE_L7_ERRORS = 14,
 };
 
 enum phase { FROM_EDGES, FROM_FLOWS, TELLING, FOLLOWING };
@@ -155,18 +135,6 @@ static enum err_code take_edges(struct stream *s, struct err *e)
 
 /* --- telling -------------------------------------------------------------------------------- */
 
-static void put_side(struct buf *b, uint32_t field, const struct edge_side *side, struct str dns)
-{
-	size_t mark = wire_begin(b, field);
-
-	wire_put_str(b, PEER_CLUSTER, side->cluster);
-	wire_put_str(b, PEER_NAMESPACE, side->namespace_);
-	wire_put_str(b, PEER_WORKLOAD, side->name);
-	wire_put_str(b, PEER_KIND, side->kind);
-	wire_put_str(b, PEER_DNS, dns);
-	wire_end(b, mark);
-}
-
 static bool put_edge(void *ctx, const struct edge_key *key, const struct edge_totals *totals)
 {
 	struct stream *s = ctx;
@@ -175,24 +143,7 @@ static bool put_edge(void *ctx, const struct edge_key *key, const struct edge_to
 	if (s->in_message == EDGES_A_MESSAGE)
 		return false;
 	s->in_message++;
-	size_t mark = wire_begin(b, ANSWER_EDGES);
-	put_side(b, EDGE_SOURCE, &key->src, STR(""));
-	put_side(b, EDGE_DESTINATION, &key->dst, key->dns);
-	wire_put_str(b, EDGE_PROTOCOL, str_of(l4_name(key->l4)));
-	wire_put_u64(b, EDGE_PORT, key->port);
-	wire_put_u64(b, EDGE_VERDICT, key->verdict);
-	wire_put_u64(b, EDGE_DROP_REASON, key->drop_desc);
-	wire_put_str(b, EDGE_POLICIES, key->policy);
-	wire_put_u64(b, EDGE_FLOWS, totals->flows);
-	wire_put_u64(b, EDGE_PACKETS, totals->packets);
-	wire_put_u64(b, EDGE_BYTES, totals->bytes);
-	if (totals->last.v) {
-		api_put_time(b, EDGE_FIRST, totals->first);
-		api_put_time(b, EDGE_LAST, totals->last);
-	}
-	wire_put_u64(b, EDGE_L7_REQUESTS, totals->l7_ok + totals->l7_errors);
-	wire_put_u64(b, EDGE_L7_ERRORS, totals->l7_errors);
-	wire_end(b, mark);
+	edge_put(b, key, totals);
 	return true;
 }
 
@@ -333,23 +284,6 @@ static enum err_code divide(struct stream *s, const Tycho__V1__GetServiceMapRequ
 	return ERR_OK;
 }
 
-static enum err_code prepare_rates(struct stream *s, const Tycho__V1__GetServiceMapRequest *in,
-				   struct wall_ns since, struct wall_ns now, struct err *e)
-{
-	struct wall_ns until = now;
-
-	s->rates_only = in->rates_only;
-	if (!in->rates_step_s)
-		return in->rates_only ? err_set(e, ERR_INVALID, "rates_only without rates_step_s")
-				      : ERR_OK;
-	if (!in->since || in->follow)
-		return err_set(e, ERR_INVALID, "rates are of a range: with since, without follow");
-	if (in->until &&
-	    !timestamp_to_wall((struct timestamp){ in->until->seconds, in->until->nanos }, &until))
-		until = now;
-	return rates_new(since, until, in->rates_step_s, &s->rates, e);
-}
-
 static enum err_code prepare(struct stream *s, const Tycho__V1__GetServiceMapRequest *in,
 			     struct err *e)
 {
@@ -368,7 +302,8 @@ static enum err_code prepare(struct stream *s, const Tycho__V1__GetServiceMapReq
 	if (in->since &&
 	    !timestamp_to_wall((struct timestamp){ in->since->seconds, in->since->nanos }, &since))
 		since = (struct wall_ns){ in->since->seconds < 0 ? 0 : now.v };
-	code = prepare_rates(s, in, since, now, e);
+	s->rates_only = in->rates_only;
+	code = rates_asked(in, since, now, &s->rates, e);
 	if (code != ERR_OK)
 		return code;
 	s->phase = FROM_FLOWS;

@@ -1,4 +1,4 @@
-/* observer/api/rates: flows and drops by steps of time, and only of the range. */
+/* edge/rates: flows and drops by steps of time, and only of the range. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "flow/flow.pb-c.h"
-#include "observer/api/rates.h"
+#include "edge/rates.h"
 #include "tycho/v1/history.pb-c.h"
 
 enum { FIELD = 5 }; /* GetServiceMapResponse.rates */

@@ -1,7 +1,8 @@
-#include "observer/api/rates.h"
+#include "edge/rates.h"
 
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
+#include "tycho/v1/history.pb-c.h"
 
 enum { RATE_STEP = 1, RATE_FLOWS = 2, RATE_DROPPED = 3 };
 
@@ -34,6 +35,25 @@ enum err_code rates_new(struct wall_ns since, struct wall_ns until, uint32_t ste
 	r->count = count;
 	*ret = r;
 	return ERR_OK;
+}
+
+enum err_code rates_asked(const Tycho__V1__GetServiceMapRequest *in, struct wall_ns since,
+			  struct wall_ns now, struct rates **ret, struct err *e)
+{
+	struct wall_ns until = now;
+
+	if (!in->rates_step_s) {
+		if (in->rates_only)
+			return err_set(e, ERR_INVALID, "rates_only without rates_step_s");
+		*ret = NULL;
+		return ERR_OK;
+	}
+	if (!in->since || in->follow)
+		return err_set(e, ERR_INVALID, "rates are of a range: with since, without follow");
+	if (in->until &&
+	    !timestamp_to_wall((struct timestamp){ in->until->seconds, in->until->nanos }, &until))
+		until = now;
+	return rates_new(since, until, in->rates_step_s, ret, e);
 }
 
 void rates_free(struct rates *r)

@@ -5,8 +5,8 @@
  *          before or after the range is not counted.
  * Threads  one at a time.
  */
-#ifndef TYCHO_OBSERVER_RATES_H
-#define TYCHO_OBSERVER_RATES_H
+#ifndef TYCHO_EDGE_RATES_H
+#define TYCHO_EDGE_RATES_H
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -14,12 +14,18 @@
 
 enum { RATES_STEPS = 1500 };
 
+struct Tycho__V1__GetServiceMapRequest; /* protobuf-c */
 struct rates;
 
 /* From @since to @until, both included. Fails with ERR_INVALID if these are more than RATES_STEPS
  * steps, or if @until is the earlier. @step_s: not 0. */
 MUST_CHECK enum err_code rates_new(struct wall_ns since, struct wall_ns until, uint32_t step_s,
 				   struct rates **ret, struct err *e);
+/* Those that @in asks for, which begins at @since and ends @now at the latest; *@ret is NULL if it
+ * asks for none. ERR_INVALID: it asks for what goes not together, too. */
+MUST_CHECK enum err_code rates_asked(const struct Tycho__V1__GetServiceMapRequest *in,
+				     struct wall_ns since, struct wall_ns now, struct rates **ret,
+				     struct err *e);
 void rates_free(struct rates *r); /* NULL is a no-op */
 AUTO_DEFINE(struct rates, rates_free);
 
