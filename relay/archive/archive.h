@@ -9,6 +9,7 @@
  *	GetFlows       flows.c     and tycho.v1's GetFlowBatches: the same by the batch
  *	ServerStatus   status.c    GetNodes, GetNamespaces; tycho.v1's GetFilteredStatus and GetTime
  *	GetCoverage    coverage.c  of tycho.v1: since when there is what of which node
+ *	GetServiceMap  map.c       of tycho.v1: who talks to whom, from the flows
  *
  * What an archive has not, live flows and proofs, is refused with a word on whom to ask instead.
  *

@@ -5,9 +5,6 @@
 #include "relay/archive/inside.h"
 #include "relay/archive/where.h"
 
-/* Names of rows are forgotten when half of the room is taken (scan.c). */
-enum { DICT_MAX = 16384 };
-
 /* The nearest time that rows can have. */
 static enum err_code take_time(const Google__Protobuf__Timestamp *in, struct wall_ns *ret,
 			       struct err *e)
@@ -22,7 +19,7 @@ static enum err_code take_time(const Google__Protobuf__Timestamp *in, struct wal
 	return code;
 }
 
-enum err_code asked_init(struct asked *a, struct Flow__FlowFilter *const *whitelist,
+enum err_code asked_init(struct asked *a, size_t names, struct Flow__FlowFilter *const *whitelist,
 			 size_t whitelist_count, struct Flow__FlowFilter *const *blacklist,
 			 size_t blacklist_count, const Google__Protobuf__Timestamp *since,
 			 const Google__Protobuf__Timestamp *until, struct err *e)
@@ -31,7 +28,7 @@ enum err_code asked_init(struct asked *a, struct Flow__FlowFilter *const *whitel
 	AUTO(flow_filter_free) struct flow_filter *filter = NULL;
 	struct asked new = { .until = { UINT64_MAX }, .where = buf_init(WHERE_MAX_BYTES) };
 
-	enum err_code code = flow_dict_new(DICT_MAX, &dict, e);
+	enum err_code code = flow_dict_new(names, &dict, e);
 	if (code == ERR_OK)
 		code = flow_filter_new(whitelist, whitelist_count, blacklist, blacklist_count, dict,
 				       &filter, e);

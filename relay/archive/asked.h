@@ -14,6 +14,9 @@
 
 struct Flow__FlowFilter;
 
+/* Names of flows that are remembered at a time; those of a map all of them, up to this. */
+enum { ASKED_NAMES = 16384, ASKED_NAMES_OF_MAP = 65536 };
+
 struct asked {
 	struct wall_ns from, until; /* inclusive; from > until: nothing */
 	struct flow_dict *dict;
@@ -23,12 +26,11 @@ struct asked {
 
 /* @since, @until: NULL: open. ERR_INVALID, ERR_PARSE: with the reference's sentence. On failure there
  * is nothing to be done with @a. */
-MUST_CHECK enum err_code asked_init(struct asked *a, struct Flow__FlowFilter *const *whitelist,
-				    size_t whitelist_count,
-				    struct Flow__FlowFilter *const *blacklist,
-				    size_t blacklist_count,
-				    const Google__Protobuf__Timestamp *since,
-				    const Google__Protobuf__Timestamp *until, struct err *e);
+MUST_CHECK enum err_code
+asked_init(struct asked *a, size_t names, struct Flow__FlowFilter *const *whitelist,
+	   size_t whitelist_count, struct Flow__FlowFilter *const *blacklist,
+	   size_t blacklist_count, const Google__Protobuf__Timestamp *since,
+	   const Google__Protobuf__Timestamp *until, struct err *e);
 void asked_done(struct asked *a); /* of zeros, a no-op */
 
 /* All of it, forward; take and the rest are the caller's to fill in. */

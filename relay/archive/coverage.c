@@ -246,11 +246,3 @@ void archive_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 		query_begin(ctx, call, QUERY_ANSWERS, &work, TAKE(range));
 	protobuf_c_message_free_unpacked(m, NULL);
 }
-
-void archive_get_service_map(struct rpc_call *call, struct str request, void *ctx)
-{
-	(void)request, (void)ctx;
-	rpc_call_end(call, RPC_UNIMPLEMENTED,
-		     "an archive in ClickHouse keeps no service map; ask the observers, or a relay "
-		     "over them");
-}

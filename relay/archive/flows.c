@@ -135,16 +135,15 @@ static bool prepare(struct flows *f, struct rpc_call *call,
 		return false;
 	}
 	if (request->follow) {
-		rpc_call_end(call, RPC_INVALID_ARGUMENT,
-			     "an archive in ClickHouse has no live flows to follow; ask the "
-			     "observers, or a relay over them");
+		rpc_call_end(call, RPC_INVALID_ARGUMENT, "%s", ARCHIVE_HAS_NO_LIVE_FLOWS);
 		return false;
 	}
 	f->masked = buf_init(RESPONSE_MAX_BYTES);
 	f->left = request->number ? request->number : UINT64_MAX;
 	f->is_last = request->number && !request->first && !request->since;
-	if (asked_init(&f->asked, request->whitelist, request->n_whitelist, request->blacklist,
-		       request->n_blacklist, request->since, request->until, &e) != ERR_OK) {
+	if (asked_init(&f->asked, ASKED_NAMES, request->whitelist, request->n_whitelist,
+		       request->blacklist, request->n_blacklist, request->since, request->until,
+		       &e) != ERR_OK) {
 		archive_refuse(call, &e);
 		return false;
 	}

@@ -16,6 +16,10 @@ struct query;
 
 enum { ARCHIVE_METHODS = 12, ARCHIVE_SQL_MAX = 192 << 10, ARCHIVE_TEXT_MAX = 16 << 20 };
 
+#define ARCHIVE_HAS_NO_LIVE_FLOWS                                                                  \
+	"an archive in ClickHouse has no live flows to follow; ask the observers, or a relay "     \
+	"over them"
+
 struct archive {
 	struct archive_config config;
 	struct mono_ns started;

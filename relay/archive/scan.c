@@ -95,7 +95,7 @@ static enum err_code decode(struct scan *s, struct str response, struct flow *re
 			       "row %llu of node '%.*s' in " CLICKHOUSE_FLOWS
 			       " is no flow, though it says so",
 			       (unsigned long long)s->row.seq, (int)s->row.node_len, s->row.node);
-	if (flow_dict_is_half_full(s->config->dict))
+	if (!s->config->keeps_names && flow_dict_is_half_full(s->config->dict))
 		flow_dict_reset(s->config->dict);
 	return flow_decode(parts.message, s->config->dict, ret, e);
 }

@@ -46,6 +46,7 @@ struct scan_config {
 	bool flows_only;
 	bool keys_only; /* the response is of use for the filter alone */
 	bool decodes;
+	bool keeps_names;           /* whoever takes the rows holds on to ids of the dictionary */
 	struct str where;           /* as where_put has it */
 	struct flow_filter *filter; /* NULL: all */
 	struct flow_dict *dict;     /* the filter's; NULL only if nothing is decoded */

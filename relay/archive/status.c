@@ -166,7 +166,7 @@ void archive_get_filtered_status(struct rpc_call *call, struct str request, void
 	AUTO(counting_free) struct counting *c = calloc(1, sizeof *c);
 	if (!c)
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a count");
-	else if (asked_init(&c->asked, in->whitelist, in->n_whitelist, in->blacklist,
+	else if (asked_init(&c->asked, ASKED_NAMES, in->whitelist, in->n_whitelist, in->blacklist,
 			    in->n_blacklist, NULL, NULL, &e) != ERR_OK)
 		archive_refuse(call, &e);
 	else

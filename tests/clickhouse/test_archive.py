@@ -276,7 +276,7 @@ def test_what_is_wrong_with_a_request_is_said_in_an_observers_words(both):
 
 
 @pytest.mark.parametrize('service, method', [('observer.Observer', 'GetAgentEvents'), ('observer.Observer', 'GetDebugEvents'),
-                                             ('tycho.v1.Evidence', 'Export'), ('tycho.v1.History', 'GetServiceMap')])
+                                             ('tycho.v1.Evidence', 'Export')])
 def test_what_an_archive_has_not_is_refused_with_a_word_on_whom_to_ask(both, service, method):
     code, text = wire.status_of(lambda: both.client.call(service, method))
     assert code == 'UNIMPLEMENTED' and text.startswith('an archive in ClickHouse ') and 'ask the ' in text
@@ -355,6 +355,41 @@ def test_coverage_says_what_is_missing_of_each_node(house):
         assert wire.status_of(lambda: c.call('tycho.v1.History', 'GetCoverage', since={'seconds': -1}))[0] == 'INVALID_ARGUMENT'
 
 
+MAPS = {
+    'all': dict(whitelist=[{}]),  # with a filter an observer reads flows, too, and not its sums by the minute
+    'drops': dict(whitelist=[{'verdict': ['DROPPED']}]),
+    'a range': dict(since=MIDDLE, until={'seconds': MIDDLE['seconds'] + 60}, whitelist=[{}]),
+    'rates': dict(since=MIDDLE, until={'seconds': MIDDLE['seconds'] + 3600}, rates_step_s=60, whitelist=[{}]),
+    'rates only': dict(since=MIDDLE, until={'seconds': MIDDLE['seconds'] + 60}, rates_step_s=1, rates_only=True, blacklist=[{'protocol': ['udp']}]),
+    'nothing': dict(whitelist=[{'source_pod': ['nobody/']}]),
+}
+
+
+def map_of(client, **request):
+    """Edges and rates, in an order of their own; the node's name is the server's."""
+    answers = list(client.call('tycho.v1.History', 'GetServiceMap', **request))
+    assert [a.snapshot_complete for a in answers] == [False] * (len(answers) - 1) + [True]
+    return (sorted(e.SerializeToString() for a in answers for e in a.edges), [(r.step, r.flows, r.dropped) for r in answers[-1].rates],
+            sum(a.left_out for a in answers))
+
+
+@pytest.mark.parametrize('asked', MAPS)
+def test_the_service_map_is_that_of_an_observer(both, asked):
+    edges, rates, left_out = map_of(both.client, **MAPS[asked])
+    assert (edges, rates, left_out) == map_of(both.history, **MAPS[asked])
+    assert bool(edges) == (asked not in ('rates only', 'nothing')) and bool(rates) == ('rates' in asked)
+
+
+def test_a_map_is_refused_in_an_observers_words_and_has_nothing_to_follow(both):
+    for request in (dict(rates_only=True), dict(rates_step_s=1), dict(since={'seconds': 1}, rates_step_s=1), dict(whitelist=[{'source_pod': ['']}])):
+        refused = [wire.status_of(lambda c=c, r=request: c.call('tycho.v1.History', 'GetServiceMap', **r)) for c in (both.client, both.history)]
+        assert refused[0] == refused[1], request
+    assert wire.status_of(lambda: both.client.call('tycho.v1.History', 'GetServiceMap', follow=True))[0] == 'INVALID_ARGUMENT'
+    shown = [tycho('map', '--server', s, '--since', '2024-03-05T10:00:00Z', '--until', '2024-03-05T10:01:00Z', '--verdict', 'DROPPED', '-o', 'json',
+                   check=0).stdout for s in (both.archive.address, both.observer.tcp)]
+    assert sorted(shown[0].splitlines()) == sorted(shown[1].splitlines()) and shown[0]
+
+
 # ---- who may see what
 
 def test_access_rules_cut_requests_down(house, rules):  # noqa: F811
@@ -372,6 +407,8 @@ def test_access_rules_cut_requests_down(house, rules):  # noqa: F811
         assert [n.namespace for n in c.GetNamespaces(metadata=as_(SHOP)).namespaces] == ['shop']
         assert [n.namespace for n in c.GetNamespaces(metadata=as_(OPS)).namespaces] == ['bank', 'shop', 'web']
         assert [n.records for n in c.call('tycho.v1.History', 'GetCoverage', metadata=as_(SHOP))] == [0]
+        maps = c.call('tycho.v1.History', 'GetServiceMap', metadata=as_(SHOP))
+        assert {(e.source.namespace, e.destination.namespace) for m in maps for e in m.edges} == {PAIRS[i] for i in OF_SHOP}
         assert wire.status_of(lambda: c.call('tycho.v1.Evidence', 'Export', metadata=as_(SHOP)))[0] == 'PERMISSION_DENIED'
         until(lambda: re.search(r'msg="query ended" .*method=/observer.Observer/GetFlows .*flows=%d ' % len(OF_SHOP), archive.log()), fault=archive.log)
 

@@ -17,7 +17,7 @@ static bool asked_after(long n, Flow__FlowFilter *white, Flow__FlowFilter *black
 	struct err e = { 0 };
 
 	nomem_after(n);
-	enum err_code code = asked_init(&a, &white, 1, &black, 1, NULL, NULL, &e);
+	enum err_code code = asked_init(&a, ASKED_NAMES, &white, 1, &black, 1, NULL, NULL, &e);
 	bool failed = nomem_end();
 	if (code == ERR_OK) {
 		const struct scan_config scan = asked_scan(&a);
