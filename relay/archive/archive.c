@@ -60,7 +60,6 @@ enum err_code archive_new(const struct archive_config *config, struct archive **
 	(void)pthread_mutex_init(&a->mx, NULL);
 	thread_cond_init(&a->moved);
 	a->config = *config;
-	a->started = mono_now();
 	if (getrandom(&a->seed, sizeof a->seed, 0) != sizeof a->seed)
 		a->seed = wall_now().v; /* it is a name, not a secret */
 	(void)snprintf(a->why, sizeof a->why, "ClickHouse has not been asked yet");

@@ -67,3 +67,16 @@ enum err_code held_ask(struct query *q, struct held *ret, struct err *e)
 	h = (struct held){ 0 };
 	return ERR_OK;
 }
+
+uint64_t held_span_ns(const struct held *h)
+{
+	uint64_t oldest = UINT64_MAX, newest = 0;
+
+	for (size_t i = 0; i < h->count; i++) {
+		const struct held_node *n = &h->nodes[i];
+		if (n->newest.v && n->oldest.v < oldest)
+			oldest = n->oldest.v;
+		newest = n->newest.v > newest ? n->newest.v : newest;
+	}
+	return newest > oldest ? newest - oldest : 0;
+}

@@ -26,5 +26,7 @@ struct held {
 /* Asks of all rows. ERR_NOMEM: or there are more than 100,000 nodes. */
 MUST_CHECK enum err_code held_ask(struct query *q, struct held *ret, struct err *e);
 void held_done(struct held *h);
+/* Between the oldest and the newest of all. */
+uint64_t held_span_ns(const struct held *h);
 
 #endif

@@ -22,7 +22,6 @@ enum { ARCHIVE_METHODS = 12, ARCHIVE_SQL_MAX = 192 << 10, ARCHIVE_TEXT_MAX = 16 
 
 struct archive {
 	struct archive_config config;
-	struct mono_ns started;
 	struct rpc_server *_Atomic server; /* NULL until there is one */
 	struct rpc_method methods[ARCHIVE_METHODS];
 	uint64_t seed; /* tells our statements from those of others */

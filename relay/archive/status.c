@@ -1,6 +1,7 @@
 /*
  * ServerStatus, GetNodes, GetNamespaces; tycho.v1's GetFilteredStatus and GetTime. Flows that are
  * held are those that were seen and those that there is room for: an archive has no other numbers.
+ * Its uptime, and a node's, is the time that the record spans, so that flows by it are a rate.
  */
 #include "access/access.h"
 #include "access/gate.h"
@@ -42,8 +43,8 @@ static void free_nothing(void *work)
 
 /* ---- ServerStatus */
 
-static enum err_code say_status(struct query *q, uint64_t flows, uint64_t recent, size_t nodes,
-				struct err *e)
+static enum err_code say_status(struct query *q, uint64_t flows, uint64_t recent,
+				const struct held *held, struct err *e)
 {
 	AUTO_BUF struct buf b = buf_init(ANSWER_MAX_BYTES);
 	const struct archive *a = query_archive(q);
@@ -53,9 +54,9 @@ static enum err_code say_status(struct query *q, uint64_t flows, uint64_t recent
 	observer__server_status_response__init(&m);
 	google__protobuf__uint32_value__init(&connected);
 	google__protobuf__uint32_value__init(&unavailable);
-	connected.value = (uint32_t)nodes;
+	connected.value = (uint32_t)held->count;
 	m.num_flows = m.max_flows = m.seen_flows = flows;
-	m.uptime_ns = mono_now().v - a->started.v;
+	m.uptime_ns = held_span_ns(held);
 	m.version = lend(a->config.version);
 	m.flows_rate = (double)recent / RATE_WINDOW_S;
 	m.num_connected_nodes = &connected;
@@ -97,7 +98,7 @@ static enum err_code run_status(struct query *q, void *work, struct err *e)
 		return code;
 	for (size_t i = 0; i < held.count; i++)
 		flows += held.nodes[i].flows;
-	return say_status(q, flows, recent, held.count, e);
+	return say_status(q, flows, recent, &held, e);
 }
 
 void archive_server_status(struct rpc_call *call, struct str request, void *ctx)
@@ -149,7 +150,7 @@ static enum err_code run_filtered(struct query *q, void *work, struct err *e)
 	enum err_code code = scan_run(q, &scan, e);
 	if (code == ERR_OK)
 		code = held_ask(q, &held, e);
-	return code == ERR_OK ? say_status(q, c->flows, c->recent, held.count, e) : code;
+	return code == ERR_OK ? say_status(q, c->flows, c->recent, &held, e) : code;
 }
 
 void archive_get_filtered_status(struct rpc_call *call, struct str request, void *ctx)

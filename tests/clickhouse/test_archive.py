@@ -318,7 +318,7 @@ def test_status_and_lists_tell_what_is_held(house):
         # the rows that are there twice are counted twice: nobody reads them
         assert (status.num_flows, status.max_flows, status.seen_flows) == (24, 24, 24)
         assert (status.num_connected_nodes.value, status.num_unavailable_nodes.value) == (2, 0)
-        assert status.version.startswith('tycho-relay v')
+        assert status.version.startswith('tycho-relay v') and status.uptime_ns == 11 * 10**9
         assert [(n.name, n.num_flows, n.uptime_ns) for n in c.GetNodes().nodes] == [('b', 10, 6 * 10**9), ('east/a', 14, 9 * 10**9)]
         assert [(n.cluster, n.namespace) for n in c.GetNamespaces().namespaces] == [('', 'shop'), ('', 'store'), ('west', 'bank')]
         filtered = c.call('tycho.v1.Flows', 'GetFilteredStatus', whitelist=[{'source_pod': ['bank/']}])
