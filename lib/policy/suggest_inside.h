@@ -2,9 +2,11 @@
  * suggest_inside - what the parts of suggest share. Nobody else includes it.
  *
  *	suggest.c        flows ──► connections
- *	suggest_who.c    pods ──► workloads, and the labels that select them
+ *	suggest_who.c    ends ──► workloads, nodes, the world
+ *	suggest_apart.c  labels that select workloads
  *	suggest_seen.c   connections ──► facts: subject, direction, peer, port
- *	suggest_write.c  facts ──► objects with comments
+ *	suggest_rule.c   facts ──► rules
+ *	suggest_write.c  rules ──► objects with comments
  *	suggest_check.c  the text, read back
  */
 #ifndef TYCHO_POLICY_SUGGEST_INSIDE_H
@@ -55,7 +57,6 @@ struct connection {
 struct pair {
 	struct str key, value;
 };
-void pair_put(struct buf *b, const struct pair *p);
 
 /* A workload, or pods without one that have the same labels. */
 struct suggest_group {
@@ -158,9 +159,12 @@ MUST_CHECK enum err_code suggest_end(struct suggest *s, struct endpoint_id id,
 				     const struct end **ret, struct err *e);
 /* Joins workloads that labels do not tell apart, chooses what selects the others, names policies. */
 MUST_CHECK enum err_code suggest_tell_apart(struct suggest *s, struct err *e);
-/* "shop/web (Deployment)", and with whom it is joined. */
-void group_put(const struct suggest *s, uint32_t leader, struct buf *out);
+/* "shop/web (Deployment)", and with whom it is joined. @return how many names they have. */
+size_t group_put(const struct suggest *s, uint32_t leader, struct buf *out);
 void label_sets_free(struct suggest *s);
+bool label_set_has(const struct label_set *set, const struct pair *p);
+/* Of the labels that all of its pods have, those stay that the set has. */
+void group_share(struct suggest_group *g, const struct label_set *set);
 
 /* Facts of all connections, and which of them are allowed. */
 MUST_CHECK enum err_code suggest_facts(struct suggest *s, struct err *e);

@@ -95,7 +95,7 @@ static enum err_code find_peer(struct suggest *s, const struct connection *c, in
 void peer_put(const struct suggest *s, const struct peer *p, struct buf *out)
 {
 	if (p->class_ == PEER_PODS)
-		group_put(s, p->group, out);
+		(void)group_put(s, p->group, out);
 	else if (p->class_ == PEER_OWN_NODE)
 		buf_lit(out, "its own node");
 	else
@@ -204,7 +204,8 @@ static enum err_code sort_facts(struct suggest *s, struct err *e)
 		return err_set(e, ERR_NOMEM, "connections");
 	for (size_t i = 0; i < s->fact_count; i++)
 		s->facts[i].was = (uint32_t)i;
-	qsort_r(s->facts, s->fact_count, sizeof *s->facts, by_all, s);
+	if (s->fact_count)
+		qsort_r(s->facts, s->fact_count, sizeof *s->facts, by_all, s);
 	for (size_t i = 0; i < s->fact_count; i++)
 		to[s->facts[i].was] = (uint32_t)i;
 	for (size_t i = 0; i < s->connection_count; i++)

@@ -4,6 +4,8 @@
 #include "policy/inside.h"
 #include "policy/suggest_inside.h"
 
+enum { NAME_MAX_BYTES = 4096 }; /* of what names are told apart by; Kubernetes has none of 254 */
+
 /* Labels that tell what a pod is, the most usual first. */
 static const char *const telling[] = {
 	"app.kubernetes.io/name",
@@ -59,7 +61,7 @@ static int by_rank(const void *pa, const void *pb)
 	return i != j ? (i < j ? -1 : 1) : str_cmp(a->key, b->key);
 }
 
-void pair_put(struct buf *b, const struct pair *p)
+static void pair_put(struct buf *b, const struct pair *p)
 {
 	buf_str_put(b, p->key);
 	buf_char(b, '=');
@@ -71,7 +73,7 @@ static bool pair_eq(const struct pair *a, const struct pair *b)
 	return str_eq(a->key, b->key) && str_eq(a->value, b->value);
 }
 
-static bool has_pair(const struct label_set *set, const struct pair *p)
+bool label_set_has(const struct label_set *set, const struct pair *p)
 {
 	for (size_t i = 0; i < set->count; i++)
 		if (pair_eq(&set->pairs[i], p))
@@ -194,13 +196,12 @@ static enum err_code read_pairs(const struct endpoint *ep, struct pair **ret, si
 	return ERR_OK;
 }
 
-/* Labels that all pods have stay. */
-static void share(struct suggest_group *g, const struct label_set *set)
+void group_share(struct suggest_group *g, const struct label_set *set)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < g->shared_count; i++)
-		if (has_pair(set, &g->shared[i]))
+		if (label_set_has(set, &g->shared[i]))
 			g->shared[kept++] = g->shared[i];
 	g->shared_count = kept;
 }
@@ -252,16 +253,19 @@ static enum err_code add_set(struct suggest *s, const struct endpoint *ep, struc
 	}
 	buf_str_put(&key, namespace_of(ep));
 	buf_char(&key, '\0');
-	buf_str_put(&key, ep->workload_count ? ep->workloads[0].name : STR(""));
-	buf_char(&key, '\0');
-	buf_str_put(&key, ep->workload_count ? ep->workloads[0].kind : buf_str(&labels));
-	if (key.failed || labels.failed)
-		return err_set(e, ERR_CLOSED, "labels of a pod");
+	if (ep->workload_count) {
+		buf_str_put(&key, str_upto(ep->workloads[0].name, NAME_MAX_BYTES));
+		buf_char(&key, '\0');
+		buf_str_put(&key, str_upto(ep->workloads[0].kind, NAME_MAX_BYTES));
+	} else {
+		buf_char(&key, '\0');
+		buf_str_put(&key, buf_str(&labels));
+	}
 	size_t group_bytes = key.len;
 	buf_char(&key, '\0');
 	buf_str_put(&key, buf_str(&labels));
-	if (key.failed)
-		return err_set(e, ERR_CLOSED, "labels of a pod");
+	if (key.failed || labels.failed)
+		return err_set(e, ERR_NOMEM, "labels of pods");
 	if (map_get(s->by_labels, buf_str(&key), &at)) {
 		*ret_group = set_at(s, at)->group;
 		return ERR_OK;
@@ -277,7 +281,7 @@ static enum err_code add_set(struct suggest *s, const struct endpoint *ep, struc
 		return e->code;
 	s->sets[at] = (struct label_set){ *ret_group, TAKE(mine), count };
 	s->set_count++;
-	share(&s->groups[*ret_group], &s->sets[at]);
+	group_share(&s->groups[*ret_group], &s->sets[at]);
 	return ERR_OK;
 }
 
@@ -308,177 +312,4 @@ enum err_code suggest_end(struct suggest *s, struct endpoint_id id, const struct
 	}
 	s->ends[id.v] = end;
 	return ERR_OK;
-}
-
-/* --- telling them apart ----------------------------------------------------------------------- */
-
-static void join(struct suggest *s, uint32_t a, uint32_t b)
-{
-	struct suggest_group *to = &s->groups[a];
-	const struct suggest_group *from = &s->groups[b];
-	const struct label_set shared = { b, from->shared, from->shared_count };
-
-	share(to, &shared);
-	to->asked |= from->asked;
-	for (size_t i = 0; i < s->group_count; i++)
-		if (s->groups[i].leader == b)
-			s->groups[i].leader = a;
-}
-
-static uint32_t leader_of(const struct suggest *s, uint32_t set)
-{
-	return s->groups[s->sets[set].group].leader;
-}
-
-/* Of sets of other pods of the namespace, those that @p is among stay. */
-static size_t keep_with(const struct suggest *s, const struct pair *p, uint32_t *sets, size_t n)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (has_pair(&s->sets[sets[i]], p))
-			sets[kept++] = sets[i];
-	return kept;
-}
-
-/* The telling label, and of the others those that leave fewer pods. *@ret: in @sets, room for all
- * of them, what is left of others. */
-static size_t choose(const struct suggest *s, struct suggest_group *g, uint32_t leader,
-		     uint32_t *sets)
-{
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < s->set_count; i++)
-		if (leader_of(s, i) != leader &&
-		    str_eq(s->groups[leader_of(s, i)].namespace_, g->namespace_))
-			sets[n++] = i;
-	g->chosen_count = 0;
-	for (size_t i = 0; i < g->shared_count && (n || !i); i++) {
-		size_t left = keep_with(s, &g->shared[i], sets, n);
-
-		if (!i || left < n)
-			g->chosen[g->chosen_count++] = g->shared[i];
-		n = left;
-	}
-	return n;
-}
-
-static enum err_code settle(struct suggest *s, uint32_t leader, uint32_t *sets, struct err *e)
-{
-	struct suggest_group *g = &s->groups[leader];
-	size_t n;
-
-	free(g->chosen);
-	g->chosen = calloc(g->shared_count + 1, sizeof *g->chosen);
-	if (!g->chosen)
-		return err_set(e, ERR_NOMEM, "labels of pods");
-	while ((n = choose(s, g, leader, sets)) > 0)
-		for (size_t i = 0; i < n; i++)
-			if (leader_of(s, sets[i]) != leader)
-				join(s, leader, leader_of(s, sets[i]));
-	return ERR_OK;
-}
-
-struct keyed {
-	struct str key;
-	uint32_t group;
-};
-
-static int by_key(const void *a, const void *b)
-{
-	return str_cmp(((const struct keyed *)a)->key, ((const struct keyed *)b)->key);
-}
-
-/* A name as Kubernetes takes it. */
-static size_t put_name(char *out, size_t room, struct str name)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < name.len && n < room; i++) {
-		char c = name.p[i];
-
-		if (c >= 'A' && c <= 'Z')
-			c = (char)(c + 'a' - 'A');
-		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
-			out[n++] = c;
-		else if (n && out[n - 1] != '-')
-			out[n++] = '-';
-	}
-	while (n && out[n - 1] == '-')
-		n--;
-	return n;
-}
-
-static bool is_taken(const struct suggest *s, const struct keyed *before, size_t count,
-		     const struct suggest_group *g)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct suggest_group *other = &s->groups[before[i].group];
-
-		if (str_eq(other->namespace_, g->namespace_) && !strcmp(other->policy, g->policy))
-			return true;
-	}
-	return false;
-}
-
-static void name_policy(const struct suggest *s, const struct keyed *before, size_t count,
-			struct suggest_group *g)
-{
-	enum { NUMBER_BYTES = 8 };
-	char base[sizeof g->policy - NUMBER_BYTES];
-	size_t n = put_name(base, sizeof base, g->name.len ? g->name : g->pod);
-
-	if (!n)
-		n = put_name(base, sizeof base, STR("workload"));
-	(void)snprintf(g->policy, sizeof g->policy, "%.*s", (int)n, base);
-	for (unsigned i = 2; is_taken(s, before, count, g); i++)
-		(void)snprintf(g->policy, sizeof g->policy, "%.*s-%u", (int)n, base, i);
-}
-
-enum err_code suggest_tell_apart(struct suggest *s, struct err *e)
-{
-	AUTO(own_free) struct keyed *order = calloc(s->group_count + 1, sizeof *order);
-	AUTO(own_free) uint32_t *sets = calloc(s->set_count + 1, sizeof *sets);
-
-	if (!order || !sets)
-		return err_set(e, ERR_NOMEM, "labels of pods");
-	for (size_t i = 0; i < s->group_count; i++)
-		order[i] = (struct keyed){ s->groups[i].key, (uint32_t)i };
-	qsort(order, s->group_count, sizeof *order, by_key);
-	for (size_t i = 0; i < s->group_count; i++)
-		if (s->groups[order[i].group].leader == order[i].group &&
-		    settle(s, order[i].group, sets, e) != ERR_OK)
-			return e->code;
-	for (size_t i = 0; i < s->group_count; i++)
-		name_policy(s, order, i, &s->groups[order[i].group]);
-	return ERR_OK;
-}
-
-static void put_one(const struct suggest_group *g, struct buf *out)
-{
-	buf_str_put(out, g->namespace_);
-	buf_char(out, '/');
-	buf_str_put(out, g->name.len ? g->name : g->pod);
-	if (g->kind.len)
-		buf_printf(out, " (%.*s)", STR_FMT(g->kind));
-}
-
-void group_put(const struct suggest *s, uint32_t leader, struct buf *out)
-{
-	AUTO(own_free) struct keyed *order = calloc(s->group_count + 1, sizeof *order);
-	size_t n = 0;
-
-	for (size_t i = 0; order && i < s->group_count; i++)
-		if (s->groups[i].leader == leader)
-			order[n++] = (struct keyed){ s->groups[i].key, (uint32_t)i };
-	out->failed |= !order;
-	if (!order)
-		return;
-	qsort(order, n, sizeof *order, by_key);
-	for (size_t i = 0; i < n && i < SUGGEST_TOLD_MAX; i++) {
-		buf_str_put(out, i ? STR(", ") : STR(""));
-		put_one(&s->groups[order[i].group], out);
-	}
-	if (n > SUGGEST_TOLD_MAX)
-		buf_printf(out, " and %zu more", n - SUGGEST_TOLD_MAX);
 }

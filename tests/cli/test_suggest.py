@@ -6,6 +6,7 @@ import random
 import subprocess
 
 import pytest
+import test_preview
 import yaml
 
 TYCHO = os.path.join(os.environ['TYCHO_BUILD'], 'bin', 'tycho')
@@ -160,3 +161,36 @@ def test_what_was_lost_is_in_the_text_too():
 def test_misuse_gets_a_sentence_and_no_policy(words, sentence):
     text, said = suggest(FLOWS, *words, status=1)
     assert sentence in said and not text
+
+
+def recorded(name):
+    """Each connection that any recorded policies of a world are asked about, as a flow that passed; and the world's cluster."""
+    with open(os.path.join(test_preview.GOLDEN, 'worlds', name + '.yaml')) as f:
+        world = yaml.load(f, yaml.CSafeLoader)
+    labels = {r['peer']: r['labels'].split(',') for r in test_preview.table('identities.tsv') if r['world'] == name}
+    seen = {(c['src'], c['dst'], c['proto'], c['port']) for c in test_preview.table('cases.tsv') if c['world'] == name}
+    flows = []
+    for src, dst, protocol, port in sorted(seen):
+        if protocol in ('TCP', 'UDP', 'SCTP') or port in ('8', '128'):
+            ends = (test_preview.end(x, world, labels.get(x, test_preview.outside(world, x))) for x in (src, dst))
+            flows.append(test_preview.line(*ends, protocol, port))
+    return flows, world['cluster']
+
+
+@pytest.mark.parametrize('name', ['shop', 'dual', 'xyz', 'edge'])
+@pytest.mark.parametrize('kind', ['kubernetes', 'cilium'])
+def test_recorded_worlds_have_policies(tmp_path, name, kind):
+    """Of pods, nodes, services and addresses as Cilium labels them: what the policies allow, preview does not find denied."""
+    flows, cluster = recorded(name)
+    text, said = suggest(flows, '--kind', kind, '--policy-cluster', cluster)
+    assert len(flows) > 20 and len(list(yaml.safe_load_all(text))) > 3
+    (tmp_path / 'p.yaml').write_text(text)
+    checked, _ = run('check', tmp_path / 'p.yaml')
+    assert {row.split()[0] for row in checked.splitlines()} == {'ok'}
+    out, _ = run('preview', '-f', tmp_path / 'p.yaml', '--meaning', kind, '--policy-cluster', cluster, '--input-file', '-', '-o', 'json',
+                 '--fail-on', 'never', flows=flows)
+    *rows, summary = [json.loads(row) for row in out.splitlines()]
+    denied = [r for r in rows if r['change'] == 'denied' and r['by']]  # without policies an end that is being set up is denied all the same
+    unsaid = sum(int(row.rsplit(' ', 1)[1].replace(',', '')) for row in said.splitlines() if row.startswith('incomplete:'))
+    assert sum(r['flows'] for r in denied) <= unsaid, (denied, said)
+    assert summary['summary']['same']['flows'] > len(flows) / 2

@@ -415,6 +415,14 @@ static void names_are_names_for_cilium_with_the_rule_for_dns_that_they_need(void
 	m = made_of(w, &plain, &f, 1);
 	LACKS(m, "example");
 	buf_done(&m.text);
+	with_name(w, &f, "b.example");
+	wire_put_str(&w->ext, FLOW_FIELD_DESTINATION_NAMES, STR("a.example"));
+	wire_put_str(&w->ext, FLOW_FIELD_DESTINATION_NAMES, STR("c.example"));
+	f.ext = (const uint8_t *)w->ext.p;
+	f.ext_len = (uint32_t)w->ext.len;
+	m = made_of(w, &config, &f, 1);
+	HOLDS(m, "  - toFQDNs:\n    - matchName: a.example\n    toPorts:\n");
+	buf_done(&m.text);
 	with_name(w, &f, "no name");
 	m = made_of(w, &config, &f, 1);
 	LACKS(m, "toFQDNs");
@@ -616,50 +624,71 @@ static void shuffle(struct flow *flows, size_t n, uint64_t *seed)
 	}
 }
 
-/* A port that none of the flows has is denied to and from all pods asked for. */
-static void denies_others(const struct world *w, const char *text, const struct flow *f)
+static struct policy_row *row_of(const struct policy_set *set, const struct endpoint *ep)
+{
+	struct policy_row *row = malloc(policy_row_bytes(set));
+	const struct policy_end end = { .namespace_ = ep->namespace_,
+					.pod = ep->pod,
+					.labels = ep->labels,
+					.label_count = ep->label_count };
+
+	assert_non_null(row);
+	policy_row_fill(set, &end, row);
+	return row;
+}
+
+static void denies(const struct policy_set *set, enum policy_direction direction,
+		   const struct policy_row *subject, const struct policy_row *peer,
+		   const uint8_t address[16], uint16_t port)
+{
+	static struct policy_answer answer;
+	uint8_t ip[1][16];
+
+	memcpy(ip[0], address, 16);
+	const struct policy_query query = {
+		.direction = direction,
+		.subject = subject,
+		.peer = { peer, (const uint8_t(*)[16])ip, 1, NULL, 0 },
+		.protocol = IPPROTO_TCP,
+		.port = port,
+	};
+	policy_ask(set, &query, &answer);
+	if (!policy_verdict_denies(answer.verdict) && answer.verdict != POLICY_LOCALHOST)
+		fail_msg("port %u is %s", port, policy_verdict_name(answer.verdict));
+}
+
+/* A port, a workload and an address that none of the flows has are denied to and from the pods asked
+ * for. */
+static void denies_others(struct world *w, const char *text, const struct flow *f)
 {
 	static const struct policy_config config = { .meaning = POLICY_AS_KUBERNETES };
+	static const uint8_t nowhere[16] = { [10] = 0xff, [11] = 0xff, 203, 0, 113, 200 };
 	AUTO(policy_builder_free) struct policy_builder *b = NULL;
 	AUTO(policy_set_free) struct policy_set *set = NULL;
-	const struct endpoint_id ids[] = { f->src_ep, f->dst_ep };
-	struct policy_row *rows[2];
-	static struct policy_answer answer;
+	const struct endpoint *ends[] = { flow_dict_get_endpoint(w->dict, f->src_ep),
+					  flow_dict_get_endpoint(w->dict, f->dst_ep) };
+	struct endpoint_id new = pod(w, "elsewhere", "n-0", "n", "k8s:app=a,k8s:tier=1");
+	struct endpoint_id world = entity(w, "reserved:world");
 
 	assert_int_equal(policy_builder_new(&config, &b, NULL), ERR_OK);
 	assert_int_equal(policy_builder_add_text(b, str_of(text), NULL), ERR_OK);
 	assert_int_equal(policy_builder_finish(b, &set, NULL), ERR_OK);
+	AUTO(own_free) struct policy_row *source = row_of(set, ends[0]);
+	AUTO(own_free) struct policy_row *destination = row_of(set, ends[1]);
+	AUTO(own_free) struct policy_row *other = row_of(set, flow_dict_get_endpoint(w->dict, new));
+	AUTO(own_free)
+	struct policy_row *outside = row_of(set, flow_dict_get_endpoint(w->dict, world));
 	for (int i = 0; i < 2; i++) {
-		const struct endpoint *ep = flow_dict_get_endpoint(w->dict, ids[i]);
-		rows[i] = malloc(policy_row_bytes(set));
-		policy_row_fill(set,
-				&(struct policy_end){ .namespace_ = ep->namespace_,
-						      .pod = ep->pod,
-						      .labels = ep->labels,
-						      .label_count = ep->label_count },
-				rows[i]);
-	}
-	for (int i = 0; i < 2; i++) {
-		const struct endpoint *ep = flow_dict_get_endpoint(w->dict, ids[i]);
-		const uint8_t *peer = i ? f->src_ip : f->dst_ip;
-		uint8_t ip[1][16];
+		enum policy_direction direction = i ? POLICY_INGRESS : POLICY_EGRESS;
+		struct policy_row *subject = i ? destination : source;
 
-		if (!ep->namespace_.len || str_is(ep->namespace_, "kube-system"))
+		if (!ends[i]->namespace_.len || str_is(ends[i]->namespace_, "kube-system"))
 			continue;
-		memcpy(ip[0], peer, 16);
-		const struct policy_query query = {
-			.direction = i ? POLICY_INGRESS : POLICY_EGRESS,
-			.subject = rows[i],
-			.peer = { rows[1 - i], (const uint8_t(*)[16])ip, 1, NULL, 0 },
-			.protocol = IPPROTO_TCP,
-			.port = 7777,
-		};
-		policy_ask(set, &query, &answer);
-		if (!policy_verdict_denies(answer.verdict) && answer.verdict != POLICY_LOCALHOST)
-			fail_msg("%s\n%s", policy_verdict_name(answer.verdict), text);
+		denies(set, direction, subject, i ? source : destination, i ? f->src_ip : f->dst_ip,
+		       7777);
+		denies(set, direction, subject, other, nowhere, 80);
+		denies(set, direction, subject, outside, nowhere, 443);
 	}
-	free(rows[0]);
-	free(rows[1]);
 }
 
 static void whatever_was_forwarded_is_allowed_and_nothing_else(void **state)
@@ -745,6 +774,82 @@ static void no_name_gets_out_of_a_comment_or_a_text(void **state)
 	}
 }
 
+static void random_text(char *out, size_t room, uint64_t *seed)
+{
+	static const char *const pieces[] = {
+		"\n",           "\r", "#", " #",  ": ",   "- ",     "---\n", "\"",       "'",
+		"\\",           "\t", "a", "web", "null", "\x7f",   "\x1b",  "\xc2\x85", "\xff",
+		"\xe2\x80\xa9", "{}", "[", "&x",  "*x",   "!!str ", "|\n"
+	};
+
+	*out = 0;
+	for (uint64_t n = next(seed) % 6; n; n--) {
+		const char *piece = pieces[next(seed) % ARRAY_LEN(pieces)];
+
+		if (strlen(out) + strlen(piece) + 1 < room)
+			strcat(out, piece);
+	}
+}
+
+/* Policies are as many as without odd names, and of the same parts. */
+static void odd_names_make_no_other_objects(void **state)
+{
+	struct world *w = *state;
+
+	for (uint64_t round = 0; round < 500; round++) {
+		uint64_t seed = round;
+		char name[64], kind[64], label[96] = "k8s:app=", dns[64];
+		struct suggest_config config = round % 2 ? cilium() : plain;
+		json_t *documents = NULL, *one;
+		size_t k;
+
+		print_message("seed %u\n", (unsigned)seed);
+		flow_dict_reset(w->dict);
+		buf_reset(&w->ext);
+		random_text(name, sizeof name, &seed);
+		random_text(kind, sizeof kind, &seed);
+		random_text(label + strlen(label), 64, &seed);
+		random_text(dns, sizeof dns, &seed);
+		struct endpoint_id a = pod(w, "shop", name, kind, label),
+				   b = pod(w, "shop", "b", "b", "k8s:role=b"),
+				   out = entity(w, "reserved:world");
+		struct flow flows[] = { flow_of(a, b, 80), flow_of(a, out, 81), drop_of(b, a, 82) };
+		with_name(w, &flows[1], dns);
+		struct made m = made_of(w, &config, flows, ARRAY_LEN(flows));
+		assert_int_equal(m.code, ERR_OK);
+		assert_int_equal(policy_yaml(buf_str(&m.text), &documents, NULL), ERR_OK);
+		assert_int_equal(json_array_size(documents), m.counts.policies);
+		json_array_foreach(documents, k, one)
+		{
+			assert_int_equal(json_object_size(one), 4);
+			assert_int_equal(json_object_size(json_object_get(one, "metadata")), 2);
+			assert_int_equal(json_object_size(json_object_get(one, "spec")),
+					 config.kind == SUGGEST_CILIUM ? 3 : 4);
+		}
+		json_decref(documents);
+		for (size_t j = 0; j < m.text.len; j++) {
+			unsigned char c = (unsigned char)m.text.p[j];
+			assert_true(c == '\n' || (c >= 0x20 && c != 0x7f));
+		}
+		buf_done(&m.text);
+	}
+}
+
+static void a_name_without_end_is_cut(void **state)
+{
+	struct world *w = *state;
+	AUTO(own_free) char *name = calloc(1, 100001);
+
+	memset(name, 'x', 100000);
+	struct endpoint_id a = pod(w, "shop", "a", name, "k8s:app=a");
+	const struct flow f = flow_of(a, a, 80);
+	struct made m = made_of(w, &plain, &f, 1);
+
+	assert_int_equal(m.code, ERR_OK);
+	assert_true(m.text.len < 4096);
+	buf_done(&m.text);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -767,6 +872,8 @@ int main(void)
 		T(peers_and_ports_beyond_the_limits_are_told),
 		T(whatever_was_forwarded_is_allowed_and_nothing_else),
 		T(no_name_gets_out_of_a_comment_or_a_text),
+		T(odd_names_make_no_other_objects),
+		T(a_name_without_end_is_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
