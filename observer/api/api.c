@@ -133,17 +133,6 @@ struct api_counts api_counts(struct api *a)
 	return counts;
 }
 
-ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request,
-			     const ProtobufCMessageDescriptor *desc)
-{
-	ProtobufCMessage *m =
-		protobuf_c_message_unpack(desc, NULL, request.len, (const uint8_t *)request.p);
-
-	if (!m)
-		rpc_call_end(call, RPC_INVALID_ARGUMENT, "the request is no valid %s", desc->name);
-	return m;
-}
-
 void api_reply(struct api *a, struct rpc_call *call, const ProtobufCMessage *m)
 {
 	size_t bytes = protobuf_c_message_get_packed_size(m);

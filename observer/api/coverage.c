@@ -96,19 +96,6 @@ static Tycho__V1__Gap **link_gaps(struct coverage *c)
 	return list;
 }
 
-static bool take_time(struct rpc_call *call, const Google__Protobuf__Timestamp *in,
-		      struct wall_ns *ret)
-{
-	if (!in)
-		return true;
-	if (in->nanos >= 0 && in->nanos < (int)NS_PER_S &&
-	    timestamp_to_wall((struct timestamp){ in->seconds, in->nanos }, ret))
-		return true;
-	rpc_call_end(call, RPC_INVALID_ARGUMENT,
-		     "a time of the range is none between 1970 and 2554");
-	return false;
-}
-
 static void take_checkpoint(void *ctx, const struct store_checkpoint *c)
 {
 	struct wall_ns *signed_at = ctx;
@@ -213,13 +200,14 @@ static void answer(struct api *a, struct rpc_call *call, const struct store_rang
 void api_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 {
 	ProtobufCMessage *m =
-		api_unpack(call, request, &tycho__v1__get_coverage_request__descriptor);
+		rpc_request_unpack(call, request, &tycho__v1__get_coverage_request__descriptor);
 	const Tycho__V1__GetCoverageRequest *in = (const Tycho__V1__GetCoverageRequest *)m;
 	struct store_range range = { .until = { UINT64_MAX } };
 
 	if (!m)
 		return;
-	if (take_time(call, in->since, &range.since) && take_time(call, in->until, &range.until))
+	if (rpc_request_time(call, in->since, &range.since) &&
+	    rpc_request_time(call, in->until, &range.until))
 		answer(ctx, call, &range);
 	protobuf_c_message_free_unpacked(m, NULL);
 }

@@ -58,7 +58,7 @@ static const struct rpc_stream_ops ops = { fill, done };
 static void begin(struct api *a, struct rpc_call *call, struct str request, enum flow_kind kind)
 {
 	ProtobufCMessage *m =
-		api_unpack(call, request, &observer__get_agent_events_request__descriptor);
+		rpc_request_unpack(call, request, &observer__get_agent_events_request__descriptor);
 	const Observer__GetAgentEventsRequest *in = (const Observer__GetAgentEventsRequest *)m;
 	struct err e;
 

@@ -97,8 +97,8 @@ static enum err_code prepare(struct count *c, struct api *a,
 
 void api_get_filtered_status(struct rpc_call *call, struct str request, void *ctx)
 {
-	ProtobufCMessage *m =
-		api_unpack(call, request, &tycho__v1__get_filtered_status_request__descriptor);
+	ProtobufCMessage *m = rpc_request_unpack(
+		call, request, &tycho__v1__get_filtered_status_request__descriptor);
 	AUTO(count_free) struct count *c = m ? calloc(1, sizeof *c) : NULL;
 	struct err e;
 

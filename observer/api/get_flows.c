@@ -211,7 +211,8 @@ static bool agree_on_packing(struct stream *s, struct rpc_call *call)
 
 static void begin(struct rpc_call *call, struct str request, struct api *a, bool is_batched)
 {
-	ProtobufCMessage *m = api_unpack(call, request, &observer__get_flows_request__descriptor);
+	ProtobufCMessage *m =
+		rpc_request_unpack(call, request, &observer__get_flows_request__descriptor);
 	AUTO(stream_free) struct stream *s = m ? calloc(1, sizeof *s) : NULL;
 
 	if (!m)

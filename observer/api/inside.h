@@ -2,7 +2,6 @@
 #ifndef TYCHO_OBSERVER_API_INSIDE_H
 #define TYCHO_OBSERVER_API_INSIDE_H
 
-#include <protobuf-c/protobuf-c.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -10,6 +9,7 @@
 #include "observer/api/api.h"
 #include "observer/api/reading.h"
 #include "rpc/address.h"
+#include "rpc/request.h"
 
 enum { API_METHODS = 12, API_MESSAGE_MAX = 64 << 20 };
 
@@ -59,10 +59,6 @@ void api_notify(struct rpc_call *call, struct str request, void *ctx);
 void api_get_coverage(struct rpc_call *call, struct str request, void *ctx);
 void api_get_service_map(struct rpc_call *call, struct str request, void *ctx);
 
-/* Own (protobuf_c_message_free_unpacked). NULL: @request is no such message, and the call has ended
- * with INVALID_ARGUMENT. */
-ProtobufCMessage *api_unpack(struct rpc_call *call, struct str request,
-			     const ProtobufCMessageDescriptor *desc);
 /* Unary answer. */
 void api_reply(struct api *a, struct rpc_call *call, const ProtobufCMessage *m);
 /* Ends @call with what a request's fault maps to. */

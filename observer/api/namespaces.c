@@ -30,7 +30,7 @@ void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx)
 {
 	struct api *a = ctx;
 	ProtobufCMessage *m =
-		api_unpack(call, request, &observer__get_namespaces_request__descriptor);
+		rpc_request_unpack(call, request, &observer__get_namespaces_request__descriptor);
 
 	if (!m)
 		return;

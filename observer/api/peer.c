@@ -54,7 +54,7 @@ static const struct rpc_stream_ops ops = { fill, free };
 
 void api_notify(struct rpc_call *call, struct str request, void *ctx)
 {
-	ProtobufCMessage *m = api_unpack(call, request, &peer__notify_request__descriptor);
+	ProtobufCMessage *m = rpc_request_unpack(call, request, &peer__notify_request__descriptor);
 
 	if (!m)
 		return;

@@ -327,7 +327,7 @@ static enum err_code prepare(struct stream *s, const Tycho__V1__GetServiceMapReq
 void api_get_service_map(struct rpc_call *call, struct str request, void *ctx)
 {
 	ProtobufCMessage *m =
-		api_unpack(call, request, &tycho__v1__get_service_map_request__descriptor);
+		rpc_request_unpack(call, request, &tycho__v1__get_service_map_request__descriptor);
 	AUTO(stream_free) struct stream *s = m ? calloc(1, sizeof *s) : NULL;
 	struct err e;
 

@@ -15,7 +15,7 @@ void api_server_status(struct rpc_call *call, struct str request, void *ctx)
 {
 	struct api *a = ctx;
 	ProtobufCMessage *m =
-		api_unpack(call, request, &observer__server_status_request__descriptor);
+		rpc_request_unpack(call, request, &observer__server_status_request__descriptor);
 
 	if (!m)
 		return;
@@ -37,7 +37,8 @@ void api_server_status(struct rpc_call *call, struct str request, void *ctx)
 void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
 {
 	struct api *a = ctx;
-	ProtobufCMessage *m = api_unpack(call, request, &observer__get_nodes_request__descriptor);
+	ProtobufCMessage *m =
+		rpc_request_unpack(call, request, &observer__get_nodes_request__descriptor);
 
 	if (!m)
 		return;

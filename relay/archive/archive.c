@@ -266,17 +266,6 @@ enum rpc_status archive_status_of(const struct err *e)
 
 /* ---- requests */
 
-ProtobufCMessage *archive_unpack(struct rpc_call *call, struct str request,
-				 const ProtobufCMessageDescriptor *desc)
-{
-	ProtobufCMessage *m =
-		protobuf_c_message_unpack(desc, NULL, request.len, (const uint8_t *)request.p);
-
-	if (!m)
-		rpc_call_end(call, RPC_INVALID_ARGUMENT, "the request is no valid %s", desc->name);
-	return m;
-}
-
 void archive_refuse(struct rpc_call *call, const struct err *e)
 {
 	rpc_call_end(call, e->code == ERR_NOMEM ? RPC_RESOURCE_EXHAUSTED : RPC_UNKNOWN, "%s",

@@ -214,24 +214,11 @@ static enum err_code run(struct query *q, void *work, struct err *e)
 	return code;
 }
 
-static bool take_time(struct rpc_call *call, const Google__Protobuf__Timestamp *in,
-		      struct wall_ns *ret)
-{
-	if (!in)
-		return true;
-	if (in->nanos >= 0 && in->nanos < (int)NS_PER_S &&
-	    timestamp_to_wall((struct timestamp){ in->seconds, in->nanos }, ret))
-		return true;
-	rpc_call_end(call, RPC_INVALID_ARGUMENT,
-		     "a time of the range is none between 1970 and 2554");
-	return false;
-}
-
 void archive_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 {
 	static const struct query_work work = { run, free };
 	ProtobufCMessage *m =
-		archive_unpack(call, request, &tycho__v1__get_coverage_request__descriptor);
+		rpc_request_unpack(call, request, &tycho__v1__get_coverage_request__descriptor);
 	const Tycho__V1__GetCoverageRequest *in = (const Tycho__V1__GetCoverageRequest *)m;
 
 	if (!m)
@@ -241,8 +228,8 @@ void archive_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 		range->until.v = UINT64_MAX;
 	if (!range)
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a query");
-	else if (take_time(call, in->since, &range->since) &&
-		 take_time(call, in->until, &range->until))
+	else if (rpc_request_time(call, in->since, &range->since) &&
+		 rpc_request_time(call, in->until, &range->until))
 		query_begin(ctx, call, QUERY_ANSWERS, &work, TAKE(range));
 	protobuf_c_message_free_unpacked(m, NULL);
 }

@@ -160,7 +160,7 @@ static void begin(struct rpc_call *call, struct str request, struct archive *a,
 		  enum query_form form)
 {
 	ProtobufCMessage *m =
-		archive_unpack(call, request, &observer__get_flows_request__descriptor);
+		rpc_request_unpack(call, request, &observer__get_flows_request__descriptor);
 
 	if (!m)
 		return;

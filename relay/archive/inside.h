@@ -4,13 +4,12 @@
 #ifndef TYCHO_RELAY_ARCHIVE_INSIDE_H
 #define TYCHO_RELAY_ARCHIVE_INSIDE_H
 
-#include <protobuf-c/protobuf-c.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/time.h"
 #include "clickhouse/rowbinary.h"
 #include "relay/archive/archive.h"
+#include "rpc/request.h"
 
 struct query;
 
@@ -55,10 +54,6 @@ enum rpc_status archive_status_of(const struct err *e);
 
 /* ---- calls, on the server's thread */
 
-/* Own (protobuf_c_message_free_unpacked). NULL: @request is no such message, and the call has ended
- * with INVALID_ARGUMENT. */
-ProtobufCMessage *archive_unpack(struct rpc_call *call, struct str request,
-				 const ProtobufCMessageDescriptor *desc);
 /* Ends @call for what is wrong with its request, as Hubble's server does. */
 void archive_refuse(struct rpc_call *call, const struct err *e);
 

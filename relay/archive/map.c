@@ -119,7 +119,7 @@ void archive_get_service_map(struct rpc_call *call, struct str request, void *ct
 {
 	static const struct query_work work = { run, map_work_free };
 	ProtobufCMessage *m =
-		archive_unpack(call, request, &tycho__v1__get_service_map_request__descriptor);
+		rpc_request_unpack(call, request, &tycho__v1__get_service_map_request__descriptor);
 	const Tycho__V1__GetServiceMapRequest *in = (const Tycho__V1__GetServiceMapRequest *)m;
 	struct err e;
 

@@ -156,8 +156,8 @@ static enum err_code run_filtered(struct query *q, void *work, struct err *e)
 void archive_get_filtered_status(struct rpc_call *call, struct str request, void *ctx)
 {
 	static const struct query_work work = { run_filtered, counting_free };
-	ProtobufCMessage *m =
-		archive_unpack(call, request, &tycho__v1__get_filtered_status_request__descriptor);
+	ProtobufCMessage *m = rpc_request_unpack(
+		call, request, &tycho__v1__get_filtered_status_request__descriptor);
 	const Tycho__V1__GetFilteredStatusRequest *in =
 		(const Tycho__V1__GetFilteredStatusRequest *)m;
 	struct err e;
