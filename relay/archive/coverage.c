@@ -132,7 +132,7 @@ static enum err_code begin_node(struct coverage *c, const char *name, struct err
 
 	if (code == ERR_OK)
 		code = say_until(c, name, e);
-	(void)strcpy(c->node, name);
+	memcpy(c->node, name, strlen(name) + 1); /* both are NODE_MAX */
 	c->has_node = true;
 	c->gaps = 0;
 	buf_reset(&c->message);

@@ -282,7 +282,8 @@ void query_begin(struct archive *a, struct rpc_call *call, enum query_form form,
 	(void)pthread_cond_init(&q->has_room, NULL);
 	if (!archive_enter(a)) {
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED,
-			     "%zu queries are being answered already; ask again in a moment",
+			     "as many queries as may be at a time (%zu) are being answered; ask "
+			     "again in a moment",
 			     a->config.queries);
 	} else if (agree_on_packing(q, call, &e) != ERR_OK || start(q, &e) != ERR_OK) {
 		archive_leave(a);

@@ -499,7 +499,7 @@ def test_one_query_too_many_is_refused(house):
         stream = slow.GetFlows(timeout=300)
         next(stream)
         assert wire.status_of(lambda: c.GetFlows()) == (
-            'RESOURCE_EXHAUSTED', '1 queries are being answered already; ask again in a moment')
+            'RESOURCE_EXHAUSTED', 'as many queries as may be at a time (1) are being answered; ask again in a moment')
         assert wire.status_of(lambda: c.ServerStatus())[0] == 'RESOURCE_EXHAUSTED'
         stream.cancel()
         until(lambda: wire.status_of_or_none(lambda: c.ServerStatus()) is None)
