@@ -80,11 +80,19 @@ enum err_code suggest_grow(void *items, size_t count, size_t *room, size_t size,
 
 /* --- one flow as a connection ----------------------------------------------------------------- */
 
+static bool is_verdict(const struct flow *f)
+{
+	return flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_VERDICT;
+}
+
 /* What policies decided of it. False: something else did, or nothing was decided. */
 static bool read_verdict(const struct flow *f, struct connection *c)
 {
 	bool reason = f->drop_desc == FLOW__DROP_REASON__POLICY_DENIED ||
 		      f->drop_desc == FLOW__DROP_REASON__POLICY_DENY;
+
+	/* rules allowed it; it was not authenticated yet */
+	bool was_allowed = f->drop_desc == FLOW__DROP_REASON__AUTH_REQUIRED;
 
 	if (f->type == FLOW__FLOW_TYPE__L7)
 		return false;
@@ -99,7 +107,8 @@ static bool read_verdict(const struct flow *f, struct connection *c)
 		return true;
 	case FLOW__VERDICT__DROPPED:
 		c->denied = 1;
-		return f->is_reply != FLOW_REPLY_TRUE && reason;
+		return f->is_reply != FLOW_REPLY_TRUE &&
+		       (reason || (is_verdict(f) && !was_allowed));
 	default:
 		return false;
 	}
@@ -107,7 +116,7 @@ static bool read_verdict(const struct flow *f, struct connection *c)
 
 static bool opens(const struct flow *f, const struct connection *c)
 {
-	return c->denied || (flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_VERDICT);
+	return c->denied || is_verdict(f);
 }
 
 static bool is_answer(const struct flow *f, const struct connection *c)
@@ -233,7 +242,7 @@ static enum err_code read_flow(struct suggest *s, const struct flow *f, const bo
 		if (end->kind != END_POD)
 			memcpy(c->ips[i], ips[side], 16);
 		if (end->kind == END_POD && asked[side])
-			s->groups[end->group].asked = true;
+			s->groups[end->group].asked = s->groups[end->group].is_subject = true;
 	}
 	if (flow_is(f, FLOW_HAS_TIME))
 		c->span = (struct span){ true, f->time, f->time };

@@ -10,7 +10,7 @@ static void join(struct suggest *s, uint32_t a, uint32_t b)
 	const struct label_set shared = { b, from->shared, from->shared_count };
 
 	group_share(to, &shared);
-	to->asked |= from->asked;
+	to->is_subject |= from->is_subject;
 	for (size_t i = 0; i < s->group_count; i++)
 		if (s->groups[i].leader == b)
 			s->groups[i].leader = a;

@@ -63,7 +63,8 @@ struct suggest_group {
 	struct str namespace_, name, kind, key;
 	struct str pod;  /* of those that were seen, the first by name */
 	uint32_t leader; /* of those that labels do not tell apart; itself */
-	bool asked;
+	bool asked;      /* policies are asked for some of its pods */
+	bool is_subject; /* of the leader: for some of them all */
 	/* of the leader: of all of them */
 	struct pair *shared; /* labels that all of its pods have, the telling ones first */
 	size_t shared_count;

@@ -250,7 +250,7 @@ enum err_code suggest_facts(struct suggest *s, struct err *e)
 			const struct end *subject = &s->ends[c->ids[end].v];
 
 			if (!wanted[end] || subject->kind != END_POD ||
-			    !s->groups[s->groups[subject->group].leader].asked)
+			    !s->groups[s->groups[subject->group].leader].is_subject)
 				continue;
 			if (add_fact(s, c, end, e) != ERR_OK)
 				return e->code;

@@ -142,6 +142,15 @@ static bool allows_any(const struct fact *facts, size_t count)
 
 /* --- one policy ------------------------------------------------------------------------------- */
 
+/* Pods that the policy selects, whose connections were not all read. */
+static bool has_unasked(const struct suggest *s, uint32_t leader)
+{
+	for (size_t i = 0; i < s->group_count; i++)
+		if (s->groups[i].leader == leader && !s->groups[i].asked)
+			return true;
+	return false;
+}
+
 static json_t *comment_of(struct maker *m, uint32_t leader, const struct fact *facts, size_t in,
 			  size_t count)
 {
@@ -153,6 +162,10 @@ static json_t *comment_of(struct maker *m, uint32_t leader, const struct fact *f
 	if (names > 1)
 		make_words(m, comment,
 			   "Their labels do not tell them apart: one policy for all of them.");
+	if (has_unasked(m->s, leader))
+		make_words(m, comment,
+			   "NOT ALL OF THEM WERE ASKED FOR: what else the others do is denied; ask "
+			   "for them, too.");
 	if (m->s->config.ingress && !allows_any(facts, in))
 		make_words(m, comment,
 			   "No ingress was seen that is to be allowed: all of it is denied.");
@@ -287,7 +300,7 @@ enum err_code suggest_policies(struct suggest *s, json_t **ret, struct suggest_c
 			e, ERR_NOT_FOUND,
 			"no forwarded connection of these pods was seen: nothing to suggest");
 	for (size_t i = 0; i < s->group_count; i++)
-		if (s->groups[i].leader == i && s->groups[i].asked)
+		if (s->groups[i].leader == i && s->groups[i].is_subject)
 			subjects[n++] = (struct subject){ &s->groups[i], (uint32_t)i };
 	json_t *list = made(&m, json_array());
 	make_all(&m, subjects, n, list);

@@ -115,6 +115,16 @@ def test_pods_are_chosen_as_by_other_commands():
     assert subjects('-n', 'shop', '--workload', 'db') == ['db']
 
 
+def test_pods_that_a_policy_selects_unasked_are_told():
+    twin = pod('twin-0', ['k8s:app=web'], address='10.0.0.7', workload='twin')
+    flows = [*FLOWS, line(twin, WEB, 81), line(twin, DB, 99)]
+    text, _ = suggest(flows, '--workload', 'web')
+    policy, = yaml.safe_load_all(text)
+    assert '# shop/twin (Deployment), shop/web (Deployment)\n' in text and '# NOT ALL OF THEM WERE ASKED FOR: ' in text
+    assert 'port: 81\n' in text and 'port: 99\n' not in text
+    assert 'NOT ALL OF THEM' not in suggest(flows, '-n', 'shop')[0]
+
+
 def test_one_direction_leaves_the_other_open():
     for direction, other in itertools.permutations(('ingress', 'egress')):
         for policy in yaml.safe_load_all(suggest(FLOWS, '-n', 'shop', '--direction', direction)[0]):

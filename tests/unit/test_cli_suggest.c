@@ -503,6 +503,26 @@ static void what_was_denied_stays_denied_unless_asked_for(void **state)
 	buf_done(&m.text);
 }
 
+static void only_drops_that_policies_decided_are_denied(void **state)
+{
+	enum { EVENT_VERDICT = 5, NO_SOCKET = 172, NOT_AUTHENTICATED = 189 };
+	struct world *w = *state;
+	struct endpoint_id a = pod(w, "shop", "a-0", "a", "k8s:app=a");
+	struct flow flows[] = { flow_of(a, a, 80), drop_of(a, a, 1), drop_of(a, a, 2),
+				drop_of(a, a, 3) };
+
+	flows[1].event_type = EVENT_VERDICT;
+	flows[1].drop_desc = 0;
+	flows[2].event_type = EVENT_VERDICT;
+	flows[2].drop_desc = NOT_AUTHENTICATED;
+	flows[3].drop_desc = NO_SOCKET;
+	struct made m = made_of(w, &plain, flows, 4);
+	assert_int_equal(m.counts.denied, 1);
+	assert_int_equal(m.counts.other, 2);
+	HOLDS(m, "#   from shop/a (Deployment), TCP 1: 1 flow\n");
+	buf_done(&m.text);
+}
+
 static void who_opened_is_judged_by_flags_and_ports_where_nobody_says(void **state)
 {
 	struct world *w = *state;
@@ -867,6 +887,7 @@ int main(void)
 		T(nodes_are_entities_for_cilium_and_addresses_for_kubernetes),
 		T(what_no_rule_can_say_is_told),
 		T(what_was_denied_stays_denied_unless_asked_for),
+		T(only_drops_that_policies_decided_are_denied),
 		T(who_opened_is_judged_by_flags_and_ports_where_nobody_says),
 		T(nothing_forwarded_is_nothing_to_suggest),
 		T(peers_and_ports_beyond_the_limits_are_told),
