@@ -288,7 +288,7 @@ enum err_code suggest_flow(struct suggest *s, const struct flow *flow, bool sour
 			   bool destination_asked, struct err *e)
 {
 	const bool asked[2] = { source_asked, destination_asked };
-	struct connection c = { .passed = 0 }, *to;
+	struct connection c = { .passed = 0 }, *to = NULL;
 	struct err mine = { 0 };
 
 	enum err_code code = read_flow(s, flow, asked, &c, &mine);

@@ -289,8 +289,8 @@ enum err_code suggest_end(struct suggest *s, struct endpoint_id id, const struct
 			  struct err *e)
 {
 	const struct endpoint *ep = flow_dict_get_endpoint(s->dict, id);
-	struct pair *pairs;
-	size_t count;
+	struct pair *pairs = NULL;
+	size_t count = 0;
 
 	while (id.v >= s->end_room) {
 		size_t from = s->end_room;
