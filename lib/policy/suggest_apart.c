@@ -11,6 +11,7 @@ static void join(struct suggest *s, uint32_t a, uint32_t b)
 
 	group_share(to, &shared);
 	to->is_subject |= from->is_subject;
+	to->nameless |= from->nameless;
 	for (size_t i = 0; i < s->group_count; i++)
 		if (s->groups[i].leader == b)
 			s->groups[i].leader = a;

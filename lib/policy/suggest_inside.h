@@ -66,6 +66,7 @@ struct suggest_group {
 	bool asked;      /* policies are asked for some of its pods */
 	bool is_subject; /* of the leader: for some of them all */
 	/* of the leader: of all of them */
+	bool nameless;       /* some are in a namespace without the label that has its name */
 	struct pair *shared; /* labels that all of its pods have, the telling ones first */
 	size_t shared_count;
 	struct pair *chosen; /* that select them */

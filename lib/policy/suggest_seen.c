@@ -174,6 +174,10 @@ const char *fact_unsaid(const struct suggest *s, const struct fact *f)
 		return NULL;
 	if (s->config.kind == SUGGEST_KUBERNETES && is_icmp(f->protocol))
 		return "NetworkPolicy knows no ICMP";
+	if (s->config.kind == SUGGEST_KUBERNETES && p->class_ == PEER_PODS &&
+	    s->groups[p->group].nameless &&
+	    !str_eq(s->groups[p->group].namespace_, s->groups[f->subject].namespace_))
+		return "its namespace has no label kubernetes.io/metadata.name";
 	return p->why;
 }
 

@@ -122,6 +122,15 @@ static struct str namespace_of(const struct endpoint *ep)
 				  : label_of(ep, STR("k8s:io.kubernetes.pod.namespace="));
 }
 
+/* Labels of its namespace are told, and Kubernetes' own is not among them: it is before 1.21. */
+static bool is_nameless(const struct endpoint *ep)
+{
+	return label_of(ep, STR("k8s:io.cilium.k8s.namespace.labels.")).len &&
+	       !label_of(ep, STR("k8s:io.cilium.k8s.namespace.labels."
+				 "kubernetes.io/metadata.name="))
+			.len;
+}
+
 static bool is_local(const struct suggest *s, const struct endpoint *ep)
 {
 	const char *own = s->config.cluster ? s->config.cluster : "default";
@@ -156,8 +165,12 @@ static struct end look_at(const struct suggest *s, const struct endpoint *ep)
 			return (struct end){ .kind = END_ENTITY, .entity = entities[i] };
 	}
 	if (has_label(ep, STR("reserved:world")) || has_label(ep, STR("reserved:world-ipv4")) ||
-	    has_label(ep, STR("reserved:world-ipv6")) || label_of(ep, STR("cidr:")).len)
+	    has_label(ep, STR("reserved:world-ipv6")))
 		return (struct end){ .kind = END_WORLD };
+	if (label_of(ep, STR("cidr:")).len) /* to Cilium a block is one of addresses outside */
+		return s->config.kind == SUGGEST_CILIUM
+			       ? nobody("its labels do not say that it is outside")
+			       : (struct end){ .kind = END_WORLD };
 	struct str ns = namespace_of(ep);
 	if (!ns.len)
 		return nobody("nobody named the other end");
@@ -309,6 +322,7 @@ enum err_code suggest_end(struct suggest *s, struct endpoint_id id, const struct
 		struct suggest_group *g = &s->groups[end.group];
 		if (!g->pod.len || str_cmp(ep->pod, g->pod) < 0)
 			g->pod = ep->pod;
+		g->nameless |= is_nameless(ep);
 	}
 	s->ends[id.v] = end;
 	return ERR_OK;

@@ -204,3 +204,21 @@ def test_recorded_worlds_have_policies(tmp_path, name, kind):
     unsaid = sum(int(row.rsplit(' ', 1)[1].replace(',', '')) for row in said.splitlines() if row.startswith('incomplete:'))
     assert sum(r['flows'] for r in denied) <= unsaid, (denied, said)
     assert summary['summary']['same']['flows'] > len(flows) / 2
+
+
+@pytest.mark.parametrize('name', ['real', 'mixed', 'synthetic'])
+@pytest.mark.parametrize('kind', ['kubernetes', 'cilium'])
+def test_recorded_flows_have_policies(tmp_path, name, kind):
+    """Of many servers and versions, with whatever labels: nothing fails its own check."""
+    flows = os.path.join(os.path.dirname(test_preview.GOLDEN), 'flows', name + '.jsonl')
+    (tmp_path / 'p.yaml').write_text(run('suggest', '--kind', kind, '--input-file', flows)[0])
+    checked, _ = run('check', tmp_path / 'p.yaml')
+    assert {row.split()[0] for row in checked.splitlines()} == {'ok'}
+
+
+def test_a_namespace_without_the_label_of_its_name_is_told():
+    """NetworkPolicy cannot select it; Cilium knows it all the same."""
+    old = pod('old-0', ['k8s:app=old', 'k8s:io.cilium.k8s.namespace.labels.team=a'], namespace='old', workload='old')
+    flows = [*FLOWS, line(old, DB, 7)]
+    assert '#   from old/old (Deployment), TCP 7: 1 flow; its namespace has no label kubernetes.io/metadata.name\n' in suggest(flows, '-n', 'shop')[0]
+    assert 'port: "7"\n' in suggest(flows, '-n', 'shop', '--kind', 'cilium')[0]
