@@ -298,7 +298,7 @@ enum err_code suggest_policies(struct suggest *s, json_t **ret, struct suggest_c
 	if (!counts.flows)
 		return err_set(
 			e, ERR_NOT_FOUND,
-			"no forwarded connection of these pods was seen: nothing to suggest");
+			"no forwarded connection of these pods was seen that a rule can allow");
 	for (size_t i = 0; i < s->group_count; i++)
 		if (s->groups[i].leader == i && s->groups[i].is_subject)
 			subjects[n++] = (struct subject){ &s->groups[i], (uint32_t)i };

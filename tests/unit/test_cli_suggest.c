@@ -552,6 +552,11 @@ static void nothing_forwarded_is_nothing_to_suggest(void **state)
 
 	assert_int_equal(made_of(w, &plain, &f, 0).code, ERR_NOT_FOUND);
 	assert_int_equal(made_of(w, &plain, &f, 1).code, ERR_NOT_FOUND);
+	struct flow ping = flow_of(a, a, 0);
+	ping.l4 = FLOW_L4_ICMP4;
+	memset(ping.l4_bytes, 0, sizeof ping.l4_bytes);
+	ping.icmp_type = 8;
+	assert_int_equal(made_of(w, &plain, &ping, 1).code, ERR_NOT_FOUND);
 }
 
 static void peers_and_ports_beyond_the_limits_are_told(void **state)
