@@ -345,8 +345,9 @@ static void set_options(struct clickhouse *c, const struct clickhouse_statement 
 		(void)curl_easy_setopt(h, CURLOPT_SSLKEY, c->key_file);
 }
 
-static enum err_code transfer_failed(const struct clickhouse *c, CURLcode code, struct err *e)
+static enum err_code transfer_failed(struct clickhouse *c, CURLcode code, struct err *e)
 {
+	clickhouse_failure_steady(c->why);
 	const char *why = *c->why ? c->why : curl_easy_strerror(code);
 
 	switch (code) {

@@ -111,3 +111,21 @@ enum err_code clickhouse_failure_set(struct err *e, const char *where,
 	return err_set(e, clickhouse_failure_code(f->code), "%s says: %.*s (code %d)", where,
 		       (int)n, n ? line : "", f->code);
 }
+
+void clickhouse_failure_steady(char *text)
+{
+	static const char *const units[] = { " milliseconds", " ms" };
+	char *from = strstr(text, " after "), *end;
+
+	if (!from)
+		return;
+	char *digits = from + strlen(" after ");
+	(void)strtoull(digits, &end, 10);
+	for (size_t i = 0; end > digits && i < ARRAY_LEN(units); i++) {
+		size_t len = strlen(units[i]);
+		if (strncmp(end, units[i], len) == 0) {
+			(void)memmove(from, end + len, strlen(end + len) + 1);
+			return;
+		}
+	}
+}

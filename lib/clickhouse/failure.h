@@ -47,5 +47,8 @@ enum err_code clickhouse_failure_code(int code);
 /* *@e: "@where says: Table a.b doesn't exist (code 60)", on one line. */
 enum err_code clickhouse_failure_set(struct err *e, const char *where,
 				     const struct clickhouse_failure *f);
+/* curl tells how long it tried, each time another text. Without that, the same failure has the same
+ * text: who tells news need compare no more. */
+void clickhouse_failure_steady(char *text);
 
 #endif

@@ -69,6 +69,29 @@ static void other_texts_are_no_failures(void **state)
 
 /* --- URLs and options ---------------------------------------------------------------------- */
 
+static void the_same_failure_of_a_connection_has_the_same_text(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "Failed to connect to 127.0.0.1 port 1 after 0 ms: Couldn't connect to server",
+		  "Failed to connect to 127.0.0.1 port 1: Couldn't connect to server" },
+		{ "Connection timed out after 5001 milliseconds", "Connection timed out" },
+		{ "Operation timed out after 300 milliseconds with 0 out of 5 bytes received",
+		  "Operation timed out with 0 out of 5 bytes received" },
+		{ "Empty reply from server", "Empty reply from server" },
+		{ "ended after ms", "ended after ms" },
+		{ "gave up after 3 attempts", "gave up after 3 attempts" },
+		{ "", "" },
+	};
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		(void)snprintf(text, sizeof text, "%s", cases[i][0]);
+		clickhouse_failure_steady(text);
+		assert_string_equal(text, cases[i][1]);
+	}
+}
+
 static void a_url_says_server_and_database(void **state)
 {
 	static const struct {
@@ -345,6 +368,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(failures_of_old_and_new_servers_are_cut_to_what_matters),
 		cmocka_unit_test(other_texts_are_no_failures),
+		cmocka_unit_test(the_same_failure_of_a_connection_has_the_same_text),
 		cmocka_unit_test(a_url_says_server_and_database),
 		cmocka_unit_test(other_urls_are_refused),
 		cmocka_unit_test(options_that_do_nothing_alone_are_refused),
