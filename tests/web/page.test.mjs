@@ -10,6 +10,7 @@ import { Stage } from "./stage.mjs";
 
 const MINUTE_MS = 60_000;
 const DROPPED_RGB = [0xc6, 0x2a, 0x2f]; // --dropped of the light scheme
+const DROPPED_DARK_RGB = [0xff, 0x74, 0x70]; // … and of the dark one
 const outcome = { FORWARDED: "forwarded", DROPPED: "dropped", AUDIT: "audited" };
 const shown_name = {
 	visitor: "203.0.113.80",
@@ -778,6 +779,7 @@ test("on paper the page is light, whatever its reader chose, and has nothing to 
 	await page.evaluate(() => localStorage.setItem("tycho.scheme", "dark"));
 	await page.reload();
 	await becomes(page, row_count, all);
+	await becomes(page, pixels, true, DROPPED_DARK_RGB); // the map is drawn before it is printed
 	await becomes(page, pixels, false, DROPPED_RGB);
 	await page.emulateMedia({ media: "print" });
 	await becomes(page, pixels, true, DROPPED_RGB);
