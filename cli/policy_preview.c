@@ -19,6 +19,7 @@
 #include "flow/json.h"
 #include "flow/text_table.h"
 #include "flow/wire.h"
+#include "policy/flow.h"
 
 enum { DICT_ENTRIES = 1 << 17, OUTPUT_MAX = 256 << 20, DEFAULT_RANGE_S = 3600 };
 
@@ -175,22 +176,6 @@ static enum err_code read_flows(const struct cli *cli, struct flows *fs, struct 
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-static const char *protocol_name(uint8_t protocol)
-{
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return "TCP";
-	case IPPROTO_UDP:
-		return "UDP";
-	case IPPROTO_SCTP:
-		return "SCTP";
-	case IPPROTO_ICMP:
-		return "ICMPv4";
-	default:
-		return "ICMPv6";
-	}
-}
-
 static const char *direction_name(const struct preview_row *row)
 {
 	if (row->change == PREVIEW_UNKNOWN)
@@ -227,7 +212,7 @@ static void put_table(struct buf *out, const struct preview_row *rows, size_t co
 		buf_char(&text, '\t');
 		put_cell(&text, row->destination);
 		(void)snprintf(tmp, sizeof tmp, "%u/", row->port);
-		buf_printf(&text, "\t%s%s\t", icmp ? "" : tmp, protocol_name(row->protocol));
+		buf_printf(&text, "\t%s%s\t", icmp ? "" : tmp, policy_protocol_name(row->protocol));
 		put_cell(&text, str_of(direction_name(row)));
 		buf_char(&text, '\t');
 		put_cell(&text, row->why.len ? row->why : STR("no policy"));
@@ -272,7 +257,7 @@ static void put_json(struct buf *b, const struct preview_row *rows, size_t count
 		put_member(b, "source", row->source);
 		put_member(b, "destination", row->destination);
 		buf_printf(b, ",\"port\":%u,\"protocol\":\"%s\"", row->port,
-			   protocol_name(row->protocol));
+			   policy_protocol_name(row->protocol));
 		if (row->change == PREVIEW_UNKNOWN) {
 			put_member(b, "reason", row->why);
 		} else {

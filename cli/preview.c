@@ -342,14 +342,7 @@ static enum err_code decide_at(struct preview *p, const struct policy_set *set,
 static void fill_row(struct preview *p, const struct policy_set *set, const struct asked *q, int i)
 {
 	const struct endpoint *ep = q->ends[i];
-	const struct policy_end end = {
-		.cluster = ep->cluster,
-		.namespace_ = ep->namespace_,
-		.pod = ep->pod,
-		.labels = ep->labels,
-		.label_count = ep->label_count,
-		.ip = q->ips[i],
-	};
+	const struct policy_end end = policy_end_of(ep, q->ips[i]);
 
 	policy_row_fill(set, &end, p->rows[i]);
 }

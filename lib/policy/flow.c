@@ -3,6 +3,22 @@
 #include "flow/fields.h"
 #include "flow/wire.h"
 
+const char *policy_protocol_name(uint8_t protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return "TCP";
+	case IPPROTO_UDP:
+		return "UDP";
+	case IPPROTO_SCTP:
+		return "SCTP";
+	case IPPROTO_ICMP:
+		return "ICMPv4";
+	default:
+		return "ICMPv6";
+	}
+}
+
 void policy_names_read(struct policy_names *ret, struct str ext, bool is_reply)
 {
 	struct wire_reader r = wire_reader_of(ext);

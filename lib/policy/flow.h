@@ -6,7 +6,9 @@
 
 #include <netinet/in.h>
 
+#include "flow/dict.h"
 #include "flow/flow.h"
+#include "policy/policy.h"
 
 /* Its protocol as policies know it, IPPROTO_; 0: none of them. In line, since each flow
  * that policies may have decided is asked. */
@@ -21,6 +23,22 @@ static inline uint8_t policy_protocol_of(const struct flow *f)
 	};
 
 	return f->l4 < sizeof protocols ? protocols[f->l4] : 0;
+}
+
+/* As policies write it: TCP, UDP, SCTP, ICMPv4, ICMPv6. No other is in a rule. */
+const char *policy_protocol_name(uint8_t protocol);
+
+/* One of its ends, at address @ip; all borrowed. */
+static inline struct policy_end policy_end_of(const struct endpoint *ep, const uint8_t ip[16])
+{
+	return (struct policy_end){
+		.cluster = ep->cluster,
+		.namespace_ = ep->namespace_,
+		.pod = ep->pod,
+		.labels = ep->labels,
+		.label_count = ep->label_count,
+		.ip = ip,
+	};
 }
 
 enum { POLICY_NAMES_MAX = 16 }; /* DNS names of one end that rules are shown; more are left out */

@@ -1,4 +1,5 @@
 /* The policies as they were written, put to the connections that they were made of. */
+#include "policy/flow.h"
 #include "policy/suggest_inside.h"
 
 enum { ROWS_MAX_BYTES = 128 << 20 };
@@ -60,14 +61,7 @@ static const struct policy_row *row_of(struct rows *r, const struct connection *
 	} else {
 		row = r->spare[i];
 	}
-	const struct policy_end end = {
-		.cluster = ep->cluster,
-		.namespace_ = ep->namespace_,
-		.pod = ep->pod,
-		.labels = ep->labels,
-		.label_count = ep->label_count,
-		.ip = c->ips[i],
-	};
+	const struct policy_end end = policy_end_of(ep, c->ips[i]);
 	policy_row_fill(r->set, &end, row);
 	return row;
 }
@@ -103,8 +97,9 @@ static enum err_code ask(struct rows *r, const struct connection *c, int subject
 	(void)group_put(r->s, fact->subject, &who);
 	return err_set(e, ERR_INTERNAL,
 		       "the suggested policies do not allow what was seen: %s port %u %s %s: %s",
-		       suggest_protocol(c->protocol), c->port, subject == CLIENT ? "from" : "to",
-		       EXCERPT(buf_str(&who)), policy_verdict_name(answer->verdict));
+		       policy_protocol_name(c->protocol), c->port,
+		       subject == CLIENT ? "from" : "to", EXCERPT(buf_str(&who)),
+		       policy_verdict_name(answer->verdict));
 }
 
 static enum err_code ask_all(const struct suggest *s, const struct policy_set *set, struct err *e)

@@ -176,8 +176,6 @@ void peer_put(const struct suggest *s, const struct peer *p, struct buf *out);
 const char *fact_unsaid(const struct suggest *s, const struct fact *f);
 /* The cluster's DNS server, by the label that it has everywhere. */
 bool peer_is_kube_dns(const struct suggest *s, const struct peer *p);
-/* "TCP", "ICMPv4", … */
-const char *suggest_protocol(uint8_t protocol);
 static inline bool is_icmp(uint8_t protocol)
 {
 	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;

@@ -1,4 +1,5 @@
 /* Facts of one policy and direction as its rules. */
+#include "policy/flow.h"
 #include "policy/suggest_make.h"
 
 enum { DNS_PORT = 53, PORTS_OF_ONE = 40 }; /* Cilium takes 40 ports in a list */
@@ -117,7 +118,7 @@ static json_t *port_of(struct maker *m, uint8_t protocol, uint16_t port)
 	buf_u64(&b, port);
 	object = make_mapping(m, "port",
 			      m->cilium ? make_text(m, buf_str(&b)) : made(m, json_integer(port)));
-	make_set(m, object, "protocol", make_text(m, str_of(suggest_protocol(protocol))));
+	make_set(m, object, "protocol", make_text(m, str_of(policy_protocol_name(protocol))));
 	return object;
 }
 

@@ -1,22 +1,6 @@
 /* Connections as what policies say: subject, direction, peer, port. */
 #include "policy/suggest_inside.h"
 
-const char *suggest_protocol(uint8_t protocol)
-{
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return "TCP";
-	case IPPROTO_UDP:
-		return "UDP";
-	case IPPROTO_SCTP:
-		return "SCTP";
-	case IPPROTO_ICMP:
-		return "ICMPv4";
-	default:
-		return "ICMPv6";
-	}
-}
-
 /* --- peers ------------------------------------------------------------------------------------ */
 
 static void put_block(const struct suggest *s, const uint8_t ip[16], struct buf *out)

@@ -1,4 +1,5 @@
 /* Policies, with comments on what no rule says. */
+#include "policy/flow.h"
 #include "policy/suggest_make.h"
 
 json_t *made(struct maker *m, json_t *value)
@@ -93,7 +94,7 @@ static void put_fact(struct maker *m, const struct fact *f, struct buf *b)
 {
 	buf_str_put(b, f->direction == POLICY_INGRESS ? STR("  from ") : STR("  to "));
 	peer_put(m->s, &m->s->peers[f->peer], b);
-	buf_printf(b, ", %s", suggest_protocol(f->protocol));
+	buf_printf(b, ", %s", policy_protocol_name(f->protocol));
 	if (!is_icmp(f->protocol))
 		buf_printf(b, " %u", f->port);
 	buf_lit(b, ": ");

@@ -333,14 +333,7 @@ static void fill(struct policy_table *t, const struct one_end *end, struct row_h
 		 struct policy_row *row)
 {
 	const struct endpoint *ep = end->endpoint;
-	const struct policy_end e = {
-		.cluster = ep->cluster,
-		.namespace_ = ep->namespace_,
-		.pod = ep->pod,
-		.labels = ep->labels,
-		.label_count = ep->label_count,
-		.ip = end->ip,
-	};
+	const struct policy_end e = policy_end_of(ep, end->ip);
 
 	head->endpoint = end->id.v;
 	head->generation = t->row_generation;
