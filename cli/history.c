@@ -316,10 +316,10 @@ bool history_put_empty(struct buf *b, const struct history_range *range, struct 
 	return false;
 }
 
-void history_remark(const struct settings *s, const struct history_range *range, enum history_of of)
+bool history_put_remark(struct buf *b, const struct settings *s, const struct history_range *range,
+			enum history_of of)
 {
 	AUTO_HISTORY struct history h = { 0 };
-	AUTO_BUF struct buf text = buf_init(REMARKS_MAX_BYTES);
 	struct history_range past = *range;
 	struct err e;
 
@@ -327,11 +327,17 @@ void history_remark(const struct settings *s, const struct history_range *range,
 	past.has_until = past.has_until && timestamp_cmp(past.until, timestamp_of(wall_now())) <= 0;
 	enum err_code code = history_ask(s, &past, &h, &e);
 
-	if (code == ERR_UNSUPPORTED)
-		return;
 	if (code == ERR_OK)
-		history_put_remarks(&text, &h, &past, of);
-	else
-		buf_printf(&text, "completeness unknown: %s\n", e.msg);
-	cli_say(buf_str(&text));
+		history_put_remarks(b, &h, &past, of);
+	else if (code != ERR_UNSUPPORTED)
+		buf_printf(b, "completeness unknown: %s\n", e.msg);
+	return code != ERR_UNSUPPORTED;
+}
+
+void history_remark(const struct settings *s, const struct history_range *range, enum history_of of)
+{
+	AUTO_BUF struct buf text = buf_init(REMARKS_MAX_BYTES);
+
+	if (history_put_remark(&text, s, range, of))
+		cli_say(buf_str(&text));
 }

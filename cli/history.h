@@ -65,8 +65,12 @@ bool history_put_empty(struct buf *b, const struct history_range *range, struct 
  * many, the first of them and how many more. */
 void history_put_remarks(struct buf *b, const struct history *h, const struct history_range *range,
 			 enum history_of of);
-/* Asks, and says on stderr whether the record of @range is whole. Servers that know no history are
- * let be: the answer that this is about is there already, nothing has failed. */
+/* Asks, and appends whether the record of @range is whole, or why that is not known. False: the
+ * server knows no history, and nothing is said. */
+bool history_put_remark(struct buf *b, const struct settings *s, const struct history_range *range,
+			enum history_of of);
+/* The same on stderr. Servers that know no history are let be: the answer that this is about is
+ * there already, nothing has failed. */
 void history_remark(const struct settings *s, const struct history_range *range,
 		    enum history_of of);
 /* "no observer ran" */

@@ -9,19 +9,16 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
-#include "cli/history.h"
-#include "cli/observe.h"
-#include "cli/observe_time.h"
 #include "cli/policy.h"
 #include "cli/preview.h"
+#include "cli/recorded.h"
 #include "cli/report.h"
 #include "flow/dict.h"
 #include "flow/json.h"
 #include "flow/text_table.h"
-#include "flow/wire.h"
 #include "policy/flow.h"
 
-enum { DICT_ENTRIES = 1 << 17, OUTPUT_MAX = 256 << 20, DEFAULT_RANGE_S = 3600 };
+enum { OUTPUT_MAX = 256 << 20 };
 
 /* --- policies --------------------------------------------------------------------------------- */
 
@@ -106,71 +103,26 @@ static enum err_code read_set(const struct cli *cli, bool with_new, struct polic
 
 /* --- flows ------------------------------------------------------------------------------------ */
 
-struct flows {
-	struct preview *preview;
-	struct flow_dict *dict;
-	struct flow_printer
-		*says; /* on stderr, what is no flow: lost events, nodes that are away */
-};
-
-static enum err_code take(void *ctx, struct str message, const struct flow *decoded, struct err *e)
+static enum err_code take(void *ctx, const struct flow *flow, struct err *e)
 {
-	const struct flows *fs = ctx;
-	struct flow_response r;
-	struct flow f;
-
-	(void)decoded; /* its names are of another dictionary */
-	if (flow_response_split(message, &r, e) != ERR_OK)
-		return e->code;
-	if (!r.has_message || r.kind != FLOW_KIND_FLOW)
-		return flow_printer_response(fs->says, message, NULL, e);
-	if (flow_decode(r.message, fs->dict, &f, e) != ERR_OK)
-		return e->code;
-	return preview_flow(fs->preview, &f, e);
+	return preview_flow(ctx, flow, e);
 }
 
-static enum err_code read_request(const struct cli *cli, struct observe_request *r, bool of_file,
-				  struct err *e)
-{
-	struct history_range range;
-
-	if (observe_filter_check(cli->filter, e) != ERR_OK ||
-	    history_read_range(cli, &range, e) != ERR_OK ||
-	    observe_read_filters(cli, r, e) != ERR_OK)
-		return e->code;
-	r->has_since = range.has_since;
-	r->has_until = range.has_until;
-	r->since = range.since;
-	r->until = range.until;
-	if (of_file)
-		return ERR_OK;
-	if (!r->has_since && !r->has_until) {
-		r->has_since = true;
-		r->since = timestamp_of(wall_now());
-		r->since.s -= DEFAULT_RANGE_S;
-	}
-	return ERR_OK;
-}
-
-static enum err_code read_flows(const struct cli *cli, struct flows *fs, struct err *e)
+static enum err_code read_flows(const struct cli *cli, struct preview *p, struct flow_dict *dict,
+				struct err *e)
 {
 	AUTO_OBSERVE_REQUEST struct observe_request r = { 0 };
-	AUTO(flow_dict_free) struct flow_dict *other = NULL;
-	const struct observe_sink sink = { .take = take, .ctx = fs };
-	bool of_file = *flags_text(cli->flags, "input-file");
+	int to = STDERR_FILENO;
+	const struct recorded recorded = { dict, print_sink_fd(&to), take, p };
+	bool of_server;
 
-	if (read_request(cli, &r, of_file, e) != ERR_OK)
+	if (observe_filter_check(cli->filter, e) != ERR_OK ||
+	    observe_read_filters(cli, &r, e) != ERR_OK ||
+	    recorded_each(cli, &r, &recorded, &of_server, e) != ERR_OK)
 		return e->code;
-	if (flow_dict_new(DICT_ENTRIES, &other, e) != ERR_OK)
-		return e->code;
-	enum err_code code = of_file ? observe_file_each(cli, &r, other, &sink, e)
-				     : observe_server_each(cli, &r, &sink, e);
-	if (code != ERR_OK || flow_printer_end(fs->says, e) != ERR_OK)
-		return e->code;
-	if (of_file)
-		return ERR_OK;
 	const struct history_range range = { r.has_since, r.has_until, r.since, r.until };
-	history_remark(cli->settings, &range, HISTORY_OF_FLOWS);
+	if (of_server)
+		history_remark(cli->settings, &range, HISTORY_OF_FLOWS);
 	return ERR_OK;
 }
 
@@ -353,9 +305,6 @@ static enum err_code run_preview(struct cli *cli, struct err *e)
 	AUTO(policy_set_free) struct policy_set *before = NULL;
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(preview_free) struct preview *p = NULL;
-	AUTO(flow_dict_free) struct flow_dict *no_flows = NULL; /* the printer may empty its own */
-	AUTO(flow_printer_free) struct flow_printer *says = NULL;
-	int to = STDERR_FILENO;
 
 	if (!flags_item(cli->flags, "file", 0))
 		return err_set(e, ERR_INVALID,
@@ -363,21 +312,10 @@ static enum err_code run_preview(struct cli *cli, struct err *e)
 	bool knows_before = flags_item(cli->flags, "now", 0);
 	if (read_set(cli, true, &after, e) != ERR_OK ||
 	    (knows_before && read_set(cli, false, &before, e) != ERR_OK) ||
-	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
+	    flow_dict_new(RECORDED_DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    preview_new(after, before, dict, &p, e) != ERR_OK)
 		return e->code;
-	if (flow_dict_new(1, &no_flows, e) != ERR_OK)
-		return e->code;
-	struct flow_printer_options options = {
-		.format = FLOW_FORMAT_COMPACT,
-		.dict = no_flows,
-		.out = print_sink_fd(&to),
-		.status = print_sink_fd(&to),
-	};
-	if (flow_printer_new(&options, &says, e) != ERR_OK)
-		return e->code;
-	struct flows fs = { p, dict, says };
-	enum err_code code = read_flows(cli, &fs, e);
+	enum err_code code = read_flows(cli, p, dict, e);
 	return code == ERR_OK ? show(cli, p, e) : code;
 }
 
@@ -394,18 +332,7 @@ static const struct flag_def preview_defs[] = {
 	  .help = "What is in force now, as kubectl get gives it: the new policies are added to "
 		  "it, "
 		  "in place of those of the same names. Without it they are all there are" },
-	{ .name = "since",
-	  .type = FLAG_STRING,
-	  .placeholder = "TIME",
-	  .help = "Flows from a time on, relative (\"24h\") or absolute (RFC 3339); 1h where "
-		  "nothing "
-		  "else is said" },
-	{ .name = "until", .type = FLAG_STRING, .placeholder = "TIME", .help = "Up to a time" },
-	{ .name = "input-file",
-	  .type = FLAG_STRING,
-	  .placeholder = "FILE",
-	  .help = "Flows from a file, as tycho observe -o json writes it, \"-\" for stdin; no "
-		  "server is asked" },
+	RECORDED_FLAGS,
 	{ .name = "output",
 	  .short_ = 'o',
 	  .type = FLAG_CHOICE,

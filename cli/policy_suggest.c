@@ -8,19 +8,15 @@
 
 #include <stdio.h>
 
-#include "cli/history.h"
-#include "cli/observe.h"
 #include "cli/policy.h"
+#include "cli/recorded.h"
 #include "filter/filter.h"
 #include "flow/dict.h"
-#include "flow/wire.h"
 #include "policy/suggest.h"
 
 enum {
-	DICT_ENTRIES = 1 << 17,
 	OUTPUT_MAX = 48 << 20, /* less than what is read back: POLICY_TEXT_MAX */
 	REMARKS_MAX = 1 << 20,
-	DEFAULT_RANGE_S = 3600,
 	MOST4 = 32,
 	MOST6 = 128,
 };
@@ -30,26 +26,15 @@ _Static_assert((int)OUTPUT_MAX < (int)POLICY_TEXT_MAX, "what is printed can be r
 
 struct flows {
 	struct suggest *suggest;
-	struct flow_dict *dict;
 	struct flow_filter *sources, *destinations; /* of the pods that are asked for */
-	struct flow_printer *says; /* what is no flow: lost events, nodes that are away */
 };
 
-static enum err_code take(void *ctx, struct str message, const struct flow *decoded, struct err *e)
+static enum err_code take(void *ctx, const struct flow *flow, struct err *e)
 {
 	const struct flows *fs = ctx;
-	struct flow_response r;
-	struct flow f;
 
-	(void)decoded; /* its names are of another dictionary */
-	if (flow_response_split(message, &r, e) != ERR_OK)
-		return e->code;
-	if (!r.has_message || r.kind != FLOW_KIND_FLOW)
-		return flow_printer_response(fs->says, message, NULL, e);
-	if (flow_decode(r.message, fs->dict, &f, e) != ERR_OK)
-		return e->code;
-	return suggest_flow(fs->suggest, &f, flow_filter_match(fs->sources, &f),
-			    flow_filter_match(fs->destinations, &f), e);
+	return suggest_flow(fs->suggest, flow, flow_filter_match(fs->sources, flow),
+			    flow_filter_match(fs->destinations, flow), e);
 }
 
 /* The flags that choose pods, as filters of both ends or of one. */
@@ -88,64 +73,28 @@ static enum err_code one_side(const struct cli *cli, const char *side, const str
 	return ERR_OK;
 }
 
-static enum err_code read_request(const struct cli *cli, struct observe_request *r, bool of_file,
-				  struct err *e)
+static enum err_code keep(void *ctx, struct str bytes, struct err *e)
 {
-	struct history_range range;
-
-	if (history_read_range(cli, &range, e) != ERR_OK ||
-	    read_pods(cli, "", &r->allow, e) != ERR_OK)
-		return e->code;
-	r->allow_by_flags = r->allow.count;
-	r->has_since = range.has_since;
-	r->has_until = range.has_until;
-	r->since = range.since;
-	r->until = range.until;
-	if (!of_file && !r->has_since && !r->has_until) {
-		r->has_since = true;
-		r->since = timestamp_of(wall_now());
-		r->since.s -= DEFAULT_RANGE_S;
-	}
+	(void)e;
+	buf_str_put(ctx, bytes);
 	return ERR_OK;
 }
 
-/* Whether the record of the range is whole, to @remarks. */
-static void read_history(const struct cli *cli, const struct observe_request *r,
-			 struct buf *remarks)
-{
-	AUTO_HISTORY struct history h = { 0 };
-	struct history_range range = { r->has_since, r->has_until, r->since, r->until };
-	struct err e;
-
-	/* What is still to come can be neither recorded nor missing. */
-	range.has_until =
-		range.has_until && timestamp_cmp(range.until, timestamp_of(wall_now())) <= 0;
-	enum err_code code = history_ask(cli->settings, &range, &h, &e);
-	if (code == ERR_OK)
-		history_put_remarks(remarks, &h, &range, HISTORY_OF_FLOWS);
-	else
-		buf_printf(remarks, "completeness unknown: %s\n",
-			   code == ERR_UNSUPPORTED ? "the server keeps no account of it" : e.msg);
-}
-
-static enum err_code read_flows(const struct cli *cli, struct flows *fs, struct buf *remarks,
-				struct err *e)
+static enum err_code read_flows(const struct cli *cli, struct flows *fs, struct flow_dict *dict,
+				struct buf *remarks, struct err *e)
 {
 	AUTO_OBSERVE_REQUEST struct observe_request r = { 0 };
-	AUTO(flow_dict_free) struct flow_dict *other = NULL;
-	const struct observe_sink sink = { .take = take, .ctx = fs };
-	bool of_file = *flags_text(cli->flags, "input-file");
+	const struct recorded recorded = { dict, { keep, remarks }, take, fs };
+	bool of_server;
 
-	if (read_request(cli, &r, of_file, e) != ERR_OK)
+	if (read_pods(cli, "", &r.allow, e) != ERR_OK)
 		return e->code;
-	if (flow_dict_new(DICT_ENTRIES, &other, e) != ERR_OK)
+	r.allow_by_flags = r.allow.count;
+	if (recorded_each(cli, &r, &recorded, &of_server, e) != ERR_OK)
 		return e->code;
-	enum err_code code = of_file ? observe_file_each(cli, &r, other, &sink, e)
-				     : observe_server_each(cli, &r, &sink, e);
-	if (code != ERR_OK || flow_printer_end(fs->says, e) != ERR_OK)
-		return e->code;
-	if (!of_file)
-		read_history(cli, &r, remarks);
+	const struct history_range range = { r.has_since, r.has_until, r.since, r.until };
+	if (of_server && !history_put_remark(remarks, cli->settings, &range, HISTORY_OF_FLOWS))
+		buf_lit(remarks, "completeness unknown: the server keeps no account of it\n");
 	return ERR_OK;
 }
 
@@ -221,13 +170,6 @@ static enum err_code print(const struct cli *cli, struct suggest *s, struct buf 
 	return ERR_OK;
 }
 
-static enum err_code keep(void *ctx, struct str bytes, struct err *e)
-{
-	(void)e;
-	buf_str_put(ctx, bytes);
-	return ERR_OK;
-}
-
 static enum err_code read_prefix(const struct cli *cli, struct suggest_config *config,
 				 struct err *e)
 {
@@ -269,31 +211,20 @@ static enum err_code read_config(const struct cli *cli, struct suggest_config *r
 static enum err_code run_suggest(struct cli *cli, struct err *e)
 {
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
-	AUTO(flow_dict_free) struct flow_dict *no_flows = NULL; /* the printer may empty its own */
 	AUTO(flow_filter_free) struct flow_filter *sources = NULL;
 	AUTO(flow_filter_free) struct flow_filter *destinations = NULL;
 	AUTO(suggest_free) struct suggest *s = NULL;
-	AUTO(flow_printer_free) struct flow_printer *says = NULL;
 	AUTO_BUF struct buf remarks = buf_init(REMARKS_MAX);
 	struct suggest_config config;
 
 	if (read_config(cli, &config, e) != ERR_OK ||
-	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
-	    flow_dict_new(1, &no_flows, e) != ERR_OK ||
+	    flow_dict_new(RECORDED_DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    one_side(cli, "from-", dict, &sources, e) != ERR_OK ||
 	    one_side(cli, "to-", dict, &destinations, e) != ERR_OK ||
 	    suggest_new(&config, dict, &s, e) != ERR_OK)
 		return e->code;
-	struct flow_printer_options options = {
-		.format = FLOW_FORMAT_COMPACT,
-		.dict = no_flows,
-		.out = { keep, &remarks },
-		.status = { keep, &remarks },
-	};
-	if (flow_printer_new(&options, &says, e) != ERR_OK)
-		return e->code;
-	struct flows fs = { s, dict, sources, destinations, says };
-	enum err_code code = read_flows(cli, &fs, &remarks, e);
+	struct flows fs = { s, sources, destinations };
+	enum err_code code = read_flows(cli, &fs, dict, &remarks, e);
 	if (code == ERR_OK)
 		code = print(cli, s, &remarks, e);
 	cli_say(buf_str(&remarks));
@@ -331,18 +262,7 @@ static const struct flag_def suggest_defs[] = {
 	  .help = "Join addresses outside to blocks of so many bits: N of IPv4, M of IPv6; "
 		  "without, "
 		  "each address stands for itself" },
-	{ .name = "since",
-	  .type = FLAG_STRING,
-	  .placeholder = "TIME",
-	  .help = "Flows from a time on, relative (\"7d\") or absolute (RFC 3339); 1h where "
-		  "nothing "
-		  "else is said" },
-	{ .name = "until", .type = FLAG_STRING, .placeholder = "TIME", .help = "Up to a time" },
-	{ .name = "input-file",
-	  .type = FLAG_STRING,
-	  .placeholder = "FILE",
-	  .help = "Flows from a file, as tycho observe -o json writes it, \"-\" for stdin; no "
-		  "server is asked" },
+	RECORDED_FLAGS,
 	{ .name = "policy-cluster",
 	  .type = FLAG_STRING,
 	  .def = "default",

@@ -174,7 +174,7 @@ static enum drop_post_result works(struct drop_post *p, struct drop_note *n)
 	return POST_TOLD;
 }
 
-/* Only here, and only for now: the namespace is being deleted. */
+/* The right is there: it is the namespace that is being deleted. */
 static bool is_ending(const struct drop_post *p)
 {
 	json_t *v = json_loadb(p->answer.p ? p->answer.p : "", p->answer.len, 0, NULL);

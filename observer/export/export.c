@@ -163,7 +163,7 @@ static struct exporter *exporter_at(const struct export *x, size_t i)
 	return i < x->dynamic_count ? x->dynamic[i] : i == x->dynamic_count ? x->fixed : NULL;
 }
 
-/* @return false when there is no more for now. */
+/* @return false when the log has no more. */
 static bool read_batch(struct export *x, struct export_now now)
 {
 	uint64_t lost;
