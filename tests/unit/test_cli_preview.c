@@ -11,8 +11,9 @@
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
+#include "policy_flow.h"
 
-enum { DENIED_BY_DEFAULT = 133, EVENT_TRACE = 4, EVENT_VERDICT = 5 };
+enum { EVENT_VERDICT = 5 };
 
 struct world {
 	struct flow_dict *dict;
@@ -83,44 +84,6 @@ static struct policy_set *set_of(const char *text)
 	    policy_builder_finish(b, &set, &e) != ERR_OK)
 		fail_msg("%s", e.msg);
 	return set;
-}
-
-static struct flow flow_of(struct endpoint_id src, struct endpoint_id dst, uint16_t port)
-{
-	struct flow f = {
-		.bits = FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_EVENT_TYPE | FLOW_HAS_IP,
-		.l4 = FLOW_L4_TCP,
-		.event_type = EVENT_TRACE,
-		.is_reply = FLOW_REPLY_FALSE,
-		.direction = FLOW__TRAFFIC_DIRECTION__INGRESS,
-		.src_ep = src,
-		.dst_ep = dst,
-		.src_port = 40000,
-		.dst_port = port,
-		.verdict = FLOW__VERDICT__FORWARDED,
-	};
-
-	ip_from_v4(f.src_ip, (const uint8_t[]){ 10, 0, 0, (uint8_t)src.v });
-	ip_from_v4(f.dst_ip, (const uint8_t[]){ 10, 0, 0, (uint8_t)dst.v });
-	return f;
-}
-
-static struct flow drop_of(struct endpoint_id src, struct endpoint_id dst, uint16_t port)
-{
-	struct flow f = flow_of(src, dst, port);
-
-	f.verdict = FLOW__VERDICT__DROPPED;
-	f.drop_desc = DENIED_BY_DEFAULT;
-	return f;
-}
-
-static struct flow reply_to(struct flow f)
-{
-	struct flow r = flow_of(f.dst_ep, f.src_ep, f.src_port);
-
-	r.src_port = f.dst_port;
-	r.is_reply = FLOW_REPLY_TRUE;
-	return r;
 }
 
 /* What @n flows come to, as lines "change flows source destination port why". */
