@@ -6,17 +6,11 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "flow/dict.h"
-#include "flow/flow.pb-c.h"
 #include "policy/flow.h"
 
 enum {
-	EVENT_VERDICT = 5, /* message type of Cilium's monitor */
-	WHY_REFS = 8,      /* rules told of one decision */
-	TEXT_MAX = 8192,   /* of one */
-	ECHO4 = 8,
-	ECHO4_REPLY = 0,
-	ECHO6 = 128,
-	ECHO6_REPLY = 129,
+	WHY_REFS = 8,    /* rules told of one decision */
+	TEXT_MAX = 8192, /* of one */
 };
 
 enum {
@@ -148,112 +142,7 @@ enum err_code preview_new(const struct policy_set *after, const struct policy_se
 	return ERR_OK;
 }
 
-/* --- one flow as a connection ----------------------------------------------------------------- */
-
-/* From who opened it to whom, whatever way the flow went. */
-struct asked {
-	const struct endpoint *ends[2]; /* NULL: nobody named it */
-	const uint8_t *ips[2];
-	struct endpoint_id ids[2];
-	struct policy_names names;
-	uint8_t protocol;
-	uint16_t port;
-	bool passed, through; /* else denied */
-};
-
-/* What policies decided of it. False: something else did, or nothing was decided. */
-static bool read_verdict(const struct flow *f, struct asked *q)
-{
-	bool reason = f->drop_desc == FLOW__DROP_REASON__POLICY_DENIED ||
-		      f->drop_desc == FLOW__DROP_REASON__POLICY_DENY;
-	/* rules allowed it; it was not authenticated yet */
-	bool allowed = f->drop_desc == FLOW__DROP_REASON__AUTH_REQUIRED;
-
-	if (f->type == FLOW__FLOW_TYPE__L7)
-		return false;
-	if (f->verdict == FLOW__VERDICT__FORWARDED || f->verdict == FLOW__VERDICT__REDIRECTED) {
-		q->passed = true;
-		q->through = f->is_reply == FLOW_REPLY_TRUE ||
-			     f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS ||
-			     f->trace_point == FLOW__TRACE_OBSERVATION_POINT__TO_ENDPOINT;
-		return true;
-	}
-	return f->verdict == FLOW__VERDICT__DROPPED && f->is_reply != FLOW_REPLY_TRUE &&
-	       (reason ||
-		(flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_VERDICT && !allowed));
-}
-
-/* A reply, where the flow does not say what it is: 1 yes, 0 no, -1 nobody can tell. */
-static int is_reply(const struct flow *f, const struct asked *q)
-{
-	if (f->is_reply != FLOW_REPLY_ABSENT)
-		return f->is_reply == FLOW_REPLY_TRUE;
-	if (!q->passed || (flow_is(f, FLOW_HAS_EVENT_TYPE) && f->event_type == EVENT_VERDICT))
-		return 0; /* policies decide on who opens */
-	if (f->l4 != FLOW_L4_TCP || !(f->tcp_flags & FLOW_TCP_SYN))
-		return -1;
-	return (f->tcp_flags & FLOW_TCP_ACK) != 0;
-}
-
-static bool read_ports(const struct flow *f, bool reply, struct asked *q)
-{
-	uint8_t type = f->icmp_type;
-
-	q->protocol = policy_protocol_of(f);
-	switch (q->protocol) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
-	case IPPROTO_SCTP:
-		q->port = reply ? f->src_port : f->dst_port;
-		return true;
-	case IPPROTO_ICMP:
-		q->port = reply ? ECHO4 : type;
-		return type == (reply ? ECHO4_REPLY : ECHO4); /* others are answers to something */
-	case IPPROTO_ICMPV6:
-		q->port = reply ? ECHO6 : type;
-		return type == (reply ? ECHO6_REPLY : ECHO6);
-	default:
-		return false;
-	}
-}
-
-static bool read_flow(const struct preview *p, const struct flow *f, struct asked *q)
-{
-	if (f->kind != FLOW_KIND_FLOW || !flow_is(f, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP) ||
-	    !read_verdict(f, q))
-		return false;
-	int reply = is_reply(f, q);
-	if (reply < 0 || !read_ports(f, reply, q))
-		return false;
-	const struct endpoint_id ids[2] = { f->src_ep, f->dst_ep };
-	const uint8_t *const ips[2] = { f->src_ip, f->dst_ip };
-	const struct service_id to = reply ? f->src_svc : f->dst_svc;
-	for (int i = 0; i < 2; i++) {
-		q->ids[i] = ids[reply ? 1 - i : i];
-		q->ips[i] = ips[reply ? 1 - i : i];
-		q->ends[i] = flow_dict_get_endpoint(p->dict, q->ids[i]);
-	}
-	/* To a service's own address: the backend is not chosen yet. */
-	if (to.v && !(q->ends[1] && q->ends[1]->pod.len))
-		return false;
-	policy_names_read(&q->names, str_n(f->ext, f->ext_len), reply);
-	return true;
-}
-
 /* --- decisions -------------------------------------------------------------------------------- */
-
-static bool has_label(const struct endpoint *ep, const char *label)
-{
-	for (size_t i = 0; i < ep->label_count; i++)
-		if (str_is(ep->labels[i], label))
-			return true;
-	return false;
-}
-
-static bool is_known(const struct endpoint *ep)
-{
-	return ep && (ep->label_count || ep->namespace_.len) && !has_label(ep, "reserved:unknown");
-}
 
 static enum err_code put_refs(struct preview *p, const struct policy_set *set, struct decision *d,
 			      struct err *e)
@@ -302,7 +191,7 @@ static enum err_code broken(struct preview *p, const struct policy_set *set, str
 
 /* What the policies decide at one end. */
 static enum err_code decide_at(struct preview *p, const struct policy_set *set,
-			       const struct asked *q, enum policy_direction direction,
+			       const struct policy_asked *q, enum policy_direction direction,
 			       struct decision *d, struct err *e)
 {
 	int subject = direction == POLICY_EGRESS ? 0 : 1, peer = 1 - subject;
@@ -339,7 +228,8 @@ static enum err_code decide_at(struct preview *p, const struct policy_set *set,
 	return put_refs(p, set, d, e);
 }
 
-static void fill_row(struct preview *p, const struct policy_set *set, const struct asked *q, int i)
+static void fill_row(struct preview *p, const struct policy_set *set, const struct policy_asked *q,
+		     int i)
 {
 	const struct endpoint *ep = q->ends[i];
 	const struct policy_end end = policy_end_of(ep, q->ips[i]);
@@ -348,12 +238,12 @@ static void fill_row(struct preview *p, const struct policy_set *set, const stru
 }
 
 /* At both ends: what one denies is denied. */
-static enum err_code decide(struct preview *p, const struct policy_set *set, const struct asked *q,
-			    struct decision *ret, struct err *e)
+static enum err_code decide(struct preview *p, const struct policy_set *set,
+			    const struct policy_asked *q, struct decision *ret, struct err *e)
 {
 	struct decision out, in;
 
-	if (!is_known(q->ends[0]) || !is_known(q->ends[1]))
+	if (!policy_end_is_known(q->ends[0]) || !policy_end_is_known(q->ends[1]))
 		return unknown(p, whys[WHY_ENDS], ret, e);
 	fill_row(p, set, q, 0);
 	fill_row(p, set, q, 1);
@@ -388,7 +278,7 @@ struct key {
 };
 _Static_assert(sizeof(struct key) == 56, "compared as bytes: no holes");
 
-static struct key key_of(const struct preview *p, const struct asked *q)
+static struct key key_of(const struct preview *p, const struct policy_asked *q)
 {
 	struct key k = { .names = q->names.hash, .port = q->port, .protocol = q->protocol };
 	bool by_ip = policy_set_uses_addresses(p->after) ||
@@ -402,29 +292,17 @@ static struct key key_of(const struct preview *p, const struct asked *q)
 	return k;
 }
 
-static enum err_code show_end(struct preview *p, const struct asked *q, int i, uint32_t *ret,
+static enum err_code show_end(struct preview *p, const struct policy_asked *q, int i, uint32_t *ret,
 			      struct err *e)
 {
-	const struct endpoint *ep = q->ends[i];
-	char text[TEXT_MAX], ip[FLOW_IP_TEXT_BYTES];
+	char text[TEXT_MAX];
 	struct buf b = buf_fixed(text, sizeof text);
 
-	if (ep && ep->namespace_.len) {
-		buf_str_put(&b, ep->namespace_);
-		buf_char(&b, '/');
-		buf_str_put(&b, ep->workload_count ? ep->workloads[0].name : ep->pod);
-	} else if (q->names.count[i]) {
-		buf_str_put(&b, q->names.of[i][0]);
-	} else if (ep && ep->label_count && str_has_prefix(ep->labels[0], STR("reserved:")) &&
-		   !str_has_prefix(ep->labels[0], STR("reserved:world")) && is_known(ep)) {
-		buf_str_put(&b, str_from(ep->labels[0], strlen("reserved:")));
-	} else {
-		buf_str_put(&b, ip_text(q->ips[i], ip));
-	}
+	policy_asked_put_end(q, i, &b);
 	return text_id(p, buf_str(&b), ret, e);
 }
 
-static enum err_code add_connection(struct preview *p, struct str key, const struct asked *q,
+static enum err_code add_connection(struct preview *p, struct str key, const struct policy_asked *q,
 				    struct err *e)
 {
 	struct connection c = { .port = q->port, .protocol = q->protocol };
@@ -450,10 +328,10 @@ static enum err_code add_connection(struct preview *p, struct str key, const str
 enum err_code preview_flow(struct preview *p, const struct flow *flow, struct err *e)
 {
 	enum { TEXTS_OF_ONE = 6 }; /* two ends shown, two sets asked at both */
-	struct asked q = { .passed = false };
+	struct policy_asked q;
 	uint32_t at;
 
-	if (!read_flow(p, flow, &q)) {
+	if (!policy_asked_read(p->dict, flow, &q) || q.audited) {
 		p->other++;
 		return ERR_OK;
 	}

@@ -1,11 +1,12 @@
 /*
- * flow - what a flow has that policies decide on, beside its ends.
+ * flow - what a flow has that policies decide on.
  */
 #ifndef TYCHO_POLICY_FLOW_H
 #define TYCHO_POLICY_FLOW_H
 
 #include <netinet/in.h>
 
+#include "base/buf.h"
 #include "flow/dict.h"
 #include "flow/flow.h"
 #include "policy/policy.h"
@@ -53,5 +54,25 @@ struct policy_names {
 
 /* @ext: of a flow. @is_reply: it goes back to who opened the connection. */
 void policy_names_read(struct policy_names *ret, struct str ext, bool is_reply);
+
+/* A flow as a connection: from who opened it [0] to whom [1], whatever way the flow went. */
+struct policy_asked {
+	const struct endpoint *ends[2]; /* NULL: none in the flow */
+	const uint8_t *ips[2];
+	struct endpoint_id ids[2];
+	struct policy_names names;
+	uint8_t protocol;     /* IPPROTO_ */
+	uint16_t port;        /* of who was asked; type of ICMP */
+	bool passed, through; /* through: up to the other end; neither: denied by policies */
+	bool audited;         /* denied, but for audit mode, which let it pass */
+};
+/* False: no policy decided it (records of proxies, drops for other reasons, packets to a service's own
+ * address, answers of ICMP), or it does not say who opened the connection. Borrows from @f and @dict. */
+bool policy_asked_read(const struct flow_dict *dict, const struct flow *f,
+		       struct policy_asked *ret);
+/* False of an end that nobody named; NULL is one. */
+bool policy_end_is_known(const struct endpoint *ep);
+/* An end as people call it: "shop/web", a DNS name, "host", "192.0.2.7". */
+void policy_asked_put_end(const struct policy_asked *q, int end, struct buf *out);
 
 #endif
