@@ -4,6 +4,7 @@
  *
  *	bench_cilium         nanoseconds and allocations an event: decode, name, append
  *	bench_cilium ring    events a second through a real perf ring; needs root and two CPUs
+ *	bench_cilium dump F  the events into a file (bench_dump.h)
  *
  * Events are those of Cilium 1.19: traces (85 of 100), drops (5) and policy verdicts (10) of TCP,
  * UDP and TCP over IPv6 between 5,000 endpoints whose identities the agent knows; one endpoint in
@@ -20,6 +21,7 @@
 #include "observer/cilium/perf.h"
 #include "observer/compose.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/bench_dump.h"
 #include "tests/unit/perf_emitter.h"
 
 enum {
@@ -385,6 +387,16 @@ static void measure_ring(struct bench *b)
 	bench_note("lost at 500,000 events/s", at_budget * 100, "%");
 }
 
+static bool dump(const struct bench *b, const char *path)
+{
+	FILE *file = bench_dump_open(path);
+	bool ok = file != NULL;
+
+	for (size_t i = 0; ok && i < EVENTS; i++)
+		ok = bench_dump_record(file, b->events[i].packet);
+	return bench_dump_close(file) && ok;
+}
+
 static bool open_all(struct bench *b, struct err *e)
 {
 	static const uint64_t seed[2] = { 1, 2 };
@@ -414,16 +426,20 @@ int main(int argc, char **argv)
 	struct err e = { .msg = "out of memory" };
 	int status = 1;
 
-	if (argc > 2 || (argc == 2 && strcmp(argv[1], "ring") != 0)) {
-		(void)fprintf(stderr, "usage: bench_cilium [ring]\n");
+	bool dumps = argc == 3 && strcmp(argv[1], "dump") == 0;
+
+	if (argc > 1 && !dumps && (argc > 2 || strcmp(argv[1], "ring") != 0)) {
+		(void)fprintf(stderr, "usage: bench_cilium [ring | dump FILE]\n");
 	} else if (b && open_all(b, &e)) {
+		bool written = !dumps || dump(b, argv[2]);
 		if (argc == 2)
 			measure_ring(b);
-		else
+		else if (!dumps)
 			measure(b);
 		/* they are what we meant */
-		status = compose_counts(&b->compose).refused ? 1 : 0;
-		if (status)
+		bool refused = compose_counts(&b->compose).refused;
+		status = refused || !written;
+		if (refused)
 			(void)fprintf(stderr, "bench_cilium: events were refused\n");
 	} else {
 		(void)fprintf(stderr, "bench_cilium: %s\n", e.msg);

@@ -1,8 +1,9 @@
 /*
  * What it costs to export flows: CPU time of the exporter's thread for each flow, written whole,
- * masked, filtered away and counted by group.
+ * masked, filtered away and counted by group. "dump FILE": such flows into a file (bench_dump.h).
  */
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "observer/export/config.h"
 #include "observer/export/exporter.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/bench_dump.h"
 #include "tests/bench/made_flows.h"
 
 enum { DICT = 1 << 14, PIECE = 4096, BATCH = 256, ROUNDS = 40 };
@@ -75,8 +77,28 @@ static double export_with(const char *members)
 	return best;
 }
 
-int main(void)
+static int dump(const char *path)
 {
+	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
+	AUTO(made_flows_free) struct made_flows *m = NULL;
+	static struct flow piece[PIECE];
+	struct err e;
+
+	say(flow_dict_new(DICT, &dict, &e), &e);
+	say(made_flows_new(dict, 1546, 1, (struct wall_ns){ START }, &m, &e), &e);
+	made_flows_next(m, piece, PIECE);
+	return !bench_dump_flows(path, piece, PIECE, dict);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "dump") == 0)
+		return dump(argv[2]);
+	if (argc > 1) {
+		(void)fprintf(stderr, "usage: bench_export [dump FILE]\n");
+		return 1;
+	}
+
 	double whole = export_with("");
 
 	bench_note("flows written whole", whole, "ns a flow");

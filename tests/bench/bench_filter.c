@@ -2,16 +2,19 @@
  * bench_filter - nanoseconds a flow for filters over a batch of records, beside the budget.
  *
  *	bench_filter [flows]        default 65,535: a full ring, larger than second-level caches
+ *	bench_filter dump FILE      the flows into a file (bench_dump.h)
  *
  * Two figures: over 4,096 records again and again (what the test itself costs) and over all of them
  * (with the memory).
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/time.h"
 #include "filter/filter.h"
 #include "flow/flow.pb-c.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/bench_dump.h"
 
 enum { SMALL = 4096, ENDPOINTS = 5000, ATTEMPT_FLOWS = 1 << 19, ATTEMPTS = 60 };
 
@@ -111,9 +114,10 @@ static int run(const char *name, double budget_ns, Flow__FlowFilter *ff, struct 
 int main(int argc, char **argv)
 {
 	uint64_t n = 65535;
+	bool dumps = argc == 3 && strcmp(argv[1], "dump") == 0;
 
-	if (argc > 1 && !parse_u64(str_of(argv[1]), 1 << 24, &n)) {
-		(void)fprintf(stderr, "usage: bench_filter [flows]\n");
+	if (argc > 1 && !dumps && (argc > 2 || !parse_u64(str_of(argv[1]), 1 << 24, &n))) {
+		(void)fprintf(stderr, "usage: bench_filter [flows | dump FILE]\n");
 		return 1;
 	}
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
@@ -124,6 +128,8 @@ int main(int argc, char **argv)
 	if (!n || !flows || !bits || flow_dict_new(ENDPOINTS + 1, &dict, &e) != ERR_OK)
 		return 1;
 	fill(flows, n, dict);
+	if (dumps)
+		return !bench_dump_flows(argv[2], flows, n, dict);
 
 	/* protobuf-c's strings are not const */
 	char p53[] = "53", p80[] = "80", p443[] = "443", p8080[] = "8080", p9090[] = "9090",

@@ -1,10 +1,11 @@
 /* What a flow costs with metrics on, and what a scrape of a full page costs: written, compressed,
  * and over HTTP. Flows are those of a node of 5,000 endpoints, as the pipeline makes them: of 100,
  * 60 TCP (a tenth of them with SYN or FIN), 15 UDP, 10 DNS messages, 5 ICMP, 10 drops. Best of
- * several rounds: others share the machine. */
+ * several rounds: others share the machine. "dump FILE": the flows into a file (bench_dump.h). */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "flow/flow.pb-c.h"
@@ -13,6 +14,7 @@
 #include "observer/log/log.h"
 #include "observer/metrics/flow_metrics.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/bench_dump.h"
 
 enum {
 	ENDPOINTS = 5000,
@@ -292,17 +294,36 @@ static void bench_scrapes(void)
 	bench_note("the page, gzip", (double)gzip_bytes / 1e6, "MB");
 }
 
-int main(void)
+static bool dump(const struct flow_log *log, const struct flow_dict *dict, const char *path)
+{
+	AUTO(flow_batch_free) struct flow_batch *b = NULL;
+	uint64_t cursor = 1, lost;
+	struct err e;
+
+	if (flow_batch_new(log, RING, &b, &e) != ERR_OK)
+		die(&e);
+	(void)flow_log_read(log, &cursor, RING + 1, b, &lost);
+	return bench_dump_flows(path, b->flows, b->count, dict);
+}
+
+int main(int argc, char **argv)
 {
 	AUTO(flow_log_free) struct flow_log *log = NULL;
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	struct err e;
+
+	if (argc > 1 && (argc != 3 || strcmp(argv[1], "dump") != 0)) {
+		(void)fprintf(stderr, "usage: bench_metrics [dump FILE]\n");
+		return 1;
+	}
 
 	if (flow_log_new(&(struct flow_log_config){ RING, 0, 1 }, &log, &e) != ERR_OK ||
 	    flow_dict_new(1 << 20, &dict, &e) != ERR_OK)
 		die(&e);
 	add_endpoints(dict);
 	fill_log(log);
+	if (argc > 1)
+		return !dump(log, dict, argv[2]);
 	bench_at_most("a flow, six metrics", count_flows(log, dict, usual), "ns", flow_budget_ns);
 	bench_note("of which reading it from the log", count_flows(log, dict, NULL), "ns");
 	bench_note("a flow, six metrics by namespace and workload",
