@@ -38,6 +38,7 @@ static void examine(struct doctor *d)
 	if (!doctor_version(d))
 		return;
 	doctor_clock(d);
+	doctor_ask_history(d);
 	doctor_nodes(d);
 	doctor_stores(d);
 	doctor_flows(d);
@@ -111,6 +112,7 @@ static enum err_code run_doctor(struct cli *cli, struct err *e)
 			return err_set(e, ERR_INVALID, "--%s needs --node", node_defs[i].name);
 	d.with_tls = connection_tls(cli->settings, d.ca_files, &d.tls);
 	examine(&d);
+	history_done(&d.history);
 	connection_done(&d.connection);
 	if (d.write_error != ERR_OK)
 		return d.write_error;

@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/connect.h"
+#include "cli/history.h"
 #include "doctor/finding.h"
 #include "rpc/address.h"
 
@@ -28,7 +29,10 @@ struct doctor {
 	const char *ca_files[CONNECTION_CA_FILES];
 	bool with_tls;
 	struct connection connection;
-	enum err_code write_error; /* stdout is gone */
+	bool is_serving;            /* as its health says */
+	struct history history;     /* what each node said of the last day … */
+	struct err history_missing; /* … or why it did not; code ERR_OK: it did */
+	enum err_code write_error;  /* stdout is gone */
 	struct err *e;
 };
 
@@ -54,6 +58,8 @@ void doctor_clock(struct doctor *d);
 /* The newest flow of each node: that flows come through, and that there are any. */
 void doctor_flows(struct doctor *d);
 
+/* Asks the nodes for their histories, which the next two look at. */
+void doctor_ask_history(struct doctor *d);
 void doctor_nodes(struct doctor *d);
 /* That what the nodes see is kept. */
 void doctor_stores(struct doctor *d);

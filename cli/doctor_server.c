@@ -66,15 +66,16 @@ bool doctor_health(struct doctor *d)
 	}
 	Grpc__Health__V1__HealthCheckResponse *r = grpc__health__v1__health_check_response__unpack(
 		NULL, answer.len, (const uint8_t *)buf_str(&answer).p);
-	bool serving =
+	d->is_serving =
 		r && r->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
 	if (r)
 		grpc__health__v1__health_check_response__free_unpacked(r, NULL);
-	if (serving)
+	if (d->is_serving)
 		doctor_say(d, VERDICT_OK, "health", "", "the server is serving");
 	else
 		doctor_say(d, VERDICT_FAIL, "health",
-			   "of a relay: none of its peers is available, see below",
+			   "of a relay: none of its peers is available, or ClickHouse does not "
+			   "answer it; see below",
 			   "the server says that it is not serving");
 	return true;
 }
@@ -86,8 +87,12 @@ bool doctor_version(struct doctor *d)
 
 	if (doctor_call(d, "/observer.Observer/ServerStatus", STR(""), &answer, &result) !=
 	    ERR_OK) {
-		doctor_say(d, VERDICT_FAIL, "version", doctor_call_fix(d, &result), "%s",
-			   result.message);
+		doctor_say(d, VERDICT_FAIL, "version",
+			   result.status == RPC_UNAVAILABLE
+				   ? "see the server's log; where it answers from ClickHouse, "
+				     "whether that runs and can be reached from there"
+				   : doctor_call_fix(d, &result),
+			   "%s", result.message);
 		return false;
 	}
 	Observer__ServerStatusResponse *r = observer__server_status_response__unpack(

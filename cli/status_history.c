@@ -7,6 +7,7 @@ enum { NAMES_MOST = 5, DAY_S = 24 * 3600 };
 /* All nodes together. */
 struct sums {
 	size_t nodes, stores, gapped, failing; /* nodes: of those that answered */
+	size_t archived;                       /* of the stores: those that an archive speaks for */
 	uint64_t records, bytes, gaps;
 	/* the earliest and the latest of when records begin, and the earliest of the checkpoints */
 	const Google__Protobuf__Timestamp *first, *last, *checkpoint;
@@ -35,11 +36,15 @@ static void add(struct sums *s, const Tycho__V1__GetCoverageResponse *n)
 	s->nodes++;
 	if (!n->has_store)
 		return;
-	bool same = n->retention_s == s->retention_s && n->retention_bytes == s->retention_bytes;
-	s->has_same_retention = s->stores ? s->has_same_retention && same : true;
-	s->retention_s = n->retention_s;
-	s->retention_bytes = n->retention_bytes;
+	if (!n->archived) { /* what the node itself does, an archive does not know */
+		bool same = n->retention_s == s->retention_s &&
+			    n->retention_bytes == s->retention_bytes;
+		s->has_same_retention = s->stores == s->archived || (s->has_same_retention && same);
+		s->retention_s = n->retention_s;
+		s->retention_bytes = n->retention_bytes;
+	}
 	s->stores++;
+	s->archived += n->archived;
 	s->records += n->records;
 	s->bytes += n->bytes;
 	s->gaps += gaps_of(n);
@@ -49,6 +54,8 @@ static void add(struct sums *s, const Tycho__V1__GetCoverageResponse *n)
 		s->first = n->oldest;
 	if (n->oldest && (!s->last || compare(n->oldest, s->last) > 0))
 		s->last = n->oldest;
+	if (n->archived)
+		return;
 	if (!n->last_checkpoint)
 		s->has_unsigned = true;
 	else if (!s->checkpoint || compare(n->last_checkpoint, s->checkpoint) < 0)
@@ -105,6 +112,10 @@ static void put_history(struct buf *b, const struct sums *s)
 
 static void put_retention(struct buf *b, const struct sums *s)
 {
+	if (s->archived == s->stores) {
+		buf_lit(b, "ClickHouse's");
+		return;
+	}
 	if (!s->has_same_retention) {
 		buf_lit(b, "differs between nodes");
 		return;
@@ -152,7 +163,9 @@ static void put_value(struct buf *b, const struct sums *s, enum status_history_v
 			buf_printf(b, " on %zu node%s", s->gapped, s->gapped == 1 ? "" : "s");
 		break;
 	case STATUS_HISTORY_CHECKPOINT:
-		if (s->has_unsigned)
+		if (s->archived == s->stores)
+			buf_lit(b, "not known here");
+		else if (s->has_unsigned)
 			buf_str_put(b, s->stores == 1 ? STR("none yet")
 						      : STR("none yet on some nodes"));
 		else

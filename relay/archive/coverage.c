@@ -23,6 +23,7 @@ enum {
 	COVERAGE_HAS_STORE = 4,
 	COVERAGE_GAPS = 5,
 	COVERAGE_RECORDS = 7,
+	COVERAGE_ARCHIVED = 14,
 };
 
 struct range {
@@ -95,6 +96,7 @@ static enum err_code say(struct coverage *c, const char *name, const struct held
 	buf_str_put(&b, gaps);
 	if (n && !query_rights(c->query)) /* of all namespaces: for who may see all */
 		wire_put_u64(&b, COVERAGE_RECORDS, n->rows);
+	wire_put_u64(&b, COVERAGE_ARCHIVED, 1);
 	return b.failed ? err_set(e, ERR_NOMEM, "no memory for an answer")
 			: query_say(c->query, buf_str(&b), e);
 }

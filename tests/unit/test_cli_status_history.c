@@ -175,6 +175,22 @@ static void nodes_are_summed_up_and_those_in_need_are_named(void **state)
 	value_is(&w, STATUS_HISTORY_NOT_WRITING, "1");
 }
 
+static void what_an_archived_node_keeps_itself_is_not_known(void **state)
+{
+	(void)state;
+	struct world w;
+
+	begin(&w, 2);
+	w.said[0].archived = true;
+	w.said[0].retention_s = 0;
+	w.said[0].last_checkpoint = NULL;
+	value_is(&w, STATUS_HISTORY_RETENTION, "7d, 10.0 GiB");
+	value_is(&w, STATUS_HISTORY_CHECKPOINT, "1970-01-03T00:00:00Z");
+	w.said[1].archived = true;
+	value_is(&w, STATUS_HISTORY_RETENTION, "ClickHouse's");
+	value_is(&w, STATUS_HISTORY_CHECKPOINT, "not known here");
+}
+
 static void of_many_nodes_in_need_the_first_five_are_named(void **state)
 {
 	(void)state;
@@ -231,6 +247,7 @@ int main(void)
 		cmocka_unit_test(limits_are_said_as_people_give_them),
 		cmocka_unit_test(a_clock_that_was_set_back_is_no_gap),
 		cmocka_unit_test(nodes_are_summed_up_and_those_in_need_are_named),
+		cmocka_unit_test(what_an_archived_node_keeps_itself_is_not_known),
 		cmocka_unit_test(of_many_nodes_in_need_the_first_five_are_named),
 		cmocka_unit_test(where_nobody_keeps_any_there_is_one_line),
 		cmocka_unit_test(where_nobody_answered_nothing_is_claimed),
