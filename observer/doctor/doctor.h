@@ -1,12 +1,14 @@
 /*
  * doctor - whether an observer with these options can work here: what is wrong, and what to do.
  *
- *	kernel ► rights ► state ► ports ► certificates ► Kubernetes: what may be listed, clock, node
- *	       ► ClickHouse: server, tables
+ *	kernel ► rights ► state ► export: filters, fields, files, room ► ports ► certificates
+ *	       ► Kubernetes: what may be listed, clock, node
+ *	       ► ClickHouse: server, clock, tables, the right to write them
  *
  * A line is "ok", "warn" or "fail", the check's name and what was found; below it, what is to be
  * done. As JSON an object a line: check, result, detail, fix. Nothing is changed, loaded or
- * attached; of the API server lists of one object and beginnings of watches are asked for.
+ * attached; of the API server lists of one object and beginnings of watches are asked for, and of
+ * ClickHouse the INSERT of no row.
  *
  * Threads  the caller's; waits for the API server, some seconds a request at most.
  */

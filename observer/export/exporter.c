@@ -105,10 +105,6 @@ static enum err_code open_fields(struct exporter *x, const struct export_spec *s
 		return err_in(e, "%s", spec->words->aggregate);
 	if (spec->interval_ns)
 		x->aggregate = TAKE(aggregate);
-	else
-		log_warn("fields to aggregate flows by, but no interval: they are exported as they "
-			 "are",
-			 "exporter=%s", LOG_QUOTE(spec->name));
 	return ERR_OK;
 }
 
@@ -175,8 +171,26 @@ enum err_code exporter_new(const struct export_spec *spec, const struct exporter
 	if (open_filter(x, spec, e) != ERR_OK || open_fields(x, spec, e) != ERR_OK ||
 	    open_file(x, spec, now, e) != ERR_OK)
 		return e->code;
+	if (spec->aggregate_count && !spec->interval_ns)
+		log_warn("fields to aggregate flows by, but no interval: they are exported as they "
+			 "are",
+			 "exporter=%s", LOG_QUOTE(spec->name));
 	*ret = TAKE(x);
 	return ERR_OK;
+}
+
+enum err_code exporter_check(const struct export_spec *spec, const struct flow_dict *dict,
+			     struct err *e)
+{
+	struct err mine;
+	AUTO(destroy) struct exporter *x = calloc(1, sizeof *x);
+
+	e = e ? e : &mine;
+	if (!x)
+		return err_set(e, ERR_NOMEM, "exporter");
+	x->env.dict = dict;
+	enum err_code code = open_filter(x, spec, e);
+	return code == ERR_OK ? open_fields(x, spec, e) : code;
 }
 
 /* --- records ---------------------------------------------------------------------------------- */

@@ -33,6 +33,9 @@ struct exporter_env {
 MUST_CHECK enum err_code exporter_new(const struct export_spec *spec,
 				      const struct exporter_env *env, struct export_now now,
 				      struct exporter **ret, struct err *e);
+/* What exporter_new says of filters and fields; no file is touched. */
+MUST_CHECK enum err_code exporter_check(const struct export_spec *spec,
+					const struct flow_dict *dict, struct err *e);
 /* Writes what it still holds. */
 void exporter_free(struct exporter *x, struct export_now now);
 
