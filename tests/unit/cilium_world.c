@@ -1,5 +1,4 @@
 #include "cilium_world.h"
-#include "recorded.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -224,20 +223,17 @@ static void learn_names(const struct cilium_world *w)
 	}
 }
 
-struct cilium_world cilium_world_open(void)
+struct cilium_world cilium_world_open(const char *path)
 {
-	char path[RECORDED_PATH_BYTES];
 	json_error_t why;
 	struct err e;
 	struct cilium_world w = { 0 };
 	const struct name_config config = { .cluster = "kind-1", .node = "node-a" };
 
 	/* one number is beyond jansson's integers */
-	w.json = json_load_file(recorded_path(path, "golden/events/world.json"),
-				JSON_DECODE_INT_AS_REAL, &why);
+	w.json = json_load_file(path, JSON_DECODE_INT_AS_REAL, &why);
 	if (!w.json)
-		fail_msg("%s: %s; TYCHO_SHARED names the folder of the recorded data", path,
-			 why.text);
+		fail_msg("%s: %s", path, why.text);
 	if (flow_dict_new(1 << 16, &w.dict, &e) != ERR_OK ||
 	    name_table_new(&config, w.dict, &w.names, &e) != ERR_OK)
 		fail_msg("%s", e.msg);

@@ -1,5 +1,5 @@
 /*
- * cilium_world - the fixed world of the recorded events (golden/events/world.json) as a name table.
+ * cilium_world - a world of Cilium's events (golden/events/README.md) as a name table.
  *
  * Threads  one. Failures end the test.
  */
@@ -16,8 +16,8 @@ struct cilium_world {
 	struct name_table *names;
 };
 
-/* Reads the recorded golden/events/world.json. The node is "kind-1/node-a". */
-struct cilium_world cilium_world_open(void);
+/* Reads a world such as the recorded golden/events/world.json. The node is "kind-1/node-a". */
+struct cilium_world cilium_world_open(const char *path);
 void cilium_world_done(struct cilium_world *w);
 #define AUTO_CILIUM_WORLD __attribute__((cleanup(cilium_world_done))) struct cilium_world
 
