@@ -1,18 +1,26 @@
 #!/usr/bin/python3
 """bench_hubble.py --reference DIR - what Cilium's own code takes for what our benchmarks measure, beside ours.
 
-DIR holds the program `cost` of tests/oracle (tests/oracle/build makes it from a checkout of Cilium). Both sides get the same
-events and flows, which our benchmarks write into files, and run in turns; the best of all turns counts. It is no part of
-tests/bench/run, because it needs Cilium's sources.
+DIR holds the programs of tests/oracle (tests/oracle/build makes them from a checkout of Cilium): `cost`, which runs Cilium's
+parser, filters, metrics and exporter over the events and flows that our benchmarks write into files, and Hubble's own `server` and
+`relay`. Both sides run in turns; the best of all turns counts. It is no part of tests/bench/run, because it needs Cilium's
+sources.
 """
 import argparse
+import contextlib
 import os
 import re
+import subprocess
 import tempfile
+import time
 
-from observers import BIN, figure, sh
+from bench_relay import Relay, Sim, cpu_during, read
+from observers import BIN, REAL_FLOWS, Observer, figure, on_cpu, sh
 
 TURNS = 5
+RING = 65535  # the most that Hubble's can have
+PEER_PORT = 14244
+COUNT, RATE, SECONDS = 1000, 100, 10
 # part of `cost`, our program, and the words of figures of both (ours may have more)
 PARTS = [
     ('events', 'bench_cilium', ['an event']),
@@ -35,6 +43,12 @@ def named(figures, name):
     raise RuntimeError('no figure %r among %s' % (name, [f[0] for f in figures]))
 
 
+def beside(what, mine, other, unit, more_is_better=False):
+    figure(what, mine, unit)
+    figure('the same by Cilium', other, unit)
+    figure('times', mine / other if more_is_better else other / mine, '')
+
+
 def in_turns(part, ours, names, reference, folder):
     program, file = os.path.join(BIN, ours), os.path.join(folder, part)
     sh(program, 'dump', file)
@@ -46,18 +60,148 @@ def in_turns(part, ours, names, reference, folder):
                 best[side, name] = min(value, best.get((side, name), (value,))[0]), unit
     for name in names:
         (mine, unit), (other, _) = best['ours', name], best['theirs', name]
-        figure(name, mine, unit)
-        figure('the same by Cilium', other, unit)
-        figure('times', other / mine, '')
+        beside(name, mine, other, unit)
+
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+class Hubble:
+    """A program of tests/oracle that serves; ended when the `with` ends."""
+    cpu_s, rss_mib = Observer.cpu_s, Observer.rss_mib
+
+    def __init__(self, *argv, cpu):
+        r, w = os.pipe()
+        self.process = subprocess.Popen(on_cpu(cpu, list(argv) + ['--ready-fd', str(w)]), pass_fds=(w,), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        os.close(w)
+        with os.fdopen(r) as ready:
+            words = ready.readline().split()
+        if words[:1] != ['ready']:
+            raise RuntimeError('%s did not start' % argv[0])
+        self.address = words[1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()  # the relay waits for its peers when asked to end, and none has anything to lose
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def fill(self, flows, times):
+        for _ in range(times):
+            self.process.stdin.write(flows)
+        self.process.stdin.write(b'{"sync": 1}\n')
+        self.process.stdin.flush()
+        if self.process.stdout.readline() != b'synced 1\n':
+            raise RuntimeError('the reference did not take the flows')
+
+
+def getflows(server, address):
+    """(flows/s, the server's CPU time a flow in ns), each the best of some readings of the whole ring."""
+    rate, cpu_ns = 0, float('inf')
+    for _ in range(TURNS):
+        before = server.cpu_s()
+        out = sh(*on_cpu(1, [os.path.join(BIN, 'bench_getflows'), address, '1', 'GetFlows']))
+        spent = server.cpu_s() - before
+        flows = int(re.search(r', (\d+) flows', out).group(1))
+        rate, cpu_ns = max(rate, float(out.split('\t')[2])), min(cpu_ns, 1e9 * spent / flows)
+    return rate, cpu_ns
+
+
+def servers(reference, folder):
+    """One ring of 65,535 flows recorded on real clusters, on one CPU; a client that counts on the other."""
+    with open(REAL_FLOWS, 'rb') as f:
+        flows = f.read()
+    times = RING // flows.count(b'\n') + 1
+    with Observer('--no-bpf', '--replay', REAL_FLOWS, '--replay-repeat', str(times), '--ring-capacity', str(RING), '--store', 'off',
+                  prefix=on_cpu(0, [])) as ours, \
+            Hubble(os.path.join(reference, 'server'), '--listen', 'unix://' + os.path.join(folder, 's.sock'), '--capacity', str(RING),
+                   cpu=0) as theirs:
+        ours.wait_for_replay()
+        theirs.fill(flows, times)
+        beside('a ring of 65,535 recorded flows: memory', ours.rss_mib(), theirs.rss_mib(), 'MiB')
+        mine, other = getflows(ours, ours.unix), getflows(theirs, theirs.address)
+        beside('GetFlows over unix', mine[0], other[0], '/s', more_is_better=True)
+        beside('the same: server\'s CPU a flow', mine[1], other[1], 'ns')
+        beside('the same: memory', ours.rss_mib(), theirs.rss_mib(), 'MiB')
+
+
+@contextlib.contextmanager
+def hubble_relay(reference, addresses):
+    """Hubble's relay, with peers of these names and addresses, all on PEER_PORT; the service that tells it of them is its server."""
+    with Hubble(os.path.join(reference, 'server'), '--listen', '127.0.0.1:%d' % (PEER_PORT + 1), '--peer-port', str(PEER_PORT),
+                cpu=1) as peers:
+        for name, ip in addresses:
+            peers.process.stdin.write(b'{"peer": {"Do": "add", "Name": "%s", "IP": "%s"}}\n' % (name.encode(), ip.encode()))
+        peers.process.stdin.flush()
+        with Hubble(os.path.join(reference, 'relay'), '--peer-service=127.0.0.1:%d' % (PEER_PORT + 1), '--disable-client-tls',
+                    '--disable-server-tls', '--listen-address=127.0.0.1:%d' % (PEER_PORT + 2), cpu=0) as relay:
+            yield relay
+
+
+def three(reference, folder):
+    """The rings of three of our observers, merged: they have one CPU, the relay the other, the reader runs where there is room."""
+    with contextlib.ExitStack() as stack:
+        observers = [stack.enter_context(Observer('--no-bpf', '--replay', REAL_FLOWS, '--replay-repeat', '128', '--ring-capacity',
+                                                  '131071', '--store', 'off', '--listen', '127.0.0.%d:%d' % (n + 2, PEER_PORT),
+                                                  '--node-name', 'n%d' % n, prefix=on_cpu(1, []))) for n in range(3)]
+        for observer in observers:
+            observer.wait_for_replay()
+        theirs = stack.enter_context(hubble_relay(reference, [('n%d' % n, '127.0.0.%d' % (n + 2)) for n in range(3)]))
+        ours = stack.enter_context(Relay(peers=['n%d=%s\n' % (n, o.tcp) for n, o in enumerate(observers)]))
+        best = {}
+        for relay in (ours, theirs):
+            Relay.wait_connected(relay, 3)
+            for _ in range(TURNS):
+                before = relay.cpu_s()
+                r = read(relay.address, 'standard', 'all', cpu=None)
+                rate, cpu_ns, late = best.get(relay, (0, float('inf'), 0))
+                best[relay] = (max(rate, r['flows'] / r['s']), min(cpu_ns, 1e9 * (relay.cpu_s() - before) / r['flows']),
+                               max(late, r['late']))
+        mine, other = best[ours], best[theirs]
+        beside('three observers merged by a relay', mine[0], other[0], '/s', more_is_better=True)
+        beside('the same: relay\'s CPU a flow', mine[1], other[1], 'ns')
+        figure('the same: out of order', mine[2], 'flows')
+        figure('the same by Cilium: out of order', other[2], 'flows')
+        beside('the same: relay\'s memory', ours.rss_mib(), theirs.rss_mib(), 'MiB')
+
+
+def many(reference, folder):
+    """A thousand simulated observers with 100 flows a second each on one CPU, with the reader; the relay on the other."""
+    with Sim(COUNT, RATE, PEER_PORT) as sim:
+        addresses = [line.strip().rpartition(':')[0].split('=') for line in sim.peers]
+        for side in ('ours', 'theirs'):
+            with Relay(peers=sim.peers) if side == 'ours' else hubble_relay(reference, addresses) as relay:
+                Relay.wait_connected(relay, COUNT)
+                time.sleep(2)  # connections settle; this is no test
+                _, idle = cpu_during(relay, lambda: time.sleep(SECONDS))
+                figure('%s: %d observers, idle' % (side, COUNT), 100 * idle, '% of a core')
+                figure('the same: memory', relay.rss_mib(), 'MiB')
+                r = read(relay.address, 'standard', 'last', 20)
+                figure('%s: --last 20 of each, %d flows: the first' % (side, r['flows']), r['first_s'], 's')
+                figure('the same: the last', r['s'], 's')
+                figure('the same: out of order', r['late'], 'flows')
+                r, cpu = cpu_during(relay, lambda: read(relay.address, 'standard', 'follow', 0, SECONDS))
+                figure('%s: %d flows/s of each followed' % (side, RATE), r['flows'] / r['s'], '/s')
+                figure('the same: CPU', cpu, 'cores')
+                figure('the same: out of order', 100 * r['late'] / r['flows'], '% of flows')
+                figure('the same: memory', relay.rss_mib(), 'MiB')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--reference', required=True, metavar='DIR', help='where tests/oracle/build put its programs')
-    reference = os.path.join(parser.parse_args().reference, 'cost')
+    parser.add_argument('--only', action='append', choices=[p[0] for p in PARTS] + ['servers', 'three', 'many'], help='this part (repeatable)')
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix='tycho-bench-') as folder:
         for part, ours, names in PARTS:
-            in_turns(part, ours, names, reference, folder)
+            if not args.only or part in args.only:
+                in_turns(part, ours, names, os.path.join(args.reference, 'cost'), folder)
+        for part in (servers, three, many):
+            if not args.only or part.__name__ in args.only:
+                part(args.reference, folder)
 
 
 if __name__ == '__main__':

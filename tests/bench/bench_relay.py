@@ -21,8 +21,8 @@ RING, REPEAT = 524287, 256
 
 
 class Sim:
-    def __init__(self, count, rate):
-        self.process = subprocess.Popen(on_cpu(1, [os.path.join(BIN, 'relay_sim'), str(count), str(rate)]),
+    def __init__(self, count, rate, *port):
+        self.process = subprocess.Popen(on_cpu(1, [os.path.join(BIN, 'relay_sim'), str(count), str(rate), *map(str, port)]),
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.peers = []
         for line in self.process.stdout:

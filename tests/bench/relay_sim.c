@@ -1,14 +1,15 @@
 /*
  * relay_sim - a thousand observers in one process: what bench_relay.py puts under a relay.
  *
- *	relay_sim COUNT FLOWS_PER_S
+ *	relay_sim COUNT FLOWS_PER_S [PORT]
  *
- * Answers on COUNT ports, like so many observers that each hold 4,095 flows and see FLOWS_PER_S
+ * Answers on COUNT ports, or on one port of COUNT addresses from 127.1.0.0 on, like so many observers that each hold 4,095 flows and see FLOWS_PER_S
  * more a second. They serve from memory: a flow is a template of about 330 bytes with the time of
  * the moment. Prints a line for the relay's peers file for each, then "ready", and serves until its
  * standard input ends.
  */
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "base/buf.h"
@@ -174,21 +175,27 @@ static void make_flow(struct buf *out)
 int main(int argc, char **argv)
 {
 	static struct rpc_listen listens[COUNT_MAX];
+	static char addresses[COUNT_MAX][32];
 	static struct sim sim;
 	struct rpc_server *server;
-	uint64_t count, rate;
+	uint64_t count, rate, port = 0;
 	struct err e;
 
-	if (argc != 3 || !parse_u64(str_of(argv[1]), COUNT_MAX, &count) ||
-	    !parse_u64(str_of(argv[2]), 1000000, &rate) || !rate) {
-		(void)fprintf(stderr, "usage: relay_sim COUNT FLOWS_PER_S\n");
+	if (argc < 3 || argc > 4 || !parse_u64(str_of(argv[1]), COUNT_MAX, &count) ||
+	    !parse_u64(str_of(argv[2]), 1000000, &rate) || !rate ||
+	    (argc == 4 && !parse_u64(str_of(argv[3]), UINT16_MAX, &port))) {
+		(void)fprintf(stderr, "usage: relay_sim COUNT FLOWS_PER_S [PORT]\n");
 		return 1;
 	}
 	sim.period_ns = NS_PER_S / rate;
 	sim.flow = buf_init(MESSAGE_MAX);
 	make_flow(&sim.flow);
-	for (uint64_t i = 0; i < count; i++)
-		listens[i] = (struct rpc_listen){ .address = "127.0.0.1:0" };
+	for (uint64_t i = 0; i < count; i++) {
+		unsigned at = port ? (unsigned)i : 0, net = port ? 1 : 0, host = port ? 0 : 1;
+		(void)snprintf(addresses[i], sizeof addresses[i], "127.%u.%u.%u:%u", net, at >> 8,
+			       (at & 255) + host, (unsigned)port);
+		listens[i] = (struct rpc_listen){ .address = addresses[i] };
+	}
 	const struct rpc_method methods[] = {
 		{ "/observer.Observer/GetFlows", get_flows, &sim },
 		{ "/tycho.v1.Flows/GetFlowBatches", get_flow_batches, &sim },
@@ -204,7 +211,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	for (uint64_t i = 0; i < count; i++)
-		(void)printf("sim/node-%llu=127.0.0.1:%d\n", (unsigned long long)i,
+		(void)printf("sim/node-%llu=%.*s:%d\n", (unsigned long long)i,
+			     (int)(strrchr(addresses[i], ':') - addresses[i]), addresses[i],
 			     rpc_server_port(server, i));
 	(void)puts("ready");
 	(void)fflush(stdout);
