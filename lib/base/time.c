@@ -1,5 +1,6 @@
 #include "base/time.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include "base/buf.h"
@@ -37,22 +38,22 @@ bool timestamp_to_wall(struct timestamp t, struct wall_ns *ret)
 
 enum err_code timestamp_check(int64_t s, int32_t ns, struct timestamp *ret, struct err *e)
 {
-	const long long seconds = s;
+	char seconds[32] = "", nanos[24] = "";
+	const char *fault = s < TIMESTAMP_MIN_S             ? "before 0001-01-01"
+			    : s > TIMESTAMP_MAX_S           ? "after 9999-12-31"
+			    : ns < 0 || ns >= (int)NS_PER_S ? "has out-of-range nanos"
+							    : NULL;
 
-	if (s < TIMESTAMP_MIN_S)
-		return err_set(e, ERR_PARSE,
-			       "proto: timestamp (seconds:%lld nanos:%d) before 0001-01-01",
-			       seconds, ns);
-	if (s > TIMESTAMP_MAX_S)
-		return err_set(e, ERR_PARSE,
-			       "proto: timestamp (seconds:%lld nanos:%d) after 9999-12-31", seconds,
-			       ns);
-	if (ns < 0 || ns >= (int)NS_PER_S)
-		return err_set(e, ERR_PARSE,
-			       "proto: timestamp (seconds:%lld nanos:%d) has out-of-range nanos",
-			       seconds, ns);
-	*ret = (struct timestamp){ s, ns };
-	return ERR_OK;
+	if (!fault) {
+		*ret = (struct timestamp){ s, ns };
+		return ERR_OK;
+	}
+	/* As protobuf prints a message: a member that is 0 is left out. */
+	if (s)
+		(void)snprintf(seconds, sizeof seconds, "seconds:%lld", (long long)s);
+	if (ns)
+		(void)snprintf(nanos, sizeof nanos, "%snanos:%d", s ? " " : "", ns);
+	return err_set(e, ERR_PARSE, "proto: timestamp (%s%s) %s", seconds, nanos, fault);
 }
 
 int timestamp_cmp(struct timestamp a, struct timestamp b)

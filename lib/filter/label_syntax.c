@@ -57,7 +57,7 @@ bool label_key_is_valid(struct str key, struct buf *b)
 		   prefix = str_upto(key, slash);
 
 	if (str_find(name, '/') < name.len) {
-		complain(b, "a qualified name ");
+		complain(b, "a valid label key ");
 		buf_put(b, form, sizeof form - 1);
 		buf_lit(b, " with an optional DNS subdomain prefix and '/' (e.g. "
 			   "'example.com/MyName')");

@@ -368,6 +368,11 @@ static void bad_requests_are_refused_in_the_references_words(void **state)
 	request.n_whitelist = 1;
 	request.whitelist = &list; /* comes before the times */
 	assert_flows_refused(s, &request, RPC_UNKNOWN, "must not be empty");
+	char latin[] = "caf\xe9", *names[] = { bogus, latin };
+	filter.n_uuid = 2;
+	filter.uuid = names; /* comes before everything */
+	assert_flows_refused(s, &request, RPC_INVALID_ARGUMENT,
+			     "is no valid observer.GetFlowsRequest");
 	static const char *const methods[] = { "/observer.Observer/GetFlows",
 					       "/observer.Observer/GetAgentEvents",
 					       "/observer.Observer/GetDebugEvents",

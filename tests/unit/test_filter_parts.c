@@ -195,6 +195,8 @@ static void names_and_values_may_have_63_bytes_and_no_more(void **state)
 	(void)snprintf(text, sizeof text, "a=%064d", 0);
 	assert_int_equal(selector_new(str_of(text), &t, &e), ERR_INVALID);
 	assert_non_null(strstr(e.msg, "must be no more than 63 bytes"));
+	assert_int_equal(selector_new(STR("a/b/c=d"), &t, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "\"any.a/b/c\": a valid label key must consist of"));
 }
 
 /* --- patterns --------------------------------------------------------------------------------- */
