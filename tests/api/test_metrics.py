@@ -19,6 +19,8 @@ from prometheus import Prometheus, fetch, promtool
 
 sys.path.insert(0, os.path.join(wire.ROOT, 'tests', 'golden'))
 sys.path.insert(0, os.path.join(wire.ROOT, 'tests', 'relay'))
+sys.path.append(os.path.join(wire.ROOT, 'tests', 'clickhouse'))
+from archived import Archive  # noqa: E402
 from cluster import Relay  # noqa: E402
 from metrics import read_page  # noqa: E402
 
@@ -335,18 +337,25 @@ def expressions():
 MAY_BE_EMPTY = re.compile(r'ALERTS|tycho_certificate|tycho_source_(trace|verdict)_ring|increase\(hubble_http_requests_total')
 
 
-def test_every_query_of_every_dashboard_finds_something(full):
+NO_CLICKHOUSE = 'http://127.0.0.1:1/none'  # figures are there without one, too
+
+
+def test_every_query_of_every_dashboard_finds_something(full, tmp_path):
     """Against a real Prometheus with the real rules, while flows come in."""
+    exporters = tmp_path / 'flowlogs.yaml'
+    exporters.write_text('flowLogs: [{name: none, filePath: /dev/null}]')
     relay_target = metrics_address(full[1])[len('http://'):]
     rules = os.path.join(DEPLOY, 'prometheus', 'tycho.rules.yaml')
     # what an HTTP proxy and a policy engine would report, beside the recorded flows
     lines = golden_lines() + [flow(1, verdict='DROPPED', event_type={'type': 5}, ingress_denied_by=[{'name': 'db-only', 'namespace': 'shop'}])]
-    with observer('--metrics', USUAL) as ob, \
-            Prometheus({'tycho-observer': [metrics_address(ob)[len('http://'):]], 'tycho-relay': [relay_target]}, rules=[rules]) as p:
+    with observer('--metrics', USUAL, '--flowlogs-config-path', str(exporters), '--clickhouse', NO_CLICKHOUSE) as ob, \
+            Archive(NO_CLICKHOUSE) as archive, \
+            Prometheus({'tycho-observer': [metrics_address(ob)[len('http://'):]], 'tycho-relay': [relay_target, archive.metrics]}, rules=[rules]) as p:
         for n in range(1, 4):  # a rate needs a value to rise from
             ob.feed(lines)
             p.wait('tycho_metrics_records_total{job="tycho-observer"}', lambda r: any(v >= n * len(lines) for v in r.values()))
         p.wait('tycho_relay_peers', lambda r: r)
+        p.wait('rate(tycho_relay_clickhouse_queries_total[1m])', lambda r: r)
         p.wait('namespace:hubble_drop:rate5m > 0', lambda r: r)
         empty = []
         for board, title, expr in expressions():
@@ -385,6 +394,14 @@ def test_rules_hold(words):
     p = subprocess.run(['promtool', *words], cwd=os.path.join(DEPLOY, 'prometheus'), stdout=subprocess.PIPE,
                        stderr=subprocess.STDOUT, text=True, timeout=120)
     assert p.returncode == 0, p.stdout
+
+
+def test_every_alert_is_in_the_table_of_what_to_do():
+    with open(os.path.join(DEPLOY, 'prometheus', 'tycho.rules.yaml'), encoding='utf-8') as f:
+        alerts = re.findall(r'^  - alert: (\w+)', f.read(), re.M)
+    with open(os.path.join(wire.ROOT, 'docs', 'metrics.md'), encoding='utf-8') as f:
+        rows = re.findall(r'^\| ((?:`Tycho\w+`(?:, )?)+) \|', f.read(), re.M)
+    assert sorted(alerts) == sorted(name for row in rows for name in re.findall(r'\w+', row))
 
 
 def test_rules_name_only_metrics_that_are_documented():
