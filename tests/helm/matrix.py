@@ -23,6 +23,7 @@ EVERYTHING = dict(
     observer__evidence__existingSecret='evidence', observer__evidence__checkpointTo=['https://log.example/'],
     observer__clickhouse__url='https://ch.example/tycho', observer__clickhouse__user='tycho', observer__clickhouse__passwordSecret='ch',
     observer__clickhouse__caSecret='ch-ca', archive__enabled=True, archive__user='reader', archive__passwordSecret='reader',
+    archive__podDisruptionBudget__enabled=True,
     observer__evidence__checkpointCASecret='log-ca', imagePullSecrets=[{'name': 'pull'}], commonLabels={'team': 'net'})
 OWN = dict(
     hubble__tls__auto__enabled=False, hubble__tls__server__existingSecret='a', hubble__relay__tls__client__existingSecret='b',

@@ -23,6 +23,7 @@ DROPS = dict(hubble__dropEventEmitter__enabled=True)
 NFLOG = dict(observer__nflog__groups=[5])
 CLICKHOUSE = dict(observer__clickhouse__url='https://ch.example/tycho')
 ARCHIVE_ON = dict(CLICKHOUSE, archive__enabled=True)
+ARCHIVE_BUDGET = dict(ARCHIVE_ON, archive__podDisruptionBudget__enabled=True)
 ARCHIVE = 'Deployment/tycho-archive'
 RULES = dict(prometheus__rules__enabled=True)
 POLICIES = dict(UI_ON, networkPolicy__enabled=True)
@@ -174,6 +175,21 @@ CHANGES = {
     'archive.queries': (5, ARCHIVE, '"--clickhouse-queries=5"', ARCHIVE_ON),
     'archive.logLevel': ('warn', ARCHIVE, '"--log-level=warn"', ARCHIVE_ON),
     'archive.extraArgs': (['--node-name=x'], ARCHIVE, '"--node-name=x"', ARCHIVE_ON),
+    'archive.extraEnv': ([{'name': 'A', 'value': 'b'}], ARCHIVE, '"env":[{"name":"A","value":"b"}]', ARCHIVE_ON),
+    'archive.extraVolumes': ([{'name': 'v', 'emptyDir': {}}], ARCHIVE, '{"emptyDir":{},"name":"v"}', ARCHIVE_ON),
+    'archive.extraVolumeMounts': ([{'name': 'v', 'mountPath': '/v'}], ARCHIVE, '"mountPath":"/v"', ARCHIVE_ON),
+    'archive.priorityClassName': ('mine', ARCHIVE, '"priorityClassName":"mine"', ARCHIVE_ON),
+    'archive.topologySpreadConstraints': ([{'maxSkew': 1}], ARCHIVE, '"topologySpreadConstraints":[{"maxSkew":1}]', ARCHIVE_ON),
+    'archive.updateStrategy': ({'type': 'Recreate', 'rollingUpdate': None}, ARCHIVE, '"strategy":{"type":"Recreate"}', ARCHIVE_ON),
+    'archive.podAnnotations': ({'a': 'b'}, ARCHIVE, '"annotations":{"a":"b"}', ARCHIVE_ON),
+    'archive.podLabels': ({'a': 'b'}, ARCHIVE, '"a":"b"', ARCHIVE_ON),
+    'archive.service.type': ('LoadBalancer', 'Service/tycho-archive', '"type":"LoadBalancer"', ARCHIVE_ON),
+    'archive.service.nodePort': (31000, 'Service/tycho-archive', '"nodePort":31000', dict(ARCHIVE_ON, archive__service__type='NodePort')),
+    'archive.service.annotations': ({'a': 'b'}, 'Service/tycho-archive', '"annotations":{"a":"b"}', ARCHIVE_ON),
+    'archive.podDisruptionBudget.enabled': (True, 'PodDisruptionBudget/tycho-archive', '"maxUnavailable":1', ARCHIVE_ON),
+    'archive.podDisruptionBudget.maxUnavailable': ('50%', 'PodDisruptionBudget/tycho-archive', '"maxUnavailable":"50%"', ARCHIVE_BUDGET),
+    'archive.podDisruptionBudget.minAvailable': (2, 'PodDisruptionBudget/tycho-archive', '"minAvailable":2', dict(
+        ARCHIVE_BUDGET, archive__podDisruptionBudget__maxUnavailable=None)),
     'archive.resources': ({'limits': {'memory': '1Gi'}}, ARCHIVE, '"limits":{"memory":"1Gi"}', ARCHIVE_ON),
     'archive.tolerations': ([{'operator': 'Exists'}], ARCHIVE, '"tolerations":[{"operator":"Exists"}]', ARCHIVE_ON),
     'archive.nodeSelector': ({'a': 'b'}, ARCHIVE, '"a":"b"', ARCHIVE_ON),
@@ -322,6 +338,19 @@ def test_a_release_called_otherwise_has_its_own_names():
     assert not [o for o in a.objects if not o['metadata']['name'].startswith('east-tycho')]
 
 
+def test_an_archive_is_scraped_as_every_relay():
+    with_, without = render([Case(values(**ARCHIVE_ON, **RELAY_MONITOR, **POLICIES, networkPolicy__metricsFrom=[{'podSelector': {}}])),
+                             Case(values(**RELAY_MONITOR))])
+    monitor = with_.get('ServiceMonitor', 'tycho-archive')['spec']
+    assert monitor['jobLabel'] == 'tycho/job' and monitor['selector']['matchLabels']['tycho/job'] == 'tycho-relay'
+    service = with_.get('Service', 'tycho-archive-metrics')
+    assert service['metadata']['labels']['tycho/job'] == 'tycho-relay' and [p['port'] for p in service['spec']['ports']] == [9966]
+    assert '--metrics-listen=:9966' in with_.container('archive')['args']
+    policy = with_.get('NetworkPolicy', 'tycho-archive')['spec']
+    assert [[p['port'] for p in rule['ports']] for rule in policy['ingress']] == [['metrics']]
+    assert not [o for o in without.objects if 'archive' in o['metadata']['name']]
+
+
 def test_numbers_may_be_said_as_numbers():
     """`--set` and YAML make numbers of digits; a large one is not written with an exponent."""
     a, = render([Case(values(observer__store__retention=0, observer__store__retentionSize=10_000_000_000))])
@@ -329,10 +358,10 @@ def test_numbers_may_be_said_as_numbers():
 
 
 EVERY_ROOM = dict(
-    UI_ON, **NFLOG, **REDACT, **METRICS_TLS, **RULES, hubble__metrics__serviceMonitor__enabled=True, hubble__relay__prometheus__enabled=True,
+    UI_ON, **ARCHIVE_BUDGET, **NFLOG, **REDACT, **METRICS_TLS, **RULES, hubble__metrics__serviceMonitor__enabled=True, hubble__relay__prometheus__enabled=True,
     hubble__relay__prometheus__serviceMonitor__enabled=True, networkPolicy__enabled=True, hubble__relay__podDisruptionBudget__enabled=True,
     hubble__ui__podDisruptionBudget__enabled=True)
-SAID_ABOVE = {'observer.nflog.groups', 'hubble.metrics.enabled', 'hubble.ui.login.existingSecret', 'image.repository'}
+SAID_ABOVE = {'observer.nflog.groups', 'observer.clickhouse.url', 'hubble.metrics.enabled', 'hubble.ui.login.existingSecret', 'image.repository'}
 MAY_BE_LEFT_OUT = re.compile(r'cluster\.name|.*\.(resources|priorityClassName|tolerations|nodeSelector|updateStrategy|relabelings|maxUnavailable)')
 
 
@@ -425,7 +454,8 @@ TOGETHER = {  # what each of these may be, but not all at once
     'observer.nflog.groups needs the source nflog': (IMAGE, dict(observer__sources=['bpf'], **NFLOG)),
     'need cilium.sockets': (IMAGE, dict(observer__sources=['cilium-monitor'])),
     'tls.ca.cert and tls.ca.key are needed together': (IMAGE, dict(tls__ca__cert='YQ==')),
-    'minAvailable needs maxUnavailable: null': (IMAGE, dict(RELAY_BUDGET, hubble__relay__podDisruptionBudget__minAvailable=1)),
+    'archive.podDisruptionBudget: minAvailable needs maxUnavailable: null': (IMAGE, dict(ARCHIVE_BUDGET, archive__podDisruptionBudget__minAvailable=1)),
+    'hubble.relay.podDisruptionBudget: minAvailable needs maxUnavailable: null': (IMAGE, dict(RELAY_BUDGET, hubble__relay__podDisruptionBudget__minAvailable=1)),
     "the certificate 'server' needs its existingSecret": (IMAGE, dict(hubble__tls__auto__enabled=False)),
     'needs hubble.tls.auto.certManagerIssuerRef.name': (IMAGE, dict(hubble__tls__auto__method='certmanager')),
 }

@@ -223,10 +223,9 @@ somebody made the secret already. docs/install-kubernetes.md has them as a table
 {{- if not (empty .Values.tls.ca.cert | eq (empty .Values.tls.ca.key)) -}}
 {{- fail "tls.ca.cert and tls.ca.key are needed together" -}}
 {{- end -}}
-{{- range tuple "relay" "ui" -}}
-{{- $budget := (index $h .).podDisruptionBudget -}}
+{{- range $name, $budget := dict "hubble.relay" $h.relay.podDisruptionBudget "hubble.ui" $h.ui.podDisruptionBudget "archive" .Values.archive.podDisruptionBudget -}}
 {{- if and $budget.enabled (not (kindIs "invalid" $budget.minAvailable)) (not (kindIs "invalid" $budget.maxUnavailable)) -}}
-{{- fail (printf "hubble.%s.podDisruptionBudget: minAvailable needs maxUnavailable: null" .) -}}
+{{- fail (printf "%s.podDisruptionBudget: minAvailable needs maxUnavailable: null" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- $certificates := include "tycho.certificates" . | fromYamlArray -}}

@@ -43,10 +43,10 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{- /* A PodDisruptionBudget: (list $ "relay"). */ -}}
+{{- /* A PodDisruptionBudget: (list $ "relay" .Values.hubble.relay.podDisruptionBudget). */ -}}
 {{- define "tycho.budget" -}}
 {{- $root := index . 0 -}}
-{{- $budget := (index $root.Values.hubble (index . 1)).podDisruptionBudget -}}
+{{- $budget := index . 2 -}}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
