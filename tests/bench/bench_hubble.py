@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""bench_hubble.py --reference DIR - what Cilium's own code takes for what our benchmarks measure, beside ours.
+"""bench_hubble.py --reference DIR [--only PART]… [--markdown] [--picture FILE] - what Cilium's own code takes for what our benchmarks measure, beside ours.
 
 DIR holds the programs of tests/oracle (tests/oracle/build makes them from a checkout of Cilium): `cost`, which runs Cilium's
 parser, filters, metrics and exporter over the events and flows that our benchmarks write into files, and Hubble's own `server` and
@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 
+import picture_beside
 from bench_relay import Relay, Sim, cpu_during, read
 from observers import BIN, REAL_FLOWS, Observer, figure, on_cpu, sh
 
@@ -27,6 +28,21 @@ PARTS = [
     ('filter', 'bench_filter', ['port and protocol', 'five ports', 'verdict', 'label selector', 'prefix']),
     ('metrics', 'bench_metrics', ['a flow, six metrics', 'a flow, six metrics by namespace and workload']),
     ('export', 'bench_export', ['flows written whole', 'masked to six fields', 'filtered away', 'counted by namespaces']),
+]
+
+
+# what `beside` was told: (what, ours, theirs, unit, times)
+ROWS = []
+# of them in the picture, with its words
+PICTURED = [
+    ('an event', 'an event decoded, named, appended'),
+    ('label selector', 'a flow held against a label selector'),
+    ('a flow, six metrics', 'a flow counted by six metrics'),
+    ('flows written whole', 'a flow exported as a line of JSON'),
+    ('a ring of 65,535 recorded flows: memory', 'memory with 65,535 flows in the ring'),
+    ("GetFlows over unix: server's CPU a flow", 'a flow answered: server\'s CPU time'),
+    ("three observers merged by a relay: relay's CPU a flow", 'a flow merged from three nodes: relay\'s CPU time'),
+    ('1000 observers, --last 20 of each: the last', '--last 20 of a thousand nodes: answered after'),
 ]
 
 
@@ -44,9 +60,31 @@ def named(figures, name):
 
 
 def beside(what, mine, other, unit, more_is_better=False):
+    times = mine / other if more_is_better else other / mine
+    ROWS.append((what, mine, other, unit, times))
     figure(what, mine, unit)
     figure('the same by Cilium', other, unit)
-    figure('times', mine / other if more_is_better else other / mine, '')
+    figure('times', times, '')
+
+
+def with_unit(value, unit):
+    for large, small, divisor in (('µs', 'ns', 1000), ('s', 'ms', 1000)):
+        if unit.split(' ')[0] == small and value >= 10 * divisor:
+            value, unit = value / divisor, large
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return '{:,.{}f}'.format(value, digits) + ('' if not unit or unit[0] == '/' else ' ') + unit.split(' ')[0]
+
+
+def picture(about):
+    found = {row[0]: row for row in ROWS}
+    rows = [(words, found[what]) for what, words in PICTURED if what in found]
+    return picture_beside.draw([(words, row[4], with_unit(row[1], row[3]), with_unit(row[2], row[3])) for words, row in rows], about)
+
+
+def table():
+    return '\n'.join(['| what | Hubble | Tycho | times |', '| --- | ---: | ---: | ---: |'] + [
+        '| %s | %s | %s | %.3g |' % (what, with_unit(other, unit), with_unit(mine, unit), times)
+        for what, mine, other, unit, times in ROWS])
 
 
 def in_turns(part, ours, names, reference, folder):
@@ -124,8 +162,8 @@ def servers(reference, folder):
         beside('a ring of 65,535 recorded flows: memory', ours.rss_mib(), theirs.rss_mib(), 'MiB')
         mine, other = getflows(ours, ours.unix), getflows(theirs, theirs.address)
         beside('GetFlows over unix', mine[0], other[0], '/s', more_is_better=True)
-        beside('the same: server\'s CPU a flow', mine[1], other[1], 'ns')
-        beside('the same: memory', ours.rss_mib(), theirs.rss_mib(), 'MiB')
+        beside('GetFlows over unix: server\'s CPU a flow', mine[1], other[1], 'ns')
+        beside('GetFlows over unix: memory', ours.rss_mib(), theirs.rss_mib(), 'MiB')
 
 
 @contextlib.contextmanager
@@ -162,38 +200,51 @@ def three(reference, folder):
                                max(late, r['late']))
         mine, other = best[ours], best[theirs]
         beside('three observers merged by a relay', mine[0], other[0], '/s', more_is_better=True)
-        beside('the same: relay\'s CPU a flow', mine[1], other[1], 'ns')
+        beside('three observers merged by a relay: relay\'s CPU a flow', mine[1], other[1], 'ns')
         figure('the same: out of order', mine[2], 'flows')
         figure('the same by Cilium: out of order', other[2], 'flows')
-        beside('the same: relay\'s memory', ours.rss_mib(), theirs.rss_mib(), 'MiB')
+        beside('three observers merged by a relay: its memory', ours.rss_mib(), theirs.rss_mib(), 'MiB')
 
 
 def many(reference, folder):
     """A thousand simulated observers with 100 flows a second each on one CPU, with the reader; the relay on the other."""
     with Sim(COUNT, RATE, PEER_PORT) as sim:
         addresses = [line.strip().rpartition(':')[0].split('=') for line in sim.peers]
-        for side in ('ours', 'theirs'):
-            with Relay(peers=sim.peers) if side == 'ours' else hubble_relay(reference, addresses) as relay:
-                Relay.wait_connected(relay, COUNT)
-                time.sleep(2)  # connections settle; this is no test
-                _, idle = cpu_during(relay, lambda: time.sleep(SECONDS))
-                figure('%s: %d observers, idle' % (side, COUNT), 100 * idle, '% of a core')
-                figure('the same: memory', relay.rss_mib(), 'MiB')
-                r = read(relay.address, 'standard', 'last', 20)
-                figure('%s: --last 20 of each, %d flows: the first' % (side, r['flows']), r['first_s'], 's')
-                figure('the same: the last', r['s'], 's')
-                figure('the same: out of order', r['late'], 'flows')
-                r, cpu = cpu_during(relay, lambda: read(relay.address, 'standard', 'follow', 0, SECONDS))
-                figure('%s: %d flows/s of each followed' % (side, RATE), r['flows'] / r['s'], '/s')
-                figure('the same: CPU', cpu, 'cores')
-                figure('the same: out of order', 100 * r['late'] / r['flows'], '% of flows')
-                figure('the same: memory', relay.rss_mib(), 'MiB')
+        mine = burden(lambda: Relay(peers=sim.peers))
+        other = burden(lambda: hubble_relay(reference, addresses))
+    for what, unit, more_is_better in (('idle', '% of a core', False), ('memory', 'MiB', False),
+                                       ('--last 20 of each: the first', 's', False), ('--last 20 of each: the last', 's', False),
+                                       ('all followed', '/s', True), ('all followed: CPU a flow', 'ns', False),
+                                       ('all followed: memory', 'MiB', False)):
+        beside('%d observers, %s' % (COUNT, what), mine[what], other[what], unit, more_is_better)
+    for what in ('--last 20 of each: out of order', 'all followed: out of order'):
+        figure('%d observers, %s' % (COUNT, what), mine[what], '%')
+        figure('the same by Cilium', other[what], '%')
+
+
+def burden(open_relay):
+    """What a relay takes for COUNT observers, by the names that `many` has for it."""
+    with open_relay() as relay:
+        Relay.wait_connected(relay, COUNT)
+        time.sleep(2)  # connections settle; this is no test
+        _, idle = cpu_during(relay, lambda: time.sleep(SECONDS))
+        ret = {'idle': 100 * idle, 'memory': relay.rss_mib()}
+        r = read(relay.address, 'standard', 'last', 20)
+        ret['--last 20 of each: the first'], ret['--last 20 of each: the last'] = r['first_s'], r['s']
+        ret['--last 20 of each: out of order'] = 100 * r['late'] / r['flows']
+        before = relay.cpu_s()
+        r = read(relay.address, 'standard', 'follow', 0, SECONDS)
+        ret['all followed'], ret['all followed: CPU a flow'] = r['flows'] / r['s'], 1e9 * (relay.cpu_s() - before) / r['flows']
+        ret['all followed: out of order'], ret['all followed: memory'] = 100 * r['late'] / r['flows'], relay.rss_mib()
+        return ret
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--reference', required=True, metavar='DIR', help='where tests/oracle/build put its programs')
     parser.add_argument('--only', action='append', choices=[p[0] for p in PARTS] + ['servers', 'three', 'many'], help='this part (repeatable)')
+    parser.add_argument('--markdown', action='store_true', help='print a table, too')
+    parser.add_argument('--picture', metavar='FILE', help='draw the most telling of them, too, as SVG')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix='tycho-bench-') as folder:
         for part, ours, names in PARTS:
@@ -202,6 +253,11 @@ def main():
         for part in (servers, three, many):
             if not args.only or part.__name__ in args.only:
                 part(args.reference, folder)
+    if args.markdown:
+        print(table())
+    if args.picture:
+        with open(args.picture, 'w') as f:
+            f.write(picture('best of %d turns on one machine, the same input; %s' % (TURNS, os.uname().machine)))
 
 
 if __name__ == '__main__':
