@@ -416,7 +416,7 @@ static void put_context(struct page_value *v, enum context_id id, const struct f
 		page_value_put(v, reserved_of(ep));
 		break;
 	case CONTEXT_WORKLOAD:
-		if (ep->workload_count)
+		if (workload_name(ep).len) /* a namespace alone would be a value */
 			put_path(v, ep->namespace_, workload_name(ep));
 		break;
 	case CONTEXT_WORKLOAD_NAME:

@@ -341,7 +341,23 @@ static void count_ports(struct handler *h, struct handler_env *env, const struct
 
 /* --- tcp ---------------------------------------------------------------------------------- */
 
+enum { IP_VERSION = 3 }; /* of flow.IP */
 enum tcp_flag { TCP_FIN, TCP_SYN, TCP_SYN_ACK, TCP_RST };
+
+/* flow.IPVersion: what the member cannot hold is in the message. */
+static int32_t ip_version_of(const struct flow *f)
+{
+	struct str ip;
+	uint64_t version = f->ip_version;
+
+	if (version == UINT8_MAX && wire_find(str_n(f->ext, f->ext_len), FLOW_FIELD_IP, &ip)) {
+		struct wire_reader r = wire_reader_of(ip);
+		for (struct wire_field x; wire_next(&r, &x);)
+			if (x.number == IP_VERSION && x.type == WIRE_VARINT)
+				version = x.value;
+	}
+	return (int32_t)(uint32_t)version;
+}
 
 static void put_tcp(struct handler *h, const struct flow *f, enum tcp_flag flag,
 		    struct handler_values *v)
@@ -350,7 +366,7 @@ static void put_tcp(struct handler *h, const struct flow *f, enum tcp_flag flag,
 
 	(void)h;
 	v->values[0] = str_of(flags[flag]);
-	v->values[1] = enum_text(v, &flow__ipversion__descriptor, f->ip_version);
+	v->values[1] = enum_text(v, &flow__ipversion__descriptor, ip_version_of(f));
 }
 #define PUT_TCP(name, flag)                                                                        \
 	static void name(struct handler *h, const struct flow *f, const struct l7_part *l7,        \
@@ -364,22 +380,33 @@ PUT_TCP(put_syn, TCP_SYN)
 PUT_TCP(put_syn_ack, TCP_SYN_ACK)
 PUT_TCP(put_rst, TCP_RST)
 
+static void count_flag(struct handler *h, struct handler_env *env, const struct flow *f,
+		       enum tcp_flag flag, handler_put_fn *put)
+{
+	static const struct l7_part none;
+	uint64_t key = (uint64_t)f->ip_version << 8 | flag;
+
+	handler_add(env, f->ip_version == UINT8_MAX
+				 ? handler_ref_slow(h, env, f, &none, 0, put)
+				 : handler_ref(h, env, f, &none, 0, key, 0, put));
+}
+
 static void count_tcp(struct handler *h, struct handler_env *env, const struct flow *f,
 		      const struct l7_part *l7)
 {
-	uint64_t key = (uint64_t)f->ip_version << 8;
 	bool syn_ack = (f->tcp_flags & FLOW_TCP_ACK) != 0;
 
+	(void)l7;
 	if (f->l4 != FLOW_L4_TCP || !flow_is(f, FLOW_HAS_TCP_FLAGS | FLOW_HAS_IP) || !has_passed(f))
 		return;
 	if (f->tcp_flags & FLOW_TCP_FIN)
-		handler_add(env, handler_ref(h, env, f, l7, 0, key | TCP_FIN, 0, put_fin));
+		count_flag(h, env, f, TCP_FIN, put_fin);
 	if ((f->tcp_flags & FLOW_TCP_SYN) && !syn_ack)
-		handler_add(env, handler_ref(h, env, f, l7, 0, key | TCP_SYN, 0, put_syn));
+		count_flag(h, env, f, TCP_SYN, put_syn);
 	if ((f->tcp_flags & FLOW_TCP_SYN) && syn_ack)
-		handler_add(env, handler_ref(h, env, f, l7, 0, key | TCP_SYN_ACK, 0, put_syn_ack));
+		count_flag(h, env, f, TCP_SYN_ACK, put_syn_ack);
 	if (f->tcp_flags & FLOW_TCP_RST)
-		handler_add(env, handler_ref(h, env, f, l7, 0, key | TCP_RST, 0, put_rst));
+		count_flag(h, env, f, TCP_RST, put_rst);
 }
 
 enum { PASSED = 1u << FLOW__VERDICT__FORWARDED | 1u << FLOW__VERDICT__REDIRECTED };

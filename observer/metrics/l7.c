@@ -492,7 +492,7 @@ const struct handler_kind handlers_of_l7[] = {
 			  METRIC_COUNTER,
 			  { "*topic", "*api_key", "*error_code", "reporter" } },
 			{ "hubble_kafka_request_duration_seconds",
-			  "Quantiles of Kafka request duration in seconds (deprecated)",
+			  "Quantiles of HTTP request duration in seconds (deprecated)",
 			  METRIC_HISTOGRAM,
 			  { "*topic", "*api_key", "reporter" } } } },
 };

@@ -4,7 +4,7 @@
     metrics.py --bin BUILD/bin/metrics_page [--shared DIR] [--case ID]...
 
 The cases live in DIR/golden/metrics (README.md there). Pages are compared sample by sample: name, type, labels, value,
-exemplars; order and HELP do not count. Standard library only.
+exemplars, help; order does not count. Standard library only.
 """
 import argparse
 import csv
@@ -32,8 +32,8 @@ def le_as_number(labels):
 
 
 def read_page(text):
-    """{name: type} and {(name, labels): (value, exemplar)} of a page; a sample twice is an error."""
-    types, samples, ended = {}, {}, False
+    """{name: (type, help)} and {(name, labels): (value, exemplar)} of a page; a sample twice is an error."""
+    types, helps, samples, ended = {}, {}, {}, False
     for line in text.splitlines():
         if line == '# EOF':
             ended = True
@@ -42,7 +42,11 @@ def read_page(text):
             _, _, name, kind = line.split(' ')
             if name in types:
                 raise ValueError('family twice: ' + name)
-            types[name] = kind
+            types[name] = kind, helps.get(name)
+            continue
+        if line.startswith('# HELP '):
+            _, _, name, text = line.split(' ', 3)
+            helps[name] = text
             continue
         if line.startswith('#'):
             continue
