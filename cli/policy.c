@@ -496,17 +496,17 @@ static const struct command policy_check_command = {
 	.run = run_check,
 };
 
-static const struct command *const policy_children[] = { &policy_check_command,
-							 &policy_explain_command,
-							 &policy_preview_command,
-							 &policy_suggest_command };
+static const struct command *const policy_children[] = {
+	&policy_check_command, &policy_explain_command, &policy_preview_command,
+	&policy_suggest_command, &policy_audit_command
+};
 
 const struct command policy_command = {
 	.name = "policy",
-	.help = "Check network policies in files, explain what they decide and would change, and "
-		"suggest some",
-	.details = "check and explain work on files; preview and suggest ask a server for flows, "
-		   "too.",
+	.help = "Check network policies in files, explain what they decide and would change, "
+		"suggest some, and audit them",
+	.details = "check and explain work on files; preview, suggest and audit ask a server for "
+		   "flows, too.",
 	.children = policy_children,
 	.child_count = ARRAY_LEN(policy_children),
 };

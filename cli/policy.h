@@ -56,6 +56,7 @@ MUST_CHECK enum err_code policy_side_of_pod(const json_t *pod, enum policy_meani
 
 /* --meaning and --policy-cluster, of all that reads policies; --output of check and explain. */
 extern const struct flag_set policy_flags, policy_output_flags;
-extern const struct command policy_explain_command, policy_preview_command, policy_suggest_command;
+extern const struct command policy_audit_command, policy_explain_command, policy_preview_command,
+	policy_suggest_command;
 
 #endif

@@ -135,18 +135,6 @@ static const char *direction_name(const struct preview_row *row)
 	return row->direction == POLICY_INGRESS ? "ingress" : "egress";
 }
 
-static void put_cell(struct buf *b, struct str text)
-{
-	AUTO_BUF struct buf copy = buf_init(1 << 16);
-
-	buf_str_put(&copy, text.len ? text : STR("-"));
-	for (size_t i = 0; i < copy.len; i++) /* would begin a new cell or line */
-		if (copy.p[i] == '\t' || copy.p[i] == '\n' || copy.p[i] == '\v' ||
-		    copy.p[i] == '\f')
-			copy.p[i] = ' ';
-	report_text(b, buf_cstr(&copy));
-}
-
 static void put_table(struct buf *out, const struct preview_row *rows, size_t count)
 {
 	AUTO_BUF struct buf text = buf_init(OUTPUT_MAX);
@@ -160,14 +148,14 @@ static void put_table(struct buf *out, const struct preview_row *rows, size_t co
 		buf_printf(&text, "%s\t", preview_change_name(row->change));
 		buf_grouped(&text, row->flows);
 		buf_char(&text, '\t');
-		put_cell(&text, row->source);
+		report_cell(&text, row->source);
 		buf_char(&text, '\t');
-		put_cell(&text, row->destination);
+		report_cell(&text, row->destination);
 		(void)snprintf(tmp, sizeof tmp, "%u/", row->port);
 		buf_printf(&text, "\t%s%s\t", icmp ? "" : tmp, policy_protocol_name(row->protocol));
-		put_cell(&text, str_of(direction_name(row)));
+		report_cell(&text, str_of(direction_name(row)));
 		buf_char(&text, '\t');
-		put_cell(&text, row->why.len ? row->why : STR("no policy"));
+		report_cell(&text, row->why.len ? row->why : STR("no policy"));
 		buf_char(&text, '\n');
 	}
 	if (count && !text_table_put(out, buf_str(&text)))

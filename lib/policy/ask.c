@@ -352,7 +352,7 @@ void policy_row_count_selected(const struct policy_set *set, const struct policy
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
-static bool block_has(const struct block *b, const uint8_t ip[16])
+bool block_has(const struct block *b, const uint8_t ip[16])
 {
 	if (!prefix_contains(&b->prefix, ip))
 		return false;
@@ -401,7 +401,7 @@ static bool name_rest_matches(struct str pattern, struct str name)
 
 /* Cilium, pkg/fqdn/matchpattern: stars alone are any name; two or more and a dot at the front are
  * one label or more; any other star is part of one label. */
-static bool name_matches(struct str pattern, struct str name)
+bool name_matches(struct str pattern, struct str name)
 {
 	size_t stars = 0;
 
@@ -434,7 +434,7 @@ static bool world_matches(const struct rule *rule, const struct policy_peer *pee
 }
 
 /* A selector of groups by what an address is not in selects pods and nodes, too. */
-static bool group_matches(const struct group_ref *g, const struct policy_peer *peer)
+bool group_matches(const struct group_ref *g, const struct policy_peer *peer)
 {
 	bool any = !peer->ip_count;
 
@@ -468,9 +468,7 @@ static bool peer_matches(const struct rule *rule, const struct policy_peer *peer
 
 /* --- ports ------------------------------------------------------------------------------------ */
 
-/* The range that @p means for the subject. False: none. */
-static bool port_range(const struct port *p, const struct policy_query *q, uint16_t *first,
-		       uint16_t *last)
+bool port_range(const struct port *p, const struct policy_query *q, uint16_t *first, uint16_t *last)
 {
 	const struct pod_ports *own = q->subject->ports;
 

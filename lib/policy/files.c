@@ -46,8 +46,9 @@ static enum err_code take_each(const struct walk *w, const char *folder, struct 
 {
 	for (int i = 0; i < n; i++) {
 		AUTO_BUF struct buf path = buf_init(8192);
+		bool ends = str_has_suffix(str_of(folder), STR("/"));
 
-		buf_printf(&path, "%s/%s", folder, list[i]->d_name);
+		buf_printf(&path, "%s%s%s", folder, ends ? "" : "/", list[i]->d_name);
 		const char *text = buf_cstr(&path);
 		if (path.failed)
 			return err_set(e, ERR_INVALID, "a path in '%s' is too long", folder);

@@ -297,6 +297,17 @@ static inline bool row_has_spec(const struct policy_set *s, const struct policy_
 	return r->bits[s->selector_words + i / 64] >> (i % 64) & 1;
 }
 
+/* --- parts of a rule, one by one --------------------------------------------------------------- */
+
+bool block_has(const struct block *b, const uint8_t ip[16]);
+/* A DNS name, letters in any case, last dot or not. */
+bool name_matches(struct str pattern, struct str name);
+/* By selector; references by name have become blocks. */
+bool group_matches(const struct group_ref *g, const struct policy_peer *peer);
+/* The range that @p means for the subject. False: none. */
+bool port_range(const struct port *p, const struct policy_query *q, uint16_t *first,
+		uint16_t *last);
+
 /* --- reading one object ----------------------------------------------------------------------- */
 
 /* Where in the object we are, and the first thing that was wrong. After that nothing is read. */
