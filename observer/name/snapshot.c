@@ -3,7 +3,10 @@
 #include "observer/name/part.h"
 #include "observer/name/told.h"
 
-enum { HOST_IDENTITY = 1 }; /* reference/cilium-events.md section 4 */
+enum {
+	HOST_IDENTITY = 1, /* reference/cilium-events.md section 4 */
+	IPV4_BITS = 96,    /* of an IPv4 address as 16 bytes, before the address itself */
+};
 
 struct prefix_slot {
 	struct ip128 ip;
@@ -58,7 +61,8 @@ struct snapshot {
 	struct locals *locals;
 	size_t length_counts[129]; /* prefixes of each length */
 	uint8_t length_count;
-	uint8_t lengths[128]; /* of the prefixes shorter than an address, longest first */
+	uint8_t ipv4_length_count; /* of these, what can be an IPv4 prefix */
+	uint8_t lengths[128];      /* of the prefixes shorter than an address, longest first */
 	size_t page_count;
 	struct page *pages[]; /* slot i is on page i / PAGE_SLOTS */
 };
@@ -273,10 +277,13 @@ static void add_prefixes(struct snapshot *s, const struct snapshot_part *part)
 
 static void list_lengths(struct snapshot *s)
 {
-	s->length_count = 0;
-	for (int bits = 127; bits >= 0; bits--)
+	s->length_count = s->ipv4_length_count = 0;
+	for (int bits = 127; bits >= 0; bits--) {
 		if (s->length_counts[bits])
 			s->lengths[s->length_count++] = (uint8_t)bits;
+		if (bits == IPV4_BITS)
+			s->ipv4_length_count = s->length_count;
+	}
 }
 
 static struct snapshot *pages_new(size_t pages)
@@ -457,6 +464,12 @@ static bool is_loopback(struct ip128 ip)
 	return ip.hi == 0 && (ip.lo >> 24 == UINT64_C(0xffff7f) || ip.lo == 1);
 }
 
+/* No IPv6 prefix has it, not even ::/0. */
+static bool is_ipv4(struct ip128 ip)
+{
+	return ip.hi == 0 && ip.lo >> 32 == UINT32_C(0xffff);
+}
+
 void snapshot_ahead(const struct snapshot *s, const uint8_t ip[16])
 {
 	__builtin_prefetch(slot_at(s, snapshot_hash(ip128_of(ip), 128) & s->prefix_mask));
@@ -467,8 +480,9 @@ struct who snapshot_who(const struct snapshot *s, const uint8_t ip[16])
 	struct ip128 key = ip128_of(ip);
 	size_t at;
 	const struct prefix_slot *slot = probe(s, key, 128, &at);
+	size_t lengths = is_ipv4(key) ? s->ipv4_length_count : s->length_count;
 
-	for (size_t i = 0; !slot->who && i < s->length_count; i++)
+	for (size_t i = 0; !slot->who && i < lengths; i++)
 		slot = find_prefix(s, ip128_prefix(key, s->lengths[i]), s->lengths[i]);
 	if (slot->who)
 		return (struct who){ slot->ep, slot->identity, slot->local_id, slot->who };
