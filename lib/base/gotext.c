@@ -71,11 +71,16 @@ static void put_next(struct buf *b, struct str *s)
 	put_rune(b, rune, str_upto(before, before.len - s->len), '"');
 }
 
+void go_escape_put(struct buf *b, struct str s)
+{
+	while (s.len)
+		put_next(b, &s);
+}
+
 void go_quote_put(struct buf *b, struct str s)
 {
 	buf_char(b, '"');
-	while (s.len)
-		put_next(b, &s);
+	go_escape_put(b, s);
 	buf_char(b, '"');
 }
 

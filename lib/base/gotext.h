@@ -21,6 +21,8 @@ enum {
 const char *go_quote(struct str s, char *out, size_t size);
 /* The whole of it, appended to @b. */
 void go_quote_put(struct buf *b, struct str s);
+/* The same without the quotes around it. */
+void go_escape_put(struct buf *b, struct str s);
 #define GO_QUOTE(s) go_quote((s), (char[GO_QUOTE_BYTES]){ 0 }, GO_QUOTE_BYTES)
 /* The same for one character, in single quotes. */
 const char *go_quote_rune(uint32_t rune, char *out, size_t size);

@@ -5,6 +5,7 @@
 #include "flow/flow.h"
 
 #include "base/buf.h"
+#include "base/gotext.h"
 #include "flow/dict.h"
 #include "flow/fields.h"
 #include "flow/names.h"
@@ -39,24 +40,6 @@ static void put_tcp_flags(struct buf *b, unsigned flags)
 
 /* --- L7 records --- */
 
-/* As Go quotes a string; characters beyond ASCII stay. */
-static void put_escaped(struct buf *b, struct str s)
-{
-	static const char letters[] = "abtnvfr"; /* from 7 up */
-
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c == '"' || c == '\\')
-			buf_printf(b, "\\%c", c);
-		else if (c >= '\a' && c <= '\r')
-			buf_printf(b, "\\%c", letters[c - '\a']);
-		else if (c < ' ' || c == 0x7f)
-			buf_printf(b, "\\x%02x", c);
-		else
-			buf_char(b, (char)c);
-	}
-}
-
 /* Texts of the repeated field @number with commas between them. @return how many */
 static size_t put_list(struct buf *b, struct str message, uint32_t number, bool escaped)
 {
@@ -68,7 +51,7 @@ static size_t put_list(struct buf *b, struct str message, uint32_t number, bool 
 			if (n++)
 				buf_char(b, ',');
 			if (escaped)
-				put_escaped(b, x.bytes);
+				go_escape_put(b, x.bytes);
 			else
 				buf_str_put(b, x.bytes);
 		}

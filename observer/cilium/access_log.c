@@ -154,7 +154,8 @@ bool access_next_texts(struct gob_list *l, const struct gob_types *t, struct str
 bool access_next_label(struct gob_list *l, const struct gob_types *t, struct access_label *ret)
 {
 	*ret = (struct access_label){ .key = STR(""), .value = STR(""), .source = STR("") };
-	if (is_text(t, l->elem))
+	ret->is_text = is_text(t, l->elem);
+	if (ret->is_text)
 		return access_next_text(l, t, &ret->key);
 	if (!begin(l, !l->key))
 		return false;

@@ -65,9 +65,10 @@ bool access_next_pair(struct gob_list *l, const struct gob_types *t, struct str 
 /* Of a map from texts to lists of texts. */
 bool access_next_texts(struct gob_list *l, const struct gob_types *t, struct str *ret_key,
 		       struct gob_list *ret_values);
-/* A label: three parts, or (older agents) its text alone in @ret_key. */
+/* A label: three parts, or (older agents) its text. */
 struct access_label {
 	bool present;
+	bool is_text; /* in @key */
 	struct str key, value, source;
 };
 bool access_next_label(struct gob_list *l, const struct gob_types *t, struct access_label *ret);

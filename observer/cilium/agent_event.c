@@ -170,7 +170,7 @@ bool agent_event_put(struct str stream, struct gob_types *t, struct buf *out)
 
 	if (!gob_first_value(t, stream, &id, &value) || !gob_read(&value, t, id, wants, &n))
 		return false;
-	json_t *json = json_loadb(n.text.p, n.text.len, 0, NULL);
+	json_t *json = json_loadb(n.text.p, n.text.len, JSON_ALLOW_NUL, NULL);
 	if (!put_known(out, n.type, json))
 		put_unknown(out, &n);
 	json_decref(json);

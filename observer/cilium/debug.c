@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <errno.h>
 #include <string.h>
 
 #include "base/own.h"
@@ -118,10 +119,11 @@ static void put_state(struct buf *b, uint32_t state)
 		buf_printf(b, "%u, 0", state & 0xff);
 }
 
-/* Go's texts of system errors are the C library's, in lower case but for abbreviations. */
+/* Go's texts of system errors are the C library's, in lower case but for abbreviations; it has none
+ * for EHWPOISON, the last one. */
 static void put_error(struct buf *b, uint32_t number)
 {
-	const char *text = number <= 133 ? strerrordesc_np((int)number) : NULL;
+	const char *text = number <= ERFKILL ? strerrordesc_np((int)number) : NULL;
 
 	if (!number)
 		buf_lit(b, "Success");

@@ -73,10 +73,12 @@ struct record {
 /* "k8s:app=web", "reserved:host"; older agents send the text itself. */
 static void put_label(struct buf *b, const struct access_label *label)
 {
-	if (label->source.len) {
-		buf_str_put(b, label->source);
-		buf_char(b, ':');
+	if (label->is_text) {
+		buf_str_put(b, label->key);
+		return;
 	}
+	buf_str_put(b, label->source);
+	buf_char(b, ':');
 	buf_str_put(b, label->key);
 	if (label->value.len) {
 		buf_char(b, '=');
@@ -149,7 +151,8 @@ static void put_clean(struct buf *ext, uint32_t field, struct str s)
 		put_clean_len(ext, field, s);
 }
 
-/* False if @text is no canonical address (nor none): then the member cannot give it back. */
+/* False if @text is no canonical address (nor none): then the member cannot give it back. An IPv4
+ * address that is written as an IPv6 one is another address to the reference, which nobody has. */
 static bool take_address(struct str text, uint8_t ret[16], uint32_t bit, struct flow *f)
 {
 	char tmp[FLOW_IP_TEXT_BYTES];
@@ -157,6 +160,8 @@ static bool take_address(struct str text, uint8_t ret[16], uint32_t bit, struct 
 	if (!text.len)
 		return true;
 	if (!ip_parse(text, ret))
+		return false;
+	if (ip_is_v4(ret) && str_find(text, ':') < text.len)
 		return false;
 	f->bits |= bit;
 	return str_eq(ip_text(ret, tmp), text);
@@ -256,9 +261,22 @@ static struct str header_of(const struct record *r, const char *name)
 	return value;
 }
 
-static uint64_t latency_of(const struct record *r, struct str id, int64_t at_ns)
+/* From @a to @b, in ns: no less than 0, and no more than Go's durations hold. */
+static uint64_t ns_between(struct timestamp a, struct timestamp b)
 {
-	struct recent_note note = { .number = at_ns };
+	int64_t ns;
+
+	/* times are the proxy's: any two */
+	if (__builtin_sub_overflow(b.s, a.s, &ns) ||
+	    __builtin_mul_overflow(ns, (int64_t)NS_PER_S, &ns) ||
+	    __builtin_add_overflow(ns, (int64_t)b.ns - a.ns, &ns))
+		return b.s > a.s ? INT64_MAX : 0;
+	return ns > 0 ? (uint64_t)ns : 0;
+}
+
+static uint64_t latency_of(const struct record *r, struct str id, struct timestamp at)
+{
+	struct recent_note note = { .at = at };
 
 	if (!id.len)
 		return 0;
@@ -266,8 +284,7 @@ static uint64_t latency_of(const struct record *r, struct str id, int64_t at_ns)
 		recent_put(r->l->times, id, &note);
 	if (r->type != FLOW__L7_FLOW_TYPE__RESPONSE || !recent_take(r->l->times, id, &note))
 		return 0;
-	/* times are the proxy's: any two, so their distance may be no int64_t */
-	return at_ns > note.number ? (uint64_t)at_ns - (uint64_t)note.number : 0;
+	return ns_between(note.at, at);
 }
 
 static bool is_hex(struct str s, size_t len)
@@ -294,8 +311,8 @@ static bool trace_id_of(struct str header, struct str *ret)
 	    !str_split(&rest, '-', &parent) || !is_hex(parent, 16) ||
 	    !str_split(&rest, '-', &flags) || !is_hex(flags, 2))
 		return false;
-	/* version 0: nothing behind, and of the flags only two bits */
-	if (str_is(version, "00") && (rest.p || flags.p[0] != '0' || flags.p[1] > '2'))
+	/* version 0: nothing behind (the reference lets a '-' be), and of the flags only two bits */
+	if (str_is(version, "00") && (rest.len || flags.p[0] != '0' || flags.p[1] > '2'))
 		return false;
 	*ret = trace;
 	return true;
@@ -553,26 +570,14 @@ static void learn(const struct record *r)
 	}
 }
 
-/* RFC 3339 as Go reads it. */
-static bool read_time(struct str text, int64_t *ret_ns)
-{
-	struct timestamp t;
-
-	if (!timestamp_parse_lax(text, &t))
-		return false;
-	/* in 64 bits wherever it matters: 1677 to 2262 */
-	if (__builtin_mul_overflow(t.s, (int64_t)NS_PER_S, ret_ns) ||
-	    __builtin_add_overflow(*ret_ns, t.ns, ret_ns))
-		*ret_ns = 0;
-	return true;
-}
-
 bool l7_record(struct l7 *l, struct str stream, struct flow *f, struct buf *ext)
 {
 	struct record r = { .l = l, .types = &l->types, .f = f };
-	int64_t at_ns;
+	struct timestamp at;
 
-	if (!access_log_read(stream, &l->types, &r.log) || !read_time(r.log.timestamp, &at_ns))
+	/* RFC 3339 as Go reads it */
+	if (!access_log_read(stream, &l->types, &r.log) ||
+	    !timestamp_parse_lax(r.log.timestamp, &at))
 		return false;
 	r.type = type_of(r.log.type);
 	if (!set_addresses(&r, ext))
@@ -586,7 +591,7 @@ bool l7_record(struct l7 *l, struct str stream, struct flow *f, struct buf *ext)
 	name_flow_told(l->config.names, f, (uint32_t)r.log.source.id,
 		       (uint32_t)r.log.destination.id, ext);
 	struct str id = header_of(&r, "X-Request-Id");
-	r.latency_ns = latency_of(&r, id, at_ns);
+	r.latency_ns = latency_of(&r, id, at);
 	put_l7(&r,
 	       r.log.dns.present     ? put_dns
 	       : r.log.http.present  ? put_http

@@ -12,12 +12,13 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/time.h"
 
 struct recent;
 
-/* What is remembered: one number, and one short text. */
+/* What is remembered: a time, and one short text. */
 struct recent_note {
-	int64_t number;
+	struct timestamp at;
 	char text[33]; /* terminated */
 };
 

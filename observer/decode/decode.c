@@ -1,6 +1,7 @@
 #include "observer/decode/decode.h"
 
 #include "observer/decode/be.h"
+#include "observer/decode/mptcp.h"
 
 /* The layers that are taken apart; anything else ends the chain. */
 enum layer {
@@ -252,7 +253,11 @@ static bool tcp_options_are_sound(const uint8_t *p, size_t len)
 	while (len && *p != 0) {
 		size_t bytes = 1;
 
-		if (*p != 1) {
+		if (*p == MPTCP_KIND) {
+			if (len < 3 || !mptcp_is_sound(p, len))
+				return false;
+			bytes = p[1];
+		} else if (*p != 1) {
 			if (len < 2 || p[1] < 2 || p[1] > len)
 				return false;
 			bytes = p[1];

@@ -26,7 +26,7 @@ static struct str id_of(int i, char tmp[16])
 static void put(struct recent *r, int i)
 {
 	char tmp[16];
-	const struct recent_note note = { .number = i };
+	const struct recent_note note = { .at.s = i };
 
 	recent_put(r, id_of(i, tmp), &note);
 }
@@ -37,7 +37,7 @@ static int take(struct recent *r, int i)
 	char tmp[16];
 	struct recent_note note;
 
-	return recent_take(r, id_of(i, tmp), &note) ? (int)note.number : -1;
+	return recent_take(r, id_of(i, tmp), &note) ? (int)note.at.s : -1;
 }
 
 static void what_is_taken_is_forgotten(void **state)

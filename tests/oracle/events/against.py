@@ -27,6 +27,7 @@ from records import Records
 from worlds import Worlds
 
 DATAPATH = {1: 'drop', 2: 'debug', 3: 'debug-capture', 4: 'trace', 5: 'policy-verdict', 7: 'trace-sock'}
+VERDICT, BY_IDENTITY = 5, (1, 2, 5)
 AGENT = ('l7', 'agent', 'record', 'notify', 'lost')
 DATAPATH_OPTIONS = ['{}', '{}', '{}', '{}', '{"skip_unknown_cgroup_ids":false}', '{"policy_correlation":false}']
 WORLD = 400      # questions of a world
@@ -203,6 +204,12 @@ def read(text):
 def expected(q, theirs):
     """What is meant to differ, taken out of the reference's answer."""
     theirs.pop('policy_log', None)   # the agent's API, where our policies come from, does not have it
+    # A verdict that its peer's identity decided, where that peer is nobody: to the reference 0 is an identity, and everybody's.
+    if theirs.get('event_type', {}).get('type') == VERDICT and theirs.get('policy_match_type') in BY_IDENTITY:
+        for peer, members in (('source', ('ingress_allowed_by', 'ingress_denied_by')), ('destination', ('egress_allowed_by', 'egress_denied_by'))):
+            if not theirs[peer].get('identity'):
+                for member in members:
+                    theirs.pop(member, None)
     if q.kind == 'debug' and 'message' in theirs:  # in Go's order of maps, which changes
         theirs['message'] = theirs['message'].replace('RELATED, OUT', 'OUT, RELATED')
     return theirs
@@ -212,6 +219,9 @@ def same(q, ours, theirs):
     if theirs[1] in ('crash', 'unprintable') or not q.compared:
         return True
     if ours[1] == theirs[1] and (ours[1] != 'flow' or read(ours[2]) == expected(q, read(theirs[2]))):
+        return True
+    # The reference reads a VRRP packet's addresses, and on past the end where they are cut off: nobody asks for them.
+    if theirs[2].startswith('panic: runtime error: slice bounds out of range') and ours[1] == 'flow' and 'VRRP' in read(ours[2]).get('l4', {}):
         return True
     # The reference takes the length of a hop-by-hop header for the payload's: what lies behind the packet is then read as its end.
     return q.kind not in AGENT and hop_by_hop(bytes.fromhex(q.payload))

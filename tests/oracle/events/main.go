@@ -17,6 +17,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,9 +32,6 @@ import (
 )
 
 const columns = 6
-
-// spare bytes lie behind each sample, as in the recorded events: what the reference reads past an end is then there, and zero.
-const spare = 4096
 
 type question struct {
 	kind, payload, node string
@@ -89,7 +87,7 @@ func event(q question) (payload any, sent []byte, err error) {
 		case q.kind == "l7" || q.kind == "agent":
 			payload, err = agentEvent(data)
 		default:
-			payload = &observer.PerfEvent{Data: append(make([]byte, 0, len(data)+spare), data...), CPU: q.cpu}
+			payload = &observer.PerfEvent{Data: slices.Clip(data), CPU: q.cpu}
 		}
 	}
 	return

@@ -61,8 +61,10 @@ class Records:
                                 '1.2.3', '0.0.0.0', '::', '::1.2.3.4', self.rng.choice(self.ips), '2001:db8:0:0:1:0:0:1', '1:0:0:2:0:0:0:3'])
 
     def label(self):
-        return {'source': self.rng.choice(['k8s', 'k8s', 'reserved', 'container', 'cidr', 'any', '', 'unspec']),
-                'key': self.rng.choice(['app', 'io.cilium.k8s.policy.cluster', 'host', '10.0.0.0/8', 'a.b/c', 'x=y', 'z']),
+        if self.chance(0.1):
+            return {'source': 'cidr', 'key': self.rng.choice(['10.0.0.0/8', '10.1.0.0/16', '0.0.0.0/0', 'fd00--/64']), 'value': ''}
+        return {'source': self.rng.choice(['k8s', 'k8s', 'reserved', 'container', 'any', '', 'unspec']),
+                'key': self.rng.choice(['app', 'io.cilium.k8s.policy.cluster', 'host', 'a.b/c', 'x=y', 'z']),
                 'value': self.rng.choice(['', 'web', 'kind-1', 'kind-2', 'a=b', '\u00e9'])}
 
     def endpoint(self, version):
@@ -79,7 +81,8 @@ class Records:
         if self.chance(0.85):
             out['Port'] = r.choice([80, 443, 53, 8080, 40000, 0, 65535, 30080, 8443])
         if self.chance(0.7):
-            out['Labels'] = [self.label() for _ in range(r.choice([0, 1, 2, 3, 6]))]
+            labels = [self.label() for _ in range(r.choice([0, 1, 2, 3, 6]))]
+            out['Labels'] = [x for i, x in enumerate(labels) if all(x['key'] != y['key'] for y in labels[:i])]
         return out
 
     def http(self):
