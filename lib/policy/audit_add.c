@@ -49,6 +49,7 @@ static void add_hits(struct audit *a, const struct connection *c, const struct s
 			break;
 		case HIT_PART:
 			a->parts[at].flows += flows;
+			a->parts[at].otherwise |= !flows;
 			break;
 		case HIT_SEEN:
 			a->seen[at].flows += flows;

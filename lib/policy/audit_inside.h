@@ -46,11 +46,12 @@ struct part {
 	uint32_t rule;
 	uint32_t first, count; /* in the rule's list */
 	uint8_t kind;
-	uint8_t mask;  /* of PORTS: protocols; MASK_OTHER: that of the port */
-	bool more;     /* more was seen than is kept */
-	bool outside;  /* of those seen one is outside of the cluster */
-	bool covered;  /* there is a cover */
-	uint32_t seen; /* how many are kept */
+	uint8_t mask;   /* of PORTS: protocols; MASK_OTHER: that of the port */
+	bool more;      /* more was seen than is kept */
+	bool outside;   /* of those seen one is outside of the cluster */
+	bool covered;   /* there is a cover */
+	bool otherwise; /* flows match it that were recorded as decided otherwise */
+	uint32_t seen;  /* how many are kept */
 	uint64_t flows;
 	struct prefix cover; /* of BLOCK: has all addresses that were seen */
 	/* who of the record is selected: made at the end */

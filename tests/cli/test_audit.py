@@ -1,6 +1,6 @@
 """tycho policy audit: policies beside recorded flows. What it calls unused can be taken out, as preview says, and what suggest writes has no findings."""
-import itertools
 import json
+import random
 
 import pytest
 import yaml
@@ -94,6 +94,11 @@ def test_json_has_a_line_for_each_rule(policy):
         'remarks': ['completeness unknown: the flows are of a file']}
 
 
+def test_files_of_a_folder_are_named_by_their_paths(policy):
+    rows, _ = results(f'{policy.parent}/', FLOWS)
+    assert rows[0]['file'] == str(policy)
+
+
 def test_it_fails_on_what_it_is_told_to(policy):
     audit(policy, FLOWS)
     _, said = audit(policy, FLOWS, '--fail-on', 'unused,wide', status=1)
@@ -137,36 +142,72 @@ def test_what_suggest_writes_has_no_findings(tmp_path, kind):
     audit(tmp_path / 'p.yaml', FLOWS, *words, '--fail-on', 'any')
 
 
-def tiny_world():
-    """Flows between all of some ends, and a policy for each pod of them with rules that some use."""
-    ends = [WEB, DB, CART, DNS, OUTSIDE]
-    ports = itertools.cycle([80, 443, 5432, 53, 9090])
-    flows = [line(a, b, next(ports)) for a, b in itertools.permutations(ends, 2) if a is not OUTSIDE or b is WEB]
-    names = ['web', 'db', 'cart', 'batch']
-    docs = [{'apiVersion': 'networking.k8s.io/v1', 'kind': 'NetworkPolicy', 'metadata': {'name': name, 'namespace': 'shop'}, 'spec': {
-        'podSelector': {'matchLabels': {'app': name}},
-        'ingress': [{'from': [{'podSelector': {'matchLabels': {'app': peer}}}], 'ports': [{'port': port}]} for peer in names for port in (80, 443, 5432)]}}
-        for name in names[:3]]
-    return flows, docs
+NAMES = ['web', 'db', 'cart', 'batch', 'none']
+BLOCKS = ['10.0.0.0/8', '192.0.2.0/24', '192.0.2.7/32', '198.51.100.0/24']
 
 
-def test_without_the_unused_rules_preview_sees_no_difference(tmp_path):
-    flows, docs = tiny_world()
-    (tmp_path / 'p.yaml').write_text(yaml.safe_dump_all(docs))
-    rows, _ = results(tmp_path / 'p.yaml', flows)
-    assert {r['result'] for r in rows if 'rule' in r} == {'used', 'unused'}
-    assert sum(r['result'] == 'used' for r in rows) == 3
-    for doc in docs:
-        left = [rule for i, rule in enumerate(doc['spec']['ingress'])
-                if not any(r.get('rule') == f"knp:shop/{doc['metadata']['name']}#ingress[{i}]" and r['result'] == 'unused' for r in rows)]
-        assert len(left) < len(doc['spec']['ingress'])
-        doc['spec']['ingress'] = left
-    (tmp_path / 'less.yaml').write_text(yaml.safe_dump_all(docs))
-    words = ['--input-file', '-', '-o', 'json', '--fail-on', 'never']
+def any_rule(rnd, way):
+    """A rule of a NetworkPolicy; with how audit calls each of its ports and peers."""
+    ports = [(f'{p}/TCP', {'port': p}) for p in rnd.sample([80, 443, 5432, 9090], rnd.randint(0, 3))]
+    if rnd.random() < .3:
+        ports.append(('8000-9000/TCP', {'port': 8000, 'endPort': 9000}))
+    peers = [(f'app={n} in shop', {'podSelector': {'matchLabels': {'app': n}}}) for n in rnd.sample(NAMES, rnd.randint(0, 3))]
+    peers += [(b, {'ipBlock': {'cidr': b}}) for b in rnd.sample(BLOCKS, rnd.randint(0, 2))]
+    if rnd.random() < .2:
+        peers.append(('all pods in kube-system', {'namespaceSelector': {'matchLabels': {'kubernetes.io/metadata.name': 'kube-system'}}}))
+    return {'way': way, 'ports': ports, 'peers': peers}
+
+
+def any_policies(rnd):
+    return {name: [any_rule(rnd, way) for way in ('ingress', 'egress') for _ in range(rnd.randint(1, 4))] for name in NAMES[:3]}
+
+
+def written(policies, kind='NetworkPolicy'):
+    def rules(of, way):
+        return [{**({'ports': [p for _, p in r['ports']]} if r['ports'] else {}),
+                 **({'from' if way == 'ingress' else 'to': [p for _, p in r['peers']]} if r['peers'] else {})} for r in of if r['way'] == way]
+    return yaml.safe_dump_all([{'apiVersion': 'networking.k8s.io/v1', 'kind': kind, 'metadata': {'name': name, 'namespace': 'shop'}, 'spec': {
+        'podSelector': {'matchLabels': {'app': name}}, 'policyTypes': ['Ingress', 'Egress'], 'ingress': rules(of, 'ingress'), 'egress': rules(of, 'egress')}}
+        for name, of in policies.items()])
+
+
+def any_flows(rnd):
+    ends = [WEB, DB, CART, DNS, OUTSIDE, (OUTSIDE[0], '198.51.100.9')]
+    return [line(*rnd.sample(ends, 2), rnd.choice([80, 443, 5432, 8080, 9090]), verdict=rnd.choice(['FORWARDED'] * 3 + ['DROPPED'])) for _ in range(40)]
+
+
+def without_what_was_not_used(policies, rows):
+    """The same without rules that are unused, ports and peers that were never seen."""
+    left = {}
+    for name, of in policies.items():
+        at = {'ingress': 0, 'egress': 0}
+        left[name] = []
+        for rule in of:
+            row, = (r for r in rows if r.get('rule') == f"knp:shop/{name}#{rule['way']}[{at[rule['way']]}]")
+            at[rule['way']] += 1
+            never = {(p['of'], p['allows']) for p in row.get('parts', []) if not p['flows']}
+            if row['result'] != 'unused':
+                left[name].append({'way': rule['way'], **{of: [(text, v) for text, v in rule[of] if (of, text) not in never] for of in ('ports', 'peers')}})
+    return left
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_without_what_was_not_used_nothing_is_decided_otherwise(tmp_path, seed):
+    rnd = random.Random(seed)
+    policies, flows = any_policies(rnd), any_flows(rnd)
+    meaning = ['--meaning', rnd.choice(['cilium', 'kubernetes'])]
+    (tmp_path / 'p.yaml').write_text(written(policies))
+    rows, summary = results(tmp_path / 'p.yaml', flows, *meaning)
+    less = without_what_was_not_used(policies, rows)
+    assert less != policies
+    (tmp_path / 'less.yaml').write_text(written(less))
+    words = ['--input-file', '-', '-o', 'json', '--fail-on', 'never', *meaning]
     before, after = (json.loads(run('preview', '-f', tmp_path / f, *words, flows=flows)[0].splitlines()[-1])['summary'] for f in ('p.yaml', 'less.yaml'))
-    assert before == after and before['denied']['flows'] > 0
-    # and each of those that are left is needed
-    assert results(tmp_path / 'less.yaml', flows)[1]['unused'] == 0
+    assert before == after
+    assert [summary[f'newly_{c}'] for c in ('denied', 'allowed')] == [before[c] for c in ('denied', 'allowed')]
+    # and of what is left all is used
+    rows, summary = results(tmp_path / 'less.yaml', flows, *meaning)
+    assert summary['unused'] == 0 and all(p['flows'] for r in rows for p in r.get('parts', []))
 
 
 def test_names_cannot_steer_a_terminal(policy):
