@@ -191,7 +191,7 @@ def without(parts, is_so, tries):
     return parts
 
 
-def least(question, is_so, tries=150):
+def least(question, is_so, tries):
     """What is left of the question when all is left out that the difference does not need."""
     question = without(question, is_so, tries)
     for i, (verb, payload) in enumerate(question):
@@ -230,7 +230,7 @@ def compare(args, kind, questions):
                 continue
             found += 1
             if found <= args.tell:
-                question = least(question, is_so)
+                question = least(question, is_so, args.tries)
                 print(told(kind, question, ask(args.bin, [question])[0], ask(args.reference, [question])[0]), flush=True)
     return found
 
@@ -257,6 +257,7 @@ def main():
     parser.add_argument('--runs', type=int, default=1000, help='questions of each kind')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--tell', type=int, default=10, help='differences to tell of, of each kind')
+    parser.add_argument('--tries', type=int, default=150, help='for what a difference does not need')
     parser.add_argument('--shared', default=os.environ.get('TYCHO_SHARED', ''), help='directory that holds golden/')
     args = parser.parse_args()
 

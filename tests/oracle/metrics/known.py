@@ -25,7 +25,7 @@ def rcode_called_type(question, answer):
 
 
 ENDS = [  # of what can be compared
-    # with nine labels of contexts, dns:query has the label `query` twice there: a crash
+    # with nine to twelve labels of contexts, dns:query has the label `query` twice there: a crash
     r'variableLabels: \{[^}]*,query,query\}',
     # what a metric that could not be made was configured as can not be mended; we only keep labels of those that were made
     r'label set cannot be changed',
