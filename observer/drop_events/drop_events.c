@@ -8,17 +8,15 @@
 #include "base/counter.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "flow/flow.pb-c.h"
 #include "metrics/page.h"
 #include "observer/drop_events/message.h"
 #include "observer/drop_events/post.h"
-#include "observer/kubernetes/local_pods.h"
+#include "observer/drop_events/whose.h"
 
 enum {
 	BATCH_RECORDS = 128,
 	BATCHES = 64, /* between two looks at the API server */
 	LOOK_MS = 200,
-	EVENT_VERDICT = 5, /* Cilium's monitor: a policy verdict */
 };
 
 struct drop_events {
@@ -44,40 +42,6 @@ struct drop_events {
 
 /* ---- drops */
 
-struct side {
-	const struct endpoint *pod;
-	bool incoming;
-	char uid[LOCAL_POD_UID_BYTES];
-};
-
-static bool is_here(struct drop_events *d, struct endpoint_id id, struct side *side)
-{
-	side->pod = flow_dict_get_endpoint(d->dict, id);
-	return side->pod && side->pod->pod.len &&
-	       local_pods_find(d->pods, side->pod->namespace_, side->pod->pod, side->uid);
-}
-
-/* Whose drop it is; false: no pod's of this node. */
-static bool find_side(struct drop_events *d, const struct flow *f, struct side *ret)
-{
-	ret->incoming = f->direction == FLOW__TRAFFIC_DIRECTION__INGRESS;
-	if (ret->incoming)
-		return is_here(d, f->dst_ep, ret);
-	if (is_here(d, f->src_ep, ret))
-		return true;
-	ret->incoming = f->direction != FLOW__TRAFFIC_DIRECTION__EGRESS;
-	return ret->incoming && is_here(d, f->dst_ep, ret);
-}
-
-static bool is_wanted(const struct drop_events *d, const struct flow *f)
-{
-	if (f->kind != FLOW_KIND_FLOW || f->verdict != FLOW__VERDICT__DROPPED ||
-	    !drop_wanted_has(&d->wanted, f->drop_desc))
-		return false;
-	return !(d->kernel_drops && !flow_is(f, FLOW_WHOLE) && flow_is(f, FLOW_HAS_EVENT_TYPE) &&
-		 f->event_type == EVENT_VERDICT);
-}
-
 static void take_drop(struct drop_events *d, const struct flow *f, struct mono_ns now)
 {
 	static const enum drop_outcome outcomes[] = { [DROP_REPEATED] = DROP_OUT_REPEATED,
@@ -85,9 +49,9 @@ static void take_drop(struct drop_events *d, const struct flow *f, struct mono_n
 						      [DROP_FULL] = DROP_OUT_QUEUE };
 	char text[DROP_MESSAGE_BYTES];
 	struct buf message = buf_fixed(text, sizeof text);
-	struct side side;
+	struct drop_side side;
 
-	if (!find_side(d, f, &side)) {
+	if (!drop_whose(f, d->dict, d->pods, &side)) {
 		counter_add(&d->outcomes[DROP_OUT_ELSEWHERE], 1);
 		return;
 	}
@@ -112,7 +76,7 @@ static bool read_batch(struct drop_events *d)
 	if (lost)
 		counter_add(&d->missed, lost);
 	for (size_t i = 0; i < n; i++)
-		if (is_wanted(d, &d->batch->flows[i]))
+		if (drop_is_wanted(&d->wanted, &d->batch->flows[i], d->kernel_drops))
 			take_drop(d, &d->batch->flows[i], now);
 	atomic_store_explicit(&d->waiting, drop_limiter_waiting(d->limiter), memory_order_relaxed);
 	/* last: whoever sees how far it has read sees all that came of it */

@@ -4,12 +4,8 @@
  *	flow log ──► dropped, for a reason that is wanted, at a pod of this node ──► drop_message
  *	                                                    drop_post ◄── drop_limiter ◄──┘
  *
- * Whose    the pod on the side that dropped: the destination of what comes in, the source of what
- *          goes out; where a flow does not say which, the source if it is a pod of this node, else
- *          the destination. Which pods are this node's, and their uids, the API server says
+ * Whose    drop_whose says. Which pods are this node's, and their uids, the API server says
  *          (local_pods): nothing is told of others.
- * Once     a policy verdict of a source of our own is no second drop where the kernel's drops are
- *          seen, as in metrics.
  * Threads  one of its own (tycho-drops): its cursor on the log goes on while a request is under
  *          way. counts, collect: any thread.
  * Loss     every drop that is asked about has one outcome, and is counted under it. What the log
