@@ -165,8 +165,7 @@ static json_t *ask_lost(struct str payload)
 	return json_of(&flow__lost_event__descriptor, buf_str(&wire));
 }
 
-/* Of the size of what there is: a sanitizer sees who reads on. */
-static struct buf unhex(struct str hex)
+struct buf cilium_unhex(struct str hex)
 {
 	struct buf out = buf_init(hex.len / 2 + 1);
 
@@ -190,7 +189,7 @@ const char *cilium_ask(struct cilium_asker *a, const struct cilium_question *q, 
 		*ret = ask_lost(q->payload);
 		return "flow";
 	}
-	AUTO_BUF struct buf ext = buf_init(MESSAGE_BYTES), payload = unhex(q->payload);
+	AUTO_BUF struct buf ext = buf_init(MESSAGE_BYTES), payload = cilium_unhex(q->payload);
 	assert_true(parse_u32(q->cpu, &cpu));
 	const struct cilium_sample in = {
 		.bytes = buf_str(&payload),

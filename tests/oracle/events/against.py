@@ -6,7 +6,7 @@
 What is asked, by kind: "recorded" events (golden/events) with bytes changed; "datapath" messages of every type, with packets of
 every kind; the same in "worlds" that are not the recorded one; "records" of L7 and "notes" of an agent, which the reference's
 side makes messages of, as an agent would (so it must be the reference); "streams", recorded ones of these with bytes changed;
-"lost" events. Outcome and JSON must agree; every difference is printed with what it takes to ask again, and is this program's failure.
+"lost" events; what comes on the "monitor" socket. Outcome and JSON must agree; every difference is printed with what it takes to ask again, and is this program's failure.
 Of streams with bytes changed, which nobody sends and Go's reader is stricter with, only that our program gets through.
 
 Not asked: what the reference crashes on or cannot print (IP versions of L7 records other than 4 and 6, texts that are no UTF-8, times
@@ -27,8 +27,11 @@ from records import Records
 from worlds import Worlds
 
 DATAPATH = {1: 'drop', 2: 'debug', 3: 'debug-capture', 4: 'trace', 5: 'policy-verdict', 7: 'trace-sock'}
-VERDICT, BY_IDENTITY = 5, (1, 2, 5)
-AGENT = ('l7', 'agent', 'record', 'notify', 'lost')
+RECORD_LOST = 2
+VERDICT, BY_IDENTITY = 5, (0, 1, 2, 5, 7)   # the last one: a match of no known type, which leaves the key whole
+AGENT = ('l7', 'agent', 'record', 'notify', 'lost', 'stream')
+SENT = {'record': 'l7', 'notify': 'agent', 'stream': 'stream'}   # made by the reference's side, to us as
+LARGEST = 256 << 10   # bytes of a message on the socket; larger ones we count as lost
 DATAPATH_OPTIONS = ['{}', '{}', '{}', '{}', '{"skip_unknown_cgroup_ids":false}', '{"policy_correlation":false}']
 WORLD = 400      # questions of a world
 BATCH = 5000     # of the recorded one
@@ -119,6 +122,11 @@ def lost(rng, world, runs):
     return (Question('lost', made.lost()) for _ in range(runs))
 
 
+def monitor(rng, world, runs):
+    made = Records(rng, world)
+    return (Question('stream', made.payloads()) for _ in range(runs))
+
+
 # --- answers --------------------------------------------------------------------------------
 
 def endless(message):
@@ -165,7 +173,7 @@ class Asker:
         theirs = self.answers(self.args.reference, world, questions)
         # what the reference's side made messages of, we are sent
         ours = self.answers(self.args.bin, world, [
-            Question({'record': 'l7', 'notify': 'agent'}[q.kind], t[3], q.options, q.cpu, q.node) if q.kind in ('record', 'notify') else q
+            Question(SENT[q.kind], t[3], q.options, q.cpu, q.node) if q.kind in SENT else q
             for q, t in zip(questions, theirs)])
         for q, a, b in zip(questions, ours, theirs):
             self.asked += 1
@@ -175,7 +183,7 @@ class Asker:
 
     def tell(self, about, world, q, ours, theirs):
         print('%s: %s' % (about, q.line(self.found).rstrip('\n')))
-        if ours[1] == theirs[1] == 'flow':
+        if ours[1] == theirs[1] == 'flow' and q.kind != 'stream':
             a, b = read(ours[2]), read(theirs[2])
             for key in sorted(set(a) | set(b)):
                 if a.get(key) != expected(q, b).get(key):
@@ -201,11 +209,23 @@ def read(text):
         return {'unreadable': text}
 
 
+def on_socket(payload):
+    """What a reader makes of it: a sample or a loss; None where nothing was lost."""
+    cpu = payload['cpu'] if 0 <= payload['cpu'] < 1 << 31 else -1
+    if len(payload['data']) / 2 > LARGEST:
+        return {'lost': 1, 'cpu': -1}
+    if payload['type'] == RECORD_LOST:
+        return {'lost': payload['lost'], 'cpu': cpu} if payload['lost'] else None
+    return {'data': payload['data'], 'cpu': cpu}
+
+
 def expected(q, theirs):
     """What is meant to differ, taken out of the reference's answer."""
+    if q.kind == 'stream':
+        return [said for said in map(on_socket, theirs or ()) if said]
     theirs.pop('policy_log', None)   # the agent's API, where our policies come from, does not have it
     # A verdict that its peer's identity decided, where that peer is nobody: to the reference 0 is an identity, and everybody's.
-    if theirs.get('event_type', {}).get('type') == VERDICT and theirs.get('policy_match_type') in BY_IDENTITY:
+    if theirs.get('event_type', {}).get('type') == VERDICT and theirs.get('policy_match_type', 0) in BY_IDENTITY:
         for peer, members in (('source', ('ingress_allowed_by', 'ingress_denied_by')), ('destination', ('egress_allowed_by', 'egress_denied_by'))):
             if not theirs[peer].get('identity'):
                 for member in members:
@@ -221,7 +241,7 @@ def same(q, ours, theirs):
     if ours[1] == theirs[1] and (ours[1] != 'flow' or read(ours[2]) == expected(q, read(theirs[2]))):
         return True
     # The reference reads a VRRP packet's addresses, and on past the end where they are cut off: nobody asks for them.
-    if theirs[2].startswith('panic: runtime error: slice bounds out of range') and ours[1] == 'flow' and 'VRRP' in read(ours[2]).get('l4', {}):
+    if 'panic: runtime error: slice bounds out of range' in theirs[2] and ours[1] == 'flow' and 'VRRP' in read(ours[2]).get('l4', {}):
         return True
     # The reference takes the length of a hop-by-hop header for the payload's: what lies behind the packet is then read as its end.
     return q.kind not in AGENT and hop_by_hop(bytes.fromhex(q.payload))
@@ -239,12 +259,12 @@ def ask_all(asker, about, said, rng, runs):
                 json.dump(world, f)
             asker.ask(about, path, datapath(rng, world, min(WORLD, runs)))
     else:
-        made = {'datapath': datapath, 'records': records, 'notes': notes, 'lost': lost}[about]
+        made = {'datapath': datapath, 'records': records, 'notes': notes, 'lost': lost, 'monitor': monitor}[about]
         for _ in range((runs + BATCH - 1) // BATCH):
             asker.ask(about, said.path, made(rng, said.world, min(BATCH, runs)))
 
 
-KINDS = ['recorded', 'datapath', 'worlds', 'streams', 'records', 'notes', 'lost']
+KINDS = ['recorded', 'datapath', 'worlds', 'streams', 'records', 'notes', 'lost', 'monitor']
 
 
 def main():

@@ -3,9 +3,9 @@
 //	events WORLD.json < questions > answers
 //
 // A question is a line of tab-separated columns: id, kind, payload, cpu, node, options, as in the recorded events
-// (golden/events/README.md). Two kinds are not among those: a "record" is an L7 record and a "notify" an agent's
-// notification as JSON, which the parser is given as the agent would give it. An answer is a line: id, outcome (flow, skip,
-// error, or crash), JSON or why not, and for these two kinds the message that the agent would send to its listeners.
+// (golden/events/README.md). Three kinds are not among those: a "record" is an L7 record and a "notify" an agent's
+// notification as JSON, which the parser is given as the agent would give it; a "stream" is a list of payloads for the monitor socket. An answer is a line: id, outcome (flow, skip,
+// error, or crash), JSON or why not, and for these kinds what the agent would send to its listeners.
 package main
 
 import (
@@ -124,6 +124,13 @@ func answer(p *parser.Parser, q question) (outcome, text string, sent []byte) {
 			outcome, text = "crash", fmt.Sprint(r)
 		}
 	}()
+	if q.kind == "stream" {
+		var err error
+		if text, sent, err = stream(q.payload); err != nil {
+			return "error", err.Error(), sent
+		}
+		return "flow", text, sent
+	}
 	payload, sent, err := event(q)
 	if err != nil {
 		return "error", err.Error(), sent
@@ -170,7 +177,7 @@ func main() {
 			fail(err)
 		}
 		// The datapath's events are independent of each other, but the reference may read what an earlier packet left.
-		if parsers[c[5]] == nil || !strings.Contains(" l7 agent record notify lost ", " "+c[1]+" ") {
+		if parsers[c[5]] == nil || !strings.Contains(" l7 agent record notify lost stream ", " "+c[1]+" ") {
 			if parsers[c[5]], err = newParser(w, c[5]); err != nil {
 				fail(err)
 			}

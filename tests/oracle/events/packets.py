@@ -57,10 +57,29 @@ class Packets:
             else:
                 length = self.rng.choice([2, 3, 4, 8, 10])
                 out += bytes([kind, length if self.chance(0.9) else self.rng.getrandbits(8)]) + self.bytes(length - 2)
+        if self.chance(0.05):  # a type, and no room for its length
+            out += b'\1' * (-(len(out) + 1) % 4) + bytes([self.rng.choice(kinds)])
         return (out + bytes(-len(out) % 4))[:40]
+
+    def multipath(self):
+        """An option of MPTCP, mostly of a length that its subtype has."""
+        r = self.rng
+        subtype, flags = r.randrange(10), r.getrandbits(8)
+        lengths = {0: [4, 12, 20, 22, 24], 1: [12, 16, 24], 3: [8, 10, 16, 18, 20, 22, 28, 30], 4: [4, 5, 8], 5: [3, 4], 6: [12], 7: [12],
+                   8: [4], 9: [3, 4, 8]}.get(subtype)
+        if subtype == 2:
+            length = 4 + (flags & 1) * (8 if flags & 2 else 4) + (10 + (4 if flags & 8 else 0) + r.choice([0, 2]) if flags & 4 else 0)
+        else:
+            length = r.choice(lengths)
+        stated = length if self.chance(0.93) else max(1, length + r.choice([-2, -1, 1, 2]))
+        option = bytes([30, stated, subtype << 4 | r.choice([0, 1, 1, 4, 6]), flags]) + self.bytes(length)
+        return option[:length] if self.chance(0.95) else option[:3]
 
     def tcp(self, inner):
         options = self.options([0, 1, 2, 3, 4, 5, 8, 30]) if self.chance(0.3) else b''
+        if self.chance(0.1):
+            options = (options[:4] + self.multipath())[:40]
+            options += b'\1' * (-len(options) % 4)
         words = 5 + len(options) // 4 if self.chance(0.95) else self.rng.getrandbits(4)
         flags = self.rng.choice([2, 0x12, 0x10, 0x18, 4, 1, 0x14, 0x11, self.rng.getrandbits(8)])
         ns = self.rng.choice([0, 0, 0, 1, self.rng.getrandbits(4)])
@@ -190,8 +209,10 @@ class Packets:
 
     def damaged(self, packet):
         r = self.rng.random()
-        if r < 0.75 or not packet:
+        if r < 0.73 or not packet:
             return packet
+        if r < 0.75:
+            return packet[:self.rng.choice([14, 20, 34, 40, 54])] + self.bytes(self.rng.randrange(64))
         if r < 0.88:
             return packet[:self.rng.randrange(len(packet) + 1)]
         out = bytearray(packet)

@@ -202,6 +202,15 @@ class Records:
             value = {key: r.choice(values) for key, values in pools.items() if self.chance(0.8)}
         return json.dumps({'Type': number, 'Kind': kind, 'Notification': value}).replace('\t', ' ')
 
+    def payloads(self):
+        """What comes on the monitor socket: samples and losses, members that are zero among them."""
+        r, out = self.rng, []
+        for _ in range(r.choice([0, 1, 2, 5, 40])):
+            size = r.choice([0, 1, 2, 20, 127, 128, 129, 300, 65535, 65536, 70000, 300000]) if self.chance(0.1) else r.randrange(200)
+            out.append({'data': bytes(r.getrandbits(8) for _ in range(size)).hex(), 'cpu': r.choice([0, 1, 7, 63, 64, 127, 128, -1, 2**31 - 1, 2**31, 2**40]),
+                        'lost': r.choice([0, 0, 0, 1, 127, 128, 2**31, 2**53]), 'type': r.choice([9, 9, 9, 9, 2, 2, 0, 1, 255, -9])})
+        return json.dumps(out)
+
     def lost(self):
         r = self.rng
         out = {'source': r.choice([0, 1, 2, 3, 4, -1, 99]), 'num_events_lost': r.choice([0, 1, 1000, 2**32, 2**53]), 'cpu': r.choice([0, 1, 127])}
