@@ -165,7 +165,7 @@ static void put_missing(const struct flow_mask *m, uint64_t seen, struct buf *ou
 		if (taken)
 			continue;
 		size_t mark = wire_begin(out, field->number);
-		put_missing(field->sub, 0, out);
+		flow_mask_apply(field->sub, STR(""), out);
 		wire_end(out, mark);
 		seen |= UINT64_C(1) << i;
 	}
@@ -179,6 +179,7 @@ void flow_mask_apply(const struct flow_mask *m, struct str message, struct buf *
 	}
 	struct wire_reader r = wire_reader_of(message);
 	uint64_t seen = 0; /* bit per place in fields */
+	const size_t start = out->len;
 	for (struct wire_field x; wire_next(&r, &x);) {
 		size_t place = place_of(m, x.number);
 		if (place == m->count)
@@ -195,7 +196,10 @@ void flow_mask_apply(const struct flow_mask *m, struct str message, struct buf *
 		flow_mask_apply(field->sub, x.bytes, out);
 		wire_end(out, mark);
 	}
+	const size_t end = out->len;
 	put_missing(m, seen, out);
+	if (out->len > end)
+		wire_sort(out, start); /* as if it had been there: equal flows have equal bytes */
 }
 
 /* The bytes of the last LEN field @number. false: there is none. */

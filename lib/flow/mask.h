@@ -21,7 +21,8 @@ MUST_CHECK enum err_code flow_mask_new(const char *const *paths, size_t count,
 void flow_mask_free(struct flow_mask *m);
 AUTO_DEFINE(struct flow_mask, flow_mask_free);
 
-/* Appends what the mask leaves of @message (flow.Flow bytes). NULL mask: all of it. */
+/* Appends what the mask leaves of @message (flow.Flow bytes), in the order that it has. NULL mask: all of it. Where messages
+ * have ascending fields, what is equal is so to the byte, whichever of its messages were there. */
 void flow_mask_apply(const struct flow_mask *m, struct str message, struct buf *out);
 /* Appends an observer.GetFlowsResponse with what @m (NULL: all) leaves of @flow (flow.Flow bytes): its
  * node_name and time are as much of the flow's. */

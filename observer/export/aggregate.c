@@ -116,12 +116,22 @@ size_t aggregate_count(const struct aggregate *a)
 	return a->count;
 }
 
+/* But for counts that the flows had already (of another exporter): these are ours. */
+static void put_key(struct buf *b, struct str key)
+{
+	struct wire_reader r = wire_reader_of(key);
+
+	for (struct wire_field x; wire_next(&r, &x);)
+		if (x.number != FLOW_FIELD_AGGREGATE)
+			buf_str_put(b, x.raw);
+}
+
 void aggregate_tell(struct aggregate *a, void (*tell)(void *ctx, struct str flow), void *ctx)
 {
 	for (size_t i = 0; i < a->count; i++) {
 		const struct group *g = &a->groups[i];
 		buf_reset(&a->left);
-		buf_str_put(&a->left, g->key);
+		put_key(&a->left, g->key);
 		size_t mark = wire_begin(&a->left, FLOW_FIELD_AGGREGATE);
 		for (unsigned which = INGRESS; which <= UNKNOWN; which++)
 			wire_put_u64(&a->left, which, g->counts[which - 1]);

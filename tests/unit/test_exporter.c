@@ -230,6 +230,46 @@ static void flows_are_counted_by_group_and_direction(void **state)
 			  "{\"unknown_direction_flow_count\":1}}}\n");
 }
 
+/* The reference's key of a group is what is left of the flow, with messages on the way to a field there and empty. */
+static void a_message_that_is_not_there_and_an_empty_one_are_one_group(void **state)
+{
+	(void)state;
+	AUTO_STAGE s = { 0 };
+	open_stage(&s, ", aggregationInterval: 30s, fieldAggregate: [event_type, "
+		       "tunnel.l4.TCP.source_port, "
+		       "tunnel.IP.source, source.namespace]");
+	/* Endpoint{ID: 7}; Tunnel{protocol: VXLAN, IP{ipVersion: IPv4}} */
+	static const uint8_t ext[] = { 0xba, 0x02, 6, 0x08, 1, 0x12, 2, 0x18, 1 };
+	struct flow flows[] = { a_flow(FORWARDED, INGRESS), a_flow(FORWARDED, INGRESS),
+				a_flow(FORWARDED, EGRESS) };
+	flows[1].src_ep = flow_dict_endpoint(s.dict, &(struct endpoint){ .id = 7 });
+	flows[2].ext = ext;
+	flows[2].ext_len = sizeof ext;
+	put(&s, flows, ARRAY_LEN(flows));
+	exporter_free(TAKE(s.x), s.now);
+	expect(&s, "{\"flow\":{\"tunnel\":{\"IP\":{},\"l4\":{\"TCP\":{}}},\"source\":{},\"event_"
+		   "type\":{\"type\":4},"
+		   "\"aggregate\":{\"ingress_flow_count\":2,\"egress_flow_count\":1}}}\n");
+}
+
+/* Counts that came with a flow tell groups apart, if they are asked for, and are replaced in what is written. */
+static void counts_that_flows_had_already_are_replaced(void **state)
+{
+	(void)state;
+	AUTO_STAGE s = { 0 };
+	open_stage(&s, ", aggregationInterval: 30s, fieldAggregate: [aggregate, verdict]");
+	static const uint8_t ext[] = {
+		0xfa, 0xa0, 0x0a, 4, 0x08, 9, 0x18, 8
+	}; /* Aggregate{ingress: 9, unknown: 8} */
+	struct flow f = a_flow(FORWARDED, EGRESS);
+	f.ext = ext;
+	f.ext_len = sizeof ext;
+	put(&s, &f, 1);
+	exporter_free(TAKE(s.x), s.now);
+	expect(&s,
+	       "{\"flow\":{\"verdict\":\"FORWARDED\",\"aggregate\":{\"egress_flow_count\":1}}}\n");
+}
+
 static void a_time_that_is_aggregated_is_the_lines(void **state)
 {
 	(void)state;
@@ -432,6 +472,8 @@ int main(void)
 		cmocka_unit_test(filters_apply_to_every_event),
 		cmocka_unit_test(a_mask_leaves_its_fields_of_flows_and_other_events_alone),
 		cmocka_unit_test(flows_are_counted_by_group_and_direction),
+		cmocka_unit_test(a_message_that_is_not_there_and_an_empty_one_are_one_group),
+		cmocka_unit_test(counts_that_flows_had_already_are_replaced),
 		cmocka_unit_test(a_time_that_is_aggregated_is_the_lines),
 		cmocka_unit_test(events_that_are_no_flows_are_written_at_once_beside_groups),
 		cmocka_unit_test(fields_without_an_interval_aggregate_nothing),
