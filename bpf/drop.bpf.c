@@ -73,7 +73,7 @@ static __always_inline bool is_control(const void *ip, __u16 protocol)
 				    : proto == PROTO_ICMPV6 || proto == PROTO_V6_HOP;
 }
 
-/* No payload, no SYN, FIN or RST. */
+/* No payload, no SYN or RST: it acknowledges, or is the FIN of who closed last. */
 static __always_inline bool is_bare_ack(const void *ip, __u16 protocol)
 {
 	__u8 h[40], tcp[14];
@@ -92,8 +92,8 @@ static __always_inline bool is_bare_ack(const void *ip, __u16 protocol)
 	}
 	if (bpf_probe_read_kernel(tcp, sizeof tcp, ip + header_bytes))
 		return false;
-	/* Of SYN, ACK, RST and FIN only ACK; data offset in words (RFC 9293 §3.1). */
-	return (tcp[13] & 0x17) == 0x10 && header_bytes + (tcp[12] >> 4) * 4 == total_bytes;
+	/* Of SYN, ACK and RST only ACK; data offset in words (RFC 9293 §3.1). */
+	return (tcp[13] & 0x16) == 0x10 && header_bytes + (tcp[12] >> 4) * 4 == total_bytes;
 }
 
 static __always_inline bool is_quiet(__u8 how, const void *ip, __u16 protocol)

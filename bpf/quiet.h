@@ -8,7 +8,7 @@
 enum quiet {
 	QUIET_ALWAYS = 1 << 0,  /* never an event */
 	QUIET_CONTROL = 1 << 1, /* no event if the packet is ICMP, ICMPv6 or IGMP */
-	QUIET_ACK = 1 << 2,     /* no event if the packet is TCP and only acknowledges */
+	QUIET_ACK = 1 << 2,     /* no event if the packet is TCP and only acknowledges, or ends */
 };
 
 /* Reasons of the core kernel are few and counted from 0; those of subsystems (subsystem << 16 |

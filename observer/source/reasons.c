@@ -25,8 +25,9 @@ static const struct {
 	{ "SKB_CONSUMED", QUIET_ALWAYS, true },
 	/* Real drops of older kernels and of drivers, which must be seen; but ICMP, IGMP and
 	 * neighbour discovery were freed like this after they had been handled (icmp_rcv
-	 * until 5.19, icmpv6_rcv until 6.4, igmp_rcv still), and acknowledgements still are that
-	 * come to a connection in TIME_WAIT. */
+	 * until 5.19, icmpv6_rcv until 6.4, igmp_rcv still), and still are acknowledgements that
+	 * come to a connection in TIME_WAIT, and the FIN that one waits for whose program closed
+	 * it first (FIN_WAIT_2). */
 	{ "NOT_SPECIFIED", QUIET_CONTROL | QUIET_ACK, false },
 	/* An echo reply that a raw socket (ping's, as root) has a copy of; nothing but ping waits
 	   for one. */

@@ -124,6 +124,27 @@ static void echo_by_raw_socket(void)
 	(void)close(fd);
 }
 
+/* The node closes first; then, when that is there, the pod. */
+static void close_one_after_the_other(void)
+{
+	int listener = socket_in(place.pod_ns, SOCK_STREAM, pod_ip, 0), client, server;
+	int tries = 0;
+	char c;
+
+	assert_int_equal(listen(listener, 1), 0);
+	client = socket_in(place.node_ns, SOCK_STREAM, node_ip, 0);
+	assert_int_equal(connect_to(client, listener), 0);
+	server = accept(listener, NULL, NULL);
+	assert_true(server >= 0);
+	(void)close(client);
+	assert_int_equal(read(server, &c, 1), 0);
+	/* its FIN is acknowledged: what comes now comes to no socket any more */
+	while (run("ss -Htn state fin-wait-2 dport = :%u | grep -q .", port_of(listener)) != 0)
+		assert_true(++tries < 1000);
+	(void)close(server);
+	(void)close(listener);
+}
+
 static void normal_operation_drops_nothing(void **state)
 {
 	struct watch *w = watch_with(&only_drops);
@@ -132,6 +153,7 @@ static void normal_operation_drops_nothing(void **state)
 
 	(void)state;
 	(void)talk_tcp(node_ip, pod_ip, 100000, 100000);
+	close_one_after_the_other();
 	echo_by_raw_socket();
 	/* messages of unix and netlink sockets that nobody read are no packets */
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
