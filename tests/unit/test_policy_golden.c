@@ -12,19 +12,10 @@
 #include <cmocka.h>
 
 #include "base/watch.h"
-#include "flow/flow.h"
-#include "policy/policy.h"
+#include "policy_cluster.h"
 #include "recorded.h"
 
-enum {
-	ENDS_MAX = 256,
-	POLICIES_MAX = 256,
-	LABELS_MAX = 64,
-	FIELDS_MAX = 20,
-	TEXT_MAX = 64 << 20,
-	WORLDS_MAX = 8,
-	TOLD_MAX = 40
-};
+enum { POLICIES_MAX = 256, FIELDS_MAX = 20, TEXT_MAX = 64 << 20, WORLDS_MAX = 8, TOLD_MAX = 40 };
 
 static struct str file_text(const char *name, struct buf *to)
 {
@@ -46,289 +37,36 @@ static json_t *file_yaml(const char *name)
 
 /* --- worlds ----------------------------------------------------------------------------------- */
 
-struct end {
-	char name[96];
-	char text[LABELS_MAX][192];
-	struct str labels[LABELS_MAX];
-	struct str names[8];
-	uint8_t ips[4][16];
-	struct policy_end end;
-	size_t name_count;
-};
 struct world {
 	char name[32];
-	json_t *json;
-	struct end ends[ENDS_MAX];
-	size_t count;
+	struct cluster cluster;
 };
 static struct world worlds[WORLDS_MAX];
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *s = json_string_value(json_object_get(object, key));
-
-	return s ? s : "";
-}
-
-static void add_label(struct end *e, const char *source, const char *key, const char *value)
-{
-	size_t n = e->end.label_count++;
-
-	assert_true(n < LABELS_MAX);
-	(void)snprintf(e->text[n], sizeof e->text[n], "%s:%s%s%s", source, key, *value ? "=" : "",
-		       value);
-	e->labels[n] = str_of(e->text[n]);
-	e->end.labels = e->labels;
-}
-
-static struct end *add_end(struct world *w, const char *name)
-{
-	struct end *e = &w->ends[w->count++];
-
-	assert_true(w->count <= ENDS_MAX);
-	*e = (struct end){ 0 };
-	(void)snprintf(e->name, sizeof e->name, "%s", name);
-	return e;
-}
-
-static void add_ip(struct end *e, const char *text)
-{
-	assert_true(ip_parse(str_of(text), e->ips[e->end.ip_count++]));
-	e->end.ip = e->ips[0];
-	e->end.ips = (const uint8_t(*)[16])e->ips;
-}
-
-static void add_ips(struct end *e, const json_t *list)
-{
-	size_t i;
-	json_t *ip;
-
-	json_array_foreach(list, i, ip) add_ip(e, json_string_value(ip));
-}
-
-static json_t *find_named(const json_t *list, const char *name)
-{
-	size_t i;
-	json_t *v;
-
-	json_array_foreach(list, i, v) if (strcmp(text_of(v, "name"), name) == 0) return v;
-	return NULL;
-}
-
-static void add_pod(struct world *w, const json_t *pod)
-{
-	char name[96], key[160];
-	const char *ns = text_of(pod, "namespace"), *cluster = text_of(pod, "cluster"), *k;
-	json_t *v;
-
-	(void)snprintf(name, sizeof name, "%s/%s", ns, text_of(pod, "name"));
-	struct end *e = add_end(w, name);
-	json_object_foreach(json_object_get(pod, "labels"), k,
-			    v) if (policy_label_counts(str_of(k)))
-		add_label(e, "k8s", k, json_string_value(v));
-	json_t *namespaces = json_object_get(w->json, "namespaces");
-	json_object_foreach(json_object_get(find_named(namespaces, ns), "labels"), k, v)
-	{
-		(void)snprintf(key, sizeof key, "io.cilium.k8s.namespace.labels.%s", k);
-		add_label(e, "k8s", key, json_string_value(v));
-	}
-	add_label(e, "k8s", "io.kubernetes.pod.namespace", ns);
-	add_label(e, "k8s", "io.cilium.k8s.policy.cluster",
-		  *cluster ? cluster : text_of(w->json, "cluster"));
-	if (*text_of(pod, "serviceAccount"))
-		add_label(e, "k8s", "io.cilium.k8s.policy.serviceaccount",
-			  text_of(pod, "serviceAccount"));
-	e->end.namespace_ = str_of(text_of(pod, "namespace"));
-	e->end.pod = str_of(text_of(pod, "name"));
-	add_ips(e, json_object_get(pod, "ips"));
-}
-
-static void add_world_label(const struct world *w, struct end *e)
-{
-	bool dual = json_is_true(json_object_get(w->json, "dualStack"));
-
-	add_label(e, "reserved",
-		  !dual                 ? "world"
-		  : ip_is_v4(e->ips[0]) ? "world-ipv4"
-					: "world-ipv6",
-		  "");
-}
-
-static void add_external(struct world *w, const char *ip, bool apiserver)
-{
-	struct end *e = add_end(w, ip);
-	size_t i, j;
-	json_t *name, *v;
-
-	add_ip(e, ip);
-	if (apiserver)
-		add_label(e, "reserved", "kube-apiserver", "");
-	add_world_label(w, e);
-	json_array_foreach(json_object_get(w->json, "fqdns"), i, name) json_array_foreach(
-		json_object_get(name, "ips"), j, v) if (strcmp(json_string_value(v), ip) == 0)
-		e->names[e->name_count++] = str_of(text_of(name, "name"));
-}
-
-static struct world *world_of(const char *name)
+static struct cluster *world_of(const char *name)
 {
 	struct world *w = worlds;
 	char path[64];
-	size_t i;
-	json_t *v;
 
 	while (*w->name && strcmp(w->name, name) != 0)
 		w++;
 	assert_true(w < worlds + WORLDS_MAX);
 	if (*w->name)
-		return w;
+		return &w->cluster;
 	(void)snprintf(w->name, sizeof w->name, "%s", name);
 	(void)snprintf(path, sizeof path, "worlds/%s.yaml", name);
 	json_t *documents = file_yaml(path);
-	w->json = json_incref(json_array_get(documents, 0));
+	cluster_read(&w->cluster, json_incref(json_array_get(documents, 0)));
 	json_decref(documents);
-	json_array_foreach(json_object_get(w->json, "pods"), i, v) add_pod(w, v);
-	json_array_foreach(json_object_get(w->json, "nodes"), i, v)
-	{
-		char node[96];
-		(void)snprintf(node, sizeof node, "node:%s", text_of(v, "name"));
-		struct end *e = add_end(w, node);
-		add_label(e, "reserved",
-			  json_is_true(json_object_get(v, "local")) ? "host" : "remote-node", "");
-		if (json_is_true(json_object_get(v, "kubeApiserver")))
-			add_label(e, "reserved", "kube-apiserver", "");
-		add_ips(e, json_object_get(v, "ips"));
-	}
-	json_array_foreach(json_object_get(w->json, "specials"), i, v)
-	{
-		struct end *e = add_end(w, text_of(v, "name"));
-		add_label(e, "reserved", text_of(v, "entity"), "");
-		add_ip(e, text_of(v, "ip"));
-	}
-	json_array_foreach(json_object_get(w->json, "external"), i, v) add_external(
-		w, text_of(v, "ip"), json_is_true(json_object_get(v, "kubeApiserver")));
-	return w;
-}
-
-/* Outside addresses need not be listed in the world. */
-static struct end *end_of(struct world *w, const char *name)
-{
-	for (size_t i = 0; i < w->count; i++)
-		if (strcmp(w->ends[i].name, name) == 0)
-			return &w->ends[i];
-	add_external(w, name, false);
-	return &w->ends[w->count - 1];
+	return &w->cluster;
 }
 
 /* --- sets ------------------------------------------------------------------------------------- */
 
-static void must_add(struct policy_builder *b, json_t *object)
-{
-	struct err e;
-
-	assert_non_null(object);
-	if (policy_builder_add(b, object, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
-	json_decref(object);
-}
-
-static json_t *labels_or_none(const json_t *v, const char *key)
-{
-	json_t *labels = json_object_get(v, key);
-
-	return labels ? json_incref(labels) : json_object();
-}
-
-static void add_pod_ports(struct policy_builder *b, const json_t *pod)
-{
-	json_t *ports = json_array(), *p;
-	size_t i;
-
-	if (*text_of(pod, "cluster")) { /* its API server is another one */
-		json_decref(ports);
-		return;
-	}
-	json_array_foreach(json_object_get(pod, "ports"), i, p) json_array_append_new(
-		ports, json_pack("{s:s,s:i,s:s}", "name", text_of(p, "name"), "containerPort",
-				 (int)json_integer_value(json_object_get(p, "port")), "protocol",
-				 text_of(p, "protocol")));
-	must_add(b, json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:[{s:o}]}}", "kind", "Pod", "apiVersion",
-			      "v1", "metadata", "name", text_of(pod, "name"), "namespace",
-			      text_of(pod, "namespace"), "spec", "containers", "ports", ports));
-}
-
-static void add_backends(struct policy_builder *b, const json_t *service)
-{
-	json_t *addresses = json_array(), *ip;
-	size_t i;
-
-	json_array_foreach(json_object_get(service, "backends"), i, ip)
-		json_array_append_new(addresses, json_pack("{s:O}", "ip", ip));
-	must_add(b, json_pack("{s:s,s:s,s:{s:s,s:s},s:[{s:o}]}", "kind", "Endpoints", "apiVersion",
-			      "v1", "metadata", "name", text_of(service, "name"), "namespace",
-			      text_of(service, "namespace"), "subsets", "addresses", addresses));
-}
-
-static void add_objects(struct policy_builder *b, const json_t *world)
-{
-	size_t i;
-	json_t *v;
-
-	json_array_foreach(json_object_get(world, "namespaces"), i, v)
-		must_add(b, json_pack("{s:s,s:s,s:{s:s,s:o}}", "kind", "Namespace", "apiVersion",
-				      "v1", "metadata", "name", text_of(v, "name"), "labels",
-				      labels_or_none(v, "labels")));
-	json_array_foreach(json_object_get(world, "cidrGroups"), i, v) must_add(
-		b, json_pack("{s:s,s:s,s:{s:s,s:o},s:{s:O}}", "kind", "CiliumCIDRGroup",
-			     "apiVersion", "cilium.io/v2", "metadata", "name", text_of(v, "name"),
-			     "labels", labels_or_none(v, "labels"), "spec", "externalCIDRs",
-			     json_object_get(v, "externalCIDRs")));
-	json_array_foreach(json_object_get(world, "services"), i, v)
-	{
-		must_add(b, json_pack("{s:s,s:s,s:{s:s,s:s,s:o},s:{s:o}}", "kind", "Service",
-				      "apiVersion", "v1", "metadata", "name", text_of(v, "name"),
-				      "namespace", text_of(v, "namespace"), "labels",
-				      labels_or_none(v, "labels"), "spec", "selector",
-				      labels_or_none(v, "selector")));
-		add_backends(b, v);
-	}
-	json_array_foreach(json_object_get(world, "pods"), i, v) add_pod_ports(b, v);
-}
-
-static struct policy_builder *builder_of(const struct world *w, enum policy_meaning meaning)
-{
-	const char *labels[16];
-	char text[16][128];
-	struct policy_config config = {
-		.meaning = meaning,
-		.cluster = w ? text_of(w->json, "cluster") : NULL,
-		.host_firewall = w && json_is_true(json_object_get(w->json, "hostFirewall")),
-		.node_labels = labels,
-	};
-	struct policy_builder *b;
-	struct err e;
-	size_t i;
-	json_t *node, *v;
-	const char *k;
-
-	json_array_foreach(w ? json_object_get(w->json, "nodes") : NULL, i,
-			   node) if (json_is_true(json_object_get(node, "local")))
-		json_object_foreach(json_object_get(node, "labels"), k, v)
-	{
-		size_t n = config.node_label_count++;
-		(void)snprintf(text[n], sizeof text[n], "%s=%s", k, json_string_value(v));
-		labels[n] = text[n];
-	}
-	if (policy_builder_new(&config, &b, &e) != ERR_OK)
-		fail_msg("%s", e.msg);
-	if (w)
-		add_objects(b, w->json);
-	return b;
-}
-
-static struct policy_set *set_meaning(const struct world *w, const char *files,
+static struct policy_set *set_meaning(const struct cluster *w, const char *files,
 				      enum policy_meaning meaning)
 {
-	AUTO(policy_builder_free) struct policy_builder *b = builder_of(w, meaning);
+	AUTO(policy_builder_free) struct policy_builder *b = cluster_builder(w, meaning);
 	struct policy_set *set;
 	struct str rest = str_of(files), file;
 	struct err e;
@@ -346,12 +84,12 @@ static struct policy_set *set_meaning(const struct world *w, const char *files,
 	return set;
 }
 
-static struct policy_set *set_of(const struct world *w, const char *files)
+static struct policy_set *set_of(const struct cluster *w, const char *files)
 {
 	return set_meaning(w, files, POLICY_AS_CILIUM);
 }
 
-static struct policy_row *row_of(const struct policy_set *set, const struct end *e)
+static struct policy_row *row_of(const struct policy_set *set, const struct cluster_end *e)
 {
 	struct policy_row *row = malloc(policy_row_bytes(set));
 
@@ -460,7 +198,7 @@ static void differ(const char *id, const char *what, const char *is, const char 
 /* One end of a recorded connection: fields of verdict, redirect and rules. */
 static void check_side(const struct policy_set *set, const struct table *t,
 		       enum policy_direction direction, const struct policy_row *subject,
-		       const struct policy_row *peer_row, const struct end *peer)
+		       const struct policy_row *peer_row, const struct cluster_end *peer)
 {
 	size_t at = direction == POLICY_EGRESS ? 8 : 9;
 	const struct policy_query q = {
@@ -498,7 +236,7 @@ static void every_recorded_connection_gets_its_verdict(void **state)
 	told = 0;
 	table_open(&t, "cases.tsv");
 	while (table_next(&t)) {
-		struct world *w = world_of(t.fields[2]);
+		struct cluster *w = world_of(t.fields[2]);
 		char key[1024];
 
 		(void)snprintf(key, sizeof key, "%s %s", t.fields[2], t.fields[3]);
@@ -507,7 +245,8 @@ static void every_recorded_connection_gets_its_verdict(void **state)
 			set = set_of(w, strcmp(t.fields[3], "-") == 0 ? "" : t.fields[3]);
 			(void)snprintf(loaded, sizeof loaded, "%s", key);
 		}
-		struct end *src = end_of(w, t.fields[4]), *dst = end_of(w, t.fields[5]);
+		struct cluster_end *src = cluster_end_of(w, t.fields[4]),
+				   *dst = cluster_end_of(w, t.fields[5]);
 		struct policy_row *from = row_of(set, src), *to = row_of(set, dst);
 		check_side(set, &t, POLICY_EGRESS, from, to, dst);
 		check_side(set, &t, POLICY_INGRESS, to, from, src);
@@ -564,16 +303,17 @@ static void network_policies_by_the_letter_agree_with_the_second_opinion(void **
 		do /* both are in the same order */
 			assert_true(table_next(&cases));
 		while (strcmp(cases.fields[0], t.fields[0]) != 0);
-		struct world *w = world_of(cases.fields[2]);
+		struct cluster *w = world_of(cases.fields[2]);
 		AUTO(policy_set_free)
 		struct policy_set *set = set_meaning(w, cases.fields[3], POLICY_AS_KUBERNETES);
-		struct end *ends[2] = { end_of(w, cases.fields[5]), end_of(w, cases.fields[4]) };
+		struct cluster_end *ends[2] = { cluster_end_of(w, cases.fields[5]),
+						cluster_end_of(w, cases.fields[4]) };
 		struct policy_row *rows[2] = { row_of(set, ends[0]), row_of(set, ends[1]) };
 
 		for (int i = 0; i < 2; i++) { /* by enum policy_direction */
 			const char *side = i == POLICY_EGRESS ? "egress" : "ingress";
 			size_t at = i == POLICY_EGRESS ? 0 : 1;
-			const struct end *peer = ends[!i];
+			const struct cluster_end *peer = ends[!i];
 			const struct policy_query q = { (enum policy_direction)i,
 							rows[i],
 							{ rows[!i], peer->end.ips,
@@ -604,10 +344,10 @@ static void network_policies_by_the_letter_agree_with_the_second_opinion(void **
 
 static void check_selected(const struct table *t)
 {
-	struct world *w = world_of(t->fields[1]);
+	struct cluster *w = world_of(t->fields[1]);
 	AUTO(policy_set_free) struct policy_set *set = set_of(w, t->fields[2]);
 	AUTO_BUF struct buf key = buf_init(1024), deny = buf_init(64), ends = buf_init(65536);
-	char *names[ENDS_MAX];
+	char *names[CLUSTER_ENDS_MAX];
 	size_t n = 0;
 	uint32_t policy = 0;
 	bool in, out;
@@ -679,9 +419,9 @@ static void every_end_has_its_recorded_labels(void **state)
 	told = 0;
 	table_open(&t, "identities.tsv");
 	for (; table_next(&t); cases++) {
-		struct world *w = world_of(t.fields[0]);
+		struct cluster *w = world_of(t.fields[0]);
 		AUTO(policy_set_free) struct policy_set *set = set_of(w, "");
-		const struct end *e = end_of(w, t.fields[1]);
+		const struct cluster_end *e = cluster_end_of(w, t.fields[1]);
 		struct policy_row *row = row_of(set, e);
 		AUTO_BUF struct buf labels = buf_init(65536);
 
@@ -709,7 +449,7 @@ static void every_bad_policy_is_refused_with_a_sentence_and_no_good_one(void **s
 	table_open(&t, "invalid.tsv");
 	for (; table_next(&t); cases++) {
 		AUTO(policy_builder_free)
-		struct policy_builder *b = builder_of(NULL, POLICY_AS_CILIUM);
+		struct policy_builder *b = cluster_builder(NULL, POLICY_AS_CILIUM);
 		AUTO_BUF struct buf text = buf_init(TEXT_MAX);
 		struct err e = { 0 };
 		bool taken =
