@@ -93,7 +93,8 @@ bool policy_pod_counts(const json_t *pod)
 static void add_pod_label(struct policy_side *s, enum policy_meaning meaning, struct str key,
 			  struct str value)
 {
-	if (meaning == POLICY_AS_KUBERNETES || policy_label_counts(key))
+	if (meaning == POLICY_AS_KUBERNETES ? !policy_label_is_given(key)
+					    : policy_label_counts(key))
 		add_label(s, "k8s", key, value);
 }
 

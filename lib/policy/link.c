@@ -83,9 +83,13 @@ static void add_selector(struct reading *r, struct list *to, uint32_t id)
 		no_memory(r);
 }
 
+/* Cilium looks up services for rules that allow only: in one that denies they are nobody, and with ports
+ * everybody (pkg/policy/k8s, processRule). */
 static void link_services(struct reading *r, const struct rule *rule, struct list *selectors,
 			  struct list *blocks)
 {
+	if (rule->section != POLICY_SECTION_EGRESS)
+		return;
 	for (size_t i = 0; i < rule->service_count; i++)
 		for (size_t j = 0; j < r->set->services.count && r->code == ERR_OK; j++) {
 			const struct service_entry *s = service_at(r->set, j);

@@ -231,6 +231,9 @@ void policy_end_labels_put(const struct policy_set *set, const struct policy_end
 /* True if a pod's label with this key is part of its identity, and so can be selected: Cilium's
  * default filter (pkg/labelsfilter). "pod-template-hash" is not. */
 bool policy_label_counts(struct str key);
+/* True of keys of labels that Cilium gives pods itself: namespace, cluster, service account, …. What a pod's
+ * own labels say there is not looked at (pkg/k8s/utils, SanitizePodLabels). */
+bool policy_label_is_given(struct str key);
 
 struct policy_peer {
 	const struct policy_row *row;

@@ -312,6 +312,9 @@ static struct str read_tls(struct reading *r, const json_t *entry, const char *k
 		if (!secret)
 			bad(r, "secret is missing");
 		check_secret(r, tls);
+		for (size_t i = 0; keys[i]; i++)
+			if (strcmp(keys[i], "secret") != 0)
+				(void)member_text(r, tls, keys[i]);
 		struct str namespace_ = member_text(r, secret, "namespace");
 
 		buf_str_put(&name, namespace_);
@@ -417,6 +420,35 @@ static const struct port_asks *keep_asks(struct reading *r, const struct port_as
 	return own;
 }
 
+static bool says_something(const json_t *json)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+	bool says = !json_is_object(json) && !json_is_array(json);
+
+	/* jansson's iterators take what they do not change without const */
+	json_object_foreach((json_t *)(uintptr_t)json, key, value) says |= says_something(value);
+	json_array_foreach(json, i, value) says |= says_something(value);
+	return says;
+}
+
+/* Rules that deny have ports only. What else is there, and says nothing, Cilium's own check of fields lets
+ * pass, too. */
+static void check_denied(struct reading *r, const json_t *entry)
+{
+	static const char *const keys[] = { "ports", NULL };
+	const char *key;
+	json_t *value;
+	bool says = false;
+
+	/* jansson's iterators take what they do not change without const */
+	json_object_foreach((json_t *)(uintptr_t)entry, key, value) says |=
+		strcmp(key, "ports") != 0 && says_something(value);
+	if (says)
+		only(r, entry, keys);
+}
+
 struct proxies read_proxies(struct reading *r, const json_t *entry, struct port_context where,
 			    struct l7 *l7)
 {
@@ -424,8 +456,10 @@ struct proxies read_proxies(struct reading *r, const json_t *entry, struct port_
 	struct port_asks asks = { STR(""), STR(""), STR(""), STR("") };
 
 	*l7 = (struct l7){ .proxy = STR("") };
-	if (where.deny) /* there they are left out */
+	if (where.deny) {
+		check_denied(r, entry);
 		return proxies;
+	}
 	json_t *names = member_array(r, entry, "serverNames");
 	json_t *rules = member_object(r, entry, "rules");
 	json_t *listener = member_object(r, entry, "listener");

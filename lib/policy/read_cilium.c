@@ -511,7 +511,7 @@ static void check_label(struct reading *r, const json_t *label)
 	static const char *const keys[] = { "key", "value", "source", "cidr", NULL };
 
 	only(r, label, keys);
-	if (!member_text(r, label, "key").p)
+	if (!member_text(r, label, "key").len)
 		bad(r, "key is missing");
 	(void)member_text(r, label, "value");
 	(void)member_text(r, label, "source");
@@ -598,6 +598,41 @@ static void read_spec(struct reading *r, const json_t *json, struct owner owner,
 	spec->idle_deny[POLICY_EGRESS] = switched(r, deny, "egress", false) && !out;
 }
 
+/* The resource definition has no field that may be null: an API server refuses "toPorts:" with nothing
+ * behind it, which does not mean all ports. */
+static void check_nulls(struct reading *r, const json_t *json)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+
+	if (json_is_null(json))
+		bad(r, "it is null: leave it out, or say what it is");
+	/* jansson's iterators take what they do not change without const */
+	json_object_foreach((json_t *)(uintptr_t)json, key, value)
+	{
+		size_t at = step(r, key);
+		check_nulls(r, value);
+		back(r, at);
+	}
+	json_array_foreach(json, i, value)
+	{
+		size_t at = step_to(r, i);
+		check_nulls(r, value);
+		back(r, at);
+	}
+}
+
+static void check_nulls_in(struct reading *r, const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+	size_t at = step(r, key);
+
+	if (value && !r->served)
+		check_nulls(r, value);
+	back(r, at);
+}
+
 void read_cilium_policy(struct reading *r, const json_t *object, uint32_t policy)
 {
 	static const char *const keys[] = { "apiVersion", "kind",   "metadata", "spec",
@@ -605,8 +640,10 @@ void read_cilium_policy(struct reading *r, const json_t *object, uint32_t policy
 	struct owner owner = { .namespace_ = set_policy(r->set, policy)->namespace_ };
 
 	only(r, object, keys);
+	check_nulls_in(r, object, "spec");
+	check_nulls_in(r, object, "specs");
 	json_t *spec = member_object(r, object, "spec"), *specs = member_array(r, object, "specs");
-	if (!spec && !json_array_size(specs)) {
+	if (!spec && !specs) {
 		bad(r, "neither spec nor specs");
 		return;
 	}

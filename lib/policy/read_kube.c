@@ -44,6 +44,18 @@ static void read_block(struct reading *r, const json_t *json, struct rule *rule)
 	back(r, at);
 }
 
+/* A label of it without a value is as good as none (Cilium, pkg/k8s, isPodSelectorSelectingCluster). */
+static bool names_cluster(const struct selector *pods)
+{
+	for (size_t i = 0; i < pods->count; i++) {
+		const struct requirement *q = &pods->requirements[i];
+
+		if (str_eq(q->key, KEY_CLUSTER) && (i >= pods->labels || q->values[0].len))
+			return true;
+	}
+	return false;
+}
+
 /* Pods, by their labels and those of their namespace: of the policy's own where the peer does not
  * select namespaces; of the local cluster unless the labels name another. */
 static void read_pods(struct reading *r, const json_t *pods, const json_t *namespaces,
@@ -70,13 +82,14 @@ static void read_pods(struct reading *r, const json_t *pods, const json_t *names
 		return;
 	for (size_t i = 0; p && i < p->count; i++)
 		both.requirements[both.count++] = p->requirements[i];
+	both.labels = p ? p->labels : 0; /* what they say of these two gives way */
 	for (size_t i = 0; n && i < n->count; i++)
 		both.requirements[both.count++] = n->requirements[i];
 	if (!n)
 		selector_require(r, &both, REQ_IN, k8s, KEY_NAMESPACE, own);
 	else if (!n->count)
 		selector_require(r, &both, REQ_EXISTS, k8s, KEY_NAMESPACE, STR(""));
-	if (!selector_has_key(&both, k8s, KEY_CLUSTER))
+	if (!p || !names_cluster(p))
 		selector_require(r, &both, REQ_IN, k8s, KEY_CLUSTER, r->set->cluster);
 	rule_add_selector(r, rule, room_for, &both);
 }

@@ -23,13 +23,14 @@ struct label label_read(struct str text)
 	return l;
 }
 
+bool policy_label_is_given(struct str key)
+{
+	return str_eq(key, KEY_NAMESPACE) || str_has_prefix(key, STR("io.cilium.k8s"));
+}
+
 bool policy_label_counts(struct str key)
 {
-	static const char *const counted[] = { "io.kubernetes.pod.namespace",
-					       "io.cilium.k8s.namespace.labels",
-					       "io.cilium.k8s.policy.cluster",
-					       "io.cilium.k8s.policy.serviceaccount",
-					       "app.kubernetes.io" };
+	static const char *const counted[] = { "io.kubernetes.pod.namespace", "app.kubernetes.io" };
 	static const char *const left_out[] = { "io.kubernetes",
 						"kubernetes.io",
 						"k8s.io",
@@ -45,6 +46,8 @@ bool policy_label_counts(struct str key)
 						"topology.kubernetes.io",
 						"annotation" };
 
+	if (policy_label_is_given(key))
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(counted); i++)
 		if (str_has_prefix(key, str_of(counted[i])))
 			return true;

@@ -479,6 +479,18 @@ static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
 		  "is none of ICMP" },
 		{ CNP("{endpointSelector: {}, egress: [{}], labels: [{value: x}]}"),
 		  "labels[0]: key is missing" },
+		{ CNP("{endpointSelector: {}, egress: [{}], labels: [{key: ''}]}"),
+		  "labels[0]: key is missing" },
+		{ TO_443("originatingTLS: {secret: {name: s}, trustedCA: 1}"),
+		  "originatingTLS.trustedCA: it is a number" },
+		/* "toPorts:" with nothing behind it is not all ports */
+		{ CNP("{endpointSelector: {}, ingress: [{toPorts: }]}"),
+		  "ingress[0].toPorts: it is null" },
+		{ CNP("{endpointSelector: {matchLabels: {a: }}, ingress: [{}]}"),
+		  "matchLabels.a: it is null" },
+		{ CNP("{endpointSelector: {}, egressDeny: [{toPorts: [{ports: [{port: '443'}], "
+		      "rules: {http: [{path: /x}]}}]}]}"),
+		  "toPorts[0].rules: no such field" },
 		{ CNP("{endpointSelector: {}, egress: [{}], log: {value: \"a\\tb\"}}"),
 		  "control character" },
 		{ CNP("{endpointSelector: {}, egress: [{}], log: {value: "
@@ -522,9 +534,12 @@ static void what_the_agent_lets_pass_of_them_is_let_pass(void **state)
 		TO_443("rules: {kafka: [{role: consume, topic: ''}]}"),
 		CNP("{endpointSelector: {}, egressDeny: [{toPorts: [{ports: [{port: '443'}], "
 		    "serverNames: [], listener: {}}]}]}"),
-		CNP("{endpointSelector: {}, egress: [{}], labels: [{key: ''}], log: {value: "
+		CNP("{endpointSelector: {}, egress: [{}], labels: [{key: k}], log: {value: "
 		    "äöü456789b123456789c123456789d12}}"),
 		CNP("{endpointSelector: {}, ingress: [], egress: [{}]}"),
+		/* a policy of nothing */
+		"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
+		"metadata: {name: none, namespace: shop}\nspecs: []\n",
 		CNP("{endpointSelector: {matchLabels: {a: A, b: Z0, c: '9', d: 0.z}}, egress: "
 		    "[{}]}"),
 		CNP("{endpointSelector: {}, egress: [{toCIDRSet: [{cidrGroupRef: a-b.c}]}]}"),

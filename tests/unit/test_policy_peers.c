@@ -183,6 +183,50 @@ static void a_service_stands_for_pods_of_the_local_cluster(void **state)
 			 POLICY_DEFAULT_DENIED);
 }
 
+/* The agent looks services up for rules that allow only. */
+static void a_service_in_a_rule_that_denies_is_nobody_and_with_ports_everybody(void **state)
+{
+	(void)state;
+#define SERVICE                                                                                    \
+	"---\napiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\n"              \
+	"spec: {selector: {app: db}}\n"
+#define DENY(more)                                                                                 \
+	CNP("{endpointSelector: {}, egress: [{toEntities: [all]}], egressDeny: [{toServices: "     \
+	    "[{k8sService: {serviceName: db, namespace: shop}}]" more "}]}")                       \
+	SERVICE
+	AUTO(policy_set_free) struct policy_set *plain = set_of(DENY(""));
+	AUTO(policy_set_free)
+	struct policy_set *port = set_of(DENY(", toPorts: [{ports: [{port: '80'}]}]"));
+
+	assert_int_equal(ask(plain, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_ALLOWED);
+	assert_int_equal(egress_to(port, "192.0.2.1"), POLICY_DENIED);
+	assert_int_equal(ask(port, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 81).verdict,
+			 POLICY_ALLOWED);
+}
+
+/* Of a NetworkPolicy's peers: the policy's own namespace, and the local cluster unless one is named, take the
+ * place of what podSelector's labels say. */
+static void a_pods_namespace_and_cluster_are_not_asked_for_by_labels_of_its_own(void **state)
+{
+	(void)state;
+#define FROM(label)                                                                                \
+	KNP("a", "{podSelector: {}, egress: [{to: [{podSelector: {matchLabels: {" label "}}}]}]}")
+	AUTO(policy_set_free)
+	struct policy_set *other = set_of(FROM("io.kubernetes.pod.namespace: far"));
+	AUTO(policy_set_free)
+	struct policy_set *none = set_of(FROM("io.cilium.k8s.policy.cluster: ''"));
+	AUTO(policy_set_free)
+	struct policy_set *far = set_of(FROM("io.cilium.k8s.policy.cluster: far"));
+
+	assert_int_equal(ask(other, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_ALLOWED);
+	assert_int_equal(ask(none, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_ALLOWED);
+	assert_int_equal(ask(far, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_DEFAULT_DENIED);
+}
+
 static void backends_are_those_of_the_service_that_is_meant(void **state)
 {
 	(void)state;
@@ -288,6 +332,10 @@ int main(void)
 		cmocka_unit_test(a_list_of_blocks_and_groups_means_all_of_them),
 		cmocka_unit_test(a_service_stands_for_pods_of_the_local_cluster),
 		cmocka_unit_test(backends_are_those_of_the_service_that_is_meant),
+		cmocka_unit_test(
+			a_service_in_a_rule_that_denies_is_nobody_and_with_ports_everybody),
+		cmocka_unit_test(
+			a_pods_namespace_and_cluster_are_not_asked_for_by_labels_of_its_own),
 		cmocka_unit_test(a_peer_by_its_namespaces_labels_need_not_be_in_the_policys_own),
 		cmocka_unit_test(backends_of_a_service_are_those_that_serve),
 		cmocka_unit_test(

@@ -43,6 +43,7 @@ static struct policy_answer ask_for_proxy(const char *egress, uint8_t protocol, 
 	"{" peer ", toPorts: [{ports: [{port: '443', protocol: TCP}], " more "}]}"
 #define TO_RANGE(more)                                                                             \
 	"{" WORLD ", toPorts: [{ports: [{port: '400', endPort: 500, protocol: TCP}], " more "}]}"
+#define NOTHING "rules: {http: []}"
 #define HTTP "rules: {http: [{method: GET}]}"
 #define KAFKA "rules: {kafka: [{topic: t}]}"
 #define OWN "rules: {l7proto: pg, l7: [{a: b}]}"
@@ -68,10 +69,9 @@ static void of_proxies_one_wins(void **state)
 		{ TO_443(WORLD, DNS), TO_RANGE(NAMES), "tls" },
 		{ TO_443(WORLD, DNS), TO_RANGE(LISTENER("")), "dns" },
 		{ TO_443(WORLD, HTTP), TO_RANGE(LISTENER(", priority: 100")), "crd" },
-		{ TO_443(WORLD, "originatingTLS: {secret: {name: s}}"), TO_RANGE("rules: null"),
-		  "tls" },
-		{ TO_443(WORLD, NAMES ", " LISTENER("")), TO_RANGE("rules: null"), "crd" },
-		{ TO_443(WORLD, "rules: null"), TO_RANGE(LISTENER("")), "crd" },
+		{ TO_443(WORLD, "originatingTLS: {secret: {name: s}}"), TO_RANGE(NOTHING), "tls" },
+		{ TO_443(WORLD, NAMES ", " LISTENER("")), TO_RANGE(NOTHING), "crd" },
+		{ TO_443(WORLD, NOTHING), TO_RANGE(LISTENER("")), "crd" },
 	};
 	char proxy[16], both[1024];
 
@@ -393,7 +393,7 @@ static void authentication_is_told_of_what_is_allowed(void **state)
 		{ AUTH(WORLD, "required"), "required" },
 		{ AUTH(WORLD, "disabled"), "" },
 		{ AUTH(WORLD, "test-always-fail"), "test-always-fail" },
-		{ AUTH(WORLD, "required") ", " TO_443(WORLD, "rules: null"), "required" },
+		{ AUTH(WORLD, "required") ", " TO_443(WORLD, NOTHING), "required" },
 		{ AUTH("toCIDR: [198.51.100.0/24]", "required") ", {" WORLD "}", "" },
 		{ AUTH(WORLD, "required") ", " AT_443(WORLD, "disabled"), "" },
 		{ AUTH(WORLD, "disabled") ", " AT_443(WORLD, "required"), "required" },
