@@ -32,8 +32,8 @@ def le_as_number(labels):
 
 
 def read_page(text):
-    """{name: (type, help)} and {(name, labels): (value, exemplar)} of a page; a sample twice is an error."""
-    types, helps, samples, ended = {}, {}, {}, False
+    """{name: type} and {(name, labels): (value, exemplar)} of a page; a sample twice is an error."""
+    types, samples, ended = {}, {}, False
     for line in text.splitlines():
         if line == '# EOF':
             ended = True
@@ -42,11 +42,7 @@ def read_page(text):
             _, _, name, kind = line.split(' ')
             if name in types:
                 raise ValueError('family twice: ' + name)
-            types[name] = kind, helps.get(name)
-            continue
-        if line.startswith('# HELP '):
-            _, _, name, text = line.split(' ', 3)
-            helps[name] = text
+            types[name] = kind
             continue
         if line.startswith('#'):
             continue
@@ -61,7 +57,15 @@ def read_page(text):
     return types, samples, ended
 
 
+def helps_of(text):
+    return dict(re.findall(r'^# HELP (\S+) (.*)$', text, re.MULTILINE))
+
+
 def differences(ours, theirs):
+    helps, expected = helps_of(ours), helps_of(theirs)
+    for name in sorted(set(helps) | set(expected)):
+        if helps.get(name) != expected.get(name):
+            yield 'help of %s: %s, expected %s' % (name, helps.get(name), expected.get(name))
     ours, theirs = read_page(ours), read_page(theirs)
     for name in sorted(set(ours[0]) | set(theirs[0])):
         if ours[0].get(name) != theirs[0].get(name):
