@@ -146,7 +146,7 @@ enum err_code handler_new(const struct handler_kind *kind, const struct metric_c
 	/* only one of the kinds with such a label has it as an option */
 	h->port = strcmp(kind->name, "flows-to-world") != 0 || has_option(config, "port");
 	h->syn_only = has_option(config, "syn-only");
-	h->exemplars = first_value_is_true(config, "exemplars");
+	h->exemplars = kind->exemplars && first_value_is_true(config, "exemplars");
 	if (contexts_read(config, kind->swapped, &h->contexts, e) != ERR_OK)
 		return err_in(e, "unable to initialize metric '%s'", kind->name);
 	h->words = h->contexts.words + kind->own_word;

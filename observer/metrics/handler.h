@@ -113,7 +113,8 @@ struct handler_kind {
 		      const struct l7_part *l7);
 	struct handler_gate gate;
 	bool swapped;
-	bool own_word; /* its keys have a second word of its own */
+	bool own_word;  /* its keys have a second word of its own */
+	bool exemplars; /* are an option of it */
 	struct {
 		const char *name, *help;
 		enum metric_type type;

@@ -46,10 +46,25 @@ static void an_ip_version_that_has_no_name_is_its_number(void **state)
 	expect(&w, "hubble_tcp_flags_total{family=\"IPv4\",flag=\"SYN\"} 2");
 }
 
+static void only_http_has_exemplars(void **state)
+{
+	(void)state;
+	AUTO_WORLD w;
+	open_world(&w, 1000, false);
+	configure(&w, "kafka:exemplars=true http:exemplars=true");
+	count_message(&w, "{\"l7\":{\"type\":\"REQUEST\",\"kafka\":{}},"
+			  "\"trace_context\":{\"parent\":{\"trace_id\":\"of-kafka\"}}}");
+	count_message(&w, "{\"l7\":{\"type\":\"REQUEST\",\"http\":{}},"
+			  "\"trace_context\":{\"parent\":{\"trace_id\":\"of-http\"}}}");
+	assert_null(strstr(page_as(&w, PAGE_OPENMETRICS), "of-kafka"));
+	assert_non_null(strstr(w.page, "of-http"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_workload_without_a_name_is_no_value),
+		cmocka_unit_test(only_http_has_exemplars),
 		cmocka_unit_test(an_ip_version_that_has_no_name_is_its_number),
 	};
 

@@ -58,7 +58,7 @@ def about_pods(w):
         question.append(('flows', lines_of(flows)))
         for _ in range(w.rng.randrange(3)):
             end = w.rng.choice(ends or [{}])
-            question.append(('gone', '%s/%s' % (end.get('namespace') or 'default', end.get('pod_name') or 'a-0')))
+            question.append(('gone', '%s\0%s' % (end.get('namespace') or 'default', end.get('pod_name') or 'a-0')))
         question.append(('page', 'text'))
     return question
 
@@ -249,6 +249,24 @@ def check_recorded(args, cases):
     return found
 
 
+def recorded_flows(golden):
+    flows = []
+    for path in [os.path.join(golden, 'metrics', 'flows.jsonl')] + sorted(glob.glob(os.path.join(golden, 'flows', '*.jsonl'))):
+        with open(path, encoding='utf-8', errors='replace') as f:
+            for line in f:
+                try:
+                    flows.append(json.loads(line))
+                except ValueError:
+                    continue
+    return [f for f in flows if isinstance(f, dict)]
+
+
+def recorded_filters(golden):
+    with open(os.path.join(golden, 'rawfilters.tsv'), encoding='utf-8', newline='') as f:
+        rows = list(csv.DictReader(f, delimiter='\t', quoting=csv.QUOTE_NONE))
+    return [one for row in rows for side in ('allowlist', 'denylist') for one in json.loads(row[side] or '[]')]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--bin', required=True, help='the metrics_answer to test')
@@ -264,15 +282,7 @@ def main():
     golden = os.path.abspath(os.path.join(args.shared, 'golden'))
     if not os.path.exists(os.path.join(golden, 'metrics', 'cases.tsv')):
         sys.exit("against: no recorded cases at '%s': set TYCHO_SHARED to the directory that holds golden/" % golden)
-    flows = []
-    for path in [os.path.join(golden, 'metrics', 'flows.jsonl')] + sorted(glob.glob(os.path.join(golden, 'flows', '*.jsonl'))):
-        with open(path, encoding='utf-8', errors='replace') as f:
-            for line in f:
-                try:
-                    flows.append(json.loads(line))
-                except ValueError:
-                    continue
-    flows = [f for f in flows if isinstance(f, dict)]
+    flows, filters = recorded_flows(golden), recorded_filters(golden)
     found = asked = 0
     for kind in args.about or ['recorded'] + sorted(KINDS):
         if kind == 'recorded':
@@ -280,7 +290,7 @@ def main():
             found += check_recorded(args, cases)
             questions = [c[0] for c in cases]
         else:
-            w = words(args.seed, kind, flows)
+            w = words(args.seed, kind, flows, filters)
             questions = [KINDS[kind](w) for _ in range(args.runs)]
         found += compare(args, kind, questions)
         asked += len(questions)

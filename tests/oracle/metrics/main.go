@@ -3,7 +3,7 @@
 // A question is a list of messages, each "VERB LENGTH\n", that many bytes, "\n":
 //
 //	list  metrics as --hubble-metrics has them      flows  JSON lines as observe -o json prints them
-//	file  the dynamic file's content, or its next   gone   "namespace/pod": its endpoint was deleted
+//	file  the dynamic file's content, or its next   gone   namespace, NUL, pod: its endpoint was deleted
 //	page  text or openmetrics                       end    the question is over; the next begins anew
 //
 // and its answer another, in the same form: said (warnings and errors, one a message), refused (no metrics can be had:
@@ -126,7 +126,7 @@ func (q *question) flows(lines []byte) (unread int) {
 
 func (q *question) gone(pod string) {
 	endpoint := &types.CiliumEndpoint{}
-	namespace, name, _ := strings.Cut(pod, "/")
+	namespace, name, _ := strings.Cut(pod, "\x00")
 	endpoint.SetNamespace(namespace)
 	endpoint.SetName(name)
 	api.ProcessCiliumEndpointDeletion(endpoint, q.handlers())

@@ -51,8 +51,8 @@ BAD_FILTERS = [{'source_ip': ['x']}, {'source_fqdn': ['']}, {'http_status_code':
 
 
 class Words:
-    def __init__(self, rng, recorded):
-        self.rng, self.recorded = rng, recorded
+    def __init__(self, rng, recorded, filters=()):
+        self.rng, self.recorded, self.recorded_filters = rng, recorded, filters
 
     def odd(self, texts):
         return self.rng.choice(texts) if self.rng.random() < 0.93 else self.rng.choice(ODD_TEXTS)
@@ -275,7 +275,8 @@ class Words:
         return ' '.join('%s:%s' % (name, options()) for name in names)
 
     def filters(self):
-        made = [self.rng.choice(FILTERS) for _ in range(self.rng.choice([0, 1, 1, 2]))]
+        made = [self.rng.choice(self.recorded_filters if self.recorded_filters and self.chance(0.4) else FILTERS)
+                for _ in range(self.rng.choice([0, 1, 1, 2]))]
         if self.chance(0.03):
             made.append(self.rng.choice(BAD_FILTERS))
         return made
@@ -334,7 +335,7 @@ class Words:
         values = ['flow', name, 'sourceContext', 'pod', 'ip', 'verdict', 'DROPPED', 'true']
         for _ in range(r.choice([0, 1, 1, 1, 2])):
             values[r.randrange(len(values))] = self.scalar()
-        if values[5][:1] in '[{':  # a list as a key: parsers of YAML do not agree
+        if values[5][:1] in '[{?':  # a list or mapping as a key: parsers of YAML do not agree
             values[5] = 'verdict'
         lines = ['%s:' % key('metrics'), '- %s: %s' % (key('name'), values[0]), '- name: %s' % values[1], '  %s:' % key('contextOptions'),
                  '  - %s: %s' % (key('name'), values[2]), '    %s:' % key('values'), '    - %s' % values[3], '    - %s' % values[4],
@@ -355,5 +356,5 @@ class Words:
         return '\n'.join(lines) + r.choice(['\n', '', '\n---\nmetrics: []\n', '\n...\n'])
 
 
-def words(seed, kind, recorded):
-    return Words(random.Random('%s %d' % (kind, seed)), recorded)
+def words(seed, kind, recorded, filters=()):
+    return Words(random.Random('%s %d' % (kind, seed)), recorded, filters)
