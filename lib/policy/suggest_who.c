@@ -116,27 +116,57 @@ static bool has_label(const struct endpoint *ep, struct str label)
 	return false;
 }
 
+static bool is_reserved(const struct endpoint *ep, struct str key)
+{
+	for (size_t i = 0; i < ep->label_count; i++) {
+		const struct label one = label_read(ep->labels[i]);
+
+		if (str_is(one.source, "reserved") && str_eq(one.key, key))
+			return true;
+	}
+	return false;
+}
+
+/* What Kubernetes says of it by a label; p NULL: nothing. */
+static struct str said_of(const struct endpoint *ep, struct str key)
+{
+	for (size_t i = 0; i < ep->label_count; i++) {
+		const struct label one = label_read(ep->labels[i]);
+
+		if (str_is(one.source, "k8s") && str_eq(one.key, key))
+			return one.value;
+	}
+	return (struct str){ NULL, 0 };
+}
+
 static struct str namespace_of(const struct endpoint *ep)
 {
-	return ep->namespace_.len ? ep->namespace_
-				  : label_of(ep, STR("k8s:io.kubernetes.pod.namespace="));
+	struct str said = said_of(ep, KEY_NAMESPACE);
+
+	return ep->namespace_.len || !said.p ? ep->namespace_ : said;
 }
 
 /* Labels of its namespace are told, and Kubernetes' own is not among them: it is before 1.21. */
 static bool is_nameless(const struct endpoint *ep)
 {
-	return label_of(ep, STR("k8s:io.cilium.k8s.namespace.labels.")).len &&
-	       !label_of(ep, STR("k8s:io.cilium.k8s.namespace.labels."
-				 "kubernetes.io/metadata.name="))
-			.len;
+	bool told = false, named = false;
+
+	for (size_t i = 0; i < ep->label_count; i++) {
+		const struct label one = label_read(ep->labels[i]);
+
+		told |= str_has_prefix(one.key, KEY_NAMESPACE_LABELS);
+		named |= str_is(one.source, "k8s") && str_eq(one.key, KEY_NAMESPACE_NAME) &&
+			 str_eq(one.value, namespace_of(ep));
+	}
+	return told && !named;
 }
 
 static bool is_local(const struct suggest *s, const struct endpoint *ep)
 {
 	const char *own = s->config.cluster ? s->config.cluster : "default";
-	struct str said = label_of(ep, STR("k8s:io.cilium.k8s.policy.cluster="));
+	struct str said = said_of(ep, KEY_CLUSTER);
 
-	if (said.len)
+	if (said.p)
 		return str_is(said, own);
 	return !ep->cluster.len || str_is(ep->cluster, "default") || str_is(ep->cluster, own);
 }
@@ -153,27 +183,26 @@ static struct end look_at(const struct suggest *s, const struct endpoint *ep)
 					       STR("host"),           STR("health"),
 					       STR("ingress"),        STR("init"),
 					       STR("unmanaged") };
-	char text[64];
 
-	if (!ep || has_label(ep, STR("reserved:unknown")))
+	if (!ep || is_reserved(ep, STR("unknown")))
 		return nobody("nobody named the other end");
 	if (has_label(ep, STR(FLOW_DICT_OVERFLOW_LABEL)))
 		return nobody("more names than are held");
-	for (size_t i = 0; i < ARRAY_LEN(entities); i++) {
-		int n = snprintf(text, sizeof text, "reserved:%.*s", STR_FMT(entities[i]));
-		if (has_label(ep, str_n(text, (size_t)n)))
+	for (size_t i = 0; i < ARRAY_LEN(entities); i++)
+		if (is_reserved(ep, entities[i]))
 			return (struct end){ .kind = END_ENTITY, .entity = entities[i] };
-	}
-	if (has_label(ep, STR("reserved:world")) || has_label(ep, STR("reserved:world-ipv4")) ||
-	    has_label(ep, STR("reserved:world-ipv6")))
+	if (is_reserved(ep, STR("world")) || is_reserved(ep, STR("world-ipv4")) ||
+	    is_reserved(ep, STR("world-ipv6")))
 		return (struct end){ .kind = END_WORLD };
 	if (label_of(ep, STR("cidr:")).len) /* to Cilium a block is one of addresses outside */
 		return s->config.kind == SUGGEST_CILIUM
 			       ? nobody("its labels do not say that it is outside")
 			       : (struct end){ .kind = END_WORLD };
-	struct str ns = namespace_of(ep);
+	struct str ns = namespace_of(ep), said = said_of(ep, KEY_NAMESPACE);
 	if (!ns.len)
 		return nobody("nobody named the other end");
+	if (said.p && !str_eq(said, ns)) /* policies go by labels */
+		return nobody("its labels say another namespace than its name");
 	if (!is_local(s, ep))
 		return nobody("a pod of another cluster than --policy-cluster");
 	if (ns.len > 63 || str_find(ns, '.') < ns.len || !is_subdomain(ns))

@@ -142,6 +142,15 @@ def test_what_suggest_writes_has_no_findings(tmp_path, kind):
     audit(tmp_path / 'p.yaml', FLOWS, *words, '--fail-on', 'any')
 
 
+def test_of_many_none_is_told_whatever_their_order(policy):
+    policy.write_text(POLICY.replace('endPort: 6432', 'endPort: 6433').replace('{podSelector: {matchLabels: {app: web}}}', '{ipBlock: {cidr: 198.51.0.0/16}}'))
+    flows = [line((OUTSIDE[0], f'198.51.100.{i}'), DB, 5432) for i in range(17)]
+    parts, again = (results(policy, f)[0][0]['parts'] for f in (flows, flows[::-1]))
+    assert parts == again == [
+        {'of': 'ports', 'allows': '5432-6433/TCP', 'flows': 17, 'seen': ['5432/TCP'], 'more': False},
+        {'of': 'peers', 'allows': '198.51.0.0/16', 'flows': 17, 'seen': [], 'more': True, 'within': '198.51.100.0/27'}]
+
+
 NAMES = ['web', 'db', 'cart', 'batch', 'none']
 BLOCKS = ['10.0.0.0/8', '192.0.2.0/24', '192.0.2.7/32', '198.51.100.0/24']
 

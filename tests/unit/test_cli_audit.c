@@ -88,6 +88,24 @@ static void rules_without_flows_are_unused(void **state)
 	buf_done(&m.text);
 }
 
+/* What passed at the source and was dropped at the destination did not use what would let it in. */
+static void what_did_not_get_through_used_no_rule_there(void **state)
+{
+	struct world *w = *state;
+	struct endpoint_id web = pod(w, "shop", "web-0", "web", "k8s:app=web"),
+			   db = pod(w, "shop", "db-0", "db", "k8s:app=db");
+	struct flow flows[] = { flow_of(web, db, 22), drop_of(web, db, 22), flow_of(web, db, 22) };
+
+	flows[0].direction = FLOW__TRAFFIC_DIRECTION__EGRESS;
+	struct made m = audit_of(w, DB("{from: [" APP("web") "]}"), flows, 2);
+	HOLDS(m, "knp:shop/db#ingress[0]: flows match it, which were recorded as decided "
+		 "otherwise\n");
+	buf_done(&m.text);
+	m = audit_of(w, DB("{from: [" APP("web") "]}"), flows, 3);
+	HOLDS(m, "knp:shop/db#ingress[0]: 2 flows\n");
+	buf_done(&m.text);
+}
+
 static void policies_of_nobody_are_told_once(void **state)
 {
 	struct world *w = *state;
@@ -418,6 +436,15 @@ static void a_flow_counts_for_the_policies_that_it_names(void **state)
 	HOLDS(m, "UNUSED: no flow was decided by these\nknp:shop/also#ingress[0]\n");
 	buf_done(&m.text);
 
+	/* the list had no room for all of them */
+	AUTO_BUF struct buf detail = buf_init(16);
+	wire_put_u64(&detail, DETAIL_FIELD_POLICIES_LEFT_OUT, 1);
+	wire_put_str(&w->ext, FLOW_FIELD_TYCHO, buf_str(&detail));
+	f.ext_len = (uint32_t)(w->ext.p + w->ext.len - (const char *)f.ext);
+	m = audit_of(w, TWO, &f, 1);
+	LACKS(m, "UNUSED");
+	buf_done(&m.text);
+
 	/* of the other direction it names nobody */
 	named(w, &f, FLOW_FIELD_EGRESS_ALLOWED_BY, "db");
 	m = audit_of(w, TWO, &f, 1);
@@ -634,7 +661,8 @@ static void suggested_policies_have_no_findings(void **state)
 	}
 }
 
-/* Beyond the limit each flow is asked by itself: what it used is not called unused. */
+/* Beyond the limit each flow is asked by itself: what it used is not called unused. Nor do so many take
+ * the room of those that are told. */
 static void connections_beyond_the_limit_use_rules(void **state)
 {
 	struct world *w = *state;
@@ -644,23 +672,27 @@ static void connections_beyond_the_limit_use_rules(void **state)
 	AUTO(audit_free) struct audit *a = NULL;
 	struct endpoint_id db = pod(w, "shop", "db-0", "db", "k8s:app=db"),
 			   out = entity(w, "reserved:world");
+	enum { CLIENTS = AUDIT_TEXTS_MAX };
 	struct audit_report r;
 
+	assert_true((int)CLIENTS > (int)AUDIT_CONNECTIONS_MAX);
 	assert_int_equal(audit_new(set, w->dict, &a, NULL), ERR_OK);
-	for (uint32_t i = 0; i < AUDIT_CONNECTIONS_MAX + 10; i++) {
-		struct flow f = flow_of(out, db, i < AUDIT_CONNECTIONS_MAX ? 80 : 60001);
+	for (uint32_t i = 0; i < CLIENTS + 10; i++) {
+		struct flow f = flow_of(out, db, i < CLIENTS ? 80 : 60001);
 
 		ip_from_v4(f.src_ip, (const uint8_t[]){ 11, (uint8_t)(i >> 16), (uint8_t)(i >> 8),
 							(uint8_t)i });
 		assert_int_equal(audit_flow(a, &f, NULL), ERR_OK);
 	}
 	assert_int_equal(audit_finish(a, &r, NULL), ERR_OK);
-	assert_int_equal(r.again, 10);
-	assert_int_equal(r.flows, AUDIT_CONNECTIONS_MAX + 10);
+	assert_int_equal(r.again, CLIENTS + 10 - AUDIT_CONNECTIONS_MAX);
+	assert_int_equal(r.flows, CLIENTS + 10);
 	assert_int_equal(r.rule_count, 2);
-	assert_int_equal(r.rules[0].flows, AUDIT_CONNECTIONS_MAX);
+	assert_int_equal(r.rules[0].flows, CLIENTS);
 	assert_int_equal(r.rules[1].flows, 10);
 	assert_int_equal(r.results[AUDIT_UNUSED], 0);
+	assert_int_equal(r.open_count, 1);
+	assert_true(str_is(r.open[0].workload, "shop/db"));
 }
 
 int main(void)
@@ -668,6 +700,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, suggest_setup, suggest_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(rules_without_flows_are_unused),
+		TEST(what_did_not_get_through_used_no_rule_there),
 		TEST(policies_of_nobody_are_told_once),
 		TEST(a_drop_at_the_destination_was_let_out_at_the_source),
 		TEST(audit_mode_denies),

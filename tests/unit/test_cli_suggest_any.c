@@ -298,6 +298,31 @@ static void a_name_without_end_is_cut(void **state)
 	assert_true(m.text.len < 4096);
 	buf_done(&m.text);
 }
+
+/* As policies see them: by labels, with an empty value or without one, whoever the label is from. */
+static void labels_say_who_an_end_is(void **state)
+{
+	struct world *w = *state;
+	struct endpoint_id a = pod(w, "shop", "a", "a", "k8s:app=a"),
+			   other = pod(w, "shop", "b", "b",
+				       "k8s:app=b,k8s:io.kubernetes.pod.namespace=far"),
+			   old = pod(w, "far", "c", "c",
+				     "k8s:app=c,any:io.cilium.k8s.namespace.labels.x=1"),
+			   host = entity(w, "reserved:host=");
+	const struct flow flows[] = { flow_of(other, a, 80), flow_of(old, a, 81),
+				      flow_of(host, a, 82) };
+	struct made m = made_of(w, &plain, flows, ARRAY_LEN(flows));
+
+	HOLDS(m, "TCP 80: 1 flow; its labels say another namespace than its name\n");
+	HOLDS(m, "TCP 81: 1 flow; its namespace has no label kubernetes.io/metadata.name\n");
+	LACKS(m, "port: 82");
+	buf_done(&m.text);
+	const struct suggest_config of_cilium = cilium();
+	m = made_of(w, &of_cilium, flows, ARRAY_LEN(flows));
+	HOLDS(m, "fromEntities:\n    - host\n");
+	buf_done(&m.text);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, suggest_setup, suggest_teardown)
@@ -306,6 +331,7 @@ int main(void)
 		T(no_name_gets_out_of_a_comment_or_a_text),
 		T(odd_names_make_no_other_objects),
 		T(a_name_without_end_is_cut),
+		T(labels_say_who_an_end_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
