@@ -44,7 +44,9 @@ static enum err_code make_folders(const char *path, struct err *e)
 	(void)snprintf(folder, sizeof folder, "%s", path);
 	for (char *slash = folder + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
 		*slash = 0;
-		if (mkdir(folder, FOLDER_MODE) < 0 && errno != EEXIST)
+		if (mkdir(folder, FOLDER_MODE) == 0)
+			(void)chmod(folder, FOLDER_MODE); /* whatever the umask of a unit */
+		else if (errno != EEXIST)
 			return err_os(e, "make folder '%s'", folder);
 	}
 	return ERR_OK;

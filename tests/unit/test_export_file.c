@@ -160,6 +160,25 @@ static void a_line_that_no_file_has_room_for_has_one_of_its_own(void **state)
 	expect_text(p.path, "cc\n");
 }
 
+static void folders_that_are_missing_can_be_entered_by_their_group_whatever_the_umask(void **state)
+{
+	(void)state;
+	AUTO_PLACE p = { 0 };
+	struct stat st;
+	open_place(&p);
+	(void)snprintf(p.path, sizeof p.path, "%s/sub/flows.log", p.folder);
+	mode_t before = umask(0077);
+	open_file(&p, 8, 5);
+	put(&p, "a\n");
+	(void)umask(before);
+	assert_int_equal(stat(p.path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	(void)snprintf(p.path, sizeof p.path, "%s/sub", p.folder);
+	assert_int_equal(stat(p.path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+	remove_all(p.path);
+}
+
 static void backups_beyond_the_count_are_removed_and_other_files_are_not(void **state)
 {
 	(void)state;
@@ -414,6 +433,8 @@ int main(void)
 		cmocka_unit_test(a_file_that_is_full_is_renamed_and_another_begins),
 		cmocka_unit_test(lines_written_at_once_stay_whole_over_several_files),
 		cmocka_unit_test(a_line_that_no_file_has_room_for_has_one_of_its_own),
+		cmocka_unit_test(
+			folders_that_are_missing_can_be_entered_by_their_group_whatever_the_umask),
 		cmocka_unit_test(backups_beyond_the_count_are_removed_and_other_files_are_not),
 		cmocka_unit_test(a_name_that_has_become_free_is_not_taken_by_a_newer_file),
 		cmocka_unit_test(a_file_that_is_there_is_gone_on_with),
