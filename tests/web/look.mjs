@@ -12,7 +12,7 @@ export const faults = []; // of any page: console errors, exceptions, calls to e
 
 export async function open(browser, url, prepare = () => {}) {
 	const page = await browser.newPage();
-	prepare(page);
+	await prepare(page);
 	page.setDefaultTimeout(WAIT_MS);
 	page.on("pageerror", (e) => faults.push(String(e)));
 	// Chromium says itself that a socket was refused, which is what some tests are about, and that pixels were read.

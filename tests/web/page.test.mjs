@@ -791,6 +791,70 @@ test("on paper the page is light, whatever its reader chose, and has nothing to 
 	await page.close();
 });
 
+test("a change that the browser tells nobody of is seen all the same", async () => {
+	const page = await open(shop_ui.address, (page) =>
+		page.addInitScript(() => {
+			localStorage.setItem("tycho.scheme", "dark");
+			MediaQueryList.prototype.addEventListener = () => {};
+		}),
+	);
+	await becomes(page, pixels, true, DROPPED_DARK_RGB);
+	await page.emulateMedia({ media: "print" });
+	await becomes(page, pixels, true, DROPPED_RGB);
+	await page.evaluate(() => localStorage.removeItem("tycho.scheme"));
+	await page.close();
+});
+
+test("the map is drawn for paper when printing begins, for which no frame comes", async () => {
+	// Frames stop with the first drop that the map has, before it is on a canvas.
+	const page = await open(shop_ui.address, (page) =>
+		page.addInitScript(() => {
+			localStorage.setItem("tycho.scheme", "dark");
+			const frame = requestAnimationFrame;
+			window.requestAnimationFrame = (then) => frame((now) => window.held || then(now));
+			new MutationObserver(() => (window.held ||= document.querySelector("[data-line=dropped]") !== null)).observe(
+				document,
+				{ childList: true, subtree: true },
+			);
+		}),
+	);
+	await page.waitForFunction(() => window.held, undefined, { polling: 20 });
+	const drawn = async () => [await page.evaluate(pixels, DROPPED_RGB), await page.evaluate(pixels, DROPPED_DARK_RGB)];
+	assert.deepEqual(await drawn(), [false, false]);
+	await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+	assert.deepEqual(await drawn(), [true, false]);
+	await page.evaluate(() => dispatchEvent(new Event("afterprint")));
+	assert.deepEqual(await drawn(), [false, false]);
+	await page.evaluate(() => localStorage.removeItem("tycho.scheme"));
+	await page.close();
+});
+
+test("the whole map is on paper, which is narrower than the screen", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	const pane_width = () => page.evaluate(() => document.querySelector(".canvas").clientWidth);
+	const wide = await pane_width();
+	await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+	await page.emulateMedia({ media: "print" });
+	await page.setViewportSize({ width: 800, height: 1000 });
+	const [sheet, pane] = await page.evaluate(() =>
+		[".sheet", ".canvas"].map((of) => {
+			const { x, y, width, height } = document.querySelector(of).getBoundingClientRect();
+			return [x, y, width, height];
+		}),
+	);
+	assert.deepEqual(sheet, pane);
+	assert.ok((await pane_width()) < wide);
+	assert.equal(await page.evaluate(() => document.querySelector(".sheet").width), 3 * wide);
+	assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector(".sheet")).objectFit), "contain");
+	assert.equal(await page.locator(".lines").isVisible(), false);
+	await page.evaluate(() => dispatchEvent(new Event("afterprint")));
+	assert.equal(await page.locator(".lines").isVisible(), true);
+	await page.pdf({ format: "A4" });
+	assert.equal(await page.locator(".sheet").count(), 0);
+	await page.close();
+});
+
 test("on a phone the panels are tabs", async () => {
 	const page = await open(shop_ui.address);
 	await page.setViewportSize({ width: 390, height: 844 });

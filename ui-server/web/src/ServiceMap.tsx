@@ -3,6 +3,7 @@ import type { ComponentChild, ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Drawing, type Tip } from "./drawing";
 import { count_text } from "./flow";
+import { Sheet } from "./sheet";
 import type { Graph } from "./graph";
 import type { Selection } from "./state";
 
@@ -60,7 +61,9 @@ export function ServiceMap(props: Props) {
 		drawing.current = made;
 		const observer = new ResizeObserver(() => made.resized());
 		observer.observe(box.current!);
+		const sheet = new Sheet(box.current!, made);
 		return () => {
+			sheet.destroy();
 			observer.disconnect();
 			made.destroy();
 		};

@@ -4,6 +4,7 @@
 //	picture  all lines and cards; larger than the pane. While the map moves it is only shifted and scaled; once it rests it
 //	         is drawn anew, sharp. With many lines that goes in slices, between which the browser breathes.
 //	top      what is selected and what is next to it, and the groups' names; drawn anew for each frame that moves
+//	sheet    all of these on one, for paper: made at once, where it is asked for
 import { type Colors, draw_card, fit, font } from "./card";
 import type { Outcome } from "./flow";
 import { along, arrival, distance, type Shape, trace } from "./line_shape";
@@ -49,6 +50,8 @@ const THIN = 0.4; // px on the screen, at least
 const HEAD_FROM = 3; // px on the screen: smaller heads are left out
 const LABEL_ROOM = 26; // px on the screen between two labels
 const LABEL_SHARES = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8]; // of its line's way, where a label may be
+const FAR_ALPHA = 0.3; // of what does not stand out, where something does
+const SHEET_RATIO = 3; // pixels of a sheet for a px: printers see more than screens
 const LABELS_PAST_CARDS = 150; // cards: among more of them labels are in the middle of their lines
 
 // Lines that are stroked alike.
@@ -160,8 +163,7 @@ export class Canvas {
 		this.change();
 	}
 
-	private size(canvas: HTMLCanvasElement, margin: number): void {
-		const ratio = devicePixelRatio || 1;
+	private size(canvas: HTMLCanvasElement, margin: number, ratio = devicePixelRatio || 1): void {
 		canvas.width = Math.ceil((this.width + 2 * margin) * ratio);
 		canvas.height = Math.ceil((this.height + 2 * margin) * ratio);
 		canvas.style.width = `${canvas.width / ratio}px`;
@@ -233,6 +235,31 @@ export class Canvas {
 		return best;
 	}
 
+	// What the pane shows, in these colours; null: it shows nothing, or has no room.
+	sheet(colors: Colors): HTMLCanvasElement | null {
+		if (!this.width || !this.height || !this.cards.length) return null;
+		const [sheet, picture] = [this.canvas(), this.canvas()];
+		const on = (canvas: HTMLCanvasElement) => {
+			this.size(canvas, 0, SHEET_RATIO);
+			return this.context(canvas, this.view, 0, SHEET_RATIO);
+		};
+		const [c, lines] = [on(sheet), on(picture)];
+		const own = this.colors;
+		this.colors = colors;
+		this.draw_ground(c);
+		for (const batch of this.batches) this.stroke(lines, batch, this.view.zoom, this.strokes.length);
+		this.put_labels(lines, this.strokes, this.cards, this.view.zoom);
+		for (const { node, at } of this.cards) draw_card(lines, node, at, colors, false, this.view.zoom);
+		c.save();
+		c.resetTransform();
+		c.globalAlpha = this.near ? FAR_ALPHA : 1;
+		c.drawImage(picture, 0, 0);
+		c.restore();
+		this.draw_top(c, performance.now());
+		this.colors = own;
+		return sheet;
+	}
+
 	private change(): void {
 		this.content++;
 		this.shifted = true;
@@ -253,7 +280,7 @@ export class Canvas {
 		const y = this.view.y - scale * (view.y + MARGIN);
 		canvas.style.transform =
 			scale === 1 ? `translate(${whole(x)}px, ${whole(y)}px)` : `translate(${x}px, ${y}px) scale(${scale})`;
-		canvas.style.opacity = this.near ? "0.3" : "1";
+		canvas.style.opacity = String(this.near ? FAR_ALPHA : 1);
 	}
 
 	// True while the picture, moved as it is, has something for every part of the pane, and no blocks for pixels.
@@ -283,8 +310,8 @@ export class Canvas {
 		}
 		if (this.shifted || this.pulses.size) {
 			this.shifted = false;
-			this.draw_ground();
-			this.draw_top(now);
+			this.draw_ground(this.clear(this.ground));
+			this.draw_top(this.clear(this.top), now);
 			this.place();
 		}
 		const same_view = (a: Viewport) => a.zoom === this.view.zoom && a.x === this.view.x && a.y === this.view.y;
@@ -357,9 +384,13 @@ export class Canvas {
 		);
 	}
 
-	private context(canvas: HTMLCanvasElement, view: Viewport, margin: number): CanvasRenderingContext2D {
+	private context(
+		canvas: HTMLCanvasElement,
+		view: Viewport,
+		margin: number,
+		ratio = devicePixelRatio || 1,
+	): CanvasRenderingContext2D {
 		const c = canvas.getContext("2d")!;
-		const ratio = devicePixelRatio || 1;
 		const zoom = view.zoom * ratio;
 		c.setTransform(zoom, 0, 0, zoom, (view.x + margin) * ratio, (view.y + margin) * ratio);
 		return c;
@@ -484,8 +515,7 @@ export class Canvas {
 		c.fillText(text, at.x, at.y + size * 0.05);
 	}
 
-	private draw_ground(): void {
-		const c = this.clear(this.ground);
+	private draw_ground(c: CanvasRenderingContext2D): void {
 		c.lineWidth = 1 / this.view.zoom;
 		c.fillStyle = this.colors.group;
 		c.strokeStyle = this.colors.line;
@@ -497,8 +527,7 @@ export class Canvas {
 		}
 	}
 
-	private draw_top(now: number): void {
-		const c = this.clear(this.top);
+	private draw_top(c: CanvasRenderingContext2D, now: number): void {
 		const { zoom } = this.view;
 		if (this.near) {
 			const near = this.strokes.filter((s) => this.near!.has(s.key));

@@ -15,9 +15,10 @@ export interface Colors {
 	group: string;
 }
 
-// As they are in the scheme in force: what a variable stands for, only an element can say.
-export function read_colors(): Colors {
+// As they are in the scheme in force, or in that one: what a variable stands for, only an element can say.
+export function read_colors(scheme = ""): Colors {
 	const probe = document.body.appendChild(document.createElement("i"));
+	probe.style.colorScheme = scheme;
 	const of = (name: string) => {
 		probe.style.color = `var(--${name})`;
 		return getComputedStyle(probe).color;

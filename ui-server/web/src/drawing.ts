@@ -165,6 +165,16 @@ export class Drawing {
 		container.addEventListener("pointerleave", () => this.say(null));
 	}
 
+	// The map as it is to be seen now, drawn at once: while a page is printed no frames come. Paper is light.
+	sheet(): HTMLCanvasElement | null {
+		cancelAnimationFrame(this.gliding);
+		this.glide(this.places);
+		this.shapes.clear();
+		this.draw();
+		this.resized();
+		return this.layer.sheet(read_colors("light"));
+	}
+
 	destroy(): void {
 		cancelAnimationFrame(this.gliding);
 		this.layer.destroy();

@@ -258,6 +258,7 @@ const wishes = {
 };
 
 addEventListener("popstate", ask_address);
+addEventListener("beforeprint", draw_now); // what has come since the last frame; no other comes
 document.documentElement.dataset.scheme = scheme;
 ask_address();
 setInterval(draw, TICK_MS);

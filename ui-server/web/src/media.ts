@@ -1,16 +1,17 @@
-// Whether a media query holds, now and whenever it changes.
+// Whether a media query holds, now and whenever it changes. It is asked anew each time: Chromium, when it is busy, now and then
+// tells nobody of a change, and what was asked before stays as it was. The page is drawn each second at least.
 import { useEffect, useMemo, useState } from "preact/hooks";
 
 export function useMedia(text: string): boolean {
 	const query = useMemo(() => matchMedia(text), [text]);
-	const [holds, set_holds] = useState(query.matches);
+	const [, draw_again] = useState({});
 	useEffect(() => {
-		const on_change = () => set_holds(query.matches);
+		const on_change = () => draw_again({});
 		on_change();
 		query.addEventListener("change", on_change);
 		return () => query.removeEventListener("change", on_change);
 	}, [query]);
-	return holds;
+	return matchMedia(text).matches;
 }
 
 // Panels are tabs there; page.css has it, too.
