@@ -4,7 +4,7 @@
     against.py --bin BUILD/bin/metrics_answer --reference BUILD/oracle/metrics [--about KIND]... [--runs N] [--seed N] [--shared DIR]
 
 A question is a configuration, flows, and when to look at the page: `recorded` are the recorded cases (tests/golden/metrics.py), whose
-pages are held against both sides; `lists` are lists of metrics with options, right and wrong; `files` are configuration files that
+pages are held against both sides; `lists` are lists of metrics with options, right and wrong; `many` the same with many flows (a tenth of the runs); `files` are configuration files that
 change between flows; `pods` are pods that go. Flows are made, or recorded ones with members dropped and exchanged. Pages are
 compared to the byte, but for the times of exemplars; of errors only whether there is one. Each difference is told with the least that
 shows it, and is this program's failure.
@@ -41,10 +41,17 @@ def about_lists(w):
     return [('list', w.list()), ('flows', lines_of(w.flows())), ('page', w.rng.choice(['text', 'openmetrics']))]
 
 
+def about_many(w):
+    """Enough flows to meet each other: what is kept by the values of one must not be taken for another's."""
+    return [('list', w.list()), ('flows', lines_of(w.flow() for _ in range(1500))), ('page', 'text')]
+
+
 def about_files(w):
     file, question = w.file(), []
     for i in range(w.rng.choice([1, 2, 2, 3, 4])):  # never the same text again: at that the reference does not look
         question += [('file', json.dumps(file) + ' ' * i), ('flows', lines_of(w.flows(20))), ('page', w.rng.choice(['text', 'openmetrics']))]
+        if w.chance(0.3):
+            question.append(('gone', '%s\0%s' % (w.rng.choice(['default', 'prod']), w.rng.choice(['a-0', 'a-1']))))
         file = w.next_file(file)
     return question
 
@@ -67,7 +74,7 @@ def about_yaml(w):
     return [('file', w.text()), ('flows', lines_of(w.flows(20))), ('page', 'text')]
 
 
-KINDS = {'lists': about_lists, 'files': about_files, 'pods': about_pods, 'yaml': about_yaml}
+KINDS = {'lists': about_lists, 'many': about_many, 'files': about_files, 'pods': about_pods, 'yaml': about_yaml}
 
 
 def read(folder, name):
@@ -291,7 +298,7 @@ def main():
             questions = [c[0] for c in cases]
         else:
             w = words(args.seed, kind, flows, filters)
-            questions = [KINDS[kind](w) for _ in range(args.runs)]
+            questions = [KINDS[kind](w) for _ in range(args.runs // 10 + 1 if kind == 'many' else args.runs)]
         found += compare(args, kind, questions)
         asked += len(questions)
     print('against: %d questions, %d answered differently' % (asked, found))

@@ -1,4 +1,5 @@
 """Where we differ from the reference on purpose (docs/compatibility.md): its answers as they would be without that."""
+import json
 import re
 
 
@@ -81,14 +82,23 @@ def only_here(ours):
     return any(verb == 'said' and re.search(text, payload) for verb, payload in ours for text in ONLY_HERE)
 
 
+def options_of(question):
+    """(metric, option's name, its values) of all lists and files."""
+    for verb, payload in question:
+        for word in payload.split() if verb == 'list' else ():
+            name, _, options = word.partition(':')
+            for option in options.split(';'):
+                key, _, values = option.partition('=')
+                yield name, key.lower(), re.split('[|,]', values.lower())
+        for metric in json.loads(payload)['metrics'] if verb == 'file' and payload.startswith('{') else ():
+            for option in metric.get('contextOptions') or ():
+                yield metric['name'], option['name'].lower(), [v.lower() for v in option.get('values') or ()]
+
+
 def pods_of_one_side(question):
     """Has httpV2 pods on one side only? Its sides change places: what a pod that is gone leaves is looked for in the wrong label there."""
-    for word in ' '.join(payload for verb, payload in question if verb == 'list').split():
-        name, _, options = word.partition(':')
-        sides = {option[:6].lower() for option in options.split(';') if re.search(r'context=(.*[|,])?pod([|,]|$)', option.lower())}
-        if name == 'httpV2' and len(sides & {'source', 'destin'}) == 1:
-            return any(verb == 'gone' for verb, _ in question)
-    return False
+    sides = {key[:6] for name, key, values in options_of(question) if name == 'httpV2' and key.endswith('context') and 'pod' in values}
+    return len(sides & {'source', 'destin'}) == 1 and any(verb == 'gone' for verb, _ in question)
 
 
 def without_http(answer):
