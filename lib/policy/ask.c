@@ -489,18 +489,16 @@ bool port_range(const struct port *p, const struct policy_query *q, uint16_t *fi
 	return false;
 }
 
-enum { ALL_PORTS = UINT16_MAX + 1 };
-
 /* True if the rule is for the port. A proxy that it asks for there goes to *@proxy, if that one does
- * not rank before it: a rule with a proxy wins over those without. *@ret_width: how many ports the
- * narrowest range has that matches. */
+ * not rank before it: a rule with a proxy wins over those without. What it asks for goes to @entries. */
 static bool ports_match(const struct rule *rule, const struct policy_query *q, struct proxy *proxy,
-			uint32_t *ret_width)
+			struct entry entries[ENTRY_LENGTHS])
 {
+	static const struct proxy none;
 	bool any = !rule->narrowed;
 
-	*ret_width = ALL_PORTS;
-
+	if (any)
+		entry_add(entries, 0, &none, rule->authentication);
 	for (size_t i = 0; i < rule->port_count; i++) {
 		const struct port *p = &rule->ports[i];
 		uint16_t first, last;
@@ -510,8 +508,8 @@ static bool ports_match(const struct rule *rule, const struct policy_query *q, s
 			continue;
 		if (p->proxy.name.len && (!proxy->name.len || p->proxy.rank < proxy->rank))
 			*proxy = p->proxy;
-		if (*ret_width > (uint32_t)(last - first))
-			*ret_width = (uint32_t)(last - first);
+		entry_add(entries, entry_length(first, last, q->port), &p->proxy,
+			  rule->authentication);
 		any = true;
 	}
 	return any;
@@ -545,42 +543,20 @@ static void tell(struct policy_answer *a, const struct spec *s, const struct rul
 
 struct found {
 	struct proxy proxy;
-	struct str authentication;
-	uint32_t width; /* of the rule that asks for it */
+	struct entry everybody[ENTRY_LENGTHS], peer[ENTRY_LENGTHS];
 	bool any, selected, default_deny;
 };
-
-static int authentication_rank(struct str mode)
-{
-	return str_is(mode, "disabled") ? 0 : str_is(mode, "required") ? 1 : 2;
-}
-
-/* Of rules that say something of authentication the most specific one counts, for those that say
- * nothing, too; of two alike the one that asks for more (Cilium, pkg/policy, how entries of the
- * policy map are merged). */
-static void weigh_authentication(struct found *f, const struct rule *rule, uint32_t width)
-{
-	width = width * 2 + rule->everybody;
-	if (!rule->authentication.len || (f->authentication.len && width > f->width))
-		return;
-	if (f->authentication.len && width == f->width &&
-	    authentication_rank(rule->authentication) <= authentication_rank(f->authentication))
-		return;
-	f->authentication = rule->authentication;
-	f->width = width;
-}
 
 static void match_section(const struct policy_query *q, const struct spec *s,
 			  enum policy_section section, struct policy_answer *a, struct found *f)
 {
 	for (size_t i = 0; i < s->rule_count[section]; i++) {
 		const struct rule *rule = &s->rules[section][i];
-		uint32_t width;
 
-		if (!peer_matches(rule, &q->peer) || !ports_match(rule, q, &f->proxy, &width))
+		if (!peer_matches(rule, &q->peer) ||
+		    !ports_match(rule, q, &f->proxy, rule->anybody ? f->everybody : f->peer))
 			continue;
 		f->any = true;
-		weigh_authentication(f, rule, width);
 		tell(a, s, rule);
 	}
 }
@@ -633,8 +609,7 @@ void policy_ask(const struct policy_set *set, const struct policy_query *q, stru
 	if (allow.any) {
 		a->verdict = POLICY_ALLOWED;
 		a->redirect = allow.proxy.name;
-		if (!str_is(allow.authentication, "disabled"))
-			a->authentication = allow.authentication;
+		a->authentication = entries_authentication(allow.everybody, allow.peer);
 		return;
 	}
 	if (!deny.selected && !(q->subject->flags & ROW_INIT)) {

@@ -8,6 +8,7 @@ struct asked_of {
 	bool all;
 	uint32_t selector; /* 1 + its index; 0 none */
 	const struct block *block;
+	const struct group_ref *group;
 	struct str name;
 };
 
@@ -37,17 +38,36 @@ static int compare_prefixes(const struct prefix *a, const struct prefix *b)
 	return order ? order : compare(a->v4, b->v4);
 }
 
+static int compare_excepts(const struct prefix *a, size_t a_count, const struct prefix *b,
+			   size_t b_count)
+{
+	int order = compare(a_count, b_count);
+
+	for (size_t i = 0; !order && i < a_count; i++)
+		order = compare_prefixes(&a[i], &b[i]);
+	return order;
+}
+
 /* NULL is before all. */
 static int compare_blocks(const struct block *a, const struct block *b)
 {
 	if (!a || !b)
 		return compare(a != NULL, b != NULL);
 	int order = compare_prefixes(&a->prefix, &b->prefix);
+	return order ? order
+		     : compare_excepts(a->except, a->except_count, b->except, b->except_count);
+}
+
+/* NULL is before all. */
+static int compare_groups(const struct group_ref *a, const struct group_ref *b)
+{
+	if (!a || !b)
+		return compare(a != NULL, b != NULL);
+	int order = str_cmp(a->name, b->name);
 	if (!order)
-		order = compare(a->except_count, b->except_count);
-	for (size_t i = 0; !order && i < a->except_count; i++)
-		order = compare_prefixes(&a->except[i], &b->except[i]);
-	return order;
+		order = compare(a->selector, b->selector);
+	return order ? order
+		     : compare_excepts(a->except, a->except_count, b->except, b->except_count);
 }
 
 static int compare_peers(const struct asked_of *a, const struct asked_of *b)
@@ -58,18 +78,22 @@ static int compare_peers(const struct asked_of *a, const struct asked_of *b)
 		order = compare(a->selector, b->selector);
 	if (!order)
 		order = compare_blocks(a->block, b->block);
+	if (!order)
+		order = compare_groups(a->group, b->group);
 	return order ? order : str_cmp(a->name, b->name);
 }
 
+/* "80" and "80 to 80" are two places; of ports by name the name only counts (pkg/policy, L4PolicyMap). */
 static int compare_ports(const struct port *a, const struct port *b)
 {
 	int order = compare(a->protocol, b->protocol);
 
 	if (!order)
-		order = compare(a->first, b->first);
-	if (!order)
-		order = compare(a->last, b->last);
-	return order ? order : str_cmp(a->name, b->name);
+		order = str_cmp(a->name, b->name);
+	if (order || a->name.len)
+		return order;
+	order = compare(a->first, b->first);
+	return order ? order : compare(a->end, b->end);
 }
 
 /* One peer, one port: what Cilium merges. */
@@ -115,26 +139,30 @@ static void add_asked(struct reading *r, struct list *all, const struct asked *l
 	to->of = of;
 }
 
-static bool is_everybody(const struct policy_set *set, const struct rule *rule)
+/* The agent holds nothing against what is asked of the entity "none" (pkg/policy, mergePortProto). */
+static bool is_none(const struct selector *s)
 {
-	bool all = rule->everybody;
+	const struct requirement *q = s->requirements;
 
-	for (size_t i = 0; i < rule->selector_count; i++)
-		all |= !set_selector(set, rule->selectors[i])->count;
-	return all;
+	return s->count == 1 && str_is(q->source, "reserved") && str_is(q->key, "none") &&
+	       (q->op == REQ_EXISTS || (q->op == REQ_IN && !q->values[0].len));
 }
 
 static void add_all_asked(struct reading *r, const struct rule *rule, const struct asked *like,
 			  struct list *all)
 {
-	if (is_everybody(r->set, rule)) { /* the other peers then do not count */
+	if (rule->anybody) { /* the other peers then do not count */
 		add_asked(r, all, like, (struct asked_of){ .all = true });
 		return;
 	}
 	for (size_t i = 0; i < rule->selector_count; i++)
-		add_asked(r, all, like, (struct asked_of){ .selector = rule->selectors[i] + 1 });
+		if (!is_none(set_selector(r->set, rule->selectors[i])))
+			add_asked(r, all, like,
+				  (struct asked_of){ .selector = rule->selectors[i] + 1 });
 	for (size_t i = 0; i < rule->own_blocks; i++)
 		add_asked(r, all, like, (struct asked_of){ .block = &rule->blocks[i] });
+	for (size_t i = 0; i < rule->group_count; i++)
+		add_asked(r, all, like, (struct asked_of){ .group = &rule->groups[i] });
 	for (size_t i = 0; i < rule->name_count; i++)
 		add_asked(r, all, like, (struct asked_of){ .name = rule->names[i] });
 }

@@ -93,6 +93,7 @@ struct port {
 	uint16_t first, last; /* 0 … 65535: all. ICMP: types */
 	struct str name;      /* of a named port: looked up in the subject (ingress) */
 	uint16_t named_last;  /* a range from there on; 0 none */
+	uint16_t end;         /* endPort as it is written; 0 none */
 	bool of_peer;         /* at egress, too, the name is looked up in the destination */
 	bool never;           /* a name that nobody, or more than one port, has */
 	struct proxy proxy;
@@ -104,6 +105,7 @@ struct rule {
 	uint8_t section;
 	bool nobody;      /* an empty list of endpoints, or nothing but what cannot be resolved */
 	bool everybody;   /* ports without peers; set when finished */
+	bool anybody;     /* a peer that is everybody, or no peers; set when finished */
 	bool narrowed;    /* it names ports or ICMP types */
 	bool no_peers;    /* none are written */
 	bool empty_peers; /* of NetworkPolicy: a list of them without one */
@@ -307,6 +309,29 @@ bool group_matches(const struct group_ref *g, const struct policy_peer *peer);
 /* The range that @p means for the subject. False: none. */
 bool port_range(const struct port *p, const struct policy_query *q, uint16_t *first,
 		uint16_t *last);
+
+/* --- entries of the agent's map ----------------------------------------------------------------- */
+
+/*
+ * What of the agent's policy map covers one connection: of keys for everybody, or of those for the peer, one for each
+ * length of protocol and port. (Cilium, pkg/policy, mapState.)
+ */
+enum {
+	ENTRY_LENGTHS = 18
+}; /* [0] any protocol; then protocol and so many bits of the port, and 1 */
+struct entry {
+	uint8_t precedence; /* of its proxy; 0 none */
+	uint8_t mode;       /* of authentication: 0 none, 1 required, 2 always fails */
+	bool there, says;   /* a rule says the mode */
+};
+/* Of a range that holds @port: the length of the key with which the agent's map covers it. */
+unsigned entry_length(uint16_t first, uint16_t last, uint16_t port);
+/* @authentication: of the rule; "" it says nothing. */
+void entry_add(struct entry entries[ENTRY_LENGTHS], unsigned length, const struct proxy *proxy,
+	       struct str authentication);
+/* The mode that counts for the connection; "" none. */
+struct str entries_authentication(const struct entry everybody[ENTRY_LENGTHS],
+				  const struct entry peer[ENTRY_LENGTHS]);
 
 /* --- reading one object ----------------------------------------------------------------------- */
 

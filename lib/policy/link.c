@@ -164,12 +164,18 @@ static void link_rule(struct reading *r, struct rule *rule)
 	for (size_t i = 0; i < rule->port_count; i++)
 		if (rule->ports[i].name.len && egress && !rule->ports[i].of_peer)
 			link_port(r->set, &rule->ports[i]);
+	for (size_t i = 0; i < rule->selector_count; i++)
+		rule->anybody |= !set_selector(r->set, rule->selectors[i])->count;
+	for (size_t i = 0; i < rule->group_count; i++) /* it is the same selector to the agent */
+		rule->anybody |= !rule->groups[i].name.len && !rule->groups[i].except_count &&
+				 !set_selector(r->set, rule->groups[i].selector)->count;
 	if (!rule->selector_count && !rule->block_count && !rule->name_count && !selects_groups &&
 	    !rule->nobody) {
 		/* Ports without peers are open to everybody; a rule with neither means nobody. */
 		rule->everybody = rule->narrowed && !rule->unresolved && !rule->group_count;
-		rule->nobody = !rule->everybody;
+		rule->nobody = !rule->everybody && !rule->group_count;
 	}
+	rule->anybody |= rule->everybody;
 }
 
 /* --- who may be selected -------------------------------------------------------------------------- */

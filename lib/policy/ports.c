@@ -136,6 +136,7 @@ static struct port make_port(struct reading *r, struct str text, const json_t *e
 	struct port port = { 0 };
 	uint16_t last = read_end(r, end);
 
+	port.end = last;
 	if (!text.len) {
 		bad(r, "the port is missing");
 		return port;

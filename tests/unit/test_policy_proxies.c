@@ -116,6 +116,8 @@ static void rules_that_exclude_each_other_break_the_end(void **state)
 	(void)state;
 #define CIDR "toCIDR: [203.0.113.0/24]"
 #define SET "toCIDRSet: [{cidr: 203.0.113.0/24, except: [203.0.113.128/25]}]"
+#define GROUP(more) "toCIDRSet: [{cidrGroupRef: nobody" more "}]"
+#define TO_PORT(port, more) "{" WORLD ", toPorts: [{ports: [{" port ", protocol: TCP}], " more "}]}"
 #define NAME "toFQDNs: [{matchName: www.example}]"
 #define AUTH(peer, mode) "{" peer ", authentication: {mode: " mode "}}"
 #define OTHER_LISTENER(more) "listener: {envoyConfig: {name: c}, name: m" more "}"
@@ -133,6 +135,16 @@ static void rules_that_exclude_each_other_break_the_end(void **state)
 		{ TO_443("toEntities: [host, world]", HTTP) ", " TO_443(WORLD, KAFKA), true },
 		{ TO_443(SET, HTTP) ", " TO_443(SET, KAFKA), true },
 		{ TO_443(SET, HTTP) ", " TO_443(CIDR, KAFKA), false },
+		{ TO_443("toEntities: [none]", HTTP) ", " TO_443("toEntities: [none]", KAFKA),
+		  false },
+		{ TO_443(GROUP(""), HTTP) ", " TO_443(GROUP(""), KAFKA), true },
+		{ TO_443(GROUP(", except: [10.0.0.0/8]"), HTTP) ", " TO_443(GROUP(""), KAFKA),
+		  false },
+		{ "{toPorts: [{ports: [{port: '443', protocol: TCP}], " HTTP "}]}, " //
+		  TO_443("toCIDRSet: [{cidrGroupSelector: {}}]", KAFKA),
+		  true },
+		{ TO_443(WORLD, HTTP) ", " TO_PORT("port: '443', endPort: 443", KAFKA), false },
+		{ TO_PORT("port: web", HTTP) ", " TO_PORT("port: web, endPort: 500", KAFKA), true },
 		{ TO_443(NAME, HTTP) ", " TO_443(NAME, KAFKA), true },
 		{ TO_443(NAME, HTTP) ", " TO_443("toFQDNs: [{matchPattern: '*.example'}]", KAFKA),
 		  false },
@@ -399,6 +411,18 @@ static void authentication_is_told_of_what_is_allowed(void **state)
 		{ AUTH(WORLD, "disabled") ", " AT_443(WORLD, "required"), "required" },
 		{ AUTH(WORLD, "disabled") ", " AUTH(CIDR, "required"), "required" },
 		{ AUTH(CIDR, "required") ", " AUTH(WORLD, "test-always-fail"), "test-always-fail" },
+		/* what is for everybody and asks for a proxy goes before what is for the peer, and the other way round */
+		{ AUTH(CIDR, "required") ", {toPorts: [{ports: [{port: '443', protocol: TCP}], " //
+		  HTTP "}]}",
+		  "" },
+		{ "{" PORT_443 ", authentication: {mode: required}}, " TO_443(CIDR, NAMES), "" },
+		{ "{" PORT_443 ", authentication: {mode: required}}, " TO_443(CIDR, NOTHING),
+		  "required" },
+		/* of 443 to 700 the map has 443 by itself, of 440 to 447 one entry */
+		{ "{" WORLD ", toPorts: [{ports: [{port: '443', endPort: 700, protocol: TCP}]}], "
+		  "authentication: {mode: disabled}}, {" WORLD ", toPorts: [{ports: [{port: "
+		  "'440', endPort: 447, protocol: TCP}]}], authentication: {mode: required}}",
+		  "" },
 		{ "{" PORT_443 ", authentication: {mode: required}}, " AT_443(WORLD, "disabled"),
 		  "" },
 	};

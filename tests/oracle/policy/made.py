@@ -194,7 +194,7 @@ class Made:
             p['port'] = self.rng.choice(NAMES + ['HTTP', 'nobody'])
         elif pick < 0.25 and not l7:
             p['port'] = '0'
-        if self.chance(0.2) and l7 != 'dns':
+        if self.chance(0.2) and l7 != 'dns' and p['port'].isdigit():
             p['endPort'] = self.rng.choice(PORTS + [65535, 90, 0, 100])
         if l7 and l7 != 'dns':
             p['protocol'] = 'TCP'
@@ -337,12 +337,68 @@ class Made:
         return {'apiVersion': 'networking.k8s.io/v1', 'kind': 'NetworkPolicy',
                 'metadata': {'name': 'k%d' % i, 'namespace': self.rng.choice(NAMESPACES)}, 'spec': s}
 
+    # --- rules that meet --------------------------------------------------------------------------
+
+    def peer(self, world, ingress):
+        """One of a handful of peers, which contain each other."""
+        way = 'from' if ingress else 'to'
+        peers = [{}, {way + 'Endpoints': [{}]}, {way + 'Endpoints': [{'matchLabels': {'app': 'web'}}]}, {way + 'Entities': ['all']},
+                 {way + 'Entities': ['cluster']}, {way + 'Entities': ['world']}, {way + 'Entities': ['host']}, {way + 'CIDR': ['0.0.0.0/0']},
+                 {way + 'CIDR': ['10.0.0.0/8']}, {way + 'CIDRSet': [{'cidr': '10.1.0.0/16', 'except': ['10.1.2.0/25']}]},
+                 {way + 'CIDRSet': [{'cidrGroupRef': 'g0'}]}, {way + 'CIDRSet': [{'cidrGroupSelector': {}}]}]
+        if not ingress:
+            peers += [{'toFQDNs': [{'matchPattern': '*'}]}, {'toFQDNs': [{'matchName': 'api.example.com'}]}]
+        return copy.deepcopy(self.rng.choice(peers))
+
+    def meeting(self, world, i):
+        """A policy of few ports, for whoever is in the cluster: what its rules ask for meets what others do."""
+        def port(l7):
+            p = {'port': self.rng.choice(['80', '80', '443', '64', '0', 'http', 'dns', 'web-1'] if l7 is None else ['80', '443', 'http', '64']),
+                 'protocol': 'TCP'}
+            if l7 != 'dns' and p['port'].isdigit() and self.chance(0.4):
+                p['endPort'] = self.rng.choice([80, 100, 127, 443, 500, 65535])
+                if p['endPort'] < int(p['port']):
+                    del p['endPort']
+            if l7 in (None, 'dns') and self.chance(0.3):
+                p['protocol'] = self.rng.choice(['ANY', 'UDP'])
+            return p
+
+        def rule(ingress, deny):
+            r = self.peer(world, ingress)
+            if deny:
+                r.pop('toFQDNs', None)
+            if self.chance(0.85):
+                l7, entry = None, {}
+                if not deny and self.chance(0.4):
+                    l7, entry['rules'] = self.l7(ingress)
+                if not deny and l7 is None and 'rules' not in entry and self.chance(0.2):
+                    entry['serverNames'] = ['a.example.com']
+                if not deny and l7 is None and 'rules' not in entry and not ingress and self.chance(0.2):
+                    entry['listener'] = {'name': self.rng.choice(['l1', 'l2']),
+                                         'envoyConfig': {'kind': 'CiliumClusterwideEnvoyConfig', 'name': 'e'}}
+                    if self.chance(0.6):
+                        entry['listener']['priority'] = self.rng.choice([1, 50, 100])
+                entry['ports'] = [port(l7) for _ in range(self.rng.randint(1, 2))]
+                r['toPorts'] = [entry]
+            if not deny and self.chance(0.15):
+                r['authentication'] = {'mode': self.rng.choice(['required', 'disabled', 'test-always-fail'])}
+            return r
+        s = {'endpointSelector': {} if self.chance(0.7) else {'matchLabels': {'app': self.rng.choice(VALUES['app'])}}}
+        ingress = self.chance(0.4)
+        way = 'ingress' if ingress else 'egress'
+        s[way] = [rule(ingress, False) for _ in range(self.rng.randint(1, 3))]
+        if self.chance(0.35):
+            s[way + 'Deny'] = [rule(ingress, True)]
+        if self.chance(0.2):
+            s['enableDefaultDeny'] = {way: False}
+        return {'apiVersion': 'cilium.io/v2', 'kind': 'CiliumClusterwideNetworkPolicy', 'metadata': {'name': 'm%d' % i}, 'spec': s}
+
     # --- questions --------------------------------------------------------------------------------
 
     def policies(self, world):
         return [self.kube(i) if self.chance(0.3) else self.cilium(world, i) for i in range(self.rng.randint(1, 4))]
 
-    def connections(self, world, n):
+    def connections(self, world, n, ports=None):
         ends = ['%s/%s' % (p['namespace'], p['name']) for p in world['pods']] * 2
         ends += ['node:' + n['name'] for n in world['nodes']] + [s['name'] for s in world['specials']]
         out = []
@@ -355,7 +411,7 @@ class Made:
             if src == dst:
                 continue
             proto = self.rng.choice(['TCP'] * 4 + ['UDP', 'UDP', 'SCTP', 'ICMP', 'ICMPv6'])
-            port = self.rng.choice([3, 8, 128, 135, 42] if proto.startswith('ICMP') else PORTS + [1, 81, 90, 65535])
+            port = self.rng.choice([3, 8, 128, 135, 42] if proto.startswith('ICMP') else ports or PORTS + [1, 81, 90, 65535])
             out.append([src, dst, proto, port])
         return out
 
