@@ -260,7 +260,7 @@ static enum err_code decide_at(struct audit *a, const struct policy_asked *q, co
 static enum err_code decide(struct audit *a, const struct policy_asked *q, const struct by *by,
 			    struct connection *c, struct err *e)
 {
-	*c = (struct connection){ .foreign = by->first_foreign };
+	*c = (struct connection){ .foreign = by->first_foreign, .by = by->hash };
 	if (!policy_end_is_known(q->ends[CLIENT]) || !policy_end_is_known(q->ends[SERVER]))
 		return audit_text(a, STR("who one of the ends is, is not known"), &c->why, e);
 	for (int i = CLIENT; i <= SERVER; i++) {
@@ -284,15 +284,14 @@ struct key {
 	uint64_t names, by;
 	uint16_t port;
 	uint8_t protocol;
-	uint8_t reserved_[5];
+	bool is_named; /* not the connection's first, but those that name @by */
+	uint8_t reserved_[4];
 };
 _Static_assert(sizeof(struct key) == 64, "compared as bytes: no holes");
 
-static struct key key_of(const struct audit *a, const struct policy_asked *q, const struct by *by)
+static struct key key_of(const struct audit *a, const struct policy_asked *q)
 {
-	struct key k = {
-		.names = q->names.hash, .by = by->hash, .port = q->port, .protocol = q->protocol
-	};
+	struct key k = { .names = q->names.hash, .port = q->port, .protocol = q->protocol };
 	bool by_ip = policy_set_uses_addresses(a->set);
 
 	for (int i = CLIENT; i <= SERVER; i++) {
@@ -303,16 +302,16 @@ static struct key key_of(const struct audit *a, const struct policy_asked *q, co
 	return k;
 }
 
-static void count_flow(struct connection *c, const struct flow *f, const struct policy_asked *q)
+static void count_flow(struct tally *t, const struct flow *f, const struct policy_asked *q)
 {
 	struct audit_span span = { flow_is(f, FLOW_HAS_TIME), f->time, f->time };
 
-	c->passed += q->passed;
-	c->through += q->through;
-	c->audited += q->audited;
-	audit_span_add(q->passed ? &c->passed_span : &c->denied_span, span);
+	t->passed += q->passed;
+	t->through += q->through;
+	t->audited += q->audited;
+	audit_span_add(q->passed ? &t->passed_span : &t->denied_span, span);
 	if (!q->passed)
-		c->denied[f->direction < ARRAY_LEN(c->denied) ? f->direction : 0]++;
+		t->denied[f->direction < ARRAY_LEN(t->denied) ? f->direction : 0]++;
 }
 
 /* One that there is no room for: asked, counted, forgotten. */
@@ -324,18 +323,42 @@ static enum err_code flow_alone(struct audit *a, const struct flow *f, const str
 
 	if (decide(a, q, by, &c, e) != ERR_OK)
 		return e->code;
-	count_flow(&c, f, q);
-	enum err_code code = audit_add(a, &c, false, e);
+	count_flow(&c.own, f, q);
+	c.all = c.own;
+	audit_add_connection(a, &c, false);
+	enum err_code code = audit_add(a, &c, &c.all, e);
 	a->hit_count = hits;
 	a->again++;
 	return code;
+}
+
+/* Those of @key, made if they are not there. ERR_CLOSED: there is no room. */
+static enum err_code find(struct audit *a, const struct key *key, const struct policy_asked *q,
+			  const struct by *by, uint32_t *ret, struct err *e)
+{
+	const struct str bytes = str_n(key, sizeof *key);
+
+	if (map_get(a->by_key, bytes, ret))
+		return ERR_OK;
+	if (a->connection_count == AUDIT_CONNECTIONS_MAX || a->hit_count > AUDIT_HITS_MAX)
+		return err_set(e, ERR_CLOSED, "more than %d connections", AUDIT_CONNECTIONS_MAX);
+	*ret = (uint32_t)a->connection_count;
+	if (audit_grow(&a->connections, *ret, &a->connection_room, sizeof *a->connections, e) !=
+		    ERR_OK ||
+	    decide(a, q, by, &a->connections[*ret], e) != ERR_OK ||
+	    map_put(a->by_key, bytes, *ret, NULL, e) != ERR_OK)
+		return e->code;
+	a->connections[*ret].first = *ret;
+	a->connection_count++;
+	return ERR_OK;
 }
 
 enum err_code audit_flow(struct audit *a, const struct flow *f, struct err *e)
 {
 	struct policy_asked q;
 	struct by by;
-	uint32_t at;
+	uint32_t first, at;
+	struct err mine;
 
 	if (!policy_asked_read(a->dict, f, &q)) {
 		a->other++;
@@ -343,19 +366,20 @@ enum err_code audit_flow(struct audit *a, const struct flow *f, struct err *e)
 	}
 	if (audit_by_read(a, f, &by, e) != ERR_OK)
 		return e->code;
-	const struct key key = key_of(a, &q, &by);
-	const struct str bytes = str_n(&key, sizeof key);
-	if (!map_get(a->by_key, bytes, &at)) {
-		if (a->connection_count == AUDIT_CONNECTIONS_MAX || a->hit_count > AUDIT_HITS_MAX)
-			return flow_alone(a, f, &q, &by, e);
-		at = (uint32_t)a->connection_count;
-		if (audit_grow(&a->connections, at, &a->connection_room, sizeof *a->connections,
-			       e) != ERR_OK ||
-		    decide(a, &q, &by, &a->connections[at], e) != ERR_OK ||
-		    map_put(a->by_key, bytes, at, NULL, e) != ERR_OK)
-			return e->code;
-		a->connection_count++;
+	struct key key = key_of(a, &q);
+	enum err_code code = find(a, &key, &q, &by, &first, &mine);
+	at = first;
+	if (code == ERR_OK && a->connections[first].by != by.hash) {
+		key.by = by.hash;
+		key.is_named = true;
+		code = find(a, &key, &q, &by, &at, &mine);
 	}
-	count_flow(&a->connections[at], f, &q);
+	if (code == ERR_CLOSED)
+		return flow_alone(a, f, &q, &by, e);
+	if (code != ERR_OK)
+		return err_set(e, code, "%s", mine.msg);
+	a->connections[at].first = first;
+	count_flow(&a->connections[at].own, f, &q);
+	count_flow(&a->connections[first].all, f, &q);
 	return ERR_OK;
 }

@@ -13,24 +13,26 @@ static bool side_denies(const struct side *s)
 	return policy_verdict_denies((enum policy_verdict)s->verdict) || s->never;
 }
 
-static uint64_t denied_of(const struct connection *c)
+static uint64_t denied_of(const struct tally *t)
 {
-	return c->denied[NOWHERE] + c->denied[AT_IN] + c->denied[AT_OUT];
+	return t->denied[NOWHERE] + t->denied[AT_IN] + t->denied[AT_OUT];
 }
 
 /* Flows to which happened at this end what the policies decide there. A drop at the destination was
  * let out at the source, and leaves flows there that passed; one at the source never got further. */
-static uint64_t flows_at(const struct connection *c, enum policy_direction direction)
+static uint64_t flows_at(const struct connection *c, const struct tally *all,
+			 enum policy_direction direction)
 {
+	const struct tally *own = &c->own;
 	bool in = side_denies(&c->sides[POLICY_INGRESS]),
 	     out = side_denies(&c->sides[POLICY_EGRESS]);
 
 	if (direction == POLICY_EGRESS)
-		return out ? c->denied[AT_OUT] + c->denied[NOWHERE]
-			   : c->passed + c->denied[AT_IN] + (in ? c->denied[NOWHERE] : 0);
+		return out ? own->denied[AT_OUT] + own->denied[NOWHERE]
+			   : own->passed + own->denied[AT_IN] + (in ? own->denied[NOWHERE] : 0);
 	if (in)
-		return c->denied[AT_IN] + (out ? 0 : c->denied[NOWHERE]);
-	return denied_of(c) && !c->through ? 0 : c->passed;
+		return own->denied[AT_IN] + (out ? 0 : own->denied[NOWHERE]);
+	return denied_of(all) && !all->through ? 0 : own->passed;
 }
 
 static void add_hits(struct audit *a, const struct connection *c, const struct side *s,
@@ -42,10 +44,11 @@ static void add_hits(struct audit *a, const struct connection *c, const struct s
 		switch ((enum hit_kind)(hit >> HIT_SHIFT)) {
 		case HIT_RULE:
 			a->rules[at].flows += flows;
-			a->rules[at].otherwise += flows ? 0 : c->passed + denied_of(c);
+			a->rules[at].otherwise += flows ? 0 : c->own.passed + denied_of(&c->own);
 			if (flows)
-				audit_span_add(&a->rules[at].span,
-					       side_denies(s) ? c->denied_span : c->passed_span);
+				audit_span_add(&a->rules[at].span, side_denies(s)
+									   ? c->own.denied_span
+									   : c->own.passed_span);
 			break;
 		case HIT_PART:
 			a->parts[at].flows += flows;
@@ -81,11 +84,11 @@ static enum err_code add_default(struct audit *a, const struct side *s,
 	return ERR_OK;
 }
 
-static enum err_code add_side(struct audit *a, const struct connection *c,
+static enum err_code add_side(struct audit *a, const struct connection *c, const struct tally *all,
 			      enum policy_direction direction, struct err *e)
 {
 	const struct side *s = &c->sides[direction];
-	uint64_t flows = flows_at(c, direction);
+	uint64_t flows = flows_at(c, all, direction);
 
 	add_hits(a, c, s, flows);
 	if (s->unknown)
@@ -97,22 +100,35 @@ static enum err_code add_side(struct audit *a, const struct connection *c,
 	return ERR_OK;
 }
 
+enum err_code audit_add(struct audit *a, const struct connection *c, const struct tally *all,
+			struct err *e)
+{
+	if (c->foreign)
+		a->foreign_flows[c->foreign] += c->own.passed + denied_of(&c->own);
+	if (c->why)
+		return ERR_OK;
+	if (add_side(a, c, all, POLICY_EGRESS, e) != ERR_OK)
+		return e->code;
+	return add_side(a, c, all, POLICY_INGRESS, e);
+}
+
 /* What preview would say of it, which knows no audit mode. */
 static void add_change(struct audit *a, const struct connection *c, bool is_whole)
 {
 	const struct side *in = &c->sides[POLICY_INGRESS], *out = &c->sides[POLICY_EGRESS];
+	const struct tally *all = &c->all;
 	bool out_denies = side_denies(out) && !out->unknown;
 	bool in_denies = side_denies(in) && !in->unknown;
-	uint64_t denied = denied_of(c) - c->audited;
+	uint64_t denied = denied_of(all) - all->audited;
 
 	if (!out_denies && !in_denies && (out->unknown || in->unknown)) {
-		a->unknown_flows[out->unknown ? out->why : in->why] += c->passed + denied_of(c);
+		a->unknown_flows[out->unknown ? out->why : in->why] += all->passed + denied_of(all);
 		return;
 	}
-	if (denied && c->through) /* the record has it both ways */
+	if (denied && all->through) /* the record has it both ways */
 		return;
-	if ((out_denies || in_denies) && c->passed && !denied) {
-		a->newly_denied.flows += c->passed;
+	if ((out_denies || in_denies) && all->passed && !denied) {
+		a->newly_denied.flows += all->passed;
 		a->newly_denied.connections += is_whole;
 	}
 	if (!out_denies && !in_denies && denied && !in->to_proxy && !out->to_proxy &&
@@ -122,21 +138,15 @@ static void add_change(struct audit *a, const struct connection *c, bool is_whol
 	}
 }
 
-enum err_code audit_add(struct audit *a, const struct connection *c, bool is_whole, struct err *e)
+void audit_add_connection(struct audit *a, const struct connection *first, bool is_whole)
 {
-	uint64_t all = c->passed + denied_of(c);
+	const struct tally *all = &first->all;
 
-	a->flows += all;
-	audit_span_add(&a->span, c->passed_span);
-	audit_span_add(&a->span, c->denied_span);
-	if (c->foreign)
-		a->foreign_flows[c->foreign] += all;
-	if (c->why) {
-		a->unknown_flows[c->why] += all;
-		return ERR_OK;
-	}
-	add_change(a, c, is_whole);
-	if (add_side(a, c, POLICY_EGRESS, e) != ERR_OK)
-		return e->code;
-	return add_side(a, c, POLICY_INGRESS, e);
+	a->flows += all->passed + denied_of(all);
+	audit_span_add(&a->span, all->passed_span);
+	audit_span_add(&a->span, all->denied_span);
+	if (first->why)
+		a->unknown_flows[first->why] += all->passed + denied_of(all);
+	else
+		add_change(a, first, is_whole);
 }

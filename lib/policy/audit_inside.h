@@ -98,12 +98,20 @@ struct side {
 	uint32_t why; /* a text: of unknown; of POLICY_DEFAULT_ALLOWED by whom */
 	uint32_t first_hit, hit_count;
 };
-struct connection {
-	struct side sides[2]; /* by enum policy_direction */
+struct tally {
 	uint64_t passed, through, audited;
 	uint64_t denied
 		[3]; /* by flow.TrafficDirection: unknown, ingress, egress; audited ones, too */
 	struct audit_span passed_span, denied_span;
+};
+/* Flows of one connection that name the same policies, or none. What the policies decide is the same for
+ * all flows of a connection; which rules they count for is not. */
+struct connection {
+	struct side sides[2]; /* by enum policy_direction */
+	struct tally own;
+	struct tally all; /* of the first: of all flows of the connection */
+	uint32_t first;   /* of the connection; itself */
+	uint64_t by;      /* hash of what they name */
 	uint32_t why;     /* a text: of both ends unknown; 0 they are known */
 	uint32_t foreign; /* a text: a policy that it names, not in the set; 0 none */
 };
@@ -177,8 +185,10 @@ MUST_CHECK enum err_code audit_widths(struct audit *a, struct audit_rule *rules,
 /* audit_ends.c: fills a->selected and parts' known; the open ones. ERR_NOMEM. */
 MUST_CHECK enum err_code audit_ends(struct audit *a, struct audit_report *ret, struct err *e);
 
-/* audit_add.c: the counts of @c to what it matched. @is_whole: it is all of its connection. ERR_NOMEM. */
-MUST_CHECK enum err_code audit_add(struct audit *a, const struct connection *c, bool is_whole,
-				   struct err *e);
+/* audit_add.c: the flows of @c to what they matched; @all of its connection. ERR_NOMEM. */
+MUST_CHECK enum err_code audit_add(struct audit *a, const struct connection *c,
+				   const struct tally *all, struct err *e);
+/* The flows of a connection to what is told of it as a whole. @is_whole: these are all of them. */
+void audit_add_connection(struct audit *a, const struct connection *first, bool is_whole);
 
 #endif

@@ -151,9 +151,14 @@ enum err_code audit_finish(struct audit *a, struct audit_report *ret, struct err
 {
 	struct audit_report r = { .rule_count = 0 };
 
-	for (size_t i = 0; i < a->connection_count; i++)
-		if (audit_add(a, &a->connections[i], true, e) != ERR_OK)
+	for (size_t i = 0; i < a->connection_count; i++) {
+		const struct connection *c = &a->connections[i];
+
+		if (c->first == i)
+			audit_add_connection(a, c, true);
+		if (audit_add(a, c, &a->connections[c->first].all, e) != ERR_OK)
 			return e->code;
+	}
 	if (audit_ends(a, &r, e) != ERR_OK || tell_rules(a, &r, e) != ERR_OK ||
 	    tell_idle(a, &r, e) != ERR_OK ||
 	    tell_reasons(a, a->unknown_flows, &r.unknown, &r.unknown_count, e) != ERR_OK ||

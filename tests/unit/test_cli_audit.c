@@ -457,6 +457,26 @@ static void a_flow_counts_for_the_policies_that_it_names(void **state)
 	buf_done(&m.text);
 }
 
+/* Whoever decides names it; whoever sees the packet pass by does not. */
+static void names_do_not_part_the_flows_of_a_connection(void **state)
+{
+	struct world *w = *state;
+	struct endpoint_id web = pod(w, "shop", "web-0", "web", "k8s:app=web"),
+			   db = pod(w, "shop", "db-0", "db", "k8s:app=db");
+	struct flow flows[] = { flow_of(web, db, 22), drop_of(web, db, 22) };
+
+	flows[0].direction = FLOW__TRAFFIC_DIRECTION__EGRESS;
+	named(w, &flows[1], FLOW_FIELD_INGRESS_DENIED_BY, "db");
+	struct made m =
+		audit_of(w, DB("{from: [" APP("web") "], ports: [{port: 5432}]}"), flows, 2);
+	LACKS(m, "not as recorded");
+	buf_done(&m.text);
+	m = audit_of(w, DB("{from: [" APP("web") "], ports: [{port: 22}]}"), flows, 2);
+	HOLDS(m, "knp:shop/db#ingress[0]: flows match it, which were recorded");
+	HOLDS(m, "would deny 0 flows that passed, and allow 1 that were denied");
+	buf_done(&m.text);
+}
+
 /* What was in force was not what is in the file. */
 static void a_rule_of_a_policy_that_was_another_is_not_judged(void **state)
 {
@@ -566,6 +586,16 @@ static const char any_policies[] = KNP(
 				 "[{ports: [{port: "
 				 "\"80\", protocol: TCP}], rules: {http: [{}]}}]}]}");
 
+static uint32_t any_field(uint32_t *seed)
+{
+	static const uint32_t fields[] = { FLOW_FIELD_EGRESS_ALLOWED_BY,
+					   FLOW_FIELD_INGRESS_ALLOWED_BY,
+					   FLOW_FIELD_EGRESS_DENIED_BY,
+					   FLOW_FIELD_INGRESS_DENIED_BY };
+
+	return fields[next(seed) % ARRAY_LEN(fields)];
+}
+
 /* How much is decided otherwise than it was recorded is what preview says of the same flows. */
 static void changes_are_those_of_preview(void **state)
 {
@@ -586,8 +616,11 @@ static void changes_are_those_of_preview(void **state)
 		assert_int_equal(audit_new(set, w->dict, &a, NULL), ERR_OK);
 		assert_int_equal(preview_new(set, NULL, w->dict, &p, NULL), ERR_OK);
 		for (int i = 0; i < FLOWS; i++) {
-			const struct flow f = any_flow(&seed, ends);
+			struct flow f = any_flow(&seed, ends);
 
+			buf_reset(&w->ext);
+			if (next(&seed) % 3 == 0)
+				named(w, &f, any_field(&seed), next(&seed) % 2 ? "a" : "mesh");
 			audited += f.verdict == FLOW__VERDICT__AUDIT;
 			assert_int_equal(audit_flow(a, &f, NULL), ERR_OK);
 			assert_int_equal(preview_flow(p, &f, NULL), ERR_OK);
@@ -715,6 +748,7 @@ int main(void)
 		TEST(pods_that_nobody_selects_are_open),
 		TEST(what_nobody_denies_by_default_is_told),
 		TEST(a_flow_counts_for_the_policies_that_it_names),
+		TEST(names_do_not_part_the_flows_of_a_connection),
 		TEST(a_rule_of_a_policy_that_was_another_is_not_judged),
 		TEST(rules_that_ask_for_what_nobody_told_are_not_judged),
 		TEST(ends_that_nobody_named_are_not_known),
