@@ -226,13 +226,9 @@ void read_network_policy(struct reading *r, const json_t *object, uint32_t polic
 					       NULL };
 	struct str own = set_policy(r->set, policy)->namespace_;
 	only(r, object, keys);
-	json_t *json = member_object(r, object, "spec");
+	json_t *json = member_object(r, object, "spec"); /* without one: all pods, and no rules */
 	size_t at = step(r, "spec");
 
-	if (!json) {
-		bad(r, "it is missing");
-		return;
-	}
 	only(r, json, of_spec);
 	json_t *pods = member_object(r, json, "podSelector");
 	struct selector *subject = NULL;

@@ -227,6 +227,20 @@ static void a_pods_namespace_and_cluster_are_not_asked_for_by_labels_of_its_own(
 			 POLICY_DEFAULT_DENIED);
 }
 
+/* The API server takes it, and fills in that it is of ingress. */
+static void a_network_policy_without_a_spec_denies_what_comes_in(void **state)
+{
+	(void)state;
+	AUTO(policy_set_free)
+	struct policy_set *set = set_of("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+					"metadata: {name: none, namespace: shop}\n");
+
+	assert_int_equal(ask(set, POLICY_INGRESS, &db, &web, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_DEFAULT_DENIED);
+	assert_int_equal(ask(set, POLICY_EGRESS, &web, &db, NULL, IPPROTO_TCP, 80).verdict,
+			 POLICY_NOT_SELECTED);
+}
+
 static void backends_are_those_of_the_service_that_is_meant(void **state)
 {
 	(void)state;
@@ -331,6 +345,7 @@ int main(void)
 		cmocka_unit_test(groups_are_selected_by_all_that_an_address_is_in),
 		cmocka_unit_test(a_list_of_blocks_and_groups_means_all_of_them),
 		cmocka_unit_test(a_service_stands_for_pods_of_the_local_cluster),
+		cmocka_unit_test(a_network_policy_without_a_spec_denies_what_comes_in),
 		cmocka_unit_test(backends_are_those_of_the_service_that_is_meant),
 		cmocka_unit_test(
 			a_service_in_a_rule_that_denies_is_nobody_and_with_ports_everybody),

@@ -235,12 +235,6 @@ def meeting(m, world):
             'connections': m.connections(world, CONNECTIONS, [80, 80, 443, 64, 99, 127, 500, 53, 8080])}
 
 
-def served(m, world):
-    """As an API server gave it: fields are missing, and none is unknown."""
-    policy = m.kube(0) if m.chance(0.7) else m.cilium(world, 0)
-    return {'objects': [m.damage(policy, unknown=False)], 'connections': m.connections(world, 4), 'selects': True, 'served': True}
-
-
 KINDS = {'meeting': meeting, 'sets': sets, 'refused': refusals}
 
 

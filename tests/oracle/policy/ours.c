@@ -1,6 +1,5 @@
 /*
- * Our side of the oracle: the same questions as main.go has, of lib/policy. A question with "served" has objects that an
- * API server gave, and so checked.
+ * Our side of the oracle: the same questions as main.go has, of lib/policy.
  */
 #include <netinet/in.h>
 #include <stdio.h>
@@ -179,7 +178,6 @@ static json_t *answer_set(struct cluster *c, const json_t *question)
 	struct err e = { 0 };
 	size_t i;
 
-	policy_builder_served(b, json_is_true(json_object_get(question, "served")));
 	json_array_foreach(json_object_get(question, "objects"), i, one)
 	{
 		if (policy_builder_add(b, one, &e) == ERR_OK)

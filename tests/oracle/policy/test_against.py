@@ -25,7 +25,7 @@ def against(reference, kind, runs, *more):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize('kind', ['sets', 'refused'])
+@pytest.mark.parametrize('kind', ['sets', 'meeting', 'refused'])
 def test_against_itself_nothing_differs(kind):
     code, out, _ = against(OURS, kind, 60)
     assert (code, re.sub(r'\d+ ends', 'N ends', out)) == (0, 'against: 60 questions, N ends, 0 answered differently\n')
@@ -50,7 +50,8 @@ for line in sys.stdin:
     print(p.stdout.readline().rstrip().replace(%r, %r), flush=True)
 ''' % (OURS, old, new))
     liar.chmod(0o755)
-    code, out, _ = against(str(liar), 'refused' if what == 'a refusal' else 'sets', 120, '--seed', '1')
+    kind = {'a refusal': 'refused', 'a proxy': 'meeting', 'an authentication': 'meeting'}.get(what, 'sets')
+    code, out, _ = against(str(liar), kind, 120, '--seed', '1')
     assert code == 1
     assert told in out
     assert re.search(r'against: 120 questions, \d+ ends, [1-9]\d* answered differently \(.*\)\n$', out)
