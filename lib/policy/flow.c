@@ -148,7 +148,8 @@ static bool has_label(const struct endpoint *ep, const char *label)
 
 bool policy_end_is_known(const struct endpoint *ep)
 {
-	return ep && (ep->label_count || ep->namespace_.len) && !has_label(ep, "reserved:unknown");
+	return ep && (ep->label_count || ep->namespace_.len) &&
+	       !has_label(ep, "reserved:unknown") && !has_label(ep, FLOW_DICT_OVERFLOW_LABEL);
 }
 
 void policy_asked_put_end(const struct policy_asked *q, int i, struct buf *out)

@@ -70,7 +70,7 @@ struct policy_asked {
  * address, answers of ICMP), or it does not say who opened the connection. Borrows from @f and @dict. */
 bool policy_asked_read(const struct flow_dict *dict, const struct flow *f,
 		       struct policy_asked *ret);
-/* False of an end that nobody named; NULL is one. */
+/* False of an end that nobody named, or that the dictionary had no room for; NULL is one. */
 bool policy_end_is_known(const struct endpoint *ep);
 /* An end as people call it: "shop/web", a DNS name, "host", "192.0.2.7". */
 void policy_asked_put_end(const struct policy_asked *q, int end, struct buf *out);

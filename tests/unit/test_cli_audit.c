@@ -518,6 +518,27 @@ static void rules_that_ask_for_what_nobody_told_are_not_judged(void **state)
 	buf_done(&m.text);
 }
 
+/* An answer holds 64 rules: which others were for the connection, nobody knows. */
+static void of_more_rules_than_an_answer_holds_none_is_unused(void **state)
+{
+	struct world *w = *state;
+	AUTO_BUF struct buf policy = buf_init(1 << 16);
+	struct endpoint_id web = pod(w, "shop", "web-0", "web", "k8s:app=web"),
+			   db = pod(w, "shop", "db-0", "db", "k8s:app=db");
+	const struct flow f = flow_of(web, db, 80);
+
+	buf_lit(&policy,
+		"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: db, "
+		"namespace: shop}\nspec: {podSelector: {}, ingress: [");
+	for (int i = 0; i <= POLICY_BY_MAX; i++)
+		buf_lit(&policy, "{ports: [{port: 80}]}, ");
+	buf_lit(&policy, "{ports: [{port: 81}]}]}\n");
+	struct made m = audit_of(w, buf_cstr(&policy), &f, 1);
+	HOLDS(m, "66 rules of 1 policy: 0 unused, 64 wider than seen, 2 not judged;");
+	HOLDS(m, "knp:shop/db#ingress[65]: more rules were for one connection than are told\n");
+	buf_done(&m.text);
+}
+
 static void ends_that_nobody_named_are_not_known(void **state)
 {
 	struct world *w = *state;
@@ -751,6 +772,7 @@ int main(void)
 		TEST(names_do_not_part_the_flows_of_a_connection),
 		TEST(a_rule_of_a_policy_that_was_another_is_not_judged),
 		TEST(rules_that_ask_for_what_nobody_told_are_not_judged),
+		TEST(of_more_rules_than_an_answer_holds_none_is_unused),
 		TEST(ends_that_nobody_named_are_not_known),
 		TEST(changes_are_those_of_preview),
 		TEST(the_order_of_flows_does_not_matter),

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -482,6 +483,24 @@ static void connections_beyond_the_limit_are_counted(void **state)
 	assert_int_equal(counts.connections[PREVIEW_SAME], 1);
 }
 
+/* Beyond the room for names an end has none, which is no pod without labels. */
+static void ends_that_there_was_no_room_for_are_unknown(void **state)
+{
+	struct world *w = *state;
+	struct endpoint_id last = w->web;
+
+	for (int i = 0; flow_dict_counts(w->dict).overflows == 0; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof name, "p-%d", i);
+		last = endpoint(w, "shop", name, "k8s:app=web");
+	}
+	assert_true(last.v > 0);
+	const struct flow f = flow_of(last, w->db, 5432);
+	comes_to(w, DB(FROM_WEB), NULL, &f, 1,
+		 "unknown 1 10.0.3.233 shop/db-0 5432/6 in who one of the ends is, is not known\n");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -509,6 +528,7 @@ int main(void)
 		TEST(what_both_decide_alike_is_no_change_and_what_they_do_not_is),
 		TEST(a_record_that_the_policies_in_force_do_not_explain_is_unknown),
 		TEST(connections_beyond_the_limit_are_counted),
+		TEST(ends_that_there_was_no_room_for_are_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
