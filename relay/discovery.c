@@ -139,7 +139,9 @@ static void on_message(struct discovery *d, struct str message)
 	bool is_named = spec.name.len && utf8_is_valid(spec.name);
 	if (n->type == PEER__CHANGE_NOTIFICATION_TYPE__PEER_DELETED)
 		peers_drop(d->peers, spec.name);
-	else if (is_named && n->type != PEER__CHANGE_NOTIFICATION_TYPE__UNKNOWN &&
+	else if (is_named &&
+		 (n->type == PEER__CHANGE_NOTIFICATION_TYPE__PEER_ADDED ||
+		  n->type == PEER__CHANGE_NOTIFICATION_TYPE__PEER_UPDATED) &&
 		 peers_put(d->peers, &spec, &e) != ERR_OK)
 		log_warn("peer not added", "err=%s", LOG_QUOTE(e.msg));
 	peer__change_notification__free_unpacked(n, NULL);

@@ -297,6 +297,7 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 		open_again(q, lane);
 	} else if (speech->batches && ev->result->status == RPC_UNIMPLEMENTED) {
 		atomic_store_explicit(&lane->peer->is_foreign, true, memory_order_relaxed);
+		resume_not_begun(&lane->resume);
 		open_again(q, lane);
 	} else {
 		(void)failure_set(&e, ev->result);

@@ -6,9 +6,9 @@
 struct str resume_request(struct resume *r, struct str original, const struct request *request,
 			  struct buf *b)
 {
-	bool asked_for_past = request->number || request->has_since;
+	bool is_live_only = request->follow && !request->number && !request->has_since;
 
-	if (r->last.v == 0 || (!r->has_spoken && asked_for_past))
+	if (r->last.v == 0 || (!r->has_spoken && !is_live_only))
 		return original;
 	buf_reset(b);
 	r->to_skip = r->at_last;
@@ -21,6 +21,12 @@ void resume_begun(struct resume *r, struct wall_ns started)
 	r->has_moved = false;
 	if (r->last.v == 0)
 		r->last = started;
+}
+
+void resume_not_begun(struct resume *r)
+{
+	if (!r->has_spoken && !r->pause_ns)
+		r->last = (struct wall_ns){ 0 };
 }
 
 bool resume_take(struct resume *r, struct wall_ns time)

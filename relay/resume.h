@@ -45,6 +45,9 @@ struct str resume_request(struct resume *r, struct str original, const struct re
 			  struct buf *b);
 /* A call with that request has begun; the client asked at @started. */
 void resume_begun(struct resume *r, struct wall_ns started);
+/* The peer did not know the call: it is asked by another, and if it was never asked before, for what
+ * happens from then on by its own clock, not by ours. */
+void resume_not_begun(struct resume *r);
 /* Counts a flow that came; @time 0: it has none. @return false when it came before. */
 bool resume_take(struct resume *r, struct wall_ns time);
 /* The call failed: not again before @r->retry_at. */

@@ -254,6 +254,7 @@ def test_a_peer_service_adds_changes_and_removes_peers_while_queries_run():
                 assert follower.status() == (CONNECTED, ['b'])
                 b.feed([of('b', 2)])
                 assert follower.flows(1) == ['b-2']
+                service.say(9, 'stranger', a.socket)  # what a later version may tell
                 service.say(DELETED, 'a')
                 assert follower.status() == (GONE, ['a'])
                 service.told.put(None)  # the stream ends; it is opened again, and peers stay

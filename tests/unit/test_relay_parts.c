@@ -330,16 +330,41 @@ static void flows_of_the_newest_time_that_are_gone_by_now_are_not_waited_for(voi
 static void who_has_said_nothing_is_asked_for_what_the_client_asked_for(void **state)
 {
 	(void)state;
-	struct resume backlog = { 0 }, live = { 0 };
+	struct resume backlog = { 0 }, live = { 0 }, all = { 0 };
 	resume_begun(&backlog, (struct wall_ns){ 100 });
 	resume_begun(&live, (struct wall_ns){ 100 });
+	resume_begun(&all, (struct wall_ns){ 100 });
 	struct request again = asked_again(&backlog, 20, false);
+	assert_true(is_as_asked(&again));
+	again = asked_again(&all, 0, true); /* everything: no number, and no time */
 	assert_true(is_as_asked(&again));
 	again = asked_again(&live, 0, false);
 	assert_true(again.has_since && again.follow);
 	assert_int_equal(live.last.v, 100);
 	resume_begun(&live, (struct wall_ns){ 300 });
 	assert_int_equal(live.last.v, 100);
+}
+
+static void
+who_does_not_know_the_call_is_asked_by_its_own_clock_unless_it_failed_before(void **state)
+{
+	(void)state;
+	struct resume fresh = { 0 }, failed = { 0 }, spoken = { 0 };
+	struct resume *all[] = { &fresh, &failed, &spoken };
+	resume_failed(&failed, (struct mono_ns){ 9 });
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		resume_begun(all[i], (struct wall_ns){ 100 });
+	assert_true(takes(&spoken, 7));
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		resume_not_begun(all[i]);
+	struct request again = asked_again(&fresh, 0, false);
+	assert_true(is_as_asked(&again));
+	again = asked_again(&failed, 0, false); /* it would miss what happened since */
+	assert_true(again.has_since);
+	assert_int_equal(failed.last.v, 100);
+	again = asked_again(&spoken, 0, false);
+	assert_true(again.has_since);
+	assert_int_equal(spoken.last.v, 7);
 }
 
 static void pauses_double_until_the_peer_has_something_new_to_say(void **state)
@@ -519,6 +544,8 @@ int main(void)
 		cmocka_unit_test(a_stream_goes_on_behind_the_flows_of_its_newest_time),
 		cmocka_unit_test(flows_of_the_newest_time_that_are_gone_by_now_are_not_waited_for),
 		cmocka_unit_test(who_has_said_nothing_is_asked_for_what_the_client_asked_for),
+		cmocka_unit_test(
+			who_does_not_know_the_call_is_asked_by_its_own_clock_unless_it_failed_before),
 		cmocka_unit_test(pauses_double_until_the_peer_has_something_new_to_say),
 		cmocka_unit_test(only_who_was_read_too_slowly_goes_on_and_only_for_what_is_left),
 		cmocka_unit_test(states_are_told_of_all_names_and_never_of_none),

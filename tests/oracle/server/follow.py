@@ -1,5 +1,4 @@
 """Followers: what is there, and what comes while they listen."""
-import queue
 import threading
 
 import grpc
@@ -18,22 +17,26 @@ class Follower:
         self.client = server.client(fast=False)
         self.stream = self.client.call('observer.Observer', 'GetFlows', timeout=60,
                                        **{f.name: v for f, v in request.ListFields()})
-        self.came, self.got, self.has_begun, self.status = queue.Queue(), [], threading.Event(), ('OK', '')
+        self.got, self.has_begun, self.status = [], threading.Event(), ('OK', '')
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
     def _read(self):
         try:
             for r in self.stream:
-                if r.flow.uuid == END:
+                if self.take(r):
                     break
-                if r.flow.uuid.startswith(PROBE):
-                    self.has_begun.set()
-                else:
-                    self.got.append(r)
         except grpc.RpcError as e:
             self.status = e.code().name, (e.details() or '').replace('\u00a0', ' ')
         self.has_begun.set()
+
+    def take(self, r):
+        """@return whether that was the last."""
+        if r.flow.uuid == PROBE:
+            self.has_begun.set()
+        elif r.flow.uuid != END:
+            self.got.append(r)
+        return r.flow.uuid == END
 
     def end(self):
         self.thread.join(70)
@@ -90,6 +93,6 @@ def ask(asker, seed, w, ours, theirs):
 def differ(w, hides, request, before, ours, theirs):
     if hides and not request.number and not request.HasField('since'):
         # One flow that was there already.
-        if theirs and theirs[0].HasField('flow') and int(theirs[0].flow.uuid.split('-')[1]) <= before:
+        if theirs and theirs[0].HasField('flow') and int(theirs[0].flow.uuid.split('-')[-1]) <= before:
             theirs = theirs[1:]
     return rules.streams_differ(w, hides, 'GetFlows', request, ours, theirs)

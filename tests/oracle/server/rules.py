@@ -68,8 +68,10 @@ def prune(message):
 
 def masked(request, r):
     """Hubble makes an empty member of a oneof, which may displace the one that the flow has."""
+    if r.DESCRIPTOR.name != 'GetFlowsResponse' or not r.HasField('flow'):
+        return r
     named = oneof_paths(request.field_mask)
-    if not named or not r.HasField('flow'):
+    if not named:
         return r
     out = type(r)()
     out.CopyFrom(r)

@@ -12,6 +12,7 @@ from sides import wire
 BASE_S = 1_700_000_000
 FILES = ['mixed', 'small', 'real', 'kinds', 'hosts', 'identity', 'l4', 'l7', 'labels', 'misc', 'nodes', 'policy', 'verdict',
          'types', 'variants', 'synthetic']
+SLOTS = 16
 FlowFilter = wire.message('flow.FlowFilter')
 # Where a filter's values stand in a flow.
 PLACES = {
@@ -83,22 +84,26 @@ def response_line(r):
 
 
 class World:
-    """A ring's worth of events, in order of time. is_pure: nothing but flows."""
+    """A ring's worth of events, in order of time. is_pure: nothing but flows.
 
-    def __init__(self, recorded, rng, capacity=None):
-        self.recorded, self.rng = recorded, rng
+    @slot: of worlds with different slots, no two events have the same time.
+    """
+
+    def __init__(self, recorded, rng, capacity=None, node='n0', slot=None, size=None):
+        self.recorded, self.rng, self.node, self.slot = recorded, rng, node, slot
         self.capacity = capacity or rng.choice([7, 63, 127, 255, 4095])
         self.is_pure = rng.random() < 0.6
-        self.now_ns, self.count = BASE_S * 10**9, 0
+        self.now_ns, self.count = BASE_S * 10**9 + (slot or 0), 0
         self.flows, self.lines = [], []
         self.values = collections.defaultdict(list)
-        self.more(rng.randrange(1, 2 * min(self.capacity, 200)))
+        self.more(rng.randrange(1, 2 * min(self.capacity, 200)) if size is None else size)
 
     def more(self, n):
         """n more events, of which the last is a flow; their lines."""
         new = []
         for i in range(n):
-            self.now_ns += self.rng.choice([0, 1, 999, 10**6, 10**9, 10**9, 7 * 10**9])
+            step_ns = self.rng.choice([0, 1, 999, 10**6, 10**9, 10**9, 7 * 10**9])
+            self.now_ns += step_ns if self.slot is None else (step_ns + 1) * SLOTS
             self.count += 1
             r = self.rng.random()
             if self.is_pure or r < 0.8 or i == n - 1:
@@ -106,7 +111,7 @@ class World:
             elif r < 0.87:
                 new.append(self._lost())
             else:
-                new.append(json.dumps(dict(self.rng.choice(self.recorded.others), node_name='n0', time=self.stamp())))
+                new.append(json.dumps(dict(self.rng.choice(self.recorded.others), node_name=self.node, time=self.stamp())))
         self.lines += new
         return new
 
@@ -114,7 +119,7 @@ class World:
         return json_format.MessageToDict(self._response())['time']
 
     def _response(self):
-        r = wire.GetFlowsResponse(node_name='n0')
+        r = wire.GetFlowsResponse(node_name=self.node)
         r.time.FromNanoseconds(self.now_ns)
         return r
 
@@ -133,7 +138,7 @@ class World:
                     getattr(flow, part.name).CopyFrom(getattr(other, part.name))
             else:
                 setattr(flow, part.name, getattr(other, part.name))
-        flow.uuid = 'flow-%d' % self.count
+        flow.uuid = '%s-%d' % (self.node, self.count)
         flow.time.CopyFrom(r.time)
         r.node_name = flow.node_name
         for name, places in PLACES.items():
@@ -152,9 +157,9 @@ class World:
 
     def sentinel(self, uuid):
         """A flow that only those find who ask for its uuid, or for all."""
-        self.now_ns += 10**9
+        self.now_ns += SLOTS * 10**8
         r = self._response()
-        r.flow.uuid, r.flow.node_name = uuid, 'n0'
+        r.flow.uuid, r.flow.node_name = uuid, self.node
         r.flow.time.CopyFrom(r.time)
         return response_line(r)
 
