@@ -4,10 +4,11 @@
     against.py --bin BUILD/bin/metrics_answer --reference BUILD/oracle/metrics [--about KIND]... [--runs N] [--seed N] [--shared DIR]
 
 A question is a configuration, flows, and when to look at the page: `recorded` are the recorded cases (tests/golden/metrics.py), whose
-pages are held against both sides; `lists` are lists of metrics with options, right and wrong; `many` the same with many flows (a tenth of the runs); `files` are configuration files that
-change between flows; `pods` are pods that go. Flows are made, or recorded ones with members dropped and exchanged. Pages are
-compared to the byte, but for the times of exemplars; of errors only whether there is one. Each difference is told with the least that
-shows it, and is this program's failure.
+pages are held against both sides; `lists` are lists of metrics with options, right and wrong; `many` the same with many flows (a tenth of
+the runs); `files` are configuration files that change between flows; `yaml` files as people write them; `pods` are pods that go. Flows are
+made, or recorded ones with members dropped and exchanged. Pages are compared line by line, help texts, buckets and exemplars included, but
+for the times of exemplars, the notation of numbers (1e+06) and the order of a family's series; of errors only whether there is one.
+known.py says where we differ on purpose. Each difference is told with the least that shows it, and is this program's failure.
 
 Not asked: what the HTTP server adds (sizes, compression, authentication: tests/api), series beyond the budget and values beyond 2,048
 bytes, which only we bound, tags in YAML (`!!str 1`), and metrics of the server itself.
