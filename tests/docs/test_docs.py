@@ -73,6 +73,23 @@ def test_no_comment_was_torn_by_the_formatter():
     assert torn == []
 
 
+def said_by_programs():
+    """All sources, with texts that go on in the next line put together; and what the system says."""
+    sources = ''.join(read(name) for name in tracked('.c') if not name.startswith('tests/'))
+    return re.sub(r'"\s*\n\s*"', '', sources) + '\n'.join(os.strerror(n) for n in range(1, 133))
+
+
+def test_sentences_that_documents_quote_are_said():
+    said = said_by_programs()
+    table = read('docs/operations.md').split('| sentence | means |')[1].split('\n\n')[0]
+    quoted = [part for row in re.findall(r'^\| ([^|-][^|]*) \|', table, re.M) for part in row.split('…')]
+    for name in tracked('.md'):
+        for log in re.findall(r'its log: ((?:"[^"]+"(?:, )?)+)', read(name)):
+            quoted += re.findall(r'"([^"]+)"', log)
+    quoted = [part.strip() for part in quoted if part.strip()]
+    assert len(quoted) > 10 and [part for part in quoted if part not in said] == []
+
+
 def test_every_make_target_of_the_readme_exists():
     targets = set(re.findall(r'^([a-z-]+):', read('Makefile'), re.M))
     assert set(re.findall(r'make ([a-z-]+)', read('README.md'))) <= targets | {'and'}
