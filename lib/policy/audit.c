@@ -241,6 +241,7 @@ static enum err_code decide_at(struct audit *a, const struct policy_asked *q, co
 		.port = q->port,
 	};
 	policy_ask(a->set, &query, answer);
+	audit_note_nameless(a, &query);
 	*s = (struct side){ .verdict = (uint8_t)answer->verdict };
 	s->to_proxy = answer->redirect.len > 0;
 	s->needs_auth = answer->authentication.len > 0;
@@ -268,7 +269,6 @@ static enum err_code decide(struct audit *a, const struct policy_asked *q, const
 
 		policy_row_fill(a->set, &end, a->rows[i]);
 		a->has_nameless |= (a->rows[i]->flags & ROW_NAMELESS) != 0;
-		a->has_names |= q->names.count[i] > 0;
 	}
 	if (decide_at(a, q, by, POLICY_EGRESS, &c->sides[POLICY_EGRESS], e) != ERR_OK)
 		return e->code;

@@ -71,6 +71,7 @@ struct used_rule {
 	uint64_t flows, otherwise; /* otherwise: of connections that were recorded otherwise */
 	struct audit_span span;
 	bool has_no_width; /* beyond a limit */
+	bool is_nameless; /* it asks for DNS names, and none is known of an address it may be for */
 };
 
 /* --- connections ------------------------------------------------------------------------------ */
@@ -171,6 +172,8 @@ MUST_CHECK enum err_code audit_rules_make(struct audit *a, struct err *e);
 MUST_CHECK enum err_code audit_rule_hit(struct audit *a, struct policy_ref ref,
 					const struct policy_query *q, const struct policy_asked *of,
 					struct err *e);
+/* Rules for the subject by DNS names, which may be for an address that none is known of. */
+void audit_note_nameless(struct audit *a, const struct policy_query *q);
 /* Who of the peers it selects by labels the row is. */
 bool audit_part_selects(const struct audit *a, const struct part *p, const struct policy_row *row);
 

@@ -36,8 +36,9 @@ static const char *doubt(const struct audit *a, const struct used_rule *r)
 		return "groups of addresses are asked for: give the CiliumCIDRGroups";
 	if (rule->unresolved)
 		return "groups of a cloud are asked for, whose addresses are not known";
-	if (rule->name_count && !a->has_names)
-		return "DNS names are asked for, and none is known of any address";
+	if (r->is_nameless)
+		return "DNS names are asked for, and of an address that its pods reach none is "
+		       "known";
 	if (r->otherwise)
 		return "flows match it, which were recorded as decided otherwise";
 	if (a->has_left_out)

@@ -267,6 +267,36 @@ static bool part_matches(const struct audit *a, const struct part *p, const stru
 	}
 }
 
+/* Names are the only peers of their rules. */
+static void note_rule(struct audit *a, struct used_rule *r, const struct policy_query *q)
+{
+	for (uint32_t i = r->first_part; i < r->first_part + r->part_count; i++) {
+		const struct part *p = &a->parts[i];
+
+		r->is_nameless |= p->kind == PART_ALL_PORTS ||
+				  (p->kind == PART_PORTS && port_part_matches(p, r->rule, q));
+	}
+	r->is_nameless |= r->has_no_width;
+}
+
+void audit_note_nameless(struct audit *a, const struct policy_query *q)
+{
+	if (q->direction != POLICY_EGRESS || !a->set->uses_names || q->peer.name_count ||
+	    !(q->peer.row->flags & ROW_WORLD))
+		return;
+	for (size_t i = 0; i < a->set->specs.count; i++) {
+		const struct spec *s = set_spec(a->set, i);
+		struct used_rule *rules =
+			&a->rules[a->first_rule[i * POLICY_SECTION_COUNT_ + POLICY_SECTION_EGRESS]];
+
+		if (!s->asks[POLICY_EGRESS].names || !row_has_spec(a->set, q->subject, i))
+			continue;
+		for (size_t j = 0; j < s->rule_count[POLICY_SECTION_EGRESS]; j++)
+			if (rules[j].rule->name_count)
+				note_rule(a, &rules[j], q);
+	}
+}
+
 /* --- what was seen of a part ------------------------------------------------------------------ */
 
 static enum err_code hit(struct audit *a, enum hit_kind kind, uint32_t at, struct err *e)

@@ -36,7 +36,7 @@ static bool is_wide(const struct audit *a, const struct part *p, size_t seen)
 	const struct rule *rule = a->rules[p->rule].rule;
 
 	if (!p->flows)
-		return !p->otherwise;
+		return !p->otherwise && !(p->kind == PART_NAME && a->rules[p->rule].is_nameless);
 	switch ((enum part_kind)p->kind) {
 	case PART_ALL_PORTS:
 		return !p->more;

@@ -200,23 +200,85 @@ def without_what_was_not_used(policies, rows):
     return left
 
 
+def decided(path, flows, *meaning):
+    """What preview says of the flows: who asks whom, by what is decided."""
+    *rows, last = map(json.loads, run('preview', '-f', path, '--input-file', '-', '-o', 'json', '--fail-on', 'never', *meaning, flows=flows)[0].splitlines())
+    told = {change: {(r['source'], r['destination'], r['port']) for r in rows if r['change'] == change} for change in ('denied', 'allowed', 'unknown')}
+    return {**told, 'flows': {change: last['summary'][change]['flows'] for change in told}}
+
+
+def nothing_is_decided_otherwise(tmp_path, policies, write, without, flows, *meaning):
+    (tmp_path / 'p.yaml').write_text(write(policies))
+    rows, summary = results(tmp_path / 'p.yaml', flows, *meaning)
+    less = without(policies, rows)
+    assert less != policies
+    (tmp_path / 'less.yaml').write_text(write(less))
+    before, after = (decided(tmp_path / f, flows, *meaning) for f in ('p.yaml', 'less.yaml'))
+    # without a rule that asks for names nobody knows, more is known
+    assert before['denied'] <= after['denied'] and before['allowed'] <= after['allowed'] and before['unknown'] >= after['unknown']
+    assert after['denied'] - before['denied'] <= before['unknown'] and after['allowed'] - before['allowed'] <= before['unknown']
+    assert [summary[f'newly_{c}']['flows'] for c in ('denied', 'allowed')] == [before['flows'][c] for c in ('denied', 'allowed')]
+    # and of what is left all is used
+    rows, summary = results(tmp_path / 'less.yaml', flows, *meaning)
+    assert summary['unused'] == 0 and all(p['flows'] for r in rows for p in r.get('parts', []))
+
+
 @pytest.mark.parametrize('seed', range(8))
 def test_without_what_was_not_used_nothing_is_decided_otherwise(tmp_path, seed):
     rnd = random.Random(seed)
     policies, flows = any_policies(rnd), any_flows(rnd)
-    meaning = ['--meaning', rnd.choice(['cilium', 'kubernetes'])]
-    (tmp_path / 'p.yaml').write_text(written(policies))
-    rows, summary = results(tmp_path / 'p.yaml', flows, *meaning)
-    less = without_what_was_not_used(policies, rows)
-    assert less != policies
-    (tmp_path / 'less.yaml').write_text(written(less))
-    words = ['--input-file', '-', '-o', 'json', '--fail-on', 'never', *meaning]
-    before, after = (json.loads(run('preview', '-f', tmp_path / f, *words, flows=flows)[0].splitlines()[-1])['summary'] for f in ('p.yaml', 'less.yaml'))
-    assert before == after
-    assert [summary[f'newly_{c}'] for c in ('denied', 'allowed')] == [before[c] for c in ('denied', 'allowed')]
-    # and of what is left all is used
-    rows, summary = results(tmp_path / 'less.yaml', flows, *meaning)
-    assert summary['unused'] == 0 and all(p['flows'] for r in rows for p in r.get('parts', []))
+    nothing_is_decided_otherwise(tmp_path, policies, written, without_what_was_not_used, flows, '--meaning', rnd.choice(['cilium', 'kubernetes']))
+
+
+SECTIONS = ['ingress', 'ingressDeny', 'egress', 'egressDeny']
+FQDNS = ['api.example.org', 'old.example.org', '*.example.net']
+
+
+def any_cilium_rule(rnd, section):
+    """The same of a CiliumNetworkPolicy: peers of one kind."""
+    way = 'to' if section.startswith('egress') else 'from'
+    ports = [(f'{p}/{protocol}', {'port': str(p), 'protocol': protocol}) for p in rnd.sample([80, 443, 5432, 9090], rnd.randint(0, 3))
+             for protocol in [rnd.choice(['TCP', 'UDP', 'ANY'])]]
+    kinds = {
+        'Endpoints': [(f'app={n} in shop', {'matchLabels': {'app': n}}) for n in rnd.sample(NAMES, rnd.randint(1, 3))],
+        'CIDR': [(b, b) for b in rnd.sample(BLOCKS, rnd.randint(1, 3))],
+        'Entities': [(n, n) for n in rnd.sample(['world', 'cluster', 'host', 'kube-apiserver'], rnd.randint(1, 2))]}
+    if section == 'egress':
+        kinds['FQDNs'] = [(n, {'matchPattern': n}) for n in rnd.sample(FQDNS, rnd.randint(1, 3))]
+    kind = rnd.choice(sorted(kinds))
+    return {'key': way + kind, 'peers': kinds[kind], 'ports': ports}
+
+
+def any_cilium_policies(rnd):
+    return {name: {section: [any_cilium_rule(rnd, section) for _ in range(rnd.randint(0, 1 if section.endswith('Deny') else 4))] for section in SECTIONS}
+            for name in NAMES[:3]}
+
+
+def written_for_cilium(policies):
+    # the last rules match nothing, and close both directions whatever becomes of the others
+    return yaml.safe_dump_all([{'apiVersion': 'cilium.io/v2', 'kind': 'CiliumNetworkPolicy', 'metadata': {'name': name, 'namespace': 'shop'}, 'spec': {
+        'endpointSelector': {'matchLabels': {'app': name}},
+        **{section: [{r['key']: [p for _, p in r['peers']], **({'toPorts': [{'ports': [p for _, p in r['ports']]}]} if r['ports'] else {})} for r in rules]
+           + ([] if section.endswith('Deny') else [{}]) for section, rules in of.items()}}} for name, of in policies.items()])
+
+
+def without_what_cilium_did_not_use(policies, rows):
+    left = {}
+    for name, of in policies.items():
+        left[name] = {}
+        for section, rules in of.items():
+            told = [next(r for r in rows if r.get('rule') == f'cnp:shop/{name}#spec.{section}[{i}]') for i in range(len(rules))]
+            never = [{(p['of'], p['allows']) for p in r.get('parts', []) if not p['flows']} for r in told]
+            left[name][section] = [{'key': rule['key'], **{of: [(text, v) for text, v in rule[of] if (of, text) not in gone] for of in ('ports', 'peers')}}
+                                   for rule, r, gone in zip(rules, told, never) if r['result'] != 'unused']
+    return left
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_nor_is_it_for_cilium(tmp_path, seed):
+    rnd = random.Random(seed)
+    flows = [f for f in any_flows(rnd)] + [line(WEB, (OUTSIDE[0], f'198.51.100.{i}'), 443, names=[n]) for i, n in enumerate(['API.example.org.', 'x.example.net'])]
+    nothing_is_decided_otherwise(tmp_path, any_cilium_policies(rnd), written_for_cilium, without_what_cilium_did_not_use, flows)
 
 
 def test_names_cannot_steer_a_terminal(policy):

@@ -290,8 +290,8 @@ static void names_are_compared_with_names(void **state)
 		"\"*.shop.example\"}], toPorts: [{ports: [{port: \"443\"}]}]}");
 
 	struct made m = audit_of(w, policy, flows, 2);
-	HOLDS(m, "cnp:shop/web#spec.egress[0]: DNS names are asked for, and none is known of any "
-		 "address\n");
+	HOLDS(m, "cnp:shop/web#spec.egress[0]: DNS names are asked for, and of an address that its "
+		 "pods reach none is known\n");
 	buf_done(&m.text);
 	with_name(w, &flows[0], "api.example");
 	with_name(w, &flows[1], "a.shop.example");
@@ -299,6 +299,19 @@ static void names_are_compared_with_names(void **state)
 	HOLDS(m, "  peers  old.example: never seen\n"
 		 "  peers  *.shop.example: seen a.shop.example\n");
 	LACKS(m, "peers  api.example");
+	buf_done(&m.text);
+
+	/* one more, of which nobody knows the name: on this port it may be any */
+	const struct flow more[] = { flows[0], flows[1], outwards(web, out, 2, 8) };
+	m = audit_of(w, policy, more, 3);
+	LACKS(m, "old.example");
+	buf_done(&m.text);
+	const struct flow others[] = { outwards(web, out, 2, 8) };
+	m = audit_of(w,
+		     WEB_OUT("{toFQDNs: [{matchName: api.example}], toPorts: [{ports: [{port: "
+			     "\"80\"}]}]}"),
+		     others, 1);
+	HOLDS(m, "UNUSED: no flow was decided by these\ncnp:shop/web#spec.egress[0]\n");
 	buf_done(&m.text);
 }
 
