@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/random.h>
 
 #include "base/map.h"
@@ -19,6 +20,7 @@ enum {
 	MATCH_PROTO_ONLY = 6,
 	EVENT_POLICY_VERDICT = 5,
 	REASON_POLICY_DENY = 181,
+	IDENTITY_HOST = 1,
 	/* flow.Flow */
 	EGRESS_ALLOWED_BY = 21001,
 	INGRESS_ALLOWED_BY = 21002,
@@ -35,6 +37,7 @@ struct selector {
 /* Some selector's place in a filter, with the rule sets that put it there. */
 struct origin {
 	uint32_t selector;
+	uint16_t precedence; /* of entries for the same, only those with the highest are */
 	bool denies;
 	bool is_sure;          /* first … are its own; else those of the whole filter */
 	uint32_t first, count; /* in policy->policies */
@@ -43,6 +46,7 @@ struct origin {
 struct filter {
 	uint16_t endpoint;
 	uint8_t direction;
+	bool is_localhost; /* what lets this host in, if the agent is told to; no rule's */
 	bool any_protocol;
 	uint8_t protocol;
 	uint16_t port, end_port;       /* 0: any */
@@ -59,6 +63,7 @@ struct agent_policy {
 		uint32_t at, len;
 	} * policies; /* flow.Policy messages in @bytes */
 	size_t filter_count, origin_count, selector_count, identity_count, policy_count;
+	size_t own_count; /* of the filters: the agent's own, of which its API says nothing */
 	size_t filter_cap, origin_cap, selector_cap, identity_cap, policy_cap;
 	struct buf bytes;
 	struct map *names; /* while it is built: a selector's text ► its number */
@@ -238,6 +243,22 @@ static bool denies(const json_t *per_selector)
 	       str_eq_nocase(agent_text(per_selector, "verdict"), STR("deny"));
 }
 
+/* One that leads to a proxy takes the place of one that does not; of two, that with the lower number
+ * (pkg/policy/types/entry.go of 1.19). */
+static uint16_t precedence_of(const json_t *per_selector)
+{
+	static const char *const rules[] = { "http", "dns", "kafka", "l7", "l7proto" };
+	enum { LOWEST = 256 };
+	uint64_t priority;
+
+	if (agent_number(per_selector, "listenerPriority", LOWEST - 1, &priority) && priority)
+		return (uint16_t)(LOWEST - priority);
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		if (json_object_get(per_selector, rules[i]))
+			return 1;
+	return 0;
+}
+
 static void put_origin(struct agent_policy *p, const struct filter *f, const char *selector,
 		       const json_t *per_selector, const json_t *by_selector, uint64_t revision)
 {
@@ -246,7 +267,9 @@ static void put_origin(struct agent_policy *p, const struct filter *f, const cha
 
 	if (!o)
 		return;
-	*o = (struct origin){ .selector = number, .denies = denies(per_selector) };
+	*o = (struct origin){ .selector = number,
+			      .precedence = precedence_of(per_selector),
+			      .denies = denies(per_selector) };
 	const json_t *sets = json_object_get(by_selector, selector);
 	if (!json_is_array(sets)) {
 		/* those of the filter: its only selector's, or the only ones there are */
@@ -332,6 +355,67 @@ static void read_rule(struct agent_policy *p, uint16_t endpoint, enum agent_dire
 	json_decref(inner);
 }
 
+/* ---- what the agent allows without a rule (pkg/policy/mapstate.go of Cilium 1.19) */
+
+static void put_own(struct agent_policy *p, struct filter f, const char *what, uint64_t revision)
+{
+	char text[96];
+
+	(void)snprintf(text, sizeof text, "reserved:io.cilium.policy.derived-from=%s", what);
+	json_t *labels = json_pack("[s]", text);
+	f.any_protocol = true;
+	f.all_first = (uint32_t)p->policy_count;
+	if (labels)
+		put_policy(p, labels, revision);
+	else
+		p->failed = true;
+	json_decref(labels);
+	f.all_count = (uint32_t)(p->policy_count - f.all_first);
+	struct filter *to = GROW(p, filter);
+	if (!to)
+		return;
+	*to = f;
+	p->own_count++;
+}
+
+/* Anybody, in a direction that no rule is about. */
+static void put_anybody(struct agent_policy *p, uint16_t endpoint, enum agent_direction direction,
+			uint64_t revision)
+{
+	struct filter f = { .endpoint = endpoint, .direction = (uint8_t)direction, .count = 1 };
+	uint32_t wildcard = selector_of(p, STR("*"));
+
+	f.first = (uint32_t)p->origin_count;
+	struct origin *o = wildcard != UINT32_MAX ? GROW(p, origin) : NULL;
+	if (!o)
+		return;
+	*o = (struct origin){ .selector = wildcard,
+			      .is_sure = true,
+			      .first = (uint32_t)p->policy_count,
+			      .count = 1 };
+	put_own(p, f, direction == AGENT_INGRESS ? "allow-any-ingress" : "allow-any-egress",
+		revision);
+}
+
+/* @enabled: "none", "ingress", "egress", "both", or with "audit-" before it; "" where the agent does
+ * not say. */
+static void read_enabled(struct agent_policy *p, uint16_t endpoint, struct str enabled,
+			 uint64_t revision)
+{
+	bool both = str_has_suffix(enabled, STR("both"));
+
+	if (!enabled.len)
+		return;
+	if (!both && !str_has_suffix(enabled, STR("ingress")))
+		put_anybody(p, endpoint, AGENT_INGRESS, revision);
+	if (!both && !str_has_suffix(enabled, STR("egress")))
+		put_anybody(p, endpoint, AGENT_EGRESS, revision);
+	put_own(p,
+		(struct filter){
+			.endpoint = endpoint, .direction = AGENT_INGRESS, .is_localhost = true },
+		"allow-localhost-ingress", revision);
+}
+
 static void read_endpoint(struct agent_policy *p, const json_t *endpoint)
 {
 	const json_t *status = json_object_get(endpoint, "status");
@@ -348,6 +432,7 @@ static void read_endpoint(struct agent_policy *p, const json_t *endpoint)
 		read_rule(p, (uint16_t)id, AGENT_INGRESS, rule, named_ports, revision);
 	json_array_foreach(json_object_get(l4, "egress"), i, rule)
 		read_rule(p, (uint16_t)id, AGENT_EGRESS, rule, named_ports, revision);
+	read_enabled(p, (uint16_t)id, agent_text(realized, "policy-enabled"), revision);
 }
 
 static int by_place(const void *a, const void *b)
@@ -399,14 +484,17 @@ void agent_policy_free(struct agent_policy *p)
 
 size_t agent_policy_rules(const struct agent_policy *p)
 {
-	return p->filter_count;
+	return p->filter_count - p->own_count;
 }
 
 /* ---- asking */
 
-/* Does this filter make an entry of the policy map for such a key? */
+/* Does this filter make an entry of the policy map for such a key, or for ports that its port is
+ * one of? */
 static bool filter_is_asked(const struct filter *f, const struct agent_policy_key *k)
 {
+	if (f->is_localhost)
+		return false;
 	switch (k->match_type) {
 	case MATCH_L3_ONLY:
 	case MATCH_ALL:
@@ -418,6 +506,15 @@ static bool filter_is_asked(const struct filter *f, const struct agent_policy_ke
 		return !f->any_protocol && f->protocol == k->protocol && f->port &&
 		       f->port <= k->port && k->port <= f->end_port;
 	}
+}
+
+/* Is the port one of several in the filter's entry? A range is made entries of 2, 4, 8 … ports, each
+ * as large as can be; what has no room in one is an entry by itself. */
+static bool is_one_of_several(const struct filter *f, uint16_t port)
+{
+	uint16_t twin = port ^ 1;
+
+	return f->port && f->port <= twin && twin <= f->end_port;
 }
 
 /* Entries without an identity are made of wildcards, entries with one of the others. */
@@ -434,7 +531,11 @@ static bool origin_is_asked(const struct agent_policy *p, const struct origin *o
 	return !p->selectors[o->selector].is_wildcard && selects(p, o->selector, k->identity);
 }
 
-enum { TOLD_MAX = 64 }; /* rule sets of one flow; more are not told */
+enum {
+	TOLD_MAX = 64,      /* rule sets of one flow; more are not told */
+	ORDER_BYTES = 1024, /* of their labels, by which they are sorted */
+	LABELS_FIELD = 3,   /* of flow.Policy */
+};
 
 struct told {
 	const struct agent_policy *p;
@@ -442,37 +543,127 @@ struct told {
 	size_t count;
 };
 
-/* Equal rule sets are one. */
+static struct str policy_message(const struct agent_policy *p, uint32_t i)
+{
+	const struct span *s = &p->policies[i];
+
+	return str_n(p->bytes.p ? p->bytes.p + s->at : "", s->len);
+}
+
+/* Labels with a blank between them, and a bracket at the end: the agent sorts by that. */
+static struct str label_text(struct str message, char *out, size_t size)
+{
+	struct wire_reader r = wire_reader_of(message);
+	struct buf b = buf_fixed(out, size);
+	bool first = true;
+
+	for (struct wire_field x; wire_next(&r, &x);)
+		if (x.number == LABELS_FIELD) {
+			if (!first)
+				buf_char(&b, ' ');
+			buf_str_put(&b, x.bytes);
+			first = false;
+		}
+	buf_char(&b, ']');
+	return buf_str(&b);
+}
+
+static bool comes_before(const struct agent_policy *p, uint32_t i, uint32_t k)
+{
+	char one[ORDER_BYTES], other[ORDER_BYTES];
+
+	return str_cmp(label_text(policy_message(p, i), one, sizeof one),
+		       label_text(policy_message(p, k), other, sizeof other)) < 0;
+}
+
+/* The place of the rule set in the list; its count where it is none of it. Equal ones are one. */
+static size_t place_of(const struct told *t, uint32_t policy)
+{
+	struct str message = policy_message(t->p, policy);
+	size_t at = 0;
+
+	while (at < t->count && !str_eq(message, policy_message(t->p, t->list[at])))
+		at++;
+	return at;
+}
+
+/* What is told is in order of labels, as each list of the agent's is: they are merged. */
 static void tell(struct told *t, uint32_t first, uint32_t count)
 {
+	size_t from = 0; /* behind the one before */
+
 	for (uint32_t i = first; i < first + count && t->count < TOLD_MAX; i++) {
-		const struct span *s = &t->p->policies[i];
-		bool known = false;
-		for (size_t k = 0; k < t->count && !known; k++) {
-			const struct span *o = &t->p->policies[t->list[k]];
-			known = s->len == o->len &&
-				(!s->len ||
-				 memcmp(t->p->bytes.p + s->at, t->p->bytes.p + o->at, s->len) == 0);
+		size_t at = place_of(t, i);
+		if (at == t->count) {
+			for (at = from; at < t->count && comes_before(t->p, t->list[at], i);)
+				at++;
+			memmove(t->list + at + 1, t->list + at, (t->count - at) * sizeof *t->list);
+			t->list[at] = i;
+			t->count++;
 		}
-		if (!known)
-			t->list[t->count++] = i;
+		from = at + 1;
 	}
 }
 
-static void ask_filter(struct told *t, const struct filter *f, const struct agent_policy_key *k)
+static void ask_filter(struct told *t, const struct filter *f, const struct agent_policy_key *k,
+		       int precedence)
 {
 	const struct origin *o = f->count ? &t->p->origins[f->first] : NULL;
 	size_t asked = 0;
 
 	for (uint32_t i = 0; i < f->count; i++)
-		asked += origin_is_asked(t->p, &o[i], k);
+		asked += o[i].precedence == precedence && origin_is_asked(t->p, &o[i], k);
 	for (uint32_t i = 0; asked && i < f->count; i++) {
-		if (!origin_is_asked(t->p, &o[i], k))
+		if (o[i].precedence != precedence || !origin_is_asked(t->p, &o[i], k))
 			continue;
 		/* of several selectors' rule sets without names, only if all of them match */
 		if (o[i].is_sure || asked == f->count)
 			tell(t, o[i].first, o[i].count);
 	}
+}
+
+/* The next filter that has to do with the key, from *@at on; its entries are for the key's port
+ * alone, or for @several. NULL if there is none. */
+static const struct filter *next_asked(const struct agent_policy *p, size_t *at,
+				       const struct agent_policy_key *k, bool several)
+{
+	while (*at < p->filter_count && p->filters[*at].endpoint == k->endpoint) {
+		const struct filter *f = &p->filters[(*at)++];
+		if (f->direction == k->direction && filter_is_asked(f, k) &&
+		    is_one_of_several(f, k->port) == several)
+			return f;
+	}
+	return NULL;
+}
+
+/* Those of the endpoint whose filters begin at @first. @return whether some have to do with the key,
+ * told or not. */
+static bool ask_filters(struct told *t, size_t first, const struct agent_policy_key *k,
+			bool several)
+{
+	const struct agent_policy *p = t->p;
+	const struct filter *f;
+	int highest = -1;
+
+	for (size_t at = first; (f = next_asked(p, &at, k, several));)
+		for (uint32_t i = f->first; i < f->first + f->count; i++)
+			if (p->origins[i].precedence > highest &&
+			    origin_is_asked(p, &p->origins[i], k))
+				highest = p->origins[i].precedence;
+	for (size_t at = first; highest >= 0 && (f = next_asked(p, &at, k, several));)
+		ask_filter(t, f, k, highest);
+	return highest >= 0;
+}
+
+/* This host is let in by itself: where no rule lets it, that was it. */
+static void ask_localhost(struct told *t, size_t at, const struct agent_policy_key *k)
+{
+	if (k->identity != IDENTITY_HOST || k->denied || k->direction != AGENT_INGRESS ||
+	    k->match_type != MATCH_L3_ONLY)
+		return;
+	for (; at < t->p->filter_count && t->p->filters[at].endpoint == k->endpoint; at++)
+		if (t->p->filters[at].is_localhost)
+			tell(t, t->p->filters[at].all_first, t->p->filters[at].all_count);
 }
 
 size_t agent_policy_put(const struct agent_policy *p, const struct agent_policy_key *key,
@@ -488,14 +679,11 @@ size_t agent_policy_put(const struct agent_policy *p, const struct agent_policy_
 		else
 			high = mid;
 	}
-	for (; low < p->filter_count && p->filters[low].endpoint == key->endpoint; low++)
-		if (p->filters[low].direction == key->direction &&
-		    filter_is_asked(&p->filters[low], key))
-			ask_filter(&t, &p->filters[low], key);
-	for (size_t i = 0; i < t.count; i++) {
-		const struct span *s = &p->policies[t.list[i]];
-		wire_put_len(b, field, str_n(p->bytes.p ? p->bytes.p + s->at : "", s->len));
-	}
+	/* Of an entry for several ports Hubble knows no rules; we do, if there is no other. */
+	if (!ask_filters(&t, low, key, false) && !ask_filters(&t, low, key, true))
+		ask_localhost(&t, low, key);
+	for (size_t i = 0; i < t.count; i++)
+		wire_put_len(b, field, policy_message(p, t.list[i]));
 	return t.count;
 }
 

@@ -11,6 +11,10 @@
  * Rule     reference/cilium-events.md 6.2 (policy correlation): verdicts FORWARDED and REDIRECTED
  *          are allowed, DROPPED with reason 181 is denied, all others get nothing. The match type
  *          says which key of the endpoint's policy map matched, and so which rules made it.
+ *          Of rules that make the same entry those count that have precedence: a proxy before none.
+ *          What no rule is about the agent allows itself, and Hubble names that, too: by
+ *          "policy-enabled" and by its label, reserved:io.cilium.policy.derived-from=….
+ *          tests/oracle/correlation holds all of it against the policy maps that Cilium makes.
  * Unsure   the agent's API says for which selector a rule set stands only at ingress. Where a
  *          filter has several selectors, several rule sets, and not all its selectors match, whose
  *          rule it was is not known: nothing is told rather than something wrong.

@@ -221,11 +221,143 @@ static void the_same_rules_twice_are_told_once(void **state)
 	AUTO(agent_policy_free)
 	struct agent_policy *p = policy_of(
 		RULE(INNER("80", "TCP", OF(CLIENTS)), FROM(LABELS("a"))) "," RULE(
-			"{\\\"port\\\":80,\\\"endPort\\\":90,\\\"protocol\\\":\\\"TCP\\\","
-			"\\\"l7-rules\\\":[" OF(CLIENTS) "]}",
-			FROM(LABELS("a") "," LABELS("b"))),
+			INNER("80", "TCP", OF(CLIENTS)), FROM(LABELS("a") "," LABELS("b"))),
 		"");
 	assert_string_equal(TCP_IN(p, CLIENT, 80, 2), "a b");
+}
+
+/* The policy map has an entry for 80, and of 79 to 90 those for 79, 80-87, 88-89 and 90: the key of
+ * a port finds only what is for that port alone. */
+static void an_entry_for_a_port_goes_before_those_for_several(void **state)
+{
+	(void)state;
+	AUTO(agent_policy_free)
+	struct agent_policy *p = policy_of(
+		RULE(INNER("80", "TCP", OF(CLIENTS)), FROM(LABELS("one"))) "," RULE(
+			INNER("90", "TCP", OF(CLIENTS)),
+			FROM(LABELS("last"))) "," RULE("{\\\"port\\\":79,\\\"endPort\\\":90,"
+						       "\\\"protocol\\\":\\\"TCP\\\","
+						       "\\\"l7-rules\\\":[" OF(CLIENTS) "]}",
+						       FROM(LABELS("range"))),
+		"");
+	assert_string_equal(TCP_IN(p, CLIENT, 80, 2), "one");
+	assert_string_equal(TCP_IN(p, CLIENT, 90, 2), "last range");
+	assert_string_equal(TCP_IN(p, CLIENT, 79, 2), "range");
+	assert_string_equal(TCP_IN(p, CLIENT, 85, 2), "range"); /* Hubble says nothing here */
+	assert_string_equal(TCP_IN(p, CLIENT, 91, 2), "");
+}
+
+/* Entries for the same: one that leads to a proxy takes the place of one that does not. */
+static void of_rules_for_the_same_the_one_with_precedence_counts(void **state)
+{
+	(void)state;
+#define HTTP(selector) "{\\\"" selector "\\\":{\\\"http\\\":[{}]}}"
+#define LISTENER(selector, priority)                                                               \
+	"{\\\"" selector "\\\":{\\\"listenerPriority\\\":" priority "}}"
+	static const char plain[] = RULE(INNER("80", "TCP", OF(CLIENTS)), FROM(LABELS("plain"))),
+			  http[] = RULE(INNER("80", "TCP", HTTP(CLIENTS)), FROM(LABELS("http"))),
+			  last[] = RULE(INNER("80", "TCP", LISTENER(CLIENTS, "101")),
+					FROM(LABELS("last"))),
+			  first[] = RULE(INNER("80", "TCP", LISTENER(CLIENTS, "1")),
+					 FROM(LABELS("first")));
+	static const struct {
+		const char *one, *other, *want;
+	} cases[] = {
+		{ plain, http, "http" },   { http, plain, "http" },   { last, plain, "last" },
+		{ http, last, "last" },    { first, last, "first" },  { last, first, "first" },
+		{ plain, plain, "plain" }, { first, first, "first" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char both[4096];
+		(void)snprintf(both, sizeof both, "%s,%s", cases[i].one, cases[i].other);
+		AUTO(agent_policy_free) struct agent_policy *p = policy_of(both, "");
+		assert_string_equal(TCP_IN(p, CLIENT, 80, 2), cases[i].want);
+	}
+}
+
+/* As the agent merges lists that are sorted by the texts of their labels. */
+static void policies_of_several_rules_are_told_in_order(void **state)
+{
+	(void)state;
+	AUTO(agent_policy_free)
+	struct agent_policy *p = policy_of(
+		RULE(INNER("80", "TCP", OF(CLIENTS)), FROM(LABELS("b") "," LABELS("e"))) "," RULE(
+			INNER("80", "TCP", OF(CLIENTS)),
+			FROM(LABELS("a") "," LABELS("b") "," LABELS("c") "," LABELS("f"))),
+		"");
+	assert_string_equal(TCP_IN(p, CLIENT, 80, 2), "a b c e f");
+}
+
+/* The only label of the only policy of a key, "" for none. */
+static const char *own(const struct agent_policy *p, enum agent_direction direction, bool denied,
+		       uint32_t identity, uint32_t match_type)
+{
+	static char out[128];
+	const struct agent_policy_key key = { EP,          direction, denied,    identity,
+					      IPPROTO_TCP, 80,        match_type };
+	AUTO_BUF struct buf b = buf_init(1 << 16);
+	size_t n = agent_policy_put(p, &key, 21002, &b);
+	Flow__Flow *f = flow__flow__unpack(NULL, b.len, (const uint8_t *)b.p);
+
+	assert_non_null(f);
+	assert_in_range(n, 0, 1);
+	out[0] = 0;
+	if (n) {
+		const Flow__Policy *policy = f->ingress_allowed_by[0];
+		assert_int_equal(policy->n_labels, 1);
+		assert_int_equal(policy->revision, 3);
+		assert_string_equal(policy->name, "");
+		(void)snprintf(out, sizeof out, "%s", policy->labels[0]);
+	}
+	flow__flow__free_unpacked(f, NULL);
+	return out;
+}
+
+static struct agent_policy *policy_enabled(const char *enabled)
+{
+	json_t *endpoints = json_pack("[{s:i, s:{s:{s:{s:i, s:s}}}}]", "id", EP, "status", "policy",
+				      "realized", "policy-revision", 3, "policy-enabled", enabled);
+	struct agent_policy *p;
+
+	assert_non_null(endpoints);
+	assert_int_equal(agent_policy_new(endpoints, NULL, &p, NULL), ERR_OK);
+	json_decref(endpoints);
+	assert_int_equal(agent_policy_rules(p), 0); /* these are nobody's rules */
+	return p;
+}
+
+/* What tests/oracle/correlation has of Cilium 1.19. */
+static void what_no_rule_is_about_the_agent_allows_itself(void **state)
+{
+	(void)state;
+	enum { HOST = 1, BY_ALL = 4, BY_IDENTITY = 1 };
+	static const char in[] = "reserved:io.cilium.policy.derived-from=allow-any-ingress",
+			  out[] = "reserved:io.cilium.policy.derived-from=allow-any-egress",
+			  host[] = "reserved:io.cilium.policy.derived-from=allow-localhost-ingress";
+	static const struct {
+		const char *enabled;
+		bool in, out, host;
+	} cases[] = {
+		{ "none", true, true, true },          { "ingress", false, true, true },
+		{ "egress", true, false, true },       { "both", false, false, true },
+		{ "audit-egress", true, false, true }, { "audit-both", false, false, true },
+		{ "", false, false, false }, /* an agent that does not say */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(agent_policy_free) struct agent_policy *p = policy_enabled(cases[i].enabled);
+		assert_string_equal(own(p, AGENT_INGRESS, false, CLIENT, BY_ALL),
+				    cases[i].in ? in : "");
+		assert_string_equal(own(p, AGENT_EGRESS, false, CLIENT, BY_ALL),
+				    cases[i].out ? out : "");
+		assert_string_equal(own(p, AGENT_INGRESS, false, HOST, BY_IDENTITY),
+				    cases[i].host ? host : "");
+		assert_string_equal(own(p, AGENT_INGRESS, false, CLIENT, BY_IDENTITY), "");
+		assert_string_equal(own(p, AGENT_EGRESS, false, HOST, BY_IDENTITY), "");
+		assert_string_equal(own(p, AGENT_INGRESS, true, HOST, BY_IDENTITY), "");
+		assert_string_equal(own(p, AGENT_INGRESS, true, CLIENT, BY_ALL), "");
+	}
 }
 
 static void what_is_no_policy_is_none(void **state)
@@ -326,6 +458,10 @@ int main(void)
 		cmocka_unit_test(rules_that_deny_answer_for_denials_only),
 		cmocka_unit_test(ports_may_be_ranges_names_and_icmp_types),
 		cmocka_unit_test(the_same_rules_twice_are_told_once),
+		cmocka_unit_test(an_entry_for_a_port_goes_before_those_for_several),
+		cmocka_unit_test(of_rules_for_the_same_the_one_with_precedence_counts),
+		cmocka_unit_test(policies_of_several_rules_are_told_in_order),
+		cmocka_unit_test(what_no_rule_is_about_the_agent_allows_itself),
 		cmocka_unit_test(what_is_no_policy_is_none),
 		cmocka_unit_test(verdict_flows_get_policies_as_hubble_gives_them),
 	};

@@ -243,6 +243,9 @@ def same(q, ours, theirs):
     # The reference reads a VRRP packet's addresses, and on past the end where they are cut off: nobody asks for them.
     if 'panic: runtime error: slice bounds out of range' in theirs[2] and ours[1] == 'flow' and 'VRRP' in read(ours[2]).get('l4', {}):
         return True
+    # And it does not mind that the packet ends within its eight bytes, if the buffer does not.
+    if theirs[1] == 'flow' and ours[1] == 'error' and 'VRRP' in read(theirs[2]).get('l4', {}):
+        return True
     # The reference takes the length of a hop-by-hop header for the payload's: what lies behind the packet is then read as its end.
     return q.kind not in AGENT and hop_by_hop(bytes.fromhex(q.payload))
 

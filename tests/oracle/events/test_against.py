@@ -1,18 +1,18 @@
-"""tests/oracle/events/against.py, which needs the reference's parser, with our own decoders in its place: it finds what differs, and nothing
+"""against.py, which needs the reference's parser, with our own decoders in its place: it finds what differs, and nothing
 else. What the reference's side has to make messages of (records, notes) is left out."""
 import os
 import subprocess
 
 import pytest
 
-from observer import GOLDEN
-
-AGAINST = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'oracle', 'events', 'against.py')
+HERE = os.path.dirname(os.path.abspath(__file__))
+AGAINST = os.path.join(HERE, 'against.py')
+SHARED = os.environ.get('TYCHO_SHARED') or os.path.join(HERE, '..', '..', '..', '..', 'shared')
 FLOWS = os.path.join(os.environ['TYCHO_BUILD'], 'bin', 'events_flows')
 
 
 def against(reference, kind):
-    done = subprocess.run(['/usr/bin/python3', AGAINST, '--bin', FLOWS, '--reference', reference, '--shared', os.path.dirname(GOLDEN),
+    done = subprocess.run(['/usr/bin/python3', AGAINST, '--bin', FLOWS, '--reference', reference, '--shared', SHARED,
                            '--about', kind, '--runs', '400'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
     return done.returncode, done.stdout
 
