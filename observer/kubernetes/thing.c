@@ -81,8 +81,6 @@ static void put_label(struct buf *b, struct str prefix, struct str key, struct s
 
 static void pod_label(struct buf *b, struct str key, struct str value)
 {
-	if (!policy_label_counts(key))
-		return;
 	put_label(b, STR(""), key, value);
 	buf_char(b, 0);
 }
@@ -110,7 +108,8 @@ static void read_pod_labels(struct draft *d, const json_t *pod)
 		n++;
 	}
 	for (size_t i = 0; i < n; i++)
-		pod_label(b, str_of(keys[i]), text_in(labels, keys[i]));
+		if (policy_label_counts(str_of(keys[i])))
+			pod_label(b, str_of(keys[i]), text_in(labels, keys[i]));
 	pod_label(b, STR("io.cilium.k8s.policy.cluster"),
 		  str_of(*d->r->cluster ? d->r->cluster : "default"));
 	if (account.len)
