@@ -48,12 +48,12 @@ static int compare_excepts(const struct prefix *a, size_t a_count, const struct 
 	return order;
 }
 
-/* NULL is before all. */
+/* By their texts: 10.0.0.0/8 and 10.0.0.1/8 are two selectors to the agent. NULL is before all. */
 static int compare_blocks(const struct block *a, const struct block *b)
 {
 	if (!a || !b)
 		return compare(a != NULL, b != NULL);
-	int order = compare_prefixes(&a->prefix, &b->prefix);
+	int order = str_cmp(a->text, b->text);
 	return order ? order
 		     : compare_excepts(a->except, a->except_count, b->except, b->except_count);
 }

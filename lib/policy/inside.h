@@ -59,6 +59,7 @@ struct block {
 	struct prefix prefix;
 	const struct prefix *except;
 	size_t except_count;
+	struct str text; /* of Cilium's rules: as it is written */
 };
 /* `cidrGroupRef`, which becomes blocks when the set is finished; or `cidrGroupSelector`, which asks
  * for the labels that an address has from all groups it is in, and that pods and nodes have not. */

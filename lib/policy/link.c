@@ -41,8 +41,10 @@ static void link_groups(struct reading *r, const struct rule *rule, struct list 
 				continue;
 			for (size_t k = 0; k < g->prefix_count; k++)
 				add_block(r, blocks,
-					  (struct block){ g->prefixes[k], rule->groups[i].except,
-							  rule->groups[i].except_count });
+					  (struct block){ .prefix = g->prefixes[k],
+							  .except = rule->groups[i].except,
+							  .except_count =
+								  rule->groups[i].except_count });
 		}
 }
 

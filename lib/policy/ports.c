@@ -210,6 +210,8 @@ static void read_ports_of(struct reading *r, const json_t *ports, const struct l
 			struct protocols protocols = read_protocol(r, protocol, true);
 			struct port port = make_port(r, text, json_object_get(one, "endPort"));
 
+			if (protocol.p && !protocol.len && !r->served)
+				bad(r, "protocol is empty: leave it out for all, or write ANY");
 			check_port(r, &port, &protocols);
 			check_proxy_port(r, l7, &port, &protocols);
 			for (size_t j = 0; j < protocols.count; j++) {
@@ -408,7 +410,7 @@ static void read_icmp_field(struct reading *r, const json_t *field, struct rule 
 	bool v6 = str_is(family, "IPv6");
 	uint8_t number = 0;
 
-	if (family.len && !v6 && !str_is(family, "IPv4"))
+	if ((family.len || (family.p && !r->served)) && !v6 && !str_is(family, "IPv4"))
 		bad(r, "family must be IPv4 or IPv6");
 	if (json_is_integer(type)) {
 		if (json_integer_value(type) < 0 || json_integer_value(type) > UINT8_MAX)
@@ -443,7 +445,9 @@ void read_icmps(struct reading *r, const json_t *list, struct rule *rule)
 				bad(r, "%zu fields: at most %d", json_array_size(fields),
 				    ICMP_FIELDS_MAX);
 			for (size_t j = 0; j < json_array_size(fields) && r->code == ERR_OK; j++) {
-				size_t down = step_to(r, j);
+				size_t down = step(r, "fields");
+
+				(void)step_to(r, j);
 				read_icmp_field(r, json_array_get(fields, j), rule);
 				back(r, down);
 			}

@@ -208,6 +208,7 @@ static void read_block_entry(struct reading *r, const json_t *entry, struct rule
 		uint8_t ip[16];
 
 		b->prefix = read_prefix(r, cidr, ip);
+		b->text = keep(r, cidr);
 		b->except = read_except(r, except, &b->prefix, &b->except_count);
 		return;
 	}
@@ -233,10 +234,12 @@ static void read_blocks(struct reading *r, const json_t *plain, const char *plai
 	rule->groups = room(r, m * sizeof *rule->groups);
 	for (size_t i = 0; i < n && r->code == ERR_OK; i++) {
 		size_t below = step_to(r, i);
+		struct str cidr = text_of(r, json_array_get(plain, i));
+		struct block *b = &rule->blocks[rule->block_count++];
 		uint8_t ip[16];
 
-		rule->blocks[rule->block_count++].prefix =
-			read_prefix(r, text_of(r, json_array_get(plain, i)), ip);
+		b->prefix = read_prefix(r, cidr, ip);
+		b->text = keep(r, cidr);
 		back(r, below);
 	}
 	back(r, at);

@@ -483,6 +483,10 @@ static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
 		  "labels[0]: key is missing" },
 		{ TO_443("originatingTLS: {secret: {name: s}, trustedCA: 1}"),
 		  "originatingTLS.trustedCA: it is a number" },
+		{ TO_PORTS("{ports: [{port: '80', protocol: ''}]}"), "protocol is empty" },
+		{ CNP("{endpointSelector: {}, egress: [{icmps: [{fields: [{type: 8, family: "
+		      "''}]}]}]}"),
+		  "icmps[0].fields[0]: family must be" },
 		/* "toPorts:" with nothing behind it is not all ports */
 		{ CNP("{endpointSelector: {}, ingress: [{toPorts: }]}"),
 		  "ingress[0].toPorts: it is null" },

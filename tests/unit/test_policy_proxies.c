@@ -133,6 +133,7 @@ static void rules_that_exclude_each_other_break_the_end(void **state)
 		{ TO_443(CIDR, HTTP) ", " TO_443("toCIDR: [203.0.0.0/16]", KAFKA), false },
 		{ TO_443(CIDR, HTTP) ", " TO_443(NAME, KAFKA), false },
 		{ TO_443("toEntities: [host, world]", HTTP) ", " TO_443(WORLD, KAFKA), true },
+		{ TO_443(CIDR, HTTP) ", " TO_443("toCIDR: [203.0.113.9/24]", KAFKA), false },
 		{ TO_443(SET, HTTP) ", " TO_443(SET, KAFKA), true },
 		{ TO_443(SET, HTTP) ", " TO_443(CIDR, KAFKA), false },
 		{ TO_443("toEntities: [none]", HTTP) ", " TO_443("toEntities: [none]", KAFKA),
