@@ -109,6 +109,23 @@ static void port_free(struct pred *t)
 	free(t);
 }
 
+/* As strconv.ParseUint reads it: digits, with leading zeros if need be; the first mistake from the
+ * left counts. @return what is wrong; NULL: nothing. */
+static const char *parse_port(struct str s, uint16_t *ret)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return "invalid syntax";
+		n = 10 * n + (uint32_t)(s.p[i] - '0');
+		if (n > UINT16_MAX)
+			return "value out of range";
+	}
+	*ret = (uint16_t)n;
+	return s.len ? NULL : "invalid syntax";
+}
+
 static enum err_code port_pred_new(char *const *values, size_t count, enum flow_side side,
 				   const char *name, struct pred **ret, struct err *e)
 {
@@ -127,22 +144,16 @@ static enum err_code port_pred_new(char *const *values, size_t count, enum flow_
 			      .free = port_free };
 	p->side = side;
 	for (size_t i = 0; i < count; i++) {
-		struct str s = str_of(values[i]);
-		bool digits = s.len > 0;
 		uint16_t port;
+		const char *fault = parse_port(str_of(values[i]), &port);
 
-		for (size_t k = 0; k < s.len; k++)
-			digits = digits && s.p[k] >= '0' && s.p[k] <= '9';
-		while (digits && s.len > 1 && s.p[0] == '0') /* strconv takes leading zeros */
-			s = str_from(s, 1);
-		if (!digits || !parse_u16(s, &port)) {
+		if (fault) {
 			const char *quoted = GO_QUOTE(str_of(values[i]));
 
 			return err_set(e, ERR_INVALID,
 				       "invalid %s port filter: invalid port %s: "
 				       "strconv.ParseUint: parsing %s: %s",
-				       name, quoted, quoted,
-				       digits ? "value out of range" : "invalid syntax");
+				       name, quoted, quoted, fault);
 		}
 		if (few)
 			p->port[p->few++] = port;

@@ -355,6 +355,17 @@ static void mistakes_are_answered_in_the_reference_words(void **state)
 	EXPECT(source_port, "65536",
 	       "invalid source port filter: invalid port \"65536\": strconv.ParseUint: parsing "
 	       "\"65536\": value out of range");
+	EXPECT(source_port, "65536+", /* the first mistake from the left */
+	       "invalid source port filter: invalid port \"65536+\": strconv.ParseUint: parsing "
+	       "\"65536+\": value out of range");
+	EXPECT(source_port, "6553+6",
+	       "invalid source port filter: invalid port \"6553+6\": strconv.ParseUint: parsing "
+	       "\"6553+6\": invalid syntax");
+	ff = NEW(flow__flow_filter); /* and of the fields the first one, in the reference's order */
+	set_texts(ff, source_ip_xlated, 1, "y");
+	set_texts(ff, destination_ip, 1, "x");
+	expect_error(ff, ERR_INVALID,
+		     "invalid IP address \"x\" in filter: ParseAddr(\"x\"): unable to parse IP");
 	EXPECT_ONE(protocol, "quic", "invalid protocol filter: unknown protocol: \"quic\"");
 	EXPECT_ONE(
 		source_ip, "10.0.0",

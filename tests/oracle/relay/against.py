@@ -6,18 +6,20 @@
 
 Both relays learn of the nodes from Hubble's peer service. Compared are all flows, whatever nodes sent them, and their order;
 who takes part, who cannot be asked, who refuses and in which words; sums of status, the list of nodes, namespaces; what
-becomes of both while nodes join, leave and die, also for followers. Times of two flows are never the same here: their order
+becomes of both while nodes join, leave and die, also for followers; mutual TLS, and certificates of other names. Times of two flows are never the same here: their order
 would be anybody's. What docs/relay.md says to be better on purpose is known, each by a rule (same.py).
 """
 import argparse
 import os
 import random
 import sys
+import tempfile
 
 from cluster_sides import Cluster, wire  # first: it says where the others are
 
 import same
 from following import about_followers
+from pki import Authority
 from questions import about_events, about_filters, about_flows, about_masks, answer, show
 from worlds import Recorded, World
 
@@ -113,7 +115,16 @@ def about_changes(asker, seed):
             scene.ask(5, [about_flows, about_status])
 
 
-KINDS = {'history': about_history, 'changes': about_changes, 'follow': lambda asker, seed: about_followers(asker, seed, Scene)}
+def about_tls(asker, seed):
+    """Mutual TLS by the names that the peer service tells; mostly one node whose certificate has another."""
+    misnamed = random.Random(seed).choice([(), ('n2',), ('n2',), ('n1', 'n3')])
+    with tempfile.TemporaryDirectory() as folder, \
+            Scene(asker, seed, size=3, authority=Authority(folder, 'ca'), misnamed=misnamed) as scene:
+        scene.dead |= set(misnamed)
+        scene.ask(10, [about_flows, about_status])
+
+
+KINDS = {'history': about_history, 'changes': about_changes, 'tls': about_tls, 'follow': lambda asker, seed: about_followers(asker, seed, Scene)}
 
 
 class Asker:

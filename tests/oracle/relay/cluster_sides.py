@@ -61,8 +61,8 @@ class PeerService:
     """In the place of the reference's, which tells of other nodes where ours tells of itself. Who asks anew hears all of it again."""
     TYPES = {'add': 1, 'delete': 2, 'update': 3}
 
-    def __init__(self, port):
-        self.port, self.said, self.more = port, [], threading.Condition()
+    def __init__(self, port, has_tls=False):
+        self.port, self.has_tls, self.said, self.more = port, has_tls, [], threading.Condition()
         self.impostor = Impostor(self.answer)
         self.address = self.impostor.address
 
@@ -96,13 +96,23 @@ class PeerService:
         """As Hubble's: peer commands."""
         for line in lines:
             c = json.loads(line)['peer']
-            self.say(name=c['name'], address='%s:%d' % (c['ip'], self.port) if c['ip'] else '', type=self.TYPES[c['do']])
+            tls = {'tls': {'server_name': tls_name(c['name'])}} if self.has_tls else {}
+            self.say(name=c['name'], address='%s:%d' % (c['ip'], self.port) if c['ip'] else '', type=self.TYPES[c['do']], **tls)
+
+
+def tls_name(node):
+    """What Hubble's peer service says that a node's certificate has."""
+    return node + '.default.hubble-grpc.cilium.io'
 
 
 class Cluster:
-    """with Cluster(args, rng) as c: c.nodes by name, c.ours and c.theirs relays that know them all."""
+    """with Cluster(args, rng) as c: c.nodes by name, c.ours and c.theirs relays that know them all.
 
-    def __init__(self, args, rng, size=None, drain='1s', capacity=4095):
+    @authority: mutual TLS between relays and nodes; names in @misnamed have a certificate of another name.
+    """
+
+    def __init__(self, args, rng, size=None, drain='1s', capacity=4095, authority=None, misnamed=()):
+        self.authority, self.misnamed = authority, misnamed
         self.args, self.rng, self.drain, self.capacity = args, rng, drain, capacity
         self.size = size or rng.randrange(1, 6)
         self.stack = contextlib.ExitStack()
@@ -114,10 +124,15 @@ class Cluster:
         ip = self.ips.setdefault(name, self.host + str(len(self.ips) + 1))
         address = '%s:%d' % (ip, self.port)
         program = self.rng.choice([self.args.bin, self.args.server])
-        kw = {'capacity': self.capacity, 'node': name}
+        kw, tls = {'capacity': self.capacity, 'node': name}, []
+        if self.authority:
+            cert, key = self.authority.issue(name, san='DNS:' + tls_name('other' if name in self.misnamed else name))
+            tls = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-client-ca-file', self.authority.cert]
         if os.path.basename(program) == 'tycho-observer':
-            return Ours(binary=program, listen=[address], **kw)
-        return Hubble(program, listen=address, **kw)
+            node = Ours(*tls, binary=program, **kw)
+            node.listen = [node.socket, address]
+            return node
+        return Hubble(program, *tls, listen=address, **kw)
 
     def __enter__(self):
         self.port = free_port(self.host + '1')
@@ -126,15 +141,21 @@ class Cluster:
         for name, n in made.items():
             self.nodes[name] = self.stack.enter_context(n)
         if os.path.basename(self.args.server) == 'tycho-observer':
-            service = PeerService(self.port)
+            service = PeerService(self.port, bool(self.authority))
         else:
-            service = Hubble(self.args.server, '--peer-port', str(self.port))
+            service = Hubble(self.args.server, '--peer-port', str(self.port), *['--peer-tls'] * bool(self.authority))
         self.service = self.stack.enter_context(service)
         for name in names:
             self.tell('add', name)
-        self.ours = self.stack.enter_context(relay(self.args.relay, self.service.address, self.drain))
-        self.theirs = self.stack.enter_context(relay(self.args.reference, self.service.address, self.drain))
-        self.wait_known()
+        theirs, ours = [], []
+        if self.authority:
+            cert, key = self.authority.issue('relay')
+            theirs = ['--tls-hubble-server-ca-files=' + self.authority.cert, '--tls-hubble-client-cert-file=' + cert,
+                      '--tls-hubble-client-key-file=' + key]
+            ours = ['--peer-ca-file', self.authority.cert, '--peer-cert-file', cert, '--peer-key-file', key]
+        for program, name in ((self.args.relay, 'ours'), (self.args.reference, 'theirs')):
+            setattr(self, name, self.stack.enter_context(relay(program, self.service.address, self.drain, theirs, ours)))
+        self.wait_known(self.misnamed)
         return self
 
     def __exit__(self, *exc):

@@ -119,7 +119,10 @@ def streams_differ(w, hides, method, request, ours, theirs):
     walks = request.number and not request.first and not request.HasField('since')
     counts_too_much = method != 'GetFlows' or not w.is_pure or request.HasField('until')
     if hides and walks and counts_too_much and not equal(ours, theirs):
-        # What is no flow, or after the range, counts as one while Hubble walks back: it returns fewer, the newest.
+        # What is no flow, or after the range, counts as one while Hubble walks back: it returns fewer, the newest, and goes
+        # on to the end for more.
+        while theirs and method == 'GetFlows' and theirs[-1].HasField('lost_events') and not equal(ours[-1:], theirs[-1:]):
+            theirs = theirs[:-1]
         if len(theirs) <= len(ours) and equal(ours[len(ours) - len(theirs):], theirs):
             return None
     return None if equal(ours, theirs) else first_difference(ours, theirs)
