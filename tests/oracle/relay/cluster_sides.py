@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 
 import grpc
@@ -63,7 +64,8 @@ class PeerService:
 
     def __init__(self, port, has_tls=False):
         self.port, self.has_tls, self.said, self.more = port, has_tls, [], threading.Condition()
-        self.impostor = Impostor(self.answer)
+        self.folder = tempfile.TemporaryDirectory()
+        self.impostor = Impostor(self.answer, listen='unix://%s/s.sock' % self.folder.name)  # plain, also where nodes have TLS
         self.address = self.impostor.address
 
     def __enter__(self):
@@ -75,6 +77,7 @@ class PeerService:
             self.impostor.stopping.set()
             self.more.notify_all()
         self.impostor.__exit__(*exc)
+        self.folder.cleanup()
 
     def answer(self, path, request, context):
         at = 0
