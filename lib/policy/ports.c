@@ -388,8 +388,9 @@ static bool icmp_type(struct str text, bool v6, uint8_t *ret)
 	const struct icmp_name *names = v6 ? icmp6_names : icmp4_names;
 	size_t n = v6 ? ARRAY_LEN(icmp6_names) : ARRAY_LEN(icmp4_names);
 
+	/* "08" the resource definition does not take */
 	if (parse_u8(text, ret))
-		return true;
+		return text.len == 1 || text.p[0] != '0';
 	for (size_t i = 0; i < n; i++)
 		if (str_is(text, names[i].name)) {
 			*ret = names[i].type;

@@ -487,6 +487,8 @@ static void what_the_agent_refuses_of_ports_and_proxies_is_refused(void **state)
 		{ CNP("{endpointSelector: {}, egress: [{icmps: [{fields: [{type: 8, family: "
 		      "''}]}]}]}"),
 		  "icmps[0].fields[0]: family must be" },
+		{ CNP("{endpointSelector: {}, egress: [{icmps: [{fields: [{type: '08'}]}]}]}"),
+		  "is none of ICMP" },
 		/* "toPorts:" with nothing behind it is not all ports */
 		{ CNP("{endpointSelector: {}, ingress: [{toPorts: }]}"),
 		  "ingress[0].toPorts: it is null" },
