@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Made-up events of Cilium, put to its own parser and to our decoders: which flows differ?
 
-    against.py --bin BUILD/bin/events_flows --reference build/oracle/events [--about KIND]... [--runs N] [--seed N] [--shared DIR]
+    against.py --bin BUILD/bin/events_flows --reference build/oracle/events [--about KIND]... [--runs N] [--seed N] [--memory GiB]
+               [--shared DIR]
 
 What is asked, by kind: "recorded" events (golden/events) with bytes changed; "datapath" messages of every type, with packets of
 every kind; the same in "worlds" that are not the recorded one; "records" of L7 and "notes" of an agent, which the reference's
@@ -35,7 +36,6 @@ LARGEST = 256 << 10   # bytes of a message on the socket; larger ones we count a
 DATAPATH_OPTIONS = ['{}', '{}', '{}', '{}', '{"skip_unknown_cgroup_ids":false}', '{"policy_correlation":false}']
 WORLD = 400      # questions of a world
 BATCH = 5000     # of the recorded one
-MEMORY = 8 << 30 # bytes that the reference may take
 
 
 class Question:
@@ -163,8 +163,8 @@ class Asker:
         return lines
 
     def bound(self, program):
-        if program == self.args.reference:
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        if program == self.args.reference and self.args.memory:
+            resource.setrlimit(resource.RLIMIT_AS, (self.args.memory << 30, self.args.memory << 30))
 
     def ask(self, about, world, questions):
         questions = [q for q in questions if q.kind in AGENT or not endless(bytes.fromhex(q.payload))]
@@ -277,6 +277,7 @@ def main():
     parser.add_argument('--about', action='append', choices=KINDS, help='only this kind of question (repeatable)')
     parser.add_argument('--runs', type=int, default=5000, help='questions of each kind')
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--memory', type=int, default=8, help='GiB of addresses that the reference may take; 0: any (sanitizers take terabytes)')
     parser.add_argument('--shared', default=os.environ.get('TYCHO_SHARED', ''), help='directory that holds golden/')
     args = parser.parse_args()
     if not os.path.exists(os.path.join(args.shared, 'golden', 'events', 'events.tsv')):

@@ -13,7 +13,7 @@ FLOWS = os.path.join(os.environ['TYCHO_BUILD'], 'bin', 'events_flows')
 
 def against(reference, kind):
     done = subprocess.run(['/usr/bin/python3', AGAINST, '--bin', FLOWS, '--reference', reference, '--shared', SHARED,
-                           '--about', kind, '--runs', '400'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+                           '--about', kind, '--runs', '400', '--memory', '0'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
     return done.returncode, done.stdout
 
 
