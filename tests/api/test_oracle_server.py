@@ -7,6 +7,8 @@ import pytest
 import wire
 from observer import BIN, SHARED
 
+pytestmark = pytest.mark.repeats_units  # the driver is what is held here; the programs are asked by the other tests
+
 AGAINST = os.path.join(wire.ROOT, 'tests', 'oracle', 'server', 'against.py')
 OURS = os.path.join(BIN, 'tycho-observer')
 KINDS = ['flows', 'filters', 'masks', 'events', 'bytes', 'status', 'follow']

@@ -3,8 +3,12 @@ import os
 import re
 import subprocess
 
+import pytest
+
 import wire
 from observer import BIN, SHARED
+
+pytestmark = pytest.mark.repeats_units  # the driver is what is held here; the programs are asked by the other tests
 
 AGAINST = os.path.join(wire.ROOT, 'tests', 'oracle', 'relay', 'against.py')
 OBSERVER, RELAY = (os.path.join(BIN, name) for name in ('tycho-observer', 'tycho-relay'))
