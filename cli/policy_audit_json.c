@@ -41,7 +41,7 @@ static void put_time(struct buf *b, const char *key, struct wall_ns at)
 	put_text(b, key, buf_str(&t));
 }
 
-static void put_span(struct buf *b, struct audit_span span)
+static void put_span(struct buf *b, struct policy_span span)
 {
 	if (!span.known)
 		return;

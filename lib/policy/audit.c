@@ -44,22 +44,6 @@ void audit_free(struct audit *a)
 	free(a);
 }
 
-enum err_code audit_grow(void *items, size_t count, size_t *room, size_t size, struct err *e)
-{
-	void *p;
-
-	memcpy(&p, items, sizeof p); /* a pointer to whatever */
-	if (count < *room)
-		return ERR_OK;
-	size_t more = *room ? *room * 2 : 64;
-	p = reallocarray(p, more, size);
-	if (!p)
-		return err_set(e, ERR_NOMEM, "audit of policies");
-	memcpy(items, &p, sizeof p);
-	*room = more;
-	return ERR_OK;
-}
-
 enum err_code audit_text(struct audit *a, struct str text, uint32_t *ret, struct err *e)
 {
 	if (map_get(a->by_text, text, ret))
@@ -68,7 +52,7 @@ enum err_code audit_text(struct audit *a, struct str text, uint32_t *ret, struct
 	if (a->text_count == AUDIT_TEXTS_MAX)
 		return ERR_OK;
 	uint32_t at = (uint32_t)a->text_count;
-	if (audit_grow(&a->texts, at, &a->text_room, sizeof *a->texts, e) != ERR_OK ||
+	if (policy_grow(&a->texts, at, &a->text_room, sizeof *a->texts, e) != ERR_OK ||
 	    map_put(a->by_text, text, at, &a->texts[at], e) != ERR_OK)
 		return e->code;
 	a->text_count++;
@@ -304,12 +288,12 @@ static struct key key_of(const struct audit *a, const struct policy_asked *q)
 
 static void count_flow(struct tally *t, const struct flow *f, const struct policy_asked *q)
 {
-	struct audit_span span = { flow_is(f, FLOW_HAS_TIME), f->time, f->time };
+	struct policy_span span = { flow_is(f, FLOW_HAS_TIME), f->time, f->time };
 
 	t->passed += q->passed;
 	t->through += q->through;
 	t->audited += q->audited;
-	audit_span_add(q->passed ? &t->passed_span : &t->denied_span, span);
+	policy_span_add(q->passed ? &t->passed_span : &t->denied_span, span);
 	if (!q->passed)
 		t->denied[f->direction < ARRAY_LEN(t->denied) ? f->direction : 0]++;
 }
@@ -343,7 +327,7 @@ static enum err_code find(struct audit *a, const struct key *key, const struct p
 	if (a->connection_count == AUDIT_CONNECTIONS_MAX || a->hit_count > AUDIT_HITS_MAX)
 		return err_set(e, ERR_CLOSED, "more than %d connections", AUDIT_CONNECTIONS_MAX);
 	*ret = (uint32_t)a->connection_count;
-	if (audit_grow(&a->connections, *ret, &a->connection_room, sizeof *a->connections, e) !=
+	if (policy_grow(&a->connections, *ret, &a->connection_room, sizeof *a->connections, e) !=
 		    ERR_OK ||
 	    decide(a, q, by, &a->connections[*ret], e) != ERR_OK ||
 	    map_put(a->by_key, bytes, *ret, NULL, e) != ERR_OK)

@@ -23,6 +23,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "flow/flow.h"
+#include "policy/gather.h"
 #include "policy/policy.h"
 
 enum audit_limits {
@@ -47,11 +48,6 @@ AUTO_DEFINE(struct audit, audit_free);
 /* @flow with its bytes is borrowed for the call. All ends in @dict are taken for known, also those of
  * no flow. ERR_NOMEM. */
 MUST_CHECK enum err_code audit_flow(struct audit *a, const struct flow *flow, struct err *e);
-
-struct audit_span {
-	bool known;
-	struct wall_ns first, last;
-};
 
 enum audit_result {
 	AUDIT_USED,
@@ -81,7 +77,7 @@ struct audit_rule {
 	bool denies;
 	enum audit_result result;
 	uint64_t flows;
-	struct audit_span span;         /* of the connections behind it */
+	struct policy_span span;        /* of the connections behind it */
 	const char *why;                /* of UNJUDGED */
 	const struct audit_part *parts; /* of WIDE */
 	size_t part_count;
@@ -126,7 +122,7 @@ struct audit_report {
 	uint64_t flows; /* that policies decided */
 	uint64_t other; /* that they did not */
 	uint64_t again; /* of connections beyond the limit */
-	struct audit_span span;
+	struct policy_span span;
 };
 /* Once, after all flows. *@ret borrows from @a. ERR_NOMEM. */
 MUST_CHECK enum err_code audit_finish(struct audit *a, struct audit_report *ret, struct err *e);

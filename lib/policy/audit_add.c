@@ -46,9 +46,9 @@ static void add_hits(struct audit *a, const struct connection *c, const struct s
 			a->rules[at].flows += flows;
 			a->rules[at].otherwise += flows ? 0 : c->own.passed + denied_of(&c->own);
 			if (flows)
-				audit_span_add(&a->rules[at].span, side_denies(s)
-									   ? c->own.denied_span
-									   : c->own.passed_span);
+				policy_span_add(&a->rules[at].span, side_denies(s)
+									    ? c->own.denied_span
+									    : c->own.passed_span);
 			break;
 		case HIT_PART:
 			a->parts[at].flows += flows;
@@ -70,7 +70,7 @@ static enum err_code add_default(struct audit *a, const struct side *s,
 		return ERR_OK;
 	if (!map_get(a->by_default, str_n(key, sizeof key), &at)) {
 		at = (uint32_t)a->default_count;
-		if (audit_grow(&a->defaults, at, &a->default_room, sizeof *a->defaults, e) !=
+		if (policy_grow(&a->defaults, at, &a->default_room, sizeof *a->defaults, e) !=
 			    ERR_OK ||
 		    map_put(a->by_default, str_n(key, sizeof key), at, NULL, e) != ERR_OK)
 			return e->code;
@@ -143,8 +143,8 @@ void audit_add_connection(struct audit *a, const struct connection *first, bool 
 	const struct tally *all = &first->all;
 
 	a->flows += all->passed + denied_of(all);
-	audit_span_add(&a->span, all->passed_span);
-	audit_span_add(&a->span, all->denied_span);
+	policy_span_add(&a->span, all->passed_span);
+	policy_span_add(&a->span, all->denied_span);
 	if (first->why)
 		a->unknown_flows[first->why] += all->passed + denied_of(all);
 	else

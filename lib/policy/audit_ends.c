@@ -112,8 +112,8 @@ static enum err_code count_open(struct ends *ends, const struct end *end,
 		if (ends->open[i].direction == direction && ends->open[i].workload.p == who.p)
 			last = &ends->open[i];
 	if (!last) {
-		if (audit_grow(&ends->open, ends->open_count, &ends->open_room, sizeof *ends->open,
-			       e) != ERR_OK)
+		if (policy_grow(&ends->open, ends->open_count, &ends->open_room, sizeof *ends->open,
+				e) != ERR_OK)
 			return e->code;
 		last = &ends->open[ends->open_count++];
 		*last = (struct audit_open){

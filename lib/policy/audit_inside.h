@@ -18,17 +18,6 @@
 #include "policy/flow.h"
 #include "policy/inside.h"
 
-static inline void audit_span_add(struct audit_span *to, struct audit_span one)
-{
-	if (!one.known)
-		return;
-	if (!to->known || one.first.v < to->first.v)
-		to->first = one.first;
-	if (!to->known || one.last.v > to->last.v)
-		to->last = one.last;
-	to->known = true;
-}
-
 /* --- rules ------------------------------------------------------------------------------------ */
 
 enum part_kind {
@@ -69,7 +58,7 @@ struct used_rule {
 	struct policy_ref ref;
 	uint32_t first_part, part_count;
 	uint64_t flows, otherwise; /* otherwise: of connections that were recorded otherwise */
-	struct audit_span span;
+	struct policy_span span;
 	bool has_no_width; /* beyond a limit */
 	bool is_nameless; /* it asks for DNS names, and none is known of an address it may be for */
 };
@@ -103,7 +92,7 @@ struct tally {
 	uint64_t passed, through, audited;
 	uint64_t denied
 		[3]; /* by flow.TrafficDirection: unknown, ingress, egress; audited ones, too */
-	struct audit_span passed_span, denied_span;
+	struct policy_span passed_span, denied_span;
 };
 /* Flows of one connection that name the same policies, or none. What the policies decide is the same for
  * all flows of a connection; which rules they count for is not. */
@@ -151,14 +140,12 @@ struct audit {
 	struct mem mem;
 	struct audit_count newly_denied, newly_allowed;
 	uint64_t flows;
-	struct audit_span span;
+	struct policy_span span;
 	struct audit_default *defaults;
 	size_t default_count, default_room;
 	uint64_t *unknown_flows, *foreign_flows; /* by text */
 };
 
-MUST_CHECK enum err_code audit_grow(void *items, size_t count, size_t *room, size_t size,
-				    struct err *e);
 /* The id of @text, which is kept once; 0 beyond the limit. ERR_NOMEM. */
 MUST_CHECK enum err_code audit_text(struct audit *a, struct str text, uint32_t *ret, struct err *e);
 

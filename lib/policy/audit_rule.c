@@ -11,7 +11,7 @@ static enum err_code add_part(struct audit *a, struct used_rule *r, struct part 
 		r->has_no_width = true;
 		return ERR_OK;
 	}
-	if (audit_grow(&a->parts, a->part_count, &a->part_room, sizeof *a->parts, e) != ERR_OK)
+	if (policy_grow(&a->parts, a->part_count, &a->part_room, sizeof *a->parts, e) != ERR_OK)
 		return e->code;
 	part.rule = (uint32_t)(r - a->rules);
 	part.last_known = UINT32_MAX;
@@ -301,7 +301,7 @@ void audit_note_nameless(struct audit *a, const struct policy_query *q)
 
 static enum err_code hit(struct audit *a, enum hit_kind kind, uint32_t at, struct err *e)
 {
-	if (audit_grow(&a->hits, a->hit_count, &a->hit_room, sizeof *a->hits, e) != ERR_OK)
+	if (policy_grow(&a->hits, a->hit_count, &a->hit_room, sizeof *a->hits, e) != ERR_OK)
 		return e->code;
 	a->hits[a->hit_count++] = (uint32_t)kind << HIT_SHIFT | at;
 	return ERR_OK;
@@ -320,7 +320,7 @@ static enum err_code see(struct audit *a, uint32_t part, uint32_t what, struct e
 		return ERR_OK;
 	}
 	at = (uint32_t)a->seen_count;
-	if (audit_grow(&a->seen, a->seen_count, &a->seen_room, sizeof *a->seen, e) != ERR_OK ||
+	if (policy_grow(&a->seen, a->seen_count, &a->seen_room, sizeof *a->seen, e) != ERR_OK ||
 	    map_put(a->by_seen, str_n(key, sizeof key), at, NULL, e) != ERR_OK)
 		return e->code;
 	a->seen[a->seen_count++] = (struct seen){ .part = part, .what = what };

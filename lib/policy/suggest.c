@@ -62,22 +62,6 @@ enum err_code suggest_new(const struct suggest_config *config, const struct flow
 	return ERR_OK;
 }
 
-enum err_code suggest_grow(void *items, size_t count, size_t *room, size_t size, struct err *e)
-{
-	void *p;
-
-	memcpy(&p, items, sizeof p); /* a pointer to whatever */
-	if (count < *room)
-		return ERR_OK;
-	size_t more = *room ? *room * 2 : 64;
-	p = reallocarray(p, more, size);
-	if (!p)
-		return err_set(e, ERR_NOMEM, "suggested policies");
-	memcpy(items, &p, sizeof p);
-	*room = more;
-	return ERR_OK;
-}
-
 /* --- one flow as a connection ----------------------------------------------------------------- */
 
 static bool is_verdict(const struct flow *f)
@@ -206,7 +190,7 @@ static enum err_code choose_name(struct suggest *s, const struct policy_names *n
 	if (s->name_count == SUGGEST_NAMES_MAX)
 		return err_set(e, ERR_CLOSED, "more than %d names", SUGGEST_NAMES_MAX);
 	at = (uint32_t)s->name_count;
-	if (suggest_grow(&s->names, at, &s->name_room, sizeof *s->names, e) != ERR_OK ||
+	if (policy_grow(&s->names, at, &s->name_room, sizeof *s->names, e) != ERR_OK ||
 	    map_put(s->by_name, found, at, &s->names[at], e) != ERR_OK)
 		return e->code;
 	c->name = s->names[at];
@@ -245,7 +229,7 @@ static enum err_code read_flow(struct suggest *s, const struct flow *f, const bo
 			s->groups[end->group].asked = s->groups[end->group].is_subject = true;
 	}
 	if (flow_is(f, FLOW_HAS_TIME))
-		c->span = (struct span){ true, f->time, f->time };
+		c->span = (struct policy_span){ true, f->time, f->time };
 	if (s->config.kind != SUGGEST_CILIUM || end->kind != END_WORLD)
 		return ERR_OK;
 	policy_names_read(&names, str_n(f->ext, f->ext_len), answer);
@@ -272,7 +256,7 @@ static enum err_code find_connection(struct suggest *s, const struct connection 
 	if (s->connection_count == SUGGEST_CONNECTIONS_MAX)
 		return err_set(e, ERR_CLOSED, "more than %d connections", SUGGEST_CONNECTIONS_MAX);
 	at = (uint32_t)s->connection_count;
-	if (suggest_grow(&s->connections, at, &s->connection_room, sizeof *s->connections, e) !=
+	if (policy_grow(&s->connections, at, &s->connection_room, sizeof *s->connections, e) !=
 		    ERR_OK ||
 	    map_put(s->by_key, buf_str(&key), at, NULL, e) != ERR_OK)
 		return e->code;
@@ -307,6 +291,6 @@ enum err_code suggest_flow(struct suggest *s, const struct flow *flow, bool sour
 	to->passed += c.passed;
 	to->through += c.through;
 	to->denied += c.denied;
-	span_add(&to->span, c.span);
+	policy_span_add(&to->span, c.span);
 	return ERR_OK;
 }

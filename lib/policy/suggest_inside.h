@@ -16,27 +16,13 @@
 
 #include "base/map.h"
 #include "flow/dict.h"
+#include "policy/gather.h"
 #include "policy/policy.h"
 #include "policy/suggest.h"
 
 /* --- connections ------------------------------------------------------------------------------ */
 
 enum { CLIENT, SERVER };
-
-struct span {
-	bool known;
-	struct wall_ns first, last;
-};
-static inline void span_add(struct span *to, struct span one)
-{
-	if (!one.known)
-		return;
-	if (!to->known || one.first.v < to->first.v)
-		to->first = one.first;
-	if (!to->known || one.last.v > to->last.v)
-		to->last = one.last;
-	to->known = true;
-}
 
 enum { NO_FACT = UINT32_MAX };
 
@@ -48,7 +34,7 @@ struct connection {
 	uint8_t protocol;   /* IPPROTO_ */
 	uint16_t port;      /* of the server; type of ICMP */
 	uint64_t passed, through, denied; /* flows; through: of those passed, up to the server */
-	struct span span;
+	struct policy_span span;
 	uint32_t facts[2]; /* at each end, once they are made */
 };
 
@@ -123,7 +109,7 @@ struct fact {
 	uint8_t protocol;
 	uint16_t port;
 	uint64_t passed, through, denied;
-	struct span span;
+	struct policy_span span;
 	bool seen;     /* it was forwarded, or is to be allowed all the same */
 	bool allowed;  /* there is a rule for it, or it needs none */
 	bool left_out; /* beyond a limit */
@@ -150,10 +136,6 @@ struct suggest {
 	size_t fact_count, fact_room;
 	uint64_t other, left_out;
 };
-
-/* Room for one more after @count items of @size in *@items, which has *@room. */
-MUST_CHECK enum err_code suggest_grow(void *items, size_t count, size_t *room, size_t size,
-				      struct err *e);
 
 /* What endpoint @id is, looked at once; pods get a group. *@ret stays with s->ends until the next
  * call. ERR_NOMEM; ERR_CLOSED: a limit. */

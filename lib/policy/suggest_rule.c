@@ -12,7 +12,7 @@ static void put_second(struct buf *b, struct wall_ns at)
 	timestamp_put(b, t);
 }
 
-static void put_span(struct buf *b, struct span span)
+static void put_span(struct buf *b, struct policy_span span)
 {
 	if (!span.known)
 		return;
@@ -288,7 +288,7 @@ static void put_behind(struct maker *m, const struct run *r, struct buf *b)
 			continue;
 		sum.passed += f->passed;
 		sum.denied += f->denied;
-		span_add(&sum.span, f->span);
+		policy_span_add(&sum.span, f->span);
 	}
 	peer_put(m->s, &m->s->peers[r->facts->peer], b);
 	buf_lit(b, ": ");

@@ -68,7 +68,7 @@ static enum err_code find_peer(struct suggest *s, const struct connection *c, in
 		return ERR_OK;
 	}
 	*ret = (uint32_t)s->peer_count;
-	if (suggest_grow(&s->peers, *ret, &s->peer_room, sizeof *s->peers, e) != ERR_OK ||
+	if (policy_grow(&s->peers, *ret, &s->peer_room, sizeof *s->peers, e) != ERR_OK ||
 	    map_put(s->by_peer, buf_str(&key), *ret, &p.key, e) != ERR_OK)
 		return e->code;
 	p.text = str_from(p.key, 1);
@@ -118,7 +118,7 @@ static enum err_code add_fact(struct suggest *s, struct connection *c, int subje
 		return e->code;
 	if (!map_get(s->by_fact, str_n(&key, sizeof key), &at)) {
 		at = (uint32_t)s->fact_count;
-		if (suggest_grow(&s->facts, at, &s->fact_room, sizeof *s->facts, e) != ERR_OK ||
+		if (policy_grow(&s->facts, at, &s->fact_room, sizeof *s->facts, e) != ERR_OK ||
 		    map_put(s->by_fact, str_n(&key, sizeof key), at, NULL, e) != ERR_OK)
 			return e->code;
 		s->facts[s->fact_count++] = (struct fact){
@@ -133,7 +133,7 @@ static enum err_code add_fact(struct suggest *s, struct connection *c, int subje
 	f->passed += c->passed;
 	f->through += c->through;
 	f->denied += c->denied;
-	span_add(&f->span, c->span);
+	policy_span_add(&f->span, c->span);
 	c->facts[subject] = at;
 	return ERR_OK;
 }

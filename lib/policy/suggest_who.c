@@ -263,7 +263,7 @@ static enum err_code find_group(struct suggest *s, const struct endpoint *ep, st
 	} else if (count && rank_of(pairs) < ARRAY_LEN(telling)) {
 		g.name = pairs[0].value;
 	}
-	if (suggest_grow(&s->groups, at, &s->group_room, sizeof *s->groups, e) != ERR_OK)
+	if (policy_grow(&s->groups, at, &s->group_room, sizeof *s->groups, e) != ERR_OK)
 		return e->code;
 	g.shared = calloc(count + 1, sizeof *g.shared);
 	if (!g.shared)
@@ -316,7 +316,7 @@ static enum err_code add_set(struct suggest *s, const struct endpoint *ep, struc
 		return err_set(e, ERR_CLOSED, "more than %d sets of labels",
 			       SUGGEST_LABEL_SETS_MAX);
 	at = (uint32_t)s->set_count;
-	if (suggest_grow(&s->sets, at, &s->set_room, sizeof *s->sets, e) != ERR_OK ||
+	if (policy_grow(&s->sets, at, &s->set_room, sizeof *s->sets, e) != ERR_OK ||
 	    find_group(s, ep, str_upto(buf_str(&key), group_bytes), pairs, count, ret_group, e) !=
 		    ERR_OK ||
 	    map_put(s->by_labels, buf_str(&key), at, NULL, e) != ERR_OK)
@@ -336,7 +336,7 @@ enum err_code suggest_end(struct suggest *s, struct endpoint_id id, const struct
 
 	while (id.v >= s->end_room) {
 		size_t from = s->end_room;
-		if (suggest_grow(&s->ends, from, &s->end_room, sizeof *s->ends, e) != ERR_OK)
+		if (policy_grow(&s->ends, from, &s->end_room, sizeof *s->ends, e) != ERR_OK)
 			return e->code;
 		memset(s->ends + from, 0, (s->end_room - from) * sizeof *s->ends);
 	}
