@@ -45,6 +45,7 @@ struct compose_counts compose_counts(const struct compose *c)
 		.refused = counter_get(&c->refused),
 		.bad_messages = counter_get(&c->bad_messages),
 		.lost = counter_get(&c->lost),
+		.cut = counter_get(&c->cut),
 	};
 }
 
@@ -61,15 +62,17 @@ static void stamp_uuid(const struct compose *c, struct flow *f)
 }
 
 /* A sub-message's bytes go into ext as they are; the log copies them. */
-static void append(struct compose *c, struct flow *f)
+static void append(struct compose *c, struct flow *f, struct buf *ext)
 {
-	if (c->ext.failed) {
+	if (ext->failed) {
 		/* more text than a record may carry: the numbers still count */
-		buf_reset(&c->ext);
-		f->bits &= ~(uint32_t)(FLOW_HAS_L7 | FLOW_HAS_NAMES | FLOW_HAS_POLICIES);
+		buf_reset(ext);
+		f->bits &= ~(uint32_t)(FLOW_HAS_L7 | FLOW_HAS_NAMES | FLOW_HAS_POLICIES |
+				       FLOW_HAS_SUMMARY | FLOW_HAS_TRACE_CONTEXT);
+		counter_add(&c->cut, 1);
 	}
-	f->ext = (const uint8_t *)c->ext.p;
-	f->ext_len = (uint32_t)c->ext.len;
+	f->ext = (const uint8_t *)ext->p;
+	f->ext_len = (uint32_t)ext->len;
 	stamp_uuid(c, f);
 	flow_log_put(c->log, f);
 }
@@ -248,7 +251,7 @@ static void dns_flow(struct compose *c, const struct flow *packet,
 	dns_put_l7(&c->ext, &m);
 	f.bits |= FLOW_HAS_L7;
 	name_flow(c->names, &f, &c->ext);
-	append(c, &f);
+	append(c, &f, &c->ext);
 }
 
 static bool is_dns(const struct flow *f, const struct decode_payload *payload)
@@ -300,7 +303,7 @@ static void packet_event(struct compose *c, const struct raw_event *ev, struct m
 		name_flow(c->names, &f, &c->ext);
 		if (c->policies)
 			policy_flow(c->policies, &f, &c->ext);
-		append(c, &f);
+		append(c, &f, &c->ext);
 	}
 	if (dns)
 		dns_flow(c, &f, &payload);
@@ -356,14 +359,14 @@ static void cilium_sample_event(struct compose *c, const struct raw_event *ev, s
 					  .now = now,
 					  .monitor = ev->kind == RAW_CILIUM_MONITOR };
 	enum cilium_outcome outcome = CILIUM_REFUSED;
+	struct buf *ext = c->cilium ? cilium_ext(c->cilium) : &c->ext;
 
 	flow_clear(&f);
 	f.bits = FLOW_HAS_TIME;
 	f.time = time_of(c, ev, now);
-	buf_reset(&c->ext);
 	if (c->cilium)
-		outcome = cilium_event(c->cilium, &in, &f, &c->ext);
-	if (outcome == CILIUM_REFUSED || (f.kind != FLOW_KIND_FLOW && c->ext.failed)) {
+		outcome = cilium_event(c->cilium, &in, &f, ext);
+	if (outcome == CILIUM_REFUSED || (f.kind != FLOW_KIND_FLOW && ext->failed)) {
 		counter_add(&c->refused, 1);
 		return;
 	}
@@ -372,16 +375,16 @@ static void cilium_sample_event(struct compose *c, const struct raw_event *ev, s
 	if (f.kind == FLOW_KIND_FLOW) {
 		/* what the agent knows comes before what is derived */
 		if (c->agent_policies)
-			agent_policies_flow(c->agent_policies, c->dict, &f, &c->ext);
+			agent_policies_flow(c->agent_policies, c->dict, &f, ext);
 		if (c->policies)
-			policy_flow(c->policies, &f, &c->ext);
-		append(c, &f);
+			policy_flow(c->policies, &f, ext);
+		append(c, &f, ext);
 		return;
 	}
 	if (f.kind == FLOW_KIND_AGENT)
 		agent_names_poke(c->agent); /* endpoints, addresses or policies may have changed */
-	f.ext = (const uint8_t *)c->ext.p;
-	f.ext_len = (uint32_t)c->ext.len;
+	f.ext = (const uint8_t *)ext->p;
+	f.ext_len = (uint32_t)ext->len;
 	flow_log_put(c->log, &f);
 }
 

@@ -143,7 +143,8 @@ static void tell_log(const struct telling *t, struct metrics_page *p)
 	page_counter(p, "tycho_log_records_total", "Records of every kind put into the log",
 		     counts.records);
 	page_counter(p, "tycho_log_cut_records_total",
-		     "Records whose variable part was too large to keep", counts.cut);
+		     "Records whose variable part was too large to keep",
+		     counts.cut + capture_counts(t->capture).cut);
 	page_gauge(p, "tycho_log_held_records", "Records in the log", (double)counts.held);
 	page_gauge(p, "tycho_log_capacity_records", "Records that the log can hold",
 		   (double)counts.capacity);

@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
+#include "observer/cilium/text.h"
 
 struct notification {
 	int64_t type;
@@ -157,8 +158,7 @@ static void put_unknown(struct buf *out, const struct notification *n)
 
 	(void)snprintf(number, sizeof number, "%lld", (long long)n->type);
 	wire_put_str(out, 1, str_of(number));
-	if (utf8_is_valid(n->text))
-		wire_put_str(out, 2, n->text);
+	put_clean(out, 2, n->text);
 	wire_end(out, mark);
 }
 

@@ -47,6 +47,8 @@ struct cilium {
 	enum cilium_release release; /* what is read now; see learn_release */
 	struct l7 *l7;
 	struct gob_types types; /* of notifications */
+	struct buf ext;
+	char ext_bytes[CILIUM_EXT_BYTES];
 };
 
 enum err_code cilium_new(const struct cilium_config *config, struct cilium **ret, struct err *e)
@@ -64,8 +66,15 @@ enum err_code cilium_new(const struct cilium_config *config, struct cilium **ret
 	enum err_code code = l7_new(&l7, &c->l7, e);
 	if (code != ERR_OK)
 		return code;
+	c->ext = buf_fixed(c->ext_bytes, sizeof c->ext_bytes);
 	*ret = TAKE(c);
 	return ERR_OK;
+}
+
+struct buf *cilium_ext(struct cilium *c)
+{
+	buf_reset(&c->ext);
+	return &c->ext;
 }
 
 void cilium_free(struct cilium *c)
@@ -430,13 +439,17 @@ static void put_value(struct buf *b, uint32_t number, uint64_t v)
 static void put_source(struct buf *b, const struct endpoint *ep, uint32_t id)
 {
 	size_t mark = wire_begin(b, 2);
-	struct str labels[SAID_LABELS_MAX];
+	struct str some[SAID_LABELS_MAX];
 
 	wire_put_u64(b, 1, id);
 	if (ep) {
-		size_t n = ep->label_count < SAID_LABELS_MAX ? ep->label_count : SAID_LABELS_MAX;
-		memcpy(labels, ep->labels, n * sizeof *labels);
-		n = said_filter_labels(ep->identity, labels, n);
+		const struct str *labels = ep->labels;
+		size_t n = ep->label_count;
+		if (n <= SAID_LABELS_MAX && said_is_node_local(ep->identity)) {
+			memcpy(some, labels, n * sizeof *some);
+			n = said_filter_labels(ep->identity, some, n);
+			labels = some;
+		}
 		wire_put_u64(b, 2, ep->identity);
 		wire_put_str(b, 3, ep->namespace_);
 		for (size_t i = 0; i < n; i++)

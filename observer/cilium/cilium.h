@@ -13,6 +13,7 @@
  *          that are seen for the first time. Agent's records (L7, notifications) come in hundreds a
  *          second, not in hundreds of thousands; they may allocate within bounds.
  * Loss     an event that does not decode is refused, and counted by the caller; it yields nothing.
+ *          Nothing of an event is left out but where @ext cannot hold it: then it is failed.
  */
 #ifndef TYCHO_OBSERVER_CILIUM_H
 #define TYCHO_OBSERVER_CILIUM_H
@@ -49,6 +50,12 @@ enum cilium_outcome {
 	CILIUM_REFUSED, /* undecodable */
 };
 
+/* For the wire bytes of one event. An agent's record has at most 256 KiB (monitor.h) of text; thrice
+ * that, if each byte is to be replaced, still fits. */
+enum { CILIUM_EXT_BYTES = 1 << 20 };
+/* Empty, of CILIUM_EXT_BYTES; memory is used as far as it is written. Borrowed until the next call. */
+struct buf *cilium_ext(struct cilium *c);
+
 struct cilium_sample {
 	struct str bytes;
 	int32_t cpu; /* -1 unknown */
@@ -57,8 +64,8 @@ struct cilium_sample {
 };
 
 /* Reads @in. On CILIUM_TAKEN *@f is complete but for seq and uuid (its time, given with
- * FLOW_HAS_TIME, stays), and @ext, given empty, holds its wire bytes; @f->ext is not set. Otherwise
- * both are unspecified. */
+ * FLOW_HAS_TIME, stays), and @ext, given empty, holds its wire bytes, or is failed where they do not
+ * fit; @f->ext is not set. Otherwise both are unspecified. */
 enum cilium_outcome cilium_event(struct cilium *c, const struct cilium_sample *in, struct flow *f,
 				 struct buf *ext);
 

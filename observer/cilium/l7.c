@@ -9,15 +9,11 @@
 #include "observer/cilium/access_log.h"
 #include "observer/cilium/layout.h"
 #include "observer/cilium/recent.h"
+#include "observer/cilium/text.h"
 #include "observer/name/said.h"
 
 enum {
-	HEADERS_MAX = 512, /* names of one record; more are left out */
-	PAIRS_MAX = 512,   /* fields of a generic record */
-	LABEL_BYTES = 16384,
-	SUMMARY_BYTES = 16384,
-	URL_BYTES = 65536, /* proxies take fewer */
-	FIELD_HTTP = 101,  /* members of flow.Layer7 */
+	FIELD_HTTP = 101, /* members of flow.Layer7 */
 	FIELD_DNS = 100,
 	FIELD_KAFKA = 102,
 };
@@ -27,7 +23,6 @@ struct l7 {
 	struct recent *times;    /* of requests: when, in ns */
 	struct recent *contexts; /* of requests: trace ids */
 	struct gob_types types;
-	char labels[LABEL_BYTES], url[URL_BYTES];
 };
 
 enum err_code l7_new(const struct l7_config *config, struct l7 **ret, struct err *e)
@@ -91,37 +86,54 @@ static int compare_strs(const void *a, const void *b)
 	return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-/* Labels of @in as sorted texts in @text; @return how many. */
-static size_t take_labels(const struct record *r, struct gob_list list, struct buf *text,
-			  struct str labels[SAID_LABELS_MAX])
+/* Memory for what a list holds: its elements and @more bytes of text. Each element took a byte of
+ * the message at least, so that it bounds this. NULL, and @ext is incomplete, if there is none. */
+static void *room_for(const struct gob_list *list, size_t element_bytes, size_t more,
+		      struct buf *ext)
 {
-	struct access_label label;
-	size_t n = 0;
+	void *p = malloc(list->count * element_bytes + more + 1);
 
-	while (n < SAID_LABELS_MAX && access_next_label(&list, r->types, &label)) {
-		size_t start = text->len;
-		put_label(text, &label);
-		if (text->failed)
-			break;
-		labels[n++] = str_from(buf_str(text), start);
+	ext->failed |= !p;
+	return p;
+}
+
+/* Labels of @list as sorted texts. @return what is to be freed once they are not needed, or NULL. */
+static void *take_labels(const struct record *r, struct gob_list list, struct str **ret_labels,
+			 size_t *ret_count, struct buf *ext)
+{
+	/* no text is longer than the label was in the message */
+	size_t text_bytes = (size_t)(list.at.end - list.at.p), n = 0;
+	struct str *labels = room_for(&list, sizeof *labels, text_bytes, ext);
+	struct access_label label;
+
+	*ret_labels = labels;
+	*ret_count = 0;
+	if (!labels)
+		return NULL;
+	struct buf text = buf_fixed(labels + list.count, text_bytes);
+	while (access_next_label(&list, r->types, &label)) {
+		size_t start = text.len;
+		put_label(&text, &label);
+		labels[n++] = str_from(buf_str(&text), start);
 	}
+	ext->failed |= text.failed;
 	qsort(labels, n, sizeof *labels, compare_strs);
-	return n;
+	*ret_count = n;
+	return labels;
 }
 
 /* ID, identity and labels are the record's own; the rest is who has the address. */
 static struct endpoint_id endpoint_of(const struct record *r, const struct access_endpoint *in,
-				      const uint8_t *ip)
+				      const uint8_t *ip, struct buf *ext)
 {
-	struct buf text = buf_fixed(r->l->labels, sizeof r->l->labels);
-	struct str labels[SAID_LABELS_MAX];
+	struct str *labels;
 	struct endpoint ep = { .id = (uint32_t)in->id, .identity = (uint32_t)in->identity };
 	struct name_found who = { 0 };
 
 	if (ip)
 		who = name_find(r->l->config.names, ip);
 
-	ep.label_count = take_labels(r, in->labels, &text, labels);
+	AUTO(own_free) void *room = take_labels(r, in->labels, &labels, &ep.label_count, ext);
 	ep.labels = labels;
 	ep.cluster = said_cluster(labels, ep.label_count);
 	if (who.ep && who.pod_cached) {
@@ -133,22 +145,6 @@ static struct endpoint_id endpoint_of(const struct record *r, const struct acces
 		ep.workload_count = who.ep->workload_count;
 	}
 	return flow_dict_endpoint(r->l->config.dict, &ep);
-}
-
-static void put_clean_len(struct buf *ext, uint32_t field, struct str s)
-{
-	if (utf8_is_valid(s)) {
-		wire_put_len(ext, field, s);
-		return;
-	}
-	char clean[4096];
-	wire_put_len(ext, field, str_n(clean, utf8_sanitize(s, clean, sizeof clean)));
-}
-
-static void put_clean(struct buf *ext, uint32_t field, struct str s)
-{
-	if (s.len)
-		put_clean_len(ext, field, s);
 }
 
 /* False if @text is no canonical address (nor none): then the member cannot give it back. An IPv4
@@ -388,8 +384,13 @@ static void put_dns(const struct record *r, struct buf *ext)
 	put_clean(ext, 1, dns->query);
 	while (!request && access_next_text(&ips, r->types, &s)) {
 		char text[128];
-		struct buf b = buf_fixed(text, sizeof text);
+		AUTO_BUF struct buf b = buf_fixed(text, sizeof text);
 		put_ip(&b, s);
+		if (b.failed) { /* a zone may have any length */
+			b = buf_init(ext->max);
+			put_ip(&b, s);
+		}
+		ext->failed |= b.failed;
 		put_clean_len(ext, 2, buf_str(&b));
 	}
 	if (!request)
@@ -418,17 +419,17 @@ static int compare_headers(const void *a, const void *b)
 static void put_headers(const struct record *r, struct buf *ext)
 {
 	struct gob_list list = r->log.http.headers;
-	struct header headers[HEADERS_MAX];
+	AUTO(own_free) struct header *headers = room_for(&list, sizeof *headers, 0, ext);
 	size_t n = 0;
 
-	while (n < HEADERS_MAX &&
-	       access_next_texts(&list, r->types, &headers[n].name, &headers[n].values))
+	while (headers && access_next_texts(&list, r->types, &headers[n].name, &headers[n].values))
 		n++;
 	qsort(headers, n, sizeof *headers, compare_headers);
-	for (size_t i = 0; i < n; i++) {
+	/* a name is told with each of its values: that may be more than anything holds */
+	for (size_t i = 0; i < n && !ext->failed; i++) {
 		bool hide = redact_hides_header(&r->l->config.redact, headers[i].name);
 		struct str value;
-		while (access_next_text(&headers[i].values, r->types, &value)) {
+		while (!ext->failed && access_next_text(&headers[i].values, r->types, &value)) {
 			size_t mark = wire_begin(ext, 5);
 			put_clean(ext, 1, headers[i].name);
 			put_clean(ext, 2, hide ? STR(REDACTED) : value);
@@ -440,10 +441,11 @@ static void put_headers(const struct record *r, struct buf *ext)
 static void put_http(const struct record *r, struct buf *ext)
 {
 	const struct access_http *http = &r->log.http;
-	struct buf url = buf_fixed(r->l->url, sizeof r->l->url);
+	AUTO_BUF struct buf url = buf_init(ext->max);
 	size_t mark = wire_begin(ext, FIELD_HTTP);
 
 	redact_url_put(&url, &r->l->config.redact, http->url);
+	ext->failed |= url.failed;
 	if (r->type != FLOW__L7_FLOW_TYPE__REQUEST)
 		wire_put_u64(ext, 1, (uint32_t)http->code);
 	put_clean(ext, 2, http->method);
@@ -497,12 +499,12 @@ static int compare_pairs(const void *a, const void *b)
 static void put_generic(const struct record *r, struct buf *b)
 {
 	struct gob_list list = r->log.l7.fields;
-	struct pair pairs[PAIRS_MAX];
+	AUTO(own_free) struct pair *pairs = room_for(&list, sizeof *pairs, 0, b);
 	size_t n = 0;
 
 	buf_str_put(b, r->log.l7.proto);
 	buf_lit(b, " Fields: map[");
-	while (n < PAIRS_MAX && access_next_pair(&list, r->types, &pairs[n].key, &pairs[n].value))
+	while (pairs && access_next_pair(&list, r->types, &pairs[n].key, &pairs[n].value))
 		n++;
 	qsort(pairs, n, sizeof *pairs, compare_pairs);
 	for (size_t i = 0; i < n; i++) {
@@ -520,14 +522,14 @@ static void put_generic(const struct record *r, struct buf *b)
  * text is put down. */
 static void put_summary(const struct record *r, struct buf *ext)
 {
-	char text[SUMMARY_BYTES], other[SUMMARY_BYTES];
-	struct buf summary = buf_fixed(text, sizeof text), shown = buf_fixed(other, sizeof other);
+	AUTO_BUF struct buf summary = buf_init(ext->max), shown = buf_init(ext->max);
 	const struct access_log *log = &r->log;
 	bool mixed = log->dns.present && (log->http.present || log->kafka.present);
 
 	if (mixed && log->http.present) {
 		struct flow f = { .type = FLOW__FLOW_TYPE__L7, .bits = FLOW_HAS_L7 };
 		put_l7(r, put_http, &shown);
+		ext->failed |= shown.failed;
 		f.ext = (const uint8_t *)shown.p;
 		f.ext_len = (uint32_t)shown.len;
 		flow_summary_put(&summary, &f, r->l->config.dict);
@@ -537,6 +539,7 @@ static void put_summary(const struct record *r, struct buf *ext)
 	} else if (!mixed) {
 		return;
 	}
+	ext->failed |= summary.failed;
 	put_clean(ext, FLOW_FIELD_SUMMARY, buf_str(&summary));
 	r->f->bits |= FLOW_HAS_SUMMARY;
 }
@@ -583,9 +586,10 @@ bool l7_record(struct l7 *l, struct str stream, struct flow *f, struct buf *ext)
 	if (!set_addresses(&r, ext))
 		return false;
 	set_members(&r);
-	f->src_ep = endpoint_of(&r, &r.log.source, f->bits & FLOW_HAS_SRC_IP ? f->src_ip : NULL);
-	f->dst_ep =
-		endpoint_of(&r, &r.log.destination, f->bits & FLOW_HAS_DST_IP ? f->dst_ip : NULL);
+	f->src_ep =
+		endpoint_of(&r, &r.log.source, f->bits & FLOW_HAS_SRC_IP ? f->src_ip : NULL, ext);
+	f->dst_ep = endpoint_of(&r, &r.log.destination,
+				f->bits & FLOW_HAS_DST_IP ? f->dst_ip : NULL, ext);
 	if (l->config.learn_dns && r.log.dns.present)
 		learn(&r);
 	name_flow_told(l->config.names, f, (uint32_t)r.log.source.id,

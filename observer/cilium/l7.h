@@ -5,7 +5,10 @@
  *
  * Rules    reference/cilium-events.md 6.5 and 6.6. Latency and trace context of a response come
  *          from its request, found by X-Request-Id among the last L7_REQUESTS.
- * Threads  the capture thread. Bounded work and memory per record; new names are interned.
+ * Limits   none of its own: lists and texts are as long as the message has them, and as @ext
+ *          takes. One that does not fit, or finds no memory, leaves @ext failed.
+ * Threads  the capture thread. Work and memory per record are bounded by its message and @ext; new
+ *          names are interned.
  */
 #ifndef TYCHO_OBSERVER_CILIUM_L7_H
 #define TYCHO_OBSERVER_CILIUM_L7_H

@@ -12,6 +12,7 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "observer/cilium/cilium.h"
 #include "observer/cilium/gob.h"
 #include "observer/source/notice.h"
 
@@ -19,6 +20,8 @@ enum {
 	BUFFER_BYTES = MONITOR_MESSAGE_MAX + 16, /* and its length */
 	RECORD_LOST = 2,                         /* Payload.Type */
 };
+/* Whatever texts a message has, and if each of their bytes is to be replaced. */
+_Static_assert(CILIUM_EXT_BYTES > 3 * MONITOR_MESSAGE_MAX, "an agent's record fits");
 static const uint64_t first_pause_ns = 100 * NS_PER_MS, last_pause_ns = 5 * NS_PER_S;
 
 struct monitor {
