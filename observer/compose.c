@@ -23,6 +23,11 @@ enum {
 	POINT_TO_NETWORK = 11
 };
 
+/* The most records that a captured message has: behind the headers of IPv4, UDP and DNS and a
+ * question for the root each takes 11 bytes, a name of one byte and nothing in it. */
+_Static_assert((BPF_EVENT_DNS_CAP_BYTES - 20 - 8 - 12 - 5) / 11 <= DNS_RECORDS,
+	       "all records of a message are read");
+
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd, DNS_PORT = 53 };
 
 void compose_init(struct compose *c, struct flow_log *log, struct flow_dict *dict,
@@ -46,6 +51,7 @@ struct compose_counts compose_counts(const struct compose *c)
 		.bad_messages = counter_get(&c->bad_messages),
 		.lost = counter_get(&c->lost),
 		.cut = counter_get(&c->cut),
+		.cut_dns = counter_get(&c->cut_dns),
 	};
 }
 
@@ -232,6 +238,8 @@ static void dns_flow(struct compose *c, const struct flow *packet,
 
 	if (!dns_parse(payload->bytes, packet->l4 == FLOW_L4_TCP, &m))
 		return;
+	if (m.cut)
+		counter_add(&c->cut_dns, 1);
 	struct flow f = *packet;
 	f.type = FLOW__FLOW_TYPE__L7;
 	f.verdict = FLOW__VERDICT__FORWARDED;

@@ -46,7 +46,7 @@ struct compose {
 	struct buf ext;            /* the record's ext is written here */
 	char ext_bytes[COMPOSE_EXT_BYTES];
 	/* counts since start; read by other threads through compose_counts */
-	_Atomic uint64_t events, refused, bad_messages, lost, cut;
+	_Atomic uint64_t events, refused, bad_messages, lost, cut, cut_dns;
 	_Atomic uint64_t lost_of[COMPOSE_CPUS]; /* of @lost, what a CPU is known of */
 };
 
@@ -64,6 +64,7 @@ struct compose_counts {
 	uint64_t bad_messages; /* replayed messages that are no valid protobuf */
 	uint64_t lost;         /* what the sources say they lost */
 	uint64_t cut;          /* flows whose text was too large to keep: without ext in the log */
+	uint64_t cut_dns;      /* DNS messages that were not there to their end (dns_message.cut) */
 };
 /* Any thread. */
 struct compose_counts compose_counts(const struct compose *c);

@@ -117,6 +117,10 @@ static void tell_decoding(const struct telling *t, struct metrics_page *p)
 		    "Events that made no flow, by what was wrong with them");
 	put_labelled(p, "kind", "refused_packet", counts.refused);
 	put_labelled(p, "kind", "bad_message", counts.bad_messages);
+	page_counter(
+		p, "tycho_dns_cut_messages_total",
+		"DNS messages that were not captured to their end: the flow has what was there",
+		counts.cut_dns);
 }
 
 static void tell_policies(const struct telling *t, struct metrics_page *p)

@@ -145,9 +145,6 @@ _Static_assert(DNS_TEXT_BYTES == 4 * (NAME_WIRE_BYTES - 1 - 4) + 4 + 1, "the lon
 
 static void keep_answer(struct dns_message *m, const uint8_t *ip, bool v4, uint32_t ttl_s)
 {
-	if (m->answer_count == DNS_ANSWERS)
-		return;
-
 	struct dns_answer *a = &m->answers[m->answer_count++];
 	a->ttl_s = ttl_s;
 	if (v4)
@@ -169,7 +166,8 @@ static void read_record(struct reader *r, bool answer, struct dns_message *m)
 	if (!has(r, bytes))
 		return;
 
-	struct reader data = { r->p, r->at + bytes, r->at, false };
+	size_t at = r->at;
+	struct reader data = { r->p, at + bytes, at, false };
 	r->at += bytes;
 	if (type == TYPE_OPT) {
 		/* RFC 6891 §6.1.3: the upper eight of twelve bits stand where other records have
@@ -182,17 +180,15 @@ static void read_record(struct reader *r, bool answer, struct dns_message *m)
 		return;
 	if (m->rrtype_count == 0 || ttl_s < m->ttl_s)
 		m->ttl_s = ttl_s;
-	if (m->rrtype_count < DNS_ANSWERS)
-		m->rrtypes[m->rrtype_count++] = type;
+	m->rrtypes[m->rrtype_count++] = type; /* of DNS_RECORDS, as all that is kept */
 	if ((class & CLASS_MASK) != CLASS_IN)
 		return;
 	if (type == TYPE_A && bytes == 4)
 		keep_answer(m, data.p + data.at, true, ttl_s);
 	else if (type == TYPE_AAAA && bytes == 16)
 		keep_answer(m, data.p + data.at, false, ttl_s);
-	else if (type == TYPE_CNAME && m->cname_count < DNS_CNAMES &&
-		 get_name(&data, m->cnames[m->cname_count]))
-		m->cname_count++;
+	else if (type == TYPE_CNAME && get_name(&data, NULL))
+		m->cname_at[m->cname_count++] = (uint32_t)at;
 }
 
 bool dns_parse(struct str payload, bool tcp, struct dns_message *ret)
@@ -235,8 +231,18 @@ bool dns_parse(struct str payload, bool tcp, struct dns_message *ret)
 	(void)get16(&r); /* class */
 	for (size_t i = 0; i < records && i < DNS_RECORDS && !r.cut; i++)
 		read_record(&r, i < answers, ret);
-	ret->truncated = flags & FLAG_TRUNCATED || r.cut || cut_off;
+	ret->cut = r.cut || cut_off || records > DNS_RECORDS;
+	ret->truncated = flags & FLAG_TRUNCATED || ret->cut;
+	ret->bytes = str_n((const char *)r.p, r.len);
 	return true;
+}
+
+void dns_cname(const struct dns_message *m, size_t i, char out[DNS_TEXT_BYTES])
+{
+	struct reader r = { (const uint8_t *)m->bytes.p, m->bytes.len, m->cname_at[i], false };
+
+	if (!get_name(&r, out)) /* read_record has seen that it is one */
+		*out = '\0';
 }
 
 static void put_types(struct buf *b, uint32_t field, const uint16_t *types, size_t n)
@@ -259,8 +265,11 @@ void dns_put_l7(struct buf *b, const struct dns_message *m)
 			wire_put_len(b, FIELD_IPS,
 				     ip_text(m->answers[i].ip, (char[FLOW_IP_TEXT_BYTES]){ 0 }));
 		wire_put_u64(b, FIELD_TTL, m->ttl_s);
-		for (size_t i = 0; i < m->cname_count; i++)
-			wire_put_len(b, FIELD_CNAME, str_of(m->cnames[i]));
+		for (size_t i = 0; i < m->cname_count; i++) {
+			char name[DNS_TEXT_BYTES];
+			dns_cname(m, i, name);
+			wire_put_len(b, FIELD_CNAME, str_of(name));
+		}
 		wire_put_u64(b, FIELD_RCODE, m->rcode);
 	}
 	put_types(b, FIELD_QTYPES, m->qtypes, m->qtype_count);

@@ -14,9 +14,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0 || !dns_parse(str_n(data + 1, size - 1), data[0] & 1, &m))
 		return 0;
-	if (strlen(m.query) >= DNS_TEXT_BYTES || m.answer_count > DNS_ANSWERS ||
-	    m.cname_count > DNS_CNAMES)
+	if (strlen(m.query) >= DNS_TEXT_BYTES || m.rrtype_count > DNS_RECORDS ||
+	    m.answer_count + m.cname_count > m.rrtype_count)
 		abort();
+	for (size_t i = 0; i < m.cname_count; i++) {
+		char name[DNS_TEXT_BYTES];
+		dns_cname(&m, i, name);
+		if (!*name)
+			abort();
+	}
 
 	AUTO_BUF struct buf b = buf_init(1 << 20);
 	dns_put_l7(&b, &m);

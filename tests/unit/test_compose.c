@@ -352,6 +352,29 @@ static void a_dns_answer_is_an_l7_flow_and_names_the_address_from_then_on(void *
 	assert_true(str_is(name, "db.example"));
 }
 
+/* The flow has what was captured; that it is not all is counted. */
+static void a_dns_answer_that_is_not_there_to_its_end_is_counted(void **state)
+{
+	struct world *w = *state;
+	uint8_t bytes[256];
+	static const uint8_t resolver[4] = { 10, 0, 0, 53 };
+
+	for (size_t missing = 0; missing < 2; missing++) {
+		size_t n = packet(bytes, resolver, pod_ip, 17, 53, 40000, 0, dns_answer,
+				  sizeof dns_answer);
+		struct raw_event ev = raw(RAW_TRACE, bytes, n - missing);
+		ev.direction = RAW_DIR_EGRESS;
+		ev.endpoint_side = ev.reply_known = ev.reply = true;
+		ev.cause = BPF_CAUSE_DNS;
+		ev.packets = ev.bytes = 0;
+		compose_event(&w->compose, &ev, (struct mono_ns){ 0 });
+		const struct flow *f = next(w);
+		assert_non_null(f);
+		assert_true(flow_is(f, FLOW_HAS_L7));
+		assert_int_equal(compose_counts(&w->compose).cut_dns, missing);
+	}
+}
+
 static void a_dns_answer_that_is_an_error_names_nobody(void **state)
 {
 	struct world *w = *state;
@@ -429,6 +452,8 @@ int main(void)
 			teardown),
 		cmocka_unit_test_setup_teardown(a_dns_answer_that_is_an_error_names_nobody, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			a_dns_answer_that_is_not_there_to_its_end_is_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_no_decoder_accepts_is_counted_not_logged,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_source_lost_is_told_in_the_stream, setup,

@@ -1,6 +1,7 @@
 /* observer/decode/dns: messages of RFC 1035 to struct dns_message and flow.Layer7. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,13 +25,13 @@ enum { A = 1, CNAME = 5, SOA = 6, MX = 15, AAAA = 28, OPT = 41 };
 static bool parse_copy(struct dns_message *m, bool tcp, const uint8_t *p, size_t len)
 {
 	/* a block of its own, so that the sanitizer sees a read past the end */
-	char *copy = malloc(len ? len : 1);
+	static char *copy; /* until the next: a message borrows it */
+	free(copy);
+	copy = malloc(len ? len : 1);
 	assert_non_null(copy);
 	memcpy(copy, p, len);
 	memset(m, 0xa5, sizeof *m); /* whatever was there before must not shine through */
-	bool ok = dns_parse(str_n(copy, len), tcp, m);
-	free(copy);
-	return ok;
+	return dns_parse(str_n(copy, len), tcp, m);
 }
 #define PARSE(m, tcp, ...)                                                                         \
 	parse_copy(m, tcp, (const uint8_t[]){ __VA_ARGS__ },                                       \
@@ -114,7 +115,9 @@ static void answers_give_addresses_names_types_and_the_smallest_ttl(void **state
 	assert_memory_equal(m.answers[1].ip, v6, 16);
 	assert_int_equal(m.answers[1].ttl_s, 600);
 	assert_int_equal(m.cname_count, 1);
-	assert_string_equal(m.cnames[0], "cdn.example.");
+	char name[DNS_TEXT_BYTES];
+	dns_cname(&m, 0, name);
+	assert_string_equal(name, "cdn.example.");
 	assert_int_equal(m.ttl_s, 60);
 
 	Flow__Flow *f;
@@ -205,6 +208,7 @@ static void what_is_cut_off_is_not_there(void **state)
 			continue;
 		assert_string_equal(m.query, "www.example.");
 		assert_int_equal(m.truncated, len < sizeof whole);
+		assert_int_equal(m.cut, len < sizeof whole);
 		assert_int_equal(m.qtype_count, len >= NAME_END + 2);
 		assert_int_equal(m.answer_count, (len >= FIRST_END) + (len == sizeof whole));
 		assert_int_equal(m.rrtype_count, m.answer_count);
@@ -212,6 +216,7 @@ static void what_is_cut_off_is_not_there(void **state)
 	}
 	assert_true(PARSE(&m, false, HEADER(ANSWER | TRUNCATED, 1, 0, 0, 0), QUESTION(A)));
 	assert_true(m.truncated);
+	assert_false(m.cut); /* it was sent like that */
 }
 
 static void only_standard_messages_with_one_question_are_taken(void **state)
@@ -299,26 +304,62 @@ static void the_longest_name_fits_and_a_longer_one_is_refused(void **state)
 	assert_false(parse_copy(&m, false, msg, 12 + n + 4));
 }
 
-static void more_answers_than_there_is_room_for_are_left_out(void **state)
+/* Up to the most records that are read, and one more. */
+static void all_answers_are_told_up_to_the_limit(void **state)
 {
 	(void)state;
 	static struct dns_message m;
-	static const uint8_t head[] = { HEADER(ANSWER, 1, 200, 0, 0), QUESTION(A) };
-	static const uint8_t a[] = { RECORD(12, A, 60, 4), 192, 0, 2, 1 },
-			     c[] = { RECORD(12, CNAME, 60, 2), 0xc0, 12 };
-	static uint8_t msg[8192];
-	size_t at = sizeof head;
-	memcpy(msg, head, at);
-	for (int i = 0; i < 100; i++) {
-		memcpy(msg + at, a, sizeof a);
-		memcpy(msg + at + sizeof a, c, sizeof c);
-		at += sizeof a + sizeof c;
+	static const uint8_t a[] = { RECORD(12, A, 60, 4), 192, 0, 2, 0 };
+	static const int counts[] = { 64, 65, DNS_RECORDS, DNS_RECORDS + 1 };
+
+	for (size_t k = 0; k < ARRAY_LEN(counts); k++) {
+		uint8_t msg[4096] = { HEADER(ANSWER, 1, counts[k], 0, 0), QUESTION(A) };
+		size_t at = sizeof((const uint8_t[]){ HEADER(ANSWER, 1, 0, 0, 0), QUESTION(A) });
+		size_t told = counts[k] > DNS_RECORDS ? DNS_RECORDS : (size_t)counts[k];
+		for (int i = 0; i < counts[k]; i++, at += sizeof a) {
+			memcpy(msg + at, a, sizeof a);
+			msg[at + sizeof a - 1] = (uint8_t)i;
+		}
+		assert_true(parse_copy(&m, false, msg, at));
+		assert_int_equal(m.answer_count, told);
+		assert_int_equal(m.rrtype_count, told);
+		assert_int_equal(m.cut, counts[k] > DNS_RECORDS);
+		assert_int_equal(m.truncated, counts[k] > DNS_RECORDS);
+		for (size_t i = 0; i < told; i++)
+			assert_int_equal(m.answers[i].ip[15], i);
 	}
-	assert_true(parse_copy(&m, false, msg, at));
-	assert_int_equal(m.answer_count, DNS_ANSWERS);
-	assert_int_equal(m.rrtype_count, DNS_ANSWERS);
-	assert_int_equal(m.cname_count, DNS_CNAMES);
-	assert_false(m.truncated);
+}
+
+static void however_long_a_chain_of_names_is_it_is_told_whole(void **state)
+{
+	(void)state;
+	static struct dns_message m;
+	static const int counts[] = { 8, 9, 100 };
+
+	for (size_t k = 0; k < ARRAY_LEN(counts); k++) {
+		uint8_t msg[4096] = { HEADER(ANSWER, 1, counts[k], 0, 0), QUESTION(CNAME) };
+		size_t at = sizeof((const uint8_t[]){ HEADER(ANSWER, 1, 0, 0, 0), QUESTION(A) });
+		for (int i = 0; i < counts[k]; i++) {
+			const uint8_t c[] = {
+				RECORD(12, CNAME, 60, 5), 2,    (uint8_t)('a' + i / 26),
+				(uint8_t)('a' + i % 26),  0xc0, 12
+			};
+			memcpy(msg + at, c, sizeof c);
+			at += sizeof c;
+		}
+		assert_true(parse_copy(&m, false, msg, at));
+		assert_false(m.cut);
+		Flow__Flow *f;
+		Flow__Layer7 *l7 = l7_of(&m, &f);
+		assert_int_equal(l7->dns->n_cnames, counts[k]);
+		for (int i = 0; i < counts[k]; i++) {
+			char want[32];
+			(void)snprintf(want, sizeof want, "%c%c.www.example.", 'a' + i / 26,
+				       'a' + i % 26);
+			assert_string_equal(l7->dns->cnames[i], want);
+		}
+		flow__flow__free_unpacked(f, NULL);
+	}
 }
 
 static void addresses_of_a_wrong_size_or_class_are_no_addresses(void **state)
@@ -351,7 +392,8 @@ int main(void)
 		cmocka_unit_test(pointers_lead_backwards_or_nowhere),
 		cmocka_unit_test(names_are_written_as_zone_files_have_them),
 		cmocka_unit_test(the_longest_name_fits_and_a_longer_one_is_refused),
-		cmocka_unit_test(more_answers_than_there_is_room_for_are_left_out),
+		cmocka_unit_test(all_answers_are_told_up_to_the_limit),
+		cmocka_unit_test(however_long_a_chain_of_names_is_it_is_told_whole),
 		cmocka_unit_test(addresses_of_a_wrong_size_or_class_are_no_addresses),
 	};
 

@@ -121,6 +121,31 @@ def agent_notify(kind, text):
     return b'\x82' + gob_uint(len(definition)) + definition + gob_uint(len(value)) + value
 
 
+def http_request(headers):
+    """129: LogRecord { Type, Timestamp, HTTP { Headers map[string][]string } } in a stream of its own."""
+    def message(body):
+        return gob_uint(len(body)) + body
+
+    def struct_of(type_id, name, *fields):  # 3: a struct; its id and those of its fields as signed numbers
+        return message(gob_uint(2 * type_id - 1) + b'\x03\x01' + gob_string(1, name) + b'\x01' + gob_uint(2 * type_id) + b'\x00' +
+                       b'\x01' + gob_uint(len(fields)) +
+                       b''.join(gob_string(1, n) + b'\x01' + gob_uint(2 * t) + b'\x00' for n, t in fields) + b'\x00\x00')
+
+    text, record, http, by_name, values = 6, 64, 65, 66, 67
+    definitions = (struct_of(record, 'LogRecord', ('Type', text), ('Timestamp', text), ('HTTP', http)) +
+                   struct_of(http, 'LogRecordHTTP', ('Headers', by_name)) +
+                   message(gob_uint(2 * by_name - 1) + b'\x04\x01\x02' + gob_uint(2 * by_name) + b'\x00\x01' + gob_uint(2 * text) +
+                           b'\x01' + gob_uint(2 * values) + b'\x00\x00') +
+                   message(gob_uint(2 * values - 1) + b'\x02\x01\x02' + gob_uint(2 * values) + b'\x00\x01' + gob_uint(2 * text) +
+                           b'\x00\x00'))
+    of_headers = gob_uint(len(headers)) + b''.join(
+        gob_uint(len(name)) + name.encode() + gob_uint(len(v)) + b''.join(gob_uint(len(x)) + x.encode() for x in v)
+        for name, v in headers.items())
+    value = (gob_uint(2 * record) + gob_string(1, 'Request') + gob_string(1, '2026-01-20T10:00:00Z') + b'\x01\x01' + of_headers +
+             b'\x00\x00')
+    return b'\x81' + definitions + message(value)
+
+
 def tcp_packet(src, dst, sport, dport):
     tcp = struct.pack('>HHIIBBHHH', sport, dport, 1, 0, 5 << 4, 2, 1000, 0, 0)
     ip = struct.pack('>BBHHHBBH4s4s', 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0, socket.inet_aton(src), socket.inet_aton(dst))

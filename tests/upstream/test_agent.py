@@ -4,7 +4,7 @@ import urllib.request
 
 import pytest
 
-from agent import Agent, Monitor, agent_notify, policy_verdict
+from agent import Agent, Monitor, agent_notify, http_request, policy_verdict
 from follower import Following
 from observer import Observer
 
@@ -46,6 +46,12 @@ def named(ob, agent, rounds=1):
     with agent.asked:
         assert agent.asked.wait_for(lambda: agent.rounds >= rounds, 30)
     return ob.wait(lambda: "names from Cilium's agent" in ob.log(), 'names')
+
+
+def metrics(ob):
+    address = next(a for a in ob.addresses if a.startswith('metrics='))[len('metrics='):]
+    with urllib.request.urlopen('http://' + address + '/metrics', timeout=20) as page:
+        return page.read().decode()
 
 
 def test_names_services_and_policies_are_on_the_flows(folder):
@@ -113,6 +119,16 @@ def test_what_the_kernel_lost_is_told_with_its_cpu_in_the_stream_and_the_metrics
         monitor.say_lost(300, 5)
         lost, = ob.wait(ob.lost, 'the loss')
         assert (lost.lost_events.num_events_lost, lost.lost_events.cpu.value) == (300, 5)
-        address = next(a for a in ob.addresses if a.startswith('metrics='))[len('metrics='):]
-        with urllib.request.urlopen('http://' + address + '/metrics', timeout=20) as page:
-            assert 'tycho_lost_events_by_cpu_total{cpu="5"} 300\n' in page.read().decode()
+        assert 'tycho_lost_events_by_cpu_total{cpu="5"} 300\n' in metrics(ob)
+
+
+def test_a_record_is_told_whole_or_counted(folder):
+    """A name is told with each of its values: that may be more than a flow can hold."""
+    with Agent(folder) as agent, Monitor(folder) as monitor, Node(agent, monitor, '--metrics-listen', '127.0.0.1:0') as ob:
+        many = {'X-%04d' % i: ['a', 'b'] for i in range(2000)}
+        f = ob.hear(1, http_request(many))
+        assert [(h.key, h.value) for h in f.l7.http.headers] == [(k, v) for k in many for v in many[k]]
+        assert '\ntycho_log_cut_records_total 0\n' in metrics(ob)
+        f = ob.hear(2, http_request({'N' * 1000: ['v'] * 2000}))
+        assert (f.Type, f.event_type.type) == (2, 129) and not f.HasField('l7')
+        assert '\ntycho_log_cut_records_total 1\n' in metrics(ob)
