@@ -589,6 +589,26 @@ static int64_t start_time(const struct reader *r, const char *text)
 	return ns;
 }
 
+/* What is no JSON is told as it is, but for bytes that no text has. */
+static void a_notification_that_is_no_utf8_is_told_all_the_same(void **state)
+{
+	(void)state;
+	AUTO_READER r = reader_of(CILIUM_RELEASE_1_19);
+	AUTO_BUF struct buf b = buf_init(1 << 10), ext = buf_init(1 << 16);
+	struct flow f = { .time = { 1 }, .bits = FLOW_HAS_TIME };
+
+	put_agents(&b, 130, "Type", 6, STR("\x02"), "Text", "a\xff");
+	const struct cilium_sample in = { .bytes = buf_str(&b), .monitor = true };
+	assert_int_equal(cilium_event(r.cilium, &in, &f, &ext), CILIUM_TAKEN);
+	Flow__AgentEvent *event =
+		flow__agent_event__unpack(NULL, ext.len, (const uint8_t *)buf_str(&ext).p);
+	assert_non_null(event);
+	assert_non_null(event->unknown);
+	assert_string_equal(event->unknown->type, "2");
+	assert_string_equal(event->unknown->notification, "a\xef\xbf\xbd");
+	flow__agent_event__free_unpacked(event, NULL);
+}
+
 /* The agent's own parser of times is the measure, Go's time.Parse with RFC3339Nano. */
 static void times_are_read_as_the_agent_reads_them(void **state)
 {
@@ -639,6 +659,7 @@ int main(void)
 		cmocka_unit_test(a_packet_that_is_flagged_has_the_header),
 		cmocka_unit_test(a_known_destination_port_hides_a_tunnels_source_port),
 		cmocka_unit_test(the_summary_of_a_nested_tunnel_is_its_last_layer),
+		cmocka_unit_test(a_notification_that_is_no_utf8_is_told_all_the_same),
 		cmocka_unit_test(times_are_read_as_the_agent_reads_them),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include "flow/fields.h"
 #include "flow/flow.pb-c.h"
 #include "flow/wire.h"
-#include "monitor_stream.h"
+#include "l7_record.h"
 #include "observer/compose.h"
 
 struct world {
@@ -289,6 +289,31 @@ static void text_beyond_the_limit_is_counted_and_the_flow_stays(void **state)
 	assert_int_equal(flow_log_counts(w->log).cut, 0);
 }
 
+/* No bit says that there is what has gone. */
+static void a_flow_without_its_text_does_not_claim_to_have_it(void **state)
+{
+	static const uint32_t gone = FLOW_HAS_L7 | FLOW_HAS_SUMMARY | FLOW_HAS_TRACE_CONTEXT;
+	struct world *w = *state;
+
+	for (size_t bytes = 1000; bytes <= CILIUM_EXT_BYTES; bytes += CILIUM_EXT_BYTES - 1000) {
+		AUTO_BUF struct buf message = buf_init(4 << 20), members = buf_init(4 << 20);
+		buf_put(&members, "\2\1", 2); /* HTTP { URL, Headers }, DNS { Query } */
+		monitor_put_uint(&members, bytes);
+		for (size_t i = 0; i < bytes; i++)
+			buf_char(&members, 'a');
+		buf_lit(&members, "\1\1\13Traceparent\1\67"
+				  "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+		buf_put(&members, "\0\1\1\2a.\0\0", 8);
+		put_record(&message, "Request", buf_str(&members));
+		feed(w, RAW_CILIUM_MONITOR, message.p, message.len, 0);
+		const struct flow *f = next(w);
+		assert_non_null(f);
+		assert_int_equal(f->bits & gone, bytes == 1000 ? gone : 0);
+		assert_int_equal(f->ext_len != 0, bytes == 1000);
+	}
+	assert_int_equal(compose_counts(&w->compose).cut, 1);
+}
+
 /* The same answer with RCODE 3, as Go's own encoder writes it. */
 static const uint8_t dns_refused[] = {
 	0x81, 'z',  0xff, 0x83, 0x03, 0x01, 0x01, 0x09, 'L',  'o',  'g',  'R',  'e',  'c',  'o',
@@ -391,6 +416,7 @@ int main(void)
 		WITH_WORLD(debug_messages_and_notifications_are_records_of_their_own),
 		WITH_WORLD(an_answer_teaches_the_name_that_later_flows_show),
 		WITH_WORLD(text_beyond_the_limit_is_counted_and_the_flow_stays),
+		WITH_WORLD(a_flow_without_its_text_does_not_claim_to_have_it),
 		WITH_WORLD(an_answer_that_says_no_teaches_nothing),
 		WITH_WORLD(a_record_of_neither_ipv4_nor_ipv6_is_refused),
 		WITH_WORLD(losses_are_told_with_their_cpu),
