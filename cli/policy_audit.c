@@ -207,7 +207,9 @@ static enum err_code print(const struct cli *cli, struct audit *a, struct audite
 		return err_set(e, ERR_INVALID, "no flow to judge by: nothing is shown by this");
 	if (audit_flows_of(report->unknown, report->unknown_count) == report->flows)
 		return err_set(e, ERR_INVALID,
-			       "no flow to judge by: of none is it known what is decided");
+			       "no flow to judge by: of none is it known what is decided: %s%s",
+			       EXCERPT(report->unknown[0].text),
+			       report->unknown_count > 1 ? ", and other reasons" : "");
 	if (strcmp(flags_text(cli->flags, "output"), "json") == 0)
 		audit_put_json(&out, said);
 	else

@@ -217,6 +217,7 @@ static enum err_code read_flow(struct suggest *s, const struct flow *f, const bo
 	/* To a service's own address: the backend is not chosen yet. */
 	if ((answer ? f->src_svc : f->dst_svc).v && !(server && server->pod.len))
 		return err_set(e, ERR_INVALID, "to a service");
+	bool elsewhere = false;
 	for (int i = CLIENT; i <= SERVER; i++) {
 		int side = answer ? 1 - i : i;
 
@@ -225,9 +226,11 @@ static enum err_code read_flow(struct suggest *s, const struct flow *f, const bo
 			return e->code;
 		if (end->kind != END_POD)
 			memcpy(c->ips[i], ips[side], 16);
+		elsewhere |= end->elsewhere && asked[side];
 		if (end->kind == END_POD && asked[side])
 			s->groups[end->group].asked = s->groups[end->group].is_subject = true;
 	}
+	s->elsewhere += elsewhere;
 	if (flow_is(f, FLOW_HAS_TIME))
 		c->span = (struct policy_span){ true, f->time, f->time };
 	if (s->config.kind != SUGGEST_CILIUM || end->kind != END_WORLD)

@@ -79,6 +79,7 @@ struct end {
 	uint8_t kind;
 	uint32_t group;  /* of a pod */
 	const char *why; /* of nobody */
+	bool elsewhere;  /* nobody, for it is of another cluster */
 	struct str entity;
 };
 
@@ -134,7 +135,7 @@ struct suggest {
 	size_t peer_count, peer_room;
 	struct fact *facts;
 	size_t fact_count, fact_room;
-	uint64_t other, left_out;
+	uint64_t other, left_out, elsewhere; /* flows */
 };
 
 /* What endpoint @id is, looked at once; pods get a group. *@ret stays with s->ends until the next

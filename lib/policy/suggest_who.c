@@ -204,7 +204,9 @@ static struct end look_at(const struct suggest *s, const struct endpoint *ep)
 	if (said.p && !str_eq(said, ns)) /* policies go by labels */
 		return nobody("its labels say another namespace than its name");
 	if (!is_local(s, ep))
-		return nobody("a pod of another cluster than --policy-cluster");
+		return (struct end){ .kind = END_NOBODY,
+				     .elsewhere = true,
+				     .why = "a pod of another cluster than --policy-cluster" };
 	if (ns.len > 63 || str_find(ns, '.') < ns.len || !is_subdomain(ns))
 		return nobody("a namespace whose name none can have");
 	return (struct end){ .kind = END_POD };

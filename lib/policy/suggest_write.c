@@ -282,6 +282,18 @@ static void make_all(struct maker *m, struct subject *subjects, size_t count, js
 	}
 }
 
+static enum err_code seen_nothing(const struct suggest *s, struct err *e)
+{
+	static const char said[] =
+		"no forwarded connection of these pods was seen that a rule can allow";
+
+	if (!s->elsewhere)
+		return err_set(e, ERR_NOT_FOUND, "%s", said);
+	return err_set(e, ERR_NOT_FOUND,
+		       "%s; flows of pods of another cluster than --policy-cluster: %llu", said,
+		       (unsigned long long)s->elsewhere);
+}
+
 enum err_code suggest_policies(struct suggest *s, json_t **ret, struct suggest_counts *ret_counts,
 			       struct err *e)
 {
@@ -297,9 +309,7 @@ enum err_code suggest_policies(struct suggest *s, json_t **ret, struct suggest_c
 	for (size_t i = 0; i < s->connection_count; i++)
 		count_connection(s, &s->connections[i], &counts);
 	if (!counts.flows)
-		return err_set(
-			e, ERR_NOT_FOUND,
-			"no forwarded connection of these pods was seen that a rule can allow");
+		return seen_nothing(s, e);
 	for (size_t i = 0; i < s->group_count; i++)
 		if (s->groups[i].leader == i && s->groups[i].is_subject)
 			subjects[n++] = (struct subject){ &s->groups[i], (uint32_t)i };

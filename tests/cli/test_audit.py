@@ -117,9 +117,16 @@ def test_filters_choose_and_are_told(policy):
     assert results(policy, FLOWS, '--port', '22')[1]['filtered'] is True
 
 
+UNKNOWN = {'labels': ['reserved:unknown']}, '10.9.9.9'
+FAR, FAR_DB = (({**names, 'cluster_name': 'lab'}, address) for names, address in (WEB, DB))
+NONE_KNOWN = 'no flow to judge by: of none is it known what is decided: '
+
+
 @pytest.mark.parametrize('flows, sentence', [
     ([], 'no flow to judge by: nothing is shown by this\n'),
-    ([line(({'labels': ['reserved:unknown']}, '10.9.9.9'), DB, 5432)], 'no flow to judge by: of none is it known what is decided\n'),
+    ([line(UNKNOWN, DB, 5432)], NONE_KNOWN + 'who one of the ends is, is not known\n'),
+    ([line(UNKNOWN, DB, 5432), line(FAR, FAR_DB, 22), line(FAR, FAR_DB, 5432)],
+     NONE_KNOWN + 'a pod of another cluster than --policy-cluster, and other reasons\n'),
 ])
 def test_without_flows_nothing_is_shown(policy, flows, sentence):
     assert audit(policy, flows, status=1) == ('', sentence)

@@ -173,6 +173,17 @@ def test_misuse_gets_a_sentence_and_no_policy(words, sentence):
     assert sentence in said and not text
 
 
+def test_pods_of_another_cluster_are_the_reason_for_nothing():
+    def far(end):
+        return {**end[0], 'cluster_name': 'lab'}, end[1]
+    flows = [line(far(WEB), far(DB), 5432), line(far(WEB), OUTSIDE, 443), line(OUTSIDE, WEB, 80, verdict='TRANSLATED')]
+    nothing = 'no forwarded connection of these pods was seen that a rule can allow'
+    assert suggest(flows, status=1) == ('', nothing + '; flows of pods of another cluster than --policy-cluster: 2\n')
+    assert suggest(flows, '--workload', 'db', status=1)[1] == nothing + '; flows of pods of another cluster than --policy-cluster: 1\n'
+    assert suggest(flows, '-n', 'nix', status=1)[1] == nothing + '\n'
+    assert '\n  name: db\n' in suggest(flows, '--policy-cluster', 'lab')[0]
+
+
 def recorded(name):
     """Each connection that any recorded policies of a world are asked about, as a flow that passed; and the world's cluster."""
     with open(os.path.join(test_preview.GOLDEN, 'worlds', name + '.yaml')) as f:
