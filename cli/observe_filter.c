@@ -204,6 +204,8 @@ enum err_code observe_filter_set(struct observe_filter *of, const char *name, co
 		of->negate_next = true;
 		return ERR_OK;
 	}
+	if (!utf8_is_valid(str_of(text))) /* no message can hold it */
+		return err_set(e, ERR_INVALID, "no valid UTF-8");
 	of->negate_next = false;
 	p->used[i] = true;
 	if (check_groups(p, e) != ERR_OK)

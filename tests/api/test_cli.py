@@ -122,6 +122,12 @@ def test_what_no_file_can_hold_is_not_written_into_it(tmp_path, key):
     assert p.returncode == 1 and p.stderr.endswith(b'no valid UTF-8\n') and path.read_text() == before
 
 
+@pytest.mark.parametrize('words', [['observe'], ['map'], ['policy', 'suggest']], ids=' '.join)
+def test_a_filter_that_no_message_can_hold_is_refused_here(words):
+    p = subprocess.run([BIN + '/tycho', *words, '--namespace', b'bad\xff', '--server', 'unix:///nobody/asked'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert p.returncode == 1 and p.stdout == b'' and p.stderr.endswith(b'no valid UTF-8\n') and b'--namespace' in p.stderr
+
+
 def test_what_a_sentence_quotes_cannot_steer_the_terminal():
     p = subprocess.run([BIN + '/tycho', 'observe', '--input-file', b'/no\x1b[2J\rsuch\xff'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert p.returncode == 1 and p.stdout == b''
