@@ -10,12 +10,16 @@ struct keeper {
 	struct rpc_fan *fan;
 	struct rpc_group *group;
 	uint64_t patience_ns, interval_ns;
-	int fd;              /* eventfd */
-	struct peer *probed; /* those whose answer is awaited; each counted */
+	int fd;                 /* eventfd */
+	atomic_bool is_poked;   /* all are to be looked at, not only those that have answered */
+	struct peer *probed;    /* those whose answer is awaited; each counted */
+	struct mono_ns look_at; /* when somebody's turn comes next */
+	size_t available_count; /* as of the last look */
 };
 
-void keeper_poke(struct keeper *k)
+static void ring(void *ctx)
 {
+	const struct keeper *k = ctx;
 	const uint64_t one = 1;
 
 	/* A full counter is readable, too. */
@@ -23,9 +27,10 @@ void keeper_poke(struct keeper *k)
 		log_warn("keeper not poked", "errno=%d", errno);
 }
 
-static void poke(void *ctx)
+void keeper_poke(struct keeper *k)
 {
-	keeper_poke(ctx);
+	atomic_store_explicit(&k->is_poked, true, memory_order_release);
+	ring(k);
 }
 
 enum err_code keeper_new(struct rpc_fan *fan, uint64_t patience_ns, uint64_t interval_ns,
@@ -40,7 +45,7 @@ enum err_code keeper_new(struct rpc_fan *fan, uint64_t patience_ns, uint64_t int
 			      .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	if (k->fd < 0)
 		return err_os(e, "eventfd");
-	enum err_code code = rpc_group_new(fan, poke, k, &k->group, e);
+	enum err_code code = rpc_group_new(fan, ring, k, &k->group, e);
 	if (code != ERR_OK)
 		return code;
 	*ret = TAKE(k);
@@ -73,6 +78,12 @@ int keeper_fd(const struct keeper *k)
 	return k->fd;
 }
 
+static void sooner(struct keeper *k, struct mono_ns at)
+{
+	if (at.v < k->look_at.v)
+		k->look_at = at;
+}
+
 /* A channel knows that its connection failed, the calls on it why. */
 static void tell_why(struct peer *p, const struct rpc_result *result)
 {
@@ -86,7 +97,7 @@ static void tell_why(struct peer *p, const struct rpc_result *result)
 			 LOG_QUOTE(p->address), LOG_QUOTE(e.msg));
 }
 
-static void on_end(struct peer *p, const struct rpc_result *result)
+static void on_end(struct keeper *k, struct peer *p, const struct rpc_result *result)
 {
 	tell_why(p, result);
 	/* Busy is not dead: a stream that speaks excuses an answer that is late. */
@@ -95,6 +106,7 @@ static void on_end(struct peer *p, const struct rpc_result *result)
 		log_warn("peer does not answer, connecting anew", "peer=%s", LOG_QUOTE(p->name));
 		rpc_fan_channel_reset(p->channel, "the peer does not answer");
 	}
+	sooner(k, p->probe_at);
 	end_probe(p);
 }
 
@@ -105,7 +117,7 @@ static void take_answers(struct keeper *k)
 	while (ev) {
 		struct rpc_fan_event *next = ev->next;
 		if (ev->kind == RPC_FAN_END)
-			on_end(ev->owner, ev->result);
+			on_end(k, ev->owner, ev->result);
 		rpc_fan_event_free(ev);
 		ev = next;
 	}
@@ -135,6 +147,12 @@ static void ask_why(struct keeper *k, struct peer *p, struct mono_ns now)
 	p->asks_why = true;
 	if (!p->is_probed)
 		probe(k, p, now);
+}
+
+/* Whose turn comes in a moment is asked now: one look at a thousand peers for many of them. */
+static bool is_due(const struct keeper *k, const struct peer *p, struct mono_ns now)
+{
+	return now.v + k->interval_ns / 100 >= p->probe_at.v;
 }
 
 /* Some peers' turn is sooner by up to a fifth, so that a thousand are not asked in one moment. */
@@ -171,7 +189,7 @@ static void look_at(struct keeper *k, struct peer *p, bool available, struct mon
 		return;
 	if (p->probe_at.v == 0)
 		p->probe_at = next_turn(k, p, now);
-	if (!suspect && now.v < p->probe_at.v)
+	if (!suspect && !is_due(k, p, now))
 		return;
 	p->probe_at = next_turn(k, p, now);
 	if (available)
@@ -193,29 +211,39 @@ void keeper_renew(struct peers *peers)
 	peer_list_done(&list);
 }
 
-size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
-		  struct mono_ns *ret_next)
+static void look_at_all(struct keeper *k, struct peers *peers, struct mono_ns now)
 {
 	struct peer_list list;
-	size_t available_count = 0;
-	uint64_t pokes;
 	struct err e;
 
-	(void)!read(k->fd, &pokes, sizeof pokes);
-	take_answers(k);
-	ret_next->v = now.v + k->interval_ns;
+	k->look_at.v = now.v + k->interval_ns;
+	k->available_count = 1; /* nothing is known to be wrong but our memory */
 	if (peers_snapshot(peers, &list, &e) != ERR_OK)
-		return 1; /* nothing is known to be wrong but our memory */
+		return;
+	k->available_count = 0;
 	for (size_t i = 0; i < list.count; i++) {
 		struct peer *p = list.peers[i];
 		bool available = peer_is_available(p);
-		available_count += available;
+		k->available_count += available;
 		tell(k, p, available, now);
 		look_at(k, p, available, now);
-		/* one that is being asked pokes when it has answered, or has not */
-		if (p->channel && !p->is_probed && p->probe_at.v < ret_next->v)
-			ret_next->v = p->probe_at.v;
+		/* one that is being asked has its next turn when it has answered, or has not */
+		if (p->channel && !p->is_probed)
+			sooner(k, p->probe_at);
 	}
 	peer_list_done(&list);
-	return available_count;
+}
+
+size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
+		  struct mono_ns *ret_next)
+{
+	uint64_t rings;
+
+	(void)!read(k->fd, &rings, sizeof rings);
+	take_answers(k);
+	if (atomic_exchange_explicit(&k->is_poked, false, memory_order_acquire) ||
+	    now.v >= k->look_at.v)
+		look_at_all(k, peers, now);
+	*ret_next = k->look_at;
+	return k->available_count;
 }

@@ -28,8 +28,8 @@ AUTO_DEFINE(struct keeper, keeper_free);
 int keeper_fd(const struct keeper *k);
 /* Any thread: somebody is suspect, or not what it was. */
 void keeper_poke(struct keeper *k);
-/* Looks at everybody. @return how many peers are available; *@ret_next is when to call again, poked
- * or not. */
+/* Takes answers; looks at everybody when poked, or when somebody's turn has come. @return how many
+ * peers are available; *@ret_next is when to call again, poked or not. */
 size_t keeper_run(struct keeper *k, struct peers *peers, struct mono_ns now,
 		  struct mono_ns *ret_next);
 /* Connects anew wherever certificate files have changed; else they are looked at in turn. */

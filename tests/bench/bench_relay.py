@@ -17,6 +17,7 @@ from observers import BIN, REAL_FLOWS, Observer, at_least, at_most, figure, on_c
 
 COUNT, RATE = 1000, 100
 SECONDS = 10
+INTERVAL_S = 20  # --peer-interval: by then each peer has been asked whether it lives
 RING, REPEAT = 524287, 256
 
 
@@ -103,7 +104,7 @@ def many():
     with Sim(COUNT, RATE) as sim, Relay(peers=sim.peers) as relay:
         relay.wait_connected(COUNT)
         time.sleep(2)  # connections settle; this is no test
-        _, idle = cpu_during(relay, lambda: time.sleep(SECONDS))
+        _, idle = cpu_during(relay, lambda: time.sleep(INTERVAL_S))
         at_most('%d observers: idle' % COUNT, 100 * idle, '% of a core', 2)
         figure('the same: memory', relay.rss_mib(), 'MiB')
         r = read(relay.address, 'standard', 'last', 20)
