@@ -18,6 +18,7 @@
 #include "access/gate.h"
 #include "base/map.h"
 #include "flow/node_status.h"
+#include "observer/observer.pb-c.h"
 #include "relay/inside.h"
 #include "relay/merge.h"
 #include "relay/notes.h"
@@ -26,6 +27,7 @@
 #include "relay/resume.h"
 #include "relay/speech.h"
 #include "rpc/failure.h"
+#include "rpc/request.h"
 
 enum {
 	REQUEST_MAX_BYTES = 5 << 20,
@@ -584,8 +586,11 @@ static enum err_code prepare(struct query *q, const struct rpc_call *call, struc
 static void begin(struct rpc_call *call, struct str request, struct api *a, bool is_batched)
 {
 	struct err e;
-	AUTO(query_free) struct query *q = calloc(1, sizeof *q);
 
+	/* Else each node would say so. */
+	if (!rpc_request_is(call, request, &observer__get_flows_request__descriptor))
+		return;
+	AUTO(query_free) struct query *q = calloc(1, sizeof *q);
 	if (!q) {
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
 		return;

@@ -14,6 +14,7 @@
 #include "observer/observer.pb-c.h"
 #include "relay/inside.h"
 #include "rpc/failure.h"
+#include "rpc/request.h"
 #include "tycho/v1/flows.pb-c.h"
 
 enum { NAMED_UNAVAILABLE = 10, ANSWER_MAX_BYTES = 4 << 20 };
@@ -33,6 +34,7 @@ struct gathering;
 
 struct question {
 	const char *method;                              /* to the peers */
+	const ProtobufCMessageDescriptor *request;       /* of the caller */
 	const ProtobufCMessageDescriptor *answer;        /* what they send */
 	void (*put)(struct gathering *g, struct buf *b); /* what becomes of it all */
 };
@@ -46,6 +48,8 @@ struct gathering {
 	struct peer_list list;
 	struct answer *answers; /* one for each peer */
 	size_t opened, awaited;
+	bool has_answer;           /* of one at least */
+	struct rpc_result refused; /* what one has against the request; RPC_OK: none has */
 };
 
 static void gathering_free(struct gathering *g)
@@ -258,18 +262,23 @@ static void put_time(struct gathering *g, struct buf *b)
 }
 
 static const struct question status_question = { "/observer.Observer/ServerStatus",
+						 &observer__server_status_request__descriptor,
 						 &observer__server_status_response__descriptor,
 						 put_status };
-static const struct question filtered_question = { "/tycho.v1.Flows/GetFilteredStatus",
-						   &observer__server_status_response__descriptor,
-						   put_status };
+static const struct question filtered_question = {
+	"/tycho.v1.Flows/GetFilteredStatus", &tycho__v1__get_filtered_status_request__descriptor,
+	&observer__server_status_response__descriptor, put_status
+};
 static const struct question time_question = { "/tycho.v1.Flows/GetTime",
+					       &tycho__v1__get_time_request__descriptor,
 					       &tycho__v1__get_time_response__descriptor,
 					       put_time };
 static const struct question nodes_question = { "/observer.Observer/ServerStatus",
+						&observer__get_nodes_request__descriptor,
 						&observer__server_status_response__descriptor,
 						put_nodes };
 static const struct question namespaces_question = { "/observer.Observer/GetNamespaces",
+						     &observer__get_namespaces_request__descriptor,
 						     &observer__get_namespaces_response__descriptor,
 						     put_namespaces };
 
@@ -309,6 +318,12 @@ static void on_event(struct gathering *g, const struct rpc_fan_event *ev)
 		struct err e;
 		a->answered = mono_now();
 		a->is_ok = ev->result->status == RPC_OK && a->message;
+		g->has_answer |= a->is_ok;
+		/* Hubble's word, and ours, for filters that make no sense */
+		if (g->question == &filtered_question &&
+		    (ev->result->status == RPC_UNKNOWN ||
+		     ev->result->status == RPC_INVALID_ARGUMENT))
+			g->refused = *ev->result;
 		a->is_foreign = g->question == &filtered_question &&
 				ev->result->status == RPC_UNIMPLEMENTED;
 		a->why[0] = '\0';
@@ -326,6 +341,10 @@ static void answer(struct gathering *g, struct rpc_call *call)
 {
 	AUTO_BUF struct buf b = buf_init(ANSWER_MAX_BYTES);
 
+	if (g->refused.status != RPC_OK && !g->has_answer) {
+		rpc_call_end(call, g->refused.status, "%s", g->refused.message);
+		return;
+	}
 	g->question->put(g, &b);
 	if (b.failed || !rpc_call_send(call, buf_str(&b)))
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer");
@@ -368,17 +387,20 @@ static enum err_code prepare(struct gathering *g, const struct rpc_call *call, s
 	return g->answers ? ERR_OK : err_set(e, ERR_NOMEM, "answers of %zu peers", g->list.count);
 }
 
+/* @forwarded: what goes on to the peers of the request. */
 static void gather(struct api *a, struct rpc_call *call, const struct question *question,
-		   struct str request)
+		   struct str request, struct str forwarded)
 {
 	struct err e;
-	AUTO(gathering_free) struct gathering *g = calloc(1, sizeof *g);
 
+	if (!rpc_request_is(call, request, question->request))
+		return;
+	AUTO(gathering_free) struct gathering *g = calloc(1, sizeof *g);
 	if (g) {
 		g->api = a;
 		g->rights = gate_rights(call);
 		g->request = buf_init(ANSWER_MAX_BYTES);
-		buf_str_put(&g->request, request);
+		buf_str_put(&g->request, forwarded);
 		api_add(&a->gathers, 1);
 		g->question = question;
 	}
@@ -391,30 +413,26 @@ static void gather(struct api *a, struct rpc_call *call, const struct question *
 /* These have no fields. */
 void api_server_status(struct rpc_call *call, struct str request, void *ctx)
 {
-	(void)request;
-	gather(ctx, call, &status_question, STR(""));
+	gather(ctx, call, &status_question, request, STR(""));
 }
 
 void api_get_nodes(struct rpc_call *call, struct str request, void *ctx)
 {
-	(void)request;
-	gather(ctx, call, &nodes_question, STR(""));
+	gather(ctx, call, &nodes_question, request, STR(""));
 }
 
 void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx)
 {
-	(void)request;
-	gather(ctx, call, &namespaces_question, STR(""));
+	gather(ctx, call, &namespaces_question, request, STR(""));
 }
 
 void api_get_time(struct rpc_call *call, struct str request, void *ctx)
 {
-	(void)request;
-	gather(ctx, call, &time_question, STR(""));
+	gather(ctx, call, &time_question, request, STR(""));
 }
 
 /* This one has filters, which are the peers' to apply. */
 void api_get_filtered_status(struct rpc_call *call, struct str request, void *ctx)
 {
-	gather(ctx, call, &filtered_question, request);
+	gather(ctx, call, &filtered_question, request, request);
 }

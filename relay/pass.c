@@ -6,7 +6,8 @@
  *
  * A service map's first part is complete when every node's is: so the nodes' word for it is taken
  * out and the relay's own comes when all have spoken, or failed. With follow, nodes that come, or
- * come back, are asked from then on. A request that all who answer refuse is refused.
+ * come back, are asked from then on. Where nobody has one, the client is told why instead: an empty
+ * map would be a lie.
  */
 #include <stdio.h>
 
@@ -14,7 +15,10 @@
 #include "base/map.h"
 #include "flow/wire.h"
 #include "relay/inside.h"
+#include "relay/resume.h"
 #include "rpc/failure.h"
+#include "rpc/request.h"
+#include "tycho/v1/evidence.pb-c.h"
 #include "tycho/v1/history.pb-c.h"
 
 enum {
@@ -34,6 +38,7 @@ enum {
 /* What differs between the calls. */
 struct passage {
 	const char *method;
+	const ProtobufCMessageDescriptor *request;
 	uint32_t error; /* field of the answer that says why a node has none; 0: there is none */
 	const char *unknown; /* why a node that does not know the call has none */
 	bool is_map;
@@ -45,8 +50,17 @@ enum lane_state { LANE_TO_OPEN, LANE_OPEN, LANE_ENDED, LANE_LOST };
 struct lane {
 	struct peer *peer; /* counted */
 	enum lane_state state;
-	bool is_complete; /* a map's first part */
-	struct mono_ns retry_at;
+	bool is_complete;     /* a map's first part */
+	struct resume resume; /* of which only the pauses are of use */
+};
+
+/* Why a map has nothing of anybody: the gravest that was said. A request that one node refuses is
+ * wrong; that one node is of another make says nothing about those that are away. */
+enum gravity { GRAVE_NOT, GRAVE_UNKNOWN_CALL, GRAVE_AWAY, GRAVE_REFUSED };
+struct reason {
+	enum gravity gravity;
+	enum rpc_status status;
+	char text[RESULT_BYTES];
 };
 
 struct pass {
@@ -59,9 +73,9 @@ struct pass {
 	size_t count, cap;
 	struct rpc_fan_event *inbox; /* taken, not looked at yet */
 	bool follow, has_completed;
-	/* Of a map: a node has told of its own; and what one finds wrong with the request. */
+	/* Of a map: a node has told of its own; and why others have not. */
 	bool has_spoken;
-	char refused[RESULT_BYTES];
+	struct reason reason;
 	bool hides_counts;
 	uint64_t generation;
 	struct mono_ns rejoin_at, suspect_at;
@@ -137,7 +151,7 @@ static enum err_code look_for_peers(struct pass *p, struct mono_ns now, struct e
 		struct lane *lane = lane_of(p, list.peers[i]->name);
 		if (!lane) {
 			code = add_lane(p, list.peers[i], e);
-		} else if (lane->state == LANE_LOST && now.v >= lane->retry_at.v &&
+		} else if (lane->state == LANE_LOST && now.v >= lane->resume.retry_at.v &&
 			   peer_is_available(list.peers[i])) {
 			peer_unref(lane->peer);
 			lane->peer = peer_ref(list.peers[i]);
@@ -166,6 +180,15 @@ static bool send_error(struct pass *p, struct rpc_call *call, const struct lane 
 	return rpc_call_send(call, buf_str(&p->message));
 }
 
+static void note_reason(struct pass *p, enum gravity gravity, enum rpc_status status,
+			const char *text)
+{
+	if (gravity <= p->reason.gravity)
+		return;
+	p->reason = (struct reason){ gravity, status, "" };
+	(void)str_excerpt(str_of(text), p->reason.text, sizeof p->reason.text);
+}
+
 /* @return false: no room; call again. */
 static bool open_lane(struct pass *p, struct rpc_call *call, struct lane *lane, struct mono_ns now)
 {
@@ -177,15 +200,17 @@ static bool open_lane(struct pass *p, struct rpc_call *call, struct lane *lane, 
 		if (rpc_fan_call_open(p->group, lane->peer->channel, p->passage->method,
 				      buf_str(&p->request), 0, lane, &opened, &e) == ERR_OK) {
 			lane->state = LANE_OPEN;
+			lane->resume.has_moved = false;
 			return true;
 		}
 		why = e.msg;
 	}
 	if (!send_error(p, call, lane, why))
 		return false;
+	note_reason(p, GRAVE_AWAY, RPC_UNAVAILABLE, "no node that can be reached has a map");
 	lane->state = LANE_LOST;
 	lane->is_complete = true;
-	lane->retry_at.v = now.v + REJOIN_NS;
+	resume_failed(&lane->resume, now);
 	return true;
 }
 
@@ -246,8 +271,11 @@ static bool send_uncounted(struct pass *p, struct rpc_call *call, struct str mes
 
 static bool on_message(struct pass *p, struct rpc_call *call, const struct rpc_fan_event *ev)
 {
+	struct lane *lane = ev->owner;
+
+	lane->resume.has_moved = true;
 	if (p->passage->is_map)
-		return send_map(p, call, ev->owner, ev->message);
+		return send_map(p, call, lane, ev->message);
 	return p->hides_counts ? send_uncounted(p, call, ev->message)
 			       : rpc_call_send(call, ev->message);
 }
@@ -256,21 +284,26 @@ static bool on_end(struct pass *p, struct rpc_call *call, const struct rpc_fan_e
 		   struct mono_ns now)
 {
 	struct lane *lane = ev->owner;
+	const enum rpc_status status = ev->result->status;
+	bool is_unknown = status == RPC_UNIMPLEMENTED;
+	bool is_refused = !is_unknown && resume_is_refused(&lane->resume, status);
 	struct err e;
 
-	if (ev->result->status != RPC_OK) {
+	if (status != RPC_OK) {
 		(void)failure_set(&e, ev->result);
-		bool is_unknown = ev->result->status == RPC_UNIMPLEMENTED;
 		if (!send_error(p, call, lane, is_unknown ? p->passage->unknown : e.msg))
 			return false;
 		api_add(&p->api->node_errors, 1);
-		if (p->passage->is_map && ev->result->status == RPC_INVALID_ARGUMENT)
-			memcpy(p->refused, ev->result->message, sizeof p->refused);
+		note_reason(p,
+			    is_unknown   ? GRAVE_UNKNOWN_CALL
+			    : is_refused ? GRAVE_REFUSED
+					 : GRAVE_AWAY,
+			    status, ev->result->message);
 	}
-	/* Who does not know the call will not know it in a moment. */
-	bool is_final = ev->result->status == RPC_OK || ev->result->status == RPC_UNIMPLEMENTED;
+	/* Who does not know the call will not know it in a moment, nor who refuses it like it. */
+	bool is_final = status == RPC_OK || is_unknown || is_refused;
 	lane->state = is_final ? LANE_ENDED : LANE_LOST;
-	lane->retry_at.v = now.v + REJOIN_NS;
+	resume_failed(&lane->resume, now);
 	lane->is_complete = true;
 	return true;
 }
@@ -324,6 +357,13 @@ static void suspect_the_silent(struct pass *p, struct mono_ns now)
 			api_suspect(p->api, p->lanes[i]->peer);
 }
 
+/* Nobody has a map. A follower waits for those that are away. */
+static bool has_nothing(const struct pass *p)
+{
+	return !p->has_spoken && p->reason.gravity &&
+	       (!p->follow || p->reason.gravity != GRAVE_AWAY);
+}
+
 static enum rpc_fill fill(struct rpc_call *call, void *state)
 {
 	struct pass *p = state;
@@ -339,8 +379,8 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 		return RPC_MORE;
 	suspect_the_silent(p, now);
 	if (p->passage->is_map && !p->has_completed && all_complete(p)) {
-		if (p->refused[0] && !p->has_spoken) { /* an empty map would be a lie */
-			rpc_call_end(call, RPC_INVALID_ARGUMENT, "%s", p->refused);
+		if (has_nothing(p)) {
+			rpc_call_end(call, p->reason.status, "%s", p->reason.text);
 			return RPC_ENDED;
 		}
 		buf_reset(&p->message);
@@ -388,8 +428,10 @@ static void begin(struct rpc_call *call, struct str request, struct api *a,
 		  const struct passage *passage)
 {
 	struct err e;
-	AUTO(pass_free) struct pass *p = calloc(1, sizeof *p);
 
+	if (!rpc_request_is(call, request, passage->request))
+		return;
+	AUTO(pass_free) struct pass *p = calloc(1, sizeof *p);
 	if (!p) {
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a stream");
 		return;
@@ -411,6 +453,7 @@ void api_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 {
 	static const struct passage coverage = {
 		.method = "/tycho.v1.History/GetCoverage",
+		.request = &tycho__v1__get_coverage_request__descriptor,
 		.error = 6,
 		.unknown = "it does not tell what it keeps, as Hubble's servers do not",
 		.has_counts = true,
@@ -421,8 +464,11 @@ void api_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 
 void api_get_service_map(struct rpc_call *call, struct str request, void *ctx)
 {
-	static const struct passage map = { .method = "/tycho.v1.History/GetServiceMap",
-					    .is_map = true };
+	static const struct passage map = {
+		.method = "/tycho.v1.History/GetServiceMap",
+		.request = &tycho__v1__get_service_map_request__descriptor,
+		.is_map = true,
+	};
 
 	begin(call, request, ctx, &map);
 }
@@ -431,6 +477,7 @@ void api_export(struct rpc_call *call, struct str request, void *ctx)
 {
 	static const struct passage export = {
 		.method = "/tycho.v1.Evidence/Export",
+		.request = &tycho__v1__export_request__descriptor,
 		.error = 7,
 		.unknown = "it has no evidence to export, as Hubble's servers have none",
 	};

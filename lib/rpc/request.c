@@ -1,18 +1,15 @@
 #include "rpc/request.h"
 
-static bool has_valid_texts(const ProtobufCMessage *m);
-
 static bool is_valid(const ProtobufCFieldDescriptor *field, const void *value)
 {
 	if (!value)
 		return true;
 	return field->type == PROTOBUF_C_TYPE_STRING ? utf8_is_valid(str_of(value))
-						     : has_valid_texts(value);
+						     : rpc_texts_are_valid(value);
 }
 
-/* What proto3 asks of its strings, and protobuf-c leaves to others: UTF-8. The depth is that of the
- * messages' types, none of which holds itself. */
-static bool has_valid_texts(const ProtobufCMessage *m)
+/* The depth is that of the messages' types, none of which holds itself. */
+bool rpc_texts_are_valid(const ProtobufCMessage *m)
 {
 	for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *field = &m->descriptor->fields[i];
@@ -42,12 +39,22 @@ ProtobufCMessage *rpc_request_unpack(struct rpc_call *call, struct str request,
 	ProtobufCMessage *m =
 		protobuf_c_message_unpack(desc, NULL, request.len, (const uint8_t *)request.p);
 
-	if (m && !has_valid_texts(m)) {
+	if (m && !rpc_texts_are_valid(m)) {
 		protobuf_c_message_free_unpacked(m, NULL);
 		m = NULL;
 	}
 	if (!m)
 		rpc_call_end(call, RPC_INVALID_ARGUMENT, "the request is no valid %s", desc->name);
+	return m;
+}
+
+bool rpc_request_is(struct rpc_call *call, struct str request,
+		    const ProtobufCMessageDescriptor *desc)
+{
+	ProtobufCMessage *m = rpc_request_unpack(call, request, desc);
+
+	if (m)
+		protobuf_c_message_free_unpacked(m, NULL);
 	return m;
 }
 

@@ -105,8 +105,8 @@ void archive_server_status(struct rpc_call *call, struct str request, void *ctx)
 {
 	static const struct query_work work = { run_status, free_nothing };
 
-	(void)request; /* it has no fields */
-	query_begin(ctx, call, QUERY_ANSWERS, &work, NULL);
+	if (rpc_request_is(call, request, &observer__server_status_request__descriptor))
+		query_begin(ctx, call, QUERY_ANSWERS, &work, NULL);
 }
 
 /* ---- GetFilteredStatus */
@@ -209,8 +209,8 @@ void archive_get_nodes(struct rpc_call *call, struct str request, void *ctx)
 {
 	static const struct query_work work = { run_nodes, free_nothing };
 
-	(void)request; /* it has no fields */
-	query_begin(ctx, call, QUERY_ANSWERS, &work, NULL);
+	if (rpc_request_is(call, request, &observer__get_nodes_request__descriptor))
+		query_begin(ctx, call, QUERY_ANSWERS, &work, NULL);
 }
 
 /* ---- GetNamespaces */
@@ -261,8 +261,8 @@ void archive_get_namespaces(struct rpc_call *call, struct str request, void *ctx
 {
 	static const struct query_work work = { run_namespaces, free_nothing };
 
-	(void)request; /* it has no fields */
-	query_begin(ctx, call, QUERY_ANSWERS, &work, NULL);
+	if (rpc_request_is(call, request, &observer__get_namespaces_request__descriptor))
+		query_begin(ctx, call, QUERY_ANSWERS, &work, NULL);
 }
 
 /* ---- GetTime: ours; ClickHouse stamps no flow */
@@ -275,7 +275,8 @@ void archive_get_time(struct rpc_call *call, struct str request, void *ctx)
 	Google__Protobuf__Timestamp time;
 	Tycho__V1__GetTimeResponse m;
 
-	(void)request; /* it has no fields */
+	if (!rpc_request_is(call, request, &tycho__v1__get_time_request__descriptor))
+		return;
 	google__protobuf__timestamp__init(&time);
 	time.seconds = now.s;
 	time.nanos = now.ns;

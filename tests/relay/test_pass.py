@@ -125,6 +125,58 @@ def test_a_map_that_all_nodes_refuse_is_refused_and_one_that_some_tell_is_told()
     assert got[-1].snapshot_complete
 
 
+def hubble(method, request, context):
+    if method.endswith('/ServerStatus'):
+        yield b''
+
+
+def test_a_map_that_nobody_has_is_no_empty_map():
+    def asked(relay):
+        with relay.client() as client:
+            return wire.status_of(lambda: client.call('tycho.v1.History', 'GetServiceMap'))
+    away = (grpc.StatusCode.UNAVAILABLE, 'going down')
+    with Impostor(hubble) as h, speaker(MAP, then=away) as d:
+        with relayed(h=h) as relay:
+            relay.wait_states(h=CONNECTED)
+            assert asked(relay)[0] == 'UNIMPLEMENTED'
+        with relayed(h=h, d=d) as relay:  # there might be one
+            relay.wait_states(h=CONNECTED, d=CONNECTED)
+            assert asked(relay) == ('UNAVAILABLE', 'going down')
+    with Relay(peers=['gone=127.0.0.1:1']) as relay:
+        relay.wait_states(gone=UNAVAILABLE)
+        assert asked(relay) == ('UNAVAILABLE', 'no node that can be reached has a map')
+
+
+@pytest.mark.parametrize('code', ['INVALID_ARGUMENT', 'UNKNOWN', 'PERMISSION_DENIED'])
+def test_a_node_that_refuses_a_map_is_not_asked_again_by_a_follower(code):
+    """The other one fails each time, so it is asked again and again: as often would be the one that refuses."""
+    def flapping(method, request, context):
+        if method.endswith('/ServerStatus'):
+            yield b''
+        if method == MAP:
+            yield Map(node_name='f', snapshot_complete=True).SerializeToString()
+            context.abort(grpc.StatusCode.UNAVAILABLE, 'restarting')
+    a = speaker(MAP, then=(grpc.StatusCode[code], 'not so'))
+    with a, Impostor(flapping, ours=[MAP]) as f, relayed(a=a, f=f) as relay, relay.client(fast=False) as client:
+        relay.wait_states(a=CONNECTED, f=CONNECTED)
+        stream = client.call('tycho.v1.History', 'GetServiceMap', follow=True, timeout=60)
+        told = [m.node_name for m, _ in zip((m for m in stream if m.node_name == 'f'), range(4))]
+        stream.cancel()
+    assert told == ['f'] * 4 and len(a.asked) == 1
+
+
+def test_a_filter_that_the_nodes_refuse_is_refused_in_their_words():
+    wrong = dict(whitelist=[{'dns_query': ['(']}])
+    with Node('a', lines=[of('a', 0)]) as a, Relay(peers=[a.peer]) as relay:
+        relay.wait_states(a=CONNECTED)
+        with relay.client() as client, wire.Client(a.socket) as alone:
+            def said(c, service, method):
+                return wire.status_of(lambda: c.call(service, method, **wrong))
+            for call in (('tycho.v1.History', 'GetServiceMap'), ('tycho.v1.Flows', 'GetFilteredStatus')):
+                assert said(client, *call) == said(alone, *call)
+                assert 'regexp' in said(client, *call)[1]
+
+
 def test_a_map_that_is_followed_goes_on_when_a_node_comes_back():
     rounds = []
     again = threading.Event()
@@ -156,7 +208,7 @@ def test_a_map_that_is_followed_goes_on_when_a_node_comes_back():
 def test_a_request_that_is_no_message_is_refused(service, method):
     with Relay(peers=['gone=127.0.0.1:1']) as relay, relay.client() as client:
         call = lambda: client.raw('/tycho.v1.%s/%s' % (service, method), b'\xff\xff', streams=True)
-        assert wire.status_of(call) == ('INVALID_ARGUMENT', 'the request is no protobuf')
+        assert wire.status_of(call) == ('INVALID_ARGUMENT', 'the request is no valid tycho.v1.%sRequest' % method)
 
 
 # --- real nodes ------------------------------------------------------------------------------------------------------

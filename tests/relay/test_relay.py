@@ -9,7 +9,8 @@ import pytest
 
 import half_http2
 import wire
-from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Node, Relay, cluster, events, long, nodes_of, of, split)
+from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Impostor, Node, Relay, cluster, events, long, nodes_of, of,
+                     split)
 from daemon import together, until
 from observer import BASE_S, BIN, tycho
 
@@ -82,6 +83,52 @@ def test_what_every_node_refuses_is_said_once_for_all():
     assert [(s, sorted(names)) for s, names, _ in states] == [(CONNECTED, ['a', 'b']), (ERROR, ['a', 'b'])]
     assert 'regexp' in states[1][2] and 'rpc error' not in states[1][2]
     assert contradiction == ('INVALID_ARGUMENT', 'first cannot be specified with follow')
+
+
+NO_TEXT = b'\x0a\x02\xff\xfe'  # field 1 of a filter, source_ip, of bytes that are no UTF-8
+REFUSED = [  # a call, its request and what it is not: a filter's text, or where there is none, anything
+    ('/observer.Observer/GetFlows', b'\x32\x04' + NO_TEXT, 'observer.GetFlowsRequest'),
+    ('/observer.Observer/GetFlows', b'\x0a\x7f', 'observer.GetFlowsRequest'),
+    ('/tycho.v1.Flows/GetFlowBatches', b'\x2a\x04' + NO_TEXT, 'observer.GetFlowsRequest'),
+    ('/tycho.v1.Flows/GetFilteredStatus', b'\x0a\x04' + NO_TEXT, 'tycho.v1.GetFilteredStatusRequest'),
+    ('/tycho.v1.Flows/GetTime', b'\xff', 'tycho.v1.GetTimeRequest'),
+    ('/tycho.v1.History/GetCoverage', b'\x0a\x7f', 'tycho.v1.GetCoverageRequest'),
+    ('/tycho.v1.History/GetServiceMap', b'\x22\x04' + NO_TEXT, 'tycho.v1.GetServiceMapRequest'),
+    ('/tycho.v1.Evidence/Export', b'\x3a\x02\xff\xfe', 'tycho.v1.ExportRequest'),
+    ('/observer.Observer/GetNodes', b'\xff', 'observer.GetNodesRequest'),
+    ('/observer.Observer/GetNamespaces', b'\xff', 'observer.GetNamespacesRequest'),
+    ('/observer.Observer/ServerStatus', b'\xff', 'observer.ServerStatusRequest'),
+]
+ALONE = [  # an observer does not look at the one, tells of the other in words of its own
+    '/tycho.v1.Flows/GetTime', '/tycho.v1.Evidence/Export']
+NO_ARCHIVE = ['/tycho.v1.Evidence/Export']  # which has none, whatever is asked
+
+
+def test_a_request_that_a_node_would_refuse_is_refused_in_its_words_and_no_node_is_asked():
+    asked = []
+
+    def answer(path, request, context):
+        asked.append(path)
+        if path.endswith('/ServerStatus'):
+            yield b''
+    paths = [path for path, _, _ in REFUSED]
+    archive = Relay()
+    archive.options = ['--clickhouse', 'http://127.0.0.1:1']
+    with nodes_of(a=[of('a', 0)]) as nodes, Impostor(answer, ours=paths) as node, \
+            Relay(peers=['node=' + node.address]) as relay, archive:
+        relay.wait_states(node=CONNECTED)
+        del asked[:]
+        with relay.client() as r, archive.client() as c, wire.Client(nodes['a'].socket) as n:
+            def said(client, path, request):
+                return wire.status_of(lambda: client.raw(path, request, streams=True))
+            for path, request, name in REFUSED:
+                words = ('INVALID_ARGUMENT', 'the request is no valid ' + name)
+                assert (path, said(r, path, request)) == (path, words)
+                if path not in NO_ARCHIVE:
+                    assert (path, said(c, path, request)) == (path, words)
+                if path not in ALONE:
+                    assert (path, said(n, path, request)) == (path, words)
+    assert [path for path in asked if path in paths] == []
 
 
 def test_events_of_agents_are_not_relayed_in_the_references_words():
