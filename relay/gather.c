@@ -314,6 +314,9 @@ static void on_event(struct gathering *g, const struct rpc_fan_event *ev)
 	if (ev->kind == RPC_FAN_MESSAGE && !a->message) {
 		a->message = protobuf_c_message_unpack(g->question->answer, NULL, ev->message.len,
 						       (const uint8_t *)ev->message.p);
+		/* Packed again, it would spoil the answer of all. */
+		if (a->message && !rpc_texts_are_valid(a->message))
+			protobuf_c_message_free_unpacked(TAKE(a->message), NULL);
 	} else if (ev->kind == RPC_FAN_END) {
 		struct err e;
 		a->answered = mono_now();

@@ -50,6 +50,25 @@ def test_bytes_that_are_no_flow_are_an_error_of_that_node(honest, bytes_):
     assert states == [(CONNECTED, ['a', 'liar'], ''), (ERROR, ['liar'], 'the peer sent bytes that are no flow')]
 
 
+def test_an_answer_with_texts_that_are_no_utf8_is_that_nodes_fault_and_spoils_no_other(honest):
+    def answer(path, request, context):
+        if path.endswith('/ServerStatus'):
+            yield b'\x42\x02\xff\xfe'  # version
+        elif path.endswith('/GetNamespaces'):
+            yield b'\x0a\x04\x12\x02\xff\xfe'  # a namespace's name
+        elif path.endswith('/GetTime'):
+            yield b'\x12\x02\xff\xfe'  # node_name
+    with Impostor(answer, ours=['/tycho.v1.Flows/GetTime']) as liar, over(honest, '--peer', 'liar=' + liar.address) as relay:
+        relay.wait_states(a=CONNECTED, liar=ERROR)
+        with relay.client() as client:
+            status = client.ServerStatus()
+            names = [n.namespace for n in client.GetNamespaces().namespaces]
+            time_of = {p.name: p.error for p in client.call('tycho.v1.Flows', 'GetTime').peers}
+    assert (status.num_connected_nodes.value, list(status.unavailable_nodes)) == (1, ['liar'])
+    assert names == ['shop', 'store']
+    assert time_of == {'a': '', 'liar': 'it did not say'}
+
+
 def test_a_stream_without_end_does_not_keep_an_honest_node_from_speaking(honest):
     def answer(path, request, context):
         for i in itertools.count():
