@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/time.h"
@@ -52,8 +53,14 @@ static bool check_name(struct doctor *d)
 
 static const char *connect_fix(const struct doctor *d, const struct err *e)
 {
+	struct stat is;
+
 	switch (e->os) {
 	case ECONNREFUSED:
+		/* the kernel says the same of whatever else has the name */
+		if (d->address.is_unix && stat(d->address.path, &is) == 0 && !S_ISSOCK(is.st_mode))
+			return "it is no socket: give the one that the observer or relay listens "
+			       "at";
 		return d->address.is_unix ? "the socket is there but nobody serves it: start the "
 					    "observer or relay"
 					  : "nothing listens there: start the server, check the "

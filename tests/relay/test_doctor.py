@@ -93,6 +93,7 @@ def test_the_way_ends_where_it_ends(tmp_path):
     left.bind(str(tmp_path / 'left'))
     left.close()
     assert 'nobody serves it' in last(doctor('unix://%s/left' % tmp_path, code=1))[2]
+    assert 'it is no socket' in last(doctor('unix://%s' % tmp_path, code=1))[2]
 
 
 def test_a_frozen_server_is_one_that_is_silent():
