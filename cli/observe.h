@@ -56,9 +56,10 @@ struct observe_sink {
 			      struct err *e);
 	enum err_code (*pause)(void *ctx, struct err *e); /* no more for now; may be NULL */
 	void *ctx;
+	uint64_t *unread; /* grows by the lines of a file that are no messages; may be NULL */
 };
 /* All that the request chooses, to @sink; its errors end it. Names are interned in @dict, which
- * is emptied when it has many. An end by SIGINT is ERR_OK of a file, of a server ERR_CANCELLED. */
+ * is emptied when it has many. An end by SIGINT is ERR_CANCELLED. */
 MUST_CHECK enum err_code observe_file_each(const struct cli *cli, const struct observe_request *r,
 					   struct flow_dict *dict, const struct observe_sink *sink,
 					   struct err *e);

@@ -141,8 +141,11 @@ static enum err_code take_line(struct file_source *s, struct str line, struct er
 	struct flow flow;
 	bool pass, decoded;
 
-	if (!read_line(s, line))
+	if (!read_line(s, line)) {
+		if (s->sink->unread)
+			++*s->sink->unread;
 		return ERR_OK;
+	}
 	if (choose(s, &pass, &flow, &decoded, e) != ERR_OK)
 		return e->code;
 	if (!pass)
@@ -188,8 +191,6 @@ static enum err_code read_all(struct file_source *s, int fd, const char *path, s
 		enum err_code code = line_reader_next(lines, &line, e);
 		if (code == ERR_CLOSED)
 			return print_last(s, e);
-		if (code == ERR_CANCELLED)
-			return ERR_OK;
 		if (code != ERR_OK || take_line(s, line, e) != ERR_OK)
 			return e->code;
 		forget_names(s);
@@ -266,11 +267,13 @@ enum err_code observe_from_file(const struct cli *cli, const struct observe_requ
 	if (flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    observe_printer_new(options, dict, &printer, e) != ERR_OK)
 		return e->code;
-	const struct observe_sink sink = { print, flush, printer };
+	const struct observe_sink sink = { .take = print, .pause = flush, .ctx = printer };
 	struct err at_end;
 	enum err_code code = observe_file_each(cli, r, dict, &sink, e);
 	if (code == ERR_CLOSED)
 		return code; /* stdout is gone */
+	if (code == ERR_CANCELLED)
+		code = ERR_OK;
 	/* A fault does not take back what came before it. */
 	if (flow_printer_end(printer, &at_end) != ERR_OK && code == ERR_OK) {
 		*e = at_end;

@@ -215,7 +215,7 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 		.dict = dict,
 		.wants_times = history,
 	};
-	const struct observe_sink sink = { print, flush, &stream };
+	const struct observe_sink sink = { .take = print, .pause = flush, .ctx = &stream };
 	if (history)
 		history = !is_empty(r);
 	if (history && r->follow)

@@ -1,5 +1,6 @@
 #include "cli/recorded.h"
 
+#include "base/buf.h"
 #include "flow/dict.h"
 #include "flow/wire.h"
 
@@ -45,6 +46,18 @@ static enum err_code read_range(const struct cli *cli, bool of_server, struct ob
 	return ERR_OK;
 }
 
+static enum err_code say_unread(const struct recorded *r, uint64_t lines, struct err *e)
+{
+	AUTO_BUF struct buf b = buf_init(256);
+
+	if (!lines)
+		return ERR_OK;
+	buf_lit(&b, "incomplete: lines of the file that cannot be read: ");
+	buf_grouped(&b, lines);
+	buf_char(&b, '\n');
+	return r->says.write(r->says.ctx, buf_str(&b), e);
+}
+
 enum err_code recorded_each(const struct cli *cli, struct observe_request *request,
 			    const struct recorded *r, bool *ret_of_server, struct err *e)
 {
@@ -67,8 +80,11 @@ enum err_code recorded_each(const struct cli *cli, struct observe_request *reque
 	if (flow_printer_new(&options, &says, e) != ERR_OK)
 		return e->code;
 	struct taking t = { r, says };
-	const struct observe_sink sink = { .take = take, .ctx = &t };
+	uint64_t unread = 0;
+	const struct observe_sink sink = { .take = take, .ctx = &t, .unread = &unread };
 	enum err_code code = *ret_of_server ? observe_server_each(cli, request, &sink, e)
 					    : observe_file_each(cli, request, others, &sink, e);
-	return code == ERR_OK ? flow_printer_end(says, e) : code;
+	if (code == ERR_OK)
+		code = flow_printer_end(says, e);
+	return code == ERR_OK ? say_unread(r, unread, e) : code;
 }

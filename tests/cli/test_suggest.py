@@ -3,6 +3,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import subprocess
 
 import pytest
@@ -154,6 +155,27 @@ def test_what_was_lost_is_in_the_text_too():
     text, said = suggest([*FLOWS, lost])
     assert 'EVENTS LOST: HUBBLE_RING_BUFFER' in said
     assert any(row.startswith('# ') and 'EVENTS LOST: HUBBLE_RING_BUFFER' in row for row in text.splitlines())
+
+
+@pytest.mark.parametrize('words', [['suggest'], ['preview', '-f', os.devnull], ['audit', os.devnull]], ids=lambda w: w[0])
+def test_an_interrupted_reading_answers_nothing(words, tmp_path):
+    """Half of the flows would pass for all of them."""
+    (tmp_path / 'p.yaml').write_text(suggest(FLOWS)[0])
+    words = [str(tmp_path / 'p.yaml') if w == os.devnull else w for w in words]
+    with subprocess.Popen([TYCHO, 'policy', *words, '--input-file', '-'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        p.stdin.write('\n'.join(FLOWS) + '\nx\n')
+        p.stdin.flush()
+        assert 'line=x' in p.stderr.readline()  # now it waits for more
+        p.send_signal(signal.SIGINT)
+        assert p.wait(60) == 1
+        assert (p.stdout.read(), p.stderr.read()) == ('', 'interrupted\n')
+
+
+def test_lines_that_cannot_be_read_are_told_in_the_text_too():
+    text, said = suggest([*FLOWS, FLOWS[0][:99], 'x'])
+    assert '\n# incomplete: lines of the file that cannot be read: 2\n' in text
+    assert '\nincomplete: lines of the file that cannot be read: 2\n' in said
+    assert 'cannot be read' not in ''.join(suggest(FLOWS))
 
 
 @pytest.mark.parametrize('words,sentence', [
