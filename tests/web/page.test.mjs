@@ -786,6 +786,15 @@ test("on paper the page is light, whatever its reader chose, and has nothing to 
 	await becomes(page, () => getComputedStyle(document.querySelector("h2 button")).color, `rgb(${DROPPED_RGB.join(", ")})`);
 	assert.equal(await page.getByRole("button", { name: "Pause" }).isVisible(), false);
 	assert.equal(await page.getByLabel("Coverage").isVisible(), true);
+	// An example of a filter would be read as the filter of what is printed.
+	assert.equal(await page.getByRole("combobox", { name: "Filter" }).isVisible(), false);
+	await page.emulateMedia({ media: "screen" });
+	await page.getByRole("button", { name: "Dropped", exact: true }).click();
+	await page.getByRole("button", { name: /^shop\/checkout → payments\/ledger/ }).click();
+	await page.emulateMedia({ media: "print" });
+	assert.equal(await page.getByRole("combobox", { name: "Filter" }).isVisible(), true);
+	assert.equal(await page.getByRole("button", { name: "Dropped", exact: true }).isVisible(), false);
+	assert.equal(await page.locator(".bar h2 .link").isVisible(), true);
 	await page.emulateMedia({ media: "screen" });
 	await page.evaluate(() => localStorage.removeItem("tycho.scheme"));
 	await page.close();
@@ -837,13 +846,14 @@ test("the whole map is on paper, which is narrower than the screen", async () =>
 	await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
 	await page.emulateMedia({ media: "print" });
 	await page.setViewportSize({ width: 800, height: 1000 });
-	const [sheet, pane] = await page.evaluate(() =>
-		[".sheet", ".canvas"].map((of) => {
-			const { x, y, width, height } = document.querySelector(of).getBoundingClientRect();
-			return [x, y, width, height];
+	const [sheet, pane, legend] = await page.evaluate(() =>
+		[".sheet", ".canvas", ".legend"].map((of) => {
+			const { left, top, right, bottom } = document.querySelector(of).getBoundingClientRect();
+			return { left, top, right, bottom };
 		}),
 	);
-	assert.deepEqual(sheet, pane);
+	assert.deepEqual({ ...sheet, bottom: 0 }, { ...pane, bottom: 0 });
+	assert.ok(sheet.bottom > pane.top + 100 && sheet.bottom <= legend.top && legend.bottom <= pane.bottom);
 	assert.ok((await pane_width()) < wide);
 	assert.equal(await page.evaluate(() => document.querySelector(".sheet").width), 3 * wide);
 	assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector(".sheet")).objectFit), "contain");
@@ -852,6 +862,55 @@ test("the whole map is on paper, which is narrower than the screen", async () =>
 	assert.equal(await page.locator(".lines").isVisible(), true);
 	await page.pdf({ format: "A4" });
 	assert.equal(await page.locator(".sheet").count(), 0);
+	await page.close();
+});
+
+// How many sheets a PDF has, and where on one its links are, in points from the lower left corner.
+const printed = (pdf) => {
+	const text = pdf.toString("latin1");
+	const links = [...text.matchAll(/\/Rect \[([^\]]*)\]/g)].map(([, numbers]) => numbers.split(" ").map(Number));
+	return { sheets: Number(/\/Type \/Pages\s[^>]*\/Count (\d+)/.exec(text)[1]), links };
+};
+
+test("on paper of any form, from a window of any, the page is one sheet, and its last line stands at the foot alone", async () => {
+	const page = await open(shop_ui.address);
+	await becomes(page, row_count, all);
+	const margin = { top: "1cm", bottom: "1cm", left: "1cm", right: "1cm" };
+	const margin_pt = 72 / 2.54;
+	for (const size of [{ width: 1280, height: 800 }, { width: 1280, height: 400 }])
+		for (const paper of [
+			{ format: "A4", landscape: true },
+			{ format: "Letter", landscape: true },
+			{ format: "A5", landscape: true },
+			{ format: "A4", landscape: true, scale: 1.5 },
+			{ format: "A4" },
+		]) {
+			await page.setViewportSize(size);
+			const { sheets, links } = printed(await page.pdf({ ...paper, margin }));
+			const of = JSON.stringify({ size, paper });
+			assert.equal(sheets, 1, of);
+			assert.equal(links.length, 1, of); // licences, in the last line
+			const above_foot = links[0][1] - margin_pt;
+			assert.ok(above_foot >= 0 && above_foot < 10 * (paper.scale ?? 1), `${above_foot} pt above the foot: ${of}`);
+		}
+	// So it is laid out there:
+	await page.emulateMedia({ media: "print" });
+	for (const [width, height] of [[1047, 718], [980, 740], [718, 484]]) {
+		await page.setViewportSize({ width, height });
+		const { last, under, cut } = await page.evaluate(() => {
+			const box = (of) => document.querySelector(of).getBoundingClientRect();
+			const body = box(".flows .body");
+			const is_cut = (r) => r.top < body.bottom && r.bottom > body.bottom + 1;
+			return {
+				last: box(".status").bottom,
+				under: box("main").bottom - box(".status").top,
+				cut: [...document.querySelectorAll(".row")].some((e) => is_cut(e.getBoundingClientRect())),
+			};
+		});
+		assert.equal(Math.round(last), height);
+		assert.ok(under <= 0.5, `${under} px`);
+		assert.equal(cut, false);
+	}
 	await page.close();
 });
 
