@@ -237,6 +237,37 @@ test("before anything is selected it is said who was refused by whom, how often,
 	await page.close();
 });
 
+test("what is said of all drops is the sum of what is said of each, though counts come before the map that has them", async () => {
+	let say;
+	const page = await open(shop_ui.address, (made) =>
+		made.routeWebSocket("**/live", (socket) => {
+			const server = socket.connectToServer();
+			let last;
+			socket.onMessage((text) => last?.is_ours || server.send(text)); // that ours is taken is nothing to the server
+			server.onMessage((text) => {
+				if (last?.is_ours) return;
+				const message = JSON.parse(text);
+				if (message.type === "update") last = message;
+				socket.send(text);
+			});
+			say = (dropped, map) => {
+				last = { ...last, is_ours: true, rows: [], left_out: 0, totals: { ...last.totals, dropped }, map };
+				socket.send(JSON.stringify(last));
+			};
+		}),
+	);
+	const refused = count(dropped);
+	const heading = () => document.querySelector(".detail h2").textContent;
+	await becomes(page, heading, `${refused} dropped`);
+	await becomes(page, row_count, all);
+	say(refused + 7);
+	const both = () => [".detail h2", "[data-fact=dropped]"].map((of) => document.querySelector(of).textContent);
+	await becomes(page, both, [`${refused} dropped`, `${refused + 7} dropped`]);
+	say(refused + 7, { full: false, cards: [], edges: [], untracked: 7 });
+	await becomes(page, heading, `${refused + 7} dropped`);
+	await page.close();
+});
+
 test("where no server answers, nothing is said to have not been", async () => {
 	const ui = await stage.ui(`unix://${stage.folder}/nobody.sock`);
 	const page = await open(ui.address);

@@ -86,24 +86,26 @@ export function Overview({
 	on_select(selection: Selection): void;
 }) {
 	const { range, against } = state;
+	// What stands above is the sum of what stands below.
+	const totals = state.mapped ?? state.totals;
 	const { reasons, unnamed } = summary_of(state.edges.filter((e) => e?.dropped));
 	const refused = graph.lines.filter((l) => l.outcome === "dropped" && l.change !== "gone").sort((a, b) => b.count - a.count);
 	return (
 		<>
 			<h2>
-				{state.totals.dropped ? (
+				{totals.dropped ? (
 					<button type="button" class="link dropped" onClick={() => on_flows([outcome_terms("dropped")])}>
-						{count_text(state.totals.dropped)} dropped
+						{count_text(totals.dropped)} dropped
 					</button>
 				) : (
 					nothing_text(state)
 				)}
 			</h2>
-			{state.totals.flows > 0 && (
+			{totals.flows > 0 && (
 				<p class="quiet">
 					of{" "}
 					<button type="button" class="link" title="All of this view" onClick={on_all}>
-						{count_text(state.totals.flows)} flows
+						{count_text(totals.flows)} flows
 					</button>
 					{state.shown_line ? " with this filter" : ""}
 				</p>

@@ -89,6 +89,7 @@ export interface State {
 	shown_line: string; // the filter that it asks with
 	upstream: Upstream;
 	totals: Totals;
+	mapped: Totals | null; // of the same moment as cards and edges, which do not come each time; null: none came yet
 	cards: Card[]; // by id
 	edges: Edge[]; // by id
 	untracked: number;
@@ -158,6 +159,7 @@ function nothing_seen() {
 	return {
 		upstream: { kind: "connecting" } as Upstream,
 		totals: no_totals,
+		mapped: null as Totals | null,
 		cards: [] as Card[],
 		edges: [] as Edge[],
 		began_at: 0,
@@ -360,6 +362,7 @@ function take_update(
 		return after;
 	};
 	if (!update.map) return marked(next);
+	next.mapped = update.totals;
 	if (update.map.full) next.marks = [];
 	next.cards = update.map.full ? [] : state.cards.slice();
 	next.edges = update.map.full ? [] : state.edges.slice();
