@@ -831,6 +831,41 @@ test("on paper the page is light, whatever its reader chose, and has nothing to 
 	await page.close();
 });
 
+test("who presses, by keyboard, what then goes away is not left nowhere", async () => {
+	const page = await open(`${shop_ui.address}/#filter=verdict%3DDROPPED`);
+	const focused = () => {
+		const { activeElement: e } = document;
+		return e.getAttribute("aria-label") ?? e.textContent;
+	};
+	const press = async (button) => {
+		await button.focus();
+		await page.keyboard.press("Enter");
+	};
+	const details = page.getByRole("complementary", { name: "Details" });
+	await becomes(page, map_lines, lines_of(dropped));
+	await press(page.getByRole("button", { name: "Clear the filter" }));
+	await becomes(page, focused, "Filter");
+	await becomes(page, map_lines, lines_of(conversations));
+	await press(details.getByRole("button", { name: "shop/checkout → payments/ledger" }));
+	await details.getByRole("button", { name: "Back" }).waitFor();
+	await becomes(page, focused, "Details");
+	await press(details.getByRole("button", { name: "Back" }));
+	await details.getByText("Between whom").waitFor();
+	await becomes(page, focused, "Details");
+	await press(page.getByRole("button", { name: "Compare" }));
+	await becomes(page, () => document.activeElement.className, "chip");
+	await press(page.getByRole("button", { name: "End comparison" }));
+	await page.getByRole("region", { name: "Comparison" }).waitFor({ state: "detached" });
+	await becomes(page, focused, "Compare");
+	// A mouse takes no focus along.
+	await page.getByRole("button", { name: "Dropped", exact: true }).click();
+	const clear = page.getByRole("button", { name: "Clear the filter" });
+	await clear.click();
+	await clear.waitFor({ state: "detached" });
+	assert.equal(await page.evaluate(() => document.activeElement.id), "");
+	await page.close();
+});
+
 test("a change that the browser tells nobody of is seen all the same", async () => {
 	const page = await open(shop_ui.address, (page) =>
 		page.addInitScript(() => {

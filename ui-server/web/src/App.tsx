@@ -13,6 +13,7 @@ import { command_of, flow_command, narrowed, type Ways } from "./filter";
 import { FilterLine } from "./FilterLine";
 import { count_text, json_lines } from "./flow";
 import { FlowTable } from "./FlowTable";
+import { useFocusKept } from "./focus_kept";
 import { has_local } from "./fold";
 import { card_key, graph_of } from "./graph";
 import { empty_text, health } from "./health";
@@ -150,6 +151,7 @@ export function App({ state, now, scheme, columns, wishes, on_scheme }: Props) {
 		if (focus) document.querySelector<HTMLElement>(focus.on)?.focus();
 	}, [focus]);
 
+	useFocusKept();
 	usePageKeys(state, wishes, go_back, () => set_help(true));
 
 	// Rates of what is selected in a past range are asked for; live ones are counted here.
