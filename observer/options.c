@@ -83,6 +83,15 @@ static enum err_code take_label(const struct opt_row *row, void *options, const 
 	return opt_take_list(row, options, value, e);
 }
 
+/* What is no header's name would silently redact nothing. */
+static enum err_code take_headers(const struct opt_row *row, void *options, const char *value,
+				  struct err *e)
+{
+	if (!redact_are_headers(str_of(value)))
+		return opt_bad(row, value, "names of HTTP headers, with commas between", e);
+	return opt_take_list(row, options, value, e);
+}
+
 static enum err_code take_meaning(const struct opt_row *row, void *options, const char *value,
 				  struct err *e)
 {
@@ -222,12 +231,14 @@ static const struct opt_row cilium_rows[] = {
 	  "redact L7 records of Cilium: values of HTTP headers, and what the "
 	  "other --redact options say",
 	  OPT_FLAG(struct obs_options, cilium.redact.enabled) },
-	{ "redact-http-headers-allow", "NAME",
-	  "header whose value stays, no other's does; repeatable",
-	  OPT_LIST(struct obs_options, cilium.headers_allow, cilium.redact.allow_count) },
-	{ "redact-http-headers-deny", "NAME",
-	  "header whose value is redacted, no other's is; repeatable",
-	  OPT_LIST(struct obs_options, cilium.headers_deny, cilium.redact.deny_count) },
+	{ "redact-http-headers-allow", "NAMES",
+	  "headers whose values stay, no others' do (a,b); repeatable",
+	  OPT_LIST_OF(take_headers, struct obs_options, cilium.headers_allow,
+		      cilium.redact.allow_count) },
+	{ "redact-http-headers-deny", "NAMES",
+	  "headers whose values are redacted, no others' are (a,b); repeatable",
+	  OPT_LIST_OF(take_headers, struct obs_options, cilium.headers_deny,
+		      cilium.redact.deny_count) },
 	{ "redact-http-urlquery", NULL, "cut off the query and fragment of URLs",
 	  OPT_FLAG(struct obs_options, cilium.redact.http_urlquery) },
 	{ "redact-http-userinfo", "BOOL", "redact the password in URLs (default true)",

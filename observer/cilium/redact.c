@@ -63,10 +63,36 @@ void redact_url_put(struct buf *b, const struct redact *r, struct str url)
 
 static bool is_listed(const char *const *list, size_t count, struct str name)
 {
-	for (size_t i = 0; i < count; i++)
-		if (str_eq_nocase(name, str_of(list[i])))
-			return true;
+	for (size_t i = 0; i < count; i++) {
+		struct str rest = str_of(list[i]), one;
+		while (str_split(&rest, ',', &one))
+			if (str_eq_nocase(name, str_trim(one)))
+				return true;
+	}
 	return false;
+}
+
+/* RFC 9110 §5.6.2: what a token is made of. */
+static bool is_token(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.p[i];
+		bool is_alnum =
+			(c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+		if (!is_alnum && (!c || !strchr("!#$%&'*+-.^_`|~", c)))
+			return false;
+	}
+	return s.len;
+}
+
+bool redact_are_headers(struct str list)
+{
+	struct str one;
+
+	while (str_split(&list, ',', &one))
+		if (!is_token(str_trim(one)))
+			return false;
+	return true;
 }
 
 bool redact_hides_header(const struct redact *r, struct str name)

@@ -183,6 +183,14 @@ static void header_lists_say_what_stays_or_what_goes(void **state)
 	assert_true(redact_hides_header(&deny, STR("X-Secret")));
 	assert_false(redact_hides_header(&deny, STR("X-Secret-Not")));
 	assert_false(redact_hides_header(&off, STR("Cookie")));
+
+	/* as the reference's flag takes them: a list in one value */
+	const char *const joined[] = { "Authorization, cookie", "x-secret" };
+	const struct redact both = { .enabled = true, .headers_deny = joined, .deny_count = 2 };
+	assert_true(redact_hides_header(&both, STR("authorization")));
+	assert_true(redact_hides_header(&both, STR("Cookie")));
+	assert_true(redact_hides_header(&both, STR("X-Secret")));
+	assert_false(redact_hides_header(&both, STR("Authorization, cookie")));
 }
 
 /* Texts that no recorded event has; reference/cilium-events.md 3.5, and Go's table of errors. */

@@ -113,6 +113,16 @@ static void redaction_is_switched_on_before_it_is_refined(void **state)
 		    o.cilium.redact.kafka_apikey && !o.cilium.redact.http_userinfo);
 	assert_int_equal(o.cilium.redact.deny_count, 1);
 	assert_string_equal(o.cilium.headers_deny[0], "Cookie");
+	assert_int_equal(READ(&o, &e, "--redact-enabled", "--redact-http-headers-allow",
+			      "Accept,X-Request-Id"),
+			 ERR_OK);
+	static const char *const no_headers[] = {
+		"", "A,", "Cookie: x", "A;B", "A B", "Kek\xc3\xa9"
+	};
+	for (size_t i = 0; i < ARRAY_LEN(no_headers); i++)
+		assert_int_equal(READ(&o, &e, "--redact-enabled", "--redact-http-headers-deny",
+				      no_headers[i]),
+				 ERR_INVALID);
 	assert_int_equal(READ(&o, &e, "--redact-http-urlquery"), ERR_INVALID);
 	assert_int_equal(READ(&o, &e, "--redact-enabled", "--redact-http-headers-deny", "A",
 			      "--redact-http-headers-allow", "B"),
