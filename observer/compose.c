@@ -72,13 +72,12 @@ static void append(struct compose *c, struct flow *f, struct buf *ext)
 {
 	if (ext->failed) {
 		/* more text than a record may carry: the numbers still count */
-		buf_reset(ext);
-		f->bits &= ~(uint32_t)(FLOW_HAS_L7 | FLOW_HAS_NAMES | FLOW_HAS_POLICIES |
-				       FLOW_HAS_SUMMARY | FLOW_HAS_TRACE_CONTEXT);
+		flow_drop_ext(f);
 		counter_add(&c->cut, 1);
+	} else {
+		f->ext = (const uint8_t *)ext->p;
+		f->ext_len = (uint32_t)ext->len;
 	}
-	f->ext = (const uint8_t *)ext->p;
-	f->ext_len = (uint32_t)ext->len;
 	stamp_uuid(c, f);
 	flow_log_put(c->log, f);
 }

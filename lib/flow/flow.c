@@ -44,6 +44,33 @@ int32_t flow_enum(const struct flow *f, uint32_t field, uint8_t member)
 	return (int32_t)(uint32_t)v;
 }
 
+void flow_drop_ext(struct flow *f)
+{
+	static const struct {
+		uint32_t odd, claims; /* what the member holds is not what the message says */
+	} odds[] = {
+		{ FLOW_ODD_TIME, FLOW_HAS_TIME },
+		{ FLOW_ODD_IP, FLOW_HAS_SRC_IP | FLOW_HAS_DST_IP | FLOW_HAS_XLATED },
+		{ FLOW_ODD_MAC, FLOW_HAS_ETHERNET },
+		{ FLOW_ODD_UUID, FLOW_HAS_UUID },
+		{ FLOW_ODD_IFACE, FLOW_HAS_IFACE },
+	};
+	uint32_t gone = FLOW_WHOLE | FLOW_HAS_L7 | FLOW_HAS_NAMES | FLOW_HAS_POLICIES |
+			FLOW_HAS_SUMMARY | FLOW_HAS_TRACE_CONTEXT;
+
+	for (size_t i = 0; i < ARRAY_LEN(odds); i++)
+		if (flow_is(f, odds[i].odd))
+			gone |= odds[i].odd | odds[i].claims;
+	if (flow_is(f, FLOW_ODD_L4)) {
+		gone |= FLOW_ODD_L4 | FLOW_HAS_TCP_FLAGS;
+		f->l4 = FLOW_L4_NONE;
+		memset(f->l4_bytes, 0, sizeof f->l4_bytes);
+	}
+	f->bits &= ~gone;
+	f->ext = NULL;
+	f->ext_len = 0;
+}
+
 struct str flow_ip_text(const struct flow *f, enum flow_side side, char tmp[FLOW_IP_TEXT_BYTES])
 {
 	static const struct {

@@ -191,6 +191,10 @@ static inline bool flow_is(const struct flow *f, uint32_t bits)
 {
 	return (f->bits & bits) == bits;
 }
+/* Lets ext go, where it cannot be kept: what is left is a made flow of its members, which claims nothing
+ * that only ext could tell. */
+void flow_drop_ext(struct flow *f);
+
 /* Number of an enum field of flow.Flow that is held in 8 bits: @member, or ext's own number where
  * that is 255. @field is the field's number in flow.proto: flow_enum(f, 2, f->verdict). */
 int32_t flow_enum(const struct flow *f, uint32_t field, uint8_t member);

@@ -304,7 +304,7 @@ static uint64_t put_without_ext(struct flow_log *log, const struct flow *f)
 {
 	struct flow cut = *f;
 
-	cut.ext_len = 0;
+	flow_drop_ext(&cut);
 	count_one(&log->cut);
 	return flow_log_put(log, &cut);
 }

@@ -424,6 +424,44 @@ static void a_long_interface_name_is_told_from_ext(void **state)
 	}
 }
 
+static void without_its_message_a_flow_claims_only_what_its_members_say(void **state)
+{
+	(void)state;
+	AUTO(flow_dict_free) struct flow_dict *d = dict_of(10);
+	char ip[FLOW_IP_TEXT_BYTES];
+	struct timestamp t;
+	uint32_t port;
+
+	Flow__Flow *m = flow_with_ip("10.1.2.3");
+	m->verdict = FLOW__VERDICT__DROPPED;
+	m->summary = pool_text(STR("a summary"));
+	m->l7 = NEW(flow__layer7);
+	struct flow f = decode(pack(m), d);
+	assert_true(flow_is(&f, FLOW_WHOLE | FLOW_HAS_L7 | FLOW_HAS_SUMMARY));
+	flow_drop_ext(&f);
+	assert_int_equal(f.ext_len, 0);
+	assert_false(f.bits & (FLOW_WHOLE | FLOW_HAS_L7 | FLOW_HAS_SUMMARY));
+	assert_str(flow_ip_text(&f, FLOW_SRC, ip), "10.1.2.3");
+	assert_int_equal(f.verdict, FLOW__VERDICT__DROPPED);
+
+	m = flow_with_ip("not an address");
+	m->time = NEW(google__protobuf__timestamp);
+	m->time->seconds = -1;
+	m->interface = NEW(flow__network_interface);
+	m->interface->name = pool_text(STR("sixteen--letters"));
+	m->l4 = NEW(flow__layer4);
+	m->l4->protocol_case = FLOW__LAYER4__PROTOCOL_UDP;
+	m->l4->udp = NEW(flow__udp);
+	m->l4->udp->source_port = 65536;
+	f = decode(pack(m), d);
+	assert_true(flow_is(&f, FLOW_ODD_IP | FLOW_ODD_TIME | FLOW_ODD_IFACE | FLOW_ODD_L4));
+	flow_drop_ext(&f);
+	assert_str(flow_ip_text(&f, FLOW_SRC, ip), "");
+	assert_false(flow_time(&f, &t));
+	assert_str(flow_ifname(&f), "");
+	assert_false(flow_port(&f, FLOW_SRC, &port));
+}
+
 static void unknown_enum_numbers_are_kept(void **state)
 {
 	(void)state;
@@ -638,6 +676,7 @@ int main(void)
 		cmocka_unit_test(times_beyond_a_wall_clock_are_clamped_and_kept),
 		cmocka_unit_test(a_port_beyond_16_bits_is_still_told),
 		cmocka_unit_test(a_long_interface_name_is_told_from_ext),
+		cmocka_unit_test(without_its_message_a_flow_claims_only_what_its_members_say),
 		cmocka_unit_test(unknown_enum_numbers_are_kept),
 		cmocka_unit_test(of_a_field_that_comes_twice_the_last_counts),
 		cmocka_unit_test(a_message_that_comes_in_pieces_is_merged),

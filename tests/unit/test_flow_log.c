@@ -190,6 +190,17 @@ static void an_ext_larger_than_a_quarter_of_the_ring_is_cut_and_counted(void **s
 	assert_int_equal(b->flows[1].packets, 2);
 	assert_int_equal(b->flows[1].ext_len, 0);
 	assert_null(b->flows[1].ext);
+
+	/* and does not claim what only its ext could tell */
+	static const uint8_t ext[257];
+	const struct flow l7 = { .bits = FLOW_HAS_L7 | FLOW_HAS_DETAIL,
+				 .packets = 3,
+				 .ext = ext,
+				 .ext_len = sizeof ext };
+	flow_log_put(log, &l7);
+	assert_int_equal(flow_log_read(log, &cursor, UINT64_MAX, b, &lost), 1);
+	assert_int_equal(b->flows[0].bits, FLOW_HAS_DETAIL);
+	assert_int_equal(b->flows[0].packets, 3);
 }
 
 static void a_full_byte_ring_gives_up_the_oldest_records(void **state)
