@@ -17,7 +17,7 @@
 	  .type = FLAG_STRING,                                                                     \
 	  .placeholder = "TIME",                                                                   \
 	  .help = "Flows from a time on, relative (\"24h\") or absolute (RFC 3339); 1h "           \
-		  "where nothing else is said" },                                                  \
+		  "where no time is said" },                                                       \
 		{ .name = "until",                                                                 \
 		  .type = FLAG_STRING,                                                             \
 		  .placeholder = "TIME",                                                           \
@@ -39,7 +39,8 @@ struct recorded {
 };
 
 /* All flows that @request's filters choose, in the range of RECORDED_FLAGS, which is filled in. Where
- * no range is said, a server is asked for the last hour. *@ret_of_server: one was asked, so there may
+ * no range is said, a server is asked for the last hour; where only its end is, for all before it.
+ * Lines of a file that are no flows are counted, to @says. SIGINT is ERR_CANCELLED. *@ret_of_server: one was asked, so there may
  * be something to say of its record. */
 MUST_CHECK enum err_code recorded_each(const struct cli *cli, struct observe_request *request,
 				       const struct recorded *r, bool *ret_of_server,

@@ -102,6 +102,14 @@ def test_a_second_run_answers_for_the_first_and_owns_up_to_the_time_between():
             assert not coverage(client, until=at(0)).gaps  # in 2023 nothing was missing yet
 
 
+def test_an_end_alone_asks_policies_of_all_before_it(history):
+    """A server asked for neither a begin nor a number gives what is in its log, and nothing of the store."""
+    ob, _ = history
+    said = tycho('policy', 'suggest', '--until', stamp(20), '--server', ob.tcp, check=0).stdout
+    flows = [i for i in range(21) if i % 100 != 7]
+    assert said.startswith('# Made by tycho policy suggest of %d flows, %s to %s.\n' % (len(flows), stamp(0), stamp(20)))
+
+
 def test_a_killed_run_is_a_gap_of_its_last_second():
     with Observer('--seal-period', '100ms') as ob:
         with ob.client() as client:
