@@ -93,18 +93,31 @@ static int by_name(const void *left, const void *right)
 	return c ? c : (a->at > b->at) - (a->at < b->at);
 }
 
+/* Servers refuse times that no record has (before 1970, after 2554), and all of these are alike: before
+ * the first one, after the last. */
+static Google__Protobuf__Timestamp *time_that_records_have(struct timestamp t,
+							   Google__Protobuf__Timestamp *ret)
+{
+	struct wall_ns ns = { UINT64_MAX };
+	struct timestamp nearest = t;
+
+	if (t.s < 0)
+		nearest = (struct timestamp){ 0 };
+	else if (!timestamp_to_wall(t, &ns))
+		nearest = timestamp_of((struct wall_ns){ UINT64_MAX });
+	ret->seconds = nearest.s;
+	ret->nanos = nearest.ns;
+	return ret;
+}
+
 void history_set_range(const struct history_range *range, Google__Protobuf__Timestamp times[2],
 		       Google__Protobuf__Timestamp **ret_since,
 		       Google__Protobuf__Timestamp **ret_until)
 {
 	google__protobuf__timestamp__init(&times[0]);
 	google__protobuf__timestamp__init(&times[1]);
-	times[0].seconds = range->since.s;
-	times[0].nanos = range->since.ns;
-	times[1].seconds = range->until.s;
-	times[1].nanos = range->until.ns;
-	*ret_since = range->has_since ? &times[0] : NULL;
-	*ret_until = range->has_until ? &times[1] : NULL;
+	*ret_since = range->has_since ? time_that_records_have(range->since, &times[0]) : NULL;
+	*ret_until = range->has_until ? time_that_records_have(range->until, &times[1]) : NULL;
 }
 
 static const char method[] = "/tycho.v1.History/GetCoverage";

@@ -218,6 +218,16 @@ def test_a_closed_pipe_is_a_quiet_end(served):
         assert p.stderr.read() == ''
 
 
+def test_times_that_no_record_has_are_before_or_after_all(ten):
+    """Not a refusal by the server, whose clock begins in 1970."""
+    for words in (['coverage'], ['map'], ['policy', 'preview', '-f', os.devnull]):
+        for time in (['--since', '1969-07-20'], ['--until', '2600-01-01'], ['--since', '0001-01-01', '--until', '9999-12-31']):
+            p = tycho(*words, *time, '--server', ten.tcp)
+            assert 'rpc error' not in p.stderr and 'unknown:' not in p.stderr, p.stderr
+    said = tycho('observe', '--since', '1969-07-20', '--server', ten.tcp).stderr
+    assert said.startswith('incomplete: ') and 'nothing before ' in said
+
+
 @pytest.mark.parametrize('kind, count', [('agent-events', 13), ('debug-events', 7)])
 def test_events(kind, count):
     with Observer(path=golden('export-events.jsonl')) as ob:
