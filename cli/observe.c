@@ -127,6 +127,10 @@ static enum err_code read_selectors(const struct cli *cli, struct observe_reques
 		else if (!last && !r->follow && !*flags_text(f, "input-file"))
 			last = LAST_DEFAULT;
 	}
+	/* An end alone is all before it: asked for neither a begin nor a number, a server looks into its
+	 * memory only. */
+	if (r->has_until && !r->has_since && !first && !last)
+		last = UINT64_MAX;
 	r->first = first > 0;
 	r->number = first ? first : last;
 	return ERR_OK;

@@ -110,6 +110,13 @@ def test_an_end_alone_asks_policies_of_all_before_it(history):
     assert said.startswith('# Made by tycho policy suggest of %d flows, %s to %s.\n' % (len(flows), stamp(0), stamp(20)))
 
 
+@pytest.mark.parametrize('words', [['--until', stamp(20)], ['--all', '--until', stamp(20)]], ids=len)
+def test_an_end_alone_is_all_before_it(history, words):
+    ob, _ = history
+    p = tycho('observe', *words, '-o', 'json', '--server', ob.tcp, check=0)
+    assert len(p.stdout.splitlines()) == 21 and p.stderr.startswith('complete: 1 node, ') and p.stderr.endswith(', until %s\n' % stamp(20))
+
+
 def test_a_killed_run_is_a_gap_of_its_last_second():
     with Observer('--seal-period', '100ms') as ob:
         with ob.client() as client:
