@@ -25,7 +25,8 @@ struct history_range {
 MUST_CHECK enum err_code history_read_range(const struct cli *cli, struct history_range *ret,
 					    struct err *e);
 
-/* Into a request's fields: of @times, which are borrowed, those that the range has. */
+/* Into a request's fields: of @times, which are borrowed, those that the range has; for one that no
+ * record can have, the nearest that one can. */
 void history_set_range(const struct history_range *range, Google__Protobuf__Timestamp times[2],
 		       Google__Protobuf__Timestamp **ret_since,
 		       Google__Protobuf__Timestamp **ret_until);

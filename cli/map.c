@@ -197,7 +197,11 @@ const struct command map_command = {
 		   "takes the record's sums by the minute, so that a month costs little, and says "
 		   "so where that counts more than was asked for; with filters, the flows "
 		   "themselves. Behind a relay, what several nodes saw of one "
-		   "edge is added up. Clusters are named where there are several.",
+		   "edge is added up. Clusters are named where there are several.\n"
+		   "\n"
+		   "A packet counts wherever it was seen, in flows, packets and bytes: on its way "
+		   "from one pod of a node to another where it leaves the one and where it reaches "
+		   "the other.",
 	.examples = "  # What talked to namespace shop during the last day\n"
 		    "  tycho map --since 24h --to-namespace shop\n"
 		    "\n"

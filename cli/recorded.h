@@ -40,8 +40,8 @@ struct recorded {
 
 /* All flows that @request's filters choose, in the range of RECORDED_FLAGS, which is filled in. Where
  * no range is said, a server is asked for the last hour; where only its end is, for all before it.
- * Lines of a file that are no flows are counted, to @says. SIGINT is ERR_CANCELLED. *@ret_of_server: one was asked, so there may
- * be something to say of its record. */
+ * Lines of a file that are no flows are counted, to @says. SIGINT is ERR_CANCELLED.
+ * *@ret_of_server: one was asked, so there may be something to say of its record. */
 MUST_CHECK enum err_code recorded_each(const struct cli *cli, struct observe_request *request,
 				       const struct recorded *r, bool *ret_of_server,
 				       struct err *e);
