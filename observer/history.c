@@ -19,6 +19,9 @@ enum err_code history_number(struct history *h, const struct obs_options *o, str
 	if (code == ERR_OK) {
 		(void)snprintf(h->state, sizeof h->state, "%s", dir);
 		h->first_seq = epoch_first_seq(h->epoch);
+		if (!epoch_is_kept(h->epoch))
+			log_warn("the disk is full: where numbers of flows begin is not kept",
+				 "folder=%s", LOG_QUOTE(dir));
 		return ERR_OK;
 	}
 	if (o->state_dir || code == ERR_EXISTS || code == ERR_PARSE)

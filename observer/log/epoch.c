@@ -15,6 +15,7 @@ static const char file_name[] = "seq", new_name[] = "seq.new";
 
 struct epoch {
 	uint64_t first_seq;
+	bool is_kept;
 	int dir_fd; /* holds the lock */
 };
 
@@ -67,31 +68,55 @@ static enum err_code read_last(int dir_fd, const char *dir, uint64_t *ret, struc
 	return ERR_OK;
 }
 
-static enum err_code write_synced(int fd, const char *text, size_t len, struct err *e)
+/* @return 0 or errno. */
+static int write_synced(int fd, const char *text)
 {
-	ssize_t put = write(fd, text, len);
+	ssize_t put = pwrite(fd, text, TEXT_BYTES, 0);
 
-	if (put >= 0 && (size_t)put != len)
-		errno = ENOSPC;
-	if (put < 0 || (size_t)put != len || fsync(fd) != 0)
-		return err_os(e, "write '%s'", new_name);
-	return ERR_OK;
+	if (put < 0)
+		return errno;
+	if (put != TEXT_BYTES)
+		return ENOSPC;
+	return fsync(fd) == 0 ? 0 : errno;
 }
 
-static enum err_code write_start(int dir_fd, const char *dir, uint64_t first_seq, struct err *e)
+static bool is_full(int os)
 {
-	char text[TEXT_BYTES + 1];
+	return os == ENOSPC || os == EDQUOT;
+}
+
+/* As a whole: beside, and in its place. @return 0 or errno. */
+static int replace(int dir_fd, const char *text)
+{
 	AUTO_FD int fd = openat(dir_fd, new_name,
 				O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int os = fd < 0 ? errno : write_synced(fd, text);
 
-	if (fd < 0)
-		return err_os(e, "create '%s/%s'", dir, new_name);
-	(void)snprintf(text, sizeof text, "%020llu\n", (unsigned long long)first_seq);
-	if (write_synced(fd, text, TEXT_BYTES, e) != ERR_OK)
-		return err_in(e, "state directory '%s'", dir);
-	if (renameat(dir_fd, new_name, dir_fd, file_name) != 0 || fsync(dir_fd) != 0)
-		return err_os(e, "replace '%s/%s'", dir, file_name);
-	return ERR_OK;
+	if (!os && renameat(dir_fd, new_name, dir_fd, file_name) != 0)
+		os = errno;
+	if (os && fd >= 0)
+		(void)unlinkat(dir_fd, new_name, 0);
+	return !os && fsync(dir_fd) != 0 ? errno : os;
+}
+
+/* Over what is there, which takes no room on most disks; within a sector, so it is the old text or the
+ * new one. @return 0 or errno. */
+static int overwrite(int dir_fd, const char *text)
+{
+	AUTO_FD int fd = openat(dir_fd, file_name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? errno : write_synced(fd, text);
+}
+
+static enum err_code write_start(struct epoch *ep, const char *dir, struct err *e)
+{
+	char text[TEXT_BYTES + 1];
+
+	(void)snprintf(text, sizeof text, "%020llu\n", (unsigned long long)ep->first_seq);
+	int os = replace(ep->dir_fd, text);
+	ep->is_kept = !os || (is_full(os) && overwrite(ep->dir_fd, text) == 0);
+	return ep->is_kept || is_full(os) ? ERR_OK
+					  : err_errno(e, os, "write '%s/%s'", dir, file_name);
 }
 
 enum err_code epoch_open(const char *dir, struct wall_ns now, struct epoch **ret, struct err *e)
@@ -108,7 +133,7 @@ enum err_code epoch_open(const char *dir, struct wall_ns now, struct epoch **ret
 		return e->code;
 	if (last && ep->first_seq < last + EPOCH_RUN_RECORDS)
 		ep->first_seq = last + EPOCH_RUN_RECORDS;
-	if (write_start(ep->dir_fd, dir, ep->first_seq, e) != ERR_OK)
+	if (write_start(ep, dir, e) != ERR_OK)
 		return e->code;
 	*ret = TAKE(ep);
 	return ERR_OK;
@@ -126,4 +151,9 @@ void epoch_free(struct epoch *ep)
 uint64_t epoch_first_seq(const struct epoch *ep)
 {
 	return ep->first_seq;
+}
+
+bool epoch_is_kept(const struct epoch *ep)
+{
+	return ep->is_kept;
 }

@@ -16,7 +16,8 @@
  * number twice is a clock that was set back between two runs.
  *
  * File     <dir>/seq: 20 decimal digits and a newline, replaced as a whole (written beside, synced,
- *          renamed, folder synced).
+ *          renamed, folder synced), or overwritten where the disk has no room for another. Where it
+ *          has none for that either, the run begins all the same (epoch_is_kept).
  * Lock     the directory is locked (flock) for the life of the epoch: two observers cannot share
  *          it.
  */
@@ -44,6 +45,9 @@ AUTO_DEFINE(struct epoch, epoch_free);
 
 /* For flow_log_config.first_seq. */
 uint64_t epoch_first_seq(const struct epoch *ep);
+/* False: the disk is full, and the next run knows only of the start before this one: by a clock that is
+ * set back, numbers may be given twice. */
+bool epoch_is_kept(const struct epoch *ep);
 /* The same from the clock alone. */
 uint64_t epoch_from_clock(struct wall_ns now);
 

@@ -147,6 +147,34 @@ def test_a_full_disk(tmp_path):
         check_chain(folder)
 
 
+def test_a_start_on_a_full_disk(tmp_path):
+    """Killed where there was no room, and started again by whoever looks after it: it observes, and history goes on once there is."""
+    with tmpfs(str(tmp_path), '4M') as folder:
+        options = ('--store', folder, '--state-dir', folder, '--seal-period', '100ms')
+        with Observer(*options, keep_time=False) as ob:
+            ob.feed([flow(i) for i in range(200)])
+            wait('a block', lambda: check_segments(folder) == 201)
+            assert ob.stop(signal.SIGKILL) == -signal.SIGKILL
+        with open(os.path.join(folder, 'seq')) as f:
+            before = int(f.read())
+        fill(folder)
+        with Observer(*options, keep_time=False) as ob:
+            ob.feed([flow(i) for i in range(100)])
+            ob.wait_seen(100)
+            assert sorted(x for x in os.listdir(folder) if x.startswith('seq')) == ['seq']
+            with open(os.path.join(folder, 'seq')) as f:
+                assert int(f.read()) > before, 'numbers go on from here the next time'
+            os.unlink(os.path.join(folder, 'ballast'))
+
+            def goes_on():
+                ob.feed([flow(0)])
+                return check_segments(folder) > 201
+            wait('history', goes_on)
+            assert ob.stop() == 0
+        check_chain(folder)
+        assert len(gaps(folder, CRASHED)) == 1
+
+
 def test_a_file_that_may_not_grow(tmp_path):
     """A limit on the size of files (ulimit -f) makes writes fail, as a full disk does; nothing dies of its signal."""
     with Observer('--store', str(tmp_path), '--seal-period', '100ms') as ob:
