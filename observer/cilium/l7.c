@@ -422,7 +422,9 @@ static void put_headers(const struct record *r, struct buf *ext)
 	AUTO(own_free) struct header *headers = room_for(&list, sizeof *headers, 0, ext);
 	size_t n = 0;
 
-	while (headers && access_next_texts(&list, r->types, &headers[n].name, &headers[n].values))
+	if (!headers)
+		return;
+	while (access_next_texts(&list, r->types, &headers[n].name, &headers[n].values))
 		n++;
 	qsort(headers, n, sizeof *headers, compare_headers);
 	/* a name is told with each of its values: that may be more than anything holds */
@@ -504,7 +506,9 @@ static void put_generic(const struct record *r, struct buf *b)
 
 	buf_str_put(b, r->log.l7.proto);
 	buf_lit(b, " Fields: map[");
-	while (pairs && access_next_pair(&list, r->types, &pairs[n].key, &pairs[n].value))
+	if (!pairs)
+		return;
+	while (access_next_pair(&list, r->types, &pairs[n].key, &pairs[n].value))
 		n++;
 	qsort(pairs, n, sizeof *pairs, compare_pairs);
 	for (size_t i = 0; i < n; i++) {
