@@ -104,6 +104,12 @@ enum err_code observe_read_times(const struct cli *cli, struct observe_request *
 	return observe_time_flag(cli->flags, "until", &r->has_until, &r->until, e);
 }
 
+void observe_all_before(struct observe_request *r)
+{
+	if (r->has_until && !r->has_since && !r->number)
+		r->number = UINT64_MAX;
+}
+
 static enum err_code read_selectors(const struct cli *cli, struct observe_request *r, struct err *e)
 {
 	const struct flags *f = cli->flags;
@@ -127,12 +133,9 @@ static enum err_code read_selectors(const struct cli *cli, struct observe_reques
 		else if (!last && !r->follow && !*flags_text(f, "input-file"))
 			last = LAST_DEFAULT;
 	}
-	/* An end alone is all before it: asked for neither a begin nor a number, a server looks into its
-	 * memory only. */
-	if (r->has_until && !r->has_since && !first && !last)
-		last = UINT64_MAX;
 	r->first = first > 0;
 	r->number = first ? first : last;
+	observe_all_before(r);
 	return ERR_OK;
 }
 

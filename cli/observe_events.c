@@ -73,9 +73,8 @@ static enum err_code observe_events(struct cli *cli, const struct event_kind *ki
 			r.number = UINT64_MAX;
 		else if (!r.number)
 			r.number = LAST_DEFAULT;
-	} else if (!r.has_since && !r.number) {
-		r.number = UINT64_MAX; /* all before --until, as of flows */
 	}
+	observe_all_before(&r);
 	pack_request(&r, &request);
 	if (flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    observe_printer_new(&options, dict, &printer, e) != ERR_OK)

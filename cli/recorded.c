@@ -43,8 +43,7 @@ static enum err_code read_range(const struct cli *cli, bool of_server, struct ob
 		r->since = timestamp_of(wall_now());
 		r->since.s -= DEFAULT_RANGE_S;
 	}
-	if (!r->has_since) /* a server takes neither for its newest flows only */
-		r->number = UINT64_MAX;
+	observe_all_before(r);
 	return ERR_OK;
 }
 
