@@ -22,6 +22,7 @@ TURNS, READINGS = 5, 15
 RING = 65535  # the most that Hubble's can have
 PEER_PORT = 14244
 COUNT, RATE, SECONDS = 1000, 100, 10
+INTERVAL_S = 20  # our --peer-interval: by then each observer has been asked whether it lives
 # part of `cost`, our program, and the words of figures of both (ours may have more)
 PARTS = [
     ('events', 'bench_cilium', ['an event']),
@@ -231,7 +232,7 @@ def burden(open_relay):
     with open_relay() as relay:
         Relay.wait_connected(relay, COUNT)
         time.sleep(2)  # connections settle; this is no test
-        _, idle = cpu_during(relay, lambda: time.sleep(SECONDS))
+        _, idle = cpu_during(relay, lambda: time.sleep(INTERVAL_S))
         ret = {'idle': 100 * idle, 'memory': relay.rss_mib()}
         r = read(relay.address, 'standard', 'last', 20)
         ret['--last 20 of each: the first'], ret['--last 20 of each: the last'] = r['first_s'], r['s']
