@@ -79,6 +79,8 @@ struct seen_chain fixture_chain(struct store_reader *r);
 struct store_reader *fixture_reader(struct fixture *fx);
 /* SQL on the file, by a connection of its own. @return the first number. */
 uint64_t fixture_sql(struct fixture *fx, const char *sql);
+/* All of the log goes into the file, and the log is empty. */
+void fixture_move_log(struct fixture *fx);
 
 /* Records that do not compress: a file of some size. */
 void fixture_bulk(struct fixture *fx, size_t n);

@@ -396,7 +396,7 @@ static void damage_page(struct fixture *fx, uint64_t number)
 {
 	char path[100], command[300];
 
-	(void)fixture_sql(fx, "PRAGMA wal_checkpoint(TRUNCATE)");
+	fixture_move_log(fx);
 	fixture_path(fx, "flows.db", path);
 	(void)snprintf(command, sizeof command,
 		       "tr '\\0' '\\245' </dev/zero | dd of=%s bs=%d seek=%llu count=1"

@@ -16,7 +16,7 @@ static void damage_leaf(struct fixture *fx, const char *table, const char *order
 	char path[100], text[300];
 	struct err e;
 
-	(void)fixture_sql(fx, "PRAGMA wal_checkpoint(TRUNCATE)");
+	fixture_move_log(fx);
 	(void)snprintf(text, sizeof text,
 		       "SELECT pageno FROM dbstat WHERE name = '%s' AND pagetype = 'leaf'"
 		       " ORDER BY path %s LIMIT 1",

@@ -15,7 +15,7 @@ enum { PAGE = 4096, BLOCKS = 20, RECORDS = 100 };
 /* All of the log in the file, and nothing of that in memory. */
 static void move_log(struct fixture *fx)
 {
-	(void)fixture_sql(fx, "PRAGMA wal_checkpoint(TRUNCATE)");
+	fixture_move_log(fx);
 	assert_int_equal(db_script(&fx->store->db, "PRAGMA shrink_memory", NULL), ERR_OK);
 }
 
