@@ -104,12 +104,6 @@ enum err_code observe_read_times(const struct cli *cli, struct observe_request *
 	return observe_time_flag(cli->flags, "until", &r->has_until, &r->until, e);
 }
 
-void observe_all_before(struct observe_request *r)
-{
-	if (r->has_until && !r->has_since && !r->number)
-		r->number = UINT64_MAX;
-}
-
 static enum err_code read_selectors(const struct cli *cli, struct observe_request *r, struct err *e)
 {
 	const struct flags *f = cli->flags;
@@ -135,7 +129,6 @@ static enum err_code read_selectors(const struct cli *cli, struct observe_reques
 	}
 	r->first = first > 0;
 	r->number = first ? first : last;
-	observe_all_before(r);
 	return ERR_OK;
 }
 

@@ -35,9 +35,6 @@ void observe_request_done(struct observe_request *r);
 /* --since and --until (the latter not when following). */
 MUST_CHECK enum err_code observe_read_times(const struct cli *cli, struct observe_request *r,
 					    struct err *e);
-/* Once times and number are read: an end alone is all before it. Asked for neither a begin nor a number,
- * a server would look into its memory only. */
-void observe_all_before(struct observe_request *r);
 /* The filters of the filter flags, --allowlist and --denylist. */
 MUST_CHECK enum err_code observe_read_filters(const struct cli *cli, struct observe_request *r,
 					      struct err *e);

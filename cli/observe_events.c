@@ -74,7 +74,6 @@ static enum err_code observe_events(struct cli *cli, const struct event_kind *ki
 		else if (!r.number)
 			r.number = LAST_DEFAULT;
 	}
-	observe_all_before(&r);
 	pack_request(&r, &request);
 	if (flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    observe_printer_new(&options, dict, &printer, e) != ERR_OK)

@@ -110,7 +110,8 @@ static struct history_range range_of(const struct observe_request *r, const stru
 {
 	struct history_range range = { r->has_since, r->has_until, r->since, r->until };
 
-	if (!r->has_since && !r->first && r->number != UINT64_MAX && s->any) {
+	/* without a number it is all of them, too */
+	if (!r->has_since && !r->first && r->number && r->number != UINT64_MAX && s->any) {
 		range.has_since = true;
 		range.since = s->earliest;
 	}

@@ -43,7 +43,6 @@ static enum err_code read_range(const struct cli *cli, bool of_server, struct ob
 		r->since = timestamp_of(wall_now());
 		r->since.s -= DEFAULT_RANGE_S;
 	}
-	observe_all_before(r);
 	return ERR_OK;
 }
 

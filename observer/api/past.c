@@ -9,6 +9,7 @@ struct slot {
 struct past {
 	struct store *store; /* borrowed */
 	struct store_reader *reader;
+	bool is_older; /* it held records when this began */
 	struct slot slots[PAST_SCANS];
 	uint64_t ids, uses;
 };
@@ -20,6 +21,7 @@ enum err_code past_new(struct store *store, struct past **ret, struct err *e)
 	if (!p)
 		return err_set(e, ERR_NOMEM, "history");
 	p->store = store;
+	p->is_older = store_counts(store).records > 0;
 	enum err_code code = store_reader_new(store, &p->reader, e);
 	if (code != ERR_OK)
 		return code;
@@ -45,6 +47,11 @@ uint64_t past_sealed(const struct past *p)
 uint64_t past_taken(const struct past *p)
 {
 	return store_taken(p->store);
+}
+
+bool past_is_older(const struct past *p)
+{
+	return p->is_older;
 }
 
 struct store_counts past_counts(const struct past *p)

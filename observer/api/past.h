@@ -29,6 +29,8 @@ AUTO_DEFINE(struct past, past_free);
 /* Records below can be read; records below the other soon will be. */
 uint64_t past_sealed(const struct past *p);
 uint64_t past_taken(const struct past *p);
+/* Records of other runs, of which the log knows nothing, may be there. */
+bool past_is_older(const struct past *p);
 struct store_counts past_counts(const struct past *p);
 struct store_reader *past_reader(struct past *p);
 

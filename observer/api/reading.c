@@ -40,8 +40,10 @@ enum err_code reading_init(struct reading *r, const struct reading_request *requ
 	if (code != ERR_OK)
 		return code;
 	bool everything = request->number >= range.next - range.oldest + past_most(past);
-	if (request->first || request->since || (request->number && everything)) {
-		new.at = past ? 0 : range.oldest;
+	/* all before it: what Hubble's CLI asks for with --until, also beside --all */
+	bool has_end_alone = request->until && !request->number && !request->follow;
+	if (request->first || request->since || (request->number && everything) || has_end_alone) {
+		new.at = !past ? range.oldest : past_is_older(past) ? 0 : new.run;
 	} else if (request->number) {
 		new.is_walking = true;
 		new.walk_at = range.next;

@@ -4,7 +4,7 @@
  *	store                oldest of the log           end            live
  *	  v                          v                    v
  *	  [ . . . . . . . . . . . .[ . . . . . . . . . . ]  . . .
- *	  ├─ first, since: from the oldest, what is before `since` is skipped
+ *	  ├─ first, since, until alone: from the oldest, what is before `since` is skipped
  *	             ├─ number: walk back from the end until so many match
  *	                             ├─ nothing of these: from the log's oldest
  *	                                                  ├─ follow alone: what comes from now on

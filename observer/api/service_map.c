@@ -312,14 +312,16 @@ static enum err_code prepare(struct stream *s, const Tycho__V1__GetServiceMapReq
 	s->interval_ns = (in->interval_ms ? in->interval_ms : INTERVAL_MS) * NS_PER_MS;
 	if (s->interval_ns < INTERVAL_MIN_MS * NS_PER_MS)
 		s->interval_ns = INTERVAL_MIN_MS * NS_PER_MS;
-	if (in->since && !in->n_whitelist && !in->n_blacklist && a->past)
+	/* an end alone is all before it, as of flows */
+	bool has_begin = in->since || (in->until && !in->follow);
+	if (has_begin && !in->n_whitelist && !in->n_blacklist && a->past)
 		code = divide(s, in, now, &since.v, e);
 	if (code != ERR_OK)
 		return code;
 	Google__Protobuf__Timestamp from = message_of(since.v);
 	const struct reading_request selectors = { .follow = in->follow,
 						   .with_log = true,
-						   .since = in->since ? &from : NULL,
+						   .since = has_begin ? &from : NULL,
 						   .until = in->until };
 	return reading_init(&s->reading, &selectors, a->log, a->past, FLOW_KIND_FLOW, s->filter, e);
 }

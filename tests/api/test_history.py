@@ -55,6 +55,18 @@ def history():
     ({'since': (10,)}, range(10, TOTAL)),
     ({'since': (10,), 'until': (20,)}, range(10, 21)),
     ({'since': (TOTAL - 3,)}, range(TOTAL - 3, TOTAL)),
+    # as Hubble's CLI asks for --until, with and without --all: all before it
+    ({'until': (20,)}, range(21)),
+    ({'until': (TOTAL - 10,)}, range(TOTAL - 9)),
+    ({'until': (TOTAL + 10,)}, range(TOTAL)),
+    ({'until': (-1,)}, []),
+    ({'until': (750,), 'filter': True}, range(7, 750, 100)),
+    ({'until': (20,), 'first': True}, range(21)),
+    # --until with --last: the newest of these, in memory, over the seam, and before it
+    ({'until': (TOTAL - 10,), 'number': 20}, range(TOTAL - 29, TOTAL - 9)),
+    ({'until': (TOTAL - RING + 5,), 'number': 20}, range(TOTAL - RING - 14, TOTAL - RING + 6)),
+    ({'until': (20,), 'number': 5}, range(16, 21)),
+    ({'until': (20,), 'number': wire.ALL}, range(21)),
     ({'number': 5, 'filter': True}, [2507, 2607, 2707, 2807, 2907]),
     ({'first': True, 'number': 3, 'filter': True}, [7, 107, 207]),
     ({'since': (0,), 'filter': True}, range(7, TOTAL, 100)),
@@ -103,7 +115,6 @@ def test_a_second_run_answers_for_the_first_and_owns_up_to_the_time_between():
 
 
 def test_an_end_alone_asks_policies_of_all_before_it(history):
-    """A server asked for neither a begin nor a number gives what is in its log, and nothing of the store."""
     ob, _ = history
     said = tycho('policy', 'suggest', '--until', stamp(20), '--server', ob.tcp, check=0).stdout
     flows = [i for i in range(21) if i % 100 != 7]
@@ -115,6 +126,23 @@ def test_an_end_alone_is_all_before_it(history, words):
     ob, _ = history
     p = tycho('observe', *words, '-o', 'json', '--server', ob.tcp, check=0)
     assert len(p.stdout.splitlines()) == 21 and p.stderr.startswith('complete: 1 node, ') and p.stderr.endswith(', until %s\n' % stamp(20))
+
+
+def test_an_end_alone_maps_all_before_it(history):
+    ob, client = history
+    for words, want in (['--verdict', 'FORWARDED'], 20), ([], 60 - BASE_S % 60):  # flow by flow; by whole minutes
+        p = tycho('map', '--until', stamp(20), *words, '-o', 'json', '--server', ob.tcp, check=0)
+        assert sum(int(json.loads(line)['flows']) for line in p.stdout.splitlines()) == want
+
+
+@pytest.mark.parametrize('method, kind', [('GetAgentEvents', 'agent_event'), ('GetDebugEvents', 'debug_event')])
+def test_an_end_alone_is_of_all_events_before_it(method, kind):
+    event = {'agent_event': {'type': 'ENDPOINT_CREATED'}, 'debug_event': {'type': 'DBG_GENERIC'}}
+    with Observer('--ring-capacity', str(RING), '--seal-period', '100ms') as ob, ob.client() as client:
+        ob.feed([json.dumps({kind: event[kind], 'node_name': 'n1', 'time': stamp(i)}) for i in range(5)])
+        feed_and_keep(ob, client, [flow(i) for i in range(2 * RING)])
+        got = list(getattr(client, method)(until=at(3)))
+        assert [r.time for r in got] == [at(i) for i in range(4)]
 
 
 def test_a_killed_run_is_a_gap_of_its_last_second():

@@ -104,6 +104,7 @@ QUESTIONS = {
     'since': dict(since=MIDDLE),
     'since, some': dict(since=MIDDLE, number=7),
     'until': dict(until=MIDDLE, first=True),
+    'until alone': dict(until=MIDDLE),
     'last until': dict(until=MIDDLE, number=9),
     'range': dict(since=MIDDLE, until={'seconds': MIDDLE['seconds'] + 3600}),
     'a range that ends before it begins': dict(since=MIDDLE, until={'seconds': 1}),
@@ -359,6 +360,7 @@ MAPS = {
     'all': dict(whitelist=[{}]),  # with a filter an observer reads flows, too, and not its sums by the minute
     'drops': dict(whitelist=[{'verdict': ['DROPPED']}]),
     'a range': dict(since=MIDDLE, until={'seconds': MIDDLE['seconds'] + 60}, whitelist=[{}]),
+    'until alone': dict(until=MIDDLE, whitelist=[{}]),
     'rates': dict(since=MIDDLE, until={'seconds': MIDDLE['seconds'] + 3600}, rates_step_s=60, whitelist=[{}]),
     'rates only': dict(since=MIDDLE, until={'seconds': MIDDLE['seconds'] + 60}, rates_step_s=1, rates_only=True, blacklist=[{'protocol': ['udp']}]),
     'nothing': dict(whitelist=[{'source_pod': ['nobody/']}]),

@@ -8,7 +8,7 @@ import pytest
 import wire
 from cluster import CONNECTED, UNAVAILABLE, Impostor, Node, Relay, of, split
 from daemon import together, until
-from observer import BASE_S, tycho
+from observer import BASE_S, stamp, tycho
 
 COVERAGE, MAP, EXPORT = '/tycho.v1.History/GetCoverage', '/tycho.v1.History/GetServiceMap', '/tycho.v1.Evidence/Export'
 Coverage = wire.message('tycho.v1.GetCoverageResponse')
@@ -247,6 +247,16 @@ def test_since_reaches_into_every_nodes_history(with_stores):
         batches = client.call('tycho.v1.Flows', 'GetFlowBatches', since={'seconds': BASE_S + 5}, number=300)
         assert split(r for b in batches for r in b.responses)[0] == IN_ORDER[10:610]  # 300 of each node
         assert split(client.GetFlows(number=400))[0] == IN_ORDER[-800:]
+
+
+def test_an_end_alone_is_all_before_it_of_every_node(with_stores):
+    """As Hubble's CLI asks for --until, with --all, and with --last."""
+    with with_stores.client() as client:
+        for i in 5, FLOWS - SMALL + 5, FLOWS - 5:
+            assert split(client.GetFlows(until={'seconds': BASE_S + i}))[0] == IN_ORDER[:2 * i + 2]
+            assert split(client.GetFlows(until={'seconds': BASE_S + i}, number=6))[0] == IN_ORDER[2 * i - 10:2 * i + 2]
+    p = tycho('--server', with_stores.address, 'observe', '--until', stamp(9), '-o', 'json', check=0)
+    assert [json.loads(line)['flow']['uuid'] for line in p.stdout.splitlines()] == IN_ORDER[:20]
 
 
 def test_the_command_shows_the_coverage_of_every_node(with_stores):

@@ -58,7 +58,8 @@ static bool is_wanted(const struct question *q, const struct flow *f)
 static void naive_answer(const struct scene *s, const struct question *q, struct collector *want)
 {
 	const struct reading_request *rq = &q->request;
-	bool is_history = s->store && (rq->first || rq->since || rq->number);
+	bool is_all_before = rq->until && !rq->follow; /* without a number */
+	bool is_history = s->store && (rq->first || rq->since || rq->number || is_all_before);
 	size_t log_start = s->count > CAPACITY ? s->count - CAPACITY : 0;
 	size_t start = is_history ? 0 : log_start, end = s->count;
 	uint64_t left = rq->number && !rq->follow ? rq->number : UINT64_MAX;

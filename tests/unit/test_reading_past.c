@@ -162,6 +162,98 @@ static void what_neither_log_nor_store_has_is_lost_and_told(void **state)
 	reading_done(&r);
 }
 
+/* --- what it costs ------------------------------------------------------------------------ */
+
+static size_t scans; /* of the store that were opened (--wrap) */
+
+enum err_code __real_store_scan_new(struct store_reader *r, const struct store_scan_config *config,
+				    struct store_scan **ret, struct err *e);
+enum err_code __wrap_store_scan_new(struct store_reader *r, const struct store_scan_config *config,
+				    struct store_scan **ret, struct err *e);
+
+enum err_code __wrap_store_scan_new(struct store_reader *r, const struct store_scan_config *config,
+				    struct store_scan **ret, struct err *e)
+{
+	scans++;
+	return __real_store_scan_new(r, config, ret, e);
+}
+
+/* Asks; @return how many scans that took. */
+static size_t all_that(const struct scene *s, const struct reading_request *request, size_t count)
+{
+	static struct collector got;
+	struct reading r;
+
+	scans = 0;
+	collector_init(&got, 0);
+	assert_int_equal(reading_init(&r, request, s->log, s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_ENDED);
+	assert_int_equal(got.count, count);
+	reading_done(&r);
+	return scans;
+}
+
+static void the_store_is_not_looked_at_for_what_the_log_holds(void **state)
+{
+	enum { RECORDS = 3 * CAPACITY, TIME_S = 1000 };
+	static struct collector got;
+	struct scene *s = *state;
+	Google__Protobuf__Timestamp until;
+	const struct {
+		struct reading_request request;
+		uint64_t until_s;
+		size_t first, count;
+		bool looks;
+	} questions[] = {
+		{ { 0 }, 0, RECORDS - CAPACITY, CAPACITY, false },
+		{ { .number = CAPACITY }, 0, RECORDS - CAPACITY, CAPACITY, false },
+		{ { .number = CAPACITY + 1 }, 0, RECORDS - CAPACITY - 1, CAPACITY + 1, true },
+		{ { .number = 20, .until = &until }, RECORDS - 9, RECORDS - 28, 20, false },
+		{ { .number = CAPACITY - 8, .until = &until },
+		  RECORDS - 9,
+		  RECORDS - CAPACITY,
+		  CAPACITY - 8,
+		  false },
+		{ { .number = CAPACITY - 7, .until = &until },
+		  RECORDS - 9,
+		  RECORDS - CAPACITY - 1,
+		  CAPACITY - 7,
+		  true },
+		{ { .number = 20, .until = &until }, 100, 81, 20, true },
+		{ { .until = &until }, 100, 0, 101, true },
+		{ { .until = &until }, RECORDS - 9, 0, RECORDS - 8, true },
+		{ { .until = &until, .follow = true }, RECORDS - 9, 0, 0, false },
+	};
+
+	google__protobuf__timestamp__init(&until);
+	give_store(s);
+	for (size_t i = 0; i < CAPACITY; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, TIME_S + i);
+	keep(s, true);
+	until.seconds = TIME_S + 9;
+	assert_int_equal(all_that(s, &(struct reading_request){ .until = &until }, 10), 0);
+	assert_int_equal(all_that(s, &(struct reading_request){ .since = &until }, CAPACITY - 9),
+			 0);
+	assert_int_equal(all_that(s, &(struct reading_request){ .first = true }, CAPACITY), 0);
+	for (size_t i = CAPACITY; i < RECORDS; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, TIME_S + i);
+	keep(s, true);
+	for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
+		struct reading r;
+		until.seconds = (int64_t)(TIME_S + questions[i].until_s);
+		scans = 0;
+		collector_init(&got, 0);
+		assert_int_equal(reading_init(&r, &questions[i].request, s->log, s->past,
+					      FLOW_KIND_FLOW, NULL, NULL),
+				 ERR_OK);
+		(void)pull_all(s, &r, &got, 1000);
+		expect_numbers(&got, FIRST_SEQ + questions[i].first, questions[i].count);
+		assert_int_equal(scans > 0, questions[i].looks);
+		reading_done(&r);
+	}
+}
+
 static void more_readings_than_scans_each_keep_their_place(void **state)
 {
 	enum { READINGS = PAST_SCANS + 2 };
@@ -292,6 +384,8 @@ int main(void)
 			the_last_flows_are_found_when_the_log_moves_on_while_they_are_counted,
 			make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(what_neither_log_nor_store_has_is_lost_and_told,
+						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(the_store_is_not_looked_at_for_what_the_log_holds,
 						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(more_readings_than_scans_each_keep_their_place,
 						make_scene, free_scene),
