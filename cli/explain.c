@@ -117,7 +117,10 @@ static void put_server_number(const struct explain *x, struct buf *b)
 		put_matching(b, r->number);
 		buf_lit(b, " (of each node, where the server is a relay)");
 	}
-	buf_printf(b, "%s.\n", r->follow ? ", then follows: prints flows as they happen" : "");
+	if (r->follow)
+		buf_printf(b, ", then follows: prints flows as they happen%s",
+			   r->has_until ? ", up to that time" : "");
+	buf_lit(b, ".\n");
 	if (order == ORDER_OLDEST && !r->first)
 		buf_lit(b, "(Servers count from --since on, also for --last.)\n");
 }

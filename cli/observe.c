@@ -99,8 +99,9 @@ enum err_code observe_read_times(const struct cli *cli, struct observe_request *
 {
 	if (observe_time_flag(cli->flags, "since", &r->has_since, &r->since, e) != ERR_OK)
 		return e->code;
-	if (flags_bool(cli->flags, "follow"))
-		return ERR_OK; /* following has no end */
+	/* Hubble follows without an end, and a file to its own. */
+	if (flags_bool(cli->flags, "follow") && *flags_text(cli->flags, "input-file"))
+		return ERR_OK;
 	return observe_time_flag(cli->flags, "until", &r->has_until, &r->until, e);
 }
 
@@ -121,7 +122,8 @@ static enum err_code read_selectors(const struct cli *cli, struct observe_reques
 		return err_set(e, ERR_INVALID, "cannot set both --last and --all");
 	if (observe_read_times(cli, r, e) != ERR_OK)
 		return e->code;
-	if (!r->has_since && !r->has_until && !first) {
+	/* An end alone is all before it; of a follower it is not where to begin. */
+	if (!r->has_since && (!r->has_until || r->follow) && !first) {
 		if (all)
 			last = UINT64_MAX;
 		else if (!last && !r->follow && !*flags_text(f, "input-file"))

@@ -32,7 +32,7 @@ struct observe_request {
 void observe_request_done(struct observe_request *r);
 #define AUTO_OBSERVE_REQUEST __attribute__((cleanup(observe_request_done)))
 
-/* --since and --until (the latter not when following). */
+/* --since and --until (the latter not when following a file). */
 MUST_CHECK enum err_code observe_read_times(const struct cli *cli, struct observe_request *r,
 					    struct err *e);
 /* The filters of the filter flags, --allowlist and --denylist. */

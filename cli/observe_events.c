@@ -68,7 +68,7 @@ static enum err_code observe_events(struct cli *cli, const struct event_kind *ki
 		return e->code;
 	r.follow = flags_bool(cli->flags, "follow");
 	r.number = flags_u64(cli->flags, "last");
-	if (!r.has_since && !r.has_until) {
+	if (!r.has_since && (!r.has_until || r.follow)) {
 		if (flags_bool(cli->flags, "all"))
 			r.number = UINT64_MAX;
 		else if (!r.number)

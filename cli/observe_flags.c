@@ -33,7 +33,7 @@ static const struct flag_def selector_defs[] = {
 	{ .name = "until",
 	  .type = FLAG_STRING,
 	  .placeholder = "TIME",
-	  .help = "Only up to this time. Takes the same forms as --since." },
+	  .help = "Only up to this time; with --follow, ends then. Takes the same forms as --since." },
 };
 const struct flag_set selector_flags = { "Selectors", selector_defs, ARRAY_LEN(selector_defs) };
 

@@ -219,10 +219,11 @@ enum err_code observe_from_server(const struct cli *cli, const struct observe_re
 	const struct observe_sink sink = { .take = print, .pause = flush, .ctx = &stream };
 	if (history)
 		history = !is_empty(r);
-	if (history && r->follow)
-		history_remark(cli->settings,
-			       &(struct history_range){ .has_since = true, .since = r->since },
-			       HISTORY_OF_FLOWS);
+	if (history && r->follow) {
+		const struct history_range backlog = { r->has_since, r->has_until, r->since,
+						       r->until };
+		history_remark(cli->settings, &backlog, HISTORY_OF_FLOWS);
+	}
 	enum err_code code = observe_server_each(cli, r, &sink, e);
 	if (code == ERR_CLOSED)
 		return code;

@@ -11,7 +11,7 @@
  *
  * With follow, a peer that failed is asked again when it is back, from where it stopped; so is one
  * that joins later. The stream then ends only when the peers have ended it (until; those that are
- * away by then are not waited for), or the client.
+ * away by then are not waited for, nor those that would never say so), or the client.
  */
 #include <stdio.h>
 
@@ -38,6 +38,10 @@ enum {
 };
 /* How often a follower looks for peers that are back or new. */
 #define REJOIN_NS (500 * NS_PER_MS)
+/* A follower's `until` has passed when nodes of ours have ended by themselves, which leave a second
+ * for what comes late. Who then says nothing for as long again, as a Hubble agent that nothing
+ * happens to, has nothing more. */
+#define UNTIL_GRACE_NS (3 * NS_PER_S)
 
 enum lane_state {
 	LANE_TO_OPEN,
@@ -56,6 +60,7 @@ struct lane {
 	struct speech *speech;     /* the call's */
 	struct routes routes;      /* of its streams, at the client */
 	bool is_bad;               /* what it says is no protobuf: the rest is not looked at */
+	bool is_late;              /* the time it was asked for has passed */
 	struct resume resume;
 };
 
@@ -78,6 +83,7 @@ struct query {
 	struct told told;    /* to each peer */
 	uint64_t generation; /* of the peers when last looked at */
 	struct mono_ns rejoin_at, suspect_at;
+	struct mono_ns filled, quiet_since; /* last; all that came was taken, and nothing came */
 };
 
 /* One use less of the message that the item is part of. */
@@ -291,7 +297,7 @@ static void on_end(struct query *q, struct rpc_fan_event *ev, struct mono_ns now
 		close_lane(q, lane, LANE_GONE);
 		notes_name(&q->notes, lane->peer->name);
 		notes_state(&q->notes, RELAY__NODE_STATE__NODE_GONE);
-	} else if (lane->is_bad) {
+	} else if (lane->is_bad || lane->is_late) {
 		close_lane(q, lane, LANE_ENDED); /* it would say the same again */
 	} else if (ev->result->status == RPC_OK) {
 		close_lane(q, lane, LANE_ENDED);
@@ -320,6 +326,7 @@ static bool take_events(struct query *q, struct mono_ns now)
 		if (!ev)
 			return true;
 		q->inbox = ev->next;
+		q->quiet_since = now;
 		if (ev->kind == RPC_FAN_MESSAGE) {
 			n += on_message(q, ev, now);
 		} else {
@@ -414,6 +421,28 @@ static bool is_over(const struct query *q)
 	return ended > 0;
 }
 
+/* Hubble's servers end with the first flow later than `until`, which may be long in coming. Nodes of
+ * ours end by themselves, and are waited for: one that is slow is not done. */
+static void end_the_late(struct query *q, struct mono_ns now)
+{
+	uint64_t wall = wall_now().v, until = q->request.until.v;
+
+	/* While the client had no room, nobody was listened to. */
+	if (q->inbox || q->stuck.owner || now.v - q->filled.v > NS_PER_S)
+		q->quiet_since = now;
+	q->filled = now;
+	if (!q->request.follow || wall <= until || wall - until < UNTIL_GRACE_NS ||
+	    now.v - q->quiet_since.v < UNTIL_GRACE_NS)
+		return;
+	for (size_t i = 0; i < q->lane_count; i++) {
+		struct lane *lane = q->lanes[i];
+		if (lane->state != LANE_OPEN || lane->is_late || lane->speech->batches)
+			continue;
+		lane->is_late = true;
+		rpc_fan_call_cancel(lane->call);
+	}
+}
+
 /* ---- the stream */
 
 static bool send_notes(struct query *q, struct rpc_call *call)
@@ -471,6 +500,7 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 	rejoin(q, now);
 	bool all_opened = open_some(q, now);
 	bool all_taken = take_events(q, now);
+	end_the_late(q, now);
 	bool over = is_over(q);
 	notes_flush(&q->notes, now, over ? 0 : q->api->config.drain_ns);
 	if (notes_failed(&q->notes) || outlet_failed(&q->outlet)) {

@@ -353,6 +353,14 @@ static enum step read_log(struct reading *r, struct flow_batch *batch, struct mo
 	return lost ? STEP_ON : STEP_WAIT;
 }
 
+/* Nobody waits for what can no longer come: a quiet log has no later record to tell. */
+static bool has_passed(const struct reading *r, struct wall_ns wall)
+{
+	uint64_t until = wall_or(r->has_until, r->until, UINT64_MAX).v;
+
+	return wall.v > until && wall.v - until > READING_GRACE_NS;
+}
+
 static enum reading_state finish(struct reading *r, struct mono_ns now, struct wall_ns wall,
 				 struct reading_sink *sink)
 {
@@ -385,6 +393,8 @@ enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, str
 			return finish(r, now, wall, sink);
 		if (!r->is_walking && !r->is_in_past &&
 		    (r->at >= r->end || (r->is_past && r->at >= r->live)))
+			return finish(r, now, wall, sink);
+		if (step == STEP_WAIT && !is_past && has_passed(r, wall))
 			return finish(r, now, wall, sink);
 		if (step == STEP_WAIT)
 			return READING_IDLE;

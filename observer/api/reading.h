@@ -16,7 +16,7 @@
  * Ends     not following: at what was newest when the request came, or after `number` records.
  *          Following: `number` is the backlog only; `until` ends it, once the backlog is through,
  *          with the first later record of its kind (replayed flows are older than the agent's own
- *          events beside them).
+ *          events beside them), or when it has passed and READING_GRACE_NS for what comes late.
  * Kinds    a reading is of one kind of record. Readings of flows also get the log's LOST records
  *          within the time range, whatever the filter and without counting them.
  * Loss     what the log overtook is told at most once a second, and before the end. Records older
@@ -33,6 +33,9 @@
 #include "observer/log/log.h"
 
 enum { READING_PORTION = 2048 };
+/* From when something happened until it is in the log, at most: sources are polled, and some report
+ * by the second. */
+#define READING_GRACE_NS NS_PER_S
 
 /* The selectors that all three streams share. */
 struct reading_request {

@@ -1,12 +1,13 @@
 """GetFlows: every selector, the field mask, the order of refusals, what is sent beside flows (hubble-api.md section 3)."""
 import json
 import subprocess
+import time
 
 import pytest
 from google.protobuf import field_mask_pb2, timestamp_pb2
 
 import wire
-from observer import BASE_S, BIN, Observer, flow, numbers
+from observer import BASE_S, BIN, Observer, flow, numbers, stamp, tycho
 
 TOTAL = 100
 DROPPED = [i for i in range(TOTAL) if i % 10 == 3]  # 3, 13, … 93
@@ -144,11 +145,14 @@ def test_a_follower_with_a_filter_sees_only_that(fed):
         stream.cancel()
 
 
+CENTURY_S = 100 * 365 * 86400  # a time that is still to come
+
+
 def test_until_ends_a_follower_with_the_first_later_flow(fed):
     with fed.client() as client:
-        stream = client.GetFlows(follow=True, number=1, until=at(11))
+        stream = client.GetFlows(follow=True, number=1, until=at(CENTURY_S + 11))
         assert next(stream).flow.uuid == 'flow-9'
-        fed.feed([flow(10), flow(11), flow(12)])
+        fed.feed(flow(i, time=stamp(CENTURY_S + i)) for i in (10, 11, 12))
         assert numbers(r.flow for r in stream) == [10, 11]
         assert stream.code().name == 'OK'
 
@@ -156,13 +160,38 @@ def test_until_ends_a_follower_with_the_first_later_flow(fed):
 @pytest.mark.parametrize('method', ['GetAgentEvents', 'GetDebugEvents'])
 def test_until_ends_a_follower_of_rare_events_with_the_first_later_flow(fed, method):
     """Who follows these would wait for hours for one of them that is later."""
-    century_s = 100 * 365 * 86400
     with fed.client() as client:
-        stream = getattr(client, method)(follow=True, until=at(century_s))
+        stream = getattr(client, method)(follow=True, until=at(CENTURY_S))
         stream.initial_metadata()
         fed.feed([flow(10), flow(11, time='2323-01-01T00:00:00Z')])
         assert list(stream) == []
         assert stream.code().name == 'OK'
+
+
+@pytest.mark.parametrize('method, position, backlog', [
+    ('GetFlows', {'number': 2}, 2), ('GetFlows', {'since': at(0)}, 10), ('GetFlows', {}, 0), ('GetAgentEvents', {}, 0), ('GetDebugEvents', {}, 0)])
+def test_until_ends_a_follower_that_nothing_comes_for(fed, method, position, backlog):
+    """Hubble's waits for the first later flow, for ever where there is none. This one's time passes while it waits."""
+    with fed.client() as client:
+        end = timestamp_pb2.Timestamp()
+        end.GetCurrentTime()
+        end.seconds += 1
+        stream = getattr(client, method)(follow=True, until=end, **position)
+        stream.initial_metadata()
+        assert numbers(r.flow for r in stream) == list(range(10 - backlog, 10))
+        assert stream.code().name == 'OK' and time.time() > end.seconds
+
+
+def test_the_command_follows_up_to_a_time(fed):
+    """Hubble's ignores --until then."""
+    p = tycho('observe', '-f', '--last', '2', '--until', '-1s', '-o', 'json', '--server', fed.tcp, check=0)
+    assert [json.loads(line)['flow']['uuid'] for line in p.stdout.splitlines()] == ['flow-8', 'flow-9']
+    p = tycho('observe', '-f', '--all', '--until', stamp(3), '-o', 'json', '--server', fed.tcp, check=0)
+    assert [json.loads(line)['flow']['uuid'] for line in p.stdout.splitlines()] == ['flow-0', 'flow-1', 'flow-2', 'flow-3']
+    p = tycho('observe', '-f', '--since', stamp(3), '--until', stamp(5), '-o', 'json', '--server', fed.tcp, check=0)
+    assert [json.loads(line)['flow']['uuid'] for line in p.stdout.splitlines()] == ['flow-3', 'flow-4', 'flow-5']
+    p = tycho('observe', 'agent-events', '-f', '--until', '0s', '-o', 'json', '--server', fed.tcp, check=0)
+    assert len(p.stdout.splitlines()) == 1  # that the observer has started
 
 
 def test_headers_of_an_idle_follower_are_sent_at_once(fed):
@@ -341,12 +370,12 @@ def test_a_reader_that_is_overtaken_is_told_how_many_it_missed():
     with Observer('--ring-capacity', '255') as ob:
         with ob.client() as client:
             assert next(client.GetAgentEvents(follow=True, number=1)).agent_event  # the only other record is behind us
-            stream = client.GetFlows(follow=True, until=at(total - 1))
+            stream = client.GetFlows(follow=True, until=at(CENTURY_S + total - 1))
             stream.initial_metadata()
             for i in range(0, total, 1000):
-                ob.feed(flow(k) for k in range(i, i + 1000))
+                ob.feed(flow(k, time=stamp(CENTURY_S + k)) for k in range(i, i + 1000))
             ob.wait_seen(total)
-            ob.feed([flow(total)])
+            ob.feed([flow(total, time=stamp(CENTURY_S + total))])
             ob.wait_seen(total + 1)
             got, lost = [], 0
             for r in stream:

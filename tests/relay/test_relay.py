@@ -10,8 +10,8 @@ import pytest
 import half_http2
 import wire
 from cluster import (CONNECTED, ERROR, GONE, UNAVAILABLE, Follower, Impostor, Node, Relay, cluster, events, long, nodes_of, of,
-                     split)
-from daemon import together, until
+                     response, split)
+from daemon import LONG_S, together, until
 from observer import BASE_S, BIN, tycho
 
 
@@ -362,6 +362,21 @@ def test_an_end_of_time_ends_a_follower_though_nodes_are_away():
             nodes['a'].kill()
             relay.wait_states(a=UNAVAILABLE)
             assert split(client.GetFlows(follow=True, until={'seconds': BASE_S + 4})) == ([], [(UNAVAILABLE, ['a', 'away'], '')])
+
+
+# Hubble's server ends with the first flow that is later.
+def test_an_end_of_time_ends_a_follower_though_a_hubble_agent_has_nothing_to_say():
+    def answer(path, request, context):
+        assert path == '/observer.Observer/GetFlows'
+        yield response('agent', BASE_S + 3, 'agent-3')
+        agent.stopping.wait(LONG_S)
+
+    with Impostor(answer) as agent, nodes_of(a=[of('a', i) for i in range(10)]) as nodes:
+        with Relay(peers=[nodes['a'].peer, 'agent=' + agent.address]) as relay, relay.client() as client:
+            relay.wait_states(a=CONNECTED)
+            flows, states = split(client.GetFlows(follow=True, since=ALL_FROM, until={'seconds': BASE_S + 4}))
+    assert flows == in_order(['a-%d' % i for i in range(5)], ['agent-3'])
+    assert states == [(CONNECTED, ['a', 'agent'], '')]
 
 
 # --- whom to ask ------------------------------------------------------------------------------------------------

@@ -133,6 +133,13 @@ enum reading_state pull_at(const struct scene *s, struct reading *r, struct coll
 			    &c->sink, NULL);
 }
 
+enum reading_state pull_at_wall(const struct scene *s, struct reading *r, struct collector *c,
+				uint64_t ms)
+{
+	return reading_pull(r, s->batch, (struct mono_ns){ NS_PER_S },
+			    (struct wall_ns){ ms * NS_PER_MS }, &c->sink, NULL);
+}
+
 void expect_numbers(const struct collector *c, uint64_t first, size_t count)
 {
 	assert_int_equal(c->count, count);

@@ -44,6 +44,9 @@ enum reading_state pull_all(const struct scene *s, struct reading *r, struct col
 			    size_t room);
 enum reading_state pull_at(const struct scene *s, struct reading *r, struct collector *c,
 			   uint64_t ms);
+/* At a time of the wall, in ms since the epoch. */
+enum reading_state pull_at_wall(const struct scene *s, struct reading *r, struct collector *c,
+				uint64_t ms);
 /* @count of them, without a hole. */
 void expect_numbers(const struct collector *c, uint64_t first, size_t count);
 

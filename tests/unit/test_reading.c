@@ -316,6 +316,33 @@ static void until_ends_a_follower_with_the_first_later_record_of_its_kind(void *
 	assert_int_equal(got.count, 2);
 }
 
+static void until_ends_a_follower_that_nothing_comes_for(void **state)
+{
+	enum { UNTIL_S = 2000 };
+	struct scene *s = *state;
+	static struct collector got;
+	struct reading r;
+	Google__Protobuf__Timestamp until;
+	const struct reading_request request = { .until = &until, .follow = true, .number = 100 };
+	const uint64_t end_ms = UNTIL_S * 1000 + READING_GRACE_NS / NS_PER_MS;
+
+	google__protobuf__timestamp__init(&until);
+	until.seconds = UNTIL_S;
+	put(s, FLOW_KIND_FLOW, 1, 1000);
+	collector_init(&got, 0);
+	assert_int_equal(reading_init(&r, &request, s->log, s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	assert_int_equal(pull_at_wall(s, &r, &got, end_ms + 1),
+			 READING_MORE); /* the backlog first */
+	got.room = RECORDS_MAX;
+	assert_int_equal(pull_at_wall(s, &r, &got, end_ms), READING_IDLE);
+	put(s, FLOW_KIND_FLOW, 1, UNTIL_S); /* comes late */
+	assert_int_equal(pull_at_wall(s, &r, &got, end_ms), READING_IDLE);
+	assert_int_equal(got.count, 2);
+	assert_int_equal(pull_at_wall(s, &r, &got, end_ms + 1), READING_ENDED);
+	assert_int_equal(got.count, 2);
+}
+
 static void losing_what_is_older_than_since_is_no_loss(void **state)
 {
 	struct scene *s = *state;
@@ -362,6 +389,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			until_ends_a_follower_with_the_first_later_record_of_its_kind, make_scene,
 			free_scene),
+		cmocka_unit_test_setup_teardown(until_ends_a_follower_that_nothing_comes_for,
+						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(losing_what_is_older_than_since_is_no_loss,
 						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(a_loss_that_is_not_due_is_told_before_the_end,
