@@ -57,6 +57,11 @@ static const struct rpc_stream_ops ops = { fill, done };
 /* The requests of both calls have the same fields under the same numbers: one is read as the other. */
 static void begin(struct api *a, struct rpc_call *call, struct str request, enum flow_kind kind)
 {
+	const ProtobufCMessageDescriptor *asked =
+		kind == FLOW_KIND_AGENT ? &observer__get_agent_events_request__descriptor
+					: &observer__get_debug_events_request__descriptor;
+	if (!rpc_request_is(call, request, asked))
+		return;
 	ProtobufCMessage *m =
 		rpc_request_unpack(call, request, &observer__get_agent_events_request__descriptor);
 	const Observer__GetAgentEventsRequest *in = (const Observer__GetAgentEventsRequest *)m;

@@ -78,7 +78,8 @@ void api_get_time(struct rpc_call *call, struct str request, void *ctx)
 	Google__Protobuf__Timestamp time;
 	Tycho__V1__GetTimeResponse answer;
 
-	(void)request; /* it has no fields */
+	if (!rpc_request_is(call, request, &tycho__v1__get_time_request__descriptor))
+		return;
 	google__protobuf__timestamp__init(&time);
 	time.seconds = now.s;
 	time.nanos = now.ns;

@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 #include "evidence/export.h"
+#include "rpc/request.h"
+#include "tycho/v1/evidence.pb-c.h"
 
 enum { MESSAGE_MAX = 128 << 20 };
 
@@ -158,6 +160,8 @@ static void begin(struct rpc_call *call, struct str request, void *ctx)
 	struct stream *s = NULL;
 	struct err e;
 
+	if (!rpc_request_is(call, request, &tycho__v1__export_request__descriptor))
+		return;
 	if (!ev) {
 		rpc_call_end(call, RPC_FAILED_PRECONDITION, "this observer keeps no history");
 		return;

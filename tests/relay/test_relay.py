@@ -99,8 +99,6 @@ REFUSED = [  # a call, its request and what it is not: a filter's text, or where
     ('/observer.Observer/GetNamespaces', b'\xff', 'observer.GetNamespacesRequest'),
     ('/observer.Observer/ServerStatus', b'\xff', 'observer.ServerStatusRequest'),
 ]
-ALONE = [  # an observer does not look at the one, tells of the other in words of its own
-    '/tycho.v1.Flows/GetTime', '/tycho.v1.Evidence/Export']
 NO_ARCHIVE = ['/tycho.v1.Evidence/Export']  # which has none, whatever is asked
 
 
@@ -126,8 +124,7 @@ def test_a_request_that_a_node_would_refuse_is_refused_in_its_words_and_no_node_
                 assert (path, said(r, path, request)) == (path, words)
                 if path not in NO_ARCHIVE:
                     assert (path, said(c, path, request)) == (path, words)
-                if path not in ALONE:
-                    assert (path, said(n, path, request)) == (path, words)
+                assert (path, said(n, path, request)) == (path, words)
     assert [path for path in asked if path in paths] == []
 
 

@@ -373,18 +373,30 @@ static void bad_requests_are_refused_in_the_references_words(void **state)
 	filter.uuid = names; /* comes before everything */
 	assert_flows_refused(s, &request, RPC_INVALID_ARGUMENT,
 			     "is no valid observer.GetFlowsRequest");
-	static const char *const methods[] = { "/observer.Observer/GetFlows",
-					       "/observer.Observer/GetAgentEvents",
-					       "/observer.Observer/GetDebugEvents",
-					       "/observer.Observer/ServerStatus",
-					       "/observer.Observer/GetNodes",
-					       "/observer.Observer/GetNamespaces",
-					       "/peer.Peer/Notify" };
-	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-		assert_refused(s, methods[i], STR("\xff\xff\xff"), RPC_INVALID_ARGUMENT,
-			       "no valid");
+	static const char *const methods[][2] = {
+		{ "/observer.Observer/GetFlows", "observer.GetFlowsRequest" },
+		{ "/observer.Observer/GetAgentEvents", "observer.GetAgentEventsRequest" },
+		{ "/observer.Observer/GetDebugEvents", "observer.GetDebugEventsRequest" },
+		{ "/observer.Observer/ServerStatus", "observer.ServerStatusRequest" },
+		{ "/observer.Observer/GetNodes", "observer.GetNodesRequest" },
+		{ "/observer.Observer/GetNamespaces", "observer.GetNamespacesRequest" },
+		{ "/tycho.v1.Flows/GetFlowBatches", "observer.GetFlowsRequest" },
+		{ "/tycho.v1.Flows/GetFilteredStatus", "tycho.v1.GetFilteredStatusRequest" },
+		{ "/tycho.v1.Flows/GetTime", "tycho.v1.GetTimeRequest" },
+		{ "/tycho.v1.History/GetCoverage", "tycho.v1.GetCoverageRequest" },
+		{ "/tycho.v1.History/GetServiceMap", "tycho.v1.GetServiceMapRequest" },
+		{ "/peer.Peer/Notify", "peer.NotifyRequest" },
+	};
+	size_t served;
+	(void)api_methods(s->api, &served);
+	assert_int_equal(served, ARRAY_LEN(methods)); /* each of them */
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+		char words[96];
+		(void)snprintf(words, sizeof words, "the request is no valid %s", methods[i][1]);
+		assert_refused(s, methods[i][0], STR("\xff\xff\xff"), RPC_INVALID_ARGUMENT, words);
+	}
 	/* first, follow */
-	assert_refused(s, methods[1], STR("\x10\x01\x48\x01"), RPC_INVALID_ARGUMENT,
+	assert_refused(s, methods[1][0], STR("\x10\x01\x48\x01"), RPC_INVALID_ARGUMENT,
 		       "first cannot be specified with follow");
 }
 
