@@ -111,6 +111,8 @@ static void call_free(struct rpc_call *c)
 	gpr_free(c->peer);
 	grpc_call_details_destroy(&c->details);
 	grpc_metadata_array_destroy(&c->headers);
+	if (c->connection)
+		--*c->connection;
 	if (c->grpc) {
 		tally_handled(c->tally, c->end_status, mono_now().v - c->begun_ns);
 		grpc_call_unref(c->grpc);
@@ -199,6 +201,15 @@ void call_pump(struct rpc_call *c)
 		start_read(c); /* every answer is on its way: the client may go on */
 }
 
+/* Many streams share what few may have each: a thousand that nobody reads are no more of a burden
+ * than sixteen. */
+static size_t share_bytes(const struct rpc_server *s)
+{
+	size_t share = RPC_QUEUES_BYTES / (s->live_calls + 1);
+
+	return share < QUEUE_MAX_BYTES ? share : QUEUE_MAX_BYTES;
+}
+
 /* Room for a useful number of messages: half the queue, so that fill is called for a batch, not for
  * one. */
 static bool wants_fill(const struct rpc_call *c)
@@ -206,7 +217,7 @@ static bool wants_fill(const struct rpc_call *c)
 	return c->ops && c->ops->fill && !c->is_ending && !c->is_dead && !c->is_idle &&
 	       !c->server->is_stopping && c->headers_done &&
 	       c->queue_count <= c->server->queue_messages / 2 &&
-	       c->queue_bytes <= QUEUE_MAX_BYTES / 2;
+	       c->queue_bytes <= share_bytes(c->server) / 2;
 }
 
 /* With the queue low but not empty, fill comes before the next send: the message sent next then
@@ -303,6 +314,19 @@ static begin_fn *builtin_method(struct rpc_server *s, struct str path, void **re
 	return fn ? fn : reflection_method(path);
 }
 
+/* The core tells clients how many streams they may have, and 1.51 holds them to it only once they
+ * have acknowledged that: who never does has any number. */
+static bool connection_has_room(struct rpc_call *c)
+{
+	struct rpc_server *s = c->server;
+	struct str peer = str_of(rpc_call_peer(c));
+
+	if (str_has_prefix(peer, STR("unix:"))) /* all of them have one name */
+		return true;
+	c->connection = &s->connection_streams[hash_bytes(peer.p, peer.len, s->seed) % CONNECTIONS];
+	return ++*c->connection <= s->max_streams;
+}
+
 static void on_request(struct rpc_call *c, bool ok)
 {
 	struct rpc_server *s = c->server;
@@ -329,6 +353,9 @@ static void on_request(struct rpc_call *c, bool ok)
 	/* Neither waits for a request: a client may be silent until it has heard something. */
 	if (s->is_stopping) {
 		rpc_call_end(c, RPC_UNAVAILABLE, "server is shutting down");
+	} else if (!connection_has_room(c)) {
+		rpc_call_end(c, RPC_RESOURCE_EXHAUSTED, "more than %u calls at a time",
+			     s->max_streams);
 	} else if (!own_method(s, path) && !builtin_method(s, path, &(void *){ NULL })) {
 		rpc_call_end(c, RPC_UNIMPLEMENTED, "unknown method %.*s", STR_FMT(path));
 	} else {
@@ -375,6 +402,7 @@ static void on_read(struct rpc_call *c, bool ok)
 {
 	struct message m;
 	struct str text;
+	enum rpc_status status;
 	bool is_first = !c->has_begun;
 
 	c->is_reading = false;
@@ -388,9 +416,10 @@ static void on_read(struct rpc_call *c, bool ok)
 			rpc_call_end(c, RPC_INTERNAL, "the call carried no request");
 		else
 			rpc_call_end(c, RPC_OK, "%s", "");
-	} else if (!message_open(&m, TAKE(c->received), &text)) {
+	} else if ((status = message_open(&m, TAKE(c->received), c->server->max_request_bytes,
+					  &text)) != RPC_OK) {
 		c->has_begun = true;
-		rpc_call_end(c, RPC_INTERNAL, "the request cannot be read");
+		rpc_call_end(c, status, "the request %s", message_fault(status));
 		message_close(&m);
 	} else {
 		tally_received(c->tally);
@@ -517,7 +546,7 @@ void call_converse(struct rpc_call *c, void (*on_message)(struct rpc_call *, str
 static bool has_room(const struct rpc_call *c, size_t bytes)
 {
 	return c->queue && c->queue_count < c->server->queue_messages &&
-	       (c->queue_count == 0 || c->queue_bytes + bytes <= QUEUE_MAX_BYTES);
+	       (c->queue_count == 0 || c->queue_bytes + bytes <= share_bytes(c->server));
 }
 
 static void push(struct rpc_call *c, grpc_slice slice_take)

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include <grpc/byte_buffer.h>
 
@@ -219,8 +220,12 @@ enum err_code rpc_stream_next(struct rpc_stream *s, uint64_t timeout_ns, struct 
 	}
 	if (s->has_message) {
 		s->has_message = false;
-		if (!message_open(&s->message, TAKE(s->incoming), ret_message)) {
-			s->result = (struct rpc_result){ RPC_INTERNAL, "message cannot be read" };
+		enum rpc_status status = message_open(&s->message, TAKE(s->incoming),
+						      s->ch->dial.max_message_bytes, ret_message);
+		if (status != RPC_OK) {
+			s->result.status = status;
+			(void)snprintf(s->result.message, sizeof s->result.message, "a message %s",
+				       message_fault(status));
 			return failure_set(e, &s->result);
 		}
 		start_read(s); /* the next one is fetched while the caller looks at this one */
@@ -293,11 +298,12 @@ enum err_code rpc_unary(struct rpc_channel *ch, const char *method, struct str r
 	if (code != ERR_OK)
 		return code;
 	while ((code = rpc_stream_next(s, 0, &message, e)) == ERR_OK) {
-		if (messages++ == 0)
-			buf_str_put(&answer, message);
+		if (messages++ > 0)
+			break; /* nor would anything end a server that goes on and on */
+		buf_str_put(&answer, message);
 	}
 	result = s->result;
-	if (code == ERR_CLOSED && result.status == RPC_OK) {
+	if (code == ERR_OK || (code == ERR_CLOSED && result.status == RPC_OK)) {
 		code = ERR_OK;
 		if (messages == 1 && !answer.failed) {
 			size_t before = ret_response->len;

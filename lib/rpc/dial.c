@@ -68,6 +68,7 @@ enum err_code dial_channel(const struct dial *d, const struct dial_pace *pace, g
 	}
 	args[n++] = text_arg(GRPC_ARG_PRIMARY_USER_AGENT_STRING, d->user_agent);
 	args[n++] = int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)d->max_message_bytes);
+	args[n++] = leave_packed_arg();
 	/* With probing on, the core grows the window as long as the line fills it: 20 fast streams
 	 * held 210 MB while their reader paused for 4 s. */
 	args[n++] = int_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0);

@@ -216,7 +216,11 @@ static void on_message(struct rpc_fan_call *c)
 		return;
 	}
 	struct event *ev = calloc(1, sizeof *ev);
-	if (ev && message_open(&ev->message, bb, &ev->pub.message)) {
+	enum rpc_status status = RPC_RESOURCE_EXHAUSTED;
+	if (ev)
+		status = message_open(&ev->message, bb, c->ch->dial.max_message_bytes,
+				      &ev->pub.message);
+	if (status == RPC_OK) {
 		ev->pub.kind = RPC_FAN_MESSAGE;
 		ev->bytes = ev->pub.message.len;
 		c->held++;
@@ -230,8 +234,10 @@ static void on_message(struct rpc_fan_call *c)
 	else
 		grpc_byte_buffer_destroy(bb);
 	free(ev);
-	(void)grpc_call_cancel_with_status(c->core, GRPC_STATUS_INTERNAL,
-					   "a message cannot be read", NULL);
+	(void)grpc_call_cancel_with_status(c->core, (grpc_status_code)status,
+					   status == RPC_INTERNAL ? "a message cannot be read"
+								  : "a message is too large",
+					   NULL);
 	start_read(c); /* of a cancelled call: the end */
 }
 

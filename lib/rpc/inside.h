@@ -43,15 +43,26 @@ void metadata_free(grpc_metadata *md, size_t count);
 struct str metadata_find(const grpc_metadata_array *md, const char *key);
 
 /* The bytes of a received message: borrowed from the byte buffer where they lie in one piece, else
- * gathered. message_open is false when they cannot be read (bad compression, no memory);
- * message_close is due in either case. */
+ * gathered; those of a compressed one unpacked. The core would unpack a megabyte to a gigabyte and
+ * then look how large it is, for anybody who can connect: it is told to leave that to us. @return
+ * RPC_OK; RPC_INTERNAL: the compression is damaged, or none we know; RPC_RESOURCE_EXHAUSTED: more
+ * than @max_bytes, or than memory. message_close is due in any case. */
 struct message {
 	grpc_byte_buffer *bb; /* own */
 	grpc_slice whole;     /* own; what str points into */
 	bool has_whole;
+	char *unpacked; /* own */
 };
-bool message_open(struct message *m, grpc_byte_buffer *bb_take, struct str *ret);
+enum rpc_status message_open(struct message *m, grpc_byte_buffer *bb_take, size_t max_bytes,
+			     struct str *ret);
 void message_close(struct message *m);
+/* What a status of message_open says of a "message" or "request". */
+const char *message_fault(enum rpc_status status);
+/* Belongs to the arguments of every channel and server. */
+static inline grpc_arg leave_packed_arg(void)
+{
+	return int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+}
 
 /* Of the tags that come back from a completion queue, a fan's are odd: whose they are shows before
  * anything behind them is looked at. */

@@ -26,6 +26,7 @@ enum {
 	KEEPALIVE_TIMEOUT_MS = 20000, /* … and dropped */
 	/* clients may ping this often; the default punishes less than 5 minutes */
 	PING_MIN_MS = 5000,
+	RECEIVED_MAX_BYTES = 64 << 20, /* of all connections, and not taken yet */
 };
 
 static struct core *core_new(struct rpc_server *s)
@@ -34,11 +35,19 @@ static struct core *core_new(struct rpc_server *s)
 	if (!c)
 		return NULL;
 	*c = (struct core){ .server = s, .down = { TAG_CORE_DOWN, c } };
+	/* Without one, a connection can make us hold a request less a byte for each of its streams:
+	 * 4 GiB. Beyond it the core cancels streams that wait for more. */
+	grpc_resource_quota *quota = grpc_resource_quota_create("server");
+	grpc_resource_quota_resize(quota, RECEIVED_MAX_BYTES);
 	grpc_arg args[] = {
+		{ .type = GRPC_ARG_POINTER,
+		  .key = (char *)(uintptr_t)GRPC_ARG_RESOURCE_QUOTA,
+		  .value.pointer = { quota, grpc_resource_quota_arg_vtable() } },
 		/* else a second daemon binds silently and steals calls */
 		int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
 		int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, (int)s->max_streams),
 		int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)s->max_request_bytes),
+		leave_packed_arg(),
 		int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
 		int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
 		int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
@@ -46,6 +55,7 @@ static struct core *core_new(struct rpc_server *s)
 		int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_MIN_MS),
 	};
 	c->grpc = grpc_server_create(&(grpc_channel_args){ ARRAY_LEN(args), args }, NULL);
+	grpc_resource_quota_unref(quota);
 	grpc_server_register_completion_queue(c->grpc, s->cq, NULL);
 	return c;
 }

@@ -4,8 +4,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
 #include <grpc/support/log.h>
 
 #include "base/log.h"
@@ -206,37 +204,4 @@ struct str metadata_find(const grpc_metadata_array *md, const char *key)
 		if (str_is(slice_str(&md->metadata[i].key), key))
 			return slice_str(&md->metadata[i].value);
 	return STR("");
-}
-
-bool message_open(struct message *m, grpc_byte_buffer *bb_take, struct str *ret)
-{
-	grpc_byte_buffer_reader reader;
-
-	*m = (struct message){ .bb = bb_take };
-	if (!grpc_byte_buffer_reader_init(&reader, m->bb))
-		return false;
-	grpc_slice *first;
-	if (!grpc_byte_buffer_reader_peek(&reader, &first)) {
-		*ret = STR("");
-	} else if (reader.buffer_in == reader.buffer_out &&
-		   GRPC_SLICE_LENGTH(*first) == grpc_byte_buffer_length(m->bb)) {
-		*ret = slice_str(first); /* lies in the byte buffer itself, which we keep */
-	} else {
-		grpc_byte_buffer_reader_destroy(&reader);
-		if (!grpc_byte_buffer_reader_init(&reader, m->bb))
-			return false;
-		m->whole = grpc_byte_buffer_reader_readall(&reader);
-		m->has_whole = true;
-		*ret = slice_str(&m->whole);
-	}
-	grpc_byte_buffer_reader_destroy(&reader);
-	return true;
-}
-
-void message_close(struct message *m)
-{
-	if (m->has_whole)
-		grpc_slice_unref(m->whole);
-	grpc_byte_buffer_destroy(m->bb);
-	*m = (struct message){ 0 };
 }

@@ -1,6 +1,7 @@
 #include "rpc/server.h"
 
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 
 #include <grpc/support/time.h>
@@ -353,6 +354,7 @@ enum err_code rpc_server_new(const struct rpc_server_config *config, struct rpc_
 	link_init(&s->ready);
 	link_init(&s->idle);
 	s->watch.failed = on_accept_failed;
+	(void)!getrandom(&s->seed, sizeof s->seed, 0);
 	raise_descriptor_limit();
 	if (copy_config(s, config, &why) != ERR_OK)
 		goto failed;

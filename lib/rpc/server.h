@@ -14,7 +14,11 @@
  * Time     a stream that has nothing to say returns RPC_IDLE and is asked again at the next tick
  *          (@tick_ns), or sooner after rpc_server_wake. Without idle streams nothing ticks: the
  *          thread sleeps.
- * Limits   a queue holds @queue_messages messages and 4 MiB, or one larger message.
+ * Limits   a queue holds @queue_messages messages and 4 MiB, or one larger message; all of them
+ *          together about RPC_QUEUES_BYTES, or one message each. Of what comes in, and is not
+ *          taken yet, 64 MiB are held; beyond, streams that wait for the rest of their request are
+ *          cancelled. A connection has @max_streams streams, those of a unix socket are not
+ *          told apart.
  * Process  gRPC 1.51 stops listening for good when it runs out of file descriptors. So the soft
  *          limit is raised to the hard one (RLIMIT_NOFILE, for the whole process), and a listener
  *          that died all the same is replaced as soon as descriptors are free; calls in progress go
@@ -30,6 +34,8 @@
 struct rpc_server;
 struct rpc_call;
 struct rpc_fan;
+
+enum { RPC_QUEUES_BYTES = 64 << 20 };
 
 enum rpc_fill {
 	RPC_MORE, /* there is more to say: call fill again when the queue has room */

@@ -84,6 +84,8 @@ struct listener {
 struct health;
 struct reflection;
 
+enum { CONNECTIONS = 1 << 16 };
+
 struct rpc_server {
 	/* immutable after start */
 	struct rpc_method *methods;
@@ -98,6 +100,7 @@ struct rpc_server {
 	uint64_t tick_ns, stall_ns;
 	size_t queue_messages, max_request_bytes;
 	uint32_t max_streams;
+	uint64_t seed; /* of connection_streams */
 	struct health *health;
 	struct reflection *reflection;
 	grpc_completion_queue *cq; /* the fan's, if there is one */
@@ -112,7 +115,10 @@ struct rpc_server {
 	struct link ready;  /* want fill, have nothing in flight */
 	struct link idle;   /* said RPC_IDLE */
 	size_t live_calls;  /* in @calls */
-	size_t unstarted;   /* posted, to be announced */
+	/* By the hash of the connection's name. Two that meet share what one may have: with 64 Ki
+	 * of them and a seed nobody knows, that is rare, and nothing that can be aimed at. */
+	uint32_t connection_streams[CONNECTIONS];
+	size_t unstarted; /* posted, to be announced */
 	bool is_stopping;
 	uint64_t rebuild_at_ns; /* 0: listeners are well */
 	unsigned rebuild_tries;
@@ -170,7 +176,8 @@ struct rpc_call {
 	struct tally *tally; /* NULL: no method of ours */
 	uint64_t begun_ns;
 	char *peer;
-	const char *path; /* of the method; borrowed from the server */
+	uint32_t *connection; /* its streams; NULL: not counted */
+	const char *path;     /* of the method; borrowed from the server */
 	void *guest;
 	void (*release_guest)(void *guest);
 	grpc_byte_buffer *received;

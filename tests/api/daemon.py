@@ -89,6 +89,17 @@ class Daemon:
             self.process.wait()
             raise AssertionError('%s did not stop: %s' % (self.program, self.log()))
 
+    def resident_kib(self):
+        return self._kib('VmRSS:')
+
+    def peak_kib(self):
+        """The most that has been resident so far."""
+        return self._kib('VmHWM:')
+
+    def _kib(self, row):
+        with open('/proc/%d/status' % self.pid) as f:
+            return next(int(line.split()[1]) for line in f if line.startswith(row))
+
     def log(self):
         with open(os.path.join(self.folder, 'log'), errors='replace') as f:
             return f.read()

@@ -132,10 +132,6 @@ class Observer(Daemon):
             until(are_few, fault=lambda: '%d file descriptors, at most %d expected' % (held[-1], most))
         return held[-1]
 
-    def resident_kib(self):
-        with open('/proc/%d/status' % self.pid) as f:
-            return next(int(line.split()[1]) for line in f if line.startswith('VmRSS:'))
-
 
 def tycho(*args, check=None, env=None, **kw):
     """The CLI; a finished process with text outputs. With check, its exit code must be that."""
