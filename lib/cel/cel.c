@@ -11,6 +11,7 @@ struct cel_program {
 	struct mem memory; /* of one evaluation */
 	struct expr *root;
 	struct eval ev;
+	uint32_t steps; /* of one evaluation */
 };
 
 /* What records that hold no flow are taken for. */
@@ -56,6 +57,7 @@ enum err_code cel_compile(struct str text, struct cel_program **ret, struct err 
 
 	if (!p || !issues)
 		return err_set(e, ERR_NOMEM, "CEL expression");
+	p->steps = CEL_STEPS;
 	p->tree = mem_init(COMPILE_MEMORY_BYTES);
 	p->memory = mem_init(CEL_MEMORY_BYTES);
 	p->ev.flow_wire = buf_init(FLOW_MAX_BYTES);
@@ -83,13 +85,18 @@ void cel_free(struct cel_program *p)
 	free(p);
 }
 
+void cel_set_steps(struct cel_program *p, uint32_t steps)
+{
+	p->steps = steps;
+}
+
 enum cel_answer cel_eval(struct cel_program *p, const struct flow *f, const struct flow_dict *dict,
 			 struct str *ret_why)
 {
 	struct eval *ev = &p->ev;
 
 	mem_reset(&p->memory);
-	ev->steps = CEL_STEPS;
+	ev->steps = p->steps;
 	ev->flow = f->kind == FLOW_KIND_FLOW ? f : &no_flow;
 	ev->dict = dict;
 	ev->has_flow_wire = false;

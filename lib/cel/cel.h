@@ -53,6 +53,9 @@ MUST_CHECK enum err_code cel_compile(struct str text, struct cel_program **ret, 
 void cel_free(struct cel_program *p); /* NULL is a no-op */
 AUTO_DEFINE(struct cel_program, cel_free);
 
+/* An evaluation takes at most so many steps from now on; 1..CEL_STEPS. */
+void cel_set_steps(struct cel_program *p, uint32_t steps);
+
 /* Records that are no flow are evaluated as a flow without any field. @dict is the dictionary of
  * @f. *@ret_why is set on CEL_FAULT only: the sentence, borrowed until the next evaluation. */
 enum cel_answer cel_eval(struct cel_program *p, const struct flow *f, const struct flow_dict *dict,

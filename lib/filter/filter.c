@@ -2,6 +2,7 @@
 
 #include "filter/rule.h"
 #include "filter/zone_sets.h"
+#include "flow/flow.pb-c.h"
 
 _Static_assert(FLOW_KIND_FLOW == 0, "kinds are or-ed to see whether all are flows");
 
@@ -41,6 +42,50 @@ static enum err_code rules_init(struct rules *rules, struct Flow__FlowFilter *co
 	return ERR_OK;
 }
 
+struct costly {
+	size_t filters, cel, regex, glob;
+};
+
+static void count_costly(struct Flow__FlowFilter *const *list, size_t count, struct costly *to)
+{
+	for (size_t i = 0; i < count; i++) {
+		const Flow__FlowFilter *f = list[i];
+
+		to->filters++;
+		to->cel += f->experimental ? f->experimental->n_cel_expression : 0;
+		to->regex += f->n_http_path + f->n_http_url + f->n_dns_query;
+		to->glob += f->n_source_fqdn + f->n_destination_fqdn + f->n_node_name;
+	}
+}
+
+static enum err_code check_most(const char *what, size_t n, size_t most, struct err *e)
+{
+	return n <= most ? ERR_OK
+			 : err_set(e, ERR_INVALID, "%zu %s in one request: at most %zu are taken",
+				   n, what, most);
+}
+
+static enum err_code check_costly(const struct costly *c, struct err *e)
+{
+	enum err_code code = check_most("filters", c->filters, FLOW_FILTER_MAX, e);
+
+	if (code == ERR_OK)
+		code = check_most("CEL expressions", c->cel, FLOW_FILTER_CEL_MAX, e);
+	if (code == ERR_OK)
+		code = check_most("regular expressions", c->regex, FLOW_FILTER_REGEX_MAX, e);
+	if (code == ERR_OK)
+		code = check_most("patterns of FQDNs and nodes", c->glob, FLOW_FILTER_GLOB_MAX, e);
+	return code;
+}
+
+static void share_cost(struct rules *rules, size_t n)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		for (size_t k = 0; k < rules->v[i].count; k++)
+			if (rules->v[i].preds[k]->share)
+				rules->v[i].preds[k]->share(rules->v[i].preds[k], n);
+}
+
 enum err_code flow_filter_new(struct Flow__FlowFilter *const *whitelist, size_t whitelist_count,
 			      struct Flow__FlowFilter *const *blacklist, size_t blacklist_count,
 			      const struct flow_dict *dict, struct flow_filter **ret, struct err *e)
@@ -54,11 +99,20 @@ enum err_code flow_filter_new(struct Flow__FlowFilter *const *whitelist, size_t 
 		return err_set(e, ERR_NOMEM, "flow filter");
 	ff->dict = dict;
 	ff->generation = flow_dict_generation(dict);
-	code = rules_init(&ff->whitelist, whitelist, whitelist_count, dict, e);
+	struct costly costly = { 0 };
+	count_costly(whitelist, whitelist_count, &costly);
+	count_costly(blacklist, blacklist_count, &costly);
+	code = check_costly(&costly, e);
+	if (code == ERR_OK)
+		code = rules_init(&ff->whitelist, whitelist, whitelist_count, dict, e);
 	if (code == ERR_OK)
 		code = rules_init(&ff->blacklist, blacklist, blacklist_count, dict, e);
 	if (code != ERR_OK)
 		return code;
+	if (costly.cel > 1) {
+		share_cost(&ff->whitelist, costly.cel);
+		share_cost(&ff->blacklist, costly.cel);
+	}
 	*ret = TAKE(ff);
 	return ERR_OK;
 }

@@ -22,12 +22,22 @@
 #include "flow/dict.h"
 #include "flow/flow.h"
 
+/* What a look at one record may cost is bounded, whoever wrote the filters; of all filters
+ * together, white and black. The reference has no such limits. */
+enum {
+	FLOW_FILTER_MAX = 20000,
+	FLOW_FILTER_CEL_MAX = 64,    /* expressions; they share the steps that one may take */
+	FLOW_FILTER_REGEX_MAX = 256, /* regular expressions: paths, URLs, DNS queries */
+	FLOW_FILTER_GLOB_MAX = 4096, /* patterns of names: FQDNs, nodes */
+};
+
 struct Flow__FlowFilter; /* protobuf-c: Flow__FlowFilter */
 struct flow_filter;
 
 /* @dict must outlive the filter; it is the dictionary of the flows that will be matched. Empty
  * lists match everything. Fails with ERR_INVALID and the reference's sentence, e.g. "filtering by
- * http status code requires the event type filter to only match 'l7' events". */
+ * http status code requires the event type filter to only match 'l7' events", or if
+ * there is more of something than it may have. */
 MUST_CHECK enum err_code flow_filter_new(struct Flow__FlowFilter *const *whitelist,
 					 size_t whitelist_count,
 					 struct Flow__FlowFilter *const *blacklist,

@@ -43,6 +43,8 @@ struct pred {
 	/* How many records it had no answer for since it was last asked, and the last reason why,
 	 * borrowed until the next match. NULL: it always has one. */
 	uint64_t (*faults)(struct pred *t, const char **ret_why);
+	/* It is one of @n of its kind, and they share what one may cost. NULL: its cost is small. */
+	void (*share)(struct pred *t, size_t n);
 	/* False: no flow of the zone can match (zone_sets.h). NULL: it cannot tell. */
 	bool (*may_match)(struct pred *t, const struct flow_zone *z);
 	/* That it looks at. FLOW_MEMBER_KIND goes without saying; so does FLOW_MEMBER_BITS where

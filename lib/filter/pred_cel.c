@@ -44,6 +44,14 @@ static uint64_t cel_faults(struct pred *t, const char **ret_why)
 	return faults;
 }
 
+static void cel_share(struct pred *t, size_t n)
+{
+	struct cel_pred *p = (struct cel_pred *)t;
+
+	for (size_t i = 0; i < p->count; i++)
+		cel_set_steps(p->programs[i], (uint32_t)(CEL_STEPS / n));
+}
+
 static void cel_pred_free(struct pred *t)
 {
 	struct cel_pred *p = (struct cel_pred *)t;
@@ -69,6 +77,7 @@ enum err_code pred_cel_new(const Flow__FlowFilter *ff, const struct flow_dict *d
 	p->t = (struct pred){ .matches = cel_matches,
 			      .free = cel_pred_free,
 			      .faults = cel_faults,
+			      .share = cel_share,
 			      .members = FLOW_MEMBERS_ALL,
 			      .sees_events = true,
 			      .cost = 4 };

@@ -113,6 +113,7 @@ static void call_free(struct rpc_call *c)
 	grpc_metadata_array_destroy(&c->headers);
 	if (c->connection)
 		--*c->connection;
+	s->asked_bytes -= c->asked_bytes;
 	if (c->grpc) {
 		tally_handled(c->tally, c->end_status, mono_now().v - c->begun_ns);
 		grpc_call_unref(c->grpc);
@@ -390,6 +391,14 @@ static void begin(struct rpc_call *c, struct str request)
 	void *ctx;
 
 	c->has_begun = true;
+	if (request.len > RPC_ASKED_SMALL_BYTES &&
+	    c->server->asked_bytes + request.len > RPC_ASKED_BYTES) {
+		rpc_call_end(c, RPC_RESOURCE_EXHAUSTED,
+			     "too much is asked for at the same time: try again later");
+		return;
+	}
+	c->asked_bytes = request.len;
+	c->server->asked_bytes += request.len;
 	if (own)
 		begin_own(c, own, request);
 	else

@@ -17,6 +17,8 @@ enum {
 	DEFAULT_MAX_REQUEST_BYTES = 4 << 20,
 	/* after the last call: for clients to take the goodbye and close by themselves */
 	LINGER_MS = 250,
+	/* for streams, before calls that have just come are looked at again */
+	TURNS_MS = 10,
 };
 
 /* ---- waking */
@@ -101,9 +103,11 @@ static void take_events(struct rpc_server *s, uint64_t now_ns, uint64_t deadline
 		fan_tell(s->fan);
 }
 
-/* Each stream that waits for a turn gets one; whoever asks for another meanwhile stands behind. */
+/* Each stream that waits for a turn gets one; whoever asks for another meanwhile stands behind. When
+ * turns take long, the rest have theirs later, before all others. */
 static void run_ready(struct rpc_server *s)
 {
+	uint64_t until = mono_now().v + TURNS_MS * NS_PER_MS;
 	struct link turn;
 
 	if (link_is_empty(&s->ready))
@@ -111,11 +115,17 @@ static void run_ready(struct rpc_server *s)
 	turn = s->ready;
 	turn.next->prev = turn.prev->next = &turn;
 	link_init(&s->ready);
-	while (!link_is_empty(&turn)) {
+	do {
 		struct rpc_call *c = LINK_OWNER(turn.next, struct rpc_call, in_turn);
 		link_del(&c->in_turn);
 		call_fill(c);
-	}
+	} while (!link_is_empty(&turn) && mono_now().v < until);
+	if (link_is_empty(&turn))
+		return;
+	turn.prev->next = s->ready.next;
+	s->ready.next->prev = turn.prev;
+	s->ready.next = turn.next;
+	turn.next->prev = &s->ready;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

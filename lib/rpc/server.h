@@ -16,7 +16,7 @@
  *          thread sleeps.
  * Limits   a queue holds @queue_messages messages and 4 MiB, or one larger message; all of them
  *          together about RPC_QUEUES_BYTES, or one message each. Of what comes in, and is not
- *          taken yet, 64 MiB are held; beyond, streams that wait for the rest of their request are
+ *          taken yet, 64 MiB are held, and the requests of all streams are RPC_ASKED_BYTES; beyond, streams that wait for the rest of their request are
  *          cancelled. A connection has @max_streams streams, those of a unix socket are not
  *          told apart.
  * Process  gRPC 1.51 stops listening for good when it runs out of file descriptors. So the soft
@@ -35,7 +35,11 @@ struct rpc_server;
 struct rpc_call;
 struct rpc_fan;
 
-enum { RPC_QUEUES_BYTES = 64 << 20 };
+enum {
+	RPC_QUEUES_BYTES = 64 << 20,
+	RPC_ASKED_BYTES = 64 << 20, /* requests of all streams, as methods make something of them */
+	RPC_ASKED_SMALL_BYTES = 16 << 10, /* such requests are always taken */
+};
 
 enum rpc_fill {
 	RPC_MORE, /* there is more to say: call fill again when the queue has room */

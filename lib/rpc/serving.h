@@ -115,6 +115,7 @@ struct rpc_server {
 	struct link ready;  /* want fill, have nothing in flight */
 	struct link idle;   /* said RPC_IDLE */
 	size_t live_calls;  /* in @calls */
+	size_t asked_bytes; /* of the requests of all that are streams */
 	/* By the hash of the connection's name. Two that meet share what one may have: with 64 Ki
 	 * of them and a seed nobody knows, that is rare, and nothing that can be aimed at. */
 	uint32_t connection_streams[CONNECTIONS];
@@ -181,6 +182,7 @@ struct rpc_call {
 	void *guest;
 	void (*release_guest)(void *guest);
 	grpc_byte_buffer *received;
+	size_t asked_bytes; /* of a stream's request */
 
 	const struct rpc_stream_ops *ops;
 	void *state;

@@ -1,6 +1,6 @@
 #include "observer/api/reading.h"
 
-enum { CHUNK = 64 }; /* records of one look into the log; one word of filter answers */
+enum { CHUNK = 64 }; /* records of one look into the log, at most; one word of filter answers */
 
 /* Records that the store has, or will have: at most so many. */
 static uint64_t past_most(const struct past *past)
@@ -26,6 +26,7 @@ enum err_code reading_init(struct reading *r, const struct reading_request *requ
 		.end = request->follow ? UINT64_MAX : range.next,
 		.at = range.oldest,
 		.left = request->number && !request->follow ? request->number : UINT64_MAX,
+		.chunk = CHUNK,
 	};
 	enum err_code code = ERR_OK;
 
@@ -106,6 +107,12 @@ static size_t find_matches(const struct reading *r, uint64_t from, uint64_t to,
 	return n;
 }
 
+/* Records of one look into the store. */
+static size_t portion(const struct reading *r)
+{
+	return READING_PORTION / CHUNK * r->chunk;
+}
+
 /* How one step of a reading went. */
 enum step { STEP_ON, STEP_WAIT, STEP_FULL, STEP_LAST, STEP_FAILED };
 
@@ -114,7 +121,7 @@ enum step { STEP_ON, STEP_WAIT, STEP_FULL, STEP_LAST, STEP_FAILED };
 static void walk_log(struct reading *r, struct flow_batch *b)
 {
 	uint64_t oldest = flow_log_range(r->log).oldest, found[CHUNK];
-	uint64_t from = r->walk_at > oldest + CHUNK ? r->walk_at - CHUNK : oldest;
+	uint64_t from = r->walk_at > oldest + r->chunk ? r->walk_at - r->chunk : oldest;
 	size_t n = from < r->walk_at ? find_matches(r, from, r->walk_at, b, found) : 0;
 
 	if (n >= r->walk_left) {
@@ -178,7 +185,7 @@ static enum step walk_past(struct reading *r, struct err *e)
 			return STEP_WAIT;
 		r->back = place_of(r, 0, r->walk_at, true);
 	}
-	if (past_peek(r->past, &r->back, READING_PORTION, &flows, &n, &more, e) != ERR_OK)
+	if (past_peek(r->past, &r->back, portion(r), &flows, &n, &more, e) != ERR_OK)
 		return STEP_FAILED;
 	size_t wanted = n < r->walk_left ? n : (size_t)r->walk_left;
 	if (wanted)
@@ -303,7 +310,7 @@ static enum step read_past(struct reading *r, struct wall_ns wall, struct readin
 		r->past_from = r->has_since ? UINT64_MAX : r->at;
 		r->is_in_past = true;
 	}
-	if (past_peek(r->past, &r->forth, READING_PORTION, &flows, &n, &more, e) != ERR_OK)
+	if (past_peek(r->past, &r->forth, portion(r), &flows, &n, &more, e) != ERR_OK)
 		return STEP_FAILED;
 	if (n && r->past_from == UINT64_MAX)
 		r->past_from = flows[0].seq;
@@ -337,7 +344,10 @@ static enum step read_log(struct reading *r, struct flow_batch *batch, struct mo
 			  struct wall_ns wall, struct reading_sink *sink)
 {
 	uint64_t from = r->at, lost;
-	size_t n = flow_log_read(r->log, &r->at, r->end, batch, &lost);
+	/* A whole chunk is all that a batch holds, and then a loss is told in one piece. */
+	bool is_less = r->chunk < CHUNK && r->end - r->at > r->chunk;
+	uint64_t end = is_less ? r->at + r->chunk : r->end;
+	size_t n = flow_log_read(r->log, &r->at, end, batch, &lost);
 
 	if (lost && r->past && from < past_taken(r->past)) {
 		r->at = from; /* not lost: it is in the store by now */
@@ -369,12 +379,22 @@ static enum reading_state finish(struct reading *r, struct mono_ns now, struct w
 	return tell_loss(r, now, true, sink) ? READING_ENDED : READING_MORE;
 }
 
+/* A look took so long: the next one is at fewer records, or at more again. */
+static void adapt(struct reading *r, uint64_t ns)
+{
+	if (ns > READING_TURN_NS)
+		r->chunk = r->chunk > 8 ? r->chunk / 8 : 1;
+	else if (ns < READING_TURN_NS / 8 && r->chunk < CHUNK)
+		r->chunk *= 2;
+}
+
 enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, struct mono_ns now,
 				struct wall_ns wall, struct reading_sink *sink, struct err *e)
 {
 	if (r->has_ended)
 		return finish(r, now, wall, sink);
-	for (int i = 0; i < READING_PORTION / CHUNK; i++) {
+	uint64_t began = mono_now().v, at = began;
+	for (int i = 0; i < READING_PORTION / CHUNK && at - began < READING_TURN_NS; i++) {
 		enum step step = STEP_ON;
 		bool is_past = r->is_walking ? r->is_in_past : is_in_the_past(r);
 		if (r->is_walking && !r->is_in_past)
@@ -398,6 +418,9 @@ enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, str
 			return finish(r, now, wall, sink);
 		if (step == STEP_WAIT)
 			return READING_IDLE;
+		uint64_t before = at;
+		at = mono_now().v;
+		adapt(r, at - before);
 		/* A portion of the store is as much as all these chunks. */
 		if (is_past)
 			return READING_MORE;

@@ -21,7 +21,8 @@
  *          within the time range, whatever the filter and without counting them.
  * Loss     what the log overtook is told at most once a second, and before the end. Records older
  *          than `since` were not asked for: losing them is no loss.
- * Work     is done in portions; one call looks at READING_PORTION records or so.
+ * Work     is done in portions; one call looks at READING_PORTION records or so, and no further
+ *          when READING_TURN_NS are over: a filter may cost milliseconds a record.
  */
 #ifndef TYCHO_OBSERVER_READING_H
 #define TYCHO_OBSERVER_READING_H
@@ -36,6 +37,7 @@ enum { READING_PORTION = 2048 };
 /* From when something happened until it is in the log, at most: sources are polled, and some report
  * by the second. */
 #define READING_GRACE_NS NS_PER_S
+#define READING_TURN_NS (4 * NS_PER_MS)
 
 /* The selectors that all three streams share. */
 struct reading_request {
@@ -67,6 +69,7 @@ struct reading {
 	struct past_place back, forth; /* in the store, while it is looked at */
 	bool is_walking;               /* back, from walk_at on, until walk_left more match */
 	bool is_in_past;               /* walking: by back; else reading by forth … */
+	size_t chunk;                  /* records of one look: fewer, the more a look costs */
 	uint64_t past_from, past_end;  /* … from here up to there, exclusive */
 	uint64_t walk_at, walk_left;
 	bool is_past;             /* a record later than `until` was met */

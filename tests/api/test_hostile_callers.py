@@ -129,3 +129,19 @@ def test_streams_that_nobody_reads_share_what_is_held_for_them():
             with ob.client() as client:  # the last of them has been begun, and this one is served beside them
                 assert len(client.flows(number=wire.ALL)) == len(flows)
         assert ob.peak_kib() - before < 350 << 10  # 128 messages of each would be 730 MB
+
+
+# --- filters that cost much ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('what, one, most', [
+    ('filters', lambda n: [{'source_pod': ['shop/%d' % i]} for i in range(n)], 20000),
+    ('CEL expressions', lambda n: [{'experimental': {'cel_expression': ['true'] * (n - 1)}}, {'experimental': {'cel_expression': ['true']}}], 64),
+    ('regular expressions', lambda n: [{'http_path': ['a'] * (n - 2), 'http_url': ['b'], 'event_type': [{'type': 129}]},
+                                       {'dns_query': ['c'], 'event_type': [{'type': 129}]}], 256),
+    ('patterns of FQDNs and nodes', lambda n: [{'source_fqdn': ['a*'] * (n - 2), 'destination_fqdn': ['b']}, {'node_name': ['c']}], 4096)])
+def test_what_costs_much_is_bounded_in_number(observer, what, one, most):
+    with observer.client() as c:
+        c.flows(number=1, whitelist=one(most))
+        assert wire.status_of(lambda: c.GetFlows(number=1, whitelist=one(most - 1), blacklist=one(2)))[1] == (
+            '%d %s in one request: at most %d are taken' % (most + 1, what, most))

@@ -11,6 +11,7 @@
 #include "base/time.h"
 
 atomic_size_t fixture_done, fixture_streams;
+atomic_size_t fixture_toils;
 
 struct state {
 	uint64_t next, end;
@@ -71,7 +72,13 @@ static enum rpc_fill fill_idle(struct rpc_call *call, void *p)
 
 static enum rpc_fill fill_toil(struct rpc_call *call, void *p)
 {
-	(void)call, (void)p;
+	const struct state *st = p;
+	uint64_t until = mono_now().v + st->end * NS_PER_US;
+
+	(void)call;
+	while (st->end && mono_now().v < until)
+		;
+	atomic_fetch_add(&fixture_toils, 1);
 	return RPC_MORE;
 }
 

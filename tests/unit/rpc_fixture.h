@@ -8,7 +8,8 @@
  *	/test.T/Heavy   streams as many messages of 1 MiB as have room at once, then OK
  *	/test.T/Flood   streams 1 KiB messages for ever
  *	/test.T/Idle    streams nothing; "tick" each time it was asked if the request is "tick"
- *	/test.T/Toil    works for ever and says nothing, giving way each time
+ *	/test.T/Toil    works for ever and says nothing, giving way each time; a number as the
+ *	                request: after so many microseconds
  *	/test.T/Silent  forgets to answer
  */
 #ifndef TYCHO_TEST_RPC_FIXTURE_H
@@ -21,6 +22,7 @@
 
 extern atomic_size_t fixture_done;    /* streams whose state was given back */
 extern atomic_size_t fixture_streams; /* streams that began */
+extern atomic_size_t fixture_toils;   /* turns that Toil had */
 
 /* Fills in the methods, and the address 127.0.0.1:0 unless @config has some, and starts. Fails the
  * test if it cannot. */

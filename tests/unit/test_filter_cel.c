@@ -122,6 +122,42 @@ static void a_long_chain_of_mistakes_fits_an_err(void **state)
 				      "undeclared reference to 'a'"));
 }
 
+/* One that takes some ten thousand steps and holds, and @others that do not. */
+static bool holds_among(size_t others, struct flow_dict *dict, uint64_t *ret_faults)
+{
+	enum { MOST = FLOW_FILTER_CEL_MAX };
+	char toil[] = "[1,2,3,4,5,6,7,8,9].all(a,[1,2,3,4,5,6,7,8,9].all(b,"
+		      "[1,2,3,4,5,6,7,8,9].all(c,[1,2,3,4,5,6,7,8,9].all(d,a+b+c+d>0))))",
+	     no[] = "false", *texts[MOST];
+	Flow__FlowFilter__Experimental x = FLOW__FLOW_FILTER__EXPERIMENTAL__INIT;
+	Flow__FlowFilter message = FLOW__FLOW_FILTER__INIT, *list = &message;
+	AUTO(flow_filter_free) struct flow_filter *ff = NULL;
+	const char *why = "";
+	struct err e;
+
+	for (size_t i = 0; i < others; i++)
+		texts[i] = no;
+	texts[others] = toil;
+	x.cel_expression = texts;
+	x.n_cel_expression = others + 1;
+	message.experimental = &x;
+	if (flow_filter_new(&list, 1, NULL, 0, dict, &ff, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	bool holds = flow_filter_match(ff, &forwarded);
+	*ret_faults = flow_filter_faults(ff, &why);
+	return holds;
+}
+
+static void the_expressions_of_a_request_share_the_steps_of_one(void **state)
+{
+	uint64_t faults;
+
+	assert_true(holds_among(0, *state, &faults));
+	assert_int_equal(faults, 0);
+	assert_false(holds_among(FLOW_FILTER_CEL_MAX - 1, *state, &faults));
+	assert_int_equal(faults, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -130,6 +166,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_flow_is_a_flow_without_fields),
 		cmocka_unit_test(a_fault_is_a_no_and_counted),
 		cmocka_unit_test(a_long_chain_of_mistakes_fits_an_err),
+		cmocka_unit_test(the_expressions_of_a_request_share_the_steps_of_one),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

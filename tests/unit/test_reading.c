@@ -369,6 +369,53 @@ static void losing_what_is_older_than_since_is_no_loss(void **state)
 	assert_int_equal(got.lost, 3);
 }
 
+/* A filter that takes all the steps there are for each record, which is milliseconds. */
+static struct flow_filter *costly_filter(const struct flow_dict *dict)
+{
+	char toil[] = "[1,2,3,4,5,6,7,8,9].all(a,[1,2,3,4,5,6,7,8,9].all(b,"
+		      "[1,2,3,4,5,6,7,8,9].all(c,[1,2,3,4,5,6,7,8,9].all(d,"
+		      "[1,2,3,4,5,6,7,8,9].all(x,[1,2,3,4,5,6,7,8,9].all(y,a+b+c+d+x+y>0))))))",
+	     *texts[] = { toil };
+	Flow__FlowFilter__Experimental x = FLOW__FLOW_FILTER__EXPERIMENTAL__INIT;
+	Flow__FlowFilter message = FLOW__FLOW_FILTER__INIT, *list = &message;
+	struct flow_filter *ff = NULL;
+	struct err e;
+
+	x.cel_expression = texts;
+	x.n_cel_expression = 1;
+	message.experimental = &x;
+	if (flow_filter_new(&list, 1, NULL, 0, dict, &ff, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	return ff;
+}
+
+static void a_filter_that_costs_milliseconds_a_record_is_asked_of_few_at_a_time(void **state)
+{
+	struct scene *s = *state;
+	static struct collector got;
+	AUTO(flow_filter_free) struct flow_filter *ff = costly_filter(s->dict);
+	struct reading r;
+
+	for (uint64_t i = 0; i < 200; i++)
+		put(s, FLOW_KIND_FLOW, 1, 1000);
+	for (int walks = 0; walks < 2; walks++) { /* back from the end, and on from the start */
+		const struct reading_request request = { .first = !walks, .number = 100 };
+		collector_init(&got, 0);
+		assert_int_equal(reading_init(&r, &request, s->log, NULL, FLOW_KIND_FLOW, ff, NULL),
+				 ERR_OK);
+		uint64_t *at = walks ? &r.walk_at : &r.at, looked[3] = { 0 };
+		for (size_t i = 0; i < ARRAY_LEN(looked); i++) {
+			uint64_t before = *at;
+			assert_int_equal(pull_at(s, &r, &got, 1000), READING_MORE);
+			looked[i] = walks ? before - *at : *at - before;
+		}
+		assert_int_equal(looked[0], 64); /* it is not known before */
+		assert_int_equal(looked[1], 8);
+		assert_int_equal(looked[2], 1);
+		reading_done(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +430,9 @@ int main(void)
 			make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(a_follower_sees_what_is_put_later, make_scene,
 						free_scene),
+		cmocka_unit_test_setup_teardown(
+			a_filter_that_costs_milliseconds_a_record_is_asked_of_few_at_a_time,
+			make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(
 			losses_are_told_once_a_second_at_most_and_each_record_once, make_scene,
 			free_scene),

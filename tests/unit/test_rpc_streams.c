@@ -274,6 +274,70 @@ static void work_for_a_caller_who_is_gone_ends(void **state)
 	rpc_server_free(s, NS_PER_S);
 }
 
+static void a_crowd_that_toils_delays_no_call_by_a_turn_of_each(void **state)
+{
+	(void)state;
+	enum { CROWD = 100, CALLS = 20, TOIL_US = 2000 };
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_channel *ch = fixture_channel(s), *other = fixture_channel(s);
+	struct rpc_stream *streams[CROWD];
+	AUTO_BUF struct buf answer = buf_init(100);
+
+	for (size_t i = 0; i < CROWD; i++)
+		streams[i] = fixture_open(ch, "/test.T/Toil", "2000");
+	wait_until_begun(streams[0], CROWD);
+	size_t before = atomic_load(&fixture_toils);
+	for (size_t i = 0; i < CALLS; i++) {
+		buf_reset(&answer);
+		assert_int_equal(rpc_unary(other, "/test.T/Echo", STR("x"), 0, &answer, NULL, NULL),
+				 ERR_OK);
+	}
+	/* Each call would meet every toiler once; five or ten at a time are what it does meet. */
+	assert_in_range(atomic_load(&fixture_toils) - before, 0, CALLS * CROWD / 2);
+	for (size_t i = 0; i < CROWD; i++)
+		rpc_stream_free(streams[i]);
+	rpc_channel_free(other);
+	rpc_channel_free(ch);
+	rpc_server_free(s, NS_PER_S);
+}
+
+static void what_is_asked_by_all_streams_together_has_a_bound(void **state)
+{
+	(void)state;
+	enum { LARGE = 3 << 20, FIT = RPC_ASKED_BYTES / LARGE };
+	struct rpc_server *s = fixture_serve((struct rpc_server_config){ 0 });
+	struct rpc_channel *ch = fixture_channel(s);
+	struct rpc_stream *streams[FIT + 1], *small;
+	char *large = malloc(LARGE + 1);
+	struct str message;
+	struct err e;
+
+	assert_non_null(large);
+	memset(large, 'x', LARGE);
+	large[LARGE] = 0;
+	for (int round = 0; round < 2; round++) { /* what is over is asked for no more */
+		size_t before = atomic_load(&fixture_streams);
+		for (size_t i = 0; i < FIT; i++) {
+			streams[i] = fixture_open(ch, "/test.T/Idle", large);
+			wait_until_begun(streams[i], before + i + 1);
+		}
+		streams[FIT] = fixture_open(ch, "/test.T/Idle", large);
+		assert_int_equal(rpc_stream_next(streams[FIT], 0, &message, &e), ERR_NOMEM);
+		assert_string_equal(e.msg, "rpc error: code = ResourceExhausted desc = too much is "
+					   "asked for at the same time: try again later");
+		small = fixture_open(ch, "/test.T/Count", "1");
+		assert_string_equal(fixture_next(small), "0");
+		rpc_stream_free(small);
+		size_t gone = before + FIT + 1; /* with the small one */
+		for (size_t i = 0; i <= FIT; i++)
+			rpc_stream_free(streams[i]);
+		fixture_wait(given_back, &gone, "the streams to be given back");
+	}
+	free(large);
+	rpc_channel_free(ch);
+	rpc_server_free(s, NS_PER_S);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +350,8 @@ int main(void)
 		cmocka_unit_test(threads_share_a_channel),
 		cmocka_unit_test(any_thread_may_wake_and_set_health),
 		cmocka_unit_test(work_for_a_caller_who_is_gone_ends),
+		cmocka_unit_test(a_crowd_that_toils_delays_no_call_by_a_turn_of_each),
+		cmocka_unit_test(what_is_asked_by_all_streams_together_has_a_bound),
 	};
 
 	rpc_init();
