@@ -64,10 +64,12 @@ void view_set_state(struct ui_view *v, enum view_state state, const char *reason
 
 /* --- the stream --- */
 
-/* From the last flow on. Where all clocks are ahead, it is ours that is wrong. */
+/* From the last flow on; before all of history has come, with that. Where all clocks are ahead, it is
+ * ours that is wrong. */
 static void put_request(struct ui_view *v, struct buf *b)
 {
-	uint64_t newest = v->newest.v ? v->newest.v : v->newest_ahead.v;
+	bool is_anew = v->backlog && ui_backlog_is_asked_for(v->backlog);
+	uint64_t newest = is_anew ? 0 : v->newest.v ? v->newest.v : v->newest_ahead.v;
 
 	wire_put_u64(b, GET_FLOWS_NUMBER, newest ? 0 : v->config.history);
 	if (!v->until.v)
@@ -107,6 +109,8 @@ static enum err_code follow_by(struct ui_view *v, const char *method, bool is_ba
 	if (code != ERR_OK)
 		return code;
 	bool stopping = hold_stream(v, stream);
+	if (v->backlog)
+		ui_backlog_begin(v->backlog);
 	if (!v->until.v)
 		view_set_state(v, VIEW_LIVE, "");
 	code = stopping ? err_set(e, ERR_CANCELLED, "stopping")
@@ -372,6 +376,7 @@ void ui_view_free(struct ui_view *v)
 	}
 	(void)pthread_mutex_destroy(&v->mx);
 	(void)pthread_cond_destroy(&v->wake);
+	ui_backlog_free(v->backlog);
 	ui_map_free(v->map);
 	ui_recent_free(v->recent);
 	flow_dict_free(v->dict);
@@ -415,6 +420,9 @@ enum err_code ui_view_new(const struct ui_view_config *config, struct ui_view **
 	    ui_map_new(map_limits, config->seed, &v->map, e) != ERR_OK ||
 	    ui_recent_new(v->until.v ? VIEW_ROWS_PAST : UI_WIRE_ROWS, UI_WIRE_ROWS_REFUSED,
 			  &v->recent, e) != ERR_OK)
+		return e->code;
+	if (!v->until.v && ui_backlog_new(config->channel, buf_str(&v->filters), config->seed,
+					  &v->backlog, e) != ERR_OK)
 		return e->code;
 	if (thread_start("view", watch, v, &v->thread, e) != ERR_OK)
 		return e->code;

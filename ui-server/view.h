@@ -10,8 +10,11 @@
  *
  * The stream is tycho.v1.Flows/GetFlowBatches, or GetFlows where the server does not know that.
  *
- * A stream that ends is asked for again, from the last flow on, after a pause that grows from
- * 0.25 s to 1 s. If the server is a new one by then, what lies between is a gap, and counted.
+ * What a view begins with, the last @history flows of each node, has come when the newest of each
+ * has (ui-server/backlog.h); pages are told so, once and for good.
+ *
+ * A stream that ends is asked for again, from the last flow on, or with all of history where that
+ * had not come yet, after a pause that grows from 0.25 s to 1 s. If the server is a new one by then, what lies between is a gap, and counted.
  *
  * A stream that is silent for two seconds is doubted: the server is asked how it is, and while it
  * does not say, the view is away. The stream is kept all the same, and goes on where it was.

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "flow/dict.h"
 #include "rpc/client.h"
+#include "ui-server/backlog.h"
 #include "ui-server/frame.h"
 #include "ui-server/pulse.h"
 #include "ui-server/recent.h"
@@ -50,6 +51,7 @@ struct ui_view {
 	bool server_has_no_batches; /* it said so, since it was last away */
 	bool map_is_whole;          /* it came from the server: flows add nothing to it */
 	struct wall_ns last_good;   /* when the server was last known to be there; 0 never */
+	struct ui_backlog *backlog; /* NULL: of a range, or all of it has come */
 
 	atomic_bool ended;
 
@@ -63,7 +65,8 @@ struct ui_view {
 	struct ui_pulse pulse; /* of the flows that came */
 	uint64_t pulse_flows;  /* in it */
 	struct ui_pulse
-		recorded; /* of a range: of all its flows, by the minute; without steps: none */
+		recorded;   /* of a range: of all its flows, by the minute; without steps: none */
+	bool has_caught_up; /* what the view begins with is here; for good */
 	enum view_state state;
 	char reason[ERR_MSG_BYTES];    /* of VIEW_AWAY */
 	struct wall_ns away_since;     /* of VIEW_AWAY */
@@ -80,6 +83,7 @@ struct ui_view {
 	struct buf raw, rows, text;
 	uint64_t round_tick, round_second; /* the round that goes on */
 	struct ui_view_cursor round_end;   /* where everybody is after it */
+	bool round_has_caught_up;          /* has_caught_up when it began: rows are of then */
 	struct view_told told[VIEW_TOLD];
 	size_t told_count;
 	/* The map goes to all pages in the same rounds: up to which version, and when. */

@@ -123,6 +123,7 @@ static void begin_round(struct ui_view *v, uint64_t second, const struct ui_tell
 	view_forget(v);
 	v->round_tick = v->ticks;
 	v->round_second = second;
+	v->round_has_caught_up = v->has_caught_up;
 	v->round_end = (struct ui_view_cursor){
 		.recent = ui_recent_newest(v->recent),
 		.map = ui_map_version(v->map),
@@ -148,6 +149,8 @@ static void put_update(struct ui_view *v, const struct ui_view_cursor *from,
 	*ret_to = v->round_end;
 	buf_printf(b, "\"sent\":%llu,", (unsigned long long)(t->wall.v / NS_PER_MS));
 	put_state(b, v);
+	if (v->round_has_caught_up)
+		buf_lit(b, ",\"caught_up\":true");
 	put_totals(b, v);
 	if (first || from->map < v->map_told) {
 		size_t mark = b->len;

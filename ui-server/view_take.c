@@ -1,12 +1,14 @@
 /* What the server's answers become: the map, the rates, the newest flows, the totals. */
 #include "base/log.h"
+#include "flow/flow.pb-c.h"
 #include "flow/wire.h"
 #include "ui-server/view_in.h"
 
 enum {
 	TAKE_MOST = 64,      /* flows that are read before the lock is taken once for all of them */
 	BATCH_RESPONSES = 1, /* of tycho.v1.FlowBatch */
-	LOST_COUNT = 2,      /* of flow.LostEvent */
+	LOST_SOURCE = 1,     /* of flow.LostEvent */
+	LOST_COUNT = 2,
 };
 /* A stream that is silent for so long may be one that nobody is behind: ask. */
 #define QUIET_NS (2 * NS_PER_S)
@@ -74,11 +76,17 @@ static void count_loss(struct ui_view *v, struct str message)
 {
 	struct wire_reader r = wire_reader_of(message);
 	struct wire_field field;
-	uint64_t lost = 0;
+	uint64_t lost = 0, source = 0;
 
-	while (wire_next(&r, &field))
+	while (wire_next(&r, &field)) {
 		if (field.number == LOST_COUNT && field.type == WIRE_VARINT)
 			lost = field.value;
+		if (field.number == LOST_SOURCE && field.type == WIRE_VARINT)
+			source = field.value;
+	}
+	/* On the way here; what others say they lost never was a flow. */
+	if (v->backlog && source == FLOW__LOST_EVENT_SOURCE__HUBBLE_RING_BUFFER)
+		ui_backlog_lost(v->backlog);
 	(void)pthread_mutex_lock(&v->mx);
 	v->lost += lost;
 	v->changes++;
@@ -94,14 +102,15 @@ static void take_response(struct ui_view *v, struct taken *t, struct str respons
 	if (flow_response_split(response, &r, &e) != ERR_OK) {
 		log_warn("an answer that cannot be read, skipped", "err=%s", LOG_QUOTE(e.msg));
 	} else if (r.has_message && r.kind == FLOW_KIND_LOST) {
-		count_loss(v, r.message);
+		if (!v->backlog || ui_backlog_saw(v->backlog, &r, NULL))
+			count_loss(v, r.message);
 	} else if (r.has_message && r.kind == FLOW_KIND_FLOW) {
 		if (t->count == TAKE_MOST)
 			count_all(v, t, now);
-		if (flow_decode(r.message, v->dict, &t->flows[t->count], &e) == ERR_OK)
-			t->messages[t->count++] = r.message;
-		else
+		if (flow_decode(r.message, v->dict, &t->flows[t->count], &e) != ERR_OK)
 			log_warn("a flow that cannot be read, skipped", "err=%s", LOG_QUOTE(e.msg));
+		else if (!v->backlog || ui_backlog_saw(v->backlog, &r, &t->flows[t->count]))
+			t->messages[t->count++] = r.message;
 	}
 }
 
@@ -141,6 +150,20 @@ static void end_tick(struct ui_view *v)
 	v->config.notify(v->config.ctx);
 }
 
+/* All that the view begins with has been counted: pages are told, with the next they are told. */
+static void look_for_end_of_history(struct ui_view *v, struct mono_ns now)
+{
+	if (!v->backlog || !ui_backlog_has_come(v->backlog, now, v->dict))
+		return;
+	ui_backlog_free(TAKE(v->backlog));
+	(void)pthread_mutex_lock(&v->mx);
+	v->has_caught_up = true;
+	v->changes++;
+	v->ticks++;
+	(void)pthread_mutex_unlock(&v->mx);
+	v->config.notify(v->config.ctx);
+}
+
 /* A connection may be open with nobody behind it: a process that was stopped, a network that is
  * gone. The stream is kept: if somebody is there after all, nothing was missed. */
 static void doubt(struct ui_view *v, bool *is_away)
@@ -173,6 +196,7 @@ enum err_code view_pump(struct ui_view *v, struct rpc_stream *stream, bool is_ba
 			doubt(v, &is_away);
 			now = heard = mono_now();
 		}
+		look_for_end_of_history(v, now);
 		uint64_t wait_ns = tick.v > now.v ? tick.v - now.v : 1;
 		enum err_code code = rpc_stream_next(stream, wait_ns, &message, e);
 		if (code == ERR_OK) {

@@ -268,6 +268,70 @@ test("what is said of all drops is the sum of what is said of each, though count
 	await page.close();
 });
 
+test("that there is nothing is said when history has answered, and until then that it is asked", async () => {
+	// What the server says of history comes when the test lets it: of each question its own, on each connection anew.
+	const [held, released] = [new Map(), new Set()];
+	let cut, is_held = () => {}, connections = 0;
+	const page = await open(shop_ui.address, (made) =>
+		made.routeWebSocket("**/live", (socket) => {
+			const server = socket.connectToServer();
+			connections++;
+			for (const of of [held, released]) of.clear();
+			cut = () => socket.close();
+			socket.onMessage((text) => server.send(text));
+			server.onMessage((text) => {
+				const message = JSON.parse(text);
+				const { watch } = message;
+				if (message.caught_up && watch > 1 && !released.has(watch)) {
+					delete message.caught_up;
+					held.set(watch, () => {
+						released.add(watch);
+						socket.send(JSON.stringify({ ...message, rows: [], caught_up: true }));
+					});
+					is_held();
+				}
+				socket.send(JSON.stringify(message));
+			});
+		}),
+	);
+	const held_back = async (watch) => {
+		while (!held.has(watch)) await new Promise((then) => (is_held = then));
+	};
+	const said = () => [...document.querySelectorAll(".map .empty, .flows .empty, .detail h2")].map((e) => e.textContent.split(". ")[0].trim());
+	const asking = (what) => [`Asking for earlier connections${what}`, "Asking the server…", `Asking for earlier flows${what}`];
+	const none = ["No connections with this filter", "No flows", "No flows with this filter"];
+	await becomes(page, row_count, all);
+	const filter = page.getByRole("combobox", { name: "Filter" });
+	const ask = async (line) => {
+		await filter.fill(line);
+		await filter.press("Enter");
+	};
+	await ask("port=9");
+	await held_back(2);
+	await becomes(page, said, asking(" with this filter…"));
+	assert.equal(await page.evaluate(fact, "nothing-known"), "nothing known yet");
+	assert.deepEqual(await violations(page), []);
+
+	// A second question is asked: the first one's answer says nothing of it.
+	const first = held.get(2);
+	await ask("port=10");
+	await held_back(3);
+	first();
+	await becomes(page, said, asking(" with this filter…"));
+	held.get(3)();
+	await becomes(page, said, none);
+
+	// What was answered was so on a connection that is gone.
+	cut();
+	await becomes(page, said, asking(" with this filter…"));
+	await held_back(3);
+	assert.equal(connections, 2);
+	await becomes(page, said, asking(" with this filter…"));
+	held.get(3)();
+	await becomes(page, said, none);
+	await page.close();
+});
+
 test("where no server answers, nothing is said to have not been", async () => {
 	const ui = await stage.ui(`unix://${stage.folder}/nobody.sock`);
 	const page = await open(ui.address);

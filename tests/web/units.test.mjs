@@ -287,7 +287,10 @@ test("only who has been answered says that there was nothing", () => {
 	assert.equal(of(away), "away");
 	assert.equal(of({ ...away, totals: { ...seen.totals, flows: 1 } }), "known");
 	assert.equal(of({ upstream: { kind: "live" }, link: { kind: "broken", reason: "", since: 0 } }), "away");
-	for (const kind of ["live", "past"]) assert.equal(of({ upstream: { kind } }), "known");
+	assert.equal(of({ upstream: { kind: "past" } }), "known");
+	assert.equal(of({ upstream: { kind: "live" } }), "asked");
+	assert.equal(of({ upstream: { kind: "live" }, has_caught_up: true }), "known");
+	assert.equal(of({ upstream: { kind: "live" }, totals: { ...seen.totals, flows: 1 } }), "known");
 });
 
 test("in an empty range it is said what there is elsewhere, and that some is missing only where it is so", () => {
@@ -304,13 +307,16 @@ test("in an empty range it is said what there is elsewhere, and that some is mis
 		);
 	assert.deepEqual(of(30_000), { text: "No flows in this range.", seen: 7, then: "" });
 	assert.match(of(90_000).then, /what is missing/);
-	const live = (line) =>
+	const live = (line, has_caught_up) =>
 		health.empty_text(
-			{ ...state.initial(""), shown_line: line, link: { kind: "open" }, upstream: { kind: "live" } },
+			{ ...state.initial(""), shown_line: line, has_caught_up, link: { kind: "open" }, upstream: { kind: "live" } },
 			"connections",
 		).text;
-	assert.equal(live("verdict=DROPPED"), "No drops.");
-	assert.equal(live("verdict=DROPPED port=53"), "No connections with this filter.");
+	assert.equal(live("verdict=DROPPED", true), "No drops.");
+	assert.equal(live("verdict=DROPPED port=53", true), "No connections with this filter.");
+	assert.equal(live("", false), "Asking for earlier connections…");
+	assert.equal(live("verdict=DROPPED", false), "Asking for earlier drops…");
+	assert.equal(live("verdict=DROPPED port=53", false), "Asking for earlier connections with this filter…");
 });
 
 test("a past range is said by the clock today, and with its days else", () => {

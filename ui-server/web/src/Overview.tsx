@@ -17,7 +17,8 @@ function nothing_text(state: State): string {
 		case "asked":
 			return "Asking the server…";
 		case "known":
-			return state.totals.flows > 0 ? "Nothing dropped" : "No flows";
+			if (!state.totals.flows) return "No flows";
+			return state.range || state.has_caught_up ? "Nothing dropped" : "Nothing dropped so far";
 	}
 }
 

@@ -68,12 +68,14 @@ export function empty_text(state: State, what: string): Empty {
 	const only = (text: string): Empty => ({ text, seen: 0, then: "" });
 	const known = knowledge(state);
 	if (known === "away") return only(`No ${what} to show: there is no connection to the server.`);
-	if (known === "asked") return only("Asking the server…");
 	const seen = state.history.flows.reduce((sum, n) => sum + n, 0);
 	// Who asks for drops alone is told that there were none.
 	const is_of_drops = state.shown_line === "verdict=DROPPED" || state.shown_line === outcome_terms("dropped").join(" ");
-	const none = `No ${is_of_drops ? "drops" : what}`;
+	const these = is_of_drops ? "drops" : what;
+	const none = `No ${these}`;
 	const with_filter = state.shown_line && !is_of_drops ? " with this filter" : "";
+	if (known === "asked")
+		return only(state.upstream.kind === "live" ? `Asking for earlier ${these}${with_filter}…` : "Asking the server…");
 	if (state.range)
 		return {
 			text: `${none} in this range${with_filter}.`,
@@ -84,9 +86,9 @@ export function empty_text(state: State, what: string): Empty {
 	return { text: `${none}${with_filter}.`, seen, then: is_of_drops ? "The next is shown at once." : "Widen it, or wait: what comes is shown." };
 }
 
-// Whether zero means that there were none: only who has been answered knows.
+// Whether zero means that there were none: only who has been answered knows, of what comes too from history.
 export function knowledge(state: State): "known" | "asked" | "away" {
 	if (state.totals.flows > 0) return "known";
 	if (state.link.kind === "broken" || state.upstream.kind === "away") return "away";
-	return state.upstream.kind === "connecting" ? "asked" : "known";
+	return state.upstream.kind === "past" || state.has_caught_up ? "known" : "asked";
 }

@@ -88,6 +88,7 @@ export interface State {
 	watch: number; // number of the question that is being answered
 	shown_line: string; // the filter that it asks with
 	upstream: Upstream;
+	has_caught_up: boolean; // all of history that a live view begins with is here
 	totals: Totals;
 	mapped: Totals | null; // of the same moment as cards and edges, which do not come each time; null: none came yet
 	cards: Card[]; // by id
@@ -158,6 +159,7 @@ export function initial(line: string): State {
 function nothing_seen() {
 	return {
 		upstream: { kind: "connecting" } as Upstream,
+		has_caught_up: false,
 		totals: no_totals,
 		mapped: null as Totals | null,
 		cards: [] as Card[],
@@ -341,6 +343,7 @@ function take_update(
 		...state,
 		selection: sought ? { kind: "flow", row: sought } : state.selection,
 		upstream: update.state,
+		has_caught_up: update.caught_up ?? false,
 		totals: update.totals,
 		// That of a past range is always whole.
 		pulse: state.range ? update.pulse : merge_pulse(state.pulse, update.pulse),

@@ -37,6 +37,7 @@ export interface Update {
 	watch: number; // of the question that this answers
 	sent: number; // ms since the epoch, by the server's clock
 	state: Upstream;
+	caught_up?: boolean; // of what comes, not of a range, whose `state` says so: the upstream has answered from history, of all its nodes. The newest flows from before the question, --history of each node, are in the messages up to and with this one. Left out until then, while `state` may be `live` already, and there from then on, also while the upstream is away
 	totals: Totals;
 	map?: MapDelta; // left out where nothing has changed; every 500 ms at most, less often for large maps and many pages
 	pulse: Pulse;
