@@ -463,6 +463,36 @@ test("a keyboard goes along the record and the strip, hears what is there, and l
 	await page.close();
 });
 
+test("each port that one card asks another for has a line, which ends at its row", async () => {
+	const asked = [
+		["frontend", "catalog", 8080, "TCP", 15, "FORWARDED"],
+		["frontend", "catalog", 9090, "TCP", 5, "FORWARDED"],
+		["frontend", "catalog", 9187, "TCP", 3, "DROPPED"],
+	];
+	const list = asked.flatMap((c) => Array.from({ length: c[4] }, (_, i) => flow_of(c, i, new Date(Date.UTC(2026, 0, 1) + c[2] + i))));
+	const observer = await stage.observer("ports", json_lines(list));
+	const ui = await stage.ui(observer.address);
+	const page = await open(ui.address);
+	await becomes(page, map_lines, lines_of(asked));
+	await becomes(page, () => document.querySelector(".map").dataset.young, "false"); // nothing moves any more
+	const place = await page.evaluate(() => {
+		const pane = document.querySelector(".canvas");
+		const { cy } = pane._cyreg;
+		const card = cy.nodes().filter((n) => n.id().includes("catalog"));
+		const { x1, y1 } = card.renderedBoundingBox({ includeOverlays: false });
+		const { left, top } = pane.getBoundingClientRect();
+		return { left: left + x1, top: top + y1, zoom: cy.zoom() };
+	});
+	const said = () => document.querySelector(".tip")?.innerText.replace(/\s+/g, " ") ?? "";
+	for (const [row, [, , port, , n, verdict]] of asked.entries()) {
+		await page.mouse.move(place.left - 6 * place.zoom, place.top + (40 + 18 * (row + 0.5)) * place.zoom);
+		await becomes(page, said, `${n} ${outcome[verdict]} ${port}/TCP ${n}`);
+	}
+	await page.close();
+	await ui.stop();
+	await observer.stop();
+});
+
 test("the table's columns are chosen, and stay chosen", async () => {
 	const page = await open(shop_ui.address);
 	await becomes(page, row_count, all);

@@ -690,7 +690,7 @@ test("drops add up: since when, until when, why, and how many for reasons that n
 	assert.equal(graph.summary_of([edge(0, { forwarded: 1 })]).first_dropped, 0);
 });
 
-test("between two cards there is one line for each outcome, ending at the port most used", () => {
+test("between two cards there is a line for each port that has a row, and for each outcome there", () => {
 	const edges = [
 		{ id: 0, from: 0, to: 1, port: 80, protocol: "TCP", forwarded: 1 },
 		{ id: 1, from: 0, to: 1, port: 443, protocol: "TCP", forwarded: 5, dropped: 2 },
@@ -699,11 +699,32 @@ test("between two cards there is one line for each outcome, ending at the port m
 	assert.deepEqual(
 		g.lines.map((l) => [l.outcome, l.count, l.port]),
 		[
-			["forwarded", 6, "443/TCP"],
+			["forwarded", 1, "80/TCP"],
+			["forwarded", 5, "443/TCP"],
 			["dropped", 2, "443/TCP"],
 		],
 	);
 	assert.deepEqual(g.nodes[1].ports, ["443/TCP", "80/TCP"]);
+	assert.equal(new Set(g.lines.map((l) => l.key)).size, 3);
+	assert.deepEqual(g.lines.map((l) => layout.port_offset(g.nodes[1], l)), [26, 8, 8]);
+	assert.deepEqual(graph.edges_of(g.lines), edges);
+	assert.equal(shown.selected_ways({ kind: "edge", from: g.nodes[0].key, to: g.nodes[1].key }, g).length, 2);
+	const said = shown.selected_ways({ kind: "edge", from: g.nodes[0].key, to: g.nodes[1].key }, g).flat();
+	for (const port of [80, 443]) assert.ok(said.includes(`to-port=${port}`), said.join(" "));
+});
+
+test("ports that have no row share a line, which ends at the row that says how many more there are", () => {
+	const edges = [...Array(7)].map((_, i) => ({ id: i, from: 0, to: 1, port: 80 + i, protocol: "TCP", forwarded: 2 ** (7 - i) }));
+	const g = graph.graph_of([card(0, "a"), card(1, "b")], edges, []);
+	const b = g.nodes[1];
+	assert.deepEqual(g.lines.map((l) => [l.port, l.count]), [["80/TCP", 128], ["81/TCP", 64], ["82/TCP", 32], ["83/TCP", 16], ["84/TCP", 14]]);
+	const offsets = g.lines.map((l) => layout.port_offset(b, l));
+	assert.deepEqual(offsets.map((y) => y - offsets[0]), [0, 18, 36, 54, 54]);
+	// A card without room for all of them says so in an earlier row.
+	assert.deepEqual(g.lines.map((l) => layout.port_offset({ ...b, rows: 2 }, l)).map((y, _, all) => y - all[0]), [0, 18, 18, 18, 18]);
+	// A folded group has no rows.
+	const many = [...Array(graph.FOLD_FROM)].map((_, i) => card(i, `w${i}`, { namespace: i ? "n" : "m" }));
+	assert.deepEqual(graph.graph_of(many, edges, []).lines.map((l) => [l.row, l.count]), [["", 254]]);
 });
 
 test("where there are clusters, cards are told apart by them, in words of the filter line too", () => {
@@ -906,8 +927,13 @@ test("of two ranges it is told what is new, gone, and dropped more or less often
 	assert.deepEqual(
 		g.lines.map((l) => [l.from.split("|")[4], l.to.split("|")[4], l.outcome, l.change, l.delta]),
 		[
-			["a", "b", "forwarded", "no longer dropped", 0],
-			["a", "b", "dropped", "now dropped", 6], // +1 +0 +6 −1
+			["a", "b", "forwarded", "same", 0], // 80
+			["a", "b", "dropped", "now dropped", 1],
+			["a", "b", "forwarded", "same", 0], // 81
+			["a", "b", "dropped", "same", 0],
+			["a", "b", "dropped", "more drops", 6], // 82
+			["a", "b", "forwarded", "no longer dropped", 0], // 83 and 85, which have no row
+			["a", "b", "dropped", "fewer drops", -1],
 			["a", "d", "forwarded", "new", 0],
 			["b", "c", "forwarded", "gone", 0],
 		],

@@ -22,8 +22,10 @@ import {
 } from "./flow";
 import { flow_term } from "./flow_term";
 import {
+	edges_of,
 	folded_text,
 	type Graph,
+	is_of_pair,
 	type Line,
 	name_of,
 	type Node,
@@ -331,7 +333,7 @@ function EdgeDetail({
 	to: Node;
 	props: Props;
 }) {
-	const edges = lines[0]?.edges ?? [];
+	const edges = edges_of(lines);
 	const ways = ways_between(from, to, edges);
 	const all = { edges, ways, props };
 	return (
@@ -390,9 +392,9 @@ function Peers({
 			<ul class="peers">
 				<Some list={[...seen]} most={20}>
 					{([key, list]: [string, Line[]]) => {
-						const [{ from, to, edges }] = list as [Line];
+						const [{ from, to }] = list as [Line];
 						const peer = node(key);
-						const ways = ways_between(node(from), node(to), edges);
+						const ways = ways_between(node(from), node(to), edges_of(list));
 						const sum = (of: Line[]) => of.reduce((n, l) => n + l.count, 0);
 						const dropped = sum(list.filter((l) => l.outcome === "dropped"));
 						return (
@@ -458,7 +460,7 @@ function Served({ node, props }: { node: Node; props: Props }) {
 function CardDetail({ node, props }: { node: Node; props: Props }) {
 	const incoming = props.graph.lines.filter((l) => l.to === node.key);
 	const outgoing = props.graph.lines.filter((l) => l.from === node.key);
-	const edges = [...new Set([...incoming, ...outgoing].flatMap((l) => l.edges).concat(node.own))];
+	const edges = [...new Set([...edges_of([...incoming, ...outgoing]), ...node.own])];
 	const all = { edges, ways: ways_of_node(node), props };
 	return (
 		<>
@@ -631,7 +633,7 @@ function Body(props: Props) {
 		case "edge": {
 			const from = node(selection.from);
 			const to = node(selection.to);
-			const lines = graph.lines.filter((l) => l.from === selection.from && l.to === selection.to);
+			const lines = graph.lines.filter((l) => is_of_pair(l, selection.from, selection.to));
 			return from && to && lines.length ? (
 				<EdgeDetail lines={lines} from={from} to={to} props={props} />
 			) : (

@@ -3,7 +3,7 @@
 import cytoscape, { type Core, type NodeSingular } from "cytoscape";
 import { type Colors, read_colors } from "./card";
 import { count_text } from "./flow";
-import { folded_text, type Line, type Node } from "./graph";
+import { folded_text, is_of_pair, type Line, type Node } from "./graph";
 import { CARD_WIDTH, type Place, card_height, corners, is_past_cards, lay_out, port_offset, way_past } from "./layout";
 import { Canvas, type Placed, type Stroke } from "./canvas";
 import { type Block, curve, type Shape, shape_of } from "./line_shape";
@@ -56,13 +56,45 @@ function is_calm(): boolean {
 	return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-// Beside each other where both happen between the same two.
-const lanes: Record<Line["outcome"], number> = {
-	forwarded: 0,
-	dropped: 14,
-	audited: -14,
-	unknown: 26,
-};
+const outcomes: Line["outcome"][] = ["audited", "forwarded", "dropped", "unknown"]; // from above, of one row
+const LANE_PX = 14; // between lines of the same two cards, on their way
+const LANES_PX = 44; // all of them, at most
+const ARRIVAL_PX = 5; // between those that end at the same row
+
+// Where a line runs beside the others of the same two cards, and beside those that end at the same row; 0: alone.
+interface Lane {
+	on_way: number;
+	at_end: number;
+}
+
+// The higher the row, the higher the lane: lines to one card do not cross.
+function lanes_of(lines: Line[], into: (line: Line) => number): Map<Line, Lane> {
+	const lanes = new Map<Line, Lane>();
+	const pairs = new Map<string, Line[]>();
+	for (const line of lines) {
+		const pair = `${line.from}>${line.to}`;
+		const list = pairs.get(pair);
+		if (list) list.push(line);
+		else pairs.set(pair, [line]);
+	}
+	const rank = (line: Line) => outcomes.indexOf(line.outcome);
+	for (const list of pairs.values()) {
+		if (list.length === 1) {
+			lanes.set(list[0]!, { on_way: 0, at_end: 0 });
+			continue;
+		}
+		list.sort((a, b) => into(a) - into(b) || rank(a) - rank(b));
+		const step = Math.min(LANE_PX, LANES_PX / list.length);
+		list.forEach((line, i) => {
+			const beside = list.filter((other) => into(other) === into(line));
+			lanes.set(line, {
+				on_way: (i - (list.length - 1) / 2) * step,
+				at_end: (beside.indexOf(line) - (beside.length - 1) / 2) * ARRIVAL_PX,
+			});
+		});
+	}
+	return lanes;
+}
 
 function describe(line: Line): string[] {
 	const by =
@@ -209,10 +241,15 @@ export class Drawing {
 	// A verdict that is new between two that had talked before.
 	private tell_changes(known: Map<string, Line>): void {
 		if (is_calm()) return;
-		const pair = (key: string) => key.slice(0, key.lastIndexOf(":"));
-		const pairs = new Set([...known.keys()].map(pair));
-		for (const key of this.lines.keys())
-			if (!known.has(key) && pairs.has(pair(key))) this.layer.pulse(key);
+		const pair = ({ from, to }: Line) => `${from}>${to}`;
+		const pairs = new Set([...known.values()].map(pair));
+		const verdicts = new Set([...known.values()].map((line) => `${pair(line)}:${line.outcome}`));
+		const rows = new Set([...known.values()].map((line) => `${pair(line)}|${line.row}`));
+		for (const [key, line] of this.lines) {
+			if (known.has(key) || !pairs.has(pair(line))) continue;
+			// A port that is asked for the first time has the verdict that others have.
+			if (!verdicts.has(`${pair(line)}:${line.outcome}`) || rows.has(`${pair(line)}|${line.row}`)) this.layer.pulse(key);
+		}
 	}
 
 	// Cards as the graph has them, with as many rows as there is room for.
@@ -339,24 +376,22 @@ export class Drawing {
 		}
 		this.draw();
 		const is_selected = (l: Line) =>
-			selection.kind === "edge" && selection.from === l.from && selection.to === l.to;
+			selection.kind === "edge" && is_of_pair(l, selection.from, selection.to);
 		const selected = new Set([...this.lines.values()].filter(is_selected).map((l) => l.key));
 		if (selection.kind === "card") selected.add(selection.key);
 		this.layer.highlight(this.near(selection), selected);
 	}
 
 	private draw(): void {
-		const pairs = new Map<string, number>();
-		for (const { from, to } of this.lines.values()) {
-			const pair = `${from}>${to}`;
-			pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
-		}
+		const lanes = lanes_of([...this.lines.values()], (line) => {
+			const to = this.nodes.get(line.to);
+			return to ? port_offset(to, line) : 0;
+		});
 		const blocks = this.blocks();
 		const span_s = Math.max(10, this.props.span_s);
 		const strokes: Stroke[] = [];
 		for (const line of this.lines.values()) {
-			const lane = pairs.get(`${line.from}>${line.to}`) === 1 ? 0 : lanes[line.outcome];
-			const shape = this.shape(line, lane, blocks);
+			const shape = this.shape(line, lanes.get(line)!, blocks);
 			if (shape)
 				strokes.push({
 					key: line.key,
@@ -374,13 +409,13 @@ export class Drawing {
 		this.layer.set(strokes, cards, this.groups());
 	}
 
-	private shape(line: Line, lane: number, blocks: Map<string, Block>): Shape | null {
+	private shape(line: Line, { on_way: lane, at_end }: Lane, blocks: Map<string, Block>): Shape | null {
 		const from = this.nodes.get(line.from);
 		const to = this.nodes.get(line.to);
 		const a = this.seen_at.get(line.from);
 		const b = this.seen_at.get(line.to);
 		if (!from || !to || !a || !b) return null;
-		const y = port_offset(to, line);
+		const y = port_offset(to, line) + at_end;
 		const made_from = `${y}|${lane}|${card_height(from)}`;
 		const known = this.shapes.get(line.key);
 		if (known?.of === made_from) return known.shape;
@@ -392,7 +427,7 @@ export class Drawing {
 		const [block_a, block_b] = [blocks.get(line.from), blocks.get(line.to)];
 		const shape = route
 			? shape_of(
-					corners(a, b, out + lane / 2, y + lane / 2.5, route.map((p) => ({ x: p.x, y: p.y + lane / 2 }))),
+					corners(a, b, out + lane / 2, y, route.map((p) => ({ x: p.x, y: p.y + lane / 2 })), lane),
 					false,
 				)
 			: curve(a, b, out, y, lane, block_a && block_b && block_a !== block_b ? [block_a, block_b] : undefined);
@@ -435,7 +470,7 @@ export class Drawing {
 			const hit =
 				selection.kind === "card"
 					? line.from === selection.key || line.to === selection.key
-					: line.from === selection.from && line.to === selection.to;
+					: is_of_pair(line, selection.from, selection.to);
 			if (hit) for (const key of [line.key, line.from, line.to]) near.add(key);
 		}
 		if (selection.kind === "card" && this.nodes.has(selection.key)) near.add(selection.key);

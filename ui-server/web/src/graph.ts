@@ -1,11 +1,12 @@
-// From cards and edges as the server counts them to what is drawn: one line for each pair of cards and outcome, groups
-// folded where the map is large.
+// From cards and edges as the server counts them to what is drawn: one line for each row of a card that another asks, and
+// for each outcome; one for all ports that have no row. Groups are folded where the map is large.
 import type { Ways } from "./filter";
 import { count_text, type Outcome, visible } from "./flow";
 import type { Card, Change, Edge } from "./drawn";
 
 export const FOLD_FROM = 150; // cards
 export const PORTS_SHOWN = 4; // rows of a card
+export const NO_ROW = ""; // of ports beyond these, and of all ports of a folded group
 
 export interface Node {
 	key: string; // stable while the page is open, and across reconnects
@@ -29,8 +30,9 @@ export interface Line {
 	to: string;
 	outcome: Outcome;
 	count: number;
-	port: string; // the most used, where the line ends
-	edges: Edge[]; // all between the two, whatever their outcome
+	row: string; // where it ends: a port, or NO_ROW
+	port: string; // the same, of NO_ROW the most used
+	edges: Edge[]; // all that end there, whatever their outcome
 	change: Change | null; // null: nothing is compared
 	delta: number; // of drops, to those before
 }
@@ -176,10 +178,29 @@ function lines_of(edges: Edge[], by_card: string[], nodes: Map<string, Node>): L
 	}
 	for (const [key, ports] of served)
 		nodes.get(key)!.ports = [...ports].sort(by_use).map(([port]) => port);
-	return [...pairs.entries()].flatMap(([pair, list]) => lines_between(pair, list, by_card));
+	return [...pairs.entries()].flatMap(([pair, list]) => {
+		const to = nodes.get(by_card[list[0]!.to]!)!;
+		const has_row = new Set(to.card ? to.ports.slice(0, PORTS_SHOWN) : []);
+		const rows = new Map<string, Edge[]>();
+		for (const edge of list) {
+			const port = port_text(edge);
+			const row = has_row.has(port) ? port : NO_ROW;
+			rows.set(row, [...(rows.get(row) ?? []), edge]);
+		}
+		return [...rows].flatMap(([row, edges]) => lines_between(pair, row, edges, by_card));
+	});
 }
 
-function lines_between(pair: string, edges: Edge[], by_card: string[]): Line[] {
+// Of all that is between two cards; the lines are of one pair, or of many.
+export function edges_of(lines: Line[]): Edge[] {
+	return [...new Set(lines.flatMap((line) => line.edges))];
+}
+
+export function is_of_pair(line: Line, from: string, to: string): boolean {
+	return line.from === from && line.to === to;
+}
+
+function lines_between(pair: string, row: string, edges: Edge[], by_card: string[]): Line[] {
 	const from = by_card[edges[0]!.from]!;
 	const to = by_card[edges[0]!.to]!;
 	const outcomes: Outcome[] = ["forwarded", "dropped", "audited", "unknown"];
@@ -196,8 +217,8 @@ function lines_between(pair: string, edges: Edge[], by_card: string[]): Line[] {
 		if (!count) return [];
 		return [
 			{
-				key: `${pair}:${outcome}`,
-				...{ from, to, outcome, count, edges },
+				key: `${pair}|${row}:${outcome}`,
+				...{ from, to, outcome, count, row, edges },
 				port: port_text(shown[0]!),
 				change: line_change(shown, outcome),
 				delta: outcome === "dropped" ? shown.reduce((n, e) => n + (e.delta ?? 0), 0) : 0,

@@ -18,8 +18,11 @@ export function card_height(node: Node): number {
 }
 // From the card's middle to the middle of the row that @line ends at.
 export function port_offset(node: Node, line: Line): number {
-	const row = shown_ports(node).indexOf(line.port);
-	return row < 0 ? 0 : HEAD_HEIGHT + (row + 0.5) * PORT_HEIGHT - card_height(node) / 2;
+	const rows = shown_ports(node);
+	if (!rows.length) return 0;
+	const row = rows.indexOf(line.row);
+	// The last one says how many more there are.
+	return HEAD_HEIGHT + ((row < 0 ? rows.length - 1 : row) + 0.5) * PORT_HEIGHT - card_height(node) / 2;
 }
 
 export interface Place {
@@ -44,12 +47,14 @@ export function lay_out(graph: Graph): Layout {
 }
 
 const STUB = 10; // px that a line goes on straight from a card, before it turns
+const TURN_SHARE = 0.3; // of its lane, that it turns earlier or later
 const HALF = CARD_WIDTH / 2;
 
 // The corners of a line along @route, from a card at @a to one at @b, which it leaves and reaches at heights @out and
 // @into from their middles: past the cards of each column that lies between, never behind them. Forwards it goes from the
-// right to the left side, backwards the other way round. First and last are its ends.
-export function corners(a: Place, b: Place, out: number, into: number, route: Place[]): Place[] {
+// right to the left side, backwards the other way round. First and last are its ends. @lane: px below the middle of those that
+// run beside it; where they go up or down, what ends farthest in that direction turns first, so that none crosses another.
+export function corners(a: Place, b: Place, out: number, into: number, route: Place[], lane = 0): Place[] {
 	const start_y = a.y + out;
 	const end_y = b.y + into;
 	if (Math.abs(b.x - a.x) < HALF) {
@@ -69,11 +74,14 @@ export function corners(a: Place, b: Place, out: number, into: number, route: Pl
 			{ x: p.x - way * (HALF + STUB), y: p.y },
 			{ x: p.x + way * (HALF + STUB), y: p.y },
 		]);
+	const aside = (dy: number) => -Math.sign(dy) * lane * TURN_SHARE;
+	const after = between[0]?.y ?? end_y;
+	const before = between.at(-1)?.y ?? start_y;
 	return [
 		{ x: a.x + way * HALF, y: start_y },
-		{ x: a.x + way * (HALF + STUB), y: start_y },
+		{ x: a.x + way * (HALF + STUB + aside(after - start_y)), y: start_y },
 		...between,
-		{ x: b.x - way * (HALF + STUB + 4), y: end_y },
+		{ x: b.x - way * (HALF + STUB + 4 - aside(end_y - before)), y: end_y },
 		{ x: b.x - way * (HALF + 2), y: end_y },
 	];
 }

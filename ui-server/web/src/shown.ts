@@ -4,7 +4,7 @@ import { compare, type Comparison } from "./compare";
 import { FILTERS_MOST, filters_of, narrowed, parse_line, type Ways } from "./filter";
 import type { Flow, FlowFilter } from "./flow";
 import { clusters_of, fold, type Folding, identity_of } from "./fold";
-import { card_name, folded_text, type Graph, group_key, name_of, type Node, node_ways, OUTSIDE, outcome_terms, ways_between, ways_of_node } from "./graph";
+import { card_name, edges_of, folded_text, type Graph, group_key, is_of_pair, name_of, type Node, node_ways, OUTSIDE, outcome_terms, ways_between, ways_of_node } from "./graph";
 import { is_between, is_of_card } from "./match";
 import { completed } from "./rates";
 import type { Selection, State } from "./state";
@@ -78,7 +78,7 @@ export function selected_text(selection: Selection, graph: Graph): string {
 		}
 		case "edge": {
 			const [from, to] = [node(selection.from), node(selection.to)];
-			const lines = graph.lines.filter((l) => l.from === selection.from && l.to === selection.to);
+			const lines = graph.lines.filter((l) => is_of_pair(l, selection.from, selection.to));
 			return from && to ? `${name_of(from)} to ${name_of(to)}${refused(lines.some((l) => l.outcome === "dropped"))}` : "";
 		}
 		case "flow": {
@@ -96,8 +96,7 @@ export function selected_ways(selection: Selection, graph: Graph): Ways | null {
 	if (selection.kind === "card") return ways_of_node(node(selection.key));
 	if (selection.kind !== "edge") return null;
 	const { from, to } = selection;
-	const edges = graph.lines.find((l) => l.from === from && l.to === to)?.edges ?? [];
-	return ways_between(node(from), node(to), edges);
+	return ways_between(node(from), node(to), edges_of(graph.lines.filter((l) => is_of_pair(l, from, to))));
 }
 
 // All flows of what is selected, among those of @line: requests and answers. Null: there are no words for them.
