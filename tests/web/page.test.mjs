@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before } from "node:test";
 import { conversations, flow_of, flows, json_lines } from "./flows.mjs";
+import { load } from "./load.mjs";
 import { becomes, fact, faults, health, map_lines, open as open_in, pixels, row_count, test, violations } from "./look.mjs";
 import { HASH, request } from "./request.mjs";
 import { Stage } from "./stage.mjs";
@@ -1053,8 +1054,28 @@ test("on paper of any form, from a window of any, the page is one sheet, and its
 			const above_foot = links[0][1] - margin_pt;
 			assert.ok(above_foot >= 0 && above_foot < 10 * (paper.scale ?? 1), `${above_foot} pt above the foot: ${of}`);
 		}
-	// So it is laid out there:
-	await page.emulateMedia({ media: "print" });
+	// So it is laid out there, with all its parts and all columns, of however narrow paper:
+	const { columns } = await load("columns");
+	for (const shown of ["", Object.keys(columns).join()]) {
+		await page.evaluate((shown) => localStorage.setItem("tycho.columns", shown), shown);
+		await page.emulateMedia({ media: "screen" });
+		await page.setViewportSize({ width: 1280, height: 800 });
+		await page.reload();
+		await becomes(page, row_count, all);
+		await page.emulateMedia({ media: "print" });
+		for (const [width, height] of [[794, 1123], [718, 1047], [559, 794], [300, 420], [1123, 794]]) {
+			await page.setViewportSize({ width, height });
+			const wide = await page.evaluate(() =>
+				[...document.querySelectorAll(".page, .canvas, .detail, .status, .flows, [role=columnheader], .row > *")].flatMap((e) => {
+					const { left, right, width } = e.getBoundingClientRect();
+					return width && left >= -0.5 && right <= innerWidth + 0.5 ? [] : [`${e.className} ${left} ${right}`];
+				}),
+			);
+			assert.deepEqual(wide, [], `${width} × ${height}`);
+			assert.equal(await page.locator("[role=columnheader]").count(), shown ? Object.keys(columns).length : 8);
+		}
+	}
+	await page.evaluate(() => localStorage.removeItem("tycho.columns"));
 	for (const [width, height] of [[1047, 718], [980, 740], [718, 484]]) {
 		await page.setViewportSize({ width, height });
 		const { last, under, cut } = await page.evaluate(() => {

@@ -14,8 +14,8 @@ export function useMedia(text: string): boolean {
 	return matchMedia(text).matches;
 }
 
-// Panels are tabs there; page.css has it, too.
-export const NARROW = "(max-width: 760px)";
+// Panels are tabs there; page.css has it, too. Paper has all of them, however narrow it is.
+export const NARROW = "screen and (max-width: 760px)";
 
 export type Scheme = "auto" | "light" | "dark";
 
