@@ -2,6 +2,7 @@
 import importlib.machinery
 import importlib.util
 import os
+import subprocess
 
 import lab as L
 import pytest
@@ -43,3 +44,25 @@ def test_each_turn_of_the_demo_does_what_it_is_there_for(cluster):
     assert node3.wait_for(len, '--verdict', 'FORWARDED', '--from-pod', 'shop/cart', '--to-pod', 'shop/api', '--port', '8443')
     for observer in (node1, node2, node3):
         assert observer.stop() == 0
+
+
+def test_a_demo_of_another_prefix_is_one_of_its_own_and_leaves_nothing_behind():
+    name = os.environ.get('TYCHO_LAB_PREFIX', 'tl-') + 'd2'
+    folder = '/run/tycho-demo.' + name
+
+    def demo(command):
+        return subprocess.run([os.path.join(HERE, 'demo'), command], env=dict(os.environ, TYCHO_LAB_PREFIX=name + '-'), check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+
+    def namespaces():
+        return [line.split()[0] for line in L.sh('ip', 'netns', 'list').splitlines() if line.startswith('demo.%s-' % name)]
+
+    said = demo('start')
+    try:
+        assert 'unix://%s/relay.sock' % folder in said
+        assert 'demo.%s-node1' % name in namespaces()
+        assert os.path.exists(os.path.join(folder, 'node3.sock'))
+    finally:
+        assert demo('stop') == 'stopped\n'
+    assert namespaces() == []
+    assert not os.path.exists(folder)
