@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/map.h"
+#include "cli/file.h"
 #include "cli/policy.h"
 #include "cli/report.h"
 #include "flow/json.h"
@@ -397,16 +398,16 @@ void policy_say_foreign(const struct policy_builder *b)
 {
 	const char *first;
 	size_t n = policy_builder_foreign(b, &first);
+	AUTO_BUF struct buf text = buf_init(SIZE_MAX);
 
 	if (n == 1)
-		(void)fprintf(stderr,
-			      "a policy of another kind is not read, and may decide, too: %s\n",
-			      first);
+		buf_printf(&text, "a policy of another kind is not read, and may decide, too: %s\n",
+			   first);
 	else if (n)
-		(void)fprintf(
-			stderr,
-			"%zu policies of other kinds are not read, and may decide, too: %s, …\n", n,
-			first);
+		buf_printf(&text,
+			   "%zu policies of other kinds are not read, and may decide, too: %s, …\n",
+			   n, first);
+	cli_say(buf_str(&text));
 }
 
 enum err_code policy_config_read(const struct cli *cli, struct policy_config *ret, struct err *e)

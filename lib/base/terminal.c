@@ -3,6 +3,25 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069. */
+static bool turns_text(struct str s, unsigned *ret_code, size_t *ret_bytes)
+{
+	const unsigned char *p = (const unsigned char *)s.p;
+
+	if (s.len >= 2 && p[0] == 0xd8 && p[1] == 0x9c) {
+		*ret_code = 0x61c;
+		*ret_bytes = 2;
+		return true;
+	}
+	if (s.len < 3 || p[0] != 0xe2 || (p[1] != 0x80 && p[1] != 0x81))
+		return false;
+	*ret_code = 0x2000U | (p[1] & 1U) << 6 | (p[2] & 0x3fU);
+	*ret_bytes = 3;
+	return *ret_code == 0x200e || *ret_code == 0x200f ||
+	       (*ret_code >= 0x2028 && *ret_code <= 0x202e) ||
+	       (*ret_code >= 0x2066 && *ret_code <= 0x2069);
+}
+
 /* Bytes at @s that pass as they are; 0: those of a control character, *@ret_code, that do not. */
 static size_t passing(struct str s, unsigned *ret_code, size_t *ret_bytes)
 {
@@ -18,8 +37,9 @@ static size_t passing(struct str s, unsigned *ret_code, size_t *ret_bytes)
 	}
 	if (c == '\n' || c == '\t' || (c == '\r' && next == '\n'))
 		return 1;
-	if (c < 0x20 || c == 0x7f)
+	if (c < 0x20 || c == 0x7f || (c >= 0xd8 && turns_text(s, ret_code, ret_bytes)))
 		return 0;
+	*ret_bytes = 1;
 	if (c != 0xc2 || next < 0x80 || next > 0x9f)
 		return 1;
 	*ret_bytes = 2;

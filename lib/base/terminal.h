@@ -4,11 +4,12 @@
  *	"\a" "\x7f" U+009B  ──►  \u0007 \u007f \u009b
  *
  * Text from the network may hold any of them: a terminal would ring, delete, change its letters or
- * colours, or answer as if somebody had typed. The form is JSON's, so that JSON stays the same
+ * colours, or answer as if somebody had typed. Nor may text turn the order in which what stands
+ * beside it is read (bidirectional marks, Unicode's line separators). The form is JSON's, so that JSON stays the same
  * value.
  *
  * Passes   line feed, tab, and carriage return before a line feed; the colours of our own printers.
- * Source   ECMA-48 §5.2, §5.3 (C0, C1); Unicode 15 §23.1; RFC 8259 §7.
+ * Source   UTR 36 §3.7; ECMA-48 §5.2, §5.3 (C0, C1); Unicode 15 §23.1; RFC 8259 §7.
  */
 #ifndef TYCHO_BASE_TERMINAL_H
 #define TYCHO_BASE_TERMINAL_H

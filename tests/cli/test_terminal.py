@@ -32,12 +32,16 @@ def file(tmp_path):
     return str(path)
 
 
-def observe(file, *words, **to):
-    return subprocess.run([os.path.join(BIN, 'tycho'), 'observe', '--input-file', file, '--print-node-name', *words], timeout=60, check=True,
+def tycho(*words, **to):
+    return subprocess.run([os.path.join(BIN, 'tycho'), *words], timeout=60,
                           env=dict(os.environ, XDG_CONFIG_HOME='/nonexistent', LC_ALL='C.UTF-8', TERM='xterm'), **to)
 
 
-def on_a_terminal(file, *words):
+def observe(file, *words, **to):
+    return tycho('observe', '--input-file', file, '--print-node-name', *words, check=True, **to)
+
+
+def on_a_terminal(run):
     """(stdout, stderr) as two terminals get them; their own ways with line feeds apart."""
     screens, slaves, got = [], [], [b'', b'']
     for _ in range(2):
@@ -56,7 +60,7 @@ def on_a_terminal(file, *words):
     for eye in eyes:
         eye.start()
     try:
-        observe(file, *words, stdout=slaves[0], stderr=slaves[1])
+        run(stdout=slaves[0], stderr=slaves[1])
     finally:
         for slave in slaves:
             os.close(slave)
@@ -70,7 +74,7 @@ def on_a_terminal(file, *words):
 @pytest.mark.parametrize('color', ['never', 'always', 'auto'])
 @pytest.mark.parametrize('format', FORMATS)
 def test_no_control_character_of_a_flow_reaches_a_terminal(file, format, color):
-    out, err = on_a_terminal(file, '-o', format, '--color', color)
+    out, err = on_a_terminal(lambda **to: observe(file, '-o', format, '--color', color, **to))
     for text in (out, err):
         assert not re.search('[\0-\x08\x0b-\x1f\x7f-\x9f]', re.sub('\x1b\\[(0|3[1-6])m', '', text)), (format, text)
     assert '\\u009b' in out and '\\u007f' in out
@@ -86,3 +90,15 @@ def test_no_control_character_of_a_flow_reaches_a_terminal(file, format, color):
 def test_what_is_piped_has_them_as_hubble_has(file, format):
     out = observe(file, '-o', format, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout.decode()
     assert '\x9b' in out and '\\u009b' not in out and '\x1b' not in out
+
+
+@pytest.mark.parametrize('words', [['check'], ['explain', '--from', 'a/b', '--to', 'a/c', '--port', '80']])
+@pytest.mark.parametrize('documents', [1, 2])
+def test_no_control_character_of_a_policy_reaches_a_terminal(tmp_path, words, documents):
+    path = tmp_path / 'policies.yaml'
+    group = 'policy.networking.k8s.io/v1' + CONTROLS
+    path.write_text('---\n'.join(['{apiVersion: %s, kind: AdminNetworkPolicy, metadata: {name: x}}\n' % json.dumps(group)] * documents))
+    out, err = on_a_terminal(lambda **to: tycho('policy', words[0], str(path), *words[1:], **to))
+    for text in (out, err):
+        assert not re.search('[\0-\x08\x0b-\x1f\x7f-\x9f]', text), text
+    assert 'may decide, too: AdminNetworkPolicy' in err and '\\u009b' in err

@@ -40,6 +40,17 @@ static void controls_are_shown_and_all_else_passes(void **state)
 	assert_shown("\xc4\x9b \xe1\x82\x9b \xc2", "\xc4\x9b \xe1\x82\x9b \xc2");
 }
 
+static void marks_that_turn_the_order_of_text_are_shown(void **state)
+{
+	(void)state;
+	assert_shown("\u202ecba\u202c \u2066x\u2069 \u061c\u200e\u200f\u2028\u2029",
+		     "\\u202ecba\\u202c \\u2066x\\u2069 \\u061c\\u200e\\u200f\\u2028\\u2029");
+	assert_shown("\u2027\u202f\u2065\u206a\u200d\u2010\u061b\u20ac",
+		     "\u2027\u202f\u2065\u206a\u200d\u2010\u061b\u20ac");
+	assert_shown("\xe2\x80", "\xe2\x80");
+	assert_shown("\xd8", "\xd8");
+}
+
 static void colours_of_our_own_printers_pass_and_no_other_sequence(void **state)
 {
 	(void)state;
@@ -101,6 +112,7 @@ int main(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(controls_are_shown_and_all_else_passes),
+		cmocka_unit_test(marks_that_turn_the_order_of_text_are_shown),
 		cmocka_unit_test(colours_of_our_own_printers_pass_and_no_other_sequence),
 		cmocka_unit_test(nul_is_shown),
 		cmocka_unit_test(only_a_terminal_is_spared),
