@@ -6,6 +6,7 @@
 #include "flow/lost.h"
 #include "flow/uuid.h"
 #include "flow/wire.h"
+#include "observer/cilium/text.h"
 #include "observer/decode/decode.h"
 #include "observer/decode/dns.h"
 #include "observer/drop_reason.h"
@@ -175,16 +176,10 @@ static void put_policy(struct compose *c, struct flow *f, const struct raw_event
 		return;
 	bool ingress = ev->direction == RAW_DIR_INGRESS, allow = ev->verdict == RAW_ALLOW;
 	uint32_t list = allow ? (ingress ? 21002 : 21001) : (ingress ? 21005 : 21004);
-	char name[256];
-	struct str clean = str_n(name, utf8_sanitize(ev->policy, name, sizeof name));
 
 	size_t mark = wire_begin(&c->ext, list);
-	wire_put_str(&c->ext, 1, clean);
-	if (ev->policy_namespace.len) {
-		char ns[256];
-		wire_put_str(&c->ext, 2,
-			     str_n(ns, utf8_sanitize(ev->policy_namespace, ns, sizeof ns)));
-	}
+	put_clean(&c->ext, 1, ev->policy);
+	put_clean(&c->ext, 2, ev->policy_namespace);
 	wire_put_str(&c->ext, 5, ev->policy_kind.len ? ev->policy_kind : STR("NetfilterRule"));
 	wire_end(&c->ext, mark);
 	f->bits |= FLOW_HAS_POLICIES;

@@ -304,6 +304,33 @@ static void a_logged_packet_is_a_verdict_with_its_policy(void **state)
 	}
 }
 
+/* As the kernel's log has them: a line of 8 KiB, and bytes that are no UTF-8, which become three. */
+static void a_policy_of_any_length_is_named_whole(void **state)
+{
+	struct world *w = *state;
+	enum { LONGEST = 8192 };
+	static char given[LONGEST], want[3 * LONGEST];
+	uint8_t bytes[128];
+	size_t n = packet(bytes, peer_ip, pod_ip, 6, 5, 80, 0x02, NULL, 0);
+	struct raw_event ev = raw(RAW_VERDICT, bytes, n);
+	struct str policy, name;
+
+	memset(given, 0xff, sizeof given);
+	for (size_t i = 0; i < LONGEST; i++)
+		memcpy(want + 3 * i, "\xef\xbf\xbd", 3); /* U+FFFD */
+	ev.verdict = RAW_DENY;
+	ev.direction = RAW_DIR_EGRESS;
+	ev.policy = ev.policy_namespace = str_n(given, sizeof given);
+	compose_event(&w->compose, &ev, (struct mono_ns){ 0 });
+	const struct flow *f = next(w);
+	assert_true(wire_find(str_n(f->ext, f->ext_len), 21004, &policy));
+	for (uint32_t field = 1; field <= 2; field++) {
+		assert_true(wire_find(policy, field, &name));
+		assert_true(str_eq(name, str_n(want, sizeof want)));
+	}
+	assert_int_equal(compose_counts(&w->compose).cut, 0);
+}
+
 /* A query for and an answer about "db.example": RFC 1035 §4.1. */
 static const uint8_t dns_answer[] = {
 	0x12, 0x34, 0x81, 0x80, 0,   1,   0,   1,   0, 0, 0,   0, 2, 'd',  'b',
@@ -446,6 +473,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(reasons_told_in_one_buffer_are_not_mixed_up, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_logged_packet_is_a_verdict_with_its_policy, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_policy_of_any_length_is_named_whole, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(
 			a_dns_answer_is_an_l7_flow_and_names_the_address_from_then_on, setup,
