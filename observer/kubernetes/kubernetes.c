@@ -550,7 +550,7 @@ void kubernetes_collect(void *ctx, struct metrics_page *page)
 		   "Kinds of objects that the API server does not give at the moment",
 		   (double)c.kinds_stale);
 	page_counter(page, "tycho_kubernetes_left_out_total",
-		     "Objects that could not be read, or were too many", c.left_out);
+		     "Objects that could not be read, were too many or too large", c.left_out);
 	page_gauge(page, "tycho_kubernetes_policies_left_out",
 		   "Policies that are not understood, or that files and the API server both have",
 		   (double)c.policies_refused);

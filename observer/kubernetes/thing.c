@@ -4,9 +4,7 @@
 
 #include "policy/policy.h"
 
-/* A thing being read: lists grow in place, texts are told by where they begin in r->text. */
-enum { PORTS_MAX = 256 };
-
+/* A thing being read: lists grow in r, texts are told by where they begin in r->text. */
 struct part {
 	size_t from, len;
 };
@@ -14,10 +12,8 @@ struct part {
 struct draft {
 	struct kube_reading *r;
 	struct part namespace_, name, workload_kind, workload, created, json;
-	uint8_t ips[KUBE_IPS_MAX][16];
-	uint16_t ports[PORTS_MAX], node_ports[PORTS_MAX];
 	struct part own[KUBE_LABELS_MAX];
-	size_t ip_count, port_count, node_port_count, own_count;
+	size_t own_count;
 	uint32_t identity, flags;
 	bool bad;
 };
@@ -49,20 +45,39 @@ static struct part keep(struct draft *d, struct str s)
 
 static void add_ip(struct draft *d, struct str text)
 {
-	if (d->ip_count < KUBE_IPS_MAX && ip_parse(text, d->ips[d->ip_count])) {
-		for (size_t i = 0; i < d->ip_count; i++)
-			if (memcmp(d->ips[i], d->ips[d->ip_count], 16) == 0)
-				return;
-		d->ip_count++;
-	}
+	uint8_t ip[16];
+
+	if (ip_parse(text, ip))
+		buf_put(&d->r->ips, ip, sizeof ip);
 }
 
-static void add_port(uint16_t *list, size_t *count, const json_t *port)
+static int compare_ips(const void *a, const void *b)
+{
+	return memcmp(a, b, 16);
+}
+
+/* Objects name an address more than once: as podIP and as the first of podIPs. */
+static void sort_ips(struct buf *b)
+{
+	size_t count = b->len / 16, kept = 0;
+	uint8_t(*ips)[16] = (uint8_t(*)[16])(void *)b->p;
+
+	if (!count)
+		return;
+	qsort(ips, count, 16, compare_ips);
+	for (size_t i = 0; i < count; i++)
+		if (!kept || memcmp(ips[kept - 1], ips[i], 16) != 0)
+			memmove(ips[kept++], ips[i], 16);
+	b->len = kept * 16;
+}
+
+static void add_port(struct buf *list, const json_t *port)
 {
 	json_int_t v = json_integer_value(port);
+	uint16_t number = (uint16_t)v;
 
-	if (v > 0 && v <= UINT16_MAX && *count < PORTS_MAX)
-		list[(*count)++] = (uint16_t)v;
+	if (v > 0 && v <= UINT16_MAX)
+		buf_put(list, &number, sizeof number);
 }
 
 /* "k8s:key=value", or "k8s:key" for an empty value: Cilium's Label.String. */
@@ -85,6 +100,11 @@ static void pod_label(struct buf *b, struct str key, struct str value)
 	buf_char(b, 0);
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 /* In order of their keys, so that equal sets have equal texts; those that Cilium adds come last. */
 static void read_pod_labels(struct draft *d, const json_t *pod)
 {
@@ -97,16 +117,13 @@ static void read_pod_labels(struct draft *d, const json_t *pod)
 
 	json_object_foreach(labels, key, value)
 	{
-		size_t at = n;
 		if (n == KUBE_LABELS_MAX) {
 			d->bad = true;
 			return;
 		}
-		for (; at && strcmp(keys[at - 1], key) > 0; at--)
-			keys[at] = keys[at - 1];
-		keys[at] = key;
-		n++;
+		keys[n++] = key;
 	}
+	qsort(keys, n, sizeof *keys, compare_keys);
 	for (size_t i = 0; i < n; i++)
 		if (policy_label_counts(str_of(keys[i])))
 			pod_label(b, str_of(keys[i]), text_in(labels, keys[i]));
@@ -352,8 +369,8 @@ static void read_service(struct draft *d, const json_t *service)
 	json_array_foreach(json_object_get(balancer, "ingress"), i, v) add_ip(d, text_in(v, "ip"));
 	json_array_foreach(json_object_get(spec, "ports"), i, v)
 	{
-		add_port(d->ports, &d->port_count, json_object_get(v, "port"));
-		add_port(d->node_ports, &d->node_port_count, json_object_get(v, "nodePort"));
+		add_port(&d->r->ports, json_object_get(v, "port"));
+		add_port(&d->r->node_ports, json_object_get(v, "nodePort"));
 	}
 	json_t *selector = json_object_get(spec, "selector");
 	json_t *slim = json_object();
@@ -458,8 +475,9 @@ static struct str placed(const char *base, struct part p)
 static struct kube_thing *pack(const struct draft *d, struct str labels)
 {
 	const struct str text = buf_str(&d->r->text);
-	size_t own = d->own_count * sizeof(struct str), ips = d->ip_count * 16;
-	size_t ports = (d->port_count + d->node_port_count) * sizeof(uint16_t);
+	const struct kube_reading *r = d->r;
+	size_t own = d->own_count * sizeof(struct str), ips = r->ips.len;
+	size_t ports = r->ports.len + r->node_ports.len;
 	char *p = calloc(1, sizeof(struct kube_thing) + own + ips + ports + text.len + 1);
 	struct kube_thing *t = (struct kube_thing *)(void *)p;
 
@@ -469,12 +487,12 @@ static struct kube_thing *pack(const struct draft *d, struct str labels)
 	t->own_labels = (struct str *)(void *)p;
 	t->ips = (uint8_t(*)[16])(void *)(p + own);
 	t->ports = (uint16_t *)(void *)(p + own + ips);
-	t->node_ports = t->ports + d->port_count;
+	t->node_ports = t->ports + r->ports.len / sizeof(uint16_t);
 	p += own + ips + ports;
 	memcpy(p, text.p, text.len);
-	memcpy(t->ips, d->ips, ips);
-	memcpy(t->ports, d->ports, d->port_count * sizeof *d->ports);
-	memcpy(t->node_ports, d->node_ports, d->node_port_count * sizeof *d->node_ports);
+	memcpy(t->ips, buf_str(&r->ips).p, ips);
+	memcpy(t->ports, buf_str(&r->ports).p, r->ports.len);
+	memcpy(t->node_ports, buf_str(&r->node_ports).p, r->node_ports.len);
 	for (size_t i = 0; i < d->own_count; i++)
 		t->own_labels[i] = placed(p, d->own[i]);
 	t->namespace_ = placed(p, d->namespace_);
@@ -483,9 +501,9 @@ static struct kube_thing *pack(const struct draft *d, struct str labels)
 	t->workload = placed(p, d->workload);
 	t->created = placed(p, d->created);
 	t->json = placed(p, d->json);
-	t->ip_count = (uint32_t)d->ip_count;
-	t->port_count = (uint32_t)d->port_count;
-	t->node_port_count = (uint32_t)d->node_port_count;
+	t->ip_count = (uint32_t)(ips / 16);
+	t->port_count = (uint32_t)(r->ports.len / sizeof(uint16_t));
+	t->node_port_count = (uint32_t)(r->node_ports.len / sizeof(uint16_t));
 	t->own_label_count = (uint32_t)d->own_count;
 	t->identity = d->identity;
 	t->flags = d->flags;
@@ -547,25 +565,45 @@ static void read_kind(struct draft *d, enum kube_kind kind, json_t *object)
 	}
 }
 
+static bool is_within_bounds(const struct kube_reading *r)
+{
+	return !r->text.failed && !r->label_text.failed && !r->ips.failed && !r->ports.failed &&
+	       !r->node_ports.failed &&
+	       r->ips.len / 16 * (r->ports.len / sizeof(uint16_t)) <= KUBE_FRONTS_MAX;
+}
+
+void kube_reading_done(struct kube_reading *r)
+{
+	buf_done(&r->text);
+	buf_done(&r->label_text);
+	buf_done(&r->ips);
+	buf_done(&r->ports);
+	buf_done(&r->node_ports);
+}
+
 struct kube_thing *kube_thing_read(struct kube_reading *r, enum kube_kind kind, json_t *object,
 				   struct str *ret_labels)
 {
 	struct draft d;
 
 	d.r = r;
-	d.ip_count = d.port_count = d.node_port_count = d.own_count = 0;
+	d.own_count = 0;
 	d.identity = d.flags = 0;
 	d.bad = false;
 	d.workload_kind = d.workload = d.json = (struct part){ 0, 0 };
 	buf_reset(&r->text);
 	buf_reset(&r->label_text);
+	buf_reset(&r->ips);
+	buf_reset(&r->ports);
+	buf_reset(&r->node_ports);
 	d.namespace_ = keep(&d, kube_metadata(object, "namespace"));
 	d.name = keep(&d, kube_metadata(object, "name"));
 	d.created = keep(&d, kube_metadata(object, "creationTimestamp"));
 	if (!d.name.len)
 		return NULL;
 	read_kind(&d, kind, object);
-	if (d.bad || r->text.failed || r->label_text.failed)
+	sort_ips(&r->ips);
+	if (d.bad || !is_within_bounds(r))
 		return NULL;
 	*ret_labels = buf_str(&r->label_text);
 	return pack(&d, *ret_labels);

@@ -43,12 +43,14 @@ struct kube_thing {
 	uint32_t flags; /* enum kube_flags */
 };
 
-/* What objects are read into. Embedded; zero is empty. */
+/* What objects are read into. Embedded; the bufs are made by who embeds it. */
 struct kube_reading {
 	const char *cluster, *node;
 	uint64_t seed; /* of kube_thing's content */
 	struct buf text, label_text;
+	struct buf ips, ports, node_ports; /* uint8_t[16], uint16_t each */
 };
+void kube_reading_done(struct kube_reading *r);
 
 /* NULL: it cannot be read, or there is no memory. @ret_labels: the text of a pod's labels, each
  * ended by NUL, borrowed until the next call. */

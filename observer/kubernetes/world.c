@@ -160,7 +160,7 @@ static void thing_free(struct kube_world *w, struct kube_thing *t)
 
 /* ---- construction */
 
-enum kube_bounds { TEXT_MAX = 4 << 20 };
+enum kube_bounds { TEXT_MAX = 4 << 20, PORT_BYTES = KUBE_PORTS_MAX * (int)sizeof(uint16_t) };
 
 enum err_code kube_world_new(const char *cluster, const char *node, struct kube_world **ret,
 			     struct err *e)
@@ -180,7 +180,10 @@ enum err_code kube_world_new(const char *cluster, const char *node, struct kube_
 					    .node = w->node,
 					    .seed = w->seed,
 					    .text = buf_init(TEXT_MAX),
-					    .label_text = buf_init(TEXT_MAX) };
+					    .label_text = buf_init(TEXT_MAX),
+					    .ips = buf_init((size_t)KUBE_IPS_MAX * 16),
+					    .ports = buf_init(PORT_BYTES),
+					    .node_ports = buf_init(PORT_BYTES) };
 	*ret = TAKE(w);
 	return ERR_OK;
 }
@@ -201,8 +204,7 @@ void kube_world_free(struct kube_world *w)
 	free(w->sets);
 	kube_claims_done(&w->claims);
 	map_free(w->ids);
-	buf_done(&w->reading.text);
-	buf_done(&w->reading.label_text);
+	kube_reading_done(&w->reading);
 	free(w->cluster);
 	free(w->node);
 	free(w);
@@ -347,6 +349,8 @@ bool kube_world_put(struct kube_world *w, enum kube_kind kind, json_t *object)
 		w->left_out++;
 		if (new)
 			thing_free(w, new);
+		/* what it was before, it is no more */
+		kube_world_remove(w, kind, object);
 		return false;
 	}
 	if (kind == KUBE_PODS)

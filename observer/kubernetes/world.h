@@ -13,8 +13,10 @@
  *          a sandbox, or to be deleted and without a container that runs) or shares the node's
  *          address (hostNetwork) claims no address; where two pods claim one, the one that is not
  *          on its way out has it, then the younger.
- * Bounds   KUBE_THINGS_MAX of a kind, KUBE_LABELS_MAX labels and KUBE_IPS_MAX addresses of one
- *          object; what goes beyond, or cannot be read, is left out and counted.
+ * Bounds   KUBE_THINGS_MAX of a kind; KUBE_LABELS_MAX labels, KUBE_IPS_MAX addresses and
+ *          KUBE_PORTS_MAX ports of one object, and KUBE_FRONTS_MAX pairs of these of one service.
+ *          An object that goes beyond, or cannot be read, is left out whole, with what was known of
+ *          it before, and counted.
  * Threads  one at a time.
  */
 #ifndef TYCHO_OBSERVER_KUBERNETES_WORLD_H
@@ -24,7 +26,13 @@
 
 #include "observer/name/name.h"
 
-enum { KUBE_THINGS_MAX = 1 << 17, KUBE_LABELS_MAX = 128, KUBE_IPS_MAX = 1024 };
+enum {
+	KUBE_THINGS_MAX = 1 << 17,
+	KUBE_LABELS_MAX = 1024,
+	KUBE_IPS_MAX = 1 << 16,
+	KUBE_PORTS_MAX = 1 << 16,
+	KUBE_FRONTS_MAX = 1 << 18,
+};
 
 enum kube_kind {
 	KUBE_NAMESPACES,

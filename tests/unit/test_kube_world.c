@@ -488,6 +488,116 @@ static void pods_of_this_node_are_told_with_the_uid_that_they_have_now(void **st
 	assert_string_equal(uid_of(pods, uid), "");
 }
 
+static json_t *object_of(const char *name)
+{
+	return json_pack("{s:{s:s, s:s}}", "metadata", "name", name, "namespace", "shop");
+}
+
+static json_t *numbered_labels(int count)
+{
+	json_t *labels = json_object();
+	char key[24];
+
+	for (int i = 0; i < count; i++) {
+		(void)snprintf(key, sizeof key, "label-%05d", i);
+		json_object_set_new(labels, key, json_string("x"));
+	}
+	return labels;
+}
+
+/* Ports from 1 on; addresses are those of 10.97.0.0 on. */
+static json_t *service_of(int ports, int addresses)
+{
+	json_t *service = object_of("wide"), *list = json_array(), *ips = json_array();
+	char ip[24];
+
+	for (int i = 1; i <= ports; i++)
+		json_array_append_new(list,
+				      json_pack("{s:i, s:i}", "port", i, "nodePort", 30000 + i));
+	for (int i = 0; i < addresses; i++) {
+		(void)snprintf(ip, sizeof ip, "10.97.%d.%d", i >> 8, i & 255);
+		json_array_append_new(ips, json_string(ip));
+	}
+	json_object_set_new(service, "spec",
+			    json_pack("{s:o, s:o}", "ports", list, "externalIPs", ips));
+	return service;
+}
+
+static bool put_object(struct kube_world *w, enum kube_kind kind, json_t *object)
+{
+	bool is_in = kube_world_put(w, kind, object);
+
+	json_decref(object);
+	return is_in;
+}
+
+static size_t fronts_of(struct kube_world *w)
+{
+	struct kube_view v;
+
+	view_of(w, &v);
+	size_t count = v.names.service_count;
+	kube_view_done(&v);
+	return count;
+}
+
+static void a_service_has_all_its_ports_and_addresses(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+
+	put(w, KUBE_NODES,
+	    "{\"metadata\":{\"name\":\"node-a\"},\"status\":{\"addresses\":[{\"type\":"
+	    "\"InternalIP\",\"address\":\"192.0.2.1\"}]}}");
+	assert_true(put_object(w, KUBE_SERVICES, service_of(2000, 3)));
+	assert_int_equal(fronts_of(w), 2000 * 3 + 2000);
+	assert_true(put_object(w, KUBE_SERVICES, service_of(2, 3000)));
+	assert_int_equal(fronts_of(w), 2 * 3000 + 2);
+	assert_int_equal(kube_world_left_out(w), 0);
+}
+
+static void a_service_beyond_the_bound_is_left_out_with_what_it_was(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+
+	_Static_assert(KUBE_FRONTS_MAX == 512 * 512, "the service beyond it has one more port");
+	assert_true(put_object(w, KUBE_SERVICES, service_of(512, 512)));
+	assert_int_equal(fronts_of(w), KUBE_FRONTS_MAX);
+	assert_false(put_object(w, KUBE_SERVICES, service_of(513, 512)));
+	assert_int_equal(fronts_of(w), 0);
+	assert_int_equal(kube_world_left_out(w), 1);
+}
+
+static void all_labels_of_a_pod_and_its_namespace_are_shown(void **state)
+{
+	(void)state;
+	AUTO(kube_world_free) struct kube_world *w = world_new();
+	json_t *ns = json_pack("{s:{s:s, s:o}}", "metadata", "name", "shop", "labels",
+			       numbered_labels(KUBE_LABELS_MAX));
+	json_t *pod = object_of("web-0");
+	struct kube_view v;
+
+	json_object_set_new(json_object_get(pod, "metadata"), "labels",
+			    numbered_labels(KUBE_LABELS_MAX));
+	json_object_set_new(pod, "status", json_pack("{s:[{s:s}]}", "podIPs", "ip", "10.0.0.9"));
+	assert_true(put_object(w, KUBE_NAMESPACES, ns));
+	assert_true(put_object(w, KUBE_PODS, pod));
+	view_of(w, &v);
+	const struct name_prefix *p = who(&v, "10.0.0.9");
+	/* and those that Cilium adds: cluster and namespace */
+	assert_int_equal(p->endpoint.label_count, 2 * KUBE_LABELS_MAX + 2);
+	assert_true(has_label(p, "k8s:label-01023=x"));
+	assert_true(has_label(p, "k8s:io.cilium.k8s.namespace.labels.label-01023=x"));
+	kube_view_done(&v);
+	pod = object_of("web-0");
+	json_object_set_new(json_object_get(pod, "metadata"), "labels",
+			    numbered_labels(KUBE_LABELS_MAX + 1));
+	assert_false(put_object(w, KUBE_PODS, pod));
+	assert_int_equal(kube_world_count(w, KUBE_PODS), 0);
+	assert_int_equal(kube_world_left_out(w), 1);
+}
+
 static void an_object_without_name_is_left_out_and_counted(void **state)
 {
 	(void)state;
@@ -520,6 +630,9 @@ int main(void)
 		cmocka_unit_test(each_world_has_hashes_of_its_own),
 		cmocka_unit_test(what_is_told_has_an_order_that_hangs_on_names_alone),
 		cmocka_unit_test(pods_of_this_node_are_told_with_the_uid_that_they_have_now),
+		cmocka_unit_test(a_service_has_all_its_ports_and_addresses),
+		cmocka_unit_test(a_service_beyond_the_bound_is_left_out_with_what_it_was),
+		cmocka_unit_test(all_labels_of_a_pod_and_its_namespace_are_shown),
 		cmocka_unit_test(an_object_without_name_is_left_out_and_counted),
 	};
 
