@@ -439,21 +439,17 @@ static void put_value(struct buf *b, uint32_t number, uint64_t v)
 static void put_source(struct buf *b, const struct endpoint *ep, uint32_t id)
 {
 	size_t mark = wire_begin(b, 2);
-	struct str some[SAID_LABELS_MAX];
 
 	wire_put_u64(b, 1, id);
 	if (ep) {
-		const struct str *labels = ep->labels;
-		size_t n = ep->label_count;
-		if (n <= SAID_LABELS_MAX && said_is_node_local(ep->identity)) {
-			memcpy(some, labels, n * sizeof *some);
-			n = said_filter_labels(ep->identity, some, n);
-			labels = some;
-		}
+		bool hides = said_is_node_local(ep->identity);
+		size_t shown = hides ? said_longest_cidr(ep->labels, ep->label_count) : SIZE_MAX;
+
 		wire_put_u64(b, 2, ep->identity);
 		wire_put_str(b, 3, ep->namespace_);
-		for (size_t i = 0; i < n; i++)
-			wire_put_len(b, 4, labels[i]);
+		for (size_t i = 0; i < ep->label_count; i++)
+			if (!hides || i == shown || !said_is_cidr(ep->labels[i]))
+				wire_put_len(b, 4, ep->labels[i]);
 		wire_put_str(b, 5, ep->pod);
 		wire_put_str(b, 7, ep->cluster);
 	}

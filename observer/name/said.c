@@ -28,7 +28,7 @@ static int cidr_bits(struct str label)
 	char text[FLOW_IP_TEXT_BYTES];
 	uint8_t ip[16], bits;
 
-	if (!str_has_prefix(label, STR("cidr:")))
+	if (!said_is_cidr(label))
 		return -1;
 	label = str_from(label, strlen("cidr:"));
 	size_t slash = str_find(label, '/');
@@ -42,20 +42,30 @@ static int cidr_bits(struct str label)
 	return bits;
 }
 
+size_t said_longest_cidr(const struct str *labels, size_t count)
+{
+	size_t best = SIZE_MAX;
+	int longest = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int bits = cidr_bits(labels[i]);
+		if (bits > longest) {
+			longest = bits;
+			best = i;
+		}
+	}
+	return best;
+}
+
 size_t said_filter_labels(uint32_t identity, struct str *labels, size_t count)
 {
-	size_t kept = 0, best = 0;
-	int longest = 0;
+	size_t kept = 0;
 
 	if (!said_is_node_local(identity))
 		return count;
+	size_t longest = said_longest_cidr(labels, count);
 	for (size_t i = 0; i < count; i++)
-		if (cidr_bits(labels[i]) > longest) {
-			longest = cidr_bits(labels[i]);
-			best = i;
-		}
-	for (size_t i = 0; i < count; i++)
-		if (!str_has_prefix(labels[i], STR("cidr:")) || (longest > 0 && i == best))
+		if (i == longest || !said_is_cidr(labels[i]))
 			labels[kept++] = labels[i];
 	return kept;
 }
@@ -77,12 +87,29 @@ static void take_labels(struct endpoint *to, const struct endpoint *from)
 	to->cluster = from->cluster;
 }
 
+/* Those of @ep's labels that are shown, in @room or, of more than it holds, in *@own. */
+static void show_labels(struct endpoint *ep, struct str room[SAID_LABELS_ROOM], struct str **own)
+{
+	struct str *to = room;
+
+	if (!said_is_node_local(ep->identity) || !ep->label_count)
+		return;
+	if (ep->label_count > SAID_LABELS_ROOM)
+		to = *own = malloc(ep->label_count * sizeof *to);
+	if (!to)
+		return;
+	memcpy(to, ep->labels, ep->label_count * sizeof *to);
+	ep->label_count = said_filter_labels(ep->identity, to, ep->label_count);
+	ep->labels = to;
+}
+
 /* @known is who has the address, NULL if nobody does. */
 static struct endpoint_id combine(struct flow_dict *dict, const struct snapshot *s,
 				  const struct endpoint *known, bool local, uint32_t identity)
 {
 	struct endpoint ep = { .identity = identity };
-	struct str labels[SAID_LABELS_MAX];
+	struct str labels[SAID_LABELS_ROOM];
+	AUTO(own_free) struct str *own = NULL;
 	const struct endpoint *of_identity =
 		flow_dict_get_endpoint(dict, snapshot_identity(s, identity));
 
@@ -91,11 +118,7 @@ static struct endpoint_id combine(struct flow_dict *dict, const struct snapshot 
 		ep.identity = identity;
 	}
 	if (local) {
-		if (ep.label_count <= SAID_LABELS_MAX) {
-			memcpy(labels, ep.labels, ep.label_count * sizeof *labels);
-			ep.label_count = said_filter_labels(identity, labels, ep.label_count);
-			ep.labels = labels;
-		}
+		show_labels(&ep, labels, &own);
 		return flow_dict_endpoint(dict, &ep);
 	}
 	/* Of others only the address's own names stay. */

@@ -19,7 +19,8 @@
 #include "flow/dict.h"
 #include "observer/name/snapshot.h"
 
-enum { SAID_SLOTS = 8192, SAID_LABELS_MAX = 256 };
+/* @SAID_LABELS_ROOM: of more labels a copy is allocated while they are put together. */
+enum { SAID_SLOTS = 8192, SAID_LABELS_ROOM = 256 };
 
 struct said {
 	struct {
@@ -57,6 +58,12 @@ static inline struct endpoint_id said_endpoint(struct said *said, struct flow_di
 
 /* Labels of a reserved identity. @return how many were put into @ret, 0 for other identities. */
 size_t said_reserved_labels(uint32_t identity, struct str ret[2]);
+static inline bool said_is_cidr(struct str label)
+{
+	return str_has_prefix(label, STR("cidr:"));
+}
+/* Place of the one cidr: label that is shown for a node-local identity; SIZE_MAX: none is. */
+size_t said_longest_cidr(const struct str *labels, size_t count);
 /* Keeps of @labels what is shown for @identity: of those of node-local identities only the longest
  * prefix among the cidr: labels, none of length 0. In place. @return how many. */
 size_t said_filter_labels(uint32_t identity, struct str *labels, size_t count);

@@ -176,6 +176,48 @@ static void debug_messages_and_notifications_are_records_of_their_own(void **sta
 	assert_int_equal(f->ext[1], FLOW__AGENT_EVENT_TYPE__AGENT_STARTED);
 }
 
+/* Endpoint 12 has 300 labels, and an identity that is the node's own: of its prefixes one is told. */
+static void a_debug_message_tells_the_labels_that_are_shown(void **state)
+{
+	struct world *w = *state;
+	enum { WORKLOAD = 300, MANY = WORKLOAD + 2 };
+	static char texts[WORKLOAD][16];
+	struct str labels[MANY];
+	const uint8_t debug[20] = { [0] = 2, [1] = 1, [2] = 12 };
+	const struct name_prefix pod = { .ip = { [10] = 0xff, [11] = 0xff, 10, 0, 0, 12 },
+					 .bits = 128,
+					 .local = true,
+					 .verbatim = true,
+					 .endpoint = { .id = 12,
+						       .identity = 1 << 24 | 7,
+						       .labels = labels,
+						       .label_count = MANY } };
+	const struct name_view view = { .prefixes = &pod, .prefix_count = 1 };
+	struct str source = STR("");
+	size_t told = 0, prefixes = 0;
+	struct wire_field x;
+	struct err e;
+
+	for (size_t i = 0; i < WORKLOAD; i++) {
+		(void)snprintf(texts[i], sizeof texts[i], "k8s:l%03zu", i);
+		labels[i] = str_of(texts[i]);
+	}
+	labels[WORKLOAD] = STR("cidr:10.0.0.0/8");
+	labels[WORKLOAD + 1] = STR("cidr:10.0.0.12/32");
+	assert_int_equal(name_update(w->names, 0, &view, &e), ERR_OK);
+	feed(w, RAW_CILIUM, debug, sizeof debug, 0);
+	const struct flow *f = next(w);
+	assert_non_null(f);
+	assert_true(wire_find(str_n(f->ext, f->ext_len), 2, &source));
+	for (struct wire_reader r = wire_reader_of(source); wire_next(&r, &x);)
+		if (x.number == 4) {
+			told++;
+			prefixes += str_has_prefix(x.bytes, STR("cidr:"));
+		}
+	assert_int_equal(told, WORKLOAD + 1);
+	assert_int_equal(prefixes, 1);
+}
+
 /* LogRecord of a DNS response "shop.example. 60 IN A 192.0.2.7" from 10.0.0.34:53
  * to 10.0.0.12:40000, endpoint 12; gob, written down after reference/cilium-events.md section 5. */
 static const uint8_t dns_response[] = {
@@ -414,6 +456,7 @@ int main(void)
 		WITH_WORLD(what_does_not_decode_is_counted_and_nothing_else),
 		WITH_WORLD(a_socket_trace_of_nobody_is_left_out_uncounted),
 		WITH_WORLD(debug_messages_and_notifications_are_records_of_their_own),
+		WITH_WORLD(a_debug_message_tells_the_labels_that_are_shown),
 		WITH_WORLD(an_answer_teaches_the_name_that_later_flows_show),
 		WITH_WORLD(text_beyond_the_limit_is_counted_and_the_flow_stays),
 		WITH_WORLD(a_flow_without_its_text_does_not_claim_to_have_it),

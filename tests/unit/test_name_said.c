@@ -198,6 +198,38 @@ static void of_cidr_labels_only_the_longest_is_shown(void **state)
 	assert_labels(said(&w, "", CIDR), "cidr:8.8.8.0/24 reserved:world");
 }
 
+/* 300 labels of a workload before those of the address, of which one is shown. */
+static void of_very_many_labels_those_that_are_hidden_are_hidden(void **state)
+{
+	(void)state;
+	enum { WORKLOAD = 300, MANY = WORKLOAD + 3 };
+	AUTO_WORLD w = world_of(true);
+	static char texts[WORKLOAD][16];
+	struct str labels[MANY];
+	struct name_prefix p = {
+		.bits = 128,
+		.local = true,
+		.verbatim = true,
+		.endpoint = { .id = 9, .identity = ODD, .labels = labels, .label_count = MANY }
+	};
+	struct err e;
+
+	for (size_t i = 0; i < WORKLOAD; i++) {
+		(void)snprintf(texts[i], sizeof texts[i], "k8s:l%03zu", i);
+		labels[i] = str_of(texts[i]);
+	}
+	labels[WORKLOAD] = STR("cidr:10.0.0.0/8");
+	labels[WORKLOAD + 1] = STR("cidr:10.0.0.9/32");
+	labels[WORKLOAD + 2] = STR("cidr:10.0.0.0/24");
+	address("10.0.0.9", p.ip);
+	const struct name_view view = { .prefixes = &p, .prefix_count = 1 };
+	assert_int_equal(name_update(w.table, 0, &view, &e), ERR_OK);
+	const struct endpoint *ep = said(&w, "10.0.0.9", 0);
+	assert_int_equal(ep->label_count, WORKLOAD + 1);
+	assert_true(str_is(ep->labels[0], "cidr:10.0.0.9/32")); /* in order of text */
+	assert_true(str_is(ep->labels[WORKLOAD], "k8s:l299"));
+}
+
 static void label_filter_reads_both_families_and_drops_length_zero(void **state)
 {
 	(void)state;
@@ -444,6 +476,7 @@ int main(void)
 		cmocka_unit_test(a_said_identity_wins_and_brings_its_labels),
 		cmocka_unit_test(a_local_endpoint_keeps_its_labels_whatever_is_said),
 		cmocka_unit_test(of_cidr_labels_only_the_longest_is_shown),
+		cmocka_unit_test(of_very_many_labels_those_that_are_hidden_are_hidden),
 		cmocka_unit_test(label_filter_reads_both_families_and_drops_length_zero),
 		cmocka_unit_test(labels_of_addresses_stay_where_nobody_knows_identities),
 		cmocka_unit_test(what_was_put_together_is_forgotten_with_the_view_it_came_from),
