@@ -49,12 +49,15 @@ struct labels {
 	struct label list[LABELS_ROOM];
 	size_t count;
 	bool only_name; /* of the namespace */
+	bool is_cut;    /* there are more */
 };
 
 static void put(struct labels *l, struct label one)
 {
 	if (l->count < LABELS_ROOM)
 		l->list[l->count++] = one;
+	else
+		l->is_cut = true;
 }
 
 static const struct label *label_of(const struct labels *l, struct str source, struct str key)
@@ -243,6 +246,7 @@ static struct str labels_of_end(const struct policy_set *set, const struct polic
 {
 	l->count = 0;
 	l->only_name = false;
+	l->is_cut = end->label_count > POLICY_LABELS_MAX;
 	for (size_t i = 0; i < end->label_count && i < POLICY_LABELS_MAX; i++)
 		put(l, label_read(end->labels[i]));
 	struct str ns = complete_pod(set, end, l);
@@ -293,6 +297,8 @@ void policy_row_fill(const struct policy_set *set, const struct policy_end *end,
 		row->flags |= ROW_POD;
 	if (l.only_name)
 		row->flags |= ROW_NAMELESS;
+	if (l.is_cut)
+		row->flags |= ROW_CUT;
 	uint32_t group;
 	match_group(set, 0, &l, row);
 	if (own_namespace(&l).len && map_get(set->group_ids, own_namespace(&l), &group))
@@ -585,7 +591,7 @@ void policy_ask(const struct policy_set *set, const struct policy_query *q, stru
 	a->verdict = POLICY_NOT_ENFORCED;
 	a->redirect = a->authentication = STR("");
 	a->clash = POLICY_CLASH_NONE;
-	a->unsure = q->subject->flags & ROW_UNSURE;
+	a->unsure = q->subject->flags & (ROW_UNSURE | ROW_CUT) || q->peer.row->flags & ROW_CUT;
 	a->count = a->left_out = 0;
 	if (!(q->subject->flags & ROW_ENFORCED))
 		return;
@@ -657,6 +663,8 @@ const char *policy_lacks(const struct policy_set *set, const struct policy_query
 	if (a->verdict == POLICY_NOT_ENFORCED && set->has_node_specs && (subject->flags & ROW_NODE))
 		return "policies of nodes decide there, if Cilium's host firewall is on: they are "
 		       "not evaluated";
+	if ((subject->flags | peer->flags) & ROW_CUT)
+		return "one end has more labels than are looked at";
 	if (set->subjects_ask_namespaces && (subject->flags & ROW_NAMELESS))
 		return "labels of namespaces are asked for: give the Namespaces";
 	if (a->verdict == POLICY_NOT_SELECTED || a->verdict == POLICY_NOT_ENFORCED)

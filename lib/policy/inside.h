@@ -285,6 +285,7 @@ enum row_flags {
 	ROW_POD = 1 << 6,
 	ROW_NAMELESS = 1 << 7, /* of its namespace nothing but the name is known */
 	ROW_NODE = 1 << 8,     /* a node, the local one or another */
+	ROW_CUT = 1 << 9,      /* it has more labels than were looked at */
 };
 struct policy_row {
 	uint32_t flags;

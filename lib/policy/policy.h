@@ -24,7 +24,7 @@
  * Owner    a set owns all it gives out: texts and infos are borrowed for its life.
  * Threads  builder: one thread. Set: any number of readers, no lock; rows and answers are the
  *          caller's. policy_row_fill and policy_ask allocate nothing and call nothing that waits.
- * Limits   enum policy_limits; what goes beyond is an error, never cut off.
+ * Limits   enum policy_limits; what goes beyond is an error, never cut off in silence.
  */
 #ifndef TYCHO_POLICY_POLICY_H
 #define TYCHO_POLICY_POLICY_H
@@ -42,7 +42,7 @@ enum policy_limits {
 	POLICY_RULES_MAX = 1 << 18,     /* in all policies */
 	POLICY_SELECTORS_MAX = 1 << 15, /* different ones in all policies */
 	POLICY_MEMORY_MAX = 256 << 20,  /* bytes of a set */
-	POLICY_LABELS_MAX = 256,        /* of an end; more are not looked at */
+	POLICY_LABELS_MAX = 2304,       /* of an end; of one with more, answers are unsure */
 	POLICY_BY_MAX = 64,             /* rules told in an answer */
 };
 
@@ -280,7 +280,9 @@ struct policy_answer {
 	 * authenticated; "test-always-fail", and it always is; "" */
 	struct str authentication;
 	enum policy_clash clash; /* of BROKEN */
-	bool unsure;     /* a policy that may select the subject is not known, or not all of it */
+	/* a policy that may select the subject is not known, or not all of it; or one end has more
+	 * labels than are looked at */
+	bool unsure;
 	size_t count;    /* of @by */
 	size_t left_out; /* more than POLICY_BY_MAX */
 	/* ALLOWED, DENIED: all rules that match. DEFAULT_DENIED: policies that select the end and

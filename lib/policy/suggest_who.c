@@ -4,7 +4,10 @@
 #include "policy/inside.h"
 #include "policy/suggest_inside.h"
 
-enum { NAME_MAX_BYTES = 4096 }; /* of what names are told apart by; Kubernetes has none of 254 */
+enum {
+	NAME_MAX_BYTES = 4096, /* of what names are told apart by; Kubernetes has none of 254 */
+	PAIRS_MAX = 256, /* labels that selectors are made of: any of them will do, if they tell */
+};
 
 /* Labels that tell what a pod is, the most usual first. */
 static const char *const telling[] = {
@@ -216,7 +219,7 @@ static struct end look_at(const struct suggest *s, const struct endpoint *ep)
 static enum err_code read_pairs(const struct endpoint *ep, struct pair **ret, size_t *ret_count,
 				struct err *e)
 {
-	size_t n = ep->label_count < POLICY_LABELS_MAX ? ep->label_count : POLICY_LABELS_MAX;
+	size_t n = ep->label_count < PAIRS_MAX ? ep->label_count : PAIRS_MAX;
 	size_t count = 0;
 	struct pair *pairs = calloc(n + 1, sizeof *pairs);
 
