@@ -193,7 +193,7 @@ static struct str put_part(struct buf *key, struct str part)
 {
 	size_t room = key->max - key->len, from = key->len;
 
-	buf_str_put(key, str_upto(part, room > 1 ? room - 1 : 0));
+	buf_str_put(key, utf8_upto(part, room > 1 ? room - 1 : 0));
 	buf_char(key, '\0'); /* full: names that differ beyond the limit share a card */
 	key->failed = false;
 	return str_n(key->p + from, key->len - from - (key->len > from));

@@ -105,12 +105,23 @@ void edge_policy_put(struct buf *b, const struct flow *f)
 		    !wire_find(policy, POLICY_NAME, &name))
 			continue;
 		if (wire_find(policy, POLICY_NAMESPACE, &namespace_) && namespace_.len) {
-			buf_str_put(b, namespace_);
+			buf_str_put(b, str_upto(namespace_, EDGE_TEXT_BYTES + 1));
 			buf_char(b, '/');
 		}
-		buf_str_put(b, name);
+		buf_str_put(b, str_upto(name, EDGE_TEXT_BYTES + 1));
 		return;
 	}
+}
+
+void edge_text_put(struct buf *b, struct str s)
+{
+	char cut[EDGE_TEXT_BYTES + 1];
+
+	if (s.len > EDGE_TEXT_BYTES)
+		s = str_of(str_excerpt(s, cut, sizeof cut));
+	uint16_t len = (uint16_t)s.len;
+	buf_put(b, &len, sizeof len);
+	buf_str_put(b, s);
 }
 
 /* Varint field @number of @message, the last one; 0 if absent. */

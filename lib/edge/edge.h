@@ -35,9 +35,14 @@ uint16_t edge_port(const struct flow *f);
  * better one: "" for pods and workloads, whatever they are asked by, and for what no name is known
  * of. */
 struct str edge_dns_name(const struct flow *f, const struct flow_dict *dict);
-/* Appends "namespace/name" of the policy that decided: who denied before who allowed. Nothing if
- * none is known. */
+/* Appends "namespace/name" of the policy that decided: who denied before who allowed, at most
+ * EDGE_POLICY_BYTES, which are more than edge_text_put leaves. Nothing if none is known. */
 void edge_policy_put(struct buf *b, const struct flow *f);
+
+enum { EDGE_TEXT_BYTES = 512, EDGE_POLICY_BYTES = 2 * EDGE_TEXT_BYTES + 3 };
+/* Appends a name as keys have it: its length in two bytes, then the name. What is longer than
+ * EDGE_TEXT_BYTES is cut at a character and ends in "…": names that begin alike are one. */
+void edge_text_put(struct buf *b, struct str s);
 
 /* How a request went, of flows that carry its answer (L7). */
 enum edge_l7 { EDGE_L7_NONE, EDGE_L7_OK, EDGE_L7_ERROR };

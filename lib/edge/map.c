@@ -2,12 +2,9 @@
 
 #include "base/map.h"
 
-enum {
-	KEY_BYTES = 8192,
-	TEXT_BYTES = 512, /* of one name, at most */
-	TEXTS = 10,
-	CACHE_SLOTS = 1 << 12
-};
+enum { KEY_BYTES = 8192, TEXTS = 10, CACHE_SLOTS = 1 << 12 };
+
+_Static_assert(TEXTS *(EDGE_TEXT_BYTES + 2) + 8 <= KEY_BYTES, "every key has room");
 
 struct edge {
 	struct str bytes; /* the key, as put_key writes it; the map's own */
@@ -94,12 +91,8 @@ static void put_key(struct buf *b, const struct edge_key *key)
 
 	texts_of(&k, texts);
 	buf_put(b, &n, sizeof n);
-	for (size_t i = 0; i < TEXTS; i++) {
-		struct str s = str_upto(*texts[i], TEXT_BYTES);
-		uint16_t len = (uint16_t)s.len;
-		buf_put(b, &len, sizeof len);
-		buf_str_put(b, s);
-	}
+	for (size_t i = 0; i < TEXTS; i++)
+		edge_text_put(b, *texts[i]);
 }
 
 /* The key that @bytes say, borrowed from them. */
@@ -190,7 +183,7 @@ void edge_map_add(struct edge_map *m, const struct edge_key *key, const struct e
 static struct edge *find_by_names(struct edge_map *m, const struct flow *f,
 				  const struct flow_dict *dict, struct edge_key *key)
 {
-	char text[2 * TEXT_BYTES];
+	char text[EDGE_POLICY_BYTES];
 	struct buf policy = buf_fixed(text, sizeof text);
 	bool answer = edge_is_answer(f);
 	const struct endpoint *src = flow_dict_get_endpoint(dict, f->src_ep);
@@ -200,7 +193,7 @@ static struct edge *find_by_names(struct edge_map *m, const struct flow *f,
 	key->src = edge_side_of(answer ? dst : src);
 	key->dst = edge_side_of(answer ? src : dst);
 	key->dns = edge_dns_name(f, dict);
-	key->policy = policy.failed ? STR("") : buf_str(&policy);
+	key->policy = buf_str(&policy);
 	return find(m, key);
 }
 

@@ -20,8 +20,7 @@ enum {
 	PARTIES_MOST = 1 << 15,
 	PARTIES_OF_FLOW = 5, /* that it may bring: two sides, DNS name, policy, node */
 	DNS_MOST = 1 << 13,  /* names of outside peers; more of them count without */
-	NAME_BYTES = 512,    /* of one text, at most */
-	PARTY_BYTES = 4 * (NAME_BYTES + sizeof(uint16_t)),
+	PARTY_BYTES = 4 * (EDGE_TEXT_BYTES + sizeof(uint16_t)),
 	DELETE_MINUTES = 240,
 };
 #define MINUTE_NS (60 * NS_PER_S)
@@ -121,12 +120,8 @@ static void put_party(struct buf *b, const struct edge_side *side)
 	const struct str texts[PARTY_TEXTS] = { side->cluster, side->kind, side->namespace_,
 						side->name };
 
-	for (size_t i = 0; i < PARTY_TEXTS; i++) {
-		struct str s = str_upto(texts[i], NAME_BYTES);
-		uint16_t len = (uint16_t)s.len;
-		buf_put(b, &len, sizeof len);
-		buf_str_put(b, s);
-	}
+	for (size_t i = 0; i < PARTY_TEXTS; i++)
+		edge_text_put(b, texts[i]);
 }
 
 static void get_party(struct str key, struct str ret[PARTY_TEXTS])
@@ -226,11 +221,11 @@ static uint32_t party_of_dns(struct edges *ed, const struct flow *f)
 
 static uint32_t party_of_policy(struct edges *ed, const struct flow *f)
 {
-	char bytes[2 * NAME_BYTES];
+	char bytes[EDGE_POLICY_BYTES];
 	struct buf text = buf_fixed(bytes, sizeof bytes);
 
 	edge_policy_put(&text, f);
-	return text.len && !text.failed ? party_of(ed, named(buf_str(&text))) : 0;
+	return text.len ? party_of(ed, named(buf_str(&text))) : 0;
 }
 
 /* --- counting ----------------------------------------------------------------------------- */

@@ -457,6 +457,36 @@ static void beyond_the_limit_flows_are_counted_as_left_out(void **state)
 	assert_int_equal(edge_map_left_out(s->map), 12);
 }
 
+/* A rule's policy may have a name of kilobytes, and names of others' flows any length. */
+static void a_name_that_is_cut_says_so_and_is_the_same_from_the_store(void **state)
+{
+	struct scene *s = *state;
+	static char name[3 * EDGE_TEXT_BYTES], ext[2 * sizeof name];
+	struct buf b = buf_fixed(ext, sizeof ext);
+	struct flow f = tcp(s->web, s->db, 40000, 5432, FLOW_REPLY_FALSE);
+	struct listed l = { .stop_after = 9 };
+	size_t at = 0;
+
+	for (size_t i = 0; i < sizeof name; i += 3)
+		memcpy(name + i, "\xe2\x82\xac", 3); /* U+20AC */
+	size_t mark = wire_begin(&b, 21005);         /* ingress_denied_by */
+	wire_put_str(&b, 1, str_n(name, sizeof name));
+	wire_put_str(&b, 2, STR("shop"));
+	wire_end(&b, mark);
+	f.ext = (const uint8_t *)b.p;
+	f.ext_len = (uint32_t)b.len;
+	f.bits |= FLOW_HAS_POLICIES;
+	edge_map_add_flow(s->map, &f, s->dict);
+	assert_true(edge_map_each(s->map, 0, &at, list, &l));
+	assert_in_range(l.key.policy.len, EDGE_TEXT_BYTES - 3, EDGE_TEXT_BYTES);
+	assert_true(str_has_prefix(l.key.policy, STR("shop/\xe2\x82\xac")));
+	assert_true(utf8_is_valid(l.key.policy));
+	assert_true(str_has_suffix(l.key.policy, STR("…")));
+	/* what the store says of it has been cut already */
+	edge_map_add(s->map, &l.key, &(struct edge_totals){ .flows = 7 });
+	assert_int_equal(edges(s), 1);
+}
+
 static void a_sum_from_the_store_adds_to_the_edge_of_its_flows(void **state)
 {
 	struct scene *s = *state;
@@ -502,6 +532,7 @@ int main(void)
 		SCENE(only_what_changed_is_told_again),
 		SCENE(a_listing_that_was_stopped_goes_on_where_it_was),
 		SCENE(beyond_the_limit_flows_are_counted_as_left_out),
+		SCENE(a_name_that_is_cut_says_so_and_is_the_same_from_the_store),
 		SCENE(a_sum_from_the_store_adds_to_the_edge_of_its_flows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "flow/flow.pb-c.h"
+#include "flow/wire.h"
 #include "disk_fault.h"
 #include "store/inside.h"
 #include "store_fixture.h"
@@ -379,6 +380,30 @@ static void workloads_of_one_name_are_told_apart_by_cluster_and_kind(void **stat
 		assert_int_equal(seen[i].flows, i + 1);
 }
 
+/* Of policies with names of any length none is lost: what is cut says so. */
+static void a_policy_with_a_long_name_is_cut_and_not_forgotten(void **state)
+{
+	struct fixture *fx = *state;
+	static char name[4096], ext[sizeof name + 32];
+	struct buf b = buf_fixed(ext, sizeof ext);
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	memset(name, 'x', sizeof name);
+	size_t mark = wire_begin(&b, 21005); /* ingress_denied_by */
+	wire_put_str(&b, 1, str_n(name, sizeof name));
+	wire_end(&b, mark);
+	struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+	f.ext = (const uint8_t *)b.p;
+	f.ext_len = (uint32_t)b.len;
+	f.bits |= FLOW_HAS_POLICIES;
+	assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM edges WHERE policy LIKE 'xxx%x…'"
+					 " AND length(policy) = 509 + 1"),
+			 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
@@ -395,6 +420,7 @@ int main(void)
 		T(records_of_many_minutes_are_counted_each_in_its_own),
 		T(replies_count_for_the_edge_of_the_request),
 		T(workloads_of_one_name_are_told_apart_by_cluster_and_kind),
+		T(a_policy_with_a_long_name_is_cut_and_not_forgotten),
 	};
 
 	disk_fault_install();
