@@ -11,15 +11,12 @@
 
 #include "base/str.h"
 
-enum {
-	OUT_MAX = 64,          /* interfaces with such a route; beyond that they have to be named */
-	RECEIVE_BYTES = 32768, /* a piece of a dump; what iproute2 uses */
-};
+enum { RECEIVE_BYTES = 32768 /* a piece of a dump; what iproute2 uses */ };
 
 /* Interfaces that a kind of route leaves by. */
 struct ways {
-	uint32_t ifindex[OUT_MAX];
-	size_t count;
+	uint32_t *ifindex; /* own */
+	size_t count, room;
 };
 
 struct links {
@@ -168,29 +165,44 @@ static enum err_code ask(struct links *l, struct nlmsghdr *h, mnl_cb_t cb, void 
 	return more < 0 ? err_os(e, "netlink") : ERR_OK;
 }
 
-static void add_way(struct ways *w, int ifindex)
+static bool add_way(struct ways *w, int ifindex)
 {
-	if (ifindex > 0 && w->count < OUT_MAX && !has_way(w, (uint32_t)ifindex))
-		w->ifindex[w->count++] = (uint32_t)ifindex;
+	if (ifindex <= 0 || has_way(w, (uint32_t)ifindex))
+		return true;
+	if (w->count == w->room) {
+		size_t room = w->room ? w->room * 2 : 32;
+		uint32_t *more = realloc(w->ifindex, room * sizeof *more);
+
+		if (!more) {
+			errno = ENOMEM;
+			return false;
+		}
+		w->ifindex = more;
+		w->room = room;
+	}
+	w->ifindex[w->count++] = (uint32_t)ifindex;
+	return true;
 }
 
-static void add_ways(struct ways *w, const struct nlmsghdr *h)
+static bool add_ways(struct ways *w, const struct nlmsghdr *h)
 {
 	struct nlattr *a;
+	bool has_room = true;
 
 	mnl_attr_for_each(a, h, sizeof(struct rtmsg))
 	{
 		if (mnl_attr_get_type(a) == RTA_OIF && mnl_attr_validate(a, MNL_TYPE_U32) >= 0) {
-			add_way(w, (int)mnl_attr_get_u32(a));
+			has_room &= add_way(w, (int)mnl_attr_get_u32(a));
 		} else if (mnl_attr_get_type(a) == RTA_MULTIPATH) {
 			struct rtnexthop *hop = mnl_attr_get_payload(a);
 			int left = mnl_attr_get_payload_len(a);
 
 			for (; RTNH_OK(hop, left);
 			     left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop))
-				add_way(w, hop->rtnh_ifindex);
+				has_room &= add_way(w, hop->rtnh_ifindex);
 		}
 	}
+	return has_room;
 }
 
 static int take_route(const struct nlmsghdr *h, void *arg)
@@ -200,10 +212,10 @@ static int take_route(const struct nlmsghdr *h, void *arg)
 
 	if (h->nlmsg_type != RTM_NEWROUTE || route->rtm_type != RTN_UNICAST)
 		return MNL_CB_OK;
-	if (route->rtm_dst_len == 0)
-		add_ways(&l->out, h);
-	if (l->want_gateways && has_gateway(h))
-		add_ways(&l->gateways, h);
+	if (route->rtm_dst_len == 0 && !add_ways(&l->out, h))
+		return MNL_CB_ERROR;
+	if (l->want_gateways && has_gateway(h) && !add_ways(&l->gateways, h))
+		return MNL_CB_ERROR;
 	return MNL_CB_OK;
 }
 
@@ -336,6 +348,8 @@ void links_free(struct links *l)
 		(void)mnl_socket_close(l->ask);
 	if (l->hear)
 		(void)mnl_socket_close(l->hear);
+	free(l->out.ifindex);
+	free(l->gateways.ifindex);
 	free(l->list);
 	free(l);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "observer/source/link_names.h"
+#include "observer/source/links.h"
 
 static void run(const char *command)
 {
@@ -70,10 +71,42 @@ static void names_come_go_and_change(void **state)
 	assert_named(l, one, now, "three");
 }
 
+/* As a router has them: a default route over each of a hundred interfaces. */
+static void every_interface_with_a_way_out_is_one(void **state)
+{
+	enum { MANY = 100 };
+	(void)state;
+	AUTO(links_free) struct links *l = NULL;
+	size_t count, out = 0, gateways = 0;
+	struct err e;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		fail_msg("a network namespace: errno %d; this test needs root", errno);
+	FILE *ip = popen("ip -batch -", "we");
+	assert_non_null(ip);
+	for (int i = 0; i < MANY; i++)
+		(void)fprintf(ip,
+			      "link add v%d type veth peer name p%d\nlink set v%d up\n"
+			      "link set p%d up\naddr add 10.9.%d.1/24 dev v%d\n"
+			      "route add default via 10.9.%d.2 dev v%d metric %d\n",
+			      i, i, i, i, i, i, i, i, i + 1);
+	assert_int_equal(pclose(ip), 0);
+	if (links_open(true, &l, &e) != ERR_OK || links_refresh(l, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	const struct link *list = links_list(l, &count);
+	for (size_t i = 0; i < count; i++) {
+		out += list[i].route_out;
+		gateways += list[i].gateway;
+	}
+	assert_int_equal(out, MANY);
+	assert_int_equal(gateways, MANY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_come_go_and_change),
+		cmocka_unit_test(every_interface_with_a_way_out_is_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
