@@ -52,7 +52,8 @@ struct agent_policy_key {
 	uint32_t match_type; /* flow.Flow.policy_match_type */
 };
 /* The policies of that key: bytes of repeated flow.Policy, each as a field of number @field,
- * appended to @b. @return how many. Allocates nothing but in @b. */
+ * appended to @b, 64 at most; how many more there are as policies_left_out of tycho.v1.FlowDetail.
+ * @return how many. Allocates nothing but in @b. */
 size_t agent_policy_put(const struct agent_policy *p, const struct agent_policy_key *key,
 			uint32_t field, struct buf *b);
 

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "flow/fields.h"
 #include "flow/wire.h"
 
 enum {
@@ -61,7 +62,8 @@ static bool origin_is_asked(const struct agent_policy *p, const struct origin *o
 }
 
 enum {
-	TOLD_MAX = 64,      /* rule sets of one flow; more are not told */
+	TOLD_MAX = 64,      /* rule sets of one flow; more are counted */
+	SEEN_SLOTS = 4096,  /* power of two */
 	ORDER_BYTES = 1024, /* of their labels, by which they are sorted */
 	LABELS_FIELD = 3,   /* of flow.Policy */
 };
@@ -70,6 +72,10 @@ struct told {
 	const struct agent_policy *p;
 	uint32_t list[TOLD_MAX];
 	size_t count;
+	size_t left_out;
+	/* One and the number of each that was left out, by hash; nothing is in it before the first:
+	 * nearly all flows have none. */
+	uint32_t seen[SEEN_SLOTS];
 };
 
 static struct str policy_message(const struct agent_policy *p, uint32_t i)
@@ -116,13 +122,32 @@ static size_t place_of(const struct told *t, uint32_t policy)
 	return at;
 }
 
+/* Equal ones are one here, too; but for those behind the first SEEN_SLOTS / 2. */
+static void leave_out(struct told *t, uint32_t policy)
+{
+	struct str message = policy_message(t->p, policy);
+	size_t at = hash_bytes(message.p, message.len, 0) & (SEEN_SLOTS - 1);
+
+	if (!t->left_out)
+		memset(t->seen, 0, sizeof t->seen);
+	for (; t->seen[at]; at = (at + 1) & (SEEN_SLOTS - 1))
+		if (str_eq(message, policy_message(t->p, t->seen[at] - 1)))
+			return;
+	if (t->left_out++ < SEEN_SLOTS / 2)
+		t->seen[at] = policy + 1;
+}
+
 /* What is told is in order of labels, as each list of the agent's is: they are merged. */
 static void tell(struct told *t, uint32_t first, uint32_t count)
 {
 	size_t from = 0; /* behind the one before */
 
-	for (uint32_t i = first; i < first + count && t->count < TOLD_MAX; i++) {
+	for (uint32_t i = first; i < first + count; i++) {
 		size_t at = place_of(t, i);
+		if (at == t->count && t->count == TOLD_MAX) {
+			leave_out(t, i);
+			continue;
+		}
 		if (at == t->count) {
 			for (at = from; at < t->count && comes_before(t->p, t->list[at], i);)
 				at++;
@@ -198,10 +223,12 @@ static void ask_localhost(struct told *t, size_t at, const struct agent_policy_k
 size_t agent_policy_put(const struct agent_policy *p, const struct agent_policy_key *key,
 			uint32_t field, struct buf *b)
 {
-	struct told t = { .p = p };
+	struct told t;
 	size_t low = 0, high = p->filter_count;
 
-	while (low < high) { /* the endpoint's first */
+	t.p = p;
+	t.count = t.left_out = 0; /* the rest is written before it is read */
+	while (low < high) {      /* the endpoint's first */
 		size_t mid = low + (high - low) / 2;
 		if (p->filters[mid].endpoint < key->endpoint)
 			low = mid + 1;
@@ -213,5 +240,10 @@ size_t agent_policy_put(const struct agent_policy *p, const struct agent_policy_
 		ask_localhost(&t, low, key);
 	for (size_t i = 0; i < t.count; i++)
 		wire_put_len(b, field, policy_message(p, t.list[i]));
+	if (t.left_out) {
+		size_t mark = wire_begin(b, FLOW_FIELD_TYCHO);
+		wire_put_u64(b, DETAIL_FIELD_POLICIES_LEFT_OUT, t.left_out);
+		wire_end(b, mark);
+	}
 	return t.count;
 }

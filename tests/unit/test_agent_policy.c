@@ -42,7 +42,7 @@ static const char selectors[] =
 
 static struct agent_policy *policy_of(const char *ingress, const char *egress)
 {
-	char text[16384];
+	static char text[1 << 20];
 	struct agent_policy *p;
 	json_error_t where;
 
@@ -289,6 +289,58 @@ static void policies_of_several_rules_are_told_in_order(void **state)
 	assert_string_equal(TCP_IN(p, CLIENT, 80, 2), "a b c e f");
 }
 
+/* How many of a key's policies are named, and how many more the flow says there are. */
+static void count_policies(const struct agent_policy *p, size_t *ret_named, size_t *ret_left_out)
+{
+	const struct agent_policy_key key = {
+		EP, AGENT_INGRESS, false, CLIENT, IPPROTO_TCP, 80, 2
+	};
+	AUTO_BUF struct buf b = buf_init(1 << 16);
+	size_t n = agent_policy_put(p, &key, 21002, &b);
+	Flow__Flow *f = flow__flow__unpack(NULL, b.len, (const uint8_t *)b.p);
+
+	assert_non_null(f);
+	assert_int_equal(f->n_ingress_allowed_by, n);
+	*ret_named = n;
+	*ret_left_out = f->tycho ? f->tycho->policies_left_out : 0;
+	flow__flow__free_unpacked(f, NULL);
+}
+
+/* "p000", "p001" …: rule sets of one filter. */
+static void put_names(struct buf *b, int first, int count)
+{
+	buf_lit(b, "{\"rule\":\"" INNER("80", "TCP", OF(CLIENTS)) "\",\"derived-from-rules\":[");
+	for (int i = first; i < first + count; i++)
+		buf_printf(b,
+			   "%s[\"k8s:io.cilium.k8s.policy.derived-from=CiliumNetworkPolicy\","
+			   "\"k8s:io.cilium.k8s.policy.name=p%05d\"]",
+			   i > first ? "," : "", i);
+	buf_lit(b, "]}");
+}
+
+static void policies_beyond_the_most_are_counted_each_once(void **state)
+{
+	(void)state;
+	static const struct {
+		int one, other; /* rule sets of two filters, from the first on */
+		size_t named, left_out;
+	} cases[] = {
+		{ 64, 0, 64, 0 }, { 65, 1, 64, 1 }, { 40, 100, 64, 36 }, { 1000, 1000, 64, 936 }
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_BUF struct buf text = buf_init(1 << 20);
+		size_t named, left_out;
+		put_names(&text, 0, cases[i].one);
+		buf_char(&text, ',');
+		put_names(&text, 0, cases[i].other);
+		AUTO(agent_policy_free) struct agent_policy *p = policy_of(buf_cstr(&text), "");
+		count_policies(p, &named, &left_out);
+		assert_int_equal(named, cases[i].named);
+		assert_int_equal(left_out, cases[i].left_out);
+	}
+}
+
 /* The only label of the only policy of a key, "" for none. */
 static const char *own(const struct agent_policy *p, enum agent_direction direction, bool denied,
 		       uint32_t identity, uint32_t match_type)
@@ -461,6 +513,7 @@ int main(void)
 		cmocka_unit_test(an_entry_for_a_port_goes_before_those_for_several),
 		cmocka_unit_test(of_rules_for_the_same_the_one_with_precedence_counts),
 		cmocka_unit_test(policies_of_several_rules_are_told_in_order),
+		cmocka_unit_test(policies_beyond_the_most_are_counted_each_once),
 		cmocka_unit_test(what_no_rule_is_about_the_agent_allows_itself),
 		cmocka_unit_test(what_is_no_policy_is_none),
 		cmocka_unit_test(verdict_flows_get_policies_as_hubble_gives_them),
