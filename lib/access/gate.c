@@ -7,7 +7,8 @@
 #include "flow/json.h"
 #include "observer/observer.pb-c.h"
 
-enum { REQUEST_MAX_BYTES = 8 << 20, ASKED_MAX_BYTES = 480 };
+/* @NAMES_MAX_BYTES: more than a certificate may have, for gRPC takes none as large. */
+enum { REQUEST_MAX_BYTES = 8 << 20, ASKED_MAX_BYTES = 480, NAMES_MAX_BYTES = 1 << 20 };
 
 struct gate {
 	struct access *access;
@@ -18,7 +19,8 @@ struct guest {
 	struct gate *gate;
 	const struct rights *rights; /* counted */
 	uint64_t generation;         /* of the rules they are from */
-	char (*cert_names)[RPC_CERT_NAME_BYTES];
+	struct buf names;            /* of the certificate, each terminated */
+	const char **cert_names;     /* where they begin */
 	size_t cert_name_count;
 	const char *path; /* as it was asked for */
 	char *peer;
@@ -100,6 +102,7 @@ static void release(void *arg)
 		 (unsigned long long)((mono_now().v - g->began.v) / NS_PER_MS));
 	rights_unref(g->rights);
 	buf_done(&g->request);
+	buf_done(&g->names);
 	free(g->cert_names);
 	free(g->peer);
 	if (g->authorization)
@@ -124,12 +127,8 @@ static void reread(struct gate *g)
 
 static const struct rights *find(const struct gate *g, const struct guest *guest)
 {
-	const char *names[RPC_CERT_NAMES];
-
-	for (size_t i = 0; i < guest->cert_name_count; i++)
-		names[i] = guest->cert_names[i];
 	const struct credentials shown = {
-		.cert_names = names,
+		.cert_names = guest->cert_names,
 		.cert_name_count = guest->cert_name_count,
 		.authorization = str_of(guest->authorization),
 		.is_local = str_has_prefix(str_of(guest->peer), STR("unix:")),
@@ -176,6 +175,20 @@ static bool limit(struct rpc_call *call, struct guest *guest, struct rpc_admissi
 	return true;
 }
 
+static void take_names(struct guest *guest, const struct rpc_call *call)
+{
+	size_t count = rpc_call_cert_names(call, &guest->names), at = 0;
+
+	if (guest->names.failed)
+		return;
+	guest->cert_names = calloc(count + 1, sizeof *guest->cert_names);
+	for (size_t i = 0; guest->cert_names && i < count; i++) {
+		guest->cert_names[i] = guest->names.p + at;
+		at += strlen(guest->cert_names[i]) + 1;
+	}
+	guest->cert_name_count = count;
+}
+
 static struct guest *guest_new(struct gate *g, const struct rpc_call *call, const char *path)
 {
 	struct guest *guest = calloc(1, sizeof *guest);
@@ -188,9 +201,8 @@ static struct guest *guest_new(struct gate *g, const struct rpc_call *call, cons
 				 .began = mono_now(),
 				 .peer = str_dup(str_of(rpc_call_peer(call))),
 				 .authorization = str_dup(shown),
-				 .cert_names = calloc(RPC_CERT_NAMES, RPC_CERT_NAME_BYTES) };
-	if (guest->peer && guest->authorization && guest->cert_names)
-		guest->cert_name_count = rpc_call_cert_names(call, guest->cert_names);
+				 .names = buf_init(NAMES_MAX_BYTES) };
+	take_names(guest, call);
 	return guest;
 }
 
@@ -214,6 +226,7 @@ static bool admit(struct rpc_call *call, struct rpc_admission *what, void *ctx)
 		return false;
 	if (!guest->rights) {
 		buf_done(&guest->request);
+		buf_done(&guest->names);
 		free(guest->cert_names);
 		free(guest->peer);
 		free(guest->authorization);

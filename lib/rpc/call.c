@@ -16,6 +16,7 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/support/alloc.h>
 
+#include "base/buf.h"
 #include "base/counter.h"
 #include "rpc/serving.h"
 
@@ -635,23 +636,23 @@ size_t rpc_call_headers(const struct rpc_call *c, struct rpc_header *out, size_t
 	return n;
 }
 
-static size_t names_of(const grpc_auth_context *auth, const char *property,
-		       char out[static RPC_CERT_NAMES][RPC_CERT_NAME_BYTES])
+static size_t names_of(const grpc_auth_context *auth, const char *property, struct buf *out)
 {
 	grpc_auth_property_iterator it = grpc_auth_context_find_properties_by_name(auth, property);
 	const grpc_auth_property *p;
 	size_t n = 0;
 
 	/* A name that is cut would be another one. */
-	while (n < RPC_CERT_NAMES && (p = grpc_auth_property_iterator_next(&it)))
-		if (p->value_length < RPC_CERT_NAME_BYTES && !memchr(p->value, 0, p->value_length))
-			(void)snprintf(out[n++], RPC_CERT_NAME_BYTES, "%.*s", (int)p->value_length,
-				       p->value);
+	while ((p = grpc_auth_property_iterator_next(&it)))
+		if (!memchr(p->value, 0, p->value_length)) {
+			buf_put(out, p->value, p->value_length);
+			buf_char(out, '\0');
+			n++;
+		}
 	return n;
 }
 
-size_t rpc_call_cert_names(const struct rpc_call *c,
-			   char out[static RPC_CERT_NAMES][RPC_CERT_NAME_BYTES])
+size_t rpc_call_cert_names(const struct rpc_call *c, struct buf *out)
 {
 	grpc_auth_context *auth = grpc_call_auth_context(c->grpc);
 	size_t n = 0;

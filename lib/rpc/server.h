@@ -32,6 +32,7 @@
 #include "rpc/rpc.h"
 
 struct rpc_server;
+struct buf;
 struct rpc_call;
 struct rpc_fan;
 
@@ -150,11 +151,9 @@ struct str rpc_call_header(const struct rpc_call *call, const char *key);
 /* Headers of the request that are the caller's own: none of HTTP's and gRPC's ("user-agent",
  * "grpc-…", "te", "content-type"). @return how many, at most @max. Valid until the call is over. */
 size_t rpc_call_headers(const struct rpc_call *call, struct rpc_header *out, size_t max);
-enum { RPC_CERT_NAMES = 32, RPC_CERT_NAME_BYTES = 256 };
-/* Names in the client's certificate: its subject alternative names; without any, the common name.
- * @return how many; 0 without a certificate. */
-size_t rpc_call_cert_names(const struct rpc_call *call,
-			   char out[static RPC_CERT_NAMES][RPC_CERT_NAME_BYTES]);
+/* Appends the names in the client's certificate, each terminated: its subject alternative names;
+ * without any, the common name. @return how many; 0 without a certificate. */
+size_t rpc_call_cert_names(const struct rpc_call *call, struct buf *out);
 /* What the gate knows of the caller. @release, may be NULL, gets it back when the call is over,
  * after the method's done. */
 void rpc_call_set_guest(struct rpc_call *call, void *guest, void (*release)(void *guest));

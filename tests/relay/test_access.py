@@ -208,10 +208,12 @@ def test_certificates_say_who_it_is(tmp_path):
     with cluster('--access-file', rules.path, '--tls-cert-file', server[0], '--tls-key-file', server[1],
                  '--tls-client-ca-file', authority.cert, a=lines('a')) as (relay, _):
         with client_of(relay, 'ui', 'ui.example') as ui, client_of(relay, 'cart', 'x.test', 'cart.shop.example') as cart, \
-                client_of(relay, 'stranger', 'shop.example') as stranger:
+                client_of(relay, 'stranger', 'shop.example') as stranger, \
+                client_of(relay, 'many', *('x%d.test' % i for i in range(60)), 'cart.shop.example') as many:
             until(lambda: ui.GetNodes().nodes[0].state == CONNECTED)
             assert split(ui.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in range(9)]
             assert split(cart.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in OF_SHOP]
+            assert split(many.GetFlows(**EVERYTHING))[0] == ['a-%d' % i for i in OF_SHOP]
             assert wire.status_of(lambda: stranger.GetFlows(**EVERYTHING))[0] == 'UNAUTHENTICATED'
 
 
