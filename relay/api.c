@@ -75,9 +75,9 @@ enum err_code api_forward_headers(const struct api *a, const struct rpc_call *ca
 				  const struct rpc_header *own, size_t own_count,
 				  struct rpc_group *g, struct err *e)
 {
-	enum { HEADERS_MAX = 32, BYTES_MAX = 8 << 10 };
-	struct rpc_header headers[HEADERS_MAX + API_OWN_HEADERS_MAX];
-	size_t n = rpc_call_headers(call, headers, HEADERS_MAX), kept = 0, bytes = 0;
+	enum { HEADERS_MAX = 32, READ_MAX = HEADERS_MAX + 8, BYTES_MAX = 8 << 10 };
+	struct rpc_header headers[READ_MAX + API_OWN_HEADERS_MAX];
+	size_t n = rpc_call_headers(call, headers, READ_MAX), kept = 0, bytes = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (str_is(headers[i].key, "authorization") && !a->config.forward_authorization)
@@ -86,9 +86,13 @@ enum err_code api_forward_headers(const struct api *a, const struct rpc_call *ca
 		    str_is(headers[i].key, FLOW_TABLES_HEADER))
 			continue;
 		bytes += headers[i].key.len + headers[i].value.len;
-		if (bytes <= BYTES_MAX)
-			headers[kept++] = headers[i];
+		headers[kept++] = headers[i];
 	}
+	/* one that is left out could be what a node knows the caller by */
+	if (n == READ_MAX || kept > HEADERS_MAX || bytes > BYTES_MAX)
+		return err_set(e, ERR_INVALID,
+			       "more than %d headers or %d bytes of them cannot go on to the nodes",
+			       HEADERS_MAX, BYTES_MAX);
 	for (size_t i = 0; i < own_count; i++)
 		headers[kept++] = own[i];
 	return kept ? rpc_group_set_headers(g, headers, kept, e) : ERR_OK;

@@ -407,10 +407,17 @@ static void gather(struct api *a, struct rpc_call *call, const struct question *
 		api_add(&a->gathers, 1);
 		g->question = question;
 	}
-	if (!g || g->request.failed || prepare(g, call, &e) != ERR_OK)
+	if (!g || g->request.failed) {
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer");
-	else
+		return;
+	}
+	enum err_code code = prepare(g, call, &e);
+	if (code == ERR_OK)
 		rpc_call_stream(call, &ops, TAKE(g));
+	else
+		rpc_call_end(call,
+			     code == ERR_NOMEM ? RPC_RESOURCE_EXHAUSTED : RPC_INVALID_ARGUMENT,
+			     "%s", e.msg);
 }
 
 /* These have no fields. */

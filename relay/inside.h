@@ -39,7 +39,7 @@ void api_get_namespaces(struct rpc_call *call, struct str request, void *ctx);
 void api_wake(void *ctx);
 /* What the caller said about itself goes on to the peers with every call of @g (as the reference's
  * relay does); but for its authorization, which is for us, unless configured, and what it can
- * unpack. With @own, at most API_OWN_HEADERS_MAX. */
+ * unpack. With @own, at most API_OWN_HEADERS_MAX. ERR_INVALID: too many, or too long. */
 MUST_CHECK enum err_code api_forward_headers(const struct api *a, const struct rpc_call *call,
 					     const struct rpc_header *own, size_t own_count,
 					     struct rpc_group *g, struct err *e);

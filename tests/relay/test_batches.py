@@ -392,3 +392,22 @@ def test_the_callers_metadata_goes_on_to_the_peers_but_for_its_authorization():
 def test_the_callers_authorization_goes_on_to_the_peers_when_that_is_asked_for():
     assert forwarded('--forward-authorization') == 2 * [{
         'hubble-cli-version': '1.19.4', 'x-tag-bin': b'\x00\xff', 'authorization': 'Bearer secret'}]
+
+
+def test_headers_that_are_too_many_to_go_on_are_refused_and_none_is_left_out():
+    def answer(path, request, context):
+        if path.endswith('/ServerStatus'):
+            yield wire.message('observer.ServerStatusResponse')().SerializeToString()
+        yield from ()
+
+    def mine(count):
+        return [('x-%02d' % i, 'v') for i in range(count)]
+    with Impostor(answer) as peer, Relay(peers=['p=' + peer.address]) as relay:
+        relay.wait_states(p=CONNECTED)
+        with relay.client() as client:
+            list(client.GetFlows(number=1, metadata=mine(32)))
+            assert [m for m in peer.metadata[GET_FLOWS] if m[0].startswith('x-')] == mine(32)
+            words = ('INVALID_ARGUMENT', 'more than 32 headers or 8192 bytes of them cannot go on to the nodes')
+            for call in (lambda m: client.GetFlows(number=1, metadata=m), lambda m: client.GetNodes(metadata=m)):
+                for count in (33, 60):
+                    assert wire.status_of(lambda: call(mine(count))) == words
