@@ -98,6 +98,7 @@ enum err_code telemetry_new(const struct telemetry_config *config, struct teleme
 	t->telling = (struct telling){
 		.log = config->log,
 		.dict = config->dict,
+		.names = config->names,
 		.api = config->api,
 		.capture = config->capture,
 		.metrics = t->metrics,

@@ -4,6 +4,7 @@
 #include "observer/capture.h"
 #include "observer/log/log.h"
 #include "observer/metrics/reader.h"
+#include "observer/name/name.h"
 #include "store/store.h"
 
 enum { SOURCES_MAX = 16 };
@@ -173,6 +174,13 @@ static void tell_names(const struct telling *t, struct metrics_page *p)
 		     "Names that a full dictionary could not hold: flows keep identities only",
 		     counts.overflows);
 	page_gauge(p, "tycho_names_bytes", "Memory of the dictionary", (double)counts.bytes);
+	struct name_dns_counts dns = name_dns_counts(t->names);
+	page_counter(p, "tycho_dns_names_pushed_out_total",
+		     "DNS names learned that made room for others before their time",
+		     dns.pushed_out);
+	page_gauge(p, "tycho_dns_names_left_out",
+		   "DNS names of an endpoint and an address beyond those that are kept",
+		   (double)dns.left_out);
 }
 
 /* --- readers ------------------------------------------------------------------------------ */

@@ -12,6 +12,7 @@ struct capture;
 struct flow_dict;
 struct flow_log;
 struct metrics_reader;
+struct name_table;
 struct store;
 
 /* One more reader of the log: how many records it was too slow for, and has not come to yet. */
@@ -24,6 +25,7 @@ struct telling_reader {
 struct telling {
 	const struct flow_log *log;
 	const struct flow_dict *dict;
+	struct name_table *names;
 	struct api *api;
 	const struct capture *capture;
 	struct metrics *metrics;

@@ -1,5 +1,6 @@
 #include "observer/name/dns_names.h"
 
+#include "base/counter.h"
 #include "base/pages.h"
 
 struct entry {
@@ -18,6 +19,7 @@ struct dns_names {
 	uint32_t max, count, hand;
 	uint32_t *buckets; /* index + 1 of the first entry */
 	uint32_t bucket_mask;
+	_Atomic uint64_t pushed_out;
 };
 
 enum { SECOND_CHANCES = 64 }; /* at most this many in a row: learning takes bounded time */
@@ -56,6 +58,11 @@ void dns_names_free(struct dns_names *d)
 size_t dns_names_count(const struct dns_names *d)
 {
 	return d->count;
+}
+
+uint64_t dns_names_pushed_out(const struct dns_names *d)
+{
+	return counter_get(&d->pushed_out);
 }
 
 static uint32_t *bucket_of(const struct dns_names *d, const uint8_t ip[16])
@@ -187,6 +194,10 @@ void dns_names_learn(struct dns_names *d, struct dns_client client, const uint8_
 	else
 		index = take_entry(d);
 	struct entry *en = &d->entries[index];
+	bool same = is_of(en, ip) && memcmp(en->client, client.ip, 16) == 0 &&
+		    str_eq(name_of(en), str_n(text, len));
+	if (!same && en->until.v > now.v)
+		counter_add(&d->pushed_out, 1);
 	memcpy(en->ip, ip, 16);
 	memcpy(en->client, client.ip, 16);
 	memcpy(en->name, text, len);

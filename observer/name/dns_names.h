@@ -10,6 +10,7 @@
  * Time     an entry is used until its TTL (at most DNS_TTL_MAX_S) plus DNS_GRACE_S is over:
  *          connections outlive the answer that led to them, and resolvers hand out answers at the
  *          end of their TTL.
+ * Loss     what makes room before its time is counted.
  * Threads  the capture thread only. No allocation after construction.
  */
 #ifndef TYCHO_OBSERVER_DNS_NAMES_H
@@ -59,5 +60,7 @@ size_t dns_names_find(struct dns_names *d, const uint8_t ip[16], struct dns_clie
 		      bool anyones, struct wall_ns now, struct str ret[DNS_NAMES_PER_ADDRESS]);
 /* Entries in use. */
 size_t dns_names_count(const struct dns_names *d);
+/* Any thread: entries that made room for others while they still held. */
+uint64_t dns_names_pushed_out(const struct dns_names *d);
 
 #endif

@@ -120,6 +120,17 @@ struct node_id name_node(const struct name_table *t)
 	return t->node;
 }
 
+struct name_dns_counts name_dns_counts(struct name_table *t)
+{
+	struct name_dns_counts counts = { .pushed_out = dns_names_pushed_out(t->dns) };
+
+	(void)pthread_mutex_lock(&t->mx);
+	for (size_t i = 0; i < PARTS; i++)
+		counts.left_out += told_left_out(t->parts[i].told);
+	(void)pthread_mutex_unlock(&t->mx);
+	return counts;
+}
+
 void name_namespaces(struct name_table *t, struct wall_ns now,
 		     void (*each)(void *ctx, struct str cluster, struct str ns), void *ctx)
 {

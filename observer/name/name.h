@@ -188,6 +188,14 @@ bool name_is_local(struct name_table *t, const uint8_t ip[16]);
  * at the time of their flows. */
 void name_quiet(struct name_table *t, struct wall_ns now);
 
+/* Any thread: what had no room of names that DNS gave. */
+struct name_dns_counts {
+	uint64_t pushed_out; /* learned here, and made room for others while they still held */
+	uint64_t
+		left_out; /* of what providers say at present, beyond 64 of an endpoint and an address */
+};
+struct name_dns_counts name_dns_counts(struct name_table *t);
+
 /* The node's entry in the dictionary: name, labels, emitter. Any thread. */
 struct node_id name_node(const struct name_table *t);
 /* Namespaces seen in flows during the last hour, for GetNamespaces: calls @each sorted by cluster,

@@ -15,7 +15,7 @@ struct entry {
 struct told {
 	uint32_t refs;
 	struct entry *entries; /* by endpoint, address, name */
-	size_t count;
+	size_t count, left_out;
 	struct buf texts;
 	/* The first entry of an endpoint and an address plus one, 0: free; at most half full. */
 	uint32_t *index;
@@ -109,8 +109,12 @@ static void fill(struct told *t, const struct draft *drafts, size_t count)
 		const struct draft *d = &drafts[i], *last = i ? d - 1 : NULL;
 		bool same = last && compare_keys(&last->entry, d->entry.ip, d->entry.endpoint) == 0;
 		of_key = same ? of_key : 0;
-		if (of_key >= TOLD_PER_ADDRESS || (same && str_eq(last->name, d->name)))
+		if (same && str_eq(last->name, d->name))
 			continue;
+		if (of_key >= TOLD_PER_ADDRESS) {
+			t->left_out++;
+			continue;
+		}
 		of_key++;
 		t->entries[t->count++] = d->entry;
 		if (!same)
@@ -145,6 +149,11 @@ enum err_code told_new(const struct name_told *list, size_t count, struct told *
 	free(drafts);
 	*ret = t;
 	return ERR_OK;
+}
+
+size_t told_left_out(const struct told *t)
+{
+	return t ? t->left_out : 0;
 }
 
 struct told *told_ref(struct told *t)

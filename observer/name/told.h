@@ -23,6 +23,8 @@ struct told;
 /* Names that are none (dns_name_tidy) are left out. ERR_NOMEM. */
 MUST_CHECK enum err_code told_new(const struct name_told *list, size_t count, struct told **ret,
 				  struct err *e);
+/* Names beyond TOLD_PER_ADDRESS. NULL has none. */
+size_t told_left_out(const struct told *t);
 struct told *told_ref(struct told *t); /* @return @t; NULL is fine for both */
 void told_unref(struct told *t);
 

@@ -142,6 +142,12 @@ static void an_address_keeps_the_sixteen_names_that_last_longest(void **state)
 	assert_int_equal(dns_names_find(d, address, client, false, noon, names),
 			 DNS_NAMES_PER_ADDRESS);
 	assert_true(str_is(names[0], "n04.example"));
+	assert_int_equal(dns_names_pushed_out(d), 4);
+	/* said again, and in the place of what is over: nothing is lost */
+	dns_names_learn(d, client, address, STR("n19.example"), 100, noon);
+	dns_names_learn(d, client, address, STR("late.example"), 100,
+			(struct wall_ns){ noon.v + (DNS_GRACE_S + 200) * NS_PER_S });
+	assert_int_equal(dns_names_pushed_out(d), 4);
 }
 
 static void a_full_table_forgets_what_is_not_used(void **state)
@@ -166,6 +172,7 @@ static void a_full_table_forgets_what_is_not_used(void **state)
 		found += dns_names_find(d, address, client, true, noon, names);
 	}
 	assert_int_equal(found, 8);
+	assert_int_equal(dns_names_pushed_out(d), 200 - 8);
 	assert_int_equal(dns_names_new(0, 1, &d, NULL), ERR_INVALID);
 }
 
@@ -264,6 +271,7 @@ static void nothing_told_is_found_nowhere_and_of_too_much_the_first_names_stay(v
 	assert_true(str_is(got[0], "n000.example"));
 	assert_true(str_is(got[TOLD_PER_ADDRESS - 1], "n063.example"));
 	assert_int_equal(told_find(t, many[1].ip, 43, (struct wall_ns){ 1 }, got), 1);
+	assert_int_equal(told_left_out(t), 4);
 	told_unref(t);
 }
 
