@@ -34,7 +34,6 @@ enum audit_limits {
 	AUDIT_SEEN_MAX = 16,       /* different ports or peers told of one part of a rule */
 	AUDIT_SEEN_ALL_MAX = 1 << 18,
 	AUDIT_TOLD_MAX = 8, /* peers never seen, of one part */
-	AUDIT_REASONS_MAX = 64,
 	AUDIT_MEMORY_MAX = 256 << 20, /* bytes of a report's texts and lists */
 };
 

@@ -115,7 +115,7 @@ static int by_count(const void *pa, const void *pb)
 	return str_cmp(a->text, b->text);
 }
 
-/* Texts with flows, the most first; beyond AUDIT_REASONS_MAX the rest is left out. */
+/* Texts with flows, the most first. */
 static enum err_code tell_reasons(struct audit *a, const uint64_t *flows,
 				  const struct audit_reason **ret, size_t *ret_count, struct err *e)
 {
@@ -133,7 +133,7 @@ static enum err_code tell_reasons(struct audit *a, const uint64_t *flows,
 			list[n++] = (struct audit_reason){ a->texts[i], flows[i] };
 	qsort(list, n, sizeof *list, by_count);
 	*ret = list;
-	*ret_count = n < AUDIT_REASONS_MAX ? n : AUDIT_REASONS_MAX;
+	*ret_count = n;
 	return ERR_OK;
 }
 

@@ -42,7 +42,9 @@ static inline struct policy_end policy_end_of(const struct endpoint *ep, const u
 	};
 }
 
-enum { POLICY_NAMES_MAX = 16 }; /* DNS names of one end that rules are shown; more are left out */
+/* DNS names of one end that rules are shown: as many as an observer names, and more. Of others' flows with
+ * more than that the rest is left out. */
+enum { POLICY_NAMES_MAX = 128 };
 
 /* DNS names that naming gave to the ends of a flow. */
 struct policy_names {

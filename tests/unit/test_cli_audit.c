@@ -470,6 +470,27 @@ static void a_flow_counts_for_the_policies_that_it_names(void **state)
 	buf_done(&m.text);
 }
 
+static void all_flows_that_others_decided_are_counted(void **state)
+{
+	enum { MANY = 100 };
+	struct world *w = *state;
+	struct endpoint_id web = pod(w, "shop", "web-0", "web", "k8s:app=web"),
+			   db = pod(w, "shop", "db-0", "db", "k8s:app=db");
+	struct flow flows[MANY];
+	char name[16];
+
+	(void)buf_reserve(&w->ext, 1 << 16); /* flows borrow from it */
+	for (uint16_t i = 0; i < MANY; i++) {
+		(void)snprintf(name, sizeof name, "mesh-%u", i);
+		flows[i] = flow_of(web, db, (uint16_t)(1 + i));
+		named(w, &flows[i], FLOW_FIELD_INGRESS_ALLOWED_BY, name);
+	}
+	struct made m = audit_of(w, TWO, flows, MANY);
+	HOLDS(m,
+	      "incomplete: policies that are not among these decided 100 flows: knp:shop/mesh-0");
+	buf_done(&m.text);
+}
+
 /* Whoever decides names it; whoever sees the packet pass by does not. */
 static void names_do_not_part_the_flows_of_a_connection(void **state)
 {
@@ -782,6 +803,7 @@ int main(void)
 		TEST(pods_that_nobody_selects_are_open),
 		TEST(what_nobody_denies_by_default_is_told),
 		TEST(a_flow_counts_for_the_policies_that_it_names),
+		TEST(all_flows_that_others_decided_are_counted),
 		TEST(names_do_not_part_the_flows_of_a_connection),
 		TEST(a_rule_of_a_policy_that_was_another_is_not_judged),
 		TEST(rules_that_ask_for_what_nobody_told_are_not_judged),
