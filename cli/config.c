@@ -4,7 +4,8 @@
 #include "base/time.h"
 #include "cli/command.h"
 
-enum { TEXT_MAX_BYTES = 4 << 20, LIST_MOST = 256 };
+/* @LIST_MOST: as many as a word of WORD_BYTES can hold. */
+enum { TEXT_MAX_BYTES = 4 << 20, WORD_BYTES = 1024, LIST_MOST = WORD_BYTES / 2 };
 
 /* Words joined for a sentence about them. */
 static const char *joined(const struct flags *f, char *out, size_t size)
@@ -76,7 +77,7 @@ static enum err_code set_list(struct config_file *file, const struct flag_def *d
 	const struct flag_set *const sets[] = { &set };
 	const struct flags_config config = { .sets = sets, .set_count = 1 };
 	AUTO(flags_free) struct flags *split = NULL;
-	char word[1024];
+	char word[WORD_BYTES];
 	const char *items[LIST_MOST];
 	size_t n = 0;
 	struct str list = str_of(text);

@@ -151,8 +151,12 @@ static enum err_code read_mask(const struct cli *cli, bool json, const char **ow
 	AUTO(flow_mask_free) struct flow_mask *checked = NULL;
 	size_t n = 0;
 
-	while (n < own_size && (own[n] = flags_item(cli->flags, "field-mask", n)))
-		n++;
+	for (const char *path; (path = flags_item(cli->flags, "field-mask", n)); n++) {
+		if (n == own_size)
+			return err_set(e, ERR_INVALID, "more than %zu fields in --field-mask",
+				       own_size);
+		own[n] = path;
+	}
 	if (n && !json)
 		return err_set(e, ERR_INVALID,
 			       "%s output format is not compatible with custom field mask",

@@ -81,6 +81,7 @@ def test_a_field_mask_is_passed_on(ten):
 
 @pytest.mark.parametrize('words, text', [
     (['--field-mask', 'bogus', '-o', 'json'], 'invalid path "bogus"'),
+    (['--field-mask', ','.join(257 * ['uuid']), '-o', 'json'], 'more than 256 fields in --field-mask'),
     (['--ip', '10.0.0'], '10.0.0'),
     (['--label', 'a in'], 'label'),
     (['--first', '1', '--follow'], 'first'),
