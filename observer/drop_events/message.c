@@ -15,7 +15,7 @@ enum {
 	POLICY_KIND = 5,
 	NAME_BYTES = 253, /* of names in Kubernetes: RFC 1123 */
 	KIND_BYTES = 100,
-	POLICIES_MAX = 32, /* looked at; a flow of ours names eight at most */
+	POLICIES_MAX = 64, /* looked at, and what a flow of ours names at most; more are counted */
 	POLICY_BYTES = 3 * KIND_BYTES + NAME_BYTES + 2,
 	COUNT_BYTES = 24, /* ",… (12 more)." */
 };
@@ -92,7 +92,7 @@ static void put_l4(struct buf *b, const struct flow *f)
 
 struct policies {
 	char texts[POLICIES_MAX][POLICY_BYTES];
-	size_t count;
+	size_t count, beyond;
 };
 
 static int by_text(const void *a, const void *b)
@@ -106,8 +106,8 @@ static void collect(struct policies *p, const struct flow *f, uint32_t list, boo
 	struct wire_reader r = wire_reader_of(str_n(f->ext, f->ext_len));
 	size_t kept = 0;
 
-	p->count = 0;
-	for (struct wire_field x; p->count < POLICIES_MAX && wire_next(&r, &x);) {
+	p->count = p->beyond = 0;
+	for (struct wire_field x; wire_next(&r, &x);) {
 		struct str name, namespace_ = STR(""), kind = STR("");
 		if (x.type != WIRE_LEN || x.number != list ||
 		    !wire_find(x.bytes, POLICY_NAME, &name))
@@ -116,6 +116,10 @@ static void collect(struct policies *p, const struct flow *f, uint32_t list, boo
 		(void)wire_find(x.bytes, POLICY_KIND, &kind);
 		if (clusterwide == (namespace_.len > 0))
 			continue;
+		if (p->count == POLICIES_MAX) {
+			p->beyond++;
+			continue;
+		}
 		char text[POLICY_BYTES];
 		struct buf b = buf_fixed(text, sizeof text);
 		put_name(&b, str_upto(kind, KIND_BYTES));
@@ -146,8 +150,8 @@ static void put_policies(struct buf *b, const struct policies *p, const char *be
 			buf_char(b, ',');
 		buf_put(b, p->texts[i], len);
 	}
-	if (i < p->count)
-		buf_printf(b, "%s (%zu more)", i ? ",…" : "…", p->count - i);
+	if (i < p->count + p->beyond)
+		buf_printf(b, "%s (%zu more)", i ? ",…" : "…", p->count - i + p->beyond);
 	buf_char(b, '.');
 }
 
