@@ -174,6 +174,9 @@ static void tell_names(const struct telling *t, struct metrics_page *p)
 		     "Names that a full dictionary could not hold: flows keep identities only",
 		     counts.overflows);
 	page_gauge(p, "tycho_names_bytes", "Memory of the dictionary", (double)counts.bytes);
+	page_counter(p, "tycho_namespaces_unlisted_total",
+		     "Sides of flows whose namespace is not listed, for there are too many",
+		     name_unlisted(t->names));
 	struct name_dns_counts dns = name_dns_counts(t->names);
 	page_counter(p, "tycho_dns_names_pushed_out_total",
 		     "DNS names learned that made room for others before their time",

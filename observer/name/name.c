@@ -120,6 +120,11 @@ struct node_id name_node(const struct name_table *t)
 	return t->node;
 }
 
+uint64_t name_unlisted(const struct name_table *t)
+{
+	return seen_unlisted(t->seen);
+}
+
 struct name_dns_counts name_dns_counts(struct name_table *t)
 {
 	struct name_dns_counts counts = { .pushed_out = dns_names_pushed_out(t->dns) };

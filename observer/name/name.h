@@ -188,6 +188,8 @@ bool name_is_local(struct name_table *t, const uint8_t ip[16]);
  * at the time of their flows. */
 void name_quiet(struct name_table *t, struct wall_ns now);
 
+/* Any thread: sides of flows whose namespace name_namespaces does not know, for want of room. */
+uint64_t name_unlisted(const struct name_table *t);
 /* Any thread: what had no room of names that DNS gave. */
 struct name_dns_counts {
 	uint64_t pushed_out; /* learned here, and made room for others while they still held */

@@ -3,6 +3,8 @@
 #include <stdatomic.h>
 #include <sys/random.h>
 
+#include "base/counter.h"
+
 enum { CACHE_SLOTS = 16384, PROBES = 64, NO_SLOT = UINT32_MAX };
 
 /* A namespace, held as an endpoint in it: entries of the dictionary live as long as we do. */
@@ -21,6 +23,7 @@ struct seen {
 		uint32_t slot;
 	} cache[CACHE_SLOTS];
 	struct slot slots[SEEN_MAX];
+	_Atomic uint64_t unlisted;
 };
 
 enum err_code seen_new(const struct flow_dict *dict, struct str own_cluster, struct seen **ret,
@@ -103,8 +106,10 @@ void seen_mark(struct seen *s, struct endpoint_id ep, struct wall_ns now)
 		const struct endpoint *content = flow_dict_get_endpoint(s->dict, ep);
 		uint32_t slot =
 			content && content->namespace_.len ? find_slot(s, content, now_s) : NO_SLOT;
-		if (content && content->namespace_.len && slot == NO_SLOT)
+		if (content && content->namespace_.len && slot == NO_SLOT) {
+			counter_add(&s->unlisted, 1);
 			return; /* full: try again with the next flow */
+		}
 		s->cache[at].ep = ep;
 		s->cache[at].slot = slot;
 	}
@@ -129,6 +134,11 @@ static int compare_for_sort(const void *a, const void *b, void *ctx)
 {
 	return compare(*(const struct seen *const *)ctx, *(const struct endpoint *const *)a,
 		       *(const struct endpoint *const *)b);
+}
+
+uint64_t seen_unlisted(const struct seen *s)
+{
+	return counter_get(&s->unlisted);
 }
 
 void seen_list(const struct seen *s, struct wall_ns now,

@@ -23,7 +23,7 @@ static int setup(void **state)
 	struct world *w = calloc(1, sizeof *w);
 
 	assert_non_null(w);
-	assert_int_equal(flow_dict_new(1 << 16, &w->dict, NULL), ERR_OK);
+	assert_int_equal(flow_dict_new(1 << 18, &w->dict, NULL), ERR_OK);
 	assert_int_equal(seen_new(w->dict, STR("mine"), &w->seen, NULL), ERR_OK);
 	w->text = buf_init(1 << 20);
 	*state = w;
@@ -141,6 +141,7 @@ static void more_than_there_is_room_for_wait_until_others_expire(void **state)
 	seen_mark(w->seen, late, later(SEEN_FOR_S));
 	assert_null(strstr(listed(w, later(SEEN_FOR_S)), "far/late "));
 	assert_int_equal(w->count, SEEN_MAX);
+	assert_int_equal(seen_unlisted(w->seen), CROWD - SEEN_MAX + 1);
 	seen_mark(w->seen, late, later(SEEN_FOR_S + 1));
 	assert_string_equal(listed(w, later(SEEN_FOR_S + 1)), "far/late ");
 }
