@@ -167,7 +167,7 @@ void put_text(struct buf *b, const char *name, struct str text);
 
 /* --- gaps.c -------------------------------------------------------------------------------- */
 
-enum { GAPS_PENDING = 64, GAP_DETAIL_BYTES = 200, GAP_NODE_BYTES = 256 };
+enum { GAPS_PENDING = 64, GAP_DETAIL_BYTES = 200, GAP_NODE_BYTES = 512 /* cluster and node */ };
 
 struct gap {
 	struct store_gap gap; /* its texts are in here */

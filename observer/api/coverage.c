@@ -6,7 +6,7 @@
 #include "tycho/v1/history.pb-c.h"
 
 /* An answer must fit a client's 4 MiB; a gap has some 100 bytes. */
-enum { GAPS_MAX = 10000, TEXT_MAX = 256 };
+enum { GAPS_MAX = 10000, NODE_MAX = 512, TEXT_MAX = 256 };
 
 static const Tycho__V1__Gap__Cause causes[STORE_GAP_CAUSES_] = {
 	[STORE_GAP_UNKNOWN] = TYCHO__V1__GAP__CAUSE__UNKNOWN,
@@ -22,7 +22,7 @@ static const Tycho__V1__Gap__Cause causes[STORE_GAP_CAUSES_] = {
 struct gap_message {
 	Tycho__V1__Gap gap;
 	Google__Protobuf__Timestamp from, to;
-	char node[TEXT_MAX], detail[TEXT_MAX];
+	char node[NODE_MAX], detail[TEXT_MAX];
 };
 
 struct coverage {
@@ -47,9 +47,9 @@ static Google__Protobuf__Timestamp message_of(struct wall_ns w)
 	return m;
 }
 
-static void copy_text(char *to, struct str from)
+static void copy_text(char *to, size_t size, struct str from)
 {
-	to[utf8_sanitize(from, to, TEXT_MAX - 1)] = '\0';
+	to[utf8_sanitize(from, to, size - 1)] = '\0';
 }
 
 static void take_gap(void *ctx, const struct store_gap *gap)
@@ -76,8 +76,8 @@ static void take_gap(void *ctx, const struct store_gap *gap)
 	m->gap.lost = gap->lost;
 	m->from = message_of(gap->from);
 	m->to = message_of(gap->to);
-	copy_text(m->node, gap->node);
-	copy_text(m->detail, gap->detail);
+	copy_text(m->node, sizeof m->node, gap->node);
+	copy_text(m->detail, sizeof m->detail, gap->detail);
 }
 
 /* Pointers into the array are good once it has its place. */

@@ -307,6 +307,25 @@ static void a_newer_file_is_refused_with_a_sentence(void **state)
 	assert_int_equal(fixture_sql(fx, "PRAGMA user_version"), 99); /* and left alone */
 }
 
+/* With its cluster a node's name has up to 511 bytes. Gaps near to each other are one for such a node,
+ * too. */
+static void a_gap_has_its_nodes_whole_name(void **state)
+{
+	struct fixture *fx = *state;
+	static char name[512];
+	struct store_gap gap = kernel_gap(NOON);
+
+	memset(name, 'n', sizeof name - 1);
+	gap.node = str_of(name);
+	fixture_open(fx);
+	fixture_block(fx, 1);
+	for (int i = 0; i < 3; i++)
+		store_note_gap(fx->store, &gap);
+	fixture_block(fx, 1);
+	assert_int_equal(fixture_sql(fx, "SELECT count(*) FROM gap"), 1);
+	assert_int_equal(fixture_sql(fx, "SELECT length(node) FROM gap"), 511);
+}
+
 static void somebody_elses_database_is_refused_and_left_alone(void **state)
 {
 	struct fixture *fx = *state;
@@ -460,6 +479,7 @@ int main(void)
 		T(a_gap_that_is_noted_after_the_stop_is_written),
 		T(two_stores_in_one_folder_are_one_too_many),
 		T(a_newer_file_is_refused_with_a_sentence),
+		T(a_gap_has_its_nodes_whole_name),
 		T(somebody_elses_database_is_refused_and_left_alone),
 		T(numbers_go_on_behind_what_the_file_holds),
 		T(a_full_disk_loses_blocks_and_a_gap_says_which),
