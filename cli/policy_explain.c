@@ -121,9 +121,12 @@ static enum err_code read_question(struct cli *cli, const struct policy_world *w
 	if (code != ERR_OK)
 		return code;
 	const char *name;
-	for (size_t i = 0; (name = flags_item(cli->flags, "to-name", i)); i++)
-		if (q->to.name_count < POLICY_END_NAMES)
-			q->to.names[q->to.name_count++] = str_of(name);
+	for (size_t i = 0; (name = flags_item(cli->flags, "to-name", i)); i++) {
+		if (q->to.name_count == POLICY_END_NAMES)
+			return err_set(e, ERR_INVALID, "more than %d names by --to-name",
+				       POLICY_END_NAMES);
+		q->to.names[q->to.name_count++] = str_of(name);
+	}
 	return ERR_OK;
 }
 

@@ -139,6 +139,12 @@ def test_ends_and_ports_that_are_none_get_a_sentence(folder, src, port, sentence
     assert sentence in tycho('explain', '--from', src, '--to', 'shop/db-0', '--port', port, folder, status=1)
 
 
+def test_more_names_than_are_looked_at_are_refused(folder):
+    ends = ['explain', '--from', 'shop/web-0', '--to', '192.0.2.1', '--port', '443', folder]
+    names = [w for i in range(17) for w in ('--to-name', 'n%d.example' % i)]
+    assert 'more than 16 names by --to-name' in tycho(*ends, *names, status=1)
+
+
 def test_a_network_policy_may_be_taken_by_the_letter_of_kubernetes(folder):
     (folder / 'block.yaml').write_text(
         'kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: block, namespace: shop}\n'
