@@ -34,6 +34,9 @@ void store_telling_collect(void *ctx, struct metrics_page *p)
 	page_counter(p, "tycho_store_put_records_total", "Records handed to the store", c.put);
 	page_counter(p, "tycho_store_lost_records_total",
 		     "Records that could not be written; each is within a gap", c.lost);
+	page_counter(p, "tycho_store_nameless_flows_total",
+		     "Flows on the map by the minute without the DNS name of the peer: too many",
+		     c.edges_nameless);
 	page_counter(p, "tycho_store_seals_total", "Blocks sealed and written", c.seals);
 	page_counter(p, "tycho_store_seal_errors_total", "Blocks that could not be written",
 		     c.seal_errors);

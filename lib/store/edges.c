@@ -65,6 +65,7 @@ struct edges {
 	struct wall_ns flushed;
 	uint32_t oldest; /* minute of what is in the list; UINT32_MAX: nothing is */
 	bool full;
+	uint64_t nameless; /* flows since the start */
 };
 _Static_assert(EDGES_MOST < UINT16_MAX, "indices of edges");
 
@@ -212,8 +213,12 @@ static uint32_t party_of_dns(struct edges *ed, const struct flow *f)
 		return 0;
 	size_t before = ed->party_count;
 	struct edge_side side = named(name);
-	if (ed->dns_count >= DNS_MOST)
-		return party_is_known(ed, &side, &id) ? id : 0;
+	if (ed->dns_count >= DNS_MOST) {
+		if (party_is_known(ed, &side, &id))
+			return id;
+		ed->nameless++;
+		return 0;
+	}
 	id = party_of(ed, side);
 	ed->dns_count += ed->party_count - before;
 	return id;
@@ -249,6 +254,11 @@ static struct edge *find(struct edges *ed, const struct edge_key *key)
 	ed->oldest = key->minute < ed->oldest ? key->minute : ed->oldest;
 	ed->slots[at] = (uint16_t)ed->count;
 	return edge;
+}
+
+uint64_t edges_nameless(const struct edges *ed)
+{
+	return ed->nameless;
 }
 
 bool edges_have_room(struct edges *ed, size_t flows)

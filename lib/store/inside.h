@@ -275,6 +275,7 @@ void edges_add(struct edges *ed, const struct flow *f, struct wall_ns now);
 bool edges_are_due(const struct edges *ed, struct wall_ns now);
 /* Begin of the oldest minute of what waits to be written; UINT64_MAX: nothing does. */
 struct wall_ns edges_pending(const struct edges *ed);
+uint64_t edges_nameless(const struct edges *ed); /* store_counts */
 /* Adds what was counted to what the file has; it is forgotten by edges_written, after the commit. */
 MUST_CHECK enum err_code edges_write(struct edges *ed, struct db *db, uint32_t day,
 				     uint64_t up_to_seq, struct err *e);

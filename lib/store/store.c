@@ -585,6 +585,7 @@ enum err_code store_put(struct store *s, const struct flow *flows, size_t n, str
 	}
 	(void)pthread_mutex_lock(&s->counts_mx);
 	s->counts.put += n;
+	s->counts.edges_nameless = edges_nameless(s->edges);
 	s->counts.edges_pending = edges_pending(s->edges);
 	(void)pthread_mutex_unlock(&s->counts_mx);
 	return first;

@@ -125,6 +125,9 @@ struct store_counts {
 	/* begin of the oldest minute whose edges are not all written yet: those of flows that are
 	 * read long after they happened, too; UINT64_MAX: all are */
 	struct wall_ns edges_pending;
+	/* flows that count on the map without the DNS name of whom they went to: there were too many
+	 * different ones in a minute */
+	uint64_t edges_nameless;
 };
 struct store_counts store_counts(struct store *s);
 /* The next place of the file that could not be read and was not told yet, and why: "page 12 (byte

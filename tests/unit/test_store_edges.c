@@ -380,6 +380,31 @@ static void workloads_of_one_name_are_told_apart_by_cluster_and_kind(void **stat
 		assert_int_equal(seen[i].flows, i + 1);
 }
 
+/* Whoever is asked by names without end makes no file without end. */
+static void flows_to_more_names_than_are_kept_count_without_and_are_told(void **state)
+{
+	enum { KEPT = 1 << 13, MORE = 10 };
+	struct fixture *fx = *state;
+	char ext[64], name[32];
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	for (int i = 0; i < KEPT + MORE; i++) {
+		struct buf b = buf_fixed(ext, sizeof ext);
+		struct flow f = fixture_flow(fx, fx->next_seq++, fx->now);
+		(void)snprintf(name, sizeof name, "n%05d.example", i);
+		wire_put_str(&b, 14, str_of(name)); /* destination_names */
+		f.ext = (const uint8_t *)b.p;
+		f.ext_len = (uint32_t)b.len;
+		f.bits |= FLOW_HAS_NAMES;
+		assert_int_equal(store_put(fx->store, &f, 1, fx->now, &e), ERR_OK);
+	}
+	assert_int_equal(store_counts(fx->store).edges_nameless, MORE);
+	fixture_close(fx);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges"), KEPT + MORE);
+	assert_int_equal(fixture_sql(fx, "SELECT sum(flows) FROM edges WHERE dst_dns = ''"), MORE);
+}
+
 /* Of policies with names of any length none is lost: what is cut says so. */
 static void a_policy_with_a_long_name_is_cut_and_not_forgotten(void **state)
 {
@@ -420,6 +445,7 @@ int main(void)
 		T(records_of_many_minutes_are_counted_each_in_its_own),
 		T(replies_count_for_the_edge_of_the_request),
 		T(workloads_of_one_name_are_told_apart_by_cluster_and_kind),
+		T(flows_to_more_names_than_are_kept_count_without_and_are_told),
 		T(a_policy_with_a_long_name_is_cut_and_not_forgotten),
 	};
 
