@@ -169,10 +169,17 @@ static void kernel_log_free(struct source *source)
 	free(s);
 }
 
+static size_t kernel_log_figures(const struct source *source,
+				 struct source_figure out[SOURCE_FIGURES])
+{
+	return nflog_pattern_figures(((const struct source_kernel_log *)source)->pattern, out);
+}
+
 static const struct source_ops kernel_log_ops = {
 	.name = "kernel-log",
 	.fd = kernel_log_fd,
 	.drain = kernel_log_drain,
+	.figures = kernel_log_figures,
 	.free = kernel_log_free,
 };
 

@@ -448,10 +448,16 @@ static void nflog_free(struct source *source)
 	free(s);
 }
 
+static size_t nflog_figures(const struct source *source, struct source_figure out[SOURCE_FIGURES])
+{
+	return nflog_pattern_figures(((const struct source_nflog *)source)->pattern, out);
+}
+
 static const struct source_ops nflog_ops = {
 	.name = "nflog",
 	.fd = nflog_fd,
 	.drain = nflog_drain,
+	.figures = nflog_figures,
 	.free = nflog_free,
 };
 

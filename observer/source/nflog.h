@@ -54,8 +54,11 @@ void nflog_pattern_free(struct nflog_pattern *p);
 AUTO_DEFINE(struct nflog_pattern, nflog_pattern_free);
 /* Fills verdict, direction, policy (with namespace and kind) and prefix of @ev; these borrow from
  * @prefix. False: it does not match. Bounded: a pattern that takes too long for a prefix does not
- * match it. */
-bool nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct raw_event *ev);
+ * match it, and that is counted. */
+bool nflog_pattern_read(struct nflog_pattern *p, struct str prefix, struct raw_event *ev);
+/* The figure of a source that reads prefixes: those that took too long. @return 1. */
+size_t nflog_pattern_figures(const struct nflog_pattern *p,
+			     struct source_figure out[SOURCE_FIGURES]);
 
 /* The prefixes that others write; of the default form's reader. Fills what it knows. */
 bool nflog_known_read(struct str prefix, struct raw_event *ev);

@@ -5,7 +5,7 @@
 
 /* Programs like to end a prefix with a blank, because the kernel's text log needs one. */
 static const char default_pattern[] =
-	"^tycho:(?<verdict>allow|deny|audit):(?<direction>ingress|egress):(?<policy>.*?)\\s*$";
+	"^tycho:(?<verdict>allow|deny|audit):(?<direction>ingress|egress):(?<policy>(?:.*\\S)?)\\s*$";
 
 enum {
 	MATCH_STEPS = 10000, /* some 100 µs at worst, for a pattern that backtracks without end */
@@ -28,6 +28,7 @@ struct nflog_pattern {
 	pcre2_match_data *match;
 	bool usual;                   /* the default form, and what others write */
 	uint32_t number[ROLE_COUNT_]; /* of the capture group, 0: the pattern has none */
+	uint64_t given_up;            /* prefixes */
 };
 
 struct word {
@@ -142,7 +143,7 @@ static struct str group_text(const struct nflog_pattern *p, enum role role, uint
 	return str_n(subject.p + at[2 * n], at[2 * n + 1] - at[2 * n]);
 }
 
-bool nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct raw_event *ev)
+bool nflog_pattern_read(struct nflog_pattern *p, struct str prefix, struct raw_event *ev)
 {
 	ev->prefix = prefix;
 	ev->verdict = RAW_AUDIT;
@@ -151,6 +152,7 @@ bool nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct
 
 	int count =
 		pcre2_match(p->code, (PCRE2_SPTR)prefix.p, prefix.len, 0, 0, p->match, p->limits);
+	p->given_up += count < 0 && count != PCRE2_ERROR_NOMATCH;
 	if (count <= 0) /* no match, or a limit was reached */
 		return p->usual && nflog_known_read(prefix, ev);
 
@@ -162,4 +164,16 @@ bool nflog_pattern_read(const struct nflog_pattern *p, struct str prefix, struct
 						       direction, RAW_DIR_UNKNOWN);
 	ev->policy = group_text(p, ROLE_POLICY, (uint32_t)count, prefix);
 	return true;
+}
+
+size_t nflog_pattern_figures(const struct nflog_pattern *p,
+			     struct source_figure out[SOURCE_FIGURES])
+{
+	static const struct source_figure_kind kind = {
+		"prefixes_given_up_total",
+		"Log prefixes that the pattern took too long for: verdicts without policy", true
+	};
+
+	out[0] = (struct source_figure){ &kind, p->given_up };
+	return 1;
 }

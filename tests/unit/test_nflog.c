@@ -201,6 +201,49 @@ static void a_pattern_that_backtracks_without_end_gives_up(void **state)
 	check("^(?<policy>(a+)+)$(?<!a)", readings, 1);
 }
 
+static uint64_t given_up(const struct nflog_pattern *p)
+{
+	struct source_figure figures[SOURCE_FIGURES];
+
+	assert_int_equal(nflog_pattern_figures(p, figures), 1);
+	assert_string_equal(figures[0].kind->name, "prefixes_given_up_total");
+	return figures[0].value;
+}
+
+static void what_is_given_up_is_counted_and_what_does_not_match_is_not(void **state)
+{
+	(void)state;
+	AUTO(nflog_pattern_free) struct nflog_pattern *p = NULL;
+	struct raw_event ev = { .kind = RAW_VERDICT };
+	struct str many =
+		STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+
+	assert_int_equal(nflog_pattern_new("^(?<policy>(a+)+)$(?<!a)", &p, NULL), ERR_OK);
+	assert_false(nflog_pattern_read(p, STR("b"), &ev));
+	assert_int_equal(given_up(p), 0);
+	assert_false(nflog_pattern_read(p, many, &ev));
+	assert_int_equal(given_up(p), 1);
+}
+
+/* The kernel's log has lines of 8 KiB. */
+static void the_default_form_names_policies_of_any_length(void **state)
+{
+	(void)state;
+	enum { HEAD = 19, LONGEST = 8192 };
+	AUTO(nflog_pattern_free) struct nflog_pattern *p = NULL;
+	struct raw_event ev = { .kind = RAW_VERDICT };
+	static char prefix[LONGEST];
+
+	memset(prefix, 'x', sizeof prefix);
+	memcpy(prefix, "tycho:deny:ingress:", HEAD);
+	prefix[LONGEST - 1] = ' ';
+	assert_int_equal(nflog_pattern_new(NULL, &p, NULL), ERR_OK);
+	assert_true(nflog_pattern_read(p, str_n(prefix, sizeof prefix), &ev));
+	assert_int_equal(ev.verdict, RAW_DENY);
+	assert_int_equal(ev.policy.len, LONGEST - HEAD - 1);
+	assert_int_equal(given_up(p), 0);
+}
+
 static void groups_are_checked_before_the_kernel_is_asked(void **state)
 {
 	(void)state;
@@ -345,6 +388,8 @@ int main(void)
 		cmocka_unit_test(a_pattern_of_ones_own_may_name_any_of_the_groups),
 		cmocka_unit_test(a_bad_pattern_is_refused_with_the_place),
 		cmocka_unit_test(a_pattern_that_backtracks_without_end_gives_up),
+		cmocka_unit_test(what_is_given_up_is_counted_and_what_does_not_match_is_not),
+		cmocka_unit_test(the_default_form_names_policies_of_any_length),
 		cmocka_unit_test(groups_are_checked_before_the_kernel_is_asked),
 		cmocka_unit_test(numbers_left_out_are_losses_and_numbers_set_back_are_none),
 	};
