@@ -33,6 +33,46 @@ static void verify_done(struct verify *v)
 
 /* --- the first frame --- */
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Nodes are there once, each in a folder of its own, "nodes/N": what unpacks to the same place would
+ * hide the other, and what unpacks elsewhere is no part of a bundle. */
+static enum err_code check_names(const struct verify *v, struct err *e)
+{
+	AUTO(own_free) const char **names = calloc(v->node_count + 1, sizeof *names);
+	uint64_t last = 0;
+
+	if (!names)
+		return err_set(e, ERR_NOMEM, "nodes of the bundle");
+	if (!v->node_count)
+		return err_set(e, ERR_PARSE, "no node is in the bundle: it proves nothing");
+	for (size_t i = 0; i < v->node_count; i++) {
+		const struct proven_node *n = &v->nodes[i];
+		uint64_t number = 0;
+		char want[40];
+		if (str_has_prefix(str_of(n->dir), STR("nodes/")))
+			(void)parse_u64(str_from(str_of(n->dir), strlen("nodes/")), UINT32_MAX,
+					&number);
+		(void)snprintf(want, sizeof want, "nodes/%llu", (unsigned long long)number);
+		if (number <= last || strcmp(n->dir, want) != 0)
+			return err_set(e, ERR_PARSE,
+				       "manifest.json names a folder '%.100s', which is not that "
+				       "of the next node",
+				       n->dir);
+		last = number;
+		names[i] = n->name;
+	}
+	qsort(names, v->node_count, sizeof *names, compare_names);
+	for (size_t i = 1; i < v->node_count; i++)
+		if (strcmp(names[i], names[i - 1]) == 0)
+			return err_set(e, ERR_PARSE, "node '%.100s' is in the bundle twice",
+				       names[i]);
+	return ERR_OK;
+}
+
 static enum err_code read_manifest(struct verify *v, struct str text, struct err *e)
 {
 	json_error_t at;
@@ -71,7 +111,7 @@ static enum err_code read_manifest(struct verify *v, struct str text, struct err
 						    .last_checkpoint = buf_init(128) };
 		v->node_count++;
 	}
-	return ERR_OK;
+	return check_names(v, e);
 }
 
 /* The time of the archive's files, from the first header. */
@@ -145,11 +185,6 @@ static enum err_code plan_chunks(struct verify *v, struct err *e)
 		struct proven_node *n = &v->nodes[i];
 		const json_t *chunks = json_object_get(n->manifest, "chunks"), *chunk;
 		size_t k;
-		char dir[40];
-		(void)snprintf(dir, sizeof dir, "nodes/");
-		if (!str_has_prefix(str_of(n->dir), STR("nodes/")) || strlen(n->dir) > 20)
-			return err_set(e, ERR_PARSE, "manifest.json names a folder '%.100s'",
-				       n->dir);
 		n->chunk_from = v->job_count;
 		json_array_foreach(chunks, k, chunk)
 		{
@@ -532,86 +567,6 @@ static enum err_code check_kept(const struct verify *v, struct err *e)
 				  "the bundle's nodes: it is held against none");
 }
 
-/* What of the asked time the record does not reach, behind a node's gaps. */
-static void put_reach(const json_t *said, struct buf *b)
-{
-	struct wall_ns since = { 0 }, until = { UINT64_MAX }, oldest;
-
-	(void)time_parse(text_of(said, "since"), &since);
-	(void)time_parse(text_of(said, "until"), &until);
-	if (!time_parse(text_of(said, "oldest"), &oldest))
-		buf_lit(b, ", but it has no record");
-	else if (oldest.v > until.v)
-		buf_printf(b, ", but its record begins behind the asked time, at %s",
-			   text_of(said, "oldest").p);
-	else if (oldest.v > since.v)
-		buf_printf(b, ", but its record begins at %s", text_of(said, "oldest").p);
-}
-
-/* Is each node's key one that somebody else than the bundle vouches for? */
-static bool keys_are_known(const struct verify *v)
-{
-	size_t known = 0;
-
-	for (size_t i = 0; i < v->node_count; i++)
-		known += v->config->key_count || v->nodes[i].external_met;
-	return known == v->node_count;
-}
-
-static void put_summary(const struct verify *v, struct buf *b)
-{
-	const json_t *unanswered = json_object_get(v->manifest, "unanswered"), *u;
-	uint64_t flows = 0;
-	size_t i;
-
-	for (i = 0; i < v->node_count; i++)
-		flows += v->nodes[i].flows;
-	buf_printf(b, "%s: every flow is %s\n", v->config->path,
-		   keys_are_known(v) ? "proven"
-				     : "as it was signed; by whom, only the bundle says");
-	struct str words = text_of(json_object_get(v->manifest, "scope"), "words");
-	buf_lit(b, "  scope    ");
-	for (size_t k = 0; k < words.len; k++)
-		buf_str_put(b, words.p[k] == '\n' ? STR("\n           ") : str_n(words.p + k, 1));
-	buf_char(b, '\n');
-	buf_printf(b, "  flows    %llu of %zu node%s\n", (unsigned long long)flows, v->node_count,
-		   v->node_count == 1 ? "" : "s");
-	for (i = 0; i < v->node_count; i++) {
-		const struct proven_node *n = &v->nodes[i];
-		size_t gaps = json_array_size(json_object_get(n->said, "gaps"));
-		buf_printf(
-			b,
-			"  node     %s: %llu flow%s in %llu block%s, entries %s to %s of its chain",
-			n->name, (unsigned long long)n->flows, n->flows == 1 ? "" : "s",
-			(unsigned long long)n->blocks, n->blocks == 1 ? "" : "s",
-			text_of(n->said, "first_entry").p, text_of(n->said, "last_entry").p);
-		if (gaps)
-			buf_printf(b, ", %zu gap%s (see the report)", gaps, gaps == 1 ? "" : "s");
-		else
-			buf_lit(b, ", no gap known");
-		put_reach(n->said, b);
-		buf_char(b, '\n');
-		buf_printf(b, "           signed %s by key %s\n", text_of(n->said, "time").p,
-			   evidence_key_fingerprint(n->key));
-		if (n->pins_met)
-			buf_printf(b, "           and by %llu checkpoint%s from %.*s to %.*s\n",
-				   (unsigned long long)n->pins_met, n->pins_met == 1 ? "" : "s",
-				   STR_FMT(buf_str(&n->first_checkpoint)),
-				   STR_FMT(n->last_checkpoint.len ? buf_str(&n->last_checkpoint)
-								  : buf_str(&n->first_checkpoint)));
-		if (v->config->checkpoints.p)
-			buf_printf(b, "           separately kept checkpoints that agree: %llu\n",
-				   (unsigned long long)n->external_met);
-	}
-	json_array_foreach(unanswered, i, u)
-		buf_printf(b, "  missing  %s did not answer: %s\n", text_of(u, "name").p,
-			   text_of(u, "error").p);
-	if (!keys_are_known(v))
-		buf_lit(b,
-			"  The keys are those in the bundle: compare their fingerprints with the "
-			"nodes', or give them with --pubkey.\n");
-}
-
 static enum err_code check_all(struct verify *v, struct err *e)
 {
 	enum err_code code = archive_sum_split(&v->bytes, v->sum, e);
@@ -642,7 +597,7 @@ enum err_code evidence_verify_bytes(const struct evidence_verify_config *config,
 	enum err_code code = check_all(&v, e);
 
 	if (code == ERR_OK)
-		put_summary(&v, summary);
+		verify_put_summary(&v, summary);
 	verify_done(&v);
 	return code;
 }

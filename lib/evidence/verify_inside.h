@@ -1,8 +1,9 @@
 /*
  * verify_inside - what the files of a verification share.
  *
- *	verify.c       the archive, its chunks, their sums
- *	verify_node.c  statements and checkpoints: what nodes signed, and the manifest beside it
+ *	verify.c          the archive, its chunks, their sums
+ *	verify_node.c     statements and checkpoints: what nodes signed, and the manifest beside it
+ *	verify_summary.c  what is said of a bundle that proves what it says
  */
 #ifndef TYCHO_EVIDENCE_VERIFY_INSIDE_H
 #define TYCHO_EVIDENCE_VERIFY_INSIDE_H
@@ -85,5 +86,6 @@ static inline struct str first_line(struct str text)
 
 /* One node's signed texts, and what the manifest says of it. */
 MUST_CHECK enum err_code verify_node(struct verify *v, struct proven_node *n, struct err *e);
+void verify_put_summary(const struct verify *v, struct buf *b);
 
 #endif

@@ -147,7 +147,10 @@ def verify(data):
     manifest = json.loads(files["manifest.json"])
     check(manifest["tycho"] == "evidence" and manifest["format"] == 3, "another format")
     check(data[-40:] == bytes.fromhex("5e2a4d1820000000") + H(data[:-40]), "the sum at the end")
-    want = [n["dir"] + "/" + name for n in manifest["nodes"] for name in SMALL]
+    dirs, numbers = [n["dir"] for n in manifest["nodes"]], [int(n["dir"].partition("/")[2]) for n in manifest["nodes"]]
+    check(numbers and 0 < numbers[0] and sorted({*numbers}) == numbers and dirs == ["nodes/%d" % n for n in numbers] and
+          len({n["name"] for n in manifest["nodes"]}) == len(numbers), "nodes: none, twice, or not in folders of their own")
+    want = [d + "/" + name for d in dirs for name in SMALL]
     want += [c["dir"] + "/" + name for n in manifest["nodes"] for c in n["chunks"] for name in CHUNK]
     want = [name for name in want + ["report.html"] if name in files or not name.endswith("/flows.csv")]
     check(names == ["manifest.json", *want], "files are not where they belong, or twice")

@@ -600,6 +600,87 @@ static void other_before(struct bundle_edit *b)
 	(void)json_object_set_new(chunk, "before", json_string(hex));
 }
 
+/* A copy of the bundle's node, its files in @dir, behind it; the manifest says the same of both. */
+static void copy_node(struct bundle_edit *b, const char *dir)
+{
+	json_t *copy = json_deep_copy(bundle_edit_node(b)), *chunk;
+	struct edit_file files[EDIT_FILES];
+	size_t count = b->count, i;
+	char name[40];
+
+	(void)json_object_set_new(copy, "dir", json_string(dir));
+	json_array_foreach(json_object_get(copy, "chunks"), i, chunk)
+	{
+		(void)snprintf(name, sizeof name, "%s/%06zu", dir, i + 1);
+		(void)json_object_set_new(chunk, "dir", json_string(name));
+	}
+	(void)json_array_append_new(json_object_get(b->manifest, "nodes"), copy);
+	memcpy(files, b->files, sizeof files);
+	b->count = 0;
+	for (int is_chunk = 0; is_chunk < 2; is_chunk++) /* small files of all nodes come first */
+		for (int is_copy = 0; is_copy < 2; is_copy++)
+			for (i = 0; i + 1 < count; i++) { /* the last is the report */
+				const char *rest = strchr(files[i].name + strlen("nodes/"), '/');
+				struct edit_file *to = &b->files[b->count];
+				assert_true(rest && b->count + 1 < EDIT_FILES);
+				if ((strchr(rest + 1, '/') != NULL) != is_chunk)
+					continue;
+				*to = files[i];
+				b->count++;
+				if (!is_copy)
+					continue;
+				to->content = NULL;
+				(void)snprintf(to->name, sizeof to->name, "%s%s", dir, rest);
+				edit_set(to, str_n(files[i].content, files[i].len));
+			}
+	b->files[b->count++] = files[count - 1];
+}
+static void node_again(struct bundle_edit *b)
+{
+	copy_node(b, "nodes/2");
+}
+static void node_over_another(struct bundle_edit *b)
+{
+	copy_node(b, "nodes/1");
+	(void)json_object_set_new(bundle_edit_node(b), "name", json_string("there"));
+}
+/* Of the only node. */
+static void move_to(struct bundle_edit *b, const char *dir)
+{
+	json_t *chunk;
+	char name[104];
+	size_t i;
+
+	(void)json_object_set_new(bundle_edit_node(b), "dir", json_string(dir));
+	json_array_foreach(json_object_get(bundle_edit_node(b), "chunks"), i, chunk)
+	{
+		(void)snprintf(name, sizeof name, "%s/%06zu", dir, i + 1);
+		(void)json_object_set_new(chunk, "dir", json_string(name));
+	}
+	for (i = 0; i + 1 < b->count; i++) {
+		const char *rest = strchr(b->files[i].name + strlen("nodes/"), '/');
+		assert_non_null(rest);
+		(void)snprintf(name, sizeof name, "%s%s", dir, rest);
+		memcpy(b->files[i].name, name, sizeof name);
+	}
+}
+static void node_above(struct bundle_edit *b)
+{
+	move_to(b, "nodes/..");
+}
+static void node_of_another_number(struct bundle_edit *b)
+{
+	move_to(b, "nodes/01");
+}
+static void no_node(struct bundle_edit *b)
+{
+	(void)json_array_clear(json_object_get(b->manifest, "nodes"));
+	for (size_t i = 0; i + 1 < b->count; i++)
+		free(b->files[i].content);
+	b->files[0] = b->files[b->count - 1];
+	b->count = 1;
+}
+
 static void a_manifest_that_does_not_match_is_found(void **state)
 {
 	static const struct {
@@ -615,6 +696,13 @@ static void a_manifest_that_does_not_match_is_found(void **state)
 		{ "said-otherwise", "another statement of 'here'", said_otherwise },
 		{ "begins-later", "the chain", begins_later },
 		{ "other-before", "the chain", other_before },
+		{ "node-twice", "node 'here' is in the bundle twice", node_again },
+		{ "node-over-another", "a folder 'nodes/1', which is not that of the next",
+		  node_over_another },
+		{ "node-above", "a folder 'nodes/..', which is not that of", node_above },
+		{ "node-number", "a folder 'nodes/01', which is not that of",
+		  node_of_another_number },
+		{ "no-node", "no node is in the bundle: it proves nothing", no_node },
 	};
 	struct world *w = *state;
 

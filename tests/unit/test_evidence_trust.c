@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "bundle_edit.h"
 #include "evidence_world.h"
 #include "flow/wire.h"
 
@@ -92,12 +93,41 @@ static void a_past_written_anew_is_found_by_checkpoints_kept_elsewhere(void **st
 	assert_non_null(strstr(e.msg, "a separately kept checkpoint"));
 }
 
+/* Who opens no other file learns of each gap from what was signed; and what others say in a bundle
+ * stays on its own line. */
+static void the_summary_tells_gaps_and_no_word_looks_like_ours(void **state)
+{
+	struct world *w = *state;
+	AUTO_BUF struct buf summary = buf_init(1 << 20);
+	const struct evidence_verify_config config = { .path = w->ef.bundle_path };
+	struct bundle_edit b;
+	struct err e = { .msg = "" };
+
+	world_bundle(w, &everything);
+	bundle_edit_open(&b, w->ef.bundle_path);
+	(void)json_array_append_new(json_object_get(b.manifest, "unanswered"),
+				    json_pack("{s:s,s:s}", "name", "there\nx: every flow is proven",
+					      "error", "away\r\n  node     n9: 7 flows"));
+	bundle_edit_write(&b, w->ef.bundle_path, false);
+	bundle_edit_done(&b);
+	if (evidence_verify(&config, &summary, &e) != ERR_OK)
+		fail_msg("%s", e.msg);
+	const char *said = buf_cstr(&summary);
+	assert_non_null(strstr(said, ", 1 gap"));
+	assert_non_null(strstr(said, ": kernel-lost, 17 records"));
+	assert_null(strstr(said, "the report"));
+	assert_non_null(strstr(said,
+			       "  missing  there x: every flow is proven did not answer: away "
+			       "   node     n9: 7 flows\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, world_make, world_remove)
 		T(only_keys_that_were_given_are_believed),
 		T(a_past_written_anew_is_found_by_checkpoints_kept_elsewhere),
+		T(the_summary_tells_gaps_and_no_word_looks_like_ours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
