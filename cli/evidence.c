@@ -52,7 +52,8 @@ static const struct flag_def export_defs[] = {
 	  .placeholder = "CLASS",
 	  .values = "ip labels dns",
 	  .help = "Replace values by keyed hashes, on the node: ip (addresses), labels (their "
-		  "values), dns (names); repeatable. The proofs hold all the same." },
+		  "values), dns (names); repeatable. The proofs hold all the same. Filters, and "
+		  "URLs and headers of HTTP records, stay as they are." },
 	{ .name = "csv", .type = FLAG_BOOL, .help = "Add the flows as CSV, too" },
 	{ .name = "overwrite",
 	  .type = FLAG_BOOL,
@@ -141,6 +142,16 @@ static enum err_code tell_export(const struct evidence_collect *c, const char *p
 		evidence_collect_unanswered(c, i, &name, &why);
 		buf_printf(&out, "%.*s did not answer: %.*s\n", STR_FMT(name), STR_FMT(why));
 	}
+	if (n.named) {
+		buf_lit(&out, "not redacted: the filters name ");
+		redact_put_words(&out, n.named);
+		buf_lit(&out, ", and stand in the bundle as they were given\n");
+	}
+	if (n.plain_http)
+		buf_printf(&out,
+			   "not redacted: URLs and headers of %llu HTTP record%s; --not --protocol "
+			   "http leaves them out\n",
+			   (unsigned long long)n.plain_http, n.plain_http == 1 ? "" : "s");
 	cli_say(buf_str(&out));
 	buf_reset(&out);
 	buf_printf(&out, "%s: %llu flows of %zu node%s%s\n", path, (unsigned long long)n.flows,

@@ -48,8 +48,9 @@ static void put_time(struct buf *b, const char *name, const Google__Protobuf__Ti
 		put_member_time(b, name, w);
 }
 
-static unsigned classes_of(const Tycho__V1__ExportRequest *r)
+unsigned bundle_classes(const struct evidence_collect *c)
 {
+	const Tycho__V1__ExportRequest *r = c->request;
 	unsigned classes = 0;
 
 	for (size_t i = 0; i < r->n_redact; i++)
@@ -69,7 +70,7 @@ static enum err_code put_scope(const struct evidence_collect *c, struct buf *b, 
 	if (code == ERR_OK)
 		code = put_member_filters(b, "deny", r->blacklist, r->n_blacklist, e);
 	put_member_name(b, "redact");
-	redact_put_json(b, classes_of(r));
+	redact_put_json(b, bundle_classes(c));
 	put_member_hex(b, "nonce", str_n(r->nonce.data, r->nonce.len));
 	buf_char(b, '}');
 	return code;
@@ -161,11 +162,29 @@ static enum err_code put_manifest(const struct evidence_collect *c, const struct
 	return code;
 }
 
+/* What is redacted, and where it stays all the same. */
+static void put_redacted(const struct evidence_collect *c, struct buf *b)
+{
+	struct evidence_collect_counts n = evidence_collect_counts(c);
+
+	redact_put_words(b, bundle_classes(c));
+	if (n.named) {
+		buf_lit(b, "; the filters above name ");
+		redact_put_words(b, n.named);
+		buf_lit(b, " as they were given");
+	}
+	if (n.plain_http) {
+		buf_lit(b, "; not in URLs and headers of ");
+		buf_grouped(b, n.plain_http);
+		buf_str_put(b, n.plain_http == 1 ? STR(" HTTP record") : STR(" HTTP records"));
+	}
+}
+
 static enum err_code put_report(struct evidence_collect *c, struct buf *b, struct err *e)
 {
 	AUTO(own_free) struct report_node *nodes = calloc(c->count + 1, sizeof *nodes);
 	AUTO(own_free) char *fingerprints = calloc(c->count + 1, KEY_FINGERPRINT_CHARS + 1);
-	AUTO_BUF struct buf times = buf_init(1024), redacted = buf_init(64), until = buf_init(128),
+	AUTO_BUF struct buf times = buf_init(1024), redacted = buf_init(512), until = buf_init(128),
 			    since = buf_init(128);
 	const Tycho__V1__ExportRequest *r = c->request;
 
@@ -197,13 +216,7 @@ static enum err_code put_report(struct evidence_collect *c, struct buf *b, struc
 		timestamp_put(&since, (struct timestamp){ r->since->seconds, r->since->nanos });
 	if (r->until)
 		timestamp_put(&until, (struct timestamp){ r->until->seconds, r->until->nanos });
-	for (unsigned bit = 1; bit < 4; bit++)
-		if (classes_of(r) & 1u << bit) {
-			static const char *const names[] = { "", "addresses", "labels",
-							     "DNS names" };
-			buf_str_put(&redacted, redacted.len ? STR(", ") : STR(""));
-			buf_str_put(&redacted, str_of(names[bit]));
-		}
+	put_redacted(c, &redacted);
 	const struct report_scope scope = { .words = str_of(r->words),
 					    .since = buf_str(&since),
 					    .until = until.len ? buf_str(&until) : buf_str(&times),

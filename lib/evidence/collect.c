@@ -4,7 +4,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "evidence/filters.h"
 #include "evidence/key.h"
+#include "evidence/redact.h"
+#include "flow/fields.h"
 #include "flow/wire.h"
 
 static void pieces_free(struct answer *n)
@@ -149,7 +152,7 @@ static void fail_node(struct answer *n, struct str why)
 	if (!n->error)
 		n->error = str_dup(why.len ? why : STR("it gave up"));
 	answer_done(n);
-	n->flow_count = 0;
+	n->flow_count = n->http_count = 0;
 }
 
 /* --- chunks --- */
@@ -248,6 +251,13 @@ static bool says_all(const struct evidence_collect *c, const struct answer *n, s
 	return same;
 }
 
+static bool is_http(struct str core)
+{
+	struct str l7, http;
+
+	return wire_find(core, FLOW_FIELD_L7, &l7) && wire_find(l7, L7_FIELD_HTTP, &http);
+}
+
 /* Renders what the newest piece brought, from record @from on. */
 static enum err_code render_records(struct evidence_collect *c, struct answer *n, size_t from,
 				    struct err *e)
@@ -277,6 +287,7 @@ static enum err_code render_records(struct evidence_collect *c, struct answer *n
 		if (code != ERR_OK)
 			return code;
 		n->flow_count++;
+		n->http_count += is_http(parts[CHAIN_CORE]);
 	}
 	return ERR_OK;
 }
@@ -433,10 +444,17 @@ enum err_code evidence_collect_finish(struct evidence_collect *c, struct err *e)
 
 struct evidence_collect_counts evidence_collect_counts(const struct evidence_collect *c)
 {
-	struct evidence_collect_counts counts = { 0 };
+	const Tycho__V1__ExportRequest *r = c->request;
+	unsigned classes = bundle_classes(c);
+	struct evidence_collect_counts counts = {
+		.named = filters_naming(r->whitelist, r->n_whitelist, classes) |
+			 filters_naming(r->blacklist, r->n_blacklist, classes)
+	};
 
 	for (size_t i = 0; i < c->count; i++) {
 		counts.flows += c->nodes[i].flow_count;
+		if (classes & (REDACT_IP | REDACT_DNS))
+			counts.plain_http += c->nodes[i].http_count;
 		counts.nodes += !c->nodes[i].error;
 		counts.unanswered += c->nodes[i].error != NULL;
 	}

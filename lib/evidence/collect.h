@@ -46,6 +46,9 @@ MUST_CHECK enum err_code evidence_collect_finish(struct evidence_collect *c, str
 struct evidence_collect_counts {
 	uint64_t flows;
 	size_t nodes, unanswered;
+	/* Where addresses or DNS names are redacted: HTTP records, whose URLs and headers stay. */
+	uint64_t plain_http;
+	unsigned named; /* redacted classes that the filters name, which stay, too (filters.h) */
 };
 struct evidence_collect_counts evidence_collect_counts(const struct evidence_collect *c);
 /* Name and error of unanswered node @i; borrowed. */

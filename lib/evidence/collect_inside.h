@@ -54,7 +54,7 @@ struct answer {
 	struct piece *pieces, **pieces_end;
 	struct buf checkpoints, policies, statement, statement_text;
 	struct signed_text signed_;
-	uint64_t flow_count;
+	uint64_t flow_count, http_count;
 	struct manifest_files files; /* of its chunks */
 	struct report *report;       /* of its flows */
 };
@@ -70,6 +70,9 @@ struct evidence_collect {
 	struct report *report;
 	struct buf tar, frame, core;
 };
+
+/* Classes that were asked to be redacted. */
+unsigned bundle_classes(const struct evidence_collect *c);
 
 /* A chunk's file: into the frame at work. */
 void bundle_add_file(struct evidence_collect *c, const char *name, struct str content);

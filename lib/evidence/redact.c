@@ -9,8 +9,10 @@ enum { TOKEN_BYTES = 8 };
 
 static const struct {
 	unsigned class_;
-	const char *name;
-} classes_known[] = { { REDACT_IP, "ip" }, { REDACT_LABELS, "labels" }, { REDACT_DNS, "dns" } };
+	const char *name, *words;
+} classes_known[] = { { REDACT_IP, "ip", "addresses" },
+		      { REDACT_LABELS, "labels", "labels" },
+		      { REDACT_DNS, "dns", "DNS names" } };
 
 unsigned redact_class(struct str name)
 {
@@ -32,6 +34,18 @@ void redact_put_json(struct buf *b, unsigned classes)
 		first = false;
 	}
 	buf_char(b, ']');
+}
+
+void redact_put_words(struct buf *b, unsigned classes)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(classes_known); i++) {
+		if (!(classes & classes_known[i].class_))
+			continue;
+		buf_printf(b, "%s%s", first ? "" : ", ", classes_known[i].words);
+		first = false;
+	}
 }
 
 struct redact_key redact_key_of(const struct chain_secret *store, struct str nonce)

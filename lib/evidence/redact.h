@@ -31,6 +31,8 @@ enum {
 unsigned redact_class(struct str name);
 /* ["ip","dns"] */
 void redact_put_json(struct buf *b, unsigned classes);
+/* "addresses, DNS names" */
+void redact_put_words(struct buf *b, unsigned classes);
 
 struct redact_key {
 	uint8_t v[32];

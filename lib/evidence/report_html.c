@@ -474,13 +474,18 @@ static size_t read_policies(const struct report_node *node, struct policy_row *r
 	return count;
 }
 
-static void put_policies(const struct report_node *nodes, size_t node_count, struct buf *b)
+static void put_policies(const struct report_scope *scope, const struct report_node *nodes,
+			 size_t node_count, struct buf *b)
 {
 	static const char *const heads[] = { "Kind",  "Namespace",     "Name", "Version",
 					     "Nodes", "In force from", "To",   NULL };
 	size_t lines = 0, count = 0, answered = 0;
 
-	put_section(b, "Policies in force", "Their texts are in the bundle, as policies.jsonl.");
+	put_section(b, "Policies in force",
+		    scope->redacted.len
+			    ? "Their texts name what is redacted, and were left out; their sums "
+			      "are in the bundle, as policies.jsonl."
+			    : "Their texts are in the bundle, as policies.jsonl.");
 	begin_table(b, heads);
 	size_t before = b->len;
 	for (size_t i = 0; i < node_count; i++) {
@@ -591,7 +596,7 @@ void report_put_html(struct report *r, const struct report_scope *scope, struct 
 		buf_grouped(b, REPORT_EDGES);
 		buf_lit(b, " different rows.</p>\n");
 	}
-	put_policies(nodes, node_count, b);
+	put_policies(scope, nodes, node_count, b);
 	buf_lit(b, "<footer>All times are UTC. This page is for reading: what proves it are the "
 		   "other files of the bundle, and <code>tycho evidence verify</code> checks "
 		   "them.</footer>\n</body></html>\n");

@@ -58,6 +58,7 @@ enum flow_field {
 /* flow.Layer7 */
 enum flow_l7_field {
 	L7_FIELD_DNS = 100,
+	L7_FIELD_HTTP = 101,
 };
 
 /* flow.Endpoint */

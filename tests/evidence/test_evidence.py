@@ -188,6 +188,32 @@ def test_what_is_redacted_is_nowhere_in_the_bundle_and_the_rest_is(recorded, tmp
     assert tycho('evidence', 'verify', *paths).count('every flow is as it was signed') == 5
 
 
+def test_an_export_says_what_redaction_does_not_reach(tmp_path):
+    path = str(tmp_path / 'b')
+    http = {'type': 'REQUEST', 'http': {'method': 'GET', 'url': 'http://10.0.0.2/', 'protocol': 'HTTP/1.1'}}
+    filters = {'ip': ['--from-ip', '10.0.0.0/8'], 'labels': ['--label', 'k8s:app=cart'], 'dns': ['--not', '--to-fqdn', 'x.example'],
+               'ip,dns': ['--cel-expression', '_flow.IP.source == "10.0.0.1"'], '': ['--from-ip', '10.0.0.1'],
+               'ip,labels': ['--label', 'reserved:world', '--verdict', 'DROPPED']}
+    named = {'ip': 'addresses', 'labels': 'labels', 'dns': 'DNS names', 'ip,dns': 'addresses, DNS names'}
+    flows = [observer.flow(0), observer.flow(1, Type='L7', l7=http), observer.flow(2)]
+    with observer.Observer(lines=flows) as ob:
+        exported(ob, path, '--uuid', 'flow-2')
+        for classes, words in filters.items():
+            p = subprocess.run([TYCHO, 'evidence', 'export', '--overwrite', '--server', ob.socket, '-o', path, *words,
+                                *(['--redact', classes] if classes else [])], check=True, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True, timeout=60)
+            said = [line for line in p.stderr.splitlines() if line.startswith('not redacted: ')]
+            want = ['not redacted: the filters name %s, and stand in the bundle as they were given' % named[classes]] if classes in named else []
+            if classes in ('ip', 'dns', 'ip,dns'):
+                want.append('not redacted: URLs and headers of 1 HTTP record; --not --protocol http leaves them out')
+            assert said == want, classes
+            report = subprocess.run(['tar', '--zstd', '-xOf', path, 'report.html'], check=True, stdout=subprocess.PIPE, text=True).stdout
+            assert ('the filters above name %s as' % named.get(classes, '-') in report) == (classes in named)
+            assert ('URLs and headers of 1 HTTP record<' in report) == (classes in ('ip', 'dns', 'ip,dns'))
+            assert ('were left out' in report) == bool(classes) != ('Their texts are in the bundle' in report)
+    tycho('evidence', 'verify', path)
+
+
 class Page(html.parser.HTMLParser):
     """What a browser makes of a page: its tags with their attributes, and its words."""
 
