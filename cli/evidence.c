@@ -14,6 +14,7 @@
 #include "cli/file.h"
 #include "cli/history.h"
 #include "cli/observe.h"
+#include "cli/pubkey.h"
 #include "evidence/collect.h"
 #include "evidence/export.h"
 #include "evidence/key.h"
@@ -258,44 +259,6 @@ static const struct flag_def verify_defs[] = {
 static const struct flag_set verify_flags = { "Evidence", verify_defs, ARRAY_LEN(verify_defs) };
 static const struct flag_set *const verify_sets[] = { &verify_flags };
 
-static bool is_fingerprint(const char *text)
-{
-	return strlen(text) == KEY_FINGERPRINT_CHARS &&
-	       strspn(text, "0123456789abcdef") == KEY_FINGERPRINT_CHARS;
-}
-
-static enum err_code read_keys(const struct cli *cli, struct str keys[VERIFY_KEYS],
-			       struct buf files[VERIFY_KEYS], size_t *ret_count, struct err *e)
-{
-	const char *text;
-
-	for (size_t i = 0; (text = flags_item(cli->flags, "pubkey", i)); i++) {
-		AUTO(evidence_key_free) struct evidence_key *key = NULL;
-		if (i == VERIFY_KEYS)
-			return err_set(e, ERR_INVALID, "--pubkey is given more than %d times",
-				       VERIFY_KEYS);
-		files[i] = buf_init(KEY_FILE_BYTES);
-		*ret_count = i + 1;
-		keys[i] = str_of(text);
-		if (is_fingerprint(text))
-			continue;
-		if (cli_read(text, &files[i], e) != ERR_OK)
-			return err_in(e,
-				      "--pubkey takes a PEM file or a fingerprint (%d hex "
-				      "digits)",
-				      KEY_FINGERPRINT_CHARS);
-		keys[i] = buf_str(&files[i]);
-		if (memmem(keys[i].p, keys[i].len, "PRIVATE KEY", 11))
-			return err_set(e, ERR_INVALID,
-				       "--pubkey %s is a private key: `tycho evidence keys --pem` "
-				       "on its node says the public half",
-				       text);
-		if (evidence_key_of_pem(keys[i], &key, e) != ERR_OK)
-			return err_in(e, "--pubkey %s", text);
-	}
-	return ERR_OK;
-}
-
 /* A bundle is mapped: where it was cut off meanwhile, or its disk fails, there is no error to be
  * returned, but a signal. */
 static struct buf unreadable; /* what is then to be said */
@@ -347,24 +310,21 @@ static enum err_code verify_all(const struct cli *cli, struct evidence_verify_co
 
 static enum err_code run_verify(struct cli *cli, struct err *e)
 {
-	struct str keys[VERIFY_KEYS];
-	AUTO(own_free) struct buf *files = calloc(VERIFY_KEYS, sizeof *files);
+	AUTO(pubkeys_free) struct pubkeys *keys = NULL;
 	AUTO_BUF struct buf checkpoints = buf_init(FILE_MAX_BYTES);
-	struct evidence_verify_config config = { .keys = keys };
+	struct evidence_verify_config config = { .keys = NULL };
 	const char *path = flags_text(cli->flags, "checkpoints");
 
-	if (!files)
-		return err_set(e, ERR_NOMEM, "keys");
-	enum err_code code = read_keys(cli, keys, files, &config.key_count, e);
+	enum err_code code = pubkeys_read(cli->flags, &keys, e);
 	if (code == ERR_OK && *path)
 		code = cli_read(path, &checkpoints, e);
+	if (code != ERR_OK)
+		return code;
+	config.keys = keys->list;
+	config.key_count = keys->count;
 	if (*path) /* an empty file is one, too */
 		config.checkpoints = checkpoints.len ? buf_str(&checkpoints) : STR("");
-	if (code == ERR_OK)
-		code = verify_all(cli, &config, e);
-	for (size_t i = 0; i < config.key_count; i++)
-		buf_done(&files[i]);
-	return code;
+	return verify_all(cli, &config, e);
 }
 
 static const struct command verify_command = {

@@ -7,8 +7,8 @@
 #include "base/state.h"
 #include "cli/command.h"
 #include "cli/file.h"
+#include "cli/pubkey.h"
 #include "cli/report.h"
-#include "evidence/key.h"
 #include "evidence/store_check.h"
 #include "flow/json.h"
 
@@ -16,7 +16,6 @@ enum {
 	DICT_ENTRIES = 1 << 20,
 	TEXT_MAX_BYTES = 1 << 20,
 	FILE_MAX_BYTES = 256 << 20,
-	KEY_FILE_BYTES = 1 << 14,
 };
 
 static const struct flag_def verify_defs[] = {
@@ -27,10 +26,11 @@ static const struct flag_def verify_defs[] = {
 	  .help = "The store's folder (default /var/lib/tycho, or $XDG_STATE_HOME/tycho when not "
 		  "root)" },
 	{ .name = "pubkey",
-	  .type = FLAG_STRING,
-	  .placeholder = "FILE",
+	  .type = FLAG_STRING_ARRAY,
+	  .placeholder = "KEY",
 	  .values = "FILE",
-	  .help = "Public key (PEM) that must have signed the checkpoints" },
+	  .help = "Believe checkpoints that this key has signed only: a PEM file, or a "
+		  "fingerprint (64 hex digits); repeatable, for a key that took another's place" },
 	{ .name = "checkpoints",
 	  .type = FLAG_STRING,
 	  .placeholder = "FILE",
@@ -47,21 +47,6 @@ static const struct flag_def verify_defs[] = {
 };
 static const struct flag_set verify_flags = { "Store", verify_defs, ARRAY_LEN(verify_defs) };
 static const struct flag_set *const verify_sets[] = { &verify_flags };
-
-static enum err_code read_key(const char *path, struct evidence_key **ret, struct err *e)
-{
-	char bytes[KEY_FILE_BYTES];
-	AUTO_FD int fd = -1;
-
-	if (file_open(path, &fd, e) != ERR_OK)
-		return e->code;
-	ssize_t n = read(fd, bytes, sizeof bytes);
-	if (n < 0)
-		return err_os(e, "read '%s'", path);
-	if (evidence_key_of_pem(str_n(bytes, (size_t)n), ret, e) != ERR_OK)
-		return err_in(e, "--pubkey %s", path);
-	return ERR_OK;
-}
 
 /* --- what was found ------------------------------------------------------------------------- */
 
@@ -113,7 +98,10 @@ static void put_text(struct buf *b, const struct store_check_config *config,
 	if (r->checkpoints)
 		buf_printf(b, "  signed by checkpoints: %llu, the last of %s, by key %s\n",
 			   n(r->checkpoints), r->last_time, r->fingerprint);
-	else
+	if (r->keys_before)
+		buf_printf(b, "  and before by %llu other key%s\n", n(r->keys_before),
+			   r->keys_before == 1 ? "" : "s");
+	if (!r->checkpoints)
 		buf_lit(b, "  signed by nobody: there is no checkpoint in it, so whoever can write "
 			   "the file could have made all of it\n");
 	if (config->checkpoints.p)
@@ -169,6 +157,8 @@ static void put_json(struct buf *b, const char *dir, const struct store_check_co
 	if (r->checkpoints)
 		buf_printf(b, ",\"last_signed\":\"%s\",\"key\":\"%s\"", r->last_time,
 			   r->fingerprint);
+	if (r->keys_before)
+		put_member(b, "other_keys", r->keys_before);
 	put_member(b, "unsigned_entries", r->unsigned_entries);
 	if (config->checkpoints.p) {
 		put_member(b, "kept_checkpoints_agree", r->kept_agree);
@@ -182,11 +172,10 @@ static void put_json(struct buf *b, const char *dir, const struct store_check_co
 static enum err_code run_verify(struct cli *cli, struct err *e)
 {
 	const char *dir = flags_text(cli->flags, "store"),
-		   *pubkey = flags_text(cli->flags, "pubkey"),
 		   *kept = flags_text(cli->flags, "checkpoints");
 	AUTO(flow_dict_free) struct flow_dict *dict = NULL;
 	AUTO(store_reader_free) struct store_reader *reader = NULL;
-	AUTO(evidence_key_free) struct evidence_key *key = NULL;
+	AUTO(pubkeys_free) struct pubkeys *keys = NULL;
 	AUTO_BUF struct buf out = buf_init(TEXT_MAX_BYTES), lines = buf_init(FILE_MAX_BYTES);
 	struct store_check_config config = { .checkpoints = { NULL, 0 } };
 	struct store_check_result found;
@@ -194,7 +183,7 @@ static enum err_code run_verify(struct cli *cli, struct err *e)
 
 	state_folder(usual, sizeof usual);
 	dir = *dir ? dir : usual;
-	if ((*pubkey && read_key(pubkey, &key, e) != ERR_OK) ||
+	if (pubkeys_read(cli->flags, &keys, e) != ERR_OK ||
 	    (*kept && cli_read(kept, &lines, e) != ERR_OK) ||
 	    flow_dict_new(DICT_ENTRIES, &dict, e) != ERR_OK ||
 	    store_reader_open(dir, dict, &reader, e) != ERR_OK)
@@ -204,12 +193,13 @@ static enum err_code run_verify(struct cli *cli, struct err *e)
 		return e->code;
 	config.reader = reader;
 	config.dict = dict;
-	config.key = key;
+	config.keys = keys->list;
+	config.key_count = keys->count;
 	if (*kept)
 		config.checkpoints = lines.len ? buf_str(&lines) : STR("");
 	if (evidence_store_check(&config, &found, e) != ERR_OK)
 		return err_in(e, "%s", dir);
-	if (key && !found.checkpoints)
+	if (keys->count && !found.checkpoints)
 		return err_set(e, ERR_PARSE,
 			       "%s: nothing in it is signed by the key that was given: there is no "
 			       "checkpoint",

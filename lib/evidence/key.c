@@ -165,6 +165,19 @@ const char *evidence_key_fingerprint(const struct evidence_key *k)
 	return k->fingerprint;
 }
 
+bool evidence_key_is_among(const struct evidence_key *k, const struct str *given, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		AUTO(evidence_key_free) struct evidence_key *one = NULL;
+		if (str_is(str_trim(given[i]), evidence_key_fingerprint(k)))
+			return true;
+		if (evidence_key_of_pem(given[i], &one, NULL) == ERR_OK &&
+		    str_eq(evidence_key_public(one), evidence_key_public(k)))
+			return true;
+	}
+	return false;
+}
+
 void evidence_key_put_pem(const struct evidence_key *k, struct buf *b)
 {
 	AUTO_BIO BIO *bio = BIO_new(BIO_s_mem());

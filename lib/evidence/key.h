@@ -28,6 +28,9 @@ MUST_CHECK enum err_code evidence_key_of_pem(struct str pem, struct evidence_key
 void evidence_key_free(struct evidence_key *k);
 AUTO_DEFINE(struct evidence_key, evidence_key_free);
 
+/* Whether it is one of @given: PEM texts, or fingerprints. */
+bool evidence_key_is_among(const struct evidence_key *k, const struct str *given, size_t count);
+
 /* Raw public bytes and fingerprint, borrowed. */
 struct str evidence_key_public(const struct evidence_key *k);
 const char *evidence_key_fingerprint(const struct evidence_key *k);

@@ -38,7 +38,8 @@ struct hole {
 struct check {
 	struct store_reader *reader;
 	struct flow_dict *dict;
-	const struct evidence_key *key;
+	const struct str *keys; /* that are believed; none: all */
+	size_t key_count;
 	struct err *e;
 	enum err_code code;
 
@@ -46,7 +47,7 @@ struct check {
 	struct pin *pins;
 	size_t pin_count, pin_cap, pin_at;
 	struct evidence_key *signer;
-	struct buf signers; /* public keys, one behind the other */
+	struct buf signers; /* public keys, one behind the other, each once */
 	struct buf last_time;
 
 	/* checkpoints that were kept elsewhere */
@@ -172,8 +173,11 @@ static bool is_ours(const struct check *c, const struct signed_text *s,
 	for (size_t at = 0; at < c->signers.len; at += sizeof s->key)
 		if (memcmp(c->signers.p + at, s->key, sizeof s->key) == 0)
 			return true;
+	AUTO(evidence_key_free) struct evidence_key *key = NULL;
 	return is_node(c, t->node) ||
-	       (c->key && memcmp(evidence_key_public(c->key).p, s->key, sizeof s->key) == 0);
+	       (c->key_count &&
+		evidence_key_of_public(str_n(s->key, sizeof s->key), &key, NULL) == ERR_OK &&
+		evidence_key_is_among(key, c->keys, c->key_count));
 }
 
 static bool check_kept_line(struct check *c, size_t line, const struct signed_text *s,
@@ -188,10 +192,10 @@ static bool check_kept_line(struct check *c, size_t line, const struct signed_te
 		return FAIL(c,
 			    "line %zu of the separately kept checkpoints: the signature is wrong",
 			    line);
-	if (c->key && !str_eq(evidence_key_public(c->key), evidence_key_public(key)))
+	if (c->key_count && !evidence_key_is_among(key, c->keys, c->key_count))
 		return FAIL(c,
-			    "line %zu of the separately kept checkpoints is signed by another key "
-			    "than the one given: %s",
+			    "line %zu of the separately kept checkpoints is not signed by a key "
+			    "that was given, but by %s",
 			    line, evidence_key_fingerprint(key));
 	const struct kept_head *found =
 		bsearch(&wanted, c->kept, c->kept_count, sizeof wanted, by_entry);
@@ -236,6 +240,15 @@ static bool check_kept(struct check *c)
 
 /* --- checkpoints --- */
 
+/* Once each. */
+static void note_signer(struct check *c, struct str key)
+{
+	for (size_t at = 0; at < c->signers.len; at += key.len)
+		if (memcmp(c->signers.p + at, key.p, key.len) == 0)
+			return;
+	buf_str_put(&c->signers, key);
+}
+
 static bool on_checkpoint(void *ctx, const struct store_checkpoint *k)
 {
 	struct check *c = ctx;
@@ -249,14 +262,14 @@ static bool on_checkpoint(void *ctx, const struct store_checkpoint *k)
 		if (evidence_key_of_public(k->key, &key, c->e) != ERR_OK)
 			return FAIL(c, "the key of the checkpoint of entry %llu is none",
 				    (unsigned long long)k->entry);
-		if (c->key && !str_eq(evidence_key_public(c->key), k->key))
+		if (c->key_count && !evidence_key_is_among(key, c->keys, c->key_count))
 			return FAIL(c,
-				    "the checkpoint of entry %llu is signed by another key than "
-				    "the one given: %s",
+				    "the checkpoint of entry %llu is not signed by a key that was "
+				    "given, but by %s",
 				    (unsigned long long)k->entry, evidence_key_fingerprint(key));
 		evidence_key_free(c->signer);
 		c->signer = TAKE(key);
-		buf_str_put(&c->signers, k->key);
+		note_signer(c, k->key);
 	}
 	if (!evidence_key_verifies(c->signer, k->text, k->signature) ||
 	    !str_is(t.fingerprint, evidence_key_fingerprint(c->signer)))
@@ -710,6 +723,7 @@ static struct store_check_result result_of(const struct check *c)
 			       STR_FMT(buf_str(&c->last_time)));
 		(void)snprintf(r.fingerprint, sizeof r.fingerprint, "%s",
 			       evidence_key_fingerprint(c->signer));
+		r.keys_before = c->signers.len / KEY_PUBLIC_BYTES - 1;
 	}
 	return r;
 }
@@ -720,7 +734,8 @@ enum err_code evidence_store_check(const struct store_check_config *config,
 	struct err unused;
 	struct check c = { .reader = config->reader,
 			   .dict = config->dict,
-			   .key = config->key,
+			   .keys = config->keys,
+			   .key_count = config->key_count,
 			   .kept_lines = config->checkpoints,
 			   .e = e ? e : &unused,
 			   .signers = buf_init(TEXT_MAX),

@@ -7,12 +7,12 @@
 #include "base/err.h"
 #include "store/store.h"
 
-struct evidence_key;
-
 struct store_check_config {
 	struct store_reader *reader;
-	struct flow_dict *dict;         /* the reader's */
-	const struct evidence_key *key; /* the only one that is believed; may be NULL */
+	struct flow_dict *dict; /* the reader's */
+	/* The only keys that are believed: PEM texts or fingerprints; none: all. */
+	const struct str *keys;
+	size_t key_count;
 	/* Checkpoints that were kept elsewhere: lines as evidence_sender sends them, read before
 	 * the check begins, since a store that is written grows meanwhile. p NULL: none. */
 	struct str checkpoints;
@@ -32,7 +32,8 @@ struct store_check_result {
 	struct store_check_gaps missing; /* all but those of the clock: then nothing is missing */
 	uint64_t checkpoints;            /* that signed the chain */
 	char last_time[40];              /* of the last of them; "" */
-	char fingerprint[65];            /* of who signed; "" */
+	char fingerprint[65];            /* of who signed it; "" */
+	uint64_t keys_before;            /* other keys that signed before it */
 	uint64_t unsigned_entries;       /* behind the last checkpoint */
 	uint64_t kept_agree, kept_older; /* kept elsewhere: that agree, whose entry was pruned */
 };

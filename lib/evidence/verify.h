@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { VERIFY_KEYS = 256, VERIFY_THREADS = 16 };
+enum { VERIFY_THREADS = 16 };
 
 struct evidence_verify_config {
 	const char *path;

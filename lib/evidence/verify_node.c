@@ -6,20 +6,6 @@
 
 /* --- statements --- */
 
-static bool is_trusted(const struct evidence_verify_config *config, const struct evidence_key *key)
-{
-	for (size_t i = 0; i < config->key_count; i++) {
-		AUTO(evidence_key_free) struct evidence_key *given = NULL;
-		struct str k = str_trim(config->keys[i]);
-		if (str_is(k, evidence_key_fingerprint(key)))
-			return true;
-		if (evidence_key_of_pem(config->keys[i], &given, NULL) == ERR_OK &&
-		    strcmp(evidence_key_fingerprint(given), evidence_key_fingerprint(key)) == 0)
-			return true;
-	}
-	return !config->key_count;
-}
-
 /* The statement is one line, signed, by the key that lies beside it, which we trust. */
 static enum err_code read_statement(struct verify *v, struct proven_node *n, struct err *e)
 {
@@ -32,7 +18,8 @@ static enum err_code read_statement(struct verify *v, struct proven_node *n, str
 	code = evidence_key_of_public(str_n(n->statement.key, sizeof n->statement.key), &n->key, e);
 	if (code != ERR_OK)
 		return err_in(e, "%s/statement.jsonl", n->dir);
-	if (!is_trusted(v->config, n->key))
+	if (v->config->key_count &&
+	    !evidence_key_is_among(n->key, v->config->keys, v->config->key_count))
 		return err_set(e, ERR_PARSE,
 			       "node '%s' is not signed by a key that was given, but by %s",
 			       n->name, evidence_key_fingerprint(n->key));

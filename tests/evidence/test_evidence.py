@@ -261,6 +261,25 @@ def test_a_store_without_its_checkpoints_is_signed_by_nobody(tmp_path):
         assert 'nothing in it is signed by the key that was given' in tycho(*words, '--pubkey', str(tmp_path / 'pem'), code=1)
 
 
+def test_a_key_that_took_anothers_place_is_told_and_both_are_wanted(tmp_path):
+    prints, words = [], ['store', 'verify', '--store', str(tmp_path)]
+    for name in 'first', 'second':
+        key = str(tmp_path / name)
+        with observer.Observer('--store', str(tmp_path), '--evidence-key', key, lines=[observer.flow(0)]) as ob:
+            exported(ob, str(tmp_path / (name + '.tar.zst')))
+            assert ob.stop() == 0
+        prints.append(tycho('evidence', 'keys', key).split()[0])
+    (tmp_path / 'first.pem').write_text(tycho('evidence', 'keys', '--pem', str(tmp_path / 'first')))
+    said = tycho(*words, '--pubkey', prints[1], '--pubkey', str(tmp_path / 'first.pem'))
+    assert said == tycho(*words) and 'by key %s\n  and before by 1 other key\n' % prints[1] in said
+    assert json.loads(tycho(*words, '-o', 'json'))['other_keys'] == '1'
+    for one, other in (0, 1), (1, 0):
+        assert 'is not signed by a key that was given, but by ' + prints[other] in tycho(*words, '--pubkey', prints[one], code=1)
+    assert 'is a private key' in tycho(*words, '--pubkey', str(tmp_path / 'first'), code=1)
+    bundles = [str(tmp_path / (name + '.tar.zst')) for name in ('first', 'second')]
+    tycho('evidence', 'verify', *bundles, '--pubkey', prints[0], '--pubkey', prints[1])
+
+
 def test_an_export_says_whether_the_record_of_its_time_is_whole(tmp_path):
     path = str(tmp_path / 'b')
     with observer.Observer(lines=[observer.flow(i) for i in range(5)]) as ob:
