@@ -218,8 +218,9 @@ static const struct command verify_command = {
 	.help = "Check a store's chain, records and checkpoints",
 	.details =
 		"Checks from the file alone that every entry of the chain follows from the one "
-		"before, that the records are those the chain holds, that no gap is hidden, and "
-		"that the checkpoints were signed over this chain. The observer may go on running: "
+		"before, that the records are those the chain holds and that questions find them, "
+		"that no gap is hidden, and that the checkpoints were signed over this chain. The "
+		"observer may go on running: "
 		"what it writes meanwhile is not looked at, and flows.db-wal grows by it until the "
 		"check ends. Names the first thing wrong and fails, if there is one.\n"
 		"\n"

@@ -300,6 +300,8 @@ static bool next_record(struct check *c, const struct flow **ret)
 		bool more = false;
 		c->code =
 			store_scan_next(c->scan, WORK, &c->portion, &c->portion_count, &more, c->e);
+		if (c->code == ERR_INVALID) /* of the file, not of us */
+			c->code = ERR_PARSE;
 		if (c->code != ERR_OK)
 			return false;
 		c->portion_at = 0;
@@ -667,7 +669,8 @@ static bool check_policies(struct check *c)
 static enum err_code check_all(struct check *c)
 {
 	const struct store_scan_config scan = { .range = { { 0 }, { UINT64_MAX }, 0, UINT64_MAX },
-						.kinds = UINT32_MAX };
+						.kinds = UINT32_MAX,
+						.checks_rows = true };
 	const struct flow *f = NULL;
 	enum err_code code = store_secret(c->reader, &c->secret, c->e);
 

@@ -1,3 +1,4 @@
+#include "store/filed.h"
 #include "store/reader.h"
 
 /*
@@ -33,6 +34,7 @@ struct store_scan {
 	struct store_reader *r;
 	struct store_scan_config config;
 	struct flow_zone *zone;
+	struct filed *filed;        /* config.checks_rows */
 	flow_members asked_members; /* that the filter looks at */
 	struct part parts[SHELVES]; /* the first one's segment is always there */
 	size_t part_count;
@@ -63,6 +65,7 @@ void store_scan_free(struct store_scan *sc)
 		segment_free(sc->parts[i].segment);
 	buf_done(&sc->bytes);
 	flow_zone_free(sc->zone);
+	filed_free(sc->filed);
 	free(sc->chunk);
 	free(sc->out);
 	free(sc->bits);
@@ -124,6 +127,8 @@ enum err_code store_scan_new(struct store_reader *r, const struct store_scan_con
 	enum err_code code = segment_new(&sc->parts[0].segment, e);
 	if (code == ERR_OK)
 		code = flow_zone_new(&sc->zone, e);
+	if (code == ERR_OK && config->checks_rows)
+		code = filed_new(&sc->filed, e);
 	if (code != ERR_OK)
 		return code;
 	const struct segment_question question = { sc->config.filter, config->kinds,
@@ -181,9 +186,14 @@ static void zone_nodes(void *ctx, uint32_t *ids, size_t n)
 	dict_back_ids(sc->r->back, &sc->r->db, DICT_NODE, ids, n);
 }
 
+static struct flow_zone_ids zone_ids(struct store_scan *sc)
+{
+	return (struct flow_zone_ids){ zone_endpoints, zone_services, zone_nodes, sc };
+}
+
 static bool zone_may_match(struct store_scan *sc, struct str zone)
 {
-	const struct flow_zone_ids ids = { zone_endpoints, zone_services, zone_nodes, sc };
+	const struct flow_zone_ids ids = zone_ids(sc);
 
 	if (!sc->config.filter || sc->config.unfiltered & sc->config.kinds)
 		return true;
@@ -287,6 +297,7 @@ static enum err_code choose_parts(struct store_scan *sc, struct err *e)
 	uint64_t count = 0, shelves = 0;
 	enum err_code code = ERR_OK;
 	struct shelf_row shelf;
+	const struct flow_zone_ids ids = zone_ids(sc);
 
 	sc->part_count = 0;
 	sc->is_bare = false;
@@ -299,6 +310,8 @@ static enum err_code choose_parts(struct store_scan *sc, struct err *e)
 		shelves++;
 		if (zone_may_match(sc, shelf.zone))
 			code = part_add(sc, shelf.id, shelf.count, shelf.sum, e);
+		if (sc->filed && code == ERR_OK)
+			code = filed_part(sc->filed, sc->part_count - 1, shelf.zone, &ids, e);
 	}
 	db_leave(st);
 	if (code == ERR_OK) {
@@ -348,6 +361,8 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 		return code;
 	sqlite3_stmt *st = ask(sc);
 	bool found = false, end = true, is_astray = false;
+	const struct flow_zone_ids ids = zone_ids(sc);
+	enum err_code filing = ERR_OK;
 	while (db_next(db, st)) {
 		struct segment_row row = segment_row_of(st);
 		/* a page that lies where another should: it would lead back again and again */
@@ -356,7 +371,10 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 			break;
 		end = false;
 		forget_names(sc);
-		if (zone_may_match(sc, column_blob(st, SEGMENT_COLUMN_COUNT))) {
+		struct str zone = column_blob(st, SEGMENT_COLUMN_COUNT);
+		if (zone_may_match(sc, zone)) {
+			if (sc->filed)
+				filing = filed_begin(sc->filed, &row, zone, &ids, e);
 			sc->row = row;
 			found = true;
 			break;
@@ -370,7 +388,7 @@ static enum err_code next_segment(struct store_scan *sc, size_t *work, bool *ret
 		}
 	}
 	db_leave(st);
-	code = db_ended(db, "read the segments", e);
+	code = filing == ERR_OK ? db_ended(db, "read the segments", e) : filing;
 	if (code == ERR_OK && is_astray)
 		code = err_set(e, ERR_PARSE, "the segments are not in order");
 	if (code == ERR_OK && found)
@@ -600,6 +618,9 @@ static enum err_code look(struct store_scan *sc, size_t *count, size_t *work, st
 		size_t from = sc->config.backward ? sc->high - n : sc->low;
 		if (n)
 			code = take(sc, from, n, count, e);
+		for (size_t i = 0; i < n && sc->filed && code == ERR_OK; i++)
+			code = filed_take(sc->filed, sc->hits[from + i].part, &sc->out[before + i],
+					  e);
 		if (n && code == ERR_OK)
 			sc->next = sc->config.backward ? sc->hits[from].seq
 						       : sc->hits[from + n - 1].seq + 1;
@@ -643,6 +664,8 @@ enum err_code store_scan_next(struct store_scan *sc, size_t work, const struct f
 		if (code == ERR_OK && sc->low == sc->high) {
 			sc->is_open = false;
 			pass(sc, &sc->row);
+			if (sc->filed)
+				code = filed_end(sc->filed, e);
 		}
 	}
 	if (code == ERR_OK)

@@ -177,6 +177,9 @@ struct store_scan_config {
 	 * filter takes them for nobody's. Else their whole segment is stepped over: what is to be
 	 * proven is not proven in part. Either is a gap of store_gaps. */
 	bool takes_nameless;
+	/* Whether the rows that lead to the records lead there is looked at, too, for which all
+	 * records are to be asked for, forward. ERR_INVALID: one does not. */
+	bool checks_rows;
 };
 /* Many scans may be open on one reader. */
 struct store_scan;

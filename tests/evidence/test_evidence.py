@@ -644,6 +644,9 @@ CHANGES = {
     'the bytes of two segments are swapped':
         "UPDATE segment_data SET data = (SELECT data FROM segment_data d WHERE d.first_seq != segment_data.first_seq LIMIT 1)"
         " WHERE first_seq = (SELECT max(first_seq) FROM segment_data)",
+    'records are filed under other times': "UPDATE segment SET from_ns = 1, to_ns = 2",
+    'a record is filed under no number': "UPDATE segment SET last_seq = last_seq - 1",
+    'records are filed under other kinds': "UPDATE segment SET zone = (SELECT zone FROM segment ORDER BY length(zone) LIMIT 1)",
     'a gap is hidden': "DELETE FROM gap",
     'a gap is smaller': "UPDATE gap SET lost = 1 WHERE lost = 17",
     'a gap has another cause': "UPDATE gap SET cause = 0",

@@ -252,6 +252,65 @@ static void a_damaged_zone_of_a_shelf_hides_nothing(void **state)
 	assert_int_equal(fixture_scan(fx, r, &config).count, RECORDS / 100);
 }
 
+/* Looks whether rows lead to their records. */
+static enum err_code check_rows(struct fixture *fx, struct err *e)
+{
+	const struct store_scan_config config = { .range = { { 0 }, { UINT64_MAX }, 0, UINT64_MAX },
+						  .kinds = UINT32_MAX,
+						  .checks_rows = true };
+	AUTO(store_reader_free) struct store_reader *r = fixture_reader(fx);
+	AUTO(store_scan_free) struct store_scan *sc = NULL;
+	const struct flow *flows;
+	size_t n, count = 0;
+	enum err_code code = store_scan_new(r, &config, &sc, e);
+
+	for (bool more = true; more && code == ERR_OK; count += code == ERR_OK ? n : 0)
+		code = store_scan_next(sc, RECORDS, &flows, &n, &more, e);
+	if (code == ERR_OK)
+		assert_int_equal(count, RECORDS);
+	return code;
+}
+
+static void rows_that_lead_past_their_records_are_found(void **state)
+{
+	static const struct {
+		const char *change, *back, *words;
+	} cases[] = {
+		{ "UPDATE segment SET from_ns = from_ns + 1",
+		  "UPDATE segment SET from_ns = from_ns - 1", "whose row says other times" },
+		{ "UPDATE segment SET to_ns = to_ns - 1", "UPDATE segment SET to_ns = to_ns + 1",
+		  "whose row says other times" },
+		{ "UPDATE segment SET last_seq = last_seq - 1",
+		  "UPDATE segment SET last_seq = last_seq + 1", "whose row says other numbers" },
+		{ "UPDATE segment SET zone = (SELECT zone FROM shelf ORDER BY id LIMIT 1)",
+		  "UPDATE segment SET zone = (SELECT value FROM meta WHERE name = 'kept')",
+		  "that its zones do not know" },
+		/* the others' have the sums that belong to them */
+		{ "UPDATE shelf SET (zone, zone_sum) ="
+		  " (SELECT zone, zone_sum FROM shelf ORDER BY id LIMIT 1)",
+		  NULL, "that its zones do not know" },
+	};
+	struct fixture *fx = *state;
+	struct err e = { 0 };
+
+	fixture_open(fx);
+	put_large(fx);
+	assert_int_equal(check_rows(fx, &e), ERR_OK); /* in one piece */
+	tend_later(fx);
+	assert_int_equal(sorted(fx), 1);
+	assert_int_equal(check_rows(fx, &e), ERR_OK);
+	(void)fixture_sql(fx, "INSERT INTO meta SELECT 'kept', zone FROM segment");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		(void)fixture_sql(fx, cases[i].change);
+		if (check_rows(fx, &e) != ERR_INVALID || !strstr(e.msg, cases[i].words))
+			fail_msg("%s: %s", cases[i].change, e.msg);
+		if (!cases[i].back)
+			break;
+		(void)fixture_sql(fx, cases[i].back);
+		assert_int_equal(check_rows(fx, &e), ERR_OK);
+	}
+}
+
 static void a_scan_survives_sorting_behind_its_back(void **state)
 {
 	struct fixture *fx = *state;
@@ -332,6 +391,7 @@ int main(void)
 		T(what_a_question_is_not_about_is_not_read),
 		T(a_shelf_that_is_not_what_it_was_makes_a_gap_of_its_segment),
 		T(a_damaged_zone_of_a_shelf_hides_nothing),
+		T(rows_that_lead_past_their_records_are_found),
 		T(a_scan_survives_sorting_behind_its_back),
 		T(edges_are_counted_again_from_sorted_segments),
 		T(nothing_stays_of_shelves_that_are_pruned),
