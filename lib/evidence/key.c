@@ -74,6 +74,8 @@ static enum err_code read_file(const char *path, char pem[PEM_MAX_BYTES], struct
 
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return err_os(e, "open the key '%s'", path);
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, ERR_INVALID, "the key '%s' is a folder", path);
 	if (st.st_mode & S_IROTH)
 		return err_set(
 			e, ERR_PERMISSION,
@@ -129,6 +131,12 @@ enum err_code evidence_key_open(const char *path, bool make, struct evidence_key
 	enum err_code code = read_file(path, pem, &text, e);
 	if (code != ERR_OK)
 		return code;
+	if (memmem(text.p, text.len, "ENCRYPTED", 9)) { /* in the first line, or the second */
+		explicit_bzero(pem, sizeof pem);
+		return err_set(e, ERR_PARSE,
+			       "the key '%s' has a passphrase, and nobody is there to type it",
+			       path);
+	}
 	AUTO_BIO BIO *bio = BIO_new_mem_buf(text.p, (int)text.len);
 	code = key_take(bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL, ret,
 			e);

@@ -17,7 +17,8 @@ enum { KEY_PUBLIC_BYTES = 32, KEY_SIGNATURE_BYTES = 64, KEY_FINGERPRINT_CHARS = 
 struct evidence_key;
 
 /* Reads the private key in @path; with @make, one that is not there is made first. ERR_PERMISSION:
- * everybody can read it. ERR_PARSE: no Ed25519 key in PEM, or one with a passphrase. */
+ * everybody can read it. ERR_PARSE: no Ed25519 key in PEM, or one with a passphrase. ERR_INVALID: a
+ * folder. */
 MUST_CHECK enum err_code evidence_key_open(const char *path, bool make, struct evidence_key **ret,
 					   struct err *e);
 /* A public key from its raw bytes, or from PEM text. */

@@ -82,6 +82,8 @@ static void what_is_no_ed25519_key_is_refused(void **state)
 	(void)fclose(f);
 	assert_int_equal(chmod(in_folder("no"), 0600), 0);
 	assert_int_equal(evidence_key_open(in_folder("no"), true, &none, &e), ERR_PARSE);
+	assert_int_equal(evidence_key_open("/", true, &none, &e), ERR_INVALID);
+	assert_non_null(strstr(e.msg, "'/' is a folder"));
 	assert_int_equal(evidence_key_of_pem(STR("nothing"), &none, &e), ERR_PARSE);
 	assert_int_equal(evidence_key_of_public(STR("short"), &none, &e), ERR_PARSE);
 	assert_null(none);
@@ -108,6 +110,7 @@ static void a_passphrase_is_not_asked_for(void **state)
 	(void)close(ends[1]);
 	assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
 	assert_int_equal(evidence_key_open(in_folder("secret"), false, &none, &e), ERR_PARSE);
+	assert_non_null(strstr(e.msg, "has a passphrase"));
 	assert_null(none);
 	const struct send_tls tls = { .key_file = in_folder("secret") };
 	assert_int_equal(send_tls_check(&tls, &e), ERR_INVALID);
