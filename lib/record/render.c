@@ -236,6 +236,13 @@ struct str render_csv_head(void)
 		   "destination_port,protocol,node\n");
 }
 
+/* What a spreadsheet would take for a formula, and run: any text can be a name, and whoever checks
+ * a bundle opens the table in one. As OWASP has it ("CSV Injection"). */
+static bool is_formula(struct str s)
+{
+	return s.len && memchr("=+-@\t\r", s.p[0], 6);
+}
+
 static void put_cell(struct buf *b, struct str s, bool is_last)
 {
 	bool quoted = false;
@@ -244,6 +251,8 @@ static void put_cell(struct buf *b, struct str s, bool is_last)
 		quoted |= s.p[i] == '"' || s.p[i] == ',' || s.p[i] == '\n' || s.p[i] == '\r';
 	if (quoted)
 		buf_char(b, '"');
+	if (is_formula(s))
+		buf_char(b, '\'');
 	for (size_t i = 0; i < s.len; i++) {
 		if (s.p[i] == '"')
 			buf_char(b, '"');

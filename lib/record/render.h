@@ -4,7 +4,8 @@
  *
  * JSON     one observer.GetFlowsResponse as `tycho observe -o jsonpb` prints it, so that `tycho
  *          observe --input-file` reads it.
- * CSV      RFC 4180 with the columns of render_csv_head, lines end in "\n".
+ * CSV      RFC 4180 with the columns of render_csv_head, lines end in "\n"; text that begins like a
+ *          formula (= + - @, tab, CR) has a "'" before it.
  */
 #ifndef TYCHO_RECORD_RENDER_H
 #define TYCHO_RECORD_RENDER_H

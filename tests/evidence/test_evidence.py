@@ -1,6 +1,7 @@
 """Evidence from end to end: the observer signs and exports, the command verifies, and so does a second verifier that was
 written from docs/evidence.md alone."""
 import contextlib
+import csv
 import glob
 import html.parser
 import http.server
@@ -156,6 +157,26 @@ def test_recorded_flows_are_proven_to_both_verifiers(recorded, messages, tmp_pat
         assert seen == sum(json.loads(line)['flow'].get('verdict') == 'DROPPED' for line in f) > 0
     report = (tmp_path / 'report.html').read_text()
     assert 'Who talked to whom' in report and 'What is not covered' in report and '<script' not in report
+
+
+def test_a_name_is_no_formula_in_the_table_and_no_element_in_the_report(messages, tmp_path):
+    names = [sign + "HYPERLINK(\"http://x/\",'<script>')" for sign in '=+-@\t\r'] + ['<img src=x onerror=alert(1)>', '"><svg onload=alert(1)>', '-']
+    path = str(tmp_path / 'b.tar.zst')
+    with observer.Observer(lines=[observer.flow(i, source={'namespace': name, 'pod_name': name}, node_name=name, verdict='DROPPED',
+                                                drop_reason_desc='POLICY_DENIED', destination_names=[name])
+                                  for i, name in enumerate(names)]) as ob:
+        ob.wait_seen(len(names))
+        until(lambda: exported(ob, path, '--csv') or ': %d flows' % len(names) in tycho('evidence', 'verify', path))
+    assert all(line.startswith('ok') for line in second(messages, [path]).values())
+    subprocess.run(['tar', '--zstd', '-xf', path, '-C', str(tmp_path)], check=True)
+    rows = []
+    for table in sorted(glob.glob(str(tmp_path / 'nodes' / '1' / '*' / 'flows.csv'))):
+        with open(table, newline='') as f:
+            rows += list(csv.DictReader(f))
+    want = ["'" + n if n[0] in '=+-@\t\r' else n for n in names]
+    assert [r['source_pod'] for r in rows] == want and [r['source_namespace'] for r in rows] == want and [r['node'] for r in rows] == want
+    report = (tmp_path / 'report.html').read_text()
+    assert not re.search('<(script|img|svg)', report) and '&lt;img' in report
 
 
 def test_what_is_redacted_is_nowhere_in_the_bundle_and_the_rest_is(recorded, tmp_path):

@@ -94,11 +94,12 @@ def check_block(proof, body, said):
 def row(flow):
     protocol, l4 = next(iter(flow.get("l4", {}).items()), ("", {}))
     src, dst, ip = (flow.get(m, {}) for m in ("source", "destination", "IP"))
-    return [flow.get("tycho", {}).get("seq", 0), flow.get("time"), flow.get("verdict", "VERDICT_UNKNOWN"),
+    cells = [flow.get("tycho", {}).get("seq", 0), flow.get("time"), flow.get("verdict", "VERDICT_UNKNOWN"),
             flow.get("drop_reason_desc", "DROP_REASON_UNKNOWN"), flow.get("traffic_direction", "TRAFFIC_DIRECTION_UNKNOWN"),
             json.dumps(flow["is_reply"]) if "is_reply" in flow else "", src.get("namespace"), src.get("pod_name"), ip.get("source"), l4.get("source_port"),
             dst.get("namespace"), dst.get("pod_name"), ip.get("destination"), l4.get("destination_port"),
             protocol, flow.get("node_name")]
+    return ["'" + c if isinstance(c, str) and c[:1] in set("=+-@\t\r") else c for c in cells]
 
 def check_table(table, said):
     out = io.StringIO()
