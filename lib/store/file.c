@@ -236,7 +236,11 @@ static void make_private(const struct store *s)
 {
 	/* Only what is not there yet: closing a file that SQLite has open drops SQLite's locks. */
 	int fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat st;
 
+	/* A link to a larger disk, where nothing is yet: SQLite would go by the umask. */
+	if (fd < 0 && errno == EEXIST && stat(s->path, &st) < 0 && errno == ENOENT)
+		fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		(void)close(fd);
 }

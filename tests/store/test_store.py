@@ -387,3 +387,20 @@ def test_flows_are_in_the_state_directory_unless_told_otherwise(tmp_path):
         ob.wait_seen(10)
     assert check_segments(str(tmp_path)) == 10 + 1  # and that the agent started
     assert check_chain(str(tmp_path))[0] == START
+
+
+@pytest.mark.parametrize('is_link', [False, True])
+def test_the_history_is_for_its_owner_only_wherever_a_link_puts_it(is_link):
+    with contextlib.ExitStack() as stack:
+        ob = Observer(lines=[flow(0)])
+        state, elsewhere = (os.path.join(ob.folder, name) for name in ('state', 'elsewhere'))
+        os.mkdir(state)
+        os.mkdir(elsewhere)
+        if is_link:
+            os.symlink(os.path.join(elsewhere, 'flows.db'), os.path.join(state, 'flows.db'))
+        stack.callback(os.umask, os.umask(0))
+        with ob:
+            wait('sealed', lambda: ask(state, 'SELECT count(*) FROM entry')[0][0] > 0)
+            modes = {name: os.stat(os.path.join(folder, name)).st_mode & 0o777
+                     for folder in (state, elsewhere) for name in os.listdir(folder) if name.startswith('flows.db')}
+            assert len(modes) == 3 and set(modes.values()) == {0o600}, modes
