@@ -201,15 +201,50 @@ static enum step walk_past(struct reading *r, struct err *e)
 
 /* --- forward ------------------------------------------------------------------------------ */
 
-static void note_loss(struct reading *r, struct wall_ns wall)
+/* Flows tell the time to readers of rarer events, too; not these to readers of flows: a replay's
+ * flows are older than what the observer itself has to say. */
+static bool tells_time(const struct reading *r, const struct flow *f)
 {
+	return (f->kind == r->kind || f->kind == FLOW_KIND_FLOW) && flow_is(f, FLOW_HAS_TIME);
+}
+
+/* @n records are lost that come after what was seen at @from. */
+static void miss(struct reading *r, uint64_t n, struct wall_ns from)
+{
+	if (n && !r->unsure)
+		r->unsure_from = from;
+	r->unsure += n;
+}
+
+/* What is missing is older than what was read at @until, and is told. */
+static void note_loss(struct reading *r, struct wall_ns until)
+{
+	struct wall_ns since = wall_or(r->has_since, r->since, 0),
+		       end = wall_or(r->has_until, r->until, UINT64_MAX),
+		       last = until.v < end.v ? until : end,
+		       first = r->unsure_from.v > since.v ? r->unsure_from : since;
+
 	if (!r->unsure)
 		return;
-	if (!r->loss.records)
-		r->loss.first = wall;
-	r->loss.last = wall;
+	if (!first.v ||
+	    first.v > last.v) /* nothing was read before, or later records came earlier */
+		first = last;
+	if (!r->loss.records || first.v < r->loss.first.v)
+		r->loss.first = first;
+	if (!r->loss.records || last.v > r->loss.last.v)
+		r->loss.last = last;
 	r->loss.records += r->unsure;
 	r->unsure = 0;
+}
+
+/* The time of the first record that tells it; @otherwise: none does. */
+static struct wall_ns time_of(const struct reading *r, const struct flow_batch *b,
+			      struct wall_ns otherwise)
+{
+	for (size_t i = 0; i < b->count; i++)
+		if (tells_time(r, &b->flows[i]))
+			return b->flows[i].time;
+	return otherwise;
 }
 
 /* Before @b's records, @lost were lost. If even the record after them is older than `since`, so
@@ -217,12 +252,12 @@ static void note_loss(struct reading *r, struct wall_ns wall)
 static void judge_loss(struct reading *r, uint64_t lost, const struct flow_batch *b,
 		       struct wall_ns wall)
 {
-	r->unsure += lost;
-	if (!b->count)
+	miss(r, lost, r->seen);
+	if (!b->count || !r->unsure)
 		return; /* the next batch will show */
 	if (place_in_time(r, &b->flows[0]) < 0)
 		r->unsure = 0;
-	note_loss(r, wall);
+	note_loss(r, time_of(r, b, wall));
 }
 
 /* @return false: no room. */
@@ -245,10 +280,11 @@ static enum step offer(struct reading *r, const struct flow *f, bool is_match,
 	bool is_loss = f->kind == FLOW_KIND_LOST && r->kind == FLOW_KIND_FLOW;
 
 	/* Not the end yet: a later record may stand before an earlier one, sources differ by a
-	 * bit. Flows tell the time to readers of rarer events, too; not these to readers of flows:
-	 * a replay's flows are older than what the observer itself has to say. */
-	if (place > 0 && (f->kind == r->kind || f->kind == FLOW_KIND_FLOW))
-		r->is_past = true;
+	 * bit. */
+	if (tells_time(r, f)) {
+		r->is_past |= place > 0;
+		r->seen = f->time;
+	}
 	if (place != 0 || !(is_match || is_loss))
 		return STEP_ON;
 	if (!sink->record(sink, f))
@@ -274,18 +310,68 @@ static enum step offer_all(struct reading *r, const struct flow_batch *b, struct
 }
 
 /* Numbers of this run among those just read that the store has no record for: it could not write
- * them, or came too late for them. What other runs lost, the gaps tell. */
-static enum err_code past_missing(const struct reading *r, uint64_t *ret, struct err *e)
+ * them, or came too late for them. What other runs lost, the gaps tell; what was kept for its time
+ * and pruned is not missing. */
+static enum err_code past_missing(const struct reading *r, uint64_t *ret_from, uint64_t *ret,
+				  struct err *e)
 {
 	uint64_t from = r->past_from > r->run ? r->past_from : r->run, held;
+	struct store_bounds bounds = { 0 };
+	enum err_code code = ERR_OK;
 
 	*ret = 0;
-	if (from >= r->past_end)
-		return ERR_OK;
-	enum err_code code = store_held(past_reader(r->past), from, r->past_end, &held, e);
+	if (past_counts(r->past).pruned_records)
+		code = store_bounds(past_reader(r->past), &bounds, e);
+	if (code == ERR_OK && bounds.first_seq > from)
+		from = bounds.first_seq;
+	if (code != ERR_OK || from >= r->past_end)
+		return code;
+	code = store_held(past_reader(r->past), from, r->past_end, &held, e);
 	if (code == ERR_OK)
 		*ret = r->past_end - from - held;
+	*ret_from = from;
 	return code;
+}
+
+/* What the gaps tell of the records numbered in [from, to). */
+struct told_missing {
+	uint64_t from, to, records;
+	struct wall_ns first, last;
+};
+
+static void take_gap(void *ctx, const struct store_gap *gap)
+{
+	struct told_missing *t = ctx;
+	uint64_t a = gap->first_seq > t->from ? gap->first_seq : t->from,
+		 b = gap->last_seq < t->to ? gap->last_seq + 1 : t->to;
+
+	if (!gap->first_seq || a >= b)
+		return;
+	if (!t->records || gap->from.v < t->first.v)
+		t->first = gap->from;
+	if (!t->records || gap->to.v > t->last.v)
+		t->last = gap->to;
+	t->records += b - a;
+}
+
+/* The store has been read, and the log comes next. What is missing lies in the gaps that it has
+ * noted; if it has not noted all, between what was seen before and the log. */
+static enum err_code miss_past(struct reading *r, struct wall_ns wall, struct err *e)
+{
+	const struct wall_ns oldest = flow_log_counts(r->log).oldest_time;
+	struct told_missing told = { .to = r->past_end };
+	uint64_t missing;
+	enum err_code code = past_missing(r, &told.from, &missing, e);
+
+	if (code == ERR_OK && missing)
+		code = store_gaps(past_reader(r->past), (struct wall_ns){ 0 },
+				  (struct wall_ns){ UINT64_MAX }, take_gap, &told, e);
+	if (code != ERR_OK)
+		return code;
+	bool is_told = told.records >= missing;
+	miss(r, missing, is_told ? told.first : r->past_seen);
+	note_loss(r, is_told ? told.last : oldest.v ? oldest : wall);
+	return ERR_OK;
 }
 
 /* One portion of the store, up to what the log held when the reading turned to it. */
@@ -308,12 +394,15 @@ static enum step read_past(struct reading *r, struct wall_ns wall, struct readin
 		r->forth = place_of(r, r->at, r->past_end, false);
 		/* What is older than `since` is not missed: count from the first one found. */
 		r->past_from = r->has_since ? UINT64_MAX : r->at;
+		r->past_seen = r->seen;
 		r->is_in_past = true;
 	}
 	if (past_peek(r->past, &r->forth, portion(r), &flows, &n, &more, e) != ERR_OK)
 		return STEP_FAILED;
 	if (n && r->past_from == UINT64_MAX)
 		r->past_from = flows[0].seq;
+	if (n && !r->past_seen.v && tells_time(r, &flows[0]))
+		r->past_seen = flows[0].time;
 	while (taken < n && done == STEP_ON) {
 		const struct flow *f = &flows[taken];
 		done = offer(r, f, f->kind == r->kind, sink);
@@ -322,11 +411,8 @@ static enum step read_past(struct reading *r, struct wall_ns wall, struct readin
 	past_took(&r->forth, taken);
 	if (done != STEP_ON || more)
 		return done;
-	uint64_t missing;
-	if (past_missing(r, &missing, e) != ERR_OK)
+	if (miss_past(r, wall, e) != ERR_OK)
 		return STEP_FAILED;
-	r->unsure += missing;
-	note_loss(r, wall);
 	r->at = r->past_end;
 	r->is_in_past = false;
 	past_leave(r->past, &r->forth);
@@ -393,6 +479,8 @@ enum reading_state reading_pull(struct reading *r, struct flow_batch *batch, str
 {
 	if (r->has_ended)
 		return finish(r, now, wall, sink);
+	if (!r->seen.v && r->at == r->live)
+		r->seen = wall; /* nothing before this moment was asked for */
 	uint64_t began = mono_now().v, at = began;
 	for (int i = 0; i < READING_PORTION / CHUNK && at - began < READING_TURN_NS; i++) {
 		enum step step = STEP_ON;

@@ -19,8 +19,9 @@
  *          events beside them), or when it has passed and READING_GRACE_NS for what comes late.
  * Kinds    a reading is of one kind of record. Readings of flows also get the log's LOST records
  *          within the time range, whatever the filter and without counting them.
- * Loss     what the log overtook is told at most once a second, and before the end. Records older
- *          than `since` were not asked for: losing them is no loss.
+ * Loss     what the log overtook is told at most once a second, and before the end, with the stretch
+ *          that it is missing from: between what was read before it and what was read after it.
+ *          Records older than `since` were not asked for: losing them is no loss.
  * Work     is done in portions; one call looks at READING_PORTION records or so, and no further
  *          when READING_TURN_NS are over: a filter may cost milliseconds a record.
  */
@@ -49,7 +50,8 @@ struct reading_request {
 
 struct reading_loss {
 	uint64_t records;
-	struct wall_ns first, last; /* when it was noticed */
+	/* none of them was earlier, as far as anything was read before them; nor later */
+	struct wall_ns first, last;
 };
 
 struct reading {
@@ -66,17 +68,20 @@ struct reading {
 	/* progress */
 	uint64_t at;                   /* next record */
 	uint64_t left;                 /* records still wanted; UINT64_MAX: all */
+	size_t chunk;                  /* records of one look: fewer, the more a look costs */
 	struct past_place back, forth; /* in the store, while it is looked at */
 	bool is_walking;               /* back, from walk_at on, until walk_left more match */
 	bool is_in_past;               /* walking: by back; else reading by forth … */
-	size_t chunk;                  /* records of one look: fewer, the more a look costs */
-	uint64_t past_from, past_end;  /* … from here up to there, exclusive */
+	uint64_t past_from, past_end;  /* … from here up to there, exclusive, … */
+	struct wall_ns past_seen;      /* … and what was seen before that */
 	uint64_t walk_at, walk_left;
-	bool is_past;             /* a record later than `until` was met */
-	bool has_ended;           /* but for a loss not told yet */
-	uint64_t unsure;          /* lost records that may be older than `since` */
-	struct reading_loss loss; /* not told yet */
-	struct mono_ns told;      /* when a loss was last told; 0 never */
+	bool is_past;               /* a record later than `until` was met */
+	bool has_ended;             /* but for a loss not told yet */
+	struct wall_ns seen;        /* time of the flow, or its kind, that was read last; 0: none */
+	uint64_t unsure;            /* lost records that may be older than `since` … */
+	struct wall_ns unsure_from; /* … and what was seen before them */
+	struct reading_loss loss;   /* not told yet */
+	struct mono_ns told;        /* when a loss was last told; 0 never */
 };
 
 /* Takes records. Each returns false when it has no room: the record is then offered again. */

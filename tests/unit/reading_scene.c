@@ -28,6 +28,8 @@ static bool collect_loss(struct reading_sink *sink, const struct reading_loss *l
 	if (!c->room)
 		return false;
 	c->lost += loss->records;
+	c->lost_first = loss->first;
+	c->lost_last = loss->last;
 	c->losses++;
 	return true;
 }
@@ -48,9 +50,12 @@ int make_scene(void **state)
 
 void give_store(struct scene *s)
 {
-	struct store_config config = {
-		.dir = s->dir, .dict = s->dict, .node = "n", .version = "test", .seal_flows = 37
-	};
+	struct store_config config = { .dir = s->dir,
+				       .dict = s->dict,
+				       .node = "n",
+				       .version = "test",
+				       .seal_flows = 37,
+				       .retention_ns = s->retention_ns };
 
 	(void)strcpy(s->dir, "/tmp/tycho-reading-XXXXXX");
 	assert_non_null(mkdtemp(s->dir));

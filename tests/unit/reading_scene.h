@@ -13,6 +13,7 @@ struct scene {
 	struct flow_dict *dict;
 	struct flow_log *log;
 	char dir[32];
+	uint64_t retention_ns;
 	struct store *store; /* NULL: none */
 	struct past *past;
 	size_t kept; /* of @put, in the store */
@@ -36,7 +37,8 @@ struct collector {
 	size_t count, room; /* room: records taken before it says full */
 	uint64_t lost;
 	size_t losses;
-	bool is_over; /* a follower saw a record later than `until` */
+	struct wall_ns lost_first, lost_last; /* of the newest loss */
+	bool is_over;                         /* a follower saw a record later than `until` */
 };
 void collector_init(struct collector *c, size_t room);
 /* Pulls until the reading is idle or over; @room records at a time. */

@@ -267,6 +267,32 @@ static void losses_are_told_once_a_second_at_most_and_each_record_once(void **st
 	assert_int_equal(got.lost, 17);
 }
 
+static void a_loss_is_told_with_the_stretch_that_it_is_missing_from(void **state)
+{
+	struct scene *s = *state;
+	static struct collector got;
+	struct reading r;
+
+	collector_init(&got, RECORDS_MAX);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	assert_int_equal(pull_at_wall(s, &r, &got, 900 * 1000), READING_IDLE);
+	for (uint64_t i = 0; i < CAPACITY + 10; i++)
+		put(s, i % 2 ? FLOW_KIND_FLOW : FLOW_KIND_AGENT, 1, i % 2 ? 1000 + i : 9000);
+	assert_int_equal(pull_at_wall(s, &r, &got, 2000 * 1000), READING_IDLE);
+	assert_int_equal(got.lost, 10);
+	assert_int_equal(got.lost_first.v, 900 * NS_PER_S); /* when it began to follow */
+	assert_int_equal(got.lost_last.v, 1011 * NS_PER_S);
+	r.told.v = 0;
+	for (uint64_t i = 0; i < CAPACITY + 7; i++)
+		put(s, FLOW_KIND_FLOW, 1, 3000 + i);
+	assert_int_equal(pull_at_wall(s, &r, &got, 4000 * 1000), READING_IDLE);
+	assert_int_equal(got.losses, 2);
+	assert_int_equal(got.lost_first.v, (1000 + CAPACITY + 8) * NS_PER_S);
+	assert_int_equal(got.lost_last.v, 3007 * NS_PER_S);
+}
+
 static void a_loss_that_is_not_due_is_told_before_the_end(void **state)
 {
 	struct scene *s = *state;
@@ -443,6 +469,9 @@ int main(void)
 						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(losing_what_is_older_than_since_is_no_loss,
 						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(
+			a_loss_is_told_with_the_stretch_that_it_is_missing_from, make_scene,
+			free_scene),
 		cmocka_unit_test_setup_teardown(a_loss_that_is_not_due_is_told_before_the_end,
 						make_scene, free_scene),
 	};

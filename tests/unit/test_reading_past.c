@@ -162,6 +162,120 @@ static void what_neither_log_nor_store_has_is_lost_and_told(void **state)
 	reading_done(&r);
 }
 
+static void what_a_store_that_cannot_write_never_had_is_missing_from_there_to_the_log(void **state)
+{
+	enum { READ = 50, KEPT = 100, ALL = 600, TIME_S = 1000 };
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+
+	give_store(s);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	collector_init(&got, 0);
+	for (size_t i = 0; i < ALL; i++) {
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, TIME_S + i);
+		if (i == READ - 1)
+			assert_int_equal(pull_all(s, &r, &got, 1000), READING_IDLE);
+		if (i == KEPT - 1)
+			keep(s, true); /* the last that it could write */
+	}
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_IDLE);
+	assert_int_equal(got.count, KEPT + CAPACITY);
+	assert_int_equal(got.lost, ALL - KEPT - CAPACITY);
+	assert_int_equal(got.losses, 1);
+	assert_int_equal(got.lost_first.v, (TIME_S + KEPT - 1) * NS_PER_S);
+	assert_int_equal(got.lost_last.v, (TIME_S + ALL - CAPACITY) * NS_PER_S);
+	reading_done(&r);
+}
+
+static void a_hole_in_the_store_is_between_what_was_read_and_the_log(void **state)
+{
+	enum { READ = 50, KEPT = 100, HOLE = 10, ALL = 600, TIME_S = 1000 };
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+	Google__Protobuf__Timestamp since;
+
+	google__protobuf__timestamp__init(&since);
+	since.seconds = TIME_S + 20;
+	give_store(s);
+	for (size_t i = 0; i < ALL; i++) {
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, TIME_S + i);
+		if (i == KEPT - 1)
+			keep(s, false);
+		if (i == KEPT + HOLE - 1)
+			s->kept = KEPT + HOLE;
+	}
+	keep(s, true);
+	for (int with_since = 0; with_since < 2; with_since++) {
+		collector_init(&got, 0);
+		assert_int_equal(
+			reading_init(&r,
+				     &(struct reading_request){
+					     .first = true, .since = with_since ? &since : NULL },
+				     s->log, s->past, FLOW_KIND_FLOW, NULL, NULL),
+			ERR_OK);
+		assert_int_equal(pull_all(s, &r, &got, 1000), READING_ENDED);
+		assert_int_equal(got.lost, HOLE);
+		/* without a begin it is after the first one that was found */
+		assert_int_equal(got.lost_first.v, (TIME_S + (with_since ? 20 : 0)) * NS_PER_S);
+		assert_int_equal(got.lost_last.v, (TIME_S + ALL - CAPACITY) * NS_PER_S);
+		reading_done(&r);
+	}
+	/* the keeper says so when it notices */
+	store_note_gap(s->store, &(struct store_gap){ .cause = STORE_GAP_WRITE,
+						      .from = { (TIME_S + KEPT) * NS_PER_S },
+						      .to = { (TIME_S + KEPT + 9) * NS_PER_S },
+						      .lost = HOLE,
+						      .first_seq = FIRST_SEQ + KEPT,
+						      .last_seq = FIRST_SEQ + KEPT + HOLE - 1,
+						      .node = STR(""),
+						      .detail = STR("") });
+	collector_init(&got, 0);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .first = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_ENDED);
+	assert_int_equal(got.lost, HOLE);
+	assert_int_equal(got.lost_first.v, (TIME_S + KEPT) * NS_PER_S);
+	assert_int_equal(got.lost_last.v, (TIME_S + KEPT + 9) * NS_PER_S);
+	reading_done(&r);
+}
+
+static void what_retention_has_taken_is_not_lost(void **state)
+{
+	enum { OLD = 200, ALL = 600 };
+	static struct collector got;
+	struct scene *s = *state;
+	struct reading r;
+	const struct wall_ns later = { 20 * NS_PER_S };
+	bool more;
+
+	s->retention_ns = 10 * NS_PER_S;
+	give_store(s);
+	for (size_t i = 0; i < OLD; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	keep(s, true); /* at 1 s and 3 s */
+	for (size_t i = OLD; i < ALL; i++)
+		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
+	assert_int_equal(store_put(s->store, &s->put[OLD], ALL - OLD, later, NULL), ERR_OK);
+	assert_int_equal(store_seal(s->store, later, NULL), ERR_OK);
+	do
+		assert_int_equal(store_tend(s->store, later, &more, NULL), ERR_OK);
+	while (more);
+	assert_int_equal(store_counts(s->store).pruned_records, OLD);
+	assert_int_equal(reading_init(&r, &(struct reading_request){ .first = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	collector_init(&got, 0);
+	assert_int_equal(pull_all(s, &r, &got, 1000), READING_ENDED);
+	expect_numbers(&got, FIRST_SEQ + OLD, ALL - OLD);
+	assert_int_equal(got.lost, 0);
+	reading_done(&r);
+}
+
 /* --- what it costs ------------------------------------------------------------------------ */
 
 static size_t scans; /* of the store that were opened (--wrap) */
@@ -385,6 +499,14 @@ int main(void)
 			make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(what_neither_log_nor_store_has_is_lost_and_told,
 						make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(
+			what_a_store_that_cannot_write_never_had_is_missing_from_there_to_the_log,
+			make_scene, free_scene),
+		cmocka_unit_test_setup_teardown(
+			a_hole_in_the_store_is_between_what_was_read_and_the_log, make_scene,
+			free_scene),
+		cmocka_unit_test_setup_teardown(what_retention_has_taken_is_not_lost, make_scene,
+						free_scene),
 		cmocka_unit_test_setup_teardown(the_store_is_not_looked_at_for_what_the_log_holds,
 						make_scene, free_scene),
 		cmocka_unit_test_setup_teardown(more_readings_than_scans_each_keep_their_place,
