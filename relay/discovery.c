@@ -14,6 +14,10 @@ struct discovery {
 	struct rpc_group *group;
 	struct rpc_fan_call *call; /* Notify; NULL: none, the next at open_at */
 	struct mono_ns open_at;
+	uint64_t streams; /* opened so far; of the last one … */
+	bool has_spoken;
+	struct mono_ns
+		settle_at; /* … when peers that it has not told of go; 0: not, or they have */
 	struct rpc_fan_call *check; /* of its health; NULL: none, the next at check_at */
 	struct mono_ns check_at;
 	uint64_t patience_ns, check_ns;
@@ -135,7 +139,8 @@ static void on_message(struct discovery *d, struct str message)
 	const struct peer_spec spec = { .name = str_of(n->name),
 					.address = str_of(address),
 					.tls_name = str_of(n->tls ? n->tls->server_name : ""),
-					.tells_tls = n->tls };
+					.tells_tls = n->tls,
+					.told = d->streams };
 	bool is_named = spec.name.len && utf8_is_valid(spec.name);
 	if (n->type == PEER__CHANGE_NOTIFICATION_TYPE__PEER_DELETED)
 		peers_drop(d->peers, spec.name);
@@ -160,6 +165,7 @@ static void on_end(struct discovery *d, const struct rpc_result *result, struct 
 			 LOG_QUOTE(result->message));
 	d->is_failing = true;
 	d->call = NULL;
+	d->settle_at.v = 0;
 	d->open_at.v = now.v + d->pause_ns - quarter + jitter;
 	d->pause_ns =
 		2 * d->pause_ns < DISCOVERY_PAUSE_MAX_NS ? 2 * d->pause_ns : DISCOVERY_PAUSE_MAX_NS;
@@ -185,8 +191,23 @@ static void on_event(struct discovery *d, const struct rpc_fan_event *ev, struct
 			log_info("peer service is back", "service=%s", LOG_QUOTE(d->address));
 		d->is_failing = false;
 		d->pause_ns = DISCOVERY_PAUSE_MIN_NS;
+		if (!d->has_spoken)
+			d->settle_at.v = now.v + DISCOVERY_SETTLE_NS;
+		d->has_spoken = true;
 		on_message(d, ev->message);
 	}
+}
+
+/* The service has had time to tell all it knows. */
+static void settle(struct discovery *d, struct mono_ns now)
+{
+	if (!d->settle_at.v || now.v < d->settle_at.v)
+		return;
+	d->settle_at.v = 0;
+	size_t gone = peers_drop_untold(d->peers, d->streams);
+	if (gone)
+		log_info("peers went while the peer service was away", "service=%s peers=%zu",
+			 LOG_QUOTE(d->address), gone);
 }
 
 void discovery_run(struct discovery *d, struct mono_ns now, struct mono_ns *ret_next)
@@ -204,6 +225,8 @@ void discovery_run(struct discovery *d, struct mono_ns now, struct mono_ns *ret_
 	}
 	if (!d->call && now.v >= d->open_at.v) {
 		d->check_at.v = now.v + d->check_ns;
+		d->streams++;
+		d->has_spoken = false;
 		if (rpc_fan_call_open(d->group, d->channel, "/peer.Peer/Notify", STR(""), 0, NULL,
 				      &d->call, &e) != ERR_OK)
 			d->open_at.v = now.v + d->pause_ns;
@@ -213,6 +236,9 @@ void discovery_run(struct discovery *d, struct mono_ns now, struct mono_ns *ret_
 		(void)!rpc_fan_call_open(d->group, d->channel, "/grpc.health.v1.Health/Check",
 					 STR(""), d->patience_ns, NULL, &d->check, &e);
 	}
+	settle(d, now);
 	/* a check pokes when it ends */
 	ret_next->v = !d->call ? d->open_at.v : d->check ? UINT64_MAX : d->check_at.v;
+	if (d->settle_at.v && d->settle_at.v < ret_next->v)
+		*ret_next = d->settle_at;
 }

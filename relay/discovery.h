@@ -2,8 +2,10 @@
  * discovery - peers as a server's peer.Peer/Notify tells of them (Hubble's peer service, or ours).
  *
  * The stream is opened again when it ends, after a pause that doubles from DISCOVERY_PAUSE_MIN_NS
- * to DISCOVERY_PAUSE_MAX_NS, give or take a quarter. Peers that are known stay meanwhile; as the
- * reference's relay does, only the service's own word removes one.
+ * to DISCOVERY_PAUSE_MAX_NS, give or take a quarter. Peers that are known stay meanwhile. A new
+ * stream begins with all that the service knows; nothing says where that ends, and a service that has
+ * just started may still be learning. So peers that it has not told of DISCOVERY_SETTLE_NS after it
+ * began to speak again went while it was away, and go.
  *
  * Notify may have nothing to say for days, so the service is asked for its health every
  * @check_ns; if nothing comes back within the patience, the connection is made anew.
@@ -19,6 +21,8 @@ struct discovery;
 
 #define DISCOVERY_PAUSE_MIN_NS NS_PER_S
 #define DISCOVERY_PAUSE_MAX_NS (30 * NS_PER_S) /* the reference's --retry-timeout */
+
+#define DISCOVERY_SETTLE_NS (30 * NS_PER_S)
 
 /* @tls NULL, and any unix socket: plain text. All borrowed. Fails as rpc_fan_channel_new. */
 MUST_CHECK enum err_code discovery_new(struct rpc_fan *fan, const char *address,

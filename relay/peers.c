@@ -105,6 +105,7 @@ static enum err_code peer_new(struct peers *all, enum peer_source source,
 	if (!p)
 		return err_set(e, ERR_NOMEM, "peer");
 	p->source = source;
+	p->told = spec->told;
 	p->has_tls = source == PEER_SERVICE ? spec->tells_tls : all->tls != NULL;
 	p->name = str_dup(spec->name);
 	p->address = str_dup(spec->address);
@@ -289,8 +290,10 @@ enum err_code peers_put(struct peers *p, const struct peer_spec *spec, struct er
 
 	if (old && old->source != PEER_SERVICE)
 		return err_set(e, ERR_EXISTS, "peer '%.*s' is given twice", STR_FMT(spec->name));
-	if (old && is_as_before(old, spec))
+	if (old && is_as_before(old, spec)) {
+		old->told = spec->told;
 		return ERR_OK;
+	}
 	if (!old && p->count == PEERS_MAX)
 		return err_set(e, ERR_NOMEM, "more than %d peers", PEERS_MAX);
 	struct peer **list = calloc(p->count + 1, sizeof(struct peer *));
@@ -330,6 +333,29 @@ void peers_drop(struct peers *p, struct str name)
 	swap_list(p, list, n);
 	let_go(old);
 	p->changed(p->ctx);
+}
+
+size_t peers_drop_untold(struct peers *p, uint64_t told)
+{
+	AUTO(own_free) struct peer **gone = calloc(p->count + 1, sizeof(struct peer *));
+	struct peer **list = calloc(p->count + 1, sizeof(struct peer *));
+	size_t n = 0, gone_count = 0;
+
+	for (size_t i = 0; gone && list && i < p->count; i++) {
+		if (p->list[i]->source == PEER_SERVICE && p->list[i]->told != told)
+			gone[gone_count++] = p->list[i];
+		else
+			list[n++] = p->list[i];
+	}
+	if (!gone_count) { /* or no memory: they stay listed, as when one is dropped */
+		free(list);
+		return 0;
+	}
+	swap_list(p, list, n);
+	for (size_t i = 0; i < gone_count; i++)
+		let_go(gone[i]);
+	p->changed(p->ctx);
+	return gone_count;
 }
 
 uint64_t peers_generation(const struct peers *p)

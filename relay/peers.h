@@ -31,6 +31,7 @@ struct peer_spec {
 	struct str address;  /* as rpc_channel_config has it */
 	struct str tls_name; /* expected of its certificate; "": the address's host */
 	bool tells_tls;      /* of PEER_SERVICE, which says who has TLS; else it is as configured */
+	uint64_t told;       /* of PEER_SERVICE: the number of the stream that told of it */
 };
 /* Borrows from @text. ERR_INVALID with one sentence. */
 MUST_CHECK enum err_code peer_spec_parse(struct str text, struct peer_spec *ret, struct err *e);
@@ -51,6 +52,8 @@ struct peer {
 	atomic_bool is_suspect;
 	/* Knows no tycho.v1 (a Hubble agent): asked in Hubble's words, until it connects anew. */
 	atomic_bool is_foreign;
+
+	uint64_t told; /* as of peer_spec: the last one; main only */
 
 	/* the keeper's thread only */
 	bool is_probed, is_seen, was_available;
@@ -80,6 +83,8 @@ MUST_CHECK enum err_code peers_set(struct peers *p, enum peer_source source,
  * unavailable. Fails with ERR_NOMEM, ERR_EXISTS (another source's). */
 MUST_CHECK enum err_code peers_put(struct peers *p, const struct peer_spec *spec, struct err *e);
 void peers_drop(struct peers *p, struct str name);
+/* Those of PEER_SERVICE that stream @told has not told of. @return how many that were. */
+size_t peers_drop_untold(struct peers *p, uint64_t told);
 
 /* Changes with the list; any thread. */
 uint64_t peers_generation(const struct peers *p);

@@ -12,6 +12,7 @@
 #include "relay/discovery.h"
 #include "relay/dns.h"
 #include "relay/keeper.h"
+#include "rpc/server.h"
 
 /* A server that takes connections and never says a word. */
 struct silent {
@@ -121,6 +122,149 @@ static void a_silent_peer_service_is_waited_for_asleep(void **state)
 	peers_free(p);
 	rpc_fan_free(f);
 	(void)close(s.fd);
+}
+
+/* A peer service that tells the names of the moment to who comes, and no more; its own thread reads
+ * them. */
+struct service {
+	struct rpc_server *server;
+	char address[32];
+	const char *_Atomic names; /* one letter each; NULL: it is away, and ends what there is */
+};
+
+struct telling {
+	struct service *service;
+	const char *names; /* still to be told */
+};
+
+static enum rpc_fill tell(struct rpc_call *call, void *state)
+{
+	struct telling *t = state;
+	char notification[] = { 0x0a, 0x01, 'a', 0x12, 0x09, 'u', 'n',  'i',
+				'x',  ':',  '/', '/',  '/',  'a', 0x18, 0x01 }; /* added */
+
+	if (!atomic_load(&t->service->names)) {
+		rpc_call_end(call, RPC_UNAVAILABLE, "going away");
+		return RPC_ENDED;
+	}
+	for (; *t->names; t->names++) {
+		notification[2] = notification[13] = *t->names;
+		if (!rpc_call_send(call, str_n(notification, sizeof notification)))
+			return RPC_MORE;
+	}
+	return RPC_IDLE;
+}
+
+static void notify(struct rpc_call *call, struct str request, void *ctx)
+{
+	static const struct rpc_stream_ops ops = { tell, free };
+	struct service *s = ctx;
+	struct telling *t = calloc(1, sizeof *t);
+
+	(void)request;
+	assert_non_null(t);
+	*t = (struct telling){ s, atomic_load(&s->names) };
+	rpc_call_stream(call, &ops, t);
+}
+
+static void service_start(struct service *s, const char *names)
+{
+	const struct rpc_method method = { "/peer.Peer/Notify", notify, s };
+	const struct rpc_listen listen = { .address = "127.0.0.1:0" };
+	const struct rpc_server_config config = {
+		.methods = &method, .method_count = 1, .listens = &listen, .listen_count = 1
+	};
+
+	atomic_store(&s->names, names);
+	assert_int_equal(rpc_server_new(&config, &s->server, NULL), ERR_OK);
+	(void)snprintf(s->address, sizeof s->address, "127.0.0.1:%d",
+		       rpc_server_port(s->server, 0));
+}
+
+static bool are_named(struct peers *p, const char *names)
+{
+	struct peer_list list;
+
+	assert_int_equal(peers_snapshot(p, &list, NULL), ERR_OK);
+	bool same = list.count == strlen(names);
+	for (size_t i = 0; same && i < list.count; i++)
+		same = list.peers[i]->name[0] == names[i];
+	peer_list_done(&list);
+	return same;
+}
+
+/* Lets @d work, at @now, until it has heard these. */
+static void hear(struct discovery *d, struct peers *p, struct mono_ns now, const char *names,
+		 struct mono_ns *ret_next)
+{
+	struct pollfd fd = { .fd = discovery_fd(d), .events = POLLIN };
+
+	discovery_run(d, now, ret_next);
+	while (!are_named(p, names)) {
+		assert_true(poll(&fd, 1, 120 * 1000) > 0);
+		discovery_run(d, now, ret_next);
+	}
+}
+
+/* Ends its streams, and lets @d learn of it. *@now goes on to when that asks again. */
+static void go_away(struct service *s, struct discovery *d, struct mono_ns *now)
+{
+	struct pollfd fd = { .fd = discovery_fd(d), .events = POLLIN };
+	struct mono_ns next = { UINT64_MAX };
+
+	atomic_store(&s->names, NULL);
+	rpc_server_wake(s->server);
+	while (next.v >
+	       now->v + 2 * NS_PER_S) { /* the first pause is shorter, all else is longer */
+		assert_true(poll(&fd, 1, 120 * 1000) > 0);
+		discovery_run(d, *now, &next);
+	}
+	*now = next;
+}
+
+static void peers_that_went_while_their_service_was_away_go_when_it_has_settled(void **state)
+{
+	static struct service s;
+	struct mono_ns now = mono_now(), next;
+	struct rpc_fan *f = NULL;
+	struct discovery *d = NULL;
+	const struct peer_spec written = { .name = STR("f"), .address = STR("unix:///f") };
+
+	(void)state;
+	service_start(&s, "abc");
+	assert_int_equal(rpc_fan_new(&f, NULL), ERR_OK);
+	struct peers *p = peers_of(f);
+	assert_int_equal(peers_set(p, PEER_FILE, &written, 1, NULL), ERR_OK);
+	assert_int_equal(discovery_new(f, s.address, NULL, PATIENCE_NS, PATIENCE_NS, p, &d, NULL),
+			 ERR_OK);
+	hear(d, p, now, "abcf", &next);
+	now.v += DISCOVERY_SETTLE_NS;
+	discovery_run(d, now, &next);
+	assert_true(are_named(p, "abcf"));
+
+	go_away(&s, d, &now);
+	assert_true(are_named(p, "abcf"));
+	atomic_store(&s.names, "be");
+	hear(d, p, now, "abcef", &next); /* not yet: it may still be telling */
+	assert_true(next.v <= now.v + DISCOVERY_SETTLE_NS);
+	now.v += DISCOVERY_SETTLE_NS - 1;
+	discovery_run(d, now, &next);
+	assert_true(are_named(p, "abcef"));
+	assert_int_equal(next.v, now.v + 1);
+
+	go_away(&s, d, &now); /* before it has settled: what it told is no more than a part */
+	now.v += DISCOVERY_SETTLE_NS;
+	atomic_store(&s.names, "bgh"); /* the last one is new: then all have come */
+	hear(d, p, now, "abcefgh", &next);
+	now = next;
+	discovery_run(d, now, &next);
+	assert_true(are_named(p, "bfgh"));
+	assert_true(next.v > now.v);
+
+	discovery_free(d);
+	peers_free(p);
+	rpc_server_free(s.server, 0);
+	rpc_fan_free(f);
 }
 
 static bool has_peers(struct peers *p, size_t count)
@@ -298,6 +442,8 @@ int main(void)
 		cmocka_unit_test(a_keeper_that_waits_for_an_answer_longer_than_its_interval_sleeps),
 		cmocka_unit_test(a_tls_name_in_the_file_is_no_plain_text),
 		cmocka_unit_test(a_silent_peer_service_is_waited_for_asleep),
+		cmocka_unit_test(
+			peers_that_went_while_their_service_was_away_go_when_it_has_settled),
 		cmocka_unit_test(two_names_of_one_node_are_one_peer),
 		cmocka_unit_test(the_list_is_in_order_whoever_changes_it),
 		cmocka_unit_test(a_peer_that_is_off_the_list_is_gone_for_all_who_know_it),
